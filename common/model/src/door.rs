@@ -1,0 +1,406 @@
+//! What a connection's door asks of the bus, and what the bus tells the door.
+//!
+//! A *door* is the pure state machine of one protocol on one connection (MQTT, envelope, raw). It turns bytes
+//! into [`Ask`]s and [`Tell`]s into bytes, in its connection's own task. The bus behind it knows nothing of
+//! protocols. Every `Ask` that has a ticket or a subscription is answered exactly once.
+
+use crate::{
+    event::{Scope, SystemEvent},
+    gap::Gap,
+    id::{ConnectionId, Epoch, LogId, Seq, SubscriptionId},
+    name::{AccountName, ChannelName, Filter, RoomName},
+    position::Position,
+    principal::Principal,
+    route::Route,
+};
+use bytes::Bytes;
+use std::{fmt, sync::Arc};
+
+/// A secret as it came from a peer. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub Bytes);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(redacted)")
+    }
+}
+
+/// What a peer shows at a gate.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Credential {
+    /// None at all: enters only where a listener allows it by name.
+    Anonymous,
+    /// A user or device and its password. `account` where the protocol names one beside the user.
+    Password {
+        /// The tenant, when the address or the user text (`account/user`) names it.
+        account: Option<AccountName>,
+        /// The user or device.
+        user: String,
+        /// The password.
+        password: Secret,
+    },
+    /// A bearer token.
+    Token(Secret),
+}
+
+/// An MQTT session that outlives its connection, as CONNECT asks for it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SessionRequest {
+    /// The MQTT client id. It names a session within its principal, nothing else.
+    pub id: String,
+    /// Forget what an earlier session of that name left.
+    pub clean: bool,
+    /// How long it outlives its connection, seconds; 0 ends with it, `u32::MAX` never.
+    pub expiry_s: u32,
+}
+
+/// What an MQTT session found of itself when it was opened again.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SessionState {
+    /// The number by which stored entries name the session.
+    pub number: u64,
+    /// Whether there was one (CONNACK's session present).
+    pub present: bool,
+    /// QoS 2 packet ids that were received and not yet released.
+    pub open_ids: Vec<u16>,
+    /// The subscriptions it holds, in the order of their making; the door re-asks for them.
+    pub subscriptions: Vec<SessionSubscription>,
+}
+
+/// A subscription that a session holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SessionSubscription {
+    /// The MQTT topic filter as the client wrote it.
+    pub filter: String,
+    /// MQTT's subscription options byte (QoS in the low bits).
+    pub options: u8,
+    /// Everything up to here was delivered and acknowledged.
+    pub through: Option<Position>,
+}
+
+/// Where a batch's entries go, before the bus has looked.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Target {
+    /// An MQTT topic: `{room}/{channel}`, or whatever a binding of this listener makes of it.
+    Topic(String),
+    /// A channel of a room of the principal's account.
+    Channel(RoomName, ChannelName),
+}
+
+/// What a subscription asks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Want {
+    /// Channels of one room.
+    Room(RoomName, Filter),
+    /// An MQTT topic filter over `{room}/{channel}`: its first level may be `+` or `#`.
+    Topic(String),
+    /// The technical channel of a room, or with none of the account.
+    Technical(Option<RoomName>),
+}
+
+/// Where a subscription starts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum From {
+    /// With the next publication.
+    Live,
+    /// After this position.
+    After(Position),
+    /// With the last n matching publications that are still there.
+    Last(u32),
+    /// With the oldest that is still there.
+    Start,
+}
+
+/// What happens when a reader is slower than its channels.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flow {
+    /// Everything, in order, at the reader's pace.
+    Credit,
+    /// The newest per channel; what was passed over is counted. Shows Latest.
+    Conflate,
+}
+
+/// Publications of one connection, encoded as log entries (`riser-wire`'s `entry`), whose route numbers are
+/// the connection's own *aliases*.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Intake {
+    /// Rises by one per batch of the connection; echoed by [`Tell::Stored`], in order.
+    pub ticket: u64,
+    /// Aliases first used in this batch. A connection numbers them densely from 0.
+    pub aliases: Vec<(u32, Target)>,
+    /// The entries, back to back.
+    pub entries: Bytes,
+    /// How many entries.
+    pub count: u32,
+}
+
+/// What a door asks of the bus.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ask {
+    /// Let this connection in. Answered by [`Tell::Entered`] or [`Tell::Refused`]. At most once, and first.
+    Enter {
+        /// What the peer showed.
+        credential: Credential,
+        /// The MQTT session it wants, if it is an MQTT door.
+        session: Option<SessionRequest>,
+    },
+    /// Store these. Answered by [`Tell::Stored`] after the commit.
+    Publish(Intake),
+    /// A session's QoS 2 ids were released by PUBREL: make that durable. Answered by [`Tell::Stored`] with
+    /// the ticket (it shares the numbering of [`Intake::ticket`]), after which PUBCOMP may leave.
+    Release {
+        /// As [`Intake::ticket`].
+        ticket: u64,
+        /// The ids.
+        ids: Vec<u16>,
+    },
+    /// Start reading. Answered by [`Tell::Subscribed`].
+    Subscribe {
+        /// The door's number for it; reusing a live one replaces that subscription.
+        subscription: SubscriptionId,
+        /// What.
+        want: Want,
+        /// From where.
+        from: From,
+        /// How.
+        flow: Flow,
+        /// For a session that outlives its connection: keep it, with MQTT's options byte, and answer only
+        /// when that is durable.
+        keep: Option<u8>,
+    },
+    /// Stop reading. Answered by [`Tell::Unsubscribed`].
+    Unsubscribe {
+        /// Which.
+        subscription: SubscriptionId,
+    },
+    /// The socket can take about this many payload bytes now. Answered by one [`Tell::Deliver`], which may
+    /// be empty: then [`Tell::Ready`] will follow when there is something.
+    Pull {
+        /// How many.
+        bytes: u32,
+    },
+    /// Everything of this subscription up to here was acknowledged by the peer (kept sessions only).
+    Confirm {
+        /// Which.
+        subscription: SubscriptionId,
+        /// Up to here.
+        through: Position,
+    },
+    /// The connection is over; nothing more will come from it. Not answered.
+    Leave {
+        /// Why: the name of a close code.
+        cause: String,
+        /// MQTT 5 DISCONNECT may change the session's expiry, in seconds.
+        expiry_s: Option<u32>,
+    },
+}
+
+/// Why the bus did not do something. The door's protocol words it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    /// The code.
+    pub code: Code,
+    /// What was wrong, a lowercase fragment. No secrets.
+    pub what: String,
+    /// What would be right.
+    pub want: String,
+}
+
+/// Error codes, the same in every protocol. A closed list.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Code {
+    /// The peer's bytes are not the protocol.
+    Malformed,
+    /// Fine bytes, at the wrong moment.
+    WrongState,
+    /// Not a name, topic, filter or position.
+    BadName,
+    /// The credential was not accepted. Wrong user, wrong password and unknown account look the same.
+    NotAuthorised,
+    /// Not allowed there, or no such room: they look the same from outside.
+    Denied,
+    /// Larger than allowed.
+    TooLarge,
+    /// More than allowed.
+    TooMany,
+    /// The quota is used up (`reject`).
+    QuotaExceeded,
+    /// The log cannot commit.
+    LogFailing,
+    /// The position belongs to another log, or to a fork that no longer exists.
+    UnknownPosition,
+    /// Another connection took over.
+    TakenOver,
+    /// The instance is going down; come back.
+    ShuttingDown,
+    /// A deadline passed.
+    Timeout,
+    /// It did not keep up with what a bounded queue holds.
+    TooSlow,
+}
+
+impl Code {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::Malformed,
+        Self::WrongState,
+        Self::BadName,
+        Self::NotAuthorised,
+        Self::Denied,
+        Self::TooLarge,
+        Self::TooMany,
+        Self::QuotaExceeded,
+        Self::LogFailing,
+        Self::UnknownPosition,
+        Self::TakenOver,
+        Self::ShuttingDown,
+        Self::Timeout,
+        Self::TooSlow,
+    ];
+
+    /// Its name on the wire, in metrics and in events.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::WrongState => "wrong_state",
+            Self::BadName => "bad_name",
+            Self::NotAuthorised => "not_authorised",
+            Self::Denied => "denied",
+            Self::TooLarge => "too_large",
+            Self::TooMany => "too_many",
+            Self::QuotaExceeded => "quota_exceeded",
+            Self::LogFailing => "log_failing",
+            Self::UnknownPosition => "unknown_position",
+            Self::TakenOver => "taken_over",
+            Self::ShuttingDown => "shutting_down",
+            Self::Timeout => "timeout",
+            Self::TooSlow => "too_slow",
+        }
+    }
+}
+
+/// How much of what a resume asked for is still there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Completeness {
+    /// All of it.
+    Full,
+    /// Some; the gaps say what is missing.
+    Partial,
+    /// Nothing was asked for, or the room keeps no history.
+    None,
+}
+
+/// The answer to a subscribe.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Subscribed {
+    /// What is missing of what was asked for.
+    pub completeness: Completeness,
+    /// Reader gaps between the asked position and the first delivery.
+    pub gaps: Vec<Gap>,
+    /// The subscription's position: the first push's `prev`.
+    pub at: Position,
+}
+
+/// One publication for one subscription.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Delivery {
+    /// For which subscription.
+    pub subscription: SubscriptionId,
+    /// Where it is; none for Latest, which is never stored.
+    pub pos: Option<Position>,
+    /// The subscription's position before it.
+    pub prev: Position,
+    /// Room, channel, source.
+    pub route: Arc<Route>,
+    /// The room's name.
+    pub room: RoomName,
+    /// The entry's body (`riser-wire`'s `entry::Body`).
+    pub body: Bytes,
+    /// How many were passed over since the last one (`conflate`).
+    pub skipped: u64,
+}
+
+/// What a door pushes to its peer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Push {
+    /// A publication.
+    Publication(Delivery),
+    /// Something is missing here for this subscription.
+    Gap {
+        /// For which subscription.
+        subscription: SubscriptionId,
+        /// What is missing.
+        gap: Gap,
+        /// The subscription's position after the gap.
+        pos: Position,
+    },
+    /// The system speaks.
+    Event {
+        /// For which subscription.
+        subscription: SubscriptionId,
+        /// About what.
+        scope: Scope,
+        /// The event.
+        event: Arc<SystemEvent>,
+        /// Events of this scope that this connection was too slow for, since the last one.
+        missed: u64,
+    },
+    /// Everything of this subscription up to here was pushed: what a ping's `through` carries.
+    Through {
+        /// For which subscription.
+        subscription: SubscriptionId,
+        /// Up to here.
+        pos: Position,
+    },
+}
+
+/// What the bus tells a door.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Tell {
+    /// It is in.
+    Entered {
+        /// As whom.
+        principal: Arc<Principal>,
+        /// The connection's id.
+        connection: ConnectionId,
+        /// Its MQTT session, if it asked for one.
+        session: SessionState,
+    },
+    /// It is not let in, or no longer: say so and close.
+    Refused(Refusal),
+    /// The batch with this ticket is on disk, except the entries refused. Tickets come in order.
+    Stored {
+        /// Which batch.
+        ticket: u64,
+        /// The log.
+        log: LogId,
+        /// Its epoch.
+        epoch: Epoch,
+        /// The seq of the batch's first stored entry; the others follow without a hole.
+        first: Seq,
+        /// (index in the batch, why), rising.
+        refused: Vec<(u32, Refusal)>,
+    },
+    /// The answer to a subscribe.
+    Subscribed {
+        /// Which.
+        subscription: SubscriptionId,
+        /// How it went.
+        result: Result<Subscribed, Refusal>,
+    },
+    /// The answer to an unsubscribe.
+    Unsubscribed {
+        /// Which.
+        subscription: SubscriptionId,
+    },
+    /// There is something to pull. Said once, until the next empty [`Tell::Deliver`].
+    Ready,
+    /// The answer to a pull.
+    Deliver {
+        /// In order per subscription.
+        pushes: Vec<Push>,
+        /// Whether more is waiting right now.
+        more: bool,
+    },
+}

@@ -1,0 +1,25 @@
+//! The nouns of Riser: ids, positions, time, names, publications, events, rights.
+//!
+//! Everything here is a plain value that is valid once it exists: names and filters are parsed at the
+//! boundary and never checked again. There is no I/O, no clock and no randomness.
+//!
+//! Read [`position`] first (how one message is identified for ever), then [`door`] (what a connection asks of
+//! the bus and what the bus answers).
+
+pub mod door;
+pub mod event;
+pub mod gap;
+pub mod id;
+pub mod name;
+pub mod position;
+pub mod principal;
+pub mod route;
+pub mod time;
+
+pub use gap::{Cause, Gap};
+pub use id::{AccountId, BootId, ClientId, ConnectionId, Epoch, LogId, RoomId, Seq, SubscriptionId};
+pub use name::{AccountName, ChannelName, Filter, RoomName};
+pub use position::Position;
+pub use principal::{Grants, Principal, Right};
+pub use route::{Route, RouteNumber};
+pub use time::{Now, Stamp, Time, Wall};

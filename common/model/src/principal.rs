@@ -1,0 +1,103 @@
+//! Who authenticated on a connection, and what that principal may do. Default deny; deny wins.
+
+use crate::{
+    id::{AccountId, ClientId, RoomId},
+    name::{AccountName, ChannelName, Filter},
+};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// A right on a channel filter of a room.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Right {
+    /// May publish there.
+    Publish,
+    /// May read there: live, retained, replayed, queued.
+    Subscribe,
+    /// May change the room and see why others were refused.
+    Admin,
+}
+
+/// One rule: grants or denies a right on the channels of a room that the filter meets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rule {
+    /// The room; none means every room of the account.
+    pub room: Option<RoomId>,
+    /// Which channels.
+    pub channels: Filter,
+    /// The right.
+    pub right: Right,
+    /// A deny wins over every grant.
+    pub deny: bool,
+}
+
+/// The compiled rights of one principal. The one check on every delivery path (promise 8).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Grants {
+    rules: Vec<Rule>,
+}
+
+impl Grants {
+    /// Rights made of rules, in any order.
+    pub fn new(rules: Vec<Rule>) -> Self {
+        Self { rules }
+    }
+
+    /// Whether the right holds on that channel of that room.
+    pub fn allow(&self, right: Right, room: RoomId, channel: &ChannelName) -> bool {
+        let mut granted = false;
+        for rule in self.rules.iter().filter(|r| r.right == right && r.room.is_none_or(|id| id == room)) {
+            if rule.channels.matches(channel) {
+                if rule.deny {
+                    return false;
+                }
+                granted = true;
+            }
+        }
+        granted
+    }
+
+    /// Whether any channel of that room could be allowed: decides if the room exists for this principal.
+    pub fn reach(&self, right: Right, room: RoomId) -> bool {
+        self.rules.iter().any(|r| !r.deny && r.right == right && r.room.is_none_or(|id| id == room))
+    }
+}
+
+/// Who authenticated on a connection. Identity comes from the credential, never from an id the peer chose.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Principal {
+    /// The tenant.
+    pub account: AccountId,
+    /// The tenant's name.
+    pub account_name: AccountName,
+    /// The lasting participant behind the connection.
+    pub client: ClientId,
+    /// The user or device name, for people who read events.
+    pub name: AccountName,
+    /// What it may do.
+    pub grants: Arc<Grants>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deny_wins_and_silence_denies() {
+        let room = RoomId::of(AccountId(uuid::Uuid::nil()), "a");
+        let other = RoomId::of(AccountId(uuid::Uuid::nil()), "b");
+        let rule = |channels: &str, deny| Rule {
+            room: Some(room),
+            channels: channels.parse().unwrap(),
+            right: Right::Subscribe,
+            deny,
+        };
+        let grants = Grants::new(vec![rule("#", false), rule("secret/#", true)]);
+        let may = |room, channel: &str| grants.allow(Right::Subscribe, room, &channel.parse().unwrap());
+        assert!(may(room, "open"));
+        assert!(!may(room, "secret/x"));
+        assert!(!may(other, "open"));
+        assert!(!grants.allow(Right::Publish, room, &"open".parse().unwrap()));
+    }
+}

@@ -1,0 +1,62 @@
+//! Time as plain integers: monotonic for deadlines, wall for labels. Nothing here reads a clock.
+
+use crate::id::BootId;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Monotonic time in nanoseconds since an origin of the process (in tests: of the run). For deadlines.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+pub struct Time(pub u64);
+
+impl Time {
+    /// This time and `after` more; saturates.
+    #[must_use]
+    pub fn plus(self, after: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
+    /// How long ago `earlier` was; zero if it lies ahead.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Wall-clock time in milliseconds since 1970-01-01 UTC, as the host believes it. For labels, never for order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+pub struct Wall(pub i64);
+
+/// The two clocks of a host, read together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Now {
+    /// For deadlines.
+    pub time: Time,
+    /// For labels.
+    pub wall: Wall,
+}
+
+/// When something was published, in the words of the host that took it (section 7.10).
+///
+/// `boot_us` compares only with stamps of the same boot. The boot of an epoch is named once, by its anchor.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Microseconds since the host's boot, suspended time included where the system tells.
+    pub boot_us: u64,
+    /// The host's wall clock.
+    pub wall: Wall,
+    /// How far the wall clock may be off, in milliseconds; `u32::MAX` when nobody knows.
+    pub uncertainty_ms: u32,
+}
+
+/// Ties a boot's clock to the hub's (an entry of the edge's log, section 7.10).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Anchor {
+    /// The boot this speaks about.
+    pub boot: BootId,
+    /// Its time when the hub's was read, microseconds since boot.
+    pub boot_us: u64,
+    /// The hub's wall clock at that moment; none when the edge has not met a hub yet in this boot.
+    pub hub: Option<Wall>,
+    /// Half of the round trip in which the hub's clock was read, milliseconds.
+    pub error_ms: u32,
+}

@@ -1,0 +1,44 @@
+//! WebSocket close codes, in two bands: 4000-4099 come back, 4100-4199 do not before something changed.
+
+use riser_model::door::Code;
+
+/// The close code for a refusal. In the first band the reason may carry `after_ms=N`.
+pub fn close_code(code: Code) -> u16 {
+    match code {
+        Code::ShuttingDown => 4000,
+        Code::Timeout => 4001,
+        Code::TooSlow => 4002,
+        Code::LogFailing => 4003,
+        Code::QuotaExceeded => 4004,
+        Code::TooMany => 4005,
+        Code::Malformed => 4100,
+        Code::WrongState => 4101,
+        Code::BadName => 4102,
+        Code::NotAuthorised => 4103,
+        Code::Denied => 4104,
+        Code::TooLarge => 4105,
+        Code::UnknownPosition => 4106,
+        Code::TakenOver => 4107,
+    }
+}
+
+/// Whether a client that was closed with this code should come back by itself. Standard codes other than
+/// policy violations count as cuts.
+pub fn comes_back(close_code: u16) -> bool {
+    !(4100..4200).contains(&close_code) && close_code != 1008
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_in_a_band_of_its_own() {
+        let mut codes: Vec<u16> = Code::ALL.into_iter().map(close_code).collect();
+        assert!(codes.iter().all(|c| (4000..4200).contains(c)));
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), Code::ALL.len());
+        assert!(comes_back(1006) && comes_back(4000) && !comes_back(4103));
+    }
+}

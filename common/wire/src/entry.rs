@@ -1,0 +1,578 @@
+//! One message from the edge's intake to the hub's disk.
+//!
+//! A *frame* is how an entry lies in a log block and in a link batch: a local header whose numbers belong to
+//! that log or link, then the *body*, which nobody touches after intake. The body's CRC32C is made at intake
+//! and travels with it, so what a reader gets is what was taken, or is known to be damaged.
+//!
+//! ```text
+//! frame   u32 length of body | u32 crc32c of body | u32 route | u32 origin (0: this log) | [u64 origin seq] | body
+//! body    u8 version | u8 kind | u16 flags | u32 uncertainty ms | u64 boot us | i64 wall ms | rest by kind
+//! ```
+//!
+//! All numbers are little-endian. The body's first 24 bytes are frozen; unknown kinds are stored and forwarded,
+//! never refused (section 7.8).
+
+use crate::limits::BODY_BYTES_MAX;
+use riser_model::{RouteNumber, Seq, Stamp, Wall};
+
+/// The local header without the origin's seq.
+pub const FRAME_HEADER_BYTES: usize = 16;
+/// The frozen part of a body.
+pub const ENVELOPE_BYTES: usize = 24;
+/// The body version that this build writes.
+pub const BODY_VERSION: u8 = 1;
+
+/// Bytes that are not a frame or not a body. `at` is the byte offset where the frame begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadEntry {
+    /// The bytes end inside a frame.
+    #[error("read entry: frame cut short at byte {at}")]
+    Short {
+        /// Where it begins.
+        at: usize,
+    },
+    /// The length is below the envelope's or above [`BODY_BYTES_MAX`].
+    #[error("read entry: body of {length} bytes at byte {at}, want {ENVELOPE_BYTES} to {BODY_BYTES_MAX}")]
+    Length {
+        /// Where it begins.
+        at: usize,
+        /// What it claims.
+        length: usize,
+    },
+    /// The checksum does not match.
+    #[error("read entry: checksum mismatch at byte {at}")]
+    Checksum {
+        /// Where it begins.
+        at: usize,
+    },
+    /// The part that belongs to the kind cannot be read.
+    #[error("read entry: {what}")]
+    Rest {
+        /// Which part.
+        what: &'static str,
+    },
+}
+
+/// Where an entry was first appended, when that was another log: a number that this log or link batch defines
+/// for (log, epoch), from 1, and the seq there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Origin {
+    /// The number of the (log, epoch).
+    pub number: u32,
+    /// The seq there.
+    pub seq: Seq,
+}
+
+/// One entry as it lies in a block or batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Frame<'a> {
+    /// Its route's number, local to the log, link or connection.
+    pub route: RouteNumber,
+    /// Where it came from, if not from here.
+    pub origin: Option<Origin>,
+    /// CRC32C of the body.
+    pub crc: u32,
+    /// The body, untouched since intake.
+    pub body: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// Reads the frame that begins at byte `at`, and where the next one begins. Does not verify the checksum.
+    pub fn read(bytes: &'a [u8], at: usize) -> Result<(Self, usize), BadEntry> {
+        let short = BadEntry::Short { at };
+        let mut rest = bytes.get(at..).ok_or(short)?;
+        let length = take_u32(&mut rest).ok_or(short)? as usize;
+        if !(ENVELOPE_BYTES..=BODY_BYTES_MAX).contains(&length) {
+            return Err(BadEntry::Length { at, length });
+        }
+        let crc = take_u32(&mut rest).ok_or(short)?;
+        let route = RouteNumber(take_u32(&mut rest).ok_or(short)?);
+        let origin = match take_u32(&mut rest).ok_or(short)? {
+            0 => None,
+            number => Some(Origin { number, seq: Seq(take_u64(&mut rest).ok_or(short)?) }),
+        };
+        let body = take(&mut rest, length).ok_or(short)?;
+        Ok((Self { route, origin, crc, body }, bytes.len() - rest.len()))
+    }
+
+    /// Whether the body is what was taken at intake.
+    pub fn intact(&self) -> bool {
+        crc32c::crc32c(self.body) == self.crc
+    }
+
+    /// Its size in a block or batch.
+    pub fn size(&self) -> usize {
+        frame_size(self.origin, self.body.len())
+    }
+
+    /// Appends it to a block or batch.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        // A body is bounded by BODY_BYTES_MAX, far below u32.
+        out.extend_from_slice(&(self.body.len() as u32).to_le_bytes());
+        out.extend_from_slice(&self.crc.to_le_bytes());
+        out.extend_from_slice(&self.route.0.to_le_bytes());
+        out.extend_from_slice(&self.origin.map_or(0, |o| o.number).to_le_bytes());
+        if let Some(origin) = self.origin {
+            out.extend_from_slice(&origin.seq.0.to_le_bytes());
+        }
+        out.extend_from_slice(self.body);
+    }
+}
+
+/// The size of a frame around a body of that many bytes.
+pub fn frame_size(origin: Option<Origin>, body: usize) -> usize {
+    FRAME_HEADER_BYTES + if origin.is_some() { 8 } else { 0 } + body
+}
+
+/// The frames that lie back to back in `bytes`. Ends after the first error.
+pub fn frames(bytes: &[u8]) -> Frames<'_> {
+    Frames { bytes, at: 0 }
+}
+
+/// See [`frames`].
+#[derive(Clone, Debug)]
+pub struct Frames<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Frames<'_> {
+    /// The byte at which the next frame begins.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+}
+
+impl<'a> Iterator for Frames<'a> {
+    type Item = Result<Frame<'a>, BadEntry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at >= self.bytes.len() {
+            return None;
+        }
+        let read = Frame::read(self.bytes, self.at);
+        self.at = read.as_ref().map_or(self.bytes.len(), |(_, next)| *next);
+        Some(read.map(|(frame, _)| frame))
+    }
+}
+
+/// Overwrites the route number of the frame that begins at byte `at`: how a connection's alias becomes the
+/// log's number. Nothing happens past the end.
+pub fn set_route(bytes: &mut [u8], at: usize, route: RouteNumber) {
+    if let Some(place) = at.checked_add(8).and_then(|from| bytes.get_mut(from..from.checked_add(4)?)) {
+        place.copy_from_slice(&route.0.to_le_bytes());
+    }
+}
+
+/// What an entry is. The numbers are part of the format and never reused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A publication.
+    Publication,
+    /// Proves flow on the link; the hub confirms it and stores nothing.
+    Canary,
+    /// Ties a boot's clock to the hub's.
+    Anchor,
+    /// QoS 2 ids of a session that PUBREL released.
+    Release,
+    /// An MQTT session as it is from here on: made, changed or ended.
+    Session,
+    /// A connection to a room opened.
+    Opened,
+    /// A connection to a room closed.
+    Closed,
+    /// An entry that was taken but could not be placed, with its reason.
+    Quarantined,
+    /// From a newer version: stored and forwarded.
+    Other(u8),
+}
+
+impl Kind {
+    /// Its number.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Publication => 1,
+            Self::Canary => 2,
+            Self::Anchor => 3,
+            Self::Release => 4,
+            Self::Session => 5,
+            Self::Opened => 6,
+            Self::Closed => 7,
+            Self::Quarantined => 8,
+            Self::Other(number) => number,
+        }
+    }
+
+    /// The kind with that number.
+    pub fn from_number(number: u8) -> Self {
+        match number {
+            1 => Self::Publication,
+            2 => Self::Canary,
+            3 => Self::Anchor,
+            4 => Self::Release,
+            5 => Self::Session,
+            6 => Self::Opened,
+            7 => Self::Closed,
+            8 => Self::Quarantined,
+            other => Self::Other(other),
+        }
+    }
+}
+
+/// A body whose envelope was read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Body<'a> {
+    /// The version it was written with.
+    pub version: u8,
+    /// What it is.
+    pub kind: Kind,
+    /// Meaning by kind.
+    pub flags: u16,
+    /// When, in the words of the host that took it.
+    pub stamp: Stamp,
+    /// What belongs to the kind.
+    pub rest: &'a [u8],
+}
+
+impl<'a> Body<'a> {
+    /// Reads the envelope.
+    pub fn read(body: &'a [u8]) -> Result<Self, BadEntry> {
+        read_envelope(body).ok_or(BadEntry::Length { at: 0, length: body.len() })
+    }
+
+    /// Appends the body to `out`.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        write_envelope(out, self.version, self.kind, self.flags, self.stamp);
+        out.extend_from_slice(self.rest);
+    }
+}
+
+fn read_envelope(mut body: &[u8]) -> Option<Body<'_>> {
+    let [version, kind] = *take_array::<2>(&mut body)?;
+    let flags = u16::from_le_bytes(*take_array(&mut body)?);
+    let uncertainty_ms = take_u32(&mut body)?;
+    let boot_us = take_u64(&mut body)?;
+    let wall = Wall(i64::from_le_bytes(*take_array(&mut body)?));
+    let stamp = Stamp { boot_us, wall, uncertainty_ms };
+    Some(Body { version, kind: Kind::from_number(kind), flags, stamp, rest: body })
+}
+
+fn write_envelope(out: &mut Vec<u8>, version: u8, kind: Kind, flags: u16, stamp: Stamp) {
+    out.extend_from_slice(&[version, kind.number()]);
+    out.extend_from_slice(&flags.to_le_bytes());
+    out.extend_from_slice(&stamp.uncertainty_ms.to_le_bytes());
+    out.extend_from_slice(&stamp.boot_us.to_le_bytes());
+    out.extend_from_slice(&stamp.wall.0.to_le_bytes());
+}
+
+/// Appends a frame whose body is an envelope and what `rest` appends.
+pub fn write_frame(
+    out: &mut Vec<u8>,
+    route: RouteNumber,
+    kind: Kind,
+    flags: u16,
+    stamp: Stamp,
+    rest: impl FnOnce(&mut Vec<u8>),
+) {
+    let start = out.len();
+    out.extend_from_slice(&[0; FRAME_HEADER_BYTES]);
+    write_envelope(out, BODY_VERSION, kind, flags, stamp);
+    rest(out);
+    let Some((header, body)) = out.get_mut(start..).and_then(|f| f.split_at_mut_checked(FRAME_HEADER_BYTES))
+    else {
+        return;
+    };
+    let crc = crc32c::crc32c(body);
+    for (place, number) in header.chunks_exact_mut(4).zip([body.len() as u32, crc, route.0, 0]) {
+        place.copy_from_slice(&number.to_le_bytes());
+    }
+}
+
+/// What the payload's bytes are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ContentType<'a> {
+    /// `application/octet-stream`, and whatever nobody named.
+    Octets,
+    /// `text/plain`.
+    Text,
+    /// `application/json`.
+    Json,
+    /// Any other, at most 255 bytes.
+    Other(&'a str),
+}
+
+impl<'a> ContentType<'a> {
+    /// By its name.
+    pub fn named(name: &'a str) -> Self {
+        match name {
+            "" | "application/octet-stream" => Self::Octets,
+            "text/plain" => Self::Text,
+            "application/json" => Self::Json,
+            other => Self::Other(other),
+        }
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'a str {
+        match self {
+            Self::Octets => "application/octet-stream",
+            Self::Text => "text/plain",
+            Self::Json => "application/json",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+/// Names a publication for its publisher: a lower or equal `n` of the same producer is a duplicate.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct PublishId {
+    /// Drawn by the publisher.
+    pub producer: u64,
+    /// Rises by at least one per publication.
+    pub n: u64,
+}
+
+/// The QoS 2 packet that brought a publication: the id rides in the entry, so that deduplication survives a
+/// restart.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PacketId {
+    /// The MQTT session's number in this log.
+    pub session: u64,
+    /// The packet id.
+    pub id: u16,
+}
+
+/// A publication: the rest of a body of kind [`Kind::Publication`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Publication<'a> {
+    /// MQTT's retain flag.
+    pub retain: bool,
+    /// The quality of service it was published with: 0, 1 or 2.
+    pub qos: u8,
+    /// What the payload is.
+    pub content_type: ContentType<'a>,
+    /// For publishers that want exactly once without MQTT.
+    pub publish_id: Option<PublishId>,
+    /// For publishers that want exactly once by QoS 2.
+    pub packet_id: Option<PacketId>,
+    /// MQTT 5 properties that travel with it, in MQTT 5's own encoding without the length; at most 65,535 bytes.
+    pub properties: &'a [u8],
+    /// The payload, byte for byte.
+    pub payload: &'a [u8],
+}
+
+impl<'a> Publication<'a> {
+    const RETAIN: u16 = 1;
+    const PUBLISH_ID: u16 = 2;
+    const PACKET_ID: u16 = 4;
+    const PROPERTIES: u16 = 8;
+    const QOS_SHIFT: u16 = 4;
+
+    /// A plain publication of these bytes.
+    pub fn new(content_type: ContentType<'a>, payload: &'a [u8]) -> Self {
+        Self { retain: false, qos: 0, content_type, publish_id: None, packet_id: None, properties: &[], payload }
+    }
+
+    /// Reads a body of kind [`Kind::Publication`].
+    pub fn read(body: &Body<'a>) -> Result<Self, BadEntry> {
+        let mut rest = body.rest;
+        let cut = |what| BadEntry::Rest { what };
+        let has = |flag| body.flags & flag != 0;
+        let content_type = read_content_type(&mut rest).ok_or(cut("content type"))?;
+        let publish_id = has(Self::PUBLISH_ID)
+            .then(|| Some(PublishId { producer: take_u64(&mut rest)?, n: take_u64(&mut rest)? }))
+            .map(|id| id.ok_or(cut("publish id")))
+            .transpose()?;
+        let packet_id = has(Self::PACKET_ID)
+            .then(|| {
+                let session = take_u64(&mut rest)?;
+                Some(PacketId { session, id: u16::from_le_bytes(*take_array(&mut rest)?) })
+            })
+            .map(|id| id.ok_or(cut("packet id")))
+            .transpose()?;
+        let properties = if has(Self::PROPERTIES) {
+            let length = take_array(&mut rest).map(|b| u16::from_le_bytes(*b)).ok_or(cut("properties"))?;
+            take(&mut rest, usize::from(length)).ok_or(cut("properties"))?
+        } else {
+            &[]
+        };
+        Ok(Self {
+            retain: has(Self::RETAIN),
+            qos: (body.flags >> Self::QOS_SHIFT & 3) as u8,
+            content_type,
+            publish_id,
+            packet_id,
+            properties,
+            payload: rest,
+        })
+    }
+
+    /// Appends a whole frame that holds it. Properties past 65,535 bytes and content types past 255 are left
+    /// out; a door refuses both before it comes to this.
+    pub fn write_frame(&self, out: &mut Vec<u8>, route: RouteNumber, stamp: Stamp) {
+        let properties = if self.properties.len() <= usize::from(u16::MAX) { self.properties } else { &[] };
+        let mut flags = u16::from(self.qos & 3) << Self::QOS_SHIFT;
+        for (set, flag) in [
+            (self.retain, Self::RETAIN),
+            (self.publish_id.is_some(), Self::PUBLISH_ID),
+            (self.packet_id.is_some(), Self::PACKET_ID),
+            (!properties.is_empty(), Self::PROPERTIES),
+        ] {
+            if set {
+                flags |= flag;
+            }
+        }
+        write_frame(out, route, Kind::Publication, flags, stamp, |out| {
+            write_content_type(out, self.content_type);
+            if let Some(id) = self.publish_id {
+                out.extend_from_slice(&id.producer.to_le_bytes());
+                out.extend_from_slice(&id.n.to_le_bytes());
+            }
+            if let Some(id) = self.packet_id {
+                out.extend_from_slice(&id.session.to_le_bytes());
+                out.extend_from_slice(&id.id.to_le_bytes());
+            }
+            if !properties.is_empty() {
+                out.extend_from_slice(&(properties.len() as u16).to_le_bytes());
+                out.extend_from_slice(properties);
+            }
+            out.extend_from_slice(self.payload);
+        });
+    }
+}
+
+const CONTENT_TYPE_NAMED: u8 = 255;
+
+fn read_content_type<'a>(rest: &mut &'a [u8]) -> Option<ContentType<'a>> {
+    match take_array::<1>(rest)? {
+        [0] => Some(ContentType::Octets),
+        [1] => Some(ContentType::Text),
+        [2] => Some(ContentType::Json),
+        [CONTENT_TYPE_NAMED] => {
+            let [length] = *take_array::<1>(rest)?;
+            let name = take(rest, usize::from(length))?;
+            Some(ContentType::Other(std::str::from_utf8(name).ok()?))
+        }
+        _ => None,
+    }
+}
+
+fn write_content_type(out: &mut Vec<u8>, content_type: ContentType<'_>) {
+    match content_type {
+        ContentType::Octets => out.push(0),
+        ContentType::Text => out.push(1),
+        ContentType::Json => out.push(2),
+        ContentType::Other(name) => match u8::try_from(name.len()) {
+            Ok(length) => {
+                out.extend_from_slice(&[CONTENT_TYPE_NAMED, length]);
+                out.extend_from_slice(name.as_bytes());
+            }
+            Err(_) => out.push(0),
+        },
+    }
+}
+
+fn take<'a>(from: &mut &'a [u8], n: usize) -> Option<&'a [u8]> {
+    let (head, tail) = from.split_at_checked(n)?;
+    *from = tail;
+    Some(head)
+}
+
+fn take_array<'a, const N: usize>(from: &mut &'a [u8]) -> Option<&'a [u8; N]> {
+    let (head, tail) = from.split_first_chunk::<N>()?;
+    *from = tail;
+    Some(head)
+}
+
+fn take_u32(from: &mut &[u8]) -> Option<u32> {
+    take_array(from).map(|b| u32::from_le_bytes(*b))
+}
+
+fn take_u64(from: &mut &[u8]) -> Option<u64> {
+    take_array(from).map(|b| u64::from_le_bytes(*b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAMP: Stamp = Stamp { boot_us: 0x0102_0304, wall: Wall(-2), uncertainty_ms: 7 };
+
+    fn full() -> Publication<'static> {
+        Publication {
+            retain: true,
+            qos: 2,
+            content_type: ContentType::Other("text/x"),
+            publish_id: Some(PublishId { producer: 3, n: 4 }),
+            packet_id: Some(PacketId { session: 5, id: 6 }),
+            properties: b"pp",
+            payload: b"hello",
+        }
+    }
+
+    #[test]
+    fn publication_bytes_are_golden() {
+        let mut out = Vec::new();
+        Publication::new(ContentType::Json, b"{}").write_frame(&mut out, RouteNumber(9), STAMP);
+        let golden = [
+            27, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, // length, crc (below), route, origin
+            1, 1, 0, 0, 7, 0, 0, 0, 4, 3, 2, 1, 0, 0, 0, 0, // version, kind, flags, uncertainty, boot
+            254, 255, 255, 255, 255, 255, 255, 255, // wall
+            2, b'{', b'}',
+        ];
+        let crc = crc32c::crc32c(&golden[16..]).to_le_bytes();
+        assert_eq!(&out[..4], &golden[..4]);
+        assert_eq!(&out[4..8], &crc);
+        assert_eq!(&out[8..], &golden[8..]);
+    }
+
+    #[test]
+    fn everything_round_trips_and_every_cut_is_seen() {
+        let mut out = Vec::new();
+        full().write_frame(&mut out, RouteNumber(1), STAMP);
+        let one = out.len();
+        Publication::new(ContentType::Octets, b"").write_frame(&mut out, RouteNumber(2), STAMP);
+        let all: Vec<_> = frames(&out).map(Result::unwrap).collect();
+        assert_eq!(all.len(), 2);
+        assert!(all.iter().all(Frame::intact));
+        let body = Body::read(all[0].body).unwrap();
+        assert_eq!((body.stamp, body.kind), (STAMP, Kind::Publication));
+        assert_eq!(Publication::read(&body).unwrap(), full());
+        for cut in 0..one {
+            assert!(Frame::read(&out[..cut], 0).is_err());
+        }
+        for cut in 0..body.rest.len() - 5 {
+            assert!(Publication::read(&Body { rest: &body.rest[..cut], ..body }).is_err(), "{cut}");
+        }
+    }
+
+    #[test]
+    fn origin_and_route_are_local_and_the_body_is_not_touched() {
+        let mut out = Vec::new();
+        full().write_frame(&mut out, RouteNumber(1), STAMP);
+        set_route(&mut out, 0, RouteNumber(77));
+        let (frame, _) = Frame::read(&out, 0).unwrap();
+        let moved = Frame { origin: Some(Origin { number: 3, seq: Seq(9) }), ..frame };
+        let mut hub = Vec::new();
+        moved.write(&mut hub);
+        assert_eq!(hub.len(), moved.size());
+        assert_eq!(Frame::read(&hub, 0).unwrap(), (moved, hub.len()));
+        assert!(moved.intact());
+        assert_eq!(moved.route, RouteNumber(77));
+    }
+
+    #[test]
+    fn unknown_kinds_keep_their_number() {
+        for number in 0..=255 {
+            assert_eq!(Kind::from_number(number).number(), number);
+        }
+    }
+
+    #[test]
+    fn hostile_lengths_are_refused_before_anything_is_read() {
+        let mut out = vec![0; 64];
+        out[..4].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert!(matches!(Frame::read(&out, 0), Err(BadEntry::Length { .. })));
+        assert!(matches!(Frame::read(&out, usize::MAX), Err(BadEntry::Short { .. })));
+    }
+}
