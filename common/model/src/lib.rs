@@ -6,6 +6,7 @@
 //! Read [`position`] first (how one message is identified for ever), then [`door`] (what a connection asks of
 //! the bus and what the bus answers).
 
+pub mod cursor;
 pub mod door;
 pub mod event;
 pub mod gap;
@@ -16,6 +17,7 @@ pub mod principal;
 pub mod route;
 pub mod time;
 
+pub use cursor::{CursorKey, CursorValue, EpochSpan, HubIdentity, PublicKey};
 pub use gap::{Cause, Gap};
 pub use id::{AccountId, BootId, ClientId, ConnectionId, Epoch, LogId, RoomId, Seq, SubscriptionId};
 pub use name::{AccountName, ChannelName, Filter, RoomName};

@@ -1,0 +1,70 @@
+//! Saved places of readers and receivers, kept in the log's own blocks so that they commit with its entries.
+
+use crate::id::{ClientId, Epoch, LogId, Seq};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// An ed25519 public key.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PublicKey(pub [u8; 32]);
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PublicKey(")?;
+        self.0.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        f.write_str("...)")
+    }
+}
+
+/// Which hub, for ever: a cursor belongs to a hub identity, never to an address (section 7.1).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct HubIdentity {
+    /// The hub's key.
+    pub key: PublicKey,
+    /// The hub's log.
+    pub log: LogId,
+}
+
+/// One writable opening in a log's chain (rule 6.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct EpochSpan {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The first seq it could give.
+    pub first: Seq,
+    /// The last seq it gave; `first - 1` if none.
+    pub last: Seq,
+}
+
+/// Whose place it is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum CursorKey {
+    /// What a hub confirmed of this log. A custody cursor: holds segments.
+    Uplink(HubIdentity),
+    /// What an edge confirmed of this log. A custody cursor: holds segments.
+    Downlink(ClientId),
+    /// What this log took of another log's epoch. Holds nothing here.
+    Ingest(LogId, Epoch),
+}
+
+impl CursorKey {
+    /// Whether segments of this log past the cursor must stay (rule 6.9).
+    pub fn holds(self) -> bool {
+        match self {
+            Self::Uplink(_) | Self::Downlink(_) => true,
+            Self::Ingest(..) => false,
+        }
+    }
+}
+
+/// A saved place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct CursorValue {
+    /// Everything up to here is confirmed, or taken.
+    pub through: Seq,
+    /// For `Ingest`: the highest seq that was ever heard of.
+    pub heard: Seq,
+    /// The CRC32C of the entry body at `through` (0 where that is no entry): tells forks apart (section 7.5).
+    pub crc: u32,
+}
