@@ -12,6 +12,7 @@ use crate::{
     position::Position,
     principal::Principal,
     route::Route,
+    time::{Now, Time},
 };
 use bytes::Bytes;
 use std::{fmt, sync::Arc};
@@ -403,4 +404,46 @@ pub enum Tell {
         /// Whether more is waiting right now.
         more: bool,
     },
+}
+
+/// What happens to a door.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Input {
+    /// Bytes of the stream (MQTT), or one whole binary message (WebSocket).
+    Bytes(Bytes),
+    /// One whole text message (WebSocket).
+    Text(String),
+    /// The bus answered or has something.
+    Tell(Tell),
+    /// The socket can take about this many bytes now. Until it is said again, a door sends answers only.
+    Room(u32),
+    /// The deadline that [`Door::poll_timeout`] named has come.
+    Deadline,
+    /// The peer closed, or the socket broke: the name says which. Nothing can be sent any more.
+    Gone(&'static str),
+}
+
+/// What a door wants done. Drain these after every input.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Output {
+    /// Write these to the stream, or as one binary message.
+    Bytes(Bytes),
+    /// Write this as one text message.
+    Text(String),
+    /// Ask the bus.
+    Ask(Ask),
+    /// After what was said before is written, close: nothing follows.
+    Close(Refusal),
+}
+
+/// The one shape of all doors. Implemented by the MQTT, envelope and raw doors.
+///
+/// One input, then `poll` until it is empty, then the next.
+pub trait Door: Send {
+    /// Takes one input.
+    fn handle(&mut self, input: Input, now: Now);
+    /// What it wants done next.
+    fn poll(&mut self) -> Option<Output>;
+    /// When it wants [`Input::Deadline`].
+    fn poll_timeout(&self) -> Option<Time>;
 }

@@ -4,7 +4,8 @@ use crate::id::BootId;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Monotonic time in nanoseconds since an origin of the process (in tests: of the run). For deadlines.
+/// Monotonic time in nanoseconds since the host's boot, suspended time included (in tests: since the run's
+/// beginning). For deadlines.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Time(pub u64);
 
@@ -33,6 +34,13 @@ pub struct Now {
     pub time: Time,
     /// For labels.
     pub wall: Wall,
+}
+
+impl Now {
+    /// The stamp of what is taken at this moment, on a host that does not know how far its wall clock is off.
+    pub fn stamp(self) -> Stamp {
+        Stamp { boot_us: self.time.0 / 1000, wall: self.wall, uncertainty_ms: u32::MAX }
+    }
 }
 
 /// When something was published, in the words of the host that took it (section 7.10).
