@@ -6,6 +6,7 @@
 //! Read [`position`] first (how one message is identified for ever), then [`door`] (what a connection asks of
 //! the bus and what the bus answers).
 
+pub mod batch;
 pub mod cursor;
 pub mod door;
 pub mod event;
@@ -14,14 +15,17 @@ pub mod id;
 pub mod name;
 pub mod position;
 pub mod principal;
+pub mod room;
 pub mod route;
 pub mod time;
 
+pub use batch::{Batch, Chunk, Run};
 pub use cursor::{CursorKey, CursorValue, EpochSpan, HubIdentity, PublicKey};
 pub use gap::{Cause, Gap};
 pub use id::{AccountId, BootId, ClientId, ConnectionId, Epoch, LogId, RoomId, Seq, SubscriptionId};
 pub use name::{AccountName, ChannelName, Filter, RoomName};
 pub use position::Position;
 pub use principal::{Grants, Principal, Right};
+pub use room::{Binding, History, Room};
 pub use route::{Route, RouteNumber};
 pub use time::{Now, Stamp, Time, Wall};
