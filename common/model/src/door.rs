@@ -54,6 +54,41 @@ pub struct SessionRequest {
     pub clean: bool,
     /// How long it outlives its connection, seconds; 0 ends with it, `u32::MAX` never.
     pub expiry_s: u32,
+    /// What to publish in the client's name if the connection ends with any cause but [`NORMAL`]. Committed
+    /// before [`Tell::Entered`].
+    pub will: Option<Will>,
+}
+
+/// The cause in [`Ask::Leave`] with which a client takes its leave on purpose: its will is forgotten.
+pub const NORMAL: &str = "normal";
+
+/// A publication that a client leaves behind for the case that it cannot say goodbye.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Will {
+    /// Where to.
+    pub target: Target,
+    /// MQTT's retain flag.
+    pub retain: bool,
+    /// 0, 1 or 2.
+    pub qos: u8,
+    /// The payload's content type by name; empty when nobody named one.
+    pub content_type: String,
+    /// MQTT 5 properties that travel, as in an entry.
+    pub properties: Bytes,
+    /// The payload.
+    pub payload: Bytes,
+    /// Published that many seconds after the connection's end, or at the session's if that is earlier; not at
+    /// all if the session is opened again before.
+    pub delay_s: u32,
+}
+
+/// That a session keeps a subscription beyond its connection, and what of it only MQTT knows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Keep {
+    /// MQTT's subscription options byte (QoS in the low bits).
+    pub options: u8,
+    /// MQTT 5's subscription identifier; 0 for none.
+    pub identifier: u32,
 }
 
 /// What an MQTT session found of itself when it was opened again.
@@ -74,9 +109,10 @@ pub struct SessionState {
 pub struct SessionSubscription {
     /// The MQTT topic filter as the client wrote it.
     pub filter: String,
-    /// MQTT's subscription options byte (QoS in the low bits).
-    pub options: u8,
-    /// Everything up to here was delivered and acknowledged.
+    /// What of it only MQTT knows.
+    pub keep: Keep,
+    /// Everything up to here was delivered and acknowledged; at first, where it began. None on technical
+    /// channels, which have no history.
     pub through: Option<Position>,
 }
 
@@ -128,7 +164,8 @@ pub enum Flow {
 pub struct Intake {
     /// Rises by one per batch of the connection; echoed by [`Tell::Stored`], in order.
     pub ticket: u64,
-    /// Aliases first used in this batch. A connection numbers them densely from 0.
+    /// Aliases first used in this batch. A connection numbers them densely from 0; a later batch may give a
+    /// number a new meaning, which it then has from its first entry on.
     pub aliases: Vec<(u32, Target)>,
     /// The entries, back to back.
     pub entries: Bytes,
@@ -166,9 +203,8 @@ pub enum Ask {
         from: From,
         /// How.
         flow: Flow,
-        /// For a session that outlives its connection: keep it, with MQTT's options byte, and answer only
-        /// when that is durable.
-        keep: Option<u8>,
+        /// For a session that outlives its connection: keep it, and answer only when that is durable.
+        keep: Option<Keep>,
     },
     /// Stop reading. Answered by [`Tell::Unsubscribed`].
     Unsubscribe {
@@ -190,7 +226,7 @@ pub enum Ask {
     },
     /// The connection is over; nothing more will come from it. Not answered.
     Leave {
-        /// Why: the name of a close code.
+        /// Why: the name of a close code, or [`NORMAL`].
         cause: String,
         /// MQTT 5 DISCONNECT may change the session's expiry, in seconds.
         expiry_s: Option<u32>,
@@ -359,7 +395,8 @@ pub enum Push {
 /// What the bus tells a door.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Tell {
-    /// It is in.
+    /// It is in. Said to a session that was there before only when nothing of its former connection waits
+    /// for a commit any more: otherwise what that commit holds would be taken twice (QoS 2).
     Entered {
         /// As whom.
         principal: Arc<Principal>,
@@ -434,6 +471,8 @@ pub enum Output {
     Ask(Ask),
     /// After what was said before is written, close: nothing follows.
     Close(Refusal),
+    /// The peer took its leave: close as above, nothing is wrong.
+    Done,
 }
 
 /// The one shape of all doors. Implemented by the MQTT, envelope and raw doors.
