@@ -1,0 +1,219 @@
+//! Frames as WebSocket messages, and messages as frames.
+//!
+//! ```text
+//! message   u8 version | u8 flags | [u32 declared size, if flag 1] | body, compressed if flag 1
+//! body      postcard frame | for Batch and Latest: the items
+//! ```
+//!
+//! Compression is the caller's: [`encode_edge`], [`decode_edge`] and their hub twins take a function that does
+//! it. The sizes are checked here before it is called: the declared size against the cap, and against
+//! [`COMPRESSION_RATIO_MAX`]. Nothing compressed is taken before the peer is authenticated.
+
+use super::{EdgeFrame, HubFrame, VERSION};
+use crate::limits::{BATCH_BYTES_MAX, COMPRESSION_RATIO_MAX, UNAUTHENTICATED_BYTES_MAX};
+use bytes::{Buf, Bytes};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// The largest message, compressed or not: a batch's items and definitions stay below it.
+pub const MESSAGE_BYTES_MAX: usize = BATCH_BYTES_MAX;
+/// Smaller bodies are not worth a compressor's start.
+pub const COMPRESS_FROM_BYTES: usize = 256;
+
+const FLAG_COMPRESSED: u8 = 1;
+
+/// How far the peer is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stage {
+    /// Before Welcome.
+    Unauthenticated,
+    /// After it.
+    Welcomed,
+}
+
+impl Stage {
+    /// The largest message that is taken.
+    pub fn message_bytes_max(self) -> usize {
+        match self {
+            Self::Unauthenticated => UNAUTHENTICATED_BYTES_MAX,
+            Self::Welcomed => MESSAGE_BYTES_MAX,
+        }
+    }
+}
+
+/// A message that is no frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadMessage {
+    /// It ends too early.
+    #[error("read link message: cut short")]
+    Short,
+    /// Another version.
+    #[error("read link message: version {got}, want {VERSION}")]
+    Version {
+        /// What it says.
+        got: u8,
+    },
+    /// A flag that this version does not have.
+    #[error("read link message: unknown flags {got:#x}")]
+    Flags {
+        /// What it says.
+        got: u8,
+    },
+    /// Larger than allowed.
+    #[error("read link message: {size} bytes, want at most {max}")]
+    TooLarge {
+        /// What it is or claims.
+        size: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// Compressed before the peer was authenticated.
+    #[error("read link message: compressed before authentication")]
+    CompressedEarly,
+    /// It claims to become more than [`COMPRESSION_RATIO_MAX`] times as large.
+    #[error(
+        "read link message: {packed} bytes claim to be {declared}, want a ratio of at most {COMPRESSION_RATIO_MAX}"
+    )]
+    Ratio {
+        /// What came.
+        packed: usize,
+        /// What it claims to become.
+        declared: usize,
+    },
+    /// It does not decompress to the declared size.
+    #[error("read link message: does not decompress to the declared size")]
+    Compression,
+    /// The postcard part cannot be read.
+    #[error("read link message: not a frame")]
+    Frame,
+    /// Bytes after a frame that has none.
+    #[error("read link message: bytes after the frame")]
+    Trailing,
+    /// The items of a batch.
+    #[error("read link message: {what}")]
+    Items {
+        /// Which part.
+        what: &'static str,
+    },
+}
+
+/// An edge's frame as a message. `compress` gets bodies of at least [`COMPRESS_FROM_BYTES`] and may decline.
+pub fn encode_edge(frame: &EdgeFrame, compress: impl FnOnce(&[u8]) -> Option<Vec<u8>>) -> Bytes {
+    let items = match frame {
+        EdgeFrame::Batch(batch) | EdgeFrame::Latest(batch) => batch.items.as_ref(),
+        EdgeFrame::Hello(..)
+        | EdgeFrame::CaughtUp { .. }
+        | EdgeFrame::Ping(_)
+        | EdgeFrame::Pong(_)
+        | EdgeFrame::Bye { .. } => &[],
+    };
+    encode(frame, items, compress)
+}
+
+/// A hub's frame as a message.
+pub fn encode_hub(frame: &HubFrame) -> Bytes {
+    encode(frame, &[], |_| None)
+}
+
+/// An edge's frame from a message. `decompress` gets the bytes and the size they must become.
+pub fn decode_edge(
+    message: Bytes,
+    stage: Stage,
+    decompress: impl FnOnce(&[u8], usize) -> Option<Vec<u8>>,
+) -> Result<EdgeFrame, BadMessage> {
+    let (mut frame, rest) = decode::<EdgeFrame>(message, stage, decompress)?;
+    match &mut frame {
+        EdgeFrame::Batch(batch) | EdgeFrame::Latest(batch) => batch.items = rest,
+        EdgeFrame::Hello(..)
+        | EdgeFrame::CaughtUp { .. }
+        | EdgeFrame::Ping(_)
+        | EdgeFrame::Pong(_)
+        | EdgeFrame::Bye { .. } => {
+            if !rest.is_empty() {
+                return Err(BadMessage::Trailing);
+            }
+        }
+    }
+    Ok(frame)
+}
+
+/// A hub's frame from a message.
+pub fn decode_hub(
+    message: Bytes,
+    stage: Stage,
+    decompress: impl FnOnce(&[u8], usize) -> Option<Vec<u8>>,
+) -> Result<HubFrame, BadMessage> {
+    let (frame, rest) = decode(message, stage, decompress)?;
+    if rest.is_empty() { Ok(frame) } else { Err(BadMessage::Trailing) }
+}
+
+fn encode(frame: &impl Serialize, items: &[u8], compress: impl FnOnce(&[u8]) -> Option<Vec<u8>>) -> Bytes {
+    let mut out = Vec::with_capacity(64 + items.len());
+    out.extend_from_slice(&[VERSION, 0]);
+    let mut out = postcard::to_extend(frame, out).expect("serializing plain values into memory cannot fail");
+    out.extend_from_slice(items);
+    let body = out.get(2..).unwrap_or_default();
+    if body.len() >= COMPRESS_FROM_BYTES {
+        // What a receiver would refuse goes as it is: a run of zeros may well shrink a thousandfold.
+        let declared = body.len();
+        if let Some(packed) =
+            compress(body).filter(|p| p.len() + 4 < declared && ratio_holds(p.len(), declared))
+        {
+            let mut message = Vec::with_capacity(6 + packed.len());
+            message.extend_from_slice(&[VERSION, FLAG_COMPRESSED]);
+            message.extend_from_slice(&(declared as u32).to_le_bytes());
+            message.extend_from_slice(&packed);
+            return message.into();
+        }
+    }
+    out.into()
+}
+
+fn ratio_holds(packed: usize, declared: usize) -> bool {
+    declared <= packed.saturating_mul(COMPRESSION_RATIO_MAX)
+}
+
+fn decode<F: DeserializeOwned>(
+    message: Bytes,
+    stage: Stage,
+    decompress: impl FnOnce(&[u8], usize) -> Option<Vec<u8>>,
+) -> Result<(F, Bytes), BadMessage> {
+    let body = open(message, stage, decompress)?;
+    let (frame, rest) = postcard::take_from_bytes(&body).map_err(|_| BadMessage::Frame)?;
+    let rest = body.slice(body.len() - rest.len()..);
+    Ok((frame, rest))
+}
+
+fn open(
+    mut message: Bytes,
+    stage: Stage,
+    decompress: impl FnOnce(&[u8], usize) -> Option<Vec<u8>>,
+) -> Result<Bytes, BadMessage> {
+    let max = stage.message_bytes_max();
+    if message.len() > max {
+        return Err(BadMessage::TooLarge { size: message.len(), max });
+    }
+    if message.len() < 2 {
+        return Err(BadMessage::Short);
+    }
+    let version = message.get_u8();
+    if version != VERSION {
+        return Err(BadMessage::Version { got: version });
+    }
+    match message.get_u8() {
+        0 => Ok(message),
+        FLAG_COMPRESSED if stage == Stage::Unauthenticated => Err(BadMessage::CompressedEarly),
+        FLAG_COMPRESSED => {
+            let declared = message.try_get_u32_le().map_err(|_| BadMessage::Short)? as usize;
+            if declared > max {
+                return Err(BadMessage::TooLarge { size: declared, max });
+            }
+            let packed = message.len();
+            if !ratio_holds(packed, declared) {
+                return Err(BadMessage::Ratio { packed, declared });
+            }
+            let body = decompress(&message, declared).ok_or(BadMessage::Compression)?;
+            if body.len() == declared { Ok(body.into()) } else { Err(BadMessage::Compression) }
+        }
+        got => Err(BadMessage::Flags { got }),
+    }
+}
