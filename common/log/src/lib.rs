@@ -1,1 +1,33 @@
-//! (empty)
+//! The durable log: what an acknowledgement stands on (promise 1), and the one table that is true.
+//!
+//! It owns blocks, segments, checkpoints, recovery, cursors, trimming and readers. What always holds: a seq that
+//! a returned commit gave is readable for ever at its place, or is a gap with a cause; nothing that was not
+//! committed is ever handed out by a reader. The rules it keeps are cited by number and told in this crate's
+//! `README.md`. Threads, clocks and the real disk are elsewhere (`riser-shell`): everything here is called with
+//! the time and with a seed, and speaks to a [`Disk`].
+//!
+//! Read [`writer`] first (how entries get in), then [`reader`] (how they get out), then [`recovered`].
+#![warn(clippy::indexing_slicing)]
+
+mod config;
+mod disk;
+mod errors;
+pub mod fault;
+mod fold;
+mod footer;
+mod gaps;
+mod pacer;
+pub mod reader;
+pub mod recovered;
+pub mod writer;
+
+pub use config::{Config, Holds, OnFull};
+pub use disk::Disk;
+pub use errors::{BadConfig, CommitError, OpenError, ReadError, Refused};
+pub use fold::Fold;
+pub use footer::{ChannelFooter, Footer};
+pub use gaps::GapRecord;
+pub use pacer::{Decision, Pacer, UNWAITED_AFTER, Waiting};
+pub use reader::Reader;
+pub use recovered::{Finding, Recovered};
+pub use writer::{Committed, Entropy, Status, Writer};

@@ -21,3 +21,8 @@ pub struct Route {
     /// Who published it.
     pub client: ClientId,
 }
+
+impl RouteNumber {
+    /// Of an entry that belongs to no channel: a session, a release, an anchor.
+    pub const NONE: Self = Self(u32::MAX);
+}
