@@ -1,0 +1,20 @@
+//! The workspace's rules about itself, read from `cargo metadata`, the manifests and the sources. Every
+//! test lists all of its violations at once, each with the place and what would be right.
+
+mod arrows;
+mod clippy_files;
+mod licences;
+mod manifests;
+mod purity;
+mod sources;
+mod workspace;
+
+/// Fails with every violation, one per line.
+fn expect_none(rule: &str, violations: &[String]) {
+    assert!(
+        violations.is_empty(),
+        "{rule}: {} violation(s)\n  {}",
+        violations.len(),
+        violations.join("\n  ")
+    );
+}
