@@ -1,1 +1,36 @@
-//! (empty)
+//! The envelope protocol: what a dashboard and its hub or edge say to each other in JSON text messages.
+//!
+//! Owns the shape of every request, reply and push, and the wording of what is wrong with a request. A
+//! request that was read is valid: its channels, filters and positions are parsed, its payloads are bytes.
+//! What a connection may say when, and whether it is allowed, is the door's and the bus's business.
+//!
+//! ```text
+//! -> {"op":"hello","id":1,"credential":{"user":"ann","password":"..."},"subscriptions":[{"sub":1,"channels":"#"}]}
+//! <- {"re":1,"ok":{"client":"...","subscriptions":[{"sub":1,"complete":"none","gaps":[],"pos":"..."}]}}
+//! <- {"ev":"msg","sub":1,"pos":"...","prev":"...","channel":"a/b","client":"...","time":0,"type":"text/plain","data":"x"}
+//! -> {"op":"publish","id":2,"channel":"a/b","data":{"celsius":21.5}}
+//! <- {"re":2,"ok":{"pos":"..."}}
+//! ```
+//!
+//! **Payloads** travel by content type. JSON is `data` as it is, text is `data` as a string, everything else
+//! is `data_b64`; so is what is declared JSON or text and is not. A publication without `type` is text if its
+//! `data` is a string, JSON if it is anything else, octets if it is `data_b64`.
+//!
+//! **Numbers.** Whatever JavaScript would round is a string: positions, and log and epoch ids (16 hexadecimal
+//! digits, as in positions). Seqs, counts and connection ids are numbers; a publish id may be either.
+
+mod answer;
+mod object;
+mod request;
+
+pub use answer::{Done, Entered, Hole, Payload, Problem, Push, Receipt, Started, error, ok};
+pub use request::{Channels, Hello, Message, Op, Publish, Request, Shown, Subscribe, Technical, Wrong};
+
+/// The WebSocket sub-protocol.
+pub const SUBPROTOCOL: &str = "riser.v1.json";
+
+/// The largest request id: what JavaScript counts without rounding.
+pub const REQUEST_ID_MAX: u64 = (1 << 53) - 1;
+
+#[cfg(test)]
+mod tests;

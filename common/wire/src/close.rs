@@ -28,6 +28,23 @@ pub fn comes_back(close_code: u16) -> bool {
     !(4100..4200).contains(&close_code) && close_code != 1008
 }
 
+/// When a client closed for this reason should come back, beside its own jitter; none in the second band.
+pub fn after_ms(code: Code) -> Option<u32> {
+    match code {
+        Code::ShuttingDown => Some(500),
+        Code::Timeout | Code::TooSlow => Some(1000),
+        Code::LogFailing | Code::QuotaExceeded | Code::TooMany => Some(5000),
+        Code::Malformed
+        | Code::WrongState
+        | Code::BadName
+        | Code::NotAuthorised
+        | Code::Denied
+        | Code::TooLarge
+        | Code::UnknownPosition
+        | Code::TakenOver => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,6 +56,7 @@ mod tests {
         codes.sort_unstable();
         codes.dedup();
         assert_eq!(codes.len(), Code::ALL.len());
+        assert!(Code::ALL.into_iter().all(|c| after_ms(c).is_some() == comes_back(close_code(c))));
         assert!(comes_back(1006) && comes_back(4000) && !comes_back(4103));
     }
 }

@@ -1,0 +1,354 @@
+//! What a server says: replies, which echo a request's id, and pushes, which have none.
+
+use super::request::is_json;
+use crate::{
+    close::{after_ms, close_code},
+    entry::Publication,
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use riser_model::{
+    AccountName, ClientId, ConnectionId, Gap, Position, RoomName, Wall,
+    door::{Completeness, Refusal},
+    event::{Scope, SystemEvent},
+};
+use serde::{Serialize, Serializer};
+use serde_json::{Value, value::RawValue};
+use std::collections::BTreeMap;
+
+/// The reply to a request that was done.
+pub fn ok(id: Option<u64>, done: &Done<'_>) -> String {
+    #[derive(Serialize)]
+    struct Reply<'a> {
+        re: Option<u64>,
+        ok: &'a Done<'a>,
+    }
+    text(&Reply { re: id, ok: done })
+}
+
+/// The reply to a request that was not done. Without an id it answers what had none.
+pub fn error(id: Option<u64>, refusal: &Refusal) -> String {
+    #[derive(Serialize)]
+    struct Reply<'a> {
+        re: Option<u64>,
+        error: Problem<'a>,
+    }
+    text(&Reply { re: id, error: refusal.into() })
+}
+
+fn text(message: &impl Serialize) -> String {
+    serde_json::to_string(message)
+        .expect("the protocol's types have string keys and serialize without errors")
+}
+
+/// What a reply says was done.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Done<'a> {
+    /// `hello`.
+    Entered(Entered<'a>),
+    /// `subscribe`.
+    Subscribed(Started),
+    /// `publish` of one.
+    Stored(Receipt),
+    /// `publish` of several, in their order.
+    StoredMany {
+        /// One each.
+        receipts: Vec<Receipt>,
+    },
+    /// `unsubscribe`, `credit`, `ping`: nothing to say.
+    Plain {},
+}
+
+/// Who and where the client is.
+#[derive(Clone, Debug, Serialize)]
+pub struct Entered<'a> {
+    /// The account's name.
+    pub account: &'a AccountName,
+    /// The room of every channel here.
+    pub room: &'a RoomName,
+    /// The lasting participant.
+    pub client: ClientId,
+    /// The user or device.
+    pub name: &'a AccountName,
+    /// This connection.
+    pub connection: ConnectionId,
+    /// How often the server pings, seconds.
+    pub ping_s: u64,
+    /// The answers to the subscriptions that came with `hello`, in their order.
+    pub subscriptions: Vec<Started>,
+}
+
+/// How a subscription started, or why it did not.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// The client's number for it.
+    pub sub: u32,
+    /// How it went.
+    pub result: Result<riser_model::door::Subscribed, Refusal>,
+}
+
+impl Serialize for Started {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(untagged)]
+        enum Form<'a> {
+            Good {
+                sub: u32,
+                complete: &'static str,
+                gaps: Vec<Hole>,
+                #[serde(serialize_with = "shown")]
+                pos: Position,
+            },
+            Bad {
+                sub: u32,
+                error: Problem<'a>,
+            },
+        }
+        let sub = self.sub;
+        match &self.result {
+            Ok(good) => Form::Good {
+                sub,
+                complete: match good.completeness {
+                    Completeness::Full => "full",
+                    Completeness::Partial => "partial",
+                    Completeness::None => "none",
+                },
+                gaps: good.gaps.iter().copied().map(Hole::from).collect(),
+                pos: good.at,
+            },
+            Err(refusal) => Form::Bad { sub, error: refusal.into() },
+        }
+        .serialize(serializer)
+    }
+}
+
+/// Where a publication is, after the commit, or why it was not stored.
+#[derive(Clone, Debug)]
+pub struct Receipt(pub Result<Position, Refusal>);
+
+impl Serialize for Receipt {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Form<'a> {
+            #[serde(serialize_with = "shown")]
+            Pos(Position),
+            Error(Problem<'a>),
+        }
+        match &self.0 {
+            Ok(position) => Form::Pos(*position),
+            Err(refusal) => Form::Error(refusal.into()),
+        }
+        .serialize(serializer)
+    }
+}
+
+/// What the server says of itself.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "ev", rename_all = "snake_case")]
+pub enum Push<'a> {
+    /// A publication.
+    Msg {
+        /// For which subscription.
+        sub: u32,
+        /// Where it is. Latest has no position and moves none.
+        #[serde(serialize_with = "shown_if", skip_serializing_if = "Option::is_none")]
+        pos: Option<Position>,
+        /// The subscription's position before it: a client whose own differs resumes from its own.
+        #[serde(serialize_with = "shown")]
+        prev: Position,
+        /// In which channel.
+        channel: &'a str,
+        /// Whose.
+        client: ClientId,
+        /// When, milliseconds since 1970 by the wall clock of the host that took it.
+        time: Wall,
+        /// What, and as what.
+        #[serde(flatten)]
+        payload: Payload<'a>,
+        /// How many of this channel were passed over since the last one (`conflate`).
+        #[serde(skip_serializing_if = "is_zero")]
+        skipped: u64,
+        /// Whether it is shown ahead of the log, while a backlog drains.
+        #[serde(skip_serializing_if = "is_false")]
+        latest: bool,
+    },
+    /// Something is missing here.
+    Gap {
+        /// For which subscription.
+        sub: u32,
+        /// What is missing.
+        #[serde(flatten)]
+        hole: Hole,
+        /// The subscription's position after it.
+        #[serde(serialize_with = "shown")]
+        pos: Position,
+    },
+    /// The system speaks.
+    Event {
+        /// For which subscription.
+        sub: u32,
+        /// About what: `room`, `account` or `instance`.
+        scope: &'static str,
+        /// Events of this scope that this connection was too slow for.
+        #[serde(skip_serializing_if = "is_zero")]
+        missed: u64,
+        /// The event.
+        event: Value,
+    },
+    /// Everything up to these positions was pushed.
+    Ping {
+        /// By subscription.
+        through: BTreeMap<u32, String>,
+    },
+    /// The server ended a subscription.
+    End {
+        /// Which.
+        sub: u32,
+        /// Why.
+        error: Problem<'a>,
+    },
+    /// The server will close.
+    Bye {
+        /// Why.
+        #[serde(flatten)]
+        problem: Problem<'a>,
+        /// The close code that follows.
+        close: u16,
+        /// When to come back, if at all.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        after_ms: Option<u32>,
+    },
+}
+
+impl<'a> Push<'a> {
+    /// The text message.
+    pub fn text(&self) -> String {
+        text(self)
+    }
+
+    /// What precedes a close.
+    pub fn bye(refusal: &'a Refusal) -> Self {
+        Self::Bye {
+            problem: refusal.into(),
+            close: close_code(refusal.code),
+            after_ms: after_ms(refusal.code),
+        }
+    }
+
+    /// An event of the system.
+    pub fn event(sub: u32, scope: Scope, missed: u64, event: &SystemEvent) -> Self {
+        let scope = match scope {
+            Scope::Room(_) => "room",
+            Scope::Account(_) => "account",
+            Scope::Instance => "instance",
+        };
+        Self::Event { sub, scope, missed, event: event_json(event) }
+    }
+}
+
+/// An event as clients read it: log and epoch ids as in positions, for JavaScript would round them.
+fn event_json(event: &SystemEvent) -> Value {
+    let mut value =
+        serde_json::to_value(event).expect("events have string keys and serialize without errors");
+    if let Value::Object(fields) = &mut value {
+        for name in ["log", "epoch"] {
+            if let Some(id) = fields.get_mut(name)
+                && let Some(number) = id.as_u64()
+            {
+                *id = Value::String(format!("{number:016x}"));
+            }
+        }
+    }
+    value
+}
+
+/// A payload in JSON.
+#[derive(Clone, Debug, Serialize)]
+pub struct Payload<'a> {
+    #[serde(rename = "type")]
+    content_type: &'a str,
+    #[serde(flatten)]
+    form: Form<'a>,
+}
+
+#[derive(Clone, Debug)]
+enum Form<'a> {
+    Json(&'a RawValue),
+    Text(&'a str),
+    Octets(&'a [u8]),
+}
+
+impl Serialize for Form<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Json(json) => serializer.collect_map([("data", json)]),
+            Self::Text(text) => serializer.collect_map([("data", text)]),
+            Self::Octets(octets) => serializer.collect_map([("data_b64", STANDARD.encode(octets))]),
+        }
+    }
+}
+
+impl<'a> Payload<'a> {
+    /// A publication's payload; what is not what it is declared to be goes as octets.
+    pub fn new(publication: &Publication<'a>) -> Self {
+        let content_type = publication.content_type.name();
+        let utf8 = || std::str::from_utf8(publication.payload).ok();
+        let form = if is_json(content_type) {
+            utf8().and_then(|text| serde_json::from_str(text).ok()).map(Form::Json)
+        } else if content_type.starts_with("text/") {
+            utf8().map(Form::Text)
+        } else {
+            None
+        };
+        Self { content_type, form: form.unwrap_or(Form::Octets(publication.payload)) }
+    }
+}
+
+/// A gap with its count.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Hole {
+    from: u64,
+    to: u64,
+    count: u64,
+    cause: &'static str,
+}
+
+impl From<Gap> for Hole {
+    fn from(gap: Gap) -> Self {
+        Self { from: gap.from.0, to: gap.to.0, count: gap.count(), cause: gap.cause.name() }
+    }
+}
+
+/// A refusal in JSON.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Problem<'a> {
+    code: &'static str,
+    what: &'a str,
+    want: &'a str,
+}
+
+impl<'a> From<&'a Refusal> for Problem<'a> {
+    fn from(refusal: &'a Refusal) -> Self {
+        Self { code: refusal.code.name(), what: &refusal.what, want: &refusal.want }
+    }
+}
+
+fn shown<S: Serializer>(position: &Position, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(position)
+}
+
+fn shown_if<S: Serializer>(position: &Option<Position>, serializer: S) -> Result<S::Ok, S::Error> {
+    match position {
+        Some(position) => serializer.collect_str(position),
+        None => serializer.serialize_none(),
+    }
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
