@@ -1,0 +1,26 @@
+//! Takes a peer without a credential, as the principal that the listener names.
+
+use super::Step;
+use riser_model::{Principal, door::Credential};
+use std::sync::Arc;
+
+/// Exists only where a listener allows it by name (promise 8).
+#[derive(Clone, Debug)]
+pub struct Anonymous {
+    principal: Arc<Principal>,
+}
+
+impl Anonymous {
+    /// Everybody who shows nothing is this principal.
+    pub fn new(principal: Arc<Principal>) -> Self {
+        Self { principal }
+    }
+
+    /// A credential that was shown and is wrong never falls through to here.
+    pub(crate) fn accept(&self, credential: &Credential) -> Option<Step> {
+        match credential {
+            Credential::Anonymous => Some(Step::Pass(Arc::clone(&self.principal))),
+            Credential::Password { .. } | Credential::Token(_) => None,
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! `[[account]]`: accounts with their users, clients and rooms, as a person writes them.
+//!
+//! Each value is valid in itself once it is here; what they say together (names that must differ, grants to
+//! someone who exists) is checked when a [`crate::Directory`] is compiled.
+
+use crate::{
+    hidden::{PasswordHash, TokenHash},
+    key::KeyText,
+};
+use riser_model::{AccountId, AccountName, ClientId, Filter, History, Right, RoomId, RoomName};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeSeq};
+use std::fmt;
+
+/// A tenant: `[[account]]`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountConfig {
+    /// Its name, 1-64 of `[a-z0-9-]`.
+    pub name: AccountName,
+    /// Its UUID, the same at every edge and hub that serves it. Required; optional here so that its absence
+    /// is answered with the command that makes one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<AccountId>,
+    /// Rights on every room of the account.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grant: Vec<GrantConfig>,
+    /// People: `[[account.user]]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub user: Vec<UserConfig>,
+    /// Devices and edges: `[[account.client]]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub client: Vec<ClientConfig>,
+    /// Rooms: `[[account.room]]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub room: Vec<RoomConfig>,
+}
+
+impl AccountConfig {
+    /// An account with nothing in it.
+    pub fn new(name: AccountName, id: AccountId) -> Self {
+        Self { name, id: Some(id), grant: vec![], user: vec![], client: vec![], room: vec![] }
+    }
+}
+
+/// A person: `[[account.user]]`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserConfig {
+    /// The name, unique among the users and clients of the account.
+    pub name: AccountName,
+    /// The id of the client that this person's connections are; made of account and name unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<ClientId>,
+    /// The argon2id hash of the password, as `account hash` prints it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<PasswordHash>,
+    /// Hashes of bearer tokens, as `account token` prints them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<TokenHash>,
+    /// Rights on every room of the account, by one word. Without it and without grants: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+}
+
+impl UserConfig {
+    /// A user who can neither enter nor do anything yet.
+    pub fn new(name: AccountName) -> Self {
+        Self { name, id: None, password: None, tokens: vec![], role: None }
+    }
+}
+
+/// A device or an edge: `[[account.client]]`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientConfig {
+    /// The name, unique among the users and clients of the account.
+    pub name: AccountName,
+    /// Its UUID; made of account and name unless set. An edge names it in its `[[uplink]]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<ClientId>,
+    /// An edge's public key, as `key show` prints it there. Makes the client an edge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyText>,
+    /// The argon2id hash of the password, as `account hash` prints it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<PasswordHash>,
+    /// Hashes of bearer tokens, as `account token` prints them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<TokenHash>,
+    /// Rights on every room of the account, by one word. Without it and without grants: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+}
+
+impl ClientConfig {
+    /// A client that can neither enter nor do anything yet.
+    pub fn new(name: AccountName) -> Self {
+        Self { name, id: None, key: None, password: None, tokens: vec![], role: None }
+    }
+}
+
+/// A room: `[[account.room]]`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoomConfig {
+    /// Its name, 1-64 of `[a-z0-9-]`.
+    pub name: RoomName,
+    /// Its UUID; made of account and name unless set. Set it before the name changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<RoomId>,
+    /// Its policy for the past: `none` or `log`.
+    #[serde(default)]
+    pub history: History,
+    /// Whether an edge's uplinks carry it.
+    #[serde(default = "yes")]
+    pub linked: bool,
+    /// Rights on this room.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grant: Vec<GrantConfig>,
+}
+
+impl RoomConfig {
+    /// A linked room with that history, and no rights of its own.
+    pub fn new(name: RoomName, history: History) -> Self {
+        Self { name, id: None, history, linked: true, grant: vec![] }
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// One right: `{ to = "ann", right = "subscribe", channels = "boiler/#" }`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrantConfig {
+    /// Who: the name of a user or client of the account, or `*` for each of them.
+    pub to: Whom,
+    /// Which: `publish`, `subscribe`, `admin`, or a list of them.
+    pub right: Rights,
+    /// On which channels; all unless said.
+    #[serde(default = "Filter::all")]
+    pub channels: Filter,
+    /// A deny wins over every grant.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub deny: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// Whom a grant is for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Whom {
+    /// Each user and client of the account: `*`.
+    Everyone,
+    /// One of them.
+    Named(AccountName),
+}
+
+impl Serialize for Whom {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Everyone => serializer.serialize_str("*"),
+            Self::Named(name) => name.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Whom {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "*" => Ok(Self::Everyone),
+            name => name.parse().map(Self::Named).map_err(de::Error::custom),
+        }
+    }
+}
+
+/// What a user or client may do in every room of its account, by one word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Publish, subscribe and admin.
+    Owner,
+    /// Publish and subscribe.
+    Member,
+    /// Subscribe.
+    Reader,
+    /// Publish: what a sensor or an edge without downlink needs.
+    Writer,
+}
+
+impl Role {
+    /// The rights it stands for.
+    pub fn rights(self) -> &'static [Right] {
+        match self {
+            Self::Owner => &[Right::Publish, Right::Subscribe, Right::Admin],
+            Self::Member => &[Right::Publish, Right::Subscribe],
+            Self::Reader => &[Right::Subscribe],
+            Self::Writer => &[Right::Publish],
+        }
+    }
+}
+
+/// One right, or several in a list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rights(pub Vec<Right>);
+
+impl Serialize for Rights {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.as_slice() {
+            [right] => right.serialize(serializer),
+            rights => {
+                let mut list = serializer.serialize_seq(Some(rights.len()))?;
+                rights.iter().try_for_each(|right| list.serialize_element(right))?;
+                list.end()
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Rights {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMany;
+
+        impl<'de> de::Visitor<'de> for OneOrMany {
+            type Value = Rights;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("publish, subscribe, admin or a list of them")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Rights, E> {
+                Right::deserialize(de::value::StrDeserializer::new(text)).map(|right| Rights(vec![right]))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<Rights, A::Error> {
+                let mut rights = Vec::new();
+                while let Some(right) = list.next_element()? {
+                    rights.push(right);
+                }
+                Ok(Rights(rights))
+            }
+        }
+
+        deserializer.deserialize_any(OneOrMany)
+    }
+}

@@ -1,0 +1,368 @@
+//! The directory: who exists, what each may do and how each proves itself, compiled from configuration.
+//!
+//! Names are unique where they are looked up, every grant names someone who exists, and every id, key and
+//! token belongs to one client only. A directory never changes; a new configuration makes a new one.
+
+use crate::{
+    config::{AccountConfig, ClientConfig, GrantConfig, Role, UserConfig, Whom},
+    hidden::{PasswordHash, TokenHash},
+    invalid::{Invalid, nearest},
+    key::KeyText,
+};
+use riser_model::{
+    AccountId, AccountName, ClientId, Filter, Grants, Principal, PublicKey, Room, RoomId, principal::Rule,
+};
+use sha2::{Digest, Sha256};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+use uuid::Uuid;
+
+/// An edge as its hub knows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Edge<'a> {
+    /// Who it is and what it may do.
+    pub principal: &'a Arc<Principal>,
+    /// What its hello is signed with.
+    pub key: PublicKey,
+}
+
+/// Who exists.
+#[derive(Clone, Debug, Default)]
+pub struct Directory {
+    rooms: Vec<Room>,
+    members: BTreeMap<ClientId, Member>,
+    names: BTreeMap<(AccountName, AccountName), ClientId>,
+    accounts: BTreeMap<AccountName, AccountId>,
+    tokens: Vec<(TokenHash, ClientId)>,
+    hashes: Vec<PasswordHash>,
+}
+
+#[derive(Clone, Debug)]
+struct Member {
+    principal: Arc<Principal>,
+    password: Option<PasswordHash>,
+    key: Option<PublicKey>,
+}
+
+impl Directory {
+    /// Compiles it, or says everything that is wrong.
+    pub fn compile(accounts: &[AccountConfig]) -> Result<Self, Vec<Invalid>> {
+        let mut compiler = Compiler::default();
+        for account in accounts {
+            compiler.account(account);
+        }
+        if compiler.wrong.is_empty() { Ok(compiler.directory) } else { Err(compiler.wrong) }
+    }
+
+    /// The rooms of all accounts, in the order of the configuration.
+    pub fn rooms(&self) -> &[Room] {
+        &self.rooms
+    }
+
+    /// The accounts by name.
+    pub fn accounts(&self) -> impl Iterator<Item = (&AccountName, AccountId)> {
+        self.accounts.iter().map(|(name, id)| (name, *id))
+    }
+
+    /// All users and clients.
+    pub fn principals(&self) -> impl Iterator<Item = &Arc<Principal>> {
+        self.members.values().map(|member| &member.principal)
+    }
+
+    /// The user or client with that id.
+    pub fn principal(&self, client: ClientId) -> Option<&Arc<Principal>> {
+        self.members.get(&client).map(|member| &member.principal)
+    }
+
+    /// The edge with that id: a client that has a key.
+    pub fn edge(&self, client: ClientId) -> Option<Edge<'_>> {
+        let member = self.members.get(&client)?;
+        Some(Edge { principal: &member.principal, key: member.key? })
+    }
+
+    /// All edges.
+    pub fn edges(&self) -> impl Iterator<Item = Edge<'_>> {
+        self.members
+            .values()
+            .filter_map(|member| Some(Edge { principal: &member.principal, key: member.key? }))
+    }
+
+    /// The user or client named `name` or `account/name`; the short form where only one account has it.
+    pub fn named(&self, text: &str) -> Option<&Arc<Principal>> {
+        let (account, name) = match text.split_once('/') {
+            Some((account, name)) => (Some(account.parse().ok()?), name),
+            None => (None, text),
+        };
+        self.find(account.as_ref(), name).map(|member| &member.principal)
+    }
+
+    /// As [`Self::named`], for configuration: which key named it, and who was probably meant.
+    pub fn require(&self, key: &str, text: &str) -> Result<Arc<Principal>, Invalid> {
+        self.named(text).cloned().ok_or_else(|| {
+            let known: Vec<String> =
+                self.names.keys().map(|(account, name)| format!("{account}/{name}")).collect();
+            Invalid::new(
+                key,
+                format!("no user or client {text:?}, or more than one"),
+                suggestion(text, &known, "write it as account/name and declare it under [[account]]"),
+            )
+        })
+    }
+
+    /// Who is meant, and the hash that the password must match.
+    pub(crate) fn password(
+        &self,
+        account: Option<&AccountName>,
+        user: &str,
+    ) -> Option<(&Arc<Principal>, &PasswordHash)> {
+        let (account, user) = match (account, user.split_once('/')) {
+            (None, Some((account, user))) => (Some(account.parse().ok()?), user),
+            (account, _) => (account.cloned(), user),
+        };
+        let member = self.find(account.as_ref(), user)?;
+        Some((&member.principal, member.password.as_ref()?))
+    }
+
+    /// The hash to verify against when nobody is meant, so that the answer costs what a real one costs. The
+    /// same user text always gets the same hash.
+    pub(crate) fn stand_in(&self, user: &str) -> PasswordHash {
+        let digest: [u8; 32] = Sha256::digest(user).into();
+        let [a, b, ..] = digest;
+        let index = usize::from(u16::from_be_bytes([a, b])) % self.hashes.len().max(1);
+        match self.hashes.get(index) {
+            Some(hash) => hash.clone(),
+            None => STAND_IN.parse().expect("a hash written here"),
+        }
+    }
+
+    /// Whose token it is. Looks at every token, so that the time says nothing.
+    pub(crate) fn token(&self, shown: TokenHash) -> Option<&Arc<Principal>> {
+        let mut found = None;
+        for (hash, client) in &self.tokens {
+            if hash.same(&shown) {
+                found = Some(*client);
+            }
+        }
+        self.principal(found?)
+    }
+
+    fn find(&self, account: Option<&AccountName>, name: &str) -> Option<&Member> {
+        let name: AccountName = name.parse().ok()?;
+        let client = match account {
+            Some(account) => *self.names.get(&(account.clone(), name))?,
+            None => {
+                let mut all = self.names.iter().filter(|((_, known), _)| *known == name);
+                let (_, client) = all.next()?;
+                if all.next().is_some() {
+                    return None;
+                }
+                *client
+            }
+        };
+        self.members.get(&client)
+    }
+}
+
+/// The hash of 32 random bytes that were thrown away, at the costs that `account hash` uses.
+const STAND_IN: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$Uml6ZXJTdGFuZEluMDA$2b6Gv5dVh3m0Yy0Jq1r8Zx4cT7nWQe9KfLsPuOiAaDg";
+
+#[derive(Default)]
+struct Compiler {
+    directory: Directory,
+    wrong: Vec<Invalid>,
+    account_ids: BTreeSet<AccountId>,
+    room_ids: BTreeSet<RoomId>,
+    keys: BTreeSet<PublicKey>,
+}
+
+/// A user and a client are the same to rights and credentials.
+struct Entrant<'a> {
+    key: String,
+    name: &'a AccountName,
+    id: Option<ClientId>,
+    password: Option<&'a PasswordHash>,
+    tokens: &'a [TokenHash],
+    public: Option<KeyText>,
+    role: Option<Role>,
+}
+
+impl<'a> Entrant<'a> {
+    fn user(account: &str, user: &'a UserConfig) -> Self {
+        let UserConfig { name, id, password, tokens, role } = user;
+        let key = format!("{account}.user[{name}]");
+        Self { key, name, id: *id, password: password.as_ref(), tokens, public: None, role: *role }
+    }
+
+    fn client(account: &str, client: &'a ClientConfig) -> Self {
+        let ClientConfig { name, id, key: public, password, tokens, role } = client;
+        let key = format!("{account}.client[{name}]");
+        Self { key, name, id: *id, password: password.as_ref(), tokens, public: *public, role: *role }
+    }
+}
+
+impl Compiler {
+    fn account(&mut self, account: &AccountConfig) {
+        let key = format!("account[{}]", account.name);
+        let Some(id) = account.id else {
+            self.refuse(
+                format!("{key}.id"),
+                "no id",
+                "make one with `id new` and use it at every edge and hub",
+            );
+            return;
+        };
+        if self.directory.accounts.insert(account.name.clone(), id).is_some() {
+            self.refuse(&key, "two accounts have this name", "give one of them another name");
+            return;
+        }
+        if !self.account_ids.insert(id) {
+            self.refuse(format!("{key}.id"), "two accounts have this id", "make another with `id new`");
+        }
+        let rules = self.rules(&key, id, account);
+        let users = account.user.iter().map(|user| Entrant::user(&key, user));
+        let clients = account.client.iter().map(|client| Entrant::client(&key, client));
+        for entrant in users.chain(clients) {
+            self.entrant(account, id, &entrant, &rules);
+        }
+    }
+
+    /// Makes the account's rooms, and says which rules hold for whom.
+    fn rules(&mut self, key: &str, id: AccountId, account: &AccountConfig) -> Vec<(Whom, Rule)> {
+        let mut rules = Vec::new();
+        self.grants(&format!("{key}.grant"), account, &account.grant, None, &mut rules);
+        let mut names = BTreeSet::new();
+        for room in &account.room {
+            let key = format!("{key}.room[{}]", room.name);
+            let room_id = room.id.unwrap_or_else(|| RoomId::of(id, room.name.as_str()));
+            if !names.insert(&room.name) {
+                self.refuse(&key, "two rooms of the account have this name", "give one of them another name");
+                continue;
+            }
+            if !self.room_ids.insert(room_id) {
+                self.refuse(format!("{key}.id"), "two rooms have this id", "make another with `id new`");
+            }
+            self.grants(&format!("{key}.grant"), account, &room.grant, Some(room_id), &mut rules);
+            self.directory.rooms.push(Room {
+                id: room_id,
+                account: id,
+                account_name: account.name.clone(),
+                name: room.name.clone(),
+                history: room.history,
+                linked: room.linked,
+            });
+        }
+        rules
+    }
+
+    fn grants(
+        &mut self,
+        key: &str,
+        account: &AccountConfig,
+        grants: &[GrantConfig],
+        room: Option<RoomId>,
+        rules: &mut Vec<(Whom, Rule)>,
+    ) {
+        let users = account.user.iter().map(|user| &user.name);
+        let names: Vec<&AccountName> =
+            users.chain(account.client.iter().map(|client| &client.name)).collect();
+        for (index, grant) in grants.iter().enumerate() {
+            if let Whom::Named(name) = &grant.to
+                && !names.contains(&name)
+            {
+                let known: Vec<String> = names.iter().map(ToString::to_string).collect();
+                self.refuse(
+                    format!("{key}[{index}].to"),
+                    format!("no user or client {name:?} in this account"),
+                    suggestion(name.as_str(), &known, "declare it, or use \"*\" for everyone"),
+                );
+            }
+            if grant.right.0.is_empty() {
+                self.refuse(format!("{key}[{index}].right"), "no right", "name publish, subscribe or admin");
+            }
+            rules.extend(grant.right.0.iter().map(|right| {
+                let rule = Rule { room, channels: grant.channels.clone(), right: *right, deny: grant.deny };
+                (grant.to.clone(), rule)
+            }));
+        }
+    }
+
+    fn entrant(
+        &mut self,
+        account: &AccountConfig,
+        id: AccountId,
+        entrant: &Entrant<'_>,
+        rules: &[(Whom, Rule)],
+    ) {
+        let client = entrant.id.unwrap_or_else(|| client_id(id, entrant.name));
+        let Entrant { key, .. } = entrant;
+        if self.directory.names.insert((account.name.clone(), entrant.name.clone()), client).is_some() {
+            self.refuse(key, "two users or clients of the account have this name", "give one another name");
+            return;
+        }
+        if client == ClientId::SYSTEM || self.directory.members.contains_key(&client) {
+            self.refuse(format!("{key}.id"), "this id is taken", "make another with `id new`");
+            return;
+        }
+        if let Some(public) = entrant.public
+            && !self.keys.insert(public.0)
+        {
+            self.refuse(
+                format!("{key}.key"),
+                "two edges have this key",
+                "make another with `key new`, at the edge",
+            );
+        }
+        for token in entrant.tokens {
+            if self.directory.tokens.iter().any(|(known, _)| known == token) {
+                self.refuse(
+                    format!("{key}.tokens"),
+                    "this token is taken",
+                    "make another with `account token`",
+                );
+            }
+            self.directory.tokens.push((*token, client));
+        }
+        self.directory.hashes.extend(entrant.password.cloned());
+        let principal = Arc::new(Principal {
+            account: id,
+            account_name: account.name.clone(),
+            client,
+            name: entrant.name.clone(),
+            grants: Arc::new(Grants::new(rules_of(entrant, rules))),
+        });
+        let key = entrant.public.map(|key| key.0);
+        self.directory.members.insert(client, Member { principal, password: entrant.password.cloned(), key });
+    }
+
+    fn refuse(&mut self, key: impl Into<String>, what: impl Into<String>, want: impl Into<String>) {
+        self.wrong.push(Invalid::new(key, what, want));
+    }
+}
+
+fn rules_of(entrant: &Entrant<'_>, rules: &[(Whom, Rule)]) -> Vec<Rule> {
+    let role = entrant.role.map(Role::rights).unwrap_or_default().iter();
+    let by_role = role.map(|right| Rule { room: None, channels: Filter::all(), right: *right, deny: false });
+    let by_grant = rules.iter().filter(|(whom, _)| match whom {
+        Whom::Everyone => true,
+        Whom::Named(name) => name == entrant.name,
+    });
+    by_role.chain(by_grant.map(|(_, rule)| rule.clone())).collect()
+}
+
+/// The id of a user or client that does not set one. The slash keeps it apart from every room's.
+pub fn client_id(account: AccountId, name: &AccountName) -> ClientId {
+    ClientId(Uuid::new_v5(&account.0, format!("client/{name}").as_bytes()))
+}
+
+fn suggestion(text: &str, known: &[String], otherwise: &str) -> String {
+    match nearest(text, known.iter().map(String::as_str)) {
+        Some(name) => format!("did you mean {name:?}?"),
+        None => otherwise.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

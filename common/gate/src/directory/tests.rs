@@ -1,0 +1,207 @@
+//! Directories as a person writes them: what they grant, and what they refuse to mean.
+
+use super::*;
+use figment::{
+    Figment,
+    providers::{Format, Toml},
+};
+use riser_model::{ChannelName, History, Right};
+
+const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQx$MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Whole {
+    account: Vec<AccountConfig>,
+}
+
+fn parse(text: &str) -> Result<Vec<AccountConfig>, String> {
+    let whole = Figment::from(Toml::string(text)).extract::<Whole>();
+    whole.map(|whole| whole.account).map_err(|error| error.to_string())
+}
+
+fn compile(text: &str) -> Result<Directory, Vec<Invalid>> {
+    Directory::compile(&parse(text).unwrap())
+}
+
+fn acme() -> String {
+    format!(
+        r#"
+        [[account]]
+        name = "acme"
+        id = "7d8f1d4e-54ad-4f0c-a0f9-0d1f9f6b2a10"
+        grant = [{{ to = "*", right = "subscribe", channels = "public/#" }}]
+
+        [[account.user]]
+        name = "ann"
+        password = "{HASH}"
+        role = "owner"
+
+        [[account.user]]
+        name = "bob"
+        tokens = ["{token}"]
+
+        [[account.client]]
+        name = "gateway"
+        id = "0d1f9f6b-2a10-4f0c-a0f9-7d8f1d4e54ad"
+        key = "{key}"
+        role = "writer"
+
+        [[account.room]]
+        name = "plant"
+        history = "log"
+        grant = [
+            {{ to = "bob", right = ["publish", "subscribe"] }},
+            {{ to = "*", right = "subscribe", channels = "secret/#", deny = true }},
+        ]
+
+        [[account.room]]
+        name = "yard"
+        linked = false
+        "#,
+        token = TokenHash::of(b"token-of-bob").text(),
+        key = KeyText(PublicKey([9; 32])),
+    )
+}
+
+fn channel(text: &str) -> ChannelName {
+    text.parse().unwrap()
+}
+
+#[test]
+fn rooms_clients_and_edges_come_out_as_written() {
+    let directory = compile(&acme()).unwrap();
+    let [plant, yard] = directory.rooms() else { panic!("two rooms") };
+    assert_eq!((plant.name.as_str(), plant.history, plant.linked), ("plant", History::Log, true));
+    assert_eq!((yard.name.as_str(), yard.history, yard.linked), ("yard", History::None, false));
+    assert_eq!(plant.id, RoomId::of(plant.account, "plant"));
+    let gateway = directory.named("gateway").unwrap();
+    let edge = directory.edge(gateway.client).unwrap();
+    assert_eq!((edge.principal, edge.key), (gateway, PublicKey([9; 32])));
+    assert_eq!(directory.edges().count(), 1);
+    let ann = directory.named("acme/ann").unwrap();
+    assert_eq!(directory.edge(ann.client), None);
+    assert_eq!(ann.client, client_id(ann.account, &ann.name));
+    assert_eq!(directory.principals().count(), 3);
+}
+
+#[test]
+fn rights_are_what_roles_and_grants_say_and_nothing_else() {
+    let directory = compile(&acme()).unwrap();
+    let (plant, yard) = (directory.rooms()[0].id, directory.rooms()[1].id);
+    let may = |who: &str, right, room, text: &str| {
+        directory.named(who).unwrap().grants.allow(right, room, &channel(text))
+    };
+    assert!(may("ann", Right::Admin, yard, "x") && may("ann", Right::Publish, plant, "secret/x"));
+    assert!(!may("ann", Right::Subscribe, plant, "secret/x"), "a deny wins over a role");
+    assert!(may("bob", Right::Publish, plant, "x") && may("bob", Right::Subscribe, plant, "x"));
+    assert!(!may("bob", Right::Subscribe, yard, "x") && !may("bob", Right::Admin, plant, "x"));
+    assert!(may("bob", Right::Subscribe, yard, "public/x"), "the account's grant holds in every room");
+    assert!(may("gateway", Right::Publish, yard, "x") && !may("gateway", Right::Subscribe, yard, "x"));
+}
+
+#[test]
+fn a_short_name_that_two_accounts_have_is_nobody() {
+    let text = acme()
+        + r#"
+        [[account]]
+        name = "other"
+        id = "11111111-54ad-4f0c-a0f9-0d1f9f6b2a10"
+        [[account.user]]
+        name = "ann"
+        "#;
+    let directory = compile(&text).unwrap();
+    assert_eq!(directory.named("ann"), None);
+    assert!(directory.named("other/ann").is_some() && directory.named("acme/ann").is_some());
+    assert!(directory.named("bob").is_some());
+}
+
+#[test]
+fn configuration_round_trips_except_for_secrets() {
+    let accounts = parse(&acme()).unwrap();
+    let printed = format!("{accounts:?}") + &figment_text(&accounts);
+    assert!(!printed.contains("argon2id") && !printed.contains("sha256:"), "{printed}");
+    assert!(printed.contains("(hidden)") && printed.contains("secret/#"));
+}
+
+fn figment_text(accounts: &[AccountConfig]) -> String {
+    format!("{:?}", figment::value::Value::serialize(accounts).unwrap())
+}
+
+/// Each wrong configuration, with the key and the remedy that its error must name.
+#[test]
+fn every_contradiction_names_its_key_and_a_remedy() {
+    let id = "id = \"7d8f1d4e-54ad-4f0c-a0f9-0d1f9f6b2a10\"";
+    let cases = [
+        ("[[account]]\nname = \"a\"".to_owned(), "account[a].id", "id new"),
+        (
+            format!("[[account]]\nname = \"a\"\n{id}\n[[account]]\nname = \"a\"\n{id}"),
+            "account[a]",
+            "another name",
+        ),
+        (
+            format!("[[account]]\nname = \"a\"\n{id}\n[[account]]\nname = \"b\"\n{id}"),
+            "account[b].id",
+            "id new",
+        ),
+        (acme() + "[[account.room]]\nname = \"plant\"", "account[acme].room[plant]", "another name"),
+        (acme() + "[[account.user]]\nname = \"gateway\"", "account[acme].client[gateway]", "another name"),
+        (
+            acme() + "grant = [{ to = \"an\", right = \"publish\" }]",
+            "account[acme].room[yard].grant[0].to",
+            "did you mean \"ann\"?",
+        ),
+        (
+            acme() + "grant = [{ to = \"zebra\", right = \"publish\" }]",
+            "account[acme].room[yard].grant[0].to",
+            "declare it",
+        ),
+        (
+            acme() + "grant = [{ to = \"ann\", right = [] }]",
+            "account[acme].room[yard].grant[0].right",
+            "publish, subscribe or admin",
+        ),
+        (
+            acme()
+                + &format!(
+                    "[[account.user]]\nname = \"eve\"\ntokens = [\"{}\"]",
+                    TokenHash::of(b"token-of-bob").text()
+                ),
+            "account[acme].user[eve].tokens",
+            "account token",
+        ),
+        (
+            acme()
+                + &format!("[[account.client]]\nname = \"twin\"\nkey = \"{}\"", KeyText(PublicKey([9; 32]))),
+            "account[acme].client[twin].key",
+            "key new",
+        ),
+        (
+            acme() + "[[account.client]]\nname = \"twin\"\nid = \"0d1f9f6b-2a10-4f0c-a0f9-7d8f1d4e54ad\"",
+            "account[acme].client[twin].id",
+            "id new",
+        ),
+    ];
+    for (text, key, want) in cases {
+        let wrong = compile(&text).expect_err(key);
+        assert!(wrong.iter().any(|w| w.key == key && w.want.contains(want)), "{key}: {wrong:?}");
+    }
+}
+
+#[test]
+fn values_that_are_no_values_are_refused_where_they_stand() {
+    for (text, part) in [
+        ("[[account]]\nname = \"Acme\"", "1 to 64 characters"),
+        ("[[account]]\nname = \"a\"\n[[account.user]]\nname = \"b\"\npassword = \"hunter2\"", "account hash"),
+        (
+            "[[account]]\nname = \"a\"\n[[account.user]]\nname = \"b\"\ntokens = [\"hunter2\"]",
+            "account token",
+        ),
+        ("[[account]]\nname = \"a\"\n[[account.client]]\nname = \"b\"\nkey = \"hunter2\"", "key show"),
+        ("[[account]]\nname = \"a\"\ngrant = [{ to = \"*\", right = \"read\" }]", "unknown variant"),
+        ("[[account]]\nname = \"a\"\nusers = []", "unknown field"),
+    ] {
+        let error = parse(text).expect_err(text);
+        assert!(error.contains(part) && !error.contains("hunter2"), "{error}");
+    }
+}
