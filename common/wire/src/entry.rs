@@ -370,7 +370,20 @@ impl<'a> Publication<'a> {
 
     /// A plain publication of these bytes.
     pub fn new(content_type: ContentType<'a>, payload: &'a [u8]) -> Self {
-        Self { retain: false, qos: 0, content_type, publish_id: None, packet_id: None, properties: &[], payload }
+        Self {
+            retain: false,
+            qos: 0,
+            content_type,
+            publish_id: None,
+            packet_id: None,
+            properties: &[],
+            payload,
+        }
+    }
+
+    /// Whether such a body carries a packet id: what a fold over every entry asks before it reads one.
+    pub fn has_packet_id(body: &Body<'_>) -> bool {
+        body.flags & Self::PACKET_ID != 0
     }
 
     /// Reads a body of kind [`Kind::Publication`].

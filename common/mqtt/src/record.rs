@@ -1,0 +1,189 @@
+//! What the log says about MQTT sessions: the bodies of entries of the kinds Session and Release.
+//!
+//! A body's rest is one byte of version and the record in postcard. Old versions stay readable; records of a
+//! newer one are skipped.
+
+use riser_model::{AccountId, ClientId, Position, RouteNumber, Stamp, Wall};
+use riser_wire::entry::{self, Body, Kind};
+use serde::{Deserialize, Serialize};
+
+const VERSION: u8 = 1;
+
+/// Whose session, and which of theirs.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct SessionKey {
+    /// The tenant.
+    pub account: AccountId,
+    /// The participant.
+    pub client: ClientId,
+    /// The MQTT client id.
+    pub id: String,
+}
+
+/// One change to a session. Postcard is positional: variants and fields are only ever added at the end.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Record {
+    /// It was made, or opened again. Ends another session of the same key.
+    Opened {
+        /// Which.
+        number: u64,
+        /// Whose.
+        key: SessionKey,
+        /// How long it outlives its connection, seconds.
+        expiry_s: u32,
+    },
+    /// Its connection ended.
+    Left {
+        /// Which.
+        number: u64,
+        /// When.
+        at: Wall,
+        /// How long it lives on from there, seconds.
+        expiry_s: u32,
+    },
+    /// It is over.
+    Ended {
+        /// Which.
+        number: u64,
+    },
+    /// It holds a subscription.
+    Subscribed {
+        /// Which session.
+        number: u64,
+        /// The filter as the client wrote it.
+        filter: String,
+        /// MQTT's options byte.
+        options: u8,
+        /// MQTT 5's subscription identifier, 0 for none.
+        identifier: u32,
+        /// Where it stands.
+        through: Option<Position>,
+    },
+    /// It holds that subscription no longer.
+    Unsubscribed {
+        /// Which session.
+        number: u64,
+        /// The filter as the client wrote it.
+        filter: String,
+    },
+    /// Subscriptions were acknowledged up to there.
+    Confirmed {
+        /// Which session.
+        number: u64,
+        /// Filters and how far.
+        through: Vec<(String, Position)>,
+    },
+    /// QoS 2 ids were released.
+    Released {
+        /// Which session.
+        number: u64,
+        /// The ids.
+        ids: Vec<u16>,
+    },
+}
+
+impl Record {
+    /// The kind of its entry.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Released { .. } => Kind::Release,
+            Self::Opened { .. }
+            | Self::Left { .. }
+            | Self::Ended { .. }
+            | Self::Subscribed { .. }
+            | Self::Unsubscribed { .. }
+            | Self::Confirmed { .. } => Kind::Session,
+        }
+    }
+
+    /// Appends a whole frame that holds it.
+    pub fn write_frame(&self, out: &mut Vec<u8>, route: RouteNumber, stamp: Stamp) {
+        entry::write_frame(out, route, self.kind(), 0, stamp, |out| {
+            let bytes = postcard::to_stdvec(self).expect("plain values serialize into memory");
+            out.push(VERSION);
+            out.extend_from_slice(&bytes);
+        });
+    }
+
+    /// Reads the body of such an entry. None if it is damaged or from a newer version.
+    pub fn read(body: &Body<'_>) -> Option<Self> {
+        let (&VERSION, rest) = body.rest.split_first()? else {
+            return None;
+        };
+        let (record, rest) = postcard::take_from_bytes::<Self>(rest).ok()?;
+        (rest.is_empty() && record.kind() == body.kind).then_some(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use riser_model::{Epoch, LogId, Seq};
+    use riser_wire::entry::Frame;
+    use uuid::Uuid;
+
+    fn key() -> SessionKey {
+        SessionKey {
+            account: AccountId(Uuid::from_u128(1)),
+            client: ClientId(Uuid::from_u128(2)),
+            id: "pump".to_owned(),
+        }
+    }
+
+    fn all() -> Vec<Record> {
+        let position = Position { log: LogId(3), epoch: Epoch(4), seq: Seq(5) };
+        vec![
+            Record::Opened { number: 1, key: key(), expiry_s: 9 },
+            Record::Left { number: 1, at: Wall(-7), expiry_s: 9 },
+            Record::Ended { number: 1 },
+            Record::Subscribed {
+                number: 1,
+                filter: "a/#".to_owned(),
+                options: 1,
+                identifier: 300,
+                through: Some(position),
+            },
+            Record::Unsubscribed { number: 1, filter: "a/#".to_owned() },
+            Record::Confirmed { number: 1, through: vec![("a/#".to_owned(), position)] },
+            Record::Released { number: 1, ids: vec![1, 65535] },
+        ]
+    }
+
+    fn frame(record: &Record) -> Vec<u8> {
+        let mut out = Vec::new();
+        record.write_frame(&mut out, RouteNumber(0), Stamp::default());
+        out
+    }
+
+    #[test]
+    fn records_round_trip_and_no_cut_is_taken_for_one() {
+        for record in all() {
+            let bytes = frame(&record);
+            let (frame, _) = Frame::read(&bytes, 0).unwrap();
+            let body = Body::read(frame.body).unwrap();
+            assert_eq!(Record::read(&body), Some(record));
+            for cut in 0..body.rest.len() {
+                assert_eq!(Record::read(&Body { rest: &body.rest[..cut], ..body }), None);
+            }
+        }
+    }
+
+    #[test]
+    fn record_bytes_are_golden() {
+        let golden: [&[u8]; 7] = [
+            &[
+                1, 0, 1, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                0, 0, 0, 0, 0, 0, 2, 4, b'p', b'u', b'm', b'p', 9,
+            ],
+            &[1, 1, 1, 13, 9],
+            &[1, 2, 1],
+            &[1, 3, 1, 3, b'a', b'/', b'#', 1, 172, 2, 1, 3, 4, 5],
+            &[1, 4, 1, 3, b'a', b'/', b'#'],
+            &[1, 5, 1, 1, 3, b'a', b'/', b'#', 3, 4, 5],
+            &[1, 6, 1, 2, 1, 255, 255, 3],
+        ];
+        for (record, golden) in all().iter().zip(golden) {
+            assert_eq!(&frame(record)[16 + 24..], golden, "{record:?}");
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! The MQTT sessions that outlive their connections, folded from the log.
+//!
+//! [`Sessions`] owns what a restart must not forget: who has a session, which QoS 2 ids are received and not
+//! released, which subscriptions are held and how far each was acknowledged. It changes only by
+//! [`Sessions::apply`], that is by what a commit holds; everything else answers with a [`Record`] to append, and
+//! what waits for that commit leaves after it (CONNACK, SUBACK, PUBCOMP). Which connection has a session at the
+//! moment is the bus's business.
+
+use crate::record::{Record, SessionKey};
+use riser_model::{
+    AccountId, ClientId, Position, Seq, Wall,
+    door::{Code, Keep, Refusal, SessionRequest, SessionState, SessionSubscription},
+};
+use riser_wire::{
+    entry::{Body, Frame, Kind, Publication},
+    limits::SUBSCRIPTIONS_MAX,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The most sessions of one instance.
+pub const SESSIONS_MAX: usize = 100_000;
+/// An expiry that never comes.
+pub const NEVER: u32 = u32::MAX;
+
+const SAVED_VERSION: u8 = 1;
+
+/// See the module.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sessions {
+    /// The number that the next new session gets. Numbers are never reused: old entries name them.
+    next: u64,
+    by_number: BTreeMap<u64, Session>,
+    by_key: BTreeMap<SessionKey, u64>,
+    unreadable: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct Session {
+    key: SessionKey,
+    expiry_s: u32,
+    /// When its connection ended, if it has none and will expire.
+    left: Option<Wall>,
+    open_ids: BTreeSet<u16>,
+    held: Vec<Held>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct Held {
+    filter: String,
+    options: u8,
+    identifier: u32,
+    through: Option<Position>,
+}
+
+/// What opening a session came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Opening {
+    /// For `Tell::Entered`. Number 0 for a session that ends with its connection and holds nothing.
+    pub state: SessionState,
+    /// To be committed before `Tell::Entered`.
+    pub record: Option<Record>,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Sessions {
+    /// No sessions yet.
+    pub fn new() -> Self {
+        Self { next: 1, by_number: BTreeMap::new(), by_key: BTreeMap::new(), unreadable: 0 }
+    }
+
+    /// Takes one committed entry. Entries of other kinds, and of sessions that ended, change nothing.
+    pub fn apply(&mut self, _seq: Seq, frame: &Frame<'_>) {
+        let Ok(body) = Body::read(frame.body) else {
+            return;
+        };
+        match body.kind {
+            Kind::Publication if Publication::has_packet_id(&body) => self.received(&body),
+            Kind::Session | Kind::Release => match Record::read(&body) {
+                Some(record) => self.change(record),
+                None => self.unreadable += 1,
+            },
+            Kind::Publication
+            | Kind::Canary
+            | Kind::Anchor
+            | Kind::Opened
+            | Kind::Closed
+            | Kind::Quarantined
+            | Kind::Other(_) => {}
+        }
+    }
+
+    /// Session entries that this build could not read: written by a newer one, or damaged.
+    pub fn unreadable(&self) -> u64 {
+        self.unreadable
+    }
+
+    fn received(&mut self, body: &Body<'_>) {
+        let id = Publication::read(body).ok().and_then(|p| p.packet_id);
+        if let Some(id) = id
+            && let Some(session) = self.by_number.get_mut(&id.session)
+        {
+            session.open_ids.insert(id.id);
+        }
+    }
+
+    fn change(&mut self, record: Record) {
+        match record {
+            Record::Opened { number, key, expiry_s } => self.opened(number, key, expiry_s),
+            Record::Left { number, at, expiry_s } => {
+                if let Some(session) = self.by_number.get_mut(&number) {
+                    session.left = Some(at);
+                    session.expiry_s = expiry_s;
+                }
+            }
+            Record::Ended { number } => self.remove(number),
+            Record::Subscribed { number, filter, options, identifier, through } => {
+                if let Some(session) = self.by_number.get_mut(&number) {
+                    session.hold(Held { filter, options, identifier, through });
+                }
+            }
+            Record::Unsubscribed { number, filter } => {
+                if let Some(session) = self.by_number.get_mut(&number) {
+                    session.held.retain(|held| held.filter != filter);
+                }
+            }
+            Record::Confirmed { number, through } => {
+                let Some(session) = self.by_number.get_mut(&number) else {
+                    return;
+                };
+                for (filter, position) in through {
+                    if let Some(held) = session.held.iter_mut().find(|held| held.filter == filter) {
+                        held.through = Some(position);
+                    }
+                }
+            }
+            Record::Released { number, ids } => {
+                if let Some(session) = self.by_number.get_mut(&number) {
+                    session.open_ids.retain(|id| !ids.contains(id));
+                }
+            }
+        }
+    }
+
+    fn opened(&mut self, number: u64, key: SessionKey, expiry_s: u32) {
+        self.next = self.next.max(number.saturating_add(1));
+        if let Some(session) = self.by_number.get_mut(&number) {
+            session.expiry_s = expiry_s;
+            session.left = None;
+            return;
+        }
+        if let Some(&former) = self.by_key.get(&key) {
+            self.remove(former);
+        }
+        self.by_key.insert(key.clone(), number);
+        let session = Session { key, expiry_s, left: None, open_ids: BTreeSet::new(), held: Vec::new() };
+        self.by_number.insert(number, session);
+    }
+
+    fn remove(&mut self, number: u64) {
+        if let Some(session) = self.by_number.remove(&number)
+            && self.by_key.get(&session.key) == Some(&number)
+        {
+            self.by_key.remove(&session.key);
+        }
+    }
+
+    /// Opens a session as CONNECT asks for it, for this participant of this account; only the same participant
+    /// ever finds it again. Call it when nothing of the session's former connection waits for a commit.
+    pub fn open(
+        &mut self,
+        request: &SessionRequest,
+        account: AccountId,
+        client: ClientId,
+    ) -> Result<Opening, Refusal> {
+        let key = SessionKey { account, client, id: request.id.clone() };
+        let former = self.by_key.get(&key).copied();
+        match former.and_then(|number| Some((number, self.by_number.get(&number)?))) {
+            Some((number, session)) if !request.clean => {
+                let changed = session.left.is_some() || session.expiry_s != request.expiry_s;
+                let record = changed.then_some(Record::Opened { number, key, expiry_s: request.expiry_s });
+                Ok(Opening { state: session.state(number), record })
+            }
+            Some((number, _)) if request.expiry_s == 0 => {
+                Ok(Opening { state: SessionState::default(), record: Some(Record::Ended { number }) })
+            }
+            None if request.expiry_s == 0 => Ok(Opening { state: SessionState::default(), record: None }),
+            None if self.by_number.len() >= SESSIONS_MAX => Err(Refusal {
+                code: Code::TooMany,
+                what: "this instance keeps no more sessions".to_owned(),
+                want: "a clean session, or an expiry on the sessions of others".to_owned(),
+            }),
+            Some(_) | None => {
+                let number = self.next;
+                self.next = self.next.saturating_add(1);
+                Ok(Opening {
+                    state: SessionState { number, ..SessionState::default() },
+                    record: Some(Record::Opened { number, key, expiry_s: request.expiry_s }),
+                })
+            }
+        }
+    }
+
+    /// The session's connection ended, perhaps with a new expiry (MQTT 5 DISCONNECT).
+    pub fn leave(&self, number: u64, expiry_s: Option<u32>, now: Wall) -> Option<Record> {
+        let session = self.by_number.get(&number)?;
+        let expiry_s = expiry_s.unwrap_or(session.expiry_s);
+        if expiry_s == 0 {
+            return Some(Record::Ended { number });
+        }
+        // Nobody waits for a session that never expires.
+        let waits = expiry_s != NEVER || session.expiry_s != NEVER;
+        waits.then_some(Record::Left { number, at: now, expiry_s })
+    }
+
+    /// Ends a session at once.
+    pub fn end(&self, number: u64) -> Option<Record> {
+        self.by_number.contains_key(&number).then_some(Record::Ended { number })
+    }
+
+    /// After a start: no session has a connection. Call it once, when the log is folded.
+    pub fn restarted(&self, now: Wall) -> Vec<Record> {
+        let lost = self.by_number.iter().filter(|(_, session)| session.left.is_none());
+        lost.filter_map(|(number, _)| self.leave(*number, None, now)).collect()
+    }
+
+    /// The sessions whose time has come. Ask again after the records are committed.
+    pub fn expire(&self, now: Wall) -> Vec<Record> {
+        let over = self.by_number.iter().filter(|(_, s)| s.expires().is_some_and(|at| at <= now));
+        over.map(|(number, _)| Record::Ended { number: *number }).collect()
+    }
+
+    /// When the next session expires, as things stand.
+    pub fn next_expiry(&self) -> Option<Wall> {
+        self.by_number.values().filter_map(Session::expires).min()
+    }
+
+    /// PUBREL for these ids: to be committed before PUBCOMP. None if none of them is open.
+    pub fn release(&self, number: u64, ids: &[u16]) -> Option<Record> {
+        let session = self.by_number.get(&number)?;
+        let ids: Vec<u16> = ids.iter().copied().filter(|id| session.open_ids.contains(id)).collect();
+        (!ids.is_empty()).then_some(Record::Released { number, ids })
+    }
+
+    /// Holds a subscription, or changes one: to be committed before SUBACK. `through` is where it begins (the
+    /// `at` of its `Subscribed`), or none on a technical channel; a subscription that is held already keeps its
+    /// own. None if nothing changes.
+    pub fn set_subscription(
+        &self,
+        number: u64,
+        filter: &str,
+        keep: Keep,
+        through: Option<Position>,
+    ) -> Result<Option<Record>, Refusal> {
+        let Some(session) = self.by_number.get(&number) else {
+            return Ok(None);
+        };
+        let Keep { options, identifier } = keep;
+        let held = session.held.iter().find(|held| held.filter == filter);
+        if held.is_some_and(|h| h.options == options && h.identifier == identifier) {
+            return Ok(None);
+        }
+        if held.is_none() && session.held.len() >= SUBSCRIPTIONS_MAX {
+            return Err(Refusal {
+                code: Code::TooMany,
+                what: "the session holds as many subscriptions as it may".to_owned(),
+                want: format!("at most {SUBSCRIPTIONS_MAX}"),
+            });
+        }
+        let through = held.map_or(through, |held| held.through);
+        Ok(Some(Record::Subscribed { number, filter: filter.to_owned(), options, identifier, through }))
+    }
+
+    /// Gives a subscription up: to be committed before UNSUBACK. None if there is no such.
+    pub fn remove_subscription(&self, number: u64, filter: &str) -> Option<Record> {
+        let session = self.by_number.get(&number)?;
+        let held = session.held.iter().any(|held| held.filter == filter);
+        held.then(|| Record::Unsubscribed { number, filter: filter.to_owned() })
+    }
+
+    /// These subscriptions were acknowledged up to there. Nobody waits for it: let it ride in a commit that
+    /// happens anyway. None if nothing changes.
+    pub fn confirm(&self, number: u64, through: &[(String, Position)]) -> Option<Record> {
+        let session = self.by_number.get(&number)?;
+        let changes = |(filter, position): &&(String, Position)| {
+            session.held.iter().any(|held| held.filter == *filter && held.through != Some(*position))
+        };
+        let through: Vec<_> = through.iter().filter(changes).cloned().collect();
+        (!through.is_empty()).then_some(Record::Confirmed { number, through })
+    }
+
+    /// What a session holds at the moment.
+    pub fn state(&self, number: u64) -> Option<SessionState> {
+        self.by_number.get(&number).map(|session| session.state(number))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.by_number.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.by_number.is_empty()
+    }
+
+    /// All of it, for a checkpoint.
+    pub fn save(&self) -> Vec<u8> {
+        let saved = Saved { next: self.next, sessions: self.by_number.clone(), unreadable: self.unreadable };
+        let bytes = postcard::to_extend(&saved, vec![SAVED_VERSION]);
+        bytes.expect("plain values serialize into memory")
+    }
+
+    /// What [`Sessions::save`] made. None if it is damaged or from a newer version.
+    pub fn load(bytes: &[u8]) -> Option<Self> {
+        let (&SAVED_VERSION, rest) = bytes.split_first()? else {
+            return None;
+        };
+        let (saved, rest) = postcard::take_from_bytes::<Saved>(rest).ok()?;
+        if !rest.is_empty() || saved.sessions.len() > SESSIONS_MAX {
+            return None;
+        }
+        let by_key: BTreeMap<_, _> = saved.sessions.iter().map(|(n, s)| (s.key.clone(), *n)).collect();
+        let numbered = saved.sessions.last_key_value().is_none_or(|(last, _)| *last < saved.next);
+        let sound = by_key.len() == saved.sessions.len() && numbered && saved.next > 0;
+        sound.then_some(Self {
+            next: saved.next,
+            by_number: saved.sessions,
+            by_key,
+            unreadable: saved.unreadable,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    next: u64,
+    sessions: BTreeMap<u64, Session>,
+    unreadable: u64,
+}
+
+impl Session {
+    fn state(&self, number: u64) -> SessionState {
+        SessionState {
+            number,
+            present: true,
+            open_ids: self.open_ids.iter().copied().collect(),
+            subscriptions: self.held.iter().map(Held::subscription).collect(),
+        }
+    }
+
+    fn expires(&self) -> Option<Wall> {
+        let left = self.left.filter(|_| self.expiry_s != NEVER)?;
+        Some(Wall(left.0.saturating_add(i64::from(self.expiry_s) * 1000)))
+    }
+
+    fn hold(&mut self, new: Held) {
+        let full = self.held.len() >= SUBSCRIPTIONS_MAX;
+        match self.held.iter_mut().find(|held| held.filter == new.filter) {
+            Some(held) => *held = new,
+            None if full => {}
+            None => self.held.push(new),
+        }
+    }
+}
+
+impl Held {
+    fn subscription(&self) -> SessionSubscription {
+        SessionSubscription {
+            filter: self.filter.clone(),
+            keep: Keep { options: self.options, identifier: self.identifier },
+            through: self.through,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
