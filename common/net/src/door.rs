@@ -1,0 +1,459 @@
+//! The recipe of every connection: wait for the first of {told, asked, written, deadline, heard}, turn it into
+//! one `Input`, let the door handle it, drain the door, perform.
+//!
+//! What holds whatever the door does: the core hears `Opened` first and `Closed` last, with a `Leave` before it
+//! if there was an `Enter`; the socket is not read while an ask waits for the core, while too much waits to be
+//! written, or while too many tickets are open; a peer that is not authenticated is read up to its allowance;
+//! whoever takes nothing is closed. Where the transport has to end a connection, it has the core's own word for
+//! it ([`Tell::Refused`]) said to the door, so that each protocol words it its own way.
+//!
+//! Protocols are in the doors; what happens to an ask is the core's.
+
+use crate::{
+    entrance::{Entrance, Visitor},
+    inbox::{Arrival, Asker},
+    pipe::{BytePipe, Heard, Pipe},
+    socket::Socket,
+    stream::Stream,
+    tells::{TICKETS_MAX, TellInbox, Told, tell_queue},
+};
+use bytes::Bytes;
+use riser_model::{
+    Time,
+    door::{Ask, Code, Door, Input, Output, Refusal, Tell},
+};
+use std::{
+    collections::VecDeque,
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::{Instant, Sleep};
+
+/// Runs a door on a plain stream of bytes until the connection is over.
+pub async fn serve_door(stream: Stream, visitor: Visitor, door: Box<dyn Door>) {
+    let entrance = Arc::clone(&visitor.entrance);
+    let allowance = Some(entrance.limits.unauthenticated_bytes_max);
+    let socket = Socket::new(stream, Bytes::new(), allowance, Arc::clone(&entrance.counters));
+    serve_pipe(BytePipe(socket), visitor, door).await;
+}
+
+/// Runs a door on whatever carries its pieces.
+pub(crate) async fn serve_pipe(pipe: impl Pipe, visitor: Visitor, door: Box<dyn Door>) {
+    let mut connection = Connection::new(pipe, visitor, door);
+    connection.drain();
+    loop {
+        let turn = poll_fn(|cx| connection.poll_turn(cx)).await;
+        if connection.take(turn).is_break() {
+            break;
+        }
+        tokio::task::coop::consume_budget().await;
+    }
+    // The core learns that it is over before the peer is waited for.
+    let Connection { pipe, mut asker, phase, visitor, tells, .. } = connection;
+    drop(tells);
+    poll_fn(|cx| asker.poll_asked(cx)).await;
+    drop(asker);
+    farewell(pipe, &visitor.entrance, matches!(phase, Phase::Gone)).await;
+}
+
+/// Lets the last bytes arrive: a socket closed with something unread in it takes back what was written last.
+async fn farewell(mut pipe: impl Pipe, entrance: &Entrance, gone: bool) {
+    let socket = pipe.socket();
+    if gone {
+        // The answer to a WebSocket's close, if it fits.
+        poll_fn(|cx| Poll::Ready(drop(socket.poll_drain(cx)))).await;
+        return;
+    }
+    let close = async {
+        if poll_fn(|cx| socket.poll_shutdown(cx)).await.is_ok() {
+            poll_fn(|cx| socket.poll_discard(cx)).await;
+        }
+    };
+    let _ = tokio::time::timeout(entrance.limits.linger(), close).await;
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// As usual.
+    Open,
+    /// The process ends: nothing more is heard, what was taken is finished until this time.
+    Stopping(Time),
+    /// The door has closed: what was said is written, until this time.
+    Closing(Time),
+    /// The socket is of no use any more.
+    Gone,
+}
+
+/// What comes next.
+enum Turn {
+    Input(Input),
+    Refused(Refusal),
+    Gone(&'static str),
+    Stop,
+    /// Nothing for the door.
+    Again,
+    /// All that a closed door had said is written, or time is up.
+    Over,
+}
+
+struct Connection<P> {
+    door: Box<dyn Door>,
+    pipe: P,
+    asker: Asker,
+    tells: TellInbox,
+    told: VecDeque<Tell>,
+    phase: Phase,
+    tickets: u32,
+    /// The transport has had its refusal worded; it does so once.
+    refused: bool,
+    /// The door knows that it may write.
+    offered: bool,
+    enter_by: Time,
+    /// Since when what waits to be written has not moved, and how much was written until then.
+    stalled: Option<(Time, u64)>,
+    timer: Timer,
+    visitor: Visitor,
+}
+
+impl<P: Pipe> Connection<P> {
+    fn new(pipe: P, visitor: Visitor, door: Box<dyn Door>) -> Self {
+        let entrance = &visitor.entrance;
+        let (outbox, tells) = tell_queue();
+        let connection = visitor.connection;
+        entrance.core.say(Arrival::Opened {
+            connection,
+            peer: Arc::clone(&visitor.peer),
+            tells: outbox.clone(),
+        });
+        entrance.door_opened(connection, outbox);
+        Self {
+            door,
+            pipe,
+            asker: Asker::new(entrance.core.clone(), connection),
+            tells,
+            told: VecDeque::new(),
+            phase: Phase::Open,
+            tickets: 0,
+            refused: false,
+            offered: false,
+            enter_by: (entrance.clock)().time.plus(entrance.limits.first_frame()),
+            stalled: None,
+            timer: Timer::default(),
+            visitor,
+        }
+    }
+
+    /// Picks the first thing that happened. Answers before new requests, so that acks of one commit leave in
+    /// one write; writing before reading, so that a peer that does not read is not read from.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        if let Some(tell) = self.told.pop_front() {
+            return Poll::Ready(Turn::Input(Input::Tell(tell)));
+        }
+        if let Poll::Ready(told) = self.tells.poll_told(cx, &mut self.told) {
+            return Poll::Ready(match told {
+                Told::Tells => Turn::Again,
+                Told::Stop => Turn::Stop,
+                Told::Overrun => self.overrun(),
+            });
+        }
+        self.told = VecDeque::new();
+        let _ = self.asker.poll_asked(cx);
+        if let Poll::Ready(turn) = self.poll_write(cx) {
+            return Poll::Ready(turn);
+        }
+        if let Poll::Ready(turn) = self.poll_deadline(cx) {
+            return Poll::Ready(turn);
+        }
+        if !self.may_hear() {
+            return Poll::Pending;
+        }
+        match self.pipe.poll_hear(cx) {
+            Poll::Ready(heard) => Poll::Ready(match heard {
+                Heard::Input(input) => Turn::Input(input),
+                Heard::Nothing => Turn::Again,
+                Heard::Refused(refusal) => self.broken(refusal),
+                Heard::Gone(cause) => Turn::Gone(cause),
+            }),
+            Poll::Pending if self.pipe.socket().is_starved() && !self.asker.has_knocked() => {
+                Poll::Ready(self.greedy())
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn may_hear(&mut self) -> bool {
+        self.phase == Phase::Open
+            && !self.refused
+            && !self.asker.is_waiting()
+            && self.tickets < TICKETS_MAX
+            && self.pipe.socket().buffered() < self.visitor.entrance.limits.write_bytes_max
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        match self.pipe.socket().poll_drain(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(error)) => Poll::Ready(Turn::Gone(crate::pipe::gone(&error))),
+            Poll::Ready(Ok(())) => match self.phase {
+                Phase::Closing(_) => Poll::Ready(Turn::Over),
+                Phase::Open if !self.offered => {
+                    self.offered = true;
+                    let room = self.visitor.entrance.limits.write_bytes_max;
+                    Poll::Ready(Turn::Input(Input::Room(u32::try_from(room).unwrap_or(u32::MAX))))
+                }
+                Phase::Open | Phase::Stopping(_) | Phase::Gone => Poll::Pending,
+            },
+        }
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        loop {
+            let now = (self.visitor.entrance.clock)().time;
+            let next = self.next_deadline(now);
+            if let Some((time, deadline)) = next
+                && time <= now
+            {
+                return Poll::Ready(self.due(deadline));
+            }
+            ready!(self.timer.poll(cx, now, next.map(|(time, _)| time)));
+        }
+    }
+
+    fn next_deadline(&mut self, now: Time) -> Option<(Time, Deadline)> {
+        let stall = self.stall(now).map(|time| (time, Deadline::Stall));
+        let (own, door) = match self.phase {
+            Phase::Open if !self.asker.has_knocked() && !self.refused => {
+                (Some((self.enter_by, Deadline::Enter)), self.door.poll_timeout())
+            }
+            Phase::Open => (None, self.door.poll_timeout()),
+            Phase::Stopping(by) => (Some((by, Deadline::Stop)), self.door.poll_timeout()),
+            Phase::Closing(by) => (Some((by, Deadline::Close)), None),
+            Phase::Gone => (None, None),
+        };
+        let door = door.map(|time| (time, Deadline::Door));
+        [stall, own, door].into_iter().flatten().min_by_key(|(time, _)| *time)
+    }
+
+    /// When a write that does not move has lasted too long.
+    fn stall(&mut self, now: Time) -> Option<Time> {
+        let socket = self.pipe.socket();
+        let written = socket.written();
+        self.stalled = match self.stalled {
+            _ if socket.buffered() == 0 => None,
+            Some((since, before)) if written == before => Some((since, before)),
+            Some(_) | None => Some((now, written)),
+        };
+        self.stalled.map(|(since, _)| since.plus(self.visitor.entrance.limits.stall()))
+    }
+
+    fn due(&mut self, deadline: Deadline) -> Turn {
+        let counters = &self.visitor.entrance.counters;
+        match deadline {
+            Deadline::Door => Turn::Input(Input::Deadline),
+            Deadline::Enter => {
+                counters.first_frame_late.one();
+                let ms = self.visitor.entrance.limits.first_frame_ms;
+                Turn::Refused(refusal(
+                    Code::Timeout,
+                    "nothing that says who is there".into(),
+                    format!("the first frame within {ms} ms"),
+                ))
+            }
+            Deadline::Stall => {
+                counters.stalled.one();
+                Turn::Gone("stalled")
+            }
+            Deadline::Stop => Turn::Stop,
+            Deadline::Close => Turn::Over,
+        }
+    }
+
+    fn overrun(&self) -> Turn {
+        self.visitor.entrance.counters.overrun.one();
+        Turn::Refused(refusal(
+            Code::TooSlow,
+            "more was told than this connection takes".into(),
+            "a reader that keeps up".into(),
+        ))
+    }
+
+    fn broken(&self, refusal: Refusal) -> Turn {
+        let counters = &self.visitor.entrance.counters;
+        if refusal.code == Code::TooLarge { &counters.too_large } else { &counters.malformed }.one();
+        Turn::Refused(refusal)
+    }
+
+    fn greedy(&self) -> Turn {
+        self.visitor.entrance.counters.too_large.one();
+        let most = self.visitor.entrance.limits.unauthenticated_bytes_max;
+        Turn::Refused(refusal(
+            Code::TooLarge,
+            format!("{most} bytes and not yet a credential"),
+            "a credential first".into(),
+        ))
+    }
+
+    /// Performs a turn. Breaks when the connection is over.
+    fn take(&mut self, turn: Turn) -> std::ops::ControlFlow<()> {
+        use std::ops::ControlFlow::{Break, Continue};
+        match turn {
+            Turn::Again => {}
+            Turn::Input(input) => self.handle(input),
+            Turn::Refused(refusal) => self.refuse(refusal),
+            Turn::Stop => self.stop(),
+            Turn::Over => return Break(()),
+            Turn::Gone(cause) => {
+                self.lose(cause);
+                return Break(());
+            }
+        }
+        Continue(())
+    }
+
+    /// The socket is of no use any more. A door that has closed knows enough.
+    fn lose(&mut self, cause: &'static str) {
+        if !matches!(std::mem::replace(&mut self.phase, Phase::Gone), Phase::Closing(_)) {
+            self.handle(Input::Gone(cause));
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        match &input {
+            Input::Tell(Tell::Entered { .. }) => self.pipe.socket().lift_allowance(),
+            Input::Tell(Tell::Stored { .. }) => self.tickets = self.tickets.saturating_sub(1),
+            Input::Tell(
+                Tell::Refused(_)
+                | Tell::Subscribed { .. }
+                | Tell::Unsubscribed { .. }
+                | Tell::Ready
+                | Tell::Deliver { .. },
+            )
+            | Input::Bytes(_)
+            | Input::Text(_)
+            | Input::Room(_)
+            | Input::Deadline
+            | Input::Gone(_) => {}
+        }
+        if !matches!(self.phase, Phase::Closing(_)) {
+            self.door.handle(input, (self.visitor.entrance.clock)());
+            self.drain();
+        }
+        if matches!(self.phase, Phase::Stopping(_)) && self.tickets == 0 {
+            self.stop();
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.door.poll() {
+            self.perform(output);
+        }
+    }
+
+    fn perform(&mut self, output: Output) {
+        let speaks = matches!(self.phase, Phase::Open | Phase::Stopping(_));
+        match output {
+            Output::Ask(ask) => {
+                if matches!(ask, Ask::Publish(_) | Ask::Release { .. }) {
+                    self.tickets += 1;
+                }
+                self.asker.ask(ask);
+            }
+            Output::Bytes(bytes) if speaks => {
+                self.pipe.say_bytes(bytes);
+                self.offered = false;
+            }
+            Output::Text(text) if speaks => {
+                self.pipe.say_text(text);
+                self.offered = false;
+            }
+            Output::Close(refusal) if speaks => self.close(Some(&refusal)),
+            Output::Done if speaks => self.close(None),
+            Output::Bytes(_) | Output::Text(_) | Output::Close(_) | Output::Done => {}
+        }
+    }
+
+    fn close(&mut self, refusal: Option<&Refusal>) {
+        tracing::debug!(
+            connection = self.visitor.connection.0,
+            code = refusal.map_or("normal", |r| r.code.name()),
+            what = refusal.map(|r| r.what.as_str()),
+            "closing"
+        );
+        self.pipe.say_goodbye(refusal);
+        let now = (self.visitor.entrance.clock)().time;
+        self.phase = Phase::Closing(now.plus(self.visitor.entrance.limits.stop()));
+    }
+
+    /// Has the door word a refusal. A door that does not close on one is closed.
+    fn refuse(&mut self, refusal: Refusal) {
+        if std::mem::replace(&mut self.refused, true) {
+            return;
+        }
+        self.handle(Input::Tell(Tell::Refused(refusal.clone())));
+        if matches!(self.phase, Phase::Open | Phase::Stopping(_)) {
+            self.close(Some(&refusal));
+        }
+    }
+
+    /// First waits until what was taken is on disk and said so, then sends the peer away.
+    fn stop(&mut self) {
+        let now = (self.visitor.entrance.clock)().time;
+        match self.phase {
+            Phase::Open if self.tickets > 0 => {
+                self.phase = Phase::Stopping(now.plus(self.visitor.entrance.limits.stop()));
+            }
+            Phase::Open | Phase::Stopping(_) if !self.refused => self.refuse(refusal(
+                Code::ShuttingDown,
+                "the instance goes down".into(),
+                "come back in a moment".into(),
+            )),
+            Phase::Open | Phase::Stopping(_) | Phase::Closing(_) | Phase::Gone => {}
+        }
+    }
+}
+
+fn refusal(code: Code, what: String, want: String) -> Refusal {
+    Refusal { code, what, want }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Deadline {
+    /// The door's own.
+    Door,
+    /// For saying who is there.
+    Enter,
+    /// For taking what was written.
+    Stall,
+    /// For the open tickets, when the process ends.
+    Stop,
+    /// For the last words.
+    Close,
+}
+
+/// One timer of tokio's, made when there is a deadline and moved only when the next one is earlier: most
+/// deadlines move away from us with every packet.
+#[derive(Default)]
+struct Timer {
+    sleep: Option<Pin<Box<Sleep>>>,
+    armed: Option<Time>,
+}
+
+impl Timer {
+    /// Ready when the time may have come: look again.
+    fn poll(&mut self, cx: &mut Context<'_>, now: Time, next: Option<Time>) -> Poll<()> {
+        let Some(next) = next else { return Poll::Pending };
+        let at = || Instant::now() + next.since(now).max(Duration::from_millis(1));
+        match &mut self.sleep {
+            Some(sleep) if self.armed.is_none_or(|armed| next < armed) => sleep.as_mut().reset(at()),
+            Some(_) => {}
+            None => self.sleep = Some(Box::pin(tokio::time::sleep_until(at()))),
+        }
+        self.armed = Some(self.armed.map_or(next, |armed| armed.min(next)));
+        let sleep = self.sleep.as_mut().expect("it was made above");
+        ready!(sleep.as_mut().poll(cx));
+        self.armed = None;
+        Poll::Ready(())
+    }
+}

@@ -1,0 +1,274 @@
+//! What all listeners of a process share: limits, ids, the way to the core, and who is inside.
+//!
+//! A connection is counted from accept to the end of its task by its [`Visitor`]; nobody is inside without one.
+
+use crate::{counters::Counters, inbox::CoreHandle, tells::TellOutbox};
+use riser_model::{ConnectionId, Now};
+use riser_wire::limits;
+use serde::Deserialize;
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::watch;
+
+/// Reads the host's two clocks.
+pub type Clock = Arc<dyn Fn() -> Now + Send + Sync>;
+
+/// How much the network may cost. Each has a reason to exist and a counter that moves when it is exceeded.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Connections of the process, over all listeners.
+    pub connections_max: usize,
+    /// Connections of one address (of one /64 where it is IPv6). Loopback is not counted.
+    pub per_address_max: usize,
+    /// How long TLS and the first HTTP request may take together, and after that the first frame, in
+    /// milliseconds.
+    pub first_frame_ms: u64,
+    /// How long a peer may take nothing of what waits for it, in milliseconds.
+    pub stall_ms: u64,
+    /// How long a connection may take to finish what it has begun when the process ends, in milliseconds.
+    pub stop_ms: u64,
+    /// How long a closing connection waits for the peer to close too, in milliseconds.
+    pub linger_ms: u64,
+    /// How long an HTTP request may take to be answered, its body included, in milliseconds.
+    pub answer_ms: u64,
+    /// Taken from a peer before it is authenticated, bytes.
+    pub unauthenticated_bytes_max: usize,
+    /// What may wait to be written to one peer before it is read from no further, bytes. A door is offered as
+    /// much.
+    pub write_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: limits::CONNECTIONS_MAX,
+            per_address_max: 2_500,
+            first_frame_ms: 5_000,
+            stall_ms: 30_000,
+            stop_ms: 5_000,
+            linger_ms: 1_000,
+            answer_ms: 30_000,
+            unauthenticated_bytes_max: limits::UNAUTHENTICATED_BYTES_MAX,
+            write_bytes_max: 64 * 1024,
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) fn first_frame(&self) -> Duration {
+        Duration::from_millis(self.first_frame_ms)
+    }
+
+    pub(crate) fn stall(&self) -> Duration {
+        Duration::from_millis(self.stall_ms)
+    }
+
+    pub(crate) fn stop(&self) -> Duration {
+        Duration::from_millis(self.stop_ms)
+    }
+
+    pub(crate) fn linger(&self) -> Duration {
+        Duration::from_millis(self.linger_ms)
+    }
+
+    pub(crate) fn answer(&self) -> Duration {
+        Duration::from_millis(self.answer_ms)
+    }
+}
+
+/// Who is on the other end, as far as the socket knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address.
+    pub address: SocketAddr,
+    /// The listener it came through, by its configured name.
+    pub listener: Arc<str>,
+    /// Whether the socket is encrypted.
+    pub tls: bool,
+}
+
+/// The one entrance of a process.
+pub struct Entrance {
+    pub(crate) limits: Limits,
+    pub(crate) core: CoreHandle,
+    pub(crate) clock: Clock,
+    pub(crate) counters: Arc<Counters>,
+    ids: Arc<AtomicU64>,
+    inside: Mutex<Inside>,
+    count: watch::Sender<usize>,
+    stopping: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct Inside {
+    addresses: BTreeMap<IpAddr, usize>,
+    doors: BTreeMap<ConnectionId, TellOutbox>,
+}
+
+impl fmt::Debug for Entrance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entrance")
+            .field("limits", &self.limits)
+            .field("open", &self.open())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why nobody more is let in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Full {
+    /// The process has as many connections as allowed.
+    #[error("admit a connection: {0} are open, which is limits.connections_max; come back later")]
+    Total(usize),
+    /// The address has as many as allowed.
+    #[error("admit a connection: {0} are open from this address, which is limits.per_address_max")]
+    Address(usize),
+}
+
+impl Entrance {
+    /// An entrance to the core. Connection ids are drawn from `ids`, which whoever else makes connections
+    /// shares.
+    pub fn new(limits: Limits, core: CoreHandle, clock: Clock, ids: Arc<AtomicU64>) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            core,
+            clock,
+            counters: Arc::new(Counters::default()),
+            ids,
+            inside: Mutex::default(),
+            count: watch::Sender::new(0),
+            stopping: watch::Sender::new(false),
+        })
+    }
+
+    /// An entrance beside this one with places of its own, so that one cannot fill the other: for links and for
+    /// operations. Clock, ids, core and counters are shared; it is stopped by itself.
+    #[must_use]
+    pub fn apart(&self, connections_max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            limits: Limits { connections_max, ..self.limits.clone() },
+            core: self.core.clone(),
+            clock: Arc::clone(&self.clock),
+            counters: Arc::clone(&self.counters),
+            ids: Arc::clone(&self.ids),
+            inside: Mutex::default(),
+            count: watch::Sender::new(0),
+            stopping: watch::Sender::new(false),
+        })
+    }
+
+    /// What happened here so far.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// Connections that are open.
+    pub fn open(&self) -> usize {
+        *self.count.borrow()
+    }
+
+    /// Ends it: listeners stop to accept, doors finish what they have taken, say goodbye and close. Returns at
+    /// once; [`Entrance::emptied`] waits.
+    pub fn stop(&self) {
+        self.stopping.send_replace(true);
+        for door in self.inside().doors.values() {
+            door.stop();
+        }
+    }
+
+    /// Waits until [`Entrance::stop`] was called.
+    pub async fn stopped(&self) {
+        // The sender lives in self, so this cannot fail.
+        let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
+    }
+
+    /// Whether [`Entrance::stop`] was called.
+    pub fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// Waits until no connection is open.
+    pub async fn emptied(&self) {
+        let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
+    }
+
+    /// Counts a new connection in, or says why not.
+    pub fn admit(self: &Arc<Self>, peer: Peer) -> Result<Visitor, Full> {
+        let mut inside = self.inside();
+        let open = self.open();
+        if open >= self.limits.connections_max {
+            self.counters.refused_total.one();
+            return Err(Full::Total(open));
+        }
+        let counted = counted(peer.address.ip());
+        if let Some(address) = counted {
+            let here = inside.addresses.entry(address).or_default();
+            if *here >= self.limits.per_address_max {
+                self.counters.refused_address.one();
+                return Err(Full::Address(*here));
+            }
+            *here += 1;
+        }
+        self.count.send_modify(|count| *count += 1);
+        self.counters.accepted.one();
+        let connection = ConnectionId(self.ids.fetch_add(1, Ordering::Relaxed));
+        Ok(Visitor { entrance: Arc::clone(self), connection, peer: Arc::new(peer), counted })
+    }
+
+    pub(crate) fn door_opened(&self, connection: ConnectionId, tells: TellOutbox) {
+        self.inside().doors.insert(connection, tells.clone());
+        // Whoever comes while everyone is sent home was perhaps not seen by `stop`.
+        if self.is_stopping() {
+            tells.stop();
+        }
+    }
+
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The unit in which addresses are counted; none for loopback.
+fn counted(address: IpAddr) -> Option<IpAddr> {
+    match address.to_canonical() {
+        address if address.is_loopback() => None,
+        IpAddr::V4(v4) => Some(v4.into()),
+        IpAddr::V6(v6) => Some(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into()),
+    }
+}
+
+/// One connection that was let in; it is inside until this is dropped.
+#[derive(Debug)]
+pub struct Visitor {
+    pub(crate) entrance: Arc<Entrance>,
+    /// Its id, never used again.
+    pub connection: ConnectionId,
+    /// Who is there.
+    pub peer: Arc<Peer>,
+    counted: Option<IpAddr>,
+}
+
+impl Drop for Visitor {
+    fn drop(&mut self) {
+        let mut inside = self.entrance.inside();
+        inside.doors.remove(&self.connection);
+        if let Some(address) = self.counted
+            && let Some(here) = inside.addresses.get_mut(&address)
+        {
+            *here -= 1;
+            if *here == 0 {
+                inside.addresses.remove(&address);
+            }
+        }
+        self.entrance.count.send_modify(|count| *count -= 1);
+    }
+}

@@ -1,0 +1,247 @@
+//! The core's inbox: what all connections ask of the one task that owns the core.
+//!
+//! It is bounded by bytes. A connection whose ask finds no room waits in line, first come first served, and
+//! does not read its socket meanwhile: that is how a slow disk is felt by those who publish. The core never
+//! waits for a connection, so the line always moves.
+
+use crate::{entrance::Peer, tells::TellOutbox};
+use riser_model::{
+    ConnectionId,
+    door::{Ask, Target, Want},
+};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tokio::sync::{
+    AcquireError, OwnedSemaphorePermit, Semaphore,
+    mpsc::{self, UnboundedReceiver, UnboundedSender},
+};
+
+/// One ask and who asks.
+#[derive(Debug)]
+pub struct Asked {
+    /// Who.
+    pub connection: ConnectionId,
+    /// What.
+    pub ask: Ask,
+}
+
+/// What comes to the core from the sockets. For one connection always: `Opened`, any number of `Asked` (the
+/// last of them `Leave`, if there was an `Enter`), `Closed`.
+#[derive(Debug)]
+pub enum Arrival {
+    /// A door stands open. Nothing is owed to it until it asks.
+    Opened {
+        /// Its id, never used again.
+        connection: ConnectionId,
+        /// Who is behind it, as far as the socket knows.
+        peer: Arc<Peer>,
+        /// Where to tell it something.
+        tells: TellOutbox,
+    },
+    /// It asks.
+    Asked(Asked),
+    /// It is gone, and so is whatever is still told to it.
+    Closed {
+        /// Which.
+        connection: ConnectionId,
+    },
+}
+
+struct Parcel {
+    arrival: Arrival,
+    cost: u32,
+}
+
+/// A core's inbox that holds at most about so many bytes.
+pub fn core_inbox(bytes_max: u32) -> (CoreHandle, CoreInbox) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let space = Arc::new(Semaphore::new(bytes_max as usize));
+    let handle = CoreHandle { sender, space: Arc::clone(&space), bytes_max };
+    (handle, CoreInbox { receiver, space, taken: Vec::new() })
+}
+
+/// The way into a core's inbox. Cheap to clone.
+#[derive(Clone)]
+pub struct CoreHandle {
+    sender: UnboundedSender<Parcel>,
+    space: Arc<Semaphore>,
+    bytes_max: u32,
+}
+
+impl CoreHandle {
+    /// Says something that takes no space: openings, leaves and closings are bounded by the number of
+    /// connections, and must get through however full it is. A core that is gone hears nothing.
+    pub fn say(&self, arrival: Arrival) {
+        let _ = self.sender.send(Parcel { arrival, cost: 0 });
+    }
+
+    /// How many bytes are free.
+    pub fn free(&self) -> usize {
+        self.space.available_permits()
+    }
+
+    fn try_ask(&self, asked: Asked) -> Result<(), Asked> {
+        let cost = cost(&asked.ask).min(self.bytes_max);
+        match self.space.try_acquire_many(cost) {
+            Ok(permit) => {
+                permit.forget();
+                let _ = self.sender.send(Parcel { arrival: Arrival::Asked(asked), cost });
+                Ok(())
+            }
+            Err(_) => Err(asked),
+        }
+    }
+}
+
+/// What an ask weighs: its payload, and a flat sum for everything else it makes the core hold.
+fn cost(ask: &Ask) -> u32 {
+    const FLAT: usize = 256;
+    let bytes = match ask {
+        Ask::Publish(intake) => {
+            intake.entries.len()
+                + intake.aliases.iter().map(|(_, target)| FLAT + weigh(target)).sum::<usize>()
+        }
+        Ask::Release { ids, .. } => ids.len() * size_of::<u16>(),
+        Ask::Subscribe { want, .. } => match want {
+            Want::Room(_, filter) => filter.as_str().len(),
+            Want::Topic(topic) => topic.len(),
+            Want::Technical(_) => 0,
+        },
+        Ask::Enter { session, .. } => {
+            session.as_ref().and_then(|s| s.will.as_ref()).map_or(0, |w| w.payload.len() + w.properties.len())
+        }
+        Ask::Leave { .. } => return 0,
+        Ask::Unsubscribe { .. } | Ask::Pull { .. } | Ask::Confirm { .. } => 0,
+    };
+    u32::try_from(FLAT + bytes).unwrap_or(u32::MAX)
+}
+
+fn weigh(target: &Target) -> usize {
+    match target {
+        Target::Topic(topic) => topic.len(),
+        Target::Channel(room, channel) => room.as_str().len() + channel.as_str().len(),
+    }
+}
+
+/// The core's end.
+pub struct CoreInbox {
+    receiver: UnboundedReceiver<Parcel>,
+    space: Arc<Semaphore>,
+    taken: Vec<Parcel>,
+}
+
+impl CoreInbox {
+    /// Waits for the next arrival and takes up to `count_max` of them, in order; none when nobody is left who
+    /// could say anything. Space is free again as soon as they are taken: a core that cannot hold more does
+    /// not call this. Cancel safe.
+    pub async fn recv_many(&mut self, into: &mut Vec<Arrival>, count_max: usize) -> usize {
+        let count = self.receiver.recv_many(&mut self.taken, count_max).await;
+        self.hand_out(into);
+        count
+    }
+
+    /// Takes up to `count_max` of what is there already.
+    pub fn try_recv_many(&mut self, into: &mut Vec<Arrival>, count_max: usize) -> usize {
+        while self.taken.len() < count_max {
+            match self.receiver.try_recv() {
+                Ok(parcel) => self.taken.push(parcel),
+                Err(_) => break,
+            }
+        }
+        let count = self.taken.len();
+        self.hand_out(into);
+        count
+    }
+
+    fn hand_out(&mut self, into: &mut Vec<Arrival>) {
+        let free = self.taken.iter().map(|p| p.cost as usize).sum();
+        into.extend(self.taken.drain(..).map(|p| p.arrival));
+        self.space.add_permits(free);
+    }
+}
+
+type Turn = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
+
+/// One connection's place in front of the core's inbox: asks leave in order, and while one waits for space
+/// the connection can do something else.
+pub(crate) struct Asker {
+    core: CoreHandle,
+    connection: ConnectionId,
+    waiting: std::collections::VecDeque<Ask>,
+    turn: Option<Turn>,
+    entered: bool,
+    left: bool,
+}
+
+impl Asker {
+    pub(crate) fn new(core: CoreHandle, connection: ConnectionId) -> Self {
+        Self { core, connection, waiting: Default::default(), turn: None, entered: false, left: false }
+    }
+
+    /// Asks now, or as soon as there is space and all earlier ones are gone.
+    pub(crate) fn ask(&mut self, ask: Ask) {
+        match &ask {
+            Ask::Enter { .. } => self.entered = true,
+            Ask::Leave { .. } if self.left => return,
+            Ask::Leave { .. } => self.left = true,
+            Ask::Publish(_)
+            | Ask::Release { .. }
+            | Ask::Subscribe { .. }
+            | Ask::Unsubscribe { .. }
+            | Ask::Pull { .. }
+            | Ask::Confirm { .. } => {}
+        }
+        if !self.waiting.is_empty() {
+            self.waiting.push_back(ask);
+        } else if let Err(asked) = self.core.try_ask(Asked { connection: self.connection, ask }) {
+            self.waiting.push_back(asked.ask);
+        }
+    }
+
+    /// Whether an ask still waits for space.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Whether the door has asked to be let in.
+    pub(crate) fn has_knocked(&self) -> bool {
+        self.entered
+    }
+
+    /// Ready when every ask is on its way.
+    pub(crate) fn poll_asked(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some(ask) = self.waiting.front() {
+            let cost = cost(ask).min(self.core.bytes_max);
+            let core = &self.core;
+            let turn =
+                self.turn.get_or_insert_with(|| Box::pin(Arc::clone(&core.space).acquire_many_owned(cost)));
+            match turn.as_mut().poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(permit) => {
+                    permit.expect("the semaphore is never closed").forget();
+                }
+            }
+            self.turn = None;
+            let ask = self.waiting.pop_front().expect("its front was seen above");
+            let arrival = Arrival::Asked(Asked { connection: self.connection, ask });
+            let _ = self.core.sender.send(Parcel { arrival, cost });
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Asker {
+    /// The last words of a connection, however its task ended.
+    fn drop(&mut self) {
+        let connection = self.connection;
+        if self.entered && !self.left {
+            let ask = Ask::Leave { cause: "cut".into(), expiry_s: None };
+            self.core.say(Arrival::Asked(Asked { connection, ask }));
+        }
+        self.core.say(Arrival::Closed { connection });
+    }
+}

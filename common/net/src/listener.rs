@@ -1,0 +1,172 @@
+//! Accepting: one loop per listener that never waits for a peer.
+//!
+//! Handshakes run in the connection's own task. When the system has no descriptors left the loop waits a
+//! moment and goes on; connections over the limits are closed at once.
+
+use crate::{
+    entrance::{Entrance, Full, Peer, Visitor},
+    stream::Stream,
+};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tracing::Instrument;
+
+/// How many handshakes the system may keep for us.
+const BACKLOG: i32 = 4096;
+/// How long to wait after the system refused to accept.
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// Why there is no listener.
+#[derive(Debug, thiserror::Error)]
+#[error("listen on {address} for {name}: {source}; choose another address or stop who uses it")]
+pub struct ListenFailed {
+    address: SocketAddr,
+    name: Arc<str>,
+    source: io::Error,
+}
+
+/// A bound address, with TLS or without.
+pub struct Listener {
+    name: Arc<str>,
+    tcp: TcpListener,
+    tls: Option<TlsAcceptor>,
+    full: &'static [u8],
+}
+
+impl Listener {
+    /// Binds. The name is the listener's in the configuration. Port 0 takes any.
+    pub fn bind(
+        name: impl Into<Arc<str>>,
+        address: SocketAddr,
+        tls: Option<TlsAcceptor>,
+    ) -> Result<Self, ListenFailed> {
+        let name = name.into();
+        match bind(address) {
+            Ok(tcp) => Ok(Self { name, tcp, tls, full: b"" }),
+            Err(source) => Err(ListenFailed { address, name, source }),
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+
+    /// What a plain peer is told when there is no place for it.
+    pub(crate) fn when_full(mut self, says: &'static [u8]) -> Self {
+        self.full = says;
+        self
+    }
+
+    /// Accepts until the entrance stops, and gives every connection a task of its own.
+    pub(crate) async fn accept<F, V>(self, entrance: Arc<Entrance>, visit: F)
+    where
+        F: Fn(Arrived, Visitor) -> V,
+        V: Future<Output = ()> + Send + 'static,
+    {
+        let stopped = entrance.stopped();
+        tokio::pin!(stopped);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut stopped => return,
+                accepted = self.tcp.accept() => accepted,
+            };
+            match accepted {
+                Ok((tcp, address)) => self.admit(&entrance, tcp, address, &visit),
+                Err(error) => self.back_off(&entrance, &error).await,
+            }
+        }
+    }
+
+    fn admit<F, V>(&self, entrance: &Arc<Entrance>, tcp: TcpStream, address: SocketAddr, visit: F)
+    where
+        F: Fn(Arrived, Visitor) -> V,
+        V: Future<Output = ()> + Send + 'static,
+    {
+        let peer = Peer { address, listener: Arc::clone(&self.name), tls: self.tls.is_some() };
+        match entrance.admit(peer) {
+            Ok(visitor) => {
+                // A socket that refuses an option is as good without.
+                let _ = tune(&tcp);
+                let span = tracing::debug_span!(
+                    "connection",
+                    id = visitor.connection.0,
+                    listener = %self.name,
+                    %address
+                );
+                let arrived = Arrived { tcp, tls: self.tls.clone() };
+                tokio::spawn(visit(arrived, visitor).instrument(span));
+            }
+            Err(full) => self.turn_away(&tcp, address, full),
+        }
+    }
+
+    fn turn_away(&self, tcp: &TcpStream, address: SocketAddr, full: Full) {
+        tracing::debug!(listener = %self.name, %address, %full, "refused");
+        if self.tls.is_none() {
+            // As much as fits without waiting; the socket is new, so it fits.
+            let _ = tcp.try_write(self.full);
+        }
+    }
+
+    async fn back_off(&self, entrance: &Entrance, error: &io::Error) {
+        entrance.counters.accept_errors.one();
+        tracing::warn!(listener = %self.name, %error, "accept failed");
+        // A peer that gave up while it waited is no reason to make the others wait.
+        if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+            tokio::time::sleep(BACK_OFF).await;
+        }
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Small packets leave at once, and a peer that vanished without a word is noticed within two minutes even where
+/// no protocol above asks.
+pub(crate) fn tune(tcp: &TcpStream) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(15))
+        .with_retries(4);
+    SockRef::from(tcp).set_tcp_keepalive(&keepalive)
+}
+
+/// A socket whose TLS handshake, if any, is still to come.
+pub(crate) struct Arrived {
+    tcp: TcpStream,
+    tls: Option<TlsAcceptor>,
+}
+
+impl Arrived {
+    /// The TLS handshake, in time.
+    pub(crate) async fn handshake(self, visitor: &Visitor) -> Option<Stream> {
+        let Some(tls) = self.tls else { return Some(Stream::Plain(self.tcp)) };
+        let entrance = &visitor.entrance;
+        // Boxed, so that its state does not stay part of the task for the connection's life.
+        let handshake = Box::pin(tls.accept(self.tcp));
+        match tokio::time::timeout(entrance.limits.first_frame(), handshake).await {
+            Ok(Ok(tls)) => Some(Stream::Server(Box::new(tls))),
+            Ok(Err(error)) => {
+                entrance.counters.tls_failed.one();
+                tracing::debug!(%error, "tls handshake failed");
+                None
+            }
+            Err(_) => {
+                entrance.counters.tls_failed.one();
+                tracing::debug!("tls handshake took too long");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Which pages may open a WebSocket here.
+//!
+//! A browser says which page it acts for, and only a browser does. Its word protects the browser's user, not
+//! us: whoever is no browser leaves it out and passes, and is asked for a credential like everyone else.
+
+use hyper::{HeaderMap, header};
+
+/// The pages that may: those that came from here, and those that the configuration names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origins {
+    allowed: Vec<String>,
+}
+
+/// A text that is not an origin.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("parse origin {0:?}: want scheme://host or scheme://host:port, without a path")]
+pub struct NotAnOrigin(pub String);
+
+impl Origins {
+    /// Allows these origins beside our own, such as `https://dash.example.com`.
+    pub fn new<T: AsRef<str>>(allowed: impl IntoIterator<Item = T>) -> Result<Self, NotAnOrigin> {
+        let parse = |text: T| {
+            let text = text.as_ref().to_ascii_lowercase();
+            if authority(&text).is_some() { Ok(text) } else { Err(NotAnOrigin(text)) }
+        };
+        Ok(Self { allowed: allowed.into_iter().map(parse).collect::<Result<_, _>>()? })
+    }
+
+    /// Whether a request may open a WebSocket, by its `Origin` and `Host`.
+    pub fn allow(&self, headers: &HeaderMap) -> bool {
+        let mut origins = headers.get_all(header::ORIGIN).iter();
+        let Some(origin) = origins.next() else { return true };
+        let (Ok(origin), None) = (origin.to_str(), origins.next()) else { return false };
+        let origin = origin.to_ascii_lowercase();
+        self.allowed.contains(&origin) || is_own(&origin, headers)
+    }
+}
+
+/// Whether a page's host and port are those that the request was sent to.
+fn is_own(origin: &str, headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let (Some((scheme, authority)), Some(host)) = (authority(origin), host) else { return false };
+    let default = if scheme == "https" { ":443" } else { ":80" };
+    let host = host.to_ascii_lowercase();
+    host.strip_suffix(default).unwrap_or(&host) == authority.strip_suffix(default).unwrap_or(authority)
+}
+
+/// Scheme and authority of an origin.
+fn authority(origin: &str) -> Option<(&str, &str)> {
+    let (scheme, authority) = origin.split_once("://")?;
+    let known = matches!(scheme, "http" | "https");
+    (known && !authority.is_empty() && !authority.contains(['/', '@', '?', '#']))
+        .then_some((scheme, authority))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allow(origin: Option<&str>, host: &str) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, host.parse().unwrap());
+        if let Some(origin) = origin {
+            headers.insert(header::ORIGIN, origin.parse().unwrap());
+        }
+        Origins::new(["https://Dash.example.com"]).unwrap().allow(&headers)
+    }
+
+    #[test]
+    fn pages_from_elsewhere_are_refused() {
+        for (origin, host) in [
+            (None, "hub:8080"),
+            (Some("http://hub:8080"), "hub:8080"),
+            (Some("http://HUB"), "hub"),
+            (Some("http://hub:80"), "hub"),
+            (Some("https://hub"), "hub:443"),
+            (Some("https://dash.example.com"), "hub"),
+        ] {
+            assert!(allow(origin, host), "{origin:?} {host}");
+        }
+        for (origin, host) in [
+            (Some("http://evil.example"), "hub:8080"),
+            (Some("http://hub:8081"), "hub:8080"),
+            (Some("null"), "hub"),
+            (Some("http://dash.example.com"), "hub"),
+            (Some("https://dash.example.com.evil"), "hub"),
+            (Some("http://hub@evil"), "hub"),
+            (Some("file://hub"), "hub"),
+        ] {
+            assert!(!allow(origin, host), "{origin:?} {host}");
+        }
+        assert!(Origins::new(["example.com"]).is_err());
+        assert!(Origins::new(["https://example.com/"]).is_err());
+    }
+}

@@ -1,0 +1,124 @@
+//! What the core tells one connection: a queue that is empty almost always and costs nothing then.
+//!
+//! It is bounded by the door's protocol, not by waiting: the core never waits for a connection. Each `Stored`
+//! answers a ticket, and a connection with [`TICKETS_MAX`] of them open does not read its socket; each
+//! `Deliver` answers a pull, and a door pulls again only after the answer; `Subscribed` and `Unsubscribed`
+//! answer one ask each, and a door has a bound on its subscriptions; `Ready` and `Refused` come once. A queue
+//! that grows past [`TELLS_MAX`] all the same ends its connection as too slow.
+//!
+//! A library's queue would hold room for 32 tells from the first moment on: more memory than all the rest of
+//! an idle connection.
+
+use riser_model::door::Tell;
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+/// Publish tickets that may be open before a connection stops reading its socket.
+pub const TICKETS_MAX: u32 = 256;
+/// Tells that may wait for a connection.
+pub const TELLS_MAX: usize = 4096;
+
+/// A queue of tells for one connection.
+pub fn tell_queue() -> (TellOutbox, TellInbox) {
+    let queue = Arc::new(Mutex::new(Queue::default()));
+    (TellOutbox(Arc::clone(&queue)), TellInbox(queue))
+}
+
+#[derive(Default, Debug)]
+struct Queue {
+    tells: VecDeque<Tell>,
+    waker: Option<Waker>,
+    stop: bool,
+    overrun: bool,
+    closed: bool,
+}
+
+/// The core's end. Telling never waits.
+#[derive(Clone, Debug)]
+pub struct TellOutbox(Arc<Mutex<Queue>>);
+
+impl TellOutbox {
+    /// Tells. Whatever is told to a closed connection is gone; what would overrun it ends it.
+    pub fn tell(&self, tell: Tell) {
+        self.change(|queue| {
+            if queue.closed {
+                return;
+            }
+            if queue.tells.len() < TELLS_MAX {
+                queue.tells.push_back(tell);
+            } else {
+                queue.overrun = true;
+            }
+        });
+    }
+
+    /// Asks the connection to finish what it has taken and to close, because the process ends.
+    pub fn stop(&self) {
+        self.change(|queue| queue.stop = true);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Queue)) {
+        let waker = {
+            let mut queue = lock(&self.0);
+            change(&mut queue);
+            queue.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// What a look into the queue found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Tells, all that were there.
+    Tells,
+    /// The process ends. Said once.
+    Stop,
+    /// More was told than a well-behaved core and door could need.
+    Overrun,
+}
+
+/// The connection's end.
+#[derive(Debug)]
+pub struct TellInbox(Arc<Mutex<Queue>>);
+
+impl TellInbox {
+    /// Moves all that was told to `into`, which must be empty.
+    pub fn poll_told(&mut self, cx: &mut Context<'_>, into: &mut VecDeque<Tell>) -> Poll<Told> {
+        let mut queue = lock(&self.0);
+        if !queue.tells.is_empty() {
+            std::mem::swap(&mut queue.tells, into);
+            return Poll::Ready(Told::Tells);
+        }
+        if std::mem::take(&mut queue.overrun) {
+            return Poll::Ready(Told::Overrun);
+        }
+        if std::mem::take(&mut queue.stop) {
+            return Poll::Ready(Told::Stop);
+        }
+        match &queue.waker {
+            Some(waker) if waker.will_wake(cx.waker()) => {}
+            Some(_) | None => queue.waker = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for TellInbox {
+    fn drop(&mut self) {
+        let mut queue = lock(&self.0);
+        queue.closed = true;
+        queue.tells = VecDeque::new();
+        queue.waker = None;
+    }
+}
+
+/// Nothing in here can be left half done, so a panic elsewhere poisons nothing.
+fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,153 @@
+//! A door on a WebSocket: whole text and binary messages, or a stream of bytes inside binary ones (MQTT).
+//!
+//! The library parses frames and answers pings; sizes are capped by `riser-wire`'s limits. It reads from and
+//! writes into a [`Socket`], so its own read buffer can be tiny and its writes never fail half way.
+
+use crate::{
+    pipe::{Heard, Pipe, gone},
+    socket::Socket,
+};
+use bytes::Bytes;
+use futures_util::{SinkExt, Stream as _};
+use riser_model::door::{Code, Input, Refusal};
+use riser_wire::{close::close_code, limits::WEBSOCKET_FRAME_BYTES_MAX};
+use std::{
+    pin::Pin,
+    task::{Context, Poll, Waker, ready},
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Error, Message, Utf8Bytes,
+        protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
+    },
+};
+
+/// The library's read buffer. It reads from memory, not from the system, so small is not slow.
+const READ_BUFFER_BYTES: usize = 512;
+/// The longest reason that fits into a close frame (RFC 6455 section 5.5).
+const REASON_BYTES_MAX: usize = 123;
+
+/// What messages mean to the door.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Messages {
+    /// Text and binary messages are themselves.
+    Whole,
+    /// Binary messages carry pieces of a byte stream, cut anywhere; text is an error (MQTT 5 section 6).
+    Stream,
+}
+
+pub(crate) struct MessagePipe {
+    stream: WebSocketStream<Socket>,
+    messages: Messages,
+}
+
+/// The settings of every WebSocket here.
+pub(crate) fn config(read_buffer_bytes: usize, message_bytes_max: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(read_buffer_bytes)
+        .write_buffer_size(0)
+        .max_message_size(Some(message_bytes_max))
+        .max_frame_size(Some(message_bytes_max))
+}
+
+impl MessagePipe {
+    pub(crate) async fn new(socket: Socket, messages: Messages) -> Self {
+        let config = config(READ_BUFFER_BYTES, WEBSOCKET_FRAME_BYTES_MAX);
+        Self { stream: WebSocketStream::from_raw_socket(socket, Role::Server, Some(config)).await, messages }
+    }
+
+    /// Writes into the socket's memory, which always takes it. What the library refuses (a message after its
+    /// close frame) is nobody's any more.
+    fn say(&mut self, message: Message) {
+        let _ = self.stream.start_send_unpin(message);
+    }
+
+    /// Lets the library write what it owes to a ping or a close: into memory, so there is nothing to wait for.
+    fn answer(&mut self) {
+        let _ = self.stream.poll_flush_unpin(&mut Context::from_waker(Waker::noop()));
+    }
+
+    fn hear(&mut self, message: Message) -> Heard {
+        match (message, self.messages) {
+            (Message::Binary(bytes), Messages::Whole) => Heard::Input(Input::Bytes(bytes)),
+            (Message::Binary(bytes), Messages::Stream) if bytes.is_empty() => Heard::Nothing,
+            (Message::Binary(bytes), Messages::Stream) => Heard::Input(Input::Bytes(bytes)),
+            (Message::Text(text), Messages::Whole) => Heard::Input(Input::Text(text.to_string())),
+            (Message::Text(_), Messages::Stream) => Heard::Refused(refusal(
+                Code::Malformed,
+                "text message on an MQTT WebSocket".into(),
+                "binary messages only",
+            )),
+            (Message::Pong(_) | Message::Frame(_), _) => Heard::Nothing,
+            (Message::Ping(_), _) => {
+                self.answer();
+                Heard::Nothing
+            }
+            (Message::Close(_), _) => {
+                self.answer();
+                Heard::Gone("peer_closed")
+            }
+        }
+    }
+}
+
+impl Pipe for MessagePipe {
+    fn poll_hear(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
+        let heard = match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
+            None => Heard::Gone("peer_closed"),
+            Some(Ok(message)) => self.hear(message),
+            Some(Err(error)) => failed(&error),
+        };
+        Poll::Ready(heard)
+    }
+
+    fn say_bytes(&mut self, bytes: Bytes) {
+        self.say(Message::Binary(bytes));
+    }
+
+    fn say_text(&mut self, text: String) {
+        self.say(Message::Text(text.into()));
+    }
+
+    fn say_goodbye(&mut self, refusal: Option<&Refusal>) {
+        self.say(Message::Close(Some(farewell(refusal))));
+    }
+
+    fn socket(&mut self) -> &mut Socket {
+        self.stream.get_mut()
+    }
+}
+
+/// The close frame for a refusal: its code, and as much of its words as fits.
+pub(crate) fn farewell(refusal: Option<&Refusal>) -> CloseFrame {
+    let Some(refusal) = refusal else {
+        return CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() };
+    };
+    let mut reason = format!("{}: {}; want {}", refusal.code.name(), refusal.what, refusal.want);
+    let mut end = reason.len().min(REASON_BYTES_MAX);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    reason.truncate(end);
+    CloseFrame { code: close_code(refusal.code).into(), reason: reason.into() }
+}
+
+/// What a failed read means.
+fn failed(error: &Error) -> Heard {
+    match error {
+        Error::Io(error) => Heard::Gone(gone(error)),
+        Error::ConnectionClosed | Error::AlreadyClosed => Heard::Gone("peer_closed"),
+        Error::Protocol(
+            tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
+        ) => Heard::Gone("peer_closed"),
+        Error::Capacity(_) => {
+            Heard::Refused(refusal(Code::TooLarge, error.to_string(), "messages of at most 1 MiB"))
+        }
+        _ => Heard::Refused(refusal(Code::Malformed, error.to_string(), "WebSocket frames as in RFC 6455")),
+    }
+}
+
+fn refusal(code: Code, what: String, want: &str) -> Refusal {
+    Refusal { code, what, want: want.into() }
+}
