@@ -9,5 +9,6 @@ pub mod corpus;
 pub mod device;
 pub mod load;
 pub mod memory;
+pub mod peer;
 pub mod raw;
 pub mod series;

@@ -1,0 +1,123 @@
+//! The peers as processes: started on free ports and fresh folders, killed when dropped.
+
+use anyhow::{Context, bail};
+use std::{
+    fs::{self, File},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// A free loopback address, free at this moment.
+pub fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free port")?.local_addr()?)
+}
+
+/// A program under measurement. Its output goes to a file in its folder.
+pub struct Peer {
+    name: String,
+    child: Child,
+}
+
+impl Peer {
+    /// Starts a program that is on the path. Missing, it ends the run: a peer left out is a claim left out.
+    pub fn start(name: &str, mut command: Command, folder: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(folder).context("make the peer's folder")?;
+        let log = File::create(folder.join(format!("{name}.log"))).context("create the peer's log")?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("start {name}: is it installed? (tests/install-tools)"))?;
+        Ok(Self { name: name.into(), child })
+    }
+
+    /// Its process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it accepts connections there.
+    pub fn accepts(&mut self, address: SocketAddr) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_err() {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{} ended at its start: {status}; see its log", self.name);
+            }
+            if began.elapsed() > Duration::from_secs(20) {
+                bail!("{} does not accept connections on {address}", self.name);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        // Both fail only when it is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Two mosquittos with persistence, joined by a QoS 1 bridge from the edge to the hub.
+pub struct Mosquittos {
+    /// The one that devices publish to.
+    pub edge: SocketAddr,
+    /// The one that subscribers read from.
+    pub hub: SocketAddr,
+    /// Their processes.
+    pub processes: [Peer; 2],
+}
+
+impl Mosquittos {
+    /// Starts both. The bridge reaches the hub at `via` if given (a forwarder that can be cut).
+    pub fn start(folder: &Path, hub: SocketAddr, via: SocketAddr) -> anyhow::Result<Self> {
+        let edge = free_address()?;
+        let common = "allow_anonymous true\npersistence true\nautosave_interval 30\nmax_queued_messages 0\n\
+                      max_inflight_messages 0\nset_tcp_nodelay true\n";
+        let hub_process = mosquitto(&folder.join("mosquitto-hub"), hub, common)?;
+        let bridge = format!(
+            "{common}connection up\naddress {via}\ntopic # out 1\ncleansession false\nnotifications false\n\
+             restart_timeout 1\nbridge_protocol_version mqttv311\nkeepalive_interval 10\n"
+        );
+        let edge_process = mosquitto(&folder.join("mosquitto-edge"), edge, &bridge)?;
+        Ok(Self { edge, hub, processes: [edge_process, hub_process] })
+    }
+}
+
+fn mosquitto(folder: &Path, address: SocketAddr, rest: &str) -> anyhow::Result<Peer> {
+    fs::create_dir_all(folder)?;
+    // As root, mosquitto becomes the user it is told, who could not write here.
+    let user = if is_root() { "user root\n" } else { "" };
+    let config = format!(
+        "{user}listener {} {}\npersistence_location {}/\n{rest}",
+        address.port(),
+        address.ip(),
+        folder.display()
+    );
+    let file = write(folder, "mosquitto.conf", &config)?;
+    let mut command = Command::new("mosquitto");
+    command.arg("-c").arg(file);
+    let mut peer = Peer::start("mosquitto", command, folder)?;
+    peer.accepts(address)?;
+    Ok(peer)
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0)
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> anyhow::Result<PathBuf> {
+    let file = folder.join(name);
+    fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
+    Ok(file)
+}
