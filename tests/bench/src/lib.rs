@@ -9,6 +9,7 @@ pub mod corpus;
 pub mod device;
 pub mod load;
 pub mod memory;
+pub mod nats;
 pub mod peer;
 pub mod raw;
 pub mod series;

@@ -1,0 +1,240 @@
+//! nats-server as an edge: a leaf with its own JetStream, and a hub whose stream sources the leaf's.
+//!
+//! Publications are JetStream's own, acknowledged by the stream: NATS at its best, not its MQTT bridge.
+
+use crate::{
+    corpus,
+    load::{Load, Outcome, Until},
+    peer::{Peer, free_address},
+};
+use anyhow::{Context, bail, ensure};
+use bytes::{Buf, BytesMut};
+use serde_json::{Value, json};
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    task::JoinSet,
+};
+
+const STREAM: &str = "BENCH";
+const SUBJECTS: &str = "bench.>";
+
+/// A leaf and a hub.
+pub struct Nats {
+    /// Where devices publish.
+    pub edge: SocketAddr,
+    /// Where subscribers read.
+    pub hub: SocketAddr,
+    /// The processes, edge first.
+    pub processes: [Peer; 2],
+}
+
+/// The server's own word for its version.
+pub fn version() -> anyhow::Result<String> {
+    let output = Command::new("nats-server").arg("--version").output().context("run nats-server --version")?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+impl Nats {
+    /// Starts both. The leaf reaches the hub's leaf port `leaf_port` at `via` (a forwarder that can be cut).
+    pub fn start(folder: &Path, leaf_port: SocketAddr, via: SocketAddr) -> anyhow::Result<Self> {
+        let (edge, hub) = (free_address()?, free_address()?);
+        let hub_config = format!(
+            "listen: \"{hub}\"\nserver_name: hub\njetstream {{ store_dir: \"{}\", domain: hub }}\n\
+             leafnodes {{ listen: \"{leaf_port}\" }}\n",
+            folder.join("nats-hub/js").display()
+        );
+        let edge_config = format!(
+            "listen: \"{edge}\"\nserver_name: edge\njetstream {{ store_dir: \"{}\", domain: edge }}\n\
+             leafnodes {{ remotes: [ {{ url: \"nats-leaf://{via}\" }} ], reconnect: 1 }}\n",
+            folder.join("nats-edge/js").display()
+        );
+        let hub_process = server(&folder.join("nats-hub"), hub, &hub_config)?;
+        let edge_process = server(&folder.join("nats-edge"), edge, &edge_config)?;
+        let nats = Self { edge, hub, processes: [edge_process, hub_process] };
+        let own = json!({ "name": STREAM, "subjects": [SUBJECTS], "storage": "file", "num_replicas": 1 });
+        request_until(edge, &format!("$JS.API.STREAM.CREATE.{STREAM}"), &own)?;
+        let sourced = json!({
+            "name": "UP", "storage": "file", "num_replicas": 1,
+            "sources": [{ "name": STREAM, "external": { "api": "$JS.edge.API" } }],
+        });
+        request_until(hub, "$JS.API.STREAM.CREATE.UP", &sourced)?;
+        Ok(nats)
+    }
+
+    /// Messages that the hub's stream holds.
+    pub fn arrived(&self) -> anyhow::Result<u64> {
+        let info = request(self.hub, "$JS.API.STREAM.INFO.UP", &json!({}))?;
+        info["state"]["messages"].as_u64().context("a stream without a state")
+    }
+}
+
+fn server(folder: &Path, address: SocketAddr, config: &str) -> anyhow::Result<Peer> {
+    fs::create_dir_all(folder)?;
+    let file = folder.join("nats.conf");
+    fs::write(&file, config)?;
+    let mut command = Command::new("nats-server");
+    command.arg("-c").arg(file);
+    let mut peer = Peer::start("nats-server", command, folder)?;
+    peer.accepts(address)?;
+    Ok(peer)
+}
+
+fn request_until(server: SocketAddr, subject: &str, body: &Value) -> anyhow::Result<()> {
+    let began = Instant::now();
+    loop {
+        match request(server, subject, body) {
+            Ok(answer) if answer["error"].is_null() => return Ok(()),
+            Ok(answer) if began.elapsed() > Duration::from_secs(15) => bail!("{subject}: {answer}"),
+            Err(error) if began.elapsed() > Duration::from_secs(15) => return Err(error),
+            Ok(_) | Err(_) => std::thread::sleep(Duration::from_millis(200)),
+        }
+    }
+}
+
+/// One request and its answer, on a connection of its own.
+fn request(server: SocketAddr, subject: &str, body: &Value) -> anyhow::Result<Value> {
+    let mut socket = TcpStream::connect(server).context("connect to nats")?;
+    socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let body = body.to_string();
+    write!(
+        socket,
+        "CONNECT {{\"verbose\":false,\"headers\":true}}\r\nSUB _INBOX.r 1\r\nPUB {subject} _INBOX.r {}\r\n{body}\r\n",
+        body.len()
+    )?;
+    let mut lines = BufReader::new(socket);
+    loop {
+        let mut line = String::new();
+        ensure!(lines.read_line(&mut line)? > 0, "nats closed the connection");
+        if line.starts_with("-ERR") {
+            bail!("nats: {}", line.trim());
+        }
+        if line.starts_with("HMSG") {
+            bail!("nobody answers {subject}");
+        }
+        if line.starts_with("MSG") {
+            let length: usize = line.split_whitespace().last().and_then(|n| n.parse().ok()).context("MSG length")?;
+            let mut bytes = vec![0; length];
+            lines.read_exact(&mut bytes)?;
+            return Ok(serde_json::from_slice(&bytes)?);
+        }
+    }
+}
+
+/// The same load as MQTT's, as JetStream publications to `bench.c{connection}`.
+pub async fn run(load: &Load) -> anyhow::Result<Outcome> {
+    let began = Instant::now();
+    let mut running = JoinSet::new();
+    for number in 0..load.connections {
+        running.spawn(publish(load.server, number, load.window, load.until, began));
+    }
+    let mut outcome = Outcome::default();
+    while let Some(one) = running.join_next().await {
+        let one = one.context("a publisher panicked")??;
+        outcome.acknowledged += one.acknowledged;
+        outcome.latencies.extend(one.latencies);
+    }
+    outcome.elapsed = began.elapsed();
+    outcome.latencies.sort_unstable();
+    Ok(outcome)
+}
+
+async fn publish(
+    server: SocketAddr,
+    number: u32,
+    window: u16,
+    until: Until,
+    began: Instant,
+) -> anyhow::Result<Outcome> {
+    let mut socket = tokio::net::TcpStream::connect(server).await?;
+    socket.set_nodelay(true)?;
+    let hello = format!("CONNECT {{\"verbose\":false,\"headers\":true}}\r\nSUB _INBOX.{number}.* 1\r\n");
+    socket.write_all(hello.as_bytes()).await?;
+    let (mut sent, mut outcome) = (0_u64, Outcome::default());
+    let mut in_flight: Vec<Option<Instant>> = vec![None; usize::from(window)];
+    let mut free: Vec<usize> = (0..usize::from(window)).collect();
+    let (mut input, mut output) = (BytesMut::with_capacity(64 * 1024), Vec::new());
+    loop {
+        let go_on = match until {
+            Until::Elapsed(run) => began.elapsed() < run,
+            Until::Count(count) => sent < count,
+        };
+        if !go_on && free.len() == usize::from(window) {
+            return Ok(outcome);
+        }
+        while go_on && let Some(slot) = free.pop() {
+            let payload = corpus::payload(number, sent);
+            write!(output, "PUB bench.c{number} _INBOX.{number}.{slot} {}\r\n", payload.len())?;
+            output.extend_from_slice(&payload);
+            output.extend_from_slice(b"\r\n");
+            in_flight[slot] = Some(Instant::now());
+            sent += 1;
+            if matches!(until, Until::Count(count) if sent >= count) {
+                break;
+            }
+        }
+        socket.write_all(&output).await?;
+        output.clear();
+        ensure!(socket.read_buf(&mut input).await? > 0, "nats closed");
+        while let Some(slot) = next_ack(&mut input, &mut output)? {
+            let at = in_flight.get_mut(slot).and_then(Option::take).context("an acknowledgement of nothing")?;
+            if outcome.acknowledged.is_multiple_of(16) {
+                outcome.latencies.push(at.elapsed());
+            }
+            outcome.acknowledged += 1;
+            free.push(slot);
+        }
+    }
+}
+
+/// The slot of the next acknowledgement, if it is whole. Answers pings on the way.
+fn next_ack(input: &mut BytesMut, output: &mut Vec<u8>) -> anyhow::Result<Option<usize>> {
+    while let Some(end) = input.windows(2).position(|pair| pair == b"\r\n") {
+        let line = String::from_utf8_lossy(&input[..end]).into_owned();
+        if line == "PING" {
+            output.extend_from_slice(b"PONG\r\n");
+        }
+        ensure!(!line.starts_with("-ERR"), "nats: {line}");
+        ensure!(!line.starts_with("HMSG"), "nats has no stream for this subject");
+        if !line.starts_with("MSG") {
+            input.advance(end + 2);
+            continue;
+        }
+        let length: usize = line.split(' ').next_back().and_then(|n| n.parse().ok()).context("MSG length")?;
+        if input.len() < end + 2 + length + 2 {
+            return Ok(None);
+        }
+        let body = &input[end + 2..end + 2 + length];
+        ensure!(body.windows(7).all(|w| w != b"\"error\""), "nats refused: {}", String::from_utf8_lossy(body));
+        let slot = line.split(' ').nth(1).and_then(|subject| subject.rsplit('.').next()?.parse().ok());
+        input.advance(end + 2 + length + 2);
+        return Ok(Some(slot.context("an acknowledgement without a slot")?));
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acknowledgements_are_read_however_they_are_cut() {
+        let bytes = b"INFO {}\r\nPING\r\nMSG _INBOX.3.17 1 22\r\n{\"stream\":\"S\",\"seq\":1}\r\n";
+        let (mut input, mut output) = (BytesMut::new(), Vec::new());
+        for byte in &bytes[..bytes.len() - 1] {
+            input.extend_from_slice(&[*byte]);
+            assert_eq!(next_ack(&mut input, &mut output).unwrap(), None);
+        }
+        input.extend_from_slice(b"\n");
+        assert_eq!(next_ack(&mut input, &mut output).unwrap(), Some(17));
+        assert_eq!(output, b"PONG\r\n");
+        assert!(input.is_empty());
+    }
+}
