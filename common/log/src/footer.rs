@@ -1,19 +1,49 @@
-//! What a segment holds of each channel, so that readers can skip it.
+//! What a segment holds of each channel, so that readers can skip it (rule 6.6).
+//!
+//! A footer never says that a channel is missing where it is not: if there are more channels than it may list,
+//! it says that it is incomplete.
 
-use riser_model::{ChannelName, RoomId, Seq, Wall};
+use crate::{
+    block::{HEADER_BYTES, padded},
+    definitions::{Definitions, NumberHasher},
+};
+use riser_model::{ChannelName, RoomId, Route, RouteNumber, Seq, Wall};
+use riser_wire::entry::{FRAME_HEADER_BYTES, Frame, frames};
 use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::BuildHasherDefault,
+};
+
+/// The most points of one segment.
+pub(crate) const POINTS_MAX: u64 = 256;
+/// The end of a segment says how long the footer is: its length, then these bytes.
+const TRAILER_MAGIC: [u8; 4] = *b"RSRf";
+/// The trailer's length.
+pub(crate) const TRAILER_BYTES: usize = 8;
 
 /// What a segment holds.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Footer {
     /// The first seq of the segment.
     pub first: Seq,
-    /// The last.
+    /// The last; `first - 1` if it holds none.
     pub last: Seq,
+    /// Where its last block ends.
+    pub(crate) data_end: u64,
     /// Whether all channels are listed. If not, one that is missing may be there all the same.
     pub complete: bool,
+    /// Places from which to read on, in order.
+    pub(crate) points: Vec<Point>,
     /// The channels, in order of room and name.
     pub channels: Vec<ChannelFooter>,
+}
+
+/// A block's beginning.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Point {
+    pub offset: u64,
+    pub first: Seq,
 }
 
 /// What a segment holds of one channel.
@@ -35,4 +65,296 @@ pub struct ChannelFooter {
     pub time_min: Wall,
     /// The latest wall stamp.
     pub time_max: Wall,
+    /// After which points there are any: a bit per point.
+    slots: Slots,
+}
+
+type Slots = [u64; 4];
+
+impl Footer {
+    /// What it says of a channel, if it lists it.
+    pub fn channel(&self, room: RoomId, channel: &ChannelName) -> Option<&ChannelFooter> {
+        let at = self.channels.binary_search_by(|c| (c.room, &c.channel).cmp(&(room, channel))).ok()?;
+        self.channels.get(at)
+    }
+
+    /// The seqs among which the channel's entries of this segment are, newest first: read these and nothing else.
+    pub fn ranges(&self, of: &ChannelFooter) -> Vec<(Seq, Seq)> {
+        let mut ranges: Vec<(Seq, Seq)> = Vec::new();
+        for (slot, point) in self.points.iter().enumerate().rev() {
+            if !has(&of.slots, slot) {
+                continue;
+            }
+            let to = self.points.get(slot + 1).map_or(self.last, |next| next.first.prev()).min(of.last);
+            let from = point.first.max(of.first);
+            match ranges.last_mut() {
+                Some(newer) if newer.0 == to.next() => newer.0 = from,
+                _ if from <= to => ranges.push((from, to)),
+                _ => {}
+            }
+        }
+        ranges
+    }
+
+    pub(crate) fn save(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).expect("plain fields and known lengths, which postcard always encodes")
+    }
+
+    pub(crate) fn load(bytes: &[u8]) -> Option<Self> {
+        postcard::from_bytes(bytes).ok()
+    }
+}
+
+fn has(slots: &Slots, slot: usize) -> bool {
+    slots.get(slot / 64).is_some_and(|word| word >> (slot % 64) & 1 == 1)
+}
+
+/// The last bytes of a segment whose footer's block has that length, zeros included.
+pub(crate) fn trailer(footer_bytes: u32) -> [u8; TRAILER_BYTES] {
+    let [a, b, c, d] = footer_bytes.to_le_bytes();
+    let [e, f, g, h] = TRAILER_MAGIC;
+    [a, b, c, d, e, f, g, h]
+}
+
+/// The length of the footer's block, by the last bytes of a segment.
+pub(crate) fn read_trailer(bytes: &[u8]) -> Option<u32> {
+    let (length, magic) = bytes.last_chunk::<TRAILER_BYTES>()?.split_first_chunk::<4>()?;
+    (*magic == TRAILER_MAGIC).then(|| u32::from_le_bytes(*length))
+}
+
+/// Counts what is appended to one segment.
+#[derive(Clone, Debug)]
+pub(crate) struct Tally {
+    first: Seq,
+    last: Seq,
+    data_end: u64,
+    stride: u64,
+    points: Vec<Point>,
+    by_route: HashMap<u32, RouteTally, BuildHasherDefault<NumberHasher>>,
+}
+
+#[derive(Clone, Debug)]
+struct RouteTally {
+    first: Seq,
+    last: Seq,
+    count: u64,
+    bytes: u64,
+    time_min: Wall,
+    time_max: Wall,
+    slots: Slots,
+}
+
+impl Tally {
+    /// Of a segment that begins with `first` and has that length.
+    pub fn new(first: Seq, length: u64) -> Self {
+        Self {
+            first,
+            last: first.prev(),
+            data_end: 0,
+            stride: length.div_ceil(POINTS_MAX),
+            points: Vec::new(),
+            by_route: HashMap::default(),
+        }
+    }
+
+    /// A block was appended. The new point, if it made one; `each` sees its entries.
+    pub fn add(
+        &mut self,
+        offset: u64,
+        end: u64,
+        first: Seq,
+        entries: &[u8],
+        mut each: impl FnMut(Seq, &Frame<'_>),
+    ) -> Option<Point> {
+        let far = self.points.last().is_none_or(|point| offset >= point.offset + self.stride);
+        let point = far.then_some(Point { offset, first });
+        self.points.extend(point);
+        self.data_end = end;
+        let slot = self.points.len() - 1;
+        let mut seq = first;
+        for frame in frames(entries).map_while(Result::ok) {
+            self.count(seq, &frame, slot);
+            each(seq, &frame);
+            self.last = seq;
+            seq = seq.next();
+        }
+        point
+    }
+
+    fn count(&mut self, seq: Seq, frame: &Frame<'_>, slot: usize) {
+        if frame.route == RouteNumber::NONE {
+            return;
+        }
+        let wall = wall(frame);
+        let tally = self.by_route.entry(frame.route.0).or_insert_with(|| RouteTally {
+            first: seq,
+            last: seq,
+            count: 0,
+            bytes: 0,
+            time_min: wall,
+            time_max: wall,
+            slots: [0; 4],
+        });
+        tally.last = seq;
+        tally.count += 1;
+        tally.bytes += (FRAME_HEADER_BYTES + frame.body.len()) as u64;
+        tally.time_min = tally.time_min.min(wall);
+        tally.time_max = tally.time_max.max(wall);
+        if let Some(word) = tally.slots.get_mut(slot / 64) {
+            *word |= 1 << (slot % 64);
+        }
+    }
+
+    /// About how much a footer takes, zeros and trailer included; at most `max`.
+    pub fn footer_bytes(&self, max: u64) -> u64 {
+        let points = self.points.len() as u64 * 10;
+        let channels = self.by_route.len() as u64 * 120;
+        padded(HEADER_BYTES as u64 + 64 + points + channels).min(max)
+    }
+
+    /// The footer, with as many channels as fit in about `max` bytes.
+    pub fn footer(&self, routes: &Definitions<Route>, max: u64) -> Footer {
+        let mut channels: BTreeMap<(RoomId, &ChannelName), ChannelFooter> = BTreeMap::new();
+        let mut complete = true;
+        for (number, tally) in &self.by_route {
+            let Some(route) = routes.value(*number) else {
+                complete = false;
+                continue;
+            };
+            channels
+                .entry((route.room, &route.channel))
+                .and_modify(|channel| tally.add_to(channel))
+                .or_insert_with(|| tally.channel(route));
+        }
+        let fixed = HEADER_BYTES + TRAILER_BYTES + 48 + self.points.len() * 16;
+        let mut room = max.saturating_sub(fixed as u64);
+        let mut listed = Vec::with_capacity(channels.len());
+        for channel in channels.into_values() {
+            let bytes = 112 + channel.channel.as_str().len() as u64;
+            if bytes > room {
+                complete = false;
+                break;
+            }
+            room -= bytes;
+            listed.push(channel);
+        }
+        Footer {
+            first: self.first,
+            last: self.last,
+            data_end: self.data_end,
+            complete,
+            points: self.points.clone(),
+            channels: listed,
+        }
+    }
+}
+
+impl RouteTally {
+    fn channel(&self, route: &Route) -> ChannelFooter {
+        ChannelFooter {
+            room: route.room,
+            channel: route.channel.clone(),
+            first: self.first,
+            last: self.last,
+            count: self.count,
+            bytes: self.bytes,
+            time_min: self.time_min,
+            time_max: self.time_max,
+            slots: self.slots,
+        }
+    }
+
+    fn add_to(&self, channel: &mut ChannelFooter) {
+        channel.first = channel.first.min(self.first);
+        channel.last = channel.last.max(self.last);
+        channel.count += self.count;
+        channel.bytes += self.bytes;
+        channel.time_min = channel.time_min.min(self.time_min);
+        channel.time_max = channel.time_max.max(self.time_max);
+        for (word, more) in channel.slots.iter_mut().zip(self.slots) {
+            *word |= more;
+        }
+    }
+}
+
+/// The wall stamp in the frozen part of a body.
+fn wall(frame: &Frame<'_>) -> Wall {
+    let bytes = frame.body.get(16..24).and_then(|b| b.first_chunk());
+    Wall(bytes.map_or(0, |b| i64::from_le_bytes(*b)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use riser_model::{ClientId, Stamp};
+    use riser_wire::entry::{ContentType, Publication};
+    use uuid::Uuid;
+
+    fn routes() -> Definitions<Route> {
+        let mut routes = Definitions::new(0);
+        for (number, channel, client) in [(0, "b", 1), (1, "a", 1), (2, "a", 2)] {
+            let route = Route {
+                room: RoomId(Uuid::from_u128(7)),
+                channel: channel.parse().unwrap(),
+                client: ClientId(Uuid::from_u128(client)),
+            };
+            routes.define(number, route);
+        }
+        routes
+    }
+
+    fn entries(numbers: &[u32]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for number in numbers {
+            let stamp = Stamp { wall: Wall(i64::from(*number)), ..Stamp::default() };
+            Publication::new(ContentType::Octets, b"x").write_frame(&mut out, RouteNumber(*number), stamp);
+        }
+        out
+    }
+
+    fn footer(max: u64) -> Footer {
+        let mut tally = Tally::new(Seq(10), 256 * 1024);
+        let mut seen = Vec::new();
+        let mut add = |at: u64, first, numbers: &[u32]| {
+            tally.add(at * 512, (at + 1) * 512, Seq(first), &entries(numbers), |seq, _| seen.push(seq.0))
+        };
+        assert!(add(0, 10, &[0, 0]).is_some());
+        assert!(add(1, 12, &[1]).is_none());
+        assert!(add(2, 13, &[2, RouteNumber::NONE.0]).is_some());
+        assert!(add(4, 15, &[0]).is_some());
+        assert_eq!(seen, [10, 11, 12, 13, 14, 15]);
+        tally.footer(&routes(), max)
+    }
+
+    #[test]
+    fn footer_counts_per_channel_and_says_where_to_read() {
+        let footer = footer(100_000);
+        assert!(footer.complete);
+        assert_eq!((footer.first, footer.last, footer.data_end), (Seq(10), Seq(15), 5 * 512));
+        let room = RoomId(Uuid::from_u128(7));
+        let a = footer.channel(room, &"a".parse().unwrap()).unwrap();
+        assert_eq!(
+            (a.first, a.last, a.count, a.time_min, a.time_max),
+            (Seq(12), Seq(13), 2, Wall(1), Wall(2))
+        );
+        assert_eq!(footer.ranges(a), [(Seq(12), Seq(13))]);
+        let b = footer.channel(room, &"b".parse().unwrap()).unwrap();
+        assert_eq!((b.first, b.last, b.count), (Seq(10), Seq(15), 3));
+        assert_eq!(footer.ranges(b), [(Seq(15), Seq(15)), (Seq(10), Seq(12))]);
+        assert!(footer.channel(room, &"c".parse().unwrap()).is_none());
+        assert_eq!(Footer::load(&footer.save()), Some(footer));
+    }
+
+    #[test]
+    fn footer_without_room_for_all_channels_says_so() {
+        let footer = footer(340);
+        assert_eq!(footer.channels.len(), 1);
+        assert!(!footer.complete);
+    }
+
+    #[test]
+    fn trailer_leads_to_the_footer() {
+        assert_eq!(read_trailer(&trailer(1024)), Some(1024));
+        assert_eq!(read_trailer(&[0; 16]), None);
+    }
 }

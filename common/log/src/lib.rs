@@ -9,7 +9,10 @@
 //! Read [`writer`] first (how entries get in), then [`reader`] (how they get out), then [`recovered`].
 #![warn(clippy::indexing_slicing)]
 
+mod block;
+mod checkpoint;
 mod config;
+mod definitions;
 mod disk;
 mod errors;
 pub mod fault;
@@ -19,8 +22,11 @@ mod gaps;
 mod pacer;
 pub mod reader;
 pub mod recovered;
+mod scan;
+mod segment;
 pub mod writer;
 
+pub use checkpoint::Counters;
 pub use config::{Config, Holds, OnFull};
 pub use disk::Disk;
 pub use errors::{BadConfig, CommitError, OpenError, ReadError, Refused};

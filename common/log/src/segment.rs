@@ -1,0 +1,166 @@
+//! One file of the log: its name, its identity, what its first bytes say.
+
+use crate::{
+    block::{BadHeader, HEADER_BYTES, Header, SECTOR_BYTES, may_begin},
+    disk::Disk,
+    footer::{Footer, Point},
+    scan::Window,
+};
+use riser_model::{LogId, Seq};
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+};
+
+const PREFIX: &str = "segment-";
+const FRESH_PREFIX: &str = "fresh-";
+
+/// Whose blocks a segment holds: everything else in the file is of an earlier use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Identity {
+    pub log: LogId,
+    pub segment: u64,
+    pub salt: u64,
+}
+
+/// A segment that holds entries, shared by the writer and all readers.
+pub(crate) struct Segment<D: Disk> {
+    pub identity: Identity,
+    pub file: D::File,
+    pub length: u64,
+    /// The seq it begins with.
+    pub first: Seq,
+    /// Where its last good block ends, once nothing more will be appended.
+    pub data_end: OnceLock<u64>,
+    /// Its footer, where that could not be written to it.
+    pub footer: OnceLock<Arc<Footer>>,
+    points: Mutex<Points>,
+}
+
+#[derive(Debug, Default)]
+struct Points {
+    list: Vec<Point>,
+    complete: bool,
+}
+
+impl<D: Disk> Segment<D> {
+    pub fn new(identity: Identity, file: D::File, length: u64, first: Seq) -> Self {
+        Self {
+            identity,
+            file,
+            length,
+            first,
+            data_end: OnceLock::new(),
+            footer: OnceLock::new(),
+            points: Mutex::default(),
+        }
+    }
+
+    /// A place to read on from, at or before the block that holds `seq`.
+    pub fn point_before(&self, seq: Seq) -> u64 {
+        let points = self.points();
+        let at = points.list.partition_point(|point| point.first <= seq);
+        at.checked_sub(1).and_then(|at| points.list.get(at)).map_or(0, |point| point.offset)
+    }
+
+    pub fn add_point(&self, point: Point) {
+        self.points().list.push(point);
+    }
+
+    pub fn set_points(&self, list: Vec<Point>) {
+        *self.points() = Points { list, complete: true };
+    }
+
+    pub fn points_known(&self) -> bool {
+        self.points().complete
+    }
+
+    /// Nothing more will be appended: it ends at `data_end`.
+    pub fn end(&self, data_end: u64) {
+        self.points().complete = true;
+        // It ends once; a second call says the same.
+        let _ = self.data_end.set(data_end);
+    }
+
+    fn points(&self) -> MutexGuard<'_, Points> {
+        // A list of plain numbers is whole whatever panicked.
+        self.points.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The file name of a segment.
+pub(crate) fn segment_name(number: u64) -> String {
+    format!("{PREFIX}{number:016x}")
+}
+
+/// The file name of a segment that is being filled with zeros.
+pub(crate) fn fresh_name(number: u64) -> String {
+    format!("{FRESH_PREFIX}{number:016x}")
+}
+
+/// The number in a segment's name; none for other files.
+pub(crate) fn segment_number(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix(PREFIX)?;
+    let number = u64::from_str_radix(digits, 16).ok()?;
+    (segment_name(number) == name).then_some(number)
+}
+
+/// Whether this is what a crash left of a segment that was being filled with zeros.
+pub(crate) fn is_fresh(name: &str) -> bool {
+    name.starts_with(FRESH_PREFIX)
+}
+
+/// What a segment's file turns out to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Head {
+    /// A segment in use. The header is that of its first readable block.
+    Used(Header),
+    /// Zeros, or what an earlier use left.
+    Unused,
+    /// Not readable, but it was ours: a first block that was torn or damaged, and nothing after it.
+    Damaged,
+    /// In a format that this build does not know.
+    Unknown,
+}
+
+/// Finds out what a file is: by its first block, or if that is unreadable by any other.
+pub(crate) fn inspect<D: Disk>(window: &mut Window<D>, number: u64, log: Option<LogId>) -> io::Result<Head> {
+    let first = window.get(0, HEADER_BYTES)?;
+    let head = Header::read(&first);
+    match head {
+        Ok(header) if header.segment == number && header.fits(0, window.stop()) => {
+            return Ok(Head::Used(header));
+        }
+        Err(BadHeader::Version) => return Ok(Head::Unknown),
+        Ok(_) | Err(BadHeader::NotABlock) => {}
+    }
+    let ours = Header::read_unchecked(&first)
+        .is_some_and(|h| head.is_err() && h.segment == number && log.is_none_or(|log| log == h.log));
+    let mut at = SECTOR_BYTES as u64;
+    while at + HEADER_BYTES as u64 <= window.stop() {
+        let bytes = window.get(at, HEADER_BYTES)?;
+        if may_begin(&bytes)
+            && let Ok(header) = Header::read(&bytes)
+            && header.segment == number
+            && header.fits(at, window.stop())
+        {
+            return Ok(Head::Used(header));
+        }
+        at += SECTOR_BYTES as u64;
+    }
+    Ok(if ours || window.unreadable() { Head::Damaged } else { Head::Unused })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_they_are_written_and_others_are_not() {
+        assert_eq!(segment_number(&segment_name(0xabc)), Some(0xabc));
+        for name in ["segment-1", "segment-0000000000000ABC", "segment-", "fresh-0000000000000001", "lock"] {
+            assert_eq!(segment_number(name), None, "{name}");
+        }
+        assert!(is_fresh(&fresh_name(1)));
+    }
+}
