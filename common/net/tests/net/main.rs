@@ -1,0 +1,5 @@
+//! Sockets that are real, doors and a core that are scripted.
+
+mod doors;
+mod house;
+mod web;
