@@ -1,0 +1,409 @@
+//! The envelope door: many channels of one room on one connection, in JSON (`riser.v1.json`).
+//!
+//! `hello` comes first, within 5 s and 16 KiB; until it is answered nothing else may come. After that
+//! requests are answered in whatever order the bus answers them, and pushes leave at the socket's pace. A
+//! message that no reply could name (not an object, no id) closes the connection.
+
+use super::{
+    Place,
+    publisher::{Publisher, Waiting},
+    pull::Pull,
+    readers::{Asked, Readers},
+    refusal,
+};
+use riser_model::{
+    ConnectionId, Now, Position, Principal, Time,
+    door::{Ask, Code, Credential, Door, Input, Output, Refusal, Tell},
+};
+use riser_wire::{
+    client::{
+        self, Done, Entered, Hello, Op, Publish, Push, Receipt, Request, Shown, Started, Subscribe, Wrong,
+    },
+    limits::{CLIENT_PING_EVERY, FIRST_FRAME_DEADLINE, UNAUTHENTICATED_BYTES_MAX},
+};
+use std::{collections::VecDeque, sync::Arc};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Envelope {
+    place: Place,
+    phase: Phase,
+    /// What the socket said it takes before the connection was let in.
+    room: u32,
+    out: VecDeque<Output>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Waits for `hello`.
+    Greeting { until: Time },
+    /// Waits for the bus to let it in.
+    Entering { hello: u64, subscriptions: Vec<Subscribe> },
+    /// In.
+    Open(Box<Open>),
+    /// Nothing more comes or goes.
+    Closed,
+}
+
+/// A connection that was let in.
+#[derive(Debug)]
+struct Open {
+    principal: Arc<Principal>,
+    connection: ConnectionId,
+    hello: Option<HelloReply>,
+    readers: Readers,
+    publisher: Publisher,
+    pull: Pull,
+    ping_at: Time,
+}
+
+/// The reply to `hello` while its subscriptions are being answered.
+#[derive(Debug)]
+struct HelloReply {
+    id: u64,
+    started: Vec<Option<Started>>,
+}
+
+impl Envelope {
+    /// A connection whose handshake was done at this moment.
+    pub fn new(place: Place, now: Now) -> Self {
+        let until = now.time.plus(FIRST_FRAME_DEADLINE);
+        Self { place, phase: Phase::Greeting { until }, room: 0, out: VecDeque::new() }
+    }
+
+    fn text(&mut self, text: &str, now: Now) {
+        match &mut self.phase {
+            Phase::Greeting { .. } => self.first(text),
+            Phase::Entering { .. } => self.close(&refusal(
+                Code::WrongState,
+                "a message before the reply to hello",
+                "wait for the reply to hello",
+            )),
+            Phase::Open(open) => match Request::read(text) {
+                Ok(request) => open.request(&self.place, request, now, &mut self.out),
+                Err(Wrong { id: Some(id), refusal }) => self.error(id, &refusal),
+                Err(Wrong { id: None, refusal }) => {
+                    self.out.push_back(Output::Text(client::error(None, &refusal)));
+                    self.close(&refusal);
+                }
+            },
+            Phase::Closed => {}
+        }
+    }
+
+    fn first(&mut self, text: &str) {
+        if text.len() > UNAUTHENTICATED_BYTES_MAX {
+            let want = format!("at most {UNAUTHENTICATED_BYTES_MAX} bytes before the connection is let in");
+            return self.close(&refusal(Code::TooLarge, "a hello that is too large", &want));
+        }
+        let (id, result) = match Request::read(text) {
+            Ok(Request { id: Some(id), op: Op::Hello(hello) }) => (Some(id), self.enter(id, hello)),
+            Ok(Request { id, .. }) => {
+                (id, Err(refusal(Code::WrongState, "a request before hello", "hello as the first request")))
+            }
+            Err(wrong) => (wrong.id, Err(wrong.refusal)),
+        };
+        if let Err(why) = result {
+            self.out.push_back(Output::Text(client::error(id, &why)));
+            self.close(&why);
+        }
+    }
+
+    fn enter(&mut self, id: u64, hello: Hello) -> Result<(), Refusal> {
+        let shown = match hello.credential {
+            None => self.place.credential.clone(),
+            Some(Shown::Token(token)) => Credential::Token(token),
+            Some(Shown::Password { user, password }) => {
+                Credential::Password { account: Some(self.place.account.clone()), user, password }
+            }
+        };
+        let credential = self.place.admit(shown)?;
+        self.phase = Phase::Entering { hello: id, subscriptions: hello.subscriptions };
+        self.out.push_back(Output::Ask(Ask::Enter { credential, session: None }));
+        Ok(())
+    }
+
+    fn tell(&mut self, tell: Tell, now: Now) {
+        if let Tell::Refused(why) = tell {
+            return self.refused(&why);
+        }
+        if let Tell::Entered { principal, connection, .. } = tell {
+            return self.entered(principal, connection, now);
+        }
+        if let Phase::Open(open) = &mut self.phase {
+            open.tell(&self.place, tell, &mut self.out);
+        }
+    }
+
+    fn entered(&mut self, principal: Arc<Principal>, connection: ConnectionId, now: Now) {
+        let Phase::Entering { hello, subscriptions } = &mut self.phase else { return };
+        let (hello, subscriptions) = (*hello, std::mem::take(subscriptions));
+        if let Err(why) = self.place.holds(&principal) {
+            self.error(hello, &why);
+            return self.close(&why);
+        }
+        let mut open = Open {
+            principal,
+            connection,
+            hello: Some(HelloReply { id: hello, started: subscriptions.iter().map(|_| None).collect() }),
+            readers: Readers::new(self.place.room.clone()),
+            publisher: Publisher::new(self.place.room.clone()),
+            pull: Pull::default(),
+            ping_at: now.time.plus(CLIENT_PING_EVERY),
+        };
+        open.pull.room(self.room);
+        for (index, request) in subscriptions.into_iter().enumerate() {
+            let sub = request.sub;
+            match open.readers.subscribe(Asked::Hello(index), request) {
+                Ok(ask) => self.out.push_back(Output::Ask(ask)),
+                Err(why) => {
+                    open.started(Asked::Hello(index), Started { sub, result: Err(why) }, &mut self.out)
+                }
+            }
+        }
+        open.greet(&self.place, &mut self.out);
+        self.phase = Phase::Open(Box::new(open));
+    }
+
+    fn refused(&mut self, why: &Refusal) {
+        if let Phase::Entering { hello, .. } = self.phase {
+            self.error(hello, why);
+            // The bus never had this connection: there is nothing to leave.
+            self.bye(why);
+        } else {
+            self.close(why);
+        }
+    }
+
+    fn error(&mut self, id: u64, why: &Refusal) {
+        self.out.push_back(Output::Text(client::error(Some(id), why)));
+    }
+
+    /// Leaves, says why and closes.
+    fn close(&mut self, why: &Refusal) {
+        if !matches!(self.phase, Phase::Closed) {
+            self.leave(why.code.name());
+            self.bye(why);
+        }
+    }
+
+    fn leave(&mut self, cause: &str) {
+        if matches!(self.phase, Phase::Entering { .. } | Phase::Open(_)) {
+            self.out.push_back(Output::Ask(Ask::Leave { cause: cause.into(), expiry_s: None }));
+        }
+        self.phase = Phase::Closed;
+    }
+
+    fn bye(&mut self, why: &Refusal) {
+        self.phase = Phase::Closed;
+        self.out.push_back(Output::Text(Push::bye(why).text()));
+        self.out.push_back(Output::Close(why.clone()));
+    }
+
+    fn deadline(&mut self, now: Now) {
+        match &mut self.phase {
+            Phase::Greeting { until } if now.time >= *until => {
+                let want = format!("hello within {} s", FIRST_FRAME_DEADLINE.as_secs());
+                self.close(&refusal(Code::Timeout, "no hello", &want));
+            }
+            Phase::Open(open) if now.time >= open.ping_at => open.ping(now, &mut self.out),
+            Phase::Greeting { .. } | Phase::Entering { .. } | Phase::Open(_) | Phase::Closed => {}
+        }
+    }
+}
+
+impl Open {
+    fn request(&mut self, place: &Place, request: Request<'_>, now: Now, out: &mut VecDeque<Output>) {
+        let id = request.id;
+        let done = match request.op {
+            Op::Hello(_) => {
+                Err(refusal(Code::WrongState, "a second hello", "hello once, as the first request"))
+            }
+            Op::Ping => Ok(Some(Done::Plain {})),
+            Op::Publish(publish) => self.publish(id, &publish, now).map(|ask| {
+                out.push_back(Output::Ask(ask));
+                None
+            }),
+            Op::Subscribe(subscribe) => {
+                let asked = Asked::Request(id.unwrap_or_default());
+                self.readers.subscribe(asked, subscribe).map(|ask| {
+                    out.push_back(Output::Ask(ask));
+                    None
+                })
+            }
+            Op::Unsubscribe { sub } => {
+                self.readers.unsubscribe(id.unwrap_or_default(), sub).map(|ask| match ask {
+                    Some(ask) => {
+                        out.push_back(Output::Ask(ask));
+                        None
+                    }
+                    None => Some(Done::Plain {}),
+                })
+            }
+            Op::Credit { sub, n } => {
+                let before = out.len();
+                let given = self.readers.credit(sub, n, out);
+                self.count_written(out, before);
+                given.map(|()| id.map(|_| Done::Plain {}))
+            }
+        };
+        match done {
+            Ok(Some(done)) => out.push_back(Output::Text(client::ok(id, &done))),
+            Ok(None) => {}
+            Err(why) => out.push_back(Output::Text(client::error(id, &why))),
+        }
+        self.greet(place, out);
+    }
+
+    fn publish(&mut self, id: Option<u64>, publish: &Publish<'_>, now: Now) -> Result<Ask, Refusal> {
+        // A receipt is what QoS 1 calls an acknowledgement: those who read by MQTT get it as such.
+        match publish {
+            Publish::One(message) => self.publisher.publish(id, false, 1, std::slice::from_ref(message), now),
+            Publish::Many(messages) => self.publisher.publish(id, true, 1, messages, now),
+        }
+    }
+
+    fn tell(&mut self, place: &Place, tell: Tell, out: &mut VecDeque<Output>) {
+        match tell {
+            Tell::Stored { ticket, log, epoch, first, refused } => {
+                let stored =
+                    self.publisher.stored(ticket, first, refused, |seq| Position { log, epoch, seq });
+                out.extend(stored.map(|(waiting, receipts)| Output::Text(receipt(waiting, receipts))));
+            }
+            Tell::Subscribed { subscription, result } => {
+                if let Some((asked, started)) = self.readers.subscribed(subscription.0, result, out) {
+                    self.started(asked, started, out);
+                    self.greet(place, out);
+                }
+            }
+            Tell::Unsubscribed { subscription } => {
+                let request = self.readers.unsubscribed(subscription.0);
+                out.extend(request.map(|id| Output::Text(client::ok(Some(id), &Done::Plain {}))));
+            }
+            Tell::Ready => self.pull.ready(),
+            Tell::Deliver { pushes, more: _ } => {
+                self.pull.delivered(pushes.is_empty());
+                let before = out.len();
+                for push in pushes {
+                    self.readers.push(push, out);
+                }
+                self.count_written(out, before);
+                self.readers.pause_full(out);
+            }
+            // Handled before a connection is open.
+            Tell::Entered { .. } | Tell::Refused(_) => {}
+        }
+        self.pull(out);
+    }
+
+    fn started(&mut self, asked: Asked, started: Started, out: &mut VecDeque<Output>) {
+        match asked {
+            Asked::Request(id) => {
+                let text = match &started.result {
+                    Ok(_) => client::ok(Some(id), &Done::Subscribed(started)),
+                    Err(why) => client::error(Some(id), why),
+                };
+                out.push_back(Output::Text(text));
+            }
+            Asked::Hello(index) => {
+                if let Some(place) = self.hello.as_mut().and_then(|hello| hello.started.get_mut(index)) {
+                    *place = Some(started);
+                }
+            }
+            Asked::Resume => {}
+        }
+    }
+
+    /// Answers `hello` once all its subscriptions are answered.
+    fn greet(&mut self, place: &Place, out: &mut VecDeque<Output>) {
+        let Some(hello) = self.hello.take_if(|hello| hello.started.iter().all(Option::is_some)) else {
+            return;
+        };
+        let entered = Done::Entered(Entered {
+            account: &self.principal.account_name,
+            room: &place.room,
+            client: self.principal.client,
+            name: &self.principal.name,
+            connection: self.connection,
+            ping_s: CLIENT_PING_EVERY.as_secs(),
+            subscriptions: hello.started.into_iter().flatten().collect(),
+        });
+        out.push_back(Output::Text(client::ok(Some(hello.id), &entered)));
+        self.pull(out);
+    }
+
+    /// Pushes follow the reply to `hello`, which says from where they count.
+    fn pull(&mut self, out: &mut VecDeque<Output>) {
+        if self.hello.is_none() {
+            out.extend(self.pull.next().map(Output::Ask));
+        }
+    }
+
+    fn ping(&mut self, now: Now, out: &mut VecDeque<Output>) {
+        self.ping_at = now.time.plus(CLIENT_PING_EVERY);
+        // To a socket that takes nothing a ping would only be one more thing to hold.
+        if self.pull.has_room() && self.hello.is_none() {
+            let before = out.len();
+            out.push_back(Output::Text(Push::Ping { through: self.readers.through() }.text()));
+            self.count_written(out, before);
+        }
+    }
+
+    fn count_written(&mut self, out: &VecDeque<Output>, before: usize) {
+        let size = |output: &Output| match output {
+            Output::Text(text) => text.len(),
+            Output::Bytes(_) | Output::Ask(_) | Output::Close(_) | Output::Done => 0,
+        };
+        self.pull.wrote(out.iter().skip(before).map(size).sum());
+    }
+}
+
+fn receipt(waiting: Waiting, mut receipts: Vec<Receipt>) -> String {
+    if waiting.many {
+        return client::ok(waiting.request, &Done::StoredMany { receipts });
+    }
+    match receipts.pop() {
+        Some(Receipt(Err(why))) => client::error(waiting.request, &why),
+        Some(stored) => client::ok(waiting.request, &Done::Stored(stored)),
+        None => client::ok(waiting.request, &Done::Plain {}),
+    }
+}
+
+impl Door for Envelope {
+    fn handle(&mut self, input: Input, now: Now) {
+        match input {
+            Input::Text(text) => self.text(&text, now),
+            Input::Bytes(_) => self.close(&refusal(
+                Code::Malformed,
+                "a binary message",
+                "text messages, each one JSON object; bytes as data_b64",
+            )),
+            Input::Tell(tell) => self.tell(tell, now),
+            Input::Room(bytes) => {
+                self.room = bytes;
+                if let Phase::Open(open) = &mut self.phase {
+                    open.pull.room(bytes);
+                    open.pull(&mut self.out);
+                }
+            }
+            Input::Deadline => self.deadline(now),
+            Input::Gone(cause) => self.leave(cause),
+        }
+    }
+
+    fn poll(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        match &self.phase {
+            Phase::Greeting { until } => Some(*until),
+            Phase::Open(open) => Some(open.ping_at),
+            Phase::Entering { .. } | Phase::Closed => None,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "envelope_tests.rs"]
+mod tests;

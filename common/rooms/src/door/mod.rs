@@ -1,0 +1,67 @@
+//! The two WebSocket doors: many channels of a room in JSON ([`Envelope`]), one channel as bare bytes ([`Raw`]).
+//!
+//! Each is the pure state machine of one connection: messages in, [`Ask`](riser_model::door::Ask)s out, and
+//! what the bus tells back into messages. Always holds: nothing is asked of the bus before the peer is let in,
+//! at most 16 KiB are taken until then, a receipt leaves only after the bus said `Stored`, pushes leave only
+//! when the socket has room, and after a close nothing follows. Who may do what is the bus's business, who
+//! somebody is the gate's, and the socket the listener's.
+//!
+//! Read [`envelope`] first.
+
+mod envelope;
+mod publisher;
+mod pull;
+mod raw;
+mod readers;
+#[cfg(test)]
+mod script;
+
+pub use envelope::Envelope;
+pub use raw::Raw;
+
+use riser_model::{
+    AccountName, Principal, RoomName,
+    door::{Code, Credential, Refusal},
+};
+
+/// Where a connection came in, and what its handshake brought.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The account that the URL names, by its name or its UUID.
+    pub account: AccountName,
+    /// The room that the URL names.
+    pub room: RoomName,
+    /// From a ticket, a cookie or an `Authorization` header. `hello` may bring one instead.
+    pub credential: Credential,
+    /// Whether this listener lets in those who show nothing.
+    pub anonymous: bool,
+}
+
+impl Place {
+    /// The credential to enter with, if there is one that this listener takes.
+    fn admit(&self, shown: Credential) -> Result<Credential, Refusal> {
+        match shown {
+            Credential::Anonymous if !self.anonymous => Err(refusal(
+                Code::NotAuthorised,
+                "no credential",
+                "a user and password, or a token: this listener does not allow anonymous connections",
+            )),
+            Credential::Anonymous | Credential::Password { .. } | Credential::Token(_) => Ok(shown),
+        }
+    }
+
+    /// Whether this is an address of the principal's account. Another one's looks like a room that is not.
+    fn holds(&self, principal: &Principal) -> Result<(), Refusal> {
+        let named = self.account == principal.account_name
+            || self.account.as_str() == principal.account.0.as_hyphenated().to_string();
+        if named {
+            Ok(())
+        } else {
+            Err(refusal(Code::Denied, "no such room, or not for you", "a room of your account"))
+        }
+    }
+}
+
+fn refusal(code: Code, what: &str, want: &str) -> Refusal {
+    Refusal { code, what: what.into(), want: want.into() }
+}

@@ -1,0 +1,49 @@
+//! When to ask the bus for more: there is something, the socket has room, and nothing is under way.
+
+use riser_model::door::Ask;
+
+/// The pace of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Pull {
+    ready: bool,
+    asked: bool,
+    room: usize,
+}
+
+impl Pull {
+    /// The socket said how much it takes.
+    pub(super) fn room(&mut self, bytes: u32) {
+        self.room = bytes as usize;
+    }
+
+    /// The bus has something.
+    pub(super) fn ready(&mut self) {
+        self.ready = true;
+    }
+
+    /// The bus answered. After an empty answer it says `Ready` itself when there is something; until then there
+    /// may be more, whatever it said.
+    pub(super) fn delivered(&mut self, empty: bool) {
+        self.asked = false;
+        self.ready = !empty;
+    }
+
+    /// So much was written.
+    pub(super) fn wrote(&mut self, bytes: usize) {
+        self.room = self.room.saturating_sub(bytes);
+    }
+
+    /// Whether the socket takes anything beside answers.
+    pub(super) fn has_room(&self) -> bool {
+        self.room > 0
+    }
+
+    /// The pull to ask for, if it is time for one.
+    pub(super) fn next(&mut self) -> Option<Ask> {
+        if !self.ready || self.asked || self.room == 0 {
+            return None;
+        }
+        self.asked = true;
+        Some(Ask::Pull { bytes: u32::try_from(self.room).unwrap_or(u32::MAX) })
+    }
+}

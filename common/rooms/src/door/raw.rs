@@ -1,0 +1,245 @@
+//! The raw door: one channel as bare bytes, for peers that speak no protocol at all.
+//!
+//! What comes in is published to the channel as it is, text as `text/plain` and bytes as
+//! `application/octet-stream`; what is published there goes out, conflated if the peer lags. Best effort: no
+//! receipts, no history, no gaps. A publication that is refused closes the connection with the reason, for
+//! there is no other way to say it. A peer that may only publish reads nothing; one that may do neither is
+//! told so.
+
+use super::{Place, publisher::Publisher, pull::Pull, refusal};
+use bytes::Bytes;
+use riser_model::{
+    ChannelName, Now, RoomName, SubscriptionId, Time,
+    door::{Ask, Code, Delivery, Door, Flow, From, Input, Output, Push, Refusal, Tell, Want},
+};
+use riser_wire::{
+    client::Message,
+    entry::{Body, ContentType, Kind, Publication},
+    limits::{FIRST_FRAME_DEADLINE, PUBLICATION_BYTES_MAX, UNAUTHENTICATED_BYTES_MAX},
+};
+use std::{borrow::Cow, collections::VecDeque, time::Duration};
+
+/// The subscription of the one channel.
+const SUBSCRIPTION: SubscriptionId = SubscriptionId(0);
+/// A peer that may not read has this long to publish something.
+const PUBLISH_WITHIN: Duration = FIRST_FRAME_DEADLINE;
+/// Messages, empty ones too, that are held until the connection is let in.
+const HELD_MAX: usize = 256;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Raw {
+    place: Place,
+    channel: ChannelName,
+    phase: Phase,
+    pull: Pull,
+    publisher: Publisher,
+    out: VecDeque<Output>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Waits for the bus to let it in; holds what came meanwhile.
+    Entering { held: Vec<(&'static str, Bytes)>, bytes: usize },
+    /// In.
+    Open { published: bool, unreadable: Option<(Time, Refusal)> },
+    /// Nothing more comes or goes.
+    Closed,
+}
+
+impl Raw {
+    /// A connection to this channel, whose handshake is done. Enters at once.
+    pub fn new(place: Place, channel: ChannelName) -> Self {
+        let room: RoomName = place.room.clone();
+        let phase = Phase::Entering { held: Vec::new(), bytes: 0 };
+        let admitted = place.admit(place.credential.clone());
+        let publisher = Publisher::new(room);
+        let mut raw = Self { place, channel, phase, pull: Pull::default(), publisher, out: VecDeque::new() };
+        match admitted {
+            Ok(credential) => raw.out.push_back(Output::Ask(Ask::Enter { credential, session: None })),
+            Err(why) => raw.bye(why),
+        }
+        raw
+    }
+
+    fn message(&mut self, content_type: &'static str, payload: Bytes, now: Now) {
+        match &mut self.phase {
+            Phase::Entering { held, bytes } => {
+                *bytes += payload.len();
+                if *bytes <= UNAUTHENTICATED_BYTES_MAX && held.len() < HELD_MAX {
+                    return held.push((content_type, payload));
+                }
+                let want =
+                    format!("at most {UNAUTHENTICATED_BYTES_MAX} bytes before the connection is let in");
+                self.close(refusal(Code::TooLarge, "too much at once", &want));
+            }
+            Phase::Open { published, .. } => {
+                *published = true;
+                self.publish(content_type, &payload, now);
+            }
+            Phase::Closed => {}
+        }
+    }
+
+    fn publish(&mut self, content_type: &'static str, payload: &[u8], now: Now) {
+        if payload.len() > PUBLICATION_BYTES_MAX {
+            let what = format!("a message of {} bytes", payload.len());
+            let want = format!("at most {PUBLICATION_BYTES_MAX} bytes");
+            return self.close(refusal(Code::TooLarge, &what, &want));
+        }
+        let message = Message {
+            channel: self.channel.clone(),
+            content_type: Cow::Borrowed(content_type),
+            payload: Cow::Borrowed(payload),
+            publish_id: None,
+        };
+        match self.publisher.publish(None, false, 0, &[message], now) {
+            Ok(ask) => self.out.push_back(Output::Ask(ask)),
+            Err(why) => self.close(why),
+        }
+    }
+
+    fn tell(&mut self, tell: Tell, now: Now) {
+        match tell {
+            Tell::Entered { principal, .. } => match self.place.holds(&principal) {
+                Ok(()) => self.entered(now),
+                Err(why) => self.close(why),
+            },
+            Tell::Refused(why) => match self.phase {
+                // The bus never had this connection: there is nothing to leave.
+                Phase::Entering { .. } => self.bye(why),
+                Phase::Open { .. } | Phase::Closed => self.close(why),
+            },
+            Tell::Stored { mut refused, .. } => {
+                if let Some((_, why)) = refused.pop() {
+                    self.close(why);
+                }
+            }
+            Tell::Subscribed { result: Err(why), .. } => {
+                if let Phase::Open { unreadable, .. } = &mut self.phase {
+                    *unreadable = Some((now.time.plus(PUBLISH_WITHIN), why));
+                }
+            }
+            Tell::Ready => self.pull.ready(),
+            Tell::Deliver { pushes, more: _ } => {
+                self.pull.delivered(pushes.is_empty());
+                pushes.into_iter().for_each(|push| self.push(push));
+            }
+            Tell::Subscribed { result: Ok(_), .. } | Tell::Unsubscribed { .. } => {}
+        }
+        self.ask_for_more();
+    }
+
+    fn entered(&mut self, now: Now) {
+        let Phase::Entering { held, .. } = &mut self.phase else { return };
+        let held = std::mem::take(held);
+        self.phase = Phase::Open { published: false, unreadable: None };
+        let want = Want::Room(self.place.room.clone(), self.channel.clone().into());
+        self.out.push_back(Output::Ask(Ask::Subscribe {
+            subscription: SUBSCRIPTION,
+            want,
+            from: From::Live,
+            flow: Flow::Conflate,
+            keep: None,
+        }));
+        held.into_iter().for_each(|(content_type, payload)| self.message(content_type, payload, now));
+    }
+
+    fn push(&mut self, push: Push) {
+        match push {
+            Push::Publication(delivery) => {
+                if matches!(self.phase, Phase::Open { .. })
+                    && let Some((output, bytes)) = message(&delivery)
+                {
+                    self.pull.wrote(bytes);
+                    self.out.push_back(output);
+                }
+            }
+            Push::Gap { .. } | Push::Event { .. } | Push::Through { .. } => {}
+        }
+    }
+
+    fn ask_for_more(&mut self) {
+        if matches!(self.phase, Phase::Open { .. }) {
+            self.out.extend(self.pull.next().map(Output::Ask));
+        }
+    }
+
+    fn deadline(&mut self, now: Now) {
+        if let Phase::Open { published: false, unreadable: Some((until, why)) } = &self.phase
+            && now.time >= *until
+        {
+            self.close(why.clone());
+        }
+    }
+
+    /// Leaves and closes.
+    fn close(&mut self, why: Refusal) {
+        if !matches!(self.phase, Phase::Closed) {
+            self.leave(why.code.name());
+            self.bye(why);
+        }
+    }
+
+    fn leave(&mut self, cause: &str) {
+        if !matches!(self.phase, Phase::Closed) {
+            self.out.push_back(Output::Ask(Ask::Leave { cause: cause.into(), expiry_s: None }));
+        }
+        self.phase = Phase::Closed;
+    }
+
+    fn bye(&mut self, why: Refusal) {
+        self.phase = Phase::Closed;
+        self.out.push_back(Output::Close(why));
+    }
+}
+
+/// A delivery as it came in: text as text where it is valid, anything else as bytes.
+fn message(delivery: &Delivery) -> Option<(Output, usize)> {
+    let body = Body::read(&delivery.body).ok().filter(|body| body.kind == Kind::Publication)?;
+    let publication = Publication::read(&body).ok()?;
+    let is_text = match publication.content_type {
+        ContentType::Text | ContentType::Json => true,
+        ContentType::Other(name) => name.starts_with("text/"),
+        ContentType::Octets => false,
+    };
+    let payload = publication.payload;
+    let text = std::str::from_utf8(payload).ok().filter(|_| is_text);
+    let output = match text {
+        Some(text) => Output::Text(text.into()),
+        // The payload is the body's end.
+        None => Output::Bytes(delivery.body.slice(delivery.body.len() - payload.len()..)),
+    };
+    Some((output, payload.len()))
+}
+
+impl Door for Raw {
+    fn handle(&mut self, input: Input, now: Now) {
+        match input {
+            Input::Text(text) => self.message("text/plain", text.into(), now),
+            Input::Bytes(bytes) => self.message("application/octet-stream", bytes, now),
+            Input::Tell(tell) => self.tell(tell, now),
+            Input::Room(bytes) => {
+                self.pull.room(bytes);
+                self.ask_for_more();
+            }
+            Input::Deadline => self.deadline(now),
+            Input::Gone(cause) => self.leave(cause),
+        }
+    }
+
+    fn poll(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        match &self.phase {
+            Phase::Open { published: false, unreadable: Some((until, _)) } => Some(*until),
+            Phase::Open { .. } | Phase::Entering { .. } | Phase::Closed => None,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "raw_tests.rs"]
+mod tests;

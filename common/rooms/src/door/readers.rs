@@ -1,0 +1,351 @@
+//! The subscriptions of one connection, each with the position that its client knows.
+//!
+//! Always holds: a push's `prev` is what the client was last told, unless the bus itself jumped; then it is
+//! the bus's, so that the client sees the jump. A subscription with a window never gets more messages than
+//! its client gave credit for. What was pulled beyond that is parked, at most [`PARKED_BYTES_MAX`] of it, and
+//! the bus is told to stop: the others on this connection go on, and the cursor resumes where the parked end.
+
+use super::refusal;
+use riser_model::{
+    Cause, Gap, Position, RoomName, SubscriptionId,
+    door::{self, Ask, Code, Delivery, Flow, From, Output, Refusal, Subscribed, Want},
+};
+use riser_wire::{
+    client::{Channels, Payload, Push, Started, Subscribe, Technical},
+    entry::{Body, Kind, Publication},
+    limits::SUBSCRIPTIONS_MAX,
+};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Parked for one subscription beyond its credit.
+const PARKED_BYTES_MAX: usize = 16 * 1024;
+
+/// Who waits for the bus's answer to a subscribe.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Asked {
+    /// A request.
+    Request(u64),
+    /// The n-th subscription of `hello`.
+    Hello(usize),
+    /// A window that got credit again.
+    Resume,
+}
+
+/// One subscription.
+#[derive(Debug)]
+struct Reader {
+    want: Want,
+    flow: Flow,
+    /// Up to here the client was told.
+    told: Option<Position>,
+    /// Up to here the bus pushed.
+    seen: Option<Position>,
+    window: Option<Window>,
+    /// Whether the bus holds a cursor for it.
+    running: bool,
+}
+
+/// What a subscription may still get.
+#[derive(Debug, Default)]
+struct Window {
+    credit: u64,
+    parked: VecDeque<Parked>,
+    parked_bytes: usize,
+    /// The bound was met: the rest of what was pulled is read again later.
+    cut: bool,
+}
+
+/// A push that waits for credit, and whether it follows the one before it without a jump.
+#[derive(Debug)]
+struct Parked {
+    push: door::Push,
+    follows: bool,
+}
+
+/// Requests that the bus has not answered, per subscription, in order.
+#[derive(Debug, Default)]
+struct Unanswered {
+    subscribes: VecDeque<Asked>,
+    /// A request to answer, or none where the door itself asked.
+    unsubscribes: VecDeque<Option<u64>>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Readers {
+    room: RoomName,
+    readers: BTreeMap<u32, Reader>,
+    unanswered: BTreeMap<u32, Unanswered>,
+}
+
+impl Readers {
+    /// None yet; all will be of this room.
+    pub(super) fn new(room: RoomName) -> Self {
+        Self { room, readers: BTreeMap::new(), unanswered: BTreeMap::new() }
+    }
+
+    /// Starts or replaces one.
+    pub(super) fn subscribe(&mut self, asked: Asked, request: Subscribe) -> Result<Ask, Refusal> {
+        if self.readers.len() >= SUBSCRIPTIONS_MAX && !self.readers.contains_key(&request.sub) {
+            let what = format!("more than {SUBSCRIPTIONS_MAX} subscriptions on one connection");
+            return Err(refusal(Code::TooMany, &what, "wider filters, or another connection"));
+        }
+        let want = match request.channels {
+            Channels::Filter(filter) => Want::Room(self.room.clone(), filter),
+            Channels::Technical(Technical::Room) => Want::Technical(Some(self.room.clone())),
+            Channels::Technical(Technical::Account) => Want::Technical(None),
+        };
+        let window = request.credit.map(|credit| Window { credit: credit.into(), ..Window::default() });
+        let reader = Reader { want, flow: request.flow, told: None, seen: None, window, running: true };
+        let ask = reader.ask(request.sub, request.from);
+        self.readers.insert(request.sub, reader);
+        self.unanswered.entry(request.sub).or_default().subscribes.push_back(asked);
+        Ok(ask)
+    }
+
+    /// Ends one.
+    pub(super) fn unsubscribe(&mut self, id: u64, sub: u32) -> Result<Option<Ask>, Refusal> {
+        let reader = self.readers.remove(&sub).ok_or_else(unknown)?;
+        if !reader.running {
+            return Ok(None);
+        }
+        self.unanswered.entry(sub).or_default().unsubscribes.push_back(Some(id));
+        Ok(Some(Ask::Unsubscribe { subscription: SubscriptionId(sub) }))
+    }
+
+    /// The bus answered a subscribe: who waits for it, and what to say. Nobody waits for a resumed window;
+    /// what it has to say goes to `out`.
+    pub(super) fn subscribed(
+        &mut self,
+        sub: u32,
+        result: Result<Subscribed, Refusal>,
+        out: &mut VecDeque<Output>,
+    ) -> Option<(Asked, Started)> {
+        let unanswered = self.unanswered.get_mut(&sub)?;
+        let asked = unanswered.subscribes.pop_front()?;
+        let current = unanswered.subscribes.is_empty();
+        self.forget_answered(sub);
+        let resumed = asked == Asked::Resume;
+        if current && let Some(reader) = self.readers.get_mut(&sub) {
+            match &result {
+                Ok(good) if resumed => reader.resumed(sub, good, out),
+                Ok(good) => (reader.told, reader.seen) = (Some(good.at), Some(good.at)),
+                Err(why) => {
+                    if resumed {
+                        out.push_back(Output::Text(Push::End { sub, error: why.into() }.text()));
+                    }
+                    self.readers.remove(&sub);
+                }
+            }
+        }
+        (!resumed).then_some((asked, Started { sub, result }))
+    }
+
+    /// The bus answered an unsubscribe: which request that was.
+    pub(super) fn unsubscribed(&mut self, sub: u32) -> Option<u64> {
+        let request = self.unanswered.get_mut(&sub)?.unsubscribes.pop_front()?;
+        self.forget_answered(sub);
+        request
+    }
+
+    fn forget_answered(&mut self, sub: u32) {
+        if self.unanswered.get(&sub).is_some_and(|u| u.subscribes.is_empty() && u.unsubscribes.is_empty()) {
+            self.unanswered.remove(&sub);
+        }
+    }
+
+    /// Says what the bus pushed, or parks it.
+    pub(super) fn push(&mut self, push: door::Push, out: &mut VecDeque<Output>) {
+        let sub = subscription(&push).0;
+        // Pushes that were under way when a subscription ended or was replaced belong to nobody.
+        if self.unanswered.contains_key(&sub) {
+            return;
+        }
+        let Some(reader) = self.readers.get_mut(&sub).filter(|reader| reader.running) else { return };
+        let Some(follows) = reader.take(&push) else { return };
+        reader.say_or_park(sub, Parked { push, follows }, out);
+    }
+
+    /// After a pull: the bus stops reading for windows that are full.
+    pub(super) fn pause_full(&mut self, out: &mut VecDeque<Output>) {
+        for (sub, reader) in &mut self.readers {
+            let full = reader.window.as_ref().is_some_and(|window| !window.parked.is_empty());
+            if full && reader.running {
+                reader.running = false;
+                self.unanswered.entry(*sub).or_default().unsubscribes.push_back(None);
+                out.push_back(Output::Ask(Ask::Unsubscribe { subscription: SubscriptionId(*sub) }));
+            }
+        }
+    }
+
+    /// A client gave credit: says what was parked, and resumes the cursor when nothing is.
+    pub(super) fn credit(&mut self, sub: u32, n: u32, out: &mut VecDeque<Output>) -> Result<(), Refusal> {
+        let reader = self.readers.get_mut(&sub).ok_or_else(unknown)?;
+        let Some(window) = &mut reader.window else {
+            let what = "a subscription without a window: it follows the socket's pace";
+            return Err(refusal(Code::WrongState, what, "subscribe with credit to have one"));
+        };
+        window.credit = window.credit.saturating_add(n.into());
+        while let Some(parked) = reader.next_parked() {
+            reader.say(sub, parked, out);
+        }
+        let empty = reader.window.as_ref().is_some_and(|w| w.credit > 0 && w.parked.is_empty());
+        if empty && !reader.running {
+            if let Some(window) = &mut reader.window {
+                window.cut = false;
+            }
+            reader.running = true;
+            let from = reader.seen.map_or(From::Live, From::After);
+            out.push_back(Output::Ask(reader.ask(sub, from)));
+            self.unanswered.entry(sub).or_default().subscribes.push_back(Asked::Resume);
+        }
+        Ok(())
+    }
+
+    /// Where every subscription is, for a ping; from then on their clients know.
+    pub(super) fn through(&mut self) -> BTreeMap<u32, String> {
+        let mut through = BTreeMap::new();
+        for (sub, reader) in &mut self.readers {
+            if reader.window.as_ref().is_none_or(|window| window.parked.is_empty()) {
+                reader.told = reader.seen;
+            }
+            if let Some(position) = reader.told {
+                through.insert(*sub, position.to_string());
+            }
+        }
+        through
+    }
+}
+
+impl Reader {
+    fn ask(&self, sub: u32, from: From) -> Ask {
+        let subscription = SubscriptionId(sub);
+        Ask::Subscribe { subscription, want: self.want.clone(), from, flow: self.flow, keep: None }
+    }
+
+    fn resumed(&mut self, sub: u32, good: &Subscribed, out: &mut VecDeque<Output>) {
+        for gap in &good.gaps {
+            out.push_back(Output::Text(Push::Gap { sub, hole: (*gap).into(), pos: good.at }.text()));
+            self.told = Some(good.at);
+        }
+        self.seen = Some(good.at);
+    }
+
+    /// Moves to after the push. Whether it follows what was pushed before it without a jump; none if nothing
+    /// is to be said.
+    fn take(&mut self, push: &door::Push) -> Option<bool> {
+        if self.window.as_ref().is_some_and(|window| window.cut) {
+            return None;
+        }
+        match push {
+            door::Push::Publication(delivery) => {
+                let prev = Some(delivery.prev);
+                let follows = prev == self.seen || prev == self.told;
+                self.seen = delivery.pos.or(self.seen);
+                Some(follows)
+            }
+            door::Push::Gap { pos, .. } => {
+                self.seen = Some(*pos);
+                Some(true)
+            }
+            door::Push::Through { pos, .. } => {
+                self.seen = Some(*pos);
+                None
+            }
+            door::Push::Event { .. } => Some(true),
+        }
+    }
+
+    fn say_or_park(&mut self, sub: u32, parked: Parked, out: &mut VecDeque<Output>) {
+        match &mut self.window {
+            Some(window) if !window.parked.is_empty() || window.credit == 0 => {
+                window.parked_bytes += size(&parked.push);
+                window.cut = window.parked_bytes > PARKED_BYTES_MAX;
+                window.parked.push_back(parked);
+            }
+            Some(_) | None => self.say(sub, parked, out),
+        }
+    }
+
+    /// The next parked push, if there is credit for it.
+    fn next_parked(&mut self) -> Option<Parked> {
+        let window = self.window.as_mut().filter(|window| window.credit > 0)?;
+        let parked = window.parked.pop_front()?;
+        window.parked_bytes = window.parked_bytes.saturating_sub(size(&parked.push));
+        Some(parked)
+    }
+
+    fn say(&mut self, sub: u32, Parked { push, follows }: Parked, out: &mut VecDeque<Output>) {
+        let text = match push {
+            door::Push::Publication(delivery) => {
+                let prev = self.told.filter(|_| follows).unwrap_or(delivery.prev);
+                let text = message(sub, prev, &delivery);
+                if text.is_some() {
+                    self.told = delivery.pos.or(self.told);
+                    if let Some(window) = &mut self.window {
+                        window.credit = window.credit.saturating_sub(1);
+                    }
+                }
+                text
+            }
+            door::Push::Gap { gap, pos, .. } => {
+                self.told = Some(pos);
+                Some(Push::Gap { sub, hole: gap.into(), pos }.text())
+            }
+            door::Push::Event { scope, event, missed, .. } => {
+                Some(Push::event(sub, scope, missed, &event).text())
+            }
+            door::Push::Through { .. } => None,
+        };
+        out.extend(text.map(Output::Text));
+    }
+}
+
+/// A delivery as its client reads it; none for entries that are not publications. What cannot be read is a
+/// gap in place.
+fn message(sub: u32, prev: Position, delivery: &Delivery) -> Option<String> {
+    let damaged = || {
+        let pos = delivery.pos?;
+        let hole = Gap { from: pos.seq, to: pos.seq, cause: Cause::Damage }.into();
+        Some(Push::Gap { sub, hole, pos }.text())
+    };
+    let Ok(body) = Body::read(&delivery.body) else { return damaged() };
+    if body.kind != Kind::Publication {
+        return None;
+    }
+    let Ok(publication) = Publication::read(&body) else { return damaged() };
+    let push = Push::Msg {
+        sub,
+        pos: delivery.pos,
+        prev,
+        channel: delivery.route.channel.as_str(),
+        client: delivery.route.client,
+        time: body.stamp.wall,
+        payload: Payload::new(&publication),
+        skipped: delivery.skipped,
+        latest: delivery.pos.is_none(),
+    };
+    Some(push.text())
+}
+
+fn subscription(push: &door::Push) -> SubscriptionId {
+    match push {
+        door::Push::Publication(delivery) => delivery.subscription,
+        door::Push::Gap { subscription, .. }
+        | door::Push::Event { subscription, .. }
+        | door::Push::Through { subscription, .. } => *subscription,
+    }
+}
+
+/// What a parked push costs.
+fn size(push: &door::Push) -> usize {
+    let body = match push {
+        door::Push::Publication(delivery) => delivery.body.len(),
+        door::Push::Gap { .. } | door::Push::Event { .. } | door::Push::Through { .. } => 0,
+    };
+    body + 128
+}
+
+fn unknown() -> Refusal {
+    refusal(Code::WrongState, "no subscription of that number", "the sub of one that is live")
+}
