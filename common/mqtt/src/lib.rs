@@ -4,20 +4,41 @@
 //! for what is on disk; deliveries within the peer's limits. It has no session of its own beyond the connection:
 //! [`Sessions`] folds those from the log, on the bus's side. Rights, rooms and names are the bus's business.
 //!
-//! Read [`sessions`] first (what a restart must not forget).
+//! Read [`door`] first (what a connection goes through), then [`session`] (what its packets do), then
+//! [`sessions`] (what a restart must not forget).
 #![warn(clippy::indexing_slicing)]
 
+mod acks;
+mod answer;
 mod config;
+mod connect;
+mod control;
 mod counters;
+mod deliver;
+mod door;
 mod fault;
 mod fields;
+mod filters;
 mod frame;
+mod intake;
+mod outgoing;
+mod own;
+mod peer;
 mod property;
-pub mod record;
-pub mod sessions;
+mod publish;
+mod pull;
+mod received;
+mod record;
+mod session;
+mod sessions;
+mod subscribe;
+mod subscription;
 mod topic;
+mod v4;
+mod v5;
 
 pub use config::Config;
 pub use counters::{Count, Counters};
-pub use record::Record;
-pub use sessions::Sessions;
+pub use door::MqttDoor;
+pub use record::{Record, SessionKey};
+pub use sessions::{NEVER, Opening, SESSIONS_MAX, Sessions};

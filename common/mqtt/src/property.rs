@@ -9,6 +9,7 @@ use crate::{
     topic,
 };
 use rumqttc::v5::mqttbytes::v5::DisconnectReasonCode;
+use std::borrow::Cow;
 
 pub(crate) const PAYLOAD_FORMAT: u8 = 1;
 pub(crate) const MESSAGE_EXPIRY: u8 = 2;
@@ -166,6 +167,54 @@ pub(crate) struct Property<'a> {
     pub(crate) value: &'a [u8],
     /// With its number, as it lay in the packet.
     pub(crate) whole: &'a [u8],
+}
+
+/// The longest content type that an entry has a place for; a longer one travels as a property.
+const CONTENT_TYPE_BYTES_MAX: usize = 255;
+
+/// What of a publication's or will's section goes into its entry.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Travelling<'a> {
+    pub(crate) content_type: &'a str,
+    /// In MQTT 5's own encoding; copied only where something in between stays behind.
+    pub(crate) properties: Cow<'a, [u8]>,
+    /// 0 if there is none.
+    pub(crate) alias: u16,
+}
+
+impl<'a> Travelling<'a> {
+    /// Sorts a checked section.
+    pub(crate) fn of(section: &'a [u8]) -> Self {
+        let mut sorted = Self::default();
+        let mut stays = 0;
+        for property in each(section) {
+            match (property.id, property.value) {
+                (ALIAS, [high, low]) => sorted.alias = u16::from_be_bytes([*high, *low]),
+                (CONTENT_TYPE, name) if name.len() <= CONTENT_TYPE_BYTES_MAX => {
+                    sorted.content_type = std::str::from_utf8(name).unwrap_or_default();
+                }
+                (WILL_DELAY, _) => {}
+                _ => continue,
+            }
+            stays += property.whole.len();
+        }
+        sorted.properties = if stays == 0 {
+            Cow::Borrowed(section)
+        } else if stays == section.len() {
+            Cow::Borrowed(&[])
+        } else {
+            Cow::Owned(each(section).filter(travels).flat_map(|p| p.whole.iter().copied()).collect())
+        };
+        sorted
+    }
+}
+
+fn travels(property: &Property<'_>) -> bool {
+    match property.id {
+        ALIAS | WILL_DELAY => false,
+        CONTENT_TYPE => property.value.len() > CONTENT_TYPE_BYTES_MAX,
+        _ => true,
+    }
 }
 
 #[cfg(test)]

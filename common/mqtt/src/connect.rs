@@ -1,0 +1,280 @@
+//! CONNECT: who is there, what it may do to us, and which session it wants.
+//!
+//! The protocol level picks the codec. What the codecs let pass (reserved bits, a second property of a kind, a
+//! packet that goes on behind its end) is checked first, on the bytes.
+
+use crate::{
+    Config,
+    fault::Fault,
+    fields::{CUT, Fields},
+    filters::{head_v4, head_v5},
+    frame::Frame,
+    peer::{Peer, Version},
+    property::{self, IN_CONNECT, IN_WILL, Travelling},
+    topic,
+};
+use bytes::Bytes;
+use riser_model::door::{Code, Credential, Refusal, Secret, SessionRequest, Target, Will};
+use rumqttc::{
+    mqttbytes::v4,
+    v5::mqttbytes::v5::{self, ConnectReturnCode},
+};
+use std::time::Duration;
+
+/// The longest MQTT client id. Identity comes from the credential; the id only names a session.
+const CLIENT_ID_BYTES_MAX: usize = 256;
+/// Levels of MQTT that are spoken here.
+const LEVELS: [u8; 2] = [4, 5];
+
+/// A CONNECT that may be answered by the bus.
+#[derive(Debug)]
+pub(crate) struct Connect {
+    pub(crate) peer: Peer,
+    pub(crate) credential: Credential,
+    pub(crate) session: SessionRequest,
+    /// 1.5 times what counts; none if the client wants none.
+    pub(crate) silence_max: Option<Duration>,
+    /// For CONNACK, if it is not what the client asked for.
+    pub(crate) keepalive_s: Option<u16>,
+    /// For CONNACK, if it is not what the client asked for.
+    pub(crate) expiry_s: Option<u32>,
+    /// For CONNACK, if the client left it to us.
+    pub(crate) assigned_id: Option<String>,
+}
+
+/// Why a CONNECT goes no further.
+#[derive(Debug)]
+pub(crate) enum BadConnect {
+    /// A level that is not spoken here.
+    UnknownVersion(Refusal),
+    /// Not MQTT: from a peer whose version is known, or not even that.
+    Fault(Option<Peer>, Fault),
+    /// Fine, but not here.
+    Refused(Peer, ConnectReturnCode, Refusal),
+}
+
+/// Reads a CONNECT frame. `entropy` names a session whose client leaves that to us.
+pub(crate) fn read(frame: &Frame<'_>, config: &Config, entropy: u64) -> Result<Connect, BadConnect> {
+    let version = version(frame.body())?;
+    let mut peer = Peer::new(version);
+    check(frame.body(), version).map_err(|fault| BadConnect::Fault(Some(peer), fault))?;
+    let offer = match version {
+        Version::V4 => Offer::v4(frame),
+        Version::V5 => Offer::v5(frame, &mut peer),
+    };
+    let offer = offer.ok_or(Fault::malformed("the codec reads no CONNECT in it"));
+    accept(offer.map_err(|fault| BadConnect::Fault(Some(peer), fault))?, peer, config, entropy)
+}
+
+fn version(body: &[u8]) -> Result<Version, BadConnect> {
+    let mut fields = Fields::new(body);
+    let name = fields.text().map_err(|fault| BadConnect::Fault(None, fault))?;
+    match (name, fields.u8()) {
+        ("MQTT", Some(4)) => Ok(Version::V4),
+        ("MQTT", Some(5)) => Ok(Version::V5),
+        ("MQTT" | "MQIsdp", Some(_)) => Err(BadConnect::UnknownVersion(Refusal {
+            code: Code::Malformed,
+            what: "a protocol level that is not spoken here".to_owned(),
+            want: format!("MQTT with level {} (3.1.1) or {} (5)", LEVELS[0], LEVELS[1]),
+        })),
+        _ => Err(BadConnect::Fault(None, Fault::malformed("the protocol is not MQTT"))),
+    }
+}
+
+const NAME_AND_LEVEL_BYTES: usize = 7;
+const WILL: u8 = 0x04;
+const WILL_QOS: u8 = 0x18;
+const WILL_RETAIN: u8 = 0x20;
+const PASSWORD: u8 = 0x40;
+const USER: u8 = 0x80;
+
+/// The whole packet, field by field.
+fn check(body: &[u8], version: Version) -> Result<(), Fault> {
+    let mut fields = Fields::new(body);
+    fields.take(NAME_AND_LEVEL_BYTES).ok_or(CUT)?;
+    let flags = fields.u8().ok_or(CUT)?;
+    let has = |flag| flags & flag != 0;
+    fields.u16().ok_or(CUT)?;
+    if flags & 1 != 0 || flags & WILL_QOS == WILL_QOS || !has(WILL) && has(WILL_QOS | WILL_RETAIN) {
+        return Err(Fault::malformed("CONNECT's flags"));
+    }
+    if version == Version::V4 && has(PASSWORD) && !has(USER) {
+        return Err(Fault::malformed("a password without a user name"));
+    }
+    if version == Version::V5 {
+        property::section(&mut fields, IN_CONNECT)?;
+    }
+    fields.text()?;
+    if has(WILL) {
+        if version == Version::V5 {
+            property::section(&mut fields, IN_WILL)?;
+        }
+        if !topic::is_topic(fields.text()?) {
+            return Err(Fault::malformed("the will's topic is not a topic"));
+        }
+        fields.binary().ok_or(CUT)?;
+    }
+    if has(USER) {
+        fields.text()?;
+    }
+    if has(PASSWORD) {
+        fields.binary().ok_or(CUT)?;
+    }
+    if fields.is_empty() { Ok(()) } else { Err(Fault::malformed("bytes behind the end of CONNECT")) }
+}
+
+/// What CONNECT says, in both versions.
+struct Offer {
+    id: String,
+    clean: bool,
+    expiry_s: u32,
+    keepalive_s: u16,
+    user: Option<String>,
+    password: Option<Bytes>,
+    method: bool,
+    will: Option<Will>,
+}
+
+impl Offer {
+    fn v4(frame: &Frame<'_>) -> Option<Self> {
+        let connect = v4::Connect::read(head_v4(frame)?, Bytes::copy_from_slice(frame.whole)).ok()?;
+        let will = connect.last_will.map(|will| Will {
+            target: Target::Topic(will.topic),
+            retain: will.retain,
+            qos: will.qos as u8,
+            content_type: String::new(),
+            properties: Bytes::new(),
+            payload: will.message,
+            delay_s: 0,
+        });
+        let (user, password) = login(frame, connect.login.map(|login| (login.username, login.password)));
+        Some(Self {
+            id: connect.client_id,
+            clean: connect.clean_session,
+            expiry_s: if connect.clean_session { 0 } else { u32::MAX },
+            keepalive_s: connect.keep_alive,
+            user,
+            password,
+            method: false,
+            will,
+        })
+    }
+
+    fn v5(frame: &Frame<'_>, peer: &mut Peer) -> Option<Self> {
+        let whole = Bytes::copy_from_slice(frame.whole);
+        let (connect, will, user) = v5::Connect::read(head_v5(frame)?, whole).ok()?;
+        let properties = connect.properties.unwrap_or_default();
+        peer.receive_maximum = properties.receive_maximum.unwrap_or(u16::MAX);
+        peer.packet_bytes_max = properties.max_packet_size.unwrap_or(u32::MAX);
+        peer.problem_information = properties.request_problem_info != Some(0);
+        let will = match will {
+            Some(will) => Some(will_v5(frame, will)?),
+            None => None,
+        };
+        let (user, password) = login(frame, user.map(|login| (login.username, login.password)));
+        Some(Self {
+            id: connect.client_id,
+            clean: connect.clean_start,
+            expiry_s: properties.session_expiry_interval.unwrap_or(0),
+            keepalive_s: connect.keep_alive,
+            user,
+            password,
+            method: properties.authentication_method.is_some(),
+            will,
+        })
+    }
+}
+
+/// The codecs do not tell an empty user name or password from none: the flags do.
+fn login(frame: &Frame<'_>, login: Option<(String, String)>) -> (Option<String>, Option<Bytes>) {
+    let flags = frame.body().get(NAME_AND_LEVEL_BYTES).copied().unwrap_or_default();
+    let (user, password) = login.unwrap_or_default();
+    ((flags & USER != 0).then_some(user), (flags & PASSWORD != 0).then(|| Bytes::from(password)))
+}
+
+fn will_v5(frame: &Frame<'_>, will: v5::LastWill) -> Option<Will> {
+    let sent = Travelling::of(will_section(frame.body())?);
+    Some(Will {
+        target: Target::Topic(String::from_utf8(will.topic.to_vec()).ok()?),
+        retain: will.retain,
+        qos: will.qos as u8,
+        content_type: sent.content_type.to_owned(),
+        properties: Bytes::copy_from_slice(&sent.properties),
+        payload: will.message,
+        delay_s: will.properties.and_then(|p| p.delay_interval).unwrap_or(0),
+    })
+}
+
+fn will_section(body: &[u8]) -> Option<&[u8]> {
+    let mut fields = Fields::new(body);
+    fields.take(NAME_AND_LEVEL_BYTES + 3)?;
+    property::section(&mut fields, IN_CONNECT).ok()?;
+    fields.text().ok()?;
+    property::section(&mut fields, IN_WILL).ok()
+}
+
+fn accept(offer: Offer, peer: Peer, config: &Config, entropy: u64) -> Result<Connect, BadConnect> {
+    let refuse = |reason, code, what: &str, want: &str| {
+        Err(BadConnect::Refused(peer, reason, Refusal { code, what: what.to_owned(), want: want.to_owned() }))
+    };
+    if offer.method {
+        return refuse(
+            ConnectReturnCode::BadAuthenticationMethod,
+            Code::NotAuthorised,
+            "an authentication method",
+            "a user name and password, or a token as the password alone",
+        );
+    }
+    let bad_id = ConnectReturnCode::ClientIdentifierNotValid;
+    if offer.id.len() > CLIENT_ID_BYTES_MAX {
+        return refuse(bad_id, Code::BadName, "a long client id", "at most 256 bytes");
+    }
+    if offer.id.is_empty() && peer.version == Version::V4 && !offer.clean {
+        return refuse(bad_id, Code::BadName, "a session that is kept and has no client id", "a client id");
+    }
+    let credential = match (offer.user, offer.password) {
+        (Some(user), password) => password_credential(&user, password.unwrap_or_default()),
+        (None, Some(token)) => Credential::Token(Secret(token)),
+        (None, None) if config.allow_anonymous => Credential::Anonymous,
+        (None, None) => {
+            let reason = ConnectReturnCode::NotAuthorized;
+            return refuse(reason, Code::Denied, "no credential", "a user name and password");
+        }
+    };
+    let assigned_id = offer.id.is_empty().then(|| format!("riser-{entropy:016x}"));
+    let expiry_s = offer.expiry_s.min(config.session_expiry_s_max);
+    let keepalive_s = keepalive(offer.keepalive_s, peer.version, config);
+    Ok(Connect {
+        peer,
+        credential,
+        session: SessionRequest {
+            id: assigned_id.clone().unwrap_or(offer.id),
+            clean: offer.clean,
+            expiry_s,
+            will: offer.will,
+        },
+        silence_max: (keepalive_s != 0).then(|| Duration::from_millis(u64::from(keepalive_s) * 1500)),
+        keepalive_s: (keepalive_s != offer.keepalive_s).then_some(keepalive_s),
+        expiry_s: (expiry_s != offer.expiry_s).then_some(expiry_s),
+        assigned_id,
+    })
+}
+
+/// Seconds. A client of MQTT 3.1.1 cannot be told another one than its own.
+fn keepalive(asked: u16, version: Version, config: &Config) -> u16 {
+    match (version, config.keepalive_s_max) {
+        (Version::V4, _) | (_, 0) => asked,
+        (Version::V5, most) if asked == 0 || asked > most => most,
+        (Version::V5, _) => asked,
+    }
+}
+
+/// `account/user`, or a user alone. What is no account's name is a user that nobody knows.
+fn password_credential(text: &str, password: Bytes) -> Credential {
+    let named = text.split_once('/').and_then(|(account, user)| Some((account.parse().ok()?, user)));
+    let (account, user) = match named {
+        Some((account, user)) => (Some(account), user),
+        None => (None, text),
+    };
+    Credential::Password { account, user: user.to_owned(), password: Secret(password) }
+}

@@ -1,0 +1,356 @@
+//! The door itself: from the first byte to the last, one connection.
+//!
+//! It waits for CONNECT, asks to enter, and hands every packet to its [`Session`]. Whatever ends the connection
+//! is worded here, once; after that nothing is heard or said.
+
+use crate::{
+    Config, Counters,
+    answer::Welcome,
+    connect::{self, BadConnect, Connect},
+    fault::Fault,
+    frame::{Frame, Kind, Splitter},
+    peer::Peer,
+    session::{End, Session},
+    v4, v5,
+};
+use bytes::BytesMut;
+use riser_model::{
+    Now, Time,
+    door::{Ask, Code, Door, Input, Output, Refusal, SessionState, Tell},
+};
+use riser_wire::limits::{FIRST_FRAME_DEADLINE, UNAUTHENTICATED_BYTES_MAX};
+use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+/// The MQTT door of one connection. See the crate.
+#[derive(Debug)]
+pub struct MqttDoor {
+    config: Arc<Config>,
+    counters: Arc<Counters>,
+    entropy: u64,
+    splitter: Splitter,
+    /// What the peer said before it was let in, bytes.
+    unauthenticated_bytes: usize,
+    state: State,
+    /// What the socket said it takes.
+    room: u32,
+    silence_max: Option<Duration>,
+    deadline: Option<Time>,
+    outputs: VecDeque<Output>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// CONNECT is to come.
+    Greeting,
+    /// The bus decides; what the peer says meanwhile is kept.
+    Entering(Box<Connect>, Vec<u8>),
+    Open(Box<Session>),
+    Closed,
+}
+
+impl MqttDoor {
+    /// The door of a connection that was accepted at this moment. `entropy` is drawn anew for each: it names
+    /// the session of a client that has no id of its own.
+    pub fn new(config: Arc<Config>, counters: Arc<Counters>, entropy: u64, now: Now) -> Self {
+        Self {
+            config,
+            counters,
+            entropy,
+            splitter: Splitter::default(),
+            unauthenticated_bytes: 0,
+            state: State::Greeting,
+            room: 0,
+            silence_max: None,
+            deadline: Some(now.time.plus(FIRST_FRAME_DEADLINE)),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    fn bytes(&mut self, bytes: &[u8], now: Now) {
+        match &mut self.state {
+            State::Closed => {}
+            State::Open(_) => self.packets(bytes, now),
+            State::Greeting | State::Entering(..) => {
+                self.unauthenticated_bytes = self.unauthenticated_bytes.saturating_add(bytes.len());
+                if self.unauthenticated_bytes > UNAUTHENTICATED_BYTES_MAX {
+                    let want = "to wait for CONNACK before more";
+                    return self
+                        .end(Fault::too_large("too much before anybody is authenticated", want).into());
+                }
+                match &mut self.state {
+                    State::Entering(_, kept) => kept.extend_from_slice(bytes),
+                    State::Greeting | State::Open(_) | State::Closed => self.packets(bytes, now),
+                }
+            }
+        }
+    }
+
+    /// Takes every whole packet of the input.
+    fn packets(&mut self, bytes: &[u8], now: Now) {
+        let mut splitter = std::mem::take(&mut self.splitter);
+        let mut input = bytes;
+        let mut heard = false;
+        let result = loop {
+            let most = match &self.state {
+                State::Greeting => UNAUTHENTICATED_BYTES_MAX,
+                State::Open(_) => self.config.packet_bytes_max as usize,
+                State::Entering(_, kept) if kept.is_empty() && !input.is_empty() => {
+                    let rest = std::mem::take(&mut input);
+                    self.keep(rest);
+                    break Ok(());
+                }
+                State::Entering(..) | State::Closed => break Ok(()),
+            };
+            let expected = input.len();
+            match splitter.next(&mut input, most) {
+                Ok(Some(frame)) => {
+                    heard = true;
+                    if let Err(end) = self.packet(&frame, expected, now) {
+                        break Err(end);
+                    }
+                }
+                Ok(None) => break Ok(()),
+                Err(fault) => break Err(End::Fault(fault)),
+            }
+        };
+        self.splitter = splitter;
+        if heard && let Some(silence_max) = self.silence_max {
+            self.deadline = Some(now.time.plus(silence_max));
+        }
+        self.finish(result);
+    }
+
+    fn keep(&mut self, rest: &[u8]) {
+        if let State::Entering(_, kept) = &mut self.state {
+            kept.extend_from_slice(rest);
+        }
+    }
+
+    fn packet(&mut self, frame: &Frame<'_>, expected: usize, now: Now) -> Result<(), End> {
+        match &mut self.state {
+            State::Greeting => self.greet(frame),
+            State::Open(session) => session.packet(frame, expected, now),
+            State::Entering(..) | State::Closed => Ok(()),
+        }
+    }
+
+    fn greet(&mut self, frame: &Frame<'_>) -> Result<(), End> {
+        if frame.head.kind != Kind::Connect {
+            return Err(Fault::protocol("something else than CONNECT", "CONNECT first").into());
+        }
+        let connect = match connect::read(frame, &self.config, self.entropy) {
+            Ok(connect) => connect,
+            Err(bad) => {
+                self.refuse_connect(bad);
+                return Ok(());
+            }
+        };
+        self.deadline = None;
+        self.outputs.push_back(Output::Ask(Ask::Enter {
+            credential: connect.credential.clone(),
+            session: Some(connect.session.clone()),
+        }));
+        self.state = State::Entering(Box::new(connect), Vec::new());
+        Ok(())
+    }
+
+    fn refuse_connect(&mut self, bad: BadConnect) {
+        let mut out = BytesMut::new();
+        let refusal = match bad {
+            BadConnect::UnknownVersion(refusal) => {
+                v4::unknown_version(&mut out);
+                refusal
+            }
+            BadConnect::Fault(peer, fault) => {
+                let refusal = fault.refusal();
+                // MQTT 3.1.1 has no code for it: the connection closes without CONNACK.
+                if let Some(peer) = peer.filter(|peer| peer.version == crate::peer::Version::V5) {
+                    peer.connect_refused(&mut out, v5::connect_code(fault.code), &refusal);
+                }
+                refusal
+            }
+            BadConnect::Refused(peer, reason, refusal) => {
+                peer.connect_refused(&mut out, reason, &refusal);
+                refusal
+            }
+        };
+        self.close(out, Output::Close(refusal));
+    }
+
+    fn tell(&mut self, tell: Tell, now: Now) {
+        match (&mut self.state, tell) {
+            (State::Closed | State::Greeting, _) => {}
+            (State::Entering(..), Tell::Entered { session, .. }) => self.enter(session, now),
+            (State::Entering(connect, _), Tell::Refused(refusal)) => {
+                let mut out = BytesMut::new();
+                connect.peer.connect_refused(&mut out, v5::connect_code(refusal.code), &refusal);
+                self.close(out, Output::Close(refusal));
+            }
+            // Nothing else was asked.
+            (State::Entering(..), _) => {}
+            (State::Open(session), tell) => {
+                let result = session.tell(tell);
+                self.finish(result);
+            }
+        }
+    }
+
+    fn enter(&mut self, state: SessionState, now: Now) {
+        let State::Entering(connect, kept) = std::mem::replace(&mut self.state, State::Closed) else {
+            return;
+        };
+        let mut out = BytesMut::new();
+        connect.peer.connected(&mut out, self.welcome(&connect, state.present));
+        self.outputs.push_back(Output::Bytes(out.freeze()));
+        self.silence_max = connect.silence_max;
+        self.deadline = self.silence_max.map(|silence_max| now.time.plus(silence_max));
+        let expires = connect.session.expiry_s > 0;
+        let (config, counters) = (Arc::clone(&self.config), Arc::clone(&self.counters));
+        let mut session = Box::new(Session::new(connect.peer, config, counters, expires, state));
+        session.room(self.room);
+        self.state = State::Open(session);
+        self.packets(&kept, now);
+    }
+
+    fn welcome(&self, connect: &Connect, present: bool) -> Welcome {
+        Welcome {
+            session_present: present && !connect.session.clean,
+            receive_maximum: self.config.receive_maximum,
+            packet_bytes_max: self.config.packet_bytes_max,
+            topic_aliases_max: self.config.topic_aliases_max,
+            expiry_s: connect.expiry_s,
+            keepalive_s: connect.keepalive_s,
+            assigned_id: connect.assigned_id.clone(),
+        }
+    }
+
+    fn due(&mut self, now: Now) {
+        if self.deadline.is_none_or(|deadline| now.time < deadline) {
+            return;
+        }
+        let (what, want) = match self.state {
+            State::Greeting => ("no CONNECT", "CONNECT within 5 s"),
+            State::Entering(..) | State::Open(_) | State::Closed => {
+                ("silent for 1.5 times the keepalive", "a packet within the keepalive")
+            }
+        };
+        let reason = DisconnectReasonCode::KeepAliveTimeout;
+        self.end(End::Fault(Fault { code: Code::Timeout, reason, what, want }));
+    }
+
+    /// Ends an input.
+    fn finish(&mut self, result: Result<(), End>) {
+        let State::Open(session) = &mut self.state else {
+            return if let Err(end) = result {
+                self.end(end)
+            };
+        };
+        let finished = session.finish();
+        while let Some(ask) = session.next_ask() {
+            self.outputs.push_back(Output::Ask(ask));
+        }
+        match result.and(finished) {
+            Ok(()) => {
+                let bytes = session.take_bytes();
+                self.say(bytes);
+            }
+            Err(end) => self.end(end),
+        }
+    }
+
+    /// Ends the connection from our side.
+    fn end(&mut self, end: End) {
+        if matches!(self.state, State::Closed) {
+            return;
+        }
+        let peer = self.peer();
+        let mut out = match &mut self.state {
+            State::Open(session) => session.take_bytes(),
+            State::Greeting | State::Entering(..) | State::Closed => BytesMut::new(),
+        };
+        let (cause, expiry_s, last) = match end {
+            End::Fault(fault) => {
+                let refusal = fault.refusal();
+                self.last_word(peer, &mut out, fault.reason, &refusal);
+                (fault.code.name(), None, Output::Close(refusal))
+            }
+            End::Refused(refusal) => {
+                self.last_word(peer, &mut out, v5::disconnect_code(refusal.code), &refusal);
+                (refusal.code.name(), None, Output::Close(refusal))
+            }
+            End::Left { cause, expiry_s } => (cause, expiry_s, Output::Done),
+        };
+        self.leave(cause, expiry_s);
+        self.close(out, last);
+    }
+
+    /// DISCONNECT, or CONNACK where there was none yet.
+    fn last_word(&self, peer: Option<Peer>, out: &mut BytesMut, reason: DisconnectReasonCode, why: &Refusal) {
+        match (&self.state, peer) {
+            (State::Open(_), Some(peer)) => peer.disconnect(out, reason, why),
+            (State::Entering(..), Some(peer)) => {
+                peer.connect_refused(out, ConnectReturnCode::UnspecifiedError, why);
+            }
+            _ => {}
+        }
+    }
+
+    fn peer(&self) -> Option<Peer> {
+        match &self.state {
+            State::Entering(connect, _) => Some(connect.peer),
+            State::Open(session) => Some(session.peer()),
+            State::Greeting | State::Closed => None,
+        }
+    }
+
+    fn leave(&mut self, cause: &str, expiry_s: Option<u32>) {
+        if matches!(self.state, State::Entering(..) | State::Open(_)) {
+            self.outputs.push_back(Output::Ask(Ask::Leave { cause: cause.to_owned(), expiry_s }));
+        }
+    }
+
+    fn say(&mut self, bytes: BytesMut) {
+        if !bytes.is_empty() {
+            self.outputs.push_back(Output::Bytes(bytes.freeze()));
+        }
+    }
+
+    fn close(&mut self, bytes: BytesMut, last: Output) {
+        self.say(bytes);
+        self.outputs.push_back(last);
+        self.state = State::Closed;
+        self.deadline = None;
+    }
+}
+
+impl Door for MqttDoor {
+    fn handle(&mut self, input: Input, now: Now) {
+        match input {
+            Input::Bytes(bytes) => self.bytes(&bytes, now),
+            Input::Text(_) => self.end(Fault::protocol("a text message", "MQTT in binary messages").into()),
+            Input::Tell(tell) => self.tell(tell, now),
+            Input::Room(bytes) => {
+                self.room = bytes;
+                if let State::Open(session) = &mut self.state {
+                    session.room(bytes);
+                    self.finish(Ok(()));
+                }
+            }
+            Input::Deadline => self.due(now),
+            Input::Gone(cause) => {
+                self.leave(cause, None);
+                self.state = State::Closed;
+                self.deadline = None;
+            }
+        }
+    }
+
+    fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        self.deadline
+    }
+}

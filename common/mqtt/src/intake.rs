@@ -1,0 +1,154 @@
+//! The batch that one read becomes: publications encoded as log entries, back to back.
+//!
+//! It owns the connection's aliases. A topic gets a number when it is first seen; when there are too many, the
+//! next batch begins to number anew. Tickets rise by one and are shared with releases.
+
+use crate::{fault::Fault, fields, publish::Publish, topic};
+use bytes::Bytes;
+use riser_model::{
+    RouteNumber, Stamp,
+    door::{Code, Intake, Refusal, Target},
+};
+use riser_wire::{
+    entry::{ContentType, PacketId, Publication},
+    limits::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, PUBLICATION_BYTES_MAX},
+};
+use std::collections::BTreeMap;
+
+/// Topics that are remembered by number.
+const ALIASES_MAX: usize = 1024;
+/// What an entry takes beside payload, topic alias and properties, about.
+const ENTRY_OVERHEAD_BYTES: usize = 64;
+
+/// A number that a batch's entry has: the batch's ticket, and the entry's place in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Place {
+    pub(crate) ticket: u64,
+    pub(crate) index: u32,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    aliases: BTreeMap<Box<[u8]>, u32>,
+    /// The topic of the last publication: most sensors have one.
+    last: Option<(Box<[u8]>, u32)>,
+    fresh: Vec<(u32, Target)>,
+    entries: Vec<u8>,
+    count: u32,
+    /// The last ticket given.
+    ticket: u64,
+}
+
+impl Batch {
+    /// The number that a topic has in this batch. Wrong topics end the connection; long ones are refused.
+    pub(crate) fn alias(&mut self, name: &[u8]) -> Result<Result<u32, Refusal>, Fault> {
+        if let Some((last, alias)) = &self.last
+            && **last == *name
+        {
+            return Ok(Ok(*alias));
+        }
+        let alias = match self.aliases.get(name) {
+            Some(alias) => *alias,
+            None => match self.new_alias(name)? {
+                Ok(alias) => alias,
+                Err(refusal) => return Ok(Err(refusal)),
+            },
+        };
+        self.last = Some((name.into(), alias));
+        Ok(Ok(alias))
+    }
+
+    fn new_alias(&mut self, name: &[u8]) -> Result<Result<u32, Refusal>, Fault> {
+        let text = fields::text(name)?;
+        if !topic::is_topic(text) {
+            return Err(Fault {
+                reason: rumqttc::v5::mqttbytes::v5::DisconnectReasonCode::TopicNameInvalid,
+                ..Fault::malformed("the topic is empty or has wildcards")
+            });
+        }
+        if name.len() > topic::TOPIC_BYTES_MAX {
+            return Ok(Err(Refusal {
+                code: Code::BadName,
+                what: format!("a topic of {} bytes", name.len()),
+                want: format!("at most {}", topic::TOPIC_BYTES_MAX),
+            }));
+        }
+        if self.count == 0 && self.fresh.is_empty() && self.aliases.len() >= ALIASES_MAX {
+            self.aliases.clear();
+        }
+        let alias = self.aliases.len() as u32;
+        self.aliases.insert(name.into(), alias);
+        self.fresh.push((alias, Target::Topic(text.to_owned())));
+        Ok(Ok(alias))
+    }
+
+    /// Whether a publication of that size has a place beside the others.
+    pub(crate) fn fits(&self, publish: &Publish<'_>) -> bool {
+        let size = ENTRY_OVERHEAD_BYTES
+            + publish.payload.len()
+            + publish.travelling.properties.len()
+            + publish.travelling.content_type.len();
+        self.count == 0
+            || (self.count as usize) < BATCH_ENTRIES_MAX && self.entries.len() + size <= BATCH_BYTES_MAX
+    }
+
+    /// Why a publication can be in no batch at all.
+    pub(crate) fn too_large(publish: &Publish<'_>) -> Option<Refusal> {
+        let properties = publish.travelling.properties.len();
+        let (what, most) = if publish.payload.len() > PUBLICATION_BYTES_MAX {
+            (format!("a payload of {} bytes", publish.payload.len()), PUBLICATION_BYTES_MAX)
+        } else if properties > usize::from(u16::MAX) {
+            (format!("properties of {properties} bytes"), usize::from(u16::MAX))
+        } else {
+            return None;
+        };
+        Some(Refusal { code: Code::TooLarge, what, want: format!("at most {most}") })
+    }
+
+    /// Adds an entry. `expected` is how many bytes of input the batch may be made of.
+    pub(crate) fn add(
+        &mut self,
+        alias: u32,
+        publish: &Publish<'_>,
+        packet_id: Option<PacketId>,
+        stamp: Stamp,
+        expected: usize,
+    ) -> Place {
+        if self.entries.capacity() == 0 {
+            self.entries.reserve(ENTRY_OVERHEAD_BYTES + (expected + expected / 2).min(BATCH_BYTES_MAX));
+        }
+        let publication = Publication {
+            retain: publish.retain,
+            qos: publish.qos,
+            content_type: ContentType::named(publish.travelling.content_type),
+            publish_id: None,
+            packet_id,
+            properties: &publish.travelling.properties,
+            payload: publish.payload,
+        };
+        publication.write_frame(&mut self.entries, RouteNumber(alias), stamp);
+        let place = Place { ticket: self.ticket + 1, index: self.count };
+        self.count += 1;
+        place
+    }
+
+    /// The next ticket, for something that is no batch. Only while the batch is empty.
+    pub(crate) fn next_ticket(&mut self) -> u64 {
+        self.ticket += 1;
+        self.ticket
+    }
+
+    /// What was added since the last time.
+    pub(crate) fn take(&mut self) -> Option<Intake> {
+        if self.count == 0 {
+            return None;
+        }
+        Some(Intake {
+            ticket: self.next_ticket(),
+            aliases: std::mem::take(&mut self.fresh),
+            entries: Bytes::from(std::mem::take(&mut self.entries)),
+            count: std::mem::take(&mut self.count),
+        })
+    }
+}

@@ -1,0 +1,435 @@
+//! A connection that was let in: every packet and every answer of the bus until it ends.
+//!
+//! It owns what lasts as long as the connection. Acknowledgements leave in receive order and after the commit;
+//! asks leave in the order of their tickets, at the end of every input.
+
+use crate::{
+    Config, Counters,
+    acks::{Ack, Acks},
+    answer::{AckKind, Outcome},
+    control,
+    deliver::Deliveries,
+    fault::Fault,
+    filters,
+    frame::{Frame, Kind},
+    intake::{Batch, Place},
+    peer::{Peer, Version},
+    publish::{self, Publish},
+    received::{Received, Stage},
+    subscribe::Subscribing,
+};
+use bytes::{BufMut, BytesMut};
+use riser_model::{
+    Now,
+    door::{Ask, Code, NORMAL, Refusal, SessionState, Tell},
+};
+use riser_wire::entry::PacketId;
+use rumqttc::v5::mqttbytes::v5::DisconnectReasonCode;
+use std::{collections::VecDeque, sync::Arc};
+
+/// Packet ids are 16 bits and never 0: that many a client of MQTT 3.1.1 can leave unacknowledged.
+const UNACKNOWLEDGED_V4_MAX: usize = 65_535;
+/// How far over our Receive Maximum a client may go: some do.
+const TOLERANCE: usize = 2;
+
+/// Why a connection ends from our side.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The peer broke a rule.
+    Fault(Fault),
+    /// The bus or a limit refused.
+    Refused(Refusal),
+    /// The peer took its leave.
+    Left {
+        /// As in [`Ask::Leave`].
+        cause: &'static str,
+        /// As in [`Ask::Leave`].
+        expiry_s: Option<u32>,
+    },
+}
+
+impl From<Fault> for End {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Session {
+    peer: Peer,
+    config: Arc<Config>,
+    counters: Arc<Counters>,
+    /// In stored entries; 0 for one that ends with its connection.
+    number: u64,
+    expires: bool,
+    batch: Batch,
+    /// The release that PUBRELs of this input add to.
+    release: Option<(u64, Vec<u16>)>,
+    acks: Acks,
+    /// QoS 1 publications in `acks`.
+    unacknowledged: usize,
+    received: Received,
+    /// Topics that the client's aliases stand for, from alias 1.
+    topics: Vec<Option<Box<[u8]>>>,
+    subscribing: Subscribing,
+    deliveries: Deliveries,
+    asks: VecDeque<Ask>,
+    out: BytesMut,
+}
+
+impl Session {
+    pub(crate) fn new(
+        peer: Peer,
+        config: Arc<Config>,
+        counters: Arc<Counters>,
+        expires: bool,
+        state: SessionState,
+    ) -> Self {
+        let mut deliveries = Deliveries::new(peer.receive_maximum.min(config.inflight_max));
+        let mut subscribing = Subscribing::default();
+        let asks = subscribing.restore(state.subscriptions, &mut deliveries, &counters);
+        Self {
+            peer,
+            config,
+            counters,
+            number: state.number,
+            expires,
+            batch: Batch::default(),
+            release: None,
+            acks: Acks::default(),
+            unacknowledged: 0,
+            received: Received::new(&state.open_ids),
+            topics: Vec::new(),
+            subscribing,
+            deliveries,
+            asks: asks.into(),
+            out: BytesMut::new(),
+        }
+    }
+
+    pub(crate) fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// One packet. `expected`: how many bytes of input are left, about.
+    pub(crate) fn packet(&mut self, frame: &Frame<'_>, expected: usize, now: Now) -> Result<(), End> {
+        match frame.head.kind {
+            Kind::Publish => self.publish(&publish::read(frame, self.peer.version)?, expected, now),
+            Kind::PubAck | Kind::PubRec | Kind::PubRel | Kind::PubComp => {
+                Ok(self.answered(frame.head.kind, control::read_ack(frame, self.peer.version)?)?)
+            }
+            Kind::Subscribe => self.subscribe(frame),
+            Kind::Unsubscribe => self.unsubscribe(frame),
+            Kind::PingReq => Ok(self.ping(frame)?),
+            Kind::Disconnect => Err(self.disconnect(frame)?),
+            Kind::Connect => Err(Fault::protocol("a second CONNECT", "one for a connection").into()),
+            Kind::Auth => Err(Fault::protocol("AUTH without a method in CONNECT", "no AUTH").into()),
+        }
+    }
+
+    fn publish(&mut self, publish: &Publish<'_>, expected: usize, now: Now) -> Result<(), End> {
+        if publish.qos > 0 {
+            self.check_unacknowledged()?;
+        }
+        let alias = self.alias(publish)?;
+        if publish.qos == 2 && self.is_known(publish.id) {
+            return Ok(());
+        }
+        let alias = match alias {
+            Ok(alias) => alias,
+            Err(refusal) => return self.refuse(publish, refusal),
+        };
+        if let Some(refusal) = Batch::too_large(publish) {
+            return self.refuse(publish, refusal);
+        }
+        if !self.batch.fits(publish) {
+            self.ask_stored();
+        }
+        let kept = publish.qos == 2 && self.number != 0;
+        let packet_id = kept.then_some(PacketId { session: self.number, id: publish.id });
+        let place = self.batch.add(alias, publish, packet_id, now.stamp(), expected);
+        self.await_ack(publish, Some(place), Outcome::Done);
+        Ok(())
+    }
+
+    /// The topic's number in the batch, through the client's own alias if it uses one.
+    fn alias(&mut self, publish: &Publish<'_>) -> Result<Result<u32, Refusal>, Fault> {
+        let place = match publish.travelling.alias {
+            0 => return self.batch.alias(publish.topic),
+            alias if alias > self.config.topic_aliases_max => {
+                return Err(Fault {
+                    reason: DisconnectReasonCode::TopicAliasInvalid,
+                    ..Fault::protocol("a topic alias above the maximum", "one up to CONNACK's maximum")
+                });
+            }
+            alias => usize::from(alias - 1),
+        };
+        if publish.topic.is_empty() {
+            let topic = self.topics.get(place).and_then(Option::as_deref);
+            let want = "an alias that came with its topic before";
+            return self.batch.alias(topic.ok_or(Fault::protocol("a topic alias without a topic", want))?);
+        }
+        let alias = self.batch.alias(publish.topic)?;
+        if self.topics.len() <= place {
+            self.topics.resize(place + 1, None);
+        }
+        if let (Ok(_), Some(topic)) = (&alias, self.topics.get_mut(place)) {
+            *topic = Some(publish.topic.into());
+        }
+        Ok(alias)
+    }
+
+    /// A QoS 2 publication that came before is answered, not stored.
+    fn is_known(&mut self, id: u16) -> bool {
+        let outcome = match self.received.stage(id) {
+            None => return false,
+            Some(Stage::Storing) => {
+                self.counters.duplicates.add(1);
+                return true;
+            }
+            Some(Stage::Open) => {
+                self.counters.duplicates.add(1);
+                Outcome::Done
+            }
+            Some(Stage::Releasing) => Outcome::Refused(Box::new(Refusal {
+                code: Code::WrongState,
+                what: format!("packet id {id} is in use"),
+                want: "to wait for PUBCOMP before it names another publication".to_owned(),
+            })),
+        };
+        self.acks.push(Ack { kind: AckKind::Received, id, waits: None, outcome });
+        true
+    }
+
+    fn check_unacknowledged(&self) -> Result<(), Fault> {
+        let (waiting, most) = match self.peer.version {
+            Version::V4 => (self.acks.len(), UNACKNOWLEDGED_V4_MAX),
+            Version::V5 => {
+                let most = usize::from(self.config.receive_maximum).saturating_mul(TOLERANCE);
+                (self.unacknowledged + self.received.len(), most)
+            }
+        };
+        if waiting < most {
+            return Ok(());
+        }
+        Err(Fault {
+            code: Code::TooMany,
+            reason: DisconnectReasonCode::ReceiveMaximumExceeded,
+            what: "more unacknowledged publications than the Receive Maximum",
+            want: "to wait for acknowledgements",
+        })
+    }
+
+    /// Refused here, before the bus saw it.
+    fn refuse(&mut self, publish: &Publish<'_>, refusal: Refusal) -> Result<(), End> {
+        if publish.qos == 0 {
+            return self.refused_unheard(&refusal);
+        }
+        self.await_ack(publish, None, Outcome::Refused(Box::new(refusal)));
+        Ok(())
+    }
+
+    /// At QoS 0 nobody waits for an answer. Shedding is counted; what can never be placed ends the connection,
+    /// for nothing else would tell.
+    fn refused_unheard(&self, refusal: &Refusal) -> Result<(), End> {
+        match refusal.code {
+            Code::QuotaExceeded | Code::LogFailing | Code::TooMany | Code::TooSlow | Code::ShuttingDown => {
+                self.counters.shed.add(1);
+                Ok(())
+            }
+            Code::Malformed
+            | Code::WrongState
+            | Code::BadName
+            | Code::NotAuthorised
+            | Code::Denied
+            | Code::TooLarge
+            | Code::UnknownPosition
+            | Code::TakenOver
+            | Code::Timeout => Err(End::Refused(refusal.clone())),
+        }
+    }
+
+    fn await_ack(&mut self, publish: &Publish<'_>, waits: Option<Place>, outcome: Outcome) {
+        let kind = match publish.qos {
+            0 => return,
+            1 => {
+                self.unacknowledged += 1;
+                AckKind::Published
+            }
+            _ => {
+                self.received.set(publish.id, Stage::Storing);
+                AckKind::Received
+            }
+        };
+        self.acks.push(Ack { kind, id: publish.id, waits, outcome });
+    }
+
+    /// An acknowledgement, or PUBREL.
+    fn answered(&mut self, kind: Kind, (id, reason): (u16, u8)) -> Result<(), Fault> {
+        match kind {
+            Kind::PubRel => return self.released(id),
+            Kind::PubAck if self.deliveries.acknowledged(id) => return Ok(()),
+            Kind::PubRec if self.deliveries.is_inflight(id) => {
+                return Err(Fault::protocol("PUBREC for a publication at QoS 1", "PUBACK"));
+            }
+            // Nothing goes out at QoS 2: the exchange is from another server's time, and ends here.
+            Kind::PubRec if reason < 0x80 => self.peer.release_unknown(&mut self.out, id),
+            _ => {}
+        }
+        self.counters.unknown_ids.add(1);
+        Ok(())
+    }
+
+    /// PUBREL.
+    fn released(&mut self, id: u16) -> Result<(), Fault> {
+        let (waits, outcome) = match self.received.stage(id) {
+            None => (None, Outcome::UnknownId),
+            Some(Stage::Storing) => {
+                return Err(Fault::protocol("PUBREL before PUBREC", "to wait for PUBREC"));
+            }
+            Some(Stage::Releasing) => {
+                self.counters.duplicates.add(1);
+                return Ok(());
+            }
+            Some(Stage::Open) => {
+                self.received.set(id, Stage::Releasing);
+                let waits = if self.number == 0 { None } else { Some(self.place_of_release(id)) };
+                (waits, Outcome::Done)
+            }
+        };
+        if self.acks.len() >= UNACKNOWLEDGED_V4_MAX {
+            return Err(Fault::protocol("PUBREL for more ids than there are", "to wait for PUBCOMP"));
+        }
+        self.acks.push(Ack { kind: AckKind::Completed, id, waits, outcome });
+        Ok(())
+    }
+
+    /// Adds an id to the release of this input. What was published before it has an earlier ticket.
+    fn place_of_release(&mut self, id: u16) -> Place {
+        if self.release.is_none() {
+            self.ask_stored();
+        }
+        let batch = &mut self.batch;
+        let (ticket, ids) = self.release.get_or_insert_with(|| (batch.next_ticket(), Vec::new()));
+        ids.push(id);
+        Place { ticket: *ticket, index: ids.len() as u32 - 1 }
+    }
+
+    /// Asks for what came so far, in the order of the tickets.
+    fn ask_stored(&mut self) {
+        if let Some((ticket, ids)) = self.release.take() {
+            self.asks.push_back(Ask::Release { ticket, ids });
+        }
+        if let Some(intake) = self.batch.take() {
+            self.deliveries.own.asked(intake.ticket, intake.count);
+            self.asks.push_back(Ask::Publish(intake));
+        }
+    }
+
+    fn subscribe(&mut self, frame: &Frame<'_>) -> Result<(), End> {
+        let packet = filters::read_subscribe(frame, self.peer.version)?;
+        let asks = self.subscribing.subscribe(packet, self.number != 0, &mut self.deliveries)?;
+        self.asks.extend(asks);
+        Ok(())
+    }
+
+    fn unsubscribe(&mut self, frame: &Frame<'_>) -> Result<(), End> {
+        let packet = filters::read_unsubscribe(frame, self.peer.version)?;
+        let asks = self.subscribing.unsubscribe(packet, &mut self.deliveries)?;
+        self.asks.extend(asks);
+        Ok(())
+    }
+
+    fn ping(&mut self, frame: &Frame<'_>) -> Result<(), Fault> {
+        const PINGRESP: [u8; 2] = [0xd0, 0];
+        control::read_empty(frame)?;
+        self.out.put_slice(&PINGRESP);
+        Ok(())
+    }
+
+    fn disconnect(&mut self, frame: &Frame<'_>) -> Result<End, Fault> {
+        let disconnect = control::read_disconnect(frame, self.peer.version)?;
+        if !self.expires && disconnect.expiry_s.is_some_and(|expiry| expiry > 0) {
+            return Err(Fault::protocol("an expiry for a session that has none", "an expiry in CONNECT"));
+        }
+        let expiry_s = disconnect.expiry_s.map(|expiry| expiry.min(self.config.session_expiry_s_max));
+        Ok(End::Left { cause: if disconnect.normal { NORMAL } else { "with_will" }, expiry_s })
+    }
+
+    /// An answer of the bus.
+    pub(crate) fn tell(&mut self, tell: Tell) -> Result<(), End> {
+        match tell {
+            Tell::Stored { ticket, log, first, refused, .. } => {
+                self.deliveries.own.stored(ticket, log, first, refused.len());
+                let unheard = self.acks.stored(ticket, &refused);
+                let verdict = unheard.into_iter().try_for_each(|refusal| self.refused_unheard(refusal));
+                self.acknowledge().and(verdict)
+            }
+            Tell::Subscribed { subscription, result } => {
+                self.subscribing.subscribed(subscription, result, &mut self.deliveries, &self.counters);
+                Ok(())
+            }
+            Tell::Unsubscribed { subscription } => {
+                self.subscribing.unsubscribed(subscription);
+                Ok(())
+            }
+            Tell::Ready => {
+                self.deliveries.pull.ready();
+                Ok(())
+            }
+            Tell::Deliver { pushes, more } => {
+                self.deliveries.take(pushes, more, &self.counters);
+                Ok(())
+            }
+            Tell::Refused(refusal) => Err(End::Refused(refusal)),
+            // Answered once, before there was a session.
+            Tell::Entered { .. } => Ok(()),
+        }
+    }
+
+    /// The socket takes about this many bytes.
+    pub(crate) fn room(&mut self, bytes: u32) {
+        self.deliveries.pull.room(bytes);
+    }
+
+    fn acknowledge(&mut self) -> Result<(), End> {
+        while let Some(ack) = self.acks.pop() {
+            let accepted = !matches!(ack.outcome, Outcome::Refused(_));
+            match ack.kind {
+                AckKind::Published => self.unacknowledged -= 1,
+                AckKind::Received => self.received.recorded(ack.id, accepted),
+                AckKind::Completed => self.received.completed(ack.id),
+            }
+            match (self.peer.version, ack.outcome) {
+                // It has no word for it: the device comes back and sends it again.
+                (Version::V4, Outcome::Refused(refusal)) => return Err(End::Refused(*refusal)),
+                (_, outcome) => self.peer.ack(&mut self.out, ack.kind, ack.id, &outcome),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends an input: everything that follows from it is asked and written.
+    pub(crate) fn finish(&mut self) -> Result<(), End> {
+        self.ask_stored();
+        let verdict = self.acknowledge();
+        self.subscribing.write(&self.peer, &mut self.out);
+        if verdict.is_ok() {
+            let pull = self.deliveries.pump(&self.peer, &mut self.out, &self.counters);
+            self.asks.extend(self.deliveries.confirms());
+            self.asks.extend(pull);
+        }
+        verdict
+    }
+
+    /// The next thing to ask.
+    pub(crate) fn next_ask(&mut self) -> Option<Ask> {
+        self.asks.pop_front()
+    }
+
+    /// What is to be written. Nothing of it stays here.
+    pub(crate) fn take_bytes(&mut self) -> BytesMut {
+        std::mem::take(&mut self.out)
+    }
+}

@@ -1,0 +1,290 @@
+//! Subscribing and unsubscribing: every filter its own subscription, one answer when all filters have theirs.
+//!
+//! A filter that is subscribed already takes its new options and goes on where it is: nothing is lost or comes
+//! twice by asking again, as clients do on every reconnect.
+
+use crate::{
+    Counters,
+    answer::{Grant, Ungrant},
+    deliver::Deliveries,
+    fault::Fault,
+    filters::{Subscribe, Unsubscribe},
+    peer::Peer,
+    subscription::{Subscription, options},
+    topic::{self, BadFilter},
+};
+use bytes::BytesMut;
+use riser_model::{
+    SubscriptionId,
+    door::{Ask, Code, Flow, From, Keep, Refusal, SessionSubscription, Subscribed, Want},
+};
+use riser_wire::limits::SUBSCRIPTIONS_MAX;
+use rumqttc::v5::mqttbytes::v5::DisconnectReasonCode;
+
+/// SUBSCRIBEs and UNSUBSCRIBEs of one connection that wait for the bus.
+const WAITS_MAX: usize = 256;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Subscribing {
+    /// Numbers are not reused within a connection.
+    next: u32,
+    waits: Vec<Wait>,
+}
+
+#[derive(Debug)]
+enum Wait {
+    Subscribe { id: u16, slots: Vec<Slot<Grant>> },
+    Unsubscribe { id: u16, slots: Vec<Slot<Ungrant>> },
+}
+
+/// The answer for one filter.
+#[derive(Debug)]
+enum Slot<T> {
+    Known(T),
+    /// After so many answers for that subscription. `T` is what it is if they are good.
+    Waits(SubscriptionId, u32, T),
+}
+
+impl Subscribing {
+    /// SUBSCRIBE. `kept`: the session outlives the connection.
+    pub(crate) fn subscribe(
+        &mut self,
+        packet: Subscribe,
+        kept: bool,
+        deliveries: &mut Deliveries,
+    ) -> Result<Vec<Ask>, Fault> {
+        self.check_bound()?;
+        let mut asks = Vec::new();
+        let slots = packet.filters.into_iter();
+        let slots = slots.map(|(filter, keep)| self.one(filter, keep, kept, deliveries, &mut asks)).collect();
+        self.waits.push(Wait::Subscribe { id: packet.id, slots });
+        Ok(asks)
+    }
+
+    fn check_bound(&self) -> Result<(), Fault> {
+        if self.waits.len() < WAITS_MAX {
+            return Ok(());
+        }
+        Err(Fault {
+            code: Code::TooMany,
+            reason: DisconnectReasonCode::QuotaExceeded,
+            what: "too many SUBSCRIBEs wait for their answer",
+            want: "to wait for SUBACK",
+        })
+    }
+
+    fn one(
+        &mut self,
+        filter: String,
+        keep: Keep,
+        kept: bool,
+        deliveries: &mut Deliveries,
+        asks: &mut Vec<Ask>,
+    ) -> Slot<Grant> {
+        let want = match topic::want(&filter) {
+            Ok(want) => want,
+            Err(BadFilter::Invalid) => return Slot::Known(Grant::Invalid),
+            Err(BadFilter::Shared) => return Slot::Known(Grant::Shared),
+        };
+        if keep.options & options::NO_LOCAL != 0 {
+            deliveries.own.want();
+        }
+        let full = deliveries.subscriptions.len() >= SUBSCRIPTIONS_MAX;
+        let found = deliveries.subscriptions.iter_mut().find(|(_, s)| s.filter == filter);
+        if let Some((id, subscription)) = found {
+            return again(*id, subscription, keep, asks);
+        }
+        if full {
+            return Slot::Known(Grant::Refused(Code::TooMany));
+        }
+        let id = self.next_id();
+        let mut subscription = Subscription::new(filter, want, keep, kept, None);
+        asks.push(ask(id, &mut subscription));
+        let slot = Slot::Waits(id, subscription.asked, Grant::Qos(subscription.qos()));
+        deliveries.subscriptions.insert(id, subscription);
+        slot
+    }
+
+    fn next_id(&mut self) -> SubscriptionId {
+        let id = SubscriptionId(self.next);
+        self.next = self.next.wrapping_add(1);
+        id
+    }
+
+    /// Takes up what a session held.
+    pub(crate) fn restore(
+        &mut self,
+        held: Vec<SessionSubscription>,
+        deliveries: &mut Deliveries,
+        counters: &Counters,
+    ) -> Vec<Ask> {
+        let mut asks = Vec::new();
+        for SessionSubscription { filter, keep, through } in held {
+            let Ok(want) = topic::want(&filter) else {
+                counters.lost_subscriptions.add(1);
+                continue;
+            };
+            if keep.options & options::NO_LOCAL != 0 {
+                deliveries.own.want();
+            }
+            let id = self.next_id();
+            let mut subscription = Subscription::new(filter, want, keep, true, through);
+            asks.push(ask(id, &mut subscription));
+            deliveries.subscriptions.insert(id, subscription);
+        }
+        asks
+    }
+
+    /// UNSUBSCRIBE.
+    pub(crate) fn unsubscribe(
+        &mut self,
+        packet: Unsubscribe,
+        deliveries: &mut Deliveries,
+    ) -> Result<Vec<Ask>, Fault> {
+        self.check_bound()?;
+        let mut asks = Vec::new();
+        let slots = packet.filters.into_iter().map(|filter| {
+            let found = deliveries.subscriptions.iter().find(|(_, s)| s.filter == filter).map(|(id, _)| *id);
+            let Some(subscription) = found else {
+                return Slot::Known(Ungrant::Unknown);
+            };
+            deliveries.subscriptions.remove(&subscription);
+            asks.push(Ask::Unsubscribe { subscription });
+            Slot::Waits(subscription, 0, Ungrant::Done)
+        });
+        let wait = Wait::Unsubscribe { id: packet.id, slots: slots.collect() };
+        self.waits.push(wait);
+        Ok(asks)
+    }
+
+    /// The bus answered a subscribe.
+    pub(crate) fn subscribed(
+        &mut self,
+        id: SubscriptionId,
+        result: Result<Subscribed, Refusal>,
+        deliveries: &mut Deliveries,
+        counters: &Counters,
+    ) {
+        let refused = result.as_ref().err().map(|refusal| refusal.code);
+        // One that was given up in the meantime has nothing left to wait for.
+        let mut answered = u32::MAX;
+        if let Some(subscription) = deliveries.subscriptions.get_mut(&id) {
+            subscription.answered += 1;
+            answered = subscription.answered;
+            match result {
+                Ok(subscribed) => {
+                    subscription.begins(subscribed.at);
+                    for gap in subscribed.gaps {
+                        counters.gaps.add(gap.count());
+                        subscription.note_gap(gap);
+                    }
+                }
+                Err(_) if subscription.answered == subscription.asked => {
+                    deliveries.subscriptions.remove(&id);
+                    counters.lost_subscriptions.add(u64::from(!self.is_awaited(id)));
+                }
+                Err(_) => {}
+            }
+        }
+        for wait in &mut self.waits {
+            if let Wait::Subscribe { slots, .. } = wait {
+                for slot in slots {
+                    if let Slot::Waits(waits, nth, grant) = slot
+                        && *waits == id
+                        && *nth <= answered
+                    {
+                        *slot = Slot::Known(refused.map_or(*grant, Grant::Refused));
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_awaited(&self, id: SubscriptionId) -> bool {
+        self.waits.iter().any(|wait| match wait {
+            Wait::Subscribe { slots, .. } => {
+                slots.iter().any(|slot| matches!(slot, Slot::Waits(waits, ..) if *waits == id))
+            }
+            Wait::Unsubscribe { .. } => false,
+        })
+    }
+
+    /// The bus answered an unsubscribe.
+    pub(crate) fn unsubscribed(&mut self, id: SubscriptionId) {
+        for wait in &mut self.waits {
+            if let Wait::Unsubscribe { slots, .. } = wait {
+                for slot in slots {
+                    if let Slot::Waits(waits, _, done) = slot
+                        && *waits == id
+                    {
+                        *slot = Slot::Known(*done);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes the answers that are whole.
+    pub(crate) fn write(&mut self, peer: &Peer, out: &mut BytesMut) {
+        self.waits.retain(|wait| match wait {
+            Wait::Subscribe { id, slots } => match known(slots) {
+                Some(grants) => {
+                    peer.subscribed(out, *id, &grants);
+                    false
+                }
+                None => true,
+            },
+            Wait::Unsubscribe { id, slots } => match known(slots) {
+                Some(ungrants) => {
+                    peer.unsubscribed(out, *id, &ungrants);
+                    false
+                }
+                None => true,
+            },
+        });
+    }
+}
+
+fn known<T: Copy>(slots: &[Slot<T>]) -> Option<Vec<T>> {
+    let known = slots.iter().map(|slot| match slot {
+        Slot::Known(answer) => Some(*answer),
+        Slot::Waits(..) => None,
+    });
+    known.collect()
+}
+
+/// A filter that is subscribed already. Only a session that keeps it has to hear of new options.
+fn again(
+    id: SubscriptionId,
+    subscription: &mut Subscription,
+    keep: Keep,
+    asks: &mut Vec<Ask>,
+) -> Slot<Grant> {
+    let changed = subscription.keep != keep;
+    subscription.keep = keep;
+    if changed && subscription.kept {
+        asks.push(ask(id, subscription));
+    }
+    let grant = Grant::Qos(subscription.qos());
+    if subscription.answered == subscription.asked {
+        Slot::Known(grant)
+    } else {
+        Slot::Waits(id, subscription.asked, grant)
+    }
+}
+
+fn ask(id: SubscriptionId, subscription: &mut Subscription) -> Ask {
+    subscription.asked += 1;
+    let from = match (&subscription.want, subscription.received()) {
+        (Want::Technical(_), _) | (_, None) => From::Live,
+        (Want::Topic(_) | Want::Room(..), Some(position)) => From::After(position),
+    };
+    Ask::Subscribe {
+        subscription: id,
+        want: subscription.want.clone(),
+        from,
+        flow: Flow::Credit,
+        keep: subscription.kept.then_some(subscription.keep),
+    }
+}

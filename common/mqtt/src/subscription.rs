@@ -1,0 +1,139 @@
+//! One subscription of the connection: what was asked, how far it was delivered, and how far the peer has it.
+
+use riser_model::{
+    Gap, Position,
+    door::{Keep, Want},
+};
+use std::collections::VecDeque;
+
+/// MQTT's subscription options.
+pub(crate) mod options {
+    pub(crate) const QOS: u8 = 0x03;
+    pub(crate) const NO_LOCAL: u8 = 0x04;
+    pub(crate) const RETAIN_AS_PUBLISHED: u8 = 0x08;
+    pub(crate) const RETAIN_HANDLING: u8 = 0x30;
+    pub(crate) const RESERVED: u8 = 0xc0;
+}
+
+/// The highest QoS of deliveries.
+pub(crate) const QOS_MAX: u8 = 1;
+/// Gaps that wait for the next delivery to be told; more are only counted.
+const NOTED_GAPS_MAX: usize = 8;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    pub(crate) filter: String,
+    pub(crate) want: Want,
+    pub(crate) keep: Keep,
+    /// The session holds it.
+    pub(crate) kept: bool,
+    /// Subscribes asked and answered.
+    pub(crate) asked: u32,
+    pub(crate) answered: u32,
+    /// The newest that came from the bus.
+    received: Option<Position>,
+    /// The newest that was written, or passed over.
+    passed: Option<Position>,
+    /// Written and not acknowledged: the position before each, and its own.
+    unacknowledged: VecDeque<(Position, Position)>,
+    confirmed: Option<Position>,
+    gaps: Vec<Gap>,
+}
+
+impl Subscription {
+    /// `through`: where a session that holds it left it.
+    pub(crate) fn new(filter: String, want: Want, keep: Keep, kept: bool, through: Option<Position>) -> Self {
+        Self {
+            filter,
+            want,
+            keep,
+            kept,
+            asked: 0,
+            answered: 0,
+            received: through,
+            passed: through,
+            unacknowledged: VecDeque::new(),
+            confirmed: through,
+            gaps: Vec::new(),
+        }
+    }
+
+    /// The QoS that it is granted.
+    pub(crate) fn qos(&self) -> u8 {
+        (self.keep.options & options::QOS).min(QOS_MAX)
+    }
+
+    pub(crate) fn has(&self, option: u8) -> bool {
+        self.keep.options & option != 0
+    }
+
+    /// Where to go on reading, if it is asked for anew.
+    pub(crate) fn received(&self) -> Option<Position> {
+        self.received
+    }
+
+    /// The bus began to read here.
+    pub(crate) fn begins(&mut self, at: Position) {
+        if self.received.is_none() {
+            self.received = Some(at);
+            self.passed = Some(at);
+            self.confirmed = Some(at);
+        }
+    }
+
+    /// Takes note of what came from the bus. False if it came before.
+    pub(crate) fn receive(&mut self, pos: Position) -> bool {
+        let news = !reaches(self.received, pos);
+        if news {
+            self.received = Some(pos);
+        }
+        news
+    }
+
+    /// Everything up to here was written or passed over.
+    pub(crate) fn pass(&mut self, pos: Position) {
+        self.passed = Some(pos);
+    }
+
+    /// This one waits for an acknowledgement.
+    pub(crate) fn await_ack(&mut self, prev: Position, pos: Position) {
+        self.unacknowledged.push_back((prev, pos));
+    }
+
+    pub(crate) fn acknowledged(&mut self, pos: Position) {
+        self.unacknowledged.retain(|(_, waiting)| *waiting != pos);
+    }
+
+    /// How far the peer has it all, if that is news and somebody keeps it.
+    pub(crate) fn confirm(&mut self) -> Option<Position> {
+        if !self.kept {
+            return None;
+        }
+        let through = self.unacknowledged.front().map_or(self.passed, |(prev, _)| Some(*prev))?;
+        if reaches(self.confirmed, through) {
+            return None;
+        }
+        self.confirmed = Some(through);
+        Some(through)
+    }
+
+    pub(crate) fn note_gap(&mut self, gap: Gap) {
+        if self.gaps.len() < NOTED_GAPS_MAX {
+            self.gaps.push(gap);
+        }
+    }
+
+    pub(crate) fn noted_gaps(&self) -> &[Gap] {
+        &self.gaps
+    }
+
+    pub(crate) fn forget_gaps(&mut self) {
+        self.gaps.clear();
+    }
+}
+
+/// Whether a place is at or past a position. Seqs of one log go on across epochs.
+fn reaches(place: Option<Position>, pos: Position) -> bool {
+    place.is_some_and(|place| place.log == pos.log && place.seq >= pos.seq)
+}

@@ -1,0 +1,203 @@
+//! MQTT 5's words for what a door says: a reason code for every refusal, and a sentence for people.
+
+use crate::answer::{AckKind, Grant, Outcome, Ungrant, Welcome};
+use bytes::BytesMut;
+use riser_model::door::{Code, Refusal};
+use rumqttc::v5::mqttbytes::{
+    QoS,
+    v5::{
+        ConnAck, ConnAckProperties, ConnectReturnCode, Disconnect, DisconnectProperties,
+        DisconnectReasonCode, PubAck, PubAckProperties, PubAckReason, PubComp, PubCompReason, PubRec,
+        PubRecProperties, PubRecReason, PubRel, PubRelReason, SubAck, SubscribeReasonCode, UnsubAck,
+        UnsubAckReason,
+    },
+};
+
+/// The codec fails only on packets that cannot be sent, which these are not.
+const SENDABLE: &str = "packet ids are not 0 and lengths are bounded";
+/// The longest sentence for people.
+const REASON_BYTES_MAX: usize = 255;
+
+pub(crate) fn connected(out: &mut BytesMut, welcome: Welcome) {
+    let properties = ConnAckProperties {
+        session_expiry_interval: welcome.expiry_s,
+        receive_max: Some(welcome.receive_maximum),
+        max_packet_size: Some(welcome.packet_bytes_max),
+        assigned_client_identifier: welcome.assigned_id,
+        topic_alias_max: Some(welcome.topic_aliases_max),
+        shared_subscription_available: Some(0),
+        server_keep_alive: welcome.keepalive_s,
+        ..no_connack_properties()
+    };
+    let session_present = welcome.session_present;
+    let ack = ConnAck { session_present, code: ConnectReturnCode::Success, properties: Some(properties) };
+    ack.write(out).expect(SENDABLE);
+}
+
+pub(crate) fn refused(out: &mut BytesMut, code: ConnectReturnCode, why: Option<&Refusal>) {
+    let properties =
+        why.map(|why| ConnAckProperties { reason_string: Some(sentence(why)), ..no_connack_properties() });
+    ConnAck { session_present: false, code, properties }.write(out).expect(SENDABLE);
+}
+
+fn no_connack_properties() -> ConnAckProperties {
+    ConnAckProperties {
+        session_expiry_interval: None,
+        receive_max: None,
+        max_qos: None,
+        retain_available: None,
+        max_packet_size: None,
+        assigned_client_identifier: None,
+        topic_alias_max: None,
+        reason_string: None,
+        user_properties: Vec::new(),
+        wildcard_subscription_available: None,
+        subscription_identifiers_available: None,
+        shared_subscription_available: None,
+        server_keep_alive: None,
+        response_information: None,
+        server_reference: None,
+        authentication_method: None,
+        authentication_data: None,
+    }
+}
+
+/// CONNACK's code for a refusal by the bus.
+pub(crate) fn connect_code(code: Code) -> ConnectReturnCode {
+    match code {
+        Code::Malformed => ConnectReturnCode::MalformedPacket,
+        Code::WrongState => ConnectReturnCode::ProtocolError,
+        Code::BadName => ConnectReturnCode::ClientIdentifierNotValid,
+        Code::NotAuthorised => ConnectReturnCode::BadUserNamePassword,
+        Code::Denied => ConnectReturnCode::NotAuthorized,
+        Code::TooLarge => ConnectReturnCode::PacketTooLarge,
+        Code::TooMany | Code::QuotaExceeded => ConnectReturnCode::QuotaExceeded,
+        Code::LogFailing | Code::Timeout => ConnectReturnCode::UnspecifiedError,
+        Code::UnknownPosition | Code::TakenOver | Code::TooSlow => ConnectReturnCode::ServerBusy,
+        Code::ShuttingDown => ConnectReturnCode::ServerUnavailable,
+    }
+}
+
+/// DISCONNECT's code for a refusal by the bus.
+pub(crate) fn disconnect_code(code: Code) -> DisconnectReasonCode {
+    match code {
+        Code::Malformed => DisconnectReasonCode::MalformedPacket,
+        Code::WrongState => DisconnectReasonCode::ProtocolError,
+        Code::BadName => DisconnectReasonCode::TopicNameInvalid,
+        Code::NotAuthorised | Code::Denied => DisconnectReasonCode::NotAuthorized,
+        Code::TooLarge => DisconnectReasonCode::PacketTooLarge,
+        Code::TooMany | Code::QuotaExceeded => DisconnectReasonCode::QuotaExceeded,
+        Code::LogFailing => DisconnectReasonCode::UnspecifiedError,
+        Code::UnknownPosition => DisconnectReasonCode::ImplementationSpecificError,
+        Code::TakenOver => DisconnectReasonCode::SessionTakenOver,
+        Code::ShuttingDown => DisconnectReasonCode::ServerShuttingDown,
+        Code::Timeout => DisconnectReasonCode::KeepAliveTimeout,
+        Code::TooSlow => DisconnectReasonCode::ServerBusy,
+    }
+}
+
+fn puback_reason(code: Code) -> PubAckReason {
+    match code {
+        Code::NotAuthorised | Code::Denied => PubAckReason::NotAuthorized,
+        Code::BadName => PubAckReason::TopicNameInvalid,
+        Code::Malformed => PubAckReason::PayloadFormatInvalid,
+        Code::WrongState => PubAckReason::PacketIdentifierInUse,
+        Code::TooLarge | Code::UnknownPosition => PubAckReason::ImplementationSpecificError,
+        Code::TooMany | Code::QuotaExceeded => PubAckReason::QuotaExceeded,
+        Code::LogFailing | Code::TakenOver | Code::ShuttingDown | Code::Timeout | Code::TooSlow => {
+            PubAckReason::UnspecifiedError
+        }
+    }
+}
+
+fn pubrec_reason(code: Code) -> PubRecReason {
+    match puback_reason(code) {
+        PubAckReason::Success => PubRecReason::Success,
+        PubAckReason::NoMatchingSubscribers => PubRecReason::NoMatchingSubscribers,
+        PubAckReason::UnspecifiedError => PubRecReason::UnspecifiedError,
+        PubAckReason::ImplementationSpecificError => PubRecReason::ImplementationSpecificError,
+        PubAckReason::NotAuthorized => PubRecReason::NotAuthorized,
+        PubAckReason::TopicNameInvalid => PubRecReason::TopicNameInvalid,
+        PubAckReason::PacketIdentifierInUse => PubRecReason::PacketIdentifierInUse,
+        PubAckReason::QuotaExceeded => PubRecReason::QuotaExceeded,
+        PubAckReason::PayloadFormatInvalid => PubRecReason::PayloadFormatInvalid,
+    }
+}
+
+/// `speak`: whether the client wants sentences.
+pub(crate) fn ack(out: &mut BytesMut, kind: AckKind, id: u16, outcome: &Outcome, speak: bool) {
+    let refusal = match outcome {
+        Outcome::Refused(refusal) => Some(refusal),
+        Outcome::Done | Outcome::UnknownId => None,
+    };
+    let reason_string = refusal.filter(|_| speak).map(|refusal| sentence(refusal));
+    match kind {
+        AckKind::Published => {
+            let reason = refusal.map_or(PubAckReason::Success, |r| puback_reason(r.code));
+            let properties = reason_string
+                .map(|text| PubAckProperties { reason_string: Some(text), user_properties: Vec::new() });
+            PubAck { pkid: id, reason, properties }.write(out)
+        }
+        AckKind::Received => {
+            let reason = refusal.map_or(PubRecReason::Success, |r| pubrec_reason(r.code));
+            let properties = reason_string
+                .map(|text| PubRecProperties { reason_string: Some(text), user_properties: Vec::new() });
+            PubRec { pkid: id, reason, properties }.write(out)
+        }
+        AckKind::Completed => {
+            let reason = match outcome {
+                Outcome::Done | Outcome::Refused(_) => PubCompReason::Success,
+                Outcome::UnknownId => PubCompReason::PacketIdentifierNotFound,
+            };
+            PubComp { pkid: id, reason, properties: None }.write(out)
+        }
+    }
+    .expect(SENDABLE);
+}
+
+/// PUBREL for an id that nothing waits for.
+pub(crate) fn release_unknown(out: &mut BytesMut, id: u16) {
+    let release = PubRel { pkid: id, reason: PubRelReason::PacketIdentifierNotFound, properties: None };
+    release.write(out).expect(SENDABLE);
+}
+
+pub(crate) fn subscribed(out: &mut BytesMut, id: u16, grants: &[Grant]) {
+    let return_codes = grants.iter().map(|grant| match grant {
+        Grant::Qos(0) => SubscribeReasonCode::Success(QoS::AtMostOnce),
+        Grant::Qos(1) => SubscribeReasonCode::Success(QoS::AtLeastOnce),
+        Grant::Qos(_) => SubscribeReasonCode::Success(QoS::ExactlyOnce),
+        Grant::Invalid | Grant::Refused(Code::BadName) => SubscribeReasonCode::TopicFilterInvalid,
+        Grant::Shared => SubscribeReasonCode::SharedSubscriptionsNotSupported,
+        Grant::Refused(Code::NotAuthorised | Code::Denied) => SubscribeReasonCode::NotAuthorized,
+        Grant::Refused(Code::TooMany | Code::QuotaExceeded) => SubscribeReasonCode::QuotaExceeded,
+        Grant::Refused(Code::UnknownPosition) => SubscribeReasonCode::ImplementationSpecific,
+        Grant::Refused(_) => SubscribeReasonCode::Unspecified,
+    });
+    SubAck { pkid: id, return_codes: return_codes.collect(), properties: None }.write(out).expect(SENDABLE);
+}
+
+pub(crate) fn unsubscribed(out: &mut BytesMut, id: u16, ungrants: &[Ungrant]) {
+    let reasons = ungrants.iter().map(|ungrant| match ungrant {
+        Ungrant::Done => UnsubAckReason::Success,
+        Ungrant::Unknown => UnsubAckReason::NoSubscriptionExisted,
+    });
+    UnsubAck { pkid: id, reasons: reasons.collect(), properties: None }.write(out).expect(SENDABLE);
+}
+
+pub(crate) fn disconnect(out: &mut BytesMut, reason_code: DisconnectReasonCode, why: Option<&Refusal>) {
+    // Without any properties the codec would announce a byte less than it writes.
+    let properties = Some(DisconnectProperties {
+        session_expiry_interval: None,
+        reason_string: why.map(sentence),
+        user_properties: Vec::new(),
+        server_reference: None,
+    });
+    Disconnect { reason_code, properties }.write(out).expect(SENDABLE);
+}
+
+/// What was wrong and what would be right.
+fn sentence(refusal: &Refusal) -> String {
+    let mut text = format!("{}; want {}", refusal.what, refusal.want).replace('\0', " ");
+    text.truncate(text.floor_char_boundary(REASON_BYTES_MAX));
+    text
+}
