@@ -1,0 +1,377 @@
+//! Turns what was read from the log into batches: entries of linked rooms as they lie there, skips for what is
+//! not the hub's, gaps in place.
+//!
+//! Entries are copied in runs and never re-encoded: route and origin numbers on the link are the log's own,
+//! defined in the first batch of a session that uses them.
+
+use crate::{chain::Chain, window::Unconfirmed};
+use riser_model::{Cause, Chunk, Epoch, Gap, LogId, Route, RouteNumber, Run, Seq};
+use riser_wire::entry::{Body, Frame, Kind};
+use riser_wire::link::{Batch, Bytes, Definitions, ItemsWriter, Limits, ROUTES_MAX};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// What the log's numbers mean.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    routes: Vec<Option<(Arc<Route>, bool)>>,
+    origins: BTreeMap<u32, (LogId, Epoch)>,
+}
+
+impl Table {
+    /// A number of the log and whether its room is linked.
+    pub(crate) fn route(&mut self, number: RouteNumber, route: Arc<Route>, linked: bool) {
+        let at = number.0 as usize;
+        if self.routes.len() <= at {
+            self.routes.resize(at + 1, None);
+        }
+        if let Some(place) = self.routes.get_mut(at) {
+            *place = Some((route, linked));
+        }
+    }
+
+    /// A number of the log for a log elsewhere.
+    pub(crate) fn origin(&mut self, number: u32, log: LogId, epoch: Epoch) {
+        self.origins.insert(number, (log, epoch));
+    }
+
+    fn get(&self, number: RouteNumber) -> Option<(&Arc<Route>, bool)> {
+        self.routes.get(number.0 as usize)?.as_ref().map(|(route, linked)| (route, *linked))
+    }
+}
+
+/// What a session has defined so far.
+#[derive(Debug, Default)]
+pub(crate) struct Defined {
+    routes: BTreeSet<RouteNumber>,
+    origins: BTreeSet<u32>,
+    newest: Option<RouteNumber>,
+}
+
+impl Defined {
+    /// Starts a frame: forgets everything if what one frame may define could be too much.
+    fn start(&mut self, entries: u32) -> Definitions {
+        let full = self.routes.len().max(self.origins.len()) + entries as usize > ROUTES_MAX;
+        if full {
+            *self = Self::default();
+        }
+        Definitions { forget: full, ..Definitions::default() }
+    }
+
+    /// Defines what a frame uses; how many bytes that takes.
+    fn define(&mut self, frame: &Frame<'_>, table: &Table, definitions: &mut Definitions) -> usize {
+        let mut bytes = 0;
+        if self.newest != Some(frame.route) {
+            self.newest = Some(frame.route);
+            if self.routes.insert(frame.route)
+                && let Some((route, _)) = table.get(frame.route)
+            {
+                bytes += 48 + route.channel.as_str().len();
+                definitions.routes.push((frame.route, Route::clone(route)));
+            }
+        }
+        if let Some(origin) = frame.origin
+            && self.origins.insert(origin.number)
+            && let Some(place) = table.origins.get(&origin.number)
+        {
+            bytes += 32;
+            definitions.origins.push((origin.number, *place));
+        }
+        bytes
+    }
+}
+
+/// What an item's header, and the frame around a batch, may add.
+const ITEM_SLACK_BYTES: usize = 512;
+
+/// What happens to one entry.
+enum Fate {
+    /// A canary goes without a route.
+    Send {
+        routed: bool,
+    },
+    Skip,
+    Lose(Cause),
+}
+
+/// What the packing of one session depends on.
+pub(crate) struct Packing<'a> {
+    pub(crate) chain: &'a Chain,
+    pub(crate) table: &'a Table,
+    pub(crate) hub: LogId,
+    pub(crate) limits: Limits,
+    /// What the hub took of epochs, beyond the one it is in.
+    pub(crate) taken: &'a BTreeMap<Epoch, Seq>,
+    /// Everything up to here the hub once confirmed: what is missing of it, the hub lost.
+    pub(crate) regained: Seq,
+}
+
+/// A batch and what to remember of it.
+pub(crate) type Packed = (Batch, Unconfirmed);
+
+impl Packing<'_> {
+    /// Batches of what was read, from `next` on. Runs that do not go on from there are cut or ignored; the seq
+    /// after the last one packed says how far it came.
+    pub(crate) fn pack(&self, defined: &mut Defined, next: &mut Seq, chunk: &Chunk) -> Vec<Packed> {
+        let mut packer = Packer { packing: self, defined, next: *next, open: None, done: Vec::new() };
+        for run in &chunk.runs {
+            match run {
+                Run::Entries { first, count, entries, .. } => packer.entries(*first, *count, entries),
+                Run::Gap(gap) => packer.gap(*gap),
+            }
+        }
+        packer.close();
+        *next = packer.next;
+        packer.done
+    }
+
+    /// One frame of values without the seqs between them.
+    pub(crate) fn pack_latest(
+        &self,
+        defined: &mut Defined,
+        values: &[(Seq, RouteNumber, Bytes)],
+    ) -> Vec<Batch> {
+        let mut batches: Vec<Batch> = Vec::new();
+        let mut open: Option<(Epoch, Seq, Seq, Definitions, ItemsWriter)> = None;
+        let finish = |(epoch, first, _, definitions, items): (Epoch, Seq, Seq, Definitions, ItemsWriter)| {
+            Batch { epoch, first, last_added: self.chain.last(), definitions, items: items.finish() }
+        };
+        for (seq, _, bytes) in values {
+            let Ok((frame, _)) = Frame::read(bytes, 0) else { continue };
+            if !matches!(self.fate(&frame), Fate::Send { routed: true }) {
+                continue;
+            }
+            let epoch = self.chain.at(*seq).epoch;
+            if open.as_ref().is_some_and(|(e, ..)| *e != epoch) {
+                batches.extend(open.take().map(finish));
+            }
+            let (_, _, next, definitions, items) = open.get_or_insert_with(|| {
+                (epoch, *seq, *seq, defined.start(self.limits.batch_entries), ItemsWriter::default())
+            });
+            defined.define(&frame, self.table, definitions);
+            items.skip(seq.0 - next.0);
+            items.entries(1, bytes);
+            *next = seq.next();
+        }
+        batches.extend(open.take().map(finish));
+        batches
+    }
+
+    fn fate(&self, frame: &Frame<'_>) -> Fate {
+        if !frame.intact() {
+            return Fate::Lose(Cause::Damage);
+        }
+        let Ok(body) = Body::read(frame.body) else { return Fate::Lose(Cause::Damage) };
+        if let Some(origin) = frame.origin {
+            match self.table.origins.get(&origin.number) {
+                Some((log, _)) if *log == self.hub => return Fate::Skip,
+                Some(_) => {}
+                None => return Fate::Lose(Cause::Damage),
+            }
+        }
+        match body.kind {
+            Kind::Canary => Fate::Send { routed: false },
+            Kind::Anchor | Kind::Release | Kind::Session => Fate::Skip,
+            Kind::Publication | Kind::Opened | Kind::Closed | Kind::Quarantined | Kind::Other(_) => {
+                match self.table.get(frame.route) {
+                    None => Fate::Lose(Cause::Damage),
+                    Some((_, false)) => Fate::Skip,
+                    Some((_, true)) if frame.body.len() > self.limits.body_bytes as usize => {
+                        Fate::Lose(Cause::TooLarge)
+                    }
+                    Some((_, true)) => Fate::Send { routed: true },
+                }
+            }
+        }
+    }
+
+    fn gap_cause(&self, seq: Seq, cause: Cause) -> Cause {
+        match cause {
+            _ if seq <= self.regained => Cause::ReceiverRewound,
+            // What the log let go because another hub had it is nothing that this hub can still get.
+            Cause::HubQuota | Cause::Retention => Cause::ReceiverRewound,
+            Cause::Quota
+            | Cause::Damage
+            | Cause::TailCut
+            | Cause::EdgeLost
+            | Cause::ReceiverRewound
+            | Cause::Refused
+            | Cause::TooLarge
+            | Cause::RelayLost => cause,
+        }
+    }
+}
+
+/// Where an entry lies in a run.
+struct Place {
+    seq: Seq,
+    at: usize,
+}
+
+struct Open {
+    epoch: Epoch,
+    first: Seq,
+    last: Seq,
+    items: ItemsWriter,
+    definitions: Definitions,
+    definition_bytes: usize,
+    crc: u32,
+    gaps: Vec<(Seq, Seq, Cause)>,
+}
+
+struct Packer<'a, 'p> {
+    packing: &'a Packing<'p>,
+    defined: &'a mut Defined,
+    next: Seq,
+    open: Option<Open>,
+    done: Vec<Packed>,
+}
+
+impl Packer<'_, '_> {
+    fn entries(&mut self, first: Seq, count: u32, bytes: &Bytes) {
+        if first > self.next || count == 0 {
+            return;
+        }
+        let end = first.plus(u64::from(count));
+        let mut place = Place { seq: first, at: 0 };
+        for (epoch, _, to) in self.packing.chain.split(first, end.prev()) {
+            self.entries_of_epoch(epoch, to, &mut place, bytes);
+            if place.seq <= to {
+                // The frames cannot be told apart any more: the rest of the run is unreadable.
+                return self.gap(Gap { from: place.seq, to: end.prev(), cause: Cause::Damage });
+            }
+        }
+    }
+
+    fn entries_of_epoch(&mut self, epoch: Epoch, to: Seq, place: &mut Place, bytes: &Bytes) {
+        let taken = self.packing.taken.get(&epoch).copied().unwrap_or_default();
+        // The frames between `from` and `place.at` wait to be appended in one piece.
+        let (mut from, mut waiting) = (place.at, 0);
+        while place.seq <= to {
+            let Ok((frame, after)) = Frame::read(bytes, place.at) else { break };
+            let seq = place.seq;
+            let here = std::mem::replace(place, Place { seq: seq.next(), at: after }).at;
+            if seq < self.next || seq <= taken {
+                self.next = self.next.max(seq.next());
+                from = after;
+                continue;
+            }
+            if self.full(epoch, after - from, waiting) {
+                self.append(waiting, bytes, from, here);
+                (from, waiting) = (here, 0);
+                self.close();
+            }
+            let packing = self.packing;
+            match packing.fate(&frame) {
+                Fate::Send { routed } => {
+                    let (defined, open) = self.open(epoch, seq);
+                    if routed {
+                        open.definition_bytes += defined.define(&frame, packing.table, &mut open.definitions);
+                    }
+                    open.crc = frame.crc;
+                    open.last = seq;
+                    waiting += 1;
+                }
+                Fate::Skip => {
+                    self.append(waiting, bytes, from, here);
+                    self.open(epoch, seq).1.skip(seq);
+                    (from, waiting) = (after, 0);
+                }
+                Fate::Lose(cause) => {
+                    self.append(waiting, bytes, from, here);
+                    self.open(epoch, seq).1.lose(seq, seq, packing.gap_cause(seq, cause));
+                    (from, waiting) = (after, 0);
+                }
+            }
+            self.next = seq.next();
+        }
+        self.append(waiting, bytes, from, place.at);
+    }
+
+    fn gap(&mut self, gap: Gap) {
+        if gap.from > self.next {
+            return;
+        }
+        let packing = self.packing;
+        let regained = packing.regained.clamp(self.next.prev(), gap.to.max(self.next.prev()));
+        for (from, to) in [(self.next, regained), (regained.next(), gap.to)] {
+            for (epoch, from, to) in packing.chain.split(from, to) {
+                let from = from.max(packing.taken.get(&epoch).copied().unwrap_or_default().next());
+                self.next = to.next();
+                if from > to {
+                    continue;
+                }
+                if self.full(epoch, 0, 0) {
+                    self.close();
+                }
+                self.open(epoch, from).1.lose(from, to, packing.gap_cause(from, gap.cause));
+            }
+        }
+    }
+
+    /// Whether the open batch cannot take one more item behind `bytes` of entries that wait.
+    fn full(&self, epoch: Epoch, bytes: usize, waiting: u32) -> bool {
+        let limits = self.packing.limits;
+        self.open.as_ref().is_some_and(|open| {
+            open.epoch != epoch
+                || open.items.bytes() + open.definition_bytes + bytes + ITEM_SLACK_BYTES
+                    > limits.batch_bytes as usize
+                || open.items.entry_count() + waiting >= limits.batch_entries
+                || open.gaps.len() >= limits.batch_entries as usize
+        })
+    }
+
+    fn open(&mut self, epoch: Epoch, first: Seq) -> (&mut Defined, &mut Open) {
+        let (defined, entries) = (&mut *self.defined, self.packing.limits.batch_entries);
+        let open = self.open.get_or_insert_with(|| Open {
+            epoch,
+            first,
+            last: first.prev(),
+            items: ItemsWriter::default(),
+            definitions: defined.start(entries),
+            definition_bytes: 0,
+            crc: 0,
+            gaps: Vec::new(),
+        });
+        (defined, open)
+    }
+
+    fn append(&mut self, count: u32, bytes: &Bytes, from: usize, to: usize) {
+        if let (Some(open), Some(frames)) = (&mut self.open, bytes.get(from..to)) {
+            open.items.entries(count, frames);
+        }
+    }
+
+    fn close(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        let bytes = (open.items.bytes() + open.definition_bytes + 32) as u64;
+        let batch = Batch {
+            epoch: open.epoch,
+            first: open.first,
+            last_added: self.packing.chain.last(),
+            definitions: open.definitions,
+            items: open.items.finish(),
+        };
+        let unconfirmed =
+            Unconfirmed { epoch: open.epoch, last: open.last, bytes, crc: open.crc, gaps: open.gaps };
+        self.done.push((batch, unconfirmed));
+    }
+}
+
+impl Open {
+    fn skip(&mut self, seq: Seq) {
+        self.items.skip(1);
+        (self.last, self.crc) = (seq, 0);
+    }
+
+    fn lose(&mut self, from: Seq, to: Seq, cause: Cause) {
+        self.items.gap(to.0 - from.0 + 1, cause);
+        (self.last, self.crc) = (to, 0);
+        match self.gaps.last_mut() {
+            Some((_, end, before)) if *before == cause && end.next() == from => *end = to,
+            Some(_) | None => self.gaps.push((from, to, cause)),
+        }
+    }
+}

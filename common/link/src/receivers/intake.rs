@@ -1,0 +1,174 @@
+//! What a welcomed edge sends and what becomes of it: batches to commits, commits to confirmations, and the
+//! gaps that only the hub can know of (rules 7.2, 7.4).
+
+use super::{
+    Cause, ClientId, ConnectionId, CursorKey, Definitions, Epoch, Gap, HubFrame, Ingest, Item, Now, Output,
+    Pending, Phase, Receivers, RefusedCode, Seq, SystemEvent,
+};
+use riser_wire::link::{Batch, REFUSED_MAX};
+
+impl Receivers {
+    pub(super) fn batch(&mut self, connection: ConnectionId, mut batch: Batch, now: Now) {
+        let limits = self.config.limits;
+        let Some(state) = self.connections.get_mut(&connection) else { return };
+        let Phase::Up(known, flow) = &mut state.phase else { return };
+        let bytes = batch.items.len() as u64;
+        let allowed = u64::from(limits.unconfirmed_bytes) + u64::from(limits.batch_bytes);
+        if bytes > u64::from(limits.batch_bytes) || state.unconfirmed_bytes + bytes > allowed {
+            let want = "what the welcome's limits say";
+            return self.reject(connection, (RefusedCode::TooLarge, "too many bytes".into(), want), now);
+        }
+        let (log, live, epoch) = (known.hello.log, known.hello.live, batch.epoch);
+        let (first, heard) = (batch.first, batch.last_added);
+        let definitions = std::mem::take(&mut batch.definitions);
+        let live_first = known.hello.chain.iter().find(|o| o.span.epoch == live).map(|o| o.span.first);
+        batch.definitions.clone_from(&definitions);
+        let checked = match flow.take(batch) {
+            Ok(Some(checked)) => checked,
+            // Enqueued before: its confirmation is on its way.
+            Ok(None) => return,
+            Err(reject) => return self.reject(connection, reject, now),
+        };
+        state.unconfirmed_bytes += bytes;
+        if let Some(live_first) = live_first {
+            self.registry.heard(log, live, live_first, heard);
+        }
+        let (last, crc) = (checked.last, checked.crc);
+        self.report_gaps(connection, epoch, &checked.items);
+        self.ingest(connection, epoch, (first, last, crc), checked.items, definitions, (bytes, false));
+        self.note_lost(connection);
+    }
+
+    pub(super) fn latest(&mut self, connection: ConnectionId, batch: Batch, now: Now) {
+        let Some(state) = self.connections.get_mut(&connection) else { return };
+        let Phase::Up(known, flow) = &mut state.phase else { return };
+        let (edge, log, epoch) = (known.hello.edge, known.hello.log, batch.epoch);
+        let definitions = batch.definitions.clone();
+        match flow.latest(batch) {
+            Ok(items) => {
+                self.outputs.push_back(Output::Latest { connection, edge, log, epoch, items, definitions });
+            }
+            Err(reject) => self.reject(connection, reject, now),
+        }
+    }
+
+    pub(super) fn caught_up(&mut self, connection: ConnectionId, through: Seq) {
+        let Some(known) = self.connections.get(&connection).and_then(|state| state.phase.known()) else {
+            return;
+        };
+        let (edge, account, name) = (known.hello.edge, known.edge.account, known.edge.name.clone());
+        self.outputs.push_back(Output::CaughtUp { edge });
+        self.emit(account, SystemEvent::CaughtUp { edge, name, through });
+    }
+
+    /// What was heard of closed epochs and is not in the edge's chain any more is lost: a gap, at least so many.
+    pub(super) fn note_lost(&mut self, connection: ConnectionId) {
+        let Some(state) = self.connections.get_mut(&connection) else { return };
+        let Phase::Up(known, flow) = &mut state.phase else { return };
+        let log = known.hello.log;
+        let lost: Vec<(Epoch, Seq, Seq)> = flow
+            .closed()
+            .filter(|(_, last, next)| next > last)
+            .filter_map(|(epoch, _, next)| {
+                let heard = self.registry.cursor(log, epoch)?.heard;
+                (heard >= next).then_some((epoch, next, heard))
+            })
+            .collect();
+        for (epoch, _, to) in &lost {
+            flow.advance(*epoch, *to);
+        }
+        for (epoch, from, to) in lost {
+            let items = vec![Item::Gap(Gap { from, to, cause: Cause::EdgeLost })];
+            self.report_gaps(connection, epoch, &items);
+            self.ingest(connection, epoch, (from, to, 0), items, Definitions::default(), (0, true));
+        }
+    }
+
+    fn report_gaps(&mut self, connection: ConnectionId, epoch: Epoch, items: &[Item]) {
+        let Some(known) = self.connections.get(&connection).and_then(|state| state.phase.known()) else {
+            return;
+        };
+        let (edge, log, account) = (known.hello.edge, known.hello.log, known.edge.account);
+        for item in items {
+            if let Item::Gap(gap) = item {
+                let at_least = gap.cause == Cause::EdgeLost;
+                self.emit(account, SystemEvent::LinkGap { edge, log, epoch, gap: *gap, at_least });
+            }
+        }
+    }
+
+    fn ingest(
+        &mut self,
+        connection: ConnectionId,
+        epoch: Epoch,
+        (first, last, crc): (Seq, Seq, u32),
+        items: Vec<Item>,
+        definitions: Definitions,
+        (bytes, silent): (u64, bool),
+    ) {
+        let Some(known) = self.connections.get(&connection).and_then(|state| state.phase.known()) else {
+            return;
+        };
+        let (edge, log, live, account) =
+            (known.hello.edge, known.hello.log, known.hello.live, known.edge.account);
+        let clock = known.clocks.of(epoch);
+        let mut moved = self.registry.cursor(log, epoch).unwrap_or_default();
+        (moved.through, moved.crc, moved.heard) = (last, crc, moved.heard.max(last));
+        let mut cursors = vec![(CursorKey::Ingest(log, epoch), moved)];
+        if live != epoch
+            && let Some(heard) = self.registry.cursor(log, live)
+        {
+            cursors.push((CursorKey::Ingest(log, live), heard));
+        }
+        self.tokens += 1;
+        let token = self.tokens;
+        let pending = Pending { connection, edge, log, epoch, first, last, crc, bytes, silent };
+        self.pending.insert(token, pending);
+        self.registry.edge(edge).outstanding += 1;
+        let ingest =
+            Ingest { token, connection, edge, account, log, epoch, items, definitions, cursors, clock };
+        self.outputs.push_back(Output::Ingest(Box::new(ingest)));
+    }
+
+    pub(super) fn ingested(&mut self, token: u64, refused: Vec<Gap>, now: Now) {
+        let Some(done) = self.pending.remove(&token) else { return };
+        self.registry.committed(done.log, done.epoch, done.last, done.crc);
+        if let Some(state) = self.connections.get_mut(&done.connection)
+            && matches!(state.phase, Phase::Up(..))
+        {
+            state.unconfirmed_bytes -= done.bytes;
+            let gaps: Vec<Item> = refused.iter().copied().map(Item::Gap).collect();
+            self.report_gaps(done.connection, done.epoch, &gaps);
+            if !done.silent {
+                let refused = within(refused, done.first, done.last);
+                let synced = HubFrame::Synced { epoch: done.epoch, through: done.last, refused };
+                self.send(done.connection, synced);
+            }
+        }
+        self.released(done.edge, now);
+    }
+
+    pub(super) fn failed(&mut self, token: u64, now: Now) {
+        let Some(done) = self.pending.remove(&token) else { return };
+        let what = "the hub's log cannot commit".into();
+        self.refuse(done.connection, RefusedCode::LogFailing, what, "come back later", Some(1000), now);
+        self.released(done.edge, now);
+    }
+
+    fn released(&mut self, client: ClientId, now: Now) {
+        let edge = self.registry.edge(client);
+        edge.outstanding = edge.outstanding.saturating_sub(1);
+        let current = edge.current;
+        self.settle(client, now);
+        if let Some(connection) = current {
+            self.arm(connection);
+        }
+    }
+}
+
+/// Refused ranges as the edge accepts them: rising, inside of the batch, as many as a frame carries.
+fn within(mut refused: Vec<Gap>, first: Seq, last: Seq) -> Vec<Gap> {
+    refused.retain(|gap| first <= gap.from && gap.from <= gap.to && gap.to <= last);
+    refused.truncate(REFUSED_MAX);
+    refused
+}

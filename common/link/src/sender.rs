@@ -1,0 +1,728 @@
+//! The edge's end of one uplink: reads the edge's log from the hub's cursor on, sends it in order, and moves the
+//! cursor when the hub says that its disk has it.
+//!
+//! It owns the cursor for its hub, the equation, the attempt to be connected and what is under way. What always
+//! holds: it sends nothing past the log's last commit, and the cursor moves only to where a hub with the pinned
+//! key confirmed. The log, the socket and the clock are the core's; a batch's making is [`packer`](crate::packer),
+//! how much may be under way is [`window`](crate::window).
+//!
+//! One input, then [`Sender::poll`] until it is empty, then the next.
+
+use crate::{
+    backoff::Backoff,
+    canary::Canary,
+    chain::Chain,
+    equation::{Equation, Tally},
+    handshake::Key,
+    latest::Latest,
+    packer::Table,
+    status::{Progress, Status},
+    window::Unconfirmed,
+};
+use riser_model::{
+    BootId, Chunk, ClientId, CursorKey, CursorValue, Epoch, Gap, HubIdentity, LogId, Now, PublicKey, Route,
+    RouteNumber, Seq, Time, time::Anchor,
+};
+use riser_wire::link::{Bytes, EdgeFrame, Hello, HubFrame, Nonce, Opening, Refused, RefusedCode};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+mod greeting;
+mod session;
+
+use session::Session;
+
+/// Dialing includes TCP, TLS and the WebSocket handshake, each with a deadline of the socket's own.
+const DIAL_DEADLINE: Duration = Duration::from_secs(15);
+/// Asked for a new epoch again after this long.
+const NEW_EPOCH_EVERY: Duration = Duration::from_secs(5);
+
+/// One uplink as configured.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The edge.
+    pub edge: ClientId,
+    /// Its key.
+    pub key: Key,
+    /// The hub's key: no other hub gets anything.
+    pub hub: PublicKey,
+    /// For the jitter of reconnecting.
+    pub seed: u64,
+}
+
+/// The edge's log as it was opened.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// Its id.
+    pub log: LogId,
+    /// The boot it was opened in.
+    pub boot: BootId,
+    /// Its epochs, oldest first; the last one is live.
+    pub chain: Vec<Opening>,
+    /// The cursors of hubs with the configured key.
+    pub cursors: Vec<(HubIdentity, CursorValue)>,
+    /// Link gaps that are known.
+    pub gaps: Vec<Gap>,
+}
+
+/// What happens to a sender.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Input {
+    /// A number of the log and what it stands for; before anything that uses it is read. It means the same
+    /// until the log is closed.
+    Route {
+        /// The number.
+        number: RouteNumber,
+        /// What it stands for.
+        route: Arc<Route>,
+        /// Whether the uplink carries its room.
+        linked: bool,
+    },
+    /// A number of the log for entries that came from another; before anything that uses it is read.
+    Origin {
+        /// The number.
+        number: u32,
+        /// The log.
+        log: LogId,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// The attempt is connected, the WebSocket open.
+    Connected {
+        /// Which attempt.
+        attempt: u64,
+        /// The TLS exporter's bytes; empty without TLS.
+        binding: Bytes,
+        /// 32 fresh random bytes.
+        nonce: Nonce,
+    },
+    /// A frame came.
+    Frame {
+        /// On which attempt's connection.
+        attempt: u64,
+        /// What.
+        frame: HubFrame,
+    },
+    /// Bytes came that are not a whole frame yet.
+    Heard {
+        /// On which attempt's connection.
+        attempt: u64,
+    },
+    /// The attempt failed, or its connection is over.
+    Disconnected {
+        /// Which attempt.
+        attempt: u64,
+    },
+    /// A commit returned.
+    Added {
+        /// Its first seq.
+        first: Seq,
+        /// Its last seq.
+        last: Seq,
+        /// Its frames.
+        entries: Bytes,
+    },
+    /// The answer to [`Output::Read`].
+    Read {
+        /// Its number.
+        number: u64,
+        /// What was read.
+        chunk: Chunk,
+    },
+    /// The log let these go before the hub had them (`drop_oldest`, damage).
+    Lost(Gap),
+    /// The log opened a new epoch, asked for or not.
+    Reopened(Vec<Opening>),
+    /// A route to the hub came up.
+    RouteUp,
+    /// Stop within that time: send what there is, then say goodbye.
+    Shutdown(Duration),
+    /// The deadline that [`Sender::poll_timeout`] named has come.
+    Deadline,
+}
+
+/// What a sender wants done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Output {
+    /// Dial the hub. Answered by `Connected` or `Disconnected` with this attempt.
+    Connect {
+        /// Rises.
+        attempt: u64,
+    },
+    /// Send this.
+    Send {
+        /// On which attempt's connection.
+        attempt: u64,
+        /// What.
+        frame: EdgeFrame,
+    },
+    /// Close after what was sent before. Not answered.
+    Close {
+        /// Which attempt.
+        attempt: u64,
+    },
+    /// Read the log. Answered by `Read` with this number; one at a time.
+    Read {
+        /// Rises.
+        number: u64,
+        /// From here on.
+        from: Seq,
+        /// About so many bytes, but at least one entry.
+        bytes_max: u32,
+    },
+    /// The cursor moved: let it ride in the next commit. Causes none of its own.
+    Moved {
+        /// Always `Uplink`.
+        key: CursorKey,
+        /// Where it is.
+        value: CursorValue,
+    },
+    /// Append a canary.
+    AppendCanary,
+    /// Append this anchor.
+    AppendAnchor(Anchor),
+    /// Open a new epoch and answer with `Reopened`: a hub has other entries under this epoch's name. Entries
+    /// from here on were not delivered under it and may carry the new name.
+    NewEpoch {
+        /// The first undelivered seq.
+        from: Seq,
+    },
+    /// For people.
+    Emit(LinkEvent),
+}
+
+/// What people want to know about a link.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LinkEvent {
+    /// A hub welcomed the edge.
+    Up {
+        /// Which.
+        hub: HubIdentity,
+        /// How many seqs it has not confirmed.
+        backlog: u64,
+    },
+    /// The connection, or the attempt, is over.
+    Down(Down),
+    /// The hub refused.
+    Refused(Refused),
+    /// Something at that address has another key; it got nothing.
+    WrongHub {
+        /// The key it showed.
+        presented: PublicKey,
+    },
+    /// A hub with the right key and another log: it gets a cursor of its own.
+    OtherHub {
+        /// Which it was before, if any.
+        before: Option<HubIdentity>,
+        /// Which it is.
+        now: HubIdentity,
+    },
+    /// The hub lost what it had confirmed: it is sent again as far as it is there.
+    Rewound {
+        /// The first seq it lost.
+        from: Seq,
+        /// The last.
+        to: Seq,
+    },
+    /// The hub has other entries under this epoch's name.
+    Forked {
+        /// The epoch.
+        epoch: Epoch,
+        /// Where that was seen.
+        at: Seq,
+    },
+    /// Seqs that the hub will never have; it knows.
+    Gap {
+        /// Their epoch.
+        epoch: Epoch,
+        /// Which, and why.
+        gap: Gap,
+    },
+    /// The backlog is drained.
+    CaughtUp {
+        /// Up to here.
+        through: Seq,
+    },
+    /// It stopped, as asked.
+    Stopped {
+        /// The hub has everything up to here.
+        through: Seq,
+        /// How many it has not.
+        queued: u64,
+    },
+}
+
+/// Why a connection or an attempt is over. A closed list.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Down {
+    /// The socket said so.
+    Gone,
+    /// The attempt took too long.
+    DialTimeout,
+    /// The hub did not say its nonce in time.
+    HandshakeTimeout,
+    /// Nothing was heard for 12 s.
+    Silent,
+    /// The hub spoke nonsense.
+    Malformed,
+    /// Not the hub with the pinned key, or its signature does not hold.
+    WrongHub,
+    /// The hub refused.
+    Refused(RefusedCode),
+    /// The hub has other entries under this epoch's name.
+    Forked,
+    /// The edge's log opened a new epoch, or there are more epochs to name.
+    Greeting,
+    /// The log did not read on from where it was asked.
+    Unread,
+    /// The edge stops.
+    Stopped,
+}
+
+impl Down {
+    /// Its name in logs, metrics and events.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::DialTimeout => "dial_timeout",
+            Self::HandshakeTimeout => "handshake_timeout",
+            Self::Silent => "silent",
+            Self::Malformed => "malformed",
+            Self::WrongHub => "wrong_hub",
+            Self::Refused(code) => code.name(),
+            Self::Forked => "forked",
+            Self::Greeting => "greeting",
+            Self::Unread => "unread",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// What a sender waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wake {
+    /// The next attempt.
+    Retry,
+    /// The dial, or the hub's first word.
+    Handshake,
+    /// The hub is to be pinged, or has been silent for too long.
+    Silence,
+    /// Latest is due.
+    Latest,
+    /// A canary is due.
+    Canary,
+    /// The log had nothing where it should: read again.
+    Read,
+    /// The new epoch did not come: ask again.
+    NewEpoch,
+    /// Time to stop.
+    Shutdown,
+}
+
+/// Where the attempt to be connected stands.
+#[derive(Debug)]
+enum State {
+    /// No connection; the next attempt is at that time.
+    Down { retry_at: Time },
+    /// Dialing.
+    Dialing { since: Time },
+    /// Connected; the hub speaks first.
+    Listening { since: Time, binding: Bytes, nonce: Nonce },
+    /// Hello was sent.
+    Greeting(Box<Greeting>),
+    /// Welcome came.
+    Up(Box<Session>),
+    /// The hub has other entries under the live epoch's name: nothing goes before there is a new one.
+    Forked { asked_at: Time, from: Seq },
+    /// Stopped for good.
+    Stopped,
+}
+
+/// A Hello that waits for its Welcome.
+#[derive(Debug)]
+struct Greeting {
+    hub: HubIdentity,
+    hub_nonce: Nonce,
+    hello: Hello,
+    binding: Bytes,
+    sent_at: Now,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Sender {
+    config: Config,
+    log: LogId,
+    boot: BootId,
+    chain: Chain,
+    table: Table,
+    cursors: BTreeMap<HubIdentity, CursorValue>,
+    hub: Option<HubIdentity>,
+    equation: Equation,
+    progress: Progress,
+    latest: Latest,
+    canary: Canary,
+    backoff: Backoff,
+    state: State,
+    attempt: u64,
+    reads: u64,
+    not_before: Time,
+    heard_at: Time,
+    pinged_at: Option<Time>,
+    /// Under way when the last connection ended: what a later cursor may confirm.
+    left: Vec<Unconfirmed>,
+    /// The first seq that a fork kept from being delivered under its old name.
+    forked_from: Option<Seq>,
+    anchored_at: Option<Time>,
+    stop_at: Option<Time>,
+    outputs: VecDeque<Output>,
+}
+
+impl Sender {
+    /// The sender of one uplink over an open log. Its first attempt is due at once.
+    pub fn new(config: Config, opened: Opened, now: Now) -> Self {
+        let chain = Chain::new(opened.chain);
+        let cursors: BTreeMap<_, _> =
+            opened.cursors.into_iter().filter(|(hub, _)| hub.key == config.hub).collect();
+        let hub = cursors.iter().max_by_key(|(_, value)| value.through).map(|(hub, _)| *hub);
+        let through = hub.and_then(|hub| cursors.get(&hub)).map_or(Seq::ZERO, |value| value.through);
+        let through = through.max(chain.first().prev());
+        Self {
+            equation: Equation::new(&chain, through, opened.gaps.iter().map(|gap| (gap.from, gap.to))),
+            progress: Progress::new(through, chain.last(), now.time),
+            latest: Latest::default(),
+            canary: Canary::new(now.time),
+            backoff: Backoff::new(config.seed),
+            state: State::Down { retry_at: now.time },
+            log: opened.log,
+            boot: opened.boot,
+            config,
+            chain,
+            table: Table::default(),
+            cursors,
+            hub,
+            attempt: 0,
+            reads: 0,
+            not_before: now.time,
+            heard_at: now.time,
+            pinged_at: None,
+            left: Vec::new(),
+            forked_from: None,
+            anchored_at: None,
+            stop_at: None,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Takes one input.
+    pub fn handle(&mut self, input: Input, now: Now) {
+        match input {
+            Input::Route { number, route, linked } => self.table.route(number, route, linked),
+            Input::Origin { number, log, epoch } => self.table.origin(number, log, epoch),
+            Input::Connected { attempt, binding, nonce } => self.connected(attempt, binding, nonce, now),
+            Input::Frame { attempt, frame } => self.frame(attempt, frame, now),
+            Input::Heard { attempt } => self.heard(attempt, now),
+            Input::Disconnected { attempt } => {
+                if attempt == self.attempt && self.connecting() {
+                    self.down(Down::Gone, Duration::ZERO, now);
+                }
+            }
+            Input::Added { first, last, entries } => self.added(first, last, entries, now),
+            Input::Read { number, chunk } => self.read(number, chunk, now),
+            Input::Lost(gap) => self.equation.lost(&self.chain, gap.from, gap.to),
+            Input::Reopened(chain) => self.reopened(chain, now),
+            Input::RouteUp => self.route_up(now),
+            Input::Shutdown(within) => self.stop_at = Some(now.time.plus(within)),
+            Input::Deadline => {}
+        }
+        self.act(now);
+    }
+
+    /// What it wants done next.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When it wants [`Input::Deadline`], and why.
+    pub fn poll_timeout(&self) -> Option<(Time, Wake)> {
+        let of_state = match &self.state {
+            State::Down { retry_at } => Some(((*retry_at).max(self.not_before), Wake::Retry)),
+            State::Dialing { since } => Some((since.plus(DIAL_DEADLINE), Wake::Handshake)),
+            State::Listening { since, .. } => {
+                Some((since.plus(riser_wire::limits::FIRST_FRAME_DEADLINE), Wake::Handshake))
+            }
+            State::Greeting(_) => Some((self.silence_due(), Wake::Silence)),
+            State::Up(session) => {
+                let due = (self.silence_due(), Wake::Silence);
+                [self.latest_due(session), self.read_due(session)]
+                    .into_iter()
+                    .flatten()
+                    .fold(Some(due), earlier)
+            }
+            State::Forked { asked_at, .. } => Some((asked_at.plus(NEW_EPOCH_EVERY), Wake::NewEpoch)),
+            State::Stopped => return None,
+        };
+        let stop = self.stop_at.map(|at| (at, Wake::Shutdown));
+        [self.canary_due().map(|at| (at, Wake::Canary)), stop].into_iter().flatten().fold(of_state, earlier)
+    }
+
+    /// The link's state.
+    pub fn status(&self, now: Now) -> Status {
+        let (last_added, last_synced) = (self.chain.last(), self.through());
+        let drain_per_s = self.progress.drain_per_s(now.time);
+        let lag = last_added.0.saturating_sub(last_synced.0);
+        let bytes_per_s = match &self.state {
+            State::Up(session) => session.window.rate(),
+            State::Down { .. }
+            | State::Dialing { .. }
+            | State::Listening { .. }
+            | State::Greeting(_)
+            | State::Forked { .. }
+            | State::Stopped => None,
+        };
+        Status {
+            welcomed: matches!(self.state, State::Up(_)),
+            since_flow: self.progress.since_flow(now.time),
+            last_added,
+            last_synced,
+            oldest_waits: self.progress.oldest_waits(now.time),
+            drain_per_s,
+            drained_in: match drain_per_s {
+                _ if lag == 0 => Some(Duration::ZERO),
+                Some(rate) if rate > 0 => Some(Duration::from_secs(lag / rate)),
+                Some(_) | None => None,
+            },
+            bytes_per_s,
+            hub: self.hub,
+        }
+    }
+
+    /// The equation of each epoch.
+    pub fn tallies(&self) -> impl Iterator<Item = (Epoch, Tally)> + '_ {
+        self.equation.tallies()
+    }
+
+    /// The hub's cursor as it should be saved: everything up to here is confirmed.
+    pub fn cursor(&self) -> Option<(CursorKey, CursorValue)> {
+        let hub = self.hub?;
+        self.cursors.get(&hub).map(|value| (CursorKey::Uplink(hub), *value))
+    }
+
+    fn through(&self) -> Seq {
+        let through = self.cursor().map_or(Seq::ZERO, |(_, value)| value.through);
+        through.max(self.chain.first().prev())
+    }
+
+    fn connecting(&self) -> bool {
+        match self.state {
+            State::Dialing { .. } | State::Listening { .. } | State::Greeting(_) | State::Up(_) => true,
+            State::Down { .. } | State::Forked { .. } | State::Stopped => false,
+        }
+    }
+
+    fn heard(&mut self, attempt: u64, now: Now) {
+        if attempt == self.attempt {
+            self.heard_at = now.time;
+            self.pinged_at = None;
+        }
+    }
+
+    fn frame(&mut self, attempt: u64, frame: HubFrame, now: Now) {
+        if attempt != self.attempt || !self.connecting() {
+            return;
+        }
+        self.heard(attempt, now);
+        match frame {
+            HubFrame::Nonce { hub, nonce } => self.nonce(hub, nonce, now),
+            HubFrame::Welcome(welcome, signature) => self.welcome(*welcome, signature, now),
+            HubFrame::Synced { epoch, through, refused } => self.synced(epoch, through, &refused, now),
+            HubFrame::Refused(refused) => self.refused(refused, now),
+            HubFrame::Ping(number) => self.send(EdgeFrame::Pong(number)),
+            HubFrame::Pong(_) => {}
+        }
+    }
+
+    fn refused(&mut self, refused: Refused, now: Now) {
+        let after = Duration::from_millis(u64::from(refused.after_ms.unwrap_or(0)));
+        let code = refused.code;
+        self.emit(LinkEvent::Refused(refused));
+        match code {
+            RefusedCode::Forked => self.fork(self.through(), now),
+            RefusedCode::Malformed
+            | RefusedCode::WrongState
+            | RefusedCode::TooLarge
+            | RefusedCode::Version
+            | RefusedCode::NotAuthorised
+            | RefusedCode::OutOfOrder
+            | RefusedCode::Clone
+            | RefusedCode::Replaced
+            | RefusedCode::LogFailing
+            | RefusedCode::ShuttingDown
+            | RefusedCode::Timeout
+            | RefusedCode::TooMany => {
+                self.close();
+                self.down(Down::Refused(code), after, now);
+            }
+        }
+    }
+
+    fn added(&mut self, first: Seq, last: Seq, entries: Bytes, now: Now) {
+        self.chain.added(last);
+        self.equation.added(&self.chain, first, last);
+        self.progress.added(first, now.time);
+        self.latest.added(first, entries);
+        self.canary.added(last.0.saturating_sub(first.prev().0), now.time);
+    }
+
+    fn reopened(&mut self, chain: Vec<Opening>, now: Now) {
+        self.chain = Chain::new(chain);
+        self.equation = self.equation.relabelled(&self.chain);
+        if self.forked_from.is_some_and(|from| self.chain.live().first <= from) {
+            self.forked_from = None;
+        }
+        if self.connecting() {
+            self.close();
+            self.down(Down::Greeting, Duration::ZERO, now);
+        }
+        if !matches!(self.state, State::Stopped) {
+            self.state = State::Down { retry_at: now.time };
+        }
+    }
+
+    fn route_up(&mut self, now: Now) {
+        if let State::Down { retry_at } = &mut self.state {
+            *retry_at = now.time;
+        }
+    }
+
+    /// What is due, in every state.
+    fn act(&mut self, now: Now) {
+        if self.stop_due(now) {
+            self.stop(now);
+        }
+        match &self.state {
+            State::Down { retry_at } => {
+                if now.time >= (*retry_at).max(self.not_before) {
+                    self.attempt += 1;
+                    self.state = State::Dialing { since: now.time };
+                    self.outputs.push_back(Output::Connect { attempt: self.attempt });
+                }
+            }
+            State::Dialing { since } if now.time >= since.plus(DIAL_DEADLINE) => {
+                self.close();
+                self.down(Down::DialTimeout, Duration::ZERO, now);
+            }
+            State::Listening { since, .. }
+                if now.time >= since.plus(riser_wire::limits::FIRST_FRAME_DEADLINE) =>
+            {
+                self.close();
+                self.down(Down::HandshakeTimeout, Duration::ZERO, now);
+            }
+            State::Dialing { .. } | State::Listening { .. } | State::Stopped => {}
+            State::Greeting(_) => self.listen(now),
+            State::Up(_) => {
+                self.listen(now);
+                self.pump(now);
+            }
+            State::Forked { asked_at, from } => {
+                if now.time >= asked_at.plus(NEW_EPOCH_EVERY) {
+                    let from = *from;
+                    self.state = State::Forked { asked_at: now.time, from };
+                    self.outputs.push_back(Output::NewEpoch { from });
+                }
+            }
+        }
+        if self.canary_due().is_some_and(|at| now.time >= at) {
+            self.canary.ordered();
+            self.outputs.push_back(Output::AppendCanary);
+        }
+    }
+
+    fn canary_due(&self) -> Option<Time> {
+        let quiet = self.stop_at.is_none() && self.through() >= self.chain.last();
+        self.canary.due().filter(|_| quiet && !matches!(self.state, State::Stopped))
+    }
+
+    fn silence_due(&self) -> Time {
+        match self.pinged_at {
+            None => self.heard_at.plus(riser_wire::limits::LINK_PING_AFTER),
+            Some(_) => self.heard_at.plus(riser_wire::limits::LINK_SILENT_AFTER),
+        }
+    }
+
+    /// Pings a silent hub, closes on a dead one.
+    fn listen(&mut self, now: Now) {
+        if now.time < self.silence_due() {
+            return;
+        }
+        if now.time >= self.heard_at.plus(riser_wire::limits::LINK_SILENT_AFTER) {
+            self.close();
+            self.down(Down::Silent, Duration::ZERO, now);
+        } else {
+            self.pinged_at = Some(now.time);
+            self.send(EdgeFrame::Ping(now.time.0));
+        }
+    }
+
+    fn stop_due(&self, now: Now) -> bool {
+        let drained = match &self.state {
+            State::Up(session) => session.window.is_empty() && self.through() >= self.chain.last(),
+            State::Down { .. } => true,
+            State::Dialing { .. }
+            | State::Listening { .. }
+            | State::Greeting(_)
+            | State::Forked { .. }
+            | State::Stopped => false,
+        };
+        !matches!(self.state, State::Stopped) && self.stop_at.is_some_and(|at| drained || now.time >= at)
+    }
+
+    fn stop(&mut self, now: Now) {
+        if matches!(self.state, State::Up(_)) {
+            self.send(EdgeFrame::Bye { last_added: self.chain.last() });
+        }
+        if self.connecting() {
+            self.close();
+            self.down(Down::Stopped, Duration::ZERO, now);
+        }
+        self.state = State::Stopped;
+        let (through, last) = (self.through(), self.chain.last());
+        self.emit(LinkEvent::Stopped { through, queued: last.0.saturating_sub(through.0) });
+    }
+
+    /// The connection is over: what was under way may or may not have arrived.
+    fn down(&mut self, why: Down, asked: Duration, now: Now) {
+        if !asked.is_zero() {
+            self.not_before = now.time.plus(asked);
+        }
+        let retry_at = now.time.plus(self.backoff.after_failure(asked));
+        let before = std::mem::replace(&mut self.state, State::Down { retry_at });
+        if let State::Up(session) = before {
+            self.left = session.window.into_unconfirmed();
+        }
+        self.pinged_at = None;
+        self.emit(LinkEvent::Down(why));
+    }
+
+    fn send(&mut self, frame: EdgeFrame) {
+        self.outputs.push_back(Output::Send { attempt: self.attempt, frame });
+    }
+
+    fn close(&mut self) {
+        self.outputs.push_back(Output::Close { attempt: self.attempt });
+    }
+
+    fn emit(&mut self, event: LinkEvent) {
+        self.outputs.push_back(Output::Emit(event));
+    }
+}
+
+fn earlier(best: Option<(Time, Wake)>, other: (Time, Wake)) -> Option<(Time, Wake)> {
+    match best {
+        Some(best) if best.0 <= other.0 => Some(best),
+        Some(_) | None => Some(other),
+    }
+}

@@ -1,0 +1,240 @@
+//! From a socket to a session: the hub's nonce, our Hello, its Welcome, and where that puts the cursor
+//! (rules 7.1, 7.4, 7.5).
+
+use super::{Down, Greeting, LinkEvent, Output, Sender, Session, State, session::Check};
+use crate::{chain::Link, equation::Equation, handshake, packer::Defined, status::Progress, window::Window};
+use riser_model::{
+    Cause, CursorKey, CursorValue, Epoch, Gap, HubIdentity, Now, PublicKey, Seq, Stamp, time::Anchor,
+};
+use riser_wire::link::{Bytes, EdgeFrame, Hello, Nonce, Signature, Welcome, sign};
+use std::{collections::BTreeMap, time::Duration};
+
+/// A flapping link does not write an anchor per connection.
+const ANCHOR_EVERY: Duration = Duration::from_secs(60);
+
+/// Where a hub says that it stands, put on our chain.
+struct Standing {
+    /// Everything up to here it has.
+    through: Seq,
+    /// Of the entry there; 0 if unknown.
+    crc: u32,
+    /// The epoch that goes on from there.
+    link: Link,
+}
+
+impl Sender {
+    pub(super) fn connected(&mut self, attempt: u64, binding: Bytes, nonce: Nonce, now: Now) {
+        if attempt == self.attempt && matches!(self.state, State::Dialing { .. }) {
+            self.heard(attempt, now);
+            self.state = State::Listening { since: now.time, binding, nonce };
+        }
+    }
+
+    /// The hub spoke first: say who we are.
+    pub(super) fn nonce(&mut self, hub: HubIdentity, hub_nonce: Nonce, now: Now) {
+        let State::Listening { binding, nonce, .. } = &self.state else {
+            return self.fail(Down::Malformed, now);
+        };
+        let (binding, nonce) = (binding.clone(), *nonce);
+        if hub.key != self.config.hub {
+            return self.wrong_hub(hub.key, now);
+        }
+        let cursor = self.cursors.get(&hub).copied().unwrap_or_default();
+        let hello = Hello {
+            edge: self.config.edge,
+            log: self.log,
+            chain: self.chain.to_greet(cursor.through),
+            live: self.chain.live().epoch,
+            last_added: self.chain.last(),
+            cursor,
+            boot: self.boot,
+            clock: now.stamp(),
+            nonce,
+        };
+        let signature = self.config.key.sign(&sign::hello_bytes(&hello, hub, hub_nonce, &binding));
+        self.send(EdgeFrame::Hello(Box::new(hello.clone()), signature));
+        self.state = State::Greeting(Box::new(Greeting { hub, hub_nonce, hello, binding, sent_at: now }));
+    }
+
+    pub(super) fn welcome(&mut self, welcome: Welcome, signature: Signature, now: Now) {
+        let State::Greeting(greeting) = &self.state else { return self.fail(Down::Malformed, now) };
+        let bytes = sign::welcome_bytes(&welcome, &greeting.hello, greeting.hub_nonce, &greeting.binding);
+        if welcome.hub != greeting.hub || !handshake::holds(self.config.hub, &bytes, signature) {
+            return self.wrong_hub(welcome.hub.key, now);
+        }
+        let (sent_at, clock) = (greeting.sent_at, greeting.hello.clock);
+        let greeted: Vec<Epoch> = greeting.hello.chain.iter().map(|opening| opening.span.epoch).collect();
+        self.meet(welcome.hub, now);
+        let standing = self.standing(&welcome, &greeted);
+        let own = self.own();
+        let live = self.chain.live();
+        if standing.link == live && (standing.through > live.last || differ(own, &standing)) {
+            return self.fork(own.through, now);
+        }
+        self.anchor(clock, sent_at, &welcome, now);
+        let taken = welcome.taken.iter().map(|taken| (taken.epoch, taken.cursor.through)).collect();
+        let session = Session {
+            limits: welcome.limits,
+            taken: forward_only(taken, &standing),
+            greeted_to: greeted.last().and_then(|epoch| self.chain.named(*epoch)).map(|link| link.epoch),
+            defined: Defined::default(),
+            window: Window::new(u64::from(welcome.limits.unconfirmed_bytes), now.time),
+            next: standing.through.next(),
+            regained: own.through,
+            check: None,
+            reading: None,
+            read_again_at: None,
+            behind: standing.through < self.chain.last(),
+        };
+        self.state = State::Up(Box::new(session));
+        self.latest.restart(now.time);
+        let backlog = self.chain.last().0.saturating_sub(standing.through.0);
+        self.emit(LinkEvent::Up { hub: welcome.hub, backlog });
+        let known =
+            standing.through == own.through || standing.crc == 0 || standing.through < self.chain.first();
+        let check = Check { through: standing.through, crc: standing.crc };
+        if known {
+            self.adopt(check, now);
+        } else if let State::Up(session) = &mut self.state {
+            session.check = Some(check);
+        }
+    }
+
+    /// The entry at the hub's cursor is ours, or nobody can tell: its cursor is ours from here on.
+    pub(super) fn adopt(&mut self, check: Check, now: Now) {
+        let own = self.own();
+        let through = check.through;
+        if through < own.through {
+            self.emit(LinkEvent::Rewound { from: through.next(), to: own.through });
+            self.equation.rewound(&self.chain, through);
+            self.progress.rewound(through, self.chain.last());
+        }
+        let left = std::mem::take(&mut self.left);
+        if through > own.through {
+            let mut reached = own.through;
+            for batch in left.iter().take_while(|batch| batch.last <= through) {
+                let gaps: Vec<_> = batch.gaps.iter().map(|(from, to, _)| (*from, *to)).collect();
+                self.equation.confirmed(&self.chain, batch.last, Some(&gaps));
+                self.emit_gaps(batch.epoch, &batch.gaps);
+                reached = batch.last;
+            }
+            if let Some(from) = self.forked_from.take().filter(|from| *from > reached) {
+                self.lost_in_fork(from, through);
+            }
+            self.equation.confirmed(&self.chain, through, None);
+            let count = through.0 - own.through.0;
+            self.progress.synced(through, self.chain.last(), count, now.time);
+            self.latest.synced(through, self.chain.last());
+        }
+        self.move_cursor(through, check.crc);
+    }
+
+    /// The hub took other entries under these names: ours stay undelivered, and that is said.
+    pub(super) fn lost_in_fork(&mut self, from: Seq, through: Seq) {
+        let link = self.chain.at(from);
+        let to = through.min(link.last);
+        if from <= to {
+            self.equation.lost(&self.chain, from, to);
+            self.emit_gaps(link.epoch, &[(from, to, Cause::EdgeLost)]);
+        }
+    }
+
+    pub(super) fn emit_gaps(&mut self, epoch: Epoch, gaps: &[(Seq, Seq, Cause)]) {
+        for (from, to, cause) in gaps {
+            let gap = Gap { from: *from, to: *to, cause: *cause };
+            self.emit(LinkEvent::Gap { epoch, gap });
+        }
+    }
+
+    pub(super) fn move_cursor(&mut self, through: Seq, crc: u32) {
+        let Some(hub) = self.hub else { return };
+        let value = CursorValue { through, heard: Seq::ZERO, crc };
+        if self.cursors.insert(hub, value) != Some(value) {
+            self.outputs.push_back(Output::Moved { key: CursorKey::Uplink(hub), value });
+        }
+    }
+
+    /// The live epoch's name belongs to other entries at the hub: nothing goes before there is a new one.
+    pub(super) fn fork(&mut self, delivered: Seq, now: Now) {
+        let (from, epoch) = (delivered.next(), self.chain.live().epoch);
+        self.close();
+        self.down(Down::Forked, Duration::ZERO, now);
+        self.emit(LinkEvent::Forked { epoch, at: delivered });
+        self.forked_from = Some(from);
+        self.state = State::Forked { asked_at: now.time, from };
+        self.outputs.push_back(Output::NewEpoch { from });
+    }
+
+    pub(super) fn fail(&mut self, why: Down, now: Now) {
+        self.close();
+        self.down(why, Duration::ZERO, now);
+    }
+
+    fn own(&self) -> CursorValue {
+        let own = self.cursor().map(|(_, value)| value).unwrap_or_default();
+        CursorValue { through: self.through(), ..own }
+    }
+
+    fn wrong_hub(&mut self, presented: PublicKey, now: Now) {
+        self.emit(LinkEvent::WrongHub { presented });
+        self.fail(Down::WrongHub, now);
+    }
+
+    /// Another hub than before has a cursor and an equation of its own.
+    fn meet(&mut self, hub: HubIdentity, now: Now) {
+        if self.hub == Some(hub) {
+            return;
+        }
+        if self.hub.is_some() {
+            self.emit(LinkEvent::OtherHub { before: self.hub, now: hub });
+        }
+        self.hub = Some(hub);
+        self.left.clear();
+        self.equation = Equation::new(&self.chain, self.through(), []);
+        self.progress = Progress::new(self.through(), self.chain.last(), now.time);
+    }
+
+    fn standing(&self, welcome: &Welcome, greeted: &[Epoch]) -> Standing {
+        let live = self.chain.live();
+        let mut standing = None;
+        for link in greeted.iter().filter_map(|epoch| self.chain.named(*epoch)) {
+            let taken =
+                welcome.taken.iter().find(|taken| taken.epoch == link.epoch).map(|taken| taken.cursor);
+            let before = link.first.prev();
+            let through = taken.map_or(before, |cursor| cursor.through.max(before));
+            let crc = taken.filter(|cursor| cursor.through == through).map_or(0, |cursor| cursor.crc);
+            if link.epoch == live.epoch || through < link.last {
+                return Standing { through, crc, link };
+            }
+            standing = Some(Standing { through: link.last, crc: 0, link });
+        }
+        standing.unwrap_or(Standing { through: self.through(), crc: 0, link: live })
+    }
+
+    fn anchor(&mut self, clock: Stamp, sent_at: Now, welcome: &Welcome, now: Now) {
+        if self.anchored_at.is_some_and(|at| now.time.since(at) < ANCHOR_EVERY) {
+            return;
+        }
+        let half = now.time.since(sent_at.time) / 2;
+        let anchor = Anchor {
+            boot: self.boot,
+            boot_us: clock.boot_us.saturating_add(u64::try_from(half.as_micros()).unwrap_or(u64::MAX)),
+            hub: Some(welcome.clock),
+            error_ms: u32::try_from(half.as_millis()).unwrap_or(u32::MAX).saturating_add(1),
+        };
+        self.anchored_at = Some(now.time);
+        self.chain.anchored(anchor);
+        self.outputs.push_back(Output::AppendAnchor(anchor));
+    }
+}
+
+/// Whether the two have different entries at the same place.
+fn differ(own: CursorValue, standing: &Standing) -> bool {
+    own.through == standing.through && own.crc != 0 && standing.crc != 0 && own.crc != standing.crc
+}
+
+/// What was taken of epochs after the one that goes on.
+fn forward_only(mut taken: BTreeMap<Epoch, Seq>, standing: &Standing) -> BTreeMap<Epoch, Seq> {
+    taken.retain(|epoch, through| *epoch != standing.link.epoch && *through > standing.through);
+    taken
+}

@@ -1,0 +1,247 @@
+//! A welcomed connection: reading on, sending, and what a confirmation means.
+
+use super::{Down, LinkEvent, Output, Sender, State, Wake};
+use crate::{
+    latest::BEHIND_AFTER,
+    packer::{Defined, Packing},
+    window::Window,
+};
+use riser_model::{Chunk, Epoch, Gap, Now, Run, Seq, Time};
+use riser_wire::entry::Frame;
+use riser_wire::link::{EdgeFrame, Limits};
+use std::{collections::BTreeMap, time::Duration};
+
+/// A log that had nothing where it should is asked again.
+const READ_AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// What Latest may take of a link before anything was measured.
+const UNMEASURED_BYTES_PER_S: u64 = 64 * 1024;
+
+/// What one connection holds.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) limits: Limits,
+    pub(super) taken: BTreeMap<Epoch, Seq>,
+    /// The last epoch that the Hello named.
+    pub(super) greeted_to: Option<Epoch>,
+    pub(super) defined: Defined,
+    pub(super) window: Window,
+    /// The next seq to send.
+    pub(super) next: Seq,
+    /// Everything up to here the hub once confirmed.
+    pub(super) regained: Seq,
+    /// The hub's cursor, until the entry there was compared.
+    pub(super) check: Option<Check>,
+    pub(super) reading: Option<u64>,
+    pub(super) read_again_at: Option<Time>,
+    /// Latest is on, and CaughtUp will end it.
+    pub(super) behind: bool,
+}
+
+/// What the hub says is at its cursor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Check {
+    pub(super) through: Seq,
+    pub(super) crc: u32,
+}
+
+impl Sender {
+    pub(super) fn latest_due(&self, session: &Session) -> Option<(Time, Wake)> {
+        let waited = self.progress.waited(BEHIND_AFTER)?;
+        self.latest.due().filter(|_| session.check.is_none()).map(|due| (due.max(waited), Wake::Latest))
+    }
+
+    pub(super) fn read_due(&self, session: &Session) -> Option<(Time, Wake)> {
+        session.read_again_at.map(|at| (at, Wake::Read))
+    }
+
+    /// Sends and reads as much as is due.
+    pub(super) fn pump(&mut self, now: Now) {
+        self.latest(now);
+        let last = self.greeted_last();
+        let State::Up(session) = &mut self.state else { return };
+        if session.read_again_at.is_some_and(|at| now.time >= at) {
+            session.read_again_at = None;
+        }
+        if session.reading.is_some() || session.read_again_at.is_some() {
+            return;
+        }
+        let from = match session.check {
+            Some(check) => check.through,
+            None if session.next <= last => session.next,
+            None => return,
+        };
+        let Some(room) = session.window.room() else { return };
+        self.reads += 1;
+        session.reading = Some(self.reads);
+        let bytes_max = u32::try_from(room).unwrap_or(u32::MAX).min(session.limits.batch_bytes);
+        self.outputs.push_back(Output::Read { number: self.reads, from, bytes_max });
+    }
+
+    pub(super) fn read(&mut self, number: u64, mut chunk: Chunk, now: Now) {
+        let last = self.greeted_last();
+        let State::Up(session) = &mut self.state else { return };
+        if session.reading != Some(number) {
+            return;
+        }
+        session.reading = None;
+        if let Some(check) = session.check.take() {
+            if chunk.next <= check.through {
+                session.check = Some(check);
+                session.read_again_at = Some(now.time.plus(READ_AGAIN_AFTER));
+                return;
+            }
+            if forked(check, &chunk) {
+                return self.other_entry(check, now);
+            }
+            self.adopt(check, now);
+        }
+        let State::Up(session) = &mut self.state else { return };
+        trim_to(&mut chunk, last);
+        let before = session.next;
+        let packing = Packing {
+            chain: &self.chain,
+            table: &self.table,
+            hub: self.hub.map(|hub| hub.log).unwrap_or_default(),
+            limits: session.limits,
+            taken: &session.taken,
+            regained: session.regained,
+        };
+        let packed = packing.pack(&mut session.defined, &mut session.next, &chunk);
+        if session.next == before && before <= last && chunk.next > before {
+            // What was read does not go on from where it was asked: nothing good comes of asking again soon.
+            return self.fail(Down::Unread, now);
+        }
+        if session.next == before && before <= last {
+            session.read_again_at = Some(now.time.plus(READ_AGAIN_AFTER));
+        }
+        let starved = session.next > last;
+        let attempt = self.attempt;
+        for (batch, unconfirmed) in packed {
+            session.window.sent(unconfirmed, starved, now.time);
+            self.outputs.push_back(Output::Send { attempt, frame: EdgeFrame::Batch(batch) });
+        }
+    }
+
+    pub(super) fn synced(&mut self, epoch: Epoch, through: Seq, refused: &[Gap], now: Now) {
+        let before = self.through();
+        let State::Up(session) = &mut self.state else { return self.fail(Down::Malformed, now) };
+        let Some(done) = session.window.confirmed(epoch, through, now.time) else {
+            return self.fail(Down::Malformed, now);
+        };
+        let in_order = refused.is_sorted_by(|a, b| a.to < b.from);
+        if !in_order || refused.iter().any(|gap| gap.from > gap.to || gap.from <= before || gap.to > through)
+        {
+            return self.fail(Down::Malformed, now);
+        }
+        let crc = done.last().map_or(0, |batch| batch.crc);
+        let mut gaps = Vec::new();
+        for batch in &done {
+            gaps.extend(batch.gaps.iter().map(|(from, to, _)| (*from, *to)));
+            self.emit_gaps(batch.epoch, &batch.gaps);
+        }
+        gaps.extend(refused.iter().map(|gap| (gap.from, gap.to)));
+        for gap in refused {
+            self.emit(LinkEvent::Gap { epoch, gap: *gap });
+        }
+        self.equation.confirmed(&self.chain, through, Some(&gaps));
+        self.progress.synced(through, self.chain.last(), through.0.saturating_sub(before.0), now.time);
+        self.latest.synced(through, self.chain.last());
+        self.backoff.succeeded();
+        self.move_cursor(through, crc);
+        self.caught_up(now);
+        self.greet_further(now);
+    }
+
+    /// The newest value per changed channel, while the oldest unconfirmed entry waits for longer than a second.
+    fn latest(&mut self, now: Now) {
+        let State::Up(session) = &self.state else { return };
+        if !self.latest_due(session).is_some_and(|(due, _)| now.time >= due) {
+            return;
+        }
+        let State::Up(session) = &mut self.state else { return };
+        session.behind = true;
+        let values = self.latest.take(session.window.rate().unwrap_or(UNMEASURED_BYTES_PER_S), now.time);
+        let packing = Packing {
+            chain: &self.chain,
+            table: &self.table,
+            hub: self.hub.map(|hub| hub.log).unwrap_or_default(),
+            limits: session.limits,
+            taken: &session.taken,
+            regained: session.regained,
+        };
+        for batch in packing.pack_latest(&mut session.defined, &values) {
+            self.send(EdgeFrame::Latest(batch));
+        }
+    }
+
+    fn caught_up(&mut self, now: Now) {
+        let waits = self.progress.oldest_waits(now.time).unwrap_or_default();
+        let through = self.through();
+        let epoch = self.chain.at(through).epoch;
+        let State::Up(session) = &mut self.state else { return };
+        if session.behind && waits < BEHIND_AFTER {
+            session.behind = false;
+            self.send(EdgeFrame::CaughtUp { epoch, through });
+            self.emit(LinkEvent::CaughtUp { through });
+        }
+    }
+
+    /// Everything that the Hello named is confirmed and there are epochs that it did not name: greet again.
+    fn greet_further(&mut self, now: Now) {
+        let last = self.greeted_last();
+        if last < self.chain.last() && self.through() >= last {
+            self.close();
+            self.down(Down::Greeting, Duration::ZERO, now);
+            self.state = State::Down { retry_at: now.time };
+        }
+    }
+
+    /// The last seq of the epochs that the Hello named.
+    fn greeted_last(&self) -> Seq {
+        let State::Up(session) = &self.state else { return self.chain.last() };
+        session
+            .greeted_to
+            .and_then(|epoch| self.chain.named(epoch))
+            .map_or(self.chain.last(), |link| link.last)
+    }
+
+    /// The entry at the hub's cursor is not ours. The live epoch gets a new name; a closed one keeps its own,
+    /// and what cannot be delivered under it is lost, and said so.
+    fn other_entry(&mut self, check: Check, now: Now) {
+        let own = self.through();
+        if self.chain.at(check.through).epoch == self.chain.live().epoch {
+            return self.fork(own, now);
+        }
+        self.emit(LinkEvent::Forked { epoch: self.chain.at(check.through).epoch, at: check.through });
+        self.lost_in_fork(own.next(), check.through);
+        self.forked_from = None;
+        self.adopt(Check { crc: 0, ..check }, now);
+    }
+}
+
+/// Whether the first entry read is another than the one that the hub has there.
+fn forked(check: Check, chunk: &Chunk) -> bool {
+    match chunk.runs.first() {
+        Some(Run::Entries { first, entries, .. }) if *first == check.through => {
+            Frame::read(entries, 0).is_ok_and(|(frame, _)| frame.crc != check.crc)
+        }
+        Some(Run::Entries { .. } | Run::Gap(_)) | None => false,
+    }
+}
+
+/// Cuts off what lies behind `last`: it came into the log after the question, or belongs to epochs that were
+/// not named yet.
+fn trim_to(chunk: &mut Chunk, last: Seq) {
+    for run in &mut chunk.runs {
+        match run {
+            Run::Entries { first, count, .. } => {
+                *count = u32::try_from(last.next().0.saturating_sub(first.0)).unwrap_or(u32::MAX).min(*count);
+            }
+            Run::Gap(gap) => gap.to = gap.to.min(last),
+        }
+    }
+    chunk.runs.retain(|run| match run {
+        Run::Entries { count, .. } => *count > 0,
+        Run::Gap(gap) => gap.from <= gap.to,
+    });
+}
