@@ -1,1 +1,34 @@
-//! (empty)
+//! The bus of an instance: rooms and channels over one log, and a cursor for everybody who reads.
+//!
+//! A pure state machine for edge and hub alike that knows nothing of protocols. It numbers what is published,
+//! hands it to the storage, and shows it to readers only after the commit. Authentication, sessions that
+//! outlive a connection and links are layered on top of it elsewhere; sockets and disks belong to the programs.
+//!
+//! Read [`input`] and [`output`] first (what it is told and what it wants), then [`bus`] (the branches).
+
+pub mod bus;
+mod chain;
+mod commit;
+pub mod config;
+mod conflate;
+mod connection;
+pub mod door;
+mod graph;
+pub mod input;
+mod intake;
+pub mod output;
+mod publish;
+mod pull;
+mod replay;
+mod routes;
+pub mod statistics;
+mod subscribe;
+mod subscription;
+mod tail;
+mod technical;
+mod topics;
+
+pub use bus::Bus;
+pub use config::Config;
+pub use input::{Append, Ingest, Input, Latest, Start};
+pub use output::{Output, Placed, Wake};

@@ -240,6 +240,13 @@ impl<'a> Body<'a> {
         read_envelope(body).ok_or(BadEntry::Length { at: 0, length: body.len() })
     }
 
+    /// Whether anybody waits for its commit. Nobody does for a publication of QoS 0 without an id: it rides in
+    /// the next one (promise 1).
+    pub fn awaited(&self) -> bool {
+        let waits = Publication::PUBLISH_ID | Publication::PACKET_ID | 3 << Publication::QOS_SHIFT;
+        self.kind != Kind::Publication || self.flags & waits != 0
+    }
+
     /// Appends the body to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
         write_envelope(out, self.version, self.kind, self.flags, self.stamp);

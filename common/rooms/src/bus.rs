@@ -1,0 +1,242 @@
+//! The bus itself: what it owns, and which input goes where.
+//!
+//! It always holds: nothing is shown to a reader before the commit that holds it returned; nothing is shown
+//! that the reader's grants do not allow; every subscription is a cursor, and nothing is queued for it.
+//!
+//! The branches are in files of their own: [`publish`](crate::bus) takes entries in, `commit` learns that they
+//! are on disk and wakes their readers, `subscribe` makes and ends cursors, `pull` serves them.
+
+use crate::{
+    chain::Chain,
+    config::Config,
+    conflate::Copies,
+    connection::Connections,
+    graph::{ChannelSlot, Graph, RoomSlot},
+    input::{Input, Start},
+    intake::Line,
+    output::{Output, Wake},
+    routes::Routes,
+    statistics::{ChannelStatistics, Counters, RoomStatistics, Statistics},
+    tail::Tail,
+    technical::Technical,
+};
+use riser_model::{
+    Binding, Chunk, ConnectionId, Epoch, LogId, Now, Position, RoomId, Route, RouteNumber, Seq, Time,
+    door::Ask, event::Scope,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+/// Reads of all connections, and what they hold.
+#[derive(Debug, Default)]
+pub(crate) struct Reads {
+    pub(crate) ticket: u64,
+    pub(crate) asked: BTreeMap<u64, ConnectionId>,
+    /// Who holds a chunk, by its arrival.
+    pub(crate) held: BTreeMap<u64, ConnectionId>,
+    pub(crate) bytes: usize,
+    pub(crate) arrival: u64,
+    /// Who tries again, and when.
+    pub(crate) again: BTreeSet<(Time, ConnectionId)>,
+}
+
+/// The bus of an instance. One input, then [`Bus::poll`] until it is empty.
+#[derive(Debug)]
+pub struct Bus {
+    pub(crate) config: Config,
+    pub(crate) chain: Chain,
+    pub(crate) routes: Routes,
+    pub(crate) graph: Graph,
+    pub(crate) tail: Tail,
+    pub(crate) copies: Copies,
+    pub(crate) technical: Technical,
+    pub(crate) bindings: Vec<Binding>,
+    pub(crate) line: Line,
+    pub(crate) connections: Connections,
+    /// Connections that left while batches of theirs were on their way.
+    pub(crate) left: BTreeMap<ConnectionId, u32>,
+    pub(crate) reads: Reads,
+    pub(crate) latest_bytes: usize,
+    pub(crate) counters: Counters,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) closing: bool,
+    now: Now,
+}
+
+impl Bus {
+    /// A bus over a log as it was opened.
+    pub fn new(config: Config, start: Start) -> Self {
+        let mut graph = Graph::default();
+        graph.declare(start.rooms);
+        let mut routes = Routes::default();
+        for (number, route) in start.routes {
+            let channel = graph.add_routed(route.room, &route.channel);
+            routes.restore(number, route, channel);
+        }
+        for (number, origin) in start.origins {
+            routes.restore_origin(number, origin);
+        }
+        Self {
+            tail: Tail::new(start.next, config.tail_bytes_max),
+            line: Line::new(start.epoch, start.next),
+            chain: Chain::new(start.log, start.epoch, start.chain, start.next, start.oldest, start.gaps),
+            config,
+            routes,
+            graph,
+            copies: Copies::default(),
+            technical: Technical::default(),
+            bindings: start.bindings,
+            connections: Connections::new(),
+            left: BTreeMap::new(),
+            reads: Reads::default(),
+            latest_bytes: 0,
+            counters: Counters::default(),
+            outputs: VecDeque::new(),
+            closing: false,
+            now: Now::default(),
+        }
+    }
+
+    /// Takes one input.
+    pub fn handle(&mut self, input: Input, now: Now) {
+        self.now = now;
+        match input {
+            Input::Open { connection, principal } => self.open(connection, principal, now),
+            Input::Ask { connection, ask } => self.ask(connection, ask, now),
+            Input::Append(append) => self.append(append, now),
+            Input::Ingest(ingest) => self.ingest(ingest, now),
+            Input::Cursor { key, value } => self.line.ride(key, value),
+            Input::Latest(latest) => self.latest(latest),
+            Input::Event { scope, event } => self.event(scope, event),
+            Input::Persisted { ticket } => self.persisted(ticket, now),
+            Input::Failed { ticket, code } => self.failed(ticket, code),
+            Input::Read { ticket, chunk } => self.read(ticket, chunk, now),
+            Input::Trimmed { oldest, gaps } => self.trimmed(oldest, gaps),
+            Input::Reconfigured { rooms, bindings } => self.reconfigure(rooms, bindings),
+            Input::Deadline => self.try_again(now),
+            Input::Shutdown => self.shutdown(now),
+        }
+    }
+
+    fn ask(&mut self, connection: ConnectionId, ask: Ask, now: Now) {
+        if !self.connections.contains_key(&connection) {
+            self.counters.strays += 1;
+            return;
+        }
+        match ask {
+            Ask::Publish(intake) => self.publish(connection, intake, now),
+            Ask::Subscribe { subscription, want, from, flow, keep: _ } => {
+                self.subscribe(connection, subscription, &want, from, flow);
+            }
+            Ask::Unsubscribe { subscription } => self.unsubscribe(connection, subscription),
+            Ask::Pull { bytes } => self.pull(connection, bytes, now),
+            Ask::Leave { cause, expiry_s: _ } => self.leave(connection, &cause),
+            Ask::Enter { .. } | Ask::Release { .. } | Ask::Confirm { .. } => self.counters.strays += 1,
+        }
+    }
+
+    /// The next effect.
+    pub fn poll(&mut self) -> Option<Output> {
+        if self.outputs.is_empty() {
+            let due = self.line.deadline(self.config.hold()).is_some_and(|at| at <= self.now.time);
+            if due {
+                return self.line.seal(&mut self.routes);
+            }
+        }
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Deadline`] is wanted, and what for.
+    pub fn poll_timeout(&self) -> Option<(Time, Wake)> {
+        let commit = self.line.deadline(self.config.hold()).map(|at| (at, Wake::Commit));
+        let read = self.reads.again.first().map(|(at, _)| (*at, Wake::Read));
+        commit.into_iter().chain(read).min_by_key(|(at, _)| *at)
+    }
+
+    /// The log.
+    pub fn log(&self) -> LogId {
+        self.chain.log
+    }
+
+    /// The epoch that is being written.
+    pub fn epoch(&self) -> Epoch {
+        self.chain.epoch
+    }
+
+    /// `last_added`: the newest seq that is on disk.
+    pub fn committed(&self) -> Seq {
+        self.chain.committed
+    }
+
+    /// The oldest seq that is still there.
+    pub fn oldest(&self) -> Seq {
+        self.chain.oldest
+    }
+
+    /// The position of a seq of this log.
+    pub fn position(&self, seq: Seq) -> Position {
+        self.chain.position(seq)
+    }
+
+    /// What a route number of this log means.
+    pub fn route(&self, number: RouteNumber) -> Option<&Arc<Route>> {
+        self.routes.known(number).map(|known| &known.route)
+    }
+
+    /// What an origin number of this log means.
+    pub fn origin(&self, number: u32) -> Option<(LogId, Epoch)> {
+        self.routes.origin(number)
+    }
+
+    /// A piece of the log from memory, for uplinks: whole entries from `from` on, about `max_bytes` of them and
+    /// at least one if there is one. None where the disk must be read.
+    pub fn tail(&self, from: Seq, max_bytes: usize) -> Option<Chunk> {
+        self.tail.chunk(from, max_bytes)
+    }
+
+    /// The first seq that [`Bus::tail`] has.
+    pub fn tail_first(&self) -> Seq {
+        self.tail.first()
+    }
+
+    /// Everything that was counted.
+    pub fn statistics(&self) -> Statistics {
+        let configured = self.graph.rooms().iter().filter_map(|room| {
+            Some(RoomStatistics {
+                id: room.id,
+                name: room.declared.as_ref()?.name.clone(),
+                traffic: room.traffic,
+                members: room.members,
+                subscribers: room.subscribers,
+                channels: room.channels.len() as u32,
+            })
+        });
+        Statistics {
+            rooms: configured.collect(),
+            connections: self.connections.len(),
+            subscriptions: self.connections.values().map(|connection| connection.subscriptions.len()).sum(),
+            routes: self.routes.len(),
+            tail_bytes: self.tail.bytes(),
+            unstored_bytes: self.line.bytes(),
+            chunks_bytes: self.reads.bytes,
+            counters: self.counters.clone(),
+        }
+    }
+
+    /// What was counted of the channels of a room that were ever published in.
+    pub fn channels(&self, room: RoomId) -> impl Iterator<Item = ChannelStatistics> {
+        let slots: &[ChannelSlot] =
+            self.graph.room_of(room).map_or(&[], |slot| &self.graph.room(slot).channels);
+        slots.iter().map(|slot| {
+            let channel = self.graph.channel(*slot);
+            let (name, traffic, subscribers) = (channel.name.clone(), channel.traffic, channel.subscribers);
+            ChannelStatistics { name, traffic, subscribers }
+        })
+    }
+
+    pub(crate) fn room_scope(&self, slot: RoomSlot) -> Scope {
+        Scope::Room(self.graph.room(slot).id)
+    }
+}

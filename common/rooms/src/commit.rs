@@ -1,0 +1,283 @@
+//! Entries that are on disk: their receipts, the tail, what channels show, and who is woken.
+//!
+//! Fan-out is per batch and changed channel: a reader that has something already is not looked at again.
+
+use crate::{
+    bus::Bus,
+    conflate,
+    connection::{self, refuse_all},
+    graph::{ChannelSlot, Key, Present, Value},
+    input::Latest,
+    intake::{Piece, Unstored, failure},
+    output::{Output, Placed},
+    subscription::State,
+    tail::Block,
+    topics,
+};
+use riser_model::{
+    ConnectionId, Gap, Now, Seq, Wall,
+    door::{Code, Refusal, Tell},
+    event::{Scope, SystemEvent},
+};
+use std::sync::Arc;
+
+impl Bus {
+    /// The batches up to this ticket are on disk.
+    pub(crate) fn persisted(&mut self, ticket: u64, now: Now) {
+        let before = self.chain.committed;
+        while let Some(Unstored { block, pieces, .. }) = self.line.stored(ticket) {
+            for piece in pieces {
+                self.complete(piece, Ok(()));
+            }
+            if block.count() > 0 {
+                self.commit(block, now.wall);
+            }
+        }
+        if self.chain.committed > before {
+            self.outputs.push_back(Output::Committed { through: self.chain.committed });
+        }
+    }
+
+    pub(crate) fn failed(&mut self, ticket: u64, code: Code) {
+        for unstored in self.line.failed(ticket, &mut self.routes) {
+            self.counters.failed += unstored.block.count();
+            for piece in unstored.pieces {
+                self.complete(piece, Err(code));
+            }
+        }
+        // Those that were not fetched yet carry seqs that are given again.
+        self.outputs.retain(|output| match output {
+            Output::Persist { ticket: waiting, batch, .. } => *waiting < ticket || batch.count == 0,
+            Output::Tell { .. }
+            | Output::Read { .. }
+            | Output::Done { .. }
+            | Output::Committed { .. }
+            | Output::Joined { .. }
+            | Output::Left { .. }
+            | Output::Settled { .. } => true,
+        });
+    }
+
+    /// Answers who waited for a batch.
+    pub(crate) fn complete(&mut self, piece: Piece, result: Result<(), Code>) {
+        match piece {
+            Piece::Done { token, placed } => {
+                let result: Result<Placed, Code> = result.map(|()| placed);
+                self.outputs.push_back(Output::Done { token, result });
+            }
+            Piece::Intake { connection, ticket, first, indexes, mut refused, bytes, last } => {
+                let Some(publisher) = self.connections.get_mut(&connection) else {
+                    return self.settle(connection);
+                };
+                publisher.unstored -= 1;
+                publisher.unstored_bytes -= bytes;
+                match result {
+                    Ok(()) => {
+                        publisher.partial.first.get_or_insert(first);
+                    }
+                    Err(code) => refuse_all(&mut refused, indexes, &failure(code)),
+                }
+                publisher.partial.refused.append(&mut refused);
+                if last {
+                    let partial = std::mem::take(&mut publisher.partial);
+                    let tell = Tell::Stored {
+                        ticket,
+                        log: self.chain.log,
+                        epoch: self.chain.epoch,
+                        first: partial.first.unwrap_or(first),
+                        refused: partial.refused,
+                    };
+                    let settled = publisher.unstored == 0;
+                    self.outputs.push_back(Output::Tell { connection, tell });
+                    if self.closing && settled {
+                        self.send_away(connection);
+                    }
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, connection: ConnectionId) {
+        if let Some(unstored) = self.left.get_mut(&connection) {
+            *unstored -= 1;
+            if *unstored == 0 {
+                self.left.remove(&connection);
+                self.outputs.push_back(Output::Settled { connection });
+            }
+        }
+    }
+
+    pub(crate) fn send_away(&mut self, connection: ConnectionId) {
+        let refusal: Refusal = topics::refuse(Code::ShuttingDown, "the instance is going down", "come back");
+        self.outputs.push_back(Output::Tell { connection, tell: Tell::Refused(refusal) });
+    }
+
+    /// Shows entries to readers.
+    fn commit(&mut self, block: Block, wall: Wall) {
+        let (first, turn) = (block.first, self.graph.turn);
+        let mut changed: Vec<(ChannelSlot, Option<Seq>)> = Vec::new();
+        for (place, slot) in block.channels.iter().enumerate() {
+            if *slot == ChannelSlot::NONE {
+                continue;
+            }
+            let (seq, frame) = (first.plus(place as u64), block.frame(place));
+            let frame = frame.expect("an entry is read when it is numbered");
+            self.graph.note(*slot, seq, frame.body.len() as u64, wall);
+            let origin = frame.origin.map(|origin| (origin.number, origin.seq));
+            let channel = self.graph.channel_mut(*slot);
+            channel.origin = origin.or(channel.origin);
+            if let Some(present) = conflate::overtakes(channel, &self.routes, origin) {
+                self.latest_bytes -= present.body.len();
+            }
+            let shows = !conflate::outdated(channel, &self.routes, origin);
+            let newest = shows.then_some(seq);
+            let (batch, at) = channel.touched;
+            match changed.get_mut(at).filter(|_| batch == first) {
+                Some((_, shown)) => *shown = newest.or(*shown),
+                None => {
+                    channel.touched = (first, changed.len());
+                    changed.push((*slot, newest));
+                }
+            }
+        }
+        self.counters.committed += block.count();
+        self.chain.committed = block.next().prev();
+        self.tail.push(block);
+        let mut shown: Vec<(Seq, ChannelSlot)> =
+            changed.iter().filter_map(|(slot, seq)| Some(((*seq)?, *slot))).collect();
+        shown.sort_unstable();
+        for (seq, slot) in shown {
+            if let Some(Value::Log(before)) = self.graph.channel(slot).value {
+                self.copies.remove(before);
+            }
+            self.graph.show(slot, Value::Log(seq));
+        }
+        self.shrink_tail();
+        for (slot, _) in changed {
+            self.wake(slot, first.prev(), turn, false);
+        }
+    }
+
+    fn shrink_tail(&mut self) {
+        while let Some(block) = self.tail.surplus() {
+            for (place, slot) in block.channels.iter().enumerate() {
+                if *slot == ChannelSlot::NONE {
+                    continue;
+                }
+                let seq = block.first.plus(place as u64);
+                if self.graph.forget(*slot, seq)
+                    && let Some(found) = block.get(seq)
+                {
+                    self.copies.keep(seq, found, self.config.copies_bytes_max);
+                }
+            }
+        }
+    }
+
+    /// A channel moved: who waited for it, and may read it, has something.
+    fn wake(&mut self, slot: ChannelSlot, before: Seq, turn: u64, present_only: bool) {
+        let channel = self.graph.channel(slot);
+        let room = channel.room;
+        if channel.waiters.is_empty() && self.graph.room(room).waiters.is_empty() {
+            return;
+        }
+        let own = channel.waiters.iter().map(|key| (*key, true));
+        let wide = self.graph.room(room).waiters.iter().map(|key| (*key, false));
+        let waiting: Vec<(Key, bool)> = own.chain(wide).collect();
+        for (key, exact) in waiting {
+            if self.rouse(key, slot, before, turn, present_only) {
+                if exact {
+                    self.graph.channel_mut(slot).waiters.remove(&key);
+                } else {
+                    self.graph.room_mut(room).waiters.remove(&key);
+                }
+            }
+        }
+    }
+
+    /// Whether it need not wait there any more.
+    fn rouse(&mut self, key: Key, slot: ChannelSlot, before: Seq, turn: u64, present_only: bool) -> bool {
+        let Some(connection) = self.connections.get_mut(&key.0) else { return true };
+        let Some(subscription) = connection.subscriptions.get_mut(&key.1) else { return true };
+        if subscription.state != State::Idle {
+            return true;
+        }
+        if present_only && subscription.conflation.is_none() {
+            return false;
+        }
+        if !subscription.meets_channel(&self.graph, &connection.principal, slot) {
+            return false;
+        }
+        // Nothing that it wants lies between: it waited.
+        subscription.cursor = subscription.cursor.max(before);
+        if let Some(conflation) = &mut subscription.conflation {
+            conflation.turn = conflation.turn.max(turn);
+        }
+        let ready = connection.activate(key.1);
+        self.outputs.extend(ready.map(|tell| Output::Tell { connection: key.0, tell }));
+        true
+    }
+
+    /// A channel's present, beside a backlog.
+    pub(crate) fn latest(&mut self, latest: Latest) {
+        let Latest { log, epoch, seq, route, body } = latest;
+        if self.graph.channels() >= self.config.routes_max {
+            self.counters.latest_discarded += 1;
+            return;
+        }
+        let slot = self.graph.add_routed(route.room, &route.channel);
+        let channel = self.graph.channel(slot);
+        if !conflate::is_news(channel, &self.routes, log, epoch, seq) {
+            return;
+        }
+        let before = channel.presents.get(&log).map_or(0, |present| present.body.len());
+        if self.latest_bytes - before + body.len() > self.config.latest_bytes_max {
+            self.counters.latest_discarded += 1;
+            return;
+        }
+        self.latest_bytes = self.latest_bytes - before + body.len();
+        if let Some(Value::Log(shown)) = channel.value {
+            self.copies.remove(shown);
+        }
+        let present = Present { epoch, seq, route: Arc::new(route), body };
+        self.graph.channel_mut(slot).presents.insert(log, present);
+        let turn = self.graph.turn;
+        self.graph.show(slot, Value::Latest(log));
+        self.wake(slot, self.chain.committed, turn, true);
+    }
+
+    pub(crate) fn event(&mut self, scope: Scope, event: SystemEvent) {
+        for key in self.technical.push(scope, Arc::new(event), self.config.events_max) {
+            let Some(connection) = self.connections.get_mut(&key.0) else { continue };
+            let idle = connection.subscriptions.get(&key.1).is_some_and(|one| one.state == State::Idle);
+            if idle {
+                let ready = connection.activate(key.1);
+                self.outputs.extend(ready.map(|tell| Output::Tell { connection: key.0, tell }));
+            }
+        }
+    }
+
+    /// The log let go of its oldest entries. Cursors below meet that as a gap when they are pulled.
+    pub(crate) fn trimmed(&mut self, oldest: Seq, gaps: Vec<Gap>) {
+        self.chain.trim(oldest, gaps);
+        self.copies.trim(self.chain.oldest);
+    }
+
+    /// Nothing of what waits may be told to this connection any more.
+    pub(crate) fn forget(&mut self, connection: ConnectionId) {
+        let Some(gone) = self.connections.remove(&connection) else { return };
+        for (id, subscription) in &gone.subscriptions {
+            connection::stop(&mut self.graph, &mut self.technical, subscription, (connection, *id));
+            self.release(subscription);
+        }
+        self.discard(gone.replay.held);
+        if let Some(at) = gone.replay.again {
+            self.reads.again.remove(&(at, connection));
+        }
+        if gone.unstored > 0 {
+            self.left.insert(connection, gone.unstored);
+        } else {
+            self.outputs.push_back(Output::Settled { connection });
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The bounds of the bus, as the configuration file gives them.
+
+use riser_wire::limits;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// How much the bus may hold. Every queue in it is bounded by one of these.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The newest committed entries that stay in memory for readers, bytes with their index.
+    pub tail_bytes_max: usize,
+    /// Publications that wait for the disk, bytes; what comes on top of it is refused.
+    pub unstored_bytes_max: usize,
+    /// The same for one connection.
+    pub unstored_connection_bytes_max: usize,
+    /// The largest batch that is made of publications, bytes. One ingest is never split and may be larger.
+    pub batch_bytes_max: usize,
+    /// How long publications that nobody waits for may wait for company, milliseconds.
+    pub hold_ms: u64,
+    /// One read from the disk, bytes.
+    pub read_bytes: u32,
+    /// What was read from the disk and waits for its readers, all connections together, bytes. The chunk that
+    /// waits longest is let go and read again later.
+    pub chunks_bytes_max: usize,
+    /// Newest values of channels that fell out of the tail and are kept for `conflate`, bytes.
+    pub copies_bytes_max: usize,
+    /// Present values beside a backlog, bytes; what comes on top of it is discarded.
+    pub latest_bytes_max: usize,
+    /// Events kept per technical channel.
+    pub events_max: usize,
+    /// Subscriptions of one connection.
+    pub subscriptions_max: usize,
+    /// Aliases of one connection: a higher number is refused.
+    pub aliases_max: usize,
+    /// Routes of the log; publications that would need more are refused.
+    pub routes_max: usize,
+    /// The most publications that a subscription may ask for with `last`.
+    pub last_max: u32,
+    /// How far back `last` searches on the disk, seqs.
+    pub seek_seqs_max: u64,
+    /// How often a pull tells quiet subscriptions how far they are, milliseconds.
+    pub through_every_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            tail_bytes_max: 8 << 20,
+            unstored_bytes_max: 64 << 20,
+            unstored_connection_bytes_max: 8 << 20,
+            batch_bytes_max: limits::BATCH_BYTES_MAX / 2,
+            hold_ms: 50,
+            read_bytes: 256 << 10,
+            chunks_bytes_max: 16 << 20,
+            copies_bytes_max: 4 << 20,
+            latest_bytes_max: 8 << 20,
+            events_max: 256,
+            subscriptions_max: limits::SUBSCRIPTIONS_MAX,
+            aliases_max: 16_384,
+            routes_max: 262_144,
+            last_max: 4096,
+            seek_seqs_max: 262_144,
+            through_every_ms: 20_000,
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn hold(&self) -> Duration {
+        Duration::from_millis(self.hold_ms)
+    }
+
+    pub(crate) fn through_every(&self) -> Duration {
+        Duration::from_millis(self.through_every_ms)
+    }
+}

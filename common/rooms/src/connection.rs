@@ -1,0 +1,142 @@
+//! What the bus knows of one connection: who it is, what its aliases mean, and what it reads.
+
+use crate::{
+    graph::{Graph, Key, RoomSlot, Way},
+    replay::Replay,
+    subscription::{Scope, State, Subscription},
+    technical::Technical,
+};
+use riser_model::{
+    ConnectionId, Principal, Seq, SubscriptionId, Time,
+    door::{Refusal, Target, Tell},
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+/// What a connection means by a route number.
+#[derive(Debug)]
+pub(crate) enum Alias {
+    /// It may publish there: checked once.
+    Way(Way),
+    /// It may not, and why; asked again when the configuration changes.
+    Refused(Box<(Target, Refusal)>),
+}
+
+/// A batch of publications of which a part is stored.
+#[derive(Debug, Default)]
+pub(crate) struct Partial {
+    pub(crate) first: Option<Seq>,
+    pub(crate) refused: Vec<(u32, Refusal)>,
+}
+
+/// What keeps a connection in a room.
+#[derive(Debug, Default)]
+pub(crate) struct Member {
+    pub(crate) subscriptions: u32,
+    pub(crate) published: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) principal: Arc<Principal>,
+    pub(crate) aliases: Vec<Alias>,
+    pub(crate) subscriptions: BTreeMap<SubscriptionId, Subscription>,
+    /// Subscriptions that have something, in the order of their turns. May name some that have not.
+    pub(crate) active: VecDeque<SubscriptionId>,
+    /// Whether `Ready` was told and not yet answered to the end.
+    pub(crate) told: bool,
+    /// Batches that wait for the disk.
+    pub(crate) unstored: u32,
+    /// Their bytes.
+    pub(crate) unstored_bytes: usize,
+    pub(crate) partial: Partial,
+    pub(crate) replay: Replay,
+    pub(crate) members: BTreeMap<RoomSlot, Member>,
+    /// When quiet subscriptions are told next how far they are.
+    pub(crate) through_at: Time,
+}
+
+impl Connection {
+    pub(crate) fn new(principal: Arc<Principal>, through_at: Time) -> Self {
+        Self {
+            principal,
+            aliases: Vec::new(),
+            subscriptions: BTreeMap::new(),
+            active: VecDeque::new(),
+            told: false,
+            unstored: 0,
+            unstored_bytes: 0,
+            partial: Partial::default(),
+            replay: Replay::default(),
+            members: BTreeMap::new(),
+            through_at,
+        }
+    }
+
+    /// Puts a subscription among those that have something. The `Ready` to tell, if it was not told.
+    pub(crate) fn activate(&mut self, id: SubscriptionId) -> Option<Tell> {
+        let subscription = self.subscriptions.get_mut(&id)?;
+        subscription.state = State::Active;
+        self.active.push_back(id);
+        (!std::mem::replace(&mut self.told, true)).then_some(Tell::Ready)
+    }
+
+    /// Whether any subscription stands in what was read for this connection.
+    pub(crate) fn needs_held(&self, tail_first: Seq) -> bool {
+        let Some(held) = &self.replay.held else { return false };
+        self.subscriptions.values().any(|subscription| {
+            let wanted = match subscription.conflation {
+                Some(_) => subscription.wanted,
+                None => subscription.cursor.next(),
+            };
+            subscription.state == State::Active && wanted < tail_first && held.covers(wanted)
+        })
+    }
+}
+
+/// A subscription that has seen everything waits for its channel or rooms to move.
+pub(crate) fn wait(graph: &mut Graph, technical: &mut Technical, subscription: &Subscription, key: Key) {
+    match &subscription.scope {
+        Scope::Channel(slot) => {
+            graph.channel_mut(*slot).waiters.insert(key);
+        }
+        Scope::Rooms { rooms, .. } => {
+            for room in rooms.keys() {
+                graph.room_mut(*room).waiters.insert(key);
+            }
+        }
+        Scope::Technical(listening) => technical.wait(listening, key),
+    }
+}
+
+/// It waits no more.
+pub(crate) fn stop(graph: &mut Graph, technical: &mut Technical, subscription: &Subscription, key: Key) {
+    match &subscription.scope {
+        Scope::Channel(slot) => {
+            graph.channel_mut(*slot).waiters.remove(&key);
+        }
+        Scope::Rooms { rooms, .. } => {
+            for room in rooms.keys() {
+                graph.room_mut(*room).waiters.remove(&key);
+            }
+        }
+        Scope::Technical(listening) => technical.stop(listening, key),
+    }
+}
+
+/// Entries that a batch lost or refused, for the publisher's receipt.
+pub(crate) fn refuse_all(
+    refused: &mut Vec<(u32, Refusal)>,
+    indexes: std::ops::Range<u32>,
+    refusal: &Refusal,
+) {
+    let already: Vec<u32> = refused.iter().map(|(index, _)| *index).collect();
+    let others = indexes.filter(|index| already.binary_search(index).is_err());
+    refused.extend(others.map(|index| (index, refusal.clone())));
+    refused.sort_by_key(|(index, _)| *index);
+}
+
+/// The connections of one bus.
+pub(crate) type Connections = BTreeMap<ConnectionId, Connection>;

@@ -1,0 +1,283 @@
+//! The channel graph: rooms, their channels, who waits for them, and where their publications lie in the tail.
+//!
+//! A subscription that has seen everything waits in the sets of its channel or rooms and costs nothing until
+//! one of them moves. Every update of a channel gives it the next *turn*, so that "what changed since" is a
+//! walk over changed channels, never over messages.
+
+use crate::statistics::Traffic;
+use bytes::Bytes;
+use riser_model::{
+    AccountId, ChannelName, ConnectionId, Epoch, LogId, Room as Declared, RoomId, RoomName, Route,
+    RouteNumber, Seq, SubscriptionId, Wall,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+/// A room's place in the graph. Never given again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct RoomSlot(pub(crate) u32);
+
+/// A channel's place in the graph. Given again when a channel without publications loses its last reader.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct ChannelSlot(pub(crate) u32);
+
+impl ChannelSlot {
+    /// Of entries that are no publications.
+    pub(crate) const NONE: Self = Self(u32::MAX);
+}
+
+/// One subscription of one connection.
+pub(crate) type Key = (ConnectionId, SubscriptionId);
+
+#[derive(Debug)]
+pub(crate) struct Room {
+    pub(crate) id: RoomId,
+    /// What its owner declared; none while it is not configured.
+    pub(crate) declared: Option<Declared>,
+    /// Its channels that have routes, in the order in which they got them. Only grows.
+    pub(crate) channels: Vec<ChannelSlot>,
+    /// Its publications in the tail.
+    pub(crate) index: VecDeque<(Seq, ChannelSlot)>,
+    /// Its channels by the turn of their newest value.
+    pub(crate) recent: BTreeMap<u64, ChannelSlot>,
+    pub(crate) waiters: BTreeSet<Key>,
+    pub(crate) members: u32,
+    pub(crate) subscribers: u32,
+    pub(crate) traffic: Traffic,
+}
+
+/// What a channel shows to those who want its newest value only.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Value {
+    /// This entry.
+    Log(Seq),
+    /// The present beside the backlog of that log.
+    Latest(LogId),
+}
+
+/// A value that came beside a backlog.
+#[derive(Clone, Debug)]
+pub(crate) struct Present {
+    pub(crate) epoch: Epoch,
+    pub(crate) seq: Seq,
+    pub(crate) route: Arc<Route>,
+    pub(crate) body: Bytes,
+}
+
+#[derive(Debug)]
+pub(crate) struct Channel {
+    pub(crate) room: RoomSlot,
+    pub(crate) name: ChannelName,
+    /// Its place among its room's channels, once it has a route.
+    pub(crate) place: Option<u32>,
+    /// Its publications in the tail.
+    pub(crate) index: VecDeque<Seq>,
+    pub(crate) waiters: BTreeSet<Key>,
+    pub(crate) subscribers: u32,
+    pub(crate) value: Option<Value>,
+    pub(crate) turn: u64,
+    /// The last batch that changed it, and its place among the channels that this one changed.
+    pub(crate) touched: (Seq, usize),
+    /// Publications since the process started.
+    pub(crate) total: u64,
+    /// The origin of its newest entry: (number, seq there).
+    pub(crate) origin: Option<(u32, Seq)>,
+    pub(crate) presents: BTreeMap<LogId, Present>,
+    pub(crate) traffic: Traffic,
+}
+
+impl Channel {
+    /// How many of its publications in the tail come after `seq`.
+    pub(crate) fn count_after(&self, seq: Seq) -> u64 {
+        (self.index.len() - self.index.partition_point(|&at| at <= seq)) as u64
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Graph {
+    rooms: Vec<Room>,
+    by_id: BTreeMap<RoomId, RoomSlot>,
+    by_name: BTreeMap<(AccountId, RoomName), RoomSlot>,
+    channels: Vec<Channel>,
+    by_channel: BTreeMap<(RoomSlot, ChannelName), ChannelSlot>,
+    free: Vec<ChannelSlot>,
+    /// Rises with every update of a channel.
+    pub(crate) turn: u64,
+}
+
+impl Graph {
+    /// Takes the configured rooms, in place of those before.
+    pub(crate) fn declare(&mut self, rooms: Vec<Declared>) {
+        self.by_name.clear();
+        self.rooms.iter_mut().for_each(|room| room.declared = None);
+        for declared in rooms {
+            let slot = self.add_room(declared.id);
+            self.by_name.insert((declared.account, declared.name.clone()), slot);
+            self.room_mut(slot).declared = Some(declared);
+        }
+    }
+
+    pub(crate) fn add_room(&mut self, id: RoomId) -> RoomSlot {
+        *self.by_id.entry(id).or_insert_with(|| {
+            self.rooms.push(Room {
+                id,
+                declared: None,
+                channels: Vec::new(),
+                index: VecDeque::new(),
+                recent: BTreeMap::new(),
+                waiters: BTreeSet::new(),
+                members: 0,
+                subscribers: 0,
+                traffic: Traffic::default(),
+            });
+            RoomSlot(self.rooms.len() as u32 - 1)
+        })
+    }
+
+    pub(crate) fn channels(&self) -> usize {
+        self.channels.len() - self.free.len()
+    }
+
+    pub(crate) fn room_of(&self, id: RoomId) -> Option<RoomSlot> {
+        self.by_id.get(&id).copied()
+    }
+
+    pub(crate) fn room_named(&self, account: AccountId, name: &RoomName) -> Option<RoomSlot> {
+        self.by_name.get(&(account, name.clone())).copied()
+    }
+
+    /// The configured rooms of an account, by name.
+    pub(crate) fn rooms_of(&self, account: AccountId) -> impl Iterator<Item = RoomSlot> {
+        let all = self.by_name.iter().skip_while(move |((of, _), _)| *of < account);
+        all.take_while(move |((of, _), _)| *of == account).map(|(_, slot)| *slot)
+    }
+
+    pub(crate) fn rooms(&self) -> &[Room] {
+        &self.rooms
+    }
+
+    pub(crate) fn room(&self, slot: RoomSlot) -> &Room {
+        self.rooms.get(slot.0 as usize).expect("a room's slot is given once and for ever")
+    }
+
+    pub(crate) fn room_mut(&mut self, slot: RoomSlot) -> &mut Room {
+        self.rooms.get_mut(slot.0 as usize).expect("a room's slot is given once and for ever")
+    }
+
+    pub(crate) fn channel(&self, slot: ChannelSlot) -> &Channel {
+        self.channels.get(slot.0 as usize).expect("a channel's slot lives while anybody holds it")
+    }
+
+    pub(crate) fn channel_mut(&mut self, slot: ChannelSlot) -> &mut Channel {
+        self.channels.get_mut(slot.0 as usize).expect("a channel's slot lives while anybody holds it")
+    }
+
+    /// A channel for its readers; it need not have publications.
+    pub(crate) fn add_channel(&mut self, room: RoomSlot, name: ChannelName) -> ChannelSlot {
+        if let Some(slot) = self.by_channel.get(&(room, name.clone())) {
+            return *slot;
+        }
+        let channel = Channel {
+            room,
+            name: name.clone(),
+            place: None,
+            index: VecDeque::new(),
+            waiters: BTreeSet::new(),
+            subscribers: 0,
+            value: None,
+            turn: 0,
+            touched: (Seq::ZERO, 0),
+            total: 0,
+            origin: None,
+            presents: BTreeMap::new(),
+            traffic: Traffic::default(),
+        };
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                *self.channel_mut(slot) = channel;
+                slot
+            }
+            None => {
+                self.channels.push(channel);
+                ChannelSlot(self.channels.len() as u32 - 1)
+            }
+        };
+        self.by_channel.insert((room, name), slot);
+        slot
+    }
+
+    /// A channel that has a route, and with it a place among its room's channels for ever.
+    pub(crate) fn add_routed(&mut self, room: RoomId, name: &ChannelName) -> ChannelSlot {
+        let room = self.add_room(room);
+        let slot = self.add_channel(room, name.clone());
+        if self.channel(slot).place.is_none() {
+            let channels = &mut self.room_mut(room).channels;
+            channels.push(slot);
+            let place = channels.len() as u32 - 1;
+            self.channel_mut(slot).place = Some(place);
+        }
+        slot
+    }
+
+    /// A reader of one channel went; a channel that nobody ever published in goes with its last.
+    pub(crate) fn release_channel(&mut self, slot: ChannelSlot) {
+        let channel = self.channel_mut(slot);
+        channel.subscribers = channel.subscribers.saturating_sub(1);
+        if channel.subscribers == 0 && channel.place.is_none() && channel.presents.is_empty() {
+            let key = (channel.room, channel.name.clone());
+            self.by_channel.remove(&key);
+            self.free.push(slot);
+        }
+    }
+
+    /// Notes one publication.
+    pub(crate) fn note(&mut self, slot: ChannelSlot, seq: Seq, bytes: u64, wall: Wall) {
+        let channel = self.channel_mut(slot);
+        channel.index.push_back(seq);
+        channel.total += 1;
+        channel.traffic.add(bytes, wall);
+        let room = channel.room;
+        let room = self.room_mut(room);
+        room.index.push_back((seq, slot));
+        room.traffic.add(bytes, wall);
+    }
+
+    /// The oldest publication of the tail went. Whether it is still what its channel shows.
+    pub(crate) fn forget(&mut self, slot: ChannelSlot, seq: Seq) -> bool {
+        let channel = self.channel_mut(slot);
+        channel.index.pop_front();
+        if channel.index.is_empty() {
+            channel.index = VecDeque::new();
+        }
+        let shown = channel.value == Some(Value::Log(seq));
+        let room = channel.room;
+        let room = self.room_mut(room);
+        room.index.pop_front();
+        if room.index.is_empty() {
+            room.index = VecDeque::new();
+        }
+        shown
+    }
+
+    /// A channel shows something new.
+    pub(crate) fn show(&mut self, slot: ChannelSlot, value: Value) {
+        self.turn += 1;
+        let turn = self.turn;
+        let channel = self.channel_mut(slot);
+        let before = std::mem::replace(&mut channel.turn, turn);
+        channel.value = Some(value);
+        let room = channel.room;
+        let recent = &mut self.room_mut(room).recent;
+        recent.remove(&before);
+        recent.insert(turn, slot);
+    }
+}
+
+/// A route's number and the channel it belongs to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way {
+    pub(crate) route: RouteNumber,
+    pub(crate) channel: ChannelSlot,
+}

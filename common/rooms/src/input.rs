@@ -1,0 +1,164 @@
+//! What the bus is told: by connections, by links and sessions above it, and by the storage below it.
+
+use bytes::Bytes;
+use riser_model::{
+    Binding, Chunk, ConnectionId, CursorKey, CursorValue, Epoch, EpochSpan, Gap, LogId, Principal, Room,
+    Route, RouteNumber, Run, Seq,
+    door::{Ask, Code},
+    event::{Scope, SystemEvent},
+};
+use std::sync::Arc;
+
+/// What the log said when it was opened, and what the configuration says.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// The log.
+    pub log: LogId,
+    /// This opening of it.
+    pub epoch: Epoch,
+    /// The earlier openings that it knows, oldest first.
+    pub chain: Vec<EpochSpan>,
+    /// The seq that the next entry gets: the first of this epoch.
+    pub next: Seq,
+    /// The oldest seq that is still there, or `next`.
+    pub oldest: Seq,
+    /// Why seqs below `oldest` or in its holes are gone, as far as it is known.
+    pub gaps: Vec<Gap>,
+    /// The routes that the log has defined.
+    pub routes: Vec<(RouteNumber, Route)>,
+    /// The origins that the log has defined.
+    pub origins: Vec<(u32, (LogId, Epoch))>,
+    /// The rooms.
+    pub rooms: Vec<Room>,
+    /// The bindings of topics to rooms.
+    pub bindings: Vec<Binding>,
+}
+
+/// Entries of the instance itself: sessions, anchors, canaries, wills. Answered by `Done` after the commit.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Append {
+    /// Echoed by the answer.
+    pub token: u64,
+    /// What the route numbers in `entries` mean.
+    pub routes: Vec<Route>,
+    /// Frames back to back, without origins. May be empty: then only cursors move.
+    pub entries: Bytes,
+    /// Cursors that move in the same commit.
+    pub cursors: Vec<(CursorKey, CursorValue)>,
+}
+
+/// What came over a link, with the cursor that remembers it: one batch, one commit. Answered by `Done` after it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ingest {
+    /// Echoed by the answer.
+    pub token: u64,
+    /// The log that the items come from.
+    pub log: LogId,
+    /// The items, with that log's seqs and epochs. Gaps store nothing. Together at most
+    /// [`BATCH_BYTES_MAX`](riser_wire::limits::BATCH_BYTES_MAX): they are not split.
+    pub runs: Vec<Run>,
+    /// What the route numbers in the runs mean.
+    pub routes: Vec<Route>,
+    /// What the origin numbers in the runs mean: entries that came to that log from a third one.
+    pub origins: Vec<(u32, (LogId, Epoch))>,
+    /// Entries (by their seq there) that are placed elsewhere than their route says: quarantine.
+    pub elsewhere: Vec<(Seq, Route)>,
+    /// Cursors that move in the same commit.
+    pub cursors: Vec<(CursorKey, CursorValue)>,
+}
+
+/// The newest value of a channel beside a backlog (section 7.7). Shown to `conflate` subscriptions, never stored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Latest {
+    /// The log that will deliver it again in its turn.
+    pub log: LogId,
+    /// The epoch of that log.
+    pub epoch: Epoch,
+    /// Its seq there.
+    pub seq: Seq,
+    /// Where it belongs.
+    pub route: Route,
+    /// The entry's body.
+    pub body: Bytes,
+}
+
+/// One input; after it, drain [`Bus::poll`](crate::Bus::poll). Several inputs may be handled before draining:
+/// their publications then share a batch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Input {
+    /// A connection was let in.
+    Open {
+        /// Which.
+        connection: ConnectionId,
+        /// As whom.
+        principal: Arc<Principal>,
+    },
+    /// A connection asks. `Enter`, `Release` and `Confirm` and what is kept of a subscription are the business
+    /// of the layer above, and ignored.
+    Ask {
+        /// Which.
+        connection: ConnectionId,
+        /// What.
+        ask: Ask,
+    },
+    /// Store entries of the instance itself.
+    Append(Append),
+    /// Store what a link brought.
+    Ingest(Ingest),
+    /// A cursor moved; it rides in the next batch, and in one of its own only at shutdown.
+    Cursor {
+        /// Whose.
+        key: CursorKey,
+        /// Where it is.
+        value: CursorValue,
+    },
+    /// A channel's present, beside the backlog.
+    Latest(Latest),
+    /// The system speaks about itself.
+    Event {
+        /// To whom.
+        scope: Scope,
+        /// What.
+        event: SystemEvent,
+    },
+    /// The batch with this ticket, and all before it, are on disk.
+    Persisted {
+        /// Which.
+        ticket: u64,
+    },
+    /// The batch with this ticket was not stored. If it has entries, no batch that was numbered after it can
+    /// be, and all of them count as failed with it; their seqs are given again. A batch of cursors alone fails
+    /// alone. Answers for tickets that failed already are ignored.
+    Failed {
+        /// Which.
+        ticket: u64,
+        /// Why: `QuotaExceeded` or `LogFailing`.
+        code: Code,
+    },
+    /// The answer to a read. It begins at the seq that was asked for, brings at least one entry or gap if there
+    /// is one, and need not stop at the end that the bus knows.
+    Read {
+        /// Which.
+        ticket: u64,
+        /// What was found. Empty if it could not be read: it is tried again later.
+        chunk: Chunk,
+    },
+    /// The log let go of its oldest entries.
+    Trimmed {
+        /// The oldest seq that is still there.
+        oldest: Seq,
+        /// Why the ones below are gone.
+        gaps: Vec<Gap>,
+    },
+    /// The configuration changed.
+    Reconfigured {
+        /// The rooms, all of them.
+        rooms: Vec<Room>,
+        /// The bindings, all of them. Topics that a connection used before keep their meaning for it.
+        bindings: Vec<Binding>,
+    },
+    /// The deadline that [`Bus::poll_timeout`](crate::Bus::poll_timeout) named has come.
+    Deadline,
+    /// Take nothing more, store what waits, and send every connection away when it has its receipts.
+    Shutdown,
+}

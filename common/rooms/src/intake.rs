@@ -1,0 +1,266 @@
+//! From publications to numbered batches, and what waits until they are on disk.
+//!
+//! Seqs are dense and rise in the order in which batches leave for the storage. A batch that fails takes all
+//! that were numbered after it with it, and their seqs are given again. Who waits for a batch is a *piece* of
+//! it; pieces are answered in the order of the batches, so receipts of a connection come in the order of its
+//! tickets, those of refused ones too.
+
+use crate::{
+    graph::{ChannelSlot, Way},
+    output::{Output, Placed},
+    routes::{Definitions, Routes, Written},
+    tail::Block,
+};
+use bytes::Bytes;
+use riser_model::{
+    Batch, ConnectionId, CursorKey, CursorValue, Epoch, Seq, Time,
+    door::{Code, Refusal},
+};
+use riser_wire::entry::{Body, Frame, Kind, Origin, frame_size};
+use std::{collections::BTreeMap, collections::VecDeque, time::Duration};
+
+/// Who waits for (a part of) a batch.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// A connection's publications.
+    Intake {
+        connection: ConnectionId,
+        ticket: u64,
+        /// The seq of the first one stored.
+        first: Seq,
+        /// Which of the intake's entries this piece speaks of.
+        indexes: std::ops::Range<u32>,
+        /// Those of them that were refused, rising.
+        refused: Vec<(u32, Refusal)>,
+        bytes: usize,
+        /// Whether the intake ends here.
+        last: bool,
+    },
+    /// The layer above.
+    Done { token: u64, placed: Placed },
+}
+
+/// The batch that is being filled.
+#[derive(Debug, Default)]
+struct Open {
+    entries: Vec<u8>,
+    offsets: Vec<u32>,
+    channels: Vec<ChannelSlot>,
+    pieces: Vec<Piece>,
+    cursors: Vec<(CursorKey, CursorValue)>,
+    /// Since when anything is in it.
+    since: Option<Time>,
+    /// Whether anybody waits for it.
+    awaited: bool,
+}
+
+/// How far the open batch was filled.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    bytes: usize,
+    count: usize,
+    awaited: bool,
+}
+
+/// A batch on its way to the disk.
+#[derive(Debug)]
+pub(crate) struct Unstored {
+    ticket: u64,
+    pub(crate) block: Block,
+    pub(crate) pieces: Vec<Piece>,
+    riding: BTreeMap<CursorKey, CursorValue>,
+    written: Written,
+}
+
+#[derive(Debug)]
+pub(crate) struct Line {
+    epoch: Epoch,
+    next: Seq,
+    ticket: u64,
+    open: Open,
+    unstored: VecDeque<Unstored>,
+    unstored_bytes: usize,
+    /// Cursors that move with the next batch.
+    riding: BTreeMap<CursorKey, CursorValue>,
+}
+
+impl Line {
+    pub(crate) fn new(epoch: Epoch, next: Seq) -> Self {
+        Self {
+            epoch,
+            next,
+            ticket: 0,
+            open: Open::default(),
+            unstored: VecDeque::new(),
+            unstored_bytes: 0,
+            riding: BTreeMap::new(),
+        }
+    }
+
+    /// The seq that the next entry gets.
+    pub(crate) fn next(&self) -> Seq {
+        self.next.plus(self.open.offsets.len() as u64)
+    }
+
+    /// What waits, bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.unstored_bytes + self.open.entries.len()
+    }
+
+    /// Whether so many more bytes still fit into the batch that is being filled. One entry always does.
+    pub(crate) fn fits(&self, bytes: usize, bytes_max: usize) -> bool {
+        self.open.entries.is_empty() || self.open.entries.len() + bytes <= bytes_max
+    }
+
+    /// The size of an entry with that origin.
+    pub(crate) fn size(frame: &Frame<'_>, origin: Option<Origin>) -> usize {
+        frame_size(origin, frame.body.len())
+    }
+
+    /// Numbers one entry.
+    pub(crate) fn add(&mut self, frame: &Frame<'_>, way: Way, origin: Option<Origin>) {
+        let (kind, awaited) = match Body::read(frame.body) {
+            Ok(body) => (body.kind, body.awaited()),
+            Err(_) => (Kind::Other(0), true),
+        };
+        let open = &mut self.open;
+        // A batch stays far below 4 GiB.
+        open.offsets.push(open.entries.len() as u32);
+        open.channels.push(if kind == Kind::Publication { way.channel } else { ChannelSlot::NONE });
+        open.awaited |= awaited;
+        Frame { route: way.route, origin, ..*frame }.write(&mut open.entries);
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { bytes: self.open.entries.len(), count: self.open.offsets.len(), awaited: self.open.awaited }
+    }
+
+    /// Takes back what was added since.
+    pub(crate) fn back(&mut self, mark: Mark) {
+        self.open.entries.truncate(mark.bytes);
+        self.open.offsets.truncate(mark.count);
+        self.open.channels.truncate(mark.count);
+        self.open.awaited = mark.awaited;
+    }
+
+    /// Somebody waits for what was added.
+    pub(crate) fn await_open(&mut self, piece: Piece, now: Time) {
+        self.open.since.get_or_insert(now);
+        self.open.pieces.push(piece);
+    }
+
+    /// Answers a piece without entries after everything that is on its way.
+    pub(crate) fn await_last(&mut self, piece: Piece, now: Time) {
+        match self.unstored.back_mut() {
+            Some(unstored) if self.open.since.is_none() => unstored.pieces.push(piece),
+            Some(_) | None => self.await_open(piece, now),
+        }
+    }
+
+    /// Cursors that must move with what was added, at once.
+    pub(crate) fn move_cursors(&mut self, cursors: Vec<(CursorKey, CursorValue)>, now: Time) {
+        if !cursors.is_empty() {
+            self.open.since.get_or_insert(now);
+            self.open.awaited = true;
+            self.open.cursors.extend(cursors);
+        }
+    }
+
+    /// A cursor that moves with the next batch.
+    pub(crate) fn ride(&mut self, key: CursorKey, value: CursorValue) {
+        self.riding.insert(key, value);
+    }
+
+    /// What is open is stored without waiting for company, cursors alone too.
+    pub(crate) fn hurry(&mut self, now: Time) {
+        if self.open.since.is_some() || !self.riding.is_empty() {
+            self.open.since.get_or_insert(now);
+            self.open.awaited = true;
+        }
+    }
+
+    /// When the open batch has waited long enough.
+    pub(crate) fn deadline(&self, hold: Duration) -> Option<Time> {
+        let since = self.open.since?;
+        Some(if self.open.awaited { since } else { since.plus(hold) })
+    }
+
+    /// Closes the open batch and sends it on its way.
+    pub(crate) fn seal(&mut self, routes: &mut Routes) -> Option<Output> {
+        self.open.since?;
+        let Open { entries, offsets, channels, pieces, mut cursors, .. } = std::mem::take(&mut self.open);
+        let riding = std::mem::take(&mut self.riding);
+        cursors.extend(riding.iter().map(|(key, value)| (*key, *value)));
+        // Cursors alone may fail alone: nothing that others build on is in their batch.
+        let (Definitions { routes: new_routes, origins }, written) =
+            if offsets.is_empty() { routes.define_nothing() } else { routes.define() };
+        self.ticket += 1;
+        let ticket = self.ticket;
+        let first = self.next;
+        // One batch stays far below 2^32 entries.
+        let count = offsets.len() as u32;
+        let entries = Bytes::from(entries);
+        let connections = pieces.iter().filter(|piece| matches!(piece, Piece::Intake { .. })).count() as u32;
+        let batch = Batch { first, entries: entries.clone(), count, routes: new_routes, origins, cursors };
+        self.next = first.plus(u64::from(count));
+        self.unstored_bytes += entries.len();
+        let block = Block { first, epoch: self.epoch, entries, offsets, channels };
+        self.unstored.push_back(Unstored { ticket, block, pieces, riding, written });
+        Some(Output::Persist { ticket, batch, connections })
+    }
+
+    /// The oldest batch on its way, if it is on disk once `ticket` is.
+    pub(crate) fn stored(&mut self, ticket: u64) -> Option<Unstored> {
+        if self.unstored.front()?.ticket > ticket {
+            return None;
+        }
+        let stored = self.unstored.pop_front()?;
+        self.unstored_bytes -= stored.block.entries.len();
+        Some(stored)
+    }
+
+    /// The batches that fail when `ticket` does: it, and if it has entries all that were numbered after it.
+    /// Their seqs, definitions and riding cursors are free again, and what is open moves up.
+    pub(crate) fn failed(&mut self, ticket: u64, routes: &mut Routes) -> Vec<Unstored> {
+        let Ok(from) = self.unstored.binary_search_by_key(&ticket, |unstored| unstored.ticket) else {
+            return Vec::new();
+        };
+        let alone = self.unstored.get(from).is_some_and(|unstored| unstored.block.count() == 0);
+        let to = if alone { from + 1 } else { self.unstored.len() };
+        let failed: Vec<Unstored> = self.unstored.drain(from..to).collect();
+        for unstored in &failed {
+            self.unstored_bytes -= unstored.block.entries.len();
+        }
+        // The newest value of a cursor is the one that rides on.
+        for unstored in failed.iter().rev() {
+            for (key, value) in &unstored.riding {
+                self.riding.entry(*key).or_insert(*value);
+            }
+        }
+        if let Some(first) = failed.first().filter(|_| !alone) {
+            routes.undefine(first.written);
+            self.renumber(first.block.first);
+        }
+        failed
+    }
+
+    fn renumber(&mut self, next: Seq) {
+        let by = self.next.0 - next.0;
+        self.next = next;
+        for piece in &mut self.open.pieces {
+            match piece {
+                Piece::Intake { first, .. } => first.0 -= by,
+                Piece::Done { placed, .. } => placed.first.0 -= by,
+            }
+        }
+    }
+}
+
+/// The refusal of entries whose batch failed.
+pub(crate) fn failure(code: Code) -> Refusal {
+    let (what, want) = match code {
+        Code::QuotaExceeded => ("the log's quota is used up", "publish again when the link has drained it"),
+        _ => ("the log could not commit", "publish again later"),
+    };
+    Refusal { code, what: what.into(), want: want.into() }
+}

@@ -1,0 +1,89 @@
+//! What the bus wants done.
+
+use riser_model::{
+    Batch, ConnectionId, Epoch, RoomId, Seq,
+    door::{Code, Tell},
+};
+
+/// Where appended or ingested entries are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Placed {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The seq of the first entry; the others follow without a hole.
+    pub first: Seq,
+    /// How many.
+    pub count: u32,
+}
+
+/// One effect.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Output {
+    /// Tell a connection's door.
+    Tell {
+        /// Which.
+        connection: ConnectionId,
+        /// What.
+        tell: Tell,
+    },
+    /// Store a batch. Answered by `Persisted` or `Failed`. Tickets and seqs rise in the order of these.
+    Persist {
+        /// Which.
+        ticket: u64,
+        /// What.
+        batch: Batch,
+        /// How many connections wait for it (rule 6.4).
+        connections: u32,
+    },
+    /// Read the log. Answered by `Read`.
+    Read {
+        /// Which.
+        ticket: u64,
+        /// The first seq wanted.
+        from: Seq,
+        /// About how many bytes of frames.
+        max_bytes: u32,
+    },
+    /// The answer to an append or ingest.
+    Done {
+        /// Which.
+        token: u64,
+        /// Where it is, or why it is not.
+        result: Result<Placed, Code>,
+    },
+    /// Everything up to here is on disk, and in [`Bus::tail`](crate::Bus::tail) for uplinks.
+    Committed {
+        /// The new `last_added`.
+        through: Seq,
+    },
+    /// A connection published or subscribed in a room for the first time.
+    Joined {
+        /// Which.
+        connection: ConnectionId,
+        /// Where.
+        room: RoomId,
+    },
+    /// A connection has nothing to do with a room any more.
+    Left {
+        /// Which.
+        connection: ConnectionId,
+        /// Where.
+        room: RoomId,
+        /// Why: the cause of its leave, or `unsubscribed`.
+        cause: String,
+    },
+    /// Nothing of a connection that left waits for a commit any more.
+    Settled {
+        /// Which.
+        connection: ConnectionId,
+    },
+}
+
+/// What a deadline is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wake {
+    /// Publications that nobody waits for have waited long enough for company.
+    Commit,
+    /// A read that brought nothing is tried again.
+    Read,
+}

@@ -1,0 +1,279 @@
+//! Entries on their way in: from connections, from the instance itself, and from links.
+
+use crate::{
+    bus::Bus,
+    connection::{Alias, refuse_all},
+    graph::Way,
+    input::{Append, Ingest},
+    intake::{Line, Piece},
+    output::{Output, Placed},
+    topics,
+};
+use riser_model::{
+    ConnectionId, CursorKey, CursorValue, Epoch, LogId, Now, Principal, Route, RouteNumber, Run, Seq,
+    door::{Code, Intake, Refusal, Target},
+};
+use riser_wire::entry::{Frame, Origin, frames};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// What the frames of one batch from above mean by their route numbers, in this log's terms.
+struct Ways<'a> {
+    routes: &'a [Route],
+    known: Vec<Option<Way>>,
+}
+
+impl Bus {
+    pub(crate) fn publish(&mut self, connection: ConnectionId, intake: Intake, now: Now) {
+        let Intake { ticket, aliases, entries, count } = intake;
+        for (number, target) in aliases {
+            self.define(connection, number, target);
+        }
+        let refusal = self.refusal(connection, entries.len());
+        let Self { connections, line, routes, config, outputs, counters, .. } = self;
+        let Some(publisher) = connections.get_mut(&connection) else { return };
+        let mut refused: Vec<(u32, Refusal)> = Vec::new();
+        let (mut index, mut from, mut bytes) = (0, 0, 0);
+        let mut first = line.next();
+        if let Some(refusal) = refusal {
+            counters.refuse(refusal.code, u64::from(count));
+            refuse_all(&mut refused, 0..count, &refusal);
+            index = count;
+        } else {
+            for frame in frames(&entries) {
+                let way = frame.map_err(|_| malformed()).and_then(|frame| {
+                    let alias = publisher.aliases.get(frame.route.0 as usize);
+                    match alias {
+                        _ if frame.origin.is_some() => Err(malformed()),
+                        Some(Alias::Way(way)) => Ok((frame, *way)),
+                        Some(Alias::Refused(refused)) => Err(refused.1.clone()),
+                        None => Err(malformed()),
+                    }
+                });
+                match way {
+                    Ok((frame, way)) => {
+                        let size = Line::size(&frame, None);
+                        if !line.fits(size, config.batch_bytes_max) {
+                            let refused = std::mem::take(&mut refused);
+                            let part = std::mem::take(&mut bytes);
+                            if index > from {
+                                publisher.unstored += 1;
+                                publisher.unstored_bytes += part;
+                                let indexes = from..index;
+                                let (last, bytes) = (false, part);
+                                let piece = Piece::Intake {
+                                    connection,
+                                    ticket,
+                                    first,
+                                    indexes,
+                                    refused,
+                                    bytes,
+                                    last,
+                                };
+                                line.await_open(piece, now.time);
+                            }
+                            outputs.extend(line.seal(routes));
+                            (first, from) = (line.next(), index);
+                        }
+                        line.add(&frame, way, None);
+                        bytes += size;
+                    }
+                    Err(refusal) => {
+                        counters.refuse(refusal.code, 1);
+                        refused.push((index, refusal));
+                    }
+                }
+                index += 1;
+            }
+        }
+        if index < count {
+            counters.refuse(Code::Malformed, u64::from(count - index));
+            refuse_all(&mut refused, index..count, &malformed());
+            index = count;
+        }
+        let piece =
+            Piece::Intake { connection, ticket, first, indexes: from..index, refused, bytes, last: true };
+        let nothing_waits = publisher.unstored == 0;
+        publisher.unstored += 1;
+        publisher.unstored_bytes += bytes;
+        if bytes > 0 {
+            line.await_open(piece, now.time);
+        } else if nothing_waits {
+            self.complete(piece, Ok(()));
+        } else {
+            line.await_last(piece, now.time);
+        }
+    }
+
+    /// Why nothing of a connection's batch can be taken at this moment.
+    fn refusal(&mut self, connection: ConnectionId, bytes: usize) -> Option<Refusal> {
+        let own = self.connections.get(&connection).map_or(0, |publisher| publisher.unstored_bytes);
+        let code = if self.closing {
+            Code::ShuttingDown
+        } else if self.line.bytes() + bytes > self.config.unstored_bytes_max
+            || own + bytes > self.config.unstored_connection_bytes_max
+        {
+            Code::TooMany
+        } else {
+            return None;
+        };
+        let what = match code {
+            Code::ShuttingDown => "the instance is going down",
+            _ => "too much waits for the disk",
+        };
+        Some(topics::refuse(code, what, "publish again later"))
+    }
+
+    fn define(&mut self, connection: ConnectionId, number: u32, target: Target) {
+        let Some(publisher) = self.connections.get(&connection) else { return };
+        let (place, known) = (number as usize, publisher.aliases.len());
+        if place > known || place >= self.config.aliases_max {
+            // Entries that use it are refused as malformed: no meaning was given to their number.
+            self.counters.strays += 1;
+            return;
+        }
+        let principal = Arc::clone(&publisher.principal);
+        let alias = self.alias(&principal, target);
+        if let Alias::Way(way) = &alias {
+            self.join(connection, self.graph.channel(way.channel).room, |member| member.published = true);
+        }
+        let Some(publisher) = self.connections.get_mut(&connection) else { return };
+        match publisher.aliases.get_mut(place) {
+            Some(slot) => *slot = alias,
+            None => publisher.aliases.push(alias),
+        }
+    }
+
+    pub(crate) fn alias(&mut self, principal: &Principal, target: Target) -> Alias {
+        match self.way(principal, &target) {
+            Ok(way) => Alias::Way(way),
+            Err(refusal) => Alias::Refused(Box::new((target, refusal))),
+        }
+    }
+
+    /// The route of a connection's target: the one check of the right to publish.
+    fn way(&mut self, principal: &Principal, target: &Target) -> Result<Way, Refusal> {
+        let (room, channel) = topics::target(&self.graph, &self.bindings, principal, target)?;
+        let route = Route { room: self.graph.room(room).id, channel, client: principal.client };
+        self.intern(&route).ok_or_else(|| {
+            let want = "publish in channels that exist, or raise the bound of routes";
+            topics::refuse(Code::TooMany, "the log has as many routes as it may", want)
+        })
+    }
+
+    fn intern(&mut self, route: &Route) -> Option<Way> {
+        if let Some(number) = self.routes.number(route) {
+            return Some(Way { route: number, channel: self.routes.known(number)?.channel });
+        }
+        if self.routes.len() >= self.config.routes_max {
+            return None;
+        }
+        let channel = self.graph.add_routed(route.room, &route.channel);
+        Some(Way { route: self.routes.add(route.clone(), channel), channel })
+    }
+
+    fn way_of(&mut self, ways: &mut Ways<'_>, number: RouteNumber) -> Result<Way, Code> {
+        let place = number.0 as usize;
+        let known = ways.known.get_mut(place).ok_or(Code::Malformed)?;
+        if let Some(way) = known {
+            return Ok(*way);
+        }
+        let way = self.intern(ways.routes.get(place).ok_or(Code::Malformed)?).ok_or(Code::TooMany)?;
+        *known = Some(way);
+        Ok(way)
+    }
+
+    pub(crate) fn append(&mut self, append: Append, now: Now) {
+        let Append { token, routes, entries, cursors } = append;
+        let mut ways = Ways { routes: &routes, known: vec![None; routes.len()] };
+        self.place(token, entries.len(), cursors, now, |bus| {
+            for frame in frames(&entries) {
+                let frame = frame.map_err(|_| Code::Malformed)?;
+                let way = bus.way_of(&mut ways, frame.route)?;
+                bus.line.add(&frame, way, None);
+            }
+            Ok(())
+        });
+    }
+
+    /// Places what a link brought: this log's routes, and its number for where each entry came from.
+    pub(crate) fn ingest(&mut self, ingest: Ingest, now: Now) {
+        let Ingest { token, log, runs, routes, origins, elsewhere, cursors } = ingest;
+        let elsewhere: BTreeMap<Seq, Route> = elsewhere.into_iter().collect();
+        let origins: BTreeMap<u32, (LogId, Epoch)> = origins.into_iter().collect();
+        let mut ways = Ways { routes: &routes, known: vec![None; routes.len()] };
+        let size = runs.iter().map(|run| match run {
+            Run::Entries { entries, count, .. } => entries.len() + 8 * *count as usize,
+            Run::Gap(_) => 0,
+        });
+        self.place(token, size.sum(), cursors, now, |bus| {
+            for run in &runs {
+                let Run::Entries { first, count, epoch, entries } = run else { continue };
+                let mut seq = *first;
+                for frame in frames(entries) {
+                    let frame = frame.map_err(|_| Code::Malformed)?;
+                    let way = match elsewhere.get(&seq) {
+                        Some(route) => bus.intern(route).ok_or(Code::TooMany)?,
+                        None => bus.way_of(&mut ways, frame.route)?,
+                    };
+                    let origin = bus.origin_of(&frame, (log, *epoch), seq, &origins)?;
+                    bus.line.add(&frame, way, Some(origin));
+                    seq = seq.next();
+                }
+                if seq != first.plus(u64::from(*count)) {
+                    return Err(Code::Malformed);
+                }
+            }
+            Ok(())
+        });
+    }
+
+    /// An entry keeps the identity of the log that it was first appended to.
+    fn origin_of(
+        &mut self,
+        frame: &Frame<'_>,
+        from: (LogId, Epoch),
+        seq: Seq,
+        origins: &BTreeMap<u32, (LogId, Epoch)>,
+    ) -> Result<Origin, Code> {
+        match frame.origin {
+            Some(origin) => {
+                let of = *origins.get(&origin.number).ok_or(Code::Malformed)?;
+                Ok(Origin { number: self.routes.add_origin(of), seq: origin.seq })
+            }
+            None => Ok(Origin { number: self.routes.add_origin(from), seq }),
+        }
+    }
+
+    /// Adds entries and cursors that belong into one batch: all of them or nothing.
+    fn place(
+        &mut self,
+        token: u64,
+        bytes: usize,
+        cursors: Vec<(CursorKey, CursorValue)>,
+        now: Now,
+        add: impl FnOnce(&mut Self) -> Result<(), Code>,
+    ) {
+        if !self.line.fits(bytes, self.config.batch_bytes_max) {
+            self.outputs.extend(self.line.seal(&mut self.routes));
+        }
+        let (mark, first) = (self.line.mark(), self.line.next());
+        match add(self) {
+            Ok(()) => {
+                // As many as fit into a batch.
+                let count = (self.line.next().0 - first.0) as u32;
+                let placed = Placed { epoch: self.chain.epoch, first, count };
+                self.line.await_open(Piece::Done { token, placed }, now.time);
+                self.line.move_cursors(cursors, now.time);
+            }
+            Err(code) => {
+                self.line.back(mark);
+                self.counters.refuse(code, 1);
+                self.outputs.push_back(Output::Done { token, result: Err(code) });
+            }
+        }
+    }
+}
+
+fn malformed() -> Refusal {
+    topics::refuse(Code::Malformed, "an entry that cannot be read", "entries with aliases that were defined")
+}

@@ -1,0 +1,359 @@
+//! Serving subscriptions: what a connection pulls, and what is read from the disk for it.
+//!
+//! A pull goes round the connection's subscriptions that have something, a quantum each, until the budget is
+//! used up. Who needs the disk steps aside until the chunk is there; the others go on.
+
+use crate::{
+    bus::Bus,
+    connection::{self, Connection},
+    output::Output,
+    replay::{self, Asked, Held, Sought},
+    subscription::{Newest, Next, Scope, State, Subscription, View},
+    technical,
+};
+use riser_model::{
+    Chunk, ConnectionId, Now, Position, RoomName, Route, Seq, SubscriptionId,
+    door::{Completeness, Delivery, Push, Subscribed, Tell},
+};
+use std::{sync::Arc, time::Duration};
+
+/// What a push costs beside its body.
+const PUSH_BYTES: u32 = 64;
+/// What a subscription may take before the next one's turn.
+const QUANTUM_BYTES: u32 = 8192;
+/// A read that brought nothing is tried again after this.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What a subscription does after its turn.
+enum After {
+    Goes,
+    Waits,
+    Reads,
+}
+
+impl Bus {
+    pub(crate) fn pull(&mut self, connection: ConnectionId, bytes: u32, now: Now) {
+        let mut pushes = Vec::new();
+        self.tell_through(connection, now, &mut pushes);
+        let mut budget = bytes.max(1);
+        while budget > 0 {
+            let Some(reader) = self.connections.get_mut(&connection) else { return };
+            let Some(id) = reader.active.pop_front() else { break };
+            let Some(mut subscription) = reader.subscriptions.remove(&id) else { continue };
+            if subscription.state == State::Active {
+                self.serve(connection, &mut subscription, &mut budget, &mut pushes);
+            }
+            if let Some(reader) = self.connections.get_mut(&connection) {
+                reader.subscriptions.insert(id, subscription);
+            }
+        }
+        let Some(reader) = self.connections.get_mut(&connection) else { return };
+        let active = |id: &SubscriptionId| {
+            reader.subscriptions.get(id).is_some_and(|subscription| subscription.state == State::Active)
+        };
+        let more = reader.active.iter().any(active);
+        reader.told = more;
+        self.outputs.push_back(Output::Tell { connection, tell: Tell::Deliver { pushes, more } });
+        self.let_go(connection);
+        self.ask_disk(connection);
+    }
+
+    /// One turn of one subscription, which is out of its connection meanwhile.
+    fn serve(
+        &mut self,
+        connection: ConnectionId,
+        subscription: &mut Subscription,
+        budget: &mut u32,
+        pushes: &mut Vec<Push>,
+    ) {
+        let mut quantum = QUANTUM_BYTES.min(*budget);
+        let after = loop {
+            if quantum == 0 {
+                break After::Goes;
+            }
+            let Some(view) = self.view(connection) else { return };
+            match subscription.look(&view) {
+                Next::Nothing => break After::Waits,
+                Next::Blocked => break After::Reads,
+                next => {
+                    let push = push(subscription, &view, next);
+                    let cost = cost(&push);
+                    self.count(&push);
+                    pushes.extend(push);
+                    quantum = quantum.saturating_sub(cost);
+                    *budget = budget.saturating_sub(cost);
+                }
+            }
+        };
+        self.rest(connection, subscription, &after);
+    }
+
+    /// Where a subscription goes after it was looked at.
+    fn rest(&mut self, connection: ConnectionId, subscription: &mut Subscription, after: &After) {
+        let Some(reader) = self.connections.get_mut(&connection) else { return };
+        let id = subscription.id;
+        match after {
+            After::Goes => reader.active.push_back(id),
+            After::Waits => {
+                subscription.state = State::Idle;
+                connection::wait(&mut self.graph, &mut self.technical, subscription, (connection, id));
+            }
+            After::Reads => {
+                subscription.state = State::Reading;
+                reader.replay.reading.insert(id);
+            }
+        }
+    }
+
+    fn count(&mut self, push: &Option<Push>) {
+        match push {
+            Some(Push::Publication(delivery)) => {
+                self.counters.delivered += 1;
+                self.counters.skipped += delivery.skipped;
+            }
+            Some(Push::Gap { gap, .. }) => self.counters.gapped += gap.count(),
+            Some(Push::Event { missed, .. }) => self.counters.missed += missed,
+            Some(Push::Through { .. }) | None => {}
+        }
+    }
+
+    /// What a connection's subscriptions read from.
+    pub(crate) fn view(&self, connection: ConnectionId) -> Option<View<'_>> {
+        let reader: &Connection = self.connections.get(&connection)?;
+        Some(View {
+            graph: &self.graph,
+            tail: &self.tail,
+            chain: &self.chain,
+            routes: &self.routes,
+            copies: &self.copies,
+            technical: &self.technical,
+            principal: &reader.principal,
+            held: reader.replay.held.as_ref(),
+        })
+    }
+
+    /// Tells quiet subscriptions how far they are, now and then.
+    fn tell_through(&mut self, connection: ConnectionId, now: Now, pushes: &mut Vec<Push>) {
+        let Some(reader) = self.connections.get_mut(&connection) else { return };
+        if now.time < reader.through_at {
+            return;
+        }
+        reader.through_at = now.time.plus(self.config.through_every());
+        let pos = self.chain.position(self.chain.committed);
+        for subscription in reader.subscriptions.values_mut() {
+            let quiet = subscription.state == State::Idle && subscription.at != pos;
+            if quiet && !matches!(subscription.scope, Scope::Technical(_)) {
+                subscription.at = pos;
+                pushes.push(Push::Through { subscription: subscription.id, pos });
+            }
+        }
+    }
+
+    /// Looks what a subscription has to do: nothing, be pulled, or be read for.
+    pub(crate) fn look(&mut self, connection: ConnectionId, id: SubscriptionId) {
+        let Some(reader) = self.connections.get_mut(&connection) else { return };
+        let Some(mut subscription) = reader.subscriptions.remove(&id) else { return };
+        reader.replay.reading.remove(&id);
+        let Some(view) = self.view(connection) else { return };
+        let after = match subscription.look(&view) {
+            Next::Nothing => After::Waits,
+            Next::Blocked => After::Reads,
+            Next::Publication { .. } | Next::Newest { .. } | Next::Gap(_) | Next::Event { .. } => After::Goes,
+        };
+        if !matches!(after, After::Goes) {
+            self.rest(connection, &mut subscription, &after);
+        }
+        let Some(reader) = self.connections.get_mut(&connection) else { return };
+        reader.subscriptions.insert(id, subscription);
+        if matches!(after, After::Goes) {
+            let ready = reader.activate(id);
+            self.outputs.extend(ready.map(|tell| Output::Tell { connection, tell }));
+        }
+    }
+
+    /// Goes on with a search for the last n, as far as what is in memory allows.
+    pub(crate) fn sought(&mut self, connection: ConnectionId, id: SubscriptionId) {
+        let Some(reader) = self.connections.get_mut(&connection) else { return };
+        let Some(mut subscription) = reader.subscriptions.remove(&id) else { return };
+        let Some(view) = self.view(connection) else { return };
+        let sought = replay::seek(&mut subscription, &view);
+        match sought {
+            Some(Sought::Start { cursor, whole }) => {
+                subscription.cursor = cursor;
+                subscription.at = self.chain.position(cursor);
+                subscription.state = State::Idle;
+                let completeness = if whole { Completeness::Full } else { Completeness::Partial };
+                let subscribed = Subscribed { completeness, gaps: Vec::new(), at: subscription.at };
+                let tell = Tell::Subscribed { subscription: id, result: Ok(subscribed) };
+                self.outputs.push_back(Output::Tell { connection, tell });
+            }
+            Some(Sought::At(at)) => subscription.wanted = at,
+            None => {}
+        }
+        let found = matches!(sought, Some(Sought::Start { .. }));
+        if let Some(reader) = self.connections.get_mut(&connection) {
+            reader.subscriptions.insert(id, subscription);
+            reader.replay.reading.insert(id);
+        }
+        if found {
+            self.look(connection, id);
+        }
+    }
+
+    /// Asks for the next chunk of a connection, if it needs one and has none.
+    pub(crate) fn ask_disk(&mut self, connection: ConnectionId) {
+        let Some(reader) = self.connections.get_mut(&connection) else { return };
+        let replay = &mut reader.replay;
+        if replay.asked.is_some() || replay.held.is_some() || replay.again.is_some() {
+            return;
+        }
+        let Some(id) = replay.choose() else { return };
+        let Some(subscription) = reader.subscriptions.get(&id) else { return };
+        let from = subscription.wanted;
+        self.reads.ticket += 1;
+        let ticket = self.reads.ticket;
+        replay.asked = Some(Asked { ticket, from });
+        self.reads.asked.insert(ticket, connection);
+        self.outputs.push_back(Output::Read { ticket, from, max_bytes: self.config.read_bytes });
+    }
+
+    pub(crate) fn read(&mut self, ticket: u64, chunk: Chunk, now: Now) {
+        let Some(connection) = self.reads.asked.remove(&ticket) else {
+            self.counters.strays += 1;
+            return;
+        };
+        let Some(reader) = self.connections.get_mut(&connection) else { return };
+        let Some(asked) = reader.replay.asked.take_if(|asked| asked.ticket == ticket) else { return };
+        self.reads.arrival += 1;
+        let missing = |from, to| self.chain.missing(from, to);
+        let Some(held) = Held::new(asked.from, chunk, &self.routes, missing, self.reads.arrival) else {
+            let at = now.time.plus(AGAIN);
+            reader.replay.again = Some(at);
+            self.reads.again.insert((at, connection));
+            return;
+        };
+        self.reads.bytes += held.bytes;
+        self.reads.held.insert(held.arrival, connection);
+        reader.replay.held = Some(held);
+        self.go_on(connection);
+        self.let_go(connection);
+        self.shrink_held();
+        self.ask_disk(connection);
+    }
+
+    /// Every subscription that waits for the disk looks at what is held.
+    fn go_on(&mut self, connection: ConnectionId) {
+        let Some(reader) = self.connections.get_mut(&connection) else { return };
+        for id in reader.replay.reading.iter().copied().collect::<Vec<_>>() {
+            let reader = self.connections.get(&connection);
+            match reader.and_then(|reader| reader.subscriptions.get(&id)).map(|one| &one.state) {
+                Some(State::Seeking(_)) => self.sought(connection, id),
+                Some(State::Idle | State::Active | State::Reading) => self.look(connection, id),
+                None => {}
+            }
+        }
+    }
+
+    /// Lets go of a chunk that no subscription stands in.
+    pub(crate) fn let_go(&mut self, connection: ConnectionId) {
+        let first = self.tail.first();
+        let Some(reader) = self.connections.get_mut(&connection) else { return };
+        if !reader.needs_held(first) {
+            let held = reader.replay.held.take();
+            self.discard(held);
+        }
+    }
+
+    /// The chunks that wait longest make room; they are read again when their readers come.
+    fn shrink_held(&mut self) {
+        while self.reads.bytes > self.config.chunks_bytes_max {
+            let Some((_, connection)) = self.reads.held.pop_first() else { return };
+            let held = self.connections.get_mut(&connection).and_then(|reader| reader.replay.held.take());
+            self.counters.chunks_discarded += 1;
+            self.discard(held);
+        }
+    }
+
+    pub(crate) fn discard(&mut self, held: Option<Held>) {
+        if let Some(held) = held {
+            self.reads.held.remove(&held.arrival);
+            self.reads.bytes -= held.bytes;
+        }
+    }
+
+    /// Reads that brought nothing are tried again.
+    pub(crate) fn try_again(&mut self, now: Now) {
+        while let Some((at, connection)) = self.reads.again.first().copied().filter(|(at, _)| *at <= now.time)
+        {
+            self.reads.again.remove(&(at, connection));
+            if let Some(reader) = self.connections.get_mut(&connection) {
+                reader.replay.again = None;
+                self.go_on(connection);
+                self.ask_disk(connection);
+            }
+        }
+    }
+}
+
+/// Makes the push that a look found, and moves the cursor past it. None if it cannot be named.
+fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<Push> {
+    let id = subscription.id;
+    match next {
+        Next::Publication { seq, found } => {
+            subscription.cursor = seq;
+            let route = Arc::clone(&view.routes.known(found.route)?.route);
+            let room = room_name(view, &route)?;
+            let pos = Position { log: view.chain.log, epoch: found.epoch, seq };
+            let prev = std::mem::replace(&mut subscription.at, pos);
+            let (pos, body, skipped) = (Some(pos), found.body, 0);
+            Some(Push::Publication(Delivery { subscription: id, pos, prev, route, room, body, skipped }))
+        }
+        Next::Newest { channel, value, skipped } => {
+            if let Some(conflation) = &mut subscription.conflation {
+                conflation.shown(channel, view.graph.channel(channel));
+            }
+            subscription.wanted = Seq::ZERO;
+            let prev = subscription.at;
+            let (pos, route, body) = match value {
+                Newest::Log { position, route, body } => (Some(position), route, body),
+                Newest::Latest { route, body } => (None, route, body),
+                Newest::Gone(seq) => {
+                    let gap = view.chain.missing(seq, seq).into_iter().next()?;
+                    let pos = view.chain.position(seq);
+                    subscription.at = pos;
+                    return Some(Push::Gap { subscription: id, gap, pos });
+                }
+            };
+            subscription.at = pos.unwrap_or(prev);
+            let room = room_name(view, &route)?;
+            Some(Push::Publication(Delivery { subscription: id, pos, prev, route, room, body, skipped }))
+        }
+        Next::Gap(gap) => {
+            subscription.cursor = gap.to;
+            let pos = view.chain.position(gap.to);
+            subscription.at = pos;
+            Some(Push::Gap { subscription: id, gap, pos })
+        }
+        Next::Event { scope, event, missed } => {
+            if let Scope::Technical(listening) = &mut subscription.scope {
+                technical::heard(listening, scope, missed);
+            }
+            Some(Push::Event { subscription: id, scope, event, missed })
+        }
+        Next::Nothing | Next::Blocked => None,
+    }
+}
+
+fn room_name(view: &View<'_>, route: &Route) -> Option<RoomName> {
+    let slot = view.graph.room_of(route.room)?;
+    Some(view.graph.room(slot).declared.as_ref()?.name.clone())
+}
+
+fn cost(push: &Option<Push>) -> u32 {
+    let body = match push {
+        Some(Push::Publication(delivery)) => delivery.body.len(),
+        Some(Push::Gap { .. } | Push::Event { .. } | Push::Through { .. }) | None => 0,
+    };
+    // A body is bounded far below u32.
+    PUSH_BYTES + body as u32
+}

@@ -1,0 +1,458 @@
+//! Subscriptions, memberships and connections: how they begin, change with the configuration, and end.
+
+use crate::{
+    bus::Bus,
+    chain::Resume,
+    conflate::Conflation,
+    connection::{self, Alias, Connection, Member},
+    graph::RoomSlot,
+    output::Output,
+    replay::{Seek, last_in_tail},
+    subscription::{RoomScope, Scope, State, Subscription},
+    topics::{self, Reach},
+};
+use riser_model::{
+    Binding, ConnectionId, History, Now, Principal, Room, Seq, SubscriptionId,
+    door::{Code, Completeness, Flow, From, Refusal, Subscribed, Tell, Want},
+    event::SystemEvent,
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Where a subscription begins.
+struct Begin {
+    cursor: Seq,
+    completeness: Completeness,
+    /// Rooms without history begin with what comes next.
+    floors: bool,
+    /// How many of the last are to be found first.
+    last: usize,
+}
+
+impl Bus {
+    pub(crate) fn open(&mut self, connection: ConnectionId, principal: Arc<Principal>, now: Now) {
+        let opened = Connection::new(principal, now.time.plus(self.config.through_every()));
+        self.connections.entry(connection).or_insert(opened);
+        if self.closing {
+            self.send_away(connection);
+        }
+    }
+
+    pub(crate) fn leave(&mut self, connection: ConnectionId, cause: &str) {
+        let Some(gone) = self.connections.get_mut(&connection) else { return };
+        for slot in std::mem::take(&mut gone.members).into_keys() {
+            self.left_room(connection, slot, cause);
+        }
+        self.forget(connection);
+    }
+
+    pub(crate) fn shutdown(&mut self, now: Now) {
+        self.closing = true;
+        self.line.hurry(now.time);
+        let settled = self.connections.iter().filter(|(_, one)| one.unstored == 0).map(|(id, _)| *id);
+        for connection in settled.collect::<Vec<_>>() {
+            self.send_away(connection);
+        }
+    }
+
+    pub(crate) fn subscribe(
+        &mut self,
+        connection: ConnectionId,
+        id: SubscriptionId,
+        want: &Want,
+        from: From,
+        flow: Flow,
+    ) {
+        let Some(reader) = self.connections.get(&connection) else { return };
+        let principal = Arc::clone(&reader.principal);
+        let full = reader.subscriptions.len() >= self.config.subscriptions_max;
+        let made = if full && !reader.subscriptions.contains_key(&id) {
+            let want = format!("at most {} subscriptions on one connection", self.config.subscriptions_max);
+            Err(topics::refuse(Code::TooMany, "one subscription more", &want))
+        } else {
+            topics::want(&self.graph, &principal, want)
+                .and_then(|reach| self.make(connection, id, &principal, reach, from, flow))
+        };
+        match made {
+            Ok((subscription, subscribed)) => self.begin(connection, subscription, subscribed),
+            Err(refusal) => {
+                let tell = Tell::Subscribed { subscription: id, result: Err(refusal) };
+                self.outputs.push_back(Output::Tell { connection, tell });
+            }
+        }
+    }
+
+    /// A new subscription, and its answer if it is known at once.
+    fn make(
+        &mut self,
+        connection: ConnectionId,
+        id: SubscriptionId,
+        principal: &Principal,
+        reach: Reach,
+        from: From,
+        flow: Flow,
+    ) -> Result<(Subscription, Option<Subscribed>), Refusal> {
+        let history = match &reach {
+            Reach::Channel(room, _) | Reach::Room(room, _) => self.keeps(*room),
+            Reach::Rooms(_) => {
+                let mut rooms = self.graph.rooms_of(principal.account);
+                rooms.any(|room| self.keeps(room) && topics::reaches(&self.graph, principal, room))
+            }
+            Reach::Technical(_) => false,
+        };
+        let technical = matches!(reach, Reach::Technical(_));
+        let begin = if technical { self.live() } else { self.place_of(from, history)? };
+        let gaps = if begin.last > 0 { Vec::new() } else { self.chain.missing_after(begin.cursor) };
+        let cursor = begin.cursor.max(self.chain.oldest.prev());
+        let conflation = (flow == Flow::Conflate && !technical).then(|| match from {
+            From::After(_) => Conflation::new(0, cursor),
+            From::Live | From::Last(_) | From::Start if history => Conflation::new(0, Seq::ZERO),
+            From::Live | From::Last(_) | From::Start => Conflation::new(self.graph.turn, Seq::ZERO),
+        });
+        // A replaced subscription goes first: its rooms are joined by the new one before it is let go.
+        let scope = self.enter(connection, principal, reach, from, begin.floors);
+        self.remove(connection, id);
+        let mut subscription = Subscription {
+            id,
+            scope,
+            cursor: if conflation.is_some() { self.chain.committed } else { cursor },
+            conflation,
+            at: self.chain.position(cursor),
+            state: State::Idle,
+            wanted: Seq::ZERO,
+        };
+        self.start_conflation(&mut subscription);
+        if begin.last > 0 && subscription.conflation.is_none() {
+            return Ok((self.seek(connection, subscription, begin.last), None));
+        }
+        let subscribed = Subscribed { completeness: begin.completeness, gaps, at: subscription.at };
+        Ok((subscription, Some(subscribed)))
+    }
+
+    fn keeps(&self, room: RoomSlot) -> bool {
+        self.graph.room(room).declared.as_ref().is_some_and(|declared| match declared.history {
+            History::None => false,
+            History::Log => true,
+        })
+    }
+
+    fn live(&self) -> Begin {
+        let cursor = self.chain.committed;
+        Begin { cursor, completeness: Completeness::None, floors: false, last: 0 }
+    }
+
+    /// Where `from` is. Rooms without history have no past for those who come without a position.
+    fn place_of(&self, from: From, history: bool) -> Result<Begin, Refusal> {
+        let start = self.chain.oldest.prev();
+        let full = Completeness::Full;
+        Ok(match from {
+            From::Live | From::Last(0) => self.live(),
+            From::Start | From::Last(_) if !history => self.live(),
+            From::Start => Begin { cursor: start, completeness: full, floors: true, last: 0 },
+            From::Last(n) => {
+                let last = n.min(self.config.last_max) as usize;
+                Begin { cursor: self.chain.committed, completeness: full, floors: true, last }
+            }
+            From::After(position) => {
+                let partial =
+                    |cursor, floors| Begin { cursor, completeness: Completeness::Partial, floors, last: 0 };
+                match self.chain.resume(position) {
+                    Resume::Exact(seq) if seq.next() < self.chain.oldest => partial(seq, false),
+                    Resume::Exact(cursor) => Begin { cursor, completeness: full, floors: false, last: 0 },
+                    Resume::Fork(seq) => partial(seq, false),
+                    Resume::Unknown if history => partial(start, true),
+                    Resume::Unknown => partial(self.chain.committed, true),
+                    Resume::OtherLog => {
+                        let want = "a position of this instance's log, or none";
+                        return Err(topics::refuse(Code::UnknownPosition, "a position of another log", want));
+                    }
+                }
+            }
+        })
+    }
+
+    /// Joins what is read.
+    fn enter(
+        &mut self,
+        connection: ConnectionId,
+        principal: &Principal,
+        reach: Reach,
+        from: From,
+        floors: bool,
+    ) -> Scope {
+        let joined = |member: &mut Member| member.subscriptions += 1;
+        match reach {
+            Reach::Channel(room, name) => {
+                let slot = self.graph.add_channel(room, name);
+                self.graph.channel_mut(slot).subscribers += 1;
+                self.graph.room_mut(room).subscribers += 1;
+                self.join(connection, room, joined);
+                Scope::Channel(slot)
+            }
+            Reach::Room(room, filter) => {
+                self.graph.room_mut(room).subscribers += 1;
+                self.join(connection, room, joined);
+                Scope::Rooms { rooms: [(room, self.scope(room, filter, floors))].into(), every: None }
+            }
+            Reach::Rooms(filter) => {
+                let rooms: Vec<RoomSlot> = self.graph.rooms_of(principal.account).collect();
+                let mut scopes = BTreeMap::new();
+                for room in rooms {
+                    if topics::reaches(&self.graph, principal, room) {
+                        self.graph.room_mut(room).subscribers += 1;
+                        self.join(connection, room, joined);
+                        scopes.insert(room, self.scope(room, filter.clone(), floors));
+                    }
+                }
+                Scope::Rooms { rooms: scopes, every: Some(filter) }
+            }
+            Reach::Technical(room) => {
+                let scopes = match room {
+                    Some(room) => vec![self.room_scope(room)],
+                    None => vec![
+                        riser_model::event::Scope::Account(principal.account),
+                        riser_model::event::Scope::Instance,
+                    ],
+                };
+                Scope::Technical(self.technical.listen(scopes, from != From::Live))
+            }
+        }
+    }
+
+    fn scope(&self, room: RoomSlot, filter: riser_model::Filter, floors: bool) -> RoomScope {
+        if floors && !self.keeps(room) {
+            RoomScope::new(filter, self.chain.committed, self.graph.turn)
+        } else {
+            RoomScope::new(filter, Seq::ZERO, 0)
+        }
+    }
+
+    /// What a channel had before is not counted as skipped.
+    fn start_conflation(&mut self, subscription: &mut Subscription) {
+        let Some(conflation) = &mut subscription.conflation else { return };
+        match &subscription.scope {
+            Scope::Channel(slot) => conflation.start(*slot, self.graph.channel(*slot)),
+            Scope::Rooms { rooms, .. } => {
+                for room in rooms.keys() {
+                    for slot in &self.graph.room(*room).channels {
+                        conflation.start(*slot, self.graph.channel(*slot));
+                    }
+                }
+            }
+            Scope::Technical(_) => {}
+        }
+    }
+
+    /// Looks for the n-th last in the tail; what is left to find is sought on the disk.
+    fn seek(&mut self, connection: ConnectionId, mut subscription: Subscription, n: usize) -> Subscription {
+        let (first, live) = (self.tail.first(), self.chain.committed);
+        let Some(view) = self.view(connection) else { return subscription };
+        let (found, earliest) = last_in_tail(&mut subscription, &view, n);
+        let seek = Seek::new(n - found, first, earliest, live, self.config.seek_seqs_max);
+        subscription.state = State::Seeking(Box::new(seek));
+        subscription
+    }
+
+    /// Puts a subscription to work.
+    fn begin(
+        &mut self,
+        connection: ConnectionId,
+        subscription: Subscription,
+        subscribed: Option<Subscribed>,
+    ) {
+        let id = subscription.id;
+        let Some(reader) = self.connections.get_mut(&connection) else { return };
+        reader.subscriptions.insert(id, subscription);
+        match subscribed {
+            Some(subscribed) => {
+                let tell = Tell::Subscribed { subscription: id, result: Ok(subscribed) };
+                self.outputs.push_back(Output::Tell { connection, tell });
+                self.look(connection, id);
+            }
+            None => self.sought(connection, id),
+        }
+        self.ask_disk(connection);
+    }
+
+    pub(crate) fn unsubscribe(&mut self, connection: ConnectionId, id: SubscriptionId) {
+        self.remove(connection, id);
+        let tell = Tell::Unsubscribed { subscription: id };
+        self.outputs.push_back(Output::Tell { connection, tell });
+    }
+
+    /// Ends a subscription, and its memberships where nothing else holds them.
+    fn remove(&mut self, connection: ConnectionId, id: SubscriptionId) {
+        let Some(reader) = self.connections.get_mut(&connection) else { return };
+        let Some(gone) = reader.subscriptions.remove(&id) else { return };
+        reader.replay.reading.remove(&id);
+        if let State::Seeking(_) = gone.state {
+            let refusal = topics::refuse(Code::WrongState, "ended before its place was found", "wait for it");
+            let tell = Tell::Subscribed { subscription: id, result: Err(refusal) };
+            self.outputs.push_back(Output::Tell { connection, tell });
+        }
+        connection::stop(&mut self.graph, &mut self.technical, &gone, (connection, id));
+        self.release(&gone);
+        for room in self.rooms_in(&gone.scope) {
+            self.part(connection, room);
+        }
+        self.let_go(connection);
+    }
+
+    fn rooms_in(&self, scope: &Scope) -> Vec<RoomSlot> {
+        match scope {
+            Scope::Channel(slot) => vec![self.graph.channel(*slot).room],
+            Scope::Rooms { rooms, .. } => rooms.keys().copied().collect(),
+            Scope::Technical(_) => Vec::new(),
+        }
+    }
+
+    /// A subscription counts no more.
+    pub(crate) fn release(&mut self, subscription: &Subscription) {
+        for room in self.rooms_in(&subscription.scope) {
+            let room = self.graph.room_mut(room);
+            room.subscribers = room.subscribers.saturating_sub(1);
+        }
+        if let Scope::Channel(slot) = subscription.scope {
+            self.graph.release_channel(slot);
+        }
+    }
+
+    /// A connection has to do with a room.
+    pub(crate) fn join(&mut self, connection: ConnectionId, slot: RoomSlot, with: impl FnOnce(&mut Member)) {
+        let Some(one) = self.connections.get_mut(&connection) else { return };
+        let before = one.members.len();
+        with(one.members.entry(slot).or_default());
+        if one.members.len() == before {
+            return;
+        }
+        let (client, name) = (one.principal.client, one.principal.name.clone());
+        let room = self.graph.room_mut(slot);
+        room.members += 1;
+        self.outputs.push_back(Output::Joined { connection, room: room.id });
+        self.event(self.room_scope(slot), SystemEvent::Joined { client, name, connection });
+    }
+
+    /// One subscription less holds a connection in a room.
+    fn part(&mut self, connection: ConnectionId, slot: RoomSlot) {
+        let Some(one) = self.connections.get_mut(&connection) else { return };
+        let Some(member) = one.members.get_mut(&slot) else { return };
+        member.subscriptions = member.subscriptions.saturating_sub(1);
+        if member.subscriptions == 0 && !member.published {
+            one.members.remove(&slot);
+            self.left_room(connection, slot, "unsubscribed");
+        }
+    }
+
+    fn left_room(&mut self, connection: ConnectionId, slot: RoomSlot, cause: &str) {
+        let Some(one) = self.connections.get(&connection) else { return };
+        let (client, name) = (one.principal.client, one.principal.name.clone());
+        let room = self.graph.room_mut(slot);
+        room.members = room.members.saturating_sub(1);
+        self.outputs.push_back(Output::Left { connection, room: room.id, cause: cause.into() });
+        let event = SystemEvent::Left { client, name, connection, cause: cause.into() };
+        self.event(self.room_scope(slot), event);
+    }
+
+    /// Takes a new configuration: rights are looked up again, and filters over all rooms meet the new ones.
+    pub(crate) fn reconfigure(&mut self, rooms: Vec<Room>, bindings: Vec<Binding>) {
+        self.graph.declare(rooms);
+        self.bindings = bindings;
+        for connection in self.connections.keys().copied().collect::<Vec<_>>() {
+            self.check_aliases(connection);
+            let one = self.connections.get(&connection);
+            let ids = one.into_iter().flat_map(|one| one.subscriptions.keys()).copied();
+            for id in ids.collect::<Vec<_>>() {
+                self.check_subscription(connection, id);
+            }
+        }
+    }
+
+    fn check_aliases(&mut self, connection: ConnectionId) {
+        let Some(one) = self.connections.get_mut(&connection) else { return };
+        let principal = Arc::clone(&one.principal);
+        let aliases = std::mem::take(&mut one.aliases);
+        let checked = aliases.into_iter().map(|alias| match alias {
+            Alias::Way(way) => {
+                let channel = self.graph.channel(way.channel);
+                let room = self.graph.room(channel.room);
+                // By its id: the meaning of a topic is fixed when it is first used.
+                let named = room.declared.as_ref().map(|declared| declared.name.clone());
+                let target = named.map(|room| riser_model::door::Target::Channel(room, channel.name.clone()));
+                match target {
+                    Some(target) => self.alias(&principal, target),
+                    None => {
+                        let target = riser_model::door::Target::Topic(channel.name.as_str().into());
+                        let refusal =
+                            topics::refuse(Code::Denied, "publish to a room that is gone", "another room");
+                        Alias::Refused(Box::new((target, refusal)))
+                    }
+                }
+            }
+            Alias::Refused(refused) => self.alias(&principal, refused.0),
+        });
+        let checked: Vec<Alias> = checked.collect();
+        if let Some(one) = self.connections.get_mut(&connection) {
+            one.aliases = checked;
+        }
+    }
+
+    fn check_subscription(&mut self, connection: ConnectionId, id: SubscriptionId) {
+        let Some(one) = self.connections.get_mut(&connection) else { return };
+        let principal = Arc::clone(&one.principal);
+        let Some(mut subscription) = one.subscriptions.remove(&id) else { return };
+        let key = (connection, id);
+        connection::stop(&mut self.graph, &mut self.technical, &subscription, key);
+        let before = self.rooms_in(&subscription.scope);
+        self.recheck(&principal, &mut subscription.scope);
+        let after = self.rooms_in(&subscription.scope);
+        for room in after.iter().filter(|room| !before.contains(room)) {
+            self.graph.room_mut(*room).subscribers += 1;
+            self.join(connection, *room, |member| member.subscriptions += 1);
+        }
+        for room in before.iter().filter(|room| !after.contains(room)) {
+            let slot = *room;
+            let room = self.graph.room_mut(slot);
+            room.subscribers = room.subscribers.saturating_sub(1);
+            self.part(connection, slot);
+        }
+        if subscription.state == State::Idle {
+            connection::wait(&mut self.graph, &mut self.technical, &subscription, key);
+        }
+        if let Some(one) = self.connections.get_mut(&connection) {
+            one.subscriptions.insert(id, subscription);
+        }
+    }
+
+    fn recheck(&mut self, principal: &Principal, scope: &mut Scope) {
+        let nothing = || Scope::Rooms { rooms: BTreeMap::new(), every: None };
+        match scope {
+            Scope::Channel(slot) => {
+                let channel = self.graph.channel(*slot);
+                if !topics::readable(&self.graph, principal, channel.room, &channel.name) {
+                    self.graph.release_channel(*slot);
+                    *scope = nothing();
+                }
+            }
+            Scope::Rooms { rooms, every } => {
+                rooms.retain(|room, _| topics::reaches(&self.graph, principal, *room));
+                rooms.values_mut().for_each(RoomScope::recheck);
+                let Some(filter) = every else { return };
+                let all: Vec<RoomSlot> = self.graph.rooms_of(principal.account).collect();
+                for room in all {
+                    if topics::reaches(&self.graph, principal, room) {
+                        let (committed, turn) = (self.chain.committed, self.graph.turn);
+                        let later = || RoomScope::new(filter.clone(), committed, turn);
+                        rooms.entry(room).or_insert_with(later);
+                    }
+                }
+            }
+            Scope::Technical(listening) => {
+                if let Some(room) = listening.room() {
+                    let slot = self.graph.room_of(room);
+                    if !slot.is_some_and(|slot| topics::reaches(&self.graph, principal, slot)) {
+                        *scope = nothing();
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! One subscription: a cursor over the log, what of it is wanted and allowed, and what comes next for it.
+//!
+//! Nothing is ever queued for a subscription. It looks for its next publication when it is pulled: in the
+//! tail, in the chunk that its connection read from the disk, or not yet.
+
+use crate::{
+    chain::Chain,
+    conflate::{self, Conflation},
+    graph::{Channel, ChannelSlot, Graph, RoomSlot},
+    replay::{Held, Item, Seek},
+    routes::Routes,
+    tail::{Found, Tail},
+    technical::{self, Listening, Technical},
+    topics,
+};
+use bytes::Bytes;
+use riser_model::{Filter, Gap, Position, Principal, Route, Seq, SubscriptionId, event::SystemEvent};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// What a subscription reads from.
+pub(crate) struct View<'a> {
+    pub(crate) graph: &'a Graph,
+    pub(crate) tail: &'a Tail,
+    pub(crate) chain: &'a Chain,
+    pub(crate) routes: &'a Routes,
+    pub(crate) copies: &'a conflate::Copies,
+    pub(crate) technical: &'a Technical,
+    pub(crate) principal: &'a Principal,
+    /// What its connection read from the disk.
+    pub(crate) held: Option<&'a Held>,
+}
+
+/// What a subscription is doing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum State {
+    /// It has seen everything and waits in the channel graph.
+    Idle,
+    /// Its next push can be made from memory.
+    Active,
+    /// Its next push must be read from the disk.
+    Reading,
+    /// It looks for the place of its n-th last publication; not answered yet.
+    Seeking(Box<Seek>),
+}
+
+/// What is read.
+#[derive(Debug)]
+pub(crate) enum Scope {
+    /// One channel, checked when the subscription was made.
+    Channel(ChannelSlot),
+    /// Channels of rooms, by their slots.
+    Rooms {
+        rooms: BTreeMap<RoomSlot, RoomScope>,
+        /// For later rooms too: this filter.
+        every: Option<Filter>,
+    },
+    /// What the system says.
+    Technical(Listening),
+}
+
+/// Channels of one room.
+#[derive(Debug)]
+pub(crate) struct RoomScope {
+    pub(crate) filter: Filter,
+    /// Nothing at or below is shown: the room keeps no history for those who come later.
+    pub(crate) floor: Seq,
+    /// The same in turns, for `conflate`.
+    pub(crate) floor_turn: u64,
+    verdicts: Vec<u8>,
+}
+
+impl RoomScope {
+    pub(crate) fn new(filter: Filter, floor: Seq, floor_turn: u64) -> Self {
+        Self { filter, floor, floor_turn, verdicts: Vec::new() }
+    }
+
+    /// Verdicts are looked up again.
+    pub(crate) fn recheck(&mut self) {
+        self.verdicts.clear();
+    }
+
+    /// Whether a channel of this room is wanted and allowed; looked up once per channel.
+    pub(crate) fn meets(&mut self, graph: &Graph, principal: &Principal, channel: &Channel) -> bool {
+        const YES: u8 = 1;
+        const NO: u8 = 2;
+        let Some(place) = channel.place else { return false };
+        let place = place as usize;
+        if self.verdicts.len() <= place {
+            self.verdicts.resize(graph.room(channel.room).channels.len().max(place + 1), 0);
+        }
+        let verdict = &mut self.verdicts[place];
+        if *verdict == 0 {
+            let wanted = self.filter.matches(&channel.name);
+            let may = wanted && topics::readable(graph, principal, channel.room, &channel.name);
+            *verdict = if may { YES } else { NO };
+        }
+        *verdict == YES
+    }
+}
+
+/// What comes next. The cursor stands right before it.
+pub(crate) enum Next {
+    /// An entry.
+    Publication { seq: Seq, found: Found },
+    /// A channel's newest value: what it is, its turn, and how many were passed over.
+    Newest { channel: ChannelSlot, value: Newest, skipped: u64 },
+    /// Seqs that are gone.
+    Gap(Gap),
+    /// An event, and how many were missed before it.
+    Event { scope: riser_model::event::Scope, event: Arc<SystemEvent>, missed: u64 },
+    /// Nothing: everything was seen.
+    Nothing,
+    /// Whatever it is must be read from the disk first, from `wanted` on.
+    Blocked,
+}
+
+/// A newest value.
+pub(crate) enum Newest {
+    /// It is in the log.
+    Log { position: Position, route: Arc<Route>, body: Bytes },
+    /// It came beside a backlog.
+    Latest { route: Arc<Route>, body: Bytes },
+    /// It was in the log and is gone.
+    Gone(Seq),
+}
+
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    pub(crate) id: SubscriptionId,
+    pub(crate) scope: Scope,
+    /// With `conflate`: what was shown of each channel.
+    pub(crate) conflation: Option<Conflation>,
+    /// Everything up to here was looked at.
+    pub(crate) cursor: Seq,
+    /// What was told last: the next push's `prev`.
+    pub(crate) at: Position,
+    pub(crate) state: State,
+    /// Where the disk has to be read for it.
+    pub(crate) wanted: Seq,
+}
+
+impl Subscription {
+    /// Whether an entry of that channel is wanted and allowed.
+    pub(crate) fn meets(
+        &mut self,
+        graph: &Graph,
+        principal: &Principal,
+        slot: ChannelSlot,
+        seq: Seq,
+    ) -> bool {
+        match &mut self.scope {
+            Scope::Channel(channel) => *channel == slot,
+            Scope::Rooms { rooms, .. } => {
+                let channel = graph.channel(slot);
+                let Some(scope) = rooms.get_mut(&channel.room) else { return false };
+                seq > scope.floor && scope.meets(graph, principal, channel)
+            }
+            Scope::Technical(_) => false,
+        }
+    }
+
+    /// Whether a channel is wanted and allowed, whatever it shows.
+    pub(crate) fn meets_channel(&mut self, graph: &Graph, principal: &Principal, slot: ChannelSlot) -> bool {
+        self.meets(graph, principal, slot, Seq(u64::MAX))
+    }
+
+    /// Looks for what comes next, and moves the cursor right before it.
+    pub(crate) fn look(&mut self, view: &View<'_>) -> Next {
+        if let Scope::Technical(listening) = &mut self.scope {
+            return technical::look(listening, view.technical);
+        }
+        if self.conflation.is_some() {
+            return conflate::look(self, view);
+        }
+        loop {
+            if self.cursor >= view.chain.committed {
+                return Next::Nothing;
+            }
+            let next = self.cursor.next();
+            if next >= view.tail.first() {
+                return self.look_in_tail(view);
+            }
+            if let Some(held) = view.held.filter(|held| held.covers(next)) {
+                match self.look_in_held(view, held) {
+                    Some(found) => return found,
+                    None => continue,
+                }
+            }
+            if next < view.chain.oldest {
+                let gap = view.chain.missing_after(self.cursor).into_iter().next();
+                return Next::Gap(gap.expect("a seq below the oldest is missing"));
+            }
+            self.wanted = next;
+            return Next::Blocked;
+        }
+    }
+
+    fn look_in_tail(&mut self, view: &View<'_>) -> Next {
+        let Some(seq) = self.next_in_tail(view) else {
+            self.cursor = view.chain.committed;
+            return Next::Nothing;
+        };
+        self.cursor = seq.prev();
+        let found = view.tail.get(seq).expect("the index names only entries of the tail");
+        Next::Publication { seq, found }
+    }
+
+    fn next_in_tail(&mut self, view: &View<'_>) -> Option<Seq> {
+        let (graph, cursor) = (view.graph, self.cursor);
+        match &self.scope {
+            Scope::Channel(slot) => {
+                let index = &graph.channel(*slot).index;
+                index.get(index.partition_point(|&at| at <= cursor)).copied()
+            }
+            Scope::Rooms { rooms, every: None } if rooms.len() == 1 => {
+                let (&room, _) = rooms.first_key_value()?;
+                let index = &graph.room(room).index;
+                let from = index.partition_point(|&(at, _)| at <= cursor);
+                let mut rest = index.range(from..);
+                rest.find(|(seq, slot)| self.meets(graph, view.principal, *slot, *seq)).map(|(seq, _)| *seq)
+            }
+            Scope::Rooms { .. } => {
+                let mut rest = view.tail.publications(cursor.next());
+                rest.find(|(seq, slot)| self.meets(graph, view.principal, *slot, *seq)).map(|(seq, _)| seq)
+            }
+            Scope::Technical(_) => None,
+        }
+    }
+
+    /// None when the cursor went to the end of what is held.
+    fn look_in_held(&mut self, view: &View<'_>, held: &Held) -> Option<Next> {
+        let end = held.next().min(view.chain.committed.next());
+        while let Some(item) = held.after(self.cursor).filter(|item| item.first() < end) {
+            match item {
+                Item::Gap(gap) => return Some(Next::Gap(Gap { to: gap.to.min(end.prev()), ..gap })),
+                Item::Entry(seq, channel) => {
+                    if channel != ChannelSlot::NONE && self.meets(view.graph, view.principal, channel, seq) {
+                        let found = held.get(seq).expect("a chunk is walked when it arrives");
+                        return Some(Next::Publication { seq, found });
+                    }
+                    self.cursor = seq;
+                }
+            }
+        }
+        self.cursor = end.prev();
+        None
+    }
+}

@@ -1,0 +1,175 @@
+//! The newest committed entries in memory, shared and reference-counted, and blocks of entries in general.
+//!
+//! The tail holds every seq from its first to the newest committed one, without a hole, within a bound of
+//! bytes. Who wants what is older reads the disk.
+
+use crate::graph::ChannelSlot;
+use bytes::Bytes;
+use riser_model::{Chunk, Epoch, RouteNumber, Run, Seq};
+use riser_wire::entry::Frame;
+use std::collections::VecDeque;
+
+/// What the index of one entry takes: its place here, and its seq in its channel and its room.
+const INDEX_BYTES: usize = 32;
+
+/// Entries that follow one another, with the place of each.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Block {
+    pub(crate) first: Seq,
+    pub(crate) epoch: Epoch,
+    pub(crate) entries: Bytes,
+    /// The byte at which each begins.
+    pub(crate) offsets: Vec<u32>,
+    /// The channel of each; [`ChannelSlot::NONE`] where it is no publication.
+    pub(crate) channels: Vec<ChannelSlot>,
+}
+
+/// One entry as it lies in memory.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) epoch: Epoch,
+    pub(crate) route: RouteNumber,
+    pub(crate) body: Bytes,
+}
+
+impl Block {
+    pub(crate) fn count(&self) -> u64 {
+        self.offsets.len() as u64
+    }
+
+    /// The seq after the last.
+    pub(crate) fn next(&self) -> Seq {
+        self.first.plus(self.count())
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.entries.len() + self.offsets.len() * INDEX_BYTES
+    }
+
+    /// The place of a seq, if it is in here.
+    pub(crate) fn place(&self, seq: Seq) -> Option<usize> {
+        let place = seq.0.checked_sub(self.first.0)?;
+        (place < self.count()).then_some(place as usize)
+    }
+
+    pub(crate) fn frame(&self, place: usize) -> Option<Frame<'_>> {
+        let at = *self.offsets.get(place)?;
+        Frame::read(&self.entries, at as usize).ok().map(|(frame, _)| frame)
+    }
+
+    pub(crate) fn get(&self, seq: Seq) -> Option<Found> {
+        let frame = self.frame(self.place(seq)?)?;
+        let body = self.entries.slice_ref(frame.body);
+        Some(Found { epoch: self.epoch, route: frame.route, body })
+    }
+
+    /// The entries from `place` on, as many whole ones as fit, at least one.
+    fn run(&self, place: usize, max_bytes: usize) -> Option<Run> {
+        let start = *self.offsets.get(place)? as usize;
+        let rest = self.offsets.get(place + 1..)?;
+        // The end of the n-th entry is the begin of the next.
+        let fitting = rest.partition_point(|&at| at as usize - start <= max_bytes);
+        let whole = self.entries.len() - start <= max_bytes;
+        let count = if whole { rest.len() + 1 } else { fitting.max(1) };
+        let end = rest.get(count - 1).map_or(self.entries.len(), |&at| at as usize);
+        Some(Run::Entries {
+            first: self.first.plus(place as u64),
+            count: u32::try_from(count).ok()?,
+            epoch: self.epoch,
+            entries: self.entries.slice(start..end),
+        })
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Tail {
+    blocks: VecDeque<Block>,
+    next: Seq,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl Tail {
+    /// An empty tail that goes on with `next`.
+    pub(crate) fn new(next: Seq, bytes_max: usize) -> Self {
+        Self { blocks: VecDeque::new(), next, bytes: 0, bytes_max }
+    }
+
+    /// The first seq that it holds, or the next one if it holds none.
+    pub(crate) fn first(&self) -> Seq {
+        self.blocks.front().map_or(self.next, |block| block.first)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Takes the next block. Then [`Tail::surplus`] until it is empty.
+    pub(crate) fn push(&mut self, block: Block) {
+        self.bytes += block.size();
+        self.next = block.next();
+        self.blocks.push_back(block);
+    }
+
+    /// The oldest block, as long as the bound is exceeded. The newest block always stays.
+    pub(crate) fn surplus(&mut self) -> Option<Block> {
+        if self.bytes <= self.bytes_max || self.blocks.len() < 2 {
+            return None;
+        }
+        let block = self.blocks.pop_front()?;
+        self.bytes -= block.size();
+        Some(block)
+    }
+
+    fn index(&self, seq: Seq) -> usize {
+        self.blocks.partition_point(|block| block.next() <= seq)
+    }
+
+    pub(crate) fn get(&self, seq: Seq) -> Option<Found> {
+        self.blocks.get(self.index(seq))?.get(seq)
+    }
+
+    /// (seq, channel) of every publication from `seq` on.
+    pub(crate) fn publications(&self, seq: Seq) -> impl Iterator<Item = (Seq, ChannelSlot)> {
+        self.blocks.range(self.index(seq)..).flat_map(move |block| {
+            let skip = block.place(seq).unwrap_or(0);
+            let numbered = block.channels.iter().enumerate().skip(skip);
+            numbered
+                .filter(|(_, channel)| **channel != ChannelSlot::NONE)
+                .map(|(place, channel)| (block.first.plus(place as u64), *channel))
+        })
+    }
+
+    /// (seq, channel) of every publication, the newest first.
+    pub(crate) fn publications_back(&self) -> impl Iterator<Item = (Seq, ChannelSlot)> {
+        self.blocks.iter().rev().flat_map(|block| {
+            let numbered = block.channels.iter().enumerate().rev();
+            numbered
+                .filter(|(_, channel)| **channel != ChannelSlot::NONE)
+                .map(|(place, channel)| (block.first.plus(place as u64), *channel))
+        })
+    }
+
+    /// A piece of the log from here, if `from` is in it or right behind it.
+    pub(crate) fn chunk(&self, from: Seq, max_bytes: usize) -> Option<Chunk> {
+        if from < self.first() || from > self.next {
+            return None;
+        }
+        let mut chunk = Chunk { runs: Vec::new(), next: from };
+        let mut left = max_bytes;
+        for block in self.blocks.range(self.index(from)..) {
+            let Some(run) = block.place(chunk.next).and_then(|place| block.run(place, left)) else { break };
+            let Run::Entries { first, count, ref entries, .. } = run else { break };
+            if !chunk.runs.is_empty() && entries.len() > left {
+                break;
+            }
+            left = left.saturating_sub(entries.len());
+            chunk.next = first.plus(u64::from(count));
+            chunk.runs.push(run);
+            if chunk.next < block.next() {
+                break;
+            }
+        }
+        Some(chunk)
+    }
+}

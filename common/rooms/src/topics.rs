@@ -1,0 +1,159 @@
+//! From what a connection names to rooms and channels: bindings, topics, filters, and whether it may.
+//!
+//! A room that does not exist and a room that is denied look the same from outside (promise 8).
+
+use crate::graph::{Graph, RoomSlot};
+use riser_model::{
+    Binding, ChannelName, Filter, Principal, Right, RoomName,
+    door::{Code, Refusal, Target, Want},
+};
+
+/// What may be read.
+pub(crate) enum Reach {
+    /// One channel.
+    Channel(RoomSlot, ChannelName),
+    /// These channels of one room.
+    Room(RoomSlot, Filter),
+    /// These channels of every room that the principal reaches.
+    Rooms(Filter),
+    /// What the system says about a room, or about the account.
+    Technical(Option<RoomSlot>),
+}
+
+pub(crate) fn refuse(code: Code, what: impl Into<String>, want: &str) -> Refusal {
+    Refusal { code, what: what.into(), want: want.into() }
+}
+
+/// Names from peers are quoted in refusals, but not at any length.
+fn quote(text: &str) -> String {
+    let short: String = text.chars().take(80).collect();
+    format!("{short:?}{}", if short.len() < text.len() { "..." } else { "" })
+}
+
+fn bad_topic(topic: &str) -> Refusal {
+    let want = "room/channel: a room of a-z, 0-9 and -, then 1 to 255 bytes in at most 16 levels";
+    refuse(Code::BadName, format!("topic {}", quote(topic)), want)
+}
+
+fn denied(verb: &str, name: &str) -> Refusal {
+    let want = "a room and channel of this account in which this principal has that right";
+    refuse(Code::Denied, format!("{verb} {}", quote(name)), want)
+}
+
+/// Where a publication goes, if the principal may publish there.
+pub(crate) fn target(
+    graph: &Graph,
+    bindings: &[Binding],
+    principal: &Principal,
+    target: &Target,
+) -> Result<(RoomSlot, ChannelName), Refusal> {
+    let (room, channel) = match target {
+        Target::Topic(topic) => place(bindings, principal, topic)?,
+        Target::Channel(room, channel) => (room.clone(), channel.clone()),
+    };
+    let named = || denied("publish to", &format!("{room}/{channel}"));
+    let slot = graph.room_named(principal.account, &room).ok_or_else(named)?;
+    if !principal.grants.allow(Right::Publish, graph.room(slot).id, &channel) {
+        return Err(named());
+    }
+    Ok((slot, channel))
+}
+
+/// The first binding that meets the topic decides; without one it is `{room}/{channel}`.
+fn place(
+    bindings: &[Binding],
+    principal: &Principal,
+    topic: &str,
+) -> Result<(RoomName, ChannelName), Refusal> {
+    let bad = || bad_topic(topic);
+    let bound = bindings.iter().find(|binding| meets(binding.topics.as_str(), topic));
+    let Some(binding) = bound else {
+        let (room, channel) = topic.split_once('/').ok_or_else(bad)?;
+        return Ok((room.parse().map_err(|_| bad())?, channel.parse().map_err(|_| bad())?));
+    };
+    let rest = topic.splitn(usize::from(binding.strip) + 1, '/').nth(usize::from(binding.strip));
+    let prefix = binding.prefix.replace("{client}", principal.name.as_str());
+    let prefix = prefix.trim_end_matches('/');
+    let channel = match (prefix, rest.unwrap_or("")) {
+        ("", rest) => rest.to_owned(),
+        (prefix, "") => prefix.to_owned(),
+        (prefix, rest) => format!("{prefix}/{rest}"),
+    };
+    Ok((binding.room.clone(), channel.parse().map_err(|_| bad())?))
+}
+
+/// MQTT's matching, over texts that need not be channels. A wildcard does not meet a leading `$`.
+fn meets(filter: &str, topic: &str) -> bool {
+    if topic.is_empty() || topic.starts_with('$') && !filter.starts_with('$') {
+        return false;
+    }
+    let mut levels = topic.split('/');
+    for wanted in filter.split('/') {
+        match (wanted, levels.next()) {
+            ("#", _) => return true,
+            ("+", Some(_)) => {}
+            (wanted, Some(level)) if wanted == level => {}
+            _ => return false,
+        }
+    }
+    levels.next().is_none()
+}
+
+/// What a subscription reads, if the principal may read any of it.
+pub(crate) fn want(graph: &Graph, principal: &Principal, want: &Want) -> Result<Reach, Refusal> {
+    match want {
+        Want::Room(room, filter) => in_room(graph, principal, room, filter.clone()),
+        Want::Topic(topic) => {
+            let bad = || bad_topic(topic);
+            let (room, filter) = match topic.split_once('/') {
+                Some((room, filter)) => (room, filter.parse().map_err(|_| bad())?),
+                None if topic == "#" => ("+", Filter::all()),
+                None => return Err(bad()),
+            };
+            if room == "+" {
+                return Ok(Reach::Rooms(filter));
+            }
+            in_room(graph, principal, &room.parse().map_err(|_| bad())?, filter)
+        }
+        Want::Technical(Some(room)) => {
+            let slot = reached(graph, principal, room).ok_or_else(|| denied("read", room.as_str()))?;
+            Ok(Reach::Technical(Some(slot)))
+        }
+        Want::Technical(None) => {
+            if graph.rooms_of(principal.account).any(|slot| reaches(graph, principal, slot)) {
+                Ok(Reach::Technical(None))
+            } else {
+                Err(denied("read", "the account's technical channel"))
+            }
+        }
+    }
+}
+
+fn in_room(graph: &Graph, principal: &Principal, room: &RoomName, filter: Filter) -> Result<Reach, Refusal> {
+    let named = || denied("read", &format!("{room}/{}", filter.as_str()));
+    let slot = reached(graph, principal, room).ok_or_else(named)?;
+    match filter.exact() {
+        Some(channel) if readable(graph, principal, slot, &channel) => Ok(Reach::Channel(slot, channel)),
+        Some(_) => Err(named()),
+        None => Ok(Reach::Room(slot, filter)),
+    }
+}
+
+fn reached(graph: &Graph, principal: &Principal, room: &RoomName) -> Option<RoomSlot> {
+    let slot = graph.room_named(principal.account, room)?;
+    reaches(graph, principal, slot).then_some(slot)
+}
+
+/// Whether the room is the principal's to read, in any channel. Rules without a room speak about the account's.
+pub(crate) fn reaches(graph: &Graph, principal: &Principal, room: RoomSlot) -> bool {
+    let room = graph.room(room);
+    let own = room.declared.as_ref().is_some_and(|declared| declared.account == principal.account);
+    own && principal.grants.reach(Right::Subscribe, room.id)
+}
+
+/// The one check of every delivery path (promise 8).
+pub(crate) fn readable(graph: &Graph, principal: &Principal, room: RoomSlot, channel: &ChannelName) -> bool {
+    let room = graph.room(room);
+    let own = room.declared.as_ref().is_some_and(|declared| declared.account == principal.account);
+    own && principal.grants.allow(Right::Subscribe, room.id, channel)
+}
