@@ -189,6 +189,20 @@ impl Ledger {
         self.marks.contains(what)
     }
 
+    /// Where every stream and reader stands, for whoever reads a failed run.
+    pub fn summary(&self) -> String {
+        let mut lines = Vec::new();
+        for (name, stream) in &self.streams {
+            let (offered, acked, refused) = (stream.offered.len(), stream.acked.len(), stream.refused.len());
+            lines.push(format!("stream {name}: {offered} offered, {acked} acknowledged, {refused} refused"));
+        }
+        for (name, reader) in &self.readers {
+            lines.push(format!("reader {name}: {:?}, gaps {:?}", self.verdict(name), reader.gaps));
+        }
+        lines.push(format!("marks: {:?}", self.marks));
+        lines.join("\n")
+    }
+
     /// What the reader's deliveries add up to.
     pub fn verdict(&self, reader: &str) -> Verdict {
         let nobody = Reader::default();

@@ -2,7 +2,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test's helpers fail the test where they stand"
+    reason = "the parts of a test fail the test where they stand"
 )]
 
 mod tidy;
+

@@ -1,0 +1,281 @@
+//! Peers that misbehave: each is answered precisely and counted, and a bystander notices nothing.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::needs::{Need, needs};
+use crate::program::{EVENTUALLY, SOON};
+use crate::site::{ACCOUNT, Node, OWNER, PASSWORD, READER, SENSOR, Site};
+
+/// A stream that flows through edge and hub while others misbehave.
+struct Bystander {
+    count: u64,
+    publisher: Client,
+    _board: Client,
+}
+
+impl Bystander {
+    fn start(site: &Site) -> Self {
+        let count = 200;
+        let board = site.dashboard("board", &site.hub, "hall", json!({}));
+        site.history.wait_mark("board ready", SOON);
+        let ask = json!({ "stream": "s", "topic": "sensors/s", "qos": 2, "count": count, "rate": 50 });
+        let publisher = site.client("publisher", "publish_paho.py", &site.edge, SENSOR, ask);
+        site.history.wait_mark("s connected", SOON);
+        Self { count, publisher, _board: board }
+    }
+
+    fn must_be_undisturbed(self, site: &Site) {
+        self.publisher.finish(EVENTUALLY);
+        site.history
+            .wait("everything is delivered", EVENTUALLY, |ledger| ledger.delivered("board") == self.count);
+        let ledger = site.history.ledger();
+        assert!(ledger.verdict("board").is_clean(), "{:?}", ledger.verdict("board"));
+        assert!(!ledger.has_mark("s cut") || ledger.has_mark("s done"), "the bystander was cut");
+        assert!(!ledger.has_mark("board closed 1006"), "the bystander's dashboard was cut");
+    }
+}
+
+/// Sends bytes and reads until the far side closes. None when it does not close in time.
+fn exchange(node: &Node, bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut socket = TcpStream::connect((node.place.address(), node.mqtt)).expect("the port is open");
+    socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout can be set");
+    // The far side may close before it has read everything.
+    let _ = socket.write_all(bytes);
+    let mut answer = Vec::new();
+    match socket.read_to_end(&mut answer) {
+        Ok(_) => Some(answer),
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Some(answer),
+        Err(_) => None,
+    }
+}
+
+/// One MQTT packet from its first byte and its body.
+fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![first];
+    let mut left = body.len();
+    loop {
+        let low = u8::try_from(left % 128).expect("below 128");
+        left /= 128;
+        bytes.push(if left > 0 { low | 0x80 } else { low });
+        if left == 0 {
+            break;
+        }
+    }
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+fn text(text: &str) -> Vec<u8> {
+    let length = u16::try_from(text.len()).expect("a short text");
+    [&length.to_be_bytes(), text.as_bytes()].concat()
+}
+
+fn connect(level: u8, user: &str, password: &str) -> Vec<u8> {
+    let properties: &[u8] = if level == 5 { &[0] } else { &[] };
+    let body = [
+        &text("MQTT")[..],
+        &[level, 0xc2, 0, 30],
+        properties,
+        &text("misbehaving"),
+        &text(user),
+        &text(password),
+    ];
+    packet(0x10, &body.concat())
+}
+
+#[test]
+fn malformed_mqtt_is_closed_and_disturbs_nobody() {
+    needs!(Need::Program("curl"), Need::Python, Need::Node);
+    let site = Site::start();
+    let bystander = Bystander::start(&site);
+    let good = |level| connect(level, SENSOR, PASSWORD);
+    let after = |level, rest: Vec<u8>| [good(level), rest].concat();
+    let topic = |name: &str, id: &[u8]| [&text(name)[..], id, b"x"].concat();
+    let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("no MQTT at all", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec()),
+        ("zeros", vec![0; 64]),
+        ("a length of five bytes", vec![0x10, 0xff, 0xff, 0xff, 0xff, 0x7f]),
+        (
+            "a protocol that is not MQTT",
+            packet(0x10, &[&text("MQTX")[..], &[4, 2, 0, 30], &text("c")].concat()),
+        ),
+        ("a level that is unknown", packet(0x10, &[&text("MQTT")[..], &[9, 2, 0, 30], &text("c")].concat())),
+        (
+            "a reserved flag in CONNECT",
+            packet(0x10, &[&text("MQTT")[..], &[4, 3, 0, 30], &text("c")].concat()),
+        ),
+        ("PUBLISH before CONNECT", packet(0x30, &topic("sensors/x", &[]))),
+        ("CONNECT twice", after(4, good(4))),
+        ("QoS 3", after(4, packet(0x36, &topic("sensors/x", &[0, 1])))),
+        ("packet id 0", after(4, packet(0x32, &topic("sensors/x", &[0, 0])))),
+        ("a wildcard in a topic", after(4, packet(0x32, &topic("sensors/+", &[0, 1])))),
+        ("NUL in a topic", after(4, packet(0x32, &topic("sensors/\0", &[0, 1])))),
+        ("a topic that is not UTF-8", after(4, packet(0x32, &[&[0, 2, 0xff, 0xfe][..], &[0, 1]].concat()))),
+        ("an empty topic", after(4, packet(0x32, &topic("", &[0, 1])))),
+        ("SUBSCRIBE without filters", after(4, packet(0x82, &[0, 1]))),
+        (
+            "SUBSCRIBE with flags of another packet",
+            after(4, packet(0x80, &[&[0, 1][..], &text("a"), &[0]].concat())),
+        ),
+        ("CONNACK from a client", after(4, packet(0x20, &[0, 0]))),
+        ("SUBACK from a client", after(5, packet(0x90, &[0, 1, 0, 0]))),
+        ("a packet of type 0", after(4, packet(0x00, &[]))),
+        (
+            "a packet over the limit",
+            after(4, [vec![0x30, 0xff, 0xff, 0xff, 0x7f], vec![b'x'; 70_000]].concat()),
+        ),
+        ("a topic longer than its packet", after(4, packet(0x30, &[0xff, 0xff, b'a']))),
+        (
+            "a duplicate property",
+            after(5, packet(0x32, &[&text("sensors/x")[..], &[0, 1, 4, 1, 0, 1, 0]].concat())),
+        ),
+    ];
+    for node in [&site.edge, &site.hub] {
+        for (what, bytes) in &cases {
+            assert!(exchange(node, bytes).is_some(), "the {} kept {what} open", node.config.display());
+        }
+    }
+    bystander.must_be_undisturbed(&site);
+}
+
+#[test]
+fn stranger_is_told_so_in_mqtts_own_words() {
+    needs!(Need::Program("curl"));
+    let site = Site::start();
+    for node in [&site.edge, &site.hub] {
+        for (user, password) in [(SENSOR, "wrong"), ("nobody", PASSWORD), ("", "")] {
+            let answer = exchange(node, &connect(4, user, password)).expect("a stranger is closed");
+            assert_eq!(answer, [0x20, 2, 0, 5], "3.1.1: {user}");
+            let answer = exchange(node, &connect(5, user, password)).expect("a stranger is closed");
+            // CONNACK, no session, 0x87 not authorised.
+            assert_eq!((answer[0], answer[2], answer[3]), (0x20, 0, 0x87), "5: {user}: {answer:?}");
+        }
+    }
+}
+
+#[test]
+fn publication_that_may_not_be_is_refused_and_not_kept() {
+    needs!(Need::Program("curl"), Need::Python, Need::Node);
+    let site = Site::start();
+    let ask =
+        |stream: &str, topic: &str| json!({ "stream": stream, "topic": topic, "version": 5, "count": 3 });
+    let unknown = ask("unknown", "attic/x");
+    site.client("unknown", "publish_paho.py", &site.hub, OWNER, unknown).finish(SOON);
+    let forbidden = ask("forbidden", "hall/x");
+    site.client("forbidden", "publish_paho.py", &site.hub, READER, forbidden).finish(SOON);
+    let ledger = site.history.ledger();
+    for stream in ["unknown", "forbidden"] {
+        assert_eq!((ledger.acked(stream), ledger.refused(stream).len()), (0, 3), "{}", ledger.summary());
+    }
+    // An unknown room and a forbidden one look the same.
+    assert_eq!(ledger.refused("unknown"), ledger.refused("forbidden"));
+}
+
+#[test]
+fn misbehaving_websockets_are_told_what_would_be_right() {
+    needs!(Need::Program("curl"), Need::Python, Need::Node);
+    let site = Site::start();
+    let bystander = Bystander::start(&site);
+    let room = format!("/{ACCOUNT}/hall");
+    let long = "x".repeat(300);
+    let case = |name: &str, send: Value| json!({ "name": name, "path": room, "login": true, "send": send });
+    let first = |name: &str, send: Value| json!({ "name": name, "path": room, "send": send });
+    let hello = |user: &str, password: &str| {
+        json!({ "op": "hello", "id": 1, "credential": { "user": user, "password": password } }).to_string()
+    };
+    let publish =
+        |channel: &str| json!({ "op": "publish", "id": 2, "channel": channel, "data": 1 }).to_string();
+    let subscribe = |from: Value| {
+        json!({ "op": "subscribe", "id": 2, "sub": 1, "channels": "#", "from": from }).to_string()
+    };
+    let elsewhere = "0123456789abcdef.0123456789abcdef.7";
+    // The case, its answer, and how it ends.
+    let cases: Vec<(Value, &str, &str)> = vec![
+        (first("garbage first", json!(["{{{"])), "bye malformed", "closed 4100"),
+        (first("bytes first", json!([{ "b64": "AAAA" }])), "bye malformed", "closed 4100"),
+        (first("publish first", json!([publish("a")])), "bye wrong_state", "closed 4101"),
+        (first("wrong password", json!([hello(OWNER, "wrong")])), "bye not_authorised", "closed 4103"),
+        (first("unknown user", json!([hello("nobody", PASSWORD)])), "bye not_authorised", "closed 4103"),
+        (first("much before hello", json!([{ "repeat": ["x", 20_000] }])), "bye too_large", "closed 4105"),
+        (case("hello twice", json!([hello(OWNER, PASSWORD)])), "error wrong_state", "open"),
+        (case("garbage", json!(["{{{"])), "error malformed", "open"),
+        (case("unknown op", json!([r#"{"op":"sing","id":2}"#])), "error malformed", "open"),
+        (case("wildcard to publish", json!([publish("a/+")])), "error bad_name", "open"),
+        (case("climbing channel", json!([publish("a/../b")])), "error bad_name", "open"),
+        (case("long channel", json!([publish(&long)])), "error bad_name", "open"),
+        (
+            case("foreign position", json!([subscribe(json!({ "after": elsewhere }))])),
+            "error unknown_position",
+            "open",
+        ),
+        (case("no position", json!([subscribe(json!({ "after": "yesterday" }))])), "error bad_name", "open"),
+        (case("oversize", json!([{ "repeat": ["x", 1_100_000] }])), "", "closed 1009"),
+    ];
+    let items: Vec<&Value> = cases.iter().map(|(case, _, _)| case).collect();
+    let url = format!("ws://127.0.0.1:{}/", site.hub.http);
+    let asked = json!({ "url": url, "cases": items });
+    site.client("misbehave", "misbehave.mjs", &site.hub, OWNER, asked).finish(EVENTUALLY);
+    let mut wrong = Vec::new();
+    for (case, answer, end) in &cases {
+        let name = case["name"].as_str().expect("a case has a name");
+        for expected in [answer, end].into_iter().filter(|expected| !expected.is_empty()) {
+            if !site.history.ledger().has_mark(&format!("{name} {expected}")) {
+                wrong.push(format!("{name}: not answered with {expected}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n"), site.history.ledger().summary());
+    bystander.must_be_undisturbed(&site);
+}
+
+#[test]
+fn unknown_room_and_forbidden_room_look_the_same() {
+    needs!(Need::Program("curl"), Need::Node);
+    let site = Site::start();
+    let at = |name: &str, path: String| json!({ "name": name, "path": path, "login": true });
+    let cases = json!([
+        at("unknown room", format!("/{ACCOUNT}/attic")),
+        at("unknown account", "/nobody/hall".to_owned()),
+        at("bad name", format!("/{ACCOUNT}/UPPER")),
+    ]);
+    let asked = json!({ "url": format!("ws://127.0.0.1:{}/", site.hub.http), "cases": cases });
+    site.client("misbehave", "misbehave.mjs", &site.hub, OWNER, asked).finish(EVENTUALLY);
+    let ledger = site.history.ledger();
+    assert!(ledger.has_mark("unknown room closed 4104"), "{}", ledger.summary());
+    assert!(ledger.has_mark("unknown account closed 4103"), "{}", ledger.summary());
+    assert!(
+        ledger.has_mark("bad name status 404") || ledger.has_mark("bad name status 400"),
+        "{}",
+        ledger.summary()
+    );
+}
+
+#[test]
+fn link_listener_closes_on_whatever_is_no_edge() {
+    needs!(Need::Program("curl"), Need::Python, Need::Node);
+    let site = Site::start();
+    let bystander = Bystander::start(&site);
+    let link = |name: &str, send: Value| json!({ "name": name, "path": "/link", "protocol": "riser.link.v1", "send": send, "patience": 8000 });
+    let cases = json!([
+        link("text", json!(["hello"])),
+        link("bytes", json!([{ "b64": "/////w==" }])),
+        link("zeros", json!([{ "b64": "AAAAAAAAAAAAAAAAAAAAAAAAAAAA" }])),
+        link("much", json!([{ "repeat": ["x", 20_000] }])),
+        link("nothing", json!([])),
+        { "name": "elsewhere", "path": "/house/hall", "protocol": "riser.v1.json" },
+        { "name": "no protocol", "path": "/link", "protocol": "" },
+    ]);
+    let asked = json!({ "url": format!("ws://127.0.0.1:{}/", site.hub.link), "cases": cases });
+    site.client("misbehave", "misbehave.mjs", &site.hub, OWNER, asked).finish(EVENTUALLY);
+    let ledger = site.history.ledger();
+    for name in ["text", "bytes", "zeros", "much", "nothing", "elsewhere", "no protocol"] {
+        assert!(!ledger.has_mark(&format!("{name} open")), "{name} was left open: {}", ledger.summary());
+    }
+    drop(ledger);
+    bystander.must_be_undisturbed(&site);
+}
