@@ -1,0 +1,84 @@
+//! `[limits]`: how much peers may cost this process.
+
+use super::{ByteSize, Duration};
+use riser_gate::Invalid;
+use riser_wire::limits;
+use serde::{Deserialize, Serialize};
+
+/// The bounds that an operator may want to move. Those of the protocols are fixed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Connections of the process, over all listeners.
+    pub connections: usize,
+    /// Connections of one address (of one /64 where it is IPv6).
+    pub connections_per_address: usize,
+    /// Subscriptions of one connection.
+    pub subscriptions: usize,
+    /// TLS, HTTP and the first frame take at most this long.
+    pub first_frame: Duration,
+    /// A peer that takes nothing of what waits for it for this long is closed.
+    pub stall: Duration,
+    /// At shutdown, connections may take this long to finish what they have begun.
+    pub drain: Duration,
+    /// Memory for the newest publications that all readers share.
+    pub tail: ByteSize,
+    /// Passwords verified at the same time; each takes 19 MiB for a moment.
+    pub password_verifiers: usize,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            connections: limits::CONNECTIONS_MAX,
+            connections_per_address: 2_500,
+            subscriptions: limits::SUBSCRIPTIONS_MAX,
+            first_frame: Duration(limits::FIRST_FRAME_DEADLINE),
+            stall: Duration::seconds(30),
+            drain: Duration::seconds(5),
+            tail: ByteSize::mib(8),
+            password_verifiers: 2,
+        }
+    }
+}
+
+impl LimitsConfig {
+    /// What is wrong with it: each value has a range in which the process still works.
+    pub fn check(&self) -> Vec<Invalid> {
+        let count = |name: &str, value: usize, max: usize| {
+            (!(1..=max).contains(&value)).then(|| {
+                Invalid::new(
+                    format!("limits.{name}"),
+                    format!("{value} is out of range"),
+                    format!("want 1 to {max}"),
+                )
+            })
+        };
+        let length = |name: &str, value: Duration, max_s: u64| {
+            (!(1..=max_s * 1000).contains(&value.ms())).then(|| {
+                let max = Duration::seconds(max_s);
+                Invalid::new(
+                    format!("limits.{name}"),
+                    format!("{value} is out of range"),
+                    format!("want 1ms to {max}"),
+                )
+            })
+        };
+        let tail = (!(1 << 20..=1 << 32).contains(&self.tail.0)).then(|| {
+            Invalid::new("limits.tail", format!("{} is out of range", self.tail), "want 1 MiB to 4 GiB")
+        });
+        [
+            count("connections", self.connections, 1_000_000),
+            count("connections_per_address", self.connections_per_address, 1_000_000),
+            count("subscriptions", self.subscriptions, limits::SUBSCRIPTIONS_MAX),
+            length("first_frame", self.first_frame, 60),
+            length("stall", self.stall, 3600),
+            length("drain", self.drain, 600),
+            tail,
+            count("password_verifiers", self.password_verifiers, 64),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}

@@ -1,0 +1,466 @@
+//! `/metrics`: what the process counts, in Prometheus' text form.
+//!
+//! Names begin with `riser_` and carry base units (seconds, bytes; *seqs* are ordinals of a log). Nothing is
+//! counted here: whoever does the work counts, and says its numbers. The equation's four numbers of one uplink
+//! and epoch are said together and read together, so a scrape never sees them disagree (promise 3).
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+use riser_model::{Cause, Epoch, door::Code};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+};
+
+/// A number that goes up and down and is never negative.
+pub type Level = Gauge<u64, AtomicU64>;
+/// A length of time that goes up and down.
+pub type Seconds = Gauge<f64, AtomicU64>;
+
+macro_rules! label {
+    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+        pub struct $name {
+            $(
+                #[doc = concat!("`", stringify!($field), "`")]
+                pub $field: $type,
+            )+
+        }
+    };
+}
+
+label!(
+    /// By error code.
+    ByCode { code: &'static str }
+);
+label!(
+    /// By cause of a gap, or of an end.
+    ByCause { cause: &'static str }
+);
+label!(
+    /// By protocol: `mqtt`, `envelope`, `raw`, `link`, `http`.
+    ByDoor { door: &'static str }
+);
+label!(
+    /// By uplink: its place in the configuration.
+    ByUplink { uplink: String }
+);
+label!(
+    /// By edge: its id.
+    ByEdge { edge: String }
+);
+
+/// Whose equation it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Link {
+    /// The uplink at an edge; the edge's id at a hub.
+    pub name: String,
+    /// The epoch of the edge's log.
+    pub epoch: Epoch,
+}
+
+/// The four numbers of promise 3, each counted where it happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Equation {
+    /// Seqs given by commits.
+    pub accepted: u64,
+    /// Seqs confirmed by that uplink's hub.
+    pub synced: u64,
+    /// Seqs not confirmed yet.
+    pub queued: u64,
+    /// Seqs under a link gap.
+    pub gapped: u64,
+}
+
+impl Equation {
+    /// Whether it adds up.
+    pub fn holds(&self) -> bool {
+        self.synced.checked_add(self.queued).and_then(|sum| sum.checked_add(self.gapped))
+            == Some(self.accepted)
+    }
+}
+
+/// The equations of all uplinks, replaced as a whole.
+#[derive(Debug, Default)]
+struct Equations(Mutex<BTreeMap<Link, Equation>>);
+
+impl Collector for Equations {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        type Part = fn(&Equation) -> u64;
+        let parts: [(&str, &str, Part); 5] = [
+            ("link_accepted_seqs", "Seqs given by commits of the edge's log.", |e| e.accepted),
+            ("link_synced_seqs", "Seqs that the hub confirmed.", |e| e.synced),
+            ("link_queued_seqs", "Seqs that the hub has not confirmed yet.", |e| e.queued),
+            ("link_gapped_seqs", "Seqs that are gone, under a gap with a cause.", |e| e.gapped),
+            ("link_unequal", "1 where accepted = synced + queued + gapped does not hold.", |e| {
+                u64::from(!e.holds())
+            }),
+        ];
+        let equations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, help, part) in parts {
+            if equations.is_empty() {
+                continue;
+            }
+            let gauge = ConstGauge::new(0_u64);
+            let mut encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+            for (link, equation) in &*equations {
+                let labels = [("link", link.name.clone()), ("epoch", format!("{:016x}", link.epoch.0))];
+                ConstGauge::new(part(equation)).encode(encoder.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A counter that someone else keeps: its name without `riser_` and `_total`, its labels as text
+/// (`reason="full"`), and how much it is.
+pub type Foreign = (&'static str, &'static str, u64);
+
+type ForeignSource = Box<dyn Fn() -> Vec<Foreign> + Send + Sync>;
+
+/// All metrics of a process. Cloning a field gives another handle to the same number.
+pub struct Metrics {
+    registry: Registry,
+    equations: Arc<Equations>,
+    foreign: Mutex<Vec<ForeignSource>>,
+    /// Publications stored.
+    pub publications_accepted: Counter,
+    /// Publications refused.
+    pub publications_refused: Family<ByCode, Counter>,
+    /// Publications delivered to subscriptions.
+    pub deliveries: Counter,
+    /// Publications that `conflate` subscriptions passed over.
+    pub deliveries_skipped: Counter,
+    /// Events that connections were too slow for.
+    pub events_missed: Counter,
+    /// Open connections.
+    pub connections: Family<ByDoor, Level>,
+    /// Seqs under gaps, link gaps and reader gaps.
+    pub gaps: Family<ByCause, Counter>,
+    /// Entries taken into quarantine.
+    pub quarantined: Counter,
+    /// Commits of the durable log.
+    pub log_commits: Counter,
+    /// Commits that failed.
+    pub log_failures: Counter,
+    /// Bytes written to the durable log, everything included.
+    pub log_written: Counter,
+    /// How long syncs take.
+    pub log_sync: Histogram,
+    /// What the log takes on disk, spares included.
+    pub log_used: Level,
+    /// What it may take.
+    pub log_quota: Level,
+    /// The newest seq of the log.
+    pub log_end: Level,
+    /// 1 while the link is welcomed.
+    pub link_up: Family<ByUplink, Level>,
+    /// Since the hub's confirmations last advanced, or last equalled what there is: promise 5.
+    pub link_silence: Family<ByUplink, Seconds>,
+    /// The age of the oldest entry that is not confirmed.
+    pub link_lag: Family<ByUplink, Seconds>,
+    /// Connection attempts of the link that did not end in a welcome.
+    pub link_failures: Family<ByUplink, Counter>,
+    /// 1 while an edge is connected (hub).
+    pub edge_up: Family<ByEdge, Level>,
+    /// Seqs that an edge has and the hub has not (hub).
+    pub edge_backlog: Family<ByEdge, Level>,
+    /// Passwords that were verified, by what came of it.
+    pub passwords: Family<ByCause, Counter>,
+    /// 1 while the process runs on its last good configuration because the given one was refused.
+    pub configuration_refused: Level,
+    /// Times that the wall clock was stepped.
+    pub clock_steps: Counter,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Metrics {
+    /// All at nothing, for a program of that name (`edge`, `hub`) and version.
+    pub fn new(program: &'static str, version: &'static str) -> Self {
+        let mut this = Self {
+            registry: Registry::with_prefix("riser"),
+            equations: Arc::default(),
+            foreign: Mutex::default(),
+            publications_accepted: Counter::default(),
+            publications_refused: Family::default(),
+            deliveries: Counter::default(),
+            deliveries_skipped: Counter::default(),
+            events_missed: Counter::default(),
+            connections: Family::default(),
+            gaps: Family::default(),
+            quarantined: Counter::default(),
+            log_commits: Counter::default(),
+            log_failures: Counter::default(),
+            log_written: Counter::default(),
+            // 50 us (an NVMe drive) to 1.6 s (an SD card that is collecting garbage).
+            log_sync: Histogram::new(exponential_buckets(50e-6, 2.0, 16)),
+            log_used: Level::default(),
+            log_quota: Level::default(),
+            log_end: Level::default(),
+            link_up: Family::default(),
+            link_silence: Family::default(),
+            link_lag: Family::default(),
+            link_failures: Family::default(),
+            edge_up: Family::default(),
+            edge_backlog: Family::default(),
+            passwords: Family::default(),
+            configuration_refused: Level::default(),
+            clock_steps: Counter::default(),
+        };
+        this.register(program, version);
+        this.begin_at_nothing();
+        this
+    }
+
+    fn register(&mut self, program: &'static str, version: &'static str) {
+        let Self { registry, .. } = self;
+        let build = Family::<[(&'static str, &'static str); 2], Level>::default();
+        build.get_or_create(&[("program", program), ("version", version)]).set(1);
+        registry.register("build", "What runs; always 1", build);
+        let metric = &mut *registry;
+        metric.register("publications_accepted", "Publications stored", self.publications_accepted.clone());
+        metric.register("publications_refused", "Publications refused", self.publications_refused.clone());
+        metric.register("deliveries", "Publications delivered to subscriptions", self.deliveries.clone());
+        metric.register(
+            "deliveries_skipped",
+            "Publications that conflate subscriptions passed over",
+            self.deliveries_skipped.clone(),
+        );
+        metric.register(
+            "events_missed",
+            "Events that connections were too slow for",
+            self.events_missed.clone(),
+        );
+        metric.register("connections", "Open connections", self.connections.clone());
+        metric.register("gaps_seqs", "Seqs that are gone, by cause", self.gaps.clone());
+        metric.register("quarantined", "Entries taken into quarantine", self.quarantined.clone());
+        metric.register("log_commits", "Commits of the durable log", self.log_commits.clone());
+        metric.register("log_failures", "Commits of the durable log that failed", self.log_failures.clone());
+        let bytes = || Unit::Bytes;
+        metric.register_with_unit(
+            "log_written",
+            "Written to the durable log",
+            bytes(),
+            self.log_written.clone(),
+        );
+        metric.register_with_unit("log_sync", "How long syncs take", Unit::Seconds, self.log_sync.clone());
+        metric.register_with_unit("log_used", "What the log takes on disk", bytes(), self.log_used.clone());
+        metric.register_with_unit(
+            "log_quota",
+            "What the log may take on disk",
+            bytes(),
+            self.log_quota.clone(),
+        );
+        metric.register("log_end_seq", "The newest seq of the log", self.log_end.clone());
+        metric.register("link_up", "1 while the link is welcomed", self.link_up.clone());
+        metric.register_with_unit(
+            "link_silence",
+            "Since the hub's confirmations last advanced or equalled what there is",
+            Unit::Seconds,
+            self.link_silence.clone(),
+        );
+        metric.register_with_unit(
+            "link_lag",
+            "The age of the oldest entry that is not confirmed",
+            Unit::Seconds,
+            self.link_lag.clone(),
+        );
+        metric.register(
+            "link_failures",
+            "Attempts to connect that were not welcomed",
+            self.link_failures.clone(),
+        );
+        metric.register("edge_up", "1 while the edge is connected", self.edge_up.clone());
+        metric.register(
+            "edge_backlog_seqs",
+            "Seqs that the edge has and the hub has not",
+            self.edge_backlog.clone(),
+        );
+        metric.register("passwords", "Passwords verified, by what came of it", self.passwords.clone());
+        metric.register(
+            "configuration_refused",
+            "1 while the last good configuration runs because the given one was refused",
+            self.configuration_refused.clone(),
+        );
+        metric.register("clock_steps", "Times that the wall clock was stepped", self.clock_steps.clone());
+        metric.register_collector(Box::new(Arc::clone(&self.equations)));
+        metric.register_collector(Box::new(Process));
+    }
+
+    /// What can be refused or gone is there from the start, at 0: a rate of what appears out of nothing is wrong.
+    fn begin_at_nothing(&self) {
+        for code in Code::ALL {
+            drop(self.publications_refused.get_or_create(&ByCode { code: code.name() }));
+        }
+        for cause in Cause::ALL {
+            drop(self.gaps.get_or_create(&ByCause { cause: cause.name() }));
+        }
+    }
+
+    /// Publications were refused.
+    pub fn refused(&self, code: Code, count: u64) {
+        self.publications_refused.get_or_create(&ByCode { code: code.name() }).inc_by(count);
+    }
+
+    /// Seqs are gone.
+    pub fn gone(&self, cause: Cause, seqs: u64) {
+        self.gaps.get_or_create(&ByCause { cause: cause.name() }).inc_by(seqs);
+    }
+
+    /// Says all equations anew: what is not among them is over.
+    pub fn equations(&self, all: impl IntoIterator<Item = (Link, Equation)>) {
+        let all = all.into_iter().collect();
+        *self.equations.0.lock().unwrap_or_else(PoisonError::into_inner) = all;
+    }
+
+    /// Also shows counters that someone else keeps.
+    pub fn also(&self, source: impl Fn() -> Vec<Foreign> + Send + Sync + 'static) {
+        self.foreign.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(source));
+    }
+
+    /// All of it as text, for `Content-Type:` [`CONTENT_TYPE`].
+    pub fn encode(&self) -> String {
+        let mut text = String::with_capacity(16 * 1024);
+        let whole = text::encode_registry(&mut text, &self.registry)
+            .and_then(|()| self.encode_foreign(&mut text))
+            .and_then(|()| text::encode_eof(&mut text));
+        whole.expect("a String takes everything that is written to it");
+        text
+    }
+
+    fn encode_foreign(&self, text: &mut String) -> fmt::Result {
+        let mut by_name: BTreeMap<&str, Vec<(&str, u64)>> = BTreeMap::new();
+        for source in &*self.foreign.lock().unwrap_or_else(PoisonError::into_inner) {
+            for (name, labels, value) in source() {
+                by_name.entry(name).or_default().push((labels, value));
+            }
+        }
+        for (name, samples) in by_name {
+            writeln!(text, "# HELP riser_{name} {}.\n# TYPE riser_{name} counter", name.replace('_', " "))?;
+            for (labels, value) in samples {
+                let braced = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
+                writeln!(text, "riser_{name}_total{braced} {value}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the text of [`Metrics::encode`] is.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What the process itself takes, read when asked.
+#[derive(Debug)]
+struct Process;
+
+impl Collector for Process {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(resident) = resident_bytes() else { return Ok(()) };
+        let gauge = ConstGauge::new(resident);
+        let help = "Memory of the process that is in RAM.";
+        gauge.encode(encoder.encode_descriptor("resident", help, Some(&Unit::Bytes), gauge.metric_type())?)
+    }
+}
+
+/// The memory of this process that is in RAM, bytes.
+pub fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line<'a>(text: &'a str, name: &str) -> &'a str {
+        text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name} in {text}"))
+    }
+
+    #[test]
+    fn numbers_appear_under_their_names_and_units() {
+        let metrics = Metrics::new("edge", "1.2.3");
+        metrics.publications_accepted.inc_by(3);
+        metrics.refused(Code::QuotaExceeded, 2);
+        metrics.gone(Cause::Damage, 5);
+        metrics.connections.get_or_create(&ByDoor { door: "mqtt" }).set(7);
+        metrics.log_written.inc_by(4096);
+        metrics.log_sync.observe(0.0003);
+        metrics.link_lag.get_or_create(&ByUplink { uplink: "uplink[0]".to_owned() }).set(1.5);
+        let text = metrics.encode();
+        for (name, value) in [
+            ("riser_build{program=\"edge\",version=\"1.2.3\"}", "1"),
+            ("riser_publications_accepted_total", "3"),
+            ("riser_publications_refused_total{code=\"quota_exceeded\"}", "2"),
+            ("riser_publications_refused_total{code=\"denied\"}", "0"),
+            ("riser_gaps_seqs_total{cause=\"damage\"}", "5"),
+            ("riser_gaps_seqs_total{cause=\"quota\"}", "0"),
+            ("riser_connections{door=\"mqtt\"}", "7"),
+            ("riser_log_written_bytes_total", "4096"),
+            ("riser_log_sync_seconds_count", "1"),
+            ("riser_link_lag_seconds{uplink=\"uplink[0]\"}", "1.5"),
+            ("riser_configuration_refused", "0"),
+        ] {
+            assert_eq!(line(&text, name), format!("{name} {value}"));
+        }
+        assert!(line(&text, "riser_resident_bytes ").len() > "riser_resident_bytes 100000".len());
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn equations_are_shown_together_and_one_that_does_not_add_up_is_marked() {
+        let metrics = Metrics::new("edge", "1.2.3");
+        assert!(!metrics.encode().contains("riser_link_accepted_seqs"));
+        let link = |name: &str, epoch| Link { name: name.to_owned(), epoch: Epoch(epoch) };
+        let right = Equation { accepted: 10, synced: 6, queued: 3, gapped: 1 };
+        let wrong = Equation { accepted: 10, ..Equation::default() };
+        metrics.equations([(link("a", 1), right), (link("b", 2), wrong)]);
+        let text = metrics.encode();
+        let at = |name: &str, link: &str, epoch: u64| {
+            let name = format!("riser_link_{name}{{link=\"{link}\",epoch=\"{epoch:016x}\"}} ");
+            line(&text, &name).rsplit(' ').next().unwrap().to_owned()
+        };
+        assert_eq!(
+            ["accepted_seqs", "synced_seqs", "queued_seqs", "gapped_seqs", "unequal"]
+                .map(|name| at(name, "a", 1)),
+            ["10", "6", "3", "1", "0"]
+        );
+        assert_eq!(at("unequal", "b", 2), "1");
+        metrics.equations([(link("b", 2), right)]);
+        assert!(!metrics.encode().contains("link=\"a\""), "an epoch that is over is not shown for ever");
+    }
+
+    #[test]
+    fn an_equation_that_overflows_does_not_hold() {
+        assert!(!Equation { accepted: 0, synced: u64::MAX, queued: 1, gapped: 0 }.holds());
+    }
+
+    #[test]
+    fn counters_kept_elsewhere_are_shown_too() {
+        let metrics = Metrics::new("hub", "1.2.3");
+        metrics.also(|| {
+            vec![("closed", "reason=\"tls\"", 2), ("opened", "", 5), ("closed", "reason=\"late\"", 1)]
+        });
+        let text = metrics.encode();
+        let expected = "# TYPE riser_closed counter\n\
+                        riser_closed_total{reason=\"tls\"} 2\nriser_closed_total{reason=\"late\"} 1\n";
+        assert!(text.contains(expected) && text.contains("riser_opened_total 5\n"), "{text}");
+        assert!(text.ends_with("# EOF\n"));
+    }
+}
