@@ -1,1 +1,13 @@
-//! (empty)
+//! The edge's core: an instance of the bus whose log goes up its uplinks.
+//!
+//! It owns the instance and one sender per uplink, and feeds the one's commits to the others. What always holds: a
+//! sender sees only what is committed, and what it reads comes from the tail in memory where that reaches, from
+//! the disk where it does not. Sockets, threads and clocks are the program's.
+//!
+//! Read [`EdgeCore`] first, then [`uplink`].
+
+mod edge_core;
+pub mod uplink;
+
+pub use edge_core::{EdgeCore, LinkInput, LinkOutput};
+pub use uplink::{Uplink, UplinkNumber};

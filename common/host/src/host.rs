@@ -1,0 +1,255 @@
+//! The task that owns a core, and the handle by which others look at it.
+//!
+//! One turn: wait for the first of {storage, verifiers, links, doors, questions, deadline, shutdown}, turn what came
+//! into inputs, let the core handle them, drain it, perform. The core never waits for anybody: doors are bounded
+//! by their protocol, storage and verifiers by what the core lets in, links by their window.
+
+use riser_gate::{Policy, Verdict};
+use riser_instance::{
+    Core, Input as InstanceInput, Output as InstanceOutput, SessionFold,
+    core::{Input, Output},
+};
+use riser_model::{ConnectionId, Now, Time};
+use riser_net::{Arrival, Asked, CoreInbox, TellOutbox};
+use riser_rooms::Input as RoomsInput;
+use riser_shell::{
+    clock::Clock,
+    passwords::Passwords,
+    storage::{Answer, Storage},
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// Arrivals that one turn takes at most: enough to fill a batch, few enough that a deadline is met.
+const ARRIVALS_MAX: usize = 256;
+
+/// Which listener lets in whom, by the listener's name.
+pub type Policies = BTreeMap<Arc<str>, Arc<Policy>>;
+
+/// Performs what a core wants of links' sockets. Must not wait.
+pub trait Links<C: Core>: Send + 'static {
+    /// Performs one output.
+    fn perform(&mut self, output: C::LinkOutput);
+}
+
+/// What a host is made of.
+pub struct Parts<C: Core, L: Links<C>> {
+    /// The core.
+    pub core: C,
+    /// What the doors ask.
+    pub inbox: CoreInbox,
+    /// Who may enter where.
+    pub policies: Policies,
+    /// The log's threads.
+    pub storage: Storage,
+    /// What they answer.
+    pub answers: mpsc::UnboundedReceiver<Answer>,
+    /// What links' sockets bring.
+    pub link_inputs: mpsc::Receiver<C::LinkInput>,
+    /// Where the core's wishes for links go.
+    pub links: L,
+    /// Verifies passwords off this task.
+    pub passwords: Passwords,
+    /// The two clocks.
+    pub clock: Clock,
+}
+
+type Question<C> = Box<dyn FnOnce(&mut C, Now) + Send>;
+
+enum Order<C> {
+    Ask(Question<C>),
+    Shutdown,
+}
+
+/// Reaches a running host from anywhere.
+pub struct HostHandle<C> {
+    orders: mpsc::UnboundedSender<Order<C>>,
+}
+
+impl<C> Clone for HostHandle<C> {
+    fn clone(&self) -> Self {
+        Self { orders: self.orders.clone() }
+    }
+}
+
+impl<C: Core> HostHandle<C> {
+    /// Asks the core something between two inputs. None when the host has ended.
+    pub async fn ask<T: Send + 'static>(&self, ask: impl FnOnce(&mut C, Now) -> T + Send + 'static) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        let question: Question<C> = Box::new(move |core, now| {
+            // Whoever asked may have gone.
+            let _ = answer.send(ask(core, now));
+        });
+        self.orders.send(Order::Ask(question)).ok()?;
+        answered.await.ok()
+    }
+
+    /// Asks the core to finish: it takes nothing more, and the host ends when all of it is done.
+    pub fn shut_down(&self) {
+        // A host that has ended is shut down.
+        let _ = self.orders.send(Order::Shutdown);
+    }
+}
+
+/// The task that owns a core.
+pub struct Host<C: Core, L: Links<C>> {
+    parts: Parts<C, L>,
+    doors: HashMap<ConnectionId, TellOutbox>,
+    verdicts: (mpsc::UnboundedSender<Judged>, mpsc::UnboundedReceiver<Judged>),
+    orders: mpsc::UnboundedReceiver<Order<C>>,
+    shutting_down: bool,
+}
+
+struct Judged {
+    connection: ConnectionId,
+    ticket: u64,
+    verdict: Verdict,
+}
+
+enum Turn<C: Core> {
+    Stored(Answer),
+    Judged(Judged),
+    Link(C::LinkInput),
+    Arrived,
+    Ordered(Order<C>),
+    Deadline,
+}
+
+impl<C: Core, L: Links<C>> Host<C, L> {
+    /// A host, and the handle to it.
+    pub fn new(parts: Parts<C, L>) -> (Self, HostHandle<C>) {
+        let (sender, orders) = mpsc::unbounded_channel();
+        let host =
+            Self { parts, doors: HashMap::new(), verdicts: mpsc::unbounded_channel(), orders, shutting_down: false };
+        (host, HostHandle { orders: sender })
+    }
+
+    /// Runs until the core is drained after a shutdown. Returns the core, to say where it stopped.
+    pub async fn run(mut self) -> C {
+        let mut arrivals = Vec::with_capacity(ARRIVALS_MAX);
+        self.drain();
+        while !(self.shutting_down && self.parts.core.is_drained()) {
+            let deadline = self.parts.core.poll_timeout();
+            let turn = self.wait(deadline, &mut arrivals).await;
+            self.take(turn, &mut arrivals);
+            self.drain();
+        }
+        self.parts.core
+    }
+
+    async fn wait(&mut self, deadline: Option<Time>, arrivals: &mut Vec<Arrival>) -> Turn<C> {
+        let parts = &mut self.parts;
+        tokio::select! {
+            biased;
+            Some(answer) = parts.answers.recv() => Turn::Stored(answer),
+            Some(judged) = self.verdicts.1.recv() => Turn::Judged(judged),
+            Some(input) = parts.link_inputs.recv() => Turn::Link(input),
+            Some(order) = self.orders.recv() => Turn::Ordered(order),
+            1.. = parts.inbox.recv_many(arrivals, ARRIVALS_MAX) => Turn::Arrived,
+            () = parts.clock.sleep_until(deadline) => Turn::Deadline,
+        }
+    }
+
+    fn take(&mut self, turn: Turn<C>, arrivals: &mut Vec<Arrival>) {
+        let now = self.parts.clock.now();
+        match turn {
+            Turn::Stored(answer) => {
+                self.stored(answer, now);
+                while let Ok(answer) = self.parts.answers.try_recv() {
+                    self.stored(answer, now);
+                }
+            }
+            Turn::Judged(Judged { connection, ticket, verdict }) => {
+                self.instance(InstanceInput::Verified { connection, ticket, verdict }, now);
+            }
+            Turn::Link(input) => self.parts.core.handle(Input::Link(input), now),
+            Turn::Arrived => arrivals.drain(..).for_each(|arrival| self.arrived(arrival, now)),
+            Turn::Ordered(Order::Ask(question)) => question(&mut self.parts.core, now),
+            Turn::Ordered(Order::Shutdown) => {
+                self.shutting_down = true;
+                self.parts.core.handle(Input::Shutdown, now);
+            }
+            Turn::Deadline => self.parts.core.handle(Input::Deadline, now),
+        }
+    }
+
+    fn stored(&mut self, answer: Answer, now: Now) {
+        match answer {
+            Answer::Persisted { ticket, .. } => self.rooms(RoomsInput::Persisted { ticket }, now),
+            Answer::Failed { ticket, code, .. } => self.rooms(RoomsInput::Failed { ticket, code }, now),
+            Answer::Read { ticket, chunk } if ticket & FOR_LINK != 0 => {
+                self.parts.core.handle(Input::ReadForLink { ticket: ticket & !FOR_LINK, chunk }, now);
+            }
+            Answer::Read { ticket, chunk } => self.rooms(RoomsInput::Read { ticket, chunk }, now),
+            Answer::Trimmed { oldest, gaps } => self.rooms(RoomsInput::Trimmed { oldest, gaps }, now),
+        }
+    }
+
+    fn arrived(&mut self, arrival: Arrival, now: Now) {
+        match arrival {
+            Arrival::Opened { connection, peer, tells } => {
+                self.doors.insert(connection, tells);
+                let policy = self.parts.policies.get(&peer.listener);
+                let policy = Arc::clone(policy.expect("every listener of doors was given a policy at the start"));
+                self.instance(InstanceInput::Opened { connection, policy }, now);
+            }
+            Arrival::Asked(Asked { connection, ask }) => {
+                self.instance(InstanceInput::Ask { connection, ask }, now);
+            }
+            Arrival::Closed { connection } => {
+                self.doors.remove(&connection);
+                self.instance(InstanceInput::Closed { connection }, now);
+            }
+        }
+    }
+
+    fn instance(&mut self, input: InstanceInput, now: Now) {
+        self.parts.core.handle(Input::Instance(input), now);
+    }
+
+    fn rooms(&mut self, input: RoomsInput, now: Now) {
+        self.instance(InstanceInput::Rooms(input), now);
+    }
+
+    fn drain(&mut self) {
+        let now = self.parts.clock.now();
+        while let Some(output) = self.parts.core.poll(now) {
+            match output {
+                Output::Instance(output) => self.perform(output),
+                Output::ReadForLink { ticket, from, max_bytes } => {
+                    self.parts.storage.read(ticket | FOR_LINK, from, max_bytes);
+                }
+                Output::Link(output) => self.parts.links.perform(output),
+            }
+        }
+    }
+
+    fn perform(&mut self, output: InstanceOutput) {
+        match output {
+            InstanceOutput::Tell { connection, tell } => {
+                if let Some(door) = self.doors.get(&connection) {
+                    door.tell(tell);
+                }
+            }
+            InstanceOutput::Persist { ticket, batch, connections } => {
+                self.parts.storage.persist(ticket, batch, connections);
+            }
+            InstanceOutput::Read { ticket, from, max_bytes } => self.parts.storage.read(ticket, from, max_bytes),
+            InstanceOutput::Verify { connection, ticket, hash, password } => {
+                let verdicts = self.verdicts.0.clone();
+                self.parts.passwords.verify(hash, password, move |verdict| {
+                    // The host may have ended meanwhile.
+                    let _ = verdicts.send(Judged { connection, ticket, verdict });
+                });
+            }
+            // Those are for the core that the instance is in, which has seen them.
+            InstanceOutput::Done { .. } | InstanceOutput::Committed { .. } | InstanceOutput::Refused { .. } => {}
+        }
+    }
+}
+
+/// Marks the tickets of reads for links: the rooms' own count up from 0 and never come here.
+const FOR_LINK: u64 = 1 << 63;

@@ -1,0 +1,10 @@
+//! Runs a core: one task owns it, everything else sends that task inputs and performs its outputs.
+//!
+//! It owns the recipe and the wiring that edge and hub share: doors, storage, password verifiers, deadlines. What
+//! it never does is decide: every branch that matters is in the core. Where links lead is the tier's business.
+//!
+//! Read [`host`] first: it is the one screen of async code that both tiers run on.
+
+pub mod host;
+
+pub use host::{Host, HostHandle, Links, Parts, Policies};

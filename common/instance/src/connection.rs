@@ -1,0 +1,115 @@
+//! One connection between its door and the rooms: where it stands, and what it still has to be told in order.
+
+use riser_gate::Gate;
+use riser_model::{
+    Principal, SubscriptionId,
+    door::{Ask, Keep, SessionRequest, Tell, Will},
+};
+use riser_mqtt::SessionKey;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+/// Where a connection stands. It only ever moves down this list.
+#[derive(Debug)]
+pub(crate) enum State {
+    /// Before the gate, which has yet to pass it. What it asked for is kept until then.
+    Gate(Box<Gate>),
+    /// Let in; its session's former connection still has commits outstanding, or its own record has.
+    Session,
+    /// In the rooms.
+    Rooms,
+    /// Told to go, or gone; it stays until nothing of it waits for a commit.
+    Leaving,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) state: State,
+    /// As whom, once the gate has passed it.
+    pub(crate) principal: Option<Arc<Principal>>,
+    /// The [`Ask::Enter`] while it is being answered.
+    pub(crate) entering: Option<Ask>,
+    pub(crate) session: Option<Session>,
+    pub(crate) will: Option<Will>,
+    /// Tickets in the order in which they were asked, each with its answer once there is one.
+    tickets: VecDeque<(u64, Option<Tell>)>,
+}
+
+/// The MQTT session that a connection has taken up.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// Its number in the log, 0 if it ends with the connection.
+    pub(crate) number: u64,
+    pub(crate) key: SessionKey,
+    /// Subscriptions that it keeps: the filter and MQTT's part.
+    pub(crate) kept: BTreeMap<SubscriptionId, (String, Keep)>,
+}
+
+impl Connection {
+    pub(crate) fn before(gate: Gate) -> Self {
+        Self {
+            state: State::Gate(Box::new(gate)),
+            principal: None,
+            entering: None,
+            session: None,
+            will: None,
+            tickets: VecDeque::new(),
+        }
+    }
+
+    /// Expects an answer to this ticket.
+    pub(crate) fn await_ticket(&mut self, ticket: u64) {
+        self.tickets.push_back((ticket, None));
+    }
+
+    /// The answer to a ticket is known; hands out all answers whose turn has come.
+    pub(crate) fn answer(&mut self, ticket: u64, tell: Tell) -> Vec<Tell> {
+        if let Some(slot) = self.tickets.iter_mut().find(|(number, answer)| *number == ticket && answer.is_none()) {
+            slot.1 = Some(tell);
+        }
+        let mut ready = Vec::new();
+        while let Some((_, Some(_))) = self.tickets.front() {
+            ready.extend(self.tickets.pop_front().and_then(|(_, answer)| answer));
+        }
+        ready
+    }
+
+    /// The session that it asks for while it enters.
+    pub(crate) fn wanted(&self) -> Option<(SessionKey, &SessionRequest)> {
+        let (Some(principal), Some(Ask::Enter { session: Some(request), .. })) = (&self.principal, &self.entering)
+        else {
+            return None;
+        };
+        let key = SessionKey { account: principal.account, client: principal.client, id: request.id.clone() };
+        Some((key, request))
+    }
+
+    /// The number of its session, if it has one that outlives it.
+    pub(crate) fn session_number(&self) -> u64 {
+        self.session.as_ref().map_or(0, |session| session.number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use riser_gate::{Gate, Policy};
+    use riser_model::{Epoch, LogId, Now, Seq};
+
+    fn stored(ticket: u64) -> Tell {
+        Tell::Stored { ticket, log: LogId(1), epoch: Epoch(1), first: Seq(1), refused: Vec::new() }
+    }
+
+    #[test]
+    fn tickets_are_answered_in_the_order_in_which_they_were_asked() {
+        let policy = Policy { acceptors: Vec::new(), deadline: std::time::Duration::ZERO };
+        let mut connection = Connection::before(Gate::new(policy.into(), Now::default()));
+        (0..3).for_each(|ticket| connection.await_ticket(ticket));
+        assert_eq!(connection.answer(1, stored(1)), vec![]);
+        assert_eq!(connection.answer(0, stored(0)), vec![stored(0), stored(1)]);
+        assert_eq!(connection.answer(2, stored(2)), vec![stored(2)]);
+    }
+}

@@ -1,0 +1,619 @@
+//! The instance: gate in front, rooms behind, sessions between. One task owns it.
+
+use crate::{
+    connection::{Connection, Session, State},
+    session_fold, will,
+};
+use bytes::Bytes;
+use riser_gate::{Gate, Output as GateOutput, PasswordHash, Policy, Verdict};
+use riser_model::{
+    Batch, ConnectionId, Now, Principal, RouteNumber, Run, Seq, SubscriptionId, Time,
+    door::{Ask, Code, NORMAL, Refusal, Secret, SessionState, Subscribed, Tell, Want},
+    event::{Scope, SystemEvent},
+};
+use riser_mqtt::{Record, SessionKey, Sessions};
+use riser_rooms::{Append, Bus, Input as BusInput, Output as BusOutput, Placed};
+use riser_wire::entry::frames;
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+/// Expired sessions are looked for this often.
+const EXPIRY_EVERY: Duration = Duration::from_secs(10);
+/// Tokens from here on are the instance's own; below are its owner's.
+const OWN_TOKENS: u64 = 1 << 63;
+
+/// What happens to an instance.
+#[derive(Debug)]
+pub enum Input {
+    /// A door stands open, behind a listener with this policy.
+    Opened {
+        /// Which connection.
+        connection: ConnectionId,
+        /// Who may enter there.
+        policy: Arc<Policy>,
+    },
+    /// A door asks.
+    Ask {
+        /// Which connection.
+        connection: ConnectionId,
+        /// What.
+        ask: Ask,
+    },
+    /// The socket is gone.
+    Closed {
+        /// Which connection.
+        connection: ConnectionId,
+    },
+    /// A password was verified.
+    Verified {
+        /// Whose.
+        connection: ConnectionId,
+        /// The ticket of [`Output::Verify`].
+        ticket: u64,
+        /// The answer.
+        verdict: Verdict,
+    },
+    /// Something for the rooms alone: storage's answers, ingest, events, Latest.
+    Rooms(BusInput),
+    /// The deadline that [`Instance::poll_timeout`] named has come.
+    Deadline,
+}
+
+/// What an instance wants done.
+#[derive(Debug)]
+pub enum Output {
+    /// Verify a password, elsewhere.
+    Verify {
+        /// Whose.
+        connection: ConnectionId,
+        /// To be echoed.
+        ticket: u64,
+        /// What it must match.
+        hash: PasswordHash,
+        /// What was shown.
+        password: Secret,
+    },
+    /// Tell a door.
+    Tell {
+        /// Which connection.
+        connection: ConnectionId,
+        /// What.
+        tell: Tell,
+    },
+    /// Store a batch. Answered by `Persisted` or `Failed`.
+    Persist {
+        /// Which.
+        ticket: u64,
+        /// What.
+        batch: Batch,
+        /// How many connections wait for it (rule 6.4).
+        connections: u32,
+    },
+    /// Read the log. Answered by `Read`.
+    Read {
+        /// Which.
+        ticket: u64,
+        /// The first seq wanted.
+        from: Seq,
+        /// About how many bytes of frames.
+        max_bytes: u32,
+    },
+    /// The answer to an append or ingest of the owner's.
+    Done {
+        /// Which.
+        token: u64,
+        /// Where it is, or why it is not.
+        result: Result<Placed, Code>,
+    },
+    /// Everything up to here is on disk.
+    Committed {
+        /// The new `last_added`.
+        through: Seq,
+    },
+    /// Somebody was refused at the gate, or was told to go.
+    Refused {
+        /// Why.
+        code: Code,
+    },
+}
+
+/// Why an instance wants to be woken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wake {
+    /// A gate's deadline.
+    Gate,
+    /// Sessions may have expired.
+    Sessions,
+    /// The rooms'.
+    Rooms(riser_rooms::Wake),
+}
+
+/// What an own token stands for, once it is committed.
+#[derive(Debug)]
+enum Awaited {
+    /// The session's record: the connection may enter.
+    Enter { connection: ConnectionId, state: SessionState },
+    /// The release of QoS 2 ids: PUBCOMP may leave.
+    Release { connection: ConnectionId, ticket: u64 },
+    /// A kept subscription: SUBACK may leave.
+    Tell { connection: ConnectionId, tell: Tell },
+    /// Nobody waits for it.
+    Nobody,
+}
+
+/// One instance of the bus.
+#[derive(Debug)]
+pub struct Instance {
+    bus: Bus,
+    sessions: Sessions,
+    /// The seq up to which `sessions` has seen the log.
+    folded: Seq,
+    connections: BTreeMap<ConnectionId, Connection>,
+    /// Who has each session at the moment.
+    holders: BTreeMap<SessionKey, ConnectionId>,
+    gate_deadlines: BTreeSet<(Time, ConnectionId)>,
+    awaited: BTreeMap<u64, Awaited>,
+    next_token: u64,
+    expiry_due: Option<Time>,
+    outputs: VecDeque<Output>,
+}
+
+impl Instance {
+    /// An instance over a bus and the sessions that its log recovered. Nobody is connected.
+    pub fn new(bus: Bus, sessions: Sessions, now: Now) -> Self {
+        let restarted = sessions.restarted(now.wall);
+        let mut instance = Self {
+            folded: bus.next().prev(),
+            bus,
+            sessions,
+            connections: BTreeMap::new(),
+            holders: BTreeMap::new(),
+            gate_deadlines: BTreeSet::new(),
+            awaited: BTreeMap::new(),
+            next_token: OWN_TOKENS,
+            expiry_due: Some(now.time.plus(EXPIRY_EVERY)),
+            outputs: VecDeque::new(),
+        };
+        for record in restarted {
+            instance.append(&record, Awaited::Nobody, now);
+        }
+        instance
+    }
+
+    /// The rooms, to look at.
+    pub fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
+    /// How many MQTT sessions there are, with or without a connection.
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether nobody is connected and nothing waits for a commit.
+    pub fn is_settled(&self) -> bool {
+        self.connections.is_empty() && self.awaited.is_empty()
+    }
+
+    /// How many connections there are, before the gate and behind it.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Takes one input. Drain [`Self::poll`] before the next.
+    pub fn handle(&mut self, input: Input, now: Now) {
+        match input {
+            Input::Opened { connection, policy } => self.opened(connection, policy, now),
+            Input::Ask { connection, ask } => self.ask(connection, ask, now),
+            Input::Closed { connection } => self.leave(connection, "cut", None, now),
+            Input::Verified { connection, ticket, verdict } => {
+                self.gate(connection, riser_gate::Input::Verified { ticket, verdict }, now);
+            }
+            Input::Rooms(input) => self.rooms(input, now),
+            Input::Deadline => self.deadline(now),
+        }
+    }
+
+    /// What it wants done next. Inputs that are handled before this share the batches of the rooms.
+    pub fn poll(&mut self, now: Now) -> Option<Output> {
+        while self.outputs.is_empty() {
+            let output = self.bus.poll()?;
+            self.from_rooms(output, now);
+        }
+        self.outputs.pop_front()
+    }
+
+    /// When it wants [`Input::Deadline`], and why.
+    pub fn poll_timeout(&self) -> Option<(Time, Wake)> {
+        let gate = self.gate_deadlines.first().map(|(time, _)| (*time, Wake::Gate));
+        let sessions = self.expiry_due.map(|time| (time, Wake::Sessions));
+        let rooms = self.bus.poll_timeout().map(|(time, wake)| (time, Wake::Rooms(wake)));
+        [gate, sessions, rooms].into_iter().flatten().min_by_key(|(time, _)| *time)
+    }
+
+    fn opened(&mut self, id: ConnectionId, policy: Arc<Policy>, now: Now) {
+        let gate = Gate::new(policy, now);
+        self.gate_deadlines.extend(gate.poll_timeout().map(|(time, _)| (time, id)));
+        self.connections.insert(id, Connection::before(gate));
+    }
+
+    fn ask(&mut self, id: ConnectionId, ask: Ask, now: Now) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        match (&connection.state, ask) {
+            (State::Gate(_), Ask::Enter { credential, session }) => {
+                let shown = riser_gate::Input::Shown(credential.clone());
+                connection.entering = Some(Ask::Enter { credential, session });
+                self.gate(id, shown, now);
+            }
+            (State::Leaving, _) => {}
+            (_, Ask::Leave { cause, expiry_s }) => self.leave(id, &cause, expiry_s, now),
+            (State::Rooms, ask) => self.ask_rooms(id, ask, now),
+            (State::Gate(_) | State::Session, _) => self.refuse(id, not_in_yet(), now),
+        }
+    }
+
+    fn ask_rooms(&mut self, id: ConnectionId, ask: Ask, now: Now) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        match ask {
+            Ask::Publish(intake) => {
+                connection.await_ticket(intake.ticket);
+                self.rooms(BusInput::Ask { connection: id, ask: Ask::Publish(intake) }, now);
+            }
+            Ask::Release { ticket, ids } => {
+                connection.await_ticket(ticket);
+                let number = connection.session_number();
+                match self.sessions.release(number, &ids) {
+                    Some(record) => self.append(&record, Awaited::Release { connection: id, ticket }, now),
+                    None => self.answer(id, ticket, self.stored(ticket)),
+                }
+            }
+            Ask::Subscribe { subscription, want, from, flow, keep } => {
+                if let (Some(session), Some(keep), Want::Topic(filter)) = (&mut connection.session, keep, &want) {
+                    session.kept.insert(subscription, (filter.clone(), keep));
+                }
+                let ask = Ask::Subscribe { subscription, want, from, flow, keep };
+                self.rooms(BusInput::Ask { connection: id, ask }, now);
+            }
+            Ask::Unsubscribe { subscription } => {
+                let kept = connection.session.as_mut().and_then(|session| session.kept.remove(&subscription));
+                let number = connection.session_number();
+                if let Some(record) = kept.and_then(|(filter, _)| self.sessions.remove_subscription(number, &filter)) {
+                    self.append(&record, Awaited::Nobody, now);
+                }
+                self.rooms(BusInput::Ask { connection: id, ask: Ask::Unsubscribe { subscription } }, now);
+            }
+            Ask::Confirm { subscription, through } => {
+                let kept = connection.session.as_ref().and_then(|session| session.kept.get(&subscription));
+                let through = kept.map(|(filter, _)| vec![(filter.clone(), through)]).unwrap_or_default();
+                if let Some(record) = self.sessions.confirm(connection.session_number(), &through) {
+                    self.append(&record, Awaited::Nobody, now);
+                }
+            }
+            ask @ Ask::Pull { .. } => self.rooms(BusInput::Ask { connection: id, ask }, now),
+            Ask::Enter { .. } | Ask::Leave { .. } => self.refuse(id, not_in_yet(), now),
+        }
+    }
+
+    // The gate.
+
+    fn gate(&mut self, id: ConnectionId, input: riser_gate::Input, now: Now) {
+        let Some(Connection { state: State::Gate(gate), .. }) = self.connections.get_mut(&id) else { return };
+        if let Some((time, _)) = gate.poll_timeout() {
+            self.gate_deadlines.remove(&(time, id));
+        }
+        gate.handle(input, now);
+        self.gate_deadlines.extend(gate.poll_timeout().map(|(time, _)| (time, id)));
+        let outputs: Vec<GateOutput> = std::iter::from_fn(|| gate.poll()).collect();
+        for output in outputs {
+            match output {
+                GateOutput::Pass(principal) => self.passed(id, principal, now),
+                GateOutput::Verify { ticket, hash, password } => {
+                    self.outputs.push_back(Output::Verify { connection: id, ticket, hash, password });
+                }
+                GateOutput::Refuse(refusal) => self.refuse(id, refusal, now),
+            }
+        }
+    }
+
+    fn passed(&mut self, id: ConnectionId, principal: Arc<Principal>, now: Now) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.state = State::Session;
+        connection.principal = Some(principal);
+        let Some((key, _)) = connection.wanted() else {
+            self.enter(id, SessionState::default(), now);
+            return;
+        };
+        // Taken over only by the same principal: the key says who.
+        if let Some(former) = self.holders.get(&key).copied() {
+            self.refuse(former, taken_over(), now);
+        }
+        self.take_up(id, now);
+    }
+
+    /// Takes up the session, unless its former connection still has it: then again when that one is settled.
+    fn take_up(&mut self, id: ConnectionId, now: Now) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some((key, request)) = connection.wanted().filter(|(key, _)| !self.holders.contains_key(key)) else {
+            return;
+        };
+        match self.sessions.open(request, key.account, key.client) {
+            Err(refusal) => self.refuse(id, refusal, now),
+            Ok(opening) => {
+                let will = request.will.clone();
+                self.holders.insert(key.clone(), id);
+                connection.will = will;
+                connection.session =
+                    Some(Session { number: opening.state.number, key, kept: BTreeMap::new() });
+                match opening.record {
+                    Some(record) => {
+                        let awaited = Awaited::Enter { connection: id, state: opening.state };
+                        self.append(&record, awaited, now);
+                    }
+                    None => self.enter(id, opening.state, now),
+                }
+            }
+        }
+    }
+
+    fn enter(&mut self, id: ConnectionId, session: SessionState, now: Now) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let (State::Session, Some(principal)) = (&connection.state, connection.principal.clone()) else { return };
+        connection.entering = None;
+        connection.state = State::Rooms;
+        self.rooms(BusInput::Open { connection: id, principal: Arc::clone(&principal) }, now);
+        self.tell(id, Tell::Entered { principal, connection: id, session });
+    }
+
+    // The end of a connection.
+
+    fn refuse(&mut self, id: ConnectionId, refusal: Refusal, now: Now) {
+        self.outputs.push_back(Output::Refused { code: refusal.code });
+        let cause = refusal.code.name();
+        self.tell(id, Tell::Refused(refusal));
+        self.leave(id, cause, None, now);
+    }
+
+    fn leave(&mut self, id: ConnectionId, cause: &str, expiry_s: Option<u32>, now: Now) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let state = std::mem::replace(&mut connection.state, State::Leaving);
+        let will = connection.will.take().filter(|_| cause != NORMAL);
+        let number = connection.session_number();
+        match state {
+            State::Leaving => return,
+            State::Gate(gate) => {
+                if let Some((time, _)) = gate.poll_timeout() {
+                    self.gate_deadlines.remove(&(time, id));
+                }
+                self.settled(id, now);
+            }
+            State::Session => self.settled(id, now),
+            State::Rooms => {
+                if let Some(will) = will {
+                    let ask = Ask::Publish(will::intake(will, now));
+                    self.rooms(BusInput::Ask { connection: id, ask }, now);
+                }
+                let ask = Ask::Leave { cause: cause.to_owned(), expiry_s };
+                self.rooms(BusInput::Ask { connection: id, ask }, now);
+            }
+        }
+        if let Some(record) = self.sessions.leave(number, expiry_s, now.wall) {
+            self.append(&record, Awaited::Nobody, now);
+        }
+    }
+
+    /// Forgets a connection that has left and of which nothing waits for a commit, and lets the next one have
+    /// its session.
+    fn settled(&mut self, id: ConnectionId, now: Now) {
+        let session = self.connections.remove(&id).and_then(|connection| connection.session);
+        let Some(key) = session.map(|session| session.key).filter(|key| self.holders.get(key) == Some(&id)) else {
+            return;
+        };
+        self.holders.remove(&key);
+        let waits = |c: &Connection| matches!(c.state, State::Session) && c.wanted().is_some_and(|(k, _)| k == key);
+        // The newest of those that wait has it; the others are taken over before they ever had it.
+        let waiting: Vec<ConnectionId> =
+            self.connections.iter().filter(|(_, c)| waits(c)).map(|(id, _)| *id).collect();
+        if let Some((newest, others)) = waiting.split_last() {
+            others.iter().for_each(|other| self.refuse(*other, taken_over(), now));
+            self.take_up(*newest, now);
+        }
+    }
+
+    // The rooms.
+
+    fn rooms(&mut self, input: BusInput, now: Now) {
+        self.bus.handle(input, now);
+    }
+
+    fn from_rooms(&mut self, output: BusOutput, now: Now) {
+        match output {
+            BusOutput::Tell { connection, tell } => self.tell_from_rooms(connection, tell, now),
+            BusOutput::Done { token, result } if token >= OWN_TOKENS => {
+                if let Some(awaited) = self.awaited.remove(&token) {
+                    self.committed(awaited, result.is_ok(), now);
+                }
+            }
+            BusOutput::Done { token, result } => self.outputs.push_back(Output::Done { token, result }),
+            BusOutput::Committed { through } => {
+                self.fold(through);
+                self.outputs.push_back(Output::Committed { through });
+            }
+            BusOutput::Joined { connection, room } => {
+                if let Some(principal) = self.principal(connection) {
+                    let event = SystemEvent::Joined {
+                        client: principal.client,
+                        name: principal.name.clone(),
+                        connection,
+                    };
+                    self.rooms(BusInput::Event { scope: Scope::Room(room), event }, now);
+                }
+            }
+            BusOutput::Left { connection, room, cause } => {
+                if let Some(principal) = self.principal(connection) {
+                    let event = SystemEvent::Left {
+                        client: principal.client,
+                        name: principal.name.clone(),
+                        connection,
+                        cause,
+                    };
+                    self.rooms(BusInput::Event { scope: Scope::Room(room), event }, now);
+                }
+            }
+            BusOutput::Settled { connection } => self.settled(connection, now),
+            BusOutput::Persist { ticket, batch, connections } => {
+                self.outputs.push_back(Output::Persist { ticket, batch, connections });
+            }
+            BusOutput::Read { ticket, from, max_bytes } => {
+                self.outputs.push_back(Output::Read { ticket, from, max_bytes });
+            }
+        }
+    }
+
+    /// Sessions change by what is committed, and by nothing else.
+    fn fold(&mut self, through: Seq) {
+        while self.folded < through {
+            let Some(chunk) = self.bus.tail(self.folded.next(), usize::MAX) else { break };
+            for run in &chunk.runs {
+                match run {
+                    Run::Entries { first, entries, .. } => {
+                        for (n, frame) in frames(entries).map_while(Result::ok).enumerate() {
+                            session_fold::apply(&mut self.sessions, first.plus(n as u64), &frame);
+                        }
+                    }
+                    Run::Gap(_) => {}
+                }
+            }
+            self.folded = chunk.next.prev().max(self.folded.next());
+        }
+        self.folded = self.folded.max(through);
+    }
+
+    fn principal(&self, id: ConnectionId) -> Option<Arc<Principal>> {
+        self.connections.get(&id)?.principal.clone()
+    }
+
+    fn tell_from_rooms(&mut self, id: ConnectionId, tell: Tell, now: Now) {
+        match tell {
+            Tell::Stored { ticket, .. } => self.answer(id, ticket, tell),
+            Tell::Subscribed { subscription, result: Ok(subscribed) } => {
+                let told = |subscribed| Tell::Subscribed { subscription, result: Ok(subscribed) };
+                match self.keep(id, subscription, &subscribed) {
+                    Ok(Some(record)) => {
+                        let awaited = Awaited::Tell { connection: id, tell: told(subscribed) };
+                        self.append(&record, awaited, now);
+                    }
+                    Ok(None) => self.tell(id, told(subscribed)),
+                    Err(refusal) => {
+                        self.rooms(BusInput::Ask { connection: id, ask: Ask::Unsubscribe { subscription } }, now);
+                        self.tell(id, Tell::Subscribed { subscription, result: Err(refusal) });
+                    }
+                }
+            }
+            tell => self.tell(id, tell),
+        }
+    }
+
+    fn keep(
+        &self,
+        id: ConnectionId,
+        subscription: SubscriptionId,
+        subscribed: &Subscribed,
+    ) -> Result<Option<Record>, Refusal> {
+        let session = self.connections.get(&id).and_then(|connection| connection.session.as_ref());
+        let Some((session, (filter, keep))) = session.and_then(|s| Some((s, s.kept.get(&subscription)?))) else {
+            return Ok(None);
+        };
+        self.sessions.set_subscription(session.number, filter, *keep, Some(subscribed.at))
+    }
+
+    fn committed(&mut self, awaited: Awaited, durable: bool, now: Now) {
+        match awaited {
+            Awaited::Enter { connection, state } if durable => self.enter(connection, state, now),
+            Awaited::Enter { connection, .. } => self.refuse(connection, log_failing(), now),
+            Awaited::Release { connection, ticket } => {
+                let refused = if durable { Vec::new() } else { vec![(0, log_failing())] };
+                let mut stored = self.stored(ticket);
+                if let Tell::Stored { refused: place, .. } = &mut stored {
+                    *place = refused;
+                }
+                self.answer(connection, ticket, stored);
+            }
+            Awaited::Tell { connection, tell } if durable => self.tell(connection, tell),
+            Awaited::Tell { connection, tell: Tell::Subscribed { subscription, .. } } => {
+                self.tell(connection, Tell::Subscribed { subscription, result: Err(log_failing()) });
+            }
+            Awaited::Tell { .. } | Awaited::Nobody => {}
+        }
+    }
+
+    fn append(&mut self, record: &Record, awaited: Awaited, now: Now) {
+        let token = self.next_token;
+        self.next_token += 1;
+        self.awaited.insert(token, awaited);
+        let mut entries = Vec::new();
+        record.write_frame(&mut entries, RouteNumber::NONE, now.stamp());
+        let append = Append { token, routes: Vec::new(), entries: Bytes::from(entries), cursors: Vec::new() };
+        self.rooms(BusInput::Append(append), now);
+    }
+
+    // Tells.
+
+    fn answer(&mut self, id: ConnectionId, ticket: u64, tell: Tell) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        for tell in connection.answer(ticket, tell) {
+            self.tell(id, tell);
+        }
+    }
+
+    fn tell(&mut self, connection: ConnectionId, tell: Tell) {
+        self.outputs.push_back(Output::Tell { connection, tell });
+    }
+
+    /// The answer to a ticket that stored no entry.
+    fn stored(&self, ticket: u64) -> Tell {
+        let (log, epoch, first) = (self.bus.log(), self.bus.epoch(), self.bus.next());
+        Tell::Stored { ticket, log, epoch, first, refused: Vec::new() }
+    }
+
+    fn deadline(&mut self, now: Now) {
+        while let Some(&(time, id)) = self.gate_deadlines.first().filter(|(time, _)| *time <= now.time) {
+            self.gate_deadlines.remove(&(time, id));
+            self.gate(id, riser_gate::Input::Deadline, now);
+        }
+        if self.expiry_due.is_some_and(|time| time <= now.time) {
+            self.expiry_due = Some(now.time.plus(EXPIRY_EVERY));
+            let held: BTreeSet<u64> = self.connections.values().map(Connection::session_number).collect();
+            for record in self.sessions.expire(now.wall) {
+                if !matches!(record, Record::Ended { number } if held.contains(&number)) {
+                    self.append(&record, Awaited::Nobody, now);
+                }
+            }
+        }
+        if self.bus.poll_timeout().is_some_and(|(time, _)| time <= now.time) {
+            self.rooms(BusInput::Deadline, now);
+        }
+    }
+}
+
+fn refusal(code: Code, what: &str, want: &str) -> Refusal {
+    Refusal { code, what: what.to_owned(), want: want.to_owned() }
+}
+
+fn not_in_yet() -> Refusal {
+    refusal(Code::WrongState, "the connection was not let in yet", "enter once, first, and wait for the answer")
+}
+
+fn taken_over() -> Refusal {
+    refusal(
+        Code::TakenOver,
+        "another connection took this session over",
+        "one connection per MQTT client id; give each device its own",
+    )
+}
+
+fn log_failing() -> Refusal {
+    refusal(Code::LogFailing, "the log cannot commit", "come back when the disk has space and works again")
+}

@@ -1,0 +1,322 @@
+//! The log's two threads: one that commits, one that reads. The task that owns the core never waits for a disk.
+//!
+//! The committing thread takes everything that waits, stages it, and makes it durable with one write and one sync;
+//! what arrives meanwhile is the next commit (rules 6.3 and 6.4). What may wait is bounded by the core, which
+//! refuses publications beyond its bound. Answers come in the order of the tickets.
+
+use crate::clock::Clock;
+use riser_log::{Committed, Decision, Disk, Fold, Pacer, Reader, Refused, Status, Waiting, Writer};
+use riser_model::{Batch, Chunk, CursorKey, CursorValue, Gap, Seq, door::Code};
+use std::{
+    collections::VecDeque,
+    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+/// A log that could not write tries again this often.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+
+/// What storage answers.
+#[derive(Debug)]
+pub enum Answer {
+    /// The batch with this ticket, and all before it, are on disk.
+    Persisted {
+        /// The newest ticket.
+        ticket: u64,
+        /// What the commit was.
+        committed: Committed,
+        /// How long write and sync took.
+        took: Duration,
+        /// The log's size after it.
+        status: Status,
+    },
+    /// The batch with this ticket, and all after it, were not stored.
+    Failed {
+        /// The ticket.
+        ticket: u64,
+        /// Why, for those who wait.
+        code: Code,
+        /// Why, for people.
+        reason: String,
+    },
+    /// The log let go of its oldest entries.
+    Trimmed {
+        /// The oldest seq that is still there.
+        oldest: Seq,
+        /// What is gone that somebody may miss.
+        gaps: Vec<Gap>,
+    },
+    /// The answer to a read; empty if it could not be read.
+    Read {
+        /// The ticket.
+        ticket: u64,
+        /// What was found.
+        chunk: Chunk,
+    },
+    /// The log writes again after it failed.
+    Recovered,
+}
+
+enum Order {
+    Persist { ticket: u64, batch: Batch, connections: u32 },
+    Cursor(CursorKey, CursorValue),
+}
+
+struct Read {
+    ticket: u64,
+    from: Seq,
+    max_bytes: u32,
+}
+
+/// The way to the log's threads. Dropped, it ends them when they have done what was ordered.
+#[derive(Debug)]
+pub struct Storage {
+    orders: Option<Sender<Order>>,
+    reads: Option<Sender<Read>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Storage {
+    /// Starts the threads. `answer` is called from both of them and must not wait.
+    pub fn start<D: Disk, F: Fold>(
+        writer: Writer<D, F>,
+        answer: impl Fn(Answer) + Clone + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (orders, ordered) = mpsc::channel();
+        let (reads, asked) = mpsc::channel();
+        let reader = writer.reader();
+        let committing = Committing::new(writer, ordered, answer.clone());
+        let threads = vec![
+            thread::Builder::new().name("log-commit".into()).spawn(move || committing.run())?,
+            thread::Builder::new().name("log-read".into()).spawn(move || read(reader, &asked, answer))?,
+        ];
+        Ok(Self { orders: Some(orders), reads: Some(reads), threads })
+    }
+
+    /// Stores a batch for that many connections. Answered by `Persisted` or `Failed`.
+    pub fn persist(&self, ticket: u64, batch: Batch, connections: u32) {
+        self.order(Order::Persist { ticket, batch, connections });
+    }
+
+    /// Moves a cursor with the next commit.
+    pub fn set_cursor(&self, key: CursorKey, value: CursorValue) {
+        self.order(Order::Cursor(key, value));
+    }
+
+    /// Reads about so many bytes. Answered by `Read`.
+    pub fn read(&self, ticket: u64, from: Seq, max_bytes: u32) {
+        let reads = self.reads.as_ref().expect("only drop takes it");
+        // A thread that has ended panicked, and took the process's answer with it.
+        let _ = reads.send(Read { ticket, from, max_bytes });
+    }
+
+    fn order(&self, order: Order) {
+        let orders = self.orders.as_ref().expect("only drop takes it");
+        let _ = orders.send(order);
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        self.orders = None;
+        self.reads = None;
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a log thread panicked");
+            }
+        }
+    }
+}
+
+struct Committing<D: Disk, F: Fold, A> {
+    writer: Writer<D, F>,
+    orders: Receiver<Order>,
+    answer: A,
+    pacer: Pacer,
+    clock: Clock,
+    /// Staged batches: ticket and first seq, in order.
+    staged: VecDeque<(u64, Seq)>,
+    connections: u32,
+    failing: bool,
+}
+
+impl<D: Disk, F: Fold, A: Fn(Answer)> Committing<D, F, A> {
+    fn new(writer: Writer<D, F>, orders: Receiver<Order>, answer: A) -> Self {
+        let failing = writer.status().failing;
+        Self {
+            writer,
+            orders,
+            answer,
+            pacer: Pacer::default(),
+            clock: Clock,
+            staged: VecDeque::new(),
+            connections: 0,
+            failing,
+        }
+    }
+
+    fn run(mut self) {
+        loop {
+            match self.next_order() {
+                Ok(order) => self.take(order),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.commit();
+                    return;
+                }
+            }
+            loop {
+                match self.orders.try_recv() {
+                    Ok(order) => self.take(order),
+                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+                }
+            }
+            self.commit_if_due();
+            self.look_after();
+        }
+    }
+
+    /// Waits for work, no longer than what is due allows.
+    fn next_order(&mut self) -> Result<Order, RecvTimeoutError> {
+        let now = self.clock.now();
+        match self.pacer.decide(now.time, self.waiting()) {
+            Some(Decision::Commit) => Err(RecvTimeoutError::Timeout),
+            Some(Decision::WaitUntil(at)) => self.orders.recv_timeout(at.since(now.time)),
+            None if self.failing => self.orders.recv_timeout(RETRY_EVERY),
+            None => match self.prepare() {
+                true => Err(RecvTimeoutError::Timeout),
+                false => self.orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            },
+        }
+    }
+
+    fn waiting(&self) -> Waiting {
+        // Whatever is ordered is waited for: what nobody waits for has been held back by the core long enough.
+        let connections = if self.staged.is_empty() { 0 } else { self.connections.max(1) };
+        Waiting { connections, unwaited_since: None }
+    }
+
+    fn take(&mut self, order: Order) {
+        match order {
+            Order::Cursor(key, value) => self.writer.set_cursor(key, value),
+            Order::Persist { ticket, batch, connections } => {
+                let first = batch.first;
+                match self.writer.stage(batch) {
+                    Ok(()) => {
+                        self.staged.push_back((ticket, first));
+                        self.connections += connections;
+                    }
+                    Err(refused) => {
+                        // Answers come in order: what was staged before is committed first.
+                        self.commit();
+                        self.failed(ticket, &refused);
+                    }
+                }
+            }
+        }
+    }
+
+    fn failed(&self, ticket: u64, refused: &Refused) {
+        let code = match refused {
+            Refused::Quota { .. } => Code::QuotaExceeded,
+            Refused::NoSpace
+            | Refused::DrainOnly
+            | Refused::Failing { .. }
+            | Refused::NotNext { .. }
+            | Refused::Count { .. }
+            | Refused::Entry(_)
+            | Refused::TooLarge { .. }
+            | Refused::UnknownRoute(_)
+            | Refused::UnknownOrigin(_)
+            | Refused::Redefined(_) => Code::LogFailing,
+        };
+        (self.answer)(Answer::Failed { ticket, code, reason: refused.to_string() });
+    }
+
+    fn commit_if_due(&mut self) {
+        if let Some(Decision::Commit) = self.pacer.decide(self.clock.now().time, self.waiting()) {
+            self.commit();
+        }
+    }
+
+    fn commit(&mut self) {
+        if self.staged.is_empty() {
+            return;
+        }
+        let before = self.clock.now();
+        let result = self.writer.commit(before);
+        let after = self.clock.now();
+        let took = after.time.since(before.time);
+        match result {
+            Ok(committed) => {
+                self.pacer.committed(after.time, took, self.connections);
+                let newest = self.staged.back().map(|(ticket, _)| *ticket);
+                self.staged.clear();
+                self.committed(newest, committed, took);
+            }
+            Err(error) => {
+                let stored = self.staged.iter().take_while(|(_, first)| *first < error.refused).count();
+                let newest = self.staged.drain(..stored).next_back().map(|(ticket, _)| ticket);
+                if let Some(committed) = error.committed {
+                    self.committed(newest, committed, took);
+                }
+                tracing::error!(error = %error.source, "the log cannot commit");
+                if let Some((ticket, _)) = self.staged.pop_front() {
+                    let reason = error.source.to_string();
+                    (self.answer)(Answer::Failed { ticket, code: Code::LogFailing, reason });
+                }
+                self.staged.clear();
+                self.failing = true;
+            }
+        }
+        self.connections = 0;
+    }
+
+    fn committed(&mut self, newest: Option<u64>, committed: Committed, took: Duration) {
+        let gaps: Vec<Gap> = committed.gaps.iter().map(|record| record.gap).collect();
+        let trimmed = (committed.segments_trimmed > 0 || !gaps.is_empty())
+            .then(|| Answer::Trimmed { oldest: committed.oldest, gaps });
+        if let Some(ticket) = newest {
+            let status = self.writer.status();
+            (self.answer)(Answer::Persisted { ticket, committed, took, status });
+        }
+        trimmed.into_iter().for_each(&self.answer);
+    }
+
+    /// What must not wait for an idle moment: the next segment, and a second try after a failure.
+    fn look_after(&mut self) {
+        if self.writer.prepare_due() {
+            while self.prepare() && self.writer.prepare_due() {}
+        }
+        if self.failing && self.staged.is_empty() && self.writer.retry(self.clock.now()).is_ok() {
+            self.failing = self.writer.status().failing;
+            if !self.failing {
+                tracing::info!("the log writes again");
+                (self.answer)(Answer::Recovered);
+            }
+        }
+    }
+
+    /// One piece of making the next segment ready; says whether there is more to do.
+    fn prepare(&mut self) -> bool {
+        match self.writer.prepare(self.clock.now()) {
+            Ok(more) => more,
+            Err(error) => {
+                // The commit that needs the segment will meet the same disk and say so to those who wait.
+                tracing::warn!(%error, "the log's next segment could not be made ready");
+                false
+            }
+        }
+    }
+}
+
+fn read<D: Disk>(mut reader: Reader<D>, reads: &Receiver<Read>, answer: impl Fn(Answer)) {
+    while let Ok(Read { ticket, from, max_bytes }) = reads.recv() {
+        let chunk = reader.read(from, max_bytes as usize).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the log could not be read");
+            Chunk { runs: Vec::new(), next: from }
+        });
+        answer(Answer::Read { ticket, chunk });
+    }
+}

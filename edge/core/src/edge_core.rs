@@ -1,0 +1,307 @@
+//! The machine: what comes to an edge, and what it does about it.
+
+use crate::uplink::{Uplink, UplinkNumber};
+use bytes::Bytes;
+use riser_instance::{
+    Core, Input as InstanceInput, Instance, Output as InstanceOutput,
+    core::{Input, Output},
+};
+use riser_link::sender::{Input as SenderInput, LinkEvent, Output as SenderOutput};
+use riser_model::{
+    Gap, Now, RouteNumber, Run, Seq, Time,
+    event::{Scope, SystemEvent},
+    time::Anchor,
+};
+use riser_rooms::{Append, Input as RoomsInput};
+use riser_wire::{
+    entry::{self, Kind},
+    link::{EdgeFrame, HubFrame, Nonce},
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+/// How long a shutdown waits for the hub to confirm what is under way.
+const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+
+/// What an uplink's socket brings.
+#[derive(Debug)]
+pub enum LinkInput {
+    /// The attempt is connected, the WebSocket open.
+    Connected {
+        /// Whose.
+        uplink: UplinkNumber,
+        /// Which attempt.
+        attempt: u64,
+        /// The TLS exporter's bytes; empty without TLS.
+        binding: Bytes,
+        /// Fresh random bytes.
+        nonce: Nonce,
+    },
+    /// A frame came.
+    Frame {
+        /// Whose.
+        uplink: UplinkNumber,
+        /// On which attempt's connection.
+        attempt: u64,
+        /// What.
+        frame: HubFrame,
+    },
+    /// The attempt failed, or its connection is over.
+    Disconnected {
+        /// Whose.
+        uplink: UplinkNumber,
+        /// Which attempt.
+        attempt: u64,
+    },
+    /// A route out of the site came up: try at once.
+    RouteUp,
+    /// The log let these go.
+    Lost(Vec<Gap>),
+    /// The wall clock was stepped by so many milliseconds.
+    ClockStepped(i64),
+}
+
+/// What an uplink's socket is to do.
+#[derive(Debug)]
+pub enum LinkOutput {
+    /// Dial the hub.
+    Connect {
+        /// Whose.
+        uplink: UplinkNumber,
+        /// Rises.
+        attempt: u64,
+    },
+    /// Send this.
+    Send {
+        /// Whose.
+        uplink: UplinkNumber,
+        /// On which attempt's connection.
+        attempt: u64,
+        /// What.
+        frame: EdgeFrame,
+    },
+    /// Close after what was sent before.
+    Close {
+        /// Whose.
+        uplink: UplinkNumber,
+        /// Which attempt.
+        attempt: u64,
+    },
+    /// A hub has other entries under this epoch's name: the log has to be opened anew.
+    Reopen {
+        /// The first seq that was not delivered under the old name.
+        from: Seq,
+    },
+    /// For people.
+    Event {
+        /// Whose.
+        uplink: UplinkNumber,
+        /// What.
+        event: LinkEvent,
+    },
+}
+
+/// An edge.
+#[derive(Debug)]
+pub struct EdgeCore {
+    instance: Instance,
+    uplinks: BTreeMap<UplinkNumber, Uplink>,
+    /// Up to here the senders know of commits.
+    told: Seq,
+    outputs: VecDeque<Output<LinkOutput>>,
+    stopping: bool,
+}
+
+impl EdgeCore {
+    /// An edge over an instance, with these uplinks.
+    pub fn new(instance: Instance, uplinks: impl IntoIterator<Item = Uplink>) -> Self {
+        let told = instance.bus().committed();
+        let uplinks = (0..).map(UplinkNumber).zip(uplinks).collect();
+        Self { instance, uplinks, told, outputs: VecDeque::new(), stopping: false }
+    }
+
+    /// The instance, to look at.
+    pub fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
+    /// The uplinks, to look at.
+    pub fn uplinks(&self) -> impl Iterator<Item = (UplinkNumber, &Uplink)> {
+        self.uplinks.iter().map(|(number, uplink)| (*number, uplink))
+    }
+
+    fn link(&mut self, input: LinkInput, now: Now) {
+        match input {
+            LinkInput::Connected { uplink, attempt, binding, nonce } => {
+                self.sender(uplink, SenderInput::Connected { attempt, binding, nonce }, now);
+            }
+            LinkInput::Frame { uplink, attempt, frame } => {
+                self.sender(uplink, SenderInput::Frame { attempt, frame }, now);
+            }
+            LinkInput::Disconnected { uplink, attempt } => {
+                self.sender(uplink, SenderInput::Disconnected { attempt }, now);
+            }
+            LinkInput::RouteUp => self.every_sender(&SenderInput::RouteUp, now),
+            LinkInput::Lost(gaps) => {
+                for gap in gaps {
+                    self.every_sender(&SenderInput::Lost(gap), now);
+                }
+            }
+            LinkInput::ClockStepped(by_ms) => self.event(SystemEvent::ClockStepped { by_ms }, now),
+        }
+    }
+
+    fn sender(&mut self, number: UplinkNumber, input: SenderInput, now: Now) {
+        let Some(uplink) = self.uplinks.get_mut(&number) else { return };
+        uplink.tell_numbers(self.instance.bus(), now);
+        uplink.sender.handle(input, now);
+        while let Some(output) = self.uplinks.get_mut(&number).and_then(|uplink| uplink.sender.poll()) {
+            self.from_sender(number, output, now);
+        }
+    }
+
+    fn every_sender(&mut self, input: &SenderInput, now: Now) {
+        let numbers: Vec<UplinkNumber> = self.uplinks.keys().copied().collect();
+        for number in numbers {
+            self.sender(number, input.clone(), now);
+        }
+    }
+
+    fn from_sender(&mut self, number: UplinkNumber, output: SenderOutput, now: Now) {
+        let uplink = number;
+        match output {
+            SenderOutput::Connect { attempt } => self.out(LinkOutput::Connect { uplink, attempt }),
+            SenderOutput::Send { attempt, frame } => self.out(LinkOutput::Send { uplink, attempt, frame }),
+            SenderOutput::Close { attempt } => self.out(LinkOutput::Close { uplink, attempt }),
+            SenderOutput::Read { number: read, from, bytes_max } => self.read(number, read, from, bytes_max, now),
+            SenderOutput::Moved { key, value } => self.rooms(RoomsInput::Cursor { key, value }, now),
+            SenderOutput::AppendCanary => self.append(Kind::Canary, None, now),
+            SenderOutput::AppendAnchor(anchor) => self.append(Kind::Anchor, Some(anchor), now),
+            SenderOutput::NewEpoch { from } => self.out(LinkOutput::Reopen { from }),
+            SenderOutput::Emit(event) => self.emit(number, event, now),
+        }
+    }
+
+    /// From memory where that reaches, else from the disk.
+    fn read(&mut self, number: UplinkNumber, read: u64, from: Seq, bytes_max: u32, now: Now) {
+        match self.instance.bus().tail(from, bytes_max as usize) {
+            Some(chunk) => self.sender(number, SenderInput::Read { number: read, chunk }, now),
+            None => {
+                if let Some(uplink) = self.uplinks.get_mut(&number) {
+                    uplink.reading = Some(read);
+                }
+                let ticket = u64::from(number.0);
+                self.outputs.push_back(Output::ReadForLink { ticket, from, max_bytes: bytes_max });
+            }
+        }
+    }
+
+    fn append(&mut self, kind: Kind, anchor: Option<Anchor>, now: Now) {
+        let mut entries = Vec::new();
+        entry::write_frame(&mut entries, RouteNumber::NONE, kind, 0, now.stamp(), |out| {
+            if let Some(anchor) = anchor {
+                out.extend(postcard::to_stdvec(&anchor).expect("plain values serialize into memory"));
+            }
+        });
+        // Nobody waits for it: what depends on it depends on its commit.
+        let append = Append { token: 0, routes: Vec::new(), entries: entries.into(), cursors: Vec::new() };
+        self.rooms(RoomsInput::Append(append), now);
+    }
+
+    fn emit(&mut self, number: UplinkNumber, event: LinkEvent, now: Now) {
+        if let LinkEvent::Stopped { queued, .. } = event {
+            self.event(SystemEvent::Shutdown { queued }, now);
+        }
+        if let Some(uplink) = self.uplinks.get_mut(&number) {
+            uplink.last_event = Some(event.clone());
+        }
+        self.out(LinkOutput::Event { uplink: number, event });
+    }
+
+    fn event(&mut self, event: SystemEvent, now: Now) {
+        self.rooms(RoomsInput::Event { scope: Scope::Instance, event }, now);
+    }
+
+    fn rooms(&mut self, input: RoomsInput, now: Now) {
+        self.instance.handle(InstanceInput::Rooms(input), now);
+    }
+
+    fn out(&mut self, output: LinkOutput) {
+        self.outputs.push_back(Output::Link(output));
+    }
+
+    /// A commit returned: every sender learns what it holds.
+    fn committed(&mut self, through: Seq, now: Now) {
+        while self.told < through {
+            let Some(chunk) = self.instance.bus().tail(self.told.next(), usize::MAX) else { break };
+            for run in chunk.runs {
+                match run {
+                    Run::Entries { first, count, entries, .. } => {
+                        let last = first.plus(u64::from(count)).prev();
+                        self.every_sender(&SenderInput::Added { first, last, entries }, now);
+                    }
+                    Run::Gap(_) => {}
+                }
+            }
+            self.told = chunk.next.prev().max(self.told.next());
+        }
+    }
+}
+
+impl Core for EdgeCore {
+    type LinkInput = LinkInput;
+    type LinkOutput = LinkOutput;
+
+    fn handle(&mut self, input: Input<LinkInput>, now: Now) {
+        match input {
+            Input::Instance(input) => self.instance.handle(input, now),
+            Input::Link(input) => self.link(input, now),
+            Input::ReadForLink { ticket, chunk } => {
+                let number = UplinkNumber(u32::try_from(ticket).unwrap_or(u32::MAX));
+                let read = self.uplinks.get_mut(&number).and_then(|uplink| uplink.reading.take());
+                if let Some(read) = read {
+                    self.sender(number, SenderInput::Read { number: read, chunk }, now);
+                }
+            }
+            Input::Deadline => {
+                self.instance.handle(InstanceInput::Deadline, now);
+                let due = |uplink: &Uplink| uplink.sender.poll_timeout().is_some_and(|(time, _)| time <= now.time);
+                let numbers: Vec<UplinkNumber> =
+                    self.uplinks.iter().filter(|(_, uplink)| due(uplink)).map(|(number, _)| *number).collect();
+                for number in numbers {
+                    self.sender(number, SenderInput::Deadline, now);
+                }
+            }
+            Input::Shutdown => {
+                self.stopping = true;
+                self.rooms(RoomsInput::Shutdown, now);
+                self.every_sender(&SenderInput::Shutdown(DRAIN_WITHIN), now);
+            }
+        }
+    }
+
+    fn poll(&mut self, now: Now) -> Option<Output<LinkOutput>> {
+        while self.outputs.is_empty() {
+            match self.instance.poll(now)? {
+                InstanceOutput::Committed { through } => self.committed(through, now),
+                InstanceOutput::Done { .. } => {}
+                output => self.outputs.push_back(Output::Instance(output)),
+            }
+        }
+        self.outputs.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        let senders = self.uplinks.values().filter_map(|uplink| uplink.sender.poll_timeout());
+        let instance = self.instance.poll_timeout().map(|(time, _)| time);
+        senders.map(|(time, _)| time).chain(instance).min()
+    }
+
+    fn is_drained(&self) -> bool {
+        let stopped = |uplink: &Uplink| matches!(uplink.last_event, Some(LinkEvent::Stopped { .. }));
+        self.stopping && self.instance.is_settled() && self.uplinks.values().all(stopped)
+    }
+}
+

@@ -1,0 +1,354 @@
+//! The machine: what comes to a hub, and what it does about it.
+
+use crate::{
+    edges::EdgeStatus,
+    placing::{Placed, Table},
+};
+use bytes::Bytes;
+use riser_gate::Directory;
+use riser_instance::{
+    Core, Input as InstanceInput, Instance, Output as InstanceOutput,
+    core::{Input, Output},
+};
+use riser_link::{
+    Ingest, Receivers, Registered,
+    receivers::{Input as ReceiversInput, Output as ReceiversOutput},
+};
+use riser_model::{
+    AccountId, ClientId, ConnectionId, CursorKey, CursorValue, Epoch, LogId, Now, Time,
+    event::{Scope, SystemEvent},
+};
+use riser_rooms::{Ingest as RoomsIngest, Input as RoomsInput, Latest};
+use riser_wire::{
+    entry::frames,
+    link::{Definitions, EdgeFrame, HubFrame, Item, Nonce, RefusedCode},
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+/// When edges are told to come back after a shutdown.
+const BACK_AFTER_MS: u32 = 1000;
+/// Quarantine events per batch: the channel itself holds every entry.
+const QUARANTINE_EVENTS_MAX: usize = 4;
+
+/// What a link's socket brings.
+#[derive(Debug)]
+pub enum LinkInput {
+    /// A WebSocket of the link's sub-protocol opened.
+    Opened {
+        /// Its id.
+        connection: ConnectionId,
+        /// The TLS exporter's bytes; empty without TLS.
+        binding: Bytes,
+        /// Fresh random bytes.
+        nonce: Nonce,
+    },
+    /// A frame came.
+    Frame {
+        /// On which connection.
+        connection: ConnectionId,
+        /// What.
+        frame: EdgeFrame,
+    },
+    /// A message came that is no frame.
+    Malformed {
+        /// On which connection.
+        connection: ConnectionId,
+        /// What was wrong.
+        what: String,
+    },
+    /// The connection is over.
+    Closed {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// The wall clock was stepped by so many milliseconds.
+    ClockStepped(i64),
+}
+
+/// What a link's socket is to do.
+#[derive(Debug)]
+pub enum LinkOutput {
+    /// Send this.
+    Send {
+        /// On which connection.
+        connection: ConnectionId,
+        /// What.
+        frame: HubFrame,
+    },
+    /// From here on messages may be as large as batches.
+    Welcomed {
+        /// Which connection.
+        connection: ConnectionId,
+    },
+    /// Close after what was sent before.
+    Close {
+        /// Which.
+        connection: ConnectionId,
+        /// Why.
+        code: RefusedCode,
+    },
+}
+
+/// An ingest that the rooms have and the disk has not.
+#[derive(Debug)]
+struct Outstanding {
+    edge: ClientId,
+    cursors: Vec<(CursorKey, CursorValue)>,
+    quarantined: u64,
+}
+
+/// A hub.
+#[derive(Debug)]
+pub struct HubCore {
+    instance: Instance,
+    receivers: Receivers,
+    directory: Arc<Directory>,
+    tables: BTreeMap<ConnectionId, Table>,
+    edges: BTreeMap<ClientId, EdgeStatus>,
+    /// By the receivers' token, which is the rooms' token too.
+    outstanding: BTreeMap<u64, Outstanding>,
+    outputs: VecDeque<Output<LinkOutput>>,
+    stopping: bool,
+}
+
+impl HubCore {
+    /// A hub over an instance, for the edges of a directory.
+    pub fn new(instance: Instance, receivers: Receivers, directory: Arc<Directory>, now: Now) -> Self {
+        let edges = directory.edges().map(|edge| {
+            let principal = edge.principal;
+            (principal.client, EdgeStatus::new(principal.client, principal.name.clone(), principal.account, now))
+        });
+        Self {
+            edges: edges.collect(),
+            instance,
+            receivers,
+            directory,
+            tables: BTreeMap::new(),
+            outstanding: BTreeMap::new(),
+            outputs: VecDeque::new(),
+            stopping: false,
+        }
+    }
+
+    /// The instance, to look at.
+    pub fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
+    /// The edges of the directory, connected or not.
+    pub fn edges(&self) -> impl Iterator<Item = &EdgeStatus> {
+        self.edges.values()
+    }
+
+    fn link(&mut self, input: LinkInput, now: Now) {
+        match input {
+            LinkInput::Opened { connection, binding, nonce } => {
+                self.receivers(ReceiversInput::Opened { connection, binding, nonce }, now);
+            }
+            LinkInput::Frame { connection, frame } => {
+                self.hear(connection, &frame);
+                self.receivers(ReceiversInput::Frame { connection, frame }, now);
+            }
+            LinkInput::Malformed { connection, what } => {
+                self.receivers(ReceiversInput::Malformed { connection, what }, now);
+            }
+            LinkInput::Closed { connection } => {
+                self.gone(connection);
+                self.receivers(ReceiversInput::Closed { connection }, now);
+            }
+            LinkInput::ClockStepped(by_ms) => {
+                let event = SystemEvent::ClockStepped { by_ms };
+                self.rooms(RoomsInput::Event { scope: Scope::Instance, event }, now);
+            }
+        }
+    }
+
+    /// How far an edge says its log goes: the backlog, before any of it was taken.
+    fn hear(&mut self, connection: ConnectionId, frame: &EdgeFrame) {
+        let known = self.receivers.edge_of(connection).and_then(|(_, edge)| self.edges.get_mut(&edge));
+        let (Some(edge), EdgeFrame::Batch(batch)) = (known, frame) else { return };
+        if let Some((log, epoch)) = edge.current() {
+            edge.heard_of(log, epoch, batch.last_added);
+        }
+    }
+
+    fn gone(&mut self, connection: ConnectionId) {
+        self.tables.remove(&connection);
+        let edge = self.receivers.edge_of(connection).and_then(|(_, edge)| self.edges.get_mut(&edge));
+        if let Some(edge) = edge {
+            edge.online = false;
+        }
+    }
+
+    fn receivers(&mut self, input: ReceiversInput, now: Now) {
+        self.receivers.handle(input, now);
+        while let Some(output) = self.receivers.poll() {
+            self.from_receivers(output, now);
+        }
+    }
+
+    fn from_receivers(&mut self, output: ReceiversOutput, now: Now) {
+        match output {
+            ReceiversOutput::Send { connection, frame } => self.out(LinkOutput::Send { connection, frame }),
+            ReceiversOutput::Close { connection, code } => {
+                self.gone(connection);
+                self.out(LinkOutput::Close { connection, code });
+            }
+            ReceiversOutput::Lookup { connection, edge } => {
+                let edge = self.directory.edge(edge).map(|edge| Registered {
+                    key: *edge.key,
+                    name: edge.principal.name.clone(),
+                    account: edge.principal.account,
+                });
+                self.receivers.handle(ReceiversInput::Found { connection, edge }, now);
+            }
+            ReceiversOutput::Welcomed { connection, edge } => {
+                self.tables.insert(connection, Table::default());
+                if let Some(edge) = self.edges.get_mut(&edge) {
+                    edge.online = true;
+                }
+                self.out(LinkOutput::Welcomed { connection });
+            }
+            ReceiversOutput::Ingest(ingest) => self.ingest(*ingest, now),
+            ReceiversOutput::Latest { connection, edge, log, epoch, items, definitions } => {
+                self.latest(connection, edge, (log, epoch), &items, definitions, now);
+            }
+            ReceiversOutput::CaughtUp { .. } => {}
+            ReceiversOutput::Emit { account, event } => self.emit(account, event, now),
+        }
+    }
+
+    fn ingest(&mut self, ingest: Ingest, now: Now) {
+        let Ingest { token, connection, edge, account, log, epoch, items, definitions, cursors, clock: _ } = ingest;
+        let table = self.tables.entry(connection).or_default();
+        table.define(definitions, edge, &self.directory);
+        let Placed { runs, routes, origins, elsewhere, quarantined } = table.place(items, epoch, account, edge);
+        for (seq, reason) in quarantined.iter().take(QUARANTINE_EVENTS_MAX) {
+            let event = SystemEvent::Quarantined {
+                edge,
+                seq: *seq,
+                code: reason.code().to_owned(),
+                reason: reason.words().to_owned(),
+            };
+            self.emit(account, event, now);
+        }
+        let outstanding =
+            Outstanding { edge, cursors: cursors.clone(), quarantined: quarantined.len() as u64 };
+        self.outstanding.insert(token, outstanding);
+        self.rooms(RoomsInput::Ingest(RoomsIngest { token, log, runs, routes, origins, elsewhere, cursors }), now);
+    }
+
+    fn latest(
+        &mut self,
+        connection: ConnectionId,
+        edge: ClientId,
+        (log, epoch): (LogId, Epoch),
+        items: &[Item],
+        definitions: Definitions,
+        now: Now,
+    ) {
+        let table = self.tables.entry(connection).or_default();
+        table.define(definitions, edge, &self.directory);
+        let mut present = Vec::new();
+        for item in items {
+            let Item::Entries { first, frames: bytes, .. } = item else { continue };
+            let mut seq = *first;
+            for frame in frames(bytes).map_while(Result::ok) {
+                if let Ok(route) = table.route(&frame) {
+                    let (route, body) = (route.as_ref().clone(), bytes.slice_ref(frame.body));
+                    present.push(Latest { log, epoch, seq, route, body });
+                }
+                seq = seq.next();
+            }
+        }
+        for latest in present {
+            self.rooms(RoomsInput::Latest(latest), now);
+        }
+    }
+
+    fn emit(&mut self, account: AccountId, event: SystemEvent, now: Now) {
+        if let SystemEvent::LinkGap { edge, gap, .. } = &event
+            && let Some(edge) = self.edges.get_mut(edge)
+        {
+            edge.gapped += gap.count();
+        }
+        self.rooms(RoomsInput::Event { scope: Scope::Account(account), event }, now);
+    }
+
+    /// The commit of an ingest returned, or failed.
+    fn ingested(&mut self, token: u64, durable: bool, now: Now) {
+        let Some(outstanding) = self.outstanding.remove(&token) else { return };
+        if !durable {
+            self.receivers(ReceiversInput::Failed { token }, now);
+            return;
+        }
+        if let Some(edge) = self.edges.get_mut(&outstanding.edge) {
+            edge.quarantined += outstanding.quarantined;
+            for (key, value) in outstanding.cursors {
+                match key {
+                    CursorKey::Ingest(log, epoch) => edge.taken(log, epoch, value, now),
+                    CursorKey::Uplink(_) | CursorKey::Downlink(_) => {}
+                }
+            }
+        }
+        self.receivers(ReceiversInput::Ingested { token, refused: Vec::new() }, now);
+    }
+
+    fn rooms(&mut self, input: RoomsInput, now: Now) {
+        self.instance.handle(InstanceInput::Rooms(input), now);
+    }
+
+    fn out(&mut self, output: LinkOutput) {
+        self.outputs.push_back(Output::Link(output));
+    }
+}
+
+impl Core for HubCore {
+    type LinkInput = LinkInput;
+    type LinkOutput = LinkOutput;
+
+    fn handle(&mut self, input: Input<LinkInput>, now: Now) {
+        match input {
+            Input::Instance(input) => self.instance.handle(input, now),
+            Input::Link(input) => self.link(input, now),
+            // A hub's links read nothing: what goes up comes from edges.
+            Input::ReadForLink { .. } => {}
+            Input::Deadline => {
+                self.instance.handle(InstanceInput::Deadline, now);
+                if self.receivers.poll_timeout().is_some_and(|(time, _)| time <= now.time) {
+                    self.receivers(ReceiversInput::Deadline, now);
+                }
+            }
+            Input::Shutdown => {
+                self.stopping = true;
+                let event = SystemEvent::Shutdown { queued: 0 };
+                self.rooms(RoomsInput::Event { scope: Scope::Instance, event }, now);
+                self.rooms(RoomsInput::Shutdown, now);
+                self.receivers(ReceiversInput::Shutdown { after_ms: BACK_AFTER_MS }, now);
+            }
+        }
+    }
+
+    fn poll(&mut self, now: Now) -> Option<Output<LinkOutput>> {
+        while self.outputs.is_empty() {
+            match self.instance.poll(now)? {
+                InstanceOutput::Done { token, result } => self.ingested(token, result.is_ok(), now),
+                InstanceOutput::Committed { .. } => {}
+                output => self.outputs.push_back(Output::Instance(output)),
+            }
+        }
+        self.outputs.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        let instance = self.instance.poll_timeout().map(|(time, _)| time);
+        self.receivers.poll_timeout().map(|(time, _)| time).into_iter().chain(instance).min()
+    }
+
+    fn is_drained(&self) -> bool {
+        self.stopping && self.instance.is_settled() && self.outstanding.is_empty()
+    }
+}

@@ -1,0 +1,177 @@
+//! Where an entry from an edge goes: its room, or its account's quarantine.
+//!
+//! Rights are looked up once per (link, route). Kinds that mean something to the log that holds them (sessions,
+//! releases, anchors) are never taken from another log.
+
+use bytes::{Bytes, BytesMut};
+use riser_gate::Directory;
+use riser_model::{
+    AccountId, ChannelName, ClientId, Epoch, LogId, Right, RoomId, RoomName, Route, RouteNumber, Run, Seq,
+};
+use riser_wire::{
+    entry::{Body, Frame, Kind, frames, set_route},
+    link::{Definitions, Item},
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// The name of every account's quarantine.
+pub const QUARANTINE: &str = "quarantine";
+
+/// The quarantine's name as one.
+pub fn quarantine_name() -> RoomName {
+    QUARANTINE.parse().expect("lower-case letters are a name")
+}
+
+/// The room that an account's unplaceable entries go to.
+pub fn quarantine(account: AccountId) -> RoomId {
+    RoomId::of(account, QUARANTINE)
+}
+
+/// Why an entry could not be placed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reason {
+    /// No such room in the edge's account, or no right to publish there: they look the same.
+    Denied,
+    /// A kind that belongs to the log that made it.
+    Kind,
+    /// The frame has a route that was never defined.
+    NoRoute,
+}
+
+impl Reason {
+    /// Its code in events and channels.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Denied => "denied",
+            Self::Kind => "kind",
+            Self::NoRoute => "no-route",
+        }
+    }
+
+    /// In words, and what would be right.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Denied => "no such room, or the edge may not publish there: grant it, or correct the binding",
+            Self::Kind => "an entry of a kind that is not carried by links: upgrade the edge",
+            Self::NoRoute => "an entry without a room and channel: upgrade the edge",
+        }
+    }
+}
+
+/// One link's numbers and what its edge may do with them.
+#[derive(Debug, Default)]
+pub struct Table {
+    routes: BTreeMap<RouteNumber, (Arc<Route>, bool)>,
+    origins: BTreeMap<u32, (LogId, Epoch)>,
+}
+
+/// Items as the rooms take them.
+#[derive(Debug, Default)]
+pub struct Placed {
+    /// Entries and gaps; skips are left out.
+    pub runs: Vec<Run>,
+    /// What the route numbers in `runs` mean.
+    pub routes: Vec<Route>,
+    /// What the origin numbers in `runs` mean.
+    pub origins: Vec<(u32, (LogId, Epoch))>,
+    /// Entries that are placed elsewhere.
+    pub elsewhere: Vec<(Seq, Route)>,
+    /// Why those are.
+    pub quarantined: Vec<(Seq, Reason)>,
+}
+
+impl Table {
+    /// Learns what a frame defines.
+    pub fn define(&mut self, definitions: Definitions, edge: ClientId, directory: &Directory) {
+        if definitions.forget {
+            *self = Self::default();
+        }
+        let principal = directory.principal(edge);
+        for (number, route) in definitions.routes {
+            let allowed = principal.is_some_and(|p| p.grants.allow(Right::Publish, route.room, &route.channel));
+            self.routes.insert(number, (Arc::new(route), allowed));
+        }
+        self.origins.extend(definitions.origins);
+    }
+
+    /// Where a frame belongs, if its edge may put it there.
+    pub fn route(&self, frame: &Frame<'_>) -> Result<&Arc<Route>, Reason> {
+        let (route, allowed) = self.routes.get(&frame.route).ok_or(Reason::NoRoute)?;
+        match Body::read(frame.body).map(|body| body.kind) {
+            Ok(Kind::Publication | Kind::Opened | Kind::Closed | Kind::Quarantined | Kind::Other(_)) => {}
+            Ok(Kind::Canary | Kind::Anchor | Kind::Release | Kind::Session) | Err(_) => return Err(Reason::Kind),
+        }
+        if *allowed { Ok(route) } else { Err(Reason::Denied) }
+    }
+
+    /// Places the items of one epoch.
+    pub fn place(&self, items: Vec<Item>, epoch: Epoch, account: AccountId, edge: ClientId) -> Placed {
+        let mut placing = Placing { table: self, account, edge, numbers: BTreeMap::new(), placed: Placed::default() };
+        placing.placed.origins = self.origins.iter().map(|(number, origin)| (*number, *origin)).collect();
+        for item in items {
+            match item {
+                Item::Entries { first, count, frames } => {
+                    let entries = placing.entries(first, &frames);
+                    placing.placed.runs.push(Run::Entries { first, count, epoch, entries });
+                }
+                Item::Gap(gap) => placing.placed.runs.push(Run::Gap(gap)),
+                Item::Skip { .. } => {}
+            }
+        }
+        placing.placed
+    }
+}
+
+struct Placing<'a> {
+    table: &'a Table,
+    account: AccountId,
+    edge: ClientId,
+    /// The link's numbers as indices into `placed.routes`.
+    numbers: BTreeMap<RouteNumber, RouteNumber>,
+    placed: Placed,
+}
+
+impl Placing<'_> {
+    /// The frames with numbers that index `placed.routes`.
+    fn entries(&mut self, first: Seq, bytes: &Bytes) -> Bytes {
+        let mut out = BytesMut::from(&bytes[..]);
+        let (mut all, mut seq) = (frames(bytes), first);
+        loop {
+            let at = all.at();
+            let Some(Ok(frame)) = all.next() else { break };
+            let number = match self.table.route(&frame) {
+                Ok(route) => self.number(frame.route, route),
+                Err(reason) => {
+                    let route = self.in_quarantine(&frame, reason);
+                    self.placed.elsewhere.push((seq, route));
+                    self.placed.quarantined.push((seq, reason));
+                    RouteNumber(0)
+                }
+            };
+            set_route(&mut out, at, number);
+            seq = seq.next();
+        }
+        out.freeze()
+    }
+
+    fn number(&mut self, number: RouteNumber, route: &Arc<Route>) -> RouteNumber {
+        let (numbers, routes) = (&mut self.numbers, &mut self.placed.routes);
+        *numbers.entry(number).or_insert_with(|| {
+            routes.push(Route::clone(route));
+            // A batch has at most a few thousand entries, and so routes.
+            RouteNumber(routes.len() as u32 - 1)
+        })
+    }
+
+    /// The quarantine's channel says why and where it was meant to go: `{code}/{room id}/{channel}`, or as much of
+    /// that as a channel holds.
+    fn in_quarantine(&self, frame: &Frame<'_>, reason: Reason) -> Route {
+        let meant = self.table.routes.get(&frame.route).map(|(route, _)| route);
+        let full = meant.and_then(|r| format!("{}/{}/{}", reason.code(), r.room, r.channel).parse().ok());
+        let short = || meant.and_then(|r| format!("{}/{}", reason.code(), r.room).parse().ok());
+        let channel: Option<ChannelName> = full.or_else(short);
+        let channel = channel.unwrap_or_else(|| reason.code().parse().expect("a code is a channel"));
+        let client = meant.map_or(self.edge, |route| route.client);
+        Route { room: quarantine(self.account), channel, client }
+    }
+}
