@@ -85,6 +85,9 @@ pub enum Refused {
         /// The quota.
         quota: u64,
     },
+    /// More is staged than one commit may take to the next segment.
+    #[error("stage batch: commit what is staged first")]
+    CommitFirst,
     /// The disk is full, though the quota is not.
     #[error("stage batch: no space left for another segment: free some, or lower the quota")]
     NoSpace,
@@ -97,6 +100,17 @@ pub enum Refused {
         /// What the system said.
         reason: String,
     },
+}
+
+impl Refused {
+    /// What it means that no segment could be made ready.
+    pub(crate) fn from_io(error: &io::Error, quota: u64) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull => Self::NoSpace,
+            io::ErrorKind::QuotaExceeded => Self::Quota { quota },
+            _ => Self::Failing { reason: error.to_string() },
+        }
+    }
 }
 
 /// A commit that failed. The staged entries from `refused` on are forgotten and their seqs come again; the

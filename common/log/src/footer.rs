@@ -96,6 +96,11 @@ impl Footer {
         ranges
     }
 
+    /// One that lists no channels, and says so.
+    pub(crate) fn unlisted(first: Seq, last: Seq, data_end: u64, points: Vec<Point>) -> Self {
+        Self { first, last, data_end, complete: false, points, channels: Vec::new() }
+    }
+
     pub(crate) fn save(&self) -> Vec<u8> {
         postcard::to_stdvec(self).expect("plain fields and known lengths, which postcard always encodes")
     }

@@ -11,6 +11,7 @@
 
 mod block;
 mod checkpoint;
+mod commit;
 mod config;
 mod definitions;
 mod disk;
@@ -20,10 +21,16 @@ mod fold;
 mod footer;
 mod gaps;
 mod pacer;
+mod pool;
 pub mod reader;
 pub mod recovered;
+mod recovery;
 mod scan;
 mod segment;
+mod staged;
+mod tables;
+mod trim;
+mod view;
 pub mod writer;
 
 pub use checkpoint::Counters;

@@ -1,6 +1,6 @@
 //! What an opened log found of itself.
 
-use crate::gaps::GapRecord;
+use crate::{checkpoint::Counters, gaps::GapRecord};
 use riser_model::{CursorKey, CursorValue, Epoch, EpochSpan, LogId, Route, RouteNumber, Seq};
 
 /// A log as it was found, and the epoch it was opened under.
@@ -30,6 +30,8 @@ pub struct Recovered<F> {
     pub fold: F,
     /// The table of causes, in order.
     pub gaps: Vec<GapRecord>,
+    /// What was counted since the log was made.
+    pub counters: Counters,
     /// What was not as it should be.
     pub findings: Vec<Finding>,
     /// There is no room to write: it reads, sends and trims, and refuses new work until [`crate::Writer::retry`]

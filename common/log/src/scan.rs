@@ -118,6 +118,16 @@ pub(crate) struct Block {
     pub meta: Bytes,
 }
 
+impl Block {
+    /// Drops its first entries, that many of that many bytes together.
+    pub fn cut(&mut self, count: u32, bytes: usize) {
+        let count = count.min(self.header.count);
+        self.entries = self.entries.slice(bytes.min(self.entries.len())..);
+        self.header.count -= count;
+        self.header.first = self.header.first.plus(u64::from(count));
+    }
+}
+
 /// What comes next in a segment.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {

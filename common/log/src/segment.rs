@@ -4,7 +4,7 @@ use crate::{
     block::{BadHeader, HEADER_BYTES, Header, SECTOR_BYTES, may_begin},
     disk::Disk,
     footer::{Footer, Point},
-    scan::Window,
+    scan::{AHEAD_BYTES, Window},
 };
 use riser_model::{LogId, Seq};
 use std::{
@@ -58,31 +58,35 @@ impl<D: Disk> Segment<D> {
 
     /// A place to read on from, at or before the block that holds `seq`.
     pub fn point_before(&self, seq: Seq) -> u64 {
-        let points = self.points();
+        let points = self.lock();
         let at = points.list.partition_point(|point| point.first <= seq);
         at.checked_sub(1).and_then(|at| points.list.get(at)).map_or(0, |point| point.offset)
     }
 
     pub fn add_point(&self, point: Point) {
-        self.points().list.push(point);
+        self.lock().list.push(point);
     }
 
     pub fn set_points(&self, list: Vec<Point>) {
-        *self.points() = Points { list, complete: true };
+        *self.lock() = Points { list, complete: true };
     }
 
     pub fn points_known(&self) -> bool {
-        self.points().complete
+        self.lock().complete
     }
 
     /// Nothing more will be appended: it ends at `data_end`.
     pub fn end(&self, data_end: u64) {
-        self.points().complete = true;
+        self.lock().complete = true;
         // It ends once; a second call says the same.
         let _ = self.data_end.set(data_end);
     }
 
-    fn points(&self) -> MutexGuard<'_, Points> {
+    pub fn points(&self) -> Vec<Point> {
+        self.lock().list.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Points> {
         // A list of plain numbers is whole whatever panicked.
         self.points.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -125,6 +129,7 @@ pub(crate) enum Head {
 
 /// Finds out what a file is: by its first block, or if that is unreadable by any other.
 pub(crate) fn inspect<D: Disk>(window: &mut Window<D>, number: u64, log: Option<LogId>) -> io::Result<Head> {
+    window.set_ahead(SECTOR_BYTES);
     let first = window.get(0, HEADER_BYTES)?;
     let head = Header::read(&first);
     match head {
@@ -136,6 +141,7 @@ pub(crate) fn inspect<D: Disk>(window: &mut Window<D>, number: u64, log: Option<
     }
     let ours = Header::read_unchecked(&first)
         .is_some_and(|h| head.is_err() && h.segment == number && log.is_none_or(|log| log == h.log));
+    window.set_ahead(AHEAD_BYTES);
     let mut at = SECTOR_BYTES as u64;
     while at + HEADER_BYTES as u64 <= window.stop() {
         let bytes = window.get(at, HEADER_BYTES)?;

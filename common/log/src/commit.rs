@@ -1,0 +1,251 @@
+//! How a staged block becomes durable, and what is done when that fails (rules 6.3, 6.6, 6.8).
+
+use crate::{
+    block::{HEADER_BYTES, Header, Kind, padded, seal},
+    checkpoint::Changes,
+    disk::Disk,
+    fold::Fold,
+    footer::{TRAILER_BYTES, Tally, trailer},
+    pool::{Ready, Spare},
+    segment::{Identity, Segment, segment_name},
+    staged::Staged,
+    writer::{Active, Definitions, Failing, Writer},
+};
+use riser_model::Seq;
+use std::{io, sync::Arc};
+
+/// The part of a segment that entries leave free, so that cursors and a checkpoint can always be written.
+const RESERVE_SHARE: u64 = 16;
+/// The most of a segment that its footer takes.
+const FOOTER_SHARE: u64 = 8;
+
+impl<D: Disk> Active<D> {
+    /// How many bytes still fit: before the footer, and with entries before the reserve.
+    pub fn room(&self, entries: bool) -> u64 {
+        let length = self.segment.length;
+        let footer = self.tally.footer_bytes(length / FOOTER_SHARE);
+        let reserve = if entries { length / RESERVE_SHARE } else { 0 };
+        length.saturating_sub(self.offset + footer + reserve)
+    }
+}
+
+impl<D: Disk, F: Fold> Writer<D, F> {
+    /// Makes one block durable: in the segment at hand, or as the first block of the next. After a failure the
+    /// segment at hand is given up and the block tried once more in the next one.
+    pub(crate) fn place(&mut self, block: &mut Staged, checkpoint: bool) -> io::Result<()> {
+        let Some(active) = &self.active else {
+            return self.roll(block);
+        };
+        let (kind, meta) = if checkpoint {
+            (Kind::Checkpoint, self.checkpoint(block))
+        } else {
+            (Kind::Changes, self.changes(block).save())
+        };
+        let entries = block.bytes.len();
+        if padded((entries + meta.len()) as u64) > active.room(block.count > 0) {
+            return self.roll(block);
+        }
+        let offset = active.offset;
+        let segment = active.segment.clone();
+        self.seal(block, &meta, kind, segment.identity, offset, segment.first);
+        match self.write(&segment.file, offset, &block.bytes) {
+            Ok(()) => {
+                self.landed(block, kind, offset, entries);
+                Ok(())
+            }
+            Err(error) => {
+                self.give_up_active();
+                block.bytes.truncate(entries);
+                self.roll(block).map_err(|second| {
+                    io::Error::new(error.kind(), format!("{error}; and in the next segment: {second}"))
+                })
+            }
+        }
+    }
+
+    /// Makes a block durable as the first of the next segment: a checkpoint that names the end before it.
+    fn roll(&mut self, block: &mut Staged) -> io::Result<()> {
+        let rolled = self.try_roll(block);
+        if let Err(error) = &rolled
+            && self.active.is_none()
+            && self.failing != Some(Failing::DrainOnly)
+        {
+            self.failing = Some(Failing::Commit(error.to_string()));
+        }
+        rolled
+    }
+
+    fn try_roll(&mut self, block: &mut Staged) -> io::Result<()> {
+        let entries = block.bytes.len();
+        let next = self.next_segment(block)?;
+        let meta = self.checkpoint(block);
+        let identity = Identity { log: self.tables.log, segment: next.number, salt: self.rng.u64(1..) };
+        let first = self.next_durable();
+        self.seal(block, &meta, Kind::Checkpoint, identity, 0, first);
+        if let Err(error) = self.write(&next.file, 0, &block.bytes) {
+            // Nothing in it was acknowledged, and its handle is never used again.
+            block.bytes.truncate(entries);
+            self.pool.put(Spare { name: segment_name(next.number), length: next.length });
+            return Err(error);
+        }
+        self.seal_active();
+        let segment = Arc::new(Segment::new(identity, next.file, next.length, first));
+        self.segments.push(segment.clone());
+        let tally = Tally::new(first, next.length);
+        self.active = Some(Active { segment, offset: 0, tally });
+        self.failing = None;
+        self.landed(block, Kind::Checkpoint, 0, entries);
+        Ok(())
+    }
+
+    /// The next segment, long enough for this block.
+    fn next_segment(&mut self, block: &Staged) -> io::Result<Ready<D>> {
+        let needed = padded((block.bytes.len() + self.checkpoint(block).len()) as u64);
+        // Room for what the checkpoint may still gain, a footer, and as much again.
+        let shares = needed.saturating_add(4096).saturating_mul(2).next_multiple_of(4096);
+        let length = if shares <= self.config.segment_bytes { self.config.segment_bytes } else { shares };
+        if let Some(next) = self.pool.take(length) {
+            return Ok(next);
+        }
+        self.prepare_all(length)?;
+        self.pool.take(length).ok_or_else(|| {
+            let reason =
+                self.blocked.as_ref().map_or_else(|| "no segment is ready".to_owned(), ToString::to_string);
+            io::Error::new(io::ErrorKind::StorageFull, reason)
+        })
+    }
+
+    fn write(&mut self, file: &D::File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.disk.write_at(file, offset, bytes)?;
+        self.disk.sync_data(file)?;
+        self.bytes_written += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn seal(
+        &self,
+        block: &mut Staged,
+        meta: &[u8],
+        kind: Kind,
+        identity: Identity,
+        offset: u64,
+        segment_first: Seq,
+    ) {
+        let header = Header {
+            kind,
+            count: block.count,
+            entries_bytes: (block.bytes.len() - HEADER_BYTES) as u32,
+            meta_bytes: meta.len() as u32,
+            body_crc: 0,
+            salt: identity.salt,
+            segment: identity.segment,
+            epoch: self.tables.epoch(),
+            log: identity.log,
+            first: block.first,
+            offset,
+            segment_first,
+            now: self.now,
+        };
+        block.bytes.extend_from_slice(meta);
+        seal(&mut block.bytes, header);
+    }
+
+    /// A block is durable: its changes hold.
+    fn landed(&mut self, block: &mut Staged, kind: Kind, offset: u64, entries: usize) {
+        let end = offset + block.bytes.len() as u64;
+        let bytes = block.bytes.get(HEADER_BYTES..entries).unwrap_or_default();
+        let Some(active) = &mut self.active else { return };
+        let fold = &mut self.tables.fold;
+        let point = active.tally.add(offset, end, block.first, bytes, |seq, frame| fold.apply(seq, frame));
+        point.into_iter().for_each(|point| active.segment.add_point(point));
+        active.offset = end;
+        self.tables.gave(block.count, block.last(), bytes.len() as u64);
+        let mut moved = std::mem::take(&mut block.cursors);
+        moved.append(&mut self.moved);
+        for (key, value) in moved {
+            self.tables.move_cursor(key, value);
+        }
+        self.unsaid = Default::default();
+        if kind == Kind::Checkpoint {
+            self.tables.routes.checkpointed(self.tables.floor, defined_by(block));
+            self.tables.origins.checkpointed(self.tables.floor, defined_by(block));
+        }
+        self.tables.routes.committed(block.routes.iter().map(|(number, _)| *number));
+        self.tables.origins.committed(block.origins.iter().map(|(number, _)| *number));
+        self.repeated = Definitions {
+            routes: std::mem::take(&mut block.routes),
+            origins: std::mem::take(&mut block.origins),
+        };
+        self.publish();
+    }
+
+    pub(crate) fn changes(&self, block: &Staged) -> Changes {
+        let mut cursors = block.cursors.clone();
+        cursors.extend(self.moved.iter().map(|(key, value)| (*key, *value)));
+        Changes {
+            cursors: cursors.into_iter().collect(),
+            routes: [&*self.repeated.routes, &*block.routes].concat(),
+            origins: [&*self.repeated.origins, &*block.origins].concat(),
+            gaps: self.unsaid.gaps.clone(),
+            floor: self.unsaid.floor,
+        }
+    }
+
+    fn checkpoint(&self, block: &Staged) -> Vec<u8> {
+        let mut cursors = block.cursors.clone();
+        cursors.extend(self.moved.iter().map(|(key, value)| (*key, *value)));
+        self.tables.checkpoint(defined_by(block), &cursors).save()
+    }
+
+    /// The segment at hand is full: its footer is due.
+    fn seal_active(&mut self) {
+        let Some(active) = self.active.take() else { return };
+        // A footer that is still due is written now or never.
+        self.write_footer();
+        let max =
+            active.segment.length.saturating_sub(active.offset).min(active.segment.length / FOOTER_SHARE);
+        let footer = active.tally.footer(&self.tables.routes, max);
+        active.segment.end(active.offset);
+        self.footer_due = Some((active.segment, footer));
+    }
+
+    /// A write to the segment at hand failed: nothing past its last synced block is read again, and its handle
+    /// is never synced again. Its footer stays in memory.
+    pub(crate) fn give_up_active(&mut self) {
+        let Some(active) = self.active.take() else { return };
+        let footer = active.tally.footer(&self.tables.routes, u64::MAX);
+        active.segment.end(active.offset);
+        // It was not there before: a segment is given up once.
+        let _ = active.segment.footer.set(Arc::new(footer));
+        self.publish();
+    }
+
+    /// Writes the footer of the segment that was sealed last. Readers do without one, so failing is no failure.
+    pub(crate) fn write_footer(&mut self) {
+        let Some((segment, footer)) = self.footer_due.take() else { return };
+        let meta = footer.save();
+        let bytes = padded((HEADER_BYTES + meta.len() + TRAILER_BYTES) as u64);
+        let Some(offset) = segment.length.checked_sub(bytes).filter(|offset| *offset >= footer.data_end)
+        else {
+            let _ = segment.footer.set(Arc::new(footer));
+            return;
+        };
+        let mut block = Staged::new(footer.last.next(), self.buffers.pop().unwrap_or_default());
+        self.seal(&mut block, &meta, Kind::Footer, segment.identity, offset, segment.first);
+        block.bytes.resize(bytes as usize, 0);
+        if let Some(place) = block.bytes.last_chunk_mut() {
+            *place = trailer(bytes as u32);
+        }
+        if self.write(&segment.file, offset, &block.bytes).is_err() {
+            let _ = segment.footer.set(Arc::new(footer));
+        }
+        self.buffers.push(block.bytes);
+    }
+}
+
+/// A checkpoint holds what is defined by blocks that begin no later than this: a block that brings no definitions
+/// must not bring those of another that waits to begin where it does.
+fn defined_by(block: &Staged) -> Seq {
+    let brings = block.count > 0 || !block.routes.is_empty() || !block.origins.is_empty();
+    if brings { block.first } else { block.first.prev() }
+}
