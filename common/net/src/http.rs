@@ -34,7 +34,7 @@ use tokio::time::{Instant, sleep_until};
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// What a peer is told when there is no place for it.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
-    retry-after: 5\r\ncontent-length: 97\r\nconnection: close\r\n\r\n\
+    retry-after: 5\r\ncontent-length: 98\r\nconnection: close\r\n\r\n\
     {\"error\":{\"code\":\"too_many\",\"what\":\"no place for one more connection\",\"want\":\"come back in 5 s\"}}\n";
 
 /// Serves a site until the entrance stops. Connections that are open then end by themselves.
@@ -193,7 +193,9 @@ where
             biased;
             result = connection.as_mut() => {
                 if let Err(error) = &result {
-                    if error.is_parse() {
+                    if error.is_timeout() {
+                        entrance.counters.first_frame_late.one();
+                    } else if error.is_parse() {
                         entrance.counters.malformed.one();
                     }
                     tracing::debug!(%error, "http failed");

@@ -54,6 +54,11 @@ impl Listener {
         self.tcp.local_addr()
     }
 
+    /// Whether it speaks TLS.
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// What a plain peer is told when there is no place for it.
     pub(crate) fn when_full(mut self, says: &'static [u8]) -> Self {
         self.full = says;

@@ -35,6 +35,7 @@ pub(crate) struct Socket {
     pieces: VecDeque<Bytes>,
     tail: BytesMut,
     buffered: usize,
+    taken: u64,
     written: u64,
     /// Something was written since the stream was last flushed (TLS keeps records back).
     unflushed: bool,
@@ -58,16 +59,13 @@ impl Socket {
             pieces: VecDeque::new(),
             tail: BytesMut::new(),
             buffered: 0,
+            taken: 0,
             written: 0,
             unflushed: false,
             allowance,
             starved: false,
             counters,
         }
-    }
-
-    pub(crate) fn stream(&self) -> &Stream {
-        &self.stream
     }
 
     /// The peer is authenticated, or never needs to be: it may send as much as it likes.
@@ -100,6 +98,7 @@ impl Socket {
             if let Some(allowance) = &mut self.allowance {
                 *allowance -= taken.len();
             }
+            self.taken += taken.len() as u64;
             self.counters.read_bytes.add(taken.len() as u64);
             Poll::Ready(Ok(taken))
         })
@@ -129,6 +128,11 @@ impl Socket {
     /// How many bytes wait to be written.
     pub(crate) fn buffered(&self) -> usize {
         self.buffered
+    }
+
+    /// How many bytes were read so far.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// How many bytes were written so far.

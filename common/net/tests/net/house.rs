@@ -5,9 +5,7 @@ use riser_model::{
     door::{Ask, Credential, Door, Input, Intake, Output, Refusal, SessionState, Tell},
     principal::{Grants, Principal},
 };
-use riser_net::{
-    Arrival, Asked, CoreHandle, CoreInbox, Entrance, Limits, Listener, Stream, TellOutbox, core_inbox,
-};
+use riser_net::{Arrival, Asked, CoreHandle, CoreInbox, Entrance, Limits, Listener, TellOutbox, core_inbox};
 use std::{
     collections::{BTreeMap, VecDeque},
     future::Future,
@@ -273,6 +271,12 @@ impl Client {
         String::from_utf8(bytes).unwrap()
     }
 
+    pub async fn read_bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        soon("reading", self.0.read_exact(&mut bytes)).await.unwrap();
+        bytes
+    }
+
     pub async fn read_line(&mut self) -> String {
         self.read_until("\n").await
     }
@@ -287,9 +291,4 @@ impl Client {
 
 pub fn limits() -> Limits {
     Limits { linger_ms: 200, ..Limits::default() }
-}
-
-/// A stream from the client's side of a plain socket.
-pub fn stream(tcp: TcpStream) -> Stream {
-    Stream::Plain(tcp)
 }
