@@ -15,8 +15,10 @@ want = {"version": 4, "qos": 1, "window": 20, "rate": 0, "size": 150, "clean": F
 end_with_the_test()
 
 numbers = {}  # packet id -> n
+early = {}  # packet id -> reason, acknowledged before `publish` returned the packet id
 settled = threading.Condition()
 open_count = 0
+is_done = False
 
 
 def on_connect(client, _userdata, _flags, reason, _properties):
@@ -29,22 +31,27 @@ def on_connect(client, _userdata, _flags, reason, _properties):
 
 def on_disconnect(_client, _userdata, _flags, reason, _properties):
     note(f"disconnected: {reason}")
-    say("mark", what=f"{want['stream']} cut")
+    if not is_done:
+        say("mark", what=f"{want['stream']} cut")
+
+
+def settle(n, reason):
+    global open_count
+    if reason is not None and reason.is_failure:
+        say("refused", stream=want["stream"], n=n, code=str(reason))
+    else:
+        say("acked", stream=want["stream"], n=n)
+    open_count -= 1
+    settled.notify_all()
 
 
 def on_publish(_client, _userdata, mid, reason, _properties):
-    global open_count
     with settled:
         n = numbers.pop(mid, None)
         if n is None:
-            note(f"acknowledged twice: packet {mid}")
-            return
-        if reason is not None and reason.is_failure:
-            say("refused", stream=want["stream"], n=n, code=str(reason))
+            early[mid] = reason
         else:
-            say("acked", stream=want["stream"], n=n)
-        open_count -= 1
-        settled.notify_all()
+            settle(n, reason)
 
 
 five = want["version"] == 5
@@ -86,16 +93,23 @@ for n in range(1, want["count"] + 1):
     with settled:
         while open_count >= want["window"]:
             settled.wait(1)
-        say("offered", stream=want["stream"], n=n, digest=digest(data))
-        # Under the same lock: an acknowledgement may come before `publish` returned the packet id.
-        info = client.publish(want["topic"], data, qos=want["qos"])
-        if want["qos"] > 0:
+        open_count += 1
+    say("offered", stream=want["stream"], n=n, digest=digest(data))
+    # Not under the lock: paho calls back with its own lock held, which `publish` takes as well.
+    info = client.publish(want["topic"], data, qos=want["qos"])
+    with settled:
+        if want["qos"] == 0:
+            early.pop(info.mid, None)
+            open_count -= 1
+        elif info.mid in early:
+            settle(n, early.pop(info.mid))
+        else:
             numbers[info.mid] = n
-            open_count += 1
 
 with settled:
     while open_count > 0:
         settled.wait(1)
+is_done = True
 say("mark", what=f"{want['stream']} done")
 client.disconnect()
 client.loop_stop()
