@@ -21,8 +21,8 @@ use crate::{
     technical::Technical,
 };
 use riser_model::{
-    Binding, Chunk, ConnectionId, Epoch, LogId, Now, Position, RoomId, Route, RouteNumber, Seq, Time,
-    door::Ask, event::Scope,
+    Binding, Chunk, ConnectionId, CursorKey, CursorValue, Epoch, LogId, Now, Position, RoomId, Route,
+    RouteNumber, Seq, Time, door::Ask, event::Scope,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -107,7 +107,7 @@ impl Bus {
             Input::Ask { connection, ask } => self.ask(connection, ask, now),
             Input::Append(append) => self.append(append, now),
             Input::Ingest(ingest) => self.ingest(ingest, now),
-            Input::Cursor { key, value } => self.line.ride(key, value),
+            Input::Cursor { key, value } => self.ride(key, value, now),
             Input::Latest(latest) => self.latest(latest),
             Input::Event { scope, event } => self.event(scope, event),
             Input::Persisted { ticket } => self.persisted(ticket, now),
@@ -134,6 +134,13 @@ impl Bus {
             Ask::Pull { bytes } => self.pull(connection, bytes, now),
             Ask::Leave { cause, expiry_s: _ } => self.leave(connection, &cause),
             Ask::Enter { .. } | Ask::Release { .. } | Ask::Confirm { .. } => self.counters.strays += 1,
+        }
+    }
+
+    fn ride(&mut self, key: CursorKey, value: CursorValue, now: Now) {
+        self.line.ride(key, value);
+        if self.closing {
+            self.line.hurry(now.time);
         }
     }
 

@@ -39,15 +39,12 @@ impl Bus {
     }
 
     pub(crate) fn failed(&mut self, ticket: u64, code: Code) {
-        for unstored in self.line.failed(ticket, &mut self.routes) {
-            self.counters.failed += unstored.block.count();
-            for piece in unstored.pieces {
-                self.complete(piece, Err(code));
-            }
-        }
+        let failed = self.line.failed(ticket, &mut self.routes);
+        let (Some(first), Some(last)) = (failed.first(), failed.last()) else { return };
         // Those that were not fetched yet carry seqs that are given again.
+        let gone = first.ticket()..=last.ticket();
         self.outputs.retain(|output| match output {
-            Output::Persist { ticket: waiting, batch, .. } => *waiting < ticket || batch.count == 0,
+            Output::Persist { ticket, .. } => !gone.contains(ticket),
             Output::Tell { .. }
             | Output::Read { .. }
             | Output::Done { .. }
@@ -56,6 +53,12 @@ impl Bus {
             | Output::Left { .. }
             | Output::Settled { .. } => true,
         });
+        for unstored in failed {
+            self.counters.failed += unstored.block.count();
+            for piece in unstored.pieces {
+                self.complete(piece, Err(code));
+            }
+        }
     }
 
     /// Answers who waited for a batch.

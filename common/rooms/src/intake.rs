@@ -72,6 +72,12 @@ pub(crate) struct Unstored {
     written: Written,
 }
 
+impl Unstored {
+    pub(crate) fn ticket(&self) -> u64 {
+        self.ticket
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Line {
     epoch: Epoch,

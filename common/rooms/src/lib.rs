@@ -32,3 +32,6 @@ pub use bus::Bus;
 pub use config::Config;
 pub use input::{Append, Ingest, Input, Latest, Start};
 pub use output::{Output, Placed, Wake};
+
+#[cfg(test)]
+mod tests;

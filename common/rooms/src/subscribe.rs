@@ -102,14 +102,19 @@ impl Bus {
         let technical = matches!(reach, Reach::Technical(_));
         let begin = if technical { self.live() } else { self.place_of(from, history)? };
         let gaps = if begin.last > 0 { Vec::new() } else { self.chain.missing_after(begin.cursor) };
-        let cursor = begin.cursor.max(self.chain.oldest.prev());
+        let mut cursor = begin.cursor.max(self.chain.oldest.prev());
+        let mut floors = begin.floors;
         let conflation = (flow == Flow::Conflate && !technical).then(|| match from {
             From::After(_) => Conflation::new(0, cursor),
-            From::Live | From::Last(_) | From::Start if history => Conflation::new(0, Seq::ZERO),
+            From::Live | From::Last(_) | From::Start if history => {
+                // The present first: whatever is newest, however old it is.
+                (cursor, floors) = (self.chain.oldest.prev(), true);
+                Conflation::new(0, Seq::ZERO)
+            }
             From::Live | From::Last(_) | From::Start => Conflation::new(self.graph.turn, Seq::ZERO),
         });
         // A replaced subscription goes first: its rooms are joined by the new one before it is let go.
-        let scope = self.enter(connection, principal, reach, from, begin.floors);
+        let scope = self.enter(connection, principal, reach, from, floors);
         self.remove(connection, id);
         let mut subscription = Subscription {
             id,

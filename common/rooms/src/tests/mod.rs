@@ -1,0 +1,7 @@
+//! The bus against a storage that is a plain list.
+
+mod model;
+mod readers;
+mod script;
+mod storage;
+mod writers;

@@ -1,0 +1,158 @@
+//! A log that is a list, with the manners of the real one: it refuses a batch that does not start at its end.
+
+use super::script::LOG;
+use crate::Start;
+use bytes::Bytes;
+use riser_model::{
+    Batch, Cause, Chunk, CursorKey, CursorValue, Epoch, EpochSpan, Gap, LogId, Room, Route, RouteNumber, Run,
+    Seq,
+};
+use riser_wire::entry::frames;
+use std::collections::{BTreeMap, VecDeque};
+
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) epoch: Epoch,
+    pub(super) route: RouteNumber,
+    /// The whole frame.
+    pub(super) frame: Bytes,
+}
+
+#[derive(Default)]
+pub(super) struct Storage {
+    /// By seq, from 1.
+    pub(super) entries: Vec<Entry>,
+    pub(super) oldest: Seq,
+    pub(super) gaps: Vec<Gap>,
+    pub(super) routes: BTreeMap<RouteNumber, Route>,
+    pub(super) origins: BTreeMap<u32, (LogId, Epoch)>,
+    pub(super) cursors: BTreeMap<CursorKey, CursorValue>,
+    pub(super) waiting: VecDeque<(u64, Batch)>,
+    pub(super) reads: VecDeque<(u64, Seq, u32)>,
+    /// Entries that cannot be read any more.
+    pub(super) damaged: Vec<(Seq, Seq)>,
+    chain: Vec<EpochSpan>,
+    epoch: Epoch,
+}
+
+impl Storage {
+    pub(super) fn next(&self) -> Seq {
+        Seq(self.entries.len() as u64 + 1)
+    }
+
+    pub(super) fn open(&mut self, epoch: Epoch, rooms: Vec<Room>) -> Start {
+        if self.oldest == Seq::ZERO {
+            self.oldest = Seq(1);
+        } else {
+            let first = self.chain.last().map_or(Seq(1), |span| span.last.next());
+            self.chain.push(EpochSpan { epoch: self.epoch, first, last: self.next().prev() });
+        }
+        self.epoch = epoch;
+        self.waiting.clear();
+        self.reads.clear();
+        Start {
+            log: LOG,
+            epoch,
+            chain: self.chain.clone(),
+            next: self.next(),
+            oldest: self.oldest,
+            gaps: self.gaps.clone(),
+            routes: self.routes.iter().map(|(number, route)| (*number, route.clone())).collect(),
+            origins: self.origins.iter().map(|(number, origin)| (*number, *origin)).collect(),
+            rooms,
+            bindings: Vec::new(),
+        }
+    }
+
+    pub(super) fn commit(&mut self) -> Option<u64> {
+        let (ticket, batch) = self.waiting.pop_front()?;
+        assert_eq!(batch.first, self.next(), "batches are dense");
+        for (number, route) in batch.routes {
+            let before = self.routes.insert(number, route.clone());
+            assert!(before.is_none_or(|before| before == route), "a number keeps its meaning");
+        }
+        for (number, origin) in batch.origins {
+            let before = self.origins.insert(number, origin);
+            assert!(before.is_none_or(|before| before == origin), "a number keeps its meaning");
+        }
+        self.cursors.extend(batch.cursors);
+        let mut walk = frames(&batch.entries);
+        let mut count = 0;
+        loop {
+            let start = walk.at();
+            let Some(frame) = walk.next() else { break };
+            let frame = frame.unwrap();
+            assert!(frame.intact(), "bodies are not touched");
+            assert!(self.routes.contains_key(&frame.route), "routes are defined before they are used");
+            if let Some(origin) = frame.origin {
+                assert!(
+                    self.origins.contains_key(&origin.number),
+                    "origins are defined before they are used"
+                );
+            }
+            let (epoch, route) = (self.epoch, frame.route);
+            self.entries.push(Entry { epoch, route, frame: batch.entries.slice(start..walk.at()) });
+            count += 1;
+        }
+        assert_eq!(count, batch.count);
+        Some(ticket)
+    }
+
+    /// The oldest waiting batch fails; the others that wait cannot be appended after it.
+    pub(super) fn fail(&mut self) -> Option<u64> {
+        let (ticket, batch) = self.waiting.pop_front()?;
+        if batch.count > 0 {
+            self.waiting.clear();
+        }
+        Some(ticket)
+    }
+
+    pub(super) fn read(&mut self) -> Option<(u64, Chunk)> {
+        let (ticket, from, max_bytes) = self.reads.pop_front()?;
+        Some((ticket, self.chunk(from, max_bytes as usize)))
+    }
+
+    fn gone(&self, seq: Seq) -> bool {
+        self.damaged.iter().any(|(from, to)| (*from..=*to).contains(&seq))
+    }
+
+    pub(super) fn chunk(&self, from: Seq, max_bytes: usize) -> Chunk {
+        let mut chunk = Chunk { runs: Vec::new(), next: from };
+        let mut left = max_bytes;
+        if from < self.oldest {
+            let to = self.oldest.prev();
+            chunk.runs.push(Run::Gap(Gap { from, to, cause: Cause::Quota }));
+            chunk.next = self.oldest;
+        }
+        while chunk.next < self.next() {
+            let seq = chunk.next;
+            let entry = &self.entries[seq.0 as usize - 1];
+            if self.gone(seq) {
+                match chunk.runs.last_mut() {
+                    Some(Run::Gap(gap)) if gap.cause == Cause::Damage => gap.to = seq,
+                    _ => chunk.runs.push(Run::Gap(Gap { from: seq, to: seq, cause: Cause::Damage })),
+                }
+                chunk.next = seq.next();
+                continue;
+            }
+            if entry.frame.len() > left && !chunk.runs.is_empty() {
+                break;
+            }
+            left = left.saturating_sub(entry.frame.len());
+            match chunk.runs.last_mut() {
+                Some(Run::Entries { count, epoch, entries, .. }) if *epoch == entry.epoch => {
+                    *count += 1;
+                    *entries = [&entries[..], &entry.frame[..]].concat().into();
+                }
+                _ => chunk.runs.push(Run::Entries {
+                    first: seq,
+                    count: 1,
+                    epoch: entry.epoch,
+                    entries: entry.frame.clone(),
+                }),
+            }
+            chunk.next = seq.next();
+        }
+        chunk
+    }
+}
