@@ -6,7 +6,7 @@
 use crate::{
     fault::Fault,
     fields::{CUT, Fields},
-    frame::Frame,
+    frame::{Frame, Kind},
     peer::Version,
     property::{self, IN_ACK, IN_DISCONNECT, SESSION_EXPIRY},
     publish::packet_id,
@@ -26,7 +26,15 @@ pub(crate) fn read_ack(frame: &Frame<'_>, version: Version) -> Result<(u16, u8),
         property::section(&mut fields, IN_ACK)?;
     }
     end(&fields)?;
-    Ok((id, reason))
+    let reasons: &[u8] = match frame.head.kind {
+        Kind::PubRel | Kind::PubComp => &[0, 0x92],
+        _ => &[0, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99],
+    };
+    if reasons.contains(&reason) {
+        Ok((id, reason))
+    } else {
+        Err(Fault::malformed("a reason code that its packet does not have"))
+    }
 }
 
 /// A client's DISCONNECT.

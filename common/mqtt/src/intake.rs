@@ -1,7 +1,7 @@
 //! The batch that one read becomes: publications encoded as log entries, back to back.
 //!
-//! It owns the connection's aliases. A topic gets a number when it is first seen; when there are too many, the
-//! next batch begins to number anew. Tickets rise by one and are shared with releases.
+//! It owns the connection's aliases. A topic gets a number when its first entry is added; when there are too
+//! many, the next batch begins to number anew. Tickets rise by one and are shared with releases.
 
 use crate::{fault::Fault, fields, publish::Publish, topic};
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use riser_wire::{
     entry::{ContentType, PacketId, Publication},
     limits::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, PUBLICATION_BYTES_MAX},
 };
+use rumqttc::v5::mqttbytes::v5::DisconnectReasonCode;
 use std::collections::BTreeMap;
 
 /// Topics that are remembered by number.
@@ -41,7 +42,7 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// The number that a topic has in this batch. Wrong topics end the connection; long ones are refused.
+    /// The number that a topic has in this batch; an entry must follow. Wrong topics end the connection; long ones are refused.
     pub(crate) fn alias(&mut self, name: &[u8]) -> Result<Result<u32, Refusal>, Fault> {
         if let Some((last, alias)) = &self.last
             && **last == *name
@@ -60,22 +61,19 @@ impl Batch {
     }
 
     fn new_alias(&mut self, name: &[u8]) -> Result<Result<u32, Refusal>, Fault> {
-        let text = fields::text(name)?;
-        if !topic::is_topic(text) {
-            return Err(Fault {
-                reason: rumqttc::v5::mqttbytes::v5::DisconnectReasonCode::TopicNameInvalid,
-                ..Fault::malformed("the topic is empty or has wildcards")
-            });
-        }
         if name.len() > topic::TOPIC_BYTES_MAX {
             return Ok(Err(Refusal {
                 code: Code::BadName,
-                what: format!("a topic of {} bytes", name.len()),
-                want: format!("at most {}", topic::TOPIC_BYTES_MAX),
+                what: "a topic that is too long".to_owned(),
+                want: format!("at most {} bytes", topic::TOPIC_BYTES_MAX),
             }));
         }
-        if self.count == 0 && self.fresh.is_empty() && self.aliases.len() >= ALIASES_MAX {
-            self.aliases.clear();
+        let text = fields::text(name)?;
+        if !topic::is_topic(text) {
+            return Err(Fault {
+                reason: DisconnectReasonCode::TopicNameInvalid,
+                ..Fault::malformed("the topic is empty or has wildcards")
+            });
         }
         let alias = self.aliases.len() as u32;
         self.aliases.insert(name.into(), alias);
@@ -144,11 +142,16 @@ impl Batch {
         if self.count == 0 {
             return None;
         }
-        Some(Intake {
+        let intake = Intake {
             ticket: self.next_ticket(),
             aliases: std::mem::take(&mut self.fresh),
             entries: Bytes::from(std::mem::take(&mut self.entries)),
             count: std::mem::take(&mut self.count),
-        })
+        };
+        if self.aliases.len() >= ALIASES_MAX {
+            self.aliases.clear();
+            self.last = None;
+        }
+        Some(intake)
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     publish::{self, Publish},
     received::{Received, Stage},
     subscribe::Subscribing,
+    topic::TOPIC_BYTES_MAX,
 };
 use bytes::{BufMut, BytesMut};
 use riser_model::{
@@ -132,20 +133,24 @@ impl Session {
         if publish.qos > 0 {
             self.check_unacknowledged()?;
         }
-        let alias = self.alias(publish)?;
+        self.learn_alias(publish)?;
         if publish.qos == 2 && self.is_known(publish.id) {
             return Ok(());
         }
-        let alias = match alias {
-            Ok(alias) => alias,
-            Err(refusal) => return self.refuse(publish, refusal),
-        };
         if let Some(refusal) = Batch::too_large(publish) {
             return self.refuse(publish, refusal);
         }
         if !self.batch.fits(publish) {
             self.ask_stored();
         }
+        let topic = match publish.travelling.alias {
+            0 => publish.topic,
+            alias => topic_of(&self.topics, alias).unwrap_or_default(),
+        };
+        let alias = match self.batch.alias(topic)? {
+            Ok(alias) => alias,
+            Err(refusal) => return self.refuse(publish, refusal),
+        };
         let kept = publish.qos == 2 && self.number != 0;
         let packet_id = kept.then_some(PacketId { session: self.number, id: publish.id });
         let place = self.batch.add(alias, publish, packet_id, now.stamp(), expected);
@@ -153,31 +158,34 @@ impl Session {
         Ok(())
     }
 
-    /// The topic's number in the batch, through the client's own alias if it uses one.
-    fn alias(&mut self, publish: &Publish<'_>) -> Result<Result<u32, Refusal>, Fault> {
-        let place = match publish.travelling.alias {
-            0 => return self.batch.alias(publish.topic),
-            alias if alias > self.config.topic_aliases_max => {
-                return Err(Fault {
-                    reason: DisconnectReasonCode::TopicAliasInvalid,
-                    ..Fault::protocol("a topic alias above the maximum", "one up to CONNACK's maximum")
-                });
-            }
-            alias => usize::from(alias - 1),
-        };
-        if publish.topic.is_empty() {
-            let topic = self.topics.get(place).and_then(Option::as_deref);
-            let want = "an alias that came with its topic before";
-            return self.batch.alias(topic.ok_or(Fault::protocol("a topic alias without a topic", want))?);
+    /// Takes note of what the client's own topic alias stands for from here on.
+    fn learn_alias(&mut self, publish: &Publish<'_>) -> Result<(), Fault> {
+        let alias = publish.travelling.alias;
+        if alias == 0 {
+            return Ok(());
         }
-        let alias = self.batch.alias(publish.topic)?;
+        if alias > self.config.topic_aliases_max {
+            return Err(Fault {
+                reason: DisconnectReasonCode::TopicAliasInvalid,
+                ..Fault::protocol("a topic alias above the maximum", "one up to CONNACK's maximum")
+            });
+        }
+        if publish.topic.is_empty() {
+            let known = topic_of(&self.topics, alias).is_some();
+            let unknown =
+                Fault::protocol("a topic alias without a topic", "one that came with its topic before");
+            return if known { Ok(()) } else { Err(unknown) };
+        }
+        let place = usize::from(alias - 1);
         if self.topics.len() <= place {
             self.topics.resize(place + 1, None);
         }
-        if let (Ok(_), Some(topic)) = (&alias, self.topics.get_mut(place)) {
-            *topic = Some(publish.topic.into());
+        // A longer one is refused wherever it comes.
+        let topic = publish.topic.get(..=TOPIC_BYTES_MAX).unwrap_or(publish.topic);
+        if let Some(known) = self.topics.get_mut(place) {
+            *known = Some(topic.into());
         }
-        Ok(alias)
+        Ok(())
     }
 
     /// A QoS 2 publication that came before is answered, not stored.
@@ -432,4 +440,8 @@ impl Session {
     pub(crate) fn take_bytes(&mut self) -> BytesMut {
         std::mem::take(&mut self.out)
     }
+}
+
+fn topic_of(topics: &[Option<Box<[u8]>>], alias: u16) -> Option<&[u8]> {
+    topics.get(usize::from(alias).checked_sub(1)?)?.as_deref()
 }
