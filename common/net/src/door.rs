@@ -64,7 +64,11 @@ async fn farewell(mut pipe: impl Pipe, entrance: &Entrance, gone: bool) {
     let socket = pipe.socket();
     if gone {
         // The answer to a WebSocket's close, if it fits.
-        poll_fn(|cx| Poll::Ready(drop(socket.poll_drain(cx)))).await;
+        poll_fn(|cx| {
+            let _ = socket.poll_drain(cx);
+            Poll::Ready(())
+        })
+        .await;
         return;
     }
     let close = async {

@@ -10,6 +10,7 @@ use riser_model::{
     door::{Ask, Target, Want},
 };
 use std::{
+    collections::VecDeque,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -32,6 +33,10 @@ pub struct Asked {
 /// What comes to the core from the sockets. For one connection always: `Opened`, any number of `Asked` (the
 /// last of them `Leave`, if there was an `Enter`), `Closed`.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all arrivals are asks: a box would be one more allocation each"
+)]
 pub enum Arrival {
     /// A door stands open. Nothing is owed to it until it asks.
     Opened {
@@ -84,16 +89,14 @@ impl CoreHandle {
         self.space.available_permits()
     }
 
-    fn try_ask(&self, asked: Asked) -> Result<(), Asked> {
-        let cost = cost(&asked.ask).min(self.bytes_max);
-        match self.space.try_acquire_many(cost) {
-            Ok(permit) => {
-                permit.forget();
-                let _ = self.sender.send(Parcel { arrival: Arrival::Asked(asked), cost });
-                Ok(())
-            }
-            Err(_) => Err(asked),
-        }
+    /// Asks if there is space, and gives the ask back if there is none.
+    fn try_ask(&self, connection: ConnectionId, ask: Ask) -> Option<Ask> {
+        let cost = cost(&ask).min(self.bytes_max);
+        let Ok(permit) = self.space.try_acquire_many(cost) else { return Some(ask) };
+        permit.forget();
+        let arrival = Arrival::Asked(Asked { connection, ask });
+        let _ = self.sender.send(Parcel { arrival, cost });
+        None
     }
 }
 
@@ -171,7 +174,7 @@ type Turn = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireErro
 pub(crate) struct Asker {
     core: CoreHandle,
     connection: ConnectionId,
-    waiting: std::collections::VecDeque<Ask>,
+    waiting: VecDeque<Ask>,
     turn: Option<Turn>,
     entered: bool,
     left: bool,
@@ -179,7 +182,7 @@ pub(crate) struct Asker {
 
 impl Asker {
     pub(crate) fn new(core: CoreHandle, connection: ConnectionId) -> Self {
-        Self { core, connection, waiting: Default::default(), turn: None, entered: false, left: false }
+        Self { core, connection, waiting: VecDeque::new(), turn: None, entered: false, left: false }
     }
 
     /// Asks now, or as soon as there is space and all earlier ones are gone.
@@ -195,11 +198,8 @@ impl Asker {
             | Ask::Pull { .. }
             | Ask::Confirm { .. } => {}
         }
-        if !self.waiting.is_empty() {
-            self.waiting.push_back(ask);
-        } else if let Err(asked) = self.core.try_ask(Asked { connection: self.connection, ask }) {
-            self.waiting.push_back(asked.ask);
-        }
+        let ask = if self.waiting.is_empty() { self.core.try_ask(self.connection, ask) } else { Some(ask) };
+        self.waiting.extend(ask);
     }
 
     /// Whether an ask still waits for space.

@@ -58,13 +58,13 @@ impl Site for TestSite {
     }
 }
 
-struct Web {
-    house: House,
-    address: SocketAddr,
+pub struct Web {
+    pub house: House,
+    pub address: SocketAddr,
     knocks: Arc<Mutex<Vec<Knock>>>,
 }
 
-fn web(limits: Limits, doors: fn() -> Box<dyn Door>) -> Web {
+pub fn web(limits: Limits, doors: fn() -> Box<dyn Door>) -> Web {
     let house = House::new(limits);
     let listener = Listener::bind("web", "127.0.0.1:0".parse().unwrap(), None).unwrap();
     let address = listener.address().unwrap();
