@@ -1,4 +1,5 @@
 //! How fast publications go through the door. Run with `--release -- --ignored --nocapture`.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a measurement reads a real clock")]
 
 use crate::bench::*;
 use bytes::Bytes;
