@@ -23,6 +23,7 @@ mod registry;
 mod status;
 mod window;
 
+pub mod pair;
 pub mod receivers;
 pub mod sender;
 

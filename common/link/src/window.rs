@@ -3,7 +3,8 @@
 //!
 //! The rate is what was confirmed between a batch's sending and its confirmation, over that time. The path's own
 //! round trip comes on top of the 250 ms: on a path slower than that, a window of exactly 250 ms would measure a
-//! lower rate each time it is applied and shrink to nothing.
+//! lower rate each time it is applied and shrink to nothing. A round trip is the path's own only with nothing
+//! else under way, so every 10 s the window runs empty and a small batch goes alone.
 
 use riser_model::{Cause, Epoch, Seq, Time};
 use std::{collections::VecDeque, time::Duration};
@@ -11,10 +12,14 @@ use std::{collections::VecDeque, time::Duration};
 const AT_MOST: Duration = Duration::from_millis(250);
 const BYTES_MIN: u64 = 8 * 1024;
 const BYTES_FIRST: u64 = 16 * 1024;
+const BYTES_ALONE: u64 = 1024;
+const BYTES_ALONE_MAX: u64 = 4 * 1024;
 const BYTES_MAX: u64 = 4 * 1024 * 1024;
 const BATCHES_MAX: usize = 256;
-/// A route may change under a connection: the shortest round trip is forgotten after two of these.
-const ROUND_TRIP_FOR: Duration = Duration::from_secs(10);
+/// How long a measured round trip is believed.
+const PATH_FOR: Duration = Duration::from_secs(10);
+/// The first one may have been an accident.
+const PATH_FIRST_FOR: Duration = Duration::from_secs(1);
 
 /// A batch that was sent and not confirmed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,6 +40,8 @@ struct Sent {
     confirmed_at: Time,
     /// There was nothing more to send: what this measures is the publishers' rate, not the link's.
     starved: bool,
+    /// Nothing else was under way, and it was small: its round trip is the path's.
+    alone: bool,
 }
 
 /// The batches under way on one connection, and what the link was measured to carry.
@@ -46,8 +53,9 @@ pub(crate) struct Window {
     confirmed_bytes: u64,
     confirmed_at: Time,
     bytes_per_s: Option<u64>,
-    round_trips: [Option<Duration>; 2],
-    round_trips_since: Time,
+    path: Option<Duration>,
+    path_old: bool,
+    path_until: Time,
 }
 
 impl Window {
@@ -60,24 +68,28 @@ impl Window {
             confirmed_bytes: 0,
             confirmed_at: now,
             bytes_per_s: None,
-            round_trips: [None; 2],
-            round_trips_since: now,
+            path: None,
+            path_old: false,
+            path_until: now,
         }
     }
 
     /// How many bytes may be under way.
     pub(crate) fn size(&self) -> u64 {
         let Some(rate) = self.bytes_per_s else { return BYTES_FIRST.min(self.bytes_max) };
-        let path = self.round_trips.iter().flatten().min().copied().unwrap_or_default();
-        let ms = u64::try_from((AT_MOST + path).as_millis()).unwrap_or(u64::MAX);
+        let ms = u64::try_from((AT_MOST + self.path.unwrap_or_default()).as_millis()).unwrap_or(u64::MAX);
         (rate.saturating_mul(ms) / 1000).max(BYTES_MIN).min(self.bytes_max)
     }
 
-    /// How many bytes may be sent now. Less than a quarter of the window is not worth a batch.
-    pub(crate) fn room(&self) -> Option<u64> {
+    /// How many bytes the next batch may have, if one may be sent now. A quarter of the window: the link carries
+    /// one while the confirmation of another is on its way.
+    pub(crate) fn room(&self, now: Time) -> Option<u64> {
+        if now >= self.path_until {
+            return self.sent.is_empty().then_some(BYTES_ALONE.min(self.bytes_max));
+        }
         let (size, used) = (self.size(), self.bytes);
-        let room = size.saturating_sub(used);
-        (room >= (size / 4).max(1) && self.sent.len() < BATCHES_MAX).then_some(room)
+        let quarter = (size / 4).max(BYTES_ALONE);
+        (used + quarter <= size.max(quarter) && self.sent.len() < BATCHES_MAX).then_some(quarter)
     }
 
     /// Measured bytes per second, once something was confirmed.
@@ -92,12 +104,19 @@ impl Window {
 
     /// A batch was sent; `starved` if there was nothing more.
     pub(crate) fn sent(&mut self, batch: Unconfirmed, starved: bool, now: Time) {
+        let alone = self.sent.is_empty() && batch.bytes <= BYTES_ALONE_MAX;
         if self.sent.is_empty() {
             self.confirmed_at = now;
         }
+        if now >= self.path_until {
+            // If this one is too large to tell, soon again.
+            self.path_old = true;
+            let first = self.bytes_per_s.is_none() || !alone;
+            self.path_until = now.plus(if first { PATH_FIRST_FOR } else { PATH_FOR });
+        }
         self.bytes += batch.bytes;
         let (confirmed_bytes, confirmed_at) = (self.confirmed_bytes, self.confirmed_at);
-        self.sent.push_back(Sent { batch, at: now, confirmed_bytes, confirmed_at, starved });
+        self.sent.push_back(Sent { batch, at: now, confirmed_bytes, confirmed_at, starved, alone });
     }
 
     /// The hub has everything up to the end of a batch: the batches that this confirms, oldest first. `None` if
@@ -121,23 +140,20 @@ impl Window {
     }
 
     fn measure(&mut self, sent: &Sent, now: Time) {
-        self.round_trip(now.since(sent.at), now);
+        if sent.alone {
+            let took = now.since(sent.at);
+            let known = self.path.filter(|_| !std::mem::take(&mut self.path_old));
+            self.path = Some(known.map_or(took, |path| path.min(took)));
+        }
         let micros = u64::try_from(now.since(sent.confirmed_at).as_micros()).unwrap_or(u64::MAX).max(1);
         let sample = (self.confirmed_bytes - sent.confirmed_bytes).saturating_mul(1_000_000) / micros;
+        // What went alone, or with nothing behind it, says how little was sent, not how much would have passed.
+        let small = sent.starved || sent.alone;
         self.bytes_per_s = Some(match self.bytes_per_s {
-            Some(rate) if sent.starved && sample < rate => rate,
+            Some(rate) if small && sample < rate => rate,
             Some(rate) => rate - rate / 4 + sample / 4,
             None => sample,
         });
-    }
-
-    fn round_trip(&mut self, took: Duration, now: Time) {
-        let [newer, older] = &mut self.round_trips;
-        if now.since(self.round_trips_since) > ROUND_TRIP_FOR {
-            self.round_trips_since = now;
-            *older = newer.take();
-        }
-        *newer = Some(newer.map_or(took, |shortest| shortest.min(took)));
     }
 }
 
@@ -155,14 +171,14 @@ mod tests {
         let (mut now, mut free, mut n) = (Time(0), Time(0), 0);
         let mut under_way: VecDeque<(Time, u64)> = VecDeque::new();
         let mut longest = Duration::ZERO;
-        for round in 0..3000 {
-            while let Some(room) = window.room() {
+        for round in 0..1500 {
+            while let Some(room) = window.room(now) {
                 n += 1;
                 let bytes = room.min(256 * 1024);
                 window.sent(batch(n, bytes), false, now);
                 free = free.max(now).plus(Duration::from_nanos(bytes * 1_000_000_000 / bytes_per_s));
                 under_way.push_back((free.plus(round_trip), n));
-                if round > 1000 {
+                if round > 500 {
                     longest = longest.max(free.since(now));
                 }
             }
@@ -197,6 +213,7 @@ mod tests {
         let mut window = Window::new(u64::MAX, Time(0));
         window.sent(batch(1, 1_000_000), false, Time(0));
         window.confirmed(Epoch(1), Seq(1), Time(100_000_000)).unwrap();
+        window.path = Some(Duration::ZERO);
         let size = window.size();
         for n in 2..100 {
             let now = Time(n * 1_000_000_000);

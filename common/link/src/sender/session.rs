@@ -70,7 +70,7 @@ impl Sender {
             None if session.next <= last => session.next,
             None => return,
         };
-        let Some(room) = session.window.room() else { return };
+        let Some(room) = session.window.room(now.time) else { return };
         self.reads += 1;
         session.reading = Some(self.reads);
         let bytes_max = u32::try_from(room).unwrap_or(u32::MAX).min(session.limits.batch_bytes);

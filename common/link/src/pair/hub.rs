@@ -1,0 +1,245 @@
+//! A hub of a [`Pair`](super::Pair): a reference log as simple as can be, and the process over it.
+
+use super::{edge::identity, ledger::Payload};
+use crate::{
+    Key, Receivers, Registered,
+    receivers::{Config, Ingest, Input, LIMITS, Output},
+};
+use riser_model::{
+    AccountId, Cause, ClientId, ConnectionId, CursorKey, CursorValue, Epoch, EpochSpan, Gap, LogId, Now,
+    RouteNumber, Seq, Time, Wall,
+};
+use riser_wire::entry::{Body, Publication};
+use riser_wire::link::{Definitions, Item, items::numbered};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use uuid::Uuid;
+
+/// An entry in a hub's log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Stored {
+    /// Where it came from.
+    pub log: LogId,
+    /// Its epoch there.
+    pub epoch: Epoch,
+    /// Its seq there.
+    pub seq: Seq,
+    /// What it says.
+    pub payload: Payload,
+    /// Its stamp by the hub's clock.
+    pub wall: Wall,
+}
+
+/// What survives a crash.
+#[derive(Clone, Debug, Default)]
+pub struct HubDisk {
+    /// Its epochs.
+    pub chain: Vec<EpochSpan>,
+    /// Entries, in their order.
+    pub entries: Vec<Stored>,
+    /// Gaps of edges' logs.
+    pub gaps: Vec<(LogId, Epoch, Gap)>,
+    /// Skips of edges' logs.
+    pub skips: Vec<(LogId, Epoch, Seq, Seq)>,
+    /// Cursors, as of the last commit.
+    pub cursors: BTreeMap<(LogId, Epoch), CursorValue>,
+}
+
+/// What a hub does with an entry that it may not place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Poison {
+    /// Takes it into quarantine: it is stored.
+    Quarantine,
+    /// Quarantine is full: a gap.
+    Refuse,
+}
+
+/// A machine that is a hub.
+#[derive(Debug)]
+pub struct HubHost {
+    /// What survives.
+    pub disk: HubDisk,
+    /// Payload numbers that it may not place.
+    pub poison: BTreeMap<u64, Poison>,
+    /// Whether commits fail.
+    pub failing: bool,
+    /// Edges that it does not know.
+    pub revoked: BTreeSet<u8>,
+    /// Newest values that came beside the backlog: payload and when.
+    pub latest: Vec<(Payload, Now)>,
+    pub(super) key: u8,
+    pub(super) generation: u64,
+    log: LogId,
+    process: Option<Process>,
+}
+
+#[derive(Debug)]
+struct Process {
+    receivers: Receivers,
+    queue: VecDeque<Ingest>,
+    committing: bool,
+    routes: BTreeMap<ConnectionId, BTreeSet<RouteNumber>>,
+}
+
+impl HubHost {
+    pub(super) fn new(key: u8, log: u64) -> Self {
+        Self {
+            disk: HubDisk::default(),
+            poison: BTreeMap::new(),
+            failing: false,
+            revoked: BTreeSet::new(),
+            latest: Vec::new(),
+            key,
+            generation: 0,
+            log: LogId(log),
+            process: None,
+        }
+    }
+
+    /// Whether it runs.
+    pub fn is_up(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// How many connections it has.
+    pub fn connections(&self) -> usize {
+        self.process.as_ref().map_or(0, |process| process.receivers.connections())
+    }
+
+    pub(super) fn start(&mut self, epoch: u64) {
+        if self.process.is_some() {
+            return;
+        }
+        self.generation += 1;
+        let first = Seq(self.disk.entries.len() as u64 + 1);
+        self.disk.chain.push(EpochSpan { epoch: Epoch(epoch), first, last: first.prev() });
+        let config = Config {
+            key: Key::from_secret(&[self.key; 32]),
+            log: self.log,
+            chain: self.disk.chain.clone(),
+            limits: LIMITS,
+        };
+        let cursors =
+            self.disk.cursors.iter().map(|((log, epoch), value)| (CursorKey::Ingest(*log, *epoch), *value));
+        let receivers = Receivers::new(config, cursors, []);
+        let (queue, routes) = (VecDeque::new(), BTreeMap::new());
+        self.process = Some(Process { receivers, queue, committing: false, routes });
+    }
+
+    pub(super) fn crash(&mut self) {
+        self.process = None;
+        self.generation += 1;
+    }
+
+    pub(super) fn handle(&mut self, input: Input, now: Now) -> Vec<Output> {
+        let Some(process) = &mut self.process else { return Vec::new() };
+        process.receivers.handle(input, now);
+        std::iter::from_fn(|| process.receivers.poll()).collect()
+    }
+
+    pub(super) fn deadline(&self) -> Option<Time> {
+        self.process.as_ref()?.receivers.poll_timeout().map(|(at, _)| at)
+    }
+
+    pub(super) fn directory(&self, edge: ClientId) -> Option<Registered> {
+        let number = *edge.0.as_bytes().first()?;
+        let (client, key) = identity(number);
+        let known = client == edge && !self.revoked.contains(&number);
+        known.then(|| Registered {
+            key: key.public(),
+            name: format!("edge-{number}").parse().expect("edge- and a number is a name"),
+            account: AccountId(Uuid::nil()),
+        })
+    }
+
+    /// Queues a commit; whether it was there to take it.
+    pub(super) fn enqueue(&mut self, ingest: Ingest) -> bool {
+        let Some(process) = &mut self.process else { return false };
+        let routes = process.routes.entry(ingest.connection).or_default();
+        define(routes, &ingest.definitions);
+        for item in &ingest.items {
+            if let Item::Entries { first, frames, .. } = item {
+                for entry in numbered(*first, frames) {
+                    let (seq, frame) = entry.expect("receivers checked every frame");
+                    assert!(routes.contains(&frame.route), "route of {seq} is not defined");
+                }
+            }
+        }
+        process.queue.push_back(ingest);
+        true
+    }
+
+    pub(super) fn latest(
+        &mut self,
+        connection: ConnectionId,
+        items: &[Item],
+        definitions: &Definitions,
+        now: Now,
+    ) {
+        let Some(process) = &mut self.process else { return };
+        define(process.routes.entry(connection).or_default(), definitions);
+        for item in items {
+            if let Item::Entries { first, frames, .. } = item {
+                for (_, frame) in numbered(*first, frames).map_while(Result::ok) {
+                    self.latest.extend(payload_of(frame.body).map(|payload| (payload, now)));
+                }
+            }
+        }
+    }
+
+    pub(super) fn commit_due(&mut self) -> Option<u64> {
+        let process = self.process.as_mut()?;
+        let due = !process.committing && !process.queue.is_empty();
+        process.committing |= due;
+        due.then_some(self.generation)
+    }
+
+    /// One commit: entries, gaps and cursors, all or nothing.
+    pub(super) fn commit(&mut self) -> Option<Input> {
+        let process = self.process.as_mut()?;
+        process.committing = false;
+        let ingest = process.queue.pop_front()?;
+        if self.failing {
+            return Some(Input::Failed { token: ingest.token });
+        }
+        let (log, epoch) = (ingest.log, ingest.epoch);
+        let mut refused = Vec::new();
+        for item in &ingest.items {
+            match item {
+                Item::Gap(gap) => self.disk.gaps.push((log, epoch, *gap)),
+                Item::Skip { from, to } => self.disk.skips.push((log, epoch, *from, *to)),
+                Item::Entries { first, frames, .. } => {
+                    for entry in numbered(*first, frames) {
+                        let (seq, frame) = entry.expect("receivers checked every frame");
+                        let payload = payload_of(frame.body).expect("an entry of this pair");
+                        if self.poison.get(&payload.n) == Some(&Poison::Refuse) {
+                            refused.push(Gap { from: seq, to: seq, cause: Cause::Refused });
+                            continue;
+                        }
+                        let stamp = Body::read(frame.body).expect("an entry of this pair").stamp;
+                        let wall = ingest.clock.corrected(stamp).wall;
+                        self.disk.entries.push(Stored { log, epoch, seq, payload, wall });
+                    }
+                }
+            }
+        }
+        self.disk.gaps.extend(refused.iter().map(|gap| (log, epoch, *gap)));
+        for (key, value) in &ingest.cursors {
+            if let CursorKey::Ingest(log, epoch) = key {
+                self.disk.cursors.insert((*log, *epoch), *value);
+            }
+        }
+        Some(Input::Ingested { token: ingest.token, refused })
+    }
+}
+
+fn define(routes: &mut BTreeSet<RouteNumber>, definitions: &Definitions) {
+    if definitions.forget {
+        routes.clear();
+    }
+    routes.extend(definitions.routes.iter().map(|(number, _)| *number));
+}
+
+fn payload_of(body: &[u8]) -> Option<Payload> {
+    let body = Body::read(body).ok()?;
+    Payload::read(Publication::read(&body).ok()?.payload)
+}
