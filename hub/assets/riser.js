@@ -237,7 +237,7 @@ export class Room {
       else request.reject(new RiserError({ ...why, code: request.publish ? "unknown_outcome" : why.code }));
     }
     this.#requests.clear();
-    this.#waiting.unshift(...again);
+    this.#waiting.push(...again);
     for (const subscription of this.#subscriptions.values()) subscription.asked = false;
     const ceiling = Math.min(this.#options.backoffMaxMs, this.#options.backoffMinMs * 2 ** this.#attempts);
     this.#attempts += 1;

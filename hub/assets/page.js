@@ -1,0 +1,276 @@
+// The page of a hub: one room's channels as live cells, its edges, and what the system says of itself.
+//
+// A room is read twice on one connection: `conflate` for the present, which never waits, and `credit` for
+// everything in order, which draws the lines and fills their holes when a backlog drains. The edges come from
+// `GET /api/status` each second, with `Authorization: Basic` as signed in with; only what the user may see:
+//
+//   { "now": 1700000000000,                       the hub's wall clock, milliseconds
+//     "edges": [{ "name": "north", "client": "…uuid…",
+//                 "state": "flowing" | "behind" | "silent" | "offline",
+//                 "lag_ms": 12,                   null where nothing was ever synced
+//                 "last_added": 812, "last_synced": 811,
+//                 "backlog": 1, "drain_per_s": 240.5, "eta_s": 0.1,        eta_s null where nobody can say
+//                 "accepted": 812, "synced": 811, "queued": 1, "gapped": 0 }],
+//     "rooms": [{ "name": "plant", "history": "log", "channels": 12, "messages": 8120, "bytes": 1218000,
+//                 "members": 3, "subscribers": 4, "last": 1700000000000 }] }
+//
+// `backlog` is `last_added - last_synced`; the four terms are one snapshot, so they add up.
+//
+// The demo replaces `<!--riser-demo-->` in the page with
+//   <script type="application/json" id="riser-demo">
+//     { "account": "demo", "room": "plant", "user": "viewer", "password": "…", "try": "mosquitto_pub …" }</script>
+// With it the page signs in by itself and shows its buttons: POST /demo/cut?edge=NAME, /demo/restore, /demo/kill.
+
+import { Cells } from "/assets/cells.js";
+import { Edges } from "/assets/edges.js";
+import { connect } from "/assets/riser.js";
+import { duration, whole } from "/assets/series.js";
+
+const STATUS_EVERY_MS = 1000;
+const FEED_MAX = 200;
+/** Messages that may be under way on the complete subscription: what a browser is willing to hold. */
+const WINDOW = 2000;
+const HISTORY = 3000;
+
+const at = (id) => document.getElementById(id);
+const demo = readDemo();
+
+let session = null;
+let room = null;
+/** The hub's clock minus ours. */
+let skewMs = 0;
+let unspent = 0;
+
+const cells = new Cells(at("cells"), at("cells-empty"), () => Date.now() + skewMs);
+const edges = new Edges(at("edges"), demo && press);
+
+function readDemo() {
+  const block = at("riser-demo");
+  return block ? JSON.parse(block.textContent) : null;
+}
+
+// Signing in.
+
+function enter({ account, room: name, user, password }) {
+  leaveRoom();
+  session = { account, name, user, password };
+  history.replaceState(null, "", `#${account}/${name}`);
+  at("signin-error").hidden = true;
+  say("account", account);
+  offerRooms([name]);
+  cells.clear();
+  at("feed").replaceChildren();
+  at("feed-empty").hidden = false;
+  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+  room = connect(`${scheme}//${location.host}/${account}/${name}`, { credential: { user, password }, onState });
+  room.subscribe("#", { message: (message) => cells.show(message) }, { flow: "conflate", from: { last: 500 } });
+  const complete = room.subscribe(
+    "#",
+    {
+      message(message) {
+        cells.add(message);
+        unspent += 1;
+        if (unspent < WINDOW / 2) return;
+        complete.credit(unspent);
+        unspent = 0;
+      },
+      gap(gap) {
+        cells.gap(gap.cause, gap.count);
+        tell("bad", `${gap.count === null ? "An unknown number of" : whole(gap.count)} entries are gone for this reader: ${words(gap.cause)}`);
+      },
+    },
+    { from: { last: HISTORY }, credit: WINDOW },
+  );
+  room.subscribeTechnical("room", { event: heard });
+  room.subscribeTechnical("account", { event: heard });
+}
+
+function onState(state, { error, retryMs }) {
+  const shown = at("connection");
+  shown.dataset.state = state;
+  shown.textContent = {
+    connecting: "connecting",
+    open: "live",
+    waiting: `connection lost, again in ${duration(retryMs)}`,
+    closed: "not connected",
+  }[state];
+  if (state === "open") {
+    at("signin").hidden = true;
+    at("floors").hidden = false;
+    for (const part of document.querySelectorAll(".where, #leave")) part.hidden = false;
+    poll();
+  }
+  if (state === "closed" && error?.code !== "closed") signIn(error);
+}
+
+function signIn(error) {
+  at("floors").hidden = true;
+  for (const part of document.querySelectorAll(".where, #leave")) part.hidden = true;
+  at("signin").hidden = false;
+  const { account, room: name, user } = at("signin").elements;
+  const [, hashAccount = "", hashRoom = ""] = /^#([a-z0-9-]+)\/([a-z0-9-]+)$/.exec(location.hash) ?? [];
+  account.value ||= hashAccount;
+  name.value ||= hashRoom;
+  at("signin-error").hidden = !error;
+  if (error) say("signin-error", error.want ? `${sentence(error.what)}. Needed: ${error.want}.` : `${sentence(error.what)}.`);
+  [account, name, user, at("signin").elements.password].find((field) => !field.value)?.focus();
+}
+
+function leaveRoom() {
+  room?.close();
+  room = null;
+  session = null;
+  unspent = 0;
+}
+
+at("signin").addEventListener("submit", (event) => {
+  event.preventDefault();
+  enter(Object.fromEntries(new FormData(event.target)));
+});
+
+at("leave").addEventListener("click", () => {
+  leaveRoom();
+  at("signin").reset();
+  signIn(null);
+});
+
+at("rooms").addEventListener("change", (event) => enter({ ...session, account: session.account, room: event.target.value }));
+at("filter").addEventListener("input", (event) => cells.filter(event.target.value));
+
+document.addEventListener("keydown", (event) => {
+  const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement?.tagName);
+  if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !at("floors").hidden) {
+    event.preventDefault();
+    at("filter").focus();
+  } else if (event.key === "Escape" && document.activeElement === at("filter")) {
+    at("filter").value = "";
+    cells.filter("");
+    at("filter").blur();
+  }
+});
+
+// The edges.
+
+let polling = false;
+
+async function poll() {
+  if (polling || !session || document.hidden) return;
+  polling = true;
+  try {
+    const headers = { authorization: `Basic ${basic(session)}` };
+    const answer = await fetch("/api/status", { headers, cache: "no-store", signal: AbortSignal.timeout(5000) });
+    if (!answer.ok) throw new Error(`the hub answers ${answer.status}`);
+    showStatus(await answer.json());
+  } catch (error) {
+    say("edges-note", `No status: ${error.message}. What is shown is old.`);
+  } finally {
+    polling = false;
+  }
+}
+
+function basic({ account, user, password }) {
+  return btoa(String.fromCharCode(...new TextEncoder().encode(`${account}/${user}:${password}`)));
+}
+
+function showStatus(status) {
+  if (!session) return;
+  skewMs = status.now - Date.now();
+  edges.update(status.edges);
+  const behind = status.edges.filter(({ state }) => state !== "flowing").length;
+  const count = status.edges.length;
+  say("edges-note", count === 0 ? "No edge was heard of yet." : behind === 0 ? `${count === 1 ? "flowing" : `all ${count} flowing`}` : `${behind} of ${count} not flowing`);
+  offerRooms(status.rooms.map(({ name }) => name));
+  const here = status.rooms.find(({ name }) => name === session.name);
+  if (here) {
+    say("channels-note", `${whole(here.messages)} publications in ${whole(here.channels)} channels, ${whole(here.members)} here`);
+  }
+}
+
+function offerRooms(names) {
+  const all = names.includes(session.name) ? names : [session.name, ...names];
+  const select = at("rooms");
+  if ([...select.options].map(({ value }) => value).join() === all.join() && select.value === session.name) return;
+  select.replaceChildren(...all.map((name) => new Option(name, name, name === session.name, name === session.name)));
+}
+
+async function press(verb, edge) {
+  try {
+    const answer = await fetch(`/demo/${verb}?edge=${encodeURIComponent(edge)}`, { method: "POST" });
+    if (!answer.ok) throw new Error(`the demo answers ${answer.status}`);
+    tell("warn", { cut: `You cut the link of ${edge}.`, restore: `You restored the link of ${edge}.`, kill: `You killed ${edge}.` }[verb]);
+  } catch (error) {
+    tell("bad", `${edge}: ${error.message}`);
+  }
+  poll();
+}
+
+// The technical feed.
+
+function heard(event, { missed }) {
+  const name = event.name ?? edges.name(event.edge) ?? "an edge";
+  const sentences = {
+    joined: () => ["", `${name} joined`],
+    left: () => ["", `${name} left: ${words(event.cause)}`],
+    edge_online: () => ["good", event.backlog > 0 ? `${name} is up, with ${whole(event.backlog)} to catch up` : `${name} is up`],
+    edge_silent: () => ["bad", `${name} is silent: ${words(event.cause)}`],
+    caught_up: () => ["good", `${name} has caught up`],
+    link_gap: () => ["bad", `${event.at_least ? "At least " : ""}${whole(event.gap.to - event.gap.from + 1)} entries of ${name} are gone: ${words(event.gap.cause)}`],
+    quarantined: () => ["warn", `An entry of ${name} is in quarantine: ${event.reason}`],
+    clone: () => ["bad", `A second machine came as ${name} and was refused`],
+    log_failing: () => ["bad", `The log cannot commit: ${event.reason}`],
+    log_recovered: () => ["good", "The log commits again"],
+    clock_stepped: () => ["warn", `The clock was stepped by ${duration(Math.abs(event.by_ms))} ${event.by_ms < 0 ? "back" : "ahead"}`],
+    configuration_refused: () => ["warn", `A new configuration was refused: ${event.reason}`],
+    shutdown: () => ["warn", `Going down, ${whole(event.queued)} not yet synced`],
+  };
+  const [tone, text] = sentences[event.type]?.() ?? ["", `${words(event.type)}`];
+  if (missed) tell("warn", `${whole(missed)} events were missed`);
+  tell(tone, text);
+  if (event.type === "link_gap") cells.gap(event.gap.cause, event.gap.to - event.gap.from + 1);
+  if (event.edge) poll();
+}
+
+function tell(tone, text) {
+  const item = document.createElement("li");
+  const time = document.createElement("time");
+  const now = new Date();
+  time.dateTime = now.toISOString();
+  time.textContent = now.toTimeString().slice(0, 8);
+  const sentenceShown = document.createElement("p");
+  sentenceShown.className = tone;
+  sentenceShown.textContent = text;
+  item.append(time, sentenceShown);
+  const feed = at("feed");
+  feed.prepend(item);
+  while (feed.children.length > FEED_MAX) feed.lastChild.remove();
+  at("feed-empty").hidden = true;
+}
+
+function words(name) {
+  return String(name).replaceAll("_", " ");
+}
+
+function sentence(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+function say(id, text) {
+  const place = at(id);
+  if (place.textContent !== text) place.textContent = text;
+}
+
+// From here on it runs.
+
+setInterval(poll, STATUS_EVERY_MS);
+document.addEventListener("visibilitychange", poll);
+if (demo) {
+  if (demo.try) {
+    const code = document.createElement("code");
+    code.textContent = demo.try;
+    at("try").append("Publish something yourself: ", code);
+    at("try").hidden = false;
+  }
+  enter(demo);
+} else {
+  signIn(null);
+}
