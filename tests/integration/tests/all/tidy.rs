@@ -9,6 +9,11 @@ mod purity;
 mod sources;
 mod workspace;
 
+/// Whether the workspace has a package of that name.
+pub fn has_package(name: &str) -> bool {
+    workspace::own().contains_key(name)
+}
+
 /// Fails with every violation, one per line.
 fn expect_none(rule: &str, violations: &[String]) {
     assert!(

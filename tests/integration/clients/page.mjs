@@ -1,0 +1,92 @@
+// Looks at the demo's page in Chromium, as a person would: cells move, a link is cut, the hole and the catching
+// up are seen. Asked: url. Each thing seen is a mark; whatever is not seen in time ends the script with an error
+// and a picture (asked: picture).
+
+import { asked, endWithTheTest, need, note, say } from "./history.mjs";
+
+const want = asked();
+const { chromium } = need("playwright-core");
+endWithTheTest();
+
+const saw = (what) => say("mark", { what: `page ${what}` });
+const PATIENCE_MS = 60000;
+
+const browser = await chromium.launch({
+  executablePath: want.chromium,
+  args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
+});
+const page = await browser.newPage({ viewport: { width: 1400, height: 1000 } });
+page.setDefaultTimeout(PATIENCE_MS);
+const wrong = [];
+page.on("pageerror", (error) => wrong.push(`error: ${error.message}`));
+page.on("console", (message) => {
+  if (message.type() === "error") wrong.push(`console: ${message.text()}`);
+});
+
+try {
+  await page.goto(want.url);
+  await page.waitForSelector('#connection[data-state="open"]');
+  saw("live");
+
+  // Several cells with a value, and each of them changes.
+  await page.waitForFunction(() => document.querySelectorAll("#cells .cell output").length >= 4);
+  const values = () => page.$$eval("#cells .cell output", (all) => all.map((one) => one.textContent));
+  const before = await values();
+  await page.waitForFunction(
+    (old) => {
+      const now = [...document.querySelectorAll("#cells .cell output")].map((one) => one.textContent);
+      return old.filter((value, index) => value !== now[index]).length >= Math.min(3, old.length);
+    },
+    before,
+    { polling: 200 },
+  );
+  saw("cells move");
+
+  // Both edges flow, and their numbers add up.
+  const edges = await page.$$eval("#edges .edge", (all) => all.map((one) => one.dataset.edge));
+  if (edges.length < 2) throw new Error(`${edges.length} edges are shown`);
+  for (const edge of edges) await page.waitForSelector(`#edges [data-edge="${edge}"][data-state="flowing"]`);
+  await page.waitForFunction(() =>
+    [...document.querySelectorAll("#edges .sum")].every((one) => one.textContent.includes("adds up")),
+  );
+  saw("equation adds up");
+
+  // Cut.
+  const [cut] = edges;
+  const card = `#edges [data-edge="${cut}"]`;
+  await page.click(`${card} button:has-text("Cut link")`);
+  await page.waitForSelector(`${card}:not([data-state="flowing"])`);
+  saw("link is not flowing");
+  const other = `#edges [data-edge="${edges[1]}"][data-state="flowing"]`;
+  await page.waitForSelector(other);
+  saw("other link flows");
+  await page.waitForSelector('#cells canvas[aria-label*="not here yet"]');
+  saw("hole");
+
+  // Restore.
+  await page.click(`${card} button:has-text("Restore link")`);
+  await page.waitForSelector(`${card}[data-state="flowing"]`);
+  await page.waitForFunction((name) => {
+    const fed = [...document.querySelectorAll("#feed p")].map((one) => one.textContent);
+    return fed.some((text) => text.includes(`${name} has caught up`) || text.includes(`${name} is up`));
+  }, cut);
+  saw("catching up");
+  await page.waitForFunction(
+    () => ![...document.querySelectorAll("#cells canvas")].some((one) => one.ariaLabel?.includes("not here yet")),
+  );
+  saw("hole filled");
+  await page.waitForFunction(() =>
+    [...document.querySelectorAll("#edges .sum")].every((one) => one.textContent.includes("adds up")),
+  );
+  saw("equation still adds up");
+  if (wrong.length > 0) throw new Error(wrong.join("\n"));
+  saw("done");
+} catch (error) {
+  note(`${error.stack}\n${wrong.join("\n")}`);
+  await page.screenshot({ path: want.picture, fullPage: true }).catch(() => {});
+  note(await page.evaluate(() => document.body.innerText).catch(() => ""));
+  await browser.close();
+  process.exit(1);
+}
+await browser.close();
+process.exit(0);
