@@ -172,6 +172,8 @@ fn publication_that_may_not_be_is_refused_and_not_kept() {
     for stream in ["unknown", "forbidden"] {
         assert_eq!((ledger.acked(stream), ledger.refused(stream).len()), (0, 3), "{}", ledger.summary());
     }
+    let counted = site.hub.metric("riser_publications_refused", "");
+    assert!(counted >= Some(6.0), "each is counted: {counted:?}");
     // An unknown room and a forbidden one look the same.
     assert_eq!(ledger.refused("unknown"), ledger.refused("forbidden"));
 }

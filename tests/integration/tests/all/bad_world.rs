@@ -52,6 +52,7 @@ fn program_runs_on_its_last_good_configuration_and_says_so() {
     let ask = json!({ "stream": "s", "topic": "sensors/s", "count": 3 });
     site.client("publisher", "publish_paho.py", &site.edge, SENSOR, ask).finish(SOON);
     assert_eq!(site.history.ledger().acked("s"), 3);
+    assert_eq!(site.edge.metric("riser_configuration_refused", ""), Some(1.0));
 }
 
 #[test]

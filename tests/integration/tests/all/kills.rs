@@ -135,3 +135,43 @@ fn graceful_end_says_where_it_stopped_and_goes_on_from_there() {
     site.hub.start();
     settle(&site, publisher);
 }
+
+/// Runs a program so that its calls of `fdatasync` meet a fault. The program stays the test's own child.
+fn with_fault(fault: &str) -> Vec<String> {
+    let inject = format!("inject=fdatasync:{fault}");
+    ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", &inject].map(str::to_owned).into()
+}
+
+#[test]
+fn edge_killed_in_the_nth_sync_loses_and_repeats_nothing() {
+    needs!(Need::Program("strace"), Need::Program("curl"), Need::Python, Need::Node);
+    let mut site = Site::start();
+    let _board = site.dashboard("board", &site.hub, "hall", json!({}));
+    site.history.wait_mark("board ready", SOON);
+    let publisher = publisher(&site, 2);
+    wait_for(&site, 50);
+    for nth in [20, 57, 130] {
+        site.edge.stop();
+        site.edge.under = with_fault(&format!("signal=KILL:when={nth}"));
+        site.edge.launch();
+        site.edge.process().ended(EVENTUALLY);
+        site.edge.under = vec![];
+        site.edge.start();
+    }
+    settle(&site, publisher);
+}
+
+#[test]
+fn failed_sync_is_survived_and_nothing_is_acknowledged_twice_or_lost() {
+    needs!(Need::Program("strace"), Need::Program("curl"), Need::Python, Need::Node);
+    let mut site = Site::laid_out(crate::site::Plan::default());
+    site.hub.start();
+    site.edge.under = with_fault("error=EIO:when=40");
+    site.edge.start();
+    let _board = site.dashboard("board", &site.hub, "hall", json!({}));
+    site.history.wait_mark("board ready", SOON);
+    let publisher = publisher(&site, 2);
+    settle(&site, publisher);
+    let failures = site.edge.metric("riser_log_failures", "");
+    assert!(failures >= Some(1.0), "the fault was met: {failures:?}");
+}

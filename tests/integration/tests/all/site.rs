@@ -57,6 +57,8 @@ pub struct Node {
     pub config: PathBuf,
     /// Its data folder.
     pub data: PathBuf,
+    /// A program with its arguments that it is run under, for exact faults.
+    pub under: Vec<String>,
     folder: PathBuf,
     program: Option<Program>,
 }
@@ -132,6 +134,7 @@ impl Node {
             link: 0,
             config: folder.join(format!("{kind}.toml")),
             data,
+            under: vec![],
             folder: folder.to_owned(),
             program: None,
         }
@@ -150,7 +153,14 @@ impl Node {
 
     /// Starts it.
     pub fn launch(&mut self) {
-        let mut command = self.place.command(program(self.kind));
+        let mut command = match self.under.split_first() {
+            None => self.place.command(program(self.kind)),
+            Some((outer, arguments)) => {
+                let mut command = self.place.command(outer);
+                command.args(arguments).arg(program(self.kind));
+                command
+            }
+        };
         command.arg("serve").arg("--config").arg(&self.config).env("RUST_BACKTRACE", "1");
         self.program = Some(Program::start(self.kind, command, &self.folder));
     }
