@@ -169,7 +169,7 @@ impl Pair {
     pub fn crash(&mut self, victim: Victim) {
         let closed: Vec<ConnectionId> = self.net.of_host(victim).collect();
         for connection in closed {
-            self.close(connection, None);
+            self.close(connection, Some(victim));
         }
         match victim {
             Victim::Edge(at) => self.edges.get_mut(at).map(EdgeHost::crash).unwrap_or_default(),
@@ -240,7 +240,21 @@ impl Pair {
         let victims: Vec<Victim> =
             (0..self.edges.len()).map(Victim::Edge).chain((0..self.hubs.len()).map(Victim::Hub)).collect();
         victims.into_iter().for_each(|victim| self.start(victim));
-        self.run_until(within, |pair| pair.edges.iter().all(|edge| edge.drained(pair.now)))
+        self.run_until(within, |pair| (0..pair.edges.len()).all(|edge| pair.drained(edge)))
+    }
+
+    /// Whether an edge says that its hub has everything, and the hub's disk says so too.
+    pub fn drained(&self, edge: usize) -> bool {
+        let Some(host) = self.edges.get(edge) else { return true };
+        let Some(hub) = self.hubs.get(host.address) else { return true };
+        let log = host.disk.log;
+        let taken = |epoch| hub.disk.cursors.get(&(log, epoch)).map_or(Seq::ZERO, |value| value.through);
+        host.drained(self.now)
+            && host
+                .disk
+                .chain
+                .iter()
+                .all(|opening| opening.span.last < opening.span.first || taken(opening.span.epoch) >= opening.span.last)
     }
 
     /// One event, or one deadline, not later than `until`. Whether there was any.
@@ -277,9 +291,7 @@ impl Pair {
             Event::Dialed { edge, generation, attempt } => self.dialed(edge, generation, attempt),
             Event::ToHub { connection, message } => {
                 let Some((_, hub)) = self.net.ends(connection) else { return };
-                if self.boundary() {
-                    return;
-                }
+                self.boundary();
                 let stage = self.net.hub_stage(connection);
                 let input = match decode_edge(message, stage, |_, _| None) {
                     Ok(frame) => receivers::Input::Frame { connection, frame },
@@ -289,9 +301,7 @@ impl Pair {
             }
             Event::ToEdge { connection, message } => {
                 let Some((edge, _)) = self.net.ends(connection) else { return };
-                if self.boundary() {
-                    return;
-                }
+                self.boundary();
                 let attempt = self.net.attempt(connection);
                 let frame = decode_hub(message, Stage::Welcomed, |_, _| None);
                 let input = match frame {
@@ -367,7 +377,8 @@ impl Pair {
         let outputs = host.handle(input, now);
         let generation = host.generation;
         for output in outputs {
-            if self.boundary() || self.edges.get(edge).is_none_or(|host| host.generation != generation) {
+            self.boundary();
+            if self.edges.get(edge).is_none_or(|host| host.generation != generation) {
                 return;
             }
             self.edge_output(edge, generation, output);
@@ -426,7 +437,8 @@ impl Pair {
         let outputs = host.handle(input, now);
         let generation = host.generation;
         for output in outputs {
-            if self.boundary() || self.hubs.get(hub).is_none_or(|host| host.generation != generation) {
+            self.boundary();
+            if self.hubs.get(hub).is_none_or(|host| host.generation != generation) {
                 return;
             }
             self.hub_output(hub, output);
@@ -465,15 +477,12 @@ impl Pair {
         }
     }
 
-    /// Before an effect or message: whether somebody crashes now.
-    fn boundary(&mut self) -> bool {
+    /// Before an effect or message: somebody may crash now.
+    fn boundary(&mut self) {
         self.boundaries += 1;
         match self.crash_at {
-            Some((at, victim)) if self.boundaries == at => {
-                self.restart(victim);
-                true
-            }
-            Some(_) | None => false,
+            Some((at, victim)) if self.boundaries == at => self.restart(victim),
+            Some(_) | None => {}
         }
     }
 
@@ -487,17 +496,23 @@ impl Pair {
         }
     }
 
-    /// Ends a connection; who closed it does not need to be told. What was sent before still arrives.
+    /// Ends a connection; who closed it does not need to be told. What was sent before still arrives, and if
+    /// nothing gets through any more, neither does the end.
     fn close(&mut self, connection: ConnectionId, by: Option<Victim>) {
         let (up, down) = self.net.closing(connection, self.now.time);
+        let heard = !self.net.is_silent(connection);
         match by {
             Some(Victim::Edge(_)) => {
                 self.net.edge_sees_end(connection);
-                self.at(up, Event::HubSees { connection });
+                if heard {
+                    self.at(up, Event::HubSees { connection });
+                }
             }
             Some(Victim::Hub(_)) => {
                 self.net.hub_sees_end(connection);
-                self.at(down, Event::EdgeSees { connection });
+                if heard {
+                    self.at(down, Event::EdgeSees { connection });
+                }
             }
             None => {
                 self.net.silence(connection);

@@ -111,6 +111,8 @@ pub struct EdgeHost {
     pub address: usize,
     /// The payload of each entry that this host ever committed under its present lineage or an earlier one.
     pub accepted: Vec<Payload>,
+    /// How far its wall clock is off.
+    pub wall_off_ms: i64,
     pub(super) generation: u64,
     identity: u8,
     pinned: u8,
@@ -141,6 +143,7 @@ impl EdgeHost {
             disk,
             address,
             accepted: Vec::new(),
+            wall_off_ms: 0,
             generation: 0,
             identity,
             pinned,
@@ -156,6 +159,11 @@ impl EdgeHost {
         image.published = self.published + 1_000_000;
         image.boot = self.boot + 1000;
         image
+    }
+
+    /// The sender, while it runs.
+    pub fn sender(&self) -> Option<&Sender> {
+        self.process.as_ref().map(|process| &process.sender)
     }
 
     /// Whether it runs.
@@ -180,7 +188,16 @@ impl EdgeHost {
         process.waiting.is_empty() && status.welcomed && status.last_synced >= self.disk.last()
     }
 
-    /// Goes back to an image without a restart, as a virtual machine does: the process keeps its epoch.
+    /// An image of the running machine: its disk, and what the process knows beyond it.
+    pub fn snapshot(&self) -> EdgeDisk {
+        let mut disk = self.disk.clone();
+        if let Some((CursorKey::Uplink(hub), value)) = self.process.as_ref().and_then(|p| p.sender.cursor()) {
+            disk.cursors.insert(hub, value);
+        }
+        disk
+    }
+
+    /// Goes back to a snapshot without a restart, as a virtual machine does: the process keeps its epoch.
     pub fn rewind(&mut self, disk: EdgeDisk, now: Now) {
         self.disk = disk;
         self.generation += 1;
@@ -233,6 +250,7 @@ impl EdgeHost {
     }
 
     pub(super) fn handle(&mut self, input: Input, now: Now) -> Vec<Output> {
+        let now = self.clock(now);
         let Some(process) = &mut self.process else { return Vec::new() };
         process.sender.handle(input, now);
         for (epoch, tally) in process.sender.tallies() {
@@ -241,11 +259,16 @@ impl EdgeHost {
         std::iter::from_fn(|| process.sender.poll()).collect()
     }
 
+    fn clock(&self, now: Now) -> Now {
+        Now { wall: riser_model::Wall(now.wall.0 + self.wall_off_ms), ..now }
+    }
+
     pub(super) fn deadline(&self) -> Option<Time> {
         self.process.as_ref()?.sender.poll_timeout().map(|(at, _)| at)
     }
 
     pub(super) fn publish(&mut self, linked: bool, now: Now) {
+        let now = self.clock(now);
         let Some(process) = &mut self.process else { return };
         self.published += 1;
         let payload = Payload { host: self.identity, n: self.published, linked };

@@ -124,6 +124,10 @@ impl Net {
         }
     }
 
+    pub(super) fn is_silent(&self, connection: ConnectionId) -> bool {
+        self.wires.get(&connection).is_none_or(|wire| wire.silent)
+    }
+
     pub(super) fn welcomed(&mut self, connection: ConnectionId) {
         if let Some(wire) = self.wires.get_mut(&connection) {
             wire.stage = Stage::Welcomed;
@@ -153,7 +157,7 @@ impl Net {
     }
 
     fn forget(&mut self, connection: ConnectionId) {
-        if self.wires.get(&connection).is_some_and(|wire| !wire.edge_open && !wire.hub_open && wire.silent) {
+        if self.wires.get(&connection).is_some_and(|wire| !wire.edge_open && !wire.hub_open) {
             self.wires.remove(&connection);
         }
     }
@@ -201,6 +205,11 @@ impl Net {
         self.messages += 1;
         wire.down_at = wire.down_at.max(now.plus(way));
         vec![wire.down_at; copies]
+    }
+
+    /// How long it takes until everything that was sent up is on its way.
+    pub fn queued_up(&self, now: Time) -> Duration {
+        self.wires.values().map(|wire| wire.up_free.since(now)).max().unwrap_or_default()
     }
 
     fn copies(&self, dice: &mut fastrand::Rng) -> usize {
