@@ -6,10 +6,10 @@
 
 use riser_gate::{Policy, Verdict};
 use riser_instance::{
-    Core, Input as InstanceInput, Output as InstanceOutput, SessionFold,
+    Core, Input as InstanceInput, Output as InstanceOutput,
     core::{Input, Output},
 };
-use riser_model::{ConnectionId, Now, Time};
+use riser_model::{ConnectionId, Now, Time, door::Code};
 use riser_net::{Arrival, Asked, CoreInbox, TellOutbox};
 use riser_rooms::Input as RoomsInput;
 use riser_shell::{
@@ -35,8 +35,16 @@ pub trait Links<C: Core>: Send + 'static {
     fn perform(&mut self, output: C::LinkOutput);
 }
 
+/// Hears what happens, to count it. Must not wait.
+pub trait Watch: Send + 'static {
+    /// Storage answered.
+    fn stored(&mut self, answer: &Answer);
+    /// Somebody was refused at the gate or told to go.
+    fn refused(&mut self, code: Code);
+}
+
 /// What a host is made of.
-pub struct Parts<C: Core, L: Links<C>> {
+pub struct Parts<C: Core, L: Links<C>, W: Watch> {
     /// The core.
     pub core: C,
     /// What the doors ask.
@@ -52,7 +60,9 @@ pub struct Parts<C: Core, L: Links<C>> {
     /// Where the core's wishes for links go.
     pub links: L,
     /// Verifies passwords off this task.
-    pub passwords: Passwords,
+    pub passwords: Arc<Passwords>,
+    /// Hears of every commit and refusal, for the metrics.
+    pub watch: W,
     /// The two clocks.
     pub clock: Clock,
 }
@@ -95,8 +105,8 @@ impl<C: Core> HostHandle<C> {
 }
 
 /// The task that owns a core.
-pub struct Host<C: Core, L: Links<C>> {
-    parts: Parts<C, L>,
+pub struct Host<C: Core, L: Links<C>, W: Watch> {
+    parts: Parts<C, L, W>,
     doors: HashMap<ConnectionId, TellOutbox>,
     verdicts: (mpsc::UnboundedSender<Judged>, mpsc::UnboundedReceiver<Judged>),
     orders: mpsc::UnboundedReceiver<Order<C>>,
@@ -118,9 +128,9 @@ enum Turn<C: Core> {
     Deadline,
 }
 
-impl<C: Core, L: Links<C>> Host<C, L> {
+impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
     /// A host, and the handle to it.
-    pub fn new(parts: Parts<C, L>) -> (Self, HostHandle<C>) {
+    pub fn new(parts: Parts<C, L, W>) -> (Self, HostHandle<C>) {
         let (sender, orders) = mpsc::unbounded_channel();
         let host =
             Self { parts, doors: HashMap::new(), verdicts: mpsc::unbounded_channel(), orders, shutting_down: false };
@@ -177,6 +187,7 @@ impl<C: Core, L: Links<C>> Host<C, L> {
     }
 
     fn stored(&mut self, answer: Answer, now: Now) {
+        self.parts.watch.stored(&answer);
         match answer {
             Answer::Persisted { ticket, .. } => self.rooms(RoomsInput::Persisted { ticket }, now),
             Answer::Failed { ticket, code, .. } => self.rooms(RoomsInput::Failed { ticket, code }, now),
@@ -184,7 +195,11 @@ impl<C: Core, L: Links<C>> Host<C, L> {
                 self.parts.core.handle(Input::ReadForLink { ticket: ticket & !FOR_LINK, chunk }, now);
             }
             Answer::Read { ticket, chunk } => self.rooms(RoomsInput::Read { ticket, chunk }, now),
-            Answer::Trimmed { oldest, gaps } => self.rooms(RoomsInput::Trimmed { oldest, gaps }, now),
+            Answer::Trimmed { oldest, gaps } => {
+                self.parts.core.handle(Input::Lost(gaps.clone()), now);
+                self.rooms(RoomsInput::Trimmed { oldest, gaps }, now);
+            }
+            Answer::Recovered => {}
         }
     }
 
@@ -239,14 +254,16 @@ impl<C: Core, L: Links<C>> Host<C, L> {
             }
             InstanceOutput::Read { ticket, from, max_bytes } => self.parts.storage.read(ticket, from, max_bytes),
             InstanceOutput::Verify { connection, ticket, hash, password } => {
-                let verdicts = self.verdicts.0.clone();
-                self.parts.passwords.verify(hash, password, move |verdict| {
+                let (verdicts, passwords) = (self.verdicts.0.clone(), Arc::clone(&self.parts.passwords));
+                tokio::spawn(async move {
+                    let verdict = passwords.verify(hash, password).await;
                     // The host may have ended meanwhile.
                     let _ = verdicts.send(Judged { connection, ticket, verdict });
                 });
             }
+            InstanceOutput::Refused { code } => self.parts.watch.refused(code),
             // Those are for the core that the instance is in, which has seen them.
-            InstanceOutput::Done { .. } | InstanceOutput::Committed { .. } | InstanceOutput::Refused { .. } => {}
+            InstanceOutput::Done { .. } | InstanceOutput::Committed { .. } => {}
         }
     }
 }

@@ -5,6 +5,11 @@
 //!
 //! Read [`host`] first: it is the one screen of async code that both tiers run on.
 
+pub mod doors;
 pub mod host;
+pub mod log_command;
+pub mod meter;
+pub mod setup;
 
-pub use host::{Host, HostHandle, Links, Parts, Policies};
+pub use meter::{Meter, RoomsMeter};
+pub use host::{Host, HostHandle, Links, Parts, Policies, Watch};

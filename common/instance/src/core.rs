@@ -2,7 +2,7 @@
 //! the edge's core and the hub's.
 
 use crate::instance::{Input as InstanceInput, Output as InstanceOutput};
-use riser_model::{Chunk, Now, Seq, Time};
+use riser_model::{Chunk, Gap, Now, Seq, Time};
 
 /// What happens to a core.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub enum Input<L> {
         /// What was found.
         chunk: Chunk,
     },
+    /// The log let these go.
+    Lost(Vec<Gap>),
     /// The deadline that [`Core::poll_timeout`] named has come.
     Deadline,
     /// The process is going down on purpose.

@@ -166,7 +166,7 @@ impl Instance {
     pub fn new(bus: Bus, sessions: Sessions, now: Now) -> Self {
         let restarted = sessions.restarted(now.wall);
         let mut instance = Self {
-            folded: bus.next().prev(),
+            folded: bus.committed(),
             bus,
             sessions,
             connections: BTreeMap::new(),
@@ -574,7 +574,7 @@ impl Instance {
 
     /// The answer to a ticket that stored no entry.
     fn stored(&self, ticket: u64) -> Tell {
-        let (log, epoch, first) = (self.bus.log(), self.bus.epoch(), self.bus.next());
+        let (log, epoch, first) = (self.bus.log(), self.bus.epoch(), self.bus.committed().next());
         Tell::Stored { ticket, log, epoch, first, refused: Vec::new() }
     }
 

@@ -202,7 +202,12 @@ impl<D: Disk, F: Fold, A: Fn(Answer)> Committing<D, F, A> {
             Order::Cursor(key, value) => self.writer.set_cursor(key, value),
             Order::Persist { ticket, batch, connections } => {
                 let first = batch.first;
-                match self.writer.stage(batch) {
+                let mut staged = self.writer.stage(batch.clone());
+                if staged == Err(Refused::CommitFirst) {
+                    self.commit();
+                    staged = self.writer.stage(batch);
+                }
+                match staged {
                     Ok(()) => {
                         self.staged.push_back((ticket, first));
                         self.connections += connections;
@@ -221,6 +226,7 @@ impl<D: Disk, F: Fold, A: Fn(Answer)> Committing<D, F, A> {
         let code = match refused {
             Refused::Quota { .. } => Code::QuotaExceeded,
             Refused::NoSpace
+            | Refused::CommitFirst
             | Refused::DrainOnly
             | Refused::Failing { .. }
             | Refused::NotNext { .. }

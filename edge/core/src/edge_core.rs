@@ -8,7 +8,7 @@ use riser_instance::{
 };
 use riser_link::sender::{Input as SenderInput, LinkEvent, Output as SenderOutput};
 use riser_model::{
-    Gap, Now, RouteNumber, Run, Seq, Time,
+    Now, RouteNumber, Run, Seq, Time,
     event::{Scope, SystemEvent},
     time::Anchor,
 };
@@ -57,8 +57,13 @@ pub enum LinkInput {
     },
     /// A route out of the site came up: try at once.
     RouteUp,
-    /// The log let these go.
-    Lost(Vec<Gap>),
+    /// Bytes came that are not a whole frame yet.
+    Heard {
+        /// Whose.
+        uplink: UplinkNumber,
+        /// On which attempt's connection.
+        attempt: u64,
+    },
     /// The wall clock was stepped by so many milliseconds.
     ClockStepped(i64),
 }
@@ -144,12 +149,8 @@ impl EdgeCore {
                 self.sender(uplink, SenderInput::Disconnected { attempt }, now);
             }
             LinkInput::RouteUp => self.every_sender(&SenderInput::RouteUp, now),
-            LinkInput::Lost(gaps) => {
-                for gap in gaps {
-                    self.every_sender(&SenderInput::Lost(gap), now);
-                }
-            }
-            LinkInput::ClockStepped(by_ms) => self.event(SystemEvent::ClockStepped { by_ms }, now),
+            LinkInput::Heard { uplink, attempt } => self.sender(uplink, SenderInput::Heard { attempt }, now),
+            LinkInput::ClockStepped(by_ms) => self.say(SystemEvent::ClockStepped { by_ms }, now),
         }
     }
 
@@ -212,7 +213,7 @@ impl EdgeCore {
 
     fn emit(&mut self, number: UplinkNumber, event: LinkEvent, now: Now) {
         if let LinkEvent::Stopped { queued, .. } = event {
-            self.event(SystemEvent::Shutdown { queued }, now);
+            self.say(SystemEvent::Shutdown { queued }, now);
         }
         if let Some(uplink) = self.uplinks.get_mut(&number) {
             uplink.last_event = Some(event.clone());
@@ -220,7 +221,8 @@ impl EdgeCore {
         self.out(LinkOutput::Event { uplink: number, event });
     }
 
-    fn event(&mut self, event: SystemEvent, now: Now) {
+    /// The system speaks on the instance's technical channel.
+    pub fn say(&mut self, event: SystemEvent, now: Now) {
         self.rooms(RoomsInput::Event { scope: Scope::Instance, event }, now);
     }
 
@@ -263,6 +265,11 @@ impl Core for EdgeCore {
                 let read = self.uplinks.get_mut(&number).and_then(|uplink| uplink.reading.take());
                 if let Some(read) = read {
                     self.sender(number, SenderInput::Read { number: read, chunk }, now);
+                }
+            }
+            Input::Lost(gaps) => {
+                for gap in gaps {
+                    self.every_sender(&SenderInput::Lost(gap), now);
                 }
             }
             Input::Deadline => {

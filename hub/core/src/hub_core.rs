@@ -52,6 +52,11 @@ pub enum LinkInput {
         /// What.
         frame: EdgeFrame,
     },
+    /// Bytes came that are not a whole frame yet.
+    Heard {
+        /// On which connection.
+        connection: ConnectionId,
+    },
     /// A message came that is no frame.
     Malformed {
         /// On which connection.
@@ -152,6 +157,7 @@ impl HubCore {
                 self.hear(connection, &frame);
                 self.receivers(ReceiversInput::Frame { connection, frame }, now);
             }
+            LinkInput::Heard { connection } => self.receivers(ReceiversInput::Heard { connection }, now),
             LinkInput::Malformed { connection, what } => {
                 self.receivers(ReceiversInput::Malformed { connection, what }, now);
             }
@@ -199,7 +205,7 @@ impl HubCore {
             }
             ReceiversOutput::Lookup { connection, edge } => {
                 let edge = self.directory.edge(edge).map(|edge| Registered {
-                    key: *edge.key,
+                    key: edge.key,
                     name: edge.principal.name.clone(),
                     account: edge.principal.account,
                 });
@@ -314,8 +320,8 @@ impl Core for HubCore {
         match input {
             Input::Instance(input) => self.instance.handle(input, now),
             Input::Link(input) => self.link(input, now),
-            // A hub's links read nothing: what goes up comes from edges.
-            Input::ReadForLink { .. } => {}
+            // A hub's links read nothing, and what its log lets go is between it and its readers.
+            Input::ReadForLink { .. } | Input::Lost(_) => {}
             Input::Deadline => {
                 self.instance.handle(InstanceInput::Deadline, now);
                 if self.receivers.poll_timeout().is_some_and(|(time, _)| time <= now.time) {

@@ -1,0 +1,60 @@
+//! Makes the door that a socket asks for: MQTT, envelope or raw.
+
+use riser_model::{
+    AccountName, RoomName,
+    door::{Code, Credential, Door, Refusal},
+};
+use riser_mqtt::{Config as MqttConfig, Counters as MqttCounters, MqttDoor};
+use riser_net::{Doorway, Knock, MqttDoors};
+use riser_rooms::door::{Envelope, Place, Raw};
+use riser_shell::{Clock, entropy};
+use std::sync::Arc;
+
+/// One listener's doors.
+#[derive(Clone)]
+pub struct Doors {
+    mqtt: Arc<MqttConfig>,
+    counters: Arc<MqttCounters>,
+    anonymous: bool,
+}
+
+impl Doors {
+    /// For a listener that lets in those without a credential, or not.
+    pub fn new(anonymous: bool, counters: Arc<MqttCounters>) -> Self {
+        let mqtt = Arc::new(MqttConfig { allow_anonymous: anonymous, ..MqttConfig::default() });
+        Self { mqtt, counters, anonymous }
+    }
+
+    /// MQTT doors for a listener that speaks nothing else.
+    pub fn of_mqtt(self) -> MqttDoors {
+        Arc::new(move |_, _| self.mqtt())
+    }
+
+    /// The door that a WebSocket asks for.
+    pub fn open(&self, knock: Knock) -> Result<Box<dyn Door>, Refusal> {
+        let shown = knock.credential.unwrap_or(Credential::Anonymous);
+        match knock.doorway {
+            Doorway::Envelope { account, room } => {
+                Ok(Box::new(Envelope::new(self.place(account, room, shown), Clock.now())))
+            }
+            Doorway::Raw { account, room, client: None, channel } => {
+                Ok(Box::new(Raw::new(self.place(account, room, shown), channel)))
+            }
+            Doorway::Mqtt => Ok(self.mqtt()),
+            Doorway::Raw { client: Some(_), .. } | Doorway::Lobby | Doorway::User(_) => Err(Refusal {
+                code: Code::BadName,
+                what: "this address has no door yet".to_owned(),
+                want: "/{account}/{room} with sub-protocol riser.v1.json, or /{account}/{room}/{channel}".to_owned(),
+            }),
+        }
+    }
+
+    fn mqtt(&self) -> Box<dyn Door> {
+        let (config, counters) = (Arc::clone(&self.mqtt), Arc::clone(&self.counters));
+        Box::new(MqttDoor::new(config, counters, entropy::number(), Clock.now()))
+    }
+
+    fn place(&self, account: AccountName, room: RoomName, credential: Credential) -> Place {
+        Place { account, room, credential, anonymous: self.anonymous }
+    }
+}

@@ -1,0 +1,114 @@
+//! What a process sets up around its core before it runs: the log, the instance over it, the network's limits.
+
+use riser_instance::{Instance, SessionFold};
+use riser_log::{Config as LogConfig, Entropy, Finding, OpenError, Recovered, Writer};
+use riser_model::{Binding, Now, Room};
+use riser_net::{Clock as NetClock, Entrance, Limits, core_inbox, inbox::CoreInbox, tls};
+use riser_rooms::{Bus, Config as RoomsConfig, Start};
+use riser_shell::{
+    Clock, RealDisk,
+    config::{LimitsConfig, TlsConfig, TlsFiles},
+    disk::FolderFailed,
+    entropy,
+};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::AtomicU64},
+};
+use tokio_rustls::TlsAcceptor;
+
+/// Memory for what doors have asked and the core has not taken, bytes.
+const INBOX_BYTES_MAX: u32 = 16 << 20;
+
+/// Why a log could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum LogFailed {
+    /// The folder.
+    #[error(transparent)]
+    Folder(#[from] FolderFailed),
+    /// The log in it.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+/// Opens the log in a folder under a new epoch, and says what was found there.
+pub fn open_log(
+    folder: &Path,
+    config: LogConfig,
+    now: Now,
+) -> Result<(Writer<RealDisk, SessionFold>, Recovered<SessionFold>), LogFailed> {
+    let disk = RealDisk::open(folder)?;
+    let (writer, recovered) = Writer::open(disk, config, Entropy(entropy::number()), now)?;
+    for finding in &recovered.findings {
+        match finding {
+            Finding::TailCut { .. } => tracing::info!(?finding, "the log's end was torn"),
+            Finding::Damage { .. }
+            | Finding::SetAside { .. }
+            | Finding::CheckpointLost { .. }
+            | Finding::FoldLost
+            | Finding::DrainOnly { .. } => tracing::warn!(?finding, "the log is not as it should be"),
+        }
+    }
+    tracing::info!(
+        folder = %folder.display(),
+        log = %format_args!("{:016x}", recovered.log.0),
+        epoch = %format_args!("{:016x}", recovered.epoch.0),
+        oldest = recovered.oldest.0,
+        next = recovered.next.0,
+        "log opened"
+    );
+    Ok((writer, recovered))
+}
+
+/// The instance over a log as it was opened.
+pub fn instance(
+    recovered: &Recovered<SessionFold>,
+    rooms: Vec<Room>,
+    bindings: Vec<Binding>,
+    limits: &LimitsConfig,
+    now: Now,
+) -> Instance {
+    let config = RoomsConfig {
+        tail_bytes_max: limits.tail.in_memory(),
+        subscriptions_max: limits.subscriptions,
+        ..RoomsConfig::default()
+    };
+    let start = Start {
+        log: recovered.log,
+        epoch: recovered.epoch,
+        chain: recovered.chain.clone(),
+        next: recovered.next,
+        oldest: recovered.oldest,
+        gaps: recovered.gaps.iter().map(|record| record.gap).collect(),
+        routes: recovered.routes.clone(),
+        origins: recovered.origins.clone(),
+        rooms,
+        bindings,
+    };
+    Instance::new(Bus::new(config, start), recovered.fold.0.clone(), now)
+}
+
+/// The entrance of all listeners, and the end of it that the core's task reads.
+pub fn entrance(limits: &LimitsConfig) -> (Arc<Entrance>, CoreInbox) {
+    let (handle, inbox) = core_inbox(INBOX_BYTES_MAX);
+    let limits = Limits {
+        connections_max: limits.connections,
+        per_address_max: limits.connections_per_address,
+        first_frame_ms: limits.first_frame.ms(),
+        stall_ms: limits.stall.ms(),
+        stop_ms: limits.drain.ms(),
+        ..Limits::default()
+    };
+    let clock: NetClock = Arc::new(|| Clock.now());
+    (Entrance::new(limits, handle, clock, Arc::new(AtomicU64::new(1))), inbox)
+}
+
+/// The TLS of a listener, if it has one.
+pub fn acceptor(config: &TlsConfig, shared: Option<&TlsFiles>) -> Result<Option<TlsAcceptor>, tls::TlsFailed> {
+    config.files(shared).map(|files| tls::server(&files.cert, &files.key)).transpose()
+}
+
+/// The runtime of a program with so many worker threads.
+pub fn runtime(workers: usize) -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()
+}

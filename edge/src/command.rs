@@ -1,0 +1,80 @@
+//! The command line of riser-edge.
+
+use crate::{config::EdgeConfig, edge::Edge};
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use riser_host::log_command::LogCommand;
+use riser_shell::{
+    Loaded, Signal, Signals,
+    command::{Common, ConfigArgs},
+    config::Program,
+};
+use std::process::ExitCode;
+
+/// Takes custody of what a site's devices publish and delivers it to a hub.
+#[derive(Debug, Parser)]
+#[command(name = "riser-edge", version, about)]
+struct Arguments {
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run until told to stop.
+    Serve,
+    /// Look into the log of an edge that does not run.
+    #[command(subcommand)]
+    Log(LogCommand),
+    #[command(flatten)]
+    Common(Common),
+}
+
+/// The program. Errors go to standard error, in words that say what to do.
+pub fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("riser-edge: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    match arguments.command {
+        Command::Serve => serve(&arguments.config),
+        Command::Log(command) => {
+            let loaded = Loaded::<EdgeConfig>::or_last_good(&arguments.config.sources())?;
+            command.run(&loaded.config.data().join("log"), loaded.config.quota.log())
+        }
+        Command::Common(command) => Ok(command.run::<EdgeConfig>(&arguments.config)?),
+    }
+}
+
+fn serve(arguments: &ConfigArgs) -> anyhow::Result<()> {
+    let loaded = Loaded::<EdgeConfig>::or_last_good(&arguments.sources())?;
+    riser_shell::log::start(&loaded.config.log);
+    riser_host::setup::runtime(2)?.block_on(serve_loaded(loaded))
+}
+
+/// Runs an edge until a signal says otherwise. A log that a hub has found forked is opened anew.
+pub async fn serve_loaded(loaded: Loaded<EdgeConfig>) -> anyhow::Result<()> {
+    let mut signals = Signals::new().context("take over signals")?;
+    loop {
+        let mut edge = Edge::start(&loaded.config, loaded.refused.as_ref().map(ToString::to_string)).await?;
+        loaded.keep().unwrap_or_else(|error| tracing::warn!(%error, "the configuration could not be kept as last good"));
+        let reopen = tokio::select! {
+            () = edge.forked() => true,
+            () = async { while signals.next().await == Signal::Reload {
+                tracing::warn!("reloading is not supported yet: restart to apply a new configuration");
+            }} => false,
+        };
+        edge.stop().await;
+        if !reopen {
+            return Ok(());
+        }
+    }
+}

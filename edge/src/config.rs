@@ -1,0 +1,229 @@
+//! The edge's configuration, composed of what its parts bring.
+
+use riser_gate::{AccountConfig, Directory, Invalid, Policy};
+use riser_log::OnFull;
+use riser_model::Binding;
+use riser_shell::{
+    config::{
+        BindingConfig, ByteSize, HttpListener, LimitsConfig, Listeners, MqttListener, OperationsListener,
+        Program, TlsFiles, UplinkConfig, listen,
+    },
+    log::LogConfig,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Where an edge's metrics are unless it says otherwise.
+pub const OPERATIONS_PORT: u16 = 9421;
+
+/// `edge.toml`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EdgeConfig {
+    /// The folder that holds everything this edge keeps. One process at a time.
+    pub data: PathBuf,
+    /// What it says on standard error.
+    pub log: LogConfig,
+    /// Which doors are open.
+    pub listen: EdgeListen,
+    /// The certificate of listeners with `tls = true`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsFiles>,
+    /// How much its log may take, and what it does then.
+    pub quota: EdgeQuota,
+    /// How much peers may cost.
+    pub limits: LimitsConfig,
+    /// The hubs that it delivers to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub uplink: Vec<UplinkConfig>,
+    /// What devices' topics mean; the first that matches wins.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub binding: Vec<BindingConfig>,
+    /// Who may enter, and which rooms there are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub account: Vec<AccountConfig>,
+}
+
+/// `[listen]`: what is not listed is closed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EdgeListen {
+    /// MQTT 3.1.1 and 5.
+    pub mqtt: Listeners<MqttListener>,
+    /// HTTP and WebSocket.
+    pub http: Listeners<HttpListener>,
+    /// Metrics and health.
+    pub operations: Listeners<OperationsListener>,
+}
+
+/// `[quota]`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EdgeQuota {
+    /// The most that the log takes on disk, spares included.
+    pub bytes: ByteSize,
+    /// What a log does that is full of what no hub has confirmed.
+    pub policy: FullPolicy,
+    /// The length of one of its files.
+    pub segment: ByteSize,
+}
+
+/// What happens to publications when the log is full of what is not delivered yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FullPolicy {
+    /// New ones are refused; those who sent them are told.
+    #[default]
+    Reject,
+    /// The oldest go, and a gap with the cause `quota` says which.
+    DropOldest,
+}
+
+impl Default for EdgeConfig {
+    fn default() -> Self {
+        Self {
+            data: Self::standard_data(),
+            log: LogConfig::default(),
+            listen: EdgeListen::default(),
+            tls: None,
+            quota: EdgeQuota::default(),
+            limits: LimitsConfig::default(),
+            uplink: vec![],
+            binding: vec![],
+            account: vec![],
+        }
+    }
+}
+
+impl Default for EdgeListen {
+    fn default() -> Self {
+        let operations = SocketAddr::from((Ipv4Addr::LOCALHOST, OPERATIONS_PORT));
+        Self { mqtt: Listeners::default(), http: Listeners::default(), operations: operations.into() }
+    }
+}
+
+impl Default for EdgeQuota {
+    fn default() -> Self {
+        Self { bytes: ByteSize::gib(1), policy: FullPolicy::Reject, segment: ByteSize::mib(8) }
+    }
+}
+
+impl EdgeQuota {
+    /// The bounds of the log.
+    pub fn log(&self) -> riser_log::Config {
+        let standard = riser_log::Config::edge();
+        riser_log::Config {
+            segment_bytes: self.segment.0,
+            quota_bytes: self.bytes.0,
+            on_full: match self.policy {
+                FullPolicy::Reject => OnFull::Reject,
+                FullPolicy::DropOldest => OnFull::DropOldest,
+            },
+            view_bytes_max: standard.view_bytes_max.min(self.bytes.0 / 4),
+            ..standard
+        }
+    }
+
+    fn check(&self) -> Option<Invalid> {
+        let bad = self.log().check().err()?;
+        Some(Invalid::new("quota", bad.to_string(), "correct quota.bytes or quota.segment"))
+    }
+}
+
+impl EdgeConfig {
+    /// Who exists.
+    pub fn directory(&self) -> Result<Arc<Directory>, Vec<Invalid>> {
+        Directory::compile(&self.account).map(Arc::new)
+    }
+
+    /// Who may enter where, by the listener's name (`listen.mqtt[0]`).
+    pub fn policies(
+        &self,
+        directory: &Arc<Directory>,
+    ) -> Result<BTreeMap<Arc<str>, Arc<Policy>>, Vec<Invalid>> {
+        listen::policies(&self.listen.mqtt, &self.listen.http, directory)
+    }
+
+    /// What devices' topics mean.
+    pub fn bindings(&self) -> Vec<Binding> {
+        self.binding.iter().map(BindingConfig::binding).collect()
+    }
+
+    fn check_listeners(&self) -> impl Iterator<Item = Invalid> {
+        let tls = self.tls.as_ref();
+        let mqtt = self.listen.mqtt.named("mqtt").filter_map(move |(key, mqtt)| mqtt.tls.check(&key, tls));
+        let http = self.listen.http.named("http").filter_map(move |(key, http)| http.tls.check(&key, tls));
+        let operations = self.listen.operations.named("operations");
+        mqtt.chain(http).chain(operations.filter_map(|(key, operations)| operations.check(&key)))
+    }
+
+    fn check_uplinks(&self) -> Vec<Invalid> {
+        let mut wrong = Vec::new();
+        let mut names = BTreeSet::new();
+        let mut hubs = BTreeSet::new();
+        for (index, uplink) in self.uplink.iter().enumerate() {
+            let key = format!("uplink[{index}]");
+            wrong.extend(uplink.check(&key));
+            if !names.insert(uplink.name(index)) {
+                let what = format!("two uplinks are called {}", uplink.name(index));
+                wrong.push(Invalid::new(format!("{key}.name"), what, "give one of them another name"));
+            }
+            if !hubs.insert(uplink.hub_key) {
+                let what = "two uplinks lead to the same hub";
+                wrong.push(Invalid::new(format!("{key}.hub_key"), what, "keep one of them"));
+            }
+        }
+        wrong
+    }
+
+    fn check_bindings(&self) -> Vec<Invalid> {
+        let rooms = || self.account.iter().flat_map(|account| &account.room).map(|room| room.name.as_str());
+        let mut wrong = Vec::new();
+        for (index, binding) in self.binding.iter().enumerate() {
+            let key = format!("binding[{index}]");
+            wrong.extend(binding.check(&key));
+            let room = binding.room.as_str();
+            if !rooms().any(|known| known == room) {
+                let want = match riser_gate::nearest(room, rooms()) {
+                    Some(known) => format!("did you mean {known:?}?"),
+                    None => "declare it as [[account.room]]".to_owned(),
+                };
+                wrong.push(Invalid::new(
+                    format!("{key}.room"),
+                    format!("no account has a room {room:?}"),
+                    want,
+                ));
+            }
+        }
+        wrong
+    }
+}
+
+impl Program for EdgeConfig {
+    const NAME: &'static str = "edge";
+
+    fn data(&self) -> &Path {
+        &self.data
+    }
+
+    fn check(&self) -> Vec<Invalid> {
+        let mut wrong: Vec<Invalid> = self.check_listeners().collect();
+        wrong.extend(self.quota.check());
+        wrong.extend(self.limits.check());
+        wrong.extend(self.check_uplinks());
+        wrong.extend(self.check_bindings());
+        match self.directory() {
+            Ok(directory) => wrong.extend(self.policies(&directory).err().unwrap_or_default()),
+            Err(invalid) => wrong.extend(invalid),
+        }
+        wrong
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,274 @@
+//! An edge, put together and running: log, core, listeners, uplinks, metrics.
+
+use crate::{
+    config::EdgeConfig,
+    site::EdgeSite,
+    status::{Look, Status},
+    uplinks::{Route, Uplinks},
+};
+use anyhow::Context;
+use riser_edge_core::{EdgeCore, LinkInput, Uplink};
+use riser_host::{Host, HostHandle, Meter, Parts, RoomsMeter, doors::Doors, setup};
+use riser_instance::SessionFold;
+use riser_link::{
+    Key, Sender,
+    sender::{Config as SenderConfig, Opened},
+};
+use riser_log::Recovered;
+use riser_model::{CursorKey, Now, RoomId, Seq, event::SystemEvent};
+use riser_mqtt::Counters as MqttCounters;
+use riser_net::{Entrance, Listener, Operations, Origins, serve_http, serve_mqtt, serve_operations};
+use riser_shell::{
+    Clock, Health, Metrics, Passwords, Storage,
+    clock::{StepWatch, boot_id},
+    config::{Program, UplinkConfig},
+    entropy, fdlimit,
+    health::Phase,
+    keys,
+};
+use riser_wire::link::Opening;
+use std::{collections::BTreeSet, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use tokio::{
+    sync::{mpsc, watch},
+    task::{JoinHandle, JoinSet},
+};
+
+/// Link frames that wait for the core.
+const LINK_INPUTS_MAX: usize = 64;
+/// The core is looked at this often, for metrics and health.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Beyond what connections may take, the core's own drain.
+const STOP_WITHIN: Duration = Duration::from_secs(8);
+
+/// A running edge.
+pub struct Edge {
+    entrance: Arc<Entrance>,
+    handle: HostHandle<EdgeCore>,
+    host: JoinHandle<EdgeCore>,
+    background: JoinSet<()>,
+    health: Arc<Health>,
+    forked: watch::Receiver<Option<Seq>>,
+    /// Where it listens: the name of each listener in the configuration, and its address.
+    pub addresses: Vec<(String, SocketAddr)>,
+}
+
+impl Edge {
+    /// Starts one. `refused` says why the last good configuration runs instead of the given one.
+    pub async fn start(config: &EdgeConfig, refused: Option<String>) -> anyhow::Result<Self> {
+        let now = Clock.now();
+        let files = fdlimit::raise().context("raise the open-file limit")?;
+        if !files.covers(config.limits.connections) {
+            tracing::warn!(?files, "the open-file limit is below limits.connections");
+        }
+        let directory = config.directory().map_err(invalid)?;
+        let policies = config.policies(&directory).map_err(invalid)?;
+        let mut log_config = config.quota.log();
+        if !config.uplink.is_empty() {
+            // Until a hub has been met there is no cursor, and everything is its due.
+            log_config.holds.custody = Some(Seq::ZERO);
+        }
+        let (writer, recovered) = setup::open_log(&config.data().join("log"), log_config, now)?;
+        let instance = setup::instance(&recovered, directory.rooms().to_vec(), config.bindings(), &config.limits, now);
+        let linked: BTreeSet<RoomId> = directory.rooms().iter().filter(|room| room.linked).map(|room| room.id).collect();
+
+        let metrics = Arc::new(Metrics::new("edge", env!("CARGO_PKG_VERSION")));
+        metrics.configuration_refused.set(u64::from(refused.is_some()));
+        let health = Arc::new(Health::default());
+        let (entrance, inbox) = setup::entrance(&config.limits);
+        let mut routes = Vec::new();
+        let mut uplinks = Vec::new();
+        for (index, uplink) in config.uplink.iter().enumerate() {
+            let sender = sender(uplink, config.data(), &recovered, now)?;
+            let numbers = (&recovered.routes[..], recovered.next_route);
+            uplinks.push(Uplink::new(uplink.name(index), sender, linked.clone(), numbers.0, numbers.1, now));
+            routes.push(Route::new(uplink).with_context(|| format!("set up uplink {}", uplink.name(index)))?);
+        }
+        let (link_sender, link_inputs) = mpsc::channel(LINK_INPUTS_MAX);
+        let (fork_sender, forked) = watch::channel(None);
+        let (answer, answers) = mpsc::unbounded_channel();
+        let storage = Storage::start(writer, move |said| {
+            // The host may have ended; then nobody waits.
+            let _ = answer.send(said);
+        })
+        .context("start the log's threads")?;
+        let counters = Arc::clone(entrance.counters());
+        let (host, handle) = Host::new(Parts {
+            core: EdgeCore::new(instance, uplinks),
+            inbox,
+            policies,
+            storage,
+            answers,
+            link_inputs,
+            links: Uplinks::new(routes, link_sender.clone(), counters, fork_sender),
+            passwords: Arc::new(Passwords::new(config.limits.password_verifiers)),
+            watch: Meter { metrics: Arc::clone(&metrics), health: Arc::clone(&health) },
+            clock: Clock,
+        });
+        let status = Status::default();
+        let mut edge = Self {
+            host: tokio::spawn(host.run()),
+            entrance,
+            handle,
+            background: JoinSet::new(),
+            health,
+            forked,
+            addresses: Vec::new(),
+        };
+        edge.listen(config, &status, &metrics)?;
+        edge.background.spawn(look(edge.handle.clone(), link_sender, status, metrics, Arc::clone(&edge.health)));
+        edge.health.enter(Phase::Serving);
+        if let Some(reason) = refused {
+            tracing::error!(reason, "the configuration was refused; the last good one runs");
+            edge.say(SystemEvent::ConfigurationRefused { reason }).await;
+        }
+        for (name, address) in &edge.addresses {
+            tracing::info!(listener = name, %address, "listening");
+        }
+        Ok(edge)
+    }
+
+    fn listen(&mut self, config: &EdgeConfig, status: &Status, metrics: &Arc<Metrics>) -> anyhow::Result<()> {
+        let tls = config.tls.as_ref();
+        let mqtt_counters = Arc::new(MqttCounters::default());
+        for (name, listener) in config.listen.mqtt.named("mqtt") {
+            let bound = Listener::bind(name.as_str(), listener.address, setup::acceptor(&listener.tls, tls)?)?;
+            self.addresses.push((name, bound.address()?));
+            let doors = Doors::new(listener.anonymous.is_some(), Arc::clone(&mqtt_counters)).of_mqtt();
+            self.background.spawn(serve_mqtt(bound, Arc::clone(&self.entrance), doors));
+        }
+        for (name, listener) in config.listen.http.named("http") {
+            let bound = Listener::bind(name.as_str(), listener.address, setup::acceptor(&listener.tls, tls)?)?;
+            self.addresses.push((name, bound.address()?));
+            let site = EdgeSite {
+                doors: Doors::new(listener.anonymous.is_some(), Arc::clone(&mqtt_counters)),
+                origins: Origins::new(&listener.origins)?,
+                status: status.clone(),
+                entrance: Arc::clone(&self.entrance),
+            };
+            self.background.spawn(serve_http(bound, Arc::clone(&self.entrance), Arc::new(site)));
+        }
+        metrics.also({
+            let counters = Arc::clone(self.entrance.counters());
+            move || counters.each().collect()
+        });
+        for (name, listener) in config.listen.operations.named("operations") {
+            let bound = Listener::bind(name.as_str(), listener.address, None)?;
+            self.addresses.push((name, bound.address()?));
+            let (metrics, health) = (Arc::clone(metrics), Arc::clone(&self.health));
+            let operations = Operations {
+                metrics: Arc::new(move || metrics.encode()),
+                ready: Arc::new(move || {
+                    let probe = health.ready(Clock.now().time);
+                    if probe.status == 200 { Ok(()) } else { Err(probe.line.trim_end().to_owned()) }
+                }),
+            };
+            let entrance = Arc::clone(&self.entrance);
+            self.background.spawn(async move { serve_operations(bound, &entrance, operations).await });
+        }
+        Ok(())
+    }
+
+    /// The address of the first listener of that kind (`mqtt`, `http`, `operations`).
+    pub fn address(&self, kind: &str) -> Option<SocketAddr> {
+        self.addresses.iter().find(|(name, _)| name.contains(kind)).map(|(_, address)| *address)
+    }
+
+    /// Waits until a hub says that this log's epoch is not the one it knows: then the log has to be opened anew.
+    pub async fn forked(&mut self) {
+        // The sender lives in the host, which ends only when it is told to.
+        if self.forked.wait_for(Option::is_some).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Takes nothing more, finishes what was begun, tells the hub goodbye, and says where it stopped.
+    pub async fn stop(mut self) {
+        self.health.enter(Phase::Stopping);
+        self.entrance.stop();
+        self.handle.shut_down();
+        match tokio::time::timeout(STOP_WITHIN, &mut self.host).await {
+            Ok(Ok(core)) => {
+                for (_, uplink) in core.uplinks() {
+                    let status = uplink.sender.status(Clock.now());
+                    tracing::info!(
+                        uplink = %uplink.name,
+                        last_added = status.last_added.0,
+                        last_synced = status.last_synced.0,
+                        queued = status.lag(),
+                        "stopped"
+                    );
+                }
+            }
+            Ok(Err(error)) => tracing::error!(%error, "the core's task panicked"),
+            Err(_) => tracing::warn!("not everything was finished in time; what was acknowledged is on disk"),
+        }
+    }
+
+    async fn say(&self, event: SystemEvent) {
+        // A host that has ended has nobody to tell.
+        let _ = self.handle.ask(move |core, now| core.say(event, now)).await;
+    }
+}
+
+fn invalid(wrong: Vec<riser_gate::Invalid>) -> anyhow::Error {
+    let all: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+    anyhow::anyhow!(all.join("\n"))
+}
+
+/// The sender of one uplink over the log as it was opened.
+fn sender(
+    config: &UplinkConfig,
+    data: &Path,
+    recovered: &Recovered<SessionFold>,
+    now: Now,
+) -> anyhow::Result<Sender> {
+    let file = config.key_file(data);
+    let (identity, made) = keys::load_or_create(&file)?;
+    if made {
+        tracing::info!(file = %file.display(), key = identity.public_text(), "made a key; register it at the hub");
+    }
+    let cursors = recovered.cursors.iter().filter_map(|(key, value)| match key {
+        CursorKey::Uplink(hub) => Some((*hub, *value)),
+        CursorKey::Downlink(_) | CursorKey::Ingest(..) => None,
+    });
+    let opened = Opened {
+        log: recovered.log,
+        boot: boot_id().context("read the boot's id")?,
+        chain: recovered.chain.iter().map(|span| Opening { span: *span, anchor: None }).collect(),
+        cursors: cursors.collect(),
+        gaps: recovered.gaps.iter().map(|record| record.gap).collect(),
+    };
+    let config = SenderConfig {
+        edge: config.client,
+        key: Key::from_secret(&identity.signing().to_bytes()),
+        hub: config.hub_key.0,
+        seed: entropy::number(),
+    };
+    Ok(Sender::new(config, opened, now))
+}
+
+/// Looks at the core again and again: metrics, health, and whether somebody stepped the wall clock.
+async fn look(
+    handle: HostHandle<EdgeCore>,
+    links: mpsc::Sender<LinkInput>,
+    status: Status,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+) {
+    let mut steps = StepWatch::new(Clock.now());
+    let mut rooms = RoomsMeter::default();
+    let mut every = tokio::time::interval(LOOK_EVERY);
+    loop {
+        every.tick().await;
+        let Some(look) = handle.ask(|core, now| Look::at(core, now)).await else { return };
+        health.beat(look.time());
+        look.meter(&metrics, &mut rooms);
+        status.set(look);
+        if let Some(by_ms) = steps.look(Clock.now()) {
+            metrics.clock_steps.inc();
+            tracing::warn!(by_ms, "the wall clock was stepped");
+            // A core that has ended needs no news.
+            let _ = links.send(LinkInput::ClockStepped(by_ms)).await;
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The sockets of the uplinks: dials when the core says so, and carries frames both ways.
+
+use riser_edge_core::{EdgeCore, LinkInput, LinkOutput, UplinkNumber};
+use riser_host::Links;
+use riser_link::{LinkEvent, sender::Down};
+use riser_model::Seq;
+use riser_net::{
+    Counters,
+    link::{EdgeEnd, Heard, LinkUrl, Order, dial, run_link},
+    tls::{self, Trust},
+};
+use riser_shell::{config::UplinkConfig, entropy};
+use riser_wire::link::{EdgeFrame, Nonce};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+use tokio::sync::{mpsc, watch};
+use tokio_rustls::TlsConnector;
+
+/// Where systems keep the certificate authorities that they believe.
+const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// Where one uplink leads.
+#[derive(Clone)]
+pub struct Route {
+    url: LinkUrl,
+    tls: Option<TlsConnector>,
+    insecure: bool,
+}
+
+impl Route {
+    /// As configured.
+    pub fn new(config: &UplinkConfig) -> anyhow::Result<Self> {
+        let url: LinkUrl = config.url.to_string().parse()?;
+        let tls = match (&config.ca, url.is_tls()) {
+            (Some(ca), true) => Some(tls::client(Trust::roots(ca)?)?),
+            (None, true) => Some(tls::client(Trust::roots(Path::new(SYSTEM_AUTHORITIES))?)?),
+            (_, false) => None,
+        };
+        Ok(Self { url, tls, insecure: config.insecure })
+    }
+}
+
+/// All uplinks' sockets.
+pub struct Uplinks {
+    routes: Vec<Route>,
+    inbox: mpsc::Sender<LinkInput>,
+    counters: Arc<Counters>,
+    connections: BTreeMap<UplinkNumber, (u64, mpsc::UnboundedSender<Order<EdgeFrame>>)>,
+    forked: watch::Sender<Option<Seq>>,
+}
+
+impl Uplinks {
+    /// Over these routes, by their number.
+    pub fn new(
+        routes: Vec<Route>,
+        inbox: mpsc::Sender<LinkInput>,
+        counters: Arc<Counters>,
+        forked: watch::Sender<Option<Seq>>,
+    ) -> Self {
+        Self { routes, inbox, counters, connections: BTreeMap::new(), forked }
+    }
+
+    fn connect(&mut self, uplink: UplinkNumber, attempt: u64) {
+        let Some(route) = self.routes.get(uplink.0 as usize).cloned() else { return };
+        let (orders, ordered) = mpsc::unbounded_channel();
+        // The former connection's task ends when its orders do.
+        self.connections.insert(uplink, (attempt, orders));
+        tokio::spawn(carry(route, uplink, attempt, ordered, self.inbox.clone(), Arc::clone(&self.counters)));
+    }
+
+    fn order(&self, uplink: UplinkNumber, attempt: u64, order: Order<EdgeFrame>) {
+        if let Some((current, orders)) = self.connections.get(&uplink)
+            && *current == attempt
+        {
+            // A connection that has just ended says so itself.
+            let _ = orders.send(order);
+        }
+    }
+}
+
+impl Links<EdgeCore> for Uplinks {
+    fn perform(&mut self, output: LinkOutput) {
+        match output {
+            LinkOutput::Connect { uplink, attempt } => self.connect(uplink, attempt),
+            LinkOutput::Send { uplink, attempt, frame } => self.order(uplink, attempt, Order::Say(frame)),
+            LinkOutput::Close { uplink, attempt } => {
+                self.order(uplink, attempt, Order::Close { code: 1000, reason: String::new() });
+            }
+            LinkOutput::Reopen { from } => {
+                self.forked.send_replace(Some(from));
+            }
+            LinkOutput::Event { uplink, event } => say(uplink, &event),
+        }
+    }
+}
+
+async fn carry(
+    route: Route,
+    uplink: UplinkNumber,
+    attempt: u64,
+    orders: mpsc::UnboundedReceiver<Order<EdgeFrame>>,
+    inbox: mpsc::Sender<LinkInput>,
+    counters: Arc<Counters>,
+) {
+    let over = LinkInput::Disconnected { uplink, attempt };
+    let link = match dial(&route.url, route.tls.as_ref(), route.insecure, &counters).await {
+        Ok(link) => link,
+        Err(error) => {
+            tracing::debug!(uplink = uplink.0, %error, "no link");
+            // A core that is gone needs no news.
+            let _ = inbox.send(over).await;
+            return;
+        }
+    };
+    let binding = link.binding().map(|bytes| bytes.to_vec().into()).unwrap_or_default();
+    let nonce = Nonce(entropy::bytes());
+    if inbox.send(LinkInput::Connected { uplink, attempt, binding, nonce }).await.is_err() {
+        return;
+    }
+    run_link::<EdgeEnd, _>(link, orders, inbox, |heard| match heard {
+        Heard::Frame(frame) => LinkInput::Frame { uplink, attempt, frame },
+        Heard::Life => LinkInput::Heard { uplink, attempt },
+        Heard::Bad(bad) => {
+            tracing::warn!(uplink = uplink.0, %bad, "the hub does not speak the link's protocol");
+            LinkInput::Disconnected { uplink, attempt }
+        }
+        Heard::Gone(_) => LinkInput::Disconnected { uplink, attempt },
+    })
+    .await;
+}
+
+/// What people should know of a link.
+fn say(uplink: UplinkNumber, event: &LinkEvent) {
+    let uplink = uplink.0;
+    match event {
+        LinkEvent::Up { hub, backlog } => {
+            tracing::info!(uplink, hub = %format_args!("{:016x}", hub.log.0), backlog, "link up");
+        }
+        LinkEvent::Down(Down::Gone | Down::DialTimeout) => tracing::debug!(uplink, "link down"),
+        LinkEvent::Down(why) => tracing::info!(uplink, why = why.name(), "link down"),
+        LinkEvent::Refused(refused) => tracing::warn!(
+            uplink,
+            code = refused.code.name(),
+            what = refused.what,
+            want = refused.want,
+            "the hub refused the link"
+        ),
+        LinkEvent::WrongHub { presented } => tracing::error!(
+            uplink,
+            ?presented,
+            "something at the hub's address has another key and got nothing; correct uplink.hub_key or the address"
+        ),
+        LinkEvent::OtherHub { now, .. } => tracing::warn!(
+            uplink,
+            log = %format_args!("{:016x}", now.log.0),
+            "a hub with the right key and another log: it gets a cursor of its own"
+        ),
+        LinkEvent::Rewound { from, to } => {
+            tracing::warn!(uplink, from = from.0, to = to.0, "the hub lost what it had confirmed; sending it again");
+        }
+        LinkEvent::Forked { epoch, at } => tracing::error!(
+            uplink,
+            epoch = %format_args!("{:016x}", epoch.0),
+            at = at.0,
+            "the hub has other entries under this epoch's name"
+        ),
+        LinkEvent::Gap { gap, .. } => tracing::warn!(
+            uplink,
+            from = gap.from.0,
+            to = gap.to.0,
+            cause = gap.cause.name(),
+            "the hub will never have these"
+        ),
+        LinkEvent::CaughtUp { through } => tracing::info!(uplink, through = through.0, "backlog drained"),
+        LinkEvent::Stopped { through, queued } => {
+            tracing::info!(uplink, through = through.0, queued, "link stopped; the hub has everything up to here");
+        }
+    }
+}
