@@ -264,9 +264,10 @@ impl Bus {
         }
     }
 
-    /// The chunks that wait longest make room; they are read again when their readers come.
+    /// The chunks that wait longest make room; they are read again when their readers come. The newest stays, so
+    /// that somebody gets on however small the bound is.
     fn shrink_held(&mut self) {
-        while self.reads.bytes > self.config.chunks_bytes_max {
+        while self.reads.bytes > self.config.chunks_bytes_max && self.reads.held.len() > 1 {
             let Some((_, connection)) = self.reads.held.pop_first() else { return };
             let held = self.connections.get_mut(&connection).and_then(|reader| reader.replay.held.take());
             self.counters.chunks_discarded += 1;

@@ -229,7 +229,9 @@ impl Seek {
         self.wanted -= self.ring.len();
         self.earliest = self.ring.front().copied().or(self.earliest);
         self.ring.clear();
-        let start = |whole| Sought::Start { cursor: self.earliest.map_or(self.live, Seq::prev), whole };
+        // What was trimmed since it was found is not there any more; what came after it is.
+        let found = self.earliest.map(|seq| seq.max(oldest).prev());
+        let start = |whole| Sought::Start { cursor: found.unwrap_or(self.live), whole };
         if self.wanted == 0 || self.from <= oldest {
             return start(true);
         }
