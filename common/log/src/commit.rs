@@ -31,11 +31,35 @@ impl<D: Disk> Active<D> {
 
 impl<D: Disk, F: Fold> Writer<D, F> {
     /// Makes one block durable: in the segment at hand, or as the first block of the next. After a failure the
-    /// segment at hand is given up and the block tried once more in the next one.
+    /// segment at hand is given up and the block tried once more in a segment of its own.
     pub(crate) fn place(&mut self, block: &mut Staged, checkpoint: bool) -> io::Result<()> {
-        let Some(active) = &self.active else {
-            return self.roll(block);
+        let entries = block.bytes.len();
+        let had_active = self.active.is_some();
+        let placed = match self.place_here(block, checkpoint) {
+            Some(placed) => placed,
+            None => self.try_roll(block),
         };
+        let placed = match placed {
+            Err(error) if had_active && self.active.is_none() => {
+                block.bytes.truncate(entries);
+                self.try_roll(block).map_err(|second| {
+                    io::Error::new(error.kind(), format!("{error}; and in the next segment: {second}"))
+                })
+            }
+            placed => placed,
+        };
+        if let Err(error) = &placed
+            && self.active.is_none()
+            && self.failing != Some(Failing::DrainOnly)
+        {
+            self.failing = Some(Failing::Commit(error.to_string()));
+        }
+        placed
+    }
+
+    /// Makes a block durable in the segment at hand; none if there is none, or not enough room.
+    fn place_here(&mut self, block: &mut Staged, checkpoint: bool) -> Option<io::Result<()>> {
+        let active = self.active.as_ref()?;
         let (kind, meta) = if checkpoint {
             (Kind::Checkpoint, self.checkpoint(block))
         } else {
@@ -43,38 +67,20 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         };
         let entries = block.bytes.len();
         if padded((entries + meta.len()) as u64) > active.room(block.count > 0) {
-            return self.roll(block);
+            return None;
         }
         let offset = active.offset;
         let segment = active.segment.clone();
         self.seal(block, &meta, kind, segment.identity, offset, segment.first);
-        match self.write(&segment.file, offset, &block.bytes) {
-            Ok(()) => {
-                self.landed(block, kind, offset, entries);
-                Ok(())
-            }
-            Err(error) => {
-                self.give_up_active();
-                block.bytes.truncate(entries);
-                self.roll(block).map_err(|second| {
-                    io::Error::new(error.kind(), format!("{error}; and in the next segment: {second}"))
-                })
-            }
+        let written = self.write(&segment.file, offset, &block.bytes);
+        match &written {
+            Ok(()) => self.landed(block, kind, offset, entries),
+            Err(_) => self.give_up_active(),
         }
+        Some(written)
     }
 
     /// Makes a block durable as the first of the next segment: a checkpoint that names the end before it.
-    fn roll(&mut self, block: &mut Staged) -> io::Result<()> {
-        let rolled = self.try_roll(block);
-        if let Err(error) = &rolled
-            && self.active.is_none()
-            && self.failing != Some(Failing::DrainOnly)
-        {
-            self.failing = Some(Failing::Commit(error.to_string()));
-        }
-        rolled
-    }
-
     fn try_roll(&mut self, block: &mut Staged) -> io::Result<()> {
         let entries = block.bytes.len();
         let next = self.next_segment(block)?;
@@ -83,8 +89,9 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         let first = self.next_durable();
         self.seal(block, &meta, Kind::Checkpoint, identity, 0, first);
         if let Err(error) = self.write(&next.file, 0, &block.bytes) {
-            // Nothing in it was acknowledged, and its handle is never used again.
-            block.bytes.truncate(entries);
+            // Nothing in it was acknowledged, and its handle is never used again. But what it says of where the log
+            // ends may be on the medium: so nothing is appended before it any more either.
+            self.give_up_active();
             self.pool.put(Spare { name: segment_name(next.number), length: next.length });
             return Err(error);
         }
@@ -165,7 +172,8 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         for (key, value) in moved {
             self.tables.move_cursor(key, value);
         }
-        self.unsaid = Default::default();
+        self.gaps.append(&mut self.unsaid.gaps);
+        self.unsaid.floor = None;
         if kind == Kind::Checkpoint {
             self.tables.routes.checkpointed(self.tables.floor, defined_by(block));
             self.tables.origins.checkpointed(self.tables.floor, defined_by(block));

@@ -125,8 +125,7 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         if from <= last {
             let record = self.lost(&oldest, from, last);
             self.tables.gaps.insert(record.clone());
-            self.unsaid.gaps.push(record.clone());
-            self.gaps.push(record);
+            self.unsaid.gaps.push(record);
         }
         self.tables.floor = last.next();
         self.unsaid.floor = Some(last.next());

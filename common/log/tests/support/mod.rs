@@ -1,8 +1,9 @@
 //! A log beside a reference that remembers everything, and what tests do to both.
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use riser_log::{
-    Committed, Config, Disk, Entropy, Fold, Reader, Recovered, Refused, Writer, fault::FaultDisk,
+    Committed, Config, Disk, Entropy, Fold, Holds, Reader, Recovered, Refused, Writer, fault::FaultDisk,
 };
 use riser_model::{
     Batch, Cause, ClientId, CursorKey, CursorValue, Gap, HubIdentity, LogId, Now, PublicKey, RoomId, Route,
@@ -173,7 +174,10 @@ impl Model {
         self.opened += 1;
         let entropy = Entropy(self.rng.u64(..));
         let now = self.tick();
-        let opened = Writer::open(self.disk.clone(), self.config.clone(), entropy, now);
+        // Until its hub has a cursor, everything is held.
+        let holds = Holds { custody: Some(Seq::ZERO), views: None };
+        let config = Config { holds, ..self.config.clone() };
+        let opened = Writer::open(self.disk.clone(), config, entropy, now);
         self.disk.crash_at(u64::MAX);
         if self.disk.list().is_err() {
             return None;
@@ -185,6 +189,12 @@ impl Model {
         self.reader = Some(writer.reader());
         self.writer = Some(writer);
         self.check_recovered(&recovered);
+        if !recovered.cursors.iter().any(|(key, _)| *key == uplink(1)) {
+            self.cursors_tried.entry(uplink(1)).or_default().insert(0);
+            self.moved.insert(uplink(1), through(0));
+            self.writer().set_cursor(uplink(1), through(0));
+        }
+        self.writer().set_holds(Holds::default());
         Some(recovered)
     }
 
@@ -196,6 +206,8 @@ impl Model {
         assert!(end >= acked, "acknowledged up to {acked}, recovered up to {end}: {:?}", recovered.findings);
         let mut reader = self.reader.clone().unwrap();
         let (entries, gaps) = read_all(&mut reader, 1, 1 << 20);
+        let known = recovered.gaps.iter().filter(|record| record.gap.cause == Cause::Quota);
+        self.dropped.extend(known.map(|record| (record.gap.from.0, record.gap.to.0)));
         // What was tried and is there now counts: it was submitted, and no answer was given.
         for seq in acked + 1..=end {
             let body = entries.get(&seq).unwrap_or_else(|| panic!("{seq} of {end} is there, gaps {gaps:?}"));
@@ -229,6 +241,8 @@ impl Model {
 
     /// Compares everything readable with what was acknowledged.
     pub fn check_all(&mut self) {
+        // What was dropped since the last commit is reported by the next.
+        self.commit();
         let piece = [1, 300, 5000, 1 << 20][self.rng.usize(0..4)];
         let mut reader = self.reader.take().unwrap();
         let (entries, gaps) = read_all(&mut reader, 1, piece);
@@ -245,8 +259,14 @@ impl Model {
             let gap = gap.unwrap_or_else(|| panic!("{seq} is an entry or a gap"));
             let dropped = self.dropped.iter().any(|(from, to)| (*from..=*to).contains(seq));
             match gap.cause {
-                Cause::Retention => assert!(*seq <= self.confirmed && !dropped, "{seq} was not confirmed"),
-                Cause::Quota => assert!(dropped, "{seq} was not reported as dropped"),
+                Cause::Retention => assert!(
+                    *seq <= self.confirmed && !dropped,
+                    "{seq} was not confirmed: {:?} {gaps:?}",
+                    self.dropped
+                ),
+                Cause::Quota => {
+                    assert!(dropped, "{seq} was not reported as dropped: {:?} {gaps:?}", self.dropped)
+                }
                 other => panic!("nothing was damaged, but {seq} is gone by {other:?}"),
             }
         }
@@ -257,7 +277,7 @@ impl Model {
         let first = self.writer().next();
         let (mut entries, mut bodies, mut defined) = (Vec::new(), Vec::new(), Vec::new());
         for n in 0..count {
-            let number = if self.next_route == 0 || self.rng.u8(0..12) == 0 {
+            let number = if self.routes.is_empty() || self.rng.u8(0..12) == 0 {
                 let number = self.next_route;
                 self.next_route += 1;
                 self.routes.insert(number, route(number));
@@ -266,10 +286,6 @@ impl Model {
             } else {
                 *self.routes.keys().nth(self.rng.usize(0..self.routes.len())).unwrap_or(&0)
             };
-            if !self.routes.contains_key(&number) {
-                self.routes.insert(number, route(number));
-                defined.push((RouteNumber(number), route(number)));
-            }
             let mut payload = self.rng.u64(..).to_le_bytes().to_vec();
             payload.resize(self.rng.usize(8..=bytes_max.max(8)), 0xaa);
             let at = entries.len();
