@@ -102,6 +102,7 @@ class Cell {
   #canvas = document.createElement("canvas");
   #skipped = 0;
   #places = 0;
+  #lastUnit = "";
   #saidAt = 0;
 
   constructor(channel) {
@@ -124,7 +125,10 @@ class Cell {
 
   show(message) {
     const { number, unit, text } = shown(message);
-    if (number !== undefined) this.#places = Math.max(this.#places, decimals(number));
+    if (number !== undefined) {
+      this.#places = Math.max(this.#places, decimals(number));
+      this.#lastUnit = unit;
+    }
     const [value, shownUnit] = number === undefined ? [text, ""] : readable(number, unit, this.#places);
     this.#output.textContent = value;
     this.#output.classList.toggle("text", number === undefined);
@@ -148,7 +152,7 @@ class Cell {
     draw(this.#canvas, series, holes, now, colors);
     if (now - this.#saidAt > SAY_EVERY_MS) {
       this.#saidAt = now;
-      this.#canvas.setAttribute("aria-label", spoken(series, holes));
+      this.#canvas.setAttribute("aria-label", spoken(series, holes, this.#lastUnit));
     }
   }
 }
@@ -159,12 +163,13 @@ function element(name, className) {
   return made;
 }
 
-function spoken(series, holes) {
+function spoken(series, holes, unit) {
   const values = series.points.map(({ value }) => value).filter((value) => value !== null);
   const gone = holes.filter(({ gone }) => gone).length;
   const words = [`Last ${WINDOW_MS / 1000} seconds`];
   if (values.length > 0) {
-    words.push(`from ${readable(Math.min(...values), "")[0]} to ${readable(Math.max(...values), "")[0]}`);
+    const [low, high] = [Math.min(...values), Math.max(...values)].map((value) => readable(value, unit).join(" ").trim());
+    words.push(`from ${low} to ${high}`);
   }
   words.push(holes.length === gone ? "" : `${holes.length - gone} not here yet`, gone ? `${gone} gone` : "");
   return words.filter(Boolean).join(", ");

@@ -55,6 +55,7 @@ struct Open {
     publisher: Publisher,
     pull: Pull,
     ping_at: Time,
+    ping_due: bool,
 }
 
 /// The reply to `hello` while its subscriptions are being answered.
@@ -150,6 +151,7 @@ impl Envelope {
             publisher: Publisher::new(self.place.room.clone()),
             pull: Pull::default(),
             ping_at: now.time.plus(CLIENT_PING_EVERY),
+            ping_due: false,
         };
         open.pull.room(self.room);
         for (index, request) in subscriptions.into_iter().enumerate() {
@@ -244,6 +246,7 @@ impl Open {
                 let before = out.len();
                 let given = self.readers.credit(sub, n, out);
                 self.count_written(out, before);
+                self.pull(out);
                 given.map(|()| id.map(|_| Done::Plain {}))
             }
         };
@@ -281,14 +284,16 @@ impl Open {
                 out.extend(request.map(|id| Output::Text(client::ok(Some(id), &Done::Plain {}))));
             }
             Tell::Ready => self.pull.ready(),
-            Tell::Deliver { pushes, more: _ } => {
-                self.pull.delivered(pushes.is_empty());
+            Tell::Deliver { pushes, more } => {
+                self.pull.delivered(more);
                 let before = out.len();
                 for push in pushes {
                     self.readers.push(push, out);
                 }
                 self.count_written(out, before);
-                self.readers.pause_full(out);
+                if self.ping_due {
+                    self.say_ping(out);
+                }
             }
             // Handled before a connection is open.
             Tell::Entered { .. } | Tell::Refused(_) => {}
@@ -334,19 +339,31 @@ impl Open {
 
     /// Pushes follow the reply to `hello`, which says from where they count.
     fn pull(&mut self, out: &mut VecDeque<Output>) {
-        if self.hello.is_none() {
+        if self.hello.is_none() && self.readers.make_way(out) {
             out.extend(self.pull.next().map(Output::Ask));
         }
     }
 
+    /// A ping carries how far everything is. Of quiet subscriptions the bus says so only when it is asked, so
+    /// the ping follows its answer.
     fn ping(&mut self, now: Now, out: &mut VecDeque<Output>) {
         self.ping_at = now.time.plus(CLIENT_PING_EVERY);
         // To a socket that takes nothing a ping would only be one more thing to hold.
         if self.pull.has_room() && self.hello.is_none() {
-            let before = out.len();
-            out.push_back(Output::Text(Push::Ping { through: self.readers.through() }.text()));
-            self.count_written(out, before);
+            self.ping_due = true;
+            self.pull.ready();
+            self.pull(out);
+            if !self.pull.is_asked() {
+                self.say_ping(out);
+            }
         }
+    }
+
+    fn say_ping(&mut self, out: &mut VecDeque<Output>) {
+        self.ping_due = false;
+        let before = out.len();
+        out.push_back(Output::Text(Push::Ping { through: self.readers.through() }.text()));
+        self.count_written(out, before);
     }
 
     fn count_written(&mut self, out: &VecDeque<Output>, before: usize) {

@@ -313,15 +313,27 @@ fn a_bus_that_goes_on_from_the_last_delivery_is_followed_too() {
 #[test]
 fn pings_carry_how_far_everything_was_pushed_and_move_the_client_there() {
     let mut door = reading("");
-    tell(&mut door, deliver(vec![msg(5, 10, 11), through(5, 20)]));
+    tell(&mut door, deliver(vec![msg(5, 10, 11)]));
     assert_eq!(door.poll_timeout(), Some(at(25_001).time));
     assert!(turn(&mut door, Input::Deadline, 25_000).is_empty());
-    let ping = turn(&mut door, Input::Deadline, 25_001);
+    // How far a quiet subscription is, the bus says when it is asked.
+    let outputs = turn(&mut door, Input::Deadline, 25_001);
+    assert!(matches!(asks(&outputs)[..], [Ask::Pull { .. }]) && texts(&outputs).is_empty());
+    let ping = tell(&mut door, deliver(vec![through(5, 20)]));
     assert_eq!(texts(&ping), [json!({"ev": "ping", "through": {"5": position(20).to_string()}})]);
     assert_eq!(door.poll_timeout(), Some(at(50_001).time));
+    tell(&mut door, Tell::Ready);
     assert_eq!(steps(&tell(&mut door, deliver(vec![msg(5, 20, 21)]))), [(21, 20)]);
     turn(&mut door, Input::Room(0), 3);
     assert!(turn(&mut door, Input::Deadline, 60_000).is_empty(), "a socket that takes nothing gets no pings");
+}
+
+#[test]
+fn a_client_without_credit_is_pinged_too() {
+    let mut door = reading(r#","credit":0"#);
+    tell(&mut door, deliver(vec![msg(5, 10, 11)]));
+    let ping = turn(&mut door, Input::Deadline, 25_001);
+    assert_eq!(texts(&ping), [json!({"ev": "ping", "through": {"5": position(10).to_string()}})]);
 }
 
 #[test]
@@ -360,50 +372,73 @@ fn nothing_is_pulled_beyond_the_sockets_room() {
     assert!(tell(&mut door, Tell::Ready).is_empty());
     assert_eq!(asks(&turn(&mut door, Input::Room(500), 2)), [&Ask::Pull { bytes: 500 }]);
     assert!(turn(&mut door, Input::Room(500), 2).is_empty(), "one pull at a time");
-    assert!(tell(&mut door, deliver(vec![])).is_empty(), "after an empty answer the bus says when");
-    assert_eq!(asks(&tell(&mut door, Tell::Ready)), [&Ask::Pull { bytes: 500 }]);
-    let outputs = tell(&mut door, deliver(vec![msg(5, 11, 12)]));
-    assert_eq!(asks(&outputs).len(), 1, "there may be more, and there is room");
+    let some = Tell::Deliver { pushes: vec![msg(5, 11, 12)], more: true };
+    assert_eq!(asks(&tell(&mut door, some)).len(), 1, "there is more, and there is room");
+    assert!(tell(&mut door, deliver(vec![])).is_empty(), "when nothing more waits the bus says when");
+    assert_eq!(asks(&tell(&mut door, Tell::Ready)).len(), 1);
 }
 
 #[test]
-fn a_window_is_never_overdrawn_and_its_cursor_resumes_where_it_stopped() {
+fn a_window_is_never_overdrawn() {
     let mut door = reading(r#","credit":2"#);
     let outputs = tell(&mut door, deliver((11..15).map(|seq| msg(5, seq - 1, seq)).collect()));
-    assert_eq!(steps(&outputs), [(11, 10), (12, 11)]);
-    assert!(asks(&outputs).contains(&&unsubscribe(5)), "the bus need not read for a full window");
-    tell(&mut door, Tell::Unsubscribed { subscription: SubscriptionId(5) });
-    assert!(texts(&tell(&mut door, deliver(vec![msg(5, 14, 15)]))).is_empty());
-
+    assert_eq!((steps(&outputs), asks(&outputs).len()), (vec![(11, 10), (12, 11)], 0));
+    assert!(tell(&mut door, Tell::Ready).is_empty(), "nothing is pulled that could only be parked");
     let outputs = text(&mut door, r#"{"op":"credit","sub":5,"n":1}"#);
-    assert_eq!((steps(&outputs), asks(&outputs).len()), (vec![(13, 12)], 0), "parked ones come first");
-    let outputs = text(&mut door, r#"{"op":"credit","id":9,"sub":5,"n":3}"#);
+    assert_eq!((steps(&outputs), asks(&outputs).len()), (vec![(13, 12)], 0));
+    let outputs = text(&mut door, r#"{"op":"credit","id":9,"sub":5,"n":2}"#);
     assert_eq!(steps(&outputs), [(14, 13)]);
+    assert!(matches!(asks(&outputs)[..], [Ask::Pull { .. }]), "it goes on where it stopped");
     assert_eq!(texts(&outputs)[1], json!({"re": 9, "ok": {}}));
-    assert_eq!(asks(&outputs), [&subscribe(5, From::After(position(14)), Flow::Credit)]);
-    let outputs = tell(&mut door, subscribed(5, 14));
+    assert_eq!(steps(&tell(&mut door, deliver(vec![msg(5, 14, 15), msg(5, 15, 16)]))), [(15, 14)]);
+}
+
+/// A subscription with a window beside one without, both at position 10.
+fn beside(window: &str) -> Envelope {
+    let mut door = reading(window);
+    text(&mut door, r##"{"op":"subscribe","id":3,"sub":6,"channels":"#","flow":"conflate"}"##);
+    tell(&mut door, subscribed(6, 10));
+    door
+}
+
+#[test]
+fn a_full_window_does_not_hold_the_others_and_its_cursor_resumes_where_it_stopped() {
+    let mut door = beside(r#","credit":1"#);
+    let outputs = tell(&mut door, deliver((11..14).map(|seq| msg(5, seq - 1, seq)).collect()));
+    assert_eq!((steps(&outputs), asks(&outputs)), (vec![(11, 10)], vec![&unsubscribe(5)]));
+    tell(&mut door, Tell::Unsubscribed { subscription: SubscriptionId(5) });
+    assert!(matches!(asks(&tell(&mut door, Tell::Ready))[..], [Ask::Pull { .. }]));
+    assert_eq!(steps(&tell(&mut door, deliver(vec![msg(5, 13, 14), msg(6, 10, 14)]))), [(14, 10)]);
+
+    let outputs = text(&mut door, r#"{"op":"credit","sub":5,"n":3}"#);
+    assert_eq!(steps(&outputs), [(12, 11), (13, 12)]);
+    assert_eq!(asks(&outputs), [&subscribe(5, From::After(position(13)), Flow::Credit)]);
+    let outputs = tell(&mut door, subscribed(5, 13));
     assert!(texts(&outputs).is_empty(), "the client knows nothing of the pause");
     tell(&mut door, Tell::Ready);
-    let outputs = tell(&mut door, deliver((15..19).map(|seq| msg(5, seq - 1, seq)).collect()));
-    assert_eq!(steps(&outputs), [(15, 14), (16, 15)]);
+    assert_eq!(steps(&tell(&mut door, deliver(vec![msg(5, 13, 14), msg(5, 14, 15)]))), [(14, 13)]);
 }
 
 #[test]
 fn what_is_parked_is_bounded_and_read_again() {
-    let mut door = reading(r#","credit":0"#);
     let big = vec![b'x'; 10_000];
-    let pushes = (11..20).map(|seq| publication(5, seq - 1, seq, ContentType::Text, &big)).collect();
-    assert!(texts(&tell(&mut door, deliver(pushes))).is_empty());
-    tell(&mut door, Tell::Unsubscribed { subscription: SubscriptionId(5) });
-    let outputs = text(&mut door, r#"{"op":"credit","sub":5,"n":100}"#);
-    assert_eq!(steps(&outputs), [(11, 10), (12, 11)]);
-    assert_eq!(asks(&outputs), [&subscribe(5, From::After(position(12)), Flow::Credit)]);
+    let pushes = || (11..20).map(|seq| publication(5, seq - 1, seq, ContentType::Text, &big)).collect();
+    for mut door in [reading(r#","credit":0"#), beside(r#","credit":0"#)] {
+        assert!(texts(&tell(&mut door, deliver(pushes()))).is_empty());
+        tell(&mut door, Tell::Unsubscribed { subscription: SubscriptionId(5) });
+        let outputs = text(&mut door, r#"{"op":"credit","sub":5,"n":100}"#);
+        assert_eq!(steps(&outputs), [(11, 10), (12, 11)]);
+        assert_eq!(asks(&outputs), [&subscribe(5, From::After(position(12)), Flow::Credit)]);
+        tell(&mut door, subscribed(5, 12));
+        tell(&mut door, Tell::Ready);
+        assert_eq!(steps(&tell(&mut door, deliver(vec![msg(5, 12, 13)]))), [(13, 12)]);
+    }
 }
 
 #[test]
 fn a_resumed_window_tells_what_went_missing_meanwhile_or_why_it_ends() {
     let pause = || {
-        let mut door = reading(r#","credit":1"#);
+        let mut door = beside(r#","credit":1"#);
         tell(&mut door, deliver(vec![msg(5, 10, 11), msg(5, 11, 12)]));
         tell(&mut door, Tell::Unsubscribed { subscription: SubscriptionId(5) });
         text(&mut door, r#"{"op":"credit","sub":5,"n":2}"#);

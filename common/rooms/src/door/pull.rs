@@ -21,11 +21,10 @@ impl Pull {
         self.ready = true;
     }
 
-    /// The bus answered. After an empty answer it says `Ready` itself when there is something; until then there
-    /// may be more, whatever it said.
-    pub(super) fn delivered(&mut self, empty: bool) {
+    /// The bus answered. If no more waits, it says `Ready` when there is something again.
+    pub(super) fn delivered(&mut self, more: bool) {
         self.asked = false;
-        self.ready = !empty;
+        self.ready = more;
     }
 
     /// So much was written.
@@ -36,6 +35,11 @@ impl Pull {
     /// Whether the socket takes anything beside answers.
     pub(super) fn has_room(&self) -> bool {
         self.room > 0
+    }
+
+    /// Whether the bus owes an answer.
+    pub(super) fn is_asked(&self) -> bool {
+        self.asked
     }
 
     /// The pull to ask for, if it is time for one.

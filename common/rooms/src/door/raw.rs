@@ -121,8 +121,8 @@ impl Raw {
                 }
             }
             Tell::Ready => self.pull.ready(),
-            Tell::Deliver { pushes, more: _ } => {
-                self.pull.delivered(pushes.is_empty());
+            Tell::Deliver { pushes, more } => {
+                self.pull.delivered(more);
                 pushes.into_iter().for_each(|push| self.push(push));
             }
             Tell::Subscribed { result: Ok(_), .. } | Tell::Unsubscribed { .. } => {}

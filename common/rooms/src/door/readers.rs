@@ -2,8 +2,9 @@
 //!
 //! Always holds: a push's `prev` is what the client was last told, unless the bus itself jumped; then it is
 //! the bus's, so that the client sees the jump. A subscription with a window never gets more messages than
-//! its client gave credit for. What was pulled beyond that is parked, at most [`PARKED_BYTES_MAX`] of it, and
-//! the bus is told to stop: the others on this connection go on, and the cursor resumes where the parked end.
+//! its client gave credit for. What was pulled beyond that is parked, at most [`PARKED_BYTES_MAX`] of it. If
+//! others on this connection read too, the bus is told to stop reading for the full window, and its cursor
+//! resumes where the parked end; if not, nothing is pulled (to unsubscribe would be to leave the room).
 
 use super::refusal;
 use riser_model::{
@@ -166,16 +167,24 @@ impl Readers {
         reader.say_or_park(sub, Parked { push, follows }, out);
     }
 
-    /// After a pull: the bus stops reading for windows that are full.
-    pub(super) fn pause_full(&mut self, out: &mut VecDeque<Output>) {
+    /// Before a pull: the bus stops reading for windows that are full, so that the others can go on. Whether
+    /// there is anything to pull for.
+    pub(super) fn make_way(&mut self, out: &mut VecDeque<Output>) -> bool {
+        let reads = |reader: &Reader| reader.running && !matches!(reader.want, Want::Technical(_));
+        if !self.readers.values().any(Reader::is_full) {
+            return true;
+        }
+        if !self.readers.values().any(|reader| reads(reader) && !reader.is_full()) {
+            return false;
+        }
         for (sub, reader) in &mut self.readers {
-            let full = reader.window.as_ref().is_some_and(|window| !window.parked.is_empty());
-            if full && reader.running {
+            if reader.running && reader.is_full() {
                 reader.running = false;
                 self.unanswered.entry(*sub).or_default().unsubscribes.push_back(None);
                 out.push_back(Output::Ask(Ask::Unsubscribe { subscription: SubscriptionId(*sub) }));
             }
         }
+        true
     }
 
     /// A client gave credit: says what was parked, and resumes the cursor when nothing is.
@@ -189,12 +198,7 @@ impl Readers {
         while let Some(parked) = reader.next_parked() {
             reader.say(sub, parked, out);
         }
-        let empty = reader.window.as_ref().is_some_and(|w| w.credit > 0 && w.parked.is_empty());
-        if empty && !reader.running {
-            if let Some(window) = &mut reader.window {
-                window.cut = false;
-            }
-            reader.running = true;
+        if reader.must_resume() {
             let from = reader.seen.map_or(From::Live, From::After);
             out.push_back(Output::Ask(reader.ask(sub, from)));
             self.unanswered.entry(sub).or_default().subscribes.push_back(Asked::Resume);
@@ -206,7 +210,7 @@ impl Readers {
     pub(super) fn through(&mut self) -> BTreeMap<u32, String> {
         let mut through = BTreeMap::new();
         for (sub, reader) in &mut self.readers {
-            if reader.window.as_ref().is_none_or(|window| window.parked.is_empty()) {
+            if !reader.is_full() {
                 reader.told = reader.seen;
             }
             if let Some(position) = reader.told {
@@ -221,6 +225,19 @@ impl Reader {
     fn ask(&self, sub: u32, from: From) -> Ask {
         let subscription = SubscriptionId(sub);
         Ask::Subscribe { subscription, want: self.want.clone(), from, flow: self.flow, keep: None }
+    }
+
+    fn is_full(&self) -> bool {
+        self.window.as_ref().is_some_and(|window| !window.parked.is_empty())
+    }
+
+    /// Whether there is credit and nothing is parked, but what follows is to be read again; then it will be.
+    fn must_resume(&mut self) -> bool {
+        let Some(window) = self.window.as_mut().filter(|w| w.credit > 0 && w.parked.is_empty()) else {
+            return false;
+        };
+        let cut = std::mem::replace(&mut window.cut, false);
+        !std::mem::replace(&mut self.running, true) || cut
     }
 
     fn resumed(&mut self, sub: u32, good: &Subscribed, out: &mut VecDeque<Output>) {
