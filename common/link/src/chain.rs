@@ -83,12 +83,13 @@ impl Chain {
         })
     }
 
-    /// The epochs to name in a Hello: from the one that the cursor is in, at most as many as fit. The one with
-    /// the cursor is named even if all of it is confirmed: only then does the hub learn where it ended.
-    pub(crate) fn to_greet(&self, through: Seq) -> Vec<Opening> {
+    /// The epochs to name in a Hello: from `back` before the one that the cursor is in, at most as many as fit.
+    /// The one with the cursor is named even if all of it is confirmed: only then does the hub learn where it
+    /// ended, and only then does the edge learn whether the hub still has it.
+    pub(crate) fn to_greet(&self, through: Seq, back: usize) -> Vec<Opening> {
         let start =
             self.0.iter().rposition(|o| o.span.first <= through && through <= o.span.last).unwrap_or(0);
-        self.0.iter().skip(start).take(CHAIN_MAX).copied().collect()
+        self.0.iter().skip(start.saturating_sub(back)).take(CHAIN_MAX).copied().collect()
     }
 }
 
@@ -117,10 +118,13 @@ mod tests {
     #[test]
     fn a_hello_names_the_epoch_of_the_cursor_and_all_after_it() {
         let chain = chain(&[(1, 1, 50), (2, 51, 99), (3, 100, 99), (4, 100, 120)]);
-        let named = |through| chain.to_greet(Seq(through)).iter().map(|o| o.span.epoch.0).collect::<Vec<_>>();
+        let named =
+            |through| chain.to_greet(Seq(through), 0).iter().map(|o| o.span.epoch.0).collect::<Vec<_>>();
         assert_eq!(named(0), [1, 2, 3, 4]);
         assert_eq!(named(50), [1, 2, 3, 4]);
         assert_eq!(named(99), [2, 3, 4]);
         assert_eq!(named(110), [4]);
+        let back: Vec<_> = chain.to_greet(Seq(110), 2).iter().map(|o| o.span.epoch.0).collect();
+        assert_eq!(back, [2, 3, 4]);
     }
 }

@@ -250,11 +250,9 @@ impl Pair {
         let log = host.disk.log;
         let taken = |epoch| hub.disk.cursors.get(&(log, epoch)).map_or(Seq::ZERO, |value| value.through);
         host.drained(self.now)
-            && host
-                .disk
-                .chain
-                .iter()
-                .all(|opening| opening.span.last < opening.span.first || taken(opening.span.epoch) >= opening.span.last)
+            && host.disk.chain.iter().all(|opening| {
+                opening.span.last < opening.span.first || taken(opening.span.epoch) >= opening.span.last
+            })
     }
 
     /// One event, or one deadline, not later than `until`. Whether there was any.

@@ -37,6 +37,11 @@ use session::Session;
 
 /// Dialing includes TCP, TLS and the WebSocket handshake, each with a deadline of the socket's own.
 const DIAL_DEADLINE: Duration = Duration::from_secs(15);
+/// A hub that is alive and does not say Welcome waits for a commit or another connection, but not for ever.
+const WELCOME_DEADLINE: Duration = Duration::from_secs(30);
+/// A hub that is alive and does not confirm is left after this long: longer than the largest entry takes on
+/// the slowest link that is worth the name.
+const STALLED_AFTER: Duration = Duration::from_secs(120);
 /// Asked for a new epoch again after this long.
 const NEW_EPOCH_EVERY: Duration = Duration::from_secs(5);
 
@@ -266,6 +271,8 @@ pub enum Down {
     HandshakeTimeout,
     /// Nothing was heard for 12 s.
     Silent,
+    /// The hub is there and confirms nothing.
+    Stalled,
     /// The hub spoke nonsense.
     Malformed,
     /// Not the hub with the pinned key, or its signature does not hold.
@@ -290,6 +297,7 @@ impl Down {
             Self::DialTimeout => "dial_timeout",
             Self::HandshakeTimeout => "handshake_timeout",
             Self::Silent => "silent",
+            Self::Stalled => "stalled",
             Self::Malformed => "malformed",
             Self::WrongHub => "wrong_hub",
             Self::Refused(code) => code.name(),
@@ -306,10 +314,12 @@ impl Down {
 pub enum Wake {
     /// The next attempt.
     Retry,
-    /// The dial, or the hub's first word.
+    /// The dial, the hub's first word, or its Welcome.
     Handshake,
     /// The hub is to be pinged, or has been silent for too long.
     Silence,
+    /// The hub confirms nothing.
+    Stall,
     /// Latest is due.
     Latest,
     /// A canary is due.
@@ -372,6 +382,8 @@ pub struct Sender {
     not_before: Time,
     heard_at: Time,
     pinged_at: Option<Time>,
+    /// How many epochs before the cursor's the next Hello names: the hub may have lost them.
+    greet_back: usize,
     /// Under way when the last connection ended: what a later cursor may confirm.
     left: Vec<Unconfirmed>,
     /// The first seq that a fork kept from being delivered under its old name.
@@ -409,6 +421,7 @@ impl Sender {
             not_before: now.time,
             heard_at: now.time,
             pinged_at: None,
+            greet_back: 0,
             left: Vec::new(),
             forked_from: None,
             anchored_at: None,
@@ -454,10 +467,13 @@ impl Sender {
             State::Listening { since, .. } => {
                 Some((since.plus(riser_wire::limits::FIRST_FRAME_DEADLINE), Wake::Handshake))
             }
-            State::Greeting(_) => Some((self.silence_due(), Wake::Silence)),
+            State::Greeting(greeting) => {
+                let welcome = (greeting.sent_at.time.plus(WELCOME_DEADLINE), Wake::Handshake);
+                earlier(Some((self.silence_due(), Wake::Silence)), welcome)
+            }
             State::Up(session) => {
                 let due = (self.silence_due(), Wake::Silence);
-                [self.latest_due(session), self.read_due(session)]
+                [self.latest_due(session), self.read_due(session), stall_due(session)]
                     .into_iter()
                     .flatten()
                     .fold(Some(due), earlier)
@@ -612,17 +628,21 @@ impl Sender {
                 }
             }
             State::Dialing { since } if now.time >= since.plus(DIAL_DEADLINE) => {
-                self.close();
-                self.down(Down::DialTimeout, Duration::ZERO, now);
+                self.fail(Down::DialTimeout, now);
             }
             State::Listening { since, .. }
                 if now.time >= since.plus(riser_wire::limits::FIRST_FRAME_DEADLINE) =>
             {
-                self.close();
-                self.down(Down::HandshakeTimeout, Duration::ZERO, now);
+                self.fail(Down::HandshakeTimeout, now);
             }
             State::Dialing { .. } | State::Listening { .. } | State::Stopped => {}
+            State::Greeting(greeting) if now.time >= greeting.sent_at.time.plus(WELCOME_DEADLINE) => {
+                self.fail(Down::HandshakeTimeout, now);
+            }
             State::Greeting(_) => self.listen(now),
+            State::Up(session) if stall_due(session).is_some_and(|(at, _)| now.time >= at) => {
+                self.fail(Down::Stalled, now);
+            }
             State::Up(_) => {
                 self.listen(now);
                 self.pump(now);
@@ -659,8 +679,7 @@ impl Sender {
             return;
         }
         if now.time >= self.heard_at.plus(riser_wire::limits::LINK_SILENT_AFTER) {
-            self.close();
-            self.down(Down::Silent, Duration::ZERO, now);
+            self.fail(Down::Silent, now);
         } else {
             self.pinged_at = Some(now.time);
             self.send(EdgeFrame::Ping(now.time.0));
@@ -718,6 +737,10 @@ impl Sender {
     fn emit(&mut self, event: LinkEvent) {
         self.outputs.push_back(Output::Emit(event));
     }
+}
+
+fn stall_due(session: &Session) -> Option<(Time, Wake)> {
+    session.window.waiting_since().map(|since| (since.plus(STALLED_AFTER), Wake::Stall))
 }
 
 fn earlier(best: Option<(Time, Wake)>, other: (Time, Wake)) -> Option<(Time, Wake)> {

@@ -102,6 +102,11 @@ impl Window {
         self.sent.is_empty()
     }
 
+    /// Since when the oldest batch under way waits for anything to be confirmed.
+    pub(crate) fn waiting_since(&self) -> Option<Time> {
+        self.sent.front().map(|oldest| oldest.at.max(self.confirmed_at))
+    }
+
     /// A batch was sent; `starved` if there was nothing more.
     pub(crate) fn sent(&mut self, batch: Unconfirmed, starved: bool, now: Time) {
         let alone = self.sent.is_empty() && batch.bytes <= BYTES_ALONE_MAX;

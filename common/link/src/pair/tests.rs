@@ -6,7 +6,7 @@ mod crashes;
 mod flow;
 mod rewinds;
 
-const LONG: Duration = Duration::from_secs(120);
+const LONG: Duration = Duration::from_secs(300);
 
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)

@@ -6,7 +6,7 @@ use crate::{chain::Link, equation::Equation, handshake, packer::Defined, status:
 use riser_model::{
     Cause, CursorKey, CursorValue, Epoch, Gap, HubIdentity, Now, PublicKey, Seq, Stamp, time::Anchor,
 };
-use riser_wire::link::{Bytes, EdgeFrame, Hello, Nonce, Signature, Welcome, sign};
+use riser_wire::link::{Bytes, CHAIN_MAX, EdgeFrame, Hello, Nonce, Signature, Taken, Welcome, sign};
 use std::{collections::BTreeMap, time::Duration};
 
 /// A flapping link does not write an anchor per connection.
@@ -43,7 +43,7 @@ impl Sender {
         let hello = Hello {
             edge: self.config.edge,
             log: self.log,
-            chain: self.chain.to_greet(cursor.through),
+            chain: self.chain.to_greet(cursor.through, self.greet_back),
             live: self.chain.live().epoch,
             last_added: self.chain.last(),
             cursor,
@@ -65,6 +65,11 @@ impl Sender {
         let (sent_at, clock) = (greeting.sent_at, greeting.hello.clock);
         let greeted: Vec<Epoch> = greeting.hello.chain.iter().map(|opening| opening.span.epoch).collect();
         self.meet(welcome.hub, now);
+        if self.lost_before(&welcome, &greeted) {
+            self.greet_back += CHAIN_MAX - 1;
+            return self.greet_again(now);
+        }
+        self.greet_back = 0;
         let standing = self.standing(&welcome, &greeted);
         let own = self.own();
         let live = self.chain.live();
@@ -168,6 +173,20 @@ impl Sender {
     pub(super) fn fail(&mut self, why: Down, now: Now) {
         self.close();
         self.down(why, Duration::ZERO, now);
+    }
+
+    /// Greets anew at once: the next Hello names other epochs.
+    pub(super) fn greet_again(&mut self, now: Now) {
+        self.fail(Down::Greeting, now);
+        self.state = State::Down { retry_at: now.time };
+    }
+
+    /// Whether the hub may have lost epochs that the Hello did not name: it takes epochs in order, so if it has
+    /// nothing of the first one named, it may not have all of those before.
+    fn lost_before(&self, welcome: &Welcome, greeted: &[Epoch]) -> bool {
+        let Some(first) = greeted.first().and_then(|epoch| self.chain.named(*epoch)) else { return false };
+        let known = |taken: &Taken| taken.epoch == first.epoch && taken.cursor.through >= first.first;
+        first.first > self.chain.first() && !welcome.taken.iter().any(known)
     }
 
     fn own(&self) -> CursorValue {

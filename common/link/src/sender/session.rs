@@ -190,9 +190,7 @@ impl Sender {
     fn greet_further(&mut self, now: Now) {
         let last = self.greeted_last();
         if last < self.chain.last() && self.through() >= last {
-            self.close();
-            self.down(Down::Greeting, Duration::ZERO, now);
-            self.state = State::Down { retry_at: now.time };
+            self.greet_again(now);
         }
     }
 

@@ -89,6 +89,7 @@ fn two_clones_that_never_give_up_lose_nothing_of_either() {
     }
     pair.start(Victim::Edge(0));
     pair.check_hub(0).unwrap();
-    let published = pair.edges.iter().map(|edge| edge.accepted.iter().filter(|p| p.linked).count()).sum::<usize>();
+    let published =
+        pair.edges.iter().map(|edge| edge.accepted.iter().filter(|p| p.linked).count()).sum::<usize>();
     assert_eq!(pair.hubs[0].disk.entries.len(), published);
 }

@@ -83,7 +83,9 @@ fn an_edge_that_restarts_is_not_a_clone_of_its_dead_connection() {
     pair.cut(false);
     pair.restart(Victim::Edge(0));
     pair.publish(0, 1);
-    assert!(pair.run_until(Duration::from_secs(8), |pair| pair.edges[0].status(pair.now).is_some_and(|s| s.welcomed)));
+    assert!(pair.run_until(Duration::from_secs(8), |pair| {
+        pair.edges[0].status(pair.now).is_some_and(|s| s.welcomed)
+    }));
     assert!(!said(&pair, "Clone"));
     drained(&mut pair);
 }

@@ -25,7 +25,7 @@ fn an_idle_link_stays_up_on_pings_and_proves_flow_with_few_canaries() {
     pair.run_for(Duration::from_secs(600));
     let canaries = pair.edges[0].disk.last().0 - before;
     assert!((9..=15).contains(&canaries), "{canaries} in ten minutes");
-    assert_eq!(pair.said.iter().filter(|line| line.contains("Up {")).count(), 1, "never reconnected");
+    assert_eq!(pair.said.iter().filter(|line| line.contains("edge 0: Up {")).count(), 1, "never reconnected");
     assert_eq!(pair.hubs[0].disk.entries.len(), 5, "canaries are stored nowhere");
     drained(&mut pair);
 }
@@ -145,7 +145,10 @@ fn a_hub_that_goes_down_says_when_to_come_back() {
     assert!(at.since(pair.now.time) > ms(3500), "{:?}", at.since(pair.now.time));
     pair.edge_input(0, sender::Input::RouteUp);
     pair.run_for(ms(3000));
-    assert!(!pair.edges[0].status(pair.now).unwrap().welcomed, "a route does not change what the hub asked for");
+    assert!(
+        !pair.edges[0].status(pair.now).unwrap().welcomed,
+        "a route does not change what the hub asked for"
+    );
     pair.run_for(ms(1500));
     assert!(pair.edges[0].status(pair.now).unwrap().welcomed);
 }

@@ -67,6 +67,28 @@ fn restored_hub_is_filled_again_from_the_ring() {
 }
 
 #[test]
+fn a_hub_restored_to_before_many_epochs_is_filled_again() {
+    for epochs in [3, 400] {
+        let mut pair = Pair::new(28);
+        pair.publish(0, 5);
+        pair.run_for(ms(500));
+        let image = pair.hubs[0].disk.clone();
+        for _ in 0..epochs {
+            pair.crash(Victim::Edge(0));
+            pair.start(Victim::Edge(0));
+            pair.publish(0, 1);
+            pair.run_for(ms(100));
+        }
+        pair.run_for(ms(500));
+        pair.crash(Victim::Hub(0));
+        pair.hubs[0].disk = image;
+        pair.start(Victim::Hub(0));
+        drained(&mut pair);
+        assert_eq!(pair.hubs[0].disk.entries.len(), 5 + epochs);
+    }
+}
+
+#[test]
 fn what_a_restored_hub_cannot_get_again_is_receiver_rewound() {
     let mut pair = Pair::new(24);
     pair.publish(0, 50);
