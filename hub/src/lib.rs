@@ -1,1 +1,17 @@
-//! (empty)
+//! riser-hub: where edges deliver to, and rooms full of dashboards and devices listen and replay.
+//!
+//! The program around the hub's core: configuration, listeners, link sockets, the page, metrics. Read [`hub`]
+//! first: it puts the parts together; what they do is in `riser-hub-core`.
+
+mod api;
+pub mod command;
+pub mod config;
+pub mod hub;
+mod links;
+mod page;
+mod site;
+mod status;
+
+pub use command::main;
+pub use config::HubConfig;
+pub use hub::Hub;

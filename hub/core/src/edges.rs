@@ -5,6 +5,19 @@ use std::{collections::BTreeMap, time::Duration};
 
 const RATE_OVER: Duration = Duration::from_secs(1);
 
+/// The four numbers of promise 3 for one epoch, as far as the hub has heard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Equation {
+    /// Seqs that the edge said it gave.
+    pub accepted: u64,
+    /// Seqs that the hub took.
+    pub synced: u64,
+    /// Seqs that it has not taken.
+    pub queued: u64,
+    /// Seqs under link gaps.
+    pub gapped: u64,
+}
+
 /// One edge as the hub sees it.
 #[derive(Clone, Debug)]
 pub struct EdgeStatus {
@@ -61,6 +74,18 @@ impl EdgeStatus {
     /// How many seqs are heard of and not taken.
     pub fn backlog(&self) -> u64 {
         self.heard().0.saturating_sub(self.through().0)
+    }
+
+    /// The equation of the log that the edge is on, under its newest epoch. The edge counts its own, epoch by
+    /// epoch; this is what the hub has heard.
+    pub fn equations(&self) -> impl Iterator<Item = (Epoch, Equation)> {
+        self.current.map(|(_, epoch)| (epoch, self.equation())).into_iter()
+    }
+
+    fn equation(&self) -> Equation {
+        let (accepted, through) = (self.heard().0, self.through().0);
+        let gapped = self.gapped.min(through);
+        Equation { accepted, synced: through - gapped, queued: accepted.saturating_sub(through), gapped }
     }
 
     /// Seqs taken per second, lately.

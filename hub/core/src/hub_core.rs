@@ -303,6 +303,11 @@ impl HubCore {
         self.receivers(ReceiversInput::Ingested { token, refused: Vec::new() }, now);
     }
 
+    /// The system speaks on a technical channel.
+    pub fn say(&mut self, scope: Scope, event: SystemEvent, now: Now) {
+        self.rooms(RoomsInput::Event { scope, event }, now);
+    }
+
     fn rooms(&mut self, input: RoomsInput, now: Now) {
         self.instance.handle(InstanceInput::Rooms(input), now);
     }

@@ -1,0 +1,91 @@
+//! `GET /api/status`: edges and rooms, as far as whoever asks may see them.
+
+use crate::status::Status;
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use riser_gate::{Gate, Input, Output, Policy};
+use riser_model::{
+    Principal,
+    door::{Credential, Refusal, Secret},
+};
+use riser_shell::{Clock, Passwords};
+use serde_json::json;
+use std::sync::Arc;
+
+/// What the API needs.
+#[derive(Clone)]
+pub struct Api {
+    pub(crate) status: Status,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) passwords: Arc<Passwords>,
+}
+
+/// Its routes.
+pub fn routes(api: Api) -> Router {
+    Router::new().route("/api/status", get(status)).with_state(api)
+}
+
+async fn status(State(api): State<Api>, headers: HeaderMap) -> Response {
+    match enter(&api, credential(&headers)).await {
+        Ok(principal) => Json(api.status.json(&principal)).into_response(),
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+/// Through the listener's own gate, like everybody.
+async fn enter(api: &Api, credential: Credential) -> Result<Arc<Principal>, Refusal> {
+    let mut gate = Gate::new(Arc::clone(&api.policy), Clock.now());
+    gate.handle(Input::Shown(credential), Clock.now());
+    loop {
+        match gate.poll() {
+            Some(Output::Pass(principal)) => return Ok(principal),
+            Some(Output::Refuse(refusal)) => return Err(refusal),
+            Some(Output::Verify { ticket, hash, password }) => {
+                let verdict = api.passwords.verify(hash, password).await;
+                gate.handle(Input::Verified { ticket, verdict }, Clock.now());
+            }
+            None => gate.handle(Input::Deadline, Clock.now()),
+        }
+    }
+}
+
+/// `Authorization: Basic` or `Bearer` (RFC 7617, RFC 6750).
+fn credential(headers: &HeaderMap) -> Credential {
+    let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let Some((scheme, rest)) = shown.and_then(|value| value.split_once(' ')) else { return Credential::Anonymous };
+    match scheme.to_ascii_lowercase().as_str() {
+        "bearer" => Credential::Token(Secret(Bytes::copy_from_slice(rest.trim().as_bytes()))),
+        "basic" => basic(rest).unwrap_or(Credential::Anonymous),
+        _ => Credential::Anonymous,
+    }
+}
+
+fn basic(encoded: &str) -> Option<Credential> {
+    let bytes = STANDARD.decode(encoded.trim()).ok()?;
+    let colon = bytes.iter().position(|byte| *byte == b':')?;
+    let (user, password) = bytes.split_at_checked(colon)?;
+    let user = std::str::from_utf8(user).ok()?;
+    let password = Secret(Bytes::copy_from_slice(password.get(1..)?));
+    Some(match user.split_once('/') {
+        Some((account, user)) => {
+            Credential::Password { account: Some(account.parse().ok()?), user: user.to_owned(), password }
+        }
+        None => Credential::Password { account: None, user: user.to_owned(), password },
+    })
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    let status = StatusCode::from_u16(riser_net::site::status(refusal.code).as_u16()).unwrap_or(StatusCode::FORBIDDEN);
+    let error = json!({ "error": { "code": refusal.code.name(), "what": refusal.what, "want": refusal.want } });
+    let mut response = (status, Json(error)).into_response();
+    // No challenge: a browser would ask for a password over the page's own sign-in.
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

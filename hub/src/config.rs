@@ -1,0 +1,190 @@
+//! The hub's configuration, composed of what its parts bring.
+
+use riser_gate::{AccountConfig, Directory, Invalid, Policy};
+use riser_shell::{
+    config::{
+        ByteSize, HttpListener, LimitsConfig, LinkListener, Listeners, MqttListener, OperationsListener,
+        Program, TlsFiles, listen,
+    },
+    keys,
+    log::LogConfig,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Where a hub's metrics are unless it says otherwise.
+pub const OPERATIONS_PORT: u16 = 9420;
+
+/// `hub.toml`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HubConfig {
+    /// The folder that holds everything this hub keeps. One process at a time.
+    pub data: PathBuf,
+    /// The file with the key that edges know this hub by; `hub.key` in the data folder unless set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+    /// What it says on standard error.
+    pub log: LogConfig,
+    /// Which doors are open.
+    pub listen: HubListen,
+    /// The certificate of listeners with `tls = true`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsFiles>,
+    /// How much its log may take.
+    pub quota: HubQuota,
+    /// How much peers may cost.
+    pub limits: LimitsConfig,
+    /// Who may enter, which edges and which rooms there are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub account: Vec<AccountConfig>,
+}
+
+/// `[listen]`: what is not listed is closed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HubListen {
+    /// MQTT 3.1.1 and 5.
+    pub mqtt: Listeners<MqttListener>,
+    /// HTTP and WebSocket.
+    pub http: Listeners<HttpListener>,
+    /// Edges.
+    pub link: Listeners<LinkListener>,
+    /// Metrics and health.
+    pub operations: Listeners<OperationsListener>,
+}
+
+/// `[quota]`. A full hub lets the oldest go, and readers are told what they miss.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HubQuota {
+    /// The most that the log takes on disk, spares included.
+    pub bytes: ByteSize,
+    /// The length of one of its files.
+    pub segment: ByteSize,
+}
+
+impl Default for HubConfig {
+    fn default() -> Self {
+        Self {
+            data: Self::standard_data(),
+            key: None,
+            log: LogConfig::default(),
+            listen: HubListen::default(),
+            tls: None,
+            quota: HubQuota::default(),
+            limits: LimitsConfig::default(),
+            account: vec![],
+        }
+    }
+}
+
+impl Default for HubListen {
+    fn default() -> Self {
+        let operations = SocketAddr::from((Ipv4Addr::LOCALHOST, OPERATIONS_PORT));
+        Self {
+            mqtt: Listeners::default(),
+            http: Listeners::default(),
+            link: Listeners::default(),
+            operations: operations.into(),
+        }
+    }
+}
+
+impl Default for HubQuota {
+    fn default() -> Self {
+        Self { bytes: ByteSize::gib(16), segment: ByteSize::mib(64) }
+    }
+}
+
+impl HubQuota {
+    /// The bounds of the log.
+    pub fn log(&self) -> riser_log::Config {
+        let standard = riser_log::Config::hub();
+        riser_log::Config {
+            segment_bytes: self.segment.0,
+            quota_bytes: self.bytes.0,
+            view_bytes_max: standard.view_bytes_max.min(self.bytes.0 / 4),
+            ..standard
+        }
+    }
+
+    fn check(&self) -> Option<Invalid> {
+        let bad = self.log().check().err()?;
+        Some(Invalid::new("quota", bad.to_string(), "correct quota.bytes or quota.segment"))
+    }
+}
+
+impl HubConfig {
+    /// The file with the key that edges know this hub by.
+    pub fn key_file(&self) -> PathBuf {
+        self.key.clone().unwrap_or_else(|| self.data.join("hub.key"))
+    }
+
+    /// Who exists.
+    pub fn directory(&self) -> Result<Arc<Directory>, Vec<Invalid>> {
+        Directory::compile(&self.account).map(Arc::new)
+    }
+
+    /// Who may enter where, by the listener's name (`listen.mqtt[0]`).
+    pub fn policies(
+        &self,
+        directory: &Arc<Directory>,
+    ) -> Result<BTreeMap<Arc<str>, Arc<Policy>>, Vec<Invalid>> {
+        listen::policies(&self.listen.mqtt, &self.listen.http, directory)
+    }
+
+    fn check_listeners(&self) -> impl Iterator<Item = Invalid> {
+        let (listen, tls) = (&self.listen, self.tls.as_ref());
+        let mqtt = listen.mqtt.named("mqtt").filter_map(move |(key, mqtt)| mqtt.tls.check(&key, tls));
+        let http = listen.http.named("http").filter_map(move |(key, http)| http.tls.check(&key, tls));
+        let link = listen.link.named("link");
+        let link = link.filter_map(move |(key, link)| link.check(&key).or_else(|| link.tls.check(&key, tls)));
+        let operations = listen.operations.named("operations");
+        mqtt.chain(http).chain(link).chain(operations.filter_map(|(key, operations)| operations.check(&key)))
+    }
+
+    fn check_accounts(&self) -> Vec<Invalid> {
+        match self.directory() {
+            Ok(directory) => {
+                let mut wrong = self.policies(&directory).err().unwrap_or_default();
+                let weak = directory.edges().filter(|edge| !keys::is_public_key(&edge.key));
+                wrong.extend(weak.map(|edge| {
+                    let (account, name) = (&edge.principal.account_name, &edge.principal.name);
+                    let want = "copy what `riser-edge key show` prints at that edge";
+                    Invalid::new(
+                        format!("account[{account}].client[{name}].key"),
+                        "not a point of the curve",
+                        want,
+                    )
+                }));
+                wrong
+            }
+            Err(wrong) => wrong,
+        }
+    }
+}
+
+impl Program for HubConfig {
+    const NAME: &'static str = "hub";
+
+    fn data(&self) -> &Path {
+        &self.data
+    }
+
+    fn check(&self) -> Vec<Invalid> {
+        let mut wrong: Vec<Invalid> = self.check_listeners().collect();
+        wrong.extend(self.quota.check());
+        wrong.extend(self.limits.check());
+        wrong.extend(self.check_accounts());
+        wrong
+    }
+}
+
+#[cfg(test)]
+mod tests;

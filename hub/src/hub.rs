@@ -1,0 +1,285 @@
+//! A hub, put together and running: log, core, listeners, links, the page, metrics.
+
+use crate::{
+    api::{self, Api},
+    config::HubConfig,
+    links::LinkSockets,
+    page,
+    site::HubSite,
+    status::{Look, Status},
+};
+use anyhow::Context;
+use axum::Router;
+use riser_gate::Directory;
+use riser_host::{Host, HostHandle, Meter, Parts, Policies, RoomsMeter, doors::Doors, setup};
+use riser_hub_core::{HubCore, LinkInput, placing};
+use riser_link::{
+    Key, Receivers,
+    receivers::{Config as ReceiversConfig, LIMITS},
+};
+use riser_model::{
+    History, Room,
+    event::{Scope, SystemEvent},
+};
+use riser_mqtt::Counters as MqttCounters;
+use riser_net::{
+    Entrance, Listener, Operations, Origins, link::{accept, serve_links}, serve_http, serve_mqtt, serve_operations,
+};
+use riser_shell::{
+    Clock, Health, Metrics, Passwords, Storage, clock::StepWatch, config::Program, fdlimit, health::Phase, keys,
+};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    sync::mpsc,
+    task::{JoinHandle, JoinSet},
+};
+
+/// Link frames that wait for the core.
+const LINK_INPUTS_MAX: usize = 256;
+/// The core is looked at this often, for metrics, the page and health.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Beyond what connections may take, the core's own drain.
+const STOP_WITHIN: Duration = Duration::from_secs(8);
+
+/// What a program puts beside the hub's own pages. Only the demo does.
+#[derive(Clone, Debug, Default)]
+pub struct Extras {
+    /// More routes.
+    pub routes: Router,
+    /// What takes the place of the page's mark.
+    pub block: String,
+}
+
+/// A running hub.
+pub struct Hub {
+    entrance: Arc<Entrance>,
+    handle: HostHandle<HubCore>,
+    host: JoinHandle<HubCore>,
+    background: JoinSet<()>,
+    health: Arc<Health>,
+    /// Where it listens: the name of each listener in the configuration, and its address.
+    pub addresses: Vec<(String, SocketAddr)>,
+}
+
+/// What listeners share.
+struct Shared {
+    status: Status,
+    metrics: Arc<Metrics>,
+    passwords: Arc<Passwords>,
+    policies: Policies,
+    sockets: LinkSockets,
+    inbox: mpsc::Sender<LinkInput>,
+    extras: Option<Extras>,
+}
+
+impl Hub {
+    /// Starts one. `refused` says why the last good configuration runs instead of the given one.
+    pub async fn start(config: &HubConfig, refused: Option<String>, extras: Option<Extras>) -> anyhow::Result<Self> {
+        let now = Clock.now();
+        let files = fdlimit::raise().context("raise the open-file limit")?;
+        if !files.covers(config.limits.connections) {
+            tracing::warn!(?files, "the open-file limit is below limits.connections");
+        }
+        let directory = config.directory().map_err(invalid)?;
+        let policies = config.policies(&directory).map_err(invalid)?;
+        let file = config.key_file();
+        let (identity, made) = keys::load_or_create(&file)?;
+        if made {
+            tracing::info!(file = %file.display(), key = identity.public_text(), "made a key; edges pin it as hub_key");
+        }
+        let (writer, recovered) = setup::open_log(&config.data().join("log"), config.quota.log(), now)?;
+        let instance = setup::instance(&recovered, rooms(&directory), Vec::new(), &config.limits, now);
+        let receivers = Receivers::new(
+            ReceiversConfig {
+                key: Key::from_secret(&identity.signing().to_bytes()),
+                log: recovered.log,
+                chain: recovered.chain.clone(),
+                limits: LIMITS,
+            },
+            recovered.cursors.iter().copied(),
+            [],
+        );
+        let metrics = Arc::new(Metrics::new("hub", env!("CARGO_PKG_VERSION")));
+        metrics.configuration_refused.set(u64::from(refused.is_some()));
+        let health = Arc::new(Health::default());
+        let (entrance, inbox) = setup::entrance(&config.limits);
+        let (answer, answers) = mpsc::unbounded_channel();
+        let storage = Storage::start(writer, move |said| {
+            // The host may have ended; then nobody waits.
+            let _ = answer.send(said);
+        })
+        .context("start the log's threads")?;
+        let (link_sender, link_inputs) = mpsc::channel(LINK_INPUTS_MAX);
+        let shared = Shared {
+            status: Status::default(),
+            metrics,
+            passwords: Arc::new(Passwords::new(config.limits.password_verifiers)),
+            policies: policies.clone(),
+            sockets: LinkSockets::default(),
+            inbox: link_sender,
+            extras,
+        };
+        let (host, handle) = Host::new(Parts {
+            core: HubCore::new(instance, receivers, directory, now),
+            inbox,
+            policies,
+            storage,
+            answers,
+            link_inputs,
+            links: shared.sockets.clone(),
+            passwords: Arc::clone(&shared.passwords),
+            watch: Meter { metrics: Arc::clone(&shared.metrics), health: Arc::clone(&health) },
+            clock: Clock,
+        });
+        let mut hub = Self {
+            host: tokio::spawn(host.run()),
+            entrance,
+            handle,
+            background: JoinSet::new(),
+            health,
+            addresses: Vec::new(),
+        };
+        hub.listen(config, &shared)?;
+        hub.background.spawn(look(hub.handle.clone(), shared, Arc::clone(&hub.health)));
+        hub.health.enter(Phase::Serving);
+        if let Some(reason) = refused {
+            tracing::error!(reason, "the configuration was refused; the last good one runs");
+            hub.say(SystemEvent::ConfigurationRefused { reason }).await;
+        }
+        for (name, address) in &hub.addresses {
+            tracing::info!(listener = name, %address, "listening");
+        }
+        Ok(hub)
+    }
+
+    fn listen(&mut self, config: &HubConfig, shared: &Shared) -> anyhow::Result<()> {
+        let tls = config.tls.as_ref();
+        let mqtt_counters = Arc::new(MqttCounters::default());
+        for (name, listener) in config.listen.mqtt.named("mqtt") {
+            let bound = Listener::bind(name.as_str(), listener.address, setup::acceptor(&listener.tls, tls)?)?;
+            self.addresses.push((name, bound.address()?));
+            let doors = Doors::new(listener.anonymous.is_some(), Arc::clone(&mqtt_counters)).of_mqtt();
+            self.background.spawn(serve_mqtt(bound, Arc::clone(&self.entrance), doors));
+        }
+        for (name, listener) in config.listen.http.named("http") {
+            let bound = Listener::bind(name.as_str(), listener.address, setup::acceptor(&listener.tls, tls)?)?;
+            let policy = shared.policies.get(name.as_str()).context("every HTTP listener has a policy")?;
+            let api = Api {
+                status: shared.status.clone(),
+                policy: Arc::clone(policy),
+                passwords: Arc::clone(&shared.passwords),
+            };
+            let mut routes = api::routes(api);
+            match &shared.extras {
+                Some(extras) => routes = routes.merge(page::routes(Some(extras.block.clone()))).merge(extras.routes.clone()),
+                None => routes = routes.merge(page::routes(None)),
+            }
+            self.addresses.push((name, bound.address()?));
+            let site = HubSite {
+                doors: Doors::new(listener.anonymous.is_some(), Arc::clone(&mqtt_counters)),
+                origins: Origins::new(&listener.origins)?,
+                routes,
+            };
+            self.background.spawn(serve_http(bound, Arc::clone(&self.entrance), Arc::new(site)));
+        }
+        for (name, listener) in config.listen.link.named("link") {
+            let bound = Listener::bind(name.as_str(), listener.address, setup::acceptor(&listener.tls, tls)?)?;
+            accept::check(&bound, listener.insecure)?;
+            self.addresses.push((name, bound.address()?));
+            let (entrance, insecure) = (Arc::clone(&self.entrance), listener.insecure);
+            let taker = shared.sockets.taker(shared.inbox.clone());
+            self.background.spawn(async move {
+                if let Err(error) = serve_links(bound, entrance, insecure, taker).await {
+                    tracing::error!(%error, "no links are taken");
+                }
+            });
+        }
+        shared.metrics.also({
+            let counters = Arc::clone(self.entrance.counters());
+            move || counters.each().collect()
+        });
+        for (name, listener) in config.listen.operations.named("operations") {
+            let bound = Listener::bind(name.as_str(), listener.address, None)?;
+            self.addresses.push((name, bound.address()?));
+            let (metrics, health) = (Arc::clone(&shared.metrics), Arc::clone(&self.health));
+            let operations = Operations {
+                metrics: Arc::new(move || metrics.encode()),
+                ready: Arc::new(move || {
+                    let probe = health.ready(Clock.now().time);
+                    if probe.status == 200 { Ok(()) } else { Err(probe.line.trim_end().to_owned()) }
+                }),
+            };
+            let entrance = Arc::clone(&self.entrance);
+            self.background.spawn(async move { serve_operations(bound, &entrance, operations).await });
+        }
+        Ok(())
+    }
+
+    /// The address of the first listener of that kind (`mqtt`, `http`, `link`, `operations`).
+    pub fn address(&self, kind: &str) -> Option<SocketAddr> {
+        self.addresses.iter().find(|(name, _)| name.contains(kind)).map(|(_, address)| *address)
+    }
+
+    /// Takes nothing more, finishes what was begun, tells everybody goodbye, and says where it stopped.
+    pub async fn stop(mut self) {
+        self.health.enter(Phase::Stopping);
+        self.entrance.stop();
+        self.handle.shut_down();
+        match tokio::time::timeout(STOP_WITHIN, &mut self.host).await {
+            Ok(Ok(core)) => {
+                tracing::info!(last = core.instance().bus().committed().0, "stopped; everything up to here is on disk");
+            }
+            Ok(Err(error)) => tracing::error!(%error, "the core's task panicked"),
+            Err(_) => tracing::warn!("not everything was finished in time; what was acknowledged is on disk"),
+        }
+    }
+
+    async fn say(&self, event: SystemEvent) {
+        // A host that has ended has nobody to tell.
+        let _ = self.handle.ask(move |core, now| core.say(Scope::Instance, event, now)).await;
+    }
+}
+
+/// The configured rooms, and a quarantine for every account.
+fn rooms(directory: &Directory) -> Vec<Room> {
+    let quarantine = |(name, id): (&riser_model::AccountName, riser_model::AccountId)| Room {
+        id: placing::quarantine(id),
+        account: id,
+        account_name: name.clone(),
+        name: placing::quarantine_name(),
+        history: History::Log,
+        linked: false,
+    };
+    let mut rooms = directory.rooms().to_vec();
+    for room in directory.accounts().map(quarantine) {
+        if !rooms.iter().any(|known| known.id == room.id) {
+            rooms.push(room);
+        }
+    }
+    rooms
+}
+
+fn invalid(wrong: Vec<riser_gate::Invalid>) -> anyhow::Error {
+    let all: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+    anyhow::anyhow!(all.join("\n"))
+}
+
+/// Looks at the core again and again: metrics, the page, health, and whether somebody stepped the wall clock.
+async fn look(handle: HostHandle<HubCore>, shared: Shared, health: Arc<Health>) {
+    let mut steps = StepWatch::new(Clock.now());
+    let mut rooms = RoomsMeter::default();
+    let mut every = tokio::time::interval(LOOK_EVERY);
+    loop {
+        every.tick().await;
+        let Some(look) = handle.ask(|core, now| Look::at(core, now)).await else { return };
+        health.beat(look.at.time);
+        look.meter(&shared.metrics, &mut rooms);
+        shared.status.set(look);
+        if let Some(by_ms) = steps.look(Clock.now()) {
+            shared.metrics.clock_steps.inc();
+            tracing::warn!(by_ms, "the wall clock was stepped");
+            // A core that has ended needs no news.
+            let _ = shared.inbox.send(LinkInput::ClockStepped(by_ms)).await;
+        }
+    }
+}

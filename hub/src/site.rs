@@ -1,0 +1,38 @@
+//! What a hub offers behind its HTTP port: the doors of its rooms, the page, and its status.
+
+use axum::Router;
+use http_body_util::BodyExt;
+use hyper::{Request, Response, body::Incoming, service::Service};
+use hyper_util::service::TowerToHyperService;
+use riser_host::doors::Doors;
+use riser_model::door::{Door, Refusal};
+use riser_net::{Answer, Knock, Origins, Site, entrance::Peer};
+use std::sync::Arc;
+
+/// One HTTP listener's site.
+pub struct HubSite {
+    pub(crate) doors: Doors,
+    pub(crate) origins: Origins,
+    pub(crate) routes: Router,
+}
+
+impl Site for HubSite {
+    fn door(&self, knock: Knock) -> Result<Box<dyn Door>, Refusal> {
+        self.doors.open(knock)
+    }
+
+    fn answer(&self, request: Request<Incoming>, _: Arc<Peer>) -> Answer {
+        let service = TowerToHyperService::new(self.routes.clone());
+        Box::pin(async move {
+            let response: Response<axum::body::Body> = match service.call(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            };
+            response.map(|body| body.map_err(Into::into).boxed_unsync())
+        })
+    }
+
+    fn origins(&self) -> &Origins {
+        &self.origins
+    }
+}

@@ -1,0 +1,131 @@
+//! What a hub says about its edges and rooms: as metrics, and as JSON for the page.
+
+use riser_host::RoomsMeter;
+use riser_hub_core::{EdgeStatus, HubCore};
+use riser_model::{Now, Principal, Right, RoomId, Wall};
+use riser_rooms::statistics::Statistics;
+use riser_shell::{
+    Metrics,
+    metrics::{ByEdge, Equation, EquationOf},
+};
+use serde_json::{Value, json};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// An edge whose confirmed end has not moved for so long, with more heard of, is not flowing (promise 5).
+const FLOWING_WITHIN: Duration = Duration::from_secs(3);
+
+/// One look at a hub's core.
+#[derive(Clone, Debug)]
+pub struct Look {
+    edges: Vec<EdgeStatus>,
+    statistics: Statistics,
+    /// When it was taken.
+    pub at: Now,
+}
+
+impl Look {
+    /// Takes it.
+    pub fn at(core: &HubCore, now: Now) -> Self {
+        Self { edges: core.edges().cloned().collect(), statistics: core.instance().bus().statistics(), at: now }
+    }
+
+    /// Writes it into metrics.
+    pub fn meter(&self, metrics: &Metrics, rooms: &mut RoomsMeter) {
+        rooms.read(metrics, self.statistics.counters.clone());
+        let mut equations = Vec::new();
+        for edge in &self.edges {
+            let by = ByEdge { edge: edge.client.to_string() };
+            metrics.edge_up.get_or_create(&by).set(u64::from(edge.online));
+            metrics.edge_backlog.get_or_create(&by).set(edge.backlog());
+            for (epoch, equation) in edge.equations() {
+                equations.push((EquationOf { name: edge.client.to_string(), epoch }, of(equation)));
+            }
+        }
+        metrics.equations(equations);
+        let quarantined: u64 = self.edges.iter().map(|edge| edge.quarantined).sum();
+        metrics.quarantined.inc_by(quarantined.saturating_sub(metrics.quarantined.get()));
+    }
+
+    /// What a principal may see of it.
+    fn json(&self, principal: &Principal) -> Value {
+        let sees = |room: RoomId| principal.grants.reach(Right::Subscribe, room);
+        let edges = self.edges.iter().filter(|edge| edge.account == principal.account);
+        let rooms = self.statistics.rooms.iter().filter(|room| sees(room.id));
+        json!({
+            "now": self.at.wall,
+            "edges": edges.map(|edge| self.edge(edge)).collect::<Vec<_>>(),
+            "rooms": rooms.map(|room| json!({
+                "name": room.name,
+                "channels": room.channels,
+                "messages": room.traffic.messages,
+                "bytes": room.traffic.bytes,
+                "members": room.members,
+                "subscribers": room.subscribers,
+                "last": room.traffic.last.map(|Wall(ms)| ms),
+            })).collect::<Vec<_>>(),
+        })
+    }
+
+    fn edge(&self, edge: &EdgeStatus) -> Value {
+        let since_flow = self.at.time.since(edge.flowed_at);
+        let (backlog, rate) = (edge.backlog(), edge.drain_per_s(self.at));
+        let state = match (edge.online, backlog) {
+            (false, _) => "offline",
+            (true, 0) => "flowing",
+            (true, _) if since_flow > FLOWING_WITHIN => "silent",
+            (true, backlog) if backlog > rate.max(1) => "behind",
+            (true, _) => "flowing",
+        };
+        let sum = edge.equations().fold(Equation::default(), |sum, (_, part)| {
+            let part = of(part);
+            Equation {
+                accepted: sum.accepted + part.accepted,
+                synced: sum.synced + part.synced,
+                queued: sum.queued + part.queued,
+                gapped: sum.gapped + part.gapped,
+            }
+        });
+        let lag_ms = (edge.through().0 > 0).then(|| if backlog == 0 { 0 } else { since_flow.as_millis() as u64 });
+        json!({
+            "name": edge.name,
+            "client": edge.client,
+            "state": state,
+            "lag_ms": lag_ms,
+            "last_added": edge.heard(),
+            "last_synced": edge.through(),
+            "backlog": backlog,
+            "drain_per_s": rate,
+            "eta_s": (backlog == 0 || rate > 0).then(|| backlog as f64 / rate.max(1) as f64),
+            "accepted": sum.accepted,
+            "synced": sum.synced,
+            "queued": sum.queued,
+            "gapped": sum.gapped,
+        })
+    }
+}
+
+/// As metrics say it.
+fn of(equation: riser_hub_core::edges::Equation) -> Equation {
+    let riser_hub_core::edges::Equation { accepted, synced, queued, gapped } = equation;
+    Equation { accepted, synced, queued, gapped }
+}
+
+/// The newest look, shared with the HTTP doors.
+#[derive(Clone, Debug, Default)]
+pub struct Status(Arc<Mutex<Option<Look>>>);
+
+impl Status {
+    /// Replaces it.
+    pub fn set(&self, look: Look) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(look);
+    }
+
+    /// What a principal may see of it, as JSON.
+    pub fn json(&self, principal: &Principal) -> Value {
+        let look = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        look.as_ref().map_or(Value::Null, |look| look.json(principal))
+    }
+}
