@@ -245,3 +245,85 @@ impl Drop for Asker {
         self.core.say(Arrival::Closed { connection });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use riser_model::door::Intake;
+    use std::task::Waker;
+
+    fn publish(ticket: u64, bytes: usize) -> Ask {
+        Ask::Publish(Intake { ticket, aliases: vec![], entries: vec![0; bytes].into(), count: 1 })
+    }
+
+    fn tickets(inbox: &mut CoreInbox) -> Vec<u64> {
+        let mut arrivals = Vec::new();
+        inbox.try_recv_many(&mut arrivals, 100);
+        let ticket = |arrival| match arrival {
+            Arrival::Asked(Asked { ask: Ask::Publish(intake), .. }) => Some(intake.ticket),
+            Arrival::Asked(_) | Arrival::Opened { .. } | Arrival::Closed { .. } => None,
+        };
+        arrivals.into_iter().filter_map(ticket).collect()
+    }
+
+    #[test]
+    fn a_small_ask_does_not_overtake_a_large_one() {
+        let (core, mut inbox) = core_inbox(2000);
+        let mut asker = Asker::new(core.clone(), ConnectionId(1));
+        let cx = &mut Context::from_waker(Waker::noop());
+        asker.ask(publish(1, 1000));
+        asker.ask(publish(2, 1000));
+        asker.ask(publish(3, 0));
+        assert!(asker.is_waiting() && asker.poll_asked(cx).is_pending());
+        assert_eq!(tickets(&mut inbox), [1]);
+        assert!(asker.poll_asked(cx).is_ready());
+        assert_eq!(tickets(&mut inbox), [2, 3]);
+        assert_eq!(core.free(), 2000);
+    }
+
+    #[test]
+    fn who_waits_first_is_served_first() {
+        let (core, mut inbox) = core_inbox(2000);
+        let mut first = Asker::new(core.clone(), ConnectionId(1));
+        let mut second = Asker::new(core.clone(), ConnectionId(2));
+        let cx = &mut Context::from_waker(Waker::noop());
+        first.ask(publish(1, 1700));
+        first.ask(publish(2, 1700));
+        assert!(first.poll_asked(cx).is_pending());
+        second.ask(publish(3, 0));
+        assert!(second.is_waiting(), "it pushed in");
+        assert!(second.poll_asked(cx).is_pending());
+        assert_eq!(tickets(&mut inbox), [1]);
+        assert!(second.poll_asked(cx).is_pending() && first.poll_asked(cx).is_ready());
+        assert_eq!(tickets(&mut inbox), [2]);
+        assert!(second.poll_asked(cx).is_ready());
+        assert_eq!(tickets(&mut inbox), [3]);
+    }
+
+    #[test]
+    fn an_ask_larger_than_the_inbox_gets_all_of_it() {
+        let (core, mut inbox) = core_inbox(1000);
+        let mut asker = Asker::new(core.clone(), ConnectionId(1));
+        asker.ask(publish(1, 100_000));
+        assert!(!asker.is_waiting());
+        assert_eq!(core.free(), 0);
+        assert_eq!(tickets(&mut inbox), [1]);
+        assert_eq!(core.free(), 1000);
+    }
+
+    #[test]
+    fn what_ends_a_connection_gets_through_however_full_it_is() {
+        let (core, mut inbox) = core_inbox(1000);
+        let mut asker = Asker::new(core, ConnectionId(1));
+        asker.ask(Ask::Enter { credential: riser_model::door::Credential::Anonymous, session: None });
+        asker.ask(publish(1, 900));
+        drop(asker);
+        let mut arrivals = Vec::new();
+        inbox.try_recv_many(&mut arrivals, 100);
+        let [.., Arrival::Asked(Asked { ask: Ask::Leave { .. }, .. }), Arrival::Closed { .. }] =
+            &arrivals[..]
+        else {
+            panic!("{arrivals:?}")
+        };
+    }
+}

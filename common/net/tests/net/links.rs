@@ -158,6 +158,7 @@ async fn nothing_large_or_compressed_is_taken_before_the_peer_is_known() {
     let mut hub = hub(limits(), None);
     // A batch before Welcome: it is compressed.
     let (mut edge, mut end) = hub.dial().await;
+    end.say(&nonce());
     edge.say(&batch(5_000));
     assert!(frame(&mut end, &mut edge).await.unwrap_err().contains("compressed before authentication"));
     // More than 16 KiB of small ones.

@@ -164,7 +164,8 @@ async fn fragments_pings_and_empty_continuations_are_taken_in_stride() {
 
 #[tokio::test]
 async fn a_ping_alone_is_answered_at_once() {
-    let web = web(limits(), echo_door);
+    // No deadline comes to help.
+    let web = web(Limits { first_frame_ms: 60_000, ..limits() }, echo_door);
     let mut socket = connect(web.address, "/acme/plant", &[ENVELOPE]).await.unwrap();
     socket.send(Message::Ping("1".into())).await.unwrap();
     assert_eq!(next(&mut socket).await, Message::Pong("1".into()));
