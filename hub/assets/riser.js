@@ -369,7 +369,10 @@ export class Room {
     const sub = ++this.#lastSub;
     const room = {
       ask: (subscription) => this.#ask(subscription),
-      credit: (n) => this.#entered && this.#socket.send(JSON.stringify({ op: "credit", sub, n })),
+      credit: (n) => {
+        if (this.#entered) this.#socket.send(JSON.stringify({ op: "credit", sub, n }));
+        return this.#entered;
+      },
       forget: () => this.#unsubscribe(sub),
       call: (handler, ...args) => this.#call(handler, ...args),
     };
@@ -416,6 +419,7 @@ export class Subscription {
   /** A jump was seen: what comes before the answer is not ours. */
   #resuming = false;
   #credit;
+  #unsaid = 0;
 
   constructor(sub, want, handlers, room) {
     this.sub = sub;
@@ -431,7 +435,13 @@ export class Subscription {
   credit(n) {
     if (this.#credit === null) throw new RiserError({ code: "wrong_state", what: "no credit was agreed on", want: "subscribe with credit" });
     this.#credit += n;
-    if (this.asked) this.#room.credit(n);
+    this.#unsaid += n;
+    this.#sayCredit();
+  }
+
+  /** What was given while a connection was being made is said after it. */
+  #sayCredit() {
+    if (this.asked && this.#unsaid > 0 && this.#room.credit(this.#unsaid)) this.#unsaid = 0;
   }
 
   /** Ends it. */
@@ -450,6 +460,7 @@ export class Subscription {
     else if (from !== undefined) request.from = from;
     if (flow !== undefined) request.flow = flow;
     if (this.#credit !== null) request.credit = this.#credit;
+    this.#unsaid = 0;
     return request;
   }
 
@@ -460,6 +471,7 @@ export class Subscription {
     if (error) return this.end(error instanceof RiserError ? error : new RiserError(error));
     // From here on it goes on from where it is, whatever it was asked to begin with.
     if (!this.#want.technical) this.position = pos;
+    this.#sayCredit();
     this.#room.call(this.#handlers.start, { pos, complete, gaps });
     for (const gap of gaps) this.#room.call(this.#handlers.gap, { ...gap, pos });
   }

@@ -299,7 +299,12 @@ test("credit is counted and what is left of it is asked for again", async () => 
   assert.deepEqual(FakeSocket.last.asked("credit"), { op: "credit", sub: 1, n: 5 });
   FakeSocket.last.drop();
   const socket = await again();
-  assert.equal(socket.enter().subscriptions[0].credit, 6);
+  const hello = socket.accept();
+  assert.equal(hello.subscriptions[0].credit, 6);
+  subscription.credit(4);
+  assert.equal(socket.asked("credit"), undefined, "nothing but hello may be said yet");
+  socket.say({ re: hello.id, ok: { subscriptions: [{ sub: 1, complete: "full", gaps: [], pos: "p2" }] } });
+  assert.deepEqual(socket.asked("credit"), { op: "credit", sub: 1, n: 4 });
   assert.throws(() => made.subscribe("b", {}).credit(1), { code: "wrong_state" });
 });
 

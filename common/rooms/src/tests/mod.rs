@@ -4,4 +4,6 @@ mod model;
 mod readers;
 mod script;
 mod storage;
+#[path = "../door/together.rs"]
+mod together;
 mod writers;
