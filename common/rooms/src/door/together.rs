@@ -50,7 +50,7 @@ impl Run {
         let mut rng = Rng::with_seed(seed);
         let config = Config {
             tail_bytes_max: rng.usize(300..4000),
-            read_bytes: rng.u32(100..1500),
+            read_bytes: rng.u32(100..1500) * [1, 60][rng.usize(0..2)],
             through_every_ms: 0,
             ..Config::default()
         };
