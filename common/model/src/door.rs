@@ -212,7 +212,7 @@ pub enum Ask {
         subscription: SubscriptionId,
     },
     /// The socket can take about this many payload bytes now. Answered by one [`Tell::Deliver`], which may
-    /// be empty: then [`Tell::Ready`] will follow when there is something.
+    /// be empty. If it says that no more waits, [`Tell::Ready`] follows when there is something.
     Pull {
         /// How many.
         bytes: u32,
@@ -432,7 +432,7 @@ pub enum Tell {
         /// Which.
         subscription: SubscriptionId,
     },
-    /// There is something to pull. Said once, until the next empty [`Tell::Deliver`].
+    /// There is something to pull. Said once, until a [`Tell::Deliver`] says that no more waits.
     Ready,
     /// The answer to a pull.
     Deliver {

@@ -30,6 +30,8 @@ pub(crate) struct Deliveries {
     inflight: BTreeMap<u16, (SubscriptionId, Option<Position>)>,
     inflight_max: usize,
     last_id: u16,
+    /// Some subscription got on since [`Deliveries::confirms`].
+    got_on: bool,
 }
 
 /// What happened to the first that was held.
@@ -45,7 +47,7 @@ impl Deliveries {
 
     /// The bus answered a pull.
     pub(crate) fn take(&mut self, pushes: Vec<Push>, more: bool, counters: &Counters) {
-        self.pull.delivered(pushes.is_empty(), more);
+        self.pull.delivered(more);
         for push in pushes {
             if self.is_news(&push, counters) {
                 self.held.push_back(push);
@@ -77,6 +79,7 @@ impl Deliveries {
             && let Some(push) = self.held.pop_front()
         {
             let before = out.len();
+            self.got_on = true;
             let sent = match &push {
                 Push::Publication(delivery) => self.deliver(delivery, peer, out, counters),
                 Push::Gap { .. } | Push::Event { .. } | Push::Through { .. } => {
@@ -171,6 +174,7 @@ impl Deliveries {
         let Some((subscription, pos)) = self.inflight.remove(&id) else {
             return false;
         };
+        self.got_on = true;
         if let (Some(subscription), Some(pos)) = (self.subscriptions.get_mut(&subscription), pos) {
             subscription.acknowledged(pos);
         }
@@ -182,8 +186,14 @@ impl Deliveries {
         self.inflight.contains_key(&id)
     }
 
+    /// Whether the peer may have more than was confirmed.
+    pub(crate) fn has_news(&self) -> bool {
+        self.got_on
+    }
+
     /// What the peer has of the subscriptions that a session keeps, where that is news.
     pub(crate) fn confirms(&mut self) -> impl Iterator<Item = Ask> {
+        self.got_on = false;
         self.subscriptions.iter_mut().filter_map(|(id, subscription)| {
             Some(Ask::Confirm { subscription: *id, through: subscription.confirm()? })
         })

@@ -118,7 +118,7 @@ impl MqttDoor {
         if heard && let Some(silence_max) = self.silence_max {
             self.deadline = Some(now.time.plus(silence_max));
         }
-        self.finish(result);
+        self.finish(result, now);
     }
 
     fn keep(&mut self, rest: &[u8]) {
@@ -191,7 +191,7 @@ impl MqttDoor {
             (State::Entering(..), _) => {}
             (State::Open(session), tell) => {
                 let result = session.tell(tell);
-                self.finish(result);
+                self.finish(result, now);
             }
         }
     }
@@ -226,6 +226,10 @@ impl MqttDoor {
     }
 
     fn due(&mut self, now: Now) {
+        if let State::Open(session) = &mut self.state {
+            session.due(now);
+            self.ask_all();
+        }
         if self.deadline.is_none_or(|deadline| now.time < deadline) {
             return;
         }
@@ -240,22 +244,24 @@ impl MqttDoor {
     }
 
     /// Ends an input.
-    fn finish(&mut self, result: Result<(), End>) {
+    fn finish(&mut self, result: Result<(), End>, now: Now) {
         let State::Open(session) = &mut self.state else {
             return if let Err(end) = result {
                 self.end(end)
             };
         };
-        let finished = session.finish();
-        while let Some(ask) = session.next_ask() {
-            self.outputs.push_back(Output::Ask(ask));
+        let finished = session.finish(now);
+        let bytes = if result.is_ok() && finished.is_ok() { session.take_bytes() } else { BytesMut::new() };
+        self.ask_all();
+        self.say(bytes);
+        if let Err(end) = result.and(finished) {
+            self.end(end);
         }
-        match result.and(finished) {
-            Ok(()) => {
-                let bytes = session.take_bytes();
-                self.say(bytes);
-            }
-            Err(end) => self.end(end),
+    }
+
+    fn ask_all(&mut self) {
+        if let State::Open(session) = &mut self.state {
+            self.outputs.extend(std::iter::from_fn(|| session.next_ask()).map(Output::Ask));
         }
     }
 
@@ -305,6 +311,10 @@ impl MqttDoor {
     }
 
     fn leave(&mut self, cause: &str, expiry_s: Option<u32>) {
+        if let State::Open(session) = &mut self.state {
+            session.confirm();
+            self.ask_all();
+        }
         if matches!(self.state, State::Entering(..) | State::Open(_)) {
             self.outputs.push_back(Output::Ask(Ask::Leave { cause: cause.to_owned(), expiry_s }));
         }
@@ -334,7 +344,7 @@ impl Door for MqttDoor {
                 self.room = bytes;
                 if let State::Open(session) = &mut self.state {
                     session.room(bytes);
-                    self.finish(Ok(()));
+                    self.finish(Ok(()), now);
                 }
             }
             Input::Deadline => self.due(now),
@@ -351,6 +361,10 @@ impl Door for MqttDoor {
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        self.deadline
+        let session = match &self.state {
+            State::Open(session) => session.deadline(),
+            State::Greeting | State::Entering(..) | State::Closed => None,
+        };
+        [self.deadline, session].into_iter().flatten().min()
     }
 }

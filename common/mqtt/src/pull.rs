@@ -22,14 +22,10 @@ impl Pull {
         self.ready = true;
     }
 
-    /// The bus answered. After an empty answer it says when there is something, unless it said that more waits:
-    /// then the room was too small, and the next room asks again.
-    pub(crate) fn delivered(&mut self, empty: bool, more: bool) {
+    /// The bus answered. If no more waits, it says so when there is something again.
+    pub(crate) fn delivered(&mut self, more: bool) {
         self.asked = false;
-        self.ready = !empty || more;
-        if empty && more {
-            self.room = 0;
-        }
+        self.ready = more;
     }
 
     /// So much was written.

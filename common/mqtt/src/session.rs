@@ -21,17 +21,20 @@ use crate::{
 };
 use bytes::{BufMut, BytesMut};
 use riser_model::{
-    Now,
+    Now, Time,
     door::{Ask, Code, NORMAL, Refusal, SessionState, Tell},
 };
 use riser_wire::entry::PacketId;
 use rumqttc::v5::mqttbytes::v5::DisconnectReasonCode;
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 /// Packet ids are 16 bits and never 0: that many a client of MQTT 3.1.1 can leave unacknowledged.
 const UNACKNOWLEDGED_V4_MAX: usize = 65_535;
 /// How far over our Receive Maximum a client may go: some do.
 const TOLERANCE: usize = 2;
+/// Each confirmation is an entry of the log. Whatever was acknowledged since the last one comes again if neither
+/// the connection's end nor the next second is seen by the instance.
+const CONFIRM_EVERY: Duration = Duration::from_secs(1);
 
 /// Why a connection ends from our side.
 #[derive(Debug)]
@@ -75,6 +78,8 @@ pub(crate) struct Session {
     topics: Vec<Option<Box<[u8]>>>,
     subscribing: Subscribing,
     deliveries: Deliveries,
+    /// When to confirm what the peer has acknowledged.
+    confirm_due: Option<Time>,
     asks: VecDeque<Ask>,
     out: BytesMut,
 }
@@ -104,6 +109,7 @@ impl Session {
             topics: Vec::new(),
             subscribing,
             deliveries,
+            confirm_due: None,
             asks: asks.into(),
             out: BytesMut::new(),
         }
@@ -419,16 +425,35 @@ impl Session {
     }
 
     /// Ends an input: everything that follows from it is asked and written.
-    pub(crate) fn finish(&mut self) -> Result<(), End> {
+    pub(crate) fn finish(&mut self, now: Now) -> Result<(), End> {
         self.ask_stored();
         let verdict = self.acknowledge();
         self.subscribing.write(&self.peer, &mut self.out);
         if verdict.is_ok() {
-            let pull = self.deliveries.pump(&self.peer, &mut self.out, &self.counters);
-            self.asks.extend(self.deliveries.confirms());
-            self.asks.extend(pull);
+            self.asks.extend(self.deliveries.pump(&self.peer, &mut self.out, &self.counters));
+        }
+        if self.number != 0 && self.deliveries.has_news() && self.confirm_due.is_none() {
+            self.confirm_due = Some(now.time.plus(CONFIRM_EVERY));
         }
         verdict
+    }
+
+    /// When the session wants to hear of the time.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.confirm_due
+    }
+
+    /// That time may have come.
+    pub(crate) fn due(&mut self, now: Now) {
+        if self.confirm_due.is_some_and(|due| due <= now.time) {
+            self.confirm();
+        }
+    }
+
+    /// Tells the bus what the peer has, if somebody keeps it.
+    pub(crate) fn confirm(&mut self) {
+        self.confirm_due = None;
+        self.asks.extend(self.deliveries.confirms());
     }
 
     /// The next thing to ask.

@@ -74,8 +74,12 @@ impl Sessions {
         Self { next: 1, by_number: BTreeMap::new(), by_key: BTreeMap::new(), unreadable: 0 }
     }
 
-    /// Takes one committed entry. Entries of other kinds, and of sessions that ended, change nothing.
+    /// Takes one committed entry. Entries of other kinds, of sessions that ended, and of other logs, which speak
+    /// of those logs' sessions, change nothing.
     pub fn apply(&mut self, _seq: Seq, frame: &Frame<'_>) {
+        if frame.origin.is_some() {
+            return;
+        }
         let Ok(body) = Body::read(frame.body) else {
             return;
         };

@@ -2,7 +2,7 @@
 
 use super::*;
 use riser_model::{Epoch, LogId, RouteNumber, Stamp};
-use riser_wire::entry::{ContentType, PacketId};
+use riser_wire::entry::{ContentType, Origin, PacketId};
 use uuid::Uuid;
 
 const ACCOUNT: AccountId = AccountId(Uuid::from_u128(1));
@@ -99,6 +99,21 @@ fn a_session_belongs_to_its_participant_not_to_its_id() {
     let theirs = log.open(OTHER, &request("pump", false, NEVER));
     assert!(!theirs.present);
     assert_ne!(mine.number, theirs.number);
+}
+
+#[test]
+fn what_came_from_another_log_speaks_of_other_sessions() {
+    let mut log = Log::default();
+    let number = log.open(PUMP, &request("pump", false, NEVER)).number;
+    log.publish(number, 7);
+    let carried = log.entries.pop().unwrap();
+    log.restart();
+    let (frame, _) = Frame::read(&carried, 0).unwrap();
+    let origin = Some(Origin { number: 1, seq: Seq(9) });
+    log.sessions.apply(Seq(2), &Frame { origin, ..frame });
+    assert!(log.sessions.state(number).unwrap().open_ids.is_empty());
+    log.sessions.apply(Seq(3), &frame);
+    assert_eq!(log.sessions.state(number).unwrap().open_ids, [7]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use riser_model::{
 use riser_mqtt::Config;
 use riser_wire::entry::{ContentType, Publication};
 use rumqttc::v5::mqttbytes::v5;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Subscribed to `hall/#`, with room.
 fn subscribed(level: u8, options: u8) -> Bench {
@@ -47,6 +47,8 @@ fn nothing_is_pulled_before_there_is_something_and_room_for_it() {
     assert_eq!(bench.asks(), [Ask::Pull { bytes: 5_000 }]);
     bench.input(Input::Room(5_000));
     assert_eq!(bench.asks(), [], "one pull at a time");
+    bench.tell(Tell::Deliver { pushes: vec![], more: true });
+    assert_eq!(pulls(&mut bench), 1);
     deliver(&mut bench, vec![]);
     assert_eq!(bench.asks(), [], "the bus says when there is more");
     bench.tell(Tell::Ready);
@@ -87,7 +89,8 @@ fn deliveries_stop_at_the_window_and_go_on_with_each_ack() {
     bench.tell(Tell::Ready);
     assert_eq!(pulls(&mut bench), 1);
     let payloads = [b"1", b"2", b"3", b"4"];
-    deliver(&mut bench, (0..4).map(|n| delivery(0, 11 + n, "a", plain(1, payloads[n as usize]))).collect());
+    let pushes = (0..4).map(|n| delivery(0, 11 + n, "a", plain(1, payloads[n as usize])));
+    bench.tell(Tell::Deliver { pushes: pushes.collect(), more: true });
     let payload = |bench: &mut Bench| -> Vec<u8> { bench.got_v4().iter().map(last_byte).collect() };
     assert_eq!(payload(&mut bench), b"12");
     assert_eq!(pulls(&mut bench), 0, "nothing is pulled while something is held");
@@ -216,7 +219,10 @@ fn kept(level: u8) -> Bench {
     bench
 }
 
+/// What is confirmed a second later.
 fn confirmed(bench: &mut Bench) -> Vec<u64> {
+    assert!(bench.asks().iter().all(|ask| !matches!(ask, Ask::Confirm { .. })), "one entry a second is enough");
+    bench.pass(Duration::from_secs(1));
     let confirms = bench.asks().into_iter().filter_map(|ask| match ask {
         Ask::Confirm { subscription: SubscriptionId(0), through } => Some(through.seq.0),
         _ => None,
@@ -240,6 +246,24 @@ fn a_kept_session_confirms_what_the_peer_has_without_a_hole() {
         assert_eq!(confirmed(&mut bench), [15]);
         deliver(&mut bench, vec![Push::Through { subscription: SubscriptionId(0), pos: position(40) }]);
         assert_eq!(confirmed(&mut bench), [40], "what is not for it needs no ack");
+    }
+}
+
+#[test]
+fn the_end_of_the_connection_confirms_what_the_peer_has() {
+    for end in [Input::Gone("reset"), Input::Bytes(Bytes::from_static(&[0xe0, 0]))] {
+        let mut bench = kept(4);
+        bench.tell(Tell::Ready);
+        deliver(&mut bench, (11..14).map(|seq| delivery(0, seq, "a", plain(1, b""))).collect());
+        bench.send(&[ack(0x40, 1), ack(0x40, 2)].concat());
+        bench.asks();
+        bench.input(end);
+        let asks = bench.asks();
+        let through = position(12);
+        assert!(
+            matches!(&asks[..], [Ask::Confirm { through: last, .. }, Ask::Leave { .. }] if *last == through),
+            "{asks:?}"
+        );
     }
 }
 
