@@ -174,6 +174,7 @@ function basic({ account, user, password }) {
 
 function showStatus(status) {
   if (!session) return;
+  if (!status) return say("edges-note", "The hub has just started.");
   skewMs = status.now - Date.now();
   edges.update(status.edges);
   const behind = status.edges.filter(({ state }) => state !== "flowing").length;
