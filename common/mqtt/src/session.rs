@@ -470,3 +470,14 @@ impl Session {
 fn topic_of(topics: &[Option<Box<[u8]>>], alias: u16) -> Option<&[u8]> {
     topics.get(usize::from(alias).checked_sub(1)?)?.as_deref()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        let bytes = size_of::<Session>() + size_of::<crate::MqttDoor>();
+        assert!(bytes < 1536, "{bytes}");
+    }
+}

@@ -221,7 +221,10 @@ fn kept(level: u8) -> Bench {
 
 /// What is confirmed a second later.
 fn confirmed(bench: &mut Bench) -> Vec<u64> {
-    assert!(bench.asks().iter().all(|ask| !matches!(ask, Ask::Confirm { .. })), "one entry a second is enough");
+    assert!(
+        bench.asks().iter().all(|ask| !matches!(ask, Ask::Confirm { .. })),
+        "one entry a second is enough"
+    );
     bench.pass(Duration::from_secs(1));
     let confirms = bench.asks().into_iter().filter_map(|ask| match ask {
         Ask::Confirm { subscription: SubscriptionId(0), through } => Some(through.seq.0),
