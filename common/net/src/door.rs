@@ -10,7 +10,7 @@
 //! Protocols are in the doors; what happens to an ask is the core's.
 
 use crate::{
-    entrance::{Entrance, Visitor},
+    entrance::Visitor,
     inbox::{Arrival, Asker},
     pipe::{BytePipe, Heard, Pipe},
     socket::Socket,
@@ -33,50 +33,35 @@ use std::{
 use tokio::time::{Instant, Sleep};
 
 /// Runs a door on a plain stream of bytes until the connection is over.
-pub async fn serve_door(stream: Stream, visitor: Visitor, door: Box<dyn Door>) {
-    let entrance = Arc::clone(&visitor.entrance);
-    let allowance = Some(entrance.limits.unauthenticated_bytes_max);
-    let socket = Socket::new(stream, Bytes::new(), allowance, Arc::clone(&entrance.counters));
-    serve_pipe(BytePipe(socket), visitor, door).await;
+pub fn serve_door(stream: Stream, visitor: Visitor, door: Box<dyn Door>) -> impl Future<Output = ()> + Send {
+    let allowance = Some(visitor.entrance.limits.unauthenticated_bytes_max);
+    let counters = Arc::clone(&visitor.entrance.counters);
+    serve_pipe(BytePipe(Socket::new(stream, Bytes::new(), allowance, counters)), visitor, door)
 }
 
-/// Runs a door on whatever carries its pieces.
-pub(crate) async fn serve_pipe(pipe: impl Pipe, visitor: Visitor, door: Box<dyn Door>) {
+/// Runs a door on whatever carries its pieces. Not an async function, and nothing is moved about in it: every
+/// idle connection pays for each copy that its future has room for.
+pub(crate) fn serve_pipe(
+    pipe: impl Pipe,
+    visitor: Visitor,
+    door: Box<dyn Door>,
+) -> impl Future<Output = ()> + Send {
     let mut connection = Connection::new(pipe, visitor, door);
-    connection.drain();
-    loop {
-        let turn = poll_fn(|cx| connection.poll_turn(cx)).await;
-        if connection.take(turn).is_break() {
-            break;
+    async move {
+        connection.drain();
+        loop {
+            let turn = poll_fn(|cx| connection.poll_turn(cx)).await;
+            if connection.take(turn).is_break() {
+                break;
+            }
+            tokio::task::coop::consume_budget().await;
         }
-        tokio::task::coop::consume_budget().await;
+        // The core learns that it is over before the peer is waited for.
+        connection.tells.close();
+        poll_fn(|cx| connection.asker.poll_asked(cx)).await;
+        connection.asker.finish();
+        connection.farewell().await;
     }
-    // The core learns that it is over before the peer is waited for.
-    let Connection { pipe, mut asker, phase, visitor, tells, .. } = connection;
-    drop(tells);
-    poll_fn(|cx| asker.poll_asked(cx)).await;
-    drop(asker);
-    farewell(pipe, &visitor.entrance, matches!(phase, Phase::Gone)).await;
-}
-
-/// Lets the last bytes arrive: a socket closed with something unread in it takes back what was written last.
-async fn farewell(mut pipe: impl Pipe, entrance: &Entrance, gone: bool) {
-    let socket = pipe.socket();
-    if gone {
-        // The answer to a WebSocket's close, if it fits.
-        poll_fn(|cx| {
-            let _ = socket.poll_drain(cx);
-            Poll::Ready(())
-        })
-        .await;
-        return;
-    }
-    let close = async {
-        if poll_fn(|cx| socket.poll_shutdown(cx)).await.is_ok() {
-            poll_fn(|cx| socket.poll_discard(cx)).await;
-        }
-    };
-    let _ = tokio::time::timeout(entrance.limits.linger(), close).await;
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -153,15 +138,17 @@ impl<P: Pipe> Connection<P> {
     /// Picks the first thing that happened. Answers before new requests, so that acks of one commit leave in
     /// one write; writing before reading, so that a peer that does not read is not read from.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        if self.told.is_empty()
+            && let Poll::Ready(told) = self.tells.poll_told(cx, &mut self.told)
+        {
+            match told {
+                Told::Tells => {}
+                Told::Stop => return Poll::Ready(Turn::Stop),
+                Told::Overrun => return Poll::Ready(self.overrun()),
+            }
+        }
         if let Some(tell) = self.told.pop_front() {
             return Poll::Ready(Turn::Input(Input::Tell(tell)));
-        }
-        if let Poll::Ready(told) = self.tells.poll_told(cx, &mut self.told) {
-            return Poll::Ready(match told {
-                Told::Tells => Turn::Again,
-                Told::Stop => Turn::Stop,
-                Told::Overrun => self.overrun(),
-            });
         }
         self.told = VecDeque::new();
         let _ = self.asker.poll_asked(cx);
@@ -388,6 +375,25 @@ impl<P: Pipe> Connection<P> {
         self.pipe.say_goodbye(refusal);
         let now = (self.visitor.entrance.clock)().time;
         self.phase = Phase::Closing(now.plus(self.visitor.entrance.limits.stop()));
+    }
+
+    /// Lets the last bytes arrive: a socket closed with something unread in it takes back what was written last.
+    async fn farewell(&mut self) {
+        let socket = self.pipe.socket();
+        if self.phase == Phase::Gone {
+            // The answer to a WebSocket's close, if it fits.
+            return poll_fn(|cx| {
+                let _ = socket.poll_drain(cx);
+                Poll::Ready(())
+            })
+            .await;
+        }
+        let close = async {
+            if poll_fn(|cx| socket.poll_shutdown(cx)).await.is_ok() {
+                poll_fn(|cx| socket.poll_discard(cx)).await;
+            }
+        };
+        let _ = tokio::time::timeout(self.visitor.entrance.limits.linger(), close).await;
     }
 
     /// Has the door word a refusal. A door that does not close on one is closed.

@@ -272,3 +272,53 @@ impl Drop for Visitor {
         self.entrance.count.send_modify(|count| *count -= 1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inbox::core_inbox;
+
+    fn entrance(limits: Limits) -> Arc<Entrance> {
+        let (core, _) = core_inbox(1);
+        Entrance::new(limits, core, Arc::new(Now::default), Arc::default())
+    }
+
+    fn peer(address: &str) -> Peer {
+        Peer { address: SocketAddr::new(address.parse().unwrap(), 1), listener: "mqtt".into(), tls: false }
+    }
+
+    #[test]
+    fn one_address_takes_only_its_share() {
+        let entrance = entrance(Limits { per_address_max: 2, connections_max: 7, ..Limits::default() });
+        let admit = |address| entrance.admit(peer(address));
+        let first = admit("192.0.2.1").unwrap();
+        let _second = admit("::ffff:192.0.2.1").unwrap();
+        assert_eq!(admit("192.0.2.1").unwrap_err(), Full::Address(2));
+        let _other = admit("192.0.2.2").unwrap();
+        let _six = (admit("2001:db8::1").unwrap(), admit("2001:db8::2:1").unwrap());
+        assert_eq!(admit("2001:db8::3").unwrap_err(), Full::Address(2));
+        let _next = admit("2001:db8:0:1::1").unwrap();
+        drop(first);
+        let _again = admit("192.0.2.1").unwrap();
+        let _local = admit("127.0.0.1").unwrap();
+        assert_eq!(admit("127.0.0.1").unwrap_err(), Full::Total(7));
+        assert_eq!(entrance.counters().refused_address.read(), 2);
+        assert_eq!(entrance.counters().refused_total.read(), 1);
+    }
+
+    #[test]
+    fn ids_are_never_used_again_and_places_are() {
+        let entrance = entrance(Limits { connections_max: 1, ..Limits::default() });
+        let apart = entrance.apart(1);
+        let ids: Vec<u64> = (0..3)
+            .flat_map(|_| {
+                let here = entrance.admit(peer("127.0.0.1")).unwrap();
+                let there = apart.admit(peer("192.0.2.1")).unwrap();
+                [here.connection.0, there.connection.0]
+            })
+            .collect();
+        assert_eq!(ids, [0, 1, 2, 3, 4, 5]);
+        assert_eq!((entrance.open(), apart.open()), (0, 0));
+        assert!(apart.inside().addresses.is_empty());
+    }
+}

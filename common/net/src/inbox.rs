@@ -178,11 +178,20 @@ pub(crate) struct Asker {
     turn: Option<Turn>,
     entered: bool,
     left: bool,
+    finished: bool,
 }
 
 impl Asker {
     pub(crate) fn new(core: CoreHandle, connection: ConnectionId) -> Self {
-        Self { core, connection, waiting: VecDeque::new(), turn: None, entered: false, left: false }
+        Self {
+            core,
+            connection,
+            waiting: VecDeque::new(),
+            turn: None,
+            entered: false,
+            left: false,
+            finished: false,
+        }
     }
 
     /// Asks now, or as soon as there is space and all earlier ones are gone.
@@ -234,15 +243,25 @@ impl Asker {
     }
 }
 
-impl Drop for Asker {
-    /// The last words of a connection, however its task ended.
-    fn drop(&mut self) {
+impl Asker {
+    /// The last words of a connection, once.
+    pub(crate) fn finish(&mut self) {
+        if std::mem::replace(&mut self.finished, true) {
+            return;
+        }
         let connection = self.connection;
         if self.entered && !self.left {
             let ask = Ask::Leave { cause: "cut".into(), expiry_s: None };
             self.core.say(Arrival::Asked(Asked { connection, ask }));
         }
         self.core.say(Arrival::Closed { connection });
+    }
+}
+
+impl Drop for Asker {
+    /// However the connection's task ended.
+    fn drop(&mut self) {
+        self.finish();
     }
 }
 

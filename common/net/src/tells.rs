@@ -109,12 +109,19 @@ impl TellInbox {
     }
 }
 
-impl Drop for TellInbox {
-    fn drop(&mut self) {
+impl TellInbox {
+    /// Takes nothing more.
+    pub fn close(&mut self) {
         let mut queue = lock(&self.0);
         queue.closed = true;
         queue.tells = VecDeque::new();
         queue.waker = None;
+    }
+}
+
+impl Drop for TellInbox {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

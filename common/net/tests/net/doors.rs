@@ -3,9 +3,12 @@
 use crate::house::{Client, Heard, House, SOON, door, limits, soon, stored, storing_door};
 use riser_model::{
     Time,
-    door::{Input, Tell},
+    door::{Input, Output, Tell},
 };
-use riser_net::Limits;
+use riser_net::{
+    Limits, Listener,
+    tls::{self, Trust},
+};
 use std::{
     sync::{
         Arc,
@@ -215,7 +218,7 @@ fn flooding_door(rounds: usize, written: Arc<AtomicU64>) -> Box<dyn riser_model:
             written.fetch_add(u64::from(room), Ordering::Relaxed);
             script.say(vec![rounds as u8; room as usize]);
         }
-        Input::Room(_) => script.out.push_back(riser_model::door::Output::Done),
+        Input::Room(_) => script.out.push_back(Output::Done),
         Input::Gone(cause) => script.leave(cause),
         Input::Tell(Tell::Refused(refusal)) => script.close(refusal),
         Input::Text(_) | Input::Tell(_) | Input::Deadline => {}
@@ -444,4 +447,54 @@ async fn connections_over_the_limit_are_closed_at_once() {
     let mut fourth = Client::connect(address).await;
     fourth.write(b"x").await;
     assert_eq!(fourth.read_line().await, "ok 1\n");
+}
+
+#[tokio::test]
+async fn tls_carries_doors_both_ways_and_to_the_last_byte() {
+    let pem = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
+    let certificate = pem.cert.der().clone();
+    let acceptor =
+        tls::server_from(vec![certificate.clone()], pem.signing_key.serialize_der().try_into().unwrap());
+    let mut house = House::new(limits());
+    let listener = Listener::bind("mqtts", "127.0.0.1:0".parse().unwrap(), Some(acceptor.unwrap())).unwrap();
+    let address = listener.address().unwrap();
+    // Answers with what it heard, and closes after the last of it.
+    let sent = bytes_of(700_000);
+    let count = sent.len();
+    let doors = Arc::new(move |_, _: &_| {
+        let mut heard = 0;
+        door(move |input, _, script| {
+            if let Input::Bytes(bytes) = input {
+                if heard == 0 {
+                    script.enter();
+                }
+                heard += bytes.len();
+                script.publish(bytes.clone());
+                script.say(bytes);
+                if heard == count {
+                    script.leave("normal");
+                    script.out.push_back(Output::Done);
+                }
+            }
+        })
+    });
+    tokio::spawn(riser_net::serve_mqtt(listener, Arc::clone(&house.entrance), doors));
+    let connector = tls::client(Trust::Pinned(vec![certificate])).unwrap();
+    let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+    let name = "localhost".try_into().unwrap();
+    let client = soon("tls", connector.connect(name, tcp)).await.unwrap();
+    let (mut read, mut write) = tokio::io::split(client);
+    let writing = sent.clone();
+    let writer = tokio::spawn(async move {
+        for piece in writing.chunks(7_777) {
+            write.write_all(piece).await.unwrap();
+            write.flush().await.unwrap();
+        }
+        write
+    });
+    let mut echoed = Vec::new();
+    soon("the end", read.read_to_end(&mut echoed)).await.unwrap();
+    assert!(echoed == sent, "{} of {count}", echoed.len());
+    writer.await.unwrap();
+    assert!(house.hear_out().await == (sent, "normal".into()));
 }
