@@ -85,7 +85,7 @@ async fn a_full_core_stops_the_reading_and_loses_nothing() {
     house.open.send_replace(false);
 
     // More than the buffers of both sockets can ever take.
-    let sent = Arc::new(bytes_of(24 << 20));
+    let sent = Arc::new(bytes_of(16 << 20));
     let (mut read, mut write) = client.0.into_split();
     let writing = Arc::clone(&sent);
     let mut writer = tokio::spawn(async move { write.write_all(&writing).await.map(|()| write) });
@@ -230,10 +230,10 @@ async fn a_door_is_offered_room_only_when_all_was_written() {
     let house = House::new(limits());
     let written = Arc::new(AtomicU64::new(0));
     let counting = Arc::clone(&written);
-    let address = house.serve(move || flooding_door(400, Arc::clone(&counting)));
+    let address = house.serve(move || flooding_door(200, Arc::clone(&counting)));
     let mut client = Client::connect(address).await;
     client.write(b"x").await;
-    let mut expected = (0..400u32).rev().flat_map(|round| vec![round as u8; 65_536]);
+    let mut expected = (0..200u32).rev().flat_map(|round| vec![round as u8; 65_536]);
     let mut buffer = vec![0; 8192];
     let mut read = 0;
     loop {
@@ -248,7 +248,7 @@ async fn a_door_is_offered_room_only_when_all_was_written() {
         let waiting = written.load(Ordering::Relaxed).saturating_sub(counters.written_bytes.read());
         assert!(waiting <= 2 * 65_536, "{waiting} bytes wait");
     }
-    assert_eq!(read, 400 * 65_536);
+    assert_eq!(read, 200 * 65_536);
 }
 
 #[tokio::test]
