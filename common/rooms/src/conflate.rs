@@ -82,6 +82,11 @@ impl Copies {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.by_seq.len()
+    }
+
     fn get(&self, seq: Seq) -> Option<Found> {
         let Found { epoch, route, body } = self.by_seq.get(&seq)?;
         Some(Found { epoch: *epoch, route: *route, body: body.clone() })

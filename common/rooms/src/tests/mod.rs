@@ -1,6 +1,8 @@
 //! The bus against a storage that is a plain list.
 
+mod corners;
 mod model;
+mod present;
 mod readers;
 mod script;
 mod storage;

@@ -14,7 +14,7 @@ fn world() -> World {
     world
 }
 
-fn stored(tell: Option<Tell>) -> (u64, u64, Vec<(u32, Code)>) {
+pub(super) fn stored(tell: Option<Tell>) -> (u64, u64, Vec<(u32, Code)>) {
     match tell {
         Some(Tell::Stored { ticket, first, refused, .. }) => {
             let refused = refused.into_iter().map(|(index, refusal)| (index, refusal.code)).collect();
