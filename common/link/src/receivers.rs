@@ -112,7 +112,7 @@ pub enum Input {
         /// What of it was taken as gaps, rising.
         refused: Vec<Gap>,
     },
-    /// The commit failed. All later ones of that edge must fail too.
+    /// The commit failed. Every later ingest of the same connection must fail too: it goes on from this one.
     Failed {
         /// Which.
         token: u64,

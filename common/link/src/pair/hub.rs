@@ -77,6 +77,8 @@ struct Process {
     receivers: Receivers,
     queue: VecDeque<Ingest>,
     committing: bool,
+    /// What follows a failed commit on its connection fails too.
+    failed: BTreeSet<ConnectionId>,
     routes: BTreeMap<ConnectionId, BTreeSet<RouteNumber>>,
 }
 
@@ -121,8 +123,8 @@ impl HubHost {
         let cursors =
             self.disk.cursors.iter().map(|((log, epoch), value)| (CursorKey::Ingest(*log, *epoch), *value));
         let receivers = Receivers::new(config, cursors, []);
-        let (queue, routes) = (VecDeque::new(), BTreeMap::new());
-        self.process = Some(Process { receivers, queue, committing: false, routes });
+        let (queue, routes, failed) = (VecDeque::new(), BTreeMap::new(), BTreeSet::new());
+        self.process = Some(Process { receivers, queue, committing: false, failed, routes });
     }
 
     pub(super) fn crash(&mut self) {
@@ -198,7 +200,8 @@ impl HubHost {
         let process = self.process.as_mut()?;
         process.committing = false;
         let ingest = process.queue.pop_front()?;
-        if self.failing {
+        if self.failing || process.failed.contains(&ingest.connection) {
+            process.failed.insert(ingest.connection);
             return Some(Input::Failed { token: ingest.token });
         }
         let (log, epoch) = (ingest.log, ingest.epoch);
