@@ -175,6 +175,7 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         self.gaps.append(&mut self.unsaid.gaps);
         self.unsaid.floor = None;
         if kind == Kind::Checkpoint {
+            self.anchor = Some(active.segment.identity.segment);
             self.tables.routes.checkpointed(self.tables.floor, defined_by(block));
             self.tables.origins.checkpointed(self.tables.floor, defined_by(block));
         }

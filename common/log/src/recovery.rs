@@ -73,6 +73,7 @@ pub(crate) fn open<D: Disk, F: Fold>(
         shared: Arc::new(shared),
         segments: rolled.segments,
         active: rolled.active,
+        anchor: rolled.anchor,
         aside_bytes: found.aside_bytes,
         staged: VecDeque::new(),
         uses: Uses::default(),
@@ -238,6 +239,8 @@ struct Rolled<D: Disk, F: Fold> {
     tables: Tables<F>,
     /// The last segment, if appending may go on in it.
     active: Option<Active<D>>,
+    /// The segment with the newest checkpoint that can be read.
+    anchor: Option<u64>,
     findings: Vec<Finding>,
     /// Whether the last segment could be synced.
     synced: bool,
@@ -263,7 +266,17 @@ impl<D: Disk, F: Fold> Rolled<D, F> {
         }
         segments.reverse();
         let tables = Tables::new(log.unwrap_or(LogId(0)));
-        Self { disk: disk.clone(), log, segments, tables, active: None, findings, synced, with_fold: true }
+        Self {
+            disk: disk.clone(),
+            log,
+            segments,
+            tables,
+            active: None,
+            anchor: None,
+            findings,
+            synced,
+            with_fold: true,
+        }
     }
 
     fn roll(&mut self) -> Result<(), OpenError> {
@@ -369,6 +382,7 @@ impl<D: Disk, F: Fold> Rolled<D, F> {
             Kind::Checkpoint => {
                 if let Some(checkpoint) = Checkpoint::load(&block.meta) {
                     self.with_fold &= self.tables.load(checkpoint, self.with_fold);
+                    self.anchor = Some(header.segment);
                 }
             }
             Kind::Changes => {

@@ -70,7 +70,7 @@ impl<D: Disk, F: Fold> Writer<D, F> {
     /// Takes a step towards giving up the oldest segment, if that is allowed: first what frees it is made durable,
     /// then it goes. Where nothing can be written, the checkpoint that will lie in its place says it.
     fn trim_oldest(&mut self) -> io::Result<bool> {
-        if self.segments.len() < 2 {
+        if !self.may_trim() {
             return Ok(false);
         }
         let dropped = self.last_of_oldest() < self.tables.floor;
@@ -87,6 +87,13 @@ impl<D: Disk, F: Fold> Writer<D, F> {
             return Ok(false);
         }
         Ok(true)
+    }
+
+    /// Whether there is a checkpoint after the oldest segment: without one it holds all of the log's state.
+    fn may_trim(&self) -> bool {
+        self.segments
+            .first()
+            .is_some_and(|oldest| self.anchor.is_some_and(|anchor| oldest.identity.segment < anchor))
     }
 
     /// Whether a block without entries fits in the segment at hand.

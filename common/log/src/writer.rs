@@ -74,6 +74,8 @@ pub struct Writer<D: Disk, F: Fold = ()> {
     /// Oldest first; the last is the one written to, if any is.
     pub(crate) segments: Vec<Arc<Segment<D>>>,
     pub(crate) active: Option<Active<D>>,
+    /// The segment with the newest checkpoint.
+    pub(crate) anchor: Option<u64>,
     /// Bytes of files that this build does not know, and leaves alone.
     pub(crate) aside_bytes: u64,
     pub(crate) staged: VecDeque<Staged>,

@@ -219,7 +219,7 @@ impl Model {
         self.check_entries(&entries, &gaps);
         let digest =
             self.acked.iter().fold(0u64, |d, (seq, (_, crc))| d.wrapping_add(Digest::of(Seq(*seq), *crc)));
-        assert_eq!(recovered.fold, Digest(digest), "the fold knows every entry");
+        assert_eq!(recovered.fold, Digest(digest), "the fold knows every entry {:?}", recovered);
         for (key, value) in &recovered.cursors {
             let tried = self.cursors_tried.get(key).is_some_and(|tried| tried.contains(&value.through.0));
             assert!(tried, "a cursor is where someone set it");
