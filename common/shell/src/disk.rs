@@ -116,7 +116,9 @@ impl Disk for RealDisk {
         let folder = &self.folder.handle;
         match rustix::fs::renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
             // A file system without it: only this process writes here, so looking first is as good.
-            Err(rustix::io::Errno::INVAL) if !self.path(to).exists() => fs::rename(self.path(from), self.path(to)),
+            Err(rustix::io::Errno::INVAL) if !self.path(to).exists() => {
+                fs::rename(self.path(from), self.path(to))
+            }
             result => Ok(result?),
         }
     }

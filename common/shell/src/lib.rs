@@ -21,8 +21,8 @@ pub mod signals;
 pub mod storage;
 
 pub use clock::Clock;
-pub use disk::RealDisk;
 pub use config::{Loaded, Program, Sources};
+pub use disk::RealDisk;
 pub use health::Health;
 pub use keys::Identity;
 pub use metrics::Metrics;

@@ -1,6 +1,6 @@
 //! `/metrics`: what the process counts, in Prometheus' text form.
 //!
-//! Names begin with `riser_` and carry base units (seconds, bytes; *seqs* are ordinals of a log). Nothing is
+//! Names begin with `riser_` and carry base units (seconds, bytes). Nothing is
 //! counted here: whoever does the work counts, and says its numbers. The equation's four numbers of one uplink
 //! and epoch are said together and read together, so a scrape never sees them disagree (promise 3).
 
@@ -53,7 +53,7 @@ label!(
     ByDoor { door: &'static str }
 );
 label!(
-    /// By uplink: its place in the configuration.
+    /// By uplink: its name.
     ByUplink { uplink: String }
 );
 label!(
@@ -63,8 +63,8 @@ label!(
 
 /// Whose equation it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Link {
-    /// The uplink at an edge; the edge's id at a hub.
+pub struct EquationOf {
+    /// The uplink's name at an edge; the edge's id at a hub.
     pub name: String,
     /// The epoch of the edge's log.
     pub epoch: Epoch,
@@ -91,31 +91,36 @@ impl Equation {
     }
 }
 
-/// The equations of all uplinks, replaced as a whole.
-#[derive(Debug, Default)]
-struct Equations(Mutex<BTreeMap<Link, Equation>>);
+/// The equations of all uplinks (at a hub: of all edges), replaced as a whole.
+#[derive(Debug)]
+struct Equations {
+    /// `uplink` or `edge`: what the names and the label begin with.
+    of: &'static str,
+    all: Mutex<BTreeMap<EquationOf, Equation>>,
+}
 
 impl Collector for Equations {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         type Part = fn(&Equation) -> u64;
         let parts: [(&str, &str, Part); 5] = [
-            ("link_accepted_seqs", "Seqs given by commits of the edge's log.", |e| e.accepted),
-            ("link_synced_seqs", "Seqs that the hub confirmed.", |e| e.synced),
-            ("link_queued_seqs", "Seqs that the hub has not confirmed yet.", |e| e.queued),
-            ("link_gapped_seqs", "Seqs that are gone, under a gap with a cause.", |e| e.gapped),
-            ("link_unequal", "1 where accepted = synced + queued + gapped does not hold.", |e| {
+            ("accepted", "Seqs given by commits of the edge's log.", |e| e.accepted),
+            ("synced", "Seqs that the hub confirmed.", |e| e.synced),
+            ("queued", "Seqs that the hub has not confirmed yet.", |e| e.queued),
+            ("gapped", "Seqs that are gone, under a gap with a cause.", |e| e.gapped),
+            ("unequal", "1 where accepted = synced + queued + gapped does not hold.", |e| {
                 u64::from(!e.holds())
             }),
         ];
-        let equations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (name, help, part) in parts {
-            if equations.is_empty() {
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        for (what, help, part) in parts {
+            if all.is_empty() {
                 continue;
             }
+            let name = format!("{}_{what}", self.of);
             let gauge = ConstGauge::new(0_u64);
-            let mut encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
-            for (link, equation) in &*equations {
-                let labels = [("link", link.name.clone()), ("epoch", format!("{:016x}", link.epoch.0))];
+            let mut encoder = encoder.encode_descriptor(&name, help, None, gauge.metric_type())?;
+            for (EquationOf { name, epoch }, equation) in &*all {
+                let labels = [(self.of, name.clone()), ("epoch", format!("{:016x}", epoch.0))];
                 ConstGauge::new(part(equation)).encode(encoder.encode_family(&labels)?)?;
             }
         }
@@ -165,13 +170,13 @@ pub struct Metrics {
     /// The newest seq of the log.
     pub log_end: Level,
     /// 1 while the link is welcomed.
-    pub link_up: Family<ByUplink, Level>,
+    pub uplink_up: Family<ByUplink, Level>,
     /// Since the hub's confirmations last advanced, or last equalled what there is: promise 5.
-    pub link_silence: Family<ByUplink, Seconds>,
+    pub uplink_silence: Family<ByUplink, Seconds>,
     /// The age of the oldest entry that is not confirmed.
-    pub link_lag: Family<ByUplink, Seconds>,
+    pub uplink_lag: Family<ByUplink, Seconds>,
     /// Connection attempts of the link that did not end in a welcome.
-    pub link_failures: Family<ByUplink, Counter>,
+    pub uplink_failures: Family<ByUplink, Counter>,
     /// 1 while an edge is connected (hub).
     pub edge_up: Family<ByEdge, Level>,
     /// Seqs that an edge has and the hub has not (hub).
@@ -195,7 +200,10 @@ impl Metrics {
     pub fn new(program: &'static str, version: &'static str) -> Self {
         let mut this = Self {
             registry: Registry::with_prefix("riser"),
-            equations: Arc::default(),
+            equations: Arc::new(Equations {
+                of: if program == "hub" { "edge" } else { "uplink" },
+                all: Mutex::default(),
+            }),
             foreign: Mutex::default(),
             publications_accepted: Counter::default(),
             publications_refused: Family::default(),
@@ -213,10 +221,10 @@ impl Metrics {
             log_used: Level::default(),
             log_quota: Level::default(),
             log_end: Level::default(),
-            link_up: Family::default(),
-            link_silence: Family::default(),
-            link_lag: Family::default(),
-            link_failures: Family::default(),
+            uplink_up: Family::default(),
+            uplink_silence: Family::default(),
+            uplink_lag: Family::default(),
+            uplink_failures: Family::default(),
             edge_up: Family::default(),
             edge_backlog: Family::default(),
             passwords: Family::default(),
@@ -248,7 +256,7 @@ impl Metrics {
             self.events_missed.clone(),
         );
         metric.register("connections", "Open connections", self.connections.clone());
-        metric.register("gaps_seqs", "Seqs that are gone, by cause", self.gaps.clone());
+        metric.register("gaps", "Seqs that are gone, by cause", self.gaps.clone());
         metric.register("quarantined", "Entries taken into quarantine", self.quarantined.clone());
         metric.register("log_commits", "Commits of the durable log", self.log_commits.clone());
         metric.register("log_failures", "Commits of the durable log that failed", self.log_failures.clone());
@@ -268,27 +276,27 @@ impl Metrics {
             self.log_quota.clone(),
         );
         metric.register("log_end_seq", "The newest seq of the log", self.log_end.clone());
-        metric.register("link_up", "1 while the link is welcomed", self.link_up.clone());
+        metric.register("uplink_up", "1 while the link is welcomed", self.uplink_up.clone());
         metric.register_with_unit(
-            "link_silence",
+            "uplink_silence",
             "Since the hub's confirmations last advanced or equalled what there is",
             Unit::Seconds,
-            self.link_silence.clone(),
+            self.uplink_silence.clone(),
         );
         metric.register_with_unit(
-            "link_lag",
+            "uplink_lag",
             "The age of the oldest entry that is not confirmed",
             Unit::Seconds,
-            self.link_lag.clone(),
+            self.uplink_lag.clone(),
         );
         metric.register(
-            "link_failures",
+            "uplink_failures",
             "Attempts to connect that were not welcomed",
-            self.link_failures.clone(),
+            self.uplink_failures.clone(),
         );
         metric.register("edge_up", "1 while the edge is connected", self.edge_up.clone());
         metric.register(
-            "edge_backlog_seqs",
+            "edge_backlog",
             "Seqs that the edge has and the hub has not",
             self.edge_backlog.clone(),
         );
@@ -323,10 +331,11 @@ impl Metrics {
         self.gaps.get_or_create(&ByCause { cause: cause.name() }).inc_by(seqs);
     }
 
-    /// Says all equations anew: what is not among them is over.
-    pub fn equations(&self, all: impl IntoIterator<Item = (Link, Equation)>) {
+    /// Says all equations anew, as `riser_uplink_accepted` and so on (at a hub `riser_edge_accepted`): what is not
+    /// among them is over.
+    pub fn equations(&self, all: impl IntoIterator<Item = (EquationOf, Equation)>) {
         let all = all.into_iter().collect();
-        *self.equations.0.lock().unwrap_or_else(PoisonError::into_inner) = all;
+        *self.equations.all.lock().unwrap_or_else(PoisonError::into_inner) = all;
     }
 
     /// Also shows counters that someone else keeps.
@@ -402,19 +411,19 @@ mod tests {
         metrics.connections.get_or_create(&ByDoor { door: "mqtt" }).set(7);
         metrics.log_written.inc_by(4096);
         metrics.log_sync.observe(0.0003);
-        metrics.link_lag.get_or_create(&ByUplink { uplink: "uplink[0]".to_owned() }).set(1.5);
+        metrics.uplink_lag.get_or_create(&ByUplink { uplink: "hub".to_owned() }).set(1.5);
         let text = metrics.encode();
         for (name, value) in [
             ("riser_build{program=\"edge\",version=\"1.2.3\"}", "1"),
             ("riser_publications_accepted_total", "3"),
             ("riser_publications_refused_total{code=\"quota_exceeded\"}", "2"),
             ("riser_publications_refused_total{code=\"denied\"}", "0"),
-            ("riser_gaps_seqs_total{cause=\"damage\"}", "5"),
-            ("riser_gaps_seqs_total{cause=\"quota\"}", "0"),
+            ("riser_gaps_total{cause=\"damage\"}", "5"),
+            ("riser_gaps_total{cause=\"quota\"}", "0"),
             ("riser_connections{door=\"mqtt\"}", "7"),
             ("riser_log_written_bytes_total", "4096"),
             ("riser_log_sync_seconds_count", "1"),
-            ("riser_link_lag_seconds{uplink=\"uplink[0]\"}", "1.5"),
+            ("riser_uplink_lag_seconds{uplink=\"hub\"}", "1.5"),
             ("riser_configuration_refused", "0"),
         ] {
             assert_eq!(line(&text, name), format!("{name} {value}"));
@@ -426,24 +435,35 @@ mod tests {
     #[test]
     fn equations_are_shown_together_and_one_that_does_not_add_up_is_marked() {
         let metrics = Metrics::new("edge", "1.2.3");
-        assert!(!metrics.encode().contains("riser_link_accepted_seqs"));
-        let link = |name: &str, epoch| Link { name: name.to_owned(), epoch: Epoch(epoch) };
+        assert!(!metrics.encode().contains("riser_uplink_accepted"));
+        let of = |name: &str, epoch| EquationOf { name: name.to_owned(), epoch: Epoch(epoch) };
         let right = Equation { accepted: 10, synced: 6, queued: 3, gapped: 1 };
         let wrong = Equation { accepted: 10, ..Equation::default() };
-        metrics.equations([(link("a", 1), right), (link("b", 2), wrong)]);
+        metrics.equations([(of("a", 1), right), (of("b", 2), wrong)]);
         let text = metrics.encode();
-        let at = |name: &str, link: &str, epoch: u64| {
-            let name = format!("riser_link_{name}{{link=\"{link}\",epoch=\"{epoch:016x}\"}} ");
+        let at = |name: &str, uplink: &str, epoch: u64| {
+            let name = format!("riser_uplink_{name}{{uplink=\"{uplink}\",epoch=\"{epoch:016x}\"}} ");
             line(&text, &name).rsplit(' ').next().unwrap().to_owned()
         };
         assert_eq!(
-            ["accepted_seqs", "synced_seqs", "queued_seqs", "gapped_seqs", "unequal"]
-                .map(|name| at(name, "a", 1)),
+            ["accepted", "synced", "queued", "gapped", "unequal"].map(|name| at(name, "a", 1)),
             ["10", "6", "3", "1", "0"]
         );
         assert_eq!(at("unequal", "b", 2), "1");
-        metrics.equations([(link("b", 2), right)]);
-        assert!(!metrics.encode().contains("link=\"a\""), "an epoch that is over is not shown for ever");
+        metrics.equations([(of("b", 2), right)]);
+        assert!(!metrics.encode().contains("uplink=\"a\""), "an epoch that is over is not shown for ever");
+    }
+
+    #[test]
+    fn a_hub_says_the_equations_of_its_edges() {
+        let metrics = Metrics::new("hub", "1.2.3");
+        let edge = EquationOf { name: "e".to_owned(), epoch: Epoch(1) };
+        metrics.equations([(edge, Equation { accepted: 2, synced: 2, ..Equation::default() })]);
+        let text = metrics.encode();
+        assert!(
+            line(&text, "riser_edge_synced").ends_with("{edge=\"e\",epoch=\"0000000000000001\"} 2"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! `[listen]`: which doors are open, where, and on what terms. What is not listed is closed.
 
-use riser_gate::Invalid;
+use riser_gate::{Directory, Invalid, Policy};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::{fmt, marker::PhantomData, net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, fmt, marker::PhantomData, net::SocketAddr, path::PathBuf, sync::Arc};
 
 /// The listeners of one kind: one address, one table, or a list of these.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -187,6 +187,25 @@ impl OperationsListener {
             )
         })
     }
+}
+
+/// Who enters where: the policy of each listener that has a gate, by the listener's name.
+pub fn policies(
+    mqtt: &Listeners<MqttListener>,
+    http: &Listeners<HttpListener>,
+    directory: &Arc<Directory>,
+) -> Result<BTreeMap<Arc<str>, Arc<Policy>>, Vec<Invalid>> {
+    let mqtt = mqtt.named("mqtt").map(|(name, listener)| (name, listener.anonymous.as_deref()));
+    let http = http.named("http").map(|(name, listener)| (name, listener.anonymous.as_deref()));
+    let mut policies = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for (name, anonymous) in mqtt.chain(http) {
+        match Policy::new(directory, anonymous, &name) {
+            Ok(policy) => drop(policies.insert(name.into(), Arc::new(policy))),
+            Err(invalid) => wrong.push(invalid),
+        }
+    }
+    if wrong.is_empty() { Ok(policies) } else { Err(wrong) }
 }
 
 /// A certificate chain and its key, in PEM files.

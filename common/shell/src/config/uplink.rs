@@ -1,7 +1,7 @@
 //! `[[uplink]]`: a hub that an edge delivers to.
 
 use riser_gate::{Invalid, KeyText};
-use riser_model::ClientId;
+use riser_model::{AccountName, ClientId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{
     fmt,
@@ -14,6 +14,9 @@ use std::{
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UplinkConfig {
+    /// What people call it; `hub`, then `hub-2` and so on, unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<AccountName>,
     /// Where it is: `wss://hub.example:7420/link`.
     pub url: UplinkUrl,
     /// The hub's public key, as `riser-hub key show` prints it: no other hub is believed.
@@ -32,6 +35,14 @@ pub struct UplinkConfig {
 }
 
 impl UplinkConfig {
+    /// What people call it, by its place in the configuration (from 0).
+    pub fn name(&self, index: usize) -> AccountName {
+        let standard = || if index == 0 { "hub".to_owned() } else { format!("hub-{}", index + 1) };
+        self.name
+            .clone()
+            .unwrap_or_else(|| standard().parse().expect("letters, a dash and digits are a name"))
+    }
+
     /// The file with this edge's key.
     pub fn key_file(&self, data: &Path) -> PathBuf {
         self.key.clone().unwrap_or_else(|| data.join("edge.key"))
@@ -67,13 +78,11 @@ pub struct UplinkUrl {
     pub host: String,
     /// 7420 unless set.
     pub port: u16,
-    /// `/link` unless set.
-    pub path: String,
 }
 
 /// The link's port.
 pub const LINK_PORT: u16 = 7420;
-/// The link's path.
+/// The link's path, always.
 pub const LINK_PATH: &str = "/link";
 
 impl UplinkUrl {
@@ -95,7 +104,7 @@ impl UplinkUrl {
 impl fmt::Display for UplinkUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.tls { "wss" } else { "ws" };
-        write!(f, "{scheme}://{}{}", self.authority(), self.path)
+        write!(f, "{scheme}://{}{LINK_PATH}", self.authority())
     }
 }
 
@@ -136,8 +145,8 @@ fn parse(text: &str) -> Option<UplinkUrl> {
         "" => LINK_PORT,
         port => port.strip_prefix(':')?.parse().ok().filter(|port| *port != 0)?,
     };
-    let path = if path.is_empty() || path == "/" { LINK_PATH } else { path };
-    (!host.is_empty()).then(|| UplinkUrl { tls, host: host.to_owned(), port, path: path.to_owned() })
+    let fits = !host.is_empty() && matches!(path, "" | "/" | LINK_PATH);
+    fits.then(|| UplinkUrl { tls, host: host.to_owned(), port })
 }
 
 impl Serialize for UplinkUrl {
@@ -161,7 +170,7 @@ mod tests {
         for (text, whole, loopback) in [
             ("wss://hub.example", "wss://hub.example:7420/link", false),
             ("wss://hub.example/", "wss://hub.example:7420/link", false),
-            ("ws://127.0.0.1:9/x", "ws://127.0.0.1:9/x", true),
+            ("ws://127.0.0.1:9/link", "ws://127.0.0.1:9/link", true),
             ("ws://[::1]", "ws://[::1]:7420/link", true),
             ("ws://localhost:1", "ws://localhost:1/link", true),
             ("wss://[2001:db8::1]:443/link", "wss://[2001:db8::1]:443/link", false),
@@ -180,6 +189,7 @@ mod tests {
             "https://hub.example",
             "wss://",
             "wss://user:hunter2@hub.example",
+            "wss://hub.example/other",
             "wss://hub.example/link?token=x",
             "wss://hub.example:0",
             "wss://hub.example:99999",
