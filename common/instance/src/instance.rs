@@ -2,7 +2,7 @@
 
 use crate::{
     connection::{Connection, Session, State},
-    session_fold, will,
+    will,
 };
 use bytes::Bytes;
 use riser_gate::{Gate, Output as GateOutput, PasswordHash, Policy, Verdict};
@@ -271,8 +271,10 @@ impl Instance {
                 }
             }
             Ask::Subscribe { subscription, want, from, flow, keep } => {
-                if let (Some(session), Some(keep), Want::Topic(filter)) = (&mut connection.session, keep, &want) {
-                    session.kept.insert(subscription, (filter.clone(), keep));
+                if let (Some(session), Some(keep)) = (&mut connection.session, keep)
+                    && let Some(filter) = kept_as(&want)
+                {
+                    session.kept.insert(subscription, (filter, keep));
                 }
                 let ask = Ask::Subscribe { subscription, want, from, flow, keep };
                 self.rooms(BusInput::Ask { connection: id, ask }, now);
@@ -480,7 +482,7 @@ impl Instance {
                 match run {
                     Run::Entries { first, entries, .. } => {
                         for (n, frame) in frames(entries).map_while(Result::ok).enumerate() {
-                            session_fold::apply(&mut self.sessions, first.plus(n as u64), &frame);
+                            self.sessions.apply(first.plus(n as u64), &frame);
                         }
                     }
                     Run::Gap(_) => {}
@@ -526,12 +528,22 @@ impl Instance {
         let Some((session, (filter, keep))) = session.and_then(|s| Some((s, s.kept.get(&subscription)?))) else {
             return Ok(None);
         };
-        self.sessions.set_subscription(session.number, filter, *keep, Some(subscribed.at))
+        // Technical channels have no history to stand in.
+        let through = (!filter.starts_with('$')).then_some(subscribed.at);
+        self.sessions.set_subscription(session.number, filter, *keep, through)
     }
 
     fn committed(&mut self, awaited: Awaited, durable: bool, now: Now) {
         match awaited {
-            Awaited::Enter { connection, state } if durable => self.enter(connection, state, now),
+            Awaited::Enter { connection, state } if durable => {
+                let here = |c: &Connection| matches!(c.state, State::Session);
+                if self.connections.get(&connection).is_some_and(here) {
+                    self.enter(connection, state, now);
+                } else if let Some(record) = self.sessions.leave(state.number, None, now.wall) {
+                    // It left while its session was being opened: the session is alone from here on.
+                    self.append(&record, Awaited::Nobody, now);
+                }
+            }
             Awaited::Enter { connection, .. } => self.refuse(connection, log_failing(), now),
             Awaited::Release { connection, ticket } => {
                 let refused = if durable { Vec::new() } else { vec![(0, log_failing())] };
@@ -595,6 +607,16 @@ impl Instance {
         if self.bus.poll_timeout().is_some_and(|(time, _)| time <= now.time) {
             self.rooms(BusInput::Deadline, now);
         }
+    }
+}
+
+/// The filter under which a session keeps a subscription, as its client wrote it.
+fn kept_as(want: &Want) -> Option<String> {
+    match want {
+        Want::Topic(filter) => Some(filter.clone()),
+        Want::Technical(Some(room)) => Some(format!("$riser/room/{room}")),
+        Want::Technical(None) => Some("$riser/account".to_owned()),
+        Want::Room(..) => None,
     }
 }
 

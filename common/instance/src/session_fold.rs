@@ -11,7 +11,7 @@ pub struct SessionFold(pub Sessions);
 
 impl Fold for SessionFold {
     fn apply(&mut self, seq: Seq, frame: &Frame<'_>) {
-        apply(&mut self.0, seq, frame);
+        self.0.apply(seq, frame);
     }
 
     fn save(&self) -> Vec<u8> {
@@ -20,13 +20,5 @@ impl Fold for SessionFold {
 
     fn load(bytes: &[u8]) -> Option<Self> {
         Sessions::load(bytes).map(Self)
-    }
-}
-
-/// Entries of other logs speak of those logs' sessions. [Taken for this log's, a packet id that a device used at an
-/// edge would swallow the next message of a device at the hub.]
-pub(crate) fn apply(sessions: &mut Sessions, seq: Seq, frame: &Frame<'_>) {
-    if frame.origin.is_none() {
-        sessions.apply(seq, frame);
     }
 }

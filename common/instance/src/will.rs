@@ -6,8 +6,8 @@ use riser_model::{
 };
 use riser_wire::entry::{ContentType, Publication};
 
-/// An alias that no door hands out: theirs are dense from 0 and bounded.
-const ALIAS: u32 = u32::MAX - 1;
+/// The connection is leaving: whatever its door meant by this alias is said no more.
+const ALIAS: u32 = 0;
 /// A ticket that no door hands out; nobody waits for it.
 const TICKET: u64 = u64::MAX;
 

@@ -3,7 +3,7 @@
 use crate::{
     bus::Bus,
     connection::{Alias, refuse_all},
-    graph::Way,
+    graph::{ChannelSlot, Way},
     input::{Append, Ingest},
     intake::{Line, Piece},
     output::{Output, Placed},
@@ -188,7 +188,11 @@ impl Bus {
         self.place(token, entries.len(), cursors, now, |bus| {
             for frame in frames(&entries) {
                 let frame = frame.map_err(|_| Code::Malformed)?;
-                let way = bus.way_of(&mut ways, frame.route)?;
+                // What belongs to no channel (sessions, anchors) has no route either.
+                let way = match frame.route {
+                    RouteNumber::NONE => Way { route: RouteNumber::NONE, channel: ChannelSlot::NONE },
+                    number => bus.way_of(&mut ways, number)?,
+                };
                 bus.line.add(&frame, way, None);
             }
             Ok(())

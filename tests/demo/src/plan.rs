@@ -6,7 +6,7 @@ use riser_shell::{entropy, keys, passwords};
 use std::{fs, net::SocketAddr, path::PathBuf};
 
 /// The account, the room and the users of the demo.
-pub const ACCOUNT: &str = "demo";
+pub const ACCOUNT: &str = "house";
 /// The one room.
 pub const ROOM: &str = "building";
 /// Who publishes.
