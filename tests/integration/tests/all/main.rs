@@ -7,3 +7,16 @@
 
 mod tidy;
 
+mod bad_input;
+mod bad_world;
+mod client;
+mod compose;
+mod demo;
+mod kills;
+mod needs;
+mod partition;
+mod place;
+mod program;
+mod readme;
+mod sensors;
+mod site;

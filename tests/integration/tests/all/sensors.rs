@@ -105,7 +105,9 @@ fn hub_speaks_mqtt_and_websocket_to_its_own_clients() {
 fn mosquitto_sub_reads_what_mosquitto_pub_wrote() {
     needs!(Need::Program("mosquitto_pub"), Need::Program("mosquitto_sub"), Need::Program("curl"));
     let site = Site::start();
-    let mut subscriber = site.hub.place.command("mosquitto_sub");
+    // To a file it would print in blocks.
+    let mut subscriber = site.hub.place.command("stdbuf");
+    subscriber.args(["-oL", "mosquitto_sub"]);
     subscriber.args(mosquitto_login(site.hub.mqtt, READER));
     subscriber.args(["-V", "mqttv5", "-q", "1", "-v", "-d", "-t", "hall/#"]);
     let mut subscriber = crate::program::Program::start("mosquitto_sub", subscriber, site.folder.path());
