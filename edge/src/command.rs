@@ -65,7 +65,9 @@ pub async fn serve_loaded(loaded: Loaded<EdgeConfig>) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("take over signals")?;
     loop {
         let mut edge = Edge::start(&loaded.config, loaded.refused.as_ref().map(ToString::to_string)).await?;
-        loaded.keep().unwrap_or_else(|error| tracing::warn!(%error, "the configuration could not be kept as last good"));
+        loaded.keep().unwrap_or_else(
+            |error| tracing::warn!(%error, "the configuration could not be kept as last good"),
+        );
         let reopen = tokio::select! {
             () = edge.forked() => true,
             () = async { while signals.next().await == Signal::Reload {

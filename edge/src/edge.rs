@@ -68,8 +68,10 @@ impl Edge {
             log_config.holds.custody = Some(Seq::ZERO);
         }
         let (writer, recovered) = setup::open_log(&config.data().join("log"), log_config, now)?;
-        let instance = setup::instance(&recovered, directory.rooms().to_vec(), config.bindings(), &config.limits, now);
-        let linked: BTreeSet<RoomId> = directory.rooms().iter().filter(|room| room.linked).map(|room| room.id).collect();
+        let instance =
+            setup::instance(&recovered, directory.rooms().to_vec(), config.bindings(), &config.limits, now);
+        let linked: BTreeSet<RoomId> =
+            directory.rooms().iter().filter(|room| room.linked).map(|room| room.id).collect();
 
         let metrics = Arc::new(Metrics::new("edge", env!("CARGO_PKG_VERSION")));
         metrics.configuration_refused.set(u64::from(refused.is_some()));
@@ -115,7 +117,13 @@ impl Edge {
             addresses: Vec::new(),
         };
         edge.listen(config, &status, &metrics)?;
-        edge.background.spawn(look(edge.handle.clone(), link_sender, status, metrics, Arc::clone(&edge.health)));
+        edge.background.spawn(look(
+            edge.handle.clone(),
+            link_sender,
+            status,
+            metrics,
+            Arc::clone(&edge.health),
+        ));
         edge.health.enter(Phase::Serving);
         if let Some(reason) = refused {
             tracing::error!(reason, "the configuration was refused; the last good one runs");
@@ -131,13 +139,15 @@ impl Edge {
         let tls = config.tls.as_ref();
         let mqtt_counters = Arc::new(MqttCounters::default());
         for (name, listener) in config.listen.mqtt.named("mqtt") {
-            let bound = Listener::bind(name.as_str(), listener.address, setup::acceptor(&listener.tls, tls)?)?;
+            let bound =
+                Listener::bind(name.as_str(), listener.address, setup::acceptor(&listener.tls, tls)?)?;
             self.addresses.push((name, bound.address()?));
             let doors = Doors::new(listener.anonymous.is_some(), Arc::clone(&mqtt_counters)).of_mqtt();
             self.background.spawn(serve_mqtt(bound, Arc::clone(&self.entrance), doors));
         }
         for (name, listener) in config.listen.http.named("http") {
-            let bound = Listener::bind(name.as_str(), listener.address, setup::acceptor(&listener.tls, tls)?)?;
+            let bound =
+                Listener::bind(name.as_str(), listener.address, setup::acceptor(&listener.tls, tls)?)?;
             self.addresses.push((name, bound.address()?));
             let site = EdgeSite {
                 doors: Doors::new(listener.anonymous.is_some(), Arc::clone(&mqtt_counters)),

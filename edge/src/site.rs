@@ -32,9 +32,12 @@ impl Site for EdgeSite {
                 (&Method::GET | &Method::HEAD, "/" | "/api/status") => {
                     plain(StatusCode::OK, "application/json", status.json(open).to_string())
                 }
-                (&Method::GET | &Method::HEAD, _) => {
-                    error(StatusCode::NOT_FOUND, "bad_name", "nothing here", "/, or a WebSocket to /{account}/{room}")
-                }
+                (&Method::GET | &Method::HEAD, _) => error(
+                    StatusCode::NOT_FOUND,
+                    "bad_name",
+                    "nothing here",
+                    "/, or a WebSocket to /{account}/{room}",
+                ),
                 _ => error(StatusCode::METHOD_NOT_ALLOWED, "malformed", "not a GET", "GET"),
             }
         })

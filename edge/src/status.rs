@@ -65,7 +65,8 @@ impl Look {
     }
 
     fn json(&self, connections: usize) -> Value {
-        let uplinks: Vec<Value> = self.uplinks.iter().map(|(name, status, tallies)| uplink(name, status, tallies)).collect();
+        let uplinks: Vec<Value> =
+            self.uplinks.iter().map(|(name, status, tallies)| uplink(name, status, tallies)).collect();
         let rooms: Vec<Value> = self
             .statistics
             .rooms

@@ -155,7 +155,12 @@ fn say(uplink: UplinkNumber, event: &LinkEvent) {
             "a hub with the right key and another log: it gets a cursor of its own"
         ),
         LinkEvent::Rewound { from, to } => {
-            tracing::warn!(uplink, from = from.0, to = to.0, "the hub lost what it had confirmed; sending it again");
+            tracing::warn!(
+                uplink,
+                from = from.0,
+                to = to.0,
+                "the hub lost what it had confirmed; sending it again"
+            );
         }
         LinkEvent::Forked { epoch, at } => tracing::error!(
             uplink,
@@ -172,7 +177,12 @@ fn say(uplink: UplinkNumber, event: &LinkEvent) {
         ),
         LinkEvent::CaughtUp { through } => tracing::info!(uplink, through = through.0, "backlog drained"),
         LinkEvent::Stopped { through, queued } => {
-            tracing::info!(uplink, through = through.0, queued, "link stopped; the hub has everything up to here");
+            tracing::info!(
+                uplink,
+                through = through.0,
+                queued,
+                "link stopped; the hub has everything up to here"
+            );
         }
     }
 }

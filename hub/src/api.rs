@@ -59,7 +59,9 @@ async fn enter(api: &Api, credential: Credential) -> Result<Arc<Principal>, Refu
 /// `Authorization: Basic` or `Bearer` (RFC 7617, RFC 6750).
 fn credential(headers: &HeaderMap) -> Credential {
     let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let Some((scheme, rest)) = shown.and_then(|value| value.split_once(' ')) else { return Credential::Anonymous };
+    let Some((scheme, rest)) = shown.and_then(|value| value.split_once(' ')) else {
+        return Credential::Anonymous;
+    };
     match scheme.to_ascii_lowercase().as_str() {
         "bearer" => Credential::Token(Secret(Bytes::copy_from_slice(rest.trim().as_bytes()))),
         "basic" => basic(rest).unwrap_or(Credential::Anonymous),
@@ -82,8 +84,10 @@ fn basic(encoded: &str) -> Option<Credential> {
 }
 
 fn refused(refusal: &Refusal) -> Response {
-    let status = StatusCode::from_u16(riser_net::site::status(refusal.code).as_u16()).unwrap_or(StatusCode::FORBIDDEN);
-    let error = json!({ "error": { "code": refusal.code.name(), "what": refusal.what, "want": refusal.want } });
+    let status =
+        StatusCode::from_u16(riser_net::site::status(refusal.code).as_u16()).unwrap_or(StatusCode::FORBIDDEN);
+    let error =
+        json!({ "error": { "code": refusal.code.name(), "what": refusal.what, "want": refusal.want } });
     let mut response = (status, Json(error)).into_response();
     // No challenge: a browser would ask for a password over the page's own sign-in.
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

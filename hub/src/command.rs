@@ -65,7 +65,9 @@ pub async fn serve_loaded(loaded: Loaded<HubConfig>) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("take over signals")?;
     let refused = loaded.refused.as_ref().map(ToString::to_string);
     let hub = Hub::start(&loaded.config, refused, None).await?;
-    loaded.keep().unwrap_or_else(|error| tracing::warn!(%error, "the configuration could not be kept as last good"));
+    loaded
+        .keep()
+        .unwrap_or_else(|error| tracing::warn!(%error, "the configuration could not be kept as last good"));
     while signals.next().await == Signal::Reload {
         tracing::warn!("reloading is not supported yet: restart to apply a new configuration");
     }

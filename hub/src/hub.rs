@@ -23,10 +23,13 @@ use riser_model::{
 };
 use riser_mqtt::Counters as MqttCounters;
 use riser_net::{
-    Entrance, Listener, Operations, Origins, link::{accept, serve_links}, serve_http, serve_mqtt, serve_operations,
+    Entrance, Listener, Operations, Origins,
+    link::{accept, serve_links},
+    serve_http, serve_mqtt, serve_operations,
 };
 use riser_shell::{
-    Clock, Health, Metrics, Passwords, Storage, clock::StepWatch, config::Program, fdlimit, health::Phase, keys,
+    Clock, Health, Metrics, Passwords, Storage, clock::StepWatch, config::Program, fdlimit, health::Phase,
+    keys,
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -74,7 +77,11 @@ struct Shared {
 
 impl Hub {
     /// Starts one. `refused` says why the last good configuration runs instead of the given one.
-    pub async fn start(config: &HubConfig, refused: Option<String>, extras: Option<Extras>) -> anyhow::Result<Self> {
+    pub async fn start(
+        config: &HubConfig,
+        refused: Option<String>,
+        extras: Option<Extras>,
+    ) -> anyhow::Result<Self> {
         let now = Clock.now();
         let files = fdlimit::raise().context("raise the open-file limit")?;
         if !files.covers(config.limits.connections) {
@@ -156,13 +163,15 @@ impl Hub {
         let tls = config.tls.as_ref();
         let mqtt_counters = Arc::new(MqttCounters::default());
         for (name, listener) in config.listen.mqtt.named("mqtt") {
-            let bound = Listener::bind(name.as_str(), listener.address, setup::acceptor(&listener.tls, tls)?)?;
+            let bound =
+                Listener::bind(name.as_str(), listener.address, setup::acceptor(&listener.tls, tls)?)?;
             self.addresses.push((name, bound.address()?));
             let doors = Doors::new(listener.anonymous.is_some(), Arc::clone(&mqtt_counters)).of_mqtt();
             self.background.spawn(serve_mqtt(bound, Arc::clone(&self.entrance), doors));
         }
         for (name, listener) in config.listen.http.named("http") {
-            let bound = Listener::bind(name.as_str(), listener.address, setup::acceptor(&listener.tls, tls)?)?;
+            let bound =
+                Listener::bind(name.as_str(), listener.address, setup::acceptor(&listener.tls, tls)?)?;
             let policy = shared.policies.get(name.as_str()).context("every HTTP listener has a policy")?;
             let api = Api {
                 status: shared.status.clone(),
@@ -171,7 +180,10 @@ impl Hub {
             };
             let mut routes = api::routes(api);
             match &shared.extras {
-                Some(extras) => routes = routes.merge(page::routes(Some(extras.block.clone()))).merge(extras.routes.clone()),
+                Some(extras) => {
+                    routes =
+                        routes.merge(page::routes(Some(extras.block.clone()))).merge(extras.routes.clone())
+                }
                 None => routes = routes.merge(page::routes(None)),
             }
             self.addresses.push((name, bound.address()?));
@@ -183,7 +195,8 @@ impl Hub {
             self.background.spawn(serve_http(bound, Arc::clone(&self.entrance), Arc::new(site)));
         }
         for (name, listener) in config.listen.link.named("link") {
-            let bound = Listener::bind(name.as_str(), listener.address, setup::acceptor(&listener.tls, tls)?)?;
+            let bound =
+                Listener::bind(name.as_str(), listener.address, setup::acceptor(&listener.tls, tls)?)?;
             accept::check(&bound, listener.insecure)?;
             self.addresses.push((name, bound.address()?));
             let (entrance, insecure) = (Arc::clone(&self.entrance), listener.insecure);
@@ -227,7 +240,10 @@ impl Hub {
         self.handle.shut_down();
         match tokio::time::timeout(STOP_WITHIN, &mut self.host).await {
             Ok(Ok(core)) => {
-                tracing::info!(last = core.instance().bus().committed().0, "stopped; everything up to here is on disk");
+                tracing::info!(
+                    last = core.instance().bus().committed().0,
+                    "stopped; everything up to here is on disk"
+                );
             }
             Ok(Err(error)) => tracing::error!(%error, "the core's task panicked"),
             Err(_) => tracing::warn!("not everything was finished in time; what was acknowledged is on disk"),

@@ -47,7 +47,9 @@ impl Links<HubCore> for LinkSockets {
                 self.order(connection, order);
             }
             // The transport lifts its own allowance when it says Welcome.
-            LinkOutput::Welcomed { connection } => tracing::debug!(connection = connection.0, "edge welcomed"),
+            LinkOutput::Welcomed { connection } => {
+                tracing::debug!(connection = connection.0, "edge welcomed")
+            }
         }
     }
 }

@@ -28,9 +28,7 @@ const ASSETS: [(&str, &str, &str); 7] = [
 /// The page's routes; `block` takes the place of the demo's mark.
 pub fn routes(block: Option<String>) -> Router {
     let page = PAGE.replace(DEMO, block.as_deref().unwrap_or_default());
-    Router::new()
-        .route("/", get(move || async move { safe(Html(page)) }))
-        .route("/assets/{name}", get(asset))
+    Router::new().route("/", get(move || async move { safe(Html(page)) })).route("/assets/{name}", get(asset))
 }
 
 async fn asset(Path(name): Path<String>) -> Response {

@@ -29,7 +29,11 @@ pub struct Look {
 impl Look {
     /// Takes it.
     pub fn at(core: &HubCore, now: Now) -> Self {
-        Self { edges: core.edges().cloned().collect(), statistics: core.instance().bus().statistics(), at: now }
+        Self {
+            edges: core.edges().cloned().collect(),
+            statistics: core.instance().bus().statistics(),
+            at: now,
+        }
     }
 
     /// Writes it into metrics.
@@ -88,7 +92,8 @@ impl Look {
                 gapped: sum.gapped + part.gapped,
             }
         });
-        let lag_ms = (edge.through().0 > 0).then(|| if backlog == 0 { 0 } else { since_flow.as_millis() as u64 });
+        let lag_ms =
+            (edge.through().0 > 0).then(|| if backlog == 0 { 0 } else { since_flow.as_millis() as u64 });
         json!({
             "name": edge.name,
             "client": edge.client,

@@ -44,7 +44,8 @@ impl Doors {
             Doorway::Raw { client: Some(_), .. } | Doorway::Lobby | Doorway::User(_) => Err(Refusal {
                 code: Code::BadName,
                 what: "this address has no door yet".to_owned(),
-                want: "/{account}/{room} with sub-protocol riser.v1.json, or /{account}/{room}/{channel}".to_owned(),
+                want: "/{account}/{room} with sub-protocol riser.v1.json, or /{account}/{room}/{channel}"
+                    .to_owned(),
             }),
         }
     }

@@ -87,7 +87,10 @@ impl<C> Clone for HostHandle<C> {
 
 impl<C: Core> HostHandle<C> {
     /// Asks the core something between two inputs. None when the host has ended.
-    pub async fn ask<T: Send + 'static>(&self, ask: impl FnOnce(&mut C, Now) -> T + Send + 'static) -> Option<T> {
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&mut C, Now) -> T + Send + 'static,
+    ) -> Option<T> {
         let (answer, answered) = oneshot::channel();
         let question: Question<C> = Box::new(move |core, now| {
             // Whoever asked may have gone.
@@ -132,8 +135,13 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
     /// A host, and the handle to it.
     pub fn new(parts: Parts<C, L, W>) -> (Self, HostHandle<C>) {
         let (sender, orders) = mpsc::unbounded_channel();
-        let host =
-            Self { parts, doors: HashMap::new(), verdicts: mpsc::unbounded_channel(), orders, shutting_down: false };
+        let host = Self {
+            parts,
+            doors: HashMap::new(),
+            verdicts: mpsc::unbounded_channel(),
+            orders,
+            shutting_down: false,
+        };
         (host, HostHandle { orders: sender })
     }
 
@@ -208,7 +216,8 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             Arrival::Opened { connection, peer, tells } => {
                 self.doors.insert(connection, tells);
                 let policy = self.parts.policies.get(&peer.listener);
-                let policy = Arc::clone(policy.expect("every listener of doors was given a policy at the start"));
+                let policy =
+                    Arc::clone(policy.expect("every listener of doors was given a policy at the start"));
                 self.instance(InstanceInput::Opened { connection, policy }, now);
             }
             Arrival::Asked(Asked { connection, ask }) => {
@@ -252,7 +261,9 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             InstanceOutput::Persist { ticket, batch, connections } => {
                 self.parts.storage.persist(ticket, batch, connections);
             }
-            InstanceOutput::Read { ticket, from, max_bytes } => self.parts.storage.read(ticket, from, max_bytes),
+            InstanceOutput::Read { ticket, from, max_bytes } => {
+                self.parts.storage.read(ticket, from, max_bytes)
+            }
             InstanceOutput::Verify { connection, ticket, hash, password } => {
                 let (verdicts, passwords) = (self.verdicts.0.clone(), Arc::clone(&self.parts.passwords));
                 tokio::spawn(async move {

@@ -11,5 +11,5 @@ pub mod log_command;
 pub mod meter;
 pub mod setup;
 
-pub use meter::{Meter, RoomsMeter};
 pub use host::{Host, HostHandle, Links, Parts, Policies, Watch};
+pub use meter::{Meter, RoomsMeter};

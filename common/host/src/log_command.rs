@@ -2,7 +2,6 @@
 //!
 //! Both open a copy of nothing and write nothing: they read the files through a disk that refuses to be written.
 
-
 use clap::Subcommand;
 use riser_log::Config;
 use std::path::Path;

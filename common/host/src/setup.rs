@@ -104,7 +104,10 @@ pub fn entrance(limits: &LimitsConfig) -> (Arc<Entrance>, CoreInbox) {
 }
 
 /// The TLS of a listener, if it has one.
-pub fn acceptor(config: &TlsConfig, shared: Option<&TlsFiles>) -> Result<Option<TlsAcceptor>, tls::TlsFailed> {
+pub fn acceptor(
+    config: &TlsConfig,
+    shared: Option<&TlsFiles>,
+) -> Result<Option<TlsAcceptor>, tls::TlsFailed> {
     config.files(shared).map(|files| tls::server(&files.cert, &files.key)).transpose()
 }
 

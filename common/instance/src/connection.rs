@@ -67,7 +67,9 @@ impl Connection {
 
     /// The answer to a ticket is known; hands out all answers whose turn has come.
     pub(crate) fn answer(&mut self, ticket: u64, tell: Tell) -> Vec<Tell> {
-        if let Some(slot) = self.tickets.iter_mut().find(|(number, answer)| *number == ticket && answer.is_none()) {
+        if let Some(slot) =
+            self.tickets.iter_mut().find(|(number, answer)| *number == ticket && answer.is_none())
+        {
             slot.1 = Some(tell);
         }
         let mut ready = Vec::new();
@@ -79,7 +81,8 @@ impl Connection {
 
     /// The session that it asks for while it enters.
     pub(crate) fn wanted(&self) -> Option<(SessionKey, &SessionRequest)> {
-        let (Some(principal), Some(Ask::Enter { session: Some(request), .. })) = (&self.principal, &self.entering)
+        let (Some(principal), Some(Ask::Enter { session: Some(request), .. })) =
+            (&self.principal, &self.entering)
         else {
             return None;
         };

@@ -282,7 +282,9 @@ impl Instance {
             Ask::Unsubscribe { subscription } => {
                 let kept = connection.session.as_mut().and_then(|session| session.kept.remove(&subscription));
                 let number = connection.session_number();
-                if let Some(record) = kept.and_then(|(filter, _)| self.sessions.remove_subscription(number, &filter)) {
+                if let Some(record) =
+                    kept.and_then(|(filter, _)| self.sessions.remove_subscription(number, &filter))
+                {
                     self.append(&record, Awaited::Nobody, now);
                 }
                 self.rooms(BusInput::Ask { connection: id, ask: Ask::Unsubscribe { subscription } }, now);
@@ -338,7 +340,8 @@ impl Instance {
     /// Takes up the session, unless its former connection still has it: then again when that one is settled.
     fn take_up(&mut self, id: ConnectionId, now: Now) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let Some((key, request)) = connection.wanted().filter(|(key, _)| !self.holders.contains_key(key)) else {
+        let Some((key, request)) = connection.wanted().filter(|(key, _)| !self.holders.contains_key(key))
+        else {
             return;
         };
         match self.sessions.open(request, key.account, key.client) {
@@ -362,7 +365,9 @@ impl Instance {
 
     fn enter(&mut self, id: ConnectionId, session: SessionState, now: Now) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let (State::Session, Some(principal)) = (&connection.state, connection.principal.clone()) else { return };
+        let (State::Session, Some(principal)) = (&connection.state, connection.principal.clone()) else {
+            return;
+        };
         connection.entering = None;
         connection.state = State::Rooms;
         self.rooms(BusInput::Open { connection: id, principal: Arc::clone(&principal) }, now);
@@ -410,11 +415,13 @@ impl Instance {
     /// its session.
     fn settled(&mut self, id: ConnectionId, now: Now) {
         let session = self.connections.remove(&id).and_then(|connection| connection.session);
-        let Some(key) = session.map(|session| session.key).filter(|key| self.holders.get(key) == Some(&id)) else {
+        let Some(key) = session.map(|session| session.key).filter(|key| self.holders.get(key) == Some(&id))
+        else {
             return;
         };
         self.holders.remove(&key);
-        let waits = |c: &Connection| matches!(c.state, State::Session) && c.wanted().is_some_and(|(k, _)| k == key);
+        let waits =
+            |c: &Connection| matches!(c.state, State::Session) && c.wanted().is_some_and(|(k, _)| k == key);
         // The newest of those that wait has it; the others are taken over before they ever had it.
         let waiting: Vec<ConnectionId> =
             self.connections.iter().filter(|(_, c)| waits(c)).map(|(id, _)| *id).collect();
@@ -509,7 +516,10 @@ impl Instance {
                     }
                     Ok(None) => self.tell(id, told(subscribed)),
                     Err(refusal) => {
-                        self.rooms(BusInput::Ask { connection: id, ask: Ask::Unsubscribe { subscription } }, now);
+                        self.rooms(
+                            BusInput::Ask { connection: id, ask: Ask::Unsubscribe { subscription } },
+                            now,
+                        );
                         self.tell(id, Tell::Subscribed { subscription, result: Err(refusal) });
                     }
                 }
@@ -525,7 +535,8 @@ impl Instance {
         subscribed: &Subscribed,
     ) -> Result<Option<Record>, Refusal> {
         let session = self.connections.get(&id).and_then(|connection| connection.session.as_ref());
-        let Some((session, (filter, keep))) = session.and_then(|s| Some((s, s.kept.get(&subscription)?))) else {
+        let Some((session, (filter, keep))) = session.and_then(|s| Some((s, s.kept.get(&subscription)?)))
+        else {
             return Ok(None);
         };
         // Technical channels have no history to stand in.
@@ -625,7 +636,11 @@ fn refusal(code: Code, what: &str, want: &str) -> Refusal {
 }
 
 fn not_in_yet() -> Refusal {
-    refusal(Code::WrongState, "the connection was not let in yet", "enter once, first, and wait for the answer")
+    refusal(
+        Code::WrongState,
+        "the connection was not let in yet",
+        "enter once, first, and wait for the answer",
+    )
 }
 
 fn taken_over() -> Refusal {

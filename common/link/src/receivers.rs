@@ -319,7 +319,10 @@ impl Receivers {
         match input {
             Input::Opened { connection, binding, nonce } => self.opened(connection, binding, nonce, now),
             Input::Frame { connection, frame } => self.frame(connection, frame, now),
-            Input::Heard { connection } => self.heard(connection, now),
+            Input::Heard { connection } => {
+                self.heard(connection, now);
+                self.arm(connection);
+            }
             Input::Malformed { connection, what } => {
                 self.reject(connection, (RefusedCode::Malformed, what, "frames of riser.link.v1"), now);
             }

@@ -11,7 +11,9 @@ pub enum NotAName {
     Name,
     /// Channels: 1-255 bytes of UTF-8, 1-16 levels (an empty one is a level, as in MQTT), no control
     /// characters, no `+` or `#`, no level `..`, no leading `$`.
-    #[error("parse channel: want 1 to 255 bytes, at most 16 levels, no control characters, +, #, .. or leading $")]
+    #[error(
+        "parse channel: want 1 to 255 bytes, at most 16 levels, no control characters, +, #, .. or leading $"
+    )]
     Channel,
     /// Filters: a channel in which a whole level may be `+`, and the last level `#`.
     #[error("parse filter: want a channel in which a whole level may be + and the last level may be #")]
@@ -151,14 +153,19 @@ mod tests {
 
     #[test]
     fn filters_match_as_mqtt_says() {
-        for (filter, channel) in
-            [("a/b", "a/b"), ("a/+", "a/é"), ("+/+", "a/b"), ("#", "a/b"), ("a/#", "a"), ("a/#", "a/b/c"), ("+/b", "/b"), ("a//+", "a//b")]
-        {
+        for (filter, channel) in [
+            ("a/b", "a/b"),
+            ("a/+", "a/é"),
+            ("+/+", "a/b"),
+            ("#", "a/b"),
+            ("a/#", "a"),
+            ("a/#", "a/b/c"),
+            ("+/b", "/b"),
+            ("a//+", "a//b"),
+        ] {
             assert!(matches(filter, channel), "{filter} {channel}");
         }
-        for (filter, channel) in
-            [("a/b", "a"), ("a", "a/b"), ("+", "a/b"), ("a/#", "ab"), ("a/b", "a//b")]
-        {
+        for (filter, channel) in [("a/b", "a"), ("a", "a/b"), ("+", "a/b"), ("a/#", "ab"), ("a/b", "a//b")] {
             assert!(!matches(filter, channel), "{filter} {channel}");
         }
     }

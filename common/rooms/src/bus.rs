@@ -19,10 +19,13 @@ use crate::{
     statistics::{ChannelStatistics, Counters, RoomStatistics, Statistics},
     tail::Tail,
     technical::Technical,
+    warm::{Deferred, Warm},
 };
 use riser_model::{
     Binding, Chunk, ConnectionId, CursorKey, CursorValue, Epoch, LogId, Now, Position, RoomId, Route,
-    RouteNumber, Seq, Time, door::Ask, event::Scope,
+    RouteNumber, Seq, Time,
+    door::{Ask, Flow},
+    event::Scope,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -62,6 +65,7 @@ pub struct Bus {
     pub(crate) counters: Counters,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) closing: bool,
+    pub(crate) warm: Warm,
     now: Now,
 }
 
@@ -78,7 +82,7 @@ impl Bus {
         for (number, origin) in start.origins {
             routes.restore_origin(number, origin);
         }
-        Self {
+        let mut bus = Self {
             tail: Tail::new(start.next, config.tail_bytes_max),
             line: Line::new(start.epoch, start.next),
             chain: Chain::new(start.log, start.epoch, start.chain, start.next, start.oldest, start.gaps),
@@ -95,8 +99,11 @@ impl Bus {
             counters: Counters::default(),
             outputs: VecDeque::new(),
             closing: false,
+            warm: Warm::default(),
             now: Now::default(),
-        }
+        };
+        bus.warm_up();
+        bus
     }
 
     /// Takes one input.
@@ -127,8 +134,14 @@ impl Bus {
         }
         match ask {
             Ask::Publish(intake) => self.publish(connection, intake, now),
-            Ask::Subscribe { subscription, want, from, flow, keep: _ } => {
-                self.subscribe(connection, subscription, &want, from, flow);
+            Ask::Subscribe { subscription: id, want, from, flow, keep: _ } => {
+                let deferred = |one: &Deferred| one.connection == connection && one.id == id;
+                let waits = flow == Flow::Conflate || self.warm.deferred.iter().any(deferred);
+                if waits && self.is_warming() {
+                    self.warm.deferred.push_back(Deferred { connection, id, want, from, flow });
+                } else {
+                    self.subscribe(connection, id, &want, from, flow);
+                }
             }
             Ask::Unsubscribe { subscription } => self.unsubscribe(connection, subscription),
             Ask::Pull { bytes } => self.pull(connection, bytes, now),

@@ -95,7 +95,10 @@ impl Channel {
     }
 }
 
-#[derive(Debug, Default)]
+/// The turn before the first update: those below are for what was there at the start.
+pub(crate) const TURN: u64 = 1 << 32;
+
+#[derive(Debug)]
 pub(crate) struct Graph {
     rooms: Vec<Room>,
     by_id: BTreeMap<RoomId, RoomSlot>,
@@ -105,6 +108,20 @@ pub(crate) struct Graph {
     free: Vec<ChannelSlot>,
     /// Rises with every update of a channel.
     pub(crate) turn: u64,
+}
+
+impl Default for Graph {
+    fn default() -> Self {
+        Self {
+            rooms: Vec::new(),
+            by_id: BTreeMap::new(),
+            by_name: BTreeMap::new(),
+            channels: Vec::new(),
+            by_channel: BTreeMap::new(),
+            free: Vec::new(),
+            turn: TURN,
+        }
+    }
 }
 
 impl Graph {
@@ -264,7 +281,11 @@ impl Graph {
     /// A channel shows something new.
     pub(crate) fn show(&mut self, slot: ChannelSlot, value: Value) {
         self.turn += 1;
-        let turn = self.turn;
+        self.show_at(slot, value, self.turn);
+    }
+
+    /// As [`Graph::show`], at a turn that nobody else has: at most [`TURN`] for what was there at the start.
+    pub(crate) fn show_at(&mut self, slot: ChannelSlot, value: Value, turn: u64) {
         let channel = self.channel_mut(slot);
         let before = std::mem::replace(&mut channel.turn, turn);
         channel.value = Some(value);

@@ -27,6 +27,7 @@ mod subscription;
 mod tail;
 mod technical;
 mod topics;
+mod warm;
 
 pub use bus::Bus;
 pub use config::Config;

@@ -172,6 +172,10 @@ impl Bus {
     }
 
     fn way_of(&mut self, ways: &mut Ways<'_>, number: RouteNumber) -> Result<Way, Code> {
+        if number == RouteNumber::NONE {
+            // What belongs to no channel (sessions, anchors) has no route either.
+            return Ok(Way { route: RouteNumber::NONE, channel: ChannelSlot::NONE });
+        }
         let place = number.0 as usize;
         let known = ways.known.get_mut(place).ok_or(Code::Malformed)?;
         if let Some(way) = known {
@@ -188,11 +192,7 @@ impl Bus {
         self.place(token, entries.len(), cursors, now, |bus| {
             for frame in frames(&entries) {
                 let frame = frame.map_err(|_| Code::Malformed)?;
-                // What belongs to no channel (sessions, anchors) has no route either.
-                let way = match frame.route {
-                    RouteNumber::NONE => Way { route: RouteNumber::NONE, channel: ChannelSlot::NONE },
-                    number => bus.way_of(&mut ways, number)?,
-                };
+                let way = bus.way_of(&mut ways, frame.route)?;
                 bus.line.add(&frame, way, None);
             }
             Ok(())

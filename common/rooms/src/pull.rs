@@ -218,6 +218,7 @@ impl Bus {
     }
 
     pub(crate) fn read(&mut self, ticket: u64, chunk: Chunk, now: Now) {
+        let Some(chunk) = self.warm(ticket, chunk) else { return };
         let Some(connection) = self.reads.asked.remove(&ticket) else {
             self.counters.strays += 1;
             return;

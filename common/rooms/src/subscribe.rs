@@ -104,6 +104,11 @@ impl Bus {
         let gaps = if begin.last > 0 { Vec::new() } else { self.chain.missing_after(begin.cursor) };
         let mut cursor = begin.cursor.max(self.chain.oldest.prev());
         let mut floors = begin.floors;
+        let mut completeness = begin.completeness;
+        if flow == Flow::Conflate && completeness == Completeness::Full && cursor.next() < self.warm.known {
+            // Channels that were last published in before that are not known.
+            completeness = Completeness::Partial;
+        }
         let conflation = (flow == Flow::Conflate && !technical).then(|| match from {
             From::After(_) => Conflation::new(0, cursor),
             From::Live | From::Last(_) | From::Start if history => {
@@ -129,7 +134,7 @@ impl Bus {
         if begin.last > 0 && subscription.conflation.is_none() {
             return Ok((self.seek(connection, subscription, begin.last), None));
         }
-        let subscribed = Subscribed { completeness: begin.completeness, gaps, at: subscription.at };
+        let subscribed = Subscribed { completeness, gaps, at: subscription.at };
         Ok((subscription, Some(subscribed)))
     }
 
@@ -279,6 +284,11 @@ impl Bus {
     }
 
     pub(crate) fn unsubscribe(&mut self, connection: ConnectionId, id: SubscriptionId) {
+        let before = self.warm.deferred.len();
+        self.warm.deferred.retain(|one| one.connection != connection || one.id != id);
+        for _ in self.warm.deferred.len()..before {
+            self.refuse_ended(connection, id);
+        }
         self.remove(connection, id);
         let tell = Tell::Unsubscribed { subscription: id };
         self.outputs.push_back(Output::Tell { connection, tell });
@@ -290,9 +300,7 @@ impl Bus {
         let Some(gone) = reader.subscriptions.remove(&id) else { return };
         reader.replay.reading.remove(&id);
         if let State::Seeking(_) = gone.state {
-            let refusal = topics::refuse(Code::WrongState, "ended before its place was found", "wait for it");
-            let tell = Tell::Subscribed { subscription: id, result: Err(refusal) };
-            self.outputs.push_back(Output::Tell { connection, tell });
+            self.refuse_ended(connection, id);
         }
         connection::stop(&mut self.graph, &mut self.technical, &gone, (connection, id));
         self.release(&gone);
@@ -300,6 +308,12 @@ impl Bus {
             self.part(connection, room);
         }
         self.let_go(connection);
+    }
+
+    fn refuse_ended(&mut self, connection: ConnectionId, id: SubscriptionId) {
+        let refusal = topics::refuse(Code::WrongState, "ended before its place was found", "wait for it");
+        let tell = Tell::Subscribed { subscription: id, result: Err(refusal) };
+        self.outputs.push_back(Output::Tell { connection, tell });
     }
 
     fn rooms_in(&self, scope: &Scope) -> Vec<RoomSlot> {

@@ -176,7 +176,9 @@ impl EdgeCore {
             SenderOutput::Connect { attempt } => self.out(LinkOutput::Connect { uplink, attempt }),
             SenderOutput::Send { attempt, frame } => self.out(LinkOutput::Send { uplink, attempt, frame }),
             SenderOutput::Close { attempt } => self.out(LinkOutput::Close { uplink, attempt }),
-            SenderOutput::Read { number: read, from, bytes_max } => self.read(number, read, from, bytes_max, now),
+            SenderOutput::Read { number: read, from, bytes_max } => {
+                self.read(number, read, from, bytes_max, now)
+            }
             SenderOutput::Moved { key, value } => self.rooms(RoomsInput::Cursor { key, value }, now),
             SenderOutput::AppendCanary => self.append(Kind::Canary, None, now),
             SenderOutput::AppendAnchor(anchor) => self.append(Kind::Anchor, Some(anchor), now),
@@ -274,9 +276,14 @@ impl Core for EdgeCore {
             }
             Input::Deadline => {
                 self.instance.handle(InstanceInput::Deadline, now);
-                let due = |uplink: &Uplink| uplink.sender.poll_timeout().is_some_and(|(time, _)| time <= now.time);
-                let numbers: Vec<UplinkNumber> =
-                    self.uplinks.iter().filter(|(_, uplink)| due(uplink)).map(|(number, _)| *number).collect();
+                let due =
+                    |uplink: &Uplink| uplink.sender.poll_timeout().is_some_and(|(time, _)| time <= now.time);
+                let numbers: Vec<UplinkNumber> = self
+                    .uplinks
+                    .iter()
+                    .filter(|(_, uplink)| due(uplink))
+                    .map(|(number, _)| *number)
+                    .collect();
                 for number in numbers {
                     self.sender(number, SenderInput::Deadline, now);
                 }
@@ -311,4 +318,3 @@ impl Core for EdgeCore {
         self.stopping && self.instance.is_settled() && self.uplinks.values().all(stopped)
     }
 }
-

@@ -47,14 +47,23 @@ impl Uplink {
             };
             sender.handle(input, now);
         }
-        Self { name, sender, linked, routes_told: next_route.0, origins_told: 1, reading: None, last_event: None }
+        Self {
+            name,
+            sender,
+            linked,
+            routes_told: next_route.0,
+            origins_told: 1,
+            reading: None,
+            last_event: None,
+        }
     }
 
     /// Tells the sender what the log's numbers mean that were given since the last time.
     pub(crate) fn tell_numbers(&mut self, bus: &Bus, now: Now) {
         while let Some(route) = bus.route(RouteNumber(self.routes_told)) {
             let linked = self.linked.contains(&route.room);
-            let input = Input::Route { number: RouteNumber(self.routes_told), route: Arc::clone(route), linked };
+            let input =
+                Input::Route { number: RouteNumber(self.routes_told), route: Arc::clone(route), linked };
             self.sender.handle(input, now);
             self.routes_told += 1;
         }

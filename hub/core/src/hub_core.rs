@@ -124,7 +124,10 @@ impl HubCore {
     pub fn new(instance: Instance, receivers: Receivers, directory: Arc<Directory>, now: Now) -> Self {
         let edges = directory.edges().map(|edge| {
             let principal = edge.principal;
-            (principal.client, EdgeStatus::new(principal.client, principal.name.clone(), principal.account, now))
+            (
+                principal.client,
+                EdgeStatus::new(principal.client, principal.name.clone(), principal.account, now),
+            )
         });
         Self {
             edges: edges.collect(),
@@ -228,10 +231,12 @@ impl HubCore {
     }
 
     fn ingest(&mut self, ingest: Ingest, now: Now) {
-        let Ingest { token, connection, edge, account, log, epoch, items, definitions, cursors, clock: _ } = ingest;
+        let Ingest { token, connection, edge, account, log, epoch, items, definitions, cursors, clock: _ } =
+            ingest;
         let table = self.tables.entry(connection).or_default();
         table.define(definitions, edge, &self.directory);
-        let Placed { runs, routes, origins, elsewhere, quarantined } = table.place(items, epoch, account, edge);
+        let Placed { runs, routes, origins, elsewhere, quarantined } =
+            table.place(items, epoch, account, edge);
         for (seq, reason) in quarantined.iter().take(QUARANTINE_EVENTS_MAX) {
             let event = SystemEvent::Quarantined {
                 edge,
@@ -244,7 +249,10 @@ impl HubCore {
         let outstanding =
             Outstanding { edge, cursors: cursors.clone(), quarantined: quarantined.len() as u64 };
         self.outstanding.insert(token, outstanding);
-        self.rooms(RoomsInput::Ingest(RoomsIngest { token, log, runs, routes, origins, elsewhere, cursors }), now);
+        self.rooms(
+            RoomsInput::Ingest(RoomsIngest { token, log, runs, routes, origins, elsewhere, cursors }),
+            now,
+        );
     }
 
     fn latest(

@@ -51,7 +51,9 @@ impl Reason {
     /// In words, and what would be right.
     pub fn words(self) -> &'static str {
         match self {
-            Self::Denied => "no such room, or the edge may not publish there: grant it, or correct the binding",
+            Self::Denied => {
+                "no such room, or the edge may not publish there: grant it, or correct the binding"
+            }
             Self::Kind => "an entry of a kind that is not carried by links: upgrade the edge",
             Self::NoRoute => "an entry without a room and channel: upgrade the edge",
         }
@@ -88,7 +90,8 @@ impl Table {
         }
         let principal = directory.principal(edge);
         for (number, route) in definitions.routes {
-            let allowed = principal.is_some_and(|p| p.grants.allow(Right::Publish, route.room, &route.channel));
+            let allowed =
+                principal.is_some_and(|p| p.grants.allow(Right::Publish, route.room, &route.channel));
             self.routes.insert(number, (Arc::new(route), allowed));
         }
         self.origins.extend(definitions.origins);
@@ -99,14 +102,17 @@ impl Table {
         let (route, allowed) = self.routes.get(&frame.route).ok_or(Reason::NoRoute)?;
         match Body::read(frame.body).map(|body| body.kind) {
             Ok(Kind::Publication | Kind::Opened | Kind::Closed | Kind::Quarantined | Kind::Other(_)) => {}
-            Ok(Kind::Canary | Kind::Anchor | Kind::Release | Kind::Session) | Err(_) => return Err(Reason::Kind),
+            Ok(Kind::Canary | Kind::Anchor | Kind::Release | Kind::Session) | Err(_) => {
+                return Err(Reason::Kind);
+            }
         }
         if *allowed { Ok(route) } else { Err(Reason::Denied) }
     }
 
     /// Places the items of one epoch.
     pub fn place(&self, items: Vec<Item>, epoch: Epoch, account: AccountId, edge: ClientId) -> Placed {
-        let mut placing = Placing { table: self, account, edge, numbers: BTreeMap::new(), placed: Placed::default() };
+        let mut placing =
+            Placing { table: self, account, edge, numbers: BTreeMap::new(), placed: Placed::default() };
         placing.placed.origins = self.origins.iter().map(|(number, origin)| (*number, *origin)).collect();
         for item in items {
             match item {

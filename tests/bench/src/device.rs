@@ -34,8 +34,11 @@ impl Device {
     pub fn bytes_written(&self) -> anyhow::Result<u64> {
         const SECTOR: u64 = 512;
         let text = fs::read_to_string(&self.counters).context("read the device's counters")?;
-        let sectors: u64 =
-            text.split_whitespace().nth(6).and_then(|column| column.parse().ok()).context("parse the counters")?;
+        let sectors: u64 = text
+            .split_whitespace()
+            .nth(6)
+            .and_then(|column| column.parse().ok())
+            .context("parse the counters")?;
         Ok(sectors * SECTOR)
     }
 }

@@ -38,7 +38,8 @@ pub struct Nats {
 
 /// The server's own word for its version.
 pub fn version() -> anyhow::Result<String> {
-    let output = Command::new("nats-server").arg("--version").output().context("run nats-server --version")?;
+    let output =
+        Command::new("nats-server").arg("--version").output().context("run nats-server --version")?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
@@ -120,7 +121,8 @@ fn request(server: SocketAddr, subject: &str, body: &Value) -> anyhow::Result<Va
             bail!("nobody answers {subject}");
         }
         if line.starts_with("MSG") {
-            let length: usize = line.split_whitespace().last().and_then(|n| n.parse().ok()).context("MSG length")?;
+            let length: usize =
+                line.split_whitespace().last().and_then(|n| n.parse().ok()).context("MSG length")?;
             let mut bytes = vec![0; length];
             lines.read_exact(&mut bytes)?;
             return Ok(serde_json::from_slice(&bytes)?);
@@ -184,7 +186,8 @@ async fn publish(
         output.clear();
         ensure!(socket.read_buf(&mut input).await? > 0, "nats closed");
         while let Some(slot) = next_ack(&mut input, &mut output)? {
-            let at = in_flight.get_mut(slot).and_then(Option::take).context("an acknowledgement of nothing")?;
+            let at =
+                in_flight.get_mut(slot).and_then(Option::take).context("an acknowledgement of nothing")?;
             if outcome.acknowledged.is_multiple_of(16) {
                 outcome.latencies.push(at.elapsed());
             }
@@ -212,7 +215,11 @@ fn next_ack(input: &mut BytesMut, output: &mut Vec<u8>) -> anyhow::Result<Option
             return Ok(None);
         }
         let body = &input[end + 2..end + 2 + length];
-        ensure!(body.windows(7).all(|w| w != b"\"error\""), "nats refused: {}", String::from_utf8_lossy(body));
+        ensure!(
+            body.windows(7).all(|w| w != b"\"error\""),
+            "nats refused: {}",
+            String::from_utf8_lossy(body)
+        );
         let slot = line.split(' ').nth(1).and_then(|subject| subject.rsplit('.').next()?.parse().ok());
         input.advance(end + 2 + length + 2);
         return Ok(Some(slot.context("an acknowledgement without a slot")?));

@@ -45,7 +45,10 @@ pub struct Options {
 pub async fn run(options: Options) -> anyhow::Result<bool> {
     let folder = Folder::open(options.data)?;
     if folder.is_ram_disk() {
-        println!("Note: {} is a RAM disk, where a sync proves nothing; give a real one with --data.", folder.path().display());
+        println!(
+            "Note: {} is a RAM disk, where a sync proves nothing; give a real one with --data.",
+            folder.path().display()
+        );
     }
     let plan = Plan::new(&folder)?;
     let sites = start_edges(&plan).await?;
@@ -59,7 +62,8 @@ pub async fn run(options: Options) -> anyhow::Result<bool> {
     );
     let loaded = Loaded::<HubConfig>::strictly(&Sources::file(&plan.hub))?;
     riser_shell::log::start(&loaded.config.log);
-    let extras = Extras { routes: site::routes(Arc::clone(&sites)), block: site::block(&plan.password, &hint) };
+    let extras =
+        Extras { routes: site::routes(Arc::clone(&sites)), block: site::block(&plan.password, &hint) };
     let hub = Hub::start(&loaded.config, None, Some(extras)).await?;
     println!("Riser demo: a hub and {} edges, data in {}", plan.edges.len(), folder.path().display());
     println!();
@@ -115,7 +119,12 @@ async fn start_edges(plan: &Plan) -> anyhow::Result<Sites> {
     Ok(Arc::new(sites))
 }
 
-fn start_sensors(plan: &Plan, ledger: &Arc<Ledger>, stop: &watch::Receiver<bool>, pace: Duration) -> JoinSet<()> {
+fn start_sensors(
+    plan: &Plan,
+    ledger: &Arc<Ledger>,
+    stop: &watch::Receiver<bool>,
+    pace: Duration,
+) -> JoinSet<()> {
     let mut sensors = JoinSet::new();
     for edge in &plan.edges {
         for reading in Reading::available() {

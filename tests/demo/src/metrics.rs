@@ -57,8 +57,11 @@ fn parse(text: &str) -> anyhow::Result<Equation> {
     let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
     for line in text.lines().filter(|line| line.starts_with("riser_uplink_")) {
         let (name, rest) = line.split_once('{').unwrap_or((line, ""));
-        if let Some(part) = ["accepted", "synced", "queued", "gapped"].into_iter().find(|part| name.ends_with(part)) {
-            let value = rest.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).context("a value")?;
+        if let Some(part) =
+            ["accepted", "synced", "queued", "gapped"].into_iter().find(|part| name.ends_with(part))
+        {
+            let value =
+                rest.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).context("a value")?;
             *sums.entry(part).or_default() += value as u64;
         }
     }

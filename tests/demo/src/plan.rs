@@ -75,7 +75,8 @@ impl Plan {
             fs::create_dir_all(&data).context("make an edge's folder")?;
             let (identity, _) = keys::load_or_create(&data.join("edge.key"))?;
             let key = identity.public_text();
-            clients += &format!("[[account.client]]\nname = \"{name}\"\nkey = \"{key}\"\nrole = \"writer\"\n\n");
+            clients +=
+                &format!("[[account.client]]\nname = \"{name}\"\nkey = \"{key}\"\nrole = \"writer\"\n\n");
             plan.edges.push(EdgePlan {
                 name,
                 config: plan.folder.join(format!("{name}.toml")),

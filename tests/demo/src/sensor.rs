@@ -29,8 +29,11 @@ impl Sensor {
     ///
     /// One publication is in flight at a time: rumqttc resends in slot order, so that is what keeps order.
     pub async fn run(self, ledger: Arc<Ledger>, mut stop: watch::Receiver<bool>) {
-        let mut options =
-            MqttOptions::new(format!("{}-{}", self.stream.edge, self.stream.sensor), self.broker.ip().to_string(), self.broker.port());
+        let mut options = MqttOptions::new(
+            format!("{}-{}", self.stream.edge, self.stream.sensor),
+            self.broker.ip().to_string(),
+            self.broker.port(),
+        );
         options.set_credentials(&self.credentials.0, &self.credentials.1);
         options.set_clean_session(false).set_inflight(1).set_keep_alive(Duration::from_secs(5));
         let (client, mut events) = AsyncClient::new(options, 4);

@@ -4,6 +4,7 @@
 
 use crate::ledger::{Ledger, Stream};
 use anyhow::{Context, bail, ensure};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -69,7 +70,12 @@ impl Subscriber {
 /// Channels are `{edge}/{sensor}`; other publications in the room are not the sensors'.
 fn count(ledger: &Ledger, frame: &Value) -> anyhow::Result<()> {
     let channel = frame["channel"].as_str().context("a push without a channel")?;
-    if let (Some((edge, sensor)), Some(n)) = (channel.split_once('/'), frame["data"]["n"].as_u64()) {
+    // A sensor of MQTT 3.1.1 cannot say that it sends JSON, so the hub passes on its bytes.
+    let reading = match frame["data_b64"].as_str() {
+        Some(text) => serde_json::from_slice(&STANDARD.decode(text).context("decode data_b64")?)?,
+        None => frame["data"].clone(),
+    };
+    if let (Some((edge, sensor)), Some(n)) = (channel.split_once('/'), reading["n"].as_u64()) {
         ledger.delivered(&Stream { edge: edge.into(), sensor: sensor.into() }, n);
     }
     Ok(())

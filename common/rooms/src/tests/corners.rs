@@ -4,7 +4,7 @@ use super::{present::*, readers::*, script::*, writers::stored};
 use crate::{Config, Input};
 use riser_model::{
     AccountId, Cause, Chunk, Epoch, Gap, History, Run, Seq, SubscriptionId,
-    door::{Ask, Code, Flow, From, Push},
+    door::{Ask, Code, Completeness, Flow, From, Push, Tell},
 };
 
 #[test]
@@ -192,4 +192,76 @@ fn quiet_subscriptions_of_a_room_without_history_are_told_how_far_they_are() {
     let (pushes, _) = world.pull(2, 100);
     assert_eq!(pushes, [Push::Through { subscription: SubscriptionId(1), pos: at(1, 1) }]);
     assert_eq!(world.pull(2, 100).0, [], "said once");
+}
+
+#[test]
+fn present_is_shown_after_a_restart_too() {
+    for copies_bytes_max in [4096, 0] {
+        let mut world = World::new(Config { copies_bytes_max, ..small() });
+        world.open(1);
+        world.publish(1, &[("a/rare", "old"), ("a/rare", "rare"), ("b/other", "other")]);
+        for n in 0..40 {
+            world.publish(1, &[("a/x", &n.to_string())]);
+        }
+        world.restart(Epoch(2));
+        world.open(1);
+        world.open(2);
+        // What is published before the past is read is newer than all of it.
+        world.publish(1, &[("a/x", "40"), ("a/y", "41")]);
+        let subscription = SubscriptionId(7);
+        let want = in_room("b", "other");
+        world.ask(
+            2,
+            Ask::Subscribe { subscription, want, from: From::Live, flow: Flow::Conflate, keep: None },
+        );
+        world.ask(2, Ask::Unsubscribe { subscription });
+        let refused = |tell| matches!(tell, Some(Tell::Subscribed { result: Err(_), .. }));
+        assert!(refused(world.told(2)), "it is answered, and not made");
+        world.subscribe(2, 1, topic("#"), From::Live, Flow::Conflate);
+        let pushes = world.all(2);
+        assert_eq!(shown(&pushes), values(&[("rare", 0), ("other", 0), ("40", 0), ("41", 0)]));
+        assert_eq!(delivery(&pushes[0]).unwrap().pos, Some(at(1, 2)));
+        let subscribed = world.subscribe(2, 2, topic("#"), From::After(at(1, 2)), Flow::Conflate);
+        assert_eq!(subscribed.completeness, Completeness::Full);
+        assert_eq!(shown(&world.all(2)), values(&[("other", 0), ("40", 0), ("41", 0)]));
+    }
+}
+
+#[test]
+fn present_that_lies_too_far_back_is_not_promised() {
+    let mut world = World::new(Config { warm_seqs: 5, ..Config::default() });
+    world.open(1);
+    world.publish(1, &[("a/rare", "rare")]);
+    world.publish(1, &[("a/x", "0"); 10]);
+    world.restart(Epoch(2));
+    world.open(2);
+    let mut resume = |seq| {
+        let from = From::After(at(1, seq));
+        world.subscribe(2, 1, topic("#"), from, Flow::Conflate).completeness
+    };
+    assert_eq!(resume(3), Completeness::Partial);
+    assert_eq!(resume(6), Completeness::Full);
+}
+
+#[test]
+fn ready_is_not_told_again_while_more_is_known_to_wait() {
+    let mut world = World::new(Config::default());
+    world.open(1);
+    world.open(2);
+    world.subscribe(2, 1, in_room("a", "x"), From::Live, Flow::Credit);
+    world.subscribe(2, 2, in_room("a", "y"), From::Live, Flow::Credit);
+    world.publish(1, &[("a/x", "1"), ("a/x", "2")]);
+    assert!(world.ready(2));
+    assert!(world.pull(2, 1).1);
+    world.publish(1, &[("a/y", "3")]);
+    assert!(!world.ready(2));
+}
+
+#[test]
+fn present_beside_a_backlog_wakes_nobody_who_wants_everything() {
+    let mut world = World::new(Config::default());
+    world.open(2);
+    world.subscribe(2, 1, in_room("a", "#"), From::Live, Flow::Credit);
+    world.input(latest(500, "now"));
+    assert!(!world.ready(2));
 }

@@ -139,7 +139,9 @@ fn graceful_end_says_where_it_stopped_and_goes_on_from_there() {
 /// Runs a program so that its calls of `fdatasync` meet a fault. The program stays the test's own child.
 fn with_fault(fault: &str) -> Vec<String> {
     let inject = format!("inject=fdatasync:{fault}");
-    ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", &inject].map(str::to_owned).into()
+    ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", &inject]
+        .map(str::to_owned)
+        .into()
 }
 
 #[test]
