@@ -1,7 +1,13 @@
 //! What is published: 150 bytes of JSON whose values differ from message to message.
 
+use std::sync::OnceLock;
+
 /// Bytes of every payload.
 pub const PAYLOAD_BYTES: usize = 150;
+/// How many different payloads a flood is made of: more than any link batch holds.
+const PAYLOADS: usize = 16_384;
+/// How far the connections of a flood are apart in them.
+const STRIDE: usize = 331;
 
 /// The payload of message `n` of a connection. Deterministic; about as compressible as a sensor's.
 pub fn payload(connection: u32, n: u64) -> Vec<u8> {
@@ -22,6 +28,21 @@ pub fn payload(connection: u32, n: u64) -> Vec<u8> {
     text.into_bytes()
 }
 
+/// The `n` of a payload that [`payload`] made.
+pub fn number(payload: &[u8]) -> Option<u64> {
+    let digits = payload.strip_prefix(b"{\"n\":")?;
+    let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;
+    std::str::from_utf8(digits.get(..end)?).ok()?.parse().ok()
+}
+
+/// A payload for a flood, made beforehand: writing floating point numbers would cost more than the servers do.
+pub fn prepared(connection: u32, n: u64) -> &'static [u8] {
+    static ALL: OnceLock<Vec<u8>> = OnceLock::new();
+    let all = ALL.get_or_init(|| (0..PAYLOADS).flat_map(|n| payload(n as u32 % 50, n as u64)).collect());
+    let at = (connection as usize * STRIDE + n as usize) % PAYLOADS * PAYLOAD_BYTES;
+    &all[at..at + PAYLOAD_BYTES]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,7 +54,18 @@ mod tests {
             assert_eq!(bytes.len(), PAYLOAD_BYTES);
             let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
             assert_eq!(value["n"], n);
+            assert_eq!(number(&bytes), Some(n));
         }
         assert_ne!(payload(1, 5)[20..], payload(1, 6)[20..]);
+    }
+
+    #[test]
+    fn what_was_prepared_is_the_same_corpus() {
+        for (connection, n) in [(0, 0), (3, 77), (999, u64::from(u32::MAX))] {
+            let bytes = prepared(connection, n);
+            assert_eq!(bytes.len(), PAYLOAD_BYTES);
+            assert!(serde_json::from_slice::<serde_json::Value>(bytes).is_ok());
+            assert_ne!(bytes, prepared(connection, n + 1));
+        }
     }
 }

@@ -1,15 +1,28 @@
 //! Riser beside its peers and beside raw loops, in one run.
 //!
-//! Every figure is a ratio of two medians measured in interleaved rounds of the same run: absolute rates of one
-//! machine move too much from hour to hour to mean anything. A peer that is missing is an error.
+//! Every claim is a ratio of two medians measured in interleaved rounds of the same run: absolute rates of one
+//! machine move too much from hour to hour to mean anything. A peer that is missing is an error in CI, and said
+//! elsewhere.
 //!
-//! Read [`series`] for how a figure is made and [`load`] for what drives the servers.
+//! Read [`scenario`] for what is measured, [`series`] for how a figure is made, and [`load`] for what drives the
+//! servers.
 
+pub mod cable;
+pub mod child;
+pub mod command;
 pub mod corpus;
+pub mod dashboard;
 pub mod device;
 pub mod load;
 pub mod memory;
+pub mod mqtt;
 pub mod nats;
+pub mod pace;
+pub mod pair;
 pub mod peer;
 pub mod raw;
+pub mod report;
+pub mod riser;
+pub mod scenario;
 pub mod series;
+pub mod subscriber;

@@ -3,7 +3,7 @@
 //! Acknowledgements are matched by packet id, so that a server that acknowledges out of order or not at all is
 //! found out. Topics are `{prefix}{connection}`.
 
-use crate::corpus;
+use crate::{corpus, mqtt};
 use anyhow::{Context, ensure};
 use bytes::{Buf, BytesMut};
 use std::{
@@ -21,8 +21,6 @@ use tokio::{
 pub struct Load {
     /// The server's MQTT door.
     pub server: SocketAddr,
-    /// User name and password, where it wants one.
-    pub credentials: Option<(String, String)>,
     /// What every topic begins with.
     pub prefix: String,
     /// How many connections.
@@ -105,12 +103,7 @@ struct Publisher {
 
 impl Publisher {
     async fn connect(load: &Load, number: u32) -> anyhow::Result<Self> {
-        let mut socket = TcpStream::connect(load.server).await.context("connect")?;
-        socket.set_nodelay(true)?;
-        socket.write_all(&connect_packet(&format!("load-{number}"), load.credentials.as_ref())).await?;
-        let mut answer = [0; 4];
-        socket.read_exact(&mut answer).await.context("read CONNACK")?;
-        ensure!(answer[0] == 0x20 && answer[3] == 0, "the server refused the connection: {answer:?}");
+        let socket = mqtt::connect(load.server, &format!("load-{number}")).await.context("connect")?;
         Ok(Self {
             socket,
             number,
@@ -148,7 +141,7 @@ impl Publisher {
     fn fill(&mut self, free: &mut Vec<u16>, output: &mut Vec<u8>, until: Until) {
         let now = Instant::now();
         while let Some(id) = free.pop() {
-            publish_packet(output, &self.topic, id, &corpus::payload(self.number, self.sent));
+            mqtt::put_publish(output, &self.topic, id, corpus::prepared(self.number, self.sent));
             self.in_flight[usize::from(id - 1)] = Some(now);
             self.sent += 1;
             if matches!(until, Until::Count(count) if self.sent >= count) {
@@ -175,41 +168,23 @@ impl Publisher {
     }
 }
 
-fn connect_packet(client: &str, credentials: Option<&(String, String)>) -> Vec<u8> {
-    let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 4, if credentials.is_some() { 0xC2 } else { 2 }, 0, 0];
-    let texts = [Some(client), credentials.map(|c| c.0.as_str()), credentials.map(|c| c.1.as_str())];
-    for text in texts.into_iter().flatten() {
-        body.extend_from_slice(&(text.len() as u16).to_be_bytes());
-        body.extend_from_slice(text.as_bytes());
-    }
-    let mut packet = vec![0x10, body.len() as u8];
-    packet.extend_from_slice(&body);
-    packet
-}
-
-fn publish_packet(output: &mut Vec<u8>, topic: &str, id: u16, payload: &[u8]) {
-    let length = 2 + topic.len() + 2 + payload.len();
-    output.extend_from_slice(&[0x32, (length & 127) as u8 | 128, (length >> 7) as u8]);
-    output.extend_from_slice(&(topic.len() as u16).to_be_bytes());
-    output.extend_from_slice(topic.as_bytes());
-    output.extend_from_slice(&id.to_be_bytes());
-    output.extend_from_slice(payload);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::raw::{BareServer, Custody};
+    use crate::{
+        peer::free_address,
+        raw::{BareServer, Custody},
+    };
 
     #[tokio::test]
     async fn every_publication_is_acknowledged_once_by_a_bare_server() {
         let folder = tempfile::tempdir().unwrap();
         for custody in [Custody::None, Custody::GroupCommit(folder.path().into())] {
-            let server = BareServer::start(custody).await.unwrap();
+            let address = free_address().unwrap();
+            let _server = BareServer::start(address, custody).await.unwrap();
             let load = Load {
-                server: server.address,
-                credentials: None,
-                prefix: "bench/c".into(),
+                server: address,
+                prefix: "bench/c/".into(),
                 connections: 3,
                 window: 10,
                 until: Until::Count(500),

@@ -5,7 +5,7 @@
 use crate::{
     corpus,
     load::{Load, Outcome, Until},
-    peer::{Peer, free_address},
+    peer::{Peer, free_address, program},
 };
 use anyhow::{Context, bail, ensure};
 use bytes::{Buf, BytesMut};
@@ -36,13 +36,6 @@ pub struct Nats {
     pub processes: [Peer; 2],
 }
 
-/// The server's own word for its version.
-pub fn version() -> anyhow::Result<String> {
-    let output =
-        Command::new("nats-server").arg("--version").output().context("run nats-server --version")?;
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
 impl Nats {
     /// Starts both. The leaf reaches the hub's leaf port `leaf_port` at `via` (a forwarder that can be cut).
     pub fn start(folder: &Path, leaf_port: SocketAddr, via: SocketAddr) -> anyhow::Result<Self> {
@@ -69,19 +62,13 @@ impl Nats {
         request_until(hub, "$JS.API.STREAM.CREATE.UP", &sourced)?;
         Ok(nats)
     }
-
-    /// Messages that the hub's stream holds.
-    pub fn arrived(&self) -> anyhow::Result<u64> {
-        let info = request(self.hub, "$JS.API.STREAM.INFO.UP", &json!({}))?;
-        info["state"]["messages"].as_u64().context("a stream without a state")
-    }
 }
 
 fn server(folder: &Path, address: SocketAddr, config: &str) -> anyhow::Result<Peer> {
     fs::create_dir_all(folder)?;
     let file = folder.join("nats.conf");
     fs::write(&file, config)?;
-    let mut command = Command::new("nats-server");
+    let mut command = Command::new(program("nats-server")?);
     command.arg("-c").arg(file);
     let mut peer = Peer::start("nats-server", command, folder)?;
     peer.accepts(address)?;
@@ -155,10 +142,8 @@ async fn publish(
     until: Until,
     began: Instant,
 ) -> anyhow::Result<Outcome> {
-    let mut socket = tokio::net::TcpStream::connect(server).await?;
-    socket.set_nodelay(true)?;
-    let hello = format!("CONNECT {{\"verbose\":false,\"headers\":true}}\r\nSUB _INBOX.{number}.* 1\r\n");
-    socket.write_all(hello.as_bytes()).await?;
+    let mut socket = connect(server).await?;
+    socket.write_all(format!("SUB _INBOX.{number}.* 1\r\n").as_bytes()).await?;
     let (mut sent, mut outcome) = (0_u64, Outcome::default());
     let mut in_flight: Vec<Option<Instant>> = vec![None; usize::from(window)];
     let mut free: Vec<usize> = (0..usize::from(window)).collect();
@@ -172,9 +157,9 @@ async fn publish(
             return Ok(outcome);
         }
         while go_on && let Some(slot) = free.pop() {
-            let payload = corpus::payload(number, sent);
+            let payload = corpus::prepared(number, sent);
             write!(output, "PUB bench.c{number} _INBOX.{number}.{slot} {}\r\n", payload.len())?;
-            output.extend_from_slice(&payload);
+            output.extend_from_slice(payload);
             output.extend_from_slice(b"\r\n");
             in_flight[slot] = Some(Instant::now());
             sent += 1;
@@ -199,32 +184,87 @@ async fn publish(
 
 /// The slot of the next acknowledgement, if it is whole. Answers pings on the way.
 fn next_ack(input: &mut BytesMut, output: &mut Vec<u8>) -> anyhow::Result<Option<usize>> {
-    while let Some(end) = input.windows(2).position(|pair| pair == b"\r\n") {
-        let line = String::from_utf8_lossy(&input[..end]).into_owned();
-        if line == "PING" {
-            output.extend_from_slice(b"PONG\r\n");
+    loop {
+        let Some((said, length)) = next(input) else { return Ok(None) };
+        let slot = match said {
+            Said::Ping => {
+                output.extend_from_slice(b"PONG\r\n");
+                None
+            }
+            Said::Other => {
+                let line = &input[..length];
+                ensure!(!line.starts_with(b"-ERR"), "nats: {}", String::from_utf8_lossy(line));
+                None
+            }
+            Said::Message(body) => {
+                let line = &input[..input.len().min(64)];
+                ensure!(!line.starts_with(b"HMSG"), "nats has no stream for this subject");
+                let refused = body.windows(7).any(|w| w == b"\"error\"");
+                ensure!(!refused, "nats refused: {}", String::from_utf8_lossy(body));
+                let subject = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+                let slot = subject.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
+                let slot = std::str::from_utf8(slot).ok().and_then(|slot| slot.parse().ok());
+                Some(slot.context("an acknowledgement without a slot")?)
+            }
+        };
+        input.advance(length);
+        if slot.is_some() {
+            return Ok(slot);
         }
-        ensure!(!line.starts_with("-ERR"), "nats: {line}");
-        ensure!(!line.starts_with("HMSG"), "nats has no stream for this subject");
-        if !line.starts_with("MSG") {
-            input.advance(end + 2);
-            continue;
-        }
-        let length: usize = line.split(' ').next_back().and_then(|n| n.parse().ok()).context("MSG length")?;
-        if input.len() < end + 2 + length + 2 {
-            return Ok(None);
-        }
-        let body = &input[end + 2..end + 2 + length];
-        ensure!(
-            body.windows(7).all(|w| w != b"\"error\""),
-            "nats refused: {}",
-            String::from_utf8_lossy(body)
-        );
-        let slot = line.split(' ').nth(1).and_then(|subject| subject.rsplit('.').next()?.parse().ok());
-        input.advance(end + 2 + length + 2);
-        return Ok(Some(slot.context("an acknowledgement without a slot")?));
     }
-    Ok(None)
+}
+
+/// A thing that a server says.
+pub enum Said<'a> {
+    /// A message: its payload, without headers.
+    Message(&'a [u8]),
+    /// It wants a PONG.
+    Ping,
+    /// Nothing that matters here.
+    Other,
+}
+
+/// The first whole thing of the input, and its length.
+pub fn next(input: &[u8]) -> Option<(Said<'_>, usize)> {
+    let end = input.iter().position(|byte| *byte == b'\r')?;
+    let (line, at) = (&input[..end], end + 2);
+    if at > input.len() {
+        return None;
+    }
+    let with_headers = line.starts_with(b"HMSG ");
+    if !with_headers && !line.starts_with(b"MSG ") {
+        return Some((if line == b"PING" { Said::Ping } else { Said::Other }, at));
+    }
+    let mut words = line.rsplit(|byte| *byte == b' ');
+    let mut number = || std::str::from_utf8(words.next()?).ok()?.parse::<usize>().ok();
+    let total = number()?;
+    let headers = if with_headers { number()? } else { 0 };
+    input.get(at + total..at + total + 2)?;
+    Some((Said::Message(input.get(at + headers..at + total)?), at + total + 2))
+}
+
+/// A connection on which the hub's stream is delivered from now on.
+pub async fn consume(hub: SocketAddr) -> anyhow::Result<tokio::net::TcpStream> {
+    let mut socket = connect(hub).await?;
+    let consumer = json!({
+        "stream_name": "UP",
+        "config": { "deliver_subject": "delivered", "ack_policy": "none", "deliver_policy": "all" },
+    })
+    .to_string();
+    let asked = format!(
+        "SUB delivered 1\r\nPUB $JS.API.CONSUMER.CREATE.UP _INBOX.c {}\r\n{consumer}\r\n",
+        consumer.len()
+    );
+    socket.write_all(asked.as_bytes()).await?;
+    Ok(socket)
+}
+
+/// A connection.
+pub async fn connect(server: SocketAddr) -> anyhow::Result<tokio::net::TcpStream> {
+    let mut socket = tokio::net::TcpStream::connect(server).await?;
+    socket.set_nodelay(true)?;
+    socket.write_all(b"CONNECT {\"verbose\":false,\"headers\":true}\r\n").await?;
+    Ok(socket)
 }
 
 #[cfg(test)]

@@ -14,6 +14,27 @@ pub fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free port")?.local_addr()?)
 }
 
+/// The peers' programs, and how each says its version.
+pub const PROGRAMS: [(&str, &str); 2] = [("mosquitto", "-h"), ("nats-server", "--version")];
+
+/// Where a program is. Servers lie in folders that a person's path often leaves out.
+pub fn program(name: &str) -> anyhow::Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders =
+        std::env::split_paths(&path).chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from));
+    let mut files = folders.map(|folder| folder.join(name));
+    files
+        .find(|file| file.is_file())
+        .with_context(|| format!("{name} is not installed (tests/install-tools)"))
+}
+
+/// The first line of what a peer's program says about itself.
+pub fn version(name: &str, flag: &str) -> anyhow::Result<String> {
+    let output = Command::new(program(name)?).arg(flag).output().with_context(|| format!("run {name}"))?;
+    let text = [output.stdout, output.stderr].concat();
+    Ok(String::from_utf8_lossy(&text).lines().next().unwrap_or_default().trim().to_owned())
+}
+
 /// A program under measurement. Its output goes to a file in its folder.
 pub struct Peer {
     name: String,
@@ -21,7 +42,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Starts a program that is on the path. Missing, it ends the run: a peer left out is a claim left out.
+    /// Starts a program.
     pub fn start(name: &str, mut command: Command, folder: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(folder).context("make the peer's folder")?;
         let log = File::create(folder.join(format!("{name}.log"))).context("create the peer's log")?;
@@ -30,7 +51,7 @@ impl Peer {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
-            .with_context(|| format!("start {name}: is it installed? (tests/install-tools)"))?;
+            .with_context(|| format!("start {name}"))?;
         Ok(Self { name: name.into(), child })
     }
 
@@ -105,7 +126,7 @@ fn mosquitto(folder: &Path, address: SocketAddr, rest: &str) -> anyhow::Result<P
         folder.display()
     );
     let file = write(folder, "mosquitto.conf", &config)?;
-    let mut command = Command::new("mosquitto");
+    let mut command = Command::new(program("mosquitto")?);
     command.arg("-c").arg(file);
     let mut peer = Peer::start("mosquitto", command, folder)?;
     peer.accepts(address)?;

@@ -1,5 +1,6 @@
 //! The loops that nothing can beat: appending with fdatasync, and MQTT servers that do nothing but acknowledge.
 
+use crate::mqtt::packet;
 use anyhow::Context;
 use bytes::{Buf, BytesMut};
 use std::{
@@ -15,17 +16,37 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-/// Appends blocks of `block` bytes with an fdatasync after each, for that long. Returns blocks per second.
-pub fn append(folder: &Path, block: usize, run: Duration) -> anyhow::Result<f64> {
-    let mut file = File::create(folder.join("raw")).context("create the raw file")?;
-    let bytes = vec![0x5A_u8; block];
-    let (began, mut blocks) = (Instant::now(), 0_u64);
-    while began.elapsed() < run {
-        file.write_all(&bytes).context("append")?;
-        file.sync_data().context("sync")?;
-        blocks += 1;
+/// A file that grows block by block, with an fdatasync after each.
+pub struct Append {
+    file: File,
+    block: Vec<u8>,
+}
+
+impl Append {
+    /// Creates the file. A block is that many bytes.
+    pub fn create(folder: &Path, block: usize) -> anyhow::Result<Self> {
+        let file = File::create(folder.join("raw")).context("create the raw file")?;
+        Ok(Self { file, block: vec![0x5A; block] })
     }
-    Ok(blocks as f64 / began.elapsed().as_secs_f64())
+
+    /// Appends one block and makes it durable.
+    pub fn once(&mut self) -> anyhow::Result<()> {
+        self.file.write_all(&self.block).context("append")?;
+        self.file.sync_data().context("sync")
+    }
+}
+
+/// How long an append of one sector with its fdatasync takes, in the middle.
+pub fn sync_time(folder: &Path, times: usize) -> anyhow::Result<Duration> {
+    let mut append = Append::create(folder, 512)?;
+    let mut took = Vec::with_capacity(times);
+    for _ in 0..times {
+        let began = Instant::now();
+        append.once()?;
+        took.push(began.elapsed());
+    }
+    took.sort_unstable();
+    Ok(took.get(times / 2).copied().unwrap_or_default())
 }
 
 /// What a bare server does before it acknowledges.
@@ -39,16 +60,13 @@ pub enum Custody {
 
 /// A server that knows CONNECT and QoS 1 PUBLISH and nothing else: what a socket and a disk allow at best.
 pub struct BareServer {
-    /// Where it listens.
-    pub address: SocketAddr,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl BareServer {
-    /// Starts it on a free port.
-    pub async fn start(custody: Custody) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("bind")?;
-        let address = listener.local_addr()?;
+    /// Starts it there.
+    pub async fn start(address: SocketAddr, custody: Custody) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(address).await.context("bind")?;
         let disk = match custody {
             Custody::None => None,
             Custody::GroupCommit(folder) => Some(group_commit(&folder)?),
@@ -60,7 +78,7 @@ impl BareServer {
                 tokio::spawn(async move { serve(socket, disk).await.ok() });
             }
         });
-        Ok(Self { address, task })
+        Ok(Self { task })
     }
 }
 
@@ -70,34 +88,34 @@ impl Drop for BareServer {
     }
 }
 
-struct Append {
+struct Waiting {
     bytes: BytesMut,
     done: oneshot::Sender<()>,
 }
 
-fn group_commit(folder: &Path) -> anyhow::Result<mpsc::Sender<Append>> {
+fn group_commit(folder: &Path) -> anyhow::Result<mpsc::Sender<Waiting>> {
     let mut file = File::create(folder.join("bare")).context("create the bare server's file")?;
-    let (queue, mut waiting) = mpsc::channel::<Append>(1024);
+    let (queue, mut waiting) = mpsc::channel::<Waiting>(1024);
     std::thread::spawn(move || {
         while let Some(first) = waiting.blocking_recv() {
             let mut group = vec![first];
             while let Ok(next) = waiting.try_recv() {
                 group.push(next);
             }
-            let block: Vec<u8> = group.iter().flat_map(|append| append.bytes.iter().copied()).collect();
+            let block: Vec<u8> = group.iter().flat_map(|waiting| waiting.bytes.iter().copied()).collect();
             if file.write_all(&block).and_then(|()| file.sync_data()).is_err() {
                 return;
             }
-            for append in group {
+            for waiting in group {
                 // The connection may have gone; its bytes are written all the same.
-                let _ = append.done.send(());
+                let _ = waiting.done.send(());
             }
         }
     });
     Ok(queue)
 }
 
-async fn serve(mut socket: TcpStream, disk: Option<mpsc::Sender<Append>>) -> anyhow::Result<()> {
+async fn serve(mut socket: TcpStream, disk: Option<mpsc::Sender<Waiting>>) -> anyhow::Result<()> {
     socket.set_nodelay(true)?;
     let mut input = BytesMut::with_capacity(64 * 1024);
     let mut acks = Vec::new();
@@ -112,7 +130,7 @@ async fn serve(mut socket: TcpStream, disk: Option<mpsc::Sender<Append>>) -> any
         let bytes = input.split_to(whole);
         if let Some(disk) = &disk {
             let (done, synced) = oneshot::channel();
-            disk.send(Append { bytes, done }).await.ok().context("the disk is gone")?;
+            disk.send(Waiting { bytes, done }).await.ok().context("the disk is gone")?;
             synced.await.context("the disk failed")?;
         }
         socket.write_all(&acks).await?;
@@ -137,18 +155,4 @@ fn acknowledge(input: &[u8], acks: &mut Vec<u8>) -> usize {
         at += length;
     }
     at
-}
-
-/// The first whole packet: its first byte, its body, its length with the header.
-fn packet(input: &[u8]) -> Option<(u8, &[u8], usize)> {
-    let (mut length, mut shift) = (0_usize, 0);
-    for (index, byte) in input.iter().enumerate().skip(1).take(4) {
-        length |= usize::from(byte & 127) << shift;
-        shift += 7;
-        if byte & 128 == 0 {
-            let end = index + 1 + length;
-            return Some((input[0], input.get(index + 1..end)?, end));
-        }
-    }
-    None
 }

@@ -1,0 +1,91 @@
+//! What this binary is when it is started as one of the servers: each is a process of its own, as in life.
+
+use crate::raw::{BareServer, Custody};
+use anyhow::{Context, bail};
+use riser_edge::EdgeConfig;
+use riser_hub::HubConfig;
+use riser_shell::{Loaded, Sources};
+use serde_json::json;
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::Command};
+
+/// First argument of an edge; its configuration file follows.
+pub const EDGE: &str = "edge-process";
+/// First argument of a hub; its configuration file follows.
+pub const HUB: &str = "hub-process";
+/// First argument of rumqttd; its address follows.
+pub const RUMQTTD: &str = "rumqttd-process";
+/// First argument of a bare server; its address follows, and its folder if it commits.
+pub const BARE: &str = "bare-process";
+
+/// A command that starts this binary as one of those.
+pub fn own(what: &str) -> anyhow::Result<Command> {
+    let mut command = Command::new(std::env::current_exe().context("find the benchmark's own binary")?);
+    command.arg(what);
+    Ok(command)
+}
+
+/// Is that server, if the arguments say so.
+pub fn run(arguments: &[OsString]) -> Option<anyhow::Result<()>> {
+    let (what, rest) = arguments.split_first()?;
+    match what.to_str()? {
+        EDGE => Some(edge(rest)),
+        HUB => Some(hub(rest)),
+        RUMQTTD => Some(rumqttd(rest)),
+        BARE => Some(bare(rest)),
+        _ => None,
+    }
+}
+
+fn edge(rest: &[OsString]) -> anyhow::Result<()> {
+    let loaded = Loaded::<EdgeConfig>::strictly(&Sources::file(&file(rest)?))?;
+    riser_shell::log::start(&loaded.config.log);
+    riser_host::setup::runtime(2)?.block_on(riser_edge::command::serve_loaded(loaded))
+}
+
+fn hub(rest: &[OsString]) -> anyhow::Result<()> {
+    let loaded = Loaded::<HubConfig>::strictly(&Sources::file(&file(rest)?))?;
+    riser_shell::log::start(&loaded.config.log);
+    riser_host::setup::runtime(2)?.block_on(riser_hub::command::serve_loaded(loaded))
+}
+
+/// rumqttd with the settings of its own example.
+fn rumqttd(rest: &[OsString]) -> anyhow::Result<()> {
+    let config = json!({
+        "id": 0,
+        "router": {
+            "max_connections": 10010, "max_outgoing_packet_count": 200,
+            "max_segment_size": 104_857_600, "max_segment_count": 10,
+        },
+        "v4": { "1": {
+            "name": "v4-1", "listen": address(rest)?, "next_connection_delay_ms": 0,
+            "connections": {
+                "connection_timeout_ms": 60_000, "max_payload_size": 20_480, "max_inflight_count": 100,
+                "dynamic_filters": true,
+            },
+        } },
+    });
+    rumqttd::Broker::new(serde_json::from_value(config)?).start().context("run rumqttd")
+}
+
+fn bare(rest: &[OsString]) -> anyhow::Result<()> {
+    let custody = match rest.get(1) {
+        Some(folder) => Custody::GroupCommit(PathBuf::from(folder)),
+        None => Custody::None,
+    };
+    riser_host::setup::runtime(2)?.block_on(async {
+        let _server = BareServer::start(address(rest)?, custody).await?;
+        std::future::pending().await
+    })
+}
+
+fn file(rest: &[OsString]) -> anyhow::Result<PathBuf> {
+    match rest {
+        [file] => Ok(PathBuf::from(file)),
+        _ => bail!("want one configuration file"),
+    }
+}
+
+fn address(rest: &[OsString]) -> anyhow::Result<SocketAddr> {
+    let text = rest.first().and_then(|text| text.to_str()).context("want an address")?;
+    text.parse().context("parse the address")
+}

@@ -1,0 +1,102 @@
+//! The few packets of MQTT 3.1.1 that loads and subscribers need, written and read by hand: the generator must
+//! cost less than what it measures.
+
+use anyhow::ensure;
+use std::net::SocketAddr;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// A connection that the server has let in.
+pub async fn connect(server: SocketAddr, client: &str) -> anyhow::Result<TcpStream> {
+    let mut socket = TcpStream::connect(server).await?;
+    socket.set_nodelay(true)?;
+    let mut packet = vec![0x10, 12 + client.len() as u8, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 1, 44];
+    put_text(&mut packet, client);
+    socket.write_all(&packet).await?;
+    let mut answer = [0; 4];
+    socket.read_exact(&mut answer).await?;
+    ensure!(answer[0] == 0x20 && answer[3] == 0, "the server refused the connection: {answer:?}");
+    Ok(socket)
+}
+
+/// Subscribes at QoS 1 and waits for the answer.
+pub async fn subscribe(socket: &mut TcpStream, filter: &str) -> anyhow::Result<()> {
+    let mut packet = vec![0x82, 5 + filter.len() as u8, 0, 1];
+    put_text(&mut packet, filter);
+    packet.push(1);
+    socket.write_all(&packet).await?;
+    let mut answer = [0; 5];
+    socket.read_exact(&mut answer).await?;
+    ensure!(answer[0] == 0x90 && answer[4] <= 1, "the server refused the subscription: {answer:?}");
+    Ok(())
+}
+
+/// Appends a QoS 1 PUBLISH. Bodies here are longer than 127 and shorter than 16,384 bytes.
+pub fn put_publish(output: &mut Vec<u8>, topic: &str, id: u16, payload: &[u8]) {
+    let length = 2 + topic.len() + 2 + payload.len();
+    debug_assert!((128..16_384).contains(&length), "the length has two bytes");
+    output.extend_from_slice(&[0x32, (length & 127) as u8 | 128, (length >> 7) as u8]);
+    put_text(output, topic);
+    output.extend_from_slice(&id.to_be_bytes());
+    output.extend_from_slice(payload);
+}
+
+fn put_text(output: &mut Vec<u8>, text: &str) {
+    output.extend_from_slice(&(text.len() as u16).to_be_bytes());
+    output.extend_from_slice(text.as_bytes());
+}
+
+/// The first whole packet of the input: its first byte, its body, its length with the header.
+pub fn packet(input: &[u8]) -> Option<(u8, &[u8], usize)> {
+    let (mut length, mut shift) = (0_usize, 0);
+    for (index, byte) in input.iter().enumerate().skip(1).take(4) {
+        length |= usize::from(byte & 127) << shift;
+        shift += 7;
+        if byte & 128 == 0 {
+            let end = index + 1 + length;
+            return Some((input[0], input.get(index + 1..end)?, end));
+        }
+    }
+    None
+}
+
+/// A PUBLISH by its first byte and body.
+pub struct Publish<'a> {
+    /// 0 at QoS 0.
+    pub id: u16,
+    /// What was published.
+    pub payload: &'a [u8],
+}
+
+impl<'a> Publish<'a> {
+    /// Reads one; none if it is cut short.
+    pub fn read(first: u8, body: &'a [u8]) -> Option<Self> {
+        let topic = usize::from(u16::from_be_bytes(*body.first_chunk()?));
+        let rest = body.get(2 + topic..)?;
+        if first & 6 == 0 {
+            return Some(Self { id: 0, payload: rest });
+        }
+        let (id, payload) = rest.split_first_chunk()?;
+        Some(Self { id: u16::from_be_bytes(*id), payload })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_publication_is_read_as_it_was_written() {
+        let mut bytes = Vec::new();
+        put_publish(&mut bytes, "bench/c/7", 513, &[b'x'; 150]);
+        for cut in 0..bytes.len() {
+            assert!(packet(&bytes[..cut]).is_none());
+        }
+        bytes.push(0xFF);
+        let (first, body, length) = packet(&bytes).unwrap();
+        let publish = Publish::read(first, body).unwrap();
+        assert_eq!((publish.id, publish.payload, length), (513, &[b'x'; 150][..], bytes.len() - 1));
+    }
+}

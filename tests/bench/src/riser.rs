@@ -1,0 +1,90 @@
+//! Riser under measurement: a hub and an edge, each a process of this very binary, configured as one would.
+
+use crate::{
+    child::{EDGE, HUB, own},
+    peer::{Peer, free_address},
+};
+use anyhow::Context;
+use riser_model::AccountId;
+use riser_shell::{entropy, keys};
+use std::{fs, net::SocketAddr, path::Path};
+
+/// The account of everything.
+pub const ACCOUNT: &str = "bench";
+/// The room of everything.
+pub const ROOM: &str = "bench";
+
+/// An edge and its hub.
+pub struct Riser {
+    /// The edge's MQTT door.
+    pub edge: SocketAddr,
+    /// The edge's WebSocket door.
+    pub edge_http: SocketAddr,
+    /// The hub's MQTT door.
+    pub hub: SocketAddr,
+    /// The hub's WebSocket door.
+    pub hub_http: SocketAddr,
+    /// The processes, edge first.
+    pub processes: [Peer; 2],
+}
+
+impl Riser {
+    /// Starts both. The hub takes links at `link`; the edge reaches that at `via` (a cable).
+    pub fn start(folder: &Path, link: SocketAddr, via: SocketAddr) -> anyhow::Result<Self> {
+        let [edge, edge_http, hub, hub_http] =
+            [free_address()?, free_address()?, free_address()?, free_address()?];
+        let (edge_folder, hub_folder) = (folder.join("riser-edge"), folder.join("riser-hub"));
+        let edge_key = key(&edge_folder.join("edge.key"))?;
+        let hub_key = key(&hub_folder.join("hub.key"))?;
+        let account = entropy::uuid();
+        let client = riser_gate::directory::client_id(AccountId(account), &"edge".parse()?);
+
+        let rest = accounts(account, &edge_key);
+        let doors = doors(hub, hub_http)?;
+        let text = format!("data = {hub_folder:?}\n{doors}link = \"{link}\"\n{rest}");
+        let mut hub_process = start("hub", HUB, &hub_folder, &text)?;
+        hub_process.accepts(link)?;
+
+        let doors = self::doors(edge, edge_http)?;
+        let uplink = format!(
+            "[[uplink]]\nurl = \"ws://{via}/link\"\nhub_key = \"{hub_key}\"\nclient = \"{client}\"\n"
+        );
+        let text = format!("data = {edge_folder:?}\n{doors}{uplink}{rest}");
+        let mut edge_process = start("edge", EDGE, &edge_folder, &text)?;
+        edge_process.accepts(edge)?;
+        Ok(Self { edge, edge_http, hub, hub_http, processes: [edge_process, hub_process] })
+    }
+}
+
+fn key(file: &Path) -> anyhow::Result<String> {
+    fs::create_dir_all(file.parent().context("a key file lies in a folder")?)?;
+    Ok(keys::load_or_create(file)?.0.public_text())
+}
+
+fn start(name: &str, what: &str, folder: &Path, config: &str) -> anyhow::Result<Peer> {
+    let file = folder.join(format!("{name}.toml"));
+    fs::write(&file, config).with_context(|| format!("write the {name}'s configuration"))?;
+    let mut command = own(what)?;
+    command.arg(file);
+    Peer::start(&format!("riser-{name}"), command, folder)
+}
+
+/// Everybody may enter, as with the peers: what is measured is not the hashing of passwords.
+fn doors(mqtt: SocketAddr, http: SocketAddr) -> anyhow::Result<String> {
+    let anonymous = format!("anonymous = \"{ACCOUNT}/load\"");
+    let operations = free_address()?;
+    Ok(format!(
+        "[log]\nlevel = \"warn\"\n[limits]\nconnections_per_address = 10000\n[listen]\n\
+         mqtt = {{ address = \"{mqtt}\", {anonymous} }}\nhttp = {{ address = \"{http}\", {anonymous} }}\n\
+         operations = \"{operations}\"\n"
+    ))
+}
+
+fn accounts(account: uuid::Uuid, edge_key: &str) -> String {
+    format!(
+        "[[account]]\nname = \"{ACCOUNT}\"\nid = \"{account}\"\n\
+         [[account.client]]\nname = \"load\"\nrole = \"member\"\n\
+         [[account.client]]\nname = \"edge\"\nkey = \"{edge_key}\"\nrole = \"writer\"\n\
+         [[account.room]]\nname = \"{ROOM}\"\nhistory = \"log\"\n"
+    )
+}

@@ -1,0 +1,73 @@
+//! What is measured. Each scenario takes one value per figure and round, and says what it claims in the end.
+
+mod backlog;
+mod flood;
+mod footprint;
+mod ingest;
+mod latency;
+mod log;
+
+use crate::{command::Bench, report::Report, series::Claim};
+use clap::ValueEnum;
+
+/// The peers that have an edge and a hub.
+const PEERS: [&str; 2] = ["mosquitto", "nats"];
+
+/// One of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Scenario {
+    /// The log alone beside a raw append loop.
+    Log,
+    /// What an edge takes in, with its link up.
+    Ingest,
+    /// From devices at the edge to a subscriber at the hub, as fast as it goes.
+    Flood,
+    /// The same at 5,000 messages per second: how long each takes.
+    Latency,
+    /// A cut link, a backlog, a mended link.
+    Backlog,
+    /// Memory at rest, and bytes on the link.
+    Footprint,
+}
+
+impl Scenario {
+    /// In the order in which they run.
+    pub const ALL: [Self; 6] =
+        [Self::Log, Self::Ingest, Self::Flood, Self::Latency, Self::Backlog, Self::Footprint];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Log => log::NAME,
+            Self::Ingest => ingest::NAME,
+            Self::Flood => flood::NAME,
+            Self::Latency => latency::NAME,
+            Self::Backlog => backlog::NAME,
+            Self::Footprint => footprint::NAME,
+        }
+    }
+
+    /// Takes one value of each of its figures.
+    pub async fn round(self, bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+        match self {
+            Self::Log => log::round(bench, report),
+            Self::Ingest => ingest::round(bench, report).await,
+            Self::Flood => flood::round(bench, report).await,
+            Self::Latency => latency::round(bench, report).await,
+            Self::Backlog => backlog::round(bench, report).await,
+            Self::Footprint => footprint::round(bench, report).await,
+        }
+    }
+
+    /// What it claims.
+    pub fn claims(self, report: &Report) -> Vec<Claim> {
+        match self {
+            Self::Log => log::claims(report),
+            Self::Ingest => ingest::claims(report),
+            Self::Flood => flood::claims(report),
+            Self::Latency => latency::claims(report),
+            Self::Backlog => backlog::claims(report),
+            Self::Footprint => footprint::claims(report),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What an edge costs while nothing happens, what each idle connection adds, and what a message costs on the link.
+
+use crate::{
+    command::Bench,
+    dashboard, memory, mqtt, pace,
+    pair::{Pair, System},
+    report::Report,
+    series::Claim,
+    subscriber::Receipts,
+};
+use anyhow::Context;
+use serde_json::json;
+use std::time::Duration;
+
+pub(super) const NAME: &str = "footprint";
+const IDLE: &str = "idle edge, RSS";
+const MQTT: &str = "RSS per idle MQTT connection";
+const WEBSOCKET: &str = "RSS per idle WebSocket connection";
+const LINK: &str = "bytes on the link per message at 5,000 msg/s";
+const CONNECTIONS: u64 = 5_000;
+/// After this long a process is at rest.
+const REST: Duration = Duration::from_secs(2);
+
+pub(super) async fn round(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    for system in &bench.systems {
+        at_rest(*system, bench, report).await?;
+        on_the_link(*system, bench, report).await?;
+    }
+    Ok(())
+}
+
+pub(super) fn claims(report: &Report) -> Vec<Claim> {
+    let link = report.median(NAME, LINK, "riser") / report.median(NAME, LINK, "mosquitto");
+    vec![
+        Claim::at_most("footprint: idle edge, RSS in MB", report.median(NAME, IDLE, "riser"), 12.0),
+        Claim::at_most(
+            "footprint: bytes per idle MQTT connection",
+            report.median(NAME, MQTT, "riser"),
+            8192.0,
+        ),
+        Claim::at_most(
+            "footprint: bytes per idle WebSocket connection",
+            report.median(NAME, WEBSOCKET, "riser"),
+            12288.0,
+        ),
+        Claim::at_most("footprint: bytes on the link per message, of mosquitto's bridge", link, 0.5),
+    ]
+}
+
+async fn at_rest(system: System, bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    let folder = bench.folder()?;
+    let pair = Pair::start(system, folder.path())?;
+    pair.joined_up().await;
+    tokio::time::sleep(REST).await;
+    let edge = pair.edge_process().process();
+    let idle = memory::resident(edge)?;
+    report.add(NAME, IDLE, system.name(), "MB", idle as f64 / 1e6);
+    let count = bench.count(CONNECTIONS);
+    if system == System::Nats {
+        return Ok(());
+    }
+    let mut open = Vec::new();
+    for n in 0..count {
+        open.push(mqtt::connect(pair.edge(), &format!("idle-{n}")).await.context("open an idle connection")?);
+    }
+    tokio::time::sleep(REST).await;
+    let each = memory::resident(edge)?.saturating_sub(idle) as f64 / count as f64;
+    report.add(NAME, MQTT, system.name(), "bytes", each);
+    drop((open, pair));
+    if system == System::Riser {
+        let folder = bench.folder()?;
+        let Pair::Riser(riser) = &Pair::start(system, folder.path())? else { return Ok(()) };
+        tokio::time::sleep(REST).await;
+        let edge = riser.processes[0].process();
+        let idle = memory::resident(edge)?;
+        let mut open = Vec::new();
+        for _ in 0..count {
+            open.push(dashboard::open(riser.edge_http, json!([])).await?);
+        }
+        tokio::time::sleep(REST).await;
+        let each = memory::resident(edge)?.saturating_sub(idle) as f64 / count as f64;
+        report.add(NAME, WEBSOCKET, system.name(), "bytes", each);
+    }
+    Ok(())
+}
+
+async fn on_the_link(system: System, bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    let folder = bench.folder()?;
+    let (pair, cable) = Pair::on_a_cable(system, folder.path()).await?;
+    pair.joined_up().await;
+    let receipts = Receipts::new(0);
+    let _subscriber = pair.subscribe(receipts.clone()).await?;
+    let before = cable.carried();
+    let published = pace::run(&pair, bench.seconds(4.0), receipts.clone()).await?;
+    receipts.wait_for(published, Duration::from_secs(10)).await?;
+    // The last confirmations.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    report.add(NAME, LINK, system.name(), "bytes", (cable.carried() - before) as f64 / published as f64);
+    Ok(())
+}

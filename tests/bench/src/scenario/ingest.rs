@@ -1,0 +1,83 @@
+//! What an edge takes in at QoS 1 while its link carries it on; beside brokers and bare servers.
+
+use super::PEERS;
+use crate::{
+    child::{BARE, RUMQTTD, own},
+    command::Bench,
+    load::{Load, Until},
+    pair::{PREFIX, Pair},
+    peer::{Peer, free_address},
+    report::Report,
+    series::Claim,
+};
+use std::{path::Path, time::Duration};
+
+pub(super) const NAME: &str = "ingest";
+/// Connections, and how many publications of each may be unacknowledged.
+const LOADS: [(u32, u16); 2] = [(50, 100), (1000, 1)];
+const GROUP_COMMIT: &str = "bare, group commit";
+
+pub(super) async fn round(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    for (connections, window) in LOADS {
+        let what = what(connections, window);
+        for system in &bench.systems {
+            let folder = bench.folder()?;
+            let pair = Pair::start(*system, folder.path())?;
+            pair.joined_up().await;
+            pair.load(connections, window, Until::Elapsed(bench.seconds(0.5))).await?;
+            let outcome = pair.load(connections, window, Until::Elapsed(bench.seconds(3.0))).await?;
+            report.add(NAME, &what, system.name(), "msg/s", outcome.rate());
+            let latency = format!("{what}: time to acknowledge, p50");
+            report.add(NAME, latency, system.name(), "ms", outcome.latency(0.5).as_secs_f64() * 1e3);
+        }
+        for subject in ["rumqttd", GROUP_COMMIT, "bare"] {
+            let folder = bench.folder()?;
+            let rate = alone(subject, folder.path(), connections, window, bench).await?;
+            report.add(NAME, &what, subject, "msg/s", rate);
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn claims(report: &Report) -> Vec<Claim> {
+    let [many, single] = LOADS.map(|(connections, window)| what(connections, window));
+    let riser = report.median(NAME, &many, "riser");
+    let of_bare = riser / report.median(NAME, &many, GROUP_COMMIT);
+    let of_mosquitto = report.median(NAME, &single, "riser") / report.median(NAME, &single, "mosquitto");
+    vec![
+        Claim::at_least(
+            format!("ingest: {many}, of the better peer's"),
+            riser / report.most(NAME, &many, &PEERS),
+            5.0,
+        ),
+        Claim::at_least(format!("ingest: {many}, of the bare group-commit server's"), of_bare, 0.25),
+        Claim::at_least(format!("ingest: {single}, of mosquitto's"), of_mosquitto, 1.0),
+    ]
+}
+
+fn what(connections: u32, window: u16) -> String {
+    format!("{connections} connections x {window} unacknowledged")
+}
+
+/// A server that is nothing but a server.
+async fn alone(
+    subject: &str,
+    folder: &Path,
+    connections: u32,
+    window: u16,
+    bench: &Bench,
+) -> anyhow::Result<f64> {
+    let address = free_address()?;
+    let mut command = own(if subject == "rumqttd" { RUMQTTD } else { BARE })?;
+    command.arg(address.to_string());
+    if subject == GROUP_COMMIT {
+        command.arg(folder);
+    }
+    let mut peer = Peer::start("alone", command, folder)?;
+    peer.accepts(address)?;
+    let load = |until| Load { server: address, prefix: PREFIX.into(), connections, window, until };
+    load(Until::Elapsed(bench.seconds(0.5))).run().await?;
+    // rumqttd must have noticed that the first load's clients are gone before the same come again.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    Ok(load(Until::Elapsed(bench.seconds(3.0))).run().await?.rate())
+}

@@ -1,0 +1,220 @@
+//! One subscriber at the hub, and what it has received by when.
+
+use crate::{corpus, mqtt, nats};
+use anyhow::{Context, bail, ensure};
+use bytes::{Buf, BytesMut};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinHandle,
+};
+
+/// What was received, shared between the subscriber and whoever waits for it.
+pub struct Receipts {
+    began: Instant,
+    count: AtomicU64,
+    /// When the first and the last came, in nanoseconds since `began`.
+    first: AtomicU64,
+    last: AtomicU64,
+    /// When message `n` was published, in nanoseconds since `began`; empty when nobody asks for latencies.
+    sent: Vec<AtomicU64>,
+    latencies: Mutex<Vec<Duration>>,
+}
+
+impl Receipts {
+    /// Counts; and takes latencies of the messages numbered below `timed`.
+    pub fn new(timed: usize) -> Arc<Self> {
+        Arc::new(Self {
+            began: Instant::now(),
+            count: AtomicU64::new(0),
+            first: AtomicU64::new(u64::MAX),
+            last: AtomicU64::new(0),
+            sent: (0..timed).map(|_| AtomicU64::new(0)).collect(),
+            latencies: Mutex::new(Vec::with_capacity(timed)),
+        })
+    }
+
+    /// Message `n` is being published.
+    pub fn publishing(&self, n: u64) {
+        if let Some(sent) = self.sent.get(n as usize) {
+            sent.store(self.now(), Ordering::Release);
+        }
+    }
+
+    /// How many came.
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// When the last of them came.
+    pub fn last(&self) -> Instant {
+        self.began + Duration::from_nanos(self.last.load(Ordering::Acquire))
+    }
+
+    /// Between the first and the last.
+    pub fn between(&self) -> Duration {
+        let (first, last) = (self.first.load(Ordering::Acquire), self.last.load(Ordering::Acquire));
+        Duration::from_nanos(last.saturating_sub(first))
+    }
+
+    /// From publishing to receiving, sorted.
+    pub fn latencies(&self) -> Vec<Duration> {
+        let mut latencies = self.latencies.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        latencies.sort_unstable();
+        latencies
+    }
+
+    /// Waits until that many came. An error if for `patience` none does.
+    pub async fn wait_for(&self, count: u64, patience: Duration) -> anyhow::Result<()> {
+        let mut seen = (self.count(), Instant::now());
+        while seen.0 < count {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            let counted = self.count();
+            if counted != seen.0 {
+                seen = (counted, Instant::now());
+            } else if seen.1.elapsed() > patience {
+                bail!("{counted} of {count} received, and nothing more for {patience:?}");
+            }
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> u64 {
+        self.began.elapsed().as_nanos() as u64
+    }
+
+    fn received<'a>(&self, payloads: impl Iterator<Item = &'a [u8]>) {
+        let now = self.now();
+        let mut count = 0;
+        for payload in payloads {
+            count += 1;
+            self.time(payload, now);
+        }
+        if count > 0 {
+            self.first.fetch_min(now, Ordering::AcqRel);
+            self.last.store(now, Ordering::Release);
+            self.count.fetch_add(count, Ordering::AcqRel);
+        }
+    }
+
+    fn time(&self, payload: &[u8], now: u64) {
+        if self.sent.is_empty() {
+            return;
+        }
+        let sent = corpus::number(payload).and_then(|n| self.sent.get(n as usize));
+        if let Some(sent) = sent.map(|sent| sent.load(Ordering::Acquire)).filter(|sent| *sent > 0) {
+            let took = Duration::from_nanos(now.saturating_sub(sent));
+            self.latencies.lock().unwrap_or_else(PoisonError::into_inner).push(took);
+        }
+    }
+}
+
+/// A subscriber. Ends when dropped.
+pub struct Subscriber(JoinHandle<()>);
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Subscriber {
+    /// Over MQTT at QoS 1, each publication acknowledged.
+    pub async fn mqtt(server: SocketAddr, filter: &str, receipts: Arc<Receipts>) -> anyhow::Result<Self> {
+        let mut socket = mqtt::connect(server, "subscriber").await.context("connect the subscriber")?;
+        mqtt::subscribe(&mut socket, filter).await.context("subscribe")?;
+        Ok(Self(tokio::spawn(said(read_mqtt(socket, receipts)))))
+    }
+
+    /// Over a push consumer of JetStream without acknowledgements: the cheapest that NATS has.
+    pub async fn nats(server: SocketAddr, receipts: Arc<Receipts>) -> anyhow::Result<Self> {
+        let socket = nats::consume(server).await.context("connect the subscriber")?;
+        Ok(Self(tokio::spawn(said(read_nats(socket, receipts)))))
+    }
+}
+
+/// Whoever waits for receipts finds out by their absence; people find out here.
+async fn said(read: impl Future<Output = anyhow::Result<()>>) {
+    if let Err(error) = read.await {
+        eprintln!("subscriber: {error:#}");
+    }
+}
+
+async fn read_mqtt(mut socket: TcpStream, receipts: Arc<Receipts>) -> anyhow::Result<()> {
+    let mut input = BytesMut::with_capacity(256 * 1024);
+    let mut acks = Vec::new();
+    loop {
+        input.reserve(64 * 1024);
+        ensure!(socket.read_buf(&mut input).await? > 0, "the hub closed");
+        let mut at = 0;
+        let packets = std::iter::from_fn(|| {
+            let (first, body, length) = mqtt::packet(&input[at..])?;
+            at += length;
+            Some((first, body))
+        });
+        let publications = packets.filter(|(first, _)| first >> 4 == 3);
+        receipts.received(publications.filter_map(|(first, body)| {
+            let publish = mqtt::Publish::read(first, body)?;
+            if publish.id > 0 {
+                acks.extend_from_slice(&[0x40, 2]);
+                acks.extend_from_slice(&publish.id.to_be_bytes());
+            }
+            Some(publish.payload)
+        }));
+        input.advance(at);
+        socket.write_all(&acks).await?;
+        acks.clear();
+    }
+}
+
+async fn read_nats(mut socket: TcpStream, receipts: Arc<Receipts>) -> anyhow::Result<()> {
+    let mut input = BytesMut::with_capacity(256 * 1024);
+    loop {
+        input.reserve(64 * 1024);
+        ensure!(socket.read_buf(&mut input).await? > 0, "the hub closed");
+        let (mut at, mut pinged) = (0, false);
+        receipts.received(std::iter::from_fn(|| {
+            loop {
+                match nats::next(&input[at..])? {
+                    (nats::Said::Message(payload), length) => {
+                        at += length;
+                        return Some(payload);
+                    }
+                    (nats::Said::Ping, length) => {
+                        at += length;
+                        pinged = true;
+                    }
+                    (nats::Said::Other, length) => at += length,
+                }
+            }
+        }));
+        input.advance(at);
+        if pinged {
+            socket.write_all(b"PONG\r\n").await?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn receipts_are_counted_and_timed() {
+        let receipts = Receipts::new(2);
+        receipts.publishing(1);
+        let payloads = [corpus::payload(0, 1), corpus::payload(0, 7)];
+        receipts.received(payloads.iter().map(Vec::as_slice));
+        receipts.wait_for(2, Duration::from_secs(1)).await.unwrap();
+        assert_eq!(receipts.latencies().len(), 1, "nobody asked for the latency of message 7");
+        assert!(receipts.wait_for(3, Duration::ZERO).await.is_err());
+    }
+}
