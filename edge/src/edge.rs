@@ -8,7 +8,7 @@ use crate::{
 };
 use anyhow::Context;
 use riser_edge_core::{EdgeCore, LinkInput, Uplink};
-use riser_host::{Host, HostHandle, Meter, Parts, RoomsMeter, doors::Doors, setup};
+use riser_host::{Host, HostHandle, Lookout, Meter, Parts, RoomsMeter, doors::Doors, setup};
 use riser_instance::SessionFold;
 use riser_link::{
     Key, Sender,
@@ -17,10 +17,10 @@ use riser_link::{
 use riser_log::Recovered;
 use riser_model::{CursorKey, Now, RoomId, Seq, event::SystemEvent};
 use riser_mqtt::Counters as MqttCounters;
-use riser_net::{Entrance, Listener, Operations, Origins, serve_http, serve_mqtt, serve_operations};
+use riser_net::{Entrance, Listener, Origins, serve_http, serve_mqtt, serve_operations};
 use riser_shell::{
     Clock, Health, Metrics, Passwords, Storage,
-    clock::{StepWatch, boot_id},
+    clock::boot_id,
     config::{Program, UplinkConfig},
     entropy, fdlimit,
     health::Phase,
@@ -35,8 +35,6 @@ use tokio::{
 
 /// Link frames that wait for the core.
 const LINK_INPUTS_MAX: usize = 64;
-/// The core is looked at this often, for metrics and health.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Beyond what connections may take, the core's own drain.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
 
@@ -116,14 +114,25 @@ impl Edge {
             forked,
             addresses: Vec::new(),
         };
-        edge.listen(config, &status, &metrics)?;
-        edge.background.spawn(look(
+        let lookout = Arc::new(Lookout::new(
             edge.handle.clone(),
-            link_sender,
-            status,
-            metrics,
+            Look::at,
+            {
+                let (mut rooms, metrics, status) =
+                    (RoomsMeter::default(), Arc::clone(&metrics), status.clone());
+                move |look: Look| {
+                    look.meter(&metrics, &mut rooms);
+                    status.set(look);
+                }
+            },
+            Arc::clone(&metrics),
             Arc::clone(&edge.health),
         ));
+        edge.listen(config, &status, &metrics, &lookout)?;
+        edge.background.spawn(lookout.keep(async move |by_ms| {
+            // A core that has ended needs no news.
+            let _ = link_sender.send(LinkInput::ClockStepped(by_ms)).await;
+        }));
         edge.health.enter(Phase::Serving);
         if let Some(reason) = refused {
             tracing::error!(reason, "the configuration was refused; the last good one runs");
@@ -135,7 +144,13 @@ impl Edge {
         Ok(edge)
     }
 
-    fn listen(&mut self, config: &EdgeConfig, status: &Status, metrics: &Arc<Metrics>) -> anyhow::Result<()> {
+    fn listen(
+        &mut self,
+        config: &EdgeConfig,
+        status: &Status,
+        metrics: &Arc<Metrics>,
+        lookout: &Arc<Lookout<EdgeCore, Look>>,
+    ) -> anyhow::Result<()> {
         let tls = config.tls.as_ref();
         let mqtt_counters = Arc::new(MqttCounters::default());
         for (name, listener) in config.listen.mqtt.named("mqtt") {
@@ -164,15 +179,7 @@ impl Edge {
         for (name, listener) in config.listen.operations.named("operations") {
             let bound = Listener::bind(name.as_str(), listener.address, None)?;
             self.addresses.push((name, bound.address()?));
-            let (metrics, health) = (Arc::clone(metrics), Arc::clone(&self.health));
-            let operations = Operations {
-                metrics: Arc::new(move || metrics.encode()),
-                ready: Arc::new(move || {
-                    let probe = health.ready(Clock.now().time);
-                    if probe.status == 200 { Ok(()) } else { Err(probe.line.trim_end().to_owned()) }
-                }),
-            };
-            let entrance = Arc::clone(&self.entrance);
+            let (operations, entrance) = (lookout.operations(), Arc::clone(&self.entrance));
             self.background.spawn(async move { serve_operations(bound, &entrance, operations).await });
         }
         Ok(())
@@ -255,30 +262,4 @@ fn sender(
         seed: entropy::number(),
     };
     Ok(Sender::new(config, opened, now))
-}
-
-/// Looks at the core again and again: metrics, health, and whether somebody stepped the wall clock.
-async fn look(
-    handle: HostHandle<EdgeCore>,
-    links: mpsc::Sender<LinkInput>,
-    status: Status,
-    metrics: Arc<Metrics>,
-    health: Arc<Health>,
-) {
-    let mut steps = StepWatch::new(Clock.now());
-    let mut rooms = RoomsMeter::default();
-    let mut every = tokio::time::interval(LOOK_EVERY);
-    loop {
-        every.tick().await;
-        let Some(look) = handle.ask(|core, now| Look::at(core, now)).await else { return };
-        health.beat(look.time());
-        look.meter(&metrics, &mut rooms);
-        status.set(look);
-        if let Some(by_ms) = steps.look(Clock.now()) {
-            metrics.clock_steps.inc();
-            tracing::warn!(by_ms, "the wall clock was stepped");
-            // A core that has ended needs no news.
-            let _ = links.send(LinkInput::ClockStepped(by_ms)).await;
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use riser_edge_core::EdgeCore;
 use riser_host::RoomsMeter;
 use riser_link::{Status as LinkStatus, Tally};
-use riser_model::{Epoch, Now, Time};
+use riser_model::{Epoch, Now};
 use riser_rooms::statistics::Statistics;
 use riser_shell::{
     Metrics,
@@ -18,13 +18,15 @@ use std::{
 /// A link that has carried nothing it should have carried for so long is not flowing (promise 5).
 const FLOWING_WITHIN: Duration = Duration::from_secs(3);
 
+/// Its name, its link, and the equation of each epoch.
+type UplinkLook = (String, LinkStatus, Vec<(Epoch, Tally)>);
+
 /// One look at an edge's core.
 #[derive(Clone, Debug)]
 pub struct Look {
-    uplinks: Vec<(String, LinkStatus, Vec<(Epoch, Tally)>)>,
+    uplinks: Vec<UplinkLook>,
     statistics: Statistics,
     sessions: usize,
-    at: Time,
 }
 
 impl Look {
@@ -37,13 +39,7 @@ impl Look {
             uplinks: uplinks.collect(),
             statistics: core.instance().bus().statistics(),
             sessions: core.instance().sessions(),
-            at: now.time,
         }
-    }
-
-    /// The core's own clock when it was taken.
-    pub fn time(&self) -> Time {
-        self.at
     }
 
     /// Writes it into metrics.

@@ -11,7 +11,7 @@ use crate::{
 use anyhow::Context;
 use axum::Router;
 use riser_gate::Directory;
-use riser_host::{Host, HostHandle, Meter, Parts, Policies, RoomsMeter, doors::Doors, setup};
+use riser_host::{Host, HostHandle, Lookout, Meter, Parts, Policies, RoomsMeter, doors::Doors, setup};
 use riser_hub_core::{HubCore, LinkInput, placing};
 use riser_link::{
     Key, Receivers,
@@ -23,13 +23,12 @@ use riser_model::{
 };
 use riser_mqtt::Counters as MqttCounters;
 use riser_net::{
-    Entrance, Listener, Operations, Origins,
+    Entrance, Listener, Origins,
     link::{accept, serve_links},
     serve_http, serve_mqtt, serve_operations,
 };
 use riser_shell::{
-    Clock, Health, Metrics, Passwords, Storage, clock::StepWatch, config::Program, fdlimit, health::Phase,
-    keys,
+    Clock, Health, Metrics, Passwords, Storage, config::Program, fdlimit, health::Phase, keys,
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -39,8 +38,6 @@ use tokio::{
 
 /// Link frames that wait for the core.
 const LINK_INPUTS_MAX: usize = 256;
-/// The core is looked at this often, for metrics, the page and health.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Beyond what connections may take, the core's own drain.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
 
@@ -146,8 +143,25 @@ impl Hub {
             health,
             addresses: Vec::new(),
         };
-        hub.listen(config, &shared)?;
-        hub.background.spawn(look(hub.handle.clone(), shared, Arc::clone(&hub.health)));
+        let lookout = Arc::new(Lookout::new(
+            hub.handle.clone(),
+            Look::at,
+            {
+                let mut rooms = RoomsMeter::default();
+                let (metrics, status) = (Arc::clone(&shared.metrics), shared.status.clone());
+                move |look: Look| {
+                    look.meter(&metrics, &mut rooms);
+                    status.set(look);
+                }
+            },
+            Arc::clone(&shared.metrics),
+            Arc::clone(&hub.health),
+        ));
+        hub.listen(config, &shared, &lookout)?;
+        hub.background.spawn(lookout.keep(async move |by_ms| {
+            // A core that has ended needs no news.
+            let _ = shared.inbox.send(LinkInput::ClockStepped(by_ms)).await;
+        }));
         hub.health.enter(Phase::Serving);
         if let Some(reason) = refused {
             tracing::error!(reason, "the configuration was refused; the last good one runs");
@@ -159,7 +173,12 @@ impl Hub {
         Ok(hub)
     }
 
-    fn listen(&mut self, config: &HubConfig, shared: &Shared) -> anyhow::Result<()> {
+    fn listen(
+        &mut self,
+        config: &HubConfig,
+        shared: &Shared,
+        lookout: &Arc<Lookout<HubCore, Look>>,
+    ) -> anyhow::Result<()> {
         let tls = config.tls.as_ref();
         let mqtt_counters = Arc::new(MqttCounters::default());
         for (name, listener) in config.listen.mqtt.named("mqtt") {
@@ -214,15 +233,7 @@ impl Hub {
         for (name, listener) in config.listen.operations.named("operations") {
             let bound = Listener::bind(name.as_str(), listener.address, None)?;
             self.addresses.push((name, bound.address()?));
-            let (metrics, health) = (Arc::clone(&shared.metrics), Arc::clone(&self.health));
-            let operations = Operations {
-                metrics: Arc::new(move || metrics.encode()),
-                ready: Arc::new(move || {
-                    let probe = health.ready(Clock.now().time);
-                    if probe.status == 200 { Ok(()) } else { Err(probe.line.trim_end().to_owned()) }
-                }),
-            };
-            let entrance = Arc::clone(&self.entrance);
+            let (operations, entrance) = (lookout.operations(), Arc::clone(&self.entrance));
             self.background.spawn(async move { serve_operations(bound, &entrance, operations).await });
         }
         Ok(())
@@ -278,24 +289,4 @@ fn rooms(directory: &Directory) -> Vec<Room> {
 fn invalid(wrong: Vec<riser_gate::Invalid>) -> anyhow::Error {
     let all: Vec<String> = wrong.iter().map(ToString::to_string).collect();
     anyhow::anyhow!(all.join("\n"))
-}
-
-/// Looks at the core again and again: metrics, the page, health, and whether somebody stepped the wall clock.
-async fn look(handle: HostHandle<HubCore>, shared: Shared, health: Arc<Health>) {
-    let mut steps = StepWatch::new(Clock.now());
-    let mut rooms = RoomsMeter::default();
-    let mut every = tokio::time::interval(LOOK_EVERY);
-    loop {
-        every.tick().await;
-        let Some(look) = handle.ask(|core, now| Look::at(core, now)).await else { return };
-        health.beat(look.at.time);
-        look.meter(&shared.metrics, &mut rooms);
-        shared.status.set(look);
-        if let Some(by_ms) = steps.look(Clock.now()) {
-            shared.metrics.clock_steps.inc();
-            tracing::warn!(by_ms, "the wall clock was stepped");
-            // A core that has ended needs no news.
-            let _ = shared.inbox.send(LinkInput::ClockStepped(by_ms)).await;
-        }
-    }
 }

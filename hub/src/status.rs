@@ -93,7 +93,7 @@ impl Look {
             }
         });
         let lag_ms =
-            (edge.through().0 > 0).then(|| if backlog == 0 { 0 } else { since_flow.as_millis() as u64 });
+            (edge.through().0 > 0).then_some(if backlog == 0 { 0 } else { since_flow.as_millis() as u64 });
         json!({
             "name": edge.name,
             "client": edge.client,

@@ -8,8 +8,10 @@
 pub mod doors;
 pub mod host;
 pub mod log_command;
+pub mod lookout;
 pub mod meter;
 pub mod setup;
 
 pub use host::{Host, HostHandle, Links, Parts, Policies, Watch};
+pub use lookout::Lookout;
 pub use meter::{Meter, RoomsMeter};

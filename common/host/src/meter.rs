@@ -25,6 +25,7 @@ impl Watch for Meter {
                 self.metrics.log_used.set(status.bytes);
                 self.metrics.log_quota.set(status.quota);
                 self.metrics.log_end.set(committed.last.0);
+                self.metrics.log_failures.inc_by(u64::from(committed.gave_up.is_some()));
                 self.health.log_failing(None);
             }
             Answer::Failed { reason, .. } => {

@@ -221,7 +221,7 @@ impl Instance {
     pub fn poll(&mut self, now: Now) -> Option<Output> {
         while self.outputs.is_empty() {
             let output = self.bus.poll()?;
-            self.from_rooms(output, now);
+            self.said_by_rooms(output, now);
         }
         self.outputs.pop_front()
     }
@@ -243,9 +243,9 @@ impl Instance {
     fn ask(&mut self, id: ConnectionId, ask: Ask, now: Now) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         match (&connection.state, ask) {
-            (State::Gate(_), Ask::Enter { credential, session }) => {
+            (State::Gate(_), Ask::Enter { credential, session, room }) => {
                 let shown = riser_gate::Input::Shown(credential.clone());
-                connection.entering = Some(Ask::Enter { credential, session });
+                connection.entering = Some(Ask::Enter { credential, session, room });
                 self.gate(id, shown, now);
             }
             (State::Leaving, _) => {}
@@ -324,6 +324,12 @@ impl Instance {
 
     fn passed(&mut self, id: ConnectionId, principal: Arc<Principal>, now: Now) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
+        if let Some(Ask::Enter { room: Some(room), .. }) = &connection.entering
+            && !self.bus.reaches(&principal, room)
+        {
+            self.refuse(id, no_such_room(), now);
+            return;
+        }
         connection.state = State::Session;
         connection.principal = Some(principal);
         let Some((key, _)) = connection.wanted() else {
@@ -437,7 +443,7 @@ impl Instance {
         self.bus.handle(input, now);
     }
 
-    fn from_rooms(&mut self, output: BusOutput, now: Now) {
+    fn said_by_rooms(&mut self, output: BusOutput, now: Now) {
         match output {
             BusOutput::Tell { connection, tell } => self.tell_from_rooms(connection, tell, now),
             BusOutput::Done { token, result } if token >= OWN_TOKENS => {
@@ -641,6 +647,10 @@ fn not_in_yet() -> Refusal {
         "the connection was not let in yet",
         "enter once, first, and wait for the answer",
     )
+}
+
+fn no_such_room() -> Refusal {
+    refusal(Code::Denied, "no such room, or not for you", "a room of your account in which you have a right")
 }
 
 fn taken_over() -> Refusal {

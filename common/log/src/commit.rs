@@ -42,9 +42,16 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         let placed = match placed {
             Err(error) if had_active && self.active.is_none() => {
                 block.bytes.truncate(entries);
-                self.try_roll(block).map_err(|second| {
-                    io::Error::new(error.kind(), format!("{error}; and in the next segment: {second}"))
-                })
+                match self.try_roll(block) {
+                    Ok(()) => {
+                        self.gave_up = Some(error.to_string());
+                        Ok(())
+                    }
+                    Err(second) => {
+                        let both = format!("{error}; and in the next segment: {second}");
+                        Err(io::Error::new(error.kind(), both))
+                    }
+                }
             }
             placed => placed,
         };

@@ -85,6 +85,7 @@ pub(crate) fn open<D: Disk, F: Fold>(
         trimmed: 0,
         gaps: Vec::new(),
         bytes_written: 0,
+        gave_up: None,
         failing: None,
         blocked: None,
     };

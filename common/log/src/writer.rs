@@ -44,6 +44,8 @@ pub struct Committed {
     pub gaps: Vec<GapRecord>,
     /// The oldest entry that is still there.
     pub oldest: Seq,
+    /// Why a write or a sync failed since the last commit, if one did. What it was for is in a segment of its own.
+    pub gave_up: Option<String>,
 }
 
 /// A log's size, now.
@@ -92,6 +94,7 @@ pub struct Writer<D: Disk, F: Fold = ()> {
     pub(crate) trimmed: u32,
     pub(crate) gaps: Vec<GapRecord>,
     pub(crate) bytes_written: u64,
+    pub(crate) gave_up: Option<String>,
     /// Why nothing can be written.
     pub(crate) failing: Option<Failing>,
     /// Why no segment could be made ready, last time.
@@ -307,6 +310,7 @@ impl<D: Disk, F: Fold> Writer<D, F> {
             first,
             last: self.tables.end,
             bytes_written: std::mem::take(&mut self.bytes_written),
+            gave_up: self.gave_up.take(),
             segments_trimmed: std::mem::take(&mut self.trimmed),
             gaps: std::mem::take(&mut self.gaps),
             oldest: self.shared.view().oldest(),

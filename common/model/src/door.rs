@@ -181,7 +181,9 @@ pub enum Ask {
         /// What the peer showed.
         credential: Credential,
         /// The MQTT session it wants, if it is an MQTT door.
-        session: Option<SessionRequest>,
+        session: Option<Box<SessionRequest>>,
+        /// The room that its address names, if it names one: refused where the principal may do nothing there.
+        room: Option<RoomName>,
     },
     /// Store these. Answered by [`Tell::Stored`] after the commit.
     Publish(Intake),

@@ -149,7 +149,8 @@ impl MqttDoor {
         self.deadline = None;
         self.outputs.push_back(Output::Ask(Ask::Enter {
             credential: connect.credential.clone(),
-            session: Some(connect.session.clone()),
+            session: Some(Box::new(connect.session.clone())),
+            room: None,
         }));
         self.state = State::Entering(Box::new(connect), Vec::new());
         Ok(())

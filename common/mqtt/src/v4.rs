@@ -28,8 +28,8 @@ pub(crate) fn unknown_version(out: &mut BytesMut) {
 
 fn connect_code(code: Code) -> ConnectReturnCode {
     match code {
-        Code::NotAuthorised => ConnectReturnCode::BadUserNamePassword,
-        Code::Denied => ConnectReturnCode::NotAuthorized,
+        // Its other code is for credentials that are malformed [MQTT 3.1.1, table 3.1].
+        Code::NotAuthorised | Code::Denied => ConnectReturnCode::NotAuthorized,
         Code::BadName => ConnectReturnCode::BadClientId,
         Code::Malformed
         | Code::WrongState

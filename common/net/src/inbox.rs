@@ -33,10 +33,6 @@ pub struct Asked {
 /// What comes to the core from the sockets. For one connection always: `Opened`, any number of `Asked` (the
 /// last of them `Leave`, if there was an `Enter`), `Closed`.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all arrivals are asks: a box would be one more allocation each"
-)]
 pub enum Arrival {
     /// A door stands open. Nothing is owed to it until it asks.
     Opened {
@@ -334,7 +330,11 @@ mod tests {
     fn what_ends_a_connection_gets_through_however_full_it_is() {
         let (core, mut inbox) = core_inbox(1000);
         let mut asker = Asker::new(core, ConnectionId(1));
-        asker.ask(Ask::Enter { credential: riser_model::door::Credential::Anonymous, session: None });
+        asker.ask(Ask::Enter {
+            credential: riser_model::door::Credential::Anonymous,
+            session: None,
+            room: None,
+        });
         asker.ask(publish(1, 900));
         drop(asker);
         let mut arrivals = Vec::new();

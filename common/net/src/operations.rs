@@ -6,6 +6,7 @@ use crate::{
     listener::{Arrived, Listener},
     site::{Body, error, plain},
 };
+use futures_util::future::BoxFuture;
 use hyper::{Method, Request, Response, StatusCode, body::Incoming};
 use std::{convert::Infallible, sync::Arc};
 use tokio::time::Instant;
@@ -17,7 +18,9 @@ pub const OPERATIONS_CONNECTIONS_MAX: usize = 64;
 #[derive(Clone)]
 pub struct Operations {
     /// `/metrics`, in the text format of OpenMetrics.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    pub metrics: Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>,
+    /// `/livez`: whether it still answers, or why it should be started anew.
+    pub live: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// `/readyz`: whether it can take work, or why not.
     pub ready: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
 }
@@ -31,7 +34,7 @@ pub async fn serve_operations(listener: Listener, entrance: &Arc<Entrance>, oper
             async move {
                 let by = Instant::now() + visitor.entrance.limits.first_frame();
                 let Some(stream) = arrived.handshake(&visitor).await else { return };
-                let handle = async |request| Reply::<Infallible>::Answer(answer(&request, &operations));
+                let handle = async |request| Reply::<Infallible>::Answer(answer(&request, &operations).await);
                 // Operations never become anything else.
                 let _ = converse(stream, &visitor, by, handle).await;
             }
@@ -39,20 +42,24 @@ pub async fn serve_operations(listener: Listener, entrance: &Arc<Entrance>, oper
         .await;
 }
 
-fn answer(request: &Request<Incoming>, operations: &Operations) -> Response<Body> {
+async fn answer(request: &Request<Incoming>, operations: &Operations) -> Response<Body> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return error(StatusCode::METHOD_NOT_ALLOWED, "malformed", "not a GET", "GET");
     }
     match request.uri().path() {
         "/metrics" => {
             let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            plain(StatusCode::OK, content_type, (operations.metrics)())
+            plain(StatusCode::OK, content_type, (operations.metrics)().await)
         }
-        "/livez" => plain(StatusCode::OK, "text/plain", "ok\n"),
-        "/readyz" => match (operations.ready)() {
-            Ok(()) => plain(StatusCode::OK, "text/plain", "ok\n"),
-            Err(why) => plain(StatusCode::SERVICE_UNAVAILABLE, "text/plain", format!("{why}\n")),
-        },
+        "/livez" => probe((operations.live)()),
+        "/readyz" => probe((operations.ready)()),
         _ => error(StatusCode::NOT_FOUND, "bad_name", "nothing here", "/metrics, /livez or /readyz"),
+    }
+}
+
+fn probe(answer: Result<(), String>) -> Response<Body> {
+    match answer {
+        Ok(()) => plain(StatusCode::OK, "text/plain", "ok\n"),
+        Err(why) => plain(StatusCode::SERVICE_UNAVAILABLE, "text/plain", format!("{why}\n")),
     }
 }

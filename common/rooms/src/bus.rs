@@ -22,8 +22,8 @@ use crate::{
     warm::{Deferred, Warm},
 };
 use riser_model::{
-    Binding, Chunk, ConnectionId, CursorKey, CursorValue, Epoch, LogId, Now, Position, RoomId, Route,
-    RouteNumber, Seq, Time,
+    Binding, Chunk, ConnectionId, CursorKey, CursorValue, Epoch, LogId, Now, Position, Principal, Right,
+    RoomId, RoomName, Route, RouteNumber, Seq, Time,
     door::{Ask, Flow},
     event::Scope,
 };
@@ -104,6 +104,14 @@ impl Bus {
         };
         bus.warm_up();
         bus
+    }
+
+    /// Whether a principal may do anything at all in a room of its account. What it may not enter looks like what
+    /// is not there.
+    pub fn reaches(&self, principal: &Principal, room: &RoomName) -> bool {
+        let known = self.graph.room_named(principal.account, room).map(|slot| self.graph.room(slot).id);
+        let rights = [Right::Publish, Right::Subscribe, Right::Admin];
+        known.is_some_and(|id| rights.into_iter().any(|right| principal.grants.reach(right, id)))
     }
 
     /// Takes one input.

@@ -259,7 +259,11 @@ impl Metrics {
         metric.register("gaps", "Seqs that are gone, by cause", self.gaps.clone());
         metric.register("quarantined", "Entries taken into quarantine", self.quarantined.clone());
         metric.register("log_commits", "Commits of the durable log", self.log_commits.clone());
-        metric.register("log_failures", "Commits of the durable log that failed", self.log_failures.clone());
+        metric.register(
+            "log_failures",
+            "Writes and syncs of the durable log that failed",
+            self.log_failures.clone(),
+        );
         let bytes = || Unit::Bytes;
         metric.register_with_unit(
             "log_written",

@@ -9,7 +9,7 @@ use riser_log::{Committed, Decision, Disk, Fold, Pacer, Reader, Refused, Status,
 use riser_model::{Batch, Chunk, CursorKey, CursorValue, Gap, Seq, door::Code};
 use std::{
     collections::VecDeque,
-    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError},
+    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -166,11 +166,8 @@ impl<D: Disk, F: Fold, A: Fn(Answer)> Committing<D, F, A> {
                     return;
                 }
             }
-            loop {
-                match self.orders.try_recv() {
-                    Ok(order) => self.take(order),
-                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-                }
+            while let Ok(order) = self.orders.try_recv() {
+                self.take(order);
             }
             self.commit_if_due();
             self.look_after();
@@ -285,6 +282,12 @@ impl<D: Disk, F: Fold, A: Fn(Answer)> Committing<D, F, A> {
             .then(|| Answer::Trimmed { oldest: committed.oldest, gaps });
         if let Some(ticket) = newest {
             let status = self.writer.status();
+            if let Some(reason) = &committed.gave_up {
+                tracing::warn!(
+                    reason,
+                    "a write to the log failed; it goes on in another segment, nothing is lost"
+                );
+            }
             (self.answer)(Answer::Persisted { ticket, committed, took, status });
         }
         trimmed.into_iter().for_each(&self.answer);

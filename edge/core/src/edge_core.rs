@@ -159,7 +159,7 @@ impl EdgeCore {
         uplink.tell_numbers(self.instance.bus(), now);
         uplink.sender.handle(input, now);
         while let Some(output) = self.uplinks.get_mut(&number).and_then(|uplink| uplink.sender.poll()) {
-            self.from_sender(number, output, now);
+            self.said_by_sender(number, output, now);
         }
     }
 
@@ -170,7 +170,7 @@ impl EdgeCore {
         }
     }
 
-    fn from_sender(&mut self, number: UplinkNumber, output: SenderOutput, now: Now) {
+    fn said_by_sender(&mut self, number: UplinkNumber, output: SenderOutput, now: Now) {
         let uplink = number;
         match output {
             SenderOutput::Connect { attempt } => self.out(LinkOutput::Connect { uplink, attempt }),

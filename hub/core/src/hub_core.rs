@@ -195,11 +195,11 @@ impl HubCore {
     fn receivers(&mut self, input: ReceiversInput, now: Now) {
         self.receivers.handle(input, now);
         while let Some(output) = self.receivers.poll() {
-            self.from_receivers(output, now);
+            self.said_by_receivers(output, now);
         }
     }
 
-    fn from_receivers(&mut self, output: ReceiversOutput, now: Now) {
+    fn said_by_receivers(&mut self, output: ReceiversOutput, now: Now) {
         match output {
             ReceiversOutput::Send { connection, frame } => self.out(LinkOutput::Send { connection, frame }),
             ReceiversOutput::Close { connection, code } => {

@@ -26,12 +26,15 @@ function run(item) {
         socket.terminate();
       }, item.patience ?? 1000);
     };
+    const misbehave = () => {
+      for (const frame of item.send ?? []) send(socket, frame);
+    };
     socket.on("open", () => {
       if (item.login) {
         const credential = { user: want.user, password: want.password };
         socket.send(JSON.stringify({ op: "hello", id: 1, credential }));
       }
-      for (const frame of item.send ?? []) send(socket, frame);
+      else misbehave();
       rest();
     });
     socket.on("message", (data) => {
@@ -43,6 +46,7 @@ function run(item) {
         return;
       }
       note(`${item.name}: ${JSON.stringify(message).slice(0, 400)}`);
+      if (item.login && message.re === 1 && message.ok) misbehave();
       const complete = (problem) => (problem.what && problem.want ? "" : " without what or want");
       if (message.error) mark(`error ${message.error.code}${complete(message.error)}`);
       if (message.ev === "bye") mark(`bye ${message.code}${complete(message)}`);

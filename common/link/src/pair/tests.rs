@@ -1,3 +1,5 @@
+//! Both ends of the link, driven against each other through a wire that loses, repeats and cuts.
+
 use super::*;
 use riser_model::{Cause, Gap};
 

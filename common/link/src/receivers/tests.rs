@@ -1,3 +1,5 @@
+//! The receivers, driven by hand: a hub that is asked one thing at a time.
+
 use super::*;
 use riser_model::{BootId, Gap, RoomId, Route, RouteNumber, Stamp, Wall};
 use riser_wire::entry::{ContentType, Kind, Publication, write_frame};

@@ -155,7 +155,7 @@ impl Sender {
     /// The newest value per changed channel, while the oldest unconfirmed entry waits for longer than a second.
     fn latest(&mut self, now: Now) {
         let State::Up(session) = &self.state else { return };
-        if !self.latest_due(session).is_some_and(|(due, _)| now.time >= due) {
+        if self.latest_due(session).is_none_or(|(due, _)| now.time < due) {
             return;
         }
         let State::Up(session) = &mut self.state else { return };

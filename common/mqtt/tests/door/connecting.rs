@@ -11,7 +11,7 @@ use std::time::Duration;
 
 fn asked(bench: &mut Bench) -> (Credential, SessionRequest) {
     match bench.asks().pop() {
-        Some(Ask::Enter { credential, session: Some(session) }) => (credential, session),
+        Some(Ask::Enter { credential, session: Some(session), room: None }) => (credential, *session),
         other => panic!("want Enter: {other:?}"),
     }
 }

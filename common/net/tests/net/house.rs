@@ -42,7 +42,8 @@ pub struct Script {
 
 impl Script {
     pub fn enter(&mut self) {
-        self.out.push_back(Output::Ask(Ask::Enter { credential: Credential::Anonymous, session: None }));
+        let credential = Credential::Anonymous;
+        self.out.push_back(Output::Ask(Ask::Enter { credential, session: None, room: None }));
     }
 
     pub fn publish(&mut self, entries: bytes::Bytes) {

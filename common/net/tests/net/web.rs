@@ -1,7 +1,7 @@
 //! HTTP and WebSocket on one port, over plain sockets.
 
 use crate::house::{Client, House, SOON, door, limits, soon, storing_door};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use hyper::{Request, Response, StatusCode, body::Incoming};
 use riser_model::door::{Code, Credential, Door, Input, Output, Refusal, Tell};
 use riser_net::{
@@ -430,7 +430,8 @@ async fn operations_answer_while_the_house_is_full_and_while_it_stops() {
     let listener = Listener::bind("operations", "127.0.0.1:0".parse().unwrap(), None).unwrap();
     let address = listener.address().unwrap();
     let operations = Operations {
-        metrics: Arc::new(|| "riser_x 1\n# EOF\n".into()),
+        metrics: Arc::new(|| async { "riser_x 1\n# EOF\n".to_owned() }.boxed()),
+        live: Arc::new(|| Ok(())),
         ready: Arc::new(|| Err("the log cannot commit".into())),
     };
     let entrance = Arc::clone(&house.entrance);

@@ -120,7 +120,8 @@ impl Envelope {
         };
         let credential = self.place.admit(shown)?;
         self.phase = Phase::Entering { hello: id, subscriptions: hello.subscriptions };
-        self.out.push_back(Output::Ask(Ask::Enter { credential, session: None }));
+        let room = Some(self.place.room.clone());
+        self.out.push_back(Output::Ask(Ask::Enter { credential, session: None, room }));
         Ok(())
     }
 

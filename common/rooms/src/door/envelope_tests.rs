@@ -62,7 +62,7 @@ fn hello_enters_and_is_answered_with_its_subscriptions() {
         user: "ann".into(),
         password: Secret(Bytes::from_static(b"hunter2")),
     };
-    assert_eq!(asks(&text(&mut door, hello)), [&Ask::Enter { credential, session: None }]);
+    assert_eq!(asks(&text(&mut door, hello)), [&Ask::Enter { credential, session: None, room: plant() }]);
     let technical = Ask::Subscribe {
         subscription: SubscriptionId(6),
         want: Want::Technical(None),
@@ -97,12 +97,12 @@ fn whoever_shows_nothing_stays_out_unless_the_listener_says_so() {
     assert_eq!((closed(&outputs), asks(&outputs).len()), (Some(Code::NotAuthorised), 0));
 
     let mut anonymous = Envelope::new(place(Credential::Anonymous, true), at(0));
-    let enter = Ask::Enter { credential: Credential::Anonymous, session: None };
+    let enter = Ask::Enter { credential: Credential::Anonymous, session: None, room: plant() };
     assert_eq!(asks(&text(&mut anonymous, r#"{"op":"hello","id":1}"#)), [&enter]);
 
     let token = Credential::Token(Secret(Bytes::from_static(b"t")));
     let mut ticket = Envelope::new(place(token.clone(), false), at(0));
-    let enter = Ask::Enter { credential: token, session: None };
+    let enter = Ask::Enter { credential: token, session: None, room: plant() };
     assert_eq!(asks(&text(&mut ticket, r#"{"op":"hello","id":1}"#)), [&enter]);
 }
 

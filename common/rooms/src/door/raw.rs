@@ -9,7 +9,7 @@
 use super::{Place, publisher::Publisher, pull::Pull, refusal};
 use bytes::Bytes;
 use riser_model::{
-    ChannelName, Now, RoomName, SubscriptionId, Time,
+    ChannelName, Now, SubscriptionId, Time,
     door::{Ask, Code, Delivery, Door, Flow, From, Input, Output, Push, Refusal, Tell, Want},
 };
 use riser_wire::{
@@ -50,13 +50,13 @@ enum Phase {
 impl Raw {
     /// A connection to this channel, whose handshake is done. Enters at once.
     pub fn new(place: Place, channel: ChannelName) -> Self {
-        let room: RoomName = place.room.clone();
+        let room = Some(place.room.clone());
         let phase = Phase::Entering { held: Vec::new(), bytes: 0 };
         let admitted = place.admit(place.credential.clone());
-        let publisher = Publisher::new(room);
+        let publisher = Publisher::new(place.room.clone());
         let mut raw = Self { place, channel, phase, pull: Pull::default(), publisher, out: VecDeque::new() };
         match admitted {
-            Ok(credential) => raw.out.push_back(Output::Ask(Ask::Enter { credential, session: None })),
+            Ok(credential) => raw.out.push_back(Output::Ask(Ask::Enter { credential, session: None, room })),
             Err(why) => raw.bye(why),
         }
         raw

@@ -10,7 +10,10 @@ fn token() -> Credential {
 
 fn entering() -> Raw {
     let mut door = Raw::new(place(token(), false), "a/b".parse().unwrap());
-    assert_eq!(door.poll(), Some(Output::Ask(Ask::Enter { credential: token(), session: None })));
+    assert_eq!(
+        door.poll(),
+        Some(Output::Ask(Ask::Enter { credential: token(), session: None, room: plant() }))
+    );
     door
 }
 

@@ -3,8 +3,8 @@
 use super::Place;
 use bytes::Bytes;
 use riser_model::{
-    AccountId, Cause, ClientId, ConnectionId, Epoch, Gap, LogId, Now, Position, Principal, RoomId, Route,
-    RouteNumber, Seq, SubscriptionId, Time, Wall,
+    AccountId, Cause, ClientId, ConnectionId, Epoch, Gap, LogId, Now, Position, Principal, RoomId, RoomName,
+    Route, RouteNumber, Seq, SubscriptionId, Time, Wall,
     door::{
         Ask, Code, Completeness, Credential, Delivery, Door, Input, Output, Push, Refusal, Subscribed, Tell,
     },
@@ -20,6 +20,11 @@ pub(super) fn at(ms: u64) -> Now {
 
 pub(super) fn place(credential: Credential, anonymous: bool) -> Place {
     Place { account: "acme".parse().unwrap(), room: "plant".parse().unwrap(), credential, anonymous }
+}
+
+/// The room of that place.
+pub(super) fn plant() -> Option<RoomName> {
+    Some("plant".parse().unwrap())
 }
 
 pub(super) fn position(seq: u64) -> Position {

@@ -1,3 +1,5 @@
+//! Frames of the link: round trips, golden bytes, truncation and limits.
+
 use super::{items::numbered, message::MESSAGE_BYTES_MAX, *};
 use crate::{
     entry::{ContentType, Publication},

@@ -152,8 +152,8 @@ fn stranger_is_told_so_in_mqtts_own_words() {
             let answer = exchange(node, &connect(4, user, password)).expect("a stranger is closed");
             assert_eq!(answer, [0x20, 2, 0, 5], "3.1.1: {user}");
             let answer = exchange(node, &connect(5, user, password)).expect("a stranger is closed");
-            // CONNACK, no session, 0x87 not authorised.
-            assert_eq!((answer[0], answer[2], answer[3]), (0x20, 0, 0x87), "5: {user}: {answer:?}");
+            // CONNACK, no session, 0x86 bad user name or password.
+            assert_eq!((answer[0], answer[2], answer[3]), (0x20, 0, 0x86), "5: {user}: {answer:?}");
         }
     }
 }
@@ -205,7 +205,7 @@ fn misbehaving_websockets_are_told_what_would_be_right() {
         (first("unknown user", json!([hello("nobody", PASSWORD)])), "bye not_authorised", "closed 4103"),
         (first("much before hello", json!([{ "repeat": ["x", 20_000] }])), "bye too_large", "closed 4105"),
         (case("hello twice", json!([hello(OWNER, PASSWORD)])), "error wrong_state", "open"),
-        (case("garbage", json!(["{{{"])), "error malformed", "open"),
+        (case("garbage", json!(["{{{"])), "bye malformed", "closed 4100"),
         (case("unknown op", json!([r#"{"op":"sing","id":2}"#])), "error malformed", "open"),
         (case("wildcard to publish", json!([publish("a/+")])), "error bad_name", "open"),
         (case("climbing channel", json!([publish("a/../b")])), "error bad_name", "open"),
@@ -216,7 +216,7 @@ fn misbehaving_websockets_are_told_what_would_be_right() {
             "open",
         ),
         (case("no position", json!([subscribe(json!({ "after": "yesterday" }))])), "error bad_name", "open"),
-        (case("oversize", json!([{ "repeat": ["x", 1_100_000] }])), "", "closed 1009"),
+        (case("oversize", json!([{ "repeat": ["x", 1_100_000] }])), "bye too_large", "closed 4105"),
     ];
     let items: Vec<&Value> = cases.iter().map(|(case, _, _)| case).collect();
     let url = format!("ws://127.0.0.1:{}/", site.hub.http);

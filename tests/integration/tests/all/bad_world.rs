@@ -46,9 +46,11 @@ fn program_runs_on_its_last_good_configuration_and_says_so() {
     needs!(Need::Program("curl"), Need::Python);
     let mut site = Site::start();
     site.edge.stop();
-    site.edge.write_config("this is no TOML");
+    // A hand that slipped: the file still says where the data is, and is no TOML.
+    let right = fs::read_to_string(&site.edge.config).expect("it was just written");
+    site.edge.write_config(&format!("{right}\nthis is no TOML\n"));
     site.edge.start();
-    site.edge.process().wait_printed("last-good", SOON);
+    site.edge.process().wait_printed("last good", SOON);
     let ask = json!({ "stream": "s", "topic": "sensors/s", "count": 3 });
     site.client("publisher", "publish_paho.py", &site.edge, SENSOR, ask).finish(SOON);
     assert_eq!(site.history.ledger().acked("s"), 3);

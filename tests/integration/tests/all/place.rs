@@ -75,7 +75,8 @@ impl Cable {
     /// What `a` sends is swallowed without a word; what it is sent still arrives.
     pub fn swallow_from_a(&self) {
         let rules = format!(
-            "table inet chaos {{ chain in {{ type filter hook input priority 0; ip saddr {} drop; }} }}",
+            "add table inet chaos; add chain inet chaos in {{ type filter hook input priority 0; }}; \
+             add rule inet chaos in ip saddr {} drop",
             self.a.address()
         );
         let status = self.b.command("nft").arg(&rules).stdin(Stdio::null()).status();

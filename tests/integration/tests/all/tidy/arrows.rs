@@ -39,7 +39,8 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         // The simulator drives decisions, never sockets or disks.
         ("riser-sim", &[WIRE, SIBLINGS, INSTANCE, CORES]),
         ("riser-demo", &[WIRE, SIBLINGS, INSTANCE, GLUE, HOST, CORES, PROGRAMS]),
-        ("riser-integration", &[WIRE, SIBLINGS, INSTANCE, GLUE, HOST, CORES, PROGRAMS]),
+        // It runs the programs, the demo among them, from bins of its own.
+        ("riser-integration", &[WIRE, SIBLINGS, INSTANCE, GLUE, HOST, CORES, PROGRAMS, &["riser-demo"]]),
         ("riser-bench", &[WIRE, SIBLINGS, INSTANCE, GLUE, HOST, CORES, PROGRAMS]),
     ];
     rows.iter().map(|(name, sets)| (*name, sets.concat().into_iter().collect())).collect()
