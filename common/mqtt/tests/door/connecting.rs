@@ -155,7 +155,7 @@ fn session_present_is_said_in_both_versions() {
 #[test]
 fn a_refused_connect_gets_its_code() {
     for (code, v4, v5) in [
-        (Code::NotAuthorised, 4, 0x86),
+        (Code::NotAuthorised, 5, 0x86),
         (Code::Denied, 5, 0x87),
         (Code::ShuttingDown, 3, 0x88),
         (Code::LogFailing, 3, 0x80),
