@@ -7,11 +7,7 @@ use crate::{
 };
 use anyhow::Context;
 use std::{io::Write as _, sync::Arc, time::Duration};
-use tokio::{
-    io::AsyncWriteExt,
-    net::TcpStream,
-    task::JoinSet,
-};
+use tokio::{io::AsyncWriteExt, net::TcpStream, task::JoinSet};
 
 /// How many devices.
 pub const DEVICES: u32 = 50;

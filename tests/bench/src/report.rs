@@ -41,11 +41,11 @@ pub struct Report {
 /// What a server's acknowledgement promises when the power fails in the next moment.
 fn promise(subject: &str) -> &'static str {
     match subject {
-        "riser" => "on disk: fdatasync before the acknowledgement, at the edge and at the hub",
+        "riser" => "on disk: fdatasync before each acknowledgement, at edge and hub",
         "mosquitto" => "in RAM: saved every 30 s",
         "nats" => "in the page cache: synced every 2 minutes",
         "rumqttd" => "in RAM: never saved",
-        "bare, group commit" => "on disk: fdatasync before the acknowledgement, and nothing else",
+        "bare, group commit" => "on disk: fdatasync before each acknowledgement",
         "bare" => "none",
         "raw append" => "on disk: fdatasync after each block",
         _ => "",
@@ -111,16 +111,18 @@ impl Report {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "MISSING: {missing}");
         }
-        let mut last = ("", String::new());
-        for figure in &self.figures {
-            if (figure.scenario, &figure.what) != (last.0, &last.1) {
-                let _ = writeln!(text, "\n{}: {} ({})", figure.scenario, figure.what, figure.unit);
-                last = (figure.scenario, figure.what.clone());
+        for (at, first) in self.figures.iter().enumerate() {
+            let same = |other: &&Figure| (other.scenario, &other.what) == (first.scenario, &first.what);
+            if self.figures[..at].iter().any(|earlier| same(&earlier)) {
+                continue;
             }
-            let (least, most) = figure.series.spread();
-            let range = format!("{} .. {}", number(least), number(most));
-            let median = number(figure.median);
-            let _ = writeln!(text, "  {:<20}{median:>12}  {range:<24}{}", figure.subject, figure.promise);
+            let _ = writeln!(text, "\n{}: {} ({})", first.scenario, first.what, first.unit);
+            for figure in self.figures.iter().filter(same) {
+                let (least, most) = figure.series.spread();
+                let range = format!("{} .. {}", number(least), number(most));
+                let median = number(figure.median);
+                let _ = writeln!(text, "  {:<20}{median:>10}  {range:<24}{}", figure.subject, figure.promise);
+            }
         }
         if !self.claims.is_empty() {
             text.push_str("\nclaims\n");

@@ -108,7 +108,7 @@ impl Live {
 
 async fn tick(edge: SocketAddr, sent: Sent) -> anyhow::Result<()> {
     let mut socket = mqtt::connect(edge, "live").await?;
-    let (mut ticks, mut packet, mut acks) = (tokio::time::interval(TICK), Vec::new(), [0; 64]);
+    let (mut ticks, mut packet, mut ack) = (tokio::time::interval(TICK), Vec::new(), [0; 4]);
     for n in 0.. {
         ticks.tick().await;
         packet.clear();
@@ -116,7 +116,7 @@ async fn tick(edge: SocketAddr, sent: Sent) -> anyhow::Result<()> {
         mqtt::put_publish(&mut packet, "bench/live/x", id, &corpus::payload(0, n));
         sent.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
         socket.write_all(&packet).await?;
-        socket.read(&mut acks).await?;
+        socket.read_exact(&mut ack).await?;
     }
     Ok(())
 }
