@@ -61,10 +61,8 @@ impl Edge {
         let directory = config.directory().map_err(invalid)?;
         let policies = config.policies(&directory).map_err(invalid)?;
         let mut log_config = config.quota.log();
-        if !config.uplink.is_empty() {
-            // Until a hub has been met there is no cursor, and everything is its due.
-            log_config.holds.custody = Some(Seq::ZERO);
-        }
+        // Until its hub has been met an uplink has no cursor, and everything is its due.
+        log_config.holds.custodians = config.uplink.len();
         let (writer, recovered) = setup::open_log(&config.data().join("log"), log_config, now)?;
         let instance =
             setup::instance(&recovered, directory.rooms().to_vec(), config.bindings(), &config.limits, now);

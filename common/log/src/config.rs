@@ -22,9 +22,9 @@ pub enum OnFull {
 /// What must stay beside what cursors hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Holds {
-    /// Everything after this is held without a bound, as by a custody cursor: for an uplink that has not met its
-    /// hub yet, and so has no cursor, `Some(Seq::ZERO)`.
-    pub custody: Option<Seq>,
+    /// How many custody cursors there must be before anything may go: an uplink that has not met its hub has none
+    /// yet, and everything is its due.
+    pub custodians: usize,
     /// Everything after this is wanted by views, and held within [`Config::view_bytes_max`].
     pub views: Option<Seq>,
 }

@@ -157,8 +157,8 @@ impl<F: Fold> Tables<F> {
     /// Everything up to here is confirmed by all who have custody to receive; none if nobody has.
     pub fn custody(&self, holds: Holds, moved: &CursorChanges) -> Option<Seq> {
         let cursors = moved_cursors(&self.cursors, moved);
-        let held = cursors.iter().filter(|(key, _)| key.holds()).map(|(_, value)| value.through);
-        held.chain(holds.custody).min()
+        let held = || cursors.iter().filter(|(key, _)| key.holds()).map(|(_, value)| value.through);
+        if held().count() < holds.custodians { Some(Seq::ZERO) } else { held().min() }
     }
 }
 

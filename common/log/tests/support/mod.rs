@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use riser_log::{
-    Committed, Config, Disk, Entropy, Fold, Holds, Reader, Recovered, Refused, Writer, fault::FaultDisk,
+    Committed, Config, Entropy, Fold, Holds, OpenError, Reader, Recovered, Refused, Writer, fault::FaultDisk,
 };
 use riser_model::{
     Batch, Cause, ClientId, CursorKey, CursorValue, Gap, HubIdentity, LogId, Now, PublicKey, RoomId, Route,
@@ -63,27 +63,26 @@ pub fn frame(out: &mut Vec<u8>, route: u32, payload: &[u8]) {
     Publication::new(ContentType::Octets, payload).write_frame(out, RouteNumber(route), stamp);
 }
 
+/// What lies at a seq: (route, crc, epoch).
+pub type Entry = (u32, u32, u64);
+
 /// Everything readable from `from` on, seq by seq, read in pieces of that size; panics where runs do not follow
 /// on one another.
-pub fn read_all(
-    reader: &mut Reader<FaultDisk>,
-    from: u64,
-    piece: usize,
-) -> (BTreeMap<u64, (u32, u32)>, Vec<Gap>) {
-    let (mut entries, mut gaps): (BTreeMap<u64, (u32, u32)>, Vec<Gap>) = Default::default();
+pub fn read_all(reader: &mut Reader<FaultDisk>, from: u64, piece: usize) -> (BTreeMap<u64, Entry>, Vec<Gap>) {
+    let (mut entries, mut gaps): (BTreeMap<u64, Entry>, Vec<Gap>) = Default::default();
     let mut at = Seq(from);
     loop {
         let chunk = reader.read(at, piece).unwrap();
         for run in &chunk.runs {
             match run {
-                Run::Entries { first, count, entries: bytes, .. } => {
+                Run::Entries { first, count, epoch, entries: bytes } => {
                     assert_eq!(*first, at, "runs follow on one another");
                     let all: Vec<_> = frames(bytes).map(Result::unwrap).collect();
                     assert_eq!(all.len(), *count as usize);
                     assert!(*count > 0);
                     for frame in all {
                         assert!(frame.intact());
-                        entries.insert(at.0, (frame.route.0, frame.crc));
+                        entries.insert(at.0, (frame.route.0, frame.crc, epoch.0));
                         at = at.next();
                     }
                 }
@@ -102,8 +101,8 @@ pub fn read_all(
     }
 }
 
-/// What was tried to be stored at a seq: (route, crc).
-type Body = (u32, u32);
+/// What was tried to be stored at a seq: (route, crc, epoch).
+type Body = Entry;
 
 /// A log on a faulty disk, and the memory of everything that was asked of it.
 pub struct Model {
@@ -169,23 +168,27 @@ impl Model {
 
     /// Opens the log, which must work unless the machine crashes meanwhile, and compares all of it.
     pub fn open(&mut self) -> Option<Recovered<Digest>> {
+        match self.try_open() {
+            Ok(recovered) => recovered,
+            Err(error) => panic!("the disk works, so the log opens: {error}"),
+        }
+    }
+
+    /// The same, on a disk that may refuse to be asked.
+    pub fn try_open(&mut self) -> Result<Option<Recovered<Digest>>, OpenError> {
         self.staged.clear();
         self.moved.clear();
         self.opened += 1;
         let entropy = Entropy(self.rng.u64(..));
         let now = self.tick();
         // Until its hub has a cursor, everything is held.
-        let holds = Holds { custody: Some(Seq::ZERO), views: None };
+        let holds = Holds { custodians: 1, views: None };
         let config = Config { holds, ..self.config.clone() };
         let opened = Writer::open(self.disk.clone(), config, entropy, now);
-        self.disk.crash_at(u64::MAX);
-        if self.disk.list().is_err() {
-            return None;
+        if !self.disk.is_up() {
+            return Ok(None);
         }
-        let (writer, recovered) = match opened {
-            Ok(opened) => opened,
-            Err(error) => panic!("the disk works, so the log opens: {error}"),
-        };
+        let (writer, recovered) = opened?;
         self.reader = Some(writer.reader());
         self.writer = Some(writer);
         self.check_recovered(&recovered);
@@ -195,7 +198,7 @@ impl Model {
             self.writer().set_cursor(uplink(1), through(0));
         }
         self.writer().set_holds(Holds::default());
-        Some(recovered)
+        Ok(Some(recovered))
     }
 
     fn check_recovered(&mut self, recovered: &Recovered<Digest>) {
@@ -218,7 +221,7 @@ impl Model {
         self.tried.clear();
         self.check_entries(&entries, &gaps);
         let digest =
-            self.acked.iter().fold(0u64, |d, (seq, (_, crc))| d.wrapping_add(Digest::of(Seq(*seq), *crc)));
+            self.acked.iter().fold(0u64, |d, (seq, (_, crc, _))| d.wrapping_add(Digest::of(Seq(*seq), *crc)));
         assert_eq!(recovered.fold, Digest(digest), "the fold knows every entry {:?}", recovered);
         for (key, value) in &recovered.cursors {
             let tried = self.cursors_tried.get(key).is_some_and(|tried| tried.contains(&value.through.0));
@@ -231,7 +234,10 @@ impl Model {
         }
         self.cursors = recovered_cursors;
         let routes: BTreeMap<u32, Route> = recovered.routes.iter().map(|(n, r)| (n.0, r.clone())).collect();
-        for (seq, (number, _)) in &entries {
+        for (seq, (number, _, epoch)) in &entries {
+            let span = recovered.chain.iter().find(|span| span.epoch.0 == *epoch);
+            let spans = span.is_some_and(|span| (span.first.0..=span.last.0).contains(seq));
+            assert!(spans, "the chain knows the epoch of {seq}: {epoch} in {:?}", recovered.chain);
             assert_eq!(routes.get(number), self.routes.get(number), "the route of {seq} is known");
         }
         assert!(recovered.next_route.0 <= self.next_route);
@@ -274,7 +280,7 @@ impl Model {
 
     /// Stages a batch; true if it was taken.
     pub fn stage(&mut self, count: u32, bytes_max: usize) -> bool {
-        let first = self.writer().next();
+        let (first, epoch) = (self.writer().next(), self.writer().epoch().0);
         let (mut entries, mut bodies, mut defined) = (Vec::new(), Vec::new(), Vec::new());
         for n in 0..count {
             let number = if self.routes.is_empty() || self.rng.u8(0..12) == 0 {
@@ -291,7 +297,7 @@ impl Model {
             let at = entries.len();
             frame(&mut entries, number, &payload);
             let crc = Frame::read(&entries, at).unwrap().0.crc;
-            bodies.push((first.0 + u64::from(n), (number, crc)));
+            bodies.push((first.0 + u64::from(n), (number, crc, epoch)));
         }
         let batch =
             Batch { first, entries: entries.into(), count, routes: defined.clone(), ..Batch::default() };

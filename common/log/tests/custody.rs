@@ -1,0 +1,56 @@
+//! What an uplink has confirmed makes room, and what it has not stays (rule 6.9).
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use riser_log::{Config, Entropy, Holds, Refused, Writer, fault::FaultDisk};
+use riser_model::{
+    Batch, CursorKey, CursorValue, HubIdentity, LogId, Now, PublicKey, RouteNumber, Seq, Stamp,
+};
+use riser_wire::entry::{self, Kind};
+
+const UPLINK: CursorKey = CursorKey::Uplink(HubIdentity { key: PublicKey([1; 32]), log: LogId(1) });
+
+fn open() -> Writer<FaultDisk> {
+    let holds = Holds { custodians: 1, views: None };
+    let config = Config { holds, ..Config::tiny() };
+    let (writer, _) = Writer::open(FaultDisk::new(1), config, Entropy(1), Now::default()).unwrap();
+    writer
+}
+
+/// Appends until the log is full, or as many entries as three logs have room for. How many fit.
+fn fill(
+    writer: &mut Writer<FaultDisk>,
+    mut confirm: impl FnMut(Seq) -> Vec<(CursorKey, CursorValue)>,
+) -> u64 {
+    let most = 3 * Config::tiny().quota_bytes / 1024;
+    for n in 0..most {
+        let mut entries = Vec::new();
+        entry::write_frame(&mut entries, RouteNumber::NONE, Kind::Canary, 0, Stamp::default(), |out| {
+            out.extend([7; 1024]);
+        });
+        let first = writer.next();
+        let cursors = confirm(first.prev());
+        let batch = Batch { first, entries: entries.into(), count: 1, cursors, ..Batch::default() };
+        match writer.stage(batch) {
+            Ok(()) => {}
+            Err(Refused::Quota { .. }) => return n,
+            Err(refused) => panic!("{refused}"),
+        }
+        writer.commit(Now::default()).unwrap();
+    }
+    most
+}
+
+#[test]
+fn what_an_uplink_confirmed_makes_room_for_ever() {
+    let confirmed = |through| vec![(UPLINK, CursorValue { through, ..CursorValue::default() })];
+    assert_eq!(fill(&mut open(), confirmed), 3 * Config::tiny().quota_bytes / 1024);
+}
+
+#[test]
+fn until_an_uplink_has_met_its_hub_nothing_goes() {
+    let mut writer = open();
+    let fitted = fill(&mut writer, |_| Vec::new());
+    assert!(fitted < Config::tiny().quota_bytes / 1024);
+    let mut reader = writer.reader();
+    assert!(reader.read(Seq(1), 10).unwrap().next > Seq(1));
+}
