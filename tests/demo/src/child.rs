@@ -1,7 +1,7 @@
 //! An edge as a process of its own, so that a kill is SIGKILL and nothing politer.
 
 use anyhow::Context;
-use std::path::PathBuf;
+use std::{path::PathBuf, process::Stdio};
 use tokio::process::{Child, Command};
 
 /// An edge process that can be killed and started again on the same folder.
@@ -27,6 +27,8 @@ impl EdgeProcess {
         let child = Command::new(program)
             .arg(crate::EDGE_COMMAND)
             .arg(&self.config)
+            // Its end tells the child that the demo is gone, however it went.
+            .stdin(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .context("start an edge process")?;

@@ -7,7 +7,8 @@ use crate::{
 use clap::Parser;
 use riser_edge::{EdgeConfig, command::serve_loaded};
 use riser_shell::{Loaded, Sources};
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{io, path::PathBuf, process::ExitCode, time::Duration};
+use tokio::sync::oneshot;
 
 /// A hub, two edges, live sensors and a page, on loopback.
 #[derive(Debug, Parser)]
@@ -53,5 +54,23 @@ fn run(arguments: Arguments) -> anyhow::Result<bool> {
 fn edge(config: PathBuf) -> anyhow::Result<()> {
     let loaded = Loaded::<EdgeConfig>::strictly(&Sources::file(&config))?;
     riser_shell::log::start(&loaded.config.log);
-    riser_host::setup::runtime(2)?.block_on(serve_loaded(loaded))
+    riser_host::setup::runtime(2)?.block_on(async {
+        tokio::select! {
+            ended = serve_loaded(loaded) => ended,
+            // A demo that was killed could not take its edges along.
+            _ = end_of_stdin() => Ok(()),
+        }
+    })
+}
+
+/// Comes when whoever started this process has closed its standard input.
+fn end_of_stdin() -> oneshot::Receiver<()> {
+    let (ended, end) = oneshot::channel();
+    // A thread of its own, which a process that ends does not wait for.
+    std::thread::spawn(move || {
+        // Nobody writes there: whatever ends the reading is the end.
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        let _ = ended.send(());
+    });
+    end
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::client::{Client, History};
 use crate::needs::{self, Need, needs};
 use crate::place::Place;
-use crate::program::{Program, SOON};
+use crate::program::{Program, SOON, wait};
 
 /// A run of 20 seconds, its start, its end, and what a slow machine adds.
 const RUN: Duration = Duration::from_secs(120);
@@ -60,6 +60,19 @@ fn page_shows_the_cut_the_hole_and_the_catching_up() {
     }
     run.signal(Signal::TERM);
     run.ended(SOON);
+}
+
+#[test]
+fn killed_demo_leaves_no_edge_behind() {
+    let folder = tempfile::tempdir().expect("the temporary folder can be written");
+    let mut run = Program::start("demo", demo(&[]), folder.path());
+    run.wait_printed("mosquitto_pub ", SOON);
+    let edges = run.children();
+    assert_eq!(edges.len(), 2, "a child process for each edge");
+    run.kill();
+    let gone = |pid: &String| !std::path::Path::new("/proc").join(pid).exists();
+    let all_gone = wait(SOON, || edges.iter().all(gone).then_some(()));
+    assert!(all_gone.is_some(), "they still run: {edges:?}");
 }
 
 #[test]

@@ -63,6 +63,15 @@ impl Program {
         self.child.try_wait().is_ok_and(|status| status.is_none())
     }
 
+    /// The ids of its child processes.
+    pub fn children(&self) -> Vec<String> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
+        // A task may end meanwhile; it has no children then.
+        let of = |task: fs::DirEntry| fs::read_to_string(task.path().join("children"));
+        let lists: Vec<String> = tasks.flatten().flat_map(of).collect();
+        lists.iter().flat_map(|list| list.split_whitespace()).map(str::to_owned).collect()
+    }
+
     /// Everything that it printed.
     pub fn printed(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()

@@ -49,6 +49,26 @@ fn files_that_the_readme_names_exist() {
 }
 
 #[test]
+fn tests_that_the_readme_names_exist() {
+    let mut sources = String::new();
+    let mut folders = vec![root()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("our folders can be read").flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            if path.is_dir() && name != "target" && !name.to_string_lossy().starts_with('.') {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                sources += &fs::read_to_string(path).expect("our sources are text");
+            }
+        }
+    }
+    let text = readme();
+    let named = text.split('`').filter(|word| word.matches('_').count() >= 2 && !word.contains(' '));
+    let missing: Vec<&str> = named.filter(|name| !sources.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "the README names tests that are not there: {missing:?}");
+}
+
+#[test]
 fn commands_of_the_readme_name_programs_and_flags_that_exist() {
     let programs = [
         ("riser-hub", env!("CARGO_BIN_EXE_test-hub")),
