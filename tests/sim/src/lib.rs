@@ -1,1 +1,33 @@
-//! (empty)
+//! The seeded simulator: whole edges and hubs in virtual time, on a network, disks and clocks that fail.
+//!
+//! A run is its seed: the same seed gives the same run, byte for byte. The cores, the log and both protocols are the
+//! product's own; everything around them is the simulator's. What always holds: the checker believes nothing that
+//! the product says of itself. It holds what devices were told, what disks were given and what readers heard
+//! against each other.
+//!
+//! Read [`world`] first (what there is), then [`judge`] (what must hold).
+
+pub mod device;
+pub mod dice;
+pub mod disk;
+pub mod door;
+pub mod fault;
+pub mod host;
+pub mod journal;
+pub mod judge;
+pub mod knobs;
+pub mod ledger;
+pub mod mqtt;
+pub mod mutant;
+pub mod queue;
+pub mod reading;
+pub mod run;
+pub mod site;
+pub mod storage;
+pub mod subscriber;
+pub mod tier;
+pub mod trace;
+pub mod wires;
+pub mod world;
+
+pub use run::{Report, run};

@@ -1,0 +1,262 @@
+//! A host's disk: the log's own faulty disk, and beside it what calls cost, which of them the power fails at, and
+//! the wrong variants.
+//!
+//! Clones are the same disk. After a crash every call fails until [`SimDisk::restart`].
+
+use crate::mutant::Mutant;
+use fastrand::Rng;
+use riser_log::{
+    Disk,
+    fault::{FaultDisk, FaultFile, Image},
+};
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct SimDisk {
+    inner: FaultDisk,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    rng: Rng,
+    mutant: Option<Mutant>,
+    /// What the calls since the last look took.
+    cost: Duration,
+    sync_takes: Duration,
+    /// Syncs take this many times as long.
+    slow: u32,
+    crash_in: Option<u64>,
+    crashed: bool,
+    fail_syncs: u32,
+    /// Calls that failed because somebody wanted them to.
+    failed: u64,
+}
+
+impl SimDisk {
+    /// An empty disk whose syncs take about so long.
+    pub fn new(mut rng: Rng, sync_takes: Duration, mutant: Option<Mutant>) -> Self {
+        let inner = FaultDisk::new(rng.u64(..));
+        let state = State {
+            rng,
+            mutant,
+            cost: Duration::ZERO,
+            sync_takes,
+            slow: 1,
+            crash_in: None,
+            crashed: false,
+            fail_syncs: 0,
+            failed: 0,
+        };
+        Self { inner, state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// The power fails instead of the call after so many more.
+    pub fn crash_in(&self, calls: u64) {
+        self.state().crash_in = Some(calls);
+    }
+
+    /// Whether the power has failed.
+    pub fn is_down(&self) -> bool {
+        self.state().crashed
+    }
+
+    /// The power fails.
+    pub fn crash(&self) {
+        self.state().crashed = true;
+        self.inner.crash();
+    }
+
+    /// The power is back.
+    pub fn restart(&self) {
+        let mut state = self.state();
+        state.crashed = false;
+        state.crash_in = None;
+        self.inner.restart();
+    }
+
+    /// The process is gone, the machine is not.
+    pub fn kill(&self) {
+        self.state().crash_in = None;
+        self.inner.kill();
+    }
+
+    /// The next syncs fail.
+    pub fn fail_syncs(&self, syncs: u32) {
+        self.state().fail_syncs = syncs;
+    }
+
+    /// Syncs take that many times as long.
+    pub fn slow_down(&self, times: u32) {
+        self.state().slow = times;
+    }
+
+    /// Files may grow by so many bytes; none: without a bound.
+    pub fn set_free(&self, bytes: Option<u64>) {
+        self.inner.set_capacity(bytes.map(|free| self.inner.used() + free));
+    }
+
+    /// Flips a bit somewhere in a file that holds entries. The file's name and the offset.
+    pub fn flip_somewhere(&self, rng: &mut Rng) -> Option<(String, u64)> {
+        let image = self.inner.snapshot();
+        let names: Vec<&String> =
+            image.iter().filter(|(_, b)| b.iter().any(|b| *b != 0)).map(|(n, _)| n).collect();
+        let name = rng.choice(names)?;
+        let bytes = image.get(name)?;
+        let used = bytes.iter().rposition(|b| *b != 0).unwrap_or(0) as u64 + 1;
+        let at = rng.u64(0..used);
+        self.inner.flip(name, at, rng.u8(0..8)).then(|| (name.clone(), at))
+    }
+
+    /// What a backup would take.
+    pub fn image(&self) -> Image {
+        self.inner.snapshot()
+    }
+
+    /// Puts a backup back.
+    pub fn restore(&self, image: &Image) {
+        let mut state = self.state();
+        state.crashed = false;
+        state.crash_in = None;
+        self.inner.restore(image);
+    }
+
+    /// Bytes of all files.
+    pub fn used(&self) -> u64 {
+        self.inner.used()
+    }
+
+    /// How long the calls since the last time took.
+    pub fn take_cost(&self) -> Duration {
+        std::mem::take(&mut self.state().cost)
+    }
+
+    /// How long they have taken so far.
+    pub fn cost(&self) -> Duration {
+        self.state().cost
+    }
+
+    /// How many calls failed on purpose.
+    pub fn failed(&self) -> u64 {
+        self.state().failed
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is held.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn call(&self, takes: Duration) {
+        let mut state = self.state();
+        state.cost += takes;
+        if let Some(left) = &mut state.crash_in {
+            if *left == 0 {
+                state.crash_in = None;
+                state.crashed = true;
+                self.inner.crash();
+            } else {
+                *left -= 1;
+            }
+        }
+    }
+
+    fn sync(&self, file: &FaultFile) -> io::Result<()> {
+        let (takes, mutant, fails) = {
+            let mut state = self.state();
+            let jitter = state.rng.u32(60..160);
+            let fails = state.fail_syncs > 0 && !state.crashed;
+            if fails {
+                state.fail_syncs -= 1;
+                state.failed += 1;
+            }
+            (state.sync_takes * state.slow * jitter / 100, state.mutant, fails)
+        };
+        self.call(takes);
+        if mutant == Some(Mutant::NoSync) && !self.is_down() {
+            return Ok(());
+        }
+        if fails {
+            self.inner.fail_sync(self.inner.counts().syncs + 1);
+        }
+        match self.inner.sync_data(file) {
+            Err(_) if mutant == Some(Mutant::FailedSyncHidden) && !self.is_down() => Ok(()),
+            result => result,
+        }
+    }
+}
+
+const QUICK: Duration = Duration::from_micros(5);
+
+impl Disk for SimDisk {
+    type File = FaultFile;
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.call(QUICK);
+        self.inner.list()
+    }
+
+    fn open(&self, name: &str) -> io::Result<(FaultFile, u64)> {
+        self.call(QUICK);
+        self.inner.open(name)
+    }
+
+    fn create(&self, name: &str) -> io::Result<FaultFile> {
+        self.call(QUICK);
+        self.inner.create(name)
+    }
+
+    fn read_at(&self, file: &FaultFile, offset: u64, bytes: &mut [u8]) -> io::Result<usize> {
+        self.call(QUICK);
+        self.inner.read_at(file, offset, bytes)
+    }
+
+    fn write_at(&self, file: &FaultFile, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.call(QUICK + Duration::from_nanos(bytes.len() as u64));
+        self.inner.write_at(file, offset, bytes)
+    }
+
+    fn sync_data(&self, file: &FaultFile) -> io::Result<()> {
+        self.sync(file)
+    }
+
+    fn sync_all(&self, file: &FaultFile) -> io::Result<()> {
+        self.sync(file)
+    }
+
+    fn forget_cached(&self, file: &FaultFile) -> io::Result<()> {
+        self.call(QUICK);
+        self.inner.forget_cached(file)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.call(QUICK);
+        self.inner.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.call(QUICK);
+        self.inner.remove(name)
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        let (takes, mutant) = {
+            let state = self.state();
+            (state.sync_takes, state.mutant)
+        };
+        self.call(takes);
+        if mutant == Some(Mutant::NoDirectorySync) && !self.is_down() {
+            return Ok(());
+        }
+        self.inner.sync_dir()
+    }
+
+    fn free_space(&self) -> io::Result<u64> {
+        self.call(QUICK);
+        self.inner.free_space()
+    }
+}

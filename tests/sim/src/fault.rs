@@ -1,0 +1,109 @@
+//! What goes wrong: a closed list, drawn per seed before the run begins.
+
+use crate::{knobs::Knobs, wires::Road};
+use fastrand::Rng;
+use riser_model::Time;
+use std::time::Duration;
+
+/// How a host dies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Death {
+    /// The power fails.
+    Power,
+    /// The process is killed, the machine lives.
+    Kill,
+}
+
+/// One thing that goes wrong.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// A road is cut, one way or both, for so long.
+    Cut {
+        /// Which.
+        road: Road,
+        /// From the one who dials.
+        up: bool,
+        /// To the one who dials.
+        down: bool,
+        /// For so long.
+        lasts: Duration,
+    },
+    /// The network forgets all connections of a road: half-open.
+    Forget(Road),
+    /// A host dies at once.
+    Dies(usize, Death),
+    /// A host's power fails at the n-th disk call from here.
+    DiesAtCall(usize, u64),
+    /// A host dies after so many more of its core's outputs.
+    DiesAfter(usize, u64, Death),
+    /// A process is stopped as an operator would, and started again.
+    Restart(usize),
+    /// Syncs take many times as long.
+    SlowDisk(usize, u32, Duration),
+    /// The next syncs fail.
+    FailSyncs(usize, u32),
+    /// The disk has only so many bytes left, for so long.
+    FullDisk(usize, u64, Duration),
+    /// The wall clock is stepped, milliseconds.
+    Step(usize, i64),
+}
+
+/// A fault and when.
+pub type Planned = (Time, Fault);
+
+/// What a seed's run suffers. Every sixteenth suffers nothing.
+pub fn plan(seed: u64, knobs: &Knobs, rng: &mut Rng) -> Vec<Planned> {
+    if seed % 16 == 15 {
+        return Vec::new();
+    }
+    let count = rng.usize(3..=16);
+    let lasts_s = knobs.lasts.as_secs();
+    // Some seeds know only some kinds: what one fault hides another shows.
+    let mut kinds: Vec<u8> = (0..10).filter(|_| rng.u8(0..3) > 0).collect();
+    if kinds.is_empty() {
+        kinds.push(0);
+    }
+    let mut all: Vec<Planned> = (0..count)
+        .map(|_| {
+            let at = Time(rng.u64(20_000..lasts_s * 1000) * 1_000_000);
+            let kind = *rng.choice(&kinds).expect("there is at least one kind");
+            (at, draw(kind, knobs, rng))
+        })
+        .collect();
+    all.sort_by_key(|(at, _)| *at);
+    all
+}
+
+fn draw(kind: u8, knobs: &Knobs, rng: &mut Rng) -> Fault {
+    let host = rng.usize(0..=knobs.edges);
+    let edge = rng.usize(1..=knobs.edges);
+    let death = if rng.bool() { Death::Power } else { Death::Kill };
+    let road = match rng.u8(0..8) {
+        0 => Road::Site(edge),
+        1 => Road::Reader(rng.usize(0..knobs.readers.len().max(1))),
+        _ => Road::Uplink(edge),
+    };
+    let long = Duration::from_millis(match rng.u8(0..3) {
+        0 => rng.u64(100..5_000),
+        1 => rng.u64(5_000..60_000),
+        _ => rng.u64(60_000..900_000),
+    });
+    match kind {
+        0 => Fault::Cut { road, up: true, down: true, lasts: long },
+        1 => {
+            let up = rng.bool();
+            Fault::Cut { road, up, down: !up, lasts: long }
+        }
+        2 => Fault::Forget(road),
+        3 => Fault::Dies(host, death),
+        4 => Fault::DiesAtCall(host, rng.u64(0..60)),
+        5 => Fault::DiesAfter(host, rng.u64(0..60), death),
+        6 => Fault::Restart(host),
+        7 => Fault::SlowDisk(host, rng.u32(3..60), long),
+        8 => Fault::FailSyncs(host, rng.u32(1..4)),
+        _ => match rng.u8(0..2) {
+            0 => Fault::FullDisk(host, rng.u64(0..40_000), long.min(Duration::from_secs(200))),
+            _ => Fault::Step(host, rng.i64(-100_000_000..400_000_000_000)),
+        },
+    }
+}

@@ -1,0 +1,494 @@
+//! A host: a machine with a disk and two clocks, and the process that may be running on it.
+//!
+//! The process is the program's wiring in virtual time: one task that owns a core, a log's two threads, and doors on
+//! sockets. Everything it wants of the world is an [`Effect`]. It dies between any two of them when told to.
+
+use crate::{
+    disk::SimDisk,
+    door::DoorEnd,
+    journal::{Journal, Lost, of_runs},
+    mutant::Mutant,
+    site::{self, EdgeIdentity, Memory},
+    storage::{Answer, Storage, numbers},
+    tier::Tier,
+};
+use fastrand::Rng;
+use riser_edge_core::LinkOutput as EdgeLink;
+use riser_gate::{Directory, Policy, Verdict};
+use riser_hub_core::LinkOutput as HubLink;
+use riser_instance::{Input as InstanceInput, SessionFold, core::Input};
+use riser_log::{Config as LogConfig, Entropy, Finding, Writer};
+use riser_model::{ConnectionId, LogId, Now, Seq, Time, Wall, door::Ask};
+use riser_rooms::Input as RoomsInput;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+mod doors;
+mod turns;
+
+/// 2026-01-01, roughly.
+const WALL_BASE_MS: i64 = 1_767_225_600_000;
+/// Arrivals that one turn of the core's task takes at most, as in the program.
+const ARRIVALS_MAX: usize = 256;
+const FOR_LINK: u64 = 1 << 63;
+/// A deadline that has not moved after so many wake-ups never will.
+const SPINS_MAX: u32 = 2000;
+
+/// Something that happens inside a host, later.
+#[derive(Debug)]
+pub enum Later {
+    /// The committing thread's next turn.
+    Storage(u64),
+    /// Storage answers.
+    Answers(Vec<Answer>),
+    /// The reading thread reads.
+    Read(u64, Seq, u32),
+    /// The core's task takes what waits.
+    Inbox,
+    /// The core's deadline.
+    Wake,
+    /// A password was verified.
+    Verified(ConnectionId, u64, Verdict),
+    /// A door hears what it was told.
+    Tells(ConnectionId),
+    /// A door's deadline.
+    DoorWake(ConnectionId),
+    /// A shutdown has taken long enough.
+    StopNow,
+    /// Its wall clock's step was noticed.
+    ClockStepped(i64),
+}
+
+/// What a host wants of the world.
+#[derive(Debug)]
+pub enum Effect {
+    /// Do this at that time, if the process still lives.
+    At(Time, Later),
+    /// A door says something.
+    Say(usize, DoorSays),
+    /// An edge's uplink.
+    Edge(EdgeLink),
+    /// A hub's links.
+    Hub(HubLink),
+    /// The power has failed.
+    Crashed,
+    /// The process is over, on purpose.
+    Stopped,
+    /// Something is not as it must be.
+    Wrong(String),
+    /// Something worth a line in the trace.
+    Note(String),
+}
+
+/// What a door says on its socket.
+#[derive(Debug)]
+pub enum DoorSays {
+    /// Bytes of a stream.
+    Bytes(bytes::Bytes),
+    /// A text message.
+    Text(String),
+    /// It closes.
+    End,
+}
+
+#[derive(Debug)]
+enum Arrival {
+    Opened(ConnectionId),
+    Asked(ConnectionId, Ask),
+    Closed(ConnectionId),
+}
+
+/// What makes a host an edge or the hub.
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// An edge.
+    Edge(EdgeIdentity),
+    /// The hub.
+    Hub,
+}
+
+/// What never changes of a host.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Its number; the hub's is 0.
+    pub number: usize,
+    /// What it is.
+    pub role: Role,
+    /// Who exists there.
+    pub directory: Arc<Directory>,
+    /// Who may enter.
+    pub policy: Arc<Policy>,
+    /// The log's bounds.
+    pub log: LogConfig,
+    /// The quota that the ledger holds it to.
+    pub quota: u64,
+    /// The rooms' memory.
+    pub memory: Memory,
+    /// The hub's secret.
+    pub hub_secret: [u8; 32],
+    /// The wrong variant of the run.
+    pub mutant: Option<Mutant>,
+}
+
+/// See the module.
+pub struct Host {
+    /// What never changes.
+    pub setup: Setup,
+    /// Its disk.
+    pub disk: SimDisk,
+    /// What its log really holds.
+    pub journal: Journal,
+    /// Its log's id, once there was one.
+    pub log: Option<LogId>,
+    /// What its log has lost.
+    pub lost: Vec<Lost>,
+    /// The process, if it runs.
+    pub process: Option<Process>,
+    /// Rises with every process.
+    pub life: u64,
+    /// How far its wall clock is off.
+    pub skew_ms: i64,
+    /// Whether damage was done to its disk: then entries may be gone.
+    pub damaged: bool,
+    /// Whether an old backup was put back.
+    pub stale: bool,
+    /// Whether its disk was made to fail or to be full.
+    pub troubled: bool,
+    booted_at: Time,
+    boot: u64,
+    rng: Rng,
+    /// What it wants of the world.
+    pub effects: VecDeque<Effect>,
+}
+
+/// A running process.
+pub struct Process {
+    /// The core.
+    pub tier: Tier,
+    /// The log's threads.
+    pub storage: Storage,
+    doors: BTreeMap<ConnectionId, DoorEnd>,
+    inbox: VecDeque<Arrival>,
+    inbox_due: bool,
+    storage_due: Option<(Time, u64)>,
+    storage_turns: u64,
+    busy_until: Time,
+    wake_at: Option<Time>,
+    spins: u32,
+    next_connection: u64,
+    outputs_left: Option<u64>,
+    /// It is going down on purpose.
+    pub stopping: bool,
+    over: bool,
+}
+
+impl Host {
+    /// A machine that is switched on and runs nothing.
+    pub fn new(setup: Setup, disk: SimDisk, mut rng: Rng) -> Self {
+        Self {
+            boot: rng.u64(1..),
+            setup,
+            disk,
+            journal: Journal::default(),
+            log: None,
+            lost: Vec::new(),
+            process: None,
+            life: 0,
+            skew_ms: 0,
+            damaged: false,
+            stale: false,
+            troubled: false,
+            booted_at: Time(0),
+            rng,
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// Its two clocks.
+    pub fn now(&self, at: Time) -> Now {
+        let time = Time(at.0 - self.booted_at.0 + 1_000_000_000);
+        Now { time, wall: Wall(WALL_BASE_MS + (at.0 / 1_000_000) as i64 + self.skew_ms) }
+    }
+
+    /// A time of its monotonic clock as the world's, not in the past.
+    fn world_time(&self, time: Time, now: Time) -> Time {
+        Time((time.0 + self.booted_at.0).saturating_sub(1_000_000_000)).max(now)
+    }
+
+    /// Whether a process runs.
+    pub fn is_up(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// The machine boots: its monotonic clock starts anew.
+    pub fn reboot(&mut self, now: Time) {
+        self.booted_at = now;
+        self.boot = self.rng.u64(1..);
+        self.disk.restart();
+    }
+
+    /// Starts the process over its disk. False if it could not be, and should be tried again.
+    pub fn start(&mut self, at: Time) -> bool {
+        self.life += 1;
+        let now = self.now(at);
+        let mutant = self.setup.mutant;
+        let entropy = if mutant == Some(Mutant::EpochReused) { 7 } else { self.rng.u64(..) };
+        let opened = Writer::<SimDisk, SessionFold>::open(
+            self.disk.clone(),
+            self.setup.log.clone(),
+            Entropy(entropy),
+            now,
+        );
+        self.disk.take_cost();
+        let (writer, mut recovered) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                if self.disk.is_down() {
+                    self.effects.push_back(Effect::Crashed);
+                } else if self.troubled {
+                    self.note(format!("host {} cannot start: {error}", self.setup.number));
+                } else {
+                    self.wrong(format!("host {} does not start: {error}", self.setup.number));
+                }
+                return false;
+            }
+        };
+        for finding in &recovered.findings {
+            self.note(format!("host {} found {finding:?}", self.setup.number));
+            if matches!(finding, Finding::Damage { .. } | Finding::FoldLost | Finding::CheckpointLost { .. })
+                && !self.damaged
+                && !self.troubled
+            {
+                self.wrong(format!("host {}: {finding:?} without injected damage", self.setup.number));
+            }
+        }
+        if mutant == Some(Mutant::SessionsForgotten) {
+            recovered.fold = SessionFold::default();
+        }
+        let is_hub = matches!(self.setup.role, Role::Hub);
+        let mut storage = Storage::new(self.disk.clone(), writer, &recovered, is_hub, mutant);
+        self.log = Some(recovered.log);
+        self.reconcile(&mut storage, &recovered);
+        let tier = match &self.setup.role {
+            Role::Hub => {
+                let hub = site::hub(
+                    &recovered,
+                    &self.setup.directory,
+                    &self.setup.hub_secret,
+                    self.setup.memory,
+                    now,
+                );
+                Tier::Hub(Box::new(hub))
+            }
+            Role::Edge(identity) => {
+                let seeds = (self.boot, self.rng.u64(..));
+                let secret = &self.setup.hub_secret;
+                let edge = site::edge(
+                    &recovered,
+                    &self.setup.directory,
+                    identity,
+                    secret,
+                    seeds,
+                    self.setup.memory,
+                    now,
+                );
+                Tier::Edge(Box::new(edge))
+            }
+        };
+        self.note(format!(
+            "host {} opened epoch {:x} at {} (oldest {})",
+            self.setup.number, recovered.epoch.0, recovered.next.0, recovered.oldest.0
+        ));
+        if self.disk.is_down() {
+            self.effects.push_back(Effect::Crashed);
+            return false;
+        }
+        self.process = Some(Process {
+            tier,
+            storage,
+            doors: BTreeMap::new(),
+            inbox: VecDeque::new(),
+            inbox_due: false,
+            storage_due: None,
+            storage_turns: 0,
+            busy_until: at,
+            wake_at: None,
+            spins: 0,
+            next_connection: self.life << 32,
+            outputs_left: None,
+            stopping: false,
+            over: false,
+        });
+        self.storage_soon(at);
+        self.drain(at);
+        true
+    }
+
+    /// Brings the journal in line with what the log was opened with, and keeps what was lost.
+    fn reconcile(&mut self, storage: &mut Storage, recovered: &riser_log::Recovered<SessionFold>) {
+        let mut reader = storage.reader();
+        let numbers = numbers(recovered);
+        let mut found = Vec::new();
+        let mut from = self.journal.next();
+        while from < recovered.next {
+            match reader.read(from, 1 << 20) {
+                Ok(chunk) if chunk.next > from => {
+                    found.extend(of_runs(&numbers, &chunk.runs));
+                    from = chunk.next;
+                }
+                Ok(_) | Err(_) => break,
+            }
+        }
+        self.disk.take_cost();
+        let allowed = self.damaged;
+        let gone = self.journal.opened(recovered.epoch, recovered.next, found, &recovered.cursors);
+        if let (Some((first, _)), Some((last, _))) = (gone.first(), gone.last()) {
+            let what =
+                format!("host {} lost {} to {} of its log at an opening", self.setup.number, first.0, last.0);
+            if allowed {
+                self.note(what);
+            } else {
+                self.wrong(what);
+            }
+        }
+        self.lost.extend(gone.into_iter().map(|(seq, entry)| Lost { seq, entry, allowed }));
+    }
+
+    /// The process ends at once. The sockets of its doors are what is left.
+    pub fn end(&mut self) -> Vec<usize> {
+        self.life += 1;
+        let Some(process) = self.process.take() else { return Vec::new() };
+        process.doors.values().map(|door| door.socket).collect()
+    }
+
+    /// It dies after performing so many more outputs of its core.
+    pub fn die_after(&mut self, outputs: u64) {
+        if let Some(process) = &mut self.process {
+            process.outputs_left = Some(outputs);
+        }
+    }
+
+    fn note(&mut self, what: String) {
+        self.effects.push_back(Effect::Note(what));
+    }
+
+    fn wrong(&mut self, what: String) {
+        self.effects.push_back(Effect::Wrong(what));
+    }
+
+    fn later(&mut self, at: Time, later: Later) {
+        self.effects.push_back(Effect::At(at, later));
+    }
+
+    /// A little while, drawn anew each time: threads and tasks do not switch in no time.
+    fn moment(&mut self) -> Duration {
+        Duration::from_nanos(self.rng.u64(500..60_000))
+    }
+
+    // Inputs.
+
+    /// Something of the host's own has come to its time.
+    pub fn happen(&mut self, later: Later, at: Time) {
+        let now = self.now(at);
+        match later {
+            Later::Storage(turn) => self.storage_turn(turn, at),
+            Later::Answers(answers) => {
+                for answer in answers {
+                    self.answered(answer, now);
+                }
+                self.drain(at);
+            }
+            Later::Read(ticket, from, max_bytes) => {
+                self.disk.take_cost();
+                let Some(process) = &mut self.process else { return };
+                let answer = process.storage.read(ticket, from, max_bytes);
+                if self.disk.is_down() {
+                    return self.effects.push_back(Effect::Crashed);
+                }
+                let cost = self.disk.take_cost();
+                self.later(at.plus(cost), Later::Answers(vec![answer]));
+            }
+            Later::Inbox => self.take_inbox(at),
+            Later::Wake => self.wake(at),
+            Later::Verified(connection, ticket, verdict) => {
+                self.input(Input::Instance(InstanceInput::Verified { connection, ticket, verdict }), now);
+                self.drain(at);
+            }
+            Later::Tells(connection) => self.tells(connection, at),
+            Later::DoorWake(connection) => self.door_wake(connection, at),
+            Later::StopNow => self.effects.push_back(Effect::Stopped),
+            Later::ClockStepped(by_ms) => {
+                if let Some(process) = &mut self.process {
+                    process.tier.clock_stepped(by_ms, now);
+                }
+                self.drain(at);
+            }
+        }
+    }
+
+    fn input(&mut self, input: Input<std::convert::Infallible>, now: Now) {
+        if let Some(process) = &mut self.process {
+            process.tier.handle(input, now);
+        }
+    }
+
+    fn rooms(&mut self, input: RoomsInput, now: Now) {
+        self.input(Input::Instance(InstanceInput::Rooms(input)), now);
+    }
+
+    fn answered(&mut self, answer: Answer, now: Now) {
+        match answer {
+            Answer::Persisted(ticket) => self.rooms(RoomsInput::Persisted { ticket }, now),
+            Answer::Failed(ticket, code) => self.rooms(RoomsInput::Failed { ticket, code }, now),
+            Answer::Read(ticket, chunk) if ticket & FOR_LINK != 0 => {
+                self.input(Input::ReadForLink { ticket: ticket & !FOR_LINK, chunk }, now);
+            }
+            Answer::Read(ticket, chunk) => self.rooms(RoomsInput::Read { ticket, chunk }, now),
+            Answer::Trimmed(oldest, gaps) => {
+                self.input(Input::Lost(gaps.clone()), now);
+                self.rooms(RoomsInput::Trimmed { oldest, gaps }, now);
+            }
+        }
+    }
+
+    /// A frame or an end of a link, as the core takes it.
+    pub fn edge_link(&mut self, input: riser_edge_core::LinkInput, at: Time) {
+        let now = self.now(at);
+        if let Some(process) = &mut self.process {
+            process.tier.edge_link(input, now);
+        }
+        self.drain(at);
+    }
+
+    /// The same at the hub.
+    pub fn hub_link(&mut self, input: riser_hub_core::LinkInput, at: Time) {
+        let now = self.now(at);
+        if let Some(process) = &mut self.process {
+            process.tier.hub_link(input, now);
+        }
+        self.drain(at);
+    }
+
+    /// Goes down on purpose.
+    pub fn shut_down(&mut self, at: Time) {
+        let now = self.now(at);
+        if let Some(process) = &mut self.process {
+            process.stopping = true;
+        }
+        self.input(Input::Shutdown, now);
+        self.later(at.plus(Duration::from_secs(8)), Later::StopNow);
+        self.drain(at);
+    }
+
+    /// What was ordered is stored, at the end of a shutdown.
+    pub fn finish(&mut self, at: Time) {
+        let now = self.now(at);
+        if let Some(process) = &mut self.process {
+            process.storage.finish(now, &mut self.journal);
+        }
+        self.disk.take_cost();
+    }
+}

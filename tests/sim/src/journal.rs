@@ -1,0 +1,201 @@
+//! What each log really holds: written beside it from what was staged and committed, never from what it says.
+//!
+//! A journal follows its log through crashes (what was durable and not answered is read once, at the opening) and
+//! through backups (the journal of that moment comes back with the image). An entry that a commit gave and that is
+//! not there after an opening was lost: allowed only where damage or an old backup was injected.
+
+use bytes::Bytes;
+use riser_model::{
+    ChannelName, ClientId, CursorKey, CursorValue, Epoch, LogId, RoomId, Route, RouteNumber, Run, Seq,
+};
+use riser_wire::entry::{Body, Frame, Kind, Publication, frames};
+use std::collections::BTreeMap;
+
+/// A publication's name: who sent it, and its number there.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Key {
+    /// The device.
+    pub device: u32,
+    /// Its number.
+    pub n: u32,
+}
+
+impl Key {
+    /// The payload begins with the name: `{device}:{n}:`.
+    pub fn of(payload: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(payload).ok()?;
+        let mut parts = text.splitn(3, ':');
+        Some(Self { device: parts.next()?.parse().ok()?, n: parts.next()?.parse().ok()? })
+    }
+}
+
+/// One entry of a log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Logged {
+    /// The epoch that gave it.
+    pub epoch: Epoch,
+    /// Where it was first appended, if that was another log.
+    pub origin: Option<(LogId, Epoch, Seq)>,
+    /// Its room.
+    pub room: Option<RoomId>,
+    /// Its channel.
+    pub channel: Option<ChannelName>,
+    /// Its source.
+    pub client: Option<ClientId>,
+    /// What it is.
+    pub kind: Kind,
+    /// The body, and whether its checksum held.
+    pub body: Bytes,
+    /// See `body`.
+    pub intact: bool,
+}
+
+impl Logged {
+    /// Its payload, if it is a publication.
+    pub fn payload(&self) -> Option<Bytes> {
+        let body = Body::read(&self.body).ok()?;
+        if body.kind != Kind::Publication {
+            return None;
+        }
+        Some(self.body.slice_ref(Publication::read(&body).ok()?.payload))
+    }
+
+    /// The publication's name.
+    pub fn key(&self) -> Option<Key> {
+        Key::of(&self.payload()?)
+    }
+}
+
+/// The numbers of one opening.
+#[derive(Clone, Debug, Default)]
+pub struct Numbers {
+    /// Routes.
+    pub routes: BTreeMap<RouteNumber, Route>,
+    /// Origins.
+    pub origins: BTreeMap<u32, (LogId, Epoch)>,
+}
+
+impl Numbers {
+    /// Entries as they lie in a block.
+    pub fn read(&self, epoch: Epoch, entries: &Bytes) -> Vec<Logged> {
+        frames(entries).map_while(Result::ok).map(|frame| self.logged(epoch, entries, &frame)).collect()
+    }
+
+    fn logged(&self, epoch: Epoch, entries: &Bytes, frame: &Frame<'_>) -> Logged {
+        let route = self.routes.get(&frame.route);
+        let origin = frame.origin.and_then(|origin| {
+            let (log, epoch) = self.origins.get(&origin.number)?;
+            Some((*log, *epoch, origin.seq))
+        });
+        Logged {
+            epoch,
+            origin,
+            room: route.map(|route| route.room),
+            channel: route.map(|route| route.channel.clone()),
+            client: route.map(|route| route.client),
+            kind: Body::read(frame.body).map_or(Kind::Other(0), |body| body.kind),
+            body: entries.slice_ref(frame.body),
+            intact: frame.intact(),
+        }
+    }
+}
+
+/// Entries that were committed and are not in the log any more.
+#[derive(Clone, Debug)]
+pub struct Lost {
+    /// Where it was.
+    pub seq: Seq,
+    /// What it was.
+    pub entry: Logged,
+    /// Whether that was allowed: a backup or damage was injected.
+    pub allowed: bool,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Journal {
+    /// What the log holds or held on its present line, by seq.
+    pub entries: BTreeMap<Seq, Logged>,
+    /// Staged and not answered, by seq.
+    pending: BTreeMap<Seq, Logged>,
+    /// The log's cursors as committed.
+    pub cursors: BTreeMap<CursorKey, CursorValue>,
+    /// Cursors that were staged, with the first seq of their batch.
+    moving: Vec<(Seq, CursorKey, CursorValue)>,
+    /// The order in which epochs were opened.
+    pub epochs: Vec<Epoch>,
+}
+
+impl Journal {
+    /// The seq after the last committed one.
+    pub fn next(&self) -> Seq {
+        self.entries.last_key_value().map_or(Seq(1), |(seq, _)| seq.next())
+    }
+
+    /// These are in the next commit.
+    pub fn stage(&mut self, first: Seq, entries: Vec<Logged>, cursors: &[(CursorKey, CursorValue)]) {
+        self.moving.extend(cursors.iter().map(|(key, value)| (first, *key, *value)));
+        for (n, entry) in entries.into_iter().enumerate() {
+            self.pending.insert(first.plus(n as u64), entry);
+        }
+    }
+
+    /// A commit returned.
+    pub fn committed(&mut self, first: Seq, last: Seq) {
+        for (at, key, value) in std::mem::take(&mut self.moving) {
+            if at <= last.next() {
+                self.cursors.insert(key, value);
+            } else {
+                self.moving.push((at, key, value));
+            }
+        }
+        while let Some(entry) = self.pending.first_entry() {
+            let seq = *entry.key();
+            if seq > last {
+                break;
+            }
+            let entry = entry.remove();
+            if seq >= first {
+                self.entries.insert(seq, entry);
+            }
+        }
+    }
+
+    /// What is staged will not be stored.
+    pub fn refused(&mut self) {
+        self.pending.clear();
+        self.moving.clear();
+    }
+
+    /// The log was opened and goes on at `next`. What it has beyond the journal was durable and not answered: `found`.
+    /// Returns what was committed and is gone.
+    pub fn opened(
+        &mut self,
+        epoch: Epoch,
+        next: Seq,
+        found: Vec<(Seq, Logged)>,
+        cursors: &[(CursorKey, CursorValue)],
+    ) -> Vec<(Seq, Logged)> {
+        self.pending.clear();
+        self.moving.clear();
+        self.cursors = cursors.iter().copied().collect();
+        self.entries.extend(found);
+        self.epochs.push(epoch);
+        self.entries.split_off(&next).into_iter().collect()
+    }
+}
+
+/// The entries of what a reader brought.
+pub fn of_runs(numbers: &Numbers, runs: &[Run]) -> Vec<(Seq, Logged)> {
+    let mut all = Vec::new();
+    for run in runs {
+        match run {
+            Run::Entries { first, epoch, entries, .. } => {
+                let read = numbers.read(*epoch, entries).into_iter().enumerate();
+                all.extend(read.map(|(n, entry)| (first.plus(n as u64), entry)));
+            }
+            Run::Gap(_) => {}
+        }
+    }
+    all
+}

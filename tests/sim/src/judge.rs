@@ -1,0 +1,215 @@
+//! The last word on a run: every publication that was promised is where it belongs, once, in order, or named as
+//! gone with a cause that was really there (promises 1 to 3).
+
+use crate::{
+    host::Host,
+    journal::{Key, Logged},
+    ledger::{Claim, Ledger},
+    site,
+};
+use riser_log::OnFull;
+use riser_model::{Cause, CursorKey, Epoch, LogId, Seq};
+use riser_wire::entry::Kind;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Where an entry was first appended.
+type Place = (LogId, Epoch, Seq);
+
+/// What is wrong with a run.
+pub fn judge(hub: &Host, edges: &[&Host], ledger: &mut Ledger) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let delivered = delivered(hub, ledger, &mut wrong);
+    for edge in edges {
+        let Some(log) = edge.log else { continue };
+        let truth = Truth::of(edge, log);
+        let judged = Edge { hub, edge, log, ledger, delivered: &delivered, truth: &truth };
+        judged.came_from_there(&mut wrong);
+        let (gapped, lost) = (judged.all_is_there(&mut wrong), edge.lost.len() as u64);
+        ledger.counts.gapped += gapped;
+        ledger.counts.disk_lost += lost;
+    }
+    acknowledged(edges, ledger, &mut wrong);
+    wrong
+}
+
+/// The hub's entries from links, by where they came from: nothing twice, everything in order.
+fn delivered<'a>(hub: &'a Host, ledger: &mut Ledger, wrong: &mut Vec<String>) -> BTreeMap<Place, &'a Logged> {
+    let mut all = BTreeMap::new();
+    let mut newest: BTreeMap<(LogId, Epoch), Seq> = BTreeMap::new();
+    for (at, entry) in &hub.journal.entries {
+        if !entry.intact {
+            wrong.push(format!("hub {}: the checksum does not hold", at.0));
+        }
+        let Some((log, epoch, seq)) = entry.origin else { continue };
+        ledger.counts.hub_entries += 1;
+        if all.insert((log, epoch, seq), entry).is_some() {
+            wrong.push(format!("hub {}: {:x}.{:x}.{} is there twice", at.0, log.0, epoch.0, seq.0));
+        }
+        let last = newest.entry((log, epoch)).or_insert(Seq::ZERO);
+        if seq <= *last {
+            wrong.push(format!("hub {}: {:x}.{} comes after {}", at.0, epoch.0, seq.0, last.0));
+        }
+        *last = seq.max(*last);
+    }
+    all
+}
+
+/// All that an edge's log ever committed.
+struct Truth<'a> {
+    /// What is there.
+    there: BTreeMap<Place, &'a Logged>,
+    /// What went with a disk.
+    lost: BTreeMap<Place, &'a Logged>,
+}
+
+impl<'a> Truth<'a> {
+    fn of(edge: &'a Host, log: LogId) -> Self {
+        let there = edge.journal.entries.iter().map(|(seq, entry)| ((log, entry.epoch, *seq), entry));
+        let lost = edge.lost.iter().map(|lost| ((log, lost.entry.epoch, lost.seq), &lost.entry));
+        Self { there: there.collect(), lost: lost.collect() }
+    }
+}
+
+struct Edge<'a> {
+    hub: &'a Host,
+    edge: &'a Host,
+    log: LogId,
+    ledger: &'a Ledger,
+    delivered: &'a BTreeMap<Place, &'a Logged>,
+    truth: &'a Truth<'a>,
+}
+
+impl Edge<'_> {
+    fn name(&self) -> String {
+        format!("edge {}", self.edge.setup.number)
+    }
+
+    /// What the hub has of this edge is what the edge had there, placed where it belongs.
+    fn came_from_there(&self, wrong: &mut Vec<String>) {
+        for (place, entry) in self.delivered.range((self.log, Epoch(0), Seq(0))..) {
+            if place.0 != self.log {
+                break;
+            }
+            let Some(source) = self.truth.there.get(place).or_else(|| self.truth.lost.get(place)) else {
+                wrong.push(format!("{}: the hub has {}, which never was", self.name(), at(place)));
+                continue;
+            };
+            if source.body != entry.body {
+                wrong.push(format!("{}: {} changed on its way", self.name(), at(place)));
+            }
+            let quarantined = entry.room == Some(site::quarantine());
+            if forbidden(source) != quarantined {
+                wrong.push(format!("{}: {} is in the wrong room", self.name(), at(place)));
+            }
+            if !quarantined && (source.room != entry.room || source.channel != entry.channel) {
+                wrong.push(format!("{}: {} is in another channel", self.name(), at(place)));
+            }
+        }
+    }
+
+    /// What the edge has for the hub is there, or gone for a cause. Returns how many are gone.
+    fn all_is_there(&self, wrong: &mut Vec<String>) -> u64 {
+        let mut gapped = 0;
+        for (place, entry) in &self.truth.there {
+            let claim = self.ledger.claim(place.0, place.1, place.2);
+            match (self.delivered.contains_key(place), carried(entry), claim) {
+                (true, true, _) | (false, false, Some(Claim::Skip | Claim::Entry) | None) => {}
+                (true, false, _) => {
+                    wrong.push(format!("{}: {} is not for the hub: {entry:?}", self.name(), at(place)));
+                }
+                (false, _, Some(Claim::Gap(cause))) => {
+                    gapped += 1;
+                    if !self.may_be_gone(cause) {
+                        wrong.push(format!("{}: {} is gone for {}", self.name(), at(place), cause.name()));
+                    }
+                }
+                (false, true, claim) => {
+                    let through = self.hub.journal.cursors.get(&CursorKey::Ingest(place.0, place.1));
+                    let through = through.map_or(0, |value| value.through.0);
+                    wrong.push(format!(
+                        "{}: {} is neither at the hub nor gone (claimed {claim:?}, hub is through {through})",
+                        self.name(),
+                        at(place)
+                    ));
+                }
+            }
+        }
+        gapped
+    }
+
+    fn may_be_gone(&self, cause: Cause) -> bool {
+        let hurt = self.edge.damaged || self.edge.stale;
+        match cause {
+            Cause::Quota => self.edge.setup.log.on_full == OnFull::DropOldest,
+            Cause::Damage | Cause::TailCut => self.edge.damaged,
+            Cause::EdgeLost => hurt,
+            Cause::ReceiverRewound => self.hub.stale || self.hub.damaged,
+            Cause::Refused | Cause::TooLarge | Cause::RelayLost | Cause::HubQuota | Cause::Retention => false,
+        }
+    }
+}
+
+fn at(place: &Place) -> String {
+    format!("{:x}.{}", place.1.0, place.2.0)
+}
+
+/// Whether a link carries it.
+fn carried(entry: &Logged) -> bool {
+    let linked = [site::room(site::PLANT), site::room(site::YARD)];
+    entry.room.is_some_and(|room| linked.contains(&room))
+        && match entry.kind {
+            Kind::Publication | Kind::Opened | Kind::Closed => true,
+            Kind::Release
+            | Kind::Session
+            | Kind::Canary
+            | Kind::Anchor
+            | Kind::Quarantined
+            | Kind::Other(_) => false,
+        }
+}
+
+fn forbidden(entry: &Logged) -> bool {
+    entry.room == Some(site::room(site::PLANT))
+        && entry.channel.as_ref().is_some_and(|channel| channel.as_str().starts_with(site::FORBIDDEN))
+}
+
+/// What devices were told is safe was on disk, once if they were promised that, in the order they sent it.
+fn acknowledged(edges: &[&Host], ledger: &Ledger, wrong: &mut Vec<String>) {
+    let mut stored: BTreeMap<Key, u32> = BTreeMap::new();
+    for edge in edges {
+        let mut newest: BTreeMap<u32, u32> = BTreeMap::new();
+        let there = edge.journal.entries.values();
+        for entry in there.filter(|entry| entry.kind == Kind::Publication) {
+            let Some(key) = entry.key() else { continue };
+            let seen = stored.entry(key).or_default();
+            *seen += 1;
+            match ledger.offers.get(&key) {
+                None => wrong.push(format!("{key:?} was never offered")),
+                Some(offer) if Some(&offer.payload) != entry.payload().as_ref() => {
+                    wrong.push(format!("{key:?} is not what was offered"));
+                }
+                Some(offer) if offer.qos == 2 && *seen > 1 && !hurt(edge, key, ledger) => {
+                    wrong.push(format!("{key:?} of QoS 2 is there {seen} times"));
+                }
+                Some(_) => {}
+            }
+            let last = newest.entry(key.device).or_default();
+            if *seen == 1 && key.n < *last && !hurt(edge, key, ledger) {
+                wrong.push(format!("{key:?} comes after {last} for the first time"));
+            }
+            *last = key.n.max(*last);
+        }
+    }
+    let lost: BTreeSet<Key> =
+        edges.iter().flat_map(|edge| &edge.lost).filter_map(|lost| lost.entry.key()).collect();
+    for key in &ledger.acked {
+        if !stored.contains_key(key) && !lost.contains(key) {
+            wrong.push(format!("{key:?} was acknowledged and is nowhere"));
+        }
+    }
+}
+
+/// Whether a disk that went back, or a session that was lost, lets a device's promise lapse.
+fn hurt(edge: &Host, key: Key, ledger: &Ledger) -> bool {
+    edge.stale || edge.damaged || ledger.sessions_lost.iter().any(|(_, device)| *device == key.device)
+}

@@ -1,0 +1,141 @@
+//! How a run is: all of it drawn from its seed, before it begins.
+
+use crate::{
+    dice::Dice,
+    fault::{self, Planned},
+    site::{self, Memory},
+    subscriber::{Identity as Reader, Reads},
+    wires::Quality,
+};
+use fastrand::Rng;
+use riser_log::{Config as LogConfig, Holds, OnFull};
+use riser_model::Time;
+use std::time::Duration;
+
+/// What a device does over a run.
+#[derive(Clone, Debug)]
+pub struct DeviceKnobs {
+    /// Which host it publishes to.
+    pub edge: usize,
+    /// 3.1.1 or 5.
+    pub v5: bool,
+    /// Fresh sessions.
+    pub clean: bool,
+    /// How many under way.
+    pub window: usize,
+    /// How many publications.
+    pub publications: u32,
+    /// How much beside the name.
+    pub padding: usize,
+    /// How many at once.
+    pub burst: u32,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Knobs {
+    /// How long faults happen.
+    pub lasts: Duration,
+    /// How many edges.
+    pub edges: usize,
+    /// The devices.
+    pub devices: Vec<DeviceKnobs>,
+    /// The dashboards.
+    pub readers: Vec<Reader>,
+    /// The edges' logs.
+    pub edge_log: LogConfig,
+    /// The hub's log.
+    pub hub_log: LogConfig,
+    /// Memory of rooms.
+    pub memory: Memory,
+    /// A sync takes so long.
+    pub sync: Duration,
+    /// Between edges and the hub.
+    pub uplink: Quality,
+    /// On site.
+    pub site: Quality,
+    /// What goes wrong, and when.
+    pub faults: Vec<Planned>,
+}
+
+impl Knobs {
+    /// Those of a seed.
+    pub fn draw(seed: u64) -> Self {
+        let dice = Dice(seed);
+        let mut rng = dice.stream("knobs", 0);
+        let lasts = Duration::from_secs(rng.u64(30..=40) * 60);
+        let edges = rng.usize(1..=3);
+        let mut devices = Vec::new();
+        let target = rng.u32(1_100..=2_000);
+        let count = edges * rng.usize(1..=3);
+        for number in 0..count {
+            devices.push(device(&mut rng, number % edges + 1, target / count as u32 + 1));
+        }
+        let segment = 4096 * rng.u64(2..=8);
+        let quota = segment * rng.u64(5..=24);
+        let drop_oldest = rng.u8(0..4) == 0;
+        let edge_log = LogConfig {
+            segment_bytes: segment,
+            quota_bytes: quota,
+            on_full: if drop_oldest { OnFull::DropOldest } else { OnFull::Reject },
+            holds: Holds { custodians: 1, views: None },
+            ..LogConfig::tiny()
+        };
+        let hub_segment = 4096 * rng.u64(4..=32);
+        let hub_log =
+            LogConfig { segment_bytes: hub_segment, quota_bytes: hub_segment * 4096, ..LogConfig::hub() };
+        let tail_bytes = rng.usize(2_000..200_000);
+        let mut knobs = Self {
+            lasts,
+            edges,
+            devices,
+            readers: readers(),
+            edge_log,
+            hub_log,
+            memory: Memory { tail_bytes, read_bytes: rng.u32(1_000..40_000) },
+            sync: Duration::from_micros(rng.u64(200..20_000)),
+            uplink: quality(&mut rng, 5..400, 20_000..2_000_000),
+            site: quality(&mut rng, 1..20, 100_000..10_000_000),
+            faults: Vec::new(),
+        };
+        knobs.faults = fault::plan(seed, &knobs, &mut dice.stream("faults", 0));
+        knobs
+    }
+
+    /// When the last fault has happened and all is made well.
+    pub fn heals_at(&self) -> Time {
+        Time(0).plus(self.lasts)
+    }
+}
+
+fn device(rng: &mut Rng, edge: usize, publications: u32) -> DeviceKnobs {
+    DeviceKnobs {
+        edge,
+        v5: rng.bool(),
+        clean: rng.u8(0..4) == 0,
+        window: rng.usize(1..=20),
+        publications,
+        padding: rng.usize(0..200),
+        burst: rng.u32(1..=20),
+    }
+}
+
+fn quality(rng: &mut Rng, delay_ms: std::ops::Range<u64>, rate: std::ops::Range<u64>) -> Quality {
+    let delay = Duration::from_millis(rng.u64(delay_ms));
+    Quality { delay, jitter: delay * rng.u32(0..3), rate: rng.u64(rate) }
+}
+
+fn reader(user: &str, room: &str, filter: &str, reads: Reads, from_start: bool) -> Reader {
+    Reader {
+        user: user.to_owned(),
+        password: site::password(user),
+        room: room.to_owned(),
+        filter: filter.to_owned(),
+        reads,
+        from_start,
+    }
+}
+
+fn readers() -> Vec<Reader> {
+    vec![reader("ann", site::PLANT, "#", Reads::Credit, true)]
+}

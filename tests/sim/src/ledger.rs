@@ -1,0 +1,98 @@
+//! What was offered, what was promised, and what was said of what is gone: kept by the world as it happens, from
+//! the outside.
+
+use crate::journal::Key;
+use bytes::Bytes;
+use riser_model::{Cause, Epoch, LogId, Seq, Time};
+use riser_wire::link::{Item, Items};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A publication as its device offered it.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// Where to.
+    pub topic: String,
+    /// What.
+    pub payload: Bytes,
+    /// 0, 1 or 2.
+    pub qos: u8,
+}
+
+/// What an edge said to the hub of a seq, last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Claim {
+    /// Here it is.
+    Entry,
+    /// It is gone.
+    Gap(Cause),
+    /// It is not for the hub.
+    Skip,
+}
+
+/// What is counted over a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Publications offered.
+    pub offered: u64,
+    /// Acknowledged ones of QoS 1 and 2.
+    pub acked: u64,
+    /// Refused ones.
+    pub refused: u64,
+    /// Messages delivered to readers.
+    pub delivered: u64,
+    /// Roads cut.
+    pub cuts: u64,
+    /// Machines and processes that died.
+    pub crashes: u64,
+    /// Other faults.
+    pub others: u64,
+    /// Entries in the hub's log that came up a link.
+    pub hub_entries: u64,
+    /// Seqs under link gaps.
+    pub gapped: u64,
+    /// Committed entries that went with a disk.
+    pub disk_lost: u64,
+    /// Events of the queue.
+    pub events: u64,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    /// By name.
+    pub offers: BTreeMap<Key, Offer>,
+    /// Those that a device was told are safe.
+    pub acked: BTreeSet<Key>,
+    /// Those that a device was told are not taken.
+    pub refused: BTreeSet<Key>,
+    /// Devices whose kept session was gone, and when.
+    pub sessions_lost: Vec<(Time, u32)>,
+    /// By the edge's log and epoch.
+    pub claims: BTreeMap<(LogId, Epoch), BTreeMap<Seq, Claim>>,
+    /// Forks that edges were told of.
+    pub forks: u64,
+    /// The counts.
+    pub counts: Counts,
+}
+
+impl Ledger {
+    /// A batch arrived at the hub.
+    pub fn claimed(&mut self, log: LogId, epoch: Epoch, first: Seq, items: Bytes) {
+        let claims = self.claims.entry((log, epoch)).or_default();
+        for item in Items::new(first, items).map_while(Result::ok) {
+            let claim = match &item {
+                Item::Entries { .. } => Claim::Entry,
+                Item::Gap(gap) => Claim::Gap(gap.cause),
+                Item::Skip { .. } => Claim::Skip,
+            };
+            for seq in item.first().0..=item.last().0 {
+                claims.insert(Seq(seq), claim);
+            }
+        }
+    }
+
+    /// What was said of a seq, last.
+    pub fn claim(&self, log: LogId, epoch: Epoch, seq: Seq) -> Option<Claim> {
+        self.claims.get(&(log, epoch))?.get(&seq).copied()
+    }
+}

@@ -1,0 +1,78 @@
+//! Deliberately wrong variants of the wiring around the cores: each must be caught by the ledger.
+
+/// One wrong variant.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Mutant {
+    /// Syncs of files do nothing and say OK.
+    NoSync,
+    /// Syncs of the folder do nothing and say OK.
+    NoDirectorySync,
+    /// A failed sync is hidden from the log.
+    FailedSyncHidden,
+    /// Storage answers when a batch was ordered.
+    AckBeforeSync,
+    /// Storage says that what failed is stored.
+    AckOnFailure,
+    /// The hub's ingest cursor rides in the commit after the one with its entries.
+    CursorInNextCommit,
+    /// The hub's ingest cursors are never stored: deduplication in memory only.
+    DedupeInMemoryOnly,
+    /// MQTT sessions are forgotten at a restart.
+    SessionsForgotten,
+    /// Every opening of a log takes the same epoch.
+    EpochReused,
+    /// Gaps on a link become skips.
+    GapSkipped,
+    /// Gaps on a link lack their last seq, which becomes a skip.
+    GapOffByOne,
+    /// The hub stores the first two entries of a batch in the wrong order.
+    EntriesSwapped,
+    /// The hub stores the second entry of a batch where the first was: one twice, one never.
+    EntryDoubled,
+    /// A byte of a stored payload flips between the edge and the hub's disk.
+    PayloadFlipped,
+    /// A subscriber's message is delivered twice.
+    DeliveredTwice,
+    /// Two of a subscriber's messages change places.
+    DeliveriesSwapped,
+    /// One of a subscriber's messages is not delivered.
+    DeliveryDropped,
+    /// Denials are left out of the directory.
+    DenialsIgnored,
+    /// The spool is given twice its quota.
+    QuotaDoubled,
+    /// One storage answer is lost.
+    AnswerLost,
+}
+
+impl Mutant {
+    /// All of them.
+    pub const ALL: [Self; 20] = [
+        Self::NoSync,
+        Self::NoDirectorySync,
+        Self::FailedSyncHidden,
+        Self::AckBeforeSync,
+        Self::AckOnFailure,
+        Self::CursorInNextCommit,
+        Self::DedupeInMemoryOnly,
+        Self::SessionsForgotten,
+        Self::EpochReused,
+        Self::GapSkipped,
+        Self::GapOffByOne,
+        Self::EntriesSwapped,
+        Self::EntryDoubled,
+        Self::PayloadFlipped,
+        Self::DeliveredTwice,
+        Self::DeliveriesSwapped,
+        Self::DeliveryDropped,
+        Self::DenialsIgnored,
+        Self::QuotaDoubled,
+        Self::AnswerLost,
+    ];
+}
+
+impl std::fmt::Display for Mutant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(self, f)
+    }
+}

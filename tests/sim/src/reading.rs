@@ -1,0 +1,176 @@
+//! What a reader was told, held against the hub's journal as it is told: a contiguous slice from where it began,
+//! with every hole named.
+
+use crate::{
+    journal::{Journal, Logged},
+    site,
+    subscriber::{Identity, Reads, Told},
+};
+use riser_model::{Position, Seq};
+use riser_wire::entry::Kind;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// Up to here it was told everything.
+    at: Option<Seq>,
+    /// Ranges that it was told are gone.
+    excused: Vec<(u64, u64, String)>,
+    /// Messages so far.
+    pub messages: u64,
+}
+
+impl Reading {
+    /// Takes what was told. Says what is wrong with it.
+    pub fn told(&mut self, who: &Identity, told: &Told, journal: &Journal) -> Option<String> {
+        match told {
+            Told::Starts { at, after, full, gaps } => self.starts(who, *at, *after, *full, gaps, journal),
+            Told::Message { at: Some(at), channel, payload, .. } => {
+                self.messages += 1;
+                self.message(who, *at, channel, payload, journal)
+            }
+            Told::Message { at: None, channel, .. } => {
+                self.messages += 1;
+                let complete = who.reads != Reads::Conflate;
+                complete.then(|| format!("{channel} came without a position"))
+            }
+            Told::Gap { from, to, cause, at } => {
+                self.excused.push((*from, *to, cause.clone()));
+                self.walk(who, at.seq, journal)
+            }
+            Told::Through(at) => self.walk(who, at.seq, journal),
+            Told::Event(_) => None,
+        }
+    }
+
+    fn starts(
+        &mut self,
+        who: &Identity,
+        at: Position,
+        after: Option<Position>,
+        full: bool,
+        gaps: &[(u64, u64, String)],
+        journal: &Journal,
+    ) -> Option<String> {
+        self.excused.extend(gaps.iter().cloned());
+        match after {
+            None if who.from_start => {
+                self.at = Some(Seq::ZERO);
+                self.walk(who, at.seq, journal)
+            }
+            Some(after) if at.seq >= after.seq => self.walk(who, at.seq, journal),
+            Some(after) => {
+                self.at = Some(at.seq);
+                full.then(|| format!("went back from {after} to {at} and calls that full"))
+            }
+            None => {
+                self.at = Some(at.seq);
+                None
+            }
+        }
+    }
+
+    fn message(
+        &mut self,
+        who: &Identity,
+        at: Position,
+        channel: &str,
+        payload: &str,
+        journal: &Journal,
+    ) -> Option<String> {
+        let Some(entry) = journal.entries.get(&at.seq) else {
+            return Some(format!("{at} was delivered and is not in the log"));
+        };
+        let stored = entry.payload().unwrap_or_default();
+        if entry.epoch != at.epoch || stored != payload.as_bytes() {
+            return Some(format!("{at} is not what was delivered: {payload:.40}"));
+        }
+        if entry.channel.as_ref().is_none_or(|stored| stored.as_str() != channel) || !wanted(who, entry) {
+            return Some(format!("{at} in {channel} is not for {}", who.user));
+        }
+        if self.at.is_some_and(|last| at.seq <= last) {
+            return Some(format!("{at} after {}", self.at.unwrap_or_default()));
+        }
+        let missing =
+            if who.reads == Reads::Conflate { None } else { self.walk(who, at.seq.prev(), journal) };
+        self.at = Some(at.seq);
+        missing
+    }
+
+    /// It was told everything up to here. What lies between and was not is missing.
+    fn walk(&mut self, who: &Identity, to: Seq, journal: &Journal) -> Option<String> {
+        let from = self.at?;
+        if to <= from {
+            return None;
+        }
+        self.at = Some(to);
+        if who.reads == Reads::Conflate {
+            return None;
+        }
+        let missing = self.missing(who, from, to, journal);
+        self.excused.retain(|(_, last, _)| *last > to.0);
+        missing.map(|seq| format!("{} was not delivered to {}", seq.0, who.user))
+    }
+
+    fn missing(&self, who: &Identity, from: Seq, to: Seq, journal: &Journal) -> Option<Seq> {
+        let excused = |seq: Seq| self.excused.iter().any(|(a, b, _)| (*a..=*b).contains(&seq.0));
+        let mut between = journal.entries.range(from.next()..=to);
+        between.find(|(seq, entry)| wanted(who, entry) && !excused(**seq)).map(|(seq, _)| *seq)
+    }
+
+    /// The first that it has not been told, if it should have been told everything by now.
+    pub fn owed(&self, who: &Identity, journal: &Journal) -> Option<Seq> {
+        let last = journal.next().prev();
+        let from = self.at.unwrap_or(Seq::ZERO);
+        if from >= last { None } else { self.missing(who, from, last, journal) }
+    }
+
+    /// The log went back to an old backup: from here on other rules hold.
+    pub fn log_went_back(&mut self, journal: &Journal) {
+        let last = journal.next().prev();
+        self.at = self.at.map(|at| at.min(last));
+    }
+}
+
+/// Whether an entry is one that this reader should be told.
+pub fn wanted(who: &Identity, entry: &Logged) -> bool {
+    let Some(channel) = &entry.channel else { return false };
+    entry.kind == Kind::Publication
+        && entry.room == Some(site::room(&who.room))
+        && holds(&who.filter, channel.as_str())
+        && !(who.user == site::LIMITED && holds(&format!("{}/#", site::SECRET), channel.as_str()))
+}
+
+/// Whether a filter of names, `+` and a last `#` holds a channel.
+fn holds(filter: &str, channel: &str) -> bool {
+    let mut levels = channel.split('/');
+    for part in filter.split('/') {
+        if part == "#" {
+            return true;
+        }
+        match levels.next() {
+            Some(level) if part == "+" || part == level => {}
+            Some(_) | None => return false,
+        }
+    }
+    levels.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::holds;
+
+    #[test]
+    fn filters_hold_what_mqtt_says() {
+        for (filter, channel, held) in [
+            ("#", "a/b", true),
+            ("a/#", "a", true),
+            ("a/#", "a/b/c", true),
+            ("a/+", "a/b", true),
+            ("a/+", "a", false),
+            ("a", "a/b", false),
+        ] {
+            assert_eq!(holds(filter, channel), held, "{filter} {channel}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! One run: a seed's world, its faults, its healing, and the verdict.
+
+use crate::{judge, knobs::Knobs, ledger::Counts, mutant::Mutant, world::World};
+use riser_model::{CursorKey, Time};
+use riser_wire::entry::Kind;
+use std::time::Duration;
+
+/// After everything was made well, all must be where it belongs within so long.
+const HEALS_WITHIN: Duration = Duration::from_secs(1200);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Report {
+    /// Its seed.
+    pub seed: u64,
+    /// How long it lasted, in its own time.
+    pub lasted: Duration,
+    /// What was counted.
+    pub counts: Counts,
+    /// What is wrong: when, and what.
+    pub wrong: Vec<(Time, String)>,
+    /// Its lines, if they were kept.
+    pub lines: Vec<String>,
+}
+
+/// Runs a seed to its end.
+pub fn run(seed: u64, mutant: Option<Mutant>, traced: bool) -> Report {
+    let mut world = World::new(seed, Knobs::draw(seed), mutant, traced);
+    let heals_at = world.knobs.heals_at();
+    world.run_until(heals_at);
+    world.heal();
+    let until = heals_at.plus(HEALS_WITHIN);
+    let mut unfinished = unfinished(&world);
+    while unfinished.is_some() && world.now < until {
+        let next = world.now.plus(LOOK_EVERY);
+        world.run_until(next);
+        unfinished = self::unfinished(&world);
+    }
+    if let Some(what) = unfinished {
+        let at = world.now;
+        world.trace.wrong(at, format!("20 minutes after the last fault: {what}"));
+    }
+    finish(seed, world)
+}
+
+fn finish(seed: u64, mut world: World) -> Report {
+    let edges: Vec<_> = world.hosts.iter().skip(1).collect();
+    let wrong = judge::judge(&world.hosts[0], &edges, &mut world.ledger);
+    let at = world.now;
+    for what in wrong {
+        world.trace.wrong(at, what);
+    }
+    let counts = world.ledger.counts;
+    if counts.delivered == 0 || counts.hub_entries == 0 {
+        world.trace.wrong(at, "nothing was delivered".to_owned());
+    }
+    world.trace.line(at, || format!("{counts:?}"));
+    Report {
+        seed,
+        lasted: Duration::from_nanos(at.0),
+        counts,
+        lines: world.trace.lines().to_vec(),
+        wrong: world.trace.wrong,
+    }
+}
+
+/// What is not where it belongs yet.
+fn unfinished(world: &World) -> Option<String> {
+    for (n, seat) in world.devices.iter().enumerate() {
+        if seat.device.owes() > 0 {
+            return Some(format!("device {n} still has {} to publish", seat.device.owes()));
+        }
+    }
+    let hub = world.hosts.first()?;
+    for (n, edge) in world.hosts.iter().enumerate().skip(1) {
+        let last = edge.journal.entries.iter().rev().find(|(_, entry)| entry.kind == Kind::Publication);
+        let (Some((seq, entry)), Some(log)) = (last, edge.log) else { continue };
+        let cursor = hub.journal.cursors.get(&CursorKey::Ingest(log, entry.epoch));
+        if cursor.is_none_or(|cursor| cursor.through < *seq) {
+            return Some(format!("the hub has not all of edge {n}: {cursor:?} of {}", seq.0));
+        }
+    }
+    world.subscribers.iter().find_map(|seat| {
+        let who = &seat.subscriber.identity;
+        let owed = seat.reading.owed(who, &hub.journal)?;
+        Some(format!("{} was not told {}", who.user, owed.0))
+    })
+}

@@ -1,0 +1,268 @@
+//! Who exists in a run, and how an edge and a hub are put together over an opened log: what the two programs do.
+
+use crate::{dice::Dice, mutant::Mutant};
+use riser_edge_core::{EdgeCore, Uplink};
+use riser_gate::{
+    AccountConfig, ClientConfig, Directory, GrantConfig, PasswordHash, Policy, Role, RoomConfig, UserConfig,
+    config::{Rights, Whom},
+    key::KeyText,
+};
+use riser_hub_core::{HubCore, placing};
+use riser_instance::{Instance, SessionFold};
+use riser_link::{
+    Key, Receivers, Sender,
+    receivers::{Config as ReceiversConfig, LIMITS},
+    sender::{Config as SenderConfig, Opened},
+};
+use riser_log::Recovered;
+use riser_model::{
+    AccountId, Binding, BootId, ClientId, CursorKey, History, Now, Right, Room, RoomId, RoomName,
+};
+use riser_rooms::{Bus, Config as RoomsConfig, Start};
+use riser_wire::link::Opening;
+use std::{collections::BTreeSet, sync::Arc};
+use uuid::Uuid;
+
+/// The tenant of every run.
+pub const ACCOUNT: &str = "acme";
+/// A linked room with history.
+pub const PLANT: &str = "plant";
+/// A linked room without history.
+pub const YARD: &str = "yard";
+/// A room that stays on site.
+pub const SHED: &str = "shed";
+/// Channels of the plant that a limited subscriber may not read.
+pub const SECRET: &str = "secret";
+/// Channels of the plant that no edge may publish in: the hub quarantines them.
+pub const FORBIDDEN: &str = "forbidden";
+/// The user who may not read what is secret.
+pub const LIMITED: &str = "bob";
+
+/// The tenant's id.
+pub fn account() -> AccountId {
+    AccountId(Uuid::from_u128(0xacce))
+}
+
+/// The id of a room of the tenant.
+pub fn room(name: &str) -> RoomId {
+    RoomId::of(account(), name)
+}
+
+/// The tenant's quarantine.
+pub fn quarantine() -> RoomId {
+    placing::quarantine(account())
+}
+
+/// Everybody's password.
+pub fn password(user: &str) -> String {
+    format!("password of {user}")
+}
+
+/// A hash that names its password: nothing is hashed in a simulation.
+pub fn hash(password: &str) -> PasswordHash {
+    let hex: String = password.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let text = format!("$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0${hex:a<22}");
+    text.parse().expect("that is the form of a hash")
+}
+
+/// What an edge is known by.
+#[derive(Clone, Debug)]
+pub struct EdgeIdentity {
+    /// Its name at the hub.
+    pub name: String,
+    /// Its secret.
+    pub secret: [u8; 32],
+    /// Its id.
+    pub client: ClientId,
+}
+
+impl EdgeIdentity {
+    /// The n-th edge of a run.
+    pub fn new(dice: Dice, n: usize) -> Self {
+        let mut secret = [0; 32];
+        dice.stream("edge key", n as u64).fill(&mut secret);
+        let client = ClientId(Uuid::from_u128(0xed6e_0000 + n as u128));
+        Self { name: format!("edge-{n}"), secret, client }
+    }
+}
+
+/// The hub's secret.
+pub fn hub_secret(dice: Dice) -> [u8; 32] {
+    let mut secret = [0; 32];
+    dice.stream("hub key", 0).fill(&mut secret);
+    secret
+}
+
+fn user(name: &str, role: Role) -> UserConfig {
+    let name = name.parse().expect("the names of a run are names");
+    UserConfig {
+        password: Some(hash(&password(&format!("{name}")))),
+        role: Some(role),
+        ..UserConfig::new(name)
+    }
+}
+
+fn denies(to: &str, right: Right, channels: &str) -> GrantConfig {
+    GrantConfig {
+        to: Whom::Named(to.parse().expect("the names of a run are names")),
+        right: Rights(vec![right]),
+        channels: format!("{channels}/#").parse().expect("a channel and # are a filter"),
+        deny: true,
+    }
+}
+
+fn rooms() -> Vec<RoomConfig> {
+    let make = |name: &str, history, linked| RoomConfig {
+        linked,
+        ..RoomConfig::new(name.parse::<RoomName>().expect("the names of a run are names"), history)
+    };
+    vec![make(PLANT, History::Log, true), make(YARD, History::None, true), make(SHED, History::Log, false)]
+}
+
+/// Who exists at an edge: its devices and a viewer.
+pub fn edge_directory(devices: &[String]) -> Arc<Directory> {
+    let mut config = AccountConfig::new(ACCOUNT.parse().expect("it is a name"), account());
+    config.room = rooms();
+    config.user = devices.iter().map(|name| user(name, Role::Member)).collect();
+    config.user.push(user("viewer", Role::Reader));
+    Arc::new(Directory::compile(&[config]).expect("a run's directory is valid"))
+}
+
+/// Who exists at the hub.
+pub fn hub_directory(edges: &[EdgeIdentity], devices: &[String], mutant: Option<Mutant>) -> Arc<Directory> {
+    let mut config = AccountConfig::new(ACCOUNT.parse().expect("it is a name"), account());
+    config.room = rooms();
+    config.user = devices.iter().map(|name| user(name, Role::Member)).collect();
+    config.user.extend(["ann", LIMITED, "eve", "cleo", "dan"].map(|name| user(name, Role::Reader)));
+    config.user.push(user("operator", Role::Owner));
+    let mut denials = vec![denies(LIMITED, Right::Subscribe, SECRET)];
+    for edge in edges {
+        let key = KeyText(Key::from_secret(&edge.secret).public());
+        let name = edge.name.parse().expect("the names of a run are names");
+        config.client.push(ClientConfig {
+            id: Some(edge.client),
+            key: Some(key),
+            role: Some(Role::Writer),
+            ..ClientConfig::new(name)
+        });
+        denials.push(denies(&edge.name, Right::Publish, FORBIDDEN));
+    }
+    if mutant != Some(Mutant::DenialsIgnored)
+        && let Some(plant) = config.room.first_mut()
+    {
+        plant.grant = denials;
+    }
+    Arc::new(Directory::compile(&[config]).expect("a run's directory is valid"))
+}
+
+/// The policy of every listener of doors.
+pub fn policy(directory: &Arc<Directory>) -> Arc<Policy> {
+    Arc::new(Policy::new(directory, None, "listen").expect("nobody is let in by name"))
+}
+
+/// The memory that the rooms may use: small, so that readers meet the disk.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// The shared tail, bytes.
+    pub tail_bytes: usize,
+    /// One read, bytes.
+    pub read_bytes: u32,
+}
+
+fn instance(
+    recovered: &Recovered<SessionFold>,
+    rooms: Vec<Room>,
+    bindings: Vec<Binding>,
+    memory: Memory,
+    now: Now,
+) -> Instance {
+    let config = RoomsConfig {
+        tail_bytes_max: memory.tail_bytes,
+        read_bytes: memory.read_bytes,
+        ..RoomsConfig::default()
+    };
+    let start = Start {
+        log: recovered.log,
+        epoch: recovered.epoch,
+        chain: recovered.chain.clone(),
+        next: recovered.next,
+        oldest: recovered.oldest,
+        gaps: recovered.gaps.iter().map(|record| record.gap).collect(),
+        routes: recovered.routes.clone(),
+        origins: recovered.origins.clone(),
+        rooms,
+        bindings,
+    };
+    Instance::new(Bus::new(config, start), recovered.fold.0.clone(), now)
+}
+
+/// An edge over its log.
+pub fn edge(
+    recovered: &Recovered<SessionFold>,
+    directory: &Directory,
+    identity: &EdgeIdentity,
+    hub_secret: &[u8; 32],
+    (boot, seed): (u64, u64),
+    memory: Memory,
+    now: Now,
+) -> EdgeCore {
+    let bindings = vec![Binding {
+        topics: "legacy/#".parse().expect("it is a filter"),
+        room: PLANT.parse().expect("it is a name"),
+        strip: 1,
+        prefix: "old/{client}".to_owned(),
+    }];
+    let instance = instance(recovered, directory.rooms().to_vec(), bindings, memory, now);
+    let linked: BTreeSet<RoomId> =
+        directory.rooms().iter().filter(|room| room.linked).map(|room| room.id).collect();
+    let cursors = recovered.cursors.iter().filter_map(|(key, value)| match key {
+        CursorKey::Uplink(hub) => Some((*hub, *value)),
+        CursorKey::Downlink(_) | CursorKey::Ingest(..) => None,
+    });
+    let opened = Opened {
+        log: recovered.log,
+        boot: BootId(boot),
+        chain: recovered.chain.iter().map(|span| Opening { span: *span, anchor: None }).collect(),
+        cursors: cursors.collect(),
+        gaps: recovered.gaps.iter().map(|record| record.gap).collect(),
+    };
+    let config = SenderConfig {
+        edge: identity.client,
+        key: Key::from_secret(&identity.secret),
+        hub: Key::from_secret(hub_secret).public(),
+        seed,
+    };
+    let sender = Sender::new(config, opened, now);
+    let name = "up".parse().expect("it is a name");
+    EdgeCore::new(instance, [Uplink::new(name, sender, linked, &recovered.routes, recovered.next_route, now)])
+}
+
+/// A hub over its log.
+pub fn hub(
+    recovered: &Recovered<SessionFold>,
+    directory: &Arc<Directory>,
+    secret: &[u8; 32],
+    memory: Memory,
+    now: Now,
+) -> HubCore {
+    let mut rooms = directory.rooms().to_vec();
+    for (name, id) in directory.accounts() {
+        rooms.push(Room {
+            id: placing::quarantine(id),
+            account: id,
+            account_name: name.clone(),
+            name: placing::quarantine_name(),
+            history: History::Log,
+            linked: false,
+        });
+    }
+    let instance = instance(recovered, rooms, Vec::new(), memory, now);
+    let config = ReceiversConfig {
+        key: Key::from_secret(secret),
+        log: recovered.log,
+        chain: recovered.chain.clone(),
+        limits: LIMITS,
+    };
+    let receivers = Receivers::new(config, recovered.cursors.iter().copied(), []);
+    HubCore::new(instance, receivers, Arc::clone(directory), now)
+}

@@ -1,0 +1,303 @@
+//! The network: roads between machines, and the connections on them.
+//!
+//! A connection is what TCP makes of a road: bytes arrive in order or not at all. While a road is cut one way,
+//! what is sent that way waits and is sent again after; a connection that the network has forgotten carries nothing
+//! and says nothing (half-open). Who is told what is the world's.
+
+use bytes::Bytes;
+use fastrand::Rng;
+use riser_edge_core::UplinkNumber;
+use riser_model::{ConnectionId, Time};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+/// What the kernel takes of a socket's bytes before a write has to wait.
+pub const KERNEL_BYTES: usize = 48 * 1024;
+
+/// A connection's name.
+pub type WireId = usize;
+
+/// A direction.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Way {
+    /// From the one who dialed.
+    Up,
+    /// To the one who dialed.
+    Down,
+}
+
+/// What travels.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Message {
+    /// Bytes, or one binary message.
+    Bytes(Bytes),
+    /// One text message.
+    Text(String),
+    /// The sender closed, or its socket is gone and says so.
+    End,
+}
+
+impl Message {
+    fn size(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Text(text) => text.len(),
+            Self::End => 0,
+        }
+    }
+}
+
+/// Who dialed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Client {
+    /// A device.
+    Device(usize),
+    /// A dashboard.
+    Subscriber(usize),
+    /// An edge's uplink.
+    Edge {
+        /// The host.
+        host: usize,
+        /// Its life when it dialed.
+        life: u64,
+        /// Which uplink.
+        uplink: UplinkNumber,
+        /// Which attempt.
+        attempt: u64,
+    },
+}
+
+/// What a connection is at the host that took it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Far {
+    /// Nothing yet.
+    Dialing {
+        /// Until when it is tried.
+        until: Time,
+    },
+    /// A door.
+    Door(ConnectionId),
+    /// A link.
+    Link(ConnectionId),
+}
+
+/// Between which machines.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Road {
+    /// A site's devices and their edge.
+    Site(usize),
+    /// An edge and the hub.
+    Uplink(usize),
+    /// A dashboard and the hub.
+    Reader(usize),
+}
+
+/// How a road is.
+#[derive(Clone, Copy, Debug)]
+pub struct Quality {
+    /// One way.
+    pub delay: Duration,
+    /// Up to so much more, drawn for each message.
+    pub jitter: Duration,
+    /// Bytes per second each way.
+    pub rate: u64,
+}
+
+#[derive(Debug)]
+struct Lane {
+    quality: Quality,
+    up_cut: bool,
+    down_cut: bool,
+}
+
+#[derive(Debug, Default)]
+struct Flow {
+    queue: VecDeque<Message>,
+    bytes: usize,
+    /// When the road has taken all that was sent.
+    taken_at: Time,
+    last_at: Time,
+    /// Arrivals that a cut kept.
+    kept: usize,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Wire {
+    /// Who dialed.
+    pub client: Client,
+    /// Which host took it, or should.
+    pub server: usize,
+    /// What it is there.
+    pub far: Far,
+    /// Where it runs.
+    pub road: Road,
+    /// Whether the client's end is there.
+    pub client_open: bool,
+    /// Whether the server's end is there.
+    pub server_open: bool,
+    /// Whether large messages may come: after a Welcome.
+    pub trusted: bool,
+    /// The network has forgotten it.
+    pub forgotten: bool,
+    up: Flow,
+    down: Flow,
+}
+
+/// When a message arrives.
+pub type Arrival = (Time, WireId, Way);
+
+/// See the module.
+#[derive(Debug)]
+pub struct Network {
+    roads: BTreeMap<Road, Lane>,
+    /// The connections.
+    pub wires: BTreeMap<WireId, Wire>,
+    made: WireId,
+    rng: Rng,
+    /// Arrivals that somebody has to wait for.
+    pub arrivals: Vec<Arrival>,
+}
+
+impl Network {
+    /// One without roads.
+    pub fn new(rng: Rng) -> Self {
+        Self { roads: BTreeMap::new(), wires: BTreeMap::new(), made: 0, rng, arrivals: Vec::new() }
+    }
+
+    /// Builds a road.
+    pub fn build(&mut self, road: Road, quality: Quality) {
+        self.roads.insert(road, Lane { quality, up_cut: false, down_cut: false });
+    }
+
+    /// Whether a way is cut.
+    pub fn is_cut(&self, road: Road, way: Way) -> bool {
+        self.roads.get(&road).is_some_and(|lane| match way {
+            Way::Up => lane.up_cut,
+            Way::Down => lane.down_cut,
+        })
+    }
+
+    /// Cuts a road, one way or both, or mends it.
+    pub fn cut(&mut self, road: Road, up: bool, down: bool, now: Time) {
+        if let Some(lane) = self.roads.get_mut(&road) {
+            (lane.up_cut, lane.down_cut) = (up, down);
+        }
+        for (way, cut) in [(Way::Up, up), (Way::Down, down)] {
+            if !cut {
+                self.resend(road, way, now);
+            }
+        }
+    }
+
+    /// What a cut kept is sent again, each connection when its own timer says so.
+    fn resend(&mut self, road: Road, way: Way, now: Time) {
+        for (id, wire) in self.wires.iter_mut().filter(|(_, wire)| wire.road == road) {
+            let flow = wire.flow_mut(way);
+            let kept = std::mem::take(&mut flow.kept);
+            let at = now.plus(Duration::from_micros(self.rng.u64(1_000..3_000_000)));
+            self.arrivals.extend((0..kept).map(|_| (at, *id, way)));
+        }
+    }
+
+    /// A new connection, not there yet.
+    pub fn open(&mut self, client: Client, server: usize, road: Road, until: Time) -> WireId {
+        self.made += 1;
+        let wire = Wire {
+            client,
+            server,
+            far: Far::Dialing { until },
+            road,
+            client_open: false,
+            server_open: false,
+            trusted: false,
+            forgotten: false,
+            up: Flow::default(),
+            down: Flow::default(),
+        };
+        self.wires.insert(self.made, wire);
+        self.made
+    }
+
+    /// How long something small takes on that road now.
+    pub fn delay(&mut self, road: Road) -> Duration {
+        let Some(lane) = self.roads.get(&road) else { return Duration::ZERO };
+        let jitter = u64::try_from(lane.quality.jitter.as_micros()).unwrap_or(u64::MAX);
+        lane.quality.delay + Duration::from_micros(self.rng.u64(0..=jitter))
+    }
+
+    /// Nothing arrives that way before then.
+    pub fn not_before(&mut self, id: WireId, way: Way, at: Time) {
+        if let Some(wire) = self.wires.get_mut(&id) {
+            let flow = wire.flow_mut(way);
+            flow.last_at = flow.last_at.max(at);
+        }
+    }
+
+    /// Sends something. What is sent to an end that is gone is lost on the way.
+    pub fn send(&mut self, id: WireId, way: Way, message: Message, now: Time) {
+        let Some(road) = self.wires.get(&id).map(|wire| wire.road) else { return };
+        let delay = self.delay(road);
+        let rate = self.roads.get(&road).map_or(u64::MAX, |lane| lane.quality.rate).max(1);
+        let Some(wire) = self.wires.get_mut(&id) else { return };
+        let size = message.size();
+        let takes = Duration::from_micros((size as u64).saturating_mul(1_000_000) / rate);
+        let flow = wire.flow_mut(way);
+        flow.taken_at = flow.taken_at.max(now).plus(takes);
+        flow.last_at = flow.last_at.max(flow.taken_at.plus(delay));
+        flow.bytes += size;
+        flow.queue.push_back(message);
+        let at = flow.last_at;
+        self.arrivals.push((at, id, way));
+    }
+
+    /// Something arrives: what, unless the road is cut or has forgotten it.
+    pub fn arrive(&mut self, id: WireId, way: Way) -> Option<Message> {
+        let cut = self.wires.get(&id).is_some_and(|wire| self.is_cut(wire.road, way));
+        let wire = self.wires.get_mut(&id)?;
+        let forgotten = wire.forgotten;
+        let flow = wire.flow_mut(way);
+        if cut {
+            flow.kept += 1;
+            return None;
+        }
+        let message = flow.queue.pop_front()?;
+        flow.bytes -= message.size();
+        (!forgotten).then_some(message)
+    }
+
+    /// A machine died: what its kernel had not sent is gone.
+    pub fn died(&mut self, id: WireId, way: Way) {
+        if let Some(wire) = self.wires.get_mut(&id) {
+            let flow = wire.flow_mut(way);
+            let left = self.rng.usize(0..=flow.queue.len());
+            flow.queue.truncate(left);
+            flow.bytes = flow.queue.iter().map(Message::size).sum();
+        }
+    }
+
+    /// The connections of which neither end is there are forgotten.
+    pub fn sweep(&mut self, id: WireId) {
+        let gone =
+            |wire: &Wire| !wire.client_open && !wire.server_open && !matches!(wire.far, Far::Dialing { .. });
+        if self.wires.get(&id).is_some_and(gone) {
+            self.wires.remove(&id);
+        }
+    }
+}
+
+impl Wire {
+    fn flow_mut(&mut self, way: Way) -> &mut Flow {
+        match way {
+            Way::Up => &mut self.up,
+            Way::Down => &mut self.down,
+        }
+    }
+
+    /// Bytes under way to the client.
+    pub fn bytes_down(&self) -> usize {
+        self.down.bytes
+    }
+}

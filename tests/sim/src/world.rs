@@ -1,0 +1,311 @@
+//! The world of a run: machines, roads, devices and dashboards, moved by one queue of events.
+//!
+//! It decides nothing of the product's: it carries what hosts want to whom it is meant for, breaks what the plan
+//! says, and has the ledger written. All randomness comes from the seed, all order from the queue.
+
+use crate::{
+    device::{Device, Identity},
+    dice::Dice,
+    disk::SimDisk,
+    fault::{Death, Fault},
+    host::{Host, Later, Role, Setup},
+    knobs::Knobs,
+    ledger::Ledger,
+    mutant::Mutant,
+    queue::Queue,
+    reading::Reading,
+    site::{self, EdgeIdentity},
+    subscriber::Subscriber,
+    trace::Trace,
+    wires::{Network, Quality, Road, Way, WireId},
+};
+use fastrand::Rng;
+use riser_model::{ConnectionId, Time};
+use riser_mqtt::{Config as MqttConfig, Counters as MqttCounters};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+mod actors;
+mod breaking;
+mod hosts;
+mod sockets;
+
+/// Something that happens.
+#[derive(Debug)]
+pub enum Event {
+    /// A host's own.
+    Host(usize, u64, Later),
+    /// Something arrives.
+    Arrive(WireId, Way),
+    /// Somebody knocks.
+    Knock(WireId),
+    /// A door is open.
+    Opened(WireId),
+    /// A door does not open.
+    Unopened(WireId),
+    /// A door may write again.
+    Offer(WireId),
+    /// A door's writing may have been stuck for too long.
+    Stall(WireId),
+    /// A link's socket is gone, says its task.
+    LinkGone(usize, u64, ConnectionId),
+    /// A device's deadline.
+    Device(usize),
+    /// A dashboard's deadline.
+    Subscriber(usize),
+    /// A device has something to say.
+    Speak(usize),
+    /// The plan's next fault.
+    Fault(usize),
+    /// A road is mended.
+    Mend(Road),
+    /// A disk is well again.
+    MendDisk(usize),
+    /// A machine is switched on.
+    Boot(usize),
+    /// A process is started.
+    Start(usize),
+}
+
+/// A machine around a host.
+#[derive(Debug, Default)]
+pub struct Machine {
+    /// Whether it has power.
+    pub up: bool,
+    /// How it dies when its host says so.
+    dies: Option<Death>,
+    /// It is stopping to open its log anew.
+    reopening: bool,
+    /// A start is on its way.
+    starting: bool,
+}
+
+/// A device and where it is.
+#[derive(Debug)]
+pub struct DeviceSeat {
+    /// The device.
+    pub device: Device,
+    /// Which host it publishes to.
+    pub edge: usize,
+    wire: Option<WireId>,
+    armed: Option<Time>,
+    rng: Rng,
+    said: u32,
+}
+
+/// A dashboard and where it is.
+#[derive(Debug)]
+pub struct SubscriberSeat {
+    /// The dashboard.
+    pub subscriber: Subscriber,
+    /// What it was told, judged.
+    pub reading: Reading,
+    wire: Option<WireId>,
+    armed: Option<Time>,
+}
+
+/// See the module.
+pub struct World {
+    /// How the run is.
+    pub knobs: Knobs,
+    /// The time.
+    pub now: Time,
+    /// What is wanted of the network.
+    pub net: Network,
+    /// The hub first.
+    pub hosts: Vec<Host>,
+    /// Around each host.
+    pub machines: Vec<Machine>,
+    /// The devices.
+    pub devices: Vec<DeviceSeat>,
+    /// The dashboards.
+    pub subscribers: Vec<SubscriberSeat>,
+    /// What was promised.
+    pub ledger: Ledger,
+    /// What is said.
+    pub trace: Trace,
+    queue: Queue<Event>,
+    mutant: Option<Mutant>,
+    mqtt: (Arc<MqttConfig>, Arc<MqttCounters>),
+    rng: Rng,
+    links: BTreeMap<ConnectionId, WireId>,
+    uplinks: BTreeMap<usize, (u64, WireId)>,
+    /// Wires whose door has written and was not told that it may again, and since when it is stuck.
+    unoffered: BTreeMap<WireId, Option<Time>>,
+    links_made: u64,
+    healed: bool,
+}
+
+impl World {
+    /// The world of a seed, before anything happened.
+    pub fn new(seed: u64, knobs: Knobs, mutant: Option<Mutant>, traced: bool) -> Self {
+        let dice = Dice(seed);
+        let mut world = Self {
+            now: Time(0),
+            net: Network::new(dice.stream("network", 0)),
+            hosts: Vec::new(),
+            machines: Vec::new(),
+            devices: Vec::new(),
+            subscribers: Vec::new(),
+            ledger: Ledger::default(),
+            trace: Trace::new(traced),
+            queue: Queue::default(),
+            mutant,
+            mqtt: (Arc::new(MqttConfig::default()), Arc::new(MqttCounters::default())),
+            rng: dice.stream("world", 0),
+            links: BTreeMap::new(),
+            uplinks: BTreeMap::new(),
+            unoffered: BTreeMap::new(),
+            links_made: 1 << 62,
+            healed: false,
+            knobs,
+        };
+        world.build(dice);
+        world
+    }
+
+    fn build(&mut self, dice: Dice) {
+        let knobs = self.knobs.clone();
+        let identities: Vec<EdgeIdentity> = (1..=knobs.edges).map(|n| EdgeIdentity::new(dice, n)).collect();
+        let name = |n: usize| format!("dev-{n}");
+        let all: Vec<String> = (0..knobs.devices.len()).map(name).collect();
+        let hub = site::hub_directory(&identities, &all, self.mutant);
+        let secret = site::hub_secret(dice);
+        self.add(dice, Role::Hub, hub, secret);
+        for (n, identity) in (1..).zip(identities) {
+            let on_site = knobs.devices.iter().enumerate().filter(|(_, device)| device.edge == n);
+            let names: Vec<String> = on_site.map(|(number, _)| name(number)).collect();
+            self.add(dice, Role::Edge(identity), site::edge_directory(&names), secret);
+            self.net.build(Road::Uplink(n), knobs.uplink);
+            self.net.build(Road::Site(n), knobs.site);
+        }
+        for (n, device) in knobs.devices.iter().enumerate() {
+            let identity = Identity {
+                number: n as u32,
+                user: name(n),
+                password: site::password(&name(n)),
+                v5: device.v5,
+                clean: device.clean,
+                window: device.window,
+            };
+            let mut rng = dice.stream("device", n as u64);
+            let at = Time(0).plus(Duration::from_millis(rng.u64(100..5000)));
+            let device_seat = DeviceSeat {
+                device: Device::new(identity, at),
+                edge: device.edge,
+                wire: None,
+                armed: None,
+                rng,
+                said: 0,
+            };
+            self.devices.push(device_seat);
+            self.arm_device(n);
+            self.queue.put(at, Event::Speak(n));
+        }
+        for (n, reader) in knobs.readers.iter().enumerate() {
+            let delay = Duration::from_millis(self.rng.u64(1..100));
+            let rate = self.rng.u64(5_000..1_000_000);
+            self.net.build(Road::Reader(n), Quality { delay, jitter: delay, rate });
+            let at = Time(0).plus(Duration::from_millis(self.rng.u64(0..60_000)));
+            let subscriber = Subscriber::new(reader.clone(), at);
+            let seat = SubscriberSeat { subscriber, reading: Reading::default(), wire: None, armed: None };
+            self.subscribers.push(seat);
+            self.arm_subscriber(n);
+        }
+        for (n, (at, _)) in knobs.faults.iter().enumerate() {
+            self.queue.put(*at, Event::Fault(n));
+        }
+    }
+
+    fn add(&mut self, dice: Dice, role: Role, directory: Arc<riser_gate::Directory>, hub_secret: [u8; 32]) {
+        let number = self.hosts.len();
+        let is_hub = matches!(role, Role::Hub);
+        let log = if is_hub { self.knobs.hub_log.clone() } else { self.knobs.edge_log.clone() };
+        let quota = log.quota_bytes;
+        let log = match self.mutant {
+            Some(Mutant::QuotaDoubled) if !is_hub => {
+                riser_log::Config { quota_bytes: 2 * log.quota_bytes, ..log }
+            }
+            _ => log,
+        };
+        let setup = Setup {
+            number,
+            role,
+            policy: site::policy(&directory),
+            directory,
+            log,
+            quota,
+            memory: self.knobs.memory,
+            hub_secret,
+            mutant: self.mutant,
+        };
+        let disk = SimDisk::new(dice.stream("disk", number as u64), self.knobs.sync, self.mutant);
+        self.hosts.push(Host::new(setup, disk, dice.stream("host", number as u64)));
+        self.machines.push(Machine { up: true, ..Machine::default() });
+        let at = Time(0).plus(Duration::from_millis(self.rng.u64(0..2000)));
+        self.queue.put(at, Event::Start(number));
+    }
+
+    /// Lets everything happen that happens until then.
+    pub fn run_until(&mut self, until: Time) {
+        while let Some((at, event)) = self.queue.take(until) {
+            self.now = at;
+            self.ledger.counts.events += 1;
+            self.happen(event);
+            for (at, id, way) in std::mem::take(&mut self.net.arrivals) {
+                self.queue.put(at, Event::Arrive(id, way));
+            }
+        }
+        self.now = until;
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Host(n, life, later) => {
+                if self.hosts[n].life == life {
+                    self.hosts[n].happen(later, self.now);
+                    self.settle(n);
+                }
+            }
+            Event::Arrive(id, way) => self.arrive(id, way),
+            Event::Knock(id) => self.knock(id),
+            Event::Opened(id) => self.opened(id),
+            Event::Unopened(id) => self.unopened(id),
+            Event::Offer(id) => self.offer(id),
+            Event::Stall(id) => self.stalled(id),
+            Event::LinkGone(n, life, connection) => {
+                if self.hosts[n].life == life {
+                    let input = riser_hub_core::LinkInput::Closed { connection };
+                    self.hosts[n].hub_link(input, self.now);
+                    self.settle(n);
+                }
+            }
+            Event::Device(n) => self.wake_device(n),
+            Event::Subscriber(n) => self.wake_subscriber(n),
+            Event::Speak(n) => self.speak(n),
+            Event::Fault(n) => {
+                if let Some((_, fault)) = self.knobs.faults.get(n).cloned() {
+                    self.suffer(fault);
+                }
+            }
+            Event::Mend(road) => self.mend(road),
+            Event::MendDisk(n) => self.mend_disk(n),
+            Event::Boot(n) => self.boot(n),
+            Event::Start(n) => self.start(n),
+        }
+    }
+
+    fn suffer(&mut self, fault: Fault) {
+        if !self.healed {
+            self.trace.line(self.now, || format!("fault {fault:?}"));
+            self.break_something(fault);
+        }
+    }
+
+    fn after(&mut self, pause: Duration, event: Event) {
+        self.queue.put(self.now.plus(pause), event);
+    }
+
+    fn wrong(&mut self, what: String) {
+        self.trace.wrong(self.now, what);
+    }
+}

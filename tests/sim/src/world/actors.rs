@@ -1,0 +1,184 @@
+//! Devices and dashboards: what they do, and when they are woken.
+
+use super::{Event, World};
+use crate::{
+    device::{Act as DeviceAct, Outgoing},
+    journal::Key,
+    ledger::Offer,
+    site,
+    subscriber::Act as ReaderAct,
+    wires::{Client, Message, Road, Way},
+};
+use bytes::Bytes;
+use riser_model::Time;
+use std::time::Duration;
+
+const DIAL_FOR: Duration = Duration::from_secs(10);
+
+impl World {
+    pub(super) fn device_acts(&mut self, n: usize) {
+        while let Some(act) = self.devices[n].device.poll() {
+            let wire = self.devices[n].wire;
+            match act {
+                DeviceAct::Dial => {
+                    let edge = self.devices[n].edge;
+                    let id = self.dial(Client::Device(n), edge, Road::Site(edge), DIAL_FOR);
+                    self.devices[n].wire = Some(id);
+                }
+                DeviceAct::Send(bytes) => {
+                    if let Some(id) = wire {
+                        self.net.send(id, Way::Up, Message::Bytes(Bytes::from(bytes)), self.now);
+                    }
+                }
+                DeviceAct::Hangup => {
+                    self.devices[n].wire = None;
+                    if let Some(id) = wire {
+                        self.end_client(id);
+                    }
+                }
+                DeviceAct::Acked(key) => {
+                    self.trace.line(self.now, || format!("device {n} acked {}", key.n));
+                    self.ledger.acked.insert(key);
+                    self.ledger.counts.acked += 1;
+                }
+                DeviceAct::Refused(key) => {
+                    self.trace.line(self.now, || format!("device {n} refused {}", key.n));
+                    self.ledger.refused.insert(key);
+                    self.ledger.counts.refused += 1;
+                }
+                DeviceAct::SessionLost => self.session_lost(n),
+            }
+        }
+        self.arm_device(n);
+    }
+
+    fn session_lost(&mut self, n: usize) {
+        let edge = self.devices[n].edge;
+        self.ledger.sessions_lost.push((self.now, n as u32));
+        if !self.hosts[edge].damaged && !self.hosts[edge].stale {
+            self.wrong(format!("device {n}: its kept session was not there any more"));
+        }
+    }
+
+    pub(super) fn arm_device(&mut self, n: usize) {
+        let seat = &mut self.devices[n];
+        if let Some(at) = due(seat.device.wake_at(), &mut seat.armed, self.now) {
+            self.queue.put(at, Event::Device(n));
+        }
+    }
+
+    pub(super) fn wake_device(&mut self, n: usize) {
+        self.devices[n].armed = None;
+        self.devices[n].device.wake(self.now);
+        self.device_acts(n);
+    }
+
+    /// The device's next few publications.
+    pub(super) fn speak(&mut self, n: usize) {
+        let knobs = self.knobs.devices[n].clone();
+        let burst = self.devices[n].rng.u32(1..=knobs.burst);
+        for _ in 0..burst {
+            if self.devices[n].said < knobs.publications {
+                self.publish(n, knobs.padding);
+            }
+        }
+        self.device_acts(n);
+        let lasts = u64::try_from(self.knobs.lasts.as_millis()).unwrap_or(u64::MAX);
+        let mean = lasts * u64::from(knobs.burst + 1) / 2 / u64::from(knobs.publications);
+        if self.devices[n].said < knobs.publications {
+            let pause = self.devices[n].rng.u64(1..=mean.max(1) * 2 * 9 / 10);
+            self.after(Duration::from_millis(pause), Event::Speak(n));
+        }
+    }
+
+    fn publish(&mut self, n: usize, padding: usize) {
+        let now = self.now;
+        let seat = &mut self.devices[n];
+        seat.said += 1;
+        let key = Key { device: n as u32, n: seat.said };
+        let topic = match seat.rng.u8(0..16) {
+            0 => format!("{}/dev{n}", site::YARD),
+            1 => format!("{}/dev{n}", site::SHED),
+            2 => format!("{}/{}/dev{n}", site::PLANT, site::SECRET),
+            3 => format!("{}/{}/dev{n}", site::PLANT, site::FORBIDDEN),
+            4 => format!("legacy/dev{n}"),
+            5..8 => format!("{}/dev{n}/b", site::PLANT),
+            _ => format!("{}/dev{n}/a", site::PLANT),
+        };
+        let qos = match seat.rng.u8(0..8) {
+            0 => 0,
+            1..5 => 1,
+            _ => 2,
+        };
+        let padding: String = (0..padding).map(|_| seat.rng.lowercase()).collect();
+        let payload = Bytes::from(format!("{}:{}:{padding}", key.device, key.n));
+        let outgoing = Outgoing { key, topic: topic.clone(), qos, payload: payload.clone() };
+        if seat.device.publish(outgoing, now) {
+            self.ledger.counts.offered += 1;
+            self.trace.line(now, || format!("device {n} publishes {} to {topic} at qos {qos}", key.n));
+            self.ledger.offers.insert(key, Offer { topic, payload, qos });
+        }
+    }
+
+    pub(super) fn subscriber_acts(&mut self, n: usize) {
+        while let Some(act) = self.subscribers[n].subscriber.poll() {
+            let wire = self.subscribers[n].wire;
+            match act {
+                ReaderAct::Dial => {
+                    let id = self.dial(Client::Subscriber(n), 0, Road::Reader(n), DIAL_FOR);
+                    self.subscribers[n].wire = Some(id);
+                }
+                ReaderAct::Say(text) => {
+                    if let Some(id) = wire {
+                        self.net.send(id, Way::Up, Message::Text(text), self.now);
+                    }
+                }
+                ReaderAct::Hangup => {
+                    self.subscribers[n].wire = None;
+                    if let Some(id) = wire {
+                        self.end_client(id);
+                    }
+                }
+                ReaderAct::Wrong(what) => self.wrong(what),
+            }
+        }
+        self.read_on(n);
+        self.arm_subscriber(n);
+    }
+
+    /// What a dashboard was told is judged at once.
+    fn read_on(&mut self, n: usize) {
+        let seat = &mut self.subscribers[n];
+        for told in std::mem::take(&mut seat.subscriber.told) {
+            let wrong = seat.reading.told(&seat.subscriber.identity, &told, &self.hosts[0].journal);
+            if let Some(wrong) = wrong {
+                self.trace.wrong(self.now, wrong);
+            }
+        }
+        let messages = self.subscribers.iter().map(|seat| seat.reading.messages).sum();
+        self.ledger.counts.delivered = messages;
+    }
+
+    pub(super) fn arm_subscriber(&mut self, n: usize) {
+        let seat = &mut self.subscribers[n];
+        if let Some(at) = due(seat.subscriber.wake_at(), &mut seat.armed, self.now) {
+            self.queue.put(at, Event::Subscriber(n));
+        }
+    }
+
+    pub(super) fn wake_subscriber(&mut self, n: usize) {
+        self.subscribers[n].armed = None;
+        self.subscribers[n].subscriber.wake(self.now);
+        self.subscriber_acts(n);
+    }
+}
+
+/// When to wake somebody, if that is earlier than they will be.
+fn due(wake_at: Option<Time>, armed: &mut Option<Time>, now: Time) -> Option<Time> {
+    let due = wake_at?.max(now.plus(Duration::from_micros(1)));
+    if armed.is_some_and(|armed| armed <= due) {
+        return None;
+    }
+    *armed = Some(due);
+    Some(due)
+}

@@ -1,0 +1,89 @@
+//! What breaks, and how it is made well again.
+
+use super::{Event, World};
+use crate::{
+    fault::Fault,
+    host::Later,
+    wires::{Road, Way},
+};
+
+impl World {
+    pub(super) fn break_something(&mut self, fault: Fault) {
+        match fault {
+            Fault::Cut { road, up, down, lasts } => {
+                self.ledger.counts.cuts += 1;
+                self.net.cut(road, up, down, self.now);
+                self.after(lasts, Event::Mend(road));
+            }
+            Fault::Forget(road) => {
+                self.ledger.counts.cuts += 1;
+                for wire in self.net.wires.values_mut().filter(|wire| wire.road == road) {
+                    wire.forgotten = true;
+                }
+            }
+            Fault::Dies(n, death) => self.die(n, death),
+            Fault::DiesAtCall(n, calls) => self.hosts[n].disk.crash_in(calls),
+            Fault::DiesAfter(n, outputs, death) => {
+                self.machines[n].dies = Some(death);
+                self.hosts[n].die_after(outputs);
+            }
+            Fault::Restart(n) => {
+                self.ledger.counts.others += 1;
+                if self.hosts[n].process.as_ref().is_some_and(|process| !process.stopping) {
+                    self.hosts[n].shut_down(self.now);
+                    self.settle(n);
+                }
+            }
+            Fault::SlowDisk(n, times, lasts) => {
+                self.ledger.counts.others += 1;
+                self.hosts[n].disk.slow_down(times);
+                self.after(lasts, Event::MendDisk(n));
+            }
+            Fault::FailSyncs(n, syncs) => {
+                self.ledger.counts.others += 1;
+                self.hosts[n].troubled = true;
+                self.hosts[n].disk.fail_syncs(syncs);
+            }
+            Fault::FullDisk(n, free, lasts) => {
+                self.ledger.counts.others += 1;
+                self.hosts[n].troubled = true;
+                self.hosts[n].disk.set_free(Some(free));
+                self.after(lasts, Event::MendDisk(n));
+            }
+            Fault::Step(n, by_ms) => {
+                self.ledger.counts.others += 1;
+                self.hosts[n].skew_ms += by_ms;
+                let life = self.hosts[n].life;
+                let noticed = std::time::Duration::from_millis(self.rng.u64(1..500));
+                self.after(noticed, Event::Host(n, life, Later::ClockStepped(by_ms)));
+            }
+        }
+    }
+
+    pub(super) fn mend(&mut self, road: Road) {
+        if self.net.is_cut(road, Way::Up) || self.net.is_cut(road, Way::Down) {
+            self.trace.line(self.now, || format!("{road:?} is mended"));
+        }
+        self.net.cut(road, false, false, self.now);
+    }
+
+    pub(super) fn mend_disk(&mut self, n: usize) {
+        self.hosts[n].disk.slow_down(1);
+        self.hosts[n].disk.set_free(None);
+        self.hosts[n].disk.fail_syncs(0);
+    }
+
+    /// Everything that is broken is made well, for good.
+    pub fn heal(&mut self) {
+        self.trace.line(self.now, || "everything is mended".to_owned());
+        self.healed = true;
+        for n in 0..self.hosts.len() {
+            self.mend_disk(n);
+            self.mend(Road::Site(n));
+            self.mend(Road::Uplink(n));
+        }
+        for n in 0..self.subscribers.len() {
+            self.mend(Road::Reader(n));
+        }
+    }
+}

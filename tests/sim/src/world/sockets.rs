@@ -1,0 +1,343 @@
+//! Connections: dialed, opened, carried, closed.
+
+use super::{Event, World};
+use crate::{
+    site,
+    wires::{Client, Far, KERNEL_BYTES, Message, Road, Way, WireId},
+};
+use bytes::Bytes;
+use riser_edge_core::LinkInput as EdgeInput;
+use riser_hub_core::LinkInput as HubInput;
+use riser_model::{
+    ConnectionId,
+    door::{Credential, Door, Input as DoorInput},
+};
+use riser_mqtt::MqttDoor;
+use riser_rooms::door::{Envelope, Place};
+use riser_wire::link::{EdgeFrame, Nonce, Stage, decode_edge, decode_hub};
+use std::{sync::Arc, time::Duration};
+
+/// A writer whose peer takes nothing for so long is left.
+const STALLED_AFTER: Duration = Duration::from_secs(30);
+
+impl World {
+    /// Somebody dials a host.
+    pub(super) fn dial(&mut self, client: Client, server: usize, road: Road, lasts: Duration) -> WireId {
+        let id = self.net.open(client, server, road, self.now.plus(lasts));
+        let delay = self.net.delay(road);
+        self.after(delay, Event::Knock(id));
+        id
+    }
+
+    /// The first packet is at the host, if the road lets it through.
+    pub(super) fn knock(&mut self, id: WireId) {
+        let Some(wire) = self.net.wires.get(&id) else { return };
+        let (server, road, client, far) = (wire.server, wire.road, wire.client, wire.far);
+        let Far::Dialing { until } = far else { return };
+        let delay = self.net.delay(road);
+        let passes = !self.net.is_cut(road, Way::Up) && !self.net.is_cut(road, Way::Down);
+        if !passes || !self.machines[server].up {
+            let again = self.now.plus(Duration::from_millis(self.rng.u64(900..1100)));
+            let event = if again < until { Event::Knock(id) } else { Event::Unopened(id) };
+            return self.queue.put(again.min(until), event);
+        }
+        let far = match client {
+            Client::Edge { .. } => self.take_link(server, id),
+            Client::Device(_) | Client::Subscriber(_) => self.take_door(server, id, client),
+        };
+        let Some(far) = far else { return self.after(delay, Event::Unopened(id)) };
+        if let Some(wire) = self.net.wires.get_mut(&id) {
+            wire.far = far;
+            wire.server_open = true;
+        }
+        self.net.not_before(id, Way::Down, self.now.plus(delay + Duration::from_nanos(1)));
+        self.after(delay, Event::Opened(id));
+        self.settle(server);
+    }
+
+    fn take_link(&mut self, server: usize, id: WireId) -> Option<Far> {
+        if self.hosts[server].process.as_ref().is_none_or(|process| process.stopping) {
+            return None;
+        }
+        self.links_made += 1;
+        let connection = ConnectionId(self.links_made);
+        self.links.insert(connection, id);
+        let nonce = self.nonce();
+        self.hosts[server].hub_link(HubInput::Opened { connection, binding: Bytes::new(), nonce }, self.now);
+        Some(Far::Link(connection))
+    }
+
+    fn take_door(&mut self, server: usize, id: WireId, client: Client) -> Option<Far> {
+        let now = self.hosts[server].now(self.now);
+        let door: Box<dyn Door> = match client {
+            Client::Subscriber(n) => {
+                let room = self.subscribers[n].subscriber.identity.room.parse().ok()?;
+                let account = site::ACCOUNT.parse().ok()?;
+                let place = Place { account, room, credential: Credential::Anonymous, anonymous: false };
+                Box::new(Envelope::new(place, now))
+            }
+            Client::Device(_) | Client::Edge { .. } => {
+                let (config, counters) = (Arc::clone(&self.mqtt.0), Arc::clone(&self.mqtt.1));
+                Box::new(MqttDoor::new(config, counters, self.rng.u64(..), now))
+            }
+        };
+        self.hosts[server].open_door(id, door, self.now).map(Far::Door)
+    }
+
+    fn nonce(&mut self) -> Nonce {
+        let mut bytes = [0; 32];
+        self.rng.fill(&mut bytes);
+        Nonce(bytes)
+    }
+
+    /// Whether whoever dialed still waits for that.
+    fn is_awaited(&self, id: WireId, client: Client) -> bool {
+        match client {
+            Client::Device(n) => self.devices[n].wire == Some(id),
+            Client::Subscriber(n) => self.subscribers[n].wire == Some(id),
+            Client::Edge { host, life, attempt, .. } => {
+                self.hosts[host].life == life && self.uplinks.get(&host) == Some(&(attempt, id))
+            }
+        }
+    }
+
+    pub(super) fn opened(&mut self, id: WireId) {
+        let Some(client) = self.net.wires.get(&id).map(|wire| wire.client) else { return };
+        if let Some(wire) = self.net.wires.get_mut(&id) {
+            wire.client_open = true;
+        }
+        if !self.is_awaited(id, client) {
+            return self.end_client(id);
+        }
+        match client {
+            Client::Device(n) => {
+                self.devices[n].device.connected(self.now);
+                self.device_acts(n);
+            }
+            Client::Subscriber(n) => {
+                self.subscribers[n].subscriber.connected(self.now);
+                self.subscriber_acts(n);
+            }
+            Client::Edge { host, uplink, attempt, .. } => {
+                let nonce = self.nonce();
+                let input = EdgeInput::Connected { uplink, attempt, binding: Bytes::new(), nonce };
+                self.hosts[host].edge_link(input, self.now);
+                self.settle(host);
+            }
+        }
+    }
+
+    pub(super) fn unopened(&mut self, id: WireId) {
+        let Some(wire) = self.net.wires.remove(&id) else { return };
+        if self.is_awaited(id, wire.client) {
+            self.tell_gone(id, wire.client);
+        }
+    }
+
+    /// The client's end learns that it is over.
+    fn tell_gone(&mut self, id: WireId, client: Client) {
+        match client {
+            Client::Device(n) => {
+                self.devices[n].wire = None;
+                self.devices[n].device.closed(self.now);
+                self.device_acts(n);
+            }
+            Client::Subscriber(n) => {
+                self.subscribers[n].wire = None;
+                self.subscribers[n].subscriber.closed(self.now);
+                self.subscriber_acts(n);
+            }
+            Client::Edge { host, uplink, attempt, .. } => {
+                self.uplinks.retain(|_, (_, wire)| *wire != id);
+                self.hosts[host].edge_link(EdgeInput::Disconnected { uplink, attempt }, self.now);
+                self.settle(host);
+            }
+        }
+    }
+
+    // What travels.
+
+    pub(super) fn arrive(&mut self, id: WireId, way: Way) {
+        let Some(message) = self.net.arrive(id, way) else { return };
+        match way {
+            Way::Up => self.arrive_up(id, message),
+            Way::Down => self.arrive_down(id, message),
+        }
+    }
+
+    fn arrive_up(&mut self, id: WireId, message: Message) {
+        let Some(wire) = self.net.wires.get(&id) else { return };
+        let (server, far, open, trusted) = (wire.server, wire.far, wire.server_open, wire.trusted);
+        if !open {
+            // A machine that lives says that there is no such connection.
+            if message != Message::End && self.machines[server].up {
+                self.net.send(id, Way::Down, Message::End, self.now);
+            }
+            return;
+        }
+        match (far, message) {
+            (Far::Door(connection), Message::Bytes(bytes)) => {
+                self.hosts[server].door_input(connection, DoorInput::Bytes(bytes), self.now);
+            }
+            (Far::Door(connection), Message::Text(text)) => {
+                self.hosts[server].door_input(connection, DoorInput::Text(text), self.now);
+            }
+            (Far::Door(connection), Message::End) => {
+                self.drop_server(id);
+                self.hosts[server].door_input(connection, DoorInput::Gone("peer_closed"), self.now);
+            }
+            (Far::Link(connection), Message::Bytes(bytes)) => self.hub_hears(id, connection, bytes, trusted),
+            (Far::Link(connection), Message::End | Message::Text(_)) => {
+                self.drop_server(id);
+                self.hosts[server].hub_link(HubInput::Closed { connection }, self.now);
+            }
+            (Far::Dialing { .. }, _) => {}
+        }
+        self.settle(server);
+    }
+
+    fn hub_hears(&mut self, id: WireId, connection: ConnectionId, bytes: Bytes, trusted: bool) {
+        let stage = if trusted { Stage::Welcomed } else { Stage::Unauthenticated };
+        let frame = match decode_edge(bytes, stage, |_, _| None) {
+            Ok(frame) => frame,
+            Err(bad) => return self.wrong(format!("the hub cannot read what an edge said: {bad}")),
+        };
+        if let EdgeFrame::Batch(batch) = &frame {
+            self.claimed(id, batch);
+        }
+        self.hosts[0].hub_link(HubInput::Frame { connection, frame }, self.now);
+    }
+
+    fn claimed(&mut self, id: WireId, batch: &riser_wire::link::Batch) {
+        let client = self.net.wires.get(&id).map(|wire| wire.client);
+        let Some(Client::Edge { host, .. }) = client else { return };
+        if let Some(log) = self.hosts[host].log {
+            self.ledger.claimed(log, batch.epoch, batch.first, batch.items.clone());
+        }
+    }
+
+    fn arrive_down(&mut self, id: WireId, message: Message) {
+        let Some(wire) = self.net.wires.get(&id) else { return };
+        let (client, open) = (wire.client, wire.client_open);
+        if !open {
+            if message != Message::End {
+                self.net.send(id, Way::Up, Message::End, self.now);
+            }
+            return;
+        }
+        if message == Message::End {
+            self.drop_client(id);
+            if self.is_awaited(id, client) {
+                self.tell_gone(id, client);
+            }
+            return;
+        }
+        self.moved(id);
+        match (client, message) {
+            (Client::Device(n), Message::Bytes(bytes)) => {
+                self.devices[n].device.heard(&bytes, self.now);
+                self.device_acts(n);
+            }
+            (Client::Subscriber(n), Message::Text(text)) => {
+                self.trace.line(self.now, || format!("subscriber {n} hears {text:.160}"));
+                self.subscribers[n].subscriber.heard(&text, self.now);
+                self.subscriber_acts(n);
+            }
+            (Client::Edge { host, uplink, attempt, .. }, Message::Bytes(bytes)) => {
+                match decode_hub(bytes, Stage::Welcomed, |_, _| None) {
+                    Ok(frame) => {
+                        self.hosts[host].edge_link(EdgeInput::Frame { uplink, attempt, frame }, self.now);
+                        self.settle(host);
+                    }
+                    Err(bad) => self.wrong(format!("an edge cannot read what the hub said: {bad}")),
+                }
+            }
+            (client, message) => self.wrong(format!("{client:?} heard {message:?}")),
+        }
+    }
+
+    // A door's writing.
+
+    /// A door wrote: it may write again when the kernel has taken that.
+    pub(super) fn written(&mut self, id: WireId) {
+        let full = self.net.wires.get(&id).is_some_and(|wire| wire.bytes_down() > KERNEL_BYTES);
+        let known = self.unoffered.contains_key(&id);
+        if full && self.unoffered.get(&id).copied().flatten().is_none() {
+            self.unoffered.insert(id, Some(self.now));
+            self.after(STALLED_AFTER, Event::Stall(id));
+        } else if !known {
+            self.unoffered.insert(id, None);
+            self.after(Duration::from_micros(20), Event::Offer(id));
+        }
+    }
+
+    fn moved(&mut self, id: WireId) {
+        if let Some(stuck) = self.unoffered.get_mut(&id) {
+            *stuck = stuck.map(|_| self.now);
+            self.after(Duration::from_micros(20), Event::Offer(id));
+        }
+    }
+
+    pub(super) fn offer(&mut self, id: WireId) {
+        let Some(wire) = self.net.wires.get(&id) else { return };
+        if wire.bytes_down() > KERNEL_BYTES || !wire.server_open || self.unoffered.remove(&id).is_none() {
+            return;
+        }
+        if let Far::Door(connection) = wire.far {
+            let server = wire.server;
+            let room = DoorInput::Room(crate::door::WRITE_BYTES_MAX);
+            self.hosts[server].door_input(connection, room, self.now);
+            self.settle(server);
+        }
+    }
+
+    pub(super) fn stalled(&mut self, id: WireId) {
+        let Some(Some(since)) = self.unoffered.get(&id).copied() else { return };
+        let due = since.plus(STALLED_AFTER);
+        if due > self.now {
+            return self.queue.put(due, Event::Stall(id));
+        }
+        let Some((server, Far::Door(connection))) = self.far(id) else { return };
+        self.end_server(id);
+        self.hosts[server].door_input(connection, DoorInput::Gone("stalled"), self.now);
+        self.settle(server);
+    }
+
+    // Ends.
+
+    /// The server's end closes and says so.
+    pub(super) fn end_server(&mut self, id: WireId) {
+        if self.net.wires.get(&id).is_some_and(|wire| wire.server_open) {
+            self.net.send(id, Way::Down, Message::End, self.now);
+            self.drop_server(id);
+        }
+    }
+
+    /// The server's end is not there any more.
+    pub(super) fn drop_server(&mut self, id: WireId) {
+        self.unoffered.remove(&id);
+        if let Some(wire) = self.net.wires.get_mut(&id) {
+            wire.server_open = false;
+            if let Far::Link(connection) = wire.far {
+                self.links.remove(&connection);
+            }
+        }
+        self.net.sweep(id);
+    }
+
+    /// The client's end closes and says so.
+    pub(super) fn end_client(&mut self, id: WireId) {
+        if self.net.wires.get(&id).is_some_and(|wire| wire.client_open) {
+            self.net.send(id, Way::Up, Message::End, self.now);
+            self.drop_client(id);
+        }
+    }
+
+    /// The client's end is not there any more.
+    pub(super) fn drop_client(&mut self, id: WireId) {
+        if let Some(wire) = self.net.wires.get_mut(&id) {
+            wire.client_open = false;
+        }
+        self.net.sweep(id);
+    }
+}
