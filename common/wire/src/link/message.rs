@@ -6,8 +6,9 @@
 //! ```
 //!
 //! Compression is the caller's: [`encode_edge`], [`decode_edge`] and their hub twins take a function that does
-//! it. The sizes are checked here before it is called: the declared size against the cap, and against
-//! [`COMPRESSION_RATIO_MAX`]. Nothing compressed is taken before the peer is authenticated.
+//! it, and which may keep what it knows from message to message. The sizes are checked here before it is called:
+//! the declared size against the cap, and against [`COMPRESSION_RATIO_MAX`]. Nothing compressed is taken before the
+//! peer is authenticated.
 
 use super::{EdgeFrame, HubFrame, VERSION};
 use crate::limits::{BATCH_BYTES_MAX, COMPRESSION_RATIO_MAX, UNAUTHENTICATED_BYTES_MAX};
@@ -16,8 +17,6 @@ use serde::{Serialize, de::DeserializeOwned};
 
 /// The largest message, compressed or not: a batch's items and definitions stay below it.
 pub const MESSAGE_BYTES_MAX: usize = BATCH_BYTES_MAX;
-/// Smaller bodies are not worth a compressor's start.
-pub const COMPRESS_FROM_BYTES: usize = 256;
 
 const FLAG_COMPRESSED: u8 = 1;
 
@@ -96,7 +95,8 @@ pub enum BadMessage {
     },
 }
 
-/// An edge's frame as a message. `compress` gets bodies of at least [`COMPRESS_FROM_BYTES`] and may decline.
+/// An edge's frame as a message. `compress` gets bodies with items and may decline; what is not [`worth_sending`] is
+/// not sent. Hello in particular goes as it is, however long its chain: its receiver knows nobody yet.
 pub fn encode_edge(frame: &EdgeFrame, compress: impl FnOnce(&[u8]) -> Option<Vec<u8>>) -> Bytes {
     let items = match frame {
         EdgeFrame::Batch(batch) | EdgeFrame::Latest(batch) => batch.items.as_ref(),
@@ -151,13 +151,10 @@ fn encode(frame: &impl Serialize, items: &[u8], compress: impl FnOnce(&[u8]) -> 
     out.extend_from_slice(&[VERSION, 0]);
     let mut out = postcard::to_extend(frame, out).expect("serializing plain values into memory cannot fail");
     out.extend_from_slice(items);
-    let body = out.get(2..).unwrap_or_default();
-    if body.len() >= COMPRESS_FROM_BYTES {
-        // What a receiver would refuse goes as it is: a run of zeros may well shrink a thousandfold.
+    if !items.is_empty() {
+        let body = out.get(2..).unwrap_or_default();
         let declared = body.len();
-        if let Some(packed) =
-            compress(body).filter(|p| p.len() + 4 < declared && ratio_holds(p.len(), declared))
-        {
+        if let Some(packed) = compress(body).filter(|packed| worth_sending(packed.len(), declared)) {
             let mut message = Vec::with_capacity(6 + packed.len());
             message.extend_from_slice(&[VERSION, FLAG_COMPRESSED]);
             message.extend_from_slice(&(declared as u32).to_le_bytes());
@@ -166,6 +163,12 @@ fn encode(frame: &impl Serialize, items: &[u8], compress: impl FnOnce(&[u8]) -> 
         }
     }
     out.into()
+}
+
+/// Whether a body goes compressed: it became smaller, and not so much smaller that a receiver would refuse it. A run
+/// of zeros may well shrink a thousandfold.
+pub fn worth_sending(packed: usize, declared: usize) -> bool {
+    packed + 4 < declared && ratio_holds(packed, declared)
 }
 
 fn ratio_holds(packed: usize, declared: usize) -> bool {

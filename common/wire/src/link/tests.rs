@@ -310,6 +310,15 @@ fn compressed_frames_come_back_whole() {
 }
 
 #[test]
+fn a_long_hello_goes_uncompressed() {
+    let mut hello = hello();
+    hello.chain = vec![hello.chain[0]; CHAIN_MAX];
+    let hello = EdgeFrame::Hello(Box::new(hello), Signature::from_bytes(&[0; 64]));
+    let message = encode_edge(&hello, squeeze);
+    assert_eq!(decode_edge(message, Stage::Unauthenticated, |_, _| None), Ok(hello));
+}
+
+#[test]
 fn what_the_receiver_would_take_for_a_bomb_goes_uncompressed() {
     let mut frame = batch();
     frame.items = vec![0; 100_000].into();
