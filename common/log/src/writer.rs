@@ -142,8 +142,12 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         recovery::open(disk, config, entropy, now)
     }
 
-    /// Takes a batch into the next block. It is durable when a [`Writer::commit`] that follows returns.
+    /// Takes a batch into the next block. It is durable when a [`Writer::commit`] that follows returns. Of a refused
+    /// one only what others have confirmed is kept: that is true without the rest, and may be what makes room.
     pub fn stage(&mut self, batch: Batch) -> Result<(), Refused> {
+        for (key, value) in batch.cursors.iter().filter(|(key, _)| key.holds()) {
+            self.set_cursor(*key, *value);
+        }
         match &self.failing {
             Some(Failing::DrainOnly) => return Err(Refused::DrainOnly),
             Some(Failing::Commit(reason)) => return Err(Refused::Failing { reason: reason.clone() }),

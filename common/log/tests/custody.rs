@@ -47,6 +47,16 @@ fn what_an_uplink_confirmed_makes_room_for_ever() {
 }
 
 #[test]
+fn a_full_log_takes_new_work_when_a_refused_batch_says_what_was_confirmed() {
+    let mut writer = open();
+    fill(&mut writer, |_| Vec::new());
+    let confirmed = |through| vec![(UPLINK, CursorValue { through, ..CursorValue::default() })];
+    // The first one may only make the room that the next one finds.
+    fill(&mut writer, confirmed);
+    assert_eq!(fill(&mut writer, confirmed), 3 * Config::tiny().quota_bytes / 1024);
+}
+
+#[test]
 fn until_an_uplink_has_met_its_hub_nothing_goes() {
     let mut writer = open();
     let fitted = fill(&mut writer, |_| Vec::new());
