@@ -77,8 +77,7 @@ impl Edge {
         let mut uplinks = Vec::new();
         for (index, uplink) in config.uplink.iter().enumerate() {
             let sender = sender(uplink, config.data(), &recovered, now)?;
-            let numbers = (&recovered.routes[..], recovered.next_route);
-            uplinks.push(Uplink::new(uplink.name(index), sender, linked.clone(), numbers.0, numbers.1, now));
+            uplinks.push(Uplink::new(uplink.name(index), sender, linked.clone()));
             routes.push(Route::new(uplink).with_context(|| format!("set up uplink {}", uplink.name(index)))?);
         }
         let (link_sender, link_inputs) = mpsc::channel(LINK_INPUTS_MAX);

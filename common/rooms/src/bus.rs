@@ -213,6 +213,17 @@ impl Bus {
         self.routes.known(number).map(|known| &known.route)
     }
 
+    /// One past the highest route number that means something.
+    pub fn routes_end(&self) -> u32 {
+        // `routes_max` keeps them far below that.
+        u32::try_from(self.routes.len()).unwrap_or(u32::MAX)
+    }
+
+    /// One past the highest origin number that means something.
+    pub fn origins_end(&self) -> u32 {
+        self.routes.origins_end()
+    }
+
     /// What an origin number of this log means.
     pub fn origin(&self, number: u32) -> Option<(LogId, Epoch)> {
         self.routes.origin(number)

@@ -89,6 +89,11 @@ impl Routes {
         *self.origins.get(number.checked_sub(1)? as usize)?
     }
 
+    /// One past the highest origin number.
+    pub(crate) fn origins_end(&self) -> u32 {
+        self.origins.len() as u32 + 1
+    }
+
     pub(crate) fn origin_number(&self, origin: (LogId, Epoch)) -> Option<u32> {
         self.origin_numbers.get(&origin).copied()
     }

@@ -4,7 +4,7 @@ use riser_link::{
     Sender,
     sender::{Input, LinkEvent},
 };
-use riser_model::{AccountName, Now, RoomId, Route, RouteNumber};
+use riser_model::{AccountName, Now, RoomId, RouteNumber};
 use riser_rooms::Bus;
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -30,47 +30,27 @@ pub struct Uplink {
 }
 
 impl Uplink {
-    /// An uplink that carries these rooms, over a log with these routes.
-    pub fn new(
-        name: AccountName,
-        mut sender: Sender,
-        linked: BTreeSet<RoomId>,
-        routes: &[(RouteNumber, Route)],
-        next_route: RouteNumber,
-        now: Now,
-    ) -> Self {
-        for (number, route) in routes {
-            let input = Input::Route {
-                number: *number,
-                route: Arc::new(route.clone()),
-                linked: linked.contains(&route.room),
-            };
-            sender.handle(input, now);
-        }
-        Self {
-            name,
-            sender,
-            linked,
-            routes_told: next_route.0,
-            origins_told: 1,
-            reading: None,
-            last_event: None,
-        }
+    /// An uplink that carries these rooms. What the log's numbers mean it learns from the bus.
+    pub fn new(name: AccountName, sender: Sender, linked: BTreeSet<RoomId>) -> Self {
+        Self { name, sender, linked, routes_told: 0, origins_told: 1, reading: None, last_event: None }
     }
 
-    /// Tells the sender what the log's numbers mean that were given since the last time.
+    /// Tells the sender what the log's numbers mean that were given since the last time. Numbers that no live entry
+    /// uses were not recovered, and are given anew: what is below the highest may be a hole.
     pub(crate) fn tell_numbers(&mut self, bus: &Bus, now: Now) {
-        while let Some(route) = bus.route(RouteNumber(self.routes_told)) {
-            let linked = self.linked.contains(&route.room);
-            let input =
-                Input::Route { number: RouteNumber(self.routes_told), route: Arc::clone(route), linked };
-            self.sender.handle(input, now);
-            self.routes_told += 1;
+        for number in (self.routes_told..bus.routes_end()).map(RouteNumber) {
+            if let Some(route) = bus.route(number) {
+                let linked = self.linked.contains(&route.room);
+                self.sender.handle(Input::Route { number, route: Arc::clone(route), linked }, now);
+            }
         }
-        while let Some((log, epoch)) = bus.origin(self.origins_told) {
-            self.sender.handle(Input::Origin { number: self.origins_told, log, epoch }, now);
-            self.origins_told += 1;
+        for number in self.origins_told..bus.origins_end() {
+            if let Some((log, epoch)) = bus.origin(number) {
+                self.sender.handle(Input::Origin { number, log, epoch }, now);
+            }
         }
+        self.routes_told = bus.routes_end();
+        self.origins_told = bus.origins_end();
     }
 
     /// The last thing that happened to the link.

@@ -71,8 +71,8 @@ impl Knobs {
         for number in 0..count {
             devices.push(device(&mut rng, number % edges + 1, target / count as u32 + 1));
         }
-        let segment = 4096 * rng.u64(2..=8);
-        let quota = segment * rng.u64(5..=24);
+        let segment = 4096 * rng.u64(4..=8);
+        let quota = segment * rng.u64(5..=16);
         let drop_oldest = rng.u8(0..4) == 0;
         let edge_log = LogConfig {
             segment_bytes: segment,

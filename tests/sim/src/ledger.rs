@@ -65,6 +65,8 @@ pub struct Ledger {
     pub acked: BTreeSet<Key>,
     /// Those that a device was told are not taken.
     pub refused: BTreeSet<Key>,
+    /// Devices that ask for a fresh session each time: to them QoS 2 is no promise over connections.
+    pub fleeting: BTreeSet<u32>,
     /// Devices whose kept session was gone, and when.
     pub sessions_lost: Vec<(Time, u32)>,
     /// By the edge's log and epoch.

@@ -234,7 +234,7 @@ pub fn edge(
     };
     let sender = Sender::new(config, opened, now);
     let name = "up".parse().expect("it is a name");
-    EdgeCore::new(instance, [Uplink::new(name, sender, linked, &recovered.routes, recovered.next_route, now)])
+    EdgeCore::new(instance, [Uplink::new(name, sender, linked)])
 }
 
 /// A hub over its log.

@@ -179,6 +179,9 @@ impl World {
             self.net.build(Road::Site(n), knobs.site);
         }
         for (n, device) in knobs.devices.iter().enumerate() {
+            if device.clean {
+                self.ledger.fleeting.insert(n as u32);
+            }
             let identity = Identity {
                 number: n as u32,
                 user: name(n),

@@ -22,6 +22,7 @@ impl World {
             match act {
                 DeviceAct::Dial => {
                     let edge = self.devices[n].edge;
+                    self.trace.line(self.now, || format!("device {n} dials"));
                     let id = self.dial(Client::Device(n), edge, Road::Site(edge), DIAL_FOR);
                     self.devices[n].wire = Some(id);
                 }
@@ -31,6 +32,7 @@ impl World {
                     }
                 }
                 DeviceAct::Hangup => {
+                    self.trace.line(self.now, || format!("device {n} hangs up"));
                     self.devices[n].wire = None;
                     if let Some(id) = wire {
                         self.end_client(id);

@@ -227,6 +227,7 @@ impl World {
         }
         if message == Message::End {
             self.drop_client(id);
+            self.trace.line(self.now, || format!("{client:?} is left"));
             if self.is_awaited(id, client) {
                 self.tell_gone(id, client);
             }
@@ -235,6 +236,7 @@ impl World {
         self.moved(id);
         match (client, message) {
             (Client::Device(n), Message::Bytes(bytes)) => {
+                self.trace.line(self.now, || format!("device {n} hears {:.24?}", &bytes[..]));
                 self.devices[n].device.heard(&bytes, self.now);
                 self.device_acts(n);
             }
