@@ -18,7 +18,10 @@ use riser_model::{
     Now, Time,
     door::{Ask, Code, Door, Input, Output, Refusal, SessionState, Tell},
 };
-use riser_wire::limits::{FIRST_FRAME_DEADLINE, UNAUTHENTICATED_BYTES_MAX};
+use riser_wire::{
+    close,
+    limits::{FIRST_FRAME_DEADLINE, UNAUTHENTICATED_BYTES_MAX},
+};
 use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -185,7 +188,11 @@ impl MqttDoor {
             (State::Entering(..), Tell::Entered { session, .. }) => self.enter(session, now),
             (State::Entering(connect, _), Tell::Refused(refusal)) => {
                 let mut out = BytesMut::new();
-                connect.peer.connect_refused(&mut out, v5::connect_code(refusal.code), &refusal);
+                // To what will pass there is no CONNACK: some clients (MQTT.js) take any refusal for final and a
+                // closed connection for a reason to come back.
+                if close::after_ms(refusal.code).is_none() {
+                    connect.peer.connect_refused(&mut out, v5::connect_code(refusal.code), &refusal);
+                }
                 self.close(out, Output::Close(refusal));
             }
             // Nothing else was asked.

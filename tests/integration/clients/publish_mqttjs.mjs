@@ -1,9 +1,10 @@
 // Publishes a stream with MQTT.js and says what was acknowledged. Asked: host, port, user, password,
-// client_id, version (4 or 5), qos, topic, stream, count.
+// client_id, version (4 or 5), qos, topic, stream, count, rate (per second, 0 for as fast as it goes). One is under
+// way at a time.
 
 import { asked, digest, endWithTheTest, need, note, payload, say } from "./history.mjs";
 
-const want = { version: 5, qos: 1, ...asked() };
+const want = { version: 5, qos: 1, rate: 0, ...asked() };
 endWithTheTest();
 const client = need("mqtt").connect({
   host: want.host,
@@ -23,6 +24,7 @@ client.once("connect", async () => {
   for (let n = 1; n <= want.count; n += 1) {
     const data = payload(want.stream, n);
     say("offered", { stream: want.stream, n, digest: digest(data) });
+    if (want.rate > 0) await new Promise((go) => setTimeout(go, 1000 / want.rate));
     try {
       await client.publishAsync(want.topic, data, { qos: want.qos });
       say("acked", { stream: want.stream, n });

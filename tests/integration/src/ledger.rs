@@ -114,6 +114,12 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// Whether everything that arrived did so once, in order, as it was offered: what a conflating reader is
+    /// promised.
+    pub fn is_clean_but_for_skipped(&self) -> bool {
+        Self { lost: 0, ..*self }.is_clean()
+    }
+
     /// Whether everything acknowledged arrived once, in order, as it was offered.
     pub fn is_clean(&self) -> bool {
         *self == Self { delivered: self.delivered, ..Self::default() }
@@ -201,6 +207,12 @@ impl Ledger {
         }
         lines.push(format!("marks: {:?}", self.marks));
         lines.join("\n")
+    }
+
+    /// The newest publication of a stream that reached the reader; 0 before the first.
+    pub fn newest(&self, reader: &str, stream: &str) -> u64 {
+        let seen = self.readers.get(reader).and_then(|reader| reader.streams.get(stream));
+        seen.and_then(|seen| seen.digests.keys().next_back().copied()).unwrap_or(0)
     }
 
     /// What the reader's deliveries add up to.

@@ -14,9 +14,9 @@ const COUNT: u64 = 1500;
 const RATE: u64 = 400;
 
 fn publisher(site: &Site, qos: u8) -> Client {
-    let ask =
-        json!({ "stream": "s", "topic": "sensors/s", "qos": qos, "count": COUNT, "rate": RATE, "window": 1 });
-    site.client("publisher", "publish_paho.py", &site.edge, SENSOR, ask)
+    let ask = json!({ "stream": "s", "topic": "sensors/s", "qos": qos, "count": COUNT, "rate": RATE, "version": 4 });
+    // Not paho: when an attempt to reconnect fails, it forgets that a publication was released and sends it anew.
+    site.client("publisher", "publish_mqttjs.mjs", &site.edge, SENSOR, ask)
 }
 
 /// Waits until the reader at the hub has at least that many.

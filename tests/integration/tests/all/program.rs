@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 /// How long a test waits for something that takes milliseconds on an idle machine.
 pub const SOON: Duration = Duration::from_secs(20);
 /// How long a test waits for something that works off a backlog.
-pub const EVENTUALLY: Duration = Duration::from_secs(60);
+pub const EVENTUALLY: Duration = Duration::from_secs(180);
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 

@@ -75,6 +75,15 @@ pub struct Site {
     pub history: History,
 }
 
+impl Drop for Site {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.folder.disable_cleanup(true);
+            eprintln!("what is left of the site is kept in {}", self.folder.path().display());
+        }
+    }
+}
+
 impl Site {
     /// Both programs, started and ready.
     pub fn start() -> Self {
