@@ -490,7 +490,8 @@ impl Instance {
     /// Sessions change by what is committed, and by nothing else.
     fn fold(&mut self, through: Seq) {
         while self.folded < through {
-            let Some(chunk) = self.bus.tail(self.folded.next(), usize::MAX) else { break };
+            let chunk = self.bus.tail(self.folded.next(), usize::MAX);
+            let chunk = chunk.expect("the tail holds what was not yet said to be committed");
             for run in &chunk.runs {
                 match run {
                     Run::Entries { first, entries, .. } => {

@@ -65,6 +65,8 @@ pub struct Bus {
     pub(crate) counters: Counters,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) closing: bool,
+    /// Up to here [`Output::Committed`] was handed out.
+    pub(crate) said: Seq,
     pub(crate) warm: Warm,
     now: Now,
 }
@@ -99,6 +101,7 @@ impl Bus {
             counters: Counters::default(),
             outputs: VecDeque::new(),
             closing: false,
+            said: start.next.prev(),
             warm: Warm::default(),
             now: Now::default(),
         };
@@ -173,7 +176,11 @@ impl Bus {
                 return self.line.seal(&mut self.routes);
             }
         }
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if let Some(Output::Committed { through }) = output {
+            self.said = through;
+        }
+        output
     }
 
     /// When [`Input::Deadline`] is wanted, and what for.

@@ -24,6 +24,7 @@ use std::sync::Arc;
 impl Bus {
     /// The batches up to this ticket are on disk.
     pub(crate) fn persisted(&mut self, ticket: u64, now: Now) {
+        self.shrink_tail();
         let before = self.chain.committed;
         while let Some(Unstored { block, pieces, .. }) = self.line.stored(ticket) {
             for piece in pieces {
@@ -155,14 +156,13 @@ impl Bus {
             }
             self.graph.show(slot, Value::Log(seq));
         }
-        self.shrink_tail();
         for (slot, _) in changed {
             self.wake(slot, first.prev(), turn, false);
         }
     }
 
     fn shrink_tail(&mut self) {
-        while let Some(block) = self.tail.surplus() {
+        while let Some(block) = self.tail.surplus(self.said) {
             for (place, slot) in block.channels.iter().enumerate() {
                 if *slot == ChannelSlot::NONE {
                     continue;

@@ -111,11 +111,13 @@ impl Tail {
         self.blocks.push_back(block);
     }
 
-    /// The oldest block, as long as the bound is exceeded. The newest block always stays.
-    pub(crate) fn surplus(&mut self) -> Option<Block> {
+    /// The oldest block, as long as the bound is exceeded. The newest block always stays, and so does what was not
+    /// said to be committed yet: whoever folds the log reads it here.
+    pub(crate) fn surplus(&mut self, said: Seq) -> Option<Block> {
         if self.bytes <= self.bytes_max || self.blocks.len() < 2 {
             return None;
         }
+        self.blocks.front().filter(|block| block.next() <= said.next())?;
         let block = self.blocks.pop_front()?;
         self.bytes -= block.size();
         Some(block)

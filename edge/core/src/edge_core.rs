@@ -239,7 +239,13 @@ impl EdgeCore {
     /// A commit returned: every sender learns what it holds.
     fn committed(&mut self, through: Seq, now: Now) {
         while self.told < through {
-            let Some(chunk) = self.instance.bus().tail(self.told.next(), usize::MAX) else { break };
+            let Some(chunk) = self.instance.bus().tail(self.told.next(), usize::MAX) else {
+                // A commit larger than the tail: the senders read it from the disk, and have no Latest of it.
+                let (first, last) = (self.told.next(), through);
+                self.every_sender(&SenderInput::Added { first, last, entries: Bytes::new() }, now);
+                self.told = through;
+                return;
+            };
             for run in chunk.runs {
                 match run {
                     Run::Entries { first, count, entries, .. } => {

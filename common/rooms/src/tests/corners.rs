@@ -38,6 +38,21 @@ fn chunk_reaching_past_what_is_known_is_cut_there() {
 }
 
 #[test]
+fn tail_holds_all_of_a_commit_that_is_larger_than_it_until_the_next() {
+    let mut world = World::new(Config { batch_bytes_max: 300, ..small() });
+    world.open(1);
+    let long = "x".repeat(200);
+    for _ in 0..10 {
+        world.send(1, &[("a/x", &long)], 1);
+    }
+    let last = std::iter::from_fn(|| world.storage.commit()).last().unwrap();
+    world.input(Input::Persisted { ticket: last });
+    assert_eq!(world.bus.tail(Seq(1), usize::MAX).map(|chunk| chunk.next), Some(Seq(11)));
+    world.publish(1, &[("a/x", "next")]);
+    assert_eq!(world.bus.tail(Seq(1), usize::MAX), None);
+}
+
+#[test]
 fn what_is_still_open_moves_up_when_what_was_before_it_fails() {
     let mut world = World::new(Config::default());
     world.open(1);
