@@ -28,8 +28,8 @@ impl Trace {
 
     /// Something is not as it must be.
     pub fn wrong(&mut self, at: Time, what: String) {
-        self.line(at, || format!("VIOLATION {what}"));
         if self.wrong.len() < WRONG_MAX {
+            self.line(at, || format!("VIOLATION {what}"));
             self.wrong.push((at, what));
         }
     }

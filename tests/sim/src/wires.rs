@@ -136,6 +136,8 @@ pub struct Wire {
     pub road: Road,
     /// Whether the client's end is there.
     pub client_open: bool,
+    /// Whether the client is about to learn that it is open.
+    pub opening: bool,
     /// Whether the server's end is there.
     pub server_open: bool,
     /// Whether large messages may come: after a Welcome.
@@ -211,6 +213,7 @@ impl Network {
             far: Far::Dialing { until },
             road,
             client_open: false,
+            opening: false,
             server_open: false,
             trusted: false,
             forgotten: false,

@@ -49,6 +49,7 @@ impl World {
         if let Some(wire) = self.net.wires.get_mut(&id) {
             wire.far = far;
             wire.server_open = true;
+            wire.opening = true;
         }
         self.net.not_before(id, Way::Down, self.now.plus(delay + Duration::from_nanos(1)));
         self.after(delay, Event::Opened(id));
@@ -105,6 +106,7 @@ impl World {
         let Some(client) = self.net.wires.get(&id).map(|wire| wire.client) else { return };
         if let Some(wire) = self.net.wires.get_mut(&id) {
             wire.client_open = true;
+            wire.opening = false;
         }
         if !self.is_awaited(id, client) {
             return self.end_client(id);
