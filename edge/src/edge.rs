@@ -173,6 +173,7 @@ impl Edge {
             let counters = Arc::clone(self.entrance.counters());
             move || counters.each().collect()
         });
+        metrics.also(move || mqtt_counters.each().map(|(name, count)| (name, "", count)).collect());
         for (name, listener) in config.listen.operations.named("operations") {
             let bound = Listener::bind(name.as_str(), listener.address, None)?;
             self.addresses.push((name, bound.address()?));

@@ -230,6 +230,7 @@ impl Hub {
             let counters = Arc::clone(self.entrance.counters());
             move || counters.each().collect()
         });
+        shared.metrics.also(move || mqtt_counters.each().map(|(name, count)| (name, "", count)).collect());
         for (name, listener) in config.listen.operations.named("operations") {
             let bound = Listener::bind(name.as_str(), listener.address, None)?;
             self.addresses.push((name, bound.address()?));

@@ -21,6 +21,23 @@ pub struct Counters {
     pub lost_subscriptions: Count,
 }
 
+impl Counters {
+    /// Each count: its metric's name without prefix and `_total`, and what it stands at.
+    pub fn each(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        [
+            ("mqtt_qos0_shed", &self.shed),
+            ("mqtt_qos2_duplicates", &self.duplicates),
+            ("mqtt_deliveries_too_large", &self.too_large),
+            ("mqtt_deliveries_unreadable", &self.unreadable),
+            ("mqtt_deliveries_missing", &self.gaps),
+            ("mqtt_unknown_packet_ids", &self.unknown_ids),
+            ("mqtt_subscriptions_lost", &self.lost_subscriptions),
+        ]
+        .into_iter()
+        .map(|(name, count)| (name, count.total()))
+    }
+}
+
 /// One count.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
