@@ -326,6 +326,8 @@ pub enum Wake {
     Canary,
     /// The log had nothing where it should: read again.
     Read,
+    /// A few entries have waited long enough for more.
+    Company,
     /// The new epoch did not come: ask again.
     NewEpoch,
     /// Time to stop.
@@ -473,7 +475,8 @@ impl Sender {
             }
             State::Up(session) => {
                 let due = (self.silence_due(), Wake::Silence);
-                [self.latest_due(session), self.read_due(session), stall_due(session)]
+                let company = self.company_due(session);
+                [self.latest_due(session), self.read_due(session), company, stall_due(session)]
                     .into_iter()
                     .flatten()
                     .fold(Some(due), earlier)

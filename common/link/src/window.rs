@@ -107,6 +107,11 @@ impl Window {
         self.sent.front().map(|oldest| oldest.at.max(self.confirmed_at))
     }
 
+    /// When the newest of what is under way was sent.
+    pub(crate) fn newest(&self) -> Option<Time> {
+        self.sent.back().map(|newest| newest.at)
+    }
+
     /// A batch was sent; `starved` if there was nothing more.
     pub(crate) fn sent(&mut self, batch: Unconfirmed, starved: bool, now: Time) {
         let alone = self.sent.is_empty() && batch.bytes <= BYTES_ALONE_MAX;

@@ -89,6 +89,7 @@ impl Sender {
             check: None,
             reading: None,
             read_again_at: None,
+            company_until: None,
             behind: standing.through < self.chain.last(),
         };
         self.state = State::Up(Box::new(session));

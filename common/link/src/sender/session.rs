@@ -13,6 +13,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// A log that had nothing where it should is asked again.
 const READ_AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// A few entries wait for the confirmation of what is under way: alone they would cost the link more in frames than
+/// they are worth. But no longer than this,
+const COMPANY_WITHIN: Duration = Duration::from_millis(2);
+/// and so many do not wait.
+const COMPANY: u64 = 16;
 /// What Latest may take of a link before anything was measured.
 const UNMEASURED_BYTES_PER_S: u64 = 64 * 1024;
 
@@ -33,6 +38,8 @@ pub(super) struct Session {
     pub(super) check: Option<Check>,
     pub(super) reading: Option<u64>,
     pub(super) read_again_at: Option<Time>,
+    /// Until then a few entries wait for more.
+    pub(super) company_until: Option<Time>,
     /// Latest is on, and CaughtUp will end it.
     pub(super) behind: bool,
 }
@@ -54,6 +61,10 @@ impl Sender {
         session.read_again_at.map(|at| (at, Wake::Read))
     }
 
+    pub(super) fn company_due(&self, session: &Session) -> Option<(Time, Wake)> {
+        session.company_until.map(|at| (at, Wake::Company))
+    }
+
     /// Sends and reads as much as is due.
     pub(super) fn pump(&mut self, now: Now) {
         self.latest(now);
@@ -70,6 +81,12 @@ impl Sender {
             None if session.next <= last => session.next,
             None => return,
         };
+        let waiting = last.next().0.saturating_sub(from.0);
+        let until = session.window.newest().map(|at| at.plus(COMPANY_WITHIN));
+        session.company_until = until.filter(|until| waiting < COMPANY && now.time < *until);
+        if session.company_until.is_some() {
+            return;
+        }
         let Some(room) = session.window.room(now.time) else { return };
         self.reads += 1;
         session.reading = Some(self.reads);

@@ -177,3 +177,20 @@ fn stamps_are_corrected_by_the_hubs_clock() {
     let wall = pair.hubs[0].disk.entries[1].wall.0;
     assert!((wall - at).abs() < 50, "{} ms off", wall - at);
 }
+
+#[test]
+fn a_steady_trickle_shares_batches_and_does_not_wait_long() {
+    let mut pair = Pair::new(11);
+    pair.commit_takes = Duration::from_micros(100);
+    pair.publish(0, 1);
+    pair.run_for(ms(2000));
+    let (messages, before) = (pair.net.messages, pair.hubs[0].disk.entries.len());
+    for _ in 0..1000 {
+        pair.publish(0, 1);
+        pair.run_for(Duration::from_micros(200));
+    }
+    assert!(pair.net.messages - messages < 500, "{} messages", pair.net.messages - messages);
+    pair.run_for(ms(500));
+    assert_eq!(pair.hubs[0].disk.entries.len() - before, 1000);
+    drained(&mut pair);
+}
