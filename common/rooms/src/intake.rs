@@ -194,7 +194,12 @@ impl Line {
     /// Closes the open batch and sends it on its way.
     pub(crate) fn seal(&mut self, routes: &mut Routes) -> Option<Output> {
         self.open.since?;
-        let Open { entries, offsets, channels, pieces, mut cursors, .. } = std::mem::take(&mut self.open);
+        let Open { mut entries, mut offsets, mut channels, pieces, mut cursors, .. } =
+            std::mem::take(&mut self.open);
+        // These stay for as long as the tail reaches back: what they grew by beyond their needs is given back.
+        entries.shrink_to_fit();
+        offsets.shrink_to_fit();
+        channels.shrink_to_fit();
         let riding = std::mem::take(&mut self.riding);
         cursors.extend(riding.iter().map(|(key, value)| (*key, *value)));
         // Cursors alone may fail alone: nothing that others build on is in their batch.
