@@ -6,7 +6,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{fmt, io, str::FromStr};
 use tracing::Subscriber;
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt::MakeWriter, layer::SubscriberExt};
+use tracing_subscriber::{Layer, Registry, filter::Targets, fmt::MakeWriter, layer::SubscriberExt};
 
 /// `[log]`.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -51,11 +51,14 @@ impl FromStr for Level {
 
     fn from_str(text: &str) -> Result<Self, NotALevel> {
         let known = |part: &str| {
-            let level = part.rsplit('=').next().unwrap_or(part).trim();
+            let (module, level) = part.rsplit_once('=').unwrap_or(("", part));
+            let of_module =
+                |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | ':' | '-');
             ["error", "warn", "info", "debug", "trace", "off"].contains(&level)
+                && module.chars().all(of_module)
         };
         // A bare word that is no level is a module to tracing, which then says nothing at all.
-        if text.split(',').all(known) && EnvFilter::builder().parse(text).is_ok() {
+        if text.split(',').all(known) && text.parse::<Targets>().is_ok() {
             Ok(Self(text.to_owned()))
         } else {
             Err(NotALevel(text.chars().take(64).collect()))
@@ -94,7 +97,7 @@ pub fn subscriber<W>(config: &LogConfig, writer: W) -> impl Subscriber + Send + 
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::builder().parse_lossy(&config.level.0);
+    let filter: Targets = config.level.0.parse().expect("a level was parsed as one before");
     let base = tracing_subscriber::fmt::layer::<Registry>().with_writer(writer).with_ansi(false);
     let layer = match config.format {
         LogFormat::Text => base.with_filter(filter).boxed(),
