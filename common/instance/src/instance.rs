@@ -137,7 +137,7 @@ enum Awaited {
     /// The session's record: the connection may enter.
     Enter { connection: ConnectionId, state: SessionState },
     /// The release of QoS 2 ids: PUBCOMP may leave.
-    Release { connection: ConnectionId, ticket: u64 },
+    Release { connection: ConnectionId, ticket: u64, ids: u32 },
     /// A kept subscription: SUBACK may leave.
     Tell { connection: ConnectionId, tell: Tell },
     /// Nobody waits for it.
@@ -265,8 +265,13 @@ impl Instance {
             Ask::Release { ticket, ids } => {
                 connection.await_ticket(ticket);
                 let number = connection.session_number();
+                // As many as there are packet ids, at most.
+                let count = u32::try_from(ids.len()).unwrap_or(u32::MAX);
                 match self.sessions.release(number, &ids) {
-                    Some(record) => self.append(&record, Awaited::Release { connection: id, ticket }, now),
+                    Some(record) => {
+                        let awaited = Awaited::Release { connection: id, ticket, ids: count };
+                        self.append(&record, awaited, now);
+                    }
                     None => self.answer(id, ticket, self.stored(ticket)),
                 }
             }
@@ -563,8 +568,9 @@ impl Instance {
                 }
             }
             Awaited::Enter { connection, .. } => self.refuse(connection, log_failing(), now),
-            Awaited::Release { connection, ticket } => {
-                let refused = if durable { Vec::new() } else { vec![(0, log_failing())] };
+            Awaited::Release { connection, ticket, ids } => {
+                let failed = if durable { 0 } else { ids };
+                let refused = (0..failed).map(|index| (index, log_failing())).collect();
                 let mut stored = self.stored(ticket);
                 if let Tell::Stored { refused: place, .. } = &mut stored {
                     *place = refused;

@@ -416,8 +416,12 @@ impl Session {
                 AckKind::Completed => self.received.completed(ack.id),
             }
             match (self.peer.version, ack.outcome) {
-                // It has no word for it: the device comes back and sends it again.
+                // It has no word for it: the device comes back and sends it again. PUBCOMP has none in MQTT 5 either,
+                // and said without the release in the log its id would swallow the next publication that bears it.
                 (Version::V4, Outcome::Refused(refusal)) => return Err(End::Refused(*refusal)),
+                (Version::V5, Outcome::Refused(refusal)) if ack.kind == AckKind::Completed => {
+                    return Err(End::Refused(*refusal));
+                }
                 (_, outcome) => self.peer.ack(&mut self.out, ack.kind, ack.id, &outcome),
             }
         }

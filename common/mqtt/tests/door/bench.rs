@@ -107,7 +107,7 @@ impl Bench {
     /// The log has this batch, except these.
     pub fn store(&mut self, ticket: u64, count: u32, refused: &[(u32, Code)]) {
         let first = Seq(self.seq);
-        self.seq += u64::from(count) - refused.len() as u64;
+        self.seq += u64::from(count).saturating_sub(refused.len() as u64);
         let refused = refused.iter().map(|(index, code)| (*index, refusal(*code))).collect();
         self.tell(Tell::Stored { ticket, log: LOG, epoch: EPOCH, first, refused });
     }

@@ -103,6 +103,18 @@ fn a_refused_publication_leaves_its_id_free() {
 }
 
 #[test]
+fn a_release_that_was_not_stored_is_never_said_to_be_complete() {
+    for level in BOTH {
+        let mut bench = kept(level, &[7, 9]);
+        bench.send(&[ack(0x62, 7), ack(0x62, 9)].concat());
+        assert_eq!(bench.asks(), [Ask::Release { ticket: 1, ids: vec![7, 9] }]);
+        bench.store(1, 0, &[(0, Code::LogFailing), (1, Code::LogFailing)]);
+        assert!(!bench.got().starts_with(&[0x70]), "the device has to come back and release it again");
+        assert!(bench.closed.is_some());
+    }
+}
+
+#[test]
 fn tickets_follow_the_order_of_packets() {
     let mut bench = kept(5, &[1, 2]);
     let stream = [
