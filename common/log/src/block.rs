@@ -14,6 +14,7 @@
 
 use riser_model::{Epoch, LogId, Now, Seq, Time, Wall};
 use riser_wire::limits::BATCH_BYTES_MAX;
+use std::cmp::Ordering;
 
 /// Blocks begin on multiples of this: what a disk writes whole or not at all.
 pub const SECTOR_BYTES: usize = 512;
@@ -23,6 +24,8 @@ pub const HEADER_BYTES: usize = 104;
 pub const ENTRIES_BYTES_MAX: usize = BATCH_BYTES_MAX;
 /// The format that this build writes and reads.
 pub const VERSION: u8 = 1;
+/// Where a header has the segment's number.
+const SEGMENT_AT: usize = 40;
 const MAGIC: u32 = u32::from_le_bytes(*b"RSRb");
 
 /// What a block's meta is.
@@ -86,7 +89,7 @@ pub struct Header {
 pub enum BadHeader {
     /// Something else, or damaged.
     NotABlock,
-    /// A format that this build does not know.
+    /// A format that this build does not know yet.
     Version,
 }
 
@@ -106,14 +109,16 @@ impl Header {
         if header_crc(bytes, version, salt) != crc {
             // One flipped bit in the version's byte is damage to a block of ours, not another format.
             let flipped = header_crc(bytes, VERSION, salt) == crc;
-            return Err(if version != VERSION && !flipped {
+            return Err(if version > VERSION && !flipped {
                 BadHeader::Version
             } else {
                 BadHeader::NotABlock
             });
         }
-        if version != VERSION {
-            return Err(BadHeader::Version);
+        match version.cmp(&VERSION) {
+            Ordering::Less => return Err(BadHeader::NotABlock),
+            Ordering::Equal => {}
+            Ordering::Greater => return Err(BadHeader::Version),
         }
         header.ok_or(BadHeader::NotABlock)
     }
@@ -126,6 +131,17 @@ impl Header {
         fields.u32();
         fields.u32();
         Self::read_fields(&mut fields, 0)
+    }
+
+    /// Whether bytes that may be damaged were the header of a block of that segment.
+    pub fn is_of(bytes: &[u8], segment: u64) -> bool {
+        let Some(bytes) = bytes.first_chunk::<HEADER_BYTES>() else { return false };
+        let mut mended = *bytes;
+        if let Some(place) = mended.get_mut(SEGMENT_AT..SEGMENT_AT + 8) {
+            place.copy_from_slice(&segment.to_le_bytes());
+        }
+        // Either the damage is elsewhere, or that number is what makes the checksum right.
+        mended == *bytes || Self::read(&mended).is_ok()
     }
 
     fn read_fields(fields: &mut Fields<'_>, kind: u8) -> Option<Self> {
@@ -332,12 +348,28 @@ mod tests {
     }
 
     #[test]
+    fn header_with_any_flipped_bit_is_still_known_as_its_segments_own() {
+        let clean = block();
+        for bit in 0..HEADER_BYTES * 8 {
+            let mut bytes = clean.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(Header::is_of(&bytes, 9), "bit {bit}");
+        }
+        assert!(!Header::is_of(&[0; HEADER_BYTES], 9));
+        let mut earlier = block();
+        earlier[20] ^= 1;
+        assert!(!Header::is_of(&earlier, 8), "a damaged block of an earlier use");
+    }
+
+    #[test]
     fn another_format_is_told_from_damage() {
         let mut bytes = block();
         bytes[4] = 2;
         assert_eq!(Header::read(&bytes), Err(BadHeader::NotABlock));
         bytes[8] ^= 0xff;
         assert_eq!(Header::read(&bytes), Err(BadHeader::Version));
+        bytes[4] = 0;
+        assert_eq!(Header::read(&bytes), Err(BadHeader::NotABlock), "there never was such a format");
         assert_eq!(Header::read(&[]), Err(BadHeader::NotABlock));
     }
 }

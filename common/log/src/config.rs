@@ -3,8 +3,8 @@
 use crate::errors::BadConfig;
 use riser_model::{Cause, Seq};
 
-/// The smallest segment, bytes: only tests use ones below a megabyte.
-pub const SEGMENT_BYTES_MIN: u64 = 8 * 1024;
+/// The smallest segment, bytes: a small checkpoint still fits twice. Only tests use ones below a megabyte.
+pub const SEGMENT_BYTES_MIN: u64 = 16 * 1024;
 /// The largest segment, bytes.
 pub const SEGMENT_BYTES_MAX: u64 = 1 << 30;
 /// The fewest segments that a quota must have room for: one written to, one ready, one to trim, one read.

@@ -9,7 +9,7 @@ use std::io;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum BadConfig {
     /// The segment length.
-    #[error("segments of {bytes} bytes: want a multiple of 4096 from 8 KiB to 1 GiB")]
+    #[error("segments of {bytes} bytes: want a multiple of 4096 from 16 KiB to 1 GiB")]
     Segment {
         /// As configured.
         bytes: u64,

@@ -5,7 +5,10 @@
 //! the medium that was neither synced nor let through by a crash's dice. Time is elsewhere: a slow sync is the
 //! caller's to play.
 
+mod inode;
+
 use crate::disk::Disk;
+use inode::{Inode, put};
 use std::{
     collections::BTreeMap,
     io,
@@ -14,11 +17,30 @@ use std::{
 
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
-const SECTOR: usize = 512;
-const PAGE: usize = 4096;
 
 /// What a disk holds, as a backup would copy it: names and bytes.
 pub type Image = BTreeMap<String, Vec<u8>>;
+
+/// What becomes of what was written and not synced, when the power or a sync fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Fate {
+    /// Each write is lost, kept or torn, each on its own; of names the first few may stay.
+    #[default]
+    Dice,
+    /// All of it is gone.
+    Lost,
+    /// All of it was on the medium already.
+    Kept,
+}
+
+/// What the system says of a call that fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Failure {
+    /// EIO.
+    Io,
+    /// ENOSPC.
+    Full,
+}
 
 /// A faulty disk. Clones are the same disk.
 #[derive(Clone, Debug)]
@@ -57,22 +79,13 @@ struct State {
     life: u64,
     up: bool,
     counts: Counts,
+    fate: Fate,
     crash_at: Option<u64>,
+    kill_at: Option<u64>,
+    fail_calls: Vec<(u64, Failure)>,
     fail_syncs: Vec<u64>,
     fail_writes: Vec<u64>,
     capacity: Option<u64>,
-}
-
-#[derive(Debug, Default)]
-struct Inode {
-    /// What the medium holds.
-    durable: Vec<u8>,
-    /// What a read sees.
-    seen: Vec<u8>,
-    /// Written and not synced.
-    pending: Vec<(usize, Vec<u8>)>,
-    /// Where reads fail.
-    unreadable: Vec<std::ops::Range<u64>>,
 }
 
 #[derive(Clone, Debug)]
@@ -94,7 +107,10 @@ impl FaultDisk {
             life: 0,
             up: true,
             counts: Counts::default(),
+            fate: Fate::Dice,
             crash_at: None,
+            kill_at: None,
+            fail_calls: Vec::new(),
             fail_syncs: Vec::new(),
             fail_writes: Vec::new(),
             capacity: None,
@@ -102,8 +118,8 @@ impl FaultDisk {
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
-    /// The power fails. Each write that was not synced is lost, kept or torn, each on its own; of the names that
-    /// were not synced the first few may stay. Every call fails until [`FaultDisk::restart`].
+    /// The power fails. What was not synced fares as [`FaultDisk::set_fate`] says. Every call fails until
+    /// [`FaultDisk::restart`].
     pub fn crash(&self) {
         self.lock().crash();
     }
@@ -116,6 +132,17 @@ impl FaultDisk {
         }
         state.up = true;
         state.crash_at = None;
+        state.kill_at = None;
+    }
+
+    /// Whether calls are answered at all: the power did not fail, and no process was killed by a planned kill.
+    pub fn is_up(&self) -> bool {
+        self.lock().up
+    }
+
+    /// Says what becomes of what was not synced, from here on.
+    pub fn set_fate(&self, fate: Fate) {
+        self.lock().fate = fate;
     }
 
     /// The process dies and the machine does not: nothing written is lost, open files are closed.
@@ -123,11 +150,33 @@ impl FaultDisk {
         let mut state = self.lock();
         state.life += 1;
         state.crash_at = None;
+        state.kill_at = None;
     }
 
     /// The power fails instead of the call with this number (see [`Counts::calls`]; the first is 1).
     pub fn crash_at(&self, call: u64) {
         self.lock().crash_at = Some(call);
+    }
+
+    /// The process dies instead of the call with this number: nothing written is lost, and every call fails until
+    /// [`FaultDisk::restart`].
+    pub fn kill_at(&self, call: u64) {
+        self.lock().kill_at = Some(call);
+    }
+
+    /// The call with this number fails: a write after any part of it, a sync as by [`FaultDisk::fail_sync`], any
+    /// other without an effect.
+    pub fn fail_call(&self, call: u64, failure: Failure) {
+        self.lock().fail_calls.push((call, failure));
+    }
+
+    /// Forgets every crash, kill and failure that is planned.
+    pub fn calm(&self) {
+        let mut state = self.lock();
+        (state.crash_at, state.kill_at) = (None, None);
+        state.fail_calls.clear();
+        state.fail_syncs.clear();
+        state.fail_writes.clear();
     }
 
     /// The sync with this number (see [`Counts::syncs`]; the first is 1) fails with EIO. What it should have made
@@ -209,17 +258,42 @@ impl FaultDisk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// One more call that fails as a whole or not at all.
     fn call(&self) -> io::Result<MutexGuard<'_, State>> {
+        match self.count()? {
+            (state, None) => Ok(state),
+            (_, Some(error)) => Err(error),
+        }
+    }
+
+    /// One more call, and the error that it is planned to fail with.
+    fn count(&self) -> io::Result<(MutexGuard<'_, State>, Option<io::Error>)> {
         let mut state = self.lock();
         if !state.up {
             return Err(down());
         }
         state.counts.calls += 1;
-        if state.crash_at == Some(state.counts.calls) {
+        let call = state.counts.calls;
+        if state.crash_at == Some(call) {
             state.crash();
             return Err(down());
         }
-        Ok(state)
+        if state.kill_at == Some(call) {
+            state.up = false;
+            state.life += 1;
+            return Err(down());
+        }
+        let failure = state.fail_calls.iter().find(|(number, _)| *number == call).map(|(_, f)| f.error());
+        Ok((state, failure))
+    }
+}
+
+impl Failure {
+    fn error(self) -> io::Error {
+        io::Error::from_raw_os_error(match self {
+            Self::Io => EIO,
+            Self::Full => ENOSPC,
+        })
     }
 }
 
@@ -265,38 +339,47 @@ impl Disk for FaultDisk {
     }
 
     fn write_at(&self, file: &FaultFile, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut state = self.call()?;
+        let (mut state, mut failure) = self.count()?;
         state.counts.writes += 1;
         state.counts.bytes_written += bytes.len() as u64;
         let number = state.counts.writes;
-        let fails = state.fail_writes.contains(&number);
+        if state.fail_writes.contains(&number) {
+            failure = Some(Failure::Io.error());
+        }
         let at = usize::try_from(offset).map_err(|_| io::Error::from_raw_os_error(ENOSPC))?;
         let length = state.inode(file)?.seen.len();
         let grows = (at + bytes.len()).saturating_sub(length) as u64;
         if grows > 0 && state.capacity.is_some_and(|capacity| state.used() + grows > capacity) {
             return Err(io::Error::from_raw_os_error(ENOSPC));
         }
-        let whole = if fails { state.rng.usize(0..=bytes.len()) } else { bytes.len() };
+        let whole = match (&failure, state.fate) {
+            (None, _) | (Some(_), Fate::Kept) => bytes.len(),
+            (Some(_), Fate::Lost) => 0,
+            (Some(_), Fate::Dice) => state.rng.usize(0..=bytes.len()),
+        };
         let inode = state.inode(file)?;
-        let written: Vec<u8> = bytes.iter().take(whole).copied().collect();
+        let written = bytes.get(..whole).unwrap_or_default().to_vec();
         put(&mut inode.seen, at, &written);
         inode.pending.push((at, written));
-        if fails { Err(io::Error::from_raw_os_error(EIO)) } else { Ok(()) }
+        failure.map_or(Ok(()), Err)
     }
 
     fn sync_data(&self, file: &FaultFile) -> io::Result<()> {
-        let mut state = self.call()?;
+        let (mut state, mut failure) = self.count()?;
         state.counts.syncs += 1;
         let number = state.counts.syncs;
         if state.fail_syncs.contains(&number) {
-            let mut rng = state.rng.fork();
+            failure = Some(Failure::Io.error());
+        }
+        if let Some(error) = failure {
+            let (mut rng, fate) = (state.rng.fork(), state.fate);
             let inode = state.inode(file)?;
-            inode.roll(&mut rng);
+            inode.roll(fate, &mut rng);
             // Some systems keep showing what they failed to write, some do not.
             if rng.bool() {
                 inode.seen = inode.durable.clone();
             }
-            return Err(io::Error::from_raw_os_error(EIO));
+            return Err(error);
         }
         let inode = state.inode(file)?;
         for (at, bytes) in std::mem::take(&mut inode.pending) {
@@ -354,12 +437,17 @@ impl State {
         self.up = false;
         self.life += 1;
         let mut changes = std::mem::take(&mut self.name_changes);
-        let kept = if self.rng.bool() { 0 } else { self.rng.usize(0..=changes.len()) };
+        let kept = match self.fate {
+            Fate::Dice if self.rng.bool() => 0,
+            Fate::Dice => self.rng.usize(0..=changes.len()),
+            Fate::Lost => 0,
+            Fate::Kept => changes.len(),
+        };
         changes.truncate(kept);
         self.make_names_durable(changes);
         self.names = self.durable_names.clone();
         for inode in self.inodes.values_mut() {
-            inode.roll(&mut self.rng);
+            inode.roll(self.fate, &mut self.rng);
             inode.seen = inode.durable.clone();
         }
         let names = &self.names;
@@ -403,45 +491,6 @@ impl State {
     }
 }
 
-impl Inode {
-    /// What is pending is lost, kept or torn.
-    fn roll(&mut self, rng: &mut fastrand::Rng) {
-        for (at, bytes) in std::mem::take(&mut self.pending) {
-            match rng.u8(0..4) {
-                0 => {}
-                1 => put(&mut self.durable, at, &bytes),
-                torn => {
-                    let piece = if torn == 2 { SECTOR } else { PAGE };
-                    tear(&mut self.durable, at, &bytes, piece, rng);
-                }
-            }
-        }
-    }
-}
-
-/// Lets each piece of a write through or not.
-fn tear(into: &mut Vec<u8>, at: usize, bytes: &[u8], piece: usize, rng: &mut fastrand::Rng) {
-    let mut rest = bytes;
-    let mut at = at;
-    while !rest.is_empty() {
-        let (now, later) = rest.split_at(rest.len().min(piece - at % piece));
-        if rng.bool() {
-            put(into, at, now);
-        }
-        at += now.len();
-        rest = later;
-    }
-}
-
-fn put(into: &mut Vec<u8>, at: usize, bytes: &[u8]) {
-    if into.len() < at + bytes.len() {
-        into.resize(at + bytes.len(), 0);
-    }
-    if let Some(place) = into.get_mut(at..at + bytes.len()) {
-        place.copy_from_slice(bytes);
-    }
-}
-
 fn down() -> io::Error {
     io::Error::other("the machine is down")
 }
@@ -455,95 +504,4 @@ fn taken(name: &str) -> io::Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn written(seed: u64) -> (FaultDisk, FaultFile) {
-        let disk = FaultDisk::new(seed);
-        let file = disk.create("a").unwrap();
-        disk.write_at(&file, 0, &[1; 8192]).unwrap();
-        disk.sync_all(&file).unwrap();
-        disk.sync_dir().unwrap();
-        (disk, file)
-    }
-
-    #[test]
-    fn synced_bytes_and_names_survive_and_others_need_not() {
-        let mut fates = std::collections::BTreeSet::new();
-        for seed in 0..64 {
-            let (disk, file) = written(seed);
-            disk.write_at(&file, 4096, &[2; 4096]).unwrap();
-            disk.rename("a", "b").unwrap();
-            disk.crash();
-            assert!(disk.list().is_err());
-            disk.restart();
-            let image = disk.snapshot();
-            let (name, bytes) = image.first_key_value().unwrap();
-            assert_eq!(bytes[..4096], [1; 4096]);
-            fates.insert((name.clone(), bytes[4096..].iter().filter(|b| **b == 2).count()));
-            assert!(disk.read_at(&file, 0, &mut [0]).is_err());
-        }
-        for name in ["a", "b"] {
-            assert!(fates.contains(&(name.to_owned(), 0)));
-            assert!(fates.contains(&(name.to_owned(), 4096)));
-        }
-        assert!(fates.iter().any(|(_, kept)| (1..4096).contains(kept)));
-    }
-
-    #[test]
-    fn same_seed_same_bytes() {
-        let run = |seed| {
-            let (disk, file) = written(seed);
-            disk.write_at(&file, 0, &[3; 8192]).unwrap();
-            disk.crash();
-            disk.restart();
-            disk.snapshot()
-        };
-        assert!((0..8).all(|seed| run(seed) == run(seed)));
-    }
-
-    #[test]
-    fn after_a_failed_sync_the_next_one_says_ok_and_the_bytes_are_gone() {
-        let lost = (0..32).any(|seed| {
-            let (disk, file) = written(seed);
-            disk.write_at(&file, 0, &[2; 512]).unwrap();
-            disk.fail_sync(2);
-            assert!(disk.sync_data(&file).is_err());
-            disk.sync_data(&file).unwrap();
-            disk.crash();
-            disk.restart();
-            disk.snapshot()["a"][0] == 1
-        });
-        assert!(lost);
-    }
-
-    #[test]
-    fn full_disk_refuses_growth_and_takes_overwrites() {
-        let (disk, file) = written(1);
-        disk.set_capacity(Some(8192));
-        assert_eq!(disk.write_at(&file, 8192, &[0]).unwrap_err().kind(), io::ErrorKind::StorageFull);
-        disk.write_at(&file, 0, &[9; 512]).unwrap();
-        assert_eq!(disk.free_space().unwrap(), 0);
-    }
-
-    #[test]
-    fn a_killed_process_loses_its_handles_and_nothing_else() {
-        let (disk, file) = written(1);
-        disk.write_at(&file, 0, &[7]).unwrap();
-        disk.kill();
-        assert!(disk.sync_data(&file).is_err());
-        assert_eq!(disk.snapshot()["a"][0], 7);
-    }
-
-    #[test]
-    fn a_backup_can_be_put_back() {
-        let (disk, file) = written(1);
-        let image = disk.snapshot();
-        disk.write_at(&file, 0, &[7]).unwrap();
-        disk.restore(&image);
-        assert_eq!(disk.snapshot(), image);
-        disk.crash_at(disk.counts().calls + 2);
-        assert!(disk.list().is_ok());
-        assert!(disk.list().is_err());
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@
 //! only after a commit returned. A segment that is recycled under it is noticed by the salt of its blocks.
 
 use crate::{
-    block::HEADER_BYTES,
+    block::{HEADER_BYTES, Kind},
     disk::Disk,
     errors::ReadError,
     footer::{Footer, TRAILER_BYTES, Tally, read_trailer},
@@ -214,8 +214,8 @@ impl<D: Disk> Reader<D> {
             return Ok(None);
         };
         match Scanner::new(window, segment.identity, at).step()? {
-            Step::Block(block) => Ok(Footer::load(&block.meta)),
-            Step::Skip { .. } | Step::End { .. } => Ok(None),
+            Step::Block(block) if block.header.kind == Kind::Footer => Ok(Footer::load(&block.meta)),
+            Step::Block(_) | Step::Skip { .. } | Step::End { .. } => Ok(None),
         }
     }
 

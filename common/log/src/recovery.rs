@@ -210,7 +210,7 @@ impl<D: Disk> Found<D> {
             disk.forget_cached(&file).map_err(io_error(format!("reread {name}")))?;
         }
         let mut window = Window::new(disk.clone(), file.clone(), length);
-        let head = inspect(&mut window, number, *log).map_err(io_error(format!("read {name}")))?;
+        let head = inspect(&mut window, number).map_err(io_error(format!("read {name}")))?;
         match head {
             Head::Used(header) if log.is_none_or(|log| log == header.log) => {
                 *log = Some(header.log);
@@ -441,7 +441,8 @@ impl<D: Disk, F: Fold> Rolled<D, F> {
             let ours = header.segment == segment.identity.segment || header.salt == segment.identity.salt;
             ours || (header.first == next && header.offset == at && header.epoch == self.tables.epoch())
         });
-        let unreadable = scanner.window.unreadable();
+        // A segment that nothing could be read of may hold anything.
+        let unreadable = scanner.window.unreadable() || segment.first == Seq(u64::MAX);
         if skipped.is_some() || torn || unreadable {
             let from = skipped.map_or(at, |skipped| skipped.from);
             let header = skipped.and_then(|skipped| skipped.header);
@@ -469,7 +470,7 @@ impl<D: Disk, F: Fold> Rolled<D, F> {
         let Some(bytes) = read_trailer(&window.get(at, TRAILER_BYTES)?) else { return Ok(false) };
         let Some(at) = segment.length.checked_sub(u64::from(bytes)) else { return Ok(false) };
         let step = Scanner::new(window, segment.identity, at).step()?;
-        Ok(matches!(step, Step::Block(_)))
+        Ok(matches!(step, Step::Block(block) if block.header.kind == Kind::Footer))
     }
 
     fn scanner(&self, segment: &Segment<D>) -> Scanner<D> {

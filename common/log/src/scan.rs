@@ -11,7 +11,8 @@ use std::io;
 const EIO: i32 = 5;
 /// What is read at once where nothing else is said.
 pub(crate) const AHEAD_BYTES: usize = 256 * 1024;
-/// Around a place that cannot be read, reading goes on in pieces of this.
+/// Around a place that cannot be read, reading goes on in pieces of this, on its multiples: what systems read at
+/// once, so that no piece costs what could be read beside it.
 const PIECE_BYTES: usize = 4096;
 
 /// A file, read in large pieces that are handed out without copying. What the medium cannot read is zeros.
@@ -77,8 +78,10 @@ impl<D: Disk> Window<D> {
             Err(error) if is_damage(&error) => {}
             other => return other,
         }
-        let mut at = offset;
-        for piece in bytes.chunks_mut(PIECE_BYTES) {
+        let (mut at, mut rest) = (offset, bytes);
+        while !rest.is_empty() {
+            let before = (at % PIECE_BYTES as u64) as usize;
+            let (piece, after) = rest.split_at_mut(rest.len().min(PIECE_BYTES - before));
             match read_exact(&self.disk, &self.file, at, piece) {
                 Err(error) if is_damage(&error) => {
                     piece.fill(0);
@@ -87,6 +90,7 @@ impl<D: Disk> Window<D> {
                 other => other?,
             }
             at += piece.len() as u64;
+            rest = after;
         }
         Ok(())
     }

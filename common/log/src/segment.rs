@@ -128,7 +128,7 @@ pub(crate) enum Head {
 }
 
 /// Finds out what a file is: by its first block, or if that is unreadable by any other.
-pub(crate) fn inspect<D: Disk>(window: &mut Window<D>, number: u64, log: Option<LogId>) -> io::Result<Head> {
+pub(crate) fn inspect<D: Disk>(window: &mut Window<D>, number: u64) -> io::Result<Head> {
     window.set_ahead(SECTOR_BYTES);
     let first = window.get(0, HEADER_BYTES)?;
     let head = Header::read(&first);
@@ -136,11 +136,10 @@ pub(crate) fn inspect<D: Disk>(window: &mut Window<D>, number: u64, log: Option<
         Ok(header) if header.segment == number && header.fits(0, window.stop()) => {
             return Ok(Head::Used(header));
         }
-        Err(BadHeader::Version) => return Ok(Head::Unknown),
-        Ok(_) | Err(BadHeader::NotABlock) => {}
+        // Damage can look like another format; then what follows is still in ours.
+        Ok(_) | Err(BadHeader::Version | BadHeader::NotABlock) => {}
     }
-    let ours = Header::read_unchecked(&first)
-        .is_some_and(|h| head.is_err() && h.segment == number && log.is_none_or(|log| log == h.log));
+    let ours = head.is_err() && Header::is_of(&first, number);
     window.set_ahead(AHEAD_BYTES);
     let mut at = SECTOR_BYTES as u64;
     while at + HEADER_BYTES as u64 <= window.stop() {
@@ -154,7 +153,11 @@ pub(crate) fn inspect<D: Disk>(window: &mut Window<D>, number: u64, log: Option<
         }
         at += SECTOR_BYTES as u64;
     }
-    Ok(if ours || window.unreadable() { Head::Damaged } else { Head::Unused })
+    Ok(match head {
+        Err(BadHeader::Version) => Head::Unknown,
+        Ok(_) | Err(BadHeader::NotABlock) if ours || window.unreadable() => Head::Damaged,
+        Ok(_) | Err(BadHeader::NotABlock) => Head::Unused,
+    })
 }
 
 #[cfg(test)]

@@ -131,6 +131,10 @@ pub struct Model {
     pub epochs: BTreeSet<u64>,
     pub opened: u64,
     pub clock: u64,
+    /// Plans the faults of this run: again after each opening, whose checks are not part of the run.
+    pub plan: Box<dyn Fn(&FaultDisk)>,
+    /// The calls that only checked.
+    pub checks: Vec<std::ops::RangeInclusive<u64>>,
 }
 
 impl Model {
@@ -154,6 +158,8 @@ impl Model {
             epochs: BTreeSet::new(),
             opened: 0,
             clock: 0,
+            plan: Box::new(|_| {}),
+            checks: Vec::new(),
         }
     }
 
@@ -179,6 +185,7 @@ impl Model {
         self.staged.clear();
         self.moved.clear();
         self.opened += 1;
+        (self.plan)(&self.disk);
         let entropy = Entropy(self.rng.u64(..));
         let now = self.tick();
         // Until its hub has a cursor, everything is held.
@@ -188,6 +195,8 @@ impl Model {
         if !self.disk.is_up() {
             return Ok(None);
         }
+        self.disk.calm();
+        let checked_from = self.disk.counts().calls + 1;
         let (writer, recovered) = opened?;
         self.reader = Some(writer.reader());
         self.writer = Some(writer);
@@ -198,6 +207,8 @@ impl Model {
             self.writer().set_cursor(uplink(1), through(0));
         }
         self.writer().set_holds(Holds::default());
+        self.checks.push(checked_from..=self.disk.counts().calls);
+        (self.plan)(&self.disk);
         Ok(Some(recovered))
     }
 
