@@ -217,7 +217,21 @@ impl Disk for SimDisk {
 
     fn write_at(&self, file: &FaultFile, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.call(QUICK + Duration::from_nanos(bytes.len() as u64));
-        self.inner.write_at(file, offset, bytes)
+        let (mutant, unlucky, place) = {
+            let mut state = self.state();
+            let wrong = matches!(state.mutant, Some(Mutant::WriteLost | Mutant::WriteFlipped));
+            let unlucky = wrong && state.rng.u8(0..100) == 0;
+            (state.mutant, unlucky, if unlucky { state.rng.usize(0..bytes.len().max(1)) } else { 0 })
+        };
+        match mutant {
+            Some(Mutant::WriteLost) if unlucky => Ok(()),
+            Some(Mutant::WriteFlipped) if unlucky => {
+                let mut bytes = bytes.to_vec();
+                bytes.iter_mut().skip(place).take(1).for_each(|byte| *byte ^= 4);
+                self.inner.write_at(file, offset, &bytes)
+            }
+            _ => self.inner.write_at(file, offset, bytes),
+        }
     }
 
     fn sync_data(&self, file: &FaultFile) -> io::Result<()> {

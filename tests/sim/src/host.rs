@@ -48,14 +48,14 @@ pub enum Later {
     Read(u64, Seq, u32),
     /// The core's task takes what waits.
     Inbox,
-    /// The core's deadline.
-    Wake,
+    /// The core's deadline, as it was armed.
+    Wake(Time),
     /// A password was verified.
     Verified(ConnectionId, u64, Verdict),
     /// A door hears what it was told.
     Tells(ConnectionId),
-    /// A door's deadline.
-    DoorWake(ConnectionId),
+    /// A door's deadline, as it was armed.
+    DoorWake(ConnectionId, Time),
     /// A shutdown has taken long enough.
     StopNow,
     /// Its wall clock's step was noticed.
@@ -404,6 +404,9 @@ impl Host {
             Later::Read(ticket, from, max_bytes) => {
                 self.disk.take_cost();
                 let Some(process) = &mut self.process else { return };
+                if self.setup.mutant == Some(Mutant::ReadLost) && self.rng.u8(0..60) == 0 {
+                    return;
+                }
                 let answer = process.storage.read(ticket, from, max_bytes);
                 if self.disk.is_down() {
                     return self.effects.push_back(Effect::Crashed);
@@ -412,13 +415,13 @@ impl Host {
                 self.later(at.plus(cost), Later::Answers(vec![answer]));
             }
             Later::Inbox => self.take_inbox(at),
-            Later::Wake => self.wake(at),
+            Later::Wake(armed) => self.wake(armed, at),
             Later::Verified(connection, ticket, verdict) => {
                 self.input(Input::Instance(InstanceInput::Verified { connection, ticket, verdict }), now);
                 self.drain(at);
             }
             Later::Tells(connection) => self.tells(connection, at),
-            Later::DoorWake(connection) => self.door_wake(connection, at),
+            Later::DoorWake(connection, armed) => self.door_wake(connection, armed, at),
             Later::StopNow => self.effects.push_back(Effect::Stopped),
             Later::ClockStepped(by_ms) => {
                 if let Some(process) = &mut self.process {

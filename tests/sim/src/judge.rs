@@ -5,6 +5,7 @@ use crate::{
     host::Host,
     journal::{Key, Logged},
     ledger::{Claim, Ledger},
+    mutant::Mutant,
     site,
 };
 use riser_log::OnFull;
@@ -140,7 +141,10 @@ impl Edge<'_> {
     fn may_be_gone(&self, cause: Cause) -> bool {
         let hurt = self.edge.damaged || self.edge.stale;
         match cause {
-            Cause::Quota => self.edge.setup.log.on_full == OnFull::DropOldest,
+            Cause::Quota => {
+                let ring = self.edge.setup.log.on_full == OnFull::DropOldest;
+                ring && self.edge.setup.mutant != Some(Mutant::RingInstead)
+            }
             Cause::Damage | Cause::TailCut => self.edge.damaged,
             Cause::EdgeLost => hurt,
             Cause::ReceiverRewound => self.hub.stale || self.hub.damaged,

@@ -137,5 +137,9 @@ fn reader(user: &str, room: &str, filter: &str, reads: Reads, from_start: bool) 
 }
 
 fn readers() -> Vec<Reader> {
-    vec![reader("ann", site::PLANT, "#", Reads::Credit, true)]
+    vec![
+        reader("ann", site::PLANT, "#", Reads::Credit, true),
+        reader(site::LIMITED, site::PLANT, "#", Reads::Window(7), true),
+        reader("eve", site::PLANT, "#", Reads::Conflate, false),
+    ]
 }

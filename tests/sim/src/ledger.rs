@@ -56,6 +56,23 @@ pub struct Counts {
     pub events: u64,
 }
 
+impl Counts {
+    /// Adds another run's.
+    pub fn add(&mut self, other: &Self) {
+        self.offered += other.offered;
+        self.acked += other.acked;
+        self.refused += other.refused;
+        self.delivered += other.delivered;
+        self.cuts += other.cuts;
+        self.crashes += other.crashes;
+        self.others += other.others;
+        self.hub_entries += other.hub_entries;
+        self.gapped += other.gapped;
+        self.disk_lost += other.disk_lost;
+        self.events += other.events;
+    }
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Ledger {

@@ -25,6 +25,7 @@ pub mod run;
 pub mod site;
 pub mod storage;
 pub mod subscriber;
+pub mod swarm;
 pub mod tier;
 pub mod trace;
 pub mod wires;

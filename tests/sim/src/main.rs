@@ -1,9 +1,9 @@
 //! The simulator's command line.
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use riser_sim::{Report, run};
-use std::io::Write;
+use riser_sim::{Report, mutant::Mutant, run, swarm};
+use std::{io::Write, process::Command as Process};
 
 #[derive(Parser)]
 #[command(about = "Whole edges and hubs in virtual time, on a network, disks and clocks that fail")]
@@ -19,6 +19,9 @@ enum Command {
         /// Which.
         #[arg(long)]
         seed: u64,
+        /// With this wrong variant.
+        #[arg(long)]
+        mutant: Option<String>,
     },
     /// Runs many seeds and prints what was counted.
     Swarm {
@@ -29,46 +32,68 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         from: u64,
     },
+    /// Runs a seed in two processes: the traces must be the same, byte for byte.
+    Meta {
+        /// Which.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Runs every wrong variant until a seed catches it. One that no seed catches fails.
+    Mutants {
+        /// How many seeds each may take.
+        #[arg(long, default_value_t = 100)]
+        seeds: u64,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
-        Command::Run { seed } => one(seed),
-        Command::Swarm { seeds, from } => swarm(from, seeds),
+        Command::Run { seed, mutant } => one(seed, mutant.as_deref()),
+        Command::Swarm { seeds, from } => many(from, seeds),
+        Command::Meta { seed } => meta(seed),
+        Command::Mutants { seeds } => mutants(seeds),
     }
 }
 
-fn one(seed: u64) -> anyhow::Result<()> {
-    let report = run(seed, None, true);
-    let mut out = std::io::stdout().lock();
+fn one(seed: u64, mutant: Option<&str>) -> anyhow::Result<()> {
+    let mutant = mutant.map(|name| named(name).context("no wrong variant of that name")).transpose()?;
+    let report = run(seed, mutant, true);
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for line in &report.lines {
         writeln!(out, "{line}")?;
     }
+    out.flush()?;
     if report.wrong.is_empty() { Ok(()) } else { bail!("{} violations", report.wrong.len()) }
 }
 
-fn swarm(from: u64, seeds: u64) -> anyhow::Result<()> {
-    let mut failed = 0;
-    let mut counts = riser_sim::ledger::Counts::default();
-    let mut hours = 0.0;
-    for seed in from..from + seeds {
-        let report = run(seed, None, false);
-        hours += report.lasted.as_secs_f64() / 3600.0;
-        let c = report.counts;
-        counts.offered += c.offered;
-        counts.acked += c.acked;
-        counts.delivered += c.delivered;
-        counts.cuts += c.cuts;
-        counts.crashes += c.crashes;
-        counts.others += c.others;
-        counts.events += c.events;
+fn named(name: &str) -> Option<Mutant> {
+    Mutant::ALL.into_iter().find(|mutant| mutant.to_string() == name)
+}
+
+fn many(from: u64, seeds: u64) -> anyhow::Result<()> {
+    let total = swarm::swarm(from..from + seeds, |report| {
         if !report.wrong.is_empty() {
-            failed += 1;
-            show(&report);
+            show(report);
         }
-    }
-    println!("{seeds} seeds, {hours:.0} simulated hours, {failed} failed: {counts:?}");
-    if failed == 0 { Ok(()) } else { bail!("{failed} seeds failed") }
+    });
+    let c = total.counts;
+    println!(
+        "{} seeds, {:.0} simulated hours, {} partitions, {} crashes, {} other faults, {} messages offered, \
+         {} acknowledged, {} at the hub, {} delivered, {} under gaps, {} gone with a disk, {} violations",
+        total.seeds,
+        total.hours,
+        c.cuts,
+        c.crashes,
+        c.others,
+        c.offered,
+        c.acked,
+        c.hub_entries,
+        c.delivered,
+        c.gapped,
+        c.disk_lost,
+        total.failed.len()
+    );
+    if total.failed.is_empty() { Ok(()) } else { bail!("{} seeds failed", total.failed.len()) }
 }
 
 fn show(report: &Report) {
@@ -76,4 +101,36 @@ fn show(report: &Report) {
     for (at, what) in report.wrong.iter().take(4) {
         println!("  {} {what}", riser_sim::trace::shown(*at));
     }
+}
+
+fn meta(seed: u64) -> anyhow::Result<()> {
+    let this = std::env::current_exe().context("find this program")?;
+    let trace = || -> anyhow::Result<Vec<u8>> {
+        let mut process = Process::new(&this);
+        process.args(["run", "--seed", &seed.to_string()]);
+        Ok(process.output().context("run a seed in a process of its own")?.stdout)
+    };
+    let (first, second) = (trace()?, trace()?);
+    if first.is_empty() || first != second {
+        bail!("seed {seed} is not the same run twice");
+    }
+    println!("seed {seed}: two processes, {} bytes of trace, the same", first.len());
+    Ok(())
+}
+
+fn mutants(seeds: u64) -> anyhow::Result<()> {
+    // What panics on its way is caught and counted: its backtrace is of no use here.
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut survivors = Vec::new();
+    for mutant in Mutant::ALL {
+        match swarm::hunt(mutant, seeds) {
+            Some((seed, what)) => println!("{mutant}: caught by seed {seed}: {what:.120}"),
+            None => {
+                println!("{mutant}: SURVIVED {seeds} seeds");
+                survivors.push(mutant);
+            }
+        }
+    }
+    println!("{} wrong variants, {} caught", Mutant::ALL.len(), Mutant::ALL.len() - survivors.len());
+    if survivors.is_empty() { Ok(()) } else { bail!("survivors: {survivors:?}") }
 }

@@ -43,11 +43,35 @@ pub enum Mutant {
     QuotaDoubled,
     /// One storage answer is lost.
     AnswerLost,
+    /// What a read of the disk brings lacks its first run.
+    ReadSkipsFirst,
+    /// One answer of the disk's reader is lost.
+    ReadLost,
+    /// The core's deadline is forgotten, once in a while for good.
+    WakeLost,
+    /// The hub's ingest cursors are stored one too far.
+    CursorAhead,
+    /// The hub's ingest cursors are stored one too short.
+    CursorBehind,
+    /// Two routes change places in what the hub stores.
+    RoutesSwapped,
+    /// The hub stores another epoch as the origin of what came.
+    OriginShifted,
+    /// A spool that is to refuse drops its oldest instead.
+    RingInstead,
+    /// Now and then a write never happens and says OK.
+    WriteLost,
+    /// Now and then a bit of what is written is flipped.
+    WriteFlipped,
+    /// A byte of what a device publishes changes on site.
+    PublishChanged,
+    /// Now and then a door is not told what the core says to it.
+    TellLost,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 32] = [
         Self::NoSync,
         Self::NoDirectorySync,
         Self::FailedSyncHidden,
@@ -68,6 +92,18 @@ impl Mutant {
         Self::DenialsIgnored,
         Self::QuotaDoubled,
         Self::AnswerLost,
+        Self::ReadSkipsFirst,
+        Self::ReadLost,
+        Self::WakeLost,
+        Self::CursorAhead,
+        Self::CursorBehind,
+        Self::RoutesSwapped,
+        Self::OriginShifted,
+        Self::RingInstead,
+        Self::WriteLost,
+        Self::WriteFlipped,
+        Self::PublishChanged,
+        Self::TellLost,
     ];
 }
 

@@ -111,7 +111,11 @@ impl Storage {
     /// Reads, as the reading thread does.
     pub fn read(&mut self, ticket: u64, from: Seq, max_bytes: u32) -> Answer {
         let chunk = self.reader.read(from, max_bytes as usize);
-        Answer::Read(ticket, chunk.unwrap_or(Chunk { runs: Vec::new(), next: from }))
+        let mut chunk = chunk.unwrap_or(Chunk { runs: Vec::new(), next: from });
+        if self.mutant == Some(Mutant::ReadSkipsFirst) && self.hub && chunk.next.0 > from.0 {
+            chunk.runs.clear();
+        }
+        Answer::Read(ticket, chunk)
     }
 
     /// Whether nothing is left to be done.
@@ -295,6 +299,20 @@ impl Storage {
             Some(Mutant::DedupeInMemoryOnly) => {
                 batch.cursors.retain(|(key, _)| !matches!(key, CursorKey::Ingest(..)));
             }
+            Some(Mutant::CursorAhead) => {
+                ingests(&mut batch).for_each(|value| value.through = value.through.next());
+            }
+            Some(Mutant::CursorBehind) => {
+                ingests(&mut batch).for_each(|value| value.through = value.through.prev());
+            }
+            Some(Mutant::RoutesSwapped) => {
+                if let [(_, first), (_, second), ..] = &mut batch.routes[..] {
+                    std::mem::swap(first, second);
+                }
+            }
+            Some(Mutant::OriginShifted) => {
+                batch.origins.iter_mut().for_each(|(_, (_, epoch))| epoch.0 ^= 1);
+            }
             Some(Mutant::EntriesSwapped) => batch.entries = rearranged(&batch.entries, |n| n ^ 1),
             Some(Mutant::EntryDoubled) => batch.entries = rearranged(&batch.entries, |n| n & !1),
             Some(Mutant::PayloadFlipped) if !batch.entries.is_empty() => {
@@ -308,6 +326,11 @@ impl Storage {
         }
         batch
     }
+}
+
+/// What a batch says of how far it goes.
+fn ingests(batch: &mut Batch) -> impl Iterator<Item = &mut CursorValue> {
+    batch.cursors.iter_mut().filter_map(|(key, value)| matches!(key, CursorKey::Ingest(..)).then_some(value))
 }
 
 /// The frames of a batch from a link in another order; one that is not there stays.

@@ -28,6 +28,7 @@ mod actors;
 mod breaking;
 mod hosts;
 mod sockets;
+mod twisting;
 
 /// Something that happens.
 #[derive(Debug)]
@@ -49,9 +50,9 @@ pub enum Event {
     /// A link's socket is gone, says its task.
     LinkGone(usize, u64, ConnectionId),
     /// A device's deadline.
-    Device(usize),
+    Device(usize, Time),
     /// A dashboard's deadline.
-    Subscriber(usize),
+    Subscriber(usize, Time),
     /// A device has something to say.
     Speak(usize),
     /// The plan's next fault.
@@ -132,6 +133,10 @@ pub struct World {
     /// Wires whose door has written and was not told that it may again, and since when it is stuck.
     unoffered: BTreeMap<WireId, Option<Time>>,
     links_made: u64,
+    /// A message that a wrong variant holds back.
+    held: Option<String>,
+    /// How many messages a wrong variant has seen.
+    twists: u64,
     healed: bool,
 }
 
@@ -156,6 +161,8 @@ impl World {
             uplinks: BTreeMap::new(),
             unoffered: BTreeMap::new(),
             links_made: 1 << 62,
+            held: None,
+            twists: 0,
             healed: false,
             knobs,
         };
@@ -228,6 +235,9 @@ impl World {
             Some(Mutant::QuotaDoubled) if !is_hub => {
                 riser_log::Config { quota_bytes: 2 * log.quota_bytes, ..log }
             }
+            Some(Mutant::RingInstead) if !is_hub => {
+                riser_log::Config { on_full: riser_log::OnFull::DropOldest, ..log }
+            }
             _ => log,
         };
         let setup = Setup {
@@ -282,8 +292,8 @@ impl World {
                     self.settle(n);
                 }
             }
-            Event::Device(n) => self.wake_device(n),
-            Event::Subscriber(n) => self.wake_subscriber(n),
+            Event::Device(n, armed) => self.wake_device(n, armed),
+            Event::Subscriber(n, armed) => self.wake_subscriber(n, armed),
             Event::Speak(n) => self.speak(n),
             Event::Fault(n) => {
                 if let Some((_, fault)) = self.knobs.faults.get(n).cloned() {

@@ -37,7 +37,7 @@ impl Host {
         self.effects.extend(says.into_iter().map(|says| Effect::Say(socket, says)));
         if let Some(wake) = wake {
             let at = self.world_time(wake, at.plus(Duration::from_micros(1)));
-            self.later(at, Later::DoorWake(connection));
+            self.later(at, Later::DoorWake(connection, wake));
         }
         if self.process.as_ref().is_some_and(|process| !process.inbox.is_empty()) {
             self.inbox_soon(at);
@@ -54,16 +54,18 @@ impl Host {
         }
     }
 
-    pub(super) fn door_wake(&mut self, connection: ConnectionId, at: Time) {
+    pub(super) fn door_wake(&mut self, connection: ConnectionId, armed: Time, at: Time) {
         let now = self.now(at).time;
         let Some(process) = &mut self.process else { return };
         let Some(door) = process.doors.get_mut(&connection) else { return };
-        door.armed = None;
+        if door.armed.take_if(|due| *due == armed).is_none() {
+            return;
+        }
         if door.is_due(now) {
             self.door_input(connection, DoorInput::Deadline, at);
         } else if let Some(wake) = door.arm(now) {
             let at = self.world_time(wake, at.plus(Duration::from_micros(1)));
-            self.later(at, Later::DoorWake(connection));
+            self.later(at, Later::DoorWake(connection, wake));
         }
     }
 }

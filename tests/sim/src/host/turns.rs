@@ -1,7 +1,7 @@
 //! A process's turns: storage, the core's task, and what a drained core wants done.
 
 use super::{ARRIVALS_MAX, Arrival, Effect, FOR_LINK, Host, Later, SPINS_MAX};
-use crate::{site, tier::Output};
+use crate::{mutant::Mutant, site, tier::Output};
 use riser_gate::Verdict;
 use riser_instance::{Input as InstanceInput, Output as InstanceOutput, core::Input};
 use riser_model::Time;
@@ -54,10 +54,15 @@ impl Host {
 
     // The core's task.
 
-    pub(super) fn wake(&mut self, at: Time) {
+    pub(super) fn wake(&mut self, armed: Time, at: Time) {
         let now = self.now(at);
         let Some(process) = &mut self.process else { return };
-        process.wake_at = None;
+        if self.setup.mutant == Some(Mutant::WakeLost) && self.rng.u32(0..500) == 0 {
+            return;
+        }
+        if process.wake_at.take_if(|wake_at| *wake_at == armed).is_none() {
+            return;
+        }
         if process.tier.poll_timeout().is_some_and(|time| time <= now.time) {
             process.spins += 1;
             if process.spins == SPINS_MAX {
@@ -81,7 +86,7 @@ impl Host {
         }
         if process.wake_at.is_none_or(|armed| want < armed) {
             process.wake_at = Some(want);
-            self.later(want, Later::Wake);
+            self.later(want, Later::Wake(want));
         }
     }
 
@@ -173,6 +178,9 @@ impl Host {
                 let moment = self.moment();
                 let Some(process) = &mut self.process else { return };
                 let Some(door) = process.doors.get_mut(&connection) else { return };
+                if self.setup.mutant == Some(Mutant::TellLost) && moment < Duration::from_nanos(700) {
+                    return;
+                }
                 door.tells.push_back(tell);
                 if !std::mem::replace(&mut door.tells_due, true) {
                     self.later(at.plus(moment), Later::Tells(connection));

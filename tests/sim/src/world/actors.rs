@@ -27,6 +27,7 @@ impl World {
                     self.devices[n].wire = Some(id);
                 }
                 DeviceAct::Send(bytes) => {
+                    let bytes = self.twist_publish(bytes);
                     if let Some(id) = wire {
                         self.net.send(id, Way::Up, Message::Bytes(Bytes::from(bytes)), self.now);
                     }
@@ -65,12 +66,14 @@ impl World {
     pub(super) fn arm_device(&mut self, n: usize) {
         let seat = &mut self.devices[n];
         if let Some(at) = due(seat.device.wake_at(), &mut seat.armed, self.now) {
-            self.queue.put(at, Event::Device(n));
+            self.queue.put(at, Event::Device(n, at));
         }
     }
 
-    pub(super) fn wake_device(&mut self, n: usize) {
-        self.devices[n].armed = None;
+    pub(super) fn wake_device(&mut self, n: usize, armed: Time) {
+        if self.devices[n].armed.take_if(|due| *due == armed).is_none() {
+            return;
+        }
         self.devices[n].device.wake(self.now);
         self.device_acts(n);
     }
@@ -164,12 +167,14 @@ impl World {
     pub(super) fn arm_subscriber(&mut self, n: usize) {
         let seat = &mut self.subscribers[n];
         if let Some(at) = due(seat.subscriber.wake_at(), &mut seat.armed, self.now) {
-            self.queue.put(at, Event::Subscriber(n));
+            self.queue.put(at, Event::Subscriber(n, at));
         }
     }
 
-    pub(super) fn wake_subscriber(&mut self, n: usize) {
-        self.subscribers[n].armed = None;
+    pub(super) fn wake_subscriber(&mut self, n: usize, armed: Time) {
+        if self.subscribers[n].armed.take_if(|due| *due == armed).is_none() {
+            return;
+        }
         self.subscribers[n].subscriber.wake(self.now);
         self.subscriber_acts(n);
     }

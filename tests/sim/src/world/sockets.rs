@@ -200,11 +200,12 @@ impl World {
 
     fn hub_hears(&mut self, id: WireId, connection: ConnectionId, bytes: Bytes, trusted: bool) {
         let stage = if trusted { Stage::Welcomed } else { Stage::Unauthenticated };
-        let frame = match decode_edge(bytes, stage, |_, _| None) {
+        let mut frame = match decode_edge(bytes, stage, |_, _| None) {
             Ok(frame) => frame,
             Err(bad) => return self.wrong(format!("the hub cannot read what an edge said: {bad}")),
         };
-        if let EdgeFrame::Batch(batch) = &frame {
+        if let EdgeFrame::Batch(batch) = &mut frame {
+            self.twist_batch(batch);
             self.claimed(id, batch);
         }
         self.hosts[0].hub_link(HubInput::Frame { connection, frame }, self.now);
@@ -243,8 +244,10 @@ impl World {
                 self.device_acts(n);
             }
             (Client::Subscriber(n), Message::Text(text)) => {
-                self.trace.line(self.now, || format!("subscriber {n} hears {text:.160}"));
-                self.subscribers[n].subscriber.heard(&text, self.now);
+                for text in self.twisted(text) {
+                    self.trace.line(self.now, || format!("subscriber {n} hears {text:.160}"));
+                    self.subscribers[n].subscriber.heard(&text, self.now);
+                }
                 self.subscriber_acts(n);
             }
             (Client::Edge { host, uplink, attempt, .. }, Message::Bytes(bytes)) => {
