@@ -38,11 +38,13 @@ impl Chain {
     pub(crate) fn new(
         log: LogId,
         epoch: Epoch,
-        spans: Vec<EpochSpan>,
+        mut spans: Vec<EpochSpan>,
         next: Seq,
         oldest: Seq,
         gaps: Vec<Gap>,
     ) -> Self {
+        // A log names the live epoch too, as far as it went when it was opened: it goes on.
+        spans.retain(|span| span.epoch != epoch);
         let mut chain =
             Self { log, epoch, spans, first: next, committed: next.prev(), oldest, gaps: Vec::new() };
         chain.trim(oldest, gaps);
@@ -148,6 +150,20 @@ mod tests {
         }
         assert_eq!(chain().position(Seq(20)), at(3, 20));
         assert_eq!(chain().position(Seq(21)), at(4, 21));
+    }
+
+    #[test]
+    fn the_live_epoch_goes_on_though_the_log_names_it_where_it_began() {
+        let spans = [(1, 1, 10), (2, 11, 10)].map(|(epoch, first, last)| EpochSpan {
+            epoch: Epoch(epoch),
+            first: Seq(first),
+            last: Seq(last),
+        });
+        let mut chain = Chain::new(LogId(9), Epoch(2), spans.to_vec(), Seq(11), Seq(1), Vec::new());
+        chain.committed = Seq(30);
+        assert_eq!(chain.resume(at(2, 20)), Resume::Exact(Seq(20)));
+        assert_eq!(chain.resume(at(2, 10)), Resume::Exact(Seq(10)));
+        assert_eq!(chain.resume(at(1, 10)), Resume::Exact(Seq(10)));
     }
 
     #[test]
