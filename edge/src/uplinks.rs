@@ -6,12 +6,16 @@ use riser_link::{LinkEvent, sender::Down};
 use riser_model::Seq;
 use riser_net::{
     Counters,
-    link::{EdgeEnd, Heard, LinkUrl, Order, dial, run_link},
+    link::{DialFailed, EdgeEnd, Heard, LinkUrl, Order, dial, run_link},
     tls::{self, Trust},
 };
 use riser_shell::{config::UplinkConfig, entropy};
 use riser_wire::link::{EdgeFrame, Nonce};
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsConnector;
 
@@ -24,6 +28,8 @@ pub struct Route {
     url: LinkUrl,
     tls: Option<TlsConnector>,
     insecure: bool,
+    /// Why it could not be dialled the last time: the same reason is said once.
+    unreachable: Arc<Mutex<Option<String>>>,
 }
 
 impl Route {
@@ -35,7 +41,17 @@ impl Route {
             (None, true) => Some(tls::client(Trust::roots(Path::new(SYSTEM_AUTHORITIES))?)?),
             (_, false) => None,
         };
-        Ok(Self { url, tls, insecure: config.insecure })
+        Ok(Self { url, tls, insecure: config.insecure, unreachable: Arc::default() })
+    }
+
+    /// Dialling it came to this.
+    fn dialled(&self, uplink: UplinkNumber, error: Option<&DialFailed>) {
+        let reason = error.map(ToString::to_string);
+        let mut last = self.unreachable.lock().unwrap_or_else(PoisonError::into_inner);
+        let again = std::mem::replace(&mut *last, reason.clone()) == reason;
+        if let (Some(reason), false) = (reason, again) {
+            tracing::warn!(uplink = uplink.0, reason, "no link to the hub; trying on");
+        }
     }
 }
 
@@ -102,10 +118,11 @@ async fn carry(
     counters: Arc<Counters>,
 ) {
     let over = LinkInput::Disconnected { uplink, attempt };
-    let link = match dial(&route.url, route.tls.as_ref(), route.insecure, &counters).await {
+    let dialled = dial(&route.url, route.tls.as_ref(), route.insecure, &counters).await;
+    route.dialled(uplink, dialled.as_ref().err());
+    let link = match dialled {
         Ok(link) => link,
-        Err(error) => {
-            tracing::debug!(uplink = uplink.0, %error, "no link");
+        Err(_) => {
             // A core that is gone needs no news.
             let _ = inbox.send(over).await;
             return;

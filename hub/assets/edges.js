@@ -67,16 +67,19 @@ class Card {
     this.element.dataset.state = edge.state;
     const [sign, word] = STATES[edge.state] ?? ["?", edge.state];
     say(this.#parts.state, `${sign} ${word}`);
-    say(this.#parts.lag, duration(edge.lag_ms));
-    say(this.#parts.backlog, whole(edge.backlog));
+    // Of an edge that is away the hub knows only what it had heard.
+    const away = edge.state === "offline";
+    say(this.#parts.lag, away && edge.lag_ms !== null ? `≥ ${duration(edge.lag_ms)}` : duration(edge.lag_ms));
+    say(this.#parts.backlog, away ? "unknown" : whole(edge.backlog));
     say(this.#parts.drain, edge.drain_per_s > 0 ? `${whole(Math.round(edge.drain_per_s))}/s` : "–");
-    say(this.#parts.eta, edge.backlog === 0 ? "–" : edge.eta_s === null ? "unknown" : duration(edge.eta_s * 1000));
+    say(this.#parts.eta, !away && edge.backlog === 0 ? "–" : edge.eta_s === null ? "unknown" : duration(edge.eta_s * 1000));
     for (const term of ["accepted", "synced", "queued", "gapped"]) {
       say(this.#parts[term], whole(edge[term]));
       this.#parts[term].parentElement.classList.toggle("zero", edge[term] === 0 && term !== "accepted");
     }
     const off = edge.accepted - edge.synced - edge.queued - edge.gapped;
-    say(this.#parts.sum, off === 0 ? "✓ adds up" : `off by ${whole(off)}`);
+    const right = away ? "✓ added up when last heard" : "✓ adds up";
+    say(this.#parts.sum, off === 0 ? right : `off by ${whole(off)}`);
     this.#parts.sum.classList.toggle("off", off !== 0);
     if (this.#parts.cut && !this.#parts.cut.disabled) {
       // After a reload the page does not know; a silent edge of the demo is most likely cut.

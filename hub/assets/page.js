@@ -7,7 +7,7 @@
 //   { "now": 1700000000000,                       the hub's wall clock, milliseconds
 //     "edges": [{ "name": "north", "client": "…uuid…",
 //                 "state": "flowing" | "behind" | "silent" | "offline",
-//                 "lag_ms": 12,                   null where nothing was ever synced
+//                 "lag_ms": 12,                   null where nothing was ever synced; a lower bound of an edge that is away
 //                 "last_added": 812, "last_synced": 811,
 //                 "backlog": 1, "drain_per_s": 240.5, "eta_s": 0.1,        eta_s null where nobody can say
 //                 "accepted": 812, "synced": 811, "queued": 1, "gapped": 0 }],

@@ -92,8 +92,10 @@ impl Look {
                 gapped: sum.gapped + part.gapped,
             }
         });
+        // Of an edge that is away nobody here knows what it has taken since.
+        let caught_up = edge.online && backlog == 0;
         let lag_ms =
-            (edge.through().0 > 0).then_some(if backlog == 0 { 0 } else { since_flow.as_millis() as u64 });
+            (edge.through().0 > 0).then_some(if caught_up { 0 } else { since_flow.as_millis() as u64 });
         json!({
             "name": edge.name,
             "client": edge.client,
@@ -103,7 +105,7 @@ impl Look {
             "last_synced": edge.through(),
             "backlog": backlog,
             "drain_per_s": rate,
-            "eta_s": (backlog == 0 || rate > 0).then(|| backlog as f64 / rate.max(1) as f64),
+            "eta_s": (edge.online && (backlog == 0 || rate > 0)).then(|| backlog as f64 / rate.max(1) as f64),
             "accepted": sum.accepted,
             "synced": sum.synced,
             "queued": sum.queued,
