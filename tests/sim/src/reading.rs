@@ -8,12 +8,15 @@ use crate::{
 };
 use riser_model::{Position, Seq};
 use riser_wire::entry::Kind;
+use std::collections::BTreeMap;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Reading {
     /// Up to here it was told everything.
     at: Option<Seq>,
+    /// With `conflate`: what was shown of each channel.
+    shown: BTreeMap<String, Seq>,
     /// Ranges that it was told are gone.
     excused: Vec<(u64, u64, String)>,
     /// Messages so far.
@@ -21,10 +24,14 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Takes what was told. Says what is wrong with it.
-    pub fn told(&mut self, who: &Identity, told: &Told, journal: &Journal) -> Option<String> {
+    /// Takes what was told. Says what is wrong with it. Only a log whose disk was meddled with may go back.
+    pub fn told(&mut self, who: &Identity, told: &Told, journal: &Journal, meddled: bool) -> Option<String> {
         match told {
-            Told::Starts { at, after, full, gaps } => self.starts(who, *at, *after, *full, gaps, journal),
+            Told::Starts { at, after, full, gaps } => {
+                let wrong = self.starts(who, *at, *after, *full, gaps, journal);
+                let back = after.is_some_and(|after| at.seq < after.seq) && !meddled;
+                wrong.or_else(|| back.then(|| format!("{} was sent back to {at}", who.user)))
+            }
             Told::Message { at: Some(at), channel, payload, .. } => {
                 self.messages += 1;
                 self.message(who, *at, channel, payload, journal)
@@ -88,13 +95,22 @@ impl Reading {
         if entry.channel.as_ref().is_none_or(|stored| stored.as_str() != channel) || !wanted(who, entry) {
             return Some(format!("{at} in {channel} is not for {}", who.user));
         }
+        if who.reads == Reads::Conflate {
+            return self.newest(who, at, channel);
+        }
         if self.at.is_some_and(|last| at.seq <= last) {
-            return Some(format!("{at} after {}", self.at.unwrap_or_default()));
+            return Some(format!("{}: {at} after {}", who.user, self.at.unwrap_or_default()));
         }
         let missing =
             if who.reads == Reads::Conflate { None } else { self.walk(who, at.seq.prev(), journal) };
         self.at = Some(at.seq);
         missing
+    }
+
+    /// The present of a channel never steps back.
+    fn newest(&mut self, who: &Identity, at: Position, channel: &str) -> Option<String> {
+        let last = self.shown.insert(channel.to_owned(), at.seq).unwrap_or_default();
+        (at.seq < last).then(|| format!("{}: {channel} steps back from {} to {at}", who.user, last.0))
     }
 
     /// It was told everything up to here. What lies between and was not is missing.
@@ -120,15 +136,28 @@ impl Reading {
 
     /// The first that it has not been told, if it should have been told everything by now.
     pub fn owed(&self, who: &Identity, journal: &Journal) -> Option<Seq> {
+        if who.reads == Reads::Conflate {
+            return self.present_owed(who, journal);
+        }
         let last = journal.next().prev();
         let from = self.at.unwrap_or(Seq::ZERO);
         if from >= last { None } else { self.missing(who, from, last, journal) }
+    }
+
+    /// A channel whose present is not what was shown last.
+    fn present_owed(&self, who: &Identity, journal: &Journal) -> Option<Seq> {
+        let mut newest: BTreeMap<&str, Seq> = BTreeMap::new();
+        for (seq, entry) in journal.entries.iter().filter(|(_, entry)| wanted(who, entry)) {
+            newest.insert(entry.channel.as_ref()?.as_str(), *seq);
+        }
+        newest.into_iter().find(|(channel, seq)| self.shown.get(*channel) != Some(seq)).map(|(_, seq)| seq)
     }
 
     /// The log went back to an old backup: from here on other rules hold.
     pub fn log_went_back(&mut self, journal: &Journal) {
         let last = journal.next().prev();
         self.at = self.at.map(|at| at.min(last));
+        self.shown.clear();
     }
 }
 

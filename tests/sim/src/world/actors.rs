@@ -155,7 +155,9 @@ impl World {
     fn read_on(&mut self, n: usize) {
         let seat = &mut self.subscribers[n];
         for told in std::mem::take(&mut seat.subscriber.told) {
-            let wrong = seat.reading.told(&seat.subscriber.identity, &told, &self.hosts[0].journal);
+            let hub = &self.hosts[0];
+            let meddled = hub.stale || hub.damaged;
+            let wrong = seat.reading.told(&seat.subscriber.identity, &told, &hub.journal, meddled);
             if let Some(wrong) = wrong {
                 self.trace.wrong(self.now, wrong);
             }

@@ -1,0 +1,63 @@
+//! Fixed seeds: a few of every kind, and each that once found something.
+#![allow(clippy::panic, reason = "tests")]
+
+use riser_sim::{mutant::Mutant, run, swarm};
+
+fn holds(seed: u64) {
+    let report = run(seed, None, false);
+    assert!(
+        report.wrong.is_empty(),
+        "see it with: cargo run --release -p riser-sim -- run --seed {seed}\n{:#?}",
+        report.wrong
+    );
+    assert!(report.counts.offered > 1000 && report.lasted.as_secs() >= 1800, "{:?}", report.counts);
+}
+
+#[test]
+fn a_run_without_faults_delivers_everything() {
+    holds(15);
+}
+
+#[test]
+fn everything_arrives_over_cuts_and_crashes() {
+    holds(2);
+}
+
+#[test]
+fn a_spool_goes_on_after_it_was_full() {
+    holds(1);
+}
+
+#[test]
+fn what_was_published_after_a_restart_goes_up_under_new_numbers() {
+    holds(25);
+}
+
+#[test]
+fn links_and_sessions_follow_a_commit_larger_than_the_tail() {
+    holds(108);
+}
+
+#[test]
+fn an_id_is_free_after_a_release_met_a_full_spool() {
+    holds(604);
+}
+
+#[test]
+fn a_window_that_was_full_goes_on_where_it_was() {
+    holds(3);
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    let (first, second) = (run(7, None, true), run(7, None, true));
+    assert!(first.lines.len() > 1000);
+    assert!(first.lines == second.lines);
+}
+
+#[test]
+fn wrong_variants_are_caught() {
+    for mutant in [Mutant::AckBeforeSync, Mutant::EntryDoubled, Mutant::DeliveryDropped] {
+        assert!(swarm::hunt(mutant, 4).is_some(), "{mutant} survived");
+    }
+}
