@@ -25,7 +25,7 @@ struct Arguments {
 enum Command {
     /// Run until told to stop.
     Serve,
-    /// Look into the log of a hub that does not run.
+    /// Look into the log of a hub, whether it runs or not, or into a copy. Changes nothing.
     #[command(subcommand)]
     Log(LogCommand),
     #[command(flatten)]
@@ -46,10 +46,10 @@ pub fn main() -> ExitCode {
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::Serve => serve(&arguments.config),
-        Command::Log(command) => {
+        Command::Log(command) => command.run(|| {
             let loaded = Loaded::<HubConfig>::or_last_good(&arguments.config.sources())?;
-            command.run(&loaded.config.data().join("log"), loaded.config.quota.log())
-        }
+            Ok((loaded.config.data().join("log"), loaded.config.quota.log()))
+        }),
         Command::Common(command) => Ok(command.run::<HubConfig>(&arguments.config)?),
     }
 }

@@ -6,7 +6,8 @@
 //! `README.md`. Threads, clocks and the real disk are elsewhere (`riser-shell`): everything here is called with
 //! the time and with a seed, and speaks to a [`Disk`].
 //!
-//! Read [`writer`] first (how entries get in), then [`reader`] (how they get out), then [`recovered`].
+//! Read [`writer`] first (how entries get in), then [`reader`] (how they get out), then [`recovered`]. How a log is
+//! looked into without being opened is in [`survey`] and [`verification`].
 #![warn(clippy::indexing_slicing)]
 
 mod block;
@@ -22,14 +23,17 @@ mod footer;
 mod gaps;
 mod pacer;
 mod pool;
+mod read_only;
 pub mod reader;
 pub mod recovered;
 mod recovery;
 mod scan;
 mod segment;
 mod staged;
+pub mod survey;
 mod tables;
 mod trim;
+pub mod verification;
 mod view;
 pub mod writer;
 
@@ -43,4 +47,6 @@ pub use gaps::GapRecord;
 pub use pacer::{Decision, Pacer, UNWAITED_AFTER, Waiting};
 pub use reader::Reader;
 pub use recovered::{Finding, Recovered};
+pub use survey::{FileState, FileSurvey, Survey, SurveyError};
+pub use verification::{Damage, Tail, Verification, Wrong, verify};
 pub use writer::{Committed, Entropy, Status, Writer};

@@ -204,7 +204,7 @@ impl<D: Disk> Reader<D> {
     }
 
     /// The footer at a segment's end.
-    fn stored_footer(&self, segment: &Segment<D>) -> io::Result<Option<Footer>> {
+    pub(crate) fn stored_footer(&self, segment: &Segment<D>) -> io::Result<Option<Footer>> {
         let mut window = Window::new(self.disk.clone(), segment.file.clone(), segment.length);
         window.set_ahead(AHEAD_BYTES_MIN);
         let Some(at) = segment.length.checked_sub(TRAILER_BYTES as u64) else { return Ok(None) };

@@ -16,7 +16,7 @@ use crate::{
     pool::{Pool, Spare},
     recovered::{Finding, Recovered},
     scan::{Block, Scanner, Step, Window},
-    segment::{Head, Identity, Segment, inspect, is_fresh, segment_name, segment_number},
+    segment::{Head, Identity, Segment, fresh_number, inspect, segment_name, segment_number},
     staged::Uses,
     tables::{CursorChanges, Tables},
     view::{Shared, View},
@@ -181,14 +181,21 @@ struct FoundSegment<D: Disk> {
 impl<D: Disk> Found<D> {
     fn list(disk: &D) -> Result<Self, OpenError> {
         let names = disk.list().map_err(io_error("list the data folder"))?;
-        for name in names.iter().filter(|name| is_fresh(name)) {
-            disk.remove(name).map_err(io_error(format!("remove {name}")))?;
+        // What cannot be removed stays as it is, and keeps its number.
+        let kept = |name: &&String| disk.remove(name).is_err();
+        let fresh: Vec<&String> =
+            names.iter().filter(|name| fresh_number(name).is_some()).filter(kept).collect();
+        let mut aside_bytes = 0;
+        for name in &fresh {
+            aside_bytes +=
+                disk.open(name).map(|(_, length)| length).map_err(io_error(format!("open {name}")))?;
         }
         let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment_number(name)).collect();
         numbers.sort_unstable();
-        let next_number = numbers.last().map_or(1, |number| number + 1);
+        let taken = fresh.iter().filter_map(|name| fresh_number(name)).chain(numbers.last().copied());
+        let next_number = taken.max().map_or(1, |number| number.saturating_add(1));
         let (segments, spares, findings) = (Vec::new(), Vec::new(), Vec::new());
-        let mut found = Self { segments, spares, aside_bytes: 0, next_number, findings };
+        let mut found = Self { segments, spares, aside_bytes, next_number, findings };
         // The newest say which log it is.
         let mut log = None;
         for number in numbers.into_iter().rev() {

@@ -56,6 +56,11 @@ impl<D: Disk> Segment<D> {
         }
     }
 
+    /// Whether it has a block whose header can be read: salts are never 0.
+    pub fn is_readable(&self) -> bool {
+        self.identity.salt != 0
+    }
+
     /// A place to read on from, at or before the block that holds `seq`.
     pub fn point_before(&self, seq: Seq) -> u64 {
         let points = self.lock();
@@ -104,14 +109,17 @@ pub(crate) fn fresh_name(number: u64) -> String {
 
 /// The number in a segment's name; none for other files.
 pub(crate) fn segment_number(name: &str) -> Option<u64> {
-    let digits = name.strip_prefix(PREFIX)?;
-    let number = u64::from_str_radix(digits, 16).ok()?;
-    (segment_name(number) == name).then_some(number)
+    number(name, PREFIX)
 }
 
-/// Whether this is what a crash left of a segment that was being filled with zeros.
-pub(crate) fn is_fresh(name: &str) -> bool {
-    name.starts_with(FRESH_PREFIX)
+/// The number in the name of what a crash left of a segment that was being filled with zeros.
+pub(crate) fn fresh_number(name: &str) -> Option<u64> {
+    number(name, FRESH_PREFIX)
+}
+
+fn number(name: &str, prefix: &str) -> Option<u64> {
+    let number = u64::from_str_radix(name.strip_prefix(prefix)?, 16).ok()?;
+    (name == format!("{prefix}{number:016x}")).then_some(number)
 }
 
 /// What a segment's file turns out to be.
@@ -170,6 +178,6 @@ mod tests {
         for name in ["segment-1", "segment-0000000000000ABC", "segment-", "fresh-0000000000000001", "lock"] {
             assert_eq!(segment_number(name), None, "{name}");
         }
-        assert!(is_fresh(&fresh_name(1)));
+        assert_eq!(fresh_number(&fresh_name(1)), Some(1));
     }
 }

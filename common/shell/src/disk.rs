@@ -39,7 +39,8 @@ pub struct RealDisk {
 struct Folder {
     path: PathBuf,
     handle: File,
-    _lock: File,
+    /// None where the folder is only looked at.
+    lock: Option<File>,
 }
 
 impl RealDisk {
@@ -56,7 +57,23 @@ impl RealDisk {
         }
         let handle = File::open(path).map_err(failed)?;
         handle.sync_all().map_err(failed)?;
-        Ok(Self { folder: Arc::new(Folder { path: path.to_owned(), handle, _lock: lock }) })
+        Ok(Self { folder: Arc::new(Folder { path: path.to_owned(), handle, lock: Some(lock) }) })
+    }
+
+    /// Opens a folder that another process may be using, to be looked at: nothing in it can be changed.
+    pub fn open_to_look(path: &Path) -> Result<Self, FolderFailed> {
+        let failed = |source| FolderFailed::Io { path: path.to_owned(), source };
+        // A file is refused here, and not by some later call.
+        fs::read_dir(path).map_err(failed)?;
+        let handle = File::open(path).map_err(failed)?;
+        Ok(Self { folder: Arc::new(Folder { path: path.to_owned(), handle, lock: None }) })
+    }
+
+    fn changes(&self) -> io::Result<()> {
+        match self.folder.lock {
+            Some(_) => Ok(()),
+            None => Err(io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "the folder is only looked at")),
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -82,12 +99,13 @@ impl Disk for RealDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<(Arc<File>, u64)> {
-        let file = OpenOptions::new().read(true).write(true).open(self.path(name))?;
+        let file = OpenOptions::new().read(true).write(self.folder.lock.is_some()).open(self.path(name))?;
         let length = file.metadata()?.len();
         Ok((Arc::new(file), length))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<File>> {
+        self.changes()?;
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(self.path(name))?;
         Ok(Arc::new(file))
     }
@@ -113,6 +131,7 @@ impl Disk for RealDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.changes()?;
         let folder = &self.folder.handle;
         match rustix::fs::renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
             // A file system without it: only this process writes here, so looking first is as good.
@@ -124,6 +143,7 @@ impl Disk for RealDisk {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.changes()?;
         fs::remove_file(self.path(name))
     }
 
@@ -148,6 +168,23 @@ mod tests {
         assert!(matches!(RealDisk::open(folder.path()), Err(FolderFailed::Locked(_))));
         drop(disk);
         RealDisk::open(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn a_folder_in_use_can_be_looked_at_and_not_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = RealDisk::open_to_look(&folder.path().join("none")).unwrap_err().to_string();
+        assert!(missing.contains("none"), "{missing}");
+        let disk = RealDisk::open(folder.path()).unwrap();
+        let file = disk.create("a").unwrap();
+        disk.write_at(&file, 0, b"xyz").unwrap();
+        let look = RealDisk::open_to_look(folder.path()).unwrap();
+        let (file, length) = look.open("a").unwrap();
+        let mut bytes = [0; 3];
+        assert_eq!((length, look.read_at(&file, 0, &mut bytes).unwrap(), &bytes), (3, 3, b"xyz"));
+        assert!(look.write_at(&file, 0, b"abc").is_err());
+        assert!(look.create("b").is_err() && look.rename("a", "b").is_err() && look.remove("a").is_err());
+        assert_eq!(look.list().unwrap(), ["a"]);
     }
 
     #[test]

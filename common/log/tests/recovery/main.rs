@@ -12,6 +12,7 @@ mod crashes;
 mod failures;
 mod flips;
 mod layout;
+mod looked_at;
 mod script;
 mod torn;
 mod written;

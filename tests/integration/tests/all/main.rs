@@ -14,6 +14,7 @@ mod compose;
 mod demo;
 mod kills;
 mod log_commands;
+mod log_commands;
 mod needs;
 mod partition;
 mod place;
