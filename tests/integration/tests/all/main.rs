@@ -21,5 +21,4 @@ mod program;
 mod readme;
 mod sensors;
 mod site;
-mod technical;
 mod tls;
