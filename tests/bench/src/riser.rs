@@ -66,6 +66,10 @@ fn start(name: &str, what: &str, folder: &Path, config: &str) -> anyhow::Result<
     fs::write(&file, config).with_context(|| format!("write the {name}'s configuration"))?;
     let mut command = own(what)?;
     command.arg(file);
+    if what == EDGE {
+        // As configs/riser-edge.service has it.
+        command.env("MALLOC_ARENA_MAX", "1");
+    }
     Peer::start(&format!("riser-{name}"), command, folder)
 }
 
