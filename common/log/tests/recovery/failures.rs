@@ -122,6 +122,27 @@ fn one_failure_at_every_call_of_an_opening_does_not_keep_the_log_from_opening() 
 }
 
 #[test]
+fn leftover_that_cannot_be_removed_does_not_keep_the_log_from_opening_or_writing() {
+    let mut model = play_with(&roomy(), 1, Fate::Dice, |_| {});
+    let mut image = model.disk.snapshot();
+    // Of the names that the next new files would get.
+    let last = image.last_key_value().unwrap().0.strip_prefix("segment-").unwrap();
+    let last = u64::from_str_radix(last, 16).unwrap();
+    (1..9).for_each(|n| drop(image.insert(format!("fresh-{:016x}", last + n), vec![0; 9])));
+    model.disk.restore(&image);
+    // The first call lists, then each is removed.
+    let calls = model.disk.counts().calls;
+    (2..10).for_each(|call| model.disk.fail_call(calls + call, Failure::Io));
+    model.open().unwrap();
+    assert!(model.disk.snapshot().keys().any(|name| name.starts_with("fresh-")));
+    for n in 0..30 {
+        assert!(model.stage(3, 900) && model.commit(), "{n}");
+    }
+    goes_on(&mut model);
+    assert!(!model.disk.snapshot().keys().any(|name| name.starts_with("fresh-")));
+}
+
+#[test]
 fn full_disk_at_every_size_refuses_and_loses_nothing_and_takes_more_when_there_is_room() {
     let config = roomy();
     let used = play_with(&config, 1, Fate::Dice, |_| {}).disk.used();
