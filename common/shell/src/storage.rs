@@ -31,7 +31,8 @@ pub enum Answer {
         /// The log's size after it.
         status: Status,
     },
-    /// The batch with this ticket, and all after it, were not stored.
+    /// The batch with this ticket was not stored, and if it has entries, none that was ordered after it before this
+    /// answer was read.
     Failed {
         /// The ticket.
         ticket: u64,
@@ -265,11 +266,11 @@ impl<D: Disk, F: Fold, A: Fn(Answer)> Committing<D, F, A> {
                     self.committed(newest, committed, took);
                 }
                 tracing::error!(error = %error.source, "the log cannot commit");
-                if let Some((ticket, _)) = self.staged.pop_front() {
+                // Each of them is answered: cursors without entries fail alone, and say nothing of what follows.
+                for (ticket, _) in self.staged.drain(..) {
                     let reason = error.source.to_string();
                     (self.answer)(Answer::Failed { ticket, code: Code::LogFailing, reason });
                 }
-                self.staged.clear();
                 self.failing = true;
             }
         }
@@ -327,5 +328,38 @@ fn read<D: Disk>(mut reader: Reader<D>, reads: &Receiver<Read>, answer: impl Fn(
             Chunk { runs: Vec::new(), next: from }
         });
         answer(Answer::Read { ticket, chunk });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use riser_log::{Config, Entropy, fault::FaultDisk};
+    use riser_model::{HubIdentity, LogId, Now, PublicKey, RouteNumber, Stamp};
+    use riser_wire::entry::{self, Kind};
+
+    #[test]
+    fn every_batch_of_a_failed_commit_is_answered() {
+        let disk = FaultDisk::new(1);
+        let opened = Writer::<_, ()>::open(disk.clone(), Config::tiny(), Entropy(1), Now::default());
+        let writer = opened.unwrap().0;
+        let (said, answers) = mpsc::channel();
+        let (_orders, ordered) = mpsc::channel();
+        let mut committing = Committing::new(writer, ordered, move |answer| said.send(answer).unwrap());
+        (1..10).for_each(|n| disk.fail_sync(disk.counts().syncs + n));
+        let hub = CursorKey::Uplink(HubIdentity { key: PublicKey([0; 32]), log: LogId(1) });
+        let alone = Batch { first: Seq(1), cursors: vec![(hub, CursorValue::default())], ..Batch::default() };
+        let mut entries = Vec::new();
+        entry::write_frame(&mut entries, RouteNumber::NONE, Kind::Canary, 0, Stamp::default(), |_| {});
+        let entry = Batch { first: Seq(1), entries: entries.into(), count: 1, ..Batch::default() };
+        for (ticket, batch) in [(1, alone), (2, entry)] {
+            committing.take(Order::Persist { ticket, batch, connections: 1 });
+        }
+        committing.commit();
+        let failed = |answer| match answer {
+            Answer::Failed { ticket, .. } => ticket,
+            answer => panic!("{answer:?}"),
+        };
+        assert_eq!(answers.try_iter().map(failed).collect::<Vec<_>>(), [1, 2]);
     }
 }

@@ -258,10 +258,7 @@ impl Host {
         };
         for finding in &recovered.findings {
             self.note(format!("host {} found {finding:?}", self.setup.number));
-            if matches!(finding, Finding::Damage { .. } | Finding::FoldLost | Finding::CheckpointLost { .. })
-                && !self.damaged
-                && !self.troubled
-            {
+            if self.is_wrong(finding) {
                 self.wrong(format!("host {}: {finding:?} without injected damage", self.setup.number));
             }
         }
@@ -325,6 +322,18 @@ impl Host {
         self.storage_soon(at);
         self.drain(at);
         true
+    }
+
+    /// Whether a finding is more than what was done to the disk explains. A failed write may leave a block that
+    /// cannot be read, but nothing that was acknowledged in it.
+    fn is_wrong(&self, finding: &Finding) -> bool {
+        match finding {
+            Finding::Damage { seqs: Some(_), .. } => !self.damaged,
+            Finding::Damage { seqs: None, .. } | Finding::FoldLost | Finding::CheckpointLost { .. } => {
+                !self.damaged && !self.troubled
+            }
+            Finding::TailCut { .. } | Finding::SetAside { .. } | Finding::DrainOnly { .. } => false,
+        }
     }
 
     /// Brings the journal in line with what the log was opened with, and keeps what was lost.

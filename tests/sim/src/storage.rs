@@ -23,7 +23,7 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 pub enum Answer {
     /// Up to this ticket everything is on disk.
     Persisted(u64),
-    /// This ticket and all after it are not.
+    /// This ticket is not; if it has entries, none after it.
     Failed(u64, Code),
     /// The oldest that is there, and what is gone that somebody may miss.
     Trimmed(Seq, Vec<Gap>),
@@ -240,10 +240,9 @@ impl Storage {
                 if let Some(committed) = &error.committed {
                     self.committed(newest, committed, journal);
                 }
-                if let Some((ticket, _)) = self.staged.pop_front() {
+                while let Some((ticket, _)) = self.staged.pop_front() {
                     self.failed(ticket, Code::LogFailing);
                 }
-                self.staged.clear();
                 journal.refused();
                 self.failing = true;
             }

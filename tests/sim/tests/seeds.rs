@@ -49,6 +49,11 @@ fn a_window_that_was_full_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_hub_goes_on_after_a_commit_of_cursors_and_entries_failed() {
+    holds(167);
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     let (first, second) = (run(7, None, true), run(7, None, true));
     assert!(first.lines.len() > 1000);
