@@ -199,6 +199,11 @@ impl Edge {
     /// Takes nothing more, finishes what was begun, tells the hub goodbye, and says where it stopped.
     pub async fn stop(mut self) {
         self.health.enter(Phase::Stopping);
+        let say = |core: &mut EdgeCore, now: Now| {
+            let queued = core.uplinks().map(|(_, uplink)| uplink.sender.status(now).lag()).sum();
+            core.say(SystemEvent::Shutdown { queued }, now);
+        };
+        self.handle.farewell(say, |core| core.instance().bus().is_heard()).await;
         self.entrance.stop();
         self.handle.shut_down();
         match tokio::time::timeout(STOP_WITHIN, &mut self.host).await {

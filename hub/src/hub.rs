@@ -18,7 +18,7 @@ use riser_link::{
     receivers::{Config as ReceiversConfig, LIMITS},
 };
 use riser_model::{
-    History, Room,
+    History, Now, Room,
     event::{Scope, SystemEvent},
 };
 use riser_mqtt::Counters as MqttCounters;
@@ -248,6 +248,10 @@ impl Hub {
     /// Takes nothing more, finishes what was begun, tells everybody goodbye, and says where it stopped.
     pub async fn stop(mut self) {
         self.health.enter(Phase::Stopping);
+        let say = |core: &mut HubCore, now: Now| {
+            core.say(Scope::Instance, SystemEvent::Shutdown { queued: 0 }, now);
+        };
+        self.handle.farewell(say, |core| core.instance().bus().is_heard()).await;
         self.entrance.stop();
         self.handle.shut_down();
         match tokio::time::timeout(STOP_WITHIN, &mut self.host).await {

@@ -20,11 +20,15 @@ use riser_shell::{
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 use tokio::sync::{mpsc, oneshot};
 
 /// Arrivals that one turn takes at most: enough to fill a batch, few enough that a deadline is met.
 const ARRIVALS_MAX: usize = 256;
+/// A farewell is pulled within this, or not at all.
+const HEARD_WITHIN: Duration = Duration::from_millis(300);
+const HEARD_LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Which listener lets in whom, by the listener's name.
 pub type Policies = BTreeMap<Arc<str>, Arc<Policy>>;
@@ -98,6 +102,19 @@ impl<C: Core> HostHandle<C> {
         });
         self.orders.send(Order::Ask(question)).ok()?;
         answered.await.ok()
+    }
+
+    /// Lets the core say that it goes down, and gives those who listen a moment to hear it, while their sockets
+    /// are still served.
+    pub async fn farewell(&self, say: impl FnOnce(&mut C, Now) + Send + 'static, is_heard: fn(&C) -> bool) {
+        let heard = async {
+            self.ask(say).await;
+            while self.ask(move |core, _| is_heard(core)).await == Some(false) {
+                tokio::time::sleep(HEARD_LOOK_EVERY).await;
+            }
+        };
+        // Who is slower than that is told goodbye all the same.
+        let _ = tokio::time::timeout(HEARD_WITHIN, heard).await;
     }
 
     /// Asks the core to finish: it takes nothing more, and the host ends when all of it is done.

@@ -17,8 +17,9 @@ use crate::{
     output::{Output, Wake},
     routes::Routes,
     statistics::{ChannelStatistics, Counters, RoomStatistics, Statistics},
+    subscription,
     tail::Tail,
-    technical::Technical,
+    technical::{self, Technical},
     warm::{Deferred, Warm},
 };
 use riser_model::{
@@ -115,6 +116,18 @@ impl Bus {
         let known = self.graph.room_named(principal.account, room).map(|slot| self.graph.room(slot).id);
         let rights = [Right::Publish, Right::Subscribe, Right::Admin];
         known.is_some_and(|id| rights.into_iter().any(|right| principal.grants.reach(right, id)))
+    }
+
+    /// Whether everybody who listens to technical channels has pulled what was said there.
+    pub fn is_heard(&self) -> bool {
+        self.connections.values().flat_map(|reader| reader.subscriptions.values()).all(|one| {
+            match &one.scope {
+                subscription::Scope::Technical(listening) => {
+                    technical::is_up_to_date(listening, &self.technical)
+                }
+                subscription::Scope::Channel(_) | subscription::Scope::Rooms { .. } => true,
+            }
+        })
     }
 
     /// Takes one input.

@@ -97,6 +97,12 @@ pub(crate) fn look(listening: &mut Listening, technical: &Technical) -> Next {
     Next::Nothing
 }
 
+/// Whether a listener has heard everything that was said.
+pub(crate) fn is_up_to_date(listening: &Listening, technical: &Technical) -> bool {
+    let next = |scope| technical.rings.get(scope).map_or(0, Ring::next);
+    listening.cursors.iter().all(|(scope, cursor)| *cursor >= next(scope))
+}
+
 /// The event that [`look`] found was told.
 pub(crate) fn heard(listening: &mut Listening, scope: Scope, missed: u64) {
     if let Some(cursor) = listening.cursors.get_mut(&scope) {

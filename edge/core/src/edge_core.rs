@@ -183,7 +183,7 @@ impl EdgeCore {
             SenderOutput::AppendCanary => self.append(Kind::Canary, None, now),
             SenderOutput::AppendAnchor(anchor) => self.append(Kind::Anchor, Some(anchor), now),
             SenderOutput::NewEpoch { from } => self.out(LinkOutput::Reopen { from }),
-            SenderOutput::Emit(event) => self.emit(number, event, now),
+            SenderOutput::Emit(event) => self.emit(number, event),
         }
     }
 
@@ -213,10 +213,7 @@ impl EdgeCore {
         self.rooms(RoomsInput::Append(append), now);
     }
 
-    fn emit(&mut self, number: UplinkNumber, event: LinkEvent, now: Now) {
-        if let LinkEvent::Stopped { queued, .. } = event {
-            self.say(SystemEvent::Shutdown { queued }, now);
-        }
+    fn emit(&mut self, number: UplinkNumber, event: LinkEvent) {
         if let Some(uplink) = self.uplinks.get_mut(&number) {
             uplink.last_event = Some(event.clone());
         }

@@ -343,8 +343,6 @@ impl Core for HubCore {
             }
             Input::Shutdown => {
                 self.stopping = true;
-                let event = SystemEvent::Shutdown { queued: 0 };
-                self.rooms(RoomsInput::Event { scope: Scope::Instance, event }, now);
                 self.rooms(RoomsInput::Shutdown, now);
                 self.receivers(ReceiversInput::Shutdown { after_ms: BACK_AFTER_MS }, now);
             }

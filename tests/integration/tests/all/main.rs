@@ -21,4 +21,5 @@ mod program;
 mod readme;
 mod sensors;
 mod site;
+mod technical;
 mod tls;
