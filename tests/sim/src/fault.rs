@@ -46,6 +46,12 @@ pub enum Fault {
     FullDisk(usize, u64, Duration),
     /// The wall clock is stepped, milliseconds.
     Step(usize, i64),
+    /// A backup of a host's disk is taken.
+    Backup(usize),
+    /// A host dies and comes back with its last backup, or with none.
+    Restore(usize),
+    /// A host dies and comes back with a bit flipped somewhere on its disk.
+    Flip(usize),
 }
 
 /// A fault and when.
@@ -58,6 +64,7 @@ pub fn plan(seed: u64, knobs: &Knobs, rng: &mut Rng) -> Vec<Planned> {
     }
     let count = rng.usize(3..=16);
     let lasts_s = knobs.lasts.as_secs();
+    let meddles = rng.u8(0..5) == 0;
     // Some seeds know only some kinds: what one fault hides another shows.
     let mut kinds: Vec<u8> = (0..10).filter(|_| rng.u8(0..3) > 0).collect();
     if kinds.is_empty() {
@@ -70,8 +77,26 @@ pub fn plan(seed: u64, knobs: &Knobs, rng: &mut Rng) -> Vec<Planned> {
             (at, draw(kind, knobs, rng))
         })
         .collect();
+    if meddles {
+        meddle(knobs, rng, &mut all);
+    }
     all.sort_by_key(|(at, _)| *at);
     all
+}
+
+/// Disks that are put back in time, or rot: some seeds' hosts only, since they excuse what nothing else does.
+fn meddle(knobs: &Knobs, rng: &mut Rng, all: &mut Vec<Planned>) {
+    let lasts_ms = knobs.lasts.as_millis() as u64;
+    let host = rng.usize(0..=knobs.edges);
+    for _ in 0..rng.u8(1..3) {
+        let at = rng.u64(20_000..lasts_ms);
+        if rng.bool() {
+            all.push((Time(at * 1_000_000), Fault::Flip(host)));
+        } else {
+            all.push((Time(at / 2 * 1_000_000), Fault::Backup(host)));
+            all.push((Time(at * 1_000_000), Fault::Restore(host)));
+        }
+    }
 }
 
 fn draw(kind: u8, knobs: &Knobs, rng: &mut Rng) -> Fault {

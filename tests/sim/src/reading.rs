@@ -43,7 +43,11 @@ impl Reading {
             }
             Told::Gap { from, to, cause, at } => {
                 self.excused.push((*from, *to, cause.clone()));
-                self.walk(who, at.seq, journal)
+                let wrong = self.walk(who, at.seq, journal);
+                // The hub's log is never full: what is missing was damaged.
+                wrong.or_else(|| {
+                    (!meddled).then(|| format!("{}: {from} to {to} are gone for {cause}", who.user))
+                })
             }
             Told::Through(at) => self.walk(who, at.seq, journal),
             Told::Event(_) => None,

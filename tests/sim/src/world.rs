@@ -9,6 +9,7 @@ use crate::{
     disk::SimDisk,
     fault::{Death, Fault},
     host::{Host, Later, Role, Setup},
+    journal::Journal,
     knobs::Knobs,
     ledger::Ledger,
     mutant::Mutant,
@@ -20,6 +21,7 @@ use crate::{
     wires::{Network, Quality, Road, Way, WireId},
 };
 use fastrand::Rng;
+use riser_log::fault::Image;
 use riser_model::{ConnectionId, Time};
 use riser_mqtt::{Config as MqttConfig, Counters as MqttCounters};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -78,6 +80,8 @@ pub struct Machine {
     reopening: bool,
     /// A start is on its way.
     starting: bool,
+    /// What its disk was, and what its log held.
+    backup: Option<(Image, Journal)>,
 }
 
 /// A device and where it is.

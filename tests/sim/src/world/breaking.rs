@@ -2,8 +2,9 @@
 
 use super::{Event, World};
 use crate::{
-    fault::Fault,
+    fault::{Death, Fault},
     host::Later,
+    journal::Lost,
     wires::{Road, Way},
 };
 
@@ -50,6 +51,12 @@ impl World {
                 self.hosts[n].disk.set_free(Some(free));
                 self.after(lasts, Event::MendDisk(n));
             }
+            Fault::Backup(n) => {
+                let host = &self.hosts[n];
+                self.machines[n].backup = Some((host.disk.image(), host.journal.clone()));
+            }
+            Fault::Restore(n) => self.restore(n),
+            Fault::Flip(n) => self.flip(n),
             Fault::Step(n, by_ms) => {
                 self.ledger.counts.others += 1;
                 self.hosts[n].skew_ms += by_ms;
@@ -57,6 +64,33 @@ impl World {
                 let noticed = std::time::Duration::from_millis(self.rng.u64(1..500));
                 self.after(noticed, Event::Host(n, life, Later::ClockStepped(by_ms)));
             }
+        }
+    }
+
+    /// A machine comes back as it was at its last backup. What it has committed since is gone with the disk.
+    fn restore(&mut self, n: usize) {
+        let Some((image, journal)) = self.machines[n].backup.clone() else { return };
+        self.ledger.counts.others += 1;
+        self.die(n, Death::Power);
+        let host = &mut self.hosts[n];
+        host.stale = true;
+        host.disk.restore(&image);
+        let next = journal.next();
+        let gone = std::mem::replace(&mut host.journal, journal).entries.split_off(&next);
+        host.lost.extend(gone.into_iter().map(|(seq, entry)| Lost { seq, entry, allowed: true }));
+        if n == 0 {
+            for seat in &mut self.subscribers {
+                seat.reading.log_went_back(&self.hosts[0].journal);
+            }
+        }
+    }
+
+    fn flip(&mut self, n: usize) {
+        self.ledger.counts.others += 1;
+        self.die(n, Death::Power);
+        self.hosts[n].damaged = true;
+        if let Some((file, at)) = self.hosts[n].disk.flip_somewhere(&mut self.rng) {
+            self.trace.line(self.now, || format!("host {n}: a bit of {file} at {at} is flipped"));
         }
     }
 
