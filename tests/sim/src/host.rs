@@ -329,10 +329,12 @@ impl Host {
     fn is_wrong(&self, finding: &Finding) -> bool {
         match finding {
             Finding::Damage { seqs: Some(_), .. } => !self.damaged,
-            Finding::Damage { seqs: None, .. } | Finding::FoldLost | Finding::CheckpointLost { .. } => {
-                !self.damaged && !self.troubled
-            }
-            Finding::TailCut { .. } | Finding::SetAside { .. } | Finding::DrainOnly { .. } => false,
+            Finding::Damage { seqs: None, .. } | Finding::FoldLost => !self.damaged && !self.troubled,
+            // A crash while a segment was begun.
+            Finding::CheckpointLost { .. }
+            | Finding::TailCut { .. }
+            | Finding::SetAside { .. }
+            | Finding::DrainOnly { .. } => false,
         }
     }
 

@@ -82,6 +82,8 @@ pub struct Ledger {
     pub acked: BTreeSet<Key>,
     /// Those that a device was told are not taken.
     pub refused: BTreeSet<Key>,
+    /// Which host each device publishes to.
+    pub homes: BTreeMap<u32, usize>,
     /// Devices that ask for a fresh session each time: to them QoS 2 is no promise over connections.
     pub fleeting: BTreeSet<u32>,
     /// Devices whose kept session was gone, and when.

@@ -283,8 +283,10 @@ impl Network {
 
     /// The connections of which neither end is there are forgotten.
     pub fn sweep(&mut self, id: WireId) {
-        let gone =
-            |wire: &Wire| !wire.client_open && !wire.server_open && !matches!(wire.far, Far::Dialing { .. });
+        let gone = |wire: &Wire| {
+            let awaited = wire.opening || matches!(wire.far, Far::Dialing { .. });
+            !wire.client_open && !wire.server_open && !awaited
+        };
         if self.wires.get(&id).is_some_and(gone) {
             self.wires.remove(&id);
         }

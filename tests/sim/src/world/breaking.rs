@@ -74,6 +74,8 @@ impl World {
         self.die(n, Death::Power);
         let host = &mut self.hosts[n];
         host.stale = true;
+        // What was on its way from it speaks of what is no more.
+        self.net.wires.values_mut().filter(|wire| wire.server == n).for_each(|wire| wire.forgotten = true);
         host.disk.restore(&image);
         let next = journal.next();
         let gone = std::mem::replace(&mut host.journal, journal).entries.split_off(&next);
