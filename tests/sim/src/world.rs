@@ -240,9 +240,11 @@ impl World {
             Some(Mutant::QuotaDoubled) if !is_hub => {
                 riser_log::Config { quota_bytes: 2 * log.quota_bytes, ..log }
             }
-            Some(Mutant::RingInstead) if !is_hub => {
-                riser_log::Config { on_full: riser_log::OnFull::DropOldest, ..log }
-            }
+            Some(Mutant::RingInstead) if !is_hub => riser_log::Config {
+                on_full: riser_log::OnFull::DropOldest,
+                quota_bytes: 4 * log.segment_bytes,
+                ..log
+            },
             _ => log,
         };
         let setup = Setup {
