@@ -13,7 +13,7 @@ pub(crate) struct Changes {
     pub routes: Vec<(u32, Route)>,
     /// Origins defined here, or in the block before.
     pub origins: Vec<(u32, (LogId, Epoch))>,
-    /// Gaps that were made.
+    /// Gaps that were made, since the block before it.
     pub gaps: Vec<GapRecord>,
     /// What lies before this is trimmed.
     pub floor: Option<Seq>,

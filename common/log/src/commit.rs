@@ -9,7 +9,7 @@ use crate::{
     pool::{Ready, Spare},
     segment::{Identity, Segment, segment_name},
     staged::Staged,
-    writer::{Active, Definitions, Failing, Writer},
+    writer::{Active, Failing, Repeated, Writer},
 };
 use riser_model::Seq;
 use std::{io, sync::Arc};
@@ -179,8 +179,8 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         for (key, value) in moved {
             self.tables.move_cursor(key, value);
         }
-        self.gaps.append(&mut self.unsaid.gaps);
-        self.unsaid.floor = None;
+        let unsaid = std::mem::take(&mut self.unsaid);
+        self.gaps.extend_from_slice(&unsaid.gaps);
         if kind == Kind::Checkpoint {
             self.anchor = Some(active.segment.identity.segment);
             self.tables.routes.checkpointed(self.tables.floor, defined_by(block));
@@ -188,9 +188,11 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         }
         self.tables.routes.committed(block.routes.iter().map(|(number, _)| *number));
         self.tables.origins.committed(block.origins.iter().map(|(number, _)| *number));
-        self.repeated = Definitions {
+        self.repeated = Repeated {
             routes: std::mem::take(&mut block.routes),
             origins: std::mem::take(&mut block.origins),
+            gaps: unsaid.gaps,
+            floor: unsaid.floor,
         };
         self.publish();
     }
@@ -202,8 +204,8 @@ impl<D: Disk, F: Fold> Writer<D, F> {
             cursors: cursors.into_iter().collect(),
             routes: [&*self.repeated.routes, &*block.routes].concat(),
             origins: [&*self.repeated.origins, &*block.origins].concat(),
-            gaps: self.unsaid.gaps.clone(),
-            floor: self.unsaid.floor,
+            gaps: [&*self.repeated.gaps, &*self.unsaid.gaps].concat(),
+            floor: self.unsaid.floor.max(self.repeated.floor),
         }
     }
 

@@ -15,7 +15,7 @@ pub struct GapRecord {
     pub when: Wall,
     /// How many bytes of entries went, where that is known.
     pub bytes: Option<u64>,
-    /// How many entries of each room went, where that is known; rooms in order.
+    /// How many entries of each room went, where [`GapRecord::bytes`] is known; rooms in order.
     pub rooms: Vec<(RoomId, u64)>,
 }
 
@@ -63,11 +63,12 @@ impl GapTable {
         if one.gap.to.next() != two.gap.from || one.gap.cause != two.gap.cause {
             return;
         }
+        let bytes = one.bytes.zip(two.bytes).map(|(a, b)| a.saturating_add(b));
         let merged = GapRecord {
             gap: Gap { to: two.gap.to, ..one.gap },
             when: one.when.max(two.when),
-            bytes: one.bytes.zip(two.bytes).map(|(a, b)| a.saturating_add(b)),
-            rooms: add(&one.rooms, &two.rooms),
+            bytes,
+            rooms: if bytes.is_some() { add(&one.rooms, &two.rooms) } else { Vec::new() },
         };
         self.records.splice(at..at + 2, [merged]);
     }
@@ -131,6 +132,15 @@ mod tests {
         assert_eq!(table.records().len(), 2);
         assert_eq!(table.records()[0].gap, Gap { from: Seq(1), to: Seq(6), cause: Cause::Quota });
         assert_eq!(table.records()[0].bytes, Some(6));
+    }
+
+    #[test]
+    fn neighbours_of_which_one_was_not_counted_are_not_counted_together() {
+        let mut table = GapTable::default();
+        let rooms = vec![(RoomId(uuid::Uuid::from_u128(1)), 2)];
+        table.insert(GapRecord { rooms, ..record(1, 2, Cause::Quota) });
+        table.insert(GapRecord { bytes: None, ..record(3, 4, Cause::Quota) });
+        assert_eq!((table.records()[0].bytes, &*table.records()[0].rooms), (None, &[][..]));
     }
 
     #[test]

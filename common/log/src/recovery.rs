@@ -252,8 +252,8 @@ struct Rolled<D: Disk, F: Fold> {
     findings: Vec<Finding>,
     /// Whether the last segment could be synced.
     synced: bool,
-    /// Whether the saved folds can be read.
-    with_fold: bool,
+    /// Whether the newest saved fold could be read; none where there is no checkpoint.
+    fold_readable: Option<bool>,
 }
 
 impl<D: Disk, F: Fold> Rolled<D, F> {
@@ -283,7 +283,7 @@ impl<D: Disk, F: Fold> Rolled<D, F> {
             anchor: None,
             findings,
             synced,
-            with_fold: true,
+            fold_readable: None,
         }
     }
 
@@ -291,11 +291,16 @@ impl<D: Disk, F: Fold> Rolled<D, F> {
         let start = self.newest_checkpoint()?;
         let known = self.findings.len();
         self.roll_from(start)?;
-        if !self.with_fold {
+        if self.fold_readable == Some(false) {
+            // From the oldest entry on, or from an older fold that can be read.
             self.findings.truncate(known);
             self.findings.push(Finding::FoldLost);
             self.tables = Tables::new(self.tables.log);
             self.roll_from(0)?;
+        }
+        let trimmed = |first: &Arc<Segment<D>>| first.first > Seq(1) && first.first != Seq(u64::MAX);
+        if self.fold_readable.is_none() && self.segments.first().is_some_and(trimmed) {
+            self.findings.push(Finding::FoldLost);
         }
         // Those at the end that nothing could be read of begin where the log ends.
         let next = self.tables.end.next();
@@ -389,7 +394,7 @@ impl<D: Disk, F: Fold> Rolled<D, F> {
         match header.kind {
             Kind::Checkpoint => {
                 if let Some(checkpoint) = Checkpoint::load(&block.meta) {
-                    self.with_fold &= self.tables.load(checkpoint, self.with_fold);
+                    self.fold_readable = Some(self.tables.load(checkpoint));
                     self.anchor = Some(header.segment);
                 }
             }

@@ -8,12 +8,16 @@ use crate::{
 };
 use riser_model::{LogId, Seq};
 use std::{
+    collections::BTreeSet,
     io,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 const PREFIX: &str = "segment-";
 const FRESH_PREFIX: &str = "fresh-";
+
+/// The most that one damage of the medium changes.
+const PAGE_BYTES: u64 = 4096;
 
 /// Whose blocks a segment holds: everything else in the file is of an earlier use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -149,9 +153,14 @@ pub(crate) fn inspect<D: Disk>(window: &mut Window<D>, number: u64) -> io::Resul
     }
     let ours = head.is_err() && Header::is_of(&first, number);
     window.set_ahead(AHEAD_BYTES);
-    let mut at = SECTOR_BYTES as u64;
+    let (mut any_block, mut filled) = (may_begin(&first), BTreeSet::new());
+    let mut at = 0;
     while at + HEADER_BYTES as u64 <= window.stop() {
         let bytes = window.get(at, HEADER_BYTES)?;
+        any_block |= may_begin(&bytes);
+        if bytes.iter().any(|byte| *byte != 0) {
+            filled.insert(at / PAGE_BYTES);
+        }
         if may_begin(&bytes)
             && let Ok(header) = Header::read(&bytes)
             && header.segment == number
@@ -161,9 +170,13 @@ pub(crate) fn inspect<D: Disk>(window: &mut Window<D>, number: u64) -> io::Resul
         }
         at += SECTOR_BYTES as u64;
     }
+    // What damage put among zeros is smaller.
+    let foreign =
+        !any_block && (filled.len() > 1 || filled.len() as u64 == window.stop().div_ceil(PAGE_BYTES));
     Ok(match head {
         Err(BadHeader::Version) => Head::Unknown,
         Ok(_) | Err(BadHeader::NotABlock) if ours || window.unreadable() => Head::Damaged,
+        Ok(_) | Err(BadHeader::NotABlock) if foreign && !filled.is_empty() => Head::Unknown,
         Ok(_) | Err(BadHeader::NotABlock) => Head::Unused,
     })
 }

@@ -83,7 +83,7 @@ impl<F: Fold> Tables<F> {
     }
 
     /// Becomes what a checkpoint says. False if the fold cannot be read; it stays as it is then.
-    pub fn load(&mut self, checkpoint: Checkpoint, with_fold: bool) -> bool {
+    pub fn load(&mut self, checkpoint: Checkpoint) -> bool {
         let mut routes = Definitions::new(checkpoint.next_route);
         routes.set_next(self.routes.next());
         for (number, route, last) in checkpoint.routes {
@@ -101,13 +101,10 @@ impl<F: Fold> Tables<F> {
         self.origins = origins;
         self.gaps = checkpoint.gaps;
         self.counters = checkpoint.counters;
-        if with_fold {
-            match F::load(&checkpoint.fold) {
-                Some(fold) => self.fold = fold,
-                None => return false,
-            }
-        }
-        true
+        let fold = F::load(&checkpoint.fold);
+        let readable = fold.is_some();
+        self.fold = fold.unwrap_or_else(|| std::mem::take(&mut self.fold));
+        readable
     }
 
     /// Applies what a block changed that ends with seq `last`.

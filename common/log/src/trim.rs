@@ -147,40 +147,39 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         self.pool.put(Spare { name, length: oldest.length });
     }
 
-    /// Counts what goes with these seqs of a segment.
+    /// Counts what goes with these seqs of a segment, if all of it can be read.
     fn lost(&self, segment: &Arc<Segment<D>>, from: Seq, to: Seq) -> GapRecord {
         let view = self.shared.view();
         let window = Window::new(self.disk.clone(), segment.file.clone(), view.stop_of(segment));
         let mut scanner = Scanner::new(window, segment.identity, segment.point_before(from));
         let mut rooms: BTreeMap<RoomId, u64> = BTreeMap::new();
-        let mut bytes = Some(0);
-        loop {
-            match scanner.step() {
-                Ok(Step::Block(block)) if block.header.first > to => break,
-                Ok(Step::Block(block)) => {
-                    let mut seq = block.header.first;
-                    for frame in frames(&block.entries).map_while(Result::ok) {
-                        if (from..=to).contains(&seq) {
-                            bytes = bytes.map(|bytes| bytes + frame.size() as u64);
-                            let route = Some(frame.route).filter(|route| *route != RouteNumber::NONE);
-                            if let Some(route) = route.and_then(|n| self.tables.routes.value(n.0)) {
-                                *rooms.entry(route.room).or_default() += 1;
-                            }
-                        }
-                        seq = seq.next();
-                    }
+        let (mut count, mut bytes) = (0, 0);
+        // What cannot be read is missing from the count.
+        while let Ok(step) = scanner.step() {
+            let block = match step {
+                Step::Block(block) if block.header.first <= to => block,
+                Step::Skip { .. } => continue,
+                Step::Block(_) | Step::End { .. } => break,
+            };
+            let seqs = (block.header.first.0..).map(Seq);
+            for (seq, frame) in seqs.zip(frames(&block.entries).map_while(Result::ok)) {
+                if !(from..=to).contains(&seq) {
+                    continue;
                 }
-                Ok(Step::Skip { .. }) => {}
-                Ok(Step::End { .. }) => break,
-                Err(_) => {
-                    // The gap is exact in any case; what was in it is then not known.
-                    bytes = None;
-                    rooms.clear();
-                    break;
+                count += 1;
+                bytes += frame.size() as u64;
+                let route = Some(frame.route).filter(|route| *route != RouteNumber::NONE);
+                if let Some(route) = route.and_then(|n| self.tables.routes.value(n.0)) {
+                    *rooms.entry(route.room).or_default() += 1;
                 }
             }
         }
         let gap = Gap { from, to, cause: Cause::Quota };
-        GapRecord { gap, when: self.now.wall, bytes, rooms: rooms.into_iter().collect() }
+        let when = self.now.wall;
+        if count < gap.count() {
+            // The gap is exact in any case; what was in it is then not known.
+            return GapRecord { gap, when, bytes: None, rooms: Vec::new() };
+        }
+        GapRecord { gap, when, bytes: Some(bytes), rooms: rooms.into_iter().collect() }
     }
 }

@@ -85,8 +85,8 @@ pub struct Writer<D: Disk, F: Fold = ()> {
     pub(crate) buffers: Vec<Vec<u8>>,
     /// Cursors that ride in the next block.
     pub(crate) moved: CursorChanges,
-    /// Definitions of the last block, which ride in the next one too.
-    pub(crate) repeated: Definitions,
+    /// What the last block said for good, and the next one says again: one damaged block does not take it along.
+    pub(crate) repeated: Repeated,
     /// Gaps and a floor that no block has said yet.
     pub(crate) unsaid: Unsaid,
     /// The footer of a sealed segment that is not written yet.
@@ -108,11 +108,14 @@ pub(crate) struct Active<D: Disk> {
     pub tally: Tally,
 }
 
-/// Definitions in the form in which blocks carry them.
+/// What two blocks in a row carry, in the form in which they do. Cursors are not among it: one that is lost with
+/// its block makes the far side send again what was lost with it.
 #[derive(Debug, Default)]
-pub(crate) struct Definitions {
+pub(crate) struct Repeated {
     pub routes: Vec<(u32, Route)>,
     pub origins: Vec<(u32, (riser_model::LogId, Epoch))>,
+    pub gaps: Vec<GapRecord>,
+    pub floor: Option<Seq>,
 }
 
 #[derive(Debug, Default)]
@@ -221,10 +224,11 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         self.prepare_step(self.config.segment_bytes)
     }
 
-    /// Whether [`Writer::prepare`] must not wait for an idle moment any longer.
+    /// Whether [`Writer::prepare`] must not wait for an idle moment any longer: one more block, and the segment at
+    /// hand may be half full.
     pub fn prepare_due(&self) -> bool {
-        let half = self.active.as_ref().is_some_and(|a| a.offset * 2 >= a.segment.length);
-        half && self.blocked.is_none() && !self.pool.is_ready(self.config.segment_bytes)
+        let quarter = self.active.as_ref().is_some_and(|a| a.offset * 4 >= a.segment.length);
+        quarter && self.blocked.is_none() && !self.pool.is_ready(self.config.segment_bytes)
     }
 
     /// Tries to write again after commits failed, or when there was no room at the start. Opens a segment whose

@@ -2,7 +2,7 @@
 //! and field.
 
 use crate::{
-    layout::{Block, CHECKPOINT, FOOTER, HEADER, SECTOR},
+    layout::{Block, CHANGES, CHECKPOINT, FOOTER, HEADER, SECTOR},
     script::{COMMITS, calls, more, play, ring, roomy},
     support::Model,
     written::{Tail, Written},
@@ -75,7 +75,7 @@ fn flip_in_every_byte_of_all_entries_costs_that_block_and_is_a_gap_in_place() {
 
 #[test]
 fn flip_in_every_byte_of_cursors_and_definitions_costs_that_block_and_no_other() {
-    flip_every(|block| block.kind == 0 && block.meta_bytes > 0, meta, None);
+    flip_every(|block| block.kind == CHANGES && block.meta_bytes > 0, meta, None);
 }
 
 #[test]

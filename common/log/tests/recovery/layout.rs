@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 pub const SECTOR: usize = 512;
 pub const HEADER: usize = 104;
+pub const CHANGES: u8 = 0;
 pub const CHECKPOINT: u8 = 1;
 pub const FOOTER: u8 = 2;
 

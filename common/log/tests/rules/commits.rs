@@ -1,0 +1,213 @@
+//! What a commit does to the disk, call by call, over a long run (rules 6.3 and 6.5).
+
+use crate::{
+    layout::blocks,
+    recording::{Call, RecordingDisk},
+    support::{frame, now, route, through, uplink},
+};
+use riser_log::{Config, Entropy, OnFull, Writer};
+use riser_model::{Batch, RouteNumber};
+use std::{collections::BTreeMap, ops::Range};
+
+const SEGMENT: u64 = 16 << 10;
+const SECTOR: u64 = 512;
+
+fn config(on_full: OnFull) -> Config {
+    Config { segment_bytes: SEGMENT, quota_bytes: 6 * SEGMENT, on_full, ..Config::tiny() }
+}
+
+/// A log that a storage thread runs which is never idle, and what of its files holds acknowledged bytes.
+struct Run {
+    disk: RecordingDisk,
+    config: Config,
+    rng: fastrand::Rng,
+    writer: Writer<RecordingDisk>,
+    /// By file: bytes, and the last seq in them.
+    held: BTreeMap<u64, Vec<(Range<u64>, u64)>>,
+    clock: u64,
+}
+
+impl Run {
+    fn new(seed: u64, config: Config) -> Self {
+        let disk = RecordingDisk::new(seed);
+        let (writer, _) = Writer::open(disk.clone(), config.clone(), Entropy(seed), now(0)).unwrap();
+        disk.calls();
+        let rng = fastrand::Rng::with_seed(seed);
+        let mut run = Self { disk, config, rng, writer, held: BTreeMap::new(), clock: 0 };
+        run.hold_what_lies_there();
+        run
+    }
+
+    /// One commit of a few entries with what was confirmed. Its calls, if it worked at first.
+    fn commit(&mut self) -> Option<Vec<Call>> {
+        let (mut entries, count) = (Vec::new(), self.rng.u32(1..4));
+        for _ in 0..count {
+            let payload = vec![7; self.rng.usize(0..900)];
+            frame(&mut entries, 1, &payload);
+        }
+        let first = self.writer.next();
+        let confirmed = first.0.saturating_sub(self.rng.u64(1..20));
+        let batch = Batch {
+            first,
+            entries: entries.into(),
+            count,
+            routes: vec![(RouteNumber(1), route(1))],
+            cursors: vec![(uplink(1), through(confirmed))],
+            ..Batch::default()
+        };
+        let staged = self.writer.stage(batch);
+        // What made room for it was not the commit.
+        let before = self.disk.calls();
+        self.check(&before);
+        staged.ok()?;
+        self.clock += 1;
+        let committed = self.writer.commit(now(self.clock));
+        let calls = self.disk.calls();
+        self.check(&calls);
+        let committed = committed.ok()?;
+        let (file, bytes) = calls.iter().rev().find_map(written).unwrap();
+        self.held.entry(file).or_default().push((bytes, committed.last.0));
+        committed.gave_up.is_none().then_some(calls)
+    }
+
+    /// What a storage thread without an idle moment does.
+    fn look_after(&mut self) {
+        while self.writer.prepare_due() && self.writer.prepare(now(self.clock)).unwrap_or(false) {}
+        if self.writer.status().failing {
+            let _ = self.writer.retry(now(self.clock));
+        }
+        let calls = self.disk.calls();
+        self.check(&calls);
+    }
+
+    /// The process dies; the next one opens the log.
+    fn reopen(&mut self) {
+        self.disk.disk.calm();
+        self.disk.disk.kill();
+        self.disk.disk.restart();
+        let entropy = Entropy(self.rng.u64(..));
+        (self.writer, _) =
+            Writer::open(self.disk.clone(), self.config.clone(), entropy, now(self.clock)).unwrap();
+        let calls = self.disk.calls();
+        self.check(&calls);
+        self.hold_what_lies_there();
+    }
+
+    /// Nothing that was acknowledged is written over, unless it was trimmed.
+    fn check(&mut self, calls: &[Call]) {
+        for call in calls {
+            match call {
+                Call::Write { file, from, to } => {
+                    let held = self.held.get(file).into_iter().flatten();
+                    let sectors = from - from % SECTOR..to.next_multiple_of(SECTOR);
+                    let over = held.clone().find(|(h, _)| h.start < sectors.end && sectors.start < h.end);
+                    assert_eq!(over, None, "{sectors:?} of file {file} is written");
+                }
+                Call::Renamed { file, .. } | Call::Removed { file } => {
+                    let oldest = self.writer.reader().oldest().0;
+                    let held = self.held.remove(file).unwrap_or_default();
+                    assert!(
+                        held.iter().all(|(_, last)| *last < oldest),
+                        "from {oldest} on it is kept: {held:?}"
+                    );
+                }
+                Call::Sync { .. } | Call::Other(_) => {}
+            }
+        }
+    }
+
+    fn hold_what_lies_there(&mut self) {
+        let oldest = self.writer.reader().oldest().0;
+        self.held.clear();
+        for block in blocks(&self.disk.disk.snapshot()).iter().filter(|block| block.last() >= oldest) {
+            let bytes = block.at as u64..(block.at + block.padded()) as u64;
+            self.held.entry(self.disk.file(&block.file)).or_default().push((bytes, block.last()));
+        }
+    }
+}
+
+fn written(call: &Call) -> Option<(u64, Range<u64>)> {
+    match call {
+        Call::Write { file, from, to } => Some((*file, *from..*to)),
+        Call::Sync { .. } | Call::Renamed { .. } | Call::Removed { .. } | Call::Other(_) => None,
+    }
+}
+
+#[test]
+fn every_commit_is_one_write_of_whole_sectors_and_one_sync_of_that_file() {
+    for on_full in [OnFull::Reject, OnFull::DropOldest] {
+        let mut run = Run::new(1, config(on_full));
+        let mut files = std::collections::BTreeSet::new();
+        for n in 0..600 {
+            let calls = run.commit().unwrap();
+            let [Call::Write { file, from, to }, Call::Sync { file: synced }] = &*calls else {
+                panic!("commit {n}: {calls:?}")
+            };
+            assert_eq!(file, synced);
+            assert_eq!((from % SECTOR, to % SECTOR), (0, 0));
+            files.insert((*file, *from == 0));
+            run.look_after();
+        }
+        let rolls = files.iter().filter(|(_, begins)| *begins).count();
+        assert!(rolls > 4, "it goes on in the next segment, and comes round");
+    }
+}
+
+#[test]
+fn no_sector_that_holds_acknowledged_bytes_is_written_again_before_it_is_trimmed() {
+    for on_full in [OnFull::Reject, OnFull::DropOldest] {
+        for seed in 0..6 {
+            let mut run = Run::new(seed, config(on_full));
+            let mut done = 0;
+            for n in 0..300 {
+                let counts = run.disk.disk.counts();
+                match run.rng.u8(0..40) {
+                    0 => run.disk.disk.fail_sync(counts.syncs + run.rng.u64(1..4)),
+                    1 => run.disk.disk.fail_write(counts.writes + run.rng.u64(1..4)),
+                    2 => run.disk.disk.kill_at(counts.calls + run.rng.u64(1..12)),
+                    3 => run.reopen(),
+                    _ => {}
+                }
+                done += u32::from(run.commit().is_some());
+                run.look_after();
+                if !run.disk.disk.is_up() {
+                    run.reopen();
+                }
+                assert!(n < 50 || done > 0);
+            }
+            assert!(done > 200, "{done} commits");
+        }
+    }
+}
+
+#[test]
+fn next_segment_is_ready_before_the_current_one_is_half_full() {
+    for on_full in [OnFull::Reject, OnFull::DropOldest] {
+        let mut run = Run::new(3, config(on_full));
+        for n in 0..300 {
+            let calls = run.commit().unwrap();
+            let (_, bytes) = calls.iter().rev().find_map(written).unwrap();
+            let ready = run.writer.status().next_ready;
+            assert!(ready || bytes.end < SEGMENT / 2, "commit {n} ends at {} of {SEGMENT}", bytes.end);
+            run.look_after();
+        }
+    }
+}
+
+#[test]
+fn a_full_log_is_not_asked_for_ever_to_prepare() {
+    let mut run = Run::new(4, config(OnFull::Reject));
+    run.config.quota_bytes = 4 * SEGMENT;
+    // Nothing is ever confirmed.
+    let holds = riser_log::Holds { custodians: 2, views: None };
+    run.writer.set_holds(holds);
+    while run.commit().is_some() {
+        run.look_after();
+    }
+    let mut asked = 0;
+    while run.writer.prepare_due() && asked < 10 {
+        let _ = run.writer.prepare(now(1));
+        asked += 1;
+    }
+    assert!(asked < 10);
+}
