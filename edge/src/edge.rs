@@ -78,7 +78,8 @@ impl Edge {
         for (index, uplink) in config.uplink.iter().enumerate() {
             let sender = sender(uplink, config.data(), &recovered, now)?;
             uplinks.push(Uplink::new(uplink.name(index), sender, linked.clone()));
-            routes.push(Route::new(uplink).with_context(|| format!("set up uplink {}", uplink.name(index)))?);
+            let route = Route::new(uplink, uplink.name(index).to_string(), Arc::clone(&metrics));
+            routes.push(route.with_context(|| format!("set up uplink {}", uplink.name(index)))?);
         }
         let (link_sender, link_inputs) = mpsc::channel(LINK_INPUTS_MAX);
         let (fork_sender, forked) = watch::channel(None);

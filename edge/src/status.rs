@@ -45,6 +45,7 @@ impl Look {
     /// Writes it into metrics.
     pub fn meter(&self, metrics: &Metrics, rooms: &mut RoomsMeter) {
         rooms.read(metrics, self.statistics.counters.clone());
+        metrics.connections.set(self.statistics.connections as u64);
         let mut equations = Vec::new();
         for (name, status, tallies) in &self.uplinks {
             let by = ByUplink { uplink: name.clone() };

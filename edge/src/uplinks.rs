@@ -9,7 +9,7 @@ use riser_net::{
     link::{DialFailed, EdgeEnd, Heard, LinkUrl, Order, dial, run_link},
     tls::{self, Trust},
 };
-use riser_shell::{config::UplinkConfig, entropy};
+use riser_shell::{Metrics, config::UplinkConfig, entropy, metrics::ByUplink};
 use riser_wire::link::{EdgeFrame, Nonce};
 use std::{
     collections::BTreeMap,
@@ -28,24 +28,28 @@ pub struct Route {
     url: LinkUrl,
     tls: Option<TlsConnector>,
     insecure: bool,
+    name: String,
+    metrics: Arc<Metrics>,
     /// Why it could not be dialled the last time: the same reason is said once.
     unreachable: Arc<Mutex<Option<String>>>,
 }
 
 impl Route {
     /// As configured.
-    pub fn new(config: &UplinkConfig) -> anyhow::Result<Self> {
+    pub fn new(config: &UplinkConfig, name: String, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
         let url: LinkUrl = config.url.to_string().parse()?;
         let tls = match (&config.ca, url.is_tls()) {
             (Some(ca), true) => Some(tls::client(Trust::roots(ca)?)?),
             (None, true) => Some(tls::client(Trust::roots(Path::new(SYSTEM_AUTHORITIES))?)?),
             (_, false) => None,
         };
-        Ok(Self { url, tls, insecure: config.insecure, unreachable: Arc::default() })
+        Ok(Self { url, tls, insecure: config.insecure, name, metrics, unreachable: Arc::default() })
     }
 
     /// Dialling it came to this.
     fn dialled(&self, uplink: UplinkNumber, error: Option<&DialFailed>) {
+        let by = ByUplink { uplink: self.name.clone() };
+        self.metrics.uplink_failures.get_or_create(&by).inc_by(u64::from(error.is_some()));
         let reason = error.map(ToString::to_string);
         let mut last = self.unreachable.lock().unwrap_or_else(PoisonError::into_inner);
         let again = std::mem::replace(&mut *last, reason.clone()) == reason;

@@ -2,8 +2,8 @@
 
 use riser_host::RoomsMeter;
 use riser_hub_core::{EdgeStatus, HubCore};
-use riser_model::{Now, Principal, Right, RoomId, Wall};
-use riser_rooms::statistics::Statistics;
+use riser_model::{Now, Principal, Right, Wall};
+use riser_rooms::statistics::{RoomStatistics, Statistics};
 use riser_shell::{
     Metrics,
     metrics::{ByEdge, Equation, EquationOf},
@@ -39,6 +39,7 @@ impl Look {
     /// Writes it into metrics.
     pub fn meter(&self, metrics: &Metrics, rooms: &mut RoomsMeter) {
         rooms.read(metrics, self.statistics.counters.clone());
+        metrics.connections.set(self.statistics.connections as u64);
         let mut equations = Vec::new();
         for edge in &self.edges {
             let by = ByEdge { edge: edge.client.to_string() };
@@ -55,9 +56,11 @@ impl Look {
 
     /// What a principal may see of it.
     fn json(&self, principal: &Principal) -> Value {
-        let sees = |room: RoomId| principal.grants.reach(Right::Subscribe, room);
+        let sees = |room: &RoomStatistics| {
+            room.account == principal.account && principal.grants.reach(Right::Subscribe, room.id)
+        };
         let edges = self.edges.iter().filter(|edge| edge.account == principal.account);
-        let rooms = self.statistics.rooms.iter().filter(|room| sees(room.id));
+        let rooms = self.statistics.rooms.iter().filter(|room| sees(room));
         json!({
             "now": self.at.wall,
             "edges": edges.map(|edge| self.edge(edge)).collect::<Vec<_>>(),

@@ -10,7 +10,8 @@ use crate::{
     key::KeyText,
 };
 use riser_model::{
-    AccountId, AccountName, ClientId, Filter, Grants, Principal, PublicKey, Room, RoomId, principal::Rule,
+    AccountId, AccountName, ClientId, Filter, Grants, Principal, PublicKey, Right, Room, RoomId,
+    principal::Rule,
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -18,6 +19,10 @@ use std::{
     sync::Arc,
 };
 use uuid::Uuid;
+
+/// The room of every account that a hub keeps what it may not place in. Nobody publishes there, and only who
+/// administers the account reads it.
+pub const QUARANTINE: &str = "quarantine";
 
 /// An edge as its hub knows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,6 +37,7 @@ pub struct Edge<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
     rooms: Vec<Room>,
+    by_id: BTreeMap<RoomId, usize>,
     members: BTreeMap<ClientId, Member>,
     names: BTreeMap<(AccountName, AccountName), ClientId>,
     accounts: BTreeMap<AccountName, AccountId>,
@@ -54,6 +60,11 @@ impl Directory {
             compiler.account(account);
         }
         if compiler.wrong.is_empty() { Ok(compiler.directory) } else { Err(compiler.wrong) }
+    }
+
+    /// The room with that id, if it is that account's.
+    pub fn room(&self, account: AccountId, id: RoomId) -> Option<&Room> {
+        self.by_id.get(&id).and_then(|place| self.rooms.get(*place)).filter(|room| room.account == account)
     }
 
     /// The rooms of all accounts, in the order of the configuration.
@@ -241,10 +252,14 @@ impl Compiler {
                 self.refuse(&key, "two rooms of the account have this name", "give one of them another name");
                 continue;
             }
+            if room.name.as_str() == QUARANTINE {
+                self.refuse(&key, "every hub makes this room itself", "give it another name");
+            }
             if !self.room_ids.insert(room_id) {
                 self.refuse(format!("{key}.id"), "two rooms have this id", "make another with `id new`");
             }
             self.grants(&format!("{key}.grant"), account, &room.grant, Some(room_id), &mut rules);
+            self.directory.by_id.insert(room_id, self.directory.rooms.len());
             self.directory.rooms.push(Room {
                 id: room_id,
                 account: id,
@@ -331,7 +346,7 @@ impl Compiler {
             account_name: account.name.clone(),
             client,
             name: entrant.name.clone(),
-            grants: Arc::new(Grants::new(rules_of(entrant, rules))),
+            grants: Arc::new(Grants::new(rules_of(entrant, rules, id))),
         });
         let key = entrant.public.map(|key| key.0);
         self.directory.members.insert(client, Member { principal, password: entrant.password.cloned(), key });
@@ -342,14 +357,21 @@ impl Compiler {
     }
 }
 
-fn rules_of(entrant: &Entrant<'_>, rules: &[(Whom, Rule)]) -> Vec<Rule> {
+fn rules_of(entrant: &Entrant<'_>, rules: &[(Whom, Rule)], account: AccountId) -> Vec<Rule> {
     let role = entrant.role.map(Role::rights).unwrap_or_default().iter();
     let by_role = role.map(|right| Rule { room: None, channels: Filter::all(), right: *right, deny: false });
     let by_grant = rules.iter().filter(|(whom, _)| match whom {
         Whom::Everyone => true,
         Whom::Named(name) => name == entrant.name,
     });
-    by_role.chain(by_grant.map(|(_, rule)| rule.clone())).collect()
+    let mut rules: Vec<Rule> = by_role.chain(by_grant.map(|(_, rule)| rule.clone())).collect();
+    // It holds what was refused elsewhere, also to those who may not read it there.
+    let is_admin = rules.iter().any(|rule| rule.right == Right::Admin && rule.room.is_none() && !rule.deny);
+    let denied = if is_admin { &[Right::Publish][..] } else { &[Right::Publish, Right::Subscribe] };
+    let quarantine = Some(RoomId::of(account, QUARANTINE));
+    let deny = |right: &Right| Rule { room: quarantine, channels: Filter::all(), right: *right, deny: true };
+    rules.extend(denied.iter().map(deny));
+    rules
 }
 
 /// The id of a user or client that does not set one. The slash keeps it apart from every room's.

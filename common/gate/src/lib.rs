@@ -18,7 +18,7 @@ pub mod key;
 
 pub use acceptor::Policy;
 pub use config::{AccountConfig, ClientConfig, GrantConfig, Role, RoomConfig, UserConfig};
-pub use directory::{Directory, Edge};
+pub use directory::{Directory, Edge, QUARANTINE};
 pub use gate::{Gate, Input, Output, Verdict, Wake};
 pub use hidden::{Hidden, PasswordHash, TokenHash};
 pub use invalid::{Invalid, nearest};

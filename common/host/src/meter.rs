@@ -43,7 +43,7 @@ impl Watch for Meter {
     }
 
     fn refused(&mut self, code: Code) {
-        self.metrics.refused(code, 0);
+        self.metrics.turned_away(code);
     }
 }
 

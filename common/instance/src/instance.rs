@@ -9,7 +9,6 @@ use riser_gate::{Gate, Output as GateOutput, PasswordHash, Policy, Verdict};
 use riser_model::{
     Batch, ConnectionId, Now, Principal, RouteNumber, Run, Seq, SubscriptionId, Time,
     door::{Ask, Code, NORMAL, Refusal, Secret, SessionState, Subscribed, Tell, Want},
-    event::{Scope, SystemEvent},
 };
 use riser_mqtt::{Record, SessionKey, Sessions};
 use riser_rooms::{Append, Bus, Input as BusInput, Output as BusOutput, Placed};
@@ -461,27 +460,8 @@ impl Instance {
                 self.fold(through);
                 self.outputs.push_back(Output::Committed { through });
             }
-            BusOutput::Joined { connection, room } => {
-                if let Some(principal) = self.principal(connection) {
-                    let event = SystemEvent::Joined {
-                        client: principal.client,
-                        name: principal.name.clone(),
-                        connection,
-                    };
-                    self.rooms(BusInput::Event { scope: Scope::Room(room), event }, now);
-                }
-            }
-            BusOutput::Left { connection, room, cause } => {
-                if let Some(principal) = self.principal(connection) {
-                    let event = SystemEvent::Left {
-                        client: principal.client,
-                        name: principal.name.clone(),
-                        connection,
-                        cause,
-                    };
-                    self.rooms(BusInput::Event { scope: Scope::Room(room), event }, now);
-                }
-            }
+            // The rooms have said so on their technical channels.
+            BusOutput::Joined { .. } | BusOutput::Left { .. } => {}
             BusOutput::Settled { connection } => self.settled(connection, now),
             BusOutput::Persist { ticket, batch, connections } => {
                 self.outputs.push_back(Output::Persist { ticket, batch, connections });
@@ -510,10 +490,6 @@ impl Instance {
             self.folded = chunk.next.prev().max(self.folded.next());
         }
         self.folded = self.folded.max(through);
-    }
-
-    fn principal(&self, id: ConnectionId) -> Option<Arc<Principal>> {
-        self.connections.get(&id)?.principal.clone()
     }
 
     fn tell_from_rooms(&mut self, id: ConnectionId, tell: Tell, now: Now) {

@@ -263,9 +263,11 @@ impl Bus {
     /// Everything that was counted.
     pub fn statistics(&self) -> Statistics {
         let configured = self.graph.rooms().iter().filter_map(|room| {
+            let declared = room.declared.as_ref()?;
             Some(RoomStatistics {
                 id: room.id,
-                name: room.declared.as_ref()?.name.clone(),
+                account: declared.account,
+                name: declared.name.clone(),
                 traffic: room.traffic,
                 members: room.members,
                 subscribers: room.subscribers,

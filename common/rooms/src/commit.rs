@@ -14,6 +14,7 @@ use crate::{
     tail::Block,
     topics,
 };
+use bytes::Bytes;
 use riser_model::{
     ConnectionId, Gap, Now, Seq, Wall,
     door::{Code, Refusal, Tell},
@@ -242,6 +243,8 @@ impl Bus {
         if let Some(Value::Log(shown)) = channel.value {
             self.copies.remove(shown);
         }
+        // A copy: a slice would keep the whole message that it came in.
+        let body = Bytes::copy_from_slice(&body);
         let present = Present { epoch, seq, route: Arc::new(route), body };
         self.graph.channel_mut(slot).presents.insert(log, present);
         let turn = self.graph.turn;

@@ -2,7 +2,7 @@
 //!
 //! Every number is counted where it happens. Counts begin at zero when the process starts.
 
-use riser_model::{ChannelName, RoomId, RoomName, Wall, door::Code};
+use riser_model::{AccountId, ChannelName, RoomId, RoomName, Wall, door::Code};
 
 /// What went through a room or a channel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -28,6 +28,8 @@ impl Traffic {
 pub struct RoomStatistics {
     /// Its id.
     pub id: RoomId,
+    /// Whose it is.
+    pub account: AccountId,
     /// Its name.
     pub name: RoomName,
     /// What went through it.

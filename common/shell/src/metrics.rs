@@ -49,10 +49,6 @@ label!(
     ByCause { cause: &'static str }
 );
 label!(
-    /// By protocol: `mqtt`, `envelope`, `raw`, `link`, `http`.
-    ByDoor { door: &'static str }
-);
-label!(
     /// By uplink: its name.
     ByUplink { uplink: String }
 );
@@ -149,8 +145,10 @@ pub struct Metrics {
     pub deliveries_skipped: Counter,
     /// Events that connections were too slow for.
     pub events_missed: Counter,
-    /// Open connections.
-    pub connections: Family<ByDoor, Level>,
+    /// Connections that were let in.
+    pub connections: Level,
+    /// Connections that were not let in, or told to go.
+    pub turned_away: Family<ByCode, Counter>,
     /// Seqs under gaps, link gaps and reader gaps.
     pub gaps: Family<ByCause, Counter>,
     /// Entries taken into quarantine.
@@ -181,8 +179,6 @@ pub struct Metrics {
     pub edge_up: Family<ByEdge, Level>,
     /// Seqs that an edge has and the hub has not (hub).
     pub edge_backlog: Family<ByEdge, Level>,
-    /// Passwords that were verified, by what came of it.
-    pub passwords: Family<ByCause, Counter>,
     /// 1 while the process runs on its last good configuration because the given one was refused.
     pub configuration_refused: Level,
     /// Times that the wall clock was stepped.
@@ -210,7 +206,8 @@ impl Metrics {
             deliveries: Counter::default(),
             deliveries_skipped: Counter::default(),
             events_missed: Counter::default(),
-            connections: Family::default(),
+            connections: Level::default(),
+            turned_away: Family::default(),
             gaps: Family::default(),
             quarantined: Counter::default(),
             log_commits: Counter::default(),
@@ -227,7 +224,6 @@ impl Metrics {
             uplink_failures: Family::default(),
             edge_up: Family::default(),
             edge_backlog: Family::default(),
-            passwords: Family::default(),
             configuration_refused: Level::default(),
             clock_steps: Counter::default(),
         };
@@ -255,7 +251,12 @@ impl Metrics {
             "Events that connections were too slow for",
             self.events_missed.clone(),
         );
-        metric.register("connections", "Open connections", self.connections.clone());
+        metric.register("connections", "Connections that were let in", self.connections.clone());
+        metric.register(
+            "turned_away",
+            "Connections not let in, or told to go, by code",
+            self.turned_away.clone(),
+        );
         metric.register("gaps", "Seqs that are gone, by cause", self.gaps.clone());
         metric.register("quarantined", "Entries taken into quarantine", self.quarantined.clone());
         metric.register("log_commits", "Commits of the durable log", self.log_commits.clone());
@@ -304,7 +305,6 @@ impl Metrics {
             "Seqs that the edge has and the hub has not",
             self.edge_backlog.clone(),
         );
-        metric.register("passwords", "Passwords verified, by what came of it", self.passwords.clone());
         metric.register(
             "configuration_refused",
             "1 while the last good configuration runs because the given one was refused",
@@ -319,10 +319,16 @@ impl Metrics {
     fn begin_at_nothing(&self) {
         for code in Code::ALL {
             drop(self.publications_refused.get_or_create(&ByCode { code: code.name() }));
+            drop(self.turned_away.get_or_create(&ByCode { code: code.name() }));
         }
         for cause in Cause::ALL {
             drop(self.gaps.get_or_create(&ByCause { cause: cause.name() }));
         }
+    }
+
+    /// A connection was not let in, or was told to go.
+    pub fn turned_away(&self, code: Code) {
+        self.turned_away.get_or_create(&ByCode { code: code.name() }).inc();
     }
 
     /// Publications were refused.
@@ -412,7 +418,7 @@ mod tests {
         metrics.publications_accepted.inc_by(3);
         metrics.refused(Code::QuotaExceeded, 2);
         metrics.gone(Cause::Damage, 5);
-        metrics.connections.get_or_create(&ByDoor { door: "mqtt" }).set(7);
+        metrics.connections.set(7);
         metrics.log_written.inc_by(4096);
         metrics.log_sync.observe(0.0003);
         metrics.uplink_lag.get_or_create(&ByUplink { uplink: "hub".to_owned() }).set(1.5);
@@ -424,7 +430,7 @@ mod tests {
             ("riser_publications_refused_total{code=\"denied\"}", "0"),
             ("riser_gaps_total{cause=\"damage\"}", "5"),
             ("riser_gaps_total{cause=\"quota\"}", "0"),
-            ("riser_connections{door=\"mqtt\"}", "7"),
+            ("riser_connections", "7"),
             ("riser_log_written_bytes_total", "4096"),
             ("riser_log_sync_seconds_count", "1"),
             ("riser_uplink_lag_seconds{uplink=\"hub\"}", "1.5"),

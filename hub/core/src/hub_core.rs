@@ -112,6 +112,8 @@ pub struct HubCore {
     receivers: Receivers,
     directory: Arc<Directory>,
     tables: BTreeMap<ConnectionId, Table>,
+    /// Whose each welcomed connection is.
+    welcomed: BTreeMap<ConnectionId, ClientId>,
     edges: BTreeMap<ClientId, EdgeStatus>,
     /// By the receivers' token, which is the rooms' token too.
     outstanding: BTreeMap<u64, Outstanding>,
@@ -135,6 +137,7 @@ impl HubCore {
             receivers,
             directory,
             tables: BTreeMap::new(),
+            welcomed: BTreeMap::new(),
             outstanding: BTreeMap::new(),
             outputs: VecDeque::new(),
             stopping: false,
@@ -186,9 +189,11 @@ impl HubCore {
 
     fn gone(&mut self, connection: ConnectionId) {
         self.tables.remove(&connection);
-        let edge = self.receivers.edge_of(connection).and_then(|(_, edge)| self.edges.get_mut(&edge));
-        if let Some(edge) = edge {
-            edge.online = false;
+        let Some(client) = self.welcomed.remove(&connection) else { return };
+        // A newer connection may have taken its place.
+        let is_replaced = self.welcomed.values().any(|other| *other == client);
+        if let Some(edge) = self.edges.get_mut(&client) {
+            edge.online = is_replaced;
         }
     }
 
@@ -216,6 +221,7 @@ impl HubCore {
             }
             ReceiversOutput::Welcomed { connection, edge } => {
                 self.tables.insert(connection, Table::default());
+                self.welcomed.insert(connection, edge);
                 if let Some(edge) = self.edges.get_mut(&edge) {
                     edge.online = true;
                 }

@@ -4,7 +4,7 @@
 //! releases, anchors) are never taken from another log.
 
 use bytes::{Bytes, BytesMut};
-use riser_gate::Directory;
+use riser_gate::{Directory, QUARANTINE};
 use riser_model::{
     AccountId, ChannelName, ClientId, Epoch, LogId, Right, RoomId, RoomName, Route, RouteNumber, Run, Seq,
 };
@@ -13,9 +13,6 @@ use riser_wire::{
     link::{Definitions, Item},
 };
 use std::{collections::BTreeMap, sync::Arc};
-
-/// The name of every account's quarantine.
-pub const QUARANTINE: &str = "quarantine";
 
 /// The quarantine's name as one.
 pub fn quarantine_name() -> RoomName {
@@ -90,8 +87,10 @@ impl Table {
         }
         let principal = directory.principal(edge);
         for (number, route) in definitions.routes {
-            let allowed =
-                principal.is_some_and(|p| p.grants.allow(Right::Publish, route.room, &route.channel));
+            let allowed = principal.is_some_and(|p| {
+                directory.room(p.account, route.room).is_some()
+                    && p.grants.allow(Right::Publish, route.room, &route.channel)
+            });
             self.routes.insert(number, (Arc::new(route), allowed));
         }
         self.origins.extend(definitions.origins);

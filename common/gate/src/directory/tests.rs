@@ -1,11 +1,12 @@
 //! Directories as a person writes them: what they grant, and what they refuse to mean.
 
 use super::*;
+use crate::config::RoomConfig;
 use figment::{
     Figment,
     providers::{Format, Toml},
 };
-use riser_model::{ChannelName, History, Right};
+use riser_model::{ChannelName, History};
 
 const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQx$MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
 
@@ -98,6 +99,23 @@ fn rights_are_what_roles_and_grants_say_and_nothing_else() {
     assert!(!may("bob", Right::Subscribe, yard, "x") && !may("bob", Right::Admin, plant, "x"));
     assert!(may("bob", Right::Subscribe, yard, "public/x"), "the account's grant holds in every room");
     assert!(may("gateway", Right::Publish, yard, "x") && !may("gateway", Right::Subscribe, yard, "x"));
+}
+
+#[test]
+fn quarantine_is_read_by_those_who_administer_and_written_by_nobody() {
+    let mut config = AccountConfig::new("acme".parse().unwrap(), AccountId(Uuid::from_u128(9)));
+    config.user = [("ann", Role::Owner), ("max", Role::Member)]
+        .map(|(name, role)| UserConfig { role: Some(role), ..UserConfig::new(name.parse().unwrap()) })
+        .into();
+    let directory = Directory::compile(&[config.clone()]).unwrap();
+    let quarantine = RoomId::of(AccountId(Uuid::from_u128(9)), QUARANTINE);
+    let may = |user: &str, right| {
+        directory.named(user).unwrap().grants.allow(right, quarantine, &"denied/x".parse().unwrap())
+    };
+    assert!(may("acme/ann", Right::Subscribe) && !may("acme/max", Right::Subscribe));
+    assert!(!may("acme/ann", Right::Publish) && !may("acme/max", Right::Publish));
+    config.room = vec![RoomConfig::new(QUARANTINE.parse().unwrap(), History::Log)];
+    assert!(Directory::compile(&[config]).unwrap_err()[0].to_string().contains("another name"));
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::needs::{Need, needs};
-use crate::program::{EVENTUALLY, SOON, wait};
-use crate::site::{Plan, SENSOR, Site};
+use crate::program::{EVENTUALLY, SOON, output, wait};
+use crate::site::{OWNER, PASSWORD, Plan, SENSOR, Site};
 
 #[test]
 fn technical_channels_tell_who_comes_and_goes() {
@@ -28,9 +28,27 @@ fn technical_channels_tell_who_comes_and_goes() {
     site.edge.kill();
     site.history.wait_mark("account event edge_silent", SOON);
     assert!(!site.history.ledger().has_mark("room event edge_silent"), "a room is told of its own");
+    // However an edge leaves, nobody takes it for one that flows.
+    is_shown(&site, "offline");
+    site.edge.start();
+    is_shown(&site, "flowing");
+    site.edge.stop();
+    is_shown(&site, "offline");
     site.hub.stop();
     site.history.wait_mark("account event shutdown", SOON);
     site.history.wait_mark("account closed 4000", SOON);
+}
+
+/// Waits until the hub shows its edge in that state.
+fn is_shown(site: &Site, state: &str) {
+    let shown = || {
+        let mut curl = site.hub.place.command("curl");
+        let url = format!("http://127.0.0.1:{}/api/status", site.hub.http);
+        curl.args(["--silent", "--fail", "--user", &format!("{OWNER}:{PASSWORD}"), &url]);
+        let status: Value = serde_json::from_str(&output(curl)).expect("the status is JSON");
+        (status["edges"][0]["state"] == state).then_some(())
+    };
+    assert!(wait(SOON, shown).is_some(), "the edge is not shown as {state}");
 }
 
 #[test]

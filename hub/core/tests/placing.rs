@@ -1,0 +1,51 @@
+//! What an edge may put where.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use riser_gate::{AccountConfig, ClientConfig, Directory, QUARANTINE, Role, RoomConfig};
+use riser_hub_core::placing::{Reason, Table};
+use riser_model::{AccountId, ClientId, History, RoomId, Route, RouteNumber, Stamp};
+use riser_wire::{
+    entry::{ContentType, Publication, frames},
+    link::Definitions,
+};
+use uuid::Uuid;
+
+const GATEWAY: ClientId = ClientId(Uuid::from_u128(7));
+
+fn account(n: u128) -> AccountId {
+    AccountId(Uuid::from_u128(n))
+}
+
+/// Two tenants with a room each; the first has an edge that may do everything there.
+fn directory() -> Directory {
+    let tenant = |name: &str, n: u128, room: &str| {
+        let mut config = AccountConfig::new(name.parse().unwrap(), account(n));
+        config.room = vec![RoomConfig::new(room.parse().unwrap(), History::Log)];
+        config
+    };
+    let mut first = tenant("first", 1, "hall");
+    let gateway = ClientConfig::new("gateway".parse().unwrap());
+    first.client = vec![ClientConfig { id: Some(GATEWAY), role: Some(Role::Owner), ..gateway }];
+    Directory::compile(&[first, tenant("second", 2, "vault")]).unwrap()
+}
+
+fn placed_in(room: RoomId) -> Result<(), Reason> {
+    let mut table = Table::default();
+    let route = Route { room, channel: "a/b".parse().unwrap(), client: GATEWAY };
+    let definitions =
+        Definitions { forget: false, routes: vec![(RouteNumber(1), route)], origins: Vec::new() };
+    table.define(definitions, GATEWAY, &directory());
+    let mut bytes = Vec::new();
+    let publication = Publication::new(ContentType::Text, b"x");
+    publication.write_frame(&mut bytes, RouteNumber(1), Stamp::default());
+    let frame = frames(&bytes).next().unwrap().unwrap();
+    table.route(&frame).map(|_| ())
+}
+
+#[test]
+fn edge_places_in_declared_rooms_of_its_own_account_only() {
+    assert_eq!(placed_in(RoomId::of(account(1), "hall")), Ok(()));
+    assert_eq!(placed_in(RoomId::of(account(1), "attic")), Err(Reason::Denied), "not declared at the hub");
+    assert_eq!(placed_in(RoomId::of(account(2), "vault")), Err(Reason::Denied), "another tenant's");
+    assert_eq!(placed_in(RoomId::of(account(1), QUARANTINE)), Err(Reason::Denied), "the hub's own");
+}
