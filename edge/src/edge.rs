@@ -165,8 +165,6 @@ impl Edge {
             let site = EdgeSite {
                 doors: Doors::new(listener.anonymous.is_some(), Arc::clone(&mqtt_counters)),
                 origins: Origins::new(&listener.origins)?,
-                status: status.clone(),
-                entrance: Arc::clone(&self.entrance),
             };
             self.background.spawn(serve_http(bound, Arc::clone(&self.entrance), Arc::new(site)));
         }
@@ -178,7 +176,12 @@ impl Edge {
         for (name, listener) in config.listen.operations.named("operations") {
             let bound = Listener::bind(name.as_str(), listener.address, None)?;
             self.addresses.push((name, bound.address()?));
-            let (operations, entrance) = (lookout.operations(), Arc::clone(&self.entrance));
+            let (status, entrance) = (status.clone(), Arc::clone(&self.entrance));
+            let mut operations = lookout.operations();
+            operations.status = Some(Arc::new({
+                let entrance = Arc::clone(&entrance);
+                move || status.json(entrance.open()).to_string()
+            }));
             self.background.spawn(async move { serve_operations(bound, &entrance, operations).await });
         }
         Ok(())

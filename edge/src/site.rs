@@ -1,22 +1,22 @@
-//! What an edge offers behind its HTTP port: the doors of its rooms, and its status as JSON.
+//! What an edge offers behind its HTTP port: the doors of its rooms. What it says about itself is for those who run
+//! it, at its operations port.
 
-use crate::status::Status;
 use hyper::{Method, Request, StatusCode, body::Incoming};
 use riser_host::doors::Doors;
 use riser_model::door::{Door, Refusal};
 use riser_net::{
-    Answer, Entrance, Knock, Origins, Site,
+    Answer, Knock, Origins, Site,
     entrance::Peer,
     site::{error, plain},
 };
 use std::sync::Arc;
 
+const GREETING: &str = "A Riser edge. Open a WebSocket to /{account}/{room}.\n";
+
 /// One HTTP listener's site.
 pub struct EdgeSite {
     pub(crate) doors: Doors,
     pub(crate) origins: Origins,
-    pub(crate) status: Status,
-    pub(crate) entrance: Arc<Entrance>,
 }
 
 impl Site for EdgeSite {
@@ -25,13 +25,9 @@ impl Site for EdgeSite {
     }
 
     fn answer(&self, request: Request<Incoming>, _: Arc<Peer>) -> Answer {
-        let status = self.status.clone();
-        let open = self.entrance.open();
         Box::pin(async move {
             match (request.method(), request.uri().path()) {
-                (&Method::GET | &Method::HEAD, "/" | "/api/status") => {
-                    plain(StatusCode::OK, "application/json", status.json(open).to_string())
-                }
+                (&Method::GET | &Method::HEAD, "/") => plain(StatusCode::OK, "text/plain", GREETING),
                 (&Method::GET | &Method::HEAD, _) => error(
                     StatusCode::NOT_FOUND,
                     "bad_name",

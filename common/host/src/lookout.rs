@@ -87,6 +87,7 @@ impl<C: Core, L: Send + 'static> Lookout<C, L> {
             }),
             live: Arc::new(move || answer(live.live(Clock.now().time))),
             ready: Arc::new(move || answer(ready.ready(Clock.now().time))),
+            status: None,
         }
     }
 }

@@ -23,6 +23,8 @@ pub struct Operations {
     pub live: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// `/readyz`: whether it can take work, or why not.
     pub ready: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// `/status`, as JSON, where there is one: all of it, for those who run the process.
+    pub status: Option<Arc<dyn Fn() -> String + Send + Sync>>,
 }
 
 /// Serves operations for as long as this is polled: also while the doors are being closed.
@@ -50,6 +52,10 @@ async fn answer(request: &Request<Incoming>, operations: &Operations) -> Respons
         "/metrics" => {
             let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             plain(StatusCode::OK, content_type, (operations.metrics)().await)
+        }
+        "/status" if operations.status.is_some() => {
+            let status = operations.status.as_ref().map(|status| status()).unwrap_or_default();
+            plain(StatusCode::OK, "application/json", status)
         }
         "/livez" => probe((operations.live)()),
         "/readyz" => probe((operations.ready)()),

@@ -432,6 +432,7 @@ async fn operations_answer_while_the_house_is_full_and_while_it_stops() {
     let operations = Operations {
         metrics: Arc::new(|| async { "riser_x 1\n# EOF\n".to_owned() }.boxed()),
         live: Arc::new(|| Ok(())),
+        status: Some(Arc::new(|| "{}".to_owned())),
         ready: Arc::new(|| Err("the log cannot commit".into())),
     };
     let entrance = Arc::clone(&house.entrance);
@@ -440,6 +441,7 @@ async fn operations_answer_while_the_house_is_full_and_while_it_stops() {
     for (request, status, words) in [
         ("GET /metrics", "200", "riser_x 1"),
         ("GET /livez", "200", "ok"),
+        ("GET /status", "200", "{}"),
         ("GET /readyz", "503", "the log cannot commit"),
         ("GET /other", "404", "/readyz"),
         ("POST /livez", "405", "GET"),
