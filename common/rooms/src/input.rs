@@ -63,6 +63,9 @@ pub struct Ingest {
     pub origins: Vec<(u32, (LogId, Epoch))>,
     /// Entries (by their seq there) that are placed elsewhere than their route says: quarantine.
     pub elsewhere: Vec<(Seq, Route)>,
+    /// Where entries go for whose own route the log has no number left: a link is never held up (rule 7.3). One
+    /// per edge, so that these are few however many channels an edge makes up.
+    pub overflow: Route,
     /// Cursors that move in the same commit.
     pub cursors: Vec<(CursorKey, CursorValue)>,
 }

@@ -164,11 +164,18 @@ impl Bus {
         if let Some(number) = self.routes.number(route) {
             return Some(Way { route: number, channel: self.routes.known(number)?.channel });
         }
-        if self.routes.len() >= self.config.routes_max {
-            return None;
+        (self.routes.len() < self.config.routes_max).then(|| self.intern_beyond(route))
+    }
+
+    /// A route's number, whatever the bound.
+    fn intern_beyond(&mut self, route: &Route) -> Way {
+        if let Some(number) = self.routes.number(route)
+            && let Some(known) = self.routes.known(number)
+        {
+            return Way { route: number, channel: known.channel };
         }
         let channel = self.graph.add_routed(route.room, &route.channel);
-        Some(Way { route: self.routes.add(route.clone(), channel), channel })
+        Way { route: self.routes.add(route.clone(), channel), channel }
     }
 
     fn way_of(&mut self, ways: &mut Ways<'_>, number: RouteNumber) -> Result<Way, Code> {
@@ -201,7 +208,7 @@ impl Bus {
 
     /// Places what a link brought: this log's routes, and its number for where each entry came from.
     pub(crate) fn ingest(&mut self, ingest: Ingest, now: Now) {
-        let Ingest { token, log, runs, routes, origins, elsewhere, cursors } = ingest;
+        let Ingest { token, log, runs, routes, origins, elsewhere, overflow, cursors } = ingest;
         let elsewhere: BTreeMap<Seq, Route> = elsewhere.into_iter().collect();
         let origins: BTreeMap<u32, (LogId, Epoch)> = origins.into_iter().collect();
         let mut ways = Ways { routes: &routes, known: vec![None; routes.len()] };
@@ -216,8 +223,15 @@ impl Bus {
                 for frame in frames(entries) {
                     let frame = frame.map_err(|_| Code::Malformed)?;
                     let way = match elsewhere.get(&seq) {
-                        Some(route) => bus.intern(route).ok_or(Code::TooMany)?,
-                        None => bus.way_of(&mut ways, frame.route)?,
+                        Some(route) => bus.intern(route).ok_or(Code::TooMany),
+                        None => bus.way_of(&mut ways, frame.route),
+                    };
+                    let way = match way {
+                        Err(Code::TooMany) => {
+                            bus.counters.refuse(Code::TooMany, 1);
+                            bus.intern_beyond(&overflow)
+                        }
+                        way => way?,
                     };
                     let origin = bus.origin_of(&frame, (log, *epoch), seq, &origins)?;
                     bus.line.add(&frame, way, Some(origin));

@@ -2,7 +2,7 @@
 
 use crate::{
     edges::EdgeStatus,
-    placing::{Placed, Table},
+    placing::{self, Placed, Table},
 };
 use bytes::Bytes;
 use riser_gate::Directory;
@@ -256,7 +256,16 @@ impl HubCore {
             Outstanding { edge, cursors: cursors.clone(), quarantined: quarantined.len() as u64 };
         self.outstanding.insert(token, outstanding);
         self.rooms(
-            RoomsInput::Ingest(RoomsIngest { token, log, runs, routes, origins, elsewhere, cursors }),
+            RoomsInput::Ingest(RoomsIngest {
+                token,
+                log,
+                runs,
+                routes,
+                origins,
+                elsewhere,
+                overflow: placing::overflow(account, edge),
+                cursors,
+            }),
             now,
         );
     }

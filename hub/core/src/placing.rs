@@ -24,6 +24,12 @@ pub fn quarantine(account: AccountId) -> RoomId {
     RoomId::of(account, QUARANTINE)
 }
 
+/// Where an edge's entries go for whose channels the hub's log has no number left.
+pub fn overflow(account: AccountId, edge: ClientId) -> Route {
+    let channel = "too-many/channels".parse().expect("lower-case letters and a slash are a channel");
+    Route { room: quarantine(account), channel, client: edge }
+}
+
 /// Why an entry could not be placed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reason {

@@ -248,6 +248,19 @@ fn routes_are_bounded() {
 }
 
 #[test]
+fn link_is_not_held_up_by_a_log_without_numbers() {
+    let mut world = World::new(Config { routes_max: 1, ..Config::default() });
+    world.open(1);
+    world.publish(1, &[("b/t", "own")]);
+    world.input(Input::Ingest(ingest(3, 11, &[(1, "known"), (0, "new")])));
+    world.commit();
+    assert_eq!(world.done, [(3, Ok(Placed { epoch: Epoch(1), first: Seq(2), count: 2 }))]);
+    let frame = frames(&world.storage.entries[2].frame).next().unwrap().unwrap();
+    assert_eq!(world.storage.routes[&frame.route], route("quiet", "overflow", 0));
+    assert_eq!(world.bus.statistics().counters.refused(Code::TooMany), 2);
+}
+
+#[test]
 fn system_entries_are_stored_and_shown_to_no_subscriber() {
     let mut world = world();
     world.subscribe(1, 1, topic("#"), From::Live, Flow::Credit);
@@ -313,6 +326,7 @@ pub(super) fn ingest(token: u64, first: u64, payloads: &[(u32, &str)]) -> Ingest
         routes: vec![route("a", "t", 7), route("b", "t", 7)],
         origins: vec![],
         elsewhere: vec![(Seq(first), route("quiet", "quarantine", 7))],
+        overflow: route("quiet", "overflow", 0),
         cursors: vec![(CursorKey::Ingest(LogId(9), Epoch(50)), value)],
     }
 }
