@@ -17,6 +17,8 @@ pub struct Reading {
     at: Option<Seq>,
     /// With `conflate`: what was shown of each channel.
     shown: BTreeMap<String, Seq>,
+    /// Up to here it may have seen what came after and is no more.
+    went_back_to: Seq,
     /// Ranges that it was told are gone.
     excused: Vec<(u64, u64, String)>,
     /// Messages so far.
@@ -154,6 +156,7 @@ impl Reading {
         for (seq, entry) in journal.entries.iter().filter(|(_, entry)| wanted(who, entry)) {
             newest.insert(entry.channel.as_ref()?.as_str(), *seq);
         }
+        newest.retain(|_, seq| *seq > self.went_back_to);
         newest.into_iter().find(|(channel, seq)| self.shown.get(*channel) != Some(seq)).map(|(_, seq)| seq)
     }
 
@@ -162,6 +165,7 @@ impl Reading {
         let last = journal.next().prev();
         self.at = self.at.map(|at| at.min(last));
         self.shown.clear();
+        self.went_back_to = last;
     }
 }
 
