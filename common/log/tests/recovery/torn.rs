@@ -58,10 +58,12 @@ fn with(written: &Written, part: std::ops::Range<usize>, under: Under) -> Image 
     image
 }
 
-/// Every byte of a small tail and of a large one; of the others those around sectors and headers, and every ninth.
+/// Every byte of a small tail, every third of a large one; of the others those around sectors and headers, and every
+/// ninth.
 fn every(log: usize, cut: usize) -> bool {
-    (1..3).contains(&log)
+    log == 1
         || more() > 0
+        || (log == 2 && cut.is_multiple_of(3))
         || cut.is_multiple_of(9)
         || (cut + 1) % SECTOR < 3
         || (HEADER - 1..HEADER + 2).contains(&cut)
