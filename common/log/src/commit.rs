@@ -176,9 +176,7 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         self.tables.gave(block.count, block.last(), bytes.len() as u64);
         let mut moved = std::mem::take(&mut block.cursors);
         moved.append(&mut self.moved);
-        for (key, value) in moved {
-            self.tables.move_cursor(key, value);
-        }
+        self.tables.move_cursors(&moved);
         let unsaid = std::mem::take(&mut self.unsaid);
         self.gaps.extend_from_slice(&unsaid.gaps);
         if kind == Kind::Checkpoint {

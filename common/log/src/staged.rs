@@ -2,7 +2,7 @@
 
 use crate::{
     block::HEADER_BYTES,
-    tables::{CursorChanges, Tables},
+    tables::{CursorChanges, Tables, move_later},
 };
 use riser_model::{Batch, Epoch, LogId, Route, RouteNumber, Seq};
 use riser_wire::entry::{Frame, frames};
@@ -61,7 +61,8 @@ impl Staged {
             let definition = tables.origins.stage(number, self.first, last);
             self.origins.extend(definition.map(|origin| (number, origin)));
         }
-        self.cursors.extend(batch.cursors.into_iter().map(|(key, value)| (key, Some(value))));
+        let cursors = batch.cursors.into_iter().map(|(key, value)| (key, Some(value)));
+        move_later(&mut self.cursors, &cursors.collect());
         self.bytes.extend_from_slice(&batch.entries);
         self.count += batch.count;
     }

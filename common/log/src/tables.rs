@@ -7,8 +7,8 @@ use crate::{
     fold::Fold,
     gaps::GapTable,
 };
-use riser_model::{CursorKey, CursorValue, Epoch, EpochSpan, LogId, Route, Seq};
-use std::collections::BTreeMap;
+use riser_model::{CursorKey, CursorValue, Epoch, EpochSpan, LogId, PublicKey, Route, Seq};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many epochs a chain keeps that have no entries left.
 const CHAIN_KEPT: usize = 256;
@@ -109,9 +109,7 @@ impl<F: Fold> Tables<F> {
 
     /// Applies what a block changed that ends with seq `last`.
     pub fn change(&mut self, changes: Changes, last: Seq) {
-        for (key, value) in changes.cursors {
-            self.move_cursor(key, value);
-        }
+        self.move_cursors(&changes.cursors.into_iter().collect());
         for (number, route) in changes.routes {
             self.routes.load(number, route, last);
         }
@@ -122,11 +120,8 @@ impl<F: Fold> Tables<F> {
         self.floor = self.floor.max(changes.floor.unwrap_or_default());
     }
 
-    pub fn move_cursor(&mut self, key: CursorKey, value: Option<CursorValue>) {
-        match value {
-            Some(value) => self.cursors.insert(key, value),
-            None => self.cursors.remove(&key),
-        };
+    pub fn move_cursors(&mut self, moved: &CursorChanges) {
+        move_cursors(&mut self.cursors, moved);
     }
 
     /// A block of this epoch that begins with `first` was read: what is missing before it was given.
@@ -164,11 +159,41 @@ fn moved_cursors(
     moved: &CursorChanges,
 ) -> BTreeMap<CursorKey, CursorValue> {
     let mut all = cursors.clone();
+    move_cursors(&mut all, moved);
+    all
+}
+
+/// A hub's key has one cursor: of its log that moved last. One of a former log, whose disk was replaced, would never
+/// move again and hold segments for ever; a log that does come back says itself how far it is. Of two that move at
+/// once none is the later one: both hold until the next.
+fn move_cursors(cursors: &mut BTreeMap<CursorKey, CursorValue>, moved: &CursorChanges) {
+    let former = former(moved);
+    cursors.retain(|key, _| !former(key));
     for (key, value) in moved {
         match value {
-            Some(value) => all.insert(*key, *value),
-            None => all.remove(key),
+            Some(value) => cursors.insert(*key, *value),
+            None => cursors.remove(key),
         };
     }
-    all
+}
+
+/// What moves later puts an end to what waits to move, as it does to what has.
+pub(crate) fn move_later(moved: &mut CursorChanges, later: &CursorChanges) {
+    let former = former(later);
+    moved.iter_mut().filter(|(key, _)| former(key)).for_each(|(_, value)| *value = None);
+    moved.extend(later.iter().map(|(key, value)| (*key, *value)));
+}
+
+/// Whether a cursor is of another log under the key of a hub that moves one.
+fn former(moved: &CursorChanges) -> impl Fn(&CursorKey) -> bool {
+    let hubs: BTreeSet<PublicKey> =
+        moved.iter().filter_map(|(key, value)| hub_of(*key).filter(|_| value.is_some())).collect();
+    move |key| !moved.contains_key(key) && hub_of(*key).is_some_and(|hub| hubs.contains(&hub))
+}
+
+fn hub_of(key: CursorKey) -> Option<PublicKey> {
+    match key {
+        CursorKey::Uplink(hub) => Some(hub.key),
+        CursorKey::Downlink(_) | CursorKey::Ingest(..) => None,
+    }
 }

@@ -19,7 +19,7 @@ use crate::{
     recovery,
     segment::Segment,
     staged::{Staged, Uses, meta_size},
-    tables::{CursorChanges, Tables},
+    tables::{CursorChanges, Tables, move_later},
     view::{Shared, View},
 };
 use riser_model::{Batch, CursorKey, CursorValue, Epoch, Now, Route, Seq};
@@ -148,9 +148,8 @@ impl<D: Disk, F: Fold> Writer<D, F> {
     /// Takes a batch into the next block. It is durable when a [`Writer::commit`] that follows returns. Of a refused
     /// one only what others have confirmed is kept: that is true without the rest, and may be what makes room.
     pub fn stage(&mut self, batch: Batch) -> Result<(), Refused> {
-        for (key, value) in batch.cursors.iter().filter(|(key, _)| key.holds()) {
-            self.set_cursor(*key, *value);
-        }
+        let held = batch.cursors.iter().filter(|(key, _)| key.holds());
+        move_later(&mut self.moved, &held.map(|(key, value)| (*key, Some(*value))).collect());
         match &self.failing {
             Some(Failing::DrainOnly) => return Err(Refused::DrainOnly),
             Some(Failing::Commit(reason)) => return Err(Refused::Failing { reason: reason.clone() }),
@@ -202,9 +201,9 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         Ok(self.committed(first))
     }
 
-    /// Moves a cursor with the next commit.
+    /// Moves a cursor with the next commit. An uplink's puts an end to those of other logs under its hub's key.
     pub fn set_cursor(&mut self, key: CursorKey, value: CursorValue) {
-        self.moved.insert(key, Some(value));
+        move_later(&mut self.moved, &CursorChanges::from([(key, Some(value))]));
     }
 
     /// Forgets a cursor with the next commit.

@@ -3,7 +3,7 @@
 
 use riser_log::{Config, Entropy, Holds, Refused, Writer, fault::FaultDisk};
 use riser_model::{
-    Batch, CursorKey, CursorValue, HubIdentity, LogId, Now, PublicKey, RouteNumber, Seq, Stamp,
+    Batch, CursorKey, CursorValue, HubIdentity, LogId, Now, PublicKey, RouteNumber, Run, Seq, Stamp,
 };
 use riser_wire::entry::{self, Kind};
 
@@ -54,6 +54,36 @@ fn a_full_log_takes_new_work_when_a_refused_batch_says_what_was_confirmed() {
     // The first one may only make the room that the next one finds.
     fill(&mut writer, confirmed);
     assert_eq!(fill(&mut writer, confirmed), 3 * Config::tiny().quota_bytes / 1024);
+}
+
+/// The hub's disk was replaced: the same key, another log, and the cursor of the former log never moves again.
+#[test]
+fn the_former_log_of_a_hub_holds_nothing() {
+    let replaced = CursorKey::Uplink(HubIdentity { key: PublicKey([1; 32]), log: LogId(2) });
+    let mut writer = open();
+    fill(&mut writer, |_| Vec::new());
+    let at = |key, through| vec![(key, CursorValue { through, ..CursorValue::default() })];
+    fill(&mut writer, |_| at(UPLINK, Seq(5)));
+    fill(&mut writer, |through| at(replaced, through));
+    let most = 3 * Config::tiny().quota_bytes / 1024;
+    assert_eq!(fill(&mut writer, |through| at(replaced, through)), most);
+}
+
+/// The new log has nothing yet: what the former one confirmed is its due.
+#[test]
+fn another_log_of_a_hub_is_due_everything() {
+    let replaced = CursorKey::Uplink(HubIdentity { key: PublicKey([1; 32]), log: LogId(2) });
+    let mut writer = open();
+    let at = |key, through| vec![(key, CursorValue { through, ..CursorValue::default() })];
+    let fitted =
+        fill(
+            &mut writer,
+            |through| {
+                if through < Seq(20) { at(UPLINK, through) } else { at(replaced, Seq::ZERO) }
+            },
+        );
+    assert!(fitted < Config::tiny().quota_bytes / 1024, "{fitted}");
+    assert!(matches!(writer.reader().read(Seq(1), 10).unwrap().runs[0], Run::Entries { .. }));
 }
 
 #[test]
