@@ -24,11 +24,7 @@ use riser_model::{
     RouteNumber, Seq, Time, time::Anchor,
 };
 use riser_wire::link::{Bytes, EdgeFrame, Hello, HubFrame, Nonce, Opening, Refused, RefusedCode};
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 mod greeting;
 mod session;
@@ -67,7 +63,7 @@ pub struct Opened {
     pub boot: BootId,
     /// Its epochs, oldest first; the last one is live.
     pub chain: Vec<Opening>,
-    /// The cursors of hubs with the configured key.
+    /// The cursors of hubs; only one with the configured key counts.
     pub cursors: Vec<(HubIdentity, CursorValue)>,
     /// Link gaps that are known.
     pub gaps: Vec<Gap>,
@@ -218,7 +214,8 @@ pub enum LinkEvent {
         /// The key it showed.
         presented: PublicKey,
     },
-    /// A hub with the right key and another log: it gets a cursor of its own.
+    /// A hub with the right key and another log: it says itself how far it is, and the former one's cursor is
+    /// forgotten.
     OtherHub {
         /// Which it was before, if any.
         before: Option<HubIdentity>,
@@ -371,8 +368,10 @@ pub struct Sender {
     boot: BootId,
     chain: Chain,
     table: Table,
-    cursors: BTreeMap<HubIdentity, CursorValue>,
+    /// The hub that was met last; a hub of the same key with another log is another.
     hub: Option<HubIdentity>,
+    /// Its cursor. Another hub says itself how far it is, even one that was met before.
+    cursor: Option<CursorValue>,
     equation: Equation,
     progress: Progress,
     latest: Latest,
@@ -399,11 +398,9 @@ impl Sender {
     /// The sender of one uplink over an open log. Its first attempt is due at once.
     pub fn new(config: Config, opened: Opened, now: Now) -> Self {
         let chain = Chain::new(opened.chain);
-        let cursors: BTreeMap<_, _> =
-            opened.cursors.into_iter().filter(|(hub, _)| hub.key == config.hub).collect();
-        let hub = cursors.iter().max_by_key(|(_, value)| value.through).map(|(hub, _)| *hub);
-        let through = hub.and_then(|hub| cursors.get(&hub)).map_or(Seq::ZERO, |value| value.through);
-        let through = through.max(chain.first().prev());
+        let cursors = opened.cursors.into_iter().filter(|(hub, _)| hub.key == config.hub);
+        let (hub, cursor) = cursors.max_by_key(|(_, value)| value.through).unzip();
+        let through = cursor.map_or(Seq::ZERO, |value| value.through).max(chain.first().prev());
         Self {
             equation: Equation::new(&chain, through, opened.gaps.iter().map(|gap| (gap.from, gap.to))),
             progress: Progress::new(through, chain.last(), now.time),
@@ -416,8 +413,8 @@ impl Sender {
             config,
             chain,
             table: Table::default(),
-            cursors,
             hub,
+            cursor,
             attempt: 0,
             reads: 0,
             not_before: now.time,
@@ -526,12 +523,11 @@ impl Sender {
 
     /// The hub's cursor as it should be saved: everything up to here is confirmed.
     pub fn cursor(&self) -> Option<(CursorKey, CursorValue)> {
-        let hub = self.hub?;
-        self.cursors.get(&hub).map(|value| (CursorKey::Uplink(hub), *value))
+        Some((CursorKey::Uplink(self.hub?), self.cursor?))
     }
 
     fn through(&self) -> Seq {
-        let through = self.cursor().map_or(Seq::ZERO, |(_, value)| value.through);
+        let through = self.cursor.map_or(Seq::ZERO, |value| value.through);
         through.max(self.chain.first().prev())
     }
 

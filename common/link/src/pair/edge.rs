@@ -11,7 +11,7 @@ use riser_model::{
 };
 use riser_wire::entry::{ContentType, Kind, Publication, write_frame};
 use riser_wire::link::{Bytes, Opening};
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// What survives a crash. Clone it for an image, assign it for a restore.
@@ -27,8 +27,8 @@ pub struct EdgeDisk {
     pub floor: Seq,
     /// What of it was dropped before a hub had it.
     pub gaps: Vec<Gap>,
-    /// Saved cursors.
-    pub cursors: BTreeMap<HubIdentity, CursorValue>,
+    /// The saved cursor: of the hub that was met last.
+    pub cursor: Option<(HubIdentity, CursorValue)>,
 }
 
 impl EdgeDisk {
@@ -39,7 +39,7 @@ impl EdgeDisk {
             entries: Vec::new(),
             floor: Seq::ZERO,
             gaps: Vec::new(),
-            cursors: BTreeMap::new(),
+            cursor: None,
         }
     }
 
@@ -90,7 +90,7 @@ impl EdgeDisk {
     /// Drops everything up to `through`; the gaps this makes for the slowest hub.
     pub(super) fn drop_oldest(&mut self, through: Seq) -> Vec<Gap> {
         let through = through.min(self.last());
-        let synced = self.cursors.values().map(|cursor| cursor.through).min().unwrap_or_default();
+        let synced = self.cursor.map_or(Seq::ZERO, |(_, cursor)| cursor.through);
         let from = self.floor.max(synced).next();
         self.floor = self.floor.max(through);
         if from > through {
@@ -192,7 +192,7 @@ impl EdgeHost {
     pub fn snapshot(&self) -> EdgeDisk {
         let mut disk = self.disk.clone();
         if let Some((CursorKey::Uplink(hub), value)) = self.process.as_ref().and_then(|p| p.sender.cursor()) {
-            disk.cursors.insert(hub, value);
+            disk.cursor = Some((hub, value));
         }
         disk
     }
@@ -230,7 +230,7 @@ impl EdgeHost {
             log: self.disk.log,
             boot: BootId(self.boot),
             chain: self.disk.chain.clone(),
-            cursors: self.disk.cursors.iter().map(|(hub, value)| (*hub, *value)).collect(),
+            cursors: self.disk.cursor.into_iter().collect(),
             gaps: self.disk.gaps.clone(),
         };
         let config = Config { edge, key, hub: PublicKey(hub.0), seed: self.generation };
@@ -319,9 +319,7 @@ impl EdgeHost {
             self.accepted.push(payload);
             self.disk.entries.push((payload, frame));
         }
-        if let Some((hub, value)) = process.rides.take() {
-            self.disk.cursors.insert(hub, value);
-        }
+        self.disk.cursor = process.rides.take().or(self.disk.cursor);
         let last = self.disk.last();
         if let Some(live) = self.disk.chain.last_mut() {
             live.span.last = last;

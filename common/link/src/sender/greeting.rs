@@ -39,7 +39,7 @@ impl Sender {
         if hub.key != self.config.hub {
             return self.wrong_hub(hub.key, now);
         }
-        let cursor = self.cursors.get(&hub).copied().unwrap_or_default();
+        let cursor = self.cursor.filter(|_| self.hub == Some(hub)).unwrap_or_default();
         let hello = Hello {
             edge: self.config.edge,
             log: self.log,
@@ -133,6 +133,7 @@ impl Sender {
             self.latest.synced(through, self.chain.last());
         }
         self.move_cursor(through, check.crc);
+        self.greet_further(now);
     }
 
     /// The hub took other entries under these names: ours stay undelivered, and that is said.
@@ -155,7 +156,7 @@ impl Sender {
     pub(super) fn move_cursor(&mut self, through: Seq, crc: u32) {
         let Some(hub) = self.hub else { return };
         let value = CursorValue { through, heard: Seq::ZERO, crc };
-        if self.cursors.insert(hub, value) != Some(value) {
+        if self.cursor.replace(value) != Some(value) {
             self.outputs.push_back(Output::Moved { key: CursorKey::Uplink(hub), value });
         }
     }
@@ -191,8 +192,7 @@ impl Sender {
     }
 
     fn own(&self) -> CursorValue {
-        let own = self.cursor().map(|(_, value)| value).unwrap_or_default();
-        CursorValue { through: self.through(), ..own }
+        CursorValue { through: self.through(), ..self.cursor.unwrap_or_default() }
     }
 
     fn wrong_hub(&mut self, presented: PublicKey, now: Now) {
@@ -200,7 +200,7 @@ impl Sender {
         self.fail(Down::WrongHub, now);
     }
 
-    /// Another hub than before has a cursor and an equation of its own.
+    /// Another hub than before has an equation of its own, and no cursor until it says where it stands.
     fn meet(&mut self, hub: HubIdentity, now: Now) {
         if self.hub == Some(hub) {
             return;
@@ -209,7 +209,9 @@ impl Sender {
             self.emit(LinkEvent::OtherHub { before: self.hub, now: hub });
         }
         self.hub = Some(hub);
+        self.cursor = None;
         self.left.clear();
+        self.forked_from = None;
         self.equation = Equation::new(&self.chain, self.through(), []);
         self.progress = Progress::new(self.through(), self.chain.last(), now.time);
     }

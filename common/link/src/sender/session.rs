@@ -54,7 +54,12 @@ pub(super) struct Check {
 impl Sender {
     pub(super) fn latest_due(&self, session: &Session) -> Option<(Time, Wake)> {
         let waited = self.progress.waited(BEHIND_AFTER)?;
-        self.latest.due().filter(|_| session.check.is_none()).map(|due| (due.max(waited), Wake::Latest))
+        // A value of an epoch that the Hello did not name is nothing that the hub takes.
+        let named = session.greeted_to == Some(self.chain.live().epoch);
+        self.latest
+            .due()
+            .filter(|_| named && session.check.is_none())
+            .map(|due| (due.max(waited), Wake::Latest))
     }
 
     pub(super) fn read_due(&self, session: &Session) -> Option<(Time, Wake)> {
@@ -204,7 +209,7 @@ impl Sender {
     }
 
     /// Everything that the Hello named is confirmed and there are epochs that it did not name: greet again.
-    fn greet_further(&mut self, now: Now) {
+    pub(super) fn greet_further(&mut self, now: Now) {
         let last = self.greeted_last();
         if last < self.chain.last() && self.through() >= last {
             self.greet_again(now);
