@@ -37,13 +37,13 @@ pub struct Nats {
 }
 
 impl Nats {
-    /// Starts both. The leaf reaches the hub's leaf port `leaf_port` at `via` (a forwarder that can be cut), and must
-    /// not be told where the hub really is: it would go round the cut.
+    /// Starts both. The leaf reaches the hub's leaf port `leaf_port` at `via` (a cable that can be cut). The
+    /// hub says that it is there too: it tells leaves where else they find it, and they would go round the cut.
     pub fn start(folder: &Path, leaf_port: SocketAddr, via: SocketAddr) -> anyhow::Result<Self> {
         let (edge, hub) = (free_address()?, free_address()?);
         let hub_config = format!(
             "listen: \"{hub}\"\nserver_name: hub\njetstream {{ store_dir: \"{}\", domain: hub }}\n\
-             leafnodes {{ listen: \"{leaf_port}\", no_advertise: true }}\n",
+             leafnodes {{ listen: \"{leaf_port}\", advertise: \"{via}\" }}\n",
             folder.join("nats-hub/js").display()
         );
         let edge_config = format!(
