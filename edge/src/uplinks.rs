@@ -59,13 +59,16 @@ impl Route {
     }
 }
 
+/// Which hubs have other entries under this log's epoch, and the first seq that each was not given under its name.
+pub type Forks = BTreeMap<UplinkNumber, Seq>;
+
 /// All uplinks' sockets.
 pub struct Uplinks {
     routes: Vec<Route>,
     inbox: mpsc::Sender<LinkInput>,
     counters: Arc<Counters>,
     connections: BTreeMap<UplinkNumber, (u64, mpsc::UnboundedSender<Order<EdgeFrame>>)>,
-    forked: watch::Sender<Option<Seq>>,
+    forked: watch::Sender<Forks>,
 }
 
 impl Uplinks {
@@ -74,7 +77,7 @@ impl Uplinks {
         routes: Vec<Route>,
         inbox: mpsc::Sender<LinkInput>,
         counters: Arc<Counters>,
-        forked: watch::Sender<Option<Seq>>,
+        forked: watch::Sender<Forks>,
     ) -> Self {
         Self { routes, inbox, counters, connections: BTreeMap::new(), forked }
     }
@@ -105,8 +108,8 @@ impl Links<EdgeCore> for Uplinks {
             LinkOutput::Close { uplink, attempt } => {
                 self.order(uplink, attempt, Order::Close { code: 1000, reason: String::new() });
             }
-            LinkOutput::Reopen { from } => {
-                self.forked.send_replace(Some(from));
+            LinkOutput::Reopen { uplink, from } => {
+                self.forked.send_modify(|forks| forks.extend([(uplink, from)]));
             }
             LinkOutput::Event { uplink, event } => say(uplink, &event),
         }

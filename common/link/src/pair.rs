@@ -16,7 +16,7 @@ mod hub;
 mod ledger;
 mod net;
 
-pub use edge::{EdgeDisk, EdgeHost};
+pub use edge::{EdgeDisk, EdgeHost, OnFork};
 pub use hub::{HubDisk, HubHost, Poison, Stored};
 pub use net::{Faults, Net};
 
@@ -419,11 +419,19 @@ impl Pair {
                 host.anchor(anchor, now);
                 self.edge_commit_soon(edge);
             }
-            sender::Output::NewEpoch { from } => {
-                let epoch = self.dice.u64(1..);
-                let reopened = host.reopen(epoch, from);
-                self.edge_input(edge, reopened);
-            }
+            sender::Output::NewEpoch { from } => match host.on_fork {
+                OnFork::Relabel => {
+                    let epoch = self.dice.u64(1..);
+                    let reopened = host.reopen(epoch, from);
+                    self.edge_input(edge, reopened);
+                }
+                OnFork::Reopen => {
+                    host.forked_from = Some(from);
+                    self.crash(Victim::Edge(edge));
+                    self.start(Victim::Edge(edge));
+                }
+                OnFork::Wait => {}
+            },
             sender::Output::Emit(event) => self.said.push(format!("edge {edge}: {event:?}")),
         }
     }

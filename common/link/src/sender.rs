@@ -67,6 +67,9 @@ pub struct Opened {
     pub cursors: Vec<(HubIdentity, CursorValue)>,
     /// Link gaps that are known.
     pub gaps: Vec<Gap>,
+    /// The `from` of the [`Output::NewEpoch`] that it was opened anew for. What lies before the live epoch keeps the
+    /// forked name: where the hub has other entries under it, ours are gaps.
+    pub forked_from: Option<Seq>,
 }
 
 /// What happens to a sender.
@@ -422,7 +425,7 @@ impl Sender {
             pinged_at: None,
             greet_back: 0,
             left: Vec::new(),
-            forked_from: None,
+            forked_from: opened.forked_from,
             anchored_at: None,
             stop_at: None,
             outputs: VecDeque::new(),
@@ -688,12 +691,9 @@ impl Sender {
     fn stop_due(&self, now: Now) -> bool {
         let drained = match &self.state {
             State::Up(session) => session.window.is_empty() && self.through() >= self.chain.last(),
-            State::Down { .. } => true,
-            State::Dialing { .. }
-            | State::Listening { .. }
-            | State::Greeting(_)
-            | State::Forked { .. }
-            | State::Stopped => false,
+            // Forked: nothing goes before the log is opened anew.
+            State::Down { .. } | State::Forked { .. } => true,
+            State::Dialing { .. } | State::Listening { .. } | State::Greeting(_) | State::Stopped => false,
         };
         !matches!(self.state, State::Stopped) && self.stop_at.is_some_and(|at| drained || now.time >= at)
     }

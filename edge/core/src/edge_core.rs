@@ -96,6 +96,8 @@ pub enum LinkOutput {
     },
     /// A hub has other entries under this epoch's name: the log has to be opened anew.
     Reopen {
+        /// Whose hub.
+        uplink: UplinkNumber,
         /// The first seq that was not delivered under the old name.
         from: Seq,
     },
@@ -182,7 +184,7 @@ impl EdgeCore {
             SenderOutput::Moved { key, value } => self.rooms(RoomsInput::Cursor { key, value }, now),
             SenderOutput::AppendCanary => self.append(Kind::Canary, None, now),
             SenderOutput::AppendAnchor(anchor) => self.append(Kind::Anchor, Some(anchor), now),
-            SenderOutput::NewEpoch { from } => self.out(LinkOutput::Reopen { from }),
+            SenderOutput::NewEpoch { from } => self.out(LinkOutput::Reopen { uplink, from }),
             SenderOutput::Emit(event) => self.emit(number, event),
         }
     }

@@ -216,11 +216,11 @@ fn acknowledged(edges: &[&Host], ledger: &Ledger, wrong: &mut Vec<String>) {
     let lost: BTreeSet<Key> =
         edges.iter().flat_map(|edge| &edge.lost).filter_map(|lost| lost.entry.key()).collect();
     for key in &ledger.acked {
-        // Where a release was damaged its id stays open, and swallows what bears it next.
+        // Where a release was damaged, or a backup knows an id as open that was released since, that id swallows
+        // what bears it next: MQTT gives no way to tell, since not every client says DUP.
+        let home = edges.iter().find(|edge| ledger.homes.get(&key.device) == Some(&edge.setup.number));
         let swallowed = ledger.offers.get(key).is_some_and(|offer| offer.qos == 2)
-            && edges
-                .iter()
-                .any(|edge| edge.damaged && ledger.homes.get(&key.device) == Some(&edge.setup.number));
+            && home.is_some_and(|edge| edge.damaged || edge.stale);
         if swallowed {
             continue;
         }

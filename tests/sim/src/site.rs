@@ -225,6 +225,7 @@ pub fn edge(
         chain: recovered.chain.iter().map(|span| Opening { span: *span, anchor: None }).collect(),
         cursors: cursors.collect(),
         gaps: recovered.gaps.iter().map(|record| record.gap).collect(),
+        forked_from: None,
     };
     let config = SenderConfig {
         edge: identity.client,

@@ -111,14 +111,29 @@ pub struct EdgeHost {
     pub address: usize,
     /// The payload of each entry that this host ever committed under its present lineage or an earlier one.
     pub accepted: Vec<Payload>,
+    /// What it does when its log is called forked.
+    pub on_fork: OnFork,
     /// How far its wall clock is off.
     pub wall_off_ms: i64,
     pub(super) generation: u64,
+    /// What the next opening is told of a fork.
+    pub(super) forked_from: Option<Seq>,
     identity: u8,
     pinned: u8,
     boot: u64,
     published: u64,
     process: Option<Process>,
+}
+
+/// What becomes of a log that is called forked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnFork {
+    /// What was not delivered gets a new epoch's name.
+    Relabel,
+    /// It is opened anew: a new epoch begins at its end.
+    Reopen,
+    /// Nothing, for now.
+    Wait,
 }
 
 #[derive(Debug)]
@@ -143,8 +158,10 @@ impl EdgeHost {
             disk,
             address,
             accepted: Vec::new(),
+            on_fork: OnFork::Relabel,
             wall_off_ms: 0,
             generation: 0,
+            forked_from: None,
             identity,
             pinned,
             boot: 0,
@@ -232,6 +249,7 @@ impl EdgeHost {
             chain: self.disk.chain.clone(),
             cursors: self.disk.cursor.into_iter().collect(),
             gaps: self.disk.gaps.clone(),
+            forked_from: self.forked_from.take(),
         };
         let config = Config { edge, key, hub: PublicKey(hub.0), seed: self.generation };
         let mut sender = Sender::new(config, opened, now);

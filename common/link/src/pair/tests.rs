@@ -228,6 +228,24 @@ fn goodbye_waits_for_what_is_queued_and_says_where_it_stopped() {
 }
 
 #[test]
+fn goodbye_does_not_wait_for_a_log_that_is_to_be_opened_anew() {
+    let mut pair = Pair::new(25);
+    pair.run_for(ms(500));
+    let image = pair.edges[0].snapshot();
+    pair.publish(0, 20);
+    pair.run_for(ms(500));
+    pair.cut(true);
+    let now = pair.now;
+    pair.edges[0].on_fork = OnFork::Wait;
+    pair.edges[0].rewind(image, now);
+    pair.edge_input(0, sender::Input::Deadline);
+    pair.run_for(Duration::from_secs(1));
+    assert!(said(&pair, "Forked"), "{:#?}", pair.said);
+    pair.edge_input(0, sender::Input::Shutdown(Duration::from_secs(3)));
+    assert!(said(&pair, "Stopped"), "{:#?}", pair.said);
+}
+
+#[test]
 fn goodbye_does_not_wait_for_a_hub_that_is_away() {
     let mut pair = Pair::new(9);
     pair.run_for(ms(300));

@@ -163,7 +163,9 @@ impl Sender {
 
     /// The live epoch's name belongs to other entries at the hub: nothing goes before there is a new one.
     pub(super) fn fork(&mut self, delivered: Seq, now: Now) {
-        let (from, epoch) = (delivered.next(), self.chain.live().epoch);
+        let live = self.chain.live();
+        // What closed epochs still hold goes under their names.
+        let (from, epoch) = (delivered.next().max(live.first), live.epoch);
         self.close();
         self.down(Down::Forked, Duration::ZERO, now);
         self.emit(LinkEvent::Forked { epoch, at: delivered });

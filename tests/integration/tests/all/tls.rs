@@ -81,10 +81,13 @@ fn doors_and_link_speak_tls_and_nothing_else_when_told_to() {
     subscriber.wait_printed(&format!("hall/{SENSOR}/x sealed"), SOON);
     assert!(!subscriber.printed().contains("clear"), "{}", subscriber.printed());
 
-    let mut status = Command::new("curl");
-    status.args(["--silent", "--fail", "--user", &format!("{OWNER}:{PASSWORD}"), "--cacert"]).arg(ca);
-    status.arg(format!("https://127.0.0.1:{}/api/status", site.hub.http));
-    assert!(output(status).contains("\"flowing\""), "the link is up, over TLS");
+    let status = format!("https://127.0.0.1:{}/api/status", site.hub.http);
+    site.hub.process().wait_until("the link is flowing, over TLS", SOON, || {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--fail", "--user", &format!("{OWNER}:{PASSWORD}"), "--cacert"]).arg(ca);
+        curl.arg(&status);
+        output(curl).contains("\"flowing\"")
+    });
 }
 
 #[test]

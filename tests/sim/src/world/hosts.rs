@@ -71,7 +71,7 @@ impl World {
                     self.leave_uplink(n);
                 }
             }
-            EdgeLink::Reopen { from } => {
+            EdgeLink::Reopen { from, .. } => {
                 self.ledger.forks += 1;
                 self.trace.line(self.now, || format!("edge {n} is to open its log anew from {}", from.0));
                 if !std::mem::replace(&mut self.machines[n].reopening, true) {

@@ -156,6 +156,34 @@ fn a_running_machine_restored_from_an_image_opens_a_new_epoch() {
     }
 }
 
+/// A program opens its log anew where this one only renames: what was acknowledged since the image lies under the old
+/// name for ever, where the hub has other entries.
+#[test]
+fn what_a_log_opened_anew_for_a_fork_cannot_deliver_is_a_gap() {
+    let mut pair = Pair::new(25);
+    pair.publish(0, 50);
+    pair.run_for(ms(500));
+    let image = pair.edges[0].snapshot();
+    pair.publish(0, 30);
+    pair.run_for(ms(500));
+    pair.cut(true);
+    let now = pair.now;
+    pair.edges[0].on_fork = OnFork::Reopen;
+    pair.edges[0].rewind(image, now);
+    pair.net.faults.refuse_dials = true;
+    pair.edge_input(0, sender::Input::Deadline);
+    pair.publish(0, 10);
+    pair.run_for(ms(200));
+    assert!(pair.heal(LONG) && said(&pair, "Forked"), "{:#?}", pair.said);
+    let tallies = pair.edges[0].tallies();
+    let gapped: u64 = tallies.iter().map(|(_, tally)| tally.gapped).sum();
+    assert_eq!(gapped, 10, "{tallies:?}");
+    assert!(said(&pair, "EdgeLost"), "{:#?}", pair.said);
+    pair.publish(0, 7);
+    assert!(pair.heal(LONG));
+    assert_eq!(pair.hubs[0].disk.entries.len(), 80 + 7);
+}
+
 /// The same key, another log: a copy of the configuration. It is due everything that is still there, and what the
 /// former log did not have when its place was taken it gets when it comes back: from where it says that it is.
 #[test]
