@@ -101,7 +101,6 @@ impl Hub {
                 limits: LIMITS,
             },
             recovered.cursors.iter().copied(),
-            [],
         );
         let metrics = Arc::new(Metrics::new("hub", env!("CARGO_PKG_VERSION")));
         metrics.configuration_refused.set(u64::from(refused.is_some()));

@@ -2,6 +2,7 @@
 
 use riser_host::RoomsMeter;
 use riser_hub_core::{EdgeStatus, HubCore};
+use riser_link::Progress;
 use riser_model::{Now, Principal, Right, Wall};
 use riser_rooms::statistics::{RoomStatistics, Statistics};
 use riser_shell::{
@@ -29,11 +30,7 @@ pub struct Look {
 impl Look {
     /// Takes it.
     pub fn at(core: &HubCore, now: Now) -> Self {
-        Self {
-            edges: core.edges().cloned().collect(),
-            statistics: core.instance().bus().statistics(),
-            at: now,
-        }
+        Self { edges: core.edges().collect(), statistics: core.instance().bus().statistics(), at: now }
     }
 
     /// Writes it into metrics.
@@ -45,8 +42,9 @@ impl Look {
             let by = ByEdge { edge: edge.client.to_string() };
             metrics.edge_up.get_or_create(&by).set(u64::from(edge.online));
             metrics.edge_backlog.get_or_create(&by).set(edge.backlog());
-            for (epoch, equation) in edge.equations() {
-                equations.push((EquationOf { name: edge.client.to_string(), epoch }, of(equation)));
+            if let Some(epoch) = edge.progress.epoch {
+                let of = EquationOf { name: edge.client.to_string(), epoch };
+                equations.push((of, equation(edge.progress)));
             }
         }
         metrics.equations(equations);
@@ -86,40 +84,31 @@ impl Look {
             (true, backlog) if backlog > rate.max(1) => "behind",
             (true, _) => "flowing",
         };
-        let sum = edge.equations().fold(Equation::default(), |sum, (_, part)| {
-            let part = of(part);
-            Equation {
-                accepted: sum.accepted + part.accepted,
-                synced: sum.synced + part.synced,
-                queued: sum.queued + part.queued,
-                gapped: sum.gapped + part.gapped,
-            }
-        });
+        let Progress { heard, through, accepted, synced, queued, gapped, .. } = edge.progress;
         // Of an edge that is away nobody here knows what it has taken since.
         let caught_up = edge.online && backlog == 0;
-        let lag_ms =
-            (edge.through().0 > 0).then_some(if caught_up { 0 } else { since_flow.as_millis() as u64 });
+        let lag_ms = (through.0 > 0).then_some(if caught_up { 0 } else { since_flow.as_millis() as u64 });
         json!({
             "name": edge.name,
             "client": edge.client,
             "state": state,
             "lag_ms": lag_ms,
-            "last_added": edge.heard(),
-            "last_synced": edge.through(),
+            "last_added": heard,
+            "last_synced": through,
             "backlog": backlog,
             "drain_per_s": rate,
             "eta_s": (edge.online && (backlog == 0 || rate > 0)).then(|| backlog as f64 / rate.max(1) as f64),
-            "accepted": sum.accepted,
-            "synced": sum.synced,
-            "queued": sum.queued,
-            "gapped": sum.gapped,
+            "accepted": accepted,
+            "synced": synced,
+            "queued": queued,
+            "gapped": gapped,
         })
     }
 }
 
 /// As metrics say it.
-fn of(equation: riser_hub_core::edges::Equation) -> Equation {
-    let riser_hub_core::edges::Equation { accepted, synced, queued, gapped } = equation;
+fn equation(progress: Progress) -> Equation {
+    let Progress { accepted, synced, queued, gapped, .. } = progress;
     Equation { accepted, synced, queued, gapped }
 }
 

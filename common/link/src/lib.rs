@@ -31,5 +31,6 @@ pub use clock::{Clock, Corrected};
 pub use equation::Tally;
 pub use handshake::Key;
 pub use receivers::{Ingest, Receivers, Registered};
+pub use registry::Progress;
 pub use sender::{LinkEvent, Sender};
 pub use status::Status;

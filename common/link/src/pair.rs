@@ -7,7 +7,7 @@
 //! under a gap, once, in order, and the equation holds (it is also checked after every single input).
 
 use crate::{receivers, sender};
-use riser_model::{ConnectionId, Now, Seq, Time, Wall};
+use riser_model::{ConnectionId, CursorKey, Now, Seq, Time, Wall};
 use riser_wire::link::{Nonce, Stage, decode_edge, decode_hub, encode_edge, encode_hub};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -248,7 +248,9 @@ impl Pair {
         let Some(host) = self.edges.get(edge) else { return true };
         let Some(hub) = self.hubs.get(host.address) else { return true };
         let log = host.disk.log;
-        let taken = |epoch| hub.disk.cursors.get(&(log, epoch)).map_or(Seq::ZERO, |value| value.through);
+        let client = host.client();
+        let cursor = |epoch| hub.disk.cursors.get(&CursorKey::Ingest(client, log, epoch));
+        let taken = |epoch| cursor(epoch).map_or(Seq::ZERO, |value| value.through);
         host.drained(self.now)
             && host.disk.chain.iter().all(|opening| {
                 opening.span.last < opening.span.first || taken(opening.span.epoch) >= opening.span.last

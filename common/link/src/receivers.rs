@@ -11,7 +11,7 @@ use crate::{
     clock::{Clock, Clocks},
     flow::{Flow, Reject},
     handshake::{self, Key},
-    registry::Registry,
+    registry::{Progress, Registry},
 };
 use riser_model::{
     AccountId, AccountName, Cause, ClientId, ConnectionId, CursorKey, CursorValue, Epoch, EpochSpan, Gap,
@@ -277,6 +277,8 @@ struct Pending {
     first: Seq,
     last: Seq,
     crc: u32,
+    /// Seqs under gaps.
+    gapped: u64,
     bytes: u64,
     /// The hub's own gap: nobody waits to hear of it.
     silent: bool,
@@ -296,15 +298,11 @@ pub struct Receivers {
 }
 
 impl Receivers {
-    /// Over an open log: its `Ingest` cursors, and whose logs they are as far as that is known.
-    pub fn new(
-        config: Config,
-        cursors: impl IntoIterator<Item = (CursorKey, CursorValue)>,
-        owners: impl IntoIterator<Item = (LogId, ClientId)>,
-    ) -> Self {
+    /// Over an open log, with its `Ingest` cursors.
+    pub fn new(config: Config, cursors: impl IntoIterator<Item = (CursorKey, CursorValue)>) -> Self {
         Self {
             config,
-            registry: Registry::new(cursors, owners),
+            registry: Registry::new(cursors),
             connections: BTreeMap::new(),
             timers: BTreeSet::new(),
             pending: BTreeMap::new(),
@@ -354,6 +352,11 @@ impl Receivers {
     /// How far an epoch of an edge's log was taken, and what was heard of.
     pub fn cursor(&self, log: LogId, epoch: Epoch) -> Option<CursorValue> {
         self.registry.cursor(log, epoch)
+    }
+
+    /// What was taken of an edge, and what is missing.
+    pub fn progress(&self, edge: ClientId) -> Progress {
+        self.registry.progress(edge)
     }
 
     /// How many link connections there are.

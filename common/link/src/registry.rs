@@ -13,6 +13,28 @@ pub(crate) struct Edge {
     pub(crate) waiting: Option<ConnectionId>,
     /// Commits that have not come back.
     pub(crate) outstanding: usize,
+    /// The log and the live epoch that it showed last.
+    shown: Option<(LogId, Epoch)>,
+}
+
+/// How far a hub is with an edge: the four numbers of promise 3, as far as the hub has heard, for the log that the
+/// edge is on, all its epochs together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Progress {
+    /// The newest epoch; none if nothing is known of the edge.
+    pub epoch: Option<Epoch>,
+    /// The newest seq that was heard of.
+    pub heard: Seq,
+    /// The newest seq that was taken.
+    pub through: Seq,
+    /// Seqs that the edge said it gave.
+    pub accepted: u64,
+    /// Seqs that the hub took.
+    pub synced: u64,
+    /// Seqs that it has not taken.
+    pub queued: u64,
+    /// Seqs under link gaps.
+    pub gapped: u64,
 }
 
 /// All edges and all cursors.
@@ -24,20 +46,19 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// From the hub's log: its `Ingest` cursors, and whose logs they are as far as that is known.
-    pub(crate) fn new(
-        cursors: impl IntoIterator<Item = (CursorKey, CursorValue)>,
-        owners: impl IntoIterator<Item = (LogId, ClientId)>,
-    ) -> Self {
-        let ingest = |(key, value)| match key {
-            CursorKey::Ingest(log, epoch) => Some(((log, epoch), value)),
-            CursorKey::Uplink(_) | CursorKey::Downlink(_) => None,
-        };
-        Self {
-            edges: BTreeMap::new(),
-            cursors: cursors.into_iter().filter_map(ingest).collect(),
-            owners: owners.into_iter().collect(),
+    /// From the hub's log: its `Ingest` cursors.
+    pub(crate) fn new(cursors: impl IntoIterator<Item = (CursorKey, CursorValue)>) -> Self {
+        let mut registry = Self::default();
+        for (key, value) in cursors {
+            match key {
+                CursorKey::Ingest(edge, log, epoch) => {
+                    registry.cursors.insert((log, epoch), value);
+                    registry.owners.insert(log, edge);
+                }
+                CursorKey::Uplink(_) | CursorKey::Downlink(_) => {}
+            }
         }
+        registry
     }
 
     pub(crate) fn edge(&mut self, edge: ClientId) -> &mut Edge {
@@ -50,18 +71,50 @@ impl Registry {
     }
 
     /// A commit returned.
-    pub(crate) fn committed(&mut self, log: LogId, epoch: Epoch, through: Seq, crc: u32) {
-        let value = self.cursors.entry((log, epoch)).or_default();
+    pub(crate) fn committed(&mut self, place: (LogId, Epoch), through: Seq, crc: u32, gapped: u64) {
+        let value = self.cursors.entry(place).or_default();
         value.through = through;
         value.crc = crc;
+        value.gapped += gapped;
         value.heard = value.heard.max(through);
     }
 
     /// The edge said that it has this much. `first` is the epoch's first seq, for one that is new here.
     pub(crate) fn heard(&mut self, log: LogId, epoch: Epoch, first: Seq, last: Seq) {
-        let new = CursorValue { through: first.prev(), heard: first.prev(), crc: 0 };
+        let new = CursorValue { through: first.prev(), heard: first.prev(), crc: 0, first, gapped: 0 };
         let value = self.cursors.entry((log, epoch)).or_insert(new);
         value.heard = value.heard.max(last);
+    }
+
+    /// The edge speaks for this log now.
+    pub(crate) fn shows(&mut self, edge: ClientId, log: LogId, live: Epoch) {
+        self.edge(edge).shown = Some((log, live));
+    }
+
+    /// Until an edge has shown its log, it is the one of its logs that was heard of furthest.
+    pub(crate) fn progress(&self, edge: ClientId) -> Progress {
+        let furthest = || {
+            let own = self.cursors.iter().filter(|((log, _), _)| self.owners.get(log) == Some(&edge));
+            own.max_by_key(|(_, value)| value.heard).map(|(place, _)| *place)
+        };
+        let Some((log, epoch)) = self.edges.get(&edge).and_then(|edge| edge.shown).or_else(furthest) else {
+            return Progress::default();
+        };
+        let of_log = self.cursors.range((log, Epoch(0))..=(log, Epoch(u64::MAX)));
+        let progress = Progress { epoch: Some(epoch), ..Progress::default() };
+        of_log.fold(progress, |sum, (_, value)| {
+            let before = value.first.0.saturating_sub(1);
+            let past = |seq: Seq| seq.0.saturating_sub(before);
+            Progress {
+                epoch: sum.epoch,
+                heard: sum.heard.max(value.heard),
+                through: sum.through.max(value.through),
+                accepted: sum.accepted + past(value.heard),
+                synced: sum.synced + past(value.through).saturating_sub(value.gapped),
+                queued: sum.queued + past(value.heard).saturating_sub(past(value.through)),
+                gapped: sum.gapped + value.gapped,
+            }
+        })
     }
 
     /// Whether the log is this edge's: the first edge that shows it owns it. Otherwise one edge could move the

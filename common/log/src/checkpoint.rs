@@ -95,6 +95,7 @@ mod tests {
         16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 3, b'a', b'/', b'b', 16, 0, 0, 0, 0, 0, 0, 0, 0,
         0, 0, 0, 0, 0, 0, 0, 2,
     ];
+    const EDGE: &[u8] = &[16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3];
     const RECORD: &[u8] = &[1, 2, 0, 1, 1, 3, 1, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2];
 
     #[test]
@@ -102,8 +103,8 @@ mod tests {
         let changes = Changes {
             cursors: vec![
                 (
-                    CursorKey::Ingest(LogId(7), Epoch(8)),
-                    Some(CursorValue { through: Seq(9), heard: Seq(10), crc: 11 }),
+                    CursorKey::Ingest(ClientId(Uuid::from_u128(3)), LogId(7), Epoch(8)),
+                    Some(CursorValue { through: Seq(9), heard: Seq(10), crc: 11, first: Seq(2), gapped: 3 }),
                 ),
                 (CursorKey::Downlink(ClientId(Uuid::from_u128(2))), None),
             ],
@@ -112,7 +113,9 @@ mod tests {
             gaps: vec![record()],
             floor: Some(Seq(3)),
         };
-        let mut golden = vec![2, 2, 7, 8, 1, 9, 10, 11, 1, 16];
+        let mut golden = vec![2, 2];
+        golden.extend_from_slice(EDGE);
+        golden.extend_from_slice(&[7, 8, 1, 9, 10, 11, 2, 3, 1, 16]);
         golden.extend_from_slice(&[0; 15]);
         golden.extend_from_slice(&[2, 0]);
         golden.extend_from_slice(&[1, 5]);
@@ -134,7 +137,10 @@ mod tests {
         let checkpoint = Checkpoint {
             chain: vec![EpochSpan { epoch: Epoch(8), first: Seq(1), last: Seq(300) }],
             floor: Seq(3),
-            cursors: vec![(CursorKey::Ingest(LogId(7), Epoch(8)), CursorValue::default())],
+            cursors: vec![(
+                CursorKey::Ingest(ClientId(Uuid::from_u128(3)), LogId(7), Epoch(8)),
+                CursorValue::default(),
+            )],
             routes: vec![(5, route(), Seq(4))],
             next_route: 6,
             origins: vec![(1, (LogId(7), Epoch(8)), Seq(2))],
@@ -143,7 +149,9 @@ mod tests {
             counters: Counters { entries: 1, entry_bytes: 2, commits: 3 },
             fold: vec![255],
         };
-        let mut golden = vec![1, 8, 1, 172, 2, 3, 1, 2, 7, 8, 0, 0, 0, 1, 5];
+        let mut golden = vec![1, 8, 1, 172, 2, 3, 1, 2];
+        golden.extend_from_slice(EDGE);
+        golden.extend_from_slice(&[7, 8, 0, 0, 0, 0, 0, 1, 5]);
         golden.extend_from_slice(ROUTE);
         golden.extend_from_slice(&[4, 6, 1, 1, 7, 8, 2, 2, 1]);
         golden.extend_from_slice(RECORD);

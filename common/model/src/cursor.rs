@@ -44,8 +44,9 @@ pub enum CursorKey {
     Uplink(HubIdentity),
     /// What an edge confirmed of this log. A custody cursor: holds segments.
     Downlink(ClientId),
-    /// What this log took of another log's epoch. Holds nothing here.
-    Ingest(LogId, Epoch),
+    /// What this log took of an epoch of an edge's log, and which edge showed that log first: nobody else moves its
+    /// cursors. Holds nothing here.
+    Ingest(ClientId, LogId, Epoch),
 }
 
 impl CursorKey {
@@ -67,4 +68,8 @@ pub struct CursorValue {
     pub heard: Seq,
     /// The CRC32C of the entry body at `through` (0 where that is no entry): tells forks apart (section 7.5).
     pub crc: u32,
+    /// For `Ingest`: the epoch's first seq, as its edge says.
+    pub first: Seq,
+    /// For `Ingest`: how many of the seqs up to `through` are under link gaps.
+    pub gapped: u64,
 }

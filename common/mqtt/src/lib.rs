@@ -41,4 +41,4 @@ pub use config::Config;
 pub use counters::{Count, Counters};
 pub use door::MqttDoor;
 pub use record::{Record, SessionKey};
-pub use sessions::{NEVER, Opening, SESSIONS_MAX, Sessions};
+pub use sessions::{NEVER, Opening, SESSIONS_MAX, SESSIONS_PER_CLIENT_MAX, Sessions};

@@ -16,10 +16,12 @@ use riser_wire::{
     limits::SUBSCRIPTIONS_MAX,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 /// The most sessions of one instance.
 pub const SESSIONS_MAX: usize = 100_000;
+/// The most sessions of one client: one participant's credentials never take every place.
+pub const SESSIONS_PER_CLIENT_MAX: usize = 10_000;
 /// An expiry that never comes.
 pub const NEVER: u32 = u32::MAX;
 
@@ -31,7 +33,7 @@ pub struct Sessions {
     /// The number that the next new session gets. Numbers are never reused: old entries name them.
     next: u64,
     by_number: BTreeMap<u64, Session>,
-    by_key: BTreeMap<SessionKey, u64>,
+    by_client: BTreeMap<(AccountId, ClientId), BTreeMap<String, u64>>,
     unreadable: u64,
 }
 
@@ -71,7 +73,7 @@ impl Default for Sessions {
 impl Sessions {
     /// No sessions yet.
     pub fn new() -> Self {
-        Self { next: 1, by_number: BTreeMap::new(), by_key: BTreeMap::new(), unreadable: 0 }
+        Self { next: 1, by_number: BTreeMap::new(), by_client: BTreeMap::new(), unreadable: 0 }
     }
 
     /// Takes one committed entry. Entries of other kinds, of sessions that ended, and of other logs, which speak
@@ -158,20 +160,26 @@ impl Sessions {
             session.left = None;
             return;
         }
-        if let Some(&former) = self.by_key.get(&key) {
+        if let Some(former) = self.find(&key) {
             self.remove(former);
         }
-        self.by_key.insert(key.clone(), number);
+        self.by_client.entry((key.account, key.client)).or_default().insert(key.id.clone(), number);
         let session = Session { key, expiry_s, left: None, open_ids: BTreeSet::new(), held: Vec::new() };
         self.by_number.insert(number, session);
     }
 
     fn remove(&mut self, number: u64) {
-        if let Some(session) = self.by_number.remove(&number)
-            && self.by_key.get(&session.key) == Some(&number)
-        {
-            self.by_key.remove(&session.key);
+        let Some(Session { key, .. }) = self.by_number.remove(&number) else { return };
+        if let Entry::Occupied(mut client) = self.by_client.entry((key.account, key.client)) {
+            client.get_mut().remove(&key.id);
+            if client.get().is_empty() {
+                client.remove();
+            }
         }
+    }
+
+    fn find(&self, key: &SessionKey) -> Option<u64> {
+        self.by_client.get(&(key.account, key.client))?.get(&key.id).copied()
     }
 
     /// Opens a session as CONNECT asks for it, for this participant of this account; only the same participant
@@ -183,8 +191,8 @@ impl Sessions {
         client: ClientId,
     ) -> Result<Opening, Refusal> {
         let key = SessionKey { account, client, id: request.id.clone() };
-        let former = self.by_key.get(&key).copied();
-        match former.and_then(|number| Some((number, self.by_number.get(&number)?))) {
+        let own = self.by_client.get(&(account, client)).map_or(0, BTreeMap::len);
+        match self.find(&key).and_then(|number| Some((number, self.by_number.get(&number)?))) {
             Some((number, session)) if !request.clean => {
                 let changed = session.left.is_some() || session.expiry_s != request.expiry_s;
                 let record = changed.then_some(Record::Opened { number, key, expiry_s: request.expiry_s });
@@ -198,6 +206,11 @@ impl Sessions {
                 code: Code::TooMany,
                 what: "this instance keeps no more sessions".to_owned(),
                 want: "a clean session, or an expiry on the sessions of others".to_owned(),
+            }),
+            None if own >= SESSIONS_PER_CLIENT_MAX => Err(Refusal {
+                code: Code::TooMany,
+                what: format!("this client has {SESSIONS_PER_CLIENT_MAX} sessions already"),
+                want: "a clean session, an expiry, or credentials of its own for each device".to_owned(),
             }),
             Some(_) | None => {
                 let number = self.next;
@@ -329,13 +342,18 @@ impl Sessions {
         if !rest.is_empty() || saved.sessions.len() > SESSIONS_MAX {
             return None;
         }
-        let by_key: BTreeMap<_, _> = saved.sessions.iter().map(|(n, s)| (s.key.clone(), *n)).collect();
+        let mut by_client = BTreeMap::<_, BTreeMap<_, _>>::new();
+        let mut once = true;
+        for (number, Session { key, .. }) in &saved.sessions {
+            let client = by_client.entry((key.account, key.client)).or_default();
+            once &= client.insert(key.id.clone(), *number).is_none();
+        }
         let numbered = saved.sessions.last_key_value().is_none_or(|(last, _)| *last < saved.next);
-        let sound = by_key.len() == saved.sessions.len() && numbered && saved.next > 0;
+        let sound = once && numbered && saved.next > 0;
         sound.then_some(Self {
             next: saved.next,
             by_number: saved.sessions,
-            by_key,
+            by_client,
             unreadable: saved.unreadable,
         })
     }

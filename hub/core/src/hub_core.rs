@@ -1,7 +1,7 @@
 //! The machine: what comes to a hub, and what it does about it.
 
 use crate::{
-    edges::EdgeStatus,
+    edges::{Edge, EdgeStatus},
     placing::{self, Placed, Table},
 };
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use riser_link::{
     receivers::{Input as ReceiversInput, Output as ReceiversOutput},
 };
 use riser_model::{
-    AccountId, ClientId, ConnectionId, CursorKey, CursorValue, Epoch, LogId, Now, Time,
+    AccountId, ClientId, ConnectionId, Epoch, LogId, Now, Time,
     event::{Scope, SystemEvent},
 };
 use riser_rooms::{Ingest as RoomsIngest, Input as RoomsInput, Latest};
@@ -101,7 +101,6 @@ pub enum LinkOutput {
 #[derive(Debug)]
 struct Outstanding {
     edge: ClientId,
-    cursors: Vec<(CursorKey, CursorValue)>,
     quarantined: u64,
 }
 
@@ -114,7 +113,7 @@ pub struct HubCore {
     tables: BTreeMap<ConnectionId, Table>,
     /// Whose each welcomed connection is.
     welcomed: BTreeMap<ConnectionId, ClientId>,
-    edges: BTreeMap<ClientId, EdgeStatus>,
+    edges: BTreeMap<ClientId, Edge>,
     /// By the receivers' token, which is the rooms' token too.
     outstanding: BTreeMap<u64, Outstanding>,
     outputs: VecDeque<Output<LinkOutput>>,
@@ -126,10 +125,7 @@ impl HubCore {
     pub fn new(instance: Instance, receivers: Receivers, directory: Arc<Directory>, now: Now) -> Self {
         let edges = directory.edges().map(|edge| {
             let principal = edge.principal;
-            (
-                principal.client,
-                EdgeStatus::new(principal.client, principal.name.clone(), principal.account, now),
-            )
+            (principal.client, Edge::new(principal.client, principal.name.clone(), principal.account, now))
         });
         Self {
             edges: edges.collect(),
@@ -150,8 +146,8 @@ impl HubCore {
     }
 
     /// The edges of the directory, connected or not.
-    pub fn edges(&self) -> impl Iterator<Item = &EdgeStatus> {
-        self.edges.values()
+    pub fn edges(&self) -> impl Iterator<Item = EdgeStatus> {
+        self.edges.values().map(|edge| edge.status(self.receivers.progress(edge.client)))
     }
 
     fn link(&mut self, input: LinkInput, now: Now) {
@@ -160,7 +156,6 @@ impl HubCore {
                 self.receivers(ReceiversInput::Opened { connection, binding, nonce }, now);
             }
             LinkInput::Frame { connection, frame } => {
-                self.hear(connection, &frame);
                 self.receivers(ReceiversInput::Frame { connection, frame }, now);
             }
             LinkInput::Heard { connection } => self.receivers(ReceiversInput::Heard { connection }, now),
@@ -175,15 +170,6 @@ impl HubCore {
                 let event = SystemEvent::ClockStepped { by_ms };
                 self.rooms(RoomsInput::Event { scope: Scope::Instance, event }, now);
             }
-        }
-    }
-
-    /// How far an edge says its log goes: the backlog, before any of it was taken.
-    fn hear(&mut self, connection: ConnectionId, frame: &EdgeFrame) {
-        let known = self.receivers.edge_of(connection).and_then(|(_, edge)| self.edges.get_mut(&edge));
-        let (Some(edge), EdgeFrame::Batch(batch)) = (known, frame) else { return };
-        if let Some((log, epoch)) = edge.current() {
-            edge.heard_of(log, epoch, batch.last_added);
         }
     }
 
@@ -252,8 +238,7 @@ impl HubCore {
             };
             self.emit(account, event, now);
         }
-        let outstanding =
-            Outstanding { edge, cursors: cursors.clone(), quarantined: quarantined.len() as u64 };
+        let outstanding = Outstanding { edge, quarantined: quarantined.len() as u64 };
         self.outstanding.insert(token, outstanding);
         self.rooms(
             RoomsInput::Ingest(RoomsIngest {
@@ -299,11 +284,6 @@ impl HubCore {
     }
 
     fn emit(&mut self, account: AccountId, event: SystemEvent, now: Now) {
-        if let SystemEvent::LinkGap { edge, gap, .. } = &event
-            && let Some(edge) = self.edges.get_mut(edge)
-        {
-            edge.gapped += gap.count();
-        }
         self.rooms(RoomsInput::Event { scope: Scope::Account(account), event }, now);
     }
 
@@ -314,16 +294,12 @@ impl HubCore {
             self.receivers(ReceiversInput::Failed { token }, now);
             return;
         }
-        if let Some(edge) = self.edges.get_mut(&outstanding.edge) {
-            edge.quarantined += outstanding.quarantined;
-            for (key, value) in outstanding.cursors {
-                match key {
-                    CursorKey::Ingest(log, epoch) => edge.taken(log, epoch, value, now),
-                    CursorKey::Uplink(_) | CursorKey::Downlink(_) => {}
-                }
-            }
-        }
+        let before = self.receivers.progress(outstanding.edge).through;
         self.receivers(ReceiversInput::Ingested { token, refused: Vec::new() }, now);
+        let through = self.receivers.progress(outstanding.edge).through;
+        if let Some(edge) = self.edges.get_mut(&outstanding.edge) {
+            edge.taken(through.0.saturating_sub(before.0), outstanding.quarantined, now);
+        }
     }
 
     /// The system speaks on a technical channel.

@@ -4,7 +4,12 @@ use anyhow::Context;
 use std::{
     collections::BTreeSet,
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    ops::Range,
 };
+
+/// Where others are looked for: none that the kernel gives to outgoing connections, since one of those would take
+/// an edge's port while the edge is down.
+const OTHERS: Range<u16> = 20_000..32_000;
 
 /// Hands out loopback addresses that are free at this moment, each once.
 #[derive(Default)]
@@ -19,7 +24,9 @@ impl Ports {
             let address = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?.local_addr().ok()?;
             (!self.given.contains(&address.port())).then_some(address)
         };
-        let address = fits(wanted).or_else(|| (0..16).find_map(|_| fits(0))).context("find a free port")?;
+        let begin = (std::process::id() % u32::from(OTHERS.end - OTHERS.start)) as u16 + OTHERS.start;
+        let mut others = (begin..OTHERS.end).chain(OTHERS.start..begin);
+        let address = fits(wanted).or_else(|| others.find_map(fits)).context("find a free port")?;
         self.given.insert(address.port());
         Ok(address)
     }

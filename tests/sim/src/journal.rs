@@ -132,6 +132,12 @@ impl Journal {
         self.entries.last_key_value().map_or(Seq(1), |(seq, _)| seq.next())
     }
 
+    /// How far an epoch of another log was taken.
+    pub fn taken(&self, log: LogId, epoch: Epoch) -> Option<Seq> {
+        let of = |key: &CursorKey| matches!(key, CursorKey::Ingest(_, l, e) if (*l, *e) == (log, epoch));
+        self.cursors.iter().find(|(key, _)| of(key)).map(|(_, value)| value.through)
+    }
+
     /// These are in the next commit.
     pub fn stage(&mut self, first: Seq, entries: Vec<Logged>, cursors: &[(CursorKey, CursorValue)]) {
         self.moving.extend(cursors.iter().map(|(key, value)| (first, *key, *value)));

@@ -9,7 +9,7 @@ use crate::{
     site,
 };
 use riser_log::OnFull;
-use riser_model::{Cause, CursorKey, Epoch, LogId, Seq};
+use riser_model::{Cause, Epoch, LogId, Seq};
 use riser_wire::entry::Kind;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -125,8 +125,7 @@ impl Edge<'_> {
                     }
                 }
                 (false, true, claim) => {
-                    let through = self.hub.journal.cursors.get(&CursorKey::Ingest(place.0, place.1));
-                    let through = through.map_or(0, |value| value.through.0);
+                    let through = self.hub.journal.taken(place.0, place.1).unwrap_or_default().0;
                     wrong.push(format!(
                         "{}: {} is neither at the hub nor gone (claimed {claim:?}, hub is through {through})",
                         self.name(),

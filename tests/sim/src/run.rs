@@ -1,7 +1,7 @@
 //! One run: a seed's world, its faults, its healing, and the verdict.
 
 use crate::{judge, knobs::Knobs, ledger::Counts, mutant::Mutant, world::World};
-use riser_model::{CursorKey, Time};
+use riser_model::Time;
 use riser_wire::entry::Kind;
 use std::time::Duration;
 
@@ -76,9 +76,9 @@ fn unfinished(world: &World) -> Option<String> {
     for (n, edge) in world.hosts.iter().enumerate().skip(1) {
         let last = edge.journal.entries.iter().rev().find(|(_, entry)| entry.kind == Kind::Publication);
         let (Some((seq, entry)), Some(log)) = (last, edge.log) else { continue };
-        let cursor = hub.journal.cursors.get(&CursorKey::Ingest(log, entry.epoch));
-        if cursor.is_none_or(|cursor| cursor.through < *seq) {
-            return Some(format!("the hub has not all of edge {n}: {cursor:?} of {}", seq.0));
+        let through = hub.journal.taken(log, entry.epoch);
+        if through.is_none_or(|through| through < *seq) {
+            return Some(format!("the hub has not all of edge {n}: {through:?} of {}", seq.0));
         }
     }
     world.subscribers.iter().find_map(|seat| {

@@ -264,6 +264,6 @@ pub fn hub(
         chain: recovered.chain.clone(),
         limits: LIMITS,
     };
-    let receivers = Receivers::new(config, recovered.cursors.iter().copied(), []);
+    let receivers = Receivers::new(config, recovered.cursors.iter().copied());
     HubCore::new(instance, receivers, Arc::clone(directory), now)
 }

@@ -65,16 +65,19 @@ pub fn inspect_text<D: Disk>(out: &mut impl Write, folder: &Path, survey: &Surve
         )?;
     }
     for (key, value) in &survey.cursors {
-        let CursorValue { through, heard, .. } = value;
+        let CursorValue { through, heard, first, gapped, crc: _ } = value;
         match key {
             CursorKey::Uplink(hub) => {
                 let key = URL_SAFE_NO_PAD.encode(hub.key.0);
                 writeln!(out, "cursor uplink to {key} log {}: through {through}", id(hub.log.0))?;
             }
             CursorKey::Downlink(client) => writeln!(out, "cursor downlink to {client}: through {through}")?,
-            CursorKey::Ingest(log, epoch) => {
+            CursorKey::Ingest(edge, log, epoch) => {
                 let (log, epoch) = (id(log.0), id(epoch.0));
-                writeln!(out, "cursor ingest from {log}.{epoch}: through {through}, heard {heard}")?;
+                writeln!(
+                    out,
+                    "cursor ingest from {edge} {log}.{epoch}: from {first}, through {through}, heard {heard}, gapped {gapped}"
+                )?;
             }
         }
     }
@@ -195,8 +198,9 @@ fn cursor_json(key: &CursorKey, value: &CursorValue) -> Value {
             "uplink": { "key": URL_SAFE_NO_PAD.encode(hub.key.0), "log": id(hub.log.0) }, "through": through,
         }),
         CursorKey::Downlink(client) => json!({ "downlink": client.to_string(), "through": through }),
-        CursorKey::Ingest(log, epoch) => json!({
-            "ingest": { "log": id(log.0), "epoch": id(epoch.0) }, "through": through, "heard": heard,
+        CursorKey::Ingest(edge, log, epoch) => json!({
+            "ingest": { "edge": edge.to_string(), "log": id(log.0), "epoch": id(epoch.0) },
+            "through": through, "heard": heard, "first": value.first.0, "gapped": value.gapped,
         }),
     }
 }

@@ -41,8 +41,8 @@ fn written() -> (TempDir, Writer<RealDisk>) {
         let stamp = Stamp { boot_us: 1, wall: Wall(1_700_000_000_000), uncertainty_ms: 0 };
         Publication::new(ContentType::Text, text).write_frame(&mut entries, RouteNumber(0), stamp);
         let routes = if n == 0 { vec![(RouteNumber(0), route.clone())] } else { vec![] };
-        let value = CursorValue { through: Seq(n as u64), heard: Seq(9), crc: 0 };
-        let cursors = vec![(CursorKey::Ingest(LogId(5), Epoch(6)), value)];
+        let value = CursorValue { through: Seq(n as u64), heard: Seq(9), ..CursorValue::default() };
+        let cursors = vec![(CursorKey::Ingest(route.client, LogId(5), Epoch(6)), value)];
         let first = writer.next();
         writer
             .stage(Batch { first, entries: entries.into(), count: 1, routes, cursors, ..Batch::default() })
@@ -88,7 +88,7 @@ fn inspect_says_what_a_log_in_use_holds() {
         "seqs 1..=3, next 4",
         "1 routes, 0 origins",
         "segment-0000000000000002: 1..=3, 16384 bytes, last",
-        "cursor ingest from 0000000000000005.0000000000000006: through 2, heard 9",
+        "0000000000000005.0000000000000006: from 0, through 2, heard 9, gapped 0",
     ] {
         assert!(text.contains(line), "{line} in {text}");
     }

@@ -153,6 +153,10 @@ pub(super) fn identity(number: u8) -> (ClientId, Key) {
 }
 
 impl EdgeHost {
+    pub(super) fn client(&self) -> ClientId {
+        identity(self.identity).0
+    }
+
     pub(super) fn new(identity: u8, disk: EdgeDisk, address: usize, pinned: u8) -> Self {
         Self {
             disk,

@@ -41,7 +41,7 @@ pub struct HubDisk {
     /// Skips of edges' logs.
     pub skips: Vec<(LogId, Epoch, Seq, Seq)>,
     /// Cursors, as of the last commit.
-    pub cursors: BTreeMap<(LogId, Epoch), CursorValue>,
+    pub cursors: BTreeMap<CursorKey, CursorValue>,
 }
 
 /// What a hub does with an entry that it may not place.
@@ -120,9 +120,7 @@ impl HubHost {
             chain: self.disk.chain.clone(),
             limits: LIMITS,
         };
-        let cursors =
-            self.disk.cursors.iter().map(|((log, epoch), value)| (CursorKey::Ingest(*log, *epoch), *value));
-        let receivers = Receivers::new(config, cursors, []);
+        let receivers = Receivers::new(config, self.disk.cursors.clone());
         let (queue, routes, failed) = (VecDeque::new(), BTreeMap::new(), BTreeSet::new());
         self.process = Some(Process { receivers, queue, committing: false, failed, routes });
     }
@@ -226,11 +224,7 @@ impl HubHost {
             }
         }
         self.disk.gaps.extend(refused.iter().map(|gap| (log, epoch, *gap)));
-        for (key, value) in &ingest.cursors {
-            if let CursorKey::Ingest(log, epoch) = key {
-                self.disk.cursors.insert((*log, *epoch), *value);
-            }
-        }
+        self.disk.cursors.extend(ingest.cursors.iter().copied());
         Some(Input::Ingested { token: ingest.token, refused })
     }
 }

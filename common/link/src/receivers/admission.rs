@@ -155,6 +155,7 @@ impl Receivers {
             let what = "the hub has other entries under the live epoch's name".into();
             return self.reject(connection, (RefusedCode::Forked, what, "open a new epoch"), now);
         }
+        self.registry.shows(client, hello.log, hello.live);
         for opening in &hello.chain {
             let EpochSpan { epoch, first, last } = opening.span;
             let last = if epoch == hello.live { hello.last_added } else { last };

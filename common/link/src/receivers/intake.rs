@@ -112,17 +112,22 @@ impl Receivers {
         let (edge, log, live, account) =
             (known.hello.edge, known.hello.log, known.hello.live, known.edge.account);
         let clock = known.clocks.of(epoch);
+        let gaps = items.iter().map(|item| if let Item::Gap(gap) = item { gap.count() } else { 0 });
+        let gapped = gaps.sum();
+        let before = self.pending.values().filter(|before| (before.log, before.epoch) == (log, epoch));
+        let before: u64 = before.map(|before| before.gapped).sum();
         let mut moved = self.registry.cursor(log, epoch).unwrap_or_default();
         (moved.through, moved.crc, moved.heard) = (last, crc, moved.heard.max(last));
-        let mut cursors = vec![(CursorKey::Ingest(log, epoch), moved)];
+        moved.gapped += before + gapped;
+        let mut cursors = vec![(CursorKey::Ingest(edge, log, epoch), moved)];
         if live != epoch
             && let Some(heard) = self.registry.cursor(log, live)
         {
-            cursors.push((CursorKey::Ingest(log, live), heard));
+            cursors.push((CursorKey::Ingest(edge, log, live), heard));
         }
         self.tokens += 1;
         let token = self.tokens;
-        let pending = Pending { connection, edge, log, epoch, first, last, crc, bytes, silent };
+        let pending = Pending { connection, edge, log, epoch, first, last, crc, gapped, bytes, silent };
         self.pending.insert(token, pending);
         self.registry.edge(edge).outstanding += 1;
         let ingest =
@@ -132,7 +137,8 @@ impl Receivers {
 
     pub(super) fn ingested(&mut self, token: u64, refused: Vec<Gap>, now: Now) {
         let Some(done) = self.pending.remove(&token) else { return };
-        self.registry.committed(done.log, done.epoch, done.last, done.crc);
+        let refused_count: u64 = refused.iter().map(|gap| gap.count()).sum();
+        self.registry.committed((done.log, done.epoch), done.last, done.crc, done.gapped + refused_count);
         if let Some(state) = self.connections.get_mut(&done.connection)
             && matches!(state.phase, Phase::Up(..))
         {

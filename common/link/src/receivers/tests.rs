@@ -13,10 +13,12 @@ const HUB_LOG: LogId = LogId(77);
 const C1: ConnectionId = ConnectionId(1);
 const C2: ConnectionId = ConnectionId(2);
 
+const EDGE: ClientId = ClientId(Uuid::from_bytes([1; 16]));
+
 pub(crate) fn hello() -> Hello {
     let span = EpochSpan { epoch: Epoch(5), first: Seq(1), last: Seq(10) };
     Hello {
-        edge: ClientId(Uuid::from_bytes([1; 16])),
+        edge: EDGE,
         log: LogId(1),
         chain: vec![Opening { span, anchor: None }],
         live: Epoch(5),
@@ -59,7 +61,7 @@ impl Hub {
     fn over(cursors: impl IntoIterator<Item = (CursorKey, CursorValue)>) -> Self {
         let key = Key::from_secret(&[7; 32]);
         let config = Config { key, log: HUB_LOG, chain: Vec::new(), limits: LIMITS };
-        Self { receivers: Receivers::new(config, cursors, []), outputs: Vec::new(), now: later(0) }
+        Self { receivers: Receivers::new(config, cursors), outputs: Vec::new(), now: later(0) }
     }
 
     fn input(&mut self, input: Input) -> &[Output] {

@@ -155,7 +155,7 @@ impl Sender {
 
     pub(super) fn move_cursor(&mut self, through: Seq, crc: u32) {
         let Some(hub) = self.hub else { return };
-        let value = CursorValue { through, heard: Seq::ZERO, crc };
+        let value = CursorValue { through, crc, ..CursorValue::default() };
         if self.cursor.replace(value) != Some(value) {
             self.outputs.push_back(Output::Moved { key: CursorKey::Uplink(hub), value });
         }

@@ -202,6 +202,21 @@ fn bounds_hold() {
 }
 
 #[test]
+fn one_client_does_not_take_every_place() {
+    let mut log = Log::default();
+    for n in 0..SESSIONS_PER_CLIENT_MAX {
+        log.open(PUMP, &request(&n.to_string(), false, NEVER));
+    }
+    let one_more = request("more", false, NEVER);
+    assert_eq!(log.sessions.open(&one_more, ACCOUNT, PUMP).unwrap_err().code, Code::TooMany);
+    assert!(log.sessions.open(&request("more", true, 0), ACCOUNT, PUMP).is_ok(), "it takes no place");
+    assert!(log.open(PUMP, &request("0", false, NEVER)).present, "what is kept is found");
+    log.open(OTHER, &one_more);
+    log.open(PUMP, &request("1", true, 0));
+    log.open(PUMP, &one_more);
+}
+
+#[test]
 fn damaged_and_newer_bytes_are_not_taken_for_sessions() {
     let mut log = Log::default();
     let number = log.open(PUMP, &request("pump", false, NEVER)).number;

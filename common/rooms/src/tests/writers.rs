@@ -3,10 +3,13 @@
 use super::script::*;
 use crate::{Append, Config, Ingest, Input, Output, Placed, Wake};
 use riser_model::{
-    Binding, Cause, CursorKey, CursorValue, Epoch, Gap, History, LogId, Right, Run, Seq,
+    Binding, Cause, ClientId, CursorKey, CursorValue, Epoch, Gap, History, LogId, Right, Run, Seq,
     door::{Ask, Code, Flow, From, Intake, Target, Tell},
 };
 use riser_wire::entry::{Kind, frames, write_frame};
+use uuid::Uuid;
+
+const EDGE: ClientId = ClientId(Uuid::from_u128(7));
 
 fn world() -> World {
     let mut world = World::new(Config::default());
@@ -267,7 +270,7 @@ fn system_entries_are_stored_and_shown_to_no_subscriber() {
     let mut frames = Vec::new();
     write_frame(&mut frames, riser_model::RouteNumber(0), Kind::Canary, 0, world.now.stamp(), |_| {});
     let routes = vec![route("a", "canary", 0)];
-    let key = CursorKey::Ingest(LogId(1), Epoch(2));
+    let key = CursorKey::Ingest(EDGE, LogId(1), Epoch(2));
     let value = CursorValue { through: Seq(9), ..CursorValue::default() };
     world.input(Input::Cursor { key, value });
     assert!(world.storage.waiting.is_empty(), "a cursor causes no commit");
@@ -284,7 +287,7 @@ fn system_entries_are_stored_and_shown_to_no_subscriber() {
 #[test]
 fn cursors_alone_fail_alone_and_ride_again() {
     let mut world = world();
-    let key = CursorKey::Ingest(LogId(1), Epoch(2));
+    let key = CursorKey::Ingest(EDGE, LogId(1), Epoch(2));
     let value = CursorValue { through: Seq(9), ..CursorValue::default() };
     world.send(1, &[("a/x", "1")], 1);
     world.commit();
@@ -327,7 +330,7 @@ pub(super) fn ingest(token: u64, first: u64, payloads: &[(u32, &str)]) -> Ingest
         origins: vec![],
         elsewhere: vec![(Seq(first), route("quiet", "quarantine", 7))],
         overflow: route("quiet", "overflow", 0),
-        cursors: vec![(CursorKey::Ingest(LogId(9), Epoch(50)), value)],
+        cursors: vec![(CursorKey::Ingest(EDGE, LogId(9), Epoch(50)), value)],
     }
 }
 
@@ -430,7 +433,7 @@ fn tail_serves_uplinks_in_whole_entries() {
 fn shutdown_stores_what_waits_and_then_sends_everybody_away() {
     let mut world = world();
     world.open(2);
-    let key = CursorKey::Ingest(LogId(1), Epoch(2));
+    let key = CursorKey::Ingest(EDGE, LogId(1), Epoch(2));
     world.input(Input::Cursor { key, value: CursorValue::default() });
     world.send(1, &[("a/x", "1")], 0);
     world.input(Input::Shutdown);

@@ -14,7 +14,7 @@ fn span() -> EpochSpan {
 }
 
 fn cursor() -> CursorValue {
-    CursorValue { through: Seq(7), heard: Seq(8), crc: 9 }
+    CursorValue { through: Seq(7), heard: Seq(8), crc: 9, ..CursorValue::default() }
 }
 
 fn hello() -> Hello {
@@ -164,7 +164,7 @@ fn long_frame_bytes_are_golden() {
     golden.extend_from_slice(&[0; 16]); // edge
     golden.extend_from_slice(&[1, 1, 5, 1, 172, 2]); // log, one opening: epoch, first, last
     golden.extend_from_slice(&[1, 6, 1, 1, 1, 2]); // its anchor: boot, boot_us, hub (zigzag), error
-    golden.extend_from_slice(&[5, 172, 2, 7, 8, 9]); // live, last_added, cursor
+    golden.extend_from_slice(&[5, 172, 2, 7, 8, 9, 0, 0]); // live, last_added, cursor
     golden.extend_from_slice(&[6, 1, 4, 3]); // boot, clock: boot_us, wall (zigzag), uncertainty
     golden.extend_from_slice(&[1; 32]);
     golden.extend_from_slice(&[7; 64]);

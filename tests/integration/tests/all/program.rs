@@ -2,9 +2,11 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -13,6 +15,8 @@ use rustix::process::{Pid, Signal, kill_process};
 pub const SOON: Duration = Duration::from_secs(20);
 /// How long a test waits for something that works off a backlog.
 pub const EVENTUALLY: Duration = Duration::from_secs(180);
+/// The ports of this process's sites.
+const PORTS: Range<u16> = 10_000..20_000;
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -132,10 +136,15 @@ pub fn wait<T>(within: Duration, mut look: impl FnMut() -> Option<T>) -> Option<
     }
 }
 
-/// A loopback port that nothing listens on at this moment.
+/// A loopback port that nothing listens on, given once. It is none that the kernel gives to outgoing connections:
+/// one of those would take it while its program is down.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has free ports");
-    listener.local_addr().expect("a bound socket has an address").port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let ports = PORTS.end - PORTS.start;
+    let begin = (std::process::id() % u32::from(ports)) as u16;
+    let given = || (begin + NEXT.fetch_add(1, Ordering::Relaxed)) % ports + PORTS.start;
+    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    std::iter::repeat_with(given).take(usize::from(ports)).find(free).expect("loopback has free ports")
 }
 
 /// Runs a command to its end and gives what it printed on standard output; fails with the rest.

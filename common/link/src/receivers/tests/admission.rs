@@ -249,13 +249,23 @@ fn an_edge_cannot_speak_for_the_log_of_another() {
 }
 
 #[test]
+fn a_log_stays_its_edges_over_a_restart() {
+    let cursor = CursorValue { through: Seq(3), heard: Seq(10), crc: 0, first: Seq(1), gapped: 0 };
+    let mut hub = Hub::over([(CursorKey::Ingest(EDGE, LogId(1), Epoch(5)), cursor)]);
+    let thief = Hello { edge: ClientId(Uuid::from_bytes([4; 16])), ..hello() };
+    assert_eq!(closed(hub.greet(C2, &thief), C2), Some(RefusedCode::Clone));
+    assert!(welcomed(hub.greet(C1, &hello()), C1));
+}
+
+#[test]
 fn going_back_within_an_epoch_is_a_fork() {
-    let cursor = CursorValue { through: Seq(8), heard: Seq(12), crc: 99 };
-    let known = |cursor| [(CursorKey::Ingest(LogId(1), Epoch(5)), cursor)];
+    let cursor = CursorValue { through: Seq(8), heard: Seq(12), crc: 99, ..CursorValue::default() };
+    let known = |cursor| [(CursorKey::Ingest(EDGE, LogId(1), Epoch(5)), cursor)];
     let mut heard_more = Hub::over(known(cursor));
     assert_eq!(closed(heard_more.greet(C1, &hello()), C1), Some(RefusedCode::Forked));
     let cursor = CursorValue { heard: Seq(10), ..cursor };
-    let at = |crc| Hello { cursor: CursorValue { through: Seq(8), heard: Seq(0), crc }, ..hello() };
+    let at =
+        |crc| Hello { cursor: CursorValue { through: Seq(8), crc, ..CursorValue::default() }, ..hello() };
     assert_eq!(closed(Hub::over(known(cursor)).greet(C1, &at(98)), C1), Some(RefusedCode::Forked));
     assert!(welcomed(Hub::over(known(cursor)).greet(C1, &at(99)), C1));
     assert!(welcomed(Hub::over(known(cursor)).greet(C1, &at(0)), C1));

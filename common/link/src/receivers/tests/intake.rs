@@ -32,10 +32,26 @@ fn a_commit_moves_the_cursor_with_its_entries_and_what_was_heard() {
     let ingest = ingests(&hub.outputs)[0];
     let frames = entries(4);
     let crc = riser_wire::entry::frames(&frames).last().unwrap().unwrap().crc;
-    let value = CursorValue { through: Seq(4), heard: Seq(300), crc };
-    assert_eq!(ingest.cursors, [(CursorKey::Ingest(LogId(1), Epoch(5)), value)]);
+    let value = CursorValue { through: Seq(4), heard: Seq(300), crc, first: Seq(1), gapped: 0 };
+    assert_eq!(ingest.cursors, [(CursorKey::Ingest(EDGE, LogId(1), Epoch(5)), value)]);
     assert!(matches!(ingest.clock, Clock::Anchored { .. }));
     assert_eq!(ingest.definitions.routes, [(RouteNumber(0), route())]);
+}
+
+#[test]
+fn a_restarted_hub_knows_how_far_it_is_and_what_was_gone() {
+    let mut hub = up(&hello());
+    let mut writer = ItemsWriter::default();
+    writer.gap(2, Cause::Quota);
+    let gap = Batch { items: writer.finish(), ..batch(5, 1, 1) };
+    hub.frame(C1, EdgeFrame::Batch(gap));
+    hub.frame(C1, EdgeFrame::Batch(batch(5, 3, 4)));
+    let cursors: Vec<_> = ingests(&hub.outputs).iter().flat_map(|ingest| ingest.cursors.clone()).collect();
+    let restarted = Hub::over(cursors);
+    let Progress { heard, through, accepted, synced, queued, gapped, .. } =
+        restarted.receivers.progress(EDGE);
+    assert_eq!((heard, through), (Seq(10), Seq(6)));
+    assert_eq!((accepted, synced, queued, gapped), (10, 4, 4, 2));
 }
 
 #[test]
@@ -73,8 +89,8 @@ fn epochs_come_in_the_order_of_the_chain_and_end_where_it_says() {
 
 #[test]
 fn what_was_heard_of_an_epoch_and_is_not_in_the_chain_is_lost_at_least() {
-    let cursor = CursorValue { through: Seq(3), heard: Seq(9), crc: 0 };
-    let mut hub = Hub::over([(CursorKey::Ingest(LogId(1), Epoch(4)), cursor)]);
+    let cursor = CursorValue { through: Seq(3), heard: Seq(9), crc: 0, first: Seq(1), gapped: 1 };
+    let mut hub = Hub::over([(CursorKey::Ingest(EDGE, LogId(1), Epoch(4)), cursor)]);
     let opening = |epoch, first, last| Opening {
         span: EpochSpan { epoch: Epoch(epoch), first: Seq(first), last: Seq(last) },
         anchor: None,
@@ -85,14 +101,19 @@ fn what_was_heard_of_an_epoch_and_is_not_in_the_chain_is_lost_at_least() {
     let lost = Gap { from: Seq(6), to: Seq(9), cause: Cause::EdgeLost };
     let ingests = ingests(&outputs);
     assert_eq!(ingests[1].items, [Item::Gap(lost)]);
-    let moved = CursorValue { through: Seq(9), heard: Seq(9), crc: 0 };
-    assert_eq!(ingests[1].cursors[0], (CursorKey::Ingest(LogId(1), Epoch(4)), moved));
+    let moved = CursorValue { through: Seq(9), heard: Seq(9), crc: 0, first: Seq(1), gapped: 5 };
+    assert_eq!(ingests[1].cursors[0], (CursorKey::Ingest(EDGE, LogId(1), Epoch(4)), moved));
     assert!(outputs.iter().any(|o| {
         matches!(o, Output::Emit { event: SystemEvent::LinkGap { gap, at_least: true, .. }, .. } if *gap == lost)
     }));
     // The edge is told of its own batch, not of a gap that it cannot know.
     assert_eq!(synced(hub.input(Input::Ingested { token: 1, refused: Vec::new() })), [5]);
     assert!(synced(hub.input(Input::Ingested { token: 2, refused: Vec::new() })).is_empty());
+    // Nine of the old epoch, five of them gone; five of the live one still to come.
+    let progress = hub.receivers.progress(EDGE);
+    assert_eq!(progress.epoch, Some(Epoch(5)));
+    let Progress { accepted, synced, queued, gapped, .. } = progress;
+    assert_eq!((accepted, synced, queued, gapped), (14, 4, 5, 5));
 }
 
 #[test]
