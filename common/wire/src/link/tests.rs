@@ -174,7 +174,7 @@ fn long_frame_bytes_are_golden() {
     let mut golden = vec![1, 0, 1];
     golden.extend_from_slice(&[3; 32]);
     golden.extend_from_slice(&[4, 1, 5, 1, 172, 2]); // hub's log, its chain
-    golden.extend_from_slice(&[1, 5, 7, 8, 9]); // taken
+    golden.extend_from_slice(&[1, 5, 7, 8, 9, 0, 0]); // taken
     golden.extend_from_slice(&[1, 2, 3, 4, 2]); // limits, clock (zigzag)
     golden.extend_from_slice(&[8; 64]);
     assert_eq!(welcome.as_ref(), golden);
