@@ -136,7 +136,7 @@ impl Edge {
         edge.health.enter(Phase::Serving);
         if let Some(reason) = refused {
             tracing::error!(reason, "the configuration was refused; the last good one runs");
-            edge.say(SystemEvent::ConfigurationRefused { reason }).await;
+            edge.say(SystemEvent::ConfigurationRefused).await;
         }
         for (name, address) in &edge.addresses {
             tracing::info!(listener = name, %address, "listening");

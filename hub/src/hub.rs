@@ -41,6 +41,9 @@ const LINK_INPUTS_MAX: usize = 256;
 /// Beyond what connections may take, the core's own drain.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
 
+/// Places for links, apart from the doors': neither fills the other.
+const LINKS_MAX: usize = 4096;
+
 /// What a program puts beside the hub's own pages. Only the demo does.
 #[derive(Clone, Debug, Default)]
 pub struct Extras {
@@ -53,6 +56,7 @@ pub struct Extras {
 /// A running hub.
 pub struct Hub {
     entrance: Arc<Entrance>,
+    links: Arc<Entrance>,
     handle: HostHandle<HubCore>,
     host: JoinHandle<HubCore>,
     background: JoinSet<()>,
@@ -136,6 +140,7 @@ impl Hub {
         });
         let mut hub = Self {
             host: tokio::spawn(host.run()),
+            links: entrance.apart(LINKS_MAX),
             entrance,
             handle,
             background: JoinSet::new(),
@@ -164,7 +169,7 @@ impl Hub {
         hub.health.enter(Phase::Serving);
         if let Some(reason) = refused {
             tracing::error!(reason, "the configuration was refused; the last good one runs");
-            hub.say(SystemEvent::ConfigurationRefused { reason }).await;
+            hub.say(SystemEvent::ConfigurationRefused).await;
         }
         for (name, address) in &hub.addresses {
             tracing::info!(listener = name, %address, "listening");
@@ -217,7 +222,7 @@ impl Hub {
                 Listener::bind(name.as_str(), listener.address, setup::acceptor(&listener.tls, tls)?)?;
             accept::check(&bound, listener.insecure)?;
             self.addresses.push((name, bound.address()?));
-            let (entrance, insecure) = (Arc::clone(&self.entrance), listener.insecure);
+            let (entrance, insecure) = (Arc::clone(&self.links), listener.insecure);
             let taker = shared.sockets.taker(shared.inbox.clone());
             self.background.spawn(async move {
                 if let Err(error) = serve_links(bound, entrance, insecure, taker).await {
@@ -252,6 +257,7 @@ impl Hub {
         };
         self.handle.farewell(say, |core| core.instance().bus().is_heard()).await;
         self.entrance.stop();
+        self.links.stop();
         self.handle.shut_down();
         match tokio::time::timeout(STOP_WITHIN, &mut self.host).await {
             Ok(Ok(core)) => {

@@ -115,11 +115,9 @@ pub enum SystemEvent {
         /// By how much, milliseconds; negative is back.
         by_ms: i64,
     },
-    /// The configuration given was refused and the last good one runs.
-    ConfigurationRefused {
-        /// What was wrong.
-        reason: String,
-    },
+    /// The configuration given was refused and the last good one runs. Why is in the instance's own log: every
+    /// account reads this, and a configuration names them all.
+    ConfigurationRefused,
     /// The instance is going down on purpose.
     Shutdown {
         /// Its uplinks' unconfirmed seqs.
@@ -142,7 +140,7 @@ impl SystemEvent {
             Self::LogFailing { .. } => "log_failing",
             Self::LogRecovered => "log_recovered",
             Self::ClockStepped { .. } => "clock_stepped",
-            Self::ConfigurationRefused { .. } => "configuration_refused",
+            Self::ConfigurationRefused => "configuration_refused",
             Self::Shutdown { .. } => "shutdown",
         }
     }

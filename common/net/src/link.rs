@@ -59,6 +59,9 @@ pub trait End: Send + Sync + 'static {
     type Hears: Send;
     /// Its part in the WebSocket.
     const ROLE: Role;
+    /// With more than this many bytes to write it reads nothing. What an edge has to write its window bounds, and it
+    /// must hear what opens that; what a hub has to write are answers, to whoever reads them.
+    const UNWRITTEN_MAX: usize;
     /// A frame as a message, and how large it is before compression.
     fn encode(frame: &Self::Says, packing: &mut Packing) -> Bytes;
     /// A message as a frame.
@@ -79,6 +82,7 @@ impl End for EdgeEnd {
     type Says = EdgeFrame;
     type Hears = HubFrame;
     const ROLE: Role = Role::Client;
+    const UNWRITTEN_MAX: usize = usize::MAX;
 
     fn encode(frame: &EdgeFrame, packing: &mut Packing) -> Bytes {
         encode_edge(frame, |bytes| packing.pack(bytes))
@@ -101,6 +105,7 @@ impl End for HubEnd {
     type Says = HubFrame;
     type Hears = EdgeFrame;
     const ROLE: Role = Role::Server;
+    const UNWRITTEN_MAX: usize = 1024 * 1024;
 
     fn encode(frame: &HubFrame, _: &mut Packing) -> Bytes {
         encode_hub(frame)
@@ -224,7 +229,7 @@ impl<E: End> Link<E> {
         if let Poll::Ready(Err(error)) = self.stream.get_mut().poll_drain(cx) {
             return Poll::Ready(Heard::Gone(gone(&error)));
         }
-        if !reads || self.ended {
+        if !reads || self.ended || self.buffered() > E::UNWRITTEN_MAX {
             return Poll::Pending;
         }
         let before = self.stream.get_ref().taken();

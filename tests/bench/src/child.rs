@@ -1,17 +1,10 @@
-//! What this binary is when it is started as one of the servers: each is a process of its own, as in life.
+//! What this binary is when it is started as one of the servers that are no programs of their own.
 
 use crate::raw::{BareServer, Custody};
-use anyhow::{Context, bail};
-use riser_edge::EdgeConfig;
-use riser_hub::HubConfig;
-use riser_shell::{Loaded, Sources};
+use anyhow::Context;
 use serde_json::json;
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::Command};
 
-/// First argument of an edge; its configuration file follows.
-pub const EDGE: &str = "edge-process";
-/// First argument of a hub; its configuration file follows.
-pub const HUB: &str = "hub-process";
 /// First argument of rumqttd; its address follows.
 pub const RUMQTTD: &str = "rumqttd-process";
 /// First argument of a bare server; its address follows, and its folder if it commits.
@@ -28,24 +21,10 @@ pub fn own(what: &str) -> anyhow::Result<Command> {
 pub fn run(arguments: &[OsString]) -> Option<anyhow::Result<()>> {
     let (what, rest) = arguments.split_first()?;
     match what.to_str()? {
-        EDGE => Some(edge(rest)),
-        HUB => Some(hub(rest)),
         RUMQTTD => Some(rumqttd(rest)),
         BARE => Some(bare(rest)),
         _ => None,
     }
-}
-
-fn edge(rest: &[OsString]) -> anyhow::Result<()> {
-    let loaded = Loaded::<EdgeConfig>::strictly(&Sources::file(&file(rest)?))?;
-    riser_shell::log::start(&loaded.config.log);
-    riser_host::setup::runtime(2)?.block_on(riser_edge::command::serve_loaded(loaded))
-}
-
-fn hub(rest: &[OsString]) -> anyhow::Result<()> {
-    let loaded = Loaded::<HubConfig>::strictly(&Sources::file(&file(rest)?))?;
-    riser_shell::log::start(&loaded.config.log);
-    riser_host::setup::runtime(2)?.block_on(riser_hub::command::serve_loaded(loaded))
 }
 
 /// rumqttd with the settings of its own example.
@@ -76,13 +55,6 @@ fn bare(rest: &[OsString]) -> anyhow::Result<()> {
         let _server = BareServer::start(address(rest)?, custody).await?;
         std::future::pending().await
     })
-}
-
-fn file(rest: &[OsString]) -> anyhow::Result<PathBuf> {
-    match rest {
-        [file] => Ok(PathBuf::from(file)),
-        _ => bail!("want one configuration file"),
-    }
 }
 
 fn address(rest: &[OsString]) -> anyhow::Result<SocketAddr> {

@@ -6,6 +6,7 @@ use crate::{
     pair::System,
     peer::{self, PROGRAMS},
     report::Report,
+    riser,
     scenario::Scenario,
 };
 use anyhow::{Context, bail};
@@ -84,6 +85,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
+    riser::build()?;
     riser_shell::fdlimit::raise().context("raise the open-file limit")?;
     let data = data_folder(arguments.data)?;
     Device::under(&data)?;

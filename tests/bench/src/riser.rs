@@ -1,18 +1,46 @@
-//! Riser under measurement: a hub and an edge, each a process of this very binary, configured as one would.
+//! Riser under measurement: `riser-hub` and `riser-edge` as they are shipped, configured as one would.
 
-use crate::{
-    child::{EDGE, HUB, own},
-    peer::{Peer, free_address},
-};
-use anyhow::Context;
+use crate::peer::{Peer, free_address};
+use anyhow::{Context, ensure};
 use riser_model::AccountId;
 use riser_shell::{entropy, keys};
-use std::{fs, net::SocketAddr, path::Path};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// The account of everything.
 pub const ACCOUNT: &str = "bench";
 /// The room of everything.
 pub const ROOM: &str = "bench";
+
+const EDGE: &str = "riser-edge";
+const HUB: &str = "riser-hub";
+
+/// Builds both programs as this one was built. They lie beside it then.
+pub fn build() -> anyhow::Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--locked", "--package", EDGE, "--package", HUB]);
+    build.args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml")]);
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    let folder = program("")?;
+    if let Some(target) = folder.parent() {
+        build.arg("--target-dir").arg(target);
+    }
+    ensure!(build.status().context("run cargo")?.success(), "riser-edge and riser-hub do not build");
+    Ok(())
+}
+
+/// A program of ours.
+fn program(name: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("find the benchmark's own binary")?;
+    Ok(own.parent().context("a program lies in a folder")?.join(name))
+}
 
 /// An edge and its hub.
 pub struct Riser {
@@ -42,7 +70,7 @@ impl Riser {
         let rest = accounts(account, &edge_key);
         let doors = doors(hub, hub_http)?;
         let text = format!("data = {hub_folder:?}\n{doors}link = \"{link}\"\n{rest}");
-        let mut hub_process = start("hub", HUB, &hub_folder, &text)?;
+        let mut hub_process = start(HUB, &hub_folder, &text)?;
         hub_process.accepts(link)?;
 
         let doors = self::doors(edge, edge_http)?;
@@ -50,7 +78,7 @@ impl Riser {
             "[[uplink]]\nurl = \"ws://{via}/link\"\nhub_key = \"{hub_key}\"\nclient = \"{client}\"\n"
         );
         let text = format!("data = {edge_folder:?}\n{doors}{uplink}{rest}");
-        let mut edge_process = start("edge", EDGE, &edge_folder, &text)?;
+        let mut edge_process = start(EDGE, &edge_folder, &text)?;
         edge_process.accepts(edge)?;
         Ok(Self { edge, edge_http, hub, hub_http, processes: [edge_process, hub_process] })
     }
@@ -61,16 +89,16 @@ fn key(file: &Path) -> anyhow::Result<String> {
     Ok(keys::load_or_create(file)?.0.public_text())
 }
 
-fn start(name: &str, what: &str, folder: &Path, config: &str) -> anyhow::Result<Peer> {
+fn start(name: &str, folder: &Path, config: &str) -> anyhow::Result<Peer> {
     let file = folder.join(format!("{name}.toml"));
-    fs::write(&file, config).with_context(|| format!("write the {name}'s configuration"))?;
-    let mut command = own(what)?;
-    command.arg(file);
-    if what == EDGE {
+    fs::write(&file, config).with_context(|| format!("write {name}'s configuration"))?;
+    let mut command = Command::new(program(name)?);
+    command.arg("serve").arg("--config").arg(file);
+    if name == EDGE {
         // As configs/riser-edge.service has it.
         command.env("MALLOC_ARENA_MAX", "1");
     }
-    Peer::start(&format!("riser-{name}"), command, folder)
+    Peer::start(name, command, folder)
 }
 
 /// Everybody may enter, as with the peers: what is measured is not the hashing of passwords.

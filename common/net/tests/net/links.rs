@@ -5,8 +5,8 @@ use riser_model::{BootId, ClientId, Epoch, HubIdentity, LogId, PublicKey, Seq, S
 use riser_net::{
     Limits, Listener,
     link::{
-        DialFailed, EdgeEnd, Heard, HubEnd, Link, LinkTaker, LinkUrl, Order, accept::check, dial, run_link,
-        serve_links,
+        DialFailed, EdgeEnd, End, Heard, HubEnd, Link, LinkTaker, LinkUrl, Order, accept::check, dial,
+        run_link, serve_links,
     },
     tls::{self, Trust},
 };
@@ -101,10 +101,7 @@ fn hello() -> EdgeFrame {
 }
 
 /// The next frame, while the other end writes what it has to.
-async fn frame<A: riser_net::link::End, B: riser_net::link::End>(
-    hears: &mut Link<A>,
-    says: &mut Link<B>,
-) -> Result<A::Hears, String> {
+async fn frame<A: End, B: End>(hears: &mut Link<A>, says: &mut Link<B>) -> Result<A::Hears, String> {
     let hearing = async {
         loop {
             tokio::select! {
@@ -368,4 +365,42 @@ async fn a_full_core_stops_a_link_and_loses_nothing() {
         }
     }
     assert_eq!(next, COUNT);
+}
+
+#[tokio::test]
+async fn an_edge_that_reads_nothing_is_not_listened_to_until_it_does() {
+    let mut hub = hub(limits(), None);
+    let (mut edge, mut end) = hub.dial().await;
+    welcomed(&mut edge, &mut end).await;
+    let trusted = EdgeFrame::CaughtUp { epoch: Epoch(1), through: Seq(1) };
+    edge.say(&trusted);
+    assert_eq!(frame(&mut end, &mut edge).await.unwrap(), trusted);
+    // Until the kernel takes no more of it.
+    while end.buffered() <= HubEnd::UNWRITTEN_MAX {
+        while end.buffered() <= HubEnd::UNWRITTEN_MAX {
+            end.say(&nonce());
+        }
+        tokio::select! { biased; _ = end.next(false) => {}, () = tokio::task::yield_now() => {} }
+    }
+    edge.say(&EdgeFrame::Ping(7));
+    for _ in 0..100 {
+        tokio::select! {
+            biased;
+            heard = end.next(true) => panic!("heard {heard:?}"),
+            _ = edge.next(false) => {}
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    let mut read = 0_u64;
+    let heard = async {
+        loop {
+            tokio::select! {
+                biased;
+                heard = end.next(true) => break heard,
+                _ = edge.next(true) => read += 1,
+            }
+        }
+    };
+    assert!(matches!(soon("the ping", heard).await, Heard::Frame(EdgeFrame::Ping(7))));
+    assert!(read > 0);
 }
