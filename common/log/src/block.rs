@@ -1,8 +1,8 @@
-//! One commit as it lies in a segment (rule 6.3): header, entries, meta, zeros up to a sector.
+//! One commit as it lies in a segment (rule 6.3): header, entries, meta, zeros up to a sector or beyond.
 //!
 //! ```text
 //! header   u32 magic | u8 version | u8 kind | u16 0 | u32 crc of header | u32 crc of entries and meta
-//!          u32 count | u32 length of entries | u32 length of meta | u32 0
+//!          u32 count | u32 length of entries | u32 length of meta | u32 sectors left empty after it
 //!          u64 salt | u64 segment | u64 epoch | u64 log | u64 first seq | u64 offset | u64 segment's first seq
 //!          i64 wall ms | u64 monotonic ns
 //! entries  frames, back to back
@@ -64,7 +64,9 @@ pub struct Header {
     pub entries_bytes: u32,
     /// The meta's bytes.
     pub meta_bytes: u32,
-    /// Checksum of both.
+    /// How many whole sectors of zeros follow.
+    pub empty_sectors: u32,
+    /// Checksum of entries and meta.
     pub body_crc: u32,
     /// Of this use of the segment.
     pub salt: u64,
@@ -149,12 +151,13 @@ impl Header {
         let count = fields.u32();
         let entries_bytes = fields.u32();
         let meta_bytes = fields.u32();
-        fields.u32();
+        let empty_sectors = fields.u32();
         Some(Self {
             kind: Kind::from_number(kind)?,
             count,
             entries_bytes,
             meta_bytes,
+            empty_sectors,
             body_crc,
             salt: fields.u64(),
             segment: fields.u64(),
@@ -171,7 +174,8 @@ impl Header {
         let mut out = Vec::with_capacity(HEADER_BYTES);
         out.extend_from_slice(&MAGIC.to_le_bytes());
         out.extend_from_slice(&[VERSION, self.kind.number(), 0, 0]);
-        for number in [0, self.body_crc, self.count, self.entries_bytes, self.meta_bytes, 0] {
+        let lengths = [self.count, self.entries_bytes, self.meta_bytes, self.empty_sectors];
+        for number in [0, self.body_crc].into_iter().chain(lengths) {
             out.extend_from_slice(&number.to_le_bytes());
         }
         let wall = self.now.wall.0.cast_unsigned();
@@ -209,7 +213,7 @@ impl Header {
 
     /// Bytes of the whole block, zeros included.
     pub fn padded(&self) -> u64 {
-        padded(self.bytes())
+        padded(self.bytes()) + u64::from(self.empty_sectors) * SECTOR_BYTES as u64
     }
 
     /// Whether a block that says this of itself can be at that offset of a segment of that length.
@@ -230,7 +234,7 @@ impl Header {
 pub fn seal(bytes: &mut Vec<u8>, header: Header) {
     let body_crc = body_crc(bytes.get(HEADER_BYTES..).unwrap_or_default(), header.salt);
     let header = Header { body_crc, ..header };
-    bytes.resize(padded(bytes.len() as u64) as usize, 0);
+    bytes.resize(header.padded() as usize, 0);
     if let Some(place) = bytes.first_chunk_mut() {
         header.write(place);
     }
@@ -289,6 +293,7 @@ mod tests {
             count: 2,
             entries_bytes: 3,
             meta_bytes: 2,
+            empty_sectors: 1,
             body_crc: 0,
             salt: 0x1122_3344_5566_7788,
             segment: 9,
@@ -313,14 +318,14 @@ mod tests {
         let bytes = block();
         let crc = |from: usize| u32::from_le_bytes(bytes[from..from + 4].try_into().unwrap());
         assert_eq!(&bytes[..8], b"RSRb\x01\x00\x00\x00");
-        assert_eq!((crc(8), crc(12)), (0x261d_e5f7, 0x0d74_d020));
-        assert_eq!(&bytes[16..32], [2, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!((crc(8), crc(12)), (0x4b95_dbcf, 0x0d74_d020));
+        assert_eq!(&bytes[16..32], [2, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0]);
         assert_eq!(&bytes[32..40], [0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11]);
         let numbers: Vec<u64> =
             bytes[40..HEADER_BYTES].chunks(8).map(|c| u64::from_le_bytes(c.try_into().unwrap())).collect();
         assert_eq!(numbers, [9, 10, 11, 12, 512, 5, 14u64.wrapping_neg(), 13]);
         assert_eq!(&bytes[HEADER_BYTES..HEADER_BYTES + 6], b"abcde\x00");
-        assert_eq!(bytes.len(), SECTOR_BYTES);
+        assert_eq!(bytes.len(), 2 * SECTOR_BYTES);
     }
 
     #[test]
@@ -329,8 +334,8 @@ mod tests {
         let read = Header::read(&bytes).unwrap();
         assert_eq!(Header { body_crc: 0, ..read }, header());
         assert!(read.matches(&bytes[HEADER_BYTES..][..5]));
-        assert!(read.fits(512, 1024) && !read.fits(512, 1023) && !read.fits(1024, 4096));
-        assert_eq!((read.last(), read.padded()), (Seq(13), 512));
+        assert!(read.fits(512, 1536) && !read.fits(512, 1535) && !read.fits(1024, 4096));
+        assert_eq!((read.last(), read.padded()), (Seq(13), 1024));
     }
 
     #[test]

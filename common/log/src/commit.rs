@@ -1,7 +1,7 @@
 //! How a staged block becomes durable, and what is done when that fails (rules 6.3, 6.6, 6.8).
 
 use crate::{
-    block::{HEADER_BYTES, Header, Kind, padded, seal},
+    block::{HEADER_BYTES, Header, Kind, SECTOR_BYTES, padded, seal},
     checkpoint::Changes,
     disk::Disk,
     fold::Fold,
@@ -16,6 +16,12 @@ use std::{io, sync::Arc};
 
 /// The part of a segment that entries leave free, so that cursors and a checkpoint can always be written.
 const RESERVE_SHARE: u64 = 16;
+/// A disk is written in pages of this size: where a block ends inside of one, the next one writes it again.
+const PAGE_BYTES: u64 = 4096;
+/// A block is large when it fills pages, not sectors.
+const LARGE_BYTES: u64 = 2 * PAGE_BYTES;
+/// Of so many bytes of a segment, one at most is left empty to end large blocks where pages do.
+const EMPTY_SHARE: u64 = 16;
 /// The most of a segment that its footer takes.
 const FOOTER_SHARE: u64 = 8;
 
@@ -26,6 +32,30 @@ impl<D: Disk> Active<D> {
         let footer = self.tally.footer_bytes(length / FOOTER_SHARE);
         let reserve = if entries { length / RESERVE_SHARE } else { 0 };
         length.saturating_sub(self.offset + footer + reserve)
+    }
+
+    /// How many sectors to leave empty after a block of that many bytes, so that the next one begins where a page
+    /// does.
+    fn empty_sectors(&self, bytes: u64) -> u32 {
+        let end = self.offset + padded(bytes);
+        let empty = end.next_multiple_of(PAGE_BYTES) - end;
+        let spent = self.empty + empty <= end / EMPTY_SHARE;
+        let fits = padded(bytes) + empty <= self.room(true);
+        if bytes >= LARGE_BYTES && spent && fits { (empty / SECTOR_BYTES as u64) as u32 } else { 0 }
+    }
+}
+
+/// Where a block comes to lie.
+struct Place {
+    identity: Identity,
+    segment_first: Seq,
+    offset: u64,
+    empty_sectors: u32,
+}
+
+impl Place {
+    fn of<D: Disk>(segment: &Segment<D>, offset: u64) -> Self {
+        Self { identity: segment.identity, segment_first: segment.first, offset, empty_sectors: 0 }
     }
 }
 
@@ -78,10 +108,17 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         }
         let offset = active.offset;
         let segment = active.segment.clone();
-        self.seal(block, &meta, kind, segment.identity, offset, segment.first);
+        let empty = active.empty_sectors((entries + meta.len()) as u64);
+        let place = Place { empty_sectors: empty, ..Place::of(&segment, offset) };
+        self.seal(block, &meta, kind, place);
         let written = self.write(&segment.file, offset, &block.bytes);
         match &written {
-            Ok(()) => self.landed(block, kind, offset, entries),
+            Ok(()) => {
+                self.landed(block, kind, offset, entries);
+                if let Some(active) = &mut self.active {
+                    active.empty += u64::from(empty) * SECTOR_BYTES as u64;
+                }
+            }
             Err(_) => self.give_up_active(),
         }
         Some(written)
@@ -94,7 +131,8 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         let meta = self.checkpoint(block);
         let identity = Identity { log: self.tables.log, segment: next.number, salt: self.rng.u64(1..) };
         let first = self.next_durable();
-        self.seal(block, &meta, Kind::Checkpoint, identity, 0, first);
+        let place = Place { identity, segment_first: first, offset: 0, empty_sectors: 0 };
+        self.seal(block, &meta, Kind::Checkpoint, place);
         if let Err(error) = self.write(&next.file, 0, &block.bytes) {
             // Nothing in it was acknowledged, and its handle is never used again. But what it says of where the log
             // ends may be on the medium: so nothing is appended before it any more either.
@@ -106,7 +144,7 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         let segment = Arc::new(Segment::new(identity, next.file, next.length, first));
         self.segments.push(segment.clone());
         let tally = Tally::new(first, next.length);
-        self.active = Some(Active { segment, offset: 0, tally });
+        self.active = Some(Active { segment, offset: 0, empty: 0, tally });
         self.failing = None;
         self.landed(block, Kind::Checkpoint, 0, entries);
         Ok(())
@@ -136,20 +174,14 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         Ok(())
     }
 
-    fn seal(
-        &self,
-        block: &mut Staged,
-        meta: &[u8],
-        kind: Kind,
-        identity: Identity,
-        offset: u64,
-        segment_first: Seq,
-    ) {
+    fn seal(&self, block: &mut Staged, meta: &[u8], kind: Kind, place: Place) {
+        let Place { identity, segment_first, offset, empty_sectors } = place;
         let header = Header {
             kind,
             count: block.count,
             entries_bytes: (block.bytes.len() - HEADER_BYTES) as u32,
             meta_bytes: meta.len() as u32,
+            empty_sectors,
             body_crc: 0,
             salt: identity.salt,
             segment: identity.segment,
@@ -247,7 +279,7 @@ impl<D: Disk, F: Fold> Writer<D, F> {
             return;
         };
         let mut block = Staged::new(footer.last.next(), self.buffers.pop().unwrap_or_default());
-        self.seal(&mut block, &meta, Kind::Footer, segment.identity, offset, segment.first);
+        self.seal(&mut block, &meta, Kind::Footer, Place::of(&segment, offset));
         block.bytes.resize(bytes as usize, 0);
         if let Some(place) = block.bytes.last_chunk_mut() {
             *place = trailer(bytes as u32);

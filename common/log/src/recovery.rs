@@ -472,7 +472,7 @@ impl<D: Disk, F: Fold> Rolled<D, F> {
             segment.end(at);
             return Ok(());
         }
-        self.active = Some(Active { segment: segment.clone(), offset: at, tally });
+        self.active = Some(Active { segment: segment.clone(), offset: at, empty: 0, tally });
         Ok(())
     }
 

@@ -105,6 +105,8 @@ pub struct Writer<D: Disk, F: Fold = ()> {
 pub(crate) struct Active<D: Disk> {
     pub segment: Arc<Segment<D>>,
     pub offset: u64,
+    /// Bytes of it that were left empty.
+    pub empty: u64,
     pub tally: Tally,
 }
 

@@ -5,7 +5,8 @@
 //! and travels with it, so what a reader gets is what was taken, or is known to be damaged.
 //!
 //! ```text
-//! frame   u32 length of body | u32 crc32c of body | u32 route | u32 origin (0: this log) | [u64 origin seq] | body
+//! frame   u32 length of body, top bit: has an origin | u32 crc32c of body | u32 route
+//!         | [u32 origin, from 1 | u64 origin seq] | body
 //! body    u8 version | u8 kind | u16 flags | u32 uncertainty ms | u64 boot us | i64 wall ms | rest by kind
 //! ```
 //!
@@ -15,8 +16,12 @@
 use crate::limits::BODY_BYTES_MAX;
 use riser_model::{RouteNumber, Seq, Stamp, Wall};
 
-/// The local header without the origin's seq.
-pub const FRAME_HEADER_BYTES: usize = 16;
+/// The local header without an origin.
+pub const FRAME_HEADER_BYTES: usize = 12;
+/// What an origin adds to it.
+const ORIGIN_BYTES: usize = 12;
+/// In the length: an origin follows. Entries that were taken here, all of a site's, do without.
+const HAS_ORIGIN: u32 = 1 << 31;
 /// The frozen part of a body.
 pub const ENVELOPE_BYTES: usize = 24;
 /// The body version that this build writes.
@@ -81,15 +86,18 @@ impl<'a> Frame<'a> {
     pub fn read(bytes: &'a [u8], at: usize) -> Result<(Self, usize), BadEntry> {
         let short = BadEntry::Short { at };
         let mut rest = bytes.get(at..).ok_or(short)?;
-        let length = take_u32(&mut rest).ok_or(short)? as usize;
+        let word = take_u32(&mut rest).ok_or(short)?;
+        let length = (word & !HAS_ORIGIN) as usize;
         if !(ENVELOPE_BYTES..=BODY_BYTES_MAX).contains(&length) {
             return Err(BadEntry::Length { at, length });
         }
         let crc = take_u32(&mut rest).ok_or(short)?;
         let route = RouteNumber(take_u32(&mut rest).ok_or(short)?);
-        let origin = match take_u32(&mut rest).ok_or(short)? {
-            0 => None,
-            number => Some(Origin { number, seq: Seq(take_u64(&mut rest).ok_or(short)?) }),
+        let origin = if word & HAS_ORIGIN == 0 {
+            None
+        } else {
+            let number = take_u32(&mut rest).ok_or(short)?;
+            Some(Origin { number, seq: Seq(take_u64(&mut rest).ok_or(short)?) })
         };
         let body = take(&mut rest, length).ok_or(short)?;
         Ok((Self { route, origin, crc, body }, bytes.len() - rest.len()))
@@ -108,11 +116,12 @@ impl<'a> Frame<'a> {
     /// Appends it to a block or batch.
     pub fn write(&self, out: &mut Vec<u8>) {
         // A body is bounded by BODY_BYTES_MAX, far below u32.
-        out.extend_from_slice(&(self.body.len() as u32).to_le_bytes());
+        let has_origin = self.origin.map_or(0, |_| HAS_ORIGIN);
+        out.extend_from_slice(&(self.body.len() as u32 | has_origin).to_le_bytes());
         out.extend_from_slice(&self.crc.to_le_bytes());
         out.extend_from_slice(&self.route.0.to_le_bytes());
-        out.extend_from_slice(&self.origin.map_or(0, |o| o.number).to_le_bytes());
         if let Some(origin) = self.origin {
+            out.extend_from_slice(&origin.number.to_le_bytes());
             out.extend_from_slice(&origin.seq.0.to_le_bytes());
         }
         out.extend_from_slice(self.body);
@@ -121,7 +130,7 @@ impl<'a> Frame<'a> {
 
 /// The size of a frame around a body of that many bytes.
 pub fn frame_size(origin: Option<Origin>, body: usize) -> usize {
-    FRAME_HEADER_BYTES + if origin.is_some() { 8 } else { 0 } + body
+    FRAME_HEADER_BYTES + if origin.is_some() { ORIGIN_BYTES } else { 0 } + body
 }
 
 /// The frames that lie back to back in `bytes`. Ends after the first error.
@@ -290,7 +299,7 @@ pub fn write_frame(
         return;
     };
     let crc = crc32c::crc32c(body);
-    for (place, number) in header.chunks_exact_mut(4).zip([body.len() as u32, crc, route.0, 0]) {
+    for (place, number) in header.chunks_exact_mut(4).zip([body.len() as u32, crc, route.0]) {
         place.copy_from_slice(&number.to_le_bytes());
     }
 }
@@ -535,12 +544,12 @@ mod tests {
         let mut out = Vec::new();
         Publication::new(ContentType::Json, b"{}").write_frame(&mut out, RouteNumber(9), STAMP);
         let golden = [
-            27, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, // length, crc (below), route, origin
+            27, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, // length, crc (below), route
             1, 1, 0, 0, 7, 0, 0, 0, 4, 3, 2, 1, 0, 0, 0, 0, // version, kind, flags, uncertainty, boot
             254, 255, 255, 255, 255, 255, 255, 255, // wall
             2, b'{', b'}',
         ];
-        let crc = crc32c::crc32c(&golden[16..]).to_le_bytes();
+        let crc = crc32c::crc32c(&golden[12..]).to_le_bytes();
         assert_eq!(&out[..4], &golden[..4]);
         assert_eq!(&out[4..8], &crc);
         assert_eq!(&out[8..], &golden[8..]);
@@ -576,6 +585,8 @@ mod tests {
         let mut hub = Vec::new();
         moved.write(&mut hub);
         assert_eq!(hub.len(), moved.size());
+        assert_eq!(hub[..4], [out[0], 0, 0, 0x80]);
+        assert_eq!(hub[12..24], [3, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(Frame::read(&hub, 0).unwrap(), (moved, hub.len()));
         assert!(moved.intact());
         assert_eq!(moved.route, RouteNumber(77));

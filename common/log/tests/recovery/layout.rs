@@ -18,6 +18,7 @@ pub struct Block {
     pub count: u64,
     pub entries_bytes: usize,
     pub meta_bytes: usize,
+    pub empty_sectors: usize,
     pub first: u64,
     /// The seq with which its segment begins.
     pub segment_first: u64,
@@ -36,7 +37,7 @@ impl Block {
 
     /// Its bytes, zeros included.
     pub fn padded(&self) -> usize {
-        self.bytes().next_multiple_of(SECTOR)
+        self.bytes().next_multiple_of(SECTOR) + self.empty_sectors * SECTOR
     }
 }
 
@@ -88,6 +89,7 @@ fn block(name: &Arc<str>, number: u64, bytes: &[u8], at: usize) -> Option<Block>
         count: u32_at(header, 16),
         entries_bytes: entries,
         meta_bytes: meta,
+        empty_sectors: u32_at(header, 28) as usize,
         first: u64_at(header, 64),
         segment_first: u64_at(header, 80),
     })

@@ -3,7 +3,7 @@
 use crate::{
     layout::blocks,
     recording::{Call, RecordingDisk},
-    support::{frame, now, route, through, uplink},
+    support::{frame, now, read_all, route, through, uplink},
 };
 use riser_log::{Config, Entropy, Holds, OnFull, Writer};
 use riser_model::{Batch, RouteNumber};
@@ -211,4 +211,44 @@ fn a_full_log_is_not_asked_for_ever_to_prepare() {
         asked += 1;
     }
     assert!(asked < 2, "once it is said that there is nothing to do, it is not due");
+}
+
+/// A page that two blocks share is written twice. Small blocks share it all the same: room counts more there.
+#[test]
+fn large_blocks_come_to_end_where_pages_do_and_small_ones_waste_nothing() {
+    const PAGE: u64 = 4096;
+    for (payload, large) in [(11_900, true), (100, false)] {
+        let disk = RecordingDisk::new(5);
+        let config = Config { segment_bytes: 1 << 20, quota_bytes: 8 << 20, ..Config::tiny() };
+        let (mut writer, _) =
+            Writer::<_, ()>::open(disk.clone(), config.clone(), Entropy(5), now(0)).unwrap();
+        let (mut shared, mut payloads) = (0, 0);
+        for n in 0..60 {
+            let mut entries = Vec::new();
+            frame(&mut entries, 1, &vec![n as u8; payload]);
+            let routes = vec![(RouteNumber(1), route(1))];
+            let batch =
+                Batch { first: writer.next(), entries: entries.into(), count: 1, routes, ..Batch::default() };
+            writer.stage(batch).unwrap();
+            disk.calls();
+            writer.commit(now(n)).unwrap();
+            let starts = disk.calls().iter().find_map(written).unwrap().1.start;
+            shared += u64::from(starts % PAGE != 0);
+            payloads += payload as u64;
+        }
+        let lie = blocks(&disk.disk.snapshot());
+        let empty: usize = lie.iter().map(|block| block.empty_sectors * SECTOR as usize).sum();
+        if large {
+            assert!(shared < 12, "{shared} of 60 begin inside of a page");
+            assert!(empty as u64 <= payloads / 16, "{empty} bytes of {payloads} are empty");
+        } else {
+            assert_eq!(empty, 0);
+        }
+        drop(writer);
+        let (writer, recovered) =
+            Writer::<_, ()>::open(disk.disk.clone(), config, Entropy(6), now(99)).unwrap();
+        assert!(recovered.findings.is_empty(), "{:?}", recovered.findings);
+        let (entries, gaps) = read_all(&mut writer.reader(), 1, 1 << 20);
+        assert_eq!((entries.len(), gaps.len()), (60, 0));
+    }
 }

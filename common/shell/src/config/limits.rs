@@ -36,7 +36,7 @@ impl Default for LimitsConfig {
             first_frame: Duration(limits::FIRST_FRAME_DEADLINE),
             stall: Duration::seconds(30),
             drain: Duration::seconds(5),
-            tail: ByteSize::mib(8),
+            tail: ByteSize::mib(4),
             password_verifiers: 2,
         }
     }
