@@ -9,7 +9,7 @@ use crate::{
 use anyhow::Context;
 use riser_edge_core::{EdgeCore, LinkInput, Uplink, UplinkNumber};
 use riser_host::{Host, HostHandle, Lookout, Meter, Parts, RoomsMeter, doors::Doors, setup};
-use riser_instance::SessionFold;
+use riser_instance::LogFold;
 use riser_link::{
     Key, Sender,
     sender::{Config as SenderConfig, Opened},
@@ -247,7 +247,7 @@ fn invalid(wrong: Vec<riser_gate::Invalid>) -> anyhow::Error {
 fn sender(
     config: &UplinkConfig,
     data: &Path,
-    recovered: &Recovered<SessionFold>,
+    recovered: &Recovered<LogFold>,
     forked_from: Option<Seq>,
     now: Now,
 ) -> anyhow::Result<Sender> {
@@ -263,7 +263,11 @@ fn sender(
     let opened = Opened {
         log: recovered.log,
         boot: boot_id().context("read the boot's id")?,
-        chain: recovered.chain.iter().map(|span| Opening { span: *span, anchor: None }).collect(),
+        chain: recovered
+            .chain
+            .iter()
+            .map(|span| Opening { span: *span, anchor: recovered.fold.anchors.of(*span) })
+            .collect(),
         cursors: cursors.collect(),
         gaps: recovered.gaps.iter().map(|record| record.gap).collect(),
         forked_from,

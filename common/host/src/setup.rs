@@ -1,6 +1,6 @@
 //! What a process sets up around its core before it runs: the log, the instance over it, the network's limits.
 
-use riser_instance::{Instance, SessionFold};
+use riser_instance::{Instance, LogFold};
 use riser_log::{Config as LogConfig, Entropy, Finding, OpenError, Recovered, Writer};
 use riser_model::{Binding, Now, Room};
 use riser_net::{Clock as NetClock, Entrance, Limits, core_inbox, inbox::CoreInbox, tls};
@@ -36,7 +36,7 @@ pub fn open_log(
     folder: &Path,
     config: LogConfig,
     now: Now,
-) -> Result<(Writer<RealDisk, SessionFold>, Recovered<SessionFold>), LogFailed> {
+) -> Result<(Writer<RealDisk, LogFold>, Recovered<LogFold>), LogFailed> {
     let disk = RealDisk::open(folder)?;
     let (writer, recovered) = Writer::open(disk, config, Entropy(entropy::number()), now)?;
     for finding in &recovered.findings {
@@ -62,7 +62,7 @@ pub fn open_log(
 
 /// The instance over a log as it was opened.
 pub fn instance(
-    recovered: &Recovered<SessionFold>,
+    recovered: &Recovered<LogFold>,
     rooms: Vec<Room>,
     bindings: Vec<Binding>,
     limits: &LimitsConfig,
@@ -85,7 +85,7 @@ pub fn instance(
         rooms,
         bindings,
     };
-    Instance::new(Bus::new(config, start), recovered.fold.0.clone(), now)
+    Instance::new(Bus::new(config, start), recovered.fold.sessions.clone(), now)
 }
 
 /// The entrance of all listeners, and the end of it that the core's task reads.

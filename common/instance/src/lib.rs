@@ -10,9 +10,9 @@
 mod connection;
 pub mod core;
 pub mod instance;
-mod session_fold;
+mod log_fold;
 mod will;
 
 pub use crate::core::Core;
 pub use instance::{Input, Instance, Output, Wake};
-pub use session_fold::SessionFold;
+pub use log_fold::LogFold;

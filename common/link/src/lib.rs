@@ -27,7 +27,6 @@ pub mod pair;
 pub mod receivers;
 pub mod sender;
 
-pub use clock::{Clock, Corrected};
 pub use equation::Tally;
 pub use handshake::Key;
 pub use receivers::{Ingest, Receivers, Registered};

@@ -8,14 +8,14 @@
 //! One input, then [`Receivers::poll`] until it is empty, then the next.
 
 use crate::{
-    clock::{Clock, Clocks},
+    clock::Clocks,
     flow::{Flow, Reject},
     handshake::{self, Key},
     registry::{Progress, Registry},
 };
 use riser_model::{
     AccountId, AccountName, Cause, ClientId, ConnectionId, CursorKey, CursorValue, Epoch, EpochSpan, Gap,
-    HubIdentity, LogId, Now, PublicKey, Seq, Time, event::SystemEvent,
+    HubIdentity, LogId, Now, PublicKey, Seq, Time, event::SystemEvent, time::Clock,
 };
 use riser_wire::limits::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, BODY_BYTES_MAX};
 use riser_wire::link::{

@@ -61,9 +61,9 @@ pub struct ChannelFooter {
     pub count: u64,
     /// How many bytes of frames.
     pub bytes: u64,
-    /// The earliest wall stamp.
+    /// The earliest time of publication, by this log's clock.
     pub time_min: Wall,
-    /// The latest wall stamp.
+    /// The latest.
     pub time_max: Wall,
     /// After which points there are any: a bit per point.
     slots: Slots,
@@ -282,8 +282,11 @@ impl RouteTally {
     }
 }
 
-/// The wall stamp in the frozen part of a body.
+/// When it was published: corrected where it came from elsewhere, else the wall stamp in the frozen part of its body.
 fn wall(frame: &Frame<'_>) -> Wall {
+    if let Some(origin) = frame.origin {
+        return origin.wall;
+    }
     let bytes = frame.body.get(16..24).and_then(|b| b.first_chunk());
     Wall(bytes.map_or(0, |b| i64::from_le_bytes(*b)))
 }
@@ -292,7 +295,7 @@ fn wall(frame: &Frame<'_>) -> Wall {
 mod tests {
     use super::*;
     use riser_model::{ClientId, Stamp};
-    use riser_wire::entry::{ContentType, Publication};
+    use riser_wire::entry::{ContentType, Origin, Publication};
     use uuid::Uuid;
 
     fn routes() -> Definitions<Route> {
@@ -315,6 +318,14 @@ mod tests {
             Publication::new(ContentType::Octets, b"x").write_frame(&mut out, RouteNumber(*number), stamp);
         }
         out
+    }
+
+    #[test]
+    fn what_came_from_elsewhere_counts_by_its_corrected_time() {
+        let bytes = entries(&[3]);
+        let plain = frames(&bytes).next().unwrap().unwrap();
+        let origin = Some(Origin { number: 1, seq: Seq(1), wall: Wall(99) });
+        assert_eq!((wall(&plain), wall(&Frame { origin, ..plain })), (Wall(3), Wall(99)));
     }
 
     fn footer(max: u64) -> Footer {

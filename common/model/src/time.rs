@@ -68,3 +68,73 @@ pub struct Anchor {
     /// Half of the round trip in which the hub's clock was read, milliseconds.
     pub error_ms: u32,
 }
+
+/// How the clock of one boot relates to the hub's. The original stamp is never rewritten; this says what to put beside
+/// it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Clock {
+    /// The hub's time was so many microseconds ahead of the boot's, give or take.
+    Anchored {
+        /// The hub's wall clock, in microseconds, when the boot's was 0.
+        hub_us: i64,
+        /// How far off that may be, milliseconds.
+        error_ms: u32,
+    },
+    /// That boot never met a hub: its own wall clock is all there is.
+    Unanchored,
+}
+
+/// A stamp by the hub's clock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Corrected {
+    /// When.
+    pub wall: Wall,
+    /// How far off that may be, milliseconds; `u32::MAX` when nobody knows.
+    pub error_ms: u32,
+    /// Whether the boot's clock was ever tied to a hub's.
+    pub anchored: bool,
+}
+
+impl Clock {
+    /// By an anchor.
+    pub fn of(anchor: &Anchor) -> Self {
+        match (anchor.hub, i64::try_from(anchor.boot_us)) {
+            (Some(hub), Ok(boot_us)) => Self::Anchored {
+                hub_us: hub.0.saturating_mul(1000).saturating_sub(boot_us),
+                error_ms: anchor.error_ms,
+            },
+            (Some(_) | None, _) => Self::Unanchored,
+        }
+    }
+
+    /// A stamp of that boot by the hub's clock.
+    pub fn corrected(self, stamp: Stamp) -> Corrected {
+        match self {
+            Self::Anchored { hub_us, error_ms } => {
+                let boot_us = i64::try_from(stamp.boot_us).unwrap_or(i64::MAX);
+                let wall = Wall(hub_us.saturating_add(boot_us).div_euclid(1000));
+                Corrected { wall, error_ms, anchored: true }
+            }
+            Self::Unanchored => {
+                Corrected { wall: stamp.wall, error_ms: stamp.uncertainty_ms, anchored: false }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stamps_are_corrected_by_the_boot_that_made_them() {
+        let anchor = Anchor { boot: BootId(1), boot_us: 5_000_000, hub: Some(Wall(1_000_000)), error_ms: 20 };
+        let stamp = Stamp { boot_us: 2_000_000, wall: Wall(-7), uncertainty_ms: 9 };
+        let corrected = Clock::of(&anchor).corrected(stamp);
+        assert_eq!(corrected, Corrected { wall: Wall(997_000), error_ms: 20, anchored: true });
+        let unknown = Clock::of(&Anchor { hub: None, ..anchor }).corrected(stamp);
+        assert_eq!(unknown, Corrected { wall: Wall(-7), error_ms: 9, anchored: false });
+        let hostile = Stamp { boot_us: u64::MAX, ..stamp };
+        Clock::of(&anchor).corrected(hostile);
+    }
+}

@@ -119,7 +119,7 @@ impl Record {
 mod tests {
     use super::*;
     use riser_model::{Epoch, LogId, Seq};
-    use riser_wire::entry::Frame;
+    use riser_wire::entry::{ENVELOPE_BYTES, FRAME_HEADER_BYTES, Frame};
     use uuid::Uuid;
 
     fn key() -> SessionKey {
@@ -183,7 +183,7 @@ mod tests {
             &[1, 6, 1, 2, 1, 255, 255, 3],
         ];
         for (record, golden) in all().iter().zip(golden) {
-            assert_eq!(&frame(record)[16 + 24..], golden, "{record:?}");
+            assert_eq!(&frame(record)[FRAME_HEADER_BYTES + ENVELOPE_BYTES..], golden, "{record:?}");
         }
     }
 }

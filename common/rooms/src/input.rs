@@ -6,6 +6,7 @@ use riser_model::{
     Route, RouteNumber, Run, Seq,
     door::{Ask, Code},
     event::{Scope, SystemEvent},
+    time::Clock,
 };
 use std::sync::Arc;
 
@@ -68,6 +69,8 @@ pub struct Ingest {
     pub overflow: Route,
     /// Cursors that move in the same commit.
     pub cursors: Vec<(CursorKey, CursorValue)>,
+    /// How the clock of these entries' boot relates to this instance's.
+    pub clock: Clock,
 }
 
 /// The newest value of a channel beside a backlog (section 7.7). Shown to `conflate` subscriptions, never stored.

@@ -12,8 +12,9 @@ use crate::{
 use riser_model::{
     ConnectionId, CursorKey, CursorValue, Epoch, LogId, Now, Principal, Route, RouteNumber, Run, Seq,
     door::{Code, Intake, Refusal, Target},
+    time::Clock,
 };
-use riser_wire::entry::{Frame, Origin, frames};
+use riser_wire::entry::{Body, Frame, Origin, frames};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// What the frames of one batch from above mean by their route numbers, in this log's terms.
@@ -208,7 +209,7 @@ impl Bus {
 
     /// Places what a link brought: this log's routes, and its number for where each entry came from.
     pub(crate) fn ingest(&mut self, ingest: Ingest, now: Now) {
-        let Ingest { token, log, runs, routes, origins, elsewhere, overflow, cursors } = ingest;
+        let Ingest { token, log, runs, routes, origins, elsewhere, overflow, cursors, clock } = ingest;
         let elsewhere: BTreeMap<Seq, Route> = elsewhere.into_iter().collect();
         let origins: BTreeMap<u32, (LogId, Epoch)> = origins.into_iter().collect();
         let mut ways = Ways { routes: &routes, known: vec![None; routes.len()] };
@@ -233,7 +234,7 @@ impl Bus {
                         }
                         way => way?,
                     };
-                    let origin = bus.origin_of(&frame, (log, *epoch), seq, &origins)?;
+                    let origin = bus.origin_of(&frame, (log, *epoch), seq, (&origins, clock))?;
                     bus.line.add(&frame, way, Some(origin));
                     seq = seq.next();
                 }
@@ -245,20 +246,24 @@ impl Bus {
         });
     }
 
-    /// An entry keeps the identity of the log that it was first appended to.
+    /// An entry keeps the identity of the log that it was first appended to, and the time that was found for it first.
     fn origin_of(
         &mut self,
         frame: &Frame<'_>,
         from: (LogId, Epoch),
         seq: Seq,
-        origins: &BTreeMap<u32, (LogId, Epoch)>,
+        (origins, clock): (&BTreeMap<u32, (LogId, Epoch)>, Clock),
     ) -> Result<Origin, Code> {
         match frame.origin {
             Some(origin) => {
                 let of = *origins.get(&origin.number).ok_or(Code::Malformed)?;
-                Ok(Origin { number: self.routes.add_origin(of), seq: origin.seq })
+                Ok(Origin { number: self.routes.add_origin(of), ..origin })
             }
-            None => Ok(Origin { number: self.routes.add_origin(from), seq }),
+            None => {
+                let stamp = Body::read(frame.body).map_err(|_| Code::Malformed)?.stamp;
+                let number = self.routes.add_origin(from);
+                Ok(Origin { number, seq, wall: clock.corrected(stamp).wall })
+            }
         }
     }
 

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! frame   u32 length of body, top bit: has an origin | u32 crc32c of body | u32 route
-//!         | [u32 origin, from 1 | u64 origin seq] | body
+//!         | [u32 origin, from 1 | u64 origin seq | i64 wall ms, corrected] | body
 //! body    u8 version | u8 kind | u16 flags | u32 uncertainty ms | u64 boot us | i64 wall ms | rest by kind
 //! ```
 //!
@@ -19,7 +19,7 @@ use riser_model::{RouteNumber, Seq, Stamp, Wall};
 /// The local header without an origin.
 pub const FRAME_HEADER_BYTES: usize = 12;
 /// What an origin adds to it.
-const ORIGIN_BYTES: usize = 12;
+const ORIGIN_BYTES: usize = 20;
 /// In the length: an origin follows. Entries that were taken here, all of a site's, do without.
 const HAS_ORIGIN: u32 = 1 << 31;
 /// The frozen part of a body.
@@ -66,6 +66,9 @@ pub struct Origin {
     pub number: u32,
     /// The seq there.
     pub seq: Seq,
+    /// When it was published, by the clock of the log that took it from there: the stamp in its body is in the words
+    /// of the host that took it first (section 7.10).
+    pub wall: Wall,
 }
 
 /// One entry as it lies in a block or batch.
@@ -97,7 +100,8 @@ impl<'a> Frame<'a> {
             None
         } else {
             let number = take_u32(&mut rest).ok_or(short)?;
-            Some(Origin { number, seq: Seq(take_u64(&mut rest).ok_or(short)?) })
+            let seq = Seq(take_u64(&mut rest).ok_or(short)?);
+            Some(Origin { number, seq, wall: Wall(take_u64(&mut rest).ok_or(short)?.cast_signed()) })
         };
         let body = take(&mut rest, length).ok_or(short)?;
         Ok((Self { route, origin, crc, body }, bytes.len() - rest.len()))
@@ -123,6 +127,7 @@ impl<'a> Frame<'a> {
         if let Some(origin) = self.origin {
             out.extend_from_slice(&origin.number.to_le_bytes());
             out.extend_from_slice(&origin.seq.0.to_le_bytes());
+            out.extend_from_slice(&origin.wall.0.to_le_bytes());
         }
         out.extend_from_slice(self.body);
     }
@@ -581,12 +586,13 @@ mod tests {
         full().write_frame(&mut out, RouteNumber(1), STAMP);
         set_route(&mut out, 0, RouteNumber(77));
         let (frame, _) = Frame::read(&out, 0).unwrap();
-        let moved = Frame { origin: Some(Origin { number: 3, seq: Seq(9) }), ..frame };
+        let moved = Frame { origin: Some(Origin { number: 3, seq: Seq(9), wall: Wall(-2) }), ..frame };
         let mut hub = Vec::new();
         moved.write(&mut hub);
         assert_eq!(hub.len(), moved.size());
         assert_eq!(hub[..4], [out[0], 0, 0, 0x80]);
         assert_eq!(hub[12..24], [3, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(hub[24..32], [254, 255, 255, 255, 255, 255, 255, 255]);
         assert_eq!(Frame::read(&hub, 0).unwrap(), (moved, hub.len()));
         assert!(moved.intact());
         assert_eq!(moved.route, RouteNumber(77));

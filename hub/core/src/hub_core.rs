@@ -223,7 +223,7 @@ impl HubCore {
     }
 
     fn ingest(&mut self, ingest: Ingest, now: Now) {
-        let Ingest { token, connection, edge, account, log, epoch, items, definitions, cursors, clock: _ } =
+        let Ingest { token, connection, edge, account, log, epoch, items, definitions, cursors, clock } =
             ingest;
         let table = self.tables.entry(connection).or_default();
         table.define(definitions, edge, &self.directory);
@@ -250,6 +250,7 @@ impl HubCore {
                 elsewhere,
                 overflow: placing::overflow(account, edge),
                 cursors,
+                clock,
             }),
             now,
         );

@@ -16,7 +16,7 @@ use fastrand::Rng;
 use riser_edge_core::LinkOutput as EdgeLink;
 use riser_gate::{Directory, Policy, Verdict};
 use riser_hub_core::LinkOutput as HubLink;
-use riser_instance::{Input as InstanceInput, SessionFold, core::Input};
+use riser_instance::{Input as InstanceInput, LogFold, core::Input};
 use riser_log::{Config as LogConfig, Entropy, Finding, Writer};
 use riser_model::{ConnectionId, LogId, Now, Seq, Time, Wall, door::Ask};
 use riser_rooms::Input as RoomsInput;
@@ -236,7 +236,7 @@ impl Host {
         let now = self.now(at);
         let mutant = self.setup.mutant;
         let entropy = if mutant == Some(Mutant::EpochReused) { 7 } else { self.rng.u64(..) };
-        let opened = Writer::<SimDisk, SessionFold>::open(
+        let opened = Writer::<SimDisk, LogFold>::open(
             self.disk.clone(),
             self.setup.log.clone(),
             Entropy(entropy),
@@ -263,7 +263,7 @@ impl Host {
             }
         }
         if mutant == Some(Mutant::SessionsForgotten) {
-            recovered.fold = SessionFold::default();
+            recovered.fold = LogFold::default();
         }
         let is_hub = matches!(self.setup.role, Role::Hub);
         let mut storage = Storage::new(self.disk.clone(), writer, &recovered, is_hub, mutant);
@@ -339,7 +339,7 @@ impl Host {
     }
 
     /// Brings the journal in line with what the log was opened with, and keeps what was lost.
-    fn reconcile(&mut self, storage: &mut Storage, recovered: &riser_log::Recovered<SessionFold>) {
+    fn reconcile(&mut self, storage: &mut Storage, recovered: &riser_log::Recovered<LogFold>) {
         let mut reader = storage.reader();
         let numbers = numbers(recovered);
         let mut found = Vec::new();

@@ -8,7 +8,7 @@ use riser_gate::{
     key::KeyText,
 };
 use riser_hub_core::{HubCore, placing};
-use riser_instance::{Instance, SessionFold};
+use riser_instance::{Instance, LogFold};
 use riser_link::{
     Key, Receivers, Sender,
     receivers::{Config as ReceiversConfig, LIMITS},
@@ -170,7 +170,7 @@ pub struct Memory {
 }
 
 fn instance(
-    recovered: &Recovered<SessionFold>,
+    recovered: &Recovered<LogFold>,
     rooms: Vec<Room>,
     bindings: Vec<Binding>,
     memory: Memory,
@@ -193,12 +193,12 @@ fn instance(
         rooms,
         bindings,
     };
-    Instance::new(Bus::new(config, start), recovered.fold.0.clone(), now)
+    Instance::new(Bus::new(config, start), recovered.fold.sessions.clone(), now)
 }
 
 /// An edge over its log.
 pub fn edge(
-    recovered: &Recovered<SessionFold>,
+    recovered: &Recovered<LogFold>,
     directory: &Directory,
     identity: &EdgeIdentity,
     hub_secret: &[u8; 32],
@@ -222,7 +222,11 @@ pub fn edge(
     let opened = Opened {
         log: recovered.log,
         boot: BootId(boot),
-        chain: recovered.chain.iter().map(|span| Opening { span: *span, anchor: None }).collect(),
+        chain: recovered
+            .chain
+            .iter()
+            .map(|span| Opening { span: *span, anchor: recovered.fold.anchors.of(*span) })
+            .collect(),
         cursors: cursors.collect(),
         gaps: recovered.gaps.iter().map(|record| record.gap).collect(),
         forked_from: None,
@@ -240,7 +244,7 @@ pub fn edge(
 
 /// A hub over its log.
 pub fn hub(
-    recovered: &Recovered<SessionFold>,
+    recovered: &Recovered<LogFold>,
     directory: &Arc<Directory>,
     secret: &[u8; 32],
     memory: Memory,

@@ -9,7 +9,7 @@ use crate::{
     mutant::Mutant,
 };
 use bytes::{Bytes, BytesMut};
-use riser_instance::SessionFold;
+use riser_instance::LogFold;
 use riser_log::{Committed, Decision, Pacer, Reader, Recovered, Refused, Waiting, Writer};
 use riser_model::{Batch, Chunk, CursorKey, CursorValue, Gap, Now, Seq, door::Code};
 use riser_wire::entry::frames;
@@ -50,7 +50,7 @@ pub struct Turned {
 /// A log's threads.
 pub struct Storage {
     disk: SimDisk,
-    writer: Writer<SimDisk, SessionFold>,
+    writer: Writer<SimDisk, LogFold>,
     reader: Reader<SimDisk>,
     numbers: Numbers,
     orders: VecDeque<Order>,
@@ -73,8 +73,8 @@ impl Storage {
     /// Over a log as it was opened.
     pub fn new(
         disk: SimDisk,
-        writer: Writer<SimDisk, SessionFold>,
-        recovered: &Recovered<SessionFold>,
+        writer: Writer<SimDisk, LogFold>,
+        recovered: &Recovered<LogFold>,
         hub: bool,
         mutant: Option<Mutant>,
     ) -> Self {
@@ -346,7 +346,7 @@ fn rearranged(entries: &Bytes, place: impl Fn(usize) -> usize) -> Bytes {
 }
 
 /// The numbers that a log recovered.
-pub fn numbers(recovered: &Recovered<SessionFold>) -> Numbers {
+pub fn numbers(recovered: &Recovered<LogFold>) -> Numbers {
     Numbers {
         routes: recovered.routes.iter().cloned().collect(),
         origins: recovered.origins.iter().copied().collect(),

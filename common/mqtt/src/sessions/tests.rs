@@ -2,7 +2,7 @@
 
 use super::*;
 use riser_model::{Epoch, LogId, RouteNumber, Stamp};
-use riser_wire::entry::{ContentType, Origin, PacketId};
+use riser_wire::entry::{ContentType, ENVELOPE_BYTES, FRAME_HEADER_BYTES, Origin, PacketId};
 use uuid::Uuid;
 
 const ACCOUNT: AccountId = AccountId(Uuid::from_u128(1));
@@ -109,7 +109,7 @@ fn what_came_from_another_log_speaks_of_other_sessions() {
     let carried = log.entries.pop().unwrap();
     log.restart();
     let (frame, _) = Frame::read(&carried, 0).unwrap();
-    let origin = Some(Origin { number: 1, seq: Seq(9) });
+    let origin = Some(Origin { number: 1, seq: Seq(9), wall: Wall(0) });
     log.sessions.apply(Seq(2), &Frame { origin, ..frame });
     assert!(log.sessions.state(number).unwrap().open_ids.is_empty());
     log.sessions.apply(Seq(3), &frame);
@@ -231,7 +231,7 @@ fn damaged_and_newer_bytes_are_not_taken_for_sessions() {
     assert_eq!(Sessions::load(&[saved, vec![0]].concat()), None);
 
     let mut bytes = log.entries[0].clone();
-    bytes[16 + 24] = 99;
+    bytes[FRAME_HEADER_BYTES + ENVELOPE_BYTES] = 99;
     log.append(bytes);
     assert_eq!((log.sessions.unreadable(), log.sessions.len()), (1, 1));
 }

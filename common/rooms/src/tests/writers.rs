@@ -3,10 +3,12 @@
 use super::script::*;
 use crate::{Append, Config, Ingest, Input, Output, Placed, Wake};
 use riser_model::{
-    Binding, Cause, ClientId, CursorKey, CursorValue, Epoch, Gap, History, LogId, Right, Run, Seq,
+    Binding, Cause, ClientId, CursorKey, CursorValue, Epoch, Gap, History, LogId, Right, RouteNumber, Run,
+    Seq, Stamp, Wall,
     door::{Ask, Code, Flow, From, Intake, Target, Tell},
+    time::Clock,
 };
-use riser_wire::entry::{Kind, frames, write_frame};
+use riser_wire::entry::{Body, Kind, frames, write_frame};
 use uuid::Uuid;
 
 const EDGE: ClientId = ClientId(Uuid::from_u128(7));
@@ -155,7 +157,7 @@ fn inputs_that_are_handled_together_share_a_batch() {
 
 #[test]
 fn intake_larger_than_a_batch_is_cut_and_answered_once() {
-    let mut world = World::new(Config { batch_bytes_max: 200, ..Config::default() });
+    let mut world = World::new(Config { batch_bytes_max: 190, ..Config::default() });
     world.open(1);
     let payload = "x".repeat(60);
     let all: Vec<(&str, &str)> = (0..5).map(|_| ("a/x", payload.as_str())).collect();
@@ -268,7 +270,7 @@ fn system_entries_are_stored_and_shown_to_no_subscriber() {
     let mut world = world();
     world.subscribe(1, 1, topic("#"), From::Live, Flow::Credit);
     let mut frames = Vec::new();
-    write_frame(&mut frames, riser_model::RouteNumber(0), Kind::Canary, 0, world.now.stamp(), |_| {});
+    write_frame(&mut frames, RouteNumber(0), Kind::Canary, 0, world.now.stamp(), |_| {});
     let routes = vec![route("a", "canary", 0)];
     let key = CursorKey::Ingest(EDGE, LogId(1), Epoch(2));
     let value = CursorValue { through: Seq(9), ..CursorValue::default() };
@@ -331,6 +333,7 @@ pub(super) fn ingest(token: u64, first: u64, payloads: &[(u32, &str)]) -> Ingest
         elsewhere: vec![(Seq(first), route("quiet", "quarantine", 7))],
         overflow: route("quiet", "overflow", 0),
         cursors: vec![(CursorKey::Ingest(EDGE, LogId(9), Epoch(50)), value)],
+        clock: Clock::Unanchored,
     }
 }
 
@@ -382,7 +385,7 @@ fn entries_of_a_third_log_keep_their_first_identity() {
     let mut frames_in = Vec::new();
     let plain = entries(&[(0, "far")], 1);
     let frame = frames(&plain).next().unwrap().unwrap();
-    let origin = Some(riser_wire::entry::Origin { number: 4, seq: Seq(1234) });
+    let origin = Some(riser_wire::entry::Origin { number: 4, seq: Seq(1234), wall: Wall(5) });
     riser_wire::entry::Frame { origin, ..frame }.write(&mut frames_in);
     let run = Run::Entries { first: Seq(1), count: 1, epoch: Epoch(50), entries: frames_in.into() };
     let mut ingest = ingest(1, 5, &[]);
@@ -394,6 +397,28 @@ fn entries_of_a_third_log_keep_their_first_identity() {
     let entry = frames(&world.storage.entries[0].frame).next().unwrap().unwrap();
     let origin = entry.origin.unwrap();
     assert_eq!((world.storage.origins[&origin.number], origin.seq), ((LogId(333), Epoch(3)), Seq(1234)));
+    assert_eq!(origin.wall, Wall(5), "corrected once, where it first came over a link");
+}
+
+#[test]
+fn what_came_over_a_link_lies_beside_its_time_by_this_clock() {
+    let mut world = world();
+    let mut late = Vec::new();
+    let stamp = Stamp { boot_us: 2_000_000, wall: Wall(-7), uncertainty_ms: 0 };
+    write_frame(&mut late, RouteNumber(0), Kind::Publication, 0, stamp, |out| out.push(0));
+    let run = |first| Run::Entries { first, count: 1, epoch: Epoch(50), entries: late.clone().into() };
+    let clock = Clock::Anchored { hub_us: 995_000_000, error_ms: 20 };
+    for (token, first, clock) in [(1, Seq(1), clock), (2, Seq(2), Clock::Unanchored)] {
+        let ingest = Ingest { runs: vec![run(first)], elsewhere: vec![], clock, ..ingest(token, 5, &[]) };
+        world.input(Input::Ingest(ingest));
+        world.commit();
+    }
+    let times = world.storage.entries.iter().map(|entry| {
+        let frame = frames(&entry.frame).next().unwrap().unwrap();
+        assert_eq!(Body::read(frame.body).unwrap().stamp, stamp, "the original is not rewritten");
+        frame.origin.unwrap().wall
+    });
+    assert_eq!(times.collect::<Vec<_>>(), [Wall(997_000), Wall(-7)]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What is taken.
 
 use super::*;
-use crate::clock::Clock;
+use riser_model::time::Clock;
 use riser_wire::link::{Bytes, Stage, decode_edge, encode_edge};
 
 fn up(hello: &Hello) -> Hub {

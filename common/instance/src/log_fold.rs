@@ -1,0 +1,117 @@
+//! What an instance folds from its own log; a snapshot of it rides in every checkpoint (rule 6.6).
+
+use riser_log::Fold;
+use riser_model::{EpochSpan, Seq, time::Anchor};
+use riser_mqtt::Sessions;
+use riser_wire::entry::{Body, Frame, Kind};
+use std::collections::BTreeMap;
+
+const SAVED_VERSION: u8 = 1;
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct LogFold {
+    /// MQTT sessions that outlive their connections.
+    pub sessions: Sessions,
+    /// How its boots' clocks relate to the hub's.
+    pub anchors: Anchors,
+}
+
+/// The newest anchors of a log, by their seqs (rule 7.10).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Anchors(BTreeMap<Seq, Anchor>);
+
+impl Anchors {
+    /// The most that are kept: a Hello names fewer epochs than that.
+    const MAX: usize = 64;
+
+    fn apply(&mut self, seq: Seq, body: &Body<'_>) {
+        if let Ok(anchor) = postcard::from_bytes(body.rest) {
+            self.0.insert(seq, anchor);
+        }
+        if self.0.len() > Self::MAX {
+            self.0.pop_first();
+        }
+    }
+
+    /// The newest anchor of an epoch.
+    pub fn of(&self, span: EpochSpan) -> Option<Anchor> {
+        let mut of_epoch = self.0.iter().rev().skip_while(|(seq, _)| **seq > span.last);
+        of_epoch.next().filter(|(seq, _)| **seq >= span.first).map(|(_, anchor)| *anchor)
+    }
+}
+
+impl Fold for LogFold {
+    fn apply(&mut self, seq: Seq, frame: &Frame<'_>) {
+        self.sessions.apply(seq, frame);
+        // An anchor of another log speaks of that host's boots.
+        if frame.origin.is_none()
+            && let Ok(body) = Body::read(frame.body)
+            && body.kind == Kind::Anchor
+        {
+            self.anchors.apply(seq, &body);
+        }
+    }
+
+    fn save(&self) -> Vec<u8> {
+        let saved = (&self.anchors.0, self.sessions.save());
+        let bytes = postcard::to_extend(&saved, vec![SAVED_VERSION]);
+        bytes.expect("plain values serialize into memory")
+    }
+
+    fn load(bytes: &[u8]) -> Option<Self> {
+        let (&SAVED_VERSION, rest) = bytes.split_first()? else {
+            return None;
+        };
+        let (anchors, sessions): (BTreeMap<Seq, Anchor>, &[u8]) = postcard::from_bytes(rest).ok()?;
+        Some(Self { sessions: Sessions::load(sessions)?, anchors: Anchors(anchors) })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use riser_model::{BootId, Epoch, RouteNumber, Stamp, Wall};
+    use riser_wire::entry::{Origin, write_frame};
+
+    fn anchor(n: u64) -> Anchor {
+        Anchor { boot: BootId(n), boot_us: n, hub: Some(Wall(7)), error_ms: 1 }
+    }
+
+    fn span(first: u64, last: u64) -> EpochSpan {
+        EpochSpan { epoch: Epoch(1), first: Seq(first), last: Seq(last) }
+    }
+
+    fn append(fold: &mut LogFold, seq: u64, origin: Option<Origin>) {
+        let mut bytes = Vec::new();
+        let rest = postcard::to_stdvec(&anchor(seq)).unwrap();
+        write_frame(&mut bytes, RouteNumber::NONE, Kind::Anchor, 0, Stamp::default(), |out| out.extend(rest));
+        let (frame, _) = Frame::read(&bytes, 0).unwrap();
+        fold.apply(Seq(seq), &Frame { origin, ..frame });
+    }
+
+    #[test]
+    fn an_epoch_has_its_newest_anchor_after_a_restart_too() {
+        let mut fold = LogFold::default();
+        [3, 7, 9].into_iter().for_each(|seq| append(&mut fold, seq, None));
+        append(&mut fold, 10, Some(Origin { number: 1, seq: Seq(1), wall: Wall(0) }));
+        let fold = LogFold::load(&fold.save()).unwrap();
+        assert_eq!(fold.anchors.of(span(1, 8)), Some(anchor(7)));
+        assert_eq!(fold.anchors.of(span(8, 20)), Some(anchor(9)));
+        assert_eq!(fold.anchors.of(span(4, 6)), None);
+        assert_eq!(fold.anchors.of(span(11, 10)), None);
+    }
+
+    #[test]
+    fn old_anchors_make_room_and_damage_is_not_taken_for_them() {
+        let mut fold = LogFold::default();
+        (1..=100).for_each(|seq| append(&mut fold, seq, None));
+        assert_eq!(fold.anchors.0.len(), Anchors::MAX);
+        assert_eq!(fold.anchors.of(span(1, 100)), Some(anchor(100)));
+        let saved = fold.save();
+        for cut in 0..saved.len() {
+            assert!(LogFold::load(&saved[..cut]).is_none(), "{cut}");
+        }
+    }
+}
