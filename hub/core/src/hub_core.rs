@@ -101,6 +101,7 @@ pub enum LinkOutput {
 #[derive(Debug)]
 struct Outstanding {
     edge: ClientId,
+    seqs: u64,
     quarantined: u64,
 }
 
@@ -225,6 +226,10 @@ impl HubCore {
     fn ingest(&mut self, ingest: Ingest, now: Now) {
         let Ingest { token, connection, edge, account, log, epoch, items, definitions, cursors, clock } =
             ingest;
+        let seqs = match (items.first(), items.last()) {
+            (Some(first), Some(last)) => last.last().next().0.saturating_sub(first.first().0),
+            (None, _) | (_, None) => 0,
+        };
         let table = self.tables.entry(connection).or_default();
         table.define(definitions, edge, &self.directory);
         let Placed { runs, routes, origins, elsewhere, quarantined } =
@@ -238,7 +243,7 @@ impl HubCore {
             };
             self.emit(account, event, now);
         }
-        let outstanding = Outstanding { edge, quarantined: quarantined.len() as u64 };
+        let outstanding = Outstanding { edge, seqs, quarantined: quarantined.len() as u64 };
         self.outstanding.insert(token, outstanding);
         self.rooms(
             RoomsInput::Ingest(RoomsIngest {
@@ -295,12 +300,10 @@ impl HubCore {
             self.receivers(ReceiversInput::Failed { token }, now);
             return;
         }
-        let before = self.receivers.progress(outstanding.edge).through;
-        self.receivers(ReceiversInput::Ingested { token, refused: Vec::new() }, now);
-        let through = self.receivers.progress(outstanding.edge).through;
         if let Some(edge) = self.edges.get_mut(&outstanding.edge) {
-            edge.taken(through.0.saturating_sub(before.0), outstanding.quarantined, now);
+            edge.taken(outstanding.seqs, outstanding.quarantined, now);
         }
+        self.receivers(ReceiversInput::Ingested { token, refused: Vec::new() }, now);
     }
 
     /// The system speaks on a technical channel.
