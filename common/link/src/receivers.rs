@@ -17,6 +17,7 @@ use riser_model::{
     AccountId, AccountName, Cause, ClientId, ConnectionId, CursorKey, CursorValue, Epoch, EpochSpan, Gap,
     HubIdentity, LogId, Now, PublicKey, Seq, Time, event::SystemEvent, time::Clock,
 };
+use riser_wire::entry::ORIGIN_BYTES;
 use riser_wire::limits::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, BODY_BYTES_MAX};
 use riser_wire::link::{
     Bytes, Definitions, EdgeFrame, Hello, HubFrame, Item, Limits, Nonce, Refused, RefusedCode, Signature,
@@ -43,9 +44,9 @@ pub struct Config {
 }
 
 /// The limits that a hub has unless it is configured otherwise. A batch stays below the largest message by what
-/// the frame around it may take.
+/// the frame around it may take, and below the largest commit of the hub by what every entry grows by there: its origin.
 pub const LIMITS: Limits = Limits {
-    batch_bytes: (BATCH_BYTES_MAX - 64 * 1024) as u32,
+    batch_bytes: (BATCH_BYTES_MAX - BATCH_ENTRIES_MAX * ORIGIN_BYTES - 64 * 1024) as u32,
     batch_entries: BATCH_ENTRIES_MAX as u32,
     body_bytes: BODY_BYTES_MAX as u32,
     unconfirmed_bytes: 4 * 1024 * 1024,

@@ -13,7 +13,7 @@ pub(crate) struct Edge {
     pub(crate) waiting: Option<ConnectionId>,
     /// Commits that have not come back.
     pub(crate) outstanding: usize,
-    /// The log and the live epoch that it showed last.
+    /// The log and the live epoch that it showed last; before it showed any, the one that was heard of furthest.
     shown: Option<(LogId, Epoch)>,
 }
 
@@ -49,11 +49,17 @@ impl Registry {
     /// From the hub's log: its `Ingest` cursors.
     pub(crate) fn new(cursors: impl IntoIterator<Item = (CursorKey, CursorValue)>) -> Self {
         let mut registry = Self::default();
+        let mut furthest = BTreeMap::new();
         for (key, value) in cursors {
             match key {
                 CursorKey::Ingest(edge, log, epoch) => {
                     registry.cursors.insert((log, epoch), value);
                     registry.owners.insert(log, edge);
+                    let heard = furthest.entry(edge).or_insert(value.heard);
+                    if value.heard >= *heard {
+                        *heard = value.heard;
+                        registry.edge(edge).shown = Some((log, epoch));
+                    }
                 }
                 CursorKey::Uplink(_) | CursorKey::Downlink(_) => {}
             }
@@ -75,7 +81,7 @@ impl Registry {
         let value = self.cursors.entry(place).or_default();
         value.through = through;
         value.crc = crc;
-        value.gapped += gapped;
+        value.gapped = value.gapped.saturating_add(gapped);
         value.heard = value.heard.max(through);
     }
 
@@ -91,13 +97,9 @@ impl Registry {
         self.edge(edge).shown = Some((log, live));
     }
 
-    /// Until an edge has shown its log, it is the one of its logs that was heard of furthest.
+    /// How far the log that an edge is on was taken.
     pub(crate) fn progress(&self, edge: ClientId) -> Progress {
-        let furthest = || {
-            let own = self.cursors.iter().filter(|((log, _), _)| self.owners.get(log) == Some(&edge));
-            own.max_by_key(|(_, value)| value.heard).map(|(place, _)| *place)
-        };
-        let Some((log, epoch)) = self.edges.get(&edge).and_then(|edge| edge.shown).or_else(furthest) else {
+        let Some((log, epoch)) = self.edges.get(&edge).and_then(|edge| edge.shown) else {
             return Progress::default();
         };
         let of_log = self.cursors.range((log, Epoch(0))..=(log, Epoch(u64::MAX)));
@@ -109,10 +111,10 @@ impl Registry {
                 epoch: sum.epoch,
                 heard: sum.heard.max(value.heard),
                 through: sum.through.max(value.through),
-                accepted: sum.accepted + past(value.heard),
-                synced: sum.synced + past(value.through).saturating_sub(value.gapped),
-                queued: sum.queued + past(value.heard).saturating_sub(past(value.through)),
-                gapped: sum.gapped + value.gapped,
+                accepted: sum.accepted.saturating_add(past(value.heard)),
+                synced: sum.synced.saturating_add(past(value.through).saturating_sub(value.gapped)),
+                queued: sum.queued.saturating_add(past(value.heard).saturating_sub(past(value.through))),
+                gapped: sum.gapped.saturating_add(value.gapped),
             }
         })
     }

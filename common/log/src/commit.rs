@@ -108,7 +108,9 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         }
         let offset = active.offset;
         let segment = active.segment.clone();
-        let empty = active.empty_sectors((entries + meta.len()) as u64);
+        // What is staged after it was promised its room.
+        let alone = self.staged.is_empty();
+        let empty = if alone { active.empty_sectors((entries + meta.len()) as u64) } else { 0 };
         let place = Place { empty_sectors: empty, ..Place::of(&segment, offset) };
         self.seal(block, &meta, kind, place);
         let written = self.write(&segment.file, offset, &block.bytes);

@@ -339,7 +339,7 @@ impl Sessions {
             return None;
         };
         let (saved, rest) = postcard::take_from_bytes::<Saved>(rest).ok()?;
-        if !rest.is_empty() || saved.sessions.len() > SESSIONS_MAX {
+        if !rest.is_empty() || saved.sessions.len() > 2 * SESSIONS_MAX {
             return None;
         }
         let mut by_client = BTreeMap::<_, BTreeMap<_, _>>::new();

@@ -335,7 +335,8 @@ pub async fn run_link<E: End, N: Send>(
     inbox: mpsc::Sender<N>,
     news: impl Fn(Heard<E::Hears>) -> N,
 ) {
-    let mut place = None;
+    // What was heard takes a place in the core's queue only when it is there: links are many, and most are quiet.
+    let mut heard = None;
     let mut over = false;
     loop {
         tokio::select! {
@@ -345,23 +346,26 @@ pub async fn run_link<E: End, N: Send>(
                 Some(Order::Close { code, reason }) => return link.close(code, &reason).await,
                 None => return link.close(1000, "").await,
             },
-            reserved = inbox.reserve(), if place.is_none() && !over => match reserved {
-                Ok(reserved) => place = Some(reserved),
+            place = inbox.reserve(), if heard.is_some() => {
                 // A core that is gone orders nothing more either.
-                Err(_) => return,
-            },
-            heard = link.next(place.is_some()) => {
-                let gone = matches!(heard, Heard::Gone(_));
-                over |= matches!(heard, Heard::Bad(_));
-                match place.take() {
-                    Some(place) => place.send(news(heard)),
-                    // Writing failed while there was no place for the news: wait for one.
-                    None => drop(inbox.send(news(heard)).await),
-                }
+                let (Ok(place), Some(what)) = (place, heard.take()) else { return };
+                let gone = matches!(what, Heard::Gone(_));
+                over |= matches!(what, Heard::Bad(_));
+                place.send(news(what));
                 if gone {
                     return;
                 }
             }
+            next = link.next(heard.is_none() && !over), if !matches!(heard, Some(Heard::Gone(_))) => match heard.take() {
+                None => heard = Some(next),
+                // Writing failed while something waited for its place.
+                Some(before) => {
+                    for what in [before, next] {
+                        drop(inbox.send(news(what)).await);
+                    }
+                    return;
+                }
+            },
         }
     }
 }

@@ -14,7 +14,7 @@ use riser_model::{
     door::{Code, Intake, Refusal, Target},
     time::Clock,
 };
-use riser_wire::entry::{Body, Frame, Origin, frames};
+use riser_wire::entry::{Body, Frame, ORIGIN_BYTES, Origin, frames};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// What the frames of one batch from above mean by their route numbers, in this log's terms.
@@ -214,7 +214,7 @@ impl Bus {
         let origins: BTreeMap<u32, (LogId, Epoch)> = origins.into_iter().collect();
         let mut ways = Ways { routes: &routes, known: vec![None; routes.len()] };
         let size = runs.iter().map(|run| match run {
-            Run::Entries { entries, count, .. } => entries.len() + 8 * *count as usize,
+            Run::Entries { entries, count, .. } => entries.len() + ORIGIN_BYTES * *count as usize,
             Run::Gap(_) => 0,
         });
         self.place(token, size.sum(), cursors, now, |bus| {

@@ -19,7 +19,7 @@ use riser_model::{RouteNumber, Seq, Stamp, Wall};
 /// The local header without an origin.
 pub const FRAME_HEADER_BYTES: usize = 12;
 /// What an origin adds to it.
-const ORIGIN_BYTES: usize = 20;
+pub const ORIGIN_BYTES: usize = 20;
 /// In the length: an origin follows. Entries that were taken here, all of a site's, do without.
 const HAS_ORIGIN: u32 = 1 << 31;
 /// The frozen part of a body.

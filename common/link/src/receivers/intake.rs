@@ -113,12 +113,12 @@ impl Receivers {
             (known.hello.edge, known.hello.log, known.hello.live, known.edge.account);
         let clock = known.clocks.of(epoch);
         let gaps = items.iter().map(|item| if let Item::Gap(gap) = item { gap.count() } else { 0 });
-        let gapped = gaps.sum();
+        let gapped = gaps.fold(0, u64::saturating_add);
         let before = self.pending.values().filter(|before| (before.log, before.epoch) == (log, epoch));
-        let before: u64 = before.map(|before| before.gapped).sum();
+        let before = before.map(|before| before.gapped).fold(0, u64::saturating_add);
         let mut moved = self.registry.cursor(log, epoch).unwrap_or_default();
         (moved.through, moved.crc, moved.heard) = (last, crc, moved.heard.max(last));
-        moved.gapped += before + gapped;
+        moved.gapped = moved.gapped.saturating_add(before).saturating_add(gapped);
         let mut cursors = vec![(CursorKey::Ingest(edge, log, epoch), moved)];
         if live != epoch
             && let Some(heard) = self.registry.cursor(log, live)
@@ -137,8 +137,8 @@ impl Receivers {
 
     pub(super) fn ingested(&mut self, token: u64, refused: Vec<Gap>, now: Now) {
         let Some(done) = self.pending.remove(&token) else { return };
-        let refused_count: u64 = refused.iter().map(|gap| gap.count()).sum();
-        self.registry.committed((done.log, done.epoch), done.last, done.crc, done.gapped + refused_count);
+        let gapped = refused.iter().map(|gap| gap.count()).fold(done.gapped, u64::saturating_add);
+        self.registry.committed((done.log, done.epoch), done.last, done.crc, gapped);
         if let Some(state) = self.connections.get_mut(&done.connection)
             && matches!(state.phase, Phase::Up(..))
         {

@@ -209,11 +209,12 @@ impl Sender {
         }
         if self.hub.is_some() {
             self.emit(LinkEvent::OtherHub { before: self.hub, now: hub });
+            // It was another hub that found the fork.
+            self.forked_from = None;
         }
         self.hub = Some(hub);
         self.cursor = None;
         self.left.clear();
-        self.forked_from = None;
         self.equation = Equation::new(&self.chain, self.through(), []);
         self.progress = Progress::new(self.through(), self.chain.last(), now.time);
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use riser_model::time::Clock;
+use riser_wire::entry::{FRAME_HEADER_BYTES, Frame, Origin};
 use riser_wire::link::{Bytes, Stage, decode_edge, encode_edge};
 
 fn up(hello: &Hello) -> Hub {
@@ -216,4 +217,14 @@ fn hostile_frames_never_panic() {
         }
         assert!(hub.receivers.connections() <= 1, "round {round}");
     }
+}
+
+#[test]
+fn the_largest_batch_fits_into_one_commit_with_every_entrys_origin() {
+    let entries = LIMITS.batch_entries as usize;
+    let body = vec![7; LIMITS.batch_bytes as usize / entries - FRAME_HEADER_BYTES];
+    let frame = Frame { route: RouteNumber(0), origin: None, crc: 0, body: &body };
+    assert!(frame.size() * (entries + 1) > LIMITS.batch_bytes as usize, "as large as they may be");
+    let origin = Some(Origin { number: 1, seq: Seq(1), wall: Wall(1) });
+    assert!(Frame { origin, ..frame }.size() * entries <= BATCH_BYTES_MAX);
 }
