@@ -92,7 +92,10 @@ fn inspect_says_what_a_log_in_use_holds() {
     ] {
         assert!(text.contains(line), "{line} in {text}");
     }
-    assert!(!text.contains("22"), "no payload unless it is asked for: {text}");
+    // Names of folders and logs are drawn by chance.
+    let after_names = text.lines().skip(1).filter(|line| !line.starts_with("epoch"));
+    assert!(after_names.clone().count() > 3);
+    assert!(!after_names.collect::<String>().contains("21.5"), "no payload unless it is asked for: {text}");
 }
 
 #[test]
