@@ -1,6 +1,6 @@
 //! The command line of riser-edge.
 
-use crate::{config::EdgeConfig, edge::Edge, uplinks::Forks};
+use crate::{config::EdgeConfig, edge::Edge};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use riser_host::log_command::LogCommand;
@@ -63,10 +63,9 @@ fn serve(arguments: &ConfigArgs) -> anyhow::Result<()> {
 /// Runs an edge until a signal says otherwise. A log that a hub has found forked is opened anew.
 pub async fn serve_loaded(loaded: Loaded<EdgeConfig>) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("take over signals")?;
-    let mut forks = Forks::new();
     loop {
         let refused = loaded.refused.as_ref().map(ToString::to_string);
-        let mut edge = Edge::start(&loaded.config, refused, &forks).await?;
+        let mut edge = Edge::start(&loaded.config, refused).await?;
         loaded.keep().unwrap_or_else(
             |error| tracing::warn!(%error, "the configuration could not be kept as last good"),
         );
@@ -76,7 +75,7 @@ pub async fn serve_loaded(loaded: Loaded<EdgeConfig>) -> anyhow::Result<()> {
                 tracing::warn!("reloading is not supported yet: restart to apply a new configuration");
             }} => false,
         };
-        forks.extend(edge.stop().await);
+        edge.stop().await;
         if !reopen {
             return Ok(());
         }

@@ -4,10 +4,10 @@ use crate::{
     config::EdgeConfig,
     site::EdgeSite,
     status::{Look, Status},
-    uplinks::{Forks, Route, Uplinks},
+    uplinks::{Route, Uplinks},
 };
 use anyhow::Context;
-use riser_edge_core::{EdgeCore, LinkInput, Uplink, UplinkNumber};
+use riser_edge_core::{EdgeCore, LinkInput, Uplink};
 use riser_host::{Host, HostHandle, Lookout, Meter, Parts, RoomsMeter, doors::Doors, setup};
 use riser_instance::LogFold;
 use riser_link::{
@@ -15,7 +15,7 @@ use riser_link::{
     sender::{Config as SenderConfig, Opened},
 };
 use riser_log::Recovered;
-use riser_model::{CursorKey, Now, RoomId, Seq, event::SystemEvent};
+use riser_model::{CursorKey, Now, RoomId, event::SystemEvent};
 use riser_mqtt::Counters as MqttCounters;
 use riser_net::{Entrance, Listener, Origins, serve_http, serve_mqtt, serve_operations};
 use riser_shell::{
@@ -45,15 +45,14 @@ pub struct Edge {
     host: JoinHandle<EdgeCore>,
     background: JoinSet<()>,
     health: Arc<Health>,
-    forked: watch::Receiver<Forks>,
+    forked: watch::Receiver<bool>,
     /// Where it listens: the name of each listener in the configuration, and its address.
     pub addresses: Vec<(String, SocketAddr)>,
 }
 
 impl Edge {
-    /// Starts one. `refused` says why the last good configuration runs instead of the given one, `forks` what the log
-    /// is opened anew for.
-    pub async fn start(config: &EdgeConfig, refused: Option<String>, forks: &Forks) -> anyhow::Result<Self> {
+    /// Starts one. `refused` says why the last good configuration runs instead of the given one.
+    pub async fn start(config: &EdgeConfig, refused: Option<String>) -> anyhow::Result<Self> {
         let now = Clock.now();
         let files = fdlimit::raise().context("raise the open-file limit")?;
         if !files.covers(config.limits.connections) {
@@ -77,15 +76,14 @@ impl Edge {
         let mut routes = Vec::new();
         let mut uplinks = Vec::new();
         for (index, uplink) in config.uplink.iter().enumerate() {
-            let fork = u32::try_from(index).ok().and_then(|number| forks.get(&UplinkNumber(number)).copied());
             let only = config.uplink.len() == 1;
-            let sender = sender(uplink, config.data(), &recovered, (fork, only), now)?;
+            let sender = sender(uplink, config.data(), &recovered, only, now)?;
             uplinks.push(Uplink::new(uplink.name(index), sender, linked.clone()));
             let route = Route::new(uplink, uplink.name(index).to_string(), Arc::clone(&metrics));
             routes.push(route.with_context(|| format!("set up uplink {}", uplink.name(index)))?);
         }
         let (link_sender, link_inputs) = mpsc::channel(LINK_INPUTS_MAX);
-        let (fork_sender, forked) = watch::channel(Forks::new());
+        let (fork_sender, forked) = watch::channel(false);
         let (answer, answers) = mpsc::unbounded_channel();
         let storage = Storage::start(writer, move |said| {
             // The host may have ended; then nobody waits.
@@ -198,14 +196,13 @@ impl Edge {
     /// Waits until a hub says that this log's epoch is not the one it knows: then the log has to be opened anew.
     pub async fn forked(&mut self) {
         // The sender lives in the host, which ends only when it is told to.
-        if self.forked.wait_for(|forks| !forks.is_empty()).await.is_err() {
+        if self.forked.wait_for(|forked| *forked).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
-    /// Takes nothing more, finishes what was begun, tells the hub goodbye, and says where it stopped. The forks that
-    /// were found are for the next start.
-    pub async fn stop(mut self) -> Forks {
+    /// Takes nothing more, finishes what was begun, tells the hub goodbye, and says where it stopped.
+    pub async fn stop(mut self) {
         self.health.enter(Phase::Stopping);
         let say = |core: &mut EdgeCore, now: Now| {
             let queued = core.uplinks().map(|(_, uplink)| uplink.sender.status(now).lag()).sum();
@@ -230,7 +227,6 @@ impl Edge {
             Ok(Err(error)) => tracing::error!(%error, "the core's task panicked"),
             Err(_) => tracing::warn!("not everything was finished in time; what was acknowledged is on disk"),
         }
-        self.forked.borrow().clone()
     }
 
     async fn say(&self, event: SystemEvent) {
@@ -249,7 +245,7 @@ fn sender(
     config: &UplinkConfig,
     data: &Path,
     recovered: &Recovered<LogFold>,
-    (forked_from, only_uplink): (Option<Seq>, bool),
+    only_uplink: bool,
     now: Now,
 ) -> anyhow::Result<Sender> {
     let file = config.key_file(data);
@@ -275,7 +271,6 @@ fn sender(
             .collect(),
         cursors: cursors.collect(),
         gaps: recovered.gaps.iter().map(|record| record.gap).collect(),
-        forked_from,
     };
     let config = SenderConfig {
         edge: config.client,

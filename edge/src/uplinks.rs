@@ -3,7 +3,6 @@
 use riser_edge_core::{EdgeCore, LinkInput, LinkOutput, UplinkNumber};
 use riser_host::Links;
 use riser_link::{LinkEvent, sender::Down};
-use riser_model::Seq;
 use riser_net::{
     Counters,
     link::{DialFailed, EdgeEnd, Heard, LinkUrl, Order, dial, run_link},
@@ -59,16 +58,13 @@ impl Route {
     }
 }
 
-/// Which hubs have other entries under this log's epoch, and the first seq that each was not given under its name.
-pub type Forks = BTreeMap<UplinkNumber, Seq>;
-
 /// All uplinks' sockets.
 pub struct Uplinks {
     routes: Vec<Route>,
     inbox: mpsc::Sender<LinkInput>,
     counters: Arc<Counters>,
     connections: BTreeMap<UplinkNumber, (u64, mpsc::UnboundedSender<Order<EdgeFrame>>)>,
-    forked: watch::Sender<Forks>,
+    forked: watch::Sender<bool>,
 }
 
 impl Uplinks {
@@ -77,7 +73,7 @@ impl Uplinks {
         routes: Vec<Route>,
         inbox: mpsc::Sender<LinkInput>,
         counters: Arc<Counters>,
-        forked: watch::Sender<Forks>,
+        forked: watch::Sender<bool>,
     ) -> Self {
         Self { routes, inbox, counters, connections: BTreeMap::new(), forked }
     }
@@ -108,8 +104,8 @@ impl Links<EdgeCore> for Uplinks {
             LinkOutput::Close { uplink, attempt } => {
                 self.order(uplink, attempt, Order::Close { code: 1000, reason: String::new() });
             }
-            LinkOutput::Reopen { uplink, from } => {
-                self.forked.send_modify(|forks| forks.extend([(uplink, from)]));
+            LinkOutput::Reopen { .. } => {
+                self.forked.send_replace(true);
             }
             LinkOutput::Event { uplink, event } => say(uplink, &event),
         }

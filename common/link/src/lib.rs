@@ -15,6 +15,7 @@ mod chain;
 mod clock;
 mod equation;
 mod flow;
+mod fork;
 mod handshake;
 mod latest;
 mod packer;

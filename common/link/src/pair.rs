@@ -412,7 +412,10 @@ impl Pair {
                     Event::EdgeRead { edge, generation, number, from, bytes_max },
                 );
             }
-            sender::Output::Moved { key, value } => host.moved(key, value),
+            sender::Output::Moved { key, value, at_once } => {
+                host.moved(key, value, at_once);
+                self.edge_commit_soon(edge);
+            }
             sender::Output::AppendCanary => {
                 host.canary(now);
                 self.edge_commit_soon(edge);
@@ -428,7 +431,7 @@ impl Pair {
                     self.edge_input(edge, reopened);
                 }
                 OnFork::Reopen => {
-                    host.forked_from = Some(from);
+                    host.commit();
                     self.crash(Victim::Edge(edge));
                     self.start(Victim::Edge(edge));
                 }

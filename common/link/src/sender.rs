@@ -13,6 +13,7 @@ use crate::{
     canary::Canary,
     chain::Chain,
     equation::{Equation, Tally},
+    fork::Fork,
     latest::Latest,
     packer::Table,
     status::{Progress, Status},
@@ -97,8 +98,8 @@ pub struct Sender {
     greet_back: usize,
     /// Under way when the last connection ended: what a later cursor may confirm.
     left: Vec<Unconfirmed>,
-    /// The first seq that a fork kept from being delivered under its old name.
-    forked_from: Option<Seq>,
+    /// What a fork keeps from being delivered, until the hub's cursor has passed it.
+    fork: Option<Fork>,
     anchored_at: Option<Time>,
     stop_at: Option<Time>,
     outputs: VecDeque<Output>,
@@ -132,7 +133,7 @@ impl Sender {
             pinged_at: None,
             greet_back: 0,
             left: Vec::new(),
-            forked_from: opened.forked_from,
+            fork: cursor.and_then(Fork::saved),
             anchored_at: None,
             stop_at: None,
             outputs: VecDeque::new(),
@@ -156,6 +157,7 @@ impl Sender {
             Input::Read { number, chunk } => self.read(number, chunk, now),
             Input::Lost(gap) => self.equation.lost(&self.chain, gap.from, gap.to),
             Input::Reopened(chain) => self.reopened(chain, now),
+            Input::Forked => self.forked_elsewhere(),
             Input::RouteUp => self.route_up(now),
             Input::Shutdown(within) => self.stop_at = Some(now.time.plus(within)),
             Input::Deadline => {}
@@ -275,7 +277,7 @@ impl Sender {
         let code = refused.code;
         self.emit(LinkEvent::Refused(refused));
         match code {
-            RefusedCode::Forked => self.fork(self.through(), now),
+            RefusedCode::Forked => self.fork_refused(now),
             RefusedCode::Malformed
             | RefusedCode::WrongState
             | RefusedCode::TooLarge
@@ -305,9 +307,8 @@ impl Sender {
     fn reopened(&mut self, chain: Vec<Opening>, now: Now) {
         self.chain = Chain::new(chain);
         self.equation = self.equation.relabelled(&self.chain);
-        if self.forked_from.is_some_and(|from| self.chain.live().first <= from) {
-            self.forked_from = None;
-        }
+        // What was renamed can be delivered.
+        self.fork = self.fork.filter(|fork| fork.from() < self.chain.live().first);
         if self.connecting() {
             self.close();
             self.down(Down::Greeting, Duration::ZERO, now);

@@ -138,7 +138,7 @@ impl Bus {
             Input::Ask { connection, ask } => self.ask(connection, ask, now),
             Input::Append(append) => self.append(append, now),
             Input::Ingest(ingest) => self.ingest(ingest, now),
-            Input::Cursor { key, value } => self.ride(key, value, now),
+            Input::Cursor { key, value, at_once } => self.ride(key, value, at_once, now),
             Input::Latest(latest) => self.latest(latest),
             Input::Event { scope, event } => self.event(scope, event),
             Input::Persisted { ticket } => self.persisted(ticket, now),
@@ -174,9 +174,9 @@ impl Bus {
         }
     }
 
-    fn ride(&mut self, key: CursorKey, value: CursorValue, now: Now) {
+    fn ride(&mut self, key: CursorKey, value: CursorValue, at_once: bool, now: Now) {
         self.line.ride(key, value);
-        if self.closing {
+        if at_once || self.closing {
             self.line.hurry(now.time);
         }
     }

@@ -117,6 +117,8 @@ pub enum Input {
         key: CursorKey,
         /// Where it is.
         value: CursorValue,
+        /// Without waiting for entries to ride with.
+        at_once: bool,
     },
     /// A channel's present, beside the backlog.
     Latest(Latest),

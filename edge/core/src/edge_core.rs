@@ -98,8 +98,6 @@ pub enum LinkOutput {
     Reopen {
         /// Whose hub.
         uplink: UplinkNumber,
-        /// The first seq that was not delivered under the old name.
-        from: Seq,
     },
     /// For people.
     Event {
@@ -181,10 +179,18 @@ impl EdgeCore {
             SenderOutput::Read { number: read, from, bytes_max } => {
                 self.read(number, read, from, bytes_max, now)
             }
-            SenderOutput::Moved { key, value } => self.rooms(RoomsInput::Cursor { key, value }, now),
+            SenderOutput::Moved { key, value, at_once } => {
+                self.rooms(RoomsInput::Cursor { key, value, at_once }, now);
+            }
             SenderOutput::AppendCanary => self.append(Kind::Canary, None, now),
             SenderOutput::AppendAnchor(anchor) => self.append(Kind::Anchor, Some(anchor), now),
-            SenderOutput::NewEpoch { from } => self.out(LinkOutput::Reopen { uplink, from }),
+            SenderOutput::NewEpoch { .. } => {
+                let others: Vec<_> = self.uplinks.keys().copied().filter(|other| *other != number).collect();
+                for other in others {
+                    self.sender(other, SenderInput::Forked, now);
+                }
+                self.out(LinkOutput::Reopen { uplink });
+            }
             SenderOutput::Emit(event) => self.emit(number, event),
         }
     }

@@ -229,7 +229,6 @@ pub fn edge(
             .collect(),
         cursors: cursors.collect(),
         gaps: recovered.gaps.iter().map(|record| record.gap).collect(),
-        forked_from: None,
     };
     let config = SenderConfig {
         edge: identity.client,

@@ -116,8 +116,6 @@ pub struct EdgeHost {
     /// How far its wall clock is off.
     pub wall_off_ms: i64,
     pub(super) generation: u64,
-    /// What the next opening is told of a fork.
-    pub(super) forked_from: Option<Seq>,
     identity: u8,
     pinned: u8,
     boot: u64,
@@ -142,6 +140,8 @@ struct Process {
     waiting: Vec<(Payload, Bytes)>,
     committing: bool,
     rides: Option<(HubIdentity, CursorValue)>,
+    /// What rides does not wait for entries.
+    hurried: bool,
 }
 
 const LINKED: RouteNumber = RouteNumber(0);
@@ -165,7 +165,6 @@ impl EdgeHost {
             on_fork: OnFork::Relabel,
             wall_off_ms: 0,
             generation: 0,
-            forked_from: None,
             identity,
             pinned,
             boot: 0,
@@ -253,7 +252,6 @@ impl EdgeHost {
             chain: self.disk.chain.clone(),
             cursors: self.disk.cursor.into_iter().collect(),
             gaps: self.disk.gaps.clone(),
-            forked_from: self.forked_from.take(),
         };
         let config = Config { edge, key, hub: PublicKey(hub.0), seed: self.generation };
         let mut sender = Sender::new(config, opened, now);
@@ -263,7 +261,8 @@ impl EdgeHost {
             let route = Arc::new(Route { room, channel, client: edge });
             sender.handle(Input::Route { number, route, linked }, now);
         }
-        self.process = Some(Process { sender, waiting: Vec::new(), committing: false, rides: None });
+        self.process =
+            Some(Process { sender, waiting: Vec::new(), committing: false, rides: None, hurried: false });
     }
 
     pub(super) fn crash(&mut self) {
@@ -318,15 +317,16 @@ impl EdgeHost {
         process.waiting.push((Payload { host: self.identity, n: 0, linked: false }, frame.into()));
     }
 
-    pub(super) fn moved(&mut self, key: CursorKey, value: CursorValue) {
+    pub(super) fn moved(&mut self, key: CursorKey, value: CursorValue, at_once: bool) {
         if let (Some(process), CursorKey::Uplink(hub)) = (&mut self.process, key) {
             process.rides = Some((hub, value));
+            process.hurried |= at_once;
         }
     }
 
     pub(super) fn commit_due(&mut self) -> Option<u64> {
         let process = self.process.as_mut()?;
-        let due = !process.committing && !process.waiting.is_empty();
+        let due = !process.committing && (process.hurried || !process.waiting.is_empty());
         process.committing |= due;
         due.then_some(self.generation)
     }
@@ -334,6 +334,7 @@ impl EdgeHost {
     pub(super) fn commit(&mut self) -> Option<Input> {
         let process = self.process.as_mut()?;
         process.committing = false;
+        process.hurried = false;
         let first = self.disk.last().next();
         let mut entries = Vec::new();
         for (payload, frame) in process.waiting.drain(..) {

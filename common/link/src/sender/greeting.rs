@@ -2,7 +2,9 @@
 //! (rules 7.1, 7.4, 7.5).
 
 use super::{Down, Greeting, LinkEvent, Output, Sender, Session, State, session::Check};
-use crate::{chain::Link, equation::Equation, handshake, packer::Defined, status::Progress, window::Window};
+use crate::{
+    chain::Link, equation::Equation, fork::Fork, handshake, packer::Defined, status::Progress, window::Window,
+};
 use riser_model::{
     Cause, CursorKey, CursorValue, Epoch, Gap, HubIdentity, Now, PublicKey, Seq, Stamp, time::Anchor,
 };
@@ -124,8 +126,9 @@ impl Sender {
                 self.emit_gaps(batch.epoch, &batch.gaps);
                 reached = batch.last;
             }
-            if let Some(from) = self.forked_from.take().filter(|from| *from > reached) {
-                self.lost_in_fork(from, through);
+            if let Some(fork) = self.fork {
+                let (from, to) = fork.lost(&self.chain, reached, through);
+                self.lost_in_fork(from, to);
             }
             self.equation.confirmed(&self.chain, through, None);
             let count = through.0 - own.through.0;
@@ -137,12 +140,11 @@ impl Sender {
     }
 
     /// The hub took other entries under these names: ours stay undelivered, and that is said.
-    pub(super) fn lost_in_fork(&mut self, from: Seq, through: Seq) {
-        let link = self.chain.at(from);
-        let to = through.min(link.last);
-        if from <= to {
+    pub(super) fn lost_in_fork(&mut self, from: Seq, to: Seq) {
+        let lost: Vec<_> = self.chain.split(from, to).collect();
+        for (epoch, from, to) in lost {
             self.equation.lost(&self.chain, from, to);
-            self.emit_gaps(link.epoch, &[(from, to, Cause::EdgeLost)]);
+            self.emit_gaps(epoch, &[(from, to, Cause::EdgeLost)]);
         }
     }
 
@@ -154,11 +156,34 @@ impl Sender {
     }
 
     pub(super) fn move_cursor(&mut self, through: Seq, crc: u32) {
+        self.fork = self.fork.filter(|fork| !fork.is_passed(through));
+        self.save_cursor(CursorValue { through, crc, ..CursorValue::default() }, false);
+    }
+
+    fn save_cursor(&mut self, value: CursorValue, at_once: bool) {
         let Some(hub) = self.hub else { return };
-        let value = CursorValue { through, crc, ..CursorValue::default() };
+        let value = Fork::save(self.fork, value);
         if self.cursor.replace(value) != Some(value) {
-            self.outputs.push_back(Output::Moved { key: CursorKey::Uplink(hub), value });
+            self.outputs.push_back(Output::Moved { key: CursorKey::Uplink(hub), value, at_once });
         }
+    }
+
+    /// The hub said it at once, before any Welcome: it may be one that was not met yet.
+    pub(super) fn fork_refused(&mut self, now: Now) {
+        if let State::Greeting(greeting) = &self.state {
+            self.meet(greeting.hub, now);
+        }
+        self.fork(self.through(), now);
+    }
+
+    /// What this hub does not have under the live epoch's name it may have as other entries too.
+    pub(super) fn forked_elsewhere(&mut self) {
+        self.remember_fork(self.through());
+    }
+
+    fn remember_fork(&mut self, delivered: Seq) {
+        self.fork = Some(Fork::found(self.fork, &self.chain, delivered));
+        self.save_cursor(self.own(), true);
     }
 
     /// The live epoch's name belongs to other entries at the hub: nothing goes before there is a new one.
@@ -166,10 +191,10 @@ impl Sender {
         let live = self.chain.live();
         // What closed epochs still hold goes under their names.
         let (from, epoch) = (delivered.next().max(live.first), live.epoch);
+        self.remember_fork(delivered);
         self.close();
         self.down(Down::Forked, Duration::ZERO, now);
         self.emit(LinkEvent::Forked { epoch, at: delivered });
-        self.forked_from = Some(from);
         self.state = State::Forked { asked_at: now.time, from };
         self.outputs.push_back(Output::NewEpoch { from });
     }
@@ -210,7 +235,7 @@ impl Sender {
         if self.hub.is_some() {
             self.emit(LinkEvent::OtherHub { before: self.hub, now: hub });
             // It was another hub that found the fork.
-            self.forked_from = None;
+            self.fork = None;
         }
         self.hub = Some(hub);
         self.cursor = None;

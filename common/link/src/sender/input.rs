@@ -33,9 +33,6 @@ pub struct Opened {
     pub cursors: Vec<(HubIdentity, CursorValue)>,
     /// Link gaps that are known.
     pub gaps: Vec<Gap>,
-    /// The `from` of the [`Output::NewEpoch`](super::Output::NewEpoch) that it was opened anew for. What lies before the live epoch keeps the
-    /// forked name: where the hub has other entries under it, ours are gaps.
-    pub forked_from: Option<Seq>,
 }
 
 /// What happens to a sender.
@@ -106,6 +103,8 @@ pub enum Input {
     Lost(Gap),
     /// The log opened a new epoch, asked for or not.
     Reopened(Vec<Opening>),
+    /// The log is about to be opened anew because another uplink's hub has other entries under the live epoch's name.
+    Forked,
     /// A route to the hub came up.
     RouteUp,
     /// Stop within that time: send what there is, then say goodbye.

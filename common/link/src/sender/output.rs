@@ -32,12 +32,14 @@ pub enum Output {
         /// About so many bytes, but at least one entry.
         bytes_max: u32,
     },
-    /// The cursor moved: let it ride in the next commit. Causes none of its own.
+    /// The cursor moved: let it ride in the next commit.
     Moved {
         /// Always `Uplink`.
         key: CursorKey,
         /// Where it is.
         value: CursorValue,
+        /// It is worth a commit of its own: a fork was found.
+        at_once: bool,
     },
     /// Append a canary.
     AppendCanary,

@@ -112,8 +112,10 @@ impl Sender {
                 session.read_again_at = Some(now.time.plus(READ_AGAIN_AFTER));
                 return;
             }
-            if forked(check, &chunk) {
-                return self.other_entry(check, now);
+            match same(check, &chunk) {
+                Some(true) => self.fork = self.fork.filter(|fork| !fork.is_passed(check.through)),
+                Some(false) => return self.other_entry(check, now),
+                None => {}
             }
             self.adopt(check, now);
         }
@@ -228,24 +230,25 @@ impl Sender {
     /// The entry at the hub's cursor is not ours. The live epoch gets a new name; a closed one keeps its own,
     /// and what cannot be delivered under it is lost, and said so.
     fn other_entry(&mut self, check: Check, now: Now) {
-        let own = self.through();
-        if self.chain.at(check.through).epoch == self.chain.live().epoch {
+        let (own, link) = (self.through(), self.chain.at(check.through));
+        if link == self.chain.live() {
             return self.fork(own, now);
         }
-        self.emit(LinkEvent::Forked { epoch: self.chain.at(check.through).epoch, at: check.through });
-        self.lost_in_fork(own.next(), check.through);
-        self.forked_from = None;
+        self.emit(LinkEvent::Forked { epoch: link.epoch, at: check.through });
+        self.lost_in_fork(own.next().max(link.first), check.through);
+        self.fork = None;
         self.adopt(Check { crc: 0, ..check }, now);
     }
 }
 
-/// Whether the first entry read is another than the one that the hub has there.
-fn forked(check: Check, chunk: &Chunk) -> bool {
-    match chunk.runs.first() {
-        Some(Run::Entries { first, entries, .. }) if *first == check.through => {
-            Frame::read(entries, 0).is_ok_and(|(frame, _)| frame.crc != check.crc)
+/// Whether the first entry read is the one that the hub has there, if both can be compared.
+fn same(check: Check, chunk: &Chunk) -> Option<bool> {
+    match chunk.runs.first()? {
+        Run::Entries { first, entries, .. } if *first == check.through => {
+            let (frame, _) = Frame::read(entries, 0).ok()?;
+            Some(frame.crc == check.crc)
         }
-        Some(Run::Entries { .. } | Run::Gap(_)) | None => false,
+        Run::Entries { .. } | Run::Gap(_) => None,
     }
 }
 

@@ -274,7 +274,7 @@ fn system_entries_are_stored_and_shown_to_no_subscriber() {
     let routes = vec![route("a", "canary", 0)];
     let key = CursorKey::Ingest(EDGE, LogId(1), Epoch(2));
     let value = CursorValue { through: Seq(9), ..CursorValue::default() };
-    world.input(Input::Cursor { key, value });
+    world.input(Input::Cursor { key, value, at_once: false });
     assert!(world.storage.waiting.is_empty(), "a cursor causes no commit");
     world.input(Input::Append(Append { token: 5, routes, entries: frames.into(), cursors: vec![] }));
     world.commit();
@@ -306,7 +306,7 @@ fn cursors_alone_fail_alone_and_ride_again() {
     world.commit();
     assert_eq!(stored(world.told(1)), (2, 2, vec![]));
     // One that rode, on the other hand, rides on.
-    world.input(Input::Cursor { key, value });
+    world.input(Input::Cursor { key, value, at_once: false });
     world.send(1, &[("a/x", "3")], 1);
     world.fail(Code::LogFailing);
     assert!(!world.storage.cursors.contains_key(&key));
@@ -459,7 +459,7 @@ fn shutdown_stores_what_waits_and_then_sends_everybody_away() {
     let mut world = world();
     world.open(2);
     let key = CursorKey::Ingest(EDGE, LogId(1), Epoch(2));
-    world.input(Input::Cursor { key, value: CursorValue::default() });
+    world.input(Input::Cursor { key, value: CursorValue::default(), at_once: false });
     world.send(1, &[("a/x", "1")], 0);
     world.input(Input::Shutdown);
     let refused = |tell| matches!(tell, Some(Tell::Refused(refusal)) if refusal.code == Code::ShuttingDown);

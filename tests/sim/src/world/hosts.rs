@@ -71,9 +71,9 @@ impl World {
                     self.leave_uplink(n);
                 }
             }
-            EdgeLink::Reopen { from, .. } => {
+            EdgeLink::Reopen { .. } => {
                 self.ledger.forks += 1;
-                self.trace.line(self.now, || format!("edge {n} is to open its log anew from {}", from.0));
+                self.trace.line(self.now, || format!("edge {n} is to open its log anew"));
                 if !std::mem::replace(&mut self.machines[n].reopening, true) {
                     self.hosts[n].shut_down(self.now);
                 }

@@ -156,10 +156,9 @@ fn a_running_machine_restored_from_an_image_opens_a_new_epoch() {
     }
 }
 
-/// A program opens its log anew where this one only renames: what was acknowledged since the image lies under the old
-/// name for ever, where the hub has other entries.
-#[test]
-fn what_a_log_opened_anew_for_a_fork_cannot_deliver_is_a_gap() {
+/// A machine that was restored while it ran: it wrote 10 entries under names of which its hub has 30 other ones, and
+/// the hub does not know of it yet.
+fn forked_by_ten() -> Pair {
     let mut pair = Pair::new(25);
     pair.publish(0, 50);
     pair.run_for(ms(500));
@@ -168,20 +167,76 @@ fn what_a_log_opened_anew_for_a_fork_cannot_deliver_is_a_gap() {
     pair.run_for(ms(500));
     pair.cut(true);
     let now = pair.now;
-    pair.edges[0].on_fork = OnFork::Reopen;
     pair.edges[0].rewind(image, now);
     pair.net.faults.refuse_dials = true;
     pair.edge_input(0, sender::Input::Deadline);
     pair.publish(0, 10);
     pair.run_for(ms(200));
-    assert!(pair.heal(LONG) && said(&pair, "Forked"), "{:#?}", pair.said);
+    pair
+}
+
+/// The ten are said to be lost, and what comes after them arrives.
+fn ten_are_lost(pair: &mut Pair) {
+    assert!(pair.heal(LONG), "{:#?}", pair.said);
     let tallies = pair.edges[0].tallies();
     let gapped: u64 = tallies.iter().map(|(_, tally)| tally.gapped).sum();
     assert_eq!(gapped, 10, "{tallies:?}");
-    assert!(said(&pair, "EdgeLost"), "{:#?}", pair.said);
+    assert_eq!(pair.said.iter().filter(|said| said.contains("EdgeLost")).count(), 1, "{:#?}", pair.said);
     pair.publish(0, 7);
     assert!(pair.heal(LONG));
     assert_eq!(pair.hubs[0].disk.entries.len(), 80 + 7);
+    let (_, saved) = pair.edges[0].snapshot().cursor.unwrap();
+    assert_eq!((saved.first, saved.heard), (Seq::ZERO, Seq::ZERO), "what is passed is forgotten");
+}
+
+/// A program opens its log anew where this one only renames: what was acknowledged since the image lies under the old
+/// name for ever, where the hub has other entries.
+#[test]
+fn what_a_log_opened_anew_for_a_fork_cannot_deliver_is_a_gap() {
+    let mut pair = forked_by_ten();
+    pair.edges[0].on_fork = OnFork::Reopen;
+    ten_are_lost(&mut pair);
+    assert!(said(&pair, "Forked"), "{:#?}", pair.said);
+}
+
+#[test]
+fn a_fork_is_known_after_a_crash_before_the_log_is_opened_anew() {
+    let mut pair = forked_by_ten();
+    pair.edges[0].on_fork = OnFork::Wait;
+    pair.net.faults.refuse_dials = false;
+    pair.run_for(Duration::from_secs(10));
+    assert!(said(&pair, "Forked"), "{:#?}", pair.said);
+    // Twice: what was read from the disk is known as well as what was found.
+    for _ in 0..2 {
+        pair.net.faults.refuse_dials = true;
+        pair.crash(Victim::Edge(0));
+        pair.start(Victim::Edge(0));
+        pair.run_for(ms(200));
+    }
+    ten_are_lost(&mut pair);
+}
+
+#[test]
+fn a_fork_that_another_hub_found_is_known_to_an_uplink_that_was_away() {
+    let mut pair = forked_by_ten();
+    pair.edge_input(0, sender::Input::Forked);
+    pair.run_for(ms(200));
+    pair.crash(Victim::Edge(0));
+    pair.start(Victim::Edge(0));
+    ten_are_lost(&mut pair);
+}
+
+#[test]
+fn a_machine_restored_and_called_forked_twice_before_it_meets_its_hub_again_names_everything_lost() {
+    let mut pair = forked_by_ten();
+    for _ in 0..2 {
+        pair.edge_input(0, sender::Input::Forked);
+        pair.run_for(ms(200));
+        pair.crash(Victim::Edge(0));
+        pair.start(Victim::Edge(0));
+        pair.run_for(ms(200));
+    }
+    ten_are_lost(&mut pair);
 }
 
 /// The same key, another log: a copy of the configuration. It is due everything that is still there, and what the

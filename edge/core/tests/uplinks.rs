@@ -1,0 +1,133 @@
+//! Several uplinks of one log.
+
+use riser_edge_core::{EdgeCore, LinkInput, LinkOutput, Uplink, UplinkNumber};
+use riser_instance::{
+    Core, Instance, LogFold, Output as InstanceOutput,
+    core::{Input, Output},
+};
+use riser_link::{
+    Key, Sender,
+    sender::{Config, Opened},
+};
+use riser_model::{
+    BootId, ClientId, CursorKey, CursorValue, Epoch, EpochSpan, HubIdentity, LogId, Now, Seq, Time, Wall,
+};
+use riser_rooms::{Bus, Config as RoomsConfig, Start};
+use riser_wire::link::{Bytes, HubFrame, Nonce, Opening, Refused, RefusedCode};
+use std::collections::BTreeSet;
+
+const LOG: LogId = LogId(7);
+/// The live epoch: 41 to 100.
+const LIVE: EpochSpan = EpochSpan { epoch: Epoch(2), first: Seq(41), last: Seq(100) };
+
+fn now() -> Now {
+    Now { time: Time(1_000_000), wall: Wall(1_700_000_000_000) }
+}
+
+fn hub(number: u8) -> HubIdentity {
+    HubIdentity { key: Key::from_secret(&[number; 32]).public(), log: LogId(u64::from(number)) }
+}
+
+fn chain() -> Vec<EpochSpan> {
+    vec![EpochSpan { epoch: Epoch(1), first: Seq(1), last: Seq(40) }, LIVE]
+}
+
+/// An edge with one uplink per cursor: the seq up to which its hub confirmed.
+fn edge(through: &[u64]) -> EdgeCore {
+    let start = Start {
+        log: LOG,
+        epoch: LIVE.epoch,
+        chain: chain(),
+        next: LIVE.last.next(),
+        oldest: Seq(1),
+        gaps: Vec::new(),
+        routes: Vec::new(),
+        origins: Vec::new(),
+        rooms: Vec::new(),
+        bindings: Vec::new(),
+    };
+    let bus = Bus::new(RoomsConfig::default(), start);
+    let instance = Instance::new(bus, LogFold::default().sessions, now());
+    let cursors: Vec<_> = (1..)
+        .zip(through)
+        .map(|(number, through)| {
+            (hub(number), CursorValue { through: Seq(*through), crc: 5, ..CursorValue::default() })
+        })
+        .collect();
+    let uplinks = cursors.iter().map(|(hub, _)| {
+        let opened = Opened {
+            log: LOG,
+            boot: BootId(3),
+            chain: chain().into_iter().map(|span| Opening { span, anchor: None }).collect(),
+            cursors: cursors.clone(),
+            gaps: Vec::new(),
+        };
+        let config = Config {
+            edge: ClientId("00000000-0000-0000-0000-000000000009".parse().expect("it is one")),
+            key: Key::from_secret(&[9; 32]),
+            hub: hub.key,
+            seed: 1,
+        };
+        let name = "up".parse().expect("it is a name");
+        Uplink::new(name, Sender::new(config, opened, now()), BTreeSet::new())
+    });
+    EdgeCore::new(instance, uplinks)
+}
+
+fn outputs(edge: &mut EdgeCore) -> Vec<Output<LinkOutput>> {
+    std::iter::from_fn(|| edge.poll(now())).collect()
+}
+
+/// One hub finds the fork while another is away: both cursors say on disk what is not theirs, before anybody is asked
+/// to open the log anew.
+#[test]
+fn a_fork_that_one_hub_found_is_committed_with_every_uplinks_cursor() {
+    let mut edge = edge(&[90, 30]);
+    edge.handle(Input::Deadline, now());
+    let dials = outputs(&mut edge);
+    let dialled = |output: &Output<LinkOutput>| match output {
+        Output::Link(LinkOutput::Connect { uplink, attempt }) if *uplink == UplinkNumber(0) => Some(*attempt),
+        _ => None,
+    };
+    let attempt = dials.iter().find_map(dialled).expect("an uplink is dialled at once");
+    let uplink = UplinkNumber(0);
+    let nonce = Nonce([1; 32]);
+    edge.handle(Input::Link(LinkInput::Connected { uplink, attempt, binding: Bytes::new(), nonce }), now());
+    let frame = HubFrame::Nonce { hub: hub(1), nonce };
+    edge.handle(Input::Link(LinkInput::Frame { uplink, attempt, frame }), now());
+    outputs(&mut edge);
+    let refused = Refused {
+        code: RefusedCode::Forked,
+        what: "other entries".into(),
+        want: "a new epoch".into(),
+        after_ms: None,
+    };
+    let frame = HubFrame::Refused(refused);
+    edge.handle(Input::Link(LinkInput::Frame { uplink, attempt, frame }), now());
+    let said = outputs(&mut edge);
+    let committed: Vec<_> = said
+        .iter()
+        .filter_map(|output| match output {
+            Output::Instance(InstanceOutput::Persist { batch, .. }) => Some(batch.cursors.clone()),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    let fork = |through, from| CursorValue {
+        through: Seq(through),
+        crc: 5,
+        first: Seq(from),
+        heard: Seq(from),
+        ..CursorValue::default()
+    };
+    let want = [
+        (CursorKey::Uplink(hub(1)), fork(90, 91)),
+        // Of an earlier epoch it may still get everything: only the live one's name is taken.
+        (CursorKey::Uplink(hub(2)), fork(30, 41)),
+    ];
+    let mut got = committed;
+    got.sort_by_key(|(key, _)| key != &want[0].0);
+    assert_eq!(got, want, "{said:?}");
+    let reopen = said.iter().any(|output| matches!(output, Output::Link(LinkOutput::Reopen { .. })));
+    assert!(reopen, "{said:?}");
+}
