@@ -14,8 +14,8 @@ use crate::{
     registry::{Progress, Registry},
 };
 use riser_model::{
-    AccountId, AccountName, Cause, ClientId, ConnectionId, CursorKey, CursorValue, Epoch, EpochSpan, Gap,
-    HubIdentity, LogId, Now, PublicKey, Seq, Time, event::SystemEvent, time::Clock,
+    AccountId, AccountName, Cause, ClientId, ConnectionId, CursorKey, CursorMove, CursorValue, Epoch,
+    EpochSpan, Gap, HubIdentity, LogId, Now, PublicKey, Seq, Time, event::SystemEvent, time::Clock,
 };
 use riser_wire::entry::ORIGIN_BYTES;
 use riser_wire::limits::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, BODY_BYTES_MAX};
@@ -153,7 +153,7 @@ pub struct Ingest {
     /// Numbers that this connection uses from here on.
     pub definitions: Definitions,
     /// To move in the same commit.
-    pub cursors: Vec<(CursorKey, CursorValue)>,
+    pub cursors: Vec<CursorMove>,
     /// How the clock of these entries' boot relates to the hub's.
     pub clock: Clock,
 }
@@ -280,6 +280,8 @@ struct Pending {
     crc: u32,
     /// Seqs under gaps.
     gapped: u64,
+    /// What it makes of epochs that are forgotten.
+    forgets: Vec<CursorMove>,
     bytes: u64,
     /// The hub's own gap: nobody waits to hear of it.
     silent: bool,

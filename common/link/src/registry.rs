@@ -1,8 +1,15 @@
 //! What the hub remembers of edges across their connections: how far each epoch was taken, what was heard of,
 //! which commits are outstanding, and which connection is the current one.
 
-use riser_model::{ClientId, ConnectionId, CursorKey, CursorValue, Epoch, LogId, Seq};
-use std::collections::BTreeMap;
+use riser_model::{ClientId, ConnectionId, CursorKey, CursorMove, CursorValue, Epoch, LogId, Seq};
+use riser_wire::link::{CHAIN_MAX, Opening};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Of so many epochs of one log the cursors are kept, besides those that its edge names. Older ones only a disk could
+/// name that was restored from an image of their time: what it has of them would come twice.
+pub(crate) const EPOCHS_KEPT: usize = 4 * CHAIN_MAX;
+/// Where the numbers of all forgotten epochs of a log lie together. No log has an epoch of this name.
+pub(crate) const FORGOTTEN: Epoch = Epoch(0);
 
 /// One edge.
 #[derive(Debug, Default)]
@@ -43,6 +50,10 @@ pub(crate) struct Registry {
     edges: BTreeMap<ClientId, Edge>,
     cursors: BTreeMap<(LogId, Epoch), CursorValue>,
     owners: BTreeMap<LogId, ClientId>,
+    /// How many epochs of a log have a cursor.
+    epochs: BTreeMap<LogId, usize>,
+    /// Forgotten here, and not yet on disk.
+    forgetting: BTreeMap<LogId, BTreeSet<Epoch>>,
 }
 
 impl Registry {
@@ -55,6 +66,10 @@ impl Registry {
                 CursorKey::Ingest(edge, log, epoch) => {
                     registry.cursors.insert((log, epoch), value);
                     registry.owners.insert(log, edge);
+                    if epoch == FORGOTTEN {
+                        continue;
+                    }
+                    *registry.epochs.entry(log).or_default() += 1;
                     let heard = furthest.entry(edge).or_insert(value.heard);
                     if value.heard >= *heard {
                         *heard = value.heard;
@@ -88,8 +103,64 @@ impl Registry {
     /// The edge said that it has this much. `first` is the epoch's first seq, for one that is new here.
     pub(crate) fn heard(&mut self, log: LogId, epoch: Epoch, first: Seq, last: Seq) {
         let new = CursorValue { through: first.prev(), heard: first.prev(), crc: 0, first, gapped: 0 };
-        let value = self.cursors.entry((log, epoch)).or_insert(new);
+        let value = self.cursors.entry((log, epoch)).or_insert_with(|| {
+            *self.epochs.entry(log).or_default() += 1;
+            new
+        });
         value.heard = value.heard.max(last);
+    }
+
+    /// Forgets the oldest epochs of a log beyond [`EPOCHS_KEPT`], none of those that its edge names, and keeps what
+    /// they add up to. Says what the next commit is to make of it.
+    pub(crate) fn forget(&mut self, edge: ClientId, log: LogId, named: &[Opening]) -> Vec<CursorMove> {
+        let excess = self.epochs.get(&log).copied().unwrap_or_default().saturating_sub(EPOCHS_KEPT);
+        if excess > 0 {
+            let named: BTreeSet<Epoch> = named.iter().map(|opening| opening.span.epoch).collect();
+            let mut oldest: Vec<(Seq, Epoch)> = self
+                .of_log(log)
+                .filter(|(epoch, _)| *epoch != FORGOTTEN && !named.contains(epoch))
+                .map(|(epoch, value)| (value.first, epoch))
+                .collect();
+            oldest.sort_unstable();
+            for (_, epoch) in oldest.into_iter().take(excess.min(EPOCHS_KEPT)) {
+                self.forget_one(log, epoch);
+            }
+        }
+        let Some(forgetting) = self.forgetting.get(&log) else { return Vec::new() };
+        let forgotten = forgetting.iter().map(|epoch| (CursorKey::Ingest(edge, log, *epoch), None));
+        let sum = (CursorKey::Ingest(edge, log, FORGOTTEN), self.cursor(log, FORGOTTEN));
+        forgotten.chain([sum]).collect()
+    }
+
+    fn forget_one(&mut self, log: LogId, epoch: Epoch) {
+        let Some(value) = self.cursors.remove(&(log, epoch)) else { return };
+        let before = value.first.0.saturating_sub(1);
+        let sum = self.cursors.entry((log, FORGOTTEN)).or_default();
+        let plus = |sum: Seq, seq: Seq| Seq(sum.0.saturating_add(seq.0.saturating_sub(before)));
+        (sum.through, sum.heard) = (plus(sum.through, value.through), plus(sum.heard, value.heard));
+        sum.gapped = sum.gapped.saturating_add(value.gapped);
+        if let Some(epochs) = self.epochs.get_mut(&log) {
+            *epochs = epochs.saturating_sub(1);
+        }
+        self.forgetting.entry(log).or_default().insert(epoch);
+    }
+
+    /// A commit with what [`Registry::forget`] said returned.
+    pub(crate) fn forgot(&mut self, log: LogId, moves: &[CursorMove]) {
+        let Some(forgetting) = self.forgetting.get_mut(&log) else { return };
+        for (key, _) in moves {
+            if let CursorKey::Ingest(_, _, epoch) = key {
+                forgetting.remove(epoch);
+            }
+        }
+        if forgetting.is_empty() {
+            self.forgetting.remove(&log);
+        }
+    }
+
+    fn of_log(&self, log: LogId) -> impl Iterator<Item = (Epoch, CursorValue)> + '_ {
+        let of_log = self.cursors.range((log, Epoch(0))..=(log, Epoch(u64::MAX)));
+        of_log.map(|((_, epoch), value)| (*epoch, *value))
     }
 
     /// The edge speaks for this log now.
@@ -102,15 +173,14 @@ impl Registry {
         let Some((log, epoch)) = self.edges.get(&edge).and_then(|edge| edge.shown) else {
             return Progress::default();
         };
-        let of_log = self.cursors.range((log, Epoch(0))..=(log, Epoch(u64::MAX)));
         let progress = Progress { epoch: Some(epoch), ..Progress::default() };
-        of_log.fold(progress, |sum, (_, value)| {
+        self.of_log(log).fold(progress, |sum, (of, value)| {
             let before = value.first.0.saturating_sub(1);
             let past = |seq: Seq| seq.0.saturating_sub(before);
             Progress {
                 epoch: sum.epoch,
-                heard: sum.heard.max(value.heard),
-                through: sum.through.max(value.through),
+                heard: if of == FORGOTTEN { sum.heard } else { sum.heard.max(value.heard) },
+                through: if of == FORGOTTEN { sum.through } else { sum.through.max(value.through) },
                 accepted: sum.accepted.saturating_add(past(value.heard)),
                 synced: sum.synced.saturating_add(past(value.through).saturating_sub(value.gapped)),
                 queued: sum.queued.saturating_add(past(value.heard).saturating_sub(past(value.through))),

@@ -61,8 +61,7 @@ impl Staged {
             let definition = tables.origins.stage(number, self.first, last);
             self.origins.extend(definition.map(|origin| (number, origin)));
         }
-        let cursors = batch.cursors.into_iter().map(|(key, value)| (key, Some(value)));
-        move_later(&mut self.cursors, &cursors.collect());
+        move_later(&mut self.cursors, &batch.cursors.into_iter().collect());
         self.bytes.extend_from_slice(&batch.entries);
         self.count += batch.count;
     }

@@ -151,7 +151,7 @@ impl<D: Disk, F: Fold> Writer<D, F> {
     /// one only what others have confirmed is kept: that is true without the rest, and may be what makes room.
     pub fn stage(&mut self, batch: Batch) -> Result<(), Refused> {
         let held = batch.cursors.iter().filter(|(key, _)| key.holds());
-        move_later(&mut self.moved, &held.map(|(key, value)| (*key, Some(*value))).collect());
+        move_later(&mut self.moved, &held.copied().collect());
         match &self.failing {
             Some(Failing::DrainOnly) => return Err(Refused::DrainOnly),
             Some(Failing::Commit(reason)) => return Err(Refused::Failing { reason: reason.clone() }),

@@ -3,7 +3,8 @@
 
 use riser_log::{Config, Entropy, Holds, Refused, Writer, fault::FaultDisk};
 use riser_model::{
-    Batch, CursorKey, CursorValue, HubIdentity, LogId, Now, PublicKey, RouteNumber, Run, Seq, Stamp,
+    Batch, CursorKey, CursorMove, CursorValue, HubIdentity, LogId, Now, PublicKey, RouteNumber, Run, Seq,
+    Stamp,
 };
 use riser_wire::entry::{self, Kind};
 
@@ -17,10 +18,7 @@ fn open() -> Writer<FaultDisk> {
 }
 
 /// Appends until the log is full, or as many entries as three logs have room for. How many fit.
-fn fill(
-    writer: &mut Writer<FaultDisk>,
-    mut confirm: impl FnMut(Seq) -> Vec<(CursorKey, CursorValue)>,
-) -> u64 {
+fn fill(writer: &mut Writer<FaultDisk>, mut confirm: impl FnMut(Seq) -> Vec<CursorMove>) -> u64 {
     let most = 3 * Config::tiny().quota_bytes / 1024;
     for n in 0..most {
         let mut entries = Vec::new();
@@ -42,7 +40,7 @@ fn fill(
 
 #[test]
 fn what_an_uplink_confirmed_makes_room_for_ever() {
-    let confirmed = |through| vec![(UPLINK, CursorValue { through, ..CursorValue::default() })];
+    let confirmed = |through| vec![(UPLINK, Some(CursorValue { through, ..CursorValue::default() }))];
     assert_eq!(fill(&mut open(), confirmed), 3 * Config::tiny().quota_bytes / 1024);
 }
 
@@ -50,7 +48,7 @@ fn what_an_uplink_confirmed_makes_room_for_ever() {
 fn a_full_log_takes_new_work_when_a_refused_batch_says_what_was_confirmed() {
     let mut writer = open();
     fill(&mut writer, |_| Vec::new());
-    let confirmed = |through| vec![(UPLINK, CursorValue { through, ..CursorValue::default() })];
+    let confirmed = |through| vec![(UPLINK, Some(CursorValue { through, ..CursorValue::default() }))];
     // The first one may only make the room that the next one finds.
     fill(&mut writer, confirmed);
     assert_eq!(fill(&mut writer, confirmed), 3 * Config::tiny().quota_bytes / 1024);
@@ -62,7 +60,7 @@ fn the_former_log_of_a_hub_holds_nothing() {
     let replaced = CursorKey::Uplink(HubIdentity { key: PublicKey([1; 32]), log: LogId(2) });
     let mut writer = open();
     fill(&mut writer, |_| Vec::new());
-    let at = |key, through| vec![(key, CursorValue { through, ..CursorValue::default() })];
+    let at = |key, through| vec![(key, Some(CursorValue { through, ..CursorValue::default() }))];
     fill(&mut writer, |_| at(UPLINK, Seq(5)));
     fill(&mut writer, |through| at(replaced, through));
     let most = 3 * Config::tiny().quota_bytes / 1024;
@@ -74,7 +72,7 @@ fn the_former_log_of_a_hub_holds_nothing() {
 fn another_log_of_a_hub_is_due_everything() {
     let replaced = CursorKey::Uplink(HubIdentity { key: PublicKey([1; 32]), log: LogId(2) });
     let mut writer = open();
-    let at = |key, through| vec![(key, CursorValue { through, ..CursorValue::default() })];
+    let at = |key, through| vec![(key, Some(CursorValue { through, ..CursorValue::default() }))];
     let fitted =
         fill(
             &mut writer,

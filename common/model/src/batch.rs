@@ -1,7 +1,7 @@
 //! What goes to a log in one piece, and what comes back when it is read.
 
 use crate::{
-    cursor::{CursorKey, CursorValue},
+    cursor::CursorMove,
     gap::Gap,
     id::{Epoch, LogId, Seq},
     route::{Route, RouteNumber},
@@ -22,7 +22,7 @@ pub struct Batch {
     /// Origins defined here first: their numbers begin at 1.
     pub origins: Vec<(u32, (LogId, Epoch))>,
     /// Cursors that move in the same commit.
-    pub cursors: Vec<(CursorKey, CursorValue)>,
+    pub cursors: Vec<CursorMove>,
 }
 
 /// A piece of a log as its reader meets it.

@@ -59,16 +59,21 @@ impl CursorKey {
     }
 }
 
+/// What becomes of a cursor in a commit: where it is from there on, or `None` if it is forgotten.
+pub type CursorMove = (CursorKey, Option<CursorValue>);
+
 /// A saved place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct CursorValue {
     /// Everything up to here is confirmed, or taken.
     pub through: Seq,
-    /// For `Ingest`: the highest seq that was ever heard of.
+    /// For `Ingest`: the highest seq that was ever heard of. For `Uplink`: one of the last epoch that was found forked
+    /// and that the cursor has not passed; 0 without.
     pub heard: Seq,
     /// The CRC32C of the entry body at `through` (0 where that is no entry): tells forks apart (section 7.5).
     pub crc: u32,
-    /// For `Ingest`: the epoch's first seq, as its edge says.
+    /// For `Ingest`: the epoch's first seq, as its edge says. For `Uplink`: the first seq that a fork keeps from being
+    /// delivered under its name, until the cursor has passed it; 0 without (section 7.5).
     pub first: Seq,
     /// For `Ingest`: how many of the seqs up to `through` are under link gaps.
     pub gapped: u64,

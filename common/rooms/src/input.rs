@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use riser_model::{
-    Binding, Chunk, ConnectionId, CursorKey, CursorValue, Epoch, EpochSpan, Gap, LogId, Principal, Room,
-    Route, RouteNumber, Run, Seq,
+    Binding, Chunk, ConnectionId, CursorKey, CursorMove, CursorValue, Epoch, EpochSpan, Gap, LogId,
+    Principal, Room, Route, RouteNumber, Run, Seq,
     door::{Ask, Code},
     event::{Scope, SystemEvent},
     time::Clock,
@@ -45,7 +45,7 @@ pub struct Append {
     /// Frames back to back, without origins. May be empty: then only cursors move.
     pub entries: Bytes,
     /// Cursors that move in the same commit.
-    pub cursors: Vec<(CursorKey, CursorValue)>,
+    pub cursors: Vec<CursorMove>,
 }
 
 /// What came over a link, with the cursor that remembers it: one batch, one commit. Answered by `Done` after it.
@@ -68,7 +68,7 @@ pub struct Ingest {
     /// per edge, so that these are few however many channels an edge makes up.
     pub overflow: Route,
     /// Cursors that move in the same commit.
-    pub cursors: Vec<(CursorKey, CursorValue)>,
+    pub cursors: Vec<CursorMove>,
     /// How the clock of these entries' boot relates to this instance's.
     pub clock: Clock,
 }

@@ -13,7 +13,7 @@ use crate::{
 };
 use bytes::Bytes;
 use riser_model::{
-    Batch, ConnectionId, CursorKey, CursorValue, Epoch, Seq, Time,
+    Batch, ConnectionId, CursorKey, CursorMove, CursorValue, Epoch, Seq, Time,
     door::{Code, Refusal},
 };
 use riser_wire::entry::{Body, Frame, Kind, Origin, frame_size};
@@ -47,7 +47,7 @@ struct Open {
     offsets: Vec<u32>,
     channels: Vec<ChannelSlot>,
     pieces: Vec<Piece>,
-    cursors: Vec<(CursorKey, CursorValue)>,
+    cursors: Vec<CursorMove>,
     /// Since when anything is in it.
     since: Option<Time>,
     /// Whether anybody waits for it.
@@ -164,7 +164,7 @@ impl Line {
     }
 
     /// Cursors that must move with what was added, at once.
-    pub(crate) fn move_cursors(&mut self, cursors: Vec<(CursorKey, CursorValue)>, now: Time) {
+    pub(crate) fn move_cursors(&mut self, cursors: Vec<CursorMove>, now: Time) {
         if !cursors.is_empty() {
             self.open.since.get_or_insert(now);
             self.open.awaited = true;
@@ -201,7 +201,7 @@ impl Line {
         offsets.shrink_to_fit();
         channels.shrink_to_fit();
         let riding = std::mem::take(&mut self.riding);
-        cursors.extend(riding.iter().map(|(key, value)| (*key, *value)));
+        cursors.extend(riding.iter().map(|(key, value)| (*key, Some(*value))));
         // Cursors alone may fail alone: nothing that others build on is in their batch.
         let (Definitions { routes: new_routes, origins }, written) =
             if offsets.is_empty() { routes.define_nothing() } else { routes.define() };

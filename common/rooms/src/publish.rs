@@ -10,7 +10,7 @@ use crate::{
     topics,
 };
 use riser_model::{
-    ConnectionId, CursorKey, CursorValue, Epoch, LogId, Now, Principal, Route, RouteNumber, Run, Seq,
+    ConnectionId, CursorMove, Epoch, LogId, Now, Principal, Route, RouteNumber, Run, Seq,
     door::{Code, Intake, Refusal, Target},
     time::Clock,
 };
@@ -272,7 +272,7 @@ impl Bus {
         &mut self,
         token: u64,
         bytes: usize,
-        cursors: Vec<(CursorKey, CursorValue)>,
+        cursors: Vec<CursorMove>,
         now: Now,
         add: impl FnOnce(&mut Self) -> Result<(), Code>,
     ) {

@@ -348,7 +348,8 @@ mod tests {
         let mut committing = Committing::new(writer, ordered, move |answer| said.send(answer).unwrap());
         (1..10).for_each(|n| disk.fail_sync(disk.counts().syncs + n));
         let hub = CursorKey::Uplink(HubIdentity { key: PublicKey([0; 32]), log: LogId(1) });
-        let alone = Batch { first: Seq(1), cursors: vec![(hub, CursorValue::default())], ..Batch::default() };
+        let alone =
+            Batch { first: Seq(1), cursors: vec![(hub, Some(CursorValue::default()))], ..Batch::default() };
         let mut entries = Vec::new();
         entry::write_frame(&mut entries, RouteNumber::NONE, Kind::Canary, 0, Stamp::default(), |_| {});
         let entry = Batch { first: Seq(1), entries: entries.into(), count: 1, ..Batch::default() };

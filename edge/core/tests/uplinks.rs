@@ -113,12 +113,9 @@ fn a_fork_that_one_hub_found_is_committed_with_every_uplinks_cursor() {
         })
         .flatten()
         .collect();
-    let fork = |through, from| CursorValue {
-        through: Seq(through),
-        crc: 5,
-        first: Seq(from),
-        heard: Seq(from),
-        ..CursorValue::default()
+    let fork = |through, from| {
+        let (through, from) = (Seq(through), Seq(from));
+        Some(CursorValue { through, crc: 5, first: from, heard: from, gapped: 0 })
     };
     let want = [
         (CursorKey::Uplink(hub(1)), fork(90, 91)),

@@ -6,7 +6,8 @@
 
 use bytes::Bytes;
 use riser_model::{
-    ChannelName, ClientId, CursorKey, CursorValue, Epoch, LogId, RoomId, Route, RouteNumber, Run, Seq,
+    ChannelName, ClientId, CursorKey, CursorMove, CursorValue, Epoch, LogId, RoomId, Route, RouteNumber, Run,
+    Seq,
 };
 use riser_wire::entry::{Body, Frame, Kind, Publication, frames};
 use std::collections::BTreeMap;
@@ -121,7 +122,7 @@ pub struct Journal {
     /// The log's cursors as committed.
     pub cursors: BTreeMap<CursorKey, CursorValue>,
     /// Cursors that were staged, with the first seq of their batch.
-    moving: Vec<(Seq, CursorKey, CursorValue)>,
+    moving: Vec<(Seq, CursorMove)>,
     /// The order in which epochs were opened.
     pub epochs: Vec<Epoch>,
 }
@@ -139,8 +140,8 @@ impl Journal {
     }
 
     /// These are in the next commit.
-    pub fn stage(&mut self, first: Seq, entries: Vec<Logged>, cursors: &[(CursorKey, CursorValue)]) {
-        self.moving.extend(cursors.iter().map(|(key, value)| (first, *key, *value)));
+    pub fn stage(&mut self, first: Seq, entries: Vec<Logged>, cursors: &[CursorMove]) {
+        self.moving.extend(cursors.iter().map(|moved| (first, *moved)));
         for (n, entry) in entries.into_iter().enumerate() {
             self.pending.insert(first.plus(n as u64), entry);
         }
@@ -148,11 +149,11 @@ impl Journal {
 
     /// A commit returned.
     pub fn committed(&mut self, first: Seq, last: Seq) {
-        for (at, key, value) in std::mem::take(&mut self.moving) {
-            if at <= last.next() {
-                self.cursors.insert(key, value);
-            } else {
-                self.moving.push((at, key, value));
+        for (at, (key, value)) in std::mem::take(&mut self.moving) {
+            match value {
+                _ if at > last.next() => self.moving.push((at, (key, value))),
+                Some(value) => drop(self.cursors.insert(key, value)),
+                None => drop(self.cursors.remove(&key)),
             }
         }
         while let Some(entry) = self.pending.first_entry() {

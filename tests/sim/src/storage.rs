@@ -11,7 +11,7 @@ use crate::{
 use bytes::{Bytes, BytesMut};
 use riser_instance::LogFold;
 use riser_log::{Committed, Decision, Pacer, Reader, Recovered, Refused, Waiting, Writer};
-use riser_model::{Batch, Chunk, CursorKey, CursorValue, Gap, Now, Seq, door::Code};
+use riser_model::{Batch, Chunk, CursorKey, CursorMove, CursorValue, Gap, Now, Seq, door::Code};
 use riser_wire::entry::frames;
 use std::{collections::VecDeque, time::Duration};
 
@@ -64,7 +64,7 @@ pub struct Storage {
     answers: Vec<Answer>,
     answered: u64,
     /// Cursors that a wrong variant holds back.
-    deferred: Vec<(CursorKey, CursorValue)>,
+    deferred: Vec<CursorMove>,
     /// When the turn under way began.
     now: Now,
 }
@@ -329,7 +329,8 @@ impl Storage {
 
 /// What a batch says of how far it goes.
 fn ingests(batch: &mut Batch) -> impl Iterator<Item = &mut CursorValue> {
-    batch.cursors.iter_mut().filter_map(|(key, value)| matches!(key, CursorKey::Ingest(..)).then_some(value))
+    let ingests = batch.cursors.iter_mut().filter(|(key, _)| matches!(key, CursorKey::Ingest(..)));
+    ingests.filter_map(|(_, value)| value.as_mut())
 }
 
 /// The frames of a batch from a link in another order; one that is not there stays.

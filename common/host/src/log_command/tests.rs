@@ -42,7 +42,7 @@ fn written() -> (TempDir, Writer<RealDisk>) {
         Publication::new(ContentType::Text, text).write_frame(&mut entries, RouteNumber(0), stamp);
         let routes = if n == 0 { vec![(RouteNumber(0), route.clone())] } else { vec![] };
         let value = CursorValue { through: Seq(n as u64), heard: Seq(9), ..CursorValue::default() };
-        let cursors = vec![(CursorKey::Ingest(route.client, LogId(5), Epoch(6)), value)];
+        let cursors = vec![(CursorKey::Ingest(route.client, LogId(5), Epoch(6)), Some(value))];
         let first = writer.next();
         writer
             .stage(Batch { first, entries: entries.into(), count: 1, routes, cursors, ..Batch::default() })

@@ -224,7 +224,12 @@ impl HubHost {
             }
         }
         self.disk.gaps.extend(refused.iter().map(|gap| (log, epoch, *gap)));
-        self.disk.cursors.extend(ingest.cursors.iter().copied());
+        for (key, value) in &ingest.cursors {
+            match value {
+                Some(value) => drop(self.disk.cursors.insert(*key, *value)),
+                None => drop(self.disk.cursors.remove(key)),
+            }
+        }
         Some(Input::Ingested { token: ingest.token, refused })
     }
 }

@@ -5,6 +5,7 @@ use super::{
     Bytes, ClientId, Clocks, Connection, ConnectionId, Flow, Hello, HubFrame, Known, Nonce, Now, Output,
     Phase, Receivers, RefusedCode, Registered, Signature, SystemEvent, handshake,
 };
+use crate::registry::FORGOTTEN;
 use riser_model::EpochSpan;
 use riser_wire::link::{CHAIN_MAX, CLONE_PING, SEQ_MAX, Taken, Welcome, sign};
 
@@ -269,11 +270,13 @@ fn in_order(hello: &Hello) -> bool {
     }
     let epochs: std::collections::BTreeSet<_> =
         hello.chain.iter().map(|opening| opening.span.epoch).collect();
+    let named = !epochs.contains(&FORGOTTEN);
     let live = hello.chain.iter().position(|opening| opening.span.epoch == hello.live);
     let live_is_last = live.is_none_or(|at| {
         at + 1 == hello.chain.len() && next.is_some_and(|next| next == hello.last_added.next())
     });
     !hello.chain.is_empty()
+        && named
         && epochs.len() == hello.chain.len()
         && live_is_last
         && hello.last_added <= SEQ_MAX

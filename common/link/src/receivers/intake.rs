@@ -111,6 +111,7 @@ impl Receivers {
         };
         let (edge, log, live, account) =
             (known.hello.edge, known.hello.log, known.hello.live, known.edge.account);
+        let chain = known.hello.chain.clone();
         let clock = known.clocks.of(epoch);
         let gaps = items.iter().map(|item| if let Item::Gap(gap) = item { gap.count() } else { 0 });
         let gapped = gaps.fold(0, u64::saturating_add);
@@ -119,15 +120,18 @@ impl Receivers {
         let mut moved = self.registry.cursor(log, epoch).unwrap_or_default();
         (moved.through, moved.crc, moved.heard) = (last, crc, moved.heard.max(last));
         moved.gapped = moved.gapped.saturating_add(before).saturating_add(gapped);
-        let mut cursors = vec![(CursorKey::Ingest(edge, log, epoch), moved)];
+        let mut cursors = vec![(CursorKey::Ingest(edge, log, epoch), Some(moved))];
         if live != epoch
             && let Some(heard) = self.registry.cursor(log, live)
         {
-            cursors.push((CursorKey::Ingest(edge, log, live), heard));
+            cursors.push((CursorKey::Ingest(edge, log, live), Some(heard)));
         }
+        let forgets = self.registry.forget(edge, log, &chain);
+        cursors.extend(forgets.iter().copied());
         self.tokens += 1;
         let token = self.tokens;
-        let pending = Pending { connection, edge, log, epoch, first, last, crc, gapped, bytes, silent };
+        let pending =
+            Pending { connection, edge, log, epoch, first, last, crc, gapped, forgets, bytes, silent };
         self.pending.insert(token, pending);
         self.registry.edge(edge).outstanding += 1;
         let ingest =
@@ -139,6 +143,7 @@ impl Receivers {
         let Some(done) = self.pending.remove(&token) else { return };
         let gapped = refused.iter().map(|gap| gap.count()).fold(done.gapped, u64::saturating_add);
         self.registry.committed((done.log, done.epoch), done.last, done.crc, gapped);
+        self.registry.forgot(done.log, &done.forgets);
         if let Some(state) = self.connections.get_mut(&done.connection)
             && matches!(state.phase, Phase::Up(..))
         {

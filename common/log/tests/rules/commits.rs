@@ -52,7 +52,7 @@ impl Run {
             entries: entries.into(),
             count,
             routes: vec![(RouteNumber(1), route(1))],
-            cursors: vec![(uplink(1), through(confirmed))],
+            cursors: vec![(uplink(1), Some(through(confirmed)))],
             ..Batch::default()
         };
         let staged = self.writer.stage(batch);

@@ -151,7 +151,7 @@ fn drain_only_log_trims_what_is_confirmed_and_resumes_in_its_place() {
     let (disk, config, mut log, recovered, next) = drained();
     // A refused batch may bring what was confirmed.
     let first = log.next();
-    let cursors = vec![(uplink(1), through(next - 1))];
+    let cursors = vec![(uplink(1), Some(through(next - 1)))];
     let batch = Batch { first, cursors, ..Batch::default() };
     assert_eq!(log.stage(batch), Err(Refused::DrainOnly));
     log.retry(now(1)).unwrap();

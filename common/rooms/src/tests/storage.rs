@@ -75,7 +75,12 @@ impl Storage {
             let before = self.origins.insert(number, origin);
             assert!(before.is_none_or(|before| before == origin), "a number keeps its meaning");
         }
-        self.cursors.extend(batch.cursors);
+        for (key, value) in batch.cursors {
+            match value {
+                Some(value) => drop(self.cursors.insert(key, value)),
+                None => drop(self.cursors.remove(&key)),
+            }
+        }
         let mut walk = frames(&batch.entries);
         let mut count = 0;
         loop {

@@ -298,7 +298,7 @@ fn cursors_alone_fail_alone_and_ride_again() {
         token: 1,
         routes: vec![],
         entries: Default::default(),
-        cursors: vec![(key, value)],
+        cursors: vec![(key, Some(value))],
     }));
     world.send(1, &[("a/x", "2")], 1);
     world.fail(Code::LogFailing);
@@ -332,7 +332,7 @@ pub(super) fn ingest(token: u64, first: u64, payloads: &[(u32, &str)]) -> Ingest
         origins: vec![],
         elsewhere: vec![(Seq(first), route("quiet", "quarantine", 7))],
         overflow: route("quiet", "overflow", 0),
-        cursors: vec![(CursorKey::Ingest(EDGE, LogId(9), Epoch(50)), value)],
+        cursors: vec![(CursorKey::Ingest(EDGE, LogId(9), Epoch(50)), Some(value))],
         clock: Clock::Unanchored,
     }
 }

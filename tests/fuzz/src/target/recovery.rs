@@ -116,7 +116,7 @@ fn batch(first: Seq, count: u32, defines: bool) -> Batch {
         entries: Bytes::from(entries),
         count,
         routes: if defines { vec![(RouteNumber(0), route)] } else { Vec::new() },
-        cursors: vec![(uplink, CursorValue { through, ..CursorValue::default() })],
+        cursors: vec![(uplink, Some(CursorValue { through, ..CursorValue::default() }))],
         ..Batch::default()
     }
 }

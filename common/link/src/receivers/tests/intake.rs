@@ -1,14 +1,28 @@
 //! What is taken.
 
 use super::*;
+use crate::registry::EPOCHS_KEPT;
 use riser_model::time::Clock;
 use riser_wire::entry::{FRAME_HEADER_BYTES, Frame, Origin};
 use riser_wire::link::{Bytes, Stage, decode_edge, encode_edge};
+use std::collections::BTreeMap;
 
 fn up(hello: &Hello) -> Hub {
     let mut hub = Hub::new();
     assert!(welcomed(hub.greet(C1, hello), C1));
     hub
+}
+
+/// The cursors as all commits that were asked for leave them.
+fn saved(hub: &Hub) -> BTreeMap<CursorKey, CursorValue> {
+    let mut saved = BTreeMap::new();
+    for (key, value) in ingests(&hub.outputs).into_iter().flat_map(|ingest| ingest.cursors.clone()) {
+        match value {
+            Some(value) => drop(saved.insert(key, value)),
+            None => drop(saved.remove(&key)),
+        }
+    }
+    saved
 }
 
 #[test]
@@ -34,7 +48,7 @@ fn a_commit_moves_the_cursor_with_its_entries_and_what_was_heard() {
     let frames = entries(4);
     let crc = riser_wire::entry::frames(&frames).last().unwrap().unwrap().crc;
     let value = CursorValue { through: Seq(4), heard: Seq(300), crc, first: Seq(1), gapped: 0 };
-    assert_eq!(ingest.cursors, [(CursorKey::Ingest(EDGE, LogId(1), Epoch(5)), value)]);
+    assert_eq!(ingest.cursors, [(CursorKey::Ingest(EDGE, LogId(1), Epoch(5)), Some(value))]);
     assert!(matches!(ingest.clock, Clock::Anchored { .. }));
     assert_eq!(ingest.definitions.routes, [(RouteNumber(0), route())]);
 }
@@ -47,12 +61,60 @@ fn a_restarted_hub_knows_how_far_it_is_and_what_was_gone() {
     let gap = Batch { items: writer.finish(), ..batch(5, 1, 1) };
     hub.frame(C1, EdgeFrame::Batch(gap));
     hub.frame(C1, EdgeFrame::Batch(batch(5, 3, 4)));
-    let cursors: Vec<_> = ingests(&hub.outputs).iter().flat_map(|ingest| ingest.cursors.clone()).collect();
-    let restarted = Hub::over(cursors);
+    let restarted = Hub::over(saved(&hub));
     let Progress { heard, through, accepted, synced, queued, gapped, .. } =
         restarted.receivers.progress(EDGE);
     assert_eq!((heard, through), (Seq(10), Seq(6)));
     assert_eq!((accepted, synced, queued, gapped), (10, 4, 4, 2));
+}
+
+/// What an edge that restarts for ever leaves behind is bounded, and its numbers still add up.
+#[test]
+fn of_the_oldest_epochs_only_what_they_add_up_to_is_kept() {
+    let old = EPOCHS_KEPT as u64 + 20;
+    let of_old = (0..old).map(|n| {
+        let first = Seq(1 + 10 * n);
+        let value = CursorValue { through: first.plus(7), heard: first.plus(9), crc: 1, first, gapped: 2 };
+        (CursorKey::Ingest(EDGE, LogId(1), Epoch(1000 + n)), value)
+    });
+    let mut hub = Hub::over(of_old.clone());
+    let span = EpochSpan { epoch: Epoch(5), first: Seq(1 + 10 * old), last: Seq(10 + 10 * old) };
+    let oldest = EpochSpan { epoch: Epoch(1000), first: Seq(1), last: Seq(10) };
+    let named = Hello { chain: vec![Opening { span, anchor: None }], last_added: span.last, ..hello() };
+    assert!(welcomed(hub.greet(C1, &named), C1));
+    let before = hub.receivers.progress(EDGE);
+    let forgotten = |ingest: &Ingest| ingest.cursors.iter().filter(|(_, value)| value.is_none()).count();
+    let mut saved: BTreeMap<_, _> = of_old.collect();
+    for (n, fails) in [(0, true), (1, false), (2, false)] {
+        let first = if n == 2 { span.first.0 + 4 } else { span.first.0 };
+        hub.frame(ConnectionId(C1.0 + n), EdgeFrame::Batch(batch(5, first, 4)));
+        let ingest = ingests(&hub.outputs).pop().unwrap().clone();
+        // 20 and the live one; again until a commit holds it.
+        assert_eq!(forgotten(&ingest), if n == 2 { 0 } else { 21 }, "{n}");
+        assert!(ingest.cursors.contains(&(CursorKey::Ingest(EDGE, LogId(1), oldest.epoch), None)) || n == 2);
+        if fails {
+            hub.input(Input::Failed { token: ingest.token });
+            assert!(welcomed(hub.greet(ConnectionId(C1.0 + 1), &named), ConnectionId(C1.0 + 1)));
+            continue;
+        }
+        for (key, value) in &ingest.cursors {
+            match value {
+                Some(value) => drop(saved.insert(*key, *value)),
+                None => drop(saved.remove(key)),
+            }
+        }
+        hub.input(Input::Ingested { token: ingest.token, refused: Vec::new() });
+        if n == 1 {
+            hub.input(Input::Closed { connection: ConnectionId(C1.0 + 1) });
+            assert!(welcomed(hub.greet(ConnectionId(C1.0 + 2), &named), ConnectionId(C1.0 + 2)));
+        }
+    }
+    assert_eq!(saved.len(), EPOCHS_KEPT + 1);
+    for after in [hub.receivers.progress(EDGE), Hub::over(saved).receivers.progress(EDGE)] {
+        assert_eq!((after.accepted, after.gapped), (before.accepted, before.gapped));
+        assert_eq!(after.synced, before.synced + 8);
+        assert_eq!(after.heard, span.last);
+    }
 }
 
 #[test]
@@ -103,7 +165,7 @@ fn what_was_heard_of_an_epoch_and_is_not_in_the_chain_is_lost_at_least() {
     let ingests = ingests(&outputs);
     assert_eq!(ingests[1].items, [Item::Gap(lost)]);
     let moved = CursorValue { through: Seq(9), heard: Seq(9), crc: 0, first: Seq(1), gapped: 5 };
-    assert_eq!(ingests[1].cursors[0], (CursorKey::Ingest(EDGE, LogId(1), Epoch(4)), moved));
+    assert_eq!(ingests[1].cursors[0], (CursorKey::Ingest(EDGE, LogId(1), Epoch(4)), Some(moved)));
     assert!(outputs.iter().any(|o| {
         matches!(o, Output::Emit { event: SystemEvent::LinkGap { gap, at_least: true, .. }, .. } if *gap == lost)
     }));
