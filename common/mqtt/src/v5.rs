@@ -185,10 +185,14 @@ pub(crate) fn unsubscribed(out: &mut BytesMut, id: u16, ungrants: &[Ungrant]) {
 }
 
 pub(crate) fn disconnect(out: &mut BytesMut, reason_code: DisconnectReasonCode, why: Option<&Refusal>) {
-    // Without any properties the codec would announce a byte less than it writes.
+    let Some(why) = why else {
+        // The codec takes a DISCONNECT with nothing but its reason for one without.
+        out.extend_from_slice(&[0xe0, 1, reason_code as u8]);
+        return;
+    };
     let properties = Some(DisconnectProperties {
         session_expiry_interval: None,
-        reason_string: why.map(sentence),
+        reason_string: Some(sentence(why)),
         user_properties: Vec::new(),
         server_reference: None,
     });
