@@ -207,6 +207,18 @@ pub fn connect(level: u8, clean: bool, expiry_s: u32, keepalive_s: u16) -> Vec<u
     packet(0x10, &body)
 }
 
+/// CONNECT from its parts: a keepalive of 60 s.
+pub fn connect_of(level: u8, flags: u8, properties: &[u8], fields: &[&[u8]]) -> Vec<u8> {
+    let mut body = string("MQTT");
+    body.extend([level, flags, 0, 60]);
+    if level == 5 {
+        body.push(properties.len() as u8);
+        body.extend_from_slice(properties);
+    }
+    fields.iter().for_each(|field| body.extend_from_slice(field));
+    packet(0x10, &body)
+}
+
 /// PUBLISH without properties.
 pub fn publish(level: u8, topic: &str, qos: u8, id: u16, payload: &[u8]) -> Vec<u8> {
     publish_with(level, topic, qos << 1, id, &[], payload)

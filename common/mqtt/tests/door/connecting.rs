@@ -37,18 +37,6 @@ fn connect_asks_to_enter_with_credential_and_session() {
     }
 }
 
-/// CONNECT from its parts.
-fn raw(level: u8, flags: u8, properties: &[u8], fields: &[&[u8]]) -> Vec<u8> {
-    let mut body = string("MQTT");
-    body.extend([level, flags, 0, 60]);
-    if level == 5 {
-        body.push(properties.len() as u8);
-        body.extend_from_slice(properties);
-    }
-    fields.iter().for_each(|field| body.extend_from_slice(field));
-    packet(0x10, &body)
-}
-
 #[test]
 fn credentials_come_in_every_form() {
     let anonymous = Config { allow_anonymous: true, ..Config::default() };
@@ -71,7 +59,7 @@ fn credentials_come_in_every_form() {
     ] {
         let mut bench = Bench::with(level, anonymous.clone());
         let fields: Vec<&[u8]> = [&id].into_iter().chain(&fields).map(Vec::as_slice).collect();
-        bench.send(&raw(level, flags, &[], &fields));
+        bench.send(&connect_of(level, flags, &[], &fields));
         assert_eq!(asked(&mut bench).0, wanted);
     }
 }
@@ -80,7 +68,7 @@ fn credentials_come_in_every_form() {
 fn nobody_is_anonymous_unless_the_listener_says_so() {
     for (level, connack) in [(4, vec![0x20, 2, 0, 5]), (5, vec![0x20])] {
         let mut bench = Bench::new(level);
-        bench.send(&raw(level, 2, &[], &[&string("id")]));
+        bench.send(&connect_of(level, 2, &[], &[&string("id")]));
         assert_eq!(bench.code(), Some(Code::Denied));
         assert!(bench.asks.is_empty());
         assert!(bench.got().starts_with(&connack));
@@ -98,7 +86,7 @@ fn a_will_travels_with_the_session_request() {
             fields.insert(1, section.clone());
         }
         let fields: Vec<&[u8]> = fields.iter().map(Vec::as_slice).collect();
-        bench.send(&raw(level, 0xc0 | 0x20 | 0x08 | 0x04 | 0x02, &[], &fields));
+        bench.send(&connect_of(level, 0xc0 | 0x20 | 0x08 | 0x04 | 0x02, &[], &fields));
         let v5 = level == 5;
         assert_eq!(
             asked(&mut bench).1.will,
@@ -123,7 +111,7 @@ fn a_will_travels_with_the_session_request() {
 fn connack_tells_what_is_not_as_asked() {
     let config = Config { keepalive_s_max: 30, session_expiry_s_max: 100, ..Config::default() };
     let mut bench = Bench::with(5, config);
-    bench.send(&raw(5, 0xc0, &[17, 0, 0, 1, 0], &[&string(""), &string("u"), &string("p")]));
+    bench.send(&connect_of(5, 0xc0, &[17, 0, 0, 1, 0], &[&string(""), &string("u"), &string("p")]));
     let (_, session) = asked(&mut bench);
     assert_eq!((session.expiry_s, session.id.as_str()), (100, "riser-0000000000000abc"));
     bench.tell(entered(SessionState { number: 3, present: true, ..SessionState::default() }));
@@ -216,7 +204,7 @@ fn bad_connects_are_refused_and_ask_nothing() {
         (4, 0xc2, &[], &[&string(&"x".repeat(300)), &user, &secret], "a long id"),
     ] {
         let mut bench = Bench::new(level);
-        bench.send(&raw(level, flags, properties, fields));
+        bench.send(&connect_of(level, flags, properties, fields));
         assert!(bench.code().is_some(), "{what}");
         assert!(bench.asks.is_empty(), "{what}");
         let connack = bench.got();

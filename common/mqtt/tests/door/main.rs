@@ -1,10 +1,16 @@
 //! The whole door against a scripted bus: what a client sends, what the bus is asked, what the client gets.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod acknowledging;
 mod bench;
 mod connecting;
 mod delivering;
+mod ending;
+mod handshake;
+mod headers;
 mod hostile;
+mod overlapping;
+mod properties;
 mod publishing;
 mod qos2;
 mod speed;

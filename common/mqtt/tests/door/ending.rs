@@ -1,0 +1,129 @@
+//! The last word: DISCONNECT's codes, what fits into it, and that nothing follows.
+
+use crate::bench::*;
+use riser_model::door::{Code, Input, Refusal, SessionState, Tell};
+use rumqttc::v5::mqttbytes::v5::Packet;
+
+/// What a server may say in DISCONNECT, MQTT 5 table 3-10.
+const DISCONNECT_REASONS: [u8; 28] = [
+    0x00, 0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8b, 0x8d, 0x8e, 0x8f, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97,
+    0x98, 0x99, 0x9a, 0x9b, 0x9c, 0x9d, 0x9e, 0x9f, 0xa0, 0xa1, 0xa2,
+];
+
+/// A client of MQTT 5 with these properties in CONNECT.
+fn open_with(properties: &[u8]) -> Bench {
+    let mut bench = Bench::new(5);
+    let fields: [&[u8]; 3] = [&string("id"), &string("u"), &string("p")];
+    bench.send(&connect_of(5, 0xc2, properties, &fields));
+    bench.asks();
+    bench.tell(entered(SessionState::default()));
+    bench.got();
+    bench
+}
+
+/// A refusal with more to say than fits into a small packet.
+fn wordy(code: Code) -> Refusal {
+    Refusal { code, what: "x".repeat(100), want: "y".repeat(100) }
+}
+
+#[test]
+fn every_reason_to_go_is_one_of_disconnects_and_never_names_an_expiry() {
+    for code in Code::ALL {
+        let mut bench = Bench::open(5);
+        bench.tell(Tell::Refused(refusal(code)));
+        let bytes = bench.bytes.to_vec();
+        assert_eq!((bytes[0], DISCONNECT_REASONS.contains(&bytes[2])), (0xe0, true), "{code:?}: {bytes:x?}");
+        let got = bench.got_v5();
+        let [Packet::Disconnect(disconnect)] = &got[..] else { panic!("{got:?}") };
+        let properties = disconnect.properties.as_ref().unwrap();
+        assert_eq!(properties.session_expiry_interval, None);
+        assert_eq!(properties.reason_string.as_deref(), Some("it; want that"));
+        assert_eq!(bench.code(), Some(code), "the connection ends with it");
+    }
+}
+
+#[test]
+fn a_sentence_that_does_not_fit_is_left_out() {
+    const SMALL: usize = 40;
+    let small = [39, 0, 0, 0, SMALL as u8];
+    let mut bench = open_with(&small);
+    bench.tell(Tell::Refused(wordy(Code::ShuttingDown)));
+    let got = bench.got();
+    assert!(got.len() <= SMALL && got[0] == 0xe0 && got[2] == 0x8b, "{got:x?}");
+
+    let mut bench = Bench::new(5);
+    let fields: [&[u8]; 3] = [&string("id"), &string("u"), &string("p")];
+    bench.send(&connect_of(5, 0xc2, &small, &fields));
+    bench.tell(Tell::Refused(wordy(Code::NotAuthorised)));
+    let got = bench.got();
+    assert!(got.len() <= SMALL && got[0] == 0x20 && got[3] == 0x86, "{got:x?}");
+
+    for (qos, first) in [(1, 0x40), (2, 0x50)] {
+        let mut bench = open_with(&small);
+        bench.send(&publish(5, "hall/a", qos, 7, b""));
+        let tell = |bench: &mut Bench| {
+            let refused = vec![(0, wordy(Code::Denied))];
+            let first = riser_model::Seq(1);
+            bench.tell(Tell::Stored { ticket: 1, log: LOG, epoch: EPOCH, first, refused });
+        };
+        tell(&mut bench);
+        let got = bench.got();
+        assert!(got.len() <= SMALL && got[0] == first && got[4] == 0x87, "{got:x?}");
+        let mut bench = open_with(&[]);
+        bench.send(&publish(5, "hall/a", qos, 7, b""));
+        tell(&mut bench);
+        assert!(bench.got().len() > 200, "where it fits it is said");
+    }
+}
+
+#[test]
+fn a_client_that_wants_no_sentences_gets_none_in_its_acks() {
+    for wants in [0, 1] {
+        let mut bench = open_with(&[23, wants]);
+        let stream = [publish(5, "hall/a", 1, 7, b""), publish(5, "hall/a", 2, 8, b"")];
+        bench.send(&stream.concat());
+        bench.store(1, 2, &[(0, Code::Denied), (1, Code::Denied)]);
+        let sentences = bench.got_v5().into_iter().map(|packet| match packet {
+            Packet::PubAck(ack) => ack.properties.and_then(|p| p.reason_string),
+            Packet::PubRec(ack) => ack.properties.and_then(|p| p.reason_string),
+            other => panic!("{other:?}"),
+        });
+        let sentence = (wants == 1).then(|| "it; want that".to_owned());
+        assert_eq!(sentences.collect::<Vec<_>>(), [sentence.clone(), sentence]);
+    }
+}
+
+#[test]
+fn a_reason_is_said_without_a_sentence_too() {
+    for code in Code::ALL {
+        let last = [0, 1].map(|wants| {
+            let mut bench = open_with(&[23, wants]);
+            bench.tell(Tell::Refused(refusal(code)));
+            bench.got()
+        });
+        let reason = last[1][2];
+        assert!(reason >= 0x80, "{code:?}");
+        assert_eq!(last[0], [0xe0, 1, reason], "{code:?}");
+    }
+}
+
+#[test]
+fn nothing_follows_disconnect_from_either_side() {
+    for level in BOTH {
+        let mut ends: Vec<Bench> = (0..3).map(|_| Bench::open(level)).collect();
+        ends[0].send(&[0xe0, 0]);
+        ends[1].tell(Tell::Refused(refusal(Code::TakenOver)));
+        ends[2].send(&[0xc1, 0]);
+        for mut bench in ends {
+            assert!(bench.closed.is_some());
+            bench.asks();
+            bench.got();
+            bench.send(&[publish(level, "hall/a", 1, 1, b"x"), vec![0xc0, 0]].concat());
+            bench.tell(Tell::Refused(refusal(Code::ShuttingDown)));
+            bench.store(1, 1, &[]);
+            bench.input(Input::Room(1000));
+            bench.pass(std::time::Duration::from_secs(100));
+            assert_eq!((bench.asks(), bench.got()), (vec![], vec![]));
+        }
+    }
+}
