@@ -7,6 +7,7 @@ mod licences;
 mod manifests;
 mod purity;
 mod sources;
+mod statements;
 mod workspace;
 
 /// Whether the workspace has a package of that name.
