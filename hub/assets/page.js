@@ -39,7 +39,6 @@ let session = null;
 let room = null;
 /** The hub's clock minus ours. */
 let skewMs = 0;
-let unspent = 0;
 
 const cells = new Cells(at("cells"), at("cells-empty"), () => Date.now() + skewMs);
 const edges = new Edges(at("edges"), demo && press);
@@ -61,26 +60,17 @@ function enter({ account, room: name, user, password }) {
   cells.clear();
   at("feed").replaceChildren();
   at("feed-empty").hidden = false;
-  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-  room = connect(`${scheme}//${location.host}/${account}/${name}`, { credential: { user, password }, onState });
-  room.subscribe("#", { message: (message) => cells.show(message) }, { flow: "conflate", from: { last: 500 } });
-  const complete = room.subscribe(
-    "#",
-    {
-      message(message) {
-        cells.add(message);
-        unspent += 1;
-        if (unspent < WINDOW / 2) return;
-        complete.credit(unspent);
-        unspent = 0;
-      },
-      gap(gap) {
-        cells.gap(gap.cause, gap.count);
-        tell("bad", `${gap.count === null ? "An unknown number of" : whole(gap.count)} entries are gone for this reader: ${words(gap.cause)}`);
-      },
+  room = connect(`/${account}/${name}`, { credential: { user, password }, onState });
+  room.subscribe("#", { flow: "conflate", from: { last: 500 }, message: (message) => cells.show(message) });
+  room.subscribe("#", {
+    from: { last: HISTORY },
+    window: WINDOW,
+    message: (message) => cells.add(message),
+    gap(gap) {
+      cells.gap(gap.cause, gap.count);
+      tell("bad", `${gap.count === null ? "An unknown number of" : whole(gap.count)} entries are gone for this reader: ${words(gap.cause)}`);
     },
-    { from: { last: HISTORY }, credit: WINDOW },
-  );
+  });
   room.subscribeTechnical("room", { event: heard });
   room.subscribeTechnical("account", { event: heard });
 }
@@ -120,7 +110,6 @@ function leaveRoom() {
   room?.close();
   room = null;
   session = null;
-  unspent = 0;
 }
 
 at("signin").addEventListener("submit", (event) => {
@@ -207,7 +196,7 @@ async function press(verb, edge) {
 
 // The technical feed.
 
-function heard(event, { missed }) {
+function heard({ event, missed }) {
   const name = event.name ?? edges.name(event.edge) ?? "an edge";
   const sentences = {
     joined: () => ["", `${name} joined`],

@@ -1,6 +1,10 @@
 /** What went wrong: `code` for programs, `what` was wrong and `want` would be right for people. */
 export class RiserError extends Error {
   constructor(error: { code: string; what: string; want?: string });
+  /**
+   * As the server names it (`not_authorised`, `denied`, `too_many`, ...; see `CLOSE_CODES`), or this client:
+   * `closed`, `connection_lost`, `unreachable`, `too_large`, `no_credential`, `no_websocket`, `bad_url`.
+   */
   readonly code: string;
   readonly what: string;
   readonly want: string;
@@ -9,30 +13,38 @@ export class RiserError extends Error {
 }
 
 export const SUBPROTOCOL: "riser.v1.json";
+/** The code of an error by the WebSocket close code; 4000-4099 come back, 4100-4199 do not. */
+export const CLOSE_CODES: { readonly [closeCode: number]: string };
 
 export type Credential = { user: string; password: string } | { token: string };
 /** Opaque; use one exactly as it was received. */
 export type Position = string;
 export type From = "live" | "start" | { after: Position } | { last: number };
+/** `waiting` is between two attempts; `closed` is for good. */
 export type State = "connecting" | "open" | "waiting" | "closed";
 
 export interface Options {
-  /** None where the listener allows anonymous connections. A function is asked before every connection. */
+  /**
+   * None where the listener allows anonymous connections. A function is asked before every connection, and once
+   * more where a connection that had been let in is closed with `not_authorised`: a token that expired.
+   */
   credential?: Credential | (() => Credential | Promise<Credential>);
-  /** For runtimes without one: a class with the browser's interface, such as npm's `ws`. */
-  WebSocket?: new (url: string, protocol: string) => unknown;
-  /** Names this publisher: publishes are numbered, and sent again when a connection broke before the receipt. */
-  producer?: bigint | number | string;
+  /** For runtimes without one (Node 20): a class with the browser's interface, such as npm's `ws`. */
+  WebSocket?: new (url: string, protocol: string) => object;
   /** Called on every change; while waiting with the error and the delay, when closed with the error. */
   onState?: (state: State, detail: { error?: RiserError; retryMs?: number }) => void;
-  /** What handlers threw, and errors that belong to no request. Default: `console.error`. */
+  /** What handlers threw. Default: `console.error`. */
   onError?: (error: unknown) => void;
-  /** Milliseconds; the delay is drawn evenly below a ceiling that doubles from min to max. */
+  /** Milliseconds; the delay is drawn evenly below a ceiling that doubles from min (250) to max (5000). */
   backoffMinMs?: number;
   backoffMaxMs?: number;
+  /** How long an attempt may take, the server's answer to the credential included. Default 10 000. */
   connectTimeoutMs?: number;
-  /** Requests that may wait for a connection or an answer. Default 1000. */
+  /** A server that says nothing for two of these is asked, after a third the connection is dead. Default 5000. */
+  watchEveryMs?: number;
+  /** Requests that may wait for a connection or an answer, and how many characters of them. Default 1000, 4 Mi. */
   waitingMax?: number;
+  waitingBytesMax?: number;
   /** Draws from 0 to 1, for tests. */
   random?: () => number;
 }
@@ -50,17 +62,22 @@ export interface Message {
   bytes?: Uint8Array;
   /** Null when it is shown ahead of the log (`latest`). */
   pos: Position | null;
-  /** How many of this channel `conflate` passed over since the last one. */
+  /** How many of this channel `conflate` passed over since the last one, here and at the server. */
   skipped: number;
   latest: boolean;
+  /** In an iteration: what is gone between the last message and this one. A handler has `gap` for it. */
+  gaps: Gap[];
 }
 
 export interface Gap {
   /** Seqs in the server's log, both ends inclusive; null where nobody can say. */
   from: number | null;
   to: number | null;
+  /** How many of them, where all is known. */
   count: number | null;
+  /** `retention`, `quota`, `damage`, ..., or `unknown_position`: the server's log is another one. */
   cause: string;
+  /** Where the subscription is after it. */
   pos: Position | null;
 }
 
@@ -68,61 +85,101 @@ export interface Start {
   pos: Position;
   /** How much of what was asked for is still there. */
   complete: "full" | "partial" | "none";
+  /** Each is told to `gap` as well, in its place. */
   gaps: Gap[];
 }
 
-export interface Handlers {
-  message?: (message: Message) => void;
-  gap?: (gap: Gap) => void;
-  /** After every (re)start, before its messages. */
-  start?: (start: Start) => void;
-  /** The server ended it, or the connection was closed for good. */
-  end?: (error: RiserError) => void;
-}
-
-export interface SystemEvent {
-  type: string;
-  [field: string]: unknown;
-}
-
-export interface TechnicalHandlers {
-  event?: (event: SystemEvent, push: { scope: "room" | "account" | "instance"; missed?: number }) => void;
-  start?: (start: Start) => void;
-  end?: (error: RiserError) => void;
-}
-
 export interface SubscribeOptions {
+  /** Default "live". After a cut it goes on from where it was, whatever this says. */
   from?: From;
-  /** `credit` (default): everything, in order. `conflate`: the newest per channel. */
+  /** `credit` (default): everything, in order. `conflate`: the newest per channel; skipped ones are counted. */
   flow?: "credit" | "conflate";
-  /** How many messages may come before `credit(n)` allows more. Absent: the socket's pace. */
-  credit?: number;
+  /** `credit` only: how many messages the server may be ahead of the consumer. Default 256. */
+  window?: number;
 }
 
-export class Subscription {
+export interface Handlers<T> {
+  /** After every (re)start, when the server has answered. */
+  start?: (start: Start) => void;
+  /** Something is gone here: called in place, between the messages around it. */
+  gap?: (gap: Gap) => void;
+  /** Nothing more comes: the server ended or refused it, or the connection was closed for good. */
+  end?: (error: RiserError) => void;
+}
+
+export interface MessageHandlers extends Handlers<Message> {
+  /** A promise holds back the next message, and the credit for this one, until it is settled. */
+  message?: (message: Message) => unknown;
+}
+
+export interface TechnicalEvent {
+  event: { type: string; [field: string]: unknown };
+  scope: "room" | "account" | "instance";
+  /** Events that this connection or this consumer was too slow for, right before this one. */
+  missed: number;
+}
+
+export interface EventHandlers extends Handlers<TechnicalEvent> {
+  event?: (event: TechnicalEvent) => unknown;
+}
+
+/**
+ * A subscription. Without a handler for its messages it is iterated over, by one consumer:
+ * `for await (const message of room.subscribe("#"))`. The iteration ends with the subscription: by itself after
+ * `unsubscribe()` or `room.close()`, with an error if the server ended it. To `break` is to unsubscribe.
+ */
+export class Subscription<T = Message> {
+  private constructor();
   readonly sub: number;
+  /** Up to here the consumer has been given everything; to go on from in another run. Null before it started. */
   readonly position: Position | null;
-  credit(n: number): void;
   unsubscribe(): Promise<void>;
+  [Symbol.asyncIterator](): AsyncIterator<T, void>;
 }
 
-export type Value = string | Uint8Array | ArrayBuffer | number | boolean | null | object;
+/** Text if it is a string, bytes if it is a buffer or a view of one, JSON otherwise. */
+export type Value = string | ArrayBuffer | ArrayBufferView | number | boolean | null | object;
+
+export interface PublishOptions {
+  /** The content type, if another than the value's own. */
+  type?: string;
+  /**
+   * For an outbox that outlives this client: the publisher's own number, and a number that rises. Each goes to the
+   * server as it is given. Default: a producer drawn by chance, and counted.
+   */
+  id?: { producer: bigint | number | string; n: bigint | number | string };
+}
+
+/** Where it is in the server's log, after the commit; or that the server had it already. */
 export type Receipt = { pos: Position } | { dup: true };
 
 export class Room {
+  private constructor();
   readonly state: State;
+  /** What the server said of this connection; null before the first. */
   readonly me: { account: string; room: string; client: string; name: string; connection: number } | null;
-  subscribe(channels: string, handlers: Handlers, options?: SubscribeOptions): Subscription;
-  subscribeTechnical(scope: "room" | "account", handlers: TechnicalHandlers): Subscription;
-  publish(channel: string, value: Value, options?: { type?: string }): Promise<Receipt>;
+  /** Resolves when the connection is open, rejects when it is closed for good. */
+  ready(): Promise<NonNullable<Room["me"]>>;
+  /** Subscribes to the channels that a filter names: `a/b`, `a/+`, `a/#`, `#`. */
+  subscribe(channels: string, options?: SubscribeOptions & MessageHandlers): Subscription<Message>;
+  /** Subscribes to what the system says of the room or the account. */
+  subscribeTechnical(scope: "room" | "account", handlers?: EventHandlers): Subscription<TechnicalEvent>;
+  /** Resolves after the server's commit. Rejects if the server refuses it, or the room is closed before. */
+  publish(channel: string, value: Value, options?: PublishOptions): Promise<Receipt>;
+  /** Publishes several at once; resolves with one receipt each, in their order. */
   publishMany(
-    messages: { channel: string; value: Value; type?: string }[],
-  ): Promise<({ pos: Position } | { error: RiserError })[]>;
+    messages: ({ channel: string; value: Value } & PublishOptions)[],
+  ): Promise<(Receipt | { error: RiserError })[]>;
+  /** Resolves when the server answered. */
   ping(): Promise<void>;
+  /** Closes for good. What waits for an answer is rejected. */
   close(): void;
 }
 
-/** Connects to a room: `wss://{host}/{account}/{room}`. Reconnects by itself until `close()`. */
+/**
+ * Connects to a room: `wss://{host}/{account}/{room}`, or `/{account}/{room}` beside a page. Reconnects by itself
+ * until `close()`, or until the server says that it is of no use.
+ */
 export function connect(url: string | URL, options?: Options): Room;
 /** Whether a client closed with this code should come back by itself. */
 export function comesBack(closeCode: number): boolean;

@@ -1,13 +1,57 @@
-// A client of Riser's envelope protocol (WebSocket sub-protocol riser.v1.json). No dependencies, no build step:
-// browsers load it as a module, Node 20 and later import it (where there is no global WebSocket, give one).
+// A client of Riser's envelope protocol (WebSocket sub-protocol riser.v1.json): one file, no dependencies, no build
+// step. Browsers load it as a module, Node 20 and later import it (where there is no global WebSocket, give one).
+// What each name takes and gives is in riser.d.ts.
+//
+//   const room = connect("wss://hub.example/acme/plant", { credential: { user, password } });
+//   for await (const message of room.subscribe("boiler/#", { from: "start" })) show(message);
+//   await room.publish("boiler/setpoint", 65);
 //
 // What always holds:
-// - A subscription's handlers see every message once and in order, across reconnects: it resumes from its own
-//   last position, and a message that does not follow that position is not handed out but asked for again.
-// - What is gone is told to `gap`, in place. What `conflate` passed over is counted in `skipped`.
-// - `publish` resolves only with a receipt, after the server's commit. If the connection breaks before the
-//   receipt, it rejects with code `unknown_outcome`; with `producer` it is sent again under the same id instead.
+// - A subscription's consumer gets every message once and in order, across reconnects: it resumes from its own last
+//   position, and a message that does not follow that position is not handed out but asked for again.
+// - What is gone is told as a gap, in place. What `conflate` passed over is counted in `skipped`.
+// - A slow consumer costs a bounded queue: in `credit` the server sends no more than `window` messages ahead of it,
+//   in `conflate` the newest of each channel waits, and of events the oldest go, counted.
+// - `publish` resolves only with a receipt, after the server's commit. If the connection breaks before that, it is
+//   sent again under the same publish id; a server that has it already answers `dup`, and that is a receipt too.
 // - A connection that the server closed for a reason that would only repeat itself (4100-4199) is not tried again.
+
+export const SUBPROTOCOL = "riser.v1.json";
+
+/** What a server closes with, by the close code. */
+export const CLOSE_CODES = {
+  4000: "shutting_down",
+  4001: "timeout",
+  4002: "too_slow",
+  4003: "log_failing",
+  4004: "quota_exceeded",
+  4005: "too_many",
+  4100: "malformed",
+  4101: "wrong_state",
+  4102: "bad_name",
+  4103: "not_authorised",
+  4104: "denied",
+  4105: "too_large",
+  4106: "unknown_position",
+  4107: "taken_over",
+};
+
+const DEFAULTS = {
+  backoffMinMs: 250,
+  backoffMaxMs: 5000,
+  connectTimeoutMs: 10_000,
+  watchEveryMs: 5000,
+  waitingMax: 1000,
+  waitingBytesMax: 4 << 20,
+  random: Math.random,
+  onError: (error) => console.error(error),
+};
+/** The server takes 16 KiB before it knows who is there. */
+const HELLO_BYTES_MAX = 15 << 10;
+const HELLO_SUBSCRIPTIONS_MAX = 100;
+const FRAME_BYTES_MAX = 1 << 20;
+const WINDOW = 256;
+const EVENTS_MAX = 256;
 
 /** What went wrong: `code` for programs, `what` was wrong and `want` would be right for people. */
 export class RiserError extends Error {
@@ -20,17 +64,7 @@ export class RiserError extends Error {
   }
 }
 
-export const SUBPROTOCOL = "riser.v1.json";
-
-const DEFAULTS = {
-  backoffMinMs: 250,
-  backoffMaxMs: 5000,
-  connectTimeoutMs: 10000,
-  // Publishes that wait for a connection or a receipt.
-  waitingMax: 1000,
-};
-
-/** Connects to a room: `connect("wss://hub.example/acme/plant", { credential: { user, password } })`. */
+/** Connects to a room. */
 export function connect(url, options = {}) {
   return new Room(url, options);
 }
@@ -43,152 +77,163 @@ export function comesBack(code) {
 /** The bytes of a payload, whatever form it came in. */
 export function bytesOf(message) {
   if (message.bytes) return message.bytes;
-  const text = isJson(message.type) ? JSON.stringify(message.data) : String(message.data);
-  return new TextEncoder().encode(text);
+  const json = /^application\/json\b|^[^;]*\+json\b/.test(message.type);
+  return utf8(json ? JSON.stringify(message.data) : String(message.data));
 }
 
 export class Room {
   #url;
   #options;
-  #WebSocket;
   #socket = null;
   #state = "connecting";
   #entered = false;
   #attempts = 0;
   #notBeforeMs = 0;
   #timer = null;
-  #silenceMs = 60000;
+  #heard = false;
   #lastId = 0;
   #lastSub = 0;
   #lastN = 0;
+  #producer = anyNumber();
   #requests = new Map();
-  #subscriptions = new Map();
   #waiting = [];
+  #held = { count: 0, bytes: 0 };
+  #subscriptions = new Map();
   #bye = null;
   #me = null;
-  #online = () => this.#hurry();
+  #why = null;
+  #ready = [];
+  #wake = () => this.#hurry();
 
   constructor(url, options) {
-    this.#url = String(url);
-    this.#options = { ...DEFAULTS, ...options };
-    this.#WebSocket = options.WebSocket ?? globalThis.WebSocket;
-    if (!this.#WebSocket) {
-      throw new RiserError({
-        code: "no_websocket",
-        what: "this runtime has no WebSocket",
-        want: "the option WebSocket, for example the class that npm's ws exports",
-      });
+    this.#url = address(url);
+    this.#options = { ...DEFAULTS, ...options, WebSocket: options.WebSocket ?? globalThis.WebSocket };
+    if (!this.#options.WebSocket) {
+      const want = "the option WebSocket, for example the class that npm's ws exports";
+      throw new RiserError({ code: "no_websocket", what: "this runtime has no WebSocket", want });
     }
-    globalThis.addEventListener?.("online", this.#online);
+    globalThis.addEventListener?.("online", this.#wake);
+    globalThis.document?.addEventListener("visibilitychange", this.#wake);
     this.#open();
   }
 
-  /** `connecting`, `open`, `waiting` (to connect again) or `closed`. */
   get state() {
     return this.#state;
   }
 
-  /** What the server said of this connection: account, room, client, name, connection. Null before the first. */
   get me() {
     return this.#me;
   }
 
-  /**
-   * Subscribes to channels of the room. Handlers: `message`, `gap`, `start`, `end`.
-   * Options: `from` ("live", "start", {last: n}, {after: position}), `flow` ("credit", "conflate"), `credit`.
-   */
-  subscribe(channels, handlers, options = {}) {
-    return this.#subscribe({ channels, ...options }, handlers);
+  ready() {
+    return new Promise((resolve, reject) => {
+      if (this.#state === "open") resolve(this.#me);
+      else if (this.#state === "closed") reject(this.#why);
+      else this.#ready.push({ resolve, reject });
+    });
   }
 
-  /** Subscribes to the technical channel of the `room` or the `account`. Handlers: `event`, `start`, `end`. */
-  subscribeTechnical(scope, handlers) {
-    return this.#subscribe({ technical: scope }, handlers);
+  subscribe(channels, { from, flow = "credit", window = WINDOW, ...handlers } = {}) {
+    const want = { channels, from, flow };
+    return this.#subscribe(want, handlers, flow === "credit" ? Math.max(1, Math.floor(window)) : null);
   }
 
-  /**
-   * Publishes and resolves with `{pos}` after the commit. `value` is text if it is a string, bytes if it is a
-   * Uint8Array or ArrayBuffer, JSON otherwise.
-   */
-  publish(channel, value, { type } = {}) {
-    return this.#publish({ op: "publish", ...this.#message(channel, value, type) });
+  subscribeTechnical(scope, handlers = {}) {
+    return this.#subscribe({ technical: scope }, handlers, null);
   }
 
-  /** Publishes several in one commit; resolves with one receipt each: `{pos}` or `{error}`. */
+  publish(channel, value, options = {}) {
+    return this.#publish({ op: "publish", ...this.#message({ ...options, channel, value }) });
+  }
+
   async publishMany(messages) {
-    const prepared = messages.map(({ channel, value, type }) => this.#message(channel, value, type));
-    const { receipts } = await this.#publish({ op: "publish", messages: prepared });
-    return receipts.map((receipt) => (receipt.error ? { error: new RiserError(receipt.error) } : receipt));
+    const { receipts } = await this.#publish({ op: "publish", messages: messages.map((one) => this.#message(one)) });
+    return receipts.map(({ error, ...receipt }) => {
+      if (!error) return receipt;
+      return error.code === "dup" ? { dup: true } : { error: new RiserError(error) };
+    });
   }
 
-  /** Resolves when the server answered. */
   async ping() {
     await this.#request({ op: "ping" });
   }
 
-  /** Closes for good. What waits for an answer is rejected. */
   close() {
-    this.#finish(new RiserError({ code: "closed", what: "this client was closed" }), 1000);
+    this.#finish(new RiserError({ code: "closed", what: "this client was closed" }));
   }
 
   // Connecting, and again.
 
   async #open() {
     this.#setState("connecting");
-    this.#entered = false;
     this.#bye = null;
+    let credential;
+    try {
+      const given = this.#options.credential;
+      credential = typeof given === "function" ? await given() : given;
+    } catch (error) {
+      return this.#lost({ code: "no_credential", what: String(error?.message ?? error) }, 1006);
+    }
+    if (this.#state === "closed") return;
     let socket;
     try {
-      const credential = await this.#credential();
-      if (this.#state === "closed") return;
-      socket = new this.#WebSocket(this.#url, SUBPROTOCOL);
-      this.#socket = socket;
-      socket.onopen = () => this.#hello(socket, credential);
+      socket = new this.#options.WebSocket(this.#url, SUBPROTOCOL);
     } catch (error) {
-      return this.#lost(1006, error);
+      return this.#finish(new RiserError({ code: "bad_url", what: String(error?.message ?? error) }));
     }
-    socket.onmessage = (event) => socket === this.#socket && this.#hear(event.data);
-    socket.onclose = (event) => socket === this.#socket && this.#lost(event.code, event.reason);
-    // An error is always followed by a close, which says all there is to know.
-    socket.onerror = () => {};
-    this.#watch(this.#options.connectTimeoutMs);
-  }
-
-  async #credential() {
-    const { credential } = this.#options;
-    return typeof credential === "function" ? await credential() : credential;
-  }
-
-  #hello(socket, credential) {
-    if (socket !== this.#socket) return;
-    const subscriptions = [...this.#subscriptions.values()].map((subscription) => subscription.request());
-    const hello = { op: "hello", credential, subscriptions };
-    const entered = (ok) => {
-      this.#entered = true;
-      this.#attempts = 0;
-      this.#notBeforeMs = 0;
-      this.#me = ok;
-      this.#silenceMs = (ok.ping_s ?? 25) * 2000 + 5000;
-      this.#setState("open");
-      for (const started of ok.subscriptions) {
-        const subscription = this.#subscriptions.get(started.sub);
-        if (subscription) subscription.started(started);
-        else this.#forget(started.sub);
-      }
-      for (const waiting of this.#waiting.splice(0)) this.#send(waiting);
-      // Subscriptions that were asked for while hello was under way.
-      for (const subscription of this.#subscriptions.values()) {
-        if (!subscription.asked) this.#ask(subscription);
-      }
+    this.#socket = socket;
+    let opened = false;
+    let failure;
+    socket.onopen = () => {
+      opened = true;
+      this.#hello(credential);
     };
+    socket.onmessage = (event) => this.#hear(event.data);
+    socket.onerror = (event) => (failure = event?.message);
+    socket.onclose = ({ code, reason }) => this.#lost(opened ? closed(code, reason) : unreachable(this.#url, failure), code);
+    this.#arm(this.#options.connectTimeoutMs, () => this.#cut("the server did not answer in time"));
+  }
+
+  #hello(credential) {
     const id = ++this.#lastId;
-    for (const subscription of this.#subscriptions.values()) subscription.asked = true;
-    this.#requests.set(id, { resolve: entered, reject: () => {} });
-    socket.send(JSON.stringify({ ...hello, id }));
+    const hello = { op: "hello", id, credential, subscriptions: [] };
+    const subscriptions = [...this.#subscriptions.values()];
+    for (const subscription of subscriptions.slice(0, HELLO_SUBSCRIPTIONS_MAX)) {
+      hello.subscriptions.push(subscription.request());
+      subscription.asked = utf8(JSON.stringify(hello)).length <= HELLO_BYTES_MAX;
+      if (!subscription.asked) {
+        hello.subscriptions.pop();
+        break;
+      }
+    }
+    this.#requests.set(id, { resolve: (ok) => this.#enter(ok), reject: () => {} });
+    this.#socket.send(JSON.stringify(hello));
+  }
+
+  #enter(ok) {
+    this.#entered = true;
+    this.#attempts = 0;
+    this.#notBeforeMs = 0;
+    const { subscriptions, ping_s, ...me } = ok;
+    this.#me = me;
+    this.#watch();
+    // Before anybody is told, who might publish more: publish ids rise.
+    for (const request of this.#waiting.splice(0)) this.#send(request);
+    this.#setState("open");
+    for (const { resolve } of this.#ready.splice(0)) resolve(me);
+    for (const started of subscriptions) {
+      const subscription = this.#subscriptions.get(started.sub);
+      if (subscription) subscription.started(started);
+      else this.#forget(started.sub);
+    }
+    // Those that did not fit into hello, or came while it was under way.
+    for (const subscription of this.#subscriptions.values()) {
+      if (!subscription.asked) this.#ask(subscription);
+    }
   }
 
   #hear(text) {
-    this.#watch(this.#silenceMs);
+    this.#heard = true;
     let message;
     try {
       message = JSON.parse(text);
@@ -209,96 +254,98 @@ export class Room {
 
   #answered({ re, ok, error }) {
     const request = this.#requests.get(re);
+    if (!request) return;
     this.#requests.delete(re);
-    if (error) {
-      if (!request) return this.#report(new RiserError(error));
-      request.reject(new RiserError(error));
-    } else {
-      request?.resolve(ok);
-    }
+    if (!error) return request.resolve(ok);
+    // Who is going down refuses everything from here on: it is for the next connection, in order.
+    if (request.resend && error.code === "shutting_down") this.#waiting.push(request);
+    else request.reject(new RiserError(error));
   }
 
-  /** The connection is gone: reject or keep what waits, and come back unless that is pointless. */
-  #lost(code, cause) {
-    this.#disarm();
+  /** The connection is gone: keep what can be said again, and come back unless that is pointless. */
+  #lost(why, closeCode) {
+    const entered = this.#entered;
     this.#detach();
-    this.#entered = false;
-    const why = this.#bye ?? {
-      code: "connection_lost",
-      what: cause ? String(cause.message ?? cause) : `closed with ${code}`,
-      want: "a connection",
-    };
-    const error = new RiserError(why);
-    error.closeCode = this.#bye?.close ?? code;
-    if (!comesBack(error.closeCode)) return this.#finish(error, 1000);
-    const again = [];
+    const error = new RiserError(this.#bye ?? why);
+    error.closeCode = this.#bye?.close ?? closeCode;
+    // What expired may be had anew.
+    const renews = error.code === "not_authorised" && entered && typeof this.#options.credential === "function";
+    if (!comesBack(error.closeCode) && !renews) return this.#finish(error);
     for (const request of this.#requests.values()) {
-      if (request.resend) again.push(request);
-      else request.reject(new RiserError({ ...why, code: request.publish ? "unknown_outcome" : why.code }));
+      if (request.resend) this.#waiting.push(request);
+      else request.reject(error);
     }
     this.#requests.clear();
-    this.#waiting.push(...again);
     for (const subscription of this.#subscriptions.values()) subscription.asked = false;
-    const ceiling = Math.min(this.#options.backoffMaxMs, this.#options.backoffMinMs * 2 ** this.#attempts);
+    const { backoffMinMs, backoffMaxMs, random } = this.#options;
+    const ceiling = Math.min(backoffMaxMs, backoffMinMs * 2 ** this.#attempts);
     this.#attempts += 1;
-    const jitter = (this.#options.random ?? Math.random)() * ceiling;
-    const delay = (this.#bye?.after_ms ?? 0) + jitter;
-    this.#notBeforeMs = Date.now() + (this.#bye?.after_ms ?? 0);
-    this.#setState("waiting", { error, retryMs: delay });
-    this.#timer = setTimeout(() => this.#open(), delay);
+    const afterMs = this.#bye?.after_ms ?? 0;
+    this.#notBeforeMs = Date.now() + afterMs;
+    const retryMs = afterMs + random() * ceiling;
+    this.#arm(retryMs, () => this.#open(), true);
+    this.#setState("waiting", { error, retryMs });
   }
 
-  /** A route came up: no need to wait for the rest of a backoff, unless the server asked for it. */
-  #hurry() {
-    if (this.#state !== "waiting" || Date.now() < this.#notBeforeMs) return;
-    this.#disarm();
-    this.#open();
-  }
-
-  #finish(error, code) {
+  #finish(error) {
     if (this.#state === "closed") return;
-    this.#disarm();
-    globalThis.removeEventListener?.("online", this.#online);
+    this.#state = "closed";
     const socket = this.#detach();
-    this.#setState("closed", { error });
-    try {
-      socket?.close(code);
-    } catch {
-      // It was not open any more.
-    }
-    for (const request of [...this.#requests.values(), ...this.#waiting]) request.reject(error);
+    globalThis.removeEventListener?.("online", this.#wake);
+    globalThis.document?.removeEventListener("visibilitychange", this.#wake);
+    this.#why = error;
+    shut(socket, 1000);
+    for (const request of [...this.#requests.values(), ...this.#waiting, ...this.#ready]) request.reject(error);
     this.#requests.clear();
     this.#waiting = [];
-    for (const subscription of [...this.#subscriptions.values()]) subscription.end(error);
+    this.#ready = [];
+    const subscriptions = [...this.#subscriptions.values()];
     this.#subscriptions.clear();
+    for (const subscription of subscriptions) subscription.end(error);
+    this.#setState("closed", { error });
+  }
+
+  #cut(what) {
+    shut(this.#detach(), 4001);
+    this.#lost({ code: "connection_lost", what }, 1006);
   }
 
   #detach() {
+    clearTimeout(this.#timer);
     const socket = this.#socket;
     this.#socket = null;
+    this.#entered = false;
     if (socket) socket.onopen = socket.onmessage = socket.onclose = null;
     return socket;
   }
 
-  #cut(what) {
-    const socket = this.#detach();
-    try {
-      socket?.close(4001, "silent");
-    } catch {
-      // It was not open any more.
+  /** A route came up, or somebody looks: no need to wait for a backoff, unless the server asked for it. */
+  #hurry() {
+    if (globalThis.document?.hidden) return;
+    if (this.#state === "open") {
+      this.ping().catch(() => {});
+      this.#watch(2);
+    } else if (this.#state === "waiting" && Date.now() >= this.#notBeforeMs) {
+      clearTimeout(this.#timer);
+      this.#open();
     }
-    this.#lost(1006, new Error(what));
   }
 
-  #watch(ms) {
-    this.#disarm();
-    this.#timer = setTimeout(() => this.#cut(`nothing was heard for ${Math.round(ms / 1000)} s`), ms);
-    this.#timer.unref?.();
+  /** After two silent looks the server is asked, after a third it is gone. Counted, for a clock may jump. */
+  #watch(silent = 0) {
+    this.#heard = false;
+    this.#arm(this.#options.watchEveryMs, () => {
+      const looks = this.#heard ? 0 : silent + 1;
+      if (looks >= 3) return this.#cut("nothing was heard from the server");
+      if (looks === 2) this.ping().catch(() => {});
+      this.#watch(looks);
+    });
   }
 
-  #disarm() {
+  #arm(ms, then, keepsAlive = false) {
     clearTimeout(this.#timer);
-    this.#timer = null;
+    this.#timer = setTimeout(then, ms);
+    if (!keepsAlive) this.#timer.unref?.();
   }
 
   #setState(state, detail = {}) {
@@ -308,231 +355,405 @@ export class Room {
 
   #call(handler, ...args) {
     try {
-      handler?.(...args);
+      return handler?.(...args);
     } catch (error) {
-      this.#report(error);
+      this.#options.onError(error);
     }
-  }
-
-  #report(error) {
-    (this.#options.onError ?? ((e) => console.error(e)))(error);
   }
 
   // Requests.
 
-  #request(body, { publish = false } = {}) {
-    return new Promise((resolve, reject) => {
-      const request = { body, resolve, reject, publish, resend: publish && this.#options.producer != null };
-      if (this.#state === "closed") {
-        reject(new RiserError({ code: "closed", what: "this client is closed", want: "a new one" }));
-      } else if (this.#waiting.length + this.#requests.size >= this.#options.waitingMax) {
-        const what = `${this.#options.waitingMax} requests wait already`;
-        reject(new RiserError({ code: "too_many", what, want: "wait for receipts" }));
-      } else if (this.#entered) {
-        this.#send(request);
-      } else {
-        this.#waiting.push(request);
-      }
+  #request(body, resend = false) {
+    const text = JSON.stringify(body).slice(0, -1);
+    const { waitingMax, waitingBytesMax } = this.#options;
+    const held = this.#held;
+    if (this.#state === "closed") return Promise.reject(this.#why);
+    if (held.count >= waitingMax || held.bytes + text.length > waitingBytesMax) {
+      const what = `${held.count} requests of ${held.bytes} characters wait already`;
+      return Promise.reject(new RiserError({ code: "too_many", what, want: "wait for receipts" }));
+    }
+    if (text.length * 3 > FRAME_BYTES_MAX && utf8(text).length > FRAME_BYTES_MAX - 64) {
+      const want = `at most ${FRAME_BYTES_MAX} bytes in one request`;
+      return Promise.reject(new RiserError({ code: "too_large", what: "a request that is too large", want }));
+    }
+    held.count += 1;
+    held.bytes += text.length;
+    const answer = new Promise((resolve, reject) => {
+      const request = { text, resolve, reject, resend };
+      if (this.#entered) this.#send(request);
+      else this.#waiting.push(request);
+    });
+    return answer.finally(() => {
+      held.count -= 1;
+      held.bytes -= text.length;
     });
   }
 
   #send(request) {
     const id = ++this.#lastId;
     this.#requests.set(id, request);
-    this.#socket.send(JSON.stringify({ ...request.body, id }));
+    this.#socket.send(`${request.text},"id":${id}}`);
   }
 
   async #publish(body) {
     try {
-      return await this.#request(body, { publish: true });
+      return await this.#request(body, true);
     } catch (error) {
-      // Sent again, and it had arrived the first time.
-      if (error.code === "dup" && this.#options.producer != null) return { dup: true };
+      if (error.code === "dup") return { dup: true };
       throw error;
     }
   }
 
-  #message(channel, value, type) {
-    const message = { channel };
+  #message({ channel, value, type, id }) {
+    const { producer, n } = id ?? { producer: this.#producer, n: ++this.#lastN };
+    const message = { channel, publish_id: { producer: String(producer), n: String(n) } };
     if (type !== undefined) message.type = type;
-    const bytes = value instanceof ArrayBuffer ? new Uint8Array(value) : value;
-    if (bytes instanceof Uint8Array) message.data_b64 = toBase64(bytes);
-    else message.data = value === undefined ? null : value;
-    const { producer } = this.#options;
-    if (producer != null) message.publish_id = { producer: String(producer), n: String(++this.#lastN) };
+    if (value instanceof ArrayBuffer) message.data_b64 = toBase64(new Uint8Array(value));
+    else if (ArrayBuffer.isView(value)) {
+      message.data_b64 = toBase64(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
+    } else message.data = value === undefined ? null : value;
     return message;
   }
 
   // Subscriptions.
 
-  #subscribe(want, handlers) {
+  #subscribe(want, handlers, window) {
     const sub = ++this.#lastSub;
-    const room = {
-      ask: (subscription) => this.#ask(subscription),
+    const subscription = new Subscription(sub, want, handlers, window, {
+      ask: () => this.#ask(subscription),
       credit: (n) => {
         if (this.#entered) this.#socket.send(JSON.stringify({ op: "credit", sub, n }));
         return this.#entered;
       },
-      forget: () => this.#unsubscribe(sub),
+      drop: () => this.#subscriptions.delete(sub),
+      forget: () => this.#forget(sub),
       call: (handler, ...args) => this.#call(handler, ...args),
-    };
-    const subscription = new Subscription(sub, want, handlers, room);
-    this.#subscriptions.set(sub, subscription);
-    if (this.#entered) this.#ask(subscription);
+      report: (error) => this.#options.onError(error),
+    });
+    if (this.#state === "closed") {
+      queueMicrotask(() => subscription.end(this.#why));
+    } else {
+      this.#subscriptions.set(sub, subscription);
+      this.#ask(subscription);
+    }
     return subscription;
   }
 
   #ask(subscription) {
     if (!this.#entered) return;
     subscription.asked = true;
-    const request = {
-      body: { op: "subscribe", ...subscription.request() },
+    this.#send({
+      text: JSON.stringify({ op: "subscribe", ...subscription.request() }).slice(0, -1),
       resolve: (started) => subscription.started(started),
-      reject: (error) => {
-        // A lost connection asks again by itself.
-        if (this.#entered) subscription.started({ sub: subscription.sub, error });
-      },
-    };
-    this.#send(request);
-  }
-
-  async #unsubscribe(sub) {
-    if (this.#subscriptions.delete(sub)) await this.#forget(sub);
+      // A lost connection asks again by itself.
+      reject: (error) => this.#entered && subscription.started({ error }),
+    });
   }
 
   async #forget(sub) {
-    if (!this.#entered) return;
-    try {
-      await this.#request({ op: "unsubscribe", sub });
-    } catch {
-      // It ended with its connection, or the server had ended it before.
-    }
+    // It ended with its connection, or the server had ended it before.
+    if (this.#entered) await this.#request({ op: "unsubscribe", sub }).catch(() => {});
   }
 }
 
-/** A subscription: `position` is where it is, null before it started and on technical channels. */
+/** One subscription and the queue between the connection and its consumer: `message`/`event`, or an iteration. */
 export class Subscription {
   #want;
   #handlers;
+  #window;
   #room;
-  #ended = false;
+  /** Where the connection is, and where the consumer is. */
+  #at = null;
+  #taken = null;
+  #queue = [];
+  #byChannel = new Map();
+  #gaps = [];
+  #takers = [];
+  #busy = false;
+  /** Messages that the consumer has not finished with, and those it has that were not told as credit. */
+  #unfinished = 0;
+  #freed = 0;
   /** A jump was seen: what comes before the answer is not ours. */
   #resuming = false;
-  #credit;
-  #unsaid = 0;
+  #over = null;
+  #ended = false;
 
-  constructor(sub, want, handlers, room) {
+  constructor(sub, want, handlers, window, room) {
     this.sub = sub;
-    this.position = null;
     this.asked = false;
     this.#want = want;
     this.#handlers = handlers;
+    this.#window = window;
     this.#room = room;
-    this.#credit = want.credit ?? null;
   }
 
-  /** So many more messages may come. Only for subscriptions made with `credit`. */
-  credit(n) {
-    if (this.#credit === null) throw new RiserError({ code: "wrong_state", what: "no credit was agreed on", want: "subscribe with credit" });
-    this.#credit += n;
-    this.#unsaid += n;
-    this.#sayCredit();
+  get position() {
+    return this.#taken;
   }
 
-  /** What was given while a connection was being made is said after it. */
-  #sayCredit() {
-    if (this.asked && this.#unsaid > 0 && this.#room.credit(this.#unsaid)) this.#unsaid = 0;
-  }
-
-  /** Ends it. */
   async unsubscribe() {
-    this.#ended = true;
-    await this.#room.forget();
+    this.#queue = [];
+    this.#over ??= { error: null };
+    this.#run();
+    if (this.#room.drop()) await this.#room.forget();
   }
 
-  /** What to ask the server for: a position once there is one. */
+  [Symbol.asyncIterator]() {
+    if (this.#handler()) {
+      const what = "a subscription with a handler for its messages is not iterated over";
+      throw new RiserError({ code: "wrong_state", what, want: "one or the other" });
+    }
+    return {
+      next: () =>
+        new Promise((resolve, reject) => {
+          this.#takers.push({ resolve, reject });
+          this.#run();
+        }),
+      return: async () => {
+        // Nobody waits for the server to have heard it.
+        this.unsubscribe();
+        return { value: undefined, done: true };
+      },
+    };
+  }
+
+  #handler() {
+    return this.#want.technical ? this.#handlers.event : this.#handlers.message;
+  }
+
+  // What the room says.
+
+  /** What to ask the server for: from a position, once there is one. */
   request() {
     const { channels, technical, from, flow } = this.#want;
-    const request = { sub: this.sub };
-    if (technical) return { ...request, technical };
-    request.channels = channels;
-    if (this.position) request.from = { after: this.position };
-    else if (from !== undefined) request.from = from;
-    if (flow !== undefined) request.flow = flow;
-    if (this.#credit !== null) request.credit = this.#credit;
-    this.#unsaid = 0;
+    if (technical) return { sub: this.sub, technical };
+    const request = { sub: this.sub, channels, from: this.#at ? { after: this.#at } : from, flow };
+    if (this.#window !== null) request.credit = Math.max(0, this.#window - this.#unfinished);
+    this.#freed = 0;
     return request;
   }
 
   started({ error, pos, complete, gaps = [] }) {
-    if (this.#ended) return;
     this.#resuming = false;
-    if (error?.code === "unknown_position") return this.#forked(error);
-    if (error) return this.end(error instanceof RiserError ? error : new RiserError(error));
-    // From here on it goes on from where it is, whatever it was asked to begin with.
-    if (!this.#want.technical) this.position = pos;
-    this.#sayCredit();
+    if (this.#over) return;
+    if (error?.code === "unknown_position") return this.#forked();
+    if (error) {
+      this.#room.drop();
+      return this.end(error instanceof RiserError ? error : new RiserError(error));
+    }
+    if (!this.#want.technical) this.#at = pos;
     this.#room.call(this.#handlers.start, { pos, complete, gaps });
-    for (const gap of gaps) this.#room.call(this.#handlers.gap, { ...gap, pos });
-  }
-
-  /** The log in which its position was is not there any more: nobody can say what is missing. */
-  #forked(error) {
-    const pos = this.position;
-    this.position = null;
-    this.#want = { ...this.#want, from: "live" };
-    this.#room.call(this.#handlers.gap, { from: null, to: null, count: null, cause: error.code, pos });
-    this.#room.ask(this);
+    for (const gap of gaps) this.#add({ gap: { ...gap, pos } });
+    this.#free(0);
+    this.#settle();
   }
 
   hear(push) {
-    if (this.#ended || this.#resuming) return;
-    if (push.ev === "msg") this.#message(push);
-    else if (push.ev === "gap") {
-      this.position = push.pos;
+    if (this.#over || this.#resuming) return;
+    if (push.ev === "msg") {
+      this.#message(push);
+    } else if (push.ev === "gap") {
+      this.#at = push.pos;
       const { from, to, count, cause, pos } = push;
-      this.#room.call(this.#handlers.gap, { from, to, count, cause, pos });
-    } else if (push.ev === "event") this.#room.call(this.#handlers.event, push.event, push);
-    else if (push.ev === "end") this.end(new RiserError(push.error));
-  }
-
-  #message(push) {
-    if (push.prev !== this.position && !push.latest) {
-      this.#resuming = true;
-      this.#room.ask(this);
-      return;
+      this.#add({ gap: { from, to, count, cause, pos } });
+    } else if (push.ev === "event") {
+      this.#add({ event: { event: push.event, scope: push.scope, missed: push.missed ?? 0 } });
+    } else if (push.ev === "end") {
+      this.#room.drop();
+      this.end(new RiserError(push.error));
     }
-    if (push.pos) this.position = push.pos;
-    if (this.#credit !== null) this.#credit = Math.max(0, this.#credit - 1);
-    const message = {
-      channel: push.channel,
-      client: push.client,
-      time: push.time,
-      type: push.type,
-      pos: push.pos ?? null,
-      skipped: push.skipped ?? 0,
-      latest: push.latest ?? false,
-    };
-    if (push.data_b64 === undefined) message.data = push.data;
-    else message.bytes = fromBase64(push.data_b64);
-    this.#room.call(this.#handlers.message, message);
   }
 
   through(position) {
-    if (!this.#resuming && !this.#ended && !this.#want.technical) this.position = position;
+    if (this.#resuming || this.#over || this.#want.technical) return;
+    this.#at = position;
+    this.#settle();
   }
 
+  /** Nothing more comes; what waits is still handed out. */
   end(error) {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.#room.forget();
-    this.#room.call(this.#handlers.end, error);
+    this.#over ??= { error };
+    this.#run();
+  }
+
+  /** The log in which its position was is not there any more: nobody can say what is missing. */
+  #forked() {
+    const pos = this.#at ?? this.#want.from?.after ?? null;
+    this.#at = null;
+    this.#want = { ...this.#want, from: "live" };
+    this.#add({ gap: { from: null, to: null, count: null, cause: "unknown_position", pos } });
+    this.#room.ask();
+  }
+
+  #message(push) {
+    if (push.prev !== this.#at && !push.latest) {
+      this.#resuming = true;
+      return this.#room.ask();
+    }
+    if (push.pos) this.#at = push.pos;
+    this.#unfinished += 1;
+    const { channel, client, time, type, pos = null, skipped = 0, latest = false, data, data_b64 } = push;
+    const message = { channel, client, time, type, pos, skipped, latest };
+    if (data_b64 === undefined) message.data = data;
+    else message.bytes = fromBase64(data_b64);
+    this.#add({ message });
+  }
+
+  // The queue.
+
+  #add(item) {
+    if (!this.#merge(item)) this.#queue.push(item);
+    this.#run();
+  }
+
+  /** Whether what waits already has taken it in: that keeps the queue bounded. */
+  #merge(item) {
+    const last = this.#queue.at(-1);
+    if (item.message && this.#want.flow === "conflate") {
+      const waits = this.#byChannel.get(item.message.channel);
+      if (waits) {
+        item.message.skipped += waits.message.skipped + 1;
+        waits.message = item.message;
+        this.#unfinished -= 1;
+        return true;
+      }
+      this.#byChannel.set(item.message.channel, item);
+    } else if (item.gap && last?.gap) {
+      const joined = join(last.gap, item.gap);
+      if (joined) last.gap = joined;
+      return joined !== null;
+    } else if (item.event && this.#queue.length >= EVENTS_MAX) {
+      const [gone] = this.#queue.splice(0, 1);
+      this.#queue[0].event.missed += gone.event.missed + 1;
+    }
+    return false;
+  }
+
+  /** Hands out what can be handed out, and the end after it. */
+  #run() {
+    const handler = this.#handler();
+    while (this.#queue.length > 0 && !this.#busy && (handler || this.#takers.length > 0)) {
+      const item = this.#queue.shift();
+      if (item.gap) {
+        this.#tookGap(item.gap, handler);
+        continue;
+      }
+      if (item.message) this.#took(item.message);
+      if (handler) {
+        this.#handle(handler, item.message ?? item.event);
+      } else {
+        this.#takers.shift().resolve({ value: item.message ?? item.event, done: false });
+        this.#free(1);
+      }
+    }
+    this.#settle();
+    if (this.#over && this.#queue.length === 0 && !this.#busy) this.#finish();
+  }
+
+  #took(message) {
+    this.#byChannel.delete(message.channel);
+    message.gaps = this.#gaps;
+    this.#gaps = [];
+    // Of channels that are shown their newest, none says how far the others are.
+    if (message.pos && this.#want.flow !== "conflate") this.#taken = message.pos;
+  }
+
+  #tookGap(gap, handler) {
+    if (this.#want.flow !== "conflate") this.#taken = gap.pos;
+    this.#room.call(this.#handlers.gap, gap);
+    if (handler) return;
+    const joined = this.#gaps.length > 0 ? join(this.#gaps.at(-1), gap) : null;
+    if (joined) this.#gaps.splice(-1, 1, joined);
+    else this.#gaps.push(gap);
+  }
+
+  /** A handler that takes time holds back what follows, and the credit. */
+  #handle(handler, value) {
+    const done = this.#room.call(handler, value);
+    if (typeof done?.then !== "function") return this.#free(1);
+    this.#busy = true;
+    done.then(undefined, this.#room.report).then(() => {
+      this.#busy = false;
+      this.#free(1);
+      this.#run();
+    });
+  }
+
+  /** The consumer has finished with so many. */
+  #free(n) {
+    if (this.#want.technical) return;
+    this.#unfinished -= n;
+    if (this.#window === null) return;
+    this.#freed += n;
+    const due = this.#freed > 0 && this.#freed * 2 >= this.#window && !this.#over;
+    if (due && this.asked && !this.#resuming && this.#room.credit(this.#freed)) this.#freed = 0;
+  }
+
+  #settle() {
+    if (this.#queue.length === 0 && !this.#busy) this.#taken = this.#at;
+  }
+
+  #finish() {
+    const { error } = this.#over;
+    const quiet = error === null || error.code === "closed";
+    if (!this.#ended) {
+      this.#ended = true;
+      if (error) this.#room.call(this.#handlers.end, error);
+    }
+    for (const { resolve, reject } of this.#takers.splice(0)) {
+      if (quiet || this.#over.thrown) resolve({ value: undefined, done: true });
+      else reject(error);
+      this.#over.thrown = true;
+    }
   }
 }
 
-function isJson(type) {
-  const essence = String(type).split(";")[0].trim();
-  return essence === "application/json" || essence.endsWith("+json");
+/** Two gaps of one cause without anything between them are one; null where they are not. */
+function join(one, two) {
+  if (one.cause !== two.cause || !one.count || !two.count) return null;
+  return { ...two, from: one.from, count: one.count + two.count };
+}
+
+/** `wss:` for `https:`, and beside the page's own address where there is a page. */
+function address(url) {
+  try {
+    const made = new URL(url, globalThis.location?.href);
+    made.protocol = made.protocol.replace(/^http/, "ws");
+    if (made.protocol === "ws:" || made.protocol === "wss:") return made.href;
+  } catch {
+    // Said below.
+  }
+  throw new RiserError({ code: "bad_url", what: "this is no address of a room", want: "wss://host/account/room" });
+}
+
+/** A close frame's reason says more than its code, where it came through. */
+function closed(code, reason) {
+  const [, name, what, want] = /^([a-z_]+): (.*?)(?:; want (.*))?$/s.exec(reason ?? "") ?? [];
+  if (name) return { code: name, what, want };
+  return { code: CLOSE_CODES[code] ?? "connection_lost", what: reason || `the connection was closed (${code})` };
+}
+
+function unreachable(url, failure) {
+  const { origin, pathname } = new URL(url);
+  const want = "a server there, /{account}/{room}, and a page whose origin it allows";
+  return { code: "unreachable", what: failure || `no WebSocket could be opened at ${origin}${pathname}`, want };
+}
+
+function shut(socket, code) {
+  try {
+    socket?.close(code);
+  } catch {
+    // It was not open any more.
+  }
+}
+
+function anyNumber() {
+  const [high, low] = crypto.getRandomValues(new Uint32Array(2));
+  return (BigInt(high) << 32n) | BigInt(low);
+}
+
+function utf8(text) {
+  return new TextEncoder().encode(text);
 }
 
 function fromBase64(text) {

@@ -1,4 +1,7 @@
-// A WebSocket whose other end is the test.
+// A WebSocket whose other end is the test, and a room on one.
+
+import { afterEach, beforeEach, mock } from "node:test";
+import { connect } from "../riser.js";
 
 export class FakeSocket {
   static all = [];
@@ -60,4 +63,53 @@ export class FakeSocket {
   msg(sub, prev, pos, fields = {}) {
     this.say({ ev: "msg", sub, prev, pos, channel: "a", client: "c", time: 1, type: "application/json", data: pos, ...fields });
   }
+}
+
+export const states = [];
+
+/** Lets promises that are already decided run. */
+export const settle = async () => {
+  for (let i = 0; i < 10; i += 1) await null;
+};
+
+/** Every test of the calling file has its own time and sockets. */
+export function alone() {
+  beforeEach(() => {
+    mock.timers.enable({ apis: ["setTimeout", "Date"] });
+    FakeSocket.all = [];
+    states.length = 0;
+  });
+  afterEach(() => mock.timers.reset());
+}
+
+export async function room(options = {}) {
+  const made = connect("ws://hub/acme/plant", {
+    WebSocket: FakeSocket,
+    credential: { user: "ann", password: "x" },
+    random: () => 0.5,
+    onState: (state, detail) => states.push([state, detail.error?.code]),
+    ...options,
+  });
+  await settle();
+  return made;
+}
+
+/** Loses the connection and comes back. */
+export async function again() {
+  mock.timers.tick(5000);
+  await settle();
+  return FakeSocket.last;
+}
+
+/** Handlers that note what they were told. */
+export function recorder() {
+  const seen = [];
+  const handlers = {
+    message: (message) => seen.push(message.data),
+    gap: (gap) => seen.push(`gap ${gap.count} ${gap.cause}`),
+    start: (start) => seen.push(`start ${start.pos}`),
+    end: (error) => seen.push(`end ${error.code}`),
+    event: ({ event }) => seen.push(event.type),
+  };
+  return { seen, handlers };
 }
