@@ -3,6 +3,7 @@
 use crate::{
     config::EdgeConfig,
     site::EdgeSite,
+    sources::{Receipt, Sources},
     status::{Look, Status},
     uplinks::{Route, Uplinks},
 };
@@ -25,10 +26,13 @@ use riser_shell::{
     entropy, fdlimit,
     health::Phase,
     keys,
+    storage::Answer,
+    tables::Saver,
 };
 use riser_wire::link::Opening;
 use std::{collections::BTreeSet, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::{
+    io::AsyncRead,
     sync::{mpsc, watch},
     task::{JoinHandle, JoinSet},
 };
@@ -41,6 +45,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(8);
 /// A running edge.
 pub struct Edge {
     entrance: Arc<Entrance>,
+    sources: Sources,
     handle: HostHandle<EdgeCore>,
     host: JoinHandle<EdgeCore>,
     background: JoinSet<()>,
@@ -64,8 +69,10 @@ impl Edge {
         // Until its hub has been met an uplink has no cursor, and everything is its due.
         log_config.holds.custodians = config.uplink.len();
         let (writer, recovered) = setup::open_log(&config.data().join("log"), log_config, now)?;
-        let instance =
-            setup::instance(&recovered, directory.rooms().to_vec(), config.bindings(), &config.limits, now);
+        let path = config.data().join(setup::RETAINED);
+        let (retained, table) = setup::retained(&path, &recovered, writer.reader(), &config.limits);
+        let (rooms, bindings) = (directory.rooms().to_vec(), config.bindings());
+        let instance = setup::instance(&recovered, rooms, bindings, &config.limits, retained, now);
         let linked: BTreeSet<RoomId> =
             directory.rooms().iter().filter(|room| room.linked).map(|room| room.id).collect();
 
@@ -85,17 +92,23 @@ impl Edge {
         let (link_sender, link_inputs) = mpsc::channel(LINK_INPUTS_MAX);
         let (fork_sender, forked) = watch::channel(false);
         let (answer, answers) = mpsc::unbounded_channel();
+        let saved = answer.clone();
         let storage = Storage::start(writer, move |said| {
             // The host may have ended; then nobody waits.
             let _ = answer.send(said);
         })
         .context("start the log's threads")?;
+        let saver = Saver::start(path, table, move |changes| {
+            let _ = saved.send(Answer::Saved { changes });
+        })
+        .context("start the thread that saves what channels retain")?;
         let counters = Arc::clone(entrance.counters());
         let (host, handle) = Host::new(Parts {
             core: EdgeCore::new(instance, uplinks),
             inbox,
             policies,
             storage,
+            retained: saver,
             answers,
             link_inputs,
             links: Uplinks::new(routes, link_sender.clone(), counters, fork_sender),
@@ -106,6 +119,7 @@ impl Edge {
         let status = Status::default();
         let mut edge = Self {
             host: tokio::spawn(host.run()),
+            sources: Sources::new(config, &entrance, &metrics),
             entrance,
             handle,
             background: JoinSet::new(),
@@ -128,6 +142,7 @@ impl Edge {
             Arc::clone(&edge.health),
         ));
         edge.listen(config, &status, &metrics, &lookout)?;
+        edge.sources.read_brokers(&mut edge.background);
         edge.background.spawn(lookout.keep(async move |by_ms| {
             // A core that has ended needs no news.
             let _ = link_sender.send(LinkInput::ClockStepped(by_ms)).await;
@@ -193,6 +208,17 @@ impl Edge {
         self.addresses.iter().find(|(name, _)| name.contains(kind)).map(|(_, address)| *address)
     }
 
+    /// Publishes each line of an input, to its end or until the edge takes nothing more. None where no source is
+    /// configured for it.
+    pub async fn read_lines(&self, input: impl AsyncRead + Unpin) -> Option<Receipt> {
+        self.sources.read_lines(input).await
+    }
+
+    /// Reads no more from any source; what was read is finished.
+    pub fn stop_sources(&self) {
+        self.sources.stop();
+    }
+
     /// Waits until a hub says that this log's epoch is not the one it knows: then the log has to be opened anew.
     pub async fn forked(&mut self) {
         // The sender lives in the host, which ends only when it is told to.
@@ -210,6 +236,7 @@ impl Edge {
         };
         self.handle.farewell(say, |core| core.instance().bus().is_heard()).await;
         self.entrance.stop();
+        self.sources.stop();
         self.handle.shut_down();
         match tokio::time::timeout(STOP_WITHIN, &mut self.host).await {
             Ok(Ok(core)) => {

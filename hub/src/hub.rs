@@ -29,6 +29,7 @@ use riser_net::{
 };
 use riser_shell::{
     Clock, Health, Metrics, Passwords, Storage, config::Program, fdlimit, health::Phase, keys,
+    storage::Answer, tables::Saver,
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -96,7 +97,10 @@ impl Hub {
             tracing::info!(file = %file.display(), key = identity.public_text(), "made a key; edges pin it as hub_key");
         }
         let (writer, recovered) = setup::open_log(&config.data().join("log"), config.quota.log(), now)?;
-        let instance = setup::instance(&recovered, rooms(&directory), Vec::new(), &config.limits, now);
+        let path = config.data().join(setup::RETAINED);
+        let (retained, table) = setup::retained(&path, &recovered, writer.reader(), &config.limits);
+        let rooms = rooms(&directory);
+        let instance = setup::instance(&recovered, rooms, Vec::new(), &config.limits, retained, now);
         let receivers = Receivers::new(
             ReceiversConfig {
                 key: Key::from_secret(&identity.signing().to_bytes()),
@@ -111,11 +115,16 @@ impl Hub {
         let health = Arc::new(Health::default());
         let (entrance, inbox) = setup::entrance(&config.limits);
         let (answer, answers) = mpsc::unbounded_channel();
+        let saved = answer.clone();
         let storage = Storage::start(writer, move |said| {
             // The host may have ended; then nobody waits.
             let _ = answer.send(said);
         })
         .context("start the log's threads")?;
+        let saver = Saver::start(path, table, move |changes| {
+            let _ = saved.send(Answer::Saved { changes });
+        })
+        .context("start the thread that saves what channels retain")?;
         let (link_sender, link_inputs) = mpsc::channel(LINK_INPUTS_MAX);
         let shared = Shared {
             status: Status::default(),
@@ -131,6 +140,7 @@ impl Hub {
             inbox,
             policies,
             storage,
+            retained: saver,
             answers,
             link_inputs,
             links: shared.sockets.clone(),

@@ -16,6 +16,7 @@ use riser_shell::{
     clock::Clock,
     passwords::Passwords,
     storage::{Answer, Storage},
+    tables::{Change, Saver},
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -57,6 +58,8 @@ pub struct Parts<C: Core, L: Links<C>, W: Watch> {
     pub policies: Policies,
     /// The log's threads.
     pub storage: Storage,
+    /// What channels retain, beside the log.
+    pub retained: Saver,
     /// What they answer.
     pub answers: mpsc::UnboundedReceiver<Answer>,
     /// What links' sockets bring.
@@ -131,6 +134,8 @@ pub struct Host<C: Core, L: Links<C>, W: Watch> {
     verdicts: (mpsc::UnboundedSender<Judged>, mpsc::UnboundedReceiver<Judged>),
     orders: mpsc::UnboundedReceiver<Order<C>>,
     shutting_down: bool,
+    /// Changes of what channels retain that are in the log only.
+    unsaved: usize,
 }
 
 struct Judged {
@@ -158,6 +163,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             verdicts: mpsc::unbounded_channel(),
             orders,
             shutting_down: false,
+            unsaved: 0,
         };
         (host, HostHandle { orders: sender })
     }
@@ -232,6 +238,12 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                 self.rooms(RoomsInput::Trimmed { oldest, gaps }, now);
             }
             Answer::Recovered => {}
+            Answer::Saved { changes } => {
+                self.unsaved = self.unsaved.saturating_sub(changes);
+                if self.unsaved == 0 {
+                    self.parts.storage.hold_for_views(None);
+                }
+            }
         }
     }
 
@@ -295,6 +307,16 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                     // The host may have ended meanwhile.
                     let _ = verdicts.send(Judged { connection, ticket, verdict });
                 });
+            }
+            InstanceOutput::Retained(changes) => {
+                if self.unsaved == 0 {
+                    let first = changes.changed.values().flatten().map(|one| one.position.seq).min();
+                    let first = first.unwrap_or(changes.through.seq);
+                    self.parts.storage.hold_for_views(Some(first.prev()));
+                }
+                self.unsaved += 1;
+                let (through, rows) = (changes.through_row(), changes.rows().collect());
+                self.parts.retained.save(Change { through, rows });
             }
             InstanceOutput::Refused { code } => self.parts.watch.refused(code),
             // Those are for the core that the instance is in, which has seen them.

@@ -38,7 +38,7 @@ impl Watch for Meter {
                 }
             }
             Answer::Recovered => self.health.log_failing(None),
-            Answer::Read { .. } => {}
+            Answer::Read { .. } | Answer::Saved { .. } => {}
         }
     }
 

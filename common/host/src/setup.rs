@@ -1,17 +1,20 @@
 //! What a process sets up around its core before it runs: the log, the instance over it, the network's limits.
 
 use riser_instance::{Instance, LogFold};
-use riser_log::{Config as LogConfig, Entropy, Finding, OpenError, Recovered, Writer};
-use riser_model::{Binding, Now, Room};
+use riser_log::{Config as LogConfig, Disk, Entropy, Finding, OpenError, Reader, Recovered, Writer};
+use riser_model::{Binding, Chunk, Now, Position, Room, Route, RouteNumber, Run, Seq};
 use riser_net::{Clock as NetClock, Entrance, Limits, core_inbox, inbox::CoreInbox, tls};
-use riser_rooms::{Bus, Config as RoomsConfig, Start};
+use riser_rooms::{Bus, Config as RoomsConfig, RetainedTable, Start, retained::Saved};
 use riser_shell::{
     Clock, RealDisk,
     config::{LimitsConfig, TlsConfig, TlsFiles},
     disk::FolderFailed,
     entropy,
+    tables::{Contents, Table},
 };
+use riser_wire::entry::frames;
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{Arc, atomic::AtomicU64},
 };
@@ -19,6 +22,11 @@ use tokio_rustls::TlsAcceptor;
 
 /// Memory for what doors have asked and the core has not taken, bytes.
 const INBOX_BYTES_MAX: u32 = 16 << 20;
+
+/// One read of the log at the start, bytes.
+const READ_BYTES: usize = 1 << 20;
+/// The table of what channels retain, in the data folder.
+pub const RETAINED: &str = "retained.redb";
 
 /// Why a log could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -60,17 +68,75 @@ pub fn open_log(
     Ok((writer, recovered))
 }
 
+/// What channels retain, as it was saved beside the log and with what the log has beyond that; and its table, if there
+/// is one. A table that is bad is made anew of what the log still has.
+pub fn retained<D: Disk>(
+    path: &Path,
+    recovered: &Recovered<LogFold>,
+    mut reader: Reader<D>,
+    limits: &LimitsConfig,
+) -> (RetainedTable, Option<Table>) {
+    let newest = recovered.fold.newest_retained;
+    if newest == Seq::ZERO && !path.exists() {
+        return (RetainedTable::default(), None);
+    }
+    let (table, saved) = match opened(path) {
+        Ok((table, saved)) => (Some(table), saved),
+        Err(error) => {
+            tracing::warn!(%error, "what channels retain is read from the log; what is older than that is lost");
+            let table = Table::replace(path);
+            let table = table.inspect_err(|error| tracing::warn!(%error, "it cannot be saved either"));
+            (table.ok(), (RetainedTable::default(), None))
+        }
+    };
+    let (mut retained, through) = saved;
+    let mut from = retained.align(through, recovered.log, &recovered.chain, recovered.oldest);
+    let routes: BTreeMap<RouteNumber, &Route> =
+        recovered.routes.iter().map(|(number, route)| (*number, route)).collect();
+    while from <= newest {
+        let chunk = reader.read(from, READ_BYTES).unwrap_or_else(|error| {
+            tracing::warn!(%error, from = from.0, "the log could not be read");
+            Chunk { runs: Vec::new(), next: from }
+        });
+        for run in &chunk.runs {
+            let Run::Entries { first, epoch, entries, .. } = run else { continue };
+            for (n, frame) in frames(entries).map_while(Result::ok).enumerate() {
+                let (log, seq) = (recovered.log, first.plus(n as u64));
+                if let Some(route) = routes.get(&frame.route) {
+                    let position = Position { log, epoch: *epoch, seq };
+                    retained.apply(&frame, position, route, limits.retained.in_memory());
+                }
+            }
+        }
+        if chunk.next <= from {
+            break;
+        }
+        from = chunk.next;
+    }
+    tracing::info!(channels = retained.len(), bytes = retained.bytes(), "what channels retain is known");
+    (retained, table)
+}
+
+fn opened(path: &Path) -> anyhow::Result<(Table, (RetainedTable, Option<Position>))> {
+    let table = Table::open(path)?;
+    let Contents { through, rows } = table.read()?;
+    let saved = RetainedTable::read(&Saved { through, rows })?;
+    Ok((table, saved))
+}
+
 /// The instance over a log as it was opened.
 pub fn instance(
     recovered: &Recovered<LogFold>,
     rooms: Vec<Room>,
     bindings: Vec<Binding>,
     limits: &LimitsConfig,
+    retained: RetainedTable,
     now: Now,
 ) -> Instance {
     let config = RoomsConfig {
         tail_bytes_max: limits.tail.in_memory(),
         subscriptions_max: limits.subscriptions,
+        retained_bytes_max: limits.retained.in_memory(),
         ..RoomsConfig::default()
     };
     let start = Start {
@@ -84,6 +150,7 @@ pub fn instance(
         origins: recovered.origins.clone(),
         rooms,
         bindings,
+        retained,
     };
     Instance::new(Bus::new(config, start), recovered.fold.sessions.clone(), now)
 }

@@ -3,7 +3,7 @@
 use riser_gate::Gate;
 use riser_model::{
     Principal, SubscriptionId,
-    door::{Ask, Keep, SessionRequest, Tell, Will},
+    door::{Ask, Keep, SessionRequest, Tell},
 };
 use riser_mqtt::SessionKey;
 use std::{
@@ -33,7 +33,8 @@ pub(crate) struct Connection {
     /// The [`Ask::Enter`] while it is being answered.
     pub(crate) entering: Option<Ask>,
     pub(crate) session: Option<Session>,
-    pub(crate) will: Option<Will>,
+    /// It left a will, or one of its former connection is to be forgotten.
+    pub(crate) willed: bool,
     /// Tickets in the order in which they were asked, each with its answer once there is one.
     tickets: VecDeque<(u64, Option<Tell>)>,
 }
@@ -55,7 +56,7 @@ impl Connection {
             principal: None,
             entering: None,
             session: None,
-            will: None,
+            willed: false,
             tickets: VecDeque::new(),
         }
     }

@@ -1,9 +1,6 @@
 //! The instance: gate in front, rooms behind, sessions between. One task owns it.
 
-use crate::{
-    connection::{Connection, Session, State},
-    will,
-};
+use crate::connection::{Connection, Session, State};
 use bytes::Bytes;
 use riser_gate::{Gate, Output as GateOutput, PasswordHash, Policy, Verdict};
 use riser_model::{
@@ -11,13 +8,15 @@ use riser_model::{
     door::{Ask, Code, NORMAL, Refusal, Secret, SessionState, Subscribed, Tell, Want},
 };
 use riser_mqtt::{Record, SessionKey, Sessions};
-use riser_rooms::{Append, Bus, Input as BusInput, Output as BusOutput, Placed};
+use riser_rooms::{Append, Bus, Changes, Input as BusInput, Output as BusOutput, Placed};
 use riser_wire::entry::frames;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
+
+mod wills;
 
 /// Expired sessions are looked for this often.
 const EXPIRY_EVERY: Duration = Duration::from_secs(10);
@@ -107,6 +106,8 @@ pub enum Output {
         /// Where it is, or why it is not.
         result: Result<Placed, Code>,
     },
+    /// The table of what channels retain is to have these on disk too, sooner or later. Not answered.
+    Retained(Changes),
     /// Everything up to here is on disk.
     Committed {
         /// The new `last_added`.
@@ -134,9 +135,11 @@ pub enum Wake {
 #[derive(Debug)]
 enum Awaited {
     /// The session's record: the connection may enter.
-    Enter { connection: ConnectionId, state: SessionState },
+    Enter { connection: ConnectionId, state: SessionState, willed: Option<SessionKey> },
     /// The release of QoS 2 ids: PUBCOMP may leave.
     Release { connection: ConnectionId, ticket: u64, ids: u32 },
+    /// A will was published.
+    Will { key: SessionKey },
     /// A kept subscription: SUBACK may leave.
     Tell { connection: ConnectionId, tell: Tell },
     /// Nobody waits for it.
@@ -157,6 +160,10 @@ pub struct Instance {
     awaited: BTreeMap<u64, Awaited>,
     next_token: u64,
     expiry_due: Option<Time>,
+    /// Wills that are on their way into the log.
+    firing: BTreeSet<SessionKey>,
+    /// Wills that the log could not take.
+    overdue: BTreeSet<SessionKey>,
     outputs: VecDeque<Output>,
 }
 
@@ -173,11 +180,13 @@ impl Instance {
             gate_deadlines: BTreeSet::new(),
             awaited: BTreeMap::new(),
             next_token: OWN_TOKENS,
-            expiry_due: Some(now.time.plus(EXPIRY_EVERY)),
+            expiry_due: Some(now.time.plus(wills::WILLS_EVERY)),
+            firing: BTreeSet::new(),
+            overdue: BTreeSet::new(),
             outputs: VecDeque::new(),
         };
         for record in restarted {
-            instance.append(&record, Awaited::Nobody, now);
+            instance.append(&[record], Awaited::Nobody, now);
         }
         instance
     }
@@ -269,18 +278,35 @@ impl Instance {
                 match self.sessions.release(number, &ids) {
                     Some(record) => {
                         let awaited = Awaited::Release { connection: id, ticket, ids: count };
-                        self.append(&record, awaited, now);
+                        self.append(&[record], awaited, now);
                     }
                     None => self.answer(id, ticket, self.stored(ticket)),
                 }
             }
-            Ask::Subscribe { subscription, want, from, flow, keep } => {
+            Ask::HandOver { ticket, sent, released } => {
+                connection.await_ticket(ticket);
+                let kept = connection.session.as_ref().map(|session| &session.kept);
+                let filter = |id: &SubscriptionId| Some(kept?.get(id)?.0.clone());
+                let sent: Vec<_> = sent
+                    .iter()
+                    .filter_map(|(id, of, position)| Some((*id, filter(of)?, *position)))
+                    .collect();
+                // One answer for all: they go on together or not at all.
+                match self.sessions.hand_over(connection.session_number(), sent, released) {
+                    Some(record) => {
+                        let awaited = Awaited::Release { connection: id, ticket, ids: 1 };
+                        self.append(&[record], awaited, now);
+                    }
+                    None => self.answer(id, ticket, self.stored(ticket)),
+                }
+            }
+            Ask::Subscribe { subscription, want, from, flow, keep, retained } => {
                 if let (Some(session), Some(keep)) = (&mut connection.session, keep)
                     && let Some(filter) = kept_as(&want)
                 {
                     session.kept.insert(subscription, (filter, keep));
                 }
-                let ask = Ask::Subscribe { subscription, want, from, flow, keep };
+                let ask = Ask::Subscribe { subscription, want, from, flow, keep, retained };
                 self.rooms(BusInput::Ask { connection: id, ask }, now);
             }
             Ask::Unsubscribe { subscription } => {
@@ -289,7 +315,7 @@ impl Instance {
                 if let Some(record) =
                     kept.and_then(|(filter, _)| self.sessions.remove_subscription(number, &filter))
                 {
-                    self.append(&record, Awaited::Nobody, now);
+                    self.append(&[record], Awaited::Nobody, now);
                 }
                 self.rooms(BusInput::Ask { connection: id, ask: Ask::Unsubscribe { subscription } }, now);
             }
@@ -297,7 +323,7 @@ impl Instance {
                 let kept = connection.session.as_ref().and_then(|session| session.kept.get(&subscription));
                 let through = kept.map(|(filter, _)| vec![(filter.clone(), through)]).unwrap_or_default();
                 if let Some(record) = self.sessions.confirm(connection.session_number(), &through) {
-                    self.append(&record, Awaited::Nobody, now);
+                    self.append(&[record], Awaited::Nobody, now);
                 }
             }
             ask @ Ask::Pull { .. } => self.rooms(BusInput::Ask { connection: id, ask }, now),
@@ -354,22 +380,30 @@ impl Instance {
         else {
             return;
         };
-        match self.sessions.open(request, key.account, key.client) {
-            Err(refusal) => self.refuse(id, refusal, now),
-            Ok(opening) => {
-                let will = request.will.clone();
-                self.holders.insert(key.clone(), id);
-                connection.will = will;
-                connection.session =
-                    Some(Session { number: opening.state.number, key, kept: BTreeMap::new() });
-                match opening.record {
-                    Some(record) => {
-                        let awaited = Awaited::Enter { connection: id, state: opening.state };
-                        self.append(&record, awaited, now);
-                    }
-                    None => self.enter(id, opening.state, now),
-                }
-            }
+        let will = (request.will.clone(), request.clean, request.expiry_s);
+        let opened = self.sessions.open(request, key.account, key.client);
+        let principal = connection.principal.clone();
+        let opened = opened.and_then(|opening| match &principal {
+            Some(principal) => Ok((opening, self.open_will(&key, principal, will, now)?)),
+            None => Ok((opening, None)),
+        });
+        let (opening, willed) = match opened {
+            Ok(opened) => opened,
+            Err(refusal) => return self.refuse(id, refusal, now),
+        };
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let is_willed = matches!(willed, Some(Record::Willed { .. }));
+        connection.willed = is_willed;
+        let connection_key = Some(key.clone());
+        connection.session =
+            Some(Session { number: opening.state.number, key: key.clone(), kept: BTreeMap::new() });
+        self.holders.insert(key, id);
+        let records: Vec<Record> = opening.record.into_iter().chain(willed).collect();
+        if records.is_empty() {
+            self.enter(id, opening.state, now);
+        } else {
+            let willed = connection_key.filter(|_| is_willed);
+            self.append(&records, Awaited::Enter { connection: id, state: opening.state, willed }, now);
         }
     }
 
@@ -396,7 +430,8 @@ impl Instance {
     fn leave(&mut self, id: ConnectionId, cause: &str, expiry_s: Option<u32>, now: Now) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let state = std::mem::replace(&mut connection.state, State::Leaving);
-        let will = connection.will.take().filter(|_| cause != NORMAL);
+        let willed = std::mem::take(&mut connection.willed);
+        let key = connection.session.as_ref().map(|session| session.key.clone()).filter(|_| willed);
         let number = connection.session_number();
         match state {
             State::Leaving => return,
@@ -408,16 +443,15 @@ impl Instance {
             }
             State::Session => self.settled(id, now),
             State::Rooms => {
-                if let Some(will) = will {
-                    let ask = Ask::Publish(will::intake(will, now));
-                    self.rooms(BusInput::Ask { connection: id, ask }, now);
-                }
                 let ask = Ask::Leave { cause: cause.to_owned(), expiry_s };
                 self.rooms(BusInput::Ask { connection: id, ask }, now);
             }
         }
+        if let Some(key) = key {
+            self.leave_will(&key, cause == NORMAL, expiry_s, now);
+        }
         if let Some(record) = self.sessions.leave(number, expiry_s, now.wall) {
-            self.append(&record, Awaited::Nobody, now);
+            self.append(&[record], Awaited::Nobody, now);
         }
     }
 
@@ -463,6 +497,7 @@ impl Instance {
             // The rooms have said so on their technical channels.
             BusOutput::Joined { .. } | BusOutput::Left { .. } => {}
             BusOutput::Settled { connection } => self.settled(connection, now),
+            BusOutput::Retained(changes) => self.outputs.push_back(Output::Retained(changes)),
             BusOutput::Persist { ticket, batch, connections } => {
                 self.outputs.push_back(Output::Persist { ticket, batch, connections });
             }
@@ -500,7 +535,7 @@ impl Instance {
                 match self.keep(id, subscription, &subscribed) {
                     Ok(Some(record)) => {
                         let awaited = Awaited::Tell { connection: id, tell: told(subscribed) };
-                        self.append(&record, awaited, now);
+                        self.append(&[record], awaited, now);
                     }
                     Ok(None) => self.tell(id, told(subscribed)),
                     Err(refusal) => {
@@ -534,13 +569,18 @@ impl Instance {
 
     fn committed(&mut self, awaited: Awaited, durable: bool, now: Now) {
         match awaited {
-            Awaited::Enter { connection, state } if durable => {
+            Awaited::Enter { connection, state, willed } if durable => {
                 let here = |c: &Connection| matches!(c.state, State::Session);
                 if self.connections.get(&connection).is_some_and(here) {
-                    self.enter(connection, state, now);
-                } else if let Some(record) = self.sessions.leave(state.number, None, now.wall) {
-                    // It left while its session was being opened: the session is alone from here on.
-                    self.append(&record, Awaited::Nobody, now);
+                    return self.enter(connection, state, now);
+                }
+                // It left while its session was being opened: the session is alone from here on, and nobody was told
+                // that the will is kept.
+                let alone = self.sessions.leave(state.number, None, now.wall);
+                let forget = willed.filter(|key| !self.is_willed(key)).map(|key| Record::Unwilled { key });
+                let records: Vec<Record> = alone.into_iter().chain(forget).collect();
+                if !records.is_empty() {
+                    self.append(&records, Awaited::Nobody, now);
                 }
             }
             Awaited::Enter { connection, .. } => self.refuse(connection, log_failing(), now),
@@ -557,16 +597,24 @@ impl Instance {
             Awaited::Tell { connection, tell: Tell::Subscribed { subscription, .. } } => {
                 self.tell(connection, Tell::Subscribed { subscription, result: Err(log_failing()) });
             }
+            Awaited::Will { key } => self.fired(key, durable, now),
             Awaited::Tell { .. } | Awaited::Nobody => {}
         }
     }
 
-    fn append(&mut self, record: &Record, awaited: Awaited, now: Now) {
+    fn await_token(&mut self, awaited: Awaited) -> u64 {
         let token = self.next_token;
         self.next_token += 1;
         self.awaited.insert(token, awaited);
+        token
+    }
+
+    fn append(&mut self, records: &[Record], awaited: Awaited, now: Now) {
+        let token = self.await_token(awaited);
         let mut entries = Vec::new();
-        record.write_frame(&mut entries, RouteNumber::NONE, now.stamp());
+        for record in records {
+            record.write_frame(&mut entries, RouteNumber::NONE, now.stamp());
+        }
         let append = Append { token, routes: Vec::new(), entries: Bytes::from(entries), cursors: Vec::new() };
         self.rooms(BusInput::Append(append), now);
     }
@@ -596,11 +644,13 @@ impl Instance {
             self.gate(id, riser_gate::Input::Deadline, now);
         }
         if self.expiry_due.is_some_and(|time| time <= now.time) {
-            self.expiry_due = Some(now.time.plus(EXPIRY_EVERY));
+            self.fire_due(now);
+            let every = if self.sessions.has_waiting_wills() { wills::WILLS_EVERY } else { EXPIRY_EVERY };
+            self.expiry_due = Some(now.time.plus(every));
             let held: BTreeSet<u64> = self.connections.values().map(Connection::session_number).collect();
             for record in self.sessions.expire(now.wall) {
                 if !matches!(record, Record::Ended { number } if held.contains(&number)) {
-                    self.append(&record, Awaited::Nobody, now);
+                    self.append(&[record], Awaited::Nobody, now);
                 }
             }
         }

@@ -11,7 +11,6 @@ mod connection;
 pub mod core;
 pub mod instance;
 mod log_fold;
-mod will;
 
 pub use crate::core::Core;
 pub use instance::{Input, Instance, Output, Wake};

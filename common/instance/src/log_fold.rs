@@ -3,10 +3,12 @@
 use riser_log::Fold;
 use riser_model::{EpochSpan, Seq, time::Anchor};
 use riser_mqtt::Sessions;
-use riser_wire::entry::{Body, Frame, Kind};
+use riser_wire::entry::{Body, Frame, Kind, Publication};
 use std::collections::BTreeMap;
 
-const SAVED_VERSION: u8 = 1;
+const SAVED_VERSION: u8 = 2;
+/// Without [`LogFold::newest_retained`].
+const FORMER_VERSION: u8 = 1;
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +17,9 @@ pub struct LogFold {
     pub sessions: Sessions,
     /// How its boots' clocks relate to the hub's.
     pub anchors: Anchors,
+    /// The newest publication that was published to be retained; 0 without. A table of those that has seen it has seen
+    /// them all.
+    pub newest_retained: Seq,
 }
 
 /// The newest anchors of a log, by their seqs (rule 7.10).
@@ -44,6 +49,9 @@ impl Anchors {
 impl Fold for LogFold {
     fn apply(&mut self, seq: Seq, frame: &Frame<'_>) {
         self.sessions.apply(seq, frame);
+        if Publication::is_retained(frame.body) {
+            self.newest_retained = seq;
+        }
         // An anchor of another log speaks of that host's boots.
         if frame.origin.is_none()
             && let Ok(body) = Body::read(frame.body)
@@ -54,17 +62,22 @@ impl Fold for LogFold {
     }
 
     fn save(&self) -> Vec<u8> {
-        let saved = (&self.anchors.0, self.sessions.save());
+        let saved = (&self.anchors.0, self.sessions.save(), self.newest_retained);
         let bytes = postcard::to_extend(&saved, vec![SAVED_VERSION]);
         bytes.expect("plain values serialize into memory")
     }
 
     fn load(bytes: &[u8]) -> Option<Self> {
-        let (&SAVED_VERSION, rest) = bytes.split_first()? else {
-            return None;
+        let (version, rest) = bytes.split_first()?;
+        let (anchors, sessions, newest_retained): (BTreeMap<Seq, Anchor>, &[u8], Seq) = match *version {
+            SAVED_VERSION => postcard::from_bytes(rest).ok()?,
+            FORMER_VERSION => {
+                let (anchors, sessions) = postcard::from_bytes(rest).ok()?;
+                (anchors, sessions, Seq::ZERO)
+            }
+            _ => return None,
         };
-        let (anchors, sessions): (BTreeMap<Seq, Anchor>, &[u8]) = postcard::from_bytes(rest).ok()?;
-        Some(Self { sessions: Sessions::load(sessions)?, anchors: Anchors(anchors) })
+        Some(Self { sessions: Sessions::load(sessions)?, anchors: Anchors(anchors), newest_retained })
     }
 }
 

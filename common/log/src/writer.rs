@@ -218,6 +218,11 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         self.holds = holds;
     }
 
+    /// Says how far views have seen the log; everything, with none.
+    pub fn set_views(&mut self, views: Option<Seq>) {
+        self.holds.views = views;
+    }
+
     /// Does a bounded piece of what makes the next segment ready, and whatever else was put off; says whether
     /// there is more to do. For idle moments.
     pub fn prepare(&mut self, now: Now) -> io::Result<bool> {

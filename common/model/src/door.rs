@@ -12,7 +12,7 @@ use crate::{
     position::Position,
     principal::Principal,
     route::Route,
-    time::{Now, Time},
+    time::{Now, Time, Wall},
 };
 use bytes::Bytes;
 use std::{fmt, sync::Arc};
@@ -100,8 +100,23 @@ pub struct SessionState {
     pub present: bool,
     /// QoS 2 packet ids that were received and not yet released.
     pub open_ids: Vec<u16>,
+    /// Its own QoS 2 deliveries that its peer may have, by their packet ids.
+    pub deliveries: Vec<SessionDelivery>,
     /// The subscriptions it holds, in the order of their making; the door re-asks for them.
     pub subscriptions: Vec<SessionSubscription>,
+}
+
+/// A delivery at QoS 2 that a session remembers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SessionDelivery {
+    /// Its packet id.
+    pub id: u16,
+    /// The MQTT topic filter of its subscription.
+    pub filter: String,
+    /// What it delivers.
+    pub position: Position,
+    /// The peer has it: what is left to say is PUBREL.
+    pub released: bool,
 }
 
 /// A subscription that a session holds.
@@ -195,6 +210,16 @@ pub enum Ask {
         /// The ids.
         ids: Vec<u16>,
     },
+    /// What a session must know of its deliveries at QoS 2 before they go on: answered by [`Tell::Stored`] with the
+    /// ticket, after which the PUBLISHs and PUBRELs may leave.
+    HandOver {
+        /// As [`Intake::ticket`].
+        ticket: u64,
+        /// Packet ids, and what they stand for.
+        sent: Vec<(u16, SubscriptionId, Position)>,
+        /// Packet ids of what the peer has.
+        released: Vec<u16>,
+    },
     /// Start reading. Answered by [`Tell::Subscribed`].
     Subscribe {
         /// The door's number for it; reusing a live one replaces that subscription.
@@ -207,6 +232,9 @@ pub enum Ask {
         flow: Flow,
         /// For a session that outlives its connection: keep it, and answer only when that is durable.
         keep: Option<Keep>,
+        /// First what the channels retain, in the order of their names. Not with [`Flow::Conflate`], which shows
+        /// what is newest anyway.
+        retained: bool,
     },
     /// Stop reading. Answered by [`Tell::Unsubscribed`].
     Unsubscribe {
@@ -346,7 +374,7 @@ pub struct Subscribed {
 pub struct Delivery {
     /// For which subscription.
     pub subscription: SubscriptionId,
-    /// Where it is; none for Latest, which is never stored.
+    /// Where it is; none for Latest, which is never stored, and for what a channel retains, which may be gone there.
     pub pos: Option<Position>,
     /// The subscription's position before it.
     pub prev: Position,
@@ -358,6 +386,10 @@ pub struct Delivery {
     pub body: Bytes,
     /// How many were passed over since the last one (`conflate`).
     pub skipped: u64,
+    /// It is shown because its channel retains it, to a subscription that was not there when it was published.
+    pub retained: bool,
+    /// When it was published, by the clock of this instance (section 7.10).
+    pub wall: Wall,
 }
 
 /// What a door pushes to its peer.

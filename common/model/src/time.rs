@@ -27,6 +27,20 @@ impl Time {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Wall(pub i64);
 
+impl Wall {
+    /// This time and so many seconds more; saturates.
+    #[must_use]
+    pub fn plus_s(self, seconds: u32) -> Self {
+        Self(self.0.saturating_add(i64::from(seconds) * 1000))
+    }
+
+    /// How many whole seconds it is until then; none if it has come.
+    pub fn seconds_until(self, then: Self) -> Option<u32> {
+        let ms = then.0.checked_sub(self.0).filter(|ms| *ms > 0)?;
+        Some(u32::try_from(ms.unsigned_abs().div_ceil(1000)).unwrap_or(u32::MAX))
+    }
+}
+
 /// The two clocks of a host, read together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Now {

@@ -11,6 +11,8 @@ pub struct Counters {
     pub duplicates: Count,
     /// Deliveries larger than the client's maximum packet size.
     pub too_large: Count,
+    /// Deliveries that came to their subscriber's turn after the time that their publisher gave them.
+    pub expired: Count,
     /// Deliveries whose stored entry could not be read.
     pub unreadable: Count,
     /// Seqs that were missing in subscriptions, of which MQTT 3.1.1 has no word to tell.
@@ -28,6 +30,7 @@ impl Counters {
             ("mqtt_qos0_shed", &self.shed),
             ("mqtt_qos2_duplicates", &self.duplicates),
             ("mqtt_deliveries_too_large", &self.too_large),
+            ("mqtt_deliveries_expired", &self.expired),
             ("mqtt_deliveries_unreadable", &self.unreadable),
             ("mqtt_deliveries_missing", &self.gaps),
             ("mqtt_unknown_packet_ids", &self.unknown_ids),

@@ -5,6 +5,7 @@
 
 use crate::{
     Counters,
+    outbox::{News, Outbox, Received, Stored, Turn},
     outgoing::Outgoing,
     own::Own,
     peer::{Peer, Version},
@@ -13,11 +14,17 @@ use crate::{
 };
 use bytes::BytesMut;
 use riser_model::{
-    Position, SubscriptionId,
-    door::{Ask, Delivery, Push},
+    Position, SubscriptionId, Wall,
+    door::{Ask, Delivery, Push, SessionDelivery},
 };
-use riser_wire::entry::{Body, ContentType, Publication};
-use std::collections::{BTreeMap, VecDeque};
+use riser_wire::{
+    entry::{Body, ContentType, Publication},
+    property,
+};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, VecDeque},
+};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -26,10 +33,7 @@ pub(crate) struct Deliveries {
     pub(crate) pull: Pull,
     pub(crate) own: Own,
     held: VecDeque<Push>,
-    /// By packet id: what waits for its acknowledgement.
-    inflight: BTreeMap<u16, (SubscriptionId, Option<Position>)>,
-    inflight_max: usize,
-    last_id: u16,
+    outbox: Outbox,
     /// Some subscription got on since [`Deliveries::confirms`].
     got_on: bool,
 }
@@ -41,8 +45,23 @@ enum Sent {
 }
 
 impl Deliveries {
-    pub(crate) fn new(inflight_max: u16) -> Self {
-        Self { inflight_max: usize::from(inflight_max.max(1)), ..Self::default() }
+    /// `durable`: for a session that outlives the connection.
+    pub(crate) fn new(inflight_max: u16, durable: bool) -> Self {
+        Self { outbox: Outbox::new(inflight_max, durable), ..Self::default() }
+    }
+
+    /// Takes up the deliveries that a session remembers; the ids whose PUBREL is to be said again.
+    pub(crate) fn restore(&mut self, remembered: &[SessionDelivery]) -> Vec<u16> {
+        let mut released = Vec::new();
+        for delivery in remembered {
+            let found = self.subscriptions.iter().find(|(_, one)| one.filter == delivery.filter);
+            if let Some((id, _)) = found
+                && self.outbox.restore(delivery.id, *id, delivery.position, delivery.released)
+            {
+                released.push(delivery.id);
+            }
+        }
+        released
     }
 
     /// The bus answered a pull.
@@ -74,14 +93,20 @@ impl Deliveries {
     }
 
     /// Writes what may go, and says how much to pull. `out` holds nothing but what this input made.
-    pub(crate) fn pump(&mut self, peer: &Peer, out: &mut BytesMut, counters: &Counters) -> Option<Ask> {
+    pub(crate) fn pump(
+        &mut self,
+        peer: &Peer,
+        out: &mut BytesMut,
+        counters: &Counters,
+        now: Wall,
+    ) -> Option<Ask> {
         while self.pull.has_room()
             && let Some(push) = self.held.pop_front()
         {
             let before = out.len();
             self.got_on = true;
             let sent = match &push {
-                Push::Publication(delivery) => self.deliver(delivery, peer, out, counters),
+                Push::Publication(delivery) => self.deliver(delivery, peer, out, counters, now),
                 Push::Gap { .. } | Push::Event { .. } | Push::Through { .. } => {
                     self.note(&push, peer, out, counters)
                 }
@@ -89,18 +114,42 @@ impl Deliveries {
             self.pull.wrote(out.len() - before);
             if matches!(sent, Sent::Waits) {
                 self.held.push_front(push);
+                self.number_held();
                 break;
             }
         }
         if self.held.is_empty() {
             self.held = VecDeque::new();
         }
-        let idle = self.held.is_empty() && self.inflight.len() < self.inflight_max;
+        let idle = self.held.is_empty() && self.outbox.has_room();
         let bytes = if idle { self.pull.next() } else { None };
         bytes.map(|bytes| Ask::Pull { bytes })
     }
 
-    fn deliver(&mut self, delivery: &Delivery, peer: &Peer, out: &mut BytesMut, counters: &Counters) -> Sent {
+    /// What waits behind a delivery whose number is being stored gets its own in the same commit.
+    fn number_held(&mut self) {
+        for push in &self.held {
+            let Push::Publication(Delivery { subscription: id, pos: Some(pos), body, .. }) = push else {
+                continue;
+            };
+            let exactly = |subscription: &Subscription| {
+                let published = Body::read(body).and_then(|body| Publication::read(&body));
+                published.is_ok_and(|publication| subscription.qos().min(publication.qos) == 2)
+            };
+            if self.subscriptions.get(id).is_some_and(exactly) {
+                self.outbox.number(*id, *pos);
+            }
+        }
+    }
+
+    fn deliver(
+        &mut self,
+        delivery: &Delivery,
+        peer: &Peer,
+        out: &mut BytesMut,
+        counters: &Counters,
+        now: Wall,
+    ) -> Sent {
         let Some(subscription) = self.subscriptions.get_mut(&delivery.subscription) else {
             return Sent::Done;
         };
@@ -113,34 +162,46 @@ impl Deliveries {
         if subscription.has(options::NO_LOCAL) && delivery.pos.is_some_and(|pos| self.own.has(pos)) {
             return pass(subscription, delivery.pos);
         }
+        let Some(properties) = aged(publication.properties, delivery.wall, now) else {
+            counters.expired.add(1);
+            return pass(subscription, delivery.pos);
+        };
         let qos = subscription.qos().min(publication.qos);
-        if qos > 0 && self.inflight.len() >= self.inflight_max {
-            return Sent::Waits;
-        }
+        let (id, dup) = match qos {
+            0 => (0, false),
+            1 if self.outbox.has_room() => {
+                (self.outbox.once_at_least(delivery.subscription, delivery.pos), false)
+            }
+            1 => return Sent::Waits,
+            _ => match self.outbox.once_exactly(delivery.subscription, delivery.pos) {
+                Turn::Say { id, dup } => (id, dup),
+                Turn::Wait => return Sent::Waits,
+                Turn::Skip => return pass(subscription, delivery.pos),
+            },
+        };
         let notes: Vec<_> = subscription.noted_gaps().iter().map(gap_note).collect();
         let outgoing = Outgoing {
             qos,
-            retain: publication.retain && subscription.has(options::RETAIN_AS_PUBLISHED),
+            retain: delivery.retained || publication.retain && subscription.has(options::RETAIN_AS_PUBLISHED),
             room: Some(delivery.room.as_str()),
             topic: delivery.route.channel.as_str(),
-            id: if qos > 0 { free_id(&self.inflight, &mut self.last_id) } else { 0 },
+            id,
+            dup,
             content_type: publication.content_type,
-            properties: publication.properties,
+            properties: &properties,
             identifier: subscription.keep.identifier,
             notes: &notes,
             payload: publication.payload,
         };
         let Some(outgoing) = fit(outgoing, peer) else {
             counters.too_large.add(1);
+            self.outbox.forget(id);
             return pass(subscription, delivery.pos);
         };
         outgoing.write(peer.version, out);
         subscription.forget_gaps();
-        if qos > 0 {
-            self.inflight.insert(outgoing.id, (delivery.subscription, delivery.pos));
-            if let Some(pos) = delivery.pos {
-                subscription.await_ack(delivery.prev, pos);
-            }
+        if let Some(pos) = delivery.pos.filter(|_| qos > 0) {
+            subscription.await_ack(delivery.prev, pos);
         }
         pass(subscription, delivery.pos)
     }
@@ -152,6 +213,7 @@ impl Deliveries {
                     subscription.note_gap(*gap);
                     subscription.pass(*pos);
                 }
+                self.outbox.passed(*subscription, *pos);
             }
             Push::Through { subscription, pos } => {
                 if let Some(subscription) = self.subscriptions.get_mut(subscription) {
@@ -171,19 +233,57 @@ impl Deliveries {
 
     /// PUBACK. False if nothing waited for it.
     pub(crate) fn acknowledged(&mut self, id: u16) -> bool {
-        let Some((subscription, pos)) = self.inflight.remove(&id) else {
+        let Some((subscription, pos)) = self.outbox.acknowledged(id) else {
             return false;
         };
+        self.has(subscription, pos);
+        true
+    }
+
+    fn has(&mut self, subscription: SubscriptionId, pos: Option<Position>) {
         self.got_on = true;
         if let (Some(subscription), Some(pos)) = (self.subscriptions.get_mut(&subscription), pos) {
             subscription.acknowledged(pos);
         }
-        true
     }
 
-    /// Whether a packet id of ours waits for an acknowledgement.
-    pub(crate) fn is_inflight(&self, id: u16) -> bool {
-        self.inflight.contains_key(&id)
+    /// Whether a packet id is that of a delivery at QoS 1.
+    pub(crate) fn is_at_least_once(&self, id: u16) -> bool {
+        self.outbox.is_at_least_once(id)
+    }
+
+    /// PUBREC.
+    pub(crate) fn received(&mut self, id: u16, accepted: bool) -> Received {
+        let place = self.outbox.place(id);
+        let received = self.outbox.received(id, accepted);
+        // What nobody has to remember is done with.
+        if let Some((subscription, pos)) = place.filter(|_| !self.outbox.is_durable()) {
+            self.has(subscription, pos);
+        }
+        received
+    }
+
+    /// PUBCOMP. False if nothing waited for it.
+    pub(crate) fn completed(&mut self, id: u16) -> bool {
+        self.got_on = true;
+        self.outbox.completed(id)
+    }
+
+    /// What the session is to remember of deliveries at QoS 2, if that is news.
+    pub(crate) fn news(&mut self, ticket: impl FnOnce() -> u64) -> Option<(u64, News)> {
+        self.outbox.ask(ticket)
+    }
+
+    /// Whether that is what a ticket is of.
+    pub(crate) fn is_asked(&self, ticket: u64) -> bool {
+        self.outbox.is_asked(ticket)
+    }
+
+    /// It does: the ids whose PUBREL may be said. None if the ticket is another's.
+    pub(crate) fn stored(&mut self, ticket: u64) -> Option<Vec<u16>> {
+        let Stored { say, has } = self.outbox.stored(ticket)?;
+        has.into_iter().for_each(|(subscription, pos)| self.has(subscription, Some(pos)));
+        Some(say)
     }
 
     /// Whether the peer may have more than was confirmed.
@@ -194,10 +294,22 @@ impl Deliveries {
     /// What the peer has of the subscriptions that a session keeps, where that is news.
     pub(crate) fn confirms(&mut self) -> impl Iterator<Item = Ask> {
         self.got_on = false;
+        let outbox = &mut self.outbox;
         self.subscriptions.iter_mut().filter_map(|(id, subscription)| {
-            Some(Ask::Confirm { subscription: *id, through: subscription.confirm()? })
+            let through = subscription.confirm()?;
+            outbox.passed(*id, through);
+            Some(Ask::Confirm { subscription: *id, through })
         })
     }
+}
+
+/// The properties with as much of the message's expiry as is left; none if it is over (MQTT 5, section 3.3.2.3.3).
+fn aged(properties: &[u8], published: Wall, now: Wall) -> Option<Cow<'_, [u8]>> {
+    let Some(at) = property::expiry_at(properties) else { return Some(Cow::Borrowed(properties)) };
+    let left = now.seconds_until(published.plus_s(property::expiry_s(properties)?))?;
+    let mut aged = properties.to_vec();
+    *aged.get_mut(at..)?.first_chunk_mut()? = left.to_be_bytes();
+    Some(Cow::Owned(aged))
 }
 
 fn pass(subscription: &mut Subscription, pos: Option<Position>) -> Sent {
@@ -205,16 +317,6 @@ fn pass(subscription: &mut Subscription, pos: Option<Position>) -> Sent {
         subscription.pass(pos);
     }
     Sent::Done
-}
-
-/// The next packet id that is not in use. There is one: the window is smaller than all ids.
-fn free_id(inflight: &BTreeMap<u16, (SubscriptionId, Option<Position>)>, last: &mut u16) -> u16 {
-    loop {
-        *last = last.checked_add(1).unwrap_or(1);
-        if !inflight.contains_key(last) {
-            return *last;
-        }
-    }
 }
 
 fn gap_note(gap: &riser_model::Gap) -> (&'static str, String) {
@@ -238,6 +340,7 @@ fn write_event(
     let notes = if missed == 0 { vec![] } else { vec![("riser-missed", missed.to_string())] };
     let outgoing = Outgoing {
         qos: 0,
+        dup: false,
         retain: false,
         room: None,
         topic: &subscription.filter,

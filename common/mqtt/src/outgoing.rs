@@ -10,8 +10,10 @@ use riser_wire::entry::ContentType;
 /// A publication for one subscription.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outgoing<'a> {
-    /// 0 or 1.
+    /// 0, 1 or 2.
     pub(crate) qos: u8,
+    /// It was said before, under this id.
+    pub(crate) dup: bool,
     pub(crate) retain: bool,
     /// The topic's first level, if it lies apart from the rest.
     pub(crate) room: Option<&'a str>,
@@ -42,7 +44,7 @@ impl Outgoing<'_> {
         let remaining = self.remaining(version);
         debug_assert!(remaining <= REMAINING_MAX, "entries are bounded far below");
         out.reserve(5 + remaining);
-        out.put_u8(0x30 | self.qos << 1 | u8::from(self.retain));
+        out.put_u8(0x30 | u8::from(self.dup) << 3 | self.qos << 1 | u8::from(self.retain));
         put_varint(out, remaining);
         out.put_u16(self.topic_bytes() as u16);
         if let Some(room) = self.room {
@@ -136,6 +138,7 @@ mod tests {
     fn outgoing(payload: &[u8]) -> Outgoing<'_> {
         Outgoing {
             qos: 1,
+            dup: false,
             retain: true,
             room: Some("hall"),
             topic: "a/é",

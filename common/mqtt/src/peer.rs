@@ -56,6 +56,14 @@ impl Peer {
         }
     }
 
+    /// PUBREL.
+    pub(crate) fn release(&self, out: &mut BytesMut, id: u16) {
+        match self.version {
+            Version::V4 => v4::release(out, id),
+            Version::V5 => v5::release(out, id),
+        }
+    }
+
     /// PUBREL for an id that nothing waits for.
     pub(crate) fn release_unknown(&self, out: &mut BytesMut, id: u16) {
         match self.version {

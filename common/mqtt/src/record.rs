@@ -3,8 +3,8 @@
 //! A body's rest is one byte of version and the record in postcard. Old versions stay readable; records of a
 //! newer one are skipped.
 
-use riser_model::{AccountId, ClientId, Position, RouteNumber, Stamp, Wall};
-use riser_wire::entry::{self, Body, Kind};
+use riser_model::{AccountId, ClientId, Position, Route, RouteNumber, Stamp, Wall, door::Will};
+use riser_wire::entry::{self, Body, ContentType, Kind, Publication};
 use serde::{Deserialize, Serialize};
 
 const VERSION: u8 = 1;
@@ -80,6 +80,83 @@ pub enum Record {
         /// The ids.
         ids: Vec<u16>,
     },
+    /// Deliveries at QoS 2 got packet ids, or were received by the peer.
+    HandedOver {
+        /// Which session.
+        number: u64,
+        /// Ids, and the filter and place of what they stand for.
+        sent: Vec<(u16, String, Position)>,
+        /// Ids of what the peer has.
+        released: Vec<u16>,
+    },
+    /// A client left a will. One that it left before under the same key is forgotten.
+    Willed {
+        /// Whose.
+        key: SessionKey,
+        /// What.
+        will: Box<SavedWill>,
+    },
+    /// A connection with a will ended without a goodbye.
+    WillDue {
+        /// Whose.
+        key: SessionKey,
+        /// When it is to be published, unless the session is opened again before.
+        at: Wall,
+    },
+    /// A will is no more wanted, or was published in the same commit.
+    Unwilled {
+        /// Whose.
+        key: SessionKey,
+    },
+}
+
+/// A will as the log keeps it. Where it goes was found when its client had the right to publish there.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SavedWill {
+    /// Where to.
+    pub route: Route,
+    /// MQTT's retain flag.
+    pub retain: bool,
+    /// 0, 1 or 2.
+    pub qos: u8,
+    /// The payload's content type by name; empty when nobody named one.
+    pub content_type: String,
+    /// MQTT 5 properties that travel, as in an entry.
+    pub properties: Vec<u8>,
+    /// The payload.
+    pub payload: Vec<u8>,
+    /// How long it waits after the connection's end, seconds.
+    pub delay_s: u32,
+    /// How long its session outlives the connection, seconds.
+    pub expiry_s: u32,
+}
+
+impl SavedWill {
+    /// A will that goes there.
+    pub fn new(will: Will, route: Route, expiry_s: u32) -> Self {
+        let Will { target: _, retain, qos, content_type, properties, payload, delay_s } = will;
+        let (properties, payload) = (properties.to_vec(), payload.to_vec());
+        Self { route, retain, qos, content_type, properties, payload, delay_s, expiry_s }
+    }
+
+    /// Appends the publication that it becomes, as a frame of its route.
+    pub fn write_frame(&self, out: &mut Vec<u8>, route: RouteNumber, stamp: Stamp) {
+        let publication = Publication {
+            retain: self.retain,
+            qos: self.qos,
+            properties: &self.properties,
+            ..Publication::new(ContentType::named(&self.content_type), &self.payload)
+        };
+        publication.write_frame(out, route, stamp);
+    }
+
+    /// About how many bytes it takes.
+    pub(crate) fn size(&self) -> usize {
+        200 + self.route.channel.as_str().len()
+            + self.content_type.len()
+            + self.properties.len()
+            + self.payload.len()
+    }
 }
 
 impl Record {
@@ -92,7 +169,11 @@ impl Record {
             | Self::Ended { .. }
             | Self::Subscribed { .. }
             | Self::Unsubscribed { .. }
-            | Self::Confirmed { .. } => Kind::Session,
+            | Self::Confirmed { .. }
+            | Self::HandedOver { .. }
+            | Self::Willed { .. }
+            | Self::WillDue { .. }
+            | Self::Unwilled { .. } => Kind::Session,
         }
     }
 
@@ -130,6 +211,23 @@ mod tests {
         }
     }
 
+    fn will() -> SavedWill {
+        SavedWill {
+            route: Route {
+                room: riser_model::RoomId(Uuid::from_u128(3)),
+                channel: "a".parse().unwrap(),
+                client: ClientId(Uuid::from_u128(2)),
+            },
+            retain: true,
+            qos: 2,
+            content_type: "t".to_owned(),
+            properties: vec![7],
+            payload: vec![8, 9],
+            delay_s: 300,
+            expiry_s: 1,
+        }
+    }
+
     fn all() -> Vec<Record> {
         let position = Position { log: LogId(3), epoch: Epoch(4), seq: Seq(5) };
         vec![
@@ -146,6 +244,10 @@ mod tests {
             Record::Unsubscribed { number: 1, filter: "a/#".to_owned() },
             Record::Confirmed { number: 1, through: vec![("a/#".to_owned(), position)] },
             Record::Released { number: 1, ids: vec![1, 65535] },
+            Record::HandedOver { number: 1, sent: vec![(2, "a".to_owned(), position)], released: vec![3] },
+            Record::Willed { key: key(), will: Box::new(will()) },
+            Record::WillDue { key: key(), at: Wall(-7) },
+            Record::Unwilled { key: key() },
         ]
     }
 
@@ -170,7 +272,7 @@ mod tests {
 
     #[test]
     fn record_bytes_are_golden() {
-        let golden: [&[u8]; 7] = [
+        let golden: [&[u8]; 11] = [
             &[
                 1, 0, 1, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0,
                 0, 0, 0, 0, 0, 0, 2, 4, b'p', b'u', b'm', b'p', 9,
@@ -181,6 +283,21 @@ mod tests {
             &[1, 4, 1, 3, b'a', b'/', b'#'],
             &[1, 5, 1, 1, 3, b'a', b'/', b'#', 3, 4, 5],
             &[1, 6, 1, 2, 1, 255, 255, 3],
+            &[1, 7, 1, 1, 2, 1, b'a', 3, 4, 5, 1, 3],
+            &[
+                1, 8, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                0, 0, 0, 0, 0, 2, 4, b'p', b'u', b'm', b'p', 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                3, 1, b'a', 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 2, 1, b't', 1, 7, 2, 8, 9,
+                172, 2, 1,
+            ],
+            &[
+                1, 9, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                0, 0, 0, 0, 0, 2, 4, b'p', b'u', b'm', b'p', 13,
+            ],
+            &[
+                1, 10, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                0, 0, 0, 0, 0, 2, 4, b'p', b'u', b'm', b'p',
+            ],
         ];
         for (record, golden) in all().iter().zip(golden) {
             assert_eq!(&frame(record)[FRAME_HEADER_BYTES + ENVELOPE_BYTES..], golden, "{record:?}");

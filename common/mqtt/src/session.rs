@@ -13,6 +13,7 @@ use crate::{
     filters,
     frame::{Frame, Kind},
     intake::{Batch, Place},
+    outbox::{News, Received as PeerHas},
     peer::{Peer, Version},
     publish::{self, Publish},
     received::{Received, Stage},
@@ -92,9 +93,14 @@ impl Session {
         expires: bool,
         state: SessionState,
     ) -> Self {
-        let mut deliveries = Deliveries::new(peer.receive_maximum.min(config.inflight_max));
+        let mut deliveries =
+            Deliveries::new(peer.receive_maximum.min(config.inflight_max), state.number != 0);
         let mut subscribing = Subscribing::default();
         let asks = subscribing.restore(state.subscriptions, &mut deliveries, &counters);
+        let mut out = BytesMut::new();
+        for id in deliveries.restore(&state.deliveries) {
+            peer.release(&mut out, id);
+        }
         Self {
             peer,
             config,
@@ -111,7 +117,7 @@ impl Session {
             deliveries,
             confirm_due: None,
             asks: asks.into(),
-            out: BytesMut::new(),
+            out,
         }
     }
 
@@ -284,11 +290,20 @@ impl Session {
         match kind {
             Kind::PubRel => return self.released(id),
             Kind::PubAck if self.deliveries.acknowledged(id) => return Ok(()),
-            Kind::PubRec if self.deliveries.is_inflight(id) => {
+            Kind::PubRec if self.deliveries.is_at_least_once(id) => {
                 return Err(Fault::protocol("PUBREC for a publication at QoS 1", "PUBACK"));
             }
-            // Nothing goes out at QoS 2: the exchange is from another server's time, and ends here.
-            Kind::PubRec if reason < 0x80 => self.peer.release_unknown(&mut self.out, id),
+            Kind::PubRec => match self.deliveries.received(id, reason < 0x80) {
+                PeerHas::Release => {
+                    self.peer.release(&mut self.out, id);
+                    return Ok(());
+                }
+                PeerHas::Noted => return Ok(()),
+                // The exchange is from another server's time, and ends here.
+                PeerHas::Unknown if reason < 0x80 => self.peer.release_unknown(&mut self.out, id),
+                PeerHas::Unknown => {}
+            },
+            Kind::PubComp if self.deliveries.completed(id) => return Ok(()),
             _ => {}
         }
         self.counters.unknown_ids.add(1);
@@ -374,6 +389,16 @@ impl Session {
     /// An answer of the bus.
     pub(crate) fn tell(&mut self, tell: Tell) -> Result<(), End> {
         match tell {
+            Tell::Stored { ticket, refused, .. } if self.deliveries.is_asked(ticket) => {
+                if let Some((_, refusal)) = refused.into_iter().next() {
+                    return Err(End::Refused(refusal));
+                }
+                self.acks.stored(ticket, &[]);
+                for id in self.deliveries.stored(ticket).unwrap_or_default() {
+                    self.peer.release(&mut self.out, id);
+                }
+                self.acknowledge()
+            }
             Tell::Stored { ticket, log, first, refused, .. } => {
                 self.deliveries.own.stored(ticket, log, first, refused.len());
                 let unheard = self.acks.stored(ticket, &refused);
@@ -434,7 +459,12 @@ impl Session {
         let verdict = self.acknowledge();
         self.subscribing.write(&self.peer, &mut self.out);
         if verdict.is_ok() {
-            self.asks.extend(self.deliveries.pump(&self.peer, &mut self.out, &self.counters));
+            self.asks.extend(self.deliveries.pump(&self.peer, &mut self.out, &self.counters, now.wall));
+            let batch = &mut self.batch;
+            if let Some((ticket, news)) = self.deliveries.news(|| batch.next_ticket()) {
+                let News { sent, released } = news;
+                self.asks.push_back(Ask::HandOver { ticket, sent, released });
+            }
         }
         if self.number != 0 && self.deliveries.has_news() && self.confirm_due.is_none() {
             self.confirm_due = Some(now.time.plus(CONFIRM_EVERY));

@@ -6,10 +6,10 @@
 //! what waits for that commit leaves after it (CONNACK, SUBACK, PUBCOMP). Which connection has a session at the
 //! moment is the bus's business.
 
-use crate::record::{Record, SessionKey};
+use crate::record::{Record, SavedWill, SessionKey};
 use riser_model::{
     AccountId, ClientId, Position, Seq, Wall,
-    door::{Code, Keep, Refusal, SessionRequest, SessionState, SessionSubscription},
+    door::{Code, Keep, Refusal, SessionDelivery, SessionRequest, SessionState, SessionSubscription},
 };
 use riser_wire::{
     entry::{Body, Frame, Kind, Publication},
@@ -25,7 +25,13 @@ pub const SESSIONS_PER_CLIENT_MAX: usize = 10_000;
 /// An expiry that never comes.
 pub const NEVER: u32 = u32::MAX;
 
-const SAVED_VERSION: u8 = 1;
+mod wills;
+
+use wills::Wills;
+
+const SAVED_VERSION: u8 = 2;
+/// Without wills.
+const FORMER_VERSION: u8 = 1;
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,6 +41,7 @@ pub struct Sessions {
     by_number: BTreeMap<u64, Session>,
     by_client: BTreeMap<(AccountId, ClientId), BTreeMap<String, u64>>,
     unreadable: u64,
+    wills: Wills,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -45,6 +52,32 @@ struct Session {
     left: Option<Wall>,
     open_ids: BTreeSet<u16>,
     held: Vec<Held>,
+    deliveries: BTreeMap<u16, Delivered>,
+}
+
+/// A delivery at QoS 2 that the peer may have.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct Delivered {
+    filter: String,
+    position: Position,
+    released: bool,
+}
+
+/// Without deliveries, as former versions saved it.
+#[derive(Deserialize)]
+struct FormerSession {
+    key: SessionKey,
+    expiry_s: u32,
+    left: Option<Wall>,
+    open_ids: BTreeSet<u16>,
+    held: Vec<Held>,
+}
+
+impl From<FormerSession> for Session {
+    fn from(former: FormerSession) -> Self {
+        let FormerSession { key, expiry_s, left, open_ids, held } = former;
+        Self { key, expiry_s, left, open_ids, held, deliveries: BTreeMap::new() }
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -73,7 +106,13 @@ impl Default for Sessions {
 impl Sessions {
     /// No sessions yet.
     pub fn new() -> Self {
-        Self { next: 1, by_number: BTreeMap::new(), by_client: BTreeMap::new(), unreadable: 0 }
+        Self {
+            next: 1,
+            by_number: BTreeMap::new(),
+            by_client: BTreeMap::new(),
+            unreadable: 0,
+            wills: Wills::default(),
+        }
     }
 
     /// Takes one committed entry. Entries of other kinds, of sessions that ended, and of other logs, which speak
@@ -133,6 +172,7 @@ impl Sessions {
             Record::Unsubscribed { number, filter } => {
                 if let Some(session) = self.by_number.get_mut(&number) {
                     session.held.retain(|held| held.filter != filter);
+                    session.deliveries.retain(|_, delivered| delivered.filter != filter);
                 }
             }
             Record::Confirmed { number, through } => {
@@ -140,11 +180,30 @@ impl Sessions {
                     return;
                 };
                 for (filter, position) in through {
+                    // What the session has passed needs no number any more.
+                    session.deliveries.retain(|_, delivered| {
+                        delivered.filter != filter || delivered.position.seq > position.seq
+                    });
                     if let Some(held) = session.held.iter_mut().find(|held| held.filter == filter) {
                         held.through = Some(position);
                     }
                 }
             }
+            Record::HandedOver { number, sent, released } => {
+                if let Some(session) = self.by_number.get_mut(&number) {
+                    for (id, filter, position) in sent {
+                        session.deliveries.insert(id, Delivered { filter, position, released: false });
+                    }
+                    for id in released {
+                        if let Some(delivered) = session.deliveries.get_mut(&id) {
+                            delivered.released = true;
+                        }
+                    }
+                }
+            }
+            Record::Willed { key, will } => self.wills.set(key, *will),
+            Record::WillDue { key, at } => self.wills.due(&key, at),
+            Record::Unwilled { key } => self.wills.remove(&key),
             Record::Released { number, ids } => {
                 if let Some(session) = self.by_number.get_mut(&number) {
                     session.open_ids.retain(|id| !ids.contains(id));
@@ -164,7 +223,13 @@ impl Sessions {
             self.remove(former);
         }
         self.by_client.entry((key.account, key.client)).or_default().insert(key.id.clone(), number);
-        let session = Session { key, expiry_s, left: None, open_ids: BTreeSet::new(), held: Vec::new() };
+        let session = Session::from(FormerSession {
+            key,
+            expiry_s,
+            left: None,
+            open_ids: BTreeSet::new(),
+            held: Vec::new(),
+        });
         self.by_number.insert(number, session);
     }
 
@@ -240,10 +305,40 @@ impl Sessions {
         self.by_number.contains_key(&number).then_some(Record::Ended { number })
     }
 
-    /// After a start: no session has a connection. Call it once, when the log is folded.
+    /// After a start: no session has a connection, and nobody said goodbye. Call it once, when the log is folded.
     pub fn restarted(&self, now: Wall) -> Vec<Record> {
         let lost = self.by_number.iter().filter(|(_, session)| session.left.is_none());
-        lost.filter_map(|(number, _)| self.leave(*number, None, now)).collect()
+        let left = lost.filter_map(|(number, _)| self.leave(*number, None, now));
+        let due = self.wills.orphans().map(|(key, will)| wills::left(key, will, will.expiry_s, now));
+        left.chain(due).collect()
+    }
+
+    /// Keeps a will: to be committed before `Tell::Entered`.
+    pub fn set_will(&self, key: &SessionKey, will: SavedWill) -> Result<Record, Refusal> {
+        self.wills.check(key, &will)?;
+        Ok(Record::Willed { key: key.clone(), will: Box::new(will) })
+    }
+
+    /// The will that a client left, whether its time has come or not.
+    pub fn will(&self, key: &SessionKey) -> Option<&SavedWill> {
+        self.wills.get(key)
+    }
+
+    /// The client's connection ended without a goodbye, perhaps with a new expiry of its session: its will waits from
+    /// here on.
+    pub fn leave_will(&self, key: &SessionKey, expiry_s: Option<u32>, now: Wall) -> Option<Record> {
+        let will = self.wills.get(key)?;
+        Some(wills::left(key, will, expiry_s.unwrap_or(will.expiry_s), now))
+    }
+
+    /// The wills whose time has come. Each is to be published in one commit with its [`Record::Unwilled`].
+    pub fn due_wills(&self, now: Wall) -> Vec<SessionKey> {
+        self.wills.over(now).cloned().collect()
+    }
+
+    /// Whether a will waits for its time.
+    pub fn has_waiting_wills(&self) -> bool {
+        self.wills.is_waiting()
     }
 
     /// The sessions whose time has come. Ask again after the records are committed.
@@ -262,6 +357,17 @@ impl Sessions {
         let session = self.by_number.get(&number)?;
         let ids: Vec<u16> = ids.iter().copied().filter(|id| session.open_ids.contains(id)).collect();
         (!ids.is_empty()).then_some(Record::Released { number, ids })
+    }
+
+    /// What a session must know of its deliveries at QoS 2: to be committed before they go on. None if there is no such
+    /// session.
+    pub fn hand_over(
+        &self,
+        number: u64,
+        sent: Vec<(u16, String, Position)>,
+        released: Vec<u16>,
+    ) -> Option<Record> {
+        self.by_number.contains_key(&number).then_some(Record::HandedOver { number, sent, released })
     }
 
     /// Holds a subscription, or changes one: to be committed before SUBACK. `through` is where it begins (the
@@ -328,17 +434,25 @@ impl Sessions {
 
     /// All of it, for a checkpoint.
     pub fn save(&self) -> Vec<u8> {
-        let saved = Saved { next: self.next, sessions: self.by_number.clone(), unreadable: self.unreadable };
+        let (sessions, wills) = (self.by_number.clone(), self.wills.clone());
+        let saved = Saved { next: self.next, sessions, unreadable: self.unreadable, wills };
         let bytes = postcard::to_extend(&saved, vec![SAVED_VERSION]);
         bytes.expect("plain values serialize into memory")
     }
 
     /// What [`Sessions::save`] made. None if it is damaged or from a newer version.
     pub fn load(bytes: &[u8]) -> Option<Self> {
-        let (&SAVED_VERSION, rest) = bytes.split_first()? else {
-            return None;
+        let (version, rest) = bytes.split_first()?;
+        let (saved, rest) = match *version {
+            SAVED_VERSION => postcard::take_from_bytes::<Saved>(rest).ok()?,
+            FORMER_VERSION => {
+                let ((next, former, unreadable), rest) =
+                    postcard::take_from_bytes::<(u64, BTreeMap<u64, FormerSession>, u64)>(rest).ok()?;
+                let sessions = former.into_iter().map(|(number, session)| (number, session.into())).collect();
+                (Saved { next, sessions, unreadable, wills: Wills::default() }, rest)
+            }
+            _ => return None,
         };
-        let (saved, rest) = postcard::take_from_bytes::<Saved>(rest).ok()?;
         if !rest.is_empty() || saved.sessions.len() > 2 * SESSIONS_MAX {
             return None;
         }
@@ -355,6 +469,7 @@ impl Sessions {
             by_number: saved.sessions,
             by_client,
             unreadable: saved.unreadable,
+            wills: saved.wills,
         })
     }
 }
@@ -364,6 +479,7 @@ struct Saved {
     next: u64,
     sessions: BTreeMap<u64, Session>,
     unreadable: u64,
+    wills: Wills,
 }
 
 impl Session {
@@ -372,6 +488,7 @@ impl Session {
             number,
             present: true,
             open_ids: self.open_ids.iter().copied().collect(),
+            deliveries: self.deliveries.iter().map(|(id, delivered)| delivered.numbered(*id)).collect(),
             subscriptions: self.held.iter().map(Held::subscription).collect(),
         }
     }
@@ -388,6 +505,12 @@ impl Session {
             None if full => {}
             None => self.held.push(new),
         }
+    }
+}
+
+impl Delivered {
+    fn numbered(&self, id: u16) -> SessionDelivery {
+        SessionDelivery { id, filter: self.filter.clone(), position: self.position, released: self.released }
     }
 }
 

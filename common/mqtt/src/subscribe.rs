@@ -10,7 +10,7 @@ use crate::{
     fault::Fault,
     filters::{Subscribe, Unsubscribe},
     peer::Peer,
-    subscription::{Subscription, options},
+    subscription::{RetainHandling, Subscription, options},
     topic::{self, BadFilter},
 };
 use bytes::BytesMut;
@@ -100,7 +100,8 @@ impl Subscribing {
         }
         let id = self.next_id();
         let mut subscription = Subscription::new(filter, want, keep, kept, None);
-        asks.push(ask(id, &mut subscription));
+        let retained = subscription.retain_handling() != RetainHandling::Never;
+        asks.push(ask(id, &mut subscription, retained));
         let slot = Slot::Waits(id, subscription.asked, Grant::Qos(subscription.qos()));
         deliveries.subscriptions.insert(id, subscription);
         slot
@@ -130,7 +131,7 @@ impl Subscribing {
             }
             let id = self.next_id();
             let mut subscription = Subscription::new(filter, want, keep, true, through);
-            asks.push(ask(id, &mut subscription));
+            asks.push(ask(id, &mut subscription, false));
             deliveries.subscriptions.insert(id, subscription);
         }
         asks
@@ -254,7 +255,8 @@ fn known<T: Copy>(slots: &[Slot<T>]) -> Option<Vec<T>> {
     known.collect()
 }
 
-/// A filter that is subscribed already. Only a session that keeps it has to hear of new options.
+/// A filter that is subscribed already. Only a session that keeps it has to hear of new options; what its channels
+/// retain is shown again where the client wants that (MQTT 5, section 3.3.1.3).
 fn again(
     id: SubscriptionId,
     subscription: &mut Subscription,
@@ -263,8 +265,9 @@ fn again(
 ) -> Slot<Grant> {
     let changed = subscription.keep != keep;
     subscription.keep = keep;
-    if changed && subscription.kept {
-        asks.push(ask(id, subscription));
+    let retained = subscription.retain_handling() == RetainHandling::Always;
+    if changed && subscription.kept || retained {
+        asks.push(ask(id, subscription, retained));
     }
     let grant = Grant::Qos(subscription.qos());
     if subscription.answered == subscription.asked {
@@ -274,7 +277,7 @@ fn again(
     }
 }
 
-fn ask(id: SubscriptionId, subscription: &mut Subscription) -> Ask {
+fn ask(id: SubscriptionId, subscription: &mut Subscription, retained: bool) -> Ask {
     subscription.asked += 1;
     let from = match (&subscription.want, subscription.received()) {
         (Want::Technical(_), _) | (_, None) => From::Live,
@@ -286,5 +289,6 @@ fn ask(id: SubscriptionId, subscription: &mut Subscription) -> Ask {
         from,
         flow: Flow::Credit,
         keep: subscription.kept.then_some(subscription.keep),
+        retained,
     }
 }

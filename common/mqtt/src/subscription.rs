@@ -15,10 +15,16 @@ pub(crate) mod options {
     pub(crate) const RESERVED: u8 = 0xc0;
 }
 
-/// The highest QoS of deliveries.
-pub(crate) const QOS_MAX: u8 = 1;
 /// Gaps that wait for the next delivery to be told; more are only counted.
 const NOTED_GAPS_MAX: usize = 8;
+
+/// When a SUBSCRIBE is followed by what the channels retain (MQTT 5, section 3.8.3.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum RetainHandling {
+    Always,
+    WhenNew,
+    Never,
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -61,7 +67,16 @@ impl Subscription {
 
     /// The QoS that it is granted.
     pub(crate) fn qos(&self) -> u8 {
-        (self.keep.options & options::QOS).min(QOS_MAX)
+        (self.keep.options & options::QOS).min(2)
+    }
+
+    /// When it is shown what its channels retain.
+    pub(crate) fn retain_handling(&self) -> RetainHandling {
+        match self.keep.options & options::RETAIN_HANDLING {
+            0x00 => RetainHandling::Always,
+            0x10 => RetainHandling::WhenNew,
+            _ => RetainHandling::Never,
+        }
     }
 
     pub(crate) fn has(&self, option: u8) -> bool {

@@ -156,6 +156,11 @@ pub(crate) fn ack(out: &mut BytesMut, kind: AckKind, id: u16, outcome: &Outcome,
 }
 
 /// PUBREL for an id that nothing waits for.
+pub(crate) fn release(out: &mut BytesMut, id: u16) {
+    let release = PubRel { pkid: id, reason: PubRelReason::Success, properties: None };
+    release.write(out).expect(SENDABLE);
+}
+
 pub(crate) fn release_unknown(out: &mut BytesMut, id: u16) {
     let release = PubRel { pkid: id, reason: PubRelReason::PacketIdentifierNotFound, properties: None };
     release.write(out).expect(SENDABLE);

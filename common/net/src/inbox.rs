@@ -105,6 +105,7 @@ fn cost(ask: &Ask) -> u32 {
                 + intake.aliases.iter().map(|(_, target)| FLAT + weigh(target)).sum::<usize>()
         }
         Ask::Release { ids, .. } => ids.len() * size_of::<u16>(),
+        Ask::HandOver { sent, released, .. } => (sent.len() * 2 + released.len()) * 32,
         Ask::Subscribe { want, .. } => match want {
             Want::Room(_, filter) => filter.as_str().len(),
             Want::Topic(topic) => topic.len(),
@@ -198,6 +199,7 @@ impl Asker {
             Ask::Leave { .. } => self.left = true,
             Ask::Publish(_)
             | Ask::Release { .. }
+            | Ask::HandOver { .. }
             | Ask::Subscribe { .. }
             | Ask::Unsubscribe { .. }
             | Ask::Pull { .. }

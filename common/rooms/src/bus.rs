@@ -15,17 +15,19 @@ use crate::{
     input::{Input, Start},
     intake::Line,
     output::{Output, Wake},
+    retained::RetainedTable,
     routes::Routes,
     statistics::{ChannelStatistics, Counters, RoomStatistics, Statistics},
     subscription,
     tail::Tail,
     technical::{self, Technical},
+    topics,
     warm::{Deferred, Warm},
 };
 use riser_model::{
     Binding, Chunk, ConnectionId, CursorKey, CursorValue, Epoch, LogId, Now, Position, Principal, Right,
     RoomId, RoomName, Route, RouteNumber, Seq, Time,
-    door::{Ask, Flow},
+    door::{Ask, Flow, Refusal, Target},
     event::Scope,
 };
 use std::{
@@ -55,6 +57,7 @@ pub struct Bus {
     pub(crate) graph: Graph,
     pub(crate) tail: Tail,
     pub(crate) copies: Copies,
+    pub(crate) retained: RetainedTable,
     pub(crate) technical: Technical,
     pub(crate) bindings: Vec<Binding>,
     pub(crate) line: Line,
@@ -69,7 +72,7 @@ pub struct Bus {
     /// Up to here [`Output::Committed`] was handed out.
     pub(crate) said: Seq,
     pub(crate) warm: Warm,
-    now: Now,
+    pub(crate) now: Now,
 }
 
 impl Bus {
@@ -93,6 +96,7 @@ impl Bus {
             routes,
             graph,
             copies: Copies::default(),
+            retained: start.retained,
             technical: Technical::default(),
             bindings: start.bindings,
             connections: Connections::new(),
@@ -116,6 +120,12 @@ impl Bus {
         let known = self.graph.room_named(principal.account, room).map(|slot| self.graph.room(slot).id);
         let rights = [Right::Publish, Right::Subscribe, Right::Admin];
         known.is_some_and(|id| rights.into_iter().any(|right| principal.grants.reach(right, id)))
+    }
+
+    /// Where a publication of that principal would go, if it may publish there.
+    pub fn route_to(&self, principal: &Principal, target: &Target) -> Result<Route, Refusal> {
+        let (room, channel) = topics::target(&self.graph, &self.bindings, principal, target)?;
+        Ok(Route { room: self.graph.room(room).id, channel, client: principal.client })
     }
 
     /// Whether everybody who listens to technical channels has pulled what was said there.
@@ -158,19 +168,22 @@ impl Bus {
         }
         match ask {
             Ask::Publish(intake) => self.publish(connection, intake, now),
-            Ask::Subscribe { subscription: id, want, from, flow, keep: _ } => {
+            Ask::Subscribe { subscription: id, want, from, flow, keep: _, retained } => {
                 let deferred = |one: &Deferred| one.connection == connection && one.id == id;
                 let waits = flow == Flow::Conflate || self.warm.deferred.iter().any(deferred);
                 if waits && self.is_warming() {
-                    self.warm.deferred.push_back(Deferred { connection, id, want, from, flow });
+                    let how = (from, flow, retained);
+                    self.warm.deferred.push_back(Deferred { connection, id, want, how });
                 } else {
-                    self.subscribe(connection, id, &want, from, flow);
+                    self.subscribe(connection, id, &want, (from, flow, retained));
                 }
             }
             Ask::Unsubscribe { subscription } => self.unsubscribe(connection, subscription),
             Ask::Pull { bytes } => self.pull(connection, bytes, now),
             Ask::Leave { cause, expiry_s: _ } => self.leave(connection, &cause),
-            Ask::Enter { .. } | Ask::Release { .. } | Ask::Confirm { .. } => self.counters.strays += 1,
+            Ask::Enter { .. } | Ask::Release { .. } | Ask::HandOver { .. } | Ask::Confirm { .. } => {
+                self.counters.strays += 1
+            }
         }
     }
 
@@ -258,6 +271,11 @@ impl Bus {
     /// The first seq that [`Bus::tail`] has.
     pub fn tail_first(&self) -> Seq {
         self.tail.first()
+    }
+
+    /// What channels retain.
+    pub fn retained(&self) -> &RetainedTable {
+        &self.retained
     }
 
     /// Everything that was counted.

@@ -10,16 +10,18 @@ use crate::{
     input::Latest,
     intake::{Piece, Unstored, failure},
     output::{Output, Placed},
+    retained::Changes,
     subscription::State,
     tail::Block,
     topics,
 };
 use bytes::Bytes;
 use riser_model::{
-    ConnectionId, Gap, Now, Seq, Wall,
+    ConnectionId, Gap, Now, Position, Seq, Wall,
     door::{Code, Refusal, Tell},
     event::{Scope, SystemEvent},
 };
+use riser_wire::entry::Publication;
 use std::sync::Arc;
 
 impl Bus {
@@ -36,6 +38,8 @@ impl Bus {
             }
         }
         if self.chain.committed > before {
+            self.retained.expire(now.wall);
+            self.hand_out_retained();
             self.outputs.push_back(Output::Committed { through: self.chain.committed });
         }
     }
@@ -51,6 +55,7 @@ impl Bus {
             | Output::Read { .. }
             | Output::Done { .. }
             | Output::Committed { .. }
+            | Output::Retained(_)
             | Output::Joined { .. }
             | Output::Left { .. }
             | Output::Settled { .. } => true,
@@ -127,6 +132,12 @@ impl Bus {
             }
             let (seq, frame) = (first.plus(place as u64), block.frame(place));
             let frame = frame.expect("an entry is read when it is numbered");
+            if Publication::is_retained(frame.body)
+                && let Some(known) = self.routes.known(frame.route)
+            {
+                let position = Position { log: self.chain.log, epoch: block.epoch, seq };
+                self.retained.apply(&frame, position, &known.route, self.config.retained_bytes_max);
+            }
             self.graph.note(*slot, seq, frame.body.len() as u64, wall);
             let origin = frame.origin.map(|origin| (origin.number, origin.seq));
             let channel = self.graph.channel_mut(*slot);
@@ -159,6 +170,14 @@ impl Bus {
         }
         for (slot, _) in changed {
             self.wake(slot, first.prev(), turn, false);
+        }
+    }
+
+    fn hand_out_retained(&mut self) {
+        if self.retained.has_changes() {
+            let through = self.chain.position(self.chain.committed);
+            let changed = self.retained.take_changes();
+            self.outputs.push_back(Output::Retained(Changes { through, changed }));
         }
     }
 

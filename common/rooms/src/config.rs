@@ -25,6 +25,8 @@ pub struct Config {
     pub chunks_bytes_max: usize,
     /// Newest values of channels that fell out of the tail and are kept for `conflate`, bytes.
     pub copies_bytes_max: usize,
+    /// What channels may retain together, in memory and on disk, bytes.
+    pub retained_bytes_max: usize,
     /// How far from its end the log is read at the start for the newest values of channels, seqs.
     pub warm_seqs: u64,
     /// Present values beside a backlog, bytes; what comes on top of it is discarded.
@@ -56,6 +58,7 @@ impl Default for Config {
             read_bytes: 256 << 10,
             chunks_bytes_max: 16 << 20,
             copies_bytes_max: 4 << 20,
+            retained_bytes_max: 16 << 20,
             warm_seqs: 32_768,
             latest_bytes_max: 8 << 20,
             events_max: 256,

@@ -88,8 +88,8 @@ impl Copies {
     }
 
     fn get(&self, seq: Seq) -> Option<Found> {
-        let Found { epoch, route, body } = self.by_seq.get(&seq)?;
-        Some(Found { epoch: *epoch, route: *route, body: body.clone() })
+        let Found { epoch, route, body, wall } = self.by_seq.get(&seq)?;
+        Some(Found { epoch: *epoch, route: *route, body: body.clone(), wall: *wall })
     }
 }
 
@@ -152,14 +152,14 @@ fn next_channel(subscription: &mut Subscription, view: &View<'_>) -> Option<Chan
 fn logged(view: &View<'_>, seq: Seq) -> Option<Result<Newest, Seq>> {
     let held = view.held.filter(|held| held.covers(seq));
     let found = view.tail.get(seq).or_else(|| view.copies.get(seq)).or_else(|| held?.get(seq));
-    let Some(Found { epoch, route, body }) = found else {
+    let Some(Found { epoch, route, body, wall }) = found else {
         let gap = held.is_some_and(|held| matches!(held.after(seq.prev()), Some(Item::Gap(_))));
         let gone = gap || seq < view.chain.oldest;
         return Some(if gone { Ok(Newest::Gone(seq)) } else { Err(seq) });
     };
     let route = view.routes.known(route)?.route.clone();
     let position = Position { log: view.chain.log, epoch, seq };
-    Some(Ok(Newest::Log { position, route, body }))
+    Some(Ok(Newest::Log { position, route, body, wall }))
 }
 
 /// Whether an entry is newer than what its channel shows beside the backlog it came with; then that is done.

@@ -20,6 +20,7 @@ pub mod output;
 mod publish;
 mod pull;
 mod replay;
+pub mod retained;
 mod routes;
 pub mod statistics;
 mod subscribe;
@@ -33,6 +34,7 @@ pub use bus::Bus;
 pub use config::Config;
 pub use input::{Append, Ingest, Input, Latest, Start};
 pub use output::{Output, Placed, Wake};
+pub use retained::{Changes, Retained, RetainedKey, RetainedTable};
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! What the bus wants done.
 
+use crate::retained::Changes;
 use riser_model::{
     Batch, ConnectionId, Epoch, RoomId, Seq,
     door::{Code, Tell},
@@ -51,6 +52,8 @@ pub enum Output {
         /// Where it is, or why it is not.
         result: Result<Placed, Code>,
     },
+    /// The table of what channels retain is to have these on disk too, sooner or later. Not answered.
+    Retained(Changes),
     /// Everything up to here is on disk, and in [`Bus::tail`](crate::Bus::tail) for uplinks.
     Committed {
         /// The new `last_added`.

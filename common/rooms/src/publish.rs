@@ -2,11 +2,13 @@
 
 use crate::{
     bus::Bus,
+    config::Config,
     connection::{Alias, refuse_all},
-    graph::{ChannelSlot, Way},
+    graph::{ChannelSlot, Graph, Way},
     input::{Append, Ingest},
     intake::{Line, Piece},
     output::{Output, Placed},
+    retained::RetainedTable,
     topics,
 };
 use riser_model::{
@@ -14,7 +16,7 @@ use riser_model::{
     door::{Code, Intake, Refusal, Target},
     time::Clock,
 };
-use riser_wire::entry::{Body, Frame, ORIGIN_BYTES, Origin, frames};
+use riser_wire::entry::{Body, Frame, ORIGIN_BYTES, Origin, Publication, frames};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// What the frames of one batch from above mean by their route numbers, in this log's terms.
@@ -30,7 +32,7 @@ impl Bus {
             self.define(connection, number, target);
         }
         let refusal = self.refusal(connection, entries.len());
-        let Self { connections, line, routes, config, outputs, counters, .. } = self;
+        let Self { connections, line, routes, config, outputs, counters, graph, retained, .. } = self;
         let Some(publisher) = connections.get_mut(&connection) else { return };
         let mut refused: Vec<(u32, Refusal)> = Vec::new();
         let (mut index, mut from, mut bytes) = (0, 0, 0);
@@ -45,6 +47,9 @@ impl Bus {
                     let alias = publisher.aliases.get(frame.route.0 as usize);
                     match alias {
                         _ if frame.origin.is_some() => Err(malformed()),
+                        Some(Alias::Way(way)) if is_too_much(&frame, *way, graph, retained, config) => {
+                            Err(too_much_retained(config.retained_bytes_max))
+                        }
                         Some(Alias::Way(way)) => Ok((frame, *way)),
                         Some(Alias::Refused(refused)) => Err(refused.1.clone()),
                         None => Err(malformed()),
@@ -295,6 +300,35 @@ impl Bus {
             }
         }
     }
+}
+
+/// Whether it is to be retained where there is no room for one more.
+fn is_too_much(
+    frame: &Frame<'_>,
+    way: Way,
+    graph: &Graph,
+    retained: &RetainedTable,
+    config: &Config,
+) -> bool {
+    if !Publication::is_retained(frame.body) {
+        return false;
+    }
+    let channel = graph.channel(way.channel);
+    let room = graph.room(channel.room).id;
+    let clears = || {
+        let publication = Body::read(frame.body).and_then(|body| Publication::read(&body));
+        publication.is_ok_and(|publication| publication.payload.is_empty())
+    };
+    !retained.has_room(room, &channel.name, config.retained_bytes_max) && !clears()
+}
+
+fn too_much_retained(bytes_max: usize) -> Refusal {
+    let what = format!("the channels of this instance retain {bytes_max} bytes already");
+    topics::refuse(
+        Code::QuotaExceeded,
+        what,
+        "publish it without retain, or clear others by an empty payload",
+    )
 }
 
 fn malformed() -> Refusal {

@@ -15,6 +15,7 @@ use riser_model::{
     Chunk, ConnectionId, Now, Position, RoomName, Route, Seq, SubscriptionId,
     door::{Completeness, Delivery, Push, Subscribed, Tell},
 };
+use riser_wire::entry::Body;
 use std::{sync::Arc, time::Duration};
 
 /// What a push costs beside its body.
@@ -121,6 +122,8 @@ impl Bus {
     pub(crate) fn view(&self, connection: ConnectionId) -> Option<View<'_>> {
         let reader: &Connection = self.connections.get(&connection)?;
         Some(View {
+            retained: &self.retained,
+            wall: self.now.wall,
             graph: &self.graph,
             tail: &self.tail,
             chain: &self.chain,
@@ -158,7 +161,11 @@ impl Bus {
         let after = match subscription.look(&view) {
             Next::Nothing => After::Waits,
             Next::Blocked => After::Reads,
-            Next::Publication { .. } | Next::Newest { .. } | Next::Gap(_) | Next::Event { .. } => After::Goes,
+            Next::Retained { .. }
+            | Next::Publication { .. }
+            | Next::Newest { .. }
+            | Next::Gap(_)
+            | Next::Event { .. } => After::Goes,
         };
         if !matches!(after, After::Goes) {
             self.rest(connection, &mut subscription, &after);
@@ -301,14 +308,27 @@ impl Bus {
 fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<Push> {
     let id = subscription.id;
     match next {
+        Next::Retained { route, body, wall } => {
+            if let Some(walk) = &mut subscription.walk {
+                walk.after = Some(route.channel.clone());
+            }
+            let (room, prev) = (room_name(view, &route)?, subscription.at);
+            let (pos, skipped, retained) = (None, 0, true);
+            let delivery =
+                Delivery { subscription: id, pos, prev, route, room, body, skipped, retained, wall };
+            Some(Push::Publication(delivery))
+        }
         Next::Publication { seq, found } => {
             subscription.cursor = seq;
             let route = Arc::clone(&view.routes.known(found.route)?.route);
             let room = room_name(view, &route)?;
             let pos = Position { log: view.chain.log, epoch: found.epoch, seq };
             let prev = std::mem::replace(&mut subscription.at, pos);
-            let (pos, body, skipped) = (Some(pos), found.body, 0);
-            Some(Push::Publication(Delivery { subscription: id, pos, prev, route, room, body, skipped }))
+            let (pos, body, wall) = (Some(pos), found.body, found.wall);
+            let (skipped, retained) = (0, false);
+            let delivery =
+                Delivery { subscription: id, pos, prev, route, room, body, skipped, retained, wall };
+            Some(Push::Publication(delivery))
         }
         Next::Newest { channel, value, skipped } => {
             if let Some(conflation) = &mut subscription.conflation {
@@ -316,9 +336,12 @@ fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<
             }
             subscription.wanted = Seq::ZERO;
             let prev = subscription.at;
-            let (pos, route, body) = match value {
-                Newest::Log { position, route, body } => (Some(position), route, body),
-                Newest::Latest { route, body } => (None, route, body),
+            let (pos, route, body, wall) = match value {
+                Newest::Log { position, route, body, wall } => (Some(position), route, body, wall),
+                Newest::Latest { route, body } => {
+                    let wall = Body::read(&body).map_or(view.wall, |body| body.stamp.wall);
+                    (None, route, body, wall)
+                }
                 Newest::Gone(seq) => {
                     let gap = view.chain.missing(seq, seq).into_iter().next()?;
                     let pos = view.chain.position(seq);
@@ -327,8 +350,10 @@ fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<
                 }
             };
             subscription.at = pos.unwrap_or(prev);
-            let room = room_name(view, &route)?;
-            Some(Push::Publication(Delivery { subscription: id, pos, prev, route, room, body, skipped }))
+            let (room, retained) = (room_name(view, &route)?, false);
+            let delivery =
+                Delivery { subscription: id, pos, prev, route, room, body, skipped, retained, wall };
+            Some(Push::Publication(delivery))
         }
         Next::Gap(gap) => {
             subscription.cursor = gap.to;

@@ -8,7 +8,7 @@ use crate::{
     graph::RoomSlot,
     output::Output,
     replay::{Seek, last_in_tail},
-    subscription::{RoomScope, Scope, State, Subscription},
+    subscription::{RoomScope, Scope, State, Subscription, Walk},
     topics::{self, Reach},
 };
 use riser_model::{
@@ -17,6 +17,10 @@ use riser_model::{
     event::SystemEvent,
 };
 use std::{collections::BTreeMap, sync::Arc};
+
+/// Where a subscription begins, what happens when its reader is slow, and whether it is first shown what its channels
+/// retain.
+pub(crate) type How = (From, Flow, bool);
 
 /// Where a subscription begins.
 struct Begin {
@@ -54,14 +58,7 @@ impl Bus {
         }
     }
 
-    pub(crate) fn subscribe(
-        &mut self,
-        connection: ConnectionId,
-        id: SubscriptionId,
-        want: &Want,
-        from: From,
-        flow: Flow,
-    ) {
+    pub(crate) fn subscribe(&mut self, connection: ConnectionId, id: SubscriptionId, want: &Want, how: How) {
         let Some(reader) = self.connections.get(&connection) else { return };
         let principal = Arc::clone(&reader.principal);
         let full = reader.subscriptions.len() >= self.config.subscriptions_max;
@@ -70,7 +67,7 @@ impl Bus {
             Err(topics::refuse(Code::TooMany, "one subscription more", &want))
         } else {
             topics::want(&self.graph, &principal, want)
-                .and_then(|reach| self.make(connection, id, &principal, reach, from, flow))
+                .and_then(|reach| self.make(connection, id, &principal, reach, how))
         };
         match made {
             Ok((subscription, subscribed)) => self.begin(connection, subscription, subscribed),
@@ -88,8 +85,7 @@ impl Bus {
         id: SubscriptionId,
         principal: &Principal,
         reach: Reach,
-        from: From,
-        flow: Flow,
+        (from, flow, retained): How,
     ) -> Result<(Subscription, Option<Subscribed>), Refusal> {
         let history = match &reach {
             Reach::Channel(room, _) | Reach::Room(room, _) => self.keeps(*room),
@@ -129,6 +125,11 @@ impl Bus {
             at: self.chain.position(cursor),
             state: State::Idle,
             wanted: Seq::ZERO,
+            walk: (retained && flow == Flow::Credit && !technical).then_some(Walk {
+                until: cursor,
+                room: RoomSlot(0),
+                after: None,
+            }),
         };
         self.start_conflation(&mut subscription);
         if begin.last > 0 && subscription.conflation.is_none() {

@@ -8,13 +8,16 @@ use crate::{
     conflate::{self, Conflation},
     graph::{Channel, ChannelSlot, Graph, RoomSlot},
     replay::{Held, Item, Seek},
+    retained::{self, Retained, RetainedTable},
     routes::Routes,
     tail::{Found, Tail},
     technical::{self, Listening, Technical},
     topics,
 };
 use bytes::Bytes;
-use riser_model::{Filter, Gap, Position, Principal, Route, Seq, SubscriptionId, event::SystemEvent};
+use riser_model::{
+    ChannelName, Filter, Gap, Position, Principal, Route, Seq, SubscriptionId, Wall, event::SystemEvent,
+};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// What a subscription reads from.
@@ -24,6 +27,8 @@ pub(crate) struct View<'a> {
     pub(crate) chain: &'a Chain,
     pub(crate) routes: &'a Routes,
     pub(crate) copies: &'a conflate::Copies,
+    pub(crate) retained: &'a RetainedTable,
+    pub(crate) wall: Wall,
     pub(crate) technical: &'a Technical,
     pub(crate) principal: &'a Principal,
     /// What its connection read from the disk.
@@ -100,6 +105,8 @@ impl RoomScope {
 
 /// What comes next. The cursor stands right before it.
 pub(crate) enum Next {
+    /// What a channel retains. The walk stands right before it.
+    Retained { route: Arc<Route>, body: Bytes, wall: Wall },
     /// An entry.
     Publication { seq: Seq, found: Found },
     /// A channel's newest value: what it is, its turn, and how many were passed over.
@@ -117,7 +124,7 @@ pub(crate) enum Next {
 /// A newest value.
 pub(crate) enum Newest {
     /// It is in the log.
-    Log { position: Position, route: Arc<Route>, body: Bytes },
+    Log { position: Position, route: Arc<Route>, body: Bytes, wall: Wall },
     /// It came beside a backlog.
     Latest { route: Arc<Route>, body: Bytes },
     /// It was in the log and is gone.
@@ -137,6 +144,17 @@ pub(crate) struct Subscription {
     pub(crate) state: State,
     /// Where the disk has to be read for it.
     pub(crate) wanted: Seq,
+    /// It is being shown what its channels retain.
+    pub(crate) walk: Option<Walk>,
+}
+
+/// How far a subscription was shown what its channels retain: room by room, in the order of the channels' names.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    /// What was published after this comes by itself.
+    pub(crate) until: Seq,
+    pub(crate) room: RoomSlot,
+    pub(crate) after: Option<ChannelName>,
 }
 
 impl Subscription {
@@ -172,6 +190,9 @@ impl Subscription {
         if self.conflation.is_some() {
             return conflate::look(self, view);
         }
+        if let Some(found) = self.look_retained(view) {
+            return found;
+        }
         loop {
             if self.cursor >= view.chain.committed {
                 return Next::Nothing;
@@ -193,6 +214,50 @@ impl Subscription {
             self.wanted = next;
             return Next::Blocked;
         }
+    }
+
+    /// The next thing that a wanted channel retains; none when all were shown.
+    fn look_retained(&mut self, view: &View<'_>) -> Option<Next> {
+        let mut walk = self.walk.take()?;
+        if let Scope::Channel(slot) = &self.scope {
+            let channel = view.graph.channel(*slot);
+            let found = view.retained.get(view.graph.room(channel.room).id, &channel.name);
+            let (route, retained) = found.filter(|_| walk.after.is_none())?;
+            return self.shown_if_due(walk, route, retained, view);
+        }
+        let Scope::Rooms { rooms, .. } = &self.scope else { return None };
+        while let Some((room, scope)) = rooms.range(walk.room..).next() {
+            let id = view.graph.room(*room).id;
+            if *room != walk.room {
+                walk = Walk { room: *room, after: None, until: walk.until };
+            }
+            match view.retained.next_in(id, walk.after.as_ref()) {
+                None => walk = Walk { room: RoomSlot(room.0 + 1), after: None, until: walk.until },
+                Some((route, retained)) => {
+                    let wanted = scope.filter.matches(&route.channel)
+                        && topics::readable(view.graph, view.principal, *room, &route.channel)
+                        && is_due(&walk, retained, view);
+                    if wanted {
+                        return self.shown_if_due(walk, route, retained, view);
+                    }
+                    walk.after = Some(route.channel.clone());
+                }
+            }
+        }
+        None
+    }
+
+    fn shown_if_due(
+        &mut self,
+        walk: Walk,
+        route: &Arc<Route>,
+        retained: &Retained,
+        view: &View<'_>,
+    ) -> Option<Next> {
+        let due = is_due(&walk, retained, view);
+        self.walk = due.then_some(walk);
+        let (route, body, wall) = (Arc::clone(route), retained.body.clone(), retained.wall);
+        due.then_some(Next::Retained { route, body, wall })
     }
 
     fn look_in_tail(&mut self, view: &View<'_>) -> Next {
@@ -245,4 +310,11 @@ impl Subscription {
         self.cursor = end.prev();
         None
     }
+}
+
+/// Whether it does not come by itself, and is of use.
+fn is_due(walk: &Walk, retained: &Retained, view: &View<'_>) -> bool {
+    let position = retained.position;
+    let comes = position.log == view.chain.log && position.seq > walk.until;
+    !comes && retained::expires(retained).is_none_or(|at| at > view.wall)
 }

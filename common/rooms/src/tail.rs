@@ -5,7 +5,7 @@
 
 use crate::graph::ChannelSlot;
 use bytes::Bytes;
-use riser_model::{Chunk, Epoch, RouteNumber, Run, Seq};
+use riser_model::{Chunk, Epoch, RouteNumber, Run, Seq, Wall};
 use riser_wire::entry::Frame;
 use std::collections::VecDeque;
 
@@ -30,6 +30,8 @@ pub(crate) struct Found {
     pub(crate) epoch: Epoch,
     pub(crate) route: RouteNumber,
     pub(crate) body: Bytes,
+    /// When it was published, by this instance's clock.
+    pub(crate) wall: Wall,
 }
 
 impl Block {
@@ -60,7 +62,7 @@ impl Block {
     pub(crate) fn get(&self, seq: Seq) -> Option<Found> {
         let frame = self.frame(self.place(seq)?)?;
         let body = self.entries.slice_ref(frame.body);
-        Some(Found { epoch: self.epoch, route: frame.route, body })
+        Some(Found { epoch: self.epoch, route: frame.route, body, wall: frame.wall() })
     }
 
     /// The entries from `place` on, as many whole ones as fit, at least one.

@@ -9,11 +9,9 @@ use crate::{
     graph::{ChannelSlot, Value},
     output::Output,
     replay::{Held, Item},
+    subscribe::How,
 };
-use riser_model::{
-    Chunk, ConnectionId, Seq, SubscriptionId,
-    door::{Flow, From, Want},
-};
+use riser_model::{Chunk, ConnectionId, Seq, SubscriptionId, door::Want};
 use std::collections::{BTreeMap, VecDeque};
 
 /// A subscription that waits for the newest values.
@@ -22,8 +20,7 @@ pub(crate) struct Deferred {
     pub(crate) connection: ConnectionId,
     pub(crate) id: SubscriptionId,
     pub(crate) want: Want,
-    pub(crate) from: From,
-    pub(crate) flow: Flow,
+    pub(crate) how: How,
 }
 
 #[derive(Debug, Default)]
@@ -80,7 +77,7 @@ impl Bus {
         }
         self.show_learned();
         for one in std::mem::take(&mut self.warm.deferred) {
-            self.subscribe(one.connection, one.id, &one.want, one.from, one.flow);
+            self.subscribe(one.connection, one.id, &one.want, one.how);
         }
         None
     }

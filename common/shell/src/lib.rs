@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod passwords;
 pub mod signals;
 pub mod storage;
+pub mod tables;
 
 pub use clock::Clock;
 pub use config::{Loaded, Program, Sources};

@@ -26,6 +26,8 @@ use std::{
 pub type Level = Gauge<u64, AtomicU64>;
 /// A length of time that goes up and down.
 pub type Seconds = Gauge<f64, AtomicU64>;
+/// A number that only goes up.
+pub type Count = Counter;
 
 macro_rules! label {
     ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),+ }) => {
@@ -51,6 +53,14 @@ label!(
 label!(
     /// By uplink: its name.
     ByUplink { uplink: String }
+);
+label!(
+    /// By source: its name.
+    BySource { source: String }
+);
+label!(
+    /// By source and error code.
+    SourceRefused { source: String, code: &'static str }
 );
 label!(
     /// By edge: its id.
@@ -175,6 +185,20 @@ pub struct Metrics {
     pub uplink_lag: Family<ByUplink, Seconds>,
     /// Connection attempts of the link that did not end in a welcome.
     pub uplink_failures: Family<ByUplink, Counter>,
+    /// 1 while a source is subscribed, or its input open.
+    pub source_up: Family<BySource, Level>,
+    /// Messages that came from a source.
+    pub source_received: Family<BySource, Counter>,
+    /// Of these, such as it had sent before.
+    pub source_resent: Family<BySource, Counter>,
+    /// Messages of a source that are on disk.
+    pub source_stored: Family<BySource, Counter>,
+    /// Messages that a source was told to forget.
+    pub source_acknowledged: Family<BySource, Counter>,
+    /// Messages of a source that were refused.
+    pub source_refused: Family<SourceRefused, Counter>,
+    /// Attempts to connect to a source after the first.
+    pub source_reconnects: Family<BySource, Counter>,
     /// 1 while an edge is connected (hub).
     pub edge_up: Family<ByEdge, Level>,
     /// Seqs that an edge has and the hub has not (hub).
@@ -222,6 +246,13 @@ impl Metrics {
             uplink_silence: Family::default(),
             uplink_lag: Family::default(),
             uplink_failures: Family::default(),
+            source_up: Family::default(),
+            source_received: Family::default(),
+            source_resent: Family::default(),
+            source_stored: Family::default(),
+            source_acknowledged: Family::default(),
+            source_refused: Family::default(),
+            source_reconnects: Family::default(),
             edge_up: Family::default(),
             edge_backlog: Family::default(),
             configuration_refused: Level::default(),
@@ -299,6 +330,8 @@ impl Metrics {
             "Attempts to connect that were not welcomed",
             self.uplink_failures.clone(),
         );
+        self.register_sources();
+        let metric = &mut self.registry;
         metric.register("edge_up", "1 while the edge is connected", self.edge_up.clone());
         metric.register(
             "edge_backlog",
@@ -313,6 +346,25 @@ impl Metrics {
         metric.register("clock_steps", "Times that the wall clock was stepped", self.clock_steps.clone());
         metric.register_collector(Box::new(Arc::clone(&self.equations)));
         metric.register_collector(Box::new(Process));
+    }
+
+    fn register_sources(&mut self) {
+        let metric = &mut self.registry;
+        metric.register("source_up", "1 while the source is subscribed or open", self.source_up.clone());
+        for (name, help, family) in [
+            ("source_received", "Messages that came from the source", &self.source_received),
+            ("source_resent", "Messages that the source had sent before", &self.source_resent),
+            ("source_stored", "Messages of the source that are on disk", &self.source_stored),
+            ("source_acknowledged", "Messages that the source may forget", &self.source_acknowledged),
+            ("source_reconnects", "Attempts to connect after the first", &self.source_reconnects),
+        ] {
+            metric.register(name, help, family.clone());
+        }
+        metric.register(
+            "source_refused",
+            "Messages of the source that were refused",
+            self.source_refused.clone(),
+        );
     }
 
     /// What can be refused or gone is there from the start, at 0: a rate of what appears out of nothing is wrong.

@@ -57,11 +57,17 @@ pub enum Answer {
     },
     /// The log writes again after it failed.
     Recovered,
+    /// So many changes of a view are in its table on disk, in the order in which they were ordered.
+    Saved {
+        /// How many.
+        changes: usize,
+    },
 }
 
 enum Order {
     Persist { ticket: u64, batch: Batch, connections: u32 },
     Cursor(CursorKey, CursorValue),
+    Views(Option<Seq>),
 }
 
 struct Read {
@@ -103,6 +109,12 @@ impl Storage {
     /// Moves a cursor with the next commit.
     pub fn set_cursor(&self, key: CursorKey, value: CursorValue) {
         self.order(Order::Cursor(key, value));
+    }
+
+    /// Views have seen everything up to here, or with none all there is: what comes after stays, within a bound
+    /// (rule 6.10).
+    pub fn hold_for_views(&self, through: Option<Seq>) {
+        self.order(Order::Views(through));
     }
 
     /// Reads about so many bytes. Answered by `Read`.
@@ -198,6 +210,7 @@ impl<D: Disk, F: Fold, A: Fn(Answer)> Committing<D, F, A> {
     fn take(&mut self, order: Order) {
         match order {
             Order::Cursor(key, value) => self.writer.set_cursor(key, value),
+            Order::Views(views) => self.writer.set_views(views),
             Order::Persist { ticket, batch, connections } => {
                 let first = batch.first;
                 let mut staged = self.writer.stage(batch.clone());

@@ -112,6 +112,14 @@ impl<'a> Frame<'a> {
         crc32c::crc32c(self.body) == self.crc
     }
 
+    /// When it was published, by the clock of the log that it lies in; the epoch's beginning if it does not say.
+    pub fn wall(&self) -> Wall {
+        match self.origin {
+            Some(origin) => origin.wall,
+            None => Body::read(self.body).map_or(Wall(0), |body| body.stamp.wall),
+        }
+    }
+
     /// Its size in a block or batch.
     pub fn size(&self) -> usize {
         frame_size(self.origin, self.body.len())
@@ -399,6 +407,17 @@ impl<'a> Publication<'a> {
             packet_id: None,
             properties: &[],
             payload,
+        }
+    }
+
+    /// Whether a body is that of a publication with MQTT's retain flag: what a fold over every entry asks before it
+    /// reads one.
+    pub fn is_retained(body: &[u8]) -> bool {
+        match body {
+            [_, kind, low, high, ..] => {
+                *kind == Kind::Publication.number() && u16::from_le_bytes([*low, *high]) & Self::RETAIN != 0
+            }
+            _ => false,
         }
     }
 

@@ -11,3 +11,4 @@ pub mod close;
 pub mod entry;
 pub mod limits;
 pub mod link;
+pub mod property;

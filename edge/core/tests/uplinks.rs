@@ -12,7 +12,7 @@ use riser_link::{
 use riser_model::{
     BootId, ClientId, CursorKey, CursorValue, Epoch, EpochSpan, HubIdentity, LogId, Now, Seq, Time, Wall,
 };
-use riser_rooms::{Bus, Config as RoomsConfig, Start};
+use riser_rooms::{Bus, Config as RoomsConfig, RetainedTable, Start};
 use riser_wire::link::{Bytes, HubFrame, Nonce, Opening, Refused, RefusedCode};
 use std::collections::BTreeSet;
 
@@ -45,6 +45,7 @@ fn edge(through: &[u64]) -> EdgeCore {
         origins: Vec::new(),
         rooms: Vec::new(),
         bindings: Vec::new(),
+        retained: RetainedTable::default(),
     };
     let bus = Bus::new(RoomsConfig::default(), start);
     let instance = Instance::new(bus, LogFold::default().sessions, now());

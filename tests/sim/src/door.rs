@@ -63,6 +63,7 @@ impl DoorEnd {
                         Ask::Leave { .. } => self.left = true,
                         Ask::Publish(_)
                         | Ask::Release { .. }
+                        | Ask::HandOver { .. }
                         | Ask::Subscribe { .. }
                         | Ask::Unsubscribe { .. }
                         | Ask::Pull { .. }

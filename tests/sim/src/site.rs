@@ -18,7 +18,7 @@ use riser_log::Recovered;
 use riser_model::{
     AccountId, Binding, BootId, ClientId, CursorKey, History, Now, Right, Room, RoomId, RoomName,
 };
-use riser_rooms::{Bus, Config as RoomsConfig, Start};
+use riser_rooms::{Bus, Config as RoomsConfig, RetainedTable, Start};
 use riser_wire::link::Opening;
 use std::{collections::BTreeSet, sync::Arc};
 use uuid::Uuid;
@@ -192,6 +192,7 @@ fn instance(
         origins: recovered.origins.clone(),
         rooms,
         bindings,
+        retained: RetainedTable::default(),
     };
     Instance::new(Bus::new(config, start), recovered.fold.sessions.clone(), now)
 }

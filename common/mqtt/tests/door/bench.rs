@@ -14,6 +14,8 @@ use riser_wire::entry::{self, Body, ContentType, Publication};
 use rumqttc::{mqttbytes::v4, v5::mqttbytes::v5};
 use std::{sync::Arc, time::Duration};
 
+/// When everything happens that does not say otherwise.
+pub const WALL: Wall = Wall(1_700_000_000_000);
 pub const LOG: LogId = LogId(9);
 pub const EPOCH: Epoch = Epoch(1);
 pub const BOTH: [u8; 2] = [4, 5];
@@ -38,7 +40,7 @@ impl Bench {
     }
 
     pub fn with(level: u8, config: Config) -> Self {
-        let now = Now { time: Time(1_000_000_000), wall: Wall(1_700_000_000_000) };
+        let now = Now { time: Time(1_000_000_000), wall: WALL };
         let counters = Arc::new(Counters::default());
         let door = MqttDoor::new(Arc::new(config), Arc::clone(&counters), 0xabc, now);
         Self { door, counters, level, now, asks: vec![], bytes: BytesMut::new(), closed: None, seq: 1 }
@@ -333,6 +335,8 @@ pub fn delivery(subscription: u32, seq: u64, channel: &str, publication: Publica
         room: "hall".parse().unwrap(),
         body: Bytes::copy_from_slice(read.body),
         skipped: 0,
+        retained: false,
+        wall: WALL,
     })
 }
 

@@ -68,12 +68,12 @@ fn room_that_was_said_before_connack_counts() {
 #[test]
 fn a_delivery_has_the_lower_qos_and_its_topic() {
     for level in BOTH {
-        for (asked, published, wanted) in [(0, 1, 0), (1, 0, 0), (1, 1, 1), (1, 2, 1), (2, 2, 1)] {
+        for (asked, published, wanted) in [(0, 1, 0), (1, 0, 0), (1, 1, 1), (1, 2, 1), (2, 1, 1), (2, 2, 2)] {
             let mut bench = subscribed(level, asked);
             bench.tell(Tell::Ready);
             deliver(&mut bench, vec![delivery(0, 11, "a/b", plain(published, b"payload"))]);
             let got = bench.got();
-            let id: &[u8] = if wanted == 1 { &[0, 1] } else { &[] };
+            let id: &[u8] = if wanted > 0 { &[0, 1] } else { &[] };
             let properties: &[u8] = if level == 5 { &[0] } else { &[] };
             assert_eq!(got[2..], [&string("hall/a/b")[..], id, properties, b"payload"].concat());
             assert_eq!(got[0], 0x30 | wanted << 1);
@@ -210,8 +210,13 @@ fn kept(level: u8) -> Bench {
         keep: Keep { options: 1, identifier: 0 },
         through: Some(position(10)),
     };
-    let state =
-        SessionState { number: 42, present: true, open_ids: vec![], subscriptions: vec![subscription] };
+    let state = SessionState {
+        number: 42,
+        present: true,
+        deliveries: vec![],
+        open_ids: vec![],
+        subscriptions: vec![subscription],
+    };
     let mut bench = Bench::open_with(level, Config::default(), state);
     bench.subscribed(0, 10);
     bench.input(Input::Room(10_000));

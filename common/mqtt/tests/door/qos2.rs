@@ -5,8 +5,13 @@ use riser_model::door::{Ask, Code, SessionState};
 use riser_mqtt::Config;
 
 fn kept(level: u8, open_ids: &[u16]) -> Bench {
-    let state =
-        SessionState { number: 42, present: true, open_ids: open_ids.to_vec(), subscriptions: vec![] };
+    let state = SessionState {
+        number: 42,
+        present: true,
+        deliveries: vec![],
+        open_ids: open_ids.to_vec(),
+        subscriptions: vec![],
+    };
     Bench::open_with(level, Config::default(), state)
 }
 

@@ -222,6 +222,7 @@ async fn run(
                             continue;
                         }
                         Ask::Release { .. }
+                        | Ask::HandOver { .. }
                         | Ask::Subscribe { .. }
                         | Ask::Unsubscribe { .. }
                         | Ask::Confirm { .. } => continue,

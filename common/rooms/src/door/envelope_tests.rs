@@ -37,7 +37,7 @@ fn reading(options: &str) -> Envelope {
 
 fn subscribe(sub: u32, from: From, flow: Flow) -> Ask {
     let want = Want::Room("plant".parse().unwrap(), "#".parse().unwrap());
-    Ask::Subscribe { subscription: SubscriptionId(sub), want, from, flow, keep: None }
+    Ask::Subscribe { subscription: SubscriptionId(sub), want, from, flow, keep: None, retained: false }
 }
 
 fn unsubscribe(sub: u32) -> Ask {
@@ -69,6 +69,7 @@ fn hello_enters_and_is_answered_with_its_subscriptions() {
         from: From::Live,
         flow: Flow::Credit,
         keep: None,
+        retained: false,
     };
     let outputs = tell(&mut door, entered("acme"));
     assert_eq!(asks(&outputs), [&subscribe(5, From::Live, Flow::Conflate), &technical]);

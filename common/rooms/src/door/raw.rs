@@ -141,6 +141,7 @@ impl Raw {
             from: From::Live,
             flow: Flow::Conflate,
             keep: None,
+            retained: false,
         }));
         held.into_iter().for_each(|(content_type, payload)| self.message(content_type, payload, now));
     }

@@ -35,6 +35,7 @@ fn it_enters_at_once_and_conflates_its_channel() {
         from: From::Live,
         flow: Flow::Conflate,
         keep: None,
+        retained: false,
     };
     assert_eq!(asks(&tell(&mut door, entered("acme"))), [&subscribe]);
 }

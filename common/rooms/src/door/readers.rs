@@ -224,7 +224,14 @@ impl Readers {
 impl Reader {
     fn ask(&self, sub: u32, from: From) -> Ask {
         let subscription = SubscriptionId(sub);
-        Ask::Subscribe { subscription, want: self.want.clone(), from, flow: self.flow, keep: None }
+        Ask::Subscribe {
+            subscription,
+            want: self.want.clone(),
+            from,
+            flow: self.flow,
+            keep: None,
+            retained: false,
+        }
     }
 
     fn is_full(&self) -> bool {

@@ -72,7 +72,17 @@ fn hole_between_runs_is_a_gap() {
     let mut world = deep(40);
     let subscription = SubscriptionId(1);
     let want = in_room("a", "x");
-    world.ask(2, Ask::Subscribe { subscription, want, from: From::Start, flow: Flow::Credit, keep: None });
+    world.ask(
+        2,
+        Ask::Subscribe {
+            subscription,
+            want,
+            from: From::Start,
+            flow: Flow::Credit,
+            keep: None,
+            retained: false,
+        },
+    );
     let (ticket, from, _) = world.storage.reads.pop_front().unwrap();
     assert_eq!(from, Seq(1));
     let entry = |seq: u64| Run::Entries {
@@ -227,7 +237,14 @@ fn present_is_shown_after_a_restart_too() {
         let want = in_room("b", "other");
         world.ask(
             2,
-            Ask::Subscribe { subscription, want, from: From::Live, flow: Flow::Conflate, keep: None },
+            Ask::Subscribe {
+                subscription,
+                want,
+                from: From::Live,
+                flow: Flow::Conflate,
+                keep: None,
+                retained: false,
+            },
         );
         world.ask(2, Ask::Unsubscribe { subscription });
         let refused = |tell| matches!(tell, Some(Tell::Subscribed { result: Err(_), .. }));

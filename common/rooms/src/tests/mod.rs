@@ -4,6 +4,7 @@ mod corners;
 mod model;
 mod present;
 mod readers;
+mod retained;
 mod script;
 mod storage;
 #[path = "../door/together.rs"]

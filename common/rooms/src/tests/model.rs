@@ -181,7 +181,10 @@ impl Run {
         let follower = Follower { room, filter, at: None, floor: Seq::ZERO, from, asked };
         self.followers.insert((n, id), follower);
         let subscription = SubscriptionId(id);
-        self.world.ask(n, Ask::Subscribe { subscription, want, from, flow: Flow::Credit, keep: None });
+        self.world.ask(
+            n,
+            Ask::Subscribe { subscription, want, from, flow: Flow::Credit, keep: None, retained: false },
+        );
         self.hear();
     }
 

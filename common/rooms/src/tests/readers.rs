@@ -153,7 +153,14 @@ fn subscriptions_at_the_same_place_share_their_reads() {
             let want = in_room("a", "x");
             world.ask(
                 n,
-                Ask::Subscribe { subscription, want, from: From::Start, flow: Flow::Credit, keep: None },
+                Ask::Subscribe {
+                    subscription,
+                    want,
+                    from: From::Start,
+                    flow: Flow::Credit,
+                    keep: None,
+                    retained: false,
+                },
             );
         }
         let (mut reads, mut pushes) = (0, 0);
@@ -248,7 +255,17 @@ fn read_that_brings_nothing_is_tried_again_a_second_later() {
     let mut world = deep(40);
     let subscription = riser_model::SubscriptionId(1);
     let want = in_room("a", "x");
-    world.ask(2, Ask::Subscribe { subscription, want, from: From::Start, flow: Flow::Credit, keep: None });
+    world.ask(
+        2,
+        Ask::Subscribe {
+            subscription,
+            want,
+            from: From::Start,
+            flow: Flow::Credit,
+            keep: None,
+            retained: false,
+        },
+    );
     let (ticket, from, _) = world.storage.reads.pop_front().unwrap();
     world.input(Input::Read { ticket, chunk: riser_model::Chunk { runs: vec![], next: from } });
     assert!(world.storage.reads.is_empty());
@@ -307,7 +324,17 @@ fn search_for_the_last_is_bounded_and_says_so() {
     // What was published while it was sought is not lost.
     let subscription = riser_model::SubscriptionId(2);
     let want = in_room("a", "rare");
-    world.ask(2, Ask::Subscribe { subscription, want, from: From::Last(1), flow: Flow::Credit, keep: None });
+    world.ask(
+        2,
+        Ask::Subscribe {
+            subscription,
+            want,
+            from: From::Last(1),
+            flow: Flow::Credit,
+            keep: None,
+            retained: false,
+        },
+    );
     world.publish(1, &[("a/rare", "meanwhile")]);
     assert_eq!(world.payloads(2), ["meanwhile", "meanwhile"]);
 }

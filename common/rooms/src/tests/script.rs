@@ -1,7 +1,7 @@
 //! A bus, its storage and its connections, one step at a time.
 
 use super::storage::Storage;
-use crate::{Bus, Config, Input, Output, Placed, Start};
+use crate::{Bus, Changes, Config, Input, Output, Placed, Start};
 use bytes::Bytes;
 use riser_model::{
     AccountId, ClientId, ConnectionId, Epoch, Filter, Gap, Grants, History, LogId, Now, Position, Principal,
@@ -78,6 +78,8 @@ pub(super) struct World {
     pub(super) tells: BTreeMap<ConnectionId, VecDeque<Tell>>,
     pub(super) done: Vec<(u64, Result<Placed, Code>)>,
     pub(super) events: Vec<Output>,
+    /// What a table on disk was to have.
+    pub(super) retained: Vec<Changes>,
     pub(super) rooms: Vec<Room>,
     pub(super) config: Config,
     tickets: u64,
@@ -100,6 +102,7 @@ impl World {
             tells: BTreeMap::new(),
             done: Vec::new(),
             events: Vec::new(),
+            retained: Vec::new(),
             rooms,
             config,
             tickets: 0,
@@ -131,6 +134,7 @@ impl World {
                 }
                 Output::Done { token, result } => self.done.push((token, result)),
                 Output::Committed { through } => assert_eq!(through, self.bus.committed()),
+                Output::Retained(changes) => self.retained.push(changes),
                 Output::Joined { .. } | Output::Left { .. } | Output::Settled { .. } => {
                     self.events.push(output);
                 }
@@ -219,7 +223,7 @@ impl World {
         flow: Flow,
     ) -> Result<Subscribed, Code> {
         let subscription = SubscriptionId(id);
-        self.ask(n, Ask::Subscribe { subscription, want, from, flow, keep: None });
+        self.ask(n, Ask::Subscribe { subscription, want, from, flow, keep: None, retained: false });
         self.read();
         let tells = self.tells.entry(c(n)).or_default();
         let answer = tells.iter().position(|tell| matches!(tell, Tell::Subscribed { .. }));

@@ -1,13 +1,16 @@
 //! A log that is a list, with the manners of the real one: it refuses a batch that does not start at its end.
 
 use super::script::LOG;
-use crate::Start;
+use crate::{
+    Changes, Start,
+    retained::{RetainedTable, Saved},
+};
 use bytes::Bytes;
 use riser_model::{
-    Batch, Cause, Chunk, CursorKey, CursorValue, Epoch, EpochSpan, Gap, LogId, Room, Route, RouteNumber, Run,
-    Seq,
+    Batch, Cause, Chunk, CursorKey, CursorValue, Epoch, EpochSpan, Gap, LogId, Position, Room, Route,
+    RouteNumber, Run, Seq,
 };
-use riser_wire::entry::frames;
+use riser_wire::entry::{Frame, frames};
 use std::collections::{BTreeMap, VecDeque};
 
 #[derive(Clone, Debug)]
@@ -31,6 +34,8 @@ pub(super) struct Storage {
     pub(super) reads: VecDeque<(u64, Seq, u32)>,
     /// Entries that cannot be read any more.
     pub(super) damaged: Vec<(Seq, Seq)>,
+    /// The table of what channels retain, as it is on disk.
+    pub(super) saved: Saved,
     chain: Vec<EpochSpan>,
     epoch: Epoch,
 }
@@ -61,7 +66,33 @@ impl Storage {
             origins: self.origins.iter().map(|(number, origin)| (*number, *origin)).collect(),
             rooms,
             bindings: Vec::new(),
+            retained: self.retained(),
         }
+    }
+
+    /// What a start does: the saved table, and what the log has beyond it.
+    fn retained(&self) -> RetainedTable {
+        let (mut table, through) = RetainedTable::read(&self.saved).unwrap();
+        let from = table.align(through, LOG, &self.chain, self.oldest);
+        for seq in (from.0..self.next().0).map(Seq) {
+            let entry = &self.entries[seq.0 as usize - 1];
+            let (frame, _) = Frame::read(&entry.frame, 0).unwrap();
+            if let Some(route) = self.routes.get(&entry.route) {
+                let position = Position { log: LOG, epoch: entry.epoch, seq };
+                table.apply(&frame, position, route, usize::MAX);
+            }
+        }
+        table
+    }
+
+    pub(super) fn save(&mut self, changes: &Changes) {
+        for (key, value) in changes.rows() {
+            match value {
+                Some(value) => drop(self.saved.rows.insert(key, value)),
+                None => drop(self.saved.rows.remove(&key)),
+            }
+        }
+        self.saved.through = Some(changes.through_row());
     }
 
     pub(super) fn commit(&mut self) -> Option<u64> {

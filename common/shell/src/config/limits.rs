@@ -23,6 +23,8 @@ pub struct LimitsConfig {
     pub drain: Duration,
     /// Memory for the newest publications that all readers share.
     pub tail: ByteSize,
+    /// What channels may retain together, in memory and on disk.
+    pub retained: ByteSize,
     /// Passwords verified at the same time; each takes 19 MiB for a moment.
     pub password_verifiers: usize,
 }
@@ -37,6 +39,7 @@ impl Default for LimitsConfig {
             stall: Duration::seconds(30),
             drain: Duration::seconds(5),
             tail: ByteSize::mib(4),
+            retained: ByteSize::mib(4),
             password_verifiers: 2,
         }
     }
@@ -67,7 +70,15 @@ impl LimitsConfig {
         let tail = (!(1 << 20..=1 << 32).contains(&self.tail.0)).then(|| {
             Invalid::new("limits.tail", format!("{} is out of range", self.tail), "want 1 MiB to 4 GiB")
         });
+        let retained = (self.retained.0 > 1 << 30).then(|| {
+            Invalid::new(
+                "limits.retained",
+                format!("{} is out of range", self.retained),
+                "want at most 1 GiB",
+            )
+        });
         [
+            retained,
             count("connections", self.connections, 1_000_000),
             count("connections_per_address", self.connections_per_address, 1_000_000),
             count("subscriptions", self.subscriptions, limits::SUBSCRIPTIONS_MAX),

@@ -4,7 +4,10 @@
 
 use super::site::{Said, Site, now};
 use bytes::Bytes;
-use riser_model::door::{Input, Keep, SessionState, SessionSubscription};
+use riser_model::{
+    Epoch, LogId, Position, Seq,
+    door::{Input, Keep, SessionDelivery, SessionState, SessionSubscription},
+};
 use riser_mqtt::{Config, Counters, MqttDoor};
 use std::sync::Arc;
 
@@ -15,6 +18,12 @@ pub fn run(input: &[u8]) {
         number: 1,
         present: true,
         open_ids: vec![1, 2],
+        deliveries: vec![SessionDelivery {
+            id: 3,
+            filter: "hall/#".to_owned(),
+            position: Position { log: LogId(1), epoch: Epoch(1), seq: Seq(1) },
+            released: true,
+        }],
         subscriptions: vec![SessionSubscription {
             filter: "hall/#".to_owned(),
             keep: Keep { options: 1, identifier: 0 },

@@ -83,7 +83,7 @@ impl<D: Door> Site<D> {
                 Some(Tell::Entered { principal: Arc::new(principal), connection: ConnectionId(1), session })
             }
             Ask::Publish(intake) => Some(self.stored(&intake)),
-            Ask::Release { ticket, .. } => Some(self.ticket(ticket, 0)),
+            Ask::Release { ticket, .. } | Ask::HandOver { ticket, .. } => Some(self.ticket(ticket, 0)),
             Ask::Subscribe { subscription, .. } => {
                 let at = Position { log: LOG, epoch: EPOCH, seq: Seq(self.seq) };
                 let result = Ok(Subscribed { completeness: Completeness::Full, gaps: Vec::new(), at });

@@ -205,6 +205,7 @@ impl Host {
                 self.later(at.plus(takes), Later::Verified(connection, ticket, verdict));
             }
             InstanceOutput::Refused { .. }
+            | InstanceOutput::Retained(_)
             | InstanceOutput::Done { .. }
             | InstanceOutput::Committed { .. } => {}
         }

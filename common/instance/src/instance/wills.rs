@@ -1,0 +1,104 @@
+//! Wills: kept before their client is let in, published in one commit with the record that they were.
+
+use super::{Awaited, Instance, Output, Record};
+use bytes::Bytes;
+use riser_model::{Now, Principal, RouteNumber, door::Will};
+use riser_mqtt::{SavedWill, SessionKey};
+use riser_rooms::{Append, Input as BusInput};
+use std::time::Duration;
+
+/// Wills that wait are looked at this often.
+pub(super) const WILLS_EVERY: Duration = Duration::from_secs(1);
+
+impl Instance {
+    /// What the log is to say of wills when a session is opened: its former one is published if the session is made
+    /// anew, and else forgotten. A will that may not be published is counted and nothing else: the device that
+    /// leaves one has more to say.
+    pub(super) fn open_will(
+        &mut self,
+        key: &SessionKey,
+        principal: &Principal,
+        (will, clean, expiry_s): (Option<Will>, bool, u32),
+        now: Now,
+    ) -> Result<Option<Record>, riser_model::door::Refusal> {
+        if clean {
+            self.fire(key, now);
+        }
+        let saved = will.and_then(|will| match self.bus.route_to(principal, &will.target) {
+            Ok(route) => Some(SavedWill::new(will, route, expiry_s)),
+            Err(refusal) => {
+                self.outputs.push_back(Output::Refused { code: refusal.code });
+                None
+            }
+        });
+        match saved {
+            Some(will) => self.sessions.set_will(key, will).map(Some),
+            None => {
+                let forget = self.sessions.will(key).is_some() && !self.firing.contains(key);
+                Ok(forget.then(|| Record::Unwilled { key: key.clone() }))
+            }
+        }
+    }
+
+    /// The end of a connection that left a will.
+    pub(super) fn leave_will(
+        &mut self,
+        key: &SessionKey,
+        said_goodbye: bool,
+        expiry_s: Option<u32>,
+        now: Now,
+    ) {
+        let record = match self.sessions.leave_will(key, expiry_s, now.wall) {
+            Some(_) if said_goodbye => Record::Unwilled { key: key.clone() },
+            Some(Record::WillDue { at, .. }) if at <= now.wall => return self.fire(key, now),
+            Some(record) => record,
+            None => return,
+        };
+        self.append(&[record], Awaited::Nobody, now);
+        self.look_at_wills(now);
+    }
+
+    /// Publishes a will, if there is one that is not on its way.
+    pub(super) fn fire(&mut self, key: &SessionKey, now: Now) {
+        let Some(will) = self.sessions.will(key).filter(|_| !self.firing.contains(key)) else { return };
+        let mut entries = Vec::new();
+        will.write_frame(&mut entries, RouteNumber(0), now.stamp());
+        let routes = vec![will.route.clone()];
+        Record::Unwilled { key: key.clone() }.write_frame(&mut entries, RouteNumber::NONE, now.stamp());
+        self.firing.insert(key.clone());
+        let token = self.await_token(Awaited::Will { key: key.clone() });
+        let append = Append { token, routes, entries: Bytes::from(entries), cursors: Vec::new() };
+        self.rooms(BusInput::Append(append), now);
+    }
+
+    /// It is published, or the log could not: then it is tried again.
+    pub(super) fn fired(&mut self, key: SessionKey, durable: bool, now: Now) {
+        self.firing.remove(&key);
+        if !durable {
+            self.overdue.insert(key);
+            self.look_at_wills(now);
+        }
+    }
+
+    /// Publishes those whose time has come.
+    pub(super) fn fire_due(&mut self, now: Now) {
+        let overdue = std::mem::take(&mut self.overdue);
+        let due = self.sessions.due_wills(now.wall);
+        for key in overdue.into_iter().chain(due) {
+            if !self.holders.contains_key(&key) {
+                self.fire(&key, now);
+            }
+        }
+    }
+
+    fn look_at_wills(&mut self, now: Now) {
+        let soon = now.time.plus(WILLS_EVERY);
+        self.expiry_due = Some(self.expiry_due.map_or(soon, |due| due.min(soon)));
+    }
+
+    /// Whether the connection that has this session left a will.
+    pub(super) fn is_willed(&self, key: &SessionKey) -> bool {
+        let holder = self.holders.get(key).and_then(|id| self.connections.get(id));
+        holder.is_some_and(|connection| connection.willed)
+    }
+}

@@ -1,0 +1,79 @@
+//! Who gets in, and who has a session.
+
+use crate::world::*;
+use riser_instance::Input;
+use riser_model::door::{Ask, Code, Credential, Tell};
+use riser_rooms::Input as BusInput;
+#[test]
+fn room_without_a_right_looks_like_a_room_that_is_not() {
+    let mut world = World::new();
+    for room in ["vault", "attic"] {
+        world.enter(C1, None, Some(room));
+        assert_eq!(world.refused(C1), Some(Code::Denied), "{room}");
+        world.input(Input::Closed { connection: C1 });
+    }
+    world.enter(C2, None, Some("hall"));
+    assert!(world.entered(C2));
+}
+
+#[test]
+fn nothing_is_taken_from_whom_no_gate_let_in() {
+    let mut world = World::new();
+    world.open(C1);
+    world.ask(C1, nothing(1));
+    assert_eq!(world.refused(C1), Some(Code::WrongState));
+    world.enter(C2, None, None);
+    assert!(world.entered(C2));
+    world.ask(C2, Ask::Enter { credential: Credential::Anonymous, session: None, room: None });
+    assert_eq!(world.refused(C2), Some(Code::WrongState), "nobody enters twice");
+}
+
+#[test]
+fn kept_session_is_durable_before_its_connection_enters() {
+    let mut world = World::new();
+    world.enter(C1, Some(session()), None);
+    assert_eq!((world.told(C1), world.waiting.len()), (Vec::new(), 1));
+    world.commit();
+    assert!(world.entered(C1));
+}
+
+#[test]
+fn session_that_cannot_be_kept_lets_nobody_in() {
+    let mut world = World::new();
+    world.enter(C1, Some(session()), None);
+    let ticket = world.waiting.pop().unwrap();
+    world.input(Input::Rooms(BusInput::Failed { ticket, code: Code::LogFailing }));
+    assert_eq!(world.refused(C1), Some(Code::LogFailing));
+}
+
+#[test]
+fn newcomer_takes_a_session_over_when_nothing_of_the_former_waits() {
+    let mut world = World::new();
+    world.enter(C1, Some(session()), None);
+    world.commit();
+    assert!(world.entered(C1));
+    world.ask(C1, Ask::Release { ticket: 1, ids: vec![7] });
+    world.enter(C2, Some(session()), None);
+    assert!(world.told(C1).iter().any(|tell| matches!(tell, Tell::Refused(r) if r.code == Code::TakenOver)));
+    world.input(Input::Closed { connection: C1 });
+    world.commit();
+    world.commit();
+    let told = world.told(C2);
+    assert!(
+        matches!(&told[..], [Tell::Entered { session, .. }] if session.present && session.number == 1),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn everything_is_settled_when_everybody_has_left() {
+    let mut world = World::new();
+    world.enter(C1, Some(session()), None);
+    world.commit();
+    assert!(!world.instance.is_settled());
+    world.ask(C1, Ask::Leave { cause: "normal".to_owned(), expiry_s: Some(0) });
+    world.input(Input::Closed { connection: C1 });
+    world.commit();
+    assert!(world.instance.is_settled());
+    assert_eq!(world.instance.sessions(), 0, "it gave its session up");
+}

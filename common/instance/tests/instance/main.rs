@@ -1,0 +1,7 @@
+//! One instance, driven by hand: who gets in, what waits for a commit, and who has a session.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod entering;
+mod wills;
+mod world;

@@ -1,0 +1,201 @@
+//! An instance, its disk and its doors, driven by hand.
+
+use riser_gate::{
+    AccountConfig, Directory, GrantConfig, Policy, RoomConfig, UserConfig,
+    config::{Rights, Whom},
+};
+use riser_instance::{Input, Instance, Output};
+use riser_model::{
+    AccountId, Batch, ConnectionId, Epoch, History, LogId, Now, Right, Route, RouteNumber, Seq, Time, Wall,
+    door::{Ask, Code, Credential, Intake, SessionRequest, Tell},
+};
+use riser_mqtt::Sessions;
+use riser_rooms::{Bus, Config, Input as BusInput, RetainedTable, Start};
+use riser_wire::entry::{Body, Kind, Publication, frames};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use uuid::Uuid;
+
+pub const C1: ConnectionId = ConnectionId(1);
+pub const C2: ConnectionId = ConnectionId(2);
+
+/// An instance with the rooms `hall` and `vault`; everybody enters as `guest`, who may publish in `hall` and nothing else.
+pub struct World {
+    pub instance: Instance,
+    directory: Arc<Directory>,
+    policy: Arc<Policy>,
+    /// Batches that were given to the disk and are not answered.
+    pub waiting: Vec<u64>,
+    pub tells: Vec<(ConnectionId, Tell)>,
+    pub now: Now,
+    /// Channel and payload of each publication that is on disk.
+    pub published: Vec<(String, Vec<u8>)>,
+    given: BTreeMap<u64, Batch>,
+    routes: BTreeMap<RouteNumber, Route>,
+    /// What a restart finds.
+    disk: Sessions,
+    next: Seq,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let now = Now { time: Time(1_000_000_000), wall: Wall(1_700_000_000_000) };
+        let account = AccountId(Uuid::from_u128(1));
+        let mut config = AccountConfig::new("acme".parse().unwrap(), account);
+        config.room =
+            ["hall", "vault"].map(|name| RoomConfig::new(name.parse().unwrap(), History::Log)).into();
+        config.user = vec![UserConfig::new("guest".parse().unwrap())];
+        config.room[0].grant = vec![GrantConfig {
+            to: Whom::Named("guest".parse().unwrap()),
+            right: Rights(vec![Right::Publish]),
+            channels: "#".parse().unwrap(),
+            deny: false,
+        }];
+        let directory = Arc::new(Directory::compile(&[config]).unwrap());
+        let policy = Arc::new(Policy::new(&directory, Some("acme/guest"), "listen").unwrap());
+        let (next, routes) = (Seq(1), BTreeMap::new());
+        Self {
+            instance: instance(&directory, Sessions::new(), next, &routes, now),
+            directory,
+            policy,
+            waiting: Vec::new(),
+            tells: Vec::new(),
+            now,
+            published: Vec::new(),
+            given: BTreeMap::new(),
+            routes,
+            disk: Sessions::new(),
+            next,
+        }
+    }
+
+    /// The process dies, and another one finds what is on disk.
+    pub fn restart(&mut self) {
+        self.waiting.clear();
+        self.given.clear();
+        self.tells.clear();
+        self.instance = instance(&self.directory, self.disk.clone(), self.next, &self.routes, self.now);
+        self.drain();
+    }
+
+    /// Time goes by, and what is due happens and is on disk.
+    pub fn wait(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.now.time = self.now.time.plus(Duration::from_secs(1));
+            self.now.wall = self.now.wall.plus_s(1);
+            self.input(Input::Deadline);
+            self.commit();
+        }
+    }
+
+    pub fn input(&mut self, input: Input) {
+        self.instance.handle(input, self.now);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.instance.poll(self.now) {
+            match output {
+                Output::Persist { ticket, batch, .. } => {
+                    self.waiting.push(ticket);
+                    self.given.insert(ticket, batch);
+                }
+                Output::Tell { connection, tell } => self.tells.push((connection, tell)),
+                Output::Verify { .. }
+                | Output::Read { .. }
+                | Output::Done { .. }
+                | Output::Committed { .. }
+                | Output::Retained(_)
+                | Output::Refused { .. } => {}
+            }
+        }
+    }
+
+    pub fn ask(&mut self, connection: ConnectionId, ask: Ask) {
+        self.input(Input::Ask { connection, ask });
+    }
+
+    pub fn open(&mut self, connection: ConnectionId) {
+        self.input(Input::Opened { connection, policy: Arc::clone(&self.policy) });
+    }
+
+    pub fn enter(&mut self, connection: ConnectionId, session: Option<SessionRequest>, room: Option<&str>) {
+        self.open(connection);
+        let room = room.map(|name| name.parse().unwrap());
+        let session = session.map(Box::new);
+        self.ask(connection, Ask::Enter { credential: Credential::Anonymous, session, room });
+    }
+
+    /// The disk has everything that it was given.
+    pub fn commit(&mut self) {
+        for ticket in std::mem::take(&mut self.waiting) {
+            if let Some(batch) = self.given.remove(&ticket) {
+                self.store(&batch);
+            }
+            self.input(Input::Rooms(BusInput::Persisted { ticket }));
+        }
+    }
+
+    fn store(&mut self, batch: &Batch) {
+        self.routes.extend(batch.routes.iter().cloned());
+        for frame in frames(&batch.entries).map(Result::unwrap) {
+            self.disk.apply(self.next, &frame);
+            self.next = self.next.next();
+            let body = Body::read(frame.body).unwrap();
+            if body.kind == Kind::Publication {
+                let publication = Publication::read(&body).unwrap();
+                let channel = self.routes[&frame.route].channel.as_str().to_owned();
+                self.published.push((channel, publication.payload.to_vec()));
+            }
+        }
+    }
+
+    pub fn told(&mut self, connection: ConnectionId) -> Vec<Tell> {
+        let (own, others) =
+            std::mem::take(&mut self.tells).into_iter().partition(|(to, _)| *to == connection);
+        self.tells = others;
+        let own: Vec<(ConnectionId, Tell)> = own;
+        own.into_iter().map(|(_, tell)| tell).collect()
+    }
+
+    pub fn refused(&mut self, connection: ConnectionId) -> Option<Code> {
+        self.told(connection).into_iter().find_map(|tell| match tell {
+            Tell::Refused(refusal) => Some(refusal.code),
+            _ => None,
+        })
+    }
+
+    pub fn entered(&mut self, connection: ConnectionId) -> bool {
+        self.told(connection).iter().any(|tell| matches!(tell, Tell::Entered { .. }))
+    }
+}
+
+fn instance(
+    directory: &Directory,
+    sessions: Sessions,
+    next: Seq,
+    routes: &BTreeMap<RouteNumber, Route>,
+    now: Now,
+) -> Instance {
+    let start = Start {
+        log: LogId(1),
+        epoch: Epoch(1),
+        chain: Vec::new(),
+        next,
+        oldest: Seq(1),
+        gaps: Vec::new(),
+        routes: routes.iter().map(|(number, route)| (*number, route.clone())).collect(),
+        origins: Vec::new(),
+        rooms: directory.rooms().to_vec(),
+        bindings: Vec::new(),
+        retained: RetainedTable::default(),
+    };
+    Instance::new(Bus::new(Config::default(), start), sessions, now)
+}
+
+pub fn session() -> SessionRequest {
+    SessionRequest { id: "sensor".to_owned(), clean: false, expiry_s: 3600, will: None }
+}
+
+pub fn nothing(ticket: u64) -> Ask {
+    Ask::Publish(Intake { ticket, aliases: Vec::new(), entries: Default::default(), count: 0 })
+}
