@@ -1,6 +1,6 @@
 // Publishes a stream with MQTT.js and says what was acknowledged. Asked: host, port, user, password,
-// client_id, version (4 or 5), qos, topic, stream, count, rate (per second, 0 for as fast as it goes). One is under
-// way at a time.
+// client_id, version (4 or 5), qos, topic, stream, count, rate (per second, 0 for as fast as it goes), over (protocol
+// and path, where it is a WebSocket). One is under way at a time.
 
 import { asked, digest, endWithTheTest, need, note, payload, say } from "./history.mjs";
 
@@ -9,6 +9,7 @@ endWithTheTest();
 const client = need("mqtt").connect({
   host: want.host,
   port: want.port,
+  ...want.over,
   username: want.user,
   password: want.password,
   clientId: want.client_id,

@@ -1,5 +1,5 @@
 // Subscribes with MQTT.js and says what was delivered. Asked: host, port, user, password, client_id, version,
-// qos, filter, reader.
+// qos, filter, reader, over (protocol and path, where it is a WebSocket).
 
 import { asked, delivered, endWithTheTest, need, note, say } from "./history.mjs";
 
@@ -8,6 +8,7 @@ endWithTheTest();
 const client = need("mqtt").connect({
   host: want.host,
   port: want.port,
+  ...want.over,
   username: want.user,
   password: want.password,
   clientId: want.client_id,

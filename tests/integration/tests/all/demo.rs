@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::client::{Client, History};
-use crate::needs::{self, Need, needs};
+use crate::needs::{Need, find, needs};
 use crate::place::Place;
 use crate::program::{Program, SOON, wait};
 
@@ -59,7 +59,7 @@ fn page_shows_the_cut_the_hole_and_the_catching_up() {
     let url =
         printed.split_whitespace().find(|word| word.starts_with("http://")).expect("it prints the page");
     let history = History::default();
-    let chromium = needs::find("chromium").expect("it is there");
+    let chromium = find("chromium").expect("it is there");
     // Outside the test's folder, which goes with it.
     let picture = std::env::temp_dir().join("riser-page-failed.png");
     let asked = json!({ "url": url, "chromium": chromium, "picture": picture });

@@ -9,7 +9,7 @@ use crate::program::{Program, SOON, output};
 use crate::site::{Node, OWNER, PASSWORD, Plan, READER, SENSOR, Site};
 
 /// A certificate for this host: its PEM file and its key's.
-fn certificate(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
+pub fn certificate(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned(), "localhost".to_owned()]);
     let made = made.expect("these are good names");
     let (cert, key) = (folder.join(format!("{name}.pem")), folder.join(format!("{name}-key.pem")));

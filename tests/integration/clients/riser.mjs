@@ -1,0 +1,287 @@
+// The project's own client, as pages and programs import it, on the `ws` package: one scenario by its name. Asked:
+// scenario, url (ws://host:port/account/room), user, password, and what the scenario wants.
+
+import { once } from "node:events";
+import { connect as dial, createServer } from "node:net";
+import { bytesOf, connect } from "../../../hub/assets/riser.js";
+import { asked, delivered, digest, endWithTheTest, need, note, payload, say } from "./history.mjs";
+
+const want = { options: {}, readers: [], ...asked() };
+const WebSocket = need("ws");
+endWithTheTest();
+
+const mark = (what) => say("mark", { what });
+
+/** What came over the wire, beside what the client makes of it: messages by subscription, and attempts. */
+const wire = { messages: {}, attempts: 0 };
+
+class Counted extends WebSocket {
+  constructor(...given) {
+    super(...given);
+    wire.attempts += 1;
+    this.addEventListener("message", ({ data }) => {
+      const { ev, sub } = JSON.parse(data);
+      if (ev === "msg") wire.messages[sub] = (wire.messages[sub] ?? 0) + 1;
+    });
+  }
+}
+
+function enter(given = {}) {
+  return connect(want.url, {
+    WebSocket: Counted,
+    credential: { user: want.user, password: want.password },
+    backoffMaxMs: 500,
+    onError: (error) => mark(`handler failed: ${error}`),
+    onState(state, { error }) {
+      note(`${state} ${error ?? ""}`);
+      mark(`state ${state}`);
+      if (error) mark(`state ${state} ${error.code}`);
+    },
+    ...want.options,
+    ...given,
+  });
+}
+
+/** A cable to the server that breaks after every so many bytes that came down it, wherever a frame is then. */
+async function frayed(url, every) {
+  const { hostname, port } = new URL(url);
+  const server = createServer((near) => {
+    const up = dial(port, hostname);
+    let left = every;
+    near.on("data", (bytes) => up.write(bytes));
+    up.on("data", (bytes) => {
+      if (bytes.length < left) {
+        left -= bytes.length;
+        near.write(bytes);
+      } else {
+        near.end(bytes.subarray(0, left));
+        up.destroy();
+        mark("cut");
+      }
+    });
+    for (const [one, other] of [[near, up], [up, near]]) one.on("error", () => {}).on("close", () => other.destroy());
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const here = new URL(url);
+  here.port = server.address().port;
+  return here.href;
+}
+
+/** Publishes a stream with so many under way. */
+async function publish(room, { stream, channel, count, ahead = 20 }) {
+  const under = new Set();
+  for (let n = 1; n <= count; n += 1) {
+    const data = payload(stream, n);
+    say("offered", { stream, n, digest: digest(data) });
+    const one = room.publish(channel, JSON.parse(data)).then(
+      (receipt) => {
+        say("acked", { stream, n });
+        if (receipt.dup) mark(`${stream} dup`);
+      },
+      ({ code }) => say("refused", { stream, n, code }),
+    );
+    const done = one.then(() => under.delete(done));
+    under.add(done);
+    if (under.size >= ahead) await Promise.race(under);
+  }
+  await Promise.all(under);
+  mark(`${stream} done`);
+}
+
+/** Publishes numbers of a stream in one batch, with payloads of about a size. */
+async function publishBatch(room, stream, from, to, size) {
+  const batch = [];
+  for (let n = from; n <= to; n += 1) {
+    const data = payload(stream, n, size);
+    say("offered", { stream, n, digest: digest(data) });
+    batch.push({ channel: "c", value: JSON.parse(data) });
+  }
+  for (const [at, { error }] of (await room.publishMany(batch)).entries()) {
+    if (error) say("refused", { stream, n: from + at, code: error.code });
+    else say("acked", { stream, n: from + at });
+  }
+}
+
+/** Reads a subscription by a handler or by iterating over it, and says what came. */
+async function read(room, { reader, channels = "#", iterate = false, ...options }) {
+  const take = (message) => delivered(reader, Buffer.from(bytesOf(message)), message.pos);
+  const subscription = room.subscribe(channels, {
+    ...options,
+    start({ complete }) {
+      mark(`${reader} ready`);
+      mark(`${reader} ${complete}`);
+    },
+    gap: ({ cause, count }) => say("gap", { reader, cause, count: count ?? 0 }),
+    end: ({ code }) => mark(`${reader} end ${code}`),
+    ...(iterate ? {} : { message: take }),
+  });
+  if (iterate) for await (const message of subscription) take(message);
+}
+
+/** A condition that something which happens anyway makes true. */
+async function until(holds) {
+  while (!holds()) await new Promise((go) => setTimeout(go, 10));
+}
+
+const scenarios = {
+  /** Readers and a publisher, over a cable that may break. */
+  async stream() {
+    if (want.cutEvery) want.url = await frayed(want.url, want.cutEvery);
+    const room = enter();
+    const reading = want.readers.map((one) => read(room, one));
+    await room.ready();
+    if (want.publish) await publish(room, want.publish);
+    await Promise.all(reading);
+  },
+
+  /** Each kind of value comes back as it went, and a batch has a receipt each. */
+  async values() {
+    const room = enter();
+    const messages = room.subscribe("v/#", { from: "start" })[Symbol.asyncIterator]();
+    await room.ready();
+    const values = [{ a: [1, 2.5, null, "é"] }, "text, \"quoted\"", new Uint8Array([0, 1, 254, 255]), 7, null, "x".repeat(200_000)];
+    for (const [at, value] of values.entries()) await room.publish(`v/${at}`, value);
+    const receipts = await room.publishMany([
+      { channel: "v/6", value: "<p>", type: "text/html" },
+      { channel: "v/+", value: "nowhere" },
+    ]).catch((error) => error);
+    mark(`batch ${receipts.code}`);
+    const many = await room.publishMany([{ channel: "v/6", value: "<p>", type: "text/html" }, { channel: "v/7", value: 1 }]);
+    mark(`batch of ${many.filter(({ pos }) => pos).length}`);
+    for (const [at, value] of [...values, "<p>", 1].entries()) {
+      const message = (await messages.next()).value;
+      const came = message.bytes ? [...message.bytes] : message.data;
+      const same = JSON.stringify(came) === JSON.stringify(value instanceof Uint8Array ? [...value] : value);
+      mark(`value ${at} ${same && message.channel === `v/${at}` ? "same" : "differs"} ${message.type}`);
+    }
+    await messages.return();
+    room.close();
+    await room.ready().catch(({ code }) => mark(`then ${code}`));
+    process.exit(0);
+  },
+
+  /** A consumer that takes nothing while a thousand times its window is published; then it takes all of it. */
+  async slow() {
+    const { count, window, stream } = want;
+    const room = enter();
+    let quick = 0;
+    room.subscribe("#", { message: () => (quick += 1) });
+    const slow = room.subscribe("#", { window });
+    const messages = slow[Symbol.asyncIterator]();
+    await room.ready();
+    for (let n = 1; n <= count; n += 200) await publishBatch(room, stream, n, Math.min(count, n + 199), 1000);
+    await until(() => quick === count);
+    mark("the quick one has everything");
+    mark(`sent ahead ${wire.messages[slow.sub] === window ? "the window" : wire.messages[slow.sub]}`);
+    for (let n = 1; n <= count; n += 1) {
+      const { value } = await messages.next();
+      delivered("slow", Buffer.from(bytesOf(value)), value.pos);
+    }
+    mark("the slow one has everything");
+    room.close();
+    process.exit(0);
+  },
+
+  /** A conflating consumer that is held up at its first message. */
+  async conflate() {
+    const { count } = want;
+    const room = enter();
+    let complete = 0;
+    room.subscribe("#", { message: () => (complete += 1) });
+    const newest = {};
+    const passed = {};
+    let release;
+    const held = new Promise((go) => (release = go));
+    room.subscribe("#", {
+      flow: "conflate",
+      message({ channel, data, skipped }) {
+        if (data < (newest[channel] ?? 0)) mark(`${channel} stepped back`);
+        newest[channel] = data;
+        passed[channel] = (passed[channel] ?? 0) + 1 + skipped;
+        return held;
+      },
+    });
+    await room.ready();
+    for (let n = 1; n <= count; n += 1) {
+      const last = room.publishMany(["a", "b", "c"].map((channel) => ({ channel, value: n })));
+      if (n % 50 === 0) await last;
+    }
+    await until(() => complete === 3 * count);
+    mark(`shown while held ${JSON.stringify(newest)}`);
+    release();
+    await until(() => ["a", "b", "c"].every((channel) => newest[channel] === count));
+    mark("the present is shown");
+    mark(`all are counted ${["a", "b", "c"].every((channel) => passed[channel] === count)}`);
+    mark(`fewer were sent ${wire.messages[2] < 3 * count}`);
+    room.close();
+    process.exit(0);
+  },
+
+  /** Takes one, then nothing while more is published than the server keeps; then whatever there is. */
+  async gap() {
+    const { stream, count } = want;
+    const room = enter();
+    const told = [];
+    const subscription = room.subscribe("#", { from: "start", window: 4, gap: (gap) => told.push(gap) });
+    const messages = subscription[Symbol.asyncIterator]();
+    await room.ready();
+    let last = 0;
+    const take = async () => {
+      const { value } = await messages.next();
+      for (const { cause, count: gone } of value.gaps) say("gap", { reader: "slow", cause, count: gone });
+      const missing = value.gaps.reduce((sum, gap) => sum + gap.count, 0);
+      // In place: what is missing lies between the two messages around it, all of it and nothing else.
+      if (value.data.n !== last + missing + 1) mark(`hole between ${last} and ${value.data.n}, told ${missing}`);
+      last = value.data.n;
+      delivered("slow", Buffer.from(bytesOf(value)), value.pos);
+    };
+    await publishBatch(room, stream, 1, 1, 4000);
+    await take();
+    for (let n = 2; n <= count; n += 50) await publishBatch(room, stream, n, Math.min(count, n + 49), 4000);
+    while (last < count) await take();
+    if (told.some(({ from, to, count: gone }) => to - from + 1 !== gone)) mark("a gap's range is not its count");
+    mark(`gaps ${told.length > 0}`);
+    room.close();
+    process.exit(0);
+  },
+
+  /** What is wrong is said clearly, and not tried again where that is pointless. */
+  async refused() {
+    const tries = async (name, url, credential) => {
+      wire.attempts = 0;
+      const room = connect(new URL(url, want.url), { WebSocket: Counted, credential });
+      const error = await room.ready().then(() => ({ code: "let in" }), (refusal) => refusal);
+      const clear = error.what && error.want && error.message.includes(error.code) ? "clear" : `unclear: ${error.message}`;
+      mark(`${name} ${error.code} ${error.closeCode} ${clear} ${room.state} after ${wire.attempts}`);
+      await room.publish("a", 1).catch(({ code }) => mark(`${name} publish ${code}`));
+    };
+    const right = { user: want.user, password: want.password };
+    await tries("wrong password", want.url, { ...right, password: "wrong" });
+    await tries("unknown user", want.url, { ...right, user: "nobody" });
+    await tries("no credential", want.url, undefined);
+    await tries("unknown room", want.elsewhere, right);
+
+    const room = enter();
+    await room.ready();
+    await room.publish("a", 1).catch(({ code }) => mark(`publish ${code}`));
+    const ended = await new Promise((end) => room.subscribe("a#", { end }));
+    mark(`filter ${ended.code}`);
+    mark(`still ${room.state}`);
+    room.close();
+
+    const away = await new Promise((lost) => {
+      const nobody = connect(want.nowhere, {
+        WebSocket,
+        onState: (state, { error }) => {
+          if (state !== "waiting") return;
+          nobody.close();
+          lost(error);
+        },
+      });
+    });
+    mark(`away ${away.code}`);
+    process.exit(0);
+  },
+};
+
+await scenarios[want.scenario]();

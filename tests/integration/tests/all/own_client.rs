@@ -1,0 +1,278 @@
+//! The project's own client (`hub/assets/riser.js`) in Node, against a hub: what it promises holds over kills, cuts,
+//! freezes and full disks. In a browser it is met in the demo's page and behind a proxy.
+
+use std::fs;
+
+use riser_integration::ledger::Ledger;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::needs::{Need, needs};
+use crate::program::{EVENTUALLY, SOON, free_port};
+use crate::site::{ACCOUNT, Node, OWNER, Plan, READER, SENSOR, Site};
+
+/// A scenario of `riser.mjs` in the hall.
+fn scenario(site: &Site, node: &Node, name: &str, user: &str, asked: Value) -> Client {
+    let url = format!("ws://{}:{}/{ACCOUNT}/hall", node.place.address(), node.http);
+    let mut all = json!({ "scenario": name, "url": url });
+    all.as_object_mut().unwrap().extend(asked.as_object().unwrap().clone());
+    site.client(name, "riser.mjs", node, user, all)
+}
+
+/// A hub without edges.
+fn hub(top: &str) -> Site {
+    let mut site = Site::laid_out(Plan { hub_top: top.to_owned(), ..Plan::default() });
+    site.hub.start();
+    site
+}
+
+fn must_have(site: &Site, marks: &[&str]) {
+    let ledger = site.history.ledger();
+    for mark in marks {
+        assert!(ledger.has_mark(mark), "{mark}: {}", ledger.summary());
+    }
+}
+
+/// In order and without a hole. What was published again after a cut may be there twice: a server that keeps no
+/// publish ids cannot tell.
+fn must_be_clean_but_for_resent(ledger: &Ledger, reader: &str) {
+    let verdict = ledger.verdict(reader);
+    assert!(verdict.is_clean_but_for_resent(), "{reader}: {verdict:?}");
+    assert!(ledger.gaps(reader).is_empty(), "{reader}: {:?}", ledger.gaps(reader));
+}
+
+#[test]
+fn own_client_gets_back_what_it_published_in_every_form() {
+    needs!(Need::Program("curl"), Need::Node);
+    let site = hub("");
+    scenario(&site, &site.hub, "values", OWNER, json!({})).finish(EVENTUALLY);
+    must_have(
+        &site,
+        &[
+            "value 0 same application/json",
+            "value 1 same text/plain",
+            "value 2 same application/octet-stream",
+            "value 3 same application/json",
+            "value 4 same application/json",
+            "value 5 same text/plain",
+            "value 6 same text/html",
+            "value 7 same application/json",
+            "batch bad_name",
+            "batch of 2",
+            "then closed",
+        ],
+    );
+}
+
+#[test]
+fn own_client_resumes_after_a_killed_hub_without_hole_or_double() {
+    const COUNT: u64 = 1500;
+    needs!(Need::Program("curl"), Need::Node);
+    let mut site = Site::start();
+    let readers = json!([
+        { "reader": "iterates", "channels": "sensor/#", "from": "start", "iterate": true, "window": 50 },
+        { "reader": "handles", "channels": "sensor/#", "from": "start" },
+        { "reader": "shows", "channels": "sensor/#", "flow": "conflate" },
+    ]);
+    let _client = scenario(&site, &site.hub, "stream", OWNER, json!({ "readers": readers }));
+    for reader in ["iterates", "handles", "shows"] {
+        site.history.wait_mark(&format!("{reader} ready"), SOON);
+    }
+    let ask =
+        json!({ "stream": "s", "topic": "sensors/s", "qos": 2, "count": COUNT, "rate": 400, "version": 4 });
+    let sensor = site.client("sensor", "publish_mqttjs.mjs", &site.edge, SENSOR, ask);
+    for upto in [150, 500, 900] {
+        site.history.wait("more is delivered", EVENTUALLY, |ledger| ledger.delivered("handles") >= upto);
+        site.hub.kill();
+        site.hub.start();
+    }
+    sensor.finish(EVENTUALLY);
+    site.history.wait("everything is delivered", EVENTUALLY, |ledger| {
+        let complete = ["iterates", "handles"].iter().all(|reader| ledger.delivered(reader) == COUNT);
+        complete && ledger.newest("shows", "s") == COUNT
+    });
+    let ledger = site.history.ledger();
+    for reader in ["iterates", "handles"] {
+        let verdict = ledger.verdict(reader);
+        assert!(verdict.is_clean(), "{reader}: {verdict:?}");
+        assert!(ledger.gaps(reader).is_empty(), "{reader}: {:?}", ledger.gaps(reader));
+    }
+    assert!(ledger.verdict("shows").is_clean_but_for_skipped(), "{:?}", ledger.verdict("shows"));
+    assert!(ledger.has_mark("state waiting") && !ledger.has_mark("state closed"));
+}
+
+#[test]
+fn own_client_gets_a_receipt_for_everything_through_a_killed_hub() {
+    const COUNT: u64 = 3000;
+    needs!(Need::Program("curl"), Need::Node);
+    let mut site = hub("");
+    let readers = json!([{ "reader": "handles", "from": "start" }]);
+    let publish = json!({ "stream": "o", "channel": "own", "count": COUNT });
+    let asked = json!({ "readers": readers, "publish": publish });
+    let _client = scenario(&site, &site.hub, "stream", OWNER, asked);
+    for upto in [300, 900, 1500] {
+        site.history.wait("more is delivered", EVENTUALLY, |ledger| ledger.delivered("handles") >= upto);
+        site.hub.kill();
+        site.hub.start();
+    }
+    site.history.wait("everything is delivered", EVENTUALLY, |ledger| {
+        ledger.delivered("handles") == COUNT && ledger.has_mark("o done")
+    });
+    let ledger = site.history.ledger();
+    assert_eq!(ledger.acked("o"), COUNT);
+    must_be_clean_but_for_resent(&ledger, "handles");
+}
+
+#[test]
+fn own_client_resumes_over_a_cable_that_breaks_in_the_middle_of_frames() {
+    const COUNT: u64 = 1000;
+    needs!(Need::Program("curl"), Need::Node);
+    let site = hub("");
+    let readers = json!([
+        { "reader": "iterates", "from": "start", "iterate": true, "window": 20 },
+        { "reader": "handles", "from": "start" },
+    ]);
+    let publish = json!({ "stream": "o", "channel": "own", "count": COUNT });
+    // A prime, so that it breaks somewhere else each time.
+    let asked = json!({ "readers": readers, "publish": publish, "cutEvery": 40_009, "options": { "backoffMinMs": 20 } });
+    let _client = scenario(&site, &site.hub, "stream", OWNER, asked);
+    site.history.wait("everything is delivered", EVENTUALLY, |ledger| {
+        let complete = ["iterates", "handles"].iter().all(|reader| ledger.delivered(reader) == COUNT);
+        complete && ledger.has_mark("o done")
+    });
+    let ledger = site.history.ledger();
+    assert!(ledger.has_mark("cut"));
+    assert_eq!(ledger.acked("o"), COUNT);
+    for reader in ["iterates", "handles"] {
+        must_be_clean_but_for_resent(&ledger, reader);
+    }
+}
+
+#[test]
+fn own_client_leaves_a_silent_hub_and_comes_back() {
+    const COUNT: u64 = 400;
+    needs!(Need::Program("curl"), Need::Node);
+    let mut site = hub("");
+    let readers = json!([{ "reader": "handles", "from": "start" }]);
+    let publish = json!({ "stream": "o", "channel": "own", "count": COUNT, "ahead": 1 });
+    let options = json!({ "watchEveryMs": 200, "connectTimeoutMs": 1000 });
+    let asked = json!({ "readers": readers, "publish": publish, "options": options });
+    let _client = scenario(&site, &site.hub, "stream", OWNER, asked);
+    site.history.wait("it flows", SOON, |ledger| ledger.delivered("handles") >= 20);
+    site.hub.process().signal(Signal::STOP);
+    site.history.wait_mark("state waiting connection_lost", SOON);
+    site.hub.process().signal(Signal::CONT);
+    site.history.wait("everything is delivered", EVENTUALLY, |ledger| {
+        ledger.delivered("handles") == COUNT && ledger.has_mark("o done")
+    });
+    let verdict = site.history.ledger().verdict("handles");
+    assert!(verdict.is_clean_but_for_resent() && verdict.duplicated <= 1, "{verdict:?}");
+}
+
+#[test]
+fn own_client_tells_a_gap_in_place_with_cause_and_range() {
+    needs!(Need::Program("curl"), Need::Node);
+    let site = hub("[quota]\nbytes = \"8 MiB\"\nsegment = \"1 MiB\"\n");
+    let asked = json!({ "stream": "g", "count": 5000 });
+    scenario(&site, &site.hub, "gap", OWNER, asked).finish(EVENTUALLY);
+    must_have(&site, &["gaps true"]);
+    let ledger = site.history.ledger();
+    let (verdict, gaps) = (ledger.verdict("slow"), ledger.gaps("slow"));
+    assert_eq!(gaps.keys().collect::<Vec<_>>(), ["retention"], "{gaps:?}");
+    assert_eq!(gaps["retention"], verdict.lost, "{verdict:?}");
+    assert!(verdict.is_clean_but_for_skipped() && verdict.delivered + verdict.lost == 5000, "{verdict:?}");
+    assert!(!ledger.summary().contains("hole between"), "{}", ledger.summary());
+}
+
+#[test]
+fn slow_consumer_of_the_own_client_holds_a_window_and_hurts_nobody() {
+    needs!(Need::Program("curl"), Need::Node);
+    let site = hub("");
+    let asked = json!({ "stream": "s", "count": 20_000, "window": 20 });
+    scenario(&site, &site.hub, "slow", OWNER, asked).finish(EVENTUALLY);
+    must_have(
+        &site,
+        &["the quick one has everything", "sent ahead the window", "the slow one has everything"],
+    );
+    let verdict = site.history.ledger().verdict("slow");
+    assert!(verdict.is_clean() && verdict.delivered == 20_000, "{verdict:?}");
+}
+
+#[test]
+fn own_client_shows_the_present_to_a_slow_consumer_and_counts_what_it_passed_over() {
+    needs!(Need::Program("curl"), Need::Node);
+    let site = hub("");
+    scenario(&site, &site.hub, "conflate", OWNER, json!({ "count": 2000 })).finish(EVENTUALLY);
+    must_have(&site, &["the present is shown", "all are counted true"]);
+    let ledger = site.history.ledger();
+    assert!(!ledger.summary().contains("stepped back"), "{}", ledger.summary());
+}
+
+#[test]
+fn own_client_says_clearly_why_it_was_not_let_in() {
+    needs!(Need::Program("curl"), Need::Node);
+    let site = hub("");
+    let asked = json!({
+        "elsewhere": format!("/{ACCOUNT}/attic"),
+        "nowhere": format!("ws://127.0.0.1:{}/{ACCOUNT}/hall", free_port()),
+    });
+    scenario(&site, &site.hub, "refused", READER, asked).finish(EVENTUALLY);
+    must_have(
+        &site,
+        &[
+            "wrong password not_authorised 4103 clear closed after 1",
+            "unknown user not_authorised 4103 clear closed after 1",
+            "no credential not_authorised 4103 clear closed after 1",
+            "unknown room denied 4104 clear closed after 1",
+            "unknown room publish denied",
+            "publish denied",
+            "filter bad_name",
+            "still open",
+            "away unreachable",
+        ],
+    );
+}
+
+#[test]
+fn own_client_is_served_with_its_type_and_is_not_sent_twice() {
+    needs!(Need::Program("curl"));
+    let site = hub("");
+    let url = |path: &str| format!("http://127.0.0.1:{}{path}", site.hub.http);
+    for (path, kind) in [
+        ("/", "text/html"),
+        ("/assets/riser.js", "text/javascript"),
+        ("/assets/riser.d.ts", "text/plain"),
+        ("/assets/page.css", "text/css"),
+    ] {
+        let head = crate::program::output({
+            let mut curl = site.hub.place.command("curl");
+            curl.args(["--silent", "--fail", "--dump-header", "-", "--output", "/dev/null", &url(path)]);
+            curl
+        });
+        let header = |name: &str| {
+            let line = head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+            line.unwrap_or_else(|| panic!("{path} has no {name}: {head}")).to_owned()
+        };
+        assert!(header("content-type").starts_with(kind), "{path}: {head}");
+        let again = crate::program::output({
+            let mut curl = site.hub.place.command("curl");
+            let tag = format!("If-None-Match: {}", header("etag"));
+            curl.args([
+                "--silent",
+                "--write-out",
+                "%{http_code} %{size_download}",
+                "--header",
+                &tag,
+                &url(path),
+            ]);
+            curl
+        });
+        assert_eq!(again, "304 0", "{path}");
+    }
+    let served = riser_integration::node::get(&site.hub.place, site.hub.http, "/assets/riser.js")
+        .expect("it answers")
+        .1;
+    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/../../hub/assets/riser.js");
+    assert_eq!(served, fs::read_to_string(own).expect("it is there"));
+}
