@@ -4,15 +4,18 @@
 //! add up to. It knows no counter of the product, and trusts none: a stream is a publisher's own numbering
 //! from 1 upwards, carried in the payloads.
 
+mod account;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use account::Account;
 use serde::{Deserialize, Serialize};
 
 /// One line of a history.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "ev", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Line {
-    /// A publisher is about to send publication `n` of its stream.
+    /// A publisher is about to send publication `n` of its stream; once for each time, where it says so.
     Offered {
         /// Whose numbering.
         stream: String,
@@ -71,6 +74,8 @@ pub enum Line {
 #[derive(Clone, Default, Debug)]
 struct Stream {
     offered: BTreeMap<u64, String>,
+    /// How often each was sent, where that was more than once.
+    resent: BTreeMap<u64, u64>,
     acked: BTreeSet<u64>,
     refused: BTreeMap<u64, String>,
 }
@@ -81,6 +86,8 @@ struct Seen {
     /// The digest of each delivery, by number. They are compared at the end: publishers and readers write
     /// their lines from different processes, and a delivery's may come before its offer's.
     digests: BTreeMap<u64, Vec<String>>,
+    /// How many gaps the reader had been told of when each came first.
+    told: BTreeMap<u64, u64>,
     newest: u64,
     reordered: u64,
 }
@@ -92,6 +99,8 @@ struct Reader {
     positions: BTreeMap<String, (String, u64)>,
     moved: u64,
     gaps: BTreeMap<String, u64>,
+    /// How many times it was told of a gap.
+    told: u64,
 }
 
 /// What a reader's deliveries add up to, over all streams.
@@ -145,7 +154,10 @@ impl Ledger {
     pub fn enter(&mut self, line: Line) {
         match line {
             Line::Offered { stream, n, digest } => {
-                self.streams.entry(stream).or_default().offered.insert(n, digest);
+                let stream = self.streams.entry(stream).or_default();
+                if stream.offered.insert(n, digest).is_some() {
+                    *stream.resent.entry(n).or_insert(1) += 1;
+                }
             }
             Line::Acked { stream, n } => {
                 self.streams.entry(stream).or_default().acked.insert(n);
@@ -157,7 +169,9 @@ impl Ledger {
                 self.readers.entry(reader).or_default().deliver(stream, n, digest, pos);
             }
             Line::Gap { reader, cause, count } => {
-                *self.readers.entry(reader).or_default().gaps.entry(cause).or_default() += count;
+                let reader = self.readers.entry(reader).or_default();
+                *reader.gaps.entry(cause).or_default() += count;
+                reader.told += 1;
             }
             Line::Mark { what } => {
                 self.marks.insert(what);
@@ -183,6 +197,12 @@ impl Ledger {
     /// How many publications of all streams reached the reader, each counted once.
     pub fn delivered(&self, reader: &str) -> u64 {
         self.verdict(reader).delivered
+    }
+
+    /// The same, without a look at what was offered: cheap enough to be asked often.
+    pub fn seen(&self, reader: &str) -> u64 {
+        let streams = self.readers.get(reader).map(|reader| reader.streams.values());
+        streams.into_iter().flatten().map(|seen| seen.digests.len() as u64).sum()
     }
 
     /// What the reader was told is missing, by cause.
@@ -251,7 +271,10 @@ impl Reader {
         let seen = self.streams.entry(stream).or_default();
         let digests = seen.digests.entry(n).or_default();
         digests.push(digest);
-        seen.reordered += u64::from(digests.len() == 1 && n < seen.newest);
+        if digests.len() == 1 {
+            seen.reordered += u64::from(n < seen.newest);
+            seen.told.insert(n, self.told);
+        }
         seen.newest = seen.newest.max(n);
     }
 }

@@ -5,19 +5,17 @@
     reason = "the parts of a test fail the test where they stand"
 )]
 
+use riser_integration::{client, needs, place, program};
+
 mod tidy;
 
 mod bad_input;
 mod bad_world;
-mod client;
 mod compose;
 mod demo;
 mod kills;
 mod log_commands;
-mod needs;
 mod partition;
-mod place;
-mod program;
 mod readme;
 mod sensors;
 mod site;

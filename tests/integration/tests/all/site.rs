@@ -1,18 +1,18 @@
 //! A small installation on real sockets and a real disk: one hub, one edge, one account, generated files.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::client::{Client, History};
 use crate::place::Place;
-use crate::program::{Program, SOON, free_port, output};
+use crate::program::free_port;
+pub use riser_integration::node::Node;
+use riser_integration::node::{new_id, new_key};
 
 /// The account of every test.
 pub const ACCOUNT: &str = "house";
@@ -38,29 +38,6 @@ pub struct Plan {
     pub edge_top: String,
     /// Where the edge keeps its data, if not in the test's folder.
     pub edge_data: Option<PathBuf>,
-}
-
-/// One of the two programs: its files, its ports, and its process while it runs.
-pub struct Node {
-    kind: &'static str,
-    /// Where it runs.
-    pub place: Place,
-    /// Its MQTT port.
-    pub mqtt: u16,
-    /// Its HTTP and WebSocket port.
-    pub http: u16,
-    /// Its operations port.
-    pub operations: u16,
-    /// Its link port, used by the hub only.
-    pub link: u16,
-    /// Its configuration file.
-    pub config: PathBuf,
-    /// Its data folder.
-    pub data: PathBuf,
-    /// A program with its arguments that it is run under, for exact faults.
-    pub under: Vec<String>,
-    folder: PathBuf,
-    program: Option<Program>,
 }
 
 /// The installation.
@@ -101,12 +78,17 @@ impl Site {
     /// Files and keys only; nothing runs yet.
     pub fn laid_out(plan: Plan) -> Self {
         let folder = tempfile::tempdir().expect("the temporary folder can be written");
-        let mut hub = Node::new("hub", plan.hub_place, folder.path(), None);
-        let edge = Node::new("edge", plan.edge_place, folder.path(), plan.edge_data);
-        let hub_key = new_key(&hub.data.join("hub.key"));
-        let edge_key = new_key(&edge.data.join("edge.key"));
+        let node = |kind, place: Option<Place>| {
+            Node::new(kind, program(kind).as_ref(), place.unwrap_or(Place::Here), folder.path())
+        };
+        let mut hub = node("hub", plan.hub_place);
+        let mut edge = node("edge", plan.edge_place);
+        edge.data = plan.edge_data.unwrap_or(edge.data);
+        let hub_key = new_key(program("hub").as_ref(), &hub.data.join("hub.key"));
+        let edge_key = new_key(program("edge").as_ref(), &edge.data.join("edge.key"));
         hub.link = free_port();
-        let ids = Ids { account: new_id(), edge: new_id() };
+        let id = || new_id(program("hub").as_ref());
+        let ids = Ids { account: id(), edge: id() };
         hub.write_config(&hub_file(&hub, &plan.hub_top, &ids, &edge_key));
         edge.write_config(&edge_file(&edge, &plan.edge_top, &ids, &hub, &hub_key));
         Self { folder, hub, edge, history: History::default() }
@@ -130,128 +112,6 @@ impl Site {
     }
 }
 
-impl Node {
-    fn new(kind: &'static str, place: Option<Place>, folder: &Path, data: Option<PathBuf>) -> Self {
-        let data = data.unwrap_or_else(|| folder.join(kind));
-        fs::create_dir_all(&data).expect("the temporary folder can be written");
-        Self {
-            kind,
-            place: place.unwrap_or(Place::Here),
-            mqtt: free_port(),
-            http: free_port(),
-            operations: free_port(),
-            link: 0,
-            config: folder.join(format!("{kind}.toml")),
-            data,
-            under: vec![],
-            folder: folder.to_owned(),
-            program: None,
-        }
-    }
-
-    /// Replaces its configuration file.
-    pub fn write_config(&self, text: &str) {
-        fs::write(&self.config, text).expect("the temporary folder can be written");
-    }
-
-    /// Starts it and waits until it is ready.
-    pub fn start(&mut self) {
-        self.launch();
-        self.wait_ready();
-    }
-
-    /// Starts it.
-    pub fn launch(&mut self) {
-        let mut command = match self.under.split_first() {
-            None => self.place.command(program(self.kind)),
-            Some((outer, arguments)) => {
-                let mut command = self.place.command(outer);
-                command.args(arguments).arg(program(self.kind));
-                command
-            }
-        };
-        command.arg("serve").arg("--config").arg(&self.config).env("RUST_BACKTRACE", "1");
-        self.program = Some(Program::start(self.kind, command, &self.folder));
-    }
-
-    /// Waits until its `/readyz` says yes.
-    pub fn wait_ready(&mut self) {
-        let (place, operations) = (self.place.clone(), self.operations);
-        let ready = || get(&place, operations, "/readyz").is_some_and(|(status, _)| status == 200);
-        self.process().wait_until("ready", SOON, ready);
-    }
-
-    /// Its process. It must have been started.
-    pub fn process(&mut self) -> &mut Program {
-        self.program.as_mut().expect("the test started it")
-    }
-
-    /// SIGKILL.
-    pub fn kill(&mut self) {
-        self.process().kill();
-        self.program = None;
-    }
-
-    /// SIGTERM, and waits for a good end.
-    pub fn stop(&mut self) {
-        self.process().signal(Signal::TERM);
-        let status = self.process().ended(SOON);
-        assert!(status.success(), "{} ended with {status} after SIGTERM", self.kind);
-        self.program = None;
-    }
-
-    /// Everything that it printed, over all its lives.
-    pub fn printed(&self) -> String {
-        let log = self.folder.join(format!("{}.log", self.kind));
-        String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned()
-    }
-
-    /// Runs one of its commands to the end, with its configuration where it takes one.
-    pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program(self.kind));
-        command.args(arguments);
-        command
-    }
-
-    /// The sum of a metric over all its series whose labels contain `label`; none when there is no such series.
-    pub fn metric(&self, name: &str, label: &str) -> Option<f64> {
-        let (status, text) = get(&self.place, self.operations, "/metrics")?;
-        assert_eq!(status, 200, "metrics of the {}", self.kind);
-        sum(&text, name, label)
-    }
-
-    /// The equation of an uplink, as its metrics say it: accepted, synced, queued, gapped.
-    pub fn equation(&self) -> Option<[f64; 4]> {
-        let (_, text) = get(&self.place, self.operations, "/metrics")?;
-        let one = |what: &str| sum(&text, &format!("riser_uplink_{what}"), "");
-        Some([one("accepted")?, one("synced")?, one("queued")?, one("gapped")?])
-    }
-}
-
-/// A GET at an operations or HTTP port, through curl: status and body. None when nothing answers.
-pub fn get(place: &Place, port: u16, path: &str) -> Option<(u16, String)> {
-    let mut command = place.command("curl");
-    let url = format!("http://127.0.0.1:{port}{path}");
-    command.args(["--silent", "--max-time", "5", "--write-out", "\n%{http_code}", &url]);
-    let output = command.stdin(Stdio::null()).output().expect("curl is installed");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let (body, status) = text.rsplit_once('\n')?;
-    let status = status.parse().ok().filter(|status| *status != 0)?;
-    Some((status, body.to_owned()))
-}
-
-fn sum(text: &str, name: &str, label: &str) -> Option<f64> {
-    let mut found: Option<f64> = None;
-    for line in text.lines().filter(|line| !line.starts_with('#')) {
-        let Some((series, value)) = line.rsplit_once(' ') else { continue };
-        let (series_name, labels) = series.split_once('{').unwrap_or((series, ""));
-        if series_name.strip_suffix("_total").unwrap_or(series_name) == name && labels.contains(label) {
-            *found.get_or_insert(0.0) += value.parse::<f64>().unwrap_or(0.0);
-        }
-    }
-    found
-}
-
 /// The real program, in the bin of this package that calls it.
 pub fn program(kind: &str) -> &'static str {
     match kind {
@@ -264,23 +124,6 @@ pub fn program(kind: &str) -> &'static str {
 struct Ids {
     account: String,
     edge: String,
-}
-
-fn new_id() -> String {
-    let mut command = Command::new(program("hub"));
-    command.args(["id", "new"]);
-    output(command).trim().to_owned()
-}
-
-/// Makes a key file and gives its public key.
-fn new_key(path: &Path) -> String {
-    let run = |verb| {
-        let mut command = Command::new(program("hub"));
-        command.args(["key", verb]).arg(path);
-        output(command).trim().to_owned()
-    };
-    run("new");
-    run("show")
 }
 
 /// The hash of everybody's password, made once.
@@ -397,13 +240,4 @@ fn merge(all: &mut Value, asked: Value) {
         panic!("a script is asked with an object")
     };
     all.extend(asked);
-}
-
-#[test]
-fn metrics_are_summed_over_the_series_that_are_meant() {
-    let text = "# HELP x y\nriser_a_total{u=\"1\"} 2\nriser_a_total{u=\"2\"} 3\nriser_ab 9\nriser_c 1\n";
-    assert_eq!(sum(text, "riser_a", ""), Some(5.0));
-    assert_eq!(sum(text, "riser_a", "u=\"2\""), Some(3.0));
-    assert_eq!(sum(text, "riser_c", ""), Some(1.0));
-    assert_eq!(sum(text, "riser_d", ""), None);
 }

@@ -43,6 +43,8 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("riser-demo", &[WIRE, SIBLINGS, INSTANCE, GLUE, HOST, CORES, PROGRAMS]),
         // It runs the programs, the demo among them, from bins of its own.
         ("riser-integration", &[WIRE, SIBLINGS, INSTANCE, GLUE, HOST, CORES, PROGRAMS, &["riser-demo"]]),
+        // It meets the programs as processes, through what the integration tests run them with.
+        ("riser-chaos", &[&["riser-integration"]]),
         ("riser-bench", &[WIRE, SIBLINGS, INSTANCE, GLUE, HOST, CORES, PROGRAMS]),
     ];
     rows.iter().map(|(name, sets)| (*name, sets.concat().into_iter().collect())).collect()

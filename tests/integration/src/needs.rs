@@ -10,14 +10,16 @@ use std::sync::OnceLock;
 const SYSTEM_FOLDERS: [&str; 2] = ["/usr/sbin", "/sbin"];
 
 /// Goes on only where all of these are there; otherwise leaves the test.
-macro_rules! needs {
+#[macro_export]
+#[doc(hidden)]
+macro_rules! all_needs {
     ($($need:expr),+ $(,)?) => {
         if !$crate::needs::are_met(&[$($need),+]) {
             return;
         }
     };
 }
-pub(crate) use needs;
+pub use crate::all_needs as needs;
 
 /// One need.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +47,8 @@ pub fn are_met(needs: &[Need]) -> bool {
     false
 }
 
-fn missing(need: Need) -> Option<(String, &'static str)> {
+/// What of a need is not here, and what would bring it.
+pub fn missing(need: Need) -> Option<(String, &'static str)> {
     const INSTALL: &str = "run tests/install-tools";
     const ROOT: &str = "run as root";
     match need {

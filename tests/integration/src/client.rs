@@ -1,13 +1,13 @@
 //! Clients that others wrote, run from their scripts, and the history that they write together.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use riser_integration::ledger::{Ledger, Line};
+use crate::ledger::{Ledger, Line};
 use serde_json::Value;
 
 use crate::needs;
@@ -74,15 +74,25 @@ impl Client {
     ) -> Self {
         let path = needs::scripts().join(script);
         let mut command = interpreter(place, &path);
+        command.arg(&path).arg(asked.to_string());
+        Self::run(name, command, history, folder)
+    }
+
+    /// Starts any command that writes lines of a history on its standard output.
+    pub fn run(name: &str, mut command: Command, history: &History, folder: &Path) -> Self {
         let log =
             std::fs::File::create(folder.join(format!("{name}.log"))).expect("the folder can be written");
-        let child = command.arg(&path).arg(asked.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = child.stderr(log).spawn().unwrap_or_else(|error| panic!("start {script}: {error}"));
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
+        let mut child = child.spawn().unwrap_or_else(|error| panic!("start {name}: {error}"));
         let stdin = child.stdin.take();
         let stdout = BufReader::new(child.stdout.take().expect("it was piped"));
         let history = history.clone();
+        let kept = std::fs::File::create(folder.join(format!("{name}.jsonl")));
+        let mut kept = BufWriter::new(kept.expect("the folder can be written"));
         let reader = std::thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
+                // For whoever reads a failed run; the ledger has it in any case.
+                let _ = writeln!(kept, "{line}");
                 match serde_json::from_str(&line) {
                     Ok(line) => history.enter(line),
                     Err(error) => eprintln!("not a line of a history ({error}): {line}"),
@@ -90,6 +100,11 @@ impl Client {
             }
         });
         Self { name: name.to_owned(), child, stdin, reader: Some(reader) }
+    }
+
+    /// Closes its standard input: a client that has no end of its own comes to one.
+    pub fn close_input(&mut self) {
+        drop(self.stdin.take());
     }
 
     /// Waits for its own end, which must be a good one, and until its last line is entered.
