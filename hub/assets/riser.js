@@ -183,14 +183,14 @@ export class Room {
     }
     this.#socket = socket;
     let opened = false;
-    let failure;
     socket.onopen = () => {
       opened = true;
       this.#hello(credential);
     };
     socket.onmessage = (event) => this.#hear(event.data);
-    socket.onerror = (event) => (failure = event?.message);
-    socket.onclose = ({ code, reason }) => this.#lost(opened ? closed(code, reason) : unreachable(this.#url, failure), code);
+    // Node's own may leave it at that, without a close.
+    socket.onerror = (event) => socket === this.#socket && !opened && this.#lost(unreachable(this.#url, event?.message), 1006);
+    socket.onclose = ({ code, reason }) => this.#lost(opened ? closed(code, reason) : unreachable(this.#url), code);
     this.#arm(this.#options.connectTimeoutMs, () => this.#cut("the server did not answer in time"));
   }
 

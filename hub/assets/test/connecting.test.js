@@ -9,6 +9,19 @@ import { FakeSocket, again, alone, recorder, room, settle, states } from "./fake
 
 alone();
 
+test("a runtime that tells of a failed attempt only as an error is believed", async () => {
+  let error;
+  await room({ onState: (state, detail) => (error = detail.error) });
+  const socket = FakeSocket.last;
+  socket.onerror({ message: "connection refused" });
+  assert.deepEqual([error.code, error.what], ["unreachable", "connection refused"]);
+  socket.onerror({});
+  assert.equal(error.what, "connection refused", "once");
+  (await again()).enter();
+  FakeSocket.last.onerror({ message: "reset" });
+  assert.equal(error, undefined, "of an open one the close says all");
+});
+
 test("backoff doubles to its cap with full jitter, and a good connection resets it", async () => {
   await room({ backoffMinMs: 100, backoffMaxMs: 400 });
   for (const delay of [50, 100, 200, 200]) {

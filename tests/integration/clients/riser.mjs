@@ -1,5 +1,6 @@
-// The project's own client, as pages and programs import it, on the `ws` package: one scenario by its name. Asked:
-// scenario, url (ws://host:port/account/room), user, password, and what the scenario wants.
+// The project's own client, as pages and programs import it, on the `ws` package or (native) on the runtime's own
+// WebSocket: one scenario by its name. Asked: scenario, url (ws://host:port/account/room), user, password, native,
+// and what the scenario wants.
 
 import { once } from "node:events";
 import { connect as dial, createServer } from "node:net";
@@ -7,7 +8,7 @@ import { bytesOf, connect } from "../../../hub/assets/riser.js";
 import { asked, delivered, digest, endWithTheTest, need, note, payload, say } from "./history.mjs";
 
 const want = { options: {}, readers: [], ...asked() };
-const WebSocket = need("ws");
+const WebSocket = want.native ? globalThis.WebSocket : need("ws");
 endWithTheTest();
 
 const mark = (what) => say("mark", { what });
