@@ -1,0 +1,192 @@
+//! QoS 2 going out: said once under one id, over cuts and crashes of either side; nothing is said before it is on disk.
+
+use crate::bench::*;
+use riser_model::{
+    SubscriptionId,
+    door::{Ask, Code, Input, Keep, SessionDelivery, SessionState, SessionSubscription, Tell},
+};
+use riser_mqtt::Config;
+use std::time::Duration;
+
+const FILTER: &str = "hall/#";
+
+/// Subscribed at QoS 2 without a session that outlives the connection, with room and this window.
+fn listening(level: u8, inflight_max: u16) -> Bench {
+    let config = Config { inflight_max, ..Config::default() };
+    let mut bench = Bench::open_with(level, config, SessionState::default());
+    bench.send(&subscribe(level, 9, &[(FILTER, 2)]));
+    bench.subscribed(0, 10);
+    ready(bench)
+}
+
+/// A session that holds the subscription, through seq 10, and remembers these deliveries.
+fn kept(level: u8, deliveries: &[(u16, u64, bool)]) -> Bench {
+    let deliveries = deliveries.iter().map(|(id, seq, released)| SessionDelivery {
+        id: *id,
+        filter: FILTER.to_owned(),
+        position: position(*seq),
+        released: *released,
+    });
+    let held = SessionSubscription {
+        filter: FILTER.to_owned(),
+        keep: Keep { options: 2, identifier: 0 },
+        through: Some(position(10)),
+    };
+    let state = SessionState {
+        number: 42,
+        present: true,
+        open_ids: vec![],
+        deliveries: deliveries.collect(),
+        subscriptions: vec![held],
+    };
+    let mut bench = Bench::open_with(level, Config::default(), state);
+    bench.subscribed(0, 10);
+    bench
+}
+
+fn ready(mut bench: Bench) -> Bench {
+    bench.got();
+    bench.input(Input::Room(100_000));
+    bench.tell(Tell::Ready);
+    bench.asks();
+    bench
+}
+
+/// These seqs are delivered, as published at QoS 2.
+fn deliver(bench: &mut Bench, seqs: impl IntoIterator<Item = u64>) {
+    let pushes = seqs.into_iter().map(|seq| delivery(0, seq, "a", plain(2, &[seq as u8]))).collect();
+    bench.tell(Tell::Deliver { pushes, more: true });
+}
+
+/// First byte, packet id and last byte of every packet that the client got.
+fn got(bench: &mut Bench) -> Vec<(u8, u16, u8)> {
+    let mut found = Vec::new();
+    while !bench.bytes.is_empty() {
+        let packet = bench.bytes.split_to(2 + usize::from(bench.bytes[1]));
+        let id = if packet[0] >> 4 == 3 { 4 + usize::from(packet[3]) } else { 2 };
+        let last = if packet[0] >> 4 == 3 { *packet.last().unwrap() } else { 0 };
+        found.push((packet[0], u16::from_be_bytes([packet[id], packet[id + 1]]), last));
+    }
+    found
+}
+
+/// What a session is asked to remember: ticket, ids with their seqs, and ids that the peer has.
+fn handed_over(bench: &mut Bench) -> (u64, Vec<(u16, u64)>, Vec<u16>) {
+    let asks = bench.asks();
+    let news = asks.iter().filter_map(|ask| match ask {
+        Ask::HandOver { ticket, sent, released } => {
+            assert!(sent.iter().all(|(_, of, _)| *of == SubscriptionId(0)));
+            let sent = sent.iter().map(|(id, _, position)| (*id, position.seq.0)).collect();
+            Some((*ticket, sent, released.clone()))
+        }
+        _ => None,
+    });
+    match &news.collect::<Vec<_>>()[..] {
+        [one] => one.clone(),
+        other => panic!("want one: {other:?} in {asks:?}"),
+    }
+}
+
+#[test]
+fn an_exchange_out_goes_publish_pubrel_and_then_its_place_is_free() {
+    for level in BOTH {
+        let mut bench = listening(level, 2);
+        deliver(&mut bench, 11..15);
+        assert_eq!(got(&mut bench), [(0x34, 1, 11), (0x34, 2, 12)], "new ids, and no duplicates");
+        bench.send(&ack(0x50, 2));
+        bench.send(&ack(0x50, 1));
+        assert_eq!(got(&mut bench), [(0x62, 2, 0), (0x62, 1, 0)], "PUBRELs in the order of the PUBRECs");
+        bench.send(&ack(0x50, 1));
+        assert_eq!(got(&mut bench), [(0x62, 1, 0)], "a PUBREC that comes again gets no second PUBLISH");
+        bench.send(&ack(0x70, 2));
+        assert_eq!(got(&mut bench), [(0x34, 3, 13)], "a place is free at PUBCOMP, not before");
+        bench.send(&ack(0x70, 2));
+        assert_eq!((got(&mut bench), bench.counters.unknown_ids.total()), (vec![], 1));
+        bench.send(&ack(0x70, 1));
+        assert_eq!(got(&mut bench), [(0x34, 4, 14)]);
+        assert!(bench.asks().iter().all(|ask| !matches!(ask, Ask::HandOver { .. })), "nobody remembers it");
+    }
+}
+
+#[test]
+fn an_id_is_on_disk_before_its_publish_and_its_pubrec_before_its_pubrel() {
+    for level in BOTH {
+        let mut bench = ready(kept(level, &[]));
+        deliver(&mut bench, 11..13);
+        assert_eq!(got(&mut bench), [], "not before the session remembers what the ids stand for");
+        let (ticket, sent, released) = handed_over(&mut bench);
+        assert_eq!((sent, released), (vec![(1, 11), (2, 12)], vec![]), "one commit for both");
+        bench.store(ticket, 0, &[]);
+        assert_eq!(got(&mut bench), [(0x34, 1, 11), (0x34, 2, 12)]);
+        bench.send(&[ack(0x50, 1), ack(0x50, 2)].concat());
+        assert_eq!(got(&mut bench), [], "not before the session remembers that the peer has them");
+        let (ticket, sent, released) = handed_over(&mut bench);
+        assert_eq!((sent, released), (vec![], vec![1, 2]));
+        bench.store(ticket, 0, &[]);
+        assert_eq!(got(&mut bench), [(0x62, 1, 0), (0x62, 2, 0)]);
+        bench.send(&[ack(0x70, 1), ack(0x70, 2)].concat());
+        bench.pass(Duration::from_secs(1));
+        let confirmed = |ask: &Ask| matches!(ask, Ask::Confirm { through, .. } if *through == position(12));
+        assert!(bench.asks().iter().any(confirmed), "and its place moves on");
+    }
+}
+
+#[test]
+fn what_was_numbered_before_the_cut_comes_again_under_its_id_as_a_duplicate() {
+    for level in BOTH {
+        let mut bench = ready(kept(level, &[(700, 11, false), (3, 12, false)]));
+        deliver(&mut bench, 11..14);
+        assert_eq!(got(&mut bench), [(0x3c, 700, 11), (0x3c, 3, 12)], "in the order of before");
+        let (ticket, sent, _) = handed_over(&mut bench);
+        assert_eq!(sent, [(1, 13)], "only what is new gets an id, and none that is taken");
+        bench.store(ticket, 0, &[]);
+        assert_eq!(got(&mut bench), [(0x34, 1, 13)]);
+    }
+}
+
+#[test]
+fn what_the_peer_has_is_released_again_and_never_published_again() {
+    for level in BOTH {
+        let mut bench = kept(level, &[(700, 11, true)]);
+        assert_eq!(got(&mut bench), [(0x62, 700, 0)], "PUBREL comes again on the next connection");
+        let mut bench = ready(bench);
+        deliver(&mut bench, 11..12);
+        assert_eq!(got(&mut bench), [], "no second PUBLISH after PUBREL");
+        bench.send(&ack(0x70, 700));
+        deliver(&mut bench, 12..13);
+        let (_, sent, _) = handed_over(&mut bench);
+        assert_eq!(sent, [(1, 12)]);
+    }
+}
+
+#[test]
+fn a_pubrec_that_refuses_ends_the_exchange() {
+    for reason in [0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99] {
+        let mut bench = listening(5, 1);
+        deliver(&mut bench, 11..13);
+        assert_eq!(got(&mut bench), [(0x34, 1, 11)]);
+        bench.send(&packet(0x50, &[0, 1, reason]));
+        assert_eq!(got(&mut bench), [(0x34, 2, 12)], "no PUBREL, and its place is free");
+    }
+}
+
+#[test]
+fn a_commit_that_fails_ends_the_connection_and_says_nothing() {
+    for level in BOTH {
+        let mut bench = ready(kept(level, &[]));
+        deliver(&mut bench, 11..12);
+        let (ticket, ..) = handed_over(&mut bench);
+        bench.store(ticket, 0, &[(0, Code::LogFailing)]);
+        assert_eq!(bench.code(), Some(Code::LogFailing));
+        assert!(got(&mut bench).iter().all(|(first, ..)| first >> 4 != 3));
+    }
+}
+
+#[test]
+fn a_puback_for_qos_2_is_an_ack_of_nothing() {
+    let mut bench = listening(5, 1);
+    deliver(&mut bench, 11..13);
+    got(&mut bench);
+    bench.send(&ack(0x40, 1));
+    assert_eq!((got(&mut bench), bench.counters.unknown_ids.total()), (vec![], 1));
+}
