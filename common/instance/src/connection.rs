@@ -47,6 +47,17 @@ pub(crate) struct Session {
     pub(crate) key: SessionKey,
     /// Subscriptions that it keeps: the filter and MQTT's part.
     pub(crate) kept: BTreeMap<SubscriptionId, (String, Keep)>,
+    /// Filters of which a change is not committed, by their subscriptions.
+    pub(crate) changing: BTreeMap<SubscriptionId, String>,
+    /// Changes that wait for another one of the same filter.
+    pub(crate) deferred: VecDeque<(String, Ask)>,
+}
+
+impl Session {
+    /// Just taken up.
+    pub(crate) fn new(number: u64, key: SessionKey) -> Self {
+        Self { number, key, kept: BTreeMap::new(), changing: BTreeMap::new(), deferred: VecDeque::new() }
+    }
 }
 
 impl Connection {
@@ -89,6 +100,17 @@ impl Connection {
         };
         let key = SessionKey { account: principal.account, client: principal.client, id: request.id.clone() };
         Some((key, request))
+    }
+
+    /// The filter under which its session keeps a subscription.
+    pub(crate) fn kept(&self, subscription: SubscriptionId) -> Option<String> {
+        let session = self.session.as_ref()?;
+        let deferred = session.deferred.iter().rev().find_map(|(filter, ask)| match ask {
+            Ask::Subscribe { subscription: of, .. } if *of == subscription => Some(filter),
+            _ => None,
+        });
+        let kept = session.kept.get(&subscription).map(|(filter, _)| filter);
+        deferred.or(kept).cloned()
     }
 
     /// The number of its session, if it has one that outlives it.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use riser_gate::{Gate, Output as GateOutput, PasswordHash, Policy, Verdict};
 use riser_model::{
     Batch, ConnectionId, Now, Principal, RouteNumber, Run, Seq, SubscriptionId, Time,
-    door::{Ask, Code, NORMAL, Refusal, Secret, SessionState, Subscribed, Tell, Want},
+    door::{Ask, Code, NORMAL, Refusal, Secret, SessionState, Tell},
 };
 use riser_mqtt::{Record, SessionKey, Sessions};
 use riser_rooms::{Append, Bus, Changes, Input as BusInput, Output as BusOutput, Placed};
@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+mod kept;
 mod wills;
 
 /// Expired sessions are looked for this often.
@@ -135,11 +136,13 @@ pub enum Wake {
 #[derive(Debug)]
 enum Awaited {
     /// The session's record: the connection may enter.
-    Enter { connection: ConnectionId, state: SessionState, willed: Option<SessionKey> },
+    Enter { connection: ConnectionId, state: SessionState, willed: bool },
     /// The release of QoS 2 ids: PUBCOMP may leave.
     Release { connection: ConnectionId, ticket: u64, ids: u32 },
     /// A will was published.
-    Will { key: SessionKey },
+    Will,
+    /// A kept subscription was given up: UNSUBACK may leave.
+    Unsubscribed { connection: ConnectionId, subscription: SubscriptionId },
     /// A kept subscription: SUBACK may leave.
     Tell { connection: ConnectionId, tell: Tell },
     /// Nobody waits for it.
@@ -157,7 +160,10 @@ pub struct Instance {
     /// Who has each session at the moment.
     holders: BTreeMap<SessionKey, ConnectionId>,
     gate_deadlines: BTreeSet<(Time, ConnectionId)>,
-    awaited: BTreeMap<u64, Awaited>,
+    /// What waits for which commit, and whose session it is.
+    awaited: BTreeMap<u64, (Awaited, SessionKey)>,
+    /// Sessions of which records wait for their commit, and how many: nobody takes one up before.
+    changing: BTreeMap<SessionKey, usize>,
     next_token: u64,
     expiry_due: Option<Time>,
     /// Wills that are on their way into the log.
@@ -179,14 +185,15 @@ impl Instance {
             holders: BTreeMap::new(),
             gate_deadlines: BTreeSet::new(),
             awaited: BTreeMap::new(),
+            changing: BTreeMap::new(),
             next_token: OWN_TOKENS,
             expiry_due: Some(now.time.plus(wills::WILLS_EVERY)),
             firing: BTreeSet::new(),
             overdue: BTreeSet::new(),
             outputs: VecDeque::new(),
         };
-        for record in restarted {
-            instance.append(&[record], Awaited::Nobody, now);
+        for (key, record) in restarted {
+            instance.append(key, &[record], Awaited::Nobody, now);
         }
         instance
     }
@@ -278,7 +285,7 @@ impl Instance {
                 match self.sessions.release(number, &ids) {
                     Some(record) => {
                         let awaited = Awaited::Release { connection: id, ticket, ids: count };
-                        self.append(&[record], awaited, now);
+                        self.append_of(id, record, awaited, now);
                     }
                     None => self.answer(id, ticket, self.stored(ticket)),
                 }
@@ -295,35 +302,17 @@ impl Instance {
                 match self.sessions.hand_over(connection.session_number(), sent, released) {
                     Some(record) => {
                         let awaited = Awaited::Release { connection: id, ticket, ids: 1 };
-                        self.append(&[record], awaited, now);
+                        self.append_of(id, record, awaited, now);
                     }
                     None => self.answer(id, ticket, self.stored(ticket)),
                 }
             }
-            Ask::Subscribe { subscription, want, from, flow, keep, retained } => {
-                if let (Some(session), Some(keep)) = (&mut connection.session, keep)
-                    && let Some(filter) = kept_as(&want)
-                {
-                    session.kept.insert(subscription, (filter, keep));
-                }
-                let ask = Ask::Subscribe { subscription, want, from, flow, keep, retained };
-                self.rooms(BusInput::Ask { connection: id, ask }, now);
-            }
-            Ask::Unsubscribe { subscription } => {
-                let kept = connection.session.as_mut().and_then(|session| session.kept.remove(&subscription));
-                let number = connection.session_number();
-                if let Some(record) =
-                    kept.and_then(|(filter, _)| self.sessions.remove_subscription(number, &filter))
-                {
-                    self.append(&[record], Awaited::Nobody, now);
-                }
-                self.rooms(BusInput::Ask { connection: id, ask: Ask::Unsubscribe { subscription } }, now);
-            }
+            ask @ (Ask::Subscribe { .. } | Ask::Unsubscribe { .. }) => self.change_filter(id, ask, now),
             Ask::Confirm { subscription, through } => {
                 let kept = connection.session.as_ref().and_then(|session| session.kept.get(&subscription));
                 let through = kept.map(|(filter, _)| vec![(filter.clone(), through)]).unwrap_or_default();
                 if let Some(record) = self.sessions.confirm(connection.session_number(), &through) {
-                    self.append(&[record], Awaited::Nobody, now);
+                    self.append_of(id, record, Awaited::Nobody, now);
                 }
             }
             ask @ Ask::Pull { .. } => self.rooms(BusInput::Ask { connection: id, ask }, now),
@@ -376,12 +365,10 @@ impl Instance {
     /// Takes up the session, unless its former connection still has it: then again when that one is settled.
     fn take_up(&mut self, id: ConnectionId, now: Now) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let Some((key, request)) = connection.wanted().filter(|(key, _)| !self.holders.contains_key(key))
-        else {
-            return;
-        };
+        let taken = |key: &SessionKey| self.holders.contains_key(key) || self.changing.contains_key(key);
+        let Some((key, request)) = connection.wanted().filter(|(key, _)| !taken(key)) else { return };
         let will = (request.will.clone(), request.clean, request.expiry_s);
-        let opened = self.sessions.open(request, key.account, key.client);
+        let opened = self.sessions.open(request, key.account, key.client, now.wall);
         let principal = connection.principal.clone();
         let opened = opened.and_then(|opening| match &principal {
             Some(principal) => Ok((opening, self.open_will(&key, principal, will, now)?)),
@@ -394,16 +381,14 @@ impl Instance {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let is_willed = matches!(willed, Some(Record::Willed { .. }));
         connection.willed = is_willed;
-        let connection_key = Some(key.clone());
-        connection.session =
-            Some(Session { number: opening.state.number, key: key.clone(), kept: BTreeMap::new() });
-        self.holders.insert(key, id);
+        connection.session = Some(Session::new(opening.state.number, key.clone()));
+        self.holders.insert(key.clone(), id);
         let records: Vec<Record> = opening.record.into_iter().chain(willed).collect();
         if records.is_empty() {
             self.enter(id, opening.state, now);
         } else {
-            let willed = connection_key.filter(|_| is_willed);
-            self.append(&records, Awaited::Enter { connection: id, state: opening.state, willed }, now);
+            let awaited = Awaited::Enter { connection: id, state: opening.state, willed: is_willed };
+            self.append(key, &records, awaited, now);
         }
     }
 
@@ -431,10 +416,21 @@ impl Instance {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let state = std::mem::replace(&mut connection.state, State::Leaving);
         let willed = std::mem::take(&mut connection.willed);
-        let key = connection.session.as_ref().map(|session| session.key.clone()).filter(|_| willed);
-        let number = connection.session_number();
+        let (key, number) =
+            (connection.session.as_ref().map(|one| one.key.clone()), connection.session_number());
+        if let State::Leaving = state {
+            return;
+        }
+        if let Some(key) = key {
+            if willed {
+                self.leave_will(&key, cause == NORMAL, expiry_s, now);
+            }
+            if let Some(record) = self.sessions.leave(number, expiry_s, now.wall) {
+                self.append(key, &[record], Awaited::Nobody, now);
+            }
+        }
         match state {
-            State::Leaving => return,
+            State::Leaving => {}
             State::Gate(gate) => {
                 if let Some((time, _)) = gate.poll_timeout() {
                     self.gate_deadlines.remove(&(time, id));
@@ -447,26 +443,27 @@ impl Instance {
                 self.rooms(BusInput::Ask { connection: id, ask }, now);
             }
         }
-        if let Some(key) = key {
-            self.leave_will(&key, cause == NORMAL, expiry_s, now);
-        }
-        if let Some(record) = self.sessions.leave(number, expiry_s, now.wall) {
-            self.append(&[record], Awaited::Nobody, now);
-        }
     }
 
     /// Forgets a connection that has left and of which nothing waits for a commit, and lets the next one have
     /// its session.
     fn settled(&mut self, id: ConnectionId, now: Now) {
         let session = self.connections.remove(&id).and_then(|connection| connection.session);
-        let Some(key) = session.map(|session| session.key).filter(|key| self.holders.get(key) == Some(&id))
-        else {
+        if let Some(key) = session.map(|session| session.key).filter(|key| self.holders.get(key) == Some(&id))
+        {
+            self.holders.remove(&key);
+            self.let_next_have(&key, now);
+        }
+    }
+
+    /// Lets the newest of those that wait for a session have it, if nothing of it waits for a commit. The others are
+    /// taken over before they ever had it.
+    fn let_next_have(&mut self, key: &SessionKey, now: Now) {
+        if self.holders.contains_key(key) || self.changing.contains_key(key) {
             return;
-        };
-        self.holders.remove(&key);
+        }
         let waits =
-            |c: &Connection| matches!(c.state, State::Session) && c.wanted().is_some_and(|(k, _)| k == key);
-        // The newest of those that wait has it; the others are taken over before they ever had it.
+            |c: &Connection| matches!(c.state, State::Session) && c.wanted().is_some_and(|(k, _)| k == *key);
         let waiting: Vec<ConnectionId> =
             self.connections.iter().filter(|(_, c)| waits(c)).map(|(id, _)| *id).collect();
         if let Some((newest, others)) = waiting.split_last() {
@@ -485,8 +482,11 @@ impl Instance {
         match output {
             BusOutput::Tell { connection, tell } => self.tell_from_rooms(connection, tell, now),
             BusOutput::Done { token, result } if token >= OWN_TOKENS => {
-                if let Some(awaited) = self.awaited.remove(&token) {
-                    self.committed(awaited, result.is_ok(), now);
+                // What follows is decided from what this very commit holds.
+                self.fold(self.bus.committed());
+                if let Some((awaited, key)) = self.awaited.remove(&token) {
+                    self.committed(awaited, &key, result.is_ok(), now);
+                    self.changed(&key, now);
                 }
             }
             BusOutput::Done { token, result } => self.outputs.push_back(Output::Done { token, result }),
@@ -535,10 +535,14 @@ impl Instance {
                 match self.keep(id, subscription, &subscribed) {
                     Ok(Some(record)) => {
                         let awaited = Awaited::Tell { connection: id, tell: told(subscribed) };
-                        self.append(&[record], awaited, now);
+                        self.append_of(id, record, awaited, now);
                     }
-                    Ok(None) => self.tell(id, told(subscribed)),
+                    Ok(None) => {
+                        self.filter_changed(id, subscription, now);
+                        self.tell(id, told(subscribed));
+                    }
                     Err(refusal) => {
+                        self.filter_changed(id, subscription, now);
                         self.rooms(
                             BusInput::Ask { connection: id, ask: Ask::Unsubscribe { subscription } },
                             now,
@@ -547,27 +551,17 @@ impl Instance {
                     }
                 }
             }
+            Tell::Subscribed { subscription, .. } => {
+                self.filter_changed(id, subscription, now);
+                self.tell(id, tell);
+            }
+            // The one of a session leaves when that is committed.
+            Tell::Unsubscribed { subscription } if self.is_changing(id, subscription) => {}
             tell => self.tell(id, tell),
         }
     }
 
-    fn keep(
-        &self,
-        id: ConnectionId,
-        subscription: SubscriptionId,
-        subscribed: &Subscribed,
-    ) -> Result<Option<Record>, Refusal> {
-        let session = self.connections.get(&id).and_then(|connection| connection.session.as_ref());
-        let Some((session, (filter, keep))) = session.and_then(|s| Some((s, s.kept.get(&subscription)?)))
-        else {
-            return Ok(None);
-        };
-        // Technical channels have no history to stand in.
-        let through = (!filter.starts_with('$')).then_some(subscribed.at);
-        self.sessions.set_subscription(session.number, filter, *keep, through)
-    }
-
-    fn committed(&mut self, awaited: Awaited, durable: bool, now: Now) {
+    fn committed(&mut self, awaited: Awaited, key: &SessionKey, durable: bool, now: Now) {
         match awaited {
             Awaited::Enter { connection, state, willed } if durable => {
                 let here = |c: &Connection| matches!(c.state, State::Session);
@@ -577,10 +571,10 @@ impl Instance {
                 // It left while its session was being opened: the session is alone from here on, and nobody was told
                 // that the will is kept.
                 let alone = self.sessions.leave(state.number, None, now.wall);
-                let forget = willed.filter(|key| !self.is_willed(key)).map(|key| Record::Unwilled { key });
+                let forget = willed.then(|| Record::Unwilled { key: key.clone() });
                 let records: Vec<Record> = alone.into_iter().chain(forget).collect();
                 if !records.is_empty() {
-                    self.append(&records, Awaited::Nobody, now);
+                    self.append(key.clone(), &records, Awaited::Nobody, now);
                 }
             }
             Awaited::Enter { connection, .. } => self.refuse(connection, log_failing(), now),
@@ -593,24 +587,47 @@ impl Instance {
                 }
                 self.answer(connection, ticket, stored);
             }
-            Awaited::Tell { connection, tell } if durable => self.tell(connection, tell),
+            Awaited::Tell { connection, tell } if durable => {
+                if let Tell::Subscribed { subscription, .. } = tell {
+                    self.filter_changed(connection, subscription, now);
+                }
+                self.tell(connection, tell);
+            }
             Awaited::Tell { connection, tell: Tell::Subscribed { subscription, .. } } => {
+                self.filter_changed(connection, subscription, now);
                 self.tell(connection, Tell::Subscribed { subscription, result: Err(log_failing()) });
             }
-            Awaited::Will { key } => self.fired(key, durable, now),
+            Awaited::Will => self.fired(key, durable, now),
+            Awaited::Unsubscribed { connection, subscription } if durable => {
+                self.filter_changed(connection, subscription, now);
+                self.tell(connection, Tell::Unsubscribed { subscription });
+            }
+            Awaited::Unsubscribed { connection, .. } => self.refuse(connection, log_failing(), now),
             Awaited::Tell { .. } | Awaited::Nobody => {}
         }
     }
 
-    fn await_token(&mut self, awaited: Awaited) -> u64 {
+    /// A number for what will be told when the session's records are committed, or could not be.
+    fn await_token(&mut self, key: SessionKey, awaited: Awaited) -> u64 {
         let token = self.next_token;
         self.next_token += 1;
-        self.awaited.insert(token, awaited);
+        *self.changing.entry(key.clone()).or_default() += 1;
+        self.awaited.insert(token, (awaited, key));
         token
     }
 
-    fn append(&mut self, records: &[Record], awaited: Awaited, now: Now) {
-        let token = self.await_token(awaited);
+    /// One of the commits that a session waited for is over.
+    fn changed(&mut self, key: &SessionKey, now: Now) {
+        let Some(left) = self.changing.get_mut(key) else { return };
+        *left -= 1;
+        if *left == 0 {
+            self.changing.remove(key);
+            self.let_next_have(key, now);
+        }
+    }
+
+    fn append(&mut self, key: SessionKey, records: &[Record], awaited: Awaited, now: Now) {
+        let token = self.await_token(key, awaited);
         let mut entries = Vec::new();
         for record in records {
             record.write_frame(&mut entries, RouteNumber::NONE, now.stamp());
@@ -648,25 +665,16 @@ impl Instance {
             let every = if self.sessions.has_waiting_wills() { wills::WILLS_EVERY } else { EXPIRY_EVERY };
             self.expiry_due = Some(now.time.plus(every));
             let held: BTreeSet<u64> = self.connections.values().map(Connection::session_number).collect();
-            for record in self.sessions.expire(now.wall) {
-                if !matches!(record, Record::Ended { number } if held.contains(&number)) {
-                    self.append(&[record], Awaited::Nobody, now);
+            for (key, number) in self.sessions.expire(now.wall) {
+                // One that was found by somebody who is being let in is not over.
+                if !held.contains(&number) && !self.changing.contains_key(&key) {
+                    self.append(key, &[Record::Ended { number }], Awaited::Nobody, now);
                 }
             }
         }
         if self.bus.poll_timeout().is_some_and(|(time, _)| time <= now.time) {
             self.rooms(BusInput::Deadline, now);
         }
-    }
-}
-
-/// The filter under which a session keeps a subscription, as its client wrote it.
-fn kept_as(want: &Want) -> Option<String> {
-    match want {
-        Want::Topic(filter) => Some(filter.clone()),
-        Want::Technical(Some(room)) => Some(format!("$riser/room/{room}")),
-        Want::Technical(None) => Some("$riser/account".to_owned()),
-        Want::Room(..) => None,
     }
 }
 

@@ -162,9 +162,15 @@ impl Deliveries {
         if subscription.has(options::NO_LOCAL) && delivery.pos.is_some_and(|pos| self.own.has(pos)) {
             return pass(subscription, delivery.pos);
         }
-        let Some(properties) = aged(publication.properties, delivery.wall, now) else {
-            counters.expired.add(1);
-            return pass(subscription, delivery.pos);
+        // What was begun is finished, expired or not.
+        let begun = delivery.pos.is_some_and(|pos| self.outbox.is_begun(delivery.subscription, pos));
+        let properties = match aged(publication.properties, delivery.wall, now) {
+            Some(properties) => properties,
+            None if begun => Cow::Borrowed(publication.properties),
+            None => {
+                counters.expired.add(1);
+                return pass(subscription, delivery.pos);
+            }
         };
         let qos = subscription.qos().min(publication.qos);
         let (id, dup) = match qos {

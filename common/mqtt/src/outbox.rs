@@ -196,10 +196,14 @@ impl Outbox {
         }
     }
 
+    /// Whether a delivery at QoS 2 has a number.
+    pub(crate) fn is_begun(&self, subscription: SubscriptionId, pos: Position) -> bool {
+        self.by_place.contains_key(&(subscription, pos.seq))
+    }
+
     /// Numbers a delivery at QoS 2 whose turn has not come, so that one commit is for many.
     pub(crate) fn number(&mut self, subscription: SubscriptionId, pos: Position) {
-        let known = self.by_place.contains_key(&(subscription, pos.seq));
-        if self.durable && !known && self.news.sent.len() < self.max {
+        if self.durable && !self.is_begun(subscription, pos) && self.news.sent.len() < self.max {
             let id = self.free_id();
             self.insert(id, Waiting { subscription, pos: Some(pos), stage: Stage::Numbering });
             self.news.sent.push((id, subscription, pos));

@@ -254,11 +254,12 @@ impl Sessions {
         request: &SessionRequest,
         account: AccountId,
         client: ClientId,
+        now: Wall,
     ) -> Result<Opening, Refusal> {
         let key = SessionKey { account, client, id: request.id.clone() };
         let own = self.by_client.get(&(account, client)).map_or(0, BTreeMap::len);
         match self.find(&key).and_then(|number| Some((number, self.by_number.get(&number)?))) {
-            Some((number, session)) if !request.clean => {
+            Some((number, session)) if !request.clean && !session.is_over(now) => {
                 let changed = session.left.is_some() || session.expiry_s != request.expiry_s;
                 let record = changed.then_some(Record::Opened { number, key, expiry_s: request.expiry_s });
                 Ok(Opening { state: session.state(number), record })
@@ -306,11 +307,11 @@ impl Sessions {
     }
 
     /// After a start: no session has a connection, and nobody said goodbye. Call it once, when the log is folded.
-    pub fn restarted(&self, now: Wall) -> Vec<Record> {
+    pub fn restarted(&self, now: Wall) -> Vec<(SessionKey, Record)> {
         let lost = self.by_number.iter().filter(|(_, session)| session.left.is_none());
-        let left = lost.filter_map(|(number, _)| self.leave(*number, None, now));
-        let due = self.wills.orphans().map(|(key, will)| wills::left(key, will, will.expiry_s, now));
-        left.chain(due).collect()
+        let left = lost.filter_map(|(number, one)| Some((one.key.clone(), self.leave(*number, None, now)?)));
+        let due = self.wills.orphans();
+        left.chain(due.map(|(key, will)| (key.clone(), wills::left(key, will, will.expiry_s, now)))).collect()
     }
 
     /// Keeps a will: to be committed before `Tell::Entered`.
@@ -341,10 +342,11 @@ impl Sessions {
         self.wills.is_waiting()
     }
 
-    /// The sessions whose time has come. Ask again after the records are committed.
-    pub fn expire(&self, now: Wall) -> Vec<Record> {
-        let over = self.by_number.iter().filter(|(_, s)| s.expires().is_some_and(|at| at <= now));
-        over.map(|(number, _)| Record::Ended { number: *number }).collect()
+    /// The sessions whose time has come: each is to be followed by its [`Record::Ended`]. Ask again after those are
+    /// committed.
+    pub fn expire(&self, now: Wall) -> Vec<(SessionKey, u64)> {
+        let over = self.by_number.iter().filter(|(_, session)| session.is_over(now));
+        over.map(|(number, session)| (session.key.clone(), *number)).collect()
     }
 
     /// When the next session expires, as things stand.
@@ -491,6 +493,10 @@ impl Session {
             deliveries: self.deliveries.iter().map(|(id, delivered)| delivered.numbered(*id)).collect(),
             subscriptions: self.held.iter().map(Held::subscription).collect(),
         }
+    }
+
+    fn is_over(&self, now: Wall) -> bool {
+        self.expires().is_some_and(|at| at <= now)
     }
 
     fn expires(&self) -> Option<Wall> {

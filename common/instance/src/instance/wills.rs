@@ -54,7 +54,7 @@ impl Instance {
             Some(record) => record,
             None => return,
         };
-        self.append(&[record], Awaited::Nobody, now);
+        self.append(key.clone(), &[record], Awaited::Nobody, now);
         self.look_at_wills(now);
     }
 
@@ -66,16 +66,16 @@ impl Instance {
         let routes = vec![will.route.clone()];
         Record::Unwilled { key: key.clone() }.write_frame(&mut entries, RouteNumber::NONE, now.stamp());
         self.firing.insert(key.clone());
-        let token = self.await_token(Awaited::Will { key: key.clone() });
+        let token = self.await_token(key.clone(), Awaited::Will);
         let append = Append { token, routes, entries: Bytes::from(entries), cursors: Vec::new() };
         self.rooms(BusInput::Append(append), now);
     }
 
     /// It is published, or the log could not: then it is tried again.
-    pub(super) fn fired(&mut self, key: SessionKey, durable: bool, now: Now) {
-        self.firing.remove(&key);
+    pub(super) fn fired(&mut self, key: &SessionKey, durable: bool, now: Now) {
+        self.firing.remove(key);
         if !durable {
-            self.overdue.insert(key);
+            self.overdue.insert(key.clone());
             self.look_at_wills(now);
         }
     }
@@ -94,11 +94,5 @@ impl Instance {
     fn look_at_wills(&mut self, now: Now) {
         let soon = now.time.plus(WILLS_EVERY);
         self.expiry_due = Some(self.expiry_due.map_or(soon, |due| due.min(soon)));
-    }
-
-    /// Whether the connection that has this session left a will.
-    pub(super) fn is_willed(&self, key: &SessionKey) -> bool {
-        let holder = self.holders.get(key).and_then(|id| self.connections.get(id));
-        holder.is_some_and(|connection| connection.willed)
     }
 }

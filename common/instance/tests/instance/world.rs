@@ -18,7 +18,7 @@ use uuid::Uuid;
 pub const C1: ConnectionId = ConnectionId(1);
 pub const C2: ConnectionId = ConnectionId(2);
 
-/// An instance with the rooms `hall` and `vault`; everybody enters as `guest`, who may publish in `hall` and nothing else.
+/// An instance with the rooms `hall` and `vault`; everybody enters as `guest`, who may publish and subscribe in `hall` and nothing else.
 pub struct World {
     pub instance: Instance,
     directory: Arc<Directory>,
@@ -46,7 +46,7 @@ impl World {
         config.user = vec![UserConfig::new("guest".parse().unwrap())];
         config.room[0].grant = vec![GrantConfig {
             to: Whom::Named("guest".parse().unwrap()),
-            right: Rights(vec![Right::Publish]),
+            right: Rights(vec![Right::Publish, Right::Subscribe]),
             channels: "#".parse().unwrap(),
             deny: false,
         }];

@@ -50,7 +50,7 @@ impl Log {
     }
 
     fn open(&mut self, client: ClientId, request: &SessionRequest) -> SessionState {
-        let opening = self.sessions.open(request, ACCOUNT, client).unwrap();
+        let opening = self.sessions.open(request, ACCOUNT, client, Wall(0)).unwrap();
         self.commit(opening.record);
         opening.state
     }
@@ -146,10 +146,11 @@ fn a_session_expires_by_the_time_since_its_connection_ended() {
     assert!(again.present);
     assert!(log.sessions.expire(Wall(i64::MAX)).is_empty(), "it has a connection");
     log.restart();
-    for record in log.sessions.restarted(Wall(5_000)) {
+    for (_, record) in log.sessions.restarted(Wall(5_000)) {
         log.commit(Some(record));
     }
-    for record in log.sessions.expire(Wall(65_000)) {
+    for (_, number) in log.sessions.expire(Wall(65_000)) {
+        let record = Record::Ended { number };
         log.commit(Some(record));
     }
     assert!(!log.open(PUMP, &request("pump", false, 60)).present);
@@ -170,7 +171,10 @@ fn disconnect_may_change_the_expiry_and_never_costs_a_record_where_nothing_expir
 fn what_changes_nothing_is_not_written() {
     let mut log = Log::default();
     let number = log.open(PUMP, &request("pump", false, NEVER)).number;
-    assert_eq!(log.sessions.open(&request("pump", false, NEVER), ACCOUNT, PUMP).unwrap().record, None);
+    assert_eq!(
+        log.sessions.open(&request("pump", false, NEVER), ACCOUNT, PUMP, Wall(0)).unwrap().record,
+        None
+    );
     log.commit(log.sessions.set_subscription(number, "a", KEEP, Some(position(3))).unwrap());
     assert_eq!(log.sessions.set_subscription(number, "a", KEEP, Some(position(9))), Ok(None));
     assert_eq!(log.sessions.confirm(number, &[("a".to_owned(), position(3))]), None);
@@ -208,8 +212,11 @@ fn one_client_does_not_take_every_place() {
         log.open(PUMP, &request(&n.to_string(), false, NEVER));
     }
     let one_more = request("more", false, NEVER);
-    assert_eq!(log.sessions.open(&one_more, ACCOUNT, PUMP).unwrap_err().code, Code::TooMany);
-    assert!(log.sessions.open(&request("more", true, 0), ACCOUNT, PUMP).is_ok(), "it takes no place");
+    assert_eq!(log.sessions.open(&one_more, ACCOUNT, PUMP, Wall(0)).unwrap_err().code, Code::TooMany);
+    assert!(
+        log.sessions.open(&request("more", true, 0), ACCOUNT, PUMP, Wall(0)).is_ok(),
+        "it takes no place"
+    );
     assert!(log.open(PUMP, &request("0", false, NEVER)).present, "what is kept is found");
     log.open(OTHER, &one_more);
     log.open(PUMP, &request("1", true, 0));

@@ -1,0 +1,106 @@
+//! The subscriptions that a session keeps: each change of a filter is committed before the next one of the same filter
+//! begins, so that what is decided from is what the log will say.
+
+use super::{Awaited, Instance, Record};
+use riser_model::{
+    ConnectionId, Now, SubscriptionId,
+    door::{Ask, Refusal, Subscribed, Want},
+};
+use riser_rooms::Input as BusInput;
+
+impl Instance {
+    /// SUBSCRIBE or UNSUBSCRIBE of one filter.
+    pub(super) fn change_filter(&mut self, id: ConnectionId, ask: Ask, now: Now) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let filter = match &ask {
+            Ask::Subscribe { want, keep: Some(_), .. } => kept_as(want),
+            Ask::Unsubscribe { subscription } => connection.kept(*subscription),
+            _ => None,
+        };
+        let (Some(filter), Some(session)) = (filter, &mut connection.session) else {
+            return self.rooms(BusInput::Ask { connection: id, ask }, now);
+        };
+        let waits = session.changing.values().any(|changing| *changing == filter)
+            || session.deferred.iter().any(|(of, _)| *of == filter);
+        if waits {
+            session.deferred.push_back((filter, ask));
+        } else {
+            self.begin_change(id, filter, ask, now);
+        }
+    }
+
+    fn begin_change(&mut self, id: ConnectionId, filter: String, ask: Ask, now: Now) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let number = connection.session_number();
+        let Some(session) = &mut connection.session else { return };
+        match &ask {
+            Ask::Subscribe { subscription, keep: Some(keep), .. } => {
+                session.changing.insert(*subscription, filter.clone());
+                session.kept.insert(*subscription, (filter, *keep));
+            }
+            Ask::Unsubscribe { subscription } => {
+                let subscription = *subscription;
+                session.kept.remove(&subscription);
+                if let Some(record) = self.sessions.remove_subscription(number, &filter) {
+                    session.changing.insert(subscription, filter);
+                    let awaited = Awaited::Unsubscribed { connection: id, subscription };
+                    self.append_of(id, record, awaited, now);
+                }
+            }
+            _ => {}
+        }
+        self.rooms(BusInput::Ask { connection: id, ask }, now);
+    }
+
+    /// Whether a change of that subscription waits for its commit.
+    pub(super) fn is_changing(&self, id: ConnectionId, subscription: SubscriptionId) -> bool {
+        let session = self.connections.get(&id).and_then(|connection| connection.session.as_ref());
+        session.is_some_and(|session| session.changing.contains_key(&subscription))
+    }
+
+    /// A change is committed, or came to nothing: the next one of its filter begins.
+    pub(super) fn filter_changed(&mut self, id: ConnectionId, subscription: SubscriptionId, now: Now) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(session) = &mut connection.session else { return };
+        let Some(filter) = session.changing.remove(&subscription) else { return };
+        let next = session.deferred.iter().position(|(of, _)| *of == filter);
+        if let Some((filter, ask)) = next.and_then(|at| session.deferred.remove(at)) {
+            self.begin_change(id, filter, ask, now);
+        }
+    }
+
+    /// The record that keeps a subscription as it begins, if it says anything new.
+    pub(super) fn keep(
+        &self,
+        id: ConnectionId,
+        subscription: SubscriptionId,
+        subscribed: &Subscribed,
+    ) -> Result<Option<Record>, Refusal> {
+        let session = self.connections.get(&id).and_then(|connection| connection.session.as_ref());
+        let Some((session, (filter, keep))) = session.and_then(|s| Some((s, s.kept.get(&subscription)?)))
+        else {
+            return Ok(None);
+        };
+        // Technical channels have no history to stand in.
+        let through = (!filter.starts_with('$')).then_some(subscribed.at);
+        self.sessions.set_subscription(session.number, filter, *keep, through)
+    }
+
+    /// Appends a record of a connection's session.
+    pub(super) fn append_of(&mut self, id: ConnectionId, record: Record, awaited: Awaited, now: Now) {
+        let session = self.connections.get(&id).and_then(|connection| connection.session.as_ref());
+        if let Some(key) = session.map(|session| session.key.clone()) {
+            self.append(key, &[record], awaited, now);
+        }
+    }
+}
+
+/// The filter under which a session keeps a subscription, as its client wrote it.
+fn kept_as(want: &Want) -> Option<String> {
+    match want {
+        Want::Topic(filter) => Some(filter.clone()),
+        Want::Technical(Some(room)) => Some(format!("$riser/room/{room}")),
+        Want::Technical(None) => Some("$riser/account".to_owned()),
+        Want::Room(..) => None,
+    }
+}
