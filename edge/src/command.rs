@@ -1,6 +1,6 @@
 //! The command line of riser-edge.
 
-use crate::{config::EdgeConfig, edge::Edge};
+use crate::{config::EdgeConfig, edge::Edge, sources::Receipt};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use riser_host::log_command::LogCommand;
@@ -25,6 +25,11 @@ struct Arguments {
 enum Command {
     /// Run until told to stop.
     Serve,
+    /// Run, publish each line of standard input (a topic, a tab, the payload), and end when all of them are on disk.
+    ///
+    /// The last line of standard output says as one JSON object what became of them; the exit code is 0 only if every
+    /// line is on disk. As whom the lines are published says the [[source]] with stdin = true.
+    Pipe,
     /// Look into the log of an edge, whether it runs or not, or into a copy. Changes nothing.
     #[command(subcommand)]
     Log(LogCommand),
@@ -35,7 +40,7 @@ enum Command {
 /// The program. Errors go to standard error, in words that say what to do.
 pub fn main() -> ExitCode {
     match run(Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("riser-edge: {error:#}");
             ExitCode::FAILURE
@@ -43,15 +48,17 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> anyhow::Result<()> {
+fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
-        Command::Serve => serve(&arguments.config),
+        Command::Serve => serve(&arguments.config)?,
+        Command::Pipe => return pipe(&arguments.config),
         Command::Log(command) => command.run(|| {
             let loaded = Loaded::<EdgeConfig>::or_last_good(&arguments.config.sources())?;
             Ok((loaded.config.data().join("log"), loaded.config.quota.log()))
-        }),
-        Command::Common(command) => Ok(command.run::<EdgeConfig>(&arguments.config)?),
+        })?,
+        Command::Common(command) => command.run::<EdgeConfig>(&arguments.config)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn serve(arguments: &ConfigArgs) -> anyhow::Result<()> {
@@ -80,4 +87,51 @@ pub async fn serve_loaded(loaded: Loaded<EdgeConfig>) -> anyhow::Result<()> {
             return Ok(());
         }
     }
+}
+
+fn pipe(arguments: &ConfigArgs) -> anyhow::Result<ExitCode> {
+    // Not the last good configuration: a script is told at once what is wrong.
+    let loaded = Loaded::<EdgeConfig>::strictly(&arguments.sources())?;
+    riser_shell::log::start(&loaded.config.log);
+    let runtime = riser_host::setup::runtime(2)?;
+    let receipt = runtime.block_on(pipe_loaded(&loaded));
+    // A thread may still wait for a line that nobody wants any more.
+    runtime.shutdown_background();
+    let receipt = receipt?;
+    for (line, refusal) in &receipt.faults {
+        eprintln!("riser-edge: line {line}: {}; want {}", refusal.what, refusal.want);
+    }
+    if let Some(stopped) = &receipt.stopped {
+        eprintln!(
+            "riser-edge: stopped after line {}: {}; want {}",
+            receipt.lines, stopped.what, stopped.want
+        );
+    }
+    println!("{}", receipt.json());
+    Ok(if receipt.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs an edge until its standard input ends and every line of it is on disk, or a signal says otherwise.
+async fn pipe_loaded(loaded: &Loaded<EdgeConfig>) -> anyhow::Result<Receipt> {
+    if !loaded.config.source.iter().any(|source| source.stdin) {
+        anyhow::bail!(
+            "read standard input: no source is configured for it; add [[source]] with stdin = true"
+        );
+    }
+    let mut signals = Signals::new().context("take over signals")?;
+    let edge = Edge::start(&loaded.config, None).await.context(
+        "start an edge for these lines (one that runs already takes them over MQTT: mosquitto_pub -l -q 1)",
+    )?;
+    let receipt = {
+        let mut reading = std::pin::pin!(edge.read_lines(tokio::io::stdin()));
+        tokio::select! {
+            receipt = &mut reading => receipt,
+            _ = signals.next() => {
+                edge.stop_sources();
+                reading.await
+            }
+        }
+    };
+    edge.stop().await;
+    Ok(receipt.expect("a source for standard input was found above"))
 }

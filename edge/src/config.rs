@@ -1,8 +1,15 @@
 //! The edge's configuration, composed of what its parts bring.
 
-use riser_gate::{AccountConfig, Directory, Invalid, Policy};
+mod source;
+
+pub use source::{BrokerConfig, BrokerUrl, ClientIdText, SourceConfig, TopicFilter};
+
+use riser_gate::{
+    AccountConfig, Directory, Invalid, Policy,
+    acceptor::{Acceptor, DEADLINE, anonymous::Anonymous},
+};
 use riser_log::OnFull;
-use riser_model::Binding;
+use riser_model::{Binding, RoomName};
 use riser_shell::{
     config::{
         BindingConfig, ByteSize, HttpListener, LimitsConfig, Listeners, MqttListener, OperationsListener,
@@ -44,6 +51,9 @@ pub struct EdgeConfig {
     /// What devices' topics mean; the first that matches wins.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub binding: Vec<BindingConfig>,
+    /// Where messages come from besides the listeners.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub source: Vec<SourceConfig>,
     /// Who may enter, and which rooms there are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub account: Vec<AccountConfig>,
@@ -95,6 +105,7 @@ impl Default for EdgeConfig {
             limits: LimitsConfig::default(),
             uplink: vec![],
             binding: vec![],
+            source: vec![],
             account: vec![],
         }
     }
@@ -141,12 +152,25 @@ impl EdgeConfig {
         Directory::compile(&self.account).map(Arc::new)
     }
 
-    /// Who may enter where, by the listener's name (`listen.mqtt[0]`).
+    /// Who may enter where, by the name of the listener (`listen.mqtt[0]`) or source (`source[0]`).
     pub fn policies(
         &self,
         directory: &Arc<Directory>,
     ) -> Result<BTreeMap<Arc<str>, Arc<Policy>>, Vec<Invalid>> {
-        listen::policies(&self.listen.mqtt, &self.listen.http, directory)
+        let mut policies = listen::policies(&self.listen.mqtt, &self.listen.http, directory)?;
+        let mut wrong = Vec::new();
+        for (index, source) in self.source.iter().enumerate() {
+            let key = SourceConfig::key(index);
+            match directory.require(&format!("{key}.as"), &source.principal) {
+                Ok(principal) => {
+                    // It shows nothing, and is nobody else: there is no way in but its own task's.
+                    let acceptors = vec![Acceptor::Anonymous(Anonymous::new(principal))];
+                    policies.insert(key.into(), Arc::new(Policy { acceptors, deadline: DEADLINE }));
+                }
+                Err(invalid) => wrong.push(invalid),
+            }
+        }
+        if wrong.is_empty() { Ok(policies) } else { Err(wrong) }
     }
 
     /// What devices' topics mean.
@@ -182,25 +206,57 @@ impl EdgeConfig {
     }
 
     fn check_bindings(&self) -> Vec<Invalid> {
-        let rooms = || self.account.iter().flat_map(|account| &account.room).map(|room| room.name.as_str());
         let mut wrong = Vec::new();
         for (index, binding) in self.binding.iter().enumerate() {
             let key = format!("binding[{index}]");
             wrong.extend(binding.check(&key));
-            let room = binding.room.as_str();
-            if !rooms().any(|known| known == room) {
-                let want = match riser_gate::nearest(room, rooms()) {
-                    Some(known) => format!("did you mean {known:?}?"),
-                    None => "declare it as [[account.room]]".to_owned(),
-                };
+            wrong.extend(self.check_room(&key, &binding.room));
+        }
+        wrong
+    }
+
+    fn check_sources(&self) -> Vec<Invalid> {
+        let own_ports: Vec<u16> = self.listen.mqtt.0.iter().map(|listener| listener.address.port()).collect();
+        let mut wrong = Vec::new();
+        let mut names = BTreeSet::new();
+        for (index, source) in self.source.iter().enumerate() {
+            let key = SourceConfig::key(index);
+            wrong.extend(source.check(&key, &own_ports));
+            wrong.extend(source.room.as_ref().and_then(|room| self.check_room(&key, room)));
+            if !names.insert(&source.name) {
+                let what = format!("two sources are called {}", source.name);
+                wrong.push(Invalid::new(format!("{key}.name"), what, "give one of them another name"));
+            }
+            let before = self.source.iter().take(index);
+            if source.stdin && before.clone().any(|before| before.stdin) {
+                let what = "there is one standard input";
                 wrong.push(Invalid::new(
-                    format!("{key}.room"),
-                    format!("no account has a room {room:?}"),
-                    want,
+                    format!("{key}.stdin"),
+                    what,
+                    "keep one of the sources that read it",
                 ));
+            }
+            let session = |source: &SourceConfig| source.mqtt.clone().map(|mqtt| (mqtt.url, mqtt.client_id));
+            let own = session(source);
+            if own.is_some() && before.clone().any(|before| session(before) == own) {
+                let what = "another source has this id at this broker: each would push the other out";
+                wrong.push(Invalid::new(format!("{key}.mqtt.client_id"), what, "give it another one"));
             }
         }
         wrong
+    }
+
+    fn check_room(&self, key: &str, room: &RoomName) -> Option<Invalid> {
+        let rooms = || self.account.iter().flat_map(|account| &account.room).map(|room| room.name.as_str());
+        let room = room.as_str();
+        if rooms().any(|known| known == room) {
+            return None;
+        }
+        let want = match riser_gate::nearest(room, rooms()) {
+            Some(known) => format!("did you mean {known:?}?"),
+            None => "declare it as [[account.room]]".to_owned(),
+        };
+        Some(Invalid::new(format!("{key}.room"), format!("no account has a room {room:?}"), want))
     }
 }
 
@@ -217,6 +273,7 @@ impl Program for EdgeConfig {
         wrong.extend(self.limits.check());
         wrong.extend(self.check_uplinks());
         wrong.extend(self.check_bindings());
+        wrong.extend(self.check_sources());
         match self.directory() {
             Ok(directory) => wrong.extend(self.policies(&directory).err().unwrap_or_default()),
             Err(invalid) => wrong.extend(invalid),

@@ -48,9 +48,17 @@ fn every_example_in_the_shipped_file_is_accepted() {
 }
 
 #[test]
-fn the_example_beside_it_is_accepted() {
-    let file = shipped().with_file_name("examples").join("building-edge.toml");
-    Loaded::<EdgeConfig>::strictly(&Sources::file(file)).unwrap_or_else(|error| panic!("{error}"));
+fn the_examples_beside_it_are_accepted() {
+    for name in ["building-edge.toml", "collector-edge.toml"] {
+        let file = shipped().with_file_name("examples").join(name);
+        let loaded = Loaded::<EdgeConfig>::strictly(&Sources::file(file));
+        let config = loaded.unwrap_or_else(|error| panic!("{name}: {error}")).config;
+        // What is printed is read again as it was, but for secrets.
+        let printed = riser_shell::config::print(&config);
+        if !printed.contains("(hidden)") {
+            assert_eq!(load(&printed).unwrap(), config, "{name}");
+        }
+    }
 }
 
 #[test]
@@ -119,4 +127,59 @@ fn what_contradicts_itself_is_refused_by_key() {
         let found = problems.iter().any(|p| p.invalid.key == key && p.invalid.want.contains(want));
         assert!(found, "{key}: {problems:?}");
     }
+}
+
+#[test]
+fn what_is_wrong_with_a_source_is_refused_by_key() {
+    let account = "[[account]]\nname = \"a\"\nid = \"7d8f1d4e-54ad-4f0c-a0f9-0d1f9f6b2a10\"\n\
+                   [[account.client]]\nname = \"c\"\n[[account.room]]\nname = \"plant\"\n";
+    let head = "[[source]]\nname = \"s\"\nas = \"a/c\"\n";
+    let mqtt = |more: &str| {
+        let usual = [("url", "\"mqtt://127.0.0.1\""), ("client_id", "\"x\""), ("filters", "[\"#\"]")];
+        let said = |key: &str| more.lines().any(|line| line.starts_with(&format!("{key} = ")));
+        let rest: String =
+            usual.iter().filter(|(key, _)| !said(key)).map(|(k, v)| format!("{k} = {v}\n")).collect();
+        format!("{head}[source.mqtt]\n{rest}{more}\n")
+    };
+    let source = |index: usize, key: &str| format!("source[{index}]{key}");
+    for (text, key, want) in [
+        (head.to_owned(), source(0, ""), "stdin = true"),
+        (mqtt("").replace("as =", "stdin = true\nas ="), source(0, ".stdin"), "for each"),
+        (mqtt("").replace("a/c", "a/d"), source(0, ".as"), "a/c"),
+        (mqtt("").replace("as =", "strip = 1\nas ="), source(0, ".room"), "name the room"),
+        (mqtt("").replace("as =", "room = \"plnat\"\nas ="), source(0, ".room"), "\"plant\"?"),
+        (
+            mqtt("").replace("as =", "room = \"plant\"\nprefix = \"#\"\nas ="),
+            source(0, ".prefix"),
+            "without +",
+        ),
+        (mqtt("").replace("as =", "room = \"plant\"\nstrip = 99\nas ="), source(0, ".strip"), "at most 15"),
+        (mqtt("url = \"mqtt://broker\""), source(0, ".mqtt.url"), "insecure = true"),
+        (mqtt("url = \"http://broker\""), source(0, ".mqtt.url"), "mqtts://host:8883"),
+        (mqtt("ca = \"x.pem\""), source(0, ".mqtt.ca"), "mqtts://"),
+        (mqtt("filters = []"), source(0, ".mqtt.filters"), "at least one"),
+        (mqtt("filters = [\"a#\"]"), source(0, ".mqtt.filters[0]"), "# alone at the end"),
+        (mqtt("client_id = \"a/b\""), source(0, ".mqtt.client_id"), "1 to 64"),
+        (mqtt("qos = 3"), source(0, ".mqtt.qos"), "0, 1 or 2"),
+        (mqtt("password_file = \"x\""), source(0, ".mqtt.user"), "name the user"),
+        (mqtt("keepalive = \"1ms\""), source(0, ".mqtt.keepalive"), "1s to 1h"),
+        (mqtt("fliters = []"), source(0, ".mqtt.fliters"), "filters"),
+        (mqtt("") + &mqtt("client_id = \"y\""), source(1, ".name"), "another name"),
+        (mqtt("") + &mqtt("").replace("\"s\"", "\"t\""), source(1, ".mqtt.client_id"), "another one"),
+        (
+            format!("{head}stdin = true\n{}stdin = true\n", head.replace("\"s\"", "\"t\"")),
+            source(1, ".stdin"),
+            "keep one",
+        ),
+    ] {
+        let Err(ConfigError::Wrong(problems)) = load(&format!("{account}{text}")) else {
+            panic!("{key} is wrong: {text}")
+        };
+        let found = problems.iter().any(|p| p.invalid.key == key && p.invalid.want.contains(want));
+        assert!(found, "{key}: {problems:?}");
+    }
+    let own = format!("listen.mqtt = \"0.0.0.0:1883\"\n{account}{}", mqtt(""));
+    let Err(ConfigError::Wrong(problems)) = load(&own) else { panic!("it would read what it publishes") };
+    assert!(problems.iter().any(|p| p.invalid.what.contains("over and over")), "{problems:?}");
+    load(&format!("{account}{}", mqtt("qos = 2"))).unwrap();
 }

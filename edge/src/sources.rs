@@ -1,0 +1,82 @@
+//! Where an edge takes messages from besides its listeners: brokers that the site already has, and standard input.
+//!
+//! A source is a door the other way round. It enters as the user or client that the configuration names, through a
+//! gate that takes nobody else, and asks the bus what a door asks: rights, bindings, quotas and metrics hold for it
+//! as for a device. What always holds: nothing is acknowledged to a source before the commit that holds it returned;
+//! a source that cannot be reached keeps no edge from starting; each has its own place, so that connections of
+//! devices cannot push it out.
+//!
+//! Read [`broker`] and [`lines`] for the two kinds.
+
+mod batch;
+mod broker;
+mod lines;
+mod mapping;
+mod meter;
+mod stdin;
+
+pub use lines::Receipt;
+
+use crate::config::{EdgeConfig, SourceConfig};
+use broker::{Broker, Setup};
+use lines::Lines;
+use mapping::Mapping;
+use meter::Meter;
+use riser_net::{Entrance, Peer};
+use riser_shell::Metrics;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+use tokio::{io::AsyncRead, task::JoinSet};
+
+/// The sources of a running edge.
+pub(crate) struct Sources {
+    configured: Vec<SourceConfig>,
+    entrance: Arc<Entrance>,
+    metrics: Arc<Metrics>,
+}
+
+impl Sources {
+    /// As configured; nothing is read yet.
+    pub(crate) fn new(config: &EdgeConfig, entrance: &Entrance, metrics: &Arc<Metrics>) -> Self {
+        // A connection's task may outlast its socket for a moment.
+        let places = 2 * config.source.len();
+        Self {
+            configured: config.source.clone(),
+            entrance: entrance.apart(places),
+            metrics: Arc::clone(metrics),
+        }
+    }
+
+    /// Begins to read from all brokers.
+    pub(crate) fn read_brokers(&self, tasks: &mut JoinSet<()>) {
+        for (index, source) in self.configured.iter().enumerate() {
+            let Some(broker) = source.mqtt.clone() else { continue };
+            let meter = Meter::new(source.name.as_str(), &self.metrics);
+            let setup = Arc::new(Setup::new(broker, Mapping::new(source), meter));
+            let key = SourceConfig::key(index).into();
+            tasks.spawn(Broker { setup, entrance: Arc::clone(&self.entrance), key }.run());
+        }
+    }
+
+    /// Reads lines to the end of the input. None where no source is configured for them.
+    pub(crate) async fn read_lines(&self, input: impl AsyncRead + Unpin) -> Option<Receipt> {
+        let (index, source) = self.configured.iter().enumerate().find(|(_, source)| source.stdin)?;
+        let peer = Peer {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            listener: SourceConfig::key(index).into(),
+            tls: false,
+        };
+        let visitor =
+            self.entrance.admit(peer).expect("there are more places than sources, and loopback counts none");
+        let meter = Meter::new(source.name.as_str(), &self.metrics);
+        let lines = Lines::new(Mapping::new(source), meter);
+        Some(stdin::read(input, visitor.sit(), lines).await)
+    }
+
+    /// Takes nothing more; what was taken is finished.
+    pub(crate) fn stop(&self) {
+        self.entrance.stop();
+    }
+}
