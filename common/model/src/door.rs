@@ -390,6 +390,8 @@ pub struct Delivery {
     pub retained: bool,
     /// When it was published, by the clock of this instance (section 7.10).
     pub wall: Wall,
+    /// Its room is the root of MQTT's topics: its channel is the topic, without the room before it.
+    pub rooted: bool,
 }
 
 /// What a door pushes to its peer.

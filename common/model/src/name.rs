@@ -108,7 +108,7 @@ fn is_channel(text: &str) -> bool {
 
 fn is_filter(text: &str) -> bool {
     let body = text.strip_suffix("/#").unwrap_or(if text == "#" { "+" } else { text });
-    is_path(text, |_| true) && is_path(body, |level| level == "+" || !level.contains(['+', '#']))
+    is_path(text, |_| true) && body.split('/').all(|level| level == "+" || !level.contains(['+', '#']))
 }
 
 impl Filter {

@@ -46,3 +46,11 @@ pub struct Binding {
     /// What the channel then begins with; empty for nothing. `{client}` stands for the principal's name.
     pub prefix: String,
 }
+
+impl Binding {
+    /// Whether it makes its room the root of MQTT's topics: there every topic is a channel of the room, and every
+    /// channel of the room is a topic, both as they stand.
+    pub fn is_root(&self) -> bool {
+        self.topics == Filter::all() && self.strip == 0 && self.prefix.is_empty()
+    }
+}

@@ -189,7 +189,7 @@ impl Deliveries {
         let outgoing = Outgoing {
             qos,
             retain: delivery.retained || publication.retain && subscription.has(options::RETAIN_AS_PUBLISHED),
-            room: Some(delivery.room.as_str()),
+            room: (!delivery.rooted).then_some(delivery.room.as_str()),
             topic: delivery.route.channel.as_str(),
             id,
             dup,

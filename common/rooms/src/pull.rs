@@ -9,7 +9,7 @@ use crate::{
     output::Output,
     replay::{self, Asked, Held, Sought},
     subscription::{Newest, Next, Scope, State, Subscription, View},
-    technical,
+    technical, topics,
 };
 use riser_model::{
     Chunk, ConnectionId, Now, Position, RoomName, Route, Seq, SubscriptionId,
@@ -124,6 +124,7 @@ impl Bus {
         Some(View {
             retained: &self.retained,
             wall: self.now.wall,
+            root: topics::root(&self.bindings),
             graph: &self.graph,
             tail: &self.tail,
             chain: &self.chain,
@@ -312,22 +313,22 @@ fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<
             if let Some(walk) = &mut subscription.walk {
                 walk.after = Some(route.channel.clone());
             }
-            let (room, prev) = (room_name(view, &route)?, subscription.at);
+            let ((room, rooted), prev) = (room_name(view, &route)?, subscription.at);
             let (pos, skipped, retained) = (None, 0, true);
             let delivery =
-                Delivery { subscription: id, pos, prev, route, room, body, skipped, retained, wall };
+                Delivery { subscription: id, pos, prev, route, room, body, skipped, retained, wall, rooted };
             Some(Push::Publication(delivery))
         }
         Next::Publication { seq, found } => {
             subscription.cursor = seq;
             let route = Arc::clone(&view.routes.known(found.route)?.route);
-            let room = room_name(view, &route)?;
+            let (room, rooted) = room_name(view, &route)?;
             let pos = Position { log: view.chain.log, epoch: found.epoch, seq };
             let prev = std::mem::replace(&mut subscription.at, pos);
             let (pos, body, wall) = (Some(pos), found.body, found.wall);
             let (skipped, retained) = (0, false);
             let delivery =
-                Delivery { subscription: id, pos, prev, route, room, body, skipped, retained, wall };
+                Delivery { subscription: id, pos, prev, route, room, body, skipped, retained, wall, rooted };
             Some(Push::Publication(delivery))
         }
         Next::Newest { channel, value, skipped } => {
@@ -350,9 +351,9 @@ fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<
                 }
             };
             subscription.at = pos.unwrap_or(prev);
-            let (room, retained) = (room_name(view, &route)?, false);
+            let ((room, rooted), retained) = (room_name(view, &route)?, false);
             let delivery =
-                Delivery { subscription: id, pos, prev, route, room, body, skipped, retained, wall };
+                Delivery { subscription: id, pos, prev, route, room, body, skipped, retained, wall, rooted };
             Some(Push::Publication(delivery))
         }
         Next::Gap(gap) => {
@@ -371,9 +372,11 @@ fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<
     }
 }
 
-fn room_name(view: &View<'_>, route: &Route) -> Option<RoomName> {
+/// The name of a route's room, and whether it is the root of MQTT's topics.
+fn room_name(view: &View<'_>, route: &Route) -> Option<(RoomName, bool)> {
     let slot = view.graph.room_of(route.room)?;
-    Some(view.graph.room(slot).declared.as_ref()?.name.clone())
+    let name = &view.graph.room(slot).declared.as_ref()?.name;
+    Some((name.clone(), view.root == Some(name)))
 }
 
 fn cost(push: &Option<Push>) -> u32 {

@@ -66,7 +66,7 @@ impl Bus {
             let want = format!("at most {} subscriptions on one connection", self.config.subscriptions_max);
             Err(topics::refuse(Code::TooMany, "one subscription more", &want))
         } else {
-            topics::want(&self.graph, &principal, want)
+            topics::want(&self.graph, &self.bindings, &principal, want)
                 .and_then(|reach| self.make(connection, id, &principal, reach, how))
         };
         match made {

@@ -16,7 +16,8 @@ use crate::{
 };
 use bytes::Bytes;
 use riser_model::{
-    ChannelName, Filter, Gap, Position, Principal, Route, Seq, SubscriptionId, Wall, event::SystemEvent,
+    ChannelName, Filter, Gap, Position, Principal, RoomName, Route, Seq, SubscriptionId, Wall,
+    event::SystemEvent,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -29,6 +30,8 @@ pub(crate) struct View<'a> {
     pub(crate) copies: &'a conflate::Copies,
     pub(crate) retained: &'a RetainedTable,
     pub(crate) wall: Wall,
+    /// The room whose channels are MQTT's topics as they stand.
+    pub(crate) root: Option<&'a RoomName>,
     pub(crate) technical: &'a Technical,
     pub(crate) principal: &'a Principal,
     /// What its connection read from the disk.

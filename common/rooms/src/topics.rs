@@ -82,6 +82,11 @@ fn place(
     Ok((binding.room.clone(), channel.parse().map_err(|_| bad())?))
 }
 
+/// The room whose channels are MQTT's topics as they stand, if there is one.
+pub(crate) fn root(bindings: &[Binding]) -> Option<&RoomName> {
+    bindings.iter().find(|binding| binding.is_root()).map(|binding| &binding.room)
+}
+
 /// MQTT's matching, over texts that need not be channels. A wildcard does not meet a leading `$`.
 fn meets(filter: &str, topic: &str) -> bool {
     if topic.is_empty() || topic.starts_with('$') && !filter.starts_with('$') {
@@ -100,10 +105,18 @@ fn meets(filter: &str, topic: &str) -> bool {
 }
 
 /// What a subscription reads, if the principal may read any of it.
-pub(crate) fn want(graph: &Graph, principal: &Principal, want: &Want) -> Result<Reach, Refusal> {
+pub(crate) fn want(
+    graph: &Graph,
+    bindings: &[Binding],
+    principal: &Principal,
+    want: &Want,
+) -> Result<Reach, Refusal> {
     match want {
         Want::Room(room, filter) => in_room(graph, principal, room, filter.clone()),
         Want::Topic(topic) => {
+            if let Some(room) = root(bindings) {
+                return in_room(graph, principal, room, topic.parse().map_err(|_| bad_topic(topic))?);
+            }
             let bad = || bad_topic(topic);
             let (room, filter) = match topic.split_once('/') {
                 Some((room, filter)) => (room, filter.parse().map_err(|_| bad())?),

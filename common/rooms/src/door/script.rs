@@ -120,6 +120,7 @@ pub(super) fn delivery(sub: u32, prev: u64, seq: u64, body: Bytes) -> Push {
         room: "plant".parse().unwrap(),
         body,
         skipped: 0,
+        rooted: false,
         retained: false,
         wall: Wall(0),
     })

@@ -1,7 +1,7 @@
 //! What channels retain: shown to those who come later, outliving its place in the log, within its bound.
 
 use super::script::*;
-use crate::{Config, RetainedTable, retained::BadTable};
+use crate::{Config, Input, RetainedTable, retained::BadTable};
 use bytes::Bytes;
 use riser_model::{
     Epoch, Now, Right, RouteNumber, SubscriptionId, Wall,
@@ -9,18 +9,27 @@ use riser_model::{
 };
 use riser_wire::entry::{ContentType, Publication};
 
-/// Publishes to be retained; the code of its refusal.
+/// Publishes at QoS 1 to be retained; the code of its refusal.
 fn retain(world: &mut World, topic: &str, payload: &str, properties: &[u8]) -> Option<Code> {
+    retain_at(world, 1, topic, payload, properties)
+}
+
+fn retain_at(world: &mut World, qos: u8, topic: &str, payload: &str, properties: &[u8]) -> Option<Code> {
     let mut entries = Vec::new();
     let publication = Publication {
         retain: true,
-        qos: 1,
+        qos,
         properties,
         ..Publication::new(ContentType::Text, payload.as_bytes())
     };
     publication.write_frame(&mut entries, RouteNumber(0), world.now.stamp());
     let (ticket, aliases) = (1000, vec![(0, Target::Topic(topic.into()))]);
     world.ask(1, Ask::Publish(Intake { ticket, aliases, entries: Bytes::from(entries), count: 1 }));
+    // At QoS 0 nobody waits for its commit.
+    if let Some((at, _)) = world.bus.poll_timeout().filter(|_| world.storage.waiting.is_empty()) {
+        world.now.time = at;
+        world.input(Input::Deadline);
+    }
     world.commit();
     let tells = world.tells.entry(c(1)).or_default();
     let stored = tells.iter().find_map(|tell| match tell {
@@ -83,6 +92,20 @@ fn a_newcomer_is_shown_the_newest_of_each_channel_that_it_wants_and_then_what_co
     world.open(4);
     let all = [("x", "7"), ("y", "1"), ("x", "4"), ("x", "5")].map(|(at, what)| row(at, what, true));
     assert_eq!(shown(&mut world, 4, topic("#")), all);
+}
+
+#[test]
+fn a_publication_is_retained_whatever_its_qos() {
+    for (former, qos) in [(1, 0), (2, 0), (0, 1), (0, 2), (2, 1)] {
+        let mut world = world();
+        retain_at(&mut world, former, "a/x", "old", &[]);
+        retain_at(&mut world, qos, "a/x", "new", &[]);
+        world.open(2);
+        assert_eq!(shown(&mut world, 2, topic("a/x")), [row("x", "new", true)]);
+        retain_at(&mut world, 0, "a/x", "", &[]);
+        world.open(3);
+        assert_eq!(shown(&mut world, 3, topic("a/x")), []);
+    }
 }
 
 #[test]

@@ -199,6 +199,37 @@ fn alias_may_be_given_a_new_meaning() {
     assert_eq!(channels, ["x", "y"]);
 }
 
+/// A site whose devices know nothing of rooms.
+#[test]
+fn the_room_of_a_binding_of_everything_is_the_root_of_topics_both_ways() {
+    let mut world = world();
+    let root =
+        Binding { topics: "#".parse().unwrap(), room: "a".parse().unwrap(), strip: 0, prefix: String::new() };
+    world.input(Input::Reconfigured { rooms: world.rooms.clone(), bindings: vec![root] });
+    for (n, (filter, channels)) in [
+        ("é/temp", vec!["é/temp"]),
+        ("#", vec!["é/temp", "/leading", "b/x"]),
+        ("+/x", vec!["b/x"]),
+        ("/#", vec!["/leading"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let n = n as u64 + 2;
+        world.open(n);
+        world.subscribe(n, 0, topic(filter), From::Live, Flow::Credit);
+        world.publish(1, &[("é/temp", "1"), ("/leading", "2"), ("b/x", "3")]);
+        let all = world.all(n);
+        let got: Vec<(&str, bool)> = all
+            .iter()
+            .filter_map(delivery)
+            .map(|delivery| (delivery.route.channel.as_str(), delivery.rooted))
+            .collect();
+        let wanted: Vec<(&str, bool)> = channels.into_iter().map(|channel| (channel, true)).collect();
+        assert_eq!(got, wanted, "{filter}");
+    }
+}
+
 #[test]
 fn bindings_come_first_and_the_first_that_matches_wins() {
     let mut world = world();
