@@ -6,6 +6,7 @@ use riser_model::{
     door::{Ask, Code, Input, Keep, SessionDelivery, SessionState, SessionSubscription, Tell},
 };
 use riser_mqtt::Config;
+use riser_wire::entry::Publication;
 use std::time::Duration;
 
 const FILTER: &str = "hall/#";
@@ -141,6 +142,20 @@ fn what_was_numbered_before_the_cut_comes_again_under_its_id_as_a_duplicate() {
         assert_eq!(sent, [(1, 13)], "only what is new gets an id, and none that is taken");
         bench.store(ticket, 0, &[]);
         assert_eq!(got(&mut bench), [(0x34, 1, 13)]);
+    }
+}
+
+#[test]
+fn what_was_begun_does_not_expire() {
+    const TEN_SECONDS: [u8; 5] = [2, 0, 0, 0, 10];
+    for level in BOTH {
+        let mut bench = ready(kept(level, &[(700, 11, false)]));
+        bench.now.wall.0 += 60_000;
+        let mortal = || Publication { properties: &TEN_SECONDS, ..plain(2, b"x") };
+        let pushes = [11, 12].map(|seq| delivery(0, seq, "a", mortal())).into();
+        bench.tell(Tell::Deliver { pushes, more: false });
+        assert_eq!(got(&mut bench), [(0x3c, 700, b'x')], "what was not begun did");
+        assert_eq!(bench.counters.expired.total(), 1);
     }
 }
 
