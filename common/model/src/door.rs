@@ -100,13 +100,13 @@ pub struct SessionState {
     pub present: bool,
     /// QoS 2 packet ids that were received and not yet released.
     pub open_ids: Vec<u16>,
-    /// Its own QoS 2 deliveries that its peer may have, by their packet ids.
+    /// Its own deliveries that its peer may have, by their packet ids.
     pub deliveries: Vec<SessionDelivery>,
     /// The subscriptions it holds, in the order of their making; the door re-asks for them.
     pub subscriptions: Vec<SessionSubscription>,
 }
 
-/// A delivery at QoS 2 that a session remembers.
+/// A delivery that a session remembers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SessionDelivery {
     /// Its packet id.

@@ -10,7 +10,7 @@ use crate::{
     filters::{head_v4, head_v5},
     frame::Frame,
     peer::{Peer, Version},
-    property::{self, IN_CONNECT, IN_WILL, Travelling},
+    property::{self, AUTHENTICATION_DATA, AUTHENTICATION_METHOD, IN_CONNECT, IN_WILL, Travelling},
     topic,
 };
 use bytes::Bytes;
@@ -102,7 +102,11 @@ fn check(body: &[u8], version: Version) -> Result<(), Fault> {
         return Err(Fault::malformed("a password without a user name"));
     }
     if version == Version::V5 {
-        property::section(&mut fields, IN_CONNECT)?;
+        let section = property::section(&mut fields, IN_CONNECT)?;
+        let named = |id| property::each(section).any(|property| property.id == id);
+        if named(AUTHENTICATION_DATA) && !named(AUTHENTICATION_METHOD) {
+            return Err(Fault::protocol("authentication data without a method", "both or neither"));
+        }
     }
     fields.text()?;
     if has(WILL) {

@@ -175,9 +175,7 @@ impl Deliveries {
         let qos = subscription.qos().min(publication.qos);
         let (id, dup) = match qos {
             0 => (0, false),
-            1 if self.outbox.has_room() => {
-                (self.outbox.once_at_least(delivery.subscription, delivery.pos), false)
-            }
+            1 if self.outbox.has_room() => self.outbox.once_at_least(delivery.subscription, delivery.pos),
             1 => return Sent::Waits,
             _ => match self.outbox.once_exactly(delivery.subscription, delivery.pos) {
                 Turn::Say { id, dup } => (id, dup),
@@ -273,6 +271,11 @@ impl Deliveries {
     pub(crate) fn completed(&mut self, id: u16) -> bool {
         self.got_on = true;
         self.outbox.completed(id)
+    }
+
+    /// What was said at QoS 1 and is not acknowledged, for who comes back.
+    pub(crate) fn unacknowledged(&self) -> Vec<(u16, SubscriptionId, Position)> {
+        self.outbox.unacknowledged()
     }
 
     /// What the session is to remember of deliveries at QoS 2, if that is news.

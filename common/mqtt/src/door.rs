@@ -320,7 +320,7 @@ impl MqttDoor {
 
     fn leave(&mut self, cause: &str, expiry_s: Option<u32>) {
         if let State::Open(session) = &mut self.state {
-            session.confirm();
+            session.leave();
             self.ask_all();
         }
         if matches!(self.state, State::Entering(..) | State::Open(_)) {

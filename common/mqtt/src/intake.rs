@@ -69,10 +69,16 @@ impl Batch {
             }));
         }
         let text = fields::text(name)?;
+        if text.is_empty() {
+            return Err(Fault {
+                reason: DisconnectReasonCode::ProtocolError,
+                ..Fault::malformed("neither a topic nor an alias")
+            });
+        }
         if !topic::is_topic(text) {
             return Err(Fault {
                 reason: DisconnectReasonCode::TopicNameInvalid,
-                ..Fault::malformed("the topic is empty or has wildcards")
+                ..Fault::malformed("the topic has wildcards")
             });
         }
         let alias = self.aliases.len() as u32;

@@ -21,7 +21,7 @@ pub(crate) struct Outbox {
     durable: bool,
     last_id: u16,
     by_id: BTreeMap<u16, Waiting>,
-    /// Those at QoS 2, by subscription and seq.
+    /// Those at QoS 2 and those that were said on an earlier connection, by subscription and seq.
     by_place: BTreeMap<(SubscriptionId, Seq), u16>,
     waiting: usize,
     /// What is to be stored next.
@@ -156,11 +156,23 @@ impl Outbox {
         self.waiting < self.max && self.by_id.len() < self.max.saturating_mul(PASSED_PER_PLACE).min(60_000)
     }
 
-    /// The id of a delivery at QoS 1.
-    pub(crate) fn once_at_least(&mut self, subscription: SubscriptionId, pos: Option<Position>) -> u16 {
-        let id = self.free_id();
+    /// The id of a delivery at QoS 1, and whether it was said before under it.
+    pub(crate) fn once_at_least(
+        &mut self,
+        subscription: SubscriptionId,
+        pos: Option<Position>,
+    ) -> (u16, bool) {
+        let before = pos.and_then(|pos| self.by_place.remove(&(subscription, pos.seq)));
+        let id = before.unwrap_or_else(|| self.free_id());
+        self.remove(id);
         self.insert(id, Waiting { subscription, pos, stage: Stage::Published });
-        id
+        (id, before.is_some())
+    }
+
+    /// What was said at QoS 1 and is not acknowledged: who comes back is to hear it under the same ids.
+    pub(crate) fn unacknowledged(&self) -> Vec<(u16, SubscriptionId, Position)> {
+        let waits = self.by_id.iter().filter(|(_, waiting)| waiting.stage == Stage::Published);
+        waits.filter_map(|(id, waiting)| Some((*id, waiting.subscription, waiting.pos?))).collect()
     }
 
     /// The turn of a delivery at QoS 2.

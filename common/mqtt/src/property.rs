@@ -171,6 +171,8 @@ pub(crate) struct Property<'a> {
 
 /// The longest content type that an entry has a place for; a longer one travels as a property.
 const CONTENT_TYPE_BYTES_MAX: usize = 255;
+/// What an entry has the same place for as for none: it travels as a property where somebody named it.
+const UNNAMED: &[u8] = b"application/octet-stream";
 
 /// What of a publication's or will's section goes into its entry.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -190,7 +192,7 @@ impl<'a> Travelling<'a> {
         for property in each(section) {
             match (property.id, property.value) {
                 (ALIAS, [high, low]) => sorted.alias = u16::from_be_bytes([*high, *low]),
-                (CONTENT_TYPE, name) if name.len() <= CONTENT_TYPE_BYTES_MAX => {
+                (CONTENT_TYPE, name) if has_place(name) => {
                     sorted.content_type = std::str::from_utf8(name).unwrap_or_default();
                 }
                 (WILL_DELAY, _) => {}
@@ -212,9 +214,13 @@ impl<'a> Travelling<'a> {
 fn travels(property: &Property<'_>) -> bool {
     match property.id {
         ALIAS | WILL_DELAY => false,
-        CONTENT_TYPE => property.value.len() > CONTENT_TYPE_BYTES_MAX,
+        CONTENT_TYPE => !has_place(property.value),
         _ => true,
     }
+}
+
+fn has_place(content_type: &[u8]) -> bool {
+    (1..=CONTENT_TYPE_BYTES_MAX).contains(&content_type.len()) && content_type != UNNAMED
 }
 
 #[cfg(test)]

@@ -490,6 +490,16 @@ impl Session {
         self.asks.extend(self.deliveries.confirms());
     }
 
+    /// The connection is over: what its session needs to go on where it stood.
+    pub(crate) fn leave(&mut self) {
+        self.confirm();
+        let sent = if self.number == 0 { Vec::new() } else { self.deliveries.unacknowledged() };
+        if !sent.is_empty() {
+            let ticket = self.batch.next_ticket();
+            self.asks.push_back(Ask::HandOver { ticket, sent, released: Vec::new() });
+        }
+    }
+
     /// The next thing to ask.
     pub(crate) fn next_ask(&mut self) -> Option<Ask> {
         self.asks.pop_front()

@@ -205,3 +205,38 @@ fn a_puback_for_qos_2_is_an_ack_of_nothing() {
     bench.send(&ack(0x40, 1));
     assert_eq!((got(&mut bench), bench.counters.unknown_ids.total()), (vec![], 1));
 }
+
+#[test]
+fn what_was_said_at_qos_1_comes_again_under_its_id() {
+    for level in BOTH {
+        let mut bench = ready(kept(level, &[]));
+        let at_qos_1 = |seqs: std::ops::Range<u64>| -> Vec<_> {
+            seqs.map(|seq| delivery(0, seq, "a", plain(1, &[seq as u8]))).collect()
+        };
+        bench.tell(Tell::Deliver { pushes: at_qos_1(11..14), more: false });
+        bench.send(&ack(0x40, 1));
+        bench.got();
+        bench.asks();
+        bench.input(Input::Gone("cut"));
+        let handed: Vec<_> = bench
+            .asks()
+            .into_iter()
+            .filter_map(|ask| match ask {
+                Ask::HandOver { sent, .. } => Some(sent),
+                _ => None,
+            })
+            .flatten()
+            .map(|(id, _, pos)| (id, pos.seq.0))
+            .collect();
+        assert_eq!(handed, [(2, 12), (3, 13)]);
+        let mut back = ready(kept(level, &[(2, 12, false), (3, 13, false)]));
+        back.tell(Tell::Deliver { pushes: at_qos_1(12..15), more: false });
+        let got = back.got();
+        let heads: Vec<u8> = got.chunks(got.len() / 3).map(|packet| packet[0]).collect();
+        assert_eq!(heads, [0x3a, 0x3a, 0x32], "DUP for what was said before, and for nothing else");
+        let ids: Vec<u8> = got.chunks(got.len() / 3).map(|packet| packet[2 + 2 + 6 + 1]).collect();
+        assert_eq!(ids, [2, 3, 1]);
+        back.send(&ack(0x40, 2));
+        assert_eq!(back.counters.unknown_ids.total(), 0);
+    }
+}
