@@ -176,3 +176,27 @@ fn an_exchange_goes_on_though_its_publication_expired() {
     bench.send(&ack(0x62, 7));
     assert_eq!(bench.acks(), [(0x50, 7, 0), (0x70, 7, 0)]);
 }
+
+#[test]
+fn a_content_type_is_delivered_as_it_was_named() {
+    for name in ["text/plain", "application/json", "application/octet-stream", "x", "", &"y".repeat(300)] {
+        let section = [&[3][..], &string(name)].concat();
+        let mut bench = Bench::open(5);
+        let body = [&string("hall/a")[..], &length(section.len()), &section, b"{}"].concat();
+        bench.send(&packet(0x30, &body));
+        let read = entries(&bench.intake(), &mut vec![]).remove(0);
+        let mut bench = listening(&[]);
+        let publication = Publication {
+            properties: &read.properties,
+            ..Publication::new(ContentType::named(&read.content_type), b"{}")
+        };
+        bench.tell(Tell::Deliver { pushes: vec![delivery(0, 11, "a", publication)], more: false });
+        let got = published(&mut bench);
+        let told = got[0].properties.clone().and_then(|p| p.content_type);
+        assert_eq!(told.as_deref(), Some(name));
+    }
+}
+
+fn length(bytes: usize) -> Vec<u8> {
+    if bytes < 128 { vec![bytes as u8] } else { vec![bytes as u8 | 0x80, (bytes >> 7) as u8] }
+}
