@@ -200,6 +200,7 @@ fn bad_connects_are_refused_and_ask_nothing() {
         (5, 0xc2, &[1, 1], all, "a property that does not belong"),
         (5, 0xc2, &[17, 0, 0], all, "a property that is cut"),
         (5, 0xc2, &[21, 0, 1, b'x'], all, "an authentication method"),
+        (5, 0xc2, &[22, 0, 1, b'x'], all, "authentication data without a method"),
         (4, 0xc0, &[], &[&string(""), &user, &secret], "a kept session without an id"),
         (4, 0xc2, &[], &[&string(&"x".repeat(300)), &user, &secret], "a long id"),
     ] {

@@ -191,6 +191,14 @@ fn a_content_type_without_a_place_in_the_entry_travels_as_a_property() {
     bench.send(&packet(0x32, &body));
     let read = entries(&bench.intake(), &mut vec![]);
     assert_eq!((&read[0].properties, &read[0].payload[..]), (&long, &b"payload"[..]));
+    let octets = [&[3, 0, 24][..], b"application/octet-stream"].concat();
+    let mut bench = Bench::open(5);
+    bench.send(&publish_with(5, "hall/a", 0, 0, &octets, b"payload"));
+    assert_eq!(
+        entries(&bench.intake(), &mut vec![])[0].properties,
+        octets,
+        "what is named is not as if it were not"
+    );
 }
 
 #[test]
@@ -218,10 +226,12 @@ fn topic_aliases_stand_for_their_topics() {
 #[test]
 fn bad_topics_end_the_connection_and_long_ones_are_refused() {
     for level in BOTH {
-        for topic in ["", "a/#", "+/b", "a\0b"] {
+        for (topic, reason) in [("", 0x82), ("a/#", 0x90), ("+/b", 0x90), ("a\0b", 0x81)] {
             let mut bench = Bench::open(level);
             bench.send(&publish(level, topic, 1, 1, b""));
             assert_eq!(bench.code(), Some(Code::Malformed), "{topic:?}");
+            let said = bench.got().get(2).copied();
+            assert_eq!(said, (level == 5).then_some(reason), "{topic:?}");
         }
         let mut bench = Bench::open(level);
         let body = [&[0, 2, 0xc3, 0x28, 0, 1][..], &[0; 3][..usize::from(level == 5)]].concat();
