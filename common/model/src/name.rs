@@ -107,7 +107,11 @@ fn is_channel(text: &str) -> bool {
 }
 
 fn is_filter(text: &str) -> bool {
-    let body = text.strip_suffix("/#").unwrap_or(if text == "#" { "+" } else { text });
+    let body = match text {
+        // Everything, and everything behind an empty first level.
+        "#" | "/#" => "+",
+        _ => text.strip_suffix("/#").unwrap_or(text),
+    };
     is_path(text, |_| true) && body.split('/').all(|level| level == "+" || !level.contains(['+', '#']))
 }
 
@@ -158,6 +162,7 @@ mod tests {
             ("a/+", "a/é"),
             ("+/+", "a/b"),
             ("#", "a/b"),
+            ("/#", "/b"),
             ("a/#", "a"),
             ("a/#", "a/b/c"),
             ("+/b", "/b"),
@@ -165,7 +170,9 @@ mod tests {
         ] {
             assert!(matches(filter, channel), "{filter} {channel}");
         }
-        for (filter, channel) in [("a/b", "a"), ("a", "a/b"), ("+", "a/b"), ("a/#", "ab"), ("a/b", "a//b")] {
+        for (filter, channel) in
+            [("a/b", "a"), ("a", "a/b"), ("+", "a/b"), ("a/#", "ab"), ("a/b", "a//b"), ("/#", "a")]
+        {
             assert!(!matches(filter, channel), "{filter} {channel}");
         }
     }
