@@ -269,7 +269,11 @@ fn the_end_of_the_connection_confirms_what_the_peer_has() {
         let asks = bench.asks();
         let through = position(12);
         assert!(
-            matches!(&asks[..], [Ask::Confirm { through: last, .. }, Ask::Leave { .. }] if *last == through),
+            matches!(
+                &asks[..],
+                [Ask::Confirm { through: last, .. }, Ask::HandOver { sent, .. }, Ask::Leave { .. }]
+                    if *last == through && sent[..] == [(3, SubscriptionId(0), position(13))]
+            ),
             "{asks:?}"
         );
     }
