@@ -63,6 +63,8 @@ enum Verb {
 
 /// The program.
 pub fn main() -> ExitCode {
+    // What panics is caught, and told as a violation.
+    std::panic::set_hook(Box::new(|_| {}));
     let done = match Arguments::parse().command {
         Verb::Run { scenarios, seed, times, keep } => several(&scenarios, seed, times, keep),
         Verb::Soak { minutes, seed } => soak(Duration::from_secs(minutes * 60), seed),

@@ -12,7 +12,8 @@ struct Body {
 /// Publication `n` of a stream, of about that many bytes.
 pub fn write(stream: &str, n: u64, size: usize) -> Vec<u8> {
     let mut dice = fastrand::Rng::with_seed(n ^ u64::from(crc32c::crc32c(stream.as_bytes())));
-    let bare = stream.len() + n.to_string().len() + 24;
+    // What surrounds the three values.
+    let bare = stream.len() + n.to_string().len() + 27;
     let pad = (bare..size).map(|_| dice.alphanumeric()).collect();
     let body = Body { stream: stream.to_owned(), n, pad };
     serde_json::to_vec(&body).expect("text and a number are JSON")

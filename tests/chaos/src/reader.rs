@@ -75,7 +75,11 @@ impl Reader {
         let from = self.position.as_ref().map_or(json!("start"), |after| json!({ "after": after }));
         let hello = json!({
             "op": "hello", "id": 1,
-            "subscriptions": [{ "sub": 1, "channels": "#", "from": from, "flow": "credit" }],
+            "subscriptions": [
+                { "sub": 1, "channels": "#", "from": from, "flow": "credit" },
+                // Where hubs say what an edge's log has lost.
+                { "sub": 2, "technical": "account" },
+            ],
         });
         socket.send(Message::text(hello.to_string())).await?;
         while let Some(message) = timeout(PATIENCE, socket.next()).await.context("wait for a push")? {
@@ -103,6 +107,7 @@ impl Reader {
             }
             // Others' entries in the log move a subscription too.
             Some("ping") => self.position = text(&frame["through"]["1"]).or(self.position.take()),
+            Some("event") if frame["event"]["type"] == "link_gap" => self.announced(&frame["event"]["gap"]),
             Some("bye") => bail!("the hub said {frame}"),
             Some(_) => {}
             None => self.begin(frame)?,
@@ -114,6 +119,7 @@ impl Reader {
     fn begin(&mut self, frame: &Value) -> anyhow::Result<()> {
         let begun = &frame["ok"]["subscriptions"][0];
         ensure!(begun["error"].is_null() && begun["pos"].is_string(), "the hub refused: {frame}");
+        ensure!(frame["ok"]["subscriptions"][1]["error"].is_null(), "the hub refused: {frame}");
         for gap in begun["gaps"].as_array().into_iter().flatten() {
             self.gap(gap);
         }
@@ -129,6 +135,14 @@ impl Reader {
         let cause = gap["cause"].as_str().unwrap_or("unnamed").to_owned();
         let count = gap["count"].as_u64().unwrap_or(0);
         say(&Line::Gap { reader: self.asked.reader.clone(), cause, count });
+    }
+
+    fn announced(&self, gap: &Value) {
+        eprintln!("link gap: {gap}");
+        let cause = gap["cause"].as_str().unwrap_or("unnamed").to_owned();
+        let (from, to) = (gap["from"].as_u64().unwrap_or(1), gap["to"].as_u64().unwrap_or(0));
+        let count = (to + 1).saturating_sub(from);
+        say(&Line::Announced { reader: self.asked.reader.clone(), cause, count });
     }
 
     fn deliver(&self, frame: &Value) -> anyhow::Result<()> {

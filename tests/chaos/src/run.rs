@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use riser_integration::client::Client;
 use riser_integration::ledger::{Account, Ledger};
 use riser_integration::program::EVENTUALLY;
@@ -67,12 +67,8 @@ pub fn run(scenario: &Scenario, seed: u64, keep: bool) -> anyhow::Result<Outcome
         took: Duration::ZERO,
         kept: None,
     };
-    // A program that does not start, or does not become ready, is a finding like any other.
-    let played = catch_unwind(AssertUnwindSafe(|| play(scenario, folder.path(), &mut outcome)));
-    match played {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => outcome.violations.push(format!("{error:#}")),
-        Err(panic) => outcome.violations.push(said(panic.as_ref())),
+    if let Err(error) = caught(|| play(scenario, folder.path(), &mut outcome)) {
+        outcome.violations.push(format!("{error:#}"));
     }
     outcome.took = began.elapsed();
     if keep || !outcome.violations.is_empty() {
@@ -82,9 +78,14 @@ pub fn run(scenario: &Scenario, seed: u64, keep: bool) -> anyhow::Result<Outcome
     Ok(outcome)
 }
 
-fn said(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a word").to_owned()
+/// A program that does not start, or does not become ready, panics where it is waited for; it is a finding like
+/// any other.
+fn caught<T>(act: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(anyhow!("{}", text.unwrap_or("a panic without a word")))
+    })
 }
 
 fn play(scenario: &Scenario, folder: &Path, outcome: &mut Outcome) -> anyhow::Result<()> {
@@ -92,10 +93,12 @@ fn play(scenario: &Scenario, folder: &Path, outcome: &mut Outcome) -> anyhow::Re
     let _board = read(&world, BOARD)?;
     let publishers = publish(&world, &scenario.load)?;
     world.wait("flowing", FLOWS_WITHIN, |history| history.ledger().seen(BOARD) >= 10)?;
-    let played = world.play(&scenario.steps);
+    let rest = caught(|| {
+        world.play(&scenario.steps)?;
+        settle(&mut world, scenario, publishers)
+    });
+    // What happened until then is told, even where a step could not be done.
     outcome.done.clone_from(&world.done);
-    // What happened until then is judged, even where a step could not be done.
-    let rest = played.and_then(|()| settle(&mut world, scenario, publishers));
     let ledger = world.history.ledger();
     outcome.account = ledger.account(BOARD);
     rest?;

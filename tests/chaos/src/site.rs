@@ -143,6 +143,6 @@ fn account_text(id: &str) -> String {
     format!(
         "[[account]]\nname = \"{ACCOUNT}\"\nid = \"{id}\"\n\
          [[account.room]]\nname = \"{ROOM}\"\nhistory = \"log\"\n\
-         [[account.client]]\nname = \"anybody\"\nrole = \"member\"\n"
+         [[account.user]]\nname = \"anybody\"\nrole = \"owner\"\n"
     )
 }

@@ -37,6 +37,8 @@ pub struct World {
     disks: BTreeMap<Who, Disk>,
     clocks: BTreeMap<Who, Clock>,
     frozen: BTreeSet<Who>,
+    /// Whose disks have no room: they start, and are not ready to take anything.
+    full: BTreeSet<Who>,
     /// Where strace says what it injected.
     injections: Vec<PathBuf>,
     mangler: Option<Mangler>,
@@ -81,6 +83,7 @@ impl World {
             disks,
             clocks,
             frozen: BTreeSet::new(),
+            full: BTreeSet::new(),
             injections: vec![],
             mangler,
             cable,
@@ -134,9 +137,13 @@ impl World {
             Step::PowerLoss(who) => self.lose_power(*who),
             Step::Fill(who, free) => {
                 self.disk(*who)?.fill(*free)?;
+                self.full.insert(*who);
                 self.count("full disks")
             }
-            Step::Clear(who) => self.disk(*who)?.clear(),
+            Step::Clear(who) => {
+                self.full.remove(who);
+                self.disk(*who)?.clear()
+            }
             Step::Clock(who, seconds) => {
                 self.clocks.get(who).with_context(|| format!("{who} has no clock"))?.set(*seconds)?;
                 self.count("clock jumps")
@@ -157,29 +164,31 @@ impl World {
             self.thaw(who)?;
         }
         self.disks.values().try_for_each(Disk::clear)?;
+        self.full.clear();
         for who in self.site.everybody() {
             let node = self.site.node(who)?;
             if !node.is_started() {
-                node.start();
+                node.launch();
             }
         }
-        self.everybody_runs()
+        self.everybody_runs()?;
+        for who in self.site.everybody() {
+            self.site.node(who)?.wait_ready();
+        }
+        Ok(())
     }
 
     /// Fails when a program ended that nobody ended.
     pub fn everybody_runs(&mut self) -> anyhow::Result<()> {
-        for who in self.site.everybody() {
-            let node = self.site.node(who)?;
-            ensure!(node.process().runs(), "{who} ended by itself; see {}", self.folder.display());
-        }
-        Ok(())
+        self.site.everybody().into_iter().try_for_each(|who| self.running(who))
     }
 
     /// Fails when a fault that was ordered from strace never happened: such a run shows nothing.
     pub fn injected_faults_happened(&self) -> anyhow::Result<()> {
         for path in &self.injections {
             let said = fs::read_to_string(path).unwrap_or_default();
-            ensure!(said.contains("INJECTED"), "the fault of {} never happened", path.display());
+            let happened = said.contains("INJECTED") || said.contains("DELAYED");
+            ensure!(happened, "the fault of {} never happened", path.display());
         }
         Ok(())
     }
@@ -214,8 +223,10 @@ impl World {
     fn running(&mut self, who: Who) -> anyhow::Result<()> {
         let node = self.site.node(who)?;
         ensure!(node.is_started(), "{who} does not run");
-        ensure!(node.process().runs(), "{who} ended by itself; see {}", self.folder.display());
-        Ok(())
+        match node.process().status() {
+            None => Ok(()),
+            Some(status) => bail!("{who} ended by itself: {status}"),
+        }
     }
 
     fn disk(&self, who: Who) -> anyhow::Result<&Disk> {
@@ -223,11 +234,17 @@ impl World {
     }
 
     fn start(&mut self, who: Who, fault: Option<&str>) -> anyhow::Result<()> {
+        let is_full = self.full.contains(&who);
         let output = self.folder.join(format!("{who}.{}.strace", self.injections.len()));
         let node = self.site.node(who)?;
         ensure!(!node.is_started(), "{who} runs already");
         let Some(fault) = fault else {
-            node.start();
+            node.launch();
+            if is_full {
+                node.wait_alive()
+            } else {
+                node.wait_ready()
+            }
             return Ok(());
         };
         let call = fault.split(':').next().unwrap_or_default();

@@ -63,6 +63,15 @@ pub enum Line {
         /// How many.
         count: u64,
     },
+    /// A reader was told elsewhere that something is missing from an edge's log: not at its place in a stream.
+    Announced {
+        /// Which reader.
+        reader: String,
+        /// Why.
+        cause: String,
+        /// How many.
+        count: u64,
+    },
     /// A client reached a point that a test waits for.
     Mark {
         /// Which.
@@ -146,6 +155,8 @@ impl Verdict {
 pub struct Ledger {
     streams: BTreeMap<String, Stream>,
     readers: BTreeMap<String, Reader>,
+    /// What each reader was told elsewhere, by cause.
+    announced: BTreeMap<String, BTreeMap<String, u64>>,
     marks: BTreeSet<String>,
 }
 
@@ -172,6 +183,9 @@ impl Ledger {
                 let reader = self.readers.entry(reader).or_default();
                 *reader.gaps.entry(cause).or_default() += count;
                 reader.told += 1;
+            }
+            Line::Announced { reader, cause, count } => {
+                *self.announced.entry(reader).or_default().entry(cause).or_default() += count;
             }
             Line::Mark { what } => {
                 self.marks.insert(what);

@@ -86,9 +86,18 @@ impl Node {
 
     /// Waits until its `/readyz` says yes.
     pub fn wait_ready(&mut self) {
+        self.wait_said("ready", "/readyz");
+    }
+
+    /// Waits until its `/livez` says yes.
+    pub fn wait_alive(&mut self) {
+        self.wait_said("alive", "/livez");
+    }
+
+    fn wait_said(&mut self, what: &str, path: &str) {
         let (place, operations) = (self.place.clone(), self.operations);
-        let ready = || get(&place, operations, "/readyz").is_some_and(|(status, _)| status == 200);
-        self.process().wait_until("ready", SOON, ready);
+        let said = || get(&place, operations, path).is_some_and(|(status, _)| status == 200);
+        self.process().wait_until(what, SOON, said);
     }
 
     /// Its process. It must have been started.

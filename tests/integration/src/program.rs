@@ -69,7 +69,12 @@ impl Program {
 
     /// Whether it runs.
     pub fn runs(&mut self) -> bool {
-        self.child.try_wait().is_ok_and(|status| status.is_none())
+        self.status().is_none()
+    }
+
+    /// How it ended, if it did.
+    pub fn status(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("the child is ours")
     }
 
     /// The ids of its child processes.

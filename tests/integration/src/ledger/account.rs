@@ -1,7 +1,8 @@
 //! The account of one reader: what publishers hold a receipt for, and where each of those is.
 //!
 //! It is stricter than a verdict where publishers say every time they send: what was sent once must come once,
-//! and what is missing must lie between two deliveries between which the reader was told of a gap.
+//! and what is missing must lie between two deliveries between which the reader was told of a gap, or be covered
+//! by what was announced elsewhere.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +22,7 @@ pub struct Account {
     pub resent: u64,
     /// Deliveries beyond the number of times that the publisher sent it.
     pub duplicates: u64,
-    /// Acknowledged, missing, and the reader was told of a gap in that place.
+    /// Acknowledged, missing, and the reader was told of a gap in that place, or somebody was told elsewhere.
     pub announced: u64,
     /// Acknowledged, missing, and nobody said so.
     pub silent: u64,
@@ -35,7 +36,7 @@ pub struct Account {
     pub altered: u64,
     /// Positions that were read twice and held something else the second time.
     pub moved: u64,
-    /// What the reader was told is gone, by cause.
+    /// What the reader was told in its stream is gone, and what anybody was told elsewhere, by cause.
     pub causes: BTreeMap<String, u64>,
     /// The first few faults, each in a few words.
     pub examples: Vec<String>,
@@ -43,6 +44,7 @@ pub struct Account {
 
 /// How many faults are told one by one.
 const EXAMPLES_MAX: usize = 8;
+const NOWHERE: &str = "was acknowledged and is nowhere";
 
 impl Account {
     /// Whether nothing is missing without a word, doubled, reordered or altered.
@@ -97,7 +99,7 @@ impl Account {
                 self.announced += 1;
             } else {
                 self.silent += 1;
-                self.fault(|| format!("{name} {n} was acknowledged and is nowhere"));
+                self.fault(|| format!("{name} {n} {NOWHERE}"));
             }
         }
     }
@@ -124,12 +126,26 @@ impl Ledger {
             account.announced = said;
             account.fault(|| format!("{more} more are missing than the gaps cover"));
         }
+        self.excuse(&mut account);
         account
     }
 
-    /// How much is acknowledged, and missing without a word at the reader.
-    pub fn outstanding(&self, reader: &str) -> u64 {
-        self.account(reader).silent
+    /// What was announced elsewhere is not silent. Readers are told the same, so who was told most knows.
+    fn excuse(&self, account: &mut Account) {
+        let mut most: BTreeMap<&String, u64> = BTreeMap::new();
+        for (cause, count) in self.announced.values().flatten() {
+            let known = most.entry(cause).or_default();
+            *known = (*known).max(*count);
+        }
+        let excused = account.silent.min(most.values().sum());
+        account.silent -= excused;
+        account.announced += excused;
+        if account.silent == 0 {
+            account.examples.retain(|example| !example.ends_with(NOWHERE));
+        }
+        for (cause, count) in most {
+            *account.causes.entry(cause.clone()).or_default() += count;
+        }
     }
 
     /// Positions that two readers read, and found different publications at.
@@ -220,6 +236,21 @@ mod tests {
         come(&mut ledger, "r", [4]);
         let account = ledger.account("r");
         assert_eq!((account.announced, account.silent), (1, 1), "{account:?}");
+    }
+
+    #[test]
+    fn what_was_announced_elsewhere_excuses_as_much_as_it_says() {
+        let mut ledger = accepted(5);
+        come(&mut ledger, "r", [1, 5]);
+        let announce = |ledger: &mut Ledger, count| {
+            ledger.enter(Line::Announced { reader: "r".into(), cause: "quota".into(), count });
+        };
+        announce(&mut ledger, 2);
+        assert_eq!((ledger.account("r").announced, ledger.account("r").silent), (2, 1));
+        announce(&mut ledger, 2);
+        let account = ledger.account("r");
+        assert!(account.is_clean() && account.announced == 3 && account.examples.is_empty(), "{account:?}");
+        assert_eq!(account.causes, BTreeMap::from([("quota".to_owned(), 4)]));
     }
 
     #[test]
