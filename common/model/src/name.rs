@@ -107,11 +107,7 @@ fn is_channel(text: &str) -> bool {
 }
 
 fn is_filter(text: &str) -> bool {
-    let body = match text {
-        // Everything, and everything behind an empty first level.
-        "#" | "/#" => "+",
-        _ => text.strip_suffix("/#").unwrap_or(text),
-    };
+    let body = text.strip_suffix("/#").unwrap_or(if text == "#" { "+" } else { text });
     is_path(text, |_| true) && body.split('/').all(|level| level == "+" || !level.contains(['+', '#']))
 }
 
