@@ -161,6 +161,65 @@ const scenarios = {
     process.exit(0);
   },
 
+  /** As many subscriptions as one connection may have, of every shape and both flows, and one more. */
+  async many() {
+    const room = enter();
+    // Long names: not all of them fit into what a server takes before it knows who is there.
+    const long = "n".repeat(150);
+    const shapes = [(n) => `m/${n}/${long}`, (n) => `m/${n}/#`, (n) => `m/${n}/+`, (n) => `+/${n}/${long}`];
+    const seen = Array.from({ length: 100 }, () => []);
+    for (const [n, got] of seen.entries()) {
+      const flow = n % 3 === 0 ? "conflate" : "credit";
+      room.subscribe(shapes[n % 4](n), { flow, message: ({ channel, data }) => got.push(`${channel}=${data}`) });
+    }
+    await room.ready();
+    const onemore = await new Promise((end) => room.subscribe("m/#", { end }));
+    mark(`one more ${onemore.code}`);
+    for (let n = 0; n < 100; n += 1) await room.publish(`m/${n}/${long}`, n);
+    await room.publish(`m/100/${long}`, "nobody's");
+    await until(() => seen.every((got) => got.length > 0));
+    mark(`each has its own ${seen.every((got, n) => got.join() === `m/${n}/${long}=${n}`)}`);
+    mark(`still ${room.state}`);
+    room.close();
+    process.exit(0);
+  },
+
+  /** Where a subscription may begin, and that another run goes on where one stopped. */
+  async places() {
+    const room = enter();
+    await room.ready();
+    const positions = [];
+    for (let n = 1; n <= 20; n += 1) positions.push((await room.publish("p", n)).pos);
+    const places = { start: "start", last: { last: 5 }, after: { after: positions[9] }, live: "live", none: undefined };
+    const all = {};
+    for (const [name, from] of Object.entries(places)) {
+      all[name] = room.subscribe("p", { from, start: ({ complete }) => mark(`${name} ${complete}`) })[Symbol.asyncIterator]();
+    }
+    await room.publish("p", 21);
+    for (const [name, messages] of Object.entries(all)) {
+      const got = [];
+      while (got.at(-1) !== 21) got.push((await messages.next()).value.data);
+      mark(`${name} ${got[0]}..${got.at(-1)} of ${got.length}`);
+    }
+
+    const first = room.subscribe("p", { from: "start", window: 4 });
+    let position;
+    for await (const { data } of first) {
+      position = first.position;
+      if (data === 7) break;
+    }
+    room.close();
+    const next = enter();
+    const got = [];
+    for await (const { data } of next.subscribe("p", { from: { after: position } })) {
+      got.push(data);
+      if (data === 21) break;
+    }
+    mark(`another run ${got[0]}..${got.at(-1)} of ${got.length}`);
+    next.close();
+    process.exit(0);
+  },
+
   /** A consumer that takes nothing while a thousand times its window is published; then it takes all of it. */
   async slow() {
     const { count, window, stream } = want;

@@ -72,6 +72,37 @@ fn own_client_gets_back_what_it_published_in_every_form() {
 }
 
 #[test]
+fn one_connection_has_a_hundred_subscriptions_of_every_shape() {
+    needs!(Need::Program("curl"), Need::Node);
+    let site = hub("");
+    scenario(&site, "many", OWNER, json!({})).finish(EVENTUALLY);
+    must_have(&site, &["one more too_many", "each has its own true", "still open"]);
+}
+
+#[test]
+fn subscription_begins_where_it_was_asked_to() {
+    needs!(Need::Program("curl"), Need::Node);
+    let site = hub("");
+    scenario(&site, "places", OWNER, json!({})).finish(EVENTUALLY);
+    must_have(
+        &site,
+        &[
+            "start full",
+            "start 1..21 of 21",
+            "last full",
+            "last 16..21 of 6",
+            "after full",
+            "after 11..21 of 11",
+            "live none",
+            "live 21..21 of 1",
+            "none none",
+            "none 21..21 of 1",
+            "another run 8..21 of 14",
+        ],
+    );
+}
+
+#[test]
 fn own_client_resumes_after_a_killed_hub_without_hole_or_double() {
     const COUNT: u64 = 1500;
     needs!(Need::Program("curl"), Need::Node);
