@@ -184,3 +184,46 @@ fn the_answers_of_an_exchange_use_its_codes_only() {
         assert_eq!(bench.code(), Some(Code::Malformed), "{first:#x} {reason:#x}");
     }
 }
+
+#[test]
+fn what_is_too_large_to_send_takes_no_place_and_never_comes_again() {
+    for qos in [1, 2] {
+        let mut bench = Bench::with(5, Config { inflight_max: 1, ..Config::default() });
+        let fields: [&[u8]; 3] = [&string("id"), &string("u"), &string("p")];
+        bench.send(&connect_of(5, 0xc0, &[39, 0, 0, 0, 50, 17, 0, 0, 0, 60], &fields));
+        let held = SessionSubscription {
+            filter: "hall/#".to_owned(),
+            keep: Keep { options: qos, identifier: 0 },
+            through: Some(position(10)),
+        };
+        let state = SessionState { number: 42, subscriptions: vec![held], ..SessionState::default() };
+        bench.tell(entered(state));
+        bench.subscribed(0, 10);
+        bench.input(Input::Room(10_000));
+        bench.tell(Tell::Ready);
+        bench.got();
+        let large = [7; 100];
+        let publications = [plain(qos, &large), plain(qos, &large), plain(qos, b"x"), plain(0, &large)];
+        let pushes = (11..).zip(publications).map(|(seq, publication)| delivery(0, seq, "a", publication));
+        bench.tell(Tell::Deliver { pushes: pushes.collect(), more: false });
+        while let Some(Ask::HandOver { ticket, .. }) =
+            bench.asks().into_iter().find(|ask| matches!(ask, Ask::HandOver { .. }))
+        {
+            bench.store(ticket, 0, &[]);
+        }
+        let sent = deliveries(&mut bench);
+        assert!(matches!(sent[..], [(first, _)] if first == 0x30 | qos << 1), "{sent:x?}");
+        assert_eq!(bench.counters.too_large.total(), 3);
+        let id = sent[0].1;
+        bench.send(&ack(if qos == 1 { 0x40 } else { 0x50 }, id));
+        if let Some(Ask::HandOver { ticket, .. }) = bench.asks().pop() {
+            bench.store(ticket, 0, &[]);
+            assert_eq!(bench.acks(), [(0x62, id, 0)]);
+        }
+        bench.pass(Duration::from_secs(1));
+        let through = position(14);
+        let asks = bench.asks();
+        let done = |ask: &Ask| matches!(ask, Ask::Confirm { through: last, .. } if *last == through);
+        assert!(asks.iter().any(done), "QoS {qos}: {asks:?}");
+    }
+}
