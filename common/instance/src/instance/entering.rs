@@ -1,0 +1,176 @@
+//! From the gate to the rooms, with a session if one is asked for, and back out.
+
+use super::{Awaited, Instance, Output, Record, refusal};
+use crate::connection::{Connection, Session, State};
+use riser_gate::Output as GateOutput;
+use riser_model::{
+    ConnectionId, Now, Principal,
+    door::{Ask, Code, NORMAL, Refusal, SessionState, Tell},
+};
+use riser_mqtt::SessionKey;
+use riser_rooms::Input as BusInput;
+use std::sync::Arc;
+
+impl Instance {
+    pub(super) fn gate(&mut self, id: ConnectionId, input: riser_gate::Input, now: Now) {
+        let Some(Connection { state: State::Gate(gate), .. }) = self.connections.get_mut(&id) else { return };
+        if let Some((time, _)) = gate.poll_timeout() {
+            self.gate_deadlines.remove(&(time, id));
+        }
+        gate.handle(input, now);
+        self.gate_deadlines.extend(gate.poll_timeout().map(|(time, _)| (time, id)));
+        let outputs: Vec<GateOutput> = std::iter::from_fn(|| gate.poll()).collect();
+        for output in outputs {
+            match output {
+                GateOutput::Pass(principal) => self.passed(id, principal, now),
+                GateOutput::Verify { ticket, hash, password } => {
+                    self.outputs.push_back(Output::Verify { connection: id, ticket, hash, password });
+                }
+                GateOutput::Refuse(refusal) => self.refuse(id, refusal, now),
+            }
+        }
+    }
+
+    pub(super) fn passed(&mut self, id: ConnectionId, principal: Arc<Principal>, now: Now) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if let Some(Ask::Enter { room: Some(room), .. }) = &connection.entering
+            && !self.bus.reaches(&principal, room)
+        {
+            self.refuse(id, no_such_room(), now);
+            return;
+        }
+        connection.state = State::Session;
+        connection.principal = Some(principal);
+        let Some((key, _)) = connection.wanted() else {
+            self.enter(id, SessionState::default(), now);
+            return;
+        };
+        // Taken over only by the same principal: the key says who.
+        if let Some(former) = self.holders.get(&key).copied() {
+            self.refuse(former, taken_over(), now);
+        }
+        self.take_up(id, now);
+    }
+
+    /// Takes up the session, unless its former connection still has it: then again when that one is settled.
+    pub(super) fn take_up(&mut self, id: ConnectionId, now: Now) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let taken = |key: &SessionKey| self.holders.contains_key(key) || self.changing.contains_key(key);
+        let Some((key, request)) = connection.wanted().filter(|(key, _)| !taken(key)) else { return };
+        let will = (request.will.clone(), request.clean, request.expiry_s);
+        let opened = self.sessions.open(request, key.account, key.client, now.wall);
+        let principal = connection.principal.clone();
+        let opened = opened.and_then(|opening| match &principal {
+            Some(principal) => Ok((opening, self.open_will(&key, principal, will, now)?)),
+            None => Ok((opening, None)),
+        });
+        let (opening, willed) = match opened {
+            Ok(opened) => opened,
+            Err(refusal) => return self.refuse(id, refusal, now),
+        };
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let is_willed = matches!(willed, Some(Record::Willed { .. }));
+        connection.willed = is_willed;
+        connection.session = Some(Session::new(opening.state.number, key.clone()));
+        self.holders.insert(key.clone(), id);
+        let records: Vec<Record> = opening.record.into_iter().chain(willed).collect();
+        if records.is_empty() {
+            self.enter(id, opening.state, now);
+        } else {
+            let awaited = Awaited::Enter { connection: id, state: opening.state, willed: is_willed };
+            self.append(key, &records, awaited, now);
+        }
+    }
+
+    pub(super) fn enter(&mut self, id: ConnectionId, session: SessionState, now: Now) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let (State::Session, Some(principal)) = (&connection.state, connection.principal.clone()) else {
+            return;
+        };
+        connection.entering = None;
+        connection.state = State::Rooms;
+        self.rooms(BusInput::Open { connection: id, principal: Arc::clone(&principal) }, now);
+        self.tell(id, Tell::Entered { principal, connection: id, session });
+    }
+
+    // The end of a connection.
+
+    pub(super) fn refuse(&mut self, id: ConnectionId, refusal: Refusal, now: Now) {
+        self.outputs.push_back(Output::Refused { code: refusal.code });
+        let cause = refusal.code.name();
+        self.tell(id, Tell::Refused(refusal));
+        self.leave(id, cause, None, now);
+    }
+
+    pub(super) fn leave(&mut self, id: ConnectionId, cause: &str, expiry_s: Option<u32>, now: Now) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let state = std::mem::replace(&mut connection.state, State::Leaving);
+        let willed = std::mem::take(&mut connection.willed);
+        let (key, number) =
+            (connection.session.as_ref().map(|one| one.key.clone()), connection.session_number());
+        if let State::Leaving = state {
+            return;
+        }
+        if let Some(key) = key {
+            if willed {
+                self.leave_will(&key, cause == NORMAL, expiry_s, now);
+            }
+            if let Some(record) = self.sessions.leave(number, expiry_s, now.wall) {
+                self.append(key, &[record], Awaited::Nobody, now);
+            }
+        }
+        match state {
+            State::Leaving => {}
+            State::Gate(gate) => {
+                if let Some((time, _)) = gate.poll_timeout() {
+                    self.gate_deadlines.remove(&(time, id));
+                }
+                self.settled(id, now);
+            }
+            State::Session => self.settled(id, now),
+            State::Rooms => {
+                let ask = Ask::Leave { cause: cause.to_owned(), expiry_s };
+                self.rooms(BusInput::Ask { connection: id, ask }, now);
+            }
+        }
+    }
+
+    /// Forgets a connection that has left and of which nothing waits for a commit, and lets the next one have
+    /// its session.
+    pub(super) fn settled(&mut self, id: ConnectionId, now: Now) {
+        let session = self.connections.remove(&id).and_then(|connection| connection.session);
+        if let Some(key) = session.map(|session| session.key).filter(|key| self.holders.get(key) == Some(&id))
+        {
+            self.holders.remove(&key);
+            self.let_next_have(&key, now);
+        }
+    }
+
+    /// Lets the newest of those that wait for a session have it, if nothing of it waits for a commit. The others are
+    /// taken over before they ever had it.
+    pub(super) fn let_next_have(&mut self, key: &SessionKey, now: Now) {
+        if self.holders.contains_key(key) || self.changing.contains_key(key) {
+            return;
+        }
+        let waits =
+            |c: &Connection| matches!(c.state, State::Session) && c.wanted().is_some_and(|(k, _)| k == *key);
+        let waiting: Vec<ConnectionId> =
+            self.connections.iter().filter(|(_, c)| waits(c)).map(|(id, _)| *id).collect();
+        if let Some((newest, others)) = waiting.split_last() {
+            others.iter().for_each(|other| self.refuse(*other, taken_over(), now));
+            self.take_up(*newest, now);
+        }
+    }
+}
+
+fn no_such_room() -> Refusal {
+    refusal(Code::Denied, "no such room, or not for you", "a room of your account in which you have a right")
+}
+
+fn taken_over() -> Refusal {
+    refusal(
+        Code::TakenOver,
+        "another connection took this session over",
+        "one connection per MQTT client id; give each device its own",
+    )
+}
