@@ -189,7 +189,9 @@ export class Room {
     };
     socket.onmessage = (event) => this.#hear(event.data);
     // Node's own may leave it at that, without a close.
-    socket.onerror = (event) => socket === this.#socket && !opened && this.#lost(unreachable(this.#url, event?.message), 1006);
+    socket.onerror = ({ message }) => {
+      if (socket === this.#socket && !opened) this.#lost(unreachable(this.#url, message), 1006);
+    };
     socket.onclose = ({ code, reason }) => this.#lost(opened ? closed(code, reason) : unreachable(this.#url), code);
     this.#arm(this.#options.connectTimeoutMs, () => this.#cut("the server did not answer in time"));
   }

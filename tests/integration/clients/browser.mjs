@@ -31,7 +31,9 @@ try {
   const used = await page.evaluate(useClient, { url: `/${account}/${room}`, user, password, count: 300 });
   note(JSON.stringify(used));
   saw(`got ${used.got} in order, ${used.receipts} receipts, bytes ${used.bytes}, newest ${used.newest}`);
-  await page.waitForFunction(() => [...document.querySelectorAll("#cells .cell output")].some((one) => one.textContent === "300"));
+  await page.waitForFunction(() =>
+    [...document.querySelectorAll("#cells .cell output")].some((one) => one.textContent === "300"),
+  );
   saw("cell shows the newest");
 
   await page.goto(want.elsewhere);

@@ -140,14 +140,18 @@ const scenarios = {
     const room = enter();
     const messages = room.subscribe("v/#", { from: "start" })[Symbol.asyncIterator]();
     await room.ready();
-    const values = [{ a: [1, 2.5, null, "é"] }, "text, \"quoted\"", new Uint8Array([0, 1, 254, 255]), 7, null, "x".repeat(200_000)];
+    const bytes = new Uint8Array([0, 1, 254, 255]);
+    const values = [{ a: [1, 2.5, null, "é"] }, 'text, "quoted"', bytes, 7, null, "x".repeat(200_000)];
     for (const [at, value] of values.entries()) await room.publish(`v/${at}`, value);
     const receipts = await room.publishMany([
       { channel: "v/6", value: "<p>", type: "text/html" },
       { channel: "v/+", value: "nowhere" },
     ]).catch((error) => error);
     mark(`batch ${receipts.code}`);
-    const many = await room.publishMany([{ channel: "v/6", value: "<p>", type: "text/html" }, { channel: "v/7", value: 1 }]);
+    const many = await room.publishMany([
+      { channel: "v/6", value: "<p>", type: "text/html" },
+      { channel: "v/7", value: 1 },
+    ]);
     mark(`batch of ${many.filter(({ pos }) => pos).length}`);
     for (const [at, value] of [...values, "<p>", 1].entries()) {
       const message = (await messages.next()).value;
@@ -193,7 +197,8 @@ const scenarios = {
     const places = { start: "start", last: { last: 5 }, after: { after: positions[9] }, live: "live", none: undefined };
     const all = {};
     for (const [name, from] of Object.entries(places)) {
-      all[name] = room.subscribe("p", { from, start: ({ complete }) => mark(`${name} ${complete}`) })[Symbol.asyncIterator]();
+      const start = ({ complete }) => mark(`${name} ${complete}`);
+      all[name] = room.subscribe("p", { from, start })[Symbol.asyncIterator]();
     }
     await room.publish("p", 21);
     for (const [name, messages] of Object.entries(all)) {
@@ -311,8 +316,9 @@ const scenarios = {
       wire.attempts = 0;
       const room = connect(new URL(url, want.url), { WebSocket: Counted, credential });
       const error = await room.ready().then(() => ({ code: "let in" }), (refusal) => refusal);
-      const clear = error.what && error.want && error.message.includes(error.code) ? "clear" : `unclear: ${error.message}`;
-      mark(`${name} ${error.code} ${error.closeCode} ${clear} ${room.state} after ${wire.attempts}`);
+      const clear = error.what && error.want && error.message.includes(error.code);
+      const said = `${error.code} ${error.closeCode} ${clear ? "clear" : `unclear: ${error.message}`}`;
+      mark(`${name} ${said} ${room.state} after ${wire.attempts}`);
       await room.publish("a", 1).catch(({ code }) => mark(`${name} publish ${code}`));
     };
     const right = { user: want.user, password: want.password };

@@ -311,6 +311,8 @@ fn own_client_is_served_with_its_type_and_is_not_sent_twice() {
             line.unwrap_or_else(|| panic!("{path} has no {name}: {head}")).to_owned()
         };
         assert!(header("content-type").starts_with(kind), "{path}: {head}");
+        // The client is for pages from elsewhere too, and nothing else is.
+        assert_eq!(head.contains("access-control-allow-origin: *"), path.contains("riser"), "{path}: {head}");
         let again = crate::program::output({
             let mut curl = site.hub.place.command("curl");
             let tag = format!("If-None-Match: {}", header("etag"));
