@@ -521,4 +521,8 @@ pub trait Door: Send {
     fn poll(&mut self) -> Option<Output>;
     /// When it wants [`Input::Deadline`].
     fn poll_timeout(&self) -> Option<Time>;
+    /// Whether it has as much of its peer's as it can hold: nothing more is read until an answer has changed that.
+    fn is_full(&self) -> bool {
+        false
+    }
 }

@@ -3,7 +3,7 @@
 //!
 //! What holds whatever the door does: the core hears `Opened` first and `Closed` last, with a `Leave` before it
 //! if there was an `Enter`; the socket is not read while an ask waits for the core, while too much waits to be
-//! written, or while too many tickets are open; a peer that is not authenticated is read up to its allowance;
+//! written, while too many tickets are open, or while the door is full; a peer that is not authenticated is read up to its allowance;
 //! whoever takes nothing is closed. Where the transport has to end a connection, it has the core's own word for
 //! it ([`Tell::Refused`]) said to the door, so that each protocol words it its own way.
 //!
@@ -180,6 +180,7 @@ impl<P: Pipe> Connection<P> {
             && !self.refused
             && !self.asker.is_waiting()
             && self.tickets < TICKETS_MAX
+            && !self.door.is_full()
             && self.pipe.socket().buffered() < self.visitor.entrance.limits.write_bytes_max
     }
 

@@ -64,6 +64,11 @@ impl Batch {
                 && self.entries.len() + ENTRY_OVERHEAD_BYTES + payload_bytes <= BATCH_BYTES_MAX
     }
 
+    /// What was added so far takes this much.
+    pub(crate) fn bytes(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Adds an entry.
     pub(crate) fn add(&mut self, alias: u32, publication: &Publication<'_>, stamp: Stamp) -> Place {
         publication.write_frame(&mut self.entries, RouteNumber(alias), stamp);

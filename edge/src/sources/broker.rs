@@ -19,6 +19,7 @@ use riser_net::{
 use riser_shell::{Clock, entropy};
 use rustls_pki_types::ServerName;
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{self, Read},
     net::SocketAddr,
@@ -44,6 +45,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// A connection that was up for so long was a good one: the pauses begin anew.
 const GOOD_AFTER: Duration = Duration::from_secs(10);
+/// Reasons that are remembered as said.
+const REASONS_MAX: usize = 16;
 /// A password is one line.
 const PASSWORD_BYTES_MAX: u64 = 65_535;
 
@@ -80,26 +83,25 @@ impl Broker {
     /// Reads from it until the entrance stops.
     pub(crate) async fn run(self) {
         let mut pauses = Pauses::default();
-        let mut said = String::new();
+        let mut said = BTreeSet::new();
         loop {
             let began = Instant::now();
             let end = tokio::select! {
                 biased;
                 () = self.entrance.stopped() => return,
                 dialled = self.dial() => match dialled {
-                    Ok((stream, peer, password)) => self.serve(stream, peer, password).await,
+                    Ok((stream, peer, password)) => self.serve(stream, peer, password, !said.is_empty()).await,
                     Err(failed) => failed.to_string(),
                 },
             };
             if self.entrance.is_stopping() {
                 return;
             }
-            let was_up = self.setup.standing().was_up;
-            if was_up && began.elapsed() >= GOOD_AFTER {
+            if self.setup.standing().was_up && began.elapsed() >= GOOD_AFTER {
                 pauses = Pauses::default();
+                said.clear();
             }
-            self.say(&end, was_up || said != end);
-            said = end;
+            self.say(end, &mut said);
             tokio::select! {
                 () = self.entrance.stopped() => return,
                 () = tokio::time::sleep(pauses.next(entropy::number())) => {}
@@ -108,24 +110,35 @@ impl Broker {
         }
     }
 
-    /// The same reason is said once.
-    fn say(&self, end: &str, is_news: bool) {
+    /// Each reason is said once between two good connections.
+    fn say(&self, reason: String, said: &mut BTreeSet<String>) {
         let source = &*self.setup.meter.name;
-        if is_news {
-            tracing::warn!(source, reason = end, "source not connected; trying on");
+        if said.contains(&reason) {
+            tracing::debug!(source, reason, "source not connected; trying on");
         } else {
-            tracing::debug!(source, reason = end, "source not connected; trying on");
+            tracing::warn!(source, reason, "source not connected; trying on");
+            if said.len() < REASONS_MAX {
+                said.insert(reason);
+            }
         }
     }
 
     /// Serves a connection to its end, and says why it ended. A stop ends it from inside.
-    async fn serve(&self, stream: Stream, peer: Peer, password: Option<String>) -> String {
+    async fn serve(&self, stream: Stream, peer: Peer, password: Option<String>, is_again: bool) -> String {
         let visitor = match self.entrance.admit(peer) {
             Ok(visitor) => visitor,
             Err(full) => return full.to_string(),
         };
         let subscriber = Subscriber::new(Arc::clone(&self.setup), password, Clock.now());
-        serve_door(stream, visitor, Box::new(subscriber)).await;
+        let mut served = std::pin::pin!(serve_door(stream, visitor, Box::new(subscriber)));
+        tokio::select! {
+            () = &mut served => return self.setup.standing().end,
+            () = tokio::time::sleep(GOOD_AFTER) => {}
+        }
+        if is_again && self.setup.standing().was_up {
+            tracing::info!(source = &*self.setup.meter.name, "source connected for good again");
+        }
+        served.await;
         self.setup.standing().end
     }
 

@@ -28,8 +28,6 @@ use std::collections::VecDeque;
 const TOPIC_BYTES_MAX: usize = 1024;
 /// The longest line: topic, tab, payload.
 const LINE_BYTES_MAX: usize = TOPIC_BYTES_MAX + 1 + PUBLICATION_BYTES_MAX;
-/// Batches that may wait for their commit before no more is read.
-const TICKETS_MAX: usize = 8;
 /// Lines that the receipt names.
 const FAULTS_MAX: usize = 100;
 /// The cause with which standard input ends well.
@@ -120,9 +118,10 @@ impl Lines {
         }
     }
 
-    /// Whether more lines may come now.
+    /// Whether more lines may come now: not before those that came are on disk, so that none is stored that follows
+    /// one which cannot be.
     pub(crate) fn may_read(&self) -> bool {
-        self.state == State::Open && self.storing.len() < TICKETS_MAX
+        self.state == State::Open && self.storing.is_empty()
     }
 
     /// What became of the lines so far.

@@ -6,6 +6,9 @@
 //! answered and not believed. A release is on disk before PUBCOMP too, or the id's next publication would be taken for
 //! a repetition of the last.
 //!
+//! One batch is on its way to the disk at a time, and what comes meanwhile is the next one: if the first cannot be
+//! stored, nothing that came after it is stored before it.
+//!
 //! What can never be stored is refused, counted and acknowledged: a broker would send it again for ever, and all
 //! that comes after it would wait. What cannot be stored at this moment is not acknowledged, and nothing after it.
 
@@ -30,6 +33,9 @@ use riser_wire::{
 };
 use rumqttc::mqttbytes::{QoS, v4::Publish};
 use std::collections::{BTreeMap, VecDeque};
+
+/// What the next batch may grow to while one is on its way.
+const AHEAD_BYTES_MAX: usize = 256 * 1024;
 
 /// How far a QoS 2 exchange is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,8 +75,8 @@ pub(super) struct Custody {
     filters: Vec<TopicFilter>,
     meter: Meter,
     batch: Batch,
-    /// The entries of each batch that is not on disk yet, by ticket.
-    storing: VecDeque<(u64, u32)>,
+    /// The entries of the batch that is on its way.
+    storing: u32,
     /// The number of the source's session in stored entries; 0 for none.
     session: u64,
     stages: BTreeMap<u16, Stage>,
@@ -91,7 +97,7 @@ impl Custody {
             filters,
             meter,
             batch: Batch::new(mapping),
-            storing: VecDeque::new(),
+            storing: 0,
             session: 0,
             stages: BTreeMap::new(),
             release: None,
@@ -123,6 +129,11 @@ impl Custody {
         self.through < self.asked
     }
 
+    /// Whether no more should come until what is on its way is on disk.
+    pub(super) fn is_full(&self) -> bool {
+        self.is_waiting() && (!self.asks.is_empty() || self.batch.bytes() >= AHEAD_BYTES_MAX)
+    }
+
     /// PUBLISH.
     pub(super) fn publish(&mut self, publish: &Publish, now: Now) -> Result<(), Refusal> {
         let Publish { dup, qos, retain, topic, pkid: id, payload } = publish;
@@ -140,7 +151,7 @@ impl Custody {
             return Ok(());
         }
         if !self.batch.fits(payload.len()) {
-            self.flush();
+            self.seal();
         }
         let alias = match self.batch.alias(topic) {
             Ok(alias) => alias,
@@ -225,7 +236,7 @@ impl Custody {
 
     fn place_of_release(&mut self, id: u16) -> Place {
         if self.release.is_none() {
-            self.flush();
+            self.seal();
         }
         let batch = &mut self.batch;
         let (ticket, ids) = self.release.get_or_insert_with(|| (batch.next_ticket(), Vec::new()));
@@ -233,26 +244,20 @@ impl Custody {
         Place { ticket: *ticket, index: ids.len() as u32 - 1 }
     }
 
-    /// Asks for what the packets so far came to, in the order of the tickets.
-    pub(super) fn flush(&mut self) {
+    /// What the packets so far came to will be asked for, in the order of the tickets.
+    fn seal(&mut self) {
         if let Some((ticket, ids)) = self.release.take() {
-            self.asked = ticket;
             self.asks.push_back(Ask::Release { ticket, ids });
         }
-        if let Some(intake) = self.batch.take() {
-            self.asked = intake.ticket;
-            self.storing.push_back((intake.ticket, intake.count));
-            self.asks.push_back(Ask::Publish(intake));
-        }
+        self.asks.extend(self.batch.take().map(Ask::Publish));
     }
 
     /// The batch with this ticket is on disk, except `refused` (rising). Fails with what could not be stored at this
     /// moment: that and what came after it is not acknowledged, and the connection is of no use any more.
     pub(super) fn stored(&mut self, ticket: u64, refused: &[(u32, Refusal)]) -> Result<(), Refusal> {
         self.through = ticket;
-        if let Some((_, count)) = self.storing.pop_front_if(|(storing, _)| *storing == ticket) {
-            self.meter.stored.inc_by(u64::from(count).saturating_sub(refused.len() as u64));
-        }
+        let count = u64::from(std::mem::take(&mut self.storing));
+        self.meter.stored.inc_by(count.saturating_sub(refused.len() as u64));
         let mut at = 0;
         for (index, refusal) in refused {
             let place = (ticket, *index);
@@ -314,9 +319,24 @@ impl Custody {
         }
     }
 
-    /// What it asks of the bus next.
+    /// What it asks of the bus next: nothing, while something is on its way.
     pub(super) fn next_ask(&mut self) -> Option<Ask> {
-        self.asks.pop_front()
+        if self.is_waiting() {
+            return None;
+        }
+        if self.asks.is_empty() {
+            self.seal();
+        }
+        let ask = self.asks.pop_front()?;
+        match &ask {
+            Ask::Publish(intake) => {
+                self.asked = intake.ticket;
+                self.storing = intake.count;
+            }
+            Ask::Release { ticket, .. } => (self.asked, self.storing) = (*ticket, 0),
+            other => unreachable!("it asks for nothing else: {other:?}"),
+        }
+        Some(ask)
     }
 
     /// What is to be said to the broker.

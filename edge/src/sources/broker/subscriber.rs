@@ -58,7 +58,9 @@ pub(crate) struct Standing {
     /// The broker has confirmed the filters, in the session that it had then. Who subscribes again is sent all that
     /// is retained again.
     subscribed: bool,
-    /// The connection was up, and then ended for this reason.
+    /// One of the connections was up.
+    was_ever_up: bool,
+    /// The last connection was up, and then ended for this reason.
     pub(crate) was_up: bool,
     pub(crate) end: String,
 }
@@ -323,9 +325,16 @@ impl Subscriber {
     fn up(&mut self, subscribed: &str, all: bool) {
         let BrokerConfig { url, client_id, .. } = &self.setup.broker;
         let source = &*self.setup.meter.name;
-        tracing::info!(source, %url, client_id = client_id.as_str(), subscribed, "source connected");
+        if self.setup.standing().was_ever_up {
+            // Whether that is news, whoever dials knows.
+            tracing::debug!(source, %url, subscribed, "source connected again");
+        } else {
+            tracing::info!(source, %url, client_id = client_id.as_str(), subscribed, "source connected");
+        }
         self.setup.meter.up.set(1);
-        self.setup.change(|standing| (standing.subscribed, standing.was_up) = (all, true));
+        self.setup.change(|standing| {
+            *standing = Standing { subscribed: all, was_up: true, was_ever_up: true, end: String::new() };
+        });
         self.state = State::Open;
     }
 
@@ -361,13 +370,13 @@ impl Subscriber {
 
     /// Ends an input.
     fn finish(&mut self, result: Result<(), Refusal>, now: Now) {
-        self.custody.flush();
+        if let Err(refusal) = result {
+            // What was not asked for is not acknowledged either, and comes again.
+            return self.end(refusal);
+        }
         self.ask_all();
         let bytes = self.custody.take_bytes();
         self.say(bytes, now);
-        if let Err(refusal) = result {
-            self.end(refusal);
-        }
     }
 
     fn ask_all(&mut self) {
@@ -448,6 +457,10 @@ impl Door for Subscriber {
             State::Subscribing(by) => Some(by.min(self.awake())),
             State::Open => Some(self.awake()),
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.custody.is_full()
     }
 }
 

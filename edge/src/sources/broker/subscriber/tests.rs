@@ -181,12 +181,15 @@ fn nothing_is_acknowledged_before_its_commit_and_all_of_it_in_order() {
     assert_eq!((first.ticket, first.count, ids), (1, 3, vec![None; 3]));
     let channel = |name: &str| Target::Channel("hall".parse().unwrap(), name.parse().unwrap());
     assert_eq!(first.aliases, [(0, channel("b")), (1, channel("c"))]);
-    let (second, _) = intake(&line.hears(&qos_1(7)));
-    assert_eq!((second.ticket, second.aliases.len()), (2, 0));
-    assert_eq!(line.stored(1, &[]), [acks(0x40, &[5, 6])]);
-    assert_eq!(line.stored(2, &[]), [acks(0x40, &[7])]);
+    // The next batch waits for the first.
+    assert_eq!((line.hears(&qos_1(7)), line.hears(&qos_1(8))), (vec![], vec![]));
+    let did = line.stored(1, &[]);
+    let (second, _) = intake(&did);
+    assert_eq!((second.ticket, second.count, second.aliases.len()), (2, 2, 0));
+    assert_eq!(did.last(), Some(&acks(0x40, &[5, 6])));
+    assert_eq!(line.stored(2, &[]), [acks(0x40, &[7, 8])]);
     let meter = &setup.meter;
-    assert_eq!((meter.received.get(), meter.stored.get(), meter.acknowledged.get()), (4, 4, 3));
+    assert_eq!((meter.received.get(), meter.stored.get(), meter.acknowledged.get()), (5, 5, 4));
 }
 
 #[test]
@@ -208,18 +211,32 @@ fn what_cannot_be_stored_now_stays_with_the_broker_and_so_does_what_comes_after_
     let setup = setup(1, None);
     let mut line = Line::open(&setup, 0);
     line.hears(&[qos_1(1), qos_1(2), qos_1(3)].concat());
-    line.hears(&qos_1(4));
+    assert_eq!(line.hears(&qos_1(4)), [], "it is not stored before what came before it");
     let did = line.stored(1, &[(1, Code::QuotaExceeded)]);
     let leave = Ask::Leave { cause: "quota_exceeded".to_owned(), expiry_s: None };
-    let want = [
-        acks(0x40, &[1]),
-        Did::Said(DISCONNECT.to_vec()),
-        Did::Asked(leave),
-        Did::Closed(Code::QuotaExceeded),
-    ];
+    let want = [Did::Said(vec![0x40, 2, 0, 1, 0xe0, 0]), Did::Asked(leave), Did::Closed(Code::QuotaExceeded)];
     assert_eq!(did, want);
     assert_eq!(line.stored(2, &[]), [], "nothing is acknowledged past it");
     assert_eq!((setup.meter.up.get(), setup.standing().was_up), (0, true));
+}
+
+#[test]
+fn no_more_is_heard_than_two_batches_hold() {
+    let setup = setup(1, None);
+    let mut line = Line::open(&setup, 0);
+    line.hears(&qos_1(1));
+    let mut large = Publish::new("a/b", QoS::AtMostOnce, vec![0; 60_000]);
+    large.pkid = 0;
+    let mut bytes = BytesMut::new();
+    large.write(&mut bytes).unwrap();
+    let mut heard = 0;
+    while !line.subscriber.is_full() {
+        line.hears(&bytes);
+        heard += 1;
+    }
+    assert_eq!(heard, 5);
+    line.stored(1, &[]);
+    assert!(!line.subscriber.is_full());
 }
 
 #[test]
@@ -268,9 +285,9 @@ fn qos_2_is_recorded_and_released_on_disk_before_the_broker_hears_of_it() {
     );
     // A release, and what comes after it in the same read.
     let did = line.hears(&[pubrel(1), pubrel(2), qos_2(3)].concat());
-    assert_eq!(did[0], Did::Asked(Ask::Release { ticket: 2, ids: vec![1, 2] }));
-    assert_eq!(intake(&did).0.ticket, 3);
-    assert_eq!(line.stored(2, &[]), [acks(0x70, &[1, 2])]);
+    assert_eq!(did, [Did::Asked(Ask::Release { ticket: 2, ids: vec![1, 2] })]);
+    let did = line.stored(2, &[]);
+    assert_eq!((intake(&did).0.ticket, did.last()), (3, Some(&acks(0x70, &[1, 2]))));
     assert_eq!(line.stored(3, &[]), [acks(0x50, &[3])]);
     // The id is free again: what bears it is new.
     assert_eq!(intake(&line.hears(&qos_2(1))).1, [id(1)]);
@@ -302,7 +319,8 @@ fn ids_of_a_session_that_the_broker_has_forgotten_mean_nothing() {
     let did = line.hears(&CONNACK_NEW);
     assert!(did.contains(&Did::Asked(Ask::Release { ticket: 1, ids: vec![1, 4] })), "{did:?}");
     line.hears(&SUBACK);
-    let (intake, ids) = intake(&line.hears(&qos_2(1)));
+    assert_eq!(line.hears(&qos_2(1)), []);
+    let (intake, ids) = intake(&line.stored(1, &[]));
     assert_eq!((intake.ticket, ids), (2, vec![Some(PacketId { session: 7, id: 1 })]));
 }
 
