@@ -21,5 +21,6 @@ mod proxy;
 mod readme;
 mod sensors;
 mod site;
+mod sources;
 mod technical;
 mod tls;
