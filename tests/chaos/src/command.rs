@@ -23,6 +23,9 @@ const COULD_NOT_RUN: u8 = 2;
 struct Arguments {
     #[command(subcommand)]
     command: Verb,
+    /// Take riser-hub and riser-edge as they lie beside this program, without building them
+    #[arg(long, global = true)]
+    as_built: bool,
 }
 
 #[derive(Subcommand)]
@@ -65,9 +68,15 @@ enum Verb {
 pub fn main() -> ExitCode {
     // What panics is caught, and told as a violation.
     std::panic::set_hook(Box::new(|_| {}));
-    let done = match Arguments::parse().command {
-        Verb::Run { scenarios, seed, times, keep } => several(&scenarios, seed, times, keep),
-        Verb::Soak { minutes, seed } => soak(Duration::from_secs(minutes * 60), seed),
+    let Arguments { command, as_built } = Arguments::parse();
+    let programs = || if as_built { Ok(()) } else { site::build() };
+    let done = match command {
+        Verb::Run { scenarios, seed, times, keep } => {
+            programs().and_then(|()| several(&scenarios, seed, times, keep))
+        }
+        Verb::Soak { minutes, seed } => {
+            programs().and_then(|()| soak(Duration::from_secs(minutes * 60), seed))
+        }
         Verb::List => list(),
         Verb::Publish { asked } => publish(&asked),
         Verb::Read { asked } => read(&asked),
@@ -87,6 +96,9 @@ struct Tally {
     accepted: u64,
     delivered: u64,
     resent: u64,
+    announced: u64,
+    silent: u64,
+    duplicates: u64,
     done: BTreeMap<&'static str, u64>,
 }
 
@@ -111,6 +123,10 @@ impl Tally {
         let Outcome { scenario, seed, account, done, violations, .. } = outcome;
         self.accepted += account.accepted;
         self.delivered += account.delivered;
+        self.announced += account.announced;
+        // What had to be lost is no loss.
+        self.silent += if violations.is_empty() { 0 } else { account.silent };
+        self.duplicates += account.duplicates;
         self.resent += account.resent;
         for (what, count) in done {
             *self.done.entry(what).or_default() += count;
@@ -128,14 +144,17 @@ impl Tally {
     }
 
     fn verdict(&self) -> ExitCode {
-        let Self { clean, violated, not_run, accepted, delivered, resent, done } = self;
+        let Self { clean, violated, not_run, accepted, delivered, resent, done, .. } = self;
         let done: Vec<String> = done.iter().map(|(what, count)| format!("{what} {count}")).collect();
         println!(
             "{} runs, {clean} clean, {} violated, {} scenarios cannot run here; accepted {accepted}, delivered \
-             {delivered}, sent again by devices {resent}; {}",
+             {delivered}, duplicates {} (sent again by devices {resent}), announced lost {}, lost silently {}; {}",
             clean + violated.len() as u64,
             violated.len(),
             not_run.len(),
+            self.duplicates,
+            self.announced,
+            self.silent,
             done.join(", ")
         );
         violated.iter().for_each(|again| println!("violated: {again}"));
@@ -149,7 +168,6 @@ impl Tally {
 
 fn several(names: &[String], seed: Option<u64>, times: u64, keep: bool) -> anyhow::Result<ExitCode> {
     let scenarios: Vec<Scenario> = names.iter().map(|name| shelf::find(name)).collect::<Result<_, _>>()?;
-    site::build()?;
     let seed = seed.unwrap_or_else(fresh_seed);
     let mut tally = Tally::default();
     for n in 0..times {
@@ -164,7 +182,6 @@ fn soak(time: Duration, seed: Option<u64>) -> anyhow::Result<ExitCode> {
     let mut scenarios = shelf::all()?;
     scenarios.retain(|scenario| !scenario.long);
     ensure!(!scenarios.is_empty(), "there are no scenarios");
-    site::build()?;
     let (began, mut seed) = (Instant::now(), seed.unwrap_or_else(fresh_seed));
     let mut tally = Tally::default();
     while began.elapsed() < time {

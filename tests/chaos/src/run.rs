@@ -42,7 +42,11 @@ impl Outcome {
     pub fn line(&self) -> String {
         let Account { accepted, delivered, resent, duplicates, announced, silent, .. } = &self.account;
         let done: Vec<String> = self.done.iter().map(|(what, count)| format!("{what} {count}")).collect();
-        let verdict = if self.violations.is_empty() { "clean" } else { "VIOLATION" };
+        let verdict = match (self.violations.is_empty(), silent) {
+            (true, 0) => "clean",
+            (true, _) => "lost, as it must be",
+            (false, _) => "VIOLATION",
+        };
         format!(
             "{:<16} seed {}: accepted {accepted}, delivered {delivered}, duplicates {duplicates} (sent again by \
              devices {resent}), announced lost {announced}, lost silently {silent}, {:.1} s; {}: {verdict}",
@@ -70,12 +74,23 @@ pub fn run(scenario: &Scenario, seed: u64, keep: bool) -> anyhow::Result<Outcome
     if let Err(error) = caught(|| play(scenario, folder.path(), &mut outcome)) {
         outcome.violations.push(format!("{error:#}"));
     }
+    if scenario.expects_loss {
+        outcome.violations = judge_expected_loss(&outcome);
+    }
     outcome.took = began.elapsed();
     if keep || !outcome.violations.is_empty() {
         folder.disable_cleanup(true);
         outcome.kept = Some(folder.path().to_owned());
     }
     Ok(outcome)
+}
+
+/// Where something must be lost: that it is seen is what is shown.
+fn judge_expected_loss(outcome: &Outcome) -> Vec<String> {
+    match outcome.account.silent {
+        0 => vec![format!("nothing was seen to be lost; {}", outcome.violations.join("; "))],
+        _ => vec![],
+    }
 }
 
 /// A program that does not start, or does not become ready, panics where it is waited for; it is a finding like

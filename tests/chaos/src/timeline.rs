@@ -146,6 +146,8 @@ pub struct Scenario {
     pub allowed: Vec<String>,
     /// How long the backlog may take after everything is whole again.
     pub drain: Duration,
+    /// Whether something must be lost silently: the run shows that the ledger sees it.
+    pub expects_loss: bool,
     /// Whether a soak leaves it out.
     pub long: bool,
     /// What happens.
@@ -166,6 +168,7 @@ impl Scenario {
             load: Load { streams: 2, rate: 200, window: 20, size: 150, version: 4 },
             allowed: vec![],
             drain: Duration::from_secs(120),
+            expects_loss: false,
             long: false,
             steps: vec![],
         };
@@ -196,6 +199,10 @@ impl Scenario {
             "load" => self.load = load(self.load, &mut words)?,
             "allow" => self.allowed.push(words.need("a cause")?.to_owned()),
             "drain" => self.drain = Duration::from_secs(words.number("seconds")?),
+            "expect" => match words.need("loss")? {
+                "loss" => self.expects_loss = true,
+                other => bail!("nobody expects {other}: want loss"),
+            },
             "long" => self.long = true,
             "repeat" => open.push((words.number("a number of times")?, vec![])),
             "end" => {
@@ -395,6 +402,7 @@ mod tests {
             ("about x\nrepeat 2\nheal", "end"),
             ("about x\nend", "repeat"),
             ("about x\nload speed=3", "speed"),
+            ("about x\nexpect rain", "rain"),
             ("about x\nload rate=0\nheal", "nothing"),
             ("about x", "nothing happens"),
             ("heal", "about"),
