@@ -7,7 +7,7 @@ use crate::{
     Config, Counters,
     answer::Welcome,
     connect::{self, BadConnect, Connect},
-    fault::Fault,
+    fault::{ANSWER, Fault, PACKET_FOR_IT},
     frame::{Frame, Kind, Splitter},
     peer::Peer,
     session::{End, Session},
@@ -210,6 +210,13 @@ impl MqttDoor {
         };
         let mut out = BytesMut::new();
         connect.peer.connected(&mut out, self.welcome(&connect, state.present));
+        if out.len() > connect.peer.packet_bytes_max as usize {
+            // Nothing that fits would say it.
+            let refusal = Fault::too_large(ANSWER, PACKET_FOR_IT).refusal();
+            let cause = refusal.code.name().to_owned();
+            self.outputs.push_back(Output::Ask(Ask::Leave { cause, expiry_s: None }));
+            return self.close(BytesMut::new(), Output::Close(refusal));
+        }
         self.outputs.push_back(Output::Bytes(out.freeze()));
         self.silence_max = connect.silence_max;
         self.deadline = self.silence_max.map(|silence_max| now.time.plus(silence_max));

@@ -3,6 +3,11 @@
 use riser_model::door::{Code, Refusal};
 use rumqttc::v5::mqttbytes::v5::DisconnectReasonCode;
 
+/// What does not fit into the client's Maximum Packet Size (MQTT 5, section 3.1.2.11.4),
+pub(crate) const ANSWER: &str = "an answer larger than the client's Maximum Packet Size";
+/// and what would be right.
+pub(crate) const PACKET_FOR_IT: &str = "a larger Maximum Packet Size, or fewer filters in one packet";
+
 /// A reason to end the connection: the peer broke MQTT's rules or one of our limits.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Fault {

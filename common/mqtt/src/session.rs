@@ -456,8 +456,8 @@ impl Session {
     /// Ends an input: everything that follows from it is asked and written.
     pub(crate) fn finish(&mut self, now: Now) -> Result<(), End> {
         self.ask_stored();
-        let verdict = self.acknowledge();
-        self.subscribing.write(&self.peer, &mut self.out);
+        let answered = self.subscribing.write(&self.peer, &mut self.out);
+        let verdict = self.acknowledge().and(answered.map_err(End::from));
         if verdict.is_ok() {
             self.asks.extend(self.deliveries.pump(&self.peer, &mut self.out, &self.counters, now.wall));
             let batch = &mut self.batch;

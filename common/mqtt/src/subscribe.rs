@@ -7,7 +7,7 @@ use crate::{
     Counters,
     answer::{Grant, Ungrant},
     deliver::Deliveries,
-    fault::Fault,
+    fault::{ANSWER, Fault, PACKET_FOR_IT},
     filters::{Subscribe, Unsubscribe},
     peer::Peer,
     subscription::{RetainHandling, Subscription, options},
@@ -227,23 +227,25 @@ impl Subscribing {
     }
 
     /// Writes the answers that are whole.
-    pub(crate) fn write(&mut self, peer: &Peer, out: &mut BytesMut) {
-        self.waits.retain(|wait| match wait {
-            Wait::Subscribe { id, slots } => match known(slots) {
-                Some(grants) => {
-                    peer.subscribed(out, *id, &grants);
-                    false
+    pub(crate) fn write(&mut self, peer: &Peer, out: &mut BytesMut) -> Result<(), Fault> {
+        let mut fits = true;
+        self.waits.retain(|wait| {
+            let start = out.len();
+            let written = match wait {
+                Wait::Subscribe { id, slots } => {
+                    known(slots).map(|grants| peer.subscribed(out, *id, &grants)).is_some()
                 }
-                None => true,
-            },
-            Wait::Unsubscribe { id, slots } => match known(slots) {
-                Some(ungrants) => {
-                    peer.unsubscribed(out, *id, &ungrants);
-                    false
+                Wait::Unsubscribe { id, slots } => {
+                    known(slots).map(|ungrants| peer.unsubscribed(out, *id, &ungrants)).is_some()
                 }
-                None => true,
-            },
+            };
+            if out.len() - start > peer.packet_bytes_max as usize {
+                out.truncate(start);
+                fits = false;
+            }
+            !written
         });
+        if fits { Ok(()) } else { Err(Fault::too_large(ANSWER, PACKET_FOR_IT)) }
     }
 }
 

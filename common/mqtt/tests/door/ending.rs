@@ -127,3 +127,23 @@ fn nothing_follows_disconnect_from_either_side() {
         }
     }
 }
+
+#[test]
+fn an_answer_that_the_client_could_not_take_is_not_sent() {
+    let entering = |most: u8| {
+        let mut bench = Bench::new(5);
+        bench.send(&connect_of(5, 0xc2, &[39, 0, 0, 0, most], &[&string("id"), &string("u"), &string("p")]));
+        bench.tell(entered(SessionState::default()));
+        bench
+    };
+    let mut bench = entering(12);
+    assert_eq!((bench.got(), bench.code()), (vec![], Some(Code::TooLarge)));
+    let mut bench = entering(40);
+    bench.got();
+    let filters: Vec<String> = (0..60).map(|n| format!("hall/{n}")).collect();
+    let filters: Vec<(&str, u8)> = filters.iter().map(|filter| (filter.as_str(), 0)).collect();
+    bench.send(&subscribe(5, 9, &filters));
+    (0..60).for_each(|n| bench.subscribed(n, 1));
+    assert_eq!(bench.code(), Some(Code::TooLarge));
+    assert_eq!(bench.got(), [0xe0, 1, 0x95], "DISCONNECT, packet too large");
+}
