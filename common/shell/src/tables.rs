@@ -15,8 +15,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often a table is written at most: a device that publishes every second must not wear a flash card out.
-pub const SAVE_EVERY: Duration = Duration::from_secs(1);
+/// How often a table is written at most: devices that publish every second must not wear a flash card out. What is not in
+/// it yet is read from the log at the next start.
+pub const SAVE_EVERY: Duration = Duration::from_secs(10);
 /// redb's own memory for one table.
 const CACHE_BYTES: usize = 256 << 10;
 
