@@ -2,8 +2,12 @@
 
 use crate::world::*;
 use riser_instance::Input;
-use riser_model::door::{Ask, Code, Credential, Tell};
+use riser_model::{
+    ConnectionId,
+    door::{Ask, Code, Credential, SessionRequest, Tell},
+};
 use riser_rooms::Input as BusInput;
+
 #[test]
 fn room_without_a_right_looks_like_a_room_that_is_not() {
     let mut world = World::new();
@@ -76,4 +80,24 @@ fn everything_is_settled_when_everybody_has_left() {
     world.commit();
     assert!(world.instance.is_settled());
     assert_eq!(world.instance.sessions(), 0, "it gave its session up");
+}
+
+#[test]
+fn who_has_no_session_to_keep_is_taken_over_too_and_by_its_own_id_only() {
+    let brief = |id: &str| SessionRequest { id: id.to_owned(), clean: true, expiry_s: 0, ..session() };
+    let mut world = World::new();
+    let other = ConnectionId(3);
+    for (connection, id) in [(C1, "sensor"), (other, "Sensor"), (C2, "sensor")] {
+        world.enter(connection, Some(brief(id)), None);
+        world.commit();
+    }
+    let told = world.told(C1);
+    assert!(
+        matches!(&told[..], [Tell::Entered { .. }, Tell::Refused(r)] if r.code == Code::TakenOver),
+        "{told:?}"
+    );
+    world.input(Input::Closed { connection: C1 });
+    world.commit();
+    assert!(world.entered(C2));
+    assert!(matches!(&world.told(other)[..], [Tell::Entered { .. }]), "an id is another by its case alone");
 }
