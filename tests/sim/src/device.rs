@@ -5,7 +5,7 @@
 
 use crate::{
     journal::Key,
-    mqtt::{self, Publish, Said},
+    mqtt::{self, Connect, Publish, Said},
 };
 use bytes::Bytes;
 use riser_model::Time;
@@ -24,6 +24,8 @@ pub struct Outgoing {
     pub topic: String,
     /// 0, 1 or 2.
     pub qos: u8,
+    /// Whether it is to stay.
+    pub retain: bool,
     /// What.
     pub payload: Bytes,
 }
@@ -145,7 +147,17 @@ impl Device {
     /// The socket is open.
     pub fn connected(&mut self, now: Time) {
         let Identity { user, password, v5, clean, .. } = &self.identity;
-        let packet = mqtt::connect(*v5, user, *clean, KEEPALIVE.as_secs() as u16, user, password);
+        let connect = Connect {
+            v5: *v5,
+            id: user,
+            clean: *clean,
+            keepalive_s: KEEPALIVE.as_secs() as u16,
+            user,
+            password,
+            receive_max: None,
+            will: None,
+        };
+        let packet = connect.bytes();
         self.buffer.clear();
         self.state = State::Greeting { since: now };
         self.send(packet, now);
@@ -239,7 +251,7 @@ impl Device {
             Said::Completed(id) => {
                 self.flights.retain(|flight| flight.id != id || flight.stage != Stage::Releasing);
             }
-            Said::Publish { .. } | Said::Subscribed(_) | Said::Other => {}
+            Said::Publish(_) | Said::Released(_) | Said::Subscribed(_) | Said::Pong | Said::Other => {}
         }
         if !self.flights.is_empty() {
             self.owed(now);
@@ -313,8 +325,8 @@ impl Device {
     }
 
     fn send_publish(&mut self, id: u16, out: &Outgoing, dup: bool, now: Time) {
-        let publish =
-            Publish { v5: self.identity.v5, topic: &out.topic, qos: out.qos, id, dup, payload: &out.payload };
+        let (topic, qos, retain, payload) = (&out.topic, out.qos, out.retain, &out.payload);
+        let publish = Publish { v5: self.identity.v5, topic, qos, id, dup, retain, payload };
         let bytes = publish.bytes();
         self.send(bytes, now);
     }

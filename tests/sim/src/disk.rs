@@ -34,6 +34,7 @@ struct State {
     crash_in: Option<u64>,
     crashed: bool,
     fail_syncs: u32,
+    full_at: Option<u64>,
     /// Calls that failed because somebody wanted them to.
     failed: u64,
 }
@@ -51,6 +52,7 @@ impl SimDisk {
             crash_in: None,
             crashed: false,
             fail_syncs: 0,
+            full_at: None,
             failed: 0,
         };
         Self { inner, state: Arc::new(Mutex::new(state)) }
@@ -96,9 +98,23 @@ impl SimDisk {
         self.state().slow = times;
     }
 
+    /// How long a sync takes, about.
+    pub fn sync_takes(&self) -> Duration {
+        let state = self.state();
+        state.sync_takes * state.slow
+    }
+
+    /// Whether what is written now would fail.
+    pub fn is_failing(&self) -> bool {
+        let state = self.state();
+        state.fail_syncs > 0 || state.full_at.is_some_and(|bytes| self.inner.used() + 4096 > bytes)
+    }
+
     /// Files may grow by so many bytes; none: without a bound.
     pub fn set_free(&self, bytes: Option<u64>) {
-        self.inner.set_capacity(bytes.map(|free| self.inner.used() + free));
+        let full_at = bytes.map(|free| self.inner.used() + free);
+        self.state().full_at = full_at;
+        self.inner.set_capacity(full_at);
     }
 
     /// Flips a bit somewhere in a file that holds entries. The file's name and the offset.

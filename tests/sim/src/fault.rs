@@ -132,3 +132,24 @@ fn draw(kind: u8, knobs: &Knobs, rng: &mut Rng) -> Fault {
         },
     }
 }
+
+/// What the roads of guests suffer beside.
+pub fn guests(seed: u64, knobs: &Knobs, rng: &mut Rng) -> Vec<Planned> {
+    if seed % 16 == 15 {
+        return Vec::new();
+    }
+    let lasts_ms = knobs.lasts.as_millis() as u64;
+    let count = rng.usize(0..24);
+    let one = |_| {
+        let road = Road::Guest(rng.usize(0..knobs.guests.len()));
+        let lasts = Duration::from_millis(rng.u64(100..60_000));
+        let fault = match rng.u8(0..4) {
+            0 => Fault::Cut { road, up: true, down: true, lasts },
+            1 => Fault::Cut { road, up: true, down: false, lasts },
+            2 => Fault::Cut { road, up: false, down: true, lasts },
+            _ => Fault::Forget(road),
+        };
+        (Time(rng.u64(20_000..lasts_ms) * 1_000_000), fault)
+    };
+    (0..count).map(one).collect()
+}

@@ -10,6 +10,7 @@ use crate::{
     mutant::Mutant,
     site::{self, EdgeIdentity, Memory},
     storage::{Answer, Storage, numbers},
+    table::{SAVE_EVERY, Table},
     tier::Tier,
 };
 use fastrand::Rng;
@@ -60,6 +61,10 @@ pub enum Later {
     StopNow,
     /// Its wall clock's step was noticed.
     ClockStepped(i64),
+    /// The table of what channels retain is to be written.
+    SaveBegins,
+    /// It is written.
+    SaveEnds,
 }
 
 /// What a host wants of the world.
@@ -141,6 +146,12 @@ pub struct Host {
     pub disk: SimDisk,
     /// What its log really holds.
     pub journal: Journal,
+    /// What channels retain, on disk beside the log.
+    pub table: Table,
+    /// Up to here the core has heard that it is on disk.
+    pub answered: Seq,
+    /// Its log begins here.
+    pub oldest: Seq,
     /// Its log's id, once there was one.
     pub log: Option<LogId>,
     /// What its log has lost.
@@ -157,6 +168,10 @@ pub struct Host {
     pub stale: bool,
     /// Whether its disk was made to fail or to be full.
     pub troubled: bool,
+    /// Whether its wall clock was stepped.
+    pub stepped: bool,
+    /// When its processes ended.
+    pub ended: Vec<Time>,
     booted_at: Time,
     boot: u64,
     rng: Rng,
@@ -190,9 +205,12 @@ impl Host {
     pub fn new(setup: Setup, disk: SimDisk, mut rng: Rng) -> Self {
         Self {
             boot: rng.u64(1..),
+            table: Table::new(Rng::with_seed(setup.number as u64), setup.mutant),
             setup,
             disk,
             journal: Journal::default(),
+            answered: Seq::ZERO,
+            oldest: Seq::ZERO,
             log: None,
             lost: Vec::new(),
             process: None,
@@ -201,6 +219,8 @@ impl Host {
             damaged: false,
             stale: false,
             troubled: false,
+            stepped: false,
+            ended: Vec::new(),
             booted_at: Time(0),
             rng,
             effects: VecDeque::new(),
@@ -269,29 +289,19 @@ impl Host {
         let mut storage = Storage::new(self.disk.clone(), writer, &recovered, is_hub, mutant);
         self.log = Some(recovered.log);
         self.reconcile(&mut storage, &recovered);
+        (self.answered, self.oldest) = (self.journal.next().prev(), recovered.oldest);
+        let retained = (self.setup.memory, self.table.recover(&recovered, storage.reader()));
+        self.disk.take_cost();
         let tier = match &self.setup.role {
             Role::Hub => {
-                let hub = site::hub(
-                    &recovered,
-                    &self.setup.directory,
-                    &self.setup.hub_secret,
-                    self.setup.memory,
-                    now,
-                );
+                let hub = site::hub(&recovered, &self.setup.directory, &self.setup.hub_secret, retained, now);
                 Tier::Hub(Box::new(hub))
             }
             Role::Edge(identity) => {
                 let seeds = (self.boot, self.rng.u64(..));
                 let secret = &self.setup.hub_secret;
-                let edge = site::edge(
-                    &recovered,
-                    &self.setup.directory,
-                    identity,
-                    secret,
-                    seeds,
-                    self.setup.memory,
-                    now,
-                );
+                let edge =
+                    site::edge(&recovered, &self.setup.directory, identity, secret, seeds, retained, now);
                 Tier::Edge(Box::new(edge))
             }
         };
@@ -369,8 +379,10 @@ impl Host {
     }
 
     /// The process ends at once. The sockets of its doors are what is left.
-    pub fn end(&mut self) -> Vec<usize> {
+    pub fn end(&mut self, at: Time) -> Vec<usize> {
         self.life += 1;
+        self.ended.push(at);
+        self.table.die();
         let Some(process) = self.process.take() else { return Vec::new() };
         process.doors.values().map(|door| door.socket).collect()
     }
@@ -407,6 +419,7 @@ impl Host {
         match later {
             Later::Storage(turn) => self.storage_turn(turn, at),
             Later::Answers(answers) => {
+                self.answered = self.journal.next().prev();
                 for answer in answers {
                     self.answered(answer, now);
                 }
@@ -433,6 +446,19 @@ impl Host {
             }
             Later::Tells(connection) => self.tells(connection, at),
             Later::DoorWake(connection, armed) => self.door_wake(connection, armed, at),
+            Later::SaveBegins => {
+                self.table.begin();
+                self.later(at.plus(self.disk.sync_takes()), Later::SaveEnds);
+            }
+            Later::SaveEnds => {
+                let (clean, more) = self.table.end(self.disk.is_failing());
+                if let Some(process) = self.process.as_mut().filter(|_| clean) {
+                    process.storage.hold_for_views(None);
+                }
+                if more {
+                    self.later(at.plus(SAVE_EVERY), Later::SaveBegins);
+                }
+            }
             Later::StopNow => self.effects.push_back(Effect::Stopped),
             Later::ClockStepped(by_ms) => {
                 if let Some(process) = &mut self.process {
@@ -462,6 +488,7 @@ impl Host {
             }
             Answer::Read(ticket, chunk) => self.rooms(RoomsInput::Read { ticket, chunk }, now),
             Answer::Trimmed(oldest, gaps) => {
+                self.oldest = oldest;
                 self.input(Input::Lost(gaps.clone()), now);
                 self.rooms(RoomsInput::Trimmed { oldest, gaps }, now);
             }
@@ -502,6 +529,9 @@ impl Host {
         let now = self.now(at);
         if let Some(process) = &mut self.process {
             process.storage.finish(now, &mut self.journal);
+        }
+        if !self.disk.is_down() && !self.disk.is_failing() {
+            self.table.finish();
         }
         self.disk.take_cost();
     }

@@ -61,6 +61,13 @@ impl Logged {
         Some(self.body.slice_ref(Publication::read(&body).ok()?.payload))
     }
 
+    /// How it was published: its QoS, and whether it is to stay. None if it is no publication.
+    pub fn manner(&self) -> Option<(u8, bool)> {
+        let body = Body::read(&self.body).ok().filter(|body| body.kind == Kind::Publication)?;
+        let publication = Publication::read(&body).ok()?;
+        Some((publication.qos, publication.retain))
+    }
+
     /// The publication's name.
     pub fn key(&self) -> Option<Key> {
         Key::of(&self.payload()?)

@@ -191,6 +191,9 @@ fn acknowledged(edges: &[&Host], ledger: &Ledger, wrong: &mut Vec<String>) {
                 Some(offer) if Some(&offer.payload) != entry.payload().as_ref() => {
                     wrong.push(format!("{key:?} is not what was offered"));
                 }
+                Some(offer) if entry.manner() != Some((offer.qos, offer.retain)) => {
+                    wrong.push(format!("{key:?} is stored otherwise than it was published"));
+                }
                 Some(offer)
                     if offer.qos == 2
                         && *seen > 1
@@ -220,7 +223,7 @@ fn acknowledged(edges: &[&Host], ledger: &Ledger, wrong: &mut Vec<String>) {
         let home = edges.iter().find(|edge| ledger.homes.get(&key.device) == Some(&edge.setup.number));
         let swallowed = ledger.offers.get(key).is_some_and(|offer| offer.qos == 2)
             && home.is_some_and(|edge| edge.damaged || edge.stale);
-        if swallowed {
+        if swallowed || ledger.offers.get(key).is_some_and(|offer| offer.payload.is_empty()) {
             continue;
         }
         if !stored.contains_key(key) && !lost.contains(key) {

@@ -3,6 +3,7 @@
 use crate::{
     dice::Dice,
     fault::{self, Planned},
+    guest::{Comes, Identity as Guest},
     site::{self, Memory},
     subscriber::{Identity as Reader, Reads},
     wires::Quality,
@@ -42,6 +43,8 @@ pub struct Knobs {
     pub devices: Vec<DeviceKnobs>,
     /// The dashboards.
     pub readers: Vec<Reader>,
+    /// Who comes and goes.
+    pub guests: Vec<Guest>,
     /// The edges' logs.
     pub edge_log: LogConfig,
     /// The hub's log.
@@ -92,6 +95,7 @@ impl Knobs {
             edges,
             devices,
             readers: readers(),
+            guests: guests(&mut dice.stream("guests", 0), edges, Time(0).plus(lasts)),
             edge_log,
             hub_log,
             memory: Memory { tail_bytes, read_bytes: rng.u32(1_000..40_000) },
@@ -101,6 +105,7 @@ impl Knobs {
             faults: Vec::new(),
         };
         knobs.faults = fault::plan(seed, &knobs, &mut dice.stream("faults", 0));
+        knobs.faults.extend(fault::guests(seed, &knobs, &mut dice.stream("guest faults", 0)));
         knobs
     }
 
@@ -144,4 +149,35 @@ fn readers() -> Vec<Reader> {
         reader(site::LIMITED, site::PLANT, "#", Reads::Window(7), true),
         reader("eve", site::PLANT, "#", Reads::Conflate, false),
     ]
+}
+
+fn guests(rng: &mut Rng, edges: usize, ends_at: Time) -> Vec<Guest> {
+    let mut all = Vec::new();
+    for (comes, at_hub) in [Comes::Late, Comes::ToKeep, Comes::ToLeave]
+        .into_iter()
+        .flat_map(|comes| [(comes, true), (comes, false)])
+    {
+        let host = if at_hub { 0 } else { rng.usize(1..=edges) };
+        let user = match (comes, at_hub) {
+            (Comes::ToLeave, _) => site::MOURNER,
+            (_, false) => site::VIEWER,
+            (Comes::Late, true) => rng.choice([site::LIMITED, "cleo"]).expect("it is not empty"),
+            (Comes::ToKeep, true) => "dan",
+        };
+        let settles_at = Time(ends_at.0 - rng.u64(0..120_000_000_000));
+        all.push(Guest {
+            id: format!("guest-{}", all.len()),
+            user: user.to_owned(),
+            password: site::password(user),
+            host,
+            comes,
+            v5: rng.bool(),
+            room: site::PLANT.to_owned(),
+            filter: "#".to_owned(),
+            qos: if comes == Comes::ToKeep { 2 } else { rng.u8(0..3) },
+            receive_max: rng.u16(1..30),
+            settles_at,
+        });
+    }
+    all
 }

@@ -16,6 +16,8 @@ pub struct Offer {
     pub payload: Bytes,
     /// 0, 1 or 2.
     pub qos: u8,
+    /// Whether it is to stay.
+    pub retain: bool,
 }
 
 /// What an edge said to the hub of a seq, last.
@@ -40,6 +42,12 @@ pub struct Counts {
     pub refused: u64,
     /// Messages delivered to readers.
     pub delivered: u64,
+    /// Times that somebody was shown what channels retain, and it was judged whole.
+    pub shows: u64,
+    /// Messages at QoS 2 to those whose sessions are kept.
+    pub kept: u64,
+    /// Wills that were published.
+    pub wills: u64,
     /// Roads cut.
     pub cuts: u64,
     /// Machines and processes that died.
@@ -63,6 +71,9 @@ impl Counts {
         self.acked += other.acked;
         self.refused += other.refused;
         self.delivered += other.delivered;
+        self.shows += other.shows;
+        self.kept += other.kept;
+        self.wills += other.wills;
         self.cuts += other.cuts;
         self.crashes += other.crashes;
         self.others += other.others;

@@ -16,23 +16,35 @@ pub enum Said {
     Received(u16, u8),
     /// PUBCOMP.
     Completed(u16),
-    /// PUBLISH, with its QoS.
-    Publish {
-        /// Topic.
-        topic: String,
-        /// The packet id of QoS 1.
-        id: Option<u16>,
-        /// Whether it may have come before.
-        dup: bool,
-        /// Payload.
-        payload: Vec<u8>,
-    },
+    /// PUBREL.
+    Released(u16),
+    /// PUBLISH.
+    Publish(Published),
     /// SUBACK, with its first code.
     Subscribed(u8),
+    /// PINGRESP.
+    Pong,
     /// DISCONNECT of MQTT 5.
     Disconnected(u8),
     /// Anything else.
     Other,
+}
+
+/// A PUBLISH as a broker sends it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Published {
+    /// Topic.
+    pub topic: String,
+    /// 0, 1 or 2.
+    pub qos: u8,
+    /// The packet id, 0 at QoS 0.
+    pub id: u16,
+    /// Whether it may have come before.
+    pub dup: bool,
+    /// Whether it is what the channel retains.
+    pub retain: bool,
+    /// Payload.
+    pub payload: Vec<u8>,
 }
 
 /// One packet of the stream, if it is whole.
@@ -58,50 +70,114 @@ fn read(first: u8, body: &[u8], v5: bool) -> Option<Said> {
     let reason = || if v5 { body.get(2).copied().unwrap_or(0) } else { 0 };
     Some(match first >> 4 {
         2 => Said::Connected { present: body.first()? & 1 == 1, code: *body.get(1)? },
-        3 => publish(first, body, v5)?,
+        3 => Said::Publish(publish(first, body, v5)?),
         4 => Said::Acked(id()?, reason()),
         5 => Said::Received(id()?, reason()),
+        6 => Said::Released(id()?),
         7 => Said::Completed(id()?),
         9 => Said::Subscribed(*body.last()?),
+        13 => Said::Pong,
         14 => Said::Disconnected(body.first().copied().unwrap_or(0)),
         _ => Said::Other,
     })
 }
 
-fn publish(first: u8, body: &[u8], v5: bool) -> Option<Said> {
+fn publish(first: u8, body: &[u8], v5: bool) -> Option<Published> {
     let length = usize::from(u16::from_be_bytes([*body.first()?, *body.get(1)?]));
     let topic = String::from_utf8(body.get(2..2 + length)?.to_vec()).ok()?;
     let mut at = 2 + length;
-    let id = if first & 6 == 0 {
-        None
-    } else {
+    let mut id = 0;
+    if first & 6 != 0 {
         at += 2;
-        Some(u16::from_be_bytes([*body.get(at - 2)?, *body.get(at - 1)?]))
-    };
-    if v5 {
-        // The device asks for nothing that makes its properties longer than 127 bytes.
-        at += 1 + usize::from(*body.get(at)?);
+        id = u16::from_be_bytes([*body.get(at - 2)?, *body.get(at - 1)?]);
     }
-    Some(Said::Publish { topic, id, dup: first & 8 != 0, payload: body.get(at..)?.to_vec() })
+    if v5 {
+        let (mut properties, mut shift) = (0_usize, 0);
+        loop {
+            let byte = *body.get(at)?;
+            at += 1;
+            properties |= usize::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        at += properties;
+    }
+    let payload = body.get(at..)?.to_vec();
+    Some(Published { topic, qos: first >> 1 & 3, id, dup: first & 8 != 0, retain: first & 1 != 0, payload })
 }
 
-/// CONNECT.
-pub fn connect(v5: bool, id: &str, clean: bool, keepalive_s: u16, user: &str, password: &str) -> Vec<u8> {
-    let mut body = Vec::new();
-    text(&mut body, "MQTT");
-    body.push(if v5 { 5 } else { 4 });
-    body.push(0xc0 | if clean { 2 } else { 0 });
-    body.extend(keepalive_s.to_be_bytes());
-    if v5 {
-        // Session expiry: never, or with the connection.
-        let expiry: u32 = if clean { 0 } else { u32::MAX };
-        body.extend([5, 0x11]);
-        body.extend(expiry.to_be_bytes());
+/// A CONNECT as a client sends it.
+#[derive(Clone, Copy, Debug)]
+pub struct Connect<'a> {
+    /// Whether it is MQTT 5.
+    pub v5: bool,
+    /// The client id.
+    pub id: &'a str,
+    /// Whether it wants a fresh session, which ends with the connection.
+    pub clean: bool,
+    /// Keepalive, seconds.
+    pub keepalive_s: u16,
+    /// User name.
+    pub user: &'a str,
+    /// Password.
+    pub password: &'a str,
+    /// How many it takes unacknowledged; MQTT 5 only.
+    pub receive_max: Option<u16>,
+    /// What it leaves behind.
+    pub will: Option<&'a Will>,
+}
+
+/// A will.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Will {
+    /// Where to.
+    pub topic: String,
+    /// 0, 1 or 2.
+    pub qos: u8,
+    /// Whether it is to stay.
+    pub retain: bool,
+    /// How long it waits, seconds; MQTT 5 only.
+    pub delay_s: u32,
+    /// What.
+    pub payload: Vec<u8>,
+}
+
+impl Connect<'_> {
+    /// Its bytes.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut body = Vec::new();
+        text(&mut body, "MQTT");
+        body.push(if self.v5 { 5 } else { 4 });
+        let will = self.will.map_or(0, |will| 4 | will.qos << 3 | u8::from(will.retain) << 5);
+        body.push(0xc0 | will | if self.clean { 2 } else { 0 });
+        body.extend(self.keepalive_s.to_be_bytes());
+        if self.v5 {
+            // Session expiry: never, or with the connection.
+            let expiry: u32 = if self.clean { 0 } else { u32::MAX };
+            body.push(if self.receive_max.is_some() { 8 } else { 5 });
+            body.push(0x11);
+            body.extend(expiry.to_be_bytes());
+            if let Some(most) = self.receive_max {
+                body.push(0x21);
+                body.extend(most.to_be_bytes());
+            }
+        }
+        text(&mut body, self.id);
+        if let Some(will) = self.will {
+            if self.v5 {
+                body.extend([5, 0x18]);
+                body.extend(will.delay_s.to_be_bytes());
+            }
+            text(&mut body, &will.topic);
+            body.extend((will.payload.len() as u16).to_be_bytes());
+            body.extend_from_slice(&will.payload);
+        }
+        text(&mut body, self.user);
+        text(&mut body, self.password);
+        packet(0x10, &body)
     }
-    text(&mut body, id);
-    text(&mut body, user);
-    text(&mut body, password);
-    packet(0x10, &body)
 }
 
 /// A PUBLISH as a device sends it.
@@ -116,6 +192,8 @@ pub struct Publish<'a> {
     pub id: u16,
     /// Whether it may have been sent before.
     pub dup: bool,
+    /// Whether it is to stay.
+    pub retain: bool,
     /// The payload.
     pub payload: &'a [u8],
 }
@@ -132,7 +210,7 @@ impl Publish<'_> {
             body.push(0);
         }
         body.extend_from_slice(self.payload);
-        packet(0x30 | u8::from(self.dup) << 3 | self.qos << 1, &body)
+        packet(0x30 | u8::from(self.dup) << 3 | self.qos << 1 | u8::from(self.retain), &body)
     }
 }
 
@@ -146,14 +224,24 @@ pub fn release(id: u16) -> Vec<u8> {
     packet(0x62, &id.to_be_bytes())
 }
 
-/// SUBSCRIBE to one filter at QoS 1.
-pub fn subscribe(v5: bool, id: u16, filter: &str) -> Vec<u8> {
+/// PUBREC.
+pub fn received(id: u16) -> Vec<u8> {
+    packet(0x50, &id.to_be_bytes())
+}
+
+/// PUBCOMP.
+pub fn complete(id: u16) -> Vec<u8> {
+    packet(0x70, &id.to_be_bytes())
+}
+
+/// SUBSCRIBE to one filter with these options: the QoS, and more in MQTT 5.
+pub fn subscribe(v5: bool, id: u16, filter: &str, options: u8) -> Vec<u8> {
     let mut body = id.to_be_bytes().to_vec();
     if v5 {
         body.push(0);
     }
     text(&mut body, filter);
-    body.push(1);
+    body.push(options);
     packet(0x82, &body)
 }
 
@@ -165,6 +253,11 @@ pub fn ping() -> Vec<u8> {
 /// DISCONNECT.
 pub fn disconnect() -> Vec<u8> {
     packet(0xe0, &[])
+}
+
+/// DISCONNECT of MQTT 5 that wants the will published.
+pub fn disconnect_with_will() -> Vec<u8> {
+    packet(0xe0, &[4])
 }
 
 fn packet(first: u8, body: &[u8]) -> Vec<u8> {

@@ -67,11 +67,25 @@ pub enum Mutant {
     PublishChanged,
     /// Now and then a door is not told what the core says to it.
     TellLost,
+    /// At a start what channels retain is what was saved, and not what the log has beyond that.
+    RollForwardSkipped,
+    /// What is cleared stays in the table on disk.
+    ClearIgnored,
+    /// A write of the table that a crash interrupted leaves how far it was to have seen the log, and no row.
+    TableTorn,
+    /// What a session is to remember of its deliveries at QoS 2 is not stored.
+    HandOverDropped,
+    /// Subscribers hear PUBREL before it is stored that they have the publication.
+    PubrelEarly,
+    /// Wills are not stored.
+    WilledDropped,
+    /// That a will is not wanted, or was published, is not stored.
+    UnwilledDropped,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 39] = [
         Self::NoSync,
         Self::NoDirectorySync,
         Self::FailedSyncHidden,
@@ -104,6 +118,13 @@ impl Mutant {
         Self::WriteFlipped,
         Self::PublishChanged,
         Self::TellLost,
+        Self::RollForwardSkipped,
+        Self::ClearIgnored,
+        Self::TableTorn,
+        Self::HandOverDropped,
+        Self::PubrelEarly,
+        Self::WilledDropped,
+        Self::UnwilledDropped,
     ];
 }
 

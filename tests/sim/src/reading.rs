@@ -174,8 +174,12 @@ pub fn wanted(who: &Identity, entry: &Logged) -> bool {
     let Some(channel) = &entry.channel else { return false };
     entry.kind == Kind::Publication
         && entry.room == Some(site::room(&who.room))
-        && holds(&who.filter, channel.as_str())
-        && !(who.user == site::LIMITED && holds(&format!("{}/#", site::SECRET), channel.as_str()))
+        && may_hear(&who.user, &who.filter, channel.as_str())
+}
+
+/// Whether a channel is one that this user may read, and asked for by this filter.
+pub fn may_hear(user: &str, filter: &str, channel: &str) -> bool {
+    holds(filter, channel) && !(user == site::LIMITED && holds(&format!("{}/#", site::SECRET), channel))
 }
 
 /// Whether a filter of names, `+` and a last `#` holds a channel.

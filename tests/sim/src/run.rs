@@ -46,7 +46,8 @@ pub fn run(seed: u64, mutant: Option<Mutant>, traced: bool) -> Report {
 
 fn finish(seed: u64, mut world: World) -> Report {
     let edges: Vec<_> = world.hosts.iter().skip(1).collect();
-    let wrong = judge::judge(&world.hosts[0], &edges, &mut world.ledger);
+    let mut wrong = judge::judge(&world.hosts[0], &edges, &mut world.ledger);
+    wrong.extend(world.judge_guests());
     let at = world.now;
     for what in wrong {
         world.trace.wrong(at, what);
@@ -81,9 +82,10 @@ fn unfinished(world: &World) -> Option<String> {
             return Some(format!("the hub has not all of edge {n}: {through:?} of {}", seq.0));
         }
     }
-    world.subscribers.iter().find_map(|seat| {
+    let owed = world.subscribers.iter().find_map(|seat| {
         let who = &seat.subscriber.identity;
         let owed = seat.reading.owed(who, &hub.journal)?;
         Some(format!("{} was not told {}", who.user, owed.0))
-    })
+    });
+    owed.or_else(|| world.guests_owed())
 }

@@ -38,6 +38,11 @@ pub const FORBIDDEN: &str = "forbidden";
 /// The user who may not read what is secret.
 pub const LIMITED: &str = "bob";
 
+/// Who reads at an edge.
+pub const VIEWER: &str = "viewer";
+/// Who leaves wills, at the hub and at edges.
+pub const MOURNER: &str = "mourner";
+
 /// The tenant's id.
 pub fn account() -> AccountId {
     AccountId(Uuid::from_u128(0xacce))
@@ -124,7 +129,8 @@ pub fn edge_directory(devices: &[String]) -> Arc<Directory> {
     let mut config = AccountConfig::new(ACCOUNT.parse().expect("it is a name"), account());
     config.room = rooms();
     config.user = devices.iter().map(|name| user(name, Role::Member)).collect();
-    config.user.push(user("viewer", Role::Reader));
+    config.user.push(user(VIEWER, Role::Reader));
+    config.user.push(user(MOURNER, Role::Member));
     Arc::new(Directory::compile(&[config]).expect("a run's directory is valid"))
 }
 
@@ -135,6 +141,7 @@ pub fn hub_directory(edges: &[EdgeIdentity], devices: &[String], mutant: Option<
     config.user = devices.iter().map(|name| user(name, Role::Member)).collect();
     config.user.extend(["ann", LIMITED, "eve", "cleo", "dan"].map(|name| user(name, Role::Reader)));
     config.user.push(user("operator", Role::Owner));
+    config.user.push(user(MOURNER, Role::Member));
     let mut denials = vec![denies(LIMITED, Right::Subscribe, SECRET)];
     for edge in edges {
         let key = KeyText(Key::from_secret(&edge.secret).public());
@@ -174,6 +181,7 @@ fn instance(
     rooms: Vec<Room>,
     bindings: Vec<Binding>,
     memory: Memory,
+    retained: RetainedTable,
     now: Now,
 ) -> Instance {
     let config = RoomsConfig {
@@ -192,7 +200,7 @@ fn instance(
         origins: recovered.origins.clone(),
         rooms,
         bindings,
-        retained: RetainedTable::default(),
+        retained,
     };
     Instance::new(Bus::new(config, start), recovered.fold.sessions.clone(), now)
 }
@@ -204,7 +212,7 @@ pub fn edge(
     identity: &EdgeIdentity,
     hub_secret: &[u8; 32],
     (boot, seed): (u64, u64),
-    memory: Memory,
+    (memory, retained): (Memory, RetainedTable),
     now: Now,
 ) -> EdgeCore {
     let bindings = vec![Binding {
@@ -213,7 +221,7 @@ pub fn edge(
         strip: 1,
         prefix: "old/{client}".to_owned(),
     }];
-    let instance = instance(recovered, directory.rooms().to_vec(), bindings, memory, now);
+    let instance = instance(recovered, directory.rooms().to_vec(), bindings, memory, retained, now);
     let linked: BTreeSet<RoomId> =
         directory.rooms().iter().filter(|room| room.linked).map(|room| room.id).collect();
     let cursors = recovered.cursors.iter().filter_map(|(key, value)| match key {
@@ -247,7 +255,7 @@ pub fn hub(
     recovered: &Recovered<LogFold>,
     directory: &Arc<Directory>,
     secret: &[u8; 32],
-    memory: Memory,
+    (memory, retained): (Memory, RetainedTable),
     now: Now,
 ) -> HubCore {
     let mut rooms = directory.rooms().to_vec();
@@ -261,7 +269,7 @@ pub fn hub(
             linked: false,
         });
     }
-    let instance = instance(recovered, rooms, Vec::new(), memory, now);
+    let instance = instance(recovered, rooms, Vec::new(), memory, retained, now);
     let config = ReceiversConfig {
         key: Key::from_secret(secret),
         log: recovered.log,

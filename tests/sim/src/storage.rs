@@ -11,8 +11,9 @@ use crate::{
 use bytes::{Bytes, BytesMut};
 use riser_instance::LogFold;
 use riser_log::{Committed, Decision, Pacer, Reader, Recovered, Refused, Waiting, Writer};
-use riser_model::{Batch, Chunk, CursorKey, CursorMove, CursorValue, Gap, Now, Seq, door::Code};
-use riser_wire::entry::frames;
+use riser_model::{Batch, Chunk, CursorKey, CursorMove, CursorValue, Gap, Now, Seq, Stamp, door::Code};
+use riser_mqtt::Record;
+use riser_wire::entry::{Body, frames};
 use std::{collections::VecDeque, time::Duration};
 
 /// A log that could not write tries again this often.
@@ -101,6 +102,11 @@ impl Storage {
     pub fn persist(&mut self, ticket: u64, batch: Batch, connections: u32) -> Option<Answer> {
         self.orders.push_back(Order { ticket, batch, connections });
         (self.mutant == Some(Mutant::AckBeforeSync)).then_some(Answer::Persisted(ticket))
+    }
+
+    /// What views have not saved is kept.
+    pub fn hold_for_views(&mut self, through: Option<Seq>) {
+        self.writer.set_views(through);
     }
 
     /// A reader of this log.
@@ -288,6 +294,9 @@ impl Storage {
     // The wrong variants.
 
     fn mutated(&mut self, mut batch: Batch) -> Batch {
+        if let Some(drops) = dropped(self.mutant) {
+            batch.entries = without(&batch.entries, drops);
+        }
         if !self.hub {
             return batch;
         }
@@ -325,6 +334,31 @@ impl Storage {
         }
         batch
     }
+}
+
+/// Which records of sessions a wrong variant drops.
+fn dropped(mutant: Option<Mutant>) -> Option<fn(&Record) -> bool> {
+    match mutant {
+        Some(Mutant::HandOverDropped) => Some(|record| matches!(record, Record::HandedOver { .. })),
+        Some(Mutant::WilledDropped) => Some(|record| matches!(record, Record::Willed { .. })),
+        Some(Mutant::UnwilledDropped) => Some(|record| matches!(record, Record::Unwilled { .. })),
+        _ => None,
+    }
+}
+
+/// The frames of a batch with records that say nothing in the place of some.
+fn without(entries: &Bytes, drops: fn(&Record) -> bool) -> Bytes {
+    let mut out = Vec::with_capacity(entries.len());
+    for frame in frames(entries).map_while(Result::ok) {
+        let record = Body::read(frame.body).ok().and_then(|body| Record::read(&body));
+        if record.as_ref().is_some_and(drops) {
+            let nothing = Record::Confirmed { number: 0, through: Vec::new() };
+            nothing.write_frame(&mut out, frame.route, Stamp::default());
+        } else {
+            frame.write(&mut out);
+        }
+    }
+    out.into()
 }
 
 /// What a batch says of how far it goes.

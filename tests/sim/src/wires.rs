@@ -56,6 +56,8 @@ pub enum Client {
     Device(usize),
     /// A dashboard.
     Subscriber(usize),
+    /// A guest.
+    Guest(usize),
     /// An edge's uplink.
     Edge {
         /// The host.
@@ -92,6 +94,8 @@ pub enum Road {
     Uplink(usize),
     /// A dashboard and the hub.
     Reader(usize),
+    /// A guest and its host.
+    Guest(usize),
 }
 
 /// How a road is.

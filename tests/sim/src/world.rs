@@ -8,6 +8,7 @@ use crate::{
     dice::Dice,
     disk::SimDisk,
     fault::{Death, Fault},
+    guest::Guest,
     host::{Host, Later, Role, Setup},
     journal::Journal,
     knobs::Knobs,
@@ -24,13 +25,17 @@ use fastrand::Rng;
 use riser_log::fault::Image;
 use riser_model::{ConnectionId, Time};
 use riser_mqtt::{Config as MqttConfig, Counters as MqttCounters};
+use riser_rooms::retained::Saved;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 mod actors;
 mod breaking;
+mod guests;
 mod hosts;
 mod sockets;
 mod twisting;
+
+pub use guests::GuestSeat;
 
 /// Something that happens.
 #[derive(Debug)]
@@ -55,6 +60,8 @@ pub enum Event {
     Device(usize, Time),
     /// A dashboard's deadline.
     Subscriber(usize, Time),
+    /// A guest's deadline.
+    Guest(usize, Time),
     /// A device has something to say.
     Speak(usize),
     /// The plan's next fault.
@@ -81,7 +88,7 @@ pub struct Machine {
     /// A start is on its way.
     starting: bool,
     /// What its disk was, and what its log held.
-    backup: Option<(Image, Journal)>,
+    backup: Option<(Image, Journal, Saved)>,
 }
 
 /// A device and where it is.
@@ -95,6 +102,8 @@ pub struct DeviceSeat {
     armed: Option<Time>,
     rng: Rng,
     said: u32,
+    /// What it says to stay.
+    stays: Rng,
 }
 
 /// A dashboard and where it is.
@@ -124,6 +133,10 @@ pub struct World {
     pub devices: Vec<DeviceSeat>,
     /// The dashboards.
     pub subscribers: Vec<SubscriberSeat>,
+    /// Who comes and goes.
+    pub guests: Vec<GuestSeat>,
+    /// Roads that were broken, and when.
+    pub broken: Vec<(Time, Road)>,
     /// What was promised.
     pub ledger: Ledger,
     /// What is said.
@@ -155,6 +168,8 @@ impl World {
             machines: Vec::new(),
             devices: Vec::new(),
             subscribers: Vec::new(),
+            guests: Vec::new(),
+            broken: Vec::new(),
             ledger: Ledger::default(),
             trace: Trace::new(traced),
             queue: Queue::default(),
@@ -211,6 +226,7 @@ impl World {
                 armed: None,
                 rng,
                 said: 0,
+                stays: dice.stream("stays", n as u64),
             };
             self.devices.push(device_seat);
             self.arm_device(n);
@@ -225,6 +241,15 @@ impl World {
             let seat = SubscriberSeat { subscriber, reading: Reading::default(), wire: None, armed: None };
             self.subscribers.push(seat);
             self.arm_subscriber(n);
+        }
+        for (n, guest) in knobs.guests.iter().enumerate() {
+            let road = Road::Guest(n);
+            let mut rng = dice.stream("guest", n as u64);
+            let delay = Duration::from_millis(rng.u64(1..100));
+            self.net.build(road, Quality { delay, jitter: delay, rate: rng.u64(10_000..1_000_000) });
+            let at = Time(0).plus(Duration::from_millis(rng.u64(0..60_000)));
+            self.guests.push(GuestSeat::new(Guest::new(guest.clone(), at, rng), road));
+            self.guest_acts(n);
         }
         for (n, (at, _)) in knobs.faults.iter().enumerate() {
             self.queue.put(*at, Event::Fault(n));
@@ -301,6 +326,7 @@ impl World {
             }
             Event::Device(n, armed) => self.wake_device(n, armed),
             Event::Subscriber(n, armed) => self.wake_subscriber(n, armed),
+            Event::Guest(n, armed) => self.wake_guest(n, armed),
             Event::Speak(n) => self.speak(n),
             Event::Fault(n) => {
                 if let Some((_, fault)) = self.knobs.faults.get(n).cloned() {

@@ -1,7 +1,7 @@
 //! A process's turns: storage, the core's task, and what a drained core wants done.
 
 use super::{ARRIVALS_MAX, Arrival, Effect, FOR_LINK, Host, Later, SPINS_MAX};
-use crate::{mutant::Mutant, site, tier::Output};
+use crate::{mutant::Mutant, site, table::SAVE_EVERY, tier::Output};
 use riser_gate::Verdict;
 use riser_instance::{Input as InstanceInput, Output as InstanceOutput, core::Input};
 use riser_model::Time;
@@ -204,8 +204,16 @@ impl Host {
                 let takes = Duration::from_millis(self.rng.u64(1..60));
                 self.later(at.plus(takes), Later::Verified(connection, ticket, verdict));
             }
+            InstanceOutput::Retained(changes) => {
+                let (hold, begin) = self.table.change(&changes);
+                if let (Some(process), Some(_)) = (&mut self.process, hold) {
+                    process.storage.hold_for_views(hold);
+                }
+                if begin {
+                    self.later(at.plus(SAVE_EVERY), Later::SaveBegins);
+                }
+            }
             InstanceOutput::Refused { .. }
-            | InstanceOutput::Retained(_)
             | InstanceOutput::Done { .. }
             | InstanceOutput::Committed { .. } => {}
         }

@@ -86,6 +86,9 @@ impl World {
             if self.devices[n].said < knobs.publications {
                 self.publish(n, knobs.padding);
             }
+            if self.devices[n].said < knobs.publications && self.devices[n].stays.u8(0..5) == 0 {
+                self.publish_to_stay(n, knobs.padding);
+            }
         }
         self.device_acts(n);
         let lasts = u64::try_from(self.knobs.lasts.as_millis()).unwrap_or(u64::MAX);
@@ -117,11 +120,36 @@ impl World {
         };
         let padding: String = (0..padding).map(|_| seat.rng.lowercase()).collect();
         let payload = Bytes::from(format!("{}:{}:{padding}", key.device, key.n));
-        let outgoing = Outgoing { key, topic: topic.clone(), qos, payload: payload.clone() };
-        if seat.device.publish(outgoing, now) {
+        self.say_to(n, Outgoing { key, topic, qos, retain: false, payload }, now);
+    }
+
+    /// Publishes something that its channel is to retain, or takes that away.
+    fn publish_to_stay(&mut self, n: usize, padding: usize) {
+        let now = self.now;
+        let seat = &mut self.devices[n];
+        seat.said += 1;
+        let key = Key { device: n as u32, n: seat.said };
+        let topic = match seat.stays.u8(0..10) {
+            0 => format!("{}/dev{n}/stays", site::YARD),
+            1 => format!("{}/dev{n}/stays", site::SHED),
+            2 => format!("{}/{}/dev{n}/stays", site::PLANT, site::SECRET),
+            3 => format!("{}/{}/dev{n}/stays", site::PLANT, site::FORBIDDEN),
+            other => format!("{}/dev{n}/stays/{}", site::PLANT, other % 4),
+        };
+        let clears = seat.stays.u8(0..4) == 0;
+        let qos = if clears { 1 } else { seat.stays.u8(1..3) };
+        let padding: String = (0..padding).map(|_| seat.stays.lowercase()).collect();
+        let payload = format!("{}:{}:{padding}", key.device, key.n);
+        let payload = if clears { Bytes::new() } else { Bytes::from(payload) };
+        self.say_to(n, Outgoing { key, topic, qos, retain: true, payload }, now);
+    }
+
+    fn say_to(&mut self, n: usize, outgoing: Outgoing, now: Time) {
+        let Outgoing { key, topic, qos, retain, payload } = outgoing.clone();
+        if self.devices[n].device.publish(outgoing, now) {
             self.ledger.counts.offered += 1;
             self.trace.line(now, || format!("device {n} publishes {} to {topic} at qos {qos}", key.n));
-            self.ledger.offers.insert(key, Offer { topic, payload, qos });
+            self.ledger.offers.insert(key, Offer { topic, payload, qos, retain });
         }
     }
 
@@ -183,7 +211,7 @@ impl World {
 }
 
 /// When to wake somebody, if that is earlier than they will be.
-fn due(wake_at: Option<Time>, armed: &mut Option<Time>, now: Time) -> Option<Time> {
+pub(super) fn due(wake_at: Option<Time>, armed: &mut Option<Time>, now: Time) -> Option<Time> {
     let due = wake_at?.max(now.plus(Duration::from_micros(1)));
     if armed.is_some_and(|armed| armed <= due) {
         return None;

@@ -13,11 +13,13 @@ impl World {
         match fault {
             Fault::Cut { road, up, down, lasts } => {
                 self.ledger.counts.cuts += 1;
+                self.broken.push((self.now, road));
                 self.net.cut(road, up, down, self.now);
                 self.after(lasts, Event::Mend(road));
             }
             Fault::Forget(road) => {
                 self.ledger.counts.cuts += 1;
+                self.broken.push((self.now, road));
                 for wire in self.net.wires.values_mut().filter(|wire| wire.road == road) {
                     wire.forgotten = true;
                 }
@@ -53,13 +55,14 @@ impl World {
             }
             Fault::Backup(n) => {
                 let host = &self.hosts[n];
-                self.machines[n].backup = Some((host.disk.image(), host.journal.clone()));
+                self.machines[n].backup = Some((host.disk.image(), host.journal.clone(), host.table.image()));
             }
             Fault::Restore(n) => self.restore(n),
             Fault::Flip(n) => self.flip(n),
             Fault::Step(n, by_ms) => {
                 self.ledger.counts.others += 1;
                 self.hosts[n].skew_ms += by_ms;
+                self.hosts[n].stepped = true;
                 let life = self.hosts[n].life;
                 let noticed = std::time::Duration::from_millis(self.rng.u64(1..500));
                 self.after(noticed, Event::Host(n, life, Later::ClockStepped(by_ms)));
@@ -69,7 +72,7 @@ impl World {
 
     /// A machine comes back as it was at its last backup. What it has committed since is gone with the disk.
     fn restore(&mut self, n: usize) {
-        let Some((image, journal)) = self.machines[n].backup.clone() else { return };
+        let Some((image, journal, table)) = self.machines[n].backup.clone() else { return };
         self.ledger.counts.others += 1;
         self.die(n, Death::Power);
         let host = &mut self.hosts[n];
@@ -77,6 +80,10 @@ impl World {
         // What was on its way from it speaks of what is no more.
         self.net.wires.values_mut().filter(|wire| wire.server == n).for_each(|wire| wire.forgotten = true);
         host.disk.restore(&image);
+        // Sometimes the table beside the log is from another time.
+        if self.rng.u8(0..4) > 0 {
+            host.table.restore(&table);
+        }
         let next = journal.next();
         let gone = std::mem::replace(&mut host.journal, journal).entries.split_off(&next);
         host.lost.extend(gone.into_iter().map(|(seq, entry)| Lost { seq, entry, allowed: true }));
@@ -91,6 +98,9 @@ impl World {
         self.ledger.counts.others += 1;
         self.die(n, Death::Power);
         self.hosts[n].damaged = true;
+        if self.rng.bool() {
+            self.hosts[n].table.flip_somewhere(&mut self.rng);
+        }
         if let Some((file, at)) = self.hosts[n].disk.flip_somewhere(&mut self.rng) {
             self.trace.line(self.now, || format!("host {n}: a bit of {file} at {at} is flipped"));
         }
@@ -120,6 +130,9 @@ impl World {
         }
         for n in 0..self.subscribers.len() {
             self.mend(Road::Reader(n));
+        }
+        for n in 0..self.guests.len() {
+            self.mend(Road::Guest(n));
         }
     }
 }

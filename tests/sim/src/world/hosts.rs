@@ -153,7 +153,7 @@ impl World {
         }
         self.ledger.counts.crashes += 1;
         self.trace.line(self.now, || format!("host {n} dies: {death:?}"));
-        self.hosts[n].end();
+        self.hosts[n].end(self.now);
         self.hosts[n].effects.clear();
         self.machines[n].reopening = false;
         self.leave_all(n, death == Death::Kill);
@@ -178,7 +178,7 @@ impl World {
         }
         self.hosts[n].finish(self.now);
         self.hosts[n].effects.clear();
-        self.hosts[n].end();
+        self.hosts[n].end(self.now);
         self.hosts[n].disk.kill();
         self.leave_all(n, true);
         self.trace.line(self.now, || format!("host {n} stopped"));

@@ -43,7 +43,9 @@ impl World {
         }
         let far = match client {
             Client::Edge { .. } => self.take_link(server, id),
-            Client::Device(_) | Client::Subscriber(_) => self.take_door(server, id, client),
+            Client::Device(_) | Client::Subscriber(_) | Client::Guest(_) => {
+                self.take_door(server, id, client)
+            }
         };
         let Some(far) = far else { return self.after(delay, Event::Unopened(id)) };
         if let Some(wire) = self.net.wires.get_mut(&id) {
@@ -77,7 +79,7 @@ impl World {
                 let place = Place { account, room, credential: Credential::Anonymous, anonymous: false };
                 Box::new(Envelope::new(place, now))
             }
-            Client::Device(_) | Client::Edge { .. } => {
+            Client::Device(_) | Client::Guest(_) | Client::Edge { .. } => {
                 let (config, counters) = (Arc::clone(&self.mqtt.0), Arc::clone(&self.mqtt.1));
                 Box::new(MqttDoor::new(config, counters, self.rng.u64(..), now))
             }
@@ -96,6 +98,7 @@ impl World {
         match client {
             Client::Device(n) => self.devices[n].wire == Some(id),
             Client::Subscriber(n) => self.subscribers[n].wire == Some(id),
+            Client::Guest(n) => self.guests[n].wire == Some(id),
             Client::Edge { host, life, attempt, .. } => {
                 self.hosts[host].life == life && self.uplinks.get(&host) == Some(&(attempt, id))
             }
@@ -119,6 +122,10 @@ impl World {
             Client::Subscriber(n) => {
                 self.subscribers[n].subscriber.connected(self.now);
                 self.subscriber_acts(n);
+            }
+            Client::Guest(n) => {
+                self.guests[n].guest.connected(self.now);
+                self.guest_acts(n);
             }
             Client::Edge { host, uplink, attempt, .. } => {
                 let nonce = self.nonce();
@@ -148,6 +155,11 @@ impl World {
                 self.subscribers[n].wire = None;
                 self.subscribers[n].subscriber.closed(self.now);
                 self.subscriber_acts(n);
+            }
+            Client::Guest(n) => {
+                self.guests[n].wire = None;
+                self.guests[n].guest.closed(self.now);
+                self.guest_acts(n);
             }
             Client::Edge { host, uplink, attempt, .. } => {
                 self.uplinks.retain(|_, (_, wire)| *wire != id);
@@ -242,6 +254,11 @@ impl World {
                 self.trace.line(self.now, || format!("device {n} hears {:.24?}", &bytes[..]));
                 self.devices[n].device.heard(&bytes, self.now);
                 self.device_acts(n);
+            }
+            (Client::Guest(n), Message::Bytes(bytes)) => {
+                self.trace.line(self.now, || format!("guest {n} hears {:.24?}", &bytes[..]));
+                self.guests[n].guest.heard(&bytes, self.now);
+                self.guest_acts(n);
             }
             (Client::Subscriber(n), Message::Text(text)) => {
                 for text in self.twisted(text) {
