@@ -471,7 +471,7 @@ impl Sessions {
             by_number: saved.sessions,
             by_client,
             unreadable: saved.unreadable,
-            wills: saved.wills,
+            wills: saved.wills.counted(),
         })
     }
 }

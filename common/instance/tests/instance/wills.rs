@@ -209,7 +209,7 @@ fn so_many_wills_and_no_more() {
     let mut world = World::new();
     let large = || Will { payload: vec![7; 60_000].into(), ..will(0) };
     let mut refused = None;
-    for n in 0..20 {
+    for n in 0..60 {
         let connection = ConnectionId(n);
         let session = SessionRequest { id: format!("s{n}"), will: Some(large()), ..session() };
         world.enter(connection, Some(session), None);
@@ -218,5 +218,5 @@ fn so_many_wills_and_no_more() {
             refused.get_or_insert((n, code));
         }
     }
-    assert_eq!(refused, Some((17, Code::TooMany)), "a megabyte of them");
+    assert_eq!(refused, Some((52, Code::TooMany)), "three megabytes of one client");
 }

@@ -6,20 +6,27 @@
 
 use crate::record::{Record, SavedWill, SessionKey};
 use riser_model::{
-    Wall,
+    AccountId, ClientId, Wall,
     door::{Code, Refusal},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
-/// The most that all wills of one instance may take: they ride in every checkpoint.
-pub(crate) const WILLS_BYTES_MAX: usize = 1 << 20;
+/// The most that all wills of one instance may take, bytes: they ride in every checkpoint. Ten thousand devices with a
+/// short one each find room.
+const WILLS_BYTES_MAX: usize = 4 << 20;
+/// The most that those of one client may take: one participant's credentials never take all the room.
+const WILLS_PER_CLIENT_BYTES_MAX: usize = 3 << 20;
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Wills {
     by_key: BTreeMap<SessionKey, Held>,
+    #[serde(skip)]
     bytes: usize,
+    /// Of each client.
+    #[serde(skip)]
+    by_client: BTreeMap<(AccountId, ClientId), usize>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -33,6 +40,7 @@ impl Wills {
     pub(super) fn set(&mut self, key: SessionKey, will: SavedWill) {
         self.remove(&key);
         self.bytes = self.bytes.saturating_add(will.size());
+        *self.by_client.entry((key.account, key.client)).or_default() += will.size();
         self.by_key.insert(key, Held { will, due: None });
     }
 
@@ -44,8 +52,25 @@ impl Wills {
 
     pub(super) fn remove(&mut self, key: &SessionKey) {
         if let Some(held) = self.by_key.remove(key) {
-            self.bytes = self.bytes.saturating_sub(held.will.size());
+            let size = held.will.size();
+            self.bytes = self.bytes.saturating_sub(size);
+            if let Entry::Occupied(mut own) = self.by_client.entry((key.account, key.client)) {
+                *own.get_mut() = own.get().saturating_sub(size);
+                if *own.get() == 0 {
+                    own.remove();
+                }
+            }
         }
+    }
+
+    /// As they were saved.
+    pub(super) fn counted(mut self) -> Self {
+        (self.bytes, self.by_client) = (0, BTreeMap::new());
+        for (key, held) in &self.by_key {
+            self.bytes = self.bytes.saturating_add(held.will.size());
+            *self.by_client.entry((key.account, key.client)).or_default() += held.will.size();
+        }
+        self
     }
 
     pub(super) fn get(&self, key: &SessionKey) -> Option<&SavedWill> {
@@ -55,16 +80,19 @@ impl Wills {
     /// Why one more of that size is not kept.
     pub(super) fn check(&self, key: &SessionKey, will: &SavedWill) -> Result<(), Refusal> {
         let former = self.get(key).map_or(0, SavedWill::size);
-        if self.bytes.saturating_sub(former).saturating_add(will.size()) <= WILLS_BYTES_MAX {
-            return Ok(());
+        let own = self.by_client.get(&(key.account, key.client)).copied().unwrap_or_default();
+        for (taken, most, whose) in
+            [(self.bytes, WILLS_BYTES_MAX, "this instance"), (own, WILLS_PER_CLIENT_BYTES_MAX, "one client")]
+        {
+            if taken.saturating_sub(former).saturating_add(will.size()) > most {
+                return Err(Refusal {
+                    code: Code::TooMany,
+                    what: format!("the wills of {whose} take as much as they may"),
+                    want: format!("a shorter will, or none: together at most {most} bytes"),
+                });
+            }
         }
-        Err(Refusal {
-            code: Code::TooMany,
-            what: "this instance keeps as many wills as it may".to_owned(),
-            want: format!(
-                "a will that is shorter, or none: all together take at most {WILLS_BYTES_MAX} bytes"
-            ),
-        })
+        Ok(())
     }
 
     /// The connections of these ended with the process.
