@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Spoils the link in turn: cut, one-way cuts, loss; each for a while, with a rest between. Everything else on
+# Spoils the link in turn: cut, one-way cuts, resets, loss; each for a while, with a rest between. Everything else on
 # the edge's network stays as it is. CHAOS_SECONDS is the length of each, CHAOS_ROUNDS how often (0: for ever),
 # CHAOS_PORT the link's port.
 set -euo pipefail
@@ -42,6 +42,8 @@ while ((rounds == 0 || round < rounds)); do
     turn "cut" "tcp dport $port drop" "tcp sport $port drop"
     turn "nothing leaves" "tcp dport $port drop" ""
     turn "nothing arrives" "" "tcp sport $port drop"
+    turn "every packet answered with a reset" \
+        "tcp dport $port reject with tcp reset" "tcp sport $port reject with tcp reset"
     turn "a third of all packets lost" \
         "tcp dport $port numgen random mod 100 < 30 drop" "tcp sport $port numgen random mod 100 < 30 drop"
     round=$((round + 1))
