@@ -64,6 +64,7 @@ export interface Message {
   pos: Position | null;
   /** How many of this channel `conflate` passed over since the last one, here and at the server. */
   skipped: number;
+  /** Shown ahead of the log while a backlog drains (`conflate`); it may come once more, with its position. */
   latest: boolean;
   /** In an iteration: what is gone between the last message and this one. A handler has `gap` for it. */
   gaps: Gap[];
