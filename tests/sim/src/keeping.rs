@@ -61,11 +61,13 @@ impl Keeping {
         for (seq, entry) in due(who, *qos, journal, from) {
             if is_it(entry) {
                 self.at[place] = seq;
-                return skipped
-                    .map(|seq: Seq| format!("{} was told {} and not {}", who.id, at(entry), seq.0));
+                let what = |(not, name)| {
+                    format!("{} was told {} ({}) and not {not} ({name})", who.id, seq.0, named(entry))
+                };
+                return skipped.map(what);
             }
             if seq > began_by && seq >= oldest {
-                skipped.get_or_insert(seq);
+                skipped.get_or_insert((seq.0, named(entry)));
             }
         }
         let before = due(who, *qos, journal, since).take_while(|(seq, _)| *seq <= from);
@@ -87,8 +89,10 @@ impl Keeping {
     }
 }
 
-fn at(entry: &Logged) -> String {
-    entry.key().map_or_else(String::new, |key| format!("{}:{}", key.device, key.n))
+fn named(entry: &Logged) -> String {
+    let channel = entry.channel.as_ref().map_or("", |channel| channel.as_str());
+    let payload = entry.payload().unwrap_or_default();
+    format!("{:.15} in {channel}", String::from_utf8_lossy(&payload))
 }
 
 /// What is for it at that QoS, after a seq.
