@@ -4,6 +4,7 @@
 //! Read [`node`] for how a program under test is run, and [`ledger`] for how a run is judged.
 
 pub mod client;
+pub mod compat;
 pub mod ledger;
 pub mod needs;
 pub mod node;

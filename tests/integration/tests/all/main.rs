@@ -11,6 +11,7 @@ mod tidy;
 
 mod bad_input;
 mod bad_world;
+mod compat;
 mod compose;
 mod demo;
 mod kills;
