@@ -135,20 +135,20 @@ impl Custody {
     }
 
     /// PUBLISH.
-    pub(super) fn publish(&mut self, publish: &Publish, now: Now) -> Result<(), Refusal> {
+    pub(super) fn publish(&mut self, publish: &Publish, now: Now) {
         let Publish { dup, qos, retain, topic, pkid: id, payload } = publish;
         let (qos, id) = (*qos as u8, *id);
-        if self.count_known(*dup, qos, id)? {
-            return Ok(());
+        if self.count_known(*dup, qos, id) {
+            return;
         }
         if !self.filters.iter().any(|filter| filter.matches(topic)) {
             let what = format!("topic {} is of no filter here", quote(topic));
             self.refuse(qos, id, &refusal(Code::Denied, what, "to remove the broker's old subscription"));
-            return Ok(());
+            return;
         }
         if payload.len() > PUBLICATION_BYTES_MAX {
             self.refuse(qos, id, &too_large(topic, payload.len()));
-            return Ok(());
+            return;
         }
         if !self.batch.fits(payload.len()) {
             self.seal();
@@ -157,7 +157,7 @@ impl Custody {
             Ok(alias) => alias,
             Err(refusal) => {
                 self.refuse(qos, id, &refusal);
-                return Ok(());
+                return;
             }
         };
         let kept = qos == 2 && self.session != 0;
@@ -169,34 +169,36 @@ impl Custody {
         };
         let place = self.batch.add(alias, &publication, now.stamp());
         self.await_ack(qos, id, Some(place), false);
-        Ok(())
     }
 
     /// A PUBLISH that is larger than anything here.
-    pub(super) fn publish_too_large(&mut self, head: &Head) -> Result<(), Refusal> {
-        if !self.count_known(head.dup, head.qos, head.id)? {
+    pub(super) fn publish_too_large(&mut self, head: &Head) {
+        if !self.count_known(head.dup, head.qos, head.id) {
             self.refuse(head.qos, head.id, &too_large(&head.topic, head.bytes));
         }
-        Ok(())
     }
 
     /// Counts it, and answers one of QoS 2 that is here already.
-    fn count_known(&mut self, dup: bool, qos: u8, id: u16) -> Result<bool, Refusal> {
+    fn count_known(&mut self, dup: bool, qos: u8, id: u16) -> bool {
         self.meter.received.inc();
         if dup {
             self.meter.resent.inc();
         }
         if qos != QoS::ExactlyOnce as u8 {
-            return Ok(false);
+            return false;
         }
         match self.stages.get(&id) {
-            None => Ok(false),
-            Some(Stage::Storing) => Ok(true),
+            // After its PUBREL nothing of the old publication comes any more: some brokers do not wait for PUBCOMP
+            // before they give an id to a new one (rumqttd).
+            None | Some(Stage::Releasing) => false,
+            Some(Stage::Storing) => true,
+            // A broker that sends it for the first time has forgotten what it sent under this id before (rumqttd gives
+            // out ids anew after a cut). To believe that it is here would lose it.
+            Some(Stage::Open) if !dup => false,
             Some(Stage::Open) => {
                 self.acks.push_back(Ack { kind: AckKind::Received, id, waits: None, refused: false });
-                Ok(true)
+                true
             }
-            Some(Stage::Releasing) => Err(malformed("a packet id before its PUBCOMP")),
         }
     }
 
@@ -297,7 +299,7 @@ impl Custody {
                     self.meter.acknowledged.inc()
                 }
                 AckKind::Completed => {
-                    self.stages.remove(&id);
+                    self.completed(id);
                     0
                 }
             };
@@ -316,6 +318,13 @@ impl Custody {
             self.stages.remove(&id);
         } else {
             self.stages.insert(id, Stage::Open);
+        }
+    }
+
+    /// PUBCOMP leaves: the id is free, unless the broker has given it to a new publication already.
+    fn completed(&mut self, id: u16) {
+        if self.stages.get(&id) == Some(&Stage::Releasing) {
+            self.stages.remove(&id);
         }
     }
 

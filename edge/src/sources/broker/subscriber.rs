@@ -212,7 +212,8 @@ impl Subscriber {
     fn frame(&mut self, frame: Frame, now: Now) -> Result<(), Refusal> {
         let packet = match (self.state, frame) {
             (State::Subscribing(_) | State::Open, Frame::TooLarge(head)) => {
-                return self.custody.publish_too_large(&head);
+                self.custody.publish_too_large(&head);
+                return Ok(());
             }
             (State::Entering | State::Greeting(_) | State::Closed, Frame::TooLarge(_)) => {
                 return Err(malformed("PUBLISH before CONNACK"));
@@ -223,7 +224,8 @@ impl Subscriber {
             (State::Greeting(_), Packet::ConnAck(connack)) => self.connected(&connack, now),
             (State::Subscribing(_), Packet::SubAck(suback)) => self.subscribed(&suback),
             (State::Subscribing(_) | State::Open, Packet::Publish(publish)) => {
-                self.custody.publish(&publish, now)
+                self.custody.publish(&publish, now);
+                Ok(())
             }
             (State::Subscribing(_) | State::Open, Packet::PubRel(release)) => {
                 self.custody.released(release.pkid)

@@ -295,6 +295,36 @@ fn qos_2_is_recorded_and_released_on_disk_before_the_broker_hears_of_it() {
 }
 
 #[test]
+fn an_id_that_is_given_out_anew_is_a_new_publication() {
+    let setup = setup(2, None);
+    let mut line = Line::new(&setup);
+    line.did();
+    line.enters(7, &[1, 2]);
+    line.hears(&CONNACK_PRESENT);
+    line.hears(&SUBACK);
+    // Sent again it is known; sent for the first time it cannot be.
+    let packets = [publish("a/b", QoS::ExactlyOnce, 2, true), qos_2(1)].concat();
+    let did = line.hears(&packets);
+    assert_eq!((intake(&did).0.count, did.last()), (1, Some(&acks(0x50, &[2]))));
+    assert_eq!(line.stored(1, &[]), [acks(0x50, &[1])]);
+}
+
+#[test]
+fn a_broker_that_does_not_wait_for_pubcomp_is_understood() {
+    let setup = setup(2, None);
+    let mut line = Line::open(&setup, 7);
+    line.hears(&qos_2(1));
+    line.stored(1, &[]);
+    assert_eq!(line.hears(&pubrel(1)), [Did::Asked(Ask::Release { ticket: 2, ids: vec![1] })]);
+    assert_eq!(line.hears(&qos_2(1)), [], "a new publication, after the release");
+    let did = line.stored(2, &[]);
+    assert_eq!((intake(&did).0.count, did.last()), (1, Some(&acks(0x70, &[1]))));
+    assert_eq!(line.hears(&publish("a/b", QoS::ExactlyOnce, 1, true)), [], "and this repeats it");
+    assert_eq!(line.stored(3, &[]), [acks(0x50, &[1])]);
+    assert_eq!(line.hears(&pubrel(1)), [Did::Asked(Ask::Release { ticket: 4, ids: vec![1] })]);
+}
+
+#[test]
 fn after_a_restart_a_repetition_is_answered_and_an_unknown_release_completed() {
     let setup = setup(2, None);
     let mut line = Line::new(&setup);
