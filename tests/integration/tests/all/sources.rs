@@ -195,6 +195,14 @@ fn edge_killed_in_mid_stream_loses_nothing_that_rumqttd_had() {
     killed_in_mid_stream("rumqttd", 1);
 }
 
+/// rumqttd gives out packet ids anew after a cut, and does not say that it sends again: what it had at QoS 2 may come
+/// twice, and none of it is taken for another.
+#[test]
+fn edge_killed_in_mid_stream_loses_nothing_that_rumqttd_had_at_qos_2() {
+    needs!(Need::Program("curl"), Need::Node);
+    killed_in_mid_stream("rumqttd", 2);
+}
+
 /// Killed exactly where what was read is on its way to the disk, and more behind it.
 #[test]
 fn edge_killed_in_the_nth_sync_loses_nothing_that_mosquitto_had() {
