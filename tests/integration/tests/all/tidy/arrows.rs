@@ -44,7 +44,7 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         // It runs the programs, the demo among them, from bins of its own.
         ("riser-integration", &[WIRE, SIBLINGS, INSTANCE, GLUE, HOST, CORES, PROGRAMS, &["riser-demo"]]),
         // It meets the programs as processes, through what the integration tests run them with.
-        ("riser-chaos", &[&["riser-integration"]]),
+        ("riser-chaos", &[PROGRAMS, &["riser-integration"]]),
         ("riser-bench", &[WIRE, SIBLINGS, INSTANCE, GLUE, HOST, CORES, PROGRAMS]),
     ];
     rows.iter().map(|(name, sets)| (*name, sets.concat().into_iter().collect())).collect()
