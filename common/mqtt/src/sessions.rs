@@ -337,6 +337,11 @@ impl Sessions {
         self.wills.over(now).cloned().collect()
     }
 
+    /// Whether that client's will is one of those.
+    pub fn is_will_due(&self, key: &SessionKey, now: Wall) -> bool {
+        self.wills.is_over(key, now)
+    }
+
     /// Whether a will waits for its time.
     pub fn has_waiting_wills(&self) -> bool {
         self.wills.is_waiting()

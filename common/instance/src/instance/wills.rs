@@ -12,7 +12,7 @@ pub(super) const WILLS_EVERY: Duration = Duration::from_secs(1);
 
 impl Instance {
     /// What the log is to say of wills when a session is opened: its former one is published if the session is made
-    /// anew, and else forgotten. A will that may not be published is counted and nothing else: the device that
+    /// anew or its time has come, and else forgotten. A will that may not be published is counted and nothing else: the device that
     /// leaves one has more to say.
     pub(super) fn open_will(
         &mut self,
@@ -21,7 +21,9 @@ impl Instance {
         (will, clean, expiry_s): (Option<Will>, bool, u32),
         now: Now,
     ) -> Result<Option<Record>, riser_model::door::Refusal> {
-        if clean {
+        // One whose time has come is owed, whoever comes back before anybody looked at it.
+        let owed = self.overdue.remove(key) || self.sessions.is_will_due(key, now.wall);
+        if clean || owed {
             self.fire(key, now);
         }
         let saved = will.and_then(|will| match self.bus.route_to(principal, &will.target) {

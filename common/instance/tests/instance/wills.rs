@@ -168,6 +168,20 @@ fn who_comes_back_after_a_restart_within_the_delay_is_not_mourned() {
 }
 
 #[test]
+fn who_comes_back_at_once_after_a_restart_does_not_undo_a_will_that_was_to_wait_for_nothing() {
+    for again in [session(), willed(30, 3600)] {
+        let mut world = entered(willed(0, 3600));
+        world.restart();
+        world.enter(C2, Some(again), None);
+        world.commit();
+        world.commit();
+        assert!(world.entered(C2));
+        world.wait(20);
+        assert_eq!(published(&world), 1);
+    }
+}
+
+#[test]
 fn will_that_may_not_be_published_keeps_nobody_out() {
     let mut world = World::new();
     let target = Target::Topic("vault/state".to_owned());

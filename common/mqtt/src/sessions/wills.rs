@@ -105,6 +105,11 @@ impl Wills {
         self.by_key.iter().filter(move |(_, held)| held.due.is_some_and(|at| at <= now)).map(|(key, _)| key)
     }
 
+    /// Whether the time of that one has come.
+    pub(super) fn is_over(&self, key: &SessionKey, now: Wall) -> bool {
+        self.by_key.get(key).is_some_and(|held| held.due.is_some_and(|at| at <= now))
+    }
+
     /// Whether any waits for its time.
     pub(super) fn is_waiting(&self) -> bool {
         self.by_key.values().any(|held| held.due.is_some())
