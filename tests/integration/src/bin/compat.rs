@@ -11,6 +11,8 @@ use riser_integration::compat::{Run, rumqttc_agent, table};
 /// What the page says before its tables.
 const HEADING: &str = include_str!("../compat/heading.md");
 
+const BROKERS: [(&str, Kind); 2] = [("at-mosquitto", Kind::Mosquitto), ("at-riser", Kind::Riser)];
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
@@ -27,7 +29,7 @@ fn main() -> ExitCode {
         }
         Some(_) | None => {}
     }
-    // Words narrow the run: a client's name, or a part of a step's.
+    // Words narrow the run: a client's name, a broker's behind `at-`, or a part of a step's.
     let clients: Vec<Client> =
         CLIENTS.into_iter().filter(|client| is_asked(&arguments, client.name, is_client)).collect();
     let steps: Vec<Step> =
@@ -39,7 +41,11 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let brokers = vec![Kind::Mosquitto, Kind::Riser];
+    let brokers: Vec<Kind> = BROKERS
+        .iter()
+        .filter(|(name, _)| is_asked(&arguments, name, is_broker))
+        .map(|(_, kind)| *kind)
+        .collect();
     let run = Run { own, clients: clients.clone(), steps: steps.clone(), brokers, at_once: 6 };
     let columns = run.go();
     print!("{}", table::page(&clients, &steps, &columns, HEADING));
@@ -50,8 +56,12 @@ fn is_client(word: &str) -> bool {
     CLIENTS.iter().any(|client| client.name == word)
 }
 
+fn is_broker(word: &str) -> bool {
+    BROKERS.iter().any(|(name, _)| *name == word)
+}
+
 fn is_step(word: &str) -> bool {
-    !is_client(word)
+    !is_client(word) && !is_broker(word)
 }
 
 /// Whether a word of its kind names it, or no word is of its kind.

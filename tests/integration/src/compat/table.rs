@@ -53,7 +53,7 @@ pub fn page(clients: &[Client], steps: &[Step], columns: &[Column], heading: &st
             if ways.is_empty() {
                 continue;
             }
-            let _ = writeln!(text, "\n**{}** at {}", step.name, kind.name());
+            let _ = writeln!(text, "\n**{}** at {}\n", step.name, kind.name());
             for (how, whose) in ways {
                 let _ = writeln!(text, "- {}: {}", whose.join(", "), abridged(how));
             }

@@ -26,7 +26,7 @@ pub const STEPS: &[Step] = &[
     Step::new("payload of every byte", every_byte),
     Step::new("empty payload", empty_payload),
     Step::new("payload of 200,000 bytes", |bench| large(bench, 200_000)),
-    Step::new("payload of 262,144 bytes", |bench| large(bench, 262_144)).because(LARGE),
+    Step::new("payload of 262,144 bytes", |bench| large(bench, 262_144)),
     Step::new("payload of 1,000,000 bytes", |bench| large(bench, 1_000_000)).because(LARGE),
     Step::new("10,000 messages in order, QoS 1", |bench| in_order(bench, 10_000)),
     Step::new("unsubscribe", unsubscribe),
@@ -41,9 +41,9 @@ pub const STEPS: &[Step] = &[
 
 const LARGE: &[(Kind, &str)] = &[(
     Kind::Riser,
-    "A publication here has a bound, payload, topic and properties together: 256 KiB, so that one fits into every \
-     batch to a hub. Beyond it MQTT 5 is told (0x95), and in 3.1.1, which has no word for it, the connection is closed. \
-     mosquitto takes what the protocol can carry (256 MiB).",
+    "A payload here has at most 256 KiB, so that a publication fits into every batch to a hub. Beyond it MQTT 5 is \
+     told (0x83, with the bound in words); in 3.1.1, which has no word for it, the connection is closed. mosquitto \
+     takes what the protocol can carry (256 MiB).",
 )];
 
 fn open_door(bench: &mut Bench<'_>) -> Result<(), Trouble> {
