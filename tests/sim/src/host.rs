@@ -168,6 +168,8 @@ pub struct Host {
     pub stale: bool,
     /// Whether its disk was made to fail or to be full.
     pub troubled: bool,
+    /// Whether its log could not take something.
+    pub refused: bool,
     /// Whether its wall clock was stepped.
     pub stepped: bool,
     /// When its processes ended.
@@ -219,6 +221,7 @@ impl Host {
             damaged: false,
             stale: false,
             troubled: false,
+            refused: false,
             stepped: false,
             ended: Vec::new(),
             booted_at: Time(0),
@@ -419,7 +422,10 @@ impl Host {
         match later {
             Later::Storage(turn) => self.storage_turn(turn, at),
             Later::Answers(answers) => {
-                self.answered = self.journal.next().prev();
+                // A commit's answer comes before the next commit; a read's may come in between.
+                if answers.iter().any(|answer| matches!(answer, Answer::Persisted(_))) {
+                    self.answered = self.journal.next().prev();
+                }
                 for answer in answers {
                     self.answered(answer, now);
                 }
@@ -482,7 +488,10 @@ impl Host {
     fn answered(&mut self, answer: Answer, now: Now) {
         match answer {
             Answer::Persisted(ticket) => self.rooms(RoomsInput::Persisted { ticket }, now),
-            Answer::Failed(ticket, code) => self.rooms(RoomsInput::Failed { ticket, code }, now),
+            Answer::Failed(ticket, code) => {
+                self.refused = true;
+                self.rooms(RoomsInput::Failed { ticket, code }, now);
+            }
             Answer::Read(ticket, chunk) if ticket & FOR_LINK != 0 => {
                 self.input(Input::ReadForLink { ticket: ticket & !FOR_LINK, chunk }, now);
             }

@@ -79,7 +79,8 @@ fn many(from: u64, seeds: u64) -> anyhow::Result<()> {
     let c = total.counts;
     println!(
         "{} seeds, {:.0} simulated hours, {} partitions, {} crashes, {} other faults, {} messages offered, \
-         {} acknowledged, {} at the hub, {} delivered, {} under gaps, {} gone with a disk, {} violations",
+         {} acknowledged, {} at the hub, {} delivered, {} at QoS 2 to sessions that are kept, {} times shown what is \
+         retained, {} wills, {} under gaps, {} gone with a disk, {} violations",
         total.seeds,
         total.hours,
         c.cuts,
@@ -89,6 +90,9 @@ fn many(from: u64, seeds: u64) -> anyhow::Result<()> {
         c.acked,
         c.hub_entries,
         c.delivered,
+        c.kept,
+        c.shows,
+        c.wills,
         c.gapped,
         c.disk_lost,
         total.failed.len()

@@ -157,8 +157,10 @@ impl Wills {
         let visit = self.visits.get(n)?;
         let next = self.visits.get(n + 1);
         // One that is owed whoever comes back may be late: the log was full.
-        let owed = visit.left.is_some_and(|(_, goes)| goes != Goes::Goodbye)
-            && (visit.delay() == Duration::ZERO || next.is_some_and(|next| next.fresh));
+        let goodbye = visit.left.is_some_and(|(_, goes)| goes == Goes::Goodbye);
+        let owed = !goodbye && (visit.delay() == Duration::ZERO || next.is_some_and(|next| next.fresh));
+        // A goodbye that the log had no room for is not committed.
+        let owed = owed || goodbye && host.refused;
         if visit.back_by.is_some_and(|back_by| seq > back_by) && !owed {
             return Some("after its client was back");
         }
@@ -170,7 +172,7 @@ impl Wills {
         if unwilled(who, &host.journal, seq) {
             return Some("after the log said that it is not wanted");
         }
-        let (at, _) = visit.left.filter(|_| visit.heard_goodbye && !host.troubled)?;
+        let (at, _) = visit.left.filter(|_| visit.heard_goodbye && !host.troubled && !host.refused)?;
         let (from, to) = (at, at.plus(QUIET));
         let died = host.ended.iter().any(|ended| (from..=to).contains(ended));
         (!died && !broke(from, to)).then_some("though its client had said goodbye")

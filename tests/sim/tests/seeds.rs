@@ -54,6 +54,21 @@ fn a_hub_goes_on_after_a_commit_of_cursors_and_entries_failed() {
 }
 
 #[test]
+fn a_packet_id_that_a_peer_still_holds_names_no_other_publication() {
+    holds(18);
+}
+
+#[test]
+fn who_comes_back_at_once_after_a_restart_does_not_undo_a_will() {
+    holds(20);
+}
+
+#[test]
+fn what_a_session_brought_along_gets_its_turn_whatever_its_number() {
+    holds(84);
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     let (first, second) = (run(7, None, true), run(7, None, true));
     assert!(first.lines.len() > 1000);
