@@ -115,6 +115,9 @@ fn empty_id(bench: &mut Bench<'_>) -> Result<(), Trouble> {
 }
 
 fn takeover(bench: &mut Bench<'_>) -> Result<(), Trouble> {
+    if bench.client.is_pair() {
+        return Err(Trouble::NotOffered("staying away once it is closed".to_owned()));
+    }
     let mut first = bench.reader("twin", "takeover/x", 1)?;
     let mut second = bench.reader("twin", "takeover/x", 1)?;
     demand(first.is_closed_within(Duration::from_secs(10)), || "the first stays".to_owned())?;
