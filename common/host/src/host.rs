@@ -9,7 +9,7 @@ use riser_instance::{
     Core, Input as InstanceInput, Output as InstanceOutput,
     core::{Input, Output},
 };
-use riser_model::{ConnectionId, Now, Time, door::Code};
+use riser_model::{ConnectionId, Now, Seq, Time, door::Code};
 use riser_net::{Arrival, Asked, CoreInbox, TellOutbox};
 use riser_rooms::Input as RoomsInput;
 use riser_shell::{
@@ -19,7 +19,7 @@ use riser_shell::{
     tables::{Change, Saver},
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -134,8 +134,11 @@ pub struct Host<C: Core, L: Links<C>, W: Watch> {
     verdicts: (mpsc::UnboundedSender<Judged>, mpsc::UnboundedReceiver<Judged>),
     orders: mpsc::UnboundedReceiver<Order<C>>,
     shutting_down: bool,
-    /// Changes of what channels retain that are in the log only.
-    unsaved: usize,
+    /// Changes of what channels retain that are in the log only: everything before each is in the table with those
+    /// before it.
+    unsaved: VecDeque<Seq>,
+    /// Up to here changes of what channels retain were handed out.
+    seen: Seq,
 }
 
 struct Judged {
@@ -163,7 +166,8 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             verdicts: mpsc::unbounded_channel(),
             orders,
             shutting_down: false,
-            unsaved: 0,
+            unsaved: VecDeque::new(),
+            seen: Seq::ZERO,
         };
         (host, HostHandle { orders: sender })
     }
@@ -239,10 +243,8 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             }
             Answer::Recovered => {}
             Answer::Saved { changes } => {
-                self.unsaved = self.unsaved.saturating_sub(changes);
-                if self.unsaved == 0 {
-                    self.parts.storage.hold_for_views(None);
-                }
+                self.unsaved.drain(..changes.min(self.unsaved.len()));
+                self.parts.storage.hold_for_views(self.unsaved.front().copied());
             }
         }
     }
@@ -309,12 +311,11 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                 });
             }
             InstanceOutput::Retained(changes) => {
-                if self.unsaved == 0 {
-                    let first = changes.changed.values().flatten().map(|one| one.position.seq).min();
-                    let first = first.unwrap_or(changes.through.seq);
-                    self.parts.storage.hold_for_views(Some(first.prev()));
+                if self.unsaved.is_empty() {
+                    self.parts.storage.hold_for_views(Some(self.seen));
                 }
-                self.unsaved += 1;
+                self.unsaved.push_back(self.seen);
+                self.seen = changes.through.seq;
                 let (through, rows) = (changes.through_row(), changes.rows().collect());
                 self.parts.retained.save(Change { through, rows });
             }

@@ -443,6 +443,8 @@ impl Instance {
                 self.tell(connection, tell);
             }
             Awaited::Tell { connection, tell: Tell::Subscribed { subscription, .. } } => {
+                let ask = Ask::Unsubscribe { subscription };
+                self.rooms(BusInput::Ask { connection, ask }, now);
                 self.filter_changed(connection, subscription, now);
                 self.tell(connection, Tell::Subscribed { subscription, result: Err(log_failing()) });
             }

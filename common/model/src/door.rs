@@ -102,6 +102,8 @@ pub struct SessionState {
     pub open_ids: Vec<u16>,
     /// Its own deliveries that its peer may have, by their packet ids.
     pub deliveries: Vec<SessionDelivery>,
+    /// The last packet id that it is known to have given to a delivery; 0 without.
+    pub last_id: u16,
     /// The subscriptions it holds, in the order of their making; the door re-asks for them.
     pub subscriptions: Vec<SessionSubscription>,
 }

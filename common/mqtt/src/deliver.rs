@@ -46,8 +46,8 @@ enum Sent {
 
 impl Deliveries {
     /// `durable`: for a session that outlives the connection.
-    pub(crate) fn new(inflight_max: u16, durable: bool) -> Self {
-        Self { outbox: Outbox::new(inflight_max, durable), ..Self::default() }
+    pub(crate) fn new(inflight_max: u16, durable: bool, last_id: u16) -> Self {
+        Self { outbox: Outbox::new(inflight_max, durable, last_id), ..Self::default() }
     }
 
     /// Takes up the deliveries that a session remembers; the ids whose PUBREL is to be said again.
@@ -172,7 +172,11 @@ impl Deliveries {
                 return pass(subscription, delivery.pos);
             }
         };
-        let qos = subscription.qos().min(publication.qos);
+        let mut qos = subscription.qos().min(publication.qos);
+        if delivery.retained && self.outbox.is_durable() {
+            // It has no place by which a session could remember it: at QoS 2 a cut would leave its id with the peer.
+            qos = qos.min(1);
+        }
         let (id, dup) = match qos {
             0 => (0, false),
             1 if self.outbox.has_room() => self.outbox.once_at_least(delivery.subscription, delivery.pos),
@@ -180,7 +184,12 @@ impl Deliveries {
             _ => match self.outbox.once_exactly(delivery.subscription, delivery.pos) {
                 Turn::Say { id, dup } => (id, dup),
                 Turn::Wait => return Sent::Waits,
-                Turn::Skip => return pass(subscription, delivery.pos),
+                Turn::Skip { over } => {
+                    if let Some(pos) = delivery.pos.filter(|_| !over) {
+                        subscription.await_ack(delivery.prev, pos);
+                    }
+                    return pass(subscription, delivery.pos);
+                }
             },
         };
         let notes: Vec<_> = subscription.noted_gaps().iter().map(gap_note).collect();
@@ -269,8 +278,17 @@ impl Deliveries {
 
     /// PUBCOMP. False if nothing waited for it.
     pub(crate) fn completed(&mut self, id: u16) -> bool {
-        self.got_on = true;
-        self.outbox.completed(id)
+        let Some((subscription, pos)) = self.outbox.completed(id) else {
+            return false;
+        };
+        self.has(subscription, pos);
+        true
+    }
+
+    /// A subscription is no more.
+    pub(crate) fn gone(&mut self, subscription: SubscriptionId) {
+        self.subscriptions.remove(&subscription);
+        self.outbox.gone(subscription);
     }
 
     /// What was said at QoS 1 and is not acknowledged, for who comes back.

@@ -243,7 +243,8 @@ impl MqttDoor {
     fn due(&mut self, now: Now) {
         if let State::Open(session) = &mut self.state {
             session.due(now);
-            self.ask_all();
+            // What is confirmed makes room.
+            self.finish(Ok(()), now);
         }
         if self.deadline.is_none_or(|deadline| now.time < deadline) {
             return;

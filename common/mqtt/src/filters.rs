@@ -10,10 +10,10 @@ use crate::{
     subscription::options,
 };
 use bytes::Bytes;
-use riser_model::door::Keep;
+use riser_model::door::{Code, Keep};
 use rumqttc::{
     mqttbytes::v4,
-    v5::mqttbytes::v5::{self, RetainForwardRule},
+    v5::mqttbytes::v5::{self, DisconnectReasonCode, RetainForwardRule},
 };
 
 /// A SUBSCRIBE packet.
@@ -29,6 +29,9 @@ pub(crate) struct Unsubscribe {
     pub(crate) id: u16,
     pub(crate) filters: Vec<String>,
 }
+
+/// The most filters of one packet: ten times what a connection may hold.
+const FILTERS_MAX: usize = 1000;
 
 /// Reads SUBSCRIBE.
 pub(crate) fn read_subscribe(frame: &Frame<'_>, version: Version) -> Result<Subscribe, Fault> {
@@ -73,7 +76,17 @@ fn check(
     if fields.is_empty() {
         return Err(Fault::protocol("a packet without a topic filter", "at least one"));
     }
+    let mut filters = 0;
     while !fields.is_empty() {
+        filters += 1;
+        if filters > FILTERS_MAX {
+            return Err(Fault {
+                code: Code::TooMany,
+                reason: DisconnectReasonCode::QuotaExceeded,
+                what: "very many filters in one packet",
+                want: "at most 1000",
+            });
+        }
         if fields.text()?.is_empty() {
             return Err(Fault::malformed("an empty topic filter"));
         }

@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// Ids that wait for nothing but the session's place, for each that waits for the peer.
 const PASSED_PER_PLACE: usize = 16;
+/// Some ids always stay free.
+const IDS_MAX: usize = 60_000;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -90,8 +92,8 @@ pub(crate) enum Turn {
     Say { id: u16, dup: bool },
     /// Not yet.
     Wait,
-    /// The peer has it.
-    Skip,
+    /// The peer has it; what is left of the exchange goes on, or it is over.
+    Skip { over: bool },
 }
 
 /// What PUBREC came to.
@@ -106,8 +108,9 @@ pub(crate) enum Received {
 }
 
 impl Outbox {
-    pub(crate) fn new(max: u16, durable: bool) -> Self {
-        Self { max: usize::from(max.max(1)), durable, ..Self::default() }
+    /// `last_id`: the last one that a session remembers to have given.
+    pub(crate) fn new(max: u16, durable: bool, last_id: u16) -> Self {
+        Self { max: usize::from(max.max(1)), durable, last_id, ..Self::default() }
     }
 
     /// Takes up what a session remembers. True if PUBREL is to be said again.
@@ -153,7 +156,13 @@ impl Outbox {
 
     /// Whether one more may wait for the peer.
     pub(crate) fn has_room(&self) -> bool {
-        self.waiting < self.max && self.by_id.len() < self.max.saturating_mul(PASSED_PER_PLACE).min(60_000)
+        self.waiting < self.max
+    }
+
+    /// Whether one more may get a number that is remembered. Those that a session brought along get their turn whatever
+    /// their number.
+    fn may_number(&self) -> bool {
+        self.by_id.len() < self.max.saturating_mul(PASSED_PER_PLACE).min(IDS_MAX)
     }
 
     /// The id of a delivery at QoS 1, and whether it was said before under it.
@@ -187,11 +196,13 @@ impl Outbox {
                     Turn::Say { id, dup: before }
                 }
                 Some(Stage::Numbering) => Turn::Wait,
-                Some(Stage::Published | Stage::Sent | Stage::Receiving | Stage::Released | Stage::Over)
-                | None => Turn::Skip,
+                Some(Stage::Published | Stage::Sent | Stage::Receiving | Stage::Released) => {
+                    Turn::Skip { over: false }
+                }
+                Some(Stage::Over) | None => Turn::Skip { over: true },
             };
         }
-        if !self.has_room() {
+        if !self.has_room() || self.durable && !self.may_number() {
             return Turn::Wait;
         }
         let id = self.free_id();
@@ -215,7 +226,8 @@ impl Outbox {
 
     /// Numbers a delivery at QoS 2 whose turn has not come, so that one commit is for many.
     pub(crate) fn number(&mut self, subscription: SubscriptionId, pos: Position) {
-        if self.durable && !self.is_begun(subscription, pos) && self.news.sent.len() < self.max {
+        let wanted = self.durable && !self.is_begun(subscription, pos);
+        if wanted && self.may_number() && self.news.sent.len() < self.max {
             let id = self.free_id();
             self.insert(id, Waiting { subscription, pos: Some(pos), stage: Stage::Numbering });
             self.news.sent.push((id, subscription, pos));
@@ -284,17 +296,35 @@ impl Outbox {
         }
     }
 
-    /// PUBCOMP. False if nothing waited for it.
-    pub(crate) fn completed(&mut self, id: u16) -> bool {
-        let Some(waiting) = self.by_id.get(&id).filter(|waiting| waiting.stage == Stage::Released) else {
-            return false;
-        };
+    /// PUBCOMP: what the peer has. None if nothing waited for it.
+    pub(crate) fn completed(&mut self, id: u16) -> Option<(SubscriptionId, Option<Position>)> {
+        let waiting = self.by_id.get(&id).copied().filter(|waiting| waiting.stage == Stage::Released)?;
         if self.durable && waiting.pos.is_some() {
             self.enter(id, Stage::Over);
         } else {
             self.remove(id);
         }
-        true
+        Some((waiting.subscription, waiting.pos))
+    }
+
+    /// A subscription was given up: what was begun is finished, and nothing of it is remembered.
+    pub(crate) fn gone(&mut self, subscription: SubscriptionId) {
+        let ids: Vec<u16> = self
+            .by_id
+            .iter()
+            .filter(|(_, one)| one.subscription == subscription)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ids {
+            let Some(waiting) = self.by_id.get_mut(&id) else { continue };
+            if waiting.stage.waits_for_peer() {
+                if let Some(pos) = waiting.pos.take() {
+                    self.by_place.remove(&(subscription, pos.seq));
+                }
+            } else {
+                self.remove(id);
+            }
+        }
     }
 
     /// What is to be stored now, if anything; answered with this ticket.
@@ -323,10 +353,18 @@ impl Outbox {
         let (mut say, mut has) = (Vec::new(), Vec::new());
         for id in news.released {
             let Some(waiting) = self.by_id.get(&id).copied() else { continue };
-            has.extend(waiting.pos.map(|pos| (waiting.subscription, pos)));
-            if waiting.stage == Stage::Receiving {
-                self.enter(id, Stage::Released);
-                say.push(id);
+            match waiting.stage {
+                // Passed when PUBCOMP came: until then the id means something to the peer.
+                Stage::Receiving => {
+                    self.enter(id, Stage::Released);
+                    say.push(id);
+                }
+                Stage::Over => has.extend(waiting.pos.map(|pos| (waiting.subscription, pos))),
+                Stage::Published
+                | Stage::Numbering
+                | Stage::Numbered { .. }
+                | Stage::Sent
+                | Stage::Released => {}
             }
         }
         Some(Stored { say, has })

@@ -94,7 +94,7 @@ impl Session {
         state: SessionState,
     ) -> Self {
         let mut deliveries =
-            Deliveries::new(peer.receive_maximum.min(config.inflight_max), state.number != 0);
+            Deliveries::new(peer.receive_maximum.min(config.inflight_max), state.number != 0, state.last_id);
         let mut subscribing = Subscribing::default();
         let asks = subscribing.restore(state.subscriptions, &mut deliveries, &counters);
         let mut out = BytesMut::new();

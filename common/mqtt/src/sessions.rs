@@ -53,6 +53,9 @@ struct Session {
     open_ids: BTreeSet<u16>,
     held: Vec<Held>,
     deliveries: BTreeMap<u16, Delivered>,
+    /// The last packet id that a delivery is known to have got: the next ones are others than those that a peer may still
+    /// hold.
+    last_id: u16,
 }
 
 /// A delivery at QoS 2 that the peer may have.
@@ -76,7 +79,7 @@ struct FormerSession {
 impl From<FormerSession> for Session {
     fn from(former: FormerSession) -> Self {
         let FormerSession { key, expiry_s, left, open_ids, held } = former;
-        Self { key, expiry_s, left, open_ids, held, deliveries: BTreeMap::new() }
+        Self { key, expiry_s, left, open_ids, held, deliveries: BTreeMap::new(), last_id: 0 }
     }
 }
 
@@ -191,6 +194,7 @@ impl Sessions {
             }
             Record::HandedOver { number, sent, released } => {
                 if let Some(session) = self.by_number.get_mut(&number) {
+                    session.last_id = sent.last().map_or(session.last_id, |(id, _, _)| *id);
                     for (id, filter, position) in sent {
                         session.deliveries.insert(id, Delivered { filter, position, released: false });
                     }
@@ -495,6 +499,7 @@ impl Session {
             number,
             present: true,
             open_ids: self.open_ids.iter().copied().collect(),
+            last_id: self.last_id,
             deliveries: self.deliveries.iter().map(|(id, delivered)| delivered.numbered(*id)).collect(),
             subscriptions: self.held.iter().map(Held::subscription).collect(),
         }

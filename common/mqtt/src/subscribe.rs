@@ -150,7 +150,7 @@ impl Subscribing {
             let Some(subscription) = found else {
                 return Slot::Known(Ungrant::Unknown);
             };
-            deliveries.subscriptions.remove(&subscription);
+            deliveries.gone(subscription);
             asks.push(Ask::Unsubscribe { subscription });
             Slot::Waits(subscription, 0, Ungrant::Done)
         });
@@ -182,7 +182,7 @@ impl Subscribing {
                     }
                 }
                 Err(_) if subscription.answered == subscription.asked => {
-                    deliveries.subscriptions.remove(&id);
+                    deliveries.gone(id);
                     counters.lost_subscriptions.add(u64::from(!self.is_awaited(id)));
                 }
                 Err(_) => {}

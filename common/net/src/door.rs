@@ -347,7 +347,7 @@ impl<P: Pipe> Connection<P> {
         let speaks = matches!(self.phase, Phase::Open | Phase::Stopping(_));
         match output {
             Output::Ask(ask) => {
-                if matches!(ask, Ask::Publish(_) | Ask::Release { .. }) {
+                if matches!(ask, Ask::Publish(_) | Ask::Release { .. } | Ask::HandOver { .. }) {
                     self.tickets += 1;
                 }
                 self.asker.ask(ask);

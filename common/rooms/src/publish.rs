@@ -319,7 +319,8 @@ fn is_too_much(
         let publication = Body::read(frame.body).and_then(|body| Publication::read(&body));
         publication.is_ok_and(|publication| publication.payload.is_empty())
     };
-    !retained.has_room(room, &channel.name, config.retained_bytes_max) && !clears()
+    let bytes = frame.body.len();
+    !retained.has_room(room, &channel.name, bytes, config.retained_bytes_max) && !clears()
 }
 
 fn too_much_retained(bytes_max: usize) -> Refusal {

@@ -145,7 +145,9 @@ impl RetainedTable {
     /// kept, of another log nothing.
     pub fn align(&mut self, through: Option<Position>, log: LogId, chain: &[EpochSpan], oldest: Seq) -> Seq {
         let Some(through) = through.filter(|through| through.log == log) else {
+            let gone: Vec<RetainedKey> = self.iter().map(|(key, _)| key).collect();
             *self = Self::default();
+            self.changed.extend(gone.into_iter().map(|key| (key, None)));
             return oldest;
         };
         let here = |span: &EpochSpan| span.epoch == through.epoch && through.seq <= span.last;
@@ -172,13 +174,17 @@ impl RetainedTable {
         let Ok(publication) = publication else { return };
         let key = (route.room, route.channel.clone());
         if publication.payload.is_empty() {
+            // Said even where there was none: the table on disk has seen it then, and no start looks for it again.
+            self.remove(&key);
+            self.changed.insert(key, None);
+            return;
+        }
+        if !self.has_room(key.0, &key.1, frame.body.len(), bytes_max) {
+            // The former value is not the newest any more: better none than a wrong one.
+            self.discarded += 1;
             if self.remove(&key) {
                 self.changed.insert(key, None);
             }
-            return;
-        }
-        if !self.has_room(key.0, &key.1, bytes_max) {
-            self.discarded += 1;
             return;
         }
         // A copy: a slice would keep the whole batch that it came in.
@@ -237,9 +243,17 @@ impl RetainedTable {
         Some((&held.route, &held.retained))
     }
 
-    /// Whether a channel may be given one: it has one, or there is room.
-    pub(crate) fn has_room(&self, room: RoomId, channel: &ChannelName, bytes_max: usize) -> bool {
-        self.bytes < bytes_max || self.get(room, channel).is_some()
+    /// Whether a channel may be given one of that size.
+    pub(crate) fn has_room(
+        &self,
+        room: RoomId,
+        channel: &ChannelName,
+        body_bytes: usize,
+        bytes_max: usize,
+    ) -> bool {
+        let former = self.get(room, channel).map_or(0, |(_, retained)| size(channel, retained));
+        let new = PLACE_BYTES + channel.as_str().len() + body_bytes;
+        self.bytes.saturating_sub(former).saturating_add(new) <= bytes_max
     }
 
     /// What changed since the last time.

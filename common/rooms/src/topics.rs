@@ -84,7 +84,8 @@ fn place(
 
 /// The room whose channels are MQTT's topics as they stand, if there is one.
 pub(crate) fn root(bindings: &[Binding]) -> Option<&RoomName> {
-    bindings.iter().find(|binding| binding.is_root()).map(|binding| &binding.room)
+    // Behind another one it is not: what that takes would be seen by nobody.
+    bindings.first().filter(|binding| binding.is_root()).map(|binding| &binding.room)
 }
 
 /// MQTT's matching, over texts that need not be channels. A wildcard does not meet a leading `$`.

@@ -239,11 +239,15 @@ impl Saving {
     }
 
     fn save(&mut self, change: &Change) -> Result<(), TableFailed> {
-        let table = match &self.table {
+        let table = match self.table.take() {
             Some(table) => table,
-            None => self.table.insert(Table::open(&self.path)?),
+            // One that was never whole is made anew; what it lacks, the log still has.
+            None => Table::open(&self.path).or_else(|_| Table::replace(&self.path))?,
         };
-        table.save(change)
+        // After a failure redb refuses everything: the next try opens it again.
+        table.save(change)?;
+        self.table = Some(table);
+        Ok(())
     }
 }
 

@@ -219,6 +219,7 @@ fn what_is_too_large_to_send_takes_no_place_and_never_comes_again() {
         if let Some(Ask::HandOver { ticket, .. }) = bench.asks().pop() {
             bench.store(ticket, 0, &[]);
             assert_eq!(bench.acks(), [(0x62, id, 0)]);
+            bench.send(&ack(0x70, id));
         }
         bench.pass(Duration::from_secs(1));
         let through = position(14);

@@ -213,6 +213,7 @@ fn kept(level: u8) -> Bench {
     let state = SessionState {
         number: 42,
         present: true,
+        last_id: 0,
         deliveries: vec![],
         open_ids: vec![],
         subscriptions: vec![subscription],

@@ -36,6 +36,7 @@ fn kept(level: u8, deliveries: &[(u16, u64, bool)]) -> Bench {
     let state = SessionState {
         number: 42,
         present: true,
+        last_id: 0,
         open_ids: vec![],
         deliveries: deliveries.collect(),
         subscriptions: vec![held],

@@ -8,6 +8,7 @@ fn kept(level: u8, open_ids: &[u16]) -> Bench {
     let state = SessionState {
         number: 42,
         present: true,
+        last_id: 0,
         deliveries: vec![],
         open_ids: open_ids.to_vec(),
         subscriptions: vec![],

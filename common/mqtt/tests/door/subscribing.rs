@@ -21,7 +21,14 @@ fn topic(filter: &str) -> Want {
 }
 
 fn session(subscriptions: Vec<SessionSubscription>) -> SessionState {
-    SessionState { number: 42, present: true, deliveries: vec![], open_ids: vec![], subscriptions }
+    SessionState {
+        number: 42,
+        present: true,
+        last_id: 0,
+        deliveries: vec![],
+        open_ids: vec![],
+        subscriptions,
+    }
 }
 
 fn held(filter: &str, options: u8, through: u64) -> SessionSubscription {

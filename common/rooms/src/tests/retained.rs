@@ -198,12 +198,13 @@ fn what_has_expired_is_not_shown_and_leaves_the_table() {
 
 #[test]
 fn a_full_table_refuses_new_channels_and_takes_new_values() {
-    let mut world = World::new(Config { retained_bytes_max: 1000, ..Config::default() });
+    let mut world = World::new(Config { retained_bytes_max: 1400, ..Config::default() });
     world.open(1);
-    let large = "7".repeat(900);
+    let large = "7".repeat(1100);
     assert_eq!(retain(&mut world, "a/x", &large, &[]), None);
     assert_eq!(retain(&mut world, "a/y", "1", &[]), Some(Code::QuotaExceeded));
     assert_eq!(retain(&mut world, "a/y", "", &[]), None, "clearing is always possible");
+    assert_eq!(retain(&mut world, "a/x", &large.repeat(2), &[]), Some(Code::QuotaExceeded), "by size, too");
     assert_eq!(retain(&mut world, "a/x", "2", &[]), None);
     assert_eq!(retain(&mut world, "a/y", "3", &[]), None);
     assert_eq!(world.bus.retained().len(), 2);

@@ -17,6 +17,7 @@ pub fn run(input: &[u8]) {
     let kept = SessionState {
         number: 1,
         present: true,
+        last_id: 0,
         open_ids: vec![1, 2],
         deliveries: vec![SessionDelivery {
             id: 3,
