@@ -9,6 +9,8 @@ pub struct Counters {
     pub shed: Count,
     /// QoS 2 publications and PUBRELs that came again and shared the first one's answer.
     pub duplicates: Count,
+    /// Publications of clients that had as many unacknowledged as the Receive Maximum allows, and were taken all the same.
+    pub over_receive_maximum: Count,
     /// Deliveries larger than the client's maximum packet size.
     pub too_large: Count,
     /// Deliveries that came to their subscriber's turn after the time that their publisher gave them.
@@ -29,6 +31,7 @@ impl Counters {
         [
             ("mqtt_qos0_shed", &self.shed),
             ("mqtt_qos2_duplicates", &self.duplicates),
+            ("mqtt_over_receive_maximum", &self.over_receive_maximum),
             ("mqtt_deliveries_too_large", &self.too_large),
             ("mqtt_deliveries_expired", &self.expired),
             ("mqtt_deliveries_unreadable", &self.unreadable),

@@ -29,10 +29,9 @@ use riser_wire::entry::PacketId;
 use rumqttc::v5::mqttbytes::v5::DisconnectReasonCode;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-/// Packet ids are 16 bits and never 0: that many a client of MQTT 3.1.1 can leave unacknowledged.
-const UNACKNOWLEDGED_V4_MAX: usize = 65_535;
-/// How far over our Receive Maximum a client may go: some do.
-const TOLERANCE: usize = 2;
+/// Packet ids are 16 bits and never 0: that many a client can leave unacknowledged. One of MQTT 3.1.1 is told no
+/// maximum, and some of MQTT 5 do not look at theirs (MQTT.js sends a burst whole): that is tolerated and counted.
+const UNACKNOWLEDGED_MAX: usize = 65_535;
 /// Each confirmation is an entry of the log. Whatever was acknowledged since the last one comes again if neither
 /// the connection's end nor the next second is seen by the instance.
 const CONFIRM_EVERY: Duration = Duration::from_secs(1);
@@ -224,13 +223,13 @@ impl Session {
 
     fn check_unacknowledged(&self) -> Result<(), Fault> {
         let (waiting, most) = match self.peer.version {
-            Version::V4 => (self.acks.len(), UNACKNOWLEDGED_V4_MAX),
+            Version::V4 => (self.acks.len(), usize::MAX),
             Version::V5 => {
-                let most = usize::from(self.config.receive_maximum).saturating_mul(TOLERANCE);
-                (self.unacknowledged + self.received.len(), most)
+                (self.unacknowledged + self.received.len(), usize::from(self.config.receive_maximum))
             }
         };
-        if waiting < most {
+        if waiting < UNACKNOWLEDGED_MAX {
+            self.counters.over_receive_maximum.add(u64::from(waiting >= most));
             return Ok(());
         }
         Err(Fault {
@@ -327,7 +326,7 @@ impl Session {
                 (waits, Outcome::Done)
             }
         };
-        if self.acks.len() >= UNACKNOWLEDGED_V4_MAX {
+        if self.acks.len() >= UNACKNOWLEDGED_MAX {
             return Err(Fault::protocol("PUBREL for more ids than there are", "to wait for PUBCOMP"));
         }
         self.acks.push(Ack { kind: AckKind::Completed, id, waits, outcome });

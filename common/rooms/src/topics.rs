@@ -31,7 +31,8 @@ fn quote(text: &str) -> String {
 }
 
 fn bad_topic(topic: &str) -> Refusal {
-    let want = "room/channel: a room of a-z, 0-9 and -, then 1 to 255 bytes in at most 16 levels";
+    let want = "room/channel (the channel alone where the site has one room for all): a room of a-z, 0-9 and -, a \
+                channel of 1 to 255 bytes in at most 16 levels, none of them \"..\"";
     refuse(Code::BadName, format!("topic {}", quote(topic)), want)
 }
 

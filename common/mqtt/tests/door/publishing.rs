@@ -315,23 +315,22 @@ fn the_receive_maximum_is_told_and_violators_are_tolerated_by_a_margin() {
     let config = Config { receive_maximum: 4, ..Config::default() };
     for qos in [1, 2] {
         let mut bench = Bench::open_with(5, config.clone(), Default::default());
-        for id in 1..=8 {
-            bench.send(&publish(5, "hall/a", qos, id, b""));
-        }
+        let many = |ids: std::ops::RangeInclusive<u16>| -> Vec<u8> {
+            ids.flat_map(|id| publish(5, "hall/a", qos, id, b"")).collect()
+        };
+        bench.send(&many(1..=500));
+        assert_eq!((bench.closed.clone(), bench.counters.over_receive_maximum.total()), (None, 496));
+        bench.send(&many(501..=65_535));
         assert_eq!(bench.closed, None);
-        bench.store(1, 1, &[]);
-        bench.send(&publish(5, "hall/a", 1, 9, b""));
-        if qos == 1 {
-            assert_eq!(bench.closed, None, "one place is free again");
-            bench.send(&publish(5, "hall/a", 1, 10, b""));
-        }
-        assert_eq!(bench.code(), Some(Code::TooMany), "QoS {qos}");
+        bench.send(&publish(5, "hall/a", 1, 1, b""));
+        assert_eq!(bench.code(), Some(Code::TooMany), "QoS {qos}: there are no more packet ids");
         let last = bench.got();
         assert_eq!(last[last.iter().position(|b| *b == 0xe0).unwrap() + 2], 0x93);
     }
     let mut bench = Bench::open_with(4, config, Default::default());
     (1..=500).for_each(|id| bench.send(&publish(4, "hall/a", 1, id, b"")));
     assert_eq!(bench.closed, None, "MQTT 3.1.1 was told no maximum");
+    assert_eq!(bench.counters.over_receive_maximum.total(), 0);
 }
 
 #[test]
