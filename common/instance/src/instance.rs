@@ -142,6 +142,8 @@ enum Awaited {
     Release { connection: ConnectionId, ticket: u64, ids: u32 },
     /// A will was published.
     Will,
+    /// What the end of a connection means for its will.
+    WillRecord { record: Record },
     /// A kept subscription was given up: UNSUBACK may leave.
     Unsubscribed { connection: ConnectionId, subscription: SubscriptionId },
     /// A kept subscription: SUBACK may leave.
@@ -171,6 +173,8 @@ pub struct Instance {
     firing: BTreeSet<SessionKey>,
     /// Wills that the log could not take.
     overdue: BTreeSet<SessionKey>,
+    /// What the log could not be told of wills.
+    unrecorded: BTreeMap<SessionKey, Record>,
     outputs: VecDeque<Output>,
 }
 
@@ -191,10 +195,14 @@ impl Instance {
             expiry_due: Some(now.time.plus(wills::WILLS_EVERY)),
             firing: BTreeSet::new(),
             overdue: BTreeSet::new(),
+            unrecorded: BTreeMap::new(),
             outputs: VecDeque::new(),
         };
         for (key, record) in restarted {
-            instance.append(key, &[record], Awaited::Nobody, now);
+            match record {
+                Record::WillDue { .. } => instance.append_will(key, record, now),
+                record => instance.append(key, &[record], Awaited::Nobody, now),
+            }
         }
         instance
     }
@@ -449,6 +457,7 @@ impl Instance {
                 self.tell(connection, Tell::Subscribed { subscription, result: Err(log_failing()) });
             }
             Awaited::Will => self.fired(key, durable, now),
+            Awaited::WillRecord { record } => self.recorded(key, record, durable, now),
             Awaited::Unsubscribed { connection, subscription } if durable => {
                 self.filter_changed(connection, subscription, now);
                 self.tell(connection, Tell::Unsubscribed { subscription });

@@ -1,12 +1,15 @@
 //! The subscriptions that a session keeps: each change of a filter is committed before the next one of the same filter
 //! begins, so that what is decided from is what the log will say.
 
-use super::{Awaited, Instance, Record};
+use super::{Awaited, Instance, Record, refusal};
 use riser_model::{
     ConnectionId, Now, SubscriptionId,
-    door::{Ask, Refusal, Subscribed, Want},
+    door::{Ask, Code, Refusal, Subscribed, Want},
 };
 use riser_rooms::Input as BusInput;
+
+/// Changes that may wait for others of the same filter, of one session.
+const DEFERRED_MAX: usize = 1000;
 
 impl Instance {
     /// SUBSCRIBE or UNSUBSCRIBE of one filter.
@@ -22,7 +25,10 @@ impl Instance {
         };
         let waits = session.changing.values().any(|changing| *changing == filter)
             || session.deferred.iter().any(|(of, _)| *of == filter);
-        if waits {
+        if waits && session.deferred.len() >= DEFERRED_MAX {
+            let what = "very many changes of the same filters";
+            self.refuse(id, refusal(Code::TooMany, what, "to wait for SUBACK and UNSUBACK"), now);
+        } else if waits {
             session.deferred.push_back((filter, ask));
         } else {
             self.begin_change(id, filter, ask, now);

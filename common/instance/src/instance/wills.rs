@@ -12,8 +12,8 @@ pub(super) const WILLS_EVERY: Duration = Duration::from_secs(1);
 
 impl Instance {
     /// What the log is to say of wills when a session is opened: its former one is published if the session is made
-    /// anew or its time has come, and else forgotten. A will that may not be published is counted and nothing else: the device that
-    /// leaves one has more to say.
+    /// anew or its time has come, and else forgotten. A will that may not be published is counted and nothing else: the
+    /// device that leaves one has more to say.
     pub(super) fn open_will(
         &mut self,
         key: &SessionKey,
@@ -23,7 +23,12 @@ impl Instance {
     ) -> Result<Option<Record>, riser_model::door::Refusal> {
         // One whose time has come is owed, whoever comes back before anybody looked at it.
         let owed = self.overdue.remove(key) || self.sessions.is_will_due(key, now.wall);
-        if clean || owed {
+        let (goodbye, late) = match self.unrecorded.remove(key) {
+            Some(Record::WillDue { at, .. }) => (false, at <= now.wall),
+            Some(_) => (true, false),
+            None => (false, false),
+        };
+        if (clean || owed || late) && !goodbye {
             self.fire(key, now);
         }
         let saved = will.and_then(|will| match self.bus.route_to(principal, &will.target) {
@@ -56,8 +61,20 @@ impl Instance {
             Some(record) => record,
             None => return,
         };
-        self.append(key.clone(), &[record], Awaited::Nobody, now);
+        self.append_will(key.clone(), record, now);
         self.look_at_wills(now);
+    }
+
+    pub(super) fn append_will(&mut self, key: SessionKey, record: Record, now: Now) {
+        self.append(key, &[record.clone()], Awaited::WillRecord { record }, now);
+    }
+
+    /// What the end of a connection means for its will is committed, or the log could not: then it is tried again.
+    pub(super) fn recorded(&mut self, key: &SessionKey, record: Record, durable: bool, now: Now) {
+        if !durable {
+            self.unrecorded.insert(key.clone(), record);
+            self.look_at_wills(now);
+        }
     }
 
     /// Publishes a will, if there is one that is not on its way.
@@ -84,6 +101,11 @@ impl Instance {
 
     /// Publishes those whose time has come.
     pub(super) fn fire_due(&mut self, now: Now) {
+        for (key, record) in std::mem::take(&mut self.unrecorded) {
+            if !self.holders.contains_key(&key) {
+                self.append_will(key, record, now);
+            }
+        }
         let overdue = std::mem::take(&mut self.overdue);
         let due = self.sessions.due_wills(now.wall);
         for key in overdue.into_iter().chain(due) {

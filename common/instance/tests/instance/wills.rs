@@ -206,6 +206,29 @@ fn will_that_the_log_could_not_take_is_published_when_it_can() {
     assert_eq!(published(&world), 1);
 }
 
+fn fail(world: &mut World) {
+    for ticket in std::mem::take(&mut world.waiting) {
+        world.input(Input::Rooms(BusInput::Failed { ticket, code: Code::LogFailing }));
+    }
+}
+
+#[test]
+fn what_the_log_could_not_note_of_an_end_is_noted_when_it_can() {
+    let mut world = entered(willed(30, 3600));
+    world.input(Input::Closed { connection: C1 });
+    fail(&mut world);
+    world.wait(40);
+    assert_eq!(published(&world), 1, "its delay is over");
+    let mut world = entered(willed(30, 3600));
+    world.ask(C1, Ask::Leave { cause: NORMAL.to_owned(), expiry_s: None });
+    fail(&mut world);
+    world.wait(5);
+    world.restart();
+    world.commit();
+    world.wait(60);
+    assert_eq!(published(&world), 0, "it said goodbye");
+}
+
 #[test]
 fn who_left_before_it_was_let_in_left_no_will() {
     let mut world = World::new();
