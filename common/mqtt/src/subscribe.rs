@@ -173,6 +173,7 @@ impl Subscribing {
         if let Some(subscription) = deliveries.subscriptions.get_mut(&id) {
             subscription.answered += 1;
             answered = subscription.answered;
+            subscription.showing &= subscription.answered < subscription.asked;
             match result {
                 Ok(subscribed) => {
                     subscription.begins(subscribed.at);
@@ -267,7 +268,7 @@ fn again(
 ) -> Slot<Grant> {
     let changed = subscription.keep != keep;
     subscription.keep = keep;
-    let retained = subscription.retain_handling() == RetainHandling::Always;
+    let retained = subscription.retain_handling() == RetainHandling::Always && !subscription.showing;
     if changed && subscription.kept || retained {
         asks.push(ask(id, subscription, retained));
     }
@@ -281,6 +282,7 @@ fn again(
 
 fn ask(id: SubscriptionId, subscription: &mut Subscription, retained: bool) -> Ask {
     subscription.asked += 1;
+    subscription.showing |= retained;
     let from = match (&subscription.want, subscription.received()) {
         (Want::Technical(_), _) | (_, None) => From::Live,
         (Want::Topic(_) | Want::Room(..), Some(position)) => From::After(position),

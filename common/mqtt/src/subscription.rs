@@ -37,6 +37,8 @@ pub(crate) struct Subscription {
     /// Subscribes asked and answered.
     pub(crate) asked: u32,
     pub(crate) answered: u32,
+    /// What its channels retain was asked for, and is not answered.
+    pub(crate) showing: bool,
     /// The newest that came from the bus.
     received: Option<Position>,
     /// The newest that was written, or passed over.
@@ -57,6 +59,7 @@ impl Subscription {
             kept,
             asked: 0,
             answered: 0,
+            showing: false,
             received: through,
             passed: through,
             unacknowledged: VecDeque::new(),

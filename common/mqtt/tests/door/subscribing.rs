@@ -212,3 +212,16 @@ fn bad_filters_and_options_end_the_connection() {
     bench.send(&packet(0xa2, &[0, 1, 0]));
     assert!(bench.code().is_some(), "UNSUBSCRIBE without a filter");
 }
+
+#[test]
+fn one_packet_that_names_a_filter_a_thousand_times_is_one_look_at_what_is_retained() {
+    let mut bench = Bench::open(5);
+    bench.send(&subscribe(5, 9, &[("hall/#", 1); 1000]));
+    assert_eq!(bench.asks().len(), 1);
+    bench.subscribed(0, 1);
+    bench.got();
+    bench.send(&subscribe(5, 10, &[("hall/#", 1)]));
+    assert_eq!(bench.asks().len(), 1, "and again when it was answered");
+    bench.send(&subscribe(5, 11, &[("hall/#", 1); 1001]));
+    assert_eq!(bench.code(), Some(Code::TooMany));
+}
