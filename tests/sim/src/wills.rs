@@ -159,6 +159,10 @@ impl Wills {
         // One that is owed whoever comes back may be late: the log was full.
         let goodbye = visit.left.is_some_and(|(_, goes)| goes == Goes::Goodbye);
         let owed = !goodbye && (visit.delay() == Duration::ZERO || next.is_some_and(|next| next.fresh));
+        // So is one whose time had come before anybody was let in again.
+        let over = visit.left.map(|(at, _)| at.plus(visit.delay()));
+        let let_in = next.and_then(|next| next.entered_at);
+        let owed = owed || !goodbye && over.is_some_and(|over| let_in.is_none_or(|at| at >= over));
         // A goodbye that the log had no room for is not committed.
         let owed = owed || goodbye && host.refused;
         if visit.back_by.is_some_and(|back_by| seq > back_by) && !owed {
