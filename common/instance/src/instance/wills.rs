@@ -66,7 +66,7 @@ impl Instance {
     }
 
     pub(super) fn append_will(&mut self, key: SessionKey, record: Record, now: Now) {
-        self.append(key, &[record.clone()], Awaited::WillRecord { record }, now);
+        self.append(key, std::slice::from_ref(&record), Awaited::WillRecord { record: record.clone() }, now);
     }
 
     /// What the end of a connection means for its will is committed, or the log could not: then it is tried again.
