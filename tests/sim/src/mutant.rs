@@ -41,7 +41,7 @@ pub enum Mutant {
     DenialsIgnored,
     /// The spool is given twice its quota.
     QuotaDoubled,
-    /// One storage answer is lost.
+    /// Storage answers are lost from one on.
     AnswerLost,
     /// What a read of the disk brings lacks its first run.
     ReadSkipsFirst,

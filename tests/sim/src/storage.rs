@@ -260,7 +260,8 @@ impl Storage {
         journal.committed(committed.first, committed.last);
         if let Some(ticket) = newest {
             self.answered += 1;
-            if self.mutant != Some(Mutant::AnswerLost) || self.answered != 40 {
+            // One alone is made good by the next: it speaks for all before it.
+            if self.mutant != Some(Mutant::AnswerLost) || self.answered < 40 {
                 self.answers.push(Answer::Persisted(ticket));
             }
         }
