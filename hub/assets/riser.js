@@ -34,6 +34,7 @@ export const CLOSE_CODES = {
   4105: "too_large",
   4106: "unknown_position",
   4107: "taken_over",
+  4108: "dup",
 };
 
 const DEFAULTS = {

@@ -151,6 +151,7 @@ pub fn instance(
         rooms,
         bindings,
         retained,
+        producers: recovered.fold.producers.clone(),
     };
     Instance::new(Bus::new(config, start), recovered.fold.sessions.clone(), now)
 }

@@ -1,14 +1,17 @@
 //! What an instance folds from its own log; a snapshot of it rides in every checkpoint (rule 6.6).
 
 use riser_log::Fold;
-use riser_model::{EpochSpan, Seq, time::Anchor};
+use riser_model::{EpochSpan, Route, Seq, time::Anchor};
 use riser_mqtt::Sessions;
+use riser_rooms::Producers;
 use riser_wire::entry::{Body, Frame, Kind, Publication};
 use std::collections::BTreeMap;
 
-const SAVED_VERSION: u8 = 2;
-/// Without [`LogFold::newest_retained`].
-const FORMER_VERSION: u8 = 1;
+const SAVED_VERSION: u8 = 3;
+/// Without [`LogFold::producers`].
+const VERSION_2: u8 = 2;
+/// Without [`LogFold::newest_retained`] too.
+const VERSION_1: u8 = 1;
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +23,8 @@ pub struct LogFold {
     /// The newest publication that was published to be retained; 0 without. A table of those that has seen it has seen
     /// them all.
     pub newest_retained: Seq,
+    /// Publish ids of what was published here.
+    pub producers: Producers,
 }
 
 /// The newest anchors of a log, by their seqs (rule 7.10).
@@ -47,8 +52,11 @@ impl Anchors {
 }
 
 impl Fold for LogFold {
-    fn apply(&mut self, seq: Seq, frame: &Frame<'_>) {
+    fn apply(&mut self, seq: Seq, frame: &Frame<'_>, route: Option<&Route>) {
         self.sessions.apply(seq, frame);
+        if let Some(route) = route {
+            self.producers.apply(seq, frame, route.client);
+        }
         if Publication::is_retained(frame.body) {
             self.newest_retained = seq;
         }
@@ -62,22 +70,33 @@ impl Fold for LogFold {
     }
 
     fn save(&self) -> Vec<u8> {
-        let saved = (&self.anchors.0, self.sessions.save(), self.newest_retained);
+        let producers = self.producers.save();
+        let saved = (&self.anchors.0, self.sessions.save(), self.newest_retained, producers);
         let bytes = postcard::to_extend(&saved, vec![SAVED_VERSION]);
         bytes.expect("plain values serialize into memory")
     }
 
     fn load(bytes: &[u8]) -> Option<Self> {
         let (version, rest) = bytes.split_first()?;
-        let (anchors, sessions, newest_retained): (BTreeMap<Seq, Anchor>, &[u8], Seq) = match *version {
-            SAVED_VERSION => postcard::from_bytes(rest).ok()?,
-            FORMER_VERSION => {
+        type Saved<'a> = (BTreeMap<Seq, Anchor>, &'a [u8], Seq, Option<&'a [u8]>);
+        let (anchors, sessions, newest_retained, producers): Saved<'_> = match *version {
+            SAVED_VERSION => {
+                let (anchors, sessions, newest, producers) = postcard::from_bytes(rest).ok()?;
+                (anchors, sessions, newest, Some(producers))
+            }
+            VERSION_2 => {
+                let (anchors, sessions, newest) = postcard::from_bytes(rest).ok()?;
+                (anchors, sessions, newest, None)
+            }
+            VERSION_1 => {
                 let (anchors, sessions) = postcard::from_bytes(rest).ok()?;
-                (anchors, sessions, Seq::ZERO)
+                (anchors, sessions, Seq::ZERO, None)
             }
             _ => return None,
         };
-        Some(Self { sessions: Sessions::load(sessions)?, anchors: Anchors(anchors), newest_retained })
+        let sessions = Sessions::load(sessions)?;
+        let producers = producers.map_or_else(|| Some(Producers::default()), Producers::load)?;
+        Some(Self { sessions, anchors: Anchors(anchors), newest_retained, producers })
     }
 }
 
@@ -101,7 +120,7 @@ mod tests {
         let rest = postcard::to_stdvec(&anchor(seq)).unwrap();
         write_frame(&mut bytes, RouteNumber::NONE, Kind::Anchor, 0, Stamp::default(), |out| out.extend(rest));
         let (frame, _) = Frame::read(&bytes, 0).unwrap();
-        fold.apply(Seq(seq), &Frame { origin, ..frame });
+        fold.apply(Seq(seq), &Frame { origin, ..frame }, None);
     }
 
     #[test]
@@ -125,6 +144,21 @@ mod tests {
         let saved = fold.save();
         for cut in (0..saved.len()).step_by(7) {
             assert!(LogFold::load(&saved[..cut]).is_none(), "{cut}");
+        }
+    }
+
+    #[test]
+    fn snapshots_of_earlier_versions_are_read() {
+        let mut fold = LogFold::default();
+        append(&mut fold, 3, None);
+        fold.newest_retained = Seq(9);
+        let (anchors, sessions) = (&fold.anchors.0, fold.sessions.save());
+        let first = postcard::to_extend(&(anchors, &sessions), vec![VERSION_1]).unwrap();
+        let second = postcard::to_extend(&(anchors, &sessions, Seq(9)), vec![VERSION_2]).unwrap();
+        for (saved, newest) in [(first, Seq::ZERO), (second, Seq(9)), (fold.save(), Seq(9))] {
+            let fold = LogFold::load(&saved).unwrap();
+            assert_eq!((fold.newest_retained, fold.anchors.of(span(1, 5))), (newest, Some(anchor(3))));
+            assert!(fold.producers.is_empty());
         }
     }
 }

@@ -203,8 +203,10 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         let end = offset + block.bytes.len() as u64;
         let bytes = block.bytes.get(HEADER_BYTES..entries).unwrap_or_default();
         let Some(active) = &mut self.active else { return };
-        let fold = &mut self.tables.fold;
-        let point = active.tally.add(offset, end, block.first, bytes, |seq, frame| fold.apply(seq, frame));
+        let (fold, routes) = (&mut self.tables.fold, &self.tables.routes);
+        let point = active.tally.add(offset, end, block.first, bytes, |seq, frame| {
+            fold.apply(seq, frame, routes.value(frame.route.0));
+        });
         point.into_iter().for_each(|point| active.segment.add_point(point));
         active.offset = end;
         self.tables.gave(block.count, block.last(), bytes.len() as u64);

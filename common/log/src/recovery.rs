@@ -409,7 +409,7 @@ impl<D: Disk, F: Fold> Rolled<D, F> {
         let tables = &mut self.tables;
         let (fold, routes, origins) = (&mut tables.fold, &mut tables.routes, &mut tables.origins);
         let point = tally.add(header.offset, end, header.first, &block.entries, |seq, frame| {
-            fold.apply(seq, frame);
+            fold.apply(seq, frame, routes.value(frame.route.0));
             if frame.route != RouteNumber::NONE {
                 routes.touch(frame.route.0, seq);
             }

@@ -307,11 +307,13 @@ pub enum Code {
     Timeout,
     /// It did not keep up with what a bounded queue holds.
     TooSlow,
+    /// It is in the log already, from an earlier time that it was sent.
+    Dup,
 }
 
 impl Code {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Malformed,
         Self::WrongState,
         Self::BadName,
@@ -326,6 +328,7 @@ impl Code {
         Self::ShuttingDown,
         Self::Timeout,
         Self::TooSlow,
+        Self::Dup,
     ];
 
     /// Its name on the wire, in metrics and in events.
@@ -345,6 +348,7 @@ impl Code {
             Self::ShuttingDown => "shutting_down",
             Self::Timeout => "timeout",
             Self::TooSlow => "too_slow",
+            Self::Dup => "dup",
         }
     }
 }

@@ -265,7 +265,8 @@ impl Session {
             | Code::TooLarge
             | Code::UnknownPosition
             | Code::TakenOver
-            | Code::Timeout => Err(End::Refused(refusal.clone())),
+            | Code::Timeout
+            | Code::Dup => Err(End::Refused(refusal.clone())),
         }
     }
 

@@ -41,7 +41,8 @@ fn connect_code(code: Code) -> ConnectReturnCode {
         | Code::TakenOver
         | Code::ShuttingDown
         | Code::Timeout
-        | Code::TooSlow => ConnectReturnCode::ServiceUnavailable,
+        | Code::TooSlow
+        | Code::Dup => ConnectReturnCode::ServiceUnavailable,
     }
 }
 

@@ -72,7 +72,7 @@ pub(crate) fn connect_code(code: Code) -> ConnectReturnCode {
         Code::Denied => ConnectReturnCode::NotAuthorized,
         Code::TooLarge => ConnectReturnCode::PacketTooLarge,
         Code::TooMany | Code::QuotaExceeded => ConnectReturnCode::QuotaExceeded,
-        Code::LogFailing | Code::Timeout => ConnectReturnCode::UnspecifiedError,
+        Code::LogFailing | Code::Timeout | Code::Dup => ConnectReturnCode::UnspecifiedError,
         Code::UnknownPosition | Code::TakenOver | Code::TooSlow => ConnectReturnCode::ServerBusy,
         Code::ShuttingDown => ConnectReturnCode::ServerUnavailable,
     }
@@ -87,7 +87,7 @@ pub(crate) fn disconnect_code(code: Code) -> DisconnectReasonCode {
         Code::NotAuthorised | Code::Denied => DisconnectReasonCode::NotAuthorized,
         Code::TooLarge => DisconnectReasonCode::PacketTooLarge,
         Code::TooMany | Code::QuotaExceeded => DisconnectReasonCode::QuotaExceeded,
-        Code::LogFailing => DisconnectReasonCode::UnspecifiedError,
+        Code::LogFailing | Code::Dup => DisconnectReasonCode::UnspecifiedError,
         Code::UnknownPosition => DisconnectReasonCode::ImplementationSpecificError,
         Code::TakenOver => DisconnectReasonCode::SessionTakenOver,
         Code::ShuttingDown => DisconnectReasonCode::ServerShuttingDown,
@@ -104,9 +104,12 @@ fn puback_reason(code: Code) -> PubAckReason {
         Code::WrongState => PubAckReason::PacketIdentifierInUse,
         Code::TooLarge | Code::UnknownPosition => PubAckReason::ImplementationSpecificError,
         Code::TooMany | Code::QuotaExceeded => PubAckReason::QuotaExceeded,
-        Code::LogFailing | Code::TakenOver | Code::ShuttingDown | Code::Timeout | Code::TooSlow => {
-            PubAckReason::UnspecifiedError
-        }
+        Code::LogFailing
+        | Code::TakenOver
+        | Code::ShuttingDown
+        | Code::Timeout
+        | Code::TooSlow
+        | Code::Dup => PubAckReason::UnspecifiedError,
     }
 }
 

@@ -117,7 +117,7 @@ pub fn status(code: Code) -> StatusCode {
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::TooMany | Code::QuotaExceeded | Code::TooSlow => StatusCode::TOO_MANY_REQUESTS,
         Code::UnknownPosition => StatusCode::GONE,
-        Code::TakenOver => StatusCode::CONFLICT,
+        Code::TakenOver | Code::Dup => StatusCode::CONFLICT,
         Code::Timeout => StatusCode::REQUEST_TIMEOUT,
         Code::ShuttingDown | Code::LogFailing => StatusCode::SERVICE_UNAVAILABLE,
     }

@@ -15,6 +15,7 @@ use crate::{
     input::{Input, Start},
     intake::Line,
     output::{Output, Wake},
+    producers::Producers,
     retained::RetainedTable,
     routes::Routes,
     statistics::{ChannelStatistics, Counters, RoomStatistics, Statistics},
@@ -58,6 +59,7 @@ pub struct Bus {
     pub(crate) tail: Tail,
     pub(crate) copies: Copies,
     pub(crate) retained: RetainedTable,
+    pub(crate) producers: Producers,
     pub(crate) technical: Technical,
     pub(crate) bindings: Vec<Binding>,
     pub(crate) line: Line,
@@ -97,6 +99,7 @@ impl Bus {
             graph,
             copies: Copies::default(),
             retained: start.retained,
+            producers: start.producers,
             technical: Technical::default(),
             bindings: start.bindings,
             connections: Connections::new(),
@@ -271,6 +274,11 @@ impl Bus {
     /// The first seq that [`Bus::tail`] has.
     pub fn tail_first(&self) -> Seq {
         self.tail.first()
+    }
+
+    /// Which publish ids are in the log.
+    pub fn producers(&self) -> &Producers {
+        &self.producers
     }
 
     /// What channels retain.

@@ -17,11 +17,11 @@ use crate::{
 };
 use bytes::Bytes;
 use riser_model::{
-    ConnectionId, Gap, Now, Position, Seq, Wall,
+    ClientId, ConnectionId, Gap, Now, Position, Seq, Wall,
     door::{Code, Refusal, Tell},
     event::{Scope, SystemEvent},
 };
-use riser_wire::entry::Publication;
+use riser_wire::entry::{Publication, PublishId};
 use std::sync::Arc;
 
 impl Bus {
@@ -29,7 +29,10 @@ impl Bus {
     pub(crate) fn persisted(&mut self, ticket: u64, now: Now) {
         self.shrink_tail();
         let before = self.chain.committed;
-        while let Some(Unstored { block, pieces, .. }) = self.line.stored(ticket) {
+        while let Some(Unstored { block, pieces, ids, .. }) = self.line.stored(ticket) {
+            for (place, client, id) in ids {
+                self.producers.note(block.first.plus(u64::from(place)), client, id);
+            }
             for piece in pieces {
                 self.complete(piece, Ok(()));
             }
@@ -75,7 +78,10 @@ impl Bus {
                 let result: Result<Placed, Code> = result.map(|()| placed);
                 self.outputs.push_back(Output::Done { token, result });
             }
-            Piece::Intake { connection, ticket, first, indexes, mut refused, bytes, last } => {
+            Piece::Intake { connection, ticket, first, indexes, mut refused, resent, bytes, last } => {
+                if !resent.is_empty() {
+                    self.answer_resent(&mut refused, resent);
+                }
                 let Some(publisher) = self.connections.get_mut(&connection) else {
                     return self.settle(connection);
                 };
@@ -105,6 +111,20 @@ impl Bus {
                 }
             }
         }
+    }
+
+    /// Of what was sent before it is known whether that was stored: if not, it was refused with its batch.
+    fn answer_resent(&mut self, refused: &mut Vec<(u32, Refusal)>, resent: Vec<(u32, ClientId, PublishId)>) {
+        for (index, client, id) in resent {
+            let refusal = if self.producers.has(client, id) {
+                self.counters.refuse(Code::Dup, 1);
+                topics::refuse(Code::Dup, "it is stored already", "a higher n for another publication")
+            } else {
+                failure(Code::LogFailing)
+            };
+            refused.push((index, refusal));
+        }
+        refused.sort_by_key(|(index, _)| *index);
     }
 
     fn settle(&mut self, connection: ConnectionId) {

@@ -1,6 +1,6 @@
 //! What the bus is told: by connections, by links and sessions above it, and by the storage below it.
 
-use crate::retained::RetainedTable;
+use crate::{producers::Producers, retained::RetainedTable};
 use bytes::Bytes;
 use riser_model::{
     Binding, Chunk, ConnectionId, CursorKey, CursorMove, CursorValue, Epoch, EpochSpan, Gap, LogId,
@@ -36,6 +36,8 @@ pub struct Start {
     pub bindings: Vec<Binding>,
     /// What channels retain, as it is with the log's last entry.
     pub retained: RetainedTable,
+    /// Publish ids of what was published here.
+    pub producers: Producers,
 }
 
 /// Entries of the instance itself: sessions, anchors, canaries, wills. Answered by `Done` after the commit.

@@ -13,11 +13,14 @@ use crate::{
 };
 use bytes::Bytes;
 use riser_model::{
-    Batch, ConnectionId, CursorKey, CursorMove, CursorValue, Epoch, Seq, Time,
+    Batch, ClientId, ConnectionId, CursorKey, CursorMove, CursorValue, Epoch, Seq, Time,
     door::{Code, Refusal},
 };
-use riser_wire::entry::{Body, Frame, Kind, Origin, frame_size};
-use std::{collections::BTreeMap, collections::VecDeque, time::Duration};
+use riser_wire::entry::{Body, Frame, Kind, Origin, PublishId, frame_size};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
 
 /// Who waits for (a part of) a batch.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub(crate) enum Piece {
         indexes: std::ops::Range<u32>,
         /// Those of them that were refused, rising.
         refused: Vec<(u32, Refusal)>,
+        /// Those of them that were sent before: whether they are in the log is known by then.
+        resent: Vec<(u32, ClientId, PublishId)>,
         bytes: usize,
         /// Whether the intake ends here.
         last: bool,
@@ -46,6 +51,7 @@ struct Open {
     entries: Vec<u8>,
     offsets: Vec<u32>,
     channels: Vec<ChannelSlot>,
+    ids: Vec<Published>,
     pieces: Vec<Piece>,
     cursors: Vec<CursorMove>,
     /// Since when anything is in it.
@@ -62,12 +68,16 @@ pub(crate) struct Mark {
     awaited: bool,
 }
 
+/// A publish id in a batch: the entry's place, whose it is, and the id.
+pub(crate) type Published = (u32, ClientId, PublishId);
+
 /// A batch on its way to the disk.
 #[derive(Debug)]
 pub(crate) struct Unstored {
     ticket: u64,
     pub(crate) block: Block,
     pub(crate) pieces: Vec<Piece>,
+    pub(crate) ids: Vec<Published>,
     riding: BTreeMap<CursorKey, CursorValue>,
     written: Written,
 }
@@ -86,6 +96,8 @@ pub(crate) struct Line {
     open: Open,
     unstored: VecDeque<Unstored>,
     unstored_bytes: usize,
+    /// Publish ids in all of these.
+    ids: BTreeSet<(ClientId, PublishId)>,
     /// Cursors that move with the next batch.
     riding: BTreeMap<CursorKey, CursorValue>,
 }
@@ -99,6 +111,7 @@ impl Line {
             open: Open::default(),
             unstored: VecDeque::new(),
             unstored_bytes: 0,
+            ids: BTreeSet::new(),
             riding: BTreeMap::new(),
         }
     }
@@ -135,6 +148,19 @@ impl Line {
         open.channels.push(if kind == Kind::Publication { way.channel } else { ChannelSlot::NONE });
         open.awaited |= awaited;
         Frame { route: way.route, origin, ..*frame }.write(&mut open.entries);
+    }
+
+    /// The entry that was numbered last bears a publish id of that client's.
+    pub(crate) fn identify(&mut self, client: ClientId, id: PublishId) {
+        // A batch has far fewer entries than u32 has numbers.
+        let place = self.open.offsets.len().saturating_sub(1) as u32;
+        self.open.ids.push((place, client, id));
+        self.ids.insert((client, id));
+    }
+
+    /// Whether a publication with that id is on its way to the disk.
+    pub(crate) fn carries(&self, client: ClientId, id: PublishId) -> bool {
+        self.ids.contains(&(client, id))
     }
 
     pub(crate) fn mark(&self) -> Mark {
@@ -194,7 +220,7 @@ impl Line {
     /// Closes the open batch and sends it on its way.
     pub(crate) fn seal(&mut self, routes: &mut Routes) -> Option<Output> {
         self.open.since?;
-        let Open { mut entries, mut offsets, mut channels, pieces, mut cursors, .. } =
+        let Open { mut entries, mut offsets, mut channels, ids, pieces, mut cursors, .. } =
             std::mem::take(&mut self.open);
         // These stay for as long as the tail reaches back: what they grew by beyond their needs is given back.
         entries.shrink_to_fit();
@@ -216,7 +242,7 @@ impl Line {
         self.next = first.plus(u64::from(count));
         self.unstored_bytes += entries.len();
         let block = Block { first, epoch: self.epoch, entries, offsets, channels };
-        self.unstored.push_back(Unstored { ticket, block, pieces, riding, written });
+        self.unstored.push_back(Unstored { ticket, block, pieces, ids, riding, written });
         Some(Output::Persist { ticket, batch, connections })
     }
 
@@ -227,7 +253,14 @@ impl Line {
         }
         let stored = self.unstored.pop_front()?;
         self.unstored_bytes -= stored.block.entries.len();
+        self.land(&stored.ids);
         Some(stored)
+    }
+
+    fn land(&mut self, ids: &[Published]) {
+        for (_, client, id) in ids {
+            self.ids.remove(&(*client, *id));
+        }
     }
 
     /// The batches that fail when `ticket` does: it, and if it has entries all that were numbered after it.
@@ -241,6 +274,7 @@ impl Line {
         let failed: Vec<Unstored> = self.unstored.drain(from..to).collect();
         for unstored in &failed {
             self.unstored_bytes -= unstored.block.entries.len();
+            self.land(&unstored.ids);
         }
         // The newest value of a cursor is the one that rides on.
         for unstored in failed.iter().rev() {

@@ -17,6 +17,7 @@ mod graph;
 pub mod input;
 mod intake;
 pub mod output;
+pub mod producers;
 mod publish;
 mod pull;
 mod replay;
@@ -34,6 +35,7 @@ pub use bus::Bus;
 pub use config::Config;
 pub use input::{Append, Ingest, Input, Latest, Start};
 pub use output::{Output, Placed, Wake};
+pub use producers::Producers;
 pub use retained::{Changes, Retained, RetainedKey, RetainedTable};
 
 #[cfg(test)]

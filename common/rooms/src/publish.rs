@@ -8,6 +8,7 @@ use crate::{
     input::{Append, Ingest},
     intake::{Line, Piece},
     output::{Output, Placed},
+    producers::id_of,
     retained::RetainedTable,
     topics,
 };
@@ -32,9 +33,12 @@ impl Bus {
             self.define(connection, number, target);
         }
         let refusal = self.refusal(connection, entries.len());
-        let Self { connections, line, routes, config, outputs, counters, graph, retained, .. } = self;
+        let Self { connections, line, routes, config, outputs, counters, graph, retained, producers, .. } =
+            self;
         let Some(publisher) = connections.get_mut(&connection) else { return };
+        let client = publisher.principal.client;
         let mut refused: Vec<(u32, Refusal)> = Vec::new();
+        let mut resent = Vec::new();
         let (mut index, mut from, mut bytes) = (0, 0, 0);
         let mut first = line.next();
         if let Some(refusal) = refusal {
@@ -57,9 +61,18 @@ impl Bus {
                 });
                 match way {
                     Ok((frame, way)) => {
+                        let id = id_of(&frame);
+                        if let Some(id) =
+                            id.filter(|id| producers.has(client, *id) || line.carries(client, *id))
+                        {
+                            resent.push((index, client, id));
+                            index += 1;
+                            continue;
+                        }
                         let size = Line::size(&frame, None);
                         if !line.fits(size, config.batch_bytes_max) {
                             let refused = std::mem::take(&mut refused);
+                            let resent = std::mem::take(&mut resent);
                             let part = std::mem::take(&mut bytes);
                             if index > from {
                                 publisher.unstored += 1;
@@ -72,6 +85,7 @@ impl Bus {
                                     first,
                                     indexes,
                                     refused,
+                                    resent,
                                     bytes,
                                     last,
                                 };
@@ -81,6 +95,9 @@ impl Bus {
                             (first, from) = (line.next(), index);
                         }
                         line.add(&frame, way, None);
+                        if let Some(id) = id {
+                            line.identify(client, id);
+                        }
                         bytes += size;
                     }
                     Err(refusal) => {
@@ -96,14 +113,24 @@ impl Bus {
             refuse_all(&mut refused, index..count, &malformed());
             index = count;
         }
-        let piece =
-            Piece::Intake { connection, ticket, first, indexes: from..index, refused, bytes, last: true };
+        // The answer to one that is on its way already is that one's.
+        let under_way = resent.iter().any(|(_, client, id)| line.carries(*client, *id));
+        let piece = Piece::Intake {
+            connection,
+            ticket,
+            first,
+            indexes: from..index,
+            refused,
+            resent,
+            bytes,
+            last: true,
+        };
         let nothing_waits = publisher.unstored == 0;
         publisher.unstored += 1;
         publisher.unstored_bytes += bytes;
         if bytes > 0 {
             line.await_open(piece, now.time);
-        } else if nothing_waits {
+        } else if nothing_waits && !under_way {
             self.complete(piece, Ok(()));
         } else {
             line.await_last(piece, now.time);

@@ -16,6 +16,12 @@
 //! is `data_b64`; so is what is declared JSON or text and is not. A publication without `type` is text if its
 //! `data` is a string, JSON if it is anything else, octets if it is `data_b64`.
 //!
+//! **Publish ids.** A `publish_id` is a `producer`, drawn at random by whoever publishes, and an `n` that rises by one
+//! with each of its publications. Who got no receipt sends the same again with the same id: what is in the log already
+//! is answered by the error `dup`, over restarts of the server too, and stored once. An instance remembers the last
+//! 8,192 producers that published there (of one client the last 32), and of each the newest four runs of consecutive n:
+//! an n below them is answered `dup` without a look, and a producer that was forgotten counts as a new one.
+//!
 //! **Numbers.** Whatever JavaScript would round is a string: positions, and log and epoch ids (16 hexadecimal
 //! digits, as in positions). Seqs, counts and connection ids are numbers; a publish id may be either.
 

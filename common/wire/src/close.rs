@@ -19,6 +19,8 @@ pub fn close_code(code: Code) -> u16 {
         Code::TooLarge => 4105,
         Code::UnknownPosition => 4106,
         Code::TakenOver => 4107,
+        // Said of publications only, never of a connection.
+        Code::Dup => 4108,
     }
 }
 
@@ -41,7 +43,8 @@ pub fn after_ms(code: Code) -> Option<u32> {
         | Code::Denied
         | Code::TooLarge
         | Code::UnknownPosition
-        | Code::TakenOver => None,
+        | Code::TakenOver
+        | Code::Dup => None,
     }
 }
 

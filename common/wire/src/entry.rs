@@ -421,6 +421,18 @@ impl<'a> Publication<'a> {
         }
     }
 
+    /// Whether a body is that of a publication with a publish id: what a fold over every entry asks before it reads
+    /// one.
+    pub fn has_publish_id(body: &[u8]) -> bool {
+        match body {
+            [_, kind, low, high, ..] => {
+                *kind == Kind::Publication.number()
+                    && u16::from_le_bytes([*low, *high]) & Self::PUBLISH_ID != 0
+            }
+            _ => false,
+        }
+    }
+
     /// Whether such a body carries a packet id: what a fold over every entry asks before it reads one.
     pub fn has_packet_id(body: &Body<'_>) -> bool {
         body.flags & Self::PACKET_ID != 0

@@ -46,6 +46,7 @@ fn edge(through: &[u64]) -> EdgeCore {
         rooms: Vec::new(),
         bindings: Vec::new(),
         retained: RetainedTable::default(),
+        producers: Default::default(),
     };
     let bus = Bus::new(RoomsConfig::default(), start);
     let instance = Instance::new(bus, LogFold::default().sessions, now());

@@ -201,6 +201,7 @@ fn instance(
         rooms,
         bindings,
         retained,
+        producers: recovered.fold.producers.clone(),
     };
     Instance::new(Bus::new(config, start), recovered.fold.sessions.clone(), now)
 }

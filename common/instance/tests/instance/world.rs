@@ -188,6 +188,7 @@ fn instance(
         rooms: directory.rooms().to_vec(),
         bindings: Vec::new(),
         retained: RetainedTable::default(),
+        producers: Default::default(),
     };
     Instance::new(Bus::new(Config::default(), start), sessions, now)
 }

@@ -8,7 +8,7 @@ use riser_log::{
     Config, Entropy, Finding, Fold, OnFull, Recovered, Writer,
     fault::{FaultDisk, Image},
 };
-use riser_model::{Batch, Cause, Gap, RouteNumber, Seq};
+use riser_model::{Batch, Cause, Gap, Route, RouteNumber, Seq};
 use riser_wire::entry::Frame;
 use std::collections::BTreeMap;
 
@@ -69,8 +69,8 @@ fn new_epoch_whose_commit_fails_refuses_what_is_staged_and_does_not_begin() {
 struct Newer(Digest);
 
 impl Fold for Newer {
-    fn apply(&mut self, seq: Seq, frame: &Frame<'_>) {
-        self.0.apply(seq, frame);
+    fn apply(&mut self, seq: Seq, frame: &Frame<'_>, route: Option<&Route>) {
+        self.0.apply(seq, frame, route);
     }
 
     fn save(&self) -> Vec<u8> {

@@ -24,7 +24,7 @@ impl Digest {
 }
 
 impl Fold for Digest {
-    fn apply(&mut self, seq: Seq, frame: &Frame<'_>) {
+    fn apply(&mut self, seq: Seq, frame: &Frame<'_>, _: Option<&Route>) {
         self.0 = self.0.wrapping_add(Self::of(seq, frame.crc));
     }
 

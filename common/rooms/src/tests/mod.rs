@@ -4,6 +4,7 @@ mod corners;
 mod model;
 mod present;
 mod readers;
+mod resent;
 mod retained;
 mod script;
 mod storage;

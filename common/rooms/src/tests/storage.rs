@@ -2,7 +2,7 @@
 
 use super::script::LOG;
 use crate::{
-    Changes, Start,
+    Changes, Producers, Start,
     retained::{RetainedTable, Saved},
 };
 use bytes::Bytes;
@@ -67,7 +67,20 @@ impl Storage {
             rooms,
             bindings: Vec::new(),
             retained: self.retained(),
+            producers: self.producers(),
         }
+    }
+
+    /// What the log's own fold has seen.
+    fn producers(&self) -> Producers {
+        let mut producers = Producers::default();
+        for (n, entry) in self.entries.iter().enumerate() {
+            let (frame, _) = Frame::read(&entry.frame, 0).unwrap();
+            if let Some(route) = self.routes.get(&entry.route) {
+                producers.apply(Seq(n as u64 + 1), &frame, route.client);
+            }
+        }
+        Producers::load(&producers.save()).unwrap()
     }
 
     /// What a start does: the saved table, and what the log has beyond it.
