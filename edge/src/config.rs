@@ -4,10 +4,7 @@ mod source;
 
 pub use source::{BrokerConfig, BrokerUrl, ClientIdText, SourceConfig, TopicFilter};
 
-use riser_gate::{
-    AccountConfig, Directory, Invalid, Policy,
-    acceptor::{Acceptor, DEADLINE, anonymous::Anonymous},
-};
+use riser_gate::{AccountConfig, Directory, Invalid, Policy};
 use riser_log::OnFull;
 use riser_model::{Binding, RoomName};
 use riser_shell::{
@@ -163,9 +160,7 @@ impl EdgeConfig {
             let key = SourceConfig::key(index);
             match directory.require(&format!("{key}.as"), &source.principal) {
                 Ok(principal) => {
-                    // It shows nothing, and is nobody else: there is no way in but its own task's.
-                    let acceptors = vec![Acceptor::Anonymous(Anonymous::new(principal))];
-                    policies.insert(key.into(), Arc::new(Policy { acceptors, deadline: DEADLINE }));
+                    policies.insert(key.into(), Arc::new(Policy::own(principal)));
                 }
                 Err(invalid) => wrong.push(invalid),
             }

@@ -10,12 +10,12 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use riser_gate::{Gate, Input, Output, Policy};
+use riser_gate::{Caller, Effect, Gate, Input, Output, Policy};
 use riser_model::{
     Principal,
     door::{Credential, Refusal, Secret},
 };
-use riser_shell::{Clock, Passwords};
+use riser_shell::{Clock, Passwords, proofs};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -41,16 +41,23 @@ async fn status(State(api): State<Api>, headers: HeaderMap) -> Response {
 
 /// Through the listener's own gate, like everybody.
 async fn enter(api: &Api, credential: Credential) -> Result<Arc<Principal>, Refusal> {
-    let mut gate = Gate::new(Arc::clone(&api.policy), Clock.now());
+    let mut gate = Gate::front(&api.policy, Caller::default(), Clock.now());
     gate.handle(Input::Shown(credential), Clock.now());
     loop {
         match gate.poll() {
-            Some(Output::Pass(principal)) => return Ok(principal),
-            Some(Output::Refuse(refusal)) => return Err(refusal),
-            Some(Output::Verify { ticket, hash, password }) => {
-                let verdict = api.passwords.verify(hash, password).await;
-                gate.handle(Input::Verified { ticket, verdict }, Clock.now());
+            Some(Output::Pass) => {
+                if let Some(principal) = &gate.standing().principal {
+                    return Ok(Arc::clone(principal));
+                }
             }
+            Some(Output::Refuse(refusal)) => return Err(refusal),
+            Some(Output::Do { ticket, effect: Effect::Verify(proof) }) => {
+                let verdict = proofs::verify(&api.passwords, proof).await;
+                gate.handle(Input::Done { ticket, verdict }, Clock.now());
+            }
+            // A request knows no conversation: it waits for its deadline.
+            Some(Output::Do { effect: Effect::Knock | Effect::Seat { .. }, .. } | Output::Say(_)) => {}
+            Some(Output::Tell { .. }) => {}
             None => gate.handle(Input::Deadline, Clock.now()),
         }
     }

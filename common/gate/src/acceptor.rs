@@ -1,92 +1,273 @@
-//! The acceptors of a gate, one file each, and the policy that lists them for a listener.
+//! The acceptors of a gate, one file each.
 //!
-//! An acceptor takes one kind of credential. It answers at once, or hands over the state that awaits the next
-//! thing. All refusals of credentials are one and the same value, so that nothing can be told from them.
+//! An acceptor is one state of a connection that stands at a gate. It looks at what the peer has shown and at where it
+//! comes from, and answers at once or begins its *dance*: it says something and hears the answer, or has something done
+//! elsewhere and awaits the verdict. To make a new one, write its file, and name it in [`Acceptor`] and [`Kind`].
+//!
+//! All refusals of credentials are one and the same value, so that nothing can be told from them; why it really was is
+//! for admins, in [`Refused::why`].
 
+pub mod address;
 pub mod anonymous;
+pub mod claim;
+pub mod knock;
 pub mod password;
+pub mod schedule;
+pub mod seats;
 pub mod token;
 
-use crate::{directory::Directory, hidden::PasswordHash, invalid::Invalid};
+use crate::{
+    directory::Directory,
+    gate::{Caller, Effect, Standing, Verdict},
+};
+use address::Networks;
 use anonymous::Anonymous;
-use password::{AwaitVerdict, Password};
+use claim::AwaitProof;
 use riser_model::{
     Now, Principal,
-    door::{Code, Credential, Refusal, Secret},
+    door::{Code, Credential, Method, Prompt, Refusal, Secret},
 };
+use schedule::Schedule;
 use std::{sync::Arc, time::Duration};
-use token::Token;
 
-/// How long an acceptor waits, unless its policy says otherwise.
+/// How long an acceptor waits for its peer, unless it says otherwise.
 pub const DEADLINE: Duration = Duration::from_secs(5);
+/// Verifiers are few and their queue is bounded; this covers a full one on a slow machine.
+pub(crate) const VERDICT_DEADLINE: Duration = DEADLINE.saturating_mul(3);
 
-/// One of them, by what it takes.
-#[derive(Clone, Debug)]
+/// One of them.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Acceptor {
-    /// Nothing at all, where a listener allows that by name.
+    /// Nothing shown at all, where a listener allows that by name.
     Anonymous(Anonymous),
     /// A user or device and its password.
-    Password(Password),
-    /// A bearer token.
-    Token(Token),
+    Password,
+    /// A bearer token that the directory knows by its hash.
+    Token,
+    /// A challenge, answered with a key or a shared secret.
+    Claim(Method),
+    /// Where the peer comes from.
+    Address(Networks),
+    /// When it comes.
+    Schedule(Schedule),
+    /// That the room has a free seat.
+    Seats(u32),
+    /// That an admin says yes.
+    Knock,
+}
+
+/// Which acceptor it is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Kind {
+    /// [`Acceptor::Anonymous`].
+    Anonymous,
+    /// [`Acceptor::Password`].
+    Password,
+    /// [`Acceptor::Token`].
+    Token,
+    /// [`Acceptor::Claim`] by key.
+    Key,
+    /// [`Acceptor::Claim`] by shared secret.
+    Secret,
+    /// [`Acceptor::Address`].
+    Address,
+    /// [`Acceptor::Schedule`].
+    Schedule,
+    /// [`Acceptor::Seats`].
+    Seats,
+    /// [`Acceptor::Knock`].
+    Knock,
+}
+
+impl Kind {
+    /// Its name in configuration and events.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Anonymous => "anonymous",
+            Self::Password => "password",
+            Self::Token => "token",
+            Self::Key => "key",
+            Self::Secret => "secret",
+            Self::Address => "address",
+            Self::Schedule => "schedule",
+            Self::Seats => "seats",
+            Self::Knock => "knock",
+        }
+    }
+
+    /// Whether who has passed it once has passed it for good: who somebody is does not change with the room, where and
+    /// when it comes may.
+    pub(crate) fn identifies(self) -> bool {
+        match self {
+            Self::Anonymous | Self::Password | Self::Token | Self::Key | Self::Secret => true,
+            Self::Address | Self::Schedule | Self::Seats | Self::Knock => false,
+        }
+    }
 }
 
 impl Acceptor {
-    fn accept(&self, credential: &Credential, now: Now) -> Option<Step> {
+    /// Which one it is.
+    pub fn kind(&self) -> Kind {
         match self {
-            Self::Anonymous(acceptor) => acceptor.accept(credential),
-            Self::Password(acceptor) => acceptor.accept(credential, now),
-            Self::Token(acceptor) => acceptor.accept(credential),
+            Self::Anonymous(_) => Kind::Anonymous,
+            Self::Password => Kind::Password,
+            Self::Token => Kind::Token,
+            Self::Claim(Method::Key) => Kind::Key,
+            Self::Claim(Method::Secret) => Kind::Secret,
+            Self::Address(_) => Kind::Address,
+            Self::Schedule(_) => Kind::Schedule,
+            Self::Seats(_) => Kind::Seats,
+            Self::Knock => Kind::Knock,
+        }
+    }
+
+    pub(crate) fn begin(&self, given: &Given<'_>) -> Step {
+        match self {
+            Self::Anonymous(anonymous) => anonymous.begin(given),
+            Self::Password => password::begin(given),
+            Self::Token => token::begin(given),
+            Self::Claim(method) => claim::begin(*method, given),
+            Self::Address(networks) => networks.begin(given),
+            Self::Schedule(schedule) => schedule.begin(given),
+            Self::Seats(most) => seats::begin(*most),
+            Self::Knock => knock::begin(),
         }
     }
 }
 
-/// What a listener's gate takes: the first acceptor that takes a credential decides.
-#[derive(Clone, Debug)]
-pub struct Policy {
-    /// In order.
-    pub acceptors: Vec<Acceptor>,
-    /// How long a connection may take to show its credential.
-    pub deadline: Duration,
-}
-
-impl Policy {
-    /// The policy of a listener: passwords and tokens of the directory, and nobody without, unless
-    /// `anonymous` names the user or client as whom.
-    pub fn new(directory: &Arc<Directory>, anonymous: Option<&str>, key: &str) -> Result<Self, Invalid> {
-        let mut acceptors = vec![
-            Acceptor::Password(Password::new(Arc::clone(directory))),
-            Acceptor::Token(Token::new(Arc::clone(directory))),
-        ];
-        if let Some(name) = anonymous {
-            let principal = directory.require(&format!("{key}.anonymous"), name)?;
-            acceptors.push(Acceptor::Anonymous(Anonymous::new(principal)));
-        }
-        Ok(Self { acceptors, deadline: DEADLINE })
-    }
-
-    pub(crate) fn accept(&self, credential: &Credential, now: Now) -> Step {
-        let mut steps = self.acceptors.iter().filter_map(|acceptor| acceptor.accept(credential, now));
-        steps.next().unwrap_or_else(|| Step::Refuse(not_authorised()))
-    }
+/// What an acceptor may look at.
+pub(crate) struct Given<'a> {
+    pub(crate) credential: &'a Credential,
+    pub(crate) directory: &'a Directory,
+    pub(crate) caller: &'a Caller,
+    pub(crate) standing: &'a Standing,
+    pub(crate) now: Now,
 }
 
 /// What an acceptor decided.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// Let it in.
-    Pass(Arc<Principal>),
-    /// Have this verified and await the verdict.
-    Verify(AwaitVerdict, PasswordHash, Secret),
+    /// It does not take what was shown, or its condition is not met: another one of the stage may.
+    Next(Option<Refused>),
+    /// Let it pass: as this principal, if it is one that says who somebody is.
+    Pass(Option<Arc<Principal>>),
+    /// Say this and hear the answer.
+    Say(Prompt, Hears),
+    /// Have this done and await the verdict, perhaps saying so.
+    Do(Effect, Option<Prompt>, Awaits),
     /// Do not.
-    Refuse(Refusal),
+    Refuse(Refused),
+}
+
+/// Why somebody does not pass.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refused {
+    /// What the peer is told.
+    pub refusal: Refusal,
+    /// What the admins of the account are told.
+    pub why: &'static str,
+}
+
+/// An acceptor that has said something and hears the answer.
+#[derive(Debug)]
+pub(crate) enum Hears {
+    Proof(AwaitProof),
+}
+
+impl Hears {
+    pub(crate) fn hear(self, answer: &Secret) -> Step {
+        match self {
+            Self::Proof(proof) => proof.hear(answer),
+        }
+    }
+
+    /// How long it waits for each answer.
+    pub(crate) fn deadline(&self) -> Duration {
+        match self {
+            Self::Proof(_) => DEADLINE,
+        }
+    }
+
+    /// How many answers it takes at most.
+    pub(crate) fn frames_max(&self) -> u32 {
+        match self {
+            Self::Proof(_) => 1,
+        }
+    }
+}
+
+/// An acceptor that awaits a verdict.
+#[derive(Debug)]
+pub(crate) struct Awaits {
+    /// Whom the verdict lets pass.
+    pub(crate) whom: Whom,
+    /// What follows from a no.
+    pub(crate) no: No,
+    pub(crate) deadline: Duration,
+}
+
+/// Whom a yes lets pass.
+#[derive(Debug)]
+pub(crate) enum Whom {
+    /// This one.
+    Known(Arc<Principal>),
+    /// Nobody: a stand-in was verified, so that the answer costs what a real one costs.
+    Nobody,
+    /// Whoever it is.
+    Anybody,
+}
+
+/// What follows from a no.
+#[derive(Debug)]
+pub(crate) enum No {
+    Refuse(Refused),
+    Next(Refused),
+}
+
+impl Awaits {
+    /// Awaits the verdict on a credential.
+    pub(crate) fn credential(whom: Whom, why: &'static str) -> Self {
+        Self { whom, no: No::Refuse(not_authorised(why)), deadline: VERDICT_DEADLINE }
+    }
+
+    pub(crate) fn judge(self, verdict: Verdict) -> Step {
+        match (verdict, self.whom) {
+            (Verdict::Matches, Whom::Known(principal)) => Step::Pass(Some(principal)),
+            (Verdict::Matches, Whom::Anybody) => Step::Pass(None),
+            (Verdict::Matches, Whom::Nobody) | (Verdict::Differs, _) => match self.no {
+                No::Refuse(refused) => Step::Refuse(refused),
+                No::Next(refused) => Step::Next(Some(refused)),
+            },
+            (Verdict::Busy, _) => Step::Refuse(busy()),
+        }
+    }
 }
 
 /// The one answer to a credential that is not accepted, whatever the reason.
-pub(crate) fn not_authorised() -> Refusal {
-    Refusal {
+pub(crate) fn not_authorised(why: &'static str) -> Refused {
+    let refusal = Refusal {
         code: Code::NotAuthorised,
         what: "the credential was not accepted".to_owned(),
         want: "a user and password, or a token, that this instance knows".to_owned(),
-    }
+    };
+    Refused { refusal, why }
+}
+
+/// The one answer to who is known and may not pass here now.
+pub(crate) fn not_here(why: &'static str) -> Refused {
+    let refusal = Refusal {
+        code: Code::Denied,
+        what: "no such room, or not for you".to_owned(),
+        want: "a room of your account in which you have a right, and whose gate lets you pass".to_owned(),
+    };
+    Refused { refusal, why }
+}
+
+fn busy() -> Refused {
+    let refusal = Refusal {
+        code: Code::TooMany,
+        what: "too many credentials are being verified".to_owned(),
+        want: "come back in a moment".to_owned(),
+    };
+    Refused { refusal, why: "too many are being verified" }
 }

@@ -4,7 +4,9 @@
 //! someone who exists) is checked when a [`crate::Directory`] is compiled.
 
 use crate::{
-    hidden::{PasswordHash, TokenHash},
+    device_key::DeviceKey,
+    gate_config::GateConfig,
+    hidden::{PasswordHash, SharedSecret, TokenHash},
     key::KeyText,
 };
 use riser_model::{AccountId, AccountName, ClientId, Filter, History, Right, RoomId, RoomName};
@@ -21,6 +23,9 @@ pub struct AccountConfig {
     /// is answered with the command that makes one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<AccountId>,
+    /// What a connection passes before it is let into the account: its lobby and any of its rooms.
+    #[serde(default, skip_serializing_if = "GateConfig::is_empty")]
+    pub gate: GateConfig,
     /// Rights on every room of the account.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grant: Vec<GrantConfig>,
@@ -38,7 +43,15 @@ pub struct AccountConfig {
 impl AccountConfig {
     /// An account with nothing in it.
     pub fn new(name: AccountName, id: AccountId) -> Self {
-        Self { name, id: Some(id), grant: vec![], user: vec![], client: vec![], room: vec![] }
+        Self {
+            name,
+            id: Some(id),
+            gate: GateConfig::default(),
+            grant: vec![],
+            user: vec![],
+            client: vec![],
+            room: vec![],
+        }
     }
 }
 
@@ -57,6 +70,12 @@ pub struct UserConfig {
     /// Hashes of bearer tokens, as `account token` prints them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tokens: Vec<TokenHash>,
+    /// Public keys with which it answers challenges, as OpenSSH writes them: `ssh-ed25519 AAAA...`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<DeviceKey>,
+    /// A secret with which it answers challenges: 16 to 64 random bytes in base64url.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SharedSecret>,
     /// Rights on every room of the account, by one word. Without it and without grants: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
@@ -65,7 +84,7 @@ pub struct UserConfig {
 impl UserConfig {
     /// A user who can neither enter nor do anything yet.
     pub fn new(name: AccountName) -> Self {
-        Self { name, id: None, password: None, tokens: vec![], role: None }
+        Self { name, id: None, password: None, tokens: vec![], keys: vec![], secret: None, role: None }
     }
 }
 
@@ -87,6 +106,12 @@ pub struct ClientConfig {
     /// Hashes of bearer tokens, as `account token` prints them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tokens: Vec<TokenHash>,
+    /// Public keys with which it answers challenges, as OpenSSH writes them: `ssh-ed25519 AAAA...`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<DeviceKey>,
+    /// A secret with which it answers challenges: 16 to 64 random bytes in base64url.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SharedSecret>,
     /// Rights on every room of the account, by one word. Without it and without grants: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
@@ -95,7 +120,8 @@ pub struct ClientConfig {
 impl ClientConfig {
     /// A client that can neither enter nor do anything yet.
     pub fn new(name: AccountName) -> Self {
-        Self { name, id: None, key: None, password: None, tokens: vec![], role: None }
+        let (tokens, keys) = (vec![], vec![]);
+        Self { name, id: None, key: None, password: None, tokens, keys, secret: None, role: None }
     }
 }
 
@@ -114,6 +140,9 @@ pub struct RoomConfig {
     /// Whether an edge's uplinks carry it.
     #[serde(default = "yes")]
     pub linked: bool,
+    /// What a connection passes before it is let into this room, beyond the account's own gate.
+    #[serde(default, skip_serializing_if = "GateConfig::is_empty")]
+    pub gate: GateConfig,
     /// Rights on this room.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grant: Vec<GrantConfig>,
@@ -122,7 +151,7 @@ pub struct RoomConfig {
 impl RoomConfig {
     /// A linked room with that history, and no rights of its own.
     pub fn new(name: RoomName, history: History) -> Self {
-        Self { name, id: None, history, linked: true, grant: vec![] }
+        Self { name, id: None, history, linked: true, gate: GateConfig::default(), grant: vec![] }
     }
 }
 

@@ -5,9 +5,12 @@
 
 use crate::{
     config::{AccountConfig, ClientConfig, GrantConfig, Role, UserConfig, Whom},
-    hidden::{PasswordHash, TokenHash},
+    device_key::DeviceKey,
+    gate_config::GateConfig,
+    hidden::{PasswordHash, SharedSecret, TokenHash},
     invalid::{Invalid, nearest},
     key::KeyText,
+    sequence::Sequence,
 };
 use riser_model::{
     AccountId, AccountName, ClientId, Filter, Grants, Principal, PublicKey, Right, Room, RoomId,
@@ -43,6 +46,8 @@ pub struct Directory {
     accounts: BTreeMap<AccountName, AccountId>,
     tokens: Vec<(TokenHash, ClientId)>,
     hashes: Vec<PasswordHash>,
+    gates: BTreeMap<AccountId, Arc<Sequence>>,
+    room_gates: BTreeMap<RoomId, (AccountId, Arc<Sequence>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -50,6 +55,16 @@ struct Member {
     principal: Arc<Principal>,
     password: Option<PasswordHash>,
     key: Option<PublicKey>,
+    keys: Vec<DeviceKey>,
+    secret: Option<SharedSecret>,
+}
+
+/// Who a claim speaks of, and with what it can be proven.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claimed<'a> {
+    pub(crate) principal: &'a Arc<Principal>,
+    pub(crate) keys: &'a [DeviceKey],
+    pub(crate) secret: Option<&'a SharedSecret>,
 }
 
 impl Directory {
@@ -136,6 +151,48 @@ impl Directory {
         Some((&member.principal, member.password.as_ref()?))
     }
 
+    /// The gate of an account, before its lobby and all its rooms; none where it has none.
+    pub fn gate(&self, account: AccountId) -> Option<&Arc<Sequence>> {
+        self.gates.get(&account)
+    }
+
+    /// The gate of a room beyond its account's; none where it has none.
+    pub fn room_gate(&self, room: RoomId) -> Option<&Arc<Sequence>> {
+        self.room_gates.get(&room).map(|(_, gate)| gate)
+    }
+
+    /// The rooms of an account that have gates of their own.
+    pub fn gated(&self, account: AccountId) -> impl Iterator<Item = (RoomId, &Arc<Sequence>)> {
+        let own = self.room_gates.iter().filter(move |(_, (of, _))| *of == account);
+        own.map(|(room, (_, gate))| (*room, gate))
+    }
+
+    /// Whom a name or UUID speaks of.
+    pub(crate) fn claimed(&self, account: Option<&AccountName>, name: &str) -> Option<Claimed<'_>> {
+        let (account, name) = match (account, name.split_once('/')) {
+            (None, Some((account, name))) => (Some(account.parse().ok()?), name),
+            (account, _) => (account.cloned(), name),
+        };
+        let by_id = Uuid::try_parse(name).ok().and_then(|id| self.members.get(&ClientId(id)));
+        let member = match by_id {
+            Some(member) => {
+                let own = &member.principal.account_name;
+                let meant = account.as_ref().is_none_or(|name| self.account_called(name) == Some(own));
+                meant.then_some(member)?
+            }
+            None => self.find(account.as_ref(), name)?,
+        };
+        let Member { principal, keys, secret, .. } = member;
+        Some(Claimed { principal, keys, secret: secret.as_ref() })
+    }
+
+    /// A secret to verify against when nobody is meant.
+    pub(crate) fn stand_in_secret(&self) -> SharedSecret {
+        // Nobody knows it who does not know all hashes here; and what it proves lets nobody in.
+        let digest = self.hashes.iter().fold(Sha256::new(), |all, hash| all.chain_update(hash.expose()));
+        SharedSecret::stand_in(digest.finalize().into())
+    }
+
     /// The hash to verify against when nobody is meant, so that the answer costs what a real one costs. The
     /// same user text always gets the same hash.
     pub(crate) fn stand_in(&self, user: &str) -> PasswordHash {
@@ -159,10 +216,19 @@ impl Directory {
         self.principal(found?)
     }
 
+    /// The name of the account that addresses call so: by its name or by its UUID.
+    fn account_called(&self, text: &AccountName) -> Option<&AccountName> {
+        let by_name = self.accounts.get_key_value(text).map(|(name, _)| name);
+        by_name.or_else(|| {
+            let id = Uuid::try_parse(text.as_str()).ok().map(AccountId)?;
+            self.accounts.iter().find(|(_, known)| **known == id).map(|(name, _)| name)
+        })
+    }
+
     fn find(&self, account: Option<&AccountName>, name: &str) -> Option<&Member> {
         let name: AccountName = name.parse().ok()?;
         let client = match account {
-            Some(account) => *self.names.get(&(account.clone(), name))?,
+            Some(account) => *self.names.get(&(self.account_called(account)?.clone(), name))?,
             None => {
                 let mut all = self.names.iter().filter(|((_, known), _)| *known == name);
                 let (_, client) = all.next()?;
@@ -197,20 +263,24 @@ struct Entrant<'a> {
     password: Option<&'a PasswordHash>,
     tokens: &'a [TokenHash],
     public: Option<KeyText>,
+    keys: &'a [DeviceKey],
+    secret: Option<&'a SharedSecret>,
     role: Option<Role>,
 }
 
 impl<'a> Entrant<'a> {
     fn user(account: &str, user: &'a UserConfig) -> Self {
-        let UserConfig { name, id, password, tokens, role } = user;
+        let UserConfig { name, id, password, tokens, keys, secret, role } = user;
         let key = format!("{account}.user[{name}]");
-        Self { key, name, id: *id, password: password.as_ref(), tokens, public: None, role: *role }
+        let (password, secret) = (password.as_ref(), secret.as_ref());
+        Self { key, name, id: *id, password, tokens, public: None, keys, secret, role: *role }
     }
 
     fn client(account: &str, client: &'a ClientConfig) -> Self {
-        let ClientConfig { name, id, key: public, password, tokens, role } = client;
+        let ClientConfig { name, id, key: public, password, tokens, keys, secret, role } = client;
         let key = format!("{account}.client[{name}]");
-        Self { key, name, id: *id, password: password.as_ref(), tokens, public: *public, role: *role }
+        let (password, secret) = (password.as_ref(), secret.as_ref());
+        Self { key, name, id: *id, password, tokens, public: *public, keys, secret, role: *role }
     }
 }
 
@@ -232,6 +302,8 @@ impl Compiler {
         if !self.account_ids.insert(id) {
             self.refuse(format!("{key}.id"), "two accounts have this id", "make another with `id new`");
         }
+        let gate = self.gate(&format!("{key}.gate"), &account.gate, false);
+        self.directory.gates.extend(gate.map(|gate| (id, gate)));
         let rules = self.rules(&key, id, account);
         let users = account.user.iter().map(|user| Entrant::user(&key, user));
         let clients = account.client.iter().map(|client| Entrant::client(&key, client));
@@ -259,6 +331,8 @@ impl Compiler {
                 self.refuse(format!("{key}.id"), "two rooms have this id", "make another with `id new`");
             }
             self.grants(&format!("{key}.grant"), account, &room.grant, Some(room_id), &mut rules);
+            let gate = self.gate(&format!("{key}.gate"), &room.gate, true);
+            self.directory.room_gates.extend(gate.map(|gate| (room_id, (id, gate))));
             self.directory.by_id.insert(room_id, self.directory.rooms.len());
             self.directory.rooms.push(Room {
                 id: room_id,
@@ -270,6 +344,19 @@ impl Compiler {
             });
         }
         rules
+    }
+
+    fn gate(&mut self, key: &str, gate: &GateConfig, of_room: bool) -> Option<Arc<Sequence>> {
+        if gate.is_empty() {
+            return None;
+        }
+        match gate.compile(key, of_room) {
+            Ok(sequence) => Some(Arc::new(sequence)),
+            Err(wrong) => {
+                self.wrong.extend(wrong);
+                None
+            }
+        }
     }
 
     fn grants(
@@ -349,7 +436,9 @@ impl Compiler {
             grants: Arc::new(Grants::new(rules_of(entrant, rules, id))),
         });
         let key = entrant.public.map(|key| key.0);
-        self.directory.members.insert(client, Member { principal, password: entrant.password.cloned(), key });
+        let (password, secret) = (entrant.password.cloned(), entrant.secret.cloned());
+        let member = Member { principal, password, key, keys: entrant.keys.to_vec(), secret };
+        self.directory.members.insert(client, member);
     }
 
     fn refuse(&mut self, key: impl Into<String>, what: impl Into<String>, want: impl Into<String>) {

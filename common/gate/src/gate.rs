@@ -1,27 +1,113 @@
-//! The gate before one connection: a credential in, a principal or a refusal out.
+//! A gate before one connection: credentials and answers in, a standing or a refusal out.
 //!
-//! It is one acceptor after another. Whatever the current one does not await closes the connection; every
-//! wait has a deadline. It answers exactly once: after [`Output::Pass`] or [`Output::Refuse`] it is over.
+//! It is one stage after another, and one acceptor in each of them. State 0 is a connection that has shown nothing.
+//! Whatever the current acceptor does not await closes the connection; every wait has a deadline and a budget of
+//! answers. It ends exactly once: after [`Output::Pass`] or [`Output::Refuse`] it is over.
+//!
+//! There are gates before the account ([`Gate::front`], behind which somebody is known) and before a room
+//! ([`Gate::inner`]). What somebody has proven once stands: an acceptor that says who it is is `finished` for who has
+//! passed it.
 
 use crate::{
-    acceptor::{Policy, Step, password::AwaitVerdict},
-    hidden::PasswordHash,
+    acceptor::{Acceptor, Awaits, Given, Hears, Kind, Refused, Step, not_authorised},
+    device_key::DeviceKey,
+    directory::Directory,
+    hidden::{PasswordHash, SharedSecret},
+    policy::Policy,
+    sequence::Sequence,
 };
+use bytes::Bytes;
 use riser_model::{
     Now, Principal, Time,
-    door::{Code, Credential, Refusal, Secret},
+    door::{Code, Credential, Prompt, Refusal, Secret},
+    event::GateStep,
 };
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    fmt,
+    net::IpAddr,
+    sync::Arc,
+};
 
-/// What a verifier found out about a password.
+/// What is known of a connection before it says anything.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Caller {
+    /// Where it comes from, if it comes over a network.
+    pub address: Option<IpAddr>,
+    /// Random bytes of its own, of which its nonces are made.
+    pub entropy: [u8; 32],
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// What a connection has proven so far.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Standing {
+    /// Who it is, once one acceptor has said so.
+    pub principal: Option<Arc<Principal>>,
+    /// By which acceptors.
+    pub passed: BTreeSet<Kind>,
+    /// How many numbers were drawn for it: no nonce and no ticket of a connection comes twice.
+    pub(crate) drawn: u64,
+}
+
+/// What was found out elsewhere.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
-    /// It is the one.
+    /// Yes.
     Matches,
-    /// It is not.
+    /// No.
     Differs,
-    /// Too many are waiting to be verified; nobody looked.
+    /// Too many are waiting; nobody looked.
     Busy,
+}
+
+/// What is to be verified.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Proof {
+    /// Whether a password has a hash.
+    Password {
+        /// What it must match.
+        hash: PasswordHash,
+        /// What was shown.
+        password: Secret,
+    },
+    /// Whether one of these keys (ed25519) has signed.
+    Signature {
+        /// The keys.
+        keys: Vec<DeviceKey>,
+        /// What.
+        message: Bytes,
+        /// The 64 bytes.
+        signature: Bytes,
+    },
+    /// Whether that is the HMAC-SHA-256 of the message.
+    Hmac {
+        /// Under this.
+        secret: SharedSecret,
+        /// Of what.
+        message: Bytes,
+        /// What was shown.
+        tag: Bytes,
+    },
+}
+
+/// What is to be done elsewhere.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// Verify something, off the core's task.
+    Verify(Proof),
+    /// Ask the admins.
+    Knock,
+    /// Look whether fewer than so many are in the room.
+    Seat {
+        /// How many.
+        most: u32,
+    },
 }
 
 /// What happens to a gate.
@@ -29,8 +115,10 @@ pub enum Verdict {
 pub enum Input {
     /// The peer showed this.
     Shown(Credential),
-    /// The answer to [`Output::Verify`].
-    Verified {
+    /// The peer answered a prompt.
+    Answered(Secret),
+    /// The answer to [`Output::Do`].
+    Done {
         /// Its ticket.
         ticket: u64,
         /// The answer.
@@ -43,75 +131,148 @@ pub enum Input {
 /// What a gate wants done.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Output {
-    /// Let it in, as this principal.
-    Pass(Arc<Principal>),
-    /// Verify this password, elsewhere, and answer with [`Input::Verified`].
-    Verify {
-        /// To be echoed. Counts from 0 within this gate.
+    /// Let it in.
+    Pass,
+    /// Say this to the peer.
+    Say(Prompt),
+    /// Do this and answer with [`Input::Done`].
+    Do {
+        /// To be echoed. No other gate of this connection has the same.
         ticket: u64,
-        /// What it must match.
-        hash: PasswordHash,
-        /// What was shown.
-        password: Secret,
+        /// What.
+        effect: Effect,
+    },
+    /// Tell the account's admins where it stands.
+    Tell {
+        /// Which acceptor.
+        acceptor: Kind,
+        /// What it did.
+        step: GateStep,
+        /// Why, where it refused.
+        why: &'static str,
     },
     /// Say so and close.
     Refuse(Refusal),
 }
 
-/// What a gate's deadline is for.
+/// Where a connection stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Wake {
-    /// Nothing was shown in time.
-    Credential,
-    /// The verifier did not answer in time.
-    Verdict,
+pub enum Stand {
+    /// State 0: it was accepted and has shown nothing.
+    Arrived,
+    /// This acceptor hears it.
+    Hears(Kind),
+    /// This acceptor awaits a verdict.
+    Awaits(Kind),
+    /// It has passed.
+    Finished,
+    /// It was refused.
+    Refused,
 }
 
 /// The gate before one connection.
 #[derive(Debug)]
 pub struct Gate {
+    directory: Arc<Directory>,
+    sequence: Arc<Sequence>,
+    caller: Caller,
+    credential: Credential,
+    standing: Standing,
     state: State,
+    /// The stage, and the alternative of it, whose turn it is.
+    at: (usize, usize),
+    /// Why the current stage's alternatives did not let it pass.
+    refused: Option<(Kind, Refused)>,
     outputs: VecDeque<Output>,
 }
 
 #[derive(Debug)]
 enum State {
-    Credential(AwaitCredential),
-    Verdict(AwaitVerdict),
-    Over,
-}
-
-/// Awaits the one credential.
-#[derive(Debug)]
-struct AwaitCredential {
-    policy: Arc<Policy>,
-    deadline: Time,
+    Arrived { deadline: Time },
+    Hears { hears: Hears, deadline: Time, heard: u32 },
+    Awaits { awaits: Awaits, deadline: Time, ticket: u64 },
+    Finished,
+    Refused,
 }
 
 impl Gate {
-    /// The gate of a listener's policy, before a connection that was accepted now.
-    pub fn new(policy: Arc<Policy>, now: Now) -> Self {
-        let deadline = now.time.plus(policy.deadline);
-        Self { state: State::Credential(AwaitCredential { policy, deadline }), outputs: VecDeque::new() }
+    /// The gate of a listener, before a connection that was accepted now.
+    pub fn front(policy: &Policy, caller: Caller, now: Now) -> Self {
+        let (directory, sequence) = (Arc::clone(&policy.directory), Arc::clone(&policy.front));
+        let state = State::Arrived { deadline: now.time.plus(policy.deadline) };
+        Self::new(directory, sequence, Standing::default(), caller, state)
+    }
+
+    /// The gate of an account or room, before a connection that stands like this. It begins at once.
+    pub fn inner(
+        directory: Arc<Directory>,
+        sequence: Arc<Sequence>,
+        standing: Standing,
+        caller: Caller,
+        now: Now,
+    ) -> Self {
+        let mut gate = Self::new(directory, sequence, standing, caller, State::Finished);
+        gate.advance(now);
+        gate
+    }
+
+    fn new(
+        directory: Arc<Directory>,
+        sequence: Arc<Sequence>,
+        standing: Standing,
+        caller: Caller,
+        state: State,
+    ) -> Self {
+        Self {
+            directory,
+            sequence,
+            caller,
+            credential: Credential::Anonymous,
+            standing,
+            state,
+            at: (0, 0),
+            refused: None,
+            outputs: VecDeque::new(),
+        }
     }
 
     /// Takes one input. Drain [`Self::poll`] before the next.
     pub fn handle(&mut self, input: Input, now: Now) {
-        let state = std::mem::replace(&mut self.state, State::Over);
-        let step = match (state, input) {
-            (State::Credential(state), Input::Shown(credential)) => state.policy.accept(&credential, now),
-            (State::Verdict(state), Input::Verified { ticket, verdict }) if ticket == state.ticket => {
-                state.judge(verdict)
+        let state = std::mem::replace(&mut self.state, State::Refused);
+        match (state, input) {
+            (State::Arrived { .. }, Input::Shown(credential)) => {
+                self.credential = credential;
+                self.advance(now);
             }
-            (State::Credential(_) | State::Verdict(_), Input::Deadline) => Step::Refuse(too_late()),
-            (State::Verdict(_), Input::Shown(_)) => Step::Refuse(second_credential()),
-            (state @ (State::Credential(_) | State::Verdict(_)), Input::Verified { .. }) => {
-                self.state = state;
-                return;
+            (State::Hears { hears, heard, .. }, Input::Answered(answer)) => {
+                if heard >= hears.frames_max() {
+                    return self.refuse(out_of_turn("more answers than were asked for"));
+                }
+                self.take(hears.hear(&answer), heard + 1, now);
             }
-            (State::Over, Input::Shown(_) | Input::Verified { .. } | Input::Deadline) => return,
-        };
-        self.enter(step);
+            (State::Awaits { awaits, ticket, .. }, Input::Done { ticket: of, verdict }) if of == ticket => {
+                self.take(awaits.judge(verdict), 0, now);
+            }
+            (State::Hears { .. } | State::Awaits { .. }, Input::Deadline) => {
+                if let Some(kind) = self.current() {
+                    self.tell(kind, GateStep::Refused, "no answer in time");
+                }
+                self.refuse(too_late());
+            }
+            (State::Arrived { .. }, Input::Deadline) => self.refuse(too_late()),
+            (State::Hears { .. } | State::Awaits { .. }, Input::Shown(_)) => {
+                self.refuse(out_of_turn("a second credential"));
+            }
+            (State::Arrived { .. } | State::Awaits { .. }, Input::Answered(_)) => {
+                self.refuse(out_of_turn("an answer to nothing that was asked"));
+            }
+            // Of an acceptor that is past.
+            (state, Input::Done { .. }) => self.state = state,
+            (
+                state @ (State::Finished | State::Refused),
+                Input::Shown(_) | Input::Answered(_) | Input::Deadline,
+            ) => self.state = state,
+        }
     }
 
     /// What it wants done next.
@@ -119,25 +280,145 @@ impl Gate {
         self.outputs.pop_front()
     }
 
-    /// When it wants [`Input::Deadline`], and why.
-    pub fn poll_timeout(&self) -> Option<(Time, Wake)> {
+    /// When it wants [`Input::Deadline`].
+    pub fn poll_timeout(&self) -> Option<Time> {
         match &self.state {
-            State::Credential(state) => Some((state.deadline, Wake::Credential)),
-            State::Verdict(state) => Some((state.deadline, Wake::Verdict)),
-            State::Over => None,
+            State::Arrived { deadline } | State::Hears { deadline, .. } | State::Awaits { deadline, .. } => {
+                Some(*deadline)
+            }
+            State::Finished | State::Refused => None,
         }
     }
 
-    fn enter(&mut self, step: Step) {
-        self.outputs.push_back(match step {
-            Step::Pass(principal) => Output::Pass(principal),
-            Step::Refuse(refusal) => Output::Refuse(refusal),
-            Step::Verify(next, hash, password) => {
-                let ticket = next.ticket;
-                self.state = State::Verdict(next);
-                Output::Verify { ticket, hash, password }
+    /// Where the connection stands.
+    pub fn stand(&self) -> Stand {
+        match &self.state {
+            State::Arrived { .. } => Stand::Arrived,
+            State::Hears { .. } => self.current().map_or(Stand::Refused, Stand::Hears),
+            State::Awaits { .. } => self.current().map_or(Stand::Refused, Stand::Awaits),
+            State::Finished => Stand::Finished,
+            State::Refused => Stand::Refused,
+        }
+    }
+
+    /// What it has proven so far.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// Whom its credential speaks of, if that is somebody: for admins, before it is proven.
+    pub fn claimed(&self) -> Option<&Arc<Principal>> {
+        self.standing.principal.as_ref().or_else(|| match &self.credential {
+            Credential::Password { account, user: name, .. } | Credential::Claim { account, name, .. } => {
+                self.directory.claimed(account.as_ref(), name).map(|member| member.principal)
             }
-        });
+            Credential::Anonymous | Credential::Token(_) => None,
+        })
+    }
+
+    fn current(&self) -> Option<Kind> {
+        self.acceptor().map(Acceptor::kind)
+    }
+
+    fn acceptor(&self) -> Option<&Acceptor> {
+        self.sequence.stages.get(self.at.0).and_then(|stage| stage.any.get(self.at.1))
+    }
+
+    /// Goes on with the current stage, until somebody has to be waited for.
+    fn advance(&mut self, now: Now) {
+        loop {
+            let Some(stage) = self.sequence.stages.get(self.at.0) else {
+                self.state = State::Finished;
+                return self.outputs.push_back(Output::Pass);
+            };
+            let finished =
+                |one: &Acceptor| one.kind().identifies() && self.standing.passed.contains(&one.kind());
+            if self.at.1 == 0 && stage.any.iter().any(finished) {
+                self.at = (self.at.0 + 1, 0);
+                continue;
+            }
+            let Some(acceptor) = stage.any.get(self.at.1) else {
+                let (kind, refused) = self.refused.take().unwrap_or_else(|| {
+                    let kind = stage.any.first().map_or(Kind::Anonymous, Acceptor::kind);
+                    (kind, not_authorised("nothing that this stage takes was shown"))
+                });
+                self.tell(kind, GateStep::Refused, refused.why);
+                return self.refuse(refused.refusal);
+            };
+            let given = Given {
+                credential: &self.credential,
+                directory: &self.directory,
+                caller: &self.caller,
+                standing: &self.standing,
+                now,
+            };
+            let step = acceptor.begin(&given);
+            if !self.follow(step, 0, now) {
+                return;
+            }
+        }
+    }
+
+    fn take(&mut self, step: Step, heard: u32, now: Now) {
+        if self.follow(step, heard, now) {
+            self.advance(now);
+        }
+    }
+
+    /// Does what an acceptor decided. Whether the next one has its turn at once.
+    fn follow(&mut self, step: Step, heard: u32, now: Now) -> bool {
+        let Some(kind) = self.current() else { return false };
+        match step {
+            Step::Next(refused) => {
+                self.refused = refused.map(|refused| (kind, refused)).or(self.refused.take());
+                self.at.1 += 1;
+                true
+            }
+            Step::Pass(principal) => {
+                if let Some(principal) = principal {
+                    self.standing.principal = Some(principal);
+                }
+                if kind.identifies() {
+                    self.standing.passed.insert(kind);
+                }
+                self.tell(kind, GateStep::Passed, "");
+                self.refused = None;
+                self.at = (self.at.0 + 1, 0);
+                true
+            }
+            Step::Say(prompt, hears) => {
+                self.standing.drawn += 1;
+                self.tell(kind, GateStep::Asked, "");
+                self.outputs.push_back(Output::Say(prompt));
+                self.state = State::Hears { deadline: now.time.plus(hears.deadline()), hears, heard };
+                false
+            }
+            Step::Do(effect, prompt, awaits) => {
+                let ticket = self.standing.drawn;
+                self.standing.drawn += 1;
+                if let Effect::Knock = effect {
+                    self.tell(kind, GateStep::Waits, "");
+                }
+                self.outputs.extend(prompt.map(Output::Say));
+                self.outputs.push_back(Output::Do { ticket, effect });
+                self.state = State::Awaits { deadline: now.time.plus(awaits.deadline), awaits, ticket };
+                false
+            }
+            Step::Refuse(refused) => {
+                self.tell(kind, GateStep::Refused, refused.why);
+                self.refuse(refused.refusal);
+                false
+            }
+        }
+    }
+
+    fn tell(&mut self, acceptor: Kind, step: GateStep, why: &'static str) {
+        self.outputs.push_back(Output::Tell { acceptor, step, why });
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.state = State::Refused;
+        self.outputs.push_back(Output::Refuse(refusal));
     }
 }
 
@@ -149,11 +430,11 @@ fn too_late() -> Refusal {
     }
 }
 
-fn second_credential() -> Refusal {
+fn out_of_turn(what: &str) -> Refusal {
     Refusal {
         code: Code::WrongState,
-        what: "a second credential while the first is being verified".to_owned(),
-        want: "show one and wait for the answer".to_owned(),
+        what: what.to_owned(),
+        want: "one credential, then one answer for each question".to_owned(),
     }
 }
 

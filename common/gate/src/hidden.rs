@@ -3,6 +3,7 @@
 //! Debug and serialization of every type here say `(hidden)`; error messages of their parsers never repeat
 //! what was given.
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 use std::{fmt, hint::black_box, str::FromStr};
@@ -120,6 +121,45 @@ fn is_argon2id(text: &str) -> bool {
         && hash.len() >= 22
         && base64(salt)
         && base64(hash)
+}
+
+/// A secret that a device and this instance share, at least 16 bytes of base64url. It is kept as it is, for both must
+/// know it: prefer keys.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SharedSecret(Vec<u8>);
+
+/// A text that is not such a secret.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NotASecret;
+
+impl SharedSecret {
+    /// The bytes, for who verifies.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Bytes that are nobody's secret.
+    pub(crate) fn stand_in(bytes: [u8; 32]) -> Self {
+        Self(bytes.to_vec())
+    }
+}
+
+never_printed!(SharedSecret);
+parsed_from_text!(SharedSecret);
+
+impl fmt::Display for NotASecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a shared secret; want 16 to 64 random bytes in base64url, without padding")
+    }
+}
+
+impl FromStr for SharedSecret {
+    type Err = NotASecret;
+
+    fn from_str(text: &str) -> Result<Self, NotASecret> {
+        let bytes = URL_SAFE_NO_PAD.decode(text.trim()).map_err(|_| NotASecret)?;
+        if (16..=64).contains(&bytes.len()) { Ok(Self(bytes)) } else { Err(NotASecret) }
+    }
 }
 
 /// The SHA-256 of a bearer token: enough, because tokens are made by us from 32 random bytes.

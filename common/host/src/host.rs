@@ -4,7 +4,7 @@
 //! into inputs, let the core handle them, drain it, perform. The core never waits for anybody: doors are bounded
 //! by their protocol, storage and verifiers by what the core lets in, links by their window.
 
-use riser_gate::{Policy, Verdict};
+use riser_gate::{Caller, Policy, Verdict};
 use riser_instance::{
     Core, Input as InstanceInput, Output as InstanceOutput,
     core::{Input, Output},
@@ -14,7 +14,9 @@ use riser_net::{Arrival, Asked, CoreInbox, TellOutbox};
 use riser_rooms::Input as RoomsInput;
 use riser_shell::{
     clock::Clock,
+    entropy,
     passwords::Passwords,
+    proofs,
     storage::{Answer, Storage},
     tables::{Change, Saver},
 };
@@ -256,7 +258,8 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                 let policy = self.parts.policies.get(&peer.listener);
                 let policy =
                     Arc::clone(policy.expect("every listener of doors was given a policy at the start"));
-                self.instance(InstanceInput::Opened { connection, policy }, now);
+                let caller = Caller { address: Some(peer.address.ip()), entropy: entropy::bytes() };
+                self.instance(InstanceInput::Opened { connection, policy, caller }, now);
             }
             Arrival::Asked(Asked { connection, ask }) => {
                 self.instance(InstanceInput::Ask { connection, ask }, now);
@@ -302,10 +305,10 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             InstanceOutput::Read { ticket, from, max_bytes } => {
                 self.parts.storage.read(ticket, from, max_bytes)
             }
-            InstanceOutput::Verify { connection, ticket, hash, password } => {
+            InstanceOutput::Verify { connection, ticket, proof } => {
                 let (verdicts, passwords) = (self.verdicts.0.clone(), Arc::clone(&self.parts.passwords));
                 tokio::spawn(async move {
-                    let verdict = passwords.verify(hash, password).await;
+                    let verdict = proofs::verify(&passwords, proof).await;
                     // The host may have ended meanwhile.
                     let _ = verdicts.send(Judged { connection, ticket, verdict });
                 });

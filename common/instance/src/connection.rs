@@ -1,21 +1,21 @@
 //! One connection between its door and the rooms: where it stands, and what it still has to be told in order.
 
-use riser_gate::Gate;
+use riser_gate::{Caller, Gate, Policy, Standing};
 use riser_model::{
-    Principal, SubscriptionId,
+    Principal, RoomId, RoomName, SubscriptionId,
     door::{Ask, Keep, SessionRequest, Tell},
 };
 use riser_mqtt::SessionKey;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
 /// Where a connection stands. It only ever moves down this list.
 #[derive(Debug)]
 pub(crate) enum State {
-    /// Before the gate, which has yet to pass it. What it asked for is kept until then.
-    Gate(Box<Gate>),
+    /// At the gate, which has yet to pass it. What it asked for is kept until then.
+    Gate,
     /// Let in; its session's former connection still has commits outstanding, or its own record has.
     Session,
     /// In the rooms.
@@ -24,11 +24,50 @@ pub(crate) enum State {
     Leaving,
 }
 
+/// Which gate a connection stands at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Before {
+    /// The listener's: who is there?
+    Front,
+    /// The account's, and that of the room in its address.
+    Account(Option<(RoomId, RoomName)>),
+    /// That of another room, which it asked to be moved to.
+    Move(RoomId, RoomName),
+}
+
+impl Before {
+    /// The room, if it is one's.
+    pub(crate) fn room(&self) -> Option<(RoomId, &RoomName)> {
+        match self {
+            Self::Front | Self::Account(None) => None,
+            Self::Account(Some((id, name))) | Self::Move(id, name) => Some((*id, name)),
+        }
+    }
+}
+
+/// A gate that a connection stands at.
+#[derive(Debug)]
+pub(crate) struct AtGate {
+    pub(crate) gate: Gate,
+    pub(crate) before: Before,
+    /// The ticket of a question to the admins.
+    pub(crate) knocks: Option<u64>,
+}
+
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) state: State,
-    /// As whom, once the gate has passed it.
+    /// What its listener and directory say.
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) caller: Caller,
+    /// The gate it stands at, if it stands at one.
+    pub(crate) at: Option<Box<AtGate>>,
+    /// What it has proven.
+    pub(crate) standing: Standing,
+    /// The rooms with gates of their own that it was let into.
+    pub(crate) allowed: BTreeSet<RoomId>,
+    /// As whom and with which rights, once the gates have passed it.
     pub(crate) principal: Option<Arc<Principal>>,
     /// The [`Ask::Enter`] while it is being answered.
     pub(crate) entering: Option<Ask>,
@@ -61,9 +100,14 @@ impl Session {
 }
 
 impl Connection {
-    pub(crate) fn before(gate: Gate) -> Self {
+    pub(crate) fn new(policy: Arc<Policy>, caller: Caller, gate: Gate) -> Self {
         Self {
-            state: State::Gate(Box::new(gate)),
+            state: State::Gate,
+            policy,
+            caller,
+            at: Some(Box::new(AtGate { gate, before: Before::Front, knocks: None })),
+            standing: Standing::default(),
+            allowed: BTreeSet::new(),
             principal: None,
             entering: None,
             session: None,
@@ -122,7 +166,6 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use riser_gate::{Gate, Policy};
     use riser_model::{Epoch, LogId, Now, Seq};
 
     fn stored(ticket: u64) -> Tell {
@@ -131,8 +174,9 @@ mod tests {
 
     #[test]
     fn tickets_are_answered_in_the_order_in_which_they_were_asked() {
-        let policy = Policy { acceptors: Vec::new(), deadline: std::time::Duration::ZERO };
-        let mut connection = Connection::before(Gate::new(policy.into(), Now::default()));
+        let policy = Arc::new(Policy::default());
+        let gate = Gate::front(&policy, Caller::default(), Now::default());
+        let mut connection = Connection::new(policy, Caller::default(), gate);
         (0..3).for_each(|ticket| connection.await_ticket(ticket));
         assert_eq!(connection.answer(1, stored(1)), vec![]);
         assert_eq!(connection.answer(0, stored(0)), vec![stored(0), stored(1)]);

@@ -2,10 +2,10 @@
 
 use crate::connection::{Connection, State};
 use bytes::Bytes;
-use riser_gate::{Gate, PasswordHash, Policy, Verdict};
+use riser_gate::{Caller, Gate, Policy, Proof, Stand, Verdict};
 use riser_model::{
-    Batch, ConnectionId, Now, RouteNumber, Run, Seq, SubscriptionId, Time,
-    door::{Ask, Code, Refusal, Secret, SessionState, Tell},
+    Batch, ConnectionId, Now, RoomId, RouteNumber, Run, Seq, SubscriptionId, Time,
+    door::{Ask, Code, Credential, Refusal, SessionState, Tell},
 };
 use riser_mqtt::{Record, SessionKey, Sessions};
 use riser_rooms::{Append, Bus, Changes, Input as BusInput, Output as BusOutput, Placed};
@@ -17,6 +17,7 @@ use std::{
 };
 
 mod entering;
+mod gates;
 mod kept;
 mod wills;
 
@@ -34,6 +35,8 @@ pub enum Input {
         connection: ConnectionId,
         /// Who may enter there.
         policy: Arc<Policy>,
+        /// What is known of who is there.
+        caller: Caller,
     },
     /// A door asks.
     Ask {
@@ -47,7 +50,7 @@ pub enum Input {
         /// Which connection.
         connection: ConnectionId,
     },
-    /// A password was verified.
+    /// A proof was verified.
     Verified {
         /// Whose.
         connection: ConnectionId,
@@ -65,16 +68,14 @@ pub enum Input {
 /// What an instance wants done.
 #[derive(Debug)]
 pub enum Output {
-    /// Verify a password, elsewhere.
+    /// Verify a proof, elsewhere. Answered by [`Input::Verified`].
     Verify {
         /// Whose.
         connection: ConnectionId,
         /// To be echoed.
         ticket: u64,
-        /// What it must match.
-        hash: PasswordHash,
-        /// What was shown.
-        password: Secret,
+        /// What.
+        proof: Proof,
     },
     /// Tell a door.
     Tell {
@@ -163,6 +164,8 @@ pub struct Instance {
     /// Who has each session at the moment.
     holders: BTreeMap<SessionKey, ConnectionId>,
     gate_deadlines: BTreeSet<(Time, ConnectionId)>,
+    /// Who is in the rooms that have gates of their own.
+    seats: BTreeMap<RoomId, BTreeSet<ConnectionId>>,
     /// What waits for which commit, and whose session it is.
     awaited: BTreeMap<u64, (Awaited, SessionKey)>,
     /// Sessions of which records wait for their commit, and how many: nobody takes one up before.
@@ -189,6 +192,7 @@ impl Instance {
             connections: BTreeMap::new(),
             holders: BTreeMap::new(),
             gate_deadlines: BTreeSet::new(),
+            seats: BTreeMap::new(),
             awaited: BTreeMap::new(),
             changing: BTreeMap::new(),
             next_token: OWN_TOKENS,
@@ -222,6 +226,16 @@ impl Instance {
         self.connections.is_empty() && self.awaited.is_empty()
     }
 
+    /// Where a connection stands: at which acceptor of which gate, or behind them.
+    pub fn state_of(&self, connection: ConnectionId) -> Option<Stand> {
+        let connection = self.connections.get(&connection)?;
+        Some(match (&connection.at, &connection.state) {
+            (Some(at), _) => at.gate.stand(),
+            (None, State::Gate | State::Leaving) => Stand::Refused,
+            (None, State::Session | State::Rooms) => Stand::Finished,
+        })
+    }
+
     /// How many connections there are, before the gate and behind it.
     pub fn connections(&self) -> usize {
         self.connections.len()
@@ -230,11 +244,11 @@ impl Instance {
     /// Takes one input. Drain [`Self::poll`] before the next.
     pub fn handle(&mut self, input: Input, now: Now) {
         match input {
-            Input::Opened { connection, policy } => self.opened(connection, policy, now),
+            Input::Opened { connection, policy, caller } => self.opened(connection, policy, caller, now),
             Input::Ask { connection, ask } => self.ask(connection, ask, now),
             Input::Closed { connection } => self.leave(connection, "cut", None, now),
             Input::Verified { connection, ticket, verdict } => {
-                self.gate(connection, riser_gate::Input::Verified { ticket, verdict }, now);
+                self.gate(connection, riser_gate::Input::Done { ticket, verdict }, now);
             }
             Input::Rooms(input) => self.rooms(input, now),
             Input::Deadline => self.deadline(now),
@@ -258,24 +272,27 @@ impl Instance {
         [gate, sessions, rooms].into_iter().flatten().min_by_key(|(time, _)| *time)
     }
 
-    fn opened(&mut self, id: ConnectionId, policy: Arc<Policy>, now: Now) {
-        let gate = Gate::new(policy, now);
-        self.gate_deadlines.extend(gate.poll_timeout().map(|(time, _)| (time, id)));
-        self.connections.insert(id, Connection::before(gate));
+    fn opened(&mut self, id: ConnectionId, policy: Arc<Policy>, caller: Caller, now: Now) {
+        let gate = Gate::front(&policy, caller.clone(), now);
+        self.gate_deadlines.extend(gate.poll_timeout().map(|time| (time, id)));
+        self.connections.insert(id, Connection::new(policy, caller, gate));
     }
 
     fn ask(&mut self, id: ConnectionId, ask: Ask, now: Now) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         match (&connection.state, ask) {
-            (State::Gate(_), Ask::Enter { credential, session, room }) => {
-                let shown = riser_gate::Input::Shown(credential.clone());
-                connection.entering = Some(Ask::Enter { credential, session, room });
+            (State::Gate, Ask::Enter { credential, session, room }) => {
+                let shown = riser_gate::Input::Shown(credential);
+                connection.entering = Some(Ask::Enter { credential: Credential::Anonymous, session, room });
                 self.gate(id, shown, now);
             }
             (State::Leaving, _) => {}
+            (State::Gate | State::Rooms, Ask::Answer(answer)) if connection.at.is_some() => {
+                self.gate(id, riser_gate::Input::Answered(answer), now);
+            }
             (_, Ask::Leave { cause, expiry_s }) => self.leave(id, &cause, expiry_s, now),
             (State::Rooms, ask) => self.ask_rooms(id, ask, now),
-            (State::Gate(_) | State::Session, _) => self.refuse(id, not_in_yet(), now),
+            (State::Gate | State::Session, _) => self.refuse(id, not_in_yet(), now),
         }
     }
 
@@ -325,7 +342,9 @@ impl Instance {
                 }
             }
             ask @ Ask::Pull { .. } => self.rooms(BusInput::Ask { connection: id, ask }, now),
-            Ask::Enter { .. } | Ask::Leave { .. } => self.refuse(id, not_in_yet(), now),
+            Ask::Move { room } => self.move_to(id, room, now),
+            Ask::Decide { connection, admit } => self.decide(id, connection, admit, now),
+            Ask::Enter { .. } | Ask::Answer(_) | Ask::Leave { .. } => self.refuse(id, not_in_yet(), now),
         }
     }
 

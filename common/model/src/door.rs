@@ -43,6 +43,67 @@ pub enum Credential {
     },
     /// A bearer token.
     Token(Secret),
+    /// A name that the peer will prove to be its own, by answering a [`Prompt::Challenge`].
+    Claim {
+        /// The tenant, when the address or the name (`account/name`) names it.
+        account: Option<AccountName>,
+        /// The user or device, by its name or its client's UUID.
+        name: String,
+        /// How.
+        method: Method,
+    },
+}
+
+/// How a claim is proven.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Method {
+    /// A signature by an ed25519 key that the directory knows.
+    Key,
+    /// An HMAC-SHA-256 under a secret that both sides know.
+    Secret,
+}
+
+impl Method {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Key, Self::Secret];
+
+    /// Its name in every protocol.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Key => "ed25519",
+            Self::Secret => "hmac-sha256",
+        }
+    }
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|method| method.name() == name)
+    }
+}
+
+/// What an acceptor says to a peer that stands at a gate. The door's protocol words it; a door whose protocol knows no
+/// conversation leaves.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Prompt {
+    /// Prove the claim: answer with a signature or an HMAC over [`Prompt::challenge`] of this nonce and the name as it was
+    /// claimed.
+    Challenge {
+        /// How.
+        method: Method,
+        /// Good for this one answer.
+        nonce: String,
+    },
+    /// Somebody was asked whether to let it in. There is nothing to answer.
+    Knocked,
+    /// Words for a person, as they are: without an end of line.
+    Words(String),
+}
+
+impl Prompt {
+    /// The bytes that prove a claim when they are signed. Nothing else that a key of ours signs begins like this.
+    pub fn challenge(nonce: &str, name: &str) -> String {
+        format!("riser gate challenge 1\n{nonce}\n{name}\n")
+    }
 }
 
 /// An MQTT session that outlives its connection, as CONNECT asks for it.
@@ -201,6 +262,20 @@ pub enum Ask {
         session: Option<Box<SessionRequest>>,
         /// The room that its address names, if it names one: refused where the principal may do nothing there.
         room: Option<RoomName>,
+    },
+    /// What the peer said to a [`Tell::Prompt`]. Not answered by itself.
+    Answer(Secret),
+    /// Move on into another room of the account. Answered by [`Tell::Moved`], perhaps after prompts.
+    Move {
+        /// Where to.
+        room: RoomName,
+    },
+    /// Say yes or no to a connection that knocks. Answered by [`Tell::Decided`].
+    Decide {
+        /// Which one knocks.
+        connection: ConnectionId,
+        /// Whether to let it in.
+        admit: bool,
     },
     /// Store these. Answered by [`Tell::Stored`] after the commit.
     Publish(Intake),
@@ -449,6 +524,22 @@ pub enum Tell {
     },
     /// It is not let in, or no longer: say so and close.
     Refused(Refusal),
+    /// An acceptor of the gate speaks to the peer, which answers with [`Ask::Answer`] where something was asked.
+    Prompt(Prompt),
+    /// The answer to [`Ask::Move`].
+    Moved {
+        /// Where to.
+        room: RoomName,
+        /// Whether its gate let the connection pass. If not, it stays where it is.
+        result: Result<(), Refusal>,
+    },
+    /// The answer to [`Ask::Decide`].
+    Decided {
+        /// Which one knocked.
+        connection: ConnectionId,
+        /// Whether it was there, and this one's to decide.
+        result: Result<(), Refusal>,
+    },
     /// The batch with this ticket is on disk, except the entries refused. Tickets come in order.
     Stored {
         /// Which batch.

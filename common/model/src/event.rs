@@ -3,7 +3,7 @@
 use crate::{
     gap::Gap,
     id::{AccountId, ClientId, ConnectionId, Epoch, LogId, RoomId, Seq},
-    name::AccountName,
+    name::{AccountName, RoomName},
 };
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,8 @@ pub enum Scope {
     Room(RoomId),
     /// The technical channel of an account, for its members.
     Account(AccountId),
+    /// The part of an account's technical channel that only those hear who administer all of it.
+    Admins(AccountId),
     /// The technical channel of the whole instance: carries no identities.
     Instance,
 }
@@ -31,6 +33,24 @@ pub enum SystemEvent {
         name: AccountName,
         /// Which of its connections.
         connection: ConnectionId,
+    },
+    /// A connection at a gate went on from one acceptor to the next, or was sent away. For admins: outside, all refusals of
+    /// credentials look the same.
+    Gate {
+        /// Which connection.
+        connection: ConnectionId,
+        /// As whom, where a client is known that it is, or says it is.
+        client: Option<ClientId>,
+        /// Its name.
+        name: Option<AccountName>,
+        /// Before which room; none for the account's own gate.
+        room: Option<RoomName>,
+        /// The acceptor, by its name in a gate's configuration.
+        acceptor: String,
+        /// What it did.
+        step: GateStep,
+        /// Why, where it refused.
+        why: String,
     },
     /// A connection left a room.
     Left {
@@ -125,11 +145,26 @@ pub enum SystemEvent {
     },
 }
 
+/// What an acceptor did with a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GateStep {
+    /// It said something, and waits for an answer.
+    Asked,
+    /// It asked somebody else, and waits.
+    Waits,
+    /// It let the connection pass.
+    Passed,
+    /// It sent the connection away.
+    Refused,
+}
+
 impl SystemEvent {
     /// Its `type`, as serialized.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Joined { .. } => "joined",
+            Self::Gate { .. } => "gate",
             Self::Left { .. } => "left",
             Self::EdgeOnline { .. } => "edge_online",
             Self::EdgeSilent { .. } => "edge_silent",

@@ -60,7 +60,26 @@ impl Grants {
 
     /// Whether any channel of that room could be allowed: decides if the room exists for this principal.
     pub fn reach(&self, right: Right, room: RoomId) -> bool {
-        self.rules.iter().any(|r| !r.deny && r.right == right && r.room.is_none_or(|id| id == room))
+        let mut rules = self.rules.iter().filter(|r| r.right == right && r.room.is_none_or(|id| id == room));
+        let denied = rules.clone().any(|r| r.deny && r.channels == Filter::all());
+        !denied && rules.any(|r| !r.deny)
+    }
+
+    /// Whether all of the account is its to administer.
+    pub fn administer(&self) -> bool {
+        let mut rules = self.rules.iter().filter(|r| r.right == Right::Admin && r.room.is_none());
+        let denied = rules.clone().any(|r| r.deny);
+        !denied && rules.any(|r| r.channels == Filter::all())
+    }
+
+    /// These rights, and none in those rooms.
+    #[must_use]
+    pub fn without(&self, rooms: impl IntoIterator<Item = RoomId>) -> Self {
+        let rights = [Right::Publish, Right::Subscribe, Right::Admin];
+        let denied = rooms.into_iter().flat_map(|room| {
+            rights.map(|right| Rule { room: Some(room), channels: Filter::all(), right, deny: true })
+        });
+        Self { rules: self.rules.iter().cloned().chain(denied).collect() }
     }
 }
 
@@ -99,5 +118,9 @@ mod tests {
         assert!(!may(room, "secret/x"));
         assert!(!may(other, "open"));
         assert!(!grants.allow(Right::Publish, room, &"open".parse().unwrap()));
+        assert!(grants.reach(Right::Subscribe, room) && !grants.reach(Right::Subscribe, other));
+        let outside = grants.without([room]);
+        assert!(!outside.reach(Right::Subscribe, room), "a room that is denied as a whole is not there");
+        assert!(!outside.allow(Right::Subscribe, room, &"open".parse().unwrap()));
     }
 }

@@ -195,6 +195,19 @@ impl MqttDoor {
                 }
                 self.close(out, Output::Close(refusal));
             }
+            // There is nobody to ask in the middle of CONNECT.
+            (State::Entering(connect, _), Tell::Prompt(_)) => {
+                let refusal = Refusal {
+                    code: Code::Denied,
+                    what: "the gate asks more than CONNECT can answer".to_owned(),
+                    want: "a WebSocket with sub-protocol riser.v1.json".to_owned(),
+                };
+                let mut out = BytesMut::new();
+                connect.peer.connect_refused(&mut out, v5::connect_code(refusal.code), &refusal);
+                let cause = refusal.code.name().to_owned();
+                self.outputs.push_back(Output::Ask(Ask::Leave { cause, expiry_s: None }));
+                self.close(out, Output::Close(refusal));
+            }
             // Nothing else was asked.
             (State::Entering(..), _) => {}
             (State::Open(session), tell) => {

@@ -422,8 +422,8 @@ impl Session {
                 Ok(())
             }
             Tell::Refused(refusal) => Err(End::Refused(refusal)),
-            // Answered once, before there was a session.
-            Tell::Entered { .. } => Ok(()),
+            // Answered once, before there was a session; or never asked.
+            Tell::Entered { .. } | Tell::Prompt(_) | Tell::Moved { .. } | Tell::Decided { .. } => Ok(()),
         }
     }
 

@@ -317,6 +317,9 @@ impl<P: Pipe> Connection<P> {
             Input::Tell(Tell::Stored { .. }) => self.tickets = self.tickets.saturating_sub(1),
             Input::Tell(
                 Tell::Refused(_)
+                | Tell::Prompt(_)
+                | Tell::Moved { .. }
+                | Tell::Decided { .. }
                 | Tell::Subscribed { .. }
                 | Tell::Unsubscribed { .. }
                 | Tell::Ready

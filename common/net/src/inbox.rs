@@ -114,8 +114,13 @@ fn cost(ask: &Ask) -> u32 {
         Ask::Enter { session, .. } => {
             session.as_ref().and_then(|s| s.will.as_ref()).map_or(0, |w| w.payload.len() + w.properties.len())
         }
+        Ask::Answer(answer) => answer.0.len(),
         Ask::Leave { .. } => return 0,
-        Ask::Unsubscribe { .. } | Ask::Pull { .. } | Ask::Confirm { .. } => 0,
+        Ask::Move { .. }
+        | Ask::Decide { .. }
+        | Ask::Unsubscribe { .. }
+        | Ask::Pull { .. }
+        | Ask::Confirm { .. } => 0,
     };
     u32::try_from(FLAT + bytes).unwrap_or(u32::MAX)
 }
@@ -197,7 +202,10 @@ impl Asker {
             Ask::Enter { .. } => self.entered = true,
             Ask::Leave { .. } if self.left => return,
             Ask::Leave { .. } => self.left = true,
-            Ask::Publish(_)
+            Ask::Answer(_)
+            | Ask::Move { .. }
+            | Ask::Decide { .. }
+            | Ask::Publish(_)
             | Ask::Release { .. }
             | Ask::HandOver { .. }
             | Ask::Subscribe { .. }

@@ -120,9 +120,14 @@ impl Bus {
     /// Whether a principal may do anything at all in a room of its account. What it may not enter looks like what
     /// is not there.
     pub fn reaches(&self, principal: &Principal, room: &RoomName) -> bool {
+        self.reached(principal, room).is_some()
+    }
+
+    /// The room of that name, if the principal may do anything at all in it.
+    pub fn reached(&self, principal: &Principal, room: &RoomName) -> Option<RoomId> {
         let known = self.graph.room_named(principal.account, room).map(|slot| self.graph.room(slot).id);
         let rights = [Right::Publish, Right::Subscribe, Right::Admin];
-        known.is_some_and(|id| rights.into_iter().any(|right| principal.grants.reach(right, id)))
+        known.filter(|id| rights.into_iter().any(|right| principal.grants.reach(right, *id)))
     }
 
     /// Where a publication of that principal would go, if it may publish there.
@@ -148,6 +153,7 @@ impl Bus {
         self.now = now;
         match input {
             Input::Open { connection, principal } => self.open(connection, principal, now),
+            Input::Principal { connection, principal } => self.change_principal(connection, principal),
             Input::Ask { connection, ask } => self.ask(connection, ask, now),
             Input::Append(append) => self.append(append, now),
             Input::Ingest(ingest) => self.ingest(ingest, now),
@@ -184,9 +190,13 @@ impl Bus {
             Ask::Unsubscribe { subscription } => self.unsubscribe(connection, subscription),
             Ask::Pull { bytes } => self.pull(connection, bytes, now),
             Ask::Leave { cause, expiry_s: _ } => self.leave(connection, &cause),
-            Ask::Enter { .. } | Ask::Release { .. } | Ask::HandOver { .. } | Ask::Confirm { .. } => {
-                self.counters.strays += 1
-            }
+            Ask::Enter { .. }
+            | Ask::Answer(_)
+            | Ask::Move { .. }
+            | Ask::Decide { .. }
+            | Ask::Release { .. }
+            | Ask::HandOver { .. }
+            | Ask::Confirm { .. } => self.counters.strays += 1,
         }
     }
 

@@ -104,8 +104,15 @@ pub enum Input {
         /// As whom.
         principal: Arc<Principal>,
     },
-    /// A connection asks. `Enter`, `Release` and `Confirm` and what is kept of a subscription are the business
-    /// of the layer above, and ignored.
+    /// A connection may do something else from here on than before.
+    Principal {
+        /// Which.
+        connection: ConnectionId,
+        /// The same one, with other rights.
+        principal: Arc<Principal>,
+    },
+    /// A connection asks. What is asked of a gate, `Release` and `Confirm` and what is kept of a
+    /// subscription are the business of the layer above, and ignored.
     Ask {
         /// Which.
         connection: ConnectionId,

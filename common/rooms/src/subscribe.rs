@@ -219,10 +219,13 @@ impl Bus {
             Reach::Technical(room) => {
                 let scopes = match room {
                     Some(room) => vec![self.room_scope(room)],
-                    None => vec![
-                        riser_model::event::Scope::Account(principal.account),
-                        riser_model::event::Scope::Instance,
-                    ],
+                    None => {
+                        use riser_model::event::Scope;
+                        let admins = Scope::Admins(principal.account);
+                        let admins = principal.grants.administer().then_some(admins);
+                        let all = [Scope::Account(principal.account), Scope::Instance];
+                        all.into_iter().chain(admins).collect()
+                    }
                 };
                 Scope::Technical(self.technical.listen(scopes, from != From::Live))
             }
@@ -377,12 +380,24 @@ impl Bus {
         self.graph.declare(rooms);
         self.bindings = bindings;
         for connection in self.connections.keys().copied().collect::<Vec<_>>() {
-            self.check_aliases(connection);
-            let one = self.connections.get(&connection);
-            let ids = one.into_iter().flat_map(|one| one.subscriptions.keys()).copied();
-            for id in ids.collect::<Vec<_>>() {
-                self.check_subscription(connection, id);
-            }
+            self.check(connection);
+        }
+    }
+
+    pub(crate) fn change_principal(&mut self, connection: ConnectionId, principal: Arc<Principal>) {
+        if let Some(one) = self.connections.get_mut(&connection) {
+            one.principal = principal;
+            self.check(connection);
+        }
+    }
+
+    /// Whether a connection may still do what it does.
+    fn check(&mut self, connection: ConnectionId) {
+        self.check_aliases(connection);
+        let one = self.connections.get(&connection);
+        let ids = one.into_iter().flat_map(|one| one.subscriptions.keys()).copied();
+        for id in ids.collect::<Vec<_>>() {
+            self.check_subscription(connection, id);
         }
     }
 

@@ -37,7 +37,7 @@ impl Listening {
     pub(crate) fn room(&self) -> Option<RoomId> {
         self.cursors.keys().find_map(|scope| match scope {
             Scope::Room(room) => Some(*room),
-            Scope::Account(_) | Scope::Instance => None,
+            Scope::Account(_) | Scope::Admins(_) | Scope::Instance => None,
         })
     }
 }

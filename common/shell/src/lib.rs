@@ -17,6 +17,7 @@ pub mod keys;
 pub mod log;
 pub mod metrics;
 pub mod passwords;
+pub mod proofs;
 pub mod signals;
 pub mod storage;
 pub mod tables;

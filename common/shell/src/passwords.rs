@@ -131,7 +131,7 @@ pub fn hash(password: &[u8]) -> PasswordHash {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use riser_gate::{Directory, Gate, Input, Output, Policy};
+    use riser_gate::{Caller, Directory, Effect, Gate, Input, Output, Policy, Proof};
     use riser_model::{Now, door::Credential};
 
     fn secret(text: &str) -> Secret {
@@ -154,11 +154,15 @@ mod tests {
     #[tokio::test]
     async fn an_unknown_user_costs_a_real_verification() {
         let policy = Policy::new(&Arc::new(Directory::default()), None, "").unwrap();
-        let mut gate = Gate::new(Arc::new(policy), Now::default());
+        let mut gate = Gate::front(&policy, Caller::default(), Now::default());
         let credential =
             Credential::Password { account: None, user: "nobody".to_owned(), password: secret("x") };
         gate.handle(Input::Shown(credential), Now::default());
-        let Some(Output::Verify { hash: stand_in, password, .. }) = gate.poll() else { panic!("no effect") };
+        let Some(Output::Do { effect: Effect::Verify(Proof::Password { hash: stand_in, password }), .. }) =
+            gate.poll()
+        else {
+            panic!("no effect")
+        };
         phc::PasswordHash::new(stand_in.expose()).unwrap();
         let costs = |hash: &PasswordHash| hash.expose().split('$').nth(3).map(str::to_owned);
         assert_eq!(costs(&stand_in), costs(&hash(b"x")), "the same costs as `account hash`");

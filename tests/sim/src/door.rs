@@ -61,7 +61,10 @@ impl DoorEnd {
                         Ask::Enter { .. } => self.entered = true,
                         Ask::Leave { .. } if self.left => continue,
                         Ask::Leave { .. } => self.left = true,
-                        Ask::Publish(_)
+                        Ask::Answer(_)
+                        | Ask::Move { .. }
+                        | Ask::Decide { .. }
+                        | Ask::Publish(_)
                         | Ask::Release { .. }
                         | Ask::HandOver { .. }
                         | Ask::Subscribe { .. }

@@ -1,11 +1,11 @@
 //! Takes a peer without a credential, as the principal that the listener names.
 
-use super::Step;
+use super::{Given, Step};
 use riser_model::{Principal, door::Credential};
 use std::sync::Arc;
 
 /// Exists only where a listener allows it by name (promise 8).
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Anonymous {
     principal: Arc<Principal>,
 }
@@ -17,10 +17,10 @@ impl Anonymous {
     }
 
     /// A credential that was shown and is wrong never falls through to here.
-    pub(crate) fn accept(&self, credential: &Credential) -> Option<Step> {
-        match credential {
-            Credential::Anonymous => Some(Step::Pass(Arc::clone(&self.principal))),
-            Credential::Password { .. } | Credential::Token(_) => None,
+    pub(crate) fn begin(&self, given: &Given<'_>) -> Step {
+        match given.credential {
+            Credential::Anonymous => Step::Pass(Some(Arc::clone(&self.principal))),
+            Credential::Password { .. } | Credential::Token(_) | Credential::Claim { .. } => Step::Next(None),
         }
     }
 }

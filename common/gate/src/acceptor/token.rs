@@ -1,33 +1,19 @@
 //! Takes static bearer tokens, known by their hash.
 
-use super::{Step, not_authorised};
-use crate::{directory::Directory, hidden::TokenHash};
+use super::{Given, Step, not_authorised};
+use crate::hidden::TokenHash;
 use riser_model::door::Credential;
 use std::sync::Arc;
 
 /// The longest token that is looked at, bytes; ours have 43.
 pub const TOKEN_BYTES_MAX: usize = 1024;
 
-/// Takes tokens of the directory's users and clients.
-#[derive(Clone, Debug)]
-pub struct Token {
-    directory: Arc<Directory>,
-}
-
-impl Token {
-    /// Over that directory.
-    pub fn new(directory: Arc<Directory>) -> Self {
-        Self { directory }
-    }
-
-    pub(crate) fn accept(&self, credential: &Credential) -> Option<Step> {
-        match credential {
-            Credential::Token(token) => {
-                let short = token.0.len() <= TOKEN_BYTES_MAX;
-                let found = short.then(|| self.directory.token(TokenHash::of(&token.0))).flatten();
-                Some(found.map_or_else(|| Step::Refuse(not_authorised()), |who| Step::Pass(Arc::clone(who))))
-            }
-            Credential::Anonymous | Credential::Password { .. } => None,
-        }
+pub(crate) fn begin(given: &Given<'_>) -> Step {
+    let Credential::Token(token) = given.credential else { return Step::Next(None) };
+    let short = token.0.len() <= TOKEN_BYTES_MAX;
+    let found = short.then(|| given.directory.token(TokenHash::of(&token.0))).flatten();
+    match found {
+        Some(principal) => Step::Pass(Some(Arc::clone(principal))),
+        None => Step::Refuse(not_authorised("an unknown token")),
     }
 }

@@ -3,15 +3,18 @@
 use super::*;
 use crate::{
     acceptor::DEADLINE,
-    config::{AccountConfig, Role, UserConfig},
-    directory::Directory,
+    config::{AccountConfig, ClientConfig, Role, UserConfig},
     hidden::TokenHash,
 };
 use bytes::Bytes;
-use riser_model::{AccountId, AccountName, Time};
+use riser_model::{AccountId, AccountName, door::Method};
+use std::time::Duration;
 
 const ANN: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQx$MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
+const KEY: DeviceKey = DeviceKey([9; 32]);
+const SECRET: &str = "AAECAwQFBgcICQoLDA0ODw";
 
+/// `ann` has a password, `bob` a token, `pump` a key and a secret; `guest` has nothing.
 fn directory() -> Arc<Directory> {
     let mut account = AccountConfig::new("acme".parse().unwrap(), AccountId(uuid::Uuid::from_u128(1)));
     let user = |name: &str| UserConfig::new(name.parse().unwrap());
@@ -20,12 +23,34 @@ fn directory() -> Arc<Directory> {
         UserConfig { tokens: vec![TokenHash::of(b"token-of-bob")], ..user("bob") },
         user("guest"),
     ];
+    account.client = vec![ClientConfig {
+        keys: vec![KEY],
+        secret: Some(SECRET.parse().unwrap()),
+        ..ClientConfig::new("pump".parse().unwrap())
+    }];
     Arc::new(Directory::compile(&[account]).unwrap())
 }
 
 fn gate(anonymous: Option<&str>) -> Gate {
     let policy = Policy::new(&directory(), anonymous, "listen.mqtt[0]").unwrap();
-    Gate::new(Arc::new(policy), Now::default())
+    Gate::front(&policy, Caller::default(), Now::default())
+}
+
+/// The gate of a room, before somebody who stands like this.
+fn inner(stages: &str, standing: &Standing, caller: Caller, now: Now) -> Gate {
+    #[derive(serde::Deserialize)]
+    struct Room {
+        gate: crate::GateConfig,
+    }
+    let toml = <figment::providers::Toml as figment::providers::Format>::string(stages);
+    let room: Room = figment::Figment::from(toml).extract().unwrap();
+    let sequence = Arc::new(room.gate.compile("gate", true).unwrap());
+    Gate::inner(directory(), sequence, standing.clone(), caller, now)
+}
+
+fn standing(name: &str, passed: Kind) -> Standing {
+    let principal = Arc::clone(directory().named(name).unwrap());
+    Standing { principal: Some(principal), passed: [passed].into(), drawn: 7 }
 }
 
 fn secret(text: &str) -> Secret {
@@ -37,30 +62,37 @@ fn password(account: Option<&str>, user: &str, password: &str) -> Credential {
     Credential::Password { account, user: user.to_owned(), password: secret(password) }
 }
 
+fn claim(name: &str, method: Method) -> Credential {
+    Credential::Claim { account: Some("acme".parse().unwrap()), name: name.to_owned(), method }
+}
+
+/// The next thing that is not for admins.
+fn next(gate: &mut Gate) -> Option<Output> {
+    std::iter::from_fn(|| gate.poll()).find(|output| !matches!(output, Output::Tell { .. }))
+}
+
 fn show(gate: &mut Gate, credential: Credential) -> Output {
     gate.handle(Input::Shown(credential), Now::default());
-    let output = gate.poll().expect("every credential is answered or verified");
-    assert_eq!(gate.poll(), None);
+    let output = next(gate).expect("every credential is answered or verified");
+    assert_eq!(next(gate), None);
     output
 }
 
 fn judge(gate: &mut Gate, output: &Output, verdict: Verdict) -> Output {
-    let Output::Verify { ticket, .. } = output else { panic!("{output:?}") };
-    gate.handle(Input::Verified { ticket: *ticket, verdict }, Now::default());
-    gate.poll().expect("every verdict is answered")
+    let Output::Do { ticket, .. } = output else { panic!("{output:?}") };
+    gate.handle(Input::Done { ticket: *ticket, verdict }, Now::default());
+    next(gate).expect("every verdict is answered")
 }
 
-fn who(output: &Output) -> &str {
-    match output {
-        Output::Pass(principal) => principal.name.as_str(),
-        Output::Verify { .. } | Output::Refuse(_) => panic!("{output:?}"),
-    }
+fn who(gate: &Gate, output: &Output) -> String {
+    assert_eq!(*output, Output::Pass);
+    gate.standing().principal.as_ref().unwrap().name.to_string()
 }
 
 fn code(output: &Output) -> Code {
     match output {
         Output::Refuse(refusal) => refusal.code,
-        Output::Pass(_) | Output::Verify { .. } => panic!("{output:?}"),
+        Output::Pass | Output::Say(_) | Output::Do { .. } | Output::Tell { .. } => panic!("{output:?}"),
     }
 }
 
@@ -71,8 +103,9 @@ fn the_right_password_passes_in_each_way_to_write_the_user() {
     {
         let mut gate = gate(None);
         let verify = show(&mut gate, credential);
-        assert_eq!(who(&judge(&mut gate, &verify, Verdict::Matches)), "ann");
-        assert_eq!(gate.poll_timeout(), None);
+        let passed = judge(&mut gate, &verify, Verdict::Matches);
+        assert_eq!(who(&gate, &passed), "ann");
+        assert_eq!((gate.poll_timeout(), gate.stand()), (None, Stand::Finished));
     }
 }
 
@@ -82,7 +115,9 @@ fn who_is_unknown_cannot_be_told_from_who_is_wrong() {
     let answer = |credential, verdict| {
         let mut gate = gate(None);
         let verify = show(&mut gate, credential);
-        let Output::Verify { hash, .. } = &verify else { panic!("{verify:?}") };
+        let Output::Do { effect: Effect::Verify(Proof::Password { hash, .. }), .. } = &verify else {
+            panic!("{verify:?}")
+        };
         assert_eq!(hash.expose().split('$').nth(3), ANN.split('$').nth(3), "the same costs");
         judge(&mut gate, &verify, verdict)
     };
@@ -109,14 +144,16 @@ fn who_is_unknown_cannot_be_told_from_who_is_wrong() {
 #[test]
 fn a_directory_without_passwords_still_costs_the_same() {
     let policy = Policy::new(&Arc::default(), None, "").unwrap();
-    let mut gate = Gate::new(Arc::new(policy), Now::default());
+    let mut gate = Gate::front(&policy, Caller::default(), Now::default());
     let verify = show(&mut gate, password(None, "ann", "x"));
     assert_eq!(code(&judge(&mut gate, &verify, Verdict::Matches)), Code::NotAuthorised);
 }
 
 #[test]
 fn a_token_passes_at_once_and_a_huge_one_is_not_even_hashed() {
-    assert_eq!(who(&show(&mut gate(None), Credential::Token(secret("token-of-bob")))), "bob");
+    let mut one = gate(None);
+    let passed = show(&mut one, Credential::Token(secret("token-of-bob")));
+    assert_eq!(who(&one, &passed), "bob");
     let huge = Credential::Token(secret(&"x".repeat(1024 * 1024)));
     assert_eq!(code(&show(&mut gate(None), huge)), Code::NotAuthorised);
 }
@@ -124,7 +161,9 @@ fn a_token_passes_at_once_and_a_huge_one_is_not_even_hashed() {
 #[test]
 fn nobody_enters_without_a_credential_unless_the_listener_says_so_by_name() {
     assert_eq!(code(&show(&mut gate(None), Credential::Anonymous)), Code::NotAuthorised);
-    assert_eq!(who(&show(&mut gate(Some("guest")), Credential::Anonymous)), "guest");
+    let mut one = gate(Some("guest"));
+    let passed = show(&mut one, Credential::Anonymous);
+    assert_eq!(who(&one, &passed), "guest");
     let wrong = show(&mut gate(Some("guest")), Credential::Token(secret("nope")));
     assert_eq!(code(&wrong), Code::NotAuthorised, "a wrong credential is not an absent one");
     let unknown = Policy::new(&directory(), Some("acme/gest"), "listen.http[0]").unwrap_err();
@@ -142,26 +181,25 @@ fn a_busy_verifier_sends_the_peer_away_to_come_back() {
 #[test]
 fn each_wait_ends_at_its_deadline() {
     let mut gate = gate(None);
-    let (deadline, wake) = gate.poll_timeout().unwrap();
-    assert_eq!((deadline, wake), (Time(0).plus(DEADLINE), Wake::Credential));
+    assert_eq!((gate.poll_timeout(), gate.stand()), (Some(Time(0).plus(DEADLINE)), Stand::Arrived));
     show(&mut gate, password(None, "ann", "x"));
-    let (deadline, wake) = gate.poll_timeout().unwrap();
-    assert_eq!(wake, Wake::Verdict);
+    assert_eq!(gate.stand(), Stand::Awaits(Kind::Password));
+    let deadline = gate.poll_timeout().unwrap();
     gate.handle(Input::Deadline, Now { time: deadline, ..Now::default() });
-    assert_eq!(code(&gate.poll().unwrap()), Code::Timeout);
-    gate.handle(Input::Verified { ticket: 0, verdict: Verdict::Matches }, Now::default());
-    assert_eq!(gate.poll(), None, "a verdict that comes too late lets nobody in");
+    assert_eq!(code(&next(&mut gate).unwrap()), Code::Timeout);
+    gate.handle(Input::Done { ticket: 0, verdict: Verdict::Matches }, Now::default());
+    assert_eq!(next(&mut gate), None, "a verdict that comes too late lets nobody in");
 }
 
 #[test]
 fn what_is_not_awaited_does_not_pass() {
     let mut early = gate(None);
-    early.handle(Input::Verified { ticket: 0, verdict: Verdict::Matches }, Now::default());
-    assert_eq!(early.poll(), None);
+    early.handle(Input::Done { ticket: 0, verdict: Verdict::Matches }, Now::default());
+    assert_eq!(next(&mut early), None);
     let mut other = gate(None);
     show(&mut other, password(None, "ann", "x"));
-    other.handle(Input::Verified { ticket: 7, verdict: Verdict::Matches }, Now::default());
-    assert_eq!(other.poll(), None);
+    other.handle(Input::Done { ticket: 7, verdict: Verdict::Matches }, Now::default());
+    assert_eq!(next(&mut other), None);
     assert_eq!(code(&show(&mut other, Credential::Token(secret("token-of-bob")))), Code::WrongState);
 }
 
@@ -175,4 +213,202 @@ fn nothing_a_gate_prints_holds_a_secret() {
     printed += &format!("{verify:?} {gate:?} {:?}", directory());
     printed += &format!("{:?}", judge(&mut gate, &verify, Verdict::Differs));
     assert!(!printed.contains("canary") && !printed.contains("argon2id"), "{printed}");
+}
+
+#[test]
+fn who_claims_a_name_passes_by_what_it_signs_and_is_challenged_once() {
+    let mut gate = gate(None);
+    let Output::Say(Prompt::Challenge { nonce, .. }) = show(&mut gate, claim("pump", Method::Key)) else {
+        panic!("no challenge")
+    };
+    assert_eq!(gate.stand(), Stand::Hears(Kind::Key));
+    let signature = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, [7; 64]);
+    gate.handle(Input::Answered(secret(&signature)), Now::default());
+    let verify = next(&mut gate).unwrap();
+    let Output::Do { effect: Effect::Verify(Proof::Signature { keys, message, .. }), .. } = &verify else {
+        panic!("{verify:?}")
+    };
+    assert_eq!((&keys[..], &message[..]), (&[KEY][..], Prompt::challenge(&nonce, "acme/pump").as_bytes()));
+    let passed = judge(&mut gate, &verify, Verdict::Matches);
+    assert_eq!(who(&gate, &passed), "pump");
+    gate.handle(Input::Answered(secret(&signature)), Now::default());
+    assert_eq!(next(&mut gate), None);
+}
+
+#[test]
+fn nobody_can_tell_by_a_challenge_who_exists() {
+    for method in Method::ALL {
+        for name in ["pump", "ann", "nobody", "", "NO NAME", "00000000-0000-0000-0000-000000000001"] {
+            let mut gate = gate(None);
+            assert!(
+                matches!(show(&mut gate, claim(name, method)), Output::Say(Prompt::Challenge { .. })),
+                "{name}"
+            );
+            gate.handle(Input::Answered(secret(&"A".repeat(86))), Now::default());
+            let verify = next(&mut gate).unwrap();
+            let refused =
+                judge(&mut gate, &verify, if name == "pump" { Verdict::Differs } else { Verdict::Matches });
+            assert_eq!(code(&refused), Code::NotAuthorised, "{name}: even where the stand-in holds");
+        }
+    }
+}
+
+#[test]
+fn nonces_of_a_connection_never_come_twice_and_are_its_own() {
+    let nonce = |caller: Caller, drawn| {
+        let standing = Standing { drawn, ..standing("pump", Kind::Token) };
+        let mut gate = inner("gate = ['key']", &standing, caller, Now::default());
+        let Some(Output::Say(Prompt::Challenge { nonce, .. })) = next(&mut gate) else {
+            panic!("no challenge")
+        };
+        assert!(gate.standing().drawn > drawn);
+        nonce
+    };
+    let other = || Caller { entropy: [1; 32], ..Caller::default() };
+    let mut all = vec![nonce(Caller::default(), 0), nonce(Caller::default(), 1), nonce(other(), 0)];
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 3);
+}
+
+#[test]
+fn what_somebody_has_proven_stands_and_what_it_has_not_is_asked() {
+    let ann = standing("ann", Kind::Password);
+    let mut one = inner(
+        "gate = ['password', { any = ['token', 'password'] }]",
+        &ann,
+        Caller::default(),
+        Now::default(),
+    );
+    assert_eq!(next(&mut one), Some(Output::Pass), "finished");
+    let mut other = inner("gate = ['token']", &ann, Caller::default(), Now::default());
+    assert_eq!(code(&next(&mut other).unwrap()), Code::NotAuthorised);
+    let mut more = inner("gate = ['password', 'key']", &ann, Caller::default(), Now::default());
+    assert!(matches!(next(&mut more), Some(Output::Say(Prompt::Challenge { .. }))));
+}
+
+#[test]
+fn any_of_several_conditions_is_enough_and_none_is_not() {
+    let gate = "gate = [{ any = [{ address = ['192.0.2.0/24'] }, { schedule = ['tue 00:00-24:00'] }] }, { seats = 2 }]";
+    let at = |address: &str, ms| {
+        let caller = Caller { address: Some(address.parse().unwrap()), ..Caller::default() };
+        let now = Now { wall: riser_model::Wall(ms), ..Now::default() };
+        let mut gate = inner(gate, &standing("ann", Kind::Password), caller, now);
+        let output = next(&mut gate).unwrap();
+        (gate, output)
+    };
+    let (tuesday, thursday) = (1_700_000_000_000, 0);
+    for (address, ms) in [("192.0.2.7", thursday), ("198.51.100.1", tuesday)] {
+        let (mut gate, seat) = at(address, ms);
+        assert!(matches!(seat, Output::Do { effect: Effect::Seat { most: 2 }, .. }));
+        assert_eq!(judge(&mut gate, &seat, Verdict::Matches), Output::Pass);
+        let (mut gate, seat) = at(address, ms);
+        assert_eq!(code(&judge(&mut gate, &seat, Verdict::Differs)), Code::TooMany);
+    }
+    assert_eq!(code(&at("198.51.100.1", thursday).1), Code::Denied);
+}
+
+#[test]
+fn who_knocks_waits_for_a_yes_and_not_for_ever() {
+    let begin = || {
+        let mut gate =
+            inner("gate = ['knock']", &standing("bob", Kind::Token), Caller::default(), Now::default());
+        assert_eq!(next(&mut gate), Some(Output::Say(Prompt::Knocked)));
+        let asked = next(&mut gate).unwrap();
+        assert!(matches!(asked, Output::Do { effect: Effect::Knock, .. }));
+        (gate, asked)
+    };
+    let (mut gate, asked) = begin();
+    assert_eq!(judge(&mut gate, &asked, Verdict::Matches), Output::Pass);
+    let (mut gate, asked) = begin();
+    assert_eq!(code(&judge(&mut gate, &asked, Verdict::Differs)), Code::Denied);
+    let (mut gate, _) = begin();
+    let time = gate.poll_timeout().unwrap();
+    gate.handle(Input::Deadline, Now { time, ..Now::default() });
+    assert_eq!(code(&next(&mut gate).unwrap()), Code::Timeout);
+}
+
+#[test]
+fn admins_hear_why_and_only_they() {
+    let mut gate = gate(None);
+    gate.handle(Input::Shown(password(None, "ann", "x")), Now::default());
+    let Some(Output::Do { ticket, .. }) = gate.poll() else { panic!("no effect") };
+    assert_eq!(gate.claimed().unwrap().name.as_str(), "ann");
+    gate.handle(Input::Done { ticket, verdict: Verdict::Differs }, Now::default());
+    let (acceptor, step, why) = (Kind::Password, GateStep::Refused, "a wrong password");
+    assert_eq!(gate.poll(), Some(Output::Tell { acceptor, step, why }));
+    let Some(Output::Refuse(refusal)) = gate.poll() else { panic!("not refused") };
+    assert!(!refusal.what.contains("password") && gate.standing().principal.is_none());
+}
+
+/// Whatever comes, in whatever order: a gate ends once, says nothing after its end, always waits with a deadline, and
+/// lets nobody pass for whom no verdict said yes.
+#[test]
+fn any_order_of_events_keeps_a_gate_sound() {
+    use proptest::prelude::*;
+
+    const GATES: [&str; 6] = [
+        "gate = []",
+        "gate = ['key', 'secret']",
+        "gate = [{ any = ['token', 'knock'] }, { seats = 1 }]",
+        "gate = ['knock', 'key', { address = ['192.0.2.0/24'] }]",
+        "gate = [{ schedule = ['thu 00:00-24:00'] }, 'secret']",
+        "gate = [{ any = [{ seats = 1 }, 'key', 'password'] }]",
+    ];
+    let input = prop_oneof![
+        Just(Input::Deadline),
+        Just(Input::Shown(Credential::Anonymous)),
+        Just(Input::Shown(password(None, "ann", "x"))),
+        Just(Input::Shown(claim("pump", Method::Key))),
+        Just(Input::Shown(claim("pump", Method::Secret))),
+        Just(Input::Shown(Credential::Token(secret("token-of-bob")))),
+        Just(Input::Answered(secret(&"A".repeat(86)))),
+        Just(Input::Answered(secret("?"))),
+        (0..12_u64, 0..3_u8).prop_map(|(ticket, verdict)| Input::Done {
+            ticket,
+            verdict: [Verdict::Matches, Verdict::Differs, Verdict::Busy][usize::from(verdict)],
+        }),
+    ];
+    let run = (0..GATES.len() + 1, proptest::collection::vec((input, 0..3_000_u64), 0..12));
+    proptest!(|((which, inputs) in run)| {
+        let mut now = Now::default();
+        let mut gate = match GATES.get(which) {
+            Some(stages) => inner(stages, &standing("pump", Kind::Token), Caller::default(), now),
+            None => gate(None),
+        };
+        let (mut ended, mut asked, mut proven) = (false, std::collections::BTreeMap::new(), 0);
+        let mut inputs = inputs.into_iter();
+        loop {
+            while let Some(output) = gate.poll() {
+                prop_assert!(!ended, "{output:?} after its end");
+                match output {
+                    Output::Do { ticket, .. } => {
+                        prop_assert!(asked.insert(ticket, false).is_none(), "a ticket came twice");
+                    }
+                    Output::Pass => {
+                        ended = true;
+                        prop_assert!(gate.standing().principal.is_some());
+                        prop_assert!(which < GATES.len() || proven > 0 || gate.standing().passed.contains(&Kind::Token));
+                    }
+                    Output::Refuse(_) => ended = true,
+                    Output::Say(_) | Output::Tell { .. } => {}
+                }
+            }
+            prop_assert_eq!(ended, gate.poll_timeout().is_none());
+            prop_assert_eq!(ended, matches!(gate.stand(), Stand::Finished | Stand::Refused));
+            let Some((input, ms)) = inputs.next() else { break };
+            now.time = now.time.plus(Duration::from_millis(ms));
+            if let Input::Done { ticket, verdict: Verdict::Matches } = &input
+                && let Some(answered) = asked.get_mut(ticket)
+                && !std::mem::replace(answered, true)
+            {
+                proven += 1;
+            }
+            gate.handle(input, now);
+        }
+        if let Some(time) = gate.poll_timeout() {
+            gate.handle(Input::Deadline, Now { time, ..now });
+            prop_assert!(matches!(gate.stand(), Stand::Refused), "every wait ends");
+        }
+    });
 }

@@ -2,7 +2,6 @@
 
 use super::{Awaited, Instance, Output, Record, refusal};
 use crate::connection::{Connection, Session, State};
-use riser_gate::Output as GateOutput;
 use riser_model::{
     ConnectionId, Now, Principal,
     door::{Ask, Code, NORMAL, Refusal, SessionState, Tell},
@@ -12,33 +11,9 @@ use riser_rooms::Input as BusInput;
 use std::sync::Arc;
 
 impl Instance {
-    pub(super) fn gate(&mut self, id: ConnectionId, input: riser_gate::Input, now: Now) {
-        let Some(Connection { state: State::Gate(gate), .. }) = self.connections.get_mut(&id) else { return };
-        if let Some((time, _)) = gate.poll_timeout() {
-            self.gate_deadlines.remove(&(time, id));
-        }
-        gate.handle(input, now);
-        self.gate_deadlines.extend(gate.poll_timeout().map(|(time, _)| (time, id)));
-        let outputs: Vec<GateOutput> = std::iter::from_fn(|| gate.poll()).collect();
-        for output in outputs {
-            match output {
-                GateOutput::Pass(principal) => self.passed(id, principal, now),
-                GateOutput::Verify { ticket, hash, password } => {
-                    self.outputs.push_back(Output::Verify { connection: id, ticket, hash, password });
-                }
-                GateOutput::Refuse(refusal) => self.refuse(id, refusal, now),
-            }
-        }
-    }
-
+    /// All gates have passed it.
     pub(super) fn passed(&mut self, id: ConnectionId, principal: Arc<Principal>, now: Now) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        if let Some(Ask::Enter { room: Some(room), .. }) = &connection.entering
-            && !self.bus.reaches(&principal, room)
-        {
-            self.refuse(id, no_such_room(), now);
-            return;
-        }
         connection.state = State::Session;
         connection.principal = Some(principal);
         let Some((key, _)) = connection.wanted() else {
@@ -111,6 +86,7 @@ impl Instance {
         if let State::Leaving = state {
             return;
         }
+        self.leave_gates(id);
         if let Some(key) = key {
             if willed {
                 self.leave_will(&key, cause == NORMAL, expiry_s, now);
@@ -121,13 +97,7 @@ impl Instance {
         }
         match state {
             State::Leaving => {}
-            State::Gate(gate) => {
-                if let Some((time, _)) = gate.poll_timeout() {
-                    self.gate_deadlines.remove(&(time, id));
-                }
-                self.settled(id, now);
-            }
-            State::Session => self.settled(id, now),
+            State::Gate | State::Session => self.settled(id, now),
             State::Rooms => {
                 let ask = Ask::Leave { cause: cause.to_owned(), expiry_s };
                 self.rooms(BusInput::Ask { connection: id, ask }, now);
@@ -163,7 +133,7 @@ impl Instance {
     }
 }
 
-fn no_such_room() -> Refusal {
+pub(super) fn no_such_room() -> Refusal {
     refusal(Code::Denied, "no such room, or not for you", "a room of your account in which you have a right")
 }
 

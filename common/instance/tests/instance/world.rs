@@ -1,8 +1,9 @@
 //! An instance, its disk and its doors, driven by hand.
 
 use riser_gate::{
-    AccountConfig, Directory, GrantConfig, Policy, RoomConfig, UserConfig,
-    config::{Rights, Whom},
+    AcceptorConfig, AccountConfig, Caller, DeviceKey, Directory, GateConfig, GrantConfig, Policy, RoomConfig,
+    UserConfig,
+    config::{Rights, Role, Whom},
 };
 use riser_instance::{Input, Instance, Output};
 use riser_model::{
@@ -26,6 +27,8 @@ pub struct World {
     /// Batches that were given to the disk and are not answered.
     pub waiting: Vec<u64>,
     pub tells: Vec<(ConnectionId, Tell)>,
+    /// Proofs that are not verified.
+    pub verifying: Vec<u64>,
     pub now: Now,
     /// Channel and payload of each publication that is on disk.
     pub published: Vec<(String, Vec<u8>)>,
@@ -38,18 +41,35 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
+        Self::gated("[]", "")
+    }
+
+    /// With gates before the hall and the account, as a configuration says them; and with a room `cellar` that has none,
+    /// and with `boss`, who administers all.
+    pub fn gated(hall: &str, account_gate: &str) -> Self {
         let now = Now { time: Time(1_000_000_000), wall: Wall(1_700_000_000_000) };
         let account = AccountId(Uuid::from_u128(1));
         let mut config = AccountConfig::new("acme".parse().unwrap(), account);
-        config.room =
-            ["hall", "vault"].map(|name| RoomConfig::new(name.parse().unwrap(), History::Log)).into();
-        config.user = vec![UserConfig::new("guest".parse().unwrap())];
-        config.room[0].grant = vec![GrantConfig {
-            to: Whom::Named("guest".parse().unwrap()),
-            right: Rights(vec![Right::Publish, Right::Subscribe]),
-            channels: "#".parse().unwrap(),
-            deny: false,
-        }];
+        config.room = ["hall", "vault", "cellar"]
+            .map(|name| RoomConfig::new(name.parse().unwrap(), History::Log))
+            .into();
+        let boss = UserConfig { role: Some(Role::Owner), ..UserConfig::new("boss".parse().unwrap()) };
+        let guest = UserConfig {
+            keys: vec![DeviceKey([1; 32])],
+            secret: Some("AAECAwQFBgcICQoLDA0ODw".parse().unwrap()),
+            ..UserConfig::new("guest".parse().unwrap())
+        };
+        config.user = vec![guest, boss];
+        for room in [0, 2] {
+            config.room[room].grant = vec![GrantConfig {
+                to: Whom::Named("guest".parse().unwrap()),
+                right: Rights(vec![Right::Publish, Right::Subscribe]),
+                channels: "#".parse().unwrap(),
+                deny: false,
+            }];
+        }
+        config.room[0].gate = gate(hall);
+        config.gate = gate(account_gate);
         let directory = Arc::new(Directory::compile(&[config]).unwrap());
         let policy = Arc::new(Policy::new(&directory, Some("acme/guest"), "listen").unwrap());
         let (next, routes) = (Seq(1), BTreeMap::new());
@@ -59,6 +79,7 @@ impl World {
             policy,
             waiting: Vec::new(),
             tells: Vec::new(),
+            verifying: Vec::new(),
             now,
             published: Vec::new(),
             given: BTreeMap::new(),
@@ -100,8 +121,8 @@ impl World {
                     self.given.insert(ticket, batch);
                 }
                 Output::Tell { connection, tell } => self.tells.push((connection, tell)),
-                Output::Verify { .. }
-                | Output::Read { .. }
+                Output::Verify { ticket, .. } => self.verifying.push(ticket),
+                Output::Read { .. }
                 | Output::Done { .. }
                 | Output::Committed { .. }
                 | Output::Retained(_)
@@ -115,7 +136,16 @@ impl World {
     }
 
     pub fn open(&mut self, connection: ConnectionId) {
-        self.input(Input::Opened { connection, policy: Arc::clone(&self.policy) });
+        self.input(Input::Opened { connection, policy: Arc::clone(&self.policy), caller: Caller::default() });
+    }
+
+    /// As somebody else than `guest`.
+    pub fn enter_as(&mut self, connection: ConnectionId, name: &str, room: Option<&str>) {
+        let policy = Policy::new(&self.directory, Some(&format!("acme/{name}")), "listen").unwrap();
+        let (policy, caller) = (Arc::new(policy), Caller::default());
+        self.input(Input::Opened { connection, policy, caller });
+        let room = room.map(|name| name.parse().unwrap());
+        self.ask(connection, Ask::Enter { credential: Credential::Anonymous, session: None, room });
     }
 
     pub fn enter(&mut self, connection: ConnectionId, session: Option<SessionRequest>, room: Option<&str>) {
@@ -167,6 +197,18 @@ impl World {
     pub fn entered(&mut self, connection: ConnectionId) -> bool {
         self.told(connection).iter().any(|tell| matches!(tell, Tell::Entered { .. }))
     }
+}
+
+fn gate(text: &str) -> GateConfig {
+    let words = text.trim_matches(['[', ']']);
+    let one = |word: &str| match word {
+        "'key'" => AcceptorConfig::Key,
+        "'secret'" => AcceptorConfig::Secret,
+        "'knock'" => AcceptorConfig::Knock,
+        "{ seats = 1 }" => AcceptorConfig::Seats(1),
+        other => panic!("{other}"),
+    };
+    GateConfig(words.split(", ").filter(|word| !word.is_empty()).map(one).collect())
 }
 
 fn instance(

@@ -221,7 +221,10 @@ async fn run(
                             tell(Tell::Deliver { pushes: vec![], more: false });
                             continue;
                         }
-                        Ask::Release { .. }
+                        Ask::Answer(_)
+                        | Ask::Move { .. }
+                        | Ask::Decide { .. }
+                        | Ask::Release { .. }
                         | Ask::HandOver { .. }
                         | Ask::Subscribe { .. }
                         | Ask::Unsubscribe { .. }

@@ -56,6 +56,8 @@ struct Open {
     pull: Pull,
     ping_at: Time,
     ping_due: bool,
+    /// Decisions about those who knock that are not answered, with the requests they came in.
+    deciding: VecDeque<(ConnectionId, u64)>,
 }
 
 /// The reply to `hello` while its subscriptions are being answered.
@@ -75,11 +77,10 @@ impl Envelope {
     fn text(&mut self, text: &str, now: Now) {
         match &mut self.phase {
             Phase::Greeting { .. } => self.first(text),
-            Phase::Entering { .. } => self.close(&refusal(
-                Code::WrongState,
-                "a message before the reply to hello",
-                "wait for the reply to hello",
-            )),
+            Phase::Entering { hello, .. } => {
+                let hello = *hello;
+                self.answer(hello, text);
+            }
             Phase::Open(open) => match Request::read(text) {
                 Ok(request) => open.request(&self.place, request, now, &mut self.out),
                 Err(Wrong { id: Some(id), refusal }) => self.error(id, &refusal),
@@ -117,6 +118,9 @@ impl Envelope {
             Some(Shown::Password { user, password }) => {
                 Credential::Password { account: Some(self.place.account.clone()), user, password }
             }
+            Some(Shown::Claim { user: name, method }) => {
+                Credential::Claim { account: Some(self.place.account.clone()), name, method }
+            }
         };
         let credential = self.place.admit(shown)?;
         self.phase = Phase::Entering { hello: id, subscriptions: hello.subscriptions };
@@ -125,9 +129,27 @@ impl Envelope {
         Ok(())
     }
 
+    /// Nothing but answers to what the gate asks may come before the reply to hello.
+    fn answer(&mut self, hello: u64, text: &str) {
+        match Request::read(text) {
+            Ok(Request { op: Op::Answer(proof), .. }) => {
+                self.out.push_back(Output::Ask(Ask::Answer(proof)));
+            }
+            Ok(_) | Err(_) => {
+                let what = "a message before the reply to hello that answers no challenge";
+                let why = refusal(Code::WrongState, what, "wait for the reply to hello");
+                self.error(hello, &why);
+                self.close(&why);
+            }
+        }
+    }
+
     fn tell(&mut self, tell: Tell, now: Now) {
         if let Tell::Refused(why) = tell {
             return self.refused(&why);
+        }
+        if let Tell::Prompt(prompt) = &tell {
+            return self.out.push_back(Output::Text(Push::prompt(prompt).text()));
         }
         if let Tell::Entered { principal, connection, .. } = tell {
             return self.entered(principal, connection, now);
@@ -153,6 +175,7 @@ impl Envelope {
             pull: Pull::default(),
             ping_at: now.time.plus(CLIENT_PING_EVERY),
             ping_due: false,
+            deciding: VecDeque::new(),
         };
         open.pull.room(self.room);
         for (index, request) in subscriptions.into_iter().enumerate() {
@@ -223,6 +246,15 @@ impl Open {
                 Err(refusal(Code::WrongState, "a second hello", "hello once, as the first request"))
             }
             Op::Ping => Ok(Some(Done::Plain {})),
+            Op::Answer(_) => {
+                Err(refusal(Code::WrongState, "an answer to nothing", "an answer when it is asked"))
+            }
+            Op::Decide { connection, admit } => {
+                let connection = ConnectionId(connection);
+                self.deciding.push_back((connection, id.unwrap_or_default()));
+                out.push_back(Output::Ask(Ask::Decide { connection, admit }));
+                Ok(None)
+            }
             Op::Publish(publish) => self.publish(id, &publish, now).map(|ask| {
                 out.push_back(Output::Ask(ask));
                 None
@@ -296,8 +328,17 @@ impl Open {
                     self.say_ping(out);
                 }
             }
-            // Handled before a connection is open.
-            Tell::Entered { .. } | Tell::Refused(_) => {}
+            Tell::Decided { connection, result } => {
+                let place = self.deciding.iter().position(|(of, _)| *of == connection);
+                if let Some((_, id)) = place.and_then(|place| self.deciding.remove(place)) {
+                    out.push_back(Output::Text(match result {
+                        Ok(()) => client::ok(Some(id), &Done::Plain {}),
+                        Err(why) => client::error(Some(id), &why),
+                    }));
+                }
+            }
+            // Handled before a connection is open, or never asked.
+            Tell::Entered { .. } | Tell::Refused(_) | Tell::Prompt(_) | Tell::Moved { .. } => {}
         }
         self.pull(out);
     }

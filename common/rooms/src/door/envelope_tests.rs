@@ -5,7 +5,7 @@ use crate::door::script::*;
 use bytes::Bytes;
 use riser_model::{
     SubscriptionId,
-    door::{Flow, From, Secret, Target, Want},
+    door::{Flow, From, Method, Prompt, Secret, Target, Want},
     event::{Scope, SystemEvent},
 };
 use riser_wire::entry::{self, ContentType};
@@ -149,6 +149,38 @@ fn nothing_may_come_between_hello_and_its_reply() {
     let outputs = text(&mut door, r#"{"op":"ping","id":2}"#);
     assert_eq!(closed(&outputs), Some(Code::WrongState));
     assert_eq!(asks(&outputs), [&Ask::Leave { cause: "wrong_state".into(), expiry_s: None }]);
+}
+
+#[test]
+fn what_the_gate_asks_is_passed_on_and_so_is_the_answer() {
+    let mut door = door();
+    let hello = r#"{"op":"hello","id":1,"credential":{"user":"pump","method":"ed25519"}}"#;
+    let method = Method::Key;
+    let credential =
+        Credential::Claim { account: Some("acme".parse().unwrap()), name: "pump".into(), method };
+    assert_eq!(asks(&text(&mut door, hello)), [&Ask::Enter { credential, session: None, room: plant() }]);
+    let asked = tell(&mut door, Tell::Prompt(Prompt::Challenge { method, nonce: "n".into() }));
+    assert_eq!(texts(&asked), [json!({"ev": "challenge", "method": "ed25519", "nonce": "n"})]);
+    let answered = text(&mut door, r#"{"op":"answer","proof":"AAAA"}"#);
+    assert_eq!(asks(&answered), [&Ask::Answer(Secret(Bytes::from_static(b"AAAA")))]);
+    let knocked = tell(&mut door, Tell::Prompt(Prompt::Knocked));
+    assert_eq!(texts(&knocked), [json!({"ev": "knocked"})]);
+    assert_eq!(texts(&tell(&mut door, entered("acme")))[0]["re"], 1);
+    let late = text(&mut door, r#"{"op":"answer","id":2,"proof":"AAAA"}"#);
+    assert_eq!(texts(&late)[0]["error"]["code"], "wrong_state");
+}
+
+#[test]
+fn decisions_are_answered_in_whatever_order_they_are_made() {
+    let mut door = open();
+    for (id, connection) in [(5, 71), (6, 72)] {
+        let decide = format!(r#"{{"op":"decide","id":{id},"connection":{connection},"admit":false}}"#);
+        let connection = ConnectionId(connection);
+        assert_eq!(asks(&text(&mut door, &decide)), [&Ask::Decide { connection, admit: false }]);
+    }
+    let decided = |connection, result| Tell::Decided { connection: ConnectionId(connection), result };
+    assert_eq!(texts(&tell(&mut door, decided(72, Ok(()))))[0], json!({"re": 6, "ok": {}}));
+    assert_eq!(texts(&tell(&mut door, decided(71, Err(no(Code::Denied)))))[0]["re"], 5);
 }
 
 #[test]

@@ -46,7 +46,10 @@ impl Place {
                 "no credential",
                 "a user and password, or a token: this listener does not allow anonymous connections",
             )),
-            Credential::Anonymous | Credential::Password { .. } | Credential::Token(_) => Ok(shown),
+            Credential::Anonymous
+            | Credential::Password { .. }
+            | Credential::Token(_)
+            | Credential::Claim { .. } => Ok(shown),
         }
     }
 

@@ -125,7 +125,16 @@ impl Raw {
                 self.pull.delivered(more);
                 pushes.into_iter().for_each(|push| self.push(push));
             }
-            Tell::Subscribed { result: Ok(_), .. } | Tell::Unsubscribed { .. } => {}
+            // Bare bytes know no conversation.
+            Tell::Prompt(_) => self.close(refusal(
+                Code::NotAuthorised,
+                "this place asks who comes more than a raw address can answer",
+                "sub-protocol riser.v1.json, which can",
+            )),
+            Tell::Subscribed { result: Ok(_), .. }
+            | Tell::Unsubscribed { .. }
+            | Tell::Moved { .. }
+            | Tell::Decided { .. } => {}
         }
         self.ask_for_more();
     }

@@ -256,7 +256,11 @@ impl Run {
                     },
                     Tell::Deliver { pushes, .. } => pushes.iter().for_each(|push| self.pushed(n, push)),
                     Tell::Stored { .. } | Tell::Ready | Tell::Unsubscribed { .. } => {}
-                    Tell::Entered { .. } | Tell::Refused(_) => panic!("{tell:?}"),
+                    Tell::Entered { .. }
+                    | Tell::Refused(_)
+                    | Tell::Prompt(_)
+                    | Tell::Moved { .. }
+                    | Tell::Decided { .. } => panic!("{tell:?}"),
                 }
             }
         }

@@ -8,7 +8,7 @@ use crate::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use riser_model::{
     AccountName, ClientId, ConnectionId, Gap, Position, RoomName, Wall,
-    door::{Completeness, Refusal},
+    door::{Completeness, Prompt, Refusal},
     event::{Scope, SystemEvent},
 };
 use serde::{Serialize, Serializer};
@@ -188,7 +188,7 @@ pub enum Push<'a> {
     Event {
         /// For which subscription.
         sub: u32,
-        /// About what: `room`, `account` or `instance`.
+        /// About what: `room`, `account`, `admins` or `instance`.
         scope: &'static str,
         /// Events of this scope that this connection was too slow for.
         #[serde(skip_serializing_if = "is_zero")]
@@ -200,6 +200,20 @@ pub enum Push<'a> {
     Ping {
         /// By subscription.
         through: BTreeMap<u32, String>,
+    },
+    /// The gate asks who is there: to be answered by `answer`.
+    Challenge {
+        /// How: `ed25519` or `hmac-sha256`.
+        method: &'static str,
+        /// Good for one answer.
+        nonce: &'a str,
+    },
+    /// An admin was asked, and decides.
+    Knocked {},
+    /// The gate says something.
+    Words {
+        /// What.
+        text: &'a str,
     },
     /// The server ended a subscription.
     End {
@@ -236,11 +250,21 @@ impl<'a> Push<'a> {
         }
     }
 
+    /// What an acceptor says.
+    pub fn prompt(prompt: &'a Prompt) -> Self {
+        match prompt {
+            Prompt::Challenge { method, nonce } => Self::Challenge { method: method.name(), nonce },
+            Prompt::Knocked => Self::Knocked {},
+            Prompt::Words(text) => Self::Words { text },
+        }
+    }
+
     /// An event of the system.
     pub fn event(sub: u32, scope: Scope, missed: u64, event: &SystemEvent) -> Self {
         let scope = match scope {
             Scope::Room(_) => "room",
             Scope::Account(_) => "account",
+            Scope::Admins(_) => "admins",
             Scope::Instance => "instance",
         };
         Self::Event { sub, scope, missed, event: event_json(event) }

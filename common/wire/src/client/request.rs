@@ -11,7 +11,7 @@ use crate::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use riser_model::{
     ChannelName, Filter, Position,
-    door::{Code, Flow, From, Refusal, Secret},
+    door::{Code, Flow, From, Method, Refusal, Secret},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -20,7 +20,7 @@ use std::{borrow::Cow, str::FromStr};
 /// One request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Request<'a> {
-    /// What its reply echoes. Only `credit` may go without, and then it is not answered.
+    /// What its reply echoes. Only `credit` and `answer` may go without; they are not answered then.
     pub id: Option<u64>,
     /// What is asked.
     pub op: Op<'a>,
@@ -56,6 +56,15 @@ pub enum Op<'a> {
     },
     /// Store this, and say where.
     Publish(Publish<'a>),
+    /// The answer to a challenge.
+    Answer(Secret),
+    /// Let a connection in that knocks, or do not.
+    Decide {
+        /// Which.
+        connection: u64,
+        /// Whether to let it in.
+        admit: bool,
+    },
     /// Answer me.
     Ping,
 }
@@ -81,6 +90,13 @@ pub enum Shown {
     },
     /// A bearer token.
     Token(Secret),
+    /// A user or device that will answer a challenge.
+    Claim {
+        /// Its name, or its client's UUID.
+        user: String,
+        /// How.
+        method: Method,
+    },
 }
 
 /// A subscription as it is asked for.
@@ -138,7 +154,7 @@ pub struct Message<'a> {
     pub publish_id: Option<PublishId>,
 }
 
-const OPS: [&str; 6] = ["hello", "subscribe", "unsubscribe", "credit", "publish", "ping"];
+const OPS: [&str; 8] = ["hello", "answer", "subscribe", "unsubscribe", "credit", "publish", "decide", "ping"];
 const WANT_SUB: &str = "sub, the number of a subscription, 0 to 4294967295";
 const WANT_CHANNEL: &str =
     "a channel: 1 to 255 bytes, at most 16 levels, no control characters, +, #, .. or leading $";
@@ -162,9 +178,9 @@ impl<'a> Request<'a> {
 const WANT_ID: &str = "id, a number from 0 to 9007199254740991, that the reply will echo";
 
 fn read_op<'a>(object: &mut Object<'a>, id: Option<u64>) -> Result<Op<'a>, Refusal> {
-    let want = "op, one of: hello, subscribe, unsubscribe, credit, publish, ping";
+    let want = "op, one of: hello, answer, subscribe, unsubscribe, credit, publish, decide, ping";
     let name: Cow<'a, str> = object.required::<Text<'a>>("op", want)?.0;
-    if id.is_none() && name != "credit" {
+    if id.is_none() && name != "credit" && name != "answer" {
         return Err(object.missing("id", WANT_ID));
     }
     object.rename(shown(&name));
@@ -177,6 +193,14 @@ fn read_op<'a>(object: &mut Object<'a>, id: Option<u64>) -> Result<Op<'a>, Refus
             n: object.required("n", "n, how many more messages may come, 0 to 4294967295")?,
         },
         "publish" => Op::Publish(read_publish(object)?),
+        "answer" => {
+            let want = "proof, base64 of a signature or an HMAC over the challenge";
+            Op::Answer(Secret(object.required::<String>("proof", want)?.into()))
+        }
+        "decide" => Op::Decide {
+            connection: object.required("connection", "connection, the number of one that knocks")?,
+            admit: object.required("admit", "admit, true or false")?,
+        },
         "ping" => Op::Ping,
         unknown => {
             let what = format!("unknown op {:?}", shown(unknown));
@@ -209,12 +233,20 @@ fn read_hello(object: &mut Object<'_>) -> Result<Hello, Refusal> {
 
 fn read_credential(text: &str) -> Result<Shown, Refusal> {
     let mut object = Object::read(text, "credential")?;
-    let want = "user and password, or token, as strings";
+    let want = "user and password, token, or user and method (ed25519 or hmac-sha256), as strings";
     let secret = |text: String| Secret(text.into());
     let token: Option<String> = object.optional("token", want)?;
     let user: Option<String> = object.optional("user", want)?;
     let password: Option<String> = object.optional("password", want)?;
+    let method: Option<Text<'_>> = object.optional("method", want)?;
     object.finish()?;
+    if let Some(method) = method {
+        let method = Method::named(&method.0).ok_or_else(|| object.wrong("method", want))?;
+        return match (token, user, password) {
+            (None, Some(user), None) => Ok(Shown::Claim { user, method }),
+            _ => Err(object.refuse("credential has a method and no user, or more than that".into(), want)),
+        };
+    }
     match (token, user, password) {
         (Some(token), None, None) => Ok(Shown::Token(secret(token))),
         (None, Some(user), Some(password)) => Ok(Shown::Password { user, password: secret(password) }),

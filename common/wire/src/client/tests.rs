@@ -59,6 +59,18 @@ fn every_request_is_read() {
     assert_eq!(read(r#"{"op":"unsubscribe","id":0,"sub":7}"#), Op::Unsubscribe { sub: 7 });
     assert_eq!(read(r#"{"op":"credit","sub":7,"n":8}"#), Op::Credit { sub: 7, n: 8 });
     assert_eq!(read(r#"{"op":"ping","id":9007199254740991}"#), Op::Ping);
+    let claim = r#"{"op":"hello","id":1,"credential":{"user":"pump","method":"ed25519"}}"#;
+    let Op::Hello(hello) = read(claim) else { panic!("not hello") };
+    let method = riser_model::door::Method::Key;
+    assert_eq!(hello.credential, Some(Shown::Claim { user: "pump".into(), method }));
+    let proof = Secret(bytes::Bytes::from_static(b"AAAA"));
+    assert_eq!(read(r#"{"op":"answer","proof":"AAAA"}"#), Op::Answer(proof));
+    let decide = r#"{"op":"decide","id":3,"connection":7,"admit":true}"#;
+    assert_eq!(read(decide), Op::Decide { connection: 7, admit: true });
+    for wrong in [r#"{"user":"a","method":"md5"}"#, r#"{"method":"ed25519"}"#] {
+        let hello = format!(r#"{{"op":"hello","id":1,"credential":{wrong}}}"#);
+        assert_eq!(Request::read(&hello).unwrap_err().refusal.code, Code::Malformed, "{wrong}");
+    }
 }
 
 fn message(fields: &str) -> (String, Vec<u8>) {

@@ -168,6 +168,9 @@ impl Subscriber {
             (
                 _,
                 Tell::Entered { .. }
+                | Tell::Prompt(_)
+                | Tell::Moved { .. }
+                | Tell::Decided { .. }
                 | Tell::Subscribed { .. }
                 | Tell::Unsubscribed { .. }
                 | Tell::Ready

@@ -2,7 +2,7 @@
 
 use super::{ARRIVALS_MAX, Arrival, Effect, FOR_LINK, Host, Later, SPINS_MAX};
 use crate::{mutant::Mutant, site, table::SAVE_EVERY, tier::Output};
-use riser_gate::Verdict;
+use riser_gate::{Caller, Proof, Verdict};
 use riser_instance::{Input as InstanceInput, Output as InstanceOutput, core::Input};
 use riser_model::Time;
 use std::{sync::Arc, time::Duration};
@@ -107,7 +107,8 @@ impl Host {
             let Some(arrival) = process.inbox.pop_front() else { break };
             let input = match arrival {
                 Arrival::Opened(connection) => {
-                    InstanceInput::Opened { connection, policy: Arc::clone(&policy) }
+                    let (policy, caller) = (Arc::clone(&policy), Caller::default());
+                    InstanceInput::Opened { connection, policy, caller }
                 }
                 Arrival::Asked(connection, ask) => InstanceInput::Ask { connection, ask },
                 Arrival::Closed(connection) => {
@@ -197,9 +198,14 @@ impl Host {
                 let moment = self.moment();
                 self.later(at.plus(moment), Later::Read(ticket, from, max_bytes));
             }
-            InstanceOutput::Verify { connection, ticket, hash, password } => {
-                let shown = String::from_utf8_lossy(&password.0).into_owned();
-                let matches = site::hash(&shown) == hash;
+            InstanceOutput::Verify { connection, ticket, proof } => {
+                let matches = match proof {
+                    Proof::Password { hash, password } => {
+                        site::hash(&String::from_utf8_lossy(&password.0)) == hash
+                    }
+                    // Nobody here has a key or a secret.
+                    Proof::Signature { .. } | Proof::Hmac { .. } => false,
+                };
                 let verdict = if matches { Verdict::Matches } else { Verdict::Differs };
                 let takes = Duration::from_millis(self.rng.u64(1..60));
                 self.later(at.plus(takes), Later::Verified(connection, ticket, verdict));

@@ -1,0 +1,43 @@
+//! What a listener's gate takes.
+
+use crate::{
+    acceptor::{Acceptor, DEADLINE, anonymous::Anonymous},
+    directory::Directory,
+    invalid::Invalid,
+    sequence::Sequence,
+};
+use riser_model::{Principal, door::Method};
+use std::{sync::Arc, time::Duration};
+
+/// Who may enter through a listener. What an account and its rooms want beyond that, the directory says.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// What it is checked against.
+    pub directory: Arc<Directory>,
+    /// Who is there: passed by everybody, first.
+    pub front: Arc<Sequence>,
+    /// How long a connection may take to show its credential.
+    pub deadline: Duration,
+}
+
+impl Policy {
+    /// The policy of a listener: every credential that the directory knows, and nobody without, unless
+    /// `anonymous` names the user or client as whom.
+    pub fn new(directory: &Arc<Directory>, anonymous: Option<&str>, key: &str) -> Result<Self, Invalid> {
+        let mut acceptors = vec![Acceptor::Password, Acceptor::Token];
+        acceptors.extend(Method::ALL.map(Acceptor::Claim));
+        if let Some(name) = anonymous {
+            let principal = directory.require(&format!("{key}.anonymous"), name)?;
+            acceptors.push(Acceptor::Anonymous(Anonymous::new(principal)));
+        }
+        let front = Arc::new(Sequence::of(acceptors));
+        Ok(Self { directory: Arc::clone(directory), front, deadline: DEADLINE })
+    }
+
+    /// Of what is this process's own: it shows nothing and is this principal, there is no way in but its own task's, and
+    /// whoever runs the process has said what it may.
+    pub fn own(principal: Arc<Principal>) -> Self {
+        let acceptors = vec![Acceptor::Anonymous(Anonymous::new(principal))];
+        Self { directory: Arc::default(), front: Arc::new(Sequence::of(acceptors)), deadline: DEADLINE }
+    }
+}

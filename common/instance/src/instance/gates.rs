@@ -1,0 +1,317 @@
+//! The gates that a connection passes: the listener's, its account's and its room's; and into another room.
+//!
+//! Always holds: what a connection may do in a room that has a gate of its own, its principal's rights say only once that
+//! gate has let it pass. Until then they deny the room as a whole, on every path.
+
+use super::{Instance, Output, entering::no_such_room, refusal};
+use crate::connection::{AtGate, Before, Connection};
+use riser_gate::{Caller, Directory, Effect, Gate, Input, Output as GateOutput, Sequence, Standing, Verdict};
+use riser_model::{
+    ConnectionId, Now, Principal, Right, RoomId, RoomName,
+    door::{Ask, Code, Refusal, Tell},
+    event::{Scope, SystemEvent},
+};
+use riser_rooms::Input as BusInput;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+impl Instance {
+    /// Something for the gate that a connection stands at.
+    pub(super) fn gate(&mut self, id: ConnectionId, input: Input, now: Now) {
+        let Some(at) = self.connections.get_mut(&id).and_then(|one| one.at.as_mut()) else { return };
+        if let Some(time) = at.gate.poll_timeout() {
+            self.gate_deadlines.remove(&(time, id));
+        }
+        at.gate.handle(input, now);
+        self.go_on(id, now);
+    }
+
+    /// Performs what a gate wants, and what follows.
+    fn go_on(&mut self, id: ConnectionId, now: Now) {
+        loop {
+            let Some(at) = self.connections.get_mut(&id).and_then(|one| one.at.as_mut()) else { return };
+            let Some(output) = at.gate.poll() else {
+                self.gate_deadlines.extend(at.gate.poll_timeout().map(|time| (time, id)));
+                return;
+            };
+            match output {
+                GateOutput::Say(prompt) => self.tell(id, Tell::Prompt(prompt)),
+                GateOutput::Do { ticket, effect: Effect::Verify(proof) } => {
+                    self.outputs.push_back(Output::Verify { connection: id, ticket, proof });
+                }
+                GateOutput::Do { ticket, effect: Effect::Knock } => at.knocks = Some(ticket),
+                GateOutput::Do { ticket, effect: Effect::Seat { most } } => {
+                    let room = at.before.room().and_then(|(room, _)| self.seats.get(&room));
+                    at.gate.handle(Input::Done { ticket, verdict: has_seat(room, id, most) }, now);
+                }
+                GateOutput::Tell { acceptor, step, why } => {
+                    let Some(who) = at.gate.claimed() else { continue };
+                    let event = SystemEvent::Gate {
+                        connection: id,
+                        client: Some(who.client),
+                        name: Some(who.name.clone()),
+                        room: at.before.room().map(|(_, name)| name.clone()),
+                        acceptor: acceptor.name().to_owned(),
+                        step,
+                        why: why.to_owned(),
+                    };
+                    let scope = Scope::Admins(who.account);
+                    self.rooms(BusInput::Event { scope, event }, now);
+                }
+                GateOutput::Pass => return self.let_pass(id, now),
+                GateOutput::Refuse(refusal) => return self.turned_away(id, refusal, now),
+            }
+        }
+    }
+
+    fn let_pass(&mut self, id: ConnectionId, now: Now) {
+        let Some((connection, at)) = self.leave_gate(id) else { return };
+        let Some(principal) = connection.standing.principal.clone() else {
+            // A gate that says nobody's name lets nobody in.
+            return self.refuse(id, no_such_room(), now);
+        };
+        match at.before {
+            Before::Front => {
+                let room = match &connection.entering {
+                    Some(Ask::Enter { room: Some(room), .. }) => Some(room.clone()),
+                    Some(_) | None => None,
+                };
+                self.at_account(id, &principal, room, now);
+            }
+            Before::Account(room) => self.let_in(id, &principal, room, now),
+            Before::Move(room, name) => {
+                self.moved(id, &principal, room, now);
+                self.tell(id, Tell::Moved { room: name, result: Ok(()) });
+            }
+        }
+    }
+
+    fn turned_away(&mut self, id: ConnectionId, refusal: Refusal, now: Now) {
+        match self.leave_gate(id).map(|(_, at)| at.before) {
+            Some(Before::Move(_, room)) => self.tell(id, Tell::Moved { room, result: Err(refusal) }),
+            Some(Before::Front | Before::Account(_)) => self.refuse(id, refusal, now),
+            None => {}
+        }
+    }
+
+    /// A connection is at no gate any more; what it has proven there stands.
+    fn leave_gate(&mut self, id: ConnectionId) -> Option<(&mut Connection, AtGate)> {
+        let connection = self.connections.get_mut(&id)?;
+        let at = *connection.at.take()?;
+        if let Some(time) = at.gate.poll_timeout() {
+            self.gate_deadlines.remove(&(time, id));
+        }
+        connection.standing = at.gate.standing().clone();
+        Some((connection, at))
+    }
+
+    /// Who is there is known: what do the account and the room in the address want?
+    fn at_account(&mut self, id: ConnectionId, principal: &Arc<Principal>, room: Option<RoomName>, now: Now) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let directory = Arc::clone(&connection.policy.directory);
+        let room = match room {
+            Some(name) => match self.bus.reached(principal, &name) {
+                Some(room) => Some((room, name)),
+                None => return self.refuse(id, no_such_room(), now),
+            },
+            None => None,
+        };
+        let own = room.as_ref().and_then(|(room, _)| directory.room_gate(*room));
+        match (directory.gate(principal.account), own) {
+            (None, None) => self.let_in(id, principal, room, now),
+            (Some(one), None) | (None, Some(one)) => {
+                let sequence = Arc::clone(one);
+                self.stand_at(id, sequence, Before::Account(room), now);
+            }
+            (Some(account), Some(own)) => {
+                let sequence = Arc::new(account.then(own));
+                self.stand_at(id, sequence, Before::Account(room), now);
+            }
+        }
+    }
+
+    fn stand_at(&mut self, id: ConnectionId, sequence: Arc<Sequence>, before: Before, now: Now) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let directory = Arc::clone(&connection.policy.directory);
+        let (standing, caller) = (connection.standing.clone(), connection.caller.clone());
+        let gate = Gate::inner(directory, sequence, standing, caller, now);
+        connection.at = Some(Box::new(AtGate { gate, before, knocks: None }));
+        self.go_on(id, now);
+    }
+
+    /// The gates before the rooms have passed it. Who named no room is let into all those whose gates ask nothing more:
+    /// that is how MQTT enters rooms, with what CONNECT brought.
+    fn let_in(
+        &mut self,
+        id: ConnectionId,
+        principal: &Arc<Principal>,
+        room: Option<(RoomId, RoomName)>,
+        now: Now,
+    ) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let directory = Arc::clone(&connection.policy.directory);
+        let allowed: Vec<RoomId> = match &room {
+            Some((room, _)) => directory.room_gate(*room).map(|_| *room).into_iter().collect(),
+            None => {
+                let (standing, caller) = (&connection.standing, &connection.caller);
+                let silently = |room, sequence| {
+                    let seats = self.seats.get(&room);
+                    passes_silently(
+                        &directory,
+                        sequence,
+                        standing,
+                        caller,
+                        |most| has_seat(seats, id, most),
+                        now,
+                    )
+                };
+                let gated = directory.gated(principal.account);
+                gated.filter(|(room, sequence)| silently(*room, sequence)).map(|(room, _)| room).collect()
+            }
+        };
+        self.allow(id, allowed);
+        let principal = self.with_rights(id, principal);
+        self.passed(id, principal, now);
+    }
+
+    /// Moves a connection on into another room, if that room's gate lets it pass.
+    pub(super) fn move_to(&mut self, id: ConnectionId, name: RoomName, now: Now) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let Some(principal) = connection.standing.principal.clone() else { return };
+        let denied = if connection.at.is_some() {
+            Some(refusal(Code::WrongState, "one room at a time", "wait for the answer"))
+        } else {
+            None
+        };
+        let room = self.bus.reached(&principal, &name);
+        let room = match (denied, room) {
+            (None, Some(room)) => room,
+            (denied, _) => {
+                let why = denied.unwrap_or_else(no_such_room);
+                return self.tell(id, Tell::Moved { room: name, result: Err(why) });
+            }
+        };
+        match connection.policy.directory.room_gate(room) {
+            Some(sequence) => {
+                let sequence = Arc::clone(sequence);
+                self.stand_at(id, sequence, Before::Move(room, name), now);
+            }
+            None => {
+                self.moved(id, &principal, room, now);
+                self.tell(id, Tell::Moved { room: name, result: Ok(()) });
+            }
+        }
+    }
+
+    fn moved(&mut self, id: ConnectionId, principal: &Arc<Principal>, room: RoomId, now: Now) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let gated = connection.policy.directory.room_gate(room).is_some();
+        self.allow(id, gated.then_some(room));
+        let principal = self.with_rights(id, principal);
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.principal = Some(Arc::clone(&principal));
+        }
+        self.rooms(BusInput::Principal { connection: id, principal }, now);
+    }
+
+    /// An admin says yes or no to somebody who knocks.
+    pub(super) fn decide(&mut self, id: ConnectionId, knocker: ConnectionId, admit: bool, now: Now) {
+        // Its own rights, not those of the room that it is in at the moment.
+        let admin = self.connections.get(&id).and_then(|one| one.standing.principal.clone());
+        let at = self.connections.get(&knocker).and_then(|one| one.at.as_ref());
+        let knock =
+            at.and_then(|at| Some((at.knocks?, at.before.room(), at.gate.standing().principal.as_ref()?)));
+        let own = knock.zip(admin).is_some_and(|((_, room, who), admin)| {
+            let its = match room {
+                Some((room, _)) => admin.grants.reach(Right::Admin, room),
+                None => admin.grants.administer(),
+            };
+            its && who.account == admin.account
+        });
+        let result = match knock.filter(|_| own) {
+            Some((ticket, ..)) => {
+                let verdict = if admit { Verdict::Matches } else { Verdict::Differs };
+                self.gate(knocker, Input::Done { ticket, verdict }, now);
+                Ok(())
+            }
+            None => Err(refusal(
+                Code::Denied,
+                "nobody knocks by that number, or not at a room of yours",
+                "the number of a connection that waits at a gate, as the technical channel told it",
+            )),
+        };
+        self.tell(id, Tell::Decided { connection: knocker, result });
+    }
+
+    /// It is in these rooms that have gates of their own, and in no other such room.
+    fn allow(&mut self, id: ConnectionId, rooms: impl IntoIterator<Item = RoomId>) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let before = std::mem::take(&mut connection.allowed);
+        connection.allowed.extend(rooms);
+        let allowed = &connection.allowed;
+        for room in before.difference(allowed) {
+            leave_seat(&mut self.seats, *room, id);
+        }
+        for room in allowed {
+            self.seats.entry(*room).or_default().insert(id);
+        }
+    }
+
+    /// It is at no gate and in no room that has one.
+    pub(super) fn leave_gates(&mut self, id: ConnectionId) {
+        self.leave_gate(id);
+        self.allow(id, []);
+    }
+
+    /// What a principal may do on this connection: nothing in rooms whose gates it did not pass.
+    fn with_rights(&self, id: ConnectionId, principal: &Arc<Principal>) -> Arc<Principal> {
+        let Some(connection) = self.connections.get(&id) else { return Arc::clone(principal) };
+        let gated = connection.policy.directory.gated(principal.account).map(|(room, _)| room);
+        let outside: Vec<RoomId> = gated.filter(|room| !connection.allowed.contains(room)).collect();
+        if outside.is_empty() {
+            return Arc::clone(principal);
+        }
+        let grants = Arc::new(principal.grants.without(outside));
+        Arc::new(Principal { grants, ..Principal::clone(principal) })
+    }
+}
+
+/// Whether a gate lets somebody pass who is asked nothing.
+fn passes_silently(
+    directory: &Arc<Directory>,
+    sequence: &Arc<Sequence>,
+    standing: &Standing,
+    caller: &Caller,
+    seat: impl Fn(u32) -> Verdict,
+    now: Now,
+) -> bool {
+    let (directory, sequence) = (Arc::clone(directory), Arc::clone(sequence));
+    let mut gate = Gate::inner(directory, sequence, standing.clone(), caller.clone(), now);
+    while let Some(output) = gate.poll() {
+        match output {
+            GateOutput::Pass => return true,
+            GateOutput::Do { ticket, effect: Effect::Seat { most } } => {
+                gate.handle(Input::Done { ticket, verdict: seat(most) }, now);
+            }
+            GateOutput::Tell { .. } => {}
+            GateOutput::Say(_) | GateOutput::Do { .. } | GateOutput::Refuse(_) => return false,
+        }
+    }
+    false
+}
+
+fn has_seat(seats: Option<&BTreeSet<ConnectionId>>, id: ConnectionId, most: u32) -> Verdict {
+    let taken = seats.map_or(0, |seats| seats.len() - usize::from(seats.contains(&id)));
+    if taken < most as usize { Verdict::Matches } else { Verdict::Differs }
+}
+
+fn leave_seat(seats: &mut BTreeMap<RoomId, BTreeSet<ConnectionId>>, room: RoomId, id: ConnectionId) {
+    if let Some(taken) = seats.get_mut(&room) {
+        taken.remove(&id);
+        if taken.is_empty() {
+            seats.remove(&room);
+        }
+    }
+}

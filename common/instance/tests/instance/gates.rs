@@ -1,0 +1,224 @@
+//! Gates of accounts and rooms: who passes which, and what is denied until then.
+
+use crate::world::*;
+use riser_gate::{Stand, Verdict, acceptor::Kind};
+use riser_instance::Input;
+use riser_model::{
+    SubscriptionId,
+    door::{Ask, Code, Credential, Flow, From, Method, Prompt, Secret, Tell, Want},
+    event::{GateStep, SystemEvent},
+};
+
+const SUB: SubscriptionId = SubscriptionId(1);
+
+fn subscribe(world: &mut World, connection: riser_model::ConnectionId, topic: &str) -> Result<(), Code> {
+    let ask = Ask::Subscribe {
+        subscription: SUB,
+        want: Want::Topic(topic.to_owned()),
+        from: From::Live,
+        flow: Flow::Credit,
+        keep: None,
+        retained: false,
+    };
+    world.ask(connection, ask);
+    let told = world.told(connection).into_iter().find_map(|tell| match tell {
+        Tell::Subscribed { result, .. } => Some(result.map(|_| ()).map_err(|refusal| refusal.code)),
+        _ => None,
+    });
+    told.expect("a subscribe is answered")
+}
+
+fn prompt(world: &mut World, connection: riser_model::ConnectionId) -> Prompt {
+    let prompts = world.told(connection).into_iter().filter_map(|tell| match tell {
+        Tell::Prompt(prompt) => Some(prompt),
+        _ => None,
+    });
+    prompts.last().expect("the gate says something")
+}
+
+fn answer(world: &mut World, connection: riser_model::ConnectionId, verdict: Verdict) {
+    world.ask(connection, Ask::Answer(Secret("A".repeat(86).into())));
+    let ticket = world.verifying.pop().expect("an answer is verified");
+    world.input(Input::Verified { connection, ticket, verdict });
+}
+
+#[test]
+fn room_with_a_gate_is_entered_by_its_dance() {
+    for verdict in [Verdict::Matches, Verdict::Differs] {
+        let mut world = World::gated("['key']", "");
+        world.enter(C1, None, Some("hall"));
+        assert!(matches!(prompt(&mut world, C1), Prompt::Challenge { method: Method::Key, .. }));
+        assert_eq!(world.instance.state_of(C1), Some(Stand::Hears(Kind::Key)));
+        answer(&mut world, C1, verdict);
+        let told = world.told(C1);
+        match verdict {
+            Verdict::Matches => assert!(matches!(&told[..], [Tell::Entered { .. }]), "{told:?}"),
+            _ => assert!(matches!(&told[..], [Tell::Refused(why)] if why.code == Code::NotAuthorised)),
+        }
+    }
+}
+
+#[test]
+fn who_names_no_room_is_let_into_those_that_ask_nothing_more() {
+    let mut open = World::gated("[{ seats = 1 }]", "");
+    open.enter(C1, None, None);
+    assert_eq!(subscribe(&mut open, C1, "hall/#"), Ok(()));
+    open.enter(C2, None, None);
+    open.told(C2);
+    assert_eq!(subscribe(&mut open, C2, "hall/#"), Err(Code::Denied), "the one seat is taken");
+    assert_eq!(subscribe(&mut open, C2, "hall/x"), Err(Code::Denied));
+    assert_eq!(subscribe(&mut open, C2, "cellar/#"), Ok(()), "a room without a gate");
+    open.input(Input::Closed { connection: C1 });
+    open.input(Input::Closed { connection: C2 });
+    open.enter(C2, None, None);
+    open.told(C2);
+    assert_eq!(subscribe(&mut open, C2, "hall/#"), Ok(()), "it is free again");
+
+    let mut closed = World::gated("['key']", "");
+    closed.enter(C1, None, None);
+    assert!(closed.entered(C1), "the others are open to it");
+    assert_eq!(
+        subscribe(&mut closed, C1, "hall/#"),
+        Err(Code::Denied),
+        "nobody can ask it in the middle of MQTT"
+    );
+    assert_eq!(subscribe(&mut closed, C1, "+/#"), Ok(()));
+    let joined = closed.instance.bus().statistics().rooms;
+    assert!(
+        joined.iter().all(|room| room.name.as_str() != "hall" || room.subscribers == 0),
+        "nor by a wildcard"
+    );
+}
+
+#[test]
+fn account_s_gate_stands_before_every_room() {
+    let mut world = World::gated("[]", "['secret']");
+    for room in [None, Some("cellar")] {
+        world.enter(C1, None, room);
+        assert!(matches!(prompt(&mut world, C1), Prompt::Challenge { method: Method::Secret, .. }));
+        assert_eq!(world.told(C1), []);
+        world.input(Input::Closed { connection: C1 });
+    }
+    world.enter(C1, None, None);
+    answer(&mut world, C1, Verdict::Matches);
+    assert!(world.entered(C1));
+}
+
+#[test]
+fn move_runs_the_other_room_s_gate_anew_and_leaves_the_one_behind() {
+    let mut world = World::gated("['key']", "");
+    let go = |room: &str| Ask::Move { room: room.parse().unwrap() };
+    world.enter(C1, None, None);
+    world.told(C1);
+    for verdict in [Verdict::Differs, Verdict::Matches] {
+        world.ask(C1, go("hall"));
+        prompt(&mut world, C1);
+        answer(&mut world, C1, verdict);
+        let told = world.told(C1);
+        let [Tell::Moved { result, .. }] = &told[..] else { panic!("{told:?}") };
+        assert_eq!(result.is_ok(), verdict == Verdict::Matches, "it stays where it is unless it passes");
+        assert_eq!(subscribe(&mut world, C1, "hall/#").is_ok(), verdict == Verdict::Matches);
+    }
+    world.ask(C1, go("cellar"));
+    world.told(C1);
+    assert_eq!(subscribe(&mut world, C1, "hall/#"), Err(Code::Denied), "it has left the hall");
+    for nowhere in ["attic", "vault"] {
+        world.ask(C1, go(nowhere));
+        let told = world.told(C1);
+        let [Tell::Moved { result: Err(why), .. }] = &told[..] else { panic!("{told:?}") };
+        assert_eq!(why.code, Code::Denied);
+    }
+}
+
+#[test]
+fn late_verdict_of_a_former_gate_opens_no_other() {
+    let mut world = World::gated("['key']", "");
+    world.enter(C1, None, None);
+    world.ask(C1, Ask::Move { room: "hall".parse().unwrap() });
+    world.ask(C1, Ask::Answer(Secret("A".repeat(86).into())));
+    let former = world.verifying.pop().unwrap();
+    world.wait(60);
+    world.ask(C1, Ask::Move { room: "hall".parse().unwrap() });
+    world.ask(C1, Ask::Answer(Secret("A".repeat(86).into())));
+    world.told(C1);
+    world.input(Input::Verified { connection: C1, ticket: former, verdict: Verdict::Matches });
+    assert_eq!(world.told(C1), []);
+}
+
+#[test]
+fn who_knocks_is_let_in_by_an_admin_of_that_room_only() {
+    let mut world = World::gated("['knock']", "");
+    let c3 = riser_model::ConnectionId(3);
+    world.enter_as(C2, "boss", Some("cellar"));
+    world.enter(c3, None, Some("cellar"));
+    world.told(C2);
+    world.told(c3);
+    let events = |world: &mut World| {
+        world.ask(C2, Ask::Pull { bytes: 100_000 });
+        let pushes = world.told(C2).into_iter().find_map(|tell| match tell {
+            Tell::Deliver { pushes, .. } => Some(pushes),
+            _ => None,
+        });
+        let heard = pushes.unwrap().into_iter().filter_map(|push| match push {
+            riser_model::door::Push::Event { event, .. } => Some(SystemEvent::clone(&event)),
+            _ => None,
+        });
+        heard.collect::<Vec<_>>()
+    };
+    let technical = Ask::Subscribe {
+        subscription: SUB,
+        want: Want::Technical(None),
+        from: From::Live,
+        flow: Flow::Credit,
+        keep: None,
+        retained: false,
+    };
+    world.ask(C2, technical);
+    for admit in [true, false] {
+        world.enter(C1, None, Some("hall"));
+        assert_eq!(prompt(&mut world, C1), Prompt::Knocked);
+        let heard = events(&mut world);
+        let waits = |event: &SystemEvent| matches!(event, SystemEvent::Gate { connection: C1, step: GateStep::Waits, acceptor, .. } if acceptor == "knock");
+        assert!(heard.iter().any(waits), "{heard:?}");
+        let decide = Ask::Decide { connection: C1, admit };
+        world.ask(c3, decide.clone());
+        let told = world.told(c3);
+        let [Tell::Decided { result: Err(_), .. }] = &told[..] else { panic!("{told:?}") };
+        assert_eq!(world.told(C1), [], "only an admin opens");
+        world.ask(C2, decide.clone());
+        assert!(world.told(C2).iter().any(|tell| matches!(tell, Tell::Decided { result: Ok(()), .. })));
+        match admit {
+            true => assert!(world.entered(C1)),
+            false => assert_eq!(world.refused(C1), Some(Code::Denied)),
+        }
+        world.ask(C2, decide);
+        assert!(
+            world.told(C2).iter().any(|tell| matches!(tell, Tell::Decided { result: Err(_), .. })),
+            "once"
+        );
+        world.input(Input::Closed { connection: C1 });
+    }
+}
+
+#[test]
+fn thousand_that_are_stuck_at_a_gate_leave_when_their_time_is_up() {
+    let mut world = World::gated("['key']", "");
+    world.enter(C1, None, Some("cellar"));
+    assert!(world.entered(C1));
+    for n in 1000..2000 {
+        let connection = riser_model::ConnectionId(n);
+        match n % 3 {
+            0 => world.open(connection),
+            1 => world.enter(connection, None, Some("hall")),
+            _ => {
+                world.open(connection);
+                let (account, name) = (None, "acme/boss".to_owned());
+                let credential = Credential::Claim { account, name, method: Method::Secret };
+                world.ask(connection, Ask::Enter { credential, session: None, room: None });
+            }
+        }
+    }
+    assert_eq!(world.instance.connections(), 1001);
+    world.wait(6);
+    assert_eq!(world.instance.connections(), 1, "who was admitted stays, and nobody else");
+}
