@@ -115,7 +115,7 @@ fn every_wrong_request_is_told_its_code_and_what_would_be_right() {
         (r#"{"op":"ping"}"#, None, Code::Malformed, "lacks id", "id, a number"),
         (r#"{"op":"ping","id":9007199254740992}"#, None, Code::Malformed, "wrong id", "9007199254740991"),
         (r#"{"op":"ping","id":"1"}"#, None, Code::Malformed, "wrong id", "a number"),
-        (r#"{"id":4}"#, Some(4), Code::Malformed, "lacks op", "hello, subscribe"),
+        (r#"{"id":4}"#, Some(4), Code::Malformed, "lacks op", "hello, answer, subscribe"),
         (
             r#"{"op":"publsh","id":4}"#,
             Some(4),
