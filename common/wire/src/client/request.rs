@@ -233,7 +233,7 @@ fn read_hello(object: &mut Object<'_>) -> Result<Hello, Refusal> {
 
 fn read_credential(text: &str) -> Result<Shown, Refusal> {
     let mut object = Object::read(text, "credential")?;
-    let want = "user and password, token, or user and method (ed25519 or hmac-sha256), as strings";
+    let want = "user and password, user and method (ed25519 or hmac-sha256), or token, as strings";
     let secret = |text: String| Secret(text.into());
     let token: Option<String> = object.optional("token", want)?;
     let user: Option<String> = object.optional("user", want)?;
