@@ -10,6 +10,7 @@
 pub mod address;
 pub mod anonymous;
 pub mod claim;
+pub mod jwt;
 pub mod knock;
 pub mod password;
 pub mod schedule;
@@ -24,7 +25,7 @@ use address::Networks;
 use anonymous::Anonymous;
 use claim::AwaitProof;
 use riser_model::{
-    Now, Principal,
+    Now, Principal, Wall,
     door::{Code, Credential, Method, Prompt, Refusal, Secret},
 };
 use schedule::Schedule;
@@ -44,6 +45,8 @@ pub enum Acceptor {
     Password,
     /// A bearer token that the directory knows by its hash.
     Token,
+    /// A token that an issuer of the account has signed.
+    Jwt,
     /// A challenge, answered with a key or a shared secret.
     Claim(Method),
     /// Where the peer comes from.
@@ -65,6 +68,8 @@ pub enum Kind {
     Password,
     /// [`Acceptor::Token`].
     Token,
+    /// [`Acceptor::Jwt`].
+    Jwt,
     /// [`Acceptor::Claim`] by key.
     Key,
     /// [`Acceptor::Claim`] by shared secret.
@@ -86,6 +91,7 @@ impl Kind {
             Self::Anonymous => "anonymous",
             Self::Password => "password",
             Self::Token => "token",
+            Self::Jwt => "jwt",
             Self::Key => "key",
             Self::Secret => "secret",
             Self::Address => "address",
@@ -99,7 +105,7 @@ impl Kind {
     /// when it comes may.
     pub(crate) fn identifies(self) -> bool {
         match self {
-            Self::Anonymous | Self::Password | Self::Token | Self::Key | Self::Secret => true,
+            Self::Anonymous | Self::Password | Self::Token | Self::Jwt | Self::Key | Self::Secret => true,
             Self::Address | Self::Schedule | Self::Seats | Self::Knock => false,
         }
     }
@@ -112,6 +118,7 @@ impl Acceptor {
             Self::Anonymous(_) => Kind::Anonymous,
             Self::Password => Kind::Password,
             Self::Token => Kind::Token,
+            Self::Jwt => Kind::Jwt,
             Self::Claim(Method::Key) => Kind::Key,
             Self::Claim(Method::Secret) => Kind::Secret,
             Self::Address(_) => Kind::Address,
@@ -126,6 +133,7 @@ impl Acceptor {
             Self::Anonymous(anonymous) => anonymous.begin(given),
             Self::Password => password::begin(given),
             Self::Token => token::begin(given),
+            Self::Jwt => jwt::begin(given),
             Self::Claim(method) => claim::begin(*method, given),
             Self::Address(networks) => networks.begin(given),
             Self::Schedule(schedule) => schedule.begin(given),
@@ -149,8 +157,8 @@ pub(crate) struct Given<'a> {
 pub(crate) enum Step {
     /// It does not take what was shown, or its condition is not met: another one of the stage may.
     Next(Option<Refused>),
-    /// Let it pass: as this principal, if it is one that says who somebody is.
-    Pass(Option<Arc<Principal>>),
+    /// Let it pass: as this principal, if it is one that says who somebody is, and no longer than until then.
+    Pass(Option<Arc<Principal>>, Option<Wall>),
     /// Say this and hear the answer.
     Say(Prompt, Hears),
     /// Have this done and await the verdict, perhaps saying so.
@@ -211,6 +219,8 @@ pub(crate) struct Awaits {
 pub(crate) enum Whom {
     /// This one.
     Known(Arc<Principal>),
+    /// This one, no longer than until then.
+    Until(Arc<Principal>, Wall),
     /// Nobody: a stand-in was verified, so that the answer costs what a real one costs.
     Nobody,
     /// Whoever it is.
@@ -232,8 +242,9 @@ impl Awaits {
 
     pub(crate) fn judge(self, verdict: Verdict) -> Step {
         match (verdict, self.whom) {
-            (Verdict::Matches, Whom::Known(principal)) => Step::Pass(Some(principal)),
-            (Verdict::Matches, Whom::Anybody) => Step::Pass(None),
+            (Verdict::Matches, Whom::Known(principal)) => Step::Pass(Some(principal), None),
+            (Verdict::Matches, Whom::Until(principal, until)) => Step::Pass(Some(principal), Some(until)),
+            (Verdict::Matches, Whom::Anybody) => Step::Pass(None, None),
             (Verdict::Matches, Whom::Nobody) | (Verdict::Differs, _) => match self.no {
                 No::Refuse(refused) => Step::Refuse(refused),
                 No::Next(refused) => Step::Next(Some(refused)),

@@ -7,6 +7,7 @@ use crate::{
     device_key::DeviceKey,
     gate_config::GateConfig,
     hidden::{PasswordHash, SharedSecret, TokenHash},
+    issuer::IssuerConfig,
     key::KeyText,
 };
 use riser_model::{AccountId, AccountName, ClientId, Filter, History, Right, RoomId, RoomName};
@@ -26,6 +27,9 @@ pub struct AccountConfig {
     /// What a connection passes before it is let into the account: its lobby and any of its rooms.
     #[serde(default, skip_serializing_if = "GateConfig::is_empty")]
     pub gate: GateConfig,
+    /// Who vouches for its users with tokens: `[[account.issuer]]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub issuer: Vec<IssuerConfig>,
     /// Rights on every room of the account.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grant: Vec<GrantConfig>,
@@ -47,6 +51,7 @@ impl AccountConfig {
             name,
             id: Some(id),
             gate: GateConfig::default(),
+            issuer: vec![],
             grant: vec![],
             user: vec![],
             client: vec![],

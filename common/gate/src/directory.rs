@@ -9,6 +9,7 @@ use crate::{
     gate_config::GateConfig,
     hidden::{PasswordHash, SharedSecret, TokenHash},
     invalid::{Invalid, nearest},
+    issuer::Issuer,
     key::KeyText,
     sequence::Sequence,
 };
@@ -46,6 +47,7 @@ pub struct Directory {
     accounts: BTreeMap<AccountName, AccountId>,
     tokens: Vec<(TokenHash, ClientId)>,
     hashes: Vec<PasswordHash>,
+    issuers: Vec<Issuer>,
     gates: BTreeMap<AccountId, Arc<Sequence>>,
     room_gates: BTreeMap<RoomId, (AccountId, Arc<Sequence>)>,
 }
@@ -165,6 +167,11 @@ impl Directory {
     pub fn gated(&self, account: AccountId) -> impl Iterator<Item = (RoomId, &Arc<Sequence>)> {
         let own = self.room_gates.iter().filter(move |(_, (of, _))| *of == account);
         own.map(|(room, (_, gate))| (*room, gate))
+    }
+
+    /// Who vouches for users, of all accounts.
+    pub(crate) fn issuers(&self) -> &[Issuer] {
+        &self.issuers
     }
 
     /// Whom a name or UUID speaks of.
@@ -304,6 +311,12 @@ impl Compiler {
         }
         let gate = self.gate(&format!("{key}.gate"), &account.gate, false);
         self.directory.gates.extend(gate.map(|gate| (id, gate)));
+        for (index, issuer) in account.issuer.iter().enumerate() {
+            match issuer.compile(&format!("{key}.issuer[{index}]"), &account.name) {
+                Ok(issuer) => self.directory.issuers.push(issuer),
+                Err(wrong) => self.wrong.extend(wrong),
+            }
+        }
         let rules = self.rules(&key, id, account);
         let users = account.user.iter().map(|user| Entrant::user(&key, user));
         let clients = account.client.iter().map(|client| Entrant::client(&key, client));

@@ -10,15 +10,15 @@
 
 use crate::{
     acceptor::{Acceptor, Awaits, Given, Hears, Kind, Refused, Step, not_authorised},
-    device_key::DeviceKey,
     directory::Directory,
-    hidden::{PasswordHash, SharedSecret},
+    hidden::PasswordHash,
     policy::Policy,
     sequence::Sequence,
+    verifying_key::VerifyingKey,
 };
 use bytes::Bytes;
 use riser_model::{
-    Now, Principal, Time,
+    Now, Principal, Time, Wall,
     door::{Code, Credential, Prompt, Refusal, Secret},
     event::GateStep,
 };
@@ -51,6 +51,8 @@ pub struct Standing {
     pub principal: Option<Arc<Principal>>,
     /// By which acceptors.
     pub passed: BTreeSet<Kind>,
+    /// When what it has shown expires.
+    pub until: Option<Wall>,
     /// How many numbers were drawn for it: no nonce and no ticket of a connection comes twice.
     pub(crate) drawn: u64,
 }
@@ -76,23 +78,14 @@ pub enum Proof {
         /// What was shown.
         password: Secret,
     },
-    /// Whether one of these keys (ed25519) has signed.
+    /// Whether one of these keys has signed.
     Signature {
         /// The keys.
-        keys: Vec<DeviceKey>,
+        keys: Vec<VerifyingKey>,
         /// What.
         message: Bytes,
-        /// The 64 bytes.
-        signature: Bytes,
-    },
-    /// Whether that is the HMAC-SHA-256 of the message.
-    Hmac {
-        /// Under this.
-        secret: SharedSecret,
-        /// Of what.
-        message: Bytes,
         /// What was shown.
-        tag: Bytes,
+        signature: Bytes,
     },
 }
 
@@ -374,7 +367,8 @@ impl Gate {
                 self.at.1 += 1;
                 true
             }
-            Step::Pass(principal) => {
+            Step::Pass(principal, until) => {
+                self.standing.until = self.standing.until.into_iter().chain(until).min();
                 if let Some(principal) = principal {
                     self.standing.principal = Some(principal);
                 }

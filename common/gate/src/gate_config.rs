@@ -21,6 +21,8 @@ pub enum AcceptorConfig {
     Password,
     /// A bearer token.
     Token,
+    /// A token that an issuer of the account has signed (JWT).
+    Jwt,
     /// A challenge, signed with a key of the user or client.
     Key,
     /// A challenge, proven with the secret that the user or client shares with this instance.
@@ -67,6 +69,7 @@ impl AcceptorConfig {
             Self::Any(stages) => stages.iter().any(Self::counts),
             Self::Password
             | Self::Token
+            | Self::Jwt
             | Self::Key
             | Self::Secret
             | Self::Address(_)
@@ -82,6 +85,7 @@ impl AcceptorConfig {
         any.push(match self {
             Self::Password => Acceptor::Password,
             Self::Token => Acceptor::Token,
+            Self::Jwt => Acceptor::Jwt,
             Self::Key => Acceptor::Claim(Method::Key),
             Self::Secret => Acceptor::Claim(Method::Secret),
             Self::Address(networks) if networks.0.is_empty() => {

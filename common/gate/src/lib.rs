@@ -18,9 +18,11 @@ pub mod gate;
 pub mod gate_config;
 pub mod hidden;
 pub mod invalid;
+pub mod issuer;
 pub mod key;
 pub mod policy;
 pub mod sequence;
+pub mod verifying_key;
 
 pub use config::{AccountConfig, ClientConfig, GrantConfig, Role, RoomConfig, UserConfig};
 pub use device_key::DeviceKey;
@@ -29,6 +31,8 @@ pub use gate::{Caller, Effect, Gate, Input, Output, Proof, Stand, Standing, Verd
 pub use gate_config::{AcceptorConfig, GateConfig};
 pub use hidden::{Hidden, PasswordHash, SharedSecret, TokenHash};
 pub use invalid::{Invalid, nearest};
+pub use issuer::{IssuerConfig, JwkConfig};
 pub use key::KeyText;
 pub use policy::Policy;
 pub use sequence::{Sequence, Stage};
+pub use verifying_key::VerifyingKey;

@@ -2,7 +2,7 @@
 
 use riser_gate::{Caller, Gate, Policy, Standing};
 use riser_model::{
-    Principal, RoomId, RoomName, SubscriptionId,
+    Principal, RoomId, RoomName, SubscriptionId, Time,
     door::{Ask, Keep, SessionRequest, Tell},
 };
 use riser_mqtt::SessionKey;
@@ -65,6 +65,8 @@ pub(crate) struct Connection {
     pub(crate) at: Option<Box<AtGate>>,
     /// What it has proven.
     pub(crate) standing: Standing,
+    /// When what it has shown expires.
+    pub(crate) expires: Option<Time>,
     /// The rooms with gates of their own that it was let into.
     pub(crate) allowed: BTreeSet<RoomId>,
     /// As whom and with which rights, once the gates have passed it.
@@ -107,6 +109,7 @@ impl Connection {
             caller,
             at: Some(Box::new(AtGate { gate, before: Before::Front, knocks: None })),
             standing: Standing::default(),
+            expires: None,
             allowed: BTreeSet::new(),
             principal: None,
             entering: None,

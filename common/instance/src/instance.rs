@@ -128,6 +128,8 @@ pub enum Output {
 pub enum Wake {
     /// A gate's deadline.
     Gate,
+    /// What a connection has shown expires.
+    Expiry,
     /// Sessions may have expired.
     Sessions,
     /// The rooms'.
@@ -164,6 +166,8 @@ pub struct Instance {
     /// Who has each session at the moment.
     holders: BTreeMap<SessionKey, ConnectionId>,
     gate_deadlines: BTreeSet<(Time, ConnectionId)>,
+    /// When what connections have shown expires.
+    expiries: BTreeSet<(Time, ConnectionId)>,
     /// Who is in the rooms that have gates of their own.
     seats: BTreeMap<RoomId, BTreeSet<ConnectionId>>,
     /// What waits for which commit, and whose session it is.
@@ -192,6 +196,7 @@ impl Instance {
             connections: BTreeMap::new(),
             holders: BTreeMap::new(),
             gate_deadlines: BTreeSet::new(),
+            expiries: BTreeSet::new(),
             seats: BTreeMap::new(),
             awaited: BTreeMap::new(),
             changing: BTreeMap::new(),
@@ -267,9 +272,10 @@ impl Instance {
     /// When it wants [`Input::Deadline`], and why.
     pub fn poll_timeout(&self) -> Option<(Time, Wake)> {
         let gate = self.gate_deadlines.first().map(|(time, _)| (*time, Wake::Gate));
+        let expiry = self.expiries.first().map(|(time, _)| (*time, Wake::Expiry));
         let sessions = self.expiry_due.map(|time| (time, Wake::Sessions));
         let rooms = self.bus.poll_timeout().map(|(time, wake)| (time, Wake::Rooms(wake)));
-        [gate, sessions, rooms].into_iter().flatten().min_by_key(|(time, _)| *time)
+        [gate, expiry, sessions, rooms].into_iter().flatten().min_by_key(|(time, _)| *time)
     }
 
     fn opened(&mut self, id: ConnectionId, policy: Arc<Policy>, caller: Caller, now: Now) {
@@ -538,6 +544,9 @@ impl Instance {
         while let Some(&(time, id)) = self.gate_deadlines.first().filter(|(time, _)| *time <= now.time) {
             self.gate_deadlines.remove(&(time, id));
             self.gate(id, riser_gate::Input::Deadline, now);
+        }
+        while let Some((_, id)) = self.expiries.first().copied().filter(|(time, _)| *time <= now.time) {
+            self.expire(id, now);
         }
         if self.expiry_due.is_some_and(|time| time <= now.time) {
             self.fire_due(now);

@@ -2,24 +2,34 @@
 //! microseconds.
 
 use crate::passwords::Passwords;
-use ring::{hmac, signature};
-use riser_gate::{Proof, Verdict};
+use ring::{
+    hmac,
+    signature::{self, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm},
+};
+use riser_gate::{Proof, Verdict, VerifyingKey};
 
 /// Whether a proof holds.
 pub async fn verify(passwords: &Passwords, proof: Proof) -> Verdict {
     match proof {
         Proof::Password { hash, password } => passwords.verify(hash, password).await,
         Proof::Signature { keys, message, signature } => {
-            let signed = |key: &[u8; 32]| {
-                signature::UnparsedPublicKey::new(&signature::ED25519, key)
-                    .verify(&message, &signature)
-                    .is_ok()
-            };
-            verdict(keys.iter().any(|key| signed(&key.0)))
+            verdict(keys.iter().any(|key| signed(key, &message, &signature)))
         }
-        Proof::Hmac { secret, message, tag } => {
+    }
+}
+
+fn signed(key: &VerifyingKey, message: &[u8], shown: &[u8]) -> bool {
+    let plain = |algorithm, key| UnparsedPublicKey::new(algorithm, key).verify(message, shown).is_ok();
+    match key {
+        VerifyingKey::Ed25519(key) => plain(&signature::ED25519 as &dyn VerificationAlgorithm, &key[..]),
+        VerifyingKey::P256(point) => plain(&signature::ECDSA_P256_SHA256_FIXED, &point[..]),
+        VerifyingKey::Rsa { modulus, exponent } => {
+            let key = RsaPublicKeyComponents { n: modulus, e: exponent };
+            key.verify(&signature::RSA_PKCS1_2048_8192_SHA256, message, shown).is_ok()
+        }
+        VerifyingKey::Hmac(secret) => {
             let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose());
-            verdict(hmac::verify(&key, &message, &tag).is_ok())
+            hmac::verify(&key, message, shown).is_ok()
         }
     }
 }
@@ -32,44 +42,57 @@ fn verdict(holds: bool) -> Verdict {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use ring::signature::{Ed25519KeyPair, KeyPair};
-    use riser_gate::DeviceKey;
+    use ring::{
+        rand::SystemRandom,
+        signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair},
+    };
 
-    fn pair(seed: u8) -> (Ed25519KeyPair, DeviceKey) {
+    fn ed25519(seed: u8) -> (Ed25519KeyPair, VerifyingKey) {
         let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
-        let key = DeviceKey(pair.public_key().as_ref().try_into().unwrap());
+        let key = VerifyingKey::Ed25519(pair.public_key().as_ref().try_into().unwrap());
         (pair, key)
+    }
+
+    async fn holds(keys: &[VerifyingKey], message: &'static str, signature: &[u8]) -> bool {
+        let signature = Bytes::copy_from_slice(signature);
+        let proof = Proof::Signature { keys: keys.to_vec(), message: message.into(), signature };
+        verify(&Passwords::new(1), proof).await == Verdict::Matches
     }
 
     #[tokio::test]
     async fn signature_holds_under_its_own_key_and_message_only() {
-        let passwords = Passwords::new(1);
-        let ((one, own), (_, other)) = (pair(1), pair(2));
-        let signature = Bytes::copy_from_slice(one.sign(b"message").as_ref());
-        let proof = |keys, message: &'static str| Proof::Signature {
-            keys,
-            message: message.into(),
-            signature: signature.clone(),
-        };
-        assert_eq!(verify(&passwords, proof(vec![other, own], "message")).await, Verdict::Matches);
-        assert_eq!(verify(&passwords, proof(vec![other], "message")).await, Verdict::Differs);
-        assert_eq!(verify(&passwords, proof(vec![own], "Message")).await, Verdict::Differs);
-        assert_eq!(verify(&passwords, proof(vec![], "message")).await, Verdict::Differs);
+        let ((pair, own), (_, other)) = (ed25519(1), ed25519(2));
+        let signature = pair.sign(b"message");
+        assert!(holds(&[other.clone(), own.clone()], "message", signature.as_ref()).await);
+        assert!(!holds(&[other], "message", signature.as_ref()).await);
+        assert!(!holds(&[own], "Message", signature.as_ref()).await);
+        assert!(!holds(&[], "message", signature.as_ref()).await);
+    }
+
+    #[tokio::test]
+    async fn p256_holds_under_its_own_key_only() {
+        let random = SystemRandom::new();
+        let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+        let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
+        let pair = EcdsaKeyPair::from_pkcs8(algorithm, made.as_ref(), &random).unwrap();
+        let key = VerifyingKey::P256(pair.public_key().as_ref().try_into().unwrap());
+        let signature = pair.sign(&random, b"message").unwrap();
+        assert!(holds(std::slice::from_ref(&key), "message", signature.as_ref()).await);
+        assert!(!holds(&[key, ed25519(1).1], "other", signature.as_ref()).await);
     }
 
     #[tokio::test]
     async fn hmac_holds_under_its_own_secret_only() {
-        let passwords = Passwords::new(1);
-        let secret = "AAECAwQFBgcICQoLDA0ODw".parse().unwrap();
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &(0..16).collect::<Vec<u8>>());
-        let tag = Bytes::copy_from_slice(hmac::sign(&key, b"message").as_ref());
-        let proof = |tag| Proof::Hmac {
-            secret: riser_gate::SharedSecret::clone(&secret),
-            message: "message".into(),
-            tag,
-        };
-        assert_eq!(verify(&passwords, proof(tag.clone())).await, Verdict::Matches);
-        assert_eq!(verify(&passwords, proof(tag.slice(..31))).await, Verdict::Differs);
-        assert_eq!(verify(&passwords, proof(Bytes::new())).await, Verdict::Differs);
+        let key = VerifyingKey::Hmac("AAECAwQFBgcICQoLDA0ODw".parse().unwrap());
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, &(0..16).collect::<Vec<u8>>());
+        let tag = hmac::sign(&secret, b"message");
+        let keys = std::slice::from_ref(&key);
+        assert!(holds(keys, "message", tag.as_ref()).await);
+        assert!(!holds(keys, "message", &tag.as_ref()[..31]).await);
+        assert!(!holds(keys, "message", b"").await);
+        assert!(
+            !holds(&[VerifyingKey::Hmac("AAAAAAAAAAAAAAAAAAAAAA".parse().unwrap())], "message", tag.as_ref())
+                .await
+        );
     }
 }

@@ -84,7 +84,7 @@ impl Networks {
     pub(crate) fn begin(&self, given: &Given<'_>) -> Step {
         let inside = |address| self.0.iter().any(|network| network.holds(address));
         if given.caller.address.is_some_and(inside) {
-            Step::Pass(None)
+            Step::Pass(None, None)
         } else {
             Step::Next(Some(not_here("an address that is not listed")))
         }

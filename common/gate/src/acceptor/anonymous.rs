@@ -19,7 +19,7 @@ impl Anonymous {
     /// A credential that was shown and is wrong never falls through to here.
     pub(crate) fn begin(&self, given: &Given<'_>) -> Step {
         match given.credential {
-            Credential::Anonymous => Step::Pass(Some(Arc::clone(&self.principal))),
+            Credential::Anonymous => Step::Pass(Some(Arc::clone(&self.principal)), None),
             Credential::Password { .. } | Credential::Token(_) | Credential::Claim { .. } => Step::Next(None),
         }
     }

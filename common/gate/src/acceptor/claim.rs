@@ -9,6 +9,7 @@ use crate::{
     device_key::{DeviceKey, Signed},
     gate::{Effect, Proof},
     hidden::SharedSecret,
+    verifying_key::VerifyingKey,
 };
 use base64::{
     Engine,
@@ -103,11 +104,13 @@ impl AwaitProof {
             Against::Keys(keys) => {
                 let Some(signed) = Signed::read(bytes, self.message) else { return unreadable() };
                 let Signed { message, signature } = signed;
+                let keys = keys.into_iter().map(|key| VerifyingKey::Ed25519(key.0)).collect();
                 (Proof::Signature { keys, message, signature }, "a wrong signature")
             }
             Against::Secret(secret) => {
-                let message = Bytes::from(self.message);
-                (Proof::Hmac { secret, message, tag: bytes.into() }, "a wrong proof of the secret")
+                let (keys, message) = (vec![VerifyingKey::Hmac(secret)], Bytes::from(self.message));
+                let signature = bytes.into();
+                (Proof::Signature { keys, message, signature }, "a wrong proof of the secret")
             }
         };
         let (whom, why) = match self.whom {

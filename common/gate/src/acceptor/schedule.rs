@@ -107,7 +107,7 @@ impl Hours {
 impl Schedule {
     pub(crate) fn begin(&self, given: &Given<'_>) -> Step {
         if self.0.iter().any(|hours| hours.hold(given.now.wall)) {
-            Step::Pass(None)
+            Step::Pass(None, None)
         } else {
             Step::Next(Some(not_here("a time that is not listed")))
         }

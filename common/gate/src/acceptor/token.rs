@@ -13,7 +13,7 @@ pub(crate) fn begin(given: &Given<'_>) -> Step {
     let short = token.0.len() <= TOKEN_BYTES_MAX;
     let found = short.then(|| given.directory.token(TokenHash::of(&token.0))).flatten();
     match found {
-        Some(principal) => Step::Pass(Some(Arc::clone(principal))),
+        Some(principal) => Step::Pass(Some(Arc::clone(principal)), None),
         None => Step::Refuse(not_authorised("an unknown token")),
     }
 }

@@ -4,11 +4,12 @@ use super::*;
 use crate::{
     acceptor::DEADLINE,
     config::{AccountConfig, ClientConfig, Role, UserConfig},
+    device_key::DeviceKey,
     hidden::TokenHash,
 };
 use bytes::Bytes;
 use riser_model::{AccountId, AccountName, door::Method};
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 const ANN: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQx$MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
 const KEY: DeviceKey = DeviceKey([9; 32]);
@@ -50,7 +51,7 @@ fn inner(stages: &str, standing: &Standing, caller: Caller, now: Now) -> Gate {
 
 fn standing(name: &str, passed: Kind) -> Standing {
     let principal = Arc::clone(directory().named(name).unwrap());
-    Standing { principal: Some(principal), passed: [passed].into(), drawn: 7 }
+    Standing { principal: Some(principal), passed: [passed].into(), until: None, drawn: 7 }
 }
 
 fn secret(text: &str) -> Secret {
@@ -228,7 +229,10 @@ fn who_claims_a_name_passes_by_what_it_signs_and_is_challenged_once() {
     let Output::Do { effect: Effect::Verify(Proof::Signature { keys, message, .. }), .. } = &verify else {
         panic!("{verify:?}")
     };
-    assert_eq!((&keys[..], &message[..]), (&[KEY][..], Prompt::challenge(&nonce, "acme/pump").as_bytes()));
+    assert_eq!(
+        (&keys[..], &message[..]),
+        (&[VerifyingKey::Ed25519(KEY.0)][..], Prompt::challenge(&nonce, "acme/pump").as_bytes())
+    );
     let passed = judge(&mut gate, &verify, Verdict::Matches);
     assert_eq!(who(&gate, &passed), "pump");
     gate.handle(Input::Answered(secret(&signature)), Now::default());
@@ -292,7 +296,7 @@ fn any_of_several_conditions_is_enough_and_none_is_not() {
     let gate = "gate = [{ any = [{ address = ['192.0.2.0/24'] }, { schedule = ['tue 00:00-24:00'] }] }, { seats = 2 }]";
     let at = |address: &str, ms| {
         let caller = Caller { address: Some(address.parse().unwrap()), ..Caller::default() };
-        let now = Now { wall: riser_model::Wall(ms), ..Now::default() };
+        let now = Now { wall: Wall(ms), ..Now::default() };
         let mut gate = inner(gate, &standing("ann", Kind::Password), caller, now);
         let output = next(&mut gate).unwrap();
         (gate, output)
@@ -376,7 +380,7 @@ fn any_order_of_events_keeps_a_gate_sound() {
             Some(stages) => inner(stages, &standing("pump", Kind::Token), Caller::default(), now),
             None => gate(None),
         };
-        let (mut ended, mut asked, mut proven) = (false, std::collections::BTreeMap::new(), 0);
+        let (mut ended, mut asked, mut proven) = (false, BTreeMap::new(), 0);
         let mut inputs = inputs.into_iter();
         loop {
             while let Some(output) = gate.poll() {

@@ -15,6 +15,7 @@ use riser_rooms::Input as BusInput;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 impl Instance {
@@ -82,6 +83,7 @@ impl Instance {
             }
             Before::Account(room) => self.let_in(id, &principal, room, now),
             Before::Move(room, name) => {
+                self.expires(id, now);
                 self.moved(id, &principal, room, now);
                 self.tell(id, Tell::Moved { room: name, result: Ok(()) });
             }
@@ -172,8 +174,38 @@ impl Instance {
             }
         };
         self.allow(id, allowed);
+        self.expires(id, now);
         let principal = self.with_rights(id, principal);
         self.passed(id, principal, now);
+    }
+
+    /// Notes when what a connection has shown expires.
+    fn expires(&mut self, id: ConnectionId, now: Now) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let until = connection.standing.until.map(|until| {
+            let left = u64::try_from(until.0.saturating_sub(now.wall.0)).unwrap_or(0);
+            now.time.plus(Duration::from_millis(left))
+        });
+        self.lasts(id);
+        if let Some((connection, until)) = self.connections.get_mut(&id).zip(until) {
+            connection.expires = Some(until);
+            self.expiries.insert((until, id));
+        }
+    }
+
+    /// It expires no more, or has.
+    fn lasts(&mut self, id: ConnectionId) {
+        let expires = self.connections.get_mut(&id).and_then(|connection| connection.expires.take());
+        if let Some(time) = expires {
+            self.expiries.remove(&(time, id));
+        }
+    }
+
+    /// What a connection has shown holds no longer.
+    pub(super) fn expire(&mut self, id: ConnectionId, now: Now) {
+        self.lasts(id);
+        let (what, want) = ("the token has expired", "come back with a new one");
+        self.refuse(id, refusal(Code::NotAuthorised, what, want), now);
     }
 
     /// Moves a connection on into another room, if that room's gate lets it pass.
@@ -263,6 +295,7 @@ impl Instance {
     pub(super) fn leave_gates(&mut self, id: ConnectionId) {
         self.leave_gate(id);
         self.allow(id, []);
+        self.lasts(id);
     }
 
     /// What a principal may do on this connection: nothing in rooms whose gates it did not pass.

@@ -201,6 +201,25 @@ fn who_knocks_is_let_in_by_an_admin_of_that_room_only() {
 }
 
 #[test]
+fn who_came_by_a_token_goes_when_it_expires() {
+    let mut world = World::gated("[]", "");
+    let now_s = world.now.wall.0 / 1000;
+    let part = |text: String| base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, text);
+    let claims = format!(r#"{{"iss":"sso","aud":"riser","sub":"guest","exp":{}}}"#, now_s + 30);
+    let token = format!("{}.{}.{}", part(r#"{"alg":"EdDSA"}"#.into()), part(claims), part("x".into()));
+    world.open(C1);
+    let credential = Credential::Token(Secret(token.into()));
+    world.ask(C1, Ask::Enter { credential, session: None, room: None });
+    let ticket = world.verifying.pop().unwrap();
+    world.input(Input::Verified { connection: C1, ticket, verdict: Verdict::Matches });
+    assert!(world.entered(C1));
+    world.wait(89);
+    assert_eq!(world.refused(C1), None, "a minute is between clocks");
+    world.wait(2);
+    assert_eq!(world.refused(C1), Some(Code::NotAuthorised));
+}
+
+#[test]
 fn thousand_that_are_stuck_at_a_gate_leave_when_their_time_is_up() {
     let mut world = World::gated("['key']", "");
     world.enter(C1, None, Some("cellar"));

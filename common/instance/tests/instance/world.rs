@@ -1,9 +1,10 @@
 //! An instance, its disk and its doors, driven by hand.
 
 use riser_gate::{
-    AcceptorConfig, AccountConfig, Caller, DeviceKey, Directory, GateConfig, GrantConfig, Policy, RoomConfig,
-    UserConfig,
+    AcceptorConfig, AccountConfig, Caller, DeviceKey, Directory, GateConfig, GrantConfig, IssuerConfig,
+    JwkConfig, Policy, RoomConfig, UserConfig,
     config::{Rights, Role, Whom},
+    issuer::Algorithm,
 };
 use riser_instance::{Input, Instance, Output};
 use riser_model::{
@@ -70,6 +71,13 @@ impl World {
         }
         config.room[0].gate = gate(hall);
         config.gate = gate(account_gate);
+        let (alg, x) = (Algorithm::EdDSA, Some("A".repeat(43)));
+        config.issuer = vec![IssuerConfig {
+            issuer: "sso".to_owned(),
+            audience: "riser".to_owned(),
+            claim: "sub".to_owned(),
+            key: vec![JwkConfig { kid: None, alg, x, y: None, n: None, e: None, k: None }],
+        }];
         let directory = Arc::new(Directory::compile(&[config]).unwrap());
         let policy = Arc::new(Policy::new(&directory, Some("acme/guest"), "listen").unwrap());
         let (next, routes) = (Seq(1), BTreeMap::new());

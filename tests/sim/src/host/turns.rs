@@ -204,7 +204,7 @@ impl Host {
                         site::hash(&String::from_utf8_lossy(&password.0)) == hash
                     }
                     // Nobody here has a key or a secret.
-                    Proof::Signature { .. } | Proof::Hmac { .. } => false,
+                    Proof::Signature { .. } => false,
                 };
                 let verdict = if matches { Verdict::Matches } else { Verdict::Differs };
                 let takes = Duration::from_millis(self.rng.u64(1..60));

@@ -1,0 +1,217 @@
+//! Tokens that pass, and every attack on them that is known by name.
+
+use crate::{
+    acceptor::Kind,
+    config::{AccountConfig, UserConfig},
+    directory::Directory,
+    gate::{Caller, Effect, Gate, Input, Output, Proof, Verdict},
+    issuer::{Algorithm, IssuerConfig, JwkConfig},
+    policy::Policy,
+    verifying_key::VerifyingKey,
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use riser_model::{
+    AccountId, Now, Wall,
+    door::{Code, Credential, Secret},
+    event::GateStep,
+};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+const NOW_S: i64 = 1_700_000_000;
+const NOW: Now = Now { time: riser_model::Time(0), wall: Wall(NOW_S * 1000) };
+
+fn b64(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// `ann` may come by tokens of an issuer with an RSA key and an Ed25519 key of name `new`.
+fn directory() -> Arc<Directory> {
+    let mut account = AccountConfig::new("acme".parse().unwrap(), AccountId(uuid::Uuid::from_u128(1)));
+    account.user = vec![UserConfig::new("ann".parse().unwrap())];
+    let none = JwkConfig { kid: None, alg: Algorithm::RS256, x: None, y: None, n: None, e: None, k: None };
+    let rsa = JwkConfig { n: Some(b64(&[0xab; 256])), e: Some(b64(&[1, 0, 1])), ..none.clone() };
+    let ed = JwkConfig { kid: Some("new".into()), alg: Algorithm::EdDSA, x: Some(b64(&[9; 32])), ..none };
+    account.issuer = vec![IssuerConfig {
+        issuer: "https://sso.example".into(),
+        audience: "riser".into(),
+        claim: "sub".into(),
+        key: vec![rsa, ed],
+    }];
+    Arc::new(Directory::compile(&[account]).unwrap())
+}
+
+fn claims() -> Value {
+    json!({ "iss": "https://sso.example", "aud": ["other", "riser"], "sub": "ann", "exp": NOW_S + 60, "iat": NOW_S })
+}
+
+fn with(name: &str, value: Value) -> Value {
+    let mut claims = claims();
+    claims[name] = value;
+    claims
+}
+
+fn token(header: &Value, claims: &Value) -> String {
+    let (header, claims) = (header.to_string(), claims.to_string());
+    format!("{}.{}.{}", b64(header.as_bytes()), b64(claims.as_bytes()), b64(b"signature"))
+}
+
+fn rs256() -> Value {
+    json!({ "alg": "RS256", "typ": "JWT" })
+}
+
+/// What a gate does with a token: the keys that it verifies against, or why it refused.
+fn shown(token: &str) -> (Gate, Result<(u64, Vec<VerifyingKey>), &'static str>) {
+    let policy = Policy::new(&directory(), None, "").unwrap();
+    let mut gate = Gate::front(&policy, Caller::default(), NOW);
+    gate.handle(Input::Shown(Credential::Token(Secret(token.to_owned().into()))), NOW);
+    let mut why = "";
+    loop {
+        match gate.poll().expect("it is verified or refused") {
+            Output::Tell { step: GateStep::Refused, why: really, .. } => why = really,
+            Output::Refuse(refusal) => {
+                assert_eq!(refusal.code, Code::NotAuthorised, "outside all look the same");
+                return (gate, Err(why));
+            }
+            Output::Do { ticket, effect: Effect::Verify(Proof::Signature { keys, .. }) } => {
+                return (gate, Ok((ticket, keys)));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn refused(token: &str) -> &'static str {
+    shown(token).1.expect_err(token)
+}
+
+#[test]
+fn token_of_an_issuer_passes_until_it_expires() {
+    let (mut gate, verify) = shown(&token(&rs256(), &claims()));
+    let (ticket, keys) = verify.unwrap();
+    assert!(matches!(&keys[..], [VerifyingKey::Rsa { .. }]));
+    gate.handle(Input::Done { ticket, verdict: Verdict::Matches }, NOW);
+    assert_eq!(gate.standing().principal.as_ref().unwrap().name.as_str(), "ann");
+    assert_eq!(gate.standing().until, Some(Wall((NOW_S + 120) * 1000)));
+    assert!(gate.standing().passed.contains(&Kind::Jwt));
+    let (mut gate, verify) = shown(&token(&rs256(), &claims()));
+    gate.handle(Input::Done { ticket: verify.unwrap().0, verdict: Verdict::Differs }, NOW);
+    assert!(gate.standing().principal.is_none());
+}
+
+#[test]
+fn the_key_says_which_algorithm_and_the_token_does_not() {
+    let alg = |alg: &str| token(&json!({ "alg": alg }), &claims());
+    for none in ["none", "None", "NONE", "nOnE", ""] {
+        assert_eq!(refused(&alg(none)), "a token that none of its issuer's keys is for", "{none}");
+    }
+    // An RSA modulus taken for a secret.
+    for other in ["HS256", "ES256", "RS384", "PS256"] {
+        assert_eq!(refused(&alg(other)), "a token that none of its issuer's keys is for", "{other}");
+    }
+    let unsigned = token(&rs256(), &claims());
+    let (message, _) = unsigned.rsplit_once('.').unwrap();
+    let (_, verify) = shown(&format!("{message}."));
+    assert!(verify.is_ok(), "an empty signature is verified like any other");
+}
+
+#[test]
+fn names_of_keys_are_names_and_nothing_else() {
+    let kid = |kid: &str, alg: &str| token(&json!({ "alg": alg, "kid": kid }), &claims());
+    assert!(shown(&kid("new", "EdDSA")).1.is_ok() && shown(&kid("any", "RS256")).1.is_ok());
+    for other in ["", "old", "../../dev/null", "/dev/null", "new\0", "' or 1=1 --", "NEW"] {
+        assert_eq!(refused(&kid(other, "EdDSA")), "a token that none of its issuer's keys is for", "{other}");
+    }
+    assert!(
+        shown(&token(&json!({ "alg": "EdDSA" }), &claims())).1.is_err(),
+        "a key with a name is asked for by it"
+    );
+}
+
+#[test]
+fn token_brings_no_keys_and_asks_for_nothing() {
+    for (name, value) in [
+        ("jku", json!("https://evil.example/keys")),
+        ("x5u", json!("https://evil.example/cert")),
+        ("jwk", json!({ "kty": "OKP" })),
+        ("x5c", json!(["MII"])),
+        ("crit", json!(["exp"])),
+        ("b64", json!(false)),
+        ("zip", json!("DEF")),
+    ] {
+        let mut header = rs256();
+        header[name] = value;
+        assert_eq!(
+            refused(&token(&header, &claims())),
+            "a token whose header asks for what is not done here"
+        );
+    }
+}
+
+#[test]
+fn issuer_audience_and_times_must_be_right() {
+    for (name, value, why) in [
+        ("iss", json!("https://sso.example/"), "a token of an unknown issuer"),
+        ("iss", json!(["https://sso.example"]), "a token without an issuer"),
+        ("aud", json!("rise"), "a token for another audience"),
+        ("aud", json!(["other"]), "a token for another audience"),
+        ("aud", Value::Null, "a token for another audience"),
+        ("exp", json!(NOW_S - 60), "a token that has expired"),
+        ("exp", json!("soon"), "a token that cannot be read"),
+        ("exp", json!(1e300), "a token that cannot be read"),
+        ("exp", json!(-1), "a token that cannot be read"),
+        ("nbf", json!(NOW_S + 61), "a token of the future"),
+        ("iat", json!(NOW_S + 61), "a token of the future"),
+    ] {
+        assert_eq!(refused(&token(&rs256(), &with(name, value.clone()))), why, "{name} {value}");
+    }
+    let mut endless = claims();
+    endless.as_object_mut().unwrap().remove("exp");
+    assert_eq!(refused(&token(&rs256(), &endless)), "a token without an end");
+    for (name, value) in [("exp", json!(NOW_S - 59)), ("nbf", json!(NOW_S + 60)), ("exp", json!(1.8e9))] {
+        assert!(shown(&token(&rs256(), &with(name, value))).1.is_ok(), "clocks may be a minute apart");
+    }
+}
+
+#[test]
+fn who_is_not_known_costs_a_verification_and_passes_by_none() {
+    for sub in [json!("bob"), json!("other/ann"), json!(7), json!(["ann"]), Value::Null] {
+        let (mut gate, verify) = shown(&token(&rs256(), &with("sub", sub)));
+        gate.handle(Input::Done { ticket: verify.unwrap().0, verdict: Verdict::Matches }, NOW);
+        assert!(gate.standing().principal.is_none());
+    }
+}
+
+#[test]
+fn what_two_readers_might_read_differently_is_refused() {
+    let raw = |header: &str, claims: &str| {
+        format!("{}.{}.{}", b64(header.as_bytes()), b64(claims.as_bytes()), b64(b"x"))
+    };
+    let good = claims().to_string();
+    let twice = good.replacen('{', r#"{"sub":"bob","#, 1);
+    for token in [
+        raw(r#"{"alg":"RS256","alg":"none"}"#, &good),
+        raw(r#"{"alg":"RS256"}"#, &twice),
+        raw(r#"{"alg":"RS256"}"#, &format!("{good} {good}")),
+        raw(r#"["RS256"]"#, &good),
+        raw("", ""),
+        raw(r#"{"alg":"RS256"}"#, "\u{feff}{}"),
+        format!("{}=.{}.{}", b64(br#"{"alg":"RS256"}"#), b64(good.as_bytes()), b64(b"x")),
+        format!("{}.{}.{}.x", b64(br#"{"alg":"RS256"}"#), b64(good.as_bytes()), b64(b"x")),
+        format!("{}.{}.+/==", b64(br#"{"alg":"RS256"}"#), b64(good.as_bytes())),
+        "..".into(),
+        ".".into(),
+    ] {
+        assert_eq!(refused(&token), "a token that cannot be read", "{token}");
+    }
+    let whole = token(&rs256(), &claims());
+    for cut in 0..whole.len() {
+        drop(shown(&whole[..cut]));
+    }
+}
+
+#[test]
+fn megabyte_of_token_is_not_even_decoded() {
+    let huge = format!("{}.{}", "e".repeat(1024 * 1024), token(&rs256(), &claims()));
+    assert_eq!(refused(&huge), "a token that is too long");
+}
