@@ -3,15 +3,16 @@
 use crate::{
     block::{HEADER_BYTES, Header, Kind, SECTOR_BYTES, padded, seal},
     checkpoint::Changes,
+    definitions::Definitions,
     disk::Disk,
     fold::Fold,
-    footer::{TRAILER_BYTES, Tally, trailer},
+    footer::{POINTS_MAX, TRAILER_BYTES, Tally, trailer},
     pool::{Ready, Spare},
     segment::{Identity, Segment, segment_name},
     staged::Staged,
     writer::{Active, Failing, Repeated, Writer},
 };
-use riser_model::Seq;
+use riser_model::{Route, Seq};
 use std::{io, sync::Arc};
 
 /// The part of a segment that entries leave free, so that cursors and a checkpoint can always be written.
@@ -25,7 +26,22 @@ const EMPTY_SHARE: u64 = 16;
 /// The most of a segment that its footer takes.
 const FOOTER_SHARE: u64 = 8;
 
+/// Readers are told what the segment holds whenever so many points were passed.
+const LISTED_EVERY: usize = POINTS_MAX as usize / 16;
+
 impl<D: Disk> Active<D> {
+    /// Tells readers what the segment holds so far, now and then.
+    fn list_now_and_then(&self, routes: &Definitions<Route>) {
+        if self.tally.points().is_multiple_of(LISTED_EVERY) {
+            self.list(routes);
+        }
+    }
+
+    /// Tells readers what the segment holds so far.
+    pub(crate) fn list(&self, routes: &Definitions<Route>) {
+        self.segment.list(self.tally.footer(routes, u64::MAX));
+    }
+
     /// How many bytes still fit: before the footer, and with entries before the reserve.
     pub fn room(&self, entries: bool) -> u64 {
         let length = self.segment.length;
@@ -207,7 +223,10 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         let point = active.tally.add(offset, end, block.first, bytes, |seq, frame| {
             fold.apply(seq, frame, routes.value(frame.route.0));
         });
-        point.into_iter().for_each(|point| active.segment.add_point(point));
+        if let Some(point) = point {
+            active.segment.add_point(point);
+            active.list_now_and_then(&self.tables.routes);
+        }
         active.offset = end;
         self.tables.gave(block.count, block.last(), bytes.len() as u64);
         let mut moved = std::mem::take(&mut block.cursors);
@@ -258,6 +277,7 @@ impl<D: Disk, F: Fold> Writer<D, F> {
             active.segment.length.saturating_sub(active.offset).min(active.segment.length / FOOTER_SHARE);
         let footer = active.tally.footer(&self.tables.routes, max);
         active.segment.end(active.offset);
+        active.segment.list(footer.clone());
         self.footer_due = Some((active.segment, footer));
     }
 
@@ -266,6 +286,7 @@ impl<D: Disk, F: Fold> Writer<D, F> {
     pub(crate) fn give_up_active(&mut self) {
         let Some(active) = self.active.take() else { return };
         let footer = active.tally.footer(&self.tables.routes, u64::MAX);
+        active.segment.unlist();
         active.segment.end(active.offset);
         // It was not there before: a segment is given up once.
         let _ = active.segment.footer.set(Arc::new(footer));
@@ -280,6 +301,7 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         let Some(offset) = segment.length.checked_sub(bytes).filter(|offset| *offset >= footer.data_end)
         else {
             let _ = segment.footer.set(Arc::new(footer));
+            segment.unlist();
             return;
         };
         let mut block = Staged::new(footer.last.next(), self.buffers.pop().unwrap_or_default());
@@ -291,6 +313,7 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         if self.write(&segment.file, offset, &block.bytes).is_err() {
             let _ = segment.footer.set(Arc::new(footer));
         }
+        segment.unlist();
         self.buffers.push(block.bytes);
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     block::{HEADER_BYTES, padded},
     definitions::{Definitions, NumberHasher},
 };
-use riser_model::{ChannelName, RoomId, Route, RouteNumber, Seq, Wall};
+use riser_model::{ChannelName, Interest, RoomId, Route, RouteNumber, Seq, Wall};
 use riser_wire::entry::{FRAME_HEADER_BYTES, Frame, frames};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -96,6 +96,32 @@ impl Footer {
         ranges
     }
 
+    /// The seqs among which everything is that may concern a reader, oldest first. Only of one that is complete.
+    pub(crate) fn wanted(&self, of: &Interest) -> Vec<(Seq, Seq)> {
+        let mut slots = [0; 4];
+        for channel in &self.channels {
+            if of.meets(channel.room, &channel.channel, self.last, channel.time_max) {
+                slots.iter_mut().zip(channel.slots).for_each(|(all, one)| *all |= one);
+            }
+        }
+        let mut ranges: Vec<(Seq, Seq)> = Vec::new();
+        for (slot, point) in self.points.iter().enumerate().filter(|(slot, _)| has(&slots, *slot)) {
+            let to = self.points.get(slot + 1).map_or(self.last, |next| next.first.prev());
+            match ranges.last_mut() {
+                Some(older) if older.1.next() == point.first => older.1 = to,
+                _ if point.first <= to => ranges.push((point.first, to)),
+                _ => {}
+            }
+        }
+        ranges
+    }
+
+    /// The first seq after the last point at or before `seq`.
+    pub(crate) fn point_before(&self, seq: Seq) -> Seq {
+        let after = self.points.partition_point(|point| point.first <= seq);
+        after.checked_sub(1).and_then(|at| self.points.get(at)).map_or(self.first, |point| point.first)
+    }
+
     /// One that lists no channels, and says so.
     pub(crate) fn unlisted(first: Seq, last: Seq, data_end: u64, points: Vec<Point>) -> Self {
         Self { first, last, data_end, complete: false, points, channels: Vec::new() }
@@ -134,6 +160,8 @@ pub(crate) struct Tally {
     last: Seq,
     data_end: u64,
     stride: u64,
+    /// Every seq from the first to the last was counted.
+    whole: bool,
     points: Vec<Point>,
     by_route: HashMap<u32, RouteTally, BuildHasherDefault<NumberHasher>>,
 }
@@ -157,6 +185,7 @@ impl Tally {
             last: first.prev(),
             data_end: 0,
             stride: length.div_ceil(POINTS_MAX),
+            whole: true,
             points: Vec::new(),
             by_route: HashMap::default(),
         }
@@ -174,6 +203,7 @@ impl Tally {
         let far = self.points.last().is_none_or(|point| offset >= point.offset + self.stride);
         let point = far.then_some(Point { offset, first });
         self.points.extend(point);
+        self.whole &= first == self.last.next();
         self.data_end = end;
         let slot = self.points.len() - 1;
         let mut seq = first;
@@ -210,6 +240,11 @@ impl Tally {
         }
     }
 
+    /// How many points there are.
+    pub fn points(&self) -> usize {
+        self.points.len()
+    }
+
     /// About how much a footer takes, zeros and trailer included; at most `max`.
     pub fn footer_bytes(&self, max: u64) -> u64 {
         let points = self.points.len() as u64 * 10;
@@ -220,7 +255,7 @@ impl Tally {
     /// The footer, with as many channels as fit in about `max` bytes.
     pub fn footer(&self, routes: &Definitions<Route>, max: u64) -> Footer {
         let mut channels: BTreeMap<(RoomId, &ChannelName), ChannelFooter> = BTreeMap::new();
-        let mut complete = true;
+        let mut complete = self.whole;
         for (number, tally) in &self.by_route {
             let Some(route) = routes.value(*number) else {
                 complete = false;

@@ -8,6 +8,7 @@ use crate::{
     disk::Disk,
     errors::ReadError,
     footer::{Footer, TRAILER_BYTES, Tally, read_trailer},
+    listings::Listings,
     scan::{AHEAD_BYTES, Block, Scanner, Step, Window},
     segment::Segment,
     view::{Shared, View},
@@ -25,8 +26,10 @@ const AHEAD_BYTES_MAX: usize = 1024 * 1024;
 /// Reads a log. Clones are independent; none disturbs the writer.
 pub struct Reader<D: Disk> {
     disk: D,
-    shared: Arc<Shared<D>>,
+    pub(crate) shared: Arc<Shared<D>>,
     place: Option<Place<D>>,
+    /// What the last few segments hold that somebody looked for something in, the newest last.
+    pub(crate) listings: Listings,
 }
 
 /// Where the last read ended.
@@ -41,28 +44,37 @@ struct Place<D: Disk> {
 
 impl<D: Disk> Clone for Reader<D> {
     fn clone(&self) -> Self {
-        Self { disk: self.disk.clone(), shared: self.shared.clone(), place: None }
+        Self {
+            disk: self.disk.clone(),
+            shared: self.shared.clone(),
+            place: None,
+            listings: Listings::default(),
+        }
     }
 }
 
 impl<D: Disk> Reader<D> {
     pub(crate) fn new(disk: D, shared: Arc<Shared<D>>) -> Self {
-        Self { disk, shared, place: None }
+        Self { disk, shared, place: None, listings: Listings::default() }
     }
 
     /// Everything durable from `from` on, in order and without a hole between runs: about `bytes_max` bytes of
     /// entries and at least one, or gaps. Empty past the end. `next` of the answer is where the next read goes on.
     pub fn read(&mut self, from: Seq, bytes_max: usize) -> Result<Chunk, ReadError> {
+        self.read_to(from, Seq(u64::MAX), bytes_max)
+    }
+
+    /// The same, of nothing after `to`.
+    pub(crate) fn read_to(&mut self, from: Seq, to: Seq, bytes_max: usize) -> Result<Chunk, ReadError> {
         let mut runs = Runs { runs: Vec::new(), bytes: 0, bytes_max, next: from.max(Seq(1)) };
         let mut view = self.shared.view();
-        while runs.next <= view.end && !runs.full() {
+        while runs.next <= view.end.min(to) && !runs.full() {
             let at = runs.next;
             let Some((segment, last)) = view.find(at) else {
-                let to = view.oldest().prev();
-                runs.hole(at, to, &view, view.trim_cause);
+                runs.hole(at, view.oldest().prev().min(to), &view, view.trim_cause);
                 continue;
             };
-            let segment = segment.clone();
+            let (segment, last) = (segment.clone(), last.min(to));
             let found = self.block(&view, &segment, at, last, bytes_max);
             match found.map_err(|source| ReadError { at, source })? {
                 Some((first, epoch, count, entries)) => {
@@ -70,7 +82,7 @@ impl<D: Disk> Reader<D> {
                         continue;
                     }
                     if first > at {
-                        runs.hole(at, first.prev(), &view, Cause::Damage);
+                        runs.hole(at, first.prev().min(to), &view, Cause::Damage);
                     } else {
                         let (count, bytes) =
                             runs.entries(first, epoch, count.min(count_to(first, last)), &entries);
@@ -190,7 +202,7 @@ impl<D: Disk> Reader<D> {
         Ok(())
     }
 
-    fn footer(&self, view: &View<D>, segment: &Segment<D>, last: Seq) -> io::Result<Footer> {
+    pub(crate) fn footer(&self, view: &View<D>, segment: &Segment<D>, last: Seq) -> io::Result<Footer> {
         if let Some(footer) = segment.footer.get() {
             return Ok((**footer).clone());
         }

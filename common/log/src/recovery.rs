@@ -89,6 +89,9 @@ pub(crate) fn open<D: Disk, F: Fold>(
         failing: None,
         blocked: None,
     };
+    if let Some(active) = &writer.active {
+        active.list(&writer.tables.routes);
+    }
     let mut findings = rolled.findings;
     let mut block = writer.empty_block();
     if let Err(error) = writer.place(&mut block, true) {

@@ -39,6 +39,8 @@ pub(crate) struct Segment<D: Disk> {
     /// Its footer, where that could not be written to it.
     pub footer: OnceLock<Arc<Footer>>,
     points: Mutex<Points>,
+    /// What it holds up to some block, until its footer is on disk.
+    listed: Mutex<Option<Arc<Footer>>>,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +59,7 @@ impl<D: Disk> Segment<D> {
             data_end: OnceLock::new(),
             footer: OnceLock::new(),
             points: Mutex::default(),
+            listed: Mutex::default(),
         }
     }
 
@@ -70,6 +73,13 @@ impl<D: Disk> Segment<D> {
         let points = self.lock();
         let at = points.list.partition_point(|point| point.first <= seq);
         at.checked_sub(1).and_then(|at| points.list.get(at)).map_or(0, |point| point.offset)
+    }
+
+    /// The first seq at the last known point at or before the block that holds `seq`.
+    pub fn point_of(&self, seq: Seq) -> Seq {
+        let points = self.lock();
+        let at = points.list.partition_point(|point| point.first <= seq);
+        at.checked_sub(1).and_then(|at| points.list.get(at)).map_or(self.first, |point| point.first)
     }
 
     pub fn add_point(&self, point: Point) {
@@ -93,6 +103,21 @@ impl<D: Disk> Segment<D> {
 
     pub fn points(&self) -> Vec<Point> {
         self.lock().list.clone()
+    }
+
+    /// Says what it holds so far.
+    pub fn list(&self, footer: Footer) {
+        *self.listed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(footer));
+    }
+
+    /// Its footer says it.
+    pub fn unlist(&self) {
+        *self.listed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// What it holds up to some block, if that was said and its footer does not say it yet.
+    pub fn listed(&self) -> Option<Arc<Footer>> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Points> {

@@ -3,14 +3,18 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use riser_log::{
-    Committed, Config, Entropy, Fold, Holds, OpenError, Reader, Recovered, Refused, Writer, fault::FaultDisk,
+    Committed, Config, Entropy, Fold, Holds, OpenError, Reader, Recovered, Refused, Selected, Writer,
+    fault::FaultDisk,
 };
 use riser_model::{
-    Batch, Cause, ClientId, CursorKey, CursorValue, Gap, HubIdentity, LogId, Now, PublicKey, RoomId, Route,
-    RouteNumber, Run, Seq, Stamp, Time, Wall,
+    Batch, Cause, ClientId, CursorKey, CursorValue, Filter, Gap, Grants, HubIdentity, Interest, LogId, Now,
+    PublicKey, Right, RoomId, Route, RouteNumber, Run, Selection, Seq, Stamp, Time, Wall, principal::Rule,
 };
 use riser_wire::entry::{ContentType, Frame, Publication, frames};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use uuid::Uuid;
 
 /// A fold whose value depends on every entry and its place, and not on how they came in blocks.
@@ -263,8 +267,29 @@ impl Model {
         let piece = [1, 300, 5000, 1 << 20][self.rng.usize(0..4)];
         let mut reader = self.reader.take().unwrap();
         let (entries, gaps) = read_all(&mut reader, 1, piece);
-        self.reader = Some(reader);
         self.check_entries(&entries, &gaps);
+        self.check_selected(&mut reader, &entries, piece);
+        self.reader = Some(reader);
+    }
+
+    /// Who reads only what concerns it misses none of that.
+    fn check_selected(&mut self, reader: &mut Reader<FaultDisk>, all: &BTreeMap<u64, Body>, piece: usize) {
+        let room = route(self.rng.u32(0..3)).room;
+        let one = format!("c/{}", self.rng.u32(0..self.next_route.max(1)));
+        let channels: Filter = ["#", "c/+", &one][self.rng.usize(0..3)].parse().unwrap();
+        let right = Rule { room: None, channels: Filter::all(), right: Right::Subscribe, deny: false };
+        let grants = Arc::new(Grants::new(vec![right]));
+        let of = Interest { any: vec![Selection { room, channels: channels.clone(), since: None }], grants };
+        let meets = |entry: &Body| {
+            let route = route(entry.0);
+            route.room == room && channels.matches(&route.channel)
+        };
+        let meant: BTreeMap<u64, Body> =
+            all.iter().filter(|(_, entry)| meets(entry)).map(|(seq, entry)| (*seq, *entry)).collect();
+        for mut read in read_selected(reader, &of, piece) {
+            read.retain(|_, entry| meets(entry));
+            assert_eq!(read, meant, "{channels} of room {room:?}");
+        }
     }
 
     fn check_entries(&self, entries: &BTreeMap<u64, Body>, gaps: &[Gap]) {
@@ -392,4 +417,67 @@ impl Model {
     pub fn check_quota(&self) {
         assert!(self.disk.used() <= self.config.quota_bytes, "{} bytes used", self.disk.used());
     }
+}
+
+/// What was read of the log for `of`: forwards in pieces of that size, and backwards. Panics where either leaves a
+/// hole between what it read and what it passed over.
+pub fn read_selected(
+    reader: &mut Reader<FaultDisk>,
+    of: &Interest,
+    piece: usize,
+) -> [BTreeMap<u64, Entry>; 2] {
+    let (mut forwards, mut at) = (BTreeMap::new(), Seq(1));
+    loop {
+        let found = reader.read_of(at, piece, of, &mut ()).unwrap();
+        let next = found.chunk.next;
+        take(&found, at, &mut forwards);
+        if next == at {
+            break;
+        }
+        at = next;
+    }
+    let (mut backwards, mut before) = (BTreeMap::new(), at);
+    while before > reader.oldest() {
+        let found = reader.read_before(before, of, &mut ()).unwrap();
+        let Some(run) = found.chunk.runs.first() else {
+            assert!(found.chunk.next < before, "it looks on further down");
+            before = found.chunk.next;
+            continue;
+        };
+        let from = first_of(run);
+        assert_eq!(found.chunk.next, before);
+        take(&found, from, &mut backwards);
+        before = from;
+    }
+    [forwards, backwards]
+}
+
+fn first_of(run: &Run) -> Seq {
+    match run {
+        Run::Entries { first, .. } => *first,
+        Run::Gap(gap) => gap.from,
+    }
+}
+
+fn take(found: &Selected, from: Seq, entries: &mut BTreeMap<u64, Entry>) {
+    let (mut at, mut skips) = (from, found.skips.iter().peekable());
+    for run in &found.chunk.runs {
+        while let Some((_, to)) = skips.next_if(|(from, _)| *from == at) {
+            at = to.next();
+        }
+        assert_eq!(first_of(run), at, "no hole between what was read and what was passed over");
+        match run {
+            Run::Gap(gap) => at = gap.to.next(),
+            Run::Entries { epoch, entries: bytes, .. } => {
+                for frame in frames(bytes).map(Result::unwrap) {
+                    entries.insert(at.0, (frame.route.0, frame.crc, epoch.0));
+                    at = at.next();
+                }
+            }
+        }
+    }
+    while let Some((_, to)) = skips.next_if(|(from, _)| *from == at) {
+        at = to.next();
+    }
+    assert_eq!((at, skips.next()), (found.chunk.next, None));
 }

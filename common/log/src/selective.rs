@@ -1,0 +1,230 @@
+//! Reading what concerns somebody, and passing over the rest by what the segments' footers say (rule 6.6).
+//!
+//! What always holds: whatever may concern the reader is read, or is a gap; a footer that does not list all
+//! channels, and the newest part of the segment that is written to, are read as a whole.
+
+use crate::{disk::Disk, errors::ReadError, footer::Footer, reader::Reader, segment::Segment, view::View};
+use riser_model::{Chunk, Interest, Seq};
+use std::{io, sync::Arc};
+
+/// One read looks into the footers of at most so many segments: it lets the next reader have its turn.
+const SEGMENTS_MAX: usize = 32;
+
+/// What one selective read brought.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Selected {
+    /// The runs, in order; between them is what was passed over.
+    pub chunk: Chunk,
+    /// What was passed over because nothing of it concerns the reader: from and to, in order.
+    pub skips: Vec<(Seq, Seq)>,
+}
+
+/// Knows what sealed segments hold without reading them. It is never asked to be right about what it does not know.
+pub trait Index {
+    /// What a sealed segment holds that may concern somebody: its listing, in which other channels may be missing.
+    fn find(&mut self, segment: SegmentKey, of: &Interest) -> Option<Footer>;
+    /// What a sealed segment holds, as its footer was read.
+    fn learn(&mut self, segment: SegmentKey, footer: &Footer);
+}
+
+/// Knows nothing.
+impl Index for () {
+    fn find(&mut self, _: SegmentKey, _: &Interest) -> Option<Footer> {
+        None
+    }
+
+    fn learn(&mut self, _: SegmentKey, _: &Footer) {}
+}
+
+/// One use of one segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SegmentKey {
+    /// Its first seq.
+    pub first: Seq,
+    /// What tells this use from every other.
+    pub salt: u64,
+}
+
+/// What is to be done with the seqs from some place on.
+enum Part {
+    /// Read them, to here.
+    Read(Seq),
+    /// Pass over them, to here.
+    Skip(Seq),
+}
+
+impl<D: Disk> Reader<D> {
+    /// Everything durable from `from` on that may concern `of`, in order: about `bytes_max` bytes of entries and at
+    /// least one, or gaps, or what was passed over. Empty past the end. `next` is where the next read goes on.
+    pub fn read_of(
+        &mut self,
+        from: Seq,
+        bytes_max: usize,
+        of: &Interest,
+        index: &mut dyn Index,
+    ) -> Result<Selected, ReadError> {
+        let next = from.max(Seq(1));
+        let mut found = Selected { chunk: Chunk { runs: Vec::new(), next }, skips: Vec::new() };
+        let (mut bytes, mut looks) = (0, 0);
+        while bytes < bytes_max.max(1) && looks < SEGMENTS_MAX {
+            let view = self.shared.view();
+            let at = found.chunk.next;
+            if at > view.end {
+                break;
+            }
+            match self.part(&view, at, of, index).map_err(|source| ReadError { at, source })? {
+                None => {}
+                Some(Part::Skip(to)) => {
+                    found.skip(at, to);
+                    looks += 1;
+                }
+                Some(Part::Read(to)) => {
+                    let chunk = self.read_to(at, to, bytes_max - bytes)?;
+                    if chunk.runs.is_empty() {
+                        break;
+                    }
+                    bytes += found.append(chunk);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The newest part before `before` that may concern `of`, from its first seq, which is the answer's first, to
+    /// `before`: about 1/256 of a segment. Empty if there is none; `next` is then how far down it has looked.
+    pub fn read_before(
+        &mut self,
+        before: Seq,
+        of: &Interest,
+        index: &mut dyn Index,
+    ) -> Result<Selected, ReadError> {
+        let mut end = before;
+        for _ in 0..SEGMENTS_MAX {
+            let view = self.shared.view();
+            end = end.min(view.end.next());
+            if end <= view.oldest() {
+                break;
+            }
+            let newest = self.newest(&view, end.prev(), of, index);
+            match newest.map_err(|source| ReadError { at: end.prev(), source })? {
+                None => {}
+                Some((from, None)) => end = from,
+                Some((from, Some(to))) => {
+                    let chunk = self.read_to(from, to, usize::MAX)?;
+                    let mut found =
+                        Selected { chunk: Chunk { runs: Vec::new(), next: from }, skips: Vec::new() };
+                    found.append(chunk);
+                    let next = found.chunk.next;
+                    if next < before {
+                        found.skip(next, before.prev());
+                    }
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(Selected { chunk: Chunk { runs: Vec::new(), next: end }, skips: Vec::new() })
+    }
+
+    /// What to do with the seqs from `at` on; none if their segment went away meanwhile.
+    fn part(
+        &mut self,
+        view: &View<D>,
+        at: Seq,
+        of: &Interest,
+        index: &mut dyn Index,
+    ) -> io::Result<Option<Part>> {
+        let Some((segment, last)) = view.find(at) else {
+            return Ok(Some(Part::Read(view.oldest().prev())));
+        };
+        let Some(listing) = self.listing(view, segment, last, of, index)? else { return Ok(None) };
+        let end = listing.last.min(last);
+        if !listing.complete || at > end {
+            return Ok(Some(Part::Read(last)));
+        }
+        let wanted = listing.wanted(of);
+        let next = wanted.iter().find(|(_, to)| *to >= at);
+        Ok(Some(match next {
+            Some((from, _)) if *from > end => Part::Skip(end),
+            Some((from, _)) if *from > at => Part::Skip(from.prev()),
+            Some((_, to)) => Part::Read((*to).min(end)),
+            None => Part::Skip(end),
+        }))
+    }
+
+    /// The newest part of a segment up to `at`: from where, and to where if anything of it may concern the reader.
+    #[expect(clippy::type_complexity, reason = "two places, of which the second may be missing")]
+    fn newest(
+        &mut self,
+        view: &View<D>,
+        at: Seq,
+        of: &Interest,
+        index: &mut dyn Index,
+    ) -> io::Result<Option<(Seq, Option<Seq>)>> {
+        let Some((segment, last)) = view.find(at) else { return Ok(Some((view.oldest(), None))) };
+        let Some(listing) = self.listing(view, segment, last, of, index)? else { return Ok(None) };
+        let unlisted = !listing.complete || at > listing.last;
+        let range = if unlisted {
+            let from = if listing.complete { listing.last.next() } else { listing.first };
+            Some((from, at))
+        } else {
+            listing.wanted(of).into_iter().rev().find(|(from, _)| *from <= at)
+        };
+        Ok(Some(match range {
+            Some((from, to)) => {
+                let to = to.min(at);
+                let point = segment.point_of(to).max(listing.point_before(to));
+                (point.max(from).max(segment.first), Some(to))
+            }
+            None => (segment.first, None),
+        }))
+    }
+
+    /// What a segment holds; none if it went away meanwhile.
+    fn listing(
+        &mut self,
+        view: &View<D>,
+        segment: &Arc<Segment<D>>,
+        last: Seq,
+        of: &Interest,
+        index: &mut dyn Index,
+    ) -> io::Result<Option<Arc<Footer>>> {
+        let known = || segment.footer.get().cloned().or_else(|| self.listings.get(segment.identity));
+        if let Some(footer) = segment.listed().or_else(known) {
+            return Ok(Some(footer));
+        }
+        let key = SegmentKey { first: segment.first, salt: segment.identity.salt };
+        if let Some(footer) = index.find(key, of) {
+            return Ok(Some(Arc::new(footer)));
+        }
+        let footer = self.footer(view, segment, last)?;
+        if !self.shared.view().holds(segment) {
+            return Ok(None);
+        }
+        index.learn(key, &footer);
+        let footer = Arc::new(footer);
+        self.listings.keep(segment.identity, footer.clone());
+        Ok(Some(footer))
+    }
+}
+
+impl Selected {
+    fn skip(&mut self, from: Seq, to: Seq) {
+        match self.skips.last_mut() {
+            Some(last) if last.1.next() == from => last.1 = to,
+            _ => self.skips.push((from, to)),
+        }
+        self.chunk.next = to.next();
+    }
+
+    /// How many bytes of entries it brought.
+    fn append(&mut self, chunk: Chunk) -> usize {
+        self.chunk.next = chunk.next;
+        let bytes = chunk.runs.iter().map(|run| match run {
+            riser_model::Run::Entries { entries, .. } => entries.len(),
+            riser_model::Run::Gap(_) => 1,
+        });
+        let bytes = bytes.sum();
+        self.chunk.runs.extend(chunk.runs);
+        bytes
+    }
+}
