@@ -93,7 +93,7 @@ impl Edge {
         let (fork_sender, forked) = watch::channel(false);
         let (answer, answers) = mpsc::unbounded_channel();
         let saved = answer.clone();
-        let storage = Storage::start(writer, move |said| {
+        let storage = Storage::start(writer, Box::new(()), move |said| {
             // The host may have ended; then nobody waits.
             let _ = answer.send(said);
         })

@@ -116,7 +116,7 @@ impl Hub {
         let (entrance, inbox) = setup::entrance(&config.limits);
         let (answer, answers) = mpsc::unbounded_channel();
         let saved = answer.clone();
-        let storage = Storage::start(writer, move |said| {
+        let storage = Storage::start(writer, Box::new(()), move |said| {
             // The host may have ended; then nobody waits.
             let _ = answer.send(said);
         })

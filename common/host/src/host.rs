@@ -235,13 +235,13 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
         match answer {
             Answer::Persisted { ticket, .. } => self.rooms(RoomsInput::Persisted { ticket }, now),
             Answer::Failed { ticket, code, .. } => self.rooms(RoomsInput::Failed { ticket, code }, now),
-            Answer::Read { ticket, chunk } if ticket & FOR_LINK != 0 => {
+            Answer::Read { ticket, found: Selected { chunk, .. } } if ticket & FOR_LINK != 0 => {
                 self.parts.core.handle(Input::ReadForLink { ticket: ticket & !FOR_LINK, chunk }, now);
             }
-            Answer::Read { ticket, chunk } => self.rooms(RoomsInput::Read { ticket, chunk }, now),
-            Answer::Trimmed { oldest, gaps } => {
+            Answer::Read { ticket, found } => self.rooms(RoomsInput::Read { ticket, found }, now),
+            Answer::Trimmed { oldest, oldest_at, gaps } => {
                 self.parts.core.handle(Input::Lost(gaps.clone()), now);
-                self.rooms(RoomsInput::Trimmed { oldest, gaps }, now);
+                self.rooms(RoomsInput::Trimmed { oldest, oldest_at, gaps }, now);
             }
             Answer::Recovered => {}
             Answer::Saved { changes } => {
@@ -285,7 +285,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             match output {
                 Output::Instance(output) => self.perform(output),
                 Output::ReadForLink { ticket, from, max_bytes } => {
-                    self.parts.storage.read(ticket | FOR_LINK, from, max_bytes);
+                    self.parts.storage.read(ticket | FOR_LINK, Read::All { from, max_bytes });
                 }
                 Output::Link(output) => self.parts.links.perform(output),
             }
@@ -302,9 +302,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             InstanceOutput::Persist { ticket, batch, connections } => {
                 self.parts.storage.persist(ticket, batch, connections);
             }
-            InstanceOutput::Read { ticket, from, max_bytes } => {
-                self.parts.storage.read(ticket, from, max_bytes)
-            }
+            InstanceOutput::Read { ticket, read } => self.parts.storage.read(ticket, read),
             InstanceOutput::Verify { connection, ticket, proof } => {
                 let (verdicts, passwords) = (self.verdicts.0.clone(), Arc::clone(&self.parts.passwords));
                 tokio::spawn(async move {

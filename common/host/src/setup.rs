@@ -145,6 +145,7 @@ pub fn instance(
         chain: recovered.chain.clone(),
         next: recovered.next,
         oldest: recovered.oldest,
+        oldest_at: recovered.oldest_at,
         gaps: recovered.gaps.iter().map(|record| record.gap).collect(),
         routes: recovered.routes.clone(),
         origins: recovered.origins.clone(),

@@ -97,10 +97,8 @@ pub enum Output {
     Read {
         /// Which.
         ticket: u64,
-        /// The first seq wanted.
-        from: Seq,
-        /// About how many bytes of frames.
-        max_bytes: u32,
+        /// What.
+        read: Read,
     },
     /// The answer to an append or ingest of the owner's.
     Done {
@@ -383,9 +381,7 @@ impl Instance {
             BusOutput::Persist { ticket, batch, connections } => {
                 self.outputs.push_back(Output::Persist { ticket, batch, connections });
             }
-            BusOutput::Read { ticket, from, max_bytes } => {
-                self.outputs.push_back(Output::Read { ticket, from, max_bytes });
-            }
+            BusOutput::Read { ticket, read } => self.outputs.push_back(Output::Read { ticket, read }),
         }
     }
 

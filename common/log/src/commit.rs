@@ -159,7 +159,7 @@ impl<D: Disk, F: Fold> Writer<D, F> {
             return Err(error);
         }
         self.seal_active();
-        let segment = Arc::new(Segment::new(identity, next.file, next.length, first));
+        let segment = Arc::new(Segment::new(identity, next.file, next.length, first, self.now.wall));
         self.segments.push(segment.clone());
         let tally = Tally::new(first, next.length);
         self.active = Some(Active { segment, offset: 0, empty: 0, tally });

@@ -49,7 +49,7 @@ pub use gaps::GapRecord;
 pub use pacer::{Decision, Pacer, UNWAITED_AFTER, Waiting};
 pub use reader::Reader;
 pub use recovered::{Finding, Recovered};
-pub use selective::{Index, SegmentKey, Selected};
+pub use selective::{Index, SegmentKey};
 pub use survey::{FileState, FileSurvey, Survey, SurveyError};
 pub use verification::{Damage, Tail, Verification, Wrong, verify};
 pub use writer::{Committed, Entropy, Status, Writer};

@@ -1,7 +1,7 @@
 //! What an opened log found of itself.
 
 use crate::{checkpoint::Counters, gaps::GapRecord};
-use riser_model::{CursorKey, CursorValue, Epoch, EpochSpan, LogId, Route, RouteNumber, Seq};
+use riser_model::{CursorKey, CursorValue, Epoch, EpochSpan, LogId, Route, RouteNumber, Seq, Wall};
 
 /// A log as it was found, and the epoch it was opened under.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub struct Recovered<F> {
     pub next: Seq,
     /// The oldest entry that is still there; `next` if none is.
     pub oldest: Seq,
+    /// What is gone was committed before this, by the host's clock.
+    pub oldest_at: Wall,
     /// The live routes, by number.
     pub routes: Vec<(RouteNumber, Route)>,
     /// The first number that no route of this log ever had.

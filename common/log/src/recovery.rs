@@ -22,7 +22,7 @@ use crate::{
     view::{Shared, View},
     writer::{Active, Entropy, Failing, Writer},
 };
-use riser_model::{Cause, Epoch, Gap, LogId, Now, RouteNumber, Seq};
+use riser_model::{Cause, Epoch, Gap, LogId, Now, RouteNumber, Seq, Wall};
 use riser_wire::entry::frames;
 use std::{collections::VecDeque, io, sync::Arc};
 
@@ -113,6 +113,7 @@ fn recovered<D: Disk, F: Fold>(writer: &Writer<D, F>, findings: Vec<Finding>) ->
         chain: tables.chain.clone(),
         next: tables.end.next(),
         oldest: writer.shared.view().oldest(),
+        oldest_at: writer.shared.view().oldest_at(),
         routes: tables.routes.live(tables.floor, tables.end).into_iter().map(all).map(route).collect(),
         next_route: RouteNumber(tables.routes.next()),
         origins: tables.origins.live(tables.floor, tables.end).into_iter().map(|(n, o, _)| (n, o)).collect(),
@@ -273,7 +274,8 @@ impl<D: Disk, F: Fold> Rolled<D, F> {
                 segment: number,
                 salt: header.map_or(0, |h| h.salt),
             };
-            segments.push(Arc::new(Segment::new(identity, file, length, first)));
+            let began = header.map_or(Wall(i64::MIN), |h| h.now.wall);
+            segments.push(Arc::new(Segment::new(identity, file, length, first, began)));
         }
         segments.reverse();
         let tables = Tables::new(log.unwrap_or(LogId(0)));
@@ -309,8 +311,13 @@ impl<D: Disk, F: Fold> Rolled<D, F> {
         let next = self.tables.end.next();
         for segment in &mut self.segments {
             if segment.first > next {
-                *segment =
-                    Arc::new(Segment::new(segment.identity, segment.file.clone(), segment.length, next));
+                *segment = Arc::new(Segment::new(
+                    segment.identity,
+                    segment.file.clone(),
+                    segment.length,
+                    next,
+                    segment.began,
+                ));
                 segment.end(0);
             }
         }

@@ -6,7 +6,7 @@ use crate::{
     footer::{Footer, Point},
     scan::{AHEAD_BYTES, Window},
 };
-use riser_model::{LogId, Seq};
+use riser_model::{LogId, Seq, Wall};
 use std::{
     collections::BTreeSet,
     io,
@@ -34,6 +34,8 @@ pub(crate) struct Segment<D: Disk> {
     pub length: u64,
     /// The seq it begins with.
     pub first: Seq,
+    /// When it began, by the host's clock: whatever is before it was committed before.
+    pub began: Wall,
     /// Where its last good block ends, once nothing more will be appended.
     pub data_end: OnceLock<u64>,
     /// Its footer, where that could not be written to it.
@@ -50,12 +52,13 @@ struct Points {
 }
 
 impl<D: Disk> Segment<D> {
-    pub fn new(identity: Identity, file: D::File, length: u64, first: Seq) -> Self {
+    pub fn new(identity: Identity, file: D::File, length: u64, first: Seq, began: Wall) -> Self {
         Self {
             identity,
             file,
             length,
             first,
+            began,
             data_end: OnceLock::new(),
             footer: OnceLock::new(),
             points: Mutex::default(),

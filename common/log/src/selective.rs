@@ -4,20 +4,11 @@
 //! channels, and the newest part of the segment that is written to, are read as a whole.
 
 use crate::{disk::Disk, errors::ReadError, footer::Footer, reader::Reader, segment::Segment, view::View};
-use riser_model::{Chunk, Interest, Seq};
+use riser_model::{Chunk, Interest, Read, Run, Selected, Seq};
 use std::{io, sync::Arc};
 
 /// One read looks into the footers of at most so many segments: it lets the next reader have its turn.
 const SEGMENTS_MAX: usize = 32;
-
-/// What one selective read brought.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Selected {
-    /// The runs, in order; between them is what was passed over.
-    pub chunk: Chunk,
-    /// What was passed over because nothing of it concerns the reader: from and to, in order.
-    pub skips: Vec<(Seq, Seq)>,
-}
 
 /// Knows what sealed segments hold without reading them. It is never asked to be right about what it does not know.
 pub trait Index {
@@ -54,6 +45,15 @@ enum Part {
 }
 
 impl<D: Disk> Reader<D> {
+    /// Does what is asked.
+    pub fn perform(&mut self, read: &Read, index: &mut dyn Index) -> Result<Selected, ReadError> {
+        match read {
+            Read::All { from, max_bytes } => self.read(*from, *max_bytes as usize).map(Selected::from),
+            Read::Of { from, max_bytes, of } => self.read_of(*from, *max_bytes as usize, of, index),
+            Read::Before { before, of } => self.read_before(*before, of, index),
+        }
+    }
+
     /// Everything durable from `from` on that may concern `of`, in order: about `bytes_max` bytes of entries and at
     /// least one, or gaps, or what was passed over. Empty past the end. `next` is where the next read goes on.
     pub fn read_of(
@@ -75,7 +75,7 @@ impl<D: Disk> Reader<D> {
             match self.part(&view, at, of, index).map_err(|source| ReadError { at, source })? {
                 None => {}
                 Some(Part::Skip(to)) => {
-                    found.skip(at, to);
+                    skip(&mut found, at, to);
                     looks += 1;
                 }
                 Some(Part::Read(to)) => {
@@ -83,7 +83,7 @@ impl<D: Disk> Reader<D> {
                     if chunk.runs.is_empty() {
                         break;
                     }
-                    bytes += found.append(chunk);
+                    bytes += append(&mut found, chunk);
                 }
             }
         }
@@ -113,10 +113,10 @@ impl<D: Disk> Reader<D> {
                     let chunk = self.read_to(from, to, usize::MAX)?;
                     let mut found =
                         Selected { chunk: Chunk { runs: Vec::new(), next: from }, skips: Vec::new() };
-                    found.append(chunk);
+                    append(&mut found, chunk);
                     let next = found.chunk.next;
                     if next < before {
-                        found.skip(next, before.prev());
+                        skip(&mut found, next, before.prev());
                     }
                     return Ok(found);
                 }
@@ -207,24 +207,22 @@ impl<D: Disk> Reader<D> {
     }
 }
 
-impl Selected {
-    fn skip(&mut self, from: Seq, to: Seq) {
-        match self.skips.last_mut() {
-            Some(last) if last.1.next() == from => last.1 = to,
-            _ => self.skips.push((from, to)),
-        }
-        self.chunk.next = to.next();
+fn skip(found: &mut Selected, from: Seq, to: Seq) {
+    match found.skips.last_mut() {
+        Some(last) if last.1.next() == from => last.1 = to,
+        _ => found.skips.push((from, to)),
     }
+    found.chunk.next = to.next();
+}
 
-    /// How many bytes of entries it brought.
-    fn append(&mut self, chunk: Chunk) -> usize {
-        self.chunk.next = chunk.next;
-        let bytes = chunk.runs.iter().map(|run| match run {
-            riser_model::Run::Entries { entries, .. } => entries.len(),
-            riser_model::Run::Gap(_) => 1,
-        });
-        let bytes = bytes.sum();
-        self.chunk.runs.extend(chunk.runs);
-        bytes
-    }
+/// How many bytes of entries it brought; a gap counts as one.
+fn append(found: &mut Selected, chunk: Chunk) -> usize {
+    found.chunk.next = chunk.next;
+    let bytes = chunk.runs.iter().map(|run| match run {
+        Run::Entries { entries, .. } => entries.len(),
+        Run::Gap(_) => 1,
+    });
+    let bytes = bytes.sum();
+    found.chunk.runs.extend(chunk.runs);
+    bytes
 }

@@ -1,7 +1,7 @@
 //! What readers see of a log: its segments and its durable end, replaced as a whole after each commit.
 
 use crate::{disk::Disk, gaps::GapTable, segment::Segment};
-use riser_model::{Cause, Seq};
+use riser_model::{Cause, Seq, Wall};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// A log as it was after some commit.
@@ -22,6 +22,11 @@ impl<D: Disk> View<D> {
     /// The oldest seq that may still be there; the one after the end if none is.
     pub fn oldest(&self) -> Seq {
         self.segments.first().map_or(self.end.next(), |segment| segment.first.min(self.end.next()))
+    }
+
+    /// When the oldest segment began: whatever is gone was committed before.
+    pub fn oldest_at(&self) -> Wall {
+        self.segments.first().map_or(Wall(i64::MIN), |segment| segment.began)
     }
 
     /// The segment that `seq` belongs to, and the last seq that does; none below the oldest.

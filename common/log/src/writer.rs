@@ -22,7 +22,7 @@ use crate::{
     tables::{CursorChanges, Tables, move_later},
     view::{Shared, View},
 };
-use riser_model::{Batch, CursorKey, CursorValue, Epoch, Now, Route, Seq};
+use riser_model::{Batch, CursorKey, CursorValue, Epoch, Now, Route, Seq, Wall};
 use std::{collections::VecDeque, io, sync::Arc};
 
 /// The seed of a log's ids, epochs and salts: drawn by the program at each start.
@@ -44,6 +44,8 @@ pub struct Committed {
     pub gaps: Vec<GapRecord>,
     /// The oldest entry that is still there.
     pub oldest: Seq,
+    /// What is gone was committed before this, by the host's clock.
+    pub oldest_at: Wall,
     /// Why a write or a sync failed since the last commit, if one did. What it was for is in a segment of its own.
     pub gave_up: Option<String>,
 }
@@ -328,6 +330,7 @@ impl<D: Disk, F: Fold> Writer<D, F> {
             segments_trimmed: std::mem::take(&mut self.trimmed),
             gaps: std::mem::take(&mut self.gaps),
             oldest: self.shared.view().oldest(),
+            oldest_at: self.shared.view().oldest_at(),
         }
     }
 

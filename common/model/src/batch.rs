@@ -4,9 +4,11 @@ use crate::{
     cursor::CursorMove,
     gap::Gap,
     id::{Epoch, LogId, Seq},
+    interest::Interest,
     route::{Route, RouteNumber},
 };
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// Numbered entries and what commits with them. A commit holds whole batches.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -43,6 +45,16 @@ pub enum Run {
     Gap(Gap),
 }
 
+impl Run {
+    /// The first seq that it speaks of.
+    pub fn first(&self) -> Seq {
+        match self {
+            Self::Entries { first, .. } => *first,
+            Self::Gap(gap) => gap.from,
+        }
+    }
+}
+
 /// What one read brought: runs in order, without holes between them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Chunk {
@@ -50,4 +62,59 @@ pub struct Chunk {
     pub runs: Vec<Run>,
     /// Where the next read goes on.
     pub next: Seq,
+}
+
+/// What is asked of a log's reader.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Read {
+    /// Everything from a seq on.
+    All {
+        /// The first seq wanted.
+        from: Seq,
+        /// About how many bytes of frames.
+        max_bytes: u32,
+    },
+    /// What may concern somebody, from a seq on.
+    Of {
+        /// The first seq wanted.
+        from: Seq,
+        /// About how many bytes of frames.
+        max_bytes: u32,
+        /// What concerns it.
+        of: Arc<Interest>,
+    },
+    /// The newest piece before a seq that may concern somebody, and everything from there to that seq: about 1/256
+    /// of a segment. Without any, the answer is empty, and its `next` says how far down it looked.
+    Before {
+        /// The seq.
+        before: Seq,
+        /// What concerns it.
+        of: Arc<Interest>,
+    },
+}
+
+/// What a read brought that may have passed over what does not concern its reader.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Selected {
+    /// The runs, in order; between them is what was passed over.
+    pub chunk: Chunk,
+    /// What was passed over: from and to, in order.
+    pub skips: Vec<(Seq, Seq)>,
+}
+
+impl From<Chunk> for Selected {
+    fn from(chunk: Chunk) -> Self {
+        Self { chunk, skips: Vec::new() }
+    }
+}
+
+impl Read {
+    /// The answer when nothing could be read.
+    pub fn nothing(&self) -> Selected {
+        match *self {
+            Self::All { from: next, .. }
+            | Self::Of { from: next, .. }
+            | Self::Before { before: next, .. } => Chunk { runs: Vec::new(), next }.into(),
+        }
+    }
 }

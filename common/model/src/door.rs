@@ -225,6 +225,9 @@ pub enum From {
     Last(u32),
     /// With the oldest that is still there.
     Start,
+    /// With what was published from this time on, by this instance's clock, in order of position; and everything
+    /// that comes after the subscription was made.
+    Since(Wall),
 }
 
 /// What happens when a reader is slower than its channels.

@@ -6,13 +6,13 @@ use crate::{
     principal::{Grants, Right},
     time::Wall,
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// What the entries must be of to concern a reader.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Interest {
-    /// Any of these.
-    pub any: Vec<Selection>,
+    /// Any of these, by room.
+    pub rooms: BTreeMap<RoomId, Vec<Selection>>,
     /// And what these rights let it read.
     pub grants: Arc<Grants>,
 }
@@ -20,9 +20,7 @@ pub struct Interest {
 /// Channels of a room, from some time on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Selection {
-    /// The room.
-    pub room: RoomId,
-    /// Its channels.
+    /// The channels.
     pub channels: Filter,
     /// Only what was published since; with none, all.
     pub since: Option<Since>,
@@ -48,11 +46,43 @@ impl Interest {
     /// Whether entries of that channel may concern it, of which the last is at `last` and the latest was published
     /// at `latest`.
     pub fn meets(&self, room: RoomId, channel: &ChannelName, last: Seq, latest: Wall) -> bool {
+        let Some(selections) = self.rooms.get(&room) else { return false };
         let meets = |one: &Selection| {
-            one.room == room
-                && one.channels.matches(channel)
-                && one.since.is_none_or(|since| since.meets(last, latest))
+            one.channels.matches(channel) && one.since.is_none_or(|since| since.meets(last, latest))
         };
-        self.any.iter().any(meets) && self.grants.allow(Right::Subscribe, room, channel)
+        selections.iter().any(meets) && self.grants.allow(Right::Subscribe, room, channel)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::principal::Rule;
+    use uuid::Uuid;
+
+    #[test]
+    fn meets_what_is_selected_and_allowed_and_late_enough() {
+        let rule = |channels: &str, deny| Rule {
+            room: None,
+            channels: channels.parse().unwrap(),
+            right: Right::Subscribe,
+            deny,
+        };
+        let room = |n| RoomId(Uuid::from_u128(n));
+        let since = Some(Since { wall: Wall(100), until: Seq(50) });
+        let of = Interest {
+            rooms: BTreeMap::from([
+                (room(1), vec![Selection { channels: "a/#".parse().unwrap(), since: None }]),
+                (room(2), vec![Selection { channels: "a/#".parse().unwrap(), since }]),
+            ]),
+            grants: Arc::new(Grants::new(vec![rule("#", false), rule("a/secret", true)])),
+        };
+        let meets = |n, channel: &str, last, wall| {
+            of.meets(room(n), &channel.parse().unwrap(), Seq(last), Wall(wall))
+        };
+        assert!(meets(1, "a/x", 10, 1));
+        assert!(!meets(1, "b", 10, 1) && !meets(1, "a/secret", 10, 1) && !meets(3, "a/x", 10, 1));
+        assert!(!meets(2, "a/x", 50, 99), "before that time");
+        assert!(meets(2, "a/x", 50, 100) && meets(2, "a/x", 51, 99), "late enough, or news");
     }
 }

@@ -20,7 +20,7 @@ pub mod room;
 pub mod route;
 pub mod time;
 
-pub use batch::{Batch, Chunk, Run};
+pub use batch::{Batch, Chunk, Read, Run, Selected};
 pub use cursor::{CursorKey, CursorMove, CursorValue, EpochSpan, HubIdentity, PublicKey};
 pub use gap::{Cause, Gap};
 pub use id::{AccountId, BootId, ClientId, ConnectionId, Epoch, LogId, RoomId, Seq, SubscriptionId};

@@ -3,7 +3,7 @@
 //! Owns the translation between seqs and positions. A position of a fork that no longer exists is never
 //! matched by its number (section 7.4).
 
-use riser_model::{Cause, Epoch, EpochSpan, Gap, LogId, Position, Seq};
+use riser_model::{Cause, Epoch, EpochSpan, Gap, LogId, Position, Seq, Wall};
 
 /// The most gaps whose causes are remembered; older ones are told as `retention`.
 const GAPS_MAX: usize = 1024;
@@ -31,6 +31,8 @@ pub(crate) struct Chain {
     pub(crate) committed: Seq,
     /// The oldest seq that is still there.
     pub(crate) oldest: Seq,
+    /// What is gone was committed before this.
+    oldest_at: Wall,
     gaps: Vec<Gap>,
 }
 
@@ -40,14 +42,22 @@ impl Chain {
         epoch: Epoch,
         mut spans: Vec<EpochSpan>,
         next: Seq,
-        oldest: Seq,
+        (oldest, oldest_at): (Seq, Wall),
         gaps: Vec<Gap>,
     ) -> Self {
         // A log names the live epoch too, as far as it went when it was opened: it goes on.
         spans.retain(|span| span.epoch != epoch);
-        let mut chain =
-            Self { log, epoch, spans, first: next, committed: next.prev(), oldest, gaps: Vec::new() };
-        chain.trim(oldest, gaps);
+        let mut chain = Self {
+            log,
+            epoch,
+            spans,
+            first: next,
+            committed: next.prev(),
+            oldest,
+            oldest_at,
+            gaps: Vec::new(),
+        };
+        chain.trim((oldest, oldest_at), gaps);
         chain
     }
 
@@ -79,8 +89,9 @@ impl Chain {
     }
 
     /// Notes what the log let go of.
-    pub(crate) fn trim(&mut self, oldest: Seq, gaps: Vec<Gap>) {
+    pub(crate) fn trim(&mut self, (oldest, at): (Seq, Wall), gaps: Vec<Gap>) {
         self.oldest = self.oldest.max(oldest);
+        self.oldest_at = self.oldest_at.max(at);
         self.gaps.extend(gaps);
         self.gaps.sort_by_key(|gap| (gap.from, gap.to));
         self.gaps.dedup_by(|next, gap| {
@@ -92,6 +103,11 @@ impl Chain {
         });
         let surplus = self.gaps.len().saturating_sub(GAPS_MAX);
         self.gaps.drain(..surplus);
+    }
+
+    /// Whether nothing that was published from then on is gone: what is gone was committed before.
+    pub(crate) fn has_all_since(&self, wall: Wall) -> bool {
+        self.oldest <= Seq(1) || wall >= self.oldest_at
     }
 
     /// What is below the oldest seq and after `seq`, with its causes, in order.
@@ -133,7 +149,7 @@ mod tests {
         let span = |epoch, first, last| EpochSpan { epoch: Epoch(epoch), first: Seq(first), last: Seq(last) };
         let gaps = vec![Gap { from: Seq(5), to: Seq(6), cause: Cause::Quota }];
         let spans = vec![span(1, 1, 10), span(2, 11, 10), span(3, 11, 20)];
-        let mut chain = Chain::new(LogId(9), Epoch(4), spans, Seq(21), Seq(9), gaps);
+        let mut chain = Chain::new(LogId(9), Epoch(4), spans, Seq(21), (Seq(9), Wall(5)), gaps);
         chain.committed = Seq(30);
         chain
     }
@@ -159,7 +175,8 @@ mod tests {
             first: Seq(first),
             last: Seq(last),
         });
-        let mut chain = Chain::new(LogId(9), Epoch(2), spans.to_vec(), Seq(11), Seq(1), Vec::new());
+        let mut chain =
+            Chain::new(LogId(9), Epoch(2), spans.to_vec(), Seq(11), (Seq(1), Wall(0)), Vec::new());
         chain.committed = Seq(30);
         assert_eq!(chain.resume(at(2, 20)), Resume::Exact(Seq(20)));
         assert_eq!(chain.resume(at(2, 10)), Resume::Exact(Seq(10)));
@@ -185,7 +202,7 @@ mod tests {
         assert_eq!(chain.missing_after(Seq(0)), all);
         assert_eq!(chain.missing_after(Seq(5)), [gap(6, 6, Cause::Quota), gap(7, 8, retention)]);
         assert_eq!(chain.missing_after(Seq(8)), []);
-        chain.trim(Seq(12), vec![gap(7, 11, Cause::Quota)]);
+        chain.trim((Seq(12), Wall(9)), vec![gap(7, 11, Cause::Quota)]);
         assert_eq!(chain.missing_after(Seq(4)), [gap(5, 11, Cause::Quota)]);
     }
 }

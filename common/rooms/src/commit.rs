@@ -303,7 +303,7 @@ impl Bus {
     }
 
     /// The log let go of its oldest entries. Cursors below meet that as a gap when they are pulled.
-    pub(crate) fn trimmed(&mut self, oldest: Seq, gaps: Vec<Gap>) {
+    pub(crate) fn trimmed(&mut self, oldest: (Seq, Wall), gaps: Vec<Gap>) {
         self.chain.trim(oldest, gaps);
         self.copies.trim(self.chain.oldest);
     }

@@ -10,7 +10,7 @@ use crate::{
     subscription::{Newest, Next, Scope, Subscription, View},
     tail::Found,
 };
-use riser_model::{Epoch, LogId, Position, Seq};
+use riser_model::{Epoch, LogId, Position, Seq, SubscriptionId};
 use std::collections::BTreeMap;
 
 /// Bodies up to this size are kept when they fall out of the tail; larger ones are read from the disk.
@@ -106,7 +106,7 @@ pub(crate) fn look(subscription: &mut Subscription, view: &View<'_>) -> Next {
         let channel = view.graph.channel(slot);
         let Some(conflation) = &mut subscription.conflation else { return Next::Nothing };
         let newest = match channel.value {
-            Some(Value::Log(seq)) if seq > conflation.since => logged(view, seq),
+            Some(Value::Log(seq)) if seq > conflation.since => logged(view, seq, subscription.id),
             Some(Value::Latest(log)) => channel.presents.get(&log).map(|present| {
                 Ok(Newest::Latest { route: present.route.clone(), body: present.body.clone() })
             }),
@@ -149,11 +149,12 @@ fn next_channel(subscription: &mut Subscription, view: &View<'_>) -> Option<Chan
 }
 
 /// A value in the log; none if its route is unknown; the seq to be read if it is not in memory.
-fn logged(view: &View<'_>, seq: Seq) -> Option<Result<Newest, Seq>> {
-    let held = view.held.filter(|held| held.covers(seq));
+fn logged(view: &View<'_>, seq: Seq, reader: SubscriptionId) -> Option<Result<Newest, Seq>> {
+    let held = view.held.filter(|held| held.covers(seq, reader));
     let found = view.tail.get(seq).or_else(|| view.copies.get(seq)).or_else(|| held?.get(seq));
     let Some(Found { epoch, route, body, wall }) = found else {
-        let gap = held.is_some_and(|held| matches!(held.after(seq.prev()), Some(Item::Gap(_))));
+        let gap =
+            held.is_some_and(|held| matches!(held.after(seq.prev()), Some(Item::Gap(_) | Item::Skip(..))));
         let gone = gap || seq < view.chain.oldest;
         return Some(if gone { Ok(Newest::Gone(seq)) } else { Err(seq) });
     };

@@ -91,7 +91,7 @@ impl Connection {
                 Some(_) => subscription.wanted,
                 None => subscription.cursor.next(),
             };
-            subscription.state == State::Active && wanted < tail_first && held.covers(wanted)
+            subscription.state == State::Active && wanted < tail_first && held.covers(wanted, subscription.id)
         })
     }
 }

@@ -3,8 +3,8 @@
 use crate::{producers::Producers, retained::RetainedTable};
 use bytes::Bytes;
 use riser_model::{
-    Binding, Chunk, ConnectionId, CursorKey, CursorMove, CursorValue, Epoch, EpochSpan, Gap, LogId,
-    Principal, Room, Route, RouteNumber, Run, Seq,
+    Binding, ConnectionId, CursorKey, CursorMove, CursorValue, Epoch, EpochSpan, Gap, LogId, Principal, Room,
+    Route, RouteNumber, Run, Selected, Seq, Wall,
     door::{Ask, Code},
     event::{Scope, SystemEvent},
     time::Clock,
@@ -24,6 +24,8 @@ pub struct Start {
     pub next: Seq,
     /// The oldest seq that is still there, or `next`.
     pub oldest: Seq,
+    /// What is gone was committed before this, by this instance's clock.
+    pub oldest_at: Wall,
     /// Why seqs below `oldest` or in its holes are gone, as far as it is known.
     pub gaps: Vec<Gap>,
     /// The routes that the log has defined.
@@ -161,12 +163,14 @@ pub enum Input {
         /// Which.
         ticket: u64,
         /// What was found. Empty if it could not be read: it is tried again later.
-        chunk: Chunk,
+        found: Selected,
     },
     /// The log let go of its oldest entries.
     Trimmed {
         /// The oldest seq that is still there.
         oldest: Seq,
+        /// What is gone was committed before this.
+        oldest_at: Wall,
         /// Why the ones below are gone.
         gaps: Vec<Gap>,
     },

@@ -2,7 +2,7 @@
 
 use crate::retained::Changes;
 use riser_model::{
-    Batch, ConnectionId, Epoch, RoomId, Seq,
+    Batch, ConnectionId, Epoch, Read, RoomId, Seq,
     door::{Code, Tell},
 };
 
@@ -40,10 +40,8 @@ pub enum Output {
     Read {
         /// Which.
         ticket: u64,
-        /// The first seq wanted.
-        from: Seq,
-        /// About how many bytes of frames.
-        max_bytes: u32,
+        /// What.
+        read: Read,
     },
     /// The answer to an append or ingest.
     Done {

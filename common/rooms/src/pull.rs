@@ -7,16 +7,21 @@ use crate::{
     bus::Bus,
     connection::{self, Connection},
     output::Output,
-    replay::{self, Asked, Held, Sought},
+    replay::{Asked, Held, Sought, What},
     subscription::{Newest, Next, Scope, State, Subscription, View},
     technical, topics,
 };
 use riser_model::{
-    Chunk, ConnectionId, Now, Position, RoomName, Route, Seq, SubscriptionId,
+    ConnectionId, Interest, Now, Position, Read, RoomId, RoomName, Route, Run, Selected, Selection, Seq,
+    SubscriptionId,
     door::{Completeness, Delivery, Push, Subscribed, Tell},
 };
 use riser_wire::entry::Body;
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 /// What a push costs beside its body.
 const PUSH_BYTES: u32 = 64;
@@ -179,37 +184,28 @@ impl Bus {
         }
     }
 
-    /// Goes on with a search for the last n, as far as what is in memory allows.
+    /// Goes on with a search for the last n: its place is found, or the disk is asked for what is before.
     pub(crate) fn sought(&mut self, connection: ConnectionId, id: SubscriptionId) {
+        let oldest = self.chain.oldest;
         let Some(reader) = self.connections.get_mut(&connection) else { return };
-        let Some(mut subscription) = reader.subscriptions.remove(&id) else { return };
-        let Some(view) = self.view(connection) else { return };
-        let sought = replay::seek(&mut subscription, &view);
-        match sought {
-            Some(Sought::Start { cursor, whole }) => {
-                subscription.cursor = cursor;
-                subscription.at = self.chain.position(cursor);
-                subscription.state = State::Idle;
-                let completeness = if whole { Completeness::Full } else { Completeness::Partial };
-                let subscribed = Subscribed { completeness, gaps: Vec::new(), at: subscription.at };
-                let tell = Tell::Subscribed { subscription: id, result: Ok(subscribed) };
-                self.outputs.push_back(Output::Tell { connection, tell });
-            }
-            Some(Sought::At(at)) => subscription.wanted = at,
-            None => {}
-        }
-        let found = matches!(sought, Some(Sought::Start { .. }));
-        if let Some(reader) = self.connections.get_mut(&connection) {
-            reader.subscriptions.insert(id, subscription);
+        let Some(subscription) = reader.subscriptions.get_mut(&id) else { return };
+        let State::Seeking(seek) = &subscription.state else { return };
+        let Sought::Start { cursor, whole } = seek.stands(oldest) else {
             reader.replay.reading.insert(id);
-        }
-        if found {
-            self.look(connection, id);
-        }
+            return;
+        };
+        let at = self.chain.position(cursor);
+        (subscription.cursor, subscription.at, subscription.state) = (cursor, at, State::Idle);
+        let completeness = if whole { Completeness::Full } else { Completeness::Partial };
+        let subscribed = Subscribed { completeness, gaps: Vec::new(), at };
+        let tell = Tell::Subscribed { subscription: id, result: Ok(subscribed) };
+        self.outputs.push_back(Output::Tell { connection, tell });
+        self.look(connection, id);
     }
 
     /// Asks for the next chunk of a connection, if it needs one and has none.
     pub(crate) fn ask_disk(&mut self, connection: ConnectionId) {
+        let oldest = self.chain.oldest;
         let Some(reader) = self.connections.get_mut(&connection) else { return };
         let replay = &mut reader.replay;
         if replay.asked.is_some() || replay.held.is_some() || replay.again.is_some() {
@@ -217,37 +213,127 @@ impl Bus {
         }
         let Some(id) = replay.choose() else { return };
         let Some(subscription) = reader.subscriptions.get(&id) else { return };
-        let from = subscription.wanted;
+        let (what, read) = match &subscription.state {
+            State::Seeking(seek) => {
+                let Sought::Before(before) = seek.stands(oldest) else {
+                    // What it looked for was trimmed meanwhile.
+                    self.sought(connection, id);
+                    return self.ask_disk(connection);
+                };
+                let of = self.interest(connection, &[id].into());
+                (What::Back { before, reader: id }, Read::Before { before, of })
+            }
+            State::Idle | State::Active | State::Reading => {
+                let from = subscription.wanted;
+                let reads = |id: &&SubscriptionId| {
+                    reader.subscriptions.get(id).is_some_and(|one| one.state == State::Reading)
+                };
+                let readers: BTreeSet<_> = reader.replay.reading.iter().filter(reads).copied().collect();
+                let (of, max_bytes) = (self.interest(connection, &readers), self.config.read_bytes);
+                (What::On { from, readers }, Read::Of { from, max_bytes, of })
+            }
+        };
         self.reads.ticket += 1;
         let ticket = self.reads.ticket;
-        replay.asked = Some(Asked { ticket, from });
         self.reads.asked.insert(ticket, connection);
-        self.outputs.push_back(Output::Read { ticket, from, max_bytes: self.config.read_bytes });
+        if let Some(reader) = self.connections.get_mut(&connection) {
+            reader.replay.asked = Some(Asked { ticket, what });
+        }
+        self.outputs.push_back(Output::Read { ticket, read });
     }
 
-    pub(crate) fn read(&mut self, ticket: u64, chunk: Chunk, now: Now) {
-        let Some(chunk) = self.warm(ticket, chunk) else { return };
+    /// What may concern these subscriptions of a connection.
+    fn interest(&self, connection: ConnectionId, readers: &BTreeSet<SubscriptionId>) -> Arc<Interest> {
+        let mut rooms: BTreeMap<RoomId, Vec<Selection>> = BTreeMap::new();
+        let reader = self.connections.get(&connection);
+        for subscription in readers.iter().filter_map(|id| reader?.subscriptions.get(id)) {
+            for (room, selection) in subscription.interest(&self.graph) {
+                rooms.entry(room).or_default().push(selection);
+            }
+        }
+        let grants = reader.map(|reader| Arc::clone(&reader.principal.grants)).unwrap_or_default();
+        Arc::new(Interest { rooms, grants })
+    }
+
+    pub(crate) fn read(&mut self, ticket: u64, found: Selected, now: Now) {
+        let Some(found) = self.warm(ticket, found) else { return };
         let Some(connection) = self.reads.asked.remove(&ticket) else {
             self.counters.strays += 1;
             return;
         };
         let Some(reader) = self.connections.get_mut(&connection) else { return };
         let Some(asked) = reader.replay.asked.take_if(|asked| asked.ticket == ticket) else { return };
-        self.reads.arrival += 1;
-        let missing = |from, to| self.chain.missing(from, to);
-        let Some(held) = Held::new(asked.from, chunk, &self.routes, missing, self.reads.arrival) else {
-            let at = now.time.plus(AGAIN);
-            reader.replay.again = Some(at);
-            self.reads.again.insert((at, connection));
-            return;
+        let went_on = match asked.what {
+            What::On { from, readers } => self.took(connection, from, readers, found),
+            What::Back { before, reader } => self.took_back(connection, before, reader, found),
         };
-        self.reads.bytes += held.bytes;
-        self.reads.held.insert(held.arrival, connection);
-        reader.replay.held = Some(held);
+        if !went_on {
+            let at = now.time.plus(AGAIN);
+            if let Some(reader) = self.connections.get_mut(&connection) {
+                reader.replay.again = Some(at);
+                self.reads.again.insert((at, connection));
+            }
+            return;
+        }
         self.go_on(connection);
         self.let_go(connection);
         self.shrink_held();
         self.ask_disk(connection);
+    }
+
+    /// Holds what was read for those who wait for it. False if it brought nothing.
+    fn took(
+        &mut self,
+        connection: ConnectionId,
+        from: Seq,
+        readers: BTreeSet<SubscriptionId>,
+        found: Selected,
+    ) -> bool {
+        self.reads.arrival += 1;
+        let missing = |from, to| self.chain.missing(from, to);
+        let Some(held) = Held::new(from, found, &self.routes, missing, self.reads.arrival) else {
+            return false;
+        };
+        let Some(reader) = self.connections.get_mut(&connection) else { return true };
+        let held = held.with_readers(readers);
+        self.reads.bytes += held.bytes;
+        self.reads.held.insert(held.arrival, connection);
+        reader.replay.held = Some(held);
+        true
+    }
+
+    /// Looks through what was read for one that seeks its place. False if it brought nothing.
+    fn took_back(
+        &mut self,
+        connection: ConnectionId,
+        before: Seq,
+        id: SubscriptionId,
+        found: Selected,
+    ) -> bool {
+        let Some(reader) = self.connections.get_mut(&connection) else { return true };
+        let Some(mut subscription) = reader.subscriptions.remove(&id) else { return true };
+        let state = std::mem::replace(&mut subscription.state, State::Idle);
+        let State::Seeking(mut seek) = state else {
+            unreachable!("a read for one that seeks is forgotten with it")
+        };
+        let (down_to, first) = (found.chunk.next, found.chunk.runs.first().map(Run::first));
+        let missing = |from, to| self.chain.missing(from, to);
+        let held = first.and_then(|first| Held::new(first, found, &self.routes, missing, 0));
+        let went_on = match (&held, self.view(connection)) {
+            (Some(held), Some(view)) => {
+                seek.take(held, |seq, channel| subscription.meets(view.graph, view.principal, channel, seq));
+                true
+            }
+            (None, _) | (_, None) => {
+                seek.passed(down_to);
+                down_to < before || before <= self.chain.oldest
+            }
+        };
+        subscription.state = State::Seeking(seek);
+        if let Some(reader) = self.connections.get_mut(&connection) {
+            reader.subscriptions.insert(id, subscription);
+        }
+        went_on
     }
 
     /// Every subscription that waits for the disk looks at what is held.

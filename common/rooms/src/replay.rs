@@ -1,36 +1,48 @@
 //! Reading what is older than the tail: one bounded read per connection at a time, one chunk held for it.
 //!
-//! A chunk serves every subscription of its connection that stands inside it. It is held until they are
-//! through, or until all that is held by everybody exceeds its bound; then it is let go and read again when
-//! its reader comes.
+//! A chunk is read for all subscriptions of its connection that wait for the disk, and has what may concern any of
+//! them; each serves itself where it stands inside it. It is held until they are through, or until all that is
+//! held by everybody exceeds its bound; then it is let go and read again when its reader comes.
 
 use crate::{
     graph::ChannelSlot,
     routes::Routes,
-    subscription::{Scope, State, Subscription, View},
+    subscription::{Scope, Subscription, View},
     tail::{Block, Found},
 };
-use riser_model::{Chunk, Gap, Principal, Run, Seq, SubscriptionId, Time};
+use riser_model::{Gap, Principal, Run, Selected, Seq, SubscriptionId, Time};
 use riser_wire::entry::{Body, Kind, frames};
 use std::collections::{BTreeSet, VecDeque};
 
-/// The first step back of a search for the last n, in seqs. Doubles with every step.
-const WINDOW: u64 = 1024;
-/// Its largest step.
-const WINDOW_MAX: u64 = 65_536;
-
-/// Entries or a gap, as they were read.
+/// Entries, a gap, or what was passed over, as they were read.
 #[derive(Debug)]
 enum Piece {
     Block(Block),
     Gap(Gap),
+    Skip(Seq, Seq),
 }
 
 impl Piece {
+    fn first(&self) -> Seq {
+        match self {
+            Self::Block(block) => block.first,
+            Self::Gap(gap) => gap.from,
+            Self::Skip(from, _) => *from,
+        }
+    }
+
     fn next(&self) -> Seq {
         match self {
             Self::Block(block) => block.next(),
             Self::Gap(gap) => gap.to.next(),
+            Self::Skip(_, to) => to.next(),
+        }
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Block(block) => block.size(),
+            Self::Gap(_) | Self::Skip(..) => size_of::<Self>(),
         }
     }
 }
@@ -40,6 +52,8 @@ impl Piece {
 pub(crate) enum Item {
     Entry(Seq, ChannelSlot),
     Gap(Gap),
+    /// Nothing up to here concerns those for whom it was read.
+    Skip(Seq, Seq),
 }
 
 impl Item {
@@ -47,6 +61,7 @@ impl Item {
         match self {
             Self::Entry(seq, _) => *seq,
             Self::Gap(gap) => gap.from,
+            Self::Skip(from, _) => *from,
         }
     }
 }
@@ -59,44 +74,53 @@ pub(crate) struct Held {
     pub(crate) bytes: usize,
     /// Its place among all that are held: the lowest is let go first.
     pub(crate) arrival: u64,
+    /// For whom it was read; none means for everybody.
+    readers: Option<BTreeSet<SubscriptionId>>,
 }
 
 impl Held {
-    /// Indexes what was read. Holes between the runs become gaps, as `missing` words them. None if it holds
-    /// nothing from `from` on.
+    /// Indexes what was read. Holes between the runs that were not passed over become gaps, as `missing` words them.
+    /// None if it says nothing from `from` on.
     pub(crate) fn new(
         from: Seq,
-        chunk: Chunk,
+        found: Selected,
         routes: &Routes,
         missing: impl Fn(Seq, Seq) -> Vec<Gap>,
         arrival: u64,
     ) -> Option<Self> {
-        let mut held = Self { from, pieces: Vec::new(), bytes: 0, arrival };
-        for run in chunk.runs {
+        let mut held = Self { from, pieces: Vec::new(), bytes: 0, arrival, readers: None };
+        let mut skips = found.skips.into_iter().peekable();
+        for run in found.chunk.runs {
             let piece = match run {
                 Run::Entries { first, epoch, entries, .. } => {
                     Piece::Block(index(first, epoch, entries, routes))
                 }
                 Run::Gap(gap) => Piece::Gap(gap),
             };
-            let first = match &piece {
-                Piece::Block(block) => block.first,
-                Piece::Gap(gap) => gap.from,
-            };
-            if piece.next() <= held.next() {
-                continue;
+            while let Some((from, to)) = skips.next_if(|(from, _)| *from < piece.first()) {
+                held.push(Piece::Skip(from, to), &missing);
             }
-            if first > held.next() {
-                let hole = missing(held.next(), first.prev());
-                held.pieces.extend(hole.into_iter().map(Piece::Gap));
-            }
-            held.bytes += match &piece {
-                Piece::Block(block) => block.size(),
-                Piece::Gap(_) => size_of::<Piece>(),
-            };
-            held.pieces.push(piece);
+            held.push(piece, &missing);
         }
+        skips.for_each(|(from, to)| held.push(Piece::Skip(from, to), &missing));
         (held.next() > from).then_some(held)
+    }
+
+    /// The same, with what may concern these subscriptions only.
+    pub(crate) fn with_readers(self, readers: BTreeSet<SubscriptionId>) -> Self {
+        Self { readers: Some(readers), ..self }
+    }
+
+    fn push(&mut self, piece: Piece, missing: &impl Fn(Seq, Seq) -> Vec<Gap>) {
+        if piece.next() <= self.next() {
+            return;
+        }
+        if piece.first() > self.next() {
+            let hole = missing(self.next(), piece.first().prev());
+            self.pieces.extend(hole.into_iter().map(Piece::Gap));
+        }
+        self.bytes += piece.size();
+        self.pieces.push(piece);
     }
 
     /// The seq after the last that it speaks of.
@@ -104,8 +128,17 @@ impl Held {
         self.pieces.last().map_or(self.from, Piece::next)
     }
 
-    pub(crate) fn covers(&self, seq: Seq) -> bool {
-        self.from <= seq && seq < self.next()
+    /// Whether a subscription finds there what concerns it at that seq.
+    pub(crate) fn covers(&self, seq: Seq, reader: SubscriptionId) -> bool {
+        let for_it = self.readers.as_ref().is_none_or(|readers| readers.contains(&reader));
+        for_it && self.from <= seq && seq < self.next()
+    }
+
+    /// A subscription is another one from now on.
+    pub(crate) fn forget(&mut self, reader: SubscriptionId) {
+        if let Some(readers) = &mut self.readers {
+            readers.remove(&reader);
+        }
     }
 
     fn piece(&self, seq: Seq) -> Option<&Piece> {
@@ -117,6 +150,7 @@ impl Held {
         let seq = cursor.next().max(self.from);
         match self.piece(seq)? {
             Piece::Gap(gap) => Some(Item::Gap(Gap { from: seq.max(gap.from), ..*gap })),
+            Piece::Skip(from, to) => Some(Item::Skip(seq.max(*from), *to)),
             Piece::Block(block) => {
                 let channel = block.channels.get(block.place(seq)?)?;
                 Some(Item::Entry(seq, *channel))
@@ -127,7 +161,7 @@ impl Held {
     pub(crate) fn get(&self, seq: Seq) -> Option<Found> {
         match self.piece(seq)? {
             Piece::Block(block) => block.get(seq),
-            Piece::Gap(_) => None,
+            Piece::Gap(_) | Piece::Skip(..) => None,
         }
     }
 }
@@ -151,10 +185,19 @@ pub(crate) fn index(first: Seq, epoch: riser_model::Epoch, entries: bytes::Bytes
 }
 
 /// A read that is on its way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Asked {
     pub(crate) ticket: u64,
-    pub(crate) from: Seq,
+    pub(crate) what: What,
+}
+
+/// What was asked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum What {
+    /// What comes next for these, from there on.
+    On { from: Seq, readers: BTreeSet<SubscriptionId> },
+    /// What was before, for one that seeks its place.
+    Back { before: Seq, reader: SubscriptionId },
 }
 
 /// What a connection reads from the disk.
@@ -171,6 +214,19 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
+    /// A subscription ends, or is another one from now on.
+    pub(crate) fn forget(&mut self, id: SubscriptionId) {
+        self.reading.remove(&id);
+        if let Some(held) = &mut self.held {
+            held.forget(id);
+        }
+        if let Some(Asked { what: What::On { readers, .. }, .. }) = &mut self.asked {
+            readers.remove(&id);
+        }
+        let back = |asked: &mut Asked| matches!(asked.what, What::Back { reader, .. } if reader == id);
+        self.asked.take_if(back);
+    }
+
     /// Whose turn it is to be read for.
     pub(crate) fn choose(&mut self) -> Option<SubscriptionId> {
         let after = SubscriptionId(self.turn.0.saturating_add(1));
@@ -180,107 +236,78 @@ impl Replay {
     }
 }
 
-/// The search for the n-th last publication: windows of the log, from its end backwards, each read forwards.
+/// The search for the n-th last publication: pieces of the log that may have any, from its end backwards.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Seek {
-    /// How many are still to be found before the window.
+    /// How many are still to be found ...
     wanted: usize,
-    /// The window: from here ...
-    from: Seq,
-    /// ... to before here.
-    to: Seq,
-    /// The next seq of it to look at.
-    at: Seq,
-    step: u64,
-    /// The newest of the window that were found.
-    ring: VecDeque<Seq>,
-    /// The oldest that was found after the window.
+    /// ... before here.
+    before: Seq,
+    /// The oldest that was found.
     earliest: Option<Seq>,
     /// Where it starts if nothing is found: what was committed when it was asked.
     live: Seq,
+    /// How many entries it may still look at.
     seqs_left: u64,
 }
 
 /// How a search stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Sought {
-    /// It needs the log from here.
-    At(Seq),
+    /// It needs what is before this.
+    Before(Seq),
     /// The subscription starts after this seq; whether all was found that is there.
     Start { cursor: Seq, whole: bool },
 }
 
 impl Seek {
-    /// Goes on before `to`, `earliest` being what the tail had.
-    pub(crate) fn new(wanted: usize, to: Seq, earliest: Option<Seq>, live: Seq, seqs_max: u64) -> Self {
-        let ring = VecDeque::new();
-        let (from, at, step) = (to, to, WINDOW / 2);
-        Self { wanted, from, to, at, step, ring, earliest, live, seqs_left: seqs_max }
+    /// Goes on before `before`, `earliest` being what the tail had.
+    pub(crate) fn new(wanted: usize, before: Seq, earliest: Option<Seq>, live: Seq, seqs_max: u64) -> Self {
+        Self { wanted, before, earliest, live, seqs_left: seqs_max }
     }
 
-    /// How it stands; steps back when the window is done.
-    pub(crate) fn step(&mut self, oldest: Seq) -> Sought {
-        if self.at < self.to {
-            self.at = self.at.max(oldest).min(self.to);
-        }
-        if self.at < self.to {
-            return Sought::At(self.at);
-        }
-        self.wanted -= self.ring.len();
-        self.earliest = self.ring.front().copied().or(self.earliest);
-        self.ring.clear();
+    /// How it stands.
+    pub(crate) fn stands(&self, oldest: Seq) -> Sought {
         // What was trimmed since it was found is not there any more; what came after it is.
-        let found = self.earliest.map(|seq| seq.max(oldest).prev());
-        let start = |whole| Sought::Start { cursor: found.unwrap_or(self.live), whole };
-        if self.wanted == 0 || self.from <= oldest {
-            return start(true);
+        let cursor = self.earliest.map_or(self.live, |seq| seq.max(oldest).prev());
+        if self.wanted == 0 || self.before <= oldest {
+            return Sought::Start { cursor, whole: true };
         }
         if self.seqs_left == 0 {
-            return start(false);
+            return Sought::Start { cursor, whole: false };
         }
-        self.step = (self.step * 2).min(WINDOW_MAX).min(self.seqs_left);
-        self.seqs_left -= self.step;
-        self.to = self.from;
-        self.from = Seq(self.from.0.saturating_sub(self.step)).max(oldest);
-        self.at = self.from;
-        Sought::At(self.at)
+        Sought::Before(self.before)
     }
 
-    fn found(&mut self, seq: Seq) {
-        if self.ring.len() == self.wanted {
-            self.ring.pop_front();
-        }
-        self.ring.push_back(seq);
+    /// Everything from there on was looked at.
+    pub(crate) fn passed(&mut self, down_to: Seq) {
+        self.before = self.before.min(down_to);
     }
-}
 
-/// Looks through what is held for a seeking subscription, as far as it goes.
-pub(crate) fn seek(subscription: &mut Subscription, view: &View<'_>) -> Option<Sought> {
-    let State::Seeking(mut seek) = std::mem::replace(&mut subscription.state, State::Idle) else {
-        return None;
-    };
-    let oldest = view.chain.oldest;
-    let sought = loop {
-        let sought = seek.step(oldest);
-        let (Sought::At(at), Some(held)) = (sought, view.held) else { break sought };
-        if !held.covers(at) {
-            break sought;
-        }
-        match held.after(at.prev()) {
-            Some(Item::Entry(seq, channel)) => {
-                if channel != ChannelSlot::NONE
-                    && subscription.meets(view.graph, view.principal, channel, seq)
-                {
-                    seek.found(seq);
+    /// Looks through the piece before what was looked at last.
+    pub(crate) fn take(&mut self, held: &Held, mut meets: impl FnMut(Seq, ChannelSlot) -> bool) {
+        let mut ring: VecDeque<Seq> = VecDeque::new();
+        let mut cursor = held.from.prev();
+        while let Some(item) = held.after(cursor).filter(|item| item.first() < self.before) {
+            cursor = match item {
+                Item::Gap(gap) => gap.to,
+                Item::Skip(_, to) => to,
+                Item::Entry(seq, channel) => {
+                    self.seqs_left = self.seqs_left.saturating_sub(1);
+                    if channel != ChannelSlot::NONE && meets(seq, channel) {
+                        if ring.len() == self.wanted {
+                            ring.pop_front();
+                        }
+                        ring.push_back(seq);
+                    }
+                    seq
                 }
-                seek.at = seq.next();
-            }
-            Some(Item::Gap(gap)) => seek.at = gap.to.next().min(seek.to),
-            None => break sought,
+            };
         }
-    };
-    subscription.state = State::Seeking(seek);
-    Some(sought)
+        self.wanted -= ring.len();
+        self.earliest = ring.front().copied().or(self.earliest);
+        self.passed(held.from);
+    }
 }
 
 /// The seqs of the last `n` that a subscription would see in the tail: how many there are, and the oldest.

@@ -12,7 +12,7 @@ use crate::{
     topics::{self, Reach},
 };
 use riser_model::{
-    Binding, ConnectionId, History, Now, Principal, Room, Seq, SubscriptionId,
+    Binding, ConnectionId, History, Now, Principal, Room, Seq, Since, SubscriptionId,
     door::{Code, Completeness, Flow, From, Refusal, Subscribed, Tell, Want},
     event::SystemEvent,
 };
@@ -30,6 +30,14 @@ struct Begin {
     floors: bool,
     /// How many of the last are to be found first.
     last: usize,
+    /// What was published before some time is passed over.
+    since: Option<Since>,
+}
+
+impl Begin {
+    fn at(cursor: Seq, completeness: Completeness, floors: bool) -> Self {
+        Self { cursor, completeness, floors, last: 0, since: None }
+    }
 }
 
 impl Bus {
@@ -97,7 +105,14 @@ impl Bus {
         };
         let technical = matches!(reach, Reach::Technical(_));
         let begin = if technical { self.live() } else { self.place_of(from, history)? };
-        let gaps = if begin.last > 0 { Vec::new() } else { self.chain.missing_after(begin.cursor) };
+        let gaps = match begin {
+            Begin { last: 1.., .. } => Vec::new(),
+            // What is gone may have been of that time.
+            Begin { since: Some(_), completeness: Completeness::Partial, .. } => {
+                self.chain.missing_after(Seq::ZERO)
+            }
+            Begin { cursor, .. } => self.chain.missing_after(cursor),
+        };
         let mut cursor = begin.cursor.max(self.chain.oldest.prev());
         let mut floors = begin.floors;
         let mut completeness = begin.completeness;
@@ -107,16 +122,19 @@ impl Bus {
         }
         let conflation = (flow == Flow::Conflate && !technical).then(|| match from {
             From::After(_) => Conflation::new(0, cursor),
-            From::Live | From::Last(_) | From::Start if history => {
+            From::Live | From::Last(_) | From::Since(_) | From::Start if history => {
                 // The present first: whatever is newest, however old it is.
                 (cursor, floors) = (self.chain.oldest.prev(), true);
                 Conflation::new(0, Seq::ZERO)
             }
-            From::Live | From::Last(_) | From::Start => Conflation::new(self.graph.turn, Seq::ZERO),
+            From::Live | From::Last(_) | From::Since(_) | From::Start => {
+                Conflation::new(self.graph.turn, Seq::ZERO)
+            }
         });
         // A replaced subscription goes first: its rooms are joined by the new one before it is let go.
         let scope = self.enter(connection, principal, reach, from, floors);
         self.remove(connection, id);
+        let conflates = conflation.is_some();
         let mut subscription = Subscription {
             id,
             scope,
@@ -125,6 +143,7 @@ impl Bus {
             at: self.chain.position(cursor),
             state: State::Idle,
             wanted: Seq::ZERO,
+            since: begin.since.filter(|_| !conflates),
             walk: (retained && flow == Flow::Credit && !technical).then_some(Walk {
                 until: cursor,
                 room: RoomSlot(0),
@@ -148,7 +167,7 @@ impl Bus {
 
     fn live(&self) -> Begin {
         let cursor = self.chain.committed;
-        Begin { cursor, completeness: Completeness::None, floors: false, last: 0 }
+        Begin::at(cursor, Completeness::None, false)
     }
 
     /// Where `from` is. Rooms without history have no past for those who come without a position.
@@ -157,18 +176,22 @@ impl Bus {
         let full = Completeness::Full;
         Ok(match from {
             From::Live | From::Last(0) => self.live(),
-            From::Start | From::Last(_) if !history => self.live(),
-            From::Start => Begin { cursor: start, completeness: full, floors: true, last: 0 },
+            From::Start | From::Since(_) | From::Last(_) if !history => self.live(),
+            From::Start => Begin::at(start, full, true),
+            From::Since(wall) => {
+                let completeness = if self.chain.has_all_since(wall) { full } else { Completeness::Partial };
+                let since = Some(Since { wall, until: self.chain.committed });
+                Begin { since, ..Begin::at(start, completeness, true) }
+            }
             From::Last(n) => {
                 let last = n.min(self.config.last_max) as usize;
-                Begin { cursor: self.chain.committed, completeness: full, floors: true, last }
+                Begin { last, ..Begin::at(self.chain.committed, full, true) }
             }
             From::After(position) => {
-                let partial =
-                    |cursor, floors| Begin { cursor, completeness: Completeness::Partial, floors, last: 0 };
+                let partial = |cursor, floors| Begin::at(cursor, Completeness::Partial, floors);
                 match self.chain.resume(position) {
                     Resume::Exact(seq) if seq.next() < self.chain.oldest => partial(seq, false),
-                    Resume::Exact(cursor) => Begin { cursor, completeness: full, floors: false, last: 0 },
+                    Resume::Exact(cursor) => Begin::at(cursor, full, false),
                     Resume::Fork(seq) => partial(seq, false),
                     Resume::Unknown if history => partial(start, true),
                     Resume::Unknown => partial(self.chain.committed, true),
@@ -294,6 +317,7 @@ impl Bus {
             self.refuse_ended(connection, id);
         }
         self.remove(connection, id);
+        self.ask_disk(connection);
         let tell = Tell::Unsubscribed { subscription: id };
         self.outputs.push_back(Output::Tell { connection, tell });
     }
@@ -302,7 +326,7 @@ impl Bus {
     fn remove(&mut self, connection: ConnectionId, id: SubscriptionId) {
         let Some(reader) = self.connections.get_mut(&connection) else { return };
         let Some(gone) = reader.subscriptions.remove(&id) else { return };
-        reader.replay.reading.remove(&id);
+        reader.replay.forget(id);
         if let State::Seeking(_) = gone.state {
             self.refuse_ended(connection, id);
         }

@@ -16,8 +16,8 @@ use crate::{
 };
 use bytes::Bytes;
 use riser_model::{
-    ChannelName, Filter, Gap, Position, Principal, RoomName, Route, Seq, SubscriptionId, Wall,
-    event::SystemEvent,
+    ChannelName, Filter, Gap, Position, Principal, RoomId, RoomName, Route, Selection, Seq, Since,
+    SubscriptionId, Wall, event::SystemEvent,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -147,6 +147,8 @@ pub(crate) struct Subscription {
     pub(crate) state: State,
     /// Where the disk has to be read for it.
     pub(crate) wanted: Seq,
+    /// It begins at a time.
+    pub(crate) since: Option<Since>,
     /// It is being shown what its channels retain.
     pub(crate) walk: Option<Walk>,
 }
@@ -185,6 +187,29 @@ impl Subscription {
         self.meets(graph, principal, slot, Seq(u64::MAX))
     }
 
+    /// Whether an entry is one of those that it begins with.
+    fn is_late_enough(&self, seq: Seq, wall: Wall) -> bool {
+        self.since.is_none_or(|since| since.meets(seq, wall))
+    }
+
+    /// What of the log may concern it, by room.
+    pub(crate) fn interest(&self, graph: &Graph) -> Vec<(RoomId, Selection)> {
+        let selection = |channels: Filter| Selection { channels, since: self.since };
+        match &self.scope {
+            Scope::Channel(slot) => {
+                let channel = graph.channel(*slot);
+                vec![(graph.room(channel.room).id, selection(channel.name.clone().into()))]
+            }
+            Scope::Rooms { rooms, .. } => {
+                let of = |(room, scope): (&RoomSlot, &RoomScope)| {
+                    (graph.room(*room).id, selection(scope.filter.clone()))
+                };
+                rooms.iter().map(of).collect()
+            }
+            Scope::Technical(_) => Vec::new(),
+        }
+    }
+
     /// Looks for what comes next, and moves the cursor right before it.
     pub(crate) fn look(&mut self, view: &View<'_>) -> Next {
         if let Scope::Technical(listening) = &mut self.scope {
@@ -204,7 +229,7 @@ impl Subscription {
             if next >= view.tail.first() {
                 return self.look_in_tail(view);
             }
-            if let Some(held) = view.held.filter(|held| held.covers(next)) {
+            if let Some(held) = view.held.filter(|held| held.covers(next, self.id)) {
                 match self.look_in_held(view, held) {
                     Some(found) => return found,
                     None => continue,
@@ -264,13 +289,18 @@ impl Subscription {
     }
 
     fn look_in_tail(&mut self, view: &View<'_>) -> Next {
-        let Some(seq) = self.next_in_tail(view) else {
-            self.cursor = view.chain.committed;
-            return Next::Nothing;
-        };
-        self.cursor = seq.prev();
-        let found = view.tail.get(seq).expect("the index names only entries of the tail");
-        Next::Publication { seq, found }
+        loop {
+            let Some(seq) = self.next_in_tail(view) else {
+                self.cursor = view.chain.committed;
+                return Next::Nothing;
+            };
+            let found = view.tail.get(seq).expect("the index names only entries of the tail");
+            if self.is_late_enough(seq, found.wall) {
+                self.cursor = seq.prev();
+                return Next::Publication { seq, found };
+            }
+            self.cursor = seq;
+        }
     }
 
     fn next_in_tail(&mut self, view: &View<'_>) -> Option<Seq> {
@@ -304,10 +334,13 @@ impl Subscription {
                 Item::Entry(seq, channel) => {
                     if channel != ChannelSlot::NONE && self.meets(view.graph, view.principal, channel, seq) {
                         let found = held.get(seq).expect("a chunk is walked when it arrives");
-                        return Some(Next::Publication { seq, found });
+                        if self.is_late_enough(seq, found.wall) {
+                            return Some(Next::Publication { seq, found });
+                        }
                     }
                     self.cursor = seq;
                 }
+                Item::Skip(_, to) => self.cursor = to.min(end.prev()),
             }
         }
         self.cursor = end.prev();

@@ -11,7 +11,7 @@ use crate::{
     replay::{Held, Item},
     subscribe::How,
 };
-use riser_model::{Chunk, ConnectionId, Seq, SubscriptionId, door::Want};
+use riser_model::{ConnectionId, Read, Selected, Seq, SubscriptionId, door::Want};
 use std::collections::{BTreeMap, VecDeque};
 
 /// A subscription that waits for the newest values.
@@ -51,7 +51,7 @@ impl Bus {
         let ticket = self.reads.ticket;
         self.warm.ticket = Some(ticket);
         let (from, max_bytes) = (self.warm.next, self.config.read_bytes);
-        self.outputs.push_back(Output::Read { ticket, from, max_bytes });
+        self.outputs.push_back(Output::Read { ticket, read: Read::All { from, max_bytes } });
     }
 
     /// Whether the newest values are still being read.
@@ -60,13 +60,13 @@ impl Bus {
     }
 
     /// Takes a chunk if it is the one that was asked for here.
-    pub(crate) fn warm(&mut self, ticket: u64, chunk: Chunk) -> Option<Chunk> {
+    pub(crate) fn warm(&mut self, ticket: u64, found: Selected) -> Option<Selected> {
         if self.warm.ticket != Some(ticket) {
-            return Some(chunk);
+            return Some(found);
         }
         self.warm.ticket = None;
         let missing = |from, to| self.chain.missing(from, to);
-        if let Some(held) = Held::new(self.warm.next, chunk, &self.routes, missing, 0) {
+        if let Some(held) = Held::new(self.warm.next, found, &self.routes, missing, 0) {
             self.learn(&held);
             if self.warm.next < self.warm.end {
                 self.ask_warm();
@@ -88,6 +88,7 @@ impl Bus {
         while let Some(item) = held.after(cursor).filter(|item| item.first() < end) {
             cursor = match item {
                 Item::Gap(gap) => gap.to,
+                Item::Skip(_, to) => to,
                 Item::Entry(seq, ChannelSlot::NONE) => seq,
                 Item::Entry(seq, slot) => {
                     if let Some(before) = self.warm.newest.insert(slot, seq) {

@@ -5,8 +5,8 @@
 //! refuses publications beyond its bound. Answers come in the order of the tickets.
 
 use crate::clock::Clock;
-use riser_log::{Committed, Decision, Disk, Fold, Pacer, Reader, Refused, Status, Waiting, Writer};
-use riser_model::{Batch, Chunk, CursorKey, CursorValue, Gap, Seq, door::Code};
+use riser_log::{Committed, Decision, Disk, Fold, Index, Pacer, Reader, Refused, Status, Waiting, Writer};
+use riser_model::{Batch, CursorKey, CursorValue, Gap, Read, Selected, Seq, Wall, door::Code};
 use std::{
     collections::VecDeque,
     sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
@@ -45,6 +45,8 @@ pub enum Answer {
     Trimmed {
         /// The oldest seq that is still there.
         oldest: Seq,
+        /// What is gone was committed before this, by the host's clock.
+        oldest_at: Wall,
         /// What is gone that somebody may miss.
         gaps: Vec<Gap>,
     },
@@ -53,7 +55,7 @@ pub enum Answer {
         /// The ticket.
         ticket: u64,
         /// What was found.
-        chunk: Chunk,
+        found: Selected,
     },
     /// The log writes again after it failed.
     Recovered,
@@ -70,24 +72,20 @@ enum Order {
     Views(Option<Seq>),
 }
 
-struct Read {
-    ticket: u64,
-    from: Seq,
-    max_bytes: u32,
-}
-
 /// The way to the log's threads. Dropped, it ends them when they have done what was ordered.
 #[derive(Debug)]
 pub struct Storage {
     orders: Option<Sender<Order>>,
-    reads: Option<Sender<Read>>,
+    reads: Option<Sender<(u64, Read)>>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Storage {
-    /// Starts the threads. `answer` is called from both of them and must not wait.
+    /// Starts the threads. `index` knows what the log's segments hold; `answer` is called from both threads and must not
+    /// wait.
     pub fn start<D: Disk, F: Fold>(
         writer: Writer<D, F>,
+        index: Box<dyn Index + Send>,
         answer: impl Fn(Answer) + Clone + Send + 'static,
     ) -> std::io::Result<Self> {
         let (orders, ordered) = mpsc::channel();
@@ -96,7 +94,9 @@ impl Storage {
         let committing = Committing::new(writer, ordered, answer.clone());
         let threads = vec![
             thread::Builder::new().name("log-commit".into()).spawn(move || committing.run())?,
-            thread::Builder::new().name("log-read".into()).spawn(move || read(reader, &asked, answer))?,
+            thread::Builder::new()
+                .name("log-read".into())
+                .spawn(move || read(reader, index, &asked, answer))?,
         ];
         Ok(Self { orders: Some(orders), reads: Some(reads), threads })
     }
@@ -117,11 +117,11 @@ impl Storage {
         self.order(Order::Views(through));
     }
 
-    /// Reads about so many bytes. Answered by `Read`.
-    pub fn read(&self, ticket: u64, from: Seq, max_bytes: u32) {
+    /// Reads. Answered by `Read`.
+    pub fn read(&self, ticket: u64, read: Read) {
         let reads = self.reads.as_ref().expect("only drop takes it");
         // A thread that has ended panicked, and took the process's answer with it.
-        let _ = reads.send(Read { ticket, from, max_bytes });
+        let _ = reads.send((ticket, read));
     }
 
     fn order(&self, order: Order) {
@@ -292,8 +292,11 @@ impl<D: Disk, F: Fold, A: Fn(Answer)> Committing<D, F, A> {
 
     fn committed(&mut self, newest: Option<u64>, committed: Committed, took: Duration) {
         let gaps: Vec<Gap> = committed.gaps.iter().map(|record| record.gap).collect();
-        let trimmed = (committed.segments_trimmed > 0 || !gaps.is_empty())
-            .then(|| Answer::Trimmed { oldest: committed.oldest, gaps });
+        let trimmed = (committed.segments_trimmed > 0 || !gaps.is_empty()).then(|| Answer::Trimmed {
+            oldest: committed.oldest,
+            oldest_at: committed.oldest_at,
+            gaps,
+        });
         if let Some(ticket) = newest {
             let status = self.writer.status();
             if let Some(reason) = &committed.gave_up {
@@ -334,13 +337,18 @@ impl<D: Disk, F: Fold, A: Fn(Answer)> Committing<D, F, A> {
     }
 }
 
-fn read<D: Disk>(mut reader: Reader<D>, reads: &Receiver<Read>, answer: impl Fn(Answer)) {
-    while let Ok(Read { ticket, from, max_bytes }) = reads.recv() {
-        let chunk = reader.read(from, max_bytes as usize).unwrap_or_else(|error| {
+fn read<D: Disk>(
+    mut reader: Reader<D>,
+    mut index: Box<dyn Index>,
+    reads: &Receiver<(u64, Read)>,
+    answer: impl Fn(Answer),
+) {
+    while let Ok((ticket, read)) = reads.recv() {
+        let found = reader.perform(&read, &mut *index).unwrap_or_else(|error| {
             tracing::warn!(%error, "the log could not be read");
-            Chunk { runs: Vec::new(), next: from }
+            read.nothing()
         });
-        answer(Answer::Read { ticket, chunk });
+        answer(Answer::Read { ticket, found });
     }
 }
 

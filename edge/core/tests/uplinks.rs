@@ -40,6 +40,7 @@ fn edge(through: &[u64]) -> EdgeCore {
         chain: chain(),
         next: LIVE.last.next(),
         oldest: Seq(1),
+        oldest_at: Wall(0),
         gaps: Vec::new(),
         routes: Vec::new(),
         origins: Vec::new(),

@@ -46,7 +46,7 @@ pub enum Later {
     /// Storage answers.
     Answers(Vec<Answer>),
     /// The reading thread reads.
-    Read(u64, Seq, u32),
+    Read(u64, Read),
     /// The core's task takes what waits.
     Inbox,
     /// The core's deadline, as it was armed.
@@ -431,13 +431,13 @@ impl Host {
                 }
                 self.drain(at);
             }
-            Later::Read(ticket, from, max_bytes) => {
+            Later::Read(ticket, read) => {
                 self.disk.take_cost();
                 let Some(process) = &mut self.process else { return };
                 if self.setup.mutant == Some(Mutant::ReadLost) && self.rng.u8(0..60) == 0 {
                     return;
                 }
-                let answer = process.storage.read(ticket, from, max_bytes);
+                let answer = process.storage.read(ticket, &read);
                 if self.disk.is_down() {
                     return self.effects.push_back(Effect::Crashed);
                 }
@@ -492,14 +492,14 @@ impl Host {
                 self.refused = true;
                 self.rooms(RoomsInput::Failed { ticket, code }, now);
             }
-            Answer::Read(ticket, chunk) if ticket & FOR_LINK != 0 => {
+            Answer::Read(ticket, Selected { chunk, .. }) if ticket & FOR_LINK != 0 => {
                 self.input(Input::ReadForLink { ticket: ticket & !FOR_LINK, chunk }, now);
             }
-            Answer::Read(ticket, chunk) => self.rooms(RoomsInput::Read { ticket, chunk }, now),
-            Answer::Trimmed(oldest, gaps) => {
+            Answer::Read(ticket, found) => self.rooms(RoomsInput::Read { ticket, found }, now),
+            Answer::Trimmed(oldest, oldest_at, gaps) => {
                 self.oldest = oldest;
                 self.input(Input::Lost(gaps.clone()), now);
-                self.rooms(RoomsInput::Trimmed { oldest, gaps }, now);
+                self.rooms(RoomsInput::Trimmed { oldest, oldest_at, gaps }, now);
             }
         }
     }

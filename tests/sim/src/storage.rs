@@ -11,7 +11,9 @@ use crate::{
 use bytes::{Bytes, BytesMut};
 use riser_instance::LogFold;
 use riser_log::{Committed, Decision, Pacer, Reader, Recovered, Refused, Waiting, Writer};
-use riser_model::{Batch, Chunk, CursorKey, CursorMove, CursorValue, Gap, Now, Seq, Stamp, door::Code};
+use riser_model::{
+    Batch, CursorKey, CursorMove, CursorValue, Gap, Now, Read, Selected, Seq, Stamp, Wall, door::Code,
+};
 use riser_mqtt::Record;
 use riser_wire::entry::{Body, frames};
 use std::{collections::VecDeque, time::Duration};
@@ -27,9 +29,9 @@ pub enum Answer {
     /// This ticket is not; if it has entries, none after it.
     Failed(u64, Code),
     /// The oldest that is there, and what is gone that somebody may miss.
-    Trimmed(Seq, Vec<Gap>),
+    Trimmed(Seq, Wall, Vec<Gap>),
     /// The answer to a read.
-    Read(u64, Chunk),
+    Read(u64, Selected),
 }
 
 #[derive(Debug)]
@@ -115,13 +117,12 @@ impl Storage {
     }
 
     /// Reads, as the reading thread does.
-    pub fn read(&mut self, ticket: u64, from: Seq, max_bytes: u32) -> Answer {
-        let chunk = self.reader.read(from, max_bytes as usize);
-        let mut chunk = chunk.unwrap_or(Chunk { runs: Vec::new(), next: from });
-        if self.mutant == Some(Mutant::ReadSkipsFirst) && self.hub && chunk.next.0 > from.0 {
-            chunk.runs.clear();
+    pub fn read(&mut self, ticket: u64, read: &Read) -> Answer {
+        let mut found = self.reader.perform(read, &mut ()).unwrap_or_else(|_| read.nothing());
+        if self.mutant == Some(Mutant::ReadSkipsFirst) && self.hub {
+            found.chunk.runs.clear();
         }
-        Answer::Read(ticket, chunk)
+        Answer::Read(ticket, found)
     }
 
     /// Whether nothing is left to be done.
@@ -267,7 +268,7 @@ impl Storage {
         }
         let gaps: Vec<Gap> = committed.gaps.iter().map(|record| record.gap).collect();
         if committed.segments_trimmed > 0 || !gaps.is_empty() {
-            self.answers.push(Answer::Trimmed(committed.oldest, gaps));
+            self.answers.push(Answer::Trimmed(committed.oldest, committed.oldest_at, gaps));
         }
     }
 

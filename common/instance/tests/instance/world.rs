@@ -232,6 +232,7 @@ fn instance(
         chain: Vec::new(),
         next,
         oldest: Seq(1),
+        oldest_at: Wall(0),
         gaps: Vec::new(),
         routes: routes.iter().map(|(number, route)| (*number, route.clone())).collect(),
         origins: Vec::new(),

@@ -3,12 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use riser_log::{
-    Committed, Config, Entropy, Fold, Holds, OpenError, Reader, Recovered, Refused, Selected, Writer,
-    fault::FaultDisk,
+    Committed, Config, Entropy, Fold, Holds, OpenError, Reader, Recovered, Refused, Writer, fault::FaultDisk,
 };
 use riser_model::{
     Batch, Cause, ClientId, CursorKey, CursorValue, Filter, Gap, Grants, HubIdentity, Interest, LogId, Now,
-    PublicKey, Right, RoomId, Route, RouteNumber, Run, Selection, Seq, Stamp, Time, Wall, principal::Rule,
+    PublicKey, Right, RoomId, Route, RouteNumber, Run, Selected, Selection, Seq, Stamp, Time, Wall,
+    principal::Rule,
 };
 use riser_wire::entry::{ContentType, Frame, Publication, frames};
 use std::{
@@ -279,7 +279,10 @@ impl Model {
         let channels: Filter = ["#", "c/+", &one][self.rng.usize(0..3)].parse().unwrap();
         let right = Rule { room: None, channels: Filter::all(), right: Right::Subscribe, deny: false };
         let grants = Arc::new(Grants::new(vec![right]));
-        let of = Interest { any: vec![Selection { room, channels: channels.clone(), since: None }], grants };
+        let of = Interest {
+            rooms: [(room, vec![Selection { channels: channels.clone(), since: None }])].into(),
+            grants,
+        };
         let meets = |entry: &Body| {
             let route = route(entry.0);
             route.room == room && channels.matches(&route.channel)

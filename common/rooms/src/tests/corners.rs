@@ -3,7 +3,7 @@
 use super::{present::*, readers::*, script::*, writers::stored};
 use crate::{Config, Input};
 use riser_model::{
-    AccountId, Cause, Chunk, Epoch, Gap, History, Run, Seq, SubscriptionId,
+    AccountId, Cause, Chunk, Epoch, Gap, History, Read, Run, Seq, SubscriptionId,
     door::{Ask, Code, Completeness, Flow, From, Push, Tell},
 };
 
@@ -83,8 +83,8 @@ fn hole_between_runs_is_a_gap() {
             retained: false,
         },
     );
-    let (ticket, from, _) = world.storage.reads.pop_front().unwrap();
-    assert_eq!(from, Seq(1));
+    let (ticket, read) = world.storage.reads.pop_front().unwrap();
+    assert!(matches!(read, Read::Of { from: Seq(1), .. }));
     let entry = |seq: u64| Run::Entries {
         first: Seq(seq),
         count: 1,
@@ -92,7 +92,7 @@ fn hole_between_runs_is_a_gap() {
         entries: world.storage.entries[seq as usize - 1].frame.clone(),
     };
     let chunk = Chunk { runs: vec![entry(2), entry(5)], next: Seq(6) };
-    world.input(Input::Read { ticket, chunk });
+    world.input(Input::Read { ticket, found: chunk.into() });
     let (pushes, _) = world.pull(2, 10_000);
     assert_eq!(gaps(&pushes), [(1, 1, Cause::Retention), (3, 4, Cause::Retention)]);
     assert_eq!(pushes.len(), 4);

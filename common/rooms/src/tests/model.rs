@@ -6,7 +6,7 @@ use super::script::*;
 use crate::{Config, chain::Resume};
 use fastrand::Rng;
 use riser_model::{
-    Cause, Epoch, Position, Seq, SubscriptionId,
+    Cause, Epoch, Position, Seq, SubscriptionId, Wall,
     door::{Ask, Code, Completeness, Flow, From, Push, Tell},
 };
 use std::collections::BTreeMap;
@@ -32,6 +32,7 @@ struct Entry {
     room: String,
     channel: String,
     text: String,
+    wall: Wall,
 }
 
 struct Run {
@@ -54,8 +55,13 @@ impl Follower {
         let room = self.room.is_none_or(|room| room == entry.room);
         let filter: riser_model::Filter = self.filter.parse().unwrap();
         let past = seq > self.floor || entry.room != "quiet";
+        let since = match self.from {
+            From::Since(wall) => seq > self.asked || entry.wall >= wall,
+            From::Live | From::After(_) | From::Last(_) | From::Start => true,
+        };
         // Everybody here is denied `secret`.
         room && past
+            && since
             && filter.matches(&entry.channel.parse().unwrap())
             && !entry.channel.starts_with("secret")
     }
@@ -146,7 +152,8 @@ impl Run {
             let room = self.world.rooms.iter().find(|room| room.id == route.room).unwrap();
             let text = listed(&entry.frame).remove(0).1;
             let (room, channel) = (room.name.to_string(), route.channel.to_string());
-            self.committed.push(Entry { room, channel, text });
+            let wall = wall(&text);
+            self.committed.push(Entry { room, channel, text, wall });
         }
     }
 
@@ -159,10 +166,11 @@ impl Run {
             Some(Follower { room, filter, at: Some(at), .. }) => (room, filter, From::After(at)),
             Some(_) | None => {
                 let room = if self.rng.u8(0..3) == 0 { None } else { Some(ROOMS[self.rng.usize(..3)]) };
-                let from = match self.rng.u8(0..4) {
+                let from = match self.rng.u8(0..5) {
                     0 => From::Live,
                     1 => From::Start,
                     2 => From::Last(self.rng.u32(1..30)),
+                    3 => From::Since(Wall(self.rng.i64(0..1009))),
                     _ => From::After(Position {
                         log: LOG,
                         epoch: Epoch(self.rng.u64(1..=self.epoch)),
@@ -276,7 +284,7 @@ impl Run {
         };
         match follower.from {
             From::Live => assert_eq!(subscribed.at.seq, follower.asked),
-            From::Start => {
+            From::Start | From::Since(_) => {
                 follower.floor = follower.asked;
                 let history = follower.room != Some("quiet");
                 assert_eq!(subscribed.at.seq, if history { oldest.prev() } else { follower.asked });

@@ -3,7 +3,7 @@
 use super::{present::body, script::*, writers::ingest};
 use crate::{Config, Input, Latest};
 use riser_model::{
-    Cause, Epoch, Gap, History, LogId, Position, Right, RoomId, Seq,
+    Cause, Epoch, Gap, History, LogId, Position, Right, RoomId, Seq, Wall,
     door::{Ask, Code, Completeness, Flow, From, Push, Want},
 };
 
@@ -266,8 +266,8 @@ fn read_that_brings_nothing_is_tried_again_a_second_later() {
             retained: false,
         },
     );
-    let (ticket, from, _) = world.storage.reads.pop_front().unwrap();
-    world.input(Input::Read { ticket, chunk: riser_model::Chunk { runs: vec![], next: from } });
+    let (ticket, read) = world.storage.reads.pop_front().unwrap();
+    world.input(Input::Read { ticket, found: read.nothing() });
     assert!(world.storage.reads.is_empty());
     let (at, _) = world.bus.poll_timeout().unwrap();
     assert_eq!(at.since(world.now.time).as_secs(), 1);
@@ -313,6 +313,7 @@ fn last_n_goes_back_over_many_windows() {
 #[test]
 fn search_for_the_last_is_bounded_and_says_so() {
     let mut world = World::new(Config { seek_seqs_max: 1000, ..small() });
+    world.storage.blunt = true;
     world.open(1);
     world.open(2);
     world.publish(1, &[("a/rare", "0")]);
@@ -529,4 +530,57 @@ fn statistics_count_what_went_through() {
     assert_eq!(statistics.rooms[0].traffic.last, Some(world.now.wall));
     assert_eq!(statistics.counters.refused(Code::Denied), 1);
     assert_eq!((statistics.counters.committed, statistics.counters.delivered), (3, 1));
+}
+
+#[test]
+fn what_concerns_nobody_is_not_read() {
+    let mut world = World::new(small());
+    world.open(1);
+    world.open(2);
+    world.publish(1, &[("a/rare", "0")]);
+    for _ in 0..20 {
+        world.publish(1, &[("a/x", "-"); 100]);
+    }
+    world.publish(1, &[("a/rare", "1")]);
+    world.subscribe(2, 1, in_room("a", "rare"), From::Start, Flow::Credit);
+    assert_eq!(world.payloads(2), ["0", "1"]);
+    assert!(world.storage.brought < 10, "{} entries were read for two", world.storage.brought);
+}
+
+#[test]
+fn subscription_from_a_time_has_what_was_published_since_and_all_that_is_news() {
+    let mut world = World::new(small());
+    world.open(1);
+    world.open(2);
+    let publish = |world: &mut World, walls: &[i64]| {
+        for wall in walls {
+            world.publish_at(1, "a/x", &wall.to_string(), Wall(*wall));
+        }
+    };
+    // A backlog came late: order of position is not order of time.
+    publish(&mut world, &[10, 20, 30, 5, 15, 25, 40]);
+    for from in 0..30 {
+        publish(&mut world, &[100 + from]);
+    }
+    let since = From::Since(Wall(20));
+    let subscribed = world.subscribe(2, 1, in_room("a", "x"), since, Flow::Credit);
+    assert_eq!(subscribed.completeness, Completeness::Full);
+    publish(&mut world, &[7]);
+    let mut meant: Vec<String> = [20, 30, 25, 40].iter().map(i64::to_string).collect();
+    meant.extend((100..130).map(|wall| wall.to_string()));
+    meant.push("7".into());
+    assert_eq!(world.payloads(2), meant);
+}
+
+#[test]
+fn time_of_what_may_be_gone_is_answered_partial_and_says_what_is_gone() {
+    let mut world = deep(40);
+    world.now.wall = Wall(1000);
+    world.trim(11, vec![]);
+    let since = |wall| From::Since(Wall(wall));
+    let subscribed = world.subscribe(2, 1, in_room("a", "x"), since(999), Flow::Credit);
+    assert_eq!(subscribed.completeness, Completeness::Partial);
+    assert_eq!(subscribed.gaps, [Gap { from: Seq(1), to: Seq(10), cause: Cause::Retention }]);
+    let subscribed = world.subscribe(2, 1, in_room("a", "x"), since(1000), Flow::Credit);
+    assert_eq!((subscribed.completeness, subscribed.gaps), (Completeness::Full, vec![]));
 }

@@ -5,7 +5,7 @@ use crate::{Bus, Changes, Config, Input, Output, Placed, Start};
 use bytes::Bytes;
 use riser_model::{
     AccountId, ClientId, ConnectionId, Epoch, Filter, Gap, Grants, History, LogId, Now, Position, Principal,
-    Right, Room, RoomId, Route, RouteNumber, Seq, SubscriptionId, Time, Wall,
+    Right, Room, RoomId, Route, RouteNumber, Seq, Stamp, SubscriptionId, Time, Wall,
     door::{Ask, Code, Delivery, Flow, From, Intake, Push, Subscribed, Target, Tell, Want},
     principal::Rule,
 };
@@ -56,12 +56,18 @@ pub(super) fn principal(n: u128, rules: Vec<Rule>) -> Arc<Principal> {
 }
 
 /// Frames of QoS 1 publications: (alias, payload).
+/// When a publication was made: anything, and the same for the same payload.
+pub(super) fn wall(payload: &str) -> Wall {
+    Wall(payload.bytes().fold(7, |sum, byte| (sum * 31 + i64::from(byte)) % 1009))
+}
+
 pub(super) fn entries(payloads: &[(u32, &str)], qos: u8) -> Bytes {
     let mut out = Vec::new();
     for (alias, payload) in payloads {
         let mut publication = Publication::new(ContentType::Text, payload.as_bytes());
         publication.qos = qos;
-        publication.write_frame(&mut out, RouteNumber(*alias), Now::default().stamp());
+        let stamp = Stamp { wall: wall(payload), ..Now::default().stamp() };
+        publication.write_frame(&mut out, RouteNumber(*alias), stamp);
     }
     out.into()
 }
@@ -129,9 +135,7 @@ impl World {
                     self.tells.entry(connection).or_default().push_back(tell);
                 }
                 Output::Persist { ticket, batch, .. } => self.storage.waiting.push_back((ticket, batch)),
-                Output::Read { ticket, from, max_bytes } => {
-                    self.storage.reads.push_back((ticket, from, max_bytes));
-                }
+                Output::Read { ticket, read } => self.storage.reads.push_back((ticket, read)),
                 Output::Done { token, result } => self.done.push((token, result)),
                 Output::Committed { through } => assert_eq!(through, self.bus.committed()),
                 Output::Retained(changes) => self.retained.push(changes),
@@ -157,6 +161,20 @@ impl World {
     /// The next thing that a connection was told.
     pub(super) fn told(&mut self, n: u64) -> Option<Tell> {
         self.tells.get_mut(&c(n))?.pop_front()
+    }
+
+    /// Publishes one, at that time, and commits it.
+    pub(super) fn publish_at(&mut self, n: u64, topic: &str, payload: &str, wall: Wall) {
+        let mut out = Vec::new();
+        let stamp = Stamp { wall, ..Now::default().stamp() };
+        Publication::new(ContentType::Text, payload.as_bytes()).write_frame(&mut out, RouteNumber(0), stamp);
+        self.tickets += 1;
+        let aliases = vec![(0, Target::Topic(topic.into()))];
+        let intake = Intake { ticket: self.tickets, aliases, entries: out.into(), count: 1 };
+        self.ask(n, Ask::Publish(intake));
+        self.now.time.0 += 100_000_000;
+        self.input(Input::Deadline);
+        self.commit();
     }
 
     /// Publishes one batch to topics, each with its own new meaning of an alias from 0 on.
@@ -195,14 +213,15 @@ impl World {
     }
 
     pub(super) fn read_one(&mut self) -> bool {
-        let Some((ticket, chunk)) = self.storage.read() else { return false };
-        self.input(Input::Read { ticket, chunk });
+        let Some((ticket, found)) = self.storage.read() else { return false };
+        self.input(Input::Read { ticket, found });
         true
     }
 
     pub(super) fn trim(&mut self, oldest: u64, gaps: Vec<Gap>) {
         self.storage.oldest = Seq(oldest);
-        self.input(Input::Trimmed { oldest: Seq(oldest), gaps });
+        self.storage.oldest_at = self.now.wall;
+        self.input(Input::Trimmed { oldest: Seq(oldest), oldest_at: self.now.wall, gaps });
     }
 
     pub(super) fn publish(&mut self, n: u64, publications: &[(&str, &str)]) {

@@ -7,8 +7,8 @@ use crate::{
 };
 use bytes::Bytes;
 use riser_model::{
-    Batch, Cause, Chunk, CursorKey, CursorValue, Epoch, EpochSpan, Gap, LogId, Position, Room, Route,
-    RouteNumber, Run, Seq,
+    Batch, Cause, Chunk, CursorKey, CursorValue, Epoch, EpochSpan, Gap, Interest, LogId, Position, Read,
+    Room, Route, RouteNumber, Run, Selected, Seq, Wall,
 };
 use riser_wire::entry::{Frame, frames};
 use std::collections::{BTreeMap, VecDeque};
@@ -26,16 +26,22 @@ pub(super) struct Storage {
     /// By seq, from 1.
     pub(super) entries: Vec<Entry>,
     pub(super) oldest: Seq,
+    /// What is gone was committed before this.
+    pub(super) oldest_at: Wall,
     pub(super) gaps: Vec<Gap>,
     pub(super) routes: BTreeMap<RouteNumber, Route>,
     pub(super) origins: BTreeMap<u32, (LogId, Epoch)>,
     pub(super) cursors: BTreeMap<CursorKey, CursorValue>,
     pub(super) waiting: VecDeque<(u64, Batch)>,
-    pub(super) reads: VecDeque<(u64, Seq, u32)>,
+    pub(super) reads: VecDeque<(u64, Read)>,
     /// Entries that cannot be read any more.
     pub(super) damaged: Vec<(Seq, Seq)>,
     /// The table of what channels retain, as it is on disk.
     pub(super) saved: Saved,
+    /// It cannot tell what concerns whom.
+    pub(super) blunt: bool,
+    /// How many entries it read for others than links.
+    pub(super) brought: usize,
     chain: Vec<EpochSpan>,
     epoch: Epoch,
 }
@@ -61,6 +67,7 @@ impl Storage {
             chain: self.chain.clone(),
             next: self.next(),
             oldest: self.oldest,
+            oldest_at: self.oldest_at,
             gaps: self.gaps.clone(),
             routes: self.routes.iter().map(|(number, route)| (*number, route.clone())).collect(),
             origins: self.origins.iter().map(|(number, origin)| (*number, *origin)).collect(),
@@ -156,9 +163,67 @@ impl Storage {
         Some(ticket)
     }
 
-    pub(super) fn read(&mut self) -> Option<(u64, Chunk)> {
-        let (ticket, from, max_bytes) = self.reads.pop_front()?;
-        Some((ticket, self.chunk(from, max_bytes as usize)))
+    pub(super) fn read(&mut self) -> Option<(u64, Selected)> {
+        let (ticket, read) = self.reads.pop_front()?;
+        let found = match read {
+            Read::All { from, max_bytes } => self.chunk(from, max_bytes as usize).into(),
+            Read::Of { from, max_bytes, of } => self.select(from, self.next(), max_bytes as usize, &of),
+            Read::Before { before, of } => {
+                let concerns = |seq: &Seq| self.concerns(*seq, &of);
+                let newest = (self.oldest.0..before.0).rev().map(Seq).find(concerns);
+                match newest {
+                    // A few more, as a piece of a segment would have.
+                    Some(seq) => {
+                        let from = Seq(seq.0.saturating_sub(6)).max(self.oldest);
+                        self.select(from, before, usize::MAX, &of)
+                    }
+                    None => Chunk { runs: Vec::new(), next: self.oldest.min(before) }.into(),
+                }
+            }
+        };
+        self.brought += found.chunk.runs.len();
+        Some((ticket, found))
+    }
+
+    fn concerns(&self, seq: Seq, of: &Interest) -> bool {
+        let entry = &self.entries[seq.0 as usize - 1];
+        let (frame, _) = Frame::read(&entry.frame, 0).unwrap();
+        let meets = |route: &Route| of.meets(route.room, &route.channel, seq, frame.wall());
+        self.blunt || self.routes.get(&entry.route).is_some_and(meets)
+    }
+
+    fn select(&self, from: Seq, to: Seq, max_bytes: usize, of: &Interest) -> Selected {
+        let mut found = Selected { chunk: Chunk { runs: Vec::new(), next: from }, skips: Vec::new() };
+        let mut bytes = 0;
+        while found.chunk.next < to && bytes < max_bytes {
+            let at = found.chunk.next;
+            if at >= self.oldest && !self.concerns(at, of) {
+                found.skips.push((at, at));
+                found.chunk.next = at.next();
+                continue;
+            }
+            let chunk = self.chunk(at, 1);
+            bytes += 40;
+            // One at a time, so that what follows is judged by itself.
+            let run = match chunk.runs.into_iter().next() {
+                Some(Run::Gap(gap)) if gap.from >= self.oldest => Run::Gap(Gap { to: gap.from, ..gap }),
+                Some(run) => run,
+                None => break,
+            };
+            found.chunk.next = match &run {
+                Run::Gap(gap) => gap.to.next(),
+                Run::Entries { first, count, .. } => first.plus(u64::from(*count)),
+            };
+            match (found.chunk.runs.last_mut(), run) {
+                (Some(Run::Gap(last)), Run::Gap(gap))
+                    if last.cause == gap.cause && last.to.next() == gap.from =>
+                {
+                    last.to = gap.to;
+                }
+                (_, run) => found.chunk.runs.push(run),
+            }
+        }
+        found
     }
 
     fn gone(&self, seq: Seq) -> bool {

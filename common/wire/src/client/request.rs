@@ -10,7 +10,7 @@ use crate::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use riser_model::{
-    ChannelName, Filter, Position,
+    ChannelName, Filter, Position, Wall,
     door::{Code, Flow, From, Method, Refusal, Secret},
 };
 use serde::Deserialize;
@@ -294,7 +294,7 @@ fn read_subscribe(object: &mut Object<'_>) -> Result<Subscribe, Refusal> {
 }
 
 fn read_from(text: &str) -> Result<From, Refusal> {
-    let want = r#""live", "start", {"after":position} or {"last":number}"#;
+    let want = r#""live", "start", {"after":position}, {"time":milliseconds since 1970} or {"last":number}"#;
     if let Ok(word) = serde_json::from_str::<Text<'_>>(text) {
         return match &*word.0 {
             "live" => Ok(From::Live),
@@ -314,11 +314,15 @@ fn read_from(text: &str) -> Result<From, Refusal> {
     let after =
         parsed::<Position>(&mut object, "after", "a position exactly as it was received (log.epoch.seq)")?;
     let last = object.optional("last", "a number from 0 to 4294967295")?;
+    let time = object.optional("time", "milliseconds since 1970 by the clock of this instance")?;
     object.finish()?;
-    match (after, last) {
-        (Some(position), None) => Ok(From::After(position)),
-        (None, Some(n)) => Ok(From::Last(n)),
-        (None, None) | (Some(_), Some(_)) => Err(object.refuse("from is not one of its forms".into(), want)),
+    match (after, last, time) {
+        (Some(position), None, None) => Ok(From::After(position)),
+        (None, Some(n), None) => Ok(From::Last(n)),
+        (None, None, Some(wall)) => Ok(From::Since(Wall(wall))),
+        (None, None, None) | (Some(_), Some(_), _) | (Some(_), _, Some(_)) | (_, Some(_), Some(_)) => {
+            Err(object.refuse("from is not one of its forms".into(), want))
+        }
     }
 }
 

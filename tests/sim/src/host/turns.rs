@@ -166,7 +166,7 @@ impl Host {
             Output::Instance(output) => self.perform_instance(output, at),
             Output::ReadForLink { ticket, from, max_bytes } => {
                 let moment = self.moment();
-                self.later(at.plus(moment), Later::Read(ticket | FOR_LINK, from, max_bytes));
+                self.later(at.plus(moment), Later::Read(ticket | FOR_LINK, Read::All { from, max_bytes }));
             }
             Output::Edge(output) => self.effects.push_back(Effect::Edge(output)),
             Output::Hub(output) => self.effects.push_back(Effect::Hub(output)),
@@ -194,9 +194,9 @@ impl Host {
                 }
                 self.storage_soon(at);
             }
-            InstanceOutput::Read { ticket, from, max_bytes } => {
+            InstanceOutput::Read { ticket, read } => {
                 let moment = self.moment();
-                self.later(at.plus(moment), Later::Read(ticket, from, max_bytes));
+                self.later(at.plus(moment), Later::Read(ticket, read));
             }
             InstanceOutput::Verify { connection, ticket, proof } => {
                 let matches = match proof {
