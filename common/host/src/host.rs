@@ -9,7 +9,7 @@ use riser_instance::{
     Core, Input as InstanceInput, Output as InstanceOutput,
     core::{Input, Output},
 };
-use riser_model::{ConnectionId, Now, Seq, Time, door::Code};
+use riser_model::{ConnectionId, Now, Read, Selected, Seq, Time, door::Code};
 use riser_net::{Arrival, Asked, CoreInbox, TellOutbox};
 use riser_rooms::Input as RoomsInput;
 use riser_shell::{

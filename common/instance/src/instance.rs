@@ -4,7 +4,7 @@ use crate::connection::{Connection, State};
 use bytes::Bytes;
 use riser_gate::{Caller, Gate, Policy, Proof, Stand, Verdict};
 use riser_model::{
-    Batch, ConnectionId, Now, RoomId, RouteNumber, Run, Seq, SubscriptionId, Time,
+    Batch, ConnectionId, Now, Read, RoomId, RouteNumber, Run, Seq, SubscriptionId, Time,
     door::{Ask, Code, Credential, Refusal, SessionState, Tell},
 };
 use riser_mqtt::{Record, SessionKey, Sessions};

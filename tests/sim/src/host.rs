@@ -19,7 +19,7 @@ use riser_gate::{Directory, Policy, Verdict};
 use riser_hub_core::LinkOutput as HubLink;
 use riser_instance::{Input as InstanceInput, LogFold, core::Input};
 use riser_log::{Config as LogConfig, Entropy, Finding, Writer};
-use riser_model::{ConnectionId, LogId, Now, Seq, Time, Wall, door::Ask};
+use riser_model::{ConnectionId, LogId, Now, Read, Selected, Seq, Time, Wall, door::Ask};
 use riser_rooms::Input as RoomsInput;
 use std::{
     collections::{BTreeMap, VecDeque},

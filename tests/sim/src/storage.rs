@@ -179,7 +179,7 @@ impl Storage {
     fn later(&self) -> Now {
         let cost = self.disk.cost();
         let ms = i64::try_from(cost.as_millis()).unwrap_or(i64::MAX);
-        Now { time: self.now.time.plus(cost), wall: riser_model::Wall(self.now.wall.0.saturating_add(ms)) }
+        Now { time: self.now.time.plus(cost), wall: Wall(self.now.wall.0.saturating_add(ms)) }
     }
 
     fn waiting(&self) -> Waiting {

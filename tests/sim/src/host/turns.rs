@@ -4,7 +4,7 @@ use super::{ARRIVALS_MAX, Arrival, Effect, FOR_LINK, Host, Later, SPINS_MAX};
 use crate::{mutant::Mutant, site, table::SAVE_EVERY, tier::Output};
 use riser_gate::{Caller, Proof, Verdict};
 use riser_instance::{Input as InstanceInput, Output as InstanceOutput, core::Input};
-use riser_model::Time;
+use riser_model::{Read, Time};
 use std::{sync::Arc, time::Duration};
 
 impl Host {
