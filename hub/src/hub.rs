@@ -10,6 +10,7 @@ use crate::{
 };
 use anyhow::Context;
 use axum::Router;
+use crate::footers::Footers;
 use riser_gate::Directory;
 use riser_host::{Host, HostHandle, Lookout, Meter, Parts, Policies, RoomsMeter, doors::Doors, setup};
 use riser_hub_core::{HubCore, LinkInput, placing};
@@ -37,6 +38,8 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
+/// The history index, beside the log.
+const HISTORY: &str = "history";
 /// Link frames that wait for the core.
 const LINK_INPUTS_MAX: usize = 256;
 /// Beyond what connections may take, the core's own drain.
@@ -116,7 +119,8 @@ impl Hub {
         let (entrance, inbox) = setup::entrance(&config.limits);
         let (answer, answers) = mpsc::unbounded_channel();
         let saved = answer.clone();
-        let storage = Storage::start(writer, Box::new(()), move |said| {
+        let footers = Footers::open(&config.data().join(HISTORY));
+        let storage = Storage::start(writer, Box::new(footers), move |said| {
             // The host may have ended; then nobody waits.
             let _ = answer.send(said);
         })
@@ -295,6 +299,7 @@ fn rooms(directory: &Directory) -> Vec<Room> {
         account_name: name.clone(),
         name: placing::quarantine_name(),
         history: History::Log,
+        retention: Default::default(),
         linked: false,
     };
     let mut rooms = directory.rooms().to_vec();

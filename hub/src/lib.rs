@@ -6,6 +6,7 @@
 mod api;
 pub mod command;
 pub mod config;
+mod footers;
 pub mod hub;
 mod links;
 mod page;

@@ -10,7 +10,7 @@ use crate::{
     issuer::IssuerConfig,
     key::KeyText,
 };
-use riser_model::{AccountId, AccountName, ClientId, Filter, History, Right, RoomId, RoomName};
+use riser_model::{AccountId, AccountName, ClientId, Filter, History, Retention, Right, RoomId, RoomName};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeSeq};
 use std::fmt;
 
@@ -142,6 +142,9 @@ pub struct RoomConfig {
     /// Its policy for the past: `none` or `log`.
     #[serde(default)]
     pub history: History,
+    /// How much of the past is kept: `{ count = 10000, bytes = "64 MiB", age = "30d" }`, each of them optional.
+    #[serde(default, skip_serializing_if = "Retention::is_empty")]
+    pub retention: Retention,
     /// Whether an edge's uplinks carry it.
     #[serde(default = "yes")]
     pub linked: bool,
@@ -156,7 +159,8 @@ pub struct RoomConfig {
 impl RoomConfig {
     /// A linked room with that history, and no rights of its own.
     pub fn new(name: RoomName, history: History) -> Self {
-        Self { name, id: None, history, linked: true, gate: GateConfig::default(), grant: vec![] }
+        let (retention, gate) = (Retention::default(), GateConfig::default());
+        Self { name, id: None, history, retention, linked: true, gate, grant: vec![] }
     }
 }
 

@@ -353,6 +353,7 @@ impl Compiler {
                 account_name: account.name.clone(),
                 name: room.name.clone(),
                 history: room.history,
+                retention: room.retention,
                 linked: room.linked,
             });
         }

@@ -5,6 +5,7 @@ use crate::{
     disk::Disk,
     footer::{Footer, Point},
     scan::{AHEAD_BYTES, Window},
+    selective::SegmentKey,
 };
 use riser_model::{LogId, Seq, Wall};
 use std::{
@@ -64,6 +65,11 @@ impl<D: Disk> Segment<D> {
             points: Mutex::default(),
             listed: Mutex::default(),
         }
+    }
+
+    /// What tells this use of it from every other.
+    pub fn key(&self) -> SegmentKey {
+        SegmentKey { first: self.first, salt: self.identity.salt }
     }
 
     /// Whether it has a block whose header can be read: salts are never 0.

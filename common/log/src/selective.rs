@@ -16,6 +16,10 @@ pub trait Index {
     fn find(&mut self, segment: SegmentKey, of: &Interest) -> Option<Footer>;
     /// What a sealed segment holds, as its footer was read.
     fn learn(&mut self, segment: SegmentKey, footer: &Footer);
+    /// Whether it would rather not be told what that sealed segment holds.
+    fn knows(&mut self, segment: SegmentKey) -> bool;
+    /// Nothing is left of what was before.
+    fn forget_before(&mut self, oldest: Seq);
 }
 
 /// Knows nothing.
@@ -25,6 +29,12 @@ impl Index for () {
     }
 
     fn learn(&mut self, _: SegmentKey, _: &Footer) {}
+
+    fn knows(&mut self, _: SegmentKey) -> bool {
+        true
+    }
+
+    fn forget_before(&mut self, _: Seq) {}
 }
 
 /// One use of one segment.
@@ -125,6 +135,25 @@ impl<D: Disk> Reader<D> {
         Ok(Selected { chunk: Chunk { runs: Vec::new(), next: end }, skips: Vec::new() })
     }
 
+    /// Tells an index of one sealed segment that it does not know, the newest first. False if there is none.
+    pub fn teach(&mut self, index: &mut dyn Index) -> Result<bool, ReadError> {
+        let view = self.shared.view();
+        index.forget_before(view.oldest());
+        for (at, segment) in view.segments.iter().enumerate().rev().skip(1) {
+            let key = segment.key();
+            if segment.listed().is_some() || segment.footer.get().is_some() || index.knows(key) {
+                continue;
+            }
+            let footer = self.footer(&view, segment, view.last_of(at));
+            let footer = footer.map_err(|source| ReadError { at: segment.first, source })?;
+            if self.shared.view().holds(segment) {
+                index.learn(key, &footer);
+            }
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
     /// What to do with the seqs from `at` on; none if their segment went away meanwhile.
     fn part(
         &mut self,
@@ -192,7 +221,7 @@ impl<D: Disk> Reader<D> {
         if let Some(footer) = segment.listed().or_else(known) {
             return Ok(Some(footer));
         }
-        let key = SegmentKey { first: segment.first, salt: segment.identity.salt };
+        let key = segment.key();
         if let Some(footer) = index.find(key, of) {
             return Ok(Some(Arc::new(footer)));
         }

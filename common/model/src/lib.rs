@@ -9,6 +9,7 @@
 pub mod batch;
 pub mod cursor;
 pub mod door;
+pub mod duration;
 pub mod event;
 pub mod gap;
 pub mod id;
@@ -18,6 +19,7 @@ pub mod position;
 pub mod principal;
 pub mod room;
 pub mod route;
+pub mod size;
 pub mod time;
 
 pub use batch::{Batch, Chunk, Read, Run, Selected};
@@ -28,6 +30,6 @@ pub use interest::{Interest, Selection, Since};
 pub use name::{AccountName, ChannelName, Filter, RoomName};
 pub use position::Position;
 pub use principal::{Grants, Principal, Right};
-pub use room::{Binding, History, Room};
+pub use room::{Binding, History, Retention, Room};
 pub use route::{Route, RouteNumber};
 pub use time::{Now, Stamp, Time, Wall};

@@ -1,8 +1,10 @@
 //! What a room is, as its owner declared it.
 
 use crate::{
+    duration::Duration,
     id::{AccountId, RoomId},
     name::{AccountName, Filter, RoomName},
+    size::ByteSize,
 };
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +17,29 @@ pub enum History {
     None,
     /// Everything that is still there is replayed on request.
     Log,
+}
+
+/// How much of a room's past is kept. What is named is kept at least, and at most 1/64 more of it; what the log's own
+/// quota has let go of is gone all the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// The newest so many publications.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// The newest so many bytes of entries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<ByteSize>,
+    /// Those that were taken within this time, as far as this process has seen the time pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age: Option<Duration>,
+}
+
+impl Retention {
+    /// Whether it names nothing: then all is kept that the log has.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A room as configured.
@@ -30,6 +55,8 @@ pub struct Room {
     pub name: RoomName,
     /// Its policy for the past.
     pub history: History,
+    /// How much of the past that is.
+    pub retention: Retention,
     /// Whether the uplinks carry it (edges).
     pub linked: bool,
 }

@@ -7,25 +7,23 @@
 //! The sections that both programs have are here, one file each; the programs compose them.
 
 pub mod binding;
-pub mod duration;
 pub mod last_good;
 pub mod limits;
 pub mod listen;
 pub mod problem;
-pub mod size;
 pub mod sources;
 pub mod uplink;
 
 pub use binding::BindingConfig;
-pub use duration::Duration;
 pub use limits::LimitsConfig;
 pub use listen::{
     HttpListener, LinkListener, Listeners, MqttListener, OperationsListener, TlsConfig, TlsFiles,
 };
 pub use problem::{ConfigError, Problem};
-pub use size::ByteSize;
 pub use sources::Sources;
 pub use uplink::{UplinkConfig, UplinkUrl};
+
+pub use riser_model::{duration::Duration, size::ByteSize};
 
 use figment::{Figment, value::Dict};
 use riser_gate::Invalid;

@@ -9,7 +9,7 @@ use riser_log::{Committed, Decision, Disk, Fold, Index, Pacer, Reader, Refused, 
 use riser_model::{Batch, CursorKey, CursorValue, Gap, Read, Selected, Seq, Wall, door::Code};
 use std::{
     collections::VecDeque,
-    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -343,7 +343,22 @@ fn read<D: Disk>(
     reads: &Receiver<(u64, Read)>,
     answer: impl Fn(Answer),
 ) {
-    while let Ok((ticket, read)) = reads.recv() {
+    let mut learning = true;
+    loop {
+        // What the index does not know it is told while nobody waits.
+        let next = if learning { reads.try_recv() } else { reads.recv().map_err(|_| TryRecvError::Disconnected) };
+        let (ticket, read) = match next {
+            Ok(asked) => asked,
+            Err(TryRecvError::Disconnected) => return,
+            Err(TryRecvError::Empty) => {
+                learning = reader.teach(&mut *index).unwrap_or_else(|error| {
+                    tracing::warn!(%error, "the log's index could not be told what a segment holds");
+                    false
+                });
+                continue;
+            }
+        };
+        learning = true;
         let found = reader.perform(&read, &mut *index).unwrap_or_else(|error| {
             tracing::warn!(%error, "the log could not be read");
             read.nothing()

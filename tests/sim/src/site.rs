@@ -268,6 +268,7 @@ pub fn hub(
             account_name: name.clone(),
             name: placing::quarantine_name(),
             history: History::Log,
+            retention: Default::default(),
             linked: false,
         });
     }

@@ -26,6 +26,7 @@ pub(super) fn room(name: &str, history: History) -> Room {
         account_name: "acme".parse().unwrap(),
         name: name.parse().unwrap(),
         history,
+        retention: Default::default(),
         linked: true,
     }
 }
