@@ -10,7 +10,7 @@ use crate::{
 use anyhow::Context;
 use riser_edge_core::{EdgeCore, LinkInput, Uplink};
 use riser_host::{Host, HostHandle, Lookout, Meter, Parts, RoomsMeter, doors::Doors, setup};
-use riser_instance::LogFold;
+use riser_instance::{LogFold, pasts};
 use riser_link::{
     Key, Sender,
     sender::{Config as SenderConfig, Opened},
@@ -72,7 +72,8 @@ impl Edge {
         let path = config.data().join(setup::RETAINED);
         let (retained, table) = setup::retained(&path, &recovered, writer.reader(), &config.limits);
         let (rooms, bindings) = (directory.rooms().to_vec(), config.bindings());
-        let instance = setup::instance(&recovered, rooms, bindings, &config.limits, retained, now);
+        let pasts = pasts(&rooms, &writer.reader());
+        let instance = setup::instance(&recovered, rooms, bindings, &config.limits, retained, pasts, now);
         let linked: BTreeSet<RoomId> =
             directory.rooms().iter().filter(|room| room.linked).map(|room| room.id).collect();
 

@@ -60,7 +60,10 @@ impl Footers {
         let reason = failed.to_string();
         self.renewals += 1;
         if self.renewals > RENEWALS_MAX {
-            tracing::warn!(reason, "the history index fails again and again: there is none until the next start");
+            tracing::warn!(
+                reason,
+                "the history index fails again and again: there is none until the next start"
+            );
             return None;
         }
         match aside(&self.path) {
@@ -112,7 +115,9 @@ impl Index for Footers {
                 channels.sort();
                 channels.dedup();
                 for channel in channels {
-                    let Some(row) = db.get(channel_row(segment.first, *room, channel.as_str()))? else { continue };
+                    let Some(row) = db.get(channel_row(segment.first, *room, channel.as_str()))? else {
+                        continue;
+                    };
                     let Some(channel) = load::<ChannelFooter>(&row) else { return Ok(None) };
                     footer.channels.push(channel);
                 }
@@ -224,7 +229,9 @@ fn channel_row(first: Seq, room: RoomId, channel: &str) -> Vec<u8> {
 /// Version, value, and a checksum over both.
 fn save(value: &impl serde::Serialize) -> Vec<u8> {
     let mut row = vec![VERSION];
-    row.extend(postcard::to_stdvec(value).expect("plain fields and known lengths, which postcard always encodes"));
+    row.extend(
+        postcard::to_stdvec(value).expect("plain fields and known lengths, which postcard always encodes"),
+    );
     let crc = crc32c::crc32c(&row);
     row.extend_from_slice(&crc.to_le_bytes());
     row

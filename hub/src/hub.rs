@@ -3,6 +3,7 @@
 use crate::{
     api::{self, Api},
     config::HubConfig,
+    footers::Footers,
     links::LinkSockets,
     page,
     site::HubSite,
@@ -10,10 +11,10 @@ use crate::{
 };
 use anyhow::Context;
 use axum::Router;
-use crate::footers::Footers;
 use riser_gate::Directory;
 use riser_host::{Host, HostHandle, Lookout, Meter, Parts, Policies, RoomsMeter, doors::Doors, setup};
 use riser_hub_core::{HubCore, LinkInput, placing};
+use riser_instance::pasts;
 use riser_link::{
     Key, Receivers,
     receivers::{Config as ReceiversConfig, LIMITS},
@@ -103,7 +104,8 @@ impl Hub {
         let path = config.data().join(setup::RETAINED);
         let (retained, table) = setup::retained(&path, &recovered, writer.reader(), &config.limits);
         let rooms = rooms(&directory);
-        let instance = setup::instance(&recovered, rooms, Vec::new(), &config.limits, retained, now);
+        let pasts = pasts(&rooms, &writer.reader());
+        let instance = setup::instance(&recovered, rooms, Vec::new(), &config.limits, retained, pasts, now);
         let receivers = Receivers::new(
             ReceiversConfig {
                 key: Key::from_secret(&identity.signing().to_bytes()),

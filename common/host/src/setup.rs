@@ -2,9 +2,9 @@
 
 use riser_instance::{Instance, LogFold};
 use riser_log::{Config as LogConfig, Disk, Entropy, Finding, OpenError, Reader, Recovered, Writer};
-use riser_model::{Binding, Chunk, Now, Position, Room, Route, RouteNumber, Run, Seq};
+use riser_model::{Binding, Chunk, Now, Position, Room, RoomId, Route, RouteNumber, Run, Seq};
 use riser_net::{Clock as NetClock, Entrance, Limits, core_inbox, inbox::CoreInbox, tls};
-use riser_rooms::{Bus, Config as RoomsConfig, RetainedTable, Start, retained::Saved};
+use riser_rooms::{Bus, Config as RoomsConfig, Mark, RetainedTable, Start, retained::Saved};
 use riser_shell::{
     Clock, RealDisk,
     config::{LimitsConfig, TlsConfig, TlsFiles},
@@ -131,6 +131,7 @@ pub fn instance(
     bindings: Vec<Binding>,
     limits: &LimitsConfig,
     retained: RetainedTable,
+    pasts: Vec<(RoomId, Vec<Mark>)>,
     now: Now,
 ) -> Instance {
     let config = RoomsConfig {
@@ -146,6 +147,7 @@ pub fn instance(
         next: recovered.next,
         oldest: recovered.oldest,
         oldest_at: recovered.oldest_at,
+        pasts,
         gaps: recovered.gaps.iter().map(|record| record.gap).collect(),
         routes: recovered.routes.clone(),
         origins: recovered.origins.clone(),

@@ -11,7 +11,9 @@ mod connection;
 pub mod core;
 pub mod instance;
 mod log_fold;
+mod past;
 
 pub use crate::core::Core;
 pub use instance::{Input, Instance, Output, Wake};
 pub use log_fold::LogFold;
+pub use past::pasts;

@@ -111,8 +111,8 @@ impl<D: Disk> Reader<D> {
     }
 
     /// What each segment holds, newest first, the one written to included: with [`Footer::ranges`] a search for
-    /// the last entries of a channel reads nothing in vain. One that is not sealed, or has lost its footer, lists
-    /// no channels.
+    /// the last entries of a channel reads nothing in vain. The one written to lists what it had a while ago, and one
+    /// that has lost its footer no channels.
     pub fn footers(&self) -> impl Iterator<Item = Result<Footer, ReadError>> + use<D> {
         let view = self.shared.view();
         let reader = self.clone();
@@ -207,7 +207,8 @@ impl<D: Disk> Reader<D> {
             return Ok((**footer).clone());
         }
         if view.segments.last().is_some_and(|active| active.identity == segment.identity) {
-            return Ok(Footer::unlisted(segment.first, last, view.end_offset, segment.points()));
+            let unlisted = || Footer::unlisted(segment.first, last, view.end_offset, segment.points());
+            return Ok(segment.listed().map_or_else(unlisted, |listed| (*listed).clone()));
         }
         match self.stored_footer(segment)? {
             Some(footer) => Ok(footer),

@@ -81,6 +81,7 @@ impl Bus {
     /// A bus over a log as it was opened.
     pub fn new(config: Config, start: Start) -> Self {
         let mut graph = Graph::default();
+        graph.remember(start.pasts);
         graph.declare(start.rooms);
         let mut routes = Routes::default();
         for (number, route) in start.routes {
@@ -186,6 +187,7 @@ impl Bus {
             Ask::Publish(intake) => self.publish(connection, intake, now),
             Ask::Subscribe { subscription: id, want, from, flow, keep: _, retained } => {
                 let deferred = |one: &Deferred| one.connection == connection && one.id == id;
+                self.graph.advance_floors(now);
                 let waits = flow == Flow::Conflate || self.warm.deferred.iter().any(deferred);
                 if waits && self.is_warming() {
                     let how = (from, flow, retained);

@@ -37,10 +37,11 @@ impl Bus {
                 self.complete(piece, Ok(()));
             }
             if block.count() > 0 {
-                self.commit(block, now.wall);
+                self.commit(block, now);
             }
         }
         if self.chain.committed > before {
+            self.graph.advance_floors(now);
             self.retained.expire(now.wall);
             self.hand_out_retained();
             self.outputs.push_back(Output::Committed { through: self.chain.committed });
@@ -143,7 +144,7 @@ impl Bus {
     }
 
     /// Shows entries to readers.
-    fn commit(&mut self, block: Block, wall: Wall) {
+    fn commit(&mut self, block: Block, now: Now) {
         let (first, turn) = (block.first, self.graph.turn);
         let mut changed: Vec<(ChannelSlot, Option<Seq>)> = Vec::new();
         for (place, slot) in block.channels.iter().enumerate() {
@@ -158,7 +159,7 @@ impl Bus {
                 let position = Position { log: self.chain.log, epoch: block.epoch, seq };
                 self.retained.apply(&frame, position, &known.route, self.config.retained_bytes_max);
             }
-            self.graph.note(*slot, seq, frame.body.len() as u64, wall);
+            self.graph.note(*slot, seq, frame.body.len() as u64, now);
             let origin = frame.origin.map(|origin| (origin.number, origin.seq));
             let channel = self.graph.channel_mut(*slot);
             channel.origin = origin.or(channel.origin);

@@ -106,7 +106,9 @@ pub(crate) fn look(subscription: &mut Subscription, view: &View<'_>) -> Next {
         let channel = view.graph.channel(slot);
         let Some(conflation) = &mut subscription.conflation else { return Next::Nothing };
         let newest = match channel.value {
-            Some(Value::Log(seq)) if seq > conflation.since => logged(view, seq, subscription.id),
+            Some(Value::Log(seq)) if seq > conflation.since.max(view.graph.room(channel.room).floor) => {
+                logged(view, seq, subscription.id)
+            }
             Some(Value::Latest(log)) => channel.presents.get(&log).map(|present| {
                 Ok(Newest::Latest { route: present.route.clone(), body: present.body.clone() })
             }),

@@ -81,7 +81,9 @@ impl Depth {
                 Some((last, at))
                     if at.is_some() == taken.is_some()
                         && fits(last, &mark, limit)
-                        && taken.zip(began).is_none_or(|(taken, began)| taken.since(began).as_nanos() as u64 <= span) =>
+                        && taken
+                            .zip(began)
+                            .is_none_or(|(taken, began)| taken.since(began).as_nanos() as u64 <= span) =>
                 {
                     join(last, &mark);
                     *at = taken;

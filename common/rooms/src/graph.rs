@@ -4,11 +4,14 @@
 //! one of them moves. Every update of a channel gives it the next *turn*, so that "what changed since" is a
 //! walk over changed channels, never over messages.
 
-use crate::statistics::Traffic;
+use crate::{
+    depth::{Depth, Mark},
+    statistics::Traffic,
+};
 use bytes::Bytes;
 use riser_model::{
-    AccountId, ChannelName, ConnectionId, Epoch, LogId, Room as Declared, RoomId, RoomName, Route,
-    RouteNumber, Seq, SubscriptionId, Wall,
+    AccountId, ChannelName, ConnectionId, Epoch, LogId, Now, Room as Declared, RoomId, RoomName, Route,
+    RouteNumber, Seq, SubscriptionId,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -46,6 +49,10 @@ pub(crate) struct Room {
     pub(crate) members: u32,
     pub(crate) subscribers: u32,
     pub(crate) traffic: Traffic,
+    /// How far back it goes, where its retention says so.
+    pub(crate) depth: Option<Depth>,
+    /// Nothing at or below is shown.
+    pub(crate) floor: Seq,
 }
 
 /// What a channel shows to those who want its newest value only.
@@ -125,6 +132,23 @@ impl Default for Graph {
 }
 
 impl Graph {
+    /// The past of rooms whose retention names how much of it is kept, as the log had it when it was opened.
+    pub(crate) fn remember(&mut self, pasts: Vec<(RoomId, Vec<Mark>)>) {
+        for (room, past) in pasts {
+            let slot = self.add_room(room);
+            self.room_mut(slot).depth = Some(Depth::new(past));
+        }
+    }
+
+    /// Rooms whose retention names how much is kept let go of what it does not.
+    pub(crate) fn advance_floors(&mut self, now: Now) {
+        for room in &mut self.rooms {
+            if let (Some(depth), Some(declared)) = (&mut room.depth, &room.declared) {
+                room.floor = depth.advance(&declared.retention, now);
+            }
+        }
+    }
+
     /// Takes the configured rooms, in place of those before.
     pub(crate) fn declare(&mut self, rooms: Vec<Declared>) {
         self.by_name.clear();
@@ -132,7 +156,11 @@ impl Graph {
         for declared in rooms {
             let slot = self.add_room(declared.id);
             self.by_name.insert((declared.account, declared.name.clone()), slot);
-            self.room_mut(slot).declared = Some(declared);
+            let room = self.room_mut(slot);
+            if !declared.retention.is_empty() {
+                room.depth.get_or_insert_with(|| Depth::new(Vec::new()));
+            }
+            room.declared = Some(declared);
         }
     }
 
@@ -148,6 +176,8 @@ impl Graph {
                 members: 0,
                 subscribers: 0,
                 traffic: Traffic::default(),
+                depth: None,
+                floor: Seq::ZERO,
             });
             RoomSlot(self.rooms.len() as u32 - 1)
         })
@@ -250,7 +280,8 @@ impl Graph {
     }
 
     /// Notes one publication.
-    pub(crate) fn note(&mut self, slot: ChannelSlot, seq: Seq, bytes: u64, wall: Wall) {
+    pub(crate) fn note(&mut self, slot: ChannelSlot, seq: Seq, bytes: u64, now: Now) {
+        let wall = now.wall;
         let channel = self.channel_mut(slot);
         channel.index.push_back(seq);
         channel.total += 1;
@@ -259,6 +290,9 @@ impl Graph {
         let room = self.room_mut(room);
         room.index.push_back((seq, slot));
         room.traffic.add(bytes, wall);
+        if let Some(depth) = &mut room.depth {
+            depth.add(seq, bytes, wall, now);
+        }
     }
 
     /// The oldest publication of the tail went. Whether it is still what its channel shows.

@@ -1,10 +1,10 @@
 //! What the bus is told: by connections, by links and sessions above it, and by the storage below it.
 
-use crate::{producers::Producers, retained::RetainedTable};
+use crate::{depth::Mark, producers::Producers, retained::RetainedTable};
 use bytes::Bytes;
 use riser_model::{
     Binding, ConnectionId, CursorKey, CursorMove, CursorValue, Epoch, EpochSpan, Gap, LogId, Principal, Room,
-    Route, RouteNumber, Run, Selected, Seq, Wall,
+    RoomId, Route, RouteNumber, Run, Selected, Seq, Wall,
     door::{Ask, Code},
     event::{Scope, SystemEvent},
     time::Clock,
@@ -32,6 +32,8 @@ pub struct Start {
     pub routes: Vec<(RouteNumber, Route)>,
     /// The origins that the log has defined.
     pub origins: Vec<(u32, (LogId, Epoch))>,
+    /// The past of rooms whose retention names how much of it is kept, oldest first.
+    pub pasts: Vec<(RoomId, Vec<Mark>)>,
     /// The rooms.
     pub rooms: Vec<Room>,
     /// The bindings of topics to rooms.

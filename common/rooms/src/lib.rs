@@ -12,6 +12,7 @@ mod commit;
 pub mod config;
 mod conflate;
 mod connection;
+mod depth;
 pub mod door;
 mod graph;
 pub mod input;
@@ -33,6 +34,7 @@ mod warm;
 
 pub use bus::Bus;
 pub use config::Config;
+pub use depth::Mark;
 pub use input::{Append, Ingest, Input, Latest, Start};
 pub use output::{Output, Placed, Wake};
 pub use producers::Producers;

@@ -186,10 +186,10 @@ impl Bus {
 
     /// Goes on with a search for the last n: its place is found, or the disk is asked for what is before.
     pub(crate) fn sought(&mut self, connection: ConnectionId, id: SubscriptionId) {
-        let oldest = self.chain.oldest;
         let Some(reader) = self.connections.get_mut(&connection) else { return };
         let Some(subscription) = reader.subscriptions.get_mut(&id) else { return };
         let State::Seeking(seek) = &subscription.state else { return };
+        let oldest = self.chain.oldest.max(subscription.scope.floor(&self.graph).next());
         let Sought::Start { cursor, whole } = seek.stands(oldest) else {
             reader.replay.reading.insert(id);
             return;
@@ -205,7 +205,6 @@ impl Bus {
 
     /// Asks for the next chunk of a connection, if it needs one and has none.
     pub(crate) fn ask_disk(&mut self, connection: ConnectionId) {
-        let oldest = self.chain.oldest;
         let Some(reader) = self.connections.get_mut(&connection) else { return };
         let replay = &mut reader.replay;
         if replay.asked.is_some() || replay.held.is_some() || replay.again.is_some() {
@@ -215,6 +214,7 @@ impl Bus {
         let Some(subscription) = reader.subscriptions.get(&id) else { return };
         let (what, read) = match &subscription.state {
             State::Seeking(seek) => {
+                let oldest = self.chain.oldest.max(subscription.scope.floor(&self.graph).next());
                 let Sought::Before(before) = seek.stands(oldest) else {
                     // What it looked for was trimmed meanwhile.
                     self.sought(connection, id);

@@ -12,7 +12,7 @@ use crate::{
     topics::{self, Reach},
 };
 use riser_model::{
-    Binding, ConnectionId, History, Now, Principal, Room, Seq, Since, SubscriptionId,
+    Binding, Cause, ConnectionId, Gap, History, Now, Principal, Room, Seq, Since, SubscriptionId,
     door::{Code, Completeness, Flow, From, Refusal, Subscribed, Tell, Want},
     event::SystemEvent,
 };
@@ -105,7 +105,7 @@ impl Bus {
         };
         let technical = matches!(reach, Reach::Technical(_));
         let begin = if technical { self.live() } else { self.place_of(from, history)? };
-        let gaps = match begin {
+        let mut gaps = match begin {
             Begin { last: 1.., .. } => Vec::new(),
             // What is gone may have been of that time.
             Begin { since: Some(_), completeness: Completeness::Partial, .. } => {
@@ -134,6 +134,18 @@ impl Bus {
         // A replaced subscription goes first: its rooms are joined by the new one before it is let go.
         let scope = self.enter(connection, principal, reach, from, floors);
         self.remove(connection, id);
+        let floor = scope.floor(&self.graph);
+        let whole = match from {
+            From::Live | From::Start | From::Last(_) => true,
+            From::After(_) => scope.shows_after(&self.graph, cursor),
+            From::Since(wall) => scope.has_all_since(&self.graph, wall),
+        };
+        if !whole {
+            completeness = Completeness::Partial;
+            let from = cursor.next();
+            gaps.extend((from <= floor).then_some(Gap { from, to: floor, cause: Cause::Retention }));
+        }
+        cursor = cursor.max(floor);
         let conflates = conflation.is_some();
         let mut subscription = Subscription {
             id,

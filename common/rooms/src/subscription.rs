@@ -16,7 +16,7 @@ use crate::{
 };
 use bytes::Bytes;
 use riser_model::{
-    ChannelName, Filter, Gap, Position, Principal, RoomId, RoomName, Route, Selection, Seq, Since,
+    Cause, ChannelName, Filter, Gap, Position, Principal, RoomId, RoomName, Route, Selection, Seq, Since,
     SubscriptionId, Wall, event::SystemEvent,
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -64,6 +64,38 @@ pub(crate) enum Scope {
     },
     /// What the system says.
     Technical(Listening),
+}
+
+impl Scope {
+    /// What is at or below is shown of none of its rooms any more.
+    pub(crate) fn floor(&self, graph: &Graph) -> Seq {
+        match self {
+            Self::Channel(slot) => graph.room(graph.channel(*slot).room).floor,
+            Self::Rooms { rooms, .. } => {
+                rooms.keys().map(|room| graph.room(*room).floor).min().unwrap_or_default()
+            }
+            Self::Technical(_) => Seq::ZERO,
+        }
+    }
+
+    /// Whether nothing that was published from then on is below a room's floor.
+    pub(crate) fn has_all_since(&self, graph: &Graph, wall: Wall) -> bool {
+        let has =
+            |room: RoomSlot| graph.room(room).depth.as_ref().is_none_or(|depth| depth.has_all_since(wall));
+        match self {
+            Self::Channel(slot) => has(graph.channel(*slot).room),
+            Self::Rooms { rooms, .. } => rooms.keys().all(|room| has(*room)),
+            Self::Technical(_) => true,
+        }
+    }
+
+    /// Whether all of its rooms still show what follows that seq.
+    pub(crate) fn shows_after(&self, graph: &Graph, cursor: Seq) -> bool {
+        match self {
+            Self::Channel(_) | Self::Technical(_) => self.floor(graph) <= cursor,
+            Self::Rooms { rooms, .. } => rooms.keys().all(|room| graph.room(*room).floor <= cursor),
+        }
+    }
 }
 
 /// Channels of one room.
@@ -176,7 +208,8 @@ impl Subscription {
             Scope::Rooms { rooms, .. } => {
                 let channel = graph.channel(slot);
                 let Some(scope) = rooms.get_mut(&channel.room) else { return false };
-                seq > scope.floor && scope.meets(graph, principal, channel)
+                seq > scope.floor.max(graph.room(channel.room).floor)
+                    && scope.meets(graph, principal, channel)
             }
             Scope::Technical(_) => false,
         }
@@ -224,6 +257,10 @@ impl Subscription {
         loop {
             if self.cursor >= view.chain.committed {
                 return Next::Nothing;
+            }
+            let floor = self.scope.floor(view.graph).min(view.chain.committed);
+            if self.cursor < floor {
+                return Next::Gap(Gap { from: self.cursor.next(), to: floor, cause: Cause::Retention });
             }
             let next = self.cursor.next();
             if next >= view.tail.first() {

@@ -346,7 +346,8 @@ fn read<D: Disk>(
     let mut learning = true;
     loop {
         // What the index does not know it is told while nobody waits.
-        let next = if learning { reads.try_recv() } else { reads.recv().map_err(|_| TryRecvError::Disconnected) };
+        let next =
+            if learning { reads.try_recv() } else { reads.recv().map_err(|_| TryRecvError::Disconnected) };
         let (ticket, read) = match next {
             Ok(asked) => asked,
             Err(TryRecvError::Disconnected) => return,

@@ -41,6 +41,7 @@ fn edge(through: &[u64]) -> EdgeCore {
         next: LIVE.last.next(),
         oldest: Seq(1),
         oldest_at: Wall(0),
+        pasts: Vec::new(),
         gaps: Vec::new(),
         routes: Vec::new(),
         origins: Vec::new(),

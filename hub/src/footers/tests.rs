@@ -29,7 +29,8 @@ fn log() -> (Writer<FaultDisk>, Reader<FaultDisk>) {
             publication.write_frame(&mut entries, RouteNumber(n), Stamp::default());
         }
         let routes = (0..20).map(|n| (RouteNumber(n), route(n))).collect();
-        let batch = Batch { first: writer.next(), entries: entries.into(), count: 20, routes, ..Batch::default() };
+        let batch =
+            Batch { first: writer.next(), entries: entries.into(), count: 20, routes, ..Batch::default() };
         writer.stage(batch).unwrap();
         writer.commit(Now::default()).unwrap();
         while writer.prepare(Now::default()).unwrap() {}
@@ -48,7 +49,8 @@ fn interest(channels: &str) -> Arc<Interest> {
 fn replay(reader: &Reader<FaultDisk>, index: &mut dyn Index, channels: &str) -> Vec<Selected> {
     let (mut reader, mut all, mut from) = (reader.clone(), Vec::new(), Seq(1));
     loop {
-        let found = reader.perform(&Read::Of { from, max_bytes: 4096, of: interest(channels) }, index).unwrap();
+        let found =
+            reader.perform(&Read::Of { from, max_bytes: 4096, of: interest(channels) }, index).unwrap();
         if found.chunk.next == from {
             return all;
         }

@@ -196,6 +196,7 @@ fn instance(
         next: recovered.next,
         oldest: recovered.oldest,
         oldest_at: recovered.oldest_at,
+        pasts: Vec::new(),
         gaps: recovered.gaps.iter().map(|record| record.gap).collect(),
         routes: recovered.routes.clone(),
         origins: recovered.origins.clone(),

@@ -233,6 +233,7 @@ fn instance(
         next,
         oldest: Seq(1),
         oldest_at: Wall(0),
+        pasts: Vec::new(),
         gaps: Vec::new(),
         routes: routes.iter().map(|(number, route)| (*number, route.clone())).collect(),
         origins: Vec::new(),

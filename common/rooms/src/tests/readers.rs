@@ -3,7 +3,7 @@
 use super::{present::body, script::*, writers::ingest};
 use crate::{Config, Input, Latest};
 use riser_model::{
-    Cause, Epoch, Gap, History, LogId, Position, Right, RoomId, Seq, Wall,
+    Cause, Epoch, Gap, History, LogId, Position, Retention, Right, RoomId, Seq, Wall,
     door::{Ask, Code, Completeness, Flow, From, Push, Want},
 };
 
@@ -583,4 +583,61 @@ fn time_of_what_may_be_gone_is_answered_partial_and_says_what_is_gone() {
     assert_eq!(subscribed.gaps, [Gap { from: Seq(1), to: Seq(10), cause: Cause::Retention }]);
     let subscribed = world.subscribe(2, 1, in_room("a", "x"), since(1000), Flow::Credit);
     assert_eq!((subscribed.completeness, subscribed.gaps), (Completeness::Full, vec![]));
+}
+
+/// Room `a` keeps its newest twenty; a hundred were published, and as many in room `b`.
+fn shallow() -> World {
+    let mut world = World::new(small());
+    world.rooms[0].retention = Retention { count: Some(20), ..Retention::default() };
+    let rooms = world.rooms.clone();
+    world.input(Input::Reconfigured { rooms, bindings: vec![] });
+    world.open(1);
+    world.open(2);
+    for n in 0..100 {
+        world.publish(1, &[("a/x", &n.to_string()), ("b/x", "-")]);
+    }
+    world
+}
+
+#[test]
+fn room_shows_the_past_that_its_retention_names_and_no_more() {
+    let mut world = shallow();
+    for (id, from) in [(1, From::Start), (2, From::Last(90)), (3, From::Since(Wall(0)))] {
+        world.subscribe(2, id, in_room("a", "x"), from, Flow::Credit);
+        let payloads = world.payloads(2);
+        assert!((20..=22).contains(&payloads.len()), "{from:?}: {payloads:?}");
+        assert_eq!(payloads, numbers(100 - payloads.len()..100), "{from:?}");
+        world.ask(2, Ask::Unsubscribe { subscription: riser_model::SubscriptionId(id) });
+    }
+    world.subscribe(2, 4, in_room("b", "x"), From::Start, Flow::Credit);
+    assert_eq!(world.payloads(2).len(), 100, "the other room keeps all");
+}
+
+#[test]
+fn position_below_the_floor_of_a_room_is_partial_and_says_what_is_gone() {
+    let mut world = shallow();
+    let subscribed = world.subscribe(2, 1, in_room("a", "x"), From::After(at(1, 10)), Flow::Credit);
+    assert_eq!(subscribed.completeness, Completeness::Partial);
+    let [gap] = subscribed.gaps[..] else { panic!("{subscribed:?}") };
+    assert_eq!((gap.from, gap.to, gap.cause), (Seq(11), subscribed.at.seq, Cause::Retention));
+    let payloads = world.payloads(2);
+    assert_eq!(payloads, numbers(100 - payloads.len()..100));
+    let subscribed = world.subscribe(2, 1, in_room("a", "x"), From::After(at(1, 190)), Flow::Credit);
+    assert_eq!((subscribed.completeness, subscribed.gaps), (Completeness::Full, vec![]));
+    let subscribed = world.subscribe(2, 2, topic("#"), From::After(at(1, 10)), Flow::Credit);
+    assert_eq!(subscribed.completeness, Completeness::Partial, "of one of the rooms");
+}
+
+#[test]
+fn reader_whom_the_floor_overtakes_is_told_what_it_missed() {
+    let mut world = shallow();
+    world.subscribe(2, 1, in_room("a", "x"), From::Live, Flow::Credit);
+    for n in 100..200 {
+        world.publish(1, &[("a/x", &n.to_string())]);
+    }
+    let pushes = world.all(2);
+    let [(from, to, Cause::Retention)] = gaps(&pushes)[..] else { panic!("{:?}", gaps(&pushes)) };
+    assert_eq!(from, 201);
+    assert!((276..=280).contains(&to), "{to}");
+    assert_eq!(pushes.len() as u64, 1 + 300 - to);
 }

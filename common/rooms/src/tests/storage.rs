@@ -68,6 +68,7 @@ impl Storage {
             next: self.next(),
             oldest: self.oldest,
             oldest_at: self.oldest_at,
+            pasts: Vec::new(),
             gaps: self.gaps.clone(),
             routes: self.routes.iter().map(|(number, route)| (*number, route.clone())).collect(),
             origins: self.origins.iter().map(|(number, origin)| (*number, *origin)).collect(),
