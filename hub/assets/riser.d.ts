@@ -19,7 +19,8 @@ export const CLOSE_CODES: { readonly [closeCode: number]: string };
 export type Credential = { user: string; password: string } | { token: string };
 /** Opaque; use one exactly as it was received. */
 export type Position = string;
-export type From = "live" | "start" | { after: Position } | { last: number };
+/** `time` is in milliseconds since 1970, by the clock of the instance: what was published since, in order of position. */
+export type From = "live" | "start" | { after: Position } | { last: number } | { time: number };
 /** `waiting` is between two attempts; `closed` is for good. */
 export type State = "connecting" | "open" | "waiting" | "closed";
 
