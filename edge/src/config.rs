@@ -4,7 +4,7 @@ mod source;
 
 pub use source::{BrokerConfig, BrokerUrl, ClientIdText, SourceConfig, TopicFilter};
 
-use riser_gate::{AccountConfig, Directory, Invalid, Policy};
+use riser_gate::{AccountConfig, Directory, Invalid, Policy, Words};
 use riser_log::OnFull;
 use riser_model::{Binding, RoomName};
 use riser_shell::{
@@ -42,6 +42,8 @@ pub struct EdgeConfig {
     pub quota: EdgeQuota,
     /// How much peers may cost.
     pub limits: LimitsConfig,
+    /// What the chat bot on the front socket says.
+    pub tty: Words,
     /// The hubs that it delivers to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub uplink: Vec<UplinkConfig>,
@@ -100,6 +102,7 @@ impl Default for EdgeConfig {
             tls: None,
             quota: EdgeQuota::default(),
             limits: LimitsConfig::default(),
+            tty: Words::default(),
             uplink: vec![],
             binding: vec![],
             source: vec![],
@@ -154,7 +157,8 @@ impl EdgeConfig {
         &self,
         directory: &Arc<Directory>,
     ) -> Result<BTreeMap<Arc<str>, Arc<Policy>>, Vec<Invalid>> {
-        let mut policies = listen::policies(&self.listen.mqtt, &self.listen.http, directory)?;
+        let words = Arc::new(self.tty.clone());
+        let mut policies = listen::policies(&self.listen.mqtt, &self.listen.http, directory, &words)?;
         let mut wrong = Vec::new();
         for (index, source) in self.source.iter().enumerate() {
             let key = SourceConfig::key(index);
@@ -266,6 +270,7 @@ impl Program for EdgeConfig {
         let mut wrong: Vec<Invalid> = self.check_listeners().collect();
         wrong.extend(self.quota.check());
         wrong.extend(self.limits.check());
+        wrong.extend(self.tty.check("tty"));
         wrong.extend(self.check_uplinks());
         wrong.extend(self.check_bindings());
         wrong.extend(self.check_sources());

@@ -1,6 +1,6 @@
 //! The hub's configuration, composed of what its parts bring.
 
-use riser_gate::{AccountConfig, Directory, Invalid, Policy};
+use riser_gate::{AccountConfig, Directory, Invalid, Policy, Words};
 use riser_shell::{
     config::{
         ByteSize, HttpListener, LimitsConfig, LinkListener, Listeners, MqttListener, OperationsListener,
@@ -40,6 +40,8 @@ pub struct HubConfig {
     pub quota: HubQuota,
     /// How much peers may cost.
     pub limits: LimitsConfig,
+    /// What the chat bot on the front socket says.
+    pub tty: Words,
     /// Who may enter, which edges and which rooms there are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub account: Vec<AccountConfig>,
@@ -79,6 +81,7 @@ impl Default for HubConfig {
             tls: None,
             quota: HubQuota::default(),
             limits: LimitsConfig::default(),
+            tty: Words::default(),
             account: vec![],
         }
     }
@@ -136,7 +139,8 @@ impl HubConfig {
         &self,
         directory: &Arc<Directory>,
     ) -> Result<BTreeMap<Arc<str>, Arc<Policy>>, Vec<Invalid>> {
-        listen::policies(&self.listen.mqtt, &self.listen.http, directory)
+        let words = Arc::new(self.tty.clone());
+        listen::policies(&self.listen.mqtt, &self.listen.http, directory, &words)
     }
 
     fn check_listeners(&self) -> impl Iterator<Item = Invalid> {
@@ -181,6 +185,7 @@ impl Program for HubConfig {
         let mut wrong: Vec<Invalid> = self.check_listeners().collect();
         wrong.extend(self.quota.check());
         wrong.extend(self.limits.check());
+        wrong.extend(self.tty.check("tty"));
         wrong.extend(self.check_accounts());
         wrong
     }

@@ -16,10 +16,12 @@ pub mod password;
 pub mod schedule;
 pub mod seats;
 pub mod token;
+pub mod tty;
 
 use crate::{
     directory::Directory,
     gate::{Caller, Effect, Standing, Verdict},
+    words::Words,
 };
 use address::Networks;
 use anonymous::Anonymous;
@@ -30,6 +32,7 @@ use riser_model::{
 };
 use schedule::Schedule;
 use std::{sync::Arc, time::Duration};
+use tty::Chat;
 
 /// How long an acceptor waits for its peer, unless it says otherwise.
 pub const DEADLINE: Duration = Duration::from_secs(5);
@@ -57,6 +60,8 @@ pub enum Acceptor {
     Seats(u32),
     /// That an admin says yes.
     Knock,
+    /// A person at a terminal, in words.
+    Tty(Arc<Words>),
 }
 
 /// Which acceptor it is.
@@ -82,6 +87,8 @@ pub enum Kind {
     Seats,
     /// [`Acceptor::Knock`].
     Knock,
+    /// [`Acceptor::Tty`].
+    Tty,
 }
 
 impl Kind {
@@ -98,6 +105,7 @@ impl Kind {
             Self::Schedule => "schedule",
             Self::Seats => "seats",
             Self::Knock => "knock",
+            Self::Tty => "tty",
         }
     }
 
@@ -105,7 +113,13 @@ impl Kind {
     /// when it comes may.
     pub(crate) fn identifies(self) -> bool {
         match self {
-            Self::Anonymous | Self::Password | Self::Token | Self::Jwt | Self::Key | Self::Secret => true,
+            Self::Anonymous
+            | Self::Password
+            | Self::Token
+            | Self::Jwt
+            | Self::Key
+            | Self::Secret
+            | Self::Tty => true,
             Self::Address | Self::Schedule | Self::Seats | Self::Knock => false,
         }
     }
@@ -125,6 +139,7 @@ impl Acceptor {
             Self::Schedule(_) => Kind::Schedule,
             Self::Seats(_) => Kind::Seats,
             Self::Knock => Kind::Knock,
+            Self::Tty(_) => Kind::Tty,
         }
     }
 
@@ -139,6 +154,7 @@ impl Acceptor {
             Self::Schedule(schedule) => schedule.begin(given),
             Self::Seats(most) => seats::begin(*most),
             Self::Knock => knock::begin(),
+            Self::Tty(words) => tty::begin(words, given),
         }
     }
 }
@@ -174,18 +190,22 @@ pub struct Refused {
     pub refusal: Refusal,
     /// What the admins of the account are told.
     pub why: &'static str,
+    /// Last words for a person.
+    pub words: Option<String>,
 }
 
 /// An acceptor that has said something and hears the answer.
 #[derive(Debug)]
 pub(crate) enum Hears {
     Proof(AwaitProof),
+    Chat(Chat),
 }
 
 impl Hears {
-    pub(crate) fn hear(self, answer: &Secret) -> Step {
+    pub(crate) fn hear(self, answer: &Secret, given: &Given<'_>) -> Step {
         match self {
             Self::Proof(proof) => proof.hear(answer),
+            Self::Chat(chat) => chat.hear(answer, given),
         }
     }
 
@@ -193,6 +213,7 @@ impl Hears {
     pub(crate) fn deadline(&self) -> Duration {
         match self {
             Self::Proof(_) => DEADLINE,
+            Self::Chat(_) => tty::PERSON_DEADLINE,
         }
     }
 
@@ -200,6 +221,8 @@ impl Hears {
     pub(crate) fn frames_max(&self) -> u32 {
         match self {
             Self::Proof(_) => 1,
+            // A name and a password.
+            Self::Chat(_) => 2,
         }
     }
 }
@@ -261,7 +284,7 @@ pub(crate) fn not_authorised(why: &'static str) -> Refused {
         what: "the credential was not accepted".to_owned(),
         want: "a user and password, or a token, that this instance knows".to_owned(),
     };
-    Refused { refusal, why }
+    Refused { refusal, why, words: None }
 }
 
 /// The one answer to who is known and may not pass here now.
@@ -271,7 +294,7 @@ pub(crate) fn not_here(why: &'static str) -> Refused {
         what: "no such room, or not for you".to_owned(),
         want: "a room of your account in which you have a right, and whose gate lets you pass".to_owned(),
     };
-    Refused { refusal, why }
+    Refused { refusal, why, words: None }
 }
 
 fn busy() -> Refused {
@@ -280,5 +303,5 @@ fn busy() -> Refused {
         what: "too many credentials are being verified".to_owned(),
         want: "come back in a moment".to_owned(),
     };
-    Refused { refusal, why: "too many are being verified" }
+    Refused { refusal, why: "too many are being verified", words: None }
 }

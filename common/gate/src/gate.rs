@@ -34,13 +34,19 @@ use std::{
 pub struct Caller {
     /// Where it comes from, if it comes over a network.
     pub address: Option<IpAddr>,
+    /// Whether it was sent away several times lately.
+    pub known: bool,
     /// Random bytes of its own, of which its nonces are made.
     pub entropy: [u8; 32],
 }
 
 impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Caller").field("address", &self.address).finish_non_exhaustive()
+        let known = self.known;
+        f.debug_struct("Caller")
+            .field("address", &self.address)
+            .field("known", &known)
+            .finish_non_exhaustive()
     }
 }
 
@@ -241,7 +247,8 @@ impl Gate {
                 if heard >= hears.frames_max() {
                     return self.refuse(out_of_turn("more answers than were asked for"));
                 }
-                self.take(hears.hear(&answer), heard + 1, now);
+                let step = hears.hear(&answer, &self.given(now));
+                self.take(step, heard + 1, now);
             }
             (State::Awaits { awaits, ticket, .. }, Input::Done { ticket: of, verdict }) if of == ticket => {
                 self.take(awaits.judge(verdict), 0, now);
@@ -299,14 +306,30 @@ impl Gate {
         &self.standing
     }
 
+    /// Whether a person was sent away for what it said: that is remembered.
+    pub fn is_offended(&self) -> bool {
+        let by_person = self.credential == Credential::Person;
+        by_person && matches!(self.state, State::Refused) && self.current() == Some(Kind::Tty)
+    }
+
     /// Whom its credential speaks of, if that is somebody: for admins, before it is proven.
     pub fn claimed(&self) -> Option<&Arc<Principal>> {
         self.standing.principal.as_ref().or_else(|| match &self.credential {
             Credential::Password { account, user: name, .. } | Credential::Claim { account, name, .. } => {
                 self.directory.claimed(account.as_ref(), name).map(|member| member.principal)
             }
-            Credential::Anonymous | Credential::Token(_) => None,
+            Credential::Anonymous | Credential::Person | Credential::Token(_) => None,
         })
+    }
+
+    fn given(&self, now: Now) -> Given<'_> {
+        Given {
+            credential: &self.credential,
+            directory: &self.directory,
+            caller: &self.caller,
+            standing: &self.standing,
+            now,
+        }
     }
 
     fn current(&self) -> Option<Kind> {
@@ -336,16 +359,9 @@ impl Gate {
                     (kind, not_authorised("nothing that this stage takes was shown"))
                 });
                 self.tell(kind, GateStep::Refused, refused.why);
-                return self.refuse(refused.refusal);
+                return self.send_away(refused);
             };
-            let given = Given {
-                credential: &self.credential,
-                directory: &self.directory,
-                caller: &self.caller,
-                standing: &self.standing,
-                now,
-            };
-            let step = acceptor.begin(&given);
+            let step = acceptor.begin(&self.given(now));
             if !self.follow(step, 0, now) {
                 return;
             }
@@ -400,7 +416,7 @@ impl Gate {
             }
             Step::Refuse(refused) => {
                 self.tell(kind, GateStep::Refused, refused.why);
-                self.refuse(refused.refusal);
+                self.send_away(refused);
                 false
             }
         }
@@ -408,6 +424,11 @@ impl Gate {
 
     fn tell(&mut self, acceptor: Kind, step: GateStep, why: &'static str) {
         self.outputs.push_back(Output::Tell { acceptor, step, why });
+    }
+
+    fn send_away(&mut self, refused: Refused) {
+        self.outputs.extend(refused.words.map(|words| Output::Say(Prompt::Words(words))));
+        self.refuse(refused.refusal);
     }
 
     fn refuse(&mut self, refusal: Refusal) {

@@ -5,6 +5,7 @@ use crate::{
     directory::Directory,
     invalid::Invalid,
     sequence::Sequence,
+    words::Words,
 };
 use riser_model::{Principal, door::Method};
 use std::{sync::Arc, time::Duration};
@@ -32,6 +33,17 @@ impl Policy {
         }
         let front = Arc::new(Sequence::of(acceptors));
         Ok(Self { directory: Arc::clone(directory), front, deadline: DEADLINE })
+    }
+
+    /// The same, with a chat bot for people at terminals.
+    #[must_use]
+    pub fn with_words(mut self, words: &Arc<Words>) -> Self {
+        let mut front = Sequence::clone(&self.front);
+        if let Some(stage) = front.stages.first_mut() {
+            stage.any.push(Acceptor::Tty(Arc::clone(words)));
+        }
+        self.front = Arc::new(front);
+        self
     }
 
     /// Of what is this process's own: it shows nothing and is this principal, there is no way in but its own task's, and

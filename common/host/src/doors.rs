@@ -1,4 +1,4 @@
-//! Makes the door that a socket asks for: MQTT, envelope or raw.
+//! Makes the door that a socket asks for: MQTT, envelope, raw, or the lobby for people.
 
 use riser_model::{
     AccountName, RoomName,
@@ -6,7 +6,7 @@ use riser_model::{
 };
 use riser_mqtt::{Config as MqttConfig, Counters as MqttCounters, MqttDoor};
 use riser_net::{Doorway, Knock, MqttDoors};
-use riser_rooms::door::{Envelope, Place, Raw};
+use riser_rooms::door::{Envelope, Place, Raw, Tty};
 use riser_shell::{Clock, entropy};
 use std::sync::Arc;
 
@@ -32,6 +32,9 @@ impl Doors {
 
     /// The door that a WebSocket asks for.
     pub fn open(&self, knock: Knock) -> Result<Box<dyn Door>, Refusal> {
+        if knock.doorway == Doorway::Lobby {
+            return Ok(Box::new(Tty::new(knock.credential)));
+        }
         let shown = knock.credential.unwrap_or(Credential::Anonymous);
         match knock.doorway {
             Doorway::Envelope { account, room } => {

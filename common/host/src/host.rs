@@ -258,7 +258,8 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                 let policy = self.parts.policies.get(&peer.listener);
                 let policy =
                     Arc::clone(policy.expect("every listener of doors was given a policy at the start"));
-                let caller = Caller { address: Some(peer.address.ip()), entropy: entropy::bytes() };
+                let (address, entropy) = (Some(peer.address.ip()), entropy::bytes());
+                let caller = Caller { address, entropy, ..Caller::default() };
                 self.instance(InstanceInput::Opened { connection, policy, caller }, now);
             }
             Arrival::Asked(Asked { connection, ask }) => {

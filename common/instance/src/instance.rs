@@ -2,7 +2,7 @@
 
 use crate::connection::{Connection, State};
 use bytes::Bytes;
-use riser_gate::{Caller, Gate, Policy, Proof, Stand, Verdict};
+use riser_gate::{Caller, Gate, Offenders, Policy, Proof, Stand, Verdict};
 use riser_model::{
     Batch, ConnectionId, Now, Read, RoomId, RouteNumber, Run, Seq, SubscriptionId, Time,
     door::{Ask, Code, Credential, Refusal, SessionState, Tell},
@@ -164,6 +164,8 @@ pub struct Instance {
     /// Who has each session at the moment.
     holders: BTreeMap<SessionKey, ConnectionId>,
     gate_deadlines: BTreeSet<(Time, ConnectionId)>,
+    /// Who was sent away by the chat bot lately.
+    offenders: Offenders,
     /// When what connections have shown expires.
     expiries: BTreeSet<(Time, ConnectionId)>,
     /// Who is in the rooms that have gates of their own.
@@ -194,6 +196,7 @@ impl Instance {
             connections: BTreeMap::new(),
             holders: BTreeMap::new(),
             gate_deadlines: BTreeSet::new(),
+            offenders: Offenders::default(),
             expiries: BTreeSet::new(),
             seats: BTreeMap::new(),
             awaited: BTreeMap::new(),
@@ -276,7 +279,8 @@ impl Instance {
         [gate, expiry, sessions, rooms].into_iter().flatten().min_by_key(|(time, _)| *time)
     }
 
-    fn opened(&mut self, id: ConnectionId, policy: Arc<Policy>, caller: Caller, now: Now) {
+    fn opened(&mut self, id: ConnectionId, policy: Arc<Policy>, mut caller: Caller, now: Now) {
+        caller.known = caller.address.is_some_and(|address| self.offenders.knows(address, now.time));
         let gate = Gate::front(&policy, caller.clone(), now);
         self.gate_deadlines.extend(gate.poll_timeout().map(|time| (time, id)));
         self.connections.insert(id, Connection::new(policy, caller, gate));
@@ -347,6 +351,7 @@ impl Instance {
             }
             ask @ Ask::Pull { .. } => self.rooms(BusInput::Ask { connection: id, ask }, now),
             Ask::Move { room } => self.move_to(id, room, now),
+            Ask::Rooms => self.say_rooms(id),
             Ask::Decide { connection, admit } => self.decide(id, connection, admit, now),
             Ask::Enter { .. } | Ask::Answer(_) | Ask::Leave { .. } => self.refuse(id, not_in_yet(), now),
         }

@@ -43,6 +43,8 @@ pub enum Credential {
     },
     /// A bearer token.
     Token(Secret),
+    /// Nothing but that it is a person at a terminal, who can be asked.
+    Person,
     /// A name that the peer will prove to be its own, by answering a [`Prompt::Challenge`].
     Claim {
         /// The tenant, when the address or the name (`account/name`) names it.
@@ -273,6 +275,8 @@ pub enum Ask {
         /// Where to.
         room: RoomName,
     },
+    /// Which rooms are there? Answered by [`Tell::Rooms`].
+    Rooms,
     /// Say yes or no to a connection that knocks. Answered by [`Tell::Decided`].
     Decide {
         /// Which one knocks.
@@ -512,6 +516,17 @@ pub enum Push {
     },
 }
 
+/// A room as a lobby shows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RoomInfo {
+    /// Its name.
+    pub name: RoomName,
+    /// Whether it has a gate of its own.
+    pub gated: bool,
+    /// How many connections are in it here.
+    pub members: u32,
+}
+
 /// What the bus tells a door.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Tell {
@@ -536,6 +551,8 @@ pub enum Tell {
         /// Whether its gate let the connection pass. If not, it stays where it is.
         result: Result<(), Refusal>,
     },
+    /// The answer to [`Ask::Rooms`]: those of the account in which the principal may do anything, by name.
+    Rooms(Vec<RoomInfo>),
     /// The answer to [`Ask::Decide`].
     Decided {
         /// Which one knocked.

@@ -423,7 +423,11 @@ impl Session {
             }
             Tell::Refused(refusal) => Err(End::Refused(refusal)),
             // Answered once, before there was a session; or never asked.
-            Tell::Entered { .. } | Tell::Prompt(_) | Tell::Moved { .. } | Tell::Decided { .. } => Ok(()),
+            Tell::Entered { .. }
+            | Tell::Prompt(_)
+            | Tell::Moved { .. }
+            | Tell::Rooms(_)
+            | Tell::Decided { .. } => Ok(()),
         }
     }
 

@@ -319,6 +319,7 @@ impl<P: Pipe> Connection<P> {
                 Tell::Refused(_)
                 | Tell::Prompt(_)
                 | Tell::Moved { .. }
+                | Tell::Rooms(_)
                 | Tell::Decided { .. }
                 | Tell::Subscribed { .. }
                 | Tell::Unsubscribed { .. }

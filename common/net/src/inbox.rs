@@ -117,6 +117,7 @@ fn cost(ask: &Ask) -> u32 {
         Ask::Answer(answer) => answer.0.len(),
         Ask::Leave { .. } => return 0,
         Ask::Move { .. }
+        | Ask::Rooms
         | Ask::Decide { .. }
         | Ask::Unsubscribe { .. }
         | Ask::Pull { .. }
@@ -204,6 +205,7 @@ impl Asker {
             Ask::Leave { .. } => self.left = true,
             Ask::Answer(_)
             | Ask::Move { .. }
+            | Ask::Rooms
             | Ask::Decide { .. }
             | Ask::Publish(_)
             | Ask::Release { .. }

@@ -114,8 +114,12 @@ impl Handshake {
                 return Err(BadAddress { status: 404, what: "nothing to connect to", want });
             }
             (_, Some(MQTT_PROTOCOL)) => return Err(wrong("MQTT is spoken elsewhere", "/mqtt")),
-            (Address::Lobby, _) => Doorway::Lobby,
-            (Address::User(name), _) => Doorway::User(name),
+            (Address::Lobby, None) => Doorway::Lobby,
+            (Address::User(name), None) => Doorway::User(name),
+            (Address::Lobby | Address::User(_), Some(_)) => {
+                let want = "no sub-protocol, for a person; /{account}/{room} for a program";
+                return Err(wrong("a lobby speaks in lines", want));
+            }
             (Address::Room { account, room }, Some(_)) => Doorway::Envelope { account, room },
             (Address::Room { .. }, None) => {
                 let want = "Sec-WebSocket-Protocol: riser.v1.json, or /{account}/{room}/{channel}";

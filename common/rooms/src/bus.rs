@@ -138,6 +138,16 @@ impl Bus {
         known.filter(|id| rights.into_iter().any(|right| principal.grants.reach(right, *id)))
     }
 
+    /// The rooms of its account in which the principal may do anything, by name, and how many connections are in each.
+    pub fn rooms_reached(&self, principal: &Principal) -> impl Iterator<Item = (RoomId, RoomName, u32)> {
+        let rooms = self.graph.rooms_of(principal.account).filter_map(|slot| {
+            let room = self.graph.room(slot);
+            Some((room.id, room.declared.as_ref()?.name.clone(), room.members))
+        });
+        let rights = [Right::Publish, Right::Subscribe, Right::Admin];
+        rooms.filter(move |(id, ..)| rights.into_iter().any(|right| principal.grants.reach(right, *id)))
+    }
+
     /// Where a publication of that principal would go, if it may publish there.
     pub fn route_to(&self, principal: &Principal, target: &Target) -> Result<Route, Refusal> {
         let (room, channel) = topics::target(&self.graph, &self.bindings, principal, target)?;
@@ -202,6 +212,7 @@ impl Bus {
             Ask::Enter { .. }
             | Ask::Answer(_)
             | Ask::Move { .. }
+            | Ask::Rooms
             | Ask::Decide { .. }
             | Ask::Release { .. }
             | Ask::HandOver { .. }

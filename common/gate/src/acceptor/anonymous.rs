@@ -20,7 +20,10 @@ impl Anonymous {
     pub(crate) fn begin(&self, given: &Given<'_>) -> Step {
         match given.credential {
             Credential::Anonymous => Step::Pass(Some(Arc::clone(&self.principal)), None),
-            Credential::Password { .. } | Credential::Token(_) | Credential::Claim { .. } => Step::Next(None),
+            Credential::Person
+            | Credential::Password { .. }
+            | Credential::Token(_)
+            | Credential::Claim { .. } => Step::Next(None),
         }
     }
 }

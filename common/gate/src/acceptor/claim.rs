@@ -56,6 +56,7 @@ pub(crate) fn begin(method: Method, given: &Given<'_>) -> Step {
         (_, Some(principal)) => (Some(principal.account_name.clone()), principal.name.to_string()),
         (
             Credential::Anonymous
+            | Credential::Person
             | Credential::Password { .. }
             | Credential::Token(_)
             | Credential::Claim { .. },

@@ -4,20 +4,37 @@
 //! and whatever the verdict, the answer is the same.
 
 use super::{Awaits, Given, Step, Whom};
-use crate::gate::{Effect, Proof};
-use riser_model::door::Credential;
+use crate::{
+    directory::Directory,
+    gate::{Effect, Proof},
+};
+use riser_model::{
+    AccountName,
+    door::{Credential, Secret},
+};
 use std::sync::Arc;
 
 pub(crate) fn begin(given: &Given<'_>) -> Step {
     let Credential::Password { account, user, password } = given.credential else { return Step::Next(None) };
-    let (awaits, hash) = match given.directory.password(account.as_ref(), user) {
+    let (effect, awaits) = verify(account.as_ref(), user, password, given.directory);
+    Step::Do(effect, None, awaits)
+}
+
+/// Verifies a password, of whom it may be, and what follows.
+pub(super) fn verify(
+    account: Option<&AccountName>,
+    user: &str,
+    password: &Secret,
+    directory: &Directory,
+) -> (Effect, Awaits) {
+    let (awaits, hash) = match directory.password(account, user) {
         Some((principal, hash)) => {
             (Awaits::credential(Whom::Known(Arc::clone(principal)), "a wrong password"), hash.clone())
         }
         None => {
             let why = "no such user or client, or one without a password";
-            (Awaits::credential(Whom::Nobody, why), given.directory.stand_in(user))
+            (Awaits::credential(Whom::Nobody, why), directory.stand_in(user))
         }
     };
-    Step::Do(Effect::Verify(Proof::Password { hash, password: password.clone() }), None, awaits)
+    (Effect::Verify(Proof::Password { hash, password: password.clone() }), awaits)
 }

@@ -10,7 +10,7 @@ pub(crate) fn begin(most: u32) -> Step {
         what: "the room is full".to_owned(),
         want: "come back when somebody has left".to_owned(),
     };
-    let full = Refused { refusal, why: "no free seat" };
+    let full = Refused { refusal, why: "no free seat", words: None };
     let awaits = Awaits { whom: Whom::Anybody, no: No::Next(full), deadline: VERDICT_DEADLINE };
     Step::Do(Effect::Seat { most }, None, awaits)
 }

@@ -8,7 +8,7 @@ use crate::connection::{AtGate, Before, Connection};
 use riser_gate::{Caller, Directory, Effect, Gate, Input, Output as GateOutput, Sequence, Standing, Verdict};
 use riser_model::{
     ConnectionId, Now, Principal, Right, RoomId, RoomName,
-    door::{Ask, Code, Refusal, Tell},
+    door::{Ask, Code, Refusal, RoomInfo, Tell},
     event::{Scope, SystemEvent},
 };
 use riser_rooms::Input as BusInput;
@@ -91,7 +91,13 @@ impl Instance {
     }
 
     fn turned_away(&mut self, id: ConnectionId, refusal: Refusal, now: Now) {
-        match self.leave_gate(id).map(|(_, at)| at.before) {
+        let left = self.leave_gate(id).map(|(connection, at)| (connection.caller.address, at));
+        if let Some((Some(address), at)) = &left
+            && at.gate.is_offended()
+        {
+            self.offenders.offended(*address, now.time);
+        }
+        match left.map(|(_, at)| at.before) {
             Some(Before::Move(_, room)) => self.tell(id, Tell::Moved { room, result: Err(refusal) }),
             Some(Before::Front | Before::Account(_)) => self.refuse(id, refusal, now),
             None => {}
@@ -143,8 +149,8 @@ impl Instance {
         self.go_on(id, now);
     }
 
-    /// The gates before the rooms have passed it. Who named no room is let into all those whose gates ask nothing more:
-    /// that is how MQTT enters rooms, with what CONNECT brought.
+    /// The gates before the rooms have passed it. MQTT names no room and knows no conversation: it is let into all those
+    /// whose gates ask nothing more than what CONNECT brought. Who comes to a lobby is in none of them yet.
     fn let_in(
         &mut self,
         id: ConnectionId,
@@ -154,8 +160,10 @@ impl Instance {
     ) {
         let Some(connection) = self.connections.get(&id) else { return };
         let directory = Arc::clone(&connection.policy.directory);
+        let is_mqtt = matches!(connection.entering, Some(Ask::Enter { session: Some(_), .. }));
         let allowed: Vec<RoomId> = match &room {
             Some((room, _)) => directory.room_gate(*room).map(|_| *room).into_iter().collect(),
+            None if !is_mqtt => Vec::new(),
             None => {
                 let (standing, caller) = (&connection.standing, &connection.caller);
                 let silently = |room, sequence| {
@@ -235,6 +243,17 @@ impl Instance {
                 self.tell(id, Tell::Moved { room: name, result: Ok(()) });
             }
         }
+    }
+
+    /// What the lobby shows.
+    pub(super) fn say_rooms(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let Some(principal) = &connection.standing.principal else { return };
+        let directory = &connection.policy.directory;
+        let info =
+            |(room, name, members)| RoomInfo { name, gated: directory.room_gate(room).is_some(), members };
+        let rooms = self.bus.rooms_reached(principal).map(info).collect();
+        self.tell(id, Tell::Rooms(rooms));
     }
 
     fn moved(&mut self, id: ConnectionId, principal: &Arc<Principal>, room: RoomId, now: Now) {

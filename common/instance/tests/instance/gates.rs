@@ -59,23 +59,30 @@ fn room_with_a_gate_is_entered_by_its_dance() {
 }
 
 #[test]
-fn who_names_no_room_is_let_into_those_that_ask_nothing_more() {
+fn mqtt_is_let_into_rooms_that_ask_nothing_more_than_connect_brought() {
+    let brief = |id: &str| riser_model::door::SessionRequest {
+        id: id.to_owned(),
+        clean: true,
+        expiry_s: 0,
+        ..session()
+    };
     let mut open = World::gated("[{ seats = 1 }]", "");
-    open.enter(C1, None, None);
+    open.enter(C1, Some(brief("one")), None);
+    assert!(open.entered(C1));
     assert_eq!(subscribe(&mut open, C1, "hall/#"), Ok(()));
-    open.enter(C2, None, None);
+    open.enter(C2, Some(brief("two")), None);
     open.told(C2);
     assert_eq!(subscribe(&mut open, C2, "hall/#"), Err(Code::Denied), "the one seat is taken");
     assert_eq!(subscribe(&mut open, C2, "hall/x"), Err(Code::Denied));
     assert_eq!(subscribe(&mut open, C2, "cellar/#"), Ok(()), "a room without a gate");
     open.input(Input::Closed { connection: C1 });
     open.input(Input::Closed { connection: C2 });
-    open.enter(C2, None, None);
+    open.enter(C2, Some(brief("two")), None);
     open.told(C2);
     assert_eq!(subscribe(&mut open, C2, "hall/#"), Ok(()), "it is free again");
 
     let mut closed = World::gated("['key']", "");
-    closed.enter(C1, None, None);
+    closed.enter(C1, Some(brief("one")), None);
     assert!(closed.entered(C1), "the others are open to it");
     assert_eq!(
         subscribe(&mut closed, C1, "hall/#"),
@@ -88,6 +95,55 @@ fn who_names_no_room_is_let_into_those_that_ask_nothing_more() {
         joined.iter().all(|room| room.name.as_str() != "hall" || room.subscribers == 0),
         "nor by a wildcard"
     );
+}
+
+#[test]
+fn lobby_shows_rooms_and_takes_no_seat_in_them() {
+    let mut world = World::gated("[{ seats = 1 }]", "");
+    world.enter(C1, None, None);
+    world.told(C1);
+    world.ask(C1, Ask::Rooms);
+    let told = world.told(C1);
+    let [Tell::Rooms(rooms)] = &told[..] else { panic!("{told:?}") };
+    let rooms: Vec<_> = rooms.iter().map(|room| (room.name.as_str(), room.gated)).collect();
+    assert_eq!(rooms, [("cellar", false), ("hall", true)], "and not the vault");
+    assert_eq!(subscribe(&mut world, C1, "hall/#"), Err(Code::Denied), "it is in the lobby");
+    world.enter(C2, None, Some("hall"));
+    assert!(world.entered(C2));
+    world.ask(C1, Ask::Move { room: "hall".parse().unwrap() });
+    let told = world.told(C1);
+    assert!(
+        matches!(&told[..], [Tell::Moved { result: Err(why), .. }] if why.code == Code::TooMany),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn repeated_offender_is_known_across_connections_for_a_while() {
+    let mut world = World::gated("[]", "");
+    let come = |world: &mut World, n: u64| {
+        let connection = riser_model::ConnectionId(n);
+        world.open_from(connection, "198.51.100.7");
+        let credential = Credential::Person;
+        world.ask(connection, Ask::Enter { credential, session: None, room: None });
+        let told = world.told(connection);
+        let [Tell::Prompt(Prompt::Words(words)), rest @ ..] = &told[..] else { panic!("{told:?}") };
+        let asked = words.starts_with("command: ttymode");
+        assert_eq!(rest.len(), usize::from(!asked), "{told:?}");
+        if asked {
+            world.ask(connection, Ask::Answer(Secret("acme/guest".into())));
+            world.ask(connection, Ask::Answer(Secret("wrong".into())));
+            let ticket = world.verifying.pop().unwrap();
+            world.input(Input::Verified { connection, ticket, verdict: Verdict::Differs });
+            assert_eq!(world.refused(connection), Some(Code::NotAuthorised));
+        }
+        world.input(Input::Closed { connection });
+        asked
+    };
+    assert!(come(&mut world, 11) && come(&mut world, 12));
+    assert!(!come(&mut world, 13) && !come(&mut world, 14), "it is known");
+    world.wait(11 * 60);
+    assert!(come(&mut world, 15), "and forgotten");
 }
 
 #[test]

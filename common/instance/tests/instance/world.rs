@@ -147,6 +147,13 @@ impl World {
         self.input(Input::Opened { connection, policy: Arc::clone(&self.policy), caller: Caller::default() });
     }
 
+    /// Behind a listener with a chat bot.
+    pub fn open_from(&mut self, connection: ConnectionId, address: &str) {
+        let policy = Policy::new(&self.directory, None, "listen").unwrap().with_words(&Arc::default());
+        let caller = Caller { address: Some(address.parse().unwrap()), ..Caller::default() };
+        self.input(Input::Opened { connection, policy: Arc::new(policy), caller });
+    }
+
     /// As somebody else than `guest`.
     pub fn enter_as(&mut self, connection: ConnectionId, name: &str, room: Option<&str>) {
         let policy = Policy::new(&self.directory, Some(&format!("acme/{name}")), "listen").unwrap();

@@ -223,6 +223,7 @@ async fn run(
                         }
                         Ask::Answer(_)
                         | Ask::Move { .. }
+                        | Ask::Rooms
                         | Ask::Decide { .. }
                         | Ask::Release { .. }
                         | Ask::HandOver { .. }

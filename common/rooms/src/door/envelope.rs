@@ -338,7 +338,11 @@ impl Open {
                 }
             }
             // Handled before a connection is open, or never asked.
-            Tell::Entered { .. } | Tell::Refused(_) | Tell::Prompt(_) | Tell::Moved { .. } => {}
+            Tell::Entered { .. }
+            | Tell::Refused(_)
+            | Tell::Prompt(_)
+            | Tell::Rooms(_)
+            | Tell::Moved { .. } => {}
         }
         self.pull(out);
     }

@@ -1,4 +1,5 @@
-//! The two WebSocket doors: many channels of a room in JSON ([`Envelope`]), one channel as bare bytes ([`Raw`]).
+//! The WebSocket doors: many channels of a room in JSON ([`Envelope`]), one channel as bare bytes ([`Raw`]), and lines for
+//! people at terminals ([`Tty`]).
 //!
 //! Each is the pure state machine of one connection: messages in, [`Ask`](riser_model::door::Ask)s out, and
 //! what the bus tells back into messages. Always holds: nothing is asked of the bus before the peer is let in,
@@ -15,9 +16,11 @@ mod raw;
 mod readers;
 #[cfg(test)]
 mod script;
+mod tty;
 
 pub use envelope::Envelope;
 pub use raw::Raw;
+pub use tty::Tty;
 
 use riser_model::{
     AccountName, Principal, RoomName,
@@ -47,6 +50,7 @@ impl Place {
                 "a user and password, or a token: this listener does not allow anonymous connections",
             )),
             Credential::Anonymous
+            | Credential::Person
             | Credential::Password { .. }
             | Credential::Token(_)
             | Credential::Claim { .. } => Ok(shown),

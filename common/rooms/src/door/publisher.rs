@@ -46,6 +46,12 @@ impl Publisher {
         Self { room, aliases: BTreeMap::new(), last_ticket: 0, waiting: VecDeque::new() }
     }
 
+    /// From here on for the channels of another room.
+    pub(super) fn move_to(&mut self, room: RoomName) {
+        self.room = room;
+        self.aliases.clear();
+    }
+
     /// Encodes them into one batch. On a refusal nothing of it was published.
     pub(super) fn publish(
         &mut self,

@@ -134,6 +134,7 @@ impl Raw {
             Tell::Subscribed { result: Ok(_), .. }
             | Tell::Unsubscribed { .. }
             | Tell::Moved { .. }
+            | Tell::Rooms(_)
             | Tell::Decided { .. } => {}
         }
         self.ask_for_more();

@@ -268,6 +268,7 @@ impl Run {
                     | Tell::Refused(_)
                     | Tell::Prompt(_)
                     | Tell::Moved { .. }
+                    | Tell::Rooms(_)
                     | Tell::Decided { .. } => panic!("{tell:?}"),
                 }
             }

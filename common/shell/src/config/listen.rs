@@ -1,6 +1,6 @@
 //! `[listen]`: which doors are open, where, and on what terms. What is not listed is closed.
 
-use riser_gate::{Directory, Invalid, Policy};
+use riser_gate::{Directory, Invalid, Policy, Words};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{collections::BTreeMap, fmt, marker::PhantomData, net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -194,13 +194,19 @@ pub fn policies(
     mqtt: &Listeners<MqttListener>,
     http: &Listeners<HttpListener>,
     directory: &Arc<Directory>,
+    words: &Arc<Words>,
 ) -> Result<BTreeMap<Arc<str>, Arc<Policy>>, Vec<Invalid>> {
-    let mqtt = mqtt.named("mqtt").map(|(name, listener)| (name, listener.anonymous.as_deref()));
-    let http = http.named("http").map(|(name, listener)| (name, listener.anonymous.as_deref()));
+    let mqtt = mqtt.named("mqtt").map(|(name, listener)| (name, listener.anonymous.as_deref(), None));
+    let http = http.named("http").map(|(name, listener)| (name, listener.anonymous.as_deref(), Some(words)));
     let mut policies = BTreeMap::new();
     let mut wrong = Vec::new();
-    for (name, anonymous) in mqtt.chain(http) {
-        match Policy::new(directory, anonymous, &name) {
+    for (name, anonymous, words) in mqtt.chain(http) {
+        let policy = Policy::new(directory, anonymous, &name);
+        let policy = policy.map(|policy| match words {
+            Some(words) => policy.with_words(words),
+            None => policy,
+        });
+        match policy {
             Ok(policy) => drop(policies.insert(name.into(), Arc::new(policy))),
             Err(invalid) => wrong.push(invalid),
         }

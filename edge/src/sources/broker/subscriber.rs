@@ -170,6 +170,7 @@ impl Subscriber {
                 Tell::Entered { .. }
                 | Tell::Prompt(_)
                 | Tell::Moved { .. }
+                | Tell::Rooms(_)
                 | Tell::Decided { .. }
                 | Tell::Subscribed { .. }
                 | Tell::Unsubscribed { .. }

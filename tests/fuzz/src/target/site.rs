@@ -92,6 +92,7 @@ impl<D: Door> Site<D> {
             Ask::Unsubscribe { subscription } => Some(Tell::Unsubscribed { subscription }),
             Ask::Pull { .. } => Some(Tell::Deliver { pushes: Vec::new(), more: false }),
             Ask::Move { room } => Some(Tell::Moved { room, result: Ok(()) }),
+            Ask::Rooms => Some(Tell::Rooms(Vec::new())),
             Ask::Decide { connection, .. } => Some(Tell::Decided { connection, result: Ok(()) }),
             Ask::Answer(_) | Ask::Confirm { .. } | Ask::Leave { .. } => None,
         }

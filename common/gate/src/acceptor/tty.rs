@@ -1,0 +1,66 @@
+//! The chat bot: asks a person at a terminal for a name and a password, in that order and once, and drops whoever gets it
+//! wrong. Who did so several times lately hears that it is known, and nothing else.
+
+use super::{Awaits, Given, Hears, No, Refused, Step, not_authorised, password};
+use crate::words::Words;
+use riser_model::door::{Credential, Prompt, Secret};
+use std::{sync::Arc, time::Duration};
+
+/// How long a person may think about each answer.
+pub const PERSON_DEADLINE: Duration = Duration::from_secs(60);
+/// The longest answer that is looked at, bytes.
+const ANSWER_BYTES_MAX: usize = 256;
+
+/// A conversation.
+#[derive(Debug)]
+pub(crate) struct Chat {
+    words: Arc<Words>,
+    /// Once it was said.
+    name: Option<String>,
+}
+
+pub(crate) fn begin(words: &Arc<Words>, given: &Given<'_>) -> Step {
+    match given.credential {
+        Credential::Person if given.caller.known => {
+            let refused = not_authorised("it was refused several times lately");
+            Step::Refuse(Refused { words: Some(format!("{}\r\n{}", words.again, words.nope)), ..refused })
+        }
+        Credential::Person => {
+            let chat = Chat { words: Arc::clone(words), name: None };
+            Step::Say(Prompt::Words(words.hello()), Hears::Chat(chat))
+        }
+        Credential::Anonymous
+        | Credential::Password { .. }
+        | Credential::Token(_)
+        | Credential::Claim { .. } => Step::Next(None),
+    }
+}
+
+impl Chat {
+    pub(crate) fn hear(self, answer: &Secret, given: &Given<'_>) -> Step {
+        let Self { words, name } = self;
+        let incorrect = |why| Refused { words: Some(words.incorrect.clone()), ..not_authorised(why) };
+        if answer.0.len() > ANSWER_BYTES_MAX {
+            return Step::Refuse(incorrect("an answer that is too long"));
+        }
+        match name {
+            None => {
+                let Ok(name) = std::str::from_utf8(&answer.0) else {
+                    return Step::Refuse(incorrect("a name that is no text"));
+                };
+                let said = Prompt::Words(words.password.clone());
+                let name = Some(name.trim().to_owned());
+                Step::Say(said, Hears::Chat(Self { words, name }))
+            }
+            Some(name) => {
+                let password = Secret(answer.0.clone());
+                let (effect, awaits) = password::verify(None, &name, &password, given.directory);
+                let no = match awaits.no {
+                    No::Refuse(refused) => No::Refuse(incorrect(refused.why)),
+                    no @ No::Next(_) => no,
+                };
+                Step::Do(effect, None, Awaits { no, ..awaits })
+            }
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! The door for people at terminals: the main lobby, in plain lines.
+//!
+//! Until a person is let in it only carries what the gate says and what the person answers. Behind the gate it knows a
+//! few verbs, and nothing else: it shows the rooms, moves the person into one (whose gate may ask more), and there shows
+//! what is said in its channels and says what the person says, as far as the room lets it. Best effort, like every
+//! connection without positions: a person who lags is shown the newest of each channel.
+
+use super::{publisher::Publisher, pull::Pull, refusal};
+use riser_model::{
+    ChannelName, Filter, Now, Position, Principal, RoomName, SubscriptionId, Time,
+    door::{
+        Ask, Code, Credential, Delivery, Door, Flow, From, Input, Method, Output, Prompt, Push, Refusal,
+        RoomInfo, Secret, Tell, Want,
+    },
+};
+use riser_wire::{
+    client::Message,
+    entry::{Body, Publication},
+};
+use std::{borrow::Cow, collections::VecDeque, sync::Arc};
+
+/// The longest line that a person may type, bytes.
+pub const LINE_BYTES_MAX: usize = 4096;
+/// The most of a payload that is shown.
+const SHOWN_BYTES_MAX: usize = 1024;
+/// The one subscription: all channels of the room.
+const SUBSCRIPTION: SubscriptionId = SubscriptionId(0);
+const PROMPT: &str = "> ";
+
+const HELP: &str = "rooms                   which rooms there are\r\n\
+                    connect to room <name>  go there\r\n\
+                    say <channel> <text>    say something in the room\r\n\
+                    leave                   back to the lobby\r\n\
+                    whoami                  who you are, and where\r\n\
+                    help                    this\r\n\
+                    quit                    goodbye";
+
+/// See the module.
+#[derive(Debug)]
+pub struct Tty {
+    phase: Phase,
+    pull: Pull,
+    out: VecDeque<Output>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// At the gate.
+    Entering,
+    /// Behind it.
+    Lobby(Box<Lobby>),
+    /// Nothing more comes or goes.
+    Closed,
+}
+
+#[derive(Debug)]
+struct Lobby {
+    principal: Arc<Principal>,
+    room: Option<RoomName>,
+    /// The room that it asked to be moved to.
+    moving: bool,
+    publisher: Option<Publisher>,
+}
+
+impl Tty {
+    /// A person, with whatever its handshake showed.
+    pub fn new(shown: Option<Credential>) -> Self {
+        let credential = shown.unwrap_or(Credential::Person);
+        let enter = Ask::Enter { credential, session: None, room: None };
+        Self { phase: Phase::Entering, pull: Pull::default(), out: VecDeque::from([Output::Ask(enter)]) }
+    }
+
+    fn say(&mut self, line: impl Into<String>) {
+        let line = line.into();
+        self.pull.wrote(line.len());
+        self.out.push_back(Output::Text(line));
+    }
+
+    fn line(&mut self, text: &str, now: Now) {
+        let line = text.trim_end_matches(['\r', '\n']);
+        if line.len() > LINE_BYTES_MAX {
+            let want = format!("at most {LINE_BYTES_MAX} bytes");
+            return self.close(refusal(Code::TooLarge, "a line that is too long", &want));
+        }
+        match &self.phase {
+            Phase::Entering => {
+                let answer = Secret(line.as_bytes().to_vec().into());
+                self.out.push_back(Output::Ask(Ask::Answer(answer)));
+            }
+            // What the gate of a room asked.
+            Phase::Lobby(lobby) if lobby.moving => {
+                let answer = Secret(line.as_bytes().to_vec().into());
+                self.out.push_back(Output::Ask(Ask::Answer(answer)));
+            }
+            Phase::Lobby(_) => self.verb(line.trim(), now),
+            Phase::Closed => {}
+        }
+    }
+
+    fn verb(&mut self, line: &str, now: Now) {
+        let (verb, rest) = line.split_once(' ').map_or((line, ""), |(verb, rest)| (verb, rest.trim()));
+        match (verb, rest) {
+            ("", _) => self.say(PROMPT),
+            ("help", "") => self.say(format!("{HELP}\r\n{PROMPT}")),
+            ("quit" | "exit", "") => self.done(),
+            ("rooms", "") => self.out.push_back(Output::Ask(Ask::Rooms)),
+            ("whoami", "") => self.whoami(),
+            ("leave", "") => self.leave_room(),
+            ("connect", rest) => {
+                let name = ["to room ", "to ", ""].into_iter().find_map(|words| rest.strip_prefix(words));
+                self.connect(name.unwrap_or_default().trim());
+            }
+            ("say", rest) => self.publish(rest, now),
+            _ => self.say(format!("!! no such command; try: help\r\n{PROMPT}")),
+        }
+    }
+
+    fn whoami(&mut self) {
+        let Phase::Lobby(lobby) = &self.phase else { return };
+        let Principal { account_name, name, client, .. } = &*lobby.principal;
+        let place = lobby.room.as_ref().map_or("the lobby", RoomName::as_str);
+        let line = format!("{account_name}/{name} ({}), in {place}\r\n{PROMPT}", client.0);
+        self.say(line);
+    }
+
+    fn connect(&mut self, name: &str) {
+        let Ok(room) = name.parse::<RoomName>() else {
+            return self.say(format!("!! connect to room <name>; try: rooms\r\n{PROMPT}"));
+        };
+        if let Phase::Lobby(lobby) = &mut self.phase {
+            lobby.moving = true;
+            self.out.push_back(Output::Ask(Ask::Move { room }));
+        }
+    }
+
+    fn moved(&mut self, room: RoomName, result: Result<(), Refusal>) {
+        let Phase::Lobby(lobby) = &mut self.phase else { return };
+        lobby.moving = false;
+        if let Err(why) = result {
+            return self.say(format!("!! {}\r\n{PROMPT}", why.what));
+        }
+        match &mut lobby.publisher {
+            Some(publisher) => publisher.move_to(room.clone()),
+            None => lobby.publisher = Some(Publisher::new(room.clone())),
+        }
+        lobby.room = Some(room.clone());
+        let want = Want::Room(room.clone(), Filter::all());
+        self.out.push_back(Output::Ask(Ask::Subscribe {
+            subscription: SUBSCRIPTION,
+            want,
+            from: From::Live,
+            flow: Flow::Conflate,
+            keep: None,
+            retained: false,
+        }));
+        self.say(format!("you are in {room}\r\n{PROMPT}"));
+    }
+
+    fn leave_room(&mut self) {
+        let Phase::Lobby(lobby) = &mut self.phase else { return };
+        let line = match lobby.room.take() {
+            Some(room) => {
+                self.out.push_back(Output::Ask(Ask::Unsubscribe { subscription: SUBSCRIPTION }));
+                format!("you left {room}\r\n{PROMPT}")
+            }
+            None => format!("!! you are in the lobby\r\n{PROMPT}"),
+        };
+        self.say(line);
+    }
+
+    fn publish(&mut self, rest: &str, now: Now) {
+        let Phase::Lobby(lobby) = &mut self.phase else { return };
+        let (Some(_), Some(publisher)) = (&lobby.room, &mut lobby.publisher) else {
+            return self.say(format!("!! connect to a room first\r\n{PROMPT}"));
+        };
+        let said = rest
+            .split_once(' ')
+            .and_then(|(channel, text)| Some((channel.parse::<ChannelName>().ok()?, text.trim_start())));
+        let Some((channel, text)) = said else {
+            return self.say(format!("!! say <channel> <text>\r\n{PROMPT}"));
+        };
+        let message = Message {
+            channel,
+            content_type: Cow::Borrowed("text/plain"),
+            payload: Cow::Borrowed(text.as_bytes()),
+            publish_id: None,
+        };
+        match publisher.publish(None, false, 0, &[message], now) {
+            Ok(ask) => self.out.push_back(Output::Ask(ask)),
+            Err(why) => self.say(format!("!! {}\r\n{PROMPT}", why.what)),
+        }
+    }
+
+    fn tell(&mut self, tell: Tell) {
+        match tell {
+            Tell::Prompt(prompt) => self.prompt(prompt),
+            Tell::Entered { principal, .. } => {
+                let line = format!(
+                    "welcome, {}/{}. you are in the lobby; try: help\r\n{PROMPT}",
+                    principal.account_name, principal.name
+                );
+                let (room, moving, publisher) = (None, false, None);
+                self.phase = Phase::Lobby(Box::new(Lobby { principal, room, moving, publisher }));
+                self.say(line);
+            }
+            Tell::Refused(why) => self.refused(why),
+            Tell::Moved { room, result } => self.moved(room, result),
+            Tell::Rooms(rooms) => self.rooms(&rooms),
+            Tell::Stored { ticket, first, refused, log, epoch } => {
+                let why = refused.first().map(|(_, why)| why.what.clone());
+                if let Phase::Lobby(lobby) = &mut self.phase
+                    && let Some(publisher) = &mut lobby.publisher
+                {
+                    publisher.stored(ticket, first, refused, |seq| Position { log, epoch, seq });
+                }
+                if let Some(why) = why {
+                    self.say(format!("!! {why}\r\n{PROMPT}"));
+                }
+            }
+            Tell::Subscribed { result: Err(_), .. } => {
+                self.say(format!("you may say something here, and hear nothing\r\n{PROMPT}"));
+            }
+            Tell::Ready => self.pull.ready(),
+            Tell::Deliver { pushes, more } => {
+                self.pull.delivered(more);
+                pushes.into_iter().for_each(|push| self.push(push));
+            }
+            Tell::Subscribed { result: Ok(_), .. } | Tell::Unsubscribed { .. } | Tell::Decided { .. } => {}
+        }
+        self.ask_for_more();
+    }
+
+    fn prompt(&mut self, prompt: Prompt) {
+        match prompt {
+            Prompt::Words(words) => self.say(words),
+            Prompt::Knocked => self.say("an admin was asked; wait"),
+            Prompt::Challenge { method, nonce } => {
+                let how = match method {
+                    Method::Key => "sign",
+                    Method::Secret => "prove",
+                };
+                self.say(format!("{how} {} {nonce}\r\nanswer: ", method.name()));
+            }
+        }
+    }
+
+    fn rooms(&mut self, rooms: &[RoomInfo]) {
+        let line = |room: &RoomInfo| {
+            let gate = if room.gated { ", behind a gate" } else { "" };
+            format!("{} ({} here{gate})\r\n", room.name, room.members)
+        };
+        let lines: String = rooms.iter().map(line).collect();
+        self.say(format!("{lines}{PROMPT}"));
+    }
+
+    fn push(&mut self, push: Push) {
+        match push {
+            Push::Publication(delivery) => {
+                if let (Phase::Lobby(lobby), Some(line)) = (&self.phase, shown(&delivery))
+                    && lobby.room.as_ref() == Some(&delivery.room)
+                {
+                    self.say(line);
+                }
+            }
+            Push::Gap { .. } | Push::Event { .. } | Push::Through { .. } => {}
+        }
+    }
+
+    fn ask_for_more(&mut self) {
+        if matches!(self.phase, Phase::Lobby(_)) {
+            self.out.extend(self.pull.next().map(Output::Ask));
+        }
+    }
+
+    fn refused(&mut self, why: Refusal) {
+        // Who it is asked about has heard the gate's own words.
+        if why.code != Code::NotAuthorised {
+            self.say(format!("!! {}", why.what));
+        }
+        match self.phase {
+            // The bus never had this connection: there is nothing to leave.
+            Phase::Entering => self.bye(why),
+            Phase::Lobby(_) | Phase::Closed => self.close(why),
+        }
+    }
+
+    fn done(&mut self) {
+        self.say("goodbye");
+        self.leave(riser_model::door::NORMAL);
+        self.out.push_back(Output::Done);
+    }
+
+    /// Leaves and closes.
+    fn close(&mut self, why: Refusal) {
+        if !matches!(self.phase, Phase::Closed) {
+            self.leave(why.code.name());
+            self.bye(why);
+        }
+    }
+
+    fn leave(&mut self, cause: &str) {
+        if !matches!(self.phase, Phase::Closed) {
+            self.out.push_back(Output::Ask(Ask::Leave { cause: cause.into(), expiry_s: None }));
+        }
+        self.phase = Phase::Closed;
+    }
+
+    fn bye(&mut self, why: Refusal) {
+        self.phase = Phase::Closed;
+        self.out.push_back(Output::Close(why));
+    }
+}
+
+/// A delivery as a line: what a terminal would take for a command to itself is not shown as such.
+fn shown(delivery: &Delivery) -> Option<String> {
+    let body = Body::read(&delivery.body).ok()?;
+    let publication = Publication::read(&body).ok()?;
+    let channel = delivery.route.channel.as_str();
+    let payload = match std::str::from_utf8(publication.payload) {
+        Ok(text) => {
+            let plain = |letter: char| if letter.is_control() { '.' } else { letter };
+            let mut text: String = text.chars().map(plain).collect();
+            let end = (0..=SHOWN_BYTES_MAX.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+            text.truncate(end.unwrap_or(0));
+            text
+        }
+        Err(_) => format!("({} bytes)", publication.payload.len()),
+    };
+    Some(format!("{channel}: {payload}"))
+}
+
+impl Door for Tty {
+    fn handle(&mut self, input: Input, now: Now) {
+        match input {
+            Input::Text(text) => self.line(&text, now),
+            Input::Bytes(_) => {
+                self.close(refusal(Code::Malformed, "a binary message", "lines of text, from a terminal"));
+            }
+            Input::Tell(tell) => self.tell(tell),
+            Input::Room(bytes) => {
+                self.pull.room(bytes);
+                self.ask_for_more();
+            }
+            // The gate keeps the time.
+            Input::Deadline => {}
+            Input::Gone(cause) => self.leave(cause),
+        }
+    }
+
+    fn poll(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        None
+    }
+}
+
+#[cfg(test)]
+#[path = "tty_tests.rs"]
+mod tests;

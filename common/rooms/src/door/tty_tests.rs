@@ -1,0 +1,117 @@
+//! The door for people, against a scripted bus.
+
+use super::*;
+use crate::door::script::*;
+use bytes::Bytes;
+use riser_wire::entry::ContentType;
+
+fn lines(outputs: &[Output]) -> Vec<&str> {
+    let line = |output: &'_ Output| match output {
+        Output::Text(text) => Some(text.len()),
+        Output::Bytes(_) | Output::Ask(_) | Output::Close(_) | Output::Done => None,
+    };
+    let texts = outputs.iter().filter(|output| line(output).is_some());
+    texts.map(|output| if let Output::Text(text) = output { text.as_str() } else { "" }).collect()
+}
+
+fn entering() -> Tty {
+    let mut door = Tty::new(None);
+    let enter = Ask::Enter { credential: Credential::Person, session: None, room: None };
+    assert_eq!(door.poll(), Some(Output::Ask(enter)));
+    door
+}
+
+fn lobby() -> Tty {
+    let mut door = entering();
+    turn(&mut door, Input::Room(10_000), 0);
+    assert!(lines(&tell(&mut door, entered("acme")))[0].starts_with("welcome, acme/ann."));
+    door
+}
+
+fn hall() -> Tty {
+    let mut door = lobby();
+    let room: RoomName = "hall".parse().unwrap();
+    assert_eq!(asks(&text(&mut door, "connect to room hall")), [&Ask::Move { room: room.clone() }]);
+    let outputs = tell(&mut door, Tell::Moved { room, result: Ok(()) });
+    assert!(matches!(asks(&outputs)[..], [Ask::Subscribe { flow: Flow::Conflate, .. }]));
+    door
+}
+
+#[test]
+fn what_the_gate_says_is_shown_and_what_the_person_types_is_the_answer() {
+    let mut door = entering();
+    let said = tell(&mut door, Tell::Prompt(Prompt::Words("name: ".into())));
+    assert_eq!(lines(&said), ["name: "]);
+    let answered = text(&mut door, "acme/ann\r\n");
+    assert_eq!(asks(&answered), [&Ask::Answer(Secret(Bytes::from_static(b"acme/ann")))]);
+    let words = tell(&mut door, Tell::Prompt(Prompt::Words("!! incorrect".into())));
+    let refused = tell(&mut door, Tell::Refused(no(Code::NotAuthorised)));
+    assert_eq!(
+        (lines(&words), lines(&refused), closed(&refused)),
+        (vec!["!! incorrect"], vec![], Some(Code::NotAuthorised))
+    );
+    assert!(asks(&refused).is_empty() && text(&mut door, "help").is_empty(), "dropped");
+}
+
+#[test]
+fn lobby_knows_its_verbs_and_no_others() {
+    let mut door = lobby();
+    assert!(lines(&text(&mut door, "help"))[0].contains("connect to room"));
+    assert!(
+        lines(&text(&mut door, "whoami"))[0]
+            .contains("acme/ann (00000000-0000-0000-0000-000000000008), in the lobby")
+    );
+    assert_eq!(asks(&text(&mut door, "rooms")), [&Ask::Rooms]);
+    let rooms = vec![RoomInfo { name: "hall".parse().unwrap(), gated: true, members: 3 }];
+    assert_eq!(lines(&tell(&mut door, Tell::Rooms(rooms))), ["hall (3 here, behind a gate)\r\n> "]);
+    for wrong in
+        ["drop tables", "help me", "say a b", "connect", "connect to room NOWHERE", "leave", "rooms of"]
+    {
+        let outputs = text(&mut door, wrong);
+        assert!(lines(&outputs)[0].starts_with("!! ") && asks(&outputs).is_empty(), "{wrong}");
+    }
+    let bye = text(&mut door, "quit");
+    assert_eq!((lines(&bye), bye.last()), (vec!["goodbye"], Some(&Output::Done)));
+}
+
+#[test]
+fn person_in_a_room_says_and_hears_what_the_room_lets_it() {
+    let mut door = hall();
+    let said = text(&mut door, "say a/b hello there");
+    let Ask::Publish(intake) = asks(&said)[0] else { panic!("{said:?}") };
+    assert_eq!((intake.ticket, intake.count), (1, 1));
+    let refused = tell(&mut door, stored(1, 1, vec![(0, no(Code::Denied))]));
+    assert!(lines(&refused)[0].starts_with("!! no"));
+    tell(&mut door, Tell::Ready);
+    let plant = tell(&mut door, deliver(vec![publication(0, 1, 2, ContentType::Text, b"from elsewhere")]));
+    assert!(lines(&plant).is_empty(), "of a room that it has left");
+    let moved = Tell::Moved { room: "plant".parse().unwrap(), result: Ok(()) };
+    text(&mut door, "connect to plant");
+    tell(&mut door, moved);
+    let heard = tell(&mut door, deliver(vec![publication(0, 1, 2, ContentType::Text, b"hi \x1b[2J")]));
+    assert_eq!(lines(&heard), ["a/b: hi .[2J"], "nothing is a command to the terminal");
+    let next = text(&mut door, "say a/b again");
+    let Ask::Publish(intake) = asks(&next)[0] else { panic!("{next:?}") };
+    assert_eq!((intake.ticket, intake.aliases.len()), (2, 1), "tickets go on, channels are the new room's");
+    assert_eq!(asks(&text(&mut door, "leave")), [&Ask::Unsubscribe { subscription: SUBSCRIPTION }]);
+    assert!(lines(&text(&mut door, "say a/b x"))[0].starts_with("!! connect"));
+}
+
+#[test]
+fn gate_of_a_room_is_answered_in_the_lobby_and_a_no_leaves_one_there() {
+    let mut door = lobby();
+    text(&mut door, "connect to room hall");
+    let asked = Tell::Prompt(Prompt::Challenge { method: Method::Key, nonce: "n".into() });
+    assert_eq!(lines(&tell(&mut door, asked)), ["sign ed25519 n\r\nanswer: "]);
+    assert_eq!(asks(&text(&mut door, "rooms")), [&Ask::Answer(Secret(Bytes::from_static(b"rooms")))]);
+    let room = "hall".parse().unwrap();
+    let moved = tell(&mut door, Tell::Moved { room, result: Err(no(Code::Denied)) });
+    assert!(lines(&moved)[0].starts_with("!! no"));
+    assert_eq!(asks(&text(&mut door, "rooms")), [&Ask::Rooms]);
+}
+
+#[test]
+fn neither_bytes_nor_endless_lines_are_taken() {
+    assert_eq!(closed(&turn(&mut lobby(), Input::Bytes(Bytes::from_static(b"x")), 0)), Some(Code::Malformed));
+    assert_eq!(closed(&text(&mut lobby(), &"x".repeat(LINE_BYTES_MAX + 1))), Some(Code::TooLarge));
+}
