@@ -84,6 +84,32 @@ impl Riser {
     }
 }
 
+/// A hub alone, over what lies in its folder.
+pub struct Hub {
+    /// Its WebSocket door.
+    pub http: SocketAddr,
+    process: Peer,
+}
+
+impl Hub {
+    /// Starts it.
+    pub fn start(folder: &Path, account: uuid::Uuid) -> anyhow::Result<Self> {
+        let (mqtt, http, folder) = (free_address()?, free_address()?, folder.join("riser-hub"));
+        let key = key(&folder.join("edge.key"))?;
+        let text = format!("data = {folder:?}\n{}{}", doors(mqtt, http)?, accounts(account, &key));
+        let mut process = start(HUB, &folder, &text)?;
+        process.accepts(http)?;
+        Ok(Self { http, process })
+    }
+
+    /// What it has read so far, from the disk and from the system's cache of it.
+    pub fn bytes_read(&self) -> anyhow::Result<u64> {
+        let io = fs::read_to_string(format!("/proc/{}/io", self.process.process()))?;
+        let read = io.lines().find_map(|line| line.strip_prefix("rchar: "));
+        read.context("find what the hub has read")?.parse().context("read what the hub has read")
+    }
+}
+
 fn key(file: &Path) -> anyhow::Result<String> {
     fs::create_dir_all(file.parent().context("a key file lies in a folder")?)?;
     Ok(keys::load_or_create(file)?.0.public_text())

@@ -6,6 +6,7 @@ mod footprint;
 mod ingest;
 mod latency;
 mod log;
+mod replay;
 
 use crate::{command::Bench, report::Report, series::Claim};
 use clap::ValueEnum;
@@ -28,12 +29,14 @@ pub enum Scenario {
     Backlog,
     /// Memory at rest, and bytes on the link.
     Footprint,
+    /// A hub's log read again by one subscriber.
+    Replay,
 }
 
 impl Scenario {
     /// In the order in which they run.
-    pub const ALL: [Self; 6] =
-        [Self::Log, Self::Ingest, Self::Flood, Self::Latency, Self::Backlog, Self::Footprint];
+    pub const ALL: [Self; 7] =
+        [Self::Log, Self::Ingest, Self::Flood, Self::Latency, Self::Backlog, Self::Footprint, Self::Replay];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -44,6 +47,7 @@ impl Scenario {
             Self::Latency => latency::NAME,
             Self::Backlog => backlog::NAME,
             Self::Footprint => footprint::NAME,
+            Self::Replay => replay::NAME,
         }
     }
 
@@ -56,6 +60,7 @@ impl Scenario {
             Self::Latency => latency::round(bench, report).await,
             Self::Backlog => backlog::round(bench, report).await,
             Self::Footprint => footprint::round(bench, report).await,
+            Self::Replay => replay::round(bench, report).await,
         }
     }
 
@@ -68,6 +73,7 @@ impl Scenario {
             Self::Latency => latency::claims(report),
             Self::Backlog => backlog::claims(report),
             Self::Footprint => footprint::claims(report),
+            Self::Replay => replay::claims(report),
         }
     }
 }

@@ -1,0 +1,152 @@
+//! The hub's log read again: from its disk to one subscriber, beside reading the same files and doing nothing with
+//! them; one quiet channel out of it all; and how long a hub with that log takes to start.
+
+use crate::{
+    command::Bench,
+    corpus, dashboard,
+    report::Report,
+    riser::{ACCOUNT, Hub, ROOM},
+    series::Claim,
+};
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use riser_host::setup;
+use riser_log::Config;
+use riser_model::{AccountId, Batch, ChannelName, ClientId, RoomId, Route, RouteNumber, Stamp};
+use riser_shell::{Clock, entropy};
+use riser_wire::entry::{ContentType, Publication};
+use serde_json::json;
+use std::{
+    fs::{self, File},
+    io::Read,
+    path::Path,
+    time::Instant,
+};
+use tokio_tungstenite::tungstenite::Message;
+
+pub(super) const NAME: &str = "replay";
+const ALL: &str = "a log's entries to one subscriber";
+const QUIET: &str = "one quiet channel of the same log";
+const QUIET_BYTES: &str = "bytes that the hub reads for a quiet channel";
+const STARTS: &str = "from start to accepting, with that log";
+
+/// Entries of the log: about a gibibyte.
+const ENTRIES: u64 = 5_000_000;
+/// Entries of a commit.
+const BATCH: u64 = 1024;
+/// Channels that the entries are spread over.
+const CHANNELS: u32 = 100;
+/// Of so many commits one brings a publication in the quiet channel.
+const QUIET_EVERY: u64 = 256;
+
+pub(super) async fn round(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    let folder = bench.folder()?;
+    let account = entropy::uuid();
+    let log = folder.path().join("riser-hub").join("log");
+    let commits = bench.count(ENTRIES) / BATCH;
+    let made = tokio::task::spawn_blocking({
+        let log = log.clone();
+        move || fill(&log, AccountId(account), commits)
+    });
+    let (entries, quiet) = made.await??;
+
+    let began = Instant::now();
+    let hub = Hub::start(folder.path(), account)?;
+    report.add(NAME, STARTS, "riser", "ms", began.elapsed().as_secs_f64() * 1e3);
+
+    let began = Instant::now();
+    read_raw(&log)?;
+    report.add(NAME, ALL, "raw read", "entries/s", entries as f64 / began.elapsed().as_secs_f64());
+    let took = replay(&hub, "#", entries).await?;
+    report.add(NAME, ALL, "riser", "entries/s", entries as f64 / took);
+
+    let before = hub.bytes_read()?;
+    let took = replay(&hub, "quiet", quiet).await?;
+    report.add(NAME, QUIET, "riser", "ms", took * 1e3);
+    report.add(NAME, QUIET_BYTES, "riser", "MB", (hub.bytes_read()? - before) as f64 / 1e6);
+    let whole = fs::read_dir(&log)?.map(|file| Ok(file?.metadata()?.len())).sum::<anyhow::Result<u64>>()?;
+    report.add(NAME, QUIET_BYTES, "the whole log", "MB", whole as f64 / 1e6);
+    Ok(())
+}
+
+pub(super) fn claims(report: &Report) -> Vec<Claim> {
+    let ours = report.median(NAME, ALL, "riser");
+    let raw = ours / report.median(NAME, ALL, "raw read");
+    let either = (ours / 1e6).max(raw / 0.5);
+    let bytes = report.median(NAME, QUIET_BYTES, "riser") / report.median(NAME, QUIET_BYTES, "the whole log");
+    vec![
+        Claim::at_least("replay: a million entries/s, or half of reading the same files", either, 1.0),
+        Claim::at_most("replay: bytes read for a quiet channel, of the log", bytes, 0.25),
+    ]
+}
+
+/// A hub's log of so many commits. How many entries it has, and how many in the quiet channel.
+fn fill(folder: &Path, account: AccountId, commits: u64) -> anyhow::Result<(u64, u64)> {
+    fs::create_dir_all(folder)?;
+    let (mut writer, _) = setup::open_log(folder, Config::hub(), Clock.now())?;
+    let route = |channel: String| {
+        let channel: ChannelName = channel.parse().context("name a channel")?;
+        anyhow::Ok(Route { room: RoomId::of(account, ROOM), channel, client: ClientId(entropy::uuid()) })
+    };
+    let mut routes = Vec::new();
+    for n in 0..CHANNELS {
+        routes.push((RouteNumber(n), route(format!("c/{n}"))?));
+    }
+    routes.push((RouteNumber(CHANNELS), route("quiet".into())?));
+    let (usual, with_quiet) = (entries(false), entries(true));
+    let mut quiet = 0;
+    for n in 0..commits {
+        let rare = n % QUIET_EVERY == 0;
+        quiet += u64::from(rare);
+        let entries = if rare { with_quiet.clone() } else { usual.clone() };
+        let (first, routes) = (writer.next(), std::mem::take(&mut routes));
+        let batch = Batch { first, entries, count: BATCH as u32, routes, ..Batch::default() };
+        writer.stage(batch).context("stage a batch")?;
+        writer.commit(Clock.now()).context("commit")?;
+        while writer.prepare_due() && writer.prepare(Clock.now()).context("prepare a segment")? {}
+    }
+    Ok((commits * BATCH, quiet))
+}
+
+fn entries(quiet: bool) -> Bytes {
+    let mut frames = Vec::new();
+    for n in 0..BATCH {
+        let route = if quiet && n == 0 { CHANNELS } else { n as u32 % CHANNELS };
+        let now = Clock.now();
+        let stamp = Stamp { boot_us: now.time.0 / 1000, wall: now.wall, uncertainty_ms: 0 };
+        let publication = Publication::new(ContentType::Json, corpus::prepared(0, n));
+        publication.write_frame(&mut frames, RouteNumber(route), stamp);
+    }
+    frames.into()
+}
+
+/// Seconds until a dashboard that subscribed from the start has that many.
+async fn replay(hub: &Hub, channels: &str, count: u64) -> anyhow::Result<f64> {
+    let subscription = json!([{ "sub": 1, "channels": channels, "from": "start", "flow": "credit" }]);
+    let began = Instant::now();
+    let mut socket = dashboard::open(hub.http, subscription).await?;
+    let mut seen = 0;
+    while seen < count {
+        let message = socket.next().await.context("the hub closed")??;
+        if let Message::Text(text) = message {
+            ensure!(!text.contains("\"ev\":\"gap\""), "a gap where nothing is gone: {text}");
+            seen += text.matches("\"ev\":\"msg\"").count() as u64;
+        }
+    }
+    ensure!(seen == count, "{seen} of {count} {ACCOUNT}'s entries");
+    Ok(began.elapsed().as_secs_f64())
+}
+
+fn read_raw(folder: &Path) -> anyhow::Result<()> {
+    let mut buffer = vec![0; 1 << 20];
+    for file in fs::read_dir(folder)? {
+        let file = file?;
+        if !file.file_name().to_string_lossy().starts_with("segment-") {
+            continue;
+        }
+        let mut file = File::open(file.path())?;
+        while file.read(&mut buffer)? > 0 {}
+    }
+    Ok(())
+}
