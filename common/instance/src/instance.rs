@@ -349,7 +349,9 @@ impl Instance {
                     self.append_of(id, record, Awaited::Nobody, now);
                 }
             }
-            ask @ Ask::Pull { .. } => self.rooms(BusInput::Ask { connection: id, ask }, now),
+            ask @ (Ask::Pull { .. } | Ask::Pause { .. }) => {
+                self.rooms(BusInput::Ask { connection: id, ask }, now)
+            }
             Ask::Move { room } => self.move_to(id, room, now),
             Ask::Rooms => self.say_rooms(id),
             Ask::Decide { connection, admit } => self.decide(id, connection, admit, now),

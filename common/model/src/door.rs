@@ -325,6 +325,14 @@ pub enum Ask {
         /// Which.
         subscription: SubscriptionId,
     },
+    /// Let a subscription rest, or go on where it rested: the others go on meanwhile. Not answered; what was pulled
+    /// for it before is still delivered.
+    Pause {
+        /// Which.
+        subscription: SubscriptionId,
+        /// Whether it rests.
+        paused: bool,
+    },
     /// The socket can take about this many payload bytes now. Answered by one [`Tell::Deliver`], which may
     /// be empty. If it says that no more waits, [`Tell::Ready`] follows when there is something.
     Pull {

@@ -120,6 +120,7 @@ fn cost(ask: &Ask) -> u32 {
         | Ask::Rooms
         | Ask::Decide { .. }
         | Ask::Unsubscribe { .. }
+        | Ask::Pause { .. }
         | Ask::Pull { .. }
         | Ask::Confirm { .. } => 0,
     };
@@ -212,6 +213,7 @@ impl Asker {
             | Ask::HandOver { .. }
             | Ask::Subscribe { .. }
             | Ask::Unsubscribe { .. }
+            | Ask::Pause { .. }
             | Ask::Pull { .. }
             | Ask::Confirm { .. } => {}
         }

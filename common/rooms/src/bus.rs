@@ -207,6 +207,7 @@ impl Bus {
                 }
             }
             Ask::Unsubscribe { subscription } => self.unsubscribe(connection, subscription),
+            Ask::Pause { subscription, paused } => self.pause(connection, subscription, paused),
             Ask::Pull { bytes } => self.pull(connection, bytes, now),
             Ask::Leave { cause, expiry_s: _ } => self.leave(connection, &cause),
             Ask::Enter { .. }

@@ -158,6 +158,30 @@ impl Bus {
         }
     }
 
+    /// A subscription rests, or goes on. One that still looks for its place does not rest.
+    pub(crate) fn pause(&mut self, connection: ConnectionId, id: SubscriptionId, paused: bool) {
+        let Some(reader) = self.connections.get_mut(&connection) else { return };
+        let Some(subscription) = reader.subscriptions.get_mut(&id) else { return };
+        match (&subscription.state, paused) {
+            (State::Idle | State::Active | State::Reading, true) => {
+                subscription.state = State::Paused;
+                connection::stop(&mut self.graph, &mut self.technical, subscription, (connection, id));
+                reader.active.retain(|active| *active != id);
+                reader.replay.reading.remove(&id);
+                self.let_go(connection);
+                self.ask_disk(connection);
+            }
+            (State::Paused, false) => {
+                subscription.state = State::Idle;
+                self.look(connection, id);
+                self.ask_disk(connection);
+            }
+            (State::Seeking(_), true)
+            | (State::Paused, true)
+            | (State::Idle | State::Active | State::Reading | State::Seeking(_), false) => {}
+        }
+    }
+
     /// Looks what a subscription has to do: nothing, be pulled, or be read for.
     pub(crate) fn look(&mut self, connection: ConnectionId, id: SubscriptionId) {
         let Some(reader) = self.connections.get_mut(&connection) else { return };
@@ -344,7 +368,7 @@ impl Bus {
             match reader.and_then(|reader| reader.subscriptions.get(&id)).map(|one| &one.state) {
                 Some(State::Seeking(_)) => self.sought(connection, id),
                 Some(State::Idle | State::Active | State::Reading) => self.look(connection, id),
-                None => {}
+                Some(State::Paused) | None => {}
             }
         }
     }

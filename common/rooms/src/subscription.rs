@@ -47,6 +47,8 @@ pub(crate) enum State {
     Active,
     /// Its next push must be read from the disk.
     Reading,
+    /// Its door lets it rest: it stands where it is, and holds nothing.
+    Paused,
     /// It looks for the place of its n-th last publication; not answered yet.
     Seeking(Box<Seek>),
 }

@@ -70,6 +70,7 @@ impl DoorEnd {
                         | Ask::HandOver { .. }
                         | Ask::Subscribe { .. }
                         | Ask::Unsubscribe { .. }
+                        | Ask::Pause { .. }
                         | Ask::Pull { .. }
                         | Ask::Confirm { .. } => {}
                     }

@@ -135,13 +135,50 @@ fn draw(kind: u8, knobs: &Knobs, rng: &mut Rng) -> Fault {
 
 /// What the roads of guests suffer beside.
 pub fn guests(seed: u64, knobs: &Knobs, rng: &mut Rng) -> Vec<Planned> {
+    let count = rng.usize(0..24);
+    let roads: Vec<Road> = (0..knobs.guests.len()).map(Road::Guest).collect();
+    of_roads(seed, knobs, rng, (count, &roads))
+}
+
+/// What the roads of writers suffer beside. Before their hosts die, receipts are often lost: what is sent again then
+/// meets a host that knows of it only what it had on disk.
+pub fn writers(seed: u64, knobs: &Knobs, rng: &mut Rng) -> Vec<Planned> {
+    let count = rng.usize(0..24);
+    let roads: Vec<Road> = (0..knobs.writers.len()).map(Road::Writer).collect();
+    let mut all = of_roads(seed, knobs, rng, (count, &roads));
+    for (at, fault) in &knobs.faults {
+        let host = match fault {
+            Fault::Dies(host, _)
+            | Fault::DiesAtCall(host, _)
+            | Fault::DiesAfter(host, ..)
+            | Fault::Restart(host) => *host,
+            Fault::Cut { .. }
+            | Fault::Forget(_)
+            | Fault::SlowDisk(..)
+            | Fault::FailSyncs(..)
+            | Fault::FullDisk(..)
+            | Fault::Step(..)
+            | Fault::Backup(_)
+            | Fault::Restore(_)
+            | Fault::Flip(_) => continue,
+        };
+        for writer in knobs.writers.iter().filter(|writer| writer.host == host) {
+            let road = Road::Writer(writer.number as usize);
+            let before = Time(at.0.saturating_sub(rng.u64(1_000..20_000) * 1_000_000));
+            let lasts = Duration::from_millis(rng.u64(20_000..50_000));
+            all.push((before, Fault::Cut { road, up: false, down: true, lasts }));
+        }
+    }
+    all
+}
+
+fn of_roads(seed: u64, knobs: &Knobs, rng: &mut Rng, (count, roads): (usize, &[Road])) -> Vec<Planned> {
     if seed % 16 == 15 {
         return Vec::new();
     }
     let lasts_ms = knobs.lasts.as_millis() as u64;
-    let count = rng.usize(0..24);
     let one = |_| {
-        let road = Road::Guest(rng.usize(0..knobs.guests.len()));
+        let road = roads[rng.usize(0..roads.len())];
         let lasts = Duration::from_millis(rng.u64(100..60_000));
         let fault = match rng.u8(0..4) {
             0 => Fault::Cut { road, up: true, down: true, lasts },

@@ -289,6 +289,9 @@ impl Host {
             recovered.fold = LogFold::default();
         }
         let is_hub = matches!(self.setup.role, Role::Hub);
+        if mutant == Some(Mutant::IdsInMemoryOnly) {
+            recovered.fold.producers = Default::default();
+        }
         let mut storage = Storage::new(self.disk.clone(), writer, &recovered, is_hub, mutant);
         self.log = Some(recovered.log);
         self.reconcile(&mut storage, &recovered);

@@ -7,6 +7,7 @@ use crate::{
     ledger::{Claim, Ledger},
     mutant::Mutant,
     site,
+    writer::FIRST_KEY,
 };
 use riser_log::OnFull;
 use riser_model::{Cause, Epoch, LogId, Seq};
@@ -204,8 +205,9 @@ fn acknowledged(edges: &[&Host], ledger: &Ledger, wrong: &mut Vec<String>) {
                 }
                 Some(_) => {}
             }
-            // What goes at QoS 0 is not sent again, and so may be there before what was sent before it.
-            if ledger.offers.get(&key).is_none_or(|offer| offer.qos == 0) {
+            // What goes at QoS 0 is not sent again, and so may be there before what was sent before it; a writer says
+            // again later what alone was refused.
+            if ledger.offers.get(&key).is_none_or(|offer| offer.qos == 0) || key.device >= FIRST_KEY {
                 continue;
             }
             let last = newest.entry(key.device).or_default();
@@ -230,6 +232,31 @@ fn acknowledged(edges: &[&Host], ledger: &Ledger, wrong: &mut Vec<String>) {
             wrong.push(format!("{key:?} was acknowledged and is nowhere"));
         }
     }
+}
+
+/// What writers have a receipt for is in the log of the host that they write to, and nothing of theirs is there twice:
+/// what is sent again bears the same publish id.
+pub fn written(hosts: &[Host], ledger: &Ledger) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut stored: BTreeMap<Key, u32> = BTreeMap::new();
+    for host in hosts {
+        let own = host.journal.entries.values().filter(|entry| entry.origin.is_none());
+        for key in own.filter_map(Logged::key).filter(|key| key.device >= FIRST_KEY) {
+            let seen = stored.entry(key).or_default();
+            *seen += 1;
+            if *seen > 1 && !host.stale && !host.damaged {
+                wrong.push(format!("{key:?} is there {seen} times, whatever its publish id says"));
+            }
+        }
+    }
+    for key in &ledger.receipts {
+        let home = ledger.homes.get(&key.device).and_then(|host| hosts.get(*host));
+        let hurt = home.is_some_and(|host| host.stale || host.damaged);
+        if !hurt && !stored.contains_key(key) {
+            wrong.push(format!("{key:?} has a receipt and is nowhere"));
+        }
+    }
+    wrong
 }
 
 /// Whether a disk that went back, or a session that was lost, lets a device's promise lapse.

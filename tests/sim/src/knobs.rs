@@ -7,6 +7,7 @@ use crate::{
     site::{self, Memory},
     subscriber::{Identity as Reader, Reads},
     wires::Quality,
+    writer::Identity as Writer,
 };
 use fastrand::Rng;
 use riser_log::{Config as LogConfig, Holds, OnFull};
@@ -45,6 +46,8 @@ pub struct Knobs {
     pub readers: Vec<Reader>,
     /// Who comes and goes.
     pub guests: Vec<Guest>,
+    /// Who publishes over WebSockets.
+    pub writers: Vec<Writer>,
     /// The edges' logs.
     pub edge_log: LogConfig,
     /// The hub's log.
@@ -95,6 +98,7 @@ impl Knobs {
             edges,
             devices,
             readers: readers(),
+            writers: writers(dice.stream("writers", 0).usize(1..=edges)),
             guests: guests(&mut dice.stream("guests", 0), edges, Time(0).plus(lasts)),
             edge_log,
             hub_log,
@@ -106,6 +110,7 @@ impl Knobs {
         };
         knobs.faults = fault::plan(seed, &knobs, &mut dice.stream("faults", 0));
         knobs.faults.extend(fault::guests(seed, &knobs, &mut dice.stream("guest faults", 0)));
+        knobs.faults.extend(fault::writers(seed, &knobs, &mut dice.stream("writer faults", 0)));
         knobs
     }
 
@@ -149,6 +154,18 @@ fn readers() -> Vec<Reader> {
         reader(site::LIMITED, site::PLANT, "#", Reads::Window(7), true),
         reader("eve", site::PLANT, "#", Reads::Conflate, false),
     ]
+}
+
+/// One at the hub, and one at an edge.
+fn writers(edge: usize) -> Vec<Writer> {
+    let writer = |(number, host)| Writer {
+        number,
+        user: site::SCRIBE.to_owned(),
+        password: site::password(site::SCRIBE),
+        room: site::PLANT.to_owned(),
+        host,
+    };
+    (0..).zip([0, edge]).map(writer).collect()
 }
 
 fn guests(rng: &mut Rng, edges: usize, ends_at: Time) -> Vec<Guest> {

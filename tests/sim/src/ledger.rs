@@ -48,6 +48,8 @@ pub struct Counts {
     pub kept: u64,
     /// Wills that were published.
     pub wills: u64,
+    /// Publications that a writer sent again and that were stored already.
+    pub dups: u64,
     /// Roads cut.
     pub cuts: u64,
     /// Machines and processes that died.
@@ -74,6 +76,7 @@ impl Counts {
         self.shows += other.shows;
         self.kept += other.kept;
         self.wills += other.wills;
+        self.dups += other.dups;
         self.cuts += other.cuts;
         self.crashes += other.crashes;
         self.others += other.others;
@@ -93,6 +96,8 @@ pub struct Ledger {
     pub acked: BTreeSet<Key>,
     /// Those that a device was told are not taken.
     pub refused: BTreeSet<Key>,
+    /// Those that a writer has a receipt for.
+    pub receipts: BTreeSet<Key>,
     /// Which host each device publishes to.
     pub homes: BTreeMap<u32, usize>,
     /// Devices that ask for a fresh session each time: to them QoS 2 is no promise over connections.

@@ -35,5 +35,6 @@ pub mod trace;
 pub mod wills;
 pub mod wires;
 pub mod world;
+pub mod writer;
 
 pub use run::{Report, run};

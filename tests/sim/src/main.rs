@@ -80,7 +80,7 @@ fn many(from: u64, seeds: u64) -> anyhow::Result<()> {
     println!(
         "{} seeds, {:.0} simulated hours, {} partitions, {} crashes, {} other faults, {} messages offered, \
          {} acknowledged, {} at the hub, {} delivered, {} at QoS 2 to sessions that are kept, {} times shown what is \
-         retained, {} wills, {} under gaps, {} gone with a disk, {} violations",
+         retained, {} wills, {} sent again and stored once, {} under gaps, {} gone with a disk, {} violations",
         total.seeds,
         total.hours,
         c.cuts,
@@ -93,6 +93,7 @@ fn many(from: u64, seeds: u64) -> anyhow::Result<()> {
         c.kept,
         c.shows,
         c.wills,
+        c.dups,
         c.gapped,
         c.disk_lost,
         total.failed.len()

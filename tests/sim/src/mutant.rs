@@ -19,6 +19,8 @@ pub enum Mutant {
     DedupeInMemoryOnly,
     /// MQTT sessions are forgotten at a restart.
     SessionsForgotten,
+    /// Publish ids are forgotten at a restart.
+    IdsInMemoryOnly,
     /// Every opening of a log takes the same epoch.
     EpochReused,
     /// Gaps on a link become skips.
@@ -85,7 +87,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::NoSync,
         Self::NoDirectorySync,
         Self::FailedSyncHidden,
@@ -94,6 +96,7 @@ impl Mutant {
         Self::CursorInNextCommit,
         Self::DedupeInMemoryOnly,
         Self::SessionsForgotten,
+        Self::IdsInMemoryOnly,
         Self::EpochReused,
         Self::GapSkipped,
         Self::GapOffByOne,

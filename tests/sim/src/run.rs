@@ -47,6 +47,7 @@ pub fn run(seed: u64, mutant: Option<Mutant>, traced: bool) -> Report {
 fn finish(seed: u64, mut world: World) -> Report {
     let edges: Vec<_> = world.hosts.iter().skip(1).collect();
     let mut wrong = judge::judge(&world.hosts[0], &edges, &mut world.ledger);
+    wrong.extend(judge::written(&world.hosts, &world.ledger));
     wrong.extend(world.judge_guests());
     let at = world.now;
     for what in wrong {
@@ -71,6 +72,11 @@ fn unfinished(world: &World) -> Option<String> {
     for (n, seat) in world.devices.iter().enumerate() {
         if seat.device.owes() > 0 {
             return Some(format!("device {n} still has {} to publish", seat.device.owes()));
+        }
+    }
+    for (n, seat) in world.writers.iter().enumerate() {
+        if seat.writer.owes() > 0 {
+            return Some(format!("writer {n} still has {} to publish", seat.writer.owes()));
         }
     }
     let hub = world.hosts.first()?;

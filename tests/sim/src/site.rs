@@ -40,6 +40,8 @@ pub const LIMITED: &str = "bob";
 
 /// Who reads at an edge.
 pub const VIEWER: &str = "viewer";
+/// Who publishes over WebSockets, at the hub and at edges.
+pub const SCRIBE: &str = "scribe";
 /// Who leaves wills, at the hub and at edges.
 pub const MOURNER: &str = "mourner";
 
@@ -131,6 +133,7 @@ pub fn edge_directory(devices: &[String]) -> Arc<Directory> {
     config.user = devices.iter().map(|name| user(name, Role::Member)).collect();
     config.user.push(user(VIEWER, Role::Reader));
     config.user.push(user(MOURNER, Role::Member));
+    config.user.push(user(SCRIBE, Role::Member));
     Arc::new(Directory::compile(&[config]).expect("a run's directory is valid"))
 }
 
@@ -142,6 +145,7 @@ pub fn hub_directory(edges: &[EdgeIdentity], devices: &[String], mutant: Option<
     config.user.extend(["ann", LIMITED, "eve", "cleo", "dan"].map(|name| user(name, Role::Reader)));
     config.user.push(user("operator", Role::Owner));
     config.user.push(user(MOURNER, Role::Member));
+    config.user.push(user(SCRIBE, Role::Member));
     let mut denials = vec![denies(LIMITED, Right::Subscribe, SECRET)];
     for edge in edges {
         let key = KeyText(Key::from_secret(&edge.secret).public());

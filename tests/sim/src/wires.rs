@@ -58,6 +58,8 @@ pub enum Client {
     Subscriber(usize),
     /// A guest.
     Guest(usize),
+    /// A writer.
+    Writer(usize),
     /// An edge's uplink.
     Edge {
         /// The host.
@@ -96,6 +98,8 @@ pub enum Road {
     Reader(usize),
     /// A guest and its host.
     Guest(usize),
+    /// A writer and its host.
+    Writer(usize),
 }
 
 /// How a road is.

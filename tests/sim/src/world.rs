@@ -20,6 +20,7 @@ use crate::{
     subscriber::Subscriber,
     trace::Trace,
     wires::{Network, Quality, Road, Way, WireId},
+    writer::{FIRST_KEY, Writer},
 };
 use fastrand::Rng;
 use riser_log::fault::Image;
@@ -34,8 +35,10 @@ mod guests;
 mod hosts;
 mod sockets;
 mod twisting;
+mod writers;
 
 pub use guests::GuestSeat;
+pub use writers::WriterSeat;
 
 /// Something that happens.
 #[derive(Debug)]
@@ -62,6 +65,10 @@ pub enum Event {
     Subscriber(usize, Time),
     /// A guest's deadline.
     Guest(usize, Time),
+    /// A writer's deadline.
+    Writer(usize, Time),
+    /// A writer has something to say.
+    Write(usize),
     /// A device has something to say.
     Speak(usize),
     /// The plan's next fault.
@@ -135,6 +142,8 @@ pub struct World {
     pub subscribers: Vec<SubscriberSeat>,
     /// Who comes and goes.
     pub guests: Vec<GuestSeat>,
+    /// Who publishes over WebSockets.
+    pub writers: Vec<WriterSeat>,
     /// Roads that were broken, and when.
     pub broken: Vec<(Time, Road)>,
     /// What was promised.
@@ -169,6 +178,7 @@ impl World {
             devices: Vec::new(),
             subscribers: Vec::new(),
             guests: Vec::new(),
+            writers: Vec::new(),
             broken: Vec::new(),
             ledger: Ledger::default(),
             trace: Trace::new(traced),
@@ -251,6 +261,17 @@ impl World {
             self.guests.push(GuestSeat::new(Guest::new(guest.clone(), at, rng), road));
             self.guest_acts(n);
         }
+        for (n, writer) in knobs.writers.iter().enumerate() {
+            let mut rng = dice.stream("writer", n as u64);
+            let delay = Duration::from_millis(rng.u64(1..200));
+            let road = Quality { delay, jitter: delay, rate: rng.u64(5_000..1_000_000) };
+            self.net.build(Road::Writer(n), road);
+            self.ledger.homes.insert(FIRST_KEY + n as u32, writer.host);
+            let at = Time(0).plus(Duration::from_millis(rng.u64(0..60_000)));
+            self.writers.push(WriterSeat::new(Writer::new(writer.clone(), at), rng));
+            self.writer_acts(n);
+            self.queue.put(at, Event::Write(n));
+        }
         for (n, (at, _)) in knobs.faults.iter().enumerate() {
             self.queue.put(*at, Event::Fault(n));
         }
@@ -327,6 +348,8 @@ impl World {
             Event::Device(n, armed) => self.wake_device(n, armed),
             Event::Subscriber(n, armed) => self.wake_subscriber(n, armed),
             Event::Guest(n, armed) => self.wake_guest(n, armed),
+            Event::Writer(n, armed) => self.wake_writer(n, armed),
+            Event::Write(n) => self.write(n),
             Event::Speak(n) => self.speak(n),
             Event::Fault(n) => {
                 if let Some((_, fault)) = self.knobs.faults.get(n).cloned() {

@@ -77,7 +77,7 @@ fn the_same_seed_is_the_same_run() {
 
 #[test]
 fn wrong_variants_are_caught() {
-    for mutant in [Mutant::AckBeforeSync, Mutant::DeliveryDropped] {
+    for mutant in [Mutant::AckBeforeSync, Mutant::DeliveryDropped, Mutant::IdsInMemoryOnly] {
         assert!(swarm::hunt(mutant, 8).is_some(), "{mutant} survived");
     }
 }

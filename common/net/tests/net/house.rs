@@ -229,6 +229,7 @@ async fn run(
                         | Ask::HandOver { .. }
                         | Ask::Subscribe { .. }
                         | Ask::Unsubscribe { .. }
+                        | Ask::Pause { .. }
                         | Ask::Confirm { .. } => continue,
                     }
                 }

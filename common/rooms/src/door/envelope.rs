@@ -266,15 +266,10 @@ impl Open {
                     None
                 })
             }
-            Op::Unsubscribe { sub } => {
-                self.readers.unsubscribe(id.unwrap_or_default(), sub).map(|ask| match ask {
-                    Some(ask) => {
-                        out.push_back(Output::Ask(ask));
-                        None
-                    }
-                    None => Some(Done::Plain {}),
-                })
-            }
+            Op::Unsubscribe { sub } => self.readers.unsubscribe(id.unwrap_or_default(), sub).map(|ask| {
+                out.push_back(Output::Ask(ask));
+                None
+            }),
             Op::Credit { sub, n } => {
                 let before = out.len();
                 let given = self.readers.credit(sub, n, out);

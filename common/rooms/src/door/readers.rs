@@ -2,9 +2,8 @@
 //!
 //! Always holds: a push's `prev` is what the client was last told, unless the bus itself jumped; then it is
 //! the bus's, so that the client sees the jump. A subscription with a window never gets more messages than
-//! its client gave credit for. What was pulled beyond that is parked, at most [`PARKED_BYTES_MAX`] of it. If
-//! others on this connection read too, the bus is told to stop reading for the full window, and its cursor
-//! resumes where the parked end; if not, nothing is pulled (to unsubscribe would be to leave the room).
+//! its client gave credit for. What was pulled beyond that is parked, at most [`PARKED_BYTES_MAX`] of it, and the bus
+//! lets the full window rest, so that the others on this connection go on; its cursor stays where it is.
 
 use super::refusal;
 use riser_model::{
@@ -28,7 +27,7 @@ pub(super) enum Asked {
     Request(u64),
     /// The n-th subscription of `hello`.
     Hello(usize),
-    /// A window that got credit again.
+    /// A window of which more was parked than it may hold: it is read again.
     Resume,
 }
 
@@ -42,8 +41,8 @@ struct Reader {
     /// Up to here the bus pushed.
     seen: Option<Position>,
     window: Option<Window>,
-    /// Whether the bus holds a cursor for it.
-    running: bool,
+    /// Whether the bus lets it rest.
+    paused: bool,
 }
 
 /// What a subscription may still get.
@@ -67,8 +66,7 @@ struct Parked {
 #[derive(Debug, Default)]
 struct Unanswered {
     subscribes: VecDeque<Asked>,
-    /// A request to answer, or none where the door itself asked.
-    unsubscribes: VecDeque<Option<u64>>,
+    unsubscribes: VecDeque<u64>,
 }
 
 /// See the module.
@@ -97,7 +95,7 @@ impl Readers {
             Channels::Technical(Technical::Account) => Want::Technical(None),
         };
         let window = request.credit.map(|credit| Window { credit: credit.into(), ..Window::default() });
-        let reader = Reader { want, flow: request.flow, told: None, seen: None, window, running: true };
+        let reader = Reader { want, flow: request.flow, told: None, seen: None, window, paused: false };
         let ask = reader.ask(request.sub, request.from);
         self.readers.insert(request.sub, reader);
         self.unanswered.entry(request.sub).or_default().subscribes.push_back(asked);
@@ -105,13 +103,10 @@ impl Readers {
     }
 
     /// Ends one.
-    pub(super) fn unsubscribe(&mut self, id: u64, sub: u32) -> Result<Option<Ask>, Refusal> {
-        let reader = self.readers.remove(&sub).ok_or_else(unknown)?;
-        if !reader.running {
-            return Ok(None);
-        }
-        self.unanswered.entry(sub).or_default().unsubscribes.push_back(Some(id));
-        Ok(Some(Ask::Unsubscribe { subscription: SubscriptionId(sub) }))
+    pub(super) fn unsubscribe(&mut self, id: u64, sub: u32) -> Result<Ask, Refusal> {
+        self.readers.remove(&sub).ok_or_else(unknown)?;
+        self.unanswered.entry(sub).or_default().unsubscribes.push_back(id);
+        Ok(Ask::Unsubscribe { subscription: SubscriptionId(sub) })
     }
 
     /// The bus answered a subscribe: who waits for it, and what to say. Nobody waits for a resumed window;
@@ -144,7 +139,7 @@ impl Readers {
 
     /// The bus answered an unsubscribe: which request that was.
     pub(super) fn unsubscribed(&mut self, sub: u32) -> Option<u64> {
-        let request = self.unanswered.get_mut(&sub)?.unsubscribes.pop_front()?;
+        let request = self.unanswered.get_mut(&sub)?.unsubscribes.pop_front();
         self.forget_answered(sub);
         request
     }
@@ -162,26 +157,21 @@ impl Readers {
         if self.unanswered.contains_key(&sub) {
             return;
         }
-        let Some(reader) = self.readers.get_mut(&sub).filter(|reader| reader.running) else { return };
+        let Some(reader) = self.readers.get_mut(&sub) else { return };
         let Some(follows) = reader.take(&push) else { return };
         reader.say_or_park(sub, Parked { push, follows }, out);
     }
 
-    /// Before a pull: the bus stops reading for windows that are full, so that the others can go on. Whether
-    /// there is anything to pull for.
+    /// Before a pull: the bus lets full windows rest, so that the others can go on. Whether there is anything to pull
+    /// for.
     pub(super) fn make_way(&mut self, out: &mut VecDeque<Output>) -> bool {
-        let reads = |reader: &Reader| reader.running && !matches!(reader.want, Want::Technical(_));
-        if !self.readers.values().any(Reader::is_full) {
-            return true;
-        }
-        if !self.readers.values().any(|reader| reads(reader) && !reader.is_full()) {
+        let full = |reader: &Reader| reader.is_full();
+        if !self.readers.is_empty() && self.readers.values().all(full) {
             return false;
         }
         for (sub, reader) in &mut self.readers {
-            if reader.running && reader.is_full() {
-                reader.running = false;
-                self.unanswered.entry(*sub).or_default().unsubscribes.push_back(None);
-                out.push_back(Output::Ask(Ask::Unsubscribe { subscription: SubscriptionId(*sub) }));
+            if reader.is_full() && !std::mem::replace(&mut reader.paused, true) {
+                out.push_back(Output::Ask(pause(*sub, true)));
             }
         }
         true
@@ -198,10 +188,12 @@ impl Readers {
         while let Some(parked) = reader.next_parked() {
             reader.say(sub, parked, out);
         }
-        if reader.must_resume() {
+        if reader.is_to_be_read_again() {
             let from = reader.seen.map_or(From::Live, From::After);
             out.push_back(Output::Ask(reader.ask(sub, from)));
             self.unanswered.entry(sub).or_default().subscribes.push_back(Asked::Resume);
+        } else if !reader.is_full() && std::mem::replace(&mut reader.paused, false) {
+            out.push_back(Output::Ask(pause(sub, false)));
         }
         Ok(())
     }
@@ -238,13 +230,14 @@ impl Reader {
         self.window.as_ref().is_some_and(|window| !window.parked.is_empty())
     }
 
-    /// Whether there is credit and nothing is parked, but what follows is to be read again; then it will be.
-    fn must_resume(&mut self) -> bool {
-        let Some(window) = self.window.as_mut().filter(|w| w.credit > 0 && w.parked.is_empty()) else {
+    /// Whether there is credit and nothing is parked, but what follows was thrown away; then it will be read again.
+    fn is_to_be_read_again(&mut self) -> bool {
+        let Some(window) = self.window.as_mut().filter(|w| w.cut && w.credit > 0 && w.parked.is_empty())
+        else {
             return false;
         };
-        let cut = std::mem::replace(&mut window.cut, false);
-        !std::mem::replace(&mut self.running, true) || cut
+        (window.cut, self.paused) = (false, false);
+        true
     }
 
     fn resumed(&mut self, sub: u32, good: &Subscribed, out: &mut VecDeque<Output>) {
@@ -323,6 +316,10 @@ impl Reader {
         };
         out.extend(text.map(Output::Text));
     }
+}
+
+fn pause(sub: u32, paused: bool) -> Ask {
+    Ask::Pause { subscription: SubscriptionId(sub), paused }
 }
 
 /// A delivery as its client reads it; none for entries that are not publications. What cannot be read is a

@@ -1,7 +1,7 @@
 //! Turns of events that are rare and must not be wrong.
 
 use super::{present::*, readers::*, script::*, writers::stored};
-use crate::{Config, Input};
+use crate::{Config, Input, Output};
 use riser_model::{
     AccountId, Cause, Chunk, Epoch, Gap, History, Read, Run, Seq, SubscriptionId,
     door::{Ask, Code, Completeness, Flow, From, Push, Tell},
@@ -296,4 +296,40 @@ fn present_beside_a_backlog_wakes_nobody_who_wants_everything() {
     world.subscribe(2, 1, in_room("a", "#"), From::Live, Flow::Credit);
     world.input(latest(500, "now"));
     assert!(!world.ready(2));
+}
+
+#[test]
+fn who_rests_holds_nobody_up_stays_in_the_room_and_goes_on_where_it_was() {
+    let mut world = World::new(Config { tail_bytes_max: 400, read_bytes: 300, ..Config::default() });
+    world.open(1);
+    world.open(2);
+    for n in 0..30 {
+        world.publish(1, &[("a/x", &format!("{n}"))]);
+    }
+    let all: Vec<String> = (0..31).map(|n| n.to_string()).collect();
+    for id in [1, 2] {
+        world.subscribe(2, id, in_room("a", "#"), From::Start, Flow::Credit);
+    }
+    let of = |world: &mut World, id: u32| -> Vec<String> {
+        let pushes = world.all(2);
+        let mine = pushes.iter().filter_map(delivery).filter(|one| one.subscription == SubscriptionId(id));
+        mine.map(|one| payload(&one.body)).collect()
+    };
+    let pause = |world: &mut World, id, paused| {
+        world.ask(2, Ask::Pause { subscription: SubscriptionId(id), paused });
+    };
+    pause(&mut world, 1, true);
+    pause(&mut world, 1, true);
+    assert_eq!(of(&mut world, 2), all[..30]);
+    world.publish(1, &[("a/x", "30")]);
+    assert_eq!(of(&mut world, 2), all[30..]);
+    pause(&mut world, 1, false);
+    assert_eq!(of(&mut world, 1), all);
+    // One that waited for the next is not woken while it rests.
+    pause(&mut world, 1, true);
+    world.publish(1, &[("a/x", "31")]);
+    assert_eq!(of(&mut world, 2), ["31"]);
+    pause(&mut world, 1, false);
+    assert_eq!(of(&mut world, 1), ["31"]);
+    assert!(!world.events.iter().any(|event| matches!(event, Output::Left { .. })));
 }

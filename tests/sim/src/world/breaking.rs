@@ -134,5 +134,8 @@ impl World {
         for n in 0..self.guests.len() {
             self.mend(Road::Guest(n));
         }
+        for n in 0..self.writers.len() {
+            self.mend(Road::Writer(n));
+        }
     }
 }

@@ -43,7 +43,7 @@ impl World {
         }
         let far = match client {
             Client::Edge { .. } => self.take_link(server, id),
-            Client::Device(_) | Client::Subscriber(_) | Client::Guest(_) => {
+            Client::Device(_) | Client::Subscriber(_) | Client::Guest(_) | Client::Writer(_) => {
                 self.take_door(server, id, client)
             }
         };
@@ -74,11 +74,10 @@ impl World {
         let now = self.hosts[server].now(self.now);
         let door: Box<dyn Door> = match client {
             Client::Subscriber(n) => {
-                let room = self.subscribers[n].subscriber.identity.room.parse().ok()?;
-                let account = site::ACCOUNT.parse().ok()?;
-                let place = Place { account, room, credential: Credential::Anonymous, anonymous: false };
-                Box::new(Envelope::new(place, now))
+                let room = &self.subscribers[n].subscriber.identity.room;
+                Box::new(Envelope::new(place(room)?, now))
             }
+            Client::Writer(n) => Box::new(Envelope::new(place(&self.writers[n].writer.identity.room)?, now)),
             Client::Device(_) | Client::Guest(_) | Client::Edge { .. } => {
                 let (config, counters) = (Arc::clone(&self.mqtt.0), Arc::clone(&self.mqtt.1));
                 Box::new(MqttDoor::new(config, counters, self.rng.u64(..), now))
@@ -99,6 +98,7 @@ impl World {
             Client::Device(n) => self.devices[n].wire == Some(id),
             Client::Subscriber(n) => self.subscribers[n].wire == Some(id),
             Client::Guest(n) => self.guests[n].wire == Some(id),
+            Client::Writer(n) => self.writers[n].wire == Some(id),
             Client::Edge { host, life, attempt, .. } => {
                 self.hosts[host].life == life && self.uplinks.get(&host) == Some(&(attempt, id))
             }
@@ -126,6 +126,10 @@ impl World {
             Client::Guest(n) => {
                 self.guests[n].guest.connected(self.now);
                 self.guest_acts(n);
+            }
+            Client::Writer(n) => {
+                self.writers[n].writer.connected(self.now);
+                self.writer_acts(n);
             }
             Client::Edge { host, uplink, attempt, .. } => {
                 let nonce = self.nonce();
@@ -160,6 +164,11 @@ impl World {
                 self.guests[n].wire = None;
                 self.guests[n].guest.closed(self.now);
                 self.guest_acts(n);
+            }
+            Client::Writer(n) => {
+                self.writers[n].wire = None;
+                self.writers[n].writer.closed(self.now);
+                self.writer_acts(n);
             }
             Client::Edge { host, uplink, attempt, .. } => {
                 self.uplinks.retain(|_, (_, wire)| *wire != id);
@@ -267,6 +276,11 @@ impl World {
                 }
                 self.subscriber_acts(n);
             }
+            (Client::Writer(n), Message::Text(text)) => {
+                self.trace.line(self.now, || format!("writer {n} hears {text:.160}"));
+                self.writers[n].writer.heard(&text, self.now);
+                self.writer_acts(n);
+            }
             (Client::Edge { host, uplink, attempt, .. }, Message::Bytes(bytes)) => {
                 match decode_hub(bytes, Stage::Welcomed, |_, _| None) {
                     Ok(frame) => {
@@ -364,4 +378,10 @@ impl World {
         }
         self.net.sweep(id);
     }
+}
+
+/// The address of a room.
+fn place(room: &str) -> Option<Place> {
+    let (account, room) = (site::ACCOUNT.parse().ok()?, room.parse().ok()?);
+    Some(Place { account, room, credential: Credential::Anonymous, anonymous: false })
 }

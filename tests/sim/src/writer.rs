@@ -1,0 +1,230 @@
+//! A program that publishes over a WebSocket and wants each of its publications stored once: what it got no receipt for
+//! it sends again, in order and under the same publish id, on its next connection.
+//!
+//! It knows what it was told and nothing else: a position and `dup` are receipts, everything else is none.
+
+use crate::journal::Key;
+use riser_model::Time;
+use serde_json::{Value, json};
+use std::{collections::VecDeque, time::Duration};
+
+/// Without a word for so long it connects anew: the server pings every 25 s.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Keys of writers begin here, those of devices below.
+pub const FIRST_KEY: u32 = 1000;
+
+/// What a writer does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Act {
+    /// Dials.
+    Dial,
+    /// Says this.
+    Say(String),
+    /// Leaves the socket.
+    Hangup,
+    /// Has a receipt: it is stored, or was before.
+    Receipt {
+        /// For what.
+        key: Key,
+        /// It was stored before.
+        dup: bool,
+    },
+    /// Saw that something is not as it must be.
+    Wrong(String),
+}
+
+/// What never changes of a writer.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Its number.
+    pub number: u32,
+    /// Its name.
+    pub user: String,
+    /// Its password.
+    pub password: String,
+    /// The room.
+    pub room: String,
+    /// Where it goes.
+    pub host: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Outgoing {
+    key: Key,
+    channel: String,
+    payload: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Off { retry_at: Time },
+    Dialing,
+    Greeting,
+    On,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Writer {
+    /// Who it is.
+    pub identity: Identity,
+    state: State,
+    /// Without a receipt, in order.
+    owed: VecDeque<Outgoing>,
+    heard_at: Time,
+    tries: u32,
+    acts: VecDeque<Act>,
+}
+
+impl Writer {
+    /// One that dials at that time.
+    pub fn new(identity: Identity, at: Time) -> Self {
+        Self {
+            identity,
+            state: State::Off { retry_at: at },
+            owed: VecDeque::new(),
+            heard_at: at,
+            tries: 0,
+            acts: VecDeque::new(),
+        }
+    }
+
+    /// What it does next.
+    pub fn poll(&mut self) -> Option<Act> {
+        self.acts.pop_front()
+    }
+
+    /// How many have no receipt.
+    pub fn owes(&self) -> usize {
+        self.owed.len()
+    }
+
+    /// Has these to say, in one request.
+    pub fn publish(&mut self, all: Vec<(u32, String, String)>) {
+        let device = FIRST_KEY + self.identity.number;
+        let all = all.into_iter().map(|(n, channel, payload)| Outgoing {
+            key: Key { device, n },
+            channel,
+            payload,
+        });
+        let from = self.owed.len();
+        self.owed.extend(all);
+        if self.state == State::On {
+            self.say(from);
+        }
+    }
+
+    /// Says those from that place on: one by itself, more in one request.
+    fn say(&mut self, from: usize) {
+        let messages: Vec<Value> = self.owed.iter().skip(from).map(|out| self.message(out)).collect();
+        let Some(first) = self.owed.get(from) else { return };
+        // Whoever answers is answered by the first one's number.
+        let id = u64::from(first.key.n) + 1;
+        let request = match &messages[..] {
+            [one] => {
+                let mut one = one.clone();
+                one["op"] = json!("publish");
+                one["id"] = json!(id);
+                one
+            }
+            _ => json!({"op": "publish", "id": id, "messages": messages}),
+        };
+        self.acts.push_back(Act::Say(request.to_string()));
+    }
+
+    fn message(&self, out: &Outgoing) -> Value {
+        let id = json!({"producer": self.identity.number, "n": out.key.n});
+        json!({"channel": out.channel, "data": out.payload, "publish_id": id})
+    }
+
+    /// The socket is open.
+    pub fn connected(&mut self, now: Time) {
+        (self.state, self.heard_at) = (State::Greeting, now);
+        let Identity { user, password, .. } = &self.identity;
+        let hello = json!({"op": "hello", "id": 0, "credential": {"user": user, "password": password}});
+        self.acts.push_back(Act::Say(hello.to_string()));
+    }
+
+    /// The socket is gone, or never was.
+    pub fn closed(&mut self, now: Time) {
+        self.tries += 1;
+        let pause = Duration::from_millis(200) * self.tries.min(20);
+        self.state = State::Off { retry_at: now.plus(pause) };
+    }
+
+    /// A message came.
+    pub fn heard(&mut self, text: &str, now: Time) {
+        self.heard_at = now;
+        let Ok(message) = serde_json::from_str::<Value>(text) else {
+            return self.acts.push_back(Act::Wrong(format!("not JSON: {text}")));
+        };
+        match (message["re"].as_u64(), self.state) {
+            (Some(0), State::Greeting) if message["ok"].is_object() => {
+                (self.state, self.tries) = (State::On, 0);
+                (0..self.owed.len()).step_by(7).for_each(|from| self.say_up_to(from, 7));
+            }
+            (Some(0), _) => self.hang_up(now),
+            (Some(re), State::On) => self.answered(re, &message, now),
+            (None | Some(_), _) => {}
+        }
+    }
+
+    fn say_up_to(&mut self, from: usize, count: usize) {
+        let rest = self.owed.split_off((from + count).min(self.owed.len()));
+        self.say(from);
+        self.owed.extend(rest);
+    }
+
+    /// A receipt for the one with that number, or for several from it on.
+    fn answered(&mut self, re: u64, message: &Value, now: Time) {
+        let first = u32::try_from(re - 1).unwrap_or_default();
+        let one = [json!({"pos": message["ok"]["pos"], "error": message["error"]})];
+        let receipts = message["ok"]["receipts"].as_array().map_or(&one[..], |all| all);
+        let mut refused = false;
+        for (n, receipt) in (first..).zip(receipts) {
+            let code = receipt["error"]["code"].as_str();
+            match code {
+                None | Some("dup") => self.receipt(n, code.is_some()),
+                Some("log_failing" | "quota_exceeded" | "too_many" | "shutting_down") => refused = true,
+                Some(code) => self.acts.push_back(Act::Wrong(format!("{n} is refused: {code}"))),
+            }
+        }
+        if refused {
+            self.hang_up(now);
+        }
+    }
+
+    fn receipt(&mut self, n: u32, dup: bool) {
+        if let Some(at) = self.owed.iter().position(|out| out.key.n == n)
+            && let Some(out) = self.owed.remove(at)
+        {
+            self.acts.push_back(Act::Receipt { key: out.key, dup });
+        }
+    }
+
+    fn hang_up(&mut self, now: Time) {
+        self.acts.push_back(Act::Hangup);
+        self.closed(now);
+    }
+
+    /// When it wants to be woken.
+    pub fn wake_at(&self) -> Option<Time> {
+        match self.state {
+            State::Off { retry_at } => Some(retry_at),
+            State::Dialing => None,
+            State::Greeting | State::On => Some(self.heard_at.plus(PATIENCE)),
+        }
+    }
+
+    /// The time has come.
+    pub fn wake(&mut self, now: Time) {
+        match self.state {
+            State::Off { retry_at } if retry_at <= now => {
+                self.state = State::Dialing;
+                self.acts.push_back(Act::Dial);
+            }
+            State::Greeting | State::On if self.heard_at.plus(PATIENCE) <= now => self.hang_up(now),
+            State::Off { .. } | State::Dialing | State::Greeting | State::On => {}
+        }
+    }
+}
