@@ -172,6 +172,11 @@ export class Room {
   publishMany(
     messages: ({ channel: string; value: Value } & PublishOptions)[],
   ): Promise<(Receipt | { error: RiserError })[]>;
+  /**
+   * A ticket for one raw WebSocket as oneself, good once and for `expires_s` seconds: `{ticket}` in
+   * `wss://{host}/{account}/{room}/{channel}?ticket={ticket}`.
+   */
+  ticket(): Promise<{ ticket: string; expires_s: number }>;
   /** Resolves when the server answered. */
   ping(): Promise<void>;
   /** Closes for good. What waits for an answer is rejected. */

@@ -155,6 +155,10 @@ export class Room {
     });
   }
 
+  ticket() {
+    return this.#request({ op: "ticket" });
+  }
+
   async ping() {
     await this.#request({ op: "ping" });
   }

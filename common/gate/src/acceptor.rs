@@ -15,6 +15,7 @@ pub mod knock;
 pub mod password;
 pub mod schedule;
 pub mod seats;
+pub mod ticket;
 pub mod token;
 pub mod tty;
 
@@ -32,6 +33,7 @@ use riser_model::{
 };
 use schedule::Schedule;
 use std::{sync::Arc, time::Duration};
+use ticket::Redeemed;
 use tty::Chat;
 
 /// How long an acceptor waits for its peer, unless it says otherwise.
@@ -50,6 +52,8 @@ pub enum Acceptor {
     Token,
     /// A token that an issuer of the account has signed.
     Jwt,
+    /// A ticket that a connection had made for this one.
+    Ticket,
     /// A challenge, answered with a key or a shared secret.
     Claim(Method),
     /// Where the peer comes from.
@@ -75,6 +79,8 @@ pub enum Kind {
     Token,
     /// [`Acceptor::Jwt`].
     Jwt,
+    /// [`Acceptor::Ticket`].
+    Ticket,
     /// [`Acceptor::Claim`] by key.
     Key,
     /// [`Acceptor::Claim`] by shared secret.
@@ -99,6 +105,7 @@ impl Kind {
             Self::Password => "password",
             Self::Token => "token",
             Self::Jwt => "jwt",
+            Self::Ticket => "ticket",
             Self::Key => "key",
             Self::Secret => "secret",
             Self::Address => "address",
@@ -116,6 +123,7 @@ impl Kind {
             Self::Anonymous
             | Self::Password
             | Self::Token
+            | Self::Ticket
             | Self::Jwt
             | Self::Key
             | Self::Secret
@@ -133,6 +141,7 @@ impl Acceptor {
             Self::Password => Kind::Password,
             Self::Token => Kind::Token,
             Self::Jwt => Kind::Jwt,
+            Self::Ticket => Kind::Ticket,
             Self::Claim(Method::Key) => Kind::Key,
             Self::Claim(Method::Secret) => Kind::Secret,
             Self::Address(_) => Kind::Address,
@@ -149,6 +158,7 @@ impl Acceptor {
             Self::Password => password::begin(given),
             Self::Token => token::begin(given),
             Self::Jwt => jwt::begin(given),
+            Self::Ticket => ticket::begin(given),
             Self::Claim(method) => claim::begin(*method, given),
             Self::Address(networks) => networks.begin(given),
             Self::Schedule(schedule) => schedule.begin(given),
@@ -165,6 +175,8 @@ pub(crate) struct Given<'a> {
     pub(crate) directory: &'a Directory,
     pub(crate) caller: &'a Caller,
     pub(crate) standing: &'a Standing,
+    /// Whose the ticket is that was shown, if it was out.
+    pub(crate) redeemed: Option<&'a Redeemed>,
     pub(crate) now: Now,
 }
 

@@ -9,7 +9,7 @@
 //! passed it.
 
 use crate::{
-    acceptor::{Acceptor, Awaits, Given, Hears, Kind, Refused, Step, not_authorised},
+    acceptor::{Acceptor, Awaits, Given, Hears, Kind, Refused, Step, not_authorised, ticket::Redeemed},
     directory::Directory,
     hidden::PasswordHash,
     policy::Policy,
@@ -114,6 +114,8 @@ pub enum Effect {
 pub enum Input {
     /// The peer showed this.
     Shown(Credential),
+    /// The peer showed a ticket, which is out no more: this is what it stood for, if it was.
+    Redeemed(Option<Redeemed>),
     /// The peer answered a prompt.
     Answered(Secret),
     /// The answer to [`Output::Do`].
@@ -176,6 +178,7 @@ pub struct Gate {
     sequence: Arc<Sequence>,
     caller: Caller,
     credential: Credential,
+    redeemed: Option<Redeemed>,
     standing: Standing,
     state: State,
     /// The stage, and the alternative of it, whose turn it is.
@@ -227,6 +230,7 @@ impl Gate {
             sequence,
             caller,
             credential: Credential::Anonymous,
+            redeemed: None,
             standing,
             state,
             at: (0, 0),
@@ -241,6 +245,11 @@ impl Gate {
         match (state, input) {
             (State::Arrived { .. }, Input::Shown(credential)) => {
                 self.credential = credential;
+                self.advance(now);
+            }
+            (State::Arrived { .. }, Input::Redeemed(redeemed)) => {
+                self.credential = Credential::Ticket(Secret(Bytes::new()));
+                self.redeemed = redeemed;
                 self.advance(now);
             }
             (State::Hears { hears, heard, .. }, Input::Answered(answer)) => {
@@ -260,7 +269,7 @@ impl Gate {
                 self.refuse(too_late());
             }
             (State::Arrived { .. }, Input::Deadline) => self.refuse(too_late()),
-            (State::Hears { .. } | State::Awaits { .. }, Input::Shown(_)) => {
+            (State::Hears { .. } | State::Awaits { .. }, Input::Shown(_) | Input::Redeemed(_)) => {
                 self.refuse(out_of_turn("a second credential"));
             }
             (State::Arrived { .. } | State::Awaits { .. }, Input::Answered(_)) => {
@@ -270,7 +279,7 @@ impl Gate {
             (state, Input::Done { .. }) => self.state = state,
             (
                 state @ (State::Finished | State::Refused),
-                Input::Shown(_) | Input::Answered(_) | Input::Deadline,
+                Input::Shown(_) | Input::Redeemed(_) | Input::Answered(_) | Input::Deadline,
             ) => self.state = state,
         }
     }
@@ -318,7 +327,7 @@ impl Gate {
             Credential::Password { account, user: name, .. } | Credential::Claim { account, name, .. } => {
                 self.directory.claimed(account.as_ref(), name).map(|member| member.principal)
             }
-            Credential::Anonymous | Credential::Person | Credential::Token(_) => None,
+            Credential::Anonymous | Credential::Person | Credential::Token(_) | Credential::Ticket(_) => None,
         })
     }
 
@@ -328,6 +337,7 @@ impl Gate {
             directory: &self.directory,
             caller: &self.caller,
             standing: &self.standing,
+            redeemed: self.redeemed.as_ref(),
             now,
         }
     }
@@ -390,6 +400,10 @@ impl Gate {
                 }
                 if kind.identifies() {
                     self.standing.passed.insert(kind);
+                }
+                // What the one had proven that had the ticket made stands for this one too.
+                if let Some(redeemed) = self.redeemed.take().filter(|_| kind == Kind::Ticket) {
+                    self.standing.passed.extend(redeemed.passed);
                 }
                 self.tell(kind, GateStep::Passed, "");
                 self.refused = None;

@@ -6,7 +6,7 @@ use riser_model::{
 };
 use riser_mqtt::{Config as MqttConfig, Counters as MqttCounters, MqttDoor};
 use riser_net::{Doorway, Knock, MqttDoors};
-use riser_rooms::door::{Envelope, Place, Raw, Tty};
+use riser_rooms::door::{Envelope, Place, Raw, TicketSeed, Tty};
 use riser_shell::{Clock, entropy};
 use std::sync::Arc;
 
@@ -35,16 +35,20 @@ impl Doors {
         if knock.doorway == Doorway::Lobby {
             return Ok(Box::new(Tty::new(knock.credential)));
         }
-        let shown = knock.credential.unwrap_or(Credential::Anonymous);
+        let ticket = knock.ticket.map(Credential::Ticket);
+        let shown = knock.credential;
         match knock.doorway {
             Doorway::Envelope { account, room } => {
-                Ok(Box::new(Envelope::new(self.place(account, room, shown), Clock.now())))
+                let place = self.place(account, room, shown.unwrap_or(Credential::Anonymous));
+                Ok(Box::new(Envelope::new(place, TicketSeed(entropy::bytes()), Clock.now())))
             }
-            Doorway::Raw { account, room, client: None, channel } => {
-                Ok(Box::new(Raw::new(self.place(account, room, shown), channel)))
+            Doorway::Raw { account, room, client, channel } => {
+                // In a URL stands nothing that lasts: a ticket, or else a header brought the credential.
+                let shown = ticket.or(shown).unwrap_or(Credential::Anonymous);
+                Ok(Box::new(Raw::new(self.place(account, room, shown), channel, client)))
             }
             Doorway::Mqtt => Ok(self.mqtt()),
-            Doorway::Raw { client: Some(_), .. } | Doorway::Lobby | Doorway::User(_) => Err(Refusal {
+            Doorway::Lobby | Doorway::User(_) => Err(Refusal {
                 code: Code::BadName,
                 what: "this address has no door yet".to_owned(),
                 want: "/{account}/{room} with sub-protocol riser.v1.json, or /{account}/{room}/{channel}"

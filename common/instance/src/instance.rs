@@ -2,7 +2,7 @@
 
 use crate::connection::{Connection, State};
 use bytes::Bytes;
-use riser_gate::{Caller, Gate, Offenders, Policy, Proof, Stand, Verdict};
+use riser_gate::{Caller, Gate, Offenders, Policy, Proof, Redeemed, Stand, Tickets, Verdict};
 use riser_model::{
     Batch, ConnectionId, Now, Read, RoomId, RouteNumber, Run, Seq, SubscriptionId, Time,
     door::{Ask, Code, Credential, Refusal, SessionState, Tell},
@@ -170,6 +170,7 @@ pub struct Instance {
     expiries: BTreeSet<(Time, ConnectionId)>,
     /// Who is in the rooms that have gates of their own.
     seats: BTreeMap<RoomId, BTreeSet<ConnectionId>>,
+    tickets: Tickets,
     /// What waits for which commit, and whose session it is.
     awaited: BTreeMap<u64, (Awaited, SessionKey)>,
     /// Sessions of which records wait for their commit, and how many: nobody takes one up before.
@@ -199,6 +200,7 @@ impl Instance {
             offenders: Offenders::default(),
             expiries: BTreeSet::new(),
             seats: BTreeMap::new(),
+            tickets: Tickets::default(),
             awaited: BTreeMap::new(),
             changing: BTreeMap::new(),
             next_token: OWN_TOKENS,
@@ -290,7 +292,12 @@ impl Instance {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         match (&connection.state, ask) {
             (State::Gate, Ask::Enter { credential, session, room }) => {
-                let shown = riser_gate::Input::Shown(credential);
+                let shown = match credential {
+                    Credential::Ticket(ticket) => {
+                        riser_gate::Input::Redeemed(self.tickets.redeem(&ticket, now))
+                    }
+                    credential => riser_gate::Input::Shown(credential),
+                };
                 connection.entering = Some(Ask::Enter { credential: Credential::Anonymous, session, room });
                 self.gate(id, shown, now);
             }
@@ -348,6 +355,19 @@ impl Instance {
                 if let Some(record) = self.sessions.confirm(connection.session_number(), &through) {
                     self.append_of(id, record, Awaited::Nobody, now);
                 }
+            }
+            Ask::Ticket { hash } => {
+                let Some(client) = connection.principal.as_ref().map(|principal| principal.client) else {
+                    return;
+                };
+                let what = Redeemed {
+                    client,
+                    passed: connection.standing.passed.clone(),
+                    until: connection.standing.until,
+                };
+                let issued = self.tickets.issue(hash, what, now);
+                // Half a minute fits.
+                self.tell(id, Tell::Ticketed(issued.map(|lasts| lasts.as_secs() as u32)));
             }
             ask @ (Ask::Pull { .. } | Ask::Pause { .. }) => {
                 self.rooms(BusInput::Ask { connection: id, ask }, now)

@@ -27,6 +27,16 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// The SHA-256 of a ticket: all that is kept of it. Never printed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TicketHash(pub [u8; 32]);
+
+impl fmt::Debug for TicketHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TicketHash(redacted)")
+    }
+}
+
 /// What a peer shows at a gate.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Credential {
@@ -45,6 +55,8 @@ pub enum Credential {
     Token(Secret),
     /// Nothing but that it is a person at a terminal, who can be asked.
     Person,
+    /// A ticket: good once, and not for long.
+    Ticket(Secret),
     /// A name that the peer will prove to be its own, by answering a [`Prompt::Challenge`].
     Claim {
         /// The tenant, when the address or the name (`account/name`) names it.
@@ -346,6 +358,12 @@ pub enum Ask {
         /// Up to here.
         through: Position,
     },
+    /// A ticket was made, with which one more connection may enter as this one's principal. Answered by
+    /// [`Tell::Ticketed`], in order.
+    Ticket {
+        /// All that anybody keeps of it.
+        hash: TicketHash,
+    },
     /// The connection is over; nothing more will come from it. Not answered.
     Leave {
         /// Why: the name of a close code, or [`NORMAL`].
@@ -593,6 +611,8 @@ pub enum Tell {
         /// Which.
         subscription: SubscriptionId,
     },
+    /// The ticket may be shown for so many seconds; or why not.
+    Ticketed(Result<u32, Refusal>),
     /// There is something to pull. Said once, until a [`Tell::Deliver`] says that no more waits.
     Ready,
     /// The answer to a pull.

@@ -409,6 +409,8 @@ impl Session {
                 self.subscribing.subscribed(subscription, result, &mut self.deliveries, &self.counters);
                 Ok(())
             }
+            // Nothing of MQTT asks for one.
+            Tell::Ticketed(_) => Ok(()),
             Tell::Unsubscribed { subscription } => {
                 self.subscribing.unsubscribed(subscription);
                 Ok(())

@@ -38,6 +38,8 @@ pub struct Counters {
     pub first_frame_late: Counter,
     /// Connections closed because they took nothing of what was to be written for too long.
     pub stalled: Counter,
+    /// WebSockets closed because nothing came from them, not even the answer to a ping.
+    pub silent: Counter,
     /// Connections that were told more than a door can need.
     pub overrun: Counter,
     /// Connections closed for sending too much before they were authenticated, or one message that is too
@@ -68,6 +70,7 @@ impl Counters {
             ("connections_closed", "reason=\"tls\"", &self.tls_failed),
             ("connections_closed", "reason=\"first_frame\"", &self.first_frame_late),
             ("connections_closed", "reason=\"stalled\"", &self.stalled),
+            ("connections_closed", "reason=\"silent\"", &self.silent),
             ("connections_closed", "reason=\"overrun\"", &self.overrun),
             ("connections_closed", "reason=\"too_large\"", &self.too_large),
             ("connections_closed", "reason=\"malformed\"", &self.malformed),

@@ -4,7 +4,7 @@
 //! What holds whatever the door does: the core hears `Opened` first and `Closed` last, with a `Leave` before it
 //! if there was an `Enter`; the socket is not read while an ask waits for the core, while too much waits to be
 //! written, while too many tickets are open, or while the door is full; a peer that is not authenticated is read up to its allowance;
-//! whoever takes nothing is closed. Where the transport has to end a connection, it has the core's own word for
+//! whoever takes nothing is closed, and so is a WebSocket that does not answer a ping. Where the transport has to end a connection, it has the core's own word for
 //! it ([`Tell::Refused`]) said to the door, so that each protocol words it its own way.
 //!
 //! Protocols are in the doors; what happens to an ask is the core's.
@@ -88,6 +88,13 @@ enum Turn {
     Over,
 }
 
+/// Since when nothing came, how much had come until then, and whether an answer was asked for.
+struct Silence {
+    since: Time,
+    taken: u64,
+    pinged: bool,
+}
+
 struct Connection<P> {
     door: Box<dyn Door>,
     pipe: P,
@@ -103,6 +110,7 @@ struct Connection<P> {
     enter_by: Time,
     /// Since when what waits to be written has not moved, and how much was written until then.
     stalled: Option<(Time, u64)>,
+    silence: Option<Silence>,
     timer: Timer,
     visitor: Visitor,
 }
@@ -130,6 +138,7 @@ impl<P: Pipe> Connection<P> {
             offered: false,
             enter_by: (entrance.clock)().time.plus(entrance.limits.first_frame()),
             stalled: None,
+            silence: None,
             timer: Timer::default(),
             visitor,
         }
@@ -215,6 +224,7 @@ impl<P: Pipe> Connection<P> {
 
     fn next_deadline(&mut self, now: Time) -> Option<(Time, Deadline)> {
         let stall = self.stall(now).map(|time| (time, Deadline::Stall));
+        let silence = self.silence(now).map(|time| (time, Deadline::Silence));
         let (own, door) = match self.phase {
             Phase::Open if !self.asker.has_knocked() && !self.refused => {
                 (Some((self.enter_by, Deadline::Enter)), self.door.poll_timeout())
@@ -225,7 +235,7 @@ impl<P: Pipe> Connection<P> {
             Phase::Gone => (None, None),
         };
         let door = door.map(|time| (time, Deadline::Door));
-        [stall, own, door].into_iter().flatten().min_by_key(|(time, _)| *time)
+        [stall, silence, own, door].into_iter().flatten().min_by_key(|(time, _)| *time)
     }
 
     /// When a write that does not move has lasted too long.
@@ -238,6 +248,35 @@ impl<P: Pipe> Connection<P> {
             Some(_) | None => Some((now, written)),
         };
         self.stalled.map(|(since, _)| since.plus(self.visitor.entrance.limits.stall()))
+    }
+
+    /// When a peer that is silent is pinged, or was silent for too long. While nothing is read, nobody is silent.
+    fn silence(&mut self, now: Time) -> Option<Time> {
+        let limits = (self.visitor.entrance.limits.ping(), self.visitor.entrance.limits.pong());
+        if !self.pipe.has_pings() || !self.asker.has_knocked() || !self.may_hear() {
+            self.silence = None;
+            return None;
+        }
+        let taken = self.pipe.socket().taken();
+        let silence = self.silence.take().filter(|silence| silence.taken == taken);
+        let silence = self.silence.insert(silence.unwrap_or(Silence { since: now, taken, pinged: false }));
+        Some(silence.since.plus(if silence.pinged { limits.0 + limits.1 } else { limits.0 }))
+    }
+
+    fn ping(&mut self) -> Turn {
+        let counters = &self.visitor.entrance.counters;
+        match &mut self.silence {
+            Some(silence) if silence.pinged => {
+                counters.silent.one();
+                Turn::Gone("silent")
+            }
+            Some(silence) => {
+                silence.pinged = true;
+                self.pipe.say_ping();
+                Turn::Again
+            }
+            None => Turn::Again,
+        }
     }
 
     fn due(&mut self, deadline: Deadline) -> Turn {
@@ -257,6 +296,7 @@ impl<P: Pipe> Connection<P> {
                 counters.stalled.one();
                 Turn::Gone("stalled")
             }
+            Deadline::Silence => self.ping(),
             Deadline::Stop => Turn::Stop,
             Deadline::Close => Turn::Over,
         }
@@ -323,6 +363,7 @@ impl<P: Pipe> Connection<P> {
                 | Tell::Decided { .. }
                 | Tell::Subscribed { .. }
                 | Tell::Unsubscribed { .. }
+                | Tell::Ticketed(_)
                 | Tell::Ready
                 | Tell::Deliver { .. },
             )
@@ -441,6 +482,8 @@ enum Deadline {
     Enter,
     /// For taking what was written.
     Stall,
+    /// For saying anything at all.
+    Silence,
     /// For the open tickets, when the process ends.
     Stop,
     /// For the last words.

@@ -34,6 +34,10 @@ pub struct Limits {
     pub first_frame_ms: u64,
     /// How long a peer may take nothing of what waits for it, in milliseconds.
     pub stall_ms: u64,
+    /// A WebSocket from which nothing came for so long is pinged, in milliseconds. MQTT has a keepalive of its own.
+    pub ping_ms: u64,
+    /// How long it may take to answer that, in milliseconds.
+    pub pong_ms: u64,
     /// How long a connection may take to finish what it has begun when the process ends, in milliseconds.
     pub stop_ms: u64,
     /// How long a closing connection waits for the peer to close too, in milliseconds.
@@ -54,6 +58,8 @@ impl Default for Limits {
             per_address_max: 2_500,
             first_frame_ms: 5_000,
             stall_ms: 30_000,
+            ping_ms: 25_000,
+            pong_ms: 12_000,
             stop_ms: 5_000,
             linger_ms: 1_000,
             answer_ms: 30_000,
@@ -70,6 +76,14 @@ impl Limits {
 
     pub(crate) fn stall(&self) -> Duration {
         Duration::from_millis(self.stall_ms)
+    }
+
+    pub(crate) fn ping(&self) -> Duration {
+        Duration::from_millis(self.ping_ms)
+    }
+
+    pub(crate) fn pong(&self) -> Duration {
+        Duration::from_millis(self.pong_ms)
     }
 
     pub(crate) fn stop(&self) -> Duration {

@@ -122,7 +122,8 @@ fn cost(ask: &Ask) -> u32 {
         | Ask::Unsubscribe { .. }
         | Ask::Pause { .. }
         | Ask::Pull { .. }
-        | Ask::Confirm { .. } => 0,
+        | Ask::Confirm { .. }
+        | Ask::Ticket { .. } => 0,
     };
     u32::try_from(FLAT + bytes).unwrap_or(u32::MAX)
 }
@@ -215,7 +216,8 @@ impl Asker {
             | Ask::Unsubscribe { .. }
             | Ask::Pause { .. }
             | Ask::Pull { .. }
-            | Ask::Confirm { .. } => {}
+            | Ask::Confirm { .. }
+            | Ask::Ticket { .. } => {}
         }
         let ask = if self.waiting.is_empty() { self.core.try_ask(self.connection, ask) } else { Some(ask) };
         self.waiting.extend(ask);

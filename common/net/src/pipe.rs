@@ -31,6 +31,10 @@ pub(crate) trait Pipe: Send {
     fn say_text(&mut self, text: String);
     /// Keeps the transport's own farewell for writing.
     fn say_goodbye(&mut self, refusal: Option<&Refusal>);
+    /// Whether the transport has pings that the peer must answer, and the door's protocol none.
+    fn has_pings(&self) -> bool;
+    /// Keeps one for writing.
+    fn say_ping(&mut self);
     /// Buffers and the allowance live there.
     fn socket(&mut self) -> &mut Socket;
 }
@@ -56,6 +60,12 @@ impl Pipe for BytePipe {
     }
 
     fn say_goodbye(&mut self, _: Option<&Refusal>) {}
+
+    fn has_pings(&self) -> bool {
+        false
+    }
+
+    fn say_ping(&mut self) {}
 
     fn socket(&mut self) -> &mut Socket {
         &mut self.0

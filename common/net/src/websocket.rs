@@ -114,6 +114,14 @@ impl Pipe for MessagePipe {
         self.say(Message::Close(Some(farewell(refusal))));
     }
 
+    fn has_pings(&self) -> bool {
+        self.messages == Messages::Whole
+    }
+
+    fn say_ping(&mut self) {
+        self.say(Message::Ping(Bytes::new()));
+    }
+
     fn socket(&mut self) -> &mut Socket {
         self.stream.get_mut()
     }

@@ -217,7 +217,8 @@ impl Bus {
             | Ask::Decide { .. }
             | Ask::Release { .. }
             | Ask::HandOver { .. }
-            | Ask::Confirm { .. } => self.counters.strays += 1,
+            | Ask::Confirm { .. }
+            | Ask::Ticket { .. } => self.counters.strays += 1,
         }
     }
 

@@ -256,6 +256,8 @@ impl Bus {
                 let (of, max_bytes) = (self.interest(connection, &readers), self.config.read_bytes);
                 (What::On { from, readers }, Read::Of { from, max_bytes, of })
             }
+            // It is among those that are read for no more.
+            State::Paused => return,
         };
         self.reads.ticket += 1;
         let ticket = self.reads.ticket;

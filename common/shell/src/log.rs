@@ -161,6 +161,7 @@ mod tests {
         let credentials = [
             Credential::Password { account: None, user, password: password.clone() },
             Credential::Token(password.clone()),
+            Credential::Ticket(password.clone()),
         ];
         for format in [LogFormat::Text, LogFormat::Json] {
             let config = LogConfig { level: "trace".parse().unwrap(), format };

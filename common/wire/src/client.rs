@@ -22,6 +22,9 @@
 //! 8,192 producers that published there (of one client the last 32), and of each the newest four runs of consecutive n:
 //! an n below them is answered `dup` without a look, and a producer that was forgotten counts as a new one.
 //!
+//! **Tickets.** `{"op":"ticket","id":3}` is answered by `{"ticket":"...","expires_s":30}`: one raw connection may enter
+//! with it as this client, by `?ticket=...` behind its address, once and within that time.
+//!
 //! **Numbers.** Whatever JavaScript would round is a string: positions, and log and epoch ids (16 hexadecimal
 //! digits, as in positions). Seqs, counts and connection ids are numbers; a publish id may be either.
 

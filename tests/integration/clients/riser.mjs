@@ -310,6 +310,74 @@ const scenarios = {
     process.exit(0);
   },
 
+  /** Raw sockets that enter by tickets, at a channel, at one's own address in it and at another's. */
+  async tickets() {
+    const room = enter();
+    const { client } = await room.ready();
+    let last;
+    const open = async (path, ticket) => {
+      const socket = new WebSocket(`${want.url}/${path}?ticket=${ticket}&x=1`);
+      socket.got = [];
+      socket.on("error", ({ message }) => note(message));
+      socket.on("message", (data, binary) => socket.got.push(binary ? [...data] : data.toString()));
+      socket.on("close", (code) => (socket.closed = code));
+      // A publication that comes back shows that it was let in, and a close code that it was not.
+      await until(() => socket.readyState !== WebSocket.CONNECTING);
+      return socket;
+    };
+    const draw = async () => {
+      const { ticket, expires_s } = await room.ticket();
+      if (expires_s !== 30 || ticket.length < 40) mark(`a strange ticket ${expires_s}`);
+      last = ticket;
+      return ticket;
+    };
+    const heard = [];
+    room.subscribe("#", { message: ({ client: of, channel, data }) => heard.push(`${channel} ${data} ${of === client}`) });
+    await room.ping();
+
+    const raw = await open("raw/x", await draw());
+    const used = last;
+    raw.send("first");
+    await until(() => raw.got.includes("first"));
+    raw.send(Buffer.from([0, 255]));
+    await until(() => raw.got.some((one) => String(one) === "0,255"));
+    await until(() => heard.length === 2);
+    mark(`published ${heard[0]}`);
+    const again = await open("raw/x", used);
+    await until(() => again.closed);
+    mark(`used again ${again.closed}`);
+    const guess = await open("raw/x", "A".repeat(43));
+    await until(() => guess.closed);
+    mark(`guessed ${guess.closed}`);
+    const none = new WebSocket(`${want.url}/raw/x`);
+    none.on("error", () => {});
+    none.on("close", (code) => (none.closed = code));
+    await until(() => none.closed);
+    mark(`without ${none.closed}`);
+
+    const own = await open(`${client}/raw/y`, await draw());
+    own.send("as oneself");
+    await until(() => heard.length === 3);
+    mark(`own ${heard[2]}`);
+    const them = enter({ credential: { user: want.other, password: want.password } });
+    const other = await open(`${(await them.ready()).client}/raw/z`, await draw());
+    // Until it reads, nobody can say from outside that it does.
+    while (other.got.length === 0) {
+      await room.publish("raw/z", "mine");
+      await them.publish("raw/z", "theirs");
+    }
+    other.got.splice(1);
+    mark(`other ${other.got}`);
+    other.send("not mine");
+    await until(() => other.closed);
+    mark(`other closed ${other.closed}`);
+    mark(`ticket ${used}`);
+    mark(`ticket ${last}`);
+    them.close();
+    room.close();
+    process.exit(0);
+  },
+
   /** What is wrong is said clearly, and not tried again where that is pointless. */
   async refused() {
     const tries = async (name, url, credential) => {

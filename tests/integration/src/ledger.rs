@@ -224,6 +224,11 @@ impl Ledger {
         self.readers.get(reader).map(|reader| reader.gaps.clone()).unwrap_or_default()
     }
 
+    /// What clients said on their ways.
+    pub fn marks(&self) -> impl Iterator<Item = &str> {
+        self.marks.iter().map(String::as_str)
+    }
+
     /// Whether a client reached that point.
     pub fn has_mark(&self, what: &str) -> bool {
         self.marks.contains(what)

@@ -72,6 +72,7 @@ impl DoorEnd {
                         | Ask::Unsubscribe { .. }
                         | Ask::Pause { .. }
                         | Ask::Pull { .. }
+                        | Ask::Ticket { .. }
                         | Ask::Confirm { .. } => {}
                     }
                     asks.push(ask);

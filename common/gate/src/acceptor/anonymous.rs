@@ -23,6 +23,7 @@ impl Anonymous {
             Credential::Person
             | Credential::Password { .. }
             | Credential::Token(_)
+            | Credential::Ticket(_)
             | Credential::Claim { .. } => Step::Next(None),
         }
     }

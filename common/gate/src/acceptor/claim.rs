@@ -59,6 +59,7 @@ pub(crate) fn begin(method: Method, given: &Given<'_>) -> Step {
             | Credential::Person
             | Credential::Password { .. }
             | Credential::Token(_)
+            | Credential::Ticket(_)
             | Credential::Claim { .. },
             None,
         ) => return Step::Next(None),

@@ -32,6 +32,7 @@ pub(crate) fn begin(words: &Arc<Words>, given: &Given<'_>) -> Step {
         Credential::Anonymous
         | Credential::Password { .. }
         | Credential::Token(_)
+        | Credential::Ticket(_)
         | Credential::Claim { .. } => Step::Next(None),
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     hidden::TokenHash,
 };
 use bytes::Bytes;
-use riser_model::{AccountId, AccountName, door::Method};
+use riser_model::{AccountId, AccountName, ClientId, door::Method};
 use std::{collections::BTreeMap, time::Duration};
 
 const ANN: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQx$MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
@@ -487,4 +487,30 @@ fn any_order_of_events_keeps_a_gate_sound() {
             prop_assert!(matches!(gate.stand(), Stand::Refused), "every wait ends");
         }
     });
+}
+
+#[test]
+fn ticket_lets_in_whom_it_was_made_for_and_looks_wrong_like_everything_else() {
+    let directory = directory();
+    let bob = directory.named("acme/bob").unwrap().client;
+    let policy = Policy::new(&directory, None, "listen").unwrap();
+    let shown = |whose: Option<ClientId>| {
+        let mut gate = Gate::front(&policy, Caller::default(), Now::default());
+        let what =
+            whose.map(|client| Redeemed { client, passed: [Kind::Password].into(), until: Some(Wall(7)) });
+        gate.handle(Input::Redeemed(what), Now::default());
+        let last = std::iter::from_fn(|| gate.poll()).last();
+        (last, gate)
+    };
+    let (last, gate) = shown(Some(bob));
+    assert_eq!(last, Some(Output::Pass));
+    assert_eq!(gate.standing().principal.as_ref().map(|one| one.client), Some(bob));
+    assert_eq!(gate.standing().until, Some(Wall(7)));
+    let passed = [Kind::Password, Kind::Ticket];
+    assert!(passed.iter().all(|kind| gate.standing().passed.contains(kind)), "what was proven before stands");
+    let mut wrong = Gate::front(&policy, Caller::default(), Now::default());
+    wrong.handle(Input::Shown(Credential::Token(secret("nope"))), Now::default());
+    let wrong = std::iter::from_fn(|| wrong.poll()).last();
+    assert_eq!(shown(None).0, wrong);
+    assert_eq!(shown(Some(ClientId(uuid::Uuid::from_u128(77)))).0, wrong, "gone meanwhile");
 }

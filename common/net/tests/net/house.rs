@@ -230,6 +230,7 @@ async fn run(
                         | Ask::Subscribe { .. }
                         | Ask::Unsubscribe { .. }
                         | Ask::Pause { .. }
+                        | Ask::Ticket { .. }
                         | Ask::Confirm { .. } => continue,
                     }
                 }

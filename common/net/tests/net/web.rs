@@ -13,7 +13,10 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{
@@ -451,4 +454,42 @@ async fn operations_answer_while_the_house_is_full_and_while_it_stops() {
         let answer = String::from_utf8(client.read_out().await).unwrap();
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")) && answer.contains(words), "{answer}");
     }
+}
+
+/// The handshake of a raw WebSocket, on a plain socket that answers nothing by itself.
+async fn mute(address: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = "GET /acme/plant/line/1 HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+        sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(soon("the handshake", stream.read_u8()).await.unwrap());
+    }
+    stream
+}
+
+#[tokio::test]
+async fn a_websocket_that_answers_no_ping_is_closed_and_one_that_does_stays() {
+    let limits = Limits { ping_ms: 100, pong_ms: 200, ..limits() };
+    let web = web(limits, storing_door);
+    let mut alive = connect(web.address, "/acme/plant/line/1", &[]).await.unwrap();
+    alive.send(Message::text("a")).await.unwrap();
+    let mut dead = mute(web.address).await;
+    // A masked text message, so that it is let in.
+    dead.write_all(&[0x81, 0x81, 0, 0, 0, 0, b'x']).await.unwrap();
+    let answers = async {
+        // The library answers pings while it is read from.
+        while let Some(Ok(_)) = alive.next().await {}
+    };
+    let closed = async {
+        let mut got = Vec::new();
+        soon("it is closed", dead.read_to_end(&mut got)).await.ok();
+        got
+    };
+    tokio::select! {
+        () = answers => panic!("who answers pings stays"),
+        got = closed => assert!(got.ends_with(&[0x89, 0]), "a ping comes before: {got:x?}"),
+    }
+    assert_eq!(web.house.entrance.counters().silent.read(), 1);
 }

@@ -10,6 +10,7 @@ use super::{
     pull::Pull,
     readers::{Asked, Readers},
     refusal,
+    tickets::{TicketSeed, Tickets},
 };
 use riser_model::{
     ConnectionId, Now, Position, Principal, Time,
@@ -27,6 +28,7 @@ use std::{collections::VecDeque, sync::Arc};
 #[derive(Debug)]
 pub struct Envelope {
     place: Place,
+    seed: TicketSeed,
     phase: Phase,
     /// What the socket said it takes before the connection was let in.
     room: u32,
@@ -54,6 +56,7 @@ struct Open {
     readers: Readers,
     publisher: Publisher,
     pull: Pull,
+    tickets: Tickets,
     ping_at: Time,
     ping_due: bool,
     /// Decisions about those who knock that are not answered, with the requests they came in.
@@ -68,10 +71,10 @@ struct HelloReply {
 }
 
 impl Envelope {
-    /// A connection whose handshake was done at this moment.
-    pub fn new(place: Place, now: Now) -> Self {
+    /// A connection whose handshake was done at this moment. Its tickets are drawn from the seed.
+    pub fn new(place: Place, seed: TicketSeed, now: Now) -> Self {
         let until = now.time.plus(FIRST_FRAME_DEADLINE);
-        Self { place, phase: Phase::Greeting { until }, room: 0, out: VecDeque::new() }
+        Self { place, seed, phase: Phase::Greeting { until }, room: 0, out: VecDeque::new() }
     }
 
     fn text(&mut self, text: &str, now: Now) {
@@ -173,6 +176,7 @@ impl Envelope {
             readers: Readers::new(self.place.room.clone()),
             publisher: Publisher::new(self.place.room.clone()),
             pull: Pull::default(),
+            tickets: Tickets::new(self.seed.clone()),
             ping_at: now.time.plus(CLIENT_PING_EVERY),
             ping_due: false,
             deciding: VecDeque::new(),
@@ -255,6 +259,10 @@ impl Open {
                 out.push_back(Output::Ask(Ask::Decide { connection, admit }));
                 Ok(None)
             }
+            Op::Ticket => self.tickets.draw(id.unwrap_or_default()).map(|ask| {
+                out.push_back(Output::Ask(ask));
+                None
+            }),
             Op::Publish(publish) => self.publish(id, &publish, now).map(|ask| {
                 out.push_back(Output::Ask(ask));
                 None
@@ -310,6 +318,9 @@ impl Open {
             Tell::Unsubscribed { subscription } => {
                 let request = self.readers.unsubscribed(subscription.0);
                 out.extend(request.map(|id| Output::Text(client::ok(Some(id), &Done::Plain {}))));
+            }
+            Tell::Ticketed(result) => {
+                out.extend(self.tickets.ticketed(result).map(Output::Text));
             }
             Tell::Ready => self.pull.ready(),
             Tell::Deliver { pushes, more } => {

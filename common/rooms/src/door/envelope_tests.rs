@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 const HELLO: &str = r#"{"op":"hello","id":1,"credential":{"user":"ann","password":"hunter2"}}"#;
 
 fn door() -> Envelope {
-    Envelope::new(place(Credential::Anonymous, false), at(0))
+    Envelope::new(place(Credential::Anonymous, false), SEED, at(0))
 }
 
 /// Let in, with all the room it wants.
@@ -97,12 +97,12 @@ fn whoever_shows_nothing_stays_out_unless_the_listener_says_so() {
     assert_eq!(texts(&outputs)[1]["close"], 4103);
     assert_eq!((closed(&outputs), asks(&outputs).len()), (Some(Code::NotAuthorised), 0));
 
-    let mut anonymous = Envelope::new(place(Credential::Anonymous, true), at(0));
+    let mut anonymous = Envelope::new(place(Credential::Anonymous, true), SEED, at(0));
     let enter = Ask::Enter { credential: Credential::Anonymous, session: None, room: plant() };
     assert_eq!(asks(&text(&mut anonymous, r#"{"op":"hello","id":1}"#)), [&enter]);
 
     let token = Credential::Token(Secret(Bytes::from_static(b"t")));
-    let mut ticket = Envelope::new(place(token.clone(), false), at(0));
+    let mut ticket = Envelope::new(place(token.clone(), false), SEED, at(0));
     let enter = Ask::Enter { credential: token, session: None, room: plant() };
     assert_eq!(asks(&text(&mut ticket, r#"{"op":"hello","id":1}"#)), [&enter]);
 }
@@ -209,7 +209,7 @@ fn another_accounts_address_looks_like_a_room_that_is_not() {
         account: uuid::Uuid::from_u128(7).to_string().parse().unwrap(),
         ..place(Credential::Anonymous, true)
     };
-    let mut door = Envelope::new(by_uuid, at(0));
+    let mut door = Envelope::new(by_uuid, SEED, at(0));
     text(&mut door, HELLO);
     assert_eq!(texts(&tell(&mut door, entered("acme")))[0]["re"], 1);
 }
@@ -583,4 +583,27 @@ fn a_peer_that_is_gone_leaves_once() {
     assert_eq!(turn(&mut door, Input::Gone("peer_closed"), 2), [Output::Ask(leave)]);
     assert!(turn(&mut door, Input::Gone("peer_closed"), 2).is_empty());
     assert!(tell(&mut door, stored(1, 1, vec![])).is_empty());
+}
+
+#[test]
+fn tickets_are_drawn_once_each_and_only_their_hashes_leave_the_door() {
+    let mut door = open();
+    let hashes: Vec<_> = [4, 5]
+        .into_iter()
+        .map(|id| {
+            let outputs = text(&mut door, &format!(r#"{{"op":"ticket","id":{id}}}"#));
+            let [Ask::Ticket { hash }] = asks(&outputs)[..] else { panic!("{outputs:?}") };
+            assert!(texts(&outputs).is_empty(), "it is given out when it is known");
+            *hash
+        })
+        .collect();
+    let told = texts(&tell(&mut door, Tell::Ticketed(Ok(30))));
+    assert_eq!((&told[0]["re"], &told[0]["ok"]["expires_s"]), (&json!(4), &json!(30)));
+    let ticket = told[0]["ok"]["ticket"].as_str().unwrap();
+    assert_eq!(hashes[0].0, <sha2::Sha256 as sha2::Digest>::digest(ticket)[..]);
+    assert!(ticket.len() == 43 && hashes[0] != hashes[1]);
+    let told = texts(&tell(&mut door, Tell::Ticketed(Err(no(Code::TooMany)))));
+    assert_eq!((&told[0]["re"], &told[0]["error"]["code"]), (&json!(5), &json!("too_many")));
+    let printed = format!("{door:?} {:?}", hashes[0]);
+    assert!(!printed.contains(ticket) && !printed.contains("7, 7, 7"), "{printed}");
 }

@@ -16,10 +16,12 @@ mod raw;
 mod readers;
 #[cfg(test)]
 mod script;
+mod tickets;
 mod tty;
 
 pub use envelope::Envelope;
 pub use raw::Raw;
+pub use tickets::TicketSeed;
 pub use tty::Tty;
 
 use riser_model::{
@@ -53,6 +55,7 @@ impl Place {
             | Credential::Person
             | Credential::Password { .. }
             | Credential::Token(_)
+            | Credential::Ticket(_)
             | Credential::Claim { .. } => Ok(shown),
         }
     }

@@ -5,11 +5,14 @@
 //! receipts, no history, no gaps. A publication that is refused closes the connection with the reason, for
 //! there is no other way to say it. A peer that may only publish reads nothing; one that may do neither is
 //! told so.
+//!
+//! At a client's address in the channel (`/{account}/{room}/{client}/{channel}`) the two directions part: at one's own
+//! one publishes as oneself, at another's one reads what that client publishes there, everything in order.
 
 use super::{Place, publisher::Publisher, pull::Pull, refusal};
 use bytes::Bytes;
 use riser_model::{
-    ChannelName, Now, SubscriptionId, Time,
+    ChannelName, ClientId, Now, SubscriptionId, Time,
     door::{Ask, Code, Delivery, Door, Flow, From, Input, Output, Push, Refusal, Tell, Want},
 };
 use riser_wire::{
@@ -31,6 +34,8 @@ const HELD_MAX: usize = 256;
 pub struct Raw {
     place: Place,
     channel: ChannelName,
+    /// Whose address in it, if the peer asked for one.
+    of: Option<ClientId>,
     phase: Phase,
     pull: Pull,
     publisher: Publisher,
@@ -42,19 +47,31 @@ enum Phase {
     /// Waits for the bus to let it in; holds what came meanwhile.
     Entering { held: Vec<(&'static str, Bytes)>, bytes: usize },
     /// In.
-    Open { published: bool, unreadable: Option<(Time, Refusal)> },
+    Open { side: Side, published: bool, unreadable: Option<(Time, Refusal)> },
     /// Nothing more comes or goes.
     Closed,
 }
 
+/// Which directions are open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Side {
+    /// Both: the channel.
+    Both,
+    /// One's own address.
+    Publishes,
+    /// Another's.
+    Reads,
+}
+
 impl Raw {
-    /// A connection to this channel, whose handshake is done. Enters at once.
-    pub fn new(place: Place, channel: ChannelName) -> Self {
+    /// A connection to this channel, or to a client's address in it, whose handshake is done. Enters at once.
+    pub fn new(place: Place, channel: ChannelName, of: Option<ClientId>) -> Self {
         let room = Some(place.room.clone());
         let phase = Phase::Entering { held: Vec::new(), bytes: 0 };
         let admitted = place.admit(place.credential.clone());
         let publisher = Publisher::new(place.room.clone());
-        let mut raw = Self { place, channel, phase, pull: Pull::default(), publisher, out: VecDeque::new() };
+        let mut raw =
+            Self { place, channel, of, phase, pull: Pull::default(), publisher, out: VecDeque::new() };
         match admitted {
             Ok(credential) => raw.out.push_back(Output::Ask(Ask::Enter { credential, session: None, room })),
             Err(why) => raw.bye(why),
@@ -73,6 +90,11 @@ impl Raw {
                     format!("at most {UNAUTHENTICATED_BYTES_MAX} bytes before the connection is let in");
                 self.close(refusal(Code::TooLarge, "too much at once", &want));
             }
+            Phase::Open { side: Side::Reads, .. } => self.close(refusal(
+                Code::Denied,
+                "a publication at another client's address",
+                "your own address, or the channel's",
+            )),
             Phase::Open { published, .. } => {
                 *published = true;
                 self.publish(content_type, &payload, now);
@@ -102,7 +124,7 @@ impl Raw {
     fn tell(&mut self, tell: Tell, now: Now) {
         match tell {
             Tell::Entered { principal, .. } => match self.place.holds(&principal) {
-                Ok(()) => self.entered(now),
+                Ok(()) => self.entered(principal.client, now),
                 Err(why) => self.close(why),
             },
             Tell::Refused(why) => match self.phase {
@@ -115,11 +137,13 @@ impl Raw {
                     self.close(why);
                 }
             }
-            Tell::Subscribed { result: Err(why), .. } => {
-                if let Phase::Open { unreadable, .. } = &mut self.phase {
+            Tell::Subscribed { result: Err(why), .. } => match &mut self.phase {
+                Phase::Open { side: Side::Reads, .. } => self.close(why),
+                Phase::Open { unreadable, .. } => {
                     *unreadable = Some((now.time.plus(PUBLISH_WITHIN), why));
                 }
-            }
+                Phase::Entering { .. } | Phase::Closed => {}
+            },
             Tell::Ready => self.pull.ready(),
             Tell::Deliver { pushes, more } => {
                 self.pull.delivered(more);
@@ -135,23 +159,37 @@ impl Raw {
             | Tell::Unsubscribed { .. }
             | Tell::Moved { .. }
             | Tell::Rooms(_)
+            | Tell::Ticketed(_)
             | Tell::Decided { .. } => {}
         }
         self.ask_for_more();
     }
 
-    fn entered(&mut self, now: Now) {
+    fn entered(&mut self, own: ClientId, now: Now) {
         let Phase::Entering { held, .. } = &mut self.phase else { return };
         let held = std::mem::take(held);
-        self.phase = Phase::Open { published: false, unreadable: None };
-        let want = Want::Room(self.place.room.clone(), self.channel.clone().into());
-        self.out.push_back(Output::Ask(Ask::Subscribe {
-            subscription: SUBSCRIPTION,
-            want,
-            from: From::Live,
-            flow: Flow::Conflate,
-            keep: None,
-            retained: false,
+        let side = match self.of {
+            None => Side::Both,
+            Some(of) if of == own => Side::Publishes,
+            Some(_) => Side::Reads,
+        };
+        self.phase = Phase::Open { side, published: false, unreadable: None };
+        // Of a channel that others publish in too, the newest of one client is not the channel's newest.
+        let flow = match side {
+            Side::Both => Some(Flow::Conflate),
+            Side::Publishes => None,
+            Side::Reads => Some(Flow::Credit),
+        };
+        self.out.extend(flow.map(|flow| {
+            let want = Want::Room(self.place.room.clone(), self.channel.clone().into());
+            Output::Ask(Ask::Subscribe {
+                subscription: SUBSCRIPTION,
+                want,
+                from: From::Live,
+                flow,
+                keep: None,
+                retained: false,
+            })
         }));
         held.into_iter().for_each(|(content_type, payload)| self.message(content_type, payload, now));
     }
@@ -160,6 +198,7 @@ impl Raw {
         match push {
             Push::Publication(delivery) => {
                 if matches!(self.phase, Phase::Open { .. })
+                    && self.of.is_none_or(|of| of == delivery.route.client)
                     && let Some((output, bytes)) = message(&delivery)
                 {
                     self.pull.wrote(bytes);
@@ -177,7 +216,7 @@ impl Raw {
     }
 
     fn deadline(&mut self, now: Now) {
-        if let Phase::Open { published: false, unreadable: Some((until, why)) } = &self.phase
+        if let Phase::Open { published: false, unreadable: Some((until, why)), .. } = &self.phase
             && now.time >= *until
         {
             self.close(why.clone());
@@ -245,7 +284,7 @@ impl Door for Raw {
 
     fn poll_timeout(&self) -> Option<Time> {
         match &self.phase {
-            Phase::Open { published: false, unreadable: Some((until, _)) } => Some(*until),
+            Phase::Open { published: false, unreadable: Some((until, _)), .. } => Some(*until),
             Phase::Open { .. } | Phase::Entering { .. } | Phase::Closed => None,
         }
     }

@@ -9,7 +9,7 @@ fn token() -> Credential {
 }
 
 fn entering() -> Raw {
-    let mut door = Raw::new(place(token(), false), "a/b".parse().unwrap());
+    let mut door = Raw::new(place(token(), false), "a/b".parse().unwrap(), None);
     assert_eq!(
         door.poll(),
         Some(Output::Ask(Ask::Enter { credential: token(), session: None, room: plant() }))
@@ -42,10 +42,10 @@ fn it_enters_at_once_and_conflates_its_channel() {
 
 #[test]
 fn nobody_without_a_credential_comes_in() {
-    let mut door = Raw::new(place(Credential::Anonymous, false), "a".parse().unwrap());
+    let mut door = Raw::new(place(Credential::Anonymous, false), "a".parse().unwrap(), None);
     let outputs = turn(&mut door, Input::Room(1), 0);
     assert_eq!((closed(&outputs), asks(&outputs).len()), (Some(Code::NotAuthorised), 0));
-    let mut door = Raw::new(place(Credential::Anonymous, true), "a".parse().unwrap());
+    let mut door = Raw::new(place(Credential::Anonymous, true), "a".parse().unwrap(), None);
     assert!(matches!(door.poll(), Some(Output::Ask(Ask::Enter { .. }))));
 }
 
@@ -139,4 +139,35 @@ fn a_peer_that_is_gone_leaves_once() {
     assert_eq!(turn(&mut door, Input::Gone("peer_closed"), 2), [Output::Ask(leave)]);
     assert!(turn(&mut door, Input::Gone("peer_closed"), 2).is_empty());
     assert!(text(&mut door, "x").is_empty());
+}
+
+/// At the address of a client; one's own is 8.
+fn at_address(of: u128) -> (Raw, Vec<Output>) {
+    let of = ClientId(uuid::Uuid::from_u128(of));
+    let mut door = Raw::new(place(token(), false), "a/b".parse().unwrap(), Some(of));
+    turn(&mut door, Input::Room(1000), 0);
+    let outputs = tell(&mut door, entered("acme"));
+    (door, outputs)
+}
+
+#[test]
+fn at_ones_own_address_one_publishes_as_oneself_and_reads_nothing() {
+    let (mut door, outputs) = at_address(8);
+    assert!(asks(&outputs).is_empty(), "{outputs:?}");
+    let outputs = text(&mut door, "x");
+    assert_eq!(entries(asks(&outputs)[0])[0].3, b"x");
+}
+
+#[test]
+fn at_anothers_address_one_reads_what_that_client_publishes_and_publishes_nothing() {
+    let (mut door, outputs) = at_address(9);
+    assert!(matches!(asks(&outputs)[..], [Ask::Subscribe { flow: Flow::Credit, .. }]), "{outputs:?}");
+    tell(&mut door, subscribed(0, 10));
+    assert!(tell(&mut door, deliver(vec![msg(0, 10, 11)])).is_empty(), "that was published by client 8");
+    let outputs = text(&mut door, "x");
+    assert_eq!((closed(&outputs), asks(&outputs).len()), (Some(Code::Denied), 1), "it only leaves");
+
+    let (mut door, _) = at_address(9);
+    let outputs = tell(&mut door, not_subscribed(0, Code::Denied));
+    assert_eq!(closed(&outputs), Some(Code::Denied), "there is nothing else to do there");
 }

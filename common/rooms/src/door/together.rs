@@ -6,7 +6,7 @@
 use super::script::{World, c, principal};
 use crate::{
     Config, Input,
-    door::{Envelope, Place},
+    door::{Envelope, Place, TicketSeed},
 };
 use fastrand::Rng;
 use riser_model::{
@@ -95,7 +95,7 @@ impl Run {
             credential: Credential::Anonymous,
             anonymous: true,
         };
-        self.door = Some(Envelope::new(place, self.now()));
+        self.door = Some(Envelope::new(place, TicketSeed([7; 32]), self.now()));
         let subscriptions: Vec<Value> = self.kept.iter().map(|(sub, kept)| request(*sub, kept)).collect();
         self.happens(Happens::Text(
             json!({"op": "hello", "id": 1, "subscriptions": subscriptions}).to_string(),

@@ -225,7 +225,10 @@ impl Tty {
                 self.pull.delivered(more);
                 pushes.into_iter().for_each(|push| self.push(push));
             }
-            Tell::Subscribed { result: Ok(_), .. } | Tell::Unsubscribed { .. } | Tell::Decided { .. } => {}
+            Tell::Subscribed { result: Ok(_), .. }
+            | Tell::Unsubscribed { .. }
+            | Tell::Ticketed(_)
+            | Tell::Decided { .. } => {}
         }
         self.ask_for_more();
     }

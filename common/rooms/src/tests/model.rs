@@ -269,6 +269,7 @@ impl Run {
                     | Tell::Prompt(_)
                     | Tell::Moved { .. }
                     | Tell::Rooms(_)
+                    | Tell::Ticketed(_)
                     | Tell::Decided { .. } => panic!("{tell:?}"),
                 }
             }

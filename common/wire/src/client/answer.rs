@@ -55,6 +55,13 @@ pub enum Done<'a> {
         /// One each.
         receipts: Vec<Receipt>,
     },
+    /// `ticket`.
+    Ticket {
+        /// To be shown once, as `?ticket=` behind the address of a channel.
+        ticket: &'a str,
+        /// For so long, seconds.
+        expires_s: u32,
+    },
     /// `unsubscribe`, `credit`, `ping`: nothing to say.
     Plain {},
 }

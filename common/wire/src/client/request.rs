@@ -65,6 +65,8 @@ pub enum Op<'a> {
         /// Whether to let it in.
         admit: bool,
     },
+    /// Make a ticket, with which one raw connection may enter as this client.
+    Ticket,
     /// Answer me.
     Ping,
 }
@@ -154,7 +156,8 @@ pub struct Message<'a> {
     pub publish_id: Option<PublishId>,
 }
 
-const OPS: [&str; 8] = ["hello", "answer", "subscribe", "unsubscribe", "credit", "publish", "decide", "ping"];
+const OPS: [&str; 9] =
+    ["hello", "answer", "subscribe", "unsubscribe", "credit", "publish", "decide", "ticket", "ping"];
 const WANT_SUB: &str = "sub, the number of a subscription, 0 to 4294967295";
 const WANT_CHANNEL: &str =
     "a channel: 1 to 255 bytes, at most 16 levels, no control characters, +, #, .. or leading $";
@@ -178,7 +181,7 @@ impl<'a> Request<'a> {
 const WANT_ID: &str = "id, a number from 0 to 9007199254740991, that the reply will echo";
 
 fn read_op<'a>(object: &mut Object<'a>, id: Option<u64>) -> Result<Op<'a>, Refusal> {
-    let want = "op, one of: hello, answer, subscribe, unsubscribe, credit, publish, decide, ping";
+    let want = "op, one of: hello, answer, subscribe, unsubscribe, credit, publish, decide, ticket, ping";
     let name: Cow<'a, str> = object.required::<Text<'a>>("op", want)?.0;
     if id.is_none() && name != "credit" && name != "answer" {
         return Err(object.missing("id", WANT_ID));
@@ -201,6 +204,7 @@ fn read_op<'a>(object: &mut Object<'a>, id: Option<u64>) -> Result<Op<'a>, Refus
             connection: object.required("connection", "connection, the number of one that knocks")?,
             admit: object.required("admit", "admit, true or false")?,
         },
+        "ticket" => Op::Ticket,
         "ping" => Op::Ping,
         unknown => {
             let what = format!("unknown op {:?}", shown(unknown));

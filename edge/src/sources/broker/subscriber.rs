@@ -174,6 +174,7 @@ impl Subscriber {
                 | Tell::Decided { .. }
                 | Tell::Subscribed { .. }
                 | Tell::Unsubscribed { .. }
+                | Tell::Ticketed(_)
                 | Tell::Ready
                 | Tell::Deliver { .. },
             ) => {}

@@ -266,6 +266,36 @@ fn own_client_shows_the_present_to_a_slow_consumer_and_counts_what_it_passed_ove
 }
 
 #[test]
+fn raw_sockets_enter_by_tickets_that_are_good_once_and_are_said_nowhere() {
+    needs!(Need::Program("curl"), Need::Node);
+    let mut site = Site::laid_out(Plan::default());
+    site.hub.environment.push(("RISER_LOG__LEVEL".to_owned(), "trace".to_owned()));
+    site.hub.start();
+    scenario(&site, "tickets", OWNER, json!({ "other": SENSOR })).finish(EVENTUALLY);
+    must_have(
+        &site,
+        &[
+            "published raw/x first true",
+            "used again 4103",
+            "guessed 4103",
+            "without 4103",
+            "own raw/y as oneself true",
+            "other theirs",
+            "other closed 4104",
+        ],
+    );
+    let ledger = site.history.ledger();
+    let tickets: Vec<&str> = ledger.marks().filter_map(|mark| mark.strip_prefix("ticket ")).collect();
+    assert_eq!(tickets.len(), 2, "{}", ledger.summary());
+    let metrics = riser_integration::node::get(&site.hub.place, site.hub.operations, "/metrics");
+    let (printed, metrics) = (site.hub.printed(), metrics.expect("it answers").1);
+    assert!(printed.contains("TRACE") || printed.contains("DEBUG"), "{printed}");
+    for ticket in tickets {
+        assert!(!printed.contains(ticket) && !metrics.contains(ticket), "a ticket was said aloud");
+    }
+}
+
+#[test]
 fn own_client_says_clearly_why_it_was_not_let_in() {
     needs!(Need::Program("curl"), Need::Node);
     let site = hub("");

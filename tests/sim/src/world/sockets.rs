@@ -13,7 +13,7 @@ use riser_model::{
     door::{Credential, Door, Input as DoorInput},
 };
 use riser_mqtt::MqttDoor;
-use riser_rooms::door::{Envelope, Place};
+use riser_rooms::door::{Envelope, Place, TicketSeed};
 use riser_wire::link::{EdgeFrame, Nonce, Stage, decode_edge, decode_hub};
 use std::{sync::Arc, time::Duration};
 
@@ -75,9 +75,13 @@ impl World {
         let door: Box<dyn Door> = match client {
             Client::Subscriber(n) => {
                 let room = &self.subscribers[n].subscriber.identity.room;
-                Box::new(Envelope::new(place(room)?, now))
+                Box::new(Envelope::new(place(room)?, TicketSeed([0; 32]), now))
             }
-            Client::Writer(n) => Box::new(Envelope::new(place(&self.writers[n].writer.identity.room)?, now)),
+            Client::Writer(n) => Box::new(Envelope::new(
+                place(&self.writers[n].writer.identity.room)?,
+                TicketSeed([0; 32]),
+                now,
+            )),
             Client::Device(_) | Client::Guest(_) | Client::Edge { .. } => {
                 let (config, counters) = (Arc::clone(&self.mqtt.0), Arc::clone(&self.mqtt.1));
                 Box::new(MqttDoor::new(config, counters, self.rng.u64(..), now))
