@@ -8,15 +8,15 @@ use crate::{
     uplinks::{Route, Uplinks},
 };
 use anyhow::Context;
-use riser_edge_core::{EdgeCore, LinkInput, Uplink};
+use riser_edge_core::{Downlink, EdgeCore, LinkInput, Uplink};
 use riser_host::{Host, HostHandle, Lookout, Meter, Parts, RoomsMeter, doors::Doors, setup};
 use riser_instance::{LogFold, pasts};
 use riser_link::{
-    Key, Sender,
-    sender::{Config as SenderConfig, Opened},
+    Key, Receivers, Sender,
+    sender::{Config as SenderConfig, Opened, Way},
 };
 use riser_log::Recovered;
-use riser_model::{CursorKey, Now, RoomId, event::SystemEvent};
+use riser_model::{Now, RoomId, event::SystemEvent};
 use riser_mqtt::Counters as MqttCounters;
 use riser_net::{Entrance, Listener, Origins, serve_http, serve_mqtt, serve_operations};
 use riser_shell::{
@@ -85,8 +85,8 @@ impl Edge {
         let mut uplinks = Vec::new();
         for (index, uplink) in config.uplink.iter().enumerate() {
             let only = config.uplink.len() == 1;
-            let sender = sender(uplink, config.data(), &recovered, only, now)?;
-            uplinks.push(Uplink::new(uplink.name(index), sender, linked.clone()));
+            let (sender, downlink) = ends(uplink, config.data(), &recovered, only, now)?;
+            uplinks.push(Uplink::new(uplink.name(index), sender, downlink, linked.clone()));
             let route = Route::new(uplink, uplink.name(index).to_string(), Arc::clone(&metrics));
             routes.push(route.with_context(|| format!("set up uplink {}", uplink.name(index)))?);
         }
@@ -268,23 +268,19 @@ fn invalid(wrong: Vec<riser_gate::Invalid>) -> anyhow::Error {
     anyhow::anyhow!(all.join("\n"))
 }
 
-/// The sender of one uplink over the log as it was opened.
-fn sender(
+/// The ends of one uplink over the log as it was opened: what sends up, and what takes what comes down.
+fn ends(
     config: &UplinkConfig,
     data: &Path,
     recovered: &Recovered<LogFold>,
     only_uplink: bool,
     now: Now,
-) -> anyhow::Result<Sender> {
+) -> anyhow::Result<(Sender, Downlink)> {
     let file = config.key_file(data);
     let (identity, made) = keys::load_or_create(&file)?;
     if made {
         tracing::info!(file = %file.display(), key = identity.public_text(), "made a key; register it at the hub");
     }
-    let cursors = recovered.cursors.iter().filter_map(|(key, value)| match key {
-        CursorKey::Uplink(hub) => Some((*hub, *value)),
-        CursorKey::Downlink(_) | CursorKey::Ingest(..) => None,
-    });
     let opened = Opened {
         log: recovered.log,
         boot: boot_id().context("read the boot's id")?,
@@ -297,14 +293,13 @@ fn sender(
                 Opening { span: *span, anchor }
             })
             .collect(),
-        cursors: cursors.collect(),
+        cursors: recovered.cursors.clone(),
         gaps: recovered.gaps.iter().map(|record| record.gap).collect(),
     };
-    let config = SenderConfig {
-        edge: config.client,
-        key: Key::from_secret(&identity.signing().to_bytes()),
-        hub: config.hub_key.0,
-        seed: entropy::number(),
-    };
-    Ok(Sender::new(config, opened, now))
+    let (key, hub) = (Key::from_secret(&identity.signing().to_bytes()), config.hub_key.0);
+    let receivers =
+        Receivers::of_downlink(key.clone(), recovered.log, hub, recovered.cursors.iter().copied());
+    let downlink = Downlink::new(receivers, hub, config.client);
+    let config = SenderConfig { edge: config.client, way: Way::Up { key, hub }, seed: entropy::number() };
+    Ok((Sender::new(config, opened, now), downlink))
 }

@@ -108,6 +108,13 @@ impl Links<EdgeCore> for Uplinks {
                 self.forked.send_replace(true);
             }
             LinkOutput::Event { uplink, event } => say(uplink, &event),
+            LinkOutput::Missing { uplink, gap } => tracing::warn!(
+                uplink = uplink.0,
+                from = gap.from.0,
+                to = gap.to.0,
+                cause = gap.cause.name(),
+                "the hub no longer has what it may have had for this site; raise its quota if that happens again"
+            ),
         }
     }
 }

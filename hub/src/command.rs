@@ -60,17 +60,24 @@ fn serve(arguments: &ConfigArgs) -> anyhow::Result<()> {
     riser_host::setup::runtime(2)?.block_on(serve_loaded(loaded))
 }
 
-/// Runs a hub until a signal says otherwise.
+/// Runs a hub until a signal says otherwise. A log that an edge has found forked is opened anew.
 pub async fn serve_loaded(loaded: Loaded<HubConfig>) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("take over signals")?;
-    let refused = loaded.refused.as_ref().map(ToString::to_string);
-    let hub = Hub::start(&loaded.config, refused, None).await?;
-    loaded
-        .keep()
-        .unwrap_or_else(|error| tracing::warn!(%error, "the configuration could not be kept as last good"));
-    while signals.next().await == Signal::Reload {
-        tracing::warn!("reloading is not supported yet: restart to apply a new configuration");
+    loop {
+        let refused = loaded.refused.as_ref().map(ToString::to_string);
+        let mut hub = Hub::start(&loaded.config, refused, None).await?;
+        loaded.keep().unwrap_or_else(
+            |error| tracing::warn!(%error, "the configuration could not be kept as last good"),
+        );
+        let reopen = tokio::select! {
+            () = hub.forked() => true,
+            () = async { while signals.next().await == Signal::Reload {
+                tracing::warn!("reloading is not supported yet: restart to apply a new configuration");
+            }} => false,
+        };
+        hub.stop().await;
+        if !reopen {
+            return Ok(());
+        }
     }
-    hub.stop().await;
-    Ok(())
 }

@@ -13,7 +13,7 @@ use anyhow::Context;
 use axum::Router;
 use riser_gate::Directory;
 use riser_host::{Host, HostHandle, Lookout, Meter, Parts, Policies, RoomsMeter, doors::Doors, setup};
-use riser_hub_core::{HubCore, LinkInput, placing};
+use riser_hub_core::{HubCore, LinkInput, downlinks, placing};
 use riser_instance::pasts;
 use riser_link::{
     Key, Receivers,
@@ -35,7 +35,7 @@ use riser_shell::{
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::{JoinHandle, JoinSet},
 };
 
@@ -66,6 +66,7 @@ pub struct Hub {
     host: JoinHandle<HubCore>,
     background: JoinSet<()>,
     health: Arc<Health>,
+    forked: watch::Receiver<bool>,
     /// Where it listens: the name of each listener in the configuration, and its address.
     pub addresses: Vec<(String, SocketAddr)>,
 }
@@ -115,6 +116,8 @@ impl Hub {
             },
             recovered.cursors.iter().copied(),
         );
+        let gaps = recovered.gaps.iter().map(|record| record.gap).collect();
+        let opened = downlinks::opened(recovered.log, &recovered.chain, &recovered.cursors, gaps);
         let metrics = Arc::new(Metrics::new("hub", env!("CARGO_PKG_VERSION")));
         metrics.configuration_refused.set(u64::from(refused.is_some()));
         let health = Arc::new(Health::default());
@@ -132,17 +135,18 @@ impl Hub {
         })
         .context("start the thread that saves what channels retain")?;
         let (link_sender, link_inputs) = mpsc::channel(LINK_INPUTS_MAX);
+        let (fork_sender, forked) = watch::channel(false);
         let shared = Shared {
             status: Status::default(),
             metrics,
             passwords: Arc::new(Passwords::new(config.limits.password_verifiers)),
             policies: policies.clone(),
-            sockets: LinkSockets::default(),
+            sockets: LinkSockets::new(fork_sender),
             inbox: link_sender,
             extras,
         };
         let (host, handle) = Host::new(Parts {
-            core: HubCore::new(instance, receivers, directory, now),
+            core: HubCore::new(instance, receivers, directory, &opened, now),
             inbox,
             policies,
             storage,
@@ -161,6 +165,7 @@ impl Hub {
             handle,
             background: JoinSet::new(),
             health,
+            forked,
             addresses: Vec::new(),
         };
         let lookout = Arc::new(Lookout::new(
@@ -265,6 +270,14 @@ impl Hub {
         self.addresses.iter().find(|(name, _)| name.contains(kind)).map(|(_, address)| *address)
     }
 
+    /// Waits until an edge says that this log's epoch is not the one it knows: then the log has to be opened anew.
+    pub async fn forked(&mut self) {
+        // Its sender lives in the host, which ends only when it is told to.
+        if self.forked.wait_for(|forked| *forked).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Takes nothing more, finishes what was begun, tells everybody goodbye, and says where it stopped.
     pub async fn stop(mut self) {
         self.health.enter(Phase::Stopping);
@@ -303,6 +316,7 @@ fn rooms(directory: &Directory) -> Vec<Room> {
         history: History::Log,
         retention: Default::default(),
         linked: false,
+        down: false,
     };
     let mut rooms = directory.rooms().to_vec();
     for room in directory.accounts().map(quarantine) {

@@ -2,7 +2,8 @@
 
 use riser_host::Links;
 use riser_hub_core::{HubCore, LinkInput, LinkOutput};
-use riser_model::ConnectionId;
+use riser_link::LinkEvent;
+use riser_model::{ClientId, ConnectionId};
 use riser_net::{
     entrance::Visitor,
     link::{Heard, HubEnd, Link, LinkTaker, Order, run_link},
@@ -13,13 +14,24 @@ use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::sync::{
+    mpsc::{self, UnboundedSender},
+    watch,
+};
 
 /// All edges' sockets, by connection.
-#[derive(Clone, Default)]
-pub struct LinkSockets(Arc<Mutex<BTreeMap<ConnectionId, UnboundedSender<Order<HubFrame>>>>>);
+#[derive(Clone)]
+pub struct LinkSockets {
+    orders: Arc<Mutex<BTreeMap<ConnectionId, UnboundedSender<Order<HubFrame>>>>>,
+    forked: watch::Sender<bool>,
+}
 
 impl LinkSockets {
+    /// None yet. `forked` is told when the log has to be opened anew.
+    pub fn new(forked: watch::Sender<bool>) -> Self {
+        Self { orders: Arc::default(), forked }
+    }
+
     /// What the link listener does with each link.
     pub fn taker(&self, inbox: mpsc::Sender<LinkInput>) -> LinkTaker {
         let sockets = self.clone();
@@ -34,7 +46,7 @@ impl LinkSockets {
     }
 
     fn all(&self) -> MutexGuard<'_, BTreeMap<ConnectionId, UnboundedSender<Order<HubFrame>>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -46,11 +58,49 @@ impl Links<HubCore> for LinkSockets {
                 let order = Order::Close { code: code.close_code(), reason: code.name().to_owned() };
                 self.order(connection, order);
             }
+            LinkOutput::Reopen { edge } => {
+                tracing::error!(%edge, "an edge has other entries under this log's epoch: it is opened anew");
+                self.forked.send_replace(true);
+            }
+            LinkOutput::Down { edge, event } => say(edge, &event),
             // The transport lifts its own allowance when it says Welcome.
             LinkOutput::Welcomed { connection } => {
                 tracing::debug!(connection = connection.0, "edge welcomed")
             }
         }
+    }
+}
+
+/// What people should know of a way down. That a link is up or down is said of the link.
+fn say(edge: ClientId, event: &LinkEvent) {
+    match event {
+        LinkEvent::Rewound { from, to } => tracing::warn!(
+            %edge,
+            from = from.0,
+            to = to.0,
+            "the edge lost what it had confirmed of the way down; sending it again"
+        ),
+        LinkEvent::Gap { gap, .. } => tracing::warn!(
+            %edge,
+            from = gap.from.0,
+            to = gap.to.0,
+            cause = gap.cause.name(),
+            "the edge will never have these; not all of them need have been meant for it"
+        ),
+        LinkEvent::Refused(refused) => tracing::warn!(
+            %edge,
+            code = refused.code.name(),
+            what = refused.what,
+            want = refused.want,
+            "the edge takes nothing that comes down"
+        ),
+        LinkEvent::Up { backlog, .. } => tracing::debug!(%edge, backlog, "way down open"),
+        LinkEvent::Down(why) => tracing::debug!(%edge, why = why.name(), "way down closed"),
+        LinkEvent::CaughtUp { through } => tracing::debug!(%edge, through = through.0, "way down drained"),
+        LinkEvent::WrongHub { .. }
+        | LinkEvent::OtherHub { .. }
+        | LinkEvent::Forked { .. }
+        | LinkEvent::Stopped { .. } => {}
     }
 }
 

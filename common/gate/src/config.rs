@@ -148,6 +148,9 @@ pub struct RoomConfig {
     /// Whether an edge's uplinks carry it.
     #[serde(default = "yes")]
     pub linked: bool,
+    /// Whether a hub sends it down: each edge of the account gets what it may subscribe to here, and did not bring.
+    #[serde(default)]
+    pub down: bool,
     /// What a connection passes before it is let into this room, beyond the account's own gate.
     #[serde(default, skip_serializing_if = "GateConfig::is_empty")]
     pub gate: GateConfig,
@@ -160,7 +163,7 @@ impl RoomConfig {
     /// A linked room with that history, and no rights of its own.
     pub fn new(name: RoomName, history: History) -> Self {
         let (retention, gate) = (Retention::default(), GateConfig::default());
-        Self { name, id: None, history, retention, linked: true, gate, grant: vec![] }
+        Self { name, id: None, history, retention, linked: true, down: false, gate, grant: vec![] }
     }
 }
 

@@ -355,6 +355,7 @@ impl Compiler {
                 history: room.history,
                 retention: room.retention,
                 linked: room.linked,
+                down: room.down,
             });
         }
         rules

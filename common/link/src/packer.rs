@@ -17,11 +17,11 @@ use std::{
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     routes: Vec<Option<(Arc<Route>, bool)>>,
-    origins: BTreeMap<u32, (LogId, Epoch)>,
+    origins: BTreeMap<u32, ((LogId, Epoch), bool)>,
 }
 
 impl Table {
-    /// A number of the log and whether its room is linked.
+    /// A number of the log and whether the link carries it.
     pub(crate) fn route(&mut self, number: RouteNumber, route: Arc<Route>, linked: bool) {
         let at = number.0 as usize;
         if self.routes.len() <= at {
@@ -32,9 +32,9 @@ impl Table {
         }
     }
 
-    /// A number of the log for a log elsewhere.
-    pub(crate) fn origin(&mut self, number: u32, log: LogId, epoch: Epoch) {
-        self.origins.insert(number, (log, epoch));
+    /// A number of the log for a log elsewhere, and whether the link carries what came from there.
+    pub(crate) fn origin(&mut self, number: u32, place: (LogId, Epoch), carried: bool) {
+        self.origins.insert(number, (place, carried));
     }
 
     fn get(&self, number: RouteNumber) -> Option<(&Arc<Route>, bool)> {
@@ -74,7 +74,7 @@ impl Defined {
         }
         if let Some(origin) = frame.origin
             && self.origins.insert(origin.number)
-            && let Some(place) = table.origins.get(&origin.number)
+            && let Some((place, _)) = table.origins.get(&origin.number)
         {
             bytes += 32;
             definitions.origins.push((origin.number, *place));
@@ -106,6 +106,8 @@ pub(crate) struct Packing<'a> {
     pub(crate) taken: &'a BTreeMap<Epoch, Seq>,
     /// Everything up to here the hub once confirmed: what is missing of it, the hub lost.
     pub(crate) regained: Seq,
+    /// Whether it is a downlink's: skips at a batch's end lie in a batch of their own then, which need not be sent.
+    pub(crate) down: bool,
 }
 
 /// A batch and what to remember of it.
@@ -160,18 +162,24 @@ impl Packing<'_> {
     }
 
     fn fate(&self, frame: &Frame<'_>) -> Fate {
+        if self.down && !self.table.get(frame.route).is_some_and(|(_, linked)| linked) {
+            // Nearly all of a hub's log, for each of its edges: not worth a checksum.
+            return Fate::Skip;
+        }
         if !frame.intact() {
             return Fate::Lose(Cause::Damage);
         }
         let Ok(body) = Body::read(frame.body) else { return Fate::Lose(Cause::Damage) };
         if let Some(origin) = frame.origin {
             match self.table.origins.get(&origin.number) {
-                Some((log, _)) if *log == self.hub => return Fate::Skip,
+                Some(((log, _), carried)) if *log == self.hub || !carried => return Fate::Skip,
                 Some(_) => {}
                 None => return Fate::Lose(Cause::Damage),
             }
         }
         match body.kind {
+            // Whose connections there are is said upwards only.
+            Kind::Canary | Kind::Opened | Kind::Closed | Kind::Quarantined if self.down => Fate::Skip,
             Kind::Canary => Fate::Send { routed: false },
             Kind::Anchor | Kind::Release | Kind::Session => Fate::Skip,
             Kind::Publication | Kind::Opened | Kind::Closed | Kind::Quarantined | Kind::Other(_) => {
@@ -190,6 +198,7 @@ impl Packing<'_> {
     fn gap_cause(&self, seq: Seq, cause: Cause) -> Cause {
         match cause {
             _ if seq <= self.regained => Cause::ReceiverRewound,
+            Cause::HubQuota | Cause::Retention | Cause::Quota if self.down => Cause::HubQuota,
             // What the log let go because another hub had it is nothing that this hub can still get.
             Cause::HubQuota | Cause::Retention => Cause::ReceiverRewound,
             Cause::Quota
@@ -218,6 +227,8 @@ struct Open {
     definitions: Definitions,
     definition_bytes: usize,
     crc: u32,
+    /// As `crc`, without the skips at the end.
+    crc_before_skips: u32,
     gaps: Vec<(Seq, Seq, Cause)>,
 }
 
@@ -270,7 +281,7 @@ impl Packer<'_, '_> {
                     if routed {
                         open.definition_bytes += defined.define(&frame, packing.table, &mut open.definitions);
                     }
-                    open.crc = frame.crc;
+                    (open.crc, open.crc_before_skips) = (frame.crc, frame.crc);
                     open.last = seq;
                     waiting += 1;
                 }
@@ -333,6 +344,7 @@ impl Packer<'_, '_> {
             definitions: defined.start(entries),
             definition_bytes: 0,
             crc: 0,
+            crc_before_skips: 0,
             gaps: Vec::new(),
         });
         (defined, open)
@@ -345,7 +357,13 @@ impl Packer<'_, '_> {
     }
 
     fn close(&mut self) {
-        let Some(open) = self.open.take() else { return };
+        let Some(mut open) = self.open.take() else { return };
+        let skips_only = open.items.entry_count() == 0 && open.gaps.is_empty();
+        let unskipped = if self.packing.down && !skips_only { open.items.unskip() } else { 0 };
+        let rest = (open.last.0.saturating_sub(unskipped), open.last);
+        if unskipped > 0 {
+            (open.last, open.crc) = (Seq(rest.0), open.crc_before_skips);
+        }
         let bytes = (open.items.bytes() + open.definition_bytes + 32) as u64;
         let batch = Batch {
             epoch: open.epoch,
@@ -354,10 +372,24 @@ impl Packer<'_, '_> {
             definitions: open.definitions,
             items: open.items.finish(),
         };
+        let (epoch, last_added) = (open.epoch, batch.last_added);
         let unconfirmed =
-            Unconfirmed { epoch: open.epoch, last: open.last, bytes, crc: open.crc, gaps: open.gaps };
+            Unconfirmed { epoch, last: open.last, bytes, crc: open.crc, gaps: open.gaps, skips_only };
         self.done.push((batch, unconfirmed));
+        if unskipped > 0 {
+            self.done.push(skips(epoch, Seq(rest.0).next(), rest.1, last_added));
+        }
     }
+}
+
+/// A batch of nothing but a skip.
+pub(crate) fn skips(epoch: Epoch, first: Seq, last: Seq, last_added: Seq) -> Packed {
+    let mut items = ItemsWriter::default();
+    items.skip(last.next().0.saturating_sub(first.0));
+    let (definitions, items) = (Definitions::default(), items.finish());
+    let bytes = items.len() as u64 + 32;
+    let unconfirmed = Unconfirmed { epoch, last, bytes, crc: 0, gaps: Vec::new(), skips_only: true };
+    (Batch { epoch, first, last_added, definitions, items }, unconfirmed)
 }
 
 impl Open {
@@ -368,7 +400,7 @@ impl Open {
 
     fn lose(&mut self, from: Seq, to: Seq, cause: Cause) {
         self.items.gap(to.0 - from.0 + 1, cause);
-        (self.last, self.crc) = (to, 0);
+        (self.last, self.crc, self.crc_before_skips) = (to, 0, 0);
         match self.gaps.last_mut() {
             Some((_, end, before)) if *before == cause && end.next() == from => *end = to,
             Some(_) | None => self.gaps.push((from, to, cause)),

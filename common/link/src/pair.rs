@@ -4,11 +4,15 @@
 //! Everything that happens is an event with a time; the same seed and the same calls give the same run. Hosts
 //! crash between any two effects ([`Pair::crash_at`]), disks are imaged and restored, connections are cut with
 //! or without either side noticing. [`Pair::check`] is the ledger: what was accepted is in the hub's log or
-//! under a gap, once, in order, and the equation holds (it is also checked after every single input).
+//! under a gap, once, in order, and the equation holds (it is also checked after every single input). In a pair made by
+//! [`Pair::down`] the "edge" is what sends down, a hub with its log, and the "hub" is what takes it.
 
 use crate::{receivers, sender};
 use riser_model::{ConnectionId, CursorKey, Now, Seq, Time, Wall};
-use riser_wire::link::{Nonce, Stage, decode_edge, decode_hub, encode_edge, encode_hub};
+use riser_wire::link::{
+    DownAnswer, DownFrame, EdgeFrame, HubFrame, Nonce, Stage, decode_edge, decode_hub, encode_edge,
+    encode_hub,
+};
 use std::{collections::BTreeMap, time::Duration};
 
 mod edge;
@@ -59,6 +63,10 @@ enum Event {
         from: Seq,
         bytes_max: u32,
     },
+    /// The receiver of a downlink sees to it that there is a connection.
+    Attach {
+        edge: usize,
+    },
     EdgeCommit {
         edge: usize,
         generation: u64,
@@ -94,7 +102,11 @@ pub struct Pair {
     dice: fastrand::Rng,
     events: BTreeMap<(Time, u64), Event>,
     numbered: u64,
+    attached: u64,
 }
+
+/// How often the receiver of a downlink looks whether it is connected.
+const ATTACH_EVERY: Duration = Duration::from_millis(250);
 
 impl Pair {
     /// One edge and one hub, both running, nothing published.
@@ -112,9 +124,23 @@ impl Pair {
             dice: fastrand::Rng::with_seed(seed),
             events: BTreeMap::new(),
             numbered: 0,
+            attached: 0,
         };
         let hub = pair.add_hub(1, 1);
         pair.add_edge(1, hub);
+        pair
+    }
+
+    /// The same the other way: what is an edge otherwise sends down, what is a hub takes it and brings the connection.
+    pub fn down(seed: u64) -> Self {
+        let mut pair = Self::new(seed);
+        pair.crash(Victim::Edge(0));
+        if let Some(host) = pair.edges.first_mut() {
+            host.sends_down = true;
+            host.disk.chain.clear();
+        }
+        pair.start(Victim::Edge(0));
+        pair.later(ATTACH_EVERY, Event::Attach { edge: 0 });
         pair
     }
 
@@ -251,6 +277,10 @@ impl Pair {
         let client = host.client();
         let cursor = |epoch| hub.disk.cursors.get(&CursorKey::Ingest(client, log, epoch));
         let taken = |epoch| cursor(epoch).map_or(Seq::ZERO, |value| value.through);
+        if host.sends_down {
+            // The receiver is not told of skips at the end: only what it has shows that it has everything.
+            return host.drained(self.now) && self.check_edge(edge).is_ok();
+        }
         host.drained(self.now)
             && host.disk.chain.iter().all(|opening| {
                 opening.span.last < opening.span.first || taken(opening.span.epoch) >= opening.span.last
@@ -292,6 +322,9 @@ impl Pair {
             Event::ToHub { connection, message } => {
                 let Some((_, hub)) = self.net.ends(connection) else { return };
                 self.boundary();
+                if self.is_down(connection) {
+                    return self.down_to_hub(hub, connection, message);
+                }
                 let stage = self.net.hub_stage(connection);
                 let input = match decode_edge(message, stage, |_, _| None) {
                     Ok(frame) => receivers::Input::Frame { connection, frame },
@@ -303,6 +336,9 @@ impl Pair {
                 let Some((edge, _)) = self.net.ends(connection) else { return };
                 self.boundary();
                 let attempt = self.net.attempt(connection);
+                if self.is_down(connection) {
+                    return self.answer_to_edge(edge, attempt, message);
+                }
                 let frame = decode_hub(message, Stage::Welcomed, |_, _| None);
                 let input = match frame {
                     Ok(frame) => sender::Input::Frame { attempt, frame },
@@ -328,6 +364,7 @@ impl Pair {
                 let chunk = host.disk.read(from, bytes_max);
                 self.edge_input(edge, sender::Input::Read { number, chunk });
             }
+            Event::Attach { edge } => self.attach(edge),
             Event::EdgeCommit { edge, generation } => {
                 let Some(host) = self.edges.get_mut(edge).filter(|host| host.generation == generation) else {
                     return;
@@ -395,7 +432,10 @@ impl Pair {
             }
             sender::Output::Send { attempt, frame } => {
                 let Some(connection) = self.net.connection(edge, attempt) else { return };
-                let message = encode_edge(&frame, |_| None);
+                let message = match DownFrame::of(frame.clone()).filter(|_| host.sends_down) {
+                    Some(down) => encode_hub(&HubFrame::Down(down), |_| None),
+                    None => encode_edge(&frame, |_| None),
+                };
                 for at in self.net.send_up(connection, message.len(), now.time, &mut self.dice) {
                     self.at(at, Event::ToHub { connection, message: message.clone() });
                 }
@@ -460,7 +500,10 @@ impl Pair {
         let now = self.now;
         match output {
             receivers::Output::Send { connection, frame } => {
-                let message = encode_hub(&frame);
+                let message = match DownAnswer::of(frame.clone()).filter(|_| self.is_down(connection)) {
+                    Some(answer) => encode_edge(&EdgeFrame::Down(answer), |_| None),
+                    None => encode_hub(&frame, |_| None),
+                };
                 for at in self.net.send_down(connection, message.len(), now.time, &mut self.dice) {
                     self.at(at, Event::ToEdge { connection, message: message.clone() });
                 }
@@ -483,9 +526,70 @@ impl Pair {
                     host.latest(connection, &items, &definitions, now);
                 }
             }
+            // Both directions on one socket are the cores' business.
+            receivers::Output::Down { .. } => {}
             receivers::Output::CaughtUp { edge } => self.said.push(format!("hub {hub}: caught up {edge}")),
             receivers::Output::Emit { event, .. } => self.said.push(format!("hub {hub}: {event:?}")),
         }
+    }
+
+    fn is_down(&self, connection: ConnectionId) -> bool {
+        let ends = self.net.ends(connection);
+        ends.and_then(|(edge, _)| self.edges.get(edge)).is_some_and(|host| host.sends_down)
+    }
+
+    /// Connects the two ends of a downlink if nothing does.
+    fn attach(&mut self, edge: usize) {
+        self.later(ATTACH_EVERY, Event::Attach { edge });
+        let Some(host) = self.edges.get(edge) else { return };
+        let hub = host.address;
+        let up = host.is_up() && self.hubs.get(hub).is_some_and(HubHost::is_up);
+        let of_edge: Vec<ConnectionId> = self.net.of_host(Victim::Edge(edge)).collect();
+        let of_hub: Vec<ConnectionId> = self.net.of_host(Victim::Hub(hub)).collect();
+        if !up || self.net.faults.refuse_dials {
+            return;
+        }
+        if let Some(connection) = of_edge.into_iter().chain(of_hub).next() {
+            // Some time somebody notices that nothing gets through.
+            if self.net.is_silent(connection) && self.dice.u8(0..20) == 0 {
+                self.close(connection, None);
+            }
+            return;
+        }
+        self.attached += 1;
+        let attempt = self.attached;
+        let connection = self.net.opened(edge, hub, attempt);
+        self.net.welcomed(connection);
+        self.edge_input(edge, sender::Input::Ready { attempt });
+    }
+
+    fn down_to_hub(&mut self, hub: usize, connection: ConnectionId, message: riser_wire::link::Bytes) {
+        let input = match decode_hub(message, Stage::Welcomed, |_, _| None) {
+            Ok(HubFrame::Down(DownFrame::Hello(hello))) => {
+                let Some(from) = self.hubs.get(hub).and_then(|host| host.directory(hello.edge)) else {
+                    return;
+                };
+                receivers::Input::Greeted { connection, hello, from, asked: self.now }
+            }
+            Ok(HubFrame::Down(DownFrame::Batch(batch))) => {
+                receivers::Input::Frame { connection, frame: EdgeFrame::Batch(batch) }
+            }
+            Ok(frame) => receivers::Input::Malformed { connection, what: format!("{frame:?}") },
+            Err(bad) => receivers::Input::Malformed { connection, what: bad.to_string() },
+        };
+        self.hub_input(hub, input);
+    }
+
+    fn answer_to_edge(&mut self, edge: usize, attempt: u64, message: riser_wire::link::Bytes) {
+        let frame = match decode_edge(message, Stage::Welcomed, |_, _| None) {
+            Ok(EdgeFrame::Down(answer)) => answer.heard(),
+            Ok(_) | Err(_) => None,
+        };
+        let input = match frame {
+            Some(frame) => sender::Input::Frame { attempt, frame },
+            None => sender::Input::Disconnected { attempt },
+        };
+        self.edge_input(edge, input);
     }
 
     /// Before an effect or message: somebody may crash now.

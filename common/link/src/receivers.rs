@@ -5,13 +5,16 @@
 //! one current connection, and only its frames count; a Welcome is sent only when no commit for that edge is
 //! outstanding (rule 7.1). Where an entry goes, quarantine and the log are the hub core's.
 //!
+//! The edge's end of a downlink is the same machine with the ends changed over: where its names say edge, the hub is
+//! meant, which is known by the uplink's handshake and greets unsigned ([`Input::Greeted`]).
+//!
 //! One input, then [`Receivers::poll`] until it is empty, then the next.
 
 use crate::{
     clock::Clocks,
     flow::{Flow, Reject},
     handshake::{self, Key},
-    registry::{Progress, Registry},
+    registry::Registry,
 };
 use riser_model::{
     AccountId, AccountName, Cause, ClientId, ConnectionId, CursorKey, CursorMove, CursorValue, Epoch,
@@ -20,9 +23,12 @@ use riser_model::{
 use riser_wire::entry::ORIGIN_BYTES;
 use riser_wire::limits::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, BODY_BYTES_MAX};
 use riser_wire::link::{
-    Bytes, Definitions, EdgeFrame, Hello, HubFrame, Item, Limits, Nonce, Refused, RefusedCode, Signature,
+    Bytes, Definitions, DownAnswer, EdgeFrame, Hello, HubFrame, Item, Limits, Nonce, Refused, RefusedCode,
+    Signature,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+pub use crate::registry::Progress;
 
 mod admission;
 mod intake;
@@ -52,6 +58,9 @@ pub const LIMITS: Limits = Limits {
     unconfirmed_bytes: 4 * 1024 * 1024,
 };
 
+/// The limits of an edge that takes a downlink: less under way than the hub would stop reading at.
+pub const DOWN_LIMITS: Limits = Limits { unconfirmed_bytes: 512 * 1024, ..LIMITS };
+
 /// An edge as the hub's directory has it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Registered {
@@ -74,6 +83,17 @@ pub enum Input {
         binding: Bytes,
         /// 32 fresh random bytes.
         nonce: Nonce,
+    },
+    /// A peer that is known already greets, on what stands for a connection: it is neither pinged nor given up here.
+    Greeted {
+        /// Its id.
+        connection: ConnectionId,
+        /// What it says.
+        hello: Box<Hello>,
+        /// Who it is.
+        from: Registered,
+        /// Since when its Hello was expected: its clock was read after that.
+        asked: Now,
     },
     /// A frame came.
     Frame {
@@ -127,6 +147,13 @@ pub enum Input {
     Shutdown {
         /// When to come back.
         after_ms: u32,
+    },
+    /// An edge does not answer on its downlink: its connection closes.
+    Mute {
+        /// Which.
+        connection: ConnectionId,
+        /// How that was seen.
+        why: &'static str,
     },
     /// The deadline that [`Receivers::poll_timeout`] named has come.
     Deadline,
@@ -188,6 +215,15 @@ pub enum Output {
         connection: ConnectionId,
         /// Whose.
         edge: ClientId,
+    },
+    /// A welcomed edge says something of its downlink.
+    Down {
+        /// On which connection.
+        connection: ConnectionId,
+        /// Which edge.
+        edge: ClientId,
+        /// What.
+        answer: DownAnswer,
     },
     /// Commit this.
     Ingest(Box<Ingest>),
@@ -259,6 +295,8 @@ struct Connection {
     phase: Phase,
     binding: Bytes,
     nonce: Nonce,
+    /// Somebody else watches it.
+    watched: bool,
     opened: Now,
     heard_at: Time,
     pinged: bool,
@@ -301,6 +339,22 @@ pub struct Receivers {
 }
 
 impl Receivers {
+    /// The taking end of the downlink from the hub with that key, over an edge's open log: with the edge's own key and
+    /// log, and of its cursors those of that hub.
+    pub fn of_downlink(
+        key: Key,
+        log: LogId,
+        hub: PublicKey,
+        cursors: impl IntoIterator<Item = (CursorKey, CursorValue)>,
+    ) -> Self {
+        let of_hub = |(key, _): &(CursorKey, CursorValue)| match key {
+            CursorKey::Ingest(client, ..) => *client == hub.client(),
+            CursorKey::Uplink(_) | CursorKey::Downlink(_) => false,
+        };
+        let config = Config { key, log, chain: Vec::new(), limits: DOWN_LIMITS };
+        Self::new(config, cursors.into_iter().filter(of_hub))
+    }
+
     /// Over an open log, with its `Ingest` cursors.
     pub fn new(config: Config, cursors: impl IntoIterator<Item = (CursorKey, CursorValue)>) -> Self {
         Self {
@@ -319,6 +373,9 @@ impl Receivers {
     pub fn handle(&mut self, input: Input, now: Now) {
         match input {
             Input::Opened { connection, binding, nonce } => self.opened(connection, binding, nonce, now),
+            Input::Greeted { connection, hello, from, asked } => {
+                self.greeted(connection, hello, from, asked, now);
+            }
             Input::Frame { connection, frame } => self.frame(connection, frame, now),
             Input::Heard { connection } => {
                 self.heard(connection, now);
@@ -333,6 +390,10 @@ impl Receivers {
             Input::Failed { token } => self.failed(token, now),
             Input::Revoked { edge } => self.revoked(edge, now),
             Input::Shutdown { after_ms } => self.shutdown(after_ms, now),
+            Input::Mute { connection, why } => {
+                let what = format!("the way down is closed: {why}");
+                self.reject(connection, (RefusedCode::Timeout, what, "answers, in time"), now);
+            }
             Input::Deadline => self.deadline(now),
         }
     }
@@ -360,6 +421,11 @@ impl Receivers {
     /// What was taken of an edge, and what is missing.
     pub fn progress(&self, edge: ClientId) -> Progress {
         self.registry.progress(edge)
+    }
+
+    /// Which edge showed that log first.
+    pub fn owner(&self, log: LogId) -> Option<ClientId> {
+        self.registry.owner(log)
     }
 
     /// How many link connections there are.
@@ -400,6 +466,11 @@ impl Receivers {
                 self.outputs.push_back(Output::Close { connection, code: RefusedCode::ShuttingDown });
                 self.gone(connection, "bye", now);
             }
+            EdgeFrame::Down(answer) if up => {
+                if let Some(edge) = state.phase.known().map(|known| known.hello.edge) {
+                    self.outputs.push_back(Output::Down { connection, edge, answer });
+                }
+            }
             EdgeFrame::Ping(number) if state.phase.known().is_some() => {
                 self.send(connection, HubFrame::Pong(number));
             }
@@ -409,7 +480,8 @@ impl Receivers {
             | EdgeFrame::CaughtUp { .. }
             | EdgeFrame::Bye { .. }
             | EdgeFrame::Ping(_)
-            | EdgeFrame::Pong(_) => {
+            | EdgeFrame::Pong(_)
+            | EdgeFrame::Down(_) => {
                 let what = "a frame before its time".into();
                 self.reject(
                     connection,
@@ -506,7 +578,9 @@ impl Receivers {
 
     /// Sets the connection's one timer to its nearest deadline.
     fn arm(&mut self, connection: ConnectionId) {
-        let Some(state) = self.connections.get_mut(&connection) else { return };
+        let Some(state) = self.connections.get_mut(&connection).filter(|state| !state.watched) else {
+            return;
+        };
         let silence = match (&state.phase, state.pinged) {
             (Phase::Hello, _) => {
                 (state.opened.time.plus(riser_wire::limits::FIRST_FRAME_DEADLINE), Wake::Hello)

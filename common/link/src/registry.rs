@@ -189,6 +189,11 @@ impl Registry {
         })
     }
 
+    /// Whose log it is.
+    pub(crate) fn owner(&self, log: LogId) -> Option<ClientId> {
+        self.owners.get(&log).copied()
+    }
+
     /// Whether the log is this edge's: the first edge that shows it owns it. Otherwise one edge could move the
     /// cursors of another's log.
     pub(crate) fn owns(&mut self, log: LogId, edge: ClientId) -> bool {

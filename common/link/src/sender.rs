@@ -6,6 +6,9 @@
 //! key confirmed. The log, the socket and the clock are the core's; a batch's making is [`packer`](crate::packer),
 //! how much may be under way is [`window`](crate::window).
 //!
+//! The hub's end of a downlink is the same machine, [`Way::Down`]: where its names say hub, the edge is meant. What is
+//! different there is in [`down`](self): nobody dials, and what is not for the edge costs the link nothing.
+//!
 //! One input, then [`Sender::poll`] until it is empty, then the next.
 
 use crate::{
@@ -19,16 +22,17 @@ use crate::{
     status::{Progress, Status},
     window::Unconfirmed,
 };
-use riser_model::{BootId, CursorKey, CursorValue, Epoch, HubIdentity, LogId, Now, Seq, Time};
+use riser_model::{BootId, CursorKey, CursorValue, Epoch, HubIdentity, LogId, Now, PublicKey, Seq, Time};
 use riser_wire::link::{Bytes, EdgeFrame, Hello, HubFrame, Nonce, Opening, Refused, RefusedCode};
 use std::{collections::VecDeque, time::Duration};
 
+mod down;
 mod greeting;
 mod input;
 mod output;
 mod session;
 
-pub use input::{Config, Input, Opened};
+pub use input::{Config, Input, Opened, Way};
 pub use output::{Down, LinkEvent, Output, Wake};
 use session::Session;
 
@@ -64,11 +68,19 @@ enum State {
 /// A Hello that waits for its Welcome.
 #[derive(Debug)]
 struct Greeting {
+    /// What the Welcome has to prove; nothing on a downlink.
+    proof: Option<Proof>,
+    hello: Hello,
+    sent_at: Now,
+}
+
+/// What a Welcome is signed over.
+#[derive(Debug)]
+struct Proof {
+    key: PublicKey,
     hub: HubIdentity,
     hub_nonce: Nonce,
-    hello: Hello,
     binding: Bytes,
-    sent_at: Now,
 }
 
 /// See the module.
@@ -101,18 +113,26 @@ pub struct Sender {
     /// What a fork keeps from being delivered, until the hub's cursor has passed it.
     fork: Option<Fork>,
     anchored_at: Option<Time>,
+    /// When a downlink's cursor was last saved.
+    saved_at: Time,
     stop_at: Option<Time>,
     outputs: VecDeque<Output>,
 }
 
 impl Sender {
-    /// The sender of one uplink over an open log. Its first attempt is due at once.
+    /// The sender of one link over an open log. An uplink's first attempt is due at once. A downlink without a cursor
+    /// begins at the log's end.
     pub fn new(config: Config, opened: Opened, now: Now) -> Self {
         let chain = Chain::new(opened.chain);
-        let cursors = opened.cursors.into_iter().filter(|(hub, _)| hub.key == config.hub);
-        let (hub, cursor) = cursors.max_by_key(|(_, value)| value.through).unzip();
+        let (hub, cursor) = match &config.way {
+            Way::Up { hub: pinned, .. } => up_cursor(opened.cursors, *pinned),
+            Way::Down => (None, down::cursor(opened.cursors, config.edge)),
+        };
+        let new = matches!(config.way, Way::Down) && cursor.is_none();
+        let cursor =
+            if new { Some(CursorValue { through: chain.last(), ..CursorValue::default() }) } else { cursor };
         let through = cursor.map_or(Seq::ZERO, |value| value.through).max(chain.first().prev());
-        Self {
+        let mut sender = Self {
             equation: Equation::new(&chain, through, opened.gaps.iter().map(|gap| (gap.from, gap.to))),
             progress: Progress::new(through, chain.last(), now.time),
             latest: Latest::default(),
@@ -135,16 +155,24 @@ impl Sender {
             left: Vec::new(),
             fork: cursor.and_then(Fork::saved),
             anchored_at: None,
+            saved_at: now.time,
             stop_at: None,
             outputs: VecDeque::new(),
+        };
+        if new {
+            // What is published from here on is its due.
+            sender.save(true, now);
         }
+        sender
     }
 
     /// Takes one input.
     pub fn handle(&mut self, input: Input, now: Now) {
         match input {
             Input::Route { number, route, linked } => self.table.route(number, route, linked),
-            Input::Origin { number, log, epoch } => self.table.origin(number, log, epoch),
+            Input::Origin { number, log, epoch, carried } => self.table.origin(number, (log, epoch), carried),
+            Input::Ready { attempt } => self.ready(attempt, now),
+            Input::Passed { first, last } => self.passed(first, last, now),
             Input::Connected { attempt, binding, nonce } => self.connected(attempt, binding, nonce, now),
             Input::Frame { attempt, frame } => self.frame(attempt, frame, now),
             Input::Heard { attempt } => self.heard(attempt, now),
@@ -173,6 +201,8 @@ impl Sender {
     /// When it wants [`Input::Deadline`], and why.
     pub fn poll_timeout(&self) -> Option<(Time, Wake)> {
         let of_state = match &self.state {
+            // It is told when the edge is there.
+            State::Down { .. } if self.is_downlink() => None,
             State::Down { retry_at } => Some(((*retry_at).max(self.not_before), Wake::Retry)),
             State::Dialing { since } => Some((since.plus(DIAL_DEADLINE), Wake::Handshake)),
             State::Listening { since, .. } => {
@@ -180,15 +210,15 @@ impl Sender {
             }
             State::Greeting(greeting) => {
                 let welcome = (greeting.sent_at.time.plus(WELCOME_DEADLINE), Wake::Handshake);
-                earlier(Some((self.silence_due(), Wake::Silence)), welcome)
+                earlier(self.silence_due().map(|at| (at, Wake::Silence)), welcome)
             }
             State::Up(session) => {
-                let due = (self.silence_due(), Wake::Silence);
+                let silence = self.silence_due().map(|at| (at, Wake::Silence));
                 let company = self.company_due(session);
-                [self.latest_due(session), self.read_due(session), company, stall_due(session)]
+                [silence, self.latest_due(session), self.read_due(session), company, stall_due(session)]
                     .into_iter()
                     .flatten()
-                    .fold(Some(due), earlier)
+                    .fold(None, earlier)
             }
             State::Forked { asked_at, .. } => Some((asked_at.plus(NEW_EPOCH_EVERY), Wake::NewEpoch)),
             State::Stopped => return None,
@@ -235,7 +265,11 @@ impl Sender {
 
     /// The hub's cursor as it should be saved: everything up to here is confirmed.
     pub fn cursor(&self) -> Option<(CursorKey, CursorValue)> {
-        Some((CursorKey::Uplink(self.hub?), self.cursor?))
+        let key = match self.config.way {
+            Way::Up { .. } => CursorKey::Uplink(self.hub?),
+            Way::Down => CursorKey::Downlink(self.config.edge),
+        };
+        Some((key, self.cursor?))
     }
 
     fn through(&self) -> Seq {
@@ -268,7 +302,8 @@ impl Sender {
             HubFrame::Synced { epoch, through, refused } => self.synced(epoch, through, &refused, now),
             HubFrame::Refused(refused) => self.refused(refused, now),
             HubFrame::Ping(number) => self.send(EdgeFrame::Pong(number)),
-            HubFrame::Pong(_) => {}
+            // Of the other direction: the core's.
+            HubFrame::Pong(_) | HubFrame::Down(_) => {}
         }
     }
 
@@ -300,6 +335,9 @@ impl Sender {
         self.chain.added(last);
         self.equation.added(&self.chain, first, last);
         self.progress.added(first, now.time);
+        if self.is_downlink() {
+            return;
+        }
         self.latest.added(first, entries);
         self.canary.added(last.0.saturating_sub(first.prev().0), now.time);
     }
@@ -331,7 +369,7 @@ impl Sender {
         }
         match &self.state {
             State::Down { retry_at } => {
-                if now.time >= (*retry_at).max(self.not_before) {
+                if now.time >= (*retry_at).max(self.not_before) && !self.is_downlink() {
                     self.attempt += 1;
                     self.state = State::Dialing { since: now.time };
                     self.outputs.push_back(Output::Connect { attempt: self.attempt });
@@ -372,20 +410,22 @@ impl Sender {
     }
 
     fn canary_due(&self) -> Option<Time> {
-        let quiet = self.stop_at.is_none() && self.through() >= self.chain.last();
+        let quiet = self.stop_at.is_none() && self.through() >= self.chain.last() && !self.is_downlink();
         self.canary.due().filter(|_| quiet && !matches!(self.state, State::Stopped))
     }
 
-    fn silence_due(&self) -> Time {
-        match self.pinged_at {
-            None => self.heard_at.plus(riser_wire::limits::LINK_PING_AFTER),
-            Some(_) => self.heard_at.plus(riser_wire::limits::LINK_SILENT_AFTER),
-        }
+    /// A downlink's connection is watched by the receivers of the way up.
+    fn silence_due(&self) -> Option<Time> {
+        let after = match self.pinged_at {
+            None => riser_wire::limits::LINK_PING_AFTER,
+            Some(_) => riser_wire::limits::LINK_SILENT_AFTER,
+        };
+        (!self.is_downlink()).then(|| self.heard_at.plus(after))
     }
 
     /// Pings a silent hub, closes on a dead one.
     fn listen(&mut self, now: Now) {
-        if now.time < self.silence_due() {
+        if self.silence_due().is_none_or(|due| now.time < due) {
             return;
         }
         if now.time >= self.heard_at.plus(riser_wire::limits::LINK_SILENT_AFTER) {
@@ -403,11 +443,15 @@ impl Sender {
             State::Down { .. } | State::Forked { .. } => true,
             State::Dialing { .. } | State::Listening { .. } | State::Greeting(_) | State::Stopped => false,
         };
+        // Nobody waits for edges.
+        let drained = drained || self.is_downlink();
         !matches!(self.state, State::Stopped) && self.stop_at.is_some_and(|at| drained || now.time >= at)
     }
 
     fn stop(&mut self, now: Now) {
-        if matches!(self.state, State::Up(_)) {
+        if self.is_downlink() {
+            self.save(true, now);
+        } else if matches!(self.state, State::Up(_)) {
             self.send(EdgeFrame::Bye { last_added: self.chain.last() });
         }
         if self.connecting() {
@@ -444,6 +488,18 @@ impl Sender {
     fn emit(&mut self, event: LinkEvent) {
         self.outputs.push_back(Output::Emit(event));
     }
+}
+
+/// Of the hubs with the pinned key, the one that has most.
+fn up_cursor(
+    cursors: Vec<(CursorKey, CursorValue)>,
+    pinned: PublicKey,
+) -> (Option<HubIdentity>, Option<CursorValue>) {
+    let of_pinned = |(key, value)| match key {
+        CursorKey::Uplink(hub) if hub.key == pinned => Some((hub, value)),
+        CursorKey::Uplink(_) | CursorKey::Downlink(_) | CursorKey::Ingest(..) => None,
+    };
+    cursors.into_iter().filter_map(of_pinned).max_by_key(|(_, value)| value.through).unzip()
 }
 
 fn stall_due(session: &Session) -> Option<(Time, Wake)> {

@@ -30,6 +30,8 @@ pub(crate) struct Unconfirmed {
     /// Of the entry at `last`; 0 if that is none.
     pub(crate) crc: u32,
     pub(crate) gaps: Vec<(Seq, Seq, Cause)>,
+    /// Whether there is nothing in it that is meant for the receiver.
+    pub(crate) skips_only: bool,
 }
 
 #[derive(Debug)]
@@ -172,7 +174,7 @@ mod tests {
     use super::*;
 
     fn batch(last: u64, bytes: u64) -> Unconfirmed {
-        Unconfirmed { epoch: Epoch(1), last: Seq(last), bytes, crc: 0, gaps: Vec::new() }
+        Unconfirmed { epoch: Epoch(1), last: Seq(last), bytes, crc: 0, gaps: Vec::new(), skips_only: false }
     }
 
     /// A link that carries so many bytes per second, after half of a round trip: the window it settles at.

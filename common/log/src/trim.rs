@@ -174,7 +174,9 @@ impl<D: Disk, F: Fold> Writer<D, F> {
                 }
             }
         }
-        let gap = Gap { from, to, cause: Cause::Quota };
+        // What a hub lets go is missing for its readers; what an edge does never comes to its hub.
+        let cause = if self.config.trim_cause == Cause::HubQuota { Cause::HubQuota } else { Cause::Quota };
+        let gap = Gap { from, to, cause };
         let when = self.now.wall;
         if count < gap.count() {
             // The gap is exact in any case; what was in it is then not known.

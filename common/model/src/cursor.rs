@@ -3,11 +3,19 @@
 use crate::id::{ClientId, Epoch, LogId, Seq};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use uuid::Uuid;
 
 /// An ed25519 public key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PublicKey(pub [u8; 32]);
+
+impl PublicKey {
+    /// Its holder as a client, where nothing else names one: a hub, in the cursors of its edges.
+    pub fn client(self) -> ClientId {
+        ClientId(Uuid::new_v5(&Uuid::NAMESPACE_OID, &self.0))
+    }
+}
 
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,10 +50,10 @@ pub struct EpochSpan {
 pub enum CursorKey {
     /// What a hub confirmed of this log. A custody cursor: holds segments.
     Uplink(HubIdentity),
-    /// What an edge confirmed of this log. A custody cursor: holds segments.
+    /// What an edge confirmed of this log, or was not meant for it. A custody cursor: holds segments.
     Downlink(ClientId),
     /// What this log took of an epoch of an edge's log, and which edge showed that log first: nobody else moves its
-    /// cursors. Holds nothing here.
+    /// cursors. Of a hub's log, at an edge, the client is [`PublicKey::client`]. Holds nothing here.
     Ingest(ClientId, LogId, Epoch),
 }
 
@@ -67,14 +75,16 @@ pub type CursorMove = (CursorKey, Option<CursorValue>);
 pub struct CursorValue {
     /// Everything up to here is confirmed, or taken.
     pub through: Seq,
-    /// For `Ingest`: the highest seq that was ever heard of. For `Uplink`: one of the last epoch that was found forked
+    /// For `Ingest`: the highest seq that was ever heard of. For `Uplink` and `Downlink`: one of the last epoch that was found forked
     /// and that the cursor has not passed; 0 without.
     pub heard: Seq,
-    /// The CRC32C of the entry body at `through` (0 where that is no entry): tells forks apart (section 7.5).
+    /// The CRC32C of the entry body at `through` (0 where that is no entry): tells forks apart (section 7.5). For
+    /// `Downlink`: at `gapped`.
     pub crc: u32,
-    /// For `Ingest`: the epoch's first seq, as its edge says. For `Uplink`: the first seq that a fork keeps from being
+    /// For `Ingest`: the epoch's first seq, as its edge says. For `Uplink` and `Downlink`: the first seq that a fork keeps from being
     /// delivered under its name, until the cursor has passed it; 0 without (section 7.5).
     pub first: Seq,
-    /// For `Ingest`: how many of the seqs up to `through` are under link gaps.
+    /// For `Ingest`: how many of the seqs up to `through` are under link gaps. For `Downlink`: the seq that the edge
+    /// itself confirmed last; what lies between it and `through` was not meant for it, and it was not told.
     pub gapped: u64,
 }

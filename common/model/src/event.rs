@@ -105,6 +105,16 @@ pub enum SystemEvent {
         /// Whether the count is a lower bound (`edge_lost`).
         at_least: bool,
     },
+    /// What was published for an edge's rooms did not go down to it: no longer there, or not taken. The seqs are the
+    /// hub's, and not all of them need have been meant for that edge.
+    DownlinkGap {
+        /// The edge.
+        edge: ClientId,
+        /// Its name.
+        name: AccountName,
+        /// Which, and why.
+        gap: Gap,
+    },
     /// An entry was taken but could not be placed.
     Quarantined {
         /// The edge it came from.
@@ -170,6 +180,7 @@ impl SystemEvent {
             Self::EdgeSilent { .. } => "edge_silent",
             Self::CaughtUp { .. } => "caught_up",
             Self::LinkGap { .. } => "link_gap",
+            Self::DownlinkGap { .. } => "downlink_gap",
             Self::Quarantined { .. } => "quarantined",
             Self::Clone { .. } => "clone",
             Self::LogFailing { .. } => "log_failing",

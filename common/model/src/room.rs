@@ -59,6 +59,8 @@ pub struct Room {
     pub retention: Retention,
     /// Whether the uplinks carry it (edges).
     pub linked: bool,
+    /// Whether it goes down to the edges that may read it (hubs).
+    pub down: bool,
 }
 
 /// Maps a source's topics to a room and channel, at an edge. Fixed at acceptance: the first that matches wins.

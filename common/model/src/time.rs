@@ -96,6 +96,13 @@ pub enum Clock {
     },
     /// That boot never met a hub: its own wall clock is all there is.
     Unanchored,
+    /// All that the other end stamped is by one wall clock, whatever its boots: the hub's, as its edges see it.
+    Skewed {
+        /// So many milliseconds are to be added to it.
+        by_ms: i64,
+        /// How far off that may be, milliseconds.
+        error_ms: u32,
+    },
 }
 
 /// A stamp by the hub's clock.
@@ -121,6 +128,14 @@ impl Clock {
         }
     }
 
+    /// A time that was found for an entry before it came here, by the clock of this end.
+    pub fn passed_on(self, wall: Wall) -> Wall {
+        match self {
+            Self::Anchored { .. } | Self::Unanchored => wall,
+            Self::Skewed { by_ms, .. } => Wall(wall.0.saturating_add(by_ms)),
+        }
+    }
+
     /// A stamp of that boot by the hub's clock.
     pub fn corrected(self, stamp: Stamp) -> Corrected {
         match self {
@@ -131,6 +146,9 @@ impl Clock {
             }
             Self::Unanchored => {
                 Corrected { wall: stamp.wall, error_ms: stamp.uncertainty_ms, anchored: false }
+            }
+            Self::Skewed { error_ms, .. } => {
+                Corrected { wall: self.passed_on(stamp.wall), error_ms, anchored: true }
             }
         }
     }

@@ -95,7 +95,9 @@ impl End for EdgeEnd {
     /// Items are for a hub that has proved who it is.
     fn trusts(frame: &EdgeFrame) -> bool {
         match frame {
-            EdgeFrame::Batch(_) | EdgeFrame::Latest(_) | EdgeFrame::CaughtUp { .. } => true,
+            EdgeFrame::Batch(_) | EdgeFrame::Latest(_) | EdgeFrame::CaughtUp { .. } | EdgeFrame::Down(_) => {
+                true
+            }
             EdgeFrame::Hello(..) | EdgeFrame::Ping(_) | EdgeFrame::Pong(_) | EdgeFrame::Bye { .. } => false,
         }
     }
@@ -107,8 +109,8 @@ impl End for HubEnd {
     const ROLE: Role = Role::Server;
     const UNWRITTEN_MAX: usize = 1024 * 1024;
 
-    fn encode(frame: &HubFrame, _: &mut Packing) -> Bytes {
-        encode_hub(frame)
+    fn encode(frame: &HubFrame, packing: &mut Packing) -> Bytes {
+        encode_hub(frame, |bytes| packing.pack(bytes))
     }
 
     fn decode(message: Bytes, stage: Stage, packing: &mut Packing) -> Result<EdgeFrame, BadMessage> {
@@ -117,7 +119,7 @@ impl End for HubEnd {
 
     fn trusts(frame: &HubFrame) -> bool {
         match frame {
-            HubFrame::Welcome(..) => true,
+            HubFrame::Welcome(..) | HubFrame::Down(_) => true,
             HubFrame::Nonce { .. }
             | HubFrame::Synced { .. }
             | HubFrame::Refused(_)

@@ -278,7 +278,8 @@ impl Bus {
         });
     }
 
-    /// An entry keeps the identity of the log that it was first appended to, and the time that was found for it first.
+    /// An entry keeps the identity of the log that it was first appended to, and the time that was found for it first,
+    /// by this end's clock.
     fn origin_of(
         &mut self,
         frame: &Frame<'_>,
@@ -289,7 +290,8 @@ impl Bus {
         match frame.origin {
             Some(origin) => {
                 let of = *origins.get(&origin.number).ok_or(Code::Malformed)?;
-                Ok(Origin { number: self.routes.add_origin(of), ..origin })
+                let wall = clock.passed_on(origin.wall);
+                Ok(Origin { number: self.routes.add_origin(of), wall, ..origin })
             }
             None => {
                 let stamp = Body::read(frame.body).map_err(|_| Code::Malformed)?.stamp;

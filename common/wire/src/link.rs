@@ -5,6 +5,9 @@
 //! values here. [`message`] turns them into WebSocket messages and back, [`items`] is the block of entries,
 //! gaps and skips inside a batch, and [`sign`] is what the two signatures are over.
 //!
+//! On the same socket the same delivery goes down: the edge says that it takes ([`DownAnswer::Ready`]), the hub greets
+//! as an edge does, and batches come down and confirmations go up ([`down`]).
+//!
 //! Frames are postcard, which is positional: a changed frame is a new variant or a new version, never an edited
 //! struct.
 
@@ -15,11 +18,13 @@ use riser_model::{
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::{fmt, marker::PhantomData, time::Duration};
 
+pub mod down;
 pub mod items;
 pub mod message;
 pub mod sign;
 
 pub use bytes::Bytes;
+pub use down::{DownAnswer, DownFrame};
 pub use items::{Item, Items, ItemsWriter};
 pub use message::{BadMessage, Stage, decode_edge, decode_hub, encode_edge, encode_hub};
 pub use sign::{Nonce, Signature};
@@ -28,8 +33,9 @@ pub use sign::{Nonce, Signature};
 pub const SUBPROTOCOL: &str = "riser.link.v1";
 /// The path of the link's listener.
 pub const PATH: &str = "/link";
-/// The version of frames and framing that this build speaks.
-pub const VERSION: u8 = 1;
+/// The newest version of frames and framing that this build speaks. A message carries the version that its frame came
+/// with, so that who knows only older ones reads all that it ever knew: 1 is the way up, 2 the way down.
+pub const VERSION: u8 = 2;
 /// The most epochs in one [`Hello`]; an edge with more greets again when these are synced.
 pub const CHAIN_MAX: usize = 256;
 /// The most refused ranges in one [`HubFrame::Synced`].
@@ -176,6 +182,8 @@ pub enum EdgeFrame {
         /// The newest seq of its log.
         last_added: Seq,
     },
+    /// Of the way down.
+    Down(DownAnswer),
 }
 
 /// From the hub.
@@ -206,6 +214,8 @@ pub enum HubFrame {
     Ping(u64),
     /// The answer.
     Pong(u64),
+    /// Of the way down.
+    Down(DownFrame),
 }
 
 /// Why the hub closes.

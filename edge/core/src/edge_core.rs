@@ -1,6 +1,9 @@
 //! The machine: what comes to an edge, and what it does about it.
 
-use crate::uplink::{Uplink, UplinkNumber};
+use crate::{
+    downlink,
+    uplink::{Uplink, UplinkNumber},
+};
 use bytes::Bytes;
 use riser_instance::{
     Core, Input as InstanceInput, Instance, Output as InstanceOutput,
@@ -8,7 +11,7 @@ use riser_instance::{
 };
 use riser_link::sender::{Input as SenderInput, LinkEvent, Output as SenderOutput};
 use riser_model::{
-    Now, RouteNumber, Run, Seq, Time,
+    Gap, Now, RouteNumber, Run, Seq, Time,
     event::{Scope, SystemEvent},
     time::Anchor,
 };
@@ -106,6 +109,13 @@ pub enum LinkOutput {
         /// What.
         event: LinkEvent,
     },
+    /// For people: what was meant for this edge the hub no longer has.
+    Missing {
+        /// Whose hub.
+        uplink: UplinkNumber,
+        /// Which of its seqs, and why.
+        gap: Gap,
+    },
 }
 
 /// An edge.
@@ -115,6 +125,9 @@ pub struct EdgeCore {
     uplinks: BTreeMap<UplinkNumber, Uplink>,
     /// Up to here the senders know of commits.
     told: Seq,
+    /// Commits of what came down, by the rooms' token: whose, and the downlink's own.
+    placing: BTreeMap<u64, (UplinkNumber, u64)>,
+    tokens: u64,
     outputs: VecDeque<Output<LinkOutput>>,
     stopping: bool,
 }
@@ -124,7 +137,15 @@ impl EdgeCore {
     pub fn new(instance: Instance, uplinks: impl IntoIterator<Item = Uplink>) -> Self {
         let told = instance.bus().committed();
         let uplinks = (0..).map(UplinkNumber).zip(uplinks).collect();
-        Self { instance, uplinks, told, outputs: VecDeque::new(), stopping: false }
+        Self {
+            instance,
+            uplinks,
+            told,
+            placing: BTreeMap::new(),
+            tokens: 0,
+            outputs: VecDeque::new(),
+            stopping: false,
+        }
     }
 
     /// The instance, to look at.
@@ -141,6 +162,12 @@ impl EdgeCore {
         match input {
             LinkInput::Connected { uplink, attempt, binding, nonce } => {
                 self.sender(uplink, SenderInput::Connected { attempt, binding, nonce }, now);
+            }
+            LinkInput::Frame { uplink, attempt, frame: HubFrame::Down(frame) } => {
+                self.sender(uplink, SenderInput::Heard { attempt }, now);
+                if self.uplinks.get(&uplink).is_some_and(|one| one.attempt == attempt) {
+                    self.downlink(uplink, downlink::Input::Frame(frame), now);
+                }
             }
             LinkInput::Frame { uplink, attempt, frame } => {
                 self.sender(uplink, SenderInput::Frame { attempt, frame }, now);
@@ -173,7 +200,12 @@ impl EdgeCore {
     fn said_by_sender(&mut self, number: UplinkNumber, output: SenderOutput, now: Now) {
         let uplink = number;
         match output {
-            SenderOutput::Connect { attempt } => self.out(LinkOutput::Connect { uplink, attempt }),
+            SenderOutput::Connect { attempt } => {
+                if let Some(one) = self.uplinks.get_mut(&number) {
+                    one.attempt = attempt;
+                }
+                self.out(LinkOutput::Connect { uplink, attempt });
+            }
             SenderOutput::Send { attempt, frame } => self.out(LinkOutput::Send { uplink, attempt, frame }),
             SenderOutput::Close { attempt } => self.out(LinkOutput::Close { uplink, attempt }),
             SenderOutput::Read { number: read, from, bytes_max } => {
@@ -191,7 +223,54 @@ impl EdgeCore {
                 }
                 self.out(LinkOutput::Reopen { uplink });
             }
-            SenderOutput::Emit(event) => self.emit(number, event),
+            SenderOutput::Emit(event) => {
+                let input = match &event {
+                    LinkEvent::Up { .. } => Some(downlink::Input::LinkUp),
+                    LinkEvent::Down(_) => Some(downlink::Input::LinkDown),
+                    LinkEvent::Refused(_)
+                    | LinkEvent::WrongHub { .. }
+                    | LinkEvent::OtherHub { .. }
+                    | LinkEvent::Rewound { .. }
+                    | LinkEvent::Forked { .. }
+                    | LinkEvent::Gap { .. }
+                    | LinkEvent::CaughtUp { .. }
+                    | LinkEvent::Stopped { .. } => None,
+                };
+                self.emit(number, event);
+                if let Some(input) = input {
+                    self.downlink(number, input, now);
+                }
+            }
+        }
+    }
+
+    fn downlink(&mut self, number: UplinkNumber, input: downlink::Input, now: Now) {
+        let Some(uplink) = self.uplinks.get_mut(&number) else { return };
+        uplink.downlink.handle(input, &uplink.linked, now);
+        while let Some(output) = self.uplinks.get_mut(&number).and_then(|uplink| uplink.downlink.poll()) {
+            match output {
+                downlink::Output::Say(answer) => {
+                    let attempt = self.uplinks.get(&number).map_or(0, |uplink| uplink.attempt);
+                    let frame = EdgeFrame::Down(answer);
+                    self.out(LinkOutput::Send { uplink: number, attempt, frame });
+                }
+                downlink::Output::Place(ingest) => {
+                    self.tokens += 1;
+                    self.placing.insert(self.tokens, (number, ingest.token));
+                    self.rooms(
+                        RoomsInput::Ingest(riser_rooms::Ingest { token: self.tokens, ..*ingest }),
+                        now,
+                    );
+                }
+                downlink::Output::Missing(gap) => self.out(LinkOutput::Missing { uplink: number, gap }),
+            }
+        }
+    }
+
+    /// The commit of what came down returned, or failed.
+    fn placed(&mut self, token: u64, durable: bool, now: Now) {
+        if let Some((uplink, token)) = self.placing.remove(&token) {
+            self.downlink(uplink, downlink::Input::Placed { token, durable }, now);
         }
     }
 
@@ -298,6 +377,17 @@ impl Core for EdgeCore {
                 for number in numbers {
                     self.sender(number, SenderInput::Deadline, now);
                 }
+                let due =
+                    |uplink: &Uplink| uplink.downlink.poll_timeout().is_some_and(|time| time <= now.time);
+                let numbers: Vec<UplinkNumber> = self
+                    .uplinks
+                    .iter()
+                    .filter(|(_, uplink)| due(uplink))
+                    .map(|(number, _)| *number)
+                    .collect();
+                for number in numbers {
+                    self.downlink(number, downlink::Input::Deadline, now);
+                }
             }
             Input::Shutdown => {
                 self.stopping = true;
@@ -311,7 +401,7 @@ impl Core for EdgeCore {
         while self.outputs.is_empty() {
             match self.instance.poll(now)? {
                 InstanceOutput::Committed { through } => self.committed(through, now),
-                InstanceOutput::Done { .. } => {}
+                InstanceOutput::Done { token, result } => self.placed(token, result.is_ok(), now),
                 output => self.outputs.push_back(Output::Instance(output)),
             }
         }
@@ -320,8 +410,9 @@ impl Core for EdgeCore {
 
     fn poll_timeout(&self) -> Option<Time> {
         let senders = self.uplinks.values().filter_map(|uplink| uplink.sender.poll_timeout());
+        let downlinks = self.uplinks.values().filter_map(|uplink| uplink.downlink.poll_timeout());
         let instance = self.instance.poll_timeout().map(|(time, _)| time);
-        senders.map(|(time, _)| time).chain(instance).min()
+        senders.map(|(time, _)| time).chain(downlinks).chain(instance).min()
     }
 
     fn is_drained(&self) -> bool {

@@ -1,13 +1,15 @@
-//! The edge's core: an instance of the bus whose log goes up its uplinks.
+//! The edge's core: an instance of the bus whose log goes up its uplinks, and into which comes what hubs send down.
 //!
-//! It owns the instance and one sender per uplink, and feeds the one's commits to the others. What always holds: a
+//! It owns the instance and both ends of each uplink, and feeds the one's commits to the others. What always holds: a
 //! sender sees only what is committed, and what it reads comes from the tail in memory where that reaches, from
 //! the disk where it does not. Sockets, threads and clocks are the program's.
 //!
 //! Read [`EdgeCore`] first, then [`uplink`].
 
+pub mod downlink;
 mod edge_core;
 pub mod uplink;
 
+pub use downlink::Downlink;
 pub use edge_core::{EdgeCore, LinkInput, LinkOutput};
 pub use uplink::{Uplink, UplinkNumber};

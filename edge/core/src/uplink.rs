@@ -1,5 +1,6 @@
-//! One uplink: its sender, and how much of the log's numbering it has been told.
+//! One uplink: its sender, what comes down on it, and how much of the log's numbering it has been told.
 
+use crate::downlink::Downlink;
 use riser_link::{
     Sender,
     sender::{Input, LinkEvent},
@@ -19,8 +20,12 @@ pub struct Uplink {
     pub name: AccountName,
     /// Its sending end.
     pub sender: Sender,
-    /// The rooms that it carries.
-    linked: BTreeSet<RoomId>,
+    /// What comes down on it.
+    pub downlink: Downlink,
+    /// The rooms that it carries, both ways.
+    pub(crate) linked: BTreeSet<RoomId>,
+    /// The newest attempt to be connected.
+    pub(crate) attempt: u64,
     routes_told: u32,
     origins_told: u32,
     /// The read under way, by the sender's number.
@@ -31,8 +36,18 @@ pub struct Uplink {
 
 impl Uplink {
     /// An uplink that carries these rooms. What the log's numbers mean it learns from the bus.
-    pub fn new(name: AccountName, sender: Sender, linked: BTreeSet<RoomId>) -> Self {
-        Self { name, sender, linked, routes_told: 0, origins_told: 1, reading: None, last_event: None }
+    pub fn new(name: AccountName, sender: Sender, downlink: Downlink, linked: BTreeSet<RoomId>) -> Self {
+        Self {
+            name,
+            sender,
+            downlink,
+            linked,
+            attempt: 0,
+            routes_told: 0,
+            origins_told: 1,
+            reading: None,
+            last_event: None,
+        }
     }
 
     /// Tells the sender what the log's numbers mean that were given since the last time. Numbers that no live entry
@@ -46,7 +61,8 @@ impl Uplink {
         }
         for number in self.origins_told..bus.origins_end() {
             if let Some((log, epoch)) = bus.origin(number) {
-                self.sender.handle(Input::Origin { number, log, epoch }, now);
+                // No log below this one: what has an origin came down.
+                self.sender.handle(Input::Origin { number, log, epoch, carried: false }, now);
             }
         }
         self.routes_told = bus.routes_end();

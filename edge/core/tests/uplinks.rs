@@ -1,13 +1,13 @@
 //! Several uplinks of one log.
 
-use riser_edge_core::{EdgeCore, LinkInput, LinkOutput, Uplink, UplinkNumber};
+use riser_edge_core::{Downlink, EdgeCore, LinkInput, LinkOutput, Uplink, UplinkNumber};
 use riser_instance::{
     Core, Instance, LogFold, Output as InstanceOutput,
     core::{Input, Output},
 };
 use riser_link::{
-    Key, Sender,
-    sender::{Config, Opened},
+    Key, Receivers, Sender,
+    sender::{Config, Opened, Way},
 };
 use riser_model::{
     BootId, ClientId, CursorKey, CursorValue, Epoch, EpochSpan, HubIdentity, LogId, Now, Seq, Time, Wall,
@@ -55,10 +55,13 @@ fn edge(through: &[u64]) -> EdgeCore {
     let cursors: Vec<_> = (1..)
         .zip(through)
         .map(|(number, through)| {
-            (hub(number), CursorValue { through: Seq(*through), crc: 5, ..CursorValue::default() })
+            (
+                CursorKey::Uplink(hub(number)),
+                CursorValue { through: Seq(*through), crc: 5, ..CursorValue::default() },
+            )
         })
         .collect();
-    let uplinks = cursors.iter().map(|(hub, _)| {
+    let uplinks = cursors.iter().map(|(key, _)| {
         let opened = Opened {
             log: LOG,
             boot: BootId(3),
@@ -66,14 +69,13 @@ fn edge(through: &[u64]) -> EdgeCore {
             cursors: cursors.clone(),
             gaps: Vec::new(),
         };
-        let config = Config {
-            edge: ClientId("00000000-0000-0000-0000-000000000009".parse().expect("it is one")),
-            key: Key::from_secret(&[9; 32]),
-            hub: hub.key,
-            seed: 1,
-        };
+        let edge = ClientId("00000000-0000-0000-0000-000000000009".parse().expect("it is one"));
+        let CursorKey::Uplink(HubIdentity { key: hub, .. }) = *key else { panic!("made above") };
+        let key = Key::from_secret(&[9; 32]);
+        let downlink = Downlink::new(Receivers::of_downlink(key.clone(), LOG, hub, []), hub, edge);
+        let config = Config { edge, way: Way::Up { key, hub }, seed: 1 };
         let name = "up".parse().expect("it is a name");
-        Uplink::new(name, Sender::new(config, opened, now()), BTreeSet::new())
+        Uplink::new(name, Sender::new(config, opened, now()), downlink, BTreeSet::new())
     });
     EdgeCore::new(instance, uplinks)
 }

@@ -1,6 +1,7 @@
 //! The machine: what comes to a hub, and what it does about it.
 
 use crate::{
+    downlinks::{self, Downlinks, Wish},
     edges::{Edge, EdgeStatus},
     placing::{self, Placed, Table},
 };
@@ -13,15 +14,16 @@ use riser_instance::{
 use riser_link::{
     Ingest, Receivers, Registered,
     receivers::{Input as ReceiversInput, Output as ReceiversOutput},
+    sender::{Input as SenderInput, LinkEvent, Opened, Output as SenderOutput},
 };
 use riser_model::{
-    AccountId, ClientId, ConnectionId, Epoch, LogId, Now, Time,
+    AccountId, ClientId, ConnectionId, Epoch, LogId, Now, Seq, Time,
     event::{Scope, SystemEvent},
 };
-use riser_rooms::{Ingest as RoomsIngest, Input as RoomsInput, Latest};
+use riser_rooms::{Append, Ingest as RoomsIngest, Input as RoomsInput, Latest};
 use riser_wire::{
     entry::frames,
-    link::{Definitions, EdgeFrame, HubFrame, Item, Nonce, RefusedCode},
+    link::{Definitions, DownFrame, EdgeFrame, HubFrame, Item, Nonce, RefusedCode},
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -95,6 +97,18 @@ pub enum LinkOutput {
         /// Why.
         code: RefusedCode,
     },
+    /// An edge has other entries under this epoch's name: the log has to be opened anew.
+    Reopen {
+        /// Which.
+        edge: ClientId,
+    },
+    /// For people: of a way down.
+    Down {
+        /// Which edge's.
+        edge: ClientId,
+        /// What.
+        event: LinkEvent,
+    },
 }
 
 /// An ingest that the rooms have and the disk has not.
@@ -110,6 +124,7 @@ struct Outstanding {
 pub struct HubCore {
     instance: Instance,
     receivers: Receivers,
+    downlinks: Downlinks,
     directory: Arc<Directory>,
     tables: BTreeMap<ConnectionId, Table>,
     /// Whose each welcomed connection is.
@@ -122,23 +137,44 @@ pub struct HubCore {
 }
 
 impl HubCore {
-    /// A hub over an instance, for the edges of a directory.
-    pub fn new(instance: Instance, receivers: Receivers, directory: Arc<Directory>, now: Now) -> Self {
+    /// A hub over an instance and its log as it was opened, for the edges of a directory.
+    pub fn new(
+        instance: Instance,
+        receivers: Receivers,
+        directory: Arc<Directory>,
+        opened: &Opened,
+        now: Now,
+    ) -> Self {
         let edges = directory.edges().map(|edge| {
             let principal = edge.principal;
             (principal.client, Edge::new(principal.client, principal.name.clone(), principal.account, now))
         });
-        Self {
+        let downlinks = Downlinks::new(&directory, opened, now);
+        let orphans = downlinks.orphans(opened).into_iter().map(|key| (key, None)).collect::<Vec<_>>();
+        let mut core = Self {
             edges: edges.collect(),
             instance,
             receivers,
+            downlinks,
             directory,
             tables: BTreeMap::new(),
             welcomed: BTreeMap::new(),
             outstanding: BTreeMap::new(),
             outputs: VecDeque::new(),
             stopping: false,
+        };
+        if !orphans.is_empty() {
+            // Nobody waits for it.
+            let append = Append { token: 0, routes: Vec::new(), entries: Bytes::new(), cursors: orphans };
+            core.rooms(RoomsInput::Append(append), now);
         }
+        core.wishes(now);
+        core
+    }
+
+    /// The ways down, to look at.
+    pub fn downlinks(&self) -> &Downlinks {
+        &self.downlinks
     }
 
     /// The instance, to look at.
@@ -164,7 +200,7 @@ impl HubCore {
                 self.receivers(ReceiversInput::Malformed { connection, what }, now);
             }
             LinkInput::Closed { connection } => {
-                self.gone(connection);
+                self.gone(connection, now);
                 self.receivers(ReceiversInput::Closed { connection }, now);
             }
             LinkInput::ClockStepped(by_ms) => {
@@ -174,9 +210,11 @@ impl HubCore {
         }
     }
 
-    fn gone(&mut self, connection: ConnectionId) {
+    fn gone(&mut self, connection: ConnectionId, now: Now) {
         self.tables.remove(&connection);
         let Some(client) = self.welcomed.remove(&connection) else { return };
+        self.downlinks.gone(client, connection, (self.instance.bus(), &self.receivers), now);
+        self.wishes(now);
         // A newer connection may have taken its place.
         let is_replaced = self.welcomed.values().any(|other| *other == client);
         if let Some(edge) = self.edges.get_mut(&client) {
@@ -195,7 +233,7 @@ impl HubCore {
         match output {
             ReceiversOutput::Send { connection, frame } => self.out(LinkOutput::Send { connection, frame }),
             ReceiversOutput::Close { connection, code } => {
-                self.gone(connection);
+                self.gone(connection, now);
                 self.out(LinkOutput::Close { connection, code });
             }
             ReceiversOutput::Lookup { connection, edge } => {
@@ -218,8 +256,72 @@ impl HubCore {
             ReceiversOutput::Latest { connection, edge, log, epoch, items, definitions } => {
                 self.latest(connection, edge, (log, epoch), &items, definitions, now);
             }
+            ReceiversOutput::Down { connection, edge, answer } => {
+                let attempt = connection.0;
+                let input = match answer.heard() {
+                    None => SenderInput::Ready { attempt },
+                    Some(frame) => SenderInput::Frame { attempt, frame },
+                };
+                self.downlink(edge, input, now);
+            }
             ReceiversOutput::CaughtUp { .. } => {}
             ReceiversOutput::Emit { account, event } => self.emit(account, event, now),
+        }
+    }
+
+    fn downlink(&mut self, edge: ClientId, input: SenderInput, now: Now) {
+        self.downlinks.handle(edge, input, (self.instance.bus(), &self.receivers), now);
+        self.wishes(now);
+    }
+
+    /// What the ways down want.
+    fn wishes(&mut self, now: Now) {
+        while let Some(Wish { edge, output }) = self.downlinks.poll() {
+            match output {
+                SenderOutput::Send { attempt, frame } => {
+                    let connection = ConnectionId(attempt);
+                    if let Some(frame) = DownFrame::of(frame) {
+                        self.out(LinkOutput::Send { connection, frame: HubFrame::Down(frame) });
+                    }
+                }
+                SenderOutput::Close { attempt } => {
+                    let (connection, why) = (ConnectionId(attempt), "no answer, or none that goes on");
+                    self.receivers(ReceiversInput::Mute { connection, why }, now);
+                }
+                SenderOutput::Read { number, from, bytes_max } => {
+                    self.read(edge, number, from, bytes_max, now)
+                }
+                SenderOutput::Moved { key, value, at_once } => {
+                    self.rooms(RoomsInput::Cursor { key, value, at_once }, now);
+                }
+                SenderOutput::NewEpoch { .. } => self.out(LinkOutput::Reopen { edge }),
+                SenderOutput::Emit(event) => {
+                    if let Some(gap) = downlinks::missing(&event)
+                        && let Some((account, name)) = self.downlinks.account(edge)
+                    {
+                        let event = SystemEvent::DownlinkGap { edge, name: name.clone(), gap };
+                        self.emit(account, event, now);
+                    }
+                    self.out(LinkOutput::Down { edge, event });
+                }
+                // It neither dials, nor proves its flow, nor has a clock of its own to tie.
+                SenderOutput::Connect { .. } | SenderOutput::AppendCanary | SenderOutput::AppendAnchor(_) => {
+                }
+            }
+        }
+    }
+
+    /// From memory where that reaches, else from the disk.
+    fn read(&mut self, edge: ClientId, number: u64, from: Seq, bytes_max: u32, now: Now) {
+        match self.instance.bus().tail(from, bytes_max as usize) {
+            Some(chunk) => {
+                let known = (self.instance.bus(), &self.receivers);
+                self.downlinks.handle(edge, SenderInput::Read { number, chunk }, known, now);
+            }
+            None => {
+                let ticket = self.downlinks.ticket(edge, number);
+                self.outputs.push_back(Output::ReadForLink { ticket, from, max_bytes: bytes_max });
+            }
         }
     }
 
@@ -328,16 +430,26 @@ impl Core for HubCore {
         match input {
             Input::Instance(input) => self.instance.handle(input, now),
             Input::Link(input) => self.link(input, now),
-            // A hub's links read nothing, and what its log lets go is between it and its readers.
-            Input::ReadForLink { .. } | Input::Lost(_) => {}
+            Input::ReadForLink { ticket, chunk } => {
+                self.downlinks.read(ticket, chunk, (self.instance.bus(), &self.receivers), now);
+                self.wishes(now);
+            }
+            Input::Lost(gaps) => {
+                self.downlinks.lost(&gaps, (self.instance.bus(), &self.receivers), now);
+                self.wishes(now);
+            }
             Input::Deadline => {
                 self.instance.handle(InstanceInput::Deadline, now);
+                self.downlinks.deadline((self.instance.bus(), &self.receivers), now);
+                self.wishes(now);
                 if self.receivers.poll_timeout().is_some_and(|(time, _)| time <= now.time) {
                     self.receivers(ReceiversInput::Deadline, now);
                 }
             }
             Input::Shutdown => {
                 self.stopping = true;
+                self.downlinks.shutdown((self.instance.bus(), &self.receivers), now);
+                self.wishes(now);
                 self.rooms(RoomsInput::Shutdown, now);
                 self.receivers(ReceiversInput::Shutdown { after_ms: BACK_AFTER_MS }, now);
             }
@@ -348,7 +460,10 @@ impl Core for HubCore {
         while self.outputs.is_empty() {
             match self.instance.poll(now)? {
                 InstanceOutput::Done { token, result } => self.ingested(token, result.is_ok(), now),
-                InstanceOutput::Committed { .. } => {}
+                InstanceOutput::Committed { through } => {
+                    self.downlinks.committed(through, (self.instance.bus(), &self.receivers), now);
+                    self.wishes(now);
+                }
                 output => self.outputs.push_back(Output::Instance(output)),
             }
         }
@@ -357,7 +472,8 @@ impl Core for HubCore {
 
     fn poll_timeout(&self) -> Option<Time> {
         let instance = self.instance.poll_timeout().map(|(time, _)| time);
-        self.receivers.poll_timeout().map(|(time, _)| time).into_iter().chain(instance).min()
+        let receivers = self.receivers.poll_timeout().map(|(time, _)| time);
+        receivers.into_iter().chain(self.downlinks.poll_timeout()).chain(instance).min()
     }
 
     fn is_drained(&self) -> bool {

@@ -7,9 +7,11 @@
 //! Read [`HubCore`] first, then [`placing`].
 #![warn(clippy::indexing_slicing)]
 
+pub mod downlinks;
 pub mod edges;
 mod hub_core;
 pub mod placing;
 
+pub use downlinks::Downlinks;
 pub use edges::EdgeStatus;
 pub use hub_core::{HubCore, LinkInput, LinkOutput};

@@ -1,23 +1,21 @@
 //! Who exists in a run, and how an edge and a hub are put together over an opened log: what the two programs do.
 
 use crate::{dice::Dice, mutant::Mutant};
-use riser_edge_core::{EdgeCore, Uplink};
+use riser_edge_core::{Downlink, EdgeCore, Uplink};
 use riser_gate::{
     AccountConfig, ClientConfig, Directory, GrantConfig, PasswordHash, Policy, Role, RoomConfig, UserConfig,
     config::{Rights, Whom},
     key::KeyText,
 };
-use riser_hub_core::{HubCore, placing};
+use riser_hub_core::{HubCore, downlinks, placing};
 use riser_instance::{Instance, LogFold};
 use riser_link::{
     Key, Receivers, Sender,
     receivers::{Config as ReceiversConfig, LIMITS},
-    sender::{Config as SenderConfig, Opened},
+    sender::{Config as SenderConfig, Opened, Way},
 };
 use riser_log::Recovered;
-use riser_model::{
-    AccountId, Binding, BootId, ClientId, CursorKey, History, Now, Right, Room, RoomId, RoomName,
-};
+use riser_model::{AccountId, Binding, BootId, ClientId, History, Now, Right, Room, RoomId, RoomName};
 use riser_rooms::{Bus, Config as RoomsConfig, RetainedTable, Start};
 use riser_wire::link::Opening;
 use std::{collections::BTreeSet, sync::Arc};
@@ -231,10 +229,6 @@ pub fn edge(
     let instance = instance(recovered, directory.rooms().to_vec(), bindings, memory, retained, now);
     let linked: BTreeSet<RoomId> =
         directory.rooms().iter().filter(|room| room.linked).map(|room| room.id).collect();
-    let cursors = recovered.cursors.iter().filter_map(|(key, value)| match key {
-        CursorKey::Uplink(hub) => Some((*hub, *value)),
-        CursorKey::Downlink(_) | CursorKey::Ingest(..) => None,
-    });
     let opened = Opened {
         log: recovered.log,
         boot: BootId(boot),
@@ -243,18 +237,17 @@ pub fn edge(
             .iter()
             .map(|span| Opening { span: *span, anchor: recovered.fold.anchors.of(*span) })
             .collect(),
-        cursors: cursors.collect(),
+        cursors: recovered.cursors.clone(),
         gaps: recovered.gaps.iter().map(|record| record.gap).collect(),
     };
-    let config = SenderConfig {
-        edge: identity.client,
-        key: Key::from_secret(&identity.secret),
-        hub: Key::from_secret(hub_secret).public(),
-        seed,
-    };
+    let (key, hub) = (Key::from_secret(&identity.secret), Key::from_secret(hub_secret).public());
+    let receivers =
+        Receivers::of_downlink(key.clone(), recovered.log, hub, recovered.cursors.iter().copied());
+    let downlink = Downlink::new(receivers, hub, identity.client);
+    let config = SenderConfig { edge: identity.client, way: Way::Up { key, hub }, seed };
     let sender = Sender::new(config, opened, now);
     let name = "up".parse().expect("it is a name");
-    EdgeCore::new(instance, [Uplink::new(name, sender, linked)])
+    EdgeCore::new(instance, [Uplink::new(name, sender, downlink, linked)])
 }
 
 /// A hub over its log.
@@ -275,6 +268,7 @@ pub fn hub(
             history: History::Log,
             retention: Default::default(),
             linked: false,
+            down: false,
         });
     }
     let instance = instance(recovered, rooms, Vec::new(), memory, retained, now);
@@ -285,5 +279,7 @@ pub fn hub(
         limits: LIMITS,
     };
     let receivers = Receivers::new(config, recovered.cursors.iter().copied());
-    HubCore::new(instance, receivers, Arc::clone(directory), now)
+    let gaps = recovered.gaps.iter().map(|record| record.gap).collect();
+    let opened = downlinks::opened(recovered.log, &recovered.chain, &recovered.cursors, gaps);
+    HubCore::new(instance, receivers, Arc::clone(directory), &opened, now)
 }

@@ -3,7 +3,7 @@
 use super::ledger::{self, Payload};
 use crate::{
     Key, Sender, Status, Tally,
-    sender::{Config, Input, Opened, Output},
+    sender::{Config, Input, Opened, Output, Way},
 };
 use riser_model::{
     BootId, Cause, Chunk, ClientId, CursorKey, CursorValue, Epoch, EpochSpan, Gap, HubIdentity, LogId, Now,
@@ -115,6 +115,8 @@ pub struct EdgeHost {
     pub on_fork: OnFork,
     /// How far its wall clock is off.
     pub wall_off_ms: i64,
+    /// Whether it sends down: then the other host dials.
+    pub(super) sends_down: bool,
     pub(super) generation: u64,
     identity: u8,
     pinned: u8,
@@ -147,6 +149,16 @@ struct Process {
 const LINKED: RouteNumber = RouteNumber(0);
 const LOCAL: RouteNumber = RouteNumber(1);
 
+/// The hub whose cursor it is; that of a downlink is nobody's here.
+fn hub_of(key: CursorKey) -> HubIdentity {
+    match key {
+        CursorKey::Uplink(hub) => hub,
+        CursorKey::Downlink(_) | CursorKey::Ingest(..) => {
+            HubIdentity { key: PublicKey([0; 32]), log: LogId(0) }
+        }
+    }
+}
+
 /// The id and the key of an edge by its number.
 pub(super) fn identity(number: u8) -> (ClientId, Key) {
     (ClientId(Uuid::from_bytes([number; 16])), Key::from_secret(&[number; 32]))
@@ -164,6 +176,7 @@ impl EdgeHost {
             accepted: Vec::new(),
             on_fork: OnFork::Relabel,
             wall_off_ms: 0,
+            sends_down: false,
             generation: 0,
             identity,
             pinned,
@@ -178,7 +191,12 @@ impl EdgeHost {
         let mut image = Self::new(self.identity, self.disk.clone(), self.address, self.pinned);
         image.published = self.published + 1_000_000;
         image.boot = self.boot + 1000;
+        image.sends_down = self.sends_down;
         image
+    }
+
+    fn key(&self, hub: HubIdentity) -> CursorKey {
+        if self.sends_down { CursorKey::Downlink(self.client()) } else { CursorKey::Uplink(hub) }
     }
 
     /// The sender, while it runs.
@@ -211,8 +229,8 @@ impl EdgeHost {
     /// An image of the running machine: its disk, and what the process knows beyond it.
     pub fn snapshot(&self) -> EdgeDisk {
         let mut disk = self.disk.clone();
-        if let Some((CursorKey::Uplink(hub), value)) = self.process.as_ref().and_then(|p| p.sender.cursor()) {
-            disk.cursor = Some((hub, value));
+        if let Some((key, value)) = self.process.as_ref().and_then(|p| p.sender.cursor()) {
+            disk.cursor = Some((hub_of(key), value));
         }
         disk
     }
@@ -250,12 +268,16 @@ impl EdgeHost {
             log: self.disk.log,
             boot: BootId(self.boot),
             chain: self.disk.chain.clone(),
-            cursors: self.disk.cursor.into_iter().collect(),
+            cursors: self.disk.cursor.map(|(hub, value)| (self.key(hub), value)).into_iter().collect(),
             gaps: self.disk.gaps.clone(),
         };
-        let config = Config { edge, key, hub: PublicKey(hub.0), seed: self.generation };
+        let way = if self.sends_down { Way::Down } else { Way::Up { key, hub } };
+        let config = Config { edge, way, seed: self.generation };
         let mut sender = Sender::new(config, opened, now);
-        for (number, linked) in [(LINKED, true), (LOCAL, false)] {
+        // A downlink is not told what it does not carry.
+        let routes =
+            [(LINKED, true), (LOCAL, false)].into_iter().filter(|(_, linked)| *linked || !self.sends_down);
+        for (number, linked) in routes {
             let room = RoomId(Uuid::from_bytes([number.0 as u8; 16]));
             let channel = "a/b".parse().expect("a/b is a channel");
             let route = Arc::new(Route { room, channel, client: edge });
@@ -318,8 +340,8 @@ impl EdgeHost {
     }
 
     pub(super) fn moved(&mut self, key: CursorKey, value: CursorValue, at_once: bool) {
-        if let (Some(process), CursorKey::Uplink(hub)) = (&mut self.process, key) {
-            process.rides = Some((hub, value));
+        if let Some(process) = &mut self.process {
+            process.rides = Some((hub_of(key), value));
             process.hurried |= at_once;
         }
     }

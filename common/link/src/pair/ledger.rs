@@ -74,7 +74,7 @@ impl Pair {
     }
 
     /// What an edge has: at its hub, or under a gap there; its equation, and what it says it gave.
-    fn check_edge(&self, edge: usize) -> Result<(), String> {
+    pub(super) fn check_edge(&self, edge: usize) -> Result<(), String> {
         let Some(host) = self.edges.get(edge) else { return Ok(()) };
         let Some(hub) = self.hubs.get(host.address) else { return Ok(()) };
         let there: BTreeMap<_, _> =

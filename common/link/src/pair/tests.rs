@@ -5,6 +5,7 @@ use riser_model::{Cause, Gap};
 
 mod clones;
 mod crashes;
+mod down;
 mod flow;
 mod rewinds;
 

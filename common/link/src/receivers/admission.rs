@@ -3,7 +3,7 @@
 
 use super::{
     Bytes, ClientId, Clocks, Connection, ConnectionId, Flow, Hello, HubFrame, Known, Nonce, Now, Output,
-    Phase, Receivers, RefusedCode, Registered, Signature, SystemEvent, handshake,
+    Phase, Receivers, RefusedCode, Registered, Reject, Signature, SystemEvent, handshake,
 };
 use crate::registry::FORGOTTEN;
 use riser_model::EpochSpan;
@@ -17,6 +17,7 @@ impl Receivers {
             phase: Phase::Hello,
             binding,
             nonce,
+            watched: false,
             opened: now,
             heard_at: now.time,
             pinged: false,
@@ -28,6 +29,43 @@ impl Receivers {
         let hub = self.identity();
         self.send(connection, HubFrame::Nonce { hub, nonce });
         self.arm(connection);
+    }
+
+    pub(super) fn greeted(
+        &mut self,
+        connection: ConnectionId,
+        hello: Box<Hello>,
+        from: Registered,
+        asked: Now,
+        now: Now,
+    ) {
+        // Of a hub there is one connection at a time: whoever opens another has closed this one.
+        if let Some(before) = self.registry.edge(hello.edge).current {
+            self.gone(before, RefusedCode::Replaced.name(), now);
+        }
+        let clocks = Clocks::skewed(&hello, asked, now);
+        let (log, client, in_order) = (hello.log, hello.edge, in_order(&hello));
+        let state = Connection {
+            phase: Phase::Waiting(Box::new(Known { hello: *hello, edge: from, clocks })),
+            binding: Bytes::new(),
+            nonce: Nonce([0; 32]),
+            watched: true,
+            opened: asked,
+            heard_at: now.time,
+            pinged: false,
+            challenged: None,
+            unconfirmed_bytes: 0,
+            timer: None,
+        };
+        self.connections.insert(connection, state);
+        if !in_order {
+            return self.reject(connection, out_of_order(), now);
+        }
+        if !self.registry.owns(log, client) {
+            let what = "the log belongs to another hub".into();
+            return self.reject(connection, (RefusedCode::Clone, what, ANOTHER), now);
+        }
+        self.admit(connection, client, now);
     }
 
     pub(super) fn hello(
@@ -43,9 +81,7 @@ impl Receivers {
             return self.reject(connection, (RefusedCode::WrongState, what, "one hello per connection"), now);
         }
         if !in_order(&hello) {
-            let what = "a chain that is out of order".into();
-            let want = "epochs oldest first, each starting where the last one ended";
-            return self.reject(connection, (RefusedCode::Malformed, what, want), now);
+            return self.reject(connection, out_of_order(), now);
         }
         let edge = hello.edge;
         state.phase = Phase::Looking(hello, signature);
@@ -255,6 +291,11 @@ impl Receivers {
             self.make_current(newcomer, client, now);
         }
     }
+}
+
+fn out_of_order() -> Reject {
+    let want = "epochs oldest first, each starting where the last one ended";
+    (RefusedCode::Malformed, "a chain that is out of order".into(), want)
 }
 
 /// Whether a chain can be what a log has: seqs in range, oldest first, the live epoch last and up to date.

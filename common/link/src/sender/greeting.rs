@@ -1,13 +1,11 @@
 //! From a socket to a session: the hub's nonce, our Hello, its Welcome, and where that puts the cursor
 //! (rules 7.1, 7.4, 7.5).
 
-use super::{Down, Greeting, LinkEvent, Output, Sender, Session, State, session::Check};
+use super::{Down, Greeting, LinkEvent, Output, Proof, Sender, Session, State, Way, session::Check};
 use crate::{
     chain::Link, equation::Equation, fork::Fork, handshake, packer::Defined, status::Progress, window::Window,
 };
-use riser_model::{
-    Cause, CursorKey, CursorValue, Epoch, Gap, HubIdentity, Now, PublicKey, Seq, Stamp, time::Anchor,
-};
+use riser_model::{Cause, CursorValue, Epoch, Gap, HubIdentity, Now, PublicKey, Seq, Stamp, time::Anchor};
 use riser_wire::link::{Bytes, CHAIN_MAX, EdgeFrame, Hello, Nonce, Signature, Taken, Welcome, sign};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,13 +13,20 @@ use std::{collections::BTreeMap, time::Duration};
 const ANCHOR_EVERY: Duration = Duration::from_secs(60);
 
 /// Where a hub says that it stands, put on our chain.
-struct Standing {
+pub(super) struct Standing {
     /// Everything up to here it has.
-    through: Seq,
+    pub(super) through: Seq,
     /// Of the entry there; 0 if unknown.
     crc: u32,
     /// The epoch that goes on from there.
     link: Link,
+}
+
+impl Proof {
+    fn holds(&self, welcome: &Welcome, hello: &Hello, signature: Signature) -> bool {
+        let bytes = sign::welcome_bytes(welcome, hello, self.hub_nonce, &self.binding);
+        welcome.hub == self.hub && handshake::holds(self.key, &bytes, signature)
+    }
 }
 
 impl Sender {
@@ -38,11 +43,24 @@ impl Sender {
             return self.fail(Down::Malformed, now);
         };
         let (binding, nonce) = (binding.clone(), *nonce);
-        if hub.key != self.config.hub {
+        let Way::Up { key, hub: pinned } = &self.config.way else { return self.fail(Down::Malformed, now) };
+        if hub.key != *pinned {
             return self.wrong_hub(hub.key, now);
         }
         let cursor = self.cursor.filter(|_| self.hub == Some(hub)).unwrap_or_default();
-        let hello = Hello {
+        let hello = self.hello_from(cursor, nonce, now);
+        let signature = key.sign(&sign::hello_bytes(&hello, hub, hub_nonce, &binding));
+        let proof = Some(Proof { key: *pinned, hub, hub_nonce, binding });
+        self.greet(proof, hello, signature, now);
+    }
+
+    pub(super) fn greet(&mut self, proof: Option<Proof>, hello: Hello, signature: Signature, now: Now) {
+        self.send(EdgeFrame::Hello(Box::new(hello.clone()), signature));
+        self.state = State::Greeting(Box::new(Greeting { proof, hello, sent_at: now }));
+    }
+
+    pub(super) fn hello_from(&self, cursor: CursorValue, nonce: Nonce, now: Now) -> Hello {
+        Hello {
             edge: self.config.edge,
             log: self.log,
             chain: self.chain.to_greet(cursor.through, self.greet_back),
@@ -52,16 +70,12 @@ impl Sender {
             boot: self.boot,
             clock: now.stamp(),
             nonce,
-        };
-        let signature = self.config.key.sign(&sign::hello_bytes(&hello, hub, hub_nonce, &binding));
-        self.send(EdgeFrame::Hello(Box::new(hello.clone()), signature));
-        self.state = State::Greeting(Box::new(Greeting { hub, hub_nonce, hello, binding, sent_at: now }));
+        }
     }
 
     pub(super) fn welcome(&mut self, welcome: Welcome, signature: Signature, now: Now) {
         let State::Greeting(greeting) = &self.state else { return self.fail(Down::Malformed, now) };
-        let bytes = sign::welcome_bytes(&welcome, &greeting.hello, greeting.hub_nonce, &greeting.binding);
-        if welcome.hub != greeting.hub || !handshake::holds(self.config.hub, &bytes, signature) {
+        if greeting.proof.as_ref().is_some_and(|proof| !proof.holds(&welcome, &greeting.hello, signature)) {
             return self.wrong_hub(welcome.hub.key, now);
         }
         let (sent_at, clock) = (greeting.sent_at, greeting.hello.clock);
@@ -73,12 +87,13 @@ impl Sender {
         }
         self.greet_back = 0;
         let standing = self.standing(&welcome, &greeted);
-        let own = self.own();
+        let (own, mark) = (self.own(), self.mark());
         let live = self.chain.live();
-        if standing.link == live && (standing.through > live.last || differ(own, &standing)) {
+        if standing.link == live && (standing.through > live.last || differ(mark, &standing)) {
             return self.fork(own.through, now);
         }
         self.anchor(clock, sent_at, &welcome, now);
+        let level = self.is_level(&standing, welcome.taken.is_empty());
         let taken = welcome.taken.iter().map(|taken| (taken.epoch, taken.cursor.through)).collect();
         let session = Session {
             limits: welcome.limits,
@@ -86,8 +101,9 @@ impl Sender {
             greeted_to: greeted.last().and_then(|epoch| self.chain.named(*epoch)).map(|link| link.epoch),
             defined: Defined::default(),
             window: Window::new(u64::from(welcome.limits.unconfirmed_bytes), now.time),
-            next: standing.through.next(),
-            regained: own.through,
+            next: if level { own.through.next() } else { standing.through.next() },
+            held: Vec::new(),
+            regained: mark.through,
             check: None,
             reading: None,
             read_again_at: None,
@@ -98,6 +114,9 @@ impl Sender {
         self.latest.restart(now.time);
         let backlog = self.chain.last().0.saturating_sub(standing.through.0);
         self.emit(LinkEvent::Up { hub: welcome.hub, backlog });
+        if level {
+            return self.hold_untold(standing.through, now);
+        }
         let known =
             standing.through == own.through || standing.crc == 0 || standing.through < self.chain.first();
         let check = Check { through: standing.through, crc: standing.crc };
@@ -157,21 +176,30 @@ impl Sender {
 
     pub(super) fn move_cursor(&mut self, through: Seq, crc: u32) {
         self.fork = self.fork.filter(|fork| !fork.is_passed(through));
-        self.save_cursor(CursorValue { through, crc, ..CursorValue::default() }, false);
+        let gapped = if self.is_downlink() { through.0 } else { 0 };
+        self.save_cursor(CursorValue { through, crc, gapped, ..CursorValue::default() }, false);
     }
 
     fn save_cursor(&mut self, value: CursorValue, at_once: bool) {
-        let Some(hub) = self.hub else { return };
         let value = Fork::save(self.fork, value);
-        if self.cursor.replace(value) != Some(value) {
-            self.outputs.push_back(Output::Moved { key: CursorKey::Uplink(hub), value, at_once });
+        let known = self.hub.is_some() || self.is_downlink();
+        if known && self.cursor.replace(value) != Some(value) {
+            self.moved(at_once);
+        }
+    }
+
+    pub(super) fn moved(&mut self, at_once: bool) {
+        if let Some((key, value)) = self.cursor() {
+            self.outputs.push_back(Output::Moved { key, value, at_once });
         }
     }
 
     /// The hub said it at once, before any Welcome: it may be one that was not met yet.
     pub(super) fn fork_refused(&mut self, now: Now) {
-        if let State::Greeting(greeting) = &self.state {
-            self.meet(greeting.hub, now);
+        if let State::Greeting(greeting) = &self.state
+            && let Some(proof) = &greeting.proof
+        {
+            self.meet(proof.hub, now);
         }
         self.fork(self.through(), now);
     }
@@ -206,6 +234,9 @@ impl Sender {
 
     /// Greets anew at once: the next Hello names other epochs.
     pub(super) fn greet_again(&mut self, now: Now) {
+        if self.is_downlink() {
+            return self.ready(self.attempt, now);
+        }
         self.fail(Down::Greeting, now);
         self.state = State::Down { retry_at: now.time };
     }
@@ -215,10 +246,11 @@ impl Sender {
     fn lost_before(&self, welcome: &Welcome, greeted: &[Epoch]) -> bool {
         let Some(first) = greeted.first().and_then(|epoch| self.chain.named(*epoch)) else { return false };
         let known = |taken: &Taken| taken.epoch == first.epoch && taken.cursor.through >= first.first;
-        first.first > self.chain.first() && !welcome.taken.iter().any(known)
+        let confirmed = !self.is_downlink() || self.mark().through > Seq::ZERO;
+        confirmed && first.first > self.chain.first() && !welcome.taken.iter().any(known)
     }
 
-    fn own(&self) -> CursorValue {
+    pub(super) fn own(&self) -> CursorValue {
         CursorValue { through: self.through(), ..self.cursor.unwrap_or_default() }
     }
 
@@ -229,6 +261,10 @@ impl Sender {
 
     /// Another hub than before has an equation of its own, and no cursor until it says where it stands.
     fn meet(&mut self, hub: HubIdentity, now: Now) {
+        if self.is_downlink() {
+            // An edge with another log goes on where the one before was: see `is_level`.
+            self.hub = Some(hub);
+        }
         if self.hub == Some(hub) {
             return;
         }
@@ -262,7 +298,7 @@ impl Sender {
     }
 
     fn anchor(&mut self, clock: Stamp, sent_at: Now, welcome: &Welcome, now: Now) {
-        if self.anchored_at.is_some_and(|at| now.time.since(at) < ANCHOR_EVERY) {
+        if self.is_downlink() || self.anchored_at.is_some_and(|at| now.time.since(at) < ANCHOR_EVERY) {
             return;
         }
         let half = now.time.since(sent_at.time) / 2;
@@ -279,7 +315,7 @@ impl Sender {
 }
 
 /// Whether the two have different entries at the same place.
-fn differ(own: CursorValue, standing: &Standing) -> bool {
+pub(super) fn differ(own: CursorValue, standing: &Standing) -> bool {
     own.through == standing.through && own.crc != 0 && standing.crc != 0 && own.crc != standing.crc
 }
 

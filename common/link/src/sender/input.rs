@@ -2,25 +2,37 @@
 
 use crate::handshake::Key;
 use riser_model::{
-    BootId, Chunk, ClientId, CursorValue, Epoch, Gap, HubIdentity, LogId, PublicKey, Route, RouteNumber, Seq,
+    BootId, Chunk, ClientId, CursorKey, CursorValue, Epoch, Gap, LogId, PublicKey, Route, RouteNumber, Seq,
 };
 use riser_wire::link::{Bytes, HubFrame, Nonce, Opening};
 use std::{sync::Arc, time::Duration};
 
-/// One uplink as configured.
+/// One uplink, or one downlink, as configured.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The edge.
     pub edge: ClientId,
-    /// Its key.
-    pub key: Key,
-    /// The hub's key: no other hub gets anything.
-    pub hub: PublicKey,
+    /// Which way.
+    pub way: Way,
     /// For the jitter of reconnecting.
     pub seed: u64,
 }
 
-/// The edge's log as it was opened.
+/// Which way a sender sends.
+#[derive(Clone, Debug)]
+pub enum Way {
+    /// From the edge's log to the hub's, over a connection that the sender dials.
+    Up {
+        /// The edge's key.
+        key: Key,
+        /// The hub's key: no other hub gets anything.
+        hub: PublicKey,
+    },
+    /// From the hub's log to the edge's, over the uplink's connection, when the edge says that it is ready.
+    Down,
+}
+
+/// The log as it was opened.
 #[derive(Clone, Debug)]
 pub struct Opened {
     /// Its id.
@@ -29,8 +41,8 @@ pub struct Opened {
     pub boot: BootId,
     /// Its epochs, oldest first; the last one is live.
     pub chain: Vec<Opening>,
-    /// The cursors of hubs; only one with the configured key counts.
-    pub cursors: Vec<(HubIdentity, CursorValue)>,
+    /// Its cursors: for an uplink only one of a hub with the configured key counts, for a downlink only the edge's.
+    pub cursors: Vec<(CursorKey, CursorValue)>,
     /// Link gaps that are known.
     pub gaps: Vec<Gap>,
 }
@@ -45,7 +57,7 @@ pub enum Input {
         number: RouteNumber,
         /// What it stands for.
         route: Arc<Route>,
-        /// Whether the uplink carries its room.
+        /// Whether the link carries it. A downlink is told only those that it carries.
         linked: bool,
     },
     /// A number of the log for entries that came from another; before anything that uses it is read.
@@ -56,6 +68,13 @@ pub enum Input {
         log: LogId,
         /// Its epoch.
         epoch: Epoch,
+        /// Whether the link carries what came from there: not what came in by it.
+        carried: bool,
+    },
+    /// The receiver of a downlink is ready, for the first time on this connection or again.
+    Ready {
+        /// What the connection is called from here on.
+        attempt: u64,
     },
     /// The attempt is connected, the WebSocket open.
     Connected {
@@ -91,6 +110,13 @@ pub enum Input {
         last: Seq,
         /// Its frames.
         entries: Bytes,
+    },
+    /// A commit returned in which there is nothing that the downlink carries.
+    Passed {
+        /// Its first seq.
+        first: Seq,
+        /// Its last seq.
+        last: Seq,
     },
     /// The answer to [`Output::Read`](super::Output::Read).
     Read {

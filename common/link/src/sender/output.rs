@@ -6,12 +6,12 @@ use riser_wire::link::{EdgeFrame, Refused, RefusedCode};
 /// What a sender wants done.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Output {
-    /// Dial the hub. Answered by `Connected` or `Disconnected` with this attempt.
+    /// Dial the hub; only of an uplink. Answered by `Connected` or `Disconnected` with this attempt.
     Connect {
         /// Rises.
         attempt: u64,
     },
-    /// Send this.
+    /// Send this. What a downlink sends is a [`DownFrame`](riser_wire::link::DownFrame).
     Send {
         /// On which attempt's connection.
         attempt: u64,
@@ -34,7 +34,7 @@ pub enum Output {
     },
     /// The cursor moved: let it ride in the next commit.
     Moved {
-        /// Always `Uplink`.
+        /// `Uplink` or `Downlink`.
         key: CursorKey,
         /// Where it is.
         value: CursorValue,

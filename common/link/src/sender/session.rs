@@ -18,6 +18,8 @@ const READ_AGAIN_AFTER: Duration = Duration::from_millis(100);
 const COMPANY_WITHIN: Duration = Duration::from_millis(2);
 /// and so many do not wait.
 const COMPANY: u64 = 16;
+/// A downlink looks at least this far at once.
+const SCAN_BYTES: u64 = 64 * 1024;
 /// What Latest may take of a link before anything was measured.
 const UNMEASURED_BYTES_PER_S: u64 = 64 * 1024;
 
@@ -32,6 +34,8 @@ pub(super) struct Session {
     pub(super) window: Window,
     /// The next seq to send.
     pub(super) next: Seq,
+    /// On a downlink: what lies before `next`, is not meant for the edge, and it was not told, oldest first.
+    pub(super) held: Vec<(Epoch, Seq, Seq)>,
     /// Everything up to here the hub once confirmed.
     pub(super) regained: Seq,
     /// The hub's cursor, until the entry there was compared.
@@ -73,7 +77,9 @@ impl Sender {
     /// Sends and reads as much as is due.
     pub(super) fn pump(&mut self, now: Now) {
         self.latest(now);
+        self.hurry_held(now);
         let last = self.greeted_last();
+        let downlink = self.is_downlink();
         let State::Up(session) = &mut self.state else { return };
         if session.read_again_at.is_some_and(|at| now.time >= at) {
             session.read_again_at = None;
@@ -95,12 +101,15 @@ impl Sender {
         let Some(room) = session.window.room(now.time) else { return };
         self.reads += 1;
         session.reading = Some(self.reads);
+        // Most of what a downlink reads goes nowhere.
+        let room = if downlink { room.max(SCAN_BYTES) } else { room };
         let bytes_max = u32::try_from(room).unwrap_or(u32::MAX).min(session.limits.batch_bytes);
         self.outputs.push_back(Output::Read { number: self.reads, from, bytes_max });
     }
 
     pub(super) fn read(&mut self, number: u64, mut chunk: Chunk, now: Now) {
         let last = self.greeted_last();
+        let downlink = self.is_downlink();
         let State::Up(session) = &mut self.state else { return };
         if session.reading != Some(number) {
             return;
@@ -129,6 +138,7 @@ impl Sender {
             limits: session.limits,
             taken: &session.taken,
             regained: session.regained,
+            down: downlink,
         };
         let packed = packing.pack(&mut session.defined, &mut session.next, &chunk);
         if session.next == before && before <= last && chunk.next > before {
@@ -141,9 +151,18 @@ impl Sender {
         let starved = session.next > last;
         let attempt = self.attempt;
         for (batch, unconfirmed) in packed {
-            session.window.sent(unconfirmed, starved, now.time);
-            self.outputs.push_back(Output::Send { attempt, frame: EdgeFrame::Batch(batch) });
+            if downlink && unconfirmed.skips_only {
+                session.hold(unconfirmed.epoch, batch.first, unconfirmed.last);
+                continue;
+            }
+            for (batch, unconfirmed) in
+                session.tell_held(self.chain.last()).into_iter().chain([(batch, unconfirmed)])
+            {
+                session.window.sent(unconfirmed, starved, now.time);
+                self.outputs.push_back(Output::Send { attempt, frame: EdgeFrame::Batch(batch) });
+            }
         }
+        self.pass_held(now);
     }
 
     pub(super) fn synced(&mut self, epoch: Epoch, through: Seq, refused: &[Gap], now: Now) {
@@ -172,6 +191,7 @@ impl Sender {
         self.latest.synced(through, self.chain.last());
         self.backoff.succeeded();
         self.move_cursor(through, crc);
+        self.pass_held(now);
         self.caught_up(now);
         self.greet_further(now);
     }
@@ -192,6 +212,7 @@ impl Sender {
             limits: session.limits,
             taken: &session.taken,
             regained: session.regained,
+            down: false,
         };
         for batch in packing.pack_latest(&mut session.defined, &values) {
             self.send(EdgeFrame::Latest(batch));
@@ -205,7 +226,9 @@ impl Sender {
         let State::Up(session) = &mut self.state else { return };
         if session.behind && waits < BEHIND_AFTER {
             session.behind = false;
-            self.send(EdgeFrame::CaughtUp { epoch, through });
+            if !self.is_downlink() {
+                self.send(EdgeFrame::CaughtUp { epoch, through });
+            }
             self.emit(LinkEvent::CaughtUp { through });
         }
     }
@@ -213,13 +236,13 @@ impl Sender {
     /// Everything that the Hello named is confirmed and there are epochs that it did not name: greet again.
     pub(super) fn greet_further(&mut self, now: Now) {
         let last = self.greeted_last();
-        if last < self.chain.last() && self.through() >= last {
+        if last < self.chain.last() && self.through() >= last && !self.owes_skips() {
             self.greet_again(now);
         }
     }
 
     /// The last seq of the epochs that the Hello named.
-    fn greeted_last(&self) -> Seq {
+    pub(super) fn greeted_last(&self) -> Seq {
         let State::Up(session) = &self.state else { return self.chain.last() };
         session
             .greeted_to

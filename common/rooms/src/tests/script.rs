@@ -28,6 +28,7 @@ pub(super) fn room(name: &str, history: History) -> Room {
         history,
         retention: Default::default(),
         linked: true,
+        down: false,
     }
 }
 

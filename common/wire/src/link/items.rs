@@ -151,6 +151,15 @@ impl ItemsWriter {
         self.open = Open::Skip { at, count };
     }
 
+    /// Takes back the skip that it ends with: how many seqs.
+    pub fn unskip(&mut self) -> u64 {
+        let Open::Skip { at, count } = self.open else { return 0 };
+        self.out.truncate(at);
+        self.seqs = self.seqs.saturating_sub(count);
+        self.open = Open::Nothing;
+        count
+    }
+
     /// How many seqs were appended.
     pub fn seqs(&self) -> u64 {
         self.seqs

@@ -5,12 +5,14 @@
 //! body      postcard frame | for Batch and Latest: the items
 //! ```
 //!
+//! The version is the one that the frame came with: 2 for those of the way down, 1 for all others.
+//!
 //! Compression is the caller's: [`encode_edge`], [`decode_edge`] and their hub twins take a function that does
 //! it, and which may keep what it knows from message to message. The sizes are checked here before it is called:
 //! the declared size against the cap, and against [`COMPRESSION_RATIO_MAX`]. Nothing compressed is taken before the
 //! peer is authenticated.
 
-use super::{EdgeFrame, HubFrame, VERSION};
+use super::{DownAnswer, DownFrame, EdgeFrame, HubFrame, VERSION};
 use crate::limits::{BATCH_BYTES_MAX, COMPRESSION_RATIO_MAX, UNAUTHENTICATED_BYTES_MAX};
 use bytes::{Buf, Bytes};
 use serde::{Serialize, de::DeserializeOwned};
@@ -46,7 +48,7 @@ pub enum BadMessage {
     #[error("read link message: cut short")]
     Short,
     /// Another version.
-    #[error("read link message: version {got}, want {VERSION}")]
+    #[error("read link message: version {got}, want at most {VERSION}, and the one that the frame came with")]
     Version {
         /// What it says.
         got: u8,
@@ -104,14 +106,25 @@ pub fn encode_edge(frame: &EdgeFrame, compress: impl FnOnce(&[u8]) -> Option<Vec
         | EdgeFrame::CaughtUp { .. }
         | EdgeFrame::Ping(_)
         | EdgeFrame::Pong(_)
-        | EdgeFrame::Bye { .. } => &[],
+        | EdgeFrame::Bye { .. }
+        | EdgeFrame::Down(_) => &[],
     };
-    encode(frame, items, compress)
+    encode(frame.version(), frame, items, compress)
 }
 
-/// A hub's frame as a message.
-pub fn encode_hub(frame: &HubFrame) -> Bytes {
-    encode(frame, &[], |_| None)
+/// A hub's frame as a message. `compress` gets bodies with items and may decline.
+pub fn encode_hub(frame: &HubFrame, compress: impl FnOnce(&[u8]) -> Option<Vec<u8>>) -> Bytes {
+    let items = match frame {
+        HubFrame::Down(DownFrame::Batch(batch)) => batch.items.as_ref(),
+        HubFrame::Down(DownFrame::Hello(_))
+        | HubFrame::Nonce { .. }
+        | HubFrame::Welcome(..)
+        | HubFrame::Synced { .. }
+        | HubFrame::Refused(_)
+        | HubFrame::Ping(_)
+        | HubFrame::Pong(_) => &[],
+    };
+    encode(frame.version(), frame, items, compress)
 }
 
 /// An edge's frame from a message. `decompress` gets the bytes and the size they must become.
@@ -120,20 +133,17 @@ pub fn decode_edge(
     stage: Stage,
     decompress: impl FnOnce(&[u8], usize) -> Option<Vec<u8>>,
 ) -> Result<EdgeFrame, BadMessage> {
-    let (mut frame, rest) = decode::<EdgeFrame>(message, stage, decompress)?;
+    let (version, mut frame, rest) = decode::<EdgeFrame>(message, stage, decompress)?;
     match &mut frame {
         EdgeFrame::Batch(batch) | EdgeFrame::Latest(batch) => batch.items = rest,
         EdgeFrame::Hello(..)
         | EdgeFrame::CaughtUp { .. }
         | EdgeFrame::Ping(_)
         | EdgeFrame::Pong(_)
-        | EdgeFrame::Bye { .. } => {
-            if !rest.is_empty() {
-                return Err(BadMessage::Trailing);
-            }
-        }
+        | EdgeFrame::Bye { .. }
+        | EdgeFrame::Down(_) => nothing_after(&rest)?,
     }
-    Ok(frame)
+    if version == frame.version() { Ok(frame) } else { Err(BadMessage::Version { got: version }) }
 }
 
 /// A hub's frame from a message.
@@ -142,13 +152,68 @@ pub fn decode_hub(
     stage: Stage,
     decompress: impl FnOnce(&[u8], usize) -> Option<Vec<u8>>,
 ) -> Result<HubFrame, BadMessage> {
-    let (frame, rest) = decode(message, stage, decompress)?;
-    if rest.is_empty() { Ok(frame) } else { Err(BadMessage::Trailing) }
+    let (version, mut frame, rest) = decode::<HubFrame>(message, stage, decompress)?;
+    match &mut frame {
+        HubFrame::Down(DownFrame::Batch(batch)) => batch.items = rest,
+        HubFrame::Down(DownFrame::Hello(_))
+        | HubFrame::Nonce { .. }
+        | HubFrame::Welcome(..)
+        | HubFrame::Synced { .. }
+        | HubFrame::Refused(_)
+        | HubFrame::Ping(_)
+        | HubFrame::Pong(_) => nothing_after(&rest)?,
+    }
+    if version == frame.version() { Ok(frame) } else { Err(BadMessage::Version { got: version }) }
 }
 
-fn encode(frame: &impl Serialize, items: &[u8], compress: impl FnOnce(&[u8]) -> Option<Vec<u8>>) -> Bytes {
+impl EdgeFrame {
+    /// The version that it came with.
+    fn version(&self) -> u8 {
+        match self {
+            Self::Hello(..)
+            | Self::Batch(_)
+            | Self::Latest(_)
+            | Self::CaughtUp { .. }
+            | Self::Ping(_)
+            | Self::Pong(_)
+            | Self::Bye { .. } => 1,
+            Self::Down(
+                DownAnswer::Ready
+                | DownAnswer::Welcome(_)
+                | DownAnswer::Synced { .. }
+                | DownAnswer::Refused(_),
+            ) => 2,
+        }
+    }
+}
+
+impl HubFrame {
+    /// The version that it came with.
+    fn version(&self) -> u8 {
+        match self {
+            Self::Nonce { .. }
+            | Self::Welcome(..)
+            | Self::Synced { .. }
+            | Self::Refused(_)
+            | Self::Ping(_)
+            | Self::Pong(_) => 1,
+            Self::Down(DownFrame::Hello(_) | DownFrame::Batch(_)) => 2,
+        }
+    }
+}
+
+fn nothing_after(rest: &Bytes) -> Result<(), BadMessage> {
+    if rest.is_empty() { Ok(()) } else { Err(BadMessage::Trailing) }
+}
+
+fn encode(
+    version: u8,
+    frame: &impl Serialize,
+    items: &[u8],
+    compress: impl FnOnce(&[u8]) -> Option<Vec<u8>>,
+) -> Bytes {
     let mut out = Vec::with_capacity(64 + items.len());
-    out.extend_from_slice(&[VERSION, 0]);
+    out.extend_from_slice(&[version, 0]);
     let mut out = postcard::to_extend(frame, out).expect("serializing plain values into memory cannot fail");
     out.extend_from_slice(items);
     if !items.is_empty() {
@@ -156,7 +221,7 @@ fn encode(frame: &impl Serialize, items: &[u8], compress: impl FnOnce(&[u8]) -> 
         let declared = body.len();
         if let Some(packed) = compress(body).filter(|packed| worth_sending(packed.len(), declared)) {
             let mut message = Vec::with_capacity(6 + packed.len());
-            message.extend_from_slice(&[VERSION, FLAG_COMPRESSED]);
+            message.extend_from_slice(&[version, FLAG_COMPRESSED]);
             message.extend_from_slice(&(declared as u32).to_le_bytes());
             message.extend_from_slice(&packed);
             return message.into();
@@ -179,11 +244,12 @@ fn decode<F: DeserializeOwned>(
     message: Bytes,
     stage: Stage,
     decompress: impl FnOnce(&[u8], usize) -> Option<Vec<u8>>,
-) -> Result<(F, Bytes), BadMessage> {
+) -> Result<(u8, F, Bytes), BadMessage> {
+    let version = message.first().copied().unwrap_or_default();
     let body = open(message, stage, decompress)?;
     let (frame, rest) = postcard::take_from_bytes(&body).map_err(|_| BadMessage::Frame)?;
     let rest = body.slice(body.len() - rest.len()..);
-    Ok((frame, rest))
+    Ok((version, frame, rest))
 }
 
 fn open(
@@ -199,7 +265,7 @@ fn open(
         return Err(BadMessage::Short);
     }
     let version = message.get_u8();
-    if version != VERSION {
+    if !(1..=VERSION).contains(&version) {
         return Err(BadMessage::Version { got: version });
     }
     match message.get_u8() {

@@ -19,6 +19,9 @@ pub struct Nonce(pub [u8; 32]);
 pub struct Signature([u8; 32], [u8; 32]);
 
 impl Signature {
+    /// In the place of one that is not asked for.
+    pub const NONE: Self = Self([0; 32], [0; 32]);
+
     /// From ed25519's 64 bytes.
     pub fn from_bytes(bytes: &[u8; 64]) -> Self {
         let mut halves = Self([0; 32], [0; 32]);

@@ -84,28 +84,44 @@ fn edge_frames() -> Vec<EdgeFrame> {
         EdgeFrame::Ping(1),
         EdgeFrame::Pong(2),
         EdgeFrame::Bye { last_added: Seq(300) },
+        EdgeFrame::Down(DownAnswer::Ready),
+        EdgeFrame::Down(DownAnswer::Welcome(Box::new(welcome()))),
+        EdgeFrame::Down(DownAnswer::Synced {
+            epoch: Epoch(5),
+            through: Seq(2),
+            refused: vec![refused_gap()],
+        }),
+        EdgeFrame::Down(DownAnswer::Refused(refusal())),
     ]
 }
 
+fn refused_gap() -> Gap {
+    Gap { from: Seq(1), to: Seq(2), cause: Cause::Refused }
+}
+
+fn refusal() -> Refused {
+    Refused { code: RefusedCode::Clone, what: "a".into(), want: "b".into(), after_ms: Some(300) }
+}
+
 fn hub_frames() -> Vec<HubFrame> {
-    let gap = Gap { from: Seq(1), to: Seq(2), cause: Cause::Refused };
     vec![
         HubFrame::Nonce { hub: HUB, nonce: Nonce([2; 32]) },
         HubFrame::Welcome(Box::new(welcome()), Signature::from_bytes(&[8; 64])),
-        HubFrame::Synced { epoch: Epoch(5), through: Seq(2), refused: vec![gap] },
-        HubFrame::Refused(Refused {
-            code: RefusedCode::Clone,
-            what: "a".into(),
-            want: "b".into(),
-            after_ms: Some(300),
-        }),
+        HubFrame::Synced { epoch: Epoch(5), through: Seq(2), refused: vec![refused_gap()] },
+        HubFrame::Refused(refusal()),
         HubFrame::Ping(1),
         HubFrame::Pong(300),
+        HubFrame::Down(DownFrame::Hello(Box::new(hello()))),
+        HubFrame::Down(DownFrame::Batch(batch())),
     ]
 }
 
 fn plain(frame: &EdgeFrame) -> Bytes {
     encode_edge(frame, |_| None)
+}
+
+fn plain_hub(frame: &HubFrame) -> Bytes {
+    encode_hub(frame, |_| None)
 }
 
 /// Stands in for zstd: the body's length, and one byte of which it consists.
@@ -119,7 +135,7 @@ fn every_frame_round_trips() {
         assert_eq!(decode_edge(plain(&frame), Stage::Welcomed, |_, _| None), Ok(frame));
     }
     for frame in hub_frames() {
-        assert_eq!(decode_hub(encode_hub(&frame), Stage::Welcomed, |_, _| None), Ok(frame));
+        assert_eq!(decode_hub(plain_hub(&frame), Stage::Welcomed, |_, _| None), Ok(frame));
     }
 }
 
@@ -130,8 +146,8 @@ fn frame_bytes_are_golden() {
         plain(&EdgeFrame::Ping(1)),
         plain(&EdgeFrame::Pong(300)),
         plain(&EdgeFrame::Bye { last_added: Seq(300) }),
-        encode_hub(&HubFrame::Ping(1)),
-        encode_hub(&HubFrame::Pong(300)),
+        plain_hub(&HubFrame::Ping(1)),
+        plain_hub(&HubFrame::Pong(300)),
     ];
     let golden: [&[u8]; 6] = [
         &[1, 0, 3, 172, 2, 2],
@@ -144,15 +160,19 @@ fn frame_bytes_are_golden() {
     for (got, want) in short.iter().zip(golden) {
         assert_eq!(got.as_ref(), want);
     }
+    let down: Vec<Bytes> = edge_frames().iter().skip(7).map(plain).collect();
+    assert_eq!(down[0].as_ref(), [2, 0, 7, 0]);
+    assert_eq!(down[2].as_ref(), [2, 0, 7, 2, 5, 2, 1, 1, 2, 5]);
+    assert_eq!(down[3].as_ref(), [2, 0, 7, 3, 6, 1, b'a', 1, b'b', 1, 172, 2]);
     let refused = &hub_frames()[3];
-    assert_eq!(encode_hub(refused).as_ref(), [1, 0, 3, 6, 1, b'a', 1, b'b', 1, 172, 2]);
+    assert_eq!(plain_hub(refused).as_ref(), [1, 0, 3, 6, 1, b'a', 1, b'b', 1, 172, 2]);
     let synced = &hub_frames()[2];
-    assert_eq!(encode_hub(synced).as_ref(), [1, 0, 2, 5, 2, 1, 1, 2, 5]);
+    assert_eq!(plain_hub(synced).as_ref(), [1, 0, 2, 5, 2, 1, 1, 2, 5]);
 }
 
 #[test]
 fn long_frame_bytes_are_golden() {
-    let nonce = encode_hub(&hub_frames()[0]);
+    let nonce = plain_hub(&hub_frames()[0]);
     let mut golden = vec![1, 0, 0];
     golden.extend_from_slice(&[3; 32]);
     golden.push(4);
@@ -170,7 +190,7 @@ fn long_frame_bytes_are_golden() {
     golden.extend_from_slice(&[7; 64]);
     assert_eq!(hello.as_ref(), golden);
 
-    let welcome = encode_hub(&hub_frames()[1]);
+    let welcome = plain_hub(&hub_frames()[1]);
     let mut golden = vec![1, 0, 1];
     golden.extend_from_slice(&[3; 32]);
     golden.extend_from_slice(&[4, 1, 5, 1, 172, 2]); // hub's log, its chain
@@ -194,6 +214,19 @@ fn batch_bytes_are_golden() {
     golden.extend_from_slice(&[3, 3, 0, 0, 0, 0, 0, 0, 0]);
     golden.extend_from_slice(&[2, 0, 4, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(message.as_ref(), golden);
+}
+
+#[test]
+fn bytes_of_the_way_down_are_those_of_the_way_up_behind_their_own_numbers() {
+    let hub: Vec<Bytes> = hub_frames().iter().map(plain_hub).collect();
+    let edge: Vec<Bytes> = edge_frames().iter().map(plain).collect();
+    // Without the 64 bytes of the signature.
+    assert_eq!(hub[6][..4], [2, 0, 6, 0]);
+    assert_eq!(hub[6][4..], edge[0][3..edge[0].len() - 64]);
+    assert_eq!(hub[7][..4], [2, 0, 6, 1]);
+    assert_eq!(hub[7][4..], edge[1][3..]);
+    assert_eq!(edge[8][..4], [2, 0, 7, 1]);
+    assert_eq!(edge[8][4..], hub[1][3..hub[1].len() - 64]);
 }
 
 #[test]
@@ -238,8 +271,12 @@ fn every_cut_of_every_frame_is_seen() {
         }
     }
     for frame in hub_frames() {
-        let message = encode_hub(&frame);
-        for cut in 0..message.len() {
+        let message = plain_hub(&frame);
+        let items = match &frame {
+            HubFrame::Down(DownFrame::Batch(batch)) => batch.items.len(),
+            _ => 0,
+        };
+        for cut in 0..message.len() - items {
             assert!(decode_hub(message.slice(..cut), Stage::Welcomed, |_, _| None).is_err());
         }
     }
@@ -261,7 +298,14 @@ fn bytes_after_a_frame_are_refused() {
 #[test]
 fn versions_and_flags_of_others_are_refused() {
     let refuse = |bytes: &'static [u8]| decode_edge(Bytes::from_static(bytes), Stage::Welcomed, |_, _| None);
-    assert_eq!(refuse(&[2, 0, 4, 1]), Err(BadMessage::Version { got: 2 }));
+    assert_eq!(refuse(&[3, 0, 4, 1]), Err(BadMessage::Version { got: 3 }));
+    assert_eq!(refuse(&[0, 0, 4, 1]), Err(BadMessage::Version { got: 0 }));
+    assert_eq!(refuse(&[2, 0, 4, 1]), Err(BadMessage::Version { got: 2 }), "pings came with version 1");
+    assert_eq!(
+        refuse(&[1, 0, 7, 0]),
+        Err(BadMessage::Version { got: 1 }),
+        "the way down came with version 2"
+    );
     assert_eq!(refuse(&[1, 2, 4, 1]), Err(BadMessage::Flags { got: 2 }));
     assert_eq!(refuse(&[1, 0, 99, 1]), Err(BadMessage::Frame));
 }
@@ -270,7 +314,7 @@ fn versions_and_flags_of_others_are_refused() {
 fn compression_is_bounded_before_it_is_called() {
     let never = |_: &[u8], _: usize| -> Option<Vec<u8>> { panic!("called") };
     let packed = |declared: u32, bytes: usize| {
-        let mut message = vec![VERSION, 1];
+        let mut message = vec![1, 1];
         message.extend_from_slice(&declared.to_le_bytes());
         message.resize(6 + bytes, 0);
         Bytes::from(message)
@@ -303,7 +347,7 @@ fn compressed_frames_come_back_whole() {
         kept = body.to_vec();
         squeeze(body)
     });
-    assert_eq!(&message[..2], [VERSION, 1]);
+    assert_eq!(&message[..2], [1, 1]);
     let back =
         decode_edge(message, Stage::Welcomed, |_, declared| (kept.len() == declared).then(|| kept.clone()));
     assert_eq!(back, Ok(frame));
@@ -323,7 +367,7 @@ fn what_the_receiver_would_take_for_a_bomb_goes_uncompressed() {
     let mut frame = batch();
     frame.items = vec![0; 100_000].into();
     let message = encode_edge(&EdgeFrame::Batch(frame), |_| Some(vec![0; 10]));
-    assert_eq!(&message[..2], [VERSION, 0]);
+    assert_eq!(&message[..2], [1, 0]);
 }
 
 #[test]
@@ -362,7 +406,7 @@ fn random_bytes_never_panic() {
         (state >> 33) as u8
     };
     let seeds: Vec<Bytes> =
-        edge_frames().iter().map(plain).chain(hub_frames().iter().map(encode_hub)).collect();
+        edge_frames().iter().map(plain).chain(hub_frames().iter().map(plain_hub)).collect();
     for round in 0..20_000 {
         let mut message = seeds[round % seeds.len()].to_vec();
         for _ in 0..1 + round % 3 {

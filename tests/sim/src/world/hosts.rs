@@ -9,7 +9,7 @@ use crate::{
 use riser_edge_core::LinkOutput as EdgeLink;
 use riser_hub_core::LinkOutput as HubLink;
 use riser_link::LinkEvent;
-use riser_wire::link::{EdgeFrame, HubFrame, encode_edge, encode_hub};
+use riser_wire::link::{DownAnswer, DownFrame, EdgeFrame, HubFrame, encode_edge, encode_hub};
 use std::time::Duration;
 
 /// An uplink's socket is dialed for so long: TCP, TLS and the WebSocket, each within 5 s.
@@ -78,6 +78,9 @@ impl World {
                     self.hosts[n].shut_down(self.now);
                 }
             }
+            EdgeLink::Missing { gap, .. } => {
+                self.trace.line(self.now, || format!("edge {n} misses {gap:?} of the hub's log"));
+            }
             EdgeLink::Event { event, .. } => {
                 self.trace.line(self.now, || format!("edge {n} link {event:?}"));
                 if let LinkEvent::Forked { .. } = event {
@@ -100,8 +103,19 @@ impl World {
             HubLink::Send { connection, frame } => {
                 let Some(id) = self.links.get(&connection).copied() else { return };
                 self.trace.line(self.now, || format!("hub says on wire {id} {}", shown_hub(&frame)));
-                let message = Message::Bytes(encode_hub(&frame));
+                let message = Message::Bytes(encode_hub(&frame, |_| None));
                 self.net.send(id, Way::Down, message, self.now);
+            }
+            HubLink::Reopen { edge } => {
+                self.ledger.forks += 1;
+                self.forked(0);
+                self.trace.line(self.now, || format!("the hub is to open its log anew, because of {edge}"));
+                if !std::mem::replace(&mut self.machines[0].reopening, true) {
+                    self.hosts[0].shut_down(self.now);
+                }
+            }
+            HubLink::Down { edge, event } => {
+                self.trace.line(self.now, || format!("the way down to {edge}: {event:?}"));
             }
             HubLink::Welcomed { connection } => {
                 if let Some(wire) = self.links.get(&connection).and_then(|id| self.net.wires.get_mut(id)) {
@@ -245,6 +259,8 @@ fn shown_edge(frame: &EdgeFrame) -> String {
         EdgeFrame::CaughtUp { through, .. } => format!("caught up {}", through.0),
         EdgeFrame::Ping(_) => "ping".to_owned(),
         EdgeFrame::Pong(_) => "pong".to_owned(),
+        EdgeFrame::Down(DownAnswer::Welcome(welcome)) => format!("takes, has {:?}", welcome.taken),
+        EdgeFrame::Down(answer) => format!("of the way down: {answer:?}"),
         EdgeFrame::Bye { last_added } => format!("bye {}", last_added.0),
     }
 }
@@ -260,6 +276,10 @@ fn shown_hub(frame: &HubFrame) -> String {
             format!("synced {:x} {} refused {}", epoch.0, through.0, refused.len())
         }
         HubFrame::Refused(refused) => format!("refused {}: {}", refused.code.name(), refused.what),
+        HubFrame::Down(DownFrame::Hello(hello)) => format!("has to {}", hello.last_added.0),
+        HubFrame::Down(DownFrame::Batch(batch)) => {
+            format!("batch {} of {} bytes", batch.first.0, batch.items.len())
+        }
         HubFrame::Ping(_) => "ping".to_owned(),
         HubFrame::Pong(_) => "pong".to_owned(),
     }

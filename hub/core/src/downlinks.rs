@@ -1,0 +1,330 @@
+//! The hub's ends of all downlinks: for each edge what it may read of the rooms that go down, from its own cursor on.
+//!
+//! It owns a sender per edge of the directory that may read any such room, connected or not, and knows which of the log's
+//! routes each carries. What always holds: an edge gets nothing that its grants do not allow, and nothing that came from
+//! it. A commit without anything for an edge costs it no look into the log.
+
+use bytes::Bytes;
+use riser_gate::Directory;
+use riser_link::{
+    Receivers, Sender, Status, Tally,
+    sender::{Config, Input, LinkEvent, Opened, Output, Way},
+};
+use riser_model::{
+    AccountId, AccountName, BootId, Chunk, ClientId, ConnectionId, CursorKey, CursorValue, Epoch, EpochSpan,
+    Gap, LogId, Now, Principal, Right, Room, RoomId, RouteNumber, Run, Seq, Time,
+};
+use riser_rooms::Bus;
+use riser_wire::{entry::frames, link::Opening};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+/// One edge's downlink.
+#[derive(Debug)]
+pub struct Downlink {
+    sender: Sender,
+    principal: Arc<Principal>,
+    /// The rooms that go down to it, as far as its grants let them.
+    rooms: BTreeSet<RoomId>,
+    /// The routes that it carries, by number.
+    carried: Vec<bool>,
+    routes_told: u32,
+    origins_told: u32,
+    /// The read under way, by the sender's number.
+    reading: Option<u64>,
+    due: Option<Time>,
+}
+
+/// What a downlink wants done.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    /// Whose.
+    pub(crate) edge: ClientId,
+    /// What.
+    pub(crate) output: Output,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub struct Downlinks {
+    links: BTreeMap<ClientId, Downlink>,
+    /// The deadlines of all senders.
+    due: BTreeSet<(Time, ClientId)>,
+    /// By ticket: whose read it is.
+    reads: BTreeMap<u64, ClientId>,
+    tickets: u64,
+    told: Seq,
+    wishes: VecDeque<Wish>,
+}
+
+impl Downlinks {
+    /// Over an open log, for the edges of a directory. The log's other cursors of downlinks belong to nobody: see
+    /// [`Downlinks::orphans`].
+    pub fn new(directory: &Directory, opened: &Opened, now: Now) -> Self {
+        let mut downlinks = Self::default();
+        for edge in directory.edges() {
+            let account = edge.principal.account;
+            let goes = |room: &&Room| {
+                room.down && room.account == account && edge.principal.grants.reach(Right::Subscribe, room.id)
+            };
+            let rooms: BTreeSet<RoomId> = directory.rooms().iter().filter(goes).map(|room| room.id).collect();
+            if rooms.is_empty() {
+                continue;
+            }
+            let client = edge.principal.client;
+            let config = Config { edge: client, way: Way::Down, seed: 0 };
+            let sender = Sender::new(config, opened.clone(), now);
+            let downlink = Downlink {
+                sender,
+                principal: Arc::clone(edge.principal),
+                rooms,
+                carried: Vec::new(),
+                routes_told: 0,
+                origins_told: 1,
+                reading: None,
+                due: None,
+            };
+            downlinks.links.insert(client, downlink);
+            downlinks.drain(client);
+        }
+        downlinks.told = opened.chain.last().map_or(Seq::ZERO, |opening| opening.span.last);
+        downlinks
+    }
+
+    /// Cursors of edges that have no downlink any more: they would hold the log for nobody.
+    pub fn orphans(&self, opened: &Opened) -> Vec<CursorKey> {
+        let orphan = |key: &CursorKey| match key {
+            CursorKey::Downlink(edge) => !self.links.contains_key(edge),
+            CursorKey::Uplink(_) | CursorKey::Ingest(..) => false,
+        };
+        opened.cursors.iter().map(|(key, _)| *key).filter(orphan).collect()
+    }
+
+    /// Whose, and how each stands.
+    pub fn statuses(&self, now: Now) -> impl Iterator<Item = (ClientId, Status)> {
+        self.links.iter().map(move |(edge, link)| (*edge, link.sender.status(now)))
+    }
+
+    /// The equation of each, over all epochs: accepted, synced, queued and gapped seqs of the hub's log.
+    pub fn tallies(&self) -> impl Iterator<Item = (ClientId, Epoch, Tally)> {
+        self.links
+            .iter()
+            .flat_map(|(edge, link)| link.sender.tallies().map(move |(epoch, tally)| (*edge, epoch, tally)))
+    }
+
+    pub(crate) fn account(&self, edge: ClientId) -> Option<(AccountId, &AccountName)> {
+        self.links.get(&edge).map(|link| (link.principal.account, &link.principal.name))
+    }
+
+    /// One input for one edge's sender.
+    pub(crate) fn handle(
+        &mut self,
+        edge: ClientId,
+        input: Input,
+        (bus, receivers): (&Bus, &Receivers),
+        now: Now,
+    ) {
+        let Some(link) = self.links.get_mut(&edge) else { return };
+        link.tell_numbers(bus, receivers, now);
+        link.sender.handle(input, now);
+        self.drain(edge);
+    }
+
+    /// The connection is over.
+    pub(crate) fn gone(
+        &mut self,
+        edge: ClientId,
+        connection: ConnectionId,
+        known: (&Bus, &Receivers),
+        now: Now,
+    ) {
+        self.handle(edge, Input::Disconnected { attempt: connection.0 }, known, now);
+    }
+
+    /// All senders whose deadline has come.
+    pub(crate) fn deadline(&mut self, known: (&Bus, &Receivers), now: Now) {
+        while let Some((_, edge)) = self.due.first().copied().filter(|(at, _)| *at <= now.time) {
+            self.due.pop_first();
+            if let Some(link) = self.links.get_mut(&edge) {
+                link.due = None;
+            }
+            self.handle(edge, Input::Deadline, known, now);
+        }
+    }
+
+    /// The log let these go.
+    pub(crate) fn lost(&mut self, gaps: &[Gap], known: (&Bus, &Receivers), now: Now) {
+        let edges: Vec<ClientId> = self.links.keys().copied().collect();
+        for edge in edges {
+            for gap in gaps {
+                self.handle(edge, Input::Lost(*gap), known, now);
+            }
+        }
+    }
+
+    pub(crate) fn shutdown(&mut self, known: (&Bus, &Receivers), now: Now) {
+        let edges: Vec<ClientId> = self.links.keys().copied().collect();
+        for edge in edges {
+            self.handle(edge, Input::Shutdown(Duration::ZERO), known, now);
+        }
+    }
+
+    pub(crate) fn poll(&mut self) -> Option<Wish> {
+        self.wishes.pop_front()
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// A ticket for a read of the log.
+    pub(crate) fn ticket(&mut self, edge: ClientId, read: u64) -> u64 {
+        if let Some(link) = self.links.get_mut(&edge) {
+            link.reading = Some(read);
+        }
+        self.tickets += 1;
+        self.reads.insert(self.tickets, edge);
+        self.tickets
+    }
+
+    /// What was read.
+    pub(crate) fn read(&mut self, ticket: u64, chunk: Chunk, known: (&Bus, &Receivers), now: Now) {
+        let Some(edge) = self.reads.remove(&ticket) else { return };
+        if let Some(number) = self.links.get_mut(&edge).and_then(|link| link.reading.take()) {
+            self.handle(edge, Input::Read { number, chunk }, known, now);
+        }
+    }
+
+    /// A commit returned: who has anything in it learns what it holds, the others that they need not look.
+    pub(crate) fn committed(&mut self, through: Seq, (bus, receivers): (&Bus, &Receivers), now: Now) {
+        if self.links.is_empty() {
+            self.told = through;
+            return;
+        }
+        while self.told < through {
+            let chunk = bus.tail(self.told.next(), usize::MAX);
+            // A commit larger than the tail: everybody looks on the disk.
+            let (last, touched) = match &chunk {
+                Some(chunk) => (chunk.next.prev().max(self.told.next()), Some(touched(chunk))),
+                None => (through, None),
+            };
+            let first = self.told.next();
+            self.told = last;
+            let edges: Vec<ClientId> = self.links.keys().copied().collect();
+            for edge in edges {
+                let Some(link) = self.links.get_mut(&edge) else { continue };
+                link.tell_numbers(bus, receivers, now);
+                let carries = |(route, origin): &(RouteNumber, Option<u32>)| {
+                    let own = |number: &u32| {
+                        bus.origin(*number).and_then(|(log, _)| receivers.owner(log)) == Some(edge)
+                    };
+                    link.carries(*route) && !origin.as_ref().is_some_and(own)
+                };
+                let has_any = touched.as_ref().is_none_or(|touched| touched.iter().any(carries));
+                let entries = Bytes::new();
+                let input = if has_any {
+                    Input::Added { first, last, entries }
+                } else {
+                    Input::Passed { first, last }
+                };
+                link.sender.handle(input, now);
+                self.drain(edge);
+            }
+        }
+    }
+
+    fn drain(&mut self, edge: ClientId) {
+        let Some(link) = self.links.get_mut(&edge) else { return };
+        while let Some(output) = link.sender.poll() {
+            self.wishes.push_back(Wish { edge, output });
+        }
+        let due = link.sender.poll_timeout().map(|(at, _)| at);
+        let before = std::mem::replace(&mut link.due, due);
+        if before != due {
+            if let Some(at) = before {
+                self.due.remove(&(at, edge));
+            }
+            self.due.extend(due.map(|at| (at, edge)));
+        }
+    }
+}
+
+impl Downlink {
+    fn carries(&self, route: RouteNumber) -> bool {
+        self.carried.get(route.0 as usize).copied().unwrap_or_default()
+    }
+
+    /// Tells the sender what the log's numbers mean that were given since the last time, as far as they are its.
+    fn tell_numbers(&mut self, bus: &Bus, receivers: &Receivers, now: Now) {
+        for number in (self.routes_told..bus.routes_end()).map(RouteNumber) {
+            let route = bus.route(number).filter(|route| {
+                self.rooms.contains(&route.room)
+                    && self.principal.grants.allow(Right::Subscribe, route.room, &route.channel)
+            });
+            self.carried.push(route.is_some());
+            if let Some(route) = route {
+                self.sender.handle(Input::Route { number, route: Arc::clone(route), linked: true }, now);
+            }
+        }
+        for number in self.origins_told..bus.origins_end() {
+            if let Some((log, epoch)) = bus.origin(number) {
+                let carried = receivers.owner(log) != Some(self.principal.client);
+                self.sender.handle(Input::Origin { number, log, epoch, carried }, now);
+            }
+        }
+        self.routes_told = bus.routes_end();
+        self.origins_told = bus.origins_end();
+    }
+}
+
+/// What a commit holds, once each: routes, and where it came from.
+fn touched(chunk: &Chunk) -> BTreeSet<(RouteNumber, Option<u32>)> {
+    let (mut touched, mut newest) = (BTreeSet::new(), None);
+    for run in &chunk.runs {
+        let Run::Entries { entries, .. } = run else { continue };
+        for frame in frames(entries).map_while(Result::ok) {
+            let this = (frame.route, frame.origin.map(|origin| origin.number));
+            if newest.replace(this) != Some(this) {
+                touched.insert(this);
+            }
+        }
+    }
+    touched
+}
+
+/// The log of a hub as its downlinks read it.
+pub fn opened(
+    log: LogId,
+    chain: &[EpochSpan],
+    cursors: &[(CursorKey, CursorValue)],
+    gaps: Vec<Gap>,
+) -> Opened {
+    let opening = |span: &EpochSpan| Opening { span: *span, anchor: None };
+    // Its stamps are by its wall clock: no boot is asked for.
+    Opened {
+        log,
+        boot: BootId(0),
+        chain: chain.iter().map(opening).collect(),
+        cursors: cursors.to_vec(),
+        gaps,
+    }
+}
+
+/// What people should know: seqs that an edge will never have.
+pub(crate) fn missing(event: &LinkEvent) -> Option<Gap> {
+    match event {
+        LinkEvent::Gap { gap, .. } => Some(*gap),
+        LinkEvent::Up { .. }
+        | LinkEvent::Down(_)
+        | LinkEvent::Refused(_)
+        | LinkEvent::WrongHub { .. }
+        | LinkEvent::OtherHub { .. }
+        | LinkEvent::Rewound { .. }
+        | LinkEvent::Forked { .. }
+        | LinkEvent::CaughtUp { .. }
+        | LinkEvent::Stopped { .. } => None,
+    }
+}
