@@ -125,7 +125,7 @@ impl Sender {
     pub fn new(config: Config, opened: Opened, now: Now) -> Self {
         let chain = Chain::new(opened.chain);
         let (hub, cursor) = match &config.way {
-            Way::Up { hub: pinned, .. } => up_cursor(opened.cursors, *pinned),
+            Way::Up { hub: pinned, .. } => greeting::cursor(opened.cursors, *pinned),
             Way::Down => (None, down::cursor(opened.cursors, config.edge)),
         };
         let new = matches!(config.way, Way::Down) && cursor.is_none();
@@ -488,18 +488,6 @@ impl Sender {
     fn emit(&mut self, event: LinkEvent) {
         self.outputs.push_back(Output::Emit(event));
     }
-}
-
-/// Of the hubs with the pinned key, the one that has most.
-fn up_cursor(
-    cursors: Vec<(CursorKey, CursorValue)>,
-    pinned: PublicKey,
-) -> (Option<HubIdentity>, Option<CursorValue>) {
-    let of_pinned = |(key, value)| match key {
-        CursorKey::Uplink(hub) if hub.key == pinned => Some((hub, value)),
-        CursorKey::Uplink(_) | CursorKey::Downlink(_) | CursorKey::Ingest(..) => None,
-    };
-    cursors.into_iter().filter_map(of_pinned).max_by_key(|(_, value)| value.through).unzip()
 }
 
 fn stall_due(session: &Session) -> Option<(Time, Wake)> {

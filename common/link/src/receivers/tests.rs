@@ -1,8 +1,9 @@
 //! The receivers, driven by hand: a hub that is asked one thing at a time.
 
 use super::*;
-use riser_model::{BootId, Gap, RoomId, Route, RouteNumber, Stamp, Wall};
+use riser_model::{BootId, EpochSpan, Gap, RoomId, Route, RouteNumber, Stamp, Wall};
 use riser_wire::entry::{ContentType, Kind, Publication, write_frame};
+use riser_wire::limits::BATCH_BYTES_MAX;
 use riser_wire::link::{Batch, ItemsWriter, Opening, sign};
 use uuid::Uuid;
 

@@ -5,7 +5,9 @@ use super::{Down, Greeting, LinkEvent, Output, Proof, Sender, Session, State, Wa
 use crate::{
     chain::Link, equation::Equation, fork::Fork, handshake, packer::Defined, status::Progress, window::Window,
 };
-use riser_model::{Cause, CursorValue, Epoch, Gap, HubIdentity, Now, PublicKey, Seq, Stamp, time::Anchor};
+use riser_model::{
+    Cause, CursorKey, CursorValue, Epoch, Gap, HubIdentity, Now, PublicKey, Seq, Stamp, time::Anchor,
+};
 use riser_wire::link::{Bytes, CHAIN_MAX, EdgeFrame, Hello, Nonce, Signature, Taken, Welcome, sign};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -312,6 +314,18 @@ impl Sender {
         self.chain.anchored(anchor);
         self.outputs.push_back(Output::AppendAnchor(anchor));
     }
+}
+
+/// Of the hubs with the pinned key, the one that has most.
+pub(super) fn cursor(
+    cursors: Vec<(CursorKey, CursorValue)>,
+    pinned: PublicKey,
+) -> (Option<HubIdentity>, Option<CursorValue>) {
+    let of_pinned = |(key, value)| match key {
+        CursorKey::Uplink(hub) if hub.key == pinned => Some((hub, value)),
+        CursorKey::Uplink(_) | CursorKey::Downlink(_) | CursorKey::Ingest(..) => None,
+    };
+    cursors.into_iter().filter_map(of_pinned).max_by_key(|(_, value)| value.through).unzip()
 }
 
 /// Whether the two have different entries at the same place.

@@ -20,6 +20,7 @@ pub struct Config {
 
 /// Which way a sender sends.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one per link, made once")]
 pub enum Way {
     /// From the edge's log to the hub's, over a connection that the sender dials.
     Up {

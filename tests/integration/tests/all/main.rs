@@ -14,6 +14,7 @@ mod bad_world;
 mod compat;
 mod compose;
 mod demo;
+mod downlink;
 mod kills;
 mod log_commands;
 mod own_client;

@@ -192,6 +192,11 @@ name = "fleeting"
 history = "none"
 
 [[account.room]]
+name = "orders"
+history = "log"
+down = true
+
+[[account.room]]
 name = "cellar"
 history = "log"
 linked = false

@@ -1,0 +1,130 @@
+//! What the receivers are told: how they are configured, who an edge is, and everything that happens to them.
+
+use crate::handshake::Key;
+use riser_model::{AccountId, AccountName, ClientId, ConnectionId, EpochSpan, Gap, LogId, Now, PublicKey};
+use riser_wire::entry::ORIGIN_BYTES;
+use riser_wire::limits::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, BODY_BYTES_MAX};
+use riser_wire::link::{Bytes, EdgeFrame, Hello, Limits, Nonce};
+
+/// The hub as it speaks on links.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its key; the public half is in `identity`.
+    pub key: Key,
+    /// Its log.
+    pub log: LogId,
+    /// The newest epochs of its log, oldest first.
+    pub chain: Vec<EpochSpan>,
+    /// What it takes from an edge.
+    pub limits: Limits,
+}
+
+/// The limits that a hub has unless it is configured otherwise. A batch stays below the largest message by what
+/// the frame around it may take, and below the largest commit of the hub by what every entry grows by there: its origin.
+pub const LIMITS: Limits = Limits {
+    batch_bytes: (BATCH_BYTES_MAX - BATCH_ENTRIES_MAX * ORIGIN_BYTES - 64 * 1024) as u32,
+    batch_entries: BATCH_ENTRIES_MAX as u32,
+    body_bytes: BODY_BYTES_MAX as u32,
+    unconfirmed_bytes: 4 * 1024 * 1024,
+};
+
+/// The limits of an edge that takes a downlink: less under way than the hub would stop reading at.
+pub const DOWN_LIMITS: Limits = Limits { unconfirmed_bytes: 512 * 1024, ..LIMITS };
+
+/// An edge as the hub's directory has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Registered {
+    /// Its public key.
+    pub key: PublicKey,
+    /// Its name.
+    pub name: AccountName,
+    /// Whose it is.
+    pub account: AccountId,
+}
+
+/// What happens to the receivers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Input {
+    /// A WebSocket of the link's sub-protocol opened.
+    Opened {
+        /// Its id.
+        connection: ConnectionId,
+        /// The TLS exporter's bytes; empty without TLS.
+        binding: Bytes,
+        /// 32 fresh random bytes.
+        nonce: Nonce,
+    },
+    /// A peer that is known already greets, on what stands for a connection: it is neither pinged nor given up here.
+    Greeted {
+        /// Its id.
+        connection: ConnectionId,
+        /// What it says.
+        hello: Box<Hello>,
+        /// Who it is.
+        from: Registered,
+        /// Since when its Hello was expected: its clock was read after that.
+        asked: Now,
+    },
+    /// A frame came.
+    Frame {
+        /// On which connection.
+        connection: ConnectionId,
+        /// What.
+        frame: EdgeFrame,
+    },
+    /// Bytes came that are not a whole frame yet.
+    Heard {
+        /// On which connection.
+        connection: ConnectionId,
+    },
+    /// A message came that is no frame.
+    Malformed {
+        /// On which connection.
+        connection: ConnectionId,
+        /// What was wrong.
+        what: String,
+    },
+    /// The connection is over.
+    Closed {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// The answer to [`Output::Lookup`].
+    Found {
+        /// For which connection.
+        connection: ConnectionId,
+        /// The edge; none if there is no such edge, or it is revoked.
+        edge: Option<Registered>,
+    },
+    /// The commit with this ingest returned.
+    Ingested {
+        /// Which.
+        token: u64,
+        /// What of it was taken as gaps, rising.
+        refused: Vec<Gap>,
+    },
+    /// The commit failed. Every later ingest of the same connection must fail too: it goes on from this one.
+    Failed {
+        /// Which.
+        token: u64,
+    },
+    /// The edge was revoked: its connection closes.
+    Revoked {
+        /// Which.
+        edge: ClientId,
+    },
+    /// The hub goes down: all connections are told and closed.
+    Shutdown {
+        /// When to come back.
+        after_ms: u32,
+    },
+    /// An edge does not answer on its downlink: its connection closes.
+    Mute {
+        /// Which.
+        connection: ConnectionId,
+        /// How that was seen.
+        why: &'static str,
+    },
+    /// The deadline that [`Receivers::poll_timeout`] named has come.
+    Deadline,
+}

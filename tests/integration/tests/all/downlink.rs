@@ -1,0 +1,128 @@
+//! What is published at a hub reaches those who listen at an edge.
+
+use serde_json::json;
+
+use crate::needs::{Need, needs};
+use crate::place::Cable;
+use crate::program::{EVENTUALLY, Program, SOON, wait};
+use crate::site::{Node, OWNER, PASSWORD, Plan, SENSOR, Site};
+
+const COUNT: u64 = 1200;
+const RATE: u64 = 150;
+
+/// A device that is told what to do: a session that is kept, at QoS 1.
+fn device(site: &Site) -> Program {
+    let edge = &site.edge;
+    // To a file it would print in blocks.
+    let mut command = edge.place.command("stdbuf");
+    command.args([
+        "-oL",
+        "mosquitto_sub",
+        "-h",
+        &edge.place.address().to_string(),
+        "-p",
+        &edge.mqtt.to_string(),
+    ]);
+    command.args(["-u", SENSOR, "-P", PASSWORD, "-V", "mqttv5", "-i", "valve", "-c", "-x", "3600"]);
+    command.args(["-q", "1", "-t", "orders/#", "-F", "%t %p"]);
+    Program::start("valve", command, site.folder.path())
+}
+
+fn publish(site: &Site, node: &Node, arguments: &[&str]) {
+    let mut command = node.place.command("mosquitto_pub");
+    command.args([
+        "-h",
+        &node.place.address().to_string(),
+        "-p",
+        &node.mqtt.to_string(),
+        "-u",
+        OWNER,
+        "-P",
+        PASSWORD,
+    ]);
+    command.args(["-V", "mqttv5", "-q", "1"]).args(arguments);
+    Program::start("mosquitto_pub", command, site.folder.path()).ended(SOON);
+}
+
+/// How many different lines of that stream the device printed, and the highest number among them.
+fn heard(device: &Program, stream: &str) -> usize {
+    let mark = format!("\"stream\":\"{stream}\"");
+    let text = device.printed().replace("\": ", "\":");
+    let mut lines: Vec<&str> = text.lines().filter(|line| line.contains(&mark)).collect();
+    lines.sort_unstable();
+    lines.dedup();
+    lines.len()
+}
+
+#[test]
+fn orders_reach_a_device_behind_an_edge_that_is_killed_and_cut_off() {
+    needs!(Need::Namespaces, Need::Program("mosquitto_sub"), Need::Program("curl"), Need::Python, Need::Node);
+    let cable = Cable::lay();
+    let plan =
+        Plan { hub_place: Some(cable.a.clone()), edge_place: Some(cable.b.clone()), ..Plan::default() };
+    let mut site = Site::planned(plan);
+    let board = site.dashboard("board", &site.edge, "orders", json!({}));
+    site.history.wait_mark("board ready", SOON);
+    let device = device(&site);
+    let ask = json!({ "stream": "s", "topic": "orders/valve", "qos": 2, "count": COUNT, "rate": RATE });
+    let publisher = site.client("publisher", "publish_paho.py", &site.hub, OWNER, ask);
+    let delivered = |site: &Site, count: u64| {
+        site.history
+            .wait(&format!("{count} delivered"), EVENTUALLY, |ledger| ledger.delivered("board") >= count);
+    };
+    delivered(&site, 150);
+    site.edge.kill();
+    site.edge.start();
+    delivered(&site, 400);
+    // While the site is cut off, the hub takes everything, and the edge dies once more.
+    cable.cut();
+    publisher.finish(EVENTUALLY);
+    site.edge.kill();
+    site.edge.start();
+    let behind = site.history.ledger().delivered("board");
+    assert!(behind < COUNT, "the cut came before the end");
+    cable.heal();
+    delivered(&site, COUNT);
+    let verdict = site.history.ledger().verdict("board");
+    assert!(verdict.is_clean(), "{verdict:?}");
+    let all = wait(SOON, || (heard(&device, "s") as u64 == COUNT).then_some(()));
+    assert!(all.is_some(), "the device heard {} of {COUNT}", heard(&device, "s"));
+    drop(board);
+}
+
+#[test]
+fn what_came_up_does_not_come_down_again_and_what_came_down_not_up() {
+    needs!(Need::Program("mosquitto_sub"), Need::Program("curl"), Need::Python, Need::Node);
+    let site = Site::start();
+    let device = device(&site);
+    let _boards = [("above", &site.hub), ("below", &site.edge)]
+        .map(|(name, node)| site.dashboard(name, node, "orders", json!({})));
+    for name in ["above", "below"] {
+        site.history.wait_mark(&format!("{name} ready"), SOON);
+    }
+    let ask = |stream: &str| json!({ "stream": stream, "topic": format!("orders/{stream}"), "qos": 1, "count": 100 });
+    let up = site.client("up", "publish_paho.py", &site.edge, OWNER, ask("up"));
+    let down = site.client("down", "publish_paho.py", &site.hub, OWNER, ask("down"));
+    up.finish(EVENTUALLY);
+    down.finish(EVENTUALLY);
+    // Retained, and for a client that comes later: it is retained at the edge too.
+    publish(&site, &site.hub, &["-r", "-t", "orders/mode", "-m", "night"]);
+    for name in ["above", "below"] {
+        site.history.wait(&format!("{name} has both"), EVENTUALLY, |ledger| ledger.delivered(name) == 200);
+    }
+    wait(SOON, || device.printed().contains("orders/mode night").then_some(()))
+        .expect("the device hears of it");
+    // Everything is confirmed both ways: nothing more comes.
+    let settled = wait(SOON, || site.edge.equation().filter(|[_, _, queued, _]| *queued == 0.0));
+    assert!(settled.is_some(), "{:?}", site.edge.equation());
+    for name in ["above", "below"] {
+        let verdict = site.history.ledger().verdict(name);
+        assert!(verdict.is_clean(), "{name}: {verdict:?}");
+    }
+    let mut late = site.edge.place.command("stdbuf");
+    late.args(["-oL", "mosquitto_sub", "-p", &site.edge.mqtt.to_string(), "-u", SENSOR, "-P", PASSWORD]);
+    late.args(["-t", "orders/mode", "-v", "-C", "1"]);
+    let mut late = Program::start("late", late, site.folder.path());
+    late.ended(SOON);
+    assert!(late.printed().contains("orders/mode night"), "{}", late.printed());
+}
