@@ -2,7 +2,7 @@
 
 use riser_gate::{Caller, Gate, Policy, Standing};
 use riser_model::{
-    Principal, RoomId, RoomName, SubscriptionId, Time,
+    Position, Principal, RoomId, RoomName, SubscriptionId, Time,
     door::{Ask, Keep, SessionRequest, Tell},
 };
 use riser_mqtt::SessionKey;
@@ -158,6 +158,19 @@ impl Connection {
         });
         let kept = session.kept.get(&subscription).map(|(filter, _)| filter);
         deferred.or(kept).cloned()
+    }
+
+    /// Deliveries by the filters under which its session keeps their subscriptions.
+    pub(crate) fn by_filter(&self, sent: &[(u16, SubscriptionId, Position)]) -> Vec<(u16, String, Position)> {
+        let kept = self.session.as_ref().map(|session| &session.kept);
+        let filter = |id: &SubscriptionId| Some(kept?.get(id)?.0.clone());
+        sent.iter().filter_map(|(id, of, position)| Some((*id, filter(of)?, *position))).collect()
+    }
+
+    /// Whether its session holds a shared subscription.
+    pub(crate) fn shares(&self) -> bool {
+        let kept = self.session.iter().flat_map(|session| session.kept.values());
+        kept.into_iter().any(|(filter, _)| filter.starts_with("$share/"))
     }
 
     /// The number of its session, if it has one that outlives it.

@@ -4,10 +4,10 @@ use crate::connection::{Connection, State};
 use bytes::Bytes;
 use riser_gate::{Caller, Gate, Offenders, Policy, Proof, Redeemed, Stand, Tickets, Verdict};
 use riser_model::{
-    Batch, ConnectionId, Now, Read, RoomId, RouteNumber, Run, Seq, SubscriptionId, Time,
+    Batch, ConnectionId, Now, Read, RoomId, RouteNumber, Run, Seq, ShareKey, SubscriptionId, Time,
     door::{Ask, Code, Credential, Refusal, SessionState, Tell},
 };
-use riser_mqtt::{Record, SessionKey, Sessions};
+use riser_mqtt::{HandOver, Record, SessionKey, Sessions};
 use riser_rooms::{Append, Bus, Changes, Input as BusInput, Output as BusOutput, Placed};
 use riser_wire::entry::frames;
 use std::{
@@ -19,6 +19,7 @@ use std::{
 mod entering;
 mod gates;
 mod kept;
+mod shares;
 mod wills;
 
 /// Expired sessions are looked for this often.
@@ -141,6 +142,10 @@ enum Awaited {
     Enter { connection: ConnectionId, state: SessionState, willed: bool },
     /// The release of QoS 2 ids: PUBCOMP may leave.
     Release { connection: ConnectionId, ticket: u64, ids: u32 },
+    /// What a session must know of its deliveries: they may go on. And what it took of groups.
+    HandedOver { connection: ConnectionId, ticket: u64, taken: Vec<(ShareKey, Seq)> },
+    /// How far a group is.
+    Share { key: ShareKey },
     /// A will was published.
     Will,
     /// What the end of a connection means for its will.
@@ -183,6 +188,8 @@ pub struct Instance {
     overdue: BTreeSet<SessionKey>,
     /// What the log could not be told of wills.
     unrecorded: BTreeMap<SessionKey, Record>,
+    /// When the log is told how far groups are.
+    shares_due: Option<Time>,
     outputs: VecDeque<Output>,
 }
 
@@ -208,8 +215,10 @@ impl Instance {
             firing: BTreeSet::new(),
             overdue: BTreeSet::new(),
             unrecorded: BTreeMap::new(),
+            shares_due: None,
             outputs: VecDeque::new(),
         };
+        instance.restore_shares(now);
         for (key, record) in restarted {
             match record {
                 Record::WillDue { .. } => instance.append_will(key, record, now),
@@ -278,7 +287,8 @@ impl Instance {
         let expiry = self.expiries.first().map(|(time, _)| (*time, Wake::Expiry));
         let sessions = self.expiry_due.map(|time| (time, Wake::Sessions));
         let rooms = self.bus.poll_timeout().map(|(time, wake)| (time, Wake::Rooms(wake)));
-        [gate, expiry, sessions, rooms].into_iter().flatten().min_by_key(|(time, _)| *time)
+        let shares = self.shares_due.map(|time| (time, Wake::Sessions));
+        [gate, expiry, sessions, shares, rooms].into_iter().flatten().min_by_key(|(time, _)| *time)
     }
 
     fn opened(&mut self, id: ConnectionId, policy: Arc<Policy>, mut caller: Caller, now: Now) {
@@ -326,34 +336,23 @@ impl Instance {
                 match self.sessions.release(number, &ids) {
                     Some(record) => {
                         let awaited = Awaited::Release { connection: id, ticket, ids: count };
-                        self.append_of(id, record, awaited, now);
+                        self.append_of(id, &[record], awaited, now);
                     }
                     None => self.answer(id, ticket, self.stored(ticket)),
                 }
             }
-            Ask::HandOver { ticket, sent, released } => {
+            Ask::HandOver { ticket, sent, released, left, loose, done } => {
                 connection.await_ticket(ticket);
-                let kept = connection.session.as_ref().map(|session| &session.kept);
-                let filter = |id: &SubscriptionId| Some(kept?.get(id)?.0.clone());
-                let sent: Vec<_> = sent
-                    .iter()
-                    .filter_map(|(id, of, position)| Some((*id, filter(of)?, *position)))
-                    .collect();
-                // One answer for all: they go on together or not at all.
-                match self.sessions.hand_over(connection.session_number(), sent, released) {
-                    Some(record) => {
-                        let awaited = Awaited::Release { connection: id, ticket, ids: 1 };
-                        self.append_of(id, record, awaited, now);
-                    }
-                    None => self.answer(id, ticket, self.stored(ticket)),
-                }
+                let (sent, left) = (connection.by_filter(&sent), connection.by_filter(&left));
+                let news = HandOver { sent, released, left, loose, done };
+                self.hand_over(id, ticket, news, now);
             }
             ask @ (Ask::Subscribe { .. } | Ask::Unsubscribe { .. }) => self.change_filter(id, ask, now),
             Ask::Confirm { subscription, through } => {
                 let kept = connection.session.as_ref().and_then(|session| session.kept.get(&subscription));
                 let through = kept.map(|(filter, _)| vec![(filter.clone(), through)]).unwrap_or_default();
                 if let Some(record) = self.sessions.confirm(connection.session_number(), &through) {
-                    self.append_of(id, record, Awaited::Nobody, now);
+                    self.append_of(id, &[record], Awaited::Nobody, now);
                 }
             }
             Ask::Ticket { hash } => {
@@ -369,7 +368,7 @@ impl Instance {
                 // Half a minute fits.
                 self.tell(id, Tell::Ticketed(issued.map(|lasts| lasts.as_secs() as u32)));
             }
-            ask @ (Ask::Pull { .. } | Ask::Pause { .. }) => {
+            ask @ (Ask::Pull { .. } | Ask::Pause { .. } | Ask::Settle { .. }) => {
                 self.rooms(BusInput::Ask { connection: id, ask }, now)
             }
             Ask::Move { room } => self.move_to(id, room, now),
@@ -383,6 +382,7 @@ impl Instance {
 
     fn rooms(&mut self, input: BusInput, now: Now) {
         self.bus.handle(input, now);
+        self.look_at_shares(now);
     }
 
     fn said_by_rooms(&mut self, output: BusOutput, now: Now) {
@@ -391,6 +391,7 @@ impl Instance {
             BusOutput::Done { token, result } if token >= OWN_TOKENS => {
                 // What follows is decided from what this very commit holds.
                 self.fold(self.bus.committed());
+                self.tell_shares(now);
                 if let Some((awaited, key)) = self.awaited.remove(&token) {
                     self.committed(awaited, &key, result.is_ok(), now);
                     self.changed(&key, now);
@@ -399,6 +400,7 @@ impl Instance {
             BusOutput::Done { token, result } => self.outputs.push_back(Output::Done { token, result }),
             BusOutput::Committed { through } => {
                 self.fold(through);
+                self.tell_shares(now);
                 self.outputs.push_back(Output::Committed { through });
             }
             // The rooms have said so on their technical channels.
@@ -440,7 +442,7 @@ impl Instance {
                 match self.keep(id, subscription, &subscribed) {
                     Ok(Some(record)) => {
                         let awaited = Awaited::Tell { connection: id, tell: told(subscribed) };
-                        self.append_of(id, record, awaited, now);
+                        self.append_of(id, &[record], awaited, now);
                     }
                     Ok(None) => {
                         self.filter_changed(id, subscription, now);
@@ -504,6 +506,10 @@ impl Instance {
                 self.filter_changed(connection, subscription, now);
                 self.tell(connection, Tell::Subscribed { subscription, result: Err(log_failing()) });
             }
+            Awaited::HandedOver { connection, ticket, taken } => {
+                self.handed_over(connection, ticket, taken, durable, now);
+            }
+            Awaited::Share { key } => self.share_noted(key, durable, now),
             Awaited::Will => self.fired(key, durable, now),
             Awaited::WillRecord { record } => self.recorded(key, record, durable, now),
             Awaited::Unsubscribed { connection, subscription } if durable => {
@@ -583,6 +589,7 @@ impl Instance {
                 }
             }
         }
+        self.note_shares_due(now);
         if self.bus.poll_timeout().is_some_and(|(time, _)| time <= now.time) {
             self.rooms(BusInput::Deadline, now);
         }

@@ -12,6 +12,7 @@ use crate::{
     position::Position,
     principal::Principal,
     route::Route,
+    share::ShareWant,
     time::{Now, Time, Wall},
 };
 use bytes::Bytes;
@@ -188,12 +189,32 @@ pub struct SessionState {
 pub struct SessionDelivery {
     /// Its packet id.
     pub id: u16,
-    /// The MQTT topic filter of its subscription.
-    pub filter: String,
+    /// The MQTT topic filter of its subscription; none of one that is [`Loose`].
+    pub filter: Option<String>,
     /// What it delivers.
     pub position: Position,
     /// The peer has it: what is left to say is PUBREL.
     pub released: bool,
+    /// It is over: nothing is left to say.
+    pub over: bool,
+    /// At QoS 1; else at QoS 2.
+    pub at_least_once: bool,
+    /// It was shown because its channel retains it.
+    pub retained: bool,
+}
+
+/// A delivery that is in no subscription's course: what its channel retained, or what was begun before its subscription
+/// was given up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Loose {
+    /// Its packet id.
+    pub id: u16,
+    /// What it delivers.
+    pub position: Position,
+    /// At QoS 1; else at QoS 2.
+    pub at_least_once: bool,
+    /// It was shown because its channel retains it.
+    pub retained: bool,
 }
 
 /// A subscription that a session holds.
@@ -226,6 +247,10 @@ pub enum Want {
     Topic(String),
     /// The technical channel of a room, or with none of the account.
     Technical(Option<RoomName>),
+    /// What the members of a group share among them.
+    Shared(Box<ShareWant>),
+    /// These and nothing else, in order. One that is not to be had is passed over by a [`Push::Through`] of its own.
+    Positions(Vec<Position>),
 }
 
 /// Where a subscription starts.
@@ -306,7 +331,7 @@ pub enum Ask {
         /// The ids.
         ids: Vec<u16>,
     },
-    /// What a session must know of its deliveries at QoS 2 before they go on: answered by [`Tell::Stored`] with the
+    /// What a session must know of its deliveries before they go on: answered by [`Tell::Stored`] with the
     /// ticket, after which the PUBLISHs and PUBRELs may leave.
     HandOver {
         /// As [`Intake::ticket`].
@@ -315,6 +340,21 @@ pub enum Ask {
         sent: Vec<(u16, SubscriptionId, Position)>,
         /// Packet ids of what the peer has.
         released: Vec<u16>,
+        /// The same as `sent` at QoS 1, of a connection that is over: said, and not acknowledged.
+        left: Vec<(u16, SubscriptionId, Position)>,
+        /// What no subscription's place tells of: it is remembered until it is done.
+        loose: Vec<Loose>,
+        /// Packet ids of those that are done.
+        done: Vec<u16>,
+    },
+    /// What became of entries of a shared subscription. Not answered.
+    Settle {
+        /// Which.
+        subscription: SubscriptionId,
+        /// The peer has them, or nobody is to get them.
+        done: Vec<Seq>,
+        /// They were not said: another member may have them.
+        returned: Vec<Seq>,
     },
     /// Start reading. Answered by [`Tell::Subscribed`].
     Subscribe {
@@ -500,8 +540,9 @@ pub struct Delivery {
     pub body: Bytes,
     /// How many were passed over since the last one (`conflate`).
     pub skipped: u64,
-    /// It is shown because its channel retains it, to a subscription that was not there when it was published.
-    pub retained: bool,
+    /// It is shown because its channel retains it, to a subscription that was not there when it was published: where it
+    /// was published.
+    pub retained: Option<Position>,
     /// When it was published, by the clock of this instance (section 7.10).
     pub wall: Wall,
     /// Its room is the root of MQTT's topics: its channel is the topic, without the room before it.

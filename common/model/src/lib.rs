@@ -19,6 +19,7 @@ pub mod position;
 pub mod principal;
 pub mod room;
 pub mod route;
+pub mod share;
 pub mod size;
 pub mod time;
 
@@ -32,4 +33,5 @@ pub use position::Position;
 pub use principal::{Grants, Principal, Right};
 pub use room::{Binding, History, Retention, Room};
 pub use route::{Route, RouteNumber};
+pub use share::{ShareChange, ShareKey, ShareState, ShareWant};
 pub use time::{Now, Stamp, Time, Wall};

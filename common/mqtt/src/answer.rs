@@ -33,8 +33,6 @@ pub(crate) enum Grant {
     Refused(Code),
     /// Not a filter that this server knows.
     Invalid,
-    /// A shared subscription.
-    Shared,
 }
 
 /// What became of one filter of an UNSUBSCRIBE.

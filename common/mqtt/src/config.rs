@@ -20,6 +20,8 @@ pub struct Config {
     pub session_expiry_s_max: u32,
     /// How many topic aliases a client of MQTT 5 may define.
     pub topic_aliases_max: u16,
+    /// How many topic aliases are given out to a client of MQTT 5, if it does not take fewer.
+    pub aliases_given_max: u16,
     /// Whether clients without any credential are let in.
     pub allow_anonymous: bool,
 }
@@ -33,6 +35,7 @@ impl Default for Config {
             keepalive_s_max: 0,
             session_expiry_s_max: u32::MAX,
             topic_aliases_max: 32,
+            aliases_given_max: 32,
             allow_anonymous: false,
         }
     }

@@ -170,6 +170,7 @@ impl Offer {
         let properties = connect.properties.unwrap_or_default();
         peer.receive_maximum = properties.receive_maximum.unwrap_or(u16::MAX);
         peer.packet_bytes_max = properties.max_packet_size.unwrap_or(u32::MAX);
+        peer.topic_aliases_max = properties.topic_alias_max.unwrap_or(0);
         peer.problem_information = properties.request_problem_info != Some(0);
         let will = match will {
             Some(will) => Some(will_v5(frame, will)?),

@@ -5,7 +5,9 @@
 
 use crate::{
     Counters,
-    outbox::{News, Outbox, Received, Stored, Turn},
+    aliases::{Alias, Aliases},
+    finishing::Finishing,
+    outbox::{Course, News, Outbox, Received, Stored, Turn, Unacknowledged},
     outgoing::Outgoing,
     own::Own,
     peer::{Peer, Version},
@@ -14,7 +16,7 @@ use crate::{
 };
 use bytes::BytesMut;
 use riser_model::{
-    Position, SubscriptionId, Wall,
+    Position, Seq, SubscriptionId, Wall,
     door::{Ask, Delivery, Push, SessionDelivery},
 };
 use riser_wire::{
@@ -23,7 +25,7 @@ use riser_wire::{
 };
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
 };
 
 /// See the module.
@@ -32,36 +34,84 @@ pub(crate) struct Deliveries {
     pub(crate) subscriptions: BTreeMap<SubscriptionId, Subscription>,
     pub(crate) pull: Pull,
     pub(crate) own: Own,
+    aliases: Aliases,
     held: VecDeque<Push>,
     outbox: Outbox,
+    /// What became of entries of shared subscriptions, since [`Deliveries::settles`].
+    settled: BTreeMap<SubscriptionId, Settled>,
+    /// Shared subscriptions that were given up, until nothing of them is left.
+    parting: BTreeSet<SubscriptionId>,
+    /// What an earlier connection began, in no subscription's course.
+    finishing: Finishing,
     /// Some subscription got on since [`Deliveries::confirms`].
     got_on: bool,
 }
 
+/// Entries of one shared subscription.
+#[derive(Debug, Default)]
+struct Settled {
+    done: Vec<Seq>,
+    returned: Vec<Seq>,
+}
+
 /// What happened to the first that was held.
 enum Sent {
+    /// There is nothing to wait for.
     Done,
+    /// The peer is to answer it.
+    Awaits { exactly: bool },
+    /// Its turn has not come.
     Waits,
 }
 
 impl Deliveries {
     /// `durable`: for a session that outlives the connection.
-    pub(crate) fn new(inflight_max: u16, durable: bool, last_id: u16) -> Self {
-        Self { outbox: Outbox::new(inflight_max, durable, last_id), ..Self::default() }
+    pub(crate) fn new((inflight_max, aliases_max): (u16, u16), durable: bool, last_id: u16) -> Self {
+        let (outbox, aliases) = (Outbox::new(inflight_max, durable, last_id), Aliases::new(aliases_max));
+        Self { outbox, aliases, ..Self::default() }
+    }
+
+    /// How much may wait for the peer.
+    pub(crate) fn window(&self) -> u16 {
+        self.outbox.max()
     }
 
     /// Takes up the deliveries that a session remembers; the ids whose PUBREL is to be said again.
     pub(crate) fn restore(&mut self, remembered: &[SessionDelivery]) -> Vec<u16> {
         let mut released = Vec::new();
         for delivery in remembered {
-            let found = self.subscriptions.iter().find(|(_, one)| one.filter == delivery.filter);
-            if let Some((id, _)) = found
-                && self.outbox.restore(delivery.id, *id, delivery.position, delivery.released)
-            {
-                released.push(delivery.id);
+            let SessionDelivery { id, position, released: has, over, .. } = *delivery;
+            let Some(filter) = &delivery.filter else {
+                let one = self.finishing.take_up(delivery);
+                if let Some(subscription) = self.finishing.subscription
+                    && self.outbox.restore_loose(subscription, one, has)
+                {
+                    released.push(id);
+                }
+                continue;
+            };
+            let found = self.subscriptions.iter_mut().find(|(_, one)| one.filter == *filter);
+            let Some((of, subscription)) = found else { continue };
+            if subscription.is_shared() {
+                // It does not come by the way of the log that tells what is not over.
+                subscription.await_ack(position, position);
+            }
+            if self.outbox.restore(id, *of, position, (has, over)) {
+                released.push(id);
             }
         }
         released
+    }
+
+    /// What an earlier connection began is to be looked for under this number.
+    pub(crate) fn finish_under(&mut self, subscription: SubscriptionId) {
+        self.finishing.subscription = Some(subscription);
+    }
+
+    /// Whether all of that is said: then there is nothing left to look for.
+    pub(crate) fn finished(&mut self) -> Option<SubscriptionId> {
+        let over = self.finishing.is_over();
+        if over { self.finishing.subscription.take() } else { None }
     }
 
     /// The bus answered a pull.
@@ -85,10 +135,20 @@ impl Deliveries {
             Push::Through { subscription, pos } => (*subscription, Some(*pos)),
             Push::Event { subscription, .. } => (*subscription, None),
         };
+        if self.finishing.subscription == Some(subscription) {
+            return true;
+        }
         match (self.subscriptions.get_mut(&subscription), pos) {
             (Some(subscription), Some(pos)) => subscription.receive(pos),
             (Some(_), None) => true,
-            (None, _) => false,
+            (None, pos) => {
+                if let (Push::Publication(_), Some(pos)) = (push, pos)
+                    && self.parting.contains(&subscription)
+                {
+                    self.settled.entry(subscription).or_default().returned.push(pos.seq);
+                }
+                false
+            }
         }
     }
 
@@ -106,7 +166,11 @@ impl Deliveries {
             let before = out.len();
             self.got_on = true;
             let sent = match &push {
-                Push::Publication(delivery) => self.deliver(delivery, peer, out, counters, now),
+                Push::Publication(delivery) => {
+                    let sent = self.deliver(delivery, peer, out, counters, now);
+                    self.settle(delivery, &sent);
+                    sent
+                }
                 Push::Gap { .. } | Push::Event { .. } | Push::Through { .. } => {
                     self.note(&push, peer, out, counters)
                 }
@@ -150,6 +214,9 @@ impl Deliveries {
         counters: &Counters,
         now: Wall,
     ) -> Sent {
+        if self.finishing.subscription == Some(delivery.subscription) {
+            return self.say_again(delivery, peer, out, counters, now);
+        }
         let Some(subscription) = self.subscriptions.get_mut(&delivery.subscription) else {
             return Sent::Done;
         };
@@ -166,22 +233,22 @@ impl Deliveries {
         let begun = delivery.pos.is_some_and(|pos| self.outbox.is_begun(delivery.subscription, pos));
         let properties = match aged(publication.properties, delivery.wall, now) {
             Some(properties) => properties,
-            None if begun => Cow::Borrowed(publication.properties),
+            None if begun => over(publication.properties),
             None => {
                 counters.expired.add(1);
                 return pass(subscription, delivery.pos);
             }
         };
-        let mut qos = subscription.qos().min(publication.qos);
-        if delivery.retained && self.outbox.is_durable() {
-            // It has no place by which a session could remember it: at QoS 2 a cut would leave its id with the peer.
-            qos = qos.min(1);
-        }
+        let qos = subscription.qos().min(publication.qos);
+        let (place, course) = match delivery.retained {
+            Some(at) => (Some(at), Course::Loose { retained: true }),
+            None => (delivery.pos, Course::In),
+        };
         let (id, dup) = match qos {
             0 => (0, false),
-            1 if self.outbox.has_room() => self.outbox.once_at_least(delivery.subscription, delivery.pos),
+            1 if self.outbox.has_room() => self.outbox.once_at_least(delivery.subscription, place, course),
             1 => return Sent::Waits,
-            _ => match self.outbox.once_exactly(delivery.subscription, delivery.pos) {
+            _ => match self.outbox.once_exactly(delivery.subscription, place, course) {
                 Turn::Say { id, dup } => (id, dup),
                 Turn::Wait => return Sent::Waits,
                 Turn::Skip { over } => {
@@ -192,12 +259,15 @@ impl Deliveries {
                 }
             },
         };
+        let room = (!delivery.rooted).then_some(delivery.room.as_str());
         let notes: Vec<_> = subscription.noted_gaps().iter().map(gap_note).collect();
         let outgoing = Outgoing {
             qos,
-            retain: delivery.retained || publication.retain && subscription.has(options::RETAIN_AS_PUBLISHED),
-            room: (!delivery.rooted).then_some(delivery.room.as_str()),
+            retain: delivery.retained.is_some()
+                || publication.retain && subscription.has(options::RETAIN_AS_PUBLISHED),
+            room,
             topic: delivery.route.channel.as_str(),
+            alias: self.aliases.of(room, delivery.route.channel.as_str()),
             id,
             dup,
             content_type: publication.content_type,
@@ -212,11 +282,95 @@ impl Deliveries {
             return pass(subscription, delivery.pos);
         };
         outgoing.write(peer.version, out);
+        outgoing.alias.into_iter().for_each(|alias| self.aliases.said(alias));
         subscription.forget_gaps();
         if let Some(pos) = delivery.pos.filter(|_| qos > 0) {
             subscription.await_ack(delivery.prev, pos);
         }
-        pass(subscription, delivery.pos)
+        match (pass(subscription, delivery.pos), qos) {
+            (done, 0) => done,
+            (_, qos) => Sent::Awaits { exactly: qos == 2 },
+        }
+    }
+
+    /// What an earlier connection began, under the ids that it had.
+    fn say_again(
+        &mut self,
+        delivery: &Delivery,
+        peer: &Peer,
+        out: &mut BytesMut,
+        counters: &Counters,
+        now: Wall,
+    ) -> Sent {
+        let Some(at) = delivery.pos.or(delivery.retained) else { return Sent::Done };
+        let publication = Body::read(&delivery.body).and_then(|body| Publication::read(&body));
+        let mut waits = self.finishing.take(at.seq).into_iter();
+        while let Some(one) = waits.next() {
+            let Ok(publication) = &publication else {
+                counters.unreadable.add(1);
+                if self.outbox.never_again(one.id, one.at_least_once) {
+                    peer.release(out, one.id);
+                }
+                continue;
+            };
+            if !self.outbox.again(one.id, one.at_least_once) {
+                self.finishing.put_back(std::iter::once(one).chain(waits));
+                return Sent::Waits;
+            }
+            let properties = match aged(publication.properties, delivery.wall, now) {
+                Some(properties) => properties,
+                None => over(publication.properties),
+            };
+            let outgoing = Outgoing {
+                qos: if one.at_least_once { 1 } else { 2 },
+                retain: one.retained,
+                room: (!delivery.rooted).then_some(delivery.room.as_str()),
+                topic: delivery.route.channel.as_str(),
+                alias: None,
+                id: one.id,
+                dup: true,
+                content_type: publication.content_type,
+                properties: &properties,
+                identifier: 0,
+                notes: &[],
+                payload: publication.payload,
+            };
+            match fit(outgoing, peer) {
+                Some(outgoing) => outgoing.write(peer.version, out),
+                None => {
+                    counters.too_large.add(1);
+                    if self.outbox.never_again(one.id, one.at_least_once) {
+                        peer.release(out, one.id);
+                    }
+                }
+            }
+        }
+        Sent::Done
+    }
+
+    /// What was said at QoS 2 is for nobody else, whatever becomes of it (MQTT 5, section 4.8.2); at QoS 1 the peer is to
+    /// acknowledge it first.
+    fn settle(&mut self, delivery: &Delivery, sent: &Sent) {
+        let over = match sent {
+            Sent::Done | Sent::Awaits { exactly: true } => true,
+            Sent::Awaits { exactly: false } | Sent::Waits => false,
+        };
+        if let Some(pos) = delivery.pos.filter(|_| over) {
+            self.settled(delivery.subscription, pos);
+        }
+    }
+
+    fn settled(&mut self, subscription: SubscriptionId, pos: Position) {
+        if self.subscriptions.get(&subscription).is_some_and(Subscription::is_shared) {
+            self.settled.entry(subscription).or_default().done.push(pos.seq);
+        }
+    }
+
+    /// What became of entries of shared subscriptions.
+    pub(crate) fn settles(&mut self) -> impl Iterator<Item = Ask> {
+        std::mem::take(&mut self.settled)
+            .into_iter()
+            .map(|(subscription, Settled { done, returned })| Ask::Settle { subscription, done, returned })
     }
 
     fn note(&mut self, push: &Push, peer: &Peer, out: &mut BytesMut, counters: &Counters) -> Sent {
@@ -228,11 +382,23 @@ impl Deliveries {
                 }
                 self.outbox.passed(*subscription, *pos);
             }
-            Push::Through { subscription, pos } => {
-                if let Some(subscription) = self.subscriptions.get_mut(subscription) {
-                    subscription.pass(*pos);
+            Push::Through { subscription, pos } if self.finishing.subscription == Some(*subscription) => {
+                for one in self.finishing.take(pos.seq) {
+                    counters.gaps.add(1);
+                    if self.outbox.never_again(one.id, one.at_least_once) {
+                        peer.release(out, one.id);
+                    }
                 }
             }
+            Push::Through { subscription, pos } => match self.subscriptions.get_mut(subscription) {
+                Some(shared) if shared.is_shared() => {
+                    shared.acknowledged(*pos);
+                    self.outbox.never(*subscription, *pos);
+                    counters.gaps.add(1);
+                }
+                Some(subscription) => subscription.pass(*pos),
+                None => {}
+            },
             Push::Event { subscription, event, missed, .. } => {
                 if let Some(subscription) = self.subscriptions.get(subscription) {
                     let payload = serde_json::to_vec(&**event).unwrap_or_default();
@@ -255,9 +421,16 @@ impl Deliveries {
 
     fn has(&mut self, subscription: SubscriptionId, pos: Option<Position>) {
         self.got_on = true;
-        if let (Some(subscription), Some(pos)) = (self.subscriptions.get_mut(&subscription), pos) {
-            subscription.acknowledged(pos);
+        let Some(pos) = pos else { return };
+        match self.subscriptions.get_mut(&subscription) {
+            Some(subscription) => subscription.acknowledged(pos),
+            None if self.parting.contains(&subscription) => {
+                self.settled.entry(subscription).or_default().done.push(pos.seq);
+                self.parted(subscription);
+            }
+            None => {}
         }
+        self.settled(subscription, pos);
     }
 
     /// Whether a packet id is that of a delivery at QoS 1.
@@ -287,12 +460,39 @@ impl Deliveries {
 
     /// A subscription is no more.
     pub(crate) fn gone(&mut self, subscription: SubscriptionId) {
-        self.subscriptions.remove(&subscription);
-        self.outbox.gone(subscription);
+        let gone = self.subscriptions.remove(&subscription);
+        if gone.as_ref().is_some_and(Subscription::is_shared) {
+            self.parting.insert(subscription);
+            self.return_held(subscription);
+        }
+        let begun = self.outbox.gone(subscription);
+        if self.outbox.is_durable() && self.parting.contains(&subscription) {
+            // The session finishes them.
+            self.settled.entry(subscription).or_default().done.extend(begun);
+        }
+    }
+
+    /// What of a group's was not said is for its other members.
+    fn return_held(&mut self, of: SubscriptionId) {
+        let (held, outbox) = (&self.held, &self.outbox);
+        let unsaid = held.iter().filter_map(|push| match push {
+            Push::Publication(Delivery { subscription, pos: Some(pos), .. }) if *subscription == of => {
+                (!outbox.is_begun(of, *pos)).then_some(pos.seq)
+            }
+            _ => None,
+        });
+        self.settled.entry(of).or_default().returned.extend(unsaid);
+    }
+
+    /// The bus knows that a subscription is no more, or the peer has one more of it.
+    pub(crate) fn parted(&mut self, subscription: SubscriptionId) {
+        if !self.outbox.has_of(subscription) {
+            self.parting.remove(&subscription);
+        }
     }
 
     /// What was said at QoS 1 and is not acknowledged, for who comes back.
-    pub(crate) fn unacknowledged(&self) -> Vec<(u16, SubscriptionId, Position)> {
+    pub(crate) fn unacknowledged(&self) -> Unacknowledged {
         self.outbox.unacknowledged()
     }
 
@@ -334,9 +534,23 @@ impl Deliveries {
 fn aged(properties: &[u8], published: Wall, now: Wall) -> Option<Cow<'_, [u8]>> {
     let Some(at) = property::expiry_at(properties) else { return Some(Cow::Borrowed(properties)) };
     let left = now.seconds_until(published.plus_s(property::expiry_s(properties)?))?;
-    let mut aged = properties.to_vec();
-    *aged.get_mut(at..)?.first_chunk_mut()? = left.to_be_bytes();
-    Some(Cow::Owned(aged))
+    Some(Cow::Owned(with_expiry(properties, at, left)))
+}
+
+/// The properties of what was begun and whose time is over.
+fn over(properties: &[u8]) -> Cow<'_, [u8]> {
+    match property::expiry_at(properties) {
+        Some(at) => Cow::Owned(with_expiry(properties, at, 0)),
+        None => Cow::Borrowed(properties),
+    }
+}
+
+fn with_expiry(properties: &[u8], at: usize, seconds: u32) -> Vec<u8> {
+    let mut properties = properties.to_vec();
+    if let Some(place) = properties.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
+        *place = seconds.to_be_bytes();
+    }
+    properties
 }
 
 fn pass(subscription: &mut Subscription, pos: Option<Position>) -> Sent {
@@ -350,10 +564,12 @@ fn gap_note(gap: &riser_model::Gap) -> (&'static str, String) {
     ("riser-gap", format!("{}..{}:{}", gap.from, gap.to, gap.cause.name()))
 }
 
-/// What the peer can take: without our notes if need be.
+/// What the peer can take: without our notes if need be, and without an alias that it would have to be told.
 fn fit<'a>(outgoing: Outgoing<'a>, peer: &Peer) -> Option<Outgoing<'a>> {
     let bare = Outgoing { notes: &[], ..outgoing };
-    [outgoing, bare].into_iter().find(|o| o.size(peer.version) <= peer.packet_bytes_max as usize)
+    let known = |alias: &Alias| alias.known;
+    let plain = Outgoing { alias: outgoing.alias.filter(known), ..bare };
+    [outgoing, bare, plain].into_iter().find(|o| o.size(peer.version) <= peer.packet_bytes_max as usize)
 }
 
 fn write_event(
@@ -371,6 +587,7 @@ fn write_event(
         retain: false,
         room: None,
         topic: &subscription.filter,
+        alias: None,
         id: 0,
         content_type: ContentType::Json,
         properties: &[],

@@ -9,6 +9,7 @@
 #![warn(clippy::indexing_slicing)]
 
 mod acks;
+mod aliases;
 mod answer;
 mod config;
 mod connect;
@@ -19,6 +20,7 @@ mod door;
 mod fault;
 mod fields;
 mod filters;
+mod finishing;
 mod frame;
 mod intake;
 mod outbox;
@@ -42,4 +44,4 @@ pub use config::Config;
 pub use counters::{Count, Counters};
 pub use door::MqttDoor;
 pub use record::{Record, SavedWill, SessionKey};
-pub use sessions::{NEVER, Opening, SESSIONS_MAX, SESSIONS_PER_CLIENT_MAX, Sessions};
+pub use sessions::{HandOver, NEVER, Opening, SESSIONS_MAX, SESSIONS_PER_CLIENT_MAX, Sessions};

@@ -4,9 +4,10 @@
 //! session that outlives its connection two things are on disk before they are said: which publication an id stands
 //! for, before its PUBLISH; that the peer has it, before its PUBREL. So whatever dies in between, the publication comes
 //! again under its own id or not at all. An id stays taken until the session's place has passed its publication: until
-//! then it tells that this one is not to be sent again.
+//! then it tells that this one is not to be sent again. What is in no subscription's course, so that no place passes it,
+//! is remembered until it is done.
 
-use riser_model::{Position, Seq, SubscriptionId};
+use riser_model::{Position, Seq, SubscriptionId, door::Loose};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Ids that wait for nothing but the session's place, for each that waits for the peer.
@@ -23,8 +24,8 @@ pub(crate) struct Outbox {
     durable: bool,
     last_id: u16,
     by_id: BTreeMap<u16, Waiting>,
-    /// Those at QoS 2 and those that were said on an earlier connection, by subscription and seq.
-    by_place: BTreeMap<(SubscriptionId, Seq), u16>,
+    /// Those at QoS 2 and those that were said on an earlier connection.
+    by_place: BTreeMap<Place, u16>,
     waiting: usize,
     /// What is to be stored next.
     news: News,
@@ -32,12 +33,36 @@ pub(crate) struct Outbox {
     asked: VecDeque<(u64, News)>,
 }
 
+/// What an id stands for: subscription, seq, and whether it is loose.
+type Place = (SubscriptionId, Seq, bool);
+
+/// Whether the session's place in a subscription will pass a delivery.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Course {
+    /// It will.
+    In,
+    /// It will not.
+    Loose { retained: bool },
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Waiting {
     subscription: SubscriptionId,
-    /// None of what a channel retains: it is not in the subscription's course.
     pos: Option<Position>,
+    course: Course,
+    /// A loose one that the session has.
+    recorded: bool,
     stage: Stage,
+}
+
+impl Waiting {
+    fn is_loose(&self) -> bool {
+        self.course != Course::In
+    }
+
+    fn place(&self) -> Option<Place> {
+        self.pos.map(|pos| (self.subscription, pos.seq, self.is_loose()))
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,6 +99,19 @@ pub(crate) struct News {
     pub(crate) sent: Vec<(u16, SubscriptionId, Position)>,
     /// Ids whose publication the peer has.
     pub(crate) released: Vec<u16>,
+    /// What is in no subscription's course.
+    pub(crate) loose: Vec<Loose>,
+    /// Ids of what is over: no PUBREL is to be said for it.
+    pub(crate) done: Vec<u16>,
+}
+
+/// What was said at QoS 1 and is not acknowledged.
+#[derive(Debug, Default)]
+pub(crate) struct Unacknowledged {
+    /// Of subscriptions.
+    pub(crate) left: Vec<(u16, SubscriptionId, Position)>,
+    /// Of none.
+    pub(crate) loose: Vec<Loose>,
 }
 
 /// What follows when news is stored.
@@ -113,23 +151,65 @@ impl Outbox {
         Self { max: usize::from(max.max(1)), durable, last_id, ..Self::default() }
     }
 
-    /// Takes up what a session remembers. True if PUBREL is to be said again.
+    /// How many may wait for the peer.
+    pub(crate) fn max(&self) -> u16 {
+        u16::try_from(self.max).unwrap_or(u16::MAX)
+    }
+
+    /// Takes up what a session remembers of a subscription's course. True if PUBREL is to be said again.
     pub(crate) fn restore(
         &mut self,
         id: u16,
         subscription: SubscriptionId,
         pos: Position,
-        released: bool,
+        (released, over): (bool, bool),
     ) -> bool {
+        let stage = match (over, released) {
+            (true, _) => Stage::Over,
+            (false, true) => Stage::Released,
+            (false, false) => Stage::Numbered { before: true },
+        };
+        let (course, recorded) = (Course::In, false);
+        self.insert(id, Waiting { subscription, pos: Some(pos), course, recorded, stage });
+        stage == Stage::Released
+    }
+
+    /// Takes up what a session remembers of no subscription's course. True if PUBREL is to be said again.
+    pub(crate) fn restore_loose(&mut self, subscription: SubscriptionId, one: Loose, released: bool) -> bool {
         let stage = if released { Stage::Released } else { Stage::Numbered { before: true } };
-        self.insert(id, Waiting { subscription, pos: Some(pos), stage });
+        let (course, recorded) = (Course::Loose { retained: one.retained }, true);
+        let waiting = Waiting { subscription, pos: Some(one.position), course, recorded, stage };
+        self.waiting += usize::from(stage.waits_for_peer());
+        // Several may stand for one publication: they are asked for by their ids.
+        self.by_id.insert(one.id, waiting);
         released
+    }
+
+    /// A loose one that was taken up is said again. False if its turn has not come.
+    pub(crate) fn again(&mut self, id: u16, at_least_once: bool) -> bool {
+        let room = self.has_room();
+        if room {
+            self.enter(id, if at_least_once { Stage::Published } else { Stage::Sent });
+        }
+        room
+    }
+
+    /// A loose one that was taken up is not to be had any more. True if PUBREL is to be said for it: then nobody holds
+    /// its id.
+    pub(crate) fn never_again(&mut self, id: u16, at_least_once: bool) -> bool {
+        if at_least_once {
+            self.remove(id);
+            self.news.done.push(id);
+        } else {
+            self.enter(id, Stage::Released);
+        }
+        !at_least_once
     }
 
     fn insert(&mut self, id: u16, waiting: Waiting) {
         self.waiting += usize::from(waiting.stage.waits_for_peer());
-        if let Some(pos) = waiting.pos.filter(|_| waiting.stage != Stage::Published) {
-            self.by_place.insert((waiting.subscription, pos.seq), id);
+        if let Some(place) = waiting.place().filter(|_| waiting.stage != Stage::Published) {
+            self.by_place.insert(place, id);
         }
         self.by_id.insert(id, waiting);
     }
@@ -137,11 +217,10 @@ impl Outbox {
     fn remove(&mut self, id: u16) -> Option<Waiting> {
         let waiting = self.by_id.remove(&id)?;
         self.waiting -= usize::from(waiting.stage.waits_for_peer());
-        if let Some(pos) = waiting.pos {
-            let place = (waiting.subscription, pos.seq);
-            if self.by_place.get(&place) == Some(&id) {
-                self.by_place.remove(&place);
-            }
+        if let Some(place) = waiting.place()
+            && self.by_place.get(&place) == Some(&id)
+        {
+            self.by_place.remove(&place);
         }
         Some(waiting)
     }
@@ -170,23 +249,41 @@ impl Outbox {
         &mut self,
         subscription: SubscriptionId,
         pos: Option<Position>,
+        course: Course,
     ) -> (u16, bool) {
-        let before = pos.and_then(|pos| self.by_place.remove(&(subscription, pos.seq)));
+        let place = pos.map(|pos| (subscription, pos.seq, course != Course::In));
+        let before = place.and_then(|place| self.by_place.remove(&place));
         let id = before.unwrap_or_else(|| self.free_id());
         self.remove(id);
-        self.insert(id, Waiting { subscription, pos, stage: Stage::Published });
+        self.insert(id, Waiting { subscription, pos, course, recorded: false, stage: Stage::Published });
         (id, before.is_some())
     }
 
     /// What was said at QoS 1 and is not acknowledged: who comes back is to hear it under the same ids.
-    pub(crate) fn unacknowledged(&self) -> Vec<(u16, SubscriptionId, Position)> {
+    pub(crate) fn unacknowledged(&self) -> Unacknowledged {
         let waits = self.by_id.iter().filter(|(_, waiting)| waiting.stage == Stage::Published);
-        waits.filter_map(|(id, waiting)| Some((*id, waiting.subscription, waiting.pos?))).collect()
+        let mut all = Unacknowledged::default();
+        for (id, waiting) in waits {
+            match (waiting.pos, waiting.course) {
+                (Some(pos), Course::In) => all.left.push((*id, waiting.subscription, pos)),
+                (Some(position), Course::Loose { retained }) if !waiting.recorded => {
+                    all.loose.push(Loose { id: *id, position, at_least_once: true, retained });
+                }
+                (_, Course::Loose { .. }) | (None, Course::In) => {}
+            }
+        }
+        all
     }
 
     /// The turn of a delivery at QoS 2.
-    pub(crate) fn once_exactly(&mut self, subscription: SubscriptionId, pos: Option<Position>) -> Turn {
-        let known = pos.and_then(|pos| self.by_place.get(&(subscription, pos.seq)).copied());
+    pub(crate) fn once_exactly(
+        &mut self,
+        subscription: SubscriptionId,
+        pos: Option<Position>,
+        course: Course,
+    ) -> Turn {
+        let place = pos.map(|pos| (subscription, pos.seq, course != Course::In));
+        let known = place.and_then(|place| self.by_place.get(&place).copied());
         if let Some(id) = known {
             let stage = self.by_id.get(&id).map(|waiting| waiting.stage);
             return match stage {
@@ -205,32 +302,43 @@ impl Outbox {
         if !self.has_room() || self.durable && !self.may_number() {
             return Turn::Wait;
         }
-        let id = self.free_id();
         match pos.filter(|_| self.durable) {
             Some(at) => {
-                self.insert(id, Waiting { subscription, pos, stage: Stage::Numbering });
-                self.news.sent.push((id, subscription, at));
+                self.begin(subscription, at, course);
                 Turn::Wait
             }
             None => {
-                self.insert(id, Waiting { subscription, pos, stage: Stage::Sent });
+                let (id, recorded) = (self.free_id(), false);
+                self.insert(id, Waiting { subscription, pos, course, recorded, stage: Stage::Sent });
                 Turn::Say { id, dup: false }
             }
         }
     }
 
-    /// Whether a delivery at QoS 2 has a number.
+    /// Gives a delivery at QoS 2 its number, which is to be stored before it is said.
+    fn begin(&mut self, subscription: SubscriptionId, pos: Position, course: Course) {
+        let id = self.free_id();
+        let waiting =
+            Waiting { subscription, pos: Some(pos), course, recorded: true, stage: Stage::Numbering };
+        self.insert(id, waiting);
+        match course {
+            Course::In => self.news.sent.push((id, subscription, pos)),
+            Course::Loose { retained } => {
+                self.news.loose.push(Loose { id, position: pos, at_least_once: false, retained });
+            }
+        }
+    }
+
+    /// Whether a delivery in its course at QoS 2 has a number.
     pub(crate) fn is_begun(&self, subscription: SubscriptionId, pos: Position) -> bool {
-        self.by_place.contains_key(&(subscription, pos.seq))
+        self.by_place.contains_key(&(subscription, pos.seq, false))
     }
 
     /// Numbers a delivery at QoS 2 whose turn has not come, so that one commit is for many.
     pub(crate) fn number(&mut self, subscription: SubscriptionId, pos: Position) {
         let wanted = self.durable && !self.is_begun(subscription, pos);
         if wanted && self.may_number() && self.news.sent.len() < self.max {
-            let id = self.free_id();
-            self.insert(id, Waiting { subscription, pos: Some(pos), stage: Stage::Numbering });
-            self.news.sent.push((id, subscription, pos));
+            self.begin(subscription, pos, Course::In);
         }
     }
 
@@ -262,8 +370,11 @@ impl Outbox {
     /// PUBACK: what the peer has. None if nothing waited for it.
     pub(crate) fn acknowledged(&mut self, id: u16) -> Option<(SubscriptionId, Option<Position>)> {
         let waits = self.by_id.get(&id).is_some_and(|waiting| waiting.stage == Stage::Published);
-        let waiting = if waits { self.remove(id) } else { None };
-        waiting.map(|waiting| (waiting.subscription, waiting.pos))
+        let waiting = if waits { self.remove(id) } else { None }?;
+        if waiting.recorded {
+            self.news.done.push(id);
+        }
+        Some((waiting.subscription, waiting.pos))
     }
 
     /// Whether an id is that of a delivery at QoS 1.
@@ -276,9 +387,15 @@ impl Outbox {
         let Some(waiting) = self.by_id.get(&id) else { return Received::Unknown };
         let stored = self.durable && waiting.pos.is_some();
         match waiting.stage {
-            Stage::Sent if stored => {
+            Stage::Sent if stored && accepted => {
                 self.news.released.push(id);
-                self.enter(id, if accepted { Stage::Receiving } else { Stage::Over });
+                self.enter(id, Stage::Receiving);
+                Received::Noted
+            }
+            // No PUBREL follows, on no connection (MQTT 5, section 4.3.3).
+            Stage::Sent if stored => {
+                self.news.done.push(id);
+                self.enter(id, Stage::Over);
                 Received::Noted
             }
             Stage::Sent if accepted => {
@@ -299,31 +416,55 @@ impl Outbox {
     /// PUBCOMP: what the peer has. None if nothing waited for it.
     pub(crate) fn completed(&mut self, id: u16) -> Option<(SubscriptionId, Option<Position>)> {
         let waiting = self.by_id.get(&id).copied().filter(|waiting| waiting.stage == Stage::Released)?;
-        if self.durable && waiting.pos.is_some() {
+        if self.durable && waiting.pos.is_some() && !waiting.is_loose() {
             self.enter(id, Stage::Over);
         } else {
             self.remove(id);
+            if waiting.recorded {
+                self.news.done.push(id);
+            }
         }
         Some((waiting.subscription, waiting.pos))
     }
 
-    /// A subscription was given up: what was begun is finished, and nothing of it is remembered.
-    pub(crate) fn gone(&mut self, subscription: SubscriptionId) {
-        let ids: Vec<u16> = self
-            .by_id
-            .iter()
-            .filter(|(_, one)| one.subscription == subscription)
-            .map(|(id, _)| *id)
-            .collect();
+    /// A subscription was given up: what was begun is finished, on the next connection too. The seqs of that.
+    pub(crate) fn gone(&mut self, subscription: SubscriptionId) -> Vec<Seq> {
+        let of = self.by_id.iter().filter(|(_, one)| one.subscription == subscription && !one.is_loose());
+        let ids: Vec<u16> = of.map(|(id, _)| *id).collect();
+        let mut begun = Vec::new();
         for id in ids {
-            let Some(waiting) = self.by_id.get_mut(&id) else { continue };
-            if waiting.stage.waits_for_peer() {
-                if let Some(pos) = waiting.pos.take() {
-                    self.by_place.remove(&(subscription, pos.seq));
-                }
-            } else {
-                self.remove(id);
+            let Some(mut waiting) = self.remove(id) else { continue };
+            if !waiting.stage.waits_for_peer() {
+                continue;
             }
+            begun.extend(waiting.pos.map(|pos| pos.seq));
+            waiting.course = Course::Loose { retained: false };
+            if let Some(position) = waiting.pos.filter(|_| self.durable) {
+                waiting.recorded = true;
+                let at_least_once = waiting.stage == Stage::Published;
+                self.news.loose.push(Loose { id, position, at_least_once, retained: false });
+                if matches!(waiting.stage, Stage::Receiving | Stage::Released) {
+                    self.news.released.push(id);
+                }
+            }
+            self.insert(id, waiting);
+        }
+        begun
+    }
+
+    /// Whether anything of a subscription waits for the peer.
+    pub(crate) fn has_of(&self, subscription: SubscriptionId) -> bool {
+        self.by_id.values().any(|waiting| waiting.subscription == subscription)
+    }
+
+    /// What a session remembers is not to be had any more: nobody waits for it.
+    pub(crate) fn never(&mut self, subscription: SubscriptionId, pos: Position) {
+        let known = self.by_place.get(&(subscription, pos.seq, false)).copied();
+        if let Some(id) = known
+            && let Some(Waiting { stage: Stage::Numbered { .. }, .. }) = self.by_id.get(&id)
+        {
+            self.remove(id);
+            self.news.done.push(id);
         }
     }
 
@@ -345,7 +486,8 @@ impl Outbox {
     /// It is stored. None if the ticket is another's.
     pub(crate) fn stored(&mut self, ticket: u64) -> Option<Stored> {
         let (_, news) = self.asked.pop_front_if(|(asked, _)| *asked == ticket)?;
-        for (id, _, _) in news.sent {
+        let sent = news.sent.iter().map(|(id, _, _)| *id);
+        for id in sent.chain(news.loose.iter().map(|one| one.id)) {
             if self.by_id.get(&id).is_some_and(|waiting| waiting.stage == Stage::Numbering) {
                 self.enter(id, Stage::Numbered { before: false });
             }
@@ -359,12 +501,21 @@ impl Outbox {
                     self.enter(id, Stage::Released);
                     say.push(id);
                 }
-                Stage::Over => has.extend(waiting.pos.map(|pos| (waiting.subscription, pos))),
-                Stage::Published
+                Stage::Over
+                | Stage::Published
                 | Stage::Numbering
                 | Stage::Numbered { .. }
                 | Stage::Sent
                 | Stage::Released => {}
+            }
+        }
+        for id in news.done {
+            let Some(waiting) = self.by_id.get(&id).copied().filter(|one| one.stage == Stage::Over) else {
+                continue;
+            };
+            has.extend(waiting.pos.map(|pos| (waiting.subscription, pos)));
+            if waiting.is_loose() {
+                self.remove(id);
             }
         }
         Some(Stored { say, has })
@@ -374,7 +525,8 @@ impl Outbox {
     pub(crate) fn passed(&mut self, subscription: SubscriptionId, through: Position) {
         let passed: Vec<u16> = self
             .by_place
-            .range((subscription, Seq::ZERO)..=(subscription, through.seq))
+            .range((subscription, Seq::ZERO, false)..=(subscription, through.seq, true))
+            .filter(|((_, _, loose), _)| !loose)
             .map(|(_, id)| *id)
             .collect();
         for id in passed {

@@ -1,8 +1,9 @@
 //! PUBLISH as it goes out. The entry's properties are in MQTT 5's encoding already and are copied as they are.
 
 use crate::{
+    aliases::Alias,
     peer::Version,
-    property::{CONTENT_TYPE, SUBSCRIPTION_IDENTIFIER, USER},
+    property::{ALIAS, CONTENT_TYPE, SUBSCRIPTION_IDENTIFIER, USER},
 };
 use bytes::{BufMut, BytesMut};
 use riser_wire::entry::ContentType;
@@ -18,6 +19,8 @@ pub(crate) struct Outgoing<'a> {
     /// The topic's first level, if it lies apart from the rest.
     pub(crate) room: Option<&'a str>,
     pub(crate) topic: &'a str,
+    /// A number for it.
+    pub(crate) alias: Option<Alias>,
     /// 0 at QoS 0.
     pub(crate) id: u16,
     pub(crate) content_type: ContentType<'a>,
@@ -47,11 +50,13 @@ impl Outgoing<'_> {
         out.put_u8(0x30 | u8::from(self.dup) << 3 | self.qos << 1 | u8::from(self.retain));
         put_varint(out, remaining);
         out.put_u16(self.topic_bytes() as u16);
-        if let Some(room) = self.room {
-            out.put_slice(room.as_bytes());
-            out.put_u8(b'/');
+        if !self.is_known() {
+            if let Some(room) = self.room {
+                out.put_slice(room.as_bytes());
+                out.put_u8(b'/');
+            }
+            out.put_slice(self.topic.as_bytes());
         }
-        out.put_slice(self.topic.as_bytes());
         if self.qos > 0 {
             out.put_u16(self.id);
         }
@@ -66,6 +71,10 @@ impl Outgoing<'_> {
         if let Some(name) = self.named_type() {
             out.put_u8(CONTENT_TYPE);
             put_text(out, name);
+        }
+        if let Some(alias) = self.alias {
+            out.put_u8(ALIAS);
+            out.put_u16(alias.number);
         }
         out.put_slice(self.properties);
         if self.identifier != 0 {
@@ -87,14 +96,26 @@ impl Outgoing<'_> {
         }
     }
 
+    fn is_known(&self) -> bool {
+        self.alias.is_some_and(|alias| alias.known)
+    }
+
     fn topic_bytes(&self) -> usize {
+        if self.is_known() {
+            return 0;
+        }
         self.topic.len() + self.room.map_or(0, |room| room.len() + 1)
     }
 
     fn property_bytes(&self) -> usize {
         let identifier = if self.identifier == 0 { 0 } else { 1 + varint_bytes(self.identifier as usize) };
         let notes: usize = self.notes.iter().map(|(name, value)| 5 + name.len() + value.len()).sum();
-        self.named_type().map_or(0, |name| 3 + name.len()) + self.properties.len() + identifier + notes
+        let alias = if self.alias.is_some() { 3 } else { 0 };
+        self.named_type().map_or(0, |name| 3 + name.len())
+            + alias
+            + self.properties.len()
+            + identifier
+            + notes
     }
 
     fn remaining(&self, version: Version) -> usize {
@@ -142,6 +163,7 @@ mod tests {
             retain: true,
             room: Some("hall"),
             topic: "a/é",
+            alias: None,
             id: 77,
             content_type: ContentType::Json,
             properties: &[USER, 0, 1, b'k', 0, 1, b'v'],

@@ -25,6 +25,8 @@ pub(crate) struct Peer {
     pub(crate) receive_maximum: u16,
     /// The largest packet that it takes.
     pub(crate) packet_bytes_max: u32,
+    /// How many topic aliases it takes.
+    pub(crate) topic_aliases_max: u16,
     /// Whether it wants sentences beside reason codes.
     pub(crate) problem_information: bool,
 }
@@ -32,7 +34,8 @@ pub(crate) struct Peer {
 impl Peer {
     /// A peer that named no limits.
     pub(crate) fn new(version: Version) -> Self {
-        Self { version, receive_maximum: u16::MAX, packet_bytes_max: u32::MAX, problem_information: true }
+        let (receive_maximum, packet_bytes_max, topic_aliases_max) = (u16::MAX, u32::MAX, 0);
+        Self { version, receive_maximum, packet_bytes_max, topic_aliases_max, problem_information: true }
     }
 
     pub(crate) fn connected(&self, out: &mut BytesMut, welcome: Welcome) {

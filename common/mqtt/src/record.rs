@@ -3,11 +3,18 @@
 //! A body's rest is one byte of version and the record in postcard. Old versions stay readable; records of a
 //! newer one are skipped.
 
-use riser_model::{AccountId, ClientId, Position, Route, RouteNumber, Stamp, Wall, door::Will};
+use riser_model::{
+    AccountId, ClientId, Position, Route, RouteNumber, Seq, ShareKey, Stamp, Wall, door::Will,
+};
 use riser_wire::entry::{self, Body, ContentType, Kind, Publication};
 use serde::{Deserialize, Serialize};
 
 const VERSION: u8 = 1;
+
+/// Stands for the filter of a delivery that is in no subscription's course. No filter is that short.
+pub(crate) const NO_FILTER: &str = "";
+/// The same of what a channel retained. No filter is `$`.
+pub(crate) const NO_FILTER_RETAINED: &str = "$";
 
 /// Whose session, and which of theirs.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -18,6 +25,13 @@ pub struct SessionKey {
     pub client: ClientId,
     /// The MQTT client id.
     pub id: String,
+}
+
+impl SessionKey {
+    /// For what is no participant's.
+    pub fn of_nobody(account: AccountId, id: &str) -> Self {
+        Self { account, client: ClientId::SYSTEM, id: id.to_owned() }
+    }
 }
 
 /// One change to a session. Postcard is positional: variants and fields are only ever added at the end.
@@ -84,7 +98,7 @@ pub enum Record {
     HandedOver {
         /// Which session.
         number: u64,
-        /// Ids, and the filter and place of what they stand for.
+        /// Ids, and the filter and place of what they stand for; one that is in no subscription's course has none.
         sent: Vec<(u16, String, Position)>,
         /// Ids of what the peer has.
         released: Vec<u16>,
@@ -107,6 +121,29 @@ pub enum Record {
     Unwilled {
         /// Whose.
         key: SessionKey,
+    },
+    /// Deliveries at QoS 1 that were said and not acknowledged when the connection ended.
+    LeftOver {
+        /// Which session.
+        number: u64,
+        /// Ids, and the filter and place of what they stand for.
+        sent: Vec<(u16, String, Position)>,
+    },
+    /// Deliveries are over: nothing is left to say of them.
+    Over {
+        /// Which session.
+        number: u64,
+        /// Their ids.
+        ids: Vec<u16>,
+    },
+    /// How far a group is that shares a subscription.
+    Shared {
+        /// Which group.
+        key: ShareKey,
+        /// Everything up to here was given to a member or passed over, but for `open`.
+        cursor: Position,
+        /// What of it nobody has for good.
+        open: Vec<Seq>,
     },
 }
 
@@ -173,7 +210,10 @@ impl Record {
             | Self::HandedOver { .. }
             | Self::Willed { .. }
             | Self::WillDue { .. }
-            | Self::Unwilled { .. } => Kind::Session,
+            | Self::Unwilled { .. }
+            | Self::LeftOver { .. }
+            | Self::Over { .. }
+            | Self::Shared { .. } => Kind::Session,
         }
     }
 
@@ -248,6 +288,13 @@ mod tests {
             Record::Willed { key: key(), will: Box::new(will()) },
             Record::WillDue { key: key(), at: Wall(-7) },
             Record::Unwilled { key: key() },
+            Record::LeftOver { number: 1, sent: vec![(2, "a".to_owned(), position)] },
+            Record::Over { number: 1, ids: vec![7] },
+            Record::Shared {
+                key: ShareKey { account: key().account, filter: "$share/g/a".to_owned() },
+                cursor: position,
+                open: vec![Seq(2), Seq(300)],
+            },
         ]
     }
 
@@ -272,7 +319,7 @@ mod tests {
 
     #[test]
     fn record_bytes_are_golden() {
-        let golden: [&[u8]; 11] = [
+        let golden: [&[u8]; 14] = [
             &[
                 1, 0, 1, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0,
                 0, 0, 0, 0, 0, 0, 2, 4, b'p', b'u', b'm', b'p', 9,
@@ -297,6 +344,12 @@ mod tests {
             &[
                 1, 10, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
                 0, 0, 0, 0, 0, 2, 4, b'p', b'u', b'm', b'p',
+            ],
+            &[1, 11, 1, 1, 2, 1, b'a', 3, 4, 5],
+            &[1, 12, 1, 1, 7],
+            &[
+                1, 13, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 10, b'$', b's', b'h', b'a', b'r',
+                b'e', b'/', b'g', b'/', b'a', 3, 4, 5, 2, 2, 172, 2,
             ],
         ];
         for (record, golden) in all().iter().zip(golden) {

@@ -13,7 +13,7 @@ use crate::{
     filters,
     frame::{Frame, Kind},
     intake::{Batch, Place},
-    outbox::{News, Received as PeerHas},
+    outbox::{News, Received as PeerHas, Unacknowledged},
     peer::{Peer, Version},
     publish::{self, Publish},
     received::{Received, Stage},
@@ -92,10 +92,12 @@ impl Session {
         expires: bool,
         state: SessionState,
     ) -> Self {
-        let mut deliveries =
-            Deliveries::new(peer.receive_maximum.min(config.inflight_max), state.number != 0, state.last_id);
+        let window = peer.receive_maximum.min(config.inflight_max);
+        let aliases = peer.topic_aliases_max.min(config.aliases_given_max);
+        let mut deliveries = Deliveries::new((window, aliases), state.number != 0, state.last_id);
         let mut subscribing = Subscribing::default();
-        let asks = subscribing.restore(state.subscriptions, &mut deliveries, &counters);
+        let (held, remembered) = (state.subscriptions, &state.deliveries);
+        let asks = subscribing.restore(held, remembered, &mut deliveries, &counters);
         let mut out = BytesMut::new();
         for id in deliveries.restore(&state.deliveries) {
             peer.release(&mut out, id);
@@ -366,6 +368,12 @@ impl Session {
     fn unsubscribe(&mut self, frame: &Frame<'_>) -> Result<(), End> {
         let packet = filters::read_unsubscribe(frame, self.peer.version)?;
         let asks = self.subscribing.unsubscribe(packet, &mut self.deliveries)?;
+        // What was begun is the session's before it forgets the subscription.
+        self.ask_stored();
+        let batch = &mut self.batch;
+        if let Some((ticket, news)) = self.deliveries.news(|| batch.next_ticket()) {
+            self.asks.push_back(handed_over(ticket, news));
+        }
         self.asks.extend(asks);
         Ok(())
     }
@@ -413,6 +421,7 @@ impl Session {
             Tell::Ticketed(_) => Ok(()),
             Tell::Unsubscribed { subscription } => {
                 self.subscribing.unsubscribed(subscription);
+                self.deliveries.parted(subscription);
                 Ok(())
             }
             Tell::Ready => {
@@ -466,10 +475,13 @@ impl Session {
         let verdict = self.acknowledge().and(answered.map_err(End::from));
         if verdict.is_ok() {
             self.asks.extend(self.deliveries.pump(&self.peer, &mut self.out, &self.counters, now.wall));
+            self.asks.extend(self.deliveries.settles());
             let batch = &mut self.batch;
             if let Some((ticket, news)) = self.deliveries.news(|| batch.next_ticket()) {
-                let News { sent, released } = news;
-                self.asks.push_back(Ask::HandOver { ticket, sent, released });
+                self.asks.push_back(handed_over(ticket, news));
+            }
+            if let Some(subscription) = self.deliveries.finished() {
+                self.asks.push_back(Ask::Unsubscribe { subscription });
             }
         }
         if self.number != 0 && self.deliveries.has_news() && self.confirm_due.is_none() {
@@ -499,10 +511,19 @@ impl Session {
     /// The connection is over: what its session needs to go on where it stood.
     pub(crate) fn leave(&mut self) {
         self.confirm();
-        let sent = if self.number == 0 { Vec::new() } else { self.deliveries.unacknowledged() };
-        if !sent.is_empty() {
-            let ticket = self.batch.next_ticket();
-            self.asks.push_back(Ask::HandOver { ticket, sent, released: Vec::new() });
+        self.asks.extend(self.deliveries.settles());
+        if self.number == 0 {
+            return;
+        }
+        let batch = &mut self.batch;
+        if let Some((ticket, news)) = self.deliveries.news(|| batch.next_ticket()) {
+            self.asks.push_back(handed_over(ticket, news));
+        }
+        let Unacknowledged { left, loose } = self.deliveries.unacknowledged();
+        if !left.is_empty() || !loose.is_empty() {
+            let (ticket, sent) = (self.batch.next_ticket(), Vec::new());
+            let (released, done) = (Vec::new(), Vec::new());
+            self.asks.push_back(Ask::HandOver { ticket, sent, released, left, loose, done });
         }
     }
 
@@ -515,6 +536,11 @@ impl Session {
     pub(crate) fn take_bytes(&mut self) -> BytesMut {
         std::mem::take(&mut self.out)
     }
+}
+
+fn handed_over(ticket: u64, news: News) -> Ask {
+    let News { sent, released, loose, done } = news;
+    Ask::HandOver { ticket, sent, released, left: Vec::new(), loose, done }
 }
 
 fn topic_of(topics: &[Option<Box<[u8]>>], alias: u16) -> Option<&[u8]> {

@@ -6,10 +6,10 @@
 //! what waits for that commit leaves after it (CONNACK, SUBACK, PUBCOMP). Which connection has a session at the
 //! moment is the bus's business.
 
-use crate::record::{Record, SavedWill, SessionKey};
+use crate::record::{NO_FILTER, NO_FILTER_RETAINED, Record, SavedWill, SessionKey};
 use riser_model::{
-    AccountId, ClientId, Position, Seq, Wall,
-    door::{Code, Keep, Refusal, SessionDelivery, SessionRequest, SessionState, SessionSubscription},
+    AccountId, ClientId, Position, Seq, ShareChange, ShareKey, Wall,
+    door::{Code, Keep, Loose, Refusal, SessionDelivery, SessionRequest, SessionState, SessionSubscription},
 };
 use riser_wire::{
     entry::{Body, Frame, Kind, Publication},
@@ -25,13 +25,12 @@ pub const SESSIONS_PER_CLIENT_MAX: usize = 10_000;
 /// An expiry that never comes.
 pub const NEVER: u32 = u32::MAX;
 
+mod saved;
+mod shares;
 mod wills;
 
+use shares::Shares;
 use wills::Wills;
-
-const SAVED_VERSION: u8 = 2;
-/// Without wills.
-const FORMER_VERSION: u8 = 1;
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,6 +41,7 @@ pub struct Sessions {
     by_client: BTreeMap<(AccountId, ClientId), BTreeMap<String, u64>>,
     unreadable: u64,
     wills: Wills,
+    shares: Shares,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -58,29 +58,16 @@ struct Session {
     last_id: u16,
 }
 
-/// A delivery at QoS 2 that the peer may have.
+/// A delivery that the peer may have.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 struct Delivered {
     filter: String,
     position: Position,
     released: bool,
-}
-
-/// Without deliveries, as former versions saved it.
-#[derive(Deserialize)]
-struct FormerSession {
-    key: SessionKey,
-    expiry_s: u32,
-    left: Option<Wall>,
-    open_ids: BTreeSet<u16>,
-    held: Vec<Held>,
-}
-
-impl From<FormerSession> for Session {
-    fn from(former: FormerSession) -> Self {
-        let FormerSession { key, expiry_s, left, open_ids, held } = former;
-        Self { key, expiry_s, left, open_ids, held, deliveries: BTreeMap::new(), last_id: 0 }
-    }
+    /// Refused by the peer: nothing is left to say.
+    over: bool,
+    /// At QoS 1: another client may get it as well.
+    at_least_once: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -89,6 +76,21 @@ struct Held {
     options: u8,
     identifier: u32,
     through: Option<Position>,
+}
+
+/// What a connection tells of its deliveries, by their filters (as `Ask::HandOver`).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct HandOver {
+    /// At QoS 2: to be said.
+    pub sent: Vec<(u16, String, Position)>,
+    /// The peer has them.
+    pub released: Vec<u16>,
+    /// At QoS 1: said, and not acknowledged when the connection ended.
+    pub left: Vec<(u16, String, Position)>,
+    /// In no subscription's course.
+    pub loose: Vec<Loose>,
+    /// Loose ones that are over.
+    pub done: Vec<u16>,
 }
 
 /// What opening a session came to.
@@ -115,6 +117,7 @@ impl Sessions {
             by_client: BTreeMap::new(),
             unreadable: 0,
             wills: Wills::default(),
+            shares: Shares::default(),
         }
     }
 
@@ -168,13 +171,19 @@ impl Sessions {
             }
             Record::Ended { number } => self.remove(number),
             Record::Subscribed { number, filter, options, identifier, through } => {
-                if let Some(session) = self.by_number.get_mut(&number) {
-                    session.hold(Held { filter, options, identifier, through });
+                if let Some(session) = self.by_number.get_mut(&number)
+                    && session.hold(Held { filter: filter.clone(), options, identifier, through })
+                {
+                    self.shares.hold(session.key.account, &filter, through);
                 }
             }
             Record::Unsubscribed { number, filter } => {
                 if let Some(session) = self.by_number.get_mut(&number) {
+                    let before = session.held.len();
                     session.held.retain(|held| held.filter != filter);
+                    if session.held.len() < before {
+                        self.shares.let_go(session.key.account, &filter);
+                    }
                     session.deliveries.retain(|_, delivered| delivered.filter != filter);
                 }
             }
@@ -194,10 +203,7 @@ impl Sessions {
             }
             Record::HandedOver { number, sent, released } => {
                 if let Some(session) = self.by_number.get_mut(&number) {
-                    session.last_id = sent.last().map_or(session.last_id, |(id, _, _)| *id);
-                    for (id, filter, position) in sent {
-                        session.deliveries.insert(id, Delivered { filter, position, released: false });
-                    }
+                    session.remember(sent, false, &mut self.shares);
                     for id in released {
                         if let Some(delivered) = session.deliveries.get_mut(&id) {
                             delivered.released = true;
@@ -208,6 +214,25 @@ impl Sessions {
             Record::Willed { key, will } => self.wills.set(key, *will),
             Record::WillDue { key, at } => self.wills.due(&key, at),
             Record::Unwilled { key } => self.wills.remove(&key),
+            Record::LeftOver { number, sent } => {
+                if let Some(session) = self.by_number.get_mut(&number) {
+                    session.remember(sent, true, &mut self.shares);
+                }
+            }
+            Record::Over { number, ids } => {
+                if let Some(session) = self.by_number.get_mut(&number) {
+                    for id in ids {
+                        match session.deliveries.get_mut(&id) {
+                            Some(delivered) if is_loose(&delivered.filter) => {
+                                session.deliveries.remove(&id);
+                            }
+                            Some(delivered) => delivered.over = true,
+                            None => {}
+                        }
+                    }
+                }
+            }
+            Record::Shared { key, cursor, open } => self.shares.set(&key, cursor, open),
             Record::Released { number, ids } => {
                 if let Some(session) = self.by_number.get_mut(&number) {
                     session.open_ids.retain(|id| !ids.contains(id));
@@ -227,18 +252,26 @@ impl Sessions {
             self.remove(former);
         }
         self.by_client.entry((key.account, key.client)).or_default().insert(key.id.clone(), number);
-        let session = Session::from(FormerSession {
+        let session = Session {
             key,
             expiry_s,
             left: None,
             open_ids: BTreeSet::new(),
             held: Vec::new(),
-        });
+            deliveries: BTreeMap::new(),
+            last_id: 0,
+        };
         self.by_number.insert(number, session);
     }
 
     fn remove(&mut self, number: u64) {
-        let Some(Session { key, .. }) = self.by_number.remove(&number) else { return };
+        let Some(Session { key, held, deliveries, .. }) = self.by_number.remove(&number) else { return };
+        for delivered in deliveries.into_values().filter(|one| one.at_least_once) {
+            self.shares.returned(key.account, delivered.filter, delivered.position.seq);
+        }
+        for held in held {
+            self.shares.let_go(key.account, &held.filter);
+        }
         if let Entry::Occupied(mut client) = self.by_client.entry((key.account, key.client)) {
             client.get_mut().remove(&key.id);
             if client.get().is_empty() {
@@ -370,15 +403,42 @@ impl Sessions {
         (!ids.is_empty()).then_some(Record::Released { number, ids })
     }
 
-    /// What a session must know of its deliveries at QoS 2: to be committed before they go on. None if there is no such
+    /// What a session must know of its deliveries: to be committed before they go on. Nothing if there is no such
     /// session.
-    pub fn hand_over(
-        &self,
-        number: u64,
-        sent: Vec<(u16, String, Position)>,
-        released: Vec<u16>,
-    ) -> Option<Record> {
-        self.by_number.contains_key(&number).then_some(Record::HandedOver { number, sent, released })
+    pub fn hand_over(&self, number: u64, news: HandOver) -> Vec<Record> {
+        let HandOver { mut sent, released, mut left, loose, done } = news;
+        if !self.by_number.contains_key(&number) {
+            return Vec::new();
+        }
+        for one in loose {
+            let filter = if one.retained { NO_FILTER_RETAINED } else { NO_FILTER }.to_owned();
+            let list = if one.at_least_once { &mut left } else { &mut sent };
+            list.push((one.id, filter, one.position));
+        }
+        let handed = (!sent.is_empty() || !released.is_empty()).then_some(Record::HandedOver {
+            number,
+            sent,
+            released,
+        });
+        let left = (!left.is_empty()).then_some(Record::LeftOver { number, sent: left });
+        let over = (!done.is_empty()).then_some(Record::Over { number, ids: done });
+        // An id that is over may stand for another one right away.
+        [over, handed, left].into_iter().flatten().collect()
+    }
+
+    /// What sessions came to mean for the groups that share a subscription, since the last time.
+    pub fn take_share_changes(&mut self) -> Vec<ShareChange> {
+        self.shares.take_changes()
+    }
+
+    /// Every group that a session holds, for a bus that knows none.
+    pub fn shares(&self) -> Vec<ShareChange> {
+        self.shares.all()
+    }
+
+    /// How many sessions hold a group.
+    pub fn share_sessions(&self, key: &ShareKey) -> usize {
+        self.shares.sessions(key)
     }
 
     /// Holds a subscription, or changes one: to be committed before SUBACK. `through` is where it begins (the
@@ -442,55 +502,6 @@ impl Sessions {
     pub fn is_empty(&self) -> bool {
         self.by_number.is_empty()
     }
-
-    /// All of it, for a checkpoint.
-    pub fn save(&self) -> Vec<u8> {
-        let (sessions, wills) = (self.by_number.clone(), self.wills.clone());
-        let saved = Saved { next: self.next, sessions, unreadable: self.unreadable, wills };
-        let bytes = postcard::to_extend(&saved, vec![SAVED_VERSION]);
-        bytes.expect("plain values serialize into memory")
-    }
-
-    /// What [`Sessions::save`] made. None if it is damaged or from a newer version.
-    pub fn load(bytes: &[u8]) -> Option<Self> {
-        let (version, rest) = bytes.split_first()?;
-        let (saved, rest) = match *version {
-            SAVED_VERSION => postcard::take_from_bytes::<Saved>(rest).ok()?,
-            FORMER_VERSION => {
-                let ((next, former, unreadable), rest) =
-                    postcard::take_from_bytes::<(u64, BTreeMap<u64, FormerSession>, u64)>(rest).ok()?;
-                let sessions = former.into_iter().map(|(number, session)| (number, session.into())).collect();
-                (Saved { next, sessions, unreadable, wills: Wills::default() }, rest)
-            }
-            _ => return None,
-        };
-        if !rest.is_empty() || saved.sessions.len() > 2 * SESSIONS_MAX {
-            return None;
-        }
-        let mut by_client = BTreeMap::<_, BTreeMap<_, _>>::new();
-        let mut once = true;
-        for (number, Session { key, .. }) in &saved.sessions {
-            let client = by_client.entry((key.account, key.client)).or_default();
-            once &= client.insert(key.id.clone(), *number).is_none();
-        }
-        let numbered = saved.sessions.last_key_value().is_none_or(|(last, _)| *last < saved.next);
-        let sound = once && numbered && saved.next > 0;
-        sound.then_some(Self {
-            next: saved.next,
-            by_number: saved.sessions,
-            by_client,
-            unreadable: saved.unreadable,
-            wills: saved.wills.counted(),
-        })
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct Saved {
-    next: u64,
-    sessions: BTreeMap<u64, Session>,
-    unreadable: u64,
-    wills: Wills,
 }
 
 impl Session {
@@ -514,20 +525,49 @@ impl Session {
         Some(Wall(left.0.saturating_add(i64::from(self.expiry_s) * 1000)))
     }
 
-    fn hold(&mut self, new: Held) {
+    /// Takes note of deliveries that the peer may have.
+    fn remember(&mut self, sent: Vec<(u16, String, Position)>, at_least_once: bool, shares: &mut Shares) {
+        for (id, filter, position) in sent {
+            shares.taken(self.key.account, &filter, position.seq);
+            if !is_loose(&filter) {
+                self.last_id = id;
+            }
+            let (released, over) = (false, false);
+            self.deliveries.insert(id, Delivered { filter, position, released, over, at_least_once });
+        }
+    }
+
+    /// True for one more.
+    fn hold(&mut self, new: Held) -> bool {
         let full = self.held.len() >= SUBSCRIPTIONS_MAX;
         match self.held.iter_mut().find(|held| held.filter == new.filter) {
             Some(held) => *held = new,
             None if full => {}
-            None => self.held.push(new),
+            None => {
+                self.held.push(new);
+                return true;
+            }
         }
+        false
     }
 }
 
 impl Delivered {
     fn numbered(&self, id: u16) -> SessionDelivery {
-        SessionDelivery { id, filter: self.filter.clone(), position: self.position, released: self.released }
+        SessionDelivery {
+            id,
+            filter: (!is_loose(&self.filter)).then(|| self.filter.clone()),
+            position: self.position,
+            released: self.released,
+            over: self.over,
+            at_least_once: self.at_least_once,
+            retained: self.filter == NO_FILTER_RETAINED,
+        }
     }
+}
+
+fn is_loose(filter: &str) -> bool {
+    filter == NO_FILTER || filter == NO_FILTER_RETAINED
 }
 
 impl Held {

@@ -9,14 +9,15 @@ use crate::{
     deliver::Deliveries,
     fault::{ANSWER, Fault, PACKET_FOR_IT},
     filters::{Subscribe, Unsubscribe},
+    finishing::Finishing,
     peer::Peer,
     subscription::{RetainHandling, Subscription, options},
     topic::{self, BadFilter},
 };
 use bytes::BytesMut;
 use riser_model::{
-    SubscriptionId,
-    door::{Ask, Code, Flow, From, Keep, Refusal, SessionSubscription, Subscribed, Want},
+    Position, ShareWant, SubscriptionId,
+    door::{Ask, Code, Flow, From, Keep, Refusal, SessionDelivery, SessionSubscription, Subscribed, Want},
 };
 use riser_wire::limits::SUBSCRIPTIONS_MAX;
 use rumqttc::v5::mqttbytes::v5::DisconnectReasonCode;
@@ -55,6 +56,12 @@ impl Subscribing {
         deliveries: &mut Deliveries,
     ) -> Result<Vec<Ask>, Fault> {
         self.check_bound()?;
+        let no_local = |(filter, keep): &(String, Keep)| {
+            filter.starts_with(topic::SHARE) && keep.options & options::NO_LOCAL != 0
+        };
+        if packet.filters.iter().any(no_local) {
+            return Err(Fault::protocol("No Local on a shared subscription", "one without it"));
+        }
         let mut asks = Vec::new();
         let slots = packet.filters.into_iter();
         let slots = slots.map(|(filter, keep)| self.one(filter, keep, kept, deliveries, &mut asks)).collect();
@@ -84,24 +91,24 @@ impl Subscribing {
     ) -> Slot<Grant> {
         let want = match topic::want(&filter) {
             Ok(want) => want,
-            Err(BadFilter::Invalid) => return Slot::Known(Grant::Invalid),
-            Err(BadFilter::Shared) => return Slot::Known(Grant::Shared),
+            Err(BadFilter) => return Slot::Known(Grant::Invalid),
         };
+        let window = deliveries.window();
         if keep.options & options::NO_LOCAL != 0 {
             deliveries.own.want();
         }
         let full = deliveries.subscriptions.len() >= SUBSCRIPTIONS_MAX;
         let found = deliveries.subscriptions.iter_mut().find(|(_, s)| s.filter == filter);
         if let Some((id, subscription)) = found {
-            return again(*id, subscription, keep, asks);
+            return again(*id, subscription, keep, window, asks);
         }
         if full {
             return Slot::Known(Grant::Refused(Code::TooMany));
         }
         let id = self.next_id();
         let mut subscription = Subscription::new(filter, want, keep, kept, None);
-        let retained = subscription.retain_handling() != RetainHandling::Never;
-        asks.push(ask(id, &mut subscription, retained));
+        let retained = subscription.retain_handling() != RetainHandling::Never && !subscription.is_shared();
+        asks.push(ask(id, &mut subscription, retained, window, &[]));
         let slot = Slot::Waits(id, subscription.asked, Grant::Qos(subscription.qos()));
         deliveries.subscriptions.insert(id, subscription);
         slot
@@ -117,9 +124,11 @@ impl Subscribing {
     pub(crate) fn restore(
         &mut self,
         held: Vec<SessionSubscription>,
+        remembered: &[SessionDelivery],
         deliveries: &mut Deliveries,
         counters: &Counters,
     ) -> Vec<Ask> {
+        let window = deliveries.window();
         let mut asks = Vec::new();
         for SessionSubscription { filter, keep, through } in held {
             let Ok(want) = topic::want(&filter) else {
@@ -131,8 +140,27 @@ impl Subscribing {
             }
             let id = self.next_id();
             let mut subscription = Subscription::new(filter, want, keep, true, through);
-            asks.push(ask(id, &mut subscription, false));
+            let of = remembered.iter().filter(|one| {
+                one.filter.as_ref() == Some(&subscription.filter) && !one.released && !one.over
+            });
+            let own: Vec<Position> = of.map(|one| one.position).collect();
+            asks.push(ask(id, &mut subscription, false, window, &own));
             deliveries.subscriptions.insert(id, subscription);
+        }
+        let begun = Finishing::positions(remembered);
+        if remembered.iter().any(|one| one.filter.is_none()) {
+            let id = self.next_id();
+            deliveries.finish_under(id);
+            if !begun.is_empty() {
+                asks.push(Ask::Subscribe {
+                    subscription: id,
+                    want: Want::Positions(begun),
+                    from: From::Live,
+                    flow: Flow::Credit,
+                    keep: None,
+                    retained: false,
+                });
+            }
         }
         asks
     }
@@ -264,13 +292,15 @@ fn again(
     id: SubscriptionId,
     subscription: &mut Subscription,
     keep: Keep,
+    window: u16,
     asks: &mut Vec<Ask>,
 ) -> Slot<Grant> {
     let changed = subscription.keep != keep;
     subscription.keep = keep;
-    let retained = subscription.retain_handling() == RetainHandling::Always && !subscription.showing;
+    let always = subscription.retain_handling() == RetainHandling::Always && !subscription.is_shared();
+    let retained = always && !subscription.showing;
     if changed && subscription.kept || retained {
-        asks.push(ask(id, subscription, retained));
+        asks.push(ask(id, subscription, retained, window, &[]));
     }
     let grant = Grant::Qos(subscription.qos());
     if subscription.answered == subscription.asked {
@@ -280,16 +310,32 @@ fn again(
     }
 }
 
-fn ask(id: SubscriptionId, subscription: &mut Subscription, retained: bool) -> Ask {
+/// `own`: what a session has in flight of a group.
+fn ask(
+    id: SubscriptionId,
+    subscription: &mut Subscription,
+    retained: bool,
+    window: u16,
+    own: &[Position],
+) -> Ask {
     subscription.asked += 1;
     subscription.showing |= retained;
     let from = match (&subscription.want, subscription.received()) {
-        (Want::Technical(_), _) | (_, None) => From::Live,
-        (Want::Topic(_) | Want::Room(..), Some(position)) => From::After(position),
+        (Want::Technical(_) | Want::Positions(_), _) | (_, None) => From::Live,
+        (Want::Topic(_) | Want::Room(..) | Want::Shared(_), Some(position)) => From::After(position),
+    };
+    let want = match &subscription.want {
+        Want::Shared(shared) => {
+            let (kept, own) = (subscription.kept, own.to_vec());
+            Want::Shared(Box::new(ShareWant { most: window, kept, own, ..(**shared).clone() }))
+        }
+        Want::Topic(_) | Want::Room(..) | Want::Technical(_) | Want::Positions(_) => {
+            subscription.want.clone()
+        }
     };
     Ask::Subscribe {
         subscription: id,
-        want: subscription.want.clone(),
+        want,
         from,
         flow: Flow::Credit,
         keep: subscription.kept.then_some(subscription.keep),

@@ -82,6 +82,11 @@ impl Subscription {
         }
     }
 
+    /// One of a group's: what it gets is in no order of its own, and each one is settled by itself.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.want, Want::Shared(_))
+    }
+
     pub(crate) fn has(&self, option: u8) -> bool {
         self.keep.options & option != 0
     }
@@ -102,7 +107,7 @@ impl Subscription {
 
     /// Takes note of what came from the bus. False if it came before.
     pub(crate) fn receive(&mut self, pos: Position) -> bool {
-        let news = !reaches(self.received, pos);
+        let news = self.is_shared() || !reaches(self.received, pos);
         if news {
             self.received = Some(pos);
         }
@@ -111,7 +116,9 @@ impl Subscription {
 
     /// Everything up to here was written or passed over.
     pub(crate) fn pass(&mut self, pos: Position) {
-        self.passed = Some(pos);
+        if !self.is_shared() || !reaches(self.passed, pos) {
+            self.passed = Some(pos);
+        }
     }
 
     /// This one waits for an acknowledgement.
@@ -128,7 +135,12 @@ impl Subscription {
         if !self.kept {
             return None;
         }
-        let through = self.unacknowledged.front().map_or(self.passed, |(prev, _)| Some(*prev))?;
+        let through = if self.is_shared() {
+            let first = self.unacknowledged.iter().map(|(_, pos)| *pos).min_by_key(|pos| pos.seq);
+            first.map_or(self.passed, |pos| Some(Position { seq: pos.seq.prev(), ..pos }))?
+        } else {
+            self.unacknowledged.front().map_or(self.passed, |(prev, _)| Some(*prev))?
+        };
         if reaches(self.confirmed, through) {
             return None;
         }

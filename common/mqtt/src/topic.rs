@@ -1,7 +1,7 @@
 //! MQTT's grammar of topics and topic filters, on bytes that need not be ASCII. Which rooms and channels they
 //! mean is the bus's business.
 
-use riser_model::{RoomName, door::Want, name::CHANNEL_BYTES_MAX};
+use riser_model::{RoomName, ShareWant, door::Want, name::CHANNEL_BYTES_MAX};
 
 /// The longest topic or filter that is looked at: longer ones name no room and channel, whatever a binding
 /// makes of them.
@@ -23,34 +23,42 @@ pub(crate) fn is_filter(text: &str) -> bool {
 /// What a filter asks the bus for, or why it asks for nothing.
 pub(crate) fn want(filter: &str) -> Result<Want, BadFilter> {
     if filter.len() > TOPIC_BYTES_MAX || !is_filter(filter) {
-        return Err(BadFilter::Invalid);
+        return Err(BadFilter);
     }
-    if filter.starts_with("$share/") {
-        return Err(BadFilter::Shared);
+    if filter.starts_with(SHARE) {
+        return shared(filter).map(|shared| Want::Shared(Box::new(shared))).ok_or(BadFilter);
     }
     if filter == "$riser/account" {
         return Ok(Want::Technical(None));
     }
     if let Some(room) = filter.strip_prefix("$riser/room/") {
-        return room
-            .parse::<RoomName>()
-            .map(|room| Want::Technical(Some(room)))
-            .map_err(|_| BadFilter::Invalid);
+        return room.parse::<RoomName>().map(|room| Want::Technical(Some(room))).map_err(|_| BadFilter);
     }
     if filter.starts_with('$') {
-        return Err(BadFilter::Invalid);
+        return Err(BadFilter);
     }
     Ok(Want::Topic(filter.to_owned()))
 }
 
-/// Why a filter asks for nothing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum BadFilter {
-    /// Not MQTT's grammar, too long, or a `$` that nobody answers to.
-    Invalid,
-    /// A shared subscription.
-    Shared,
+/// What a shared subscription's filter begins with.
+pub(crate) const SHARE: &str = "$share/";
+
+/// `$share/{group}/{filter}` (MQTT 5, section 4.8.2). What servers say of themselves is not for one member alone.
+fn shared(filter: &str) -> Option<ShareWant> {
+    let (group, topic) = filter.strip_prefix(SHARE)?.split_once('/')?;
+    let named = !group.is_empty() && !group.contains(['+', '#']);
+    (named && is_filter(topic) && !topic.starts_with('$')).then(|| ShareWant {
+        filter: filter.to_owned(),
+        topic: topic.to_owned(),
+        most: 0,
+        kept: false,
+        own: Vec::new(),
+    })
 }
+
+/// The filter asks for nothing: not MQTT's grammar, too long, or a `$` that nobody answers to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct BadFilter;
 
 #[cfg(test)]
 mod tests {
@@ -74,9 +82,19 @@ mod tests {
         assert_eq!(want("+/x"), Ok(Want::Topic("+/x".into())));
         assert_eq!(want("$riser/account"), Ok(Want::Technical(None)));
         assert_eq!(want("$riser/room/hall"), Ok(Want::Technical(Some("hall".parse().unwrap()))));
-        assert_eq!(want("$riser/room/+"), Err(BadFilter::Invalid));
-        assert_eq!(want("$SYS/#"), Err(BadFilter::Invalid));
-        assert_eq!(want("$share/g/a"), Err(BadFilter::Shared));
-        assert_eq!(want(&"x".repeat(TOPIC_BYTES_MAX + 1)), Err(BadFilter::Invalid));
+        assert_eq!(want("$riser/room/+"), Err(BadFilter));
+        assert_eq!(want("$SYS/#"), Err(BadFilter));
+        for text in
+            ["$share/g", "$share//a", "$share/g/", "$share/+/a", "$share/g#/a", "$share/g/$riser/account"]
+        {
+            assert_eq!(want(text), Err(BadFilter), "{text}");
+        }
+        match want("$share/g/a/+") {
+            Ok(Want::Shared(shared)) => {
+                assert_eq!((&shared.topic[..], &shared.filter[..]), ("a/+", "$share/g/a/+"))
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(want(&"x".repeat(TOPIC_BYTES_MAX + 1)), Err(BadFilter));
     }
 }

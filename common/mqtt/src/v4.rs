@@ -64,7 +64,7 @@ pub(crate) fn subscribed(out: &mut BytesMut, id: u16, grants: &[Grant]) {
         Grant::Qos(0) => SubscribeReasonCode::Success(QoS::AtMostOnce),
         Grant::Qos(1) => SubscribeReasonCode::Success(QoS::AtLeastOnce),
         Grant::Qos(_) => SubscribeReasonCode::Success(QoS::ExactlyOnce),
-        Grant::Refused(_) | Grant::Invalid | Grant::Shared => SubscribeReasonCode::Failure,
+        Grant::Refused(_) | Grant::Invalid => SubscribeReasonCode::Failure,
     });
     SubAck::new(id, codes.collect()).write(out).expect(SENDABLE);
 }

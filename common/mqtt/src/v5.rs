@@ -25,7 +25,7 @@ pub(crate) fn connected(out: &mut BytesMut, welcome: Welcome) {
         max_packet_size: Some(welcome.packet_bytes_max),
         assigned_client_identifier: welcome.assigned_id,
         topic_alias_max: Some(welcome.topic_aliases_max),
-        shared_subscription_available: Some(0),
+        shared_subscription_available: Some(1),
         server_keep_alive: welcome.keepalive_s,
         ..no_connack_properties()
     };
@@ -175,7 +175,6 @@ pub(crate) fn subscribed(out: &mut BytesMut, id: u16, grants: &[Grant]) {
         Grant::Qos(1) => SubscribeReasonCode::Success(QoS::AtLeastOnce),
         Grant::Qos(_) => SubscribeReasonCode::Success(QoS::ExactlyOnce),
         Grant::Invalid | Grant::Refused(Code::BadName) => SubscribeReasonCode::TopicFilterInvalid,
-        Grant::Shared => SubscribeReasonCode::SharedSubscriptionsNotSupported,
         Grant::Refused(Code::NotAuthorised | Code::Denied) => SubscribeReasonCode::NotAuthorized,
         Grant::Refused(Code::TooMany | Code::QuotaExceeded) => SubscribeReasonCode::QuotaExceeded,
         Grant::Refused(Code::UnknownPosition) => SubscribeReasonCode::ImplementationSpecific,

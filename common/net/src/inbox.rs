@@ -105,11 +105,16 @@ fn cost(ask: &Ask) -> u32 {
                 + intake.aliases.iter().map(|(_, target)| FLAT + weigh(target)).sum::<usize>()
         }
         Ask::Release { ids, .. } => ids.len() * size_of::<u16>(),
-        Ask::HandOver { sent, released, .. } => (sent.len() * 2 + released.len()) * 32,
+        Ask::HandOver { sent, released, left, loose, done, .. } => {
+            ((sent.len() + left.len() + loose.len()) * 2 + released.len() + done.len()) * 32
+        }
+        Ask::Settle { done, returned, .. } => (done.len() + returned.len()) * size_of::<u64>(),
         Ask::Subscribe { want, .. } => match want {
             Want::Room(_, filter) => filter.as_str().len(),
             Want::Topic(topic) => topic.len(),
             Want::Technical(_) => 0,
+            Want::Shared(shared) => shared.filter.len() + shared.topic.len() + shared.own.len() * 32,
+            Want::Positions(positions) => positions.len() * 32,
         },
         Ask::Enter { session, .. } => {
             session.as_ref().and_then(|s| s.will.as_ref()).map_or(0, |w| w.payload.len() + w.properties.len())
@@ -212,6 +217,7 @@ impl Asker {
             | Ask::Publish(_)
             | Ask::Release { .. }
             | Ask::HandOver { .. }
+            | Ask::Settle { .. }
             | Ask::Subscribe { .. }
             | Ask::Unsubscribe { .. }
             | Ask::Pause { .. }

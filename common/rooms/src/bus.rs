@@ -18,6 +18,7 @@ use crate::{
     producers::Producers,
     retained::RetainedTable,
     routes::Routes,
+    share::Shares,
     statistics::{ChannelStatistics, Counters, RoomStatistics, Statistics},
     subscription,
     tail::Tail,
@@ -61,6 +62,7 @@ pub struct Bus {
     pub(crate) retained: RetainedTable,
     pub(crate) producers: Producers,
     pub(crate) technical: Technical,
+    pub(crate) shares: Shares,
     pub(crate) bindings: Vec<Binding>,
     pub(crate) line: Line,
     pub(crate) connections: Connections,
@@ -109,6 +111,7 @@ impl Bus {
             retained: start.retained,
             producers: start.producers,
             technical: Technical::default(),
+            shares: Shares::default(),
             bindings: start.bindings,
             connections: Connections::new(),
             left: BTreeMap::new(),
@@ -177,6 +180,7 @@ impl Bus {
             Input::Ingest(ingest) => self.ingest(ingest, now),
             Input::Cursor { key, value, at_once } => self.ride(key, value, at_once, now),
             Input::Latest(latest) => self.latest(latest),
+            Input::Share(change) => self.change_share(change),
             Input::Event { scope, event } => self.event(scope, event),
             Input::Persisted { ticket } => self.persisted(ticket, now),
             Input::Failed { ticket, code } => self.failed(ticket, code),
@@ -209,6 +213,9 @@ impl Bus {
             Ask::Unsubscribe { subscription } => self.unsubscribe(connection, subscription),
             Ask::Pause { subscription, paused } => self.pause(connection, subscription, paused),
             Ask::Pull { bytes } => self.pull(connection, bytes, now),
+            Ask::Settle { subscription, done, returned } => {
+                self.settle_share((connection, subscription), &done, &returned);
+            }
             Ask::Leave { cause, expiry_s: _ } => self.leave(connection, &cause),
             Ask::Enter { .. }
             | Ask::Answer(_)

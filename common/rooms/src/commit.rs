@@ -227,7 +227,11 @@ impl Bus {
         }
         let own = channel.waiters.iter().map(|key| (*key, true));
         let wide = self.graph.room(room).waiters.iter().map(|key| (*key, false));
-        let waiting: Vec<(Key, bool)> = own.chain(wide).collect();
+        let mut waiting: Vec<(Key, bool)> = own.chain(wide).collect();
+        if !self.shares.is_empty() {
+            // Of a group the one that waits longest is told first.
+            waiting.sort_by_key(|(key, _)| self.shares.served(*key));
+        }
         for (key, exact) in waiting {
             if self.rouse(key, slot, before, turn, present_only) {
                 if exact {
@@ -315,6 +319,9 @@ impl Bus {
         for (id, subscription) in &gone.subscriptions {
             connection::stop(&mut self.graph, &mut self.technical, subscription, (connection, *id));
             self.release(subscription);
+        }
+        for group in self.shares.leave(connection) {
+            self.offer(group);
         }
         self.discard(gone.replay.held);
         if let Some(at) = gone.replay.again {

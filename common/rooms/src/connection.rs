@@ -87,9 +87,11 @@ impl Connection {
     pub(crate) fn needs_held(&self, tail_first: Seq) -> bool {
         let Some(held) = &self.replay.held else { return false };
         self.subscriptions.values().any(|subscription| {
-            let wanted = match subscription.conflation {
-                Some(_) => subscription.wanted,
-                None => subscription.cursor.next(),
+            let in_order = subscription.conflation.is_none() && subscription.share.is_none();
+            let wanted = if in_order && subscription.own.is_empty() {
+                subscription.cursor.next()
+            } else {
+                subscription.wanted
             };
             subscription.state == State::Active && wanted < tail_first && held.covers(wanted, subscription.id)
         })

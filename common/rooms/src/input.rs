@@ -4,7 +4,7 @@ use crate::{depth::Mark, producers::Producers, retained::RetainedTable};
 use bytes::Bytes;
 use riser_model::{
     Binding, ConnectionId, CursorKey, CursorMove, CursorValue, Epoch, EpochSpan, Gap, LogId, Principal, Room,
-    RoomId, Route, RouteNumber, Run, Selected, Seq, Wall,
+    RoomId, Route, RouteNumber, Run, Selected, Seq, ShareChange, Wall,
     door::{Ask, Code},
     event::{Scope, SystemEvent},
     time::Clock,
@@ -138,6 +138,8 @@ pub enum Input {
     },
     /// A channel's present, beside the backlog.
     Latest(Latest),
+    /// What the sessions above mean for a group that shares a subscription.
+    Share(ShareChange),
     /// The system speaks about itself.
     Event {
         /// To whom.

@@ -24,6 +24,8 @@ mod pull;
 mod replay;
 pub mod retained;
 mod routes;
+mod share;
+mod sharing;
 pub mod statistics;
 mod subscribe;
 mod subscription;

@@ -42,10 +42,21 @@ impl Bus {
         let mut pushes = Vec::new();
         self.tell_through(connection, now, &mut pushes);
         let mut budget = bytes.max(1);
+        // A member of a group has one turn: then it is others'.
+        let mut had: Vec<SubscriptionId> = Vec::new();
+        let mut later: Vec<SubscriptionId> = Vec::new();
         while budget > 0 {
             let Some(reader) = self.connections.get_mut(&connection) else { return };
             let Some(id) = reader.active.pop_front() else { break };
             let Some(mut subscription) = reader.subscriptions.remove(&id) else { continue };
+            if subscription.share.is_some() && had.contains(&id) {
+                reader.subscriptions.insert(id, subscription);
+                later.push(id);
+                continue;
+            }
+            if subscription.share.is_some() {
+                had.push(id);
+            }
             if subscription.state == State::Active {
                 self.serve(connection, &mut subscription, &mut budget, &mut pushes);
             }
@@ -54,6 +65,7 @@ impl Bus {
             }
         }
         let Some(reader) = self.connections.get_mut(&connection) else { return };
+        reader.active.extend(later);
         let active = |id: &SubscriptionId| {
             reader.subscriptions.get(id).is_some_and(|subscription| subscription.state == State::Active)
         };
@@ -73,15 +85,19 @@ impl Bus {
         pushes: &mut Vec<Push>,
     ) {
         let mut quantum = QUANTUM_BYTES.min(*budget);
+        let mut portion = self.portion(subscription);
         let after = loop {
-            if quantum == 0 {
+            if quantum == 0 || portion == 0 {
                 break After::Goes;
             }
-            let Some(view) = self.view(connection) else { return };
-            match subscription.look(&view) {
+            let Some(next) = self.next_of(connection, subscription) else { return };
+            match next {
                 Next::Nothing => break After::Waits,
                 Next::Blocked => break After::Reads,
                 next => {
+                    portion -= 1;
+                    self.give(connection, subscription, &next);
+                    let Some(view) = self.view(connection) else { return };
                     let push = push(subscription, &view, next);
                     let cost = cost(&push);
                     self.count(&push);
@@ -151,7 +167,7 @@ impl Bus {
         let pos = self.chain.position(self.chain.committed);
         for subscription in reader.subscriptions.values_mut() {
             let quiet = subscription.state == State::Idle && subscription.at != pos;
-            if quiet && !matches!(subscription.scope, Scope::Technical(_)) {
+            if quiet && subscription.share.is_none() && !matches!(subscription.scope, Scope::Technical(_)) {
                 subscription.at = pos;
                 pushes.push(Push::Through { subscription: subscription.id, pos });
             }
@@ -187,14 +203,15 @@ impl Bus {
         let Some(reader) = self.connections.get_mut(&connection) else { return };
         let Some(mut subscription) = reader.subscriptions.remove(&id) else { return };
         reader.replay.reading.remove(&id);
-        let Some(view) = self.view(connection) else { return };
-        let after = match subscription.look(&view) {
+        let Some(next) = self.next_of(connection, &mut subscription) else { return };
+        let after = match next {
             Next::Nothing => After::Waits,
             Next::Blocked => After::Reads,
             Next::Retained { .. }
             | Next::Publication { .. }
             | Next::Newest { .. }
             | Next::Gap(_)
+            | Next::Passed(_)
             | Next::Event { .. } => After::Goes,
         };
         if !matches!(after, After::Goes) {
@@ -253,8 +270,15 @@ impl Bus {
                     reader.subscriptions.get(id).is_some_and(|one| one.state == State::Reading)
                 };
                 let readers: BTreeSet<_> = reader.replay.reading.iter().filter(reads).copied().collect();
-                let (of, max_bytes) = (self.interest(connection, &readers), self.config.read_bytes);
-                (What::On { from, readers }, Read::Of { from, max_bytes, of })
+                let max_bytes = self.config.read_bytes;
+                let reader = self.connections.get(&connection);
+                let mut these = readers.iter().filter_map(|id| reader?.subscriptions.get(id));
+                let read = if these.any(|one| self.reads_all(one)) {
+                    Read::All { from, max_bytes }
+                } else {
+                    Read::Of { from, max_bytes, of: self.interest(connection, &readers) }
+                };
+                (What::On { from, readers }, read)
             }
             // It is among those that are read for no more.
             State::Paused => return,
@@ -421,12 +445,14 @@ impl Bus {
 fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<Push> {
     let id = subscription.id;
     match next {
-        Next::Retained { route, body, wall } => {
+        Next::Retained { route, retained } => {
             if let Some(walk) = &mut subscription.walk {
                 walk.after = Some(route.channel.clone());
             }
+            subscription.own.remove(&retained.position.seq);
             let ((room, rooted), prev) = (room_name(view, &route)?, subscription.at);
-            let (pos, skipped, retained) = (None, 0, true);
+            let (body, wall) = (retained.body, retained.wall);
+            let (pos, skipped, retained) = (None, 0, Some(retained.position));
             let delivery =
                 Delivery { subscription: id, pos, prev, route, room, body, skipped, retained, wall, rooted };
             Some(Push::Publication(delivery))
@@ -438,7 +464,7 @@ fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<
             let pos = Position { log: view.chain.log, epoch: found.epoch, seq };
             let prev = std::mem::replace(&mut subscription.at, pos);
             let (pos, body, wall) = (Some(pos), found.body, found.wall);
-            let (skipped, retained) = (0, false);
+            let (skipped, retained) = (0, None);
             let delivery =
                 Delivery { subscription: id, pos, prev, route, room, body, skipped, retained, wall, rooted };
             Some(Push::Publication(delivery))
@@ -463,7 +489,7 @@ fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<
                 }
             };
             subscription.at = pos.unwrap_or(prev);
-            let ((room, rooted), retained) = (room_name(view, &route)?, false);
+            let ((room, rooted), retained) = (room_name(view, &route)?, None);
             let delivery =
                 Delivery { subscription: id, pos, prev, route, room, body, skipped, retained, wall, rooted };
             Some(Push::Publication(delivery))
@@ -474,6 +500,7 @@ fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<
             subscription.at = pos;
             Some(Push::Gap { subscription: id, gap, pos })
         }
+        Next::Passed(seq) => Some(Push::Through { subscription: id, pos: view.chain.position(seq) }),
         Next::Event { scope, event, missed } => {
             if let Scope::Technical(listening) = &mut subscription.scope {
                 technical::heard(listening, scope, missed);

@@ -243,6 +243,14 @@ impl RetainedTable {
         Some((&held.route, &held.retained))
     }
 
+    /// What was published there, if its channel still retains it.
+    pub(crate) fn published_at(&self, log: LogId, seq: Seq) -> Option<(&Arc<Route>, &Retained)> {
+        let held = self.by_room.values().flat_map(BTreeMap::values);
+        let mut there =
+            held.filter(|held| (held.retained.position.log, held.retained.position.seq) == (log, seq));
+        there.next().map(|held| (&held.route, &held.retained))
+    }
+
     /// Whether a channel may be given one of that size.
     pub(crate) fn has_room(
         &self,

@@ -70,12 +70,14 @@ impl Bus {
         let Some(reader) = self.connections.get(&connection) else { return };
         let principal = Arc::clone(&reader.principal);
         let full = reader.subscriptions.len() >= self.config.subscriptions_max;
-        let made = if full && !reader.subscriptions.contains_key(&id) {
+        // Single entries are what its session has begun: they are bounded there.
+        let picked = matches!(want, Want::Positions(_));
+        let made = if full && !picked && !reader.subscriptions.contains_key(&id) {
             let want = format!("at most {} subscriptions on one connection", self.config.subscriptions_max);
             Err(topics::refuse(Code::TooMany, "one subscription more", &want))
         } else {
             topics::want(&self.graph, &self.bindings, &principal, want)
-                .and_then(|reach| self.make(connection, id, &principal, reach, how))
+                .and_then(|reach| self.make(connection, id, &principal, (want, reach), how))
         };
         match made {
             Ok((subscription, subscribed)) => self.begin(connection, subscription, subscribed),
@@ -92,7 +94,7 @@ impl Bus {
         connection: ConnectionId,
         id: SubscriptionId,
         principal: &Principal,
-        reach: Reach,
+        (want, reach): (&Want, Reach),
         (from, flow, retained): How,
     ) -> Result<(Subscription, Option<Subscribed>), Refusal> {
         let history = match &reach {
@@ -101,7 +103,7 @@ impl Bus {
                 let mut rooms = self.graph.rooms_of(principal.account);
                 rooms.any(|room| self.keeps(room) && topics::reaches(&self.graph, principal, room))
             }
-            Reach::Technical(_) => false,
+            Reach::Technical(_) | Reach::Picked => false,
         };
         let technical = matches!(reach, Reach::Technical(_));
         let begin = if technical { self.live() } else { self.place_of(from, history)? };
@@ -133,7 +135,7 @@ impl Bus {
         });
         // A replaced subscription goes first: its rooms are joined by the new one before it is let go.
         let scope = self.enter(connection, principal, reach, from, floors);
-        self.remove(connection, id);
+        let own = self.remove(connection, id).map(|gone| gone.own).unwrap_or_default();
         let floor = scope.floor(&self.graph);
         let whole = match from {
             From::Live | From::Start | From::Last(_) => true,
@@ -161,7 +163,16 @@ impl Bus {
                 room: RoomSlot(0),
                 after: None,
             }),
+            share: None,
+            own,
         };
+        match want {
+            Want::Shared(shared) => self.join_share(connection, principal, shared, &mut subscription),
+            Want::Positions(positions) => {
+                subscription.own = self.here(positions);
+            }
+            Want::Room(..) | Want::Topic(_) | Want::Technical(_) => {}
+        }
         self.start_conflation(&mut subscription);
         if begin.last > 0 && subscription.conflation.is_none() {
             return Ok((self.seek(connection, subscription, begin.last), None));
@@ -251,6 +262,7 @@ impl Bus {
                 }
                 Scope::Rooms { rooms: scopes, every: Some(filter) }
             }
+            Reach::Picked => Scope::Rooms { rooms: BTreeMap::new(), every: None },
             Reach::Technical(room) => {
                 let scopes = match room {
                     Some(room) => vec![self.room_scope(room)],
@@ -328,16 +340,18 @@ impl Bus {
         for _ in self.warm.deferred.len()..before {
             self.refuse_ended(connection, id);
         }
-        self.remove(connection, id);
+        if let Some(gone) = self.remove(connection, id) {
+            self.part_share(connection, &gone);
+        }
         self.ask_disk(connection);
         let tell = Tell::Unsubscribed { subscription: id };
         self.outputs.push_back(Output::Tell { connection, tell });
     }
 
     /// Ends a subscription, and its memberships where nothing else holds them.
-    fn remove(&mut self, connection: ConnectionId, id: SubscriptionId) {
-        let Some(reader) = self.connections.get_mut(&connection) else { return };
-        let Some(gone) = reader.subscriptions.remove(&id) else { return };
+    fn remove(&mut self, connection: ConnectionId, id: SubscriptionId) -> Option<Subscription> {
+        let reader = self.connections.get_mut(&connection)?;
+        let gone = reader.subscriptions.remove(&id)?;
         reader.replay.forget(id);
         if let State::Seeking(_) = gone.state {
             self.refuse_ended(connection, id);
@@ -348,6 +362,7 @@ impl Bus {
             self.part(connection, room);
         }
         self.let_go(connection);
+        Some(gone)
     }
 
     fn refuse_ended(&mut self, connection: ConnectionId, id: SubscriptionId) {

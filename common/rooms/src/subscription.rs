@@ -10,6 +10,7 @@ use crate::{
     replay::{Held, Item, Seek},
     retained::{self, Retained, RetainedTable},
     routes::Routes,
+    share::ShareId,
     tail::{Found, Tail},
     technical::{self, Listening, Technical},
     topics,
@@ -143,13 +144,15 @@ impl RoomScope {
 /// What comes next. The cursor stands right before it.
 pub(crate) enum Next {
     /// What a channel retains. The walk stands right before it.
-    Retained { route: Arc<Route>, body: Bytes, wall: Wall },
+    Retained { route: Arc<Route>, retained: Retained },
     /// An entry.
     Publication { seq: Seq, found: Found },
     /// A channel's newest value: what it is, its turn, and how many were passed over.
     Newest { channel: ChannelSlot, value: Newest, skipped: u64 },
     /// Seqs that are gone.
     Gap(Gap),
+    /// One that the session of a member has in flight, and that is not to be had any more.
+    Passed(Seq),
     /// An event, and how many were missed before it.
     Event { scope: riser_model::event::Scope, event: Arc<SystemEvent>, missed: u64 },
     /// Nothing: everything was seen.
@@ -185,6 +188,10 @@ pub(crate) struct Subscription {
     pub(crate) since: Option<Since>,
     /// It is being shown what its channels retain.
     pub(crate) walk: Option<Walk>,
+    /// The group whose cursor is its own.
+    pub(crate) share: Option<ShareId>,
+    /// Single entries that it is to be shown first, and whether they are in this line of the log.
+    pub(crate) own: BTreeMap<Seq, bool>,
 }
 
 /// How far a subscription was shown what its channels retain: room by room, in the order of the channels' names.
@@ -253,9 +260,17 @@ impl Subscription {
         if self.conflation.is_some() {
             return conflate::look(self, view);
         }
+        if let Some(found) = self.look_own(view) {
+            return found;
+        }
         if let Some(found) = self.look_retained(view) {
             return found;
         }
+        self.look_log(view)
+    }
+
+    /// The same of the log alone.
+    pub(crate) fn look_log(&mut self, view: &View<'_>) -> Next {
         loop {
             if self.cursor >= view.chain.committed {
                 return Next::Nothing;
@@ -323,8 +338,7 @@ impl Subscription {
     ) -> Option<Next> {
         let due = is_due(&walk, retained, view);
         self.walk = due.then_some(walk);
-        let (route, body, wall) = (Arc::clone(route), retained.body.clone(), retained.wall);
-        due.then_some(Next::Retained { route, body, wall })
+        due.then(|| Next::Retained { route: Arc::clone(route), retained: retained.clone() })
     }
 
     fn look_in_tail(&mut self, view: &View<'_>) -> Next {

@@ -18,6 +18,8 @@ pub(crate) enum Reach {
     Rooms(Filter),
     /// What the system says about a room, or about the account.
     Technical(Option<RoomSlot>),
+    /// Single entries.
+    Picked,
 }
 
 pub(crate) fn refuse(code: Code, what: impl Into<String>, want: &str) -> Refusal {
@@ -90,7 +92,7 @@ pub(crate) fn root(bindings: &[Binding]) -> Option<&RoomName> {
 }
 
 /// MQTT's matching, over texts that need not be channels. A wildcard does not meet a leading `$`.
-fn meets(filter: &str, topic: &str) -> bool {
+pub(crate) fn meets(filter: &str, topic: &str) -> bool {
     if topic.is_empty() || topic.starts_with('$') && !filter.starts_with('$') {
         return false;
     }
@@ -130,6 +132,8 @@ pub(crate) fn want(
             }
             in_room(graph, principal, &room.parse().map_err(|_| bad())?, filter)
         }
+        Want::Shared(shared) => self::want(graph, bindings, principal, &Want::Topic(shared.topic.clone())),
+        Want::Positions(_) => Ok(Reach::Picked),
         Want::Technical(Some(room)) => {
             let slot = reached(graph, principal, room).ok_or_else(|| denied("read", room.as_str()))?;
             Ok(Reach::Technical(Some(slot)))

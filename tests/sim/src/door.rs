@@ -68,6 +68,7 @@ impl DoorEnd {
                         | Ask::Publish(_)
                         | Ask::Release { .. }
                         | Ask::HandOver { .. }
+                        | Ask::Settle { .. }
                         | Ask::Subscribe { .. }
                         | Ask::Unsubscribe { .. }
                         | Ask::Pause { .. }

@@ -83,6 +83,7 @@ impl Instance {
         let willed = std::mem::take(&mut connection.willed);
         let (key, number) =
             (connection.session.as_ref().map(|one| one.key.clone()), connection.session_number());
+        let shares = connection.shares();
         if let State::Leaving = state {
             return;
         }
@@ -101,6 +102,9 @@ impl Instance {
             State::Rooms => {
                 let ask = Ask::Leave { cause: cause.to_owned(), expiry_s };
                 self.rooms(BusInput::Ask { connection: id, ask }, now);
+                if shares {
+                    self.note_shares(now);
+                }
             }
         }
     }

@@ -50,7 +50,7 @@ impl Instance {
                 if let Some(record) = self.sessions.remove_subscription(number, &filter) {
                     session.changing.insert(subscription, filter);
                     let awaited = Awaited::Unsubscribed { connection: id, subscription };
-                    self.append_of(id, record, awaited, now);
+                    self.append_of(id, &[record], awaited, now);
                 }
             }
             _ => {}
@@ -88,15 +88,15 @@ impl Instance {
             return Ok(None);
         };
         // Technical channels have no history to stand in.
-        let through = (!filter.starts_with('$')).then_some(subscribed.at);
+        let through = (!filter.starts_with('$') || filter.starts_with("$share/")).then_some(subscribed.at);
         self.sessions.set_subscription(session.number, filter, *keep, through)
     }
 
-    /// Appends a record of a connection's session.
-    pub(super) fn append_of(&mut self, id: ConnectionId, record: Record, awaited: Awaited, now: Now) {
+    /// Appends records of a connection's session.
+    pub(super) fn append_of(&mut self, id: ConnectionId, records: &[Record], awaited: Awaited, now: Now) {
         let session = self.connections.get(&id).and_then(|connection| connection.session.as_ref());
         if let Some(key) = session.map(|session| session.key.clone()) {
-            self.append(key, &[record], awaited, now);
+            self.append(key, records, awaited, now);
         }
     }
 }
@@ -107,6 +107,7 @@ fn kept_as(want: &Want) -> Option<String> {
         Want::Topic(filter) => Some(filter.clone()),
         Want::Technical(Some(room)) => Some(format!("$riser/room/{room}")),
         Want::Technical(None) => Some("$riser/account".to_owned()),
-        Want::Room(..) => None,
+        Want::Shared(shared) => Some(shared.filter.clone()),
+        Want::Room(..) | Want::Positions(_) => None,
     }
 }

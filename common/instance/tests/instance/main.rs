@@ -5,5 +5,6 @@
 mod entering;
 mod gates;
 mod kept;
+mod shares;
 mod wills;
 mod world;

@@ -8,7 +8,8 @@ use riser_gate::{
 };
 use riser_instance::{Input, Instance, Output};
 use riser_model::{
-    AccountId, Batch, ConnectionId, Epoch, History, LogId, Now, Right, Route, RouteNumber, Seq, Time, Wall,
+    AccountId, Batch, ConnectionId, Epoch, EpochSpan, History, LogId, Now, Right, Route, RouteNumber, Seq,
+    Time, Wall,
     door::{Ask, Code, Credential, Intake, SessionRequest, Tell},
 };
 use riser_mqtt::Sessions;
@@ -33,6 +34,8 @@ pub struct World {
     pub now: Now,
     /// Channel and payload of each publication that is on disk.
     pub published: Vec<(String, Vec<u8>)>,
+    /// Their seqs.
+    publications: Vec<Seq>,
     given: BTreeMap<u64, Batch>,
     routes: BTreeMap<RouteNumber, Route>,
     /// What a restart finds.
@@ -90,6 +93,7 @@ impl World {
             verifying: Vec::new(),
             now,
             published: Vec::new(),
+            publications: Vec::new(),
             given: BTreeMap::new(),
             routes,
             disk: Sessions::new(),
@@ -184,14 +188,24 @@ impl World {
         self.routes.extend(batch.routes.iter().cloned());
         for frame in frames(&batch.entries).map(Result::unwrap) {
             self.disk.apply(self.next, &frame);
-            self.next = self.next.next();
+            let seq = self.next;
+            self.next = seq.next();
             let body = Body::read(frame.body).unwrap();
             if body.kind == Kind::Publication {
                 let publication = Publication::read(&body).unwrap();
                 let channel = self.routes[&frame.route].channel.as_str().to_owned();
                 self.published.push((channel, publication.payload.to_vec()));
+                self.publications.push(seq);
             }
         }
+    }
+
+    pub fn account(&self) -> AccountId {
+        AccountId(Uuid::from_u128(1))
+    }
+
+    pub fn is_publication(&self, seq: Seq) -> bool {
+        self.publications.contains(&seq)
     }
 
     pub fn told(&mut self, connection: ConnectionId) -> Vec<Tell> {
@@ -235,8 +249,9 @@ fn instance(
 ) -> Instance {
     let start = Start {
         log: LogId(1),
-        epoch: Epoch(1),
-        chain: Vec::new(),
+        epoch: Epoch(next.0),
+        // One opening before this one.
+        chain: Vec::from([EpochSpan { epoch: Epoch(1), first: Seq(1), last: next.prev() }]),
         next,
         oldest: Seq(1),
         oldest_at: Wall(0),

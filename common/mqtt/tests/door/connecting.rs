@@ -126,7 +126,7 @@ fn connack_tells_what_is_not_as_asked() {
     assert_eq!((properties.receive_max, properties.topic_alias_max), (Some(100), Some(32)));
     assert_eq!(
         (properties.max_packet_size, properties.shared_subscription_available),
-        (Some(1 << 20), Some(0))
+        (Some(1 << 20), Some(1))
     );
 }
 

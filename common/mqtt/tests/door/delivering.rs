@@ -272,8 +272,8 @@ fn the_end_of_the_connection_confirms_what_the_peer_has() {
         assert!(
             matches!(
                 &asks[..],
-                [Ask::Confirm { through: last, .. }, Ask::HandOver { sent, .. }, Ask::Leave { .. }]
-                    if *last == through && sent[..] == [(3, SubscriptionId(0), position(13))]
+                [Ask::Confirm { through: last, .. }, Ask::HandOver { left, .. }, Ask::Leave { .. }]
+                    if *last == through && left[..] == [(3, SubscriptionId(0), position(13))]
             ),
             "{asks:?}"
         );

@@ -24,9 +24,12 @@ fn listening(level: u8, inflight_max: u16) -> Bench {
 fn kept(level: u8, deliveries: &[(u16, u64, bool)]) -> Bench {
     let deliveries = deliveries.iter().map(|(id, seq, released)| SessionDelivery {
         id: *id,
-        filter: FILTER.to_owned(),
+        filter: Some(FILTER.to_owned()),
         position: position(*seq),
         released: *released,
+        over: false,
+        at_least_once: false,
+        retained: false,
     });
     let held = SessionSubscription {
         filter: FILTER.to_owned(),
@@ -76,7 +79,7 @@ fn got(bench: &mut Bench) -> Vec<(u8, u16, u8)> {
 fn handed_over(bench: &mut Bench) -> (u64, Vec<(u16, u64)>, Vec<u16>) {
     let asks = bench.asks();
     let news = asks.iter().filter_map(|ask| match ask {
-        Ask::HandOver { ticket, sent, released } => {
+        Ask::HandOver { ticket, sent, released, .. } => {
             assert!(sent.iter().all(|(_, of, _)| *of == SubscriptionId(0)));
             let sent = sent.iter().map(|(id, _, position)| (*id, position.seq.0)).collect();
             Some((*ticket, sent, released.clone()))
@@ -223,7 +226,7 @@ fn what_was_said_at_qos_1_comes_again_under_its_id() {
             .asks()
             .into_iter()
             .filter_map(|ask| match ask {
-                Ask::HandOver { sent, .. } => Some(sent),
+                Ask::HandOver { left, .. } => Some(left),
                 _ => None,
             })
             .flatten()

@@ -104,6 +104,32 @@ fn an_alias_ends_with_its_connection() {
 }
 
 #[test]
+fn a_topic_is_said_in_full_once_and_by_its_alias_from_there_on() {
+    // As many as the client takes, if the listener gives as many.
+    for (taken, given) in [(2, 2), (300, 32)] {
+        let [high, low] = u16::to_be_bytes(taken);
+        let mut bench = listening(&[34, high, low]);
+        let (mut known, mut said) = (std::collections::BTreeMap::new(), 0);
+        for n in 0..200_u64 {
+            let channel = format!("c{}", n % u64::from(given) / 2);
+            bench.tell(Tell::Deliver {
+                pushes: vec![delivery(0, 11 + n, &channel, plain(0, b"x"))],
+                more: false,
+            });
+            let publish = published(&mut bench).pop().unwrap();
+            let alias = publish.properties.and_then(|p| p.topic_alias).unwrap();
+            assert!((1..=given).contains(&alias), "{alias}");
+            if !publish.topic.is_empty() {
+                said += 1;
+                known.insert(alias, String::from_utf8(publish.topic.to_vec()).unwrap());
+            }
+            assert_eq!(known.get(&alias), Some(&format!("hall/{channel}")));
+        }
+        assert_eq!(said, usize::from(given.div_ceil(2)));
+    }
+}
+
+#[test]
 fn a_client_that_named_no_alias_maximum_gets_every_topic_in_full() {
     for properties in [&[][..], &[34, 0, 0]] {
         let mut bench = listening(properties);

@@ -25,7 +25,7 @@ fn listening(level: u8, options: u8) -> Bench {
 fn retained(publication: Publication<'_>) -> Push {
     match delivery(0, 11, "a", Publication { retain: true, ..publication }) {
         Push::Publication(mut delivery) => {
-            (delivery.pos, delivery.retained) = (None, true);
+            (delivery.pos, delivery.retained) = (None, Some(position(11)));
             Push::Publication(delivery)
         }
         other => panic!("{other:?}"),

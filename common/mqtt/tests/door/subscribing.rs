@@ -73,16 +73,6 @@ fn every_filter_is_a_subscription_and_suback_waits_for_all() {
 }
 
 #[test]
-fn shared_subscriptions_are_refused_by_name() {
-    for (level, code) in [(4, 0x80), (5, 0x9e)] {
-        let mut bench = Bench::open(level);
-        bench.send(&subscribe(level, 9, &[("$share/g/hall/a", 1)]));
-        assert_eq!(bench.asks(), []);
-        assert_eq!(bench.got().last(), Some(&code));
-    }
-}
-
-#[test]
 fn a_kept_session_keeps_its_subscriptions_with_their_identifiers() {
     let mut bench = Bench::open_with(5, Config::default(), session(vec![]));
     let body = [&[0, 9][..], &[3, 11, 0xac, 0x02], &string("hall/a"), &[0x2d]].concat();

@@ -227,6 +227,7 @@ async fn run(
                         | Ask::Decide { .. }
                         | Ask::Release { .. }
                         | Ask::HandOver { .. }
+                        | Ask::Settle { .. }
                         | Ask::Subscribe { .. }
                         | Ask::Unsubscribe { .. }
                         | Ask::Pause { .. }

@@ -54,7 +54,8 @@ fn shown(world: &mut World, n: u64, want: Want) -> Vec<(String, String, bool)> {
 fn pulled(world: &mut World, n: u64) -> Vec<(String, String, bool)> {
     let all = world.all(n);
     let deliveries = all.iter().filter_map(delivery);
-    let named = |one: &Delivery| (one.route.channel.as_str().to_owned(), payload(&one.body), one.retained);
+    let named =
+        |one: &Delivery| (one.route.channel.as_str().to_owned(), payload(&one.body), one.retained.is_some());
     deliveries.map(named).collect()
 }
 

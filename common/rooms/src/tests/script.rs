@@ -84,6 +84,8 @@ pub(super) struct World {
     pub(super) storage: Storage,
     pub(super) now: Now,
     pub(super) tells: BTreeMap<ConnectionId, VecDeque<Tell>>,
+    /// The same in the order in which they were said; emptied by who looks.
+    pub(super) heard: Vec<(ConnectionId, Tell)>,
     pub(super) done: Vec<(u64, Result<Placed, Code>)>,
     pub(super) events: Vec<Output>,
     /// What a table on disk was to have.
@@ -108,6 +110,7 @@ impl World {
             storage,
             now: Now { time: Time(1_000_000), wall: Wall(5) },
             tells: BTreeMap::new(),
+            heard: Vec::new(),
             done: Vec::new(),
             events: Vec::new(),
             retained: Vec::new(),
@@ -134,6 +137,7 @@ impl World {
         while let Some(output) = self.bus.poll() {
             match output {
                 Output::Tell { connection, tell } => {
+                    self.heard.push((connection, tell.clone()));
                     self.tells.entry(connection).or_default().push_back(tell);
                 }
                 Output::Persist { ticket, batch, .. } => self.storage.waiting.push_back((ticket, batch)),

@@ -21,9 +21,12 @@ pub fn run(input: &[u8]) {
         open_ids: vec![1, 2],
         deliveries: vec![SessionDelivery {
             id: 3,
-            filter: "hall/#".to_owned(),
+            filter: Some("hall/#".to_owned()),
             position: Position { log: LogId(1), epoch: Epoch(1), seq: Seq(1) },
             released: true,
+            over: false,
+            at_least_once: false,
+            retained: false,
         }],
         subscriptions: vec![SessionSubscription {
             filter: "hall/#".to_owned(),

@@ -95,7 +95,11 @@ impl<D: Door> Site<D> {
             Ask::Rooms => Some(Tell::Rooms(Vec::new())),
             Ask::Decide { connection, .. } => Some(Tell::Decided { connection, result: Ok(()) }),
             Ask::Ticket { .. } => Some(Tell::Ticketed(Ok(30))),
-            Ask::Answer(_) | Ask::Pause { .. } | Ask::Confirm { .. } | Ask::Leave { .. } => None,
+            Ask::Answer(_)
+            | Ask::Pause { .. }
+            | Ask::Confirm { .. }
+            | Ask::Settle { .. }
+            | Ask::Leave { .. } => None,
         }
     }
 

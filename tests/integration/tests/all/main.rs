@@ -22,6 +22,7 @@ mod partition;
 mod proxy;
 mod readme;
 mod sensors;
+mod sharing;
 mod site;
 mod sources;
 mod technical;
