@@ -78,6 +78,8 @@ pub(crate) struct Connection {
     pub(crate) willed: bool,
     /// Tickets in the order in which they were asked, each with its answer once there is one.
     tickets: VecDeque<(u64, Option<Tell>)>,
+    /// Subscriptions of `$SYS`.
+    pub(crate) listening: BTreeSet<SubscriptionId>,
 }
 
 /// The MQTT session that a connection has taken up.
@@ -116,6 +118,7 @@ impl Connection {
             session: None,
             willed: false,
             tickets: VecDeque::new(),
+            listening: BTreeSet::new(),
         }
     }
 

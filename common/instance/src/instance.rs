@@ -1,10 +1,13 @@
 //! The instance: gate in front, rooms behind, sessions between. One task owns it.
 
-use crate::connection::{Connection, State};
+use crate::{
+    connection::{Connection, State},
+    system::System,
+};
 use bytes::Bytes;
 use riser_gate::{Caller, Gate, Offenders, Policy, Proof, Redeemed, Stand, Tickets, Verdict};
 use riser_model::{
-    Batch, ConnectionId, Now, Read, RoomId, RouteNumber, Run, Seq, ShareKey, SubscriptionId, Time,
+    AccountId, Batch, ConnectionId, Now, Read, RoomId, RouteNumber, Run, Seq, ShareKey, SubscriptionId, Time,
     door::{Ask, Code, Credential, Refusal, SessionState, Tell},
 };
 use riser_mqtt::{HandOver, Record, SessionKey, Sessions};
@@ -19,6 +22,7 @@ use std::{
 mod entering;
 mod gates;
 mod kept;
+mod listening;
 mod shares;
 mod wills;
 
@@ -190,6 +194,10 @@ pub struct Instance {
     unrecorded: BTreeMap<SessionKey, Record>,
     /// When the log is told how far groups are.
     shares_due: Option<Time>,
+    /// What is counted of each account.
+    systems: BTreeMap<AccountId, System>,
+    systems_due: Option<Time>,
+    started: Time,
     outputs: VecDeque<Output>,
 }
 
@@ -216,6 +224,9 @@ impl Instance {
             overdue: BTreeSet::new(),
             unrecorded: BTreeMap::new(),
             shares_due: None,
+            systems: BTreeMap::new(),
+            systems_due: None,
+            started: now.time,
             outputs: VecDeque::new(),
         };
         instance.restore_shares(now);
@@ -288,7 +299,8 @@ impl Instance {
         let sessions = self.expiry_due.map(|time| (time, Wake::Sessions));
         let rooms = self.bus.poll_timeout().map(|(time, wake)| (time, Wake::Rooms(wake)));
         let shares = self.shares_due.map(|time| (time, Wake::Sessions));
-        [gate, expiry, sessions, shares, rooms].into_iter().flatten().min_by_key(|(time, _)| *time)
+        let systems = self.systems_due.map(|time| (time, Wake::Sessions));
+        [gate, expiry, sessions, shares, systems, rooms].into_iter().flatten().min_by_key(|(time, _)| *time)
     }
 
     fn opened(&mut self, id: ConnectionId, policy: Arc<Policy>, mut caller: Caller, now: Now) {
@@ -585,11 +597,13 @@ impl Instance {
             for (key, number) in self.sessions.expire(now.wall) {
                 // One that was found by somebody who is being let in is not over.
                 if !held.contains(&number) && !self.changing.contains_key(&key) {
+                    self.system(key.account).expired += 1;
                     self.append(key, &[Record::Ended { number }], Awaited::Nobody, now);
                 }
             }
         }
         self.note_shares_due(now);
+        self.systems_due(now);
         if self.bus.poll_timeout().is_some_and(|(time, _)| time <= now.time) {
             self.rooms(BusInput::Deadline, now);
         }

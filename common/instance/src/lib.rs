@@ -12,6 +12,7 @@ pub mod core;
 pub mod instance;
 mod log_fold;
 mod past;
+mod system;
 
 pub use crate::core::Core;
 pub use instance::{Input, Instance, Output, Wake};

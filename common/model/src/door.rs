@@ -13,6 +13,7 @@ use crate::{
     principal::Principal,
     route::Route,
     share::ShareWant,
+    tally::Tally,
     time::{Now, Time, Wall},
 };
 use bytes::Bytes;
@@ -182,6 +183,8 @@ pub struct SessionState {
     pub last_id: u16,
     /// The subscriptions it holds, in the order of their making; the door re-asks for them.
     pub subscriptions: Vec<SessionSubscription>,
+    /// Where the door counts what goes over its connection.
+    pub tally: Tally,
 }
 
 /// A delivery that a session remembers.
@@ -249,6 +252,8 @@ pub enum Want {
     Technical(Option<RoomName>),
     /// What the members of a group share among them.
     Shared(Box<ShareWant>),
+    /// What the instance says of the account, by a topic filter below `$SYS`: for who administers it.
+    System(String),
     /// These and nothing else, in order. One that is not to be had is passed over by a [`Push::Through`] of its own.
     Positions(Vec<Position>),
 }
@@ -654,6 +659,12 @@ pub enum Tell {
     },
     /// The ticket may be shown for so many seconds; or why not.
     Ticketed(Result<u32, Refusal>),
+    /// What the instance says of the account, all of it: topics and values. To who asked for [`Want::System`], when it
+    /// was asked for and every now and then.
+    System {
+        /// Of `$SYS`.
+        values: Arc<[(String, String)]>,
+    },
     /// There is something to pull. Said once, until a [`Tell::Deliver`] says that no more waits.
     Ready,
     /// The answer to a pull.

@@ -21,6 +21,7 @@ pub mod room;
 pub mod route;
 pub mod share;
 pub mod size;
+pub mod tally;
 pub mod time;
 
 pub use batch::{Batch, Chunk, Read, Run, Selected};

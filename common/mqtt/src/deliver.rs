@@ -13,6 +13,7 @@ use crate::{
     peer::{Peer, Version},
     pull::Pull,
     subscription::{Subscription, options},
+    system::System,
 };
 use bytes::BytesMut;
 use riser_model::{
@@ -26,6 +27,7 @@ use riser_wire::{
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
 };
 
 /// See the module.
@@ -43,6 +45,9 @@ pub(crate) struct Deliveries {
     parting: BTreeSet<SubscriptionId>,
     /// What an earlier connection began, in no subscription's course.
     finishing: Finishing,
+    system: System,
+    /// Publications that did not go out, since they were asked for.
+    dropped: u64,
     /// Some subscription got on since [`Deliveries::confirms`].
     got_on: bool,
 }
@@ -69,6 +74,16 @@ impl Deliveries {
     pub(crate) fn new((inflight_max, aliases_max): (u16, u16), durable: bool, last_id: u16) -> Self {
         let (outbox, aliases) = (Outbox::new(inflight_max, durable, last_id), Aliases::new(aliases_max));
         Self { outbox, aliases, ..Self::default() }
+    }
+
+    /// What the instance says of the account.
+    pub(crate) fn heard(&mut self, values: Arc<[(String, String)]>) {
+        self.system.heard(values);
+    }
+
+    /// Publications that did not go out, since the last time.
+    pub(crate) fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
     }
 
     /// How much may wait for the peer.
@@ -182,6 +197,11 @@ impl Deliveries {
                 break;
             }
         }
+        if self.pull.has_room() {
+            let before = out.len();
+            self.system.say(&mut self.subscriptions, peer, out, counters);
+            self.pull.wrote(out.len() - before);
+        }
         if self.held.is_empty() {
             self.held = VecDeque::new();
         }
@@ -224,6 +244,7 @@ impl Deliveries {
         let publication = body.and_then(|body| Publication::read(&body));
         let Ok(publication) = publication else {
             counters.unreadable.add(1);
+            self.dropped += 1;
             return pass(subscription, delivery.pos);
         };
         if subscription.has(options::NO_LOCAL) && delivery.pos.is_some_and(|pos| self.own.has(pos)) {
@@ -236,6 +257,7 @@ impl Deliveries {
             None if begun => over(publication.properties),
             None => {
                 counters.expired.add(1);
+                self.dropped += 1;
                 return pass(subscription, delivery.pos);
             }
         };
@@ -278,6 +300,7 @@ impl Deliveries {
         };
         let Some(outgoing) = fit(outgoing, peer) else {
             counters.too_large.add(1);
+            self.dropped += 1;
             self.outbox.forget(id);
             return pass(subscription, delivery.pos);
         };
@@ -565,11 +588,34 @@ fn gap_note(gap: &riser_model::Gap) -> (&'static str, String) {
 }
 
 /// What the peer can take: without our notes if need be, and without an alias that it would have to be told.
-fn fit<'a>(outgoing: Outgoing<'a>, peer: &Peer) -> Option<Outgoing<'a>> {
+pub(crate) fn fit<'a>(outgoing: Outgoing<'a>, peer: &Peer) -> Option<Outgoing<'a>> {
     let bare = Outgoing { notes: &[], ..outgoing };
     let known = |alias: &Alias| alias.known;
     let plain = Outgoing { alias: outgoing.alias.filter(known), ..bare };
     [outgoing, bare, plain].into_iter().find(|o| o.size(peer.version) <= peer.packet_bytes_max as usize)
+}
+
+/// A value of `$SYS`.
+pub(crate) fn write_system<'a>(
+    topic: &'a str,
+    value: &'a str,
+    retain: bool,
+    identifier: u32,
+) -> Outgoing<'a> {
+    Outgoing {
+        qos: 0,
+        dup: false,
+        retain,
+        room: None,
+        topic,
+        alias: None,
+        id: 0,
+        content_type: ContentType::Octets,
+        properties: &[],
+        identifier,
+        notes: &[],
+        payload: value.as_bytes(),
+    }
 }
 
 fn write_event(

@@ -36,6 +36,8 @@ mod session;
 mod sessions;
 mod subscribe;
 mod subscription;
+mod system;
+mod tallying;
 mod topic;
 mod v4;
 mod v5;

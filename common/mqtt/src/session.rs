@@ -18,12 +18,14 @@ use crate::{
     publish::{self, Publish},
     received::{Received, Stage},
     subscribe::Subscribing,
+    tallying,
     topic::TOPIC_BYTES_MAX,
 };
 use bytes::{BufMut, BytesMut};
 use riser_model::{
     Now, Time,
     door::{Ask, Code, NORMAL, Refusal, SessionState, Tell},
+    tally::{Tallied, Tally},
 };
 use riser_wire::entry::PacketId;
 use rumqttc::v5::mqttbytes::v5::DisconnectReasonCode;
@@ -80,6 +82,9 @@ pub(crate) struct Session {
     deliveries: Deliveries,
     /// When to confirm what the peer has acknowledged.
     confirm_due: Option<Time>,
+    /// What went over the connection since the account's tally was told.
+    tallied: Box<Tallied>,
+    tally: Tally,
     asks: VecDeque<Ask>,
     out: BytesMut,
 }
@@ -117,6 +122,8 @@ impl Session {
             subscribing,
             deliveries,
             confirm_due: None,
+            tallied: Box::default(),
+            tally: state.tally,
             asks: asks.into(),
             out,
         }
@@ -128,6 +135,8 @@ impl Session {
 
     /// One packet. `expected`: how many bytes of input are left, about.
     pub(crate) fn packet(&mut self, frame: &Frame<'_>, expected: usize, now: Now) -> Result<(), End> {
+        self.tallied.packets_received += 1;
+        self.tallied.bytes_received += frame.whole.len() as u64;
         match frame.head.kind {
             Kind::Publish => self.publish(&publish::read(frame, self.peer.version)?, expected, now),
             Kind::PubAck | Kind::PubRec | Kind::PubRel | Kind::PubComp => {
@@ -143,6 +152,8 @@ impl Session {
     }
 
     fn publish(&mut self, publish: &Publish<'_>, expected: usize, now: Now) -> Result<(), End> {
+        self.tallied.publications_received += 1;
+        self.tallied.publication_bytes_received += publish.payload.len() as u64;
         if publish.qos > 0 {
             self.check_unacknowledged()?;
         }
@@ -253,10 +264,11 @@ impl Session {
 
     /// At QoS 0 nobody waits for an answer. Shedding is counted; what can never be placed ends the connection,
     /// for nothing else would tell.
-    fn refused_unheard(&self, refusal: &Refusal) -> Result<(), End> {
+    fn refused_unheard(&mut self, refusal: &Refusal) -> Result<(), End> {
         match refusal.code {
             Code::QuotaExceeded | Code::LogFailing | Code::TooMany | Code::TooSlow | Code::ShuttingDown => {
                 self.counters.shed.add(1);
+                self.tallied.publications_dropped += 1;
                 Ok(())
             }
             Code::Malformed
@@ -424,6 +436,10 @@ impl Session {
                 self.deliveries.parted(subscription);
                 Ok(())
             }
+            Tell::System { values } => {
+                self.deliveries.heard(values);
+                Ok(())
+            }
             Tell::Ready => {
                 self.deliveries.pull.ready();
                 Ok(())
@@ -534,7 +550,14 @@ impl Session {
 
     /// What is to be written. Nothing of it stays here.
     pub(crate) fn take_bytes(&mut self) -> BytesMut {
-        std::mem::take(&mut self.out)
+        let bytes = std::mem::take(&mut self.out);
+        let received = std::mem::take(&mut *self.tallied);
+        let publications_dropped = received.publications_dropped + self.deliveries.take_dropped();
+        self.tally.add(&Tallied { publications_dropped, ..received });
+        if !bytes.is_empty() {
+            self.tally.add(&tallying::sent(&bytes, self.peer.version));
+        }
+        bytes
     }
 }
 

@@ -493,6 +493,13 @@ impl Sessions {
         self.by_number.get(&number).map(|session| session.state(number))
     }
 
+    /// How many an account has.
+    pub fn count_of(&self, account: AccountId) -> usize {
+        let first = (account, ClientId::SYSTEM);
+        let own = self.by_client.range(first..).take_while(|((of, _), _)| *of == account);
+        own.map(|(_, sessions)| sessions.len()).sum()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.by_number.len()
@@ -513,6 +520,7 @@ impl Session {
             last_id: self.last_id,
             deliveries: self.deliveries.iter().map(|(id, delivered)| delivered.numbered(*id)).collect(),
             subscriptions: self.held.iter().map(Held::subscription).collect(),
+            tally: Default::default(),
         }
     }
 

@@ -201,7 +201,9 @@ impl Subscribing {
         if let Some(subscription) = deliveries.subscriptions.get_mut(&id) {
             subscription.answered += 1;
             answered = subscription.answered;
+            let shown = subscription.showing;
             subscription.showing &= subscription.answered < subscription.asked;
+            subscription.fresh |= shown && !subscription.showing;
             match result {
                 Ok(subscribed) => {
                     subscription.begins(subscribed.at);
@@ -321,7 +323,7 @@ fn ask(
     subscription.asked += 1;
     subscription.showing |= retained;
     let from = match (&subscription.want, subscription.received()) {
-        (Want::Technical(_) | Want::Positions(_), _) | (_, None) => From::Live,
+        (Want::Technical(_) | Want::Positions(_) | Want::System(_), _) | (_, None) => From::Live,
         (Want::Topic(_) | Want::Room(..) | Want::Shared(_), Some(position)) => From::After(position),
     };
     let want = match &subscription.want {
@@ -329,7 +331,7 @@ fn ask(
             let (kept, own) = (subscription.kept, own.to_vec());
             Want::Shared(Box::new(ShareWant { most: window, kept, own, ..(**shared).clone() }))
         }
-        Want::Topic(_) | Want::Room(..) | Want::Technical(_) | Want::Positions(_) => {
+        Want::Topic(_) | Want::Room(..) | Want::Technical(_) | Want::Positions(_) | Want::System(_) => {
             subscription.want.clone()
         }
     };

@@ -39,6 +39,8 @@ pub(crate) struct Subscription {
     pub(crate) answered: u32,
     /// What its channels retain was asked for, and is not answered.
     pub(crate) showing: bool,
+    /// Of `$SYS`: it is to be shown all of it.
+    pub(crate) fresh: bool,
     /// The newest that came from the bus.
     received: Option<Position>,
     /// The newest that was written, or passed over.
@@ -60,12 +62,18 @@ impl Subscription {
             asked: 0,
             answered: 0,
             showing: false,
+            fresh: false,
             received: through,
             passed: through,
             unacknowledged: VecDeque::new(),
             confirmed: through,
             gaps: Vec::new(),
         }
+    }
+
+    /// Whether the bus has answered it.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answered > 0
     }
 
     /// The QoS that it is granted.

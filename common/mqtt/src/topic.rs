@@ -20,6 +20,20 @@ pub(crate) fn is_filter(text: &str) -> bool {
     !text.is_empty() && (last == "#" || plain(last)) && levels.all(plain)
 }
 
+/// Whether a filter meets a topic that begins with a level of both that is no wildcard.
+pub(crate) fn meets(filter: &str, topic: &str) -> bool {
+    let mut levels = topic.split('/');
+    for wanted in filter.split('/') {
+        match (wanted, levels.next()) {
+            ("#", _) => return true,
+            ("+", Some(_)) => {}
+            (wanted, Some(level)) if wanted == level => {}
+            _ => return false,
+        }
+    }
+    levels.next().is_none()
+}
+
 /// What a filter asks the bus for, or why it asks for nothing.
 pub(crate) fn want(filter: &str) -> Result<Want, BadFilter> {
     if filter.len() > TOPIC_BYTES_MAX || !is_filter(filter) {
@@ -33,6 +47,9 @@ pub(crate) fn want(filter: &str) -> Result<Want, BadFilter> {
     }
     if let Some(room) = filter.strip_prefix("$riser/room/") {
         return room.parse::<RoomName>().map(|room| Want::Technical(Some(room))).map_err(|_| BadFilter);
+    }
+    if filter.starts_with("$SYS/") {
+        return Ok(Want::System(filter.to_owned()));
     }
     if filter.starts_with('$') {
         return Err(BadFilter);
@@ -78,12 +95,24 @@ mod tests {
     }
 
     #[test]
+    fn filters_meet_what_the_system_says() {
+        let met = |filter| meets(filter, "$SYS/broker/clients/total");
+        for filter in ["$SYS/#", "$SYS/broker/+/total", "$SYS/broker/clients/total/#", "$SYS/+/#"] {
+            assert!(met(filter), "{filter}");
+        }
+        for filter in ["$SYS/broker", "$SYS/broker/+", "$SYS/broker/clients/total/x", "$SYS/+/total"] {
+            assert!(!met(filter), "{filter}");
+        }
+    }
+
+    #[test]
     fn filters_ask_for_topics_or_technical_channels() {
         assert_eq!(want("+/x"), Ok(Want::Topic("+/x".into())));
         assert_eq!(want("$riser/account"), Ok(Want::Technical(None)));
         assert_eq!(want("$riser/room/hall"), Ok(Want::Technical(Some("hall".parse().unwrap()))));
         assert_eq!(want("$riser/room/+"), Err(BadFilter));
-        assert_eq!(want("$SYS/#"), Err(BadFilter));
+        assert_eq!(want("$SYS/#"), Ok(Want::System("$SYS/#".into())));
+        assert_eq!(want("$SYS"), Err(BadFilter));
         for text in
             ["$share/g", "$share//a", "$share/g/", "$share/+/a", "$share/g#/a", "$share/g/$riser/account"]
         {

@@ -364,6 +364,7 @@ impl<P: Pipe> Connection<P> {
                 | Tell::Subscribed { .. }
                 | Tell::Unsubscribed { .. }
                 | Tell::Ticketed(_)
+                | Tell::System { .. }
                 | Tell::Ready
                 | Tell::Deliver { .. },
             )

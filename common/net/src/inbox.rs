@@ -111,7 +111,7 @@ fn cost(ask: &Ask) -> u32 {
         Ask::Settle { done, returned, .. } => (done.len() + returned.len()) * size_of::<u64>(),
         Ask::Subscribe { want, .. } => match want {
             Want::Room(_, filter) => filter.as_str().len(),
-            Want::Topic(topic) => topic.len(),
+            Want::Topic(topic) | Want::System(topic) => topic.len(),
             Want::Technical(_) => 0,
             Want::Shared(shared) => shared.filter.len() + shared.topic.len() + shared.own.len() * 32,
             Want::Positions(positions) => positions.len() * 32,

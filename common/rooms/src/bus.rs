@@ -27,8 +27,8 @@ use crate::{
     warm::{Deferred, Warm},
 };
 use riser_model::{
-    Binding, Chunk, ConnectionId, CursorKey, CursorValue, Epoch, LogId, Now, Position, Principal, Right,
-    RoomId, RoomName, Route, RouteNumber, Seq, Time,
+    AccountId, Binding, Chunk, ConnectionId, CursorKey, CursorValue, Epoch, LogId, Now, Position, Principal,
+    Right, RoomId, RoomName, Route, RouteNumber, Seq, Time,
     door::{Ask, Flow, Refusal, Target},
     event::Scope,
 };
@@ -323,6 +323,18 @@ impl Bus {
     /// What channels retain.
     pub fn retained(&self) -> &RetainedTable {
         &self.retained
+    }
+
+    /// Subscriptions of an account's connections.
+    pub fn subscriptions_of(&self, account: AccountId) -> usize {
+        let own = self.connections.values().filter(|connection| connection.principal.account == account);
+        own.map(|connection| connection.subscriptions.len()).sum()
+    }
+
+    /// What the channels of an account's rooms retain.
+    pub fn retained_of(&self, account: AccountId) -> usize {
+        let own = self.graph.rooms_of(account).map(|slot| self.graph.room(slot).id);
+        own.map(|room| self.retained.count_of(room)).sum()
     }
 
     /// Everything that was counted.

@@ -274,6 +274,11 @@ impl RetainedTable {
         !self.changed.is_empty()
     }
 
+    /// How many there are in a room.
+    pub(crate) fn count_of(&self, room: RoomId) -> usize {
+        self.by_room.get(&room).map_or(0, BTreeMap::len)
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.count

@@ -8,7 +8,7 @@ use crate::{
     graph::{ChannelSlot, Key},
     topics,
 };
-use riser_model::{ConnectionId, Gap, Grants, Seq, ShareKey, SubscriptionId};
+use riser_model::{AccountId, ConnectionId, Gap, Grants, Seq, ShareKey, SubscriptionId};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -194,6 +194,10 @@ impl Shares {
 
     pub(crate) fn len(&self) -> usize {
         self.by_id.len()
+    }
+
+    pub(crate) fn count_of(&self, account: AccountId) -> usize {
+        self.by_key.keys().filter(|key| key.account == account).count()
     }
 
     pub(crate) fn get(&self, id: ShareId) -> Option<&Share> {

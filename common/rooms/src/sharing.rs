@@ -9,7 +9,9 @@ use crate::{
     subscription::{Next, State, Subscription, View},
     topics,
 };
-use riser_model::{ConnectionId, Position, Principal, Seq, ShareChange, ShareKey, ShareState, ShareWant};
+use riser_model::{
+    AccountId, ConnectionId, Position, Principal, Seq, ShareChange, ShareKey, ShareState, ShareWant,
+};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// What became of one entry that was looked for by its seq.
@@ -206,6 +208,11 @@ impl Bus {
         let share = self.shares.named(key).and_then(|id| self.shares.get(id))?;
         let (cursor, taken) = (self.chain.position(share.cursor), share.taken.iter().copied().collect());
         Some(ShareState { key: key.clone(), cursor, open: share.open(), taken })
+    }
+
+    /// Groups of an account.
+    pub fn shares_of(&self, account: AccountId) -> usize {
+        self.shares.count_of(account)
     }
 
     /// How many groups there are.

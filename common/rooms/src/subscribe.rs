@@ -171,7 +171,7 @@ impl Bus {
             Want::Positions(positions) => {
                 subscription.own = self.here(positions);
             }
-            Want::Room(..) | Want::Topic(_) | Want::Technical(_) => {}
+            Want::Room(..) | Want::Topic(_) | Want::Technical(_) | Want::System(_) => {}
         }
         self.start_conflation(&mut subscription);
         if begin.last > 0 && subscription.conflation.is_none() {

@@ -134,6 +134,8 @@ pub(crate) fn want(
         }
         Want::Shared(shared) => self::want(graph, bindings, principal, &Want::Topic(shared.topic.clone())),
         Want::Positions(_) => Ok(Reach::Picked),
+        // It is the layer above that speaks there.
+        Want::System(filter) => Err(denied("read", filter)),
         Want::Technical(Some(room)) => {
             let slot = reached(graph, principal, room).ok_or_else(|| denied("read", room.as_str()))?;
             Ok(Reach::Technical(Some(slot)))

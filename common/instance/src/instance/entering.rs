@@ -65,6 +65,11 @@ impl Instance {
         connection.entering = None;
         connection.state = State::Rooms;
         self.rooms(BusInput::Open { connection: id, principal: Arc::clone(&principal) }, now);
+        let is_mqtt = self.connections.get(&id).is_some_and(|connection| connection.session.is_some());
+        if is_mqtt {
+            self.count_entry(principal.account, now);
+        }
+        let session = SessionState { tally: self.system(principal.account).tally.clone(), ..session };
         self.tell(id, Tell::Entered { principal, connection: id, session });
     }
 

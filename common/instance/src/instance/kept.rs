@@ -21,7 +21,7 @@ impl Instance {
             _ => None,
         };
         let (Some(filter), Some(session)) = (filter, &mut connection.session) else {
-            return self.rooms(BusInput::Ask { connection: id, ask }, now);
+            return self.ask_filter(id, ask, now);
         };
         let waits = session.changing.values().any(|changing| *changing == filter)
             || session.deferred.iter().any(|(of, _)| *of == filter);
@@ -55,7 +55,16 @@ impl Instance {
             }
             _ => {}
         }
-        self.rooms(BusInput::Ask { connection: id, ask }, now);
+        self.ask_filter(id, ask, now);
+    }
+
+    /// Asks whoever has what it wants.
+    fn ask_filter(&mut self, id: ConnectionId, ask: Ask, now: Now) {
+        match &ask {
+            Ask::Subscribe { subscription, want: Want::System(_), .. } => self.listen(id, *subscription, now),
+            Ask::Unsubscribe { subscription } if self.stop_listening(id, *subscription, now) => {}
+            _ => self.rooms(BusInput::Ask { connection: id, ask }, now),
+        }
     }
 
     /// Whether a change of that subscription waits for its commit.
@@ -108,6 +117,7 @@ fn kept_as(want: &Want) -> Option<String> {
         Want::Technical(Some(room)) => Some(format!("$riser/room/{room}")),
         Want::Technical(None) => Some("$riser/account".to_owned()),
         Want::Shared(shared) => Some(shared.filter.clone()),
+        Want::System(filter) => Some(filter.clone()),
         Want::Room(..) | Want::Positions(_) => None,
     }
 }

@@ -6,5 +6,6 @@ mod entering;
 mod gates;
 mod kept;
 mod shares;
+mod system;
 mod wills;
 mod world;

@@ -160,11 +160,22 @@ impl World {
 
     /// As somebody else than `guest`.
     pub fn enter_as(&mut self, connection: ConnectionId, name: &str, room: Option<&str>) {
+        self.enter_with(connection, name, None, room);
+    }
+
+    pub fn enter_with(
+        &mut self,
+        connection: ConnectionId,
+        name: &str,
+        session: Option<SessionRequest>,
+        room: Option<&str>,
+    ) {
         let policy = Policy::new(&self.directory, Some(&format!("acme/{name}")), "listen").unwrap();
         let (policy, caller) = (Arc::new(policy), Caller::default());
         self.input(Input::Opened { connection, policy, caller });
         let room = room.map(|name| name.parse().unwrap());
-        self.ask(connection, Ask::Enter { credential: Credential::Anonymous, session: None, room });
+        let session = session.map(Box::new);
+        self.ask(connection, Ask::Enter { credential: Credential::Anonymous, session, room });
     }
 
     pub fn enter(&mut self, connection: ConnectionId, session: Option<SessionRequest>, room: Option<&str>) {

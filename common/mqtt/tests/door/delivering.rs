@@ -217,6 +217,7 @@ fn kept(level: u8) -> Bench {
         deliveries: vec![],
         open_ids: vec![],
         subscriptions: vec![subscription],
+        tally: Default::default(),
     };
     let mut bench = Bench::open_with(level, Config::default(), state);
     bench.subscribed(0, 10);

@@ -43,6 +43,7 @@ fn kept(level: u8, deliveries: &[(u16, u64, bool)]) -> Bench {
         open_ids: vec![],
         deliveries: deliveries.collect(),
         subscriptions: vec![held],
+        tally: Default::default(),
     };
     let mut bench = Bench::open_with(level, Config::default(), state);
     bench.subscribed(0, 10);

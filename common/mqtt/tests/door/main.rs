@@ -19,4 +19,5 @@ mod retaining;
 mod sharing;
 mod speed;
 mod subscribing;
+mod system;
 mod wills;

@@ -12,6 +12,7 @@ fn kept(level: u8, open_ids: &[u16]) -> Bench {
         deliveries: vec![],
         open_ids: open_ids.to_vec(),
         subscriptions: vec![],
+        tally: Default::default(),
     };
     Bench::open_with(level, Config::default(), state)
 }

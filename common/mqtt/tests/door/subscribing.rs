@@ -28,6 +28,7 @@ fn session(subscriptions: Vec<SessionSubscription>) -> SessionState {
         deliveries: vec![],
         open_ids: vec![],
         subscriptions,
+        tally: Default::default(),
     }
 }
 
@@ -46,7 +47,7 @@ fn every_filter_is_a_subscription_and_suback_waits_for_all() {
             ("$riser/account", 2),
             ("$riser/room/hall", 0),
             ("a#", 0),
-            ("$SYS/x", 1),
+            ("$else/x", 1),
         ];
         bench.send(&subscribe(level, 9, &filters));
         let asks = bench.asks();

@@ -322,6 +322,8 @@ impl Open {
             Tell::Ticketed(result) => {
                 out.extend(self.tickets.ticketed(result).map(Output::Text));
             }
+            // MQTT's.
+            Tell::System { .. } => {}
             Tell::Ready => self.pull.ready(),
             Tell::Deliver { pushes, more } => {
                 self.pull.delivered(more);

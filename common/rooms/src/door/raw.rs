@@ -144,6 +144,8 @@ impl Raw {
                 }
                 Phase::Entering { .. } | Phase::Closed => {}
             },
+            // MQTT's.
+            Tell::System { .. } => {}
             Tell::Ready => self.pull.ready(),
             Tell::Deliver { pushes, more } => {
                 self.pull.delivered(more);

@@ -265,6 +265,7 @@ impl Run {
                     Tell::Deliver { pushes, .. } => pushes.iter().for_each(|push| self.pushed(n, push)),
                     Tell::Stored { .. } | Tell::Ready | Tell::Unsubscribed { .. } => {}
                     Tell::Entered { .. }
+                    | Tell::System { .. }
                     | Tell::Refused(_)
                     | Tell::Prompt(_)
                     | Tell::Moved { .. }

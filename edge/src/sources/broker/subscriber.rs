@@ -175,6 +175,7 @@ impl Subscriber {
                 | Tell::Subscribed { .. }
                 | Tell::Unsubscribed { .. }
                 | Tell::Ticketed(_)
+                | Tell::System { .. }
                 | Tell::Ready
                 | Tell::Deliver { .. },
             ) => {}

@@ -28,6 +28,7 @@ pub fn run(input: &[u8]) {
             at_least_once: false,
             retained: false,
         }],
+        tally: Default::default(),
         subscriptions: vec![SessionSubscription {
             filter: "hall/#".to_owned(),
             keep: Keep { options: 1, identifier: 0 },
