@@ -220,6 +220,8 @@ impl Tty {
             Tell::Subscribed { result: Err(_), .. } => {
                 self.say(format!("you may say something here, and hear nothing\r\n{PROMPT}"));
             }
+            // MQTT's.
+            Tell::System { .. } => {}
             Tell::Ready => self.pull.ready(),
             Tell::Deliver { pushes, more } => {
                 self.pull.delivered(more);
