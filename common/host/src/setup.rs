@@ -156,7 +156,9 @@ pub fn instance(
         retained,
         producers: recovered.fold.producers.clone(),
     };
-    Instance::new(Bus::new(config, start), recovered.fold.sessions.clone(), now)
+    let mut instance = Instance::new(Bus::new(config, start), recovered.fold.sessions.clone(), now);
+    instance.limit_connections_of_client(limits.connections_per_principal);
+    instance
 }
 
 /// The entrance of all listeners, and the end of it that the core's task reads.
@@ -165,6 +167,9 @@ pub fn entrance(limits: &LimitsConfig) -> (Arc<Entrance>, CoreInbox) {
     let limits = Limits {
         connections_max: limits.connections,
         per_address_max: limits.connections_per_address,
+        handshakes_per_s: limits.handshakes_per_second,
+        publications_per_s: limits.publications_per_second,
+        published_bytes_per_s: limits.published_per_second.0,
         first_frame_ms: limits.first_frame.ms(),
         stall_ms: limits.stall.ms(),
         stop_ms: limits.drain.ms(),

@@ -7,7 +7,8 @@ use crate::{
 use bytes::Bytes;
 use riser_gate::{Caller, Gate, Offenders, Policy, Proof, Redeemed, Stand, Tickets, Verdict};
 use riser_model::{
-    AccountId, Batch, ConnectionId, Now, Read, RoomId, RouteNumber, Run, Seq, ShareKey, SubscriptionId, Time,
+    AccountId, Batch, ClientId, ConnectionId, Now, Read, RoomId, RouteNumber, Run, Seq, ShareKey,
+    SubscriptionId, Time,
     door::{Ask, Code, Credential, Refusal, SessionState, Tell},
 };
 use riser_mqtt::{HandOver, Record, SessionKey, Sessions};
@@ -180,6 +181,9 @@ pub struct Instance {
     /// Who is in the rooms that have gates of their own.
     seats: BTreeMap<RoomId, BTreeSet<ConnectionId>>,
     tickets: Tickets,
+    /// How many connections each user or client has, and how many it may have.
+    of_client: BTreeMap<ClientId, usize>,
+    of_client_max: usize,
     /// What waits for which commit, and whose session it is.
     awaited: BTreeMap<u64, (Awaited, SessionKey)>,
     /// Sessions of which records wait for their commit, and how many: nobody takes one up before.
@@ -216,6 +220,8 @@ impl Instance {
             expiries: BTreeSet::new(),
             seats: BTreeMap::new(),
             tickets: Tickets::default(),
+            of_client: BTreeMap::new(),
+            of_client_max: usize::MAX,
             awaited: BTreeMap::new(),
             changing: BTreeMap::new(),
             next_token: OWN_TOKENS,
@@ -237,6 +243,11 @@ impl Instance {
             }
         }
         instance
+    }
+
+    /// Bounds the connections of one user or client; more are refused.
+    pub fn limit_connections_of_client(&mut self, most: usize) {
+        self.of_client_max = most;
     }
 
     /// The rooms, to look at.

@@ -30,6 +30,10 @@ pub struct Counters {
     pub refused_total: Counter,
     /// Connections refused because their address has as many as allowed.
     pub refused_address: Counter,
+    /// Connections refused because their address knocks more often than allowed.
+    pub refused_knocks: Counter,
+    /// Times that a connection was read from no further because its principal publishes more than it may.
+    pub paced: Counter,
     /// Failures to accept, such as having no file descriptors left.
     pub accept_errors: Counter,
     /// TLS handshakes that failed or took too long.
@@ -66,6 +70,8 @@ impl Counters {
             ("connections_accepted", "", &self.accepted),
             ("connections_refused", "reason=\"connections_max\"", &self.refused_total),
             ("connections_refused", "reason=\"per_address_max\"", &self.refused_address),
+            ("connections_refused", "reason=\"handshakes_per_second\"", &self.refused_knocks),
+            ("publishers_paced", "", &self.paced),
             ("accept_errors", "", &self.accept_errors),
             ("connections_closed", "reason=\"tls\"", &self.tls_failed),
             ("connections_closed", "reason=\"first_frame\"", &self.first_frame_late),

@@ -12,6 +12,7 @@
 use crate::{
     entrance::Visitor,
     inbox::{Arrival, Asker},
+    pace::Pace,
     pipe::{BytePipe, Heard, Pipe},
     socket::Socket,
     stream::Stream,
@@ -20,7 +21,7 @@ use crate::{
 use bytes::Bytes;
 use riser_model::{
     Time,
-    door::{Ask, Code, Door, Input, Output, Refusal, Tell},
+    door::{Ask, Code, Door, Input, Intake, Output, Refusal, Tell},
 };
 use std::{
     collections::VecDeque,
@@ -111,6 +112,10 @@ struct Connection<P> {
     /// Since when what waits to be written has not moved, and how much was written until then.
     stalled: Option<(Time, u64)>,
     silence: Option<Silence>,
+    /// What its principal publishes, once it is known.
+    pace: Option<Arc<Pace>>,
+    /// Until then nothing is read: its principal has published more than it may.
+    paced: Option<Time>,
     timer: Timer,
     visitor: Visitor,
 }
@@ -139,6 +144,8 @@ impl<P: Pipe> Connection<P> {
             enter_by: (entrance.clock)().time.plus(entrance.limits.first_frame()),
             stalled: None,
             silence: None,
+            pace: None,
+            paced: None,
             timer: Timer::default(),
             visitor,
         }
@@ -187,6 +194,7 @@ impl<P: Pipe> Connection<P> {
     fn may_hear(&mut self) -> bool {
         self.phase == Phase::Open
             && !self.refused
+            && self.paced.is_none()
             && !self.asker.is_waiting()
             && self.tickets < TICKETS_MAX
             && !self.door.is_full()
@@ -235,7 +243,8 @@ impl<P: Pipe> Connection<P> {
             Phase::Gone => (None, None),
         };
         let door = door.map(|time| (time, Deadline::Door));
-        [stall, silence, own, door].into_iter().flatten().min_by_key(|(time, _)| *time)
+        let paced = self.paced.map(|time| (time, Deadline::Paced));
+        [stall, silence, paced, own, door].into_iter().flatten().min_by_key(|(time, _)| *time)
     }
 
     /// When a write that does not move has lasted too long.
@@ -297,6 +306,10 @@ impl<P: Pipe> Connection<P> {
                 Turn::Gone("stalled")
             }
             Deadline::Silence => self.ping(),
+            Deadline::Paced => {
+                self.paced = None;
+                Turn::Again
+            }
             Deadline::Stop => Turn::Stop,
             Deadline::Close => Turn::Over,
         }
@@ -353,7 +366,10 @@ impl<P: Pipe> Connection<P> {
 
     fn handle(&mut self, input: Input) {
         match &input {
-            Input::Tell(Tell::Entered { .. }) => self.pipe.socket().lift_allowance(),
+            Input::Tell(Tell::Entered { principal, .. }) => {
+                self.pace = Some(self.visitor.entrance.paces.of(principal.client));
+                self.pipe.socket().lift_allowance();
+            }
             Input::Tell(Tell::Stored { .. }) => self.tickets = self.tickets.saturating_sub(1),
             Input::Tell(
                 Tell::Refused(_)
@@ -396,6 +412,9 @@ impl<P: Pipe> Connection<P> {
                 if matches!(ask, Ask::Publish(_) | Ask::Release { .. } | Ask::HandOver { .. }) {
                     self.tickets += 1;
                 }
+                if let Ask::Publish(intake) = &ask {
+                    self.keep_pace(intake);
+                }
                 self.asker.ask(ask);
             }
             Output::Bytes(bytes) if speaks => {
@@ -410,6 +429,18 @@ impl<P: Pipe> Connection<P> {
             Output::Done if speaks => self.close(None),
             Output::Bytes(_) | Output::Text(_) | Output::Close(_) | Output::Done => {}
         }
+    }
+
+    fn keep_pace(&mut self, intake: &Intake) {
+        let entrance = &self.visitor.entrance;
+        let now = (entrance.clock)().time;
+        let Some(until) = self.pace.as_ref().and_then(|pace| pace.take(intake, &entrance.limits, now)) else {
+            return;
+        };
+        if self.paced.replace(until).is_none() {
+            entrance.counters.paced.one();
+        }
+        self.pipe.socket().read_little();
     }
 
     fn close(&mut self, refusal: Option<&Refusal>) {
@@ -485,6 +516,8 @@ enum Deadline {
     Stall,
     /// For saying anything at all.
     Silence,
+    /// For publishing more.
+    Paced,
     /// For the open tickets, when the process ends.
     Stop,
     /// For the last words.

@@ -2,7 +2,12 @@
 //!
 //! A connection is counted from accept to the end of its task by its [`Visitor`]; nobody is inside without one.
 
-use crate::{counters::Counters, inbox::CoreHandle, tells::TellOutbox};
+use crate::{
+    counters::Counters,
+    inbox::CoreHandle,
+    pace::{Paces, Rate},
+    tells::TellOutbox,
+};
 use riser_model::{ConnectionId, Now};
 use riser_wire::limits;
 use serde::Deserialize;
@@ -29,6 +34,13 @@ pub struct Limits {
     pub connections_max: usize,
     /// Connections of one address (of one /64 where it is IPv6). Loopback is not counted.
     pub per_address_max: usize,
+    /// Connections of one address per second, whether they are let in or not. Loopback is not counted; 0 is no bound.
+    pub handshakes_per_s: u64,
+    /// What one principal publishes per second on all its connections, in messages; who is over it is read from more
+    /// slowly. 0 is no bound.
+    pub publications_per_s: u64,
+    /// The same in bytes of entries.
+    pub published_bytes_per_s: u64,
     /// How long TLS and the first HTTP request may take together, and after that the first frame, in
     /// milliseconds.
     pub first_frame_ms: u64,
@@ -56,6 +68,9 @@ impl Default for Limits {
         Self {
             connections_max: limits::CONNECTIONS_MAX,
             per_address_max: 2_500,
+            handshakes_per_s: 200,
+            publications_per_s: 100_000,
+            published_bytes_per_s: 64 << 20,
             first_frame_ms: 5_000,
             stall_ms: 30_000,
             ping_ms: 25_000,
@@ -116,15 +131,26 @@ pub struct Entrance {
     pub(crate) core: CoreHandle,
     pub(crate) clock: Clock,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) paces: Paces,
     ids: Arc<AtomicU64>,
     inside: Mutex<Inside>,
     count: watch::Sender<usize>,
     stopping: watch::Sender<bool>,
 }
 
+/// What is known of an address.
+#[derive(Default)]
+struct Address {
+    open: usize,
+    knocks: Rate,
+}
+
+/// Beyond so many addresses those are forgotten of which nothing is open and that were quiet.
+const ADDRESSES_KEPT: usize = 1024;
+
 #[derive(Default)]
 struct Inside {
-    addresses: BTreeMap<IpAddr, usize>,
+    addresses: BTreeMap<IpAddr, Address>,
     doors: BTreeMap<ConnectionId, TellOutbox>,
 }
 
@@ -143,6 +169,9 @@ pub enum Full {
     /// The process has as many connections as allowed.
     #[error("admit a connection: {0} are open, which is limits.connections_max; come back later")]
     Total(usize),
+    /// The address knocks more often than allowed.
+    #[error("admit a connection: this address knocks more often than limits.handshakes_per_s")]
+    Knocks,
     /// The address has as many as allowed.
     #[error("admit a connection: {0} are open from this address, which is limits.per_address_max")]
     Address(usize),
@@ -158,6 +187,7 @@ impl Entrance {
             clock,
             counters: Arc::new(Counters::default()),
             ids,
+            paces: Paces::default(),
             inside: Mutex::default(),
             count: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
@@ -174,6 +204,7 @@ impl Entrance {
             clock: Arc::clone(&self.clock),
             counters: Arc::clone(&self.counters),
             ids: Arc::clone(&self.ids),
+            paces: Paces::default(),
             inside: Mutex::default(),
             count: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
@@ -217,20 +248,31 @@ impl Entrance {
 
     /// Counts a new connection in, or says why not.
     pub fn admit(self: &Arc<Self>, peer: Peer) -> Result<Visitor, Full> {
+        let now = (self.clock)().time;
         let mut inside = self.inside();
+        let counted = counted(peer.address.ip());
+        if let Some(address) = counted {
+            if inside.addresses.len() > ADDRESSES_KEPT && inside.addresses.len().is_power_of_two() {
+                inside.addresses.retain(|_, one| one.open > 0 || !one.knocks.is_forgotten(now));
+            }
+            let here = inside.addresses.entry(address).or_default();
+            if here.knocks.take(1, self.limits.handshakes_per_s, now).is_some() {
+                self.counters.refused_knocks.one();
+                return Err(Full::Knocks);
+            }
+        }
         let open = self.open();
         if open >= self.limits.connections_max {
             self.counters.refused_total.one();
             return Err(Full::Total(open));
         }
-        let counted = counted(peer.address.ip());
         if let Some(address) = counted {
             let here = inside.addresses.entry(address).or_default();
-            if *here >= self.limits.per_address_max {
+            if here.open >= self.limits.per_address_max {
                 self.counters.refused_address.one();
-                return Err(Full::Address(*here));
+                return Err(Full::Address(here.open));
             }
-            *here += 1;
+            here.open += 1;
         }
         self.count.send_modify(|count| *count += 1);
         self.counters.accepted.one();
@@ -278,8 +320,8 @@ impl Drop for Visitor {
         if let Some(address) = self.counted
             && let Some(here) = inside.addresses.get_mut(&address)
         {
-            *here -= 1;
-            if *here == 0 {
+            here.open -= 1;
+            if here.open == 0 && here.knocks.is_forgotten((self.entrance.clock)().time) {
                 inside.addresses.remove(&address);
             }
         }
@@ -321,6 +363,25 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_knocks_too_often_is_turned_away_and_others_are_not() {
+        let entrance = entrance(Limits { handshakes_per_s: 3, ..Limits::default() });
+        for _ in 0..3 {
+            assert!(entrance.admit(peer("192.0.2.1")).is_ok());
+        }
+        assert_eq!(entrance.admit(peer("192.0.2.1")).unwrap_err(), Full::Knocks, "though none is open");
+        assert!(entrance.admit(peer("192.0.2.2")).is_ok());
+        for _ in 0..9 {
+            assert!(entrance.admit(peer("127.0.0.1")).is_ok());
+        }
+        assert_eq!(entrance.counters().refused_knocks.read(), 1);
+        for n in 0..5000u16 {
+            let [high, low] = n.to_be_bytes();
+            assert!(entrance.admit(peer(&format!("198.51.{high}.{low}"))).is_ok());
+        }
+        assert!(entrance.inside().addresses.len() <= 8192);
+    }
+
+    #[test]
     fn ids_are_never_used_again_and_places_are() {
         let entrance = entrance(Limits { connections_max: 1, ..Limits::default() });
         let apart = entrance.apart(1);
@@ -333,6 +394,6 @@ mod tests {
             .collect();
         assert_eq!(ids, [0, 1, 2, 3, 4, 5]);
         assert_eq!((entrance.open(), apart.open()), (0, 0));
-        assert!(apart.inside().addresses.is_empty());
+        assert!(apart.inside().addresses.values().all(|one| one.open == 0));
     }
 }

@@ -20,6 +20,7 @@ pub mod listener;
 pub mod mqtt;
 pub mod operations;
 pub mod origin;
+mod pace;
 mod pipe;
 pub mod seat;
 pub mod site;

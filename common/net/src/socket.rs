@@ -19,6 +19,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The most that one read takes.
 pub(crate) const READ_BYTES_MAX: usize = 64 * 1024;
+/// What one read takes of who publishes more than it may.
+const READ_LITTLE_BYTES: usize = 2048;
 /// Pieces up to this size are copied together; larger ones are kept as they are.
 const COPY_BYTES_MAX: usize = 4096;
 /// Slices given to the system at once.
@@ -41,6 +43,8 @@ pub(crate) struct Socket {
     unflushed: bool,
     /// What may still be taken from a peer that is not authenticated.
     allowance: Option<usize>,
+    /// The most that one read takes.
+    read_max: usize,
     starved: bool,
     counters: Arc<Counters>,
 }
@@ -63,6 +67,7 @@ impl Socket {
             written: 0,
             unflushed: false,
             allowance,
+            read_max: READ_BYTES_MAX,
             starved: false,
             counters,
         }
@@ -72,6 +77,11 @@ impl Socket {
     pub(crate) fn lift_allowance(&mut self) {
         self.allowance = None;
         self.starved = false;
+    }
+
+    /// From here on a read takes little: of who publishes more than it may, each read is waited for.
+    pub(crate) fn read_little(&mut self) {
+        self.read_max = READ_LITTLE_BYTES;
     }
 
     /// Whether the peer has sent all it may before it is authenticated, and a read had to be refused.
@@ -84,7 +94,7 @@ impl Socket {
         if !self.ahead.is_empty() {
             return Poll::Ready(Ok(std::mem::take(&mut self.ahead)));
         }
-        let most = self.allowance.unwrap_or(READ_BYTES_MAX).min(READ_BYTES_MAX);
+        let most = self.allowance.unwrap_or(self.read_max).min(self.read_max);
         if most == 0 {
             // Whoever polls this looks at `is_starved` and lifts the allowance or closes.
             self.starved = true;

@@ -132,7 +132,8 @@ fn doors(mqtt: SocketAddr, http: SocketAddr) -> anyhow::Result<String> {
     let anonymous = format!("anonymous = \"{ACCOUNT}/load\"");
     let operations = free_address()?;
     Ok(format!(
-        "[log]\nlevel = \"warn\"\n[limits]\nconnections_per_address = 10000\n[listen]\n\
+        "[log]\nlevel = \"warn\"\n[limits]\nconnections_per_address = 10000\nconnections_per_principal = 10000\n\
+         publications_per_second = 0\npublished_per_second = 0\n[listen]\n\
          mqtt = {{ address = \"{mqtt}\", {anonymous} }}\nhttp = {{ address = \"{http}\", {anonymous} }}\n\
          operations = \"{operations}\"\n"
     ))

@@ -15,7 +15,14 @@ impl Instance {
     pub(super) fn passed(&mut self, id: ConnectionId, principal: Arc<Principal>, now: Now) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.state = State::Session;
+        let client = principal.client;
         connection.principal = Some(principal);
+        let own = self.of_client.entry(client).or_default();
+        *own += 1;
+        if *own > self.of_client_max {
+            return self.refuse(id, too_many(self.of_client_max), now);
+        }
+        let Some(connection) = self.connections.get_mut(&id) else { return };
         let Some((key, _)) = connection.wanted() else {
             self.enter(id, SessionState::default(), now);
             return;
@@ -117,7 +124,16 @@ impl Instance {
     /// Forgets a connection that has left and of which nothing waits for a commit, and lets the next one have
     /// its session.
     pub(super) fn settled(&mut self, id: ConnectionId, now: Now) {
-        let session = self.connections.remove(&id).and_then(|connection| connection.session);
+        let Some(gone) = self.connections.remove(&id) else { return };
+        if let Some(client) = gone.principal.map(|principal| principal.client)
+            && let Some(own) = self.of_client.get_mut(&client)
+        {
+            *own -= 1;
+            if *own == 0 {
+                self.of_client.remove(&client);
+            }
+        }
+        let session = gone.session;
         if let Some(key) = session.map(|session| session.key).filter(|key| self.holders.get(key) == Some(&id))
         {
             self.holders.remove(&key);
@@ -151,5 +167,13 @@ fn taken_over() -> Refusal {
         Code::TakenOver,
         "another connection took this session over",
         "one connection per MQTT client id; give each device its own",
+    )
+}
+
+fn too_many(most: usize) -> Refusal {
+    refusal(
+        Code::TooMany,
+        &format!("{most} connections of this user or client are open"),
+        "to close one, or to give each device a client of its own",
     )
 }

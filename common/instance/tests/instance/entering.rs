@@ -101,3 +101,21 @@ fn who_has_no_session_to_keep_is_taken_over_too_and_by_its_own_id_only() {
     assert!(world.entered(C2));
     assert!(matches!(&world.told(other)[..], [Tell::Entered { .. }]), "an id is another by its case alone");
 }
+
+#[test]
+fn connections_of_one_client_are_bounded_and_one_that_ends_frees_its_place() {
+    let mut world = World::new();
+    world.limit(2);
+    for connection in [C1, C2] {
+        world.enter(connection, None, None);
+        assert!(world.entered(connection));
+    }
+    let third = ConnectionId(77);
+    world.enter(third, None, None);
+    assert_eq!(world.refused(third), Some(Code::TooMany));
+    world.input(Input::Closed { connection: third });
+    world.input(Input::Closed { connection: C1 });
+    let fourth = ConnectionId(78);
+    world.enter(fourth, None, None);
+    assert!(world.entered(fourth));
+}

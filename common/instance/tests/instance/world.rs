@@ -120,6 +120,11 @@ impl World {
         }
     }
 
+    /// At most so many connections of one client.
+    pub fn limit(&mut self, most: usize) {
+        self.instance.limit_connections_of_client(most);
+    }
+
     pub fn input(&mut self, input: Input) {
         self.instance.handle(input, self.now);
         self.drain();

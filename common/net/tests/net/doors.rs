@@ -498,3 +498,21 @@ async fn tls_carries_doors_both_ways_and_to_the_last_byte() {
     writer.await.unwrap();
     assert!(house.hear_out().await == (sent, "normal".into()));
 }
+
+#[tokio::test]
+async fn who_publishes_more_than_it_may_is_read_from_slowly_and_loses_nothing() {
+    // 100,000 bytes, of which 40,000 may come at once and as many in each second after that.
+    let mut house = House::new(Limits { published_bytes_per_s: 40_000, ..limits() });
+    let address = house.serve(storing_door);
+    let mut client = Client::connect(address).await;
+    let (sent, began) = (bytes_of(100_000), std::time::Instant::now());
+    for piece in sent.chunks(10_000) {
+        client.write(piece).await;
+    }
+    client.0.shutdown().await.unwrap();
+    let (heard, cause) = house.hear_out().await;
+    assert!(heard == sent && cause == "peer_closed", "{} of {} bytes, {cause}", heard.len(), sent.len());
+    let least = Duration::from_millis(1000);
+    assert!(began.elapsed() >= least, "{:?}", began.elapsed());
+    assert!(house.entrance.counters().paced.read() > 0);
+}

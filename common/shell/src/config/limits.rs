@@ -13,6 +13,15 @@ pub struct LimitsConfig {
     pub connections: usize,
     /// Connections of one address (of one /64 where it is IPv6).
     pub connections_per_address: usize,
+    /// Connections of one user or client.
+    pub connections_per_principal: usize,
+    /// Connections of one address per second, let in or not; 0 is no bound.
+    pub handshakes_per_second: u64,
+    /// What one user or client publishes per second, on all its connections; who is over it is read from more slowly.
+    /// 0 is no bound.
+    pub publications_per_second: u64,
+    /// The same in bytes.
+    pub published_per_second: ByteSize,
     /// Subscriptions of one connection.
     pub subscriptions: usize,
     /// TLS, HTTP and the first frame take at most this long.
@@ -34,6 +43,10 @@ impl Default for LimitsConfig {
         Self {
             connections: limits::CONNECTIONS_MAX,
             connections_per_address: 2_500,
+            connections_per_principal: 2_500,
+            handshakes_per_second: 200,
+            publications_per_second: 100_000,
+            published_per_second: ByteSize::mib(64),
             subscriptions: limits::SUBSCRIPTIONS_MAX,
             first_frame: Duration(limits::FIRST_FRAME_DEADLINE),
             stall: Duration::seconds(30),
@@ -81,6 +94,7 @@ impl LimitsConfig {
             retained,
             count("connections", self.connections, 1_000_000),
             count("connections_per_address", self.connections_per_address, 1_000_000),
+            count("connections_per_principal", self.connections_per_principal, 1_000_000),
             count("subscriptions", self.subscriptions, limits::SUBSCRIPTIONS_MAX),
             length("first_frame", self.first_frame, 60),
             length("stall", self.stall, 3600),

@@ -1,0 +1,111 @@
+//! How fast: what an address may knock and what a principal may publish, each a rate with a second's worth in hand.
+//!
+//! Nothing is refused that came: who is over the rate is not read from until it is under it again.
+
+use crate::entrance::Limits;
+use riser_model::{ClientId, Time, door::Intake};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+/// What may come at once beyond the rate.
+const BURST: Duration = Duration::from_secs(1);
+
+/// One rate. What was taken is due at `due`; how far that lies ahead of now is what was taken beyond the rate.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rate {
+    due: Time,
+}
+
+impl Rate {
+    /// Takes so many, at so many per second (0: as many as come). Until when it is too much.
+    pub(crate) fn take(&mut self, count: u64, per_second: u64, now: Time) -> Option<Time> {
+        let ns = u128::from(count) * 1_000_000_000 / u128::from(per_second.max(1));
+        let ns = Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX));
+        if per_second == 0 {
+            return None;
+        }
+        self.due = self.due.max(now).plus(ns);
+        let ahead = self.due.since(now);
+        ahead.checked_sub(BURST).filter(|over| !over.is_zero()).map(|over| now.plus(over))
+    }
+
+    /// Whether nothing is remembered of what was taken.
+    pub(crate) fn is_forgotten(&self, now: Time) -> bool {
+        self.due <= now
+    }
+}
+
+/// What one principal publishes, on all its connections.
+#[derive(Debug, Default)]
+pub(crate) struct Pace(Mutex<(Rate, Rate)>);
+
+impl Pace {
+    /// Takes a batch of publications. Until when this is more than may come.
+    pub(crate) fn take(&self, intake: &Intake, limits: &Limits, now: Time) -> Option<Time> {
+        let mut rates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let messages = rates.0.take(u64::from(intake.count), limits.publications_per_s, now);
+        let bytes = rates.1.take(intake.entries.len() as u64, limits.published_bytes_per_s, now);
+        messages.max(bytes)
+    }
+}
+
+/// The paces of those who are connected.
+#[derive(Debug, Default)]
+pub(crate) struct Paces(Mutex<BTreeMap<ClientId, Weak<Pace>>>);
+
+impl Paces {
+    /// The one of a principal.
+    pub(crate) fn of(&self, client: ClientId) -> Arc<Pace> {
+        let mut paces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pace) = paces.get(&client).and_then(Weak::upgrade) {
+            return pace;
+        }
+        // Now and then those of whom nobody is left make room.
+        if paces.len().is_power_of_two() {
+            paces.retain(|_, pace| pace.strong_count() > 0);
+        }
+        let pace = Arc::new(Pace::default());
+        paces.insert(client, Arc::downgrade(&pace));
+        pace
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Time {
+        Time(1 << 40).plus(Duration::from_millis(ms))
+    }
+
+    #[test]
+    fn a_second_is_in_hand_and_what_is_beyond_it_waits_for_its_time() {
+        let mut rate = Rate::default();
+        assert_eq!(rate.take(10, 10, at(0)), None);
+        assert_eq!(rate.take(5, 10, at(0)), Some(at(500)));
+        assert_eq!(rate.take(0, 10, at(500)), None);
+        assert_eq!(rate.take(1, 10, at(500)), Some(at(600)));
+        assert!(!rate.is_forgotten(at(1599)) && rate.is_forgotten(at(1600)));
+        assert_eq!(rate.take(u64::MAX, 0, at(700)), None, "0 is no bound");
+        assert!(rate.take(u64::MAX, 1, at(700)).is_some(), "however much it is");
+    }
+
+    #[test]
+    fn the_pace_is_the_principals_and_not_a_connections() {
+        let paces = Paces::default();
+        let of = |n| paces.of(ClientId(uuid::Uuid::from_u128(n)));
+        let limits = Limits { publications_per_s: 10, ..Limits::default() };
+        let batch = Intake { ticket: 1, aliases: Vec::new(), entries: vec![0; 10].into(), count: 10 };
+        let (one, other) = (of(1), of(1));
+        assert_eq!(one.take(&batch, &limits, at(0)), None);
+        assert_eq!(other.take(&batch, &limits, at(0)), Some(at(1000)));
+        assert_eq!(of(2).take(&batch, &limits, at(0)), None);
+        drop((one, other));
+        assert_eq!(of(1).take(&batch, &limits, at(0)), None, "who leaves is forgotten");
+        (0..100).for_each(|n| drop(of(n)));
+        assert!(paces.0.lock().unwrap().len() <= 64);
+    }
+}
