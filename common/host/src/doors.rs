@@ -1,8 +1,8 @@
 //! Makes the door that a socket asks for: MQTT, envelope, raw, or the lobby for people.
 
 use riser_model::{
-    AccountName, RoomName,
-    door::{Code, Credential, Door, Refusal},
+    AccountName, ClientId, RoomName,
+    door::{Code, Credential, Door, Method, Refusal},
 };
 use riser_mqtt::{Config as MqttConfig, Counters as MqttCounters, MqttDoor};
 use riser_net::{Doorway, Knock, MqttDoors};
@@ -42,9 +42,19 @@ impl Doors {
                 let place = self.place(account, room, shown.unwrap_or(Credential::Anonymous));
                 Ok(Box::new(Envelope::new(place, TicketSeed(entropy::bytes()), Clock.now())))
             }
+            Doorway::Client { account, room, client } => {
+                let shown = ticket.or(shown).unwrap_or_else(|| claim(&account, client));
+                // What lies under a client's UUID is its own, as far as the room's rights go.
+                let channel = client.0.as_hyphenated().to_string().parse().expect("a UUID is a channel");
+                Ok(Box::new(Raw::new(self.place(account, room, shown), channel, None)))
+            }
             Doorway::Raw { account, room, client, channel } => {
-                // In a URL stands nothing that lasts: a ticket, or else a header brought the credential.
-                let shown = ticket.or(shown).unwrap_or(Credential::Anonymous);
+                // In a URL stands nothing that lasts: a ticket, or else a header brought the credential. Who shows
+                // nothing at a client's address is asked to prove that it is that client.
+                let shown = ticket.or(shown);
+                let shown = shown
+                    .or_else(|| client.filter(|_| !self.anonymous).map(|client| claim(&account, client)));
+                let shown = shown.unwrap_or(Credential::Anonymous);
                 Ok(Box::new(Raw::new(self.place(account, room, shown), channel, client)))
             }
             Doorway::Mqtt => Ok(self.mqtt()),
@@ -65,4 +75,9 @@ impl Doors {
     fn place(&self, account: AccountName, room: RoomName, credential: Credential) -> Place {
         Place { account, room, credential, anonymous: self.anonymous }
     }
+}
+
+fn claim(account: &AccountName, client: ClientId) -> Credential {
+    let name = client.0.as_hyphenated().to_string();
+    Credential::Claim { account: Some(account.clone()), name, method: Method::Key }
 }

@@ -1,6 +1,6 @@
 //! What a door answers, before the version in use words it.
 
-use riser_model::door::{Code, Refusal};
+use riser_model::door::{Code, Method, Refusal};
 
 /// Which acknowledgement.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,4 +57,6 @@ pub(crate) struct Welcome {
     pub(crate) keepalive_s: Option<u16>,
     /// If the client left it to us.
     pub(crate) assigned_id: Option<String>,
+    /// The method of the conversation, if there was one.
+    pub(crate) method: Option<Method>,
 }

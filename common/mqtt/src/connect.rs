@@ -14,7 +14,10 @@ use crate::{
     topic,
 };
 use bytes::Bytes;
-use riser_model::door::{Code, Credential, Refusal, Secret, SessionRequest, Target, Will};
+use riser_model::{
+    AccountName,
+    door::{Code, Credential, Method, Refusal, Secret, SessionRequest, Target, Will},
+};
 use rumqttc::{
     mqttbytes::v4,
     v5::mqttbytes::v5::{self, ConnectReturnCode},
@@ -40,6 +43,8 @@ pub(crate) struct Connect {
     pub(crate) expiry_s: Option<u32>,
     /// For CONNACK, if the client left it to us.
     pub(crate) assigned_id: Option<String>,
+    /// How it will prove who it is, if that takes a conversation.
+    pub(crate) method: Option<Method>,
 }
 
 /// Why a CONNECT goes no further.
@@ -135,7 +140,7 @@ struct Offer {
     keepalive_s: u16,
     user: Option<String>,
     password: Option<Bytes>,
-    method: bool,
+    method: Option<String>,
     will: Option<Will>,
 }
 
@@ -159,7 +164,7 @@ impl Offer {
             keepalive_s: connect.keep_alive,
             user,
             password,
-            method: false,
+            method: None,
             will,
         })
     }
@@ -184,7 +189,7 @@ impl Offer {
             keepalive_s: connect.keep_alive,
             user,
             password,
-            method: properties.authentication_method.is_some(),
+            method: properties.authentication_method,
             will,
         })
     }
@@ -222,14 +227,16 @@ fn accept(offer: Offer, peer: Peer, config: &Config, entropy: u64) -> Result<Con
     let refuse = |reason, code, what: &str, want: &str| {
         Err(BadConnect::Refused(peer, reason, Refusal { code, what: what.to_owned(), want: want.to_owned() }))
     };
-    if offer.method {
+    let method = offer.method.as_deref().map(|name| Method::named(name).filter(|_| offer.password.is_none()));
+    if let Some(None) = method {
         return refuse(
             ConnectReturnCode::BadAuthenticationMethod,
             Code::NotAuthorised,
             "an authentication method",
-            "a user name and password, or a token as the password alone",
+            "ed25519 or hmac-sha256 without a password, or a password",
         );
     }
+    let method = method.flatten();
     let bad_id = ConnectReturnCode::ClientIdentifierNotValid;
     if offer.id.len() > CLIENT_ID_BYTES_MAX {
         return refuse(bad_id, Code::BadName, "a long client id", "at most 256 bytes");
@@ -237,11 +244,18 @@ fn accept(offer: Offer, peer: Peer, config: &Config, entropy: u64) -> Result<Con
     if offer.id.is_empty() && peer.version == Version::V4 && !offer.clean {
         return refuse(bad_id, Code::BadName, "a session that is kept and has no client id", "a client id");
     }
-    let credential = match (offer.user, offer.password) {
-        (Some(user), password) => password_credential(&user, password.unwrap_or_default()),
-        (None, Some(token)) => Credential::Token(Secret(token)),
-        (None, None) if config.allow_anonymous => Credential::Anonymous,
-        (None, None) => {
+    let credential = match (method, offer.user, offer.password) {
+        (Some(method), user, _) => {
+            let (account, name) = named(user.as_deref().unwrap_or_default());
+            Credential::Claim { account, name, method }
+        }
+        (None, Some(user), password) => {
+            let (account, user) = named(&user);
+            Credential::Password { account, user, password: Secret(password.unwrap_or_default()) }
+        }
+        (None, None, Some(token)) => Credential::Token(Secret(token)),
+        (None, None, None) if config.allow_anonymous => Credential::Anonymous,
+        (None, None, None) => {
             let reason = ConnectReturnCode::NotAuthorized;
             return refuse(reason, Code::Denied, "no credential", "a user name and password");
         }
@@ -262,6 +276,7 @@ fn accept(offer: Offer, peer: Peer, config: &Config, entropy: u64) -> Result<Con
         keepalive_s: (keepalive_s != offer.keepalive_s).then_some(keepalive_s),
         expiry_s: (expiry_s != offer.expiry_s).then_some(expiry_s),
         assigned_id,
+        method,
     })
 }
 
@@ -275,11 +290,10 @@ fn keepalive(asked: u16, version: Version, config: &Config) -> u16 {
 }
 
 /// `account/user`, or a user alone. What is no account's name is a user that nobody knows.
-fn password_credential(text: &str, password: Bytes) -> Credential {
+fn named(text: &str) -> (Option<AccountName>, String) {
     let named = text.split_once('/').and_then(|(account, user)| Some((account.parse().ok()?, user)));
-    let (account, user) = match named {
-        Some((account, user)) => (Some(account), user),
-        None => (None, text),
-    };
-    Credential::Password { account, user: user.to_owned(), password: Secret(password) }
+    match named {
+        Some((account, user)) => (Some(account), user.to_owned()),
+        None => (None, text.to_owned()),
+    }
 }

@@ -6,6 +6,7 @@
 use crate::{
     Config, Counters,
     answer::Welcome,
+    auth,
     connect::{self, BadConnect, Connect},
     fault::{ANSWER, Fault, PACKET_FOR_IT},
     frame::{Frame, Kind, Splitter},
@@ -16,7 +17,7 @@ use crate::{
 use bytes::BytesMut;
 use riser_model::{
     Now, Time,
-    door::{Ask, Code, Door, Input, Output, Refusal, SessionState, Tell},
+    door::{Ask, Code, Door, Input, Method, Output, Prompt, Refusal, SessionState, Tell},
 };
 use riser_wire::{
     close,
@@ -48,6 +49,8 @@ enum State {
     Greeting,
     /// The bus decides; what the peer says meanwhile is kept.
     Entering(Box<Connect>, Vec<u8>),
+    /// The gate has asked; AUTH is to come.
+    Asked(Box<Connect>, Method),
     Open(Box<Session>),
     Closed,
 }
@@ -74,7 +77,7 @@ impl MqttDoor {
         match &mut self.state {
             State::Closed => {}
             State::Open(_) => self.packets(bytes, now),
-            State::Greeting | State::Entering(..) => {
+            State::Greeting | State::Entering(..) | State::Asked(..) => {
                 self.unauthenticated_bytes = self.unauthenticated_bytes.saturating_add(bytes.len());
                 if self.unauthenticated_bytes > UNAUTHENTICATED_BYTES_MAX {
                     let want = "to wait for CONNACK before more";
@@ -83,7 +86,9 @@ impl MqttDoor {
                 }
                 match &mut self.state {
                     State::Entering(_, kept) => kept.extend_from_slice(bytes),
-                    State::Greeting | State::Open(_) | State::Closed => self.packets(bytes, now),
+                    State::Greeting | State::Asked(..) | State::Open(_) | State::Closed => {
+                        self.packets(bytes, now);
+                    }
                 }
             }
         }
@@ -96,7 +101,7 @@ impl MqttDoor {
         let mut heard = false;
         let result = loop {
             let most = match &self.state {
-                State::Greeting => UNAUTHENTICATED_BYTES_MAX,
+                State::Greeting | State::Asked(..) => UNAUTHENTICATED_BYTES_MAX,
                 State::Open(_) => self.config.packet_bytes_max as usize,
                 State::Entering(_, kept) if kept.is_empty() && !input.is_empty() => {
                     let rest = std::mem::take(&mut input);
@@ -134,7 +139,50 @@ impl MqttDoor {
         match &mut self.state {
             State::Greeting => self.greet(frame),
             State::Open(session) => session.packet(frame, expected, now),
+            State::Asked(_, method) => {
+                let method = *method;
+                self.answered(frame, method)
+            }
             State::Entering(..) | State::Closed => Ok(()),
+        }
+    }
+
+    fn answered(&mut self, frame: &Frame<'_>, method: Method) -> Result<(), End> {
+        if frame.head.kind != Kind::Auth {
+            return Err(Fault::protocol("something else than AUTH", "AUTH 0x18 with the answer").into());
+        }
+        let answer = auth::answer(frame.body(), method)?;
+        if let State::Asked(connect, _) = std::mem::replace(&mut self.state, State::Closed) {
+            self.state = State::Entering(connect, Vec::new());
+            self.outputs.push_back(Output::Ask(Ask::Answer(answer)));
+        }
+        Ok(())
+    }
+
+    /// The gate asks who is there. Who said in CONNECT how it answers is asked by AUTH; in the middle of any other CONNECT
+    /// there is nobody to ask.
+    fn prompt(&mut self, prompt: &Prompt) {
+        let State::Entering(connect, kept) = &mut self.state else { return };
+        let mut out = BytesMut::new();
+        match prompt {
+            Prompt::Challenge { method, nonce } if connect.method == Some(*method) && kept.is_empty() => {
+                auth::challenge(&mut out, *method, nonce);
+                self.outputs.push_back(Output::Bytes(out.freeze()));
+                if let State::Entering(connect, _) = std::mem::replace(&mut self.state, State::Closed) {
+                    self.state = State::Asked(connect, *method);
+                }
+            }
+            Prompt::Challenge { .. } | Prompt::Knocked | Prompt::Words(_) => {
+                let refusal = Refusal {
+                    code: Code::Denied,
+                    what: "the gate asks more than this CONNECT can answer".to_owned(),
+                    want: "MQTT 5 with an authentication method".to_owned(),
+                };
+                connect.peer.connect_refused(&mut out, v5::connect_code(refusal.code), &refusal);
+                let cause = refusal.code.name().to_owned();
+                self.outputs.push_back(Output::Ask(Ask::Leave { cause, expiry_s: None }));
+                self.close(out, Output::Close(refusal));
+            }
         }
     }
 
@@ -186,7 +234,7 @@ impl MqttDoor {
         match (&mut self.state, tell) {
             (State::Closed | State::Greeting, _) => {}
             (State::Entering(..), Tell::Entered { session, .. }) => self.enter(session, now),
-            (State::Entering(connect, _), Tell::Refused(refusal)) => {
+            (State::Entering(connect, _) | State::Asked(connect, _), Tell::Refused(refusal)) => {
                 let mut out = BytesMut::new();
                 // To what will pass there is no CONNACK: some clients (MQTT.js) take any refusal for final and a
                 // closed connection for a reason to come back.
@@ -195,21 +243,9 @@ impl MqttDoor {
                 }
                 self.close(out, Output::Close(refusal));
             }
-            // There is nobody to ask in the middle of CONNECT.
-            (State::Entering(connect, _), Tell::Prompt(_)) => {
-                let refusal = Refusal {
-                    code: Code::Denied,
-                    what: "the gate asks more than CONNECT can answer".to_owned(),
-                    want: "a WebSocket with sub-protocol riser.v1.json".to_owned(),
-                };
-                let mut out = BytesMut::new();
-                connect.peer.connect_refused(&mut out, v5::connect_code(refusal.code), &refusal);
-                let cause = refusal.code.name().to_owned();
-                self.outputs.push_back(Output::Ask(Ask::Leave { cause, expiry_s: None }));
-                self.close(out, Output::Close(refusal));
-            }
+            (State::Entering(..), Tell::Prompt(prompt)) => self.prompt(&prompt),
             // Nothing else was asked.
-            (State::Entering(..), _) => {}
+            (State::Entering(..) | State::Asked(..), _) => {}
             (State::Open(session), tell) => {
                 let result = session.tell(tell);
                 self.finish(result, now);
@@ -250,6 +286,7 @@ impl MqttDoor {
             expiry_s: connect.expiry_s,
             keepalive_s: connect.keepalive_s,
             assigned_id: connect.assigned_id.clone(),
+            method: connect.method,
         }
     }
 
@@ -264,7 +301,7 @@ impl MqttDoor {
         }
         let (what, want) = match self.state {
             State::Greeting => ("no CONNECT", "CONNECT within 5 s"),
-            State::Entering(..) | State::Open(_) | State::Closed => {
+            State::Entering(..) | State::Asked(..) | State::Open(_) | State::Closed => {
                 ("silent for 1.5 times the keepalive", "a packet within the keepalive")
             }
         };
@@ -302,7 +339,7 @@ impl MqttDoor {
         let peer = self.peer();
         let mut out = match &mut self.state {
             State::Open(session) => session.take_bytes(),
-            State::Greeting | State::Entering(..) | State::Closed => BytesMut::new(),
+            State::Greeting | State::Entering(..) | State::Asked(..) | State::Closed => BytesMut::new(),
         };
         let (cause, expiry_s, last) = match end {
             End::Fault(fault) => {
@@ -324,7 +361,7 @@ impl MqttDoor {
     fn last_word(&self, peer: Option<Peer>, out: &mut BytesMut, reason: DisconnectReasonCode, why: &Refusal) {
         match (&self.state, peer) {
             (State::Open(_), Some(peer)) => peer.disconnect(out, reason, why),
-            (State::Entering(..), Some(peer)) => {
+            (State::Entering(..) | State::Asked(..), Some(peer)) => {
                 peer.connect_refused(out, ConnectReturnCode::UnspecifiedError, why);
             }
             _ => {}
@@ -333,7 +370,7 @@ impl MqttDoor {
 
     fn peer(&self) -> Option<Peer> {
         match &self.state {
-            State::Entering(connect, _) => Some(connect.peer),
+            State::Entering(connect, _) | State::Asked(connect, _) => Some(connect.peer),
             State::Open(session) => Some(session.peer()),
             State::Greeting | State::Closed => None,
         }
@@ -344,7 +381,7 @@ impl MqttDoor {
             session.leave();
             self.ask_all();
         }
-        if matches!(self.state, State::Entering(..) | State::Open(_)) {
+        if matches!(self.state, State::Entering(..) | State::Asked(..) | State::Open(_)) {
             self.outputs.push_back(Output::Ask(Ask::Leave { cause: cause.to_owned(), expiry_s }));
         }
     }
@@ -392,7 +429,7 @@ impl Door for MqttDoor {
     fn poll_timeout(&self) -> Option<Time> {
         let session = match &self.state {
             State::Open(session) => session.deadline(),
-            State::Greeting | State::Entering(..) | State::Closed => None,
+            State::Greeting | State::Entering(..) | State::Asked(..) | State::Closed => None,
         };
         [self.deadline, session].into_iter().flatten().min()
     }

@@ -11,6 +11,7 @@
 mod acks;
 mod aliases;
 mod answer;
+mod auth;
 mod config;
 mod connect;
 mod control;

@@ -82,6 +82,8 @@ pub(crate) const IN_PUBLISH: Allowed = Allowed::these(&[
 pub(crate) const IN_ACK: Allowed = Allowed::these(&[REASON, USER]);
 pub(crate) const IN_SUBSCRIBE: Allowed = Allowed::these(&[SUBSCRIPTION_IDENTIFIER, USER]);
 pub(crate) const IN_UNSUBSCRIBE: Allowed = Allowed::these(&[USER]);
+pub(crate) const IN_AUTH: Allowed =
+    Allowed::these(&[AUTHENTICATION_METHOD, AUTHENTICATION_DATA, REASON, USER]);
 pub(crate) const IN_DISCONNECT: Allowed = Allowed::these(&[SESSION_EXPIRY, REASON, USER]);
 
 /// Takes a property section, checks all of it, and returns its bytes without the length.

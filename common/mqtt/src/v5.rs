@@ -27,6 +27,7 @@ pub(crate) fn connected(out: &mut BytesMut, welcome: Welcome) {
         topic_alias_max: Some(welcome.topic_aliases_max),
         shared_subscription_available: Some(1),
         server_keep_alive: welcome.keepalive_s,
+        authentication_method: welcome.method.map(|method| method.name().to_owned()),
         ..no_connack_properties()
     };
     let session_present = welcome.session_present;

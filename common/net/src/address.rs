@@ -1,8 +1,8 @@
 //! The URL scheme, in one place: what a path names, and what is wrong with one that names nothing.
 //!
 //! `/` is the front door, `/user/{name}` a user's lobby, `/{account}/{room}` a room,
-//! `/{account}/{room}/{channel...}` a channel in it, `/{account}/{room}/{client-uuid}/{channel...}` a client's
-//! address in it. A few first segments are reserved and can be no account's name here.
+//! `/{account}/{room}/{channel...}` a channel in it, `/{account}/{room}/{client-uuid}/` a client's address in it, and
+//! `/{account}/{room}/{client-uuid}/{channel...}` a channel there. A few first segments are reserved and can be no account's name here.
 
 use riser_model::{AccountName, ChannelName, ClientId, RoomName};
 use std::fmt;
@@ -41,8 +41,8 @@ pub enum Address {
         room: RoomName,
         /// Whose.
         client: ClientId,
-        /// The channel.
-        channel: ChannelName,
+        /// The channel; none is the address itself.
+        channel: Option<ChannelName>,
     },
     /// Something of the instance's own; the rest of the path is its business.
     Reserved(Reserved),
@@ -137,11 +137,9 @@ fn in_account(account: AccountName, rest: &str) -> Result<Address, BadAddress> {
     let Some(rest) = rest else { return Ok(Address::Room { account, room }) };
     let (third, below) = rest.split_once('/').map_or((rest, None), |(third, below)| (third, Some(below)));
     match (client(third), below) {
+        (Some(client), None | Some("")) => Ok(Address::Client { account, room, client, channel: None }),
         (Some(client), Some(below)) => {
-            Ok(Address::Client { account, room, client, channel: channel(below)? })
-        }
-        (Some(_), None) => {
-            Err(bad(404, "a client alone is no address", "/{account}/{room}/{client}/{channel}"))
+            Ok(Address::Client { account, room, client, channel: Some(channel(below)?) })
         }
         (None, _) => Ok(Address::Channel { account, room, channel: channel(rest)? }),
     }
@@ -208,6 +206,7 @@ impl fmt::Display for Address {
             Self::Room { account, room } => write!(f, "/{account}/{room}"),
             Self::Channel { account, room, channel } => write!(f, "/{account}/{room}/{channel}"),
             Self::Client { account, room, client, channel } => {
+                let channel = channel.as_ref().map_or("", ChannelName::as_str);
                 write!(f, "/{account}/{room}/{client}/{channel}")
             }
             Self::Reserved(reserved) => write!(f, "{reserved:?}"),
@@ -236,6 +235,7 @@ mod tests {
             "/acme/plant/a//b",
             "/6f2c8a52-5e2b-4c07-9a5c-3b8f9f0f9a11/plant",
             "/acme/plant/6f2c8a52-5e2b-4c07-9a5c-3b8f9f0f9a11/status/now",
+            "/acme/plant/6f2c8a52-5e2b-4c07-9a5c-3b8f9f0f9a11/",
         ] {
             assert_eq!(parsed(path), path);
         }
@@ -284,7 +284,7 @@ mod tests {
             ("/acme/plant/%", 400),
             ("/acme/plant/%ff", 400),
             ("/acme/%70lant%2f", 400),
-            ("/acme/plant/6f2c8a52-5e2b-4c07-9a5c-3b8f9f0f9a11", 404),
+            ("/acme/plant/6f2c8a52-5e2b-4c07-9a5c-3b8f9f0f9a11//", 404),
         ] {
             let bad = Address::parse(path).expect_err(path);
             assert_eq!(bad.status, status, "{path}: {bad}");

@@ -43,10 +43,19 @@ pub enum Doorway {
         account: AccountName,
         /// The room.
         room: RoomName,
-        /// A client's address, if the path names one.
+        /// A client's address in it, if the path names one.
         client: Option<ClientId>,
         /// The channel.
         channel: ChannelName,
+    },
+    /// A client's address in a room, raw.
+    Client {
+        /// The account's name or UUID.
+        account: AccountName,
+        /// The room.
+        room: RoomName,
+        /// Whose.
+        client: ClientId,
     },
     /// MQTT.
     Mqtt,

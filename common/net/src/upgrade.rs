@@ -128,8 +128,11 @@ impl Handshake {
             (Address::Channel { account, room, channel }, None) => {
                 Doorway::Raw { account, room, client: None, channel }
             }
-            (Address::Client { account, room, client, channel }, None) => {
+            (Address::Client { account, room, client, channel: Some(channel) }, None) => {
                 Doorway::Raw { account, room, client: Some(client), channel }
+            }
+            (Address::Client { account, room, client, channel: None }, None) => {
+                Doorway::Client { account, room, client }
             }
             (Address::Channel { .. } | Address::Client { .. }, Some(_)) => {
                 let want = "/{account}/{room}, or no sub-protocol";
@@ -194,7 +197,9 @@ impl Doorway {
     /// The account in its address.
     pub(crate) fn account(&self) -> Option<&AccountName> {
         match self {
-            Self::Envelope { account, .. } | Self::Raw { account, .. } => Some(account),
+            Self::Envelope { account, .. } | Self::Raw { account, .. } | Self::Client { account, .. } => {
+                Some(account)
+            }
             Self::Lobby | Self::User(_) | Self::Mqtt => None,
         }
     }

@@ -8,12 +8,15 @@
 //!
 //! At a client's address in the channel (`/{account}/{room}/{client}/{channel}`) the two directions part: at one's own
 //! one publishes as oneself, at another's one reads what that client publishes there, everything in order.
+//!
+//! Where the gate asks who is there, the first text is `challenge {method} {nonce}`, and the first message after it is the
+//! answer.
 
 use super::{Place, publisher::Publisher, pull::Pull, refusal};
 use bytes::Bytes;
 use riser_model::{
     ChannelName, ClientId, Now, SubscriptionId, Time,
-    door::{Ask, Code, Delivery, Door, Flow, From, Input, Output, Push, Refusal, Tell, Want},
+    door::{Ask, Code, Delivery, Door, Flow, From, Input, Output, Prompt, Push, Refusal, Secret, Tell, Want},
 };
 use riser_wire::{
     client::Message,
@@ -44,8 +47,8 @@ pub struct Raw {
 
 #[derive(Debug)]
 enum Phase {
-    /// Waits for the bus to let it in; holds what came meanwhile.
-    Entering { held: Vec<(&'static str, Bytes)>, bytes: usize },
+    /// Waits for the bus to let it in; holds what came meanwhile, but for the answer to what the gate asked.
+    Entering { held: Vec<(&'static str, Bytes)>, bytes: usize, asked: bool },
     /// In.
     Open { side: Side, published: bool, unreadable: Option<(Time, Refusal)> },
     /// Nothing more comes or goes.
@@ -67,7 +70,7 @@ impl Raw {
     /// A connection to this channel, or to a client's address in it, whose handshake is done. Enters at once.
     pub fn new(place: Place, channel: ChannelName, of: Option<ClientId>) -> Self {
         let room = Some(place.room.clone());
-        let phase = Phase::Entering { held: Vec::new(), bytes: 0 };
+        let phase = Phase::Entering { held: Vec::new(), bytes: 0, asked: false };
         let admitted = place.admit(place.credential.clone());
         let publisher = Publisher::new(place.room.clone());
         let mut raw =
@@ -81,7 +84,11 @@ impl Raw {
 
     fn message(&mut self, content_type: &'static str, payload: Bytes, now: Now) {
         match &mut self.phase {
-            Phase::Entering { held, bytes } => {
+            Phase::Entering { asked, .. } if *asked => {
+                *asked = false;
+                self.out.push_back(Output::Ask(Ask::Answer(Secret(payload))));
+            }
+            Phase::Entering { held, bytes, .. } => {
                 *bytes += payload.len();
                 if *bytes <= UNAUTHENTICATED_BYTES_MAX && held.len() < HELD_MAX {
                     return held.push((content_type, payload));
@@ -151,12 +158,13 @@ impl Raw {
                 self.pull.delivered(more);
                 pushes.into_iter().for_each(|push| self.push(push));
             }
-            // Bare bytes know no conversation.
-            Tell::Prompt(_) => self.close(refusal(
-                Code::NotAuthorised,
-                "this place asks who comes more than a raw address can answer",
-                "sub-protocol riser.v1.json, which can",
-            )),
+            Tell::Prompt(Prompt::Challenge { method, nonce }) => {
+                if let Phase::Entering { asked, .. } = &mut self.phase {
+                    *asked = true;
+                    self.out.push_back(Output::Text(format!("challenge {} {nonce}", method.name())));
+                }
+            }
+            Tell::Prompt(Prompt::Knocked | Prompt::Words(_)) => {}
             Tell::Subscribed { result: Ok(_), .. }
             | Tell::Unsubscribed { .. }
             | Tell::Moved { .. }

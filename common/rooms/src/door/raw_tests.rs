@@ -75,6 +75,19 @@ fn what_is_held_for_a_stranger_is_bounded() {
 }
 
 #[test]
+fn who_is_challenged_answers_with_its_next_message() {
+    let mut door = entering();
+    let method = riser_model::door::Method::Key;
+    let asked = tell(&mut door, Tell::Prompt(Prompt::Challenge { method, nonce: "n".into() }));
+    assert_eq!(asked, [Output::Text("challenge ed25519 n".into())]);
+    let answered = text(&mut door, "proof");
+    assert_eq!(asks(&answered), [&Ask::Answer(Secret(Bytes::from_static(b"proof")))]);
+    assert!(text(&mut door, "21.5").is_empty(), "what comes then is to be published");
+    let outputs = tell(&mut door, entered("acme"));
+    assert!(matches!(asks(&outputs)[..], [Ask::Subscribe { .. }, Ask::Publish(_)]), "{outputs:?}");
+}
+
+#[test]
 fn a_refusal_closes_with_its_reason() {
     let mut door = open();
     assert_eq!(asks(&text(&mut door, "x")).len(), 1);

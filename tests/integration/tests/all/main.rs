@@ -15,6 +15,7 @@ mod compat;
 mod compose;
 mod demo;
 mod downlink;
+mod gates;
 mod kills;
 mod log_commands;
 mod own_client;

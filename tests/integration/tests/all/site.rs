@@ -34,6 +34,8 @@ pub struct Plan {
     pub edge_place: Option<Place>,
     /// Lines for the top of the hub's file.
     pub hub_top: String,
+    /// Lines for the hub's account.
+    pub hub_account: String,
     /// Lines for the top of the edge's file.
     pub edge_top: String,
     /// Where the edge keeps its data, if not in the test's folder.
@@ -89,7 +91,8 @@ impl Site {
         hub.link = free_port();
         let id = || new_id(program("hub").as_ref());
         let ids = Ids { account: id(), edge: id() };
-        hub.write_config(&hub_file(&hub, &plan.hub_top, &ids, &edge_key));
+        let config = hub_file(&hub, &plan.hub_top, &ids, &edge_key) + &plan.hub_account;
+        hub.write_config(&config);
         edge.write_config(&edge_file(&edge, &plan.edge_top, &ids, &hub, &hub_key));
         Self { folder, hub, edge, history: History::default() }
     }

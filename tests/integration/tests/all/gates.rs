@@ -1,0 +1,187 @@
+//! Gates over real sockets: a person at a terminal, a device with a key that OpenSSH made.
+
+use futures_util::{SinkExt, StreamExt};
+use riser_integration::needs::Need;
+use serde_json::{Value, json};
+use std::{path::Path, process::Command, time::Duration};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{Message, client::IntoClientRequest},
+};
+
+use crate::needs::needs;
+use crate::program::SOON;
+use crate::site::{ACCOUNT, OWNER, PASSWORD, Plan, Site};
+
+/// The device's UUID: its address, which proves nothing.
+const PUMP: &str = "6f2c8a52-5e2b-4c07-9a5c-3b8f9f0f9a11";
+
+/// One end of a WebSocket.
+struct Terminal(WebSocketStream<TcpStream>);
+
+impl Terminal {
+    async fn open(site: &Site, path: &str, protocol: Option<&str>) -> Self {
+        let address = format!("127.0.0.1:{}", site.hub.http);
+        let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
+        if let Some(protocol) = protocol {
+            request.headers_mut().insert("sec-websocket-protocol", protocol.parse().unwrap());
+        }
+        let socket = TcpStream::connect(&address).await.unwrap();
+        Self(client_async(request, socket).await.unwrap().0)
+    }
+
+    async fn say(&mut self, line: &str) {
+        self.0.send(Message::text(line)).await.unwrap();
+    }
+
+    /// The next message; none when the other end has closed.
+    async fn heard(&mut self) -> Option<String> {
+        loop {
+            let next = timeout(SOON, self.0.next()).await.expect("something is said, or it is closed");
+            match next {
+                Some(Ok(Message::Text(text))) => return Some(text.to_string()),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Binary(_) | Message::Close(_) | Message::Frame(_)) | Err(_)) | None => {
+                    return None;
+                }
+            }
+        }
+    }
+
+    async fn hears(&mut self, part: &str) -> String {
+        loop {
+            let text = self.heard().await.unwrap_or_else(|| panic!("it closed before it said {part:?}"));
+            if text.contains(part) {
+                return text;
+            }
+        }
+    }
+
+    async fn is_dropped(&mut self) {
+        assert_eq!(self.heard().await, None);
+    }
+
+    async fn json(&mut self) -> Value {
+        serde_json::from_str(&self.heard().await.expect("an answer")).unwrap()
+    }
+}
+
+/// A hub with a room behind a gate, and a device that has a key.
+fn site(folder: &Path) -> Site {
+    let key = folder.join("id_ed25519");
+    let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
+    assert!(made.unwrap().success());
+    let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
+    let hub_account = format!(
+        r#"
+[[account.room]]
+name = "vault"
+gate = ["key", {{ seats = 2 }}]
+
+[[account.client]]
+name = "pump"
+id = "{PUMP}"
+keys = ["{}"]
+role = "member"
+"#,
+        public.trim()
+    );
+    let mut site = Site::laid_out(Plan { hub_account, ..Plan::default() });
+    site.hub.start();
+    site
+}
+
+/// Signs as `ssh-keygen -Y sign` does.
+fn sign(folder: &Path, message: &str) -> String {
+    let file = folder.join("challenge");
+    std::fs::write(&file, message).unwrap();
+    drop(std::fs::remove_file(file.with_extension("sig")));
+    let mut command = Command::new("ssh-keygen");
+    command.args(["-q", "-Y", "sign", "-n", "riser-gate", "-f"]).arg(folder.join("id_ed25519")).arg(&file);
+    assert!(command.status().unwrap().success());
+    std::fs::read_to_string(folder.join("challenge.sig")).unwrap()
+}
+
+#[tokio::test]
+async fn person_at_a_terminal_talks_its_way_into_a_room_and_a_stranger_is_dropped() {
+    needs!(Need::Program("curl"), Need::Program("ssh-keygen"));
+    let folder = tempfile::tempdir().unwrap();
+    let site = site(folder.path());
+
+    let mut person = Terminal::open(&site, "/", None).await;
+    let hello = person.hears("name: ").await;
+    assert!(hello.starts_with("command: ttymode\r\nw\rwh\r"), "{hello:?}");
+    person.say(&format!("{ACCOUNT}/{OWNER}")).await;
+    person.hears("password: ").await;
+    person.say(PASSWORD).await;
+    person.hears("welcome, house/ann").await;
+    person.say("rooms").await;
+    let rooms = person.hears("hall").await;
+    assert!(rooms.contains("vault (0 here, behind a gate)"), "{rooms}");
+    person.say("connect to room hall").await;
+    person.hears("you are in hall").await;
+    let mut other = Terminal::open(&site, "/", None).await;
+    other.say(&format!("{ACCOUNT}/{OWNER}")).await;
+    other.say(PASSWORD).await;
+    other.hears("welcome").await;
+    other.say("connect to hall").await;
+    other.hears("you are in hall").await;
+    other.say("say board/news hello from the other side").await;
+    person.hears("board/news: hello from the other side").await;
+    person.say("quit").await;
+    person.hears("goodbye").await;
+    person.is_dropped().await;
+
+    for _ in 0..2 {
+        let mut stranger = Terminal::open(&site, "/", None).await;
+        stranger.hears("name: ").await;
+        stranger.say(&format!("{ACCOUNT}/{OWNER}")).await;
+        stranger.hears("password: ").await;
+        stranger.say("hunter2").await;
+        assert_eq!(stranger.heard().await.as_deref(), Some("!! incorrect"));
+        stranger.is_dropped().await;
+    }
+    let mut known = Terminal::open(&site, "/", None).await;
+    assert_eq!(known.heard().await.as_deref(), Some("ooh you again! ...\r\nNope!"));
+    known.is_dropped().await;
+}
+
+#[tokio::test]
+async fn device_enters_by_the_key_that_openssh_made_and_by_no_other() {
+    needs!(Need::Program("curl"), Need::Program("ssh-keygen"));
+    let folder = tempfile::tempdir().unwrap();
+    let site = site(folder.path());
+    let hello = json!({ "op": "hello", "id": 1, "credential": { "user": "pump", "method": "ed25519" } });
+    let path = format!("/{ACCOUNT}/vault");
+    for right in [true, false] {
+        let mut device = Terminal::open(&site, &path, Some("riser.v1.json")).await;
+        device.say(&hello.to_string()).await;
+        let challenge = device.json().await;
+        assert_eq!((&challenge["ev"], &challenge["method"]), (&json!("challenge"), &json!("ed25519")));
+        let nonce = challenge["nonce"].as_str().unwrap();
+        let whose = if right { format!("{ACCOUNT}/pump") } else { format!("{ACCOUNT}/{OWNER}") };
+        let message = format!("riser gate challenge 1\n{nonce}\n{whose}\n");
+        device.say(&json!({ "op": "answer", "proof": sign(folder.path(), &message) }).to_string()).await;
+        let answer = device.json().await;
+        assert_eq!(answer["re"], 1, "{answer}");
+        if right {
+            assert_eq!(answer["ok"]["name"], "pump", "{answer}");
+        } else {
+            assert_eq!(answer["error"]["code"], "not_authorised", "{answer}");
+        }
+    }
+    let mut device = Terminal::open(&site, &format!("/{ACCOUNT}/hall/{PUMP}/"), None).await;
+    let challenge = device.hears("challenge ed25519 ").await;
+    let nonce = challenge.rsplit(' ').next().unwrap();
+    let message = format!("riser gate challenge 1\n{nonce}\n{ACCOUNT}/{PUMP}\n");
+    device.say(&sign(folder.path(), &message)).await;
+    device.say("21.5").await;
+    device.hears("21.5").await;
+
+    let mut password = Terminal::open(&site, &path, Some("riser.v1.json")).await;
+    let shown = json!({ "op": "hello", "id": 1, "credential": { "user": OWNER, "password": PASSWORD } });
+    password.say(&shown.to_string()).await;
+    assert_eq!(password.json().await["ev"], "challenge", "the room wants more than a password");
+    timeout(Duration::from_secs(15), password.hears("timeout")).await.expect("and not for ever");
+}
