@@ -139,7 +139,7 @@ pub struct RoomConfig {
     /// Its UUID; made of account and name unless set. Set it before the name changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<RoomId>,
-    /// Its policy for the past: `none` or `log`.
+    /// Its policy for the past: `none`, `session` or `log`.
     #[serde(default)]
     pub history: History,
     /// How much of the past is kept: `{ count = 10000, bytes = "64 MiB", age = "30d" }`, each of them optional.

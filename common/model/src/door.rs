@@ -7,7 +7,7 @@
 use crate::{
     event::{Scope, SystemEvent},
     gap::Gap,
-    id::{ConnectionId, Epoch, LogId, Seq, SubscriptionId},
+    id::{ConnectionId, Epoch, LogId, Seq, SessionId, SubscriptionId},
     name::{AccountName, ChannelName, Filter, RoomName},
     position::Position,
     principal::Principal,
@@ -377,6 +377,9 @@ pub enum Ask {
         /// what is newest anyway.
         retained: bool,
     },
+    /// What this connection publishes from now on, in rooms that offer session history, is replayed to whoever joins
+    /// them until it ends. Not answered.
+    KeepSession,
     /// Stop reading. Answered by [`Tell::Unsubscribed`].
     Unsubscribe {
         /// Which.
@@ -448,6 +451,8 @@ pub enum Code {
     TooMany,
     /// The quota is used up (`reject`).
     QuotaExceeded,
+    /// As much as a room replays of sessions is there already.
+    SessionFull,
     /// The log cannot commit.
     LogFailing,
     /// The position belongs to another log, or to a fork that no longer exists.
@@ -466,7 +471,7 @@ pub enum Code {
 
 impl Code {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Malformed,
         Self::WrongState,
         Self::BadName,
@@ -475,6 +480,7 @@ impl Code {
         Self::TooLarge,
         Self::TooMany,
         Self::QuotaExceeded,
+        Self::SessionFull,
         Self::LogFailing,
         Self::UnknownPosition,
         Self::TakenOver,
@@ -495,6 +501,7 @@ impl Code {
             Self::TooLarge => "too_large",
             Self::TooMany => "too_many",
             Self::QuotaExceeded => "quota_exceeded",
+            Self::SessionFull => "session_full",
             Self::LogFailing => "log_failing",
             Self::UnknownPosition => "unknown_position",
             Self::TakenOver => "taken_over",
@@ -552,6 +559,8 @@ pub struct Delivery {
     pub wall: Wall,
     /// Its room is the root of MQTT's topics: its channel is the topic, without the room before it.
     pub rooted: bool,
+    /// Whose session it belongs to, if it is replayed to others until that ends.
+    pub session: Option<SessionId>,
 }
 
 /// What a door pushes to its peer.
@@ -578,6 +587,13 @@ pub enum Push {
         event: Arc<SystemEvent>,
         /// Events of this scope that this connection was too slow for, since the last one.
         missed: u64,
+    },
+    /// A session ended of which this subscription was shown something in a replay: that is replayed no more.
+    Wiped {
+        /// For which subscription.
+        subscription: SubscriptionId,
+        /// The session.
+        session: SessionId,
     },
     /// Everything of this subscription up to here was pushed: what a ping's `through` carries.
     Through {

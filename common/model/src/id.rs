@@ -55,6 +55,21 @@ uuid_id!(
     ClientId
 );
 
+/// A connection with session history, for those who are shown what it published: never that of another one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SessionId {
+    /// The epoch in which the instance took it.
+    pub epoch: Epoch,
+    /// Which.
+    pub connection: ConnectionId,
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}.{}", self.epoch.0, self.connection.0)
+    }
+}
+
 impl RoomId {
     /// The id of a room that does not set one: UUIDv5 of the account and the room's first name.
     pub fn of(account: AccountId, name: &str) -> Self {

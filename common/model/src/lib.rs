@@ -27,7 +27,9 @@ pub mod time;
 pub use batch::{Batch, Chunk, Read, Run, Selected};
 pub use cursor::{CursorKey, CursorMove, CursorValue, EpochSpan, HubIdentity, PublicKey};
 pub use gap::{Cause, Gap};
-pub use id::{AccountId, BootId, ClientId, ConnectionId, Epoch, LogId, RoomId, Seq, SubscriptionId};
+pub use id::{
+    AccountId, BootId, ClientId, ConnectionId, Epoch, LogId, RoomId, Seq, SessionId, SubscriptionId,
+};
 pub use interest::{Interest, Selection, Since};
 pub use name::{AccountName, ChannelName, Filter, RoomName};
 pub use position::Position;

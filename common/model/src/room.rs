@@ -15,6 +15,8 @@ pub enum History {
     /// Nothing is replayed to those who join later; a resumed subscription goes on while the log still has it.
     #[default]
     None,
+    /// What a connection publishes that asked for it is replayed to whoever joins, until that connection ends.
+    Session,
     /// Everything that is still there is replayed on request.
     Log,
 }

@@ -148,7 +148,7 @@ impl Deliveries {
                 (*subscription, Some(*pos))
             }
             Push::Through { subscription, pos } => (*subscription, Some(*pos)),
-            Push::Event { subscription, .. } => (*subscription, None),
+            Push::Event { subscription, .. } | Push::Wiped { subscription, .. } => (*subscription, None),
         };
         if self.finishing.subscription == Some(subscription) {
             return true;
@@ -186,7 +186,7 @@ impl Deliveries {
                     self.settle(delivery, &sent);
                     sent
                 }
-                Push::Gap { .. } | Push::Event { .. } | Push::Through { .. } => {
+                Push::Gap { .. } | Push::Event { .. } | Push::Wiped { .. } | Push::Through { .. } => {
                     self.note(&push, peer, out, counters)
                 }
             };
@@ -428,7 +428,8 @@ impl Deliveries {
                     write_event(subscription, &payload, *missed, peer, out, counters);
                 }
             }
-            Push::Publication(_) => {}
+            // MQTT has no words for it: the technical channel tells that the connection ended.
+            Push::Wiped { .. } | Push::Publication(_) => {}
         }
         Sent::Done
     }

@@ -266,7 +266,12 @@ impl Session {
     /// for nothing else would tell.
     fn refused_unheard(&mut self, refusal: &Refusal) -> Result<(), End> {
         match refusal.code {
-            Code::QuotaExceeded | Code::LogFailing | Code::TooMany | Code::TooSlow | Code::ShuttingDown => {
+            Code::QuotaExceeded
+            | Code::SessionFull
+            | Code::LogFailing
+            | Code::TooMany
+            | Code::TooSlow
+            | Code::ShuttingDown => {
                 self.counters.shed.add(1);
                 self.tallied.publications_dropped += 1;
                 Ok(())

@@ -36,6 +36,7 @@ fn connect_code(code: Code) -> ConnectReturnCode {
         | Code::TooLarge
         | Code::TooMany
         | Code::QuotaExceeded
+        | Code::SessionFull
         | Code::LogFailing
         | Code::UnknownPosition
         | Code::TakenOver

@@ -72,7 +72,7 @@ pub(crate) fn connect_code(code: Code) -> ConnectReturnCode {
         Code::NotAuthorised => ConnectReturnCode::BadUserNamePassword,
         Code::Denied => ConnectReturnCode::NotAuthorized,
         Code::TooLarge => ConnectReturnCode::PacketTooLarge,
-        Code::TooMany | Code::QuotaExceeded => ConnectReturnCode::QuotaExceeded,
+        Code::TooMany | Code::QuotaExceeded | Code::SessionFull => ConnectReturnCode::QuotaExceeded,
         Code::LogFailing | Code::Timeout | Code::Dup => ConnectReturnCode::UnspecifiedError,
         Code::UnknownPosition | Code::TakenOver | Code::TooSlow => ConnectReturnCode::ServerBusy,
         Code::ShuttingDown => ConnectReturnCode::ServerUnavailable,
@@ -87,7 +87,7 @@ pub(crate) fn disconnect_code(code: Code) -> DisconnectReasonCode {
         Code::BadName => DisconnectReasonCode::TopicNameInvalid,
         Code::NotAuthorised | Code::Denied => DisconnectReasonCode::NotAuthorized,
         Code::TooLarge => DisconnectReasonCode::PacketTooLarge,
-        Code::TooMany | Code::QuotaExceeded => DisconnectReasonCode::QuotaExceeded,
+        Code::TooMany | Code::QuotaExceeded | Code::SessionFull => DisconnectReasonCode::QuotaExceeded,
         Code::LogFailing | Code::Dup => DisconnectReasonCode::UnspecifiedError,
         Code::UnknownPosition => DisconnectReasonCode::ImplementationSpecificError,
         Code::TakenOver => DisconnectReasonCode::SessionTakenOver,
@@ -104,7 +104,7 @@ fn puback_reason(code: Code) -> PubAckReason {
         Code::Malformed => PubAckReason::PayloadFormatInvalid,
         Code::WrongState => PubAckReason::PacketIdentifierInUse,
         Code::TooLarge | Code::UnknownPosition => PubAckReason::ImplementationSpecificError,
-        Code::TooMany | Code::QuotaExceeded => PubAckReason::QuotaExceeded,
+        Code::TooMany | Code::QuotaExceeded | Code::SessionFull => PubAckReason::QuotaExceeded,
         Code::LogFailing
         | Code::TakenOver
         | Code::ShuttingDown
@@ -177,7 +177,9 @@ pub(crate) fn subscribed(out: &mut BytesMut, id: u16, grants: &[Grant]) {
         Grant::Qos(_) => SubscribeReasonCode::Success(QoS::ExactlyOnce),
         Grant::Invalid | Grant::Refused(Code::BadName) => SubscribeReasonCode::TopicFilterInvalid,
         Grant::Refused(Code::NotAuthorised | Code::Denied) => SubscribeReasonCode::NotAuthorized,
-        Grant::Refused(Code::TooMany | Code::QuotaExceeded) => SubscribeReasonCode::QuotaExceeded,
+        Grant::Refused(Code::TooMany | Code::QuotaExceeded | Code::SessionFull) => {
+            SubscribeReasonCode::QuotaExceeded
+        }
         Grant::Refused(Code::UnknownPosition) => SubscribeReasonCode::ImplementationSpecific,
         Grant::Refused(_) => SubscribeReasonCode::Unspecified,
     });

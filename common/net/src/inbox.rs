@@ -123,6 +123,7 @@ fn cost(ask: &Ask) -> u32 {
         Ask::Leave { .. } => return 0,
         Ask::Move { .. }
         | Ask::Rooms
+        | Ask::KeepSession
         | Ask::Decide { .. }
         | Ask::Unsubscribe { .. }
         | Ask::Pause { .. }
@@ -213,6 +214,7 @@ impl Asker {
             Ask::Answer(_)
             | Ask::Move { .. }
             | Ask::Rooms
+            | Ask::KeepSession
             | Ask::Decide { .. }
             | Ask::Publish(_)
             | Ask::Release { .. }

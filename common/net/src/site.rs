@@ -124,7 +124,9 @@ pub fn status(code: Code) -> StatusCode {
         Code::NotAuthorised => StatusCode::UNAUTHORIZED,
         Code::Denied => StatusCode::FORBIDDEN,
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        Code::TooMany | Code::QuotaExceeded | Code::TooSlow => StatusCode::TOO_MANY_REQUESTS,
+        Code::TooMany | Code::QuotaExceeded | Code::SessionFull | Code::TooSlow => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
         Code::UnknownPosition => StatusCode::GONE,
         Code::TakenOver | Code::Dup => StatusCode::CONFLICT,
         Code::Timeout => StatusCode::REQUEST_TIMEOUT,

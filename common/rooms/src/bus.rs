@@ -212,6 +212,11 @@ impl Bus {
             }
             Ask::Unsubscribe { subscription } => self.unsubscribe(connection, subscription),
             Ask::Pause { subscription, paused } => self.pause(connection, subscription, paused),
+            Ask::KeepSession => {
+                if let Some(one) = self.connections.get_mut(&connection) {
+                    one.session = true;
+                }
+            }
             Ask::Pull { bytes } => self.pull(connection, bytes, now),
             Ask::Settle { subscription, done, returned } => {
                 self.settle_share((connection, subscription), &done, &returned);

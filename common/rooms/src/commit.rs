@@ -6,7 +6,7 @@ use crate::{
     bus::Bus,
     conflate,
     connection::{self, refuse_all},
-    graph::{ChannelSlot, Key, Present, Value},
+    graph::{ChannelSlot, Key, Present, RoomSlot, Value},
     input::Latest,
     intake::{Piece, Unstored, failure},
     output::{Output, Placed},
@@ -79,7 +79,8 @@ impl Bus {
                 let result: Result<Placed, Code> = result.map(|()| placed);
                 self.outputs.push_back(Output::Done { token, result });
             }
-            Piece::Intake { connection, ticket, first, indexes, mut refused, resent, bytes, last } => {
+            Piece::Intake { connection, ticket, first, indexes, mut refused, resent, owned, bytes, last } => {
+                self.own(connection, owned, result.is_ok());
                 if !resent.is_empty() {
                     self.answer_resent(&mut refused, resent);
                 }
@@ -110,6 +111,18 @@ impl Bus {
                         self.send_away(connection);
                     }
                 }
+            }
+        }
+    }
+
+    /// What a session published is replayed from now on, if it is on disk and the session is still there.
+    fn own(&mut self, connection: ConnectionId, owned: Vec<(Seq, RoomSlot)>, stored: bool) {
+        let lives = self.connections.contains_key(&connection);
+        for (seq, room) in owned {
+            match &mut self.graph.room_mut(room).session {
+                Some(session) if stored && lives => session.add(seq, connection),
+                Some(session) => session.release(),
+                None => {}
             }
         }
     }
@@ -316,8 +329,12 @@ impl Bus {
     /// Nothing of what waits may be told to this connection any more.
     pub(crate) fn forget(&mut self, connection: ConnectionId) {
         let Some(gone) = self.connections.remove(&connection) else { return };
+        if gone.session {
+            self.end_session(connection);
+        }
         for (id, subscription) in &gone.subscriptions {
             connection::stop(&mut self.graph, &mut self.technical, subscription, (connection, *id));
+            self.forget_shown(&subscription.scope, (connection, *id));
             self.release(subscription);
         }
         for group in self.shares.leave(connection) {

@@ -41,6 +41,8 @@ pub struct Config {
     pub routes_max: usize,
     /// The most publications that a subscription may ask for with `last`.
     pub last_max: u32,
+    /// Publications of sessions that one room replays; what comes on top of it is refused.
+    pub session_max: usize,
     /// How far back `last` searches on the disk, seqs.
     pub seek_seqs_max: u64,
     /// How often a pull tells quiet subscriptions how far they are, milliseconds.
@@ -66,6 +68,7 @@ impl Default for Config {
             aliases_max: 16_384,
             routes_max: 262_144,
             last_max: 4096,
+            session_max: 16_384,
             seek_seqs_max: 262_144,
             through_every_ms: 20_000,
         }

@@ -54,6 +54,8 @@ pub(crate) struct Connection {
     pub(crate) partial: Partial,
     pub(crate) replay: Replay,
     pub(crate) members: BTreeMap<RoomSlot, Member>,
+    /// What it publishes is replayed to others, in rooms that offer that.
+    pub(crate) session: bool,
     /// When quiet subscriptions are told next how far they are.
     pub(crate) through_at: Time,
 }
@@ -71,6 +73,7 @@ impl Connection {
             partial: Partial::default(),
             replay: Replay::default(),
             members: BTreeMap::new(),
+            session: false,
             through_at,
         }
     }

@@ -6,12 +6,13 @@
 
 use crate::{
     depth::{Depth, Mark},
+    session::SessionHistory,
     statistics::Traffic,
 };
 use bytes::Bytes;
 use riser_model::{
-    AccountId, ChannelName, ConnectionId, Epoch, LogId, Now, Room as Declared, RoomId, RoomName, Route,
-    RouteNumber, Seq, SubscriptionId,
+    AccountId, ChannelName, ConnectionId, Epoch, History, LogId, Now, Room as Declared, RoomId, RoomName,
+    Route, RouteNumber, Seq, SubscriptionId,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -53,6 +54,8 @@ pub(crate) struct Room {
     pub(crate) depth: Option<Depth>,
     /// Nothing at or below is shown.
     pub(crate) floor: Seq,
+    /// What is replayed to those who join, where the room offers that.
+    pub(crate) session: Option<SessionHistory>,
 }
 
 /// What a channel shows to those who want its newest value only.
@@ -149,6 +152,12 @@ impl Graph {
         }
     }
 
+    /// A connection ended: nothing of it is replayed any more. Who is to be told.
+    pub(crate) fn wipe(&mut self, owner: ConnectionId) -> BTreeSet<Key> {
+        let sessions = self.rooms.iter_mut().filter_map(|room| room.session.as_mut());
+        sessions.flat_map(|session| session.wipe(owner)).collect()
+    }
+
     /// Takes the configured rooms, in place of those before.
     pub(crate) fn declare(&mut self, rooms: Vec<Declared>) {
         self.by_name.clear();
@@ -160,6 +169,9 @@ impl Graph {
             if !declared.retention.is_empty() {
                 room.depth.get_or_insert_with(|| Depth::new(Vec::new()));
             }
+            let offers = declared.history == History::Session;
+            room.session =
+                room.session.take().filter(|_| offers).or_else(|| offers.then(SessionHistory::default));
             room.declared = Some(declared);
         }
     }
@@ -178,6 +190,7 @@ impl Graph {
                 traffic: Traffic::default(),
                 depth: None,
                 floor: Seq::ZERO,
+                session: None,
             });
             RoomSlot(self.rooms.len() as u32 - 1)
         })

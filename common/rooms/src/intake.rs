@@ -6,7 +6,7 @@
 //! tickets, those of refused ones too.
 
 use crate::{
-    graph::{ChannelSlot, Way},
+    graph::{ChannelSlot, RoomSlot, Way},
     output::{Output, Placed},
     routes::{Definitions, Routes, Written},
     tail::Block,
@@ -37,6 +37,8 @@ pub(crate) enum Piece {
         refused: Vec<(u32, Refusal)>,
         /// Those of them that were sent before: whether they are in the log is known by then.
         resent: Vec<(u32, ClientId, PublishId)>,
+        /// Those that are replayed to others from their commit on.
+        owned: Vec<(Seq, RoomSlot)>,
         bytes: usize,
         /// Whether the intake ends here.
         last: bool,

@@ -24,6 +24,7 @@ mod pull;
 mod replay;
 pub mod retained;
 mod routes;
+mod session;
 mod share;
 mod sharing;
 pub mod statistics;

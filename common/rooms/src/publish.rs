@@ -38,7 +38,7 @@ impl Bus {
         let Some(publisher) = connections.get_mut(&connection) else { return };
         let client = publisher.principal.client;
         let mut refused: Vec<(u32, Refusal)> = Vec::new();
-        let mut resent = Vec::new();
+        let (mut resent, mut owned) = (Vec::new(), Vec::new());
         let (mut index, mut from, mut bytes) = (0, 0, 0);
         let mut first = line.next();
         if let Some(refusal) = refusal {
@@ -61,6 +61,7 @@ impl Bus {
                 });
                 match way {
                     Ok((frame, way)) => {
+                        let mut replayed = None;
                         let id = id_of(&frame);
                         if let Some(id) =
                             id.filter(|id| producers.has(client, *id) || line.carries(client, *id))
@@ -69,10 +70,23 @@ impl Bus {
                             index += 1;
                             continue;
                         }
+                        let room = graph.channel(way.channel).room;
+                        if publisher.session
+                            && let Some(session) = &mut graph.room_mut(room).session
+                        {
+                            if !session.reserve(config.session_max) {
+                                counters.refuse(Code::SessionFull, 1);
+                                refused.push((index, session_full(config.session_max)));
+                                index += 1;
+                                continue;
+                            }
+                            replayed = Some(room);
+                        }
                         let size = Line::size(&frame, None);
                         if !line.fits(size, config.batch_bytes_max) {
                             let refused = std::mem::take(&mut refused);
                             let resent = std::mem::take(&mut resent);
+                            let owned = std::mem::take(&mut owned);
                             let part = std::mem::take(&mut bytes);
                             if index > from {
                                 publisher.unstored += 1;
@@ -86,6 +100,7 @@ impl Bus {
                                     indexes,
                                     refused,
                                     resent,
+                                    owned,
                                     bytes,
                                     last,
                                 };
@@ -94,6 +109,7 @@ impl Bus {
                             outputs.extend(line.seal(routes));
                             (first, from) = (line.next(), index);
                         }
+                        owned.extend(replayed.map(|room| (line.next(), room)));
                         line.add(&frame, way, None);
                         if let Some(id) = id {
                             line.identify(client, id);
@@ -122,6 +138,7 @@ impl Bus {
             indexes: from..index,
             refused,
             resent,
+            owned,
             bytes,
             last: true,
         };
@@ -350,6 +367,15 @@ fn is_too_much(
     };
     let bytes = frame.body.len();
     !retained.has_room(room, &channel.name, bytes, config.retained_bytes_max) && !clears()
+}
+
+fn session_full(most: usize) -> Refusal {
+    let what = format!("a room replays at most {most} publications of sessions");
+    topics::refuse(
+        Code::SessionFull,
+        &what,
+        "publish again when a session has ended, or from a connection without one",
+    )
 }
 
 fn too_much_retained(bytes_max: usize) -> Refusal {

@@ -13,7 +13,7 @@ use crate::{
 };
 use riser_model::{
     ConnectionId, Interest, Now, Position, Read, RoomId, RoomName, Route, Run, Selected, Selection, Seq,
-    SubscriptionId,
+    SessionId, SubscriptionId,
     door::{Completeness, Delivery, Push, Subscribed, Tell},
 };
 use riser_wire::entry::Body;
@@ -96,11 +96,25 @@ impl Bus {
                 Next::Blocked => break After::Reads,
                 next => {
                     portion -= 1;
+                    let replayed = match &next {
+                        Next::Publication { seq, .. } => Some(*seq).filter(|seq| *seq <= subscription.joined),
+                        Next::Retained { .. }
+                        | Next::Newest { .. }
+                        | Next::Wiped(_)
+                        | Next::Passed(_)
+                        | Next::Gap(_)
+                        | Next::Event { .. }
+                        | Next::Nothing
+                        | Next::Blocked => None,
+                    };
                     self.give(connection, subscription, &next);
                     let Some(view) = self.view(connection) else { return };
                     let push = push(subscription, &view, next);
                     let cost = cost(&push);
                     self.count(&push);
+                    if let Some(seq) = replayed {
+                        self.note_shown(&subscription.scope, seq, (connection, subscription.id));
+                    }
                     pushes.extend(push);
                     quantum = quantum.saturating_sub(cost);
                     *budget = budget.saturating_sub(cost);
@@ -135,7 +149,7 @@ impl Bus {
             }
             Some(Push::Gap { gap, .. }) => self.counters.gapped += gap.count(),
             Some(Push::Event { missed, .. }) => self.counters.missed += missed,
-            Some(Push::Through { .. }) | None => {}
+            Some(Push::Wiped { .. } | Push::Through { .. }) | None => {}
         }
     }
 
@@ -210,6 +224,7 @@ impl Bus {
             Next::Retained { .. }
             | Next::Publication { .. }
             | Next::Newest { .. }
+            | Next::Wiped(_)
             | Next::Gap(_)
             | Next::Passed(_)
             | Next::Event { .. } => After::Goes,
@@ -453,8 +468,20 @@ fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<
             let ((room, rooted), prev) = (room_name(view, &route)?, subscription.at);
             let (body, wall) = (retained.body, retained.wall);
             let (pos, skipped, retained) = (None, 0, Some(retained.position));
-            let delivery =
-                Delivery { subscription: id, pos, prev, route, room, body, skipped, retained, wall, rooted };
+            let session = None;
+            let delivery = Delivery {
+                subscription: id,
+                pos,
+                prev,
+                route,
+                room,
+                body,
+                skipped,
+                retained,
+                wall,
+                rooted,
+                session,
+            };
             Some(Push::Publication(delivery))
         }
         Next::Publication { seq, found } => {
@@ -464,9 +491,20 @@ fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<
             let pos = Position { log: view.chain.log, epoch: found.epoch, seq };
             let prev = std::mem::replace(&mut subscription.at, pos);
             let (pos, body, wall) = (Some(pos), found.body, found.wall);
-            let (skipped, retained) = (0, None);
-            let delivery =
-                Delivery { subscription: id, pos, prev, route, room, body, skipped, retained, wall, rooted };
+            let (skipped, retained, session) = (0, None, session_of(view, &route, seq));
+            let delivery = Delivery {
+                subscription: id,
+                pos,
+                prev,
+                route,
+                room,
+                body,
+                skipped,
+                retained,
+                wall,
+                rooted,
+                session,
+            };
             Some(Push::Publication(delivery))
         }
         Next::Newest { channel, value, skipped } => {
@@ -490,9 +528,26 @@ fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<
             };
             subscription.at = pos.unwrap_or(prev);
             let ((room, rooted), retained) = (room_name(view, &route)?, None);
-            let delivery =
-                Delivery { subscription: id, pos, prev, route, room, body, skipped, retained, wall, rooted };
+            let session = pos.and_then(|pos| session_of(view, &route, pos.seq));
+            let delivery = Delivery {
+                subscription: id,
+                pos,
+                prev,
+                route,
+                room,
+                body,
+                skipped,
+                retained,
+                wall,
+                rooted,
+                session,
+            };
             Some(Push::Publication(delivery))
+        }
+        Next::Wiped(connection) => {
+            subscription.wiped.pop_front();
+            let session = SessionId { epoch: view.chain.epoch, connection };
+            Some(Push::Wiped { subscription: id, session })
         }
         Next::Gap(gap) => {
             subscription.cursor = gap.to;
@@ -511,6 +566,13 @@ fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<
     }
 }
 
+/// The session that an entry belongs to, as long as it is replayed.
+fn session_of(view: &View<'_>, route: &Route, seq: Seq) -> Option<SessionId> {
+    let session = view.graph.room(view.graph.room_of(route.room)?).session.as_ref()?;
+    let connection = session.owner(seq)?;
+    Some(SessionId { epoch: view.chain.epoch, connection })
+}
+
 /// The name of a route's room, and whether it is the root of MQTT's topics.
 fn room_name(view: &View<'_>, route: &Route) -> Option<(RoomName, bool)> {
     let slot = view.graph.room_of(route.room)?;
@@ -521,7 +583,7 @@ fn room_name(view: &View<'_>, route: &Route) -> Option<(RoomName, bool)> {
 fn cost(push: &Option<Push>) -> u32 {
     let body = match push {
         Some(Push::Publication(delivery)) => delivery.body.len(),
-        Some(Push::Gap { .. } | Push::Event { .. } | Push::Through { .. }) | None => 0,
+        Some(Push::Gap { .. } | Push::Event { .. } | Push::Wiped { .. } | Push::Through { .. }) | None => 0,
     };
     // A body is bounded far below u32.
     PUSH_BYTES + body as u32

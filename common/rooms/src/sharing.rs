@@ -164,6 +164,7 @@ impl Bus {
             }
             Next::Gap(gap) => share.pass(gap),
             Next::Passed(_)
+            | Next::Wiped(_)
             | Next::Retained { .. }
             | Next::Newest { .. }
             | Next::Event { .. }

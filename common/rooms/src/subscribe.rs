@@ -16,7 +16,10 @@ use riser_model::{
     door::{Code, Completeness, Flow, From, Refusal, Subscribed, Tell, Want},
     event::SystemEvent,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 /// Where a subscription begins, what happens when its reader is slow, and whether it is first shown what its channels
 /// retain.
@@ -134,7 +137,8 @@ impl Bus {
             }
         });
         // A replaced subscription goes first: its rooms are joined by the new one before it is let go.
-        let scope = self.enter(connection, principal, reach, from, floors);
+        let joins = flow == Flow::Credit && !matches!(from, From::After(_));
+        let scope = self.enter(connection, principal, reach, from, (floors, joins));
         let own = self.remove(connection, id).map(|gone| gone.own).unwrap_or_default();
         let floor = scope.floor(&self.graph);
         let whole = match from {
@@ -148,6 +152,20 @@ impl Bus {
             gaps.extend((from <= floor).then_some(Gap { from, to: floor, cause: Cause::Retention }));
         }
         cursor = cursor.max(floor);
+        let mut scope = scope;
+        let mut joined = Seq::ZERO;
+        if joins && let Some(first) = self.first_of_sessions(&scope) {
+            // Who joins is shown what sessions have published, and of rooms without them what it asked for.
+            joined = self.chain.committed;
+            (cursor, completeness) = (cursor.min(first.prev()), Completeness::Full);
+            if let (From::Live, Scope::Rooms { rooms, .. }) = (from, &mut scope) {
+                for (room, scope) in rooms {
+                    if self.graph.room(*room).session.is_none() {
+                        scope.floor = joined;
+                    }
+                }
+            }
+        }
         let conflates = conflation.is_some();
         let mut subscription = Subscription {
             id,
@@ -158,6 +176,8 @@ impl Bus {
             state: State::Idle,
             wanted: Seq::ZERO,
             since: begin.since.filter(|_| !conflates),
+            joined,
+            wiped: VecDeque::new(),
             walk: (retained && flow == Flow::Credit && !technical).then_some(Walk {
                 until: cursor,
                 room: RoomSlot(0),
@@ -183,7 +203,7 @@ impl Bus {
 
     fn keeps(&self, room: RoomSlot) -> bool {
         self.graph.room(room).declared.as_ref().is_some_and(|declared| match declared.history {
-            History::None => false,
+            History::None | History::Session => false,
             History::Log => true,
         })
     }
@@ -234,7 +254,7 @@ impl Bus {
         principal: &Principal,
         reach: Reach,
         from: From,
-        floors: bool,
+        floors: (bool, bool),
     ) -> Scope {
         let joined = |member: &mut Member| member.subscriptions += 1;
         match reach {
@@ -279,8 +299,10 @@ impl Bus {
         }
     }
 
-    fn scope(&self, room: RoomSlot, filter: riser_model::Filter, floors: bool) -> RoomScope {
-        if floors && !self.keeps(room) {
+    fn scope(&self, room: RoomSlot, filter: riser_model::Filter, (floors, joins): (bool, bool)) -> RoomScope {
+        // What sessions have published is looked through one by one.
+        let by_session = joins && self.graph.room(room).session.is_some();
+        if floors && !by_session && !self.keeps(room) {
             RoomScope::new(filter, self.chain.committed, self.graph.turn)
         } else {
             RoomScope::new(filter, Seq::ZERO, 0)
@@ -357,6 +379,7 @@ impl Bus {
             self.refuse_ended(connection, id);
         }
         connection::stop(&mut self.graph, &mut self.technical, &gone, (connection, id));
+        self.forget_shown(&gone.scope, (connection, id));
         self.release(&gone);
         for room in self.rooms_in(&gone.scope) {
             self.part(connection, room);

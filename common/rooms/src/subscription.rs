@@ -17,10 +17,13 @@ use crate::{
 };
 use bytes::Bytes;
 use riser_model::{
-    Cause, ChannelName, Filter, Gap, Position, Principal, RoomId, RoomName, Route, Selection, Seq, Since,
-    SubscriptionId, Wall, event::SystemEvent,
+    Cause, ChannelName, ConnectionId, Filter, Gap, Position, Principal, RoomId, RoomName, Route, Selection,
+    Seq, Since, SubscriptionId, Wall, event::SystemEvent,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 /// What a subscription reads from.
 pub(crate) struct View<'a> {
@@ -69,7 +72,30 @@ pub(crate) enum Scope {
     Technical(Listening),
 }
 
+/// Whether a room has no session history, or has that entry in it.
+fn is_replayed(graph: &Graph, room: RoomSlot, seq: Seq) -> bool {
+    graph.room(room).session.as_ref().is_none_or(|session| session.owner(seq).is_some())
+}
+
 impl Scope {
+    /// The one room that it reads in.
+    pub(crate) fn room(&self, graph: &Graph) -> Option<RoomSlot> {
+        match self {
+            Self::Channel(slot) => Some(graph.channel(*slot).room),
+            Self::Rooms { rooms, every: None } if rooms.len() == 1 => rooms.keys().next().copied(),
+            Self::Rooms { .. } | Self::Technical(_) => None,
+        }
+    }
+
+    /// The rooms that it reads in.
+    pub(crate) fn rooms(&self, graph: &Graph) -> Vec<RoomSlot> {
+        match self {
+            Self::Channel(slot) => vec![graph.channel(*slot).room],
+            Self::Rooms { rooms, .. } => rooms.keys().copied().collect(),
+            Self::Technical(_) => Vec::new(),
+        }
+    }
+
     /// What is at or below is shown of none of its rooms any more.
     pub(crate) fn floor(&self, graph: &Graph) -> Seq {
         match self {
@@ -149,6 +175,8 @@ pub(crate) enum Next {
     Publication { seq: Seq, found: Found },
     /// A channel's newest value: what it is, its turn, and how many were passed over.
     Newest { channel: ChannelSlot, value: Newest, skipped: u64 },
+    /// A session ended.
+    Wiped(ConnectionId),
     /// Seqs that are gone.
     Gap(Gap),
     /// One that the session of a member has in flight, and that is not to be had any more.
@@ -186,6 +214,10 @@ pub(crate) struct Subscription {
     pub(crate) wanted: Seq,
     /// It begins at a time.
     pub(crate) since: Option<Since>,
+    /// In rooms with session history, up to here only what is in that is shown.
+    pub(crate) joined: Seq,
+    /// Sessions that ended of which it was shown something.
+    pub(crate) wiped: VecDeque<ConnectionId>,
     /// It is being shown what its channels retain.
     pub(crate) walk: Option<Walk>,
     /// The group whose cursor is its own.
@@ -212,6 +244,9 @@ impl Subscription {
         slot: ChannelSlot,
         seq: Seq,
     ) -> bool {
+        if seq <= self.joined && !is_replayed(graph, graph.channel(slot).room, seq) {
+            return false;
+        }
         match &mut self.scope {
             Scope::Channel(channel) => *channel == slot,
             Scope::Rooms { rooms, .. } => {
@@ -257,6 +292,9 @@ impl Subscription {
         if let Scope::Technical(listening) = &mut self.scope {
             return technical::look(listening, view.technical);
         }
+        if let Some(session) = self.wiped.front() {
+            return Next::Wiped(*session);
+        }
         if self.conflation.is_some() {
             return conflate::look(self, view);
         }
@@ -278,6 +316,13 @@ impl Subscription {
             let floor = self.scope.floor(view.graph).min(view.chain.committed);
             if self.cursor < floor {
                 return Next::Gap(Gap { from: self.cursor.next(), to: floor, cause: Cause::Retention });
+            }
+            if let Some(room) = self.scope.room(view.graph).filter(|_| self.cursor < self.joined) {
+                let after = view.graph.room(room).session.as_ref().and_then(|one| one.after(self.cursor));
+                self.cursor = after.unwrap_or(self.joined.next()).min(self.joined.next()).prev();
+                if self.cursor == self.joined {
+                    continue;
+                }
             }
             let next = self.cursor.next();
             if next >= view.tail.first() {
@@ -360,8 +405,11 @@ impl Subscription {
         let (graph, cursor) = (view.graph, self.cursor);
         match &self.scope {
             Scope::Channel(slot) => {
-                let index = &graph.channel(*slot).index;
-                index.get(index.partition_point(|&at| at <= cursor)).copied()
+                let channel = graph.channel(*slot);
+                let from = channel.index.partition_point(|&at| at <= cursor);
+                let (room, joined) = (channel.room, self.joined);
+                let mut rest = channel.index.range(from..);
+                rest.find(|seq| **seq > joined || is_replayed(graph, room, **seq)).copied()
             }
             Scope::Rooms { rooms, every: None } if rooms.len() == 1 => {
                 let (&room, _) = rooms.first_key_value()?;

@@ -25,6 +25,13 @@
 //! **Tickets.** `{"op":"ticket","id":3}` is answered by `{"ticket":"...","expires_s":30}`: one raw connection may enter
 //! with it as this client, by `?ticket=...` behind its address, once and within that time.
 //!
+//! **Session history.** In a room whose history is `session`, a connection that said `{"op":"session"}` has what it
+//! publishes replayed to whoever joins later, in order and before what is new; those who are there do not get it again.
+//! Its messages carry `session`, a name for that connection. When it ends nothing of it is replayed any more, and who was
+//! shown any of it in a replay is told `{"ev":"wiped","sub":1,"session":"..."}`. A room replays at most 16,384
+//! publications of sessions; one more is answered by the error `session_full`. Who resumes by `after` goes on and joins
+//! nothing. The bytes stay on disk until the log's quota takes them.
+//!
 //! **Numbers.** Whatever JavaScript would round is a string: positions, and log and epoch ids (16 hexadecimal
 //! digits, as in positions). Seqs, counts and connection ids are numbers; a publish id may be either.
 

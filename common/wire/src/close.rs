@@ -11,6 +11,8 @@ pub fn close_code(code: Code) -> u16 {
         Code::LogFailing => 4003,
         Code::QuotaExceeded => 4004,
         Code::TooMany => 4005,
+        // Said of publications only, never of a connection.
+        Code::SessionFull => 4006,
         Code::Malformed => 4100,
         Code::WrongState => 4101,
         Code::BadName => 4102,
@@ -35,7 +37,7 @@ pub fn after_ms(code: Code) -> Option<u32> {
     match code {
         Code::ShuttingDown => Some(500),
         Code::Timeout | Code::TooSlow => Some(1000),
-        Code::LogFailing | Code::QuotaExceeded | Code::TooMany => Some(5000),
+        Code::LogFailing | Code::QuotaExceeded | Code::SessionFull | Code::TooMany => Some(5000),
         Code::Malformed
         | Code::WrongState
         | Code::BadName

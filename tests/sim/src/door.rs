@@ -64,6 +64,7 @@ impl DoorEnd {
                         Ask::Answer(_)
                         | Ask::Move { .. }
                         | Ask::Rooms
+                        | Ask::KeepSession
                         | Ask::Decide { .. }
                         | Ask::Publish(_)
                         | Ask::Release { .. }

@@ -336,6 +336,7 @@ pub fn delivery(subscription: u32, seq: u64, channel: &str, publication: Publica
         body: Bytes::copy_from_slice(read.body),
         skipped: 0,
         rooted: false,
+        session: None,
         retained: None,
         wall: WALL,
     })

@@ -224,6 +224,7 @@ async fn run(
                         Ask::Answer(_)
                         | Ask::Move { .. }
                         | Ask::Rooms
+                        | Ask::KeepSession
                         | Ask::Decide { .. }
                         | Ask::Release { .. }
                         | Ask::HandOver { .. }

@@ -250,6 +250,10 @@ impl Open {
                 Err(refusal(Code::WrongState, "a second hello", "hello once, as the first request"))
             }
             Op::Ping => Ok(Some(Done::Plain {})),
+            Op::Session => {
+                out.push_back(Output::Ask(Ask::KeepSession));
+                Ok(Some(Done::Plain {}))
+            }
             Op::Answer(_) => {
                 Err(refusal(Code::WrongState, "an answer to nothing", "an answer when it is asked"))
             }

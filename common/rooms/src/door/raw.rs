@@ -215,7 +215,7 @@ impl Raw {
                     self.out.push_back(output);
                 }
             }
-            Push::Gap { .. } | Push::Event { .. } | Push::Through { .. } => {}
+            Push::Gap { .. } | Push::Event { .. } | Push::Wiped { .. } | Push::Through { .. } => {}
         }
     }
 

@@ -269,7 +269,7 @@ impl Reader {
                 self.seen = Some(*pos);
                 None
             }
-            door::Push::Event { .. } => Some(true),
+            door::Push::Event { .. } | door::Push::Wiped { .. } => Some(true),
         }
     }
 
@@ -312,6 +312,9 @@ impl Reader {
             door::Push::Event { scope, event, missed, .. } => {
                 Some(Push::event(sub, scope, missed, &event).text())
             }
+            door::Push::Wiped { session, .. } => {
+                Some(Push::Wiped { sub, session: session.to_string() }.text())
+            }
             door::Push::Through { .. } => None,
         };
         out.extend(text.map(Output::Text));
@@ -345,6 +348,7 @@ fn message(sub: u32, prev: Position, delivery: &Delivery) -> Option<String> {
         payload: Payload::new(&publication),
         skipped: delivery.skipped,
         latest: delivery.pos.is_none(),
+        session: delivery.session.map(|session| session.to_string()),
     };
     Some(push.text())
 }
@@ -354,6 +358,7 @@ fn subscription(push: &door::Push) -> SubscriptionId {
         door::Push::Publication(delivery) => delivery.subscription,
         door::Push::Gap { subscription, .. }
         | door::Push::Event { subscription, .. }
+        | door::Push::Wiped { subscription, .. }
         | door::Push::Through { subscription, .. } => *subscription,
     }
 }
@@ -362,7 +367,10 @@ fn subscription(push: &door::Push) -> SubscriptionId {
 fn size(push: &door::Push) -> usize {
     let body = match push {
         door::Push::Publication(delivery) => delivery.body.len(),
-        door::Push::Gap { .. } | door::Push::Event { .. } | door::Push::Through { .. } => 0,
+        door::Push::Gap { .. }
+        | door::Push::Event { .. }
+        | door::Push::Wiped { .. }
+        | door::Push::Through { .. } => 0,
     };
     body + 128
 }

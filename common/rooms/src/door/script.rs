@@ -124,6 +124,7 @@ pub(super) fn delivery(sub: u32, prev: u64, seq: u64, body: Bytes) -> Push {
         body,
         skipped: 0,
         rooted: false,
+        session: None,
         retained: None,
         wall: Wall(0),
     })

@@ -267,7 +267,7 @@ impl Tty {
                     self.say(line);
                 }
             }
-            Push::Gap { .. } | Push::Event { .. } | Push::Through { .. } => {}
+            Push::Gap { .. } | Push::Event { .. } | Push::Wiped { .. } | Push::Through { .. } => {}
         }
     }
 

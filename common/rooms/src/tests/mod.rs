@@ -7,6 +7,7 @@ mod readers;
 mod resent;
 mod retained;
 mod script;
+mod sessions;
 mod sharing;
 mod storage;
 #[path = "../door/together.rs"]

@@ -325,7 +325,7 @@ impl Run {
         let subscription = match push {
             Push::Publication(delivery) => delivery.subscription,
             Push::Gap { subscription, .. } | Push::Through { subscription, .. } => *subscription,
-            Push::Event { .. } => panic!("nobody listens"),
+            Push::Event { .. } | Push::Wiped { .. } => panic!("nobody listens"),
         };
         let follower = self.followers.get_mut(&(n, subscription.0)).expect("pushes have a subscription");
         let at = follower.at.expect("pushes come after the answer");
@@ -358,7 +358,7 @@ impl Run {
                 follower.at = Some(*pos);
                 pos.seq
             }
-            Push::Event { .. } => return,
+            Push::Event { .. } | Push::Wiped { .. } => return,
         };
         // Nothing that it wants lies between what it had and this.
         let follower = &self.followers[&(n, subscription.0)];

@@ -173,7 +173,7 @@ fn presents_are_bounded_and_counted() {
 fn events(pushes: &[Push]) -> Vec<(&'static str, u64)> {
     let event = |push: &Push| match push {
         Push::Event { event, missed, .. } => Some((event.kind(), *missed)),
-        Push::Publication(_) | Push::Gap { .. } | Push::Through { .. } => None,
+        Push::Publication(_) | Push::Gap { .. } | Push::Wiped { .. } | Push::Through { .. } => None,
     };
     pushes.iter().filter_map(event).collect()
 }

@@ -40,7 +40,7 @@ pub(super) fn gaps(pushes: &[Push]) -> Vec<(u64, u64, Cause)> {
             assert_eq!(pos.seq, gap.to);
             Some((gap.from.0, gap.to.0, gap.cause))
         }
-        Push::Publication(_) | Push::Event { .. } | Push::Through { .. } => None,
+        Push::Publication(_) | Push::Event { .. } | Push::Wiped { .. } | Push::Through { .. } => None,
     };
     pushes.iter().filter_map(gap).collect()
 }

@@ -299,7 +299,7 @@ impl World {
 pub(super) fn delivery(push: &Push) -> Option<&Delivery> {
     match push {
         Push::Publication(delivery) => Some(delivery),
-        Push::Gap { .. } | Push::Event { .. } | Push::Through { .. } => None,
+        Push::Gap { .. } | Push::Event { .. } | Push::Wiped { .. } | Push::Through { .. } => None,
     }
 }
 

@@ -62,7 +62,7 @@ pub enum Done<'a> {
         /// For so long, seconds.
         expires_s: u32,
     },
-    /// `unsubscribe`, `credit`, `ping`: nothing to say.
+    /// `unsubscribe`, `credit`, `session`, `ping`: nothing to say.
     Plain {},
 }
 
@@ -179,6 +179,16 @@ pub enum Push<'a> {
         /// Whether it is shown ahead of the log, while a backlog drains.
         #[serde(skip_serializing_if = "is_false")]
         latest: bool,
+        /// The session it belongs to, as long as it is replayed to those who join.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        session: Option<String>,
+    },
+    /// A session ended of which this subscription was shown something when it joined: it is replayed no more.
+    Wiped {
+        /// For which subscription.
+        sub: u32,
+        /// Which, as its messages say.
+        session: String,
     },
     /// Something is missing here.
     Gap {

@@ -67,6 +67,9 @@ pub enum Op<'a> {
     },
     /// Make a ticket, with which one raw connection may enter as this client.
     Ticket,
+    /// What is published here from now on is replayed to whoever joins, until this connection ends; in a room that
+    /// offers session history.
+    Session,
     /// Answer me.
     Ping,
 }
@@ -156,8 +159,18 @@ pub struct Message<'a> {
     pub publish_id: Option<PublishId>,
 }
 
-const OPS: [&str; 9] =
-    ["hello", "answer", "subscribe", "unsubscribe", "credit", "publish", "decide", "ticket", "ping"];
+const OPS: [&str; 10] = [
+    "hello",
+    "answer",
+    "subscribe",
+    "unsubscribe",
+    "credit",
+    "publish",
+    "decide",
+    "session",
+    "ticket",
+    "ping",
+];
 const WANT_SUB: &str = "sub, the number of a subscription, 0 to 4294967295";
 const WANT_CHANNEL: &str =
     "a channel: 1 to 255 bytes, at most 16 levels, no control characters, +, #, .. or leading $";
@@ -181,7 +194,8 @@ impl<'a> Request<'a> {
 const WANT_ID: &str = "id, a number from 0 to 9007199254740991, that the reply will echo";
 
 fn read_op<'a>(object: &mut Object<'a>, id: Option<u64>) -> Result<Op<'a>, Refusal> {
-    let want = "op, one of: hello, answer, subscribe, unsubscribe, credit, publish, decide, ticket, ping";
+    let want =
+        "op, one of: hello, answer, subscribe, unsubscribe, credit, publish, decide, session, ticket, ping";
     let name: Cow<'a, str> = object.required::<Text<'a>>("op", want)?.0;
     if id.is_none() && name != "credit" && name != "answer" {
         return Err(object.missing("id", WANT_ID));
@@ -205,6 +219,7 @@ fn read_op<'a>(object: &mut Object<'a>, id: Option<u64>) -> Result<Op<'a>, Refus
             admit: object.required("admit", "admit, true or false")?,
         },
         "ticket" => Op::Ticket,
+        "session" => Op::Session,
         "ping" => Op::Ping,
         unknown => {
             let what = format!("unknown op {:?}", shown(unknown));

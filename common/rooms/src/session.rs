@@ -1,0 +1,127 @@
+//! Session history: what a connection publishes in a room is replayed to whoever joins, for as long as that
+//! connection lasts.
+//!
+//! What always holds: the list names entries of the log by their places and buffers none of them; what one connection
+//! published is in it from its commit until that connection ends, and not a moment longer; who was shown any of it in
+//! a replay is told when it is wiped, once. The bytes stay on disk until the log lets them go.
+
+use crate::{
+    bus::Bus,
+    connection,
+    graph::Key,
+    subscription::{Scope, State},
+};
+use riser_model::{ConnectionId, Seq};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What of a room is replayed.
+#[derive(Debug, Default)]
+pub(crate) struct SessionHistory {
+    owned: BTreeMap<Seq, ConnectionId>,
+    owners: BTreeMap<ConnectionId, Owner>,
+    /// Publications on their way to the disk, which will be in it.
+    under_way: usize,
+}
+
+#[derive(Debug, Default)]
+struct Owner {
+    seqs: BTreeSet<Seq>,
+    /// Who was shown any of them in a replay.
+    shown: BTreeSet<Key>,
+}
+
+impl SessionHistory {
+    /// Keeps a place for one more publication, if there is one.
+    pub(crate) fn reserve(&mut self, most: usize) -> bool {
+        let fits = self.owned.len() + self.under_way < most;
+        self.under_way += usize::from(fits);
+        fits
+    }
+
+    /// A place that was kept is not needed.
+    pub(crate) fn release(&mut self) {
+        self.under_way = self.under_way.saturating_sub(1);
+    }
+
+    /// A publication for which a place was kept is on disk.
+    pub(crate) fn add(&mut self, seq: Seq, owner: ConnectionId) {
+        self.release();
+        self.owned.insert(seq, owner);
+        self.owners.entry(owner).or_default().seqs.insert(seq);
+    }
+
+    /// Whose an entry is.
+    pub(crate) fn owner(&self, seq: Seq) -> Option<ConnectionId> {
+        self.owned.get(&seq).copied()
+    }
+
+    /// The first entry after that one.
+    pub(crate) fn after(&self, seq: Seq) -> Option<Seq> {
+        self.owned.range(seq.next()..).next().map(|(seq, _)| *seq)
+    }
+
+    /// An entry is shown in a replay.
+    pub(crate) fn show(&mut self, seq: Seq, to: Key) {
+        if let Some(owner) = self.owned.get(&seq).and_then(|owner| self.owners.get_mut(owner)) {
+            owner.shown.insert(to);
+        }
+    }
+
+    /// A subscription is no more, or another one.
+    pub(crate) fn forget(&mut self, key: Key) {
+        for owner in self.owners.values_mut() {
+            owner.shown.remove(&key);
+        }
+    }
+
+    /// A connection ended: nothing of it is replayed any more. Who is to be told.
+    pub(crate) fn wipe(&mut self, owner: ConnectionId) -> BTreeSet<Key> {
+        let Some(gone) = self.owners.remove(&owner) else { return BTreeSet::new() };
+        for seq in gone.seqs {
+            self.owned.remove(&seq);
+        }
+        gone.shown
+    }
+}
+
+impl Bus {
+    /// A connection ended that had session history: who was shown any of it is told.
+    pub(crate) fn end_session(&mut self, connection: ConnectionId) {
+        for (reader, id) in self.graph.wipe(connection) {
+            let subscription =
+                self.connections.get_mut(&reader).and_then(|reader| reader.subscriptions.get_mut(&id));
+            let Some(subscription) = subscription else { continue };
+            subscription.wiped.push_back(connection);
+            if subscription.state == State::Idle {
+                connection::stop(&mut self.graph, &mut self.technical, subscription, (reader, id));
+                self.look(reader, id);
+            }
+        }
+    }
+
+    /// The first entry that is replayed in any of these rooms, or where the first would be; none where no room offers
+    /// session history.
+    pub(crate) fn first_of_sessions(&self, scope: &Scope) -> Option<Seq> {
+        let rooms = scope.rooms(&self.graph);
+        let sessions = rooms.into_iter().filter_map(|room| self.graph.room(room).session.as_ref());
+        sessions.map(|one| one.after(Seq::ZERO).unwrap_or(self.chain.committed.next())).min()
+    }
+
+    /// An entry was shown to a subscription that joined after it was published.
+    pub(crate) fn note_shown(&mut self, scope: &Scope, seq: Seq, to: Key) {
+        for room in scope.rooms(&self.graph) {
+            if let Some(session) = &mut self.graph.room_mut(room).session {
+                session.show(seq, to);
+            }
+        }
+    }
+
+    /// A subscription is no more: it need not be told anything.
+    pub(crate) fn forget_shown(&mut self, scope: &Scope, key: Key) {
+        for room in scope.rooms(&self.graph) {
+            if let Some(session) = &mut self.graph.room_mut(room).session {
+                session.forget(key);
+            }
+        }
+    }
+}

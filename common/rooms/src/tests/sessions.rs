@@ -1,0 +1,197 @@
+//! Session history: replayed to whoever joins, as long as its connection lasts.
+
+use super::{
+    readers::{numbers, small},
+    script::*,
+    writers::stored,
+};
+use crate::{Config, Input};
+use riser_model::{
+    ConnectionId, Epoch, History, SubscriptionId,
+    door::{Ask, Code, Completeness, Flow, From, Push},
+};
+
+/// Room `a` offers session history; connections 1 and 2 have it, 3 has not, 9 only reads.
+fn world() -> World {
+    world_of(small())
+}
+
+fn world_of(config: Config) -> World {
+    let mut world = World::new(config);
+    world.rooms[0].history = History::Session;
+    let rooms = world.rooms.clone();
+    world.input(Input::Reconfigured { rooms, bindings: vec![] });
+    for n in [1, 2, 3, 9] {
+        world.open(n);
+    }
+    world.ask(1, Ask::KeepSession);
+    world.ask(2, Ask::KeepSession);
+    world
+}
+
+fn join(world: &mut World, n: u64) {
+    world.subscribe(n, 1, in_room("a", "#"), From::Live, Flow::Credit);
+}
+
+fn leave(world: &mut World, n: u64) {
+    world.ask(n, Ask::Leave { cause: "cut".into(), expiry_s: None });
+}
+
+fn wiped(pushes: &[Push]) -> Vec<u64> {
+    let wiped = |push: &Push| match push {
+        Push::Wiped { session, .. } => Some(session.connection.0),
+        Push::Publication(_) | Push::Gap { .. } | Push::Event { .. } | Push::Through { .. } => None,
+    };
+    pushes.iter().filter_map(wiped).collect()
+}
+
+#[test]
+fn who_joins_is_shown_what_sessions_published_and_then_the_present() {
+    let mut world = world();
+    world.publish(1, &[("a/x", "1")]);
+    world.publish(3, &[("a/x", "not kept")]);
+    for n in 0..40 {
+        world.publish(2, &[("a/y", &n.to_string()), ("b/x", "other room")]);
+    }
+    join(&mut world, 9);
+    world.publish(3, &[("a/x", "present")]);
+    let mut meant = vec!["1".to_owned()];
+    meant.extend(numbers(0..40));
+    meant.push("present".into());
+    assert_eq!(world.payloads(9), meant, "from the disk too, and in order");
+    world.publish(1, &[("a/x", "2")]);
+    assert_eq!(world.payloads(9), ["2"], "those who are there do not get the rest again");
+}
+
+#[test]
+fn what_a_session_published_is_wiped_when_it_ends_and_who_was_shown_it_is_told() {
+    let mut world = world();
+    world.subscribe(3, 1, in_room("a", "#"), From::Live, Flow::Credit);
+    world.publish(1, &[("a/x", "1")]);
+    world.publish(2, &[("a/x", "2")]);
+    join(&mut world, 9);
+    assert_eq!(world.payloads(9), ["1", "2"]);
+    assert_eq!(world.payloads(3), ["1", "2"]);
+    leave(&mut world, 1);
+    assert_eq!(wiped(&world.all(9)), [1]);
+    assert_eq!(wiped(&world.all(3)), [0; 0], "it was there: nothing was replayed to it");
+    assert_eq!(wiped(&world.all(9)), [0; 0], "once");
+    world.open(10);
+    join(&mut world, 10);
+    assert_eq!(world.payloads(10), ["2"]);
+}
+
+#[test]
+fn owner_that_drops_during_a_replay_is_replayed_no_further() {
+    let mut world = world();
+    for n in 0..30 {
+        world.publish(1, &[("a/x", &n.to_string())]);
+    }
+    world.publish(2, &[("a/x", "of another")]);
+    join(&mut world, 9);
+    let (pushes, more) = world.pull(9, 1);
+    assert!(more && pushes.len() < 30, "{}", pushes.len());
+    leave(&mut world, 1);
+    let rest = world.all(9);
+    assert_eq!(wiped(&rest), [1]);
+    let shown = rest.iter().filter_map(|push| match push {
+        Push::Publication(delivery) => Some(payload(&delivery.body)),
+        Push::Gap { .. } | Push::Event { .. } | Push::Wiped { .. } | Push::Through { .. } => None,
+    });
+    let shown: Vec<String> = shown.collect();
+    assert_eq!(shown, ["of another"]);
+}
+
+#[test]
+fn clone_of_an_owner_has_a_session_of_its_own() {
+    let mut world = world();
+    world.input(Input::Open { connection: ConnectionId(11), principal: principal(1, grants()) });
+    world.ask(11, Ask::KeepSession);
+    world.publish(1, &[("a/x", "first")]);
+    world.publish(11, &[("a/x", "clone")]);
+    leave(&mut world, 1);
+    join(&mut world, 9);
+    assert_eq!(world.payloads(9), ["clone"]);
+    leave(&mut world, 11);
+    assert_eq!(wiped(&world.all(9)), [11]);
+}
+
+#[test]
+fn publication_beyond_the_bound_is_refused_and_there_is_room_again_when_a_session_ends() {
+    let mut world = world_of(Config { session_max: 3, ..small() });
+    world.publish(1, &[("a/x", "1"), ("a/x", "2")]);
+    world.send(2, &[("a/x", "3"), ("a/x", "4"), ("b/x", "elsewhere")], 1);
+    world.commit();
+    world.told(1);
+    assert_eq!(stored(world.told(2)).2, vec![(1, Code::SessionFull)]);
+    world.publish(3, &[("a/x", "without a session")]);
+    leave(&mut world, 1);
+    world.publish(2, &[("a/x", "5")]);
+    join(&mut world, 9);
+    assert_eq!(world.payloads(9), ["3", "5"]);
+}
+
+#[test]
+fn what_was_not_stored_is_not_replayed_and_holds_no_place() {
+    let mut world = world_of(Config { session_max: 2, ..small() });
+    world.send(1, &[("a/x", "lost"), ("a/x", "lost")], 1);
+    world.fail(Code::LogFailing);
+    world.told(1);
+    world.publish(1, &[("a/x", "1"), ("a/x", "2")]);
+    join(&mut world, 9);
+    assert_eq!(world.payloads(9), ["1", "2"]);
+}
+
+#[test]
+fn who_leaves_before_its_publication_is_on_disk_is_not_replayed() {
+    let mut world = world();
+    world.send(1, &[("a/x", "1")], 1);
+    leave(&mut world, 1);
+    world.commit();
+    join(&mut world, 9);
+    assert_eq!(world.payloads(9), [""; 0]);
+}
+
+#[test]
+fn who_resumes_goes_on_and_does_not_join_again() {
+    let mut world = world();
+    world.publish(1, &[("a/x", "1")]);
+    world.publish(3, &[("a/x", "2")]);
+    let subscribed = world.subscribe(9, 1, in_room("a", "#"), From::After(at(1, 1)), Flow::Credit);
+    assert_eq!(subscribed.completeness, Completeness::Full);
+    assert_eq!(world.payloads(9), ["2"], "as far as the log has it");
+}
+
+#[test]
+fn restart_ends_the_sessions_of_its_connections() {
+    let mut world = world();
+    world.publish(1, &[("a/x", "1")]);
+    world.restart(Epoch(2));
+    world.open(9);
+    join(&mut world, 9);
+    assert_eq!(world.payloads(9), [""; 0]);
+}
+
+#[test]
+fn filters_over_all_rooms_and_rights_hold_in_a_replay_too() {
+    let mut world = world();
+    world.publish(1, &[("a/x", "1"), ("a/secret/x", "denied"), ("b/x", "before")]);
+    world.subscribe(9, 1, topic("#"), From::Live, Flow::Credit);
+    world.publish(3, &[("b/x", "after")]);
+    assert_eq!(world.payloads(9), ["1", "after"]);
+    world.subscribe(9, 2, topic("#"), From::Start, Flow::Credit);
+    assert_eq!(world.payloads(9), ["1", "before", "after"]);
+    let shown = world.subscribe(9, 3, in_room("a", "x"), From::Last(1), Flow::Credit);
+    assert_eq!(shown.completeness, Completeness::Full);
+    assert_eq!(world.payloads(9), ["1"]);
+    leave(&mut world, 1);
+    let told: Vec<SubscriptionId> = world
+        .all(9)
+        .iter()
+        .filter_map(|push| match push {
+            Push::Wiped { subscription, .. } => Some(*subscription),
+            Push::Publication(_) | Push::Gap { .. } | Push::Event { .. } | Push::Through { .. } => None,
+        })
+        .collect();
+    assert_eq!(told.len(), 3, "each subscription that was shown it");
+}
