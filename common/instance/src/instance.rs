@@ -391,7 +391,7 @@ impl Instance {
                 // Half a minute fits.
                 self.tell(id, Tell::Ticketed(issued.map(|lasts| lasts.as_secs() as u32)));
             }
-            ask @ (Ask::Pull { .. } | Ask::Pause { .. } | Ask::Settle { .. }) => {
+            ask @ (Ask::Pull { .. } | Ask::Pause { .. } | Ask::Settle { .. } | Ask::KeepSession) => {
                 self.rooms(BusInput::Ask { connection: id, ask }, now)
             }
             Ask::Move { room } => self.move_to(id, room, now),

@@ -404,6 +404,7 @@ fn msg(content_type: ContentType<'_>, payload: &[u8]) -> String {
         payload: Payload::new(&publication),
         skipped: 0,
         latest: false,
+        session: None,
     }
     .text()
 }
@@ -438,6 +439,7 @@ fn pushes_are_golden() {
         payload: Payload::new(&Publication::new(ContentType::Text, b"x")),
         skipped: 3,
         latest: true,
+        session: None,
     };
     assert_eq!(
         latest.text(),

@@ -96,6 +96,7 @@ impl<D: Door> Site<D> {
             Ask::Decide { connection, .. } => Some(Tell::Decided { connection, result: Ok(()) }),
             Ask::Ticket { .. } => Some(Tell::Ticketed(Ok(30))),
             Ask::Answer(_)
+            | Ask::KeepSession
             | Ask::Pause { .. }
             | Ask::Confirm { .. }
             | Ask::Settle { .. }
