@@ -1,6 +1,7 @@
 //! A door on a WebSocket: whole text and binary messages, or a stream of bytes inside binary ones (MQTT).
 //!
-//! The library parses frames and answers pings; sizes are capped by `riser-wire`'s limits. It reads from and
+//! The library parses frames and answers pings; sizes are capped by `riser-wire`'s limits, and so is what may come
+//! before a message is whole: fragments that bring nothing are not listened to for ever. It reads from and
 //! writes into a [`Socket`], so its own read buffer can be tiny and its writes never fail half way.
 
 use crate::{
@@ -25,6 +26,8 @@ use tokio_tungstenite::{
 
 /// The library's read buffer. It reads from memory, not from the system, so small is not slow.
 const READ_BUFFER_BYTES: usize = 512;
+/// What may come for one message, frame headers and all.
+const MESSAGE_WIRE_BYTES_MAX: u64 = 2 * WEBSOCKET_FRAME_BYTES_MAX as u64;
 /// The longest reason that fits into a close frame (RFC 6455 section 5.5).
 const REASON_BYTES_MAX: usize = 123;
 
@@ -40,6 +43,8 @@ pub(crate) enum Messages {
 pub(crate) struct MessagePipe {
     stream: WebSocketStream<Socket>,
     messages: Messages,
+    /// How much had come when the last message was whole.
+    whole_at: u64,
 }
 
 /// The settings of every WebSocket here.
@@ -54,7 +59,9 @@ pub(crate) fn config(read_buffer_bytes: usize, message_bytes_max: usize) -> WebS
 impl MessagePipe {
     pub(crate) async fn new(socket: Socket, messages: Messages) -> Self {
         let config = config(READ_BUFFER_BYTES, WEBSOCKET_FRAME_BYTES_MAX);
-        Self { stream: WebSocketStream::from_raw_socket(socket, Role::Server, Some(config)).await, messages }
+        let whole_at = socket.taken();
+        let stream = WebSocketStream::from_raw_socket(socket, Role::Server, Some(config)).await;
+        Self { stream, messages, whole_at }
     }
 
     /// Writes into the socket's memory, which always takes it. What the library refuses (a message after its
@@ -94,7 +101,15 @@ impl MessagePipe {
 
 impl Pipe for MessagePipe {
     fn poll_hear(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
-        let heard = match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
+        let next = Pin::new(&mut self.stream).poll_next(cx);
+        let taken = self.socket().taken();
+        if next.is_pending() && taken.saturating_sub(self.whole_at) > MESSAGE_WIRE_BYTES_MAX {
+            let what = format!("{MESSAGE_WIRE_BYTES_MAX} bytes of fragments that make no message");
+            return Poll::Ready(Heard::Refused(refusal(Code::TooLarge, what, "messages in few fragments")));
+        }
+        let next = ready!(next);
+        self.whole_at = taken;
+        let heard = match next {
             None => Heard::Gone("peer_closed"),
             Some(Ok(message)) => self.hear(message),
             Some(Err(error)) => failed(&error),

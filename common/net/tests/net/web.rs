@@ -493,3 +493,56 @@ async fn a_websocket_that_answers_no_ping_is_closed_and_one_that_does_stays() {
     }
     assert_eq!(web.house.entrance.counters().silent.read(), 1);
 }
+
+#[tokio::test]
+async fn a_million_empty_continuations_are_not_listened_to_for_ever() {
+    let web = web(limits(), storing_door);
+    let mut stream = mute(web.address).await;
+    stream.write_all(&[0x81, 0x81, 0, 0, 0, 0, b'x']).await.unwrap();
+    // The first fragment of a message that never ends.
+    stream.write_all(&[0x01, 0x81, 0, 0, 0, 0, b'y']).await.unwrap();
+    let (mut read, mut write) = stream.into_split();
+    let flood = tokio::spawn(async move {
+        let many: Vec<u8> = [0x00, 0x80, 0, 0, 0, 0].repeat(1_000);
+        for _ in 0..1_000 {
+            if write.write_all(&many).await.is_err() {
+                return;
+            }
+        }
+    });
+    let mut got = Vec::new();
+    soon("it is closed", read.read_to_end(&mut got)).await.ok();
+    flood.await.unwrap();
+    assert_eq!(web.house.entrance.counters().too_large.read(), 1);
+    soon("emptying", web.house.entrance.emptied()).await;
+}
+
+#[tokio::test]
+async fn a_handshake_truncated_at_every_byte_opens_nothing() {
+    let web = web(Limits { linger_ms: 10, ..limits() }, storing_door);
+    let head = "GET /acme/plant/line/1 HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+        sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    for end in 0..head.len() {
+        let mut stream = TcpStream::connect(web.address).await.unwrap();
+        stream.write_all(&head.as_bytes()[..end]).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut got = Vec::new();
+        soon("it is closed", stream.read_to_end(&mut got)).await.ok();
+        assert!(!got.starts_with(b"HTTP/1.1 101"), "{end}");
+    }
+    assert!(web.knocks.lock().unwrap().is_empty());
+    soon("emptying", web.house.entrance.emptied()).await;
+}
+
+#[tokio::test]
+async fn a_message_truncated_at_every_byte_reaches_no_door() {
+    let mut web = web(limits(), storing_door);
+    let whole = [&[0x81, 0xfe, 0, 200, 1, 2, 3, 4][..], &[b'x'; 200]].concat();
+    for end in 0..whole.len() {
+        let mut stream = mute(web.address).await;
+        stream.write_all(&whole[..end]).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let (heard, cause) = web.house.hear_out().await;
+        assert_eq!((heard.len(), cause.as_str()), (0, "peer_closed"), "{end}");
+    }
+}
