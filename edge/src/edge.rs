@@ -68,6 +68,7 @@ impl Edge {
         let mut log_config = config.quota.log();
         // Until its hub has been met an uplink has no cursor, and everything is its due.
         log_config.holds.custodians = config.uplink.len();
+        let segment_bytes = log_config.segment_bytes;
         let (writer, recovered) = setup::open_log(&config.data().join("log"), log_config, now)?;
         let path = config.data().join(setup::RETAINED);
         let (retained, table) = setup::retained(&path, &recovered, writer.reader(), &config.limits);
@@ -85,7 +86,8 @@ impl Edge {
         let mut uplinks = Vec::new();
         for (index, uplink) in config.uplink.iter().enumerate() {
             let only = config.uplink.len() == 1;
-            let (sender, downlink) = ends(uplink, config.data(), &recovered, only, now)?;
+            let log = (&recovered, segment_bytes);
+            let (sender, downlink) = ends(uplink, config.data(), log, only, now)?;
             uplinks.push(Uplink::new(uplink.name(index), sender, downlink, linked.clone()));
             let route = Route::new(uplink, uplink.name(index).to_string(), Arc::clone(&metrics));
             routes.push(route.with_context(|| format!("set up uplink {}", uplink.name(index)))?);
@@ -272,7 +274,7 @@ fn invalid(wrong: Vec<riser_gate::Invalid>) -> anyhow::Error {
 fn ends(
     config: &UplinkConfig,
     data: &Path,
-    recovered: &Recovered<LogFold>,
+    (recovered, segment_bytes): (&Recovered<LogFold>, u64),
     only_uplink: bool,
     now: Now,
 ) -> anyhow::Result<(Sender, Downlink)> {
@@ -297,8 +299,8 @@ fn ends(
         gaps: recovered.gaps.iter().map(|record| record.gap).collect(),
     };
     let (key, hub) = (Key::from_secret(&identity.signing().to_bytes()), config.hub_key.0);
-    let receivers =
-        Receivers::of_downlink(key.clone(), recovered.log, hub, recovered.cursors.iter().copied());
+    let log = (recovered.log, segment_bytes);
+    let receivers = Receivers::of_downlink(key.clone(), log, hub, recovered.cursors.iter().copied());
     let downlink = Downlink::new(receivers, hub, config.client);
     let config = SenderConfig { edge: config.client, way: Way::Up { key, hub }, seed: entropy::number() };
     Ok((Sender::new(config, opened, now), downlink))

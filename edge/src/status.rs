@@ -1,6 +1,6 @@
 //! What an edge says about its uplinks: as metrics, and as JSON for people and pages.
 
-use riser_edge_core::EdgeCore;
+use riser_edge_core::{EdgeCore, downlink::Counted as CameDown};
 use riser_host::RoomsMeter;
 use riser_link::{Status as LinkStatus, Tally};
 use riser_model::{Epoch, Now};
@@ -18,8 +18,8 @@ use std::{
 /// A link that has carried nothing it should have carried for so long is not flowing (promise 5).
 const FLOWING_WITHIN: Duration = Duration::from_secs(3);
 
-/// Its name, its link, and the equation of each epoch.
-type UplinkLook = (String, LinkStatus, Vec<(Epoch, Tally)>);
+/// Its name, its link, the equation of each epoch, and what came down.
+type UplinkLook = (String, LinkStatus, Vec<(Epoch, Tally)>, CameDown);
 
 /// One look at an edge's core.
 #[derive(Clone, Debug)]
@@ -33,7 +33,8 @@ impl Look {
     /// Takes it.
     pub fn at(core: &EdgeCore, now: Now) -> Self {
         let uplinks = core.uplinks().map(|(_, uplink)| {
-            (uplink.name.to_string(), uplink.sender.status(now), uplink.sender.tallies().collect())
+            let tallies = uplink.sender.tallies().collect();
+            (uplink.name.to_string(), uplink.sender.status(now), tallies, uplink.downlink.counted())
         });
         Self {
             uplinks: uplinks.collect(),
@@ -47,11 +48,19 @@ impl Look {
         rooms.read(metrics, self.statistics.counters.clone());
         metrics.connections.set(self.statistics.connections as u64);
         let mut equations = Vec::new();
-        for (name, status, tallies) in &self.uplinks {
+        for (name, status, tallies, came_down) in &self.uplinks {
             let by = ByUplink { uplink: name.clone() };
             metrics.uplink_up.get_or_create(&by).set(u64::from(status.welcomed));
             metrics.uplink_silence.get_or_create(&by).set(status.since_flow.as_secs_f64());
             metrics.uplink_lag.get_or_create(&by).set(status.oldest_waits.unwrap_or_default().as_secs_f64());
+            let CameDown { entries, refused, missing } = *came_down;
+            let down = &metrics.downlinks;
+            for (family, count) in
+                [(&down.entries, entries), (&down.refused, refused), (&down.missing, missing)]
+            {
+                let counter = family.get_or_create(&by);
+                counter.inc_by(count.saturating_sub(counter.get()));
+            }
             for (epoch, tally) in tallies {
                 let Tally { accepted, synced, queued, gapped } = *tally;
                 let of = EquationOf { name: name.clone(), epoch: *epoch };
@@ -63,7 +72,7 @@ impl Look {
 
     fn json(&self, connections: usize) -> Value {
         let uplinks: Vec<Value> =
-            self.uplinks.iter().map(|(name, status, tallies)| uplink(name, status, tallies)).collect();
+            self.uplinks.iter().map(|(name, status, tallies, _)| uplink(name, status, tallies)).collect();
         let rooms: Vec<Value> = self
             .statistics
             .rooms

@@ -2,8 +2,8 @@
 
 use riser_host::RoomsMeter;
 use riser_hub_core::{EdgeStatus, HubCore};
-use riser_link::Progress;
-use riser_model::{Now, Principal, Right, Wall};
+use riser_link::{Progress, Status as LinkStatus, Tally};
+use riser_model::{ClientId, Now, Principal, Right, Wall};
 use riser_rooms::statistics::{RoomStatistics, Statistics};
 use riser_shell::{
     Metrics,
@@ -22,6 +22,8 @@ const FLOWING_WITHIN: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug)]
 pub struct Look {
     edges: Vec<EdgeStatus>,
+    /// How each way down stands, and the numbers of all epochs together.
+    downlinks: Vec<(ClientId, LinkStatus, Tally)>,
     statistics: Statistics,
     /// When it was taken.
     pub at: Now,
@@ -30,7 +32,22 @@ pub struct Look {
 impl Look {
     /// Takes it.
     pub fn at(core: &HubCore, now: Now) -> Self {
-        Self { edges: core.edges().collect(), statistics: core.instance().bus().statistics(), at: now }
+        let mut downlinks: Vec<_> =
+            core.downlinks().statuses(now).map(|(edge, status)| (edge, status, Tally::default())).collect();
+        for (edge, _, tally) in core.downlinks().tallies() {
+            if let Some((.., sum)) = downlinks.iter_mut().find(|(of, ..)| *of == edge) {
+                sum.accepted += tally.accepted;
+                sum.synced += tally.synced;
+                sum.queued += tally.queued;
+                sum.gapped += tally.gapped;
+            }
+        }
+        Self {
+            edges: core.edges().collect(),
+            downlinks,
+            statistics: core.instance().bus().statistics(),
+            at: now,
+        }
     }
 
     /// Writes it into metrics.
@@ -48,6 +65,15 @@ impl Look {
             }
         }
         metrics.equations(equations);
+        for (edge, status, tally) in &self.downlinks {
+            let by = ByEdge { edge: edge.to_string() };
+            let down = &metrics.downlinks;
+            down.up.get_or_create(&by).set(u64::from(status.welcomed));
+            down.synced.get_or_create(&by).set(tally.synced);
+            down.queued.get_or_create(&by).set(tally.queued);
+            down.gapped.get_or_create(&by).set(tally.gapped);
+            down.lag.get_or_create(&by).set(status.oldest_waits.unwrap_or_default().as_secs_f64());
+        }
         let quarantined: u64 = self.edges.iter().map(|edge| edge.quarantined).sum();
         metrics.quarantined.inc_by(quarantined.saturating_sub(metrics.quarantined.get()));
     }

@@ -7,7 +7,7 @@
 use crate::{chain::Chain, window::Unconfirmed};
 use riser_model::{Cause, Chunk, Epoch, Gap, LogId, Route, RouteNumber, Run, Seq};
 use riser_wire::entry::{Body, Frame, Kind};
-use riser_wire::link::{Batch, Bytes, Definitions, ItemsWriter, Limits, ROUTES_MAX};
+use riser_wire::link::{Batch, Bytes, Definitions, ItemsWriter, Limits, ROUTES_MAX, items::numbered};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -35,6 +35,24 @@ impl Table {
     /// A number of the log for a log elsewhere, and whether the link carries what came from there.
     pub(crate) fn origin(&mut self, number: u32, place: (LogId, Epoch), carried: bool) {
         self.origins.insert(number, (place, carried));
+    }
+
+    /// The seq with which what the link carries of a chunk, from `next` on, comes to so many bytes; none if it does not.
+    pub(crate) fn fills(&self, chunk: &Chunk, next: Seq, bytes: u64) -> Option<Seq> {
+        let mut carried = 0;
+        for run in &chunk.runs {
+            let Run::Entries { first, entries, .. } = run else { continue };
+            for entry in numbered(*first, entries) {
+                let (seq, frame) = entry.ok()?;
+                if seq >= next && self.get(frame.route).is_some_and(|(_, linked)| linked) {
+                    carried += frame.size() as u64;
+                    if carried >= bytes {
+                        return Some(seq);
+                    }
+                }
+            }
+        }
+        None
     }
 
     fn get(&self, number: RouteNumber) -> Option<(&Arc<Route>, bool)> {

@@ -21,7 +21,7 @@ use riser_model::{
     LogId, Now, PublicKey, Seq, Time, event::SystemEvent,
 };
 use riser_wire::link::{
-    Bytes, Definitions, EdgeFrame, Hello, HubFrame, Item, Nonce, Refused, RefusedCode, Signature,
+    Bytes, Definitions, EdgeFrame, Hello, HubFrame, Item, Limits, Nonce, Refused, RefusedCode, Signature,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -36,6 +36,9 @@ mod output;
 
 #[cfg(test)]
 pub(crate) mod tests;
+
+/// A commit of what came down is at most this part of a segment: beside it there is a checkpoint, and what the site says.
+const COMMITS_PER_SEGMENT: u64 = 8;
 
 /// Where a connection stands.
 #[derive(Debug)]
@@ -110,10 +113,11 @@ pub struct Receivers {
 
 impl Receivers {
     /// The taking end of the downlink from the hub with that key, over an edge's open log: with the edge's own key and
-    /// log, and of its cursors those of that hub.
+    /// log, and of its cursors those of that hub. What is sent at once must fit into a commit of that log, whose
+    /// segments are of that size.
     pub fn of_downlink(
         key: Key,
-        log: LogId,
+        (log, segment_bytes): (LogId, u64),
         hub: PublicKey,
         cursors: impl IntoIterator<Item = (CursorKey, CursorValue)>,
     ) -> Self {
@@ -121,7 +125,9 @@ impl Receivers {
             CursorKey::Ingest(client, ..) => *client == hub.client(),
             CursorKey::Uplink(_) | CursorKey::Downlink(_) => false,
         };
-        let config = Config { key, log, chain: Vec::new(), limits: DOWN_LIMITS };
+        let batch_bytes = u32::try_from(segment_bytes / COMMITS_PER_SEGMENT).unwrap_or(u32::MAX);
+        let limits = Limits { batch_bytes: batch_bytes.min(DOWN_LIMITS.batch_bytes), ..DOWN_LIMITS };
+        let config = Config { key, log, chain: Vec::new(), limits };
         Self::new(config, cursors.into_iter().filter(of_hub))
     }
 

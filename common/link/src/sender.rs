@@ -325,7 +325,10 @@ impl Sender {
             | RefusedCode::ShuttingDown
             | RefusedCode::Timeout
             | RefusedCode::TooMany => {
-                self.close();
+                // An edge that takes nothing for a while keeps its way up.
+                if !self.is_downlink() {
+                    self.close();
+                }
                 self.down(Down::Refused(code), after, now);
             }
         }

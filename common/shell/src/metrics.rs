@@ -22,6 +22,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
 };
 
+mod downlinks;
+
+pub use downlinks::Downlinks;
+
 /// A number that goes up and down and is never negative.
 pub type Level = Gauge<u64, AtomicU64>;
 /// A length of time that goes up and down.
@@ -203,6 +207,8 @@ pub struct Metrics {
     pub edge_up: Family<ByEdge, Level>,
     /// Seqs that an edge has and the hub has not (hub).
     pub edge_backlog: Family<ByEdge, Level>,
+    /// The way down.
+    pub downlinks: Downlinks,
     /// 1 while the process runs on its last good configuration because the given one was refused.
     pub configuration_refused: Level,
     /// Times that the wall clock was stepped.
@@ -255,6 +261,7 @@ impl Metrics {
             source_reconnects: Family::default(),
             edge_up: Family::default(),
             edge_backlog: Family::default(),
+            downlinks: Downlinks::default(),
             configuration_refused: Level::default(),
             clock_steps: Counter::default(),
         };
@@ -338,6 +345,7 @@ impl Metrics {
             "Seqs that the edge has and the hub has not",
             self.edge_backlog.clone(),
         );
+        self.downlinks.register(metric);
         metric.register(
             "configuration_refused",
             "1 while the last good configuration runs because the given one was refused",

@@ -329,3 +329,7 @@ impl Placing<'_> {
         Some(number)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;

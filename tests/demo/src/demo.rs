@@ -69,6 +69,12 @@ pub async fn run(options: Options) -> anyhow::Result<bool> {
     println!();
     println!("  page        http://{}/", plan.http);
     println!("  publish     {hint}");
+    let listens = plan.edges[0].mqtt;
+    let (user, password, room) = (plan::VIEWER, &plan.password, plan::ORDERS);
+    let login =
+        |address: SocketAddr| format!("-h {} -p {} -u {user} -P {password}", address.ip(), address.port());
+    println!("  down        mosquitto_sub {} -v -t '{room}/#' &", login(listens));
+    println!("              mosquitto_pub {} -q 1 -t {room}/lamp -m on", login(plan.mqtt));
     println!("  metrics     curl http://{}/metrics", plan.edges[0].operations);
     println!();
 

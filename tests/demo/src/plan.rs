@@ -7,8 +7,10 @@ use std::{fs, net::SocketAddr, path::PathBuf};
 
 /// The account, the room and the users of the demo.
 pub const ACCOUNT: &str = "house";
-/// The one room.
+/// The room that the sensors publish in.
 pub const ROOM: &str = "building";
+/// The room that goes down: what is published in it at the hub is heard at the edges.
+pub const ORDERS: &str = "orders";
 /// Who publishes.
 pub const SENSOR: &str = "sensor";
 /// Who looks on.
@@ -36,6 +38,8 @@ pub struct Plan {
     pub hub: PathBuf,
     /// The hub's page and WebSocket door.
     pub http: SocketAddr,
+    /// The hub's MQTT door.
+    pub mqtt: SocketAddr,
     /// The hub's link listener.
     pub link: SocketAddr,
     /// The edges.
@@ -60,6 +64,7 @@ impl Plan {
         let mut plan = Self {
             hub: folder.path().join("hub.toml"),
             http: ports.free(8080)?,
+            mqtt: ports.free(1883)?,
             link: ports.free(7420)?,
             edges: Vec::new(),
             password,
@@ -68,7 +73,7 @@ impl Plan {
             folder: folder.path().to_owned(),
             hub_key: hub_identity.public_text(),
         };
-        let (hub_mqtt, hub_operations) = (ports.free(1883)?, ports.free(9420)?);
+        let (hub_mqtt, hub_operations) = (plan.mqtt, ports.free(9420)?);
         let mut clients = String::new();
         for (name, port) in EDGES.into_iter().zip([1884, 1885]) {
             let data = plan.folder.join(name);
@@ -76,7 +81,7 @@ impl Plan {
             let (identity, _) = keys::load_or_create(&data.join("edge.key"))?;
             let key = identity.public_text();
             clients +=
-                &format!("[[account.client]]\nname = \"{name}\"\nkey = \"{key}\"\nrole = \"writer\"\n\n");
+                &format!("[[account.client]]\nname = \"{name}\"\nkey = \"{key}\"\nrole = \"member\"\n\n");
             plan.edges.push(EdgePlan {
                 name,
                 config: plan.folder.join(format!("{name}.toml")),
@@ -121,7 +126,8 @@ impl Plan {
             "[[account]]\nname = \"{ACCOUNT}\"\nid = \"{account}\"\n\n\
              [[account.user]]\nname = \"{VIEWER}\"\npassword = \"{hash}\"\nrole = \"member\"\n\n\
              [[account.user]]\nname = \"{SENSOR}\"\npassword = \"{hash}\"\nrole = \"writer\"\n\n\
-             [[account.room]]\nname = \"{ROOM}\"\nhistory = \"log\"\n\n"
+             [[account.room]]\nname = \"{ROOM}\"\nhistory = \"log\"\n\n\
+             [[account.room]]\nname = \"{ORDERS}\"\nhistory = \"log\"\ndown = true\n\n"
         )
     }
 }

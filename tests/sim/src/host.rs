@@ -241,6 +241,12 @@ impl Host {
         Time((time.0 + self.booted_at.0).saturating_sub(1_000_000_000)).max(now)
     }
 
+    /// A hub's way down that has not passed everything.
+    pub fn behind_downwards(&self, now: Time) -> Option<String> {
+        let now = Now { time: now, wall: Wall::default() };
+        self.process.as_ref().and_then(|process| process.tier.behind_downwards(now))
+    }
+
     /// Whether a process runs.
     pub fn is_up(&self) -> bool {
         self.process.is_some()
@@ -306,8 +312,8 @@ impl Host {
             Role::Edge(identity) => {
                 let seeds = (self.boot, self.rng.u64(..));
                 let secret = &self.setup.hub_secret;
-                let edge =
-                    site::edge(&recovered, &self.setup.directory, identity, secret, seeds, retained, now);
+                let log = (&recovered, self.setup.log.segment_bytes);
+                let edge = site::edge(log, &self.setup.directory, identity, secret, seeds, retained, now);
                 Tier::Edge(Box::new(edge))
             }
         };

@@ -161,6 +161,8 @@ fn at(place: &Place) -> String {
 fn carried(entry: &Logged) -> bool {
     let linked = [site::room(site::PLANT), site::room(site::YARD)];
     entry.room.is_some_and(|room| linked.contains(&room))
+        // What came down does not go up again.
+        && entry.origin.is_none()
         && match entry.kind {
             Kind::Publication | Kind::Opened | Kind::Closed => true,
             Kind::Release
@@ -182,7 +184,7 @@ fn acknowledged(edges: &[&Host], ledger: &Ledger, wrong: &mut Vec<String>) {
     let mut stored: BTreeMap<Key, u32> = BTreeMap::new();
     for edge in edges {
         let mut newest: BTreeMap<u32, u32> = BTreeMap::new();
-        let there = edge.journal.entries.values();
+        let there = edge.journal.entries.values().filter(|entry| entry.origin.is_none());
         for entry in there.filter(|entry| entry.kind == Kind::Publication) {
             let Some(key) = entry.key() else { continue };
             let seen = stored.entry(key).or_default();

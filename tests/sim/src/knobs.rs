@@ -158,14 +158,14 @@ fn readers() -> Vec<Reader> {
 
 /// One at the hub, and one at an edge.
 fn writers(edge: usize) -> Vec<Writer> {
-    let writer = |(number, host)| Writer {
+    let writer = |(number, (host, room)): (u32, (usize, &str))| Writer {
         number,
         user: site::SCRIBE.to_owned(),
         password: site::password(site::SCRIBE),
-        room: site::PLANT.to_owned(),
+        room: room.to_owned(),
         host,
     };
-    (0..).zip([0, edge]).map(writer).collect()
+    (0..).zip([(0, site::PLANT), (edge, site::PLANT), (0, site::YARD)]).map(writer).collect()
 }
 
 fn guests(rng: &mut Rng, edges: usize, ends_at: Time) -> Vec<Guest> {

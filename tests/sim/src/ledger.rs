@@ -58,6 +58,8 @@ pub struct Counts {
     pub others: u64,
     /// Entries in the hub's log that came up a link.
     pub hub_entries: u64,
+    /// Entries in edges' logs that came down a link.
+    pub came_down: u64,
     /// Seqs under link gaps.
     pub gapped: u64,
     /// Committed entries that went with a disk.
@@ -81,6 +83,7 @@ impl Counts {
         self.crashes += other.crashes;
         self.others += other.others;
         self.hub_entries += other.hub_entries;
+        self.came_down += other.came_down;
         self.gapped += other.gapped;
         self.disk_lost += other.disk_lost;
         self.events += other.events;

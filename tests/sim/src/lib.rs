@@ -11,6 +11,7 @@ pub mod device;
 pub mod dice;
 pub mod disk;
 pub mod door;
+mod downward;
 pub mod fault;
 pub mod guest;
 pub mod host;

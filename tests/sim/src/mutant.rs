@@ -15,6 +15,10 @@ pub enum Mutant {
     AckOnFailure,
     /// The hub's ingest cursor rides in the commit after the one with its entries.
     CursorInNextCommit,
+    /// An edge's cursor for what came down rides in the commit after the one with its entries.
+    DownCursorInNextCommit,
+    /// What an edge brought is sent down to it.
+    EchoSent,
     /// The hub's ingest cursors are never stored: deduplication in memory only.
     DedupeInMemoryOnly,
     /// MQTT sessions are forgotten at a restart.
@@ -87,13 +91,15 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 42] = [
         Self::NoSync,
         Self::NoDirectorySync,
         Self::FailedSyncHidden,
         Self::AckBeforeSync,
         Self::AckOnFailure,
         Self::CursorInNextCommit,
+        Self::DownCursorInNextCommit,
+        Self::EchoSent,
         Self::DedupeInMemoryOnly,
         Self::SessionsForgotten,
         Self::IdsInMemoryOnly,

@@ -1,6 +1,6 @@
 //! One run: a seed's world, its faults, its healing, and the verdict.
 
-use crate::{judge, knobs::Knobs, ledger::Counts, mutant::Mutant, world::World};
+use crate::{downward, judge, knobs::Knobs, ledger::Counts, mutant::Mutant, world::World};
 use riser_model::Time;
 use riser_wire::entry::Kind;
 use std::time::Duration;
@@ -48,6 +48,9 @@ fn finish(seed: u64, mut world: World) -> Report {
     let edges: Vec<_> = world.hosts.iter().skip(1).collect();
     let mut wrong = judge::judge(&world.hosts[0], &edges, &mut world.ledger);
     wrong.extend(judge::written(&world.hosts, &world.ledger));
+    let (of_downlinks, came_down) = downward::judge(&world.hosts[0], &edges);
+    wrong.extend(of_downlinks);
+    world.ledger.counts.came_down += came_down;
     wrong.extend(world.judge_guests());
     let at = world.now;
     for what in wrong {
@@ -80,6 +83,9 @@ fn unfinished(world: &World) -> Option<String> {
         }
     }
     let hub = world.hosts.first()?;
+    if let Some(behind) = hub.behind_downwards(world.now) {
+        return Some(behind);
+    }
     for (n, edge) in world.hosts.iter().enumerate().skip(1) {
         let last = edge.journal.entries.iter().rev().find(|(_, entry)| entry.kind == Kind::Publication);
         let (Some((seq, entry)), Some(log)) = (last, edge.log) else { continue };

@@ -25,7 +25,7 @@ use uuid::Uuid;
 pub const ACCOUNT: &str = "acme";
 /// A linked room with history.
 pub const PLANT: &str = "plant";
-/// A linked room without history.
+/// A linked room without history, which goes down too.
 pub const YARD: &str = "yard";
 /// A room that stays on site.
 pub const SHED: &str = "shed";
@@ -119,6 +119,7 @@ fn denies(to: &str, right: Right, channels: &str) -> GrantConfig {
 fn rooms() -> Vec<RoomConfig> {
     let make = |name: &str, history, linked| RoomConfig {
         linked,
+        down: name == YARD,
         ..RoomConfig::new(name.parse::<RoomName>().expect("the names of a run are names"), history)
     };
     vec![make(PLANT, History::Log, true), make(YARD, History::None, true), make(SHED, History::Log, false)]
@@ -151,7 +152,7 @@ pub fn hub_directory(edges: &[EdgeIdentity], devices: &[String], mutant: Option<
         config.client.push(ClientConfig {
             id: Some(edge.client),
             key: Some(key),
-            role: Some(Role::Writer),
+            role: Some(Role::Member),
             ..ClientConfig::new(name)
         });
         denials.push(denies(&edge.name, Right::Publish, FORBIDDEN));
@@ -212,7 +213,7 @@ fn instance(
 
 /// An edge over its log.
 pub fn edge(
-    recovered: &Recovered<LogFold>,
+    (recovered, segment_bytes): (&Recovered<LogFold>, u64),
     directory: &Directory,
     identity: &EdgeIdentity,
     hub_secret: &[u8; 32],
@@ -241,8 +242,8 @@ pub fn edge(
         gaps: recovered.gaps.iter().map(|record| record.gap).collect(),
     };
     let (key, hub) = (Key::from_secret(&identity.secret), Key::from_secret(hub_secret).public());
-    let receivers =
-        Receivers::of_downlink(key.clone(), recovered.log, hub, recovered.cursors.iter().copied());
+    let log = (recovered.log, segment_bytes);
+    let receivers = Receivers::of_downlink(key.clone(), log, hub, recovered.cursors.iter().copied());
     let downlink = Downlink::new(receivers, hub, identity.client);
     let config = SenderConfig { edge: identity.client, way: Way::Up { key, hub }, seed };
     let sender = Sender::new(config, opened, now);

@@ -300,6 +300,11 @@ impl Storage {
             batch.entries = without(&batch.entries, drops);
         }
         if !self.hub {
+            if self.mutant == Some(Mutant::DownCursorInNextCommit) {
+                let down = |(key, _): &(CursorKey, _)| matches!(key, CursorKey::Ingest(..));
+                let later = batch.cursors.extract_if(.., |moved| down(moved)).collect();
+                batch.cursors.append(&mut std::mem::replace(&mut self.deferred, later));
+            }
             return batch;
         }
         match self.mutant {

@@ -104,11 +104,22 @@ impl Tier {
 
     /// An equation that does not hold.
     pub fn broken_equation(&self) -> Option<String> {
-        let Self::Edge(core) = self else { return None };
-        let mut tallies = core.uplinks().flat_map(|(_, uplink)| uplink.sender.tallies());
+        let mut tallies: Vec<_> = match self {
+            Self::Edge(core) => core.uplinks().flat_map(|(_, uplink)| uplink.sender.tallies()).collect(),
+            Self::Hub(core) => core.downlinks().tallies().map(|(_, epoch, tally)| (epoch, tally)).collect(),
+        };
         tallies
+            .drain(..)
             .find(|(_, tally)| !tally.holds())
             .map(|(epoch, tally)| format!("epoch {:x}: {tally:?}", epoch.0))
+    }
+
+    /// A way down that has not passed everything.
+    pub fn behind_downwards(&self, now: Now) -> Option<String> {
+        let Self::Hub(core) = self else { return None };
+        let mut behind =
+            core.downlinks().statuses(now).filter(|(_, status)| !status.welcomed || status.lag() > 0);
+        behind.next().map(|(edge, status)| format!("the way down to {edge} is behind: {status:?}"))
     }
 
     /// Whether an edge's hub has confirmed everything.

@@ -105,6 +105,7 @@ impl Sender {
             window: Window::new(u64::from(welcome.limits.unconfirmed_bytes), now.time),
             next: if level { own.through.next() } else { standing.through.next() },
             held: Vec::new(),
+            room: 0,
             regained: mark.through,
             check: None,
             reading: None,

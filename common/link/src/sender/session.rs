@@ -36,6 +36,8 @@ pub(super) struct Session {
     pub(super) next: Seq,
     /// On a downlink: what lies before `next`, is not meant for the edge, and it was not told, oldest first.
     pub(super) held: Vec<(Epoch, Seq, Seq)>,
+    /// How many bytes of entries the last read was for.
+    pub(super) room: u64,
     /// Everything up to here the hub once confirmed.
     pub(super) regained: Seq,
     /// The hub's cursor, until the entry there was compared.
@@ -101,6 +103,7 @@ impl Sender {
         let Some(room) = session.window.room(now.time) else { return };
         self.reads += 1;
         session.reading = Some(self.reads);
+        session.room = room;
         // Most of what a downlink reads goes nowhere.
         let room = if downlink { room.max(SCAN_BYTES) } else { room };
         let bytes_max = u32::try_from(room).unwrap_or(u32::MAX).min(session.limits.batch_bytes);
@@ -130,6 +133,9 @@ impl Sender {
         }
         let State::Up(session) = &mut self.state else { return };
         trim_to(&mut chunk, last);
+        if downlink && let Some(end) = self.table.fills(&chunk, session.next, session.room) {
+            trim_to(&mut chunk, end);
+        }
         let before = session.next;
         let packing = Packing {
             chain: &self.chain,

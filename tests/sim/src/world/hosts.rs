@@ -100,7 +100,8 @@ impl World {
 
     fn hub_wants(&mut self, output: HubLink) {
         match output {
-            HubLink::Send { connection, frame } => {
+            HubLink::Send { connection, mut frame } => {
+                self.twist_down(connection, &mut frame);
                 let Some(id) = self.links.get(&connection).copied() else { return };
                 self.trace.line(self.now, || format!("hub says on wire {id} {}", shown_hub(&frame)));
                 let message = Message::Bytes(encode_hub(&frame, |_| None));

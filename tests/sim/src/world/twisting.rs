@@ -1,11 +1,17 @@
 //! Wrong variants of the network: what it does to messages that no network does.
 
 use super::World;
-use crate::mutant::Mutant;
-use riser_wire::link::{Batch, Item, Items, ItemsWriter};
+use crate::{downward::goes_down, journal::Logged, mutant::Mutant, wires::Client};
+use riser_model::{ConnectionId, Route, RouteNumber, Seq, Wall};
+use riser_wire::{
+    entry::{Body, Frame, Origin, write_frame},
+    link::{Batch, Definitions, DownFrame, HubFrame, Item, Items, ItemsWriter},
+};
 
 /// One message in so many is treated badly.
 const EVERY: u64 = 40;
+/// Numbers that no log gives: those of a wrong variant's routes and origins begin here.
+const FIRST_ROUTE: u32 = 1_000_000;
 
 impl World {
     fn is_its_turn(&mut self) -> bool {
@@ -60,6 +66,35 @@ impl World {
         batch.items = out.finish();
     }
 
+    /// What an edge hears instead of a batch: what it brought itself, in the places of skips.
+    pub(super) fn twist_down(&mut self, connection: ConnectionId, frame: &mut HubFrame) {
+        let HubFrame::Down(DownFrame::Batch(batch)) = frame else { return };
+        let wire = self.links.get(&connection).and_then(|id| self.net.wires.get(id));
+        let Some(Client::Edge { host, .. }) = wire.map(|wire| wire.client) else { return };
+        if self.mutant != Some(Mutant::EchoSent) {
+            return;
+        }
+        let (mut out, mut route) = (ItemsWriter::default(), FIRST_ROUTE);
+        for item in Items::new(batch.first, batch.items.clone()).map_while(Result::ok) {
+            match item {
+                Item::Entries { count, frames, .. } => out.entries(count, &frames),
+                Item::Gap(gap) => out.gap(gap.count(), gap.cause),
+                Item::Skip { from, to } => {
+                    for seq in (from.0..=to.0).map(Seq) {
+                        let entry = self.hosts[0].journal.entries.get(&seq).filter(|entry| goes_down(entry));
+                        let own = entry.filter(|e| e.origin.map(|(log, ..)| log) == self.hosts[host].log);
+                        match own.and_then(|entry| sent_again(entry, route, &mut batch.definitions)) {
+                            Some(frame) => out.entries(1, &frame),
+                            None => out.skip(1),
+                        }
+                        route += 1;
+                    }
+                }
+            }
+        }
+        batch.items = out.finish();
+    }
+
     /// What an edge hears instead of what a device says.
     pub(super) fn twist_publish(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
         let publish = bytes.first().is_some_and(|first| first >> 4 == 3);
@@ -68,4 +103,20 @@ impl World {
         }
         bytes
     }
+}
+
+/// An entry as a link carries it, under that number, which is defined.
+fn sent_again(entry: &Logged, number: u32, definitions: &mut Definitions) -> Option<Vec<u8>> {
+    let (log, epoch, seq) = entry.origin?;
+    let (room, channel, client) = (entry.room?, entry.channel.clone()?, entry.client?);
+    let body = Body::read(&entry.body).ok()?;
+    definitions.routes.push((RouteNumber(number), Route { room, channel, client }));
+    definitions.origins.push((number, (log, epoch)));
+    let mut plain = Vec::new();
+    let rest = |out: &mut Vec<u8>| out.extend_from_slice(body.rest);
+    write_frame(&mut plain, RouteNumber(number), body.kind, body.flags, body.stamp, rest);
+    let (frame, _) = Frame::read(&plain, 0).ok()?;
+    let mut bytes = Vec::new();
+    Frame { origin: Some(Origin { number, seq, wall: Wall(0) }), ..frame }.write(&mut bytes);
+    Some(bytes)
 }
