@@ -21,8 +21,8 @@ pub enum History {
     Log,
 }
 
-/// How much of a room's past is kept. What is named is kept at least, and at most 1/64 more of it; what the log's own
-/// quota has let go of is gone all the same.
+/// How much of a room's past is kept. What is named is kept at least, and at most 1/64 more of it, or what one segment of
+/// the log held when it was opened; what the log's own quota has let go of is gone all the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retention {

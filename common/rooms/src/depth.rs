@@ -1,7 +1,7 @@
 //! How far back a room's past goes: its floor in the one log.
 //!
-//! What always holds: at least as much is above the floor as the room's retention names, and at most 1/64 more; the
-//! floor never comes down while the process runs. What is below it stays on disk until the log lets it go: the floor
+//! What always holds: at least as much is above the floor as the room's retention names, and at most 1/64 more, or what
+//! one segment held when the log was opened; the floor never comes down while the process runs. What is below it stays on disk until the log lets it go: the floor
 //! is where replay begins, not where bytes end.
 
 use riser_model::{Now, Retention, Seq, Time, Wall};

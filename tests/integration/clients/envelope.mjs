@@ -1,7 +1,8 @@
 // A dashboard on the `ws` package: subscribes in envelope mode, resumes from its own position after every
 // cut, checks that each push continues where the last ended, and says what was delivered. It may publish a
 // stream too. Asked: url (ws://host:port/account/room), user, password, reader, channels, from, flow;
-// optionally publish: {stream, channel, count}, technical (room or account, to hear events as well).
+// optionally publish: {stream, channel, count}, technical (room or account, to hear events as well), session (what it
+// publishes is replayed to whoever joins, until it ends).
 
 import { asked, delivered, digest, endWithTheTest, need, note, payload, say } from "./history.mjs";
 
@@ -9,6 +10,7 @@ const want = { channels: "#", from: "start", flow: "credit", ...asked() };
 const WebSocket = need("ws");
 endWithTheTest();
 
+const SESSION = 1_000_000; // the id of the request for session history
 let position; // the last one seen; undefined before the first
 let published = 0; // how many of the own stream have a receipt
 let stopped = false;
@@ -52,6 +54,11 @@ function hear(message, send) {
     for (const gap of started.gaps) enterGap(gap);
     say("mark", { what: `${want.reader} ready` });
     say("mark", { what: `${want.reader} ${started.complete}` });
+    if (want.session) send({ op: "session", id: SESSION });
+    else if (want.publish) publishNext(send);
+    return;
+  }
+  if (message.re === SESSION) {
     if (want.publish) publishNext(send);
     return;
   }
@@ -82,6 +89,9 @@ function hear(message, send) {
     case "ping":
       // Others' publications in the log move a subscription too: through is where it is.
       position = message.through["1"] ?? position;
+      break;
+    case "wiped":
+      say("mark", { what: `${want.reader} wiped` });
       break;
     case "bye":
       say("mark", { what: `${want.reader} bye ${message.code}` });

@@ -16,6 +16,7 @@ mod compose;
 mod demo;
 mod downlink;
 mod gates;
+mod history;
 mod kills;
 mod log_commands;
 mod own_client;

@@ -195,6 +195,15 @@ name = "fleeting"
 history = "none"
 
 [[account.room]]
+name = "lounge"
+history = "session"
+
+[[account.room]]
+name = "shallow"
+history = "log"
+retention = {{ count = 20 }}
+
+[[account.room]]
 name = "orders"
 history = "log"
 down = true

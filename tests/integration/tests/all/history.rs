@@ -1,0 +1,91 @@
+//! What a room remembers: from a time on, as much as its retention names, and of sessions as long as they last.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::json;
+
+use crate::needs::{Need, needs};
+use crate::program::{EVENTUALLY, SOON, wait};
+use crate::site::{Plan, Site};
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
+    u64::try_from(since.as_millis()).expect("it is earlier than the year 584556019")
+}
+
+fn hub() -> Site {
+    let mut site = Site::laid_out(Plan::default());
+    site.hub.start();
+    site
+}
+
+/// Publishes a stream in a room and waits for its receipts.
+fn publish(site: &Site, stream: &str, room: &str, count: u64) {
+    let ask = json!({ "from": "live", "publish": { "stream": stream, "channel": "x", "count": count } });
+    let publisher = site.dashboard(&format!("publisher of {stream}"), &site.hub, room, ask);
+    site.history.wait_mark(&format!("{stream} done"), EVENTUALLY);
+    drop(publisher);
+}
+
+#[test]
+fn dashboard_that_subscribes_from_a_time_has_what_was_published_since_over_a_restart() {
+    needs!(Need::Node);
+    let mut site = hub();
+    publish(&site, "before", "hall", 30);
+    let time = now_ms() + 1;
+    assert!(wait(SOON, || (now_ms() > time).then_some(())).is_some(), "time passes");
+    publish(&site, "since", "hall", 30);
+    site.hub.kill();
+    site.hub.start();
+    let _reader = site.dashboard("reader", &site.hub, "hall", json!({ "from": { "time": time } }));
+    site.history.wait_mark("reader full", SOON);
+    site.history.wait("what was published since", EVENTUALLY, |ledger| ledger.delivered("reader") >= 30);
+    publish(&site, "new", "hall", 5);
+    site.history.wait("and what is new", EVENTUALLY, |ledger| ledger.delivered("reader") >= 35);
+    assert_eq!(site.history.ledger().delivered("reader"), 35, "nothing of before");
+}
+
+#[test]
+fn room_replays_what_its_retention_names_over_a_restart() {
+    needs!(Need::Node);
+    let mut site = hub();
+    publish(&site, "s", "shallow", 100);
+    site.hub.kill();
+    site.hub.start();
+    publish(&site, "t", "shallow", 5);
+    let _reader = site.dashboard("reader", &site.hub, "shallow", json!({ "from": "start" }));
+    site.history.wait_mark("reader ready", SOON);
+    publish(&site, "end", "shallow", 1);
+    // What came over the restart is one piece of the past: all of it, until the newest twenty are enough.
+    site.history.wait("the end", EVENTUALLY, |ledger| ledger.delivered("reader") >= 106);
+    publish(&site, "more", "shallow", 40);
+    let _late = site.dashboard("late", &site.hub, "shallow", json!({ "from": "start" }));
+    site.history.wait("what is kept", EVENTUALLY, |ledger| ledger.delivered("late") >= 20);
+    publish(&site, "last", "shallow", 1);
+    site.history.wait("the last", EVENTUALLY, |ledger| ledger.delivered("late") >= 21);
+    let late = site.history.ledger().delivered("late");
+    assert!((21..=24).contains(&late), "{late} of the newest twenty and one");
+}
+
+#[test]
+fn session_is_replayed_to_who_joins_and_wiped_when_it_ends() {
+    needs!(Need::Node);
+    let site = hub();
+    let ask = json!({
+        "from": "live", "session": true, "publish": { "stream": "s", "channel": "x", "count": 50 },
+    });
+    let owner = site.dashboard("owner", &site.hub, "lounge", ask);
+    site.history.wait_mark("s done", EVENTUALLY);
+    publish(&site, "aside", "lounge", 5);
+    let _late = site.dashboard("late", &site.hub, "lounge", json!({ "from": "live" }));
+    site.history.wait("what the session published", EVENTUALLY, |ledger| ledger.delivered("late") >= 50);
+    drop(owner);
+    site.history.wait_mark("late wiped", SOON);
+    let _later = site.dashboard("later", &site.hub, "lounge", json!({ "from": "live" }));
+    site.history.wait_mark("later ready", SOON);
+    publish(&site, "new", "lounge", 3);
+    site.history.wait("what is new", EVENTUALLY, |ledger| ledger.delivered("later") >= 3);
+    let ledger = site.history.ledger();
+    assert_eq!((ledger.delivered("late"), ledger.delivered("later")), (53, 3));
+    assert!(!ledger.has_mark("late torn") && !ledger.has_mark("later torn"));
+}
