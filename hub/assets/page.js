@@ -23,11 +23,17 @@
 
 import { Cells } from "/assets/cells.js";
 import { Edges } from "/assets/edges.js";
+import { Detained } from "/assets/detained.js";
+import { Feed, words } from "/assets/feed.js";
+import { People } from "/assets/people.js";
 import { connect } from "/assets/riser.js";
 import { duration, whole } from "/assets/series.js";
 
 const STATUS_EVERY_MS = 1000;
-const FEED_MAX = 200;
+/** Comings and goings are told; this is for what is told with a delay, and for durations. */
+const PEOPLE_EVERY_MS = 10_000;
+/** Events of the past that are shown first. */
+const EVENTS = 50;
 /** Messages that may be under way on the complete subscription: what a browser is willing to hold. */
 const WINDOW = 2000;
 const HISTORY = 3000;
@@ -42,6 +48,9 @@ let skewMs = 0;
 
 const cells = new Cells(at("cells"), at("cells-empty"), () => Date.now() + skewMs);
 const edges = new Edges(at("edges"), demo && press);
+const feed = new Feed(at("feed"), at("feed-empty"));
+const people = new People(at("people"), at("people-note"));
+const detained = new Detained(at("quarantine"), at("detained"), at("quarantine-note"));
 
 function readDemo() {
   const block = at("riser-demo");
@@ -58,8 +67,8 @@ function enter({ account, room: name, user, password }) {
   say("account", account);
   offerRooms([name]);
   cells.clear();
-  at("feed").replaceChildren();
-  at("feed-empty").hidden = false;
+  feed.clear();
+  people.clear();
   room = connect(`/${account}/${name}`, { credential: { user, password }, onState });
   room.subscribe("#", { flow: "conflate", from: { last: 500 }, message: (message) => cells.show(message) });
   room.subscribe("#", {
@@ -68,11 +77,11 @@ function enter({ account, room: name, user, password }) {
     message: (message) => cells.add(message),
     gap(gap) {
       cells.gap(gap.cause, gap.count);
-      tell("bad", `${gap.count === null ? "An unknown number of" : whole(gap.count)} entries are gone for this reader: ${words(gap.cause)}`);
+      feed.tell("bad", `${gap.count === null ? "An unknown number of" : whole(gap.count)} entries are gone for this reader: ${words(gap.cause)}`);
     },
   });
-  room.subscribeTechnical("room", { event: heard });
-  room.subscribeTechnical("account", { event: heard });
+  room.subscribeTechnical("room", { from: { last: EVENTS }, event: heard });
+  room.subscribeTechnical("account", { from: { last: EVENTS }, event: heard });
 }
 
 function onState(state, { error, retryMs }) {
@@ -89,6 +98,8 @@ function onState(state, { error, retryMs }) {
     at("floors").hidden = false;
     for (const part of document.querySelectorAll(".where, #leave")) part.hidden = false;
     poll();
+    meet();
+    detained.enter(room);
   }
   if (state === "closed" && error?.code !== "closed") signIn(error);
 }
@@ -125,6 +136,8 @@ at("leave").addEventListener("click", () => {
 
 at("rooms").addEventListener("change", (event) => enter({ ...session, account: session.account, room: event.target.value }));
 at("filter").addEventListener("input", (event) => cells.filter(event.target.value));
+at("feed-form").addEventListener("input", () => feed.filter(at("feed-kinds").value, at("feed-text").value));
+at("feed-form").addEventListener("submit", (event) => event.preventDefault());
 
 document.addEventListener("keydown", (event) => {
   const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement?.tagName);
@@ -170,6 +183,7 @@ function showStatus(status) {
   const count = status.edges.length;
   say("edges-note", count === 0 ? "No edge was heard of yet." : behind === 0 ? `${count === 1 ? "flowing" : `all ${count} flowing`}` : `${behind} of ${count} not flowing`);
   offerRooms(status.rooms.map(({ name }) => name));
+  showRooms(status.rooms);
   const here = status.rooms.find(({ name }) => name === session.name);
   if (here) {
     say("channels-note", `${whole(here.messages)} publications in ${whole(here.channels)} channels, ${whole(here.members)} here`);
@@ -183,61 +197,74 @@ function offerRooms(names) {
   select.replaceChildren(...all.map((name) => new Option(name, name, name === session.name, name === session.name)));
 }
 
+function showRooms(rooms) {
+  const shown = at("room-list");
+  const names = rooms.map(({ name }) => name);
+  if ([...shown.children].map(({ dataset }) => dataset.room).join() !== names.join()) {
+    shown.replaceChildren(...names.map(roomButton));
+  }
+  rooms.forEach(({ name, members, channels, messages }, index) => {
+    const item = shown.children[index];
+    item.firstChild.setAttribute("aria-current", name === session.name);
+    const counts = `${whole(members)} here, ${whole(messages)} in ${whole(channels)} channels`;
+    if (item.lastChild.textContent !== counts) item.lastChild.textContent = counts;
+  });
+}
+
+function roomButton(name) {
+  const item = document.createElement("li");
+  item.dataset.room = name;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = name;
+  button.addEventListener("click", () => {
+    if (name !== session.name) enter({ ...session, room: name });
+  });
+  item.append(button, document.createElement("span"));
+  return item;
+}
+
+// Who is here.
+
+let meeting = false;
+
+async function meet() {
+  if (meeting || !room || document.hidden) return;
+  meeting = true;
+  const asked = room;
+  try {
+    const presence = await asked.presence();
+    if (asked === room) people.update(presence, Date.now() + skewMs);
+  } catch {
+    // The connection says for itself what became of it.
+  } finally {
+    meeting = false;
+  }
+}
+
 async function press(verb, edge) {
   try {
     const answer = await fetch(`/demo/${verb}?edge=${encodeURIComponent(edge)}`, { method: "POST" });
     if (!answer.ok) throw new Error(`the demo answers ${answer.status}`);
-    tell("warn", { cut: `You cut the link of ${edge}.`, restore: `You restored the link of ${edge}.`, kill: `You killed ${edge}.` }[verb]);
+    feed.tell("warn", { cut: `You cut the link of ${edge}.`, restore: `You restored the link of ${edge}.`, kill: `You killed ${edge}.` }[verb]);
   } catch (error) {
-    tell("bad", `${edge}: ${error.message}`);
+    feed.tell("bad", `${edge}: ${error.message}`);
   }
   poll();
 }
 
 // The technical feed.
 
-function heard({ event, missed }) {
-  const name = event.name ?? edges.name(event.edge) ?? "an edge";
-  const sentences = {
-    joined: () => ["", `${name} joined`],
-    left: () => ["", `${name} left: ${words(event.cause)}`],
-    edge_online: () => ["good", event.backlog > 0 ? `${name} is up, with ${whole(event.backlog)} to catch up` : `${name} is up`],
-    edge_silent: () => ["bad", `${name} is silent: ${words(event.cause)}`],
-    caught_up: () => ["good", `${name} has caught up`],
-    link_gap: () => ["bad", `${event.at_least ? "At least " : ""}${whole(event.gap.to - event.gap.from + 1)} entries of ${name} are gone: ${words(event.gap.cause)}`],
-    quarantined: () => ["warn", `An entry of ${name} is in quarantine: ${event.reason}`],
-    clone: () => ["bad", `A second machine came as ${name} and was refused`],
-    log_failing: () => ["bad", `The log cannot commit: ${event.reason}`],
-    log_recovered: () => ["good", "The log commits again"],
-    clock_stepped: () => ["warn", `The clock was stepped by ${duration(Math.abs(event.by_ms))} ${event.by_ms < 0 ? "back" : "ahead"}`],
-    configuration_refused: () => ["warn", `A new configuration was refused: ${event.reason}`],
-    shutdown: () => ["warn", `Going down, ${whole(event.queued)} not yet synced`],
-  };
-  const [tone, text] = sentences[event.type]?.() ?? ["", `${words(event.type)}`];
-  if (missed) tell("warn", `${whole(missed)} events were missed`);
-  tell(tone, text);
+function heard(said) {
+  const { event } = said;
+  feed.hear(said, event.name ?? edges.name(event.edge) ?? "an edge");
+  // What is told of the past was seen when it was the present.
+  const isNews = Date.now() + skewMs - Date.parse(event.time) < PEOPLE_EVERY_MS;
+  if (!isNews) return;
   if (event.type === "link_gap") cells.gap(event.gap.cause, event.gap.to - event.gap.from + 1);
+  if (event.type === "joined" || event.type === "left") meet();
+  if (event.type === "quarantined" || event.type === "released" || event.type === "dropped") detained.load();
   if (event.edge) poll();
-}
-
-function tell(tone, text) {
-  const item = document.createElement("li");
-  const time = document.createElement("time");
-  const now = new Date();
-  time.dateTime = now.toISOString();
-  time.textContent = now.toTimeString().slice(0, 8);
-  const sentenceShown = document.createElement("p");
-  sentenceShown.className = tone;
-  sentenceShown.textContent = text;
-  item.append(time, sentenceShown);
-  const feed = at("feed");
-  feed.prepend(item);
-  while (feed.children.length > FEED_MAX) feed.lastChild.remove();
-  at("feed-empty").hidden = true;
-}
-
-function words(name) {
-  return String(name).replaceAll("_", " ");
 }
 
 function sentence(text) {
@@ -252,6 +279,7 @@ function say(id, text) {
 // From here on it runs.
 
 setInterval(poll, STATUS_EVERY_MS);
+setInterval(meet, PEOPLE_EVERY_MS);
 document.addEventListener("visibilitychange", poll);
 if (demo) {
   if (demo.try) {

@@ -115,9 +115,12 @@ export interface MessageHandlers extends Handlers<Message> {
 }
 
 export interface TechnicalEvent {
-  event: { type: string; [field: string]: unknown };
-  scope: "room" | "account" | "instance";
-  /** Events that this connection or this consumer was too slow for, right before this one. */
+  /** What happened, by the server's closed list; `count` of its kind in a storm, of which this is the newest. */
+  event: { type: string; id: string; time: string; count: number; [field: string]: unknown };
+  scope: "room" | "account" | "hub";
+  /** Where it is: events have a history of their own. */
+  pos: Position;
+  /** Events that this consumer was too slow for, right before this one. */
   missed: number;
 }
 
@@ -155,6 +158,61 @@ export interface PublishOptions {
 /** Where it is in the server's log, after the commit; or that the server had it already. */
 export type Receipt = { pos: Position } | { dup: true };
 
+export interface Presence {
+  room: string;
+  present: {
+    client: string;
+    name: string;
+    connection: number;
+    /** Milliseconds since 1970. */
+    since: number;
+    /** The edge that the connection is at; `cut_off` while no link to it is up. */
+    behind?: { edge: string | null; log: string; cut_off: boolean };
+  }[];
+  /** Connections that were left out. */
+  more: number;
+}
+
+export interface Rates {
+  messages: number;
+  bytes: number;
+  /** In the last whole second, and the last minute. */
+  last_s: { messages: number; bytes: number };
+  last_min: { messages: number; bytes: number };
+}
+
+/** The rows and `other` add up to the room. */
+export interface Statistics extends Rates {
+  room: string;
+  last: number | null;
+  subscribers: number;
+  connections: number;
+  channel_count: number;
+  /** The sums leave out what was not asked for or may not be read; then there is no `other`. */
+  partial: boolean;
+  /** Channels beyond those of which rates are kept. */
+  other: Rates | null;
+  channels: (Rates & { channel: string; last: number | null; subscribers: number; value?: Payload })[];
+}
+
+export interface Payload {
+  type: string;
+  data?: unknown;
+  data_b64?: string;
+}
+
+export interface Detained {
+  pos: Position;
+  /** Why it could not be placed. */
+  code: string;
+  /** Where it was meant to go, as far as that is known. */
+  room: string | null;
+  channel: string | null;
+  client: string;
+  time: number;
+  bytes: number;
+}
+
 export class Room {
   private constructor();
   readonly state: State;
@@ -164,8 +222,8 @@ export class Room {
   ready(): Promise<NonNullable<Room["me"]>>;
   /** Subscribes to the channels that a filter names: `a/b`, `a/+`, `a/#`, `#`. */
   subscribe(channels: string, options?: SubscribeOptions & MessageHandlers): Subscription<Message>;
-  /** Subscribes to what the system says of the room or the account. */
-  subscribeTechnical(scope: "room" | "account", handlers?: EventHandlers): Subscription<TechnicalEvent>;
+  /** Subscribes to what the system says of the room, of the account and itself, or of itself alone. */
+  subscribeTechnical(scope: "room" | "account" | "hub", options?: { from?: From } & EventHandlers): Subscription<TechnicalEvent>;
   /** Resolves after the server's commit. Rejects if the server refuses it, or the room is closed before. */
   publish(channel: string, value: Value, options?: PublishOptions): Promise<Receipt>;
   /** Publishes several at once; resolves with one receipt each, in their order. */
@@ -177,6 +235,15 @@ export class Room {
    * `wss://{host}/{account}/{room}/{channel}?ticket={ticket}`.
    */
   ticket(): Promise<{ ticket: string; expires_s: number }>;
+  /** Who is in the room at the moment, behind edges too, as far as the hub has heard. */
+  presence(): Promise<Presence>;
+  /** What goes through the room, with a row for each channel that the filter names. */
+  statistics(channels?: string): Promise<Statistics>;
+  /** The account's quarantine, for its admins: what lies there, one entry in full, and what becomes of it. */
+  quarantine(what: { list: { after?: Position; most?: number } }): Promise<{ detained: Detained[]; next: Position | null }>;
+  quarantine(what: { inspect: Position }): Promise<Detained & Payload>;
+  quarantine(what: { release: Position; reason: string }): Promise<{ pos: Position }>;
+  quarantine(what: { drop: Position; reason: string }): Promise<object>;
   /** Resolves when the server answered. */
   ping(): Promise<void>;
   /** Closes for good. What waits for an answer is rejected. */

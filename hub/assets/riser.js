@@ -139,8 +139,8 @@ export class Room {
     return this.#subscribe(want, handlers, flow === "credit" ? Math.max(1, Math.floor(window)) : null);
   }
 
-  subscribeTechnical(scope, handlers = {}) {
-    return this.#subscribe({ technical: scope }, handlers, null);
+  subscribeTechnical(scope, { from, ...handlers } = {}) {
+    return this.#subscribe({ technical: scope, from }, handlers, null);
   }
 
   publish(channel, value, options = {}) {
@@ -157,6 +157,18 @@ export class Room {
 
   ticket() {
     return this.#request({ op: "ticket" });
+  }
+
+  presence() {
+    return this.#request({ op: "presence" });
+  }
+
+  statistics(channels = "#") {
+    return this.#request({ op: "statistics", channels });
+  }
+
+  quarantine(what) {
+    return this.#request({ op: "quarantine", ...what });
   }
 
   async ping() {
@@ -203,7 +215,8 @@ export class Room {
 
   #hello(credential) {
     const id = ++this.#lastId;
-    const hello = { op: "hello", id, credential, subscriptions: [] };
+    // What the system says is subscribed to by name here.
+    const hello = { op: "hello", id, credential, subscriptions: [], events: false };
     const subscriptions = [...this.#subscriptions.values()];
     for (const subscription of subscriptions.slice(0, HELLO_SUBSCRIPTIONS_MAX)) {
       hello.subscriptions.push(subscription.request());
@@ -533,8 +546,9 @@ export class Subscription {
   /** What to ask the server for: from a position, once there is one. */
   request() {
     const { channels, technical, from, flow } = this.#want;
-    if (technical) return { sub: this.sub, technical };
-    const request = { sub: this.sub, channels, from: this.#at ? { after: this.#at } : from, flow };
+    const start = this.#at ? { after: this.#at } : from;
+    if (technical) return { sub: this.sub, technical, from: start };
+    const request = { sub: this.sub, channels, from: start, flow };
     if (this.#window !== null) request.credit = Math.max(0, this.#window - this.#unfinished);
     this.#freed = 0;
     return request;
@@ -548,7 +562,7 @@ export class Subscription {
       this.#room.drop();
       return this.end(error instanceof RiserError ? error : new RiserError(error));
     }
-    if (!this.#want.technical) this.#at = pos;
+    this.#at = pos;
     this.#room.call(this.#handlers.start, { pos, complete, gaps });
     for (const gap of gaps) this.#add({ gap: { ...gap, pos } });
     this.#free(0);
@@ -564,7 +578,7 @@ export class Subscription {
       const { from, to, count, cause, pos } = push;
       this.#add({ gap: { from, to, count, cause, pos } });
     } else if (push.ev === "event") {
-      this.#add({ event: { event: push.event, scope: push.scope, missed: push.missed ?? 0 } });
+      this.#event(push);
     } else if (push.ev === "end") {
       this.#room.drop();
       this.end(new RiserError(push.error));
@@ -572,7 +586,7 @@ export class Subscription {
   }
 
   through(position) {
-    if (this.#resuming || this.#over || this.#want.technical) return;
+    if (this.#resuming || this.#over) return;
     this.#at = position;
     this.#settle();
   }
@@ -604,6 +618,17 @@ export class Subscription {
     if (data_b64 === undefined) message.data = data;
     else message.bytes = fromBase64(data_b64);
     this.#add({ message });
+  }
+
+  #event({ pos, prev, scope, event }) {
+    if (prev !== this.#at) {
+      this.#resuming = true;
+      return this.#room.ask();
+    }
+    this.#at = pos;
+    const { id, time, count = 1, data } = event;
+    const type = event.type.replace(/^riser\./, "");
+    this.#add({ event: { event: { type, id, time, count, ...data }, scope, missed: 0, pos } });
   }
 
   // The queue.
@@ -646,6 +671,7 @@ export class Subscription {
         continue;
       }
       if (item.message) this.#took(item.message);
+      else this.#taken = item.event.pos;
       if (handler) {
         this.#handle(handler, item.message ?? item.event);
       } else {

@@ -1,9 +1,10 @@
-//! `GET /api/status`: edges and rooms, as far as whoever asks may see them.
+//! What whoever asks may see of a hub: `GET /api/status` (edges and rooms), `/api/rooms/{room}/presence` and
+//! `/api/rooms/{room}/statistics?channels={filter}`.
 
 use crate::status::Status;
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Path, Query, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
@@ -11,11 +12,16 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use riser_gate::{Caller, Effect, Gate, Input, Output, Policy};
+use riser_host::HostHandle;
+use riser_hub_core::HubCore;
 use riser_model::{
-    Principal,
-    door::{Credential, Refusal, Secret},
+    Principal, RoomName,
+    door::{Code, Credential, Refusal, Secret},
+    look::Look,
 };
 use riser_shell::{Clock, Passwords, proofs};
+use riser_wire::client;
+use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -25,11 +31,16 @@ pub struct Api {
     pub(crate) status: Status,
     pub(crate) policy: Arc<Policy>,
     pub(crate) passwords: Arc<Passwords>,
+    pub(crate) core: HostHandle<HubCore>,
 }
 
 /// Its routes.
 pub fn routes(api: Api) -> Router {
-    Router::new().route("/api/status", get(status)).with_state(api)
+    Router::new()
+        .route("/api/status", get(status))
+        .route("/api/rooms/{room}/presence", get(presence))
+        .route("/api/rooms/{room}/statistics", get(statistics))
+        .with_state(api)
 }
 
 async fn status(State(api): State<Api>, headers: HeaderMap) -> Response {
@@ -37,6 +48,62 @@ async fn status(State(api): State<Api>, headers: HeaderMap) -> Response {
         Ok(principal) => Json(api.status.json(&principal)).into_response(),
         Err(refusal) => refused(&refusal),
     }
+}
+
+async fn presence(State(api): State<Api>, Path(room): Path<String>, headers: HeaderMap) -> Response {
+    look(&api, &headers, &room, |room| Ok(Look::Presence { room })).await
+}
+
+#[derive(Deserialize)]
+struct Rows {
+    channels: Option<String>,
+}
+
+async fn statistics(
+    State(api): State<Api>,
+    Path(room): Path<String>,
+    Query(rows): Query<Rows>,
+    headers: HeaderMap,
+) -> Response {
+    let channels = rows.channels.as_deref().unwrap_or("#");
+    look(&api, &headers, &room, |room| {
+        let channels = channels.parse().map_err(|_| {
+            bad("channels", "a channel in which a whole level may be + and the last level may be #")
+        })?;
+        Ok(Look::Statistics { room, channels })
+    })
+    .await
+}
+
+async fn look(
+    api: &Api,
+    headers: &HeaderMap,
+    room: &str,
+    what: impl FnOnce(RoomName) -> Result<Look, Refusal>,
+) -> Response {
+    let principal = match enter(api, credential(headers)).await {
+        Ok(principal) => principal,
+        Err(refusal) => return refused(&refusal),
+    };
+    let named = room.parse::<RoomName>().map_err(|_| bad("room", "1 to 64 characters of a-z, 0-9 and -"));
+    let look = named.and_then(|name| Ok((name.clone(), what(name)?)));
+    let (room, look) = match look {
+        Ok(look) => look,
+        Err(refusal) => return refused(&refusal),
+    };
+    match api.core.ask(move |core, now| core.look(&principal, &look, now)).await {
+        Some(Ok(seen)) => Json(client::seen(&room, &seen)).into_response(),
+        Some(Err(refusal)) => refused(&refusal),
+        None => refused(&Refusal {
+            code: Code::ShuttingDown,
+            what: "the hub is going down".to_owned(),
+            want: "come back".to_owned(),
+        }),
+    }
+}
+
+fn bad(what: &str, want: &str) -> Refusal {
+    Refusal { code: Code::BadName, what: format!("wrong {what}"), want: want.to_owned() }
 }
 
 /// Through the listener's own gate, like everybody.

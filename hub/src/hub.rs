@@ -221,6 +221,7 @@ impl Hub {
                 status: shared.status.clone(),
                 policy: Arc::clone(policy),
                 passwords: Arc::clone(&shared.passwords),
+                core: self.handle.clone(),
             };
             let mut routes = api::routes(api);
             match &shared.extras {
@@ -282,7 +283,8 @@ impl Hub {
     pub async fn stop(mut self) {
         self.health.enter(Phase::Stopping);
         let say = |core: &mut HubCore, now: Now| {
-            core.say(Scope::Instance, SystemEvent::Shutdown { queued: 0 }, now);
+            let queued = core.edges().map(|edge| edge.backlog()).sum();
+            core.say(Scope::Instance, SystemEvent::Shutdown { queued }, now);
         };
         self.handle.farewell(say, |core| core.instance().bus().is_heard()).await;
         self.entrance.stop();
@@ -318,7 +320,9 @@ fn rooms(directory: &Directory) -> Vec<Room> {
         linked: false,
         down: false,
     };
-    let mut rooms = directory.rooms().to_vec();
+    // Nothing carries them further from here.
+    let mut rooms: Vec<Room> =
+        directory.rooms().iter().map(|room| Room { linked: false, ..room.clone() }).collect();
     for room in directory.accounts().map(quarantine) {
         if !rooms.iter().any(|known| known.id == room.id) {
             rooms.push(room);

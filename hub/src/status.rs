@@ -10,13 +10,7 @@ use riser_shell::{
     metrics::{ByEdge, Equation, EquationOf},
 };
 use serde_json::{Value, json};
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
-
-/// An edge whose confirmed end has not moved for so long, with more heard of, is not flowing (promise 5).
-const FLOWING_WITHIN: Duration = Duration::from_secs(3);
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// One look at a hub's core.
 #[derive(Clone, Debug)]
@@ -103,13 +97,6 @@ impl Look {
     fn edge(&self, edge: &EdgeStatus) -> Value {
         let since_flow = self.at.time.since(edge.flowed_at);
         let (backlog, rate) = (edge.backlog(), edge.drain_per_s(self.at));
-        let state = match (edge.online, backlog) {
-            (false, _) => "offline",
-            (true, 0) => "flowing",
-            (true, _) if since_flow > FLOWING_WITHIN => "silent",
-            (true, backlog) if backlog > rate.max(1) => "behind",
-            (true, _) => "flowing",
-        };
         let Progress { heard, through, accepted, synced, queued, gapped, .. } = edge.progress;
         // Of an edge that is away nobody here knows what it has taken since.
         let caught_up = edge.online && backlog == 0;
@@ -117,7 +104,7 @@ impl Look {
         json!({
             "name": edge.name,
             "client": edge.client,
-            "state": state,
+            "state": edge.state(self.at).name(),
             "lag_ms": lag_ms,
             "last_added": heard,
             "last_synced": through,

@@ -59,7 +59,7 @@ impl RoomsMeter {
         metrics.publications_accepted.inc_by(now.committed - self.last.committed);
         metrics.deliveries.inc_by(now.delivered - self.last.delivered);
         metrics.deliveries_skipped.inc_by(now.skipped - self.last.skipped);
-        metrics.events_missed.inc_by(now.missed - self.last.missed);
+        metrics.events_coalesced.inc_by(now.coalesced - self.last.coalesced);
         for (code, (now, last)) in Code::ALL.into_iter().zip(now.refused.iter().zip(&self.last.refused)) {
             metrics.refused(code, now - last);
         }

@@ -156,7 +156,7 @@ pub fn instance(
         retained,
         producers: recovered.fold.producers.clone(),
     };
-    let mut instance = Instance::new(Bus::new(config, start), recovered.fold.sessions.clone(), now);
+    let mut instance = Instance::new(Bus::new(config, start), recovered.fold.clone(), now);
     instance.limit_connections_of_client(limits.connections_per_principal);
     instance
 }

@@ -2,17 +2,22 @@
 
 use crate::{
     connection::{Connection, State},
+    log_fold::LogFold,
     system::System,
 };
 use bytes::Bytes;
+use care::{Caring, Settling};
+use looking::Site;
 use riser_gate::{Caller, Gate, Offenders, Policy, Proof, Redeemed, Stand, Tickets, Verdict};
 use riser_model::{
-    AccountId, Batch, ClientId, ConnectionId, Now, Read, RoomId, RouteNumber, Run, Seq, ShareKey,
+    AccountId, Batch, ClientId, ConnectionId, LogId, Now, Read, RoomId, RouteNumber, Run, Seq, ShareKey,
     SubscriptionId, Time,
     door::{Ask, Code, Credential, Refusal, SessionState, Tell},
+    event::{Scope, SystemEvent},
+    look::Look,
 };
 use riser_mqtt::{HandOver, Record, SessionKey, Sessions};
-use riser_rooms::{Append, Bus, Changes, Input as BusInput, Output as BusOutput, Placed};
+use riser_rooms::{Append, Bus, Changes, Input as BusInput, Output as BusOutput, Placed, Presences, Settled};
 use riser_wire::entry::frames;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -20,10 +25,12 @@ use std::{
     time::Duration,
 };
 
+mod care;
 mod entering;
 mod gates;
 mod kept;
 mod listening;
+mod looking;
 mod shares;
 mod wills;
 
@@ -31,6 +38,9 @@ mod wills;
 const EXPIRY_EVERY: Duration = Duration::from_secs(10);
 /// Tokens from here on are the instance's own; below are its owner's.
 const OWN_TOKENS: u64 = 1 << 63;
+/// Marks the tickets of the instance's own reads: the rooms' count up from 0 and never come here. The bit above is for
+/// whoever owns the instance.
+const OWN_READS: u64 = 1 << 62;
 
 /// What happens to an instance.
 #[derive(Debug)]
@@ -168,7 +178,18 @@ enum Awaited {
 pub struct Instance {
     bus: Bus,
     sessions: Sessions,
-    /// The seq up to which `sessions` has seen the log.
+    /// Who is in rooms behind edges.
+    presences: Presences,
+    /// What became of entries in quarantine.
+    settled: Settled,
+    /// Questions about the quarantine that wait for a read, by its ticket.
+    caring: BTreeMap<u64, Caring>,
+    next_care: u64,
+    /// Entries of it that are being settled, by the token of the commit.
+    settling: BTreeMap<u64, Settling>,
+    /// What is known of the edges with these logs.
+    sites: BTreeMap<LogId, Site>,
+    /// The seq up to which `sessions` and `presences` have seen the log.
     folded: Seq,
     connections: BTreeMap<ConnectionId, Connection>,
     /// Who has each session at the moment.
@@ -206,13 +227,21 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// An instance over a bus and the sessions that its log recovered. Nobody is connected.
-    pub fn new(bus: Bus, sessions: Sessions, now: Now) -> Self {
+    /// An instance over a bus and what its log folded to. Nobody is connected here.
+    pub fn new(bus: Bus, fold: LogFold, now: Now) -> Self {
+        let LogFold { sessions, presences, mut settled, .. } = fold;
+        settled.trim(bus.oldest());
         let restarted = sessions.restarted(now.wall);
         let mut instance = Self {
             folded: bus.committed(),
             bus,
             sessions,
+            presences,
+            settled,
+            caring: BTreeMap::new(),
+            next_care: 0,
+            settling: BTreeMap::new(),
+            sites: BTreeMap::new(),
             connections: BTreeMap::new(),
             holders: BTreeMap::new(),
             gate_deadlines: BTreeSet::new(),
@@ -236,6 +265,9 @@ impl Instance {
             outputs: VecDeque::new(),
         };
         instance.restore_shares(now);
+        let (epoch, through) = (instance.bus.epoch(), instance.bus.committed());
+        instance.say(Scope::Instance, SystemEvent::Started { epoch, through }, now);
+        instance.bus.began(now);
         for (key, record) in restarted {
             match record {
                 Record::WillDue { .. } => instance.append_will(key, record, now),
@@ -260,9 +292,12 @@ impl Instance {
         self.sessions.len()
     }
 
-    /// Whether nobody is connected and nothing waits for a commit.
+    /// Whether nobody is connected and nothing waits for a commit, whoever it is of.
     pub fn is_settled(&self) -> bool {
-        self.connections.is_empty() && self.awaited.is_empty()
+        self.connections.is_empty()
+            && self.awaited.is_empty()
+            && self.settling.is_empty()
+            && self.bus.is_stored()
     }
 
     /// Where a connection stands: at which acceptor of which gate, or behind them.
@@ -288,6 +323,13 @@ impl Instance {
             Input::Closed { connection } => self.leave(connection, "cut", None, now),
             Input::Verified { connection, ticket, verdict } => {
                 self.gate(connection, riser_gate::Input::Done { ticket, verdict }, now);
+            }
+            Input::Rooms(BusInput::Read { ticket, found }) if ticket & OWN_READS != 0 => {
+                self.care_read(ticket, found, now);
+            }
+            Input::Rooms(BusInput::Trimmed { oldest, oldest_at, gaps }) => {
+                self.settled.trim(oldest);
+                self.rooms(BusInput::Trimmed { oldest, oldest_at, gaps }, now);
             }
             Input::Rooms(input) => self.rooms(input, now),
             Input::Deadline => self.deadline(now),
@@ -394,6 +436,16 @@ impl Instance {
             ask @ (Ask::Pull { .. } | Ask::Pause { .. } | Ask::Settle { .. } | Ask::KeepSession) => {
                 self.rooms(BusInput::Ask { connection: id, ask }, now)
             }
+            Ask::Look { id: look, look: at } => {
+                let Some(principal) = connection.principal.clone() else { return };
+                match *at {
+                    Look::Quarantine(care) => self.care(id, look, principal, care),
+                    at => {
+                        let result = self.look(&principal, &at, now);
+                        self.tell(id, Tell::Seen { id: look, result });
+                    }
+                }
+            }
             Ask::Move { room } => self.move_to(id, room, now),
             Ask::Rooms => self.say_rooms(id),
             Ask::Decide { connection, admit } => self.decide(id, connection, admit, now),
@@ -402,6 +454,11 @@ impl Instance {
     }
 
     // The rooms.
+
+    /// The system speaks.
+    fn say(&mut self, scope: Scope, event: SystemEvent, now: Now) {
+        self.rooms(BusInput::Event { scope, event }, now);
+    }
 
     fn rooms(&mut self, input: BusInput, now: Now) {
         self.bus.handle(input, now);
@@ -413,8 +470,11 @@ impl Instance {
             BusOutput::Tell { connection, tell } => self.tell_from_rooms(connection, tell, now),
             BusOutput::Done { token, result } if token >= OWN_TOKENS => {
                 // What follows is decided from what this very commit holds.
-                self.fold(self.bus.committed());
+                self.fold(self.bus.committed(), now);
                 self.tell_shares(now);
+                if let Some(settling) = self.settling.remove(&token) {
+                    return self.care_done(settling, result, now);
+                }
                 if let Some((awaited, key)) = self.awaited.remove(&token) {
                     self.committed(awaited, &key, result.is_ok(), now);
                     self.changed(&key, now);
@@ -422,7 +482,7 @@ impl Instance {
             }
             BusOutput::Done { token, result } => self.outputs.push_back(Output::Done { token, result }),
             BusOutput::Committed { through } => {
-                self.fold(through);
+                self.fold(through, now);
                 self.tell_shares(now);
                 self.outputs.push_back(Output::Committed { through });
             }
@@ -438,7 +498,8 @@ impl Instance {
     }
 
     /// Sessions change by what is committed, and by nothing else.
-    fn fold(&mut self, through: Seq) {
+    fn fold(&mut self, through: Seq, now: Now) {
+        let mut changes = Vec::new();
         while self.folded < through {
             let chunk = self.bus.tail(self.folded.next(), usize::MAX);
             let chunk = chunk.expect("the tail holds what was not yet said to be committed");
@@ -447,6 +508,8 @@ impl Instance {
                     Run::Entries { first, entries, .. } => {
                         for (n, frame) in frames(entries).map_while(Result::ok).enumerate() {
                             self.sessions.apply(first.plus(n as u64), &frame);
+                            changes.extend(self.presences.apply(&frame));
+                            self.settled.apply(&frame);
                         }
                     }
                     Run::Gap(_) => {}
@@ -455,6 +518,9 @@ impl Instance {
             self.folded = chunk.next.prev().max(self.folded.next());
         }
         self.folded = self.folded.max(through);
+        for change in changes {
+            self.say_change(change, now);
+        }
     }
 
     fn tell_from_rooms(&mut self, id: ConnectionId, tell: Tell, now: Now) {

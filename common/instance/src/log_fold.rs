@@ -3,11 +3,14 @@
 use riser_log::Fold;
 use riser_model::{EpochSpan, Route, Seq, time::Anchor};
 use riser_mqtt::Sessions;
-use riser_rooms::Producers;
+use riser_rooms::{Presences, Producers, Settled};
 use riser_wire::entry::{Body, Frame, Kind, Publication};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 
-const SAVED_VERSION: u8 = 3;
+const SAVED_VERSION: u8 = 4;
+/// Without [`LogFold::presences`] and [`LogFold::settled`].
+const VERSION_3: u8 = 3;
 /// Without [`LogFold::producers`].
 const VERSION_2: u8 = 2;
 /// Without [`LogFold::newest_retained`] too.
@@ -25,6 +28,10 @@ pub struct LogFold {
     pub newest_retained: Seq,
     /// Publish ids of what was published here.
     pub producers: Producers,
+    /// Who is in rooms behind edges.
+    pub presences: Presences,
+    /// What became of entries in quarantine.
+    pub settled: Settled,
 }
 
 /// The newest anchors of a log, by their seqs (rule 7.10).
@@ -54,6 +61,8 @@ impl Anchors {
 impl Fold for LogFold {
     fn apply(&mut self, seq: Seq, frame: &Frame<'_>, route: Option<&Route>) {
         self.sessions.apply(seq, frame);
+        self.presences.apply(frame);
+        self.settled.apply(frame);
         if let Some(route) = route {
             self.producers.apply(seq, frame, route.client);
         }
@@ -70,34 +79,46 @@ impl Fold for LogFold {
     }
 
     fn save(&self) -> Vec<u8> {
-        let producers = self.producers.save();
-        let saved = (&self.anchors.0, self.sessions.save(), self.newest_retained, producers);
+        let (producers, presences, settled) =
+            (self.producers.save(), self.presences.save(), self.settled.save());
+        let saved =
+            (&self.anchors.0, self.sessions.save(), self.newest_retained, producers, presences, settled);
         let bytes = postcard::to_extend(&saved, vec![SAVED_VERSION]);
         bytes.expect("plain values serialize into memory")
     }
 
     fn load(bytes: &[u8]) -> Option<Self> {
-        let (version, rest) = bytes.split_first()?;
-        type Saved<'a> = (BTreeMap<Seq, Anchor>, &'a [u8], Seq, Option<&'a [u8]>);
-        let (anchors, sessions, newest_retained, producers): Saved<'_> = match *version {
-            SAVED_VERSION => {
-                let (anchors, sessions, newest, producers) = postcard::from_bytes(rest).ok()?;
-                (anchors, sessions, newest, Some(producers))
-            }
-            VERSION_2 => {
-                let (anchors, sessions, newest) = postcard::from_bytes(rest).ok()?;
-                (anchors, sessions, newest, None)
-            }
-            VERSION_1 => {
-                let (anchors, sessions) = postcard::from_bytes(rest).ok()?;
-                (anchors, sessions, Seq::ZERO, None)
-            }
-            _ => return None,
+        let (version, mut rest) = bytes.split_first()?;
+        let since = |first| *version >= first;
+        if !(VERSION_1..=SAVED_VERSION).contains(version) {
+            return None;
+        }
+        // A field for which the version is too old is as it is in a log that has nothing of the kind.
+        let loaded = Self {
+            anchors: Anchors(take(&mut rest)?),
+            sessions: Sessions::load(take(&mut rest)?)?,
+            newest_retained: if since(VERSION_2) { take(&mut rest)? } else { Seq::ZERO },
+            producers: if since(VERSION_3) {
+                Producers::load(take(&mut rest)?)?
+            } else {
+                Producers::default()
+            },
+            presences: if since(SAVED_VERSION) {
+                Presences::load(take(&mut rest)?)?
+            } else {
+                Presences::default()
+            },
+            settled: if since(SAVED_VERSION) { Settled::load(take(&mut rest)?)? } else { Settled::default() },
         };
-        let sessions = Sessions::load(sessions)?;
-        let producers = producers.map_or_else(|| Some(Producers::default()), Producers::load)?;
-        Some(Self { sessions, anchors: Anchors(anchors), newest_retained, producers })
+        rest.is_empty().then_some(loaded)
     }
+}
+
+/// The next field of a snapshot: they lie one behind the other.
+fn take<'a, T: Deserialize<'a>>(rest: &mut &'a [u8]) -> Option<T> {
+    let (value, after) = postcard::take_from_bytes(rest).ok()?;
+    *rest = after;
+    Some(value)
 }
 
 #[cfg(test)]

@@ -199,7 +199,7 @@ impl Packing<'_> {
             // Whose connections there are is said upwards only.
             Kind::Canary | Kind::Opened | Kind::Closed | Kind::Quarantined if self.down => Fate::Skip,
             Kind::Canary => Fate::Send { routed: false },
-            Kind::Anchor | Kind::Release | Kind::Session => Fate::Skip,
+            Kind::Anchor | Kind::Release | Kind::Session | Kind::Settled => Fate::Skip,
             Kind::Publication | Kind::Opened | Kind::Closed | Kind::Quarantined | Kind::Other(_) => {
                 match self.table.get(frame.route) {
                     None => Fate::Lose(Cause::Damage),

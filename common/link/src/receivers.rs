@@ -204,6 +204,11 @@ impl Receivers {
         self.registry.owner(log)
     }
 
+    /// The logs that an edge has shown.
+    pub fn logs_of(&self, edge: ClientId) -> impl Iterator<Item = LogId> {
+        self.registry.logs_of(edge)
+    }
+
     /// How many link connections there are.
     pub fn connections(&self) -> usize {
         self.connections.len()

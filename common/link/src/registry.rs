@@ -194,6 +194,11 @@ impl Registry {
         self.owners.get(&log).copied()
     }
 
+    /// The logs that are this edge's.
+    pub(crate) fn logs_of(&self, edge: ClientId) -> impl Iterator<Item = LogId> {
+        self.owners.iter().filter(move |(_, owner)| **owner == edge).map(|(log, _)| *log)
+    }
+
     /// Whether the log is this edge's: the first edge that shows it owns it. Otherwise one edge could move the
     /// cursors of another's log.
     pub(crate) fn owns(&mut self, log: LogId, edge: ClientId) -> bool {

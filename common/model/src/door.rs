@@ -5,9 +5,10 @@
 //! protocols. Every `Ask` that has a ticket or a subscription is answered exactly once.
 
 use crate::{
-    event::{Scope, SystemEvent},
+    event::Scope,
     gap::Gap,
     id::{ConnectionId, Epoch, LogId, Seq, SessionId, SubscriptionId},
+    look::{Look, Seen},
     name::{AccountName, ChannelName, Filter, RoomName},
     position::Position,
     principal::Principal,
@@ -227,8 +228,7 @@ pub struct SessionSubscription {
     pub filter: String,
     /// What of it only MQTT knows.
     pub keep: Keep,
-    /// Everything up to here was delivered and acknowledged; at first, where it began. None on technical
-    /// channels, which have no history.
+    /// Everything up to here was delivered and acknowledged; at first, where it began.
     pub through: Option<Position>,
 }
 
@@ -248,14 +248,39 @@ pub enum Want {
     Room(RoomName, Filter),
     /// An MQTT topic filter over `{room}/{channel}`: its first level may be `+` or `#`.
     Topic(String),
-    /// The technical channel of a room, or with none of the account.
-    Technical(Option<RoomName>),
     /// What the members of a group share among them.
     Shared(Box<ShareWant>),
     /// What the instance says of the account, by a topic filter below `$SYS`: for who administers it.
     System(String),
     /// These and nothing else, in order. One that is not to be had is passed over by a [`Push::Through`] of its own.
     Positions(Vec<Position>),
+    /// What the system says.
+    Technical(Technical),
+}
+
+/// Whose technical channels, and which kinds of events.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Technical {
+    /// That room's.
+    pub room: Option<RoomName>,
+    /// The account's.
+    pub account: bool,
+    /// The instance's own.
+    pub hub: bool,
+    /// The kinds.
+    pub kinds: Filter,
+}
+
+impl Technical {
+    /// All that is said about a room.
+    pub fn of_room(room: RoomName) -> Self {
+        Self { room: Some(room), account: false, hub: false, kinds: Filter::all() }
+    }
+
+    /// All that is said about the account, and by the instance about itself.
+    pub fn of_account() -> Self {
+        Self { room: None, account: true, hub: true, kinds: Filter::all() }
+    }
 }
 
 /// Where a subscription starts.
@@ -398,6 +423,13 @@ pub enum Ask {
     Pull {
         /// How many.
         bytes: u32,
+    },
+    /// Look at something as it is at the moment. Answered by [`Tell::Seen`].
+    Look {
+        /// To be echoed.
+        id: u64,
+        /// At what.
+        look: Box<Look>,
     },
     /// Everything of this subscription up to here was acknowledged by the peer (kept sessions only).
     Confirm {
@@ -561,6 +593,8 @@ pub struct Delivery {
     pub rooted: bool,
     /// Whose session it belongs to, if it is replayed to others until that ends.
     pub session: Option<SessionId>,
+    /// The system says it, in this technical channel; `room` is then the room it speaks of, or says whose it is.
+    pub technical: Option<Scope>,
 }
 
 /// What a door pushes to its peer.
@@ -576,17 +610,6 @@ pub enum Push {
         gap: Gap,
         /// The subscription's position after the gap.
         pos: Position,
-    },
-    /// The system speaks.
-    Event {
-        /// For which subscription.
-        subscription: SubscriptionId,
-        /// About what.
-        scope: Scope,
-        /// The event.
-        event: Arc<SystemEvent>,
-        /// Events of this scope that this connection was too slow for, since the last one.
-        missed: u64,
     },
     /// A session ended of which this subscription was shown something in a replay: that is replayed no more.
     Wiped {
@@ -680,6 +703,13 @@ pub enum Tell {
     System {
         /// Of `$SYS`.
         values: Arc<[(String, String)]>,
+    },
+    /// The answer to a look.
+    Seen {
+        /// Which.
+        id: u64,
+        /// What was seen.
+        result: Result<Seen, Refusal>,
     },
     /// There is something to pull. Said once, until a [`Tell::Deliver`] says that no more waits.
     Ready,

@@ -1,30 +1,152 @@
 //! What the system says about itself on technical channels: a closed list, each with its fields.
+//!
+//! **A technical channel is a room of the log.** Each account, each room and the hub (or edge) itself has one, with
+//! an id that no configured room can have ([`Scope::room`]); an event is an entry in it, in the channel that its kind
+//! names. So events have positions, a history, resumes and gaps like everything else, and who was away finds what it
+//! missed. They ride in the next commit and nobody waits for them. A storm is coalesced: an event that carries
+//! `count` stands for so many of its kind, of which it is the newest.
+//!
+//! **Each is a CloudEvent** (specification 1.0, JSON format) in the envelope and over MQTT:
+//! `{"specversion":"1.0","id":"<epoch>-<n>","source":"urn:riser:<log>","type":"riser.joined","subject":"room/hall",
+//! "time":"2026-01-31T12:00:00.000Z","datacontenttype":"application/json","data":{...}}`, with the extension `count`
+//! where it is more than 1. Over MQTT the topics are `$riser/room/{room}/{kind}`, `$riser/account/{kind}` and
+//! `$riser/hub/{kind}`.
+//!
+//! | kind | where | `data` | who hears it |
+//! |---|---|---|---|
+//! | `opened` | account | client, name, connection | members |
+//! | `closed` | account | client, name, connection, cause | members |
+//! | `reader_gap` | account | client, name, connection, gap (from, to, cause) | members |
+//! | `slow_reader` | account | client, name, connection | members |
+//! | `refused` | account | code, what, client, name, connection (the last three where known) | admins |
+//! | `knock` | account | connection, client, name, room, acceptor, step, why: it waits to be let in | admins |
+//! | `gate` | account | connection, client, name, room, acceptor, step, why | admins |
+//! | `edge_online` | account | edge, name, epoch, backlog | members |
+//! | `edge_silent` | account | edge, name, cause | members |
+//! | `edge_flowing` | account | edge, name | members |
+//! | `edge_lag` | account | edge, name, queued, drain_per_s | members |
+//! | `caught_up` | account | edge, name, through | members |
+//! | `link_gap` | account | edge, log, epoch, gap (from, to, cause), at_least | members |
+//! | `downlink_gap` | account | edge, name, gap (from, to, cause) | members |
+//! | `quarantined` | account | edge, seq, code, reason | members |
+//! | `released` | account | entry, to, by, reason | members |
+//! | `dropped` | account | entry, by, reason | members |
+//! | `clone` | account | edge, name | admins |
+//! | `joined` | room | client, name, connection, behind | readers of the room |
+//! | `left` | room | client, name, connection, behind, cause | readers of the room |
+//! | `statistics` | room | messages, bytes, per_min, subscribers, connections | readers of the room |
+//! | `started` | hub | epoch, through | everybody who is let in |
+//! | `shutdown` | hub | queued | everybody who is let in |
+//! | `log_failing` | hub | code | everybody who is let in |
+//! | `quota_reached` | hub | | everybody who is let in |
+//! | `log_recovered` | hub | | everybody who is let in |
+//! | `clock_stepped` | hub | by_ms | everybody who is let in |
+//! | `configuration_refused` | hub | | everybody who is let in |
+//! | `configuration_changed` | hub | | everybody who is let in |
+//! | `uplink_up` | hub | uplink, backlog | everybody who is let in |
+//! | `uplink_down` | hub | uplink, cause | everybody who is let in |
+//! | `uplink_drained` | hub | uplink, through | everybody who is let in |
+//! | `uplink_gap` | hub | uplink, gap (from, to, cause) | everybody who is let in |
+//!
+//! What the hub's own channel says names nobody: no account, client or room. An edge's own channel is called the hub's
+//! too.
 
 use crate::{
     gap::Gap,
     id::{AccountId, ClientId, ConnectionId, Epoch, LogId, RoomId, Seq},
-    name::{AccountName, RoomName},
+    name::{AccountName, ChannelName, RoomName},
+    position::Position,
 };
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-/// Who may hear an event.
+/// Whose technical channel it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
-    /// The technical channel of one room.
+    /// Of one room, for those who may read any of it.
     Room(RoomId),
-    /// The technical channel of an account, for its members.
+    /// Of an account, for its members.
     Account(AccountId),
-    /// The part of an account's technical channel that only those hear who administer all of it.
-    Admins(AccountId),
-    /// The technical channel of the whole instance: carries no identities.
+    /// Of the whole instance: carries no identities.
     Instance,
 }
 
-/// One sentence of the system about itself. Serialized as `{"type":"joined", ...fields}`.
+impl Scope {
+    /// The room of the log that holds its events. Names of rooms have no `$`: it is no configured one.
+    pub fn room(self) -> RoomId {
+        const NAME: &[u8] = b"$riser";
+        RoomId(match self {
+            Self::Room(room) => Uuid::new_v5(&room.0, NAME),
+            Self::Account(account) => Uuid::new_v5(&account.0, NAME),
+            Self::Instance => Uuid::new_v5(&Uuid::nil(), NAME),
+        })
+    }
+}
+
+/// Where traffic stands, as it is told once in a while.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Told {
+    /// Publications since the process started.
+    pub messages: u64,
+    /// Their bodies, bytes.
+    pub bytes: u64,
+    /// Publications of the last minute.
+    pub per_min: u64,
+    /// Subscriptions that read the room.
+    pub subscribers: u32,
+    /// Connections in it.
+    pub connections: u32,
+}
+
+/// One sentence of the system about itself. See the module for who hears which.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum SystemEvent {
+    /// A connection was let in.
+    Opened {
+        /// The participant.
+        client: ClientId,
+        /// Its name.
+        name: AccountName,
+        /// Which of its connections.
+        connection: ConnectionId,
+    },
+    /// A connection that was let in is over.
+    Closed {
+        /// The participant.
+        client: ClientId,
+        /// Its name.
+        name: AccountName,
+        /// Which of its connections.
+        connection: ConnectionId,
+        /// Why: the name of a close code, or what became of the socket.
+        cause: String,
+    },
+    /// A connection was sent away because it did not take what waited for it.
+    SlowReader {
+        /// The participant.
+        client: ClientId,
+        /// Its name.
+        name: AccountName,
+        /// Which of its connections.
+        connection: ConnectionId,
+    },
+    /// Somebody was refused. Who it was is said only where a credential proved it.
+    Refused {
+        /// The code.
+        code: String,
+        /// What was refused.
+        what: String,
+        /// The participant.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        client: Option<ClientId>,
+        /// Its name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<AccountName>,
+        /// Which of its connections.
+        connection: ConnectionId,
+    },
     /// A connection joined a room.
     Joined {
         /// The participant.
@@ -33,6 +155,9 @@ pub enum SystemEvent {
         name: AccountName,
         /// Which of its connections.
         connection: ConnectionId,
+        /// Through which edge it is there; none for a connection of this instance.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        behind: Option<AccountName>,
     },
     /// A connection at a gate went on from one acceptor to the next, or was sent away. For admins: outside, all refusals of
     /// credentials look the same.
@@ -60,9 +185,25 @@ pub enum SystemEvent {
         name: AccountName,
         /// Which of its connections.
         connection: ConnectionId,
-        /// Why: the name of a close code, or `unsubscribed`.
+        /// Through which edge it is there; none for a connection of this instance.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        behind: Option<AccountName>,
+        /// Why: the name of a close code, `unsubscribed`, or `restart` of the instance that it was on.
         cause: String,
     },
+    /// A subscription that had begun missed what its channels had.
+    ReaderGap {
+        /// The participant.
+        client: ClientId,
+        /// Its name.
+        name: AccountName,
+        /// Which of its connections.
+        connection: ConnectionId,
+        /// Which seqs of this instance's log, and why.
+        gap: Gap,
+    },
+    /// Where a room's traffic stands, while somebody listens.
+    Statistics(Told),
     /// An edge's link came up and was welcomed.
     EdgeOnline {
         /// The edge.
@@ -82,6 +223,24 @@ pub enum SystemEvent {
         name: AccountName,
         /// Why.
         cause: String,
+    },
+    /// An edge that was behind or silent has nothing waiting any more, or advances.
+    EdgeFlowing {
+        /// The edge.
+        edge: ClientId,
+        /// Its name.
+        name: AccountName,
+    },
+    /// What an edge has waits longer than it should.
+    EdgeLag {
+        /// The edge.
+        edge: ClientId,
+        /// Its name.
+        name: AccountName,
+        /// How many seqs wait.
+        queued: u64,
+        /// Seqs taken per second, lately.
+        drain_per_s: u64,
     },
     /// An edge's backlog is drained.
     CaughtUp {
@@ -126,6 +285,28 @@ pub enum SystemEvent {
         /// Why, in words.
         reason: String,
     },
+    /// An entry in quarantine was placed where it was meant to go.
+    Released {
+        /// Where it was.
+        #[serde(with = "as_text")]
+        entry: Position,
+        /// Where it went.
+        to: Destination,
+        /// Who released it.
+        by: AccountName,
+        /// Why, in that person's words.
+        reason: String,
+    },
+    /// An entry in quarantine was given up.
+    Dropped {
+        /// Where it was.
+        #[serde(with = "as_text")]
+        entry: Position,
+        /// Who gave it up.
+        by: AccountName,
+        /// Why, in that person's words.
+        reason: String,
+    },
     /// A second machine presented the identity of a live edge.
     Clone {
         /// The edge.
@@ -133,11 +314,20 @@ pub enum SystemEvent {
         /// Its name.
         name: AccountName,
     },
+    /// The instance began.
+    Started {
+        /// The epoch of its log that it writes.
+        epoch: Epoch,
+        /// The last seq that an earlier one had brought to the disk.
+        through: Seq,
+    },
     /// A log could not commit; publications are refused until it can.
     LogFailing {
-        /// What the system said.
-        reason: String,
+        /// As what they are refused.
+        code: String,
     },
+    /// The log's quota is used up; publications are refused until there is room.
+    QuotaReached,
     /// The log commits again.
     LogRecovered,
     /// The wall clock was stepped.
@@ -148,11 +338,72 @@ pub enum SystemEvent {
     /// The configuration given was refused and the last good one runs. Why is in the instance's own log: every
     /// account reads this, and a configuration names them all.
     ConfigurationRefused,
+    /// Another configuration of rooms is in force.
+    ConfigurationChanged,
     /// The instance is going down on purpose.
     Shutdown {
         /// Its uplinks' unconfirmed seqs.
         queued: u64,
     },
+    /// The link to a hub came up.
+    UplinkUp {
+        /// The uplink's name in the configuration.
+        uplink: AccountName,
+        /// How many seqs the hub has not.
+        backlog: u64,
+    },
+    /// The link to a hub is down.
+    UplinkDown {
+        /// The uplink's name in the configuration.
+        uplink: AccountName,
+        /// Why.
+        cause: String,
+    },
+    /// A hub has everything.
+    UplinkDrained {
+        /// The uplink's name in the configuration.
+        uplink: AccountName,
+        /// Up to this seq.
+        through: Seq,
+    },
+    /// Seqs that a hub will never have.
+    UplinkGap {
+        /// The uplink's name in the configuration.
+        uplink: AccountName,
+        /// Which, and why.
+        gap: Gap,
+    },
+}
+
+/// A channel of a room, by their names as they were.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Destination {
+    /// The room.
+    pub room: RoomName,
+    /// The channel.
+    pub channel: ChannelName,
+}
+
+mod as_text {
+    use crate::position::Position;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(position: &Position, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(position)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Position, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+/// The kinds that only admins hear: of the account for its channel, of the room for a room's.
+const FOR_ADMINS: [&str; 4] = ["refused", "gate", "knock", "clone"];
+
+/// Whether an event in that channel of a technical channel is for admins only.
+pub fn is_for_admins(channel: &ChannelName) -> bool {
+    FOR_ADMINS.contains(&channel.as_str())
 }
 
 /// What an acceptor did with a connection.
@@ -170,24 +421,119 @@ pub enum GateStep {
 }
 
 impl SystemEvent {
-    /// Its `type`, as serialized.
+    /// Its kind: the channel that it is in, and its `type` after `riser.`.
     pub fn kind(&self) -> &'static str {
         match self {
+            Self::Opened { .. } => "opened",
+            Self::Closed { .. } => "closed",
+            Self::SlowReader { .. } => "slow_reader",
+            Self::Refused { .. } => "refused",
             Self::Joined { .. } => "joined",
-            Self::Gate { .. } => "gate",
+            Self::Gate { step: GateStep::Waits, .. } => "knock",
+            Self::Gate { step: GateStep::Asked | GateStep::Passed | GateStep::Refused, .. } => "gate",
             Self::Left { .. } => "left",
+            Self::ReaderGap { .. } => "reader_gap",
+            Self::Statistics(_) => "statistics",
             Self::EdgeOnline { .. } => "edge_online",
             Self::EdgeSilent { .. } => "edge_silent",
+            Self::EdgeFlowing { .. } => "edge_flowing",
+            Self::EdgeLag { .. } => "edge_lag",
             Self::CaughtUp { .. } => "caught_up",
             Self::LinkGap { .. } => "link_gap",
             Self::DownlinkGap { .. } => "downlink_gap",
             Self::Quarantined { .. } => "quarantined",
+            Self::Released { .. } => "released",
+            Self::Dropped { .. } => "dropped",
             Self::Clone { .. } => "clone",
+            Self::Started { .. } => "started",
             Self::LogFailing { .. } => "log_failing",
+            Self::QuotaReached => "quota_reached",
             Self::LogRecovered => "log_recovered",
             Self::ClockStepped { .. } => "clock_stepped",
             Self::ConfigurationRefused => "configuration_refused",
+            Self::ConfigurationChanged => "configuration_changed",
             Self::Shutdown { .. } => "shutdown",
+            Self::UplinkUp { .. } => "uplink_up",
+            Self::UplinkDown { .. } => "uplink_down",
+            Self::UplinkDrained { .. } => "uplink_drained",
+            Self::UplinkGap { .. } => "uplink_gap",
+        }
+    }
+
+    /// The channel of its technical channel that it is in.
+    pub fn channel(&self) -> ChannelName {
+        self.kind().parse().expect("letters and underscores are a channel")
+    }
+
+    /// Whether it names nobody, and so may be said on the instance's own channel.
+    pub fn names_nobody(&self) -> bool {
+        match self {
+            Self::Started { .. }
+            | Self::LogFailing { .. }
+            | Self::QuotaReached
+            | Self::LogRecovered
+            | Self::ClockStepped { .. }
+            | Self::ConfigurationRefused
+            | Self::ConfigurationChanged
+            | Self::Shutdown { .. }
+            | Self::UplinkUp { .. }
+            | Self::UplinkDown { .. }
+            | Self::UplinkDrained { .. }
+            | Self::UplinkGap { .. } => true,
+            Self::Opened { .. }
+            | Self::Closed { .. }
+            | Self::SlowReader { .. }
+            | Self::Refused { .. }
+            | Self::Gate { .. }
+            | Self::Joined { .. }
+            | Self::Left { .. }
+            | Self::ReaderGap { .. }
+            | Self::Statistics(_)
+            | Self::EdgeOnline { .. }
+            | Self::EdgeSilent { .. }
+            | Self::EdgeFlowing { .. }
+            | Self::EdgeLag { .. }
+            | Self::CaughtUp { .. }
+            | Self::LinkGap { .. }
+            | Self::DownlinkGap { .. }
+            | Self::Quarantined { .. }
+            | Self::Released { .. }
+            | Self::Dropped { .. }
+            | Self::Clone { .. } => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn technical_rooms_are_no_rooms_that_a_configuration_can_name() {
+        let account = AccountId(Uuid::from_u128(1));
+        let room = RoomId::of(account, "hall");
+        let all = [Scope::Room(room), Scope::Account(account), Scope::Instance].map(Scope::room);
+        assert!(all.iter().enumerate().all(|(n, id)| !all[n + 1..].contains(id) && *id != room));
+        assert_eq!(Scope::Account(account).room(), RoomId::of(account, "$riser"));
+        assert!("$riser".parse::<RoomName>().is_err());
+    }
+
+    #[test]
+    fn every_kind_is_in_the_table_and_where_it_is_for_admins_the_table_says_so() {
+        let table: Vec<&str> =
+            include_str!("event.rs").lines().filter(|l| l.starts_with("//! | `")).collect();
+        let kinds: Vec<&str> = include_str!("event.rs")
+            .lines()
+            .filter_map(|line| {
+                let (what, kind) = line.trim().strip_prefix("Self::")?.split_once("=> \"")?;
+                kind.strip_suffix("\",").filter(|_| !what.is_empty())
+            })
+            .collect();
+        assert_eq!(table.len(), kinds.len());
+        for kind in kinds {
+            let row = table.iter().find(|row| row.contains(&format!("| `{kind}` |")));
+            let row = row.unwrap_or_else(|| panic!("{kind} is not in the table"));
+            assert_eq!(is_for_admins(&kind.parse().unwrap()), row.ends_with("admins |"), "{row}");
         }
     }
 }

@@ -130,3 +130,8 @@ impl Seq {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SubscriptionId(pub u32);
+
+impl SubscriptionId {
+    /// Of what a door reads without having been asked: it takes no place among its client's.
+    pub const UNASKED: Self = Self(u32::MAX);
+}

@@ -6,15 +6,20 @@ use crate::{
     principal::{Grants, Right},
     time::Wall,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// What the entries must be of to concern a reader.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Interest {
     /// Any of these, by room.
     pub rooms: BTreeMap<RoomId, Vec<Selection>>,
-    /// And what these rights let it read.
+    /// And what these rights let it read ...
     pub grants: Arc<Grants>,
+    /// ... beyond these rooms, of which what may be read is judged by other rules, entry by entry.
+    pub open: BTreeSet<RoomId>,
 }
 
 /// Channels of a room, from some time on.
@@ -50,7 +55,8 @@ impl Interest {
         let meets = |one: &Selection| {
             one.channels.matches(channel) && one.since.is_none_or(|since| since.meets(last, latest))
         };
-        selections.iter().any(meets) && self.grants.allow(Right::Subscribe, room, channel)
+        let allowed = || self.open.contains(&room) || self.grants.allow(Right::Subscribe, room, channel);
+        selections.iter().any(meets) && allowed()
     }
 }
 
@@ -73,15 +79,18 @@ mod tests {
         let of = Interest {
             rooms: BTreeMap::from([
                 (room(1), vec![Selection { channels: "a/#".parse().unwrap(), since: None }]),
+                (room(4), vec![Selection { channels: "a/secret".parse().unwrap(), since: None }]),
                 (room(2), vec![Selection { channels: "a/#".parse().unwrap(), since }]),
             ]),
             grants: Arc::new(Grants::new(vec![rule("#", false), rule("a/secret", true)])),
+            open: BTreeSet::from([room(4)]),
         };
         let meets = |n, channel: &str, last, wall| {
             of.meets(room(n), &channel.parse().unwrap(), Seq(last), Wall(wall))
         };
         assert!(meets(1, "a/x", 10, 1));
         assert!(!meets(1, "b", 10, 1) && !meets(1, "a/secret", 10, 1) && !meets(3, "a/x", 10, 1));
+        assert!(meets(4, "a/secret", 10, 1) && !meets(4, "b", 10, 1), "judged by others");
         assert!(!meets(2, "a/x", 50, 99), "before that time");
         assert!(meets(2, "a/x", 50, 100) && meets(2, "a/x", 51, 99), "late enough, or news");
     }

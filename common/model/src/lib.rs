@@ -14,6 +14,7 @@ pub mod event;
 pub mod gap;
 pub mod id;
 pub mod interest;
+pub mod look;
 pub mod name;
 pub mod position;
 pub mod principal;

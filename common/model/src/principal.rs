@@ -81,6 +81,13 @@ impl Grants {
         });
         Self { rules: self.rules.iter().cloned().chain(denied).collect() }
     }
+
+    /// Whether the right holds on every channel of that room.
+    pub fn whole(&self, right: Right, room: RoomId) -> bool {
+        let about = |r: &&Rule| r.right == right && r.room.is_none_or(|id| id == room);
+        let mut rules = self.rules.iter().filter(about);
+        rules.clone().all(|r| !r.deny) && rules.any(|r| r.channels == Filter::all())
+    }
 }
 
 /// Who authenticated on a connection. Identity comes from the credential, never from an id the peer chose.

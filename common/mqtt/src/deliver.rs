@@ -10,7 +10,7 @@ use crate::{
     outbox::{Course, News, Outbox, Received, Stored, Turn, Unacknowledged},
     outgoing::Outgoing,
     own::Own,
-    peer::{Peer, Version},
+    peer::Peer,
     pull::Pull,
     subscription::{Subscription, options},
     system::System,
@@ -19,6 +19,7 @@ use bytes::BytesMut;
 use riser_model::{
     Position, Seq, SubscriptionId, Wall,
     door::{Ask, Delivery, Push, SessionDelivery},
+    event::Scope,
 };
 use riser_wire::{
     entry::{Body, ContentType, Publication},
@@ -148,7 +149,7 @@ impl Deliveries {
                 (*subscription, Some(*pos))
             }
             Push::Through { subscription, pos } => (*subscription, Some(*pos)),
-            Push::Event { subscription, .. } | Push::Wiped { subscription, .. } => (*subscription, None),
+            Push::Wiped { subscription, .. } => (*subscription, None),
         };
         if self.finishing.subscription == Some(subscription) {
             return true;
@@ -186,7 +187,7 @@ impl Deliveries {
                     self.settle(delivery, &sent);
                     sent
                 }
-                Push::Gap { .. } | Push::Event { .. } | Push::Wiped { .. } | Push::Through { .. } => {
+                Push::Gap { .. } | Push::Wiped { .. } | Push::Through { .. } => {
                     self.note(&push, peer, out, counters)
                 }
             };
@@ -281,8 +282,9 @@ impl Deliveries {
                 }
             },
         };
-        let room = (!delivery.rooted).then_some(delivery.room.as_str());
         let notes: Vec<_> = subscription.noted_gaps().iter().map(gap_note).collect();
+        let root = root(delivery);
+        let room = (!delivery.rooted).then_some(&*root);
         let outgoing = Outgoing {
             qos,
             retain: delivery.retained.is_some()
@@ -344,10 +346,11 @@ impl Deliveries {
                 Some(properties) => properties,
                 None => over(publication.properties),
             };
+            let root = root(delivery);
             let outgoing = Outgoing {
                 qos: if one.at_least_once { 1 } else { 2 },
                 retain: one.retained,
-                room: (!delivery.rooted).then_some(delivery.room.as_str()),
+                room: (!delivery.rooted).then_some(&*root),
                 topic: delivery.route.channel.as_str(),
                 alias: None,
                 id: one.id,
@@ -422,12 +425,6 @@ impl Deliveries {
                 Some(subscription) => subscription.pass(*pos),
                 None => {}
             },
-            Push::Event { subscription, event, missed, .. } => {
-                if let Some(subscription) = self.subscriptions.get(subscription) {
-                    let payload = serde_json::to_vec(&**event).unwrap_or_default();
-                    write_event(subscription, &payload, *missed, peer, out, counters);
-                }
-            }
             // MQTT has no words for it: the technical channel tells that the connection ended.
             Push::Wiped { .. } | Push::Publication(_) => {}
         }
@@ -619,34 +616,12 @@ pub(crate) fn write_system<'a>(
     }
 }
 
-fn write_event(
-    subscription: &Subscription,
-    payload: &[u8],
-    missed: u64,
-    peer: &Peer,
-    out: &mut BytesMut,
-    counters: &Counters,
-) {
-    let notes = if missed == 0 { vec![] } else { vec![("riser-missed", missed.to_string())] };
-    let outgoing = Outgoing {
-        qos: 0,
-        dup: false,
-        retain: false,
-        room: None,
-        topic: &subscription.filter,
-        alias: None,
-        id: 0,
-        content_type: ContentType::Json,
-        properties: &[],
-        identifier: subscription.keep.identifier,
-        notes: &notes,
-        payload,
-    };
-    match fit(outgoing, peer) {
-        Some(outgoing) => outgoing.write(peer.version, out),
-        None => counters.too_large.add(1),
-    }
-    if peer.version == Version::V4 {
-        counters.gaps.add(missed);
+/// What stands before a channel in its topic.
+fn root(delivery: &Delivery) -> Cow<'_, str> {
+    match delivery.technical {
+        None => Cow::Borrowed(delivery.room.as_str()),
+        Some(Scope::Room(_)) => Cow::Owned(format!("$riser/room/{}", delivery.room)),
+        Some(Scope::Account(_)) => Cow::Borrowed("$riser/account"),
+        Some(Scope::Instance) => Cow::Borrowed("$riser/hub"),
     }
 }

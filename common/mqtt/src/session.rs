@@ -459,6 +459,7 @@ impl Session {
             | Tell::Prompt(_)
             | Tell::Moved { .. }
             | Tell::Rooms(_)
+            | Tell::Seen { .. }
             | Tell::Decided { .. } => Ok(()),
         }
     }

@@ -142,6 +142,7 @@ impl Sessions {
             | Kind::Opened
             | Kind::Closed
             | Kind::Quarantined
+            | Kind::Settled
             | Kind::Other(_) => {}
         }
     }
@@ -442,8 +443,7 @@ impl Sessions {
     }
 
     /// Holds a subscription, or changes one: to be committed before SUBACK. `through` is where it begins (the
-    /// `at` of its `Subscribed`), or none on a technical channel; a subscription that is held already keeps its
-    /// own. None if nothing changes.
+    /// `at` of its `Subscribed`); a subscription that is held already keeps its own. None if nothing changes.
     pub fn set_subscription(
         &self,
         number: u64,

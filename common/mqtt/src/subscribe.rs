@@ -323,8 +323,10 @@ fn ask(
     subscription.asked += 1;
     subscription.showing |= retained;
     let from = match (&subscription.want, subscription.received()) {
-        (Want::Technical(_) | Want::Positions(_) | Want::System(_), _) | (_, None) => From::Live,
-        (Want::Topic(_) | Want::Room(..) | Want::Shared(_), Some(position)) => From::After(position),
+        (Want::Positions(_) | Want::System(_), _) | (_, None) => From::Live,
+        (Want::Topic(_) | Want::Room(..) | Want::Technical(_) | Want::Shared(_), Some(position)) => {
+            From::After(position)
+        }
     };
     let want = match &subscription.want {
         Want::Shared(shared) => {

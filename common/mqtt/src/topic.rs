@@ -1,7 +1,11 @@
 //! MQTT's grammar of topics and topic filters, on bytes that need not be ASCII. Which rooms and channels they
 //! mean is the bus's business.
 
-use riser_model::{RoomName, ShareWant, door::Want, name::CHANNEL_BYTES_MAX};
+use riser_model::{
+    ShareWant,
+    door::{Technical, Want},
+    name::CHANNEL_BYTES_MAX,
+};
 
 /// The longest topic or filter that is looked at: longer ones name no room and channel, whatever a binding
 /// makes of them.
@@ -42,11 +46,8 @@ pub(crate) fn want(filter: &str) -> Result<Want, BadFilter> {
     if filter.starts_with(SHARE) {
         return shared(filter).map(|shared| Want::Shared(Box::new(shared))).ok_or(BadFilter);
     }
-    if filter == "$riser/account" {
-        return Ok(Want::Technical(None));
-    }
-    if let Some(room) = filter.strip_prefix("$riser/room/") {
-        return room.parse::<RoomName>().map(|room| Want::Technical(Some(room))).map_err(|_| BadFilter);
+    if let Some(rest) = filter.strip_prefix("$riser/") {
+        return technical(rest).map(Want::Technical).ok_or(BadFilter);
     }
     if filter.starts_with("$SYS/") {
         return Ok(Want::System(filter.to_owned()));
@@ -71,6 +72,21 @@ fn shared(filter: &str) -> Option<ShareWant> {
         kept: false,
         own: Vec::new(),
     })
+}
+
+/// What is asked for by what follows `$riser/`: `account`, `hub` or `room/{room}`, and after it the kinds.
+fn technical(rest: &str) -> Option<Technical> {
+    let (whose, rest) = rest.split_once('/')?;
+    let (room, kinds) = match whose {
+        "room" => {
+            let (room, kinds) = rest.split_once('/')?;
+            (Some(room.parse().ok()?), kinds)
+        }
+        "account" | "hub" => (None, rest),
+        _ => return None,
+    };
+    let (account, hub) = (whose == "account", whose == "hub");
+    Some(Technical { room, account, hub, kinds: kinds.parse().ok()? })
 }
 
 /// The filter asks for nothing: not MQTT's grammar, too long, or a `$` that nobody answers to.
@@ -108,13 +124,24 @@ mod tests {
     #[test]
     fn filters_ask_for_topics_or_technical_channels() {
         assert_eq!(want("+/x"), Ok(Want::Topic("+/x".into())));
-        assert_eq!(want("$riser/account"), Ok(Want::Technical(None)));
-        assert_eq!(want("$riser/room/hall"), Ok(Want::Technical(Some("hall".parse().unwrap()))));
+        let account = Technical { hub: false, ..Technical::of_account() };
+        let hub = Technical { account: false, ..Technical::of_account() };
+        assert_eq!(want("$riser/account/#"), Ok(Want::Technical(account)));
+        let left =
+            Technical { kinds: "left".parse().unwrap(), ..Technical::of_room("hall".parse().unwrap()) };
+        assert_eq!(want("$riser/room/hall/left"), Ok(Want::Technical(left)));
+        assert_eq!(
+            want("$riser/hub/+"),
+            Ok(Want::Technical(Technical { kinds: "+".parse().unwrap(), ..hub }))
+        );
+        for bad in ["$riser/account", "$riser/room/hall", "$riser/room/+/#", "$riser/#", "$riser/user/#"] {
+            assert_eq!(want(bad), Err(BadFilter), "{bad}");
+        }
         assert_eq!(want("$riser/room/+"), Err(BadFilter));
         assert_eq!(want("$SYS/#"), Ok(Want::System("$SYS/#".into())));
         assert_eq!(want("$SYS"), Err(BadFilter));
         for text in
-            ["$share/g", "$share//a", "$share/g/", "$share/+/a", "$share/g#/a", "$share/g/$riser/account"]
+            ["$share/g", "$share//a", "$share/g/", "$share/+/a", "$share/g#/a", "$share/g/$riser/account/#"]
         {
             assert_eq!(want(text), Err(BadFilter), "{text}");
         }

@@ -381,6 +381,7 @@ impl<P: Pipe> Connection<P> {
                 | Tell::Unsubscribed { .. }
                 | Tell::Ticketed(_)
                 | Tell::System { .. }
+                | Tell::Seen { .. }
                 | Tell::Ready
                 | Tell::Deliver { .. },
             )

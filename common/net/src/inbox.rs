@@ -112,7 +112,7 @@ fn cost(ask: &Ask) -> u32 {
         Ask::Subscribe { want, .. } => match want {
             Want::Room(_, filter) => filter.as_str().len(),
             Want::Topic(topic) | Want::System(topic) => topic.len(),
-            Want::Technical(_) => 0,
+            Want::Technical(technical) => technical.kinds.as_str().len(),
             Want::Shared(shared) => shared.filter.len() + shared.topic.len() + shared.own.len() * 32,
             Want::Positions(positions) => positions.len() * 32,
         },
@@ -128,6 +128,7 @@ fn cost(ask: &Ask) -> u32 {
         | Ask::Unsubscribe { .. }
         | Ask::Pause { .. }
         | Ask::Pull { .. }
+        | Ask::Look { .. }
         | Ask::Confirm { .. }
         | Ask::Ticket { .. } => 0,
     };
@@ -224,6 +225,7 @@ impl Asker {
             | Ask::Unsubscribe { .. }
             | Ask::Pause { .. }
             | Ask::Pull { .. }
+            | Ask::Look { .. }
             | Ask::Confirm { .. }
             | Ask::Ticket { .. } => {}
         }

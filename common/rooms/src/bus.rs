@@ -20,16 +20,16 @@ use crate::{
     routes::Routes,
     share::Shares,
     statistics::{ChannelStatistics, Counters, RoomStatistics, Statistics},
-    subscription,
+    subscription::{self, State},
     tail::Tail,
-    technical::{self, Technical},
+    technical::Technical,
     topics,
     warm::{Deferred, Warm},
 };
 use riser_model::{
-    AccountId, Binding, Chunk, ConnectionId, CursorKey, CursorValue, Epoch, LogId, Now, Position, Principal,
-    Right, RoomId, RoomName, Route, RouteNumber, Seq, Time,
-    door::{Ask, Flow, Refusal, Target},
+    AccountId, AccountName, Binding, Chunk, ConnectionId, CursorKey, CursorValue, Epoch, LogId, Now,
+    Position, Principal, Retention, Right, RoomId, RoomName, Route, RouteNumber, Seq, Time,
+    door::{Ask, Code, Flow, Refusal, Target},
     event::Scope,
 };
 use std::{
@@ -73,6 +73,10 @@ pub struct Bus {
     pub(crate) counters: Counters,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) closing: bool,
+    /// As what publications are refused since a batch failed.
+    pub(crate) failing: Option<Code>,
+    /// When rooms tell next where their traffic stands.
+    pub(crate) traffic_due: Time,
     /// Up to here [`Output::Committed`] was handed out.
     pub(crate) said: Seq,
     pub(crate) warm: Warm,
@@ -82,7 +86,9 @@ pub struct Bus {
 impl Bus {
     /// A bus over a log as it was opened.
     pub fn new(config: Config, start: Start) -> Self {
+        let events = Retention { count: Some(config.events_kept), ..Retention::default() };
         let mut graph = Graph::default();
+        graph.events = events;
         graph.remember(start.pasts);
         graph.declare(start.rooms);
         let mut routes = Routes::default();
@@ -120,6 +126,8 @@ impl Bus {
             counters: Counters::default(),
             outputs: VecDeque::new(),
             closing: false,
+            failing: None,
+            traffic_due: Time::default(),
             said: start.next.prev(),
             warm: Warm::default(),
             now: Now::default(),
@@ -151,22 +159,45 @@ impl Bus {
         rooms.filter(move |(id, ..)| rights.into_iter().any(|right| principal.grants.reach(right, *id)))
     }
 
+    /// The account of that name, by its name or its id; without one the only one that there is.
+    pub fn account(&self, name: Option<&AccountName>) -> Option<AccountId> {
+        let all = || self.graph.rooms().iter().filter_map(|room| room.declared.as_ref());
+        let named = |name: &AccountName| {
+            let is = |id: AccountId| id.0.as_hyphenated().to_string() == name.as_str();
+            all().find(|one| one.account_name == *name || is(one.account)).map(|one| one.account)
+        };
+        match name {
+            Some(name) => named(name),
+            None => {
+                let first = all().next()?.account;
+                all().all(|one| one.account == first).then_some(first)
+            }
+        }
+    }
+
     /// Where a publication of that principal would go, if it may publish there.
     pub fn route_to(&self, principal: &Principal, target: &Target) -> Result<Route, Refusal> {
         let (room, channel) = topics::target(&self.graph, &self.bindings, principal, target)?;
         Ok(Route { room: self.graph.room(room).id, channel, client: principal.client })
     }
 
-    /// Whether everybody who listens to technical channels has pulled what was said there.
+    /// Whether what was said on technical channels is on disk, and everybody who listens there has pulled it.
     pub fn is_heard(&self) -> bool {
-        self.connections.values().flat_map(|reader| reader.subscriptions.values()).all(|one| {
-            match &one.scope {
-                subscription::Scope::Technical(listening) => {
-                    technical::is_up_to_date(listening, &self.technical)
-                }
-                subscription::Scope::Channel(_) | subscription::Scope::Rooms { .. } => true,
-            }
-        })
+        let mut all = self.connections.values().flat_map(|reader| reader.subscriptions.values());
+        self.events_are_stored() && all.all(|one| one.state == State::Idle || !self.is_technical(&one.scope))
+    }
+
+    /// Whether nothing waits for the disk.
+    pub fn is_stored(&self) -> bool {
+        self.line.bytes() == 0
+    }
+
+    pub(crate) fn is_technical(&self, scope: &subscription::Scope) -> bool {
+        let speaks = |slot: RoomSlot| self.graph.room(slot).speaks.is_some();
+        match scope {
+            subscription::Scope::Channel(slot) => speaks(self.graph.channel(*slot).room),
+            subscription::Scope::Rooms { rooms, .. } => rooms.keys().any(|slot| speaks(*slot)),
+        }
     }
 
     /// Takes one input.
@@ -187,7 +218,10 @@ impl Bus {
             Input::Read { ticket, found } => self.read(ticket, found, now),
             Input::Trimmed { oldest, oldest_at, gaps } => self.trimmed((oldest, oldest_at), gaps),
             Input::Reconfigured { rooms, bindings } => self.reconfigure(rooms, bindings),
-            Input::Deadline => self.try_again(now),
+            Input::Deadline => {
+                self.say_held();
+                self.try_again(now);
+            }
             Input::Shutdown => self.shutdown(now),
         }
     }
@@ -229,6 +263,7 @@ impl Bus {
             | Ask::Decide { .. }
             | Ask::Release { .. }
             | Ask::HandOver { .. }
+            | Ask::Look { .. }
             | Ask::Confirm { .. }
             | Ask::Ticket { .. } => self.counters.strays += 1,
         }
@@ -260,7 +295,8 @@ impl Bus {
     pub fn poll_timeout(&self) -> Option<(Time, Wake)> {
         let commit = self.line.deadline(self.config.hold()).map(|at| (at, Wake::Commit));
         let read = self.reads.again.first().map(|(at, _)| (*at, Wake::Read));
-        commit.into_iter().chain(read).min_by_key(|(at, _)| *at)
+        let event = self.technical.due().map(|at| (at, Wake::Event));
+        commit.into_iter().chain(read).chain(event).min_by_key(|(at, _)| *at)
     }
 
     /// The log.

@@ -42,6 +42,11 @@ impl Bus {
         }
         if self.chain.committed > before {
             self.graph.advance_floors(now);
+            if self.failing.take().is_some() {
+                self.event(Scope::Instance, SystemEvent::LogRecovered);
+            }
+            self.say_again();
+            self.tell_traffic(now.time);
             self.retained.expire(now.wall);
             self.hand_out_retained();
             self.outputs.push_back(Output::Committed { through: self.chain.committed });
@@ -53,6 +58,7 @@ impl Bus {
         let (Some(first), Some(last)) = (failed.first(), failed.last()) else { return };
         // Those that were not fetched yet carry seqs that are given again.
         let gone = first.ticket()..=last.ticket();
+        let had_entries = failed.iter().any(|unstored| unstored.block.count() > 0);
         self.outputs.retain(|output| match output {
             Output::Persist { ticket, .. } => !gone.contains(ticket),
             Output::Tell { .. }
@@ -70,11 +76,20 @@ impl Bus {
                 self.complete(piece, Err(code));
             }
         }
+        if had_entries && self.failing != Some(code) {
+            self.failing = Some(code);
+            let event = match code {
+                Code::QuotaExceeded => SystemEvent::QuotaReached,
+                code => SystemEvent::LogFailing { code: code.name().into() },
+            };
+            self.event(Scope::Instance, event);
+        }
     }
 
     /// Answers who waited for a batch.
     pub(crate) fn complete(&mut self, piece: Piece, result: Result<(), Code>) {
         match piece {
+            Piece::Said(said) => self.said(*said, result.is_ok()),
             Piece::Done { token, placed } => {
                 let result: Result<Placed, Code> = result.map(|()| placed);
                 self.outputs.push_back(Output::Done { token, result });
@@ -171,6 +186,9 @@ impl Bus {
             {
                 let position = Position { log: self.chain.log, epoch: block.epoch, seq };
                 self.retained.apply(&frame, position, &known.route, self.config.retained_bytes_max);
+            }
+            if self.graph.channel(*slot).touched.0 != first {
+                self.graph.roll(*slot, self.config.channels_tracked_max, now.time);
             }
             self.graph.note(*slot, seq, frame.body.len() as u64, now);
             let origin = frame.origin.map(|origin| (origin.number, origin.seq));
@@ -309,17 +327,6 @@ impl Bus {
         self.wake(slot, self.chain.committed, turn, true);
     }
 
-    pub(crate) fn event(&mut self, scope: Scope, event: SystemEvent) {
-        for key in self.technical.push(scope, Arc::new(event), self.config.events_max) {
-            let Some(connection) = self.connections.get_mut(&key.0) else { continue };
-            let idle = connection.subscriptions.get(&key.1).is_some_and(|one| one.state == State::Idle);
-            if idle {
-                let ready = connection.activate(key.1);
-                self.outputs.extend(ready.map(|tell| Output::Tell { connection: key.0, tell }));
-            }
-        }
-    }
-
     /// The log let go of its oldest entries. Cursors below meet that as a gap when they are pulled.
     pub(crate) fn trimmed(&mut self, oldest: (Seq, Wall), gaps: Vec<Gap>) {
         self.chain.trim(oldest, gaps);
@@ -333,7 +340,7 @@ impl Bus {
             self.end_session(connection);
         }
         for (id, subscription) in &gone.subscriptions {
-            connection::stop(&mut self.graph, &mut self.technical, subscription, (connection, *id));
+            connection::stop(&mut self.graph, subscription, (connection, *id));
             self.forget_shown(&subscription.scope, (connection, *id));
             self.release(subscription);
         }

@@ -31,12 +31,25 @@ pub struct Config {
     pub warm_seqs: u64,
     /// Present values beside a backlog, bytes; what comes on top of it is discarded.
     pub latest_bytes_max: usize,
-    /// Events kept per technical channel.
-    pub events_max: usize,
+    /// Events of one kind in one technical channel that are written one by one before they are coalesced; 0 writes
+    /// none.
+    pub events_burst: u32,
+    /// After that, one of the kind in this time, milliseconds.
+    pub events_every_ms: u64,
+    /// Events of all kinds and channels that are written before any is coalesced.
+    pub events_together_burst: u32,
+    /// After that, one in this time, milliseconds: what the log grows by at most.
+    pub events_together_every_ms: u64,
+    /// Events of one technical channel that are replayed: the newest so many.
+    pub events_kept: u64,
     /// Subscriptions of one connection.
     pub subscriptions_max: usize,
     /// Aliases of one connection: a higher number is refused.
     pub aliases_max: usize,
+    /// Channels of one room of which rates are kept; the others share one row of its statistics.
+    pub channels_tracked_max: usize,
+    /// How often a room in which something happens tells where its traffic stands, milliseconds.
+    pub traffic_every_ms: u64,
     /// Routes of the log; publications that would need more are refused.
     pub routes_max: usize,
     /// The most publications that a subscription may ask for with `last`.
@@ -63,9 +76,15 @@ impl Default for Config {
             retained_bytes_max: 16 << 20,
             warm_seqs: 32_768,
             latest_bytes_max: 8 << 20,
-            events_max: 256,
+            events_burst: 16,
+            events_every_ms: 5000,
+            events_together_burst: 1024,
+            events_kept: 4096,
+            events_together_every_ms: 500,
             subscriptions_max: limits::SUBSCRIPTIONS_MAX,
             aliases_max: 16_384,
+            channels_tracked_max: 512,
+            traffic_every_ms: 60_000,
             routes_max: 262_144,
             last_max: 4096,
             session_max: 16_384,
@@ -78,6 +97,18 @@ impl Default for Config {
 impl Config {
     pub(crate) fn hold(&self) -> Duration {
         Duration::from_millis(self.hold_ms)
+    }
+
+    pub(crate) fn events_every(&self) -> Duration {
+        Duration::from_millis(self.events_every_ms)
+    }
+
+    pub(crate) fn events_together_every(&self) -> Duration {
+        Duration::from_millis(self.events_together_every_ms)
+    }
+
+    pub(crate) fn traffic_every(&self) -> Duration {
+        Duration::from_millis(self.traffic_every_ms)
     }
 
     pub(crate) fn through_every(&self) -> Duration {

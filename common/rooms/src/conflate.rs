@@ -68,6 +68,10 @@ impl Copies {
     }
 
     /// The value is not the newest any more.
+    pub(crate) fn body(&self, seq: Seq) -> Option<bytes::Bytes> {
+        self.by_seq.get(&seq).map(|found| found.body.clone())
+    }
+
     pub(crate) fn remove(&mut self, seq: Seq) {
         if let Some(gone) = self.by_seq.remove(&seq) {
             self.bytes -= gone.body.len();
@@ -138,7 +142,6 @@ fn next_channel(subscription: &mut Subscription, view: &View<'_>) -> Option<Chan
             return (channel.turn > turn && channel.value.is_some()).then_some(*slot);
         }
         Scope::Rooms { rooms, .. } => rooms,
-        Scope::Technical(_) => return None,
     };
     let mut next: Option<(u64, ChannelSlot)> = None;
     for (room, scope) in rooms {

@@ -4,10 +4,9 @@ use crate::{
     graph::{Graph, Key, RoomSlot, Way},
     replay::Replay,
     subscription::{Scope, State, Subscription},
-    technical::Technical,
 };
 use riser_model::{
-    ConnectionId, Principal, Seq, SubscriptionId, Time,
+    ConnectionId, Principal, Seq, SubscriptionId, Time, Wall,
     door::{Refusal, Target, Tell},
 };
 use std::{
@@ -36,6 +35,8 @@ pub(crate) struct Partial {
 pub(crate) struct Member {
     pub(crate) subscriptions: u32,
     pub(crate) published: bool,
+    /// Since when.
+    pub(crate) since: Wall,
 }
 
 #[derive(Debug)]
@@ -102,7 +103,7 @@ impl Connection {
 }
 
 /// A subscription that has seen everything waits for its channel or rooms to move.
-pub(crate) fn wait(graph: &mut Graph, technical: &mut Technical, subscription: &Subscription, key: Key) {
+pub(crate) fn wait(graph: &mut Graph, subscription: &Subscription, key: Key) {
     match &subscription.scope {
         Scope::Channel(slot) => {
             graph.channel_mut(*slot).waiters.insert(key);
@@ -112,12 +113,11 @@ pub(crate) fn wait(graph: &mut Graph, technical: &mut Technical, subscription: &
                 graph.room_mut(*room).waiters.insert(key);
             }
         }
-        Scope::Technical(listening) => technical.wait(listening, key),
     }
 }
 
 /// It waits no more.
-pub(crate) fn stop(graph: &mut Graph, technical: &mut Technical, subscription: &Subscription, key: Key) {
+pub(crate) fn stop(graph: &mut Graph, subscription: &Subscription, key: Key) {
     match &subscription.scope {
         Scope::Channel(slot) => {
             graph.channel_mut(*slot).waiters.remove(&key);
@@ -127,7 +127,6 @@ pub(crate) fn stop(graph: &mut Graph, technical: &mut Technical, subscription: &
                 graph.room_mut(*room).waiters.remove(&key);
             }
         }
-        Scope::Technical(listening) => technical.stop(listening, key),
     }
 }
 

@@ -6,13 +6,14 @@
 
 use crate::{
     depth::{Depth, Mark},
+    rates::Rates,
     session::SessionHistory,
     statistics::Traffic,
 };
 use bytes::Bytes;
 use riser_model::{
-    AccountId, ChannelName, ConnectionId, Epoch, History, LogId, Now, Room as Declared, RoomId, RoomName,
-    Route, RouteNumber, Seq, SubscriptionId,
+    AccountId, ChannelName, ConnectionId, Epoch, History, LogId, Now, Retention, Room as Declared, RoomId,
+    RoomName, Route, RouteNumber, Seq, SubscriptionId, Time, event::Scope,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -40,6 +41,8 @@ pub(crate) struct Room {
     pub(crate) id: RoomId,
     /// What its owner declared; none while it is not configured.
     pub(crate) declared: Option<Declared>,
+    /// Whose technical channel it is, if it is one.
+    pub(crate) speaks: Option<Scope>,
     /// Its channels that have routes, in the order in which they got them. Only grows.
     pub(crate) channels: Vec<ChannelSlot>,
     /// Its publications in the tail.
@@ -56,6 +59,13 @@ pub(crate) struct Room {
     pub(crate) floor: Seq,
     /// What is replayed to those who join, where the room offers that.
     pub(crate) session: Option<SessionHistory>,
+    pub(crate) rates: Rates,
+    /// What went through its channels that have no rates of their own.
+    pub(crate) other: (Rates, Traffic),
+    /// How many channels have.
+    pub(crate) tracked: usize,
+    /// How many publications were counted when that was last told.
+    pub(crate) told: u64,
 }
 
 /// What a channel shows to those who want its newest value only.
@@ -96,6 +106,8 @@ pub(crate) struct Channel {
     pub(crate) origin: Option<(u32, Seq)>,
     pub(crate) presents: BTreeMap<LogId, Present>,
     pub(crate) traffic: Traffic,
+    /// None past the bound of channels of a room that have rates.
+    pub(crate) rates: Option<Box<Rates>>,
 }
 
 impl Channel {
@@ -118,6 +130,11 @@ pub(crate) struct Graph {
     free: Vec<ChannelSlot>,
     /// Rises with every update of a channel.
     pub(crate) turn: u64,
+    /// How much of a technical channel's past is kept.
+    pub(crate) events: Retention,
+    /// What an account's technical channel is called, and the instance's.
+    account_name: RoomName,
+    hub_name: RoomName,
 }
 
 impl Default for Graph {
@@ -130,6 +147,9 @@ impl Default for Graph {
             by_channel: BTreeMap::new(),
             free: Vec::new(),
             turn: TURN,
+            events: Retention::default(),
+            account_name: "account".parse().expect("letters are a name"),
+            hub_name: "hub".parse().expect("letters are a name"),
         }
     }
 }
@@ -146,8 +166,10 @@ impl Graph {
     /// Rooms whose retention names how much is kept let go of what it does not.
     pub(crate) fn advance_floors(&mut self, now: Now) {
         for room in &mut self.rooms {
-            if let (Some(depth), Some(declared)) = (&mut room.depth, &room.declared) {
-                room.floor = depth.advance(&declared.retention, now);
+            let declared = room.declared.as_ref().map(|declared| &declared.retention);
+            let retention = if room.speaks.is_some() { Some(&self.events) } else { declared };
+            if let (Some(depth), Some(retention)) = (&mut room.depth, retention) {
+                room.floor = depth.advance(retention, now);
             }
         }
     }
@@ -162,7 +184,10 @@ impl Graph {
     pub(crate) fn declare(&mut self, rooms: Vec<Declared>) {
         self.by_name.clear();
         self.rooms.iter_mut().for_each(|room| room.declared = None);
+        self.add_technical(Scope::Instance);
         for declared in rooms {
+            self.add_technical(Scope::Room(declared.id));
+            self.add_technical(Scope::Account(declared.account));
             let slot = self.add_room(declared.id);
             self.by_name.insert((declared.account, declared.name.clone()), slot);
             let room = self.room_mut(slot);
@@ -181,6 +206,7 @@ impl Graph {
             self.rooms.push(Room {
                 id,
                 declared: None,
+                speaks: None,
                 channels: Vec::new(),
                 index: VecDeque::new(),
                 recent: BTreeMap::new(),
@@ -191,9 +217,43 @@ impl Graph {
                 depth: None,
                 floor: Seq::ZERO,
                 session: None,
+                rates: Rates::default(),
+                other: Default::default(),
+                tracked: 0,
+                told: 0,
             });
             RoomSlot(self.rooms.len() as u32 - 1)
         })
+    }
+
+    /// The room of a technical channel.
+    pub(crate) fn add_technical(&mut self, scope: Scope) -> RoomSlot {
+        let slot = self.add_room(scope.room());
+        let room = self.room_mut(slot);
+        room.speaks = Some(scope);
+        room.depth.get_or_insert_with(|| Depth::new(Vec::new()));
+        slot
+    }
+
+    /// The name of what a technical channel speaks of; none for the instance, and for what is not configured.
+    pub(crate) fn subject(&self, scope: Scope) -> Option<&str> {
+        let declared = |slot: RoomSlot| self.room(slot).declared.as_ref();
+        match scope {
+            Scope::Room(id) => Some(declared(self.room_of(id)?)?.name.as_str()),
+            Scope::Account(id) => Some(declared(self.rooms_of(id).next()?)?.account_name.as_str()),
+            Scope::Instance => None,
+        }
+    }
+
+    /// How those who read a room name it.
+    pub(crate) fn name(&self, slot: RoomSlot) -> Option<&RoomName> {
+        let declared = |slot: RoomSlot| self.room(slot).declared.as_ref().map(|declared| &declared.name);
+        match self.room(slot).speaks {
+            None => declared(slot),
+            Some(Scope::Room(id)) => declared(self.room_of(id)?),
+            Some(Scope::Account(_)) => Some(&self.account_name),
+            Some(Scope::Instance) => Some(&self.hub_name),
+        }
     }
 
     pub(crate) fn channels(&self) -> usize {
@@ -253,6 +313,7 @@ impl Graph {
             origin: None,
             presents: BTreeMap::new(),
             traffic: Traffic::default(),
+            rates: None,
         };
         let slot = match self.free.pop() {
             Some(slot) => {
@@ -292,6 +353,25 @@ impl Graph {
         }
     }
 
+    /// A batch is about to bring publications of a channel: its rates and its room's know what there was before.
+    pub(crate) fn roll(&mut self, slot: ChannelSlot, tracked_max: usize, now: Time) {
+        let channel = self.channel(slot);
+        let (room, is_new) = (channel.room, channel.rates.is_none() && channel.traffic.messages == 0);
+        let room = self.room_mut(room);
+        room.rates.roll(&room.traffic, now);
+        let tracks = is_new && room.tracked < tracked_max;
+        room.tracked += usize::from(tracks);
+        let (other, counted) = &mut room.other;
+        other.roll(counted, now);
+        let channel = self.channel_mut(slot);
+        if tracks {
+            channel.rates = Some(Box::default());
+        }
+        if let Some(rates) = &mut channel.rates {
+            rates.roll(&channel.traffic, now);
+        }
+    }
+
     /// Notes one publication.
     pub(crate) fn note(&mut self, slot: ChannelSlot, seq: Seq, bytes: u64, now: Now) {
         let wall = now.wall;
@@ -299,8 +379,11 @@ impl Graph {
         channel.index.push_back(seq);
         channel.total += 1;
         channel.traffic.add(bytes, wall);
-        let room = channel.room;
+        let (room, has_rates) = (channel.room, channel.rates.is_some());
         let room = self.room_mut(room);
+        if !has_rates {
+            room.other.1.add(bytes, wall);
+        }
         room.index.push_back((seq, slot));
         room.traffic.add(bytes, wall);
         if let Some(depth) = &mut room.depth {

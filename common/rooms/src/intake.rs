@@ -10,6 +10,7 @@ use crate::{
     output::{Output, Placed},
     routes::{Definitions, Routes, Written},
     tail::Block,
+    technical::Said,
 };
 use bytes::Bytes;
 use riser_model::{
@@ -43,6 +44,8 @@ pub(crate) enum Piece {
         /// Whether the intake ends here.
         last: bool,
     },
+    /// Nobody: the system speaks.
+    Said(Box<Said>),
     /// The layer above.
     Done { token: u64, placed: Placed },
 }
@@ -163,6 +166,13 @@ impl Line {
     /// Whether a publication with that id is on its way to the disk.
     pub(crate) fn carries(&self, client: ClientId, id: PublishId) -> bool {
         self.ids.contains(&(client, id))
+    }
+
+    /// As [`Line::add`], for what nobody waits for whatever it is.
+    pub(crate) fn add_unawaited(&mut self, frame: &Frame<'_>, way: Way) {
+        let awaited = self.open.awaited;
+        self.add(frame, way, None);
+        self.open.awaited = awaited;
     }
 
     pub(crate) fn mark(&self) -> Mark {
@@ -298,6 +308,7 @@ impl Line {
             match piece {
                 Piece::Intake { first, .. } => first.0 -= by,
                 Piece::Done { placed, .. } => placed.first.0 -= by,
+                Piece::Said(_) => {}
             }
         }
     }

@@ -87,4 +87,6 @@ pub enum Wake {
     Commit,
     /// A read that brought nothing is tried again.
     Read,
+    /// What happened and was held back is said.
+    Event,
 }

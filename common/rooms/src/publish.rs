@@ -183,8 +183,12 @@ impl Bus {
         }
         let principal = Arc::clone(&publisher.principal);
         let alias = self.alias(&principal, target);
-        if let Alias::Way(way) = &alias {
-            self.join(connection, self.graph.channel(way.channel).room, |member| member.published = true);
+        match &alias {
+            Alias::Way(way) => {
+                let room = self.graph.channel(way.channel).room;
+                self.join(connection, room, |member| member.published = true);
+            }
+            Alias::Refused(refused) => self.denied(connection, &refused.1),
         }
         let Some(publisher) = self.connections.get_mut(&connection) else { return };
         match publisher.aliases.get_mut(place) {
@@ -218,7 +222,7 @@ impl Bus {
     }
 
     /// A route's number, whatever the bound.
-    fn intern_beyond(&mut self, route: &Route) -> Way {
+    pub(crate) fn intern_beyond(&mut self, route: &Route) -> Way {
         if let Some(number) = self.routes.number(route)
             && let Some(known) = self.routes.known(number)
         {

@@ -8,13 +8,14 @@ use crate::{
     connection::{self, Connection},
     output::Output,
     replay::{Asked, Held, Sought, What},
-    subscription::{Newest, Next, Scope, State, Subscription, View},
-    technical, topics,
+    subscription::{Newest, Next, State, Subscription, View},
+    topics,
 };
 use riser_model::{
-    ConnectionId, Interest, Now, Position, Read, RoomId, RoomName, Route, Run, Selected, Selection, Seq,
+    ConnectionId, Gap, Interest, Now, Position, Read, RoomId, RoomName, Route, Run, Selected, Selection, Seq,
     SessionId, SubscriptionId,
     door::{Completeness, Delivery, Push, Subscribed, Tell},
+    event::{Scope, SystemEvent},
 };
 use riser_wire::entry::Body;
 use std::{
@@ -103,7 +104,6 @@ impl Bus {
                         | Next::Wiped(_)
                         | Next::Passed(_)
                         | Next::Gap(_)
-                        | Next::Event { .. }
                         | Next::Nothing
                         | Next::Blocked => None,
                     };
@@ -114,6 +114,11 @@ impl Bus {
                     self.count(&push);
                     if let Some(seq) = replayed {
                         self.note_shown(&subscription.scope, seq, (connection, subscription.id));
+                    }
+                    if let Some(Push::Gap { gap, .. }) = &push
+                        && !self.is_technical(&subscription.scope)
+                    {
+                        self.missed(connection, *gap);
                     }
                     pushes.extend(push);
                     quantum = quantum.saturating_sub(cost);
@@ -132,13 +137,21 @@ impl Bus {
             After::Goes => reader.active.push_back(id),
             After::Waits => {
                 subscription.state = State::Idle;
-                connection::wait(&mut self.graph, &mut self.technical, subscription, (connection, id));
+                connection::wait(&mut self.graph, subscription, (connection, id));
             }
             After::Reads => {
                 subscription.state = State::Reading;
                 reader.replay.reading.insert(id);
             }
         }
+    }
+
+    /// A reader met a gap.
+    fn missed(&mut self, connection: ConnectionId, gap: Gap) {
+        let Some(reader) = self.connections.get(&connection) else { return };
+        let (client, name) = (reader.principal.client, reader.principal.name.clone());
+        let scope = Scope::Account(reader.principal.account);
+        self.event(scope, SystemEvent::ReaderGap { client, name, connection, gap });
     }
 
     fn count(&mut self, push: &Option<Push>) {
@@ -148,7 +161,6 @@ impl Bus {
                 self.counters.skipped += delivery.skipped;
             }
             Some(Push::Gap { gap, .. }) => self.counters.gapped += gap.count(),
-            Some(Push::Event { missed, .. }) => self.counters.missed += missed,
             Some(Push::Wiped { .. } | Push::Through { .. }) | None => {}
         }
     }
@@ -165,7 +177,6 @@ impl Bus {
             chain: &self.chain,
             routes: &self.routes,
             copies: &self.copies,
-            technical: &self.technical,
             principal: &reader.principal,
             held: reader.replay.held.as_ref(),
         })
@@ -181,7 +192,7 @@ impl Bus {
         let pos = self.chain.position(self.chain.committed);
         for subscription in reader.subscriptions.values_mut() {
             let quiet = subscription.state == State::Idle && subscription.at != pos;
-            if quiet && subscription.share.is_none() && !matches!(subscription.scope, Scope::Technical(_)) {
+            if quiet && subscription.share.is_none() {
                 subscription.at = pos;
                 pushes.push(Push::Through { subscription: subscription.id, pos });
             }
@@ -195,7 +206,7 @@ impl Bus {
         match (&subscription.state, paused) {
             (State::Idle | State::Active | State::Reading, true) => {
                 subscription.state = State::Paused;
-                connection::stop(&mut self.graph, &mut self.technical, subscription, (connection, id));
+                connection::stop(&mut self.graph, subscription, (connection, id));
                 reader.active.retain(|active| *active != id);
                 reader.replay.reading.remove(&id);
                 self.let_go(connection);
@@ -226,8 +237,7 @@ impl Bus {
             | Next::Newest { .. }
             | Next::Wiped(_)
             | Next::Gap(_)
-            | Next::Passed(_)
-            | Next::Event { .. } => After::Goes,
+            | Next::Passed(_) => After::Goes,
         };
         if !matches!(after, After::Goes) {
             self.rest(connection, &mut subscription, &after);
@@ -317,7 +327,10 @@ impl Bus {
             }
         }
         let grants = reader.map(|reader| Arc::clone(&reader.principal.grants)).unwrap_or_default();
-        Arc::new(Interest { rooms, grants })
+        let speaks =
+            |id: &RoomId| self.graph.room_of(*id).is_some_and(|slot| self.graph.room(slot).speaks.is_some());
+        let open = rooms.keys().copied().filter(speaks).collect();
+        Arc::new(Interest { rooms, grants, open })
     }
 
     pub(crate) fn read(&mut self, ticket: u64, found: Selected, now: Now) {
@@ -465,7 +478,7 @@ fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<
                 walk.after = Some(route.channel.clone());
             }
             subscription.own.remove(&retained.position.seq);
-            let ((room, rooted), prev) = (room_name(view, &route)?, subscription.at);
+            let ((room, rooted, technical), prev) = (named(view, &route)?, subscription.at);
             let (body, wall) = (retained.body, retained.wall);
             let (pos, skipped, retained) = (None, 0, Some(retained.position));
             let session = None;
@@ -481,13 +494,14 @@ fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<
                 wall,
                 rooted,
                 session,
+                technical,
             };
             Some(Push::Publication(delivery))
         }
         Next::Publication { seq, found } => {
             subscription.cursor = seq;
             let route = Arc::clone(&view.routes.known(found.route)?.route);
-            let (room, rooted) = room_name(view, &route)?;
+            let (room, rooted, technical) = named(view, &route)?;
             let pos = Position { log: view.chain.log, epoch: found.epoch, seq };
             let prev = std::mem::replace(&mut subscription.at, pos);
             let (pos, body, wall) = (Some(pos), found.body, found.wall);
@@ -504,6 +518,7 @@ fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<
                 wall,
                 rooted,
                 session,
+                technical,
             };
             Some(Push::Publication(delivery))
         }
@@ -527,7 +542,7 @@ fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<
                 }
             };
             subscription.at = pos.unwrap_or(prev);
-            let ((room, rooted), retained) = (room_name(view, &route)?, None);
+            let ((room, rooted, technical), retained) = (named(view, &route)?, None);
             let session = pos.and_then(|pos| session_of(view, &route, pos.seq));
             let delivery = Delivery {
                 subscription: id,
@@ -541,6 +556,7 @@ fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<
                 wall,
                 rooted,
                 session,
+                technical,
             };
             Some(Push::Publication(delivery))
         }
@@ -556,12 +572,6 @@ fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<
             Some(Push::Gap { subscription: id, gap, pos })
         }
         Next::Passed(seq) => Some(Push::Through { subscription: id, pos: view.chain.position(seq) }),
-        Next::Event { scope, event, missed } => {
-            if let Scope::Technical(listening) = &mut subscription.scope {
-                technical::heard(listening, scope, missed);
-            }
-            Some(Push::Event { subscription: id, scope, event, missed })
-        }
         Next::Nothing | Next::Blocked => None,
     }
 }
@@ -573,17 +583,17 @@ fn session_of(view: &View<'_>, route: &Route, seq: Seq) -> Option<SessionId> {
     Some(SessionId { epoch: view.chain.epoch, connection })
 }
 
-/// The name of a route's room, and whether it is the root of MQTT's topics.
-fn room_name(view: &View<'_>, route: &Route) -> Option<(RoomName, bool)> {
+/// The name of a route's room, whether it is the root of MQTT's topics, and whose technical channel it is.
+fn named(view: &View<'_>, route: &Route) -> Option<(RoomName, bool, Option<Scope>)> {
     let slot = view.graph.room_of(route.room)?;
-    let name = &view.graph.room(slot).declared.as_ref()?.name;
-    Some((name.clone(), view.root == Some(name)))
+    let (name, technical) = (view.graph.name(slot)?, view.graph.room(slot).speaks);
+    Some((name.clone(), technical.is_none() && view.root == Some(name), technical))
 }
 
 fn cost(push: &Option<Push>) -> u32 {
     let body = match push {
         Some(Push::Publication(delivery)) => delivery.body.len(),
-        Some(Push::Gap { .. } | Push::Event { .. } | Push::Wiped { .. } | Push::Through { .. }) | None => 0,
+        Some(Push::Gap { .. } | Push::Wiped { .. } | Push::Through { .. }) | None => 0,
     };
     // A body is bounded far below u32.
     PUSH_BYTES + body as u32

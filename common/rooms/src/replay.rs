@@ -335,7 +335,6 @@ pub(crate) fn last_in_tail(
                 }
             }
         }
-        Scope::Technical(_) => {}
     }
     (count, earliest)
 }

@@ -93,7 +93,7 @@ impl Bus {
             let Some(subscription) = subscription else { continue };
             subscription.wiped.push_back(connection);
             if subscription.state == State::Idle {
-                connection::stop(&mut self.graph, &mut self.technical, subscription, (reader, id));
+                connection::stop(&mut self.graph, subscription, (reader, id));
                 self.look(reader, id);
             }
         }

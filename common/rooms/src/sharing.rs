@@ -125,7 +125,7 @@ impl Bus {
         if let Some(subscription) =
             self.connections.get(&connection).and_then(|reader| reader.subscriptions.get(&id))
         {
-            crate::connection::stop(&mut self.graph, &mut self.technical, subscription, (connection, id));
+            crate::connection::stop(&mut self.graph, subscription, (connection, id));
         }
         self.look(connection, id);
         self.ask_disk(connection);
@@ -167,7 +167,6 @@ impl Bus {
             | Next::Wiped(_)
             | Next::Retained { .. }
             | Next::Newest { .. }
-            | Next::Event { .. }
             | Next::Nothing
             | Next::Blocked => {}
         }

@@ -68,8 +68,8 @@ pub struct Counters {
     pub skipped: u64,
     /// Gaps told to subscribers, in seqs.
     pub gapped: u64,
-    /// Events that subscribers were too slow for.
-    pub missed: u64,
+    /// Events of the system that were not written by themselves: others that stand for them are.
+    pub coalesced: u64,
     /// Present values beside a backlog that were discarded for want of room.
     pub latest_discarded: u64,
     /// Chunks that were read and let go of before their reader came.

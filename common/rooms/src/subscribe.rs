@@ -14,7 +14,7 @@ use crate::{
 use riser_model::{
     Binding, Cause, ConnectionId, Gap, History, Now, Principal, Room, Seq, Since, SubscriptionId,
     door::{Code, Completeness, Flow, From, Refusal, Subscribed, Tell, Want},
-    event::SystemEvent,
+    event::{self, SystemEvent},
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -45,8 +45,13 @@ impl Begin {
 
 impl Bus {
     pub(crate) fn open(&mut self, connection: ConnectionId, principal: Arc<Principal>, now: Now) {
-        let opened = Connection::new(principal, now.time.plus(self.config.through_every()));
+        let opened = Connection::new(Arc::clone(&principal), now.time.plus(self.config.through_every()));
         self.connections.entry(connection).or_insert(opened);
+        let (client, name) = (principal.client, principal.name.clone());
+        self.event(
+            event::Scope::Account(principal.account),
+            SystemEvent::Opened { client, name, connection },
+        );
         if self.closing {
             self.send_away(connection);
         }
@@ -57,7 +62,18 @@ impl Bus {
         for slot in std::mem::take(&mut gone.members).into_keys() {
             self.left_room(connection, slot, cause);
         }
+        self.closed(connection, cause);
         self.forget(connection);
+    }
+
+    fn closed(&mut self, connection: ConnectionId, cause: &str) {
+        let Some(one) = self.connections.get(&connection) else { return };
+        let (client, name) = (one.principal.client, one.principal.name.clone());
+        let scope = event::Scope::Account(one.principal.account);
+        if cause == Code::TooSlow.name() {
+            self.event(scope, SystemEvent::SlowReader { client, name: name.clone(), connection });
+        }
+        self.event(scope, SystemEvent::Closed { client, name, connection, cause: cause.into() });
     }
 
     pub(crate) fn shutdown(&mut self, now: Now) {
@@ -72,7 +88,9 @@ impl Bus {
     pub(crate) fn subscribe(&mut self, connection: ConnectionId, id: SubscriptionId, want: &Want, how: How) {
         let Some(reader) = self.connections.get(&connection) else { return };
         let principal = Arc::clone(&reader.principal);
-        let full = reader.subscriptions.len() >= self.config.subscriptions_max;
+        let counts = |one: &&SubscriptionId| **one != SubscriptionId::UNASKED;
+        let asked_for = reader.subscriptions.keys().filter(counts).count();
+        let full = asked_for >= self.config.subscriptions_max && id != SubscriptionId::UNASKED;
         // Single entries are what its session has begun: they are bounded there.
         let picked = matches!(want, Want::Positions(_));
         let made = if full && !picked && !reader.subscriptions.contains_key(&id) {
@@ -85,6 +103,9 @@ impl Bus {
         match made {
             Ok((subscription, subscribed)) => self.begin(connection, subscription, subscribed),
             Err(refusal) => {
+                if id != SubscriptionId::UNASKED {
+                    self.denied(connection, &refusal);
+                }
                 let tell = Tell::Subscribed { subscription: id, result: Err(refusal) };
                 self.outputs.push_back(Output::Tell { connection, tell });
             }
@@ -106,10 +127,10 @@ impl Bus {
                 let mut rooms = self.graph.rooms_of(principal.account);
                 rooms.any(|room| self.keeps(room) && topics::reaches(&self.graph, principal, room))
             }
-            Reach::Technical(_) | Reach::Picked => false,
+            Reach::Picked => false,
+            Reach::Technical(..) => true,
         };
-        let technical = matches!(reach, Reach::Technical(_));
-        let begin = if technical { self.live() } else { self.place_of(from, history)? };
+        let begin = self.place_of(from, history)?;
         let mut gaps = match begin {
             Begin { last: 1.., .. } => Vec::new(),
             // What is gone may have been of that time.
@@ -125,7 +146,7 @@ impl Bus {
             // Channels that were last published in before that are not known.
             completeness = Completeness::Partial;
         }
-        let conflation = (flow == Flow::Conflate && !technical).then(|| match from {
+        let conflation = (flow == Flow::Conflate).then(|| match from {
             From::After(_) => Conflation::new(0, cursor),
             From::Live | From::Last(_) | From::Since(_) | From::Start if history => {
                 // The present first: whatever is newest, however old it is.
@@ -138,7 +159,7 @@ impl Bus {
         });
         // A replaced subscription goes first: its rooms are joined by the new one before it is let go.
         let joins = flow == Flow::Credit && !matches!(from, From::After(_));
-        let scope = self.enter(connection, principal, reach, from, (floors, joins));
+        let scope = self.enter(connection, principal, reach, (floors, joins));
         let own = self.remove(connection, id).map(|gone| gone.own).unwrap_or_default();
         let floor = scope.floor(&self.graph);
         let whole = match from {
@@ -178,7 +199,7 @@ impl Bus {
             since: begin.since.filter(|_| !conflates),
             joined,
             wiped: VecDeque::new(),
-            walk: (retained && flow == Flow::Credit && !technical).then_some(Walk {
+            walk: (retained && flow == Flow::Credit).then_some(Walk {
                 until: cursor,
                 room: RoomSlot(0),
                 after: None,
@@ -202,10 +223,12 @@ impl Bus {
     }
 
     fn keeps(&self, room: RoomSlot) -> bool {
-        self.graph.room(room).declared.as_ref().is_some_and(|declared| match declared.history {
-            History::None | History::Session => false,
-            History::Log => true,
-        })
+        let room = self.graph.room(room);
+        room.speaks.is_some()
+            || room.declared.as_ref().is_some_and(|declared| match declared.history {
+                History::None | History::Session => false,
+                History::Log => true,
+            })
     }
 
     fn live(&self) -> Begin {
@@ -253,7 +276,6 @@ impl Bus {
         connection: ConnectionId,
         principal: &Principal,
         reach: Reach,
-        from: From,
         floors: (bool, bool),
     ) -> Scope {
         let joined = |member: &mut Member| member.subscriptions += 1;
@@ -283,18 +305,14 @@ impl Bus {
                 Scope::Rooms { rooms: scopes, every: Some(filter) }
             }
             Reach::Picked => Scope::Rooms { rooms: BTreeMap::new(), every: None },
-            Reach::Technical(room) => {
-                let scopes = match room {
-                    Some(room) => vec![self.room_scope(room)],
-                    None => {
-                        use riser_model::event::Scope;
-                        let admins = Scope::Admins(principal.account);
-                        let admins = principal.grants.administer().then_some(admins);
-                        let all = [Scope::Account(principal.account), Scope::Instance];
-                        all.into_iter().chain(admins).collect()
-                    }
-                };
-                Scope::Technical(self.technical.listen(scopes, from != From::Live))
+            // To listen to what is said about a room is not to be in it.
+            Reach::Technical(rooms, kinds) => {
+                let mut scopes = BTreeMap::new();
+                for room in rooms {
+                    self.graph.room_mut(room).subscribers += 1;
+                    scopes.insert(room, self.scope(room, kinds.clone(), floors));
+                }
+                Scope::Rooms { rooms: scopes, every: None }
             }
         }
     }
@@ -321,7 +339,6 @@ impl Bus {
                     }
                 }
             }
-            Scope::Technical(_) => {}
         }
     }
 
@@ -378,7 +395,7 @@ impl Bus {
         if let State::Seeking(_) = gone.state {
             self.refuse_ended(connection, id);
         }
-        connection::stop(&mut self.graph, &mut self.technical, &gone, (connection, id));
+        connection::stop(&mut self.graph, &gone, (connection, id));
         self.forget_shown(&gone.scope, (connection, id));
         self.release(&gone);
         for room in self.rooms_in(&gone.scope) {
@@ -398,7 +415,6 @@ impl Bus {
         match scope {
             Scope::Channel(slot) => vec![self.graph.channel(*slot).room],
             Scope::Rooms { rooms, .. } => rooms.keys().copied().collect(),
-            Scope::Technical(_) => Vec::new(),
         }
     }
 
@@ -413,42 +429,6 @@ impl Bus {
         }
     }
 
-    /// A connection has to do with a room.
-    pub(crate) fn join(&mut self, connection: ConnectionId, slot: RoomSlot, with: impl FnOnce(&mut Member)) {
-        let Some(one) = self.connections.get_mut(&connection) else { return };
-        let before = one.members.len();
-        with(one.members.entry(slot).or_default());
-        if one.members.len() == before {
-            return;
-        }
-        let (client, name) = (one.principal.client, one.principal.name.clone());
-        let room = self.graph.room_mut(slot);
-        room.members += 1;
-        self.outputs.push_back(Output::Joined { connection, room: room.id });
-        self.event(self.room_scope(slot), SystemEvent::Joined { client, name, connection });
-    }
-
-    /// One subscription less holds a connection in a room.
-    fn part(&mut self, connection: ConnectionId, slot: RoomSlot) {
-        let Some(one) = self.connections.get_mut(&connection) else { return };
-        let Some(member) = one.members.get_mut(&slot) else { return };
-        member.subscriptions = member.subscriptions.saturating_sub(1);
-        if member.subscriptions == 0 && !member.published {
-            one.members.remove(&slot);
-            self.left_room(connection, slot, "unsubscribed");
-        }
-    }
-
-    fn left_room(&mut self, connection: ConnectionId, slot: RoomSlot, cause: &str) {
-        let Some(one) = self.connections.get(&connection) else { return };
-        let (client, name) = (one.principal.client, one.principal.name.clone());
-        let room = self.graph.room_mut(slot);
-        room.members = room.members.saturating_sub(1);
-        self.outputs.push_back(Output::Left { connection, room: room.id, cause: cause.into() });
-        let event = SystemEvent::Left { client, name, connection, cause: cause.into() };
-        self.event(self.room_scope(slot), event);
-    }
-
     /// Takes a new configuration: rights are looked up again, and filters over all rooms meet the new ones.
     pub(crate) fn reconfigure(&mut self, rooms: Vec<Room>, bindings: Vec<Binding>) {
         self.graph.declare(rooms);
@@ -456,6 +436,7 @@ impl Bus {
         for connection in self.connections.keys().copied().collect::<Vec<_>>() {
             self.check(connection);
         }
+        self.event(event::Scope::Instance, SystemEvent::ConfigurationChanged);
     }
 
     pub(crate) fn change_principal(&mut self, connection: ConnectionId, principal: Arc<Principal>) {
@@ -509,7 +490,7 @@ impl Bus {
         let principal = Arc::clone(&one.principal);
         let Some(mut subscription) = one.subscriptions.remove(&id) else { return };
         let key = (connection, id);
-        connection::stop(&mut self.graph, &mut self.technical, &subscription, key);
+        connection::stop(&mut self.graph, &subscription, key);
         let before = self.rooms_in(&subscription.scope);
         self.recheck(&principal, &mut subscription.scope);
         let after = self.rooms_in(&subscription.scope);
@@ -524,7 +505,7 @@ impl Bus {
             self.part(connection, slot);
         }
         if subscription.state == State::Idle {
-            connection::wait(&mut self.graph, &mut self.technical, &subscription, key);
+            connection::wait(&mut self.graph, &subscription, key);
         }
         if let Some(one) = self.connections.get_mut(&connection) {
             one.subscriptions.insert(id, subscription);
@@ -551,14 +532,6 @@ impl Bus {
                         let (committed, turn) = (self.chain.committed, self.graph.turn);
                         let later = || RoomScope::new(filter.clone(), committed, turn);
                         rooms.entry(room).or_insert_with(later);
-                    }
-                }
-            }
-            Scope::Technical(listening) => {
-                if let Some(room) = listening.room() {
-                    let slot = self.graph.room_of(room);
-                    if !slot.is_some_and(|slot| topics::reaches(&self.graph, principal, slot)) {
-                        *scope = nothing();
                     }
                 }
             }

@@ -12,18 +12,20 @@ use crate::{
     routes::Routes,
     share::ShareId,
     tail::{Found, Tail},
-    technical::{self, Listening, Technical},
     topics,
 };
 use bytes::Bytes;
 use riser_model::{
     Cause, ChannelName, ConnectionId, Filter, Gap, Position, Principal, RoomId, RoomName, Route, Selection,
-    Seq, Since, SubscriptionId, Wall, event::SystemEvent,
+    Seq, Since, SubscriptionId, Wall,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
+
+/// Up to so many rooms each one's own publications are looked through, and not all of the tail.
+const FEW_ROOMS: usize = 4;
 
 /// What a subscription reads from.
 pub(crate) struct View<'a> {
@@ -36,7 +38,6 @@ pub(crate) struct View<'a> {
     pub(crate) wall: Wall,
     /// The room whose channels are MQTT's topics as they stand.
     pub(crate) root: Option<&'a RoomName>,
-    pub(crate) technical: &'a Technical,
     pub(crate) principal: &'a Principal,
     /// What its connection read from the disk.
     pub(crate) held: Option<&'a Held>,
@@ -68,8 +69,6 @@ pub(crate) enum Scope {
         /// For later rooms too: this filter.
         every: Option<Filter>,
     },
-    /// What the system says.
-    Technical(Listening),
 }
 
 /// Whether a room has no session history, or has that entry in it.
@@ -83,7 +82,7 @@ impl Scope {
         match self {
             Self::Channel(slot) => Some(graph.channel(*slot).room),
             Self::Rooms { rooms, every: None } if rooms.len() == 1 => rooms.keys().next().copied(),
-            Self::Rooms { .. } | Self::Technical(_) => None,
+            Self::Rooms { .. } => None,
         }
     }
 
@@ -92,7 +91,6 @@ impl Scope {
         match self {
             Self::Channel(slot) => vec![graph.channel(*slot).room],
             Self::Rooms { rooms, .. } => rooms.keys().copied().collect(),
-            Self::Technical(_) => Vec::new(),
         }
     }
 
@@ -103,7 +101,6 @@ impl Scope {
             Self::Rooms { rooms, .. } => {
                 rooms.keys().map(|room| graph.room(*room).floor).min().unwrap_or_default()
             }
-            Self::Technical(_) => Seq::ZERO,
         }
     }
 
@@ -114,14 +111,13 @@ impl Scope {
         match self {
             Self::Channel(slot) => has(graph.channel(*slot).room),
             Self::Rooms { rooms, .. } => rooms.keys().all(|room| has(*room)),
-            Self::Technical(_) => true,
         }
     }
 
     /// Whether all of its rooms still show what follows that seq.
     pub(crate) fn shows_after(&self, graph: &Graph, cursor: Seq) -> bool {
         match self {
-            Self::Channel(_) | Self::Technical(_) => self.floor(graph) <= cursor,
+            Self::Channel(_) => self.floor(graph) <= cursor,
             Self::Rooms { rooms, .. } => rooms.keys().all(|room| graph.room(*room).floor <= cursor),
         }
     }
@@ -181,8 +177,6 @@ pub(crate) enum Next {
     Gap(Gap),
     /// One that the session of a member has in flight, and that is not to be had any more.
     Passed(Seq),
-    /// An event, and how many were missed before it.
-    Event { scope: riser_model::event::Scope, event: Arc<SystemEvent>, missed: u64 },
     /// Nothing: everything was seen.
     Nothing,
     /// Whatever it is must be read from the disk first, from `wanted` on.
@@ -255,7 +249,6 @@ impl Subscription {
                 seq > scope.floor.max(graph.room(channel.room).floor)
                     && scope.meets(graph, principal, channel)
             }
-            Scope::Technical(_) => false,
         }
     }
 
@@ -283,15 +276,11 @@ impl Subscription {
                 };
                 rooms.iter().map(of).collect()
             }
-            Scope::Technical(_) => Vec::new(),
         }
     }
 
     /// Looks for what comes next, and moves the cursor right before it.
     pub(crate) fn look(&mut self, view: &View<'_>) -> Next {
-        if let Scope::Technical(listening) = &mut self.scope {
-            return technical::look(listening, view.technical);
-        }
         if let Some(session) = self.wiped.front() {
             return Next::Wiped(*session);
         }
@@ -411,18 +400,22 @@ impl Subscription {
                 let mut rest = channel.index.range(from..);
                 rest.find(|seq| **seq > joined || is_replayed(graph, room, **seq)).copied()
             }
-            Scope::Rooms { rooms, every: None } if rooms.len() == 1 => {
-                let (&room, _) = rooms.first_key_value()?;
-                let index = &graph.room(room).index;
-                let from = index.partition_point(|&(at, _)| at <= cursor);
-                let mut rest = index.range(from..);
-                rest.find(|(seq, slot)| self.meets(graph, view.principal, *slot, *seq)).map(|(seq, _)| *seq)
+            Scope::Rooms { rooms, every: None } if rooms.len() <= FEW_ROOMS => {
+                let rooms: Vec<RoomSlot> = rooms.keys().copied().collect();
+                let firsts = rooms.into_iter().filter_map(|room| {
+                    let index = &graph.room(room).index;
+                    let from = index.partition_point(|&(at, _)| at <= cursor);
+                    let mut rest = index.range(from..);
+                    let met =
+                        |(seq, slot): &&(Seq, ChannelSlot)| self.meets(graph, view.principal, *slot, *seq);
+                    rest.find(met).map(|(seq, _)| *seq)
+                });
+                firsts.min()
             }
             Scope::Rooms { .. } => {
                 let mut rest = view.tail.publications(cursor.next());
                 rest.find(|(seq, slot)| self.meets(graph, view.principal, *slot, *seq)).map(|(seq, _)| seq)
             }
-            Scope::Technical(_) => None,
         }
     }
 

@@ -1,111 +1,254 @@
-//! The technical channels: what the system says about rooms, accounts and itself, a bounded ring for each.
+//! The technical channels: what the system says about rooms, accounts and itself, as entries of the log.
 //!
-//! A listener is a cursor into its rings. Who is slower than a ring is told how many events it missed.
+//! Nobody waits for an event: it rides in the next commit, and is said again when that fails. Of one kind in one
+//! channel so many may come at once, and then one every so often that stands for all that happened meanwhile; all
+//! together are bounded the same way, so however long a storm lasts, the log grows by so many events a second and no
+//! more.
 
-use crate::{graph::Key, subscription::Next};
+use crate::{bus::Bus, config::Config, intake::Piece, statistics::Counters};
 use riser_model::{
-    RoomId,
+    ClientId, ConnectionId, Route, RouteNumber, Time,
+    door::{Code, Refusal},
     event::{Scope, SystemEvent},
 };
+use riser_wire::{
+    cloud_event::{self, About},
+    entry::{self, ContentType, Frame, Kind, Publication},
+    membership::{self, Membership},
+};
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
 };
 
-#[derive(Debug, Default)]
-struct Ring {
-    /// The ordinal of the oldest event in it.
-    first: u64,
-    events: VecDeque<Arc<SystemEvent>>,
-    waiters: BTreeSet<Key>,
+/// Of what waits for a log that fails; of events that come on top of it only the count is kept.
+const AGAIN_MAX: usize = 1024;
+
+/// An event as it is said: how many of its kind it stands for, and when it happened.
+#[derive(Clone, Debug)]
+pub(crate) struct Spoken {
+    scope: Scope,
+    event: SystemEvent,
+    count: u64,
 }
 
-impl Ring {
-    fn next(&self) -> u64 {
-        self.first + self.events.len() as u64
+/// What is written and nobody waits for.
+#[derive(Clone, Debug)]
+pub(crate) enum Said {
+    /// An event.
+    Event(Spoken),
+    /// A connection that came into a room that uplinks carry, or went.
+    Member(Kind, Membership),
+}
+
+/// How many may come: a burst, and after it one every so often.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pace {
+    /// When as many may come again as at first.
+    full_at: Time,
+}
+
+impl Pace {
+    /// Takes one, or says when one may be taken; never, without a burst.
+    fn take(&mut self, burst: u32, every: Duration, now: Time) -> Result<(), Time> {
+        let ahead = every.saturating_mul(burst.saturating_sub(1));
+        let full_at = self.full_at.max(now);
+        if burst == 0 {
+            Err(Time(u64::MAX))
+        } else if full_at.since(now) > ahead {
+            let early = u64::try_from(ahead.as_nanos()).unwrap_or(u64::MAX);
+            Err(Time(full_at.0.saturating_sub(early)))
+        } else {
+            self.full_at = full_at.plus(every);
+            Ok(())
+        }
     }
 }
 
-/// Where a listener is in each of its rings.
+/// One kind in one channel.
 #[derive(Debug, Default)]
-pub(crate) struct Listening {
-    cursors: BTreeMap<Scope, u64>,
-}
-
-impl Listening {
-    /// The room it listens to, if it is one room.
-    pub(crate) fn room(&self) -> Option<RoomId> {
-        self.cursors.keys().find_map(|scope| match scope {
-            Scope::Room(room) => Some(*room),
-            Scope::Account(_) | Scope::Admins(_) | Scope::Instance => None,
-        })
-    }
+struct Pacing {
+    pace: Pace,
+    /// What happened and was not said, and when it may be.
+    held: Option<(Spoken, Time)>,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Technical {
-    rings: BTreeMap<Scope, Ring>,
+    /// Events said in this epoch.
+    said: u64,
+    kinds: BTreeMap<(Scope, &'static str), Pacing>,
+    all: Pace,
+    /// What a batch that failed held.
+    again: VecDeque<Said>,
+    /// Events on their way to the disk.
+    unstored: usize,
 }
 
 impl Technical {
-    /// Keeps an event, at most `events_max` of its scope. Who waited for it.
-    pub(crate) fn push(&mut self, scope: Scope, event: Arc<SystemEvent>, events_max: usize) -> BTreeSet<Key> {
-        let ring = self.rings.entry(scope).or_default();
-        ring.events.push_back(event);
-        while ring.events.len() > events_max {
-            ring.events.pop_front();
-            ring.first += 1;
-        }
-        std::mem::take(&mut ring.waiters)
-    }
-
-    /// A listener that begins with what is in the rings, or with what comes next.
-    pub(crate) fn listen(&self, scopes: impl IntoIterator<Item = Scope>, from_start: bool) -> Listening {
-        let begin = |scope: &Scope| {
-            let ring = self.rings.get(scope);
-            ring.map_or(0, |ring| if from_start { ring.first } else { ring.next() })
-        };
-        Listening { cursors: scopes.into_iter().map(|scope| (scope, begin(&scope))).collect() }
-    }
-
-    pub(crate) fn wait(&mut self, listening: &Listening, key: Key) {
-        for scope in listening.cursors.keys() {
-            self.rings.entry(*scope).or_default().waiters.insert(key);
-        }
-    }
-
-    pub(crate) fn stop(&mut self, listening: &Listening, key: Key) {
-        for scope in listening.cursors.keys() {
-            if let Some(ring) = self.rings.get_mut(scope) {
-                ring.waiters.remove(&key);
+    /// What is to be written now, if anything.
+    fn say(&mut self, spoken: Spoken, config: &Config, now: Time, counters: &mut Counters) -> Option<Spoken> {
+        let at = (spoken.scope, spoken.event.kind());
+        let is_news = !matches!(spoken.event, SystemEvent::Statistics(_));
+        let kind = self.kinds.entry(at).or_default();
+        let before = kind.held.take().map_or(0, |(held, _)| held.count);
+        let count = if is_news { before + spoken.count } else { 1 };
+        let spoken = Spoken { count, ..spoken };
+        let (mut pace, mut all) = (kind.pace, self.all);
+        let taken = pace
+            .take(config.events_burst, config.events_every(), now)
+            .and_then(|()| all.take(config.events_together_burst, config.events_together_every(), now));
+        match taken {
+            Ok(()) => {
+                (kind.pace, self.all) = (pace, all);
+                Some(spoken)
+            }
+            Err(at) => {
+                counters.coalesced += 1;
+                kind.held = is_news.then_some((spoken, at));
+                None
             }
         }
     }
-}
 
-/// The next event, the scopes in their order.
-pub(crate) fn look(listening: &mut Listening, technical: &Technical) -> Next {
-    for (scope, cursor) in &listening.cursors {
-        let Some(ring) = technical.rings.get(scope) else { continue };
-        let at = (*cursor).max(ring.first);
-        let missed = at - *cursor;
-        let event = usize::try_from(at - ring.first).ok().and_then(|place| ring.events.get(place));
-        if let Some(event) = event {
-            return Next::Event { scope: *scope, event: Arc::clone(event), missed };
+    /// When something that was held may be said.
+    pub(crate) fn due(&self) -> Option<Time> {
+        let held = self.kinds.values().filter_map(|kind| kind.held.as_ref());
+        held.map(|(_, at)| *at).filter(|at| *at < Time(u64::MAX)).min()
+    }
+
+    fn take_due(&mut self, now: Time) -> Vec<Spoken> {
+        let due = self.kinds.values_mut().filter_map(|kind| kind.held.take_if(|(_, at)| *at <= now));
+        due.map(|(spoken, _)| spoken).collect()
+    }
+
+    /// Its batch failed.
+    fn failed(&mut self, said: Said) {
+        if self.again.len() < AGAIN_MAX {
+            return self.again.push_back(said);
+        }
+        let Said::Event(spoken) = said else { return };
+        let last = self.again.iter_mut().rev().find_map(|one| match one {
+            Said::Event(last) if last.scope == spoken.scope && last.event.kind() == spoken.event.kind() => {
+                Some(last)
+            }
+            Said::Event(_) | Said::Member(..) => None,
+        });
+        if let Some(last) = last {
+            *last = Spoken { count: last.count + spoken.count, ..spoken };
         }
     }
-    Next::Nothing
 }
 
-/// Whether a listener has heard everything that was said.
-pub(crate) fn is_up_to_date(listening: &Listening, technical: &Technical) -> bool {
-    let next = |scope| technical.rings.get(scope).map_or(0, Ring::next);
-    listening.cursors.iter().all(|(scope, cursor)| *cursor >= next(scope))
-}
+impl Bus {
+    /// The system speaks. Nothing that names anybody is said on the instance's own channel.
+    pub(crate) fn event(&mut self, scope: Scope, event: SystemEvent) {
+        if scope == Scope::Instance && !event.names_nobody() {
+            self.counters.strays += 1;
+            return;
+        }
+        let spoken = Spoken { scope, event, count: 1 };
+        let now = self.now.time;
+        if let Some(spoken) = self.technical.say(spoken, &self.config, now, &mut self.counters) {
+            self.write_event(spoken);
+        }
+    }
 
-/// The event that [`look`] found was told.
-pub(crate) fn heard(listening: &mut Listening, scope: Scope, missed: u64) {
-    if let Some(cursor) = listening.cursors.get_mut(&scope) {
-        *cursor += missed + 1;
+    /// A connection was refused something that it has no right to.
+    pub(crate) fn denied(&mut self, connection: ConnectionId, refusal: &Refusal) {
+        let Some(one) = self.connections.get(&connection).filter(|_| refusal.code == Code::Denied) else {
+            return;
+        };
+        let (client, name) = (Some(one.principal.client), Some(one.principal.name.clone()));
+        let scope = Scope::Account(one.principal.account);
+        let (code, what) = (refusal.code.name().into(), refusal.what.clone());
+        self.event(scope, SystemEvent::Refused { code, what, client, name, connection });
+    }
+
+    /// What was held and may be said.
+    pub(crate) fn say_held(&mut self) {
+        let now = self.now.time;
+        for spoken in self.technical.take_due(now) {
+            if let Some(spoken) = self.technical.say(spoken, &self.config, now, &mut self.counters) {
+                self.write_event(spoken);
+            }
+        }
+    }
+
+    /// What failed is said again, after a commit that did not.
+    pub(crate) fn say_again(&mut self) {
+        for said in std::mem::take(&mut self.technical.again) {
+            self.write_said(said);
+        }
+    }
+
+    fn write_event(&mut self, spoken: Spoken) {
+        self.write_said(Said::Event(spoken));
+    }
+
+    /// Writes what nobody waits for.
+    pub(crate) fn write_said(&mut self, said: Said) {
+        if self.line.bytes() >= self.config.unstored_bytes_max {
+            return self.technical.failed(said);
+        }
+        let (route, bytes) = match &said {
+            Said::Event(spoken) => self.event_entry(spoken),
+            Said::Member(kind, membership) => self.member_entry(*kind, membership),
+        };
+        let Ok((frame, _)) = Frame::read(&bytes, 0) else { return };
+        if !self.line.fits(frame.size(), self.config.batch_bytes_max) {
+            self.outputs.extend(self.line.seal(&mut self.routes));
+        }
+        // There are few kinds of events, and one channel of members in a room: their routes are not counted against the
+        // bound of publishers'.
+        let way = self.intern_beyond(&route);
+        self.technical.unstored += 1;
+        self.line.add_unawaited(&frame, way);
+        self.line.await_open(Piece::Said(Box::new(said)), self.now.time);
+        if self.closing {
+            self.line.hurry(self.now.time);
+        }
+    }
+
+    fn event_entry(&mut self, spoken: &Spoken) -> (Route, Vec<u8>) {
+        let Spoken { scope, event, count } = spoken;
+        self.graph.add_technical(*scope);
+        self.technical.said += 1;
+        let about = About {
+            log: self.chain.log,
+            id: (self.chain.epoch, self.technical.said),
+            scope: *scope,
+            name: self.graph.subject(*scope),
+            wall: self.now.wall,
+            count: *count,
+        };
+        let payload = cloud_event::payload(about, event);
+        let mut publication = Publication::new(ContentType::Other(cloud_event::CONTENT_TYPE), &payload);
+        // Who reads by MQTT at QoS 1 gets it as such, over a cut too.
+        publication.qos = 1;
+        let mut bytes = Vec::new();
+        publication.write_frame(&mut bytes, RouteNumber(0), self.now.stamp());
+        (Route { room: scope.room(), channel: event.channel(), client: ClientId::SYSTEM }, bytes)
+    }
+
+    fn member_entry(&self, kind: Kind, membership: &Membership) -> (Route, Vec<u8>) {
+        let mut bytes = Vec::new();
+        let stamp = self.now.stamp();
+        entry::write_frame(&mut bytes, RouteNumber(0), kind, 0, stamp, |out| membership.write(out));
+        let channel = membership::CHANNEL.parse().expect("letters are a channel");
+        (Route { room: membership.room, channel, client: ClientId::SYSTEM }, bytes)
+    }
+
+    /// The batch of what was said is on disk, or failed.
+    pub(crate) fn said(&mut self, said: Said, durable: bool) {
+        self.technical.unstored -= 1;
+        if !durable {
+            self.technical.failed(said);
+        }
+    }
+
+    /// Whether every event that was said is on disk, or waits for a log that fails.
+    pub(crate) fn events_are_stored(&self) -> bool {
+        self.technical.unstored == 0
     }
 }

@@ -5,7 +5,8 @@
 use crate::graph::{Graph, RoomSlot};
 use riser_model::{
     Binding, ChannelName, Filter, Principal, Right, RoomName,
-    door::{Code, Refusal, Target, Want},
+    door::{Code, Refusal, Target, Technical, Want},
+    event::{self, Scope},
 };
 
 /// What may be read.
@@ -16,8 +17,8 @@ pub(crate) enum Reach {
     Room(RoomSlot, Filter),
     /// These channels of every room that the principal reaches.
     Rooms(Filter),
-    /// What the system says about a room, or about the account.
-    Technical(Option<RoomSlot>),
+    /// What the system says, of these kinds, in these technical channels.
+    Technical(Vec<RoomSlot>, Filter),
     /// Single entries.
     Picked,
 }
@@ -136,17 +137,48 @@ pub(crate) fn want(
         Want::Positions(_) => Ok(Reach::Picked),
         // It is the layer above that speaks there.
         Want::System(filter) => Err(denied("read", filter)),
-        Want::Technical(Some(room)) => {
-            let slot = reached(graph, principal, room).ok_or_else(|| denied("read", room.as_str()))?;
-            Ok(Reach::Technical(Some(slot)))
+        Want::Technical(technical) => said(graph, principal, technical),
+    }
+}
+
+fn said(graph: &Graph, principal: &Principal, technical: &Technical) -> Result<Reach, Refusal> {
+    let Technical { room, account, hub, kinds } = technical;
+    let mut scopes = Vec::new();
+    if let Some(room) = room {
+        let slot = reached(graph, principal, room).ok_or_else(|| denied("read", room.as_str()))?;
+        scopes.push(Scope::Room(graph.room(slot).id));
+    }
+    if *account {
+        let scope = Scope::Account(principal.account);
+        if !hears(graph, principal, scope) {
+            return Err(denied("read", "the account's technical channel"));
         }
-        Want::Technical(None) => {
-            if graph.rooms_of(principal.account).any(|slot| reaches(graph, principal, slot)) {
-                Ok(Reach::Technical(None))
-            } else {
-                Err(denied("read", "the account's technical channel"))
-            }
+        scopes.push(scope);
+    }
+    if *hub {
+        scopes.push(Scope::Instance);
+    }
+    let slots = scopes.into_iter().filter_map(|scope| graph.room_of(scope.room()));
+    Ok(Reach::Technical(slots.collect(), kinds.clone()))
+}
+
+/// Whether what is said there is for this principal at all.
+fn hears(graph: &Graph, principal: &Principal, scope: Scope) -> bool {
+    match scope {
+        Scope::Room(id) => graph.room_of(id).is_some_and(|slot| reaches(graph, principal, slot)),
+        Scope::Account(id) => {
+            id == principal.account && graph.rooms_of(id).any(|slot| reaches(graph, principal, slot))
         }
+        Scope::Instance => true,
+    }
+}
+
+/// Whether it may hear what is for those only who look after the room or the account.
+fn is_admin(principal: &Principal, scope: Scope) -> bool {
+    match scope {
+        Scope::Room(id) => principal.grants.reach(Right::Admin, id),
+        Scope::Account(_) => principal.grants.administer(),
+        Scope::Instance => false,
     }
 }
 
@@ -168,6 +200,9 @@ fn reached(graph: &Graph, principal: &Principal, room: &RoomName) -> Option<Room
 /// Whether the room is the principal's to read, in any channel. Rules without a room speak about the account's.
 pub(crate) fn reaches(graph: &Graph, principal: &Principal, room: RoomSlot) -> bool {
     let room = graph.room(room);
+    if let Some(scope) = room.speaks {
+        return hears(graph, principal, scope);
+    }
     let own = room.declared.as_ref().is_some_and(|declared| declared.account == principal.account);
     own && principal.grants.reach(Right::Subscribe, room.id)
 }
@@ -175,6 +210,10 @@ pub(crate) fn reaches(graph: &Graph, principal: &Principal, room: RoomSlot) -> b
 /// The one check of every delivery path (promise 8).
 pub(crate) fn readable(graph: &Graph, principal: &Principal, room: RoomSlot, channel: &ChannelName) -> bool {
     let room = graph.room(room);
+    if let Some(scope) = room.speaks {
+        return hears(graph, principal, scope)
+            && (!event::is_for_admins(channel) || is_admin(principal, scope));
+    }
     let own = room.declared.as_ref().is_some_and(|declared| declared.account == principal.account);
     own && principal.grants.allow(Right::Subscribe, room.id, channel)
 }

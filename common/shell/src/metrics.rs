@@ -157,8 +157,8 @@ pub struct Metrics {
     pub deliveries: Counter,
     /// Publications that `conflate` subscriptions passed over.
     pub deliveries_skipped: Counter,
-    /// Events that connections were too slow for.
-    pub events_missed: Counter,
+    /// Events of the system that were not written by themselves in a storm.
+    pub events_coalesced: Counter,
     /// Connections that were let in.
     pub connections: Level,
     /// Connections that were not let in, or told to go.
@@ -235,7 +235,7 @@ impl Metrics {
             publications_refused: Family::default(),
             deliveries: Counter::default(),
             deliveries_skipped: Counter::default(),
-            events_missed: Counter::default(),
+            events_coalesced: Counter::default(),
             connections: Level::default(),
             turned_away: Family::default(),
             gaps: Family::default(),
@@ -285,9 +285,9 @@ impl Metrics {
             self.deliveries_skipped.clone(),
         );
         metric.register(
-            "events_missed",
-            "Events that connections were too slow for",
-            self.events_missed.clone(),
+            "events_coalesced",
+            "Events of the system that others stand for, in a storm",
+            self.events_coalesced.clone(),
         );
         metric.register("connections", "Connections that were let in", self.connections.clone());
         metric.register(

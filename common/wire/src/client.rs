@@ -12,6 +12,11 @@
 //! <- {"re":2,"ok":{"pos":"..."}}
 //! ```
 //!
+//! **What the system says** comes without being asked for: `{"ev":"event","scope":"room","pos":"...","event":{...}}`,
+//! of this room, the account and the hub, unless `hello` says `"events":false` or subscribes with `technical` itself.
+//! `technical` is `room`, `account` (and what the hub says of itself) or `hub`; which kinds there are and what they
+//! carry is in `riser-model`'s `event`.
+//!
 //! **Payloads** travel by content type. JSON is `data` as it is, text is `data` as a string, everything else
 //! is `data_b64`; so is what is declared JSON or text and is not. A publication without `type` is text if its
 //! `data` is a string, JSON if it is anything else, octets if it is `data_b64`.
@@ -36,10 +41,12 @@
 //! digits, as in positions). Seqs, counts and connection ids are numbers; a publish id may be either.
 
 mod answer;
+mod looking;
 mod object;
 mod request;
 
-pub use answer::{Done, Entered, Hole, Payload, Problem, Push, Receipt, Started, error, ok};
+pub use answer::{Done, Entered, Hole, Payload, Problem, Push, Receipt, Started, error, ok, scope_name};
+pub use looking::{Looking, seen};
 pub use request::{Channels, Hello, Message, Op, Publish, Request, Shown, Subscribe, Technical, Wrong};
 
 /// The WebSocket sub-protocol.

@@ -205,6 +205,8 @@ pub enum Kind {
     Closed,
     /// An entry that was taken but could not be placed, with its reason.
     Quarantined,
+    /// What became of an entry in quarantine.
+    Settled,
     /// From a newer version: stored and forwarded.
     Other(u8),
 }
@@ -221,6 +223,7 @@ impl Kind {
             Self::Opened => 6,
             Self::Closed => 7,
             Self::Quarantined => 8,
+            Self::Settled => 9,
             Self::Other(number) => number,
         }
     }
@@ -236,6 +239,7 @@ impl Kind {
             6 => Self::Opened,
             7 => Self::Closed,
             8 => Self::Quarantined,
+            9 => Self::Settled,
             other => Self::Other(other),
         }
     }

@@ -8,7 +8,10 @@
 
 pub mod client;
 pub mod close;
+pub mod cloud_event;
 pub mod entry;
 pub mod limits;
 pub mod link;
+pub mod membership;
 pub mod property;
+pub mod settlement;

@@ -316,7 +316,8 @@ impl Placing<'_> {
             | Kind::Session
             | Kind::Opened
             | Kind::Closed
-            | Kind::Quarantined => return None,
+            | Kind::Quarantined
+            | Kind::Settled => return None,
         }
         if let Some(number) = self.numbers.get(&frame.route) {
             return Some(*number);

@@ -236,7 +236,7 @@ impl EdgeCore {
                     | LinkEvent::CaughtUp { .. }
                     | LinkEvent::Stopped { .. } => None,
                 };
-                self.emit(number, event);
+                self.emit(number, event, now);
                 if let Some(input) = input {
                     self.downlink(number, input, now);
                 }
@@ -300,9 +300,12 @@ impl EdgeCore {
         self.rooms(RoomsInput::Append(append), now);
     }
 
-    fn emit(&mut self, number: UplinkNumber, event: LinkEvent) {
+    fn emit(&mut self, number: UplinkNumber, event: LinkEvent, now: Now) {
         if let Some(uplink) = self.uplinks.get_mut(&number) {
-            uplink.last_event = Some(event.clone());
+            let said = uplink.note(event.clone());
+            if let Some(said) = said {
+                self.say(said, now);
+            }
         }
         self.out(LinkOutput::Event { uplink: number, event });
     }

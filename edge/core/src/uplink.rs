@@ -3,9 +3,9 @@
 use crate::downlink::Downlink;
 use riser_link::{
     Sender,
-    sender::{Input, LinkEvent},
+    sender::{Down, Input, LinkEvent},
 };
-use riser_model::{AccountName, Now, RoomId, RouteNumber};
+use riser_model::{AccountName, Now, RoomId, RouteNumber, event::SystemEvent};
 use riser_rooms::Bus;
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -32,6 +32,11 @@ pub struct Uplink {
     pub(crate) reading: Option<u64>,
     /// The last turn of events, for the page and the metrics.
     pub(crate) last_event: Option<LinkEvent>,
+    /// Why it is down, as far as that was told; none while it is up.
+    down: Option<&'static str>,
+    /// Whether it was told that the hub has everything since the link came up. Once only: what is told is an entry
+    /// that the hub has to be told to skip, and over a slow link that alone would be a backlog again.
+    drained: bool,
 }
 
 impl Uplink {
@@ -47,6 +52,8 @@ impl Uplink {
             origins_told: 1,
             reading: None,
             last_event: None,
+            down: Some(""),
+            drained: false,
         }
     }
 
@@ -67,6 +74,40 @@ impl Uplink {
         }
         self.routes_told = bus.routes_end();
         self.origins_told = bus.origins_end();
+    }
+
+    /// Keeps what happened to the link, and says what of it belongs into the technical channel.
+    pub(crate) fn note(&mut self, event: LinkEvent) -> Option<SystemEvent> {
+        let uplink = self.name.clone();
+        let said = match &event {
+            LinkEvent::Up { backlog, .. } => {
+                (self.down, self.drained) = (None, false);
+                Some(SystemEvent::UplinkUp { uplink, backlog: *backlog })
+            }
+            LinkEvent::Down(why) => {
+                // Attempts that come to nothing are no news; that a hub turns the edge away is, once.
+                let turned_away = matches!(why, Down::WrongHub | Down::Refused(_) | Down::Stalled);
+                let is_news = self.down.is_none() || turned_away && self.down != Some(why.name());
+                is_news.then(|| {
+                    self.down = Some(why.name());
+                    SystemEvent::UplinkDown { uplink, cause: why.name().to_owned() }
+                })
+            }
+            LinkEvent::CaughtUp { through } if !self.drained => {
+                self.drained = true;
+                Some(SystemEvent::UplinkDrained { uplink, through: *through })
+            }
+            LinkEvent::Gap { gap, .. } => Some(SystemEvent::UplinkGap { uplink, gap: *gap }),
+            LinkEvent::CaughtUp { .. }
+            | LinkEvent::Refused(_)
+            | LinkEvent::WrongHub { .. }
+            | LinkEvent::OtherHub { .. }
+            | LinkEvent::Rewound { .. }
+            | LinkEvent::Forked { .. }
+            | LinkEvent::Stopped { .. } => None,
+        };
+        self.last_event = Some(event);
+        said
     }
 
     /// The last thing that happened to the link.

@@ -50,8 +50,8 @@ fn edge(through: &[u64]) -> EdgeCore {
         retained: RetainedTable::default(),
         producers: Default::default(),
     };
-    let bus = Bus::new(RoomsConfig::default(), start);
-    let instance = Instance::new(bus, LogFold::default().sessions, now());
+    let bus = Bus::new(RoomsConfig { events_burst: 0, ..RoomsConfig::default() }, start);
+    let instance = Instance::new(bus, LogFold::default(), now());
     let cursors: Vec<_> = (1..)
         .zip(through)
         .map(|(number, through)| {

@@ -101,6 +101,12 @@ export async function again() {
   return FakeSocket.last;
 }
 
+/** What the system says. */
+export function said(sub, pos, prev, kind) {
+  const event = { specversion: "1.0", id: `e-${kind}`, time: "t", type: `riser.${kind}`, data: { n: kind } };
+  return { ev: "event", sub, pos, prev, scope: "room", event };
+}
+
 /** Handlers that note what they were told. */
 export function recorder() {
   const seen = [];

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { bytesOf } from "../riser.js";
-import { FakeSocket, again, alone, recorder, room, settle, states } from "./fake.js";
+import { FakeSocket, again, alone, recorder, room, said, settle, states } from "./fake.js";
 
 alone();
 
@@ -22,8 +22,9 @@ test("hello carries the credential and the subscriptions", async () => {
       { sub: 1, channels: "#", from: { last: 3 }, flow: "conflate" },
       { sub: 2, technical: "room" },
     ],
+    events: false,
   });
-  socket.say({ ev: "event", sub: 2, scope: "room", event: { type: "joined" } });
+  socket.say(said(2, "p1", "p0", "joined"));
   assert.deepEqual(seen, ["start p0", "start p0", "joined"]);
   assert.equal(made.me.name, "ann");
   assert.deepEqual(states, [["connecting", undefined], ["open", undefined]]);
@@ -230,10 +231,23 @@ test("of events that nobody takes the oldest go, counted", async () => {
   const subscription = made.subscribeTechnical("room");
   const socket = FakeSocket.last;
   socket.enter();
-  for (let n = 0; n < 300; n += 1) socket.say({ ev: "event", sub: 1, scope: "room", missed: n === 5 ? 2 : 0, event: { type: String(n) } });
+  for (let n = 0; n < 300; n += 1) socket.say(said(1, `p${n + 1}`, `p${n}`, String(n)));
   const events = subscription[Symbol.asyncIterator]();
-  assert.deepEqual((await events.next()).value, { event: { type: "44" }, scope: "room", missed: 46 });
-  assert.deepEqual((await events.next()).value, { event: { type: "45" }, scope: "room", missed: 0 });
+  const [one, two] = [(await events.next()).value, (await events.next()).value];
+  assert.deepEqual(one, { event: { type: "44", id: "e-44", time: "t", count: 1, n: "44" }, scope: "room", missed: 44, pos: "p45" });
+  assert.deepEqual([two.event.type, two.missed], ["45", 0]);
+});
+
+test("events that were said while the connection was cut are heard, once", async () => {
+  const made = await room();
+  const { seen, handlers } = recorder();
+  made.subscribeTechnical("account", { ...handlers, from: { last: 5 } });
+  FakeSocket.last.enter();
+  FakeSocket.last.say(said(1, "p1", "p0", "opened"));
+  FakeSocket.last.close(1006, "");
+  const socket = await again();
+  const [asked] = socket.accept().subscriptions;
+  assert.deepEqual(asked, { sub: 1, technical: "account", from: { after: "p1" } });
 });
 
 test("a handler that throws disturbs nobody", async () => {

@@ -1,10 +1,39 @@
 //! What the hub knows of each edge, for the page and the metrics. Counted here, from what the hub itself saw.
 
 use riser_link::Progress;
-use riser_model::{AccountId, AccountName, ClientId, Now, Time};
+use riser_model::{AccountId, AccountName, ClientId, Now, Time, event::SystemEvent};
 use std::time::Duration;
 
 const RATE_OVER: Duration = Duration::from_secs(1);
+/// An edge whose confirmed end has not moved for so long, with more heard of, is not flowing (promise 5).
+const FLOWING_WITHIN: Duration = Duration::from_secs(3);
+/// An edge that is behind for so long is told to be.
+const LAG_AFTER: Duration = Duration::from_secs(10);
+
+/// What an edge's link does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LinkState {
+    /// No connection of it is welcomed.
+    Offline,
+    /// It has more, and nothing of it comes.
+    Silent,
+    /// It has more than comes in a second.
+    Behind,
+    /// What it has is here.
+    Flowing,
+}
+
+impl LinkState {
+    /// In one word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Offline => "offline",
+            Self::Silent => "silent",
+            Self::Behind => "behind",
+            Self::Flowing => "flowing",
+        }
+    }
+}
 
 /// One edge as the hub sees it at the moment.
 #[derive(Clone, Debug)]
@@ -32,6 +61,22 @@ impl EdgeStatus {
         self.progress.queued
     }
 
+    /// What its link does.
+    pub fn state(&self, now: Now) -> LinkState {
+        let backlog = self.backlog();
+        if !self.online {
+            LinkState::Offline
+        } else if backlog == 0 {
+            LinkState::Flowing
+        } else if now.time.since(self.flowed_at) > FLOWING_WITHIN {
+            LinkState::Silent
+        } else if backlog > self.drain_per_s(now).max(1) {
+            LinkState::Behind
+        } else {
+            LinkState::Flowing
+        }
+    }
+
     /// Seqs taken per second, lately.
     pub fn drain_per_s(&self, now: Now) -> u64 {
         if now.time.since(self.rate.since) > RATE_OVER * 5 { 0 } else { self.rate.per_s }
@@ -48,6 +93,18 @@ pub(crate) struct Edge {
     flowed_at: Time,
     quarantined: u64,
     rate: Rate,
+    lag: Lag,
+}
+
+/// Whether it is behind, for those who listen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Lag {
+    /// It is not.
+    None,
+    /// Since then, and not for long enough to be told.
+    Since(Time),
+    /// That was told.
+    Told,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +118,8 @@ impl Edge {
     /// An edge that was never heard of.
     pub(crate) fn new(client: ClientId, name: AccountName, account: AccountId, now: Now) -> Self {
         let rate = Rate { counted: 0, since: now.time, per_s: 0 };
-        Self { client, name, account, online: false, flowed_at: now.time, quarantined: 0, rate }
+        let (flowed_at, quarantined, lag) = (now.time, 0, Lag::None);
+        Self { client, name, account, online: false, flowed_at, quarantined, rate, lag }
     }
 
     /// A commit with so many seqs of it returned, so many entries of them to quarantine.
@@ -74,6 +132,55 @@ impl Edge {
         if over >= RATE_OVER {
             let ms = u64::try_from(over.as_millis()).unwrap_or(u64::MAX).max(1);
             *rate = Rate { counted: 0, since: now.time, per_s: rate.counted.saturating_mul(1000) / ms };
+        }
+    }
+
+    pub(crate) fn name(&self) -> &AccountName {
+        &self.name
+    }
+
+    /// Its connection is over: that is told by itself.
+    pub(crate) fn gone(&mut self) {
+        self.lag = Lag::None;
+    }
+
+    /// When it is to be looked at again.
+    pub(crate) fn watch_at(&self) -> Option<Time> {
+        match self.lag {
+            Lag::Since(since) => Some(since.plus(LAG_AFTER)),
+            Lag::None | Lag::Told => None,
+        }
+    }
+
+    /// Looks how far it is. What there is to tell.
+    pub(crate) fn watch(&mut self, progress: Progress, now: Now) -> Option<(AccountId, SystemEvent)> {
+        let status = self.status(progress);
+        let (edge, name, account) = (self.client, self.name.clone(), self.account);
+        match (status.state(now), self.lag) {
+            (LinkState::Offline, _) => {
+                self.lag = Lag::None;
+                None
+            }
+            (LinkState::Flowing, Lag::Told) => {
+                self.lag = Lag::None;
+                Some((account, SystemEvent::EdgeFlowing { edge, name }))
+            }
+            (LinkState::Flowing, Lag::None | Lag::Since(_)) => {
+                self.lag = Lag::None;
+                None
+            }
+            (LinkState::Silent | LinkState::Behind, Lag::None) => {
+                self.lag = Lag::Since(now.time);
+                None
+            }
+            (LinkState::Silent | LinkState::Behind, Lag::Since(since))
+                if now.time.since(since) >= LAG_AFTER =>
+            {
+                self.lag = Lag::Told;
+                let (queued, drain_per_s) = (status.backlog(), status.drain_per_s(now));
+                Some((account, SystemEvent::EdgeLag { edge, name, queued, drain_per_s }))
+            }
+            (LinkState::Silent | LinkState::Behind, Lag::Since(_) | Lag::Told) => None,
         }
     }
 

@@ -17,8 +17,10 @@ use riser_link::{
     sender::{Input as SenderInput, LinkEvent, Opened, Output as SenderOutput},
 };
 use riser_model::{
-    AccountId, ClientId, ConnectionId, Epoch, LogId, Now, Seq, Time,
+    AccountId, ClientId, ConnectionId, Epoch, LogId, Now, Principal, Seq, Time,
+    door::Refusal,
     event::{Scope, SystemEvent},
+    look::{Look, Seen},
 };
 use riser_rooms::{Append, Ingest as RoomsIngest, Input as RoomsInput, Latest};
 use riser_wire::{
@@ -169,6 +171,9 @@ impl HubCore {
             core.rooms(RoomsInput::Append(append), now);
         }
         core.wishes(now);
+        for client in core.edges.keys().copied().collect::<Vec<_>>() {
+            core.know_sites(client);
+        }
         core
     }
 
@@ -180,6 +185,11 @@ impl HubCore {
     /// The instance, to look at.
     pub fn instance(&self) -> &Instance {
         &self.instance
+    }
+
+    /// What a principal may see of what is looked at.
+    pub fn look(&self, principal: &Principal, look: &Look, now: Now) -> Result<Seen, Refusal> {
+        self.instance.look(principal, look, now)
     }
 
     /// The edges of the directory, connected or not.
@@ -219,6 +229,28 @@ impl HubCore {
         let is_replaced = self.welcomed.values().any(|other| *other == client);
         if let Some(edge) = self.edges.get_mut(&client) {
             edge.online = is_replaced;
+            if !is_replaced {
+                edge.gone();
+            }
+        }
+        self.know_sites(client);
+    }
+
+    /// The instance shows who is behind an edge, and whether it is cut off.
+    fn know_sites(&mut self, client: ClientId) {
+        let Some(edge) = self.edges.get(&client) else { return };
+        let logs: Vec<LogId> = self.receivers.logs_of(client).collect();
+        for log in logs {
+            self.instance.know_site(log, edge.name(), edge.online);
+        }
+    }
+
+    /// Whether an edge is behind, for those who listen.
+    fn watch(&mut self, client: ClientId, now: Now) {
+        let progress = self.receivers.progress(client);
+        let Some(edge) = self.edges.get_mut(&client) else { return };
+        if let Some((account, event)) = edge.watch(progress, now) {
+            self.emit(account, event, now);
         }
     }
 
@@ -250,6 +282,8 @@ impl HubCore {
                 if let Some(edge) = self.edges.get_mut(&edge) {
                     edge.online = true;
                 }
+                self.know_sites(edge);
+                self.watch(edge, now);
                 self.out(LinkOutput::Welcomed { connection });
             }
             ReceiversOutput::Ingest(ingest) => self.ingest(*ingest, now),
@@ -332,10 +366,13 @@ impl HubCore {
             (Some(first), Some(last)) => last.last().next().0.saturating_sub(first.first().0),
             (None, _) | (_, None) => 0,
         };
+        if let Some(known) = self.edges.get(&edge) {
+            self.instance.know_site(log, known.name(), true);
+        }
         let table = self.tables.entry(connection).or_default();
         table.define(definitions, edge, &self.directory);
         let Placed { runs, routes, origins, elsewhere, quarantined } =
-            table.place(items, epoch, account, edge);
+            table.place(items, (log, epoch), account, edge);
         for (seq, reason) in quarantined.iter().take(QUARANTINE_EVENTS_MAX) {
             let event = SystemEvent::Quarantined {
                 edge,
@@ -406,6 +443,7 @@ impl HubCore {
             edge.taken(outstanding.seqs, outstanding.quarantined, now);
         }
         self.receivers(ReceiversInput::Ingested { token, refused: Vec::new() }, now);
+        self.watch(outstanding.edge, now);
     }
 
     /// The system speaks on a technical channel.
@@ -445,6 +483,9 @@ impl Core for HubCore {
                 if self.receivers.poll_timeout().is_some_and(|(time, _)| time <= now.time) {
                     self.receivers(ReceiversInput::Deadline, now);
                 }
+                let due = |edge: &&Edge| edge.watch_at().is_some_and(|at| at <= now.time);
+                let due: Vec<ClientId> = self.edges.values().filter(due).map(|edge| edge.client).collect();
+                due.into_iter().for_each(|client| self.watch(client, now));
             }
             Input::Shutdown => {
                 self.stopping = true;
@@ -473,7 +514,8 @@ impl Core for HubCore {
     fn poll_timeout(&self) -> Option<Time> {
         let instance = self.instance.poll_timeout().map(|(time, _)| time);
         let receivers = self.receivers.poll_timeout().map(|(time, _)| time);
-        receivers.into_iter().chain(self.downlinks.poll_timeout()).chain(instance).min()
+        let watched = self.edges.values().filter_map(Edge::watch_at).min();
+        [receivers, self.downlinks.poll_timeout(), instance, watched].into_iter().flatten().min()
     }
 
     fn is_drained(&self) -> bool {

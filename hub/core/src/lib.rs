@@ -13,5 +13,5 @@ mod hub_core;
 pub mod placing;
 
 pub use downlinks::Downlinks;
-pub use edges::EdgeStatus;
+pub use edges::{EdgeStatus, LinkState};
 pub use hub_core::{HubCore, LinkInput, LinkOutput};

@@ -11,6 +11,7 @@ use riser_model::{
 use riser_wire::{
     entry::{Body, Frame, Kind, frames, set_route},
     link::{Definitions, Item},
+    membership::Membership,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -63,10 +64,19 @@ impl Reason {
     }
 }
 
+/// What an edge may do with a route.
+#[derive(Clone, Copy, Debug, Default)]
+struct Allowed {
+    /// Publish in its channel.
+    publish: bool,
+    /// Publish in some channel of its room: then it may say who is there.
+    room: bool,
+}
+
 /// One link's numbers and what its edge may do with them.
 #[derive(Debug, Default)]
 pub struct Table {
-    routes: BTreeMap<RouteNumber, (Arc<Route>, bool)>,
+    routes: BTreeMap<RouteNumber, (Arc<Route>, Allowed)>,
     origins: BTreeMap<u32, (LogId, Epoch)>,
 }
 
@@ -93,9 +103,10 @@ impl Table {
         }
         let principal = directory.principal(edge);
         for (number, route) in definitions.routes {
-            let allowed = principal.is_some_and(|p| {
-                directory.room(p.account, route.room).is_some()
-                    && p.grants.allow(Right::Publish, route.room, &route.channel)
+            let known = principal.filter(|p| directory.room(p.account, route.room).is_some());
+            let allowed = known.map_or_else(Allowed::default, |p| Allowed {
+                publish: p.grants.allow(Right::Publish, route.room, &route.channel),
+                room: p.grants.reach(Right::Publish, route.room),
             });
             self.routes.insert(number, (Arc::new(route), allowed));
         }
@@ -105,19 +116,26 @@ impl Table {
     /// Where a frame belongs, if its edge may put it there.
     pub fn route(&self, frame: &Frame<'_>) -> Result<&Arc<Route>, Reason> {
         let (route, allowed) = self.routes.get(&frame.route).ok_or(Reason::NoRoute)?;
-        match Body::read(frame.body).map(|body| body.kind) {
-            Ok(Kind::Publication | Kind::Opened | Kind::Closed | Kind::Quarantined | Kind::Other(_)) => {}
-            Ok(Kind::Canary | Kind::Anchor | Kind::Release | Kind::Session) | Err(_) => {
+        let allowed = match Body::read(frame.body).map(|body| body.kind) {
+            Ok(Kind::Publication | Kind::Quarantined | Kind::Other(_)) => allowed.publish,
+            Ok(Kind::Opened | Kind::Closed) => allowed.room,
+            Ok(Kind::Canary | Kind::Anchor | Kind::Release | Kind::Session | Kind::Settled) | Err(_) => {
                 return Err(Reason::Kind);
             }
-        }
-        if *allowed { Ok(route) } else { Err(Reason::Denied) }
+        };
+        if allowed { Ok(route) } else { Err(Reason::Denied) }
     }
 
-    /// Places the items of one epoch.
-    pub fn place(&self, items: Vec<Item>, epoch: Epoch, account: AccountId, edge: ClientId) -> Placed {
-        let mut placing =
-            Placing { table: self, account, edge, numbers: BTreeMap::new(), placed: Placed::default() };
+    /// Places the items of one epoch of a log.
+    pub fn place(
+        &self,
+        items: Vec<Item>,
+        (log, epoch): (LogId, Epoch),
+        account: AccountId,
+        edge: ClientId,
+    ) -> Placed {
+        let (numbers, placed, from) = (BTreeMap::new(), Placed::default(), (log, epoch));
+        let mut placing = Placing { table: self, account, edge, from, numbers, placed };
         placing.placed.origins = self.origins.iter().map(|(number, origin)| (*number, *origin)).collect();
         for item in items {
             match item {
@@ -137,6 +155,8 @@ struct Placing<'a> {
     table: &'a Table,
     account: AccountId,
     edge: ClientId,
+    /// Where entries without an origin come from.
+    from: (LogId, Epoch),
     /// The link's numbers as indices into `placed.routes`.
     numbers: BTreeMap<RouteNumber, RouteNumber>,
     placed: Placed,
@@ -150,7 +170,8 @@ impl Placing<'_> {
         loop {
             let at = all.at();
             let Some(Ok(frame)) = all.next() else { break };
-            let number = match self.table.route(&frame) {
+            let route = self.table.route(&frame).and_then(|route| self.honest(&frame, route));
+            let number = match route {
                 Ok(route) => self.number(frame.route, route),
                 Err(reason) => {
                     let route = self.in_quarantine(&frame, reason);
@@ -163,6 +184,22 @@ impl Placing<'_> {
             seq = seq.next();
         }
         out.freeze()
+    }
+
+    /// Who says who is in a room speaks of that room, and of the log that it comes from.
+    fn honest<'r>(&self, frame: &Frame<'_>, route: &'r Arc<Route>) -> Result<&'r Arc<Route>, Reason> {
+        let Ok(body) = Body::read(frame.body) else { return Err(Reason::Kind) };
+        if !matches!(body.kind, Kind::Opened | Kind::Closed) {
+            return Ok(route);
+        }
+        let from = match frame.origin {
+            Some(origin) => self.table.origins.get(&origin.number).copied(),
+            None => Some(self.from),
+        };
+        match Membership::read(&body) {
+            Ok(said) if Some((said.log, said.epoch)) == from && said.room == route.room => Ok(route),
+            Ok(_) | Err(_) => Err(Reason::Kind),
+        }
     }
 
     fn number(&mut self, number: RouteNumber, route: &Arc<Route>) -> RouteNumber {

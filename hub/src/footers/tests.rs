@@ -42,7 +42,11 @@ fn log() -> (Writer<FaultDisk>, Reader<FaultDisk>) {
 fn interest(channels: &str) -> Arc<Interest> {
     let rule = Rule { room: None, channels: "#".parse().unwrap(), right: Right::Subscribe, deny: false };
     let selection = Selection { channels: channels.parse().unwrap(), since: None };
-    Arc::new(Interest { rooms: [(ROOM, vec![selection])].into(), grants: Arc::new(Grants::new(vec![rule])) })
+    Arc::new(Interest {
+        rooms: [(ROOM, vec![selection])].into(),
+        grants: Arc::new(Grants::new(vec![rule])),
+        open: Default::default(),
+    })
 }
 
 /// What is read from the log's beginning to its end.

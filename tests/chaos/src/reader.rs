@@ -107,7 +107,9 @@ impl Reader {
             }
             // Others' entries in the log move a subscription too.
             Some("ping") => self.position = text(&frame["through"]["1"]).or(self.position.take()),
-            Some("event") if frame["event"]["type"] == "link_gap" => self.announced(&frame["event"]["gap"]),
+            Some("event") if frame["event"]["type"] == "riser.link_gap" => {
+                self.announced(&frame["event"]["data"]["gap"]);
+            }
             Some("bye") => bail!("the hub said {frame}"),
             Some(_) => {}
             None => self.begin(frame)?,

@@ -84,7 +84,7 @@ function hear(message, send) {
       position = message.pos;
       break;
     case "event":
-      say("mark", { what: `${want.reader} event ${message.event.type}` });
+      say("mark", { what: `${want.reader} event ${message.event.type.replace("riser.", "")}` });
       break;
     case "ping":
       // Others' publications in the log move a subscription too: through is where it is.

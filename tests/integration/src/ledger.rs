@@ -229,6 +229,11 @@ impl Ledger {
         self.marks.iter().map(String::as_str)
     }
 
+    /// The marks that begin so, without their beginning.
+    pub fn marks_of(&self, beginning: &str) -> Vec<&str> {
+        self.marks.iter().filter_map(|mark| mark.strip_prefix(beginning)).collect()
+    }
+
     /// Whether a client reached that point.
     pub fn has_mark(&self, what: &str) -> bool {
         self.marks.contains(what)

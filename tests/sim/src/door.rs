@@ -66,6 +66,7 @@ impl DoorEnd {
                         | Ask::Rooms
                         | Ask::KeepSession
                         | Ask::Decide { .. }
+                        | Ask::Look { .. }
                         | Ask::Publish(_)
                         | Ask::Release { .. }
                         | Ask::HandOver { .. }

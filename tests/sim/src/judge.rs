@@ -170,6 +170,7 @@ fn carried(entry: &Logged) -> bool {
             | Kind::Canary
             | Kind::Anchor
             | Kind::Quarantined
+            | Kind::Settled
             | Kind::Other(_) => false,
         }
 }

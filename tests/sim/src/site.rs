@@ -208,7 +208,7 @@ fn instance(
         retained,
         producers: recovered.fold.producers.clone(),
     };
-    Instance::new(Bus::new(config, start), recovered.fold.sessions.clone(), now)
+    Instance::new(Bus::new(config, start), recovered.fold.clone(), now)
 }
 
 /// An edge over its log.

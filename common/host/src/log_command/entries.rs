@@ -124,6 +124,7 @@ fn kind(kind: Kind) -> String {
         Kind::Opened => "opened",
         Kind::Closed => "closed",
         Kind::Quarantined => "quarantined",
+        Kind::Settled => "settled",
         Kind::Other(number) => return format!("kind {number}"),
     };
     name.to_owned()

@@ -4,7 +4,8 @@ use super::{Awaited, Instance, Output, Record, refusal};
 use crate::connection::{Connection, Session, State};
 use riser_model::{
     ConnectionId, Now, Principal,
-    door::{Ask, Code, NORMAL, Refusal, SessionState, Tell},
+    door::{Ask, Code, Credential, NORMAL, Refusal, SessionState, Tell},
+    event::{Scope, SystemEvent},
 };
 use riser_mqtt::SessionKey;
 use riser_rooms::Input as BusInput;
@@ -84,9 +85,38 @@ impl Instance {
 
     pub(super) fn refuse(&mut self, id: ConnectionId, refusal: Refusal, now: Now) {
         self.outputs.push_back(Output::Refused { code: refusal.code });
+        self.say_refused(id, &refusal, now);
         let cause = refusal.code.name();
         self.tell(id, Tell::Refused(refusal));
         self.leave(id, cause, None, now);
+    }
+
+    /// Those who look after an account hear who was not let in. A name that was only claimed may be a password that was
+    /// typed into the wrong field: it is not told.
+    fn say_refused(&mut self, id: ConnectionId, refusal: &Refusal, now: Now) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let principal = match connection.state {
+            State::Gate | State::Session => {
+                connection.principal.as_ref().or(connection.standing.principal.as_ref())
+            }
+            State::Rooms | State::Leaving => return,
+        };
+        let claimed = match &connection.entering {
+            Some(Ask::Enter { credential: Credential::Password { account: Some(name), .. }, .. }) => {
+                Some(name)
+            }
+            _ => None,
+        };
+        let account = principal.map(|principal| principal.account);
+        let Some(account) = account.or_else(|| self.bus.account(claimed)) else { return };
+        let event = SystemEvent::Refused {
+            code: refusal.code.name().to_owned(),
+            what: refusal.what.clone(),
+            client: principal.map(|principal| principal.client),
+            name: principal.map(|principal| principal.name.clone()),
+            connection: id,
+        };
+        self.say(Scope::Account(account), event, now);
     }
 
     pub(super) fn leave(&mut self, id: ConnectionId, cause: &str, expiry_s: Option<u32>, now: Now) {

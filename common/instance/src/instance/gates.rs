@@ -58,7 +58,7 @@ impl Instance {
                         step,
                         why: why.to_owned(),
                     };
-                    let scope = Scope::Admins(who.account);
+                    let scope = Scope::Account(who.account);
                     self.rooms(BusInput::Event { scope, event }, now);
                 }
                 GateOutput::Pass => return self.let_pass(id, now),

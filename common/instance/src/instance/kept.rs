@@ -4,7 +4,7 @@
 use super::{Awaited, Instance, Record, refusal};
 use riser_model::{
     ConnectionId, Now, SubscriptionId,
-    door::{Ask, Code, Refusal, Subscribed, Want},
+    door::{Ask, Code, Refusal, Subscribed, Technical, Want},
 };
 use riser_rooms::Input as BusInput;
 
@@ -96,8 +96,8 @@ impl Instance {
         else {
             return Ok(None);
         };
-        // Technical channels have no history to stand in.
-        let through = (!filter.starts_with('$') || filter.starts_with("$share/")).then_some(subscribed.at);
+        // What $SYS says has no history to stand in.
+        let through = (!filter.starts_with("$SYS/")).then_some(subscribed.at);
         self.sessions.set_subscription(session.number, filter, *keep, through)
     }
 
@@ -114,10 +114,15 @@ impl Instance {
 fn kept_as(want: &Want) -> Option<String> {
     match want {
         Want::Topic(filter) => Some(filter.clone()),
-        Want::Technical(Some(room)) => Some(format!("$riser/room/{room}")),
-        Want::Technical(None) => Some("$riser/account".to_owned()),
         Want::Shared(shared) => Some(shared.filter.clone()),
         Want::System(filter) => Some(filter.clone()),
+        Want::Technical(Technical { room: Some(room), kinds, .. }) => {
+            Some(format!("$riser/room/{room}/{}", kinds.as_str()))
+        }
+        Want::Technical(Technical { account, kinds, .. }) => {
+            let whose = if *account { "account" } else { "hub" };
+            Some(format!("$riser/{whose}/{}", kinds.as_str()))
+        }
         Want::Room(..) | Want::Positions(_) => None,
     }
 }

@@ -6,10 +6,10 @@ use riser_gate::{
     config::{Rights, Role, Whom},
     issuer::Algorithm,
 };
-use riser_instance::{Input, Instance, Output};
+use riser_instance::{Input, Instance, LogFold, Output};
 use riser_model::{
-    AccountId, Batch, ConnectionId, Epoch, EpochSpan, History, LogId, Now, Right, Route, RouteNumber, Seq,
-    Time, Wall,
+    AccountId, Batch, ConnectionId, Epoch, EpochSpan, History, LogId, Now, Right, Room, Route, RouteNumber,
+    Seq, Time, Wall,
     door::{Ask, Code, Credential, Intake, SessionRequest, Tell},
 };
 use riser_mqtt::Sessions;
@@ -85,7 +85,7 @@ impl World {
         let policy = Arc::new(Policy::new(&directory, Some("acme/guest"), "listen").unwrap());
         let (next, routes) = (Seq(1), BTreeMap::new());
         Self {
-            instance: instance(&directory, Sessions::new(), next, &routes, now),
+            instance: instance(&directory, Sessions::new(), next, &routes, now, 0),
             directory,
             policy,
             waiting: Vec::new(),
@@ -101,12 +101,18 @@ impl World {
         }
     }
 
+    /// The same, with what the system says.
+    pub fn speaking(mut self) -> Self {
+        self.instance = instance(&self.directory, Sessions::new(), self.next, &self.routes, self.now, 16);
+        self
+    }
+
     /// The process dies, and another one finds what is on disk.
     pub fn restart(&mut self) {
         self.waiting.clear();
         self.given.clear();
         self.tells.clear();
-        self.instance = instance(&self.directory, self.disk.clone(), self.next, &self.routes, self.now);
+        self.instance = instance(&self.directory, self.disk.clone(), self.next, &self.routes, self.now, 0);
         self.drain();
     }
 
@@ -262,6 +268,7 @@ fn instance(
     next: Seq,
     routes: &BTreeMap<RouteNumber, Route>,
     now: Now,
+    events_burst: u32,
 ) -> Instance {
     let start = Start {
         log: LogId(1),
@@ -275,12 +282,14 @@ fn instance(
         gaps: Vec::new(),
         routes: routes.iter().map(|(number, route)| (*number, route.clone())).collect(),
         origins: Vec::new(),
-        rooms: directory.rooms().to_vec(),
+        rooms: directory.rooms().iter().map(|room| Room { linked: false, ..room.clone() }).collect(),
         bindings: Vec::new(),
         retained: RetainedTable::default(),
         producers: Default::default(),
     };
-    Instance::new(Bus::new(Config::default(), start), sessions, now)
+    // Where nothing is said, every batch is one that a test made.
+    let config = Config { events_burst, ..Config::default() };
+    Instance::new(Bus::new(config, start), LogFold { sessions, ..LogFold::default() }, now)
 }
 
 pub fn session() -> SessionRequest {

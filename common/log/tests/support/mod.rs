@@ -282,6 +282,7 @@ impl Model {
         let of = Interest {
             rooms: [(room, vec![Selection { channels: channels.clone(), since: None }])].into(),
             grants,
+            open: Default::default(),
         };
         let meets = |entry: &Body| {
             let route = route(entry.0);

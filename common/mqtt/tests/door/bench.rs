@@ -338,6 +338,7 @@ pub fn delivery(subscription: u32, seq: u64, channel: &str, publication: Publica
         rooted: false,
         session: None,
         retained: None,
+        technical: None,
         wall: WALL,
     })
 }

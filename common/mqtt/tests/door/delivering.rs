@@ -3,14 +3,14 @@
 use crate::bench::*;
 use bytes::Bytes;
 use riser_model::{
-    AccountId, Cause, ClientId, ConnectionId, Gap, Seq, SubscriptionId,
+    AccountId, Cause, Gap, RoomId, Seq, SubscriptionId,
     door::{Ask, Code, Input, Keep, Push, SessionState, SessionSubscription, Tell},
-    event::{Scope, SystemEvent},
+    event::Scope,
 };
 use riser_mqtt::Config;
 use riser_wire::entry::{ContentType, Publication};
 use rumqttc::v5::mqttbytes::v5;
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 /// Subscribed to `hall/#`, with room.
 fn subscribed(level: u8, options: u8) -> Bench {
@@ -331,33 +331,27 @@ fn notes(packet: v5::Packet) -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_technical_channel_speaks_json() {
-    let event = SystemEvent::Joined {
-        client: ClientId::SYSTEM,
-        name: "pump".parse().unwrap(),
-        connection: ConnectionId(7),
-    };
-    for level in BOTH {
+fn what_the_system_says_comes_under_its_own_topics_and_is_acknowledged() {
+    let scopes = [
+        (Scope::Account(AccountId(uuid::Uuid::nil())), "$riser/account/joined"),
+        (Scope::Instance, "$riser/hub/joined"),
+        (Scope::Room(RoomId(uuid::Uuid::nil())), "$riser/room/hall/joined"),
+    ];
+    for (level, (scope, topic)) in BOTH.into_iter().flat_map(|level| scopes.map(|one| (level, one))) {
         let mut bench = Bench::open(level);
-        bench.send(&subscribe(level, 9, &[("$riser/account", 1)]));
+        bench.send(&subscribe(level, 9, &[(&topic.replace("joined", "#"), 1)]));
         bench.subscribed(0, 10);
         bench.input(Input::Room(10_000));
         bench.got();
         bench.tell(Tell::Ready);
-        let scope = Scope::Account(AccountId(uuid::Uuid::nil()));
-        deliver(
-            &mut bench,
-            vec![Push::Event {
-                subscription: SubscriptionId(0),
-                scope,
-                event: Arc::new(event.clone()),
-                missed: 3,
-            }],
-        );
+        let mut said = delivery(0, 11, "joined", plain(1, b"{}"));
+        if let Push::Publication(delivery) = &mut said {
+            delivery.technical = Some(scope);
+        }
+        deliver(&mut bench, vec![said]);
         let got = bench.got();
-        assert_eq!(got[0], 0x30);
-        let json = got.split(|byte| *byte == b'{').next_back().unwrap();
-        assert!(json.starts_with(b"\"type\":\"joined\""), "{got:?}");
+        assert_eq!(got[0], 0x32, "QoS 1");
+        assert_eq!(&got[4..4 + topic.len()], topic.as_bytes());
     }
 }
 

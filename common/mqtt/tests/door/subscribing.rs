@@ -3,7 +3,7 @@
 use crate::bench::*;
 use riser_model::{
     SubscriptionId,
-    door::{Ask, Code, Flow, From, Keep, SessionState, SessionSubscription, Tell, Want},
+    door::{Ask, Code, Flow, From, Keep, SessionState, SessionSubscription, Technical, Tell, Want},
 };
 use riser_mqtt::Config;
 
@@ -44,8 +44,8 @@ fn every_filter_is_a_subscription_and_suback_waits_for_all() {
         let filters = [
             ("hall/+", 0),
             ("+/x/#", 1),
-            ("$riser/account", 2),
-            ("$riser/room/hall", 0),
+            ("$riser/account/#", 2),
+            ("$riser/room/hall/#", 0),
             ("a#", 0),
             ("$else/x", 1),
         ];
@@ -57,8 +57,8 @@ fn every_filter_is_a_subscription_and_suback_waits_for_all() {
             [
                 (0, &topic("hall/+"), From::Live, None),
                 (1, &topic("+/x/#"), From::Live, None),
-                (2, &Want::Technical(None), From::Live, None),
-                (3, &Want::Technical(Some("hall".parse().unwrap())), From::Live, None),
+                (2, &Want::Technical(Technical { hub: false, ..Technical::of_account() }), From::Live, None),
+                (3, &Want::Technical(Technical::of_room("hall".parse().unwrap())), From::Live, None),
             ]
         );
         bench.subscribed(2, 1);

@@ -233,6 +233,7 @@ async fn run(
                         | Ask::Unsubscribe { .. }
                         | Ask::Pause { .. }
                         | Ask::Ticket { .. }
+                        | Ask::Look { .. }
                         | Ask::Confirm { .. } => continue,
                     }
                 }

@@ -6,6 +6,7 @@
 
 use super::{
     Place,
+    looks::Looks,
     publisher::{Publisher, Waiting},
     pull::Pull,
     readers::{Asked, Readers},
@@ -18,7 +19,8 @@ use riser_model::{
 };
 use riser_wire::{
     client::{
-        self, Done, Entered, Hello, Op, Publish, Push, Receipt, Request, Shown, Started, Subscribe, Wrong,
+        self, Channels, Done, Entered, Hello, Op, Publish, Push, Receipt, Request, Shown, Started, Subscribe,
+        Wrong,
     },
     limits::{CLIENT_PING_EVERY, FIRST_FRAME_DEADLINE, UNAUTHENTICATED_BYTES_MAX},
 };
@@ -40,7 +42,7 @@ enum Phase {
     /// Waits for `hello`.
     Greeting { until: Time },
     /// Waits for the bus to let it in.
-    Entering { hello: u64, subscriptions: Vec<Subscribe> },
+    Entering { hello: u64, subscriptions: Vec<Subscribe>, events: bool },
     /// In.
     Open(Box<Open>),
     /// Nothing more comes or goes.
@@ -55,6 +57,7 @@ struct Open {
     hello: Option<HelloReply>,
     readers: Readers,
     publisher: Publisher,
+    looks: Looks,
     pull: Pull,
     tickets: Tickets,
     ping_at: Time,
@@ -126,7 +129,10 @@ impl Envelope {
             }
         };
         let credential = self.place.admit(shown)?;
-        self.phase = Phase::Entering { hello: id, subscriptions: hello.subscriptions };
+        let technical = |one: &Subscribe| matches!(one.channels, Channels::Technical(_));
+        // Who asks for some of it gets what it asks for.
+        let events = hello.events && !hello.subscriptions.iter().any(technical);
+        self.phase = Phase::Entering { hello: id, subscriptions: hello.subscriptions, events };
         let room = Some(self.place.room.clone());
         self.out.push_back(Output::Ask(Ask::Enter { credential, session: None, room }));
         Ok(())
@@ -163,8 +169,8 @@ impl Envelope {
     }
 
     fn entered(&mut self, principal: Arc<Principal>, connection: ConnectionId, now: Now) {
-        let Phase::Entering { hello, subscriptions } = &mut self.phase else { return };
-        let (hello, subscriptions) = (*hello, std::mem::take(subscriptions));
+        let Phase::Entering { hello, subscriptions, events } = &mut self.phase else { return };
+        let (hello, subscriptions, events) = (*hello, std::mem::take(subscriptions), *events);
         if let Err(why) = self.place.holds(&principal) {
             self.error(hello, &why);
             return self.close(&why);
@@ -175,6 +181,7 @@ impl Envelope {
             hello: Some(HelloReply { id: hello, started: subscriptions.iter().map(|_| None).collect() }),
             readers: Readers::new(self.place.room.clone()),
             publisher: Publisher::new(self.place.room.clone()),
+            looks: Looks::default(),
             pull: Pull::default(),
             tickets: Tickets::new(self.seed.clone()),
             ping_at: now.time.plus(CLIENT_PING_EVERY),
@@ -190,6 +197,9 @@ impl Envelope {
                     open.started(Asked::Hello(index), Started { sub, result: Err(why) }, &mut self.out)
                 }
             }
+        }
+        if events {
+            self.out.push_back(Output::Ask(open.readers.listen()));
         }
         open.greet(&self.place, &mut self.out);
         self.phase = Phase::Open(Box::new(open));
@@ -267,6 +277,10 @@ impl Open {
                 out.push_back(Output::Ask(ask));
                 None
             }),
+            Op::Look(looking) => self.looks.ask(id, looking, &place.room).map(|ask| {
+                out.push_back(Output::Ask(ask));
+                None
+            }),
             Op::Publish(publish) => self.publish(id, &publish, now).map(|ask| {
                 out.push_back(Output::Ask(ask));
                 None
@@ -328,6 +342,13 @@ impl Open {
             }
             // MQTT's.
             Tell::System { .. } => {}
+            Tell::Seen { id, result } => {
+                let request = self.looks.answered(id);
+                out.push_back(Output::Text(match result {
+                    Ok(seen) => client::ok(request, &Done::Seen(client::seen(&place.room, &seen))),
+                    Err(why) => client::error(request, &why),
+                }));
+            }
             Tell::Ready => self.pull.ready(),
             Tell::Deliver { pushes, more } => {
                 self.pull.delivered(more);
@@ -373,7 +394,7 @@ impl Open {
                     *place = Some(started);
                 }
             }
-            Asked::Resume => {}
+            Asked::Resume | Asked::Nobody => {}
         }
     }
 

@@ -5,13 +5,14 @@ use crate::door::script::*;
 use bytes::Bytes;
 use riser_model::{
     SubscriptionId,
-    door::{Flow, From, Method, Prompt, Secret, Target, Want},
-    event::{Scope, SystemEvent},
+    door::{Flow, From, Method, Prompt, Secret, Target, Technical, Want},
+    event::Scope,
 };
 use riser_wire::entry::{self, ContentType};
 use serde_json::{Value, json};
 
-const HELLO: &str = r#"{"op":"hello","id":1,"credential":{"user":"ann","password":"hunter2"}}"#;
+const HELLO: &str =
+    r#"{"op":"hello","id":1,"credential":{"user":"ann","password":"hunter2"},"events":false}"#;
 
 fn door() -> Envelope {
     Envelope::new(place(Credential::Anonymous, false), SEED, at(0))
@@ -65,7 +66,7 @@ fn hello_enters_and_is_answered_with_its_subscriptions() {
     assert_eq!(asks(&text(&mut door, hello)), [&Ask::Enter { credential, session: None, room: plant() }]);
     let technical = Ask::Subscribe {
         subscription: SubscriptionId(6),
-        want: Want::Technical(None),
+        want: Want::Technical(Technical::of_account()),
         from: From::Live,
         flow: Flow::Credit,
         keep: None,
@@ -466,13 +467,7 @@ fn what_the_system_says_does_not_wait_behind_a_full_window() {
     let outputs = tell(&mut door, deliver(vec![msg(5, 10, 11)]));
     assert_eq!(asks(&outputs), [&pause(5, true)]);
     assert!(matches!(asks(&tell(&mut door, Tell::Ready))[..], [Ask::Pull { .. }]));
-    let event = riser_model::door::Push::Event {
-        subscription: SubscriptionId(6),
-        scope: Scope::Instance,
-        event: Arc::new(SystemEvent::LogRecovered),
-        missed: 0,
-    };
-    assert_eq!(texts(&tell(&mut door, deliver(vec![event])))[0]["ev"], "event");
+    assert_eq!(texts(&tell(&mut door, deliver(vec![event(6, 0, 12)])))[0]["ev"], "event");
 }
 
 #[test]
@@ -543,22 +538,53 @@ fn subscriptions_are_counted_and_a_refused_one_frees_its_place() {
     assert_eq!(asks(&text(&mut door, &request(100))).len(), 1);
 }
 
+/// What the system says, as the bus delivers it.
+fn event(sub: u32, prev: u64, seq: u64) -> riser_model::door::Push {
+    let mut push = publication(sub, prev, seq, ContentType::Json, br#"{"type":"riser.joined"}"#);
+    if let riser_model::door::Push::Publication(delivery) = &mut push {
+        delivery.technical = Some(Scope::Instance);
+    }
+    push
+}
+
 #[test]
-fn events_say_their_scope_and_how_many_were_missed() {
+fn events_say_their_scope_and_where_they_are() {
     let mut door = reading("");
-    let push = riser_model::door::Push::Event {
-        subscription: SubscriptionId(5),
-        scope: Scope::Instance,
-        event: Arc::new(SystemEvent::LogRecovered),
-        missed: 4,
-    };
-    let outputs = tell(&mut door, deliver(vec![push]));
+    let outputs = tell(&mut door, deliver(vec![event(5, 10, 12)]));
+    let (pos, prev) = (position(12).to_string(), position(10).to_string());
     assert_eq!(
         texts(&outputs),
         [
-            json!({"ev": "event", "sub": 5, "scope": "instance", "missed": 4, "event": {"type": "log_recovered"}})
+            json!({"ev": "event", "sub": 5, "pos": pos, "prev": prev, "scope": "hub", "event": {"type": "riser.joined"}})
         ]
     );
+}
+
+#[test]
+fn every_connection_hears_the_system_unless_it_does_not_want_to_or_asks_for_some_of_it() {
+    let enter = |more: &str| {
+        let mut door = Envelope::new(place(Credential::Anonymous, true), SEED, at(0));
+        turn(&mut door, Input::Room(65_536), 0);
+        text(&mut door, &format!(r##"{{"op":"hello","id":1{more}}}"##));
+        let asked = asks(&tell(&mut door, entered("acme"))).into_iter().cloned().collect::<Vec<_>>();
+        (door, asked)
+    };
+    let (mut door, asked) = enter("");
+    let technical = Technical { room: plant(), ..Technical::of_account() };
+    let unasked = SubscriptionId::UNASKED;
+    let [Ask::Subscribe { subscription, want, from: From::Live, .. }] = &asked[..] else {
+        panic!("{asked:?}")
+    };
+    assert_eq!((*subscription, want), (unasked, &Want::Technical(technical)));
+    assert!(texts(&tell(&mut door, subscribed(unasked.0, 10))).is_empty(), "nobody asked");
+    tell(&mut door, Tell::Ready);
+    let outputs = tell(&mut door, deliver(vec![event(unasked.0, 10, 11)]));
+    assert_eq!(texts(&outputs)[0]["sub"], Value::Null);
+    assert_eq!(texts(&outputs)[0]["event"]["type"], "riser.joined");
+    assert!(enter(r#","events":false"#).1.is_empty());
+    assert_eq!(enter(r#","subscriptions":[{"sub":1,"technical":"hub"}]"#).1.len(), 1);
+    let mut refused = enter("").0;
+    assert!(texts(&tell(&mut refused, not_subscribed(unasked.0, Code::Denied))).is_empty());
 }
 
 #[test]

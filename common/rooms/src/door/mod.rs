@@ -10,6 +10,7 @@
 //! Read [`envelope`] first.
 
 mod envelope;
+mod looks;
 mod publisher;
 mod pull;
 mod raw;

@@ -168,6 +168,7 @@ impl Raw {
             Tell::Subscribed { result: Ok(_), .. }
             | Tell::Unsubscribed { .. }
             | Tell::Moved { .. }
+            | Tell::Seen { .. }
             | Tell::Rooms(_)
             | Tell::Ticketed(_)
             | Tell::Decided { .. } => {}
@@ -215,7 +216,7 @@ impl Raw {
                     self.out.push_back(output);
                 }
             }
-            Push::Gap { .. } | Push::Event { .. } | Push::Wiped { .. } | Push::Through { .. } => {}
+            Push::Gap { .. } | Push::Wiped { .. } | Push::Through { .. } => {}
         }
     }
 

@@ -11,7 +11,8 @@ use riser_model::{
     door::{self, Ask, Code, Delivery, Flow, From, Output, Refusal, Subscribed, Want},
 };
 use riser_wire::{
-    client::{Channels, Payload, Push, Started, Subscribe, Technical},
+    client::{Channels, Payload, Push, Started, Subscribe, Technical, scope_name},
+    cloud_event,
     entry::{Body, Kind, Publication},
     limits::SUBSCRIPTIONS_MAX,
 };
@@ -19,6 +20,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// Parked for one subscription beyond its credit.
 const PARKED_BYTES_MAX: usize = 16 * 1024;
+
+/// The number of what every connection hears. No client has it for its own.
+const UNASKED: u32 = SubscriptionId::UNASKED.0;
 
 /// Who waits for the bus's answer to a subscribe.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,6 +33,8 @@ pub(super) enum Asked {
     Hello(usize),
     /// A window of which more was parked than it may hold: it is read again.
     Resume,
+    /// Nobody: every connection hears what the system says.
+    Nobody,
 }
 
 /// One subscription.
@@ -85,14 +91,14 @@ impl Readers {
 
     /// Starts or replaces one.
     pub(super) fn subscribe(&mut self, asked: Asked, request: Subscribe) -> Result<Ask, Refusal> {
-        if self.readers.len() >= SUBSCRIPTIONS_MAX && !self.readers.contains_key(&request.sub) {
+        let asked_for = self.readers.len() - usize::from(self.readers.contains_key(&UNASKED));
+        if asked_for >= SUBSCRIPTIONS_MAX && !self.readers.contains_key(&request.sub) {
             let what = format!("more than {SUBSCRIPTIONS_MAX} subscriptions on one connection");
             return Err(refusal(Code::TooMany, &what, "wider filters, or another connection"));
         }
         let want = match request.channels {
             Channels::Filter(filter) => Want::Room(self.room.clone(), filter),
-            Channels::Technical(Technical::Room) => Want::Technical(Some(self.room.clone())),
-            Channels::Technical(Technical::Account) => Want::Technical(None),
+            Channels::Technical(whose) => Want::Technical(self.technical(whose)),
         };
         let window = request.credit.map(|credit| Window { credit: credit.into(), ..Window::default() });
         let reader = Reader { want, flow: request.flow, told: None, seen: None, window, paused: false };
@@ -100,6 +106,26 @@ impl Readers {
         self.readers.insert(request.sub, reader);
         self.unanswered.entry(request.sub).or_default().subscribes.push_back(asked);
         Ok(ask)
+    }
+
+    fn technical(&self, whose: Technical) -> door::Technical {
+        match whose {
+            Technical::Room => door::Technical::of_room(self.room.clone()),
+            Technical::Account => door::Technical::of_account(),
+            Technical::Hub => door::Technical { account: false, ..door::Technical::of_account() },
+        }
+    }
+
+    /// Starts what every connection hears unless it does not want to: of its room, the account and the instance.
+    pub(super) fn listen(&mut self) -> Ask {
+        let technical =
+            door::Technical { room: Some(self.room.clone()), ..self.technical(Technical::Account) };
+        let want = Want::Technical(technical);
+        let reader = Reader { want, flow: Flow::Credit, told: None, seen: None, window: None, paused: false };
+        let ask = reader.ask(UNASKED, From::Live);
+        self.readers.insert(UNASKED, reader);
+        self.unanswered.entry(UNASKED).or_default().subscribes.push_back(Asked::Nobody);
+        ask
     }
 
     /// Ends one.
@@ -134,7 +160,7 @@ impl Readers {
                 }
             }
         }
-        (!resumed).then_some((asked, Started { sub, result }))
+        (!resumed && asked != Asked::Nobody).then_some((asked, Started { sub, result }))
     }
 
     /// The bus answered an unsubscribe: which request that was.
@@ -205,7 +231,7 @@ impl Readers {
             if !reader.is_full() {
                 reader.told = reader.seen;
             }
-            if let Some(position) = reader.told {
+            if let Some(position) = reader.told.filter(|_| *sub != UNASKED) {
                 through.insert(*sub, position.to_string());
             }
         }
@@ -269,7 +295,7 @@ impl Reader {
                 self.seen = Some(*pos);
                 None
             }
-            door::Push::Event { .. } | door::Push::Wiped { .. } => Some(true),
+            door::Push::Wiped { .. } => Some(true),
         }
     }
 
@@ -309,9 +335,6 @@ impl Reader {
                 self.told = Some(pos);
                 Some(Push::Gap { sub, hole: gap.into(), pos }.text())
             }
-            door::Push::Event { scope, event, missed, .. } => {
-                Some(Push::event(sub, scope, missed, &event).text())
-            }
             door::Push::Wiped { session, .. } => {
                 Some(Push::Wiped { sub, session: session.to_string() }.text())
             }
@@ -329,7 +352,7 @@ fn pause(sub: u32, paused: bool) -> Ask {
 /// gap in place.
 fn message(sub: u32, prev: Position, delivery: &Delivery) -> Option<String> {
     let damaged = || {
-        let pos = delivery.pos?;
+        let pos = delivery.pos.filter(|_| sub != UNASKED)?;
         let hole = Gap { from: pos.seq, to: pos.seq, cause: Cause::Damage }.into();
         Some(Push::Gap { sub, hole, pos }.text())
     };
@@ -338,6 +361,12 @@ fn message(sub: u32, prev: Position, delivery: &Delivery) -> Option<String> {
         return None;
     }
     let Ok(publication) = Publication::read(&body) else { return damaged() };
+    if let Some(scope) = delivery.technical {
+        let Some(event) = cloud_event::embedded(publication.payload) else { return damaged() };
+        let (pos, skipped, scope) = (delivery.pos, delivery.skipped, scope_name(scope));
+        let sub = (sub != UNASKED).then_some(sub);
+        return Some(Push::Event { sub, pos, prev, scope, skipped, event }.text());
+    }
     let push = Push::Msg {
         sub,
         pos: delivery.pos,
@@ -357,7 +386,6 @@ fn subscription(push: &door::Push) -> SubscriptionId {
     match push {
         door::Push::Publication(delivery) => delivery.subscription,
         door::Push::Gap { subscription, .. }
-        | door::Push::Event { subscription, .. }
         | door::Push::Wiped { subscription, .. }
         | door::Push::Through { subscription, .. } => *subscription,
     }
@@ -367,10 +395,7 @@ fn subscription(push: &door::Push) -> SubscriptionId {
 fn size(push: &door::Push) -> usize {
     let body = match push {
         door::Push::Publication(delivery) => delivery.body.len(),
-        door::Push::Gap { .. }
-        | door::Push::Event { .. }
-        | door::Push::Wiped { .. }
-        | door::Push::Through { .. } => 0,
+        door::Push::Gap { .. } | door::Push::Wiped { .. } | door::Push::Through { .. } => 0,
     };
     body + 128
 }

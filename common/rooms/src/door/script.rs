@@ -126,6 +126,7 @@ pub(super) fn delivery(sub: u32, prev: u64, seq: u64, body: Bytes) -> Push {
         rooted: false,
         session: None,
         retained: None,
+        technical: None,
         wall: Wall(0),
     })
 }

@@ -230,6 +230,7 @@ impl Tty {
             Tell::Subscribed { result: Ok(_), .. }
             | Tell::Unsubscribed { .. }
             | Tell::Ticketed(_)
+            | Tell::Seen { .. }
             | Tell::Decided { .. } => {}
         }
         self.ask_for_more();
@@ -267,7 +268,7 @@ impl Tty {
                     self.say(line);
                 }
             }
-            Push::Gap { .. } | Push::Event { .. } | Push::Wiped { .. } | Push::Through { .. } => {}
+            Push::Gap { .. } | Push::Wiped { .. } | Push::Through { .. } => {}
         }
     }
 

@@ -139,7 +139,8 @@ fn newest_values_come_in_the_order_in_which_they_were_published() {
         world.publish(1, &[(channel, value)]);
     }
     assert_eq!(shown(&world.all(2)), values(&[("3", 1), ("4", 0), ("5", 1)]));
-    assert_eq!(world.bus.graph.rooms()[0].recent.len(), 3);
+    let room = world.bus.graph.room_of(world.rooms[0].id).unwrap();
+    assert_eq!(world.bus.graph.room(room).recent.len(), 3);
 }
 
 #[test]

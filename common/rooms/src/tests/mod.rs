@@ -10,6 +10,7 @@ mod script;
 mod sessions;
 mod sharing;
 mod storage;
+mod technical;
 #[path = "../door/together.rs"]
 mod together;
 mod writers;

@@ -269,6 +269,7 @@ impl Run {
                     | Tell::Refused(_)
                     | Tell::Prompt(_)
                     | Tell::Moved { .. }
+                    | Tell::Seen { .. }
                     | Tell::Rooms(_)
                     | Tell::Ticketed(_)
                     | Tell::Decided { .. } => panic!("{tell:?}"),
@@ -325,7 +326,7 @@ impl Run {
         let subscription = match push {
             Push::Publication(delivery) => delivery.subscription,
             Push::Gap { subscription, .. } | Push::Through { subscription, .. } => *subscription,
-            Push::Event { .. } | Push::Wiped { .. } => panic!("nobody listens"),
+            Push::Wiped { .. } => panic!("nobody listens"),
         };
         let follower = self.followers.get_mut(&(n, subscription.0)).expect("pushes have a subscription");
         let at = follower.at.expect("pushes come after the answer");
@@ -358,7 +359,7 @@ impl Run {
                 follower.at = Some(*pos);
                 pos.seq
             }
-            Push::Event { .. } | Push::Wiped { .. } => return,
+            Push::Wiped { .. } => return,
         };
         // Nothing that it wants lies between what it had and this.
         let follower = &self.followers[&(n, subscription.0)];

@@ -1,12 +1,11 @@
 //! The newest value per channel, and what the system says.
 
 use super::{readers::*, script::*, writers::ingest};
-use crate::{Config, Input, Latest, Output};
+use crate::{Config, Input, Latest};
 use bytes::Bytes;
 use riser_model::{
     Cause, Epoch, LogId, Seq,
-    door::{Ask, Flow, From, Push, Want},
-    event::{Scope, SystemEvent},
+    door::{Flow, From, Push},
 };
 use riser_wire::entry::frames;
 
@@ -168,58 +167,4 @@ fn presents_are_bounded_and_counted() {
     world.input(latest(3, &"too large".repeat(20)));
     assert_eq!(shown(&world.all(2)), values(&[("replaces", 0)]));
     assert_eq!(world.bus.statistics().counters.latest_discarded, 1);
-}
-
-fn events(pushes: &[Push]) -> Vec<(&'static str, u64)> {
-    let event = |push: &Push| match push {
-        Push::Event { event, missed, .. } => Some((event.kind(), *missed)),
-        Push::Publication(_) | Push::Gap { .. } | Push::Wiped { .. } | Push::Through { .. } => None,
-    };
-    pushes.iter().filter_map(event).collect()
-}
-
-#[test]
-fn joins_and_leaves_are_heard_in_their_room_only() {
-    let mut world = world();
-    let technical = |room: &str| Want::Technical(Some(room.parse().unwrap()));
-    world.subscribe(2, 1, technical("a"), From::Live, Flow::Credit);
-    world.subscribe(2, 2, technical("b"), From::Live, Flow::Credit);
-    world.publish(1, &[("a/x", "1"), ("a/y", "2")]);
-    world.publish(1, &[("a/x", "3")]);
-    assert!(world.ready(2));
-    assert_eq!(events(&world.all(2)), [("joined", 0)]);
-    world.subscribe(1, 1, in_room("b", "#"), From::Live, Flow::Credit);
-    world.subscribe(1, 2, in_room("b", "x"), From::Live, Flow::Credit);
-    world.ask(1, Ask::Unsubscribe { subscription: riser_model::SubscriptionId(1) });
-    assert_eq!(events(&world.all(2)), [("joined", 0)]);
-    world.ask(1, Ask::Unsubscribe { subscription: riser_model::SubscriptionId(2) });
-    assert_eq!(events(&world.all(2)), [("left", 0)]);
-    world.ask(1, Ask::Leave { cause: "too_slow".into(), expiry_s: None });
-    let pushes = world.all(2);
-    let Push::Event { scope, event, .. } = &pushes[0] else { panic!() };
-    assert_eq!(*scope, Scope::Room(world.rooms[0].id));
-    assert!(matches!(&**event, SystemEvent::Left { cause, .. } if cause == "too_slow"));
-    assert_eq!(pushes.len(), 1);
-    let hooks: Vec<bool> =
-        world.events.iter().map(|output| matches!(output, Output::Joined { .. })).collect();
-    assert_eq!(hooks, [true, true, false, false, false], "joined a, joined b, left b, left a, settled");
-}
-
-#[test]
-fn slow_listener_is_told_how_much_it_missed() {
-    let mut world = World::new(Config { events_max: 3, ..Config::default() });
-    world.open(1);
-    world.subscribe(1, 1, Want::Technical(None), From::Live, Flow::Credit);
-    for _ in 0..5 {
-        world.input(Input::Event { scope: Scope::Account(ACCOUNT), event: SystemEvent::LogRecovered });
-    }
-    world.input(Input::Event { scope: Scope::Instance, event: SystemEvent::ClockStepped { by_ms: 1 } });
-    let heard = events(&world.all(1));
-    assert_eq!(
-        heard,
-        [("log_recovered", 2), ("log_recovered", 0), ("log_recovered", 0), ("clock_stepped", 0)]
-    );
-    assert_eq!(world.bus.statistics().counters.missed, 2);
-    world.subscribe(1, 2, Want::Technical(None), From::Start, Flow::Credit);
-    assert_eq!(events(&world.all(1)).len(), 4);
 }

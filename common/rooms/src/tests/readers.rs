@@ -4,7 +4,7 @@ use super::{present::body, script::*, writers::ingest};
 use crate::{Config, Input, Latest};
 use riser_model::{
     Cause, Epoch, Gap, History, LogId, Position, Retention, Right, RoomId, Seq, Wall,
-    door::{Ask, Code, Completeness, Flow, From, Push, Want},
+    door::{Ask, Code, Completeness, Flow, From, Push, Technical, Want},
 };
 
 pub(super) fn small() -> Config {
@@ -40,7 +40,7 @@ pub(super) fn gaps(pushes: &[Push]) -> Vec<(u64, u64, Cause)> {
             assert_eq!(pos.seq, gap.to);
             Some((gap.from.0, gap.to.0, gap.cause))
         }
-        Push::Publication(_) | Push::Event { .. } | Push::Wiped { .. } | Push::Through { .. } => None,
+        Push::Publication(_) | Push::Wiped { .. } | Push::Through { .. } => None,
     };
     pushes.iter().filter_map(gap).collect()
 }
@@ -434,7 +434,7 @@ fn exact_subscription_without_the_right_is_denied_like_an_unknown_room() {
     assert_eq!(denied(in_room("b", "#")), Some(Code::Denied));
     assert_eq!(denied(in_room("nowhere", "#")), Some(Code::Denied));
     assert_eq!(denied(topic("nowhere/x")), Some(Code::Denied));
-    assert_eq!(denied(Want::Technical(Some("b".parse().unwrap()))), Some(Code::Denied));
+    assert_eq!(denied(Want::Technical(Technical::of_room("b".parse().unwrap()))), Some(Code::Denied));
     assert_eq!(denied(topic("room")), Some(Code::BadName));
     assert_eq!(denied(topic("$SYS/#")), Some(Code::BadName));
     assert_eq!(denied(in_room("a", "#")), None);
@@ -496,7 +496,7 @@ fn what_is_left_behind_by_connections_is_nothing() {
     let mut world = world();
     world.subscribe(2, 1, in_room("a", "only-read"), From::Live, Flow::Credit);
     world.subscribe(2, 2, topic("#"), From::Start, Flow::Credit);
-    world.subscribe(2, 3, Want::Technical(None), From::Live, Flow::Credit);
+    world.subscribe(2, 3, Want::Technical(Technical::of_account()), From::Live, Flow::Credit);
     world.ask(2, Ask::Leave { cause: "normal".into(), expiry_s: None });
     world.publish(1, &[("a/only-read", "1")]);
     let statistics = world.bus.statistics();

@@ -27,7 +27,7 @@ pub(super) fn room(name: &str, history: History) -> Room {
         name: name.parse().unwrap(),
         history,
         retention: Default::default(),
-        linked: true,
+        linked: false,
         down: false,
     }
 }
@@ -101,7 +101,13 @@ pub(super) fn c(n: u64) -> ConnectionId {
 
 impl World {
     /// Rooms `a` and `b` with history, `quiet` without.
+    /// The system says nothing: then every seq is a publication's.
     pub(super) fn new(config: Config) -> Self {
+        Self::speaking(Config { events_burst: 0, ..config })
+    }
+
+    /// As [`World::new`], with technical channels.
+    pub(super) fn speaking(config: Config) -> Self {
         let rooms = vec![room("a", History::Log), room("b", History::Log), room("quiet", History::None)];
         let mut storage = Storage::default();
         let bus = Bus::new(config.clone(), storage.open(Epoch(1), rooms.clone()));
@@ -299,7 +305,7 @@ impl World {
 pub(super) fn delivery(push: &Push) -> Option<&Delivery> {
     match push {
         Push::Publication(delivery) => Some(delivery),
-        Push::Gap { .. } | Push::Event { .. } | Push::Wiped { .. } | Push::Through { .. } => None,
+        Push::Gap { .. } | Push::Wiped { .. } | Push::Through { .. } => None,
     }
 }
 

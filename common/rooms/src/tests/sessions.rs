@@ -40,7 +40,7 @@ fn leave(world: &mut World, n: u64) {
 fn wiped(pushes: &[Push]) -> Vec<u64> {
     let wiped = |push: &Push| match push {
         Push::Wiped { session, .. } => Some(session.connection.0),
-        Push::Publication(_) | Push::Gap { .. } | Push::Event { .. } | Push::Through { .. } => None,
+        Push::Publication(_) | Push::Gap { .. } | Push::Through { .. } => None,
     };
     pushes.iter().filter_map(wiped).collect()
 }
@@ -96,7 +96,7 @@ fn owner_that_drops_during_a_replay_is_replayed_no_further() {
     assert_eq!(wiped(&rest), [1]);
     let shown = rest.iter().filter_map(|push| match push {
         Push::Publication(delivery) => Some(payload(&delivery.body)),
-        Push::Gap { .. } | Push::Event { .. } | Push::Wiped { .. } | Push::Through { .. } => None,
+        Push::Gap { .. } | Push::Wiped { .. } | Push::Through { .. } => None,
     });
     let shown: Vec<String> = shown.collect();
     assert_eq!(shown, ["of another"]);
@@ -190,7 +190,7 @@ fn filters_over_all_rooms_and_rights_hold_in_a_replay_too() {
         .iter()
         .filter_map(|push| match push {
             Push::Wiped { subscription, .. } => Some(*subscription),
-            Push::Publication(_) | Push::Gap { .. } | Push::Event { .. } | Push::Through { .. } => None,
+            Push::Publication(_) | Push::Gap { .. } | Push::Through { .. } => None,
         })
         .collect();
     assert_eq!(told.len(), 3, "each subscription that was shown it");

@@ -224,7 +224,7 @@ fn single_entries_come_by_their_places_and_what_is_gone_is_passed_over() {
         .map(|push| match push {
             Push::Publication(one) => payload(&one.body),
             Push::Through { pos, .. } => format!("no {}", pos.seq.0 - first),
-            Push::Gap { .. } | Push::Event { .. } | Push::Wiped { .. } => panic!("{push:?}"),
+            Push::Gap { .. } | Push::Wiped { .. } => panic!("{push:?}"),
         })
         .collect();
     assert_eq!(told, ["no 0", "4", "no 5", "9"]);

@@ -9,10 +9,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use riser_model::{
     AccountName, ClientId, ConnectionId, Gap, Position, RoomName, Wall,
     door::{Completeness, Prompt, Refusal},
-    event::{Scope, SystemEvent},
+    event::Scope,
 };
 use serde::{Serialize, Serializer};
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
 /// The reply to a request that was done.
@@ -62,6 +62,8 @@ pub enum Done<'a> {
         /// For so long, seconds.
         expires_s: u32,
     },
+    /// `presence`, `statistics`, `quarantine`: what was seen.
+    Seen(serde_json::Value),
     /// `unsubscribe`, `credit`, `session`, `ping`: nothing to say.
     Plain {},
 }
@@ -203,15 +205,22 @@ pub enum Push<'a> {
     },
     /// The system speaks.
     Event {
-        /// For which subscription.
-        sub: u32,
-        /// About what: `room`, `account`, `admins` or `instance`.
+        /// For which subscription; none for what every connection is told unless it does not want it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sub: Option<u32>,
+        /// Where it is.
+        #[serde(serialize_with = "shown_if", skip_serializing_if = "Option::is_none")]
+        pos: Option<Position>,
+        /// The subscription's position before it.
+        #[serde(serialize_with = "shown")]
+        prev: Position,
+        /// About what: `room`, `account` or `hub`.
         scope: &'static str,
-        /// Events of this scope that this connection was too slow for.
+        /// How many of its kind were passed over since the last one (`conflate`).
         #[serde(skip_serializing_if = "is_zero")]
-        missed: u64,
-        /// The event.
-        event: Value,
+        skipped: u64,
+        /// The CloudEvent.
+        event: &'a RawValue,
     },
     /// Everything up to these positions was pushed.
     Ping {
@@ -275,33 +284,15 @@ impl<'a> Push<'a> {
             Prompt::Words(text) => Self::Words { text },
         }
     }
-
-    /// An event of the system.
-    pub fn event(sub: u32, scope: Scope, missed: u64, event: &SystemEvent) -> Self {
-        let scope = match scope {
-            Scope::Room(_) => "room",
-            Scope::Account(_) => "account",
-            Scope::Admins(_) => "admins",
-            Scope::Instance => "instance",
-        };
-        Self::Event { sub, scope, missed, event: event_json(event) }
-    }
 }
 
-/// An event as clients read it: log and epoch ids as in positions, for JavaScript would round them.
-fn event_json(event: &SystemEvent) -> Value {
-    let mut value =
-        serde_json::to_value(event).expect("events have string keys and serialize without errors");
-    if let Value::Object(fields) = &mut value {
-        for name in ["log", "epoch"] {
-            if let Some(id) = fields.get_mut(name)
-                && let Some(number) = id.as_u64()
-            {
-                *id = Value::String(format!("{number:016x}"));
-            }
-        }
+/// A technical channel, in one word.
+pub fn scope_name(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Room(_) => "room",
+        Scope::Account(_) => "account",
+        Scope::Instance => "hub",
     }
-    value
 }
 
 /// A payload in JSON.

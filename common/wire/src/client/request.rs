@@ -2,6 +2,7 @@
 
 use super::{
     REQUEST_ID_MAX,
+    looking::{self, Looking},
     object::{Object, shown, suggestion},
 };
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use riser_model::{
-    ChannelName, Filter, Position, Wall,
+    ChannelName, Filter, Position, SubscriptionId, Wall,
     door::{Code, Flow, From, Method, Refusal, Secret},
 };
 use serde::Deserialize;
@@ -70,6 +71,8 @@ pub enum Op<'a> {
     /// What is published here from now on is replayed to whoever joins, until this connection ends; in a room that
     /// offers session history.
     Session,
+    /// Look at something as it is at the moment.
+    Look(Looking),
     /// Answer me.
     Ping,
 }
@@ -81,6 +84,8 @@ pub struct Hello {
     pub credential: Option<Shown>,
     /// Subscriptions to start with; answered in the reply to `hello`.
     pub subscriptions: Vec<Subscribe>,
+    /// Whether what the system says comes without being asked for.
+    pub events: bool,
 }
 
 /// A credential within an account that the URL names.
@@ -133,8 +138,10 @@ pub enum Channels {
 pub enum Technical {
     /// The room's.
     Room,
-    /// The account's.
+    /// The account's, and what the hub says of itself.
     Account,
+    /// What the hub says of itself.
+    Hub,
 }
 
 /// What is to be stored.
@@ -159,7 +166,7 @@ pub struct Message<'a> {
     pub publish_id: Option<PublishId>,
 }
 
-const OPS: [&str; 10] = [
+const OPS: [&str; 13] = [
     "hello",
     "answer",
     "subscribe",
@@ -169,9 +176,13 @@ const OPS: [&str; 10] = [
     "decide",
     "session",
     "ticket",
+    "presence",
+    "statistics",
+    "quarantine",
     "ping",
 ];
-const WANT_SUB: &str = "sub, the number of a subscription, 0 to 4294967295";
+const WANT_SUB: &str = "sub, the number of a subscription, 0 to 4294967294";
+const WANT_TECHNICAL: &str = "room, account or hub";
 const WANT_CHANNEL: &str =
     "a channel: 1 to 255 bytes, at most 16 levels, no control characters, +, #, .. or leading $";
 const WANT_FILTER: &str = "a channel in which a whole level may be + and the last level may be #";
@@ -194,8 +205,7 @@ impl<'a> Request<'a> {
 const WANT_ID: &str = "id, a number from 0 to 9007199254740991, that the reply will echo";
 
 fn read_op<'a>(object: &mut Object<'a>, id: Option<u64>) -> Result<Op<'a>, Refusal> {
-    let want =
-        "op, one of: hello, answer, subscribe, unsubscribe, credit, publish, decide, session, ticket, ping";
+    let want = "op, one of: hello, answer, subscribe, unsubscribe, credit, publish, decide, session, ticket, presence, statistics, quarantine, ping";
     let name: Cow<'a, str> = object.required::<Text<'a>>("op", want)?.0;
     if id.is_none() && name != "credit" && name != "answer" {
         return Err(object.missing("id", WANT_ID));
@@ -220,6 +230,7 @@ fn read_op<'a>(object: &mut Object<'a>, id: Option<u64>) -> Result<Op<'a>, Refus
         },
         "ticket" => Op::Ticket,
         "session" => Op::Session,
+        "presence" | "statistics" | "quarantine" => Op::Look(looking::read(object, &name)?),
         "ping" => Op::Ping,
         unknown => {
             let what = format!("unknown op {:?}", shown(unknown));
@@ -247,7 +258,8 @@ fn read_hello(object: &mut Object<'_>) -> Result<Hello, Refusal> {
         }
         subscriptions.push(subscribe);
     }
-    Ok(Hello { credential, subscriptions })
+    let events = object.optional("events", "true or false")?.unwrap_or(true);
+    Ok(Hello { credential, subscriptions, events })
 }
 
 fn read_credential(text: &str) -> Result<Shown, Refusal> {
@@ -280,15 +292,20 @@ fn read_credential(text: &str) -> Result<Shown, Refusal> {
 
 fn read_subscribe(object: &mut Object<'_>) -> Result<Subscribe, Refusal> {
     let sub = object.required("sub", WANT_SUB)?;
+    if sub == SubscriptionId::UNASKED.0 {
+        return Err(object.wrong("sub", WANT_SUB));
+    }
     let filter = parsed::<Filter>(object, "channels", WANT_FILTER)?;
-    let technical: Option<Text<'_>> = object.optional("technical", "room or account")?;
+    let technical: Option<Text<'_>> = object.optional("technical", WANT_TECHNICAL)?;
     let channels = match (filter, technical.as_ref().map(|text| &*text.0)) {
         (Some(filter), None) => Channels::Filter(filter),
         (None, Some("room")) => Channels::Technical(Technical::Room),
         (None, Some("account")) => Channels::Technical(Technical::Account),
-        (None, Some(_)) => return Err(object.wrong("technical", "room or account")),
+        (None, Some("hub")) => Channels::Technical(Technical::Hub),
+        (None, Some(_)) => return Err(object.wrong("technical", WANT_TECHNICAL)),
         (None, None) => {
-            return Err(object.missing("channels", "channels (a filter) or technical (room or account)"));
+            let want = "channels (a filter) or technical (room, account or hub)";
+            return Err(object.missing("channels", want));
         }
         (Some(_), Some(_)) => {
             return Err(object.wrong("technical", "either channels or technical: subscribe twice for both"));
@@ -435,7 +452,11 @@ fn read_publish_id(text: &str) -> Result<PublishId, Refusal> {
 }
 
 /// A text field that parses into a name or a position.
-fn parsed<T: FromStr>(object: &mut Object<'_>, name: &'static str, want: &str) -> Result<Option<T>, Refusal> {
+pub(super) fn parsed<T: FromStr>(
+    object: &mut Object<'_>,
+    name: &'static str,
+    want: &str,
+) -> Result<Option<T>, Refusal> {
     let Some(text) = object.optional::<Text<'_>>(name, want)? else { return Ok(None) };
     let value = text.0.parse().map_err(|_| Refusal { code: Code::BadName, ..object.wrong(name, want) })?;
     Ok(Some(value))
@@ -444,7 +465,13 @@ fn parsed<T: FromStr>(object: &mut Object<'_>, name: &'static str, want: &str) -
 /// A string, borrowed where it holds no escapes.
 #[derive(Deserialize)]
 #[serde(transparent)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'a> Text<'a> {
+    pub(super) fn into_inner(self) -> Cow<'a, str> {
+        self.0
+    }
+}
 
 /// A u64, as a number or as a string of decimal digits.
 #[derive(Clone, Copy)]

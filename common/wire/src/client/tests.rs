@@ -5,7 +5,7 @@ use crate::entry::{ContentType, Publication, PublishId};
 use riser_model::{
     Cause, ClientId, ConnectionId, Epoch, Gap, LogId, Position, Seq, Wall,
     door::{Code, Completeness, Flow, From, Refusal, Secret, Subscribed},
-    event::{Scope, SystemEvent},
+    event::Scope,
 };
 
 fn read(text: &str) -> Op<'_> {
@@ -216,14 +216,14 @@ fn every_wrong_request_is_told_its_code_and_what_would_be_right() {
             Some(4),
             Code::Malformed,
             "lacks sub",
-            "0 to 4294967295",
+            "0 to 4294967294",
         ),
         (
             r#"{"op":"subscribe","id":4,"sub":-1,"channels":"a"}"#,
             Some(4),
             Code::Malformed,
             "wrong sub",
-            "0 to 4294967295",
+            "0 to 4294967294",
         ),
         (r#"{"op":"subscribe","id":4,"sub":1}"#, Some(4), Code::Malformed, "lacks channels", "technical"),
         (
@@ -238,7 +238,7 @@ fn every_wrong_request_is_told_its_code_and_what_would_be_right() {
             Some(4),
             Code::Malformed,
             "wrong technical",
-            "room or account",
+            "room, account or hub",
         ),
         (
             r#"{"op":"subscribe","id":4,"sub":1,"channels":"a#"}"#,
@@ -450,17 +450,16 @@ fn pushes_are_golden() {
         Push::Gap { sub: 2, hole, pos: position(3) }.text(),
         r#"{"ev":"gap","sub":2,"from":3,"to":3,"count":1,"cause":"quota","pos":"0000000000000abc.ffffffffffffffff.3"}"#
     );
-    let event = SystemEvent::LinkGap {
-        edge: client(),
-        log: LogId(u64::MAX),
-        epoch: Epoch(1),
-        gap: Gap { from: Seq(1), to: Seq(2), cause: Cause::EdgeLost },
-        at_least: true,
+    let event = serde_json::value::RawValue::from_string(r#"{"type":"riser.joined"}"#.to_owned()).unwrap();
+    let event = |sub, skipped| {
+        let (pos, prev, scope) = (Some(position(4)), position(2), scope_name(Scope::Instance));
+        Push::Event { sub, pos, prev, scope, skipped, event: &event }.text()
     };
     assert_eq!(
-        Push::event(3, Scope::Instance, 2, &event).text(),
-        r#"{"ev":"event","sub":3,"scope":"instance","missed":2,"event":{"at_least":true,"edge":"67e55044-10b1-426f-9247-bb680e5fe0c8","epoch":"0000000000000001","gap":{"cause":"edge_lost","from":1,"to":2},"log":"ffffffffffffffff","type":"link_gap"}}"#
+        event(Some(3), 2),
+        r#"{"ev":"event","sub":3,"pos":"0000000000000abc.ffffffffffffffff.4","prev":"0000000000000abc.ffffffffffffffff.2","scope":"hub","skipped":2,"event":{"type":"riser.joined"}}"#
     );
+    assert!(event(None, 0).starts_with(r#"{"ev":"event","pos":"#));
     let through = [(1, position(9).to_string())].into();
     assert_eq!(
         Push::Ping { through }.text(),

@@ -176,6 +176,7 @@ impl Subscriber {
                 | Tell::Unsubscribed { .. }
                 | Tell::Ticketed(_)
                 | Tell::System { .. }
+                | Tell::Seen { .. }
                 | Tell::Ready
                 | Tell::Deliver { .. },
             ) => {}

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use riser_model::{
     AccountId, ClientId, ConnectionId, Epoch, LogId, Now, Position, Principal, Seq, Time, Wall,
     door::{Ask, Completeness, Door, Input, Intake, Output, SessionState, Subscribed, Tell},
+    look::Seen,
 };
 use riser_wire::entry::{Body, Kind, Publication, frames};
 use std::{collections::VecDeque, sync::Arc};
@@ -95,6 +96,7 @@ impl<D: Door> Site<D> {
             Ask::Rooms => Some(Tell::Rooms(Vec::new())),
             Ask::Decide { connection, .. } => Some(Tell::Decided { connection, result: Ok(()) }),
             Ask::Ticket { .. } => Some(Tell::Ticketed(Ok(30))),
+            Ask::Look { id, .. } => Some(Tell::Seen { id, result: Ok(Seen::Dropped) }),
             Ask::Answer(_)
             | Ask::KeepSession
             | Ask::Pause { .. }

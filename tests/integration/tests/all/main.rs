@@ -19,6 +19,7 @@ mod gates;
 mod history;
 mod kills;
 mod log_commands;
+mod looking;
 mod own_client;
 mod partition;
 mod proxy;

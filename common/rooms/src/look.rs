@@ -1,0 +1,144 @@
+//! Looking at rooms as they are at the moment: who is in them, and what goes through them.
+//!
+//! Whoever may read any channel of a room may ask; of channels that it may not read it learns nothing, not even how
+//! much went through them.
+
+use crate::{
+    bus::Bus,
+    connection::Connection,
+    graph::{Channel, ChannelSlot, Room, RoomSlot, Value},
+    topics,
+};
+use bytes::Bytes;
+use riser_model::{
+    Filter, Principal, Right, RoomId, RoomName, Time,
+    door::{Code, Refusal},
+    event::{Scope, SystemEvent, Told},
+    look::{ChannelTraffic, Present, Rates, RoomTraffic},
+};
+
+impl Bus {
+    /// The room of that name, if the principal may read any of it.
+    pub fn readable_room(&self, principal: &Principal, room: &RoomName) -> Result<RoomId, Refusal> {
+        self.readable_slot(principal, room).map(|slot| self.graph.room(slot).id)
+    }
+
+    fn readable_slot(&self, principal: &Principal, room: &RoomName) -> Result<RoomSlot, Refusal> {
+        let slot = self.graph.room_named(principal.account, room);
+        slot.filter(|slot| topics::reaches(&self.graph, principal, *slot)).ok_or_else(|| {
+            let want = "a room of this account of which this principal may read a channel";
+            topics::refuse(Code::Denied, format!("look into {room}"), want)
+        })
+    }
+
+    /// The name of a configured room.
+    pub fn room_name(&self, room: RoomId) -> Option<&RoomName> {
+        let declared = self.graph.room(self.graph.room_of(room)?).declared.as_ref()?;
+        Some(&declared.name)
+    }
+
+    /// The connections of this instance that are in a room.
+    pub fn present(&self, room: RoomId) -> impl Iterator<Item = Present> {
+        let slot = self.graph.room_of(room);
+        self.connections.iter().filter_map(move |(id, one): (_, &Connection)| {
+            let member = one.members.get(&slot?)?;
+            let (client, name) = (one.principal.client, one.principal.name.clone());
+            Some(Present { client, name, connection: *id, since: member.since, behind: None })
+        })
+    }
+
+    /// What goes through a room, with rows for the channels that the filter meets and the principal may read.
+    pub fn traffic(
+        &self,
+        principal: &Principal,
+        room: &RoomName,
+        channels: &Filter,
+        now: Time,
+    ) -> Result<RoomTraffic, Refusal> {
+        let slot = self.readable_slot(principal, room)?;
+        let room = self.graph.room(slot);
+        let row = |slot: &ChannelSlot| {
+            let channel = self.graph.channel(*slot);
+            let shown = channels.matches(&channel.name)
+                && topics::readable(&self.graph, principal, channel.room, &channel.name);
+            if shown { self.row(channel, now) } else { None }
+        };
+        let rows: Vec<ChannelTraffic> = room.channels.iter().filter_map(row).collect();
+        let partial = *channels != Filter::all() || !principal.grants.whole(Right::Subscribe, room.id);
+        let (rates, other) = if partial {
+            (sum(rows.iter().map(|row| row.rates)), None)
+        } else {
+            let (other, counted) = &room.other;
+            (room.rates.at(&room.traffic, now), Some(other.at(counted, now)))
+        };
+        let newest = rows.iter().filter_map(|row| row.last).max();
+        Ok(RoomTraffic {
+            rates,
+            last: if partial { newest } else { room.traffic.last },
+            subscribers: room.subscribers,
+            connections: room.members,
+            channels: if partial { u32::try_from(rows.len()).unwrap_or(u32::MAX) } else { published(room) },
+            rows,
+            other,
+            partial,
+        })
+    }
+
+    fn row(&self, channel: &Channel, now: Time) -> Option<ChannelTraffic> {
+        let rates = channel.rates.as_ref()?.at(&channel.traffic, now);
+        let (last, subscribers) = (channel.traffic.last, channel.subscribers);
+        Some(ChannelTraffic {
+            channel: channel.name.clone(),
+            rates,
+            last,
+            value: self.value(channel),
+            subscribers,
+        })
+    }
+
+    fn value(&self, channel: &Channel) -> Option<Bytes> {
+        match channel.value? {
+            Value::Log(seq) => self.tail.get(seq).map(|found| found.body).or_else(|| self.copies.body(seq)),
+            Value::Latest(log) => Some(channel.presents.get(&log)?.body.clone()),
+        }
+    }
+
+    /// Rooms in which something happened tell where their traffic stands, where anybody listens.
+    pub(crate) fn tell_traffic(&mut self, now: Time) {
+        if now < self.traffic_due {
+            return;
+        }
+        self.traffic_due = now.plus(self.config.traffic_every());
+        let moved = |room: &&Room| {
+            let channel = self.graph.room_of(Scope::Room(room.id).room());
+            let heard = channel.is_some_and(|slot| self.graph.room(slot).subscribers > 0);
+            room.speaks.is_none() && room.traffic.messages != room.told && heard
+        };
+        let told = |room: &Room| {
+            let Rates { messages, bytes, minute, .. } = room.rates.at(&room.traffic, now);
+            let (subscribers, connections) = (room.subscribers, room.members);
+            (room.id, Told { messages, bytes, per_min: minute.0, subscribers, connections })
+        };
+        let rooms: Vec<(RoomId, Told)> = self.graph.rooms().iter().filter(moved).map(told).collect();
+        for (id, told) in rooms {
+            if let Some(slot) = self.graph.room_of(id) {
+                self.graph.room_mut(slot).told = told.messages;
+            }
+            self.event(Scope::Room(id), SystemEvent::Statistics(told));
+        }
+    }
+}
+
+fn published(room: &Room) -> u32 {
+    // `routes_max` keeps them far below u32.
+    u32::try_from(room.channels.len()).unwrap_or(u32::MAX)
+}
+
+fn sum(rows: impl Iterator<Item = Rates>) -> Rates {
+    rows.fold(Rates::default(), |sum, row| Rates {
+        messages: sum.messages + row.messages,
+        bytes: sum.bytes + row.bytes,
+        second: (sum.second.0 + row.second.0, sum.second.1 + row.second.1),
+        minute: (sum.minute.0 + row.minute.0, sum.minute.1 + row.minute.1),
+    })
+}

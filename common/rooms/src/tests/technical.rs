@@ -1,0 +1,242 @@
+//! What the system says: entries of the log that nobody waits for, a history of their own, and no storms.
+
+use super::{readers::world, script::*};
+use crate::{Config, Input, Output};
+use riser_model::{
+    Cause, Epoch, Gap, Right, Seq,
+    door::{Ask, Code, Flow, From, Push, Technical, Want},
+    event::{Scope, SystemEvent},
+    principal::Rule,
+};
+use std::time::Duration;
+
+const CLOCK: SystemEvent = SystemEvent::ClockStepped { by_ms: 1 };
+
+fn of_room(room: &str) -> Want {
+    Want::Technical(Technical::of_room(room.parse().unwrap()))
+}
+
+fn of_account() -> Want {
+    Want::Technical(Technical::of_account())
+}
+
+fn speaking() -> World {
+    let mut world = World::speaking(Config::default());
+    world.open(1);
+    world.open(2);
+    settle(&mut world);
+    world
+}
+
+/// What nobody waits for reaches the disk too.
+fn settle(world: &mut World) {
+    world.now.time = world.now.time.plus(Duration::from_millis(60));
+    world.input(Input::Deadline);
+    world.commit();
+}
+
+fn say(world: &mut World, scope: Scope, event: SystemEvent) {
+    world.input(Input::Event { scope, event });
+}
+
+/// (kind, how many it stands for).
+fn kinds(pushes: &[Push]) -> Vec<(String, u64)> {
+    let kind = |push: &Push| {
+        let delivery = delivery(push)?;
+        assert!(delivery.technical.is_some());
+        let text = payload(&delivery.body);
+        let count = text
+            .split_once("\"count\":")
+            .map_or(1, |(_, rest)| rest.split(',').next().unwrap().parse().unwrap());
+        assert!(text.contains(&format!("\"type\":\"riser.{}\"", delivery.route.channel)), "{text}");
+        Some((delivery.route.channel.as_str().to_owned(), count))
+    };
+    pushes.iter().filter_map(kind).collect()
+}
+
+fn heard(world: &mut World, n: u64) -> Vec<String> {
+    settle(world);
+    kinds(&world.all(n)).into_iter().map(|(kind, _)| kind).collect()
+}
+
+#[test]
+fn joins_and_leaves_are_heard_in_their_room_only() {
+    let mut world = speaking();
+    world.subscribe(2, 1, of_room("a"), From::Live, Flow::Credit);
+    world.subscribe(2, 2, of_room("b"), From::Live, Flow::Credit);
+    world.publish(1, &[("a/x", "1"), ("a/y", "2")]);
+    world.publish(1, &[("a/x", "3")]);
+    assert_eq!(heard(&mut world, 2), ["joined"]);
+    world.subscribe(1, 1, in_room("b", "#"), From::Live, Flow::Credit);
+    world.subscribe(1, 2, in_room("b", "x"), From::Live, Flow::Credit);
+    world.ask(1, Ask::Unsubscribe { subscription: riser_model::SubscriptionId(1) });
+    assert_eq!(heard(&mut world, 2), ["joined"]);
+    world.ask(1, Ask::Unsubscribe { subscription: riser_model::SubscriptionId(2) });
+    assert_eq!(heard(&mut world, 2), ["left"]);
+    world.ask(1, Ask::Leave { cause: "too_slow".into(), expiry_s: None });
+    settle(&mut world);
+    let pushes = world.all(2);
+    let left = delivery(&pushes[0]).unwrap();
+    assert_eq!(left.technical, Some(Scope::Room(world.rooms[0].id)));
+    assert!(payload(&left.body).contains("\"cause\":\"too_slow\""));
+    assert_eq!(pushes.len(), 1);
+    let hooks: Vec<bool> =
+        world.events.iter().map(|output| matches!(output, Output::Joined { .. })).collect();
+    assert_eq!(hooks, [true, true, false, false, false], "joined a, joined b, left b, left a, settled");
+}
+
+#[test]
+fn who_was_away_hears_what_was_said_over_a_restart_too() {
+    let mut world = speaking();
+    let began = world.subscribe(2, 1, of_account(), From::Live, Flow::Credit).at;
+    say(
+        &mut world,
+        Scope::Account(ACCOUNT),
+        SystemEvent::Clone { edge: riser_model::ClientId::SYSTEM, name: "gate".parse().unwrap() },
+    );
+    say(&mut world, Scope::Instance, CLOCK);
+    settle(&mut world);
+    world.restart(Epoch(2));
+    world.open_as(3, [grants(), vec![rule(None, "#", Right::Admin, false)]].concat());
+    settle(&mut world);
+    world.subscribe(3, 1, of_account(), From::After(began), Flow::Credit);
+    assert_eq!(heard(&mut world, 3), ["clone", "clock_stepped", "opened"]);
+    world.subscribe(3, 2, of_account(), From::Last(2), Flow::Credit);
+    assert_eq!(heard(&mut world, 3), ["clock_stepped", "opened"]);
+    world.subscribe(3, 3, of_account(), From::Start, Flow::Credit);
+    assert_eq!(heard(&mut world, 3), ["opened", "opened", "clone", "clock_stepped", "opened"]);
+}
+
+#[test]
+fn a_storm_is_coalesced_and_counted_and_the_log_grows_by_a_known_rate() {
+    let mut world = speaking();
+    world.subscribe(1, 1, of_account(), From::Live, Flow::Credit);
+    let before = world.bus.committed();
+    for _ in 0..10_000 {
+        say(&mut world, Scope::Instance, CLOCK);
+    }
+    settle(&mut world);
+    let all = kinds(&world.all(1));
+    assert_eq!(all.len(), 16);
+    assert!(all.iter().all(|(kind, count)| kind == "clock_stepped" && *count == 1));
+    let (due, wake) = world.bus.poll_timeout().unwrap();
+    assert_eq!(wake, crate::Wake::Event);
+    world.now.time = due;
+    world.input(Input::Deadline);
+    settle(&mut world);
+    assert_eq!(kinds(&world.all(1)), [("clock_stepped".to_owned(), 10_000 - 16)]);
+    assert_eq!(world.bus.poll_timeout(), None, "nothing is left to be said");
+    assert_eq!(world.bus.committed(), before.plus(17));
+    assert_eq!(world.bus.statistics().counters.coalesced, 10_000 - 16);
+}
+
+#[test]
+fn many_channels_together_are_bounded_too() {
+    let config = Config { events_together_burst: 5, ..Config::default() };
+    let mut world = World::speaking(config);
+    world.open(1);
+    world.subscribe(1, 1, of_account(), From::Start, Flow::Credit);
+    for n in 0..30 {
+        let uplink = format!("hub-{n}").parse().unwrap();
+        say(&mut world, Scope::Instance, SystemEvent::UplinkUp { uplink, backlog: n });
+        say(&mut world, Scope::Instance, CLOCK);
+    }
+    settle(&mut world);
+    assert_eq!(world.all(1).len(), 5, "one for the connection, four of these");
+}
+
+#[test]
+fn what_a_failing_log_could_not_hold_is_said_when_it_recovers() {
+    let mut world = speaking();
+    world.subscribe(1, 1, of_account(), From::Live, Flow::Credit);
+    say(&mut world, Scope::Instance, CLOCK);
+    world.now.time = world.now.time.plus(Duration::from_millis(60));
+    world.input(Input::Deadline);
+    world.fail(Code::QuotaExceeded);
+    world.now.time = world.now.time.plus(Duration::from_millis(60));
+    world.input(Input::Deadline);
+    // Of the failing itself is told once, however often the telling fails.
+    for _ in 0..3 {
+        world.fail(Code::QuotaExceeded);
+    }
+    assert_eq!(world.all(1), []);
+    world.publish(2, &[("a/x", "fits again")]);
+    let mut all = heard(&mut world, 1);
+    all.sort();
+    assert_eq!(all, ["clock_stepped", "log_recovered", "quota_reached"]);
+}
+
+#[test]
+fn events_for_admins_reach_nobody_else_on_any_path() {
+    let mut world = speaking();
+    world.open_as(3, [grants(), vec![rule(None, "#", Right::Admin, false)]].concat());
+    settle(&mut world);
+    for n in [1, 3] {
+        world.subscribe(n, 1, of_account(), From::Live, Flow::Credit);
+        world.subscribe(n, 2, of_account(), From::Live, Flow::Conflate);
+        heard(&mut world, n);
+    }
+    world.publish(2, &[("nowhere/x", "refused")]);
+    assert_eq!(heard(&mut world, 1), [""; 0]);
+    assert_eq!(heard(&mut world, 3), ["refused", "refused"]);
+    world.subscribe(1, 3, of_account(), From::Start, Flow::Credit);
+    assert!(!heard(&mut world, 1).contains(&"refused".to_owned()));
+    let only = Technical { kinds: "refused".parse().unwrap(), hub: false, ..Technical::of_account() };
+    world.subscribe(1, 4, Want::Technical(only.clone()), From::Start, Flow::Credit);
+    assert_eq!(heard(&mut world, 1), [""; 0]);
+    world.subscribe(3, 4, Want::Technical(only), From::Start, Flow::Credit);
+    assert_eq!(heard(&mut world, 3), ["refused"]);
+}
+
+#[test]
+fn a_room_speaks_to_its_readers_and_the_hub_names_nobody() {
+    let mut world = world();
+    let only_b: Vec<Rule> = vec![rule(Some("b"), "#", Right::Subscribe, false)];
+    world.open_as(7, only_b);
+    let denied = world.try_subscribe(7, 1, of_room("a"), From::Live, Flow::Credit);
+    assert_eq!(denied.err(), Some(Code::Denied));
+    world.subscribe(7, 1, of_room("b"), From::Live, Flow::Credit);
+    world.open_as(8, vec![rule(None, "#", Right::Publish, false)]);
+    for want in [of_room("b"), of_account()] {
+        let denied = world.try_subscribe(8, 1, want, From::Live, Flow::Credit);
+        assert_eq!(denied.err(), Some(Code::Denied), "who reads nothing hears nothing");
+    }
+    let name = "ann".parse().unwrap();
+    let named = SystemEvent::Opened { client: riser_model::ClientId::SYSTEM, name, connection: c(9) };
+    let before = world.bus.statistics().counters.strays;
+    say(&mut world, Scope::Instance, named);
+    assert_eq!(world.bus.statistics().counters.strays, before + 1);
+}
+
+#[test]
+fn a_technical_channel_takes_part_in_no_statistics_and_joins_nobody() {
+    let mut world = speaking();
+    world.subscribe(2, 1, of_room("a"), From::Live, Flow::Credit);
+    world.publish(1, &[("a/x", "1")]);
+    settle(&mut world);
+    let statistics = world.bus.statistics();
+    assert_eq!(statistics.rooms.len(), 3);
+    let a = &statistics.rooms[0];
+    assert_eq!((a.traffic.messages, a.members, a.subscribers, a.channels), (1, 1, 0, 1));
+}
+
+#[test]
+fn a_gap_that_a_reader_meets_is_an_event() {
+    let mut world = World::speaking(Config { tail_bytes_max: 1, ..Config::default() });
+    world.open(1);
+    world.open(2);
+    settle(&mut world);
+    world.subscribe(1, 1, of_account(), From::Live, Flow::Credit);
+    world.subscribe(2, 1, in_room("a", "x"), From::Live, Flow::Credit);
+    for n in 0..4 {
+        world.publish(1, &[("a/x", &n.to_string())]);
+    }
+    let committed = world.bus.committed();
+    let oldest = committed.prev();
+    let gone = Gap { from: Seq(1), to: oldest.prev(), cause: Cause::HubQuota };
+    world.trim(oldest.0, vec![gone]);
+    assert!(world.all(2).iter().any(|push| matches!(push, Push::Gap { .. })));
+    settle(&mut world);
+    let heard = heard(&mut world, 1);
+    assert!(heard.contains(&"reader_gap".to_owned()), "{heard:?}");
+}

@@ -1,0 +1,120 @@
+// The feed: what the system says of the room, the account and itself, as sentences, newest first; and what of it is
+// shown. Kinds and fields are those of the server's closed list (`riser.joined` and the like).
+
+import { duration, whole } from "./series.js";
+
+const KEPT_MAX = 300;
+
+/** Which kinds belong to what one may want to see. */
+const GROUPS = {
+  people: ["joined", "left", "opened", "closed", "gate", "knock"],
+  edges: ["edge_online", "edge_silent", "edge_flowing", "edge_lag", "caught_up", "link_gap", "clone", "uplink_up", "uplink_down", "uplink_drained", "uplink_gap"],
+  quarantine: ["quarantined", "released", "dropped"],
+  hub: ["started", "shutdown", "log_failing", "quota_reached", "log_recovered", "clock_stepped", "configuration_refused", "configuration_changed"],
+};
+
+export function words(name) {
+  return String(name).replaceAll("_", " ");
+}
+
+const lost = ({ gap, at_least }) => `${at_least ? "at least " : ""}${whole(gap.to - gap.from + 1)}`;
+
+/** Tone and sentence of each kind. `name` is whoever it is about. */
+const SENTENCES = {
+  joined: (event, name) => ["", `${name} joined${event.behind ? ` behind ${event.behind}` : ""}`],
+  left: (event, name) => ["", `${name} left${event.behind ? ` behind ${event.behind}` : ""}: ${words(event.cause)}`],
+  opened: (event, name) => ["", `${name} connected`],
+  closed: (event, name) => ["", `${name} disconnected: ${words(event.cause)}`],
+  slow_reader: (event, name) => ["warn", `${name} did not keep up and was sent away`],
+  reader_gap: (event, name) => ["warn", `${name} missed ${lost(event)} entries: ${words(event.gap.cause)}`],
+  refused: (event) => ["warn", `${event.name ?? "Somebody"} was refused (${words(event.code)}): ${event.what}`],
+  gate: (event) => ["", `${event.name ?? "Somebody"} at the gate: ${words(event.acceptor)} ${words(event.step)}${event.why ? `, ${event.why}` : ""}`],
+  knock: (event) => ["warn", `${event.name ?? "Somebody"} knocks${event.room ? ` at ${event.room}` : ""}`],
+  edge_online: (event, name) => ["good", event.backlog > 0 ? `${name} is up, with ${whole(event.backlog)} to catch up` : `${name} is up`],
+  edge_silent: (event, name) => ["bad", `${name} is silent: ${words(event.cause)}`],
+  edge_flowing: (event, name) => ["good", `${name} flows again`],
+  edge_lag: (event, name) => ["warn", `${name} is behind: ${whole(event.queued)} wait, ${whole(event.drain_per_s)} a second come`],
+  caught_up: (event, name) => ["good", `${name} has caught up`],
+  link_gap: (event, name) => ["bad", `${lost(event)} entries of ${name} are gone: ${words(event.gap.cause)}`],
+  clone: (event, name) => ["bad", `A second machine came as ${name} and was refused`],
+  quarantined: (event, name) => ["warn", `An entry of ${name} is in quarantine: ${event.reason}`],
+  released: (event) => ["good", `${event.by} released an entry to ${event.to.room}/${event.to.channel}: ${event.reason}`],
+  dropped: (event) => ["warn", `${event.by} gave an entry in quarantine up: ${event.reason}`],
+  statistics: (event) => ["", `${whole(event.per_min)} publications in the last minute, ${whole(event.connections)} connections`],
+  started: () => ["good", "The hub began"],
+  shutdown: (event) => ["warn", `Going down, ${whole(event.queued)} not yet synced`],
+  log_failing: (event) => ["bad", `The log cannot commit: ${words(event.code)}`],
+  quota_reached: () => ["bad", "The log's quota is used up"],
+  log_recovered: () => ["good", "The log commits again"],
+  clock_stepped: (event) => ["warn", `The clock was stepped by ${duration(Math.abs(event.by_ms))} ${event.by_ms < 0 ? "back" : "ahead"}`],
+  configuration_refused: () => ["warn", "A new configuration was refused; the last good one runs"],
+  configuration_changed: () => ["", "Another configuration is in force"],
+  uplink_up: (event) => ["good", `The link ${event.uplink} is up, ${whole(event.backlog)} to go`],
+  uplink_down: (event) => ["bad", `The link ${event.uplink} is down: ${words(event.cause)}`],
+  uplink_drained: (event) => ["good", `The link ${event.uplink} is drained`],
+  uplink_gap: (event) => ["bad", `${lost(event)} entries will never be at the hub of ${event.uplink}: ${words(event.gap.cause)}`],
+};
+
+export class Feed {
+  #list;
+  #empty;
+  #kinds = "all";
+  #text = "";
+
+  constructor(list, empty) {
+    this.#list = list;
+    this.#empty = empty;
+  }
+
+  clear() {
+    this.#list.replaceChildren();
+    this.#settle();
+  }
+
+  /** An event of the system; `name` is that of the edge or client it speaks of. */
+  hear({ event, missed }, name) {
+    const [tone, text] = SENTENCES[event.type]?.(event, name) ?? ["", words(event.type)];
+    if (missed) this.tell("warn", `${whole(missed)} events were missed`);
+    const many = event.count > 1 ? `${text} (${whole(event.count)} of the kind)` : text;
+    this.tell(tone, many, { kind: event.type, at: new Date(event.time) });
+  }
+
+  /** Something for people, of no kind or of one. */
+  tell(tone, text, { kind = "", at = new Date() } = {}) {
+    const item = document.createElement("li");
+    item.dataset.kind = kind;
+    item.dataset.tone = tone;
+    const time = document.createElement("time");
+    time.dateTime = at.toISOString();
+    time.textContent = at.toTimeString().slice(0, 8);
+    const sentence = document.createElement("p");
+    sentence.className = tone;
+    sentence.textContent = text;
+    item.append(time, sentence);
+    item.hidden = !this.#shows(item);
+    this.#list.prepend(item);
+    while (this.#list.children.length > KEPT_MAX) this.#list.lastChild.remove();
+    this.#settle();
+  }
+
+  /** Shows a group of kinds, `trouble`, or all; and of those what contains a text. */
+  filter(kinds, text) {
+    this.#kinds = kinds;
+    this.#text = text.trim().toLowerCase();
+    for (const item of this.#list.children) item.hidden = !this.#shows(item);
+    this.#settle();
+  }
+
+  #shows(item) {
+    const { kind, tone } = item.dataset;
+    const wanted = {
+      all: () => true,
+      trouble: () => tone === "bad" || tone === "warn",
+    }[this.#kinds] ?? (() => GROUPS[this.#kinds]?.includes(kind));
+    return wanted() && item.textContent.toLowerCase().includes(this.#text);
+  }
+
+  #settle() {
+    this.#empty.hidden = [...this.#list.children].some(({ hidden }) => !hidden);
+  }
+}

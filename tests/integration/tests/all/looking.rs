@@ -1,0 +1,150 @@
+//! What can be seen of a hub while it runs: what it says about itself, who is in its rooms, what goes through them.
+
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::needs::{Need, needs};
+use crate::program::{EVENTUALLY, SOON, output, wait};
+use crate::site::{ACCOUNT, OWNER, PASSWORD, READER, Site};
+
+/// A client that asks one request after the other in the hall, and says the answers.
+fn asks(site: &Site, name: &str, user: &str, asked: Value) -> Client {
+    let url = format!("ws://{}:{}/{ACCOUNT}/hall", site.hub.place.address(), site.hub.http);
+    let mut all = json!({ "url": url, "user": user, "password": PASSWORD, "reader": name });
+    all.as_object_mut().unwrap().extend(asked.as_object().unwrap().clone());
+    Client::start(name, "asks.mjs", &site.hub.place, &all, &site.history, site.folder.path())
+}
+
+/// The answer to the n-th request of such a client.
+fn answer(site: &Site, name: &str, n: usize) -> Value {
+    let beginning = format!("{name} answer {} ", n + 2);
+    site.history.wait("the answer", SOON, |ledger| !ledger.marks_of(&beginning).is_empty());
+    let ledger = site.history.ledger();
+    serde_json::from_str(ledger.marks_of(&beginning)[0]).expect("an answer is JSON")
+}
+
+/// What the hub's HTTP answers to somebody.
+fn get(site: &Site, user: &str, path: &str) -> Value {
+    let mut curl = site.hub.place.command("curl");
+    let url = format!("http://127.0.0.1:{}{path}", site.hub.http);
+    curl.args(["--silent", "--user", &format!("{user}:{PASSWORD}"), &url]);
+    serde_json::from_str(&output(curl)).expect("the hub answers with JSON")
+}
+
+#[test]
+fn every_connection_hears_the_system_and_finds_what_it_missed() {
+    needs!(Need::Program("curl"), Need::Node, Need::Python);
+    let mut site = Site::start();
+    let _board = asks(&site, "board", OWNER, json!({ "stays": true }));
+    site.history.wait_mark("board ready", SOON);
+    let devices = json!({ "filters": ["$riser/room/hall/#", "$riser/account/opened", "$riser/hub/+"], "reader": "ear" });
+    let ear = site.client("ear", "events_paho.py", &site.hub, OWNER, devices.clone());
+    site.history.wait_mark("ear ready", SOON);
+    let guest = site.dashboard("guest", &site.hub, "hall", json!({}));
+    site.history.wait_mark("board heard room riser.joined", SOON);
+    site.history.wait_mark("board heard account riser.opened", SOON);
+    site.history.wait_mark("ear heard $riser/room/hall/joined riser.joined at QoS 1", SOON);
+    site.history.wait_mark("ear heard $riser/account/opened riser.opened at QoS 1", SOON);
+    // Who is away for a while, over a restart too, is told what it missed.
+    drop(ear);
+    drop(guest);
+    site.history.wait_mark("board heard room riser.left", SOON);
+    site.hub.kill();
+    site.hub.start();
+    let _ear = site.client("ear", "events_paho.py", &site.hub, OWNER, devices);
+    site.history.wait_mark("ear heard $riser/room/hall/left riser.left at QoS 1", EVENTUALLY);
+    site.history.wait_mark("ear heard $riser/hub/started riser.started at QoS 1", SOON);
+}
+
+#[test]
+fn refusals_are_heard_by_admins_only() {
+    needs!(Need::Node);
+    let site = Site::start();
+    let owner = json!({ "stays": true, "hello": { "subscriptions": [{ "sub": 1, "technical": "account", "from": "start" }] } });
+    let _owner = asks(&site, "owner", OWNER, owner.clone());
+    let _reader = asks(&site, "reader", READER, owner);
+    for reader in ["owner", "reader"] {
+        site.history.wait_mark(&format!("{reader} ready"), SOON);
+    }
+    let publish = json!([{ "op": "publish", "channel": "a", "data": 1 }]);
+    asks(&site, "thief", READER, json!({ "requests": publish })).finish(SOON);
+    assert_eq!(answer(&site, "thief", 0)["code"], "denied");
+    site.history.wait_mark("owner heard account riser.refused", SOON);
+    // Both are told that it left, after that.
+    site.history.wait_mark("reader heard account riser.closed", SOON);
+    assert!(!site.history.ledger().has_mark("reader heard account riser.refused"));
+}
+
+#[test]
+fn presence_shows_who_is_there_behind_edges_too_and_a_cut_off_site_as_such() {
+    needs!(Need::Program("curl"), Need::Node, Need::Python);
+    let mut site = Site::start();
+    let names = |seen: &Value| {
+        let present = seen["present"].as_array().expect("a list").iter();
+        let mut names: Vec<(String, Value)> = present
+            .map(|one| {
+                (one["name"].as_str().unwrap_or_default().to_owned(), one["behind"]["cut_off"].clone())
+            })
+            .collect();
+        names.sort_by(|one, other| one.0.cmp(&other.0));
+        names
+    };
+    let present = |site: &Site, wanted: &[(&str, Value)]| {
+        let wanted: Vec<(String, Value)> =
+            wanted.iter().map(|(name, cut)| ((*name).to_owned(), cut.clone())).collect();
+        let seen = wait(EVENTUALLY, || {
+            let seen = get(site, OWNER, "/api/rooms/hall/presence");
+            (names(&seen) == wanted).then_some(seen)
+        });
+        seen.unwrap_or_else(|| panic!("{:?} is not {wanted:?}", get(site, OWNER, "/api/rooms/hall/presence")))
+    };
+    let _board = site.dashboard("board", &site.hub, "hall", json!({}));
+    site.history.wait_mark("board ready", SOON);
+    let listens = json!({ "filter": "hall/#", "reader": "panel" });
+    let panel = site.client("panel", "subscribe_paho.py", &site.edge, READER, listens);
+    site.history.wait_mark("panel ready", SOON);
+    let seen = present(&site, &[(OWNER, Value::Null), (READER, json!(false))]);
+    let behind = seen["present"].as_array().unwrap().iter().find(|one| one["name"] == READER).unwrap();
+    assert_eq!(behind["behind"]["edge"], "edge");
+    assert!(behind["since"].as_i64().unwrap() > 1_600_000_000_000);
+    // What the hub has heard outlives its restart; its own connections do not.
+    site.hub.kill();
+    site.edge.kill();
+    site.hub.start();
+    present(&site, &[(OWNER, Value::Null), (READER, json!(true))]);
+    // The panel comes back to the edge by itself, as another connection.
+    site.edge.start();
+    present(&site, &[(OWNER, Value::Null), (READER, json!(false))]);
+    drop(panel);
+    present(&site, &[(OWNER, Value::Null)]);
+    // The same over the socket, and not for those who may read nothing.
+    asks(&site, "looker", READER, json!({ "requests": [{ "op": "presence" }] })).finish(SOON);
+    assert!(names(&answer(&site, "looker", 0)).iter().any(|(name, _)| name == OWNER));
+    assert_eq!(get(&site, OWNER, "/api/rooms/attic/presence")["error"]["code"], "denied");
+}
+
+#[test]
+fn channels_add_up_to_their_room() {
+    needs!(Need::Program("curl"), Need::Node, Need::Python);
+    let site = Site::start();
+    for (stream, count) in [("one", 20), ("two", 30)] {
+        let asked = json!({ "stream": stream, "topic": format!("hall/{stream}"), "qos": 1, "count": count });
+        site.client(stream, "publish_paho.py", &site.hub, OWNER, asked).finish(SOON);
+    }
+    let seen = get(&site, OWNER, "/api/rooms/hall/statistics");
+    let rows = seen["channels"].as_array().expect("rows");
+    let sum = |what: &str| rows.iter().map(|row| row[what].as_u64().unwrap()).sum::<u64>();
+    assert_eq!((seen["messages"].clone(), sum("messages")), (json!(50), 50), "{seen}");
+    assert_eq!(seen["bytes"], sum("bytes"));
+    let minute: u64 = rows.iter().map(|row| row["last_min"]["messages"].as_u64().unwrap()).sum();
+    assert_eq!((seen["last_min"]["messages"].clone(), minute), (json!(50), 50));
+    assert_eq!((seen["other"]["messages"].clone(), seen["partial"].clone()), (json!(0), json!(false)));
+    let one = rows.iter().find(|row| row["channel"] == "one").expect("a row for each");
+    assert_eq!((one["messages"].clone(), one["value"]["data"]["n"].clone()), (json!(20), json!(20)));
+    let requests =
+        json!([{ "op": "statistics", "channels": "two" }, { "op": "statistics", "channels": "#/#" }]);
+    asks(&site, "looker", READER, json!({ "requests": requests })).finish(SOON);
+    let seen = answer(&site, "looker", 0);
+    assert_eq!((seen["messages"].clone(), seen["partial"].clone()), (json!(30), json!(true)));
+    assert_eq!(answer(&site, "looker", 1)["code"], "bad_name");
+}
