@@ -148,3 +148,82 @@ impl Presences {
         Some(Self { members, ..loaded })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use riser_model::{RouteNumber, Seq, Stamp};
+    use riser_wire::entry::{Origin, write_frame};
+    use uuid::Uuid;
+
+    const ROOM: RoomId = RoomId(Uuid::from_u128(5));
+
+    struct Edge {
+        presences: Presences,
+        epoch: u64,
+    }
+
+    impl Edge {
+        fn says(&mut self, kind: Kind, connection: u64, from_here: bool) -> Vec<(u64, Option<String>)> {
+            let membership = Membership {
+                log: LogId(1),
+                epoch: Epoch(self.epoch),
+                room: ROOM,
+                connection: ConnectionId(connection),
+                client: ClientId(Uuid::from_u128(u128::from(connection))),
+                name: "ann".parse().unwrap(),
+                cause: "cut".into(),
+            };
+            let mut bytes = Vec::new();
+            write_frame(&mut bytes, RouteNumber(0), kind, 0, Stamp::default(), |out| membership.write(out));
+            let (frame, _) = Frame::read(&bytes, 0).unwrap();
+            let origin = (!from_here).then_some(Origin { number: 1, seq: Seq(1), wall: Wall(77) });
+            let changes = self.presences.apply(&Frame { origin, ..frame });
+            changes.into_iter().map(|change| (change.connection.0, change.left)).collect()
+        }
+
+        fn present(&self) -> Vec<u64> {
+            let behind = |log| Behind { edge: None, log, cut_off: false };
+            let all = self.presences.present(ROOM, behind);
+            assert!(all.iter().all(|one| one.since == Wall(77) && one.behind.is_some()));
+            all.iter().map(|one| one.connection.0).collect()
+        }
+    }
+
+    fn edge() -> Edge {
+        Edge { presences: Presences::default(), epoch: 1 }
+    }
+
+    #[test]
+    fn who_came_and_did_not_go_is_there_over_a_restart_of_the_hub_too() {
+        let mut edge = edge();
+        assert_eq!(edge.says(Kind::Opened, 3, false), [(3, None)]);
+        assert_eq!(edge.says(Kind::Opened, 4, false), [(4, None)]);
+        assert_eq!(edge.says(Kind::Opened, 4, false), [], "it is there");
+        assert_eq!(edge.says(Kind::Closed, 3, false), [(3, Some("cut".to_owned()))]);
+        assert_eq!(edge.says(Kind::Closed, 3, false), [], "it has gone");
+        assert_eq!(edge.present(), [4]);
+        edge.presences = Presences::load(&edge.presences.save()).unwrap();
+        assert_eq!(edge.present(), [4]);
+    }
+
+    #[test]
+    fn a_newer_epoch_of_an_edge_has_nobody_of_the_one_before() {
+        let mut edge = edge();
+        edge.says(Kind::Opened, 3, false);
+        edge.says(Kind::Opened, 4, false);
+        edge.epoch = 2;
+        let restart = Some("restart".to_owned());
+        assert_eq!(edge.says(Kind::Closed, 0, false), [(3, restart.clone()), (4, restart)]);
+        assert_eq!(edge.present(), [0; 0]);
+        assert_eq!(edge.says(Kind::Opened, 3, false), [(3, None)], "numbers begin anew");
+    }
+
+    #[test]
+    fn own_connections_are_no_news_and_damage_is_no_presence() {
+        let mut edge = edge();
+        assert_eq!(edge.says(Kind::Opened, 3, true), []);
+        let saved = edge.presences.save();
+        assert!((0..saved.len()).all(|cut| Presences::load(&saved[..cut]).is_none()));
+    }
+}

@@ -1,5 +1,6 @@
 //! An instance, its disk and its doors, driven by hand.
 
+use bytes::Bytes;
 use riser_gate::{
     AcceptorConfig, AccountConfig, Caller, DeviceKey, Directory, GateConfig, GrantConfig, IssuerConfig,
     JwkConfig, Policy, RoomConfig, UserConfig,
@@ -7,12 +8,12 @@ use riser_gate::{
     issuer::Algorithm,
 };
 use riser_instance::{Input, Instance, LogFold, Output};
+use riser_log::Fold;
 use riser_model::{
-    AccountId, Batch, ConnectionId, Epoch, EpochSpan, History, LogId, Now, Right, Room, Route, RouteNumber,
-    Seq, Time, Wall,
+    AccountId, Batch, Chunk, ConnectionId, Epoch, EpochSpan, History, LogId, Now, Read, Right, Room, Route,
+    RouteNumber, Run, Seq, Time, Wall,
     door::{Ask, Code, Credential, Intake, SessionRequest, Tell},
 };
-use riser_mqtt::Sessions;
 use riser_rooms::{Bus, Config, Input as BusInput, RetainedTable, Start};
 use riser_wire::entry::{Body, Kind, Publication, frames};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -39,7 +40,11 @@ pub struct World {
     given: BTreeMap<u64, Batch>,
     routes: BTreeMap<RouteNumber, Route>,
     /// What a restart finds.
-    disk: Sessions,
+    disk: LogFold,
+    /// Reads that are not answered.
+    reads: Vec<(u64, Read)>,
+    /// What is on disk, oldest first.
+    stored: Vec<(Seq, Bytes, u32)>,
     next: Seq,
 }
 
@@ -85,7 +90,7 @@ impl World {
         let policy = Arc::new(Policy::new(&directory, Some("acme/guest"), "listen").unwrap());
         let (next, routes) = (Seq(1), BTreeMap::new());
         Self {
-            instance: instance(&directory, Sessions::new(), next, &routes, now, 0),
+            instance: instance(&directory, LogFold::default(), next, &routes, now, 0),
             directory,
             policy,
             waiting: Vec::new(),
@@ -96,14 +101,16 @@ impl World {
             publications: Vec::new(),
             given: BTreeMap::new(),
             routes,
-            disk: Sessions::new(),
+            disk: LogFold::default(),
+            reads: Vec::new(),
+            stored: Vec::new(),
             next,
         }
     }
 
     /// The same, with what the system says.
     pub fn speaking(mut self) -> Self {
-        self.instance = instance(&self.directory, Sessions::new(), self.next, &self.routes, self.now, 16);
+        self.instance = instance(&self.directory, LogFold::default(), self.next, &self.routes, self.now, 16);
         self
     }
 
@@ -145,8 +152,8 @@ impl World {
                 }
                 Output::Tell { connection, tell } => self.tells.push((connection, tell)),
                 Output::Verify { ticket, .. } => self.verifying.push(ticket),
-                Output::Read { .. }
-                | Output::Done { .. }
+                Output::Read { ticket, read } => self.reads.push((ticket, read)),
+                Output::Done { .. }
                 | Output::Committed { .. }
                 | Output::Retained(_)
                 | Output::Refused { .. } => {}
@@ -206,10 +213,27 @@ impl World {
         }
     }
 
+    /// The disk answers what it was asked to read.
+    pub fn read(&mut self) {
+        for (ticket, read) in std::mem::take(&mut self.reads) {
+            let (Read::All { from, .. } | Read::Of { from, .. } | Read::Before { before: from, .. }) = read;
+            let runs = self.stored.iter().filter(|(first, _, count)| first.plus(u64::from(*count)) > from);
+            let runs = runs.map(|(first, entries, count)| Run::Entries {
+                first: *first,
+                count: *count,
+                epoch: Epoch(1),
+                entries: entries.clone(),
+            });
+            let found = Chunk { runs: runs.collect(), next: self.next }.into();
+            self.input(Input::Rooms(BusInput::Read { ticket, found }));
+        }
+    }
+
     fn store(&mut self, batch: &Batch) {
         self.routes.extend(batch.routes.iter().cloned());
+        self.stored.push((self.next, batch.entries.clone(), batch.count));
         for frame in frames(&batch.entries).map(Result::unwrap) {
-            self.disk.apply(self.next, &frame);
+            self.disk.apply(self.next, &frame, self.routes.get(&frame.route));
             let seq = self.next;
             self.next = seq.next();
             let body = Body::read(frame.body).unwrap();
@@ -264,7 +288,7 @@ fn gate(text: &str) -> GateConfig {
 
 fn instance(
     directory: &Directory,
-    sessions: Sessions,
+    fold: LogFold,
     next: Seq,
     routes: &BTreeMap<RouteNumber, Route>,
     now: Now,
@@ -289,7 +313,7 @@ fn instance(
     };
     // Where nothing is said, every batch is one that a test made.
     let config = Config { events_burst, ..Config::default() };
-    Instance::new(Bus::new(config, start), LogFold { sessions, ..LogFold::default() }, now)
+    Instance::new(Bus::new(config, start), fold, now)
 }
 
 pub fn session() -> SessionRequest {

@@ -8,6 +8,7 @@ use riser_model::{
     event::{Scope, SystemEvent},
     principal::Rule,
 };
+use riser_wire::entry::{Body, Frame, Kind};
 use std::time::Duration;
 
 const CLOCK: SystemEvent = SystemEvent::ClockStepped { by_ms: 1 };
@@ -239,4 +240,56 @@ fn a_gap_that_a_reader_meets_is_an_event() {
     settle(&mut world);
     let heard = heard(&mut world, 1);
     assert!(heard.contains(&"reader_gap".to_owned()), "{heard:?}");
+}
+
+#[test]
+fn who_comes_and_goes_is_an_entry_of_a_room_that_uplinks_carry() {
+    let mut world = World::new(Config::default());
+    world.rooms[0].linked = true;
+    world.restart(Epoch(2));
+    world.open(1);
+    world.subscribe(1, 1, in_room("a", "#"), From::Live, Flow::Credit);
+    world.subscribe(1, 2, in_room("b", "#"), From::Live, Flow::Credit);
+    world.ask(1, Ask::Leave { cause: "cut".into(), expiry_s: None });
+    settle(&mut world);
+    let kinds: Vec<Kind> = world
+        .storage
+        .entries
+        .iter()
+        .filter_map(|entry| {
+            let (frame, _) = Frame::read(&entry.frame, 0).ok()?;
+            let body = Body::read(frame.body).ok()?;
+            Some(body.kind)
+        })
+        .collect();
+    assert_eq!(kinds, [Kind::Opened, Kind::Closed], "of the room that is carried, and of no other");
+}
+
+#[test]
+fn channels_add_up_to_their_room_also_beyond_those_that_are_tracked() {
+    let mut world = World::new(Config { channels_tracked_max: 3, ..Config::default() });
+    world.open(1);
+    for n in 0..40 {
+        world.publish(1, &[(&format!("a/c{}", n % 8), &"x".repeat(n))]);
+    }
+    let see = |world: &World, rules: Vec<Rule>, filter: &str| {
+        let (room, filter) = ("a".parse().unwrap(), filter.parse().unwrap());
+        world.bus.traffic(&principal(1, rules), &room, &filter, world.now.time).unwrap()
+    };
+    let all = vec![rule(None, "#", Right::Subscribe, false)];
+    let seen = see(&world, all.clone(), "#");
+    let other = seen.other.unwrap();
+    let sum = |of: fn(&riser_model::look::Rates) -> u64| {
+        seen.rows.iter().map(|row| of(&row.rates)).sum::<u64>() + of(&other)
+    };
+    assert_eq!((seen.rows.len(), seen.channels), (3, 8));
+    assert_eq!((seen.rates.messages, sum(|r| r.messages)), (40, 40));
+    assert_eq!((seen.rates.bytes, seen.rates.minute.1), (sum(|r| r.bytes), sum(|r| r.minute.1)));
+    assert_eq!(payload(seen.rows[0].value.as_ref().unwrap()), "x".repeat(32));
+    // Of what may not be read nothing is learned.
+    let some = vec![rule(None, "#", Right::Subscribe, false), rule(None, "c1", Right::Subscribe, true)];
+    let seen = see(&world, some, "#");
+    assert!(seen.partial && seen.other.is_none() && seen.rows.iter().all(|row| row.channel.as_str() != "c1"));
+    assert_eq!(seen.rates.messages, 10);
+    assert_eq!(see(&world, all, "c2").rates.messages, 5);
 }
