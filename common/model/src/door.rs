@@ -18,7 +18,10 @@ use crate::{
     time::{Now, Time, Wall},
 };
 use bytes::Bytes;
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 /// A secret as it came from a peer. Never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -567,6 +570,32 @@ pub struct Subscribed {
     pub at: Position,
 }
 
+/// What the doors of one protocol make of a publication for everybody who gets it: the first that needs it makes it.
+/// Says nothing of the publication, and so makes no difference between deliveries.
+#[derive(Clone, Default)]
+pub struct Wording(Arc<OnceLock<Box<str>>>);
+
+impl Wording {
+    /// The words, made by `make` if nobody has made them yet.
+    pub fn get(&self, make: impl FnOnce() -> String) -> &str {
+        self.0.get_or_init(|| make().into_boxed_str())
+    }
+}
+
+impl PartialEq for Wording {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Wording {}
+
+impl fmt::Debug for Wording {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wording")
+    }
+}
+
 /// One publication for one subscription.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Delivery {
@@ -582,6 +611,8 @@ pub struct Delivery {
     pub room: RoomName,
     /// The entry's body (`riser-wire`'s `entry::Body`).
     pub body: Bytes,
+    /// What envelope doors make of it, where more than one may get it.
+    pub wording: Option<Wording>,
     /// How many were passed over since the last one (`conflate`).
     pub skipped: u64,
     /// It is shown because its channel retains it, to a subscription that was not there when it was published: where it

@@ -25,6 +25,7 @@ use crate::{
     technical::Technical,
     topics,
     warm::{Deferred, Warm},
+    wordings::Wordings,
 };
 use riser_model::{
     AccountId, AccountName, Binding, Chunk, ConnectionId, CursorKey, CursorValue, Epoch, LogId, Now,
@@ -80,6 +81,7 @@ pub struct Bus {
     /// Up to here [`Output::Committed`] was handed out.
     pub(crate) said: Seq,
     pub(crate) warm: Warm,
+    pub(crate) wordings: Wordings,
     pub(crate) now: Now,
 }
 
@@ -130,6 +132,7 @@ impl Bus {
             traffic_due: Time::default(),
             said: start.next.prev(),
             warm: Warm::default(),
+            wordings: Wordings::default(),
             now: Now::default(),
         };
         bus.warm_up();

@@ -39,6 +39,7 @@ mod tail;
 mod technical;
 mod topics;
 mod warm;
+mod wordings;
 
 pub use bus::Bus;
 pub use config::Config;

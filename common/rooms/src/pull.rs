@@ -109,7 +109,12 @@ impl Bus {
                     };
                     self.give(connection, subscription, &next);
                     let Some(view) = self.view(connection) else { return };
-                    let push = push(subscription, &view, next);
+                    let mut push = push(subscription, &view, next);
+                    if let Some(Push::Publication(delivery)) = &mut push {
+                        // Of what has no position (Latest, retained) each is for few.
+                        let pos = delivery.pos;
+                        delivery.wording = pos.and_then(|pos| self.wordings.of(pos.seq, delivery.body.len()));
+                    }
                     let cost = cost(&push);
                     self.count(&push);
                     if let Some(seq) = replayed {
@@ -489,6 +494,7 @@ fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<
                 route,
                 room,
                 body,
+                wording: None,
                 skipped,
                 retained,
                 wall,
@@ -513,6 +519,7 @@ fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<
                 route,
                 room,
                 body,
+                wording: None,
                 skipped,
                 retained,
                 wall,
@@ -551,6 +558,7 @@ fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<
                 route,
                 room,
                 body,
+                wording: None,
                 skipped,
                 retained,
                 wall,

@@ -45,7 +45,9 @@ mod looking;
 mod object;
 mod request;
 
-pub use answer::{Done, Entered, Hole, Payload, Problem, Push, Receipt, Started, error, ok, scope_name};
+pub use answer::{
+    Done, Entered, Hole, Msg, Payload, Problem, Published, Push, Receipt, Started, error, ok, scope_name,
+};
 pub use looking::{Looking, seen};
 pub use request::{Channels, Hello, Message, Op, Publish, Request, Shown, Subscribe, Technical, Wrong};
 

@@ -334,6 +334,7 @@ pub fn delivery(subscription: u32, seq: u64, channel: &str, publication: Publica
         }),
         room: "hall".parse().unwrap(),
         body: Bytes::copy_from_slice(read.body),
+        wording: None,
         skipped: 0,
         rooted: false,
         session: None,

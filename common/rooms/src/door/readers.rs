@@ -11,7 +11,7 @@ use riser_model::{
     door::{self, Ask, Code, Delivery, Flow, From, Output, Refusal, Subscribed, Want},
 };
 use riser_wire::{
-    client::{Channels, Payload, Push, Started, Subscribe, Technical, scope_name},
+    client::{Channels, Msg, Payload, Published, Push, Started, Subscribe, Technical, scope_name},
     cloud_event,
     entry::{Body, Kind, Publication},
     limits::SUBSCRIPTIONS_MAX,
@@ -367,19 +367,26 @@ fn message(sub: u32, prev: Position, delivery: &Delivery) -> Option<String> {
         let sub = (sub != UNASKED).then_some(sub);
         return Some(Push::Event { sub, pos, prev, scope, skipped, event }.text());
     }
-    let push = Push::Msg {
-        sub,
-        pos: delivery.pos,
-        prev,
-        channel: delivery.route.channel.as_str(),
-        client: delivery.route.client,
-        time: body.stamp.wall,
-        payload: Payload::new(&publication),
-        skipped: delivery.skipped,
-        latest: delivery.pos.is_none(),
-        session: delivery.session.map(|session| session.to_string()),
+    let fields = || {
+        let published = Published {
+            pos: delivery.pos,
+            channel: delivery.route.channel.as_str(),
+            client: delivery.route.client,
+            time: body.stamp.wall,
+            payload: Payload::new(&publication),
+        };
+        published.fields()
     };
-    Some(push.text())
+    let own;
+    let fields = match &delivery.wording {
+        Some(wording) => wording.get(fields),
+        None => {
+            own = fields();
+            &own
+        }
+    };
+    let (skipped, latest, session) = (delivery.skipped, delivery.pos.is_none(), delivery.session);
+    Some(Msg { sub, prev, fields, skipped, latest, session }.text())
 }
 
 fn subscription(push: &door::Push) -> SubscriptionId {

@@ -122,6 +122,7 @@ pub(super) fn delivery(sub: u32, prev: u64, seq: u64, body: Bytes) -> Push {
         route: Arc::new(route),
         room: "plant".parse().unwrap(),
         body,
+        wording: None,
         skipped: 0,
         rooted: false,
         session: None,

@@ -7,13 +7,13 @@ use crate::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use riser_model::{
-    AccountName, ClientId, ConnectionId, Gap, Position, RoomName, Wall,
+    AccountName, ClientId, ConnectionId, Gap, Position, RoomName, SessionId, Wall,
     door::{Completeness, Prompt, Refusal},
     event::Scope,
 };
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write};
 
 /// The reply to a request that was done.
 pub fn ok(id: Option<u64>, done: &Done<'_>) -> String {
@@ -152,39 +152,69 @@ impl Serialize for Receipt {
     }
 }
 
+/// What a message says of its publication, the same to everybody who gets it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Published<'a> {
+    /// Where it is. Latest has no position and moves none.
+    #[serde(serialize_with = "shown_if", skip_serializing_if = "Option::is_none")]
+    pub pos: Option<Position>,
+    /// In which channel.
+    pub channel: &'a str,
+    /// Whose.
+    pub client: ClientId,
+    /// When, milliseconds since 1970 by the wall clock of the host that took it.
+    pub time: Wall,
+    /// What, and as what.
+    #[serde(flatten)]
+    pub payload: Payload<'a>,
+}
+
+impl Published<'_> {
+    /// The fields of the message, without the braces around them: made once for all who get it.
+    pub fn fields(&self) -> String {
+        let mut fields = text(self);
+        fields.pop();
+        fields.remove(0);
+        fields
+    }
+}
+
+/// What a message says to one subscription.
+#[derive(Clone, Debug)]
+pub struct Msg<'a> {
+    /// For which subscription.
+    pub sub: u32,
+    /// The subscription's position before it: a client whose own differs resumes from its own.
+    pub prev: Position,
+    /// [`Published::fields`].
+    pub fields: &'a str,
+    /// How many of this channel were passed over since the last one (`conflate`).
+    pub skipped: u64,
+    /// Whether it is shown ahead of the log, while a backlog drains.
+    pub latest: bool,
+    /// The session that it belongs to, if it is replayed to others until that ends.
+    pub session: Option<SessionId>,
+}
+
+impl Msg<'_> {
+    /// The text message.
+    pub fn text(&self) -> String {
+        let Self { sub, prev, fields, skipped, latest, session } = self;
+        let mut text = String::with_capacity(fields.len() + 160);
+        let written = write!(text, r#"{{"ev":"msg","sub":{sub},"prev":"{prev}",{fields}"#)
+            .and_then(|()| if *skipped > 0 { write!(text, r#","skipped":{skipped}"#) } else { Ok(()) })
+            .and_then(|()| if *latest { text.write_str(r#","latest":true"#) } else { Ok(()) })
+            .and_then(|()| session.map_or(Ok(()), |session| write!(text, r#","session":"{session}""#)));
+        written.expect("a String takes whatever is written");
+        text.push('}');
+        text
+    }
+}
+
 /// What the server says of itself.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "ev", rename_all = "snake_case")]
 pub enum Push<'a> {
-    /// A publication.
-    Msg {
-        /// For which subscription.
-        sub: u32,
-        /// Where it is. Latest has no position and moves none.
-        #[serde(serialize_with = "shown_if", skip_serializing_if = "Option::is_none")]
-        pos: Option<Position>,
-        /// The subscription's position before it: a client whose own differs resumes from its own.
-        #[serde(serialize_with = "shown")]
-        prev: Position,
-        /// In which channel.
-        channel: &'a str,
-        /// Whose.
-        client: ClientId,
-        /// When, milliseconds since 1970 by the wall clock of the host that took it.
-        time: Wall,
-        /// What, and as what.
-        #[serde(flatten)]
-        payload: Payload<'a>,
-        /// How many of this channel were passed over since the last one (`conflate`).
-        #[serde(skip_serializing_if = "is_zero")]
-        skipped: u64,
-        /// Whether it is shown ahead of the log, while a backlog drains.
-        #[serde(skip_serializing_if = "is_false")]
-        latest: bool,
-        /// The session it belongs to, as long as it is replayed to those who join.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        session: Option<String>,
-    },
     /// A session ended of which this subscription was shown something when it joined: it is replayed no more.
     Wiped {
         /// For which subscription.
@@ -379,8 +409,4 @@ fn shown_if<S: Serializer>(position: &Option<Position>, serializer: S) -> Result
 
 fn is_zero(n: &u64) -> bool {
     *n == 0
-}
-
-fn is_false(flag: &bool) -> bool {
-    !*flag
 }

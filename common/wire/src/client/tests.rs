@@ -394,26 +394,22 @@ fn replies_are_golden() {
 
 fn msg(content_type: ContentType<'_>, payload: &[u8]) -> String {
     let publication = Publication::new(content_type, payload);
-    Push::Msg {
-        sub: 1,
+    let published = Published {
         pos: Some(position(6)),
-        prev: position(5),
         channel: "a/b",
         client: client(),
         time: Wall(1_700_000_000_000),
         payload: Payload::new(&publication),
-        skipped: 0,
-        latest: false,
-        session: None,
-    }
-    .text()
+    };
+    let fields = published.fields();
+    Msg { sub: 1, prev: position(5), fields: &fields, skipped: 0, latest: false, session: None }.text()
 }
 
 #[test]
 fn pushes_are_golden() {
     let frame = |payload: &str| {
         format!(
-            r#"{{"ev":"msg","sub":1,"pos":"0000000000000abc.ffffffffffffffff.6","prev":"0000000000000abc.ffffffffffffffff.5","channel":"a/b","client":"67e55044-10b1-426f-9247-bb680e5fe0c8","time":1700000000000,{payload}}}"#
+            r#"{{"ev":"msg","sub":1,"prev":"0000000000000abc.ffffffffffffffff.5","pos":"0000000000000abc.ffffffffffffffff.6","channel":"a/b","client":"67e55044-10b1-426f-9247-bb680e5fe0c8","time":1700000000000,{payload}}}"#
         )
     };
     for (content_type, payload, shown) in [
@@ -429,18 +425,15 @@ fn pushes_are_golden() {
     ] {
         assert_eq!(msg(content_type, payload), frame(shown));
     }
-    let latest = Push::Msg {
-        sub: 1,
+    let published = Published {
         pos: None,
-        prev: position(5),
         channel: "a",
         client: client(),
         time: Wall(-1),
         payload: Payload::new(&Publication::new(ContentType::Text, b"x")),
-        skipped: 3,
-        latest: true,
-        session: None,
     };
+    let fields = published.fields();
+    let latest = Msg { sub: 1, prev: position(5), fields: &fields, skipped: 3, latest: true, session: None };
     assert_eq!(
         latest.text(),
         r#"{"ev":"msg","sub":1,"prev":"0000000000000abc.ffffffffffffffff.5","channel":"a","client":"67e55044-10b1-426f-9247-bb680e5fe0c8","time":-1,"type":"text/plain","data":"x","skipped":3,"latest":true}"#
