@@ -1,13 +1,14 @@
 //! The command line: so many seconds of hostile bytes for each target, and what was counted.
 
 use crate::{
-    corpus, mutation,
+    corpus, mutation, outcome,
     target::{ALL, Target},
 };
 use anyhow::{Context, bail};
 use clap::Parser;
 use fastrand::Rng;
 use std::{
+    collections::BTreeSet,
     fs, panic,
     path::PathBuf,
     process::ExitCode,
@@ -27,6 +28,9 @@ struct Arguments {
     /// Where the dice begin. Another one each time unless given.
     #[arg(long)]
     seed: Option<u64>,
+    /// Keeps what comes to something new, cut down, as long as there are few.
+    #[arg(long)]
+    grow: bool,
     /// Runs one file on the target of --only, and nothing else.
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
@@ -61,10 +65,45 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let seed = arguments.seed.unwrap_or_else(|| Rng::new().u64(..));
     println!("seed {seed}");
     for target in targets {
-        let inputs = attack(target, seed, Duration::from_secs(arguments.seconds))?;
+        let within = Duration::from_secs(arguments.seconds);
+        if arguments.grow {
+            println!("{}: {} kept", target.name, grow(target, seed, within)?);
+            continue;
+        }
+        let inputs = attack(target, seed, within)?;
         println!("{}: {inputs} inputs, nothing found", target.name);
     }
     Ok(())
+}
+
+/// Inputs that are kept for what they come to, of one target.
+const KEPT_MAX: usize = 40;
+/// Their size; larger ones are seldom about anything but their size.
+const KEPT_BYTES_MAX: usize = 600;
+
+/// Keeps inputs that come to something new; how many are kept then.
+fn grow(target: &Target, seed: u64, within: Duration) -> anyhow::Result<usize> {
+    let mut seeds = (target.seeds)();
+    let kept = corpus::kept(target.name)?;
+    let mut count = kept.len();
+    seeds.extend(kept.into_iter().map(|(_, bytes)| bytes));
+    let mut seen: BTreeSet<u64> = seeds.iter().map(|input| outcome::of(target.run, input)).collect();
+    let mut rng = Rng::with_seed(seed);
+    let began = Instant::now();
+    while began.elapsed() < within && count < KEPT_MAX {
+        let bytes = mutation::mutated(&mut rng, &seeds);
+        let came_to = outcome::of(target.run, &bytes);
+        if !seen.insert(came_to) {
+            continue;
+        }
+        let bytes = corpus::minimised(target.run, &bytes);
+        if bytes.len() <= KEPT_BYTES_MAX {
+            corpus::keep(target.name, &format!("outcome-{came_to:016x}"), &bytes)?;
+            seeds.push(bytes);
+            count += 1;
+        }
+    }
+    Ok(count)
 }
 
 /// Runs a target until the time is over; how many inputs that were.

@@ -1,5 +1,7 @@
-//! Inputs that once found something: `corpora/{target}/{what it found}`, replayed for ever.
+//! Inputs that are replayed for ever: `corpora/{target}`. Those that once found something are named for that, the others
+//! for what they come to (`outcome`): each comes to something that no other does, and is cut down as far as it still does.
 
+use crate::outcome;
 use anyhow::Context;
 use std::{
     fs,
@@ -26,6 +28,27 @@ pub fn kept(target: &str) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     }
     kept.sort();
     Ok(kept)
+}
+
+/// The smallest input that comes to the same, as far as dropping parts of it leads.
+pub fn minimised(run: fn(&[u8]), bytes: &[u8]) -> Vec<u8> {
+    let wanted = outcome::of(run, bytes);
+    let mut bytes = bytes.to_vec();
+    let mut size = bytes.len().next_power_of_two();
+    while size > 0 {
+        let mut at = 0;
+        while at < bytes.len() {
+            let mut less = bytes.clone();
+            less.drain(at..(at + size).min(bytes.len()));
+            if outcome::of(run, &less) == wanted {
+                bytes = less;
+            } else {
+                at += size;
+            }
+        }
+        size /= 2;
+    }
+    bytes
 }
 
 /// Keeps one.

@@ -8,6 +8,7 @@
 pub mod command;
 pub mod corpus;
 pub mod mutation;
+pub mod outcome;
 pub mod target;
 
 pub use target::Target;

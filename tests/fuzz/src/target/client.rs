@@ -1,6 +1,7 @@
 //! One envelope connection. Input: text messages, a line each.
 
 use super::site::{Said, Site, now};
+use crate::outcome;
 use riser_model::door::{Credential, Input, SessionState};
 use riser_rooms::door::{Envelope, Place, TicketSeed};
 use riser_wire::client::Request;
@@ -17,7 +18,9 @@ pub fn run(input: &[u8]) {
     site.input(Input::Room(64 * 1024));
     for line in text.lines() {
         // Whatever a line is, it is read alone as well: most are not, once the door has closed.
-        let _ = Request::read(line);
+        if let Err(wrong) = Request::read(line) {
+            outcome::note_error(&wrong.refusal.want);
+        }
         site.input(Input::Text(line.to_owned()));
     }
     for said in &site.said {

@@ -1,10 +1,14 @@
 //! Entries back to back, as they lie in blocks and batches. What is read is written as it was.
 
+use crate::outcome;
 use riser_model::{RouteNumber, Seq, Stamp, Wall};
 use riser_wire::entry::{Body, ContentType, Frame, Kind, Origin, PacketId, Publication, PublishId, frames};
 
 pub fn run(input: &[u8]) {
     let mut at = 0;
+    if let Some(Err(error)) = frames(input).find(Result::is_err) {
+        outcome::note_error(&error);
+    }
     for frame in frames(input).map_while(Result::ok) {
         let mut again = Vec::new();
         frame.write(&mut again);
@@ -12,6 +16,7 @@ pub fn run(input: &[u8]) {
         assert_eq!(input.get(at..at + again.len()), Some(again.as_slice()));
         at += again.len();
         let Ok(body) = Body::read(frame.body) else { continue };
+        outcome::note((body.kind.number(), body.flags & 0x3f, frame.origin.is_some()));
         let mut whole = Vec::new();
         body.write(&mut whole);
         assert_eq!(whole, frame.body);

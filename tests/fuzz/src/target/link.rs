@@ -2,6 +2,7 @@
 //!
 //! Input: which end and stage, then the message.
 
+use crate::outcome;
 use bytes::Bytes;
 use riser_model::{
     BootId, Cause, ClientId, CursorValue, Epoch, EpochSpan, HubIdentity, LogId, PublicKey, RoomId, Route,
@@ -24,7 +25,11 @@ pub fn run(input: &[u8]) {
 }
 
 fn from_edge(message: Bytes, stage: Stage) {
-    let Ok(frame) = decode_edge(message, stage, unpacked) else { return };
+    let frame = match decode_edge(message, stage, unpacked) {
+        Ok(frame) => frame,
+        Err(error) => return outcome::note_error(&error),
+    };
+    outcome::note(std::mem::discriminant(&frame));
     let again = decode_edge(encode_edge(&frame, |_| None), Stage::Welcomed, |_, _| None);
     assert_eq!(again.as_ref(), Ok(&frame));
     if let EdgeFrame::Batch(batch) | EdgeFrame::Latest(batch) = frame {
@@ -37,7 +42,11 @@ fn from_edge(message: Bytes, stage: Stage) {
 }
 
 fn from_hub(message: Bytes, stage: Stage) {
-    let Ok(frame) = decode_hub(message, stage, unpacked) else { return };
+    let frame = match decode_hub(message, stage, unpacked) {
+        Ok(frame) => frame,
+        Err(error) => return outcome::note_error(&error),
+    };
+    outcome::note(std::mem::discriminant(&frame));
     assert_eq!(decode_hub(encode_hub(&frame, |_| None), Stage::Welcomed, |_, _| None).as_ref(), Ok(&frame));
 }
 

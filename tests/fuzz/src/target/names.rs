@@ -1,5 +1,6 @@
 //! Names, channels, filters and positions. What is read is written as it was.
 
+use crate::outcome;
 use riser_model::{AccountName, ChannelName, Filter, Position, RoomName};
 use std::{fmt::Display, str::FromStr};
 
@@ -21,7 +22,9 @@ pub fn run(input: &[u8]) {
 }
 
 fn same<T: FromStr + Display>(text: &str) -> Option<T> {
-    let read = text.parse::<T>().ok()?;
+    let read = text.parse::<T>().ok();
+    outcome::note(read.is_some());
+    let read = read?;
     assert_eq!(read.to_string(), text);
     Some(read)
 }

@@ -1,5 +1,6 @@
 //! A bus that says yes to everything, and looks at what a door asks of it.
 
+use crate::outcome;
 use bytes::Bytes;
 use riser_model::{
     AccountId, ClientId, ConnectionId, Epoch, LogId, Now, Position, Principal, Seq, Time, Wall,
@@ -50,6 +51,11 @@ impl<D: Door> Site<D> {
         while let Some(input) = inputs.pop_front() {
             self.door.handle(input, now());
             while let Some(output) = self.door.poll() {
+                match &output {
+                    Output::Ask(ask) => outcome::note(std::mem::discriminant(ask)),
+                    Output::Close(why) => outcome::note(why.code),
+                    Output::Bytes(_) | Output::Text(_) | Output::Done => {}
+                }
                 match output {
                     Output::Ask(ask) => inputs.extend(self.answer(ask).map(Input::Tell)),
                     Output::Bytes(bytes) => self.say(Said::Bytes(bytes)),
