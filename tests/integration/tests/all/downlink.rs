@@ -126,3 +126,28 @@ fn what_came_up_does_not_come_down_again_and_what_came_down_not_up() {
     late.ended(SOON);
     assert!(late.printed().contains("orders/mode night"), "{}", late.printed());
 }
+
+#[test]
+fn what_expired_while_a_site_was_away_is_not_delivered_there() {
+    needs!(Need::Program("mosquitto_sub"), Need::Program("mosquitto_pub"), Need::Program("curl"));
+    let mut site = Site::start();
+    let mut device = device(&site);
+    publish(&site, &site.hub, &["-t", "orders/valve", "-m", "first"]);
+    device.wait_printed("orders/valve first", SOON);
+    site.edge.kill();
+    let expires = ["-D", "publish", "message-expiry-interval", "1"];
+    publish(&site, &site.hub, &[&["-r", "-t", "orders/valve", "-m", "stale"], &expires[..]].concat());
+    publish(&site, &site.hub, &["-t", "orders/valve", "-m", "fresh"]);
+    // The hub's own clock says when it is over: what is retained there expires with it.
+    let is_over = || {
+        let mut late = site.hub.place.command("mosquitto_sub");
+        late.args(["-p", &site.hub.mqtt.to_string(), "-u", OWNER, "-P", PASSWORD, "-V", "mqttv5"]);
+        late.args(["-t", "orders/valve", "-C", "1", "-W", "1"]);
+        let shown = late.output().expect("mosquitto_sub is installed").stdout;
+        shown.is_empty().then_some(())
+    };
+    assert!(wait(SOON, is_over).is_some(), "it expires at the hub");
+    site.edge.start();
+    device.wait_printed("orders/valve fresh", SOON);
+    assert!(!device.printed().contains("stale"), "{}", device.printed());
+}
