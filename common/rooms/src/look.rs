@@ -16,6 +16,7 @@ use riser_model::{
     event::{Scope, SystemEvent, Told},
     look::{ChannelTraffic, Present, Rates, RoomTraffic},
 };
+use riser_wire::membership;
 
 impl Bus {
     /// The room of that name, if the principal may read any of it.
@@ -77,11 +78,20 @@ impl Bus {
             last: if partial { newest } else { room.traffic.last },
             subscribers: room.subscribers,
             connections: room.members,
-            channels: if partial { u32::try_from(rows.len()).unwrap_or(u32::MAX) } else { published(room) },
+            channels: if partial { count(rows.len()) } else { self.published(room) },
             rows,
             other,
             partial,
         })
+    }
+
+    /// Channels that were ever published in: that of those who come and go is not one.
+    fn published(&self, room: &Room) -> u32 {
+        let is_one = |slot: &&ChannelSlot| {
+            let channel = self.graph.channel(**slot);
+            channel.traffic.messages > 0 || channel.name.as_str() != membership::CHANNEL
+        };
+        count(room.channels.iter().filter(is_one).count())
     }
 
     fn row(&self, channel: &Channel, now: Time) -> Option<ChannelTraffic> {
@@ -129,9 +139,9 @@ impl Bus {
     }
 }
 
-fn published(room: &Room) -> u32 {
+fn count(channels: usize) -> u32 {
     // `routes_max` keeps them far below u32.
-    u32::try_from(room.channels.len()).unwrap_or(u32::MAX)
+    u32::try_from(channels).unwrap_or(u32::MAX)
 }
 
 fn sum(rows: impl Iterator<Item = Rates>) -> Rates {

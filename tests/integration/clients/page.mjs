@@ -51,6 +51,21 @@ try {
   );
   saw("equation adds up");
 
+  // Who is here, and what of the feed is wanted.
+  await page.waitForSelector("#people li");
+  await page.waitForSelector("#room-list [aria-current=true]");
+  await page.waitForSelector("#feed li:not([hidden])");
+  await page.selectOption("#feed-kinds", "quarantine");
+  await page.waitForSelector("#feed-empty:not([hidden])");
+  await page.selectOption("#feed-kinds", "all");
+  await page.waitForSelector("#feed-empty", { state: "hidden" });
+  saw("people and feed");
+  await page.setViewportSize({ width: 390, height: 800 });
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+  if (wide > 390) throw new Error(`${wide} pixels wide on a phone`);
+  await page.setViewportSize({ width: 1400, height: 1000 });
+  saw("phone");
+
   // Cut.
   const [cut] = edges;
   const card = `#edges [data-edge="${cut}"]`;

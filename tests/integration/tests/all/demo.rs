@@ -65,7 +65,16 @@ fn page_shows_the_cut_the_hole_and_the_catching_up() {
     let asked = json!({ "url": url, "chromium": chromium, "picture": picture });
     let look = Client::start("page", "page.mjs", &Place::Here, &asked, &history, folder.path());
     look.finish(LOOK);
-    for seen in ["cells move", "link is not flowing", "hole", "catching up", "hole filled", "done"] {
+    for seen in [
+        "cells move",
+        "people and feed",
+        "phone",
+        "link is not flowing",
+        "hole",
+        "catching up",
+        "hole filled",
+        "done",
+    ] {
         assert!(history.ledger().has_mark(&format!("page {seen}")), "{seen}: {}", history.ledger().summary());
     }
     run.signal(Signal::TERM);
