@@ -34,7 +34,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// Connections of one address (of one /64 where it is IPv6). Loopback is not counted.
     pub per_address_max: usize,
-    /// Connections of one address per second, whether they are let in or not. Loopback is not counted; 0 is no bound.
+    /// Connections of one address per second; one refused for this does not count. Loopback is not counted; 0 is no
+    /// bound.
     pub handshakes_per_s: u64,
     /// What one principal publishes per second on all its connections, in messages; who is over it is read from more
     /// slowly. 0 is no bound.
@@ -256,7 +257,7 @@ impl Entrance {
                 inside.addresses.retain(|_, one| one.open > 0 || !one.knocks.is_forgotten(now));
             }
             let here = inside.addresses.entry(address).or_default();
-            if here.knocks.take(1, self.limits.handshakes_per_s, now).is_some() {
+            if !here.knocks.admits(self.limits.handshakes_per_s, now) {
                 self.counters.refused_knocks.one();
                 return Err(Full::Knocks);
             }
@@ -379,6 +380,28 @@ mod tests {
             assert!(entrance.admit(peer(&format!("198.51.{high}.{low}"))).is_ok());
         }
         assert!(entrance.inside().addresses.len() <= 8192);
+    }
+
+    #[test]
+    fn storm_of_knocks_is_let_in_at_its_rate_and_forgotten_when_it_is_over() {
+        let (core, _) = core_inbox(1);
+        let ms = Arc::new(AtomicU64::new(1 << 20));
+        let reads = Arc::clone(&ms);
+        let clock = move || Now {
+            time: Now::default().time.plus(Duration::from_millis(reads.load(Ordering::Relaxed))),
+            ..Now::default()
+        };
+        let limits = Limits { handshakes_per_s: 20, ..Limits::default() };
+        let entrance = Entrance::new(limits, core, Arc::new(clock), Arc::default());
+        let knock = || entrance.admit(peer("192.0.2.1")).is_ok();
+        let mut in_a_minute = 0;
+        for _ in 0..60 * 200 {
+            ms.fetch_add(5, Ordering::Relaxed);
+            in_a_minute += usize::from(knock());
+        }
+        assert!((60 * 20..=61 * 20 + 1).contains(&in_a_minute), "{in_a_minute}");
+        ms.fetch_add(1000, Ordering::Relaxed);
+        assert!((0..20).all(|_| knock()), "the storm is over");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! How fast: what an address may knock and what a principal may publish, each a rate with a second's worth in hand.
 //!
-//! Nothing is refused that came: who is over the rate is not read from until it is under it again.
+//! Who publishes over its rate is not read from until it is under it again, and all that came counts. A knock over the
+//! rate is refused and does not count, so an address whose devices keep knocking is still let in at its rate.
 
 use crate::entrance::Limits;
 use riser_model::{ClientId, Time, door::Intake};
@@ -30,6 +31,16 @@ impl Rate {
         self.due = self.due.max(now).plus(ns);
         let ahead = self.due.since(now);
         ahead.checked_sub(BURST).filter(|over| !over.is_zero()).map(|over| now.plus(over))
+    }
+
+    /// Takes one if that is not too much. Whether it was taken; what was not leaves nothing to make up for.
+    pub(crate) fn admits(&mut self, per_second: u64, now: Time) -> bool {
+        let before = self.due;
+        let admitted = self.take(1, per_second, now).is_none();
+        if !admitted {
+            self.due = before;
+        }
+        admitted
     }
 
     /// Whether nothing is remembered of what was taken.
