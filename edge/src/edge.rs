@@ -9,6 +9,7 @@ use crate::{
 };
 use anyhow::Context;
 use riser_edge_core::{Downlink, EdgeCore, LinkInput, Uplink};
+use riser_gate::Directory;
 use riser_host::{Host, HostHandle, Lookout, Meter, Parts, RoomsMeter, doors::Doors, setup};
 use riser_instance::{LogFold, pasts};
 use riser_link::{
@@ -16,7 +17,7 @@ use riser_link::{
     sender::{Config as SenderConfig, Opened, Way},
 };
 use riser_log::Recovered;
-use riser_model::{Now, RoomId, event::SystemEvent};
+use riser_model::{AccountId, AccountName, History, Now, Room, RoomId, event::SystemEvent, room::QUARANTINE};
 use riser_mqtt::Counters as MqttCounters;
 use riser_net::{Entrance, Listener, Origins, serve_http, serve_mqtt, serve_operations};
 use riser_shell::{
@@ -72,11 +73,10 @@ impl Edge {
         let (writer, recovered) = setup::open_log(&config.data().join("log"), log_config, now)?;
         let path = config.data().join(setup::RETAINED);
         let (retained, table) = setup::retained(&path, &recovered, writer.reader(), &config.limits);
-        let (rooms, bindings) = (directory.rooms().to_vec(), config.bindings());
+        let (rooms, bindings) = (rooms(&directory), config.bindings());
         let pasts = pasts(&rooms, &writer.reader());
+        let linked: BTreeSet<RoomId> = rooms.iter().filter(|room| room.linked).map(|room| room.id).collect();
         let instance = setup::instance(&recovered, rooms, bindings, &config.limits, retained, pasts, now);
-        let linked: BTreeSet<RoomId> =
-            directory.rooms().iter().filter(|room| room.linked).map(|room| room.id).collect();
 
         let metrics = Arc::new(Metrics::new("edge", env!("CARGO_PKG_VERSION")));
         metrics.configuration_refused.set(u64::from(refused.is_some()));
@@ -304,4 +304,25 @@ fn ends(
     let downlink = Downlink::new(receivers, hub, config.client);
     let config = SenderConfig { edge: config.client, way: Way::Up { key, hub }, seed: entropy::number() };
     Ok((Sender::new(config, opened, now), downlink))
+}
+
+/// The configured rooms, and a quarantine for every account, which goes up to the hub's.
+fn rooms(directory: &Directory) -> Vec<Room> {
+    let quarantine = |(name, id): (&AccountName, AccountId)| Room {
+        id: RoomId::of(id, QUARANTINE),
+        account: id,
+        account_name: name.clone(),
+        name: QUARANTINE.parse().expect("lower-case letters are a name"),
+        history: History::Log,
+        retention: Default::default(),
+        linked: true,
+        down: false,
+    };
+    let mut rooms = directory.rooms().to_vec();
+    for room in directory.accounts().map(quarantine) {
+        if !rooms.iter().any(|known| known.id == room.id) {
+            rooms.push(room);
+        }
+    }
+    rooms
 }

@@ -24,9 +24,7 @@ use std::{
 };
 use uuid::Uuid;
 
-/// The room of every account that a hub keeps what it may not place in. Nobody publishes there, and only who
-/// administers the account reads it.
-pub const QUARANTINE: &str = "quarantine";
+pub use riser_model::room::QUARANTINE;
 
 /// An edge as its hub knows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -240,6 +240,9 @@ pub struct SessionSubscription {
 pub enum Target {
     /// An MQTT topic: `{room}/{channel}`, or whatever a binding of this listener makes of it.
     Topic(String),
+    /// The same of a device that has no word for a refusal, and would send again for ever: what is no name goes to the
+    /// account's quarantine, and what cannot be retained is stored without.
+    Device(String),
     /// A channel of a room of the principal's account.
     Channel(RoomName, ChannelName),
 }

@@ -31,6 +31,7 @@
 //! | `quarantined` | account | edge, seq, code, reason | members |
 //! | `released` | account | entry, to, by, reason | members |
 //! | `dropped` | account | entry, by, reason | members |
+//! | `not_retained` | account | client, name, reason | members |
 //! | `clone` | account | edge, name | admins |
 //! | `joined` | room | client, name, connection, behind | readers of the room |
 //! | `left` | room | client, name, connection, behind, cause | readers of the room |
@@ -276,7 +277,7 @@ pub enum SystemEvent {
     },
     /// An entry was taken but could not be placed.
     Quarantined {
-        /// The edge it came from.
+        /// The edge it came from, or the client that published it here.
         edge: ClientId,
         /// Its position there.
         seq: Seq,
@@ -305,6 +306,16 @@ pub enum SystemEvent {
         /// Who gave it up.
         by: AccountName,
         /// Why, in that person's words.
+        reason: String,
+    },
+    /// A device published what its channel was to retain, and there was no room: it was stored without. Told once for each
+    /// connection.
+    NotRetained {
+        /// The device.
+        client: ClientId,
+        /// Its name.
+        name: AccountName,
+        /// Why, in words.
         reason: String,
     },
     /// A second machine presented the identity of a live edge.
@@ -444,6 +455,7 @@ impl SystemEvent {
             Self::Quarantined { .. } => "quarantined",
             Self::Released { .. } => "released",
             Self::Dropped { .. } => "dropped",
+            Self::NotRetained { .. } => "not_retained",
             Self::Clone { .. } => "clone",
             Self::Started { .. } => "started",
             Self::LogFailing { .. } => "log_failing",
@@ -499,6 +511,7 @@ impl SystemEvent {
             | Self::Quarantined { .. }
             | Self::Released { .. }
             | Self::Dropped { .. }
+            | Self::NotRetained { .. }
             | Self::Clone { .. } => false,
         }
     }

@@ -8,6 +8,10 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
+/// The room of every account that holds what was taken and could not be placed. Nobody publishes there, and only who
+/// administers the account reads it.
+pub const QUARANTINE: &str = "quarantine";
+
 /// A room's policy for the past. It governs replay, not storage (promise 1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

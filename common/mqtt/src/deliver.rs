@@ -248,7 +248,8 @@ impl Deliveries {
             self.dropped += 1;
             return pass(subscription, delivery.pos);
         };
-        if subscription.has(options::NO_LOCAL) && delivery.pos.is_some_and(|pos| self.own.has(pos)) {
+        let place = delivery.pos.or(delivery.retained);
+        if subscription.has(options::NO_LOCAL) && place.is_some_and(|pos| self.own.has(pos)) {
             return pass(subscription, delivery.pos);
         }
         // What was begun is finished, expired or not.

@@ -39,9 +39,16 @@ pub(crate) struct Batch {
     count: u32,
     /// The last ticket given.
     ticket: u64,
+    /// Its client has no word for a refusal.
+    unheard: bool,
 }
 
 impl Batch {
+    /// `unheard`: its client has no word for a refusal (MQTT 3.1.1).
+    pub(crate) fn new(unheard: bool) -> Self {
+        Self { unheard, ..Self::default() }
+    }
+
     /// The number that a topic has in this batch; an entry must follow. Wrong topics end the connection; long ones are refused.
     pub(crate) fn alias(&mut self, name: &[u8]) -> Result<Result<u32, Refusal>, Fault> {
         if let Some((last, alias)) = &self.last
@@ -49,19 +56,21 @@ impl Batch {
         {
             return Ok(Ok(*alias));
         }
-        let alias = match self.aliases.get(name) {
+        // What is longer is no name whatever follows, and shares the number of what begins alike.
+        let key = name.get(..=topic::TOPIC_BYTES_MAX).unwrap_or(name);
+        let alias = match self.aliases.get(key).filter(|_| key.len() == name.len()) {
             Some(alias) => *alias,
-            None => match self.new_alias(name)? {
+            None => match self.new_alias(name, key)? {
                 Ok(alias) => alias,
                 Err(refusal) => return Ok(Err(refusal)),
             },
         };
-        self.last = Some((name.into(), alias));
+        self.last = (key.len() == name.len()).then(|| (name.into(), alias));
         Ok(Ok(alias))
     }
 
-    fn new_alias(&mut self, name: &[u8]) -> Result<Result<u32, Refusal>, Fault> {
-        if name.len() > topic::TOPIC_BYTES_MAX {
+    fn new_alias(&mut self, name: &[u8], key: &[u8]) -> Result<Result<u32, Refusal>, Fault> {
+        if name.len() > topic::TOPIC_BYTES_MAX && !self.unheard {
             return Ok(Err(Refusal {
                 code: Code::BadName,
                 what: "a topic that is too long".to_owned(),
@@ -81,9 +90,14 @@ impl Batch {
                 ..Fault::malformed("the topic has wildcards")
             });
         }
+        if let Some(alias) = self.aliases.get(key) {
+            return Ok(Ok(*alias));
+        }
+        let text = text.get(..text.floor_char_boundary(key.len())).unwrap_or(text);
         let alias = self.aliases.len() as u32;
-        self.aliases.insert(name.into(), alias);
-        self.fresh.push((alias, Target::Topic(text.to_owned())));
+        self.aliases.insert(key.into(), alias);
+        let target = if self.unheard { Target::Device } else { Target::Topic };
+        self.fresh.push((alias, target(text.to_owned())));
         Ok(Ok(alias))
     }
 

@@ -113,7 +113,7 @@ impl Session {
             counters,
             number: state.number,
             expires,
-            batch: Batch::default(),
+            batch: Batch::new(peer.version == Version::V4),
             release: None,
             acks: Acks::default(),
             unacknowledged: 0,

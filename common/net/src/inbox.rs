@@ -137,7 +137,7 @@ fn cost(ask: &Ask) -> u32 {
 
 fn weigh(target: &Target) -> usize {
     match target {
-        Target::Topic(topic) => topic.len(),
+        Target::Topic(topic) | Target::Device(topic) => topic.len(),
         Target::Channel(room, channel) => room.as_str().len() + channel.as_str().len(),
     }
 }

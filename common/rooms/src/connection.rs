@@ -19,6 +19,10 @@ use std::{
 pub(crate) enum Alias {
     /// It may publish there: checked once.
     Way(Way),
+    /// The same of a device that no refusal reaches.
+    Device(Way),
+    /// A device that no refusal reaches named no channel: to quarantine. As what it is asked again.
+    Quarantine(Way, Box<Target>),
     /// It may not, and why; asked again when the configuration changes.
     Refused(Box<(Target, Refusal)>),
 }
@@ -46,6 +50,8 @@ pub(crate) struct Connection {
     pub(crate) subscriptions: BTreeMap<SubscriptionId, Subscription>,
     /// Subscriptions that have something, in the order of their turns. May name some that have not.
     pub(crate) active: VecDeque<SubscriptionId>,
+    /// Whether it was told that something of it is not retained.
+    pub(crate) unretained: bool,
     /// Whether `Ready` was told and not yet answered to the end.
     pub(crate) told: bool,
     /// Batches that wait for the disk.
@@ -68,6 +74,7 @@ impl Connection {
             aliases: Vec::new(),
             subscriptions: BTreeMap::new(),
             active: VecDeque::new(),
+            unretained: false,
             told: false,
             unstored: 0,
             unstored_bytes: 0,

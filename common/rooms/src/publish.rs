@@ -13,12 +13,17 @@ use crate::{
     topics,
 };
 use riser_model::{
-    ConnectionId, CursorMove, Epoch, LogId, Now, Principal, Route, RouteNumber, Run, Seq,
+    ClientId, ConnectionId, CursorMove, Epoch, LogId, Now, Principal, RoomId, Route, RouteNumber, Run, Seq,
     door::{Code, Intake, Refusal, Target},
+    event::{Scope, SystemEvent},
+    room::QUARANTINE,
     time::Clock,
 };
 use riser_wire::entry::{Body, Frame, ORIGIN_BYTES, Origin, Publication, frames};
 use std::{collections::BTreeMap, sync::Arc};
+
+/// The quarantine's channel of what names no channel.
+const BAD_NAME: &str = "bad-name";
 
 /// What the frames of one batch from above mean by their route numbers, in this log's terms.
 struct Ways<'a> {
@@ -38,7 +43,7 @@ impl Bus {
         let Some(publisher) = connections.get_mut(&connection) else { return };
         let client = publisher.principal.client;
         let mut refused: Vec<(u32, Refusal)> = Vec::new();
-        let (mut resent, mut owned) = (Vec::new(), Vec::new());
+        let (mut resent, mut owned, mut unretained) = (Vec::new(), Vec::new(), 0);
         let (mut index, mut from, mut bytes) = (0, 0, 0);
         let mut first = line.next();
         if let Some(refusal) = refusal {
@@ -51,10 +56,20 @@ impl Bus {
                     let alias = publisher.aliases.get(frame.route.0 as usize);
                     match alias {
                         _ if frame.origin.is_some() => Err(malformed()),
-                        Some(Alias::Way(way)) if is_too_much(&frame, *way, graph, retained, config) => {
+                        Some(Alias::Way(way))
+                            if is_too_much(&frame, (*way, client), graph, retained, config) =>
+                        {
                             Err(too_much_retained(config.retained_bytes_max))
                         }
-                        Some(Alias::Way(way)) => Ok((frame, *way)),
+                        Some(Alias::Device(way))
+                            if is_too_much(&frame, (*way, client), graph, retained, config) =>
+                        {
+                            unretained += 1;
+                            Ok((frame, *way))
+                        }
+                        Some(Alias::Way(way) | Alias::Device(way) | Alias::Quarantine(way, _)) => {
+                            Ok((frame, *way))
+                        }
                         Some(Alias::Refused(refused)) => Err(refused.1.clone()),
                         None => Err(malformed()),
                     }
@@ -129,6 +144,9 @@ impl Bus {
             refuse_all(&mut refused, index..count, &malformed());
             index = count;
         }
+        counters.unretained += unretained;
+        let tells = (unretained > 0 && !publisher.unretained).then(|| Arc::clone(&publisher.principal));
+        publisher.unretained |= unretained > 0;
         // The answer to one that is on its way already is that one's.
         let under_way = resent.iter().any(|(_, client, id)| line.carries(*client, *id));
         let piece = Piece::Intake {
@@ -151,6 +169,11 @@ impl Bus {
             self.complete(piece, Ok(()));
         } else {
             line.await_last(piece, now.time);
+        }
+        if let Some(device) = tells {
+            let reason = too_much_retained(self.config.retained_bytes_max).what;
+            let event = SystemEvent::NotRetained { client: device.client, name: device.name.clone(), reason };
+            self.event(Scope::Account(device.account), event);
         }
     }
 
@@ -184,10 +207,11 @@ impl Bus {
         let principal = Arc::clone(&publisher.principal);
         let alias = self.alias(&principal, target);
         match &alias {
-            Alias::Way(way) => {
+            Alias::Way(way) | Alias::Device(way) => {
                 let room = self.graph.channel(way.channel).room;
                 self.join(connection, room, |member| member.published = true);
             }
+            Alias::Quarantine(..) => {}
             Alias::Refused(refused) => self.denied(connection, &refused.1),
         }
         let Some(publisher) = self.connections.get_mut(&connection) else { return };
@@ -198,10 +222,33 @@ impl Bus {
     }
 
     pub(crate) fn alias(&mut self, principal: &Principal, target: Target) -> Alias {
+        let is_device = matches!(target, Target::Device(_));
         match self.way(principal, &target) {
+            Ok(way) if is_device => Alias::Device(way),
             Ok(way) => Alias::Way(way),
+            Err(refusal) if is_device && refusal.code == Code::BadName => {
+                self.to_quarantine(principal, target, &refusal)
+            }
             Err(refusal) => Alias::Refused(Box::new((target, refusal))),
         }
+    }
+
+    /// What a device says that names no channel is kept where who administers the account finds it, and told.
+    fn to_quarantine(&mut self, principal: &Principal, target: Target, refusal: &Refusal) -> Alias {
+        let route = Route {
+            room: RoomId::of(principal.account, QUARANTINE),
+            channel: BAD_NAME.parse().expect("lower-case letters and a dash are a channel"),
+            client: principal.client,
+        };
+        let event = SystemEvent::Quarantined {
+            edge: principal.client,
+            seq: self.line.next(),
+            code: refusal.code.name().to_owned(),
+            reason: format!("{}; right would be {}", refusal.what, refusal.want),
+        };
+        self.counters.quarantined += 1;
+        self.event(Scope::Account(principal.account), event);
+        Alias::Quarantine(self.intern_beyond(&route), Box::new(target))
     }
 
     /// The route of a connection's target: the one check of the right to publish.
@@ -355,7 +402,7 @@ impl Bus {
 /// Whether it is to be retained where there is no room for one more.
 fn is_too_much(
     frame: &Frame<'_>,
-    way: Way,
+    (way, client): (Way, ClientId),
     graph: &Graph,
     retained: &RetainedTable,
     config: &Config,
@@ -370,7 +417,7 @@ fn is_too_much(
         publication.is_ok_and(|publication| publication.payload.is_empty())
     };
     let bytes = frame.body.len();
-    !retained.has_room(room, &channel.name, bytes, config.retained_bytes_max) && !clears()
+    !retained.has_room((room, &channel.name), client, bytes, config.retained_bytes_max) && !clears()
 }
 
 fn session_full(most: usize) -> Refusal {
@@ -383,7 +430,9 @@ fn session_full(most: usize) -> Refusal {
 }
 
 fn too_much_retained(bytes_max: usize) -> Refusal {
-    let what = format!("the channels of this instance retain {bytes_max} bytes already");
+    let what = format!(
+        "the channels of this instance retain their {bytes_max} bytes already, or this client its share"
+    );
     topics::refuse(
         Code::QuotaExceeded,
         what,

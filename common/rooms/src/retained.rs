@@ -109,6 +109,8 @@ pub struct RetainedTable {
     count: usize,
     expiring: BTreeSet<(Wall, RetainedKey)>,
     bytes: usize,
+    /// Of each client.
+    by_client: BTreeMap<ClientId, usize>,
     changed: BTreeMap<RetainedKey, Option<Retained>>,
     discarded: u64,
 }
@@ -179,7 +181,7 @@ impl RetainedTable {
             self.changed.insert(key, None);
             return;
         }
-        if !self.has_room(key.0, &key.1, frame.body.len(), bytes_max) {
+        if !self.has_room((key.0, &key.1), route.client, frame.body.len(), bytes_max) {
             // The former value is not the newest any more: better none than a wrong one.
             self.discarded += 1;
             if self.remove(&key) {
@@ -199,6 +201,7 @@ impl RetainedTable {
         let expires = expires(&retained);
         self.expiring.extend(expires.map(|at| (at, key.clone())));
         self.bytes += size(&key.1, &retained);
+        *self.by_client.entry(retained.client).or_default() += size(&key.1, &retained);
         self.count += 1;
         let route = Arc::new(Route { room: key.0, channel: key.1.clone(), client: retained.client });
         self.by_room.entry(key.0).or_default().insert(key.1, Held { route, expires, retained });
@@ -211,7 +214,14 @@ impl RetainedTable {
             room.remove();
         }
         self.count -= 1;
-        self.bytes -= size(&key.1, &held.retained);
+        let size = size(&key.1, &held.retained);
+        self.bytes -= size;
+        if let Entry::Occupied(mut own) = self.by_client.entry(held.retained.client) {
+            *own.get_mut() -= size;
+            if *own.get() == 0 {
+                own.remove();
+            }
+        }
         if let Some(at) = held.expires {
             self.expiring.remove(&(at, key.clone()));
         }
@@ -251,17 +261,23 @@ impl RetainedTable {
         there.next().map(|held| (&held.route, &held.retained))
     }
 
-    /// Whether a channel may be given one of that size.
+    /// Whether a channel may be given one of that size by that client, which has three quarters of the room at most.
     pub(crate) fn has_room(
         &self,
-        room: RoomId,
-        channel: &ChannelName,
+        (room, channel): (RoomId, &ChannelName),
+        client: ClientId,
         body_bytes: usize,
         bytes_max: usize,
     ) -> bool {
-        let former = self.get(room, channel).map_or(0, |(_, retained)| size(channel, retained));
+        let former = self.get(room, channel).map(|(_, retained)| (retained.client, size(channel, retained)));
+        let freed = former.map_or(0, |(_, size)| size);
+        let freed_own = former.filter(|(of, _)| *of == client).map_or(0, |(_, size)| size);
         let new = PLACE_BYTES + channel.as_str().len() + body_bytes;
-        self.bytes.saturating_sub(former).saturating_add(new) <= bytes_max
+        let own = self.by_client.get(&client).copied().unwrap_or_default();
+        let fits =
+            |taken: usize, freed: usize, most: usize| taken.saturating_sub(freed).saturating_add(new) <= most;
+        // One participant's credentials never take all the room.
+        fits(self.bytes, freed, bytes_max) && fits(own, freed_own, bytes_max - bytes_max / 4)
     }
 
     /// What changed since the last time.

@@ -460,24 +460,36 @@ impl Bus {
         let Some(one) = self.connections.get_mut(&connection) else { return };
         let principal = Arc::clone(&one.principal);
         let aliases = std::mem::take(&mut one.aliases);
-        let checked = aliases.into_iter().map(|alias| match alias {
-            Alias::Way(way) => {
-                let channel = self.graph.channel(way.channel);
-                let room = self.graph.room(channel.room);
-                // By its id: the meaning of a topic is fixed when it is first used.
-                let named = room.declared.as_ref().map(|declared| declared.name.clone());
-                let target = named.map(|room| riser_model::door::Target::Channel(room, channel.name.clone()));
-                match target {
-                    Some(target) => self.alias(&principal, target),
-                    None => {
-                        let target = riser_model::door::Target::Topic(channel.name.as_str().into());
-                        let refusal =
-                            topics::refuse(Code::Denied, "publish to a room that is gone", "another room");
-                        Alias::Refused(Box::new((target, refusal)))
+        let checked = aliases.into_iter().map(|alias| {
+            let is_device = matches!(alias, Alias::Device(_));
+            let checked = match alias {
+                Alias::Way(way) | Alias::Device(way) => {
+                    let channel = self.graph.channel(way.channel);
+                    let room = self.graph.room(channel.room);
+                    // By its id: the meaning of a topic is fixed when it is first used.
+                    let named = room.declared.as_ref().map(|declared| declared.name.clone());
+                    let target =
+                        named.map(|room| riser_model::door::Target::Channel(room, channel.name.clone()));
+                    match target {
+                        Some(target) => self.alias(&principal, target),
+                        None => {
+                            let target = riser_model::door::Target::Topic(channel.name.as_str().into());
+                            let refusal = topics::refuse(
+                                Code::Denied,
+                                "publish to a room that is gone",
+                                "another room",
+                            );
+                            Alias::Refused(Box::new((target, refusal)))
+                        }
                     }
                 }
+                Alias::Refused(refused) => self.alias(&principal, refused.0),
+                Alias::Quarantine(_, target) => self.alias(&principal, *target),
+            };
+            match checked {
+                Alias::Way(way) if is_device => Alias::Device(way),
+                checked => checked,
             }
-            Alias::Refused(refused) => self.alias(&principal, refused.0),
         });
         let checked: Vec<Alias> = checked.collect();
         if let Some(one) = self.connections.get_mut(&connection) {

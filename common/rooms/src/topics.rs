@@ -52,7 +52,7 @@ pub(crate) fn target(
     target: &Target,
 ) -> Result<(RoomSlot, ChannelName), Refusal> {
     let (room, channel) = match target {
-        Target::Topic(topic) => place(bindings, principal, topic)?,
+        Target::Topic(topic) | Target::Device(topic) => place(bindings, principal, topic)?,
         Target::Channel(room, channel) => (room.clone(), channel.clone()),
     };
     let named = || denied("publish to", &format!("{room}/{channel}"));

@@ -288,7 +288,7 @@ pub struct Entry {
 /// What a batch says, with aliases as the bus would know them.
 pub fn entries(intake: &Intake, aliases: &mut Vec<String>) -> Vec<Entry> {
     for (alias, target) in &intake.aliases {
-        let Target::Topic(topic) = target else {
+        let (Target::Topic(topic) | Target::Device(topic)) = target else {
             panic!("{target:?}");
         };
         assert!(*alias as usize <= aliases.len(), "aliases are dense");

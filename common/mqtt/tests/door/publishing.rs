@@ -246,12 +246,29 @@ fn bad_topics_end_the_connection_and_long_ones_are_refused() {
         );
         let mut bench = Bench::open(level);
         bench.send(&publish(level, &"x".repeat(1000), 1, 1, b""));
-        assert!(bench.asks.iter().all(|ask| !matches!(ask, Ask::Publish(_))));
-        match level {
-            5 => assert_eq!(bench.acks(), [(0x40, 1, 0x90)]),
-            _ => assert_eq!(bench.code(), Some(Code::BadName)),
+        if level == 5 {
+            assert!(bench.asks.iter().all(|ask| !matches!(ask, Ask::Publish(_))));
+            assert_eq!(bench.acks(), [(0x40, 1, 0x90)]);
+        } else {
+            // It has no word for it: what to do with it is the bus's to say.
+            let targets = bench.intake().aliases;
+            assert!(matches!(&targets[..], [(0, Target::Device(topic))] if topic.len() < 600), "{targets:?}");
+            bench.store(1, 1, &[]);
+            assert_eq!(bench.got(), [0x40, 2, 0, 1]);
         }
     }
+}
+
+#[test]
+fn long_names_of_a_device_take_one_number_however_many_there_are() {
+    let mut bench = Bench::open(4);
+    for n in 0..100_u16 {
+        bench.send(&publish(4, &format!("{}é{n}", "x".repeat(511)), 1, n + 1, b""));
+        let aliases = bench.intake().aliases.len();
+        assert_eq!(aliases, usize::from(n == 0), "{n}");
+    }
+    bench.send(&publish(4, &format!("{}/#", "x".repeat(600)), 1, 200, b""));
+    assert_eq!(bench.code(), Some(Code::Malformed), "all of it is looked at");
 }
 
 #[test]

@@ -199,7 +199,8 @@ fn what_has_expired_is_not_shown_and_leaves_the_table() {
 
 #[test]
 fn a_full_table_refuses_new_channels_and_takes_new_values() {
-    let mut world = World::new(Config { retained_bytes_max: 1400, ..Config::default() });
+    // Three quarters of it for one client.
+    let mut world = World::new(Config { retained_bytes_max: 1868, ..Config::default() });
     world.open(1);
     let large = "7".repeat(1100);
     assert_eq!(retain(&mut world, "a/x", &large, &[]), None);
@@ -209,6 +210,62 @@ fn a_full_table_refuses_new_channels_and_takes_new_values() {
     assert_eq!(retain(&mut world, "a/x", "2", &[]), None);
     assert_eq!(retain(&mut world, "a/y", "3", &[]), None);
     assert_eq!(world.bus.retained().len(), 2);
+}
+
+#[test]
+fn no_client_takes_all_the_room_from_the_others() {
+    let mut world = World::new(Config { retained_bytes_max: 4000, ..Config::default() });
+    world.open(1);
+    let mut taken = 0;
+    while retain(&mut world, &format!("a/{taken}"), &"7".repeat(300), &[]).is_none() {
+        taken += 1;
+    }
+    assert!((5..8).contains(&taken), "{taken}");
+    world.open(2);
+    let tell = |world: &mut World, topic: &str| {
+        let mut entries = Vec::new();
+        let publication =
+            Publication { retain: true, qos: 1, ..Publication::new(ContentType::Text, &[b'7'; 300]) };
+        publication.write_frame(&mut entries, RouteNumber(0), world.now.stamp());
+        let (ticket, aliases) = (1000, vec![(0, Target::Topic(topic.into()))]);
+        world.ask(2, Ask::Publish(Intake { ticket, aliases, entries: Bytes::from(entries), count: 1 }));
+        world.commit();
+        world.tells.entry(c(2)).or_default().drain(..).find_map(|tell| match tell {
+            Tell::Stored { refused, .. } => Some(refused.is_empty()),
+            _ => None,
+        })
+    };
+    assert_eq!(tell(&mut world, "a/other"), Some(true), "another one finds room");
+    assert_eq!(tell(&mut world, "a/0"), Some(true), "and may replace what the first one said");
+    assert_eq!(retain(&mut world, "a/new", &"7".repeat(300), &[]), None, "which is not its own any more");
+}
+
+#[test]
+fn a_device_that_no_refusal_reaches_is_stored_without_being_retained_and_that_is_told_once() {
+    let mut world = World::speaking(Config { retained_bytes_max: 1000, ..Config::default() });
+    world.open(1);
+    world.open(2);
+    world.subscribe(2, 1, topic("a/#"), From::Live, Flow::Credit);
+    for ticket in 1..=3 {
+        let mut entries = Vec::new();
+        let large = [b'7'; 2000];
+        let publication = Publication { retain: true, qos: 1, ..Publication::new(ContentType::Text, &large) };
+        publication.write_frame(&mut entries, RouteNumber(0), world.now.stamp());
+        let aliases = vec![(0, Target::Device("a/x".into()))];
+        world.ask(1, Ask::Publish(Intake { ticket, aliases, entries: Bytes::from(entries), count: 1 }));
+        world.commit();
+    }
+    let all = world.all(2);
+    assert_eq!(all.iter().filter_map(delivery).count(), 3, "stored and delivered");
+    world.now.time.0 += 1_000_000_000;
+    world.input(Input::Deadline);
+    world.commit();
+    let technical = riser_model::event::Scope::Account(ACCOUNT).room();
+    let told: Vec<_> =
+        world.bus.channels(technical).filter(|one| one.name.as_str() == "not_retained").collect();
+    assert_eq!(told.iter().map(|one| one.traffic.messages).sum::<u64>(), 1);
+    assert_eq!(world.bus.statistics().counters.unretained, 3);
+    assert!(world.bus.retained().is_empty());
 }
 
 #[test]

@@ -539,3 +539,41 @@ fn right_to_publish_is_per_channel() {
     world.commit();
     assert_eq!(stored(world.told(1)).2, vec![(1, Code::Denied), (2, Code::Denied)]);
 }
+
+#[test]
+fn what_a_device_says_that_names_no_channel_is_in_quarantine_and_told() {
+    use riser_model::{RoomId, door::Target, room::QUARANTINE};
+    let mut world = World::speaking(Config::default());
+    world.open(1);
+    let deep = format!("a/{}", "x/".repeat(40));
+    let topics = ["a/../b", deep.as_str(), "$else/x", "Not A Room/x", "a/fine"];
+    for (n, topic) in topics.into_iter().enumerate() {
+        let aliases = vec![(0, Target::Device(topic.to_owned()))];
+        let intake = Intake { ticket: n as u64 + 1, aliases, entries: entries(&[(0, topic)], 1), count: 1 };
+        world.ask(1, Ask::Publish(intake));
+        world.commit();
+        assert!(
+            matches!(world.told(1), Some(Tell::Stored { refused, .. }) if refused.is_empty()),
+            "{topic}: it is acknowledged"
+        );
+    }
+    let quarantine = RoomId::of(ACCOUNT, QUARANTINE);
+    let channels: Vec<_> = world.bus.channels(quarantine).collect();
+    assert_eq!(channels.len(), 1);
+    assert_eq!((channels[0].name.as_str(), channels[0].traffic.messages), ("bad-name", 4));
+    world.now.time.0 += 1_000_000_000;
+    world.input(Input::Deadline);
+    world.commit();
+    let technical = riser_model::event::Scope::Account(ACCOUNT).room();
+    assert!(world.bus.channels(technical).any(|one| one.name.as_str() == "quarantined"), "it is told");
+    assert_eq!(world.bus.statistics().counters.quarantined, 4);
+    // Who hears of a refusal is refused, and so is a device where it has no right.
+    let targets = [Target::Topic("a/../b".into()), Target::Device("a/secret/x".into())];
+    for (n, target) in targets.into_iter().enumerate() {
+        let ticket = n as u64 + 10;
+        let aliases = vec![(0, target)];
+        world.ask(1, Ask::Publish(Intake { ticket, aliases, entries: entries(&[(0, "x")], 1), count: 1 }));
+        world.commit();
+        assert!(matches!(world.told(1), Some(Tell::Stored { refused, .. }) if refused.len() == 1));
+    }
+}
