@@ -206,7 +206,8 @@ test("the declarations name what is there, and nothing else", () => {
   for (const name of ["Room", "Subscription"]) {
     const body = new RegExp(`^export class ${name}\\b[^{]*\\{([^]*?)^\\}`, "m").exec(text)[1];
     const members = [...body.matchAll(/^  (?:readonly )?(\w+)[(:]/gm)].map(([, member]) => member);
-    const wanted = members.filter((member) => !["sub"].includes(member));
+    // One with several forms is named once for each.
+    const wanted = [...new Set(members)].filter((member) => !["sub"].includes(member));
     const inside = ["asked", "constructor", "request", "started", "hear", "through", "end"];
     const there = Object.getOwnPropertyNames(riser[name].prototype).filter((member) => !inside.includes(member));
     assert.deepEqual(wanted.sort(), there.sort(), name);
