@@ -1,9 +1,12 @@
 //! What whoever asks may see of a hub: `GET /api/status` (edges and rooms), `/api/rooms/{room}/presence` and
 //! `/api/rooms/{room}/statistics?channels={filter}`.
+//!
+//! Who asks passes the gates of the listener and of its account, like everybody. A request knows no conversation: who
+//! would be asked anything there is refused.
 
 use crate::status::Status;
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::{Path, Query, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -19,6 +22,7 @@ use riser_model::{
     door::{Code, Credential, Refusal, Secret},
     look::Look,
 };
+use riser_net::entrance::Peer;
 use riser_shell::{Clock, Passwords, proofs};
 use riser_wire::client;
 use serde::Deserialize;
@@ -43,15 +47,24 @@ pub fn routes(api: Api) -> Router {
         .with_state(api)
 }
 
-async fn status(State(api): State<Api>, headers: HeaderMap) -> Response {
-    match enter(&api, credential(&headers)).await {
+async fn status(
+    State(api): State<Api>,
+    Extension(peer): Extension<Arc<Peer>>,
+    headers: HeaderMap,
+) -> Response {
+    match enter(&api.policy, &api.passwords, &peer, &headers).await {
         Ok(principal) => Json(api.status.json(&principal)).into_response(),
         Err(refusal) => refused(&refusal),
     }
 }
 
-async fn presence(State(api): State<Api>, Path(room): Path<String>, headers: HeaderMap) -> Response {
-    look(&api, &headers, &room, |room| Ok(Look::Presence { room })).await
+async fn presence(
+    State(api): State<Api>,
+    Extension(peer): Extension<Arc<Peer>>,
+    Path(room): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    look(&api, &peer, &headers, &room, |room| Ok(Look::Presence { room })).await
 }
 
 #[derive(Deserialize)]
@@ -61,12 +74,13 @@ struct Rows {
 
 async fn statistics(
     State(api): State<Api>,
+    Extension(peer): Extension<Arc<Peer>>,
     Path(room): Path<String>,
     Query(rows): Query<Rows>,
     headers: HeaderMap,
 ) -> Response {
     let channels = rows.channels.as_deref().unwrap_or("#");
-    look(&api, &headers, &room, |room| {
+    look(&api, &peer, &headers, &room, |room| {
         let channels = channels.parse().map_err(|_| {
             bad("channels", "a channel in which a whole level may be + and the last level may be #")
         })?;
@@ -77,11 +91,12 @@ async fn statistics(
 
 async fn look(
     api: &Api,
+    peer: &Peer,
     headers: &HeaderMap,
     room: &str,
     what: impl FnOnce(RoomName) -> Result<Look, Refusal>,
 ) -> Response {
-    let principal = match enter(api, credential(headers)).await {
+    let principal = match enter(&api.policy, &api.passwords, peer, headers).await {
         Ok(principal) => principal,
         Err(refusal) => return refused(&refusal),
     };
@@ -106,40 +121,69 @@ fn bad(what: &str, want: &str) -> Refusal {
     Refusal { code: Code::BadName, what: format!("wrong {what}"), want: want.to_owned() }
 }
 
-/// Through the listener's own gate, like everybody.
-async fn enter(api: &Api, credential: Credential) -> Result<Arc<Principal>, Refusal> {
-    let mut gate = Gate::front(&api.policy, Caller::default(), Clock.now());
-    gate.handle(Input::Shown(credential), Clock.now());
-    loop {
-        match gate.poll() {
-            Some(Output::Pass) => {
-                if let Some(principal) = &gate.standing().principal {
-                    return Ok(Arc::clone(principal));
-                }
-            }
-            Some(Output::Refuse(refusal)) => return Err(refusal),
-            Some(Output::Do { ticket, effect: Effect::Verify(proof) }) => {
-                let verdict = proofs::verify(&api.passwords, proof).await;
+async fn enter(
+    policy: &Policy,
+    passwords: &Passwords,
+    peer: &Peer,
+    headers: &HeaderMap,
+) -> Result<Arc<Principal>, Refusal> {
+    let credential = credential(headers).ok_or_else(not_authorised)?;
+    let caller = Caller { address: Some(peer.address.ip()), ..Caller::default() };
+    let mut front = Gate::front(policy, caller.clone(), Clock.now());
+    front.handle(Input::Shown(credential), Clock.now());
+    pass(&mut front, passwords).await?;
+    let standing = front.standing().clone();
+    let principal = standing.principal.clone().ok_or_else(not_authorised)?;
+    let directory = &policy.directory;
+    if let Some(sequence) = directory.gate(principal.account) {
+        let (directory, sequence) = (Arc::clone(directory), Arc::clone(sequence));
+        pass(&mut Gate::inner(directory, sequence, standing, caller, Clock.now()), passwords).await?;
+    }
+    Ok(principal)
+}
+
+/// Through a gate, if it asks nothing more.
+async fn pass(gate: &mut Gate, passwords: &Passwords) -> Result<(), Refusal> {
+    while let Some(output) = gate.poll() {
+        match output {
+            Output::Pass => return Ok(()),
+            Output::Refuse(refusal) => return Err(refusal),
+            Output::Do { ticket, effect: Effect::Verify(proof) } => {
+                let verdict = proofs::verify(passwords, proof).await;
                 gate.handle(Input::Done { ticket, verdict }, Clock.now());
             }
-            // A request knows no conversation: it waits for its deadline.
-            Some(Output::Do { effect: Effect::Knock | Effect::Seat { .. }, .. } | Output::Say(_)) => {}
-            Some(Output::Tell { .. }) => {}
-            None => gate.handle(Input::Deadline, Clock.now()),
+            Output::Say(_) | Output::Do { effect: Effect::Knock | Effect::Seat { .. }, .. } => break,
+            Output::Tell { .. } => {}
         }
+    }
+    Err(Refusal {
+        code: Code::Denied,
+        what: "a gate asks more than a request can answer".to_owned(),
+        want: "a user whose account's gate asks nothing, or a WebSocket".to_owned(),
+    })
+}
+
+fn not_authorised() -> Refusal {
+    Refusal {
+        code: Code::NotAuthorised,
+        what: "the credential was not accepted".to_owned(),
+        want: "one Authorization header: Basic with user and password, or Bearer with a token".to_owned(),
     }
 }
 
-/// `Authorization: Basic` or `Bearer` (RFC 7617, RFC 6750).
-fn credential(headers: &HeaderMap) -> Credential {
-    let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let Some((scheme, rest)) = shown.and_then(|value| value.split_once(' ')) else {
-        return Credential::Anonymous;
-    };
+/// `Authorization: Basic` or `Bearer` (RFC 7617, RFC 6750). None if what it shows cannot be read: that is not the same as
+/// to show nothing.
+fn credential(headers: &HeaderMap) -> Option<Credential> {
+    let mut shown = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = shown.next() else { return Some(Credential::Anonymous) };
+    if shown.next().is_some() {
+        return None;
+    }
+    let (scheme, rest) = value.to_str().ok()?.split_once(' ')?;
     match scheme.to_ascii_lowercase().as_str() {
-        "bearer" => Credential::Token(Secret(Bytes::copy_from_slice(rest.trim().as_bytes()))),
-        "basic" => basic(rest).unwrap_or(Credential::Anonymous),
-        _ => Credential::Anonymous,
+        "bearer" => Some(Credential::Token(Secret(Bytes::copy_from_slice(rest.trim().as_bytes())))),
+        "basic" => basic(rest),
+        _ => None,
     }
 }
 
@@ -166,4 +210,52 @@ fn refused(refusal: &Refusal) -> Response {
     // No challenge: a browser would ask for a password over the page's own sign-in.
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use riser_gate::{AcceptorConfig, AccountConfig, Directory, GateConfig, TokenHash, UserConfig};
+    use riser_model::AccountId;
+
+    /// Whom somebody with these headers is let in as, where the account has this gate and the listener lets `guest` in
+    /// without a credential.
+    async fn asks(gate: &str, from: &str, shown: &[&str]) -> Result<String, Code> {
+        let stage: Vec<AcceptorConfig> = serde_json::from_str(gate).unwrap();
+        let user = |name: &str| UserConfig::new(name.parse().unwrap());
+        let account = AccountConfig {
+            gate: GateConfig(stage),
+            user: vec![UserConfig { tokens: vec![TokenHash::of(b"of-ann")], ..user("ann") }, user("guest")],
+            ..AccountConfig::new("acme".parse().unwrap(), AccountId(uuid::Uuid::from_u128(1)))
+        };
+        let directory = Arc::new(Directory::compile(&[account]).unwrap());
+        let policy = Policy::new(&directory, Some("guest"), "listen").unwrap();
+        let peer = Peer { address: from.parse().unwrap(), listener: "http".into(), tls: false };
+        let headers = shown.iter().map(|value| (header::AUTHORIZATION, value.parse().unwrap())).collect();
+        let entered = enter(&policy, &Passwords::new(1), &peer, &headers).await;
+        entered.map(|principal| principal.name.to_string()).map_err(|refusal| refusal.code)
+    }
+
+    #[tokio::test]
+    async fn the_account_s_gate_stands_before_requests_too() {
+        let (ann, here, there) = (["Bearer of-ann"], "192.0.2.7:1", "198.51.100.1:1");
+        assert_eq!(asks("[]", there, &ann).await.as_deref(), Ok("ann"));
+        let networks = r#"[{ "address": ["192.0.2.0/24"] }]"#;
+        assert_eq!(asks(networks, here, &ann).await.as_deref(), Ok("ann"));
+        assert_eq!(asks(networks, there, &ann).await, Err(Code::Denied));
+        assert_eq!(asks(r#"["token"]"#, here, &ann).await.as_deref(), Ok("ann"), "finished");
+        for asking in [r#"["secret"]"#, r#"["knock"]"#] {
+            assert_eq!(asks(asking, here, &ann).await, Err(Code::Denied), "nobody can ask a request");
+        }
+    }
+
+    #[tokio::test]
+    async fn wrong_credential_is_not_an_absent_one() {
+        let here = "192.0.2.7:1";
+        assert_eq!(asks("[]", here, &[]).await.as_deref(), Ok("guest"));
+        for wrong in ["Bearer nope", "Bearer", "Digest x", "Basic !", "Basic YW5u", "Basic YW5uOng="] {
+            assert_eq!(asks("[]", here, &[wrong]).await, Err(Code::NotAuthorised), "{wrong}");
+        }
+        assert_eq!(asks("[]", here, &["Bearer of-ann", "Bearer of-ann"]).await, Err(Code::NotAuthorised));
+    }
 }

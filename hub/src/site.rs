@@ -21,7 +21,8 @@ impl Site for HubSite {
         self.doors.open(knock)
     }
 
-    fn answer(&self, request: Request<Incoming>, _: Arc<Peer>) -> Answer {
+    fn answer(&self, mut request: Request<Incoming>, peer: Arc<Peer>) -> Answer {
+        request.extensions_mut().insert(peer);
         let service = TowerToHyperService::new(self.routes.clone());
         Box::pin(async move {
             let response: Response<axum::body::Body> = match service.call(request).await {
