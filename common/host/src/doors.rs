@@ -6,7 +6,7 @@ use riser_model::{
 };
 use riser_mqtt::{Config as MqttConfig, Counters as MqttCounters, MqttDoor};
 use riser_net::{Doorway, Knock, MqttDoors};
-use riser_rooms::door::{Envelope, Place, Raw, TicketSeed, Tty};
+use riser_rooms::door::{Envelope, Lobby, Place, Raw, TicketSeed, Tty};
 use riser_shell::{Clock, entropy};
 use std::sync::Arc;
 
@@ -38,6 +38,9 @@ impl Doors {
         let ticket = knock.ticket.map(Credential::Ticket);
         let shown = knock.credential;
         match knock.doorway {
+            Doorway::EnvelopeLobby => {
+                Ok(Box::new(Lobby::new(shown, self.anonymous, TicketSeed(entropy::bytes()), Clock.now())))
+            }
             Doorway::Envelope { account, room } => {
                 let place = self.place(account, room, shown.unwrap_or(Credential::Anonymous));
                 Ok(Box::new(Envelope::new(place, TicketSeed(entropy::bytes()), Clock.now())))

@@ -26,8 +26,10 @@ pub const LINK_PROTOCOL: &str = "riser.link.v1";
 /// Which door a WebSocket asks for, by its path and its sub-protocol.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Doorway {
-    /// The main lobby.
+    /// The main lobby, for a person.
     Lobby,
+    /// The main lobby, in envelopes.
+    EnvelopeLobby,
     /// A user's lobby.
     User(AccountName),
     /// Many channels of a room, in envelopes.

@@ -115,10 +115,11 @@ impl Handshake {
             }
             (_, Some(MQTT_PROTOCOL)) => return Err(wrong("MQTT is spoken elsewhere", "/mqtt")),
             (Address::Lobby, None) => Doorway::Lobby,
+            (Address::Lobby, Some(_)) => Doorway::EnvelopeLobby,
             (Address::User(name), None) => Doorway::User(name),
-            (Address::Lobby | Address::User(_), Some(_)) => {
+            (Address::User(_), Some(_)) => {
                 let want = "no sub-protocol, for a person; /{account}/{room} for a program";
-                return Err(wrong("a lobby speaks in lines", want));
+                return Err(wrong("a user's lobby speaks in lines", want));
             }
             (Address::Room { account, room }, Some(_)) => Doorway::Envelope { account, room },
             (Address::Room { .. }, None) => {
@@ -200,7 +201,7 @@ impl Doorway {
             Self::Envelope { account, .. } | Self::Raw { account, .. } | Self::Client { account, .. } => {
                 Some(account)
             }
-            Self::Lobby | Self::User(_) | Self::Mqtt => None,
+            Self::Lobby | Self::EnvelopeLobby | Self::User(_) | Self::Mqtt => None,
         }
     }
 }

@@ -46,7 +46,8 @@ mod object;
 mod request;
 
 pub use answer::{
-    Done, Entered, Hole, Msg, Payload, Problem, Published, Push, Receipt, Started, error, ok, scope_name,
+    Done, Entered, Hole, InLobby, Msg, Payload, Problem, Published, Push, Receipt, ShownRoom, Started, error,
+    ok, scope_name,
 };
 pub use looking::{Looking, seen};
 pub use request::{Channels, Hello, Message, Op, Publish, Request, Shown, Subscribe, Technical, Wrong};

@@ -80,6 +80,21 @@ impl Envelope {
         Self { place, seed, phase: Phase::Greeting { until }, room: 0, out: VecDeque::new() }
     }
 
+    /// A connection that a lobby has moved into this place, as it was asked to by the request with this id.
+    pub(super) fn moved(
+        place: Place,
+        seed: TicketSeed,
+        (principal, connection): (Arc<Principal>, ConnectionId),
+        id: u64,
+        room: u32,
+        now: Now,
+    ) -> Self {
+        let phase = Phase::Entering { hello: id, subscriptions: Vec::new(), events: false };
+        let mut envelope = Self { place, seed, phase, room, out: VecDeque::new() };
+        envelope.entered(principal, connection, now);
+        envelope
+    }
+
     fn text(&mut self, text: &str, now: Now) {
         match &mut self.phase {
             Phase::Greeting { .. } => self.first(text),
@@ -264,6 +279,11 @@ impl Open {
                 out.push_back(Output::Ask(Ask::KeepSession));
                 Ok(Some(Done::Plain {}))
             }
+            Op::Rooms | Op::Whoami | Op::Move { .. } => Err(refusal(
+                Code::WrongState,
+                "a request of the lobby",
+                "a WebSocket to / with this sub-protocol, which is the lobby",
+            )),
             Op::Answer(_) => {
                 Err(refusal(Code::WrongState, "an answer to nothing", "an answer when it is asked"))
             }

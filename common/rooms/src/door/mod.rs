@@ -1,5 +1,5 @@
 //! The WebSocket doors: many channels of a room in JSON ([`Envelope`]), one channel as bare bytes ([`Raw`]), and lines for
-//! people at terminals ([`Tty`]).
+//! people at terminals ([`Tty`]); the main lobby for programs ([`Lobby`]).
 //!
 //! Each is the pure state machine of one connection: messages in, [`Ask`](riser_model::door::Ask)s out, and
 //! what the bus tells back into messages. Always holds: nothing is asked of the bus before the peer is let in,
@@ -10,6 +10,7 @@
 //! Read [`envelope`] first.
 
 mod envelope;
+mod lobby;
 mod looks;
 mod publisher;
 mod pull;
@@ -21,6 +22,7 @@ mod tickets;
 mod tty;
 
 pub use envelope::Envelope;
+pub use lobby::Lobby;
 pub use raw::Raw;
 pub use tickets::TicketSeed;
 pub use tty::Tty;

@@ -64,8 +64,39 @@ pub enum Done<'a> {
     },
     /// `presence`, `statistics`, `quarantine`: what was seen.
     Seen(serde_json::Value),
+    /// `hello` in a lobby, and `whoami`.
+    Lobby(InLobby<'a>),
+    /// `rooms`.
+    Rooms {
+        /// By name.
+        rooms: Vec<ShownRoom<'a>>,
+    },
     /// `unsubscribe`, `credit`, `session`, `ping`: nothing to say.
     Plain {},
+}
+
+/// Who the client is, in a lobby.
+#[derive(Clone, Debug, Serialize)]
+pub struct InLobby<'a> {
+    /// The account's name.
+    pub account: &'a AccountName,
+    /// The lasting participant.
+    pub client: ClientId,
+    /// The user or device.
+    pub name: &'a AccountName,
+    /// This connection.
+    pub connection: ConnectionId,
+}
+
+/// A room as a lobby shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ShownRoom<'a> {
+    /// Its name.
+    pub name: &'a RoomName,
+    /// Whether it has a gate of its own.
+    pub gated: bool,
+    /// How many connections are in it here.
+    pub members: u32,
 }
 
 /// Who and where the client is.

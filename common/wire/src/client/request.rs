@@ -11,7 +11,7 @@ use crate::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use riser_model::{
-    ChannelName, Filter, Position, SubscriptionId, Wall,
+    ChannelName, Filter, Position, RoomName, SubscriptionId, Wall,
     door::{Code, Flow, From, Method, Refusal, Secret},
 };
 use serde::Deserialize;
@@ -73,6 +73,15 @@ pub enum Op<'a> {
     Session,
     /// Look at something as it is at the moment.
     Look(Looking),
+    /// In a lobby: which rooms are there?
+    Rooms,
+    /// In a lobby: who am I?
+    Whoami,
+    /// In a lobby: move me into a room.
+    Move {
+        /// Which.
+        room: RoomName,
+    },
     /// Answer me.
     Ping,
 }
@@ -166,7 +175,7 @@ pub struct Message<'a> {
     pub publish_id: Option<PublishId>,
 }
 
-const OPS: [&str; 13] = [
+const OPS: [&str; 16] = [
     "hello",
     "answer",
     "subscribe",
@@ -179,6 +188,9 @@ const OPS: [&str; 13] = [
     "presence",
     "statistics",
     "quarantine",
+    "rooms",
+    "whoami",
+    "move",
     "ping",
 ];
 const WANT_SUB: &str = "sub, the number of a subscription, 0 to 4294967294";
@@ -205,7 +217,7 @@ impl<'a> Request<'a> {
 const WANT_ID: &str = "id, a number from 0 to 9007199254740991, that the reply will echo";
 
 fn read_op<'a>(object: &mut Object<'a>, id: Option<u64>) -> Result<Op<'a>, Refusal> {
-    let want = "op, one of: hello, answer, subscribe, unsubscribe, credit, publish, decide, session, ticket, presence, statistics, quarantine, ping";
+    let want = "op, one of: hello, answer, subscribe, unsubscribe, credit, publish, decide, session, ticket, presence, statistics, quarantine, rooms, whoami, move, ping";
     let name: Cow<'a, str> = object.required::<Text<'a>>("op", want)?.0;
     if id.is_none() && name != "credit" && name != "answer" {
         return Err(object.missing("id", WANT_ID));
@@ -231,6 +243,13 @@ fn read_op<'a>(object: &mut Object<'a>, id: Option<u64>) -> Result<Op<'a>, Refus
         "ticket" => Op::Ticket,
         "session" => Op::Session,
         "presence" | "statistics" | "quarantine" => Op::Look(looking::read(object, &name)?),
+        "rooms" => Op::Rooms,
+        "whoami" => Op::Whoami,
+        "move" => {
+            let want = "room, a room's name: 1 to 64 characters of a-z, 0-9 and -";
+            let room = parsed::<RoomName>(object, "room", want)?;
+            Op::Move { room: room.ok_or_else(|| object.missing("room", want))? }
+        }
         "ping" => Op::Ping,
         unknown => {
             let what = format!("unknown op {:?}", shown(unknown));

@@ -148,6 +148,33 @@ async fn person_at_a_terminal_talks_its_way_into_a_room_and_a_stranger_is_droppe
 }
 
 #[tokio::test]
+async fn program_is_moved_from_the_lobby_into_a_room_and_stays_there() {
+    needs!(Need::Program("curl"), Need::Program("ssh-keygen"));
+    let folder = tempfile::tempdir().unwrap();
+    let site = site(folder.path());
+    let mut program = Terminal::open(&site, "/", Some("riser.v1.json")).await;
+    let user = format!("{ACCOUNT}/{OWNER}");
+    let hello = json!({ "op": "hello", "id": 1, "credential": { "user": user, "password": PASSWORD } });
+    program.say(&hello.to_string()).await;
+    assert_eq!(program.json().await["ok"]["name"], OWNER);
+    program.say(r#"{"op":"rooms","id":2}"#).await;
+    let rooms = program.json().await;
+    let gated = |name: &str| {
+        let rooms = rooms["ok"]["rooms"].as_array().unwrap();
+        rooms.iter().find(|room| room["name"] == name).map(|room| room["gated"] == true)
+    };
+    assert_eq!((gated("hall"), gated("vault"), gated("attic")), (Some(false), Some(true), None), "{rooms}");
+    program.say(r#"{"op":"move","id":3,"room":"attic"}"#).await;
+    assert_eq!(program.json().await["error"]["code"], "denied");
+    program.say(r#"{"op":"move","id":4,"room":"hall"}"#).await;
+    assert_eq!(program.json().await["ok"]["room"], "hall");
+    program.say(r##"{"op":"subscribe","id":5,"sub":1,"channels":"#"}"##).await;
+    assert_eq!(program.json().await["re"], 5);
+    program.say(r#"{"op":"publish","id":6,"channel":"a","data":"x"}"#).await;
+    program.hears("\"ev\":\"msg\"").await;
+}
+
+#[tokio::test]
 async fn device_enters_by_the_key_that_openssh_made_and_by_no_other() {
     needs!(Need::Program("curl"), Need::Program("ssh-keygen"));
     let folder = tempfile::tempdir().unwrap();

@@ -1,0 +1,302 @@
+//! The lobby for programs: the envelope protocol without a room, until the program is moved into one.
+//!
+//! `hello` first, as in a room; then `rooms`, `whoami` and `move`. Once it is moved, the connection is that room's and
+//! speaks the envelope protocol there ([`Envelope`]); another room takes another connection.
+
+use super::{Envelope, Place, TicketSeed, refusal};
+use riser_model::{
+    ConnectionId, Now, Principal, RoomName, Time,
+    door::{Ask, Code, Credential, Door, Input, Output, Refusal, RoomInfo, Tell},
+};
+use riser_wire::{
+    client::{self, Done, Hello, InLobby, Op, Push, Request, Shown, ShownRoom, Wrong},
+    limits::{FIRST_FRAME_DEADLINE, UNAUTHENTICATED_BYTES_MAX},
+};
+use std::{collections::VecDeque, sync::Arc};
+
+/// Requests that the bus has not answered.
+const ASKED_MAX: usize = 64;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Lobby {
+    phase: Phase,
+    seed: TicketSeed,
+    /// What the handshake showed.
+    credential: Credential,
+    anonymous: bool,
+    /// What the socket said it takes.
+    room: u32,
+    out: VecDeque<Output>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Waits for `hello`.
+    Greeting { until: Time },
+    /// Waits for the bus to let it in.
+    Entering { hello: u64 },
+    /// In the lobby.
+    Open(Box<Open>),
+    /// In a room.
+    Room(Box<Envelope>),
+    /// Nothing more comes or goes.
+    Closed,
+}
+
+#[derive(Debug)]
+struct Open {
+    principal: Arc<Principal>,
+    connection: ConnectionId,
+    /// `rooms` that are not answered.
+    asked: VecDeque<u64>,
+    /// The `move` that is not answered.
+    moving: Option<u64>,
+}
+
+impl Lobby {
+    /// A program whose handshake was done at this moment, with whatever that showed.
+    pub fn new(shown: Option<Credential>, anonymous: bool, seed: TicketSeed, now: Now) -> Self {
+        let phase = Phase::Greeting { until: now.time.plus(FIRST_FRAME_DEADLINE) };
+        let credential = shown.unwrap_or(Credential::Anonymous);
+        Self { phase, seed, credential, anonymous, room: 0, out: VecDeque::new() }
+    }
+
+    fn text(&mut self, text: &str) {
+        if matches!(self.phase, Phase::Greeting { .. } | Phase::Entering { .. })
+            && text.len() > UNAUTHENTICATED_BYTES_MAX
+        {
+            let want = format!("at most {UNAUTHENTICATED_BYTES_MAX} bytes before the connection is let in");
+            return self.close(&refusal(Code::TooLarge, "a message that is too large", &want));
+        }
+        let request = match Request::read(text) {
+            Ok(request) => request,
+            Err(Wrong { id: Some(id), refusal }) if matches!(self.phase, Phase::Open(_)) => {
+                return self.error(Some(id), &refusal);
+            }
+            Err(Wrong { id, refusal }) => {
+                self.error(id, &refusal);
+                return self.close(&refusal);
+            }
+        };
+        match (&mut self.phase, request.op) {
+            (Phase::Greeting { .. }, Op::Hello(hello)) => self.hello(request.id.unwrap_or_default(), hello),
+            (Phase::Entering { .. }, Op::Answer(proof)) => {
+                self.out.push_back(Output::Ask(Ask::Answer(proof)))
+            }
+            (Phase::Greeting { .. } | Phase::Entering { .. }, _) => {
+                let why =
+                    refusal(Code::WrongState, "a request before hello is answered", "hello, and its reply");
+                self.error(request.id, &why);
+                self.close(&why);
+            }
+            (Phase::Open(open), op) => {
+                let done = open.request(request.id.unwrap_or_default(), op, &mut self.out);
+                if let Err(why) = done {
+                    self.error(request.id, &why);
+                }
+            }
+            (Phase::Room(_) | Phase::Closed, _) => {}
+        }
+    }
+
+    fn hello(&mut self, id: u64, hello: Hello) {
+        let credential = match hello.credential {
+            None => self.credential.clone(),
+            Some(Shown::Token(token)) => Credential::Token(token),
+            Some(Shown::Password { user, password }) => {
+                Credential::Password { account: None, user, password }
+            }
+            Some(Shown::Claim { user: name, method }) => Credential::Claim { account: None, name, method },
+        };
+        let why = if !hello.subscriptions.is_empty() || hello.events {
+            refusal(Code::WrongState, "a subscription in the lobby", "subscriptions once you are in a room")
+        } else if credential == Credential::Anonymous && !self.anonymous {
+            refusal(Code::NotAuthorised, "no credential", "account/user and password, a method, or a token")
+        } else {
+            self.phase = Phase::Entering { hello: id };
+            return self.out.push_back(Output::Ask(Ask::Enter { credential, session: None, room: None }));
+        };
+        self.error(Some(id), &why);
+        self.close(&why);
+    }
+
+    fn tell(&mut self, tell: Tell, now: Now) {
+        match (&mut self.phase, tell) {
+            (_, Tell::Prompt(prompt)) => self.out.push_back(Output::Text(Push::prompt(&prompt).text())),
+            (Phase::Entering { hello }, Tell::Entered { principal, connection, .. }) => {
+                let hello = *hello;
+                let open = Open { principal, connection, asked: VecDeque::new(), moving: None };
+                self.out.push_back(Output::Text(open.whoami(hello)));
+                self.phase = Phase::Open(Box::new(open));
+            }
+            (Phase::Entering { hello }, Tell::Refused(why)) => {
+                let hello = *hello;
+                self.error(Some(hello), &why);
+                // The bus never had this connection: there is nothing to leave.
+                self.bye(&why);
+            }
+            (_, Tell::Refused(why)) => self.close(&why),
+            (Phase::Open(open), Tell::Rooms(rooms)) => {
+                let id = open.asked.pop_front();
+                self.out.push_back(Output::Text(shown(id, &rooms)));
+            }
+            (Phase::Open(_), Tell::Moved { room, result }) => self.moved(room, result, now),
+            // Nothing else was asked.
+            (
+                Phase::Greeting { .. }
+                | Phase::Entering { .. }
+                | Phase::Open(_)
+                | Phase::Room(_)
+                | Phase::Closed,
+                _,
+            ) => {}
+        }
+    }
+
+    fn moved(&mut self, room: RoomName, result: Result<(), Refusal>, now: Now) {
+        let Phase::Open(open) = &mut self.phase else { return };
+        let Some(id) = open.moving.take() else { return };
+        if let Err(why) = result {
+            return self.error(Some(id), &why);
+        }
+        let who = (Arc::clone(&open.principal), open.connection);
+        let (account, credential) = (open.principal.account_name.clone(), Credential::Anonymous);
+        let place = Place { account, room, credential, anonymous: self.anonymous };
+        let envelope = Envelope::moved(place, self.seed.clone(), who, id, self.room, now);
+        self.phase = Phase::Room(Box::new(envelope));
+    }
+
+    fn error(&mut self, id: Option<u64>, why: &Refusal) {
+        self.out.push_back(Output::Text(client::error(id, why)));
+    }
+
+    /// Leaves, says why and closes.
+    fn close(&mut self, why: &Refusal) {
+        if !matches!(self.phase, Phase::Closed) {
+            self.leave(why.code.name());
+            self.bye(why);
+        }
+    }
+
+    fn leave(&mut self, cause: &str) {
+        if matches!(self.phase, Phase::Entering { .. } | Phase::Open(_)) {
+            self.out.push_back(Output::Ask(Ask::Leave { cause: cause.into(), expiry_s: None }));
+        }
+        self.phase = Phase::Closed;
+    }
+
+    fn bye(&mut self, why: &Refusal) {
+        self.phase = Phase::Closed;
+        self.out.push_back(Output::Text(Push::bye(why).text()));
+        self.out.push_back(Output::Close(why.clone()));
+    }
+}
+
+impl Open {
+    fn request(&mut self, id: u64, op: Op<'_>, out: &mut VecDeque<Output>) -> Result<(), Refusal> {
+        match op {
+            Op::Ping => out.push_back(Output::Text(client::ok(Some(id), &Done::Plain {}))),
+            Op::Whoami => out.push_back(Output::Text(self.whoami(id))),
+            Op::Rooms if self.asked.len() >= ASKED_MAX => {
+                return Err(refusal(Code::TooMany, "too many requests at once", "wait for their replies"));
+            }
+            Op::Rooms => {
+                self.asked.push_back(id);
+                out.push_back(Output::Ask(Ask::Rooms));
+            }
+            Op::Move { .. } if self.moving.is_some() => {
+                return Err(refusal(Code::WrongState, "one room at a time", "wait for the reply to move"));
+            }
+            Op::Move { room } => {
+                self.moving = Some(id);
+                out.push_back(Output::Ask(Ask::Move { room }));
+            }
+            Op::Answer(proof) if self.moving.is_some() => out.push_back(Output::Ask(Ask::Answer(proof))),
+            Op::Hello(_)
+            | Op::Answer(_)
+            | Op::Subscribe(_)
+            | Op::Unsubscribe { .. }
+            | Op::Credit { .. }
+            | Op::Publish(_)
+            | Op::Decide { .. }
+            | Op::Session
+            | Op::Look(_)
+            | Op::Ticket => {
+                return Err(refusal(
+                    Code::WrongState,
+                    "not in the lobby",
+                    "rooms, whoami, or move into a room first",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn whoami(&self, id: u64) -> String {
+        let Principal { account_name: account, client, name, .. } = &*self.principal;
+        let who = InLobby { account, client: *client, name, connection: self.connection };
+        client::ok(Some(id), &Done::Lobby(who))
+    }
+}
+
+fn shown(id: Option<u64>, rooms: &[RoomInfo]) -> String {
+    let rooms = rooms.iter().map(|RoomInfo { name, gated, members }| ShownRoom {
+        name,
+        gated: *gated,
+        members: *members,
+    });
+    client::ok(id, &Done::Rooms { rooms: rooms.collect() })
+}
+
+impl Door for Lobby {
+    fn handle(&mut self, input: Input, now: Now) {
+        if let Phase::Room(envelope) = &mut self.phase {
+            return envelope.handle(input, now);
+        }
+        match input {
+            Input::Text(text) => self.text(&text),
+            Input::Bytes(_) => {
+                let want = "text messages, each one JSON object";
+                self.close(&refusal(Code::Malformed, "a binary message", want));
+            }
+            Input::Tell(tell) => self.tell(tell, now),
+            Input::Room(bytes) => self.room = bytes,
+            Input::Deadline => {
+                if let Phase::Greeting { until } = self.phase
+                    && now.time >= until
+                {
+                    let want = format!("hello within {} s", FIRST_FRAME_DEADLINE.as_secs());
+                    self.close(&refusal(Code::Timeout, "no hello", &want));
+                }
+            }
+            Input::Gone(cause) => self.leave(cause),
+        }
+    }
+
+    fn poll(&mut self) -> Option<Output> {
+        self.out.pop_front().or_else(|| match &mut self.phase {
+            Phase::Room(envelope) => envelope.poll(),
+            Phase::Greeting { .. } | Phase::Entering { .. } | Phase::Open(_) | Phase::Closed => None,
+        })
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        match &self.phase {
+            Phase::Greeting { until } => Some(*until),
+            Phase::Room(envelope) => envelope.poll_timeout(),
+            Phase::Entering { .. } | Phase::Open(_) | Phase::Closed => None,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        match &self.phase {
+            Phase::Room(envelope) => envelope.is_full(),
+            Phase::Greeting { .. } | Phase::Entering { .. } | Phase::Open(_) | Phase::Closed => false,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "lobby_tests.rs"]
+mod tests;
