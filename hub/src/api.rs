@@ -152,7 +152,8 @@ async fn pass(gate: &mut Gate, passwords: &Passwords) -> Result<(), Refusal> {
                 let verdict = proofs::verify(passwords, proof).await;
                 gate.handle(Input::Done { ticket, verdict }, Clock.now());
             }
-            Output::Say(_) | Output::Do { effect: Effect::Knock | Effect::Seat { .. }, .. } => break,
+            Output::Say(_)
+            | Output::Do { effect: Effect::Once { .. } | Effect::Knock | Effect::Seat { .. }, .. } => break,
             Output::Tell { .. } => {}
         }
     }

@@ -15,6 +15,7 @@ pub mod knock;
 pub mod password;
 pub mod schedule;
 pub mod seats;
+pub mod signed;
 pub mod ticket;
 pub mod token;
 pub mod tty;
@@ -54,6 +55,8 @@ pub enum Acceptor {
     Jwt,
     /// A ticket that a connection had made for this one.
     Ticket,
+    /// A password that was signed with a key, where nobody can be asked.
+    Signed,
     /// A challenge, answered with a key or a shared secret.
     Claim(Method),
     /// Where the peer comes from.
@@ -142,7 +145,7 @@ impl Acceptor {
             Self::Token => Kind::Token,
             Self::Jwt => Kind::Jwt,
             Self::Ticket => Kind::Ticket,
-            Self::Claim(Method::Key) => Kind::Key,
+            Self::Signed | Self::Claim(Method::Key) => Kind::Key,
             Self::Claim(Method::Secret) => Kind::Secret,
             Self::Address(_) => Kind::Address,
             Self::Schedule(_) => Kind::Schedule,
@@ -159,6 +162,7 @@ impl Acceptor {
             Self::Token => token::begin(given),
             Self::Jwt => jwt::begin(given),
             Self::Ticket => ticket::begin(given),
+            Self::Signed => signed::begin(given),
             Self::Claim(method) => claim::begin(*method, given),
             Self::Address(networks) => networks.begin(given),
             Self::Schedule(schedule) => schedule.begin(given),
@@ -254,6 +258,8 @@ pub(crate) struct Awaits {
 pub(crate) enum Whom {
     /// This one.
     Known(Arc<Principal>),
+    /// This one, if what it has shown was not shown before.
+    Once(Arc<Principal>, [u8; 32]),
     /// This one, no longer than until then.
     Until(Arc<Principal>, Wall),
     /// Nobody: a stand-in was verified, so that the answer costs what a real one costs.
@@ -279,6 +285,7 @@ impl Awaits {
         match (verdict, self.whom) {
             (Verdict::Matches, Whom::Known(principal)) => Step::Pass(Some(principal), None),
             (Verdict::Matches, Whom::Until(principal, until)) => Step::Pass(Some(principal), Some(until)),
+            (Verdict::Matches, Whom::Once(principal, digest)) => signed::once(principal, digest),
             (Verdict::Matches, Whom::Anybody) => Step::Pass(None, None),
             (Verdict::Matches, Whom::Nobody) | (Verdict::Differs, _) => match self.no {
                 No::Refuse(refused) => Step::Refuse(refused),

@@ -34,6 +34,8 @@ use std::{
 pub struct Caller {
     /// Where it comes from, if it comes over a network.
     pub address: Option<IpAddr>,
+    /// Whether nobody can listen on the way.
+    pub tls: bool,
     /// Whether it was sent away several times lately.
     pub known: bool,
     /// Random bytes of its own, of which its nonces are made.
@@ -100,6 +102,11 @@ pub enum Proof {
 pub enum Effect {
     /// Verify something, off the core's task.
     Verify(Proof),
+    /// Look whether this comes for the first time.
+    Once {
+        /// Of what was shown.
+        digest: [u8; 32],
+    },
     /// Ask the admins.
     Knock,
     /// Look whether fewer than so many are in the room.

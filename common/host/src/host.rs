@@ -259,7 +259,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                 let policy =
                     Arc::clone(policy.expect("every listener of doors was given a policy at the start"));
                 let (address, entropy) = (Some(peer.address.ip()), entropy::bytes());
-                let caller = Caller { address, entropy, ..Caller::default() };
+                let caller = Caller { address, tls: peer.tls, entropy, ..Caller::default() };
                 self.instance(InstanceInput::Opened { connection, policy, caller }, now);
             }
             Arrival::Asked(Asked { connection, ask }) => {

@@ -8,7 +8,9 @@ use crate::{
 use bytes::Bytes;
 use care::{Caring, Settling};
 use looking::Site;
-use riser_gate::{Caller, Gate, Offenders, Policy, Proof, Redeemed, Stand, Tickets, Verdict};
+use riser_gate::{
+    Caller, Gate, Offenders, Policy, Proof, Redeemed, Stand, Tickets, Verdict, acceptor::signed::Shown,
+};
 use riser_model::{
     AccountId, Batch, ClientId, ConnectionId, LogId, Now, Read, RoomId, RouteNumber, Run, Seq, ShareKey,
     SubscriptionId, Time,
@@ -195,6 +197,8 @@ pub struct Instance {
     /// Who has each session at the moment.
     holders: BTreeMap<SessionKey, ConnectionId>,
     gate_deadlines: BTreeSet<(Time, ConnectionId)>,
+    /// The signed passwords that let somebody in lately.
+    shown: Shown,
     /// Who was sent away by the chat bot lately.
     offenders: Offenders,
     /// When what connections have shown expires.
@@ -245,6 +249,7 @@ impl Instance {
             connections: BTreeMap::new(),
             holders: BTreeMap::new(),
             gate_deadlines: BTreeSet::new(),
+            shown: Shown::default(),
             offenders: Offenders::default(),
             expiries: BTreeSet::new(),
             seats: BTreeMap::new(),

@@ -85,7 +85,7 @@ pub(crate) fn begin(method: Method, given: &Given<'_>) -> Step {
 }
 
 /// The name as both sides write it into what is signed.
-fn claimed(account: Option<&AccountName>, name: &str) -> String {
+pub(super) fn claimed(account: Option<&AccountName>, name: &str) -> String {
     match account {
         Some(account) => format!("{account}/{name}"),
         None => name.to_owned(),

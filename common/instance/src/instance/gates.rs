@@ -43,6 +43,14 @@ impl Instance {
                     self.outputs.push_back(Output::Verify { connection: id, ticket, proof });
                 }
                 GateOutput::Do { ticket, effect: Effect::Knock } => at.knocks = Some(ticket),
+                GateOutput::Do { ticket, effect: Effect::Once { digest } } => {
+                    let verdict = match self.shown.is_first(digest, now.time) {
+                        Some(true) => Verdict::Matches,
+                        Some(false) => Verdict::Differs,
+                        None => Verdict::Busy,
+                    };
+                    at.gate.handle(Input::Done { ticket, verdict }, now);
+                }
                 GateOutput::Do { ticket, effect: Effect::Seat { most } } => {
                     let room = at.before.room().and_then(|(room, _)| self.seats.get(&room));
                     at.gate.handle(Input::Done { ticket, verdict: has_seat(room, id, most) }, now);

@@ -276,6 +276,33 @@ fn who_came_by_a_token_goes_when_it_expires() {
 }
 
 #[test]
+fn captured_signed_password_opens_nothing_a_second_time() {
+    let mut world = World::gated("['key']", "");
+    let now_s = world.now.wall.0 / 1000;
+    let signature = "A".repeat(86);
+    let password = |nonce: &str| Secret(format!("riser1.{now_s}.{nonce}.{signature}").into());
+    let mut come = |n: u64, nonce: &str| {
+        let connection = riser_model::ConnectionId(n);
+        world.open_from(connection, "127.0.0.1");
+        let (account, user) = (Some("acme".parse().unwrap()), "guest".to_owned());
+        let credential = Credential::Password { account, user, password: password(nonce) };
+        let session =
+            Some(Box::new(riser_model::door::SessionRequest { clean: true, expiry_s: 0, ..session() }));
+        world.ask(connection, Ask::Enter { credential, session, room: None });
+        let ticket = world.verifying.pop().unwrap();
+        world.input(Input::Verified { connection, ticket, verdict: Verdict::Matches });
+        world.commit();
+        let entered = world.entered(connection);
+        let hall = entered && subscribe(&mut world, connection, "hall/#").is_ok();
+        world.input(Input::Closed { connection });
+        (entered, hall)
+    };
+    assert_eq!(come(21, "0123456789abcdef"), (true, true), "MQTT 3.1.1 enters a room that wants a key");
+    assert_eq!(come(22, "0123456789abcdef"), (false, false), "a replay");
+    assert_eq!(come(23, "0123456789abcdeg"), (true, true));
+}
+
+#[test]
 fn thousand_that_are_stuck_at_a_gate_leave_when_their_time_is_up() {
     let mut world = World::gated("['key']", "");
     world.enter(C1, None, Some("cellar"));

@@ -109,7 +109,7 @@ impl Lobby {
             }
             Some(Shown::Claim { user: name, method }) => Credential::Claim { account: None, name, method },
         };
-        let why = if !hello.subscriptions.is_empty() || hello.events {
+        let why = if !hello.subscriptions.is_empty() {
             refusal(Code::WrongState, "a subscription in the lobby", "subscriptions once you are in a room")
         } else if credential == Credential::Anonymous && !self.anonymous {
             refusal(Code::NotAuthorised, "no credential", "account/user and password, a method, or a token")
