@@ -181,7 +181,6 @@ impl<D: Disk> Reader<D> {
     }
 
     /// The newest part of a segment up to `at`: from where, and to where if anything of it may concern the reader.
-    #[expect(clippy::type_complexity, reason = "two places, of which the second may be missing")]
     fn newest(
         &mut self,
         view: &View<D>,

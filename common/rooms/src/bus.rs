@@ -236,15 +236,15 @@ impl Bus {
         }
         match ask {
             Ask::Publish(intake) => self.publish(connection, intake, now),
-            Ask::Subscribe { subscription: id, want, from, flow, keep: _, retained } => {
+            Ask::Subscribe { subscription: id, want, from, flow, keep, retained } => {
                 let deferred = |one: &Deferred| one.connection == connection && one.id == id;
                 self.graph.advance_floors(now);
                 let waits = flow == Flow::Conflate || self.warm.deferred.iter().any(deferred);
                 if waits && self.is_warming() {
-                    let how = (from, flow, retained);
+                    let how = (from, flow, retained, keep.is_some());
                     self.warm.deferred.push_back(Deferred { connection, id, want, how });
                 } else {
-                    self.subscribe(connection, id, &want, (from, flow, retained));
+                    self.subscribe(connection, id, &want, (from, flow, retained, keep.is_some()));
                 }
             }
             Ask::Unsubscribe { subscription } => self.unsubscribe(connection, subscription),

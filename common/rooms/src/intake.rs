@@ -306,7 +306,10 @@ impl Line {
         self.next = next;
         for piece in &mut self.open.pieces {
             match piece {
-                Piece::Intake { first, .. } => first.0 -= by,
+                Piece::Intake { first, owned, .. } => {
+                    first.0 -= by;
+                    owned.iter_mut().for_each(|(seq, _)| seq.0 -= by);
+                }
                 Piece::Done { placed, .. } => placed.first.0 -= by,
                 Piece::Said(_) => {}
             }

@@ -21,9 +21,9 @@ use std::{
     sync::Arc,
 };
 
-/// Where a subscription begins, what happens when its reader is slow, and whether it is first shown what its channels
-/// retain.
-pub(crate) type How = (From, Flow, bool);
+/// Where a subscription begins, what happens when its reader is slow, whether it is first shown what its channels
+/// retain, and whether a session keeps it: then it is the session's queue, and never joins a room.
+pub(crate) type How = (From, Flow, bool, bool);
 
 /// Where a subscription begins.
 struct Begin {
@@ -119,7 +119,7 @@ impl Bus {
         id: SubscriptionId,
         principal: &Principal,
         (want, reach): (&Want, Reach),
-        (from, flow, retained): How,
+        (from, flow, retained, kept): How,
     ) -> Result<(Subscription, Option<Subscribed>), Refusal> {
         let history = match &reach {
             Reach::Channel(room, _) | Reach::Room(room, _) => self.keeps(*room),
@@ -146,7 +146,7 @@ impl Bus {
             // Channels that were last published in before that are not known.
             completeness = Completeness::Partial;
         }
-        let conflation = (flow == Flow::Conflate).then(|| match from {
+        let mut conflation = (flow == Flow::Conflate).then(|| match from {
             From::After(_) => Conflation::new(0, cursor),
             From::Live | From::Last(_) | From::Since(_) | From::Start if history => {
                 // The present first: whatever is newest, however old it is.
@@ -158,9 +158,21 @@ impl Bus {
             }
         });
         // A replaced subscription goes first: its rooms are joined by the new one before it is let go.
-        let joins = flow == Flow::Credit && !matches!(from, From::After(_));
-        let scope = self.enter(connection, principal, reach, (floors, joins));
-        let own = self.remove(connection, id).map(|gone| gone.own).unwrap_or_default();
+        let own_cursor = !matches!(want, Want::Shared(_) | Want::Positions(_));
+        let joins = own_cursor && !kept;
+        let by_session = joins && flow == Flow::Credit;
+        let scope = self.enter(connection, principal, reach, (floors, by_session));
+        let gone = self.remove(connection, id);
+        // Who goes on where it was is the same reader: it is told what ends of what it was shown.
+        let goes_on = matches!(from, From::After(_));
+        let (own, wiped) = match gone {
+            Some(gone) if goes_on => (gone.own, gone.wiped),
+            Some(gone) => {
+                self.forget_shown(&gone.scope, (connection, id));
+                (gone.own, VecDeque::new())
+            }
+            None => Default::default(),
+        };
         let floor = scope.floor(&self.graph);
         let whole = match from {
             From::Live | From::Start | From::Last(_) => true,
@@ -174,17 +186,35 @@ impl Bus {
         }
         cursor = cursor.max(floor);
         let mut scope = scope;
+        if let (false, Scope::Rooms { rooms, .. }) = (goes_on, &mut scope) {
+            // What a room does not keep is not missed by who comes anew.
+            for (room, scope) in rooms {
+                scope.floor = scope.floor.max(self.graph.room(*room).floor);
+            }
+        }
         let mut joined = Seq::ZERO;
         if joins && let Some(first) = self.first_of_sessions(&scope) {
-            // Who joins is shown what sessions have published, and of rooms without them what it asked for.
+            // Who joins, or comes back, is shown what sessions have published that are still there; and of rooms
+            // without them what it asked for.
             joined = self.chain.committed;
-            (cursor, completeness) = (cursor.min(first.prev()), Completeness::Full);
+            match from {
+                From::After(_) if cursor < joined => completeness = Completeness::Partial,
+                From::After(_) => {}
+                From::Live | From::Start | From::Last(_) | From::Since(_) if by_session => {
+                    (cursor, completeness) = (cursor.min(first.prev()), Completeness::Full);
+                }
+                From::Live | From::Start | From::Last(_) | From::Since(_) => {}
+            }
             if let (From::Live, Scope::Rooms { rooms, .. }) = (from, &mut scope) {
                 for (room, scope) in rooms {
                     if self.graph.room(*room).session.is_none() {
                         scope.floor = joined;
                     }
                 }
+            }
+            if !by_session && scope.room(&self.graph).is_some() {
+                // The newest of a channel may be of a session that ended: it shows what is new.
+                conflation = Some(Conflation::new(self.graph.turn, Seq::ZERO));
             }
         }
         let conflates = conflation.is_some();
@@ -198,7 +228,7 @@ impl Bus {
             wanted: Seq::ZERO,
             since: begin.since.filter(|_| !conflates),
             joined,
-            wiped: VecDeque::new(),
+            wiped,
             walk: (retained && flow == Flow::Credit).then_some(Walk {
                 until: cursor,
                 room: RoomSlot(0),
@@ -380,6 +410,7 @@ impl Bus {
             self.refuse_ended(connection, id);
         }
         if let Some(gone) = self.remove(connection, id) {
+            self.forget_shown(&gone.scope, (connection, id));
             self.part_share(connection, &gone);
         }
         self.ask_disk(connection);
@@ -396,7 +427,6 @@ impl Bus {
             self.refuse_ended(connection, id);
         }
         connection::stop(&mut self.graph, &gone, (connection, id));
-        self.forget_shown(&gone.scope, (connection, id));
         self.release(&gone);
         for room in self.rooms_in(&gone.scope) {
             self.part(connection, room);

@@ -246,8 +246,7 @@ impl Subscription {
             Scope::Rooms { rooms, .. } => {
                 let channel = graph.channel(slot);
                 let Some(scope) = rooms.get_mut(&channel.room) else { return false };
-                seq > scope.floor.max(graph.room(channel.room).floor)
-                    && scope.meets(graph, principal, channel)
+                seq > scope.floor && scope.meets(graph, principal, channel)
             }
         }
     }
@@ -384,7 +383,7 @@ impl Subscription {
             let found = view.tail.get(seq).expect("the index names only entries of the tail");
             if self.is_late_enough(seq, found.wall) {
                 self.cursor = seq.prev();
-                return Next::Publication { seq, found };
+                return shown(view, seq, found);
             }
             self.cursor = seq;
         }
@@ -429,7 +428,7 @@ impl Subscription {
                     if channel != ChannelSlot::NONE && self.meets(view.graph, view.principal, channel, seq) {
                         let found = held.get(seq).expect("a chunk is walked when it arrives");
                         if self.is_late_enough(seq, found.wall) {
-                            return Some(Next::Publication { seq, found });
+                            return Some(shown(view, seq, found));
                         }
                     }
                     self.cursor = seq;
@@ -439,6 +438,17 @@ impl Subscription {
         }
         self.cursor = end.prev();
         None
+    }
+}
+
+/// An entry, or that its room keeps it no more.
+fn shown(view: &View<'_>, seq: Seq, found: Found) -> Next {
+    let channel = view.routes.known(found.route).map(|known| view.graph.channel(known.channel));
+    match channel {
+        Some(channel) if seq <= view.graph.room(channel.room).floor => {
+            Next::Gap(Gap { from: seq, to: seq, cause: Cause::Retention })
+        }
+        Some(_) | None => Next::Publication { seq, found },
     }
 }
 

@@ -277,7 +277,9 @@ impl Reader {
     /// Moves to after the push. Whether it follows what was pushed before it without a jump; none if nothing
     /// is to be said.
     fn take(&mut self, push: &door::Push) -> Option<bool> {
-        if self.window.as_ref().is_some_and(|window| window.cut) {
+        // Nobody says a second time that a session ended.
+        let once = matches!(push, door::Push::Wiped { .. });
+        if !once && self.window.as_ref().is_some_and(|window| window.cut) {
             return None;
         }
         match push {

@@ -641,3 +641,18 @@ fn reader_whom_the_floor_overtakes_is_told_what_it_missed() {
     assert!((276..=280).contains(&to), "{to}");
     assert_eq!(pushes.len() as u64, 1 + 300 - to);
 }
+
+#[test]
+fn what_one_of_several_rooms_keeps_no_more_is_told_to_who_comes_back_for_it() {
+    let mut world = shallow();
+    let from = From::After(at(1, 10));
+    let subscribed = world.subscribe(2, 1, topic("#"), from, Flow::Credit);
+    assert_eq!(subscribed.completeness, Completeness::Partial);
+    let pushes = world.all(2);
+    let gone: u64 = gaps(&pushes).iter().map(|(from, to, _)| to - from + 1).sum();
+    let there = pushes.iter().filter(|push| matches!(push, Push::Publication(_))).count() as u64;
+    assert_eq!(gone + there, 190, "each is shown or told");
+    assert!((75..=80).contains(&gone), "{gone} of the first room");
+    world.subscribe(2, 2, topic("#"), From::Start, Flow::Credit);
+    assert_eq!(gaps(&world.all(2)), [], "who comes anew misses nothing");
+}

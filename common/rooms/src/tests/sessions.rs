@@ -8,7 +8,8 @@ use super::{
 use crate::{Config, Input};
 use riser_model::{
     ConnectionId, Epoch, History, SubscriptionId,
-    door::{Ask, Code, Completeness, Flow, From, Push},
+    door::{Ask, Code, Completeness, Flow, From, Keep, Push, Want},
+    share::ShareWant,
 };
 
 /// Room `a` offers session history; connections 1 and 2 have it, 3 has not, 9 only reads.
@@ -143,6 +144,39 @@ fn what_was_not_stored_is_not_replayed_and_holds_no_place() {
 }
 
 #[test]
+fn what_waits_behind_a_batch_that_fails_is_replayed_from_its_own_place() {
+    let mut world = world();
+    world.send(3, &[("b/x", "fails"), ("b/x", "fails"), ("b/x", "fails")], 1);
+    // Nobody waits for it: it is not on its way yet.
+    world.send(1, &[("a/x", "of the session")], 0);
+    world.fail(Code::LogFailing);
+    for n in [1, 3] {
+        world.told(n);
+    }
+    world.now.time.0 += 100_000_000;
+    world.input(Input::Deadline);
+    world.commit();
+    world.publish(3, &[("a/x", "of nobody"), ("a/x", "of nobody")]);
+    join(&mut world, 9);
+    assert_eq!(world.payloads(9), ["of the session"]);
+}
+
+#[test]
+fn reader_that_goes_on_where_it_was_is_told_what_ends_of_what_it_was_shown() {
+    let mut world = world();
+    world.publish(1, &[("a/x", "1")]);
+    world.publish(2, &[("a/x", "2")]);
+    join(&mut world, 9);
+    assert_eq!(world.payloads(9), ["1", "2"]);
+    let end = world.bus.position(world.bus.committed());
+    world.subscribe(9, 1, in_room("a", "#"), From::After(end), Flow::Credit);
+    leave(&mut world, 1);
+    assert_eq!(wiped(&world.all(9)), [1]);
+    world.subscribe(9, 1, in_room("a", "#"), From::Live, Flow::Credit);
+    assert_eq!(world.payloads(9), ["2"]);
+}
+
+#[test]
 fn who_leaves_before_its_publication_is_on_disk_is_not_replayed() {
     let mut world = world();
     world.send(1, &[("a/x", "1")], 1);
@@ -153,13 +187,54 @@ fn who_leaves_before_its_publication_is_on_disk_is_not_replayed() {
 }
 
 #[test]
-fn who_resumes_goes_on_and_does_not_join_again() {
+fn who_comes_back_is_shown_what_it_missed_of_sessions_that_are_still_there() {
+    let mut world = world();
+    world.publish(1, &[("a/x", "1"), ("a/x", "2")]);
+    world.publish(2, &[("a/x", "of one that ends")]);
+    world.publish(3, &[("a/x", "not kept")]);
+    leave(&mut world, 2);
+    for flow in [Flow::Credit, Flow::Conflate] {
+        let subscribed = world.subscribe(9, 1, in_room("a", "#"), From::After(at(1, 1)), flow);
+        assert_eq!(subscribed.completeness, Completeness::Partial, "no position brings back what was wiped");
+        let shown: &[&str] = if flow == Flow::Credit { &["2"] } else { &[] };
+        assert_eq!(world.payloads(9), shown, "{flow:?}");
+    }
+    let end = world.bus.position(world.bus.committed());
+    let subscribed = world.subscribe(9, 1, in_room("a", "#"), From::After(end), Flow::Credit);
+    assert_eq!(subscribed.completeness, Completeness::Full, "it missed nothing");
+    world.publish(3, &[("a/x", "new")]);
+    assert_eq!(world.payloads(9), ["new"]);
+}
+
+#[test]
+fn queue_of_a_kept_session_is_no_replay() {
     let mut world = world();
     world.publish(1, &[("a/x", "1")]);
     world.publish(3, &[("a/x", "2")]);
-    let subscribed = world.subscribe(9, 1, in_room("a", "#"), From::After(at(1, 1)), Flow::Credit);
-    assert_eq!(subscribed.completeness, Completeness::Full);
-    assert_eq!(world.payloads(9), ["2"], "as far as the log has it");
+    leave(&mut world, 1);
+    let keep = Some(Keep { options: 1, identifier: 0 });
+    let (subscription, want, from) = (SubscriptionId(1), in_room("a", "#"), From::After(at(1, 0)));
+    world.ask(9, Ask::Subscribe { subscription, want, from, flow: Flow::Credit, keep, retained: false });
+    assert_eq!(world.payloads(9), ["1", "2"], "it was subscribed when they were published");
+}
+
+#[test]
+fn member_of_a_group_that_comes_later_takes_nothing_from_the_others() {
+    let mut world = world();
+    world.open(10);
+    let shared = || {
+        let (filter, topic) = ("g/a/#".to_owned(), "a/#".to_owned());
+        Want::Shared(Box::new(ShareWant { filter, topic, most: 100, kept: false, own: vec![] }))
+    };
+    world.subscribe(9, 1, shared(), From::Live, Flow::Credit);
+    for n in 0..30 {
+        world.publish(3, &[("a/x", &n.to_string())]);
+    }
+    world.subscribe(10, 1, shared(), From::Live, Flow::Credit);
+    let mut shown: Vec<String> = world.payloads(9);
+    shown.extend(world.payloads(10));
+    shown.sort_by_key(|text| text.parse::<u32>().unwrap());
+    assert_eq!(shown, numbers(0..30));
 }
 
 #[test]
