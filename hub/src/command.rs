@@ -60,9 +60,11 @@ fn serve(arguments: &ConfigArgs) -> anyhow::Result<()> {
     riser_host::setup::runtime(2)?.block_on(serve_loaded(loaded))
 }
 
-/// Runs a hub until a signal says otherwise. A log that an edge has found forked is opened anew.
+/// Runs a hub until a signal says otherwise. A log that an edge has found forked is opened anew, once: every tenant is cut
+/// off meanwhile, and an edge's word is not enough for doing that again and again.
 pub async fn serve_loaded(loaded: Loaded<HubConfig>) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("take over signals")?;
+    let mut reopened = false;
     loop {
         let refused = loaded.refused.as_ref().map(ToString::to_string);
         let mut hub = Hub::start(&loaded.config, refused, None).await?;
@@ -70,7 +72,7 @@ pub async fn serve_loaded(loaded: Loaded<HubConfig>) -> anyhow::Result<()> {
             |error| tracing::warn!(%error, "the configuration could not be kept as last good"),
         );
         let reopen = tokio::select! {
-            () = hub.forked() => true,
+            () = hub.forked(), if !reopened => true,
             () = async { while signals.next().await == Signal::Reload {
                 tracing::warn!("reloading is not supported yet: restart to apply a new configuration");
             }} => false,
@@ -79,5 +81,6 @@ pub async fn serve_loaded(loaded: Loaded<HubConfig>) -> anyhow::Result<()> {
         if !reopen {
             return Ok(());
         }
+        reopened = true;
     }
 }

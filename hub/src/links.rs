@@ -59,7 +59,7 @@ impl Links<HubCore> for LinkSockets {
                 self.order(connection, order);
             }
             LinkOutput::Reopen { edge } => {
-                tracing::error!(%edge, "an edge has other entries under this log's epoch: it is opened anew");
+                tracing::error!(%edge, "an edge has other entries under this log's epoch: it is opened anew, once; after that, restart the hub if it was restored from a copy");
                 self.forked.send_replace(true);
             }
             LinkOutput::Down { edge, event } => say(edge, &event),

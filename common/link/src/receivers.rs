@@ -39,6 +39,8 @@ pub(crate) mod tests;
 
 /// A commit of what came down is at most this part of a segment: beside it there is a checkpoint, and what the site says.
 const COMMITS_PER_SEGMENT: u64 = 8;
+/// What a batch of one entry has beside its body: a header, and what its numbers mean.
+const BATCH_REST_BYTES: u32 = 1024;
 
 /// Where a connection stands.
 #[derive(Debug)]
@@ -126,7 +128,10 @@ impl Receivers {
             CursorKey::Uplink(_) | CursorKey::Downlink(_) => false,
         };
         let batch_bytes = u32::try_from(segment_bytes / COMMITS_PER_SEGMENT).unwrap_or(u32::MAX);
-        let limits = Limits { batch_bytes: batch_bytes.min(DOWN_LIMITS.batch_bytes), ..DOWN_LIMITS };
+        let batch_bytes = batch_bytes.min(DOWN_LIMITS.batch_bytes);
+        // What does not fit into such a batch is a gap: refused, it would come again for ever.
+        let body_bytes = DOWN_LIMITS.body_bytes.min(batch_bytes.saturating_sub(BATCH_REST_BYTES));
+        let limits = Limits { batch_bytes, body_bytes, ..DOWN_LIMITS };
         let config = Config { key, log, chain: Vec::new(), limits };
         Self::new(config, cursors.into_iter().filter(of_hub))
     }

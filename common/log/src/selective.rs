@@ -5,7 +5,7 @@
 
 use crate::{disk::Disk, errors::ReadError, footer::Footer, reader::Reader, segment::Segment, view::View};
 use riser_model::{Chunk, Interest, Read, Run, Selected, Seq};
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 /// One read looks into the footers of at most so many segments: it lets the next reader have its turn.
 const SEGMENTS_MAX: usize = 32;
@@ -82,7 +82,7 @@ impl<D: Disk> Reader<D> {
             if at > view.end {
                 break;
             }
-            match self.part(&view, at, of, index).map_err(|source| ReadError { at, source })? {
+            match self.part(&view, at, of, index) {
                 None => {}
                 Some(Part::Skip(to)) => {
                     skip(&mut found, at, to);
@@ -115,8 +115,7 @@ impl<D: Disk> Reader<D> {
             if end <= view.oldest() {
                 break;
             }
-            let newest = self.newest(&view, end.prev(), of, index);
-            match newest.map_err(|source| ReadError { at: end.prev(), source })? {
+            match self.newest(&view, end.prev(), of, index) {
                 None => {}
                 Some((from, None)) => end = from,
                 Some((from, Some(to))) => {
@@ -155,29 +154,23 @@ impl<D: Disk> Reader<D> {
     }
 
     /// What to do with the seqs from `at` on; none if their segment went away meanwhile.
-    fn part(
-        &mut self,
-        view: &View<D>,
-        at: Seq,
-        of: &Interest,
-        index: &mut dyn Index,
-    ) -> io::Result<Option<Part>> {
+    fn part(&mut self, view: &View<D>, at: Seq, of: &Interest, index: &mut dyn Index) -> Option<Part> {
         let Some((segment, last)) = view.find(at) else {
-            return Ok(Some(Part::Read(view.oldest().prev())));
+            return Some(Part::Read(view.oldest().prev()));
         };
-        let Some(listing) = self.listing(view, segment, last, of, index)? else { return Ok(None) };
+        let listing = self.listing(view, segment, last, of, index)?;
         let end = listing.last.min(last);
         if !listing.complete || at > end {
-            return Ok(Some(Part::Read(last)));
+            return Some(Part::Read(last));
         }
         let wanted = listing.wanted(of);
         let next = wanted.iter().find(|(_, to)| *to >= at);
-        Ok(Some(match next {
+        Some(match next {
             Some((from, _)) if *from > end => Part::Skip(end),
             Some((from, _)) if *from > at => Part::Skip(from.prev()),
             Some((_, to)) => Part::Read((*to).min(end)),
             None => Part::Skip(end),
-        }))
+        })
     }
 
     /// The newest part of a segment up to `at`: from where, and to where if anything of it may concern the reader.
@@ -187,9 +180,9 @@ impl<D: Disk> Reader<D> {
         at: Seq,
         of: &Interest,
         index: &mut dyn Index,
-    ) -> io::Result<Option<(Seq, Option<Seq>)>> {
-        let Some((segment, last)) = view.find(at) else { return Ok(Some((view.oldest(), None))) };
-        let Some(listing) = self.listing(view, segment, last, of, index)? else { return Ok(None) };
+    ) -> Option<(Seq, Option<Seq>)> {
+        let Some((segment, last)) = view.find(at) else { return Some((view.oldest(), None)) };
+        let listing = self.listing(view, segment, last, of, index)?;
         let unlisted = !listing.complete || at > listing.last;
         let range = if unlisted {
             let from = if listing.complete { listing.last.next() } else { listing.first };
@@ -197,17 +190,17 @@ impl<D: Disk> Reader<D> {
         } else {
             listing.wanted(of).into_iter().rev().find(|(from, _)| *from <= at)
         };
-        Ok(Some(match range {
+        Some(match range {
             Some((from, to)) => {
                 let to = to.min(at);
                 let point = segment.point_of(to).max(listing.point_before(to));
                 (point.max(from).max(segment.first), Some(to))
             }
             None => (segment.first, None),
-        }))
+        })
     }
 
-    /// What a segment holds; none if it went away meanwhile.
+    /// What a segment holds; none if it went away meanwhile. Where that cannot be read, nothing is passed over.
     fn listing(
         &mut self,
         view: &View<D>,
@@ -215,23 +208,26 @@ impl<D: Disk> Reader<D> {
         last: Seq,
         of: &Interest,
         index: &mut dyn Index,
-    ) -> io::Result<Option<Arc<Footer>>> {
+    ) -> Option<Arc<Footer>> {
         let known = || segment.footer.get().cloned().or_else(|| self.listings.get(segment.identity));
         if let Some(footer) = segment.listed().or_else(known) {
-            return Ok(Some(footer));
+            return Some(footer);
         }
         let key = segment.key();
         if let Some(footer) = index.find(key, of) {
-            return Ok(Some(Arc::new(footer)));
+            return Some(Arc::new(footer));
         }
-        let footer = self.footer(view, segment, last)?;
+        let footer = self.footer(view, segment, last);
         if !self.shared.view().holds(segment) {
-            return Ok(None);
+            return None;
         }
+        let Ok(footer) = footer else {
+            return Some(Arc::new(Footer::unlisted(segment.first, last, 0, segment.points())));
+        };
         index.learn(key, &footer);
         let footer = Arc::new(footer);
         self.listings.keep(segment.identity, footer.clone());
-        Ok(Some(footer))
+        Some(footer)
     }
 }
 
