@@ -96,7 +96,7 @@ impl Deliveries {
     pub(crate) fn restore(&mut self, remembered: &[SessionDelivery]) -> Vec<u16> {
         let mut released = Vec::new();
         for delivery in remembered {
-            let SessionDelivery { id, position, released: has, over, .. } = *delivery;
+            let SessionDelivery { id, position, released: has, over, at_least_once, .. } = *delivery;
             let Some(filter) = &delivery.filter else {
                 let one = self.finishing.take_up(delivery);
                 if let Some(subscription) = self.finishing.subscription
@@ -112,7 +112,7 @@ impl Deliveries {
                 // It does not come by the way of the log that tells what is not over.
                 subscription.await_ack(position, position);
             }
-            if self.outbox.restore(id, *of, position, (has, over)) {
+            if self.outbox.restore(id, *of, position, (has, over, at_least_once)) {
                 released.push(id);
             }
         }

@@ -52,6 +52,8 @@ struct Waiting {
     course: Course,
     /// A loose one that the session has.
     recorded: bool,
+    /// At QoS 1, on this connection or the one that said it.
+    at_least_once: bool,
     stage: Stage,
 }
 
@@ -89,6 +91,11 @@ impl Stage {
             Self::Published | Self::Sent | Self::Receiving | Self::Released => true,
             Self::Numbering | Self::Numbered { .. } | Self::Over => false,
         }
+    }
+
+    /// Whether PUBLISH was said, on whatever connection, and the exchange is not over.
+    fn was_said(self) -> bool {
+        self.waits_for_peer() || self == Self::Numbered { before: true }
     }
 }
 
@@ -162,7 +169,7 @@ impl Outbox {
         id: u16,
         subscription: SubscriptionId,
         pos: Position,
-        (released, over): (bool, bool),
+        (released, over, at_least_once): (bool, bool, bool),
     ) -> bool {
         let stage = match (over, released) {
             (true, _) => Stage::Over,
@@ -170,7 +177,7 @@ impl Outbox {
             (false, false) => Stage::Numbered { before: true },
         };
         let (course, recorded) = (Course::In, false);
-        self.insert(id, Waiting { subscription, pos: Some(pos), course, recorded, stage });
+        self.insert(id, Waiting { subscription, pos: Some(pos), course, recorded, at_least_once, stage });
         stage == Stage::Released
     }
 
@@ -178,7 +185,9 @@ impl Outbox {
     pub(crate) fn restore_loose(&mut self, subscription: SubscriptionId, one: Loose, released: bool) -> bool {
         let stage = if released { Stage::Released } else { Stage::Numbered { before: true } };
         let (course, recorded) = (Course::Loose { retained: one.retained }, true);
-        let waiting = Waiting { subscription, pos: Some(one.position), course, recorded, stage };
+        let at_least_once = one.at_least_once;
+        let waiting =
+            Waiting { subscription, pos: Some(one.position), course, recorded, at_least_once, stage };
         self.waiting += usize::from(stage.waits_for_peer());
         // Several may stand for one publication: they are asked for by their ids.
         self.by_id.insert(one.id, waiting);
@@ -255,7 +264,8 @@ impl Outbox {
         let before = place.and_then(|place| self.by_place.remove(&place));
         let id = before.unwrap_or_else(|| self.free_id());
         self.remove(id);
-        self.insert(id, Waiting { subscription, pos, course, recorded: false, stage: Stage::Published });
+        let (recorded, at_least_once, stage) = (false, true, Stage::Published);
+        self.insert(id, Waiting { subscription, pos, course, recorded, at_least_once, stage });
         (id, before.is_some())
     }
 
@@ -290,6 +300,7 @@ impl Outbox {
                 Some(Stage::Numbered { .. }) if !self.has_room() => Turn::Wait,
                 Some(Stage::Numbered { before }) => {
                     self.enter(id, Stage::Sent);
+                    self.by_id.entry(id).and_modify(|waiting| waiting.at_least_once = false);
                     Turn::Say { id, dup: before }
                 }
                 Some(Stage::Numbering) => Turn::Wait,
@@ -308,8 +319,9 @@ impl Outbox {
                 Turn::Wait
             }
             None => {
-                let (id, recorded) = (self.free_id(), false);
-                self.insert(id, Waiting { subscription, pos, course, recorded, stage: Stage::Sent });
+                let (id, stage) = (self.free_id(), Stage::Sent);
+                let (recorded, at_least_once) = (false, false);
+                self.insert(id, Waiting { subscription, pos, course, recorded, at_least_once, stage });
                 Turn::Say { id, dup: false }
             }
         }
@@ -318,8 +330,8 @@ impl Outbox {
     /// Gives a delivery at QoS 2 its number, which is to be stored before it is said.
     fn begin(&mut self, subscription: SubscriptionId, pos: Position, course: Course) {
         let id = self.free_id();
-        let waiting =
-            Waiting { subscription, pos: Some(pos), course, recorded: true, stage: Stage::Numbering };
+        let (recorded, at_least_once, stage) = (true, false, Stage::Numbering);
+        let waiting = Waiting { subscription, pos: Some(pos), course, recorded, at_least_once, stage };
         self.insert(id, waiting);
         match course {
             Course::In => self.news.sent.push((id, subscription, pos)),
@@ -434,14 +446,14 @@ impl Outbox {
         let mut begun = Vec::new();
         for id in ids {
             let Some(mut waiting) = self.remove(id) else { continue };
-            if !waiting.stage.waits_for_peer() {
+            if !waiting.stage.was_said() {
                 continue;
             }
             begun.extend(waiting.pos.map(|pos| pos.seq));
             waiting.course = Course::Loose { retained: false };
             if let Some(position) = waiting.pos.filter(|_| self.durable) {
                 waiting.recorded = true;
-                let at_least_once = waiting.stage == Stage::Published;
+                let at_least_once = waiting.at_least_once;
                 self.news.loose.push(Loose { id, position, at_least_once, retained: false });
                 if matches!(waiting.stage, Stage::Receiving | Stage::Released) {
                     self.news.released.push(id);

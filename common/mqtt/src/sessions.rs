@@ -180,12 +180,16 @@ impl Sessions {
             }
             Record::Unsubscribed { number, filter } => {
                 if let Some(session) = self.by_number.get_mut(&number) {
+                    let dropped = session.deliveries.extract_if(.., |_, one| one.filter == filter);
+                    // What was said is in no subscription's course by now. The rest is for the others of its group.
+                    for (_, one) in dropped.filter(|(_, one)| !one.released && !one.over) {
+                        self.shares.returned(session.key.account, one.filter, one.position.seq);
+                    }
                     let before = session.held.len();
                     session.held.retain(|held| held.filter != filter);
                     if session.held.len() < before {
                         self.shares.let_go(session.key.account, &filter);
                     }
-                    session.deliveries.retain(|_, delivered| delivered.filter != filter);
                 }
             }
             Record::Confirmed { number, through } => {

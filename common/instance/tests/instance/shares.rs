@@ -5,7 +5,7 @@ use bytes::Bytes;
 use riser_instance::Input;
 use riser_model::{
     ConnectionId, RouteNumber, Seq, ShareKey, ShareState, ShareWant, SubscriptionId,
-    door::{Ask, Flow, From, Intake, Keep, Push, SessionRequest, Target, Tell, Want},
+    door::{Ask, Flow, From, Intake, Keep, Loose, Push, SessionRequest, Target, Tell, Want},
 };
 use riser_wire::entry::{ContentType, Publication};
 
@@ -165,4 +165,27 @@ fn what_a_session_had_at_qos_1_is_for_another_when_it_ends() {
     assert!(!others.contains(&own[0]), "its session keeps it");
     world.wait(30);
     assert_eq!(pull(&mut world, C2), [own[0]]);
+}
+
+#[test]
+fn what_a_session_had_and_had_not_said_is_for_another_when_it_gives_the_group_up() {
+    let mut world = members();
+    publish(&mut world, 4);
+    let own = pull(&mut world, C1);
+    assert!(own.len() > 1, "{own:?}");
+    let [said, unsaid] = [own[0], own[1]].map(|seq| world.instance.bus().position(seq));
+    let sent = vec![(1, SubscriptionId(0), said), (2, SubscriptionId(0), unsaid)];
+    let (released, left, loose, done) = (vec![], vec![], vec![], vec![]);
+    world.ask(C1, Ask::HandOver { ticket: 1, sent, released, left, loose, done });
+    let begun = Loose { id: 1, position: said, at_least_once: false, retained: false };
+    let (sent, released, left, done) = (vec![], vec![], vec![], vec![]);
+    world.ask(C1, Ask::HandOver { ticket: 2, sent, released, left, loose: vec![begun], done });
+    world.ask(C1, Ask::Unsubscribe { subscription: SubscriptionId(0) });
+    settle(&mut world);
+    let mut others = Vec::new();
+    for _ in 0..6 {
+        others.extend(pull(&mut world, C2));
+    }
+    assert!(others.contains(&own[1]), "{others:?}");
+    assert!(!others.contains(&own[0]), "what was said is its own to finish: {others:?}");
 }

@@ -210,3 +210,22 @@ fn what_was_begun_and_expired_since_goes_with_no_time_left() {
     let got = bench.got();
     assert_eq!(got[got.len() - 7..], [5, 2, 0, 0, 0, 0, b'x'], "{got:?}");
 }
+
+#[test]
+fn what_an_earlier_connection_said_is_finished_though_its_subscription_is_given_up_before_it_comes_again() {
+    for level in BOTH {
+        let remembered = |id, seq, at_least_once| SessionDelivery {
+            filter: Some(FILTER.to_owned()),
+            ..loose(id, seq, at_least_once, false)
+        };
+        let mut bench = kept(level, vec![remembered(5, 11, true), remembered(6, 12, false)]);
+        bench.subscribed(0, 10);
+        bench.asks();
+        bench.send(&unsubscribe(level, 10, &[FILTER]));
+        let handed = handed_over(&mut bench);
+        let begun =
+            |id, seq, at_least_once| Loose { id, position: position(seq), at_least_once, retained: false };
+        assert_eq!(handed[0].loose, [begun(5, 11, true), begun(6, 12, false)]);
+        assert!(handed[0].before_unsubscribe);
+    }
+}
