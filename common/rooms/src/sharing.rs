@@ -10,7 +10,8 @@ use crate::{
     topics,
 };
 use riser_model::{
-    AccountId, ConnectionId, Position, Principal, Seq, ShareChange, ShareKey, ShareState, ShareWant,
+    AccountId, Cause, ConnectionId, Gap, Position, Principal, Seq, ShareChange, ShareKey, ShareState,
+    ShareWant,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -230,9 +231,12 @@ impl Subscription {
         if !share.takes(member) {
             return Next::Nothing;
         }
-        let pending: Vec<(Seq, Option<ChannelSlot>)> =
-            share.pending.iter().map(|(seq, channel)| (*seq, *channel)).collect();
-        for (seq, channel) in pending {
+        let mut from = Seq::ZERO;
+        while let Some((seq, channel)) = share.pending.range(from..).next().map(|(seq, of)| (*seq, *of)) {
+            from = seq.next();
+            if let Some(gap) = gone(seq, channel, view) {
+                return Next::Gap(gap);
+            }
             if channel.is_some_and(|channel| !self.meets(view.graph, view.principal, channel, seq)) {
                 continue;
             }
@@ -241,6 +245,9 @@ impl Subscription {
                 Picked::Blocked => return Next::Blocked,
                 Picked::Denied(channel) => {
                     share.pending.insert(seq, Some(channel));
+                    if let Some(gap) = gone(seq, Some(channel), view) {
+                        return Next::Gap(gap);
+                    }
                 }
                 Picked::Gone => {
                     let gap = view.chain.missing(seq, seq).into_iter().next();
@@ -355,4 +362,14 @@ impl Subscription {
         };
         if may { Picked::Here(Next::Publication { seq, found }) } else { Picked::Denied(channel) }
     }
+}
+
+/// The gap that one entry is: it is not in the log any more, or its room does not show it.
+fn gone(seq: Seq, channel: Option<ChannelSlot>, view: &View<'_>) -> Option<Gap> {
+    if seq < view.chain.oldest {
+        return view.chain.missing(seq, seq).into_iter().next();
+    }
+    let slot = channel.filter(|slot| *slot != ChannelSlot::NONE)?;
+    let floor = view.graph.room(view.graph.channel(slot).room).floor;
+    (seq <= floor).then_some(Gap { from: seq, to: seq, cause: Cause::Retention })
 }

@@ -3,7 +3,7 @@
 use super::script::*;
 use crate::{Config, Input};
 use riser_model::{
-    Epoch, Position, Right, Seq, ShareChange, ShareKey, ShareState, ShareWant, SubscriptionId,
+    Epoch, Position, Retention, Right, Seq, ShareChange, ShareKey, ShareState, ShareWant, SubscriptionId,
     door::{Ask, Flow, From, Push, Tell, Want},
 };
 
@@ -228,4 +228,55 @@ fn single_entries_come_by_their_places_and_what_is_gone_is_passed_over() {
         })
         .collect();
     assert_eq!(told, ["no 0", "4", "no 5", "9"]);
+}
+
+/// A member (1) that may not read `a/b/#`, and one (2) that may.
+fn narrow_and_wide(config: Config) -> World {
+    let mut world = World::new(config);
+    world.open(9);
+    let narrow = vec![rule(None, "#", Right::Subscribe, false), rule(None, "b/#", Right::Subscribe, true)];
+    world.open_as(1, narrow);
+    world.open(2);
+    world.subscribe(1, 1, shared(2000, vec![]), From::Live, Flow::Credit);
+    world.subscribe(2, 1, shared(2000, vec![]), From::Live, Flow::Credit);
+    world
+}
+
+fn open(world: &World) -> usize {
+    world.bus.share(&key()).unwrap().open.len()
+}
+
+#[test]
+fn what_waits_for_somebody_and_is_gone_from_the_log_is_counted_and_waits_no_more() {
+    let mut world = narrow_and_wide(Config::default());
+    for n in 0..10_u64 {
+        world.publish(9, &[("a/b/x", &n.to_string())]);
+    }
+    assert_eq!(work(&mut world, 1..=1), []);
+    assert_eq!(open(&world), 10);
+    let committed = world.bus.committed().0;
+    world.trim(committed + 1, vec![]);
+    world.publish(9, &[("a/a", "10")]);
+    let all = world.all(1);
+    let told: u64 =
+        all.iter().map(|push| if let Push::Gap { gap, .. } = push { gap.count() } else { 0 }).sum();
+    assert_eq!(told, 10, "{all:?}");
+    assert_eq!(seqs(&all).len(), 1);
+    assert_eq!(open(&world), 1, "what it was given and has not settled");
+}
+
+#[test]
+fn what_waits_for_somebody_and_its_room_does_not_show_any_more_is_counted_and_waits_no_more() {
+    let mut world = narrow_and_wide(Config::default());
+    world.rooms[0].retention = Retention { count: Some(20), ..Retention::default() };
+    let rooms = world.rooms.clone();
+    world.input(Input::Reconfigured { rooms, bindings: vec![] });
+    for n in 0..10_u64 {
+        world.publish(9, &[("a/b/x", &n.to_string())]);
+    }
+    assert_eq!(work(&mut world, 1..=1), []);
+    assert_eq!(open(&world), 10);
+    publish(&mut world, 10..60);
+    work(&mut world, 1..=1);
+    assert_eq!(open(&world), 0);
 }
