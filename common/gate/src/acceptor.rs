@@ -229,7 +229,7 @@ impl Hears {
     pub(crate) fn deadline(&self) -> Duration {
         match self {
             Self::Proof(_) => DEADLINE,
-            Self::Chat(_) => tty::PERSON_DEADLINE,
+            Self::Chat(chat) => chat.deadline(),
         }
     }
 

@@ -192,6 +192,8 @@ pub struct Gate {
     at: (usize, usize),
     /// Why the current stage's alternatives did not let it pass.
     refused: Option<(Kind, Refused)>,
+    /// A person's credential was judged wrong.
+    offended: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -242,6 +244,7 @@ impl Gate {
             state,
             at: (0, 0),
             refused: None,
+            offended: false,
             outputs: VecDeque::new(),
         }
     }
@@ -267,7 +270,10 @@ impl Gate {
                 self.take(step, heard + 1, now);
             }
             (State::Awaits { awaits, ticket, .. }, Input::Done { ticket: of, verdict }) if of == ticket => {
-                self.take(awaits.judge(verdict), 0, now);
+                let step = awaits.judge(verdict);
+                let is_wrong = verdict != Verdict::Busy && matches!(step, Step::Refuse(_));
+                self.offended = is_wrong && self.current() == Some(Kind::Tty);
+                self.take(step, 0, now);
             }
             (State::Hears { .. } | State::Awaits { .. }, Input::Deadline) => {
                 if let Some(kind) = self.current() {
@@ -322,10 +328,10 @@ impl Gate {
         &self.standing
     }
 
-    /// Whether a person was sent away for what it said: that is remembered.
+    /// Whether a person's credential was judged wrong: that is remembered. To be slow, or to come while nobody has time
+    /// to look, is no offence.
     pub fn is_offended(&self) -> bool {
-        let by_person = self.credential == Credential::Person;
-        by_person && matches!(self.state, State::Refused) && self.current() == Some(Kind::Tty)
+        self.offended
     }
 
     /// Whom its credential speaks of, if that is somebody: for admins, before it is proven.

@@ -1,7 +1,7 @@
 //! Who was sent away by the chat bot lately, by address: a memory that is bounded and fades.
 //!
 //! An offence weighs less and less: half after each [`HALF_LIFE`]. IPv6 addresses count by their /64, for whoever has one
-//! has all of them. When the memory is full, who offended longest ago is forgotten first.
+//! has all of them; loopback does not, for behind it may be a proxy and everybody. When the memory is full, who offended longest ago is forgotten first.
 
 use riser_model::Time;
 use std::{
@@ -51,6 +51,9 @@ impl Offenders {
 
     /// Somebody from there was sent away.
     pub fn offended(&mut self, address: IpAddr, now: Time) {
+        if address.to_canonical().is_loopback() {
+            return;
+        }
         let address = neighbourhood(address);
         let before = self.by_address.remove(&address);
         if let Some(before) = before {
@@ -77,7 +80,8 @@ impl Offenders {
     }
 }
 
-fn neighbourhood(address: IpAddr) -> IpAddr {
+/// The unit in which addresses are counted.
+pub(crate) fn neighbourhood(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => v4.into(),
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
@@ -102,6 +106,10 @@ mod tests {
         assert!(offenders.knows(address("2001:db8::3"), at(2)));
         assert!(!offenders.knows(address("2001:db8:0:1::1"), at(2)));
         assert!(!offenders.knows(address("2001:db8::3"), at(7)), "it fades");
+        for local in ["127.0.0.1", "::1", "::ffff:127.0.0.2"].map(address) {
+            (0..9).for_each(|_| offenders.offended(local, at(0)));
+            assert!(!offenders.knows(local, at(0)), "a proxy's address is everybody's");
+        }
         offenders.offended(address("192.0.2.1"), at(0));
         offenders.offended(address("192.0.2.1"), at(4 * 60));
         assert!(!offenders.knows(address("192.0.2.1"), at(4 * 60)), "long ago does not count");

@@ -6,8 +6,10 @@ use crate::words::Words;
 use riser_model::door::{Credential, Prompt, Secret};
 use std::{sync::Arc, time::Duration};
 
-/// How long a person may think about each answer.
-pub const PERSON_DEADLINE: Duration = Duration::from_secs(60);
+/// How long a person may take to type its name. Until then nothing is known of who holds the place.
+const NAME_DEADLINE: Duration = Duration::from_secs(15);
+/// How long it may take to type its password.
+const PASSWORD_DEADLINE: Duration = Duration::from_secs(30);
 /// The longest answer that is looked at, bytes.
 const ANSWER_BYTES_MAX: usize = 256;
 
@@ -38,6 +40,11 @@ pub(crate) fn begin(words: &Arc<Words>, given: &Given<'_>) -> Step {
 }
 
 impl Chat {
+    /// How long it waits for the next answer.
+    pub(crate) fn deadline(&self) -> Duration {
+        if self.name.is_none() { NAME_DEADLINE } else { PASSWORD_DEADLINE }
+    }
+
     pub(crate) fn hear(self, answer: &Secret, given: &Given<'_>) -> Step {
         let Self { words, name } = self;
         let incorrect = |why| Refused { words: Some(words.incorrect.clone()), ..not_authorised(why) };
