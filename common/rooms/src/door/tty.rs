@@ -39,6 +39,8 @@ const HELP: &str = "rooms                   which rooms there are\r\n\
 #[derive(Debug)]
 pub struct Tty {
     phase: Phase,
+    /// The gate has asked something that is not answered.
+    asked: bool,
     pull: Pull,
     out: VecDeque<Output>,
 }
@@ -67,7 +69,8 @@ impl Tty {
     pub fn new(shown: Option<Credential>) -> Self {
         let credential = shown.unwrap_or(Credential::Person);
         let enter = Ask::Enter { credential, session: None, room: None };
-        Self { phase: Phase::Entering, pull: Pull::default(), out: VecDeque::from([Output::Ask(enter)]) }
+        let out = VecDeque::from([Output::Ask(enter)]);
+        Self { phase: Phase::Entering, asked: false, pull: Pull::default(), out }
     }
 
     fn say(&mut self, line: impl Into<String>) {
@@ -83,17 +86,19 @@ impl Tty {
             return self.close(refusal(Code::TooLarge, "a line that is too long", &want));
         }
         match &self.phase {
-            Phase::Entering => {
-                let answer = Secret(line.as_bytes().to_vec().into());
-                self.out.push_back(Output::Ask(Ask::Answer(answer)));
-            }
+            Phase::Entering => self.answer(line),
             // What the gate of a room asked.
-            Phase::Lobby(lobby) if lobby.moving => {
-                let answer = Secret(line.as_bytes().to_vec().into());
-                self.out.push_back(Output::Ask(Ask::Answer(answer)));
-            }
+            Phase::Lobby(lobby) if lobby.moving => self.answer(line),
             Phase::Lobby(_) => self.verb(line.trim(), now),
             Phase::Closed => {}
+        }
+    }
+
+    /// Answers the gate's question. What is typed ahead of it is nobody's: a password prompt drops it, too.
+    fn answer(&mut self, line: &str) {
+        if std::mem::take(&mut self.asked) {
+            let answer = Secret(line.as_bytes().to_vec().into());
+            self.out.push_back(Output::Ask(Ask::Answer(answer)));
         }
     }
 
@@ -136,6 +141,7 @@ impl Tty {
     fn moved(&mut self, room: RoomName, result: Result<(), Refusal>) {
         let Phase::Lobby(lobby) = &mut self.phase else { return };
         lobby.moving = false;
+        self.asked = false;
         if let Err(why) = result {
             return self.say(format!("!! {}\r\n{PROMPT}", why.what));
         }
@@ -201,6 +207,7 @@ impl Tty {
                 );
                 let (room, moving, publisher) = (None, false, None);
                 self.phase = Phase::Lobby(Box::new(Lobby { principal, room, moving, publisher }));
+                self.asked = false;
                 self.say(line);
             }
             Tell::Refused(why) => self.refused(why),
@@ -237,6 +244,10 @@ impl Tty {
     }
 
     fn prompt(&mut self, prompt: Prompt) {
+        self.asked = match &prompt {
+            Prompt::Words(_) | Prompt::Challenge { .. } => true,
+            Prompt::Knocked => false,
+        };
         match prompt {
             Prompt::Words(words) => self.say(words),
             Prompt::Knocked => self.say("an admin was asked; wait"),

@@ -54,6 +54,23 @@ fn what_the_gate_says_is_shown_and_what_the_person_types_is_the_answer() {
 }
 
 #[test]
+fn what_is_typed_ahead_of_a_question_answers_nothing() {
+    let mut door = entering();
+    assert!(text(&mut door, "early").is_empty());
+    tell(&mut door, Tell::Prompt(Prompt::Words("name: ".into())));
+    assert_eq!(asks(&text(&mut door, "ann")), [&Ask::Answer(Secret(Bytes::from_static(b"ann")))]);
+    assert!(text(&mut door, "password").is_empty(), "nobody has asked for it yet");
+    tell(&mut door, Tell::Prompt(Prompt::Knocked));
+    assert!(text(&mut door, "hello?").is_empty());
+    tell(&mut door, Tell::Prompt(Prompt::Words("password: ".into())));
+    assert_eq!(asks(&text(&mut door, "p")), [&Ask::Answer(Secret(Bytes::from_static(b"p")))]);
+    turn(&mut door, Input::Room(10_000), 0);
+    tell(&mut door, entered("acme"));
+    text(&mut door, "connect to room hall");
+    assert!(asks(&text(&mut door, "early")).is_empty(), "the room's gate has asked nothing");
+}
+
+#[test]
 fn lobby_knows_its_verbs_and_no_others() {
     let mut door = lobby();
     assert!(lines(&text(&mut door, "help"))[0].contains("connect to room"));
