@@ -52,6 +52,8 @@ pub(crate) struct AtGate {
     pub(crate) before: Before,
     /// The ticket of a question to the admins.
     pub(crate) knocks: Option<u64>,
+    /// It passed a stage by a free seat, of at most so many: that must still hold when it takes it.
+    pub(crate) seats: Option<u32>,
 }
 
 /// One connection.
@@ -109,7 +111,7 @@ impl Connection {
             state: State::Gate,
             policy,
             caller,
-            at: Some(Box::new(AtGate { gate, before: Before::Front, knocks: None })),
+            at: Some(Box::new(AtGate { gate, before: Before::Front, knocks: None, seats: None })),
             standing: Standing::default(),
             expires: None,
             allowed: BTreeSet::new(),

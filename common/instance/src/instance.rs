@@ -9,7 +9,8 @@ use bytes::Bytes;
 use care::{Caring, Settling};
 use looking::Site;
 use riser_gate::{
-    Caller, Gate, Offenders, Policy, Proof, Redeemed, Stand, Tickets, Verdict, acceptor::signed::Shown,
+    Caller, Gate, Offenders, Persons, Policy, Proof, Redeemed, Stand, Tickets, Verdict,
+    acceptor::signed::Shown,
 };
 use riser_model::{
     AccountId, Batch, ClientId, ConnectionId, LogId, Now, Read, RoomId, RouteNumber, Run, Seq, ShareKey,
@@ -201,6 +202,8 @@ pub struct Instance {
     shown: Shown,
     /// Who was sent away by the chat bot lately.
     offenders: Offenders,
+    /// Who stands before the chat bot.
+    persons: Persons,
     /// When what connections have shown expires.
     expiries: BTreeSet<(Time, ConnectionId)>,
     /// Who is in the rooms that have gates of their own.
@@ -251,6 +254,7 @@ impl Instance {
             gate_deadlines: BTreeSet::new(),
             shown: Shown::default(),
             offenders: Offenders::default(),
+            persons: Persons::default(),
             expiries: BTreeSet::new(),
             seats: BTreeMap::new(),
             tickets: Tickets::default(),
@@ -372,6 +376,10 @@ impl Instance {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         match (&connection.state, ask) {
             (State::Gate, Ask::Enter { credential, session, room }) => {
+                let is_person = credential == Credential::Person;
+                if is_person && !self.persons.come(id, connection.caller.address) {
+                    return self.refuse(id, too_many_persons(), now);
+                }
                 let shown = match credential {
                     Credential::Ticket(ticket) => {
                         riser_gate::Input::Redeemed(self.tickets.redeem(&ticket, now))
@@ -385,6 +393,8 @@ impl Instance {
             (State::Gate | State::Rooms, Ask::Answer(answer)) if connection.at.is_some() => {
                 self.gate(id, riser_gate::Input::Answered(answer), now);
             }
+            // It was on its way when the gate was passed: there is no question any more.
+            (_, Ask::Answer(_)) => {}
             (_, Ask::Leave { cause, expiry_s }) => self.leave(id, &cause, expiry_s, now),
             (State::Rooms, ask) => self.ask_rooms(id, ask, now),
             (State::Gate | State::Session, _) => self.refuse(id, not_in_yet(), now),
@@ -701,6 +711,14 @@ fn not_in_yet() -> Refusal {
         Code::WrongState,
         "the connection was not let in yet",
         "enter once, first, and wait for the answer",
+    )
+}
+
+fn too_many_persons() -> Refusal {
+    refusal(
+        Code::TooMany,
+        "too many people stand at the gate, in all or from this address",
+        "come back in a moment",
     )
 }
 

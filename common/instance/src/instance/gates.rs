@@ -53,7 +53,11 @@ impl Instance {
                 }
                 GateOutput::Do { ticket, effect: Effect::Seat { most } } => {
                     let room = at.before.room().and_then(|(room, _)| self.seats.get(&room));
-                    at.gate.handle(Input::Done { ticket, verdict: has_seat(room, id, most) }, now);
+                    let verdict = has_seat(room, id, most);
+                    if verdict == Verdict::Matches {
+                        at.seats = Some(at.seats.map_or(most, |other| other.min(most)));
+                    }
+                    at.gate.handle(Input::Done { ticket, verdict }, now);
                 }
                 GateOutput::Tell { acceptor, step, why } => {
                     let Some(who) = at.gate.claimed() else { continue };
@@ -81,14 +85,17 @@ impl Instance {
             // A gate that says nobody's name lets nobody in.
             return self.refuse(id, no_such_room(), now);
         };
+        let asked = match &connection.entering {
+            Some(Ask::Enter { room: Some(room), .. }) => Some(room.clone()),
+            Some(_) | None => None,
+        };
+        // Others may have sat down while it was asked something at a later stage.
+        let room = at.before.room().and_then(|(room, _)| self.seats.get(&room));
+        if at.seats.is_some_and(|most| has_seat(room, id, most) != Verdict::Matches) {
+            return self.not_past(id, at.before, room_full(), now);
+        }
         match at.before {
-            Before::Front => {
-                let room = match &connection.entering {
-                    Some(Ask::Enter { room: Some(room), .. }) => Some(room.clone()),
-                    Some(_) | None => None,
-                };
-                self.at_account(id, &principal, room, now);
-            }
+            Before::Front => self.at_account(id, &principal, asked, now),
             Before::Account(room) => self.let_in(id, &principal, room, now),
             Before::Move(room, name) => {
                 self.expires(id, now);
@@ -105,15 +112,21 @@ impl Instance {
         {
             self.offenders.offended(*address, now.time);
         }
-        match left.map(|(_, at)| at.before) {
-            Some(Before::Move(_, room)) => self.tell(id, Tell::Moved { room, result: Err(refusal) }),
-            Some(Before::Front | Before::Account(_)) => self.refuse(id, refusal, now),
-            None => {}
+        if let Some((_, at)) = left {
+            self.not_past(id, at.before, refusal, now);
+        }
+    }
+
+    fn not_past(&mut self, id: ConnectionId, before: Before, refusal: Refusal, now: Now) {
+        match before {
+            Before::Move(_, room) => self.tell(id, Tell::Moved { room, result: Err(refusal) }),
+            Before::Front | Before::Account(_) => self.refuse(id, refusal, now),
         }
     }
 
     /// A connection is at no gate any more; what it has proven there stands.
     fn leave_gate(&mut self, id: ConnectionId) -> Option<(&mut Connection, AtGate)> {
+        self.persons.left(id);
         let connection = self.connections.get_mut(&id)?;
         let at = *connection.at.take()?;
         if let Some(time) = at.gate.poll_timeout() {
@@ -153,7 +166,7 @@ impl Instance {
         let directory = Arc::clone(&connection.policy.directory);
         let (standing, caller) = (connection.standing.clone(), connection.caller.clone());
         let gate = Gate::inner(directory, sequence, standing, caller, now);
-        connection.at = Some(Box::new(AtGate { gate, before, knocks: None }));
+        connection.at = Some(Box::new(AtGate { gate, before, knocks: None, seats: None }));
         self.go_on(id, now);
     }
 
@@ -185,7 +198,9 @@ impl Instance {
                         now,
                     )
                 };
-                let gated = directory.gated(principal.account);
+                // Nobody sits where it may do nothing.
+                let gated =
+                    directory.gated(principal.account).filter(|(room, _)| may_enter(principal, *room));
                 gated.filter(|(room, sequence)| silently(*room, sequence)).map(|(room, _)| room).collect()
             }
         };
@@ -360,6 +375,15 @@ fn passes_silently(
         }
     }
     false
+}
+
+fn may_enter(principal: &Principal, room: RoomId) -> bool {
+    let rights = [Right::Publish, Right::Subscribe, Right::Admin];
+    rights.into_iter().any(|right| principal.grants.reach(right, room))
+}
+
+fn room_full() -> Refusal {
+    refusal(Code::TooMany, "the room is full", "come back when somebody has left")
 }
 
 fn has_seat(seats: Option<&BTreeSet<ConnectionId>>, id: ConnectionId, most: u32) -> Verdict {

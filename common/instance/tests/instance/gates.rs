@@ -118,6 +118,81 @@ fn lobby_shows_rooms_and_takes_no_seat_in_them() {
 }
 
 #[test]
+fn seat_is_free_when_it_is_taken_and_not_only_when_it_was_looked_for() {
+    for moving in [false, true] {
+        let mut world = World::gated("[{ seats = 1 }, 'knock']", "");
+        let knockers = [11, 12, 13].map(riser_model::ConnectionId);
+        world.enter_as(C2, "boss", Some("cellar"));
+        for knocker in knockers {
+            world.enter(knocker, None, (!moving).then_some("hall"));
+            if moving {
+                world.ask(knocker, Ask::Move { room: "hall".parse().unwrap() });
+            }
+            assert_eq!(prompt(&mut world, knocker), Prompt::Knocked);
+        }
+        for knocker in knockers {
+            world.ask(C2, Ask::Decide { connection: knocker, admit: true });
+        }
+        let is_in = |world: &mut World, knocker| match moving {
+            false => world.entered(knocker),
+            true => matches!(&world.told(knocker)[..], [Tell::Moved { result: Ok(()), .. }]),
+        };
+        assert_eq!(knockers.map(|knocker| is_in(&mut world, knocker)), [true, false, false], "{moving}");
+        world.input(Input::Closed { connection: knockers[0] });
+        world.enter(C1, None, Some("hall"));
+        assert_eq!(prompt(&mut world, C1), Prompt::Knocked, "it is free again");
+    }
+}
+
+#[test]
+fn who_may_do_nothing_in_a_room_takes_no_seat_there() {
+    let mut world = World::gated("[{ seats = 1 }]", "");
+    world.enter_with(C2, "stranger", Some(session()), None);
+    world.commit();
+    assert!(world.entered(C2));
+    world.enter(C1, None, Some("hall"));
+    assert!(world.entered(C1));
+}
+
+#[test]
+fn answer_that_no_gate_awaits_any_more_is_nobody_s() {
+    let mut world = World::gated("[]", "");
+    world.enter(C1, None, Some("hall"));
+    assert!(world.entered(C1));
+    world.ask(C1, Ask::Answer(Secret("too late".into())));
+    assert_eq!(world.told(C1), []);
+    assert_eq!(subscribe(&mut world, C1, "hall/#"), Ok(()));
+}
+
+#[test]
+fn only_so_many_people_stand_at_the_gate_at_once_and_places_are_free_again() {
+    let mut world = World::gated("[]", "");
+    let most = riser_gate::persons::PERSONS_OF_ADDRESS_MAX as u64;
+    let come = |world: &mut World, n: u64, credential: Credential| {
+        let connection = riser_model::ConnectionId(n);
+        world.open_from(connection, "198.51.100.7");
+        world.ask(connection, Ask::Enter { credential, session: None, room: None });
+        world.refused(connection)
+    };
+    for n in 0..most {
+        assert_eq!(come(&mut world, 100 + n, Credential::Person), None);
+    }
+    assert_eq!(come(&mut world, 99, Credential::Person), Some(Code::TooMany));
+    let token = Credential::Token(Secret("nope".into()));
+    assert_eq!(come(&mut world, 98, token), Some(Code::NotAuthorised), "programs are not persons");
+    world.input(Input::Closed { connection: riser_model::ConnectionId(100) });
+    assert_eq!(come(&mut world, 97, Credential::Person), None);
+    world.wait(16);
+    for n in 0..most {
+        assert_eq!(
+            come(&mut world, 200 + n, Credential::Person),
+            None,
+            "who is silent goes, and is no offender"
+        );
+    }
+}
+
+#[test]
 fn repeated_offender_is_known_across_connections_for_a_while() {
     let mut world = World::gated("[]", "");
     let come = |world: &mut World, n: u64| {

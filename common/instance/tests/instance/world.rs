@@ -54,7 +54,7 @@ impl World {
     }
 
     /// With gates before the hall and the account, as a configuration says them; and with a room `cellar` that has none,
-    /// and with `boss`, who administers all.
+    /// with `boss`, who administers all, and with `stranger`, who may do nothing.
     pub fn gated(hall: &str, account_gate: &str) -> Self {
         let now = Now { time: Time(1_000_000_000), wall: Wall(1_700_000_000_000) };
         let account = AccountId(Uuid::from_u128(1));
@@ -68,7 +68,7 @@ impl World {
             secret: Some("AAECAwQFBgcICQoLDA0ODw".parse().unwrap()),
             ..UserConfig::new("guest".parse().unwrap())
         };
-        config.user = vec![guest, boss];
+        config.user = vec![guest, boss, UserConfig::new("stranger".parse().unwrap())];
         for room in [0, 2] {
             config.room[room].grant = vec![GrantConfig {
                 to: Whom::Named("guest".parse().unwrap()),
