@@ -524,22 +524,22 @@ fn any_order_of_events_keeps_a_gate_sound() {
         "gate = [{ any = [{ seats = 1 }, 'key', 'password'] }]",
     ];
     let input = prop_oneof![
-        Just(Input::Deadline),
-        Just(Input::Shown(Credential::Anonymous)),
-        Just(Input::Shown(Credential::Person)),
-        Just(Input::Shown(password(None, "ann", "x"))),
-        Just(Input::Shown(claim("pump", Method::Key))),
-        Just(Input::Shown(claim("pump", Method::Secret))),
-        Just(Input::Shown(Credential::Token(secret("token-of-bob")))),
-        Just(Input::Answered(secret(&"A".repeat(86)))),
-        Just(Input::Answered(secret("?"))),
-        (0..12_u64, 0..3_u8).prop_map(|(ticket, verdict)| Input::Done {
+        1 => Just(Input::Deadline),
+        1 => Just(Input::Shown(Credential::Anonymous)),
+        1 => Just(Input::Shown(Credential::Person)),
+        1 => Just(Input::Shown(password(None, "ann", "x"))),
+        1 => Just(Input::Shown(claim("pump", Method::Key))),
+        1 => Just(Input::Shown(claim("pump", Method::Secret))),
+        1 => Just(Input::Shown(Credential::Token(secret("token-of-bob")))),
+        6 => Just(Input::Answered(secret(&"A".repeat(86)))),
+        1 => Just(Input::Answered(secret("?"))),
+        8 => (0..12_u64, 0..6_usize).prop_map(|(ticket, verdict)| Input::Done {
             ticket,
-            verdict: [Verdict::Matches, Verdict::Differs, Verdict::Busy][usize::from(verdict)],
+            verdict: *[Verdict::Differs, Verdict::Busy].get(verdict).unwrap_or(&Verdict::Matches),
         }),
     ];
     let run = (0..GATES.len() + 1, proptest::collection::vec((input, 0..3_000_u64), 0..12));
-    proptest!(|((which, inputs) in run)| {
+    proptest!(ProptestConfig::with_cases(1024), |((which, inputs) in run)| {
         let mut now = Now::default();
         let mut gate = match GATES.get(which) {
             Some(stages) => inner(stages, &standing("pump", Kind::Token), Caller::default(), now),
@@ -571,7 +571,13 @@ fn any_order_of_events_keeps_a_gate_sound() {
             }
             prop_assert_eq!(ended, gate.poll_timeout().is_none());
             prop_assert_eq!(ended, matches!(gate.stand(), Stand::Finished | Stand::Refused));
-            let Some((input, ms)) = inputs.next() else { break };
+            let Some((mut input, ms)) = inputs.next() else { break };
+            // Most verdicts are those that were asked for last: else hardly a gate gets past its first stage.
+            if let (Input::Done { ticket, .. }, Some((last, _))) = (&mut input, asked.last_key_value())
+                && *ticket < 10
+            {
+                *ticket = *last;
+            }
             now.time = now.time.plus(Duration::from_millis(ms));
             if let Input::Done { ticket, verdict: Verdict::Matches } = &input
                 && let Some(answered) = asked.get_mut(ticket)
