@@ -26,6 +26,7 @@ export const CLOSE_CODES = {
   4003: "log_failing",
   4004: "quota_exceeded",
   4005: "too_many",
+  4006: "session_full",
   4100: "malformed",
   4101: "wrong_state",
   4102: "bad_name",

@@ -227,14 +227,14 @@ impl Bus {
             Ok(way) if is_device => Alias::Device(way),
             Ok(way) => Alias::Way(way),
             Err(refusal) if is_device && refusal.code == Code::BadName => {
-                self.to_quarantine(principal, target, &refusal)
+                self.quarantined(principal, target, &refusal)
             }
             Err(refusal) => Alias::Refused(Box::new((target, refusal))),
         }
     }
 
     /// What a device says that names no channel is kept where who administers the account finds it, and told.
-    fn to_quarantine(&mut self, principal: &Principal, target: Target, refusal: &Refusal) -> Alias {
+    fn quarantined(&mut self, principal: &Principal, target: Target, refusal: &Refusal) -> Alias {
         let route = Route {
             room: RoomId::of(principal.account, QUARANTINE),
             channel: BAD_NAME.parse().expect("lower-case letters and a dash are a channel"),

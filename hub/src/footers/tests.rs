@@ -1,3 +1,5 @@
+//! The history index beside the footers that it stands for, whatever befalls its files.
+
 use super::*;
 use riser_log::{Config, Entropy, OnFull, Reader, Writer, fault::FaultDisk};
 use riser_model::{
