@@ -112,7 +112,7 @@ impl Deliveries {
                 // It does not come by the way of the log that tells what is not over.
                 subscription.await_ack(position, position);
             }
-            if self.outbox.restore(id, *of, position, (has, over, at_least_once)) {
+            if self.outbox.restore(id, *of, (position, course(subscription)), (has, over, at_least_once)) {
                 released.push(id);
             }
         }
@@ -221,8 +221,8 @@ impl Deliveries {
                 let published = Body::read(body).and_then(|body| Publication::read(&body));
                 published.is_ok_and(|publication| subscription.qos().min(publication.qos) == 2)
             };
-            if self.subscriptions.get(id).is_some_and(exactly) {
-                self.outbox.number(*id, *pos);
+            if let Some(subscription) = self.subscriptions.get(id).filter(|one| exactly(one)) {
+                self.outbox.number(*id, *pos, course(subscription));
             }
         }
     }
@@ -266,10 +266,16 @@ impl Deliveries {
         let qos = subscription.qos().min(publication.qos);
         let (place, course) = match delivery.retained {
             Some(at) => (Some(at), Course::Loose { retained: true }),
-            None => (delivery.pos, Course::In),
+            None => (delivery.pos, course(subscription)),
         };
         let (id, dup) = match qos {
-            0 => (0, false),
+            0 => {
+                // Its QoS was another when it got a number, which nothing else frees.
+                if let Some(pos) = delivery.pos.filter(|_| subscription.is_shared()) {
+                    self.outbox.never(delivery.subscription, pos);
+                }
+                (0, false)
+            }
             1 if self.outbox.has_room() => self.outbox.once_at_least(delivery.subscription, place, course),
             1 => return Sent::Waits,
             _ => match self.outbox.once_exactly(delivery.subscription, place, course) {
@@ -580,6 +586,11 @@ fn pass(subscription: &mut Subscription, pos: Option<Position>) -> Sent {
         subscription.pass(pos);
     }
     Sent::Done
+}
+
+/// How what a subscription gets is over.
+fn course(subscription: &Subscription) -> Course {
+    if subscription.is_shared() { Course::Shared } else { Course::In }
 }
 
 fn gap_note(gap: &riser_model::Gap) -> (&'static str, String) {

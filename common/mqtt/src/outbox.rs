@@ -41,8 +41,19 @@ type Place = (SubscriptionId, Seq, bool);
 pub(crate) enum Course {
     /// It will.
     In,
+    /// It is one of a group's: they come in no order, and each is over by itself.
+    Shared,
     /// It will not.
     Loose { retained: bool },
+}
+
+impl Course {
+    fn is_loose(self) -> bool {
+        match self {
+            Self::In | Self::Shared => false,
+            Self::Loose { .. } => true,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,7 +61,7 @@ struct Waiting {
     subscription: SubscriptionId,
     pos: Option<Position>,
     course: Course,
-    /// A loose one that the session has.
+    /// One that no place passes and that the session has.
     recorded: bool,
     /// At QoS 1, on this connection or the one that said it.
     at_least_once: bool,
@@ -59,7 +70,7 @@ struct Waiting {
 
 impl Waiting {
     fn is_loose(&self) -> bool {
-        self.course != Course::In
+        self.course.is_loose()
     }
 
     fn place(&self) -> Option<Place> {
@@ -168,7 +179,7 @@ impl Outbox {
         &mut self,
         id: u16,
         subscription: SubscriptionId,
-        pos: Position,
+        (pos, course): (Position, Course),
         (released, over, at_least_once): (bool, bool, bool),
     ) -> bool {
         let stage = match (over, released) {
@@ -176,7 +187,7 @@ impl Outbox {
             (false, true) => Stage::Released,
             (false, false) => Stage::Numbered { before: true },
         };
-        let (course, recorded) = (Course::In, false);
+        let recorded = course != Course::In;
         self.insert(id, Waiting { subscription, pos: Some(pos), course, recorded, at_least_once, stage });
         stage == Stage::Released
     }
@@ -260,11 +271,11 @@ impl Outbox {
         pos: Option<Position>,
         course: Course,
     ) -> (u16, bool) {
-        let place = pos.map(|pos| (subscription, pos.seq, course != Course::In));
+        let place = pos.map(|pos| (subscription, pos.seq, course.is_loose()));
         let before = place.and_then(|place| self.by_place.remove(&place));
         let id = before.unwrap_or_else(|| self.free_id());
-        self.remove(id);
-        let (recorded, at_least_once, stage) = (false, true, Stage::Published);
+        let recorded = self.remove(id).is_some_and(|waiting| waiting.recorded && course != Course::In);
+        let (at_least_once, stage) = (true, Stage::Published);
         self.insert(id, Waiting { subscription, pos, course, recorded, at_least_once, stage });
         (id, before.is_some())
     }
@@ -275,11 +286,11 @@ impl Outbox {
         let mut all = Unacknowledged::default();
         for (id, waiting) in waits {
             match (waiting.pos, waiting.course) {
-                (Some(pos), Course::In) => all.left.push((*id, waiting.subscription, pos)),
+                (Some(pos), Course::In | Course::Shared) => all.left.push((*id, waiting.subscription, pos)),
                 (Some(position), Course::Loose { retained }) if !waiting.recorded => {
                     all.loose.push(Loose { id: *id, position, at_least_once: true, retained });
                 }
-                (_, Course::Loose { .. }) | (None, Course::In) => {}
+                (_, Course::Loose { .. }) | (None, Course::In | Course::Shared) => {}
             }
         }
         all
@@ -292,7 +303,7 @@ impl Outbox {
         pos: Option<Position>,
         course: Course,
     ) -> Turn {
-        let place = pos.map(|pos| (subscription, pos.seq, course != Course::In));
+        let place = pos.map(|pos| (subscription, pos.seq, course.is_loose()));
         let known = place.and_then(|place| self.by_place.get(&place).copied());
         if let Some(id) = known {
             let stage = self.by_id.get(&id).map(|waiting| waiting.stage);
@@ -334,7 +345,7 @@ impl Outbox {
         let waiting = Waiting { subscription, pos: Some(pos), course, recorded, at_least_once, stage };
         self.insert(id, waiting);
         match course {
-            Course::In => self.news.sent.push((id, subscription, pos)),
+            Course::In | Course::Shared => self.news.sent.push((id, subscription, pos)),
             Course::Loose { retained } => {
                 self.news.loose.push(Loose { id, position: pos, at_least_once: false, retained });
             }
@@ -347,10 +358,10 @@ impl Outbox {
     }
 
     /// Numbers a delivery at QoS 2 whose turn has not come, so that one commit is for many.
-    pub(crate) fn number(&mut self, subscription: SubscriptionId, pos: Position) {
+    pub(crate) fn number(&mut self, subscription: SubscriptionId, pos: Position, course: Course) {
         let wanted = self.durable && !self.is_begun(subscription, pos);
         if wanted && self.may_number() && self.news.sent.len() < self.max {
-            self.begin(subscription, pos, Course::In);
+            self.begin(subscription, pos, course);
         }
     }
 
@@ -366,7 +377,10 @@ impl Outbox {
 
     /// It is not said after all.
     pub(crate) fn forget(&mut self, id: u16) {
-        self.remove(id);
+        let waiting = self.remove(id);
+        if waiting.is_some_and(|waiting| waiting.recorded && waiting.course != Course::In) {
+            self.news.done.push(id);
+        }
     }
 
     /// What an id stands for.
@@ -428,7 +442,7 @@ impl Outbox {
     /// PUBCOMP: what the peer has. None if nothing waited for it.
     pub(crate) fn completed(&mut self, id: u16) -> Option<(SubscriptionId, Option<Position>)> {
         let waiting = self.by_id.get(&id).copied().filter(|waiting| waiting.stage == Stage::Released)?;
-        if self.durable && waiting.pos.is_some() && !waiting.is_loose() {
+        if self.durable && waiting.pos.is_some() && waiting.course == Course::In {
             self.enter(id, Stage::Over);
         } else {
             self.remove(id);
@@ -526,7 +540,7 @@ impl Outbox {
                 continue;
             };
             has.extend(waiting.pos.map(|pos| (waiting.subscription, pos)));
-            if waiting.is_loose() {
+            if waiting.course != Course::In {
                 self.remove(id);
             }
         }
@@ -548,7 +562,7 @@ impl Outbox {
                     false
                 }
             };
-            if self.by_id.get(&id).is_some_and(over) {
+            if self.by_id.get(&id).is_some_and(|waiting| waiting.course == Course::In && over(waiting)) {
                 self.remove(id);
             }
         }

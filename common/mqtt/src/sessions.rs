@@ -197,10 +197,13 @@ impl Sessions {
                     return;
                 };
                 for (filter, position) in through {
-                    // What the session has passed needs no number any more.
-                    session.deliveries.retain(|_, delivered| {
-                        delivered.filter != filter || delivered.position.seq > position.seq
-                    });
+                    // What the session has passed needs no number any more. What it has of a group comes in no order:
+                    // each is over by itself.
+                    if !shares::is_shared(&filter) {
+                        session.deliveries.retain(|_, delivered| {
+                            delivered.filter != filter || delivered.position.seq > position.seq
+                        });
+                    }
                     if let Some(held) = session.held.iter_mut().find(|held| held.filter == filter) {
                         held.through = Some(position);
                     }
@@ -228,7 +231,7 @@ impl Sessions {
                 if let Some(session) = self.by_number.get_mut(&number) {
                     for id in ids {
                         match session.deliveries.get_mut(&id) {
-                            Some(delivered) if is_loose(&delivered.filter) => {
+                            Some(one) if is_loose(&one.filter) || shares::is_shared(&one.filter) => {
                                 session.deliveries.remove(&id);
                             }
                             Some(delivered) => delivered.over = true,

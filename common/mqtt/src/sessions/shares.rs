@@ -31,8 +31,13 @@ struct Share {
     taken: BTreeSet<Seq>,
 }
 
+/// Whether a filter is that of a group.
+pub(super) fn is_shared(filter: &str) -> bool {
+    filter.starts_with(PREFIX)
+}
+
 fn key(account: AccountId, filter: &str) -> Option<ShareKey> {
-    filter.starts_with(PREFIX).then(|| ShareKey { account, filter: filter.to_owned() })
+    is_shared(filter).then(|| ShareKey { account, filter: filter.to_owned() })
 }
 
 impl Shares {

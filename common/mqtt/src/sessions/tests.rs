@@ -242,3 +242,25 @@ fn damaged_and_newer_bytes_are_not_taken_for_sessions() {
     log.append(bytes);
     assert_eq!((log.sessions.unreadable(), log.sessions.len()), (1, 1));
 }
+
+#[test]
+fn what_a_session_has_of_a_group_is_remembered_until_it_is_over_by_itself_whatever_was_confirmed() {
+    const GROUP: &str = "$share/g/a";
+    let mut log = Log::default();
+    let number = log.open(PUMP, &request("pump", false, NEVER)).number;
+    log.commit(log.sessions.set_subscription(number, GROUP, KEEP, Some(position(3))).unwrap());
+    let sent = vec![(1, GROUP.to_owned(), position(10)), (2, GROUP.to_owned(), position(11))];
+    for record in log.sessions.hand_over(number, HandOver { sent, ..HandOver::default() }) {
+        log.commit(Some(record));
+    }
+    log.commit(log.sessions.confirm(number, &[(GROUP.to_owned(), position(30))]));
+    log.restart();
+    let ids = |log: &Log| -> Vec<u16> {
+        log.sessions.state(number).unwrap().deliveries.iter().map(|one| one.id).collect()
+    };
+    assert_eq!(ids(&log), [1, 2]);
+    for record in log.sessions.hand_over(number, HandOver { done: vec![1], ..HandOver::default() }) {
+        log.commit(Some(record));
+    }
+    assert_eq!(ids(&log), [2]);
+}

@@ -205,3 +205,33 @@ fn a_kept_member_finds_what_it_had_in_flight_under_its_ids() {
         );
     }
 }
+
+#[test]
+fn what_a_kept_member_has_finished_is_over_by_itself() {
+    for level in BOTH {
+        let remembered = |id, seq, at_least_once, released| SessionDelivery {
+            id,
+            filter: Some(FILTER.to_owned()),
+            position: position(seq),
+            released,
+            over: false,
+            at_least_once,
+            retained: false,
+        };
+        let state = kept(vec![remembered(5, 11, true, false), remembered(6, 12, false, true)], 1);
+        let mut bench = Bench::open_with(level, Config::default(), state);
+        bench.subscribed(0, 30);
+        bench.input(Input::Room(100_000));
+        bench.tell(Tell::Ready);
+        deliver(&mut bench, &[11], 1);
+        bench.asks();
+        bench.send(&[ack(0x40, 5), ack(0x70, 6)].concat());
+        let mut over = Vec::new();
+        for ask in bench.asks() {
+            if let Ask::HandOver { done, .. } = ask {
+                over.extend(done);
+            }
+        }
+        assert_eq!(over, [5, 6], "nothing else frees them");
+    }
+}
