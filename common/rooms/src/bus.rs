@@ -403,7 +403,7 @@ impl Bus {
             tail_bytes: self.tail.bytes(),
             unstored_bytes: self.line.bytes(),
             chunks_bytes: self.reads.bytes,
-            counters: Counters { shared_passed_over: self.shares.passed_over, ..self.counters.clone() },
+            counters: self.counters.clone(),
         }
     }
 

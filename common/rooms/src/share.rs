@@ -16,7 +16,8 @@ use std::{
 
 /// Entries of one group that are given and not settled: with as many nobody gets more.
 const GIVEN_MAX: usize = 16_384;
-/// Entries of one group that no member which came by may read, and that wait for one that may.
+/// Entries of one group that no member which came by may read, and that wait for one that may. With as many, who may
+/// not read the next one stops before it.
 const LEFT_MAX: usize = 1024;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -57,8 +58,8 @@ pub(crate) struct Share {
     pub(crate) sessions: usize,
     /// Its members' rights differed.
     mixed: bool,
-    /// How many were left to somebody who may read them, and were too many.
-    pub(crate) passed_over: u64,
+    /// A member stopped, for too many were left to others.
+    stopped: bool,
 }
 
 impl Share {
@@ -74,7 +75,7 @@ impl Share {
             turn: 0,
             sessions: 0,
             mixed: false,
-            passed_over: 0,
+            stopped: false,
         }
     }
 
@@ -105,13 +106,22 @@ impl Share {
         }
     }
 
-    /// One that the member which came by may not read.
-    pub(crate) fn leave_to_others(&mut self, seq: Seq, channel: ChannelSlot) {
-        if self.pending.len() < LEFT_MAX {
+    /// One that the member which came by may not read. False if there is no room for it: that member is to stop
+    /// before it.
+    pub(crate) fn leave_to_others(&mut self, seq: Seq, channel: ChannelSlot) -> bool {
+        let fits = self.pending.len() < LEFT_MAX;
+        if fits {
             self.pending.insert(seq, Some(channel));
-        } else {
-            self.passed_over += 1;
         }
+        self.stopped |= !fits;
+        fits
+    }
+
+    /// Whether who stopped may go on.
+    fn goes_on(&mut self) -> bool {
+        let goes_on = self.stopped && self.pending.len() < LEFT_MAX;
+        self.stopped &= !goes_on;
+        goes_on
     }
 
     /// A member gets this.
@@ -183,8 +193,6 @@ pub(crate) struct Shares {
     next: u64,
     /// Groups that sessions hold and that got on.
     news: BTreeSet<ShareId>,
-    /// How many entries nobody came for who may read them, beyond the bound.
-    pub(crate) passed_over: u64,
 }
 
 impl Shares {
@@ -254,7 +262,7 @@ impl Shares {
         moved
     }
 
-    /// A member says what became of its entries. The group, if others have something now.
+    /// A member says what became of its entries. The group, if others have something now or may go on.
     pub(crate) fn settle(&mut self, key: Key, done: &[Seq], returned: &[Seq]) -> Option<ShareId> {
         let id = *self.by_member.get(&key)?;
         let share = self.by_id.get_mut(&id)?;
@@ -268,6 +276,7 @@ impl Shares {
                 moved = true;
             }
         }
+        moved |= share.goes_on();
         self.news.insert(id);
         self.tidy(id, Some(key));
         moved.then_some(id)
@@ -331,8 +340,7 @@ impl Shares {
         self.by_id.remove(&id)
     }
 
-    pub(crate) fn put_back(&mut self, id: ShareId, mut share: Share) {
-        self.passed_over += std::mem::take(&mut share.passed_over);
+    pub(crate) fn put_back(&mut self, id: ShareId, share: Share) {
         if share.sessions > 0 {
             self.news.insert(id);
         }

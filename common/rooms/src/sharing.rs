@@ -286,10 +286,11 @@ impl Subscription {
         loop {
             let before = self.cursor;
             let next = self.look_log(view);
-            if share.is_mixed() {
-                self.leave_to_others(share, view, before);
-            }
+            let fits = !share.is_mixed() || self.leave_to_others(share, view, before);
             share.cursor = self.cursor;
+            if !fits {
+                return Next::Nothing;
+            }
             match next {
                 Next::Publication { seq, .. } if share.taken.remove(&seq) => {
                     self.cursor = seq;
@@ -304,8 +305,9 @@ impl Subscription {
         }
     }
 
-    /// What lies between `before` and the cursor, is wanted and is not for this member.
-    fn leave_to_others(&mut self, share: &mut Share, view: &View<'_>, before: Seq) {
+    /// What lies between `before` and the cursor, is wanted and is not for this member. False if one more would be too
+    /// many: then the cursor stands right before that one.
+    fn leave_to_others(&mut self, share: &mut Share, view: &View<'_>, before: Seq) -> bool {
         let mut at = before;
         while at < self.cursor {
             let next = at.next();
@@ -319,7 +321,7 @@ impl Subscription {
                     None => None,
                 }
             };
-            let Some((seq, slot)) = channel else { return };
+            let Some((seq, slot)) = channel else { return true };
             at = seq;
             if slot == ChannelSlot::NONE || seq > self.cursor || share.taken.contains(&seq) {
                 continue;
@@ -330,10 +332,13 @@ impl Subscription {
             if room.account == view.principal.account
                 && !self.meets(view.graph, view.principal, slot, seq)
                 && share.wants(room.name.as_str(), channel.name.as_str(), rooted)
+                && !share.leave_to_others(seq, slot)
             {
-                share.leave_to_others(seq, slot);
+                self.cursor = seq.prev();
+                return false;
             }
         }
+        true
     }
 
     /// One entry, wherever it lies.

@@ -74,8 +74,6 @@ pub struct Counters {
     pub quarantined: u64,
     /// Publications of devices that were to be retained, and were stored without for want of room.
     pub unretained: u64,
-    /// Entries of shared subscriptions for which no member came that may read them, beyond the bound.
-    pub shared_passed_over: u64,
     /// Present values beside a backlog that were discarded for want of room.
     pub latest_discarded: u64,
     /// Chunks that were read and let go of before their reader came.

@@ -280,3 +280,15 @@ fn what_waits_for_somebody_and_its_room_does_not_show_any_more_is_counted_and_wa
     work(&mut world, 1..=1);
     assert_eq!(open(&world), 0);
 }
+
+#[test]
+fn who_may_not_read_what_comes_next_stops_when_too_much_waits_for_others_and_goes_on_when_there_is_room() {
+    let mut world = narrow_and_wide(Config::default());
+    for n in 0..1500_u64 {
+        world.publish(9, &[("a/b/x", &n.to_string())]);
+    }
+    world.publish(9, &[("a/a", "1500")]);
+    assert_eq!(work(&mut world, 1..=1), []);
+    assert_eq!(open(&world), 1024);
+    assert_eq!(sorted(&work(&mut world, 1..=2)), (0..=1500).collect::<Vec<_>>());
+}
