@@ -47,5 +47,10 @@ fn edge_places_in_declared_rooms_of_its_own_account_only() {
     assert_eq!(placed_in(RoomId::of(account(1), "hall")), Ok(()));
     assert_eq!(placed_in(RoomId::of(account(1), "attic")), Err(Reason::Denied), "not declared at the hub");
     assert_eq!(placed_in(RoomId::of(account(2), "vault")), Err(Reason::Denied), "another tenant's");
-    assert_eq!(placed_in(RoomId::of(account(1), QUARANTINE)), Err(Reason::Denied), "the hub's own");
+    assert_eq!(placed_in(RoomId::of(account(1), QUARANTINE)), Ok(()), "what it could not place itself");
+    assert_eq!(
+        placed_in(RoomId::of(account(2), QUARANTINE)),
+        Err(Reason::Denied),
+        "another tenant's quarantine"
+    );
 }
