@@ -110,7 +110,9 @@ function publishNext(send) {
   }
   const data = payload(stream, n);
   say("offered", { stream, n, digest: digest(data) });
-  send({ op: "publish", id: n + 1, channel, data: JSON.parse(data.toString()), publish_id: { producer: 7, n } });
+  // Each stream is a producer of its own: the same again would be taken for sent again.
+  const producer = parseInt(digest(Buffer.from(stream)).slice(0, 8), 16);
+  send({ op: "publish", id: n + 1, channel, data: JSON.parse(data.toString()), publish_id: { producer, n } });
 }
 
 // The payload as it was published: what is JSON or text by its content type is not base64.

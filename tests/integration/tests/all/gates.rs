@@ -122,7 +122,10 @@ async fn person_at_a_terminal_talks_its_way_into_a_room_and_a_stranger_is_droppe
     person.say("connect to room hall").await;
     person.hears("you are in hall").await;
     let mut other = Terminal::open(&site, "/", None).await;
+    // What is typed ahead of a question answers nothing.
+    other.hears("name: ").await;
     other.say(&format!("{ACCOUNT}/{OWNER}")).await;
+    other.hears("password: ").await;
     other.say(PASSWORD).await;
     other.hears("welcome").await;
     other.say("connect to hall").await;
@@ -142,9 +145,9 @@ async fn person_at_a_terminal_talks_its_way_into_a_room_and_a_stranger_is_droppe
         assert_eq!(stranger.heard().await.as_deref(), Some("!! incorrect"));
         stranger.is_dropped().await;
     }
-    let mut known = Terminal::open(&site, "/", None).await;
-    assert_eq!(known.heard().await.as_deref(), Some("ooh you again! ...\r\nNope!"));
-    known.is_dropped().await;
+    // Behind loopback is a proxy, and everybody behind that: nobody there is remembered.
+    let mut next = Terminal::open(&site, "/", None).await;
+    next.hears("name: ").await;
 }
 
 #[tokio::test]
