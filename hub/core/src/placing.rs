@@ -104,13 +104,13 @@ impl Table {
         let principal = directory.principal(edge);
         for (number, route) in definitions.routes {
             let known = principal.filter(|p| directory.room(p.account, route.room).is_some());
-            // What its own listeners could not place is in quarantine there.
+            // What its own listeners could not place is in quarantine there, and so is who reads that.
             let aside = principal.is_some_and(|p| route.room == quarantine(p.account));
             let allowed = known.map_or_else(Allowed::default, |p| Allowed {
                 publish: p.grants.allow(Right::Publish, route.room, &route.channel),
                 room: p.grants.reach(Right::Publish, route.room),
             });
-            let allowed = if aside { Allowed { publish: true, room: false } } else { allowed };
+            let allowed = if aside { Allowed { publish: true, room: true } } else { allowed };
             self.routes.insert(number, (Arc::new(route), allowed));
         }
         self.origins.extend(definitions.origins);

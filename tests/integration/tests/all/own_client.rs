@@ -235,8 +235,8 @@ fn own_client_tells_a_gap_in_place_with_cause_and_range() {
     must_have(&site, &["gaps true"]);
     let ledger = site.history.ledger();
     let (verdict, gaps) = (ledger.verdict("slow"), ledger.gaps("slow"));
-    assert_eq!(gaps.keys().collect::<Vec<_>>(), ["retention"], "{gaps:?}");
-    assert_eq!(gaps["retention"], verdict.lost, "{verdict:?}");
+    assert_eq!(gaps.keys().collect::<Vec<_>>(), ["hub_quota"], "{gaps:?}");
+    assert_eq!(gaps["hub_quota"], verdict.lost, "{verdict:?}");
     assert!(verdict.is_clean_but_for_skipped() && verdict.delivered + verdict.lost == 5000, "{verdict:?}");
     assert!(!ledger.summary().contains("hole between"), "{}", ledger.summary());
 }
