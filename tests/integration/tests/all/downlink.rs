@@ -10,7 +10,7 @@ use crate::site::{Node, OWNER, PASSWORD, Plan, SENSOR, Site};
 const COUNT: u64 = 1200;
 const RATE: u64 = 150;
 
-/// A device that is told what to do: a session that is kept, at QoS 1.
+/// A device that is told what to do, once it listens: a session that is kept, at QoS 1.
 fn device(site: &Site) -> Program {
     let edge = &site.edge;
     // To a file it would print in blocks.
@@ -24,8 +24,10 @@ fn device(site: &Site) -> Program {
         &edge.mqtt.to_string(),
     ]);
     command.args(["-u", SENSOR, "-P", PASSWORD, "-V", "mqttv5", "-i", "valve", "-c", "-x", "3600"]);
-    command.args(["-q", "1", "-t", "orders/#", "-F", "%t %p"]);
-    Program::start("valve", command, site.folder.path())
+    command.args(["-q", "1", "-t", "orders/#", "-F", "%t %p", "-d"]);
+    let mut device = Program::start("valve", command, site.folder.path());
+    device.wait_printed("Subscribed", SOON);
+    device
 }
 
 fn publish(site: &Site, node: &Node, arguments: &[&str]) {
