@@ -1,0 +1,241 @@
+//! What a door asks of the bus.
+
+use super::{Credential, Keep, Loose, Secret, SessionRequest, TicketHash};
+use crate::{
+    id::{ConnectionId, Seq, SubscriptionId},
+    look::Look,
+    name::{ChannelName, Filter, RoomName},
+    position::Position,
+    share::ShareWant,
+    time::Wall,
+};
+use bytes::Bytes;
+
+/// Where a batch's entries go, before the bus has looked.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Target {
+    /// An MQTT topic: `{room}/{channel}`, or whatever a binding of this listener makes of it.
+    Topic(String),
+    /// The same of a device that has no word for a refusal, and would send again for ever: what is no name goes to the
+    /// account's quarantine, and what cannot be retained is stored without.
+    Device(String),
+    /// A channel of a room of the principal's account.
+    Channel(RoomName, ChannelName),
+}
+
+/// What a subscription asks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Want {
+    /// Channels of one room.
+    Room(RoomName, Filter),
+    /// An MQTT topic filter over `{room}/{channel}`: its first level may be `+` or `#`.
+    Topic(String),
+    /// What the members of a group share among them.
+    Shared(Box<ShareWant>),
+    /// What the instance says of the account, by a topic filter below `$SYS`: for who administers it.
+    System(String),
+    /// These and nothing else, in order. One that is not to be had is passed over by a
+    /// [`Push::Through`](super::Push::Through) of its own.
+    Positions(Vec<Position>),
+    /// What the system says.
+    Technical(Technical),
+}
+
+/// Whose technical channels, and which kinds of events.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Technical {
+    /// That room's.
+    pub room: Option<RoomName>,
+    /// The account's.
+    pub account: bool,
+    /// The instance's own.
+    pub hub: bool,
+    /// The kinds.
+    pub kinds: Filter,
+}
+
+impl Technical {
+    /// All that is said about a room.
+    pub fn of_room(room: RoomName) -> Self {
+        Self { room: Some(room), account: false, hub: false, kinds: Filter::all() }
+    }
+
+    /// All that is said about the account, and by the instance about itself.
+    pub fn of_account() -> Self {
+        Self { room: None, account: true, hub: true, kinds: Filter::all() }
+    }
+}
+
+/// Where a subscription starts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum From {
+    /// With the next publication.
+    Live,
+    /// After this position.
+    After(Position),
+    /// With the last n matching publications that are still there.
+    Last(u32),
+    /// With the oldest that is still there.
+    Start,
+    /// With what was published from this time on, by this instance's clock, in order of position; and everything
+    /// that comes after the subscription was made.
+    Since(Wall),
+}
+
+/// What happens when a reader is slower than its channels.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flow {
+    /// Everything, in order, at the reader's pace.
+    Credit,
+    /// The newest per channel; what was passed over is counted. Shows Latest.
+    Conflate,
+}
+
+/// Publications of one connection, encoded as log entries (`riser-wire`'s `entry`), whose route numbers are
+/// the connection's own *aliases*.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Intake {
+    /// Rises by one per batch of the connection; echoed by [`Tell::Stored`](super::Tell::Stored), in order.
+    pub ticket: u64,
+    /// Aliases first used in this batch. A connection numbers them densely from 0; a later batch may give a
+    /// number a new meaning, which it then has from its first entry on.
+    pub aliases: Vec<(u32, Target)>,
+    /// The entries, back to back.
+    pub entries: Bytes,
+    /// How many entries.
+    pub count: u32,
+}
+
+/// What a door asks of the bus.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ask {
+    /// Let this connection in. Answered by [`Tell::Entered`](super::Tell::Entered) or
+    /// [`Tell::Refused`](super::Tell::Refused). At most once, and first.
+    Enter {
+        /// What the peer showed.
+        credential: Credential,
+        /// The MQTT session it wants, if it is an MQTT door.
+        session: Option<Box<SessionRequest>>,
+        /// The room that its address names, if it names one: refused where the principal may do nothing there.
+        room: Option<RoomName>,
+    },
+    /// What the peer said to a [`Tell::Prompt`](super::Tell::Prompt). Not answered by itself.
+    Answer(Secret),
+    /// Move on into another room of the account. Answered by [`Tell::Moved`](super::Tell::Moved), perhaps after
+    /// prompts.
+    Move {
+        /// Where to.
+        room: RoomName,
+    },
+    /// Which rooms are there? Answered by [`Tell::Rooms`](super::Tell::Rooms).
+    Rooms,
+    /// Say yes or no to a connection that knocks. Answered by [`Tell::Decided`](super::Tell::Decided).
+    Decide {
+        /// Which one knocks.
+        connection: ConnectionId,
+        /// Whether to let it in.
+        admit: bool,
+    },
+    /// Store these. Answered by [`Tell::Stored`](super::Tell::Stored) after the commit.
+    Publish(Intake),
+    /// A session's QoS 2 ids were released by PUBREL: make that durable. Answered by
+    /// [`Tell::Stored`](super::Tell::Stored) with the ticket (it shares the numbering of [`Intake::ticket`]), after
+    /// which PUBCOMP may leave.
+    Release {
+        /// As [`Intake::ticket`].
+        ticket: u64,
+        /// The ids.
+        ids: Vec<u16>,
+    },
+    /// What a session must know of its deliveries before they go on: answered by [`Tell::Stored`](super::Tell::Stored)
+    /// with the ticket, after which the PUBLISHs and PUBRELs may leave.
+    HandOver {
+        /// As [`Intake::ticket`].
+        ticket: u64,
+        /// Packet ids, and what they stand for.
+        sent: Vec<(u16, SubscriptionId, Position)>,
+        /// Packet ids of what the peer has.
+        released: Vec<u16>,
+        /// The same as `sent` at QoS 1, of a connection that is over: said, and not acknowledged.
+        left: Vec<(u16, SubscriptionId, Position)>,
+        /// What no subscription's place tells of: it is remembered until it is done.
+        loose: Vec<Loose>,
+        /// Packet ids of those that are done.
+        done: Vec<u16>,
+    },
+    /// What became of entries of a shared subscription. Not answered.
+    Settle {
+        /// Which.
+        subscription: SubscriptionId,
+        /// The peer has them, or nobody is to get them.
+        done: Vec<Seq>,
+        /// They were not said: another member may have them.
+        returned: Vec<Seq>,
+    },
+    /// Start reading. Answered by [`Tell::Subscribed`](super::Tell::Subscribed).
+    Subscribe {
+        /// The door's number for it; reusing a live one replaces that subscription.
+        subscription: SubscriptionId,
+        /// What.
+        want: Want,
+        /// From where.
+        from: From,
+        /// How.
+        flow: Flow,
+        /// For a session that outlives its connection: keep it, and answer only when that is durable.
+        keep: Option<Keep>,
+        /// First what the channels retain, in the order of their names. Not with [`Flow::Conflate`], which shows
+        /// what is newest anyway.
+        retained: bool,
+    },
+    /// What this connection publishes from now on, in rooms that offer session history, is replayed to whoever joins
+    /// them until it ends. Not answered.
+    KeepSession,
+    /// Stop reading. Answered by [`Tell::Unsubscribed`](super::Tell::Unsubscribed).
+    Unsubscribe {
+        /// Which.
+        subscription: SubscriptionId,
+    },
+    /// Let a subscription rest, or go on where it rested: the others go on meanwhile. Not answered; what was pulled
+    /// for it before is still delivered.
+    Pause {
+        /// Which.
+        subscription: SubscriptionId,
+        /// Whether it rests.
+        paused: bool,
+    },
+    /// The socket can take about this many payload bytes now. Answered by one [`Tell::Deliver`](super::Tell::Deliver),
+    /// which may be empty. If it says that no more waits, [`Tell::Ready`](super::Tell::Ready) follows when there is
+    /// something.
+    Pull {
+        /// How many.
+        bytes: u32,
+    },
+    /// Look at something as it is at the moment. Answered by [`Tell::Seen`](super::Tell::Seen).
+    Look {
+        /// To be echoed.
+        id: u64,
+        /// At what.
+        look: Box<Look>,
+    },
+    /// Everything of this subscription up to here was acknowledged by the peer (kept sessions only).
+    Confirm {
+        /// Which.
+        subscription: SubscriptionId,
+        /// Up to here.
+        through: Position,
+    },
+    /// A ticket was made, with which one more connection may enter as this one's principal. Answered by
+    /// [`Tell::Ticketed`](super::Tell::Ticketed), in order.
+    Ticket {
+        /// All that anybody keeps of it.
+        hash: TicketHash,
+    },
+    /// The connection is over; nothing more will come from it. Not answered.
+    Leave {
+        /// Why: the name of a close code, or [`NORMAL`](super::NORMAL).
+        cause: String,
+        /// MQTT 5 DISCONNECT may change the session's expiry, in seconds.
+        expiry_s: Option<u32>,
+    },
+}
