@@ -1,8 +1,8 @@
 //! Groups that share a subscription, as far as sessions hold them: what the log is told of them, and what it says.
 
-use super::{Awaited, HandOver, Instance, Record, log_failing};
+use super::{Awaited, Instance, Record, log_failing};
 use riser_model::{ConnectionId, Now, Seq, ShareChange, ShareKey, door::Tell};
-use riser_mqtt::SessionKey;
+use riser_mqtt::{HandOver, SessionKey};
 use riser_rooms::Input as BusInput;
 use std::{collections::BTreeMap, time::Duration};
 

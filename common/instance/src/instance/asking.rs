@@ -1,0 +1,126 @@
+//! What doors ask, and who of the instance answers.
+
+use super::{Awaited, Instance, not_in_yet, refusal};
+use crate::connection::{Connection, State};
+use riser_gate::{Caller, Gate, Policy, Redeemed};
+use riser_model::{
+    ConnectionId, Now,
+    door::{Ask, Code, Credential, Refusal, Tell},
+    look::Look,
+};
+use riser_mqtt::HandOver;
+use riser_rooms::Input as BusInput;
+use std::sync::Arc;
+
+impl Instance {
+    pub(super) fn opened(&mut self, id: ConnectionId, policy: Arc<Policy>, mut caller: Caller, now: Now) {
+        caller.known = caller.address.is_some_and(|address| self.offenders.knows(address, now.time));
+        let gate = Gate::front(&policy, caller.clone(), now);
+        self.gate_deadlines.extend(gate.poll_timeout().map(|time| (time, id)));
+        self.connections.insert(id, Connection::new(policy, caller, gate));
+    }
+
+    pub(super) fn ask(&mut self, id: ConnectionId, ask: Ask, now: Now) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        match (&connection.state, ask) {
+            (State::Gate, Ask::Enter { credential, session, room }) => {
+                let is_person = credential == Credential::Person;
+                if is_person && !self.persons.come(id, connection.caller.address) {
+                    return self.refuse(id, too_many_persons(), now);
+                }
+                let shown = match credential {
+                    Credential::Ticket(ticket) => {
+                        riser_gate::Input::Redeemed(self.tickets.redeem(&ticket, now))
+                    }
+                    credential => riser_gate::Input::Shown(credential),
+                };
+                connection.entering = Some(Ask::Enter { credential: Credential::Anonymous, session, room });
+                self.gate(id, shown, now);
+            }
+            (State::Leaving, _) => {}
+            (State::Gate | State::Rooms, Ask::Answer(answer)) if connection.at.is_some() => {
+                self.gate(id, riser_gate::Input::Answered(answer), now);
+            }
+            // It was on its way when the gate was passed: there is no question any more.
+            (_, Ask::Answer(_)) => {}
+            (_, Ask::Leave { cause, expiry_s }) => self.leave(id, &cause, expiry_s, now),
+            (State::Rooms, ask) => self.ask_rooms(id, ask, now),
+            (State::Gate | State::Session, _) => self.refuse(id, not_in_yet(), now),
+        }
+    }
+
+    pub(super) fn ask_rooms(&mut self, id: ConnectionId, ask: Ask, now: Now) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        match ask {
+            Ask::Publish(intake) => {
+                connection.await_ticket(intake.ticket);
+                self.rooms(BusInput::Ask { connection: id, ask: Ask::Publish(intake) }, now);
+            }
+            Ask::Release { ticket, ids } => {
+                connection.await_ticket(ticket);
+                let number = connection.session_number();
+                // As many as there are packet ids, at most.
+                let count = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+                match self.sessions.release(number, &ids) {
+                    Some(record) => {
+                        let awaited = Awaited::Release { connection: id, ticket, ids: count };
+                        self.append_of(id, &[record], awaited, now);
+                    }
+                    None => self.answer(id, ticket, self.stored(ticket)),
+                }
+            }
+            Ask::HandOver { ticket, sent, released, left, loose, done } => {
+                connection.await_ticket(ticket);
+                let (sent, left) = (connection.by_filter(&sent), connection.by_filter(&left));
+                let news = HandOver { sent, released, left, loose, done };
+                self.hand_over(id, ticket, news, now);
+            }
+            ask @ (Ask::Subscribe { .. } | Ask::Unsubscribe { .. }) => self.change_filter(id, ask, now),
+            Ask::Confirm { subscription, through } => {
+                let kept = connection.session.as_ref().and_then(|session| session.kept.get(&subscription));
+                let through = kept.map(|(filter, _)| vec![(filter.clone(), through)]).unwrap_or_default();
+                if let Some(record) = self.sessions.confirm(connection.session_number(), &through) {
+                    self.append_of(id, &[record], Awaited::Nobody, now);
+                }
+            }
+            Ask::Ticket { hash } => {
+                let Some(client) = connection.principal.as_ref().map(|principal| principal.client) else {
+                    return;
+                };
+                let what = Redeemed {
+                    client,
+                    passed: connection.standing.passed.clone(),
+                    until: connection.standing.until,
+                };
+                let issued = self.tickets.issue(hash, what, now);
+                // Half a minute fits.
+                self.tell(id, Tell::Ticketed(issued.map(|lasts| lasts.as_secs() as u32)));
+            }
+            ask @ (Ask::Pull { .. } | Ask::Pause { .. } | Ask::Settle { .. } | Ask::KeepSession) => {
+                self.rooms(BusInput::Ask { connection: id, ask }, now)
+            }
+            Ask::Look { id: look, look: at } => {
+                let Some(principal) = connection.principal.clone() else { return };
+                match *at {
+                    Look::Quarantine(care) => self.care(id, look, principal, care),
+                    at => {
+                        let result = self.look(&principal, &at, now);
+                        self.tell(id, Tell::Seen { id: look, result });
+                    }
+                }
+            }
+            Ask::Move { room } => self.move_to(id, room, now),
+            Ask::Rooms => self.say_rooms(id),
+            Ask::Decide { connection, admit } => self.decide(id, connection, admit, now),
+            Ask::Enter { .. } | Ask::Answer(_) | Ask::Leave { .. } => self.refuse(id, not_in_yet(), now),
+        }
+    }
+}
+
+fn too_many_persons() -> Refusal {
+    refusal(
+        Code::TooMany,
+        "too many people stand at the gate, in all or from this address",
+        "come back in a moment",
+    )
+}
