@@ -13,7 +13,8 @@ use anyhow::Context;
 use axum::Router;
 use riser_gate::Directory;
 use riser_host::{Host, HostHandle, Lookout, Meter, Parts, Policies, RoomsMeter, doors::Doors, setup};
-use riser_hub_core::{HubCore, LinkInput, downlinks, placing};
+use riser_hub_core::{HubCore, LinkInput};
+use riser_ingest::{downlinks, placing};
 use riser_instance::pasts;
 use riser_link::{
     Key, Receivers,

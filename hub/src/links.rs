@@ -1,7 +1,8 @@
 //! The sockets of edges: taken, carried both ways, closed when the core says so.
 
 use riser_host::Links;
-use riser_hub_core::{HubCore, LinkInput, LinkOutput};
+use riser_hub_core::{HubCore, LinkInput};
+use riser_ingest::{LinkInput as FromEdge, LinkOutput};
 use riser_link::LinkEvent;
 use riser_model::{ClientId, ConnectionId};
 use riser_net::{
@@ -109,17 +110,19 @@ async fn carry(link: Link<HubEnd>, visitor: Visitor, sockets: LinkSockets, inbox
     let (orders, ordered) = mpsc::unbounded_channel();
     sockets.all().insert(connection, orders);
     let binding = link.binding().map(|bytes| bytes.to_vec().into()).unwrap_or_default();
-    let opened = LinkInput::Opened { connection, binding, nonce: Nonce(entropy::bytes()) };
-    if inbox.send(opened).await.is_ok() {
-        let news = |heard| match heard {
-            Heard::Frame(frame) => LinkInput::Frame { connection, frame },
-            Heard::Life => LinkInput::Heard { connection },
-            Heard::Bad(bad) => LinkInput::Malformed { connection, what: bad.to_string() },
-            Heard::Gone(_) => LinkInput::Closed { connection },
+    let opened = FromEdge::Opened { connection, binding, nonce: Nonce(entropy::bytes()) };
+    if inbox.send(LinkInput::Below(opened)).await.is_ok() {
+        let news = |heard| {
+            LinkInput::Below(match heard {
+                Heard::Frame(frame) => FromEdge::Frame { connection, frame },
+                Heard::Life => FromEdge::Heard { connection },
+                Heard::Bad(bad) => FromEdge::Malformed { connection, what: bad.to_string() },
+                Heard::Gone(_) => FromEdge::Closed { connection },
+            })
         };
         run_link(link, ordered, inbox.clone(), news).await;
     }
     sockets.all().remove(&connection);
     // Said twice is as good as once; a core that is gone needs no news.
-    let _ = inbox.send(LinkInput::Closed { connection }).await;
+    let _ = inbox.send(LinkInput::Below(FromEdge::Closed { connection })).await;
 }

@@ -1,7 +1,8 @@
 //! What a hub says about its edges and rooms: as metrics, and as JSON for the page.
 
 use riser_host::RoomsMeter;
-use riser_hub_core::{EdgeStatus, HubCore};
+use riser_hub_core::HubCore;
+use riser_ingest::EdgeStatus;
 use riser_link::{Progress, Status as LinkStatus, Tally};
 use riser_model::{ClientId, Now, Principal, Right, Wall};
 use riser_rooms::statistics::{RoomStatistics, Statistics};

@@ -1,185 +1,54 @@
 //! The machine: what comes to a hub, and what it does about it.
 
-use crate::{
-    downlinks::{self, Downlinks, Wish},
-    edges::{Edge, EdgeStatus},
-    placing::{self, Placed, Table},
-};
-use bytes::Bytes;
 use riser_gate::Directory;
+use riser_ingest::{Below, Downlinks, EdgeStatus, LinkOutput};
 use riser_instance::{
     Core, Input as InstanceInput, Instance, Output as InstanceOutput,
     core::{Input, Output},
 };
-use riser_link::{
-    Ingest, Receivers, Registered,
-    receivers::{Input as ReceiversInput, Output as ReceiversOutput},
-    sender::{Input as SenderInput, LinkEvent, Opened, Output as SenderOutput},
-};
+use riser_link::{Receivers, sender::Opened};
 use riser_model::{
-    AccountId, ClientId, ConnectionId, Epoch, LogId, Now, Principal, Seq, Time,
+    Now, Principal, Time,
     door::Refusal,
     event::{Scope, SystemEvent},
     look::{Look, Seen},
 };
-use riser_rooms::{Append, Ingest as RoomsIngest, Input as RoomsInput, Latest};
-use riser_wire::{
-    entry::frames,
-    link::{Definitions, DownFrame, EdgeFrame, HubFrame, Item, Nonce, RefusedCode},
-};
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use riser_rooms::Input as RoomsInput;
+use std::sync::Arc;
 
-/// When edges are told to come back after a shutdown.
-const BACK_AFTER_MS: u32 = 1000;
-/// Quarantine events per batch: the channel itself holds every entry.
-const QUARANTINE_EVENTS_MAX: usize = 4;
-
-/// What a link's socket brings.
+/// What the world brings beside doors and storage.
 #[derive(Debug)]
 pub enum LinkInput {
-    /// A WebSocket of the link's sub-protocol opened.
-    Opened {
-        /// Its id.
-        connection: ConnectionId,
-        /// The TLS exporter's bytes; empty without TLS.
-        binding: Bytes,
-        /// Fresh random bytes.
-        nonce: Nonce,
-    },
-    /// A frame came.
-    Frame {
-        /// On which connection.
-        connection: ConnectionId,
-        /// What.
-        frame: EdgeFrame,
-    },
-    /// Bytes came that are not a whole frame yet.
-    Heard {
-        /// On which connection.
-        connection: ConnectionId,
-    },
-    /// A message came that is no frame.
-    Malformed {
-        /// On which connection.
-        connection: ConnectionId,
-        /// What was wrong.
-        what: String,
-    },
-    /// The connection is over.
-    Closed {
-        /// Which.
-        connection: ConnectionId,
-    },
+    /// Of an edge's link.
+    Below(riser_ingest::LinkInput),
     /// The wall clock was stepped by so many milliseconds.
     ClockStepped(i64),
-}
-
-/// What a link's socket is to do.
-#[derive(Debug)]
-pub enum LinkOutput {
-    /// Send this.
-    Send {
-        /// On which connection.
-        connection: ConnectionId,
-        /// What.
-        frame: HubFrame,
-    },
-    /// From here on messages may be as large as batches.
-    Welcomed {
-        /// Which connection.
-        connection: ConnectionId,
-    },
-    /// Close after what was sent before.
-    Close {
-        /// Which.
-        connection: ConnectionId,
-        /// Why.
-        code: RefusedCode,
-    },
-    /// An edge has other entries under this epoch's name: the log has to be opened anew.
-    Reopen {
-        /// Which.
-        edge: ClientId,
-    },
-    /// For people: of a way down.
-    Down {
-        /// Which edge's.
-        edge: ClientId,
-        /// What.
-        event: LinkEvent,
-    },
-}
-
-/// An ingest that the rooms have and the disk has not.
-#[derive(Debug)]
-struct Outstanding {
-    edge: ClientId,
-    seqs: u64,
-    quarantined: u64,
 }
 
 /// A hub.
 #[derive(Debug)]
 pub struct HubCore {
     instance: Instance,
-    receivers: Receivers,
-    downlinks: Downlinks,
-    directory: Arc<Directory>,
-    tables: BTreeMap<ConnectionId, Table>,
-    /// Whose each welcomed connection is.
-    welcomed: BTreeMap<ConnectionId, ClientId>,
-    edges: BTreeMap<ClientId, Edge>,
-    /// By the receivers' token, which is the rooms' token too.
-    outstanding: BTreeMap<u64, Outstanding>,
-    outputs: VecDeque<Output<LinkOutput>>,
+    below: Below,
     stopping: bool,
 }
 
 impl HubCore {
     /// A hub over an instance and its log as it was opened, for the edges of a directory.
     pub fn new(
-        instance: Instance,
+        mut instance: Instance,
         receivers: Receivers,
         directory: Arc<Directory>,
         opened: &Opened,
         now: Now,
     ) -> Self {
-        let edges = directory.edges().map(|edge| {
-            let principal = edge.principal;
-            (principal.client, Edge::new(principal.client, principal.name.clone(), principal.account, now))
-        });
-        let downlinks = Downlinks::new(&directory, opened, now);
-        let orphans = downlinks.orphans(opened).into_iter().map(|key| (key, None)).collect::<Vec<_>>();
-        let mut core = Self {
-            edges: edges.collect(),
-            instance,
-            receivers,
-            downlinks,
-            directory,
-            tables: BTreeMap::new(),
-            welcomed: BTreeMap::new(),
-            outstanding: BTreeMap::new(),
-            outputs: VecDeque::new(),
-            stopping: false,
-        };
-        if !orphans.is_empty() {
-            // Nobody waits for it.
-            let append = Append { token: 0, routes: Vec::new(), entries: Bytes::new(), cursors: orphans };
-            core.rooms(RoomsInput::Append(append), now);
-        }
-        core.wishes(now);
-        for client in core.edges.keys().copied().collect::<Vec<_>>() {
-            core.know_sites(client);
-        }
-        core
+        let below = Below::new(receivers, directory, opened, &mut instance, now);
+        Self { instance, below, stopping: false }
     }
 
     /// The ways down, to look at.
     pub fn downlinks(&self) -> &Downlinks {
-        &self.downlinks
+        self.below.downlinks()
     }
 
     /// The instance, to look at.
@@ -194,256 +63,7 @@ impl HubCore {
 
     /// The edges of the directory, connected or not.
     pub fn edges(&self) -> impl Iterator<Item = EdgeStatus> {
-        self.edges.values().map(|edge| edge.status(self.receivers.progress(edge.client)))
-    }
-
-    fn link(&mut self, input: LinkInput, now: Now) {
-        match input {
-            LinkInput::Opened { connection, binding, nonce } => {
-                self.receivers(ReceiversInput::Opened { connection, binding, nonce }, now);
-            }
-            LinkInput::Frame { connection, frame } => {
-                self.receivers(ReceiversInput::Frame { connection, frame }, now);
-            }
-            LinkInput::Heard { connection } => self.receivers(ReceiversInput::Heard { connection }, now),
-            LinkInput::Malformed { connection, what } => {
-                self.receivers(ReceiversInput::Malformed { connection, what }, now);
-            }
-            LinkInput::Closed { connection } => {
-                self.gone(connection, now);
-                self.receivers(ReceiversInput::Closed { connection }, now);
-            }
-            LinkInput::ClockStepped(by_ms) => {
-                let event = SystemEvent::ClockStepped { by_ms };
-                self.rooms(RoomsInput::Event { scope: Scope::Instance, event }, now);
-            }
-        }
-    }
-
-    fn gone(&mut self, connection: ConnectionId, now: Now) {
-        self.tables.remove(&connection);
-        let Some(client) = self.welcomed.remove(&connection) else { return };
-        self.downlinks.gone(client, connection, (self.instance.bus(), &self.receivers), now);
-        self.wishes(now);
-        // A newer connection may have taken its place.
-        let is_replaced = self.welcomed.values().any(|other| *other == client);
-        if let Some(edge) = self.edges.get_mut(&client) {
-            edge.online = is_replaced;
-            if !is_replaced {
-                edge.gone();
-            }
-        }
-        self.know_sites(client);
-    }
-
-    /// The instance shows who is behind an edge, and whether it is cut off.
-    fn know_sites(&mut self, client: ClientId) {
-        let Some(edge) = self.edges.get(&client) else { return };
-        let logs: Vec<LogId> = self.receivers.logs_of(client).collect();
-        for log in logs {
-            self.instance.know_site(log, edge.name(), edge.online);
-        }
-    }
-
-    /// Whether an edge is behind, for those who listen.
-    fn watch(&mut self, client: ClientId, now: Now) {
-        let progress = self.receivers.progress(client);
-        let Some(edge) = self.edges.get_mut(&client) else { return };
-        if let Some((account, event)) = edge.watch(progress, now) {
-            self.emit(account, event, now);
-        }
-    }
-
-    fn receivers(&mut self, input: ReceiversInput, now: Now) {
-        self.receivers.handle(input, now);
-        while let Some(output) = self.receivers.poll() {
-            self.said_by_receivers(output, now);
-        }
-    }
-
-    fn said_by_receivers(&mut self, output: ReceiversOutput, now: Now) {
-        match output {
-            ReceiversOutput::Send { connection, frame } => self.out(LinkOutput::Send { connection, frame }),
-            ReceiversOutput::Close { connection, code } => {
-                self.gone(connection, now);
-                self.out(LinkOutput::Close { connection, code });
-            }
-            ReceiversOutput::Lookup { connection, edge } => {
-                let edge = self.directory.edge(edge).map(|edge| Registered {
-                    key: edge.key,
-                    name: edge.principal.name.clone(),
-                    account: edge.principal.account,
-                });
-                self.receivers.handle(ReceiversInput::Found { connection, edge }, now);
-            }
-            ReceiversOutput::Welcomed { connection, edge } => {
-                self.tables.insert(connection, Table::default());
-                self.welcomed.insert(connection, edge);
-                if let Some(edge) = self.edges.get_mut(&edge) {
-                    edge.online = true;
-                }
-                self.know_sites(edge);
-                self.watch(edge, now);
-                self.out(LinkOutput::Welcomed { connection });
-            }
-            ReceiversOutput::Ingest(ingest) => self.ingest(*ingest, now),
-            ReceiversOutput::Latest { connection, edge, log, epoch, items, definitions } => {
-                self.latest(connection, edge, (log, epoch), &items, definitions, now);
-            }
-            ReceiversOutput::Down { connection, edge, answer } => {
-                let attempt = connection.0;
-                let input = match answer.heard() {
-                    None => SenderInput::Ready { attempt },
-                    Some(frame) => SenderInput::Frame { attempt, frame },
-                };
-                self.downlink(edge, input, now);
-            }
-            ReceiversOutput::CaughtUp { .. } => {}
-            ReceiversOutput::Emit { account, event } => self.emit(account, event, now),
-        }
-    }
-
-    fn downlink(&mut self, edge: ClientId, input: SenderInput, now: Now) {
-        self.downlinks.handle(edge, input, (self.instance.bus(), &self.receivers), now);
-        self.wishes(now);
-    }
-
-    /// What the ways down want.
-    fn wishes(&mut self, now: Now) {
-        while let Some(Wish { edge, output }) = self.downlinks.poll() {
-            match output {
-                SenderOutput::Send { attempt, frame } => {
-                    let connection = ConnectionId(attempt);
-                    if let Some(frame) = DownFrame::of(frame) {
-                        self.out(LinkOutput::Send { connection, frame: HubFrame::Down(frame) });
-                    }
-                }
-                SenderOutput::Close { attempt } => {
-                    let (connection, why) = (ConnectionId(attempt), "no answer, or none that goes on");
-                    self.receivers(ReceiversInput::Mute { connection, why }, now);
-                }
-                SenderOutput::Read { number, from, bytes_max } => {
-                    self.read(edge, number, from, bytes_max, now)
-                }
-                SenderOutput::Moved { key, value, at_once } => {
-                    self.rooms(RoomsInput::Cursor { key, value, at_once }, now);
-                }
-                SenderOutput::NewEpoch { .. } => self.out(LinkOutput::Reopen { edge }),
-                SenderOutput::Emit(event) => {
-                    if let Some(gap) = downlinks::missing(&event)
-                        && let Some((account, name)) = self.downlinks.account(edge)
-                    {
-                        let event = SystemEvent::DownlinkGap { edge, name: name.clone(), gap };
-                        self.emit(account, event, now);
-                    }
-                    self.out(LinkOutput::Down { edge, event });
-                }
-                // It neither dials, nor proves its flow, nor has a clock of its own to tie.
-                SenderOutput::Connect { .. } | SenderOutput::AppendCanary | SenderOutput::AppendAnchor(_) => {
-                }
-            }
-        }
-    }
-
-    /// From memory where that reaches, else from the disk.
-    fn read(&mut self, edge: ClientId, number: u64, from: Seq, bytes_max: u32, now: Now) {
-        match self.instance.bus().tail(from, bytes_max as usize) {
-            Some(chunk) => {
-                let known = (self.instance.bus(), &self.receivers);
-                self.downlinks.handle(edge, SenderInput::Read { number, chunk }, known, now);
-            }
-            None => {
-                let ticket = self.downlinks.ticket(edge, number);
-                self.outputs.push_back(Output::ReadForLink { ticket, from, max_bytes: bytes_max });
-            }
-        }
-    }
-
-    fn ingest(&mut self, ingest: Ingest, now: Now) {
-        let Ingest { token, connection, edge, account, log, epoch, items, definitions, cursors, clock } =
-            ingest;
-        let seqs = match (items.first(), items.last()) {
-            (Some(first), Some(last)) => last.last().next().0.saturating_sub(first.first().0),
-            (None, _) | (_, None) => 0,
-        };
-        if let Some(known) = self.edges.get(&edge) {
-            self.instance.know_site(log, known.name(), true);
-        }
-        let table = self.tables.entry(connection).or_default();
-        table.define(definitions, edge, &self.directory);
-        let Placed { runs, routes, origins, elsewhere, quarantined } =
-            table.place(items, (log, epoch), account, edge);
-        for (seq, reason) in quarantined.iter().take(QUARANTINE_EVENTS_MAX) {
-            let event = SystemEvent::Quarantined {
-                edge,
-                seq: *seq,
-                code: reason.code().to_owned(),
-                reason: reason.words().to_owned(),
-            };
-            self.emit(account, event, now);
-        }
-        let outstanding = Outstanding { edge, seqs, quarantined: quarantined.len() as u64 };
-        self.outstanding.insert(token, outstanding);
-        self.rooms(
-            RoomsInput::Ingest(RoomsIngest {
-                token,
-                log,
-                runs,
-                routes,
-                origins,
-                elsewhere,
-                overflow: placing::overflow(account, edge),
-                cursors,
-                clock,
-            }),
-            now,
-        );
-    }
-
-    fn latest(
-        &mut self,
-        connection: ConnectionId,
-        edge: ClientId,
-        (log, epoch): (LogId, Epoch),
-        items: &[Item],
-        definitions: Definitions,
-        now: Now,
-    ) {
-        let table = self.tables.entry(connection).or_default();
-        table.define(definitions, edge, &self.directory);
-        let mut present = Vec::new();
-        for item in items {
-            let Item::Entries { first, frames: bytes, .. } = item else { continue };
-            let mut seq = *first;
-            for frame in frames(bytes).map_while(Result::ok) {
-                if let Ok(route) = table.route(&frame) {
-                    let (route, body) = (route.as_ref().clone(), bytes.slice_ref(frame.body));
-                    present.push(Latest { log, epoch, seq, route, body });
-                }
-                seq = seq.next();
-            }
-        }
-        for latest in present {
-            self.rooms(RoomsInput::Latest(latest), now);
-        }
-    }
-
-    fn emit(&mut self, account: AccountId, event: SystemEvent, now: Now) {
-        self.rooms(RoomsInput::Event { scope: Scope::Account(account), event }, now);
-    }
-
-    /// The commit of an ingest returned, or failed.
-    fn ingested(&mut self, token: u64, durable: bool, now: Now) {
-        let Some(outstanding) = self.outstanding.remove(&token) else { return };
-        if !durable {
-            self.receivers(ReceiversInput::Failed { token }, now);
-            return;
-        }
-        if let Some(edge) = self.edges.get_mut(&outstanding.edge) {
-            edge.taken(outstanding.seqs, outstanding.quarantined, now);
-        }
-        self.receivers(ReceiversInput::Ingested { token, refused: Vec::new() }, now);
-        self.watch(outstanding.edge, now);
+        self.below.edges()
     }
 
     /// The system speaks on a technical channel.
@@ -454,10 +74,6 @@ impl HubCore {
     fn rooms(&mut self, input: RoomsInput, now: Now) {
         self.instance.handle(InstanceInput::Rooms(input), now);
     }
-
-    fn out(&mut self, output: LinkOutput) {
-        self.outputs.push_back(Output::Link(output));
-    }
 }
 
 impl Core for HubCore {
@@ -465,60 +81,48 @@ impl Core for HubCore {
     type LinkOutput = LinkOutput;
 
     fn handle(&mut self, input: Input<LinkInput>, now: Now) {
+        let Self { instance, below, .. } = self;
         match input {
-            Input::Instance(input) => self.instance.handle(input, now),
-            Input::Link(input) => self.link(input, now),
-            Input::ReadForLink { ticket, chunk } => {
-                self.downlinks.read(ticket, chunk, (self.instance.bus(), &self.receivers), now);
-                self.wishes(now);
+            Input::Instance(input) => instance.handle(input, now),
+            Input::Link(LinkInput::Below(input)) => below.handle(input, instance, now),
+            Input::Link(LinkInput::ClockStepped(by_ms)) => {
+                self.say(Scope::Instance, SystemEvent::ClockStepped { by_ms }, now);
             }
-            Input::Lost(gaps) => {
-                self.downlinks.lost(&gaps, (self.instance.bus(), &self.receivers), now);
-                self.wishes(now);
-            }
+            Input::ReadForLink { ticket, chunk } => below.read_for_link(ticket, chunk, instance, now),
+            Input::Lost(gaps) => below.lost(&gaps, instance, now),
             Input::Deadline => {
-                self.instance.handle(InstanceInput::Deadline, now);
-                self.downlinks.deadline((self.instance.bus(), &self.receivers), now);
-                self.wishes(now);
-                if self.receivers.poll_timeout().is_some_and(|(time, _)| time <= now.time) {
-                    self.receivers(ReceiversInput::Deadline, now);
-                }
-                let due = |edge: &&Edge| edge.watch_at().is_some_and(|at| at <= now.time);
-                let due: Vec<ClientId> = self.edges.values().filter(due).map(|edge| edge.client).collect();
-                due.into_iter().for_each(|client| self.watch(client, now));
+                instance.handle(InstanceInput::Deadline, now);
+                below.deadline(instance, now);
             }
             Input::Shutdown => {
                 self.stopping = true;
-                self.downlinks.shutdown((self.instance.bus(), &self.receivers), now);
-                self.wishes(now);
-                self.rooms(RoomsInput::Shutdown, now);
-                self.receivers(ReceiversInput::Shutdown { after_ms: BACK_AFTER_MS }, now);
+                below.stop(instance, now);
+                instance.handle(InstanceInput::Rooms(RoomsInput::Shutdown), now);
+                below.farewell(instance, now);
             }
         }
     }
 
     fn poll(&mut self, now: Now) -> Option<Output<LinkOutput>> {
-        while self.outputs.is_empty() {
-            match self.instance.poll(now)? {
-                InstanceOutput::Done { token, result } => self.ingested(token, result.is_ok(), now),
-                InstanceOutput::Committed { through } => {
-                    self.downlinks.committed(through, (self.instance.bus(), &self.receivers), now);
-                    self.wishes(now);
-                }
-                output => self.outputs.push_back(Output::Instance(output)),
+        let Self { instance, below, .. } = self;
+        loop {
+            if let Some(output) = below.poll() {
+                return Some(output);
+            }
+            match instance.poll(now)? {
+                InstanceOutput::Done { token, result } => below.placed(token, result.is_ok(), instance, now),
+                InstanceOutput::Committed { through } => below.committed(through, instance, now),
+                output => return Some(Output::Instance(output)),
             }
         }
-        self.outputs.pop_front()
     }
 
     fn poll_timeout(&self) -> Option<Time> {
         let instance = self.instance.poll_timeout().map(|(time, _)| time);
-        let receivers = self.receivers.poll_timeout().map(|(time, _)| time);
-        let watched = self.edges.values().filter_map(Edge::watch_at).min();
-        [receivers, self.downlinks.poll_timeout(), instance, watched].into_iter().flatten().min()
+        [instance, self.below.poll_timeout()].into_iter().flatten().min()
     }
 
     fn is_drained(&self) -> bool {
-        self.stopping && self.instance.is_settled() && self.outstanding.is_empty()
+        self.stopping && self.instance.is_settled() && self.below.is_settled()
     }
 }

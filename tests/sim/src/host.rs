@@ -16,7 +16,7 @@ use crate::{
 use fastrand::Rng;
 use riser_edge_core::LinkOutput as EdgeLink;
 use riser_gate::{Directory, Policy, Verdict};
-use riser_hub_core::LinkOutput as HubLink;
+use riser_ingest::LinkOutput as HubLink;
 use riser_instance::{Input as InstanceInput, LogFold, core::Input};
 use riser_log::{Config as LogConfig, Entropy, Finding, Writer};
 use riser_model::{ConnectionId, LogId, Now, Read, Selected, Seq, Time, Wall, door::Ask};
@@ -523,7 +523,7 @@ impl Host {
     }
 
     /// The same at the hub.
-    pub fn hub_link(&mut self, input: riser_hub_core::LinkInput, at: Time) {
+    pub fn hub_link(&mut self, input: riser_ingest::LinkInput, at: Time) {
         let now = self.now(at);
         if let Some(process) = &mut self.process {
             process.tier.hub_link(input, now);

@@ -7,7 +7,8 @@ use riser_gate::{
     config::{Rights, Whom},
     key::KeyText,
 };
-use riser_hub_core::{HubCore, downlinks, placing};
+use riser_hub_core::HubCore;
+use riser_ingest::{downlinks, placing};
 use riser_instance::{Instance, LogFold};
 use riser_link::{
     Key, Receivers, Sender,

@@ -1,7 +1,8 @@
 //! The two cores behind one face: what a host does is the same for both, but for their links.
 
 use riser_edge_core::{EdgeCore, LinkInput as EdgeInput, LinkOutput as EdgeLink};
-use riser_hub_core::{HubCore, LinkInput as HubInput, LinkOutput as HubLink};
+use riser_hub_core::{HubCore, LinkInput as HubInput};
+use riser_ingest::{LinkInput as FromEdge, LinkOutput as HubLink};
 use riser_instance::{
     Core, Instance, Output as InstanceOutput,
     core::{Input, Output as CoreOutput},
@@ -55,9 +56,9 @@ impl Tier {
     }
 
     /// Takes what a link's socket brings to the hub.
-    pub fn hub_link(&mut self, input: HubInput, now: Now) {
+    pub fn hub_link(&mut self, input: FromEdge, now: Now) {
         match self {
-            Self::Hub(core) => core.handle(Input::Link(input), now),
+            Self::Hub(core) => core.handle(Input::Link(HubInput::Below(input)), now),
             Self::Edge(_) => {}
         }
     }

@@ -340,7 +340,7 @@ impl World {
             Event::Stall(id) => self.stalled(id),
             Event::LinkGone(n, life, connection) => {
                 if self.hosts[n].life == life {
-                    let input = riser_hub_core::LinkInput::Closed { connection };
+                    let input = riser_ingest::LinkInput::Closed { connection };
                     self.hosts[n].hub_link(input, self.now);
                     self.settle(n);
                 }

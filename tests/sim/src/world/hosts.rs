@@ -7,7 +7,7 @@ use crate::{
     wires::{Client, Far, Message, Road, Way, WireId},
 };
 use riser_edge_core::LinkOutput as EdgeLink;
-use riser_hub_core::LinkOutput as HubLink;
+use riser_ingest::LinkOutput as HubLink;
 use riser_link::LinkEvent;
 use riser_wire::link::{DownAnswer, DownFrame, EdgeFrame, HubFrame, encode_edge, encode_hub};
 use std::time::Duration;

@@ -7,7 +7,7 @@ use crate::{
 };
 use bytes::Bytes;
 use riser_edge_core::LinkInput as EdgeInput;
-use riser_hub_core::LinkInput as HubInput;
+use riser_ingest::LinkInput as HubInput;
 use riser_model::{
     ConnectionId,
     door::{Credential, Door, Input as DoorInput},

@@ -11,6 +11,8 @@ const WIRE: &[&str] = &["riser-model", "riser-wire"];
 /// What an instance of the bus is composed of; these five never import each other.
 const SIBLINGS: &[&str] = &["riser-log", "riser-link", "riser-mqtt", "riser-rooms", "riser-gate"];
 const INSTANCE: &[&str] = &["riser-instance"];
+/// The edges below an instance.
+const BELOW: &[&str] = &["riser-ingest"];
 /// Sockets, and what a process does around its work.
 const GLUE: &[&str] = &["riser-net", "riser-shell"];
 /// The one task that drives a core with them.
@@ -29,15 +31,16 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("riser-rooms", &[WIRE]),
         ("riser-gate", &[WIRE]),
         ("riser-instance", &[WIRE, SIBLINGS]),
-        ("riser-edge-core", &[WIRE, SIBLINGS, INSTANCE]),
-        ("riser-hub-core", &[WIRE, SIBLINGS, INSTANCE]),
+        ("riser-ingest", &[WIRE, SIBLINGS, INSTANCE]),
+        ("riser-edge-core", &[WIRE, SIBLINGS, INSTANCE, BELOW]),
+        ("riser-hub-core", &[WIRE, SIBLINGS, INSTANCE, BELOW]),
         ("riser-net", &[WIRE, SIBLINGS, INSTANCE]),
         ("riser-shell", &[WIRE, SIBLINGS, INSTANCE]),
-        ("riser-host", &[WIRE, SIBLINGS, INSTANCE, GLUE]),
-        ("riser-edge", &[WIRE, SIBLINGS, INSTANCE, GLUE, HOST, &["riser-edge-core"]]),
-        ("riser-hub", &[WIRE, SIBLINGS, INSTANCE, GLUE, HOST, &["riser-hub-core"]]),
+        ("riser-host", &[WIRE, SIBLINGS, INSTANCE, BELOW, GLUE]),
+        ("riser-edge", &[WIRE, SIBLINGS, INSTANCE, BELOW, GLUE, HOST, &["riser-edge-core"]]),
+        ("riser-hub", &[WIRE, SIBLINGS, INSTANCE, BELOW, GLUE, HOST, &["riser-hub-core"]]),
         // The simulator drives decisions, never sockets or disks.
-        ("riser-sim", &[WIRE, SIBLINGS, INSTANCE, CORES]),
+        ("riser-sim", &[WIRE, SIBLINGS, INSTANCE, BELOW, CORES]),
         // Parsers, and an edge's configuration.
         ("riser-fuzz", &[WIRE, SIBLINGS, GLUE, &["riser-edge"]]),
         ("riser-demo", &[WIRE, SIBLINGS, INSTANCE, GLUE, HOST, CORES, PROGRAMS]),

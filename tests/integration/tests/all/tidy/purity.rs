@@ -5,7 +5,7 @@ use cargo_metadata::DependencyKind;
 use super::{expect_none, workspace};
 
 /// The crates that decide: no I/O, no clock, no randomness, no runtime.
-pub const PURE: [&str; 10] = [
+pub const PURE: [&str; 11] = [
     "riser-model",
     "riser-wire",
     "riser-log",
@@ -14,6 +14,7 @@ pub const PURE: [&str; 10] = [
     "riser-rooms",
     "riser-gate",
     "riser-instance",
+    "riser-ingest",
     "riser-edge-core",
     "riser-hub-core",
 ];

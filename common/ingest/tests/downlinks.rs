@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use riser_gate::{AccountConfig, ClientConfig, Directory, Role, RoomConfig, key::KeyText};
-use riser_hub_core::{Downlinks, downlinks::opened};
+use riser_ingest::{Downlinks, downlinks::opened};
 use riser_link::Key;
 use riser_model::{AccountId, ClientId, CursorKey, CursorValue, Epoch, EpochSpan, History, LogId, Now, Seq};
 use uuid::Uuid;

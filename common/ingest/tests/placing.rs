@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use riser_gate::{AccountConfig, ClientConfig, Directory, QUARANTINE, Role, RoomConfig};
-use riser_hub_core::placing::{Reason, Table};
+use riser_ingest::placing::{Reason, Table};
 use riser_model::{AccountId, ClientId, History, RoomId, Route, RouteNumber, Stamp};
 use riser_wire::{
     entry::{ContentType, Publication, frames},

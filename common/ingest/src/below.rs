@@ -1,0 +1,503 @@
+//! The machine: what comes from the edges below, and what is done about it.
+
+use crate::{
+    downlinks::{self, Downlinks, Wish},
+    edges::{Edge, EdgeStatus},
+    placing::{self, Placed, Table},
+};
+use bytes::Bytes;
+use riser_gate::Directory;
+use riser_instance::{Input as InstanceInput, Instance, core::Output};
+use riser_link::{
+    Ingest, Receivers, Registered,
+    receivers::{Input as ReceiversInput, Output as ReceiversOutput},
+    sender::{Input as SenderInput, LinkEvent, Opened, Output as SenderOutput},
+};
+use riser_model::{
+    AccountId, Chunk, ClientId, ConnectionId, Epoch, Gap, LogId, Now, Seq, Time,
+    event::{Scope, SystemEvent},
+};
+use riser_rooms::{Append, Ingest as RoomsIngest, Input as RoomsInput, Latest};
+use riser_wire::{
+    entry::frames,
+    link::{Definitions, DownFrame, EdgeFrame, HubFrame, Item, Nonce, RefusedCode},
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+/// When edges are told to come back after a shutdown.
+const BACK_AFTER_MS: u32 = 1000;
+/// Quarantine events per batch: the channel itself holds every entry.
+const QUARANTINE_EVENTS_MAX: usize = 4;
+
+/// What a link's socket brings.
+#[derive(Debug)]
+pub enum LinkInput {
+    /// A WebSocket of the link's sub-protocol opened.
+    Opened {
+        /// Its id.
+        connection: ConnectionId,
+        /// The TLS exporter's bytes; empty without TLS.
+        binding: Bytes,
+        /// Fresh random bytes.
+        nonce: Nonce,
+    },
+    /// A frame came.
+    Frame {
+        /// On which connection.
+        connection: ConnectionId,
+        /// What.
+        frame: EdgeFrame,
+    },
+    /// Bytes came that are not a whole frame yet.
+    Heard {
+        /// On which connection.
+        connection: ConnectionId,
+    },
+    /// A message came that is no frame.
+    Malformed {
+        /// On which connection.
+        connection: ConnectionId,
+        /// What was wrong.
+        what: String,
+    },
+    /// The connection is over.
+    Closed {
+        /// Which.
+        connection: ConnectionId,
+    },
+}
+
+/// What a link's socket is to do.
+#[derive(Debug)]
+pub enum LinkOutput {
+    /// Send this.
+    Send {
+        /// On which connection.
+        connection: ConnectionId,
+        /// What.
+        frame: HubFrame,
+    },
+    /// From here on messages may be as large as batches.
+    Welcomed {
+        /// Which connection.
+        connection: ConnectionId,
+    },
+    /// Close after what was sent before.
+    Close {
+        /// Which.
+        connection: ConnectionId,
+        /// Why.
+        code: RefusedCode,
+    },
+    /// An edge has other entries under this epoch's name: the log has to be opened anew.
+    Reopen {
+        /// Which.
+        edge: ClientId,
+    },
+    /// For people: of a way down.
+    Down {
+        /// Which edge's.
+        edge: ClientId,
+        /// What.
+        event: LinkEvent,
+    },
+}
+
+/// An ingest that the rooms have and the disk has not.
+#[derive(Debug)]
+struct Outstanding {
+    edge: ClientId,
+    seqs: u64,
+    quarantined: u64,
+}
+
+/// The edges below one instance, which is lent for each input: whoever owns both hands the one's answers to the other.
+#[derive(Debug)]
+pub struct Below {
+    receivers: Receivers,
+    downlinks: Downlinks,
+    directory: Arc<Directory>,
+    tables: BTreeMap<ConnectionId, Table>,
+    /// Whose each welcomed connection is.
+    welcomed: BTreeMap<ConnectionId, ClientId>,
+    edges: BTreeMap<ClientId, Edge>,
+    /// By the receivers' token, which is the rooms' token too.
+    outstanding: BTreeMap<u64, Outstanding>,
+    outputs: VecDeque<Output<LinkOutput>>,
+}
+
+impl Below {
+    /// Over an instance and its log as it was opened, for the edges of a directory.
+    pub fn new(
+        receivers: Receivers,
+        directory: Arc<Directory>,
+        opened: &Opened,
+        instance: &mut Instance,
+        now: Now,
+    ) -> Self {
+        let edges = directory.edges().map(|edge| {
+            let principal = edge.principal;
+            (principal.client, Edge::new(principal.client, principal.name.clone(), principal.account, now))
+        });
+        let downlinks = Downlinks::new(&directory, opened, now);
+        let orphans = downlinks.orphans(opened).into_iter().map(|key| (key, None)).collect::<Vec<_>>();
+        let mut below = Self {
+            edges: edges.collect(),
+            receivers,
+            downlinks,
+            directory,
+            tables: BTreeMap::new(),
+            welcomed: BTreeMap::new(),
+            outstanding: BTreeMap::new(),
+            outputs: VecDeque::new(),
+        };
+        if !orphans.is_empty() {
+            // Nobody waits for it.
+            let append = Append { token: 0, routes: Vec::new(), entries: Bytes::new(), cursors: orphans };
+            instance.handle(InstanceInput::Rooms(RoomsInput::Append(append)), now);
+        }
+        below.wishes(instance, now);
+        for client in below.edges.keys().copied().collect::<Vec<_>>() {
+            below.know_sites(client, instance);
+        }
+        below
+    }
+
+    /// The ways down, to look at.
+    pub fn downlinks(&self) -> &Downlinks {
+        &self.downlinks
+    }
+
+    /// The edges of the directory, connected or not.
+    pub fn edges(&self) -> impl Iterator<Item = EdgeStatus> {
+        self.edges.values().map(|edge| edge.status(self.receivers.progress(edge.client)))
+    }
+
+    /// What it wants done next: something for a link's socket, or a read of the log.
+    pub fn poll(&mut self) -> Option<Output<LinkOutput>> {
+        self.outputs.pop_front()
+    }
+
+    /// When it wants [`Below::deadline`].
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let receivers = self.receivers.poll_timeout().map(|(time, _)| time);
+        let watched = self.edges.values().filter_map(Edge::watch_at).min();
+        [receivers, self.downlinks.poll_timeout(), watched].into_iter().flatten().min()
+    }
+
+    /// Whether everything that was taken is on disk, or failed.
+    pub fn is_settled(&self) -> bool {
+        self.outstanding.is_empty()
+    }
+
+    /// What a link's socket brings.
+    pub fn handle(&mut self, input: LinkInput, instance: &mut Instance, now: Now) {
+        match input {
+            LinkInput::Opened { connection, binding, nonce } => {
+                self.receivers(ReceiversInput::Opened { connection, binding, nonce }, instance, now);
+            }
+            LinkInput::Frame { connection, frame } => {
+                self.receivers(ReceiversInput::Frame { connection, frame }, instance, now);
+            }
+            LinkInput::Heard { connection } => {
+                self.receivers(ReceiversInput::Heard { connection }, instance, now)
+            }
+            LinkInput::Malformed { connection, what } => {
+                self.receivers(ReceiversInput::Malformed { connection, what }, instance, now);
+            }
+            LinkInput::Closed { connection } => {
+                self.gone(connection, instance, now);
+                self.receivers(ReceiversInput::Closed { connection }, instance, now);
+            }
+        }
+    }
+
+    fn gone(&mut self, connection: ConnectionId, instance: &mut Instance, now: Now) {
+        self.tables.remove(&connection);
+        let Some(client) = self.welcomed.remove(&connection) else { return };
+        self.downlinks.gone(client, connection, (instance.bus(), &self.receivers), now);
+        self.wishes(instance, now);
+        // A newer connection may have taken its place.
+        let is_replaced = self.welcomed.values().any(|other| *other == client);
+        if let Some(edge) = self.edges.get_mut(&client) {
+            edge.online = is_replaced;
+            if !is_replaced {
+                edge.gone();
+            }
+        }
+        self.know_sites(client, instance);
+    }
+
+    /// The instance shows who is behind an edge, and whether it is cut off.
+    fn know_sites(&self, client: ClientId, instance: &mut Instance) {
+        let Some(edge) = self.edges.get(&client) else { return };
+        let logs: Vec<LogId> = self.receivers.logs_of(client).collect();
+        for log in logs {
+            instance.know_site(log, edge.name(), edge.online);
+        }
+    }
+
+    /// Whether an edge is behind, for those who listen.
+    fn watch(&mut self, client: ClientId, instance: &mut Instance, now: Now) {
+        let progress = self.receivers.progress(client);
+        let Some(edge) = self.edges.get_mut(&client) else { return };
+        if let Some((account, event)) = edge.watch(progress, now) {
+            emit(account, event, instance, now);
+        }
+    }
+
+    fn receivers(&mut self, input: ReceiversInput, instance: &mut Instance, now: Now) {
+        self.receivers.handle(input, now);
+        while let Some(output) = self.receivers.poll() {
+            self.said_by_receivers(output, instance, now);
+        }
+    }
+
+    fn said_by_receivers(&mut self, output: ReceiversOutput, instance: &mut Instance, now: Now) {
+        match output {
+            ReceiversOutput::Send { connection, frame } => self.out(LinkOutput::Send { connection, frame }),
+            ReceiversOutput::Close { connection, code } => {
+                self.gone(connection, instance, now);
+                self.out(LinkOutput::Close { connection, code });
+            }
+            ReceiversOutput::Lookup { connection, edge } => {
+                let edge = self.directory.edge(edge).map(|edge| Registered {
+                    key: edge.key,
+                    name: edge.principal.name.clone(),
+                    account: edge.principal.account,
+                });
+                self.receivers.handle(ReceiversInput::Found { connection, edge }, now);
+            }
+            ReceiversOutput::Welcomed { connection, edge } => {
+                self.tables.insert(connection, Table::default());
+                self.welcomed.insert(connection, edge);
+                if let Some(edge) = self.edges.get_mut(&edge) {
+                    edge.online = true;
+                }
+                self.know_sites(edge, instance);
+                self.watch(edge, instance, now);
+                self.out(LinkOutput::Welcomed { connection });
+            }
+            ReceiversOutput::Ingest(ingest) => self.ingest(*ingest, instance, now),
+            ReceiversOutput::Latest { connection, edge, log, epoch, items, definitions } => {
+                self.latest((connection, edge), (log, epoch), &items, definitions, instance, now);
+            }
+            ReceiversOutput::Down { connection, edge, answer } => {
+                let attempt = connection.0;
+                let input = match answer.heard() {
+                    None => SenderInput::Ready { attempt },
+                    Some(frame) => SenderInput::Frame { attempt, frame },
+                };
+                self.downlink(edge, input, instance, now);
+            }
+            ReceiversOutput::CaughtUp { .. } => {}
+            ReceiversOutput::Emit { account, event } => emit(account, event, instance, now),
+        }
+    }
+
+    fn downlink(&mut self, edge: ClientId, input: SenderInput, instance: &mut Instance, now: Now) {
+        self.downlinks.handle(edge, input, (instance.bus(), &self.receivers), now);
+        self.wishes(instance, now);
+    }
+
+    /// What the ways down want.
+    fn wishes(&mut self, instance: &mut Instance, now: Now) {
+        while let Some(Wish { edge, output }) = self.downlinks.poll() {
+            match output {
+                SenderOutput::Send { attempt, frame } => {
+                    let connection = ConnectionId(attempt);
+                    if let Some(frame) = DownFrame::of(frame) {
+                        self.out(LinkOutput::Send { connection, frame: HubFrame::Down(frame) });
+                    }
+                }
+                SenderOutput::Close { attempt } => {
+                    let (connection, why) = (ConnectionId(attempt), "no answer, or none that goes on");
+                    self.receivers(ReceiversInput::Mute { connection, why }, instance, now);
+                }
+                SenderOutput::Read { number, from, bytes_max } => {
+                    self.read(edge, number, from, bytes_max, instance, now)
+                }
+                SenderOutput::Moved { key, value, at_once } => {
+                    rooms(RoomsInput::Cursor { key, value, at_once }, instance, now);
+                }
+                SenderOutput::NewEpoch { .. } => self.out(LinkOutput::Reopen { edge }),
+                SenderOutput::Emit(event) => {
+                    if let Some(gap) = downlinks::missing(&event)
+                        && let Some((account, name)) = self.downlinks.account(edge)
+                    {
+                        let event = SystemEvent::DownlinkGap { edge, name: name.clone(), gap };
+                        emit(account, event, instance, now);
+                    }
+                    self.out(LinkOutput::Down { edge, event });
+                }
+                // It neither dials, nor proves its flow, nor has a clock of its own to tie.
+                SenderOutput::Connect { .. } | SenderOutput::AppendCanary | SenderOutput::AppendAnchor(_) => {
+                }
+            }
+        }
+    }
+
+    /// From memory where that reaches, else from the disk.
+    fn read(
+        &mut self,
+        edge: ClientId,
+        number: u64,
+        from: Seq,
+        bytes_max: u32,
+        instance: &mut Instance,
+        now: Now,
+    ) {
+        match instance.bus().tail(from, bytes_max as usize) {
+            Some(chunk) => {
+                let known = (instance.bus(), &self.receivers);
+                self.downlinks.handle(edge, SenderInput::Read { number, chunk }, known, now);
+            }
+            None => {
+                let ticket = self.downlinks.ticket(edge, number);
+                self.outputs.push_back(Output::ReadForLink { ticket, from, max_bytes: bytes_max });
+            }
+        }
+    }
+
+    fn ingest(&mut self, ingest: Ingest, instance: &mut Instance, now: Now) {
+        let Ingest { token, connection, edge, account, log, epoch, items, definitions, cursors, clock } =
+            ingest;
+        let seqs = match (items.first(), items.last()) {
+            (Some(first), Some(last)) => last.last().next().0.saturating_sub(first.first().0),
+            (None, _) | (_, None) => 0,
+        };
+        if let Some(known) = self.edges.get(&edge) {
+            instance.know_site(log, known.name(), true);
+        }
+        let table = self.tables.entry(connection).or_default();
+        table.define(definitions, edge, &self.directory);
+        let Placed { runs, routes, origins, elsewhere, quarantined } =
+            table.place(items, (log, epoch), account, edge);
+        for (seq, reason) in quarantined.iter().take(QUARANTINE_EVENTS_MAX) {
+            let event = SystemEvent::Quarantined {
+                edge,
+                seq: *seq,
+                code: reason.code().to_owned(),
+                reason: reason.words().to_owned(),
+            };
+            emit(account, event, instance, now);
+        }
+        let outstanding = Outstanding { edge, seqs, quarantined: quarantined.len() as u64 };
+        self.outstanding.insert(token, outstanding);
+        rooms(
+            RoomsInput::Ingest(RoomsIngest {
+                token,
+                log,
+                runs,
+                routes,
+                origins,
+                elsewhere,
+                overflow: placing::overflow(account, edge),
+                cursors,
+                clock,
+            }),
+            instance,
+            now,
+        );
+    }
+
+    fn latest(
+        &mut self,
+        (connection, edge): (ConnectionId, ClientId),
+        (log, epoch): (LogId, Epoch),
+        items: &[Item],
+        definitions: Definitions,
+        instance: &mut Instance,
+        now: Now,
+    ) {
+        let table = self.tables.entry(connection).or_default();
+        table.define(definitions, edge, &self.directory);
+        let mut present = Vec::new();
+        for item in items {
+            let Item::Entries { first, frames: bytes, .. } = item else { continue };
+            let mut seq = *first;
+            for frame in frames(bytes).map_while(Result::ok) {
+                if let Ok(route) = table.route(&frame) {
+                    let (route, body) = (route.as_ref().clone(), bytes.slice_ref(frame.body));
+                    present.push(Latest { log, epoch, seq, route, body });
+                }
+                seq = seq.next();
+            }
+        }
+        for latest in present {
+            rooms(RoomsInput::Latest(latest), instance, now);
+        }
+    }
+
+    /// The deadline that [`Below::poll_timeout`] named has come.
+    pub fn deadline(&mut self, instance: &mut Instance, now: Now) {
+        self.downlinks.deadline((instance.bus(), &self.receivers), now);
+        self.wishes(instance, now);
+        if self.receivers.poll_timeout().is_some_and(|(time, _)| time <= now.time) {
+            self.receivers(ReceiversInput::Deadline, instance, now);
+        }
+        let due = |edge: &&Edge| edge.watch_at().is_some_and(|at| at <= now.time);
+        let due: Vec<ClientId> = self.edges.values().filter(due).map(|edge| edge.client).collect();
+        due.into_iter().for_each(|client| self.watch(client, instance, now));
+    }
+
+    /// The log was read for a way down.
+    pub fn read_for_link(&mut self, ticket: u64, chunk: Chunk, instance: &mut Instance, now: Now) {
+        self.downlinks.read(ticket, chunk, (instance.bus(), &self.receivers), now);
+        self.wishes(instance, now);
+    }
+
+    /// The log let these go.
+    pub fn lost(&mut self, gaps: &[Gap], instance: &mut Instance, now: Now) {
+        self.downlinks.lost(gaps, (instance.bus(), &self.receivers), now);
+        self.wishes(instance, now);
+    }
+
+    /// A commit returned: the ways down learn what it holds.
+    pub fn committed(&mut self, through: Seq, instance: &mut Instance, now: Now) {
+        self.downlinks.committed(through, (instance.bus(), &self.receivers), now);
+        self.wishes(instance, now);
+    }
+
+    /// The instance goes down on purpose: the ways down stop. The rooms finish what they have before the edges are told
+    /// ([`Below::farewell`]).
+    pub fn stop(&mut self, instance: &mut Instance, now: Now) {
+        self.downlinks.shutdown((instance.bus(), &self.receivers), now);
+        self.wishes(instance, now);
+    }
+
+    /// All edges are told to come back later.
+    pub fn farewell(&mut self, instance: &mut Instance, now: Now) {
+        self.receivers(ReceiversInput::Shutdown { after_ms: BACK_AFTER_MS }, instance, now);
+    }
+
+    /// The commit with that token returned, or failed.
+    pub fn placed(&mut self, token: u64, durable: bool, instance: &mut Instance, now: Now) {
+        let Some(outstanding) = self.outstanding.remove(&token) else { return };
+        if !durable {
+            self.receivers(ReceiversInput::Failed { token }, instance, now);
+            return;
+        }
+        if let Some(edge) = self.edges.get_mut(&outstanding.edge) {
+            edge.taken(outstanding.seqs, outstanding.quarantined, now);
+        }
+        self.receivers(ReceiversInput::Ingested { token, refused: Vec::new() }, instance, now);
+        self.watch(outstanding.edge, instance, now);
+    }
+
+    fn out(&mut self, output: LinkOutput) {
+        self.outputs.push_back(Output::Link(output));
+    }
+}
+
+/// The system speaks on an account's technical channel.
+fn emit(account: AccountId, event: SystemEvent, instance: &mut Instance, now: Now) {
+    rooms(RoomsInput::Event { scope: Scope::Account(account), event }, instance, now);
+}
+
+fn rooms(input: RoomsInput, instance: &mut Instance, now: Now) {
+    instance.handle(InstanceInput::Rooms(input), now);
+}
