@@ -32,11 +32,11 @@ use std::{
 };
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Deliveries {
     pub(crate) subscriptions: BTreeMap<SubscriptionId, Subscription>,
     pub(crate) pull: Pull,
-    pub(crate) own: Own,
+    own: Own,
     aliases: Aliases,
     held: VecDeque<Push>,
     outbox: Outbox,
@@ -72,9 +72,26 @@ enum Sent {
 
 impl Deliveries {
     /// `durable`: for a session that outlives the connection.
-    pub(crate) fn new((inflight_max, aliases_max): (u16, u16), durable: bool, last_id: u16) -> Self {
-        let (outbox, aliases) = (Outbox::new(inflight_max, durable, last_id), Aliases::new(aliases_max));
-        Self { outbox, aliases, ..Self::default() }
+    pub(crate) fn new(
+        (inflight_max, aliases_max): (u16, u16),
+        own: Own,
+        durable: bool,
+        last_id: u16,
+    ) -> Self {
+        Self {
+            subscriptions: BTreeMap::new(),
+            pull: Pull::default(),
+            own,
+            aliases: Aliases::new(aliases_max),
+            held: VecDeque::new(),
+            outbox: Outbox::new(inflight_max, durable, last_id),
+            settled: BTreeMap::new(),
+            parting: BTreeSet::new(),
+            finishing: Finishing::default(),
+            system: System::default(),
+            dropped: 0,
+            got_on: false,
+        }
     }
 
     /// What the instance says of the account.
@@ -248,8 +265,7 @@ impl Deliveries {
             self.dropped += 1;
             return pass(subscription, delivery.pos);
         };
-        let place = delivery.pos.or(delivery.retained);
-        if subscription.has(options::NO_LOCAL) && place.is_some_and(|pos| self.own.has(pos)) {
+        if subscription.has(options::NO_LOCAL) && self.own.is_of(delivery, &publication) {
             return pass(subscription, delivery.pos);
         }
         // What was begun is finished, expired or not.

@@ -10,17 +10,19 @@ use crate::{
     connect::{self, BadConnect, Connect},
     fault::{ANSWER, Fault, PACKET_FOR_IT},
     frame::{Frame, Kind, Splitter},
+    own::Own,
     peer::Peer,
     session::{End, Session},
     v4, v5,
 };
 use bytes::BytesMut;
 use riser_model::{
-    Now, Time,
+    ClientId, Now, Time,
     door::{Ask, Code, Door, Input, Method, Output, Prompt, Refusal, SessionState, Tell},
 };
 use riser_wire::{
     close,
+    entry::Publisher,
     limits::{FIRST_FRAME_DEADLINE, UNAUTHENTICATED_BYTES_MAX},
 };
 use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode};
@@ -233,7 +235,9 @@ impl MqttDoor {
     fn tell(&mut self, tell: Tell, now: Now) {
         match (&mut self.state, tell) {
             (State::Closed | State::Greeting, _) => {}
-            (State::Entering(..), Tell::Entered { session, .. }) => self.enter(session, now),
+            (State::Entering(..), Tell::Entered { session, principal, .. }) => {
+                self.enter(session, principal.client, now);
+            }
             (State::Entering(connect, _) | State::Asked(connect, _), Tell::Refused(refusal)) => {
                 let mut out = BytesMut::new();
                 // To what will pass there is no CONNACK: some clients (MQTT.js) take any refusal for final and a
@@ -253,7 +257,7 @@ impl MqttDoor {
         }
     }
 
-    fn enter(&mut self, state: SessionState, now: Now) {
+    fn enter(&mut self, state: SessionState, client: ClientId, now: Now) {
         let State::Entering(connect, kept) = std::mem::replace(&mut self.state, State::Closed) else {
             return;
         };
@@ -271,7 +275,8 @@ impl MqttDoor {
         self.deadline = self.silence_max.map(|silence_max| now.time.plus(silence_max));
         let expires = connect.session.expiry_s > 0;
         let (config, counters) = (Arc::clone(&self.config), Arc::clone(&self.counters));
-        let mut session = Box::new(Session::new(connect.peer, config, counters, expires, state));
+        let own = Own { client, publisher: Publisher::of(&connect.session.id) };
+        let mut session = Box::new(Session::new(connect.peer, config, counters, expires, own, state));
         session.room(self.room);
         self.state = State::Open(session);
         self.packets(&kept, now);

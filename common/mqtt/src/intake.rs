@@ -10,7 +10,7 @@ use riser_model::{
     door::{Code, Intake, Refusal, Target},
 };
 use riser_wire::{
-    entry::{ContentType, PacketId, Publication},
+    entry::{ContentType, PacketId, Publication, Publisher},
     limits::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, PUBLICATION_BYTES_MAX},
 };
 use rumqttc::v5::mqttbytes::v5::DisconnectReasonCode;
@@ -29,7 +29,7 @@ pub(crate) struct Place {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Batch {
     aliases: BTreeMap<Box<[u8]>, u32>,
     /// The topic of the last publication: most sensors have one.
@@ -41,12 +41,31 @@ pub(crate) struct Batch {
     ticket: u64,
     /// Its client has no word for a refusal.
     unheard: bool,
+    author: Author,
+}
+
+/// Who publishes, for the case that it does not want it back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Author {
+    /// Its MQTT session.
+    pub(crate) publisher: Publisher,
+    /// It may come to want that: each of its entries says whose it is. Else those alone that are retained do.
+    pub(crate) always: bool,
 }
 
 impl Batch {
     /// `unheard`: its client has no word for a refusal (MQTT 3.1.1).
-    pub(crate) fn new(unheard: bool) -> Self {
-        Self { unheard, ..Self::default() }
+    pub(crate) fn new(unheard: bool, author: Author) -> Self {
+        Self {
+            aliases: BTreeMap::new(),
+            last: None,
+            fresh: Vec::new(),
+            entries: Vec::new(),
+            count: 0,
+            ticket: 0,
+            unheard,
+            author,
+        }
     }
 
     /// The number that a topic has in this batch; an entry must follow. Wrong topics end the connection; long ones are refused.
@@ -142,6 +161,7 @@ impl Batch {
             content_type: ContentType::named(publish.travelling.content_type),
             publish_id: None,
             packet_id,
+            publisher: (self.author.always || publish.retain).then_some(self.author.publisher),
             properties: &publish.travelling.properties,
             payload: publish.payload,
         };

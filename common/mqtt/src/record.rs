@@ -6,7 +6,7 @@
 use riser_model::{
     AccountId, ClientId, Position, Route, RouteNumber, Seq, ShareKey, Stamp, Wall, door::Will,
 };
-use riser_wire::entry::{self, Body, ContentType, Kind, Publication};
+use riser_wire::entry::{self, Body, ContentType, Kind, Publication, Publisher};
 use serde::{Deserialize, Serialize};
 
 const VERSION: u8 = 1;
@@ -176,12 +176,13 @@ impl SavedWill {
         Self { route, retain, qos, content_type, properties, payload, delay_s, expiry_s }
     }
 
-    /// Appends the publication that it becomes, as a frame of its route.
-    pub fn write_frame(&self, out: &mut Vec<u8>, route: RouteNumber, stamp: Stamp) {
+    /// Appends the publication that it becomes, in the name of that session, as a frame of its route.
+    pub fn write_frame(&self, of: &SessionKey, out: &mut Vec<u8>, route: RouteNumber, stamp: Stamp) {
         let publication = Publication {
             retain: self.retain,
             qos: self.qos,
             properties: &self.properties,
+            publisher: Some(Publisher::of(&of.id)),
             ..Publication::new(ContentType::named(&self.content_type), &self.payload)
         };
         publication.write_frame(out, route, stamp);

@@ -12,19 +12,21 @@ use crate::{
     fault::Fault,
     filters,
     frame::{Frame, Kind},
-    intake::{Batch, Place},
+    intake::{Author, Batch, Place},
     outbox::{News, Received as PeerHas, Unacknowledged},
+    own::Own,
     peer::{Peer, Version},
     publish::{self, Publish},
     received::{Received, Stage},
     subscribe::Subscribing,
+    subscription::options,
     tallying,
     topic::TOPIC_BYTES_MAX,
 };
 use bytes::{BufMut, BytesMut};
 use riser_model::{
     Now, Time,
-    door::{Ask, Code, NORMAL, Refusal, SessionState, Tell},
+    door::{Ask, Code, NORMAL, Refusal, SessionState, SessionSubscription, Tell},
     tally::{Tallied, Tally},
 };
 use riser_wire::entry::PacketId;
@@ -95,11 +97,15 @@ impl Session {
         config: Arc<Config>,
         counters: Arc<Counters>,
         expires: bool,
+        own: Own,
         state: SessionState,
     ) -> Self {
+        let no_local = |held: &SessionSubscription| held.keep.options & options::NO_LOCAL != 0;
+        let always = peer.version == Version::V5 || state.subscriptions.iter().any(no_local);
+        let author = Author { publisher: own.publisher, always };
         let window = peer.receive_maximum.min(config.inflight_max);
         let aliases = peer.topic_aliases_max.min(config.aliases_given_max);
-        let mut deliveries = Deliveries::new((window, aliases), state.number != 0, state.last_id);
+        let mut deliveries = Deliveries::new((window, aliases), own, state.number != 0, state.last_id);
         let mut subscribing = Subscribing::default();
         let (held, remembered) = (state.subscriptions, &state.deliveries);
         let asks = subscribing.restore(held, remembered, &mut deliveries, &counters);
@@ -113,7 +119,7 @@ impl Session {
             counters,
             number: state.number,
             expires,
-            batch: Batch::new(peer.version == Version::V4),
+            batch: Batch::new(peer.version == Version::V4, author),
             release: None,
             acks: Acks::default(),
             unacknowledged: 0,
@@ -370,7 +376,6 @@ impl Session {
             self.asks.push_back(Ask::Release { ticket, ids });
         }
         if let Some(intake) = self.batch.take() {
-            self.deliveries.own.asked(intake.ticket, intake.count);
             self.asks.push_back(Ask::Publish(intake));
         }
     }
@@ -424,8 +429,7 @@ impl Session {
                 }
                 self.acknowledge()
             }
-            Tell::Stored { ticket, log, first, refused, .. } => {
-                self.deliveries.own.stored(ticket, log, first, refused.len());
+            Tell::Stored { ticket, refused, .. } => {
                 let unheard = self.acks.stored(ticket, &refused);
                 let verdict = unheard.into_iter().try_for_each(|refusal| self.refused_unheard(refusal));
                 self.acknowledge().and(verdict)

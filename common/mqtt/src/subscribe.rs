@@ -94,9 +94,6 @@ impl Subscribing {
             Err(BadFilter) => return Slot::Known(Grant::Invalid),
         };
         let window = deliveries.window();
-        if keep.options & options::NO_LOCAL != 0 {
-            deliveries.own.want();
-        }
         let full = deliveries.subscriptions.len() >= SUBSCRIPTIONS_MAX;
         let found = deliveries.subscriptions.iter_mut().find(|(_, s)| s.filter == filter);
         if let Some((id, subscription)) = found {
@@ -135,9 +132,6 @@ impl Subscribing {
                 counters.lost_subscriptions.add(1);
                 continue;
             };
-            if keep.options & options::NO_LOCAL != 0 {
-                deliveries.own.want();
-            }
             let id = self.next_id();
             let mut subscription = Subscription::new(filter, want, keep, true, through);
             let of = remembered.iter().filter(|one| {

@@ -15,7 +15,7 @@
 
 mod publication;
 
-pub use publication::{ContentType, PacketId, Publication, PublishId};
+pub use publication::{ContentType, PacketId, Publication, PublishId, Publisher};
 
 use crate::limits::BODY_BYTES_MAX;
 use riser_model::{RouteNumber, Seq, Stamp, Wall};
@@ -361,6 +361,7 @@ mod tests {
             content_type: ContentType::Other("text/x"),
             publish_id: Some(PublishId { producer: 3, n: 4 }),
             packet_id: Some(PacketId { session: 5, id: 6 }),
+            publisher: Some(Publisher(7)),
             properties: b"pp",
             payload: b"hello",
         }
@@ -380,6 +381,23 @@ mod tests {
         assert_eq!(&out[..4], &golden[..4]);
         assert_eq!(&out[4..8], &crc);
         assert_eq!(&out[8..], &golden[8..]);
+    }
+
+    #[test]
+    fn the_bytes_of_all_that_a_publication_may_carry_are_golden() {
+        let mut out = Vec::new();
+        full().write_frame(&mut out, RouteNumber(9), STAMP);
+        let golden = [
+            &[111, 0][..], // flags: everything, at QoS 2
+            &[7, 0, 0, 0, 4, 3, 2, 1, 0, 0, 0, 0, 254, 255, 255, 255, 255, 255, 255, 255], // stamp
+            &[255, 6, b't', b'e', b'x', b't', b'/', b'x'],
+            &[3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0], // publish id
+            &[5, 0, 0, 0, 0, 0, 0, 0, 6, 0],                   // packet id
+            &[7, 0, 0, 0, 0, 0, 0, 0],                         // publisher
+            &[2, 0, b'p', b'p', b'h', b'e', b'l', b'l', b'o'],
+        ];
+        assert_eq!(out[FRAME_HEADER_BYTES + 2..], golden.concat());
+        assert_eq!(Publisher::of("pump-1"), Publisher(0x7d51_7919_5211_dc19));
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl Instance {
     pub(super) fn fire(&mut self, key: &SessionKey, now: Now) {
         let Some(will) = self.sessions.will(key).filter(|_| !self.firing.contains(key)) else { return };
         let mut entries = Vec::new();
-        will.write_frame(&mut entries, RouteNumber(0), now.stamp());
+        will.write_frame(key, &mut entries, RouteNumber(0), now.stamp());
         let routes = vec![will.route.clone()];
         Record::Unwilled { key: key.clone() }.write_frame(&mut entries, RouteNumber::NONE, now.stamp());
         self.firing.insert(key.clone());

@@ -3,14 +3,14 @@
 use crate::bench::*;
 use bytes::Bytes;
 use riser_model::{
-    AccountId, Cause, Gap, RoomId, Seq, SubscriptionId,
+    AccountId, Cause, ClientId, Gap, RoomId, Route, Seq, SubscriptionId,
     door::{Ask, Code, Input, Keep, Push, SessionState, SessionSubscription, Tell},
     event::Scope,
 };
 use riser_mqtt::Config;
-use riser_wire::entry::{ContentType, Publication};
+use riser_wire::entry::{self, Body, ContentType, Publication, Publisher};
 use rumqttc::v5::mqttbytes::v5;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// Subscribed to `hall/#`, with room.
 fn subscribed(level: u8, options: u8) -> Bench {
@@ -355,18 +355,77 @@ fn what_the_system_says_comes_under_its_own_topics_and_is_acknowledged() {
     }
 }
 
+/// A delivery of what that MQTT client id published, of the bench's own client or of another one.
+fn published_by(id: &str, own_client: bool, seq: u64) -> Push {
+    let payload = [seq as u8];
+    let publication = Publication { publisher: Some(Publisher::of(id)), ..plain(0, &payload) };
+    match delivery(0, seq, "a", publication) {
+        Push::Publication(mut delivery) if own_client => {
+            let route = Route { client: ClientId(uuid::Uuid::from_u128(2)), ..(*delivery.route).clone() };
+            delivery.route = Arc::new(route);
+            Push::Publication(delivery)
+        }
+        other => other,
+    }
+}
+
+/// 5.0: MQTT-3.8.3-3.
 #[test]
-fn no_local_gets_nothing_back_of_its_own() {
-    let mut bench = subscribed(5, 1 | 4);
-    bench.send(&publish(5, "hall/a", 1, 1, b"").repeat(3));
-    bench.asks();
-    bench.seq = 11;
-    bench.store(1, 3, &[(1, Code::QuotaExceeded)]);
-    bench.got();
+fn no_local_gets_nothing_back_of_its_client_id_whatever_connection_published_it() {
+    let mut bench = subscribed(5, 4);
     bench.tell(Tell::Ready);
-    deliver(&mut bench, (11..15).map(|seq| delivery(0, seq, "a", plain(0, &[seq as u8]))).collect());
+    let retained = match published_by("pump-1", true, 15) {
+        Push::Publication(mut delivery) => {
+            (delivery.pos, delivery.retained) = (None, Some(position(15)));
+            Push::Publication(delivery)
+        }
+        other => panic!("{other:?}"),
+    };
+    let pushes = vec![
+        published_by("pump-1", true, 11),
+        published_by("pump-2", true, 12),
+        published_by("pump-1", false, 13),
+        delivery(0, 14, "a", plain(0, &[14])),
+        retained,
+    ];
+    deliver(&mut bench, pushes);
     let seqs: Vec<_> = bench.got().chunks(12).map(|packet| *packet.last().unwrap()).collect();
-    assert_eq!(seqs, [13, 14]);
+    assert_eq!(seqs, [12, 13, 14]);
+    let mut bench = subscribed(5, 0);
+    bench.tell(Tell::Ready);
+    deliver(&mut bench, vec![published_by("pump-1", true, 11)]);
+    assert!(!bench.got().is_empty(), "who wants its own gets them");
+}
+
+/// The publisher of each entry of the one batch.
+fn publishers(bench: &mut Bench) -> Vec<Option<Publisher>> {
+    let intake = bench.intake();
+    let frames = entry::frames(&intake.entries).map(|frame| {
+        let frame = frame.unwrap();
+        Publication::read(&Body::read(frame.body).unwrap()).unwrap().publisher
+    });
+    frames.collect()
+}
+
+#[test]
+fn what_may_come_back_to_its_publisher_says_who_that_is() {
+    let own = Some(Publisher::of("pump-1"));
+    let all =
+        |level| [publish(level, "hall/a", 0, 0, b""), publish_with(level, "hall/a", 1, 0, &[], b"")].concat();
+    let mut bench = Bench::open(5);
+    bench.send(&all(5));
+    assert_eq!(publishers(&mut bench), [own, own]);
+    let mut bench = Bench::open(4);
+    bench.send(&all(4));
+    assert_eq!(publishers(&mut bench), [None, own], "MQTT 3.1.1 has no No Local; what is retained stays");
+    let keep = Keep { options: 4, identifier: 0 };
+    let held = SessionSubscription { filter: "hall/#".to_owned(), keep, through: Some(position(10)) };
+    let state =
+        SessionState { number: 7, present: true, subscriptions: vec![held], ..SessionState::default() };
+    let mut bench = Bench::open_with(4, Config::default(), state);
+    bench.asks();
+    bench.send(&all(4));
+    assert_eq!(publishers(&mut bench), [own, own], "a session that was opened with MQTT 5 before");
 }
 
 #[test]

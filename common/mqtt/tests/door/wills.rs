@@ -2,9 +2,9 @@
 
 use crate::bench::*;
 use bytes::Bytes;
-use riser_model::{ClientId, Now, RoomId, Route, RouteNumber, door::Ask};
-use riser_mqtt::SavedWill;
-use riser_wire::entry::{Body, Frame, Publication};
+use riser_model::{AccountId, ClientId, Now, RoomId, Route, RouteNumber, door::Ask};
+use riser_mqtt::{SavedWill, SessionKey};
+use riser_wire::entry::{Body, Frame, Publication, Publisher};
 
 /// CONNECT with this will, as it would be published.
 fn published(level: u8, retain: bool, qos: u8) -> (bool, u8, String, Vec<u8>, Vec<u8>) {
@@ -23,11 +23,13 @@ fn published(level: u8, retain: bool, qos: u8) -> (bool, u8, String, Vec<u8>, Ve
     };
     let mut bytes = Vec::new();
     let saved = SavedWill::new(session.will.unwrap(), route, 0);
-    saved.write_frame(&mut bytes, RouteNumber(0), Now::default().stamp());
+    let of = SessionKey::of_nobody(AccountId(uuid::Uuid::from_u128(1)), "id");
+    saved.write_frame(&of, &mut bytes, RouteNumber(0), Now::default().stamp());
     let bytes = Bytes::from(bytes);
     let (frame, _) = Frame::read(&bytes, 0).unwrap();
     let body = Body::read(frame.body).unwrap();
     let read = Publication::read(&body).unwrap();
+    assert_eq!(read.publisher, Some(Publisher::of("id")), "No Local holds for it");
     let content_type = read.content_type.name().to_owned();
     (read.retain, read.qos, content_type, read.properties.to_vec(), read.payload.to_vec())
 }

@@ -57,6 +57,19 @@ pub struct PacketId {
     pub id: u16,
 }
 
+/// Which of its client's MQTT sessions a publication came from: what MQTT 5's No Local asks.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Publisher(pub u64);
+
+impl Publisher {
+    /// The one of that MQTT client id: FNV-1a over its bytes. It tells sessions of one client apart and nobody from
+    /// anybody else: who wants two of its own ids to collide has only its own messages to lose.
+    pub fn of(mqtt_client_id: &str) -> Self {
+        let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        Self(mqtt_client_id.bytes().fold(0xcbf2_9ce4_8422_2325, fold))
+    }
+}
+
 /// A publication: the rest of a body of kind [`Kind::Publication`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Publication<'a> {
@@ -70,6 +83,8 @@ pub struct Publication<'a> {
     pub publish_id: Option<PublishId>,
     /// For publishers that want exactly once by QoS 2.
     pub packet_id: Option<PacketId>,
+    /// Where somebody may not want it back.
+    pub publisher: Option<Publisher>,
     /// MQTT 5 properties that travel with it, in MQTT 5's own encoding without the length; at most 65,535 bytes.
     pub properties: &'a [u8],
     /// The payload, byte for byte.
@@ -82,6 +97,7 @@ impl<'a> Publication<'a> {
     const PACKET_ID: u16 = 4;
     const PROPERTIES: u16 = 8;
     const QOS_SHIFT: u16 = 4;
+    const PUBLISHER: u16 = 64;
 
     /// A plain publication of these bytes.
     pub fn new(content_type: ContentType<'a>, payload: &'a [u8]) -> Self {
@@ -91,6 +107,7 @@ impl<'a> Publication<'a> {
             content_type,
             publish_id: None,
             packet_id: None,
+            publisher: None,
             properties: &[],
             payload,
         }
@@ -146,6 +163,9 @@ impl<'a> Publication<'a> {
             })
             .map(|id| id.ok_or(cut("packet id")))
             .transpose()?;
+        let publisher = has(Self::PUBLISHER)
+            .then(|| take_u64(&mut rest).map(Publisher).ok_or(cut("publisher")))
+            .transpose()?;
         let properties = if has(Self::PROPERTIES) {
             let length = take_array(&mut rest).map(|b| u16::from_le_bytes(*b)).ok_or(cut("properties"))?;
             take(&mut rest, usize::from(length)).ok_or(cut("properties"))?
@@ -158,6 +178,7 @@ impl<'a> Publication<'a> {
             content_type,
             publish_id,
             packet_id,
+            publisher,
             properties,
             payload: rest,
         })
@@ -173,6 +194,7 @@ impl<'a> Publication<'a> {
             (self.publish_id.is_some(), Self::PUBLISH_ID),
             (self.packet_id.is_some(), Self::PACKET_ID),
             (!properties.is_empty(), Self::PROPERTIES),
+            (self.publisher.is_some(), Self::PUBLISHER),
         ] {
             if set {
                 flags |= flag;
@@ -187,6 +209,9 @@ impl<'a> Publication<'a> {
             if let Some(id) = self.packet_id {
                 out.extend_from_slice(&id.session.to_le_bytes());
                 out.extend_from_slice(&id.id.to_le_bytes());
+            }
+            if let Some(Publisher(publisher)) = self.publisher {
+                out.extend_from_slice(&publisher.to_le_bytes());
             }
             if !properties.is_empty() {
                 out.extend_from_slice(&(properties.len() as u16).to_le_bytes());

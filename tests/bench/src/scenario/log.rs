@@ -106,15 +106,8 @@ fn amplification(
 fn entries(count: u64) -> Bytes {
     let mut frames = Vec::new();
     for n in 0..count {
-        let publication = Publication {
-            retain: false,
-            qos: 1,
-            content_type: ContentType::Octets,
-            publish_id: None,
-            packet_id: None,
-            properties: &[],
-            payload: corpus::prepared(0, n),
-        };
+        let publication =
+            Publication { qos: 1, ..Publication::new(ContentType::Octets, corpus::prepared(0, n)) };
         let now = Clock.now();
         let stamp = Stamp { boot_us: now.time.0 / 1000, wall: now.wall, uncertainty_ms: 0 };
         publication.write_frame(&mut frames, RouteNumber(0), stamp);

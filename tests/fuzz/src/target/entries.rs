@@ -2,7 +2,9 @@
 
 use crate::outcome;
 use riser_model::{RouteNumber, Seq, Stamp, Wall};
-use riser_wire::entry::{Body, ContentType, Frame, Kind, Origin, PacketId, Publication, PublishId, frames};
+use riser_wire::entry::{
+    Body, ContentType, Frame, Kind, Origin, PacketId, Publication, PublishId, Publisher, frames,
+};
 
 pub fn run(input: &[u8]) {
     let mut at = 0;
@@ -40,6 +42,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         content_type: ContentType::Other("text/x"),
         publish_id: Some(PublishId { producer: 3, n: 4 }),
         packet_id: Some(PacketId { session: 5, id: 6 }),
+        publisher: Some(Publisher(7)),
         properties: b"pp",
         payload: b"hello",
     };

@@ -16,6 +16,7 @@ pub const STEPS: &[Step] = &[
     Step::new("message expiry: dropped, or what is left", expiry).five(),
     Step::new("subscription identifier", identifier).five(),
     Step::new("no local", no_local).five(),
+    Step::new("no local: retained, on a later connection", no_local_retained).five(),
     Step::new("topic alias from the client", alias).five(),
     Step::new("Receive Maximum 1", receive_maximum).five(),
 ];
@@ -103,6 +104,17 @@ fn no_local(bench: &mut Bench<'_>) -> Result<(), Trouble> {
     both.subscribe_to(json!({ "filters": [{ "filter": "local/x", "qos": 1, "no_local": true }] }))?;
     both.publish("local/x", "from itself", 1)?;
     demand_then_nothing(&mut bench.writer()?, &mut both, "local/x", &[]).map(|_| ())
+}
+
+fn no_local_retained(bench: &mut Bench<'_>) -> Result<(), Trouble> {
+    let mut both = bench.connect(&bench.options("both"))?;
+    both.retain("local/kept", "its own", 1)?;
+    both.disconnect()?;
+    let mut both = bench.connect(&bench.options("both"))?;
+    both.subscribe_to(json!({ "filters": [{ "filter": "local/kept", "qos": 1, "no_local": true }] }))?;
+    let came = demand_then_nothing(&mut bench.writer()?, &mut both, "local/kept", &[]);
+    bench.writer()?.retain("local/kept", "", 1)?;
+    came.map(|_| ())
 }
 
 fn alias(bench: &mut Bench<'_>) -> Result<(), Trouble> {
