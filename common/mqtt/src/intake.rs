@@ -39,6 +39,8 @@ pub(crate) struct Batch {
     count: u32,
     /// The last ticket given.
     ticket: u64,
+    /// The last that was answered.
+    seen: u64,
     /// Its client has no word for a refusal.
     unheard: bool,
     author: Author,
@@ -63,6 +65,7 @@ impl Batch {
             entries: Vec::new(),
             count: 0,
             ticket: 0,
+            seen: 0,
             unheard,
             author,
         }
@@ -177,6 +180,11 @@ impl Batch {
         self.ticket
     }
 
+    /// The bus answered a ticket.
+    pub(crate) fn answered(&mut self, ticket: u64) {
+        self.seen = self.seen.max(ticket);
+    }
+
     /// What was added since the last time.
     pub(crate) fn take(&mut self) -> Option<Intake> {
         if self.count == 0 {
@@ -184,6 +192,7 @@ impl Batch {
         }
         let intake = Intake {
             ticket: self.next_ticket(),
+            seen: self.seen,
             aliases: std::mem::take(&mut self.fresh),
             entries: Bytes::from(std::mem::take(&mut self.entries)),
             count: std::mem::take(&mut self.count),

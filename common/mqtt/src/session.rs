@@ -420,6 +420,7 @@ impl Session {
     pub(crate) fn tell(&mut self, tell: Tell) -> Result<(), End> {
         match tell {
             Tell::Stored { ticket, refused, .. } if self.deliveries.is_asked(ticket) => {
+                self.batch.answered(ticket);
                 if let Some((_, refusal)) = refused.into_iter().next() {
                     return Err(End::Refused(refusal));
                 }
@@ -430,6 +431,7 @@ impl Session {
                 self.acknowledge()
             }
             Tell::Stored { ticket, refused, .. } => {
+                self.batch.answered(ticket);
                 let unheard = self.acks.stored(ticket, &refused);
                 let verdict = unheard.into_iter().try_for_each(|refusal| self.refused_unheard(refusal));
                 self.acknowledge().and(verdict)

@@ -294,7 +294,13 @@ mod tests {
     use std::task::Waker;
 
     fn publish(ticket: u64, bytes: usize) -> Ask {
-        Ask::Publish(Intake { ticket, aliases: vec![], entries: vec![0; bytes].into(), count: 1 })
+        Ask::Publish(Intake {
+            ticket,
+            seen: ticket - 1,
+            aliases: vec![],
+            entries: vec![0; bytes].into(),
+            count: 1,
+        })
     }
 
     fn tickets(inbox: &mut CoreInbox) -> Vec<u64> {

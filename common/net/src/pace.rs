@@ -109,7 +109,8 @@ mod tests {
         let paces = Paces::default();
         let of = |n| paces.of(ClientId(uuid::Uuid::from_u128(n)));
         let limits = Limits { publications_per_s: 10, ..Limits::default() };
-        let batch = Intake { ticket: 1, aliases: Vec::new(), entries: vec![0; 10].into(), count: 10 };
+        let batch =
+            Intake { ticket: 1, seen: 0, aliases: Vec::new(), entries: vec![0; 10].into(), count: 10 };
         let (one, other) = (of(1), of(1));
         assert_eq!(one.take(&batch, &limits, at(0)), None);
         assert_eq!(other.take(&batch, &limits, at(0)), Some(at(1000)));

@@ -107,7 +107,13 @@ mod tests {
         let mut seat = entrance.admit(peer).unwrap().sit();
         seat.ask(Ask::Enter { credential: Credential::Anonymous, session: None, room: None });
         let publish = |ticket| {
-            Ask::Publish(Intake { ticket, aliases: vec![], entries: vec![0; 1000].into(), count: 1 })
+            Ask::Publish(Intake {
+                ticket,
+                seen: ticket - 1,
+                aliases: vec![],
+                entries: vec![0; 1000].into(),
+                count: 1,
+            })
         };
         seat.ask(publish(1));
         assert!(!seat.is_waiting());

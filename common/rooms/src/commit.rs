@@ -54,7 +54,7 @@ impl Bus {
     }
 
     pub(crate) fn failed(&mut self, ticket: u64, code: Code) {
-        let failed = self.line.failed(ticket, &mut self.routes);
+        let (failed, open) = self.line.failed(ticket, &mut self.routes);
         let (Some(first), Some(last)) = (failed.first(), failed.last()) else { return };
         // Those that were not fetched yet carry seqs that are given again.
         let gone = first.ticket()..=last.ticket();
@@ -70,11 +70,10 @@ impl Bus {
             | Output::Left { .. }
             | Output::Settled { .. } => true,
         });
-        for unstored in failed {
-            self.counters.failed += unstored.block.count();
-            for piece in unstored.pieces {
-                self.complete(piece, Err(code));
-            }
+        self.counters.failed +=
+            failed.iter().map(|unstored| unstored.block.count()).sum::<u64>() + open.count;
+        for piece in failed.into_iter().flat_map(|unstored| unstored.pieces).chain(open.pieces) {
+            self.complete(piece, Err(code));
         }
         if had_entries && self.failing != Some(code) {
             self.failing = Some(code);
@@ -108,7 +107,10 @@ impl Bus {
                     Ok(()) => {
                         publisher.partial.first.get_or_insert(first);
                     }
-                    Err(code) => refuse_all(&mut refused, indexes, &failure(code)),
+                    Err(code) => {
+                        publisher.failed = Some((ticket, code));
+                        refuse_all(&mut refused, indexes, &failure(code));
+                    }
                 }
                 publisher.partial.refused.append(&mut refused);
                 if last {

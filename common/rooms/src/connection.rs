@@ -7,7 +7,7 @@ use crate::{
 };
 use riser_model::{
     ConnectionId, Principal, Seq, SubscriptionId, Time, Wall,
-    door::{Refusal, Target, Tell},
+    door::{Code, Refusal, Target, Tell},
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -59,6 +59,8 @@ pub(crate) struct Connection {
     /// Their bytes.
     pub(crate) unstored_bytes: usize,
     pub(crate) partial: Partial,
+    /// The last batch of which something could not be stored though it may be at another time, and why.
+    pub(crate) failed: Option<(u64, Code)>,
     pub(crate) replay: Replay,
     pub(crate) members: BTreeMap<RoomSlot, Member>,
     /// What it publishes is replayed to others, in rooms that offer that.
@@ -79,6 +81,7 @@ impl Connection {
             unstored: 0,
             unstored_bytes: 0,
             partial: Partial::default(),
+            failed: None,
             replay: Replay::default(),
             members: BTreeMap::new(),
             session: false,

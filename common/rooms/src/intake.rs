@@ -50,6 +50,25 @@ pub(crate) enum Piece {
     Done { token: u64, placed: Placed },
 }
 
+/// Whose pieces come in an order that is kept.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Whose {
+    Connection(ConnectionId),
+    /// The layer above.
+    Owner,
+    System,
+}
+
+impl Piece {
+    fn of(&self) -> Whose {
+        match self {
+            Self::Intake { connection, .. } => Whose::Connection(*connection),
+            Self::Said(_) => Whose::System,
+            Self::Done { .. } => Whose::Owner,
+        }
+    }
+}
+
 /// The batch that is being filled.
 #[derive(Debug, Default)]
 struct Open {
@@ -63,6 +82,14 @@ struct Open {
     since: Option<Time>,
     /// Whether anybody waits for it.
     awaited: bool,
+}
+
+/// What the batch held that was being filled when one before it failed.
+#[derive(Debug, Default)]
+pub(crate) struct Undone {
+    pub(crate) pieces: Vec<Piece>,
+    /// How many entries.
+    pub(crate) count: u64,
 }
 
 /// How far the open batch was filled.
@@ -275,11 +302,12 @@ impl Line {
         }
     }
 
-    /// The batches that fail when `ticket` does: it, and if it has entries all that were numbered after it.
-    /// Their seqs, definitions and riding cursors are free again, and what is open moves up.
-    pub(crate) fn failed(&mut self, ticket: u64, routes: &mut Routes) -> Vec<Unstored> {
+    /// The batches that fail when `ticket` does: it, and if it has entries all that were numbered after it. Their seqs,
+    /// definitions and riding cursors are free again. What is being filled moves up, unless it has anything of somebody
+    /// who loses something: that would overtake what is sent again.
+    pub(crate) fn failed(&mut self, ticket: u64, routes: &mut Routes) -> (Vec<Unstored>, Undone) {
         let Ok(from) = self.unstored.binary_search_by_key(&ticket, |unstored| unstored.ticket) else {
-            return Vec::new();
+            return Default::default();
         };
         let alone = self.unstored.get(from).is_some_and(|unstored| unstored.block.count() == 0);
         let to = if alone { from + 1 } else { self.unstored.len() };
@@ -294,11 +322,18 @@ impl Line {
                 self.riding.entry(*key).or_insert(*value);
             }
         }
-        if let Some(first) = failed.first().filter(|_| !alone) {
-            routes.undefine(first.written);
+        let Some(first) = failed.first().filter(|_| !alone) else { return (failed, Undone::default()) };
+        routes.undefine(first.written);
+        let losers: BTreeSet<_> =
+            failed.iter().flat_map(|unstored| &unstored.pieces).map(Piece::of).collect();
+        if !self.open.pieces.iter().any(|piece| losers.contains(&piece.of())) {
             self.renumber(first.block.first);
+            return (failed, Undone::default());
         }
-        failed
+        self.next = first.block.first;
+        let Open { offsets, ids, pieces, .. } = std::mem::take(&mut self.open);
+        self.land(&ids);
+        (failed, Undone { pieces, count: offsets.len() as u64 })
     }
 
     fn renumber(&mut self, next: Seq) {
@@ -321,6 +356,8 @@ impl Line {
 pub(crate) fn failure(code: Code) -> Refusal {
     let (what, want) = match code {
         Code::QuotaExceeded => ("the log's quota is used up", "publish again when the link has drained it"),
+        Code::ShuttingDown => ("the instance is going down", "publish again later"),
+        Code::TooMany => ("too much waits for the disk", "publish again later"),
         _ => ("the log could not commit", "publish again later"),
     };
     Refusal { code, what: what.into(), want: want.into() }

@@ -6,7 +6,7 @@ use crate::{
     connection::{Alias, refuse_all},
     graph::{ChannelSlot, Graph, Way},
     input::{Append, Ingest},
-    intake::{Line, Piece},
+    intake::{Line, Piece, failure},
     output::{Output, Placed},
     producers::id_of,
     retained::RetainedTable,
@@ -33,11 +33,11 @@ struct Ways<'a> {
 
 impl Bus {
     pub(crate) fn publish(&mut self, connection: ConnectionId, intake: Intake, now: Now) {
-        let Intake { ticket, aliases, entries, count } = intake;
+        let Intake { ticket, seen, aliases, entries, count } = intake;
         for (number, target) in aliases {
             self.define(connection, number, target);
         }
-        let refusal = self.refusal(connection, entries.len());
+        let refusal = self.refusal(connection, (ticket, seen), entries.len());
         let Self { connections, line, routes, config, outputs, counters, graph, retained, producers, .. } =
             self;
         let Some(publisher) = connections.get_mut(&connection) else { return };
@@ -178,8 +178,18 @@ impl Bus {
     }
 
     /// Why nothing of a connection's batch can be taken at this moment.
-    fn refusal(&mut self, connection: ConnectionId, bytes: usize) -> Option<Refusal> {
-        let own = self.connections.get(&connection).map_or(0, |publisher| publisher.unstored_bytes);
+    fn refusal(
+        &mut self,
+        connection: ConnectionId,
+        (ticket, seen): (u64, u64),
+        bytes: usize,
+    ) -> Option<Refusal> {
+        let publisher = self.connections.get_mut(&connection)?;
+        if let Some((failed, code)) = publisher.failed.filter(|(failed, _)| *failed > seen) {
+            publisher.failed = Some((ticket.max(failed), code));
+            return Some(failure(code));
+        }
+        let own = publisher.unstored_bytes;
         let code = if self.closing {
             Code::ShuttingDown
         } else if self.line.bytes() + bytes > self.config.unstored_bytes_max
@@ -189,11 +199,8 @@ impl Bus {
         } else {
             return None;
         };
-        let what = match code {
-            Code::ShuttingDown => "the instance is going down",
-            _ => "too much waits for the disk",
-        };
-        Some(topics::refuse(code, what, "publish again later"))
+        publisher.failed = Some((ticket, code));
+        Some(failure(code))
     }
 
     fn define(&mut self, connection: ConnectionId, number: u32, target: Target) {

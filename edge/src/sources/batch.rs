@@ -36,12 +36,22 @@ pub(crate) struct Batch {
     count: u32,
     /// The last ticket given.
     ticket: u64,
+    /// The last that was answered.
+    seen: u64,
 }
 
 impl Batch {
     /// Of a source whose topics mean this.
     pub(crate) fn new(mapping: Mapping) -> Self {
-        Self { mapping, aliases: BTreeMap::new(), fresh: vec![], entries: vec![], count: 0, ticket: 0 }
+        Self {
+            mapping,
+            aliases: BTreeMap::new(),
+            fresh: vec![],
+            entries: vec![],
+            count: 0,
+            ticket: 0,
+            seen: 0,
+        }
     }
 
     /// The number that a topic has in this batch; an entry must follow.
@@ -83,6 +93,11 @@ impl Batch {
         self.ticket
     }
 
+    /// The bus answered a ticket.
+    pub(crate) fn answered(&mut self, ticket: u64) {
+        self.seen = self.seen.max(ticket);
+    }
+
     /// What was added since the last time.
     pub(crate) fn take(&mut self) -> Option<Intake> {
         if self.count == 0 {
@@ -90,6 +105,7 @@ impl Batch {
         }
         let intake = Intake {
             ticket: self.next_ticket(),
+            seen: self.seen,
             aliases: std::mem::take(&mut self.fresh),
             entries: std::mem::take(&mut self.entries).into(),
             count: std::mem::take(&mut self.count),

@@ -221,6 +221,7 @@ impl Lines {
     }
 
     fn stored(&mut self, ticket: u64, first: Position, refused: Vec<(u32, Refusal)>) {
+        self.batch.answered(ticket);
         let Some((_, lines)) = self.storing.pop_front_if(|(storing, _)| *storing == ticket) else { return };
         let stored = (lines.len() as u64).saturating_sub(refused.len() as u64);
         self.receipt.stored += stored;

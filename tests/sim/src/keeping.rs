@@ -57,8 +57,20 @@ impl Keeping {
         };
         let from = *self.at.get(place)?;
         let began_by = self.began_by.unwrap_or(Seq(u64::MAX));
-        let mut skipped = None;
+        let (mut skipped, mut gone) = (None, None);
         for (seq, entry) in due(who, *qos, journal, from) {
+            // Where the same was published twice and the log let go of the first, it is told the second.
+            if is_it(entry) && seq < oldest && gone.is_none() {
+                gone = Some(seq);
+                continue;
+            }
+            if seq >= oldest
+                && !is_it(entry)
+                && let Some(gone) = gone
+            {
+                self.at[place] = gone;
+                return None;
+            }
             if is_it(entry) {
                 // Of publications that are the same, byte for byte, one that was told may be told again.
                 let mut told = due(who, *qos, journal, since).take_while(|(seq, _)| *seq <= from);
@@ -74,6 +86,10 @@ impl Keeping {
             if seq > began_by && seq >= oldest {
                 skipped.get_or_insert((seq.0, named(entry)));
             }
+        }
+        if let Some(gone) = gone {
+            self.at[place] = gone;
+            return None;
         }
         let before = due(who, *qos, journal, since).take_while(|(seq, _)| *seq <= from);
         match before.into_iter().find(|(_, entry)| is_it(entry)) {

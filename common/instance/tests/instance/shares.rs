@@ -53,7 +53,13 @@ fn publish(world: &mut World, count: u64) {
         let aliases = vec![(0, Target::Topic("hall/a".to_owned()))];
         world.ask(
             PUBLISHER,
-            Ask::Publish(Intake { ticket, aliases, entries: Bytes::from(entries), count: 1 }),
+            Ask::Publish(Intake {
+                ticket,
+                seen: ticket - 1,
+                aliases,
+                entries: Bytes::from(entries),
+                count: 1,
+            }),
         );
     }
     settle(world);

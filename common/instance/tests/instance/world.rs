@@ -321,5 +321,11 @@ pub fn session() -> SessionRequest {
 }
 
 pub fn nothing(ticket: u64) -> Ask {
-    Ask::Publish(Intake { ticket, aliases: Vec::new(), entries: Default::default(), count: 0 })
+    Ask::Publish(Intake {
+        ticket,
+        seen: ticket - 1,
+        aliases: Vec::new(),
+        entries: Default::default(),
+        count: 0,
+    })
 }

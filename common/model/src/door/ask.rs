@@ -97,6 +97,10 @@ pub enum Flow {
 pub struct Intake {
     /// Rises by one per batch of the connection; echoed by [`Tell::Stored`](super::Tell::Stored), in order.
     pub ticket: u64,
+    /// The last ticket whose [`Tell::Stored`](super::Tell::Stored) the door had taken in. When a batch could not be
+    /// stored, what its connection sent before it could know that is not stored either: nothing overtakes what will be
+    /// sent again.
+    pub seen: u64,
     /// Aliases first used in this batch. A connection numbers them densely from 0; a later batch may give a
     /// number a new meaning, which it then has from its first entry on.
     pub aliases: Vec<(u32, Target)>,

@@ -48,7 +48,8 @@ impl Script {
 
     pub fn publish(&mut self, entries: bytes::Bytes) {
         self.tickets += 1;
-        let intake = Intake { ticket: self.tickets, aliases: vec![], entries, count: 1 };
+        let intake =
+            Intake { ticket: self.tickets, seen: self.tickets - 1, aliases: vec![], entries, count: 1 };
         self.out.push_back(Output::Ask(Ask::Publish(intake)));
     }
 

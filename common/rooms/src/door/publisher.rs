@@ -37,13 +37,15 @@ pub(super) struct Publisher {
     room: RoomName,
     aliases: BTreeMap<ChannelName, u32>,
     last_ticket: u64,
+    /// The last that was answered.
+    seen: u64,
     waiting: VecDeque<Waiting>,
 }
 
 impl Publisher {
     /// For the channels of this room.
     pub(super) fn new(room: RoomName) -> Self {
-        Self { room, aliases: BTreeMap::new(), last_ticket: 0, waiting: VecDeque::new() }
+        Self { room, aliases: BTreeMap::new(), last_ticket: 0, seen: 0, waiting: VecDeque::new() }
     }
 
     /// From here on for the channels of another room.
@@ -94,7 +96,7 @@ impl Publisher {
         // A batch has at most 4096 messages.
         let count = messages.len() as u32;
         self.waiting.push_back(Waiting { request, many, ticket, count });
-        Ok(Ask::Publish(Intake { ticket, aliases, entries: entries.into(), count }))
+        Ok(Ask::Publish(Intake { ticket, seen: self.seen, aliases, entries: entries.into(), count }))
     }
 
     fn alias(&self, defined: &mut BTreeMap<ChannelName, u32>, channel: &ChannelName) -> u32 {
@@ -115,6 +117,7 @@ impl Publisher {
         refused: Vec<(u32, Refusal)>,
         at: impl Fn(Seq) -> Position,
     ) -> Option<(Waiting, Vec<Receipt>)> {
+        self.seen = self.seen.max(ticket);
         let waiting = self.waiting.pop_front_if(|waiting| waiting.ticket == ticket)?;
         let mut refused = refused.into_iter().peekable();
         let mut seq = first;

@@ -27,7 +27,8 @@ fn send_to(world: &mut World, connection: u64, ticket: u64, producer: u64, ns: &
         publication.write_frame(&mut entries, RouteNumber(0), Now::default().stamp());
     }
     let aliases = vec![(0, Target::Topic(topic.into()))];
-    let intake = Intake { ticket, aliases, entries: entries.into(), count: ns.len() as u32 };
+    let intake =
+        Intake { ticket, seen: ticket - 1, aliases, entries: entries.into(), count: ns.len() as u32 };
     world.ask(connection, Ask::Publish(intake));
 }
 

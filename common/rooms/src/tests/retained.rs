@@ -24,7 +24,10 @@ fn retain_at(world: &mut World, qos: u8, topic: &str, payload: &str, properties:
     };
     publication.write_frame(&mut entries, RouteNumber(0), world.now.stamp());
     let (ticket, aliases) = (1000, vec![(0, Target::Topic(topic.into()))]);
-    world.ask(1, Ask::Publish(Intake { ticket, aliases, entries: Bytes::from(entries), count: 1 }));
+    world.ask(
+        1,
+        Ask::Publish(Intake { ticket, seen: ticket - 1, aliases, entries: Bytes::from(entries), count: 1 }),
+    );
     // At QoS 0 nobody waits for its commit.
     if let Some((at, _)) = world.bus.poll_timeout().filter(|_| world.storage.waiting.is_empty()) {
         world.now.time = at;
@@ -228,7 +231,16 @@ fn no_client_takes_all_the_room_from_the_others() {
             Publication { retain: true, qos: 1, ..Publication::new(ContentType::Text, &[b'7'; 300]) };
         publication.write_frame(&mut entries, RouteNumber(0), world.now.stamp());
         let (ticket, aliases) = (1000, vec![(0, Target::Topic(topic.into()))]);
-        world.ask(2, Ask::Publish(Intake { ticket, aliases, entries: Bytes::from(entries), count: 1 }));
+        world.ask(
+            2,
+            Ask::Publish(Intake {
+                ticket,
+                seen: ticket - 1,
+                aliases,
+                entries: Bytes::from(entries),
+                count: 1,
+            }),
+        );
         world.commit();
         world.tells.entry(c(2)).or_default().drain(..).find_map(|tell| match tell {
             Tell::Stored { refused, .. } => Some(refused.is_empty()),
@@ -252,7 +264,16 @@ fn a_device_that_no_refusal_reaches_is_stored_without_being_retained_and_that_is
         let publication = Publication { retain: true, qos: 1, ..Publication::new(ContentType::Text, &large) };
         publication.write_frame(&mut entries, RouteNumber(0), world.now.stamp());
         let aliases = vec![(0, Target::Device("a/x".into()))];
-        world.ask(1, Ask::Publish(Intake { ticket, aliases, entries: Bytes::from(entries), count: 1 }));
+        world.ask(
+            1,
+            Ask::Publish(Intake {
+                ticket,
+                seen: ticket - 1,
+                aliases,
+                entries: Bytes::from(entries),
+                count: 1,
+            }),
+        );
         world.commit();
     }
     let all = world.all(2);

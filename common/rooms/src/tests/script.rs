@@ -92,7 +92,7 @@ pub(super) struct World {
     pub(super) retained: Vec<Changes>,
     pub(super) rooms: Vec<Room>,
     pub(super) config: Config,
-    tickets: u64,
+    pub(super) tickets: u64,
 }
 
 pub(super) fn c(n: u64) -> ConnectionId {
@@ -182,7 +182,8 @@ impl World {
         Publication::new(ContentType::Text, payload.as_bytes()).write_frame(&mut out, RouteNumber(0), stamp);
         self.tickets += 1;
         let aliases = vec![(0, Target::Topic(topic.into()))];
-        let intake = Intake { ticket: self.tickets, aliases, entries: out.into(), count: 1 };
+        let intake =
+            Intake { ticket: self.tickets, seen: self.tickets - 1, aliases, entries: out.into(), count: 1 };
         self.ask(n, Ask::Publish(intake));
         self.now.time.0 += 100_000_000;
         self.input(Input::Deadline);
@@ -198,7 +199,13 @@ impl World {
             publications.iter().enumerate().map(|(i, (_, payload))| (i as u32, *payload)).collect();
         let entries = entries(&payloads, qos);
         let count = payloads.len() as u32;
-        let intake = Intake { ticket: self.tickets, aliases: aliases.collect(), entries, count };
+        let intake = Intake {
+            ticket: self.tickets,
+            seen: self.tickets - 1,
+            aliases: aliases.collect(),
+            entries,
+            count,
+        };
         self.ask(n, Ask::Publish(intake));
         self.tickets
     }

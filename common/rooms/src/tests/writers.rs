@@ -112,6 +112,27 @@ fn failed_batch_takes_all_later_ones_with_it_and_their_seqs_are_given_again() {
 }
 
 #[test]
+fn nothing_overtakes_what_its_publisher_has_to_send_again() {
+    let mut world = world();
+    world.send(1, &[("a/x", "1")], 1);
+    world.send(1, &[("a/x", "2")], 0);
+    world.fail(Code::LogFailing);
+    // What was being filled, and what was sent before its publisher could know.
+    assert_eq!(stored(world.told(1)).2, vec![(0, Code::LogFailing)]);
+    assert_eq!(stored(world.told(1)).2, vec![(0, Code::LogFailing)]);
+    for ticket in [3, 4] {
+        let aliases = vec![(0, Target::Topic("a/x".into()))];
+        let intake = Intake { ticket, seen: ticket - 3, aliases, entries: entries(&[(0, "3")], 1), count: 1 };
+        world.ask(1, Ask::Publish(intake));
+        assert_eq!(stored(world.told(1)), (ticket, 1, vec![(0, Code::LogFailing)]));
+    }
+    world.tickets = 4;
+    assert_eq!(world.send(1, &[("a/x", "1")], 1), 5);
+    world.commit();
+    assert_eq!(stored(world.told(1)), (5, 1, vec![]));
+}
+
+#[test]
 fn publications_that_wait_for_nobody_share_a_commit_after_50_ms() {
     let mut world = world();
     let first = world.send(1, &[("a/x", "1")], 0);
@@ -140,6 +161,7 @@ fn inputs_that_are_handled_together_share_a_batch() {
     for n in [1, 2] {
         let intake = Intake {
             ticket: 1,
+            seen: 0,
             aliases: vec![(0, Target::Topic("a/x".into()))],
             entries: entries(&[(0, "p")], 1),
             count: 1,
@@ -177,7 +199,7 @@ fn malformed_and_undefined_entries_are_refused_one_by_one() {
     let mut bytes = entries(&[(0, "1"), (7, "2")], 1).to_vec();
     bytes.extend_from_slice(&[1, 2, 3]);
     let aliases = vec![(0, Target::Topic("a/x".into())), (5, Target::Topic("a/y".into()))];
-    let intake = Intake { ticket: 1, aliases, entries: bytes.into(), count: 4 };
+    let intake = Intake { ticket: 1, seen: 0, aliases, entries: bytes.into(), count: 4 };
     world.ask(1, Ask::Publish(intake));
     world.commit();
     let bad = Code::Malformed;
@@ -524,7 +546,13 @@ fn removed_rooms_take_nothing_and_new_ones_do() {
     let rooms = vec![room("b", History::Log), room("later", History::Log)];
     world.input(Input::Reconfigured { rooms, bindings: vec![] });
     // The same aliases, not defined again.
-    let intake = Intake { ticket: 99, aliases: vec![], entries: entries(&[(0, "3"), (1, "4")], 1), count: 2 };
+    let intake = Intake {
+        ticket: 99,
+        seen: 98,
+        aliases: vec![],
+        entries: entries(&[(0, "3"), (1, "4")], 1),
+        count: 2,
+    };
     world.ask(1, Ask::Publish(intake));
     world.commit();
     assert_eq!(stored(world.told(1)).2, vec![(0, Code::Denied)]);
@@ -549,7 +577,13 @@ fn what_a_device_says_that_names_no_channel_is_in_quarantine_and_told() {
     let topics = ["a/../b", deep.as_str(), "$else/x", "Not A Room/x", "a/fine"];
     for (n, topic) in topics.into_iter().enumerate() {
         let aliases = vec![(0, Target::Device(topic.to_owned()))];
-        let intake = Intake { ticket: n as u64 + 1, aliases, entries: entries(&[(0, topic)], 1), count: 1 };
+        let intake = Intake {
+            ticket: n as u64 + 1,
+            seen: n as u64,
+            aliases,
+            entries: entries(&[(0, topic)], 1),
+            count: 1,
+        };
         world.ask(1, Ask::Publish(intake));
         world.commit();
         assert!(
@@ -572,7 +606,16 @@ fn what_a_device_says_that_names_no_channel_is_in_quarantine_and_told() {
     for (n, target) in targets.into_iter().enumerate() {
         let ticket = n as u64 + 10;
         let aliases = vec![(0, target)];
-        world.ask(1, Ask::Publish(Intake { ticket, aliases, entries: entries(&[(0, "x")], 1), count: 1 }));
+        world.ask(
+            1,
+            Ask::Publish(Intake {
+                ticket,
+                seen: ticket - 1,
+                aliases,
+                entries: entries(&[(0, "x")], 1),
+                count: 1,
+            }),
+        );
         world.commit();
         assert!(matches!(world.told(1), Some(Tell::Stored { refused, .. }) if refused.len() == 1));
     }

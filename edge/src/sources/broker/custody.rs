@@ -258,6 +258,7 @@ impl Custody {
     /// moment: that and what came after it is not acknowledged, and the connection is of no use any more.
     pub(super) fn stored(&mut self, ticket: u64, refused: &[(u32, Refusal)]) -> Result<(), Refusal> {
         self.through = ticket;
+        self.batch.answered(ticket);
         let count = u64::from(std::mem::take(&mut self.storing));
         self.meter.stored.inc_by(count.saturating_sub(refused.len() as u64));
         let mut at = 0;
