@@ -148,6 +148,8 @@ export type Value = string | ArrayBuffer | ArrayBufferView | number | boolean | 
 export interface PublishOptions {
   /** The content type, if another than the value's own. */
   type?: string;
+  /** After so many whole seconds it is of no use: no device gets it any more. Default: never. */
+  expires?: number;
   /**
    * For an outbox that outlives this client: the publisher's own number, and a number that rises. Each goes to the
    * server as it is given. Default: a producer drawn by chance, and counted.

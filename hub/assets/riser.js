@@ -425,10 +425,11 @@ export class Room {
     }
   }
 
-  #message({ channel, value, type, id }) {
+  #message({ channel, value, type, id, expires }) {
     const { producer, n } = id ?? { producer: this.#producer, n: ++this.#lastN };
     const message = { channel, publish_id: { producer: String(producer), n: String(n) } };
     if (type !== undefined) message.type = type;
+    if (expires !== undefined) message.expires_s = expires;
     if (value instanceof ArrayBuffer) message.data_b64 = toBase64(new Uint8Array(value));
     else if (ArrayBuffer.isView(value)) {
       message.data_b64 = toBase64(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));

@@ -4,6 +4,7 @@ use crate::{
     downlinks::{self, Downlinks, Wish},
     edges::{Edge, EdgeStatus},
     placing::{self, Placed, Table},
+    refused::Refused,
 };
 use bytes::Bytes;
 use riser_gate::Directory;
@@ -14,7 +15,7 @@ use riser_link::{
     sender::{Input as SenderInput, LinkEvent, Opened, Output as SenderOutput},
 };
 use riser_model::{
-    AccountId, Chunk, ClientId, ConnectionId, Epoch, Gap, LogId, Now, Seq, Time,
+    AccountId, Cause, Chunk, ClientId, ConnectionId, Epoch, Gap, LogId, Now, Seq, Time,
     event::{Scope, SystemEvent},
 };
 use riser_rooms::{Append, Ingest as RoomsIngest, Input as RoomsInput, Latest};
@@ -126,6 +127,8 @@ pub struct Below {
     edges: BTreeMap<ClientId, Edge>,
     /// By the receivers' token, which is the rooms' token too.
     outstanding: BTreeMap<u64, Outstanding>,
+    /// What edges refused and is read from the disk, by ticket.
+    refused: BTreeMap<u64, Refused>,
     outputs: VecDeque<Output<LinkOutput>>,
 }
 
@@ -152,6 +155,7 @@ impl Below {
             tables: BTreeMap::new(),
             welcomed: BTreeMap::new(),
             outstanding: BTreeMap::new(),
+            refused: BTreeMap::new(),
             outputs: VecDeque::new(),
         };
         if !orphans.is_empty() {
@@ -330,6 +334,9 @@ impl Below {
                     {
                         let event = SystemEvent::DownlinkGap { edge, name: name.clone(), gap };
                         emit(account, event, instance, now);
+                        if gap.cause == Cause::Refused {
+                            self.look_at_refused(Refused { edge, gap, reads: 0 }, instance, now);
+                        }
                     }
                     self.out(LinkOutput::Down { edge, event });
                 }
@@ -360,6 +367,12 @@ impl Below {
                 self.outputs.push_back(Output::ReadForLink { ticket, from, max_bytes: bytes_max });
             }
         }
+    }
+
+    pub(crate) fn read_refused(&mut self, refused: Refused, from: Seq, max_bytes: u32) {
+        let ticket = self.downlinks.other_ticket();
+        self.refused.insert(ticket, refused);
+        self.outputs.push_back(Output::ReadForLink { ticket, from, max_bytes });
     }
 
     fn ingest(&mut self, ingest: Ingest, instance: &mut Instance, now: Now) {
@@ -420,7 +433,9 @@ impl Below {
             let Item::Entries { first, frames: bytes, .. } = item else { continue };
             let mut seq = *first;
             for frame in frames(bytes).map_while(Result::ok) {
-                if let Ok(route) = table.route(&frame) {
+                if let Ok(route) = table.route(&frame)
+                    && !table.takes_outcomes(&frame)
+                {
                     let (route, body) = (route.as_ref().clone(), bytes.slice_ref(frame.body));
                     present.push(Latest { log, epoch, seq, route, body });
                 }
@@ -446,6 +461,9 @@ impl Below {
 
     /// The log was read for a way down.
     pub fn read_for_link(&mut self, ticket: u64, chunk: Chunk, instance: &mut Instance, now: Now) {
+        if let Some(refused) = self.refused.remove(&ticket) {
+            return self.tell_refused(refused, &chunk, instance, now);
+        }
         self.downlinks.read(ticket, chunk, (instance.bus(), &self.receivers), now);
         self.wishes(instance, now);
     }

@@ -185,9 +185,20 @@ impl Downlinks {
         if let Some(link) = self.links.get_mut(&edge) {
             link.reading = Some(read);
         }
+        let ticket = self.other_ticket();
+        self.reads.insert(ticket, edge);
+        ticket
+    }
+
+    /// A ticket for a read of the log that is no sender's.
+    pub(crate) fn other_ticket(&mut self) -> u64 {
         self.tickets += 1;
-        self.reads.insert(self.tickets, edge);
         self.tickets
+    }
+
+    /// Whether what is in that route of the log goes down to an edge.
+    pub(crate) fn carries(&self, edge: ClientId, route: RouteNumber) -> bool {
+        self.links.get(&edge).is_some_and(|link| link.carries(route))
     }
 
     /// What was read.

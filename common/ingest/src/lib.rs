@@ -11,6 +11,7 @@ mod below;
 pub mod downlinks;
 pub mod edges;
 pub mod placing;
+mod refused;
 
 pub use below::{Below, LinkInput, LinkOutput};
 pub use downlinks::Downlinks;

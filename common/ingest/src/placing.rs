@@ -6,10 +6,13 @@
 use bytes::{Bytes, BytesMut};
 use riser_gate::{Directory, QUARANTINE};
 use riser_model::{
-    AccountId, ChannelName, ClientId, Epoch, LogId, Right, RoomId, RoomName, Route, RouteNumber, Run, Seq,
+    AccountId, ChannelName, ClientId, Epoch, LogId, Principal, Right, Room, RoomId, RoomName, Route,
+    RouteNumber, Run, Seq,
+    event::{self, Scope},
 };
 use riser_wire::{
-    entry::{Body, Frame, Kind, frames, set_route},
+    cloud_event,
+    entry::{Body, Frame, Kind, Publication, frames, set_route},
     link::{Definitions, Item},
     membership::Membership,
 };
@@ -71,6 +74,8 @@ struct Allowed {
     publish: bool,
     /// Publish in some channel of its room: then it may say who is there.
     room: bool,
+    /// It is where an edge says what became of what went down to it: that, and nothing else, may it say there.
+    outcomes: bool,
 }
 
 /// One link's numbers and what its edge may do with them.
@@ -109,8 +114,15 @@ impl Table {
             let allowed = known.map_or_else(Allowed::default, |p| Allowed {
                 publish: p.grants.allow(Right::Publish, route.room, &route.channel),
                 room: p.grants.reach(Right::Publish, route.room),
+                outcomes: false,
             });
-            let allowed = if aside { Allowed { publish: true, room: true } } else { allowed };
+            let allowed =
+                if aside { Allowed { publish: true, room: true, outcomes: false } } else { allowed };
+            let allowed = if principal.is_some_and(|principal| hears_of(directory, principal, &route)) {
+                Allowed { publish: true, room: false, outcomes: true }
+            } else {
+                allowed
+            };
             self.routes.insert(number, (Arc::new(route), allowed));
         }
         self.origins.extend(definitions.origins);
@@ -127,6 +139,11 @@ impl Table {
             }
         };
         if allowed { Ok(route) } else { Err(Reason::Denied) }
+    }
+
+    /// Whether it says what became of something: that is an entry, and nobody's present.
+    pub fn takes_outcomes(&self, frame: &Frame<'_>) -> bool {
+        self.routes.get(&frame.route).is_some_and(|(_, allowed)| allowed.outcomes)
     }
 
     /// Places the items of one epoch of a log.
@@ -152,6 +169,19 @@ impl Table {
         }
         placing.placed
     }
+}
+
+/// Whether a route is that of what became of publications in a room that goes down to that edge.
+fn hears_of(directory: &Directory, edge: &Principal, route: &Route) -> bool {
+    let is_it =
+        |room: &&Room| room.account == edge.account && room.down && Scope::Room(room.id).room() == route.room;
+    event::is_outcome(&route.channel)
+        && route.client == ClientId::SYSTEM
+        && directory
+            .rooms()
+            .iter()
+            .find(is_it)
+            .is_some_and(|room| edge.grants.reach(Right::Subscribe, room.id))
 }
 
 struct Placing<'a> {
@@ -189,16 +219,25 @@ impl Placing<'_> {
         out.freeze()
     }
 
-    /// Who says who is in a room speaks of that room, and of the log that it comes from.
+    /// Who says who is in a room speaks of that room, and of the log that it comes from; who says what became of what went
+    /// down, of that log too.
     fn honest<'r>(&self, frame: &Frame<'_>, route: &'r Arc<Route>) -> Result<&'r Arc<Route>, Reason> {
         let Ok(body) = Body::read(frame.body) else { return Err(Reason::Kind) };
-        if !matches!(body.kind, Kind::Opened | Kind::Closed) {
-            return Ok(route);
-        }
         let from = match frame.origin {
             Some(origin) => self.table.origins.get(&origin.number).copied(),
             None => Some(self.from),
         };
+        if self.table.takes_outcomes(frame) {
+            let publication = Publication::read(&body).ok().filter(|_| body.kind == Kind::Publication);
+            let said = publication.and_then(|publication| cloud_event::outcome(publication.payload));
+            let is_one = said.is_some_and(|said| {
+                said.kind == route.channel.as_str() && Some(said.log) == from.map(|(log, _)| log)
+            });
+            return if is_one { Ok(route) } else { Err(Reason::Kind) };
+        }
+        if !matches!(body.kind, Kind::Opened | Kind::Closed) {
+            return Ok(route);
+        }
         match Membership::read(&body) {
             Ok(said) if Some((said.log, said.epoch)) == from && said.room == route.room => Ok(route),
             Ok(_) | Err(_) => Err(Reason::Kind),

@@ -17,7 +17,7 @@ use riser_model::{
     event::{Scope, SystemEvent},
 };
 use riser_mqtt::{Record, SessionKey, Sessions};
-use riser_rooms::{Bus, Changes, Input as BusInput, Placed, Presences, Settled};
+use riser_rooms::{Bus, Changes, Input as BusInput, Outcomes, Placed, Presences, Settled};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
@@ -32,6 +32,7 @@ mod gates;
 mod kept;
 mod listening;
 mod looking;
+mod outcomes;
 mod shares;
 mod telling;
 mod wills;
@@ -161,6 +162,9 @@ pub struct Instance {
     presences: Presences,
     /// What became of entries in quarantine.
     settled: Settled,
+    /// What came down and whose publishers are to hear what became of it.
+    outcomes: Outcomes,
+    outcomes_due: Option<Time>,
     /// Questions about the quarantine that wait for a read, by its ticket.
     caring: BTreeMap<u64, Caring>,
     next_care: u64,
@@ -212,8 +216,9 @@ pub struct Instance {
 impl Instance {
     /// An instance over a bus and what its log folded to. Nobody is connected here.
     pub fn new(bus: Bus, fold: LogFold, now: Now) -> Self {
-        let LogFold { sessions, presences, mut settled, .. } = fold;
+        let LogFold { sessions, presences, mut settled, mut outcomes, .. } = fold;
         settled.trim(bus.oldest());
+        outcomes.retain(|room| bus.is_linked(room));
         let restarted = sessions.restarted(now.wall);
         let mut instance = Self {
             folded: bus.committed(),
@@ -221,6 +226,8 @@ impl Instance {
             sessions,
             presences,
             settled,
+            outcomes,
+            outcomes_due: Some(now.time),
             caring: BTreeMap::new(),
             next_care: 0,
             settling: BTreeMap::new(),
@@ -314,6 +321,7 @@ impl Instance {
             }
             Input::Rooms(BusInput::Trimmed { oldest, oldest_at, gaps }) => {
                 self.settled.trim(oldest);
+                self.tell_trimmed(oldest, now);
                 self.rooms(BusInput::Trimmed { oldest, oldest_at, gaps }, now);
             }
             Input::Rooms(input) => self.rooms(input, now),
@@ -338,7 +346,11 @@ impl Instance {
         let rooms = self.bus.poll_timeout().map(|(time, wake)| (time, Wake::Rooms(wake)));
         let shares = self.shares_due.map(|time| (time, Wake::Sessions));
         let systems = self.systems_due.map(|time| (time, Wake::Sessions));
-        [gate, expiry, sessions, shares, systems, rooms].into_iter().flatten().min_by_key(|(time, _)| *time)
+        let outcomes = self.outcomes_due.map(|time| (time, Wake::Sessions));
+        [gate, expiry, sessions, shares, systems, outcomes, rooms]
+            .into_iter()
+            .flatten()
+            .min_by_key(|(time, _)| *time)
     }
 
     /// The system speaks.
@@ -374,6 +386,7 @@ impl Instance {
         }
         self.note_shares_due(now);
         self.systems_due(now);
+        self.outcomes_due(now);
         if self.bus.poll_timeout().is_some_and(|(time, _)| time <= now.time) {
             self.rooms(BusInput::Deadline, now);
         }

@@ -3,12 +3,14 @@
 use riser_log::Fold;
 use riser_model::{EpochSpan, Route, Seq, time::Anchor};
 use riser_mqtt::Sessions;
-use riser_rooms::{Presences, Producers, Settled};
+use riser_rooms::{Outcomes, Presences, Producers, Settled};
 use riser_wire::entry::{Body, Frame, Kind, Publication};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-const SAVED_VERSION: u8 = 4;
+const SAVED_VERSION: u8 = 5;
+/// Without [`LogFold::outcomes`].
+const VERSION_4: u8 = 4;
 /// Without [`LogFold::presences`] and [`LogFold::settled`].
 const VERSION_3: u8 = 3;
 /// Without [`LogFold::producers`].
@@ -32,6 +34,8 @@ pub struct LogFold {
     pub presences: Presences,
     /// What became of entries in quarantine.
     pub settled: Settled,
+    /// Whose publishers are to hear what became of them.
+    pub outcomes: Outcomes,
 }
 
 /// The newest anchors of a log, by their seqs (rule 7.10).
@@ -65,6 +69,7 @@ impl Fold for LogFold {
         self.settled.apply(frame);
         if let Some(route) = route {
             self.producers.apply(seq, frame, route.client);
+            self.outcomes.apply(seq, frame, route);
         }
         if Publication::is_retained(frame.body) {
             self.newest_retained = seq;
@@ -81,8 +86,8 @@ impl Fold for LogFold {
     fn save(&self) -> Vec<u8> {
         let (producers, presences, settled) =
             (self.producers.save(), self.presences.save(), self.settled.save());
-        let saved =
-            (&self.anchors.0, self.sessions.save(), self.newest_retained, producers, presences, settled);
+        let (anchors, sessions, outcomes) = (&self.anchors.0, self.sessions.save(), self.outcomes.save());
+        let saved = (anchors, sessions, self.newest_retained, producers, presences, settled, outcomes);
         let bytes = postcard::to_extend(&saved, vec![SAVED_VERSION]);
         bytes.expect("plain values serialize into memory")
     }
@@ -103,12 +108,17 @@ impl Fold for LogFold {
             } else {
                 Producers::default()
             },
-            presences: if since(SAVED_VERSION) {
+            presences: if since(VERSION_4) {
                 Presences::load(take(&mut rest)?)?
             } else {
                 Presences::default()
             },
-            settled: if since(SAVED_VERSION) { Settled::load(take(&mut rest)?)? } else { Settled::default() },
+            settled: if since(VERSION_4) { Settled::load(take(&mut rest)?)? } else { Settled::default() },
+            outcomes: if since(SAVED_VERSION) {
+                Outcomes::load(take(&mut rest)?)?
+            } else {
+                Outcomes::default()
+            },
         };
         rest.is_empty().then_some(loaded)
     }

@@ -33,6 +33,9 @@
 //! | `dropped` | account | entry, by, reason | members |
 //! | `not_retained` | account | client, name, reason | members |
 //! | `clone` | account | edge, name | admins |
+//! | `delivered` | room | entry, client, publish_id (producer, n), to: a device behind an edge has it | readers of the room |
+//! | `expired` | room | entry, client, publish_id: its time was over before any device behind that edge had it | readers of the room |
+//! | `failed` | room | entry, client, publish_id, code: no device behind that edge will have it | readers of the room |
 //! | `joined` | room | client, name, connection, behind | readers of the room |
 //! | `left` | room | client, name, connection, behind, cause | readers of the room |
 //! | `statistics` | room | messages, bytes, per_min, subscribers, connections | readers of the room |
@@ -308,6 +311,42 @@ pub enum SystemEvent {
         /// Why, in that person's words.
         reason: String,
     },
+    /// A publication that went down to an edge is at a device there: it acknowledged it, or it was written to its socket
+    /// where nobody acknowledges. Told of the first device, of what has a publish id.
+    Delivered {
+        /// Where it was published: what its receipt said.
+        #[serde(with = "as_text")]
+        entry: Position,
+        /// Who published it.
+        client: ClientId,
+        /// As what.
+        publish_id: PublishedAs,
+        /// Which client has it.
+        to: AccountName,
+    },
+    /// A publication that went down to an edge was of no use any more, by the edge's corrected clock, before a device had
+    /// it.
+    Expired {
+        /// Where it was published.
+        #[serde(with = "as_text")]
+        entry: Position,
+        /// Who published it.
+        client: ClientId,
+        /// As what.
+        publish_id: PublishedAs,
+    },
+    /// A publication that was meant for an edge will reach no device there.
+    Failed {
+        /// Where it was published.
+        #[serde(with = "as_text")]
+        entry: Position,
+        /// Who published it.
+        client: ClientId,
+        /// As what.
+        publish_id: PublishedAs,
+        /// Why: `refused` by the edge, which has no such room; `gone` from the edge's log before anybody read it there.
+        code: String,
+    },
     /// A device published what its channel was to retain, and there was no room: it was stored without. Told once for each
     /// connection.
     NotRetained {
@@ -386,6 +425,16 @@ pub enum SystemEvent {
     },
 }
 
+/// The id by which a publisher knows its publication.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PublishedAs {
+    /// Drawn by the publisher. Text, as in requests: JavaScript would round it.
+    #[serde(with = "number_as_text")]
+    pub producer: u64,
+    /// Rises with every publication.
+    pub n: u64,
+}
+
 /// A channel of a room, by their names as they were.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Destination {
@@ -407,6 +456,28 @@ mod as_text {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         text.parse().map_err(de::Error::custom)
     }
+}
+
+mod number_as_text {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(number)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+/// The kinds that say what became of a publication.
+const OUTCOMES: [&str; 3] = ["delivered", "expired", "failed"];
+
+/// Whether an event in that channel of a room's technical channel says what became of a publication. Edges say these, and
+/// uplinks carry them: there is one for each publication at most, so they are not coalesced.
+pub fn is_outcome(channel: &ChannelName) -> bool {
+    OUTCOMES.contains(&channel.as_str())
 }
 
 /// The kinds that only admins hear: of the account for its channel, of the room for a room's.
@@ -455,6 +526,9 @@ impl SystemEvent {
             Self::Quarantined { .. } => "quarantined",
             Self::Released { .. } => "released",
             Self::Dropped { .. } => "dropped",
+            Self::Delivered { .. } => "delivered",
+            Self::Expired { .. } => "expired",
+            Self::Failed { .. } => "failed",
             Self::NotRetained { .. } => "not_retained",
             Self::Clone { .. } => "clone",
             Self::Started { .. } => "started",
@@ -512,6 +586,9 @@ impl SystemEvent {
             | Self::Released { .. }
             | Self::Dropped { .. }
             | Self::NotRetained { .. }
+            | Self::Delivered { .. }
+            | Self::Expired { .. }
+            | Self::Failed { .. }
             | Self::Clone { .. } => false,
         }
     }

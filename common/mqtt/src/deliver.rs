@@ -12,6 +12,7 @@ use crate::{
     own::Own,
     peer::Peer,
     pull::Pull,
+    reports::Reports,
     subscription::{Subscription, options},
     system::System,
 };
@@ -47,6 +48,7 @@ pub(crate) struct Deliveries {
     /// What an earlier connection began, in no subscription's course.
     finishing: Finishing,
     system: System,
+    reports: Reports,
     /// Publications that did not go out, since they were asked for.
     dropped: u64,
     /// Some subscription got on since [`Deliveries::confirms`].
@@ -64,6 +66,8 @@ struct Settled {
 enum Sent {
     /// There is nothing to wait for.
     Done,
+    /// The same: the peer has it.
+    Given,
     /// The peer is to answer it.
     Awaits { exactly: bool },
     /// Its turn has not come.
@@ -89,6 +93,7 @@ impl Deliveries {
             parting: BTreeSet::new(),
             finishing: Finishing::default(),
             system: System::default(),
+            reports: Reports::default(),
             dropped: 0,
             got_on: false,
         }
@@ -202,6 +207,11 @@ impl Deliveries {
                 Push::Publication(delivery) => {
                     let sent = self.deliver(delivery, peer, out, counters, now);
                     self.settle(delivery, &sent);
+                    match sent {
+                        Sent::Given => self.reports.given(delivery),
+                        Sent::Awaits { .. } => self.reports.said(delivery),
+                        Sent::Done | Sent::Waits => {}
+                    }
                     sent
                 }
                 Push::Gap { .. } | Push::Wiped { .. } | Push::Through { .. } => {
@@ -301,7 +311,8 @@ impl Deliveries {
                     if let Some(pos) = delivery.pos.filter(|_| !over) {
                         subscription.await_ack(delivery.prev, pos);
                     }
-                    return pass(subscription, delivery.pos);
+                    pass(subscription, delivery.pos);
+                    return if over { Sent::Given } else { Sent::Awaits { exactly: true } };
                 }
             },
         };
@@ -336,7 +347,7 @@ impl Deliveries {
             subscription.await_ack(delivery.prev, pos);
         }
         match (pass(subscription, delivery.pos), qos) {
-            (done, 0) => done,
+            (_, 0) => Sent::Given,
             (_, qos) => Sent::Awaits { exactly: qos == 2 },
         }
     }
@@ -394,14 +405,14 @@ impl Deliveries {
                 }
             }
         }
-        Sent::Done
+        Sent::Awaits { exactly: true }
     }
 
     /// What was said at QoS 2 is for nobody else, whatever becomes of it (MQTT 5, section 4.8.2); at QoS 1 the peer is to
     /// acknowledge it first.
     fn settle(&mut self, delivery: &Delivery, sent: &Sent) {
         let over = match sent {
-            Sent::Done | Sent::Awaits { exactly: true } => true,
+            Sent::Done | Sent::Given | Sent::Awaits { exactly: true } => true,
             Sent::Awaits { exactly: false } | Sent::Waits => false,
         };
         if let Some(pos) = delivery.pos.filter(|_| over) {
@@ -413,6 +424,11 @@ impl Deliveries {
         if self.subscriptions.get(&subscription).is_some_and(Subscription::is_shared) {
             self.settled.entry(subscription).or_default().done.push(pos.seq);
         }
+    }
+
+    /// What the peer has of what its publishers want to hear of.
+    pub(crate) fn reports(&mut self) -> Option<Ask> {
+        self.reports.take()
     }
 
     /// What became of entries of shared subscriptions.
@@ -455,10 +471,13 @@ impl Deliveries {
     }
 
     /// PUBACK. False if nothing waited for it.
-    pub(crate) fn acknowledged(&mut self, id: u16) -> bool {
+    pub(crate) fn acknowledged(&mut self, id: u16, accepted: bool) -> bool {
         let Some((subscription, pos)) = self.outbox.acknowledged(id) else {
             return false;
         };
+        if let Some(pos) = pos.filter(|_| !accepted) {
+            self.reports.answered(pos, false);
+        }
         self.has(subscription, pos);
         true
     }
@@ -466,6 +485,7 @@ impl Deliveries {
     fn has(&mut self, subscription: SubscriptionId, pos: Option<Position>) {
         self.got_on = true;
         let Some(pos) = pos else { return };
+        self.reports.answered(pos, true);
         match self.subscriptions.get_mut(&subscription) {
             Some(subscription) => subscription.acknowledged(pos),
             None if self.parting.contains(&subscription) => {
@@ -485,6 +505,9 @@ impl Deliveries {
     /// PUBREC.
     pub(crate) fn received(&mut self, id: u16, accepted: bool) -> Received {
         let place = self.outbox.place(id);
+        if let Some((_, Some(pos))) = place.filter(|_| !accepted) {
+            self.reports.answered(pos, false);
+        }
         let received = self.outbox.received(id, accepted);
         // What nobody has to remember is done with.
         if let Some((subscription, pos)) = place.filter(|_| !self.outbox.is_durable()) {

@@ -33,6 +33,7 @@ mod publish;
 mod pull;
 mod received;
 mod record;
+mod reports;
 mod session;
 mod sessions;
 mod subscribe;

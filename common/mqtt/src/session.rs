@@ -314,7 +314,7 @@ impl Session {
     fn answered(&mut self, kind: Kind, (id, reason): (u16, u8)) -> Result<(), Fault> {
         match kind {
             Kind::PubRel => return self.released(id),
-            Kind::PubAck if self.deliveries.acknowledged(id) => return Ok(()),
+            Kind::PubAck if self.deliveries.acknowledged(id, reason < 0x80) => return Ok(()),
             Kind::PubRec if self.deliveries.is_at_least_once(id) => {
                 return Err(Fault::protocol("PUBREC for a publication at QoS 1", "PUBACK"));
             }
@@ -503,6 +503,7 @@ impl Session {
         let verdict = self.acknowledge().and(answered.map_err(End::from));
         if verdict.is_ok() {
             self.asks.extend(self.deliveries.pump(&self.peer, &mut self.out, &self.counters, now.wall));
+            self.asks.extend(self.deliveries.reports());
             self.asks.extend(self.deliveries.settles());
             let batch = &mut self.batch;
             if let Some((ticket, news)) = self.deliveries.news(|| batch.next_ticket()) {
@@ -533,6 +534,7 @@ impl Session {
     /// Tells the bus what the peer has, if somebody keeps it.
     pub(crate) fn confirm(&mut self) {
         self.confirm_due = None;
+        self.asks.extend(self.deliveries.reports());
         self.asks.extend(self.deliveries.confirms());
     }
 

@@ -109,6 +109,7 @@ fn cost(ask: &Ask) -> u32 {
             ((sent.len() + left.len() + loose.len()) * 2 + released.len() + done.len()) * 32
         }
         Ask::Settle { done, returned, .. } => (done.len() + returned.len()) * size_of::<u64>(),
+        Ask::Delivered { at } => at.len() * 32,
         Ask::Subscribe { want, .. } => match want {
             Want::Room(_, filter) => filter.as_str().len(),
             Want::Topic(topic) | Want::System(topic) => topic.len(),
@@ -216,6 +217,7 @@ impl Asker {
             | Ask::Move { .. }
             | Ask::Rooms
             | Ask::KeepSession
+            | Ask::Delivered { .. }
             | Ask::Decide { .. }
             | Ask::Publish(_)
             | Ask::Release { .. }

@@ -268,6 +268,7 @@ impl Bus {
             | Ask::HandOver { .. }
             | Ask::Look { .. }
             | Ask::Confirm { .. }
+            | Ask::Delivered { .. }
             | Ask::Ticket { .. } => self.counters.strays += 1,
         }
     }
@@ -325,6 +326,12 @@ impl Bus {
     /// The position of a seq of this log.
     pub fn position(&self, seq: Seq) -> Position {
         self.chain.position(seq)
+    }
+
+    /// Whether uplinks carry a room.
+    pub fn is_linked(&self, room: RoomId) -> bool {
+        let declared = self.graph.room_of(room).and_then(|slot| self.graph.room(slot).declared.as_ref());
+        declared.is_some_and(|declared| declared.linked)
     }
 
     /// What a route number of this log means.

@@ -17,7 +17,7 @@ use riser_model::{
     door::{Completeness, Delivery, Push, Subscribed, Tell},
     event::{Scope, SystemEvent},
 };
-use riser_wire::entry::Body;
+use riser_wire::entry::{Body, Publication};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -483,7 +483,8 @@ fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<
                 walk.after = Some(route.channel.clone());
             }
             subscription.own.remove(&retained.position.seq);
-            let ((room, rooted, technical), prev) = (named(view, &route)?, subscription.at);
+            let (Named { room, rooted, technical, linked }, prev) = (named(view, &route)?, subscription.at);
+            let reported = linked && Publication::has_publish_id(&retained.body);
             let (body, wall) = (retained.body, retained.wall);
             let (pos, skipped, retained) = (None, 0, Some(retained.position));
             let session = None;
@@ -501,13 +502,15 @@ fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<
                 rooted,
                 session,
                 technical,
+                reported,
             };
             Some(Push::Publication(delivery))
         }
         Next::Publication { seq, found } => {
             subscription.cursor = seq;
             let route = Arc::clone(&view.routes.known(found.route)?.route);
-            let (room, rooted, technical) = named(view, &route)?;
+            let Named { room, rooted, technical, linked } = named(view, &route)?;
+            let reported = linked && Publication::has_publish_id(&found.body);
             let pos = Position { log: view.chain.log, epoch: found.epoch, seq };
             let prev = std::mem::replace(&mut subscription.at, pos);
             let (pos, body, wall) = (Some(pos), found.body, found.wall);
@@ -526,6 +529,7 @@ fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<
                 rooted,
                 session,
                 technical,
+                reported,
             };
             Some(Push::Publication(delivery))
         }
@@ -549,7 +553,8 @@ fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<
                 }
             };
             subscription.at = pos.unwrap_or(prev);
-            let ((room, rooted, technical), retained) = (named(view, &route)?, None);
+            let (Named { room, rooted, technical, linked }, retained) = (named(view, &route)?, None);
+            let reported = linked && pos.is_some() && Publication::has_publish_id(&body);
             let session = pos.and_then(|pos| session_of(view, &route, pos.seq));
             let delivery = Delivery {
                 subscription: id,
@@ -565,6 +570,7 @@ fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<
                 rooted,
                 session,
                 technical,
+                reported,
             };
             Some(Push::Publication(delivery))
         }
@@ -591,11 +597,23 @@ fn session_of(view: &View<'_>, route: &Route, seq: Seq) -> Option<SessionId> {
     Some(SessionId { epoch: view.chain.epoch, connection })
 }
 
-/// The name of a route's room, whether it is the root of MQTT's topics, and whose technical channel it is.
-fn named(view: &View<'_>, route: &Route) -> Option<(RoomName, bool, Option<Scope>)> {
+/// What of a delivery its room says.
+struct Named {
+    room: RoomName,
+    /// It is the root of MQTT's topics.
+    rooted: bool,
+    /// Whose technical channel it is.
+    technical: Option<Scope>,
+    /// Whether uplinks carry it.
+    linked: bool,
+}
+
+fn named(view: &View<'_>, route: &Route) -> Option<Named> {
     let slot = view.graph.room_of(route.room)?;
-    let (name, technical) = (view.graph.name(slot)?, view.graph.room(slot).speaks);
-    Some((name.clone(), technical.is_none() && view.root == Some(name), technical))
+    let (name, room) = (view.graph.name(slot)?, view.graph.room(slot));
+    let (technical, linked) = (room.speaks, room.declared.as_ref().is_some_and(|declared| declared.linked));
+    let rooted = technical.is_none() && view.root == Some(name);
+    Some(Named { room: name.clone(), rooted, technical, linked })
 }
 
 fn cost(push: &Option<Push>) -> u32 {

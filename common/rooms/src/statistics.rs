@@ -70,6 +70,8 @@ pub struct Counters {
     pub gapped: u64,
     /// Events of the system that were not written by themselves: others that stand for them are.
     pub coalesced: u64,
+    /// Events that say what became of a publication that went down.
+    pub outcomes: u64,
     /// Channels that devices named and that are none: what they publish there goes to quarantine.
     pub quarantined: u64,
     /// Publications of devices that were to be retained, and were stored without for want of room.

@@ -9,7 +9,7 @@ use crate::{bus::Bus, config::Config, intake::Piece, statistics::Counters};
 use riser_model::{
     ClientId, ConnectionId, Route, RouteNumber, Time,
     door::{Code, Refusal},
-    event::{Scope, SystemEvent},
+    event::{self, Scope, SystemEvent},
 };
 use riser_wire::{
     cloud_event::{self, About},
@@ -149,6 +149,11 @@ impl Bus {
         }
         let spoken = Spoken { scope, event, count: 1 };
         let now = self.now.time;
+        // There is one for each publication at most, and its id is what it is for.
+        if event::is_outcome(&spoken.event.channel()) {
+            self.counters.outcomes += 1;
+            return self.write_event(spoken);
+        }
         if let Some(spoken) = self.technical.say(spoken, &self.config, now, &mut self.counters) {
             self.write_event(spoken);
         }

@@ -159,6 +159,12 @@ pub struct Metrics {
     pub deliveries_skipped: Counter,
     /// Events of the system that were not written by themselves in a storm.
     pub events_coalesced: Counter,
+    /// Events that say what became of a publication that went down.
+    pub outcomes: Counter,
+    /// Publications that came down and whose outcome is not told yet.
+    pub outcomes_pending: Level,
+    /// Publications whose outcome nobody is told, for want of room.
+    pub outcomes_forgotten: Level,
     /// Connections that were let in.
     pub connections: Level,
     /// Connections that were not let in, or told to go.
@@ -236,6 +242,9 @@ impl Metrics {
             deliveries: Counter::default(),
             deliveries_skipped: Counter::default(),
             events_coalesced: Counter::default(),
+            outcomes: Counter::default(),
+            outcomes_pending: Level::default(),
+            outcomes_forgotten: Level::default(),
             connections: Level::default(),
             turned_away: Family::default(),
             gaps: Family::default(),
@@ -288,6 +297,21 @@ impl Metrics {
             "events_coalesced",
             "Events of the system that others stand for, in a storm",
             self.events_coalesced.clone(),
+        );
+        metric.register(
+            "outcomes",
+            "What became of publications that went down, as it was told",
+            self.outcomes.clone(),
+        );
+        metric.register(
+            "outcomes_pending",
+            "Publications that came down and of which nothing is told yet",
+            self.outcomes_pending.clone(),
+        );
+        metric.register(
+            "outcomes_forgotten",
+            "Publications of which nothing will be told, for want of room, since the log was opened",
+            self.outcomes_forgotten.clone(),
         );
         metric.register("connections", "Connections that were let in", self.connections.clone());
         metric.register(

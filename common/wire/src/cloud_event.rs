@@ -2,11 +2,12 @@
 //!
 //! CloudEvents 1.0 in its JSON format. Which kinds there are and what each carries is in `riser-model`'s `event`.
 
+use crate::entry::PublishId;
 use riser_model::{
-    Epoch, LogId, Wall,
-    event::{Scope, SystemEvent},
+    ClientId, Epoch, LogId, Wall,
+    event::{PublishedAs, Scope, SystemEvent},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
 /// The content type of such a payload.
@@ -70,6 +71,40 @@ pub fn embedded(payload: &[u8]) -> Option<&RawValue> {
     serde_json::from_slice(payload).ok()
 }
 
+/// What an event says became of a publication.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// Its kind, without the `riser.` before it.
+    pub kind: String,
+    /// Whose log it was an entry of first.
+    pub log: LogId,
+    /// Who published what it speaks of.
+    pub client: ClientId,
+    /// As what.
+    pub id: PublishId,
+}
+
+/// Reads a payload that says what became of a publication; none if it says anything else.
+pub fn outcome(payload: &[u8]) -> Option<Outcome> {
+    #[derive(Deserialize)]
+    struct Form<'a> {
+        source: &'a str,
+        #[serde(rename = "type")]
+        kind: &'a str,
+        data: Data,
+    }
+    #[derive(Deserialize)]
+    struct Data {
+        client: ClientId,
+        publish_id: PublishedAs,
+    }
+    let Form { source, kind, data } = serde_json::from_slice(payload).ok()?;
+    let log = LogId(u64::from_str_radix(source.strip_prefix("urn:riser:")?, 16).ok()?);
+    let PublishedAs { producer, n } = data.publish_id;
+    let kind = kind.strip_prefix("riser.")?.to_owned();
+    Some(Outcome { kind, log, client: data.client, id: PublishId { producer, n } })
+}
+
 /// The event's fields as clients read them: log and epoch ids as in positions, for JavaScript would round them.
 fn data(event: &SystemEvent) -> Value {
     let mut value =
@@ -115,7 +150,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use riser_model::{AccountId, Cause, ClientId, Gap, Seq};
+    use riser_model::{AccountId, Cause, Gap, Position, Seq};
 
     #[test]
     fn an_event_is_a_cloud_event_byte_for_byte() {
@@ -144,6 +179,24 @@ mod tests {
             String::from_utf8(payload(about, &SystemEvent::LogRecovered)).unwrap(),
             r#"{"specversion":"1.0","id":"0000000000000007-9","source":"urn:riser:0000000000000abc","type":"riser.log_recovered","time":"2026-01-31T12:00:00.123Z","datacontenttype":"application/json","data":{}}"#
         );
+    }
+
+    #[test]
+    fn what_became_of_a_publication_is_read_back() {
+        let scope = Scope::Account(AccountId(uuid::Uuid::nil()));
+        let (log, id, name) = (LogId(0xabc), (Epoch(7), 9), Some("hall"));
+        let about = About { log, id, scope, name, wall: Wall(0), count: 1 };
+        let client = ClientId(uuid::Uuid::from_u128(4));
+        let publish_id = PublishedAs { producer: u64::MAX, n: 3 };
+        let entry = Position { log: LogId(1), epoch: Epoch(2), seq: Seq(3) };
+        let to = "lamp".parse().unwrap();
+        let said = payload(about, &SystemEvent::Delivered { entry, client, publish_id, to });
+        let text = String::from_utf8(said.clone()).unwrap();
+        assert!(text.contains(r#""publish_id":{"n":3,"producer":"18446744073709551615"}"#), "{text}");
+        let id = PublishId { producer: u64::MAX, n: 3 };
+        assert_eq!(outcome(&said), Some(Outcome { kind: "delivered".into(), log, client, id }));
+        assert_eq!(outcome(&payload(about, &SystemEvent::LogRecovered)), None);
+        assert!((0..said.len()).all(|cut| outcome(&said[..cut]).is_none()));
     }
 
     #[test]

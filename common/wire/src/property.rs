@@ -31,6 +31,12 @@ pub fn expiry_s(properties: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(*properties.get(at..)?.first_chunk()?))
 }
 
+/// The properties of a publication that is of no use after so many seconds, and has no others.
+pub fn expiry(seconds: u32) -> [u8; 5] {
+    let [a, b, c, d] = seconds.to_be_bytes();
+    [MESSAGE_EXPIRY, a, b, c, d]
+}
+
 fn behind_text(properties: &[u8], at: usize) -> Option<usize> {
     let length = u16::from_be_bytes(*properties.get(at..)?.first_chunk()?);
     at.checked_add(2)?.checked_add(usize::from(length))
@@ -54,6 +60,7 @@ mod tests {
             assert!((0..whole).all(|cut| expiry_s(&properties[..cut]).is_none()));
         }
         assert_eq!(expiry_s(&user), None);
+        assert_eq!(expiry_s(&super::expiry(70_000)), Some(70_000));
         assert_eq!(expiry_s(&[99, 0, MESSAGE_EXPIRY, 0, 0, 0, 1]), None);
     }
 }

@@ -5,7 +5,10 @@ use riser_link::{
     Sender,
     sender::{Down, Input, LinkEvent},
 };
-use riser_model::{AccountName, Now, RoomId, RouteNumber, event::SystemEvent};
+use riser_model::{
+    AccountName, Now, RoomId, RouteNumber,
+    event::{self, Scope, SystemEvent},
+};
 use riser_rooms::Bus;
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -24,6 +27,8 @@ pub struct Uplink {
     pub downlink: Downlink,
     /// The rooms that it carries, both ways.
     pub(crate) linked: BTreeSet<RoomId>,
+    /// Their technical rooms: what became of what came down is carried up.
+    told_of: BTreeSet<RoomId>,
     /// The newest attempt to be connected.
     pub(crate) attempt: u64,
     routes_told: u32,
@@ -46,6 +51,7 @@ impl Uplink {
             name,
             sender,
             downlink,
+            told_of: linked.iter().map(|room| Scope::Room(*room).room()).collect(),
             linked,
             attempt: 0,
             routes_told: 0,
@@ -62,7 +68,8 @@ impl Uplink {
     pub(crate) fn tell_numbers(&mut self, bus: &Bus, now: Now) {
         for number in (self.routes_told..bus.routes_end()).map(RouteNumber) {
             if let Some(route) = bus.route(number) {
-                let linked = self.linked.contains(&route.room);
+                let says = self.told_of.contains(&route.room) && event::is_outcome(&route.channel);
+                let linked = says || self.linked.contains(&route.room);
                 self.sender.handle(Input::Route { number, route: Arc::clone(route), linked }, now);
             }
         }

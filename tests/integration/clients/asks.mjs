@@ -30,6 +30,8 @@ socket.on("message", (data) => {
   const message = JSON.parse(data.toString());
   note(data.toString());
   if (message.ev === "event") mark(`heard ${message.scope} ${message.event.type}`);
+  const of = message.event?.data?.publish_id;
+  if (of) mark(`heard ${message.event.type} of ${of.producer}/${of.n}`);
   if (message.ev) return;
   if (message.re > 1 || message.error) mark(`answer ${message.re} ${JSON.stringify(message.ok ?? message.error)}`);
   if (message.re === 1) mark("ready");

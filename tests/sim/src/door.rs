@@ -65,6 +65,7 @@ impl DoorEnd {
                         | Ask::Move { .. }
                         | Ask::Rooms
                         | Ask::KeepSession
+                        | Ask::Delivered { .. }
                         | Ask::Decide { .. }
                         | Ask::Look { .. }
                         | Ask::Publish(_)

@@ -96,6 +96,7 @@ impl Instance {
                 // Half a minute fits.
                 self.tell(id, Tell::Ticketed(issued.map(|lasts| lasts.as_secs() as u32)));
             }
+            Ask::Delivered { at } => self.delivered(id, &at, now),
             ask @ (Ask::Pull { .. } | Ask::Pause { .. } | Ask::Settle { .. } | Ask::KeepSession) => {
                 self.rooms(BusInput::Ask { connection: id, ask }, now)
             }

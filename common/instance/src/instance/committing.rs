@@ -119,7 +119,7 @@ impl Instance {
 
     /// Sessions change by what is committed, and by nothing else.
     pub(super) fn fold(&mut self, through: Seq, now: Now) {
-        let mut changes = Vec::new();
+        let (mut changes, mut came_down) = (Vec::new(), false);
         while self.folded < through {
             let chunk = self.bus.tail(self.folded.next(), usize::MAX);
             let chunk = chunk.expect("the tail holds what was not yet said to be committed");
@@ -130,6 +130,7 @@ impl Instance {
                             self.sessions.apply(first.plus(n as u64), &frame);
                             changes.extend(self.presences.apply(&frame));
                             self.settled.apply(&frame);
+                            came_down |= self.comes_down(first.plus(n as u64), &frame);
                         }
                     }
                     Run::Gap(_) => {}
@@ -138,6 +139,9 @@ impl Instance {
             self.folded = chunk.next.prev().max(self.folded.next());
         }
         self.folded = self.folded.max(through);
+        if came_down {
+            self.outcomes_in(now);
+        }
         for change in changes {
             self.say_change(change, now);
         }

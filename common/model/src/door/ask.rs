@@ -195,6 +195,12 @@ pub enum Ask {
     /// What this connection publishes from now on, in rooms that offer session history, is replayed to whoever joins
     /// them until it ends. Not answered.
     KeepSession,
+    /// The peer has these, whose deliveries were [`Delivery::reported`](super::Delivery::reported). Not answered. Said
+    /// before a [`Ask::Confirm`] that covers them: what a session knows to be delivered was told before.
+    Delivered {
+        /// Where they are.
+        at: Vec<Position>,
+    },
     /// Stop reading. Answered by [`Tell::Unsubscribed`](super::Tell::Unsubscribed).
     Unsubscribe {
         /// Which.

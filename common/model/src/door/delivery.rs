@@ -71,6 +71,8 @@ pub struct Delivery {
     pub session: Option<SessionId>,
     /// The system says it, in this technical channel; `room` is then the room it speaks of, or says whose it is.
     pub technical: Option<Scope>,
+    /// Whoever published it may hear what became of it: the door says when its peer has it.
+    pub reported: bool,
 }
 
 /// What a door pushes to its peer.

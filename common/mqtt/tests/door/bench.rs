@@ -340,6 +340,7 @@ pub fn delivery(subscription: u32, seq: u64, channel: &str, publication: Publica
         session: None,
         retained: None,
         technical: None,
+        reported: false,
         wall: WALL,
     })
 }

@@ -37,6 +37,43 @@ fn kept(deliveries: Vec<SessionDelivery>, options: u8) -> SessionState {
     }
 }
 
+#[test]
+fn who_published_hears_what_its_peer_has_when_it_has_it_and_not_what_it_refuses() {
+    for level in BOTH {
+        let mut bench = member(level, 2, clean());
+        let reported = |bench: &mut Bench| {
+            let mut all = Vec::new();
+            for ask in bench.asks() {
+                if let Ask::Delivered { at } = ask {
+                    all.extend(at.into_iter().map(|at| at.seq.0));
+                }
+            }
+            all
+        };
+        let deliver = |bench: &mut Bench, seqs: &[u64], qos: u8| {
+            let pushes = seqs.iter().map(|seq| {
+                let mut push = delivery(0, *seq, "a", plain(qos, &[*seq as u8]));
+                if let Push::Publication(delivery) = &mut push {
+                    delivery.reported = *seq != 12;
+                }
+                push
+            });
+            bench.tell(Tell::Deliver { pushes: pushes.collect(), more: false });
+        };
+        deliver(&mut bench, &[11, 12], 0);
+        assert_eq!(reported(&mut bench), [11], "at QoS 0 when it is written");
+        deliver(&mut bench, &[13, 14], 1);
+        assert_eq!(reported(&mut bench), [0; 0]);
+        bench.send(&ack(0x40, 2));
+        assert_eq!(reported(&mut bench), [14], "at QoS 1 when it is acknowledged");
+        if level == 5 {
+            bench.send(&packet(0x40, &[0, 1, 0x97]));
+            assert_eq!(reported(&mut bench), [0; 0], "and not refused");
+        }
+        bench.got();
+    }
+}
+
 fn clean() -> SessionState {
     SessionState::default()
 }

@@ -226,6 +226,7 @@ async fn run(
                         | Ask::Move { .. }
                         | Ask::Rooms
                         | Ask::KeepSession
+                        | Ask::Delivered { .. }
                         | Ask::Decide { .. }
                         | Ask::Release { .. }
                         | Ask::HandOver { .. }

@@ -29,7 +29,7 @@ pub use tty::Tty;
 
 use riser_model::{
     AccountName, Principal, RoomName,
-    door::{Code, Credential, Refusal},
+    door::{Ask, Code, Credential, Delivery, Refusal},
 };
 
 /// Where a connection came in, and what its handshake brought.
@@ -73,6 +73,12 @@ impl Place {
             Err(refusal(Code::Denied, "no such room, or not for you", "a room of your account"))
         }
     }
+}
+
+/// What is to be told of a delivery that was written to a socket: nobody acknowledges on a WebSocket.
+fn reported_at(delivery: &Delivery) -> Option<Ask> {
+    let at = delivery.pos.or(delivery.retained).filter(|_| delivery.reported)?;
+    Some(Ask::Delivered { at: vec![at] })
 }
 
 fn refusal(code: Code, what: &str, want: &str) -> Refusal {

@@ -12,6 +12,7 @@ use riser_wire::{
     client::{Message, Receipt},
     entry::{ContentType, Publication},
     limits::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX},
+    property,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -74,9 +75,11 @@ impl Publisher {
         let mut defined: BTreeMap<ChannelName, u32> = BTreeMap::new();
         for message in messages {
             let alias = self.alias(&mut defined, &message.channel);
+            let properties = message.expires_s.map(property::expiry);
             let publication = Publication {
                 qos,
                 publish_id: message.publish_id,
+                properties: properties.as_ref().map_or(&[], |properties| properties),
                 ..Publication::new(ContentType::named(&message.content_type), &message.payload)
             };
             publication.write_frame(&mut entries, RouteNumber(alias), now.stamp());

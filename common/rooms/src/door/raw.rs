@@ -12,7 +12,7 @@
 //! Where the gate asks who is there, the first text is `challenge {method} {nonce}`, and the first message after it is the
 //! answer.
 
-use super::{Place, publisher::Publisher, pull::Pull, refusal};
+use super::{Place, publisher::Publisher, pull::Pull, refusal, reported_at};
 use bytes::Bytes;
 use riser_model::{
     ChannelName, ClientId, Now, SubscriptionId, Time,
@@ -121,6 +121,7 @@ impl Raw {
             content_type: Cow::Borrowed(content_type),
             payload: Cow::Borrowed(payload),
             publish_id: None,
+            expires_s: None,
         };
         match self.publisher.publish(None, false, 0, &[message], now) {
             Ok(ask) => self.out.push_back(Output::Ask(ask)),
@@ -214,6 +215,7 @@ impl Raw {
                 {
                     self.pull.wrote(bytes);
                     self.out.push_back(output);
+                    self.out.extend(reported_at(&delivery).map(Output::Ask));
                 }
             }
             Push::Gap { .. } | Push::Wiped { .. } | Push::Through { .. } => {}

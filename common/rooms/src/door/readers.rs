@@ -5,7 +5,7 @@
 //! its client gave credit for. What was pulled beyond that is parked, at most [`PARKED_BYTES_MAX`] of it, and the bus
 //! lets the full window rest, so that the others on this connection go on; its cursor stays where it is.
 
-use super::refusal;
+use super::{refusal, reported_at};
 use riser_model::{
     Cause, Gap, Position, RoomName, SubscriptionId,
     door::{self, Ask, Code, Delivery, Flow, From, Output, Refusal, Subscribed, Want},
@@ -321,11 +321,13 @@ impl Reader {
     }
 
     fn say(&mut self, sub: u32, Parked { push, follows }: Parked, out: &mut VecDeque<Output>) {
+        let mut reported = None;
         let text = match push {
             door::Push::Publication(delivery) => {
                 let prev = self.told.filter(|_| follows).unwrap_or(delivery.prev);
                 let text = message(sub, prev, &delivery);
                 if text.is_some() {
+                    reported = reported_at(&delivery);
                     self.told = delivery.pos.or(self.told);
                     if let Some(window) = &mut self.window {
                         window.credit = window.credit.saturating_sub(1);
@@ -343,6 +345,7 @@ impl Reader {
             door::Push::Through { .. } => None,
         };
         out.extend(text.map(Output::Text));
+        out.extend(reported.map(Output::Ask));
     }
 }
 

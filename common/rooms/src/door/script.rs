@@ -128,6 +128,7 @@ pub(super) fn delivery(sub: u32, prev: u64, seq: u64, body: Bytes) -> Push {
         session: None,
         retained: None,
         technical: None,
+        reported: false,
         wall: Wall(0),
     })
 }

@@ -5,7 +5,7 @@
 //! what is said in its channels and says what the person says, as far as the room lets it. Best effort, like every
 //! connection without positions: a person who lags is shown the newest of each channel.
 
-use super::{publisher::Publisher, pull::Pull, refusal};
+use super::{publisher::Publisher, pull::Pull, refusal, reported_at};
 use riser_model::{
     ChannelName, Filter, Now, Position, Principal, RoomName, SubscriptionId, Time,
     door::{
@@ -190,6 +190,7 @@ impl Tty {
             content_type: Cow::Borrowed("text/plain"),
             payload: Cow::Borrowed(text.as_bytes()),
             publish_id: None,
+            expires_s: None,
         };
         match publisher.publish(None, false, 0, &[message], now) {
             Ok(ask) => self.out.push_back(Output::Ask(ask)),
@@ -277,6 +278,7 @@ impl Tty {
                     && lobby.room.as_ref() == Some(&delivery.room)
                 {
                     self.say(line);
+                    self.out.extend(reported_at(&delivery).map(Output::Ask));
                 }
             }
             Push::Gap { .. } | Push::Wiped { .. } | Push::Through { .. } => {}

@@ -173,6 +173,8 @@ pub struct Message<'a> {
     pub payload: Cow<'a, [u8]>,
     /// The publisher's own name for it.
     pub publish_id: Option<PublishId>,
+    /// After so many seconds it is of no use: no device gets it any more.
+    pub expires_s: Option<u32>,
 }
 
 const OPS: [&str; 16] = [
@@ -427,7 +429,12 @@ fn read_message<'a>(object: &mut Object<'a>) -> Result<Message<'a>, Refusal> {
         });
     }
     let publish_id = object.raw("publish_id").map(|raw| read_publish_id(raw.get())).transpose()?;
-    Ok(Message { channel, content_type, payload, publish_id })
+    let want = "expires_s, after how many seconds it is of no use, 1 to 4294967295";
+    let expires_s: Option<u32> = object.optional("expires_s", want)?;
+    if expires_s == Some(0) {
+        return Err(object.wrong("expires_s", want));
+    }
+    Ok(Message { channel, content_type, payload, publish_id, expires_s })
 }
 
 const WANT_B64: &str = "standard base64 with padding";

@@ -105,6 +105,7 @@ impl<D: Door> Site<D> {
             Ask::Look { id, .. } => Some(Tell::Seen { id, result: Ok(Seen::Dropped) }),
             Ask::Answer(_)
             | Ask::KeepSession
+            | Ask::Delivered { .. }
             | Ask::Pause { .. }
             | Ask::Confirm { .. }
             | Ask::Settle { .. }

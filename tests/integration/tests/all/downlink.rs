@@ -1,11 +1,12 @@
 //! What is published at a hub reaches those who listen at an edge.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::client::Client;
 use crate::needs::{Need, needs};
 use crate::place::Cable;
 use crate::program::{EVENTUALLY, Program, SOON, wait};
-use crate::site::{Node, OWNER, PASSWORD, Plan, SENSOR, Site};
+use crate::site::{ACCOUNT, Node, OWNER, PASSWORD, Plan, SENSOR, Site};
 
 const COUNT: u64 = 1200;
 const RATE: u64 = 150;
@@ -152,4 +153,69 @@ fn what_expired_while_a_site_was_away_is_not_delivered_there() {
     site.edge.start();
     device.wait_printed("orders/valve fresh", SOON);
     assert!(!device.printed().contains("stale"), "{}", device.printed());
+}
+
+/// A client of a room at the hub that asks one request after the other and says what it hears.
+fn asks(site: &Site, name: &str, room: &str, asked: Value) -> Client {
+    let url = format!("ws://{}:{}/{ACCOUNT}/{room}", site.hub.place.address(), site.hub.http);
+    let mut all = json!({ "url": url, "user": OWNER, "password": PASSWORD, "reader": name });
+    all.as_object_mut().unwrap().extend(asked.as_object().unwrap().clone());
+    Client::start(name, "asks.mjs", &site.hub.place, &all, &site.history, site.folder.path())
+}
+
+/// One order under a publish id, and for how long it is of use.
+fn order(site: &Site, room: &str, n: u64, expires_s: Option<u64>) {
+    let mut request = json!({ "op": "publish", "channel": "lamp", "data": format!("order {n}"),
+        "publish_id": { "producer": "18446744073709551615", "n": n } });
+    if let Some(expires_s) = expires_s {
+        request["expires_s"] = json!(expires_s);
+    }
+    asks(site, &format!("{room}-{n}"), room, json!({ "requests": [request], "hello": { "events": false } }))
+        .finish(SOON);
+}
+
+fn outcome(name: &str, kind: &str, n: u64) -> String {
+    format!("{name} heard riser.{kind} of 18446744073709551615/{n}")
+}
+
+#[test]
+fn who_published_hears_what_became_of_it_at_the_edge_over_kills_and_once() {
+    needs!(Need::Program("mosquitto_sub"), Need::Program("curl"), Need::Node);
+    // The edge has no attic.
+    let hub_account = "\n[[account.room]]\nname = \"attic\"\nhistory = \"log\"\ndown = true\n".to_owned();
+    let mut site = Site::planned(Plan { hub_account, ..Plan::default() });
+    let device = device(&site);
+    let _ears = ["orders", "attic"].map(|room| asks(&site, room, room, json!({ "stays": true })));
+    for room in ["orders", "attic"] {
+        site.history.wait_mark(&format!("{room} ready"), SOON);
+    }
+    order(&site, "orders", 1, None);
+    site.history.wait_mark(&outcome("orders", "delivered", 1), SOON);
+    order(&site, "attic", 9, None);
+    site.history.wait_mark(&outcome("attic", "failed", 9), SOON);
+    // Nobody is there any more: what is kept for the device waits for it, as long as it is of use.
+    drop(device);
+    order(&site, "orders", 2, Some(1));
+    order(&site, "orders", 3, None);
+    site.history.wait_mark(&outcome("orders", "expired", 2), SOON);
+    // The edge knows over a crash what it has not told, and what it has.
+    site.edge.kill();
+    order(&site, "orders", 4, None);
+    site.edge.start();
+    let device = crate::downlink::device(&site);
+    for n in [3, 4] {
+        site.history.wait_mark(&outcome("orders", "delivered", n), EVENTUALLY);
+    }
+    assert!(!device.printed().contains("order 2"), "{}", device.printed());
+    // Who comes later finds it all, once.
+    let hello =
+        json!({ "subscriptions": [{ "sub": 1, "technical": "room", "from": "start" }], "events": false });
+    let _late = asks(&site, "late", "orders", json!({ "stays": true, "hello": hello }));
+    let all = [("delivered", 1), ("expired", 2), ("delivered", 3), ("delivered", 4)];
+    for (kind, n) in all {
+        site.history.wait_mark(&outcome("late", kind, n), SOON);
+        let ledger = site.history.ledger();
+        assert_eq!(ledger.marks_of(&outcome("late", kind, n)).len(), 1);
+    }
+    assert!(site.history.ledger().marks_of("late heard riser.").len() == all.len());
 }

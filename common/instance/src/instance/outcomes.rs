@@ -1,0 +1,114 @@
+//! What became of publications that came down, as their publishers hear it.
+//!
+//! Told once each, on the room's technical channel, and carried up from there: that a device has it, that its time was over
+//! before one had, that the log let go of it first.
+
+use super::Instance;
+use riser_model::{
+    ConnectionId, Now, Position, Seq, Wall,
+    event::{PublishedAs, Scope, SystemEvent},
+};
+use riser_rooms::outcomes::Pending;
+use riser_wire::entry::Frame;
+use std::time::Duration;
+
+/// What was on its way to a device when its time was over may still be acknowledged.
+const UNDER_WAY: Duration = Duration::from_secs(2);
+/// Looked at this often at least: a wall clock that is stepped brings expiry nearer.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// And not more often than that.
+const LOOK_AFTER: Duration = Duration::from_millis(100);
+
+/// Why what is not there any more failed.
+const GONE: &str = "gone";
+
+impl Instance {
+    /// Takes a committed entry. Whether it waits for its outcome.
+    pub(super) fn comes_down(&mut self, seq: Seq, frame: &Frame<'_>) -> bool {
+        if frame.origin.is_none() {
+            return false;
+        }
+        let Some(route) = self.bus.route(frame.route).filter(|route| self.bus.is_linked(route.room)) else {
+            return false;
+        };
+        self.outcomes.come(seq, frame, route);
+        true
+    }
+
+    /// A device has these.
+    pub(super) fn delivered(&mut self, id: ConnectionId, at: &[Position], now: Now) {
+        let Some(principal) = self.connections.get(&id).and_then(|one| one.principal.clone()) else { return };
+        for position in at {
+            if self.bus.position(position.seq) == *position
+                && let Some(pending) = self.outcomes.take(position.seq)
+            {
+                let to = principal.name.clone();
+                self.tell_outcome(&pending, now, |entry, publish_id| {
+                    let client = pending.client;
+                    SystemEvent::Delivered { entry, client, publish_id, to }
+                });
+            }
+        }
+    }
+
+    /// The log let go of what is before that.
+    pub(super) fn tell_trimmed(&mut self, oldest: Seq, now: Now) {
+        while let Some(pending) = self.outcomes.take_trimmed(oldest) {
+            let (client, code) = (pending.client, GONE.to_owned());
+            self.tell_outcome(&pending, now, |entry, publish_id| SystemEvent::Failed {
+                entry,
+                client,
+                publish_id,
+                code,
+            });
+        }
+    }
+
+    /// The time of some may be over.
+    pub(super) fn outcomes_due(&mut self, now: Now) {
+        if self.outcomes_due.is_none_or(|due| due > now.time) {
+            return;
+        }
+        let over = Wall(now.wall.0.saturating_sub(ms(UNDER_WAY)));
+        while let Some(pending) = self.outcomes.take_expired(over) {
+            let client = pending.client;
+            self.tell_outcome(&pending, now, |entry, publish_id| SystemEvent::Expired {
+                entry,
+                client,
+                publish_id,
+            });
+        }
+        self.outcomes_in(now);
+    }
+
+    /// When to look next.
+    pub(super) fn outcomes_in(&mut self, now: Now) {
+        let left = |at: Wall| {
+            let ms = at.0.saturating_sub(now.wall.0).max(0).unsigned_abs();
+            Duration::from_millis(ms).saturating_add(UNDER_WAY).clamp(LOOK_AFTER, LOOK_EVERY)
+        };
+        self.outcomes_due = self.outcomes.first_expiry().map(|at| now.time.plus(left(at)));
+    }
+
+    /// How many publications wait for their outcome, and how many were forgotten for want of room.
+    pub fn outcomes(&self) -> (usize, u64) {
+        (self.outcomes.len(), self.outcomes.forgotten())
+    }
+
+    fn tell_outcome(
+        &mut self,
+        pending: &Pending,
+        now: Now,
+        event: impl FnOnce(Position, PublishedAs) -> SystemEvent,
+    ) {
+        let Some((log, epoch)) = self.bus.origin(pending.origin) else { return };
+        let id = pending.id();
+        let publish_id = PublishedAs { producer: id.producer, n: id.n };
+        let event = event(Position { log, epoch, seq: pending.seq }, publish_id);
+        self.say(Scope::Room(pending.room), event, now);
+    }
+}
+
+fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

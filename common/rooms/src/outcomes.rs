@@ -1,0 +1,251 @@
+//! What came down to this instance and whose publisher is to hear what became of it: a fold over the log.
+//!
+//! A publication with a publish id that came from another log waits here until it is at a device, its time is over, or the
+//! log lets go of it. What became of it is an event in its room's technical channel, which the fold reads back: what was
+//! told before a crash is not told again. It owns its bound: of more than [`PENDING_MAX`] the oldest are forgotten, and
+//! counted; nothing is told of those.
+
+use riser_model::{ClientId, RoomId, Route, Seq, Wall, event};
+use riser_wire::{
+    cloud_event::{self, Outcome},
+    entry::{Body, Frame, Kind, Publication, PublishId},
+    property,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Publications that wait. At most some 300 KiB in a checkpoint.
+pub const PENDING_MAX: usize = 4096;
+const SAVED_VERSION: u8 = 1;
+
+/// See the module.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Outcomes {
+    pending: BTreeMap<Seq, Pending>,
+    by_id: BTreeMap<(ClientId, PublishId), Seq>,
+    expiring: BTreeSet<(Wall, Seq)>,
+    forgotten: u64,
+}
+
+/// One that waits.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Pending {
+    /// In which room.
+    pub room: RoomId,
+    /// Who published it.
+    pub client: ClientId,
+    producer: u64,
+    n: u64,
+    /// This log's number for the log that it comes from; it means something as long as the entry is in this log.
+    pub origin: u32,
+    /// Its seq there.
+    pub seq: Seq,
+    /// Of no use from then on, by this instance's clock.
+    pub expires: Option<Wall>,
+}
+
+impl Pending {
+    /// The id that its publisher gave it.
+    pub fn id(&self) -> PublishId {
+        PublishId { producer: self.producer, n: self.n }
+    }
+}
+
+impl Outcomes {
+    /// Takes an entry of this log.
+    pub fn apply(&mut self, seq: Seq, frame: &Frame<'_>, route: &Route) {
+        match frame.origin {
+            Some(_) => self.come(seq, frame, route),
+            None => self.told(frame, route),
+        }
+    }
+
+    /// An entry came from another log.
+    pub fn come(&mut self, seq: Seq, frame: &Frame<'_>, route: &Route) {
+        let Some(origin) = frame.origin.filter(|_| Publication::has_publish_id(frame.body)) else { return };
+        let Ok(body) = Body::read(frame.body) else { return };
+        let Ok(publication) = Publication::read(&body) else { return };
+        let Some(PublishId { producer, n }) = publication.publish_id else { return };
+        let expires = property::expiry_s(publication.properties).map(|s| origin.wall.plus_s(s));
+        let (room, client) = (route.room, route.client);
+        let pending = Pending { room, client, producer, n, origin: origin.number, seq: origin.seq, expires };
+        self.insert(seq, pending);
+    }
+
+    fn insert(&mut self, seq: Seq, pending: Pending) {
+        self.by_id.insert((pending.client, pending.id()), seq);
+        self.expiring.extend(pending.expires.map(|at| (at, seq)));
+        self.pending.insert(seq, pending);
+        if self.pending.len() > PENDING_MAX
+            && let Some(oldest) = self.pending.first_key_value().map(|(seq, _)| *seq)
+        {
+            self.take(oldest);
+            self.forgotten += 1;
+        }
+    }
+
+    /// What the system says of what became of one.
+    fn told(&mut self, frame: &Frame<'_>, route: &Route) {
+        let is_event = frame.body.get(1) == Some(&Kind::Publication.number());
+        if !is_event || route.client != ClientId::SYSTEM || !event::is_outcome(&route.channel) {
+            return;
+        }
+        let Ok(body) = Body::read(frame.body) else { return };
+        let Ok(publication) = Publication::read(&body) else { return };
+        let Some(Outcome { client, id, .. }) = cloud_event::outcome(publication.payload) else { return };
+        if let Some(seq) = self.by_id.get(&(client, id)).copied() {
+            self.take(seq);
+        }
+    }
+
+    /// It waits no more.
+    pub fn take(&mut self, seq: Seq) -> Option<Pending> {
+        let pending = self.pending.remove(&seq)?;
+        let key = (pending.client, pending.id());
+        if self.by_id.get(&key) == Some(&seq) {
+            self.by_id.remove(&key);
+        }
+        if let Some(at) = pending.expires {
+            self.expiring.remove(&(at, seq));
+        }
+        Some(pending)
+    }
+
+    /// When the first of them expires.
+    pub fn first_expiry(&self) -> Option<Wall> {
+        self.expiring.first().map(|(at, _)| *at)
+    }
+
+    /// The next of those whose time was over then; it waits no more.
+    pub fn take_expired(&mut self, by: Wall) -> Option<Pending> {
+        let (_, seq) = self.expiring.first().copied().filter(|(at, _)| *at <= by)?;
+        self.take(seq)
+    }
+
+    /// The next of those that the log let go of; it waits no more.
+    pub fn take_trimmed(&mut self, oldest: Seq) -> Option<Pending> {
+        let seq = self.pending.first_key_value().map(|(seq, _)| *seq).filter(|seq| *seq < oldest)?;
+        self.take(seq)
+    }
+
+    /// Keeps those of these rooms.
+    pub fn retain(&mut self, of: impl Fn(RoomId) -> bool) {
+        let others: Vec<Seq> =
+            self.pending.iter().filter(|(_, one)| !of(one.room)).map(|(seq, _)| *seq).collect();
+        others.into_iter().for_each(|seq| drop(self.take(seq)));
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Whether none does.
+    pub fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// How many were forgotten for want of room.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// As it is kept beside the log.
+    pub fn save(&self) -> Vec<u8> {
+        let bytes = postcard::to_extend(&self.pending, vec![SAVED_VERSION]);
+        bytes.expect("plain values serialize into memory")
+    }
+
+    /// As it was kept; none of another version, or damaged.
+    pub fn load(bytes: &[u8]) -> Option<Self> {
+        let (version, rest) = bytes.split_first()?;
+        let pending: BTreeMap<Seq, Pending> =
+            postcard::from_bytes(rest).ok().filter(|_| *version == SAVED_VERSION)?;
+        let mut outcomes = Self::default();
+        pending.into_iter().for_each(|(seq, pending)| outcomes.insert(seq, pending));
+        Some(outcomes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use riser_model::{Epoch, LogId, Position, RouteNumber, Stamp, event::SystemEvent};
+    use riser_wire::{
+        cloud_event::{About, payload},
+        entry::{ContentType, Origin},
+    };
+    use uuid::Uuid;
+
+    const ROOM: RoomId = RoomId(Uuid::from_u128(5));
+    const ANN: ClientId = ClientId(Uuid::from_u128(6));
+
+    fn route(channel: &str, client: ClientId) -> Route {
+        Route { room: ROOM, channel: channel.parse().unwrap(), client }
+    }
+
+    /// A publication of that n comes down, with seconds until it expires.
+    fn come(outcomes: &mut Outcomes, seq: u64, n: u64, expires_s: Option<u32>, here: bool) {
+        let properties: Vec<u8> =
+            expires_s.into_iter().flat_map(|s| [vec![2], s.to_be_bytes().to_vec()].concat()).collect();
+        let mut publication = Publication::new(ContentType::Text, b"on");
+        publication.publish_id = Some(PublishId { producer: 9, n });
+        publication.properties = &properties;
+        let mut bytes = Vec::new();
+        publication.write_frame(&mut bytes, RouteNumber(1), Stamp::default());
+        let (frame, _) = Frame::read(&bytes, 0).unwrap();
+        let origin = Origin { number: 1, seq: Seq(seq * 10), wall: Wall(1000) };
+        let frame = Frame { origin: (!here).then_some(origin), ..frame };
+        outcomes.apply(Seq(seq), &frame, &route("lamp", ANN));
+    }
+
+    fn tell(outcomes: &mut Outcomes, n: u64, client: ClientId) {
+        let entry = Position { log: LogId(1), epoch: Epoch(1), seq: Seq(1) };
+        let publish_id = event::PublishedAs { producer: 9, n };
+        let event = SystemEvent::Expired { entry, client: ANN, publish_id };
+        let scope = event::Scope::Room(ROOM);
+        let id = (Epoch(1), 1);
+        let about = About { log: LogId(1), id, scope, name: Some("hall"), wall: Wall(0), count: 1 };
+        let payload = payload(about, &event);
+        let mut bytes = Vec::new();
+        Publication::new(ContentType::Json, &payload).write_frame(
+            &mut bytes,
+            RouteNumber(1),
+            Stamp::default(),
+        );
+        let (frame, _) = Frame::read(&bytes, 0).unwrap();
+        outcomes.apply(Seq(999), &frame, &route("expired", client));
+    }
+
+    #[test]
+    fn what_came_down_waits_until_its_outcome_is_told_over_a_restart_too() {
+        let mut outcomes = Outcomes::default();
+        come(&mut outcomes, 1, 1, None, false);
+        come(&mut outcomes, 2, 2, Some(5), false);
+        come(&mut outcomes, 3, 3, None, true);
+        assert_eq!(outcomes.len(), 2, "what is published here is nobody's to tell");
+        let mut outcomes = Outcomes::load(&outcomes.save()).unwrap();
+        tell(&mut outcomes, 1, ANN);
+        assert_eq!(outcomes.len(), 2, "only the system says what became of it");
+        tell(&mut outcomes, 1, ClientId::SYSTEM);
+        assert!(outcomes.take(Seq(1)).is_none());
+        assert_eq!(outcomes.first_expiry(), Some(Wall(6000)), "by the corrected time of its publication");
+        assert!(outcomes.take_expired(Wall(5999)).is_none());
+        assert_eq!(outcomes.take_expired(Wall(6000)).unwrap().seq, Seq(20));
+        assert!(outcomes.is_empty() && outcomes.first_expiry().is_none());
+    }
+
+    #[test]
+    fn of_too_many_the_oldest_are_forgotten_and_counted() {
+        let mut outcomes = Outcomes::default();
+        (1..=PENDING_MAX as u64 + 3).for_each(|n| come(&mut outcomes, n, n, Some(1), false));
+        assert_eq!((outcomes.len(), outcomes.forgotten()), (PENDING_MAX, 3));
+        assert_eq!(outcomes.expiring.len(), PENDING_MAX);
+        assert_eq!(outcomes.take_trimmed(Seq(6)).map(|one| one.n), Some(4));
+        assert_eq!(outcomes.take_trimmed(Seq(6)).map(|one| one.n), Some(5));
+        assert!(outcomes.take_trimmed(Seq(6)).is_none());
+        let saved = outcomes.save();
+        assert!(saved.len() < 400_000, "{}", saved.len());
+        assert!(Outcomes::load(&saved[..saved.len() - 1]).is_none());
+    }
+}
