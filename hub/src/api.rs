@@ -1,8 +1,8 @@
 //! What whoever asks may see of a hub: `GET /api/status` (edges and rooms), `/api/rooms/{room}/presence` and
 //! `/api/rooms/{room}/statistics?channels={filter}`.
 //!
-//! Who asks passes the gates of the listener and of its account, like everybody. A request knows no conversation: who
-//! would be asked anything there is refused.
+//! Who asks passes the gates of the listener and of its account, like everybody, and sees nothing of a room whose own gate
+//! does not let it pass. A request knows no conversation: who would be asked anything at a gate is not let in there.
 
 use crate::status::Status;
 use axum::{
@@ -14,7 +14,7 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use riser_gate::{Caller, Effect, Gate, Input, Output, Policy};
+use riser_gate::{Caller, Effect, Gate, Input, Output, Policy, Sequence, Standing, Verdict};
 use riser_host::HostHandle;
 use riser_hub_core::HubCore;
 use riser_model::{
@@ -132,14 +132,29 @@ async fn enter(
     let mut front = Gate::front(policy, caller.clone(), Clock.now());
     front.handle(Input::Shown(credential), Clock.now());
     pass(&mut front, passwords).await?;
-    let standing = front.standing().clone();
+    let mut standing = front.standing().clone();
     let principal = standing.principal.clone().ok_or_else(not_authorised)?;
     let directory = &policy.directory;
-    if let Some(sequence) = directory.gate(principal.account) {
+    let inner = |sequence: &Arc<Sequence>, standing: &Standing| {
         let (directory, sequence) = (Arc::clone(directory), Arc::clone(sequence));
-        pass(&mut Gate::inner(directory, sequence, standing, caller, Clock.now()), passwords).await?;
+        Gate::inner(directory, sequence, standing.clone(), caller.clone(), Clock.now())
+    };
+    if let Some(sequence) = directory.gate(principal.account) {
+        let mut gate = inner(sequence, &standing);
+        pass(&mut gate, passwords).await?;
+        standing = gate.standing().clone();
     }
-    Ok(principal)
+    let mut outside = Vec::new();
+    for (room, sequence) in directory.gated(principal.account) {
+        if pass(&mut inner(sequence, &standing), passwords).await.is_err() {
+            outside.push(room);
+        }
+    }
+    if outside.is_empty() {
+        return Ok(principal);
+    }
+    let grants = Arc::new(principal.grants.without(outside));
+    Ok(Arc::new(Principal { grants, ..Principal::clone(&principal) }))
 }
 
 /// Through a gate, if it asks nothing more.
@@ -152,8 +167,11 @@ async fn pass(gate: &mut Gate, passwords: &Passwords) -> Result<(), Refusal> {
                 let verdict = proofs::verify(passwords, proof).await;
                 gate.handle(Input::Done { ticket, verdict }, Clock.now());
             }
-            Output::Say(_)
-            | Output::Do { effect: Effect::Once { .. } | Effect::Knock | Effect::Seat { .. }, .. } => break,
+            // Who only looks sits nowhere.
+            Output::Do { ticket, effect: Effect::Seat { .. } } => {
+                gate.handle(Input::Done { ticket, verdict: Verdict::Matches }, Clock.now());
+            }
+            Output::Say(_) | Output::Do { effect: Effect::Once { .. } | Effect::Knock, .. } => break,
             Output::Tell { .. } => {}
         }
     }
@@ -216,8 +234,10 @@ fn refused(refusal: &Refusal) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use riser_gate::{AcceptorConfig, AccountConfig, Directory, GateConfig, TokenHash, UserConfig};
-    use riser_model::AccountId;
+    use riser_gate::{
+        AcceptorConfig, AccountConfig, Directory, GateConfig, RoomConfig, TokenHash, UserConfig, config::Role,
+    };
+    use riser_model::{AccountId, History, Right, RoomId};
 
     /// Whom somebody with these headers is let in as, where the account has this gate and the listener lets `guest` in
     /// without a credential.
@@ -248,6 +268,44 @@ mod tests {
         for asking in [r#"["secret"]"#, r#"["knock"]"#] {
             assert_eq!(asks(asking, here, &ann).await, Err(Code::Denied), "nobody can ask a request");
         }
+    }
+
+    #[tokio::test]
+    async fn a_room_s_own_gate_stands_before_requests_too() {
+        let networks = |network: &str| {
+            serde_json::from_str::<Vec<AcceptorConfig>>(&format!(r#"[{{ "address": ["{network}"] }}]"#))
+        };
+        let gates = [
+            Vec::new(),
+            networks("192.0.2.0/24").unwrap(),
+            networks("203.0.113.0/24").unwrap(),
+            serde_json::from_str(r#"["knock"]"#).unwrap(),
+            serde_json::from_str(r#"[{ "seats": 1 }]"#).unwrap(),
+        ];
+        let rooms = gates.into_iter().enumerate().map(|(n, gate)| RoomConfig {
+            gate: GateConfig(gate),
+            ..RoomConfig::new(format!("room-{n}").parse().unwrap(), History::Log)
+        });
+        let ann = UserConfig {
+            tokens: vec![TokenHash::of(b"of-ann")],
+            role: Some(Role::Owner),
+            ..UserConfig::new("ann".parse().unwrap())
+        };
+        let account = AccountConfig {
+            room: rooms.collect(),
+            user: vec![ann],
+            ..AccountConfig::new("acme".parse().unwrap(), AccountId(uuid::Uuid::from_u128(1)))
+        };
+        let directory = Arc::new(Directory::compile(&[account]).unwrap());
+        let policy = Policy::new(&directory, None, "listen").unwrap();
+        let peer = Peer { address: "192.0.2.7:1".parse().unwrap(), listener: "http".into(), tls: false };
+        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, "Bearer of-ann".parse().unwrap())]);
+        let principal = enter(&policy, &Passwords::new(1), &peer, &headers).await.unwrap();
+        let sees = |n: usize| {
+            let id = RoomId::of(principal.account, &format!("room-{n}"));
+            principal.grants.reach(Right::Subscribe, id)
+        };
+        assert_eq!([0, 1, 2, 3, 4].map(sees), [true, true, false, false, true]);
     }
 
     #[tokio::test]
