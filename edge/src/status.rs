@@ -27,6 +27,8 @@ pub struct Look {
     uplinks: Vec<UplinkLook>,
     statistics: Statistics,
     sessions: usize,
+    /// What waits for its outcome, and what was forgotten.
+    outcomes: (usize, u64),
 }
 
 impl Look {
@@ -40,6 +42,7 @@ impl Look {
             uplinks: uplinks.collect(),
             statistics: core.instance().bus().statistics(),
             sessions: core.instance().sessions(),
+            outcomes: core.instance().outcomes(),
         }
     }
 
@@ -47,6 +50,8 @@ impl Look {
     pub fn meter(&self, metrics: &Metrics, rooms: &mut RoomsMeter) {
         rooms.read(metrics, self.statistics.counters.clone());
         metrics.connections.set(self.statistics.connections as u64);
+        metrics.outcomes_pending.set(self.outcomes.0 as u64);
+        metrics.outcomes_forgotten.set(self.outcomes.1);
         let mut equations = Vec::new();
         for (name, status, tallies, came_down) in &self.uplinks {
             let by = ByUplink { uplink: name.clone() };

@@ -192,6 +192,8 @@ export interface Statistics extends Rates {
   channel_count: number;
   /** The sums leave out what was not asked for or may not be read; then there is no `other`. */
   partial: boolean;
+  /** Publications addressed to a client that was not there, in a room that keeps nothing for it. */
+  void: number;
   /** Channels beyond those of which rates are kept. */
   other: Rates | null;
   channels: (Rates & { channel: string; last: number | null; subscribers: number; value?: Payload })[];

@@ -441,14 +441,16 @@ impl Compiler {
             self.directory.tokens.push((*token, client));
         }
         self.directory.hashes.extend(entrant.password.cloned());
+        let key = entrant.public.map(|key| key.0);
+        let grants = Grants::new(rules_of(entrant, rules, id)).of(client);
+        let grants = if key.is_some() { grants.carrying() } else { grants };
         let principal = Arc::new(Principal {
             account: id,
             account_name: account.name.clone(),
             client,
             name: entrant.name.clone(),
-            grants: Arc::new(Grants::new(rules_of(entrant, rules, id))),
+            grants: Arc::new(grants),
         });
-        let key = entrant.public.map(|key| key.0);
         let (password, secret) = (entrant.password.cloned(), entrant.secret.cloned());
         let member = Member { principal, password, key, keys: entrant.keys.to_vec(), secret };
         self.directory.members.insert(client, member);

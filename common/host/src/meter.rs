@@ -60,6 +60,7 @@ impl RoomsMeter {
         metrics.deliveries.inc_by(now.delivered - self.last.delivered);
         metrics.deliveries_skipped.inc_by(now.skipped - self.last.skipped);
         metrics.events_coalesced.inc_by(now.coalesced - self.last.coalesced);
+        metrics.publications_void.inc_by(now.void - self.last.void);
         metrics.outcomes.inc_by(now.outcomes - self.last.outcomes);
         for (code, (now, last)) in Code::ALL.into_iter().zip(now.refused.iter().zip(&self.last.refused)) {
             metrics.refused(code, now - last);

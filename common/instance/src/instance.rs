@@ -35,6 +35,7 @@ mod looking;
 mod outcomes;
 mod shares;
 mod telling;
+mod void;
 mod wills;
 
 /// Expired sessions are looked for this often.

@@ -112,6 +112,9 @@ pub struct RoomTraffic {
     pub other: Option<Rates>,
     /// The sums leave out what may not be read, or was not asked for.
     pub partial: bool,
+    /// Publications addressed to a client that had neither a connection nor a session, in a room without history: nobody
+    /// will ever read them.
+    pub void: u64,
 }
 
 /// What goes through a channel at the moment.

@@ -1,7 +1,9 @@
 //! Names of accounts, rooms and channels, and filters over channels. Parsed once, valid ever after.
 
+use crate::id::ClientId;
 use serde::{Deserialize, Serialize, de};
 use std::{fmt, str::FromStr, sync::Arc};
+use uuid::Uuid;
 
 /// Why a text is not a name. Says what would be right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -111,7 +113,24 @@ fn is_filter(text: &str) -> bool {
     is_path(text, |_| true) && body.split('/').all(|level| level == "+" || !level.contains(['+', '#']))
 }
 
+impl ChannelName {
+    /// The client that it is the address of: its first level is that client's UUID, in lower case and with hyphens.
+    pub fn addressee(&self) -> Option<ClientId> {
+        const UUID_BYTES: usize = 36;
+        let first = self.0.get(..UUID_BYTES)?;
+        let ends = matches!(self.0.as_bytes().get(UUID_BYTES), None | Some(b'/'));
+        let id = if ends { Uuid::try_parse(first).ok()? } else { return None };
+        let mut text = [0; UUID_BYTES];
+        (id.as_hyphenated().encode_lower(&mut text) == first).then_some(ClientId(id))
+    }
+}
+
 impl Filter {
+    /// Whether its first level is no wildcard.
+    pub fn names_first(&self) -> bool {
+        !self.0.starts_with(['+', '#'])
+    }
+
     /// The filter that matches every channel of a room.
     pub fn all() -> Self {
         Self("#".into())

@@ -36,23 +36,44 @@ pub struct Rule {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Grants {
     rules: Vec<Rule>,
+    /// Whose they are.
+    own: Option<ClientId>,
+    /// It carries what others address.
+    carries: bool,
 }
 
 impl Grants {
     /// Rights made of rules, in any order.
     pub fn new(rules: Vec<Rule>) -> Self {
-        Self { rules }
+        Self { rules, own: None, carries: false }
     }
 
-    /// Whether the right holds on that channel of that room.
+    /// The same as this client's, which reads what is addressed to it wherever it may read anything.
+    #[must_use]
+    pub fn of(self, client: ClientId) -> Self {
+        Self { own: Some(client), ..self }
+    }
+
+    /// The same as an edge's, which carries what is addressed to whoever is behind it.
+    #[must_use]
+    pub fn carrying(self) -> Self {
+        Self { carries: true, ..self }
+    }
+
+    /// Whether the right holds on that channel of that room. A channel that is a client's address
+    /// ([`ChannelName::addressee`]) is met by no wildcard: it is that client's, an admin's of the room, and theirs to whom
+    /// a rule names it.
     pub fn allow(&self, right: Right, room: RoomId, channel: &ChannelName) -> bool {
-        let mut granted = false;
+        let addressee = channel.addressee();
+        let mut granted = addressee.is_some_and(|client| {
+            self.own == Some(client) && self.reach(right, room) || self.reach(Right::Admin, room)
+        });
         for rule in self.rules.iter().filter(|r| r.right == right && r.room.is_none_or(|id| id == room)) {
             if rule.channels.matches(channel) {
                 if rule.deny {
                     return false;
                 }
-                granted = true;
+                granted |= addressee.is_none() || self.carries || rule.channels.names_first();
             }
         }
         granted
@@ -79,10 +100,10 @@ impl Grants {
         let denied = rooms.into_iter().flat_map(|room| {
             rights.map(|right| Rule { room: Some(room), channels: Filter::all(), right, deny: true })
         });
-        Self { rules: self.rules.iter().cloned().chain(denied).collect() }
+        Self { rules: self.rules.iter().cloned().chain(denied).collect(), ..self.clone() }
     }
 
-    /// Whether the right holds on every channel of that room.
+    /// Whether the right holds on every channel of that room that is nobody's address.
     pub fn whole(&self, right: Right, room: RoomId) -> bool {
         let about = |r: &&Rule| r.right == right && r.room.is_none_or(|id| id == room);
         let mut rules = self.rules.iter().filter(about);
@@ -129,5 +150,41 @@ mod tests {
         let outside = grants.without([room]);
         assert!(!outside.reach(Right::Subscribe, room), "a room that is denied as a whole is not there");
         assert!(!outside.allow(Right::Subscribe, room, &"open".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_client_s_address_is_met_by_no_wildcard() {
+        let room = RoomId::of(AccountId(uuid::Uuid::nil()), "a");
+        let rule = |channels: &str, right, deny| Rule {
+            room: Some(room),
+            channels: channels.parse().unwrap(),
+            right,
+            deny,
+        };
+        let lamp = ClientId(uuid::Uuid::from_u128(0xa1));
+        let channel: ChannelName = format!("{}/on", lamp.0).parse().unwrap();
+        assert_eq!(channel.addressee(), Some(lamp));
+        for other in [
+            &format!("{}x/on", lamp.0),
+            "a",
+            &lamp.0.simple().to_string(),
+            &lamp.0.to_string().to_uppercase(),
+        ] {
+            assert_eq!(other.parse::<ChannelName>().unwrap().addressee(), None, "{other}");
+        }
+        let all = |right| vec![rule("#", right, false), rule("+/on", right, false)];
+        for right in [Right::Publish, Right::Subscribe] {
+            let grants = Grants::new(all(right));
+            assert!(!grants.allow(right, room, &channel));
+            assert!(grants.clone().of(lamp).allow(right, room, &channel), "its own");
+            assert!(!grants.clone().of(ClientId(uuid::Uuid::nil())).allow(right, room, &channel));
+            assert!(grants.carrying().allow(right, room, &channel), "an edge carries it");
+            let named = format!("{}/#", lamp.0);
+            assert!(Grants::new(vec![rule(&named, right, false)]).allow(right, room, &channel));
+            let denied = vec![rule("#", right, false), rule(&named, right, true)];
+            assert!(!Grants::new(denied).of(lamp).allow(right, room, &channel), "deny wins");
+            assert!(!Grants::new(Vec::new()).of(lamp).allow(right, room, &channel), "silence denies");
+            assert!(Grants::new(vec![rule("#", Right::Admin, false)]).allow(right, room, &channel));
+        }
     }
 }

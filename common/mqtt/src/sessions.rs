@@ -507,6 +507,11 @@ impl Sessions {
         own.map(|(_, sessions)| sessions.len()).sum()
     }
 
+    /// Whether a client has any.
+    pub fn has_of(&self, account: AccountId, client: ClientId) -> bool {
+        self.by_client.get(&(account, client)).is_some_and(|sessions| !sessions.is_empty())
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.by_number.len()

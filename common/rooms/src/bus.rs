@@ -28,7 +28,7 @@ use crate::{
     wordings::Wordings,
 };
 use riser_model::{
-    AccountId, AccountName, Binding, Chunk, ConnectionId, CursorKey, CursorValue, Epoch, LogId, Now,
+    AccountId, AccountName, Binding, Chunk, ConnectionId, CursorKey, CursorValue, Epoch, History, LogId, Now,
     Position, Principal, Retention, Right, RoomId, RoomName, Route, RouteNumber, Seq, Time,
     door::{Ask, Code, Flow, Refusal, Target},
     event::Scope,
@@ -332,6 +332,26 @@ impl Bus {
     pub fn is_linked(&self, room: RoomId) -> bool {
         let declared = self.graph.room_of(room).and_then(|slot| self.graph.room(slot).declared.as_ref());
         declared.is_some_and(|declared| declared.linked)
+    }
+
+    /// Whose a configured room is.
+    pub fn account_of(&self, room: RoomId) -> Option<AccountId> {
+        Some(self.graph.room(self.graph.room_of(room)?).declared.as_ref()?.account)
+    }
+
+    /// Whether what is published in a room is for those only who are there, and they are all known here: it has no
+    /// history, and neither goes up nor down.
+    pub fn is_fleeting(&self, room: RoomId) -> bool {
+        let declared = self.graph.room_of(room).and_then(|slot| self.graph.room(slot).declared.as_ref());
+        declared.is_some_and(|one| one.history != History::Log && !one.linked && !one.down)
+    }
+
+    /// A publication of that room was addressed to a client that is not there.
+    pub fn note_void(&mut self, room: RoomId) {
+        if let Some(slot) = self.graph.room_of(room) {
+            self.graph.room_mut(slot).void += 1;
+            self.counters.void += 1;
+        }
     }
 
     /// What a route number of this log means.

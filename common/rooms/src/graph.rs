@@ -66,6 +66,8 @@ pub(crate) struct Room {
     pub(crate) tracked: usize,
     /// How many publications were counted when that was last told.
     pub(crate) told: u64,
+    /// Publications that were addressed to a client that was not there, and are not kept for it.
+    pub(crate) void: u64,
 }
 
 /// What a channel shows to those who want its newest value only.
@@ -221,6 +223,7 @@ impl Graph {
                 other: Default::default(),
                 tracked: 0,
                 told: 0,
+                void: 0,
             });
             RoomSlot(self.rooms.len() as u32 - 1)
         })

@@ -65,7 +65,15 @@ impl Bus {
             if shown { self.row(channel, now) } else { None }
         };
         let rows: Vec<ChannelTraffic> = room.channels.iter().filter_map(row).collect();
-        let partial = *channels != Filter::all() || !principal.grants.whole(Right::Subscribe, room.id);
+        // What is addressed to others is not shown, if there is any.
+        let is_kept_back = |slot: &ChannelSlot| {
+            let channel = self.graph.channel(*slot);
+            channel.name.addressee().is_some()
+                && !topics::readable(&self.graph, principal, channel.room, &channel.name)
+        };
+        let partial = *channels != Filter::all()
+            || !principal.grants.whole(Right::Subscribe, room.id)
+            || room.channels.iter().any(is_kept_back);
         let (rates, other) = if partial {
             (sum(rows.iter().map(|row| row.rates)), None)
         } else {
@@ -82,6 +90,7 @@ impl Bus {
             rows,
             other,
             partial,
+            void: room.void,
         })
     }
 

@@ -132,7 +132,9 @@ impl Outcomes {
     pub fn retain(&mut self, of: impl Fn(RoomId) -> bool) {
         let others: Vec<Seq> =
             self.pending.iter().filter(|(_, one)| !of(one.room)).map(|(seq, _)| *seq).collect();
-        others.into_iter().for_each(|seq| drop(self.take(seq)));
+        for seq in others {
+            self.take(seq);
+        }
     }
 
     /// How many wait.

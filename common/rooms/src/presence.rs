@@ -134,6 +134,13 @@ impl Presences {
         all
     }
 
+    /// Whether a client is in a room behind any edge.
+    pub fn has(&self, room: RoomId, client: ClientId) -> bool {
+        let of_room = (room, ConnectionId(0))..=(room, ConnectionId(u64::MAX));
+        let mut all = self.edges.values().flat_map(|edge| edge.members.range(of_room.clone()));
+        all.any(|(_, member)| member.client == client)
+    }
+
     /// As it is kept beside the log.
     pub fn save(&self) -> Vec<u8> {
         let bytes = postcard::to_extend(self, vec![SAVED_VERSION]);

@@ -72,6 +72,8 @@ pub struct Counters {
     pub coalesced: u64,
     /// Events that say what became of a publication that went down.
     pub outcomes: u64,
+    /// Publications that were addressed to a client that was not there, in rooms that keep nothing for it.
+    pub void: u64,
     /// Channels that devices named and that are none: what they publish there goes to quarantine.
     pub quarantined: u64,
     /// Publications of devices that were to be retained, and were stored without for want of room.

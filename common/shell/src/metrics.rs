@@ -159,6 +159,8 @@ pub struct Metrics {
     pub deliveries_skipped: Counter,
     /// Events of the system that were not written by themselves in a storm.
     pub events_coalesced: Counter,
+    /// Publications addressed to a client that was not there, in rooms that keep nothing for it.
+    pub publications_void: Counter,
     /// Events that say what became of a publication that went down.
     pub outcomes: Counter,
     /// Publications that came down and whose outcome is not told yet.
@@ -242,6 +244,7 @@ impl Metrics {
             deliveries: Counter::default(),
             deliveries_skipped: Counter::default(),
             events_coalesced: Counter::default(),
+            publications_void: Counter::default(),
             outcomes: Counter::default(),
             outcomes_pending: Level::default(),
             outcomes_forgotten: Level::default(),
@@ -297,6 +300,11 @@ impl Metrics {
             "events_coalesced",
             "Events of the system that others stand for, in a storm",
             self.events_coalesced.clone(),
+        );
+        metric.register(
+            "publications_void",
+            "Publications addressed to a client that was not there, in rooms that keep nothing for it",
+            self.publications_void.clone(),
         );
         metric.register(
             "outcomes",

@@ -131,6 +131,7 @@ impl Instance {
                             changes.extend(self.presences.apply(&frame));
                             self.settled.apply(&frame);
                             came_down |= self.comes_down(first.plus(n as u64), &frame);
+                            self.note_void(&frame);
                         }
                     }
                     Run::Gap(_) => {}

@@ -150,6 +150,7 @@ fn statistics(room: &RoomName, traffic: &RoomTraffic) -> Value {
         ("connections", json!(traffic.connections)),
         ("channel_count", json!(traffic.channels)),
         ("partial", json!(traffic.partial)),
+        ("void", json!(traffic.void)),
         ("other", json!(traffic.other.as_ref().map(rates))),
         ("channels", json!(channels)),
     ] {
@@ -276,10 +277,11 @@ mod tests {
             rows: vec![row],
             other: Some(Rates::default()),
             partial: false,
+            void: 2,
         };
         assert_eq!(
             seen(&"hall".parse().unwrap(), &Seen::Statistics(Box::new(traffic))).to_string(),
-            r#"{"bytes":40,"channel_count":1,"channels":[{"bytes":40,"channel":"a","last":7,"last_min":{"bytes":20,"messages":2},"last_s":{"bytes":10,"messages":1},"messages":4,"subscribers":2,"value":{"data":[1],"type":"application/json"}}],"connections":4,"last":7,"last_min":{"bytes":20,"messages":2},"last_s":{"bytes":10,"messages":1},"messages":4,"other":{"bytes":0,"last_min":{"bytes":0,"messages":0},"last_s":{"bytes":0,"messages":0},"messages":0},"partial":false,"room":"hall","subscribers":3}"#
+            r#"{"bytes":40,"channel_count":1,"channels":[{"bytes":40,"channel":"a","last":7,"last_min":{"bytes":20,"messages":2},"last_s":{"bytes":10,"messages":1},"messages":4,"subscribers":2,"value":{"data":[1],"type":"application/json"}}],"connections":4,"last":7,"last_min":{"bytes":20,"messages":2},"last_s":{"bytes":10,"messages":1},"messages":4,"other":{"bytes":0,"last_min":{"bytes":0,"messages":0},"last_s":{"bytes":0,"messages":0},"messages":0},"partial":false,"room":"hall","subscribers":3,"void":2}"#
         );
     }
 }

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use crate::client::Client;
 use crate::needs::{Need, needs};
 use crate::place::Cable;
-use crate::program::{EVENTUALLY, Program, SOON, wait};
-use crate::site::{ACCOUNT, Node, OWNER, PASSWORD, Plan, SENSOR, Site};
+use crate::program::{EVENTUALLY, Program, SOON, output, wait};
+use crate::site::{ACCOUNT, Node, OWNER, PASSWORD, Plan, READER, SENSOR, Site};
 
 const COUNT: u64 = 1200;
 const RATE: u64 = 150;
@@ -218,4 +218,79 @@ fn who_published_hears_what_became_of_it_at_the_edge_over_kills_and_once() {
         assert_eq!(ledger.marks_of(&outcome("late", kind, n)).len(), 1);
     }
     assert!(site.history.ledger().marks_of("late heard riser.").len() == all.len());
+}
+
+/// What the hub's HTTP answers the owner.
+fn get(site: &Site, path: &str) -> Value {
+    let mut curl = site.hub.place.command("curl");
+    let url = format!("http://127.0.0.1:{}{path}", site.hub.http);
+    curl.args(["--silent", "--user", &format!("{OWNER}:{PASSWORD}"), &url]);
+    serde_json::from_str(&output(curl)).expect("the hub answers with JSON")
+}
+
+#[test]
+fn a_message_to_a_client_reaches_all_its_connections_wherever_they_are_and_nobody_else() {
+    needs!(Need::Program("mosquitto_sub"), Need::Program("mosquitto_pub"), Need::Program("curl"), Need::Node);
+    let site = Site::start();
+    let listen = |name: &str, node: &Node, user: &str, room: &str| {
+        let mut command = node.place.command("stdbuf");
+        command.args(["-oL", "mosquitto_sub", "-h", "127.0.0.1", "-p", &node.mqtt.to_string()]);
+        command.args([
+            "-u",
+            user,
+            "-P",
+            PASSWORD,
+            "-i",
+            name,
+            "-t",
+            &format!("{room}/#"),
+            "-F",
+            "%t %p",
+            "-d",
+        ]);
+        let mut program = Program::start(name, command, site.folder.path());
+        program.wait_printed("Subscribed", SOON);
+        program
+    };
+    let mut own = [("above", &site.hub), ("below", &site.edge)]
+        .map(|(name, node)| listen(name, node, SENSOR, "orders"));
+    let others =
+        [("high", &site.hub), ("low", &site.edge)].map(|(name, node)| listen(name, node, READER, "orders"));
+    let found = wait(EVENTUALLY, || {
+        let seen = get(&site, "/api/rooms/orders/presence");
+        let mut present = seen["present"].as_array()?.iter();
+        Some(present.find(|one| one["name"] == SENSOR)?["client"].as_str()?.to_owned())
+    });
+    let client = found.expect("the device is in the room");
+    publish(&site, &site.hub, &["-t", &format!("orders/{client}/mode"), "-m", "night"]);
+    publish(&site, &site.edge, &["-t", &format!("orders/{client}/mode"), "-m", "day"]);
+    publish(&site, &site.hub, &["-t", "orders/all", "-m", "last"]);
+    publish(&site, &site.edge, &["-t", "orders/all", "-m", "least"]);
+    for one in &mut own {
+        for payload in ["night", "day"] {
+            one.wait_printed(&format!("orders/{client}/mode {payload}"), SOON);
+        }
+    }
+    for mut other in others {
+        ["last", "least"].map(|payload| other.wait_printed(&format!("orders/all {payload}"), SOON));
+        assert!(!other.printed().contains(&client), "{}", other.printed());
+    }
+    // Who may publish everywhere in the room may not address anybody for that.
+    let request = json!({ "op": "publish", "channel": format!("{client}/mode"), "data": "dusk" });
+    let asked = json!({ "requests": [request], "user": SENSOR });
+    asks(&site, "itself", "orders", asked).finish(SOON);
+    let own_answer = "itself answer 2 {\"pos\"";
+    assert_eq!(site.history.ledger().marks_of(own_answer).len(), 1, "at its own address it may");
+    let other = "00000000-0000-4000-8000-000000000001";
+    let request = json!({ "op": "publish", "channel": format!("{other}/mode"), "data": "dusk" });
+    asks(&site, "thief", "orders", json!({ "requests": [request], "user": SENSOR })).finish(SOON);
+    assert_eq!(site.history.ledger().marks_of("thief answer 2 {\"code\":\"denied\"").len(), 1);
+    // Where nothing is kept and nobody is there, it is nobody's, and counted.
+    let void = || get(&site, "/api/rooms/fleeting/statistics")["void"].clone();
+    assert_eq!(void(), json!(0));
+    publish(&site, &site.hub, &["-t", &format!("fleeting/{other}/mode"), "-m", "void"]);
+    publish(&site, &site.hub, &["-t", &format!("fleeting/{client}/mode"), "-m", "heard"]);
+    assert_eq!(void(), json!(1));
+    let counted = site.hub.metric("riser_publications_void", "");
+    assert_eq!(counted, Some(1.0));
 }
