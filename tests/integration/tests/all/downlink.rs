@@ -272,7 +272,9 @@ fn a_message_to_a_client_reaches_all_its_connections_wherever_they_are_and_nobod
         }
     }
     for mut other in others {
-        ["last", "least"].map(|payload| other.wait_printed(&format!("orders/all {payload}"), SOON));
+        for payload in ["last", "least"] {
+            other.wait_printed(&format!("orders/all {payload}"), SOON);
+        }
         assert!(!other.printed().contains(&client), "{}", other.printed());
     }
     // Who may publish everywhere in the room may not address anybody for that.
