@@ -9,9 +9,10 @@ use riser_log::OnFull;
 use riser_model::{Binding, RoomName};
 use riser_shell::{
     config::{
-        BindingConfig, ByteSize, HttpListener, LimitsConfig, Listeners, MqttListener, OperationsListener,
-        Program, TlsFiles, UplinkConfig, listen,
+        BindingConfig, ByteSize, HttpListener, LimitsConfig, LinkListener, Listeners, MqttListener,
+        OperationsListener, Program, TlsFiles, UplinkConfig, listen,
     },
+    keys,
     log::LogConfig,
 };
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,9 @@ pub const OPERATIONS_PORT: u16 = 9421;
 pub struct EdgeConfig {
     /// The folder that holds everything this edge keeps. One process at a time.
     pub data: PathBuf,
+    /// The file with the key that edges below know this one by; `edge.key` in the data folder unless set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
     /// What it says on standard error.
     pub log: LogConfig,
     /// Which doors are open.
@@ -66,6 +70,8 @@ pub struct EdgeListen {
     pub mqtt: Listeners<MqttListener>,
     /// HTTP and WebSocket.
     pub http: Listeners<HttpListener>,
+    /// Edges below this one.
+    pub link: Listeners<LinkListener>,
     /// Metrics and health.
     pub operations: Listeners<OperationsListener>,
 }
@@ -97,6 +103,7 @@ impl Default for EdgeConfig {
     fn default() -> Self {
         Self {
             data: Self::standard_data(),
+            key: None,
             log: LogConfig::default(),
             listen: EdgeListen::default(),
             tls: None,
@@ -114,7 +121,12 @@ impl Default for EdgeConfig {
 impl Default for EdgeListen {
     fn default() -> Self {
         let operations = SocketAddr::from((Ipv4Addr::LOCALHOST, OPERATIONS_PORT));
-        Self { mqtt: Listeners::default(), http: Listeners::default(), operations: operations.into() }
+        Self {
+            mqtt: Listeners::default(),
+            http: Listeners::default(),
+            link: Listeners::default(),
+            operations: operations.into(),
+        }
     }
 }
 
@@ -147,6 +159,11 @@ impl EdgeQuota {
 }
 
 impl EdgeConfig {
+    /// The file with the key that edges below know this one by.
+    pub fn key_file(&self) -> PathBuf {
+        self.key.clone().unwrap_or_else(|| self.data.join("edge.key"))
+    }
+
     /// Who exists.
     pub fn directory(&self) -> Result<Arc<Directory>, Vec<Invalid>> {
         Directory::compile(&self.account).map(Arc::new)
@@ -181,8 +198,10 @@ impl EdgeConfig {
         let tls = self.tls.as_ref();
         let mqtt = self.listen.mqtt.named("mqtt").filter_map(move |(key, mqtt)| mqtt.tls.check(&key, tls));
         let http = self.listen.http.named("http").filter_map(move |(key, http)| http.tls.check(&key, tls));
+        let link = self.listen.link.named("link");
+        let link = link.filter_map(move |(key, link)| link.check(&key).or_else(|| link.tls.check(&key, tls)));
         let operations = self.listen.operations.named("operations");
-        mqtt.chain(http).chain(operations.filter_map(|(key, operations)| operations.check(&key)))
+        mqtt.chain(http).chain(link).chain(operations.filter_map(|(key, operations)| operations.check(&key)))
     }
 
     fn check_uplinks(&self) -> Vec<Invalid> {
@@ -275,7 +294,10 @@ impl Program for EdgeConfig {
         wrong.extend(self.check_bindings());
         wrong.extend(self.check_sources());
         match self.directory() {
-            Ok(directory) => wrong.extend(self.policies(&directory).err().unwrap_or_default()),
+            Ok(directory) => {
+                wrong.extend(self.policies(&directory).err().unwrap_or_default());
+                wrong.extend(keys::weak(&directory));
+            }
             Err(invalid) => wrong.extend(invalid),
         }
         wrong

@@ -10,16 +10,26 @@ use crate::{
 use anyhow::Context;
 use riser_edge_core::{Downlink, EdgeCore, LinkInput, Uplink};
 use riser_gate::Directory;
-use riser_host::{Host, HostHandle, Lookout, Meter, Parts, RoomsMeter, doors::Doors, setup};
-use riser_instance::{LogFold, pasts};
+use riser_host::{Host, HostHandle, LinkSockets, Lookout, Meter, Parts, RoomsMeter, doors::Doors, setup};
+use riser_ingest::{Below, downlinks};
+use riser_instance::{Input as InstanceInput, Instance, LogFold, pasts};
 use riser_link::{
     Key, Receivers, Sender,
+    receivers::{Config as ReceiversConfig, Others, relay_limits},
     sender::{Config as SenderConfig, Opened, Way},
 };
 use riser_log::Recovered;
-use riser_model::{AccountId, AccountName, History, Now, Room, RoomId, event::SystemEvent, room::QUARANTINE};
+use riser_model::{
+    AccountId, AccountName, ClientId, CursorKey, History, Now, PublicKey, Room, RoomId, event::SystemEvent,
+    room::QUARANTINE,
+};
 use riser_mqtt::Counters as MqttCounters;
-use riser_net::{Entrance, Listener, Origins, serve_http, serve_mqtt, serve_operations};
+use riser_net::{
+    Entrance, Listener, Origins,
+    link::{accept, serve_links},
+    serve_http, serve_mqtt, serve_operations,
+};
+use riser_rooms::{Append, Input as RoomsInput};
 use riser_shell::{
     Clock, Health, Metrics, Passwords, Storage,
     clock::boot_id,
@@ -40,12 +50,15 @@ use tokio::{
 
 /// Link frames that wait for the core.
 const LINK_INPUTS_MAX: usize = 64;
+/// Places for links from below, apart from the doors': neither fills the other.
+const LINKS_MAX: usize = 256;
 /// Beyond what connections may take, the core's own drain.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
 
 /// A running edge.
 pub struct Edge {
     entrance: Arc<Entrance>,
+    links: Arc<Entrance>,
     sources: Sources,
     handle: HostHandle<EdgeCore>,
     host: JoinHandle<EdgeCore>,
@@ -69,6 +82,7 @@ impl Edge {
         let mut log_config = config.quota.log();
         // Until its hub has been met an uplink has no cursor, and everything is its due.
         log_config.holds.custodians = config.uplink.len();
+        log_config.holds.downlinks_as_views = true;
         let segment_bytes = log_config.segment_bytes;
         let (writer, recovered) = setup::open_log(&config.data().join("log"), log_config, now)?;
         let path = config.data().join(setup::RETAINED);
@@ -76,8 +90,7 @@ impl Edge {
         let (rooms, bindings) = (rooms(&directory), config.bindings());
         let pasts = pasts(&rooms, &writer.reader());
         let linked: BTreeSet<RoomId> = rooms.iter().filter(|room| room.linked).map(|room| room.id).collect();
-        let instance = setup::instance(&recovered, rooms, bindings, &config.limits, retained, pasts, now);
-
+        let mut instance = setup::instance(&recovered, rooms, bindings, &config.limits, retained, pasts, now);
         let metrics = Arc::new(Metrics::new("edge", env!("CARGO_PKG_VERSION")));
         metrics.configuration_refused.set(u64::from(refused.is_some()));
         let health = Arc::new(Health::default());
@@ -92,6 +105,7 @@ impl Edge {
             let route = Route::new(uplink, uplink.name(index).to_string(), Arc::clone(&metrics));
             routes.push(route.with_context(|| format!("set up uplink {}", uplink.name(index)))?);
         }
+        let below = below(config, &directory, (&recovered, segment_bytes), &mut instance, now)?;
         let (link_sender, link_inputs) = mpsc::channel(LINK_INPUTS_MAX);
         let (fork_sender, forked) = watch::channel(false);
         let (answer, answers) = mpsc::unbounded_channel();
@@ -106,15 +120,16 @@ impl Edge {
         })
         .context("start the thread that saves what channels retain")?;
         let counters = Arc::clone(entrance.counters());
+        let sockets = LinkSockets::new(fork_sender.clone());
         let (host, handle) = Host::new(Parts {
-            core: EdgeCore::new(instance, uplinks),
+            core: EdgeCore::new(instance, uplinks, below),
             inbox,
             policies,
             storage,
             retained: saver,
             answers,
             link_inputs,
-            links: Uplinks::new(routes, link_sender.clone(), counters, fork_sender),
+            links: Uplinks::new(routes, link_sender.clone(), counters, fork_sender, sockets.clone()),
             passwords: Arc::new(Passwords::new(config.limits.password_verifiers)),
             watch: Meter { metrics: Arc::clone(&metrics), health: Arc::clone(&health) },
             clock: Clock,
@@ -123,6 +138,7 @@ impl Edge {
         let mut edge = Self {
             host: tokio::spawn(host.run()),
             sources: Sources::new(config, &entrance, &metrics),
+            links: entrance.apart(LINKS_MAX),
             entrance,
             handle,
             background: JoinSet::new(),
@@ -145,6 +161,19 @@ impl Edge {
             Arc::clone(&edge.health),
         ));
         edge.listen(config, &status, &metrics, &lookout)?;
+        for (name, listener) in config.listen.link.named("link") {
+            let tls = setup::acceptor(&listener.tls, config.tls.as_ref())?;
+            let bound = Listener::bind(name.as_str(), listener.address, tls)?;
+            accept::check(&bound, listener.insecure)?;
+            edge.addresses.push((name, bound.address()?));
+            let (entrance, insecure) = (Arc::clone(&edge.links), listener.insecure);
+            let taker = sockets.taker(link_sender.clone(), LinkInput::Below);
+            edge.background.spawn(async move {
+                if let Err(error) = serve_links(bound, entrance, insecure, taker).await {
+                    tracing::error!(%error, "no links are taken");
+                }
+            });
+        }
         edge.sources.read_brokers(&mut edge.background);
         edge.background.spawn(lookout.keep(async move |by_ms| {
             // A core that has ended needs no news.
@@ -206,7 +235,7 @@ impl Edge {
         Ok(())
     }
 
-    /// The address of the first listener of that kind (`mqtt`, `http`, `operations`).
+    /// The address of the first listener of that kind (`mqtt`, `http`, `link`, `operations`).
     pub fn address(&self, kind: &str) -> Option<SocketAddr> {
         self.addresses.iter().find(|(name, _)| name.contains(kind)).map(|(_, address)| *address)
     }
@@ -239,6 +268,7 @@ impl Edge {
         };
         self.handle.farewell(say, |core| core.instance().bus().is_heard()).await;
         self.entrance.stop();
+        self.links.stop();
         self.sources.stop();
         self.handle.shut_down();
         match tokio::time::timeout(STOP_WITHIN, &mut self.host).await {
@@ -304,6 +334,85 @@ fn ends(
     let downlink = Downlink::new(receivers, hub, config.client);
     let config = SenderConfig { edge: config.client, way: Way::Up { key, hub }, seed: entropy::number() };
     Ok((Sender::new(config, opened, now), downlink))
+}
+
+/// The edges below, over the log as it was opened: those of the directory, where there is a listener for them.
+fn below(
+    config: &EdgeConfig,
+    directory: &Arc<Directory>,
+    (recovered, segment_bytes): (&Recovered<LogFold>, u64),
+    instance: &mut Instance,
+    now: Now,
+) -> anyhow::Result<Below> {
+    let listens = config.listen.link.named("link").next().is_some();
+    let directory =
+        if listens { Arc::clone(directory) } else { Arc::new(Directory::compile(&[]).map_err(invalid)?) };
+    let (identity, made) = keys::load_or_create(&config.key_file())?;
+    if made && listens {
+        let file = config.key_file();
+        tracing::info!(file = %file.display(), key = identity.public_text(), "made a key; edges below pin it as hub_key");
+    }
+    let configured: BTreeSet<PublicKey> = config.uplink.iter().map(|uplink| uplink.hub_key.0).collect();
+    let former = former_hubs(&configured, recovered);
+    // What came down from a hub, one of now or of before, is not from below.
+    let hubs: BTreeSet<ClientId> = configured.iter().chain(&former).map(|key| key.client()).collect();
+    let from_below = |key: &CursorKey| match key {
+        CursorKey::Ingest(client, ..) => !hubs.contains(client),
+        CursorKey::Relayed(..) => true,
+        CursorKey::Uplink(_) | CursorKey::Downlink(_) => false,
+    };
+    let receivers = Receivers::new(
+        ReceiversConfig {
+            key: Key::from_secret(&identity.signing().to_bytes()),
+            log: recovered.log,
+            chain: recovered.chain.clone(),
+            limits: relay_limits(segment_bytes),
+            others: if config.uplink.is_empty() { Others::All } else { Others::Relayed },
+        },
+        recovered.cursors.iter().copied().filter(|(key, _)| from_below(key)),
+    );
+    forget(&former, recovered, instance, now);
+    let gaps = recovered.gaps.iter().map(|record| record.gap).collect();
+    let opened = downlinks::opened(recovered.log, &recovered.chain, &recovered.cursors, gaps);
+    Ok(Below::new(receivers, directory, &opened, instance, now))
+}
+
+/// Hubs that this log was delivered to and that no uplink leads to any more.
+fn former_hubs(configured: &BTreeSet<PublicKey>, recovered: &Recovered<LogFold>) -> BTreeSet<PublicKey> {
+    let met = recovered.cursors.iter().filter_map(|(key, _)| match key {
+        CursorKey::Uplink(hub) => Some(hub.key),
+        CursorKey::Downlink(_) | CursorKey::Ingest(..) | CursorKey::Relayed(..) => None,
+    });
+    met.filter(|key| !configured.contains(key)).collect()
+}
+
+/// The cursors of former hubs would hold the log for nobody. What they had not confirmed goes to those of now.
+fn forget(former: &BTreeSet<PublicKey>, recovered: &Recovered<LogFold>, instance: &mut Instance, now: Now) {
+    let clients: BTreeSet<ClientId> = former.iter().map(|key| key.client()).collect();
+    let mut cursors = Vec::new();
+    for (key, value) in &recovered.cursors {
+        let is_former = match key {
+            CursorKey::Uplink(hub) => former.contains(&hub.key),
+            CursorKey::Ingest(client, ..) => clients.contains(client),
+            CursorKey::Downlink(_) | CursorKey::Relayed(..) => false,
+        };
+        if !is_former {
+            continue;
+        }
+        if let CursorKey::Uplink(hub) = key {
+            tracing::warn!(
+                hub = %format_args!("{:016x}", hub.log.0),
+                unconfirmed = recovered.next.prev().0.saturating_sub(value.through.0),
+                "no uplink leads to this hub any more: it is forgotten, and what it had not confirmed goes to those of now"
+            );
+        }
+        cursors.push((*key, None));
+    }
+    if !cursors.is_empty() {
+        // Nobody waits for it.
+        let append = Append { token: 0, routes: Vec::new(), entries: Vec::new().into(), cursors };
+        instance.handle(InstanceInput::Rooms(RoomsInput::Append(append)), now);
+    }
 }
 
 /// The configured rooms, and a quarantine for every account, which goes up to the hub's.

@@ -1,7 +1,7 @@
 //! What an edge says about its uplinks: as metrics, and as JSON for people and pages.
 
 use riser_edge_core::{EdgeCore, downlink::Counted as CameDown};
-use riser_host::RoomsMeter;
+use riser_host::{BelowLook, RoomsMeter};
 use riser_link::{Status as LinkStatus, Tally};
 use riser_model::{Epoch, Now};
 use riser_rooms::statistics::Statistics;
@@ -25,6 +25,7 @@ type UplinkLook = (String, LinkStatus, Vec<(Epoch, Tally)>, CameDown);
 #[derive(Clone, Debug)]
 pub struct Look {
     uplinks: Vec<UplinkLook>,
+    below: BelowLook,
     statistics: Statistics,
     sessions: usize,
     /// What waits for its outcome, and what was forgotten.
@@ -40,6 +41,7 @@ impl Look {
         });
         Self {
             uplinks: uplinks.collect(),
+            below: BelowLook::at(core.below(), now),
             statistics: core.instance().bus().statistics(),
             sessions: core.instance().sessions(),
             outcomes: core.instance().outcomes(),
@@ -58,11 +60,14 @@ impl Look {
             metrics.uplink_up.get_or_create(&by).set(u64::from(status.welcomed));
             metrics.uplink_silence.get_or_create(&by).set(status.since_flow.as_secs_f64());
             metrics.uplink_lag.get_or_create(&by).set(status.oldest_waits.unwrap_or_default().as_secs_f64());
-            let CameDown { entries, refused, missing } = *came_down;
+            let CameDown { entries, refused, missing, returned } = *came_down;
             let down = &metrics.downlinks;
-            for (family, count) in
-                [(&down.entries, entries), (&down.refused, refused), (&down.missing, missing)]
-            {
+            for (family, count) in [
+                (&down.entries, entries),
+                (&down.refused, refused),
+                (&down.missing, missing),
+                (&down.returned, returned),
+            ] {
                 let counter = family.get_or_create(&by);
                 counter.inc_by(count.saturating_sub(counter.get()));
             }
@@ -72,7 +77,8 @@ impl Look {
                 equations.push((of, Equation { accepted, synced, queued, gapped }));
             }
         }
-        metrics.equations(equations);
+        metrics.uplinks(equations);
+        self.below.meter(metrics);
     }
 
     fn json(&self, connections: usize) -> Value {

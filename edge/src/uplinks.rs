@@ -1,7 +1,7 @@
 //! The sockets of the uplinks: dials when the core says so, and carries frames both ways.
 
 use riser_edge_core::{EdgeCore, LinkInput, LinkOutput, UplinkNumber};
-use riser_host::Links;
+use riser_host::{LinkSockets, Links};
 use riser_link::{LinkEvent, sender::Down};
 use riser_net::{
     Counters,
@@ -65,17 +65,19 @@ pub struct Uplinks {
     counters: Arc<Counters>,
     connections: BTreeMap<UplinkNumber, (u64, mpsc::UnboundedSender<Order<EdgeFrame>>)>,
     forked: watch::Sender<bool>,
+    below: LinkSockets,
 }
 
 impl Uplinks {
-    /// Over these routes, by their number.
+    /// Over these routes, by their number; beside the links of edges below.
     pub fn new(
         routes: Vec<Route>,
         inbox: mpsc::Sender<LinkInput>,
         counters: Arc<Counters>,
         forked: watch::Sender<bool>,
+        below: LinkSockets,
     ) -> Self {
-        Self { routes, inbox, counters, connections: BTreeMap::new(), forked }
+        Self { routes, inbox, counters, connections: BTreeMap::new(), forked, below }
     }
 
     fn connect(&mut self, uplink: UplinkNumber, attempt: u64) {
@@ -108,6 +110,7 @@ impl Links<EdgeCore> for Uplinks {
                 self.forked.send_replace(true);
             }
             LinkOutput::Event { uplink, event } => say(uplink, &event),
+            LinkOutput::Below(output) => self.below.perform(output),
             LinkOutput::Missing { uplink, gap } => tracing::warn!(
                 uplink = uplink.0,
                 from = gap.from.0,
@@ -161,6 +164,17 @@ fn say(uplink: UplinkNumber, event: &LinkEvent) {
     match event {
         LinkEvent::Up { hub, backlog } => {
             tracing::info!(uplink, hub = %format_args!("{:016x}", hub.log.0), backlog, "link up");
+        }
+        LinkEvent::Above(above) => tracing::debug!(uplink, hops = above.hops, "what lies above is known"),
+        LinkEvent::Down(Down::Loop) => tracing::error!(
+            uplink,
+            "this edge is above that hub, or is the same: correct uplink.url here or at one of those between"
+        ),
+        LinkEvent::Down(Down::TooDeep) => {
+            tracing::error!(
+                uplink,
+                "too many links would lead from here to the topmost hub: link to one nearer to it"
+            );
         }
         LinkEvent::Down(Down::Gone | Down::DialTimeout) => tracing::debug!(uplink, "link down"),
         LinkEvent::Down(why) => tracing::info!(uplink, why = why.name(), "link down"),

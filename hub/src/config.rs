@@ -157,16 +157,7 @@ impl HubConfig {
         match self.directory() {
             Ok(directory) => {
                 let mut wrong = self.policies(&directory).err().unwrap_or_default();
-                let weak = directory.edges().filter(|edge| !keys::is_public_key(&edge.key));
-                wrong.extend(weak.map(|edge| {
-                    let (account, name) = (&edge.principal.account_name, &edge.principal.name);
-                    let want = "copy what `riser-edge key show` prints at that edge";
-                    Invalid::new(
-                        format!("account[{account}].client[{name}].key"),
-                        "not a point of the curve",
-                        want,
-                    )
-                }));
+                wrong.extend(keys::weak(&directory));
                 wrong
             }
             Err(wrong) => wrong,

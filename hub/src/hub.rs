@@ -4,7 +4,6 @@ use crate::{
     api::{self, Api},
     config::HubConfig,
     footers::Footers,
-    links::LinkSockets,
     page,
     site::HubSite,
     status::{Look, Status},
@@ -12,13 +11,15 @@ use crate::{
 use anyhow::Context;
 use axum::Router;
 use riser_gate::Directory;
-use riser_host::{Host, HostHandle, Lookout, Meter, Parts, Policies, RoomsMeter, doors::Doors, setup};
+use riser_host::{
+    Host, HostHandle, LinkSockets, Lookout, Meter, Parts, Policies, RoomsMeter, doors::Doors, setup,
+};
 use riser_hub_core::{HubCore, LinkInput};
 use riser_ingest::{downlinks, placing};
 use riser_instance::pasts;
 use riser_link::{
     Key, Receivers,
-    receivers::{Config as ReceiversConfig, LIMITS},
+    receivers::{Config as ReceiversConfig, LIMITS, Others},
 };
 use riser_model::{
     History, Now, Room,
@@ -114,6 +115,7 @@ impl Hub {
                 log: recovered.log,
                 chain: recovered.chain.clone(),
                 limits: LIMITS,
+                others: Others::All,
             },
             recovered.cursors.iter().copied(),
         );
@@ -246,7 +248,7 @@ impl Hub {
             accept::check(&bound, listener.insecure)?;
             self.addresses.push((name, bound.address()?));
             let (entrance, insecure) = (Arc::clone(&self.links), listener.insecure);
-            let taker = shared.sockets.taker(shared.inbox.clone());
+            let taker = shared.sockets.taker(shared.inbox.clone(), LinkInput::Below);
             self.background.spawn(async move {
                 if let Err(error) = serve_links(bound, entrance, insecure, taker).await {
                     tracing::error!(%error, "no links are taken");

@@ -8,7 +8,6 @@ pub mod command;
 pub mod config;
 mod footers;
 pub mod hub;
-mod links;
 mod page;
 mod site;
 mod status;

@@ -1,24 +1,19 @@
 //! What a hub says about its edges and rooms: as metrics, and as JSON for the page.
 
-use riser_host::RoomsMeter;
+use riser_host::{BelowLook, RoomsMeter};
 use riser_hub_core::HubCore;
 use riser_ingest::EdgeStatus;
-use riser_link::{Progress, Status as LinkStatus, Tally};
-use riser_model::{ClientId, Now, Principal, Right, Wall};
+use riser_link::Progress;
+use riser_model::{Now, Principal, Right, Wall};
 use riser_rooms::statistics::{RoomStatistics, Statistics};
-use riser_shell::{
-    Metrics,
-    metrics::{ByEdge, Equation, EquationOf},
-};
+use riser_shell::Metrics;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// One look at a hub's core.
 #[derive(Clone, Debug)]
 pub struct Look {
-    edges: Vec<EdgeStatus>,
-    /// How each way down stands, and the numbers of all epochs together.
-    downlinks: Vec<(ClientId, LinkStatus, Tally)>,
+    below: BelowLook,
     statistics: Statistics,
     /// When it was taken.
     pub at: Now,
@@ -27,50 +22,15 @@ pub struct Look {
 impl Look {
     /// Takes it.
     pub fn at(core: &HubCore, now: Now) -> Self {
-        let mut downlinks: Vec<_> =
-            core.downlinks().statuses(now).map(|(edge, status)| (edge, status, Tally::default())).collect();
-        for (edge, _, tally) in core.downlinks().tallies() {
-            if let Some((.., sum)) = downlinks.iter_mut().find(|(of, ..)| *of == edge) {
-                sum.accepted += tally.accepted;
-                sum.synced += tally.synced;
-                sum.queued += tally.queued;
-                sum.gapped += tally.gapped;
-            }
-        }
-        Self {
-            edges: core.edges().collect(),
-            downlinks,
-            statistics: core.instance().bus().statistics(),
-            at: now,
-        }
+        let below = BelowLook::at(core.below(), now);
+        Self { below, statistics: core.instance().bus().statistics(), at: now }
     }
 
     /// Writes it into metrics.
     pub fn meter(&self, metrics: &Metrics, rooms: &mut RoomsMeter) {
         rooms.read(metrics, self.statistics.counters.clone());
         metrics.connections.set(self.statistics.connections as u64);
-        let mut equations = Vec::new();
-        for edge in &self.edges {
-            let by = ByEdge { edge: edge.client.to_string() };
-            metrics.edge_up.get_or_create(&by).set(u64::from(edge.online));
-            metrics.edge_backlog.get_or_create(&by).set(edge.backlog());
-            if let Some(epoch) = edge.progress.epoch {
-                let of = EquationOf { name: edge.client.to_string(), epoch };
-                equations.push((of, equation(edge.progress)));
-            }
-        }
-        metrics.equations(equations);
-        for (edge, status, tally) in &self.downlinks {
-            let by = ByEdge { edge: edge.to_string() };
-            let down = &metrics.downlinks;
-            down.up.get_or_create(&by).set(u64::from(status.welcomed));
-            down.synced.get_or_create(&by).set(tally.synced);
-            down.queued.get_or_create(&by).set(tally.queued);
-            down.gapped.get_or_create(&by).set(tally.gapped);
-            down.lag.get_or_create(&by).set(status.oldest_waits.unwrap_or_default().as_secs_f64());
-        }
-        let quarantined: u64 = self.edges.iter().map(|edge| edge.quarantined).sum();
-        metrics.quarantined.inc_by(quarantined.saturating_sub(metrics.quarantined.get()));
+        self.below.meter(metrics);
     }
 
     /// What a principal may see of it.
@@ -78,7 +38,7 @@ impl Look {
         let sees = |room: &RoomStatistics| {
             room.account == principal.account && principal.grants.reach(Right::Subscribe, room.id)
         };
-        let edges = self.edges.iter().filter(|edge| edge.account == principal.account);
+        let edges = self.below.edges.iter().filter(|edge| edge.account == principal.account);
         let rooms = self.statistics.rooms.iter().filter(|room| sees(room));
         json!({
             "now": self.at.wall,
@@ -118,12 +78,6 @@ impl Look {
             "gapped": gapped,
         })
     }
-}
-
-/// As metrics say it.
-fn equation(progress: Progress) -> Equation {
-    let Progress { accepted, synced, queued, gapped, .. } = progress;
-    Equation { accepted, synced, queued, gapped }
 }
 
 /// The newest look, shared with the HTTP doors.

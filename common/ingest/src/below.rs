@@ -21,7 +21,7 @@ use riser_model::{
 use riser_rooms::{Append, Ingest as RoomsIngest, Input as RoomsInput, Latest};
 use riser_wire::{
     entry::frames,
-    link::{Definitions, DownFrame, EdgeFrame, HubFrame, Item, Nonce, RefusedCode},
+    link::{Above, Definitions, DownFrame, EdgeFrame, HubFrame, Item, Nonce, RefusedCode},
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -135,7 +135,7 @@ pub struct Below {
 impl Below {
     /// Over an instance and its log as it was opened, for the edges of a directory.
     pub fn new(
-        receivers: Receivers,
+        mut receivers: Receivers,
         directory: Arc<Directory>,
         opened: &Opened,
         instance: &mut Instance,
@@ -145,6 +145,7 @@ impl Below {
             let principal = edge.principal;
             (principal.client, Edge::new(principal.client, principal.name.clone(), principal.account, now))
         });
+        receivers.know(directory.edges().map(|edge| (edge.principal.client, edge.principal.account)));
         let downlinks = Downlinks::new(&directory, opened, now);
         let orphans = downlinks.orphans(opened).into_iter().map(|key| (key, None)).collect::<Vec<_>>();
         let mut below = Self {
@@ -168,6 +169,11 @@ impl Below {
             below.know_sites(client, instance);
         }
         below
+    }
+
+    /// The receiving end of their links, to look at.
+    pub fn receivers(&self) -> &Receivers {
+        &self.receivers
     }
 
     /// The ways down, to look at.
@@ -201,20 +207,18 @@ impl Below {
     pub fn handle(&mut self, input: LinkInput, instance: &mut Instance, now: Now) {
         match input {
             LinkInput::Opened { connection, binding, nonce } => {
-                self.receivers(ReceiversInput::Opened { connection, binding, nonce }, instance, now);
+                self.tell(ReceiversInput::Opened { connection, binding, nonce }, instance, now);
             }
             LinkInput::Frame { connection, frame } => {
-                self.receivers(ReceiversInput::Frame { connection, frame }, instance, now);
+                self.tell(ReceiversInput::Frame { connection, frame }, instance, now);
             }
-            LinkInput::Heard { connection } => {
-                self.receivers(ReceiversInput::Heard { connection }, instance, now)
-            }
+            LinkInput::Heard { connection } => self.tell(ReceiversInput::Heard { connection }, instance, now),
             LinkInput::Malformed { connection, what } => {
-                self.receivers(ReceiversInput::Malformed { connection, what }, instance, now);
+                self.tell(ReceiversInput::Malformed { connection, what }, instance, now);
             }
             LinkInput::Closed { connection } => {
                 self.gone(connection, instance, now);
-                self.receivers(ReceiversInput::Closed { connection }, instance, now);
+                self.tell(ReceiversInput::Closed { connection }, instance, now);
             }
         }
     }
@@ -253,7 +257,7 @@ impl Below {
         }
     }
 
-    fn receivers(&mut self, input: ReceiversInput, instance: &mut Instance, now: Now) {
+    fn tell(&mut self, input: ReceiversInput, instance: &mut Instance, now: Now) {
         self.receivers.handle(input, now);
         while let Some(output) = self.receivers.poll() {
             self.said_by_receivers(output, instance, now);
@@ -319,7 +323,7 @@ impl Below {
                 }
                 SenderOutput::Close { attempt } => {
                     let (connection, why) = (ConnectionId(attempt), "no answer, or none that goes on");
-                    self.receivers(ReceiversInput::Mute { connection, why }, instance, now);
+                    self.tell(ReceiversInput::Mute { connection, why }, instance, now);
                 }
                 SenderOutput::Read { number, from, bytes_max } => {
                     self.read(edge, number, from, bytes_max, instance, now)
@@ -433,7 +437,11 @@ impl Below {
             let Item::Entries { first, frames: bytes, .. } = item else { continue };
             let mut seq = *first;
             for frame in frames(bytes).map_while(Result::ok) {
-                if let Ok(route) = table.route(&frame)
+                let place = match frame.origin {
+                    None => Some((log, epoch, seq)),
+                    Some(origin) => table.origin(origin.number).map(|(log, epoch)| (log, epoch, origin.seq)),
+                };
+                if let (Ok(route), Some((log, epoch, seq))) = (table.route(&frame), place)
                     && !table.takes_outcomes(&frame)
                 {
                     let (route, body) = (route.as_ref().clone(), bytes.slice_ref(frame.body));
@@ -447,12 +455,17 @@ impl Below {
         }
     }
 
+    /// This lies above the instance from here on, as its own uplinks say.
+    pub fn above(&mut self, above: Above, instance: &mut Instance, now: Now) {
+        self.tell(ReceiversInput::Above(above), instance, now);
+    }
+
     /// The deadline that [`Below::poll_timeout`] named has come.
     pub fn deadline(&mut self, instance: &mut Instance, now: Now) {
         self.downlinks.deadline((instance.bus(), &self.receivers), now);
         self.wishes(instance, now);
         if self.receivers.poll_timeout().is_some_and(|(time, _)| time <= now.time) {
-            self.receivers(ReceiversInput::Deadline, instance, now);
+            self.tell(ReceiversInput::Deadline, instance, now);
         }
         let due = |edge: &&Edge| edge.watch_at().is_some_and(|at| at <= now.time);
         let due: Vec<ClientId> = self.edges.values().filter(due).map(|edge| edge.client).collect();
@@ -489,20 +502,20 @@ impl Below {
 
     /// All edges are told to come back later.
     pub fn farewell(&mut self, instance: &mut Instance, now: Now) {
-        self.receivers(ReceiversInput::Shutdown { after_ms: BACK_AFTER_MS }, instance, now);
+        self.tell(ReceiversInput::Shutdown { after_ms: BACK_AFTER_MS }, instance, now);
     }
 
     /// The commit with that token returned, or failed.
     pub fn placed(&mut self, token: u64, durable: bool, instance: &mut Instance, now: Now) {
         let Some(outstanding) = self.outstanding.remove(&token) else { return };
         if !durable {
-            self.receivers(ReceiversInput::Failed { token }, instance, now);
+            self.tell(ReceiversInput::Failed { token }, instance, now);
             return;
         }
         if let Some(edge) = self.edges.get_mut(&outstanding.edge) {
             edge.taken(outstanding.seqs, outstanding.quarantined, now);
         }
-        self.receivers(ReceiversInput::Ingested { token, refused: Vec::new() }, instance, now);
+        self.tell(ReceiversInput::Ingested { token, refused: Vec::new() }, instance, now);
         self.watch(outstanding.edge, instance, now);
     }
 

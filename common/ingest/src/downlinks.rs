@@ -22,6 +22,9 @@ use std::{
     time::Duration,
 };
 
+/// The first ticket of a read; smaller ones are the owner's.
+pub const TICKETS_FROM: u64 = 1 << 32;
+
 /// One edge's downlink.
 #[derive(Debug)]
 pub struct Downlink {
@@ -33,6 +36,8 @@ pub struct Downlink {
     carried: Vec<bool>,
     routes_told: u32,
     origins_told: u32,
+    /// Up to which change of the logs' owners the origins were told.
+    owned_told: u64,
     /// The read under way, by the sender's number.
     reading: Option<u64>,
     due: Option<Time>,
@@ -55,6 +60,7 @@ pub struct Downlinks {
     due: BTreeSet<(Time, ClientId)>,
     /// By ticket: whose read it is.
     reads: BTreeMap<u64, ClientId>,
+    /// Of the last read. They begin above those that uplinks call their reads by, [`TICKETS_FROM`].
     tickets: u64,
     told: Seq,
     wishes: VecDeque<Wish>,
@@ -64,7 +70,7 @@ impl Downlinks {
     /// Over an open log, for the edges of a directory. The log's other cursors of downlinks belong to nobody: see
     /// [`Downlinks::orphans`].
     pub fn new(directory: &Directory, opened: &Opened, now: Now) -> Self {
-        let mut downlinks = Self::default();
+        let mut downlinks = Self { tickets: TICKETS_FROM, ..Self::default() };
         for edge in directory.edges() {
             let account = edge.principal.account;
             let goes = |room: &&Room| {
@@ -84,6 +90,7 @@ impl Downlinks {
                 carried: Vec::new(),
                 routes_told: 0,
                 origins_told: 1,
+                owned_told: 0,
                 reading: None,
                 due: None,
             };
@@ -98,7 +105,7 @@ impl Downlinks {
     pub fn orphans(&self, opened: &Opened) -> Vec<CursorKey> {
         let orphan = |key: &CursorKey| match key {
             CursorKey::Downlink(edge) => !self.links.contains_key(edge),
-            CursorKey::Uplink(_) | CursorKey::Ingest(..) => false,
+            CursorKey::Uplink(_) | CursorKey::Ingest(..) | CursorKey::Relayed(..) => false,
         };
         opened.cursors.iter().map(|(key, _)| *key).filter(orphan).collect()
     }
@@ -280,6 +287,9 @@ impl Downlink {
                 self.sender.handle(Input::Route { number, route: Arc::clone(route), linked: true }, now);
             }
         }
+        if std::mem::replace(&mut self.owned_told, receivers.owned()) != receivers.owned() {
+            self.origins_told = 1;
+        }
         for number in self.origins_told..bus.origins_end() {
             if let Some((log, epoch)) = bus.origin(number) {
                 let carried = receivers.owner(log) != Some(self.principal.client);
@@ -331,6 +341,7 @@ pub(crate) fn missing(event: &LinkEvent) -> Option<Gap> {
         LinkEvent::Up { .. }
         | LinkEvent::Down(_)
         | LinkEvent::Refused(_)
+        | LinkEvent::Above(_)
         | LinkEvent::WrongHub { .. }
         | LinkEvent::OtherHub { .. }
         | LinkEvent::Rewound { .. }

@@ -14,5 +14,5 @@ pub mod placing;
 mod refused;
 
 pub use below::{Below, LinkInput, LinkOutput};
-pub use downlinks::Downlinks;
+pub use downlinks::{Downlinks, TICKETS_FROM};
 pub use edges::{EdgeStatus, LinkState};

@@ -134,7 +134,10 @@ impl Table {
         let allowed = match Body::read(frame.body).map(|body| body.kind) {
             Ok(Kind::Publication | Kind::Quarantined | Kind::Other(_)) => allowed.publish,
             Ok(Kind::Opened | Kind::Closed) => allowed.room,
-            Ok(Kind::Canary | Kind::Anchor | Kind::Release | Kind::Session | Kind::Settled) | Err(_) => {
+            Ok(
+                Kind::Canary | Kind::Anchor | Kind::Release | Kind::Session | Kind::Settled | Kind::Passed,
+            )
+            | Err(_) => {
                 return Err(Reason::Kind);
             }
         };
@@ -144,6 +147,11 @@ impl Table {
     /// Whether it says what became of something: that is an entry, and nobody's present.
     pub fn takes_outcomes(&self, frame: &Frame<'_>) -> bool {
         self.routes.get(&frame.route).is_some_and(|(_, allowed)| allowed.outcomes)
+    }
+
+    /// What a number of a log below means on this link.
+    pub fn origin(&self, number: u32) -> Option<(LogId, Epoch)> {
+        self.origins.get(&number).copied()
     }
 
     /// Places the items of one epoch of a log.
@@ -184,6 +192,11 @@ fn hears_of(directory: &Directory, edge: &Principal, route: &Route) -> bool {
             .is_some_and(|room| edge.grants.reach(Right::Subscribe, room.id))
 }
 
+/// Whether it stands for seqs that are no entries: it belongs to no room.
+fn is_passed(frame: &Frame<'_>) -> bool {
+    Body::read(frame.body).is_ok_and(|body| body.kind == Kind::Passed)
+}
+
 struct Placing<'a> {
     table: &'a Table,
     account: AccountId,
@@ -203,6 +216,11 @@ impl Placing<'_> {
         loop {
             let at = all.at();
             let Some(Ok(frame)) = all.next() else { break };
+            if is_passed(&frame) {
+                set_route(&mut out, at, RouteNumber::NONE);
+                seq = seq.next();
+                continue;
+            }
             let route = self.table.route(&frame).and_then(|route| self.honest(&frame, route));
             let number = match route {
                 Ok(route) => self.number(frame.route, route),

@@ -3,12 +3,12 @@
 //! Every item starts where the last one ended, epoch after epoch of the chain that the Hello named. A batch that
 //! was enqueued before is dropped; anything else that does not go on from there closes the connection.
 
-use riser_model::{Epoch, RouteNumber, Seq};
+use riser_model::{Epoch, LogId, RouteNumber, Seq};
 use riser_wire::entry::{Body, ENVELOPE_BYTES, Kind};
 use riser_wire::link::{
     Batch, Definitions, Hello, Item, Items, Limits, ROUTES_MAX, RefusedCode, SEQ_MAX, items::numbered,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Why a batch is refused: the code, what was wrong, what would be right.
 pub(crate) type Reject = (RefusedCode, String, &'static str);
@@ -36,7 +36,8 @@ pub(crate) struct Flow {
     spans: Vec<Span>,
     at: usize,
     routes: BTreeSet<RouteNumber>,
-    origins: BTreeSet<u32>,
+    /// What the connection's numbers of logs below mean.
+    pub(crate) origins: BTreeMap<u32, (LogId, Epoch)>,
     seen: Option<RouteNumber>,
     limits: Limits,
 }
@@ -50,7 +51,7 @@ impl Flow {
             Span { epoch: span.epoch, last: (span.epoch != hello.live).then_some(span.last), next }
         };
         let spans = hello.chain.iter().map(span).collect();
-        let (routes, origins) = (BTreeSet::new(), BTreeSet::new());
+        let (routes, origins) = (BTreeSet::new(), BTreeMap::new());
         Self { spans, at: 0, routes, origins, seen: None, limits }
     }
 
@@ -117,7 +118,7 @@ impl Flow {
             self.seen = None;
         }
         self.routes.extend(definitions.routes.iter().map(|(number, _)| *number));
-        self.origins.extend(definitions.origins.iter().map(|(number, _)| *number));
+        self.origins.extend(definitions.origins.iter().copied());
         if self.routes.len() > ROUTES_MAX || self.origins.len() > ROUTES_MAX {
             return Err((
                 RefusedCode::TooLarge,
@@ -179,15 +180,17 @@ impl Flow {
             if frame.body.len() > self.limits.body_bytes as usize {
                 return Err((RefusedCode::TooLarge, format!("the entry {seq}"), "a gap in its place"));
             }
-            checked.crc = frame.crc;
-            let canary = Body::read(frame.body).is_ok_and(|body| body.kind == Kind::Canary);
+            let kind = Body::read(frame.body).map_err(|bad| malformed(bad.to_string()))?.kind;
+            // What stands for seqs that are no entries may have been made on the way.
+            checked.crc = if kind == Kind::Passed { 0 } else { frame.crc };
+            let canary = kind == Kind::Canary;
             let after = at + frame.size();
             if canary {
                 checked.items.extend(run(from, at, from_seq, seq));
                 checked.items.push(Item::Skip { from: seq, to: seq });
                 (from, from_seq) = (after, seq.next());
             } else {
-                self.known(&frame)?;
+                self.known(&frame, kind)?;
             }
             (at, seq) = (after, seq.next());
         }
@@ -198,18 +201,19 @@ impl Flow {
         Ok(())
     }
 
-    fn known(&mut self, frame: &riser_wire::entry::Frame<'_>) -> Result<(), Reject> {
+    fn known(&mut self, frame: &riser_wire::entry::Frame<'_>, kind: Kind) -> Result<(), Reject> {
         debug_assert!(frame.body.len() >= ENVELOPE_BYTES);
-        if self.seen != Some(frame.route) {
+        if kind != Kind::Passed && self.seen != Some(frame.route) {
             if !self.routes.contains(&frame.route) {
                 return Err(malformed(format!("route {} is not defined", frame.route.0)));
             }
             self.seen = Some(frame.route);
         }
         match frame.origin {
-            Some(origin) if !self.origins.contains(&origin.number) => {
+            Some(origin) if !self.origins.contains_key(&origin.number) => {
                 Err(malformed(format!("origin {} is not defined", origin.number)))
             }
+            None if kind == Kind::Passed => Err(malformed("seqs of no log below".into())),
             Some(_) | None => Ok(()),
         }
     }

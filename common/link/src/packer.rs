@@ -5,9 +5,10 @@
 //! defined in the first batch of a session that uses them.
 
 use crate::{chain::Chain, window::Unconfirmed};
-use riser_model::{Cause, Chunk, Epoch, Gap, LogId, Route, RouteNumber, Run, Seq};
+use riser_model::{Cause, Chunk, Epoch, Gap, LogId, Route, RouteNumber, Run, Seq, Stamp};
 use riser_wire::entry::{Body, Frame, Kind};
 use riser_wire::link::{Batch, Bytes, Definitions, ItemsWriter, Limits, ROUTES_MAX, items::numbered};
+use riser_wire::passed::Passed;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -111,6 +112,8 @@ enum Fate {
         routed: bool,
     },
     Skip,
+    /// Of a log below: that it is none for the hub is said in its place.
+    Pass,
     Lose(Cause),
 }
 
@@ -188,6 +191,7 @@ impl Packing<'_> {
             return Fate::Lose(Cause::Damage);
         }
         let Ok(body) = Body::read(frame.body) else { return Fate::Lose(Cause::Damage) };
+        let relayed = frame.origin.is_some();
         if let Some(origin) = frame.origin {
             match self.table.origins.get(&origin.number) {
                 Some(((log, _), carried)) if *log == self.hub || !carried => return Fate::Skip,
@@ -197,12 +201,17 @@ impl Packing<'_> {
         }
         match body.kind {
             // Whose connections there are is said upwards only.
-            Kind::Canary | Kind::Opened | Kind::Closed | Kind::Quarantined if self.down => Fate::Skip,
+            Kind::Canary | Kind::Opened | Kind::Closed | Kind::Quarantined | Kind::Passed if self.down => {
+                Fate::Skip
+            }
             Kind::Canary => Fate::Send { routed: false },
+            Kind::Passed if relayed => Fate::Send { routed: true },
+            Kind::Passed => Fate::Skip,
             Kind::Anchor | Kind::Release | Kind::Session | Kind::Settled => Fate::Skip,
             Kind::Publication | Kind::Opened | Kind::Closed | Kind::Quarantined | Kind::Other(_) => {
                 match self.table.get(frame.route) {
                     None => Fate::Lose(Cause::Damage),
+                    Some((_, false)) if relayed && !self.down => Fate::Pass,
                     Some((_, false)) => Fate::Skip,
                     Some((_, true)) if frame.body.len() > self.limits.body_bytes as usize => {
                         Fate::Lose(Cause::TooLarge)
@@ -306,6 +315,13 @@ impl Packer<'_, '_> {
                 Fate::Skip => {
                     self.append(waiting, bytes, from, here);
                     self.open(epoch, seq).1.skip(seq);
+                    (from, waiting) = (after, 0);
+                }
+                Fate::Pass => {
+                    self.append(waiting, bytes, from, here);
+                    let (defined, open) = self.open(epoch, seq);
+                    open.definition_bytes += defined.define(&frame, packing.table, &mut open.definitions);
+                    open.pass(seq, &frame);
                     (from, waiting) = (after, 0);
                 }
                 Fate::Lose(cause) => {
@@ -414,6 +430,20 @@ impl Open {
     fn skip(&mut self, seq: Seq) {
         self.items.skip(1);
         (self.last, self.crc) = (seq, 0);
+    }
+
+    /// What says that one seq of a log below is none for the hub.
+    fn pass(&mut self, seq: Seq, frame: &Frame<'_>) {
+        let Some(origin) = frame.origin else { return self.skip(seq) };
+        let stamp = Body::read(frame.body).map_or_else(|_| Stamp::default(), |body| body.stamp);
+        let mut out = Vec::new();
+        Passed { from: origin.seq, first: Seq::ZERO, cause: None }.write(stamp, &mut out);
+        let Ok((passed, _)) = Frame::read(&out, 0) else { return self.skip(seq) };
+        let mut said = Vec::new();
+        Frame { origin: Some(origin), ..passed }.write(&mut said);
+        self.items.entries(1, &said);
+        // The entry there is another than the hub's.
+        (self.last, self.crc, self.crc_before_skips) = (seq, 0, 0);
     }
 
     fn lose(&mut self, from: Seq, to: Seq, cause: Cause) {

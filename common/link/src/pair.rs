@@ -19,6 +19,7 @@ mod down;
 mod edge;
 mod hub;
 mod ledger;
+pub mod middle;
 mod net;
 
 pub use edge::{EdgeDisk, EdgeHost, OnFork};
@@ -104,6 +105,8 @@ pub struct Pair {
     events: BTreeMap<(Time, u64), Event>,
     numbered: u64,
     attached: u64,
+    /// The hub and the edge that are one instance.
+    middle: Option<(usize, usize)>,
 }
 
 impl Pair {
@@ -123,6 +126,7 @@ impl Pair {
             events: BTreeMap::new(),
             numbered: 0,
             attached: 0,
+            middle: None,
         };
         let hub = pair.add_hub(1, 1);
         pair.add_edge(1, hub);
@@ -186,10 +190,21 @@ impl Pair {
             Victim::Edge(at) => self.edges.get_mut(at).map(EdgeHost::crash).unwrap_or_default(),
             Victim::Hub(at) => self.hubs.get_mut(at).map(HubHost::crash).unwrap_or_default(),
         }
+        if let Some(other) = self.other_end(victim).filter(|other| self.is_up(*other)) {
+            self.crash(other);
+        }
     }
 
     /// Starts a process over its disk: a new epoch each time. Nothing happens if it runs.
     pub fn start(&mut self, victim: Victim) {
+        if let Some(other) = self.other_end(victim).filter(|_| !self.is_up(victim)) {
+            self.start_one(victim);
+            return self.start_one(other);
+        }
+        self.start_one(victim);
+    }
+
+    fn start_one(&mut self, victim: Victim) {
         let (now, epoch) = (self.now, self.dice.u64(1..));
         match victim {
             Victim::Edge(at) => {
@@ -259,9 +274,15 @@ impl Pair {
         let Some(host) = self.edges.get(edge) else { return true };
         let Some(hub) = self.hubs.get(host.address) else { return true };
         let log = host.disk.log;
-        let client = host.client();
-        let cursor = |epoch| hub.disk.cursors.get(&CursorKey::Ingest(client, log, epoch));
-        let taken = |epoch| cursor(epoch).map_or(Seq::ZERO, |value| value.through);
+        // By its own name, or that of one through whom it came.
+        let of = |key: &CursorKey, epoch| match key {
+            CursorKey::Ingest(_, of, e) | CursorKey::Relayed(_, of, e) => (*of, *e) == (log, epoch),
+            CursorKey::Uplink(_) | CursorKey::Downlink(_) => false,
+        };
+        let taken = |epoch| {
+            let mut cursors = hub.disk.cursors.iter().filter(|(key, _)| of(key, epoch));
+            cursors.next().map_or(Seq::ZERO, |(_, value)| value.through)
+        };
         if host.sends_down {
             // The receiver is not told of skips at the end: only what it has shows that it has everything.
             return host.drained(self.now) && self.check_edge(edge).is_ok();
@@ -363,6 +384,8 @@ impl Pair {
                     return;
                 };
                 let Some(done) = host.commit() else { return };
+                let taken = std::mem::take(&mut host.taken);
+                self.relay(hub, taken);
                 self.hub_input(hub, done);
                 let takes = self.commit_takes;
                 self.hub_commit_soon(hub, takes);

@@ -21,18 +21,21 @@ use riser_model::{
     LogId, Now, PublicKey, Seq, Time, event::SystemEvent,
 };
 use riser_wire::link::{
-    Bytes, Definitions, EdgeFrame, Hello, HubFrame, Item, Limits, Nonce, Refused, RefusedCode, Signature,
+    Above, Bytes, Definitions, EdgeFrame, Hello, HubFrame, Item, Limits, Nonce, Refused, RefusedCode,
+    Signature,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use crate::registry::Progress;
-pub use input::{Config, DOWN_LIMITS, Input, LIMITS, Registered};
+pub use input::{Config, DOWN_LIMITS, Input, LIMITS, Others, Registered, relay_limits};
 pub use output::{Ingest, Output, Wake};
+pub use relay::Dropped;
 
 mod admission;
 mod input;
 mod intake;
 mod output;
+mod relay;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -72,6 +75,8 @@ struct Connection {
     nonce: Nonce,
     /// Somebody else watches it.
     watched: bool,
+    /// It asked what is above.
+    asks_above: bool,
     opened: Now,
     heard_at: Time,
     pinged: bool,
@@ -93,8 +98,13 @@ struct Pending {
     crc: u32,
     /// Seqs under gaps.
     gapped: u64,
-    /// What it makes of epochs that are forgotten.
-    forgets: Vec<CursorMove>,
+    /// What it makes of epochs that are forgotten, by log.
+    forgets: Vec<(LogId, Vec<CursorMove>)>,
+    /// How far logs below the edge's are with it, and by which names.
+    reached: BTreeMap<(LogId, Epoch), CursorValue>,
+    moves: Vec<CursorMove>,
+    /// One before it failed: so will it.
+    void: bool,
     bytes: u64,
     /// The hub's own gap: nobody waits to hear of it.
     silent: bool,
@@ -108,6 +118,8 @@ pub struct Receivers {
     connections: BTreeMap<ConnectionId, Connection>,
     timers: BTreeSet<(Time, ConnectionId, Wake)>,
     pending: BTreeMap<u64, Pending>,
+    dropped: Dropped,
+    above: Above,
     tokens: u64,
     pings: u64,
     outputs: VecDeque<Output>,
@@ -125,14 +137,14 @@ impl Receivers {
     ) -> Self {
         let of_hub = |(key, _): &(CursorKey, CursorValue)| match key {
             CursorKey::Ingest(client, ..) => *client == hub.client(),
-            CursorKey::Uplink(_) | CursorKey::Downlink(_) => false,
+            CursorKey::Uplink(_) | CursorKey::Downlink(_) | CursorKey::Relayed(..) => false,
         };
         let batch_bytes = u32::try_from(segment_bytes / COMMITS_PER_SEGMENT).unwrap_or(u32::MAX);
         let batch_bytes = batch_bytes.min(DOWN_LIMITS.batch_bytes);
         // What does not fit into such a batch is a gap: refused, it would come again for ever.
         let body_bytes = DOWN_LIMITS.body_bytes.min(batch_bytes.saturating_sub(BATCH_REST_BYTES));
         let limits = Limits { batch_bytes, body_bytes, ..DOWN_LIMITS };
-        let config = Config { key, log, chain: Vec::new(), limits };
+        let config = Config { key, log, chain: Vec::new(), limits, others: Others::Some };
         Self::new(config, cursors.into_iter().filter(of_hub))
     }
 
@@ -144,6 +156,8 @@ impl Receivers {
             connections: BTreeMap::new(),
             timers: BTreeSet::new(),
             pending: BTreeMap::new(),
+            dropped: Dropped::default(),
+            above: Above::default(),
             tokens: 0,
             pings: 0,
             outputs: VecDeque::new(),
@@ -170,6 +184,7 @@ impl Receivers {
             Input::Ingested { token, refused } => self.ingested(token, refused, now),
             Input::Failed { token } => self.failed(token, now),
             Input::Revoked { edge } => self.revoked(edge, now),
+            Input::Above(above) => self.above(above, now),
             Input::Shutdown { after_ms } => self.shutdown(after_ms, now),
             Input::Mute { connection, why } => {
                 let what = format!("the way down is closed: {why}");
@@ -194,6 +209,11 @@ impl Receivers {
         HubIdentity { key: self.config.key.public(), log: self.config.log }
     }
 
+    /// Whose edges are which: within an account an edge may come to be below another, or no longer.
+    pub fn know(&mut self, accounts: impl IntoIterator<Item = (ClientId, AccountId)>) {
+        self.registry.know(accounts);
+    }
+
     /// How far an epoch of an edge's log was taken, and what was heard of.
     pub fn cursor(&self, log: LogId, epoch: Epoch) -> Option<CursorValue> {
         self.registry.cursor(log, epoch)
@@ -207,6 +227,11 @@ impl Receivers {
     /// Which edge showed that log first.
     pub fn owner(&self, log: LogId) -> Option<ClientId> {
         self.registry.owner(log)
+    }
+
+    /// How often it changed which edge a log is of: what was concluded from [`Receivers::owner`] holds as long as this.
+    pub fn owned(&self) -> u64 {
+        self.registry.owned()
     }
 
     /// The logs that an edge has shown.
@@ -257,6 +282,7 @@ impl Receivers {
                     self.outputs.push_back(Output::Down { connection, edge, answer });
                 }
             }
+            EdgeFrame::Above if up => self.asked_above(connection),
             EdgeFrame::Ping(number) if state.phase.known().is_some() => {
                 self.send(connection, HubFrame::Pong(number));
             }
@@ -267,7 +293,8 @@ impl Receivers {
             | EdgeFrame::Bye { .. }
             | EdgeFrame::Ping(_)
             | EdgeFrame::Pong(_)
-            | EdgeFrame::Down(_) => {
+            | EdgeFrame::Down(_)
+            | EdgeFrame::Above => {
                 let what = "a frame before its time".into();
                 self.reject(
                     connection,
@@ -319,6 +346,47 @@ impl Receivers {
             let what = "the hub goes down".into();
             self.refuse(connection, RefusedCode::ShuttingDown, what, "come back later", Some(after_ms), now);
         }
+    }
+
+    /// An edge asks what is above, and will be told when that changes.
+    fn asked_above(&mut self, connection: ConnectionId) {
+        if let Some(state) = self.connections.get_mut(&connection) {
+            state.asks_above = true;
+        }
+        let above = self.above_edges();
+        self.send(connection, HubFrame::Above(above));
+    }
+
+    fn above_edges(&self) -> Above {
+        let mut logs = self.above.logs.clone();
+        logs.push(self.config.log);
+        logs.sort_unstable();
+        Above { hops: self.above.hops, logs }
+    }
+
+    /// Something else is above: who is below may be that, and everybody below is told.
+    fn above(&mut self, above: Above, now: Now) {
+        if self.above == above {
+            return;
+        }
+        self.above = above;
+        let known = |(id, state): (&ConnectionId, &Connection)| Some((*id, state.phase.known()?.hello.log));
+        let connections: Vec<(ConnectionId, LogId)> = self.connections.iter().filter_map(known).collect();
+        for (connection, log) in connections {
+            if self.is_above(log) {
+                self.reject(connection, a_loop(), now);
+            }
+        }
+        let asks: Vec<ConnectionId> =
+            self.connections.iter().filter(|(_, state)| state.asks_above).map(|(id, _)| *id).collect();
+        for connection in asks {
+            let above = self.above_edges();
+            self.send(connection, HubFrame::Above(above));
+        }
+    }
+
+    fn is_above(&self, log: LogId) -> bool {
+        log == self.config.log || self.above.logs.contains(&log)
     }
 
     fn deadline(&mut self, now: Now) {
@@ -385,7 +453,20 @@ impl Receivers {
     }
 }
 
+fn a_loop() -> Reject {
+    let what = "this edge is above the instance that it links to, or is the same".into();
+    (RefusedCode::Loop, what, "an uplink to an instance that is not below the edge")
+}
+
 impl Phase {
+    /// What the connection's numbers of logs below mean.
+    fn origins_mut(&mut self) -> Option<&mut BTreeMap<u32, (LogId, Epoch)>> {
+        match self {
+            Self::Hello | Self::Looking(..) | Self::Waiting(_) | Self::Settling(_) => None,
+            Self::Up(_, flow) => Some(&mut flow.origins),
+        }
+    }
+
     fn known(&self) -> Option<&Known> {
         match self {
             Self::Hello | Self::Looking(..) => None,

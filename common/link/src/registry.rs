@@ -1,7 +1,7 @@
 //! What the hub remembers of edges across their connections: how far each epoch was taken, what was heard of,
 //! which commits are outstanding, and which connection is the current one.
 
-use riser_model::{ClientId, ConnectionId, CursorKey, CursorMove, CursorValue, Epoch, LogId, Seq};
+use riser_model::{AccountId, ClientId, ConnectionId, CursorKey, CursorMove, CursorValue, Epoch, LogId, Seq};
 use riser_wire::link::{CHAIN_MAX, Opening};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,12 +44,25 @@ pub struct Progress {
     pub gapped: u64,
 }
 
+/// Through whom a log comes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Owner {
+    edge: ClientId,
+    /// Whether the log is that edge's own, and not one below it.
+    own: bool,
+}
+
 /// All edges and all cursors.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     edges: BTreeMap<ClientId, Edge>,
     cursors: BTreeMap<(LogId, Epoch), CursorValue>,
-    owners: BTreeMap<LogId, ClientId>,
+    owners: BTreeMap<LogId, Owner>,
+    /// By which name each cursor is on disk.
+    keys: BTreeMap<(LogId, Epoch), CursorKey>,
+    accounts: BTreeMap<ClientId, AccountId>,
+    /// How often that changed.
+    owned: u64,
     /// How many epochs of a log have a cursor.
     epochs: BTreeMap<LogId, usize>,
     /// Forgotten here, and not yet on disk.
@@ -61,15 +74,25 @@ impl Registry {
     pub(crate) fn new(cursors: impl IntoIterator<Item = (CursorKey, CursorValue)>) -> Self {
         let mut registry = Self::default();
         let mut furthest = BTreeMap::new();
+        let mut newest: BTreeMap<LogId, (Seq, Seq)> = BTreeMap::new();
         for (key, value) in cursors {
             match key {
-                CursorKey::Ingest(edge, log, epoch) => {
+                CursorKey::Ingest(edge, log, epoch) | CursorKey::Relayed(edge, log, epoch) => {
+                    let own = matches!(key, CursorKey::Ingest(..));
                     registry.cursors.insert((log, epoch), value);
-                    registry.owners.insert(log, edge);
+                    registry.keys.insert((log, epoch), key);
+                    let age = newest.entry(log).or_default();
+                    if (value.first, value.through) >= *age {
+                        *age = (value.first, value.through);
+                        registry.owners.insert(log, Owner { edge, own });
+                    }
                     if epoch == FORGOTTEN {
                         continue;
                     }
                     *registry.epochs.entry(log).or_default() += 1;
+                    if !own {
+                        continue;
+                    }
                     let heard = furthest.entry(edge).or_insert(value.heard);
                     if value.heard >= *heard {
                         *heard = value.heard;
@@ -92,12 +115,79 @@ impl Registry {
     }
 
     /// A commit returned.
-    pub(crate) fn committed(&mut self, place: (LogId, Epoch), through: Seq, crc: u32, gapped: u64) {
+    pub(crate) fn committed(
+        &mut self,
+        key: CursorKey,
+        place: (LogId, Epoch),
+        through: Seq,
+        crc: u32,
+        gapped: u64,
+    ) {
+        self.keys.insert(place, key);
         let value = self.cursors.entry(place).or_default();
-        value.through = through;
-        value.crc = crc;
+        if through >= value.through {
+            (value.through, value.crc) = (through, crc);
+        }
         value.gapped = value.gapped.saturating_add(gapped);
         value.heard = value.heard.max(through);
+    }
+
+    /// A commit with these moves of logs below returned.
+    pub(crate) fn relayed(&mut self, moves: &[CursorMove]) {
+        for (key, value) in moves {
+            let (Some(value), CursorKey::Ingest(edge, log, epoch) | CursorKey::Relayed(edge, log, epoch)) =
+                (value, *key)
+            else {
+                continue;
+            };
+            if self.cursors.insert((log, epoch), *value).is_none() {
+                *self.epochs.entry(log).or_default() += 1;
+            }
+            self.keys.insert((log, epoch), *key);
+            let owner = Owner { edge, own: matches!(key, CursorKey::Ingest(..)) };
+            if self.owners.insert(log, owner) != Some(owner) {
+                self.owned += 1;
+            }
+        }
+    }
+
+    /// By which name a cursor is on disk.
+    pub(crate) fn key(&self, place: (LogId, Epoch)) -> Option<CursorKey> {
+        self.keys.get(&place).copied()
+    }
+
+    /// Whether the edge by whose name a cursor is has a connection.
+    pub(crate) fn is_there(&self, key: CursorKey) -> bool {
+        match key {
+            CursorKey::Ingest(edge, ..) | CursorKey::Relayed(edge, ..) => {
+                self.edges.get(&edge).is_some_and(|edge| edge.current.is_some())
+            }
+            CursorKey::Uplink(_) | CursorKey::Downlink(_) => false,
+        }
+    }
+
+    /// What came through edges from logs below theirs.
+    pub(crate) fn relays(&self) -> impl Iterator<Item = (ClientId, LogId, Epoch, CursorValue)> {
+        self.keys.iter().filter_map(|(place, key)| match key {
+            CursorKey::Relayed(via, log, epoch) => Some((*via, *log, *epoch, *self.cursors.get(place)?)),
+            CursorKey::Ingest(..) | CursorKey::Uplink(_) | CursorKey::Downlink(_) => None,
+        })
+    }
+
+    /// The epochs that are known of a log.
+    pub(crate) fn epochs_of(&self, log: LogId) -> impl Iterator<Item = (Epoch, CursorValue)> + '_ {
+        self.of_log(log).filter(|(epoch, _)| *epoch != FORGOTTEN)
+    }
+
+    /// Whose edges are which.
+    pub(crate) fn know(&mut self, accounts: impl IntoIterator<Item = (ClientId, AccountId)>) {
+        self.accounts.extend(accounts);
+    }
+
+    /// Whether an edge of that account may bring what is of this log: otherwise one could move the cursors of another's.
+    pub(crate) fn may_bring(&self, log: LogId, account: AccountId) -> bool {
+        let owner = self.owners.get(&log).and_then(|owner| self.accounts.get(&owner.edge));
+        owner.is_none_or(|owner| *owner == account)
     }
 
     /// The edge said that it has this much. `first` is the epoch's first seq, for one that is new here.
@@ -127,8 +217,9 @@ impl Registry {
             }
         }
         let Some(forgetting) = self.forgetting.get(&log) else { return Vec::new() };
-        let forgotten = forgetting.iter().map(|epoch| (CursorKey::Ingest(edge, log, *epoch), None));
-        let sum = (CursorKey::Ingest(edge, log, FORGOTTEN), self.cursor(log, FORGOTTEN));
+        let key = |epoch| self.key((log, epoch)).unwrap_or(CursorKey::Ingest(edge, log, epoch));
+        let forgotten = forgetting.iter().map(|epoch| (key(*epoch), None));
+        let sum = (key(FORGOTTEN), self.cursor(log, FORGOTTEN));
         forgotten.chain([sum]).collect()
     }
 
@@ -148,9 +239,10 @@ impl Registry {
     /// A commit with what [`Registry::forget`] said returned.
     pub(crate) fn forgot(&mut self, log: LogId, moves: &[CursorMove]) {
         let Some(forgetting) = self.forgetting.get_mut(&log) else { return };
-        for (key, _) in moves {
-            if let CursorKey::Ingest(_, _, epoch) = key {
+        for (key, value) in moves {
+            if let (CursorKey::Ingest(_, _, epoch) | CursorKey::Relayed(_, _, epoch), None) = (key, value) {
                 forgetting.remove(epoch);
+                self.keys.remove(&(log, *epoch));
             }
         }
         if forgetting.is_empty() {
@@ -191,17 +283,33 @@ impl Registry {
 
     /// Whose log it is.
     pub(crate) fn owner(&self, log: LogId) -> Option<ClientId> {
-        self.owners.get(&log).copied()
+        self.owners.get(&log).map(|owner| owner.edge)
     }
 
     /// The logs that are this edge's.
     pub(crate) fn logs_of(&self, edge: ClientId) -> impl Iterator<Item = LogId> {
-        self.owners.iter().filter(move |(_, owner)| **owner == edge).map(|(log, _)| *log)
+        self.owners.iter().filter(move |(_, owner)| owner.edge == edge).map(|(log, _)| *log)
     }
 
     /// Whether the log is this edge's: the first edge that shows it owns it. Otherwise one edge could move the
     /// cursors of another's log.
     pub(crate) fn owns(&mut self, log: LogId, edge: ClientId) -> bool {
-        *self.owners.entry(log).or_insert(edge) == edge
+        let own = Owner { edge, own: true };
+        let account = self.accounts.get(&edge).copied();
+        let mine = match self.owners.get(&log) {
+            None => true,
+            Some(owner) if owner.own => owner.edge == edge,
+            // It came through another edge before: it may come by itself, in the same account.
+            Some(_) => account.is_none_or(|account| self.may_bring(log, account)),
+        };
+        if mine && self.owners.insert(log, own) != Some(own) {
+            self.owned += 1;
+        }
+        mine
+    }
+
+    /// How often it changed whose log one is.
+    pub(crate) fn owned(&self) -> u64 {
+        self.owned
     }
 }

@@ -301,6 +301,7 @@ impl Sender {
             HubFrame::Welcome(welcome, signature) => self.welcome(*welcome, signature, now),
             HubFrame::Synced { epoch, through, refused } => self.synced(epoch, through, &refused, now),
             HubFrame::Refused(refused) => self.refused(refused, now),
+            HubFrame::Above(above) => self.above(above, now),
             HubFrame::Ping(number) => self.send(EdgeFrame::Pong(number)),
             // Of the other direction: the core's.
             HubFrame::Pong(_) | HubFrame::Down(_) => {}
@@ -324,7 +325,8 @@ impl Sender {
             | RefusedCode::LogFailing
             | RefusedCode::ShuttingDown
             | RefusedCode::Timeout
-            | RefusedCode::TooMany => {
+            | RefusedCode::TooMany
+            | RefusedCode::Loop => {
                 // An edge that takes nothing for a while keeps its way up.
                 if !self.is_downlink() {
                     self.close();

@@ -27,6 +27,9 @@ pub struct Holds {
     pub custodians: usize,
     /// Everything after this is wanted by views, and held within [`Config::view_bytes_max`].
     pub views: Option<Seq>,
+    /// Ways down hold as views do: where new entries are refused before old ones go, a site that is away must not stop
+    /// what comes in.
+    pub downlinks_as_views: bool,
 }
 
 /// A log's bounds.

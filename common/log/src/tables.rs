@@ -149,8 +149,15 @@ impl<F: Fold> Tables<F> {
     /// Everything up to here is confirmed by all who have custody to receive; none if nobody has.
     pub fn custody(&self, holds: Holds, moved: &CursorChanges) -> Option<Seq> {
         let cursors = moved_cursors(&self.cursors, moved);
-        let held = || cursors.iter().filter(|(key, _)| key.holds()).map(|(_, value)| value.through);
+        let holds_on = |key: &CursorKey| key.holds() && !(holds.downlinks_as_views && is_downlink(*key));
+        let held = || cursors.iter().filter(|(key, _)| holds_on(key)).map(|(_, value)| value.through);
         if held().count() < holds.custodians { Some(Seq::ZERO) } else { held().min() }
+    }
+
+    /// What is held within a bound only, from the seq after this on.
+    pub fn wanted(&self, holds: Holds) -> Option<Seq> {
+        let downlinks = self.cursors.iter().filter(|(key, _)| holds.downlinks_as_views && is_downlink(**key));
+        downlinks.map(|(_, value)| value.through).chain(holds.views).min()
     }
 }
 
@@ -191,9 +198,16 @@ fn former(moved: &CursorChanges) -> impl Fn(&CursorKey) -> bool {
     move |key| !moved.contains_key(key) && hub_of(*key).is_some_and(|hub| hubs.contains(&hub))
 }
 
+fn is_downlink(key: CursorKey) -> bool {
+    match key {
+        CursorKey::Downlink(_) => true,
+        CursorKey::Uplink(_) | CursorKey::Ingest(..) | CursorKey::Relayed(..) => false,
+    }
+}
+
 fn hub_of(key: CursorKey) -> Option<PublicKey> {
     match key {
         CursorKey::Uplink(hub) => Some(hub.key),
-        CursorKey::Downlink(_) | CursorKey::Ingest(..) => None,
+        CursorKey::Downlink(_) | CursorKey::Ingest(..) | CursorKey::Relayed(..) => None,
     }
 }

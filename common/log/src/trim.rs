@@ -115,7 +115,7 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         let custody = self.tables.custody(self.holds, if moved { &self.moved } else { &nothing });
         let bytes: u64 = self.segments.iter().map(|segment| segment.length).sum();
         let bound = self.config.view_bytes_max.min(self.config.quota_bytes / 2);
-        let wanted = self.holds.views.is_some_and(|through| last > through) && bytes <= bound;
+        let wanted = self.tables.wanted(self.holds).is_some_and(|through| last > through) && bytes <= bound;
         custody.is_none_or(|through| last <= through) && !wanted
     }
 

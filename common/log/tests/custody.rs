@@ -11,7 +11,7 @@ use riser_wire::entry::{self, Kind};
 const UPLINK: CursorKey = CursorKey::Uplink(HubIdentity { key: PublicKey([1; 32]), log: LogId(1) });
 
 fn open() -> Writer<FaultDisk> {
-    let holds = Holds { custodians: 1, views: None };
+    let holds = Holds { custodians: 1, views: None, ..Holds::default() };
     let config = Config { holds, ..Config::tiny() };
     let (writer, _) = Writer::open(FaultDisk::new(1), config, Entropy(1), Now::default()).unwrap();
     writer

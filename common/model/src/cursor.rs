@@ -55,6 +55,8 @@ pub enum CursorKey {
     /// What this log took of an epoch of an edge's log, and which edge showed that log first: nobody else moves its
     /// cursors. Of a hub's log, at an edge, the client is [`PublicKey::client`]. Holds nothing here.
     Ingest(ClientId, LogId, Epoch),
+    /// The same of a log below an edge's, and through which edge that came last.
+    Relayed(ClientId, LogId, Epoch),
 }
 
 impl CursorKey {
@@ -62,7 +64,7 @@ impl CursorKey {
     pub fn holds(self) -> bool {
         match self {
             Self::Uplink(_) | Self::Downlink(_) => true,
-            Self::Ingest(..) => false,
+            Self::Ingest(..) | Self::Relayed(..) => false,
         }
     }
 }
@@ -75,16 +77,16 @@ pub type CursorMove = (CursorKey, Option<CursorValue>);
 pub struct CursorValue {
     /// Everything up to here is confirmed, or taken.
     pub through: Seq,
-    /// For `Ingest`: the highest seq that was ever heard of. For `Uplink` and `Downlink`: one of the last epoch that was found forked
+    /// For `Ingest` and `Relayed`: the highest seq that was ever heard of. For `Uplink` and `Downlink`: one of the last epoch that was found forked
     /// and that the cursor has not passed; 0 without.
     pub heard: Seq,
     /// The CRC32C of the entry body at `through` (0 where that is no entry): tells forks apart (section 7.5). For
     /// `Downlink`: at `gapped`.
     pub crc: u32,
-    /// For `Ingest`: the epoch's first seq, as its edge says. For `Uplink` and `Downlink`: the first seq that a fork keeps from being
+    /// For `Ingest` and `Relayed`: the epoch's first seq, as its edge says. For `Uplink` and `Downlink`: the first seq that a fork keeps from being
     /// delivered under its name, until the cursor has passed it; 0 without (section 7.5).
     pub first: Seq,
-    /// For `Ingest`: how many of the seqs up to `through` are under link gaps. For `Downlink`: the seq that the edge
+    /// For `Ingest` and `Relayed`: how many of the seqs up to `through` are under link gaps. For `Downlink`: the seq that the edge
     /// itself confirmed last; what lies between it and `through` was not meant for it, and it was not told.
     pub gapped: u64,
 }

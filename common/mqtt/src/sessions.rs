@@ -143,6 +143,7 @@ impl Sessions {
             | Kind::Closed
             | Kind::Quarantined
             | Kind::Settled
+            | Kind::Passed
             | Kind::Other(_) => {}
         }
     }

@@ -95,9 +95,11 @@ impl End for EdgeEnd {
     /// Items are for a hub that has proved who it is.
     fn trusts(frame: &EdgeFrame) -> bool {
         match frame {
-            EdgeFrame::Batch(_) | EdgeFrame::Latest(_) | EdgeFrame::CaughtUp { .. } | EdgeFrame::Down(_) => {
-                true
-            }
+            EdgeFrame::Batch(_)
+            | EdgeFrame::Latest(_)
+            | EdgeFrame::CaughtUp { .. }
+            | EdgeFrame::Down(_)
+            | EdgeFrame::Above => true,
             EdgeFrame::Hello(..) | EdgeFrame::Ping(_) | EdgeFrame::Pong(_) | EdgeFrame::Bye { .. } => false,
         }
     }
@@ -119,7 +121,7 @@ impl End for HubEnd {
 
     fn trusts(frame: &HubFrame) -> bool {
         match frame {
-            HubFrame::Welcome(..) | HubFrame::Down(_) => true,
+            HubFrame::Welcome(..) | HubFrame::Down(_) | HubFrame::Above(_) => true,
             HubFrame::Nonce { .. }
             | HubFrame::Synced { .. }
             | HubFrame::Refused(_)

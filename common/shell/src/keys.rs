@@ -6,7 +6,7 @@
 use crate::entropy;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{SigningKey, VerifyingKey};
-use riser_gate::KeyText;
+use riser_gate::{Directory, Invalid, KeyText};
 use riser_model::PublicKey;
 use std::{
     fmt,
@@ -53,6 +53,15 @@ impl Identity {
 /// Whether these 32 bytes can be a public key at all.
 pub fn is_public_key(key: &PublicKey) -> bool {
     VerifyingKey::from_bytes(&key.0).is_ok_and(|key| !key.is_weak())
+}
+
+/// The edges of a directory whose key is none.
+pub fn weak(directory: &Directory) -> impl Iterator<Item = Invalid> {
+    directory.edges().filter(|edge| !is_public_key(&edge.key)).map(|edge| {
+        let (account, name) = (&edge.principal.account_name, &edge.principal.name);
+        let want = "copy what `riser-edge key show` prints at that edge";
+        Invalid::new(format!("account[{account}].client[{name}].key"), "not a point of the curve", want)
+    })
 }
 
 /// Why there is no key.

@@ -74,7 +74,7 @@ label!(
 /// Whose equation it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EquationOf {
-    /// The uplink's name at an edge; the edge's id at a hub.
+    /// The uplink's name; of an edge below, its id; of a log below that, the log's id.
     pub name: String,
     /// The epoch of the edge's log.
     pub epoch: Epoch,
@@ -101,12 +101,18 @@ impl Equation {
     }
 }
 
-/// The equations of all uplinks (at a hub: of all edges), replaced as a whole.
+/// The equations of all uplinks, of all edges below, or of all logs below those, replaced as a whole.
 #[derive(Debug)]
 struct Equations {
     /// `uplink` or `edge`: what the names and the label begin with.
     of: &'static str,
     all: Mutex<BTreeMap<EquationOf, Equation>>,
+}
+
+impl Equations {
+    fn say(&self, all: impl IntoIterator<Item = (EquationOf, Equation)>) {
+        *self.all.lock().unwrap_or_else(PoisonError::into_inner) = all.into_iter().collect();
+    }
 }
 
 impl Collector for Equations {
@@ -147,7 +153,9 @@ type ForeignSource = Box<dyn Fn() -> Vec<Foreign> + Send + Sync>;
 /// All metrics of a process. Cloning a field gives another handle to the same number.
 pub struct Metrics {
     registry: Registry,
-    equations: Arc<Equations>,
+    uplinks: Arc<Equations>,
+    edges: Arc<Equations>,
+    origins: Arc<Equations>,
     foreign: Mutex<Vec<ForeignSource>>,
     /// Publications stored.
     pub publications_accepted: Counter,
@@ -175,6 +183,10 @@ pub struct Metrics {
     pub gaps: Family<ByCause, Counter>,
     /// Entries taken into quarantine.
     pub quarantined: Counter,
+    /// Entries of logs below an edge's that had come another way already.
+    pub relayed_again: Counter,
+    /// Entries that edges brought and that were this instance's own, or from above it.
+    pub relayed_own: Counter,
     /// Commits of the durable log.
     pub log_commits: Counter,
     /// Commits that failed.
@@ -234,10 +246,9 @@ impl Metrics {
     pub fn new(program: &'static str, version: &'static str) -> Self {
         let mut this = Self {
             registry: Registry::with_prefix("riser"),
-            equations: Arc::new(Equations {
-                of: if program == "hub" { "edge" } else { "uplink" },
-                all: Mutex::default(),
-            }),
+            uplinks: Arc::new(Equations { of: "uplink", all: Mutex::default() }),
+            edges: Arc::new(Equations { of: "edge", all: Mutex::default() }),
+            origins: Arc::new(Equations { of: "origin", all: Mutex::default() }),
             foreign: Mutex::default(),
             publications_accepted: Counter::default(),
             publications_refused: Family::default(),
@@ -252,6 +263,8 @@ impl Metrics {
             turned_away: Family::default(),
             gaps: Family::default(),
             quarantined: Counter::default(),
+            relayed_again: Counter::default(),
+            relayed_own: Counter::default(),
             log_commits: Counter::default(),
             log_failures: Counter::default(),
             log_written: Counter::default(),
@@ -329,6 +342,16 @@ impl Metrics {
         );
         metric.register("gaps", "Seqs that are gone, by cause", self.gaps.clone());
         metric.register("quarantined", "Entries taken into quarantine", self.quarantined.clone());
+        metric.register(
+            "relayed_again",
+            "Entries of logs below an edge's that had come another way",
+            self.relayed_again.clone(),
+        );
+        metric.register(
+            "relayed_own",
+            "Entries that an edge brought and that were from here or above",
+            self.relayed_own.clone(),
+        );
         metric.register("log_commits", "Commits of the durable log", self.log_commits.clone());
         metric.register(
             "log_failures",
@@ -384,7 +407,9 @@ impl Metrics {
             self.configuration_refused.clone(),
         );
         metric.register("clock_steps", "Times that the wall clock was stepped", self.clock_steps.clone());
-        metric.register_collector(Box::new(Arc::clone(&self.equations)));
+        metric.register_collector(Box::new(Arc::clone(&self.uplinks)));
+        metric.register_collector(Box::new(Arc::clone(&self.edges)));
+        metric.register_collector(Box::new(Arc::clone(&self.origins)));
         metric.register_collector(Box::new(Process));
     }
 
@@ -433,11 +458,19 @@ impl Metrics {
         self.gaps.get_or_create(&ByCause { cause: cause.name() }).inc_by(seqs);
     }
 
-    /// Says all equations anew, as `riser_uplink_accepted` and so on (at a hub `riser_edge_accepted`): what is not
-    /// among them is over.
-    pub fn equations(&self, all: impl IntoIterator<Item = (EquationOf, Equation)>) {
-        let all = all.into_iter().collect();
-        *self.equations.all.lock().unwrap_or_else(PoisonError::into_inner) = all;
+    /// Says the equations of all uplinks anew, as `riser_uplink_accepted` and so on: what is not among them is over.
+    pub fn uplinks(&self, all: impl IntoIterator<Item = (EquationOf, Equation)>) {
+        self.uplinks.say(all);
+    }
+
+    /// The same of all edges below, as `riser_edge_accepted` and so on.
+    pub fn edges(&self, all: impl IntoIterator<Item = (EquationOf, Equation)>) {
+        self.edges.say(all);
+    }
+
+    /// The same of all logs below those edges, as `riser_origin_accepted` and so on.
+    pub fn origins(&self, all: impl IntoIterator<Item = (EquationOf, Equation)>) {
+        self.origins.say(all);
     }
 
     /// Also shows counters that someone else keeps.
@@ -541,7 +574,7 @@ mod tests {
         let of = |name: &str, epoch| EquationOf { name: name.to_owned(), epoch: Epoch(epoch) };
         let right = Equation { accepted: 10, synced: 6, queued: 3, gapped: 1 };
         let wrong = Equation { accepted: 10, ..Equation::default() };
-        metrics.equations([(of("a", 1), right), (of("b", 2), wrong)]);
+        metrics.uplinks([(of("a", 1), right), (of("b", 2), wrong)]);
         let text = metrics.encode();
         let at = |name: &str, uplink: &str, epoch: u64| {
             let name = format!("riser_uplink_{name}{{uplink=\"{uplink}\",epoch=\"{epoch:016x}\"}} ");
@@ -552,7 +585,7 @@ mod tests {
             ["10", "6", "3", "1", "0"]
         );
         assert_eq!(at("unequal", "b", 2), "1");
-        metrics.equations([(of("b", 2), right)]);
+        metrics.uplinks([(of("b", 2), right)]);
         assert!(!metrics.encode().contains("uplink=\"a\""), "an epoch that is over is not shown for ever");
     }
 
@@ -560,7 +593,7 @@ mod tests {
     fn a_hub_says_the_equations_of_its_edges() {
         let metrics = Metrics::new("hub", "1.2.3");
         let edge = EquationOf { name: "e".to_owned(), epoch: Epoch(1) };
-        metrics.equations([(edge, Equation { accepted: 2, synced: 2, ..Equation::default() })]);
+        metrics.edges([(edge, Equation { accepted: 2, synced: 2, ..Equation::default() })]);
         let text = metrics.encode();
         assert!(
             line(&text, "riser_edge_synced").ends_with("{edge=\"e\",epoch=\"0000000000000001\"} 2"),

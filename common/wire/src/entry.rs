@@ -215,6 +215,8 @@ pub enum Kind {
     Quarantined,
     /// What became of an entry in quarantine.
     Settled,
+    /// Seqs of a log below that are no entries.
+    Passed,
     /// From a newer version: stored and forwarded.
     Other(u8),
 }
@@ -232,6 +234,7 @@ impl Kind {
             Self::Closed => 7,
             Self::Quarantined => 8,
             Self::Settled => 9,
+            Self::Passed => 10,
             Self::Other(number) => number,
         }
     }
@@ -248,6 +251,7 @@ impl Kind {
             7 => Self::Closed,
             8 => Self::Quarantined,
             9 => Self::Settled,
+            10 => Self::Passed,
             other => Self::Other(other),
         }
     }

@@ -13,5 +13,6 @@ pub mod entry;
 pub mod limits;
 pub mod link;
 pub mod membership;
+pub mod passed;
 pub mod property;
 pub mod settlement;

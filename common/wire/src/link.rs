@@ -34,14 +34,18 @@ pub const SUBPROTOCOL: &str = "riser.link.v1";
 /// The path of the link's listener.
 pub const PATH: &str = "/link";
 /// The newest version of frames and framing that this build speaks. A message carries the version that its frame came
-/// with, so that who knows only older ones reads all that it ever knew: 1 is the way up, 2 the way down.
-pub const VERSION: u8 = 2;
+/// with, so that who knows only older ones reads all that it ever knew: 1 is the way up, 2 the way down, 3 what lies above.
+pub const VERSION: u8 = 3;
 /// The most epochs in one [`Hello`]; an edge with more greets again when these are synced.
 pub const CHAIN_MAX: usize = 256;
 /// The most refused ranges in one [`HubFrame::Synced`].
 pub const REFUSED_MAX: usize = 4096;
 /// The most routes, and the most origins, that one link session defines before it forgets them all.
 pub const ROUTES_MAX: usize = 16_384;
+/// The most links between an edge and the topmost instance above it.
+pub const HOPS_MAX: u8 = 8;
+/// The most instances that are above one.
+pub const ABOVE_MAX: usize = 256;
 /// No log gets as far as this; a peer that claims so is malformed.
 pub const SEQ_MAX: Seq = Seq(1 << 62);
 /// An edge that a connected newcomer may be a clone of has this long to answer a ping (rule 7.5).
@@ -184,6 +188,8 @@ pub enum EdgeFrame {
     },
     /// Of the way down.
     Down(DownAnswer),
+    /// Who is above? Answered by [`HubFrame::Above`], and again whenever that changes.
+    Above,
 }
 
 /// From the hub.
@@ -216,6 +222,18 @@ pub enum HubFrame {
     Pong(u64),
     /// Of the way down.
     Down(DownFrame),
+    /// What lies above the edge, this instance included.
+    Above(Above),
+}
+
+/// The instances above an edge, so that none becomes its own ancestor.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Above {
+    /// How many links lead from the one that says it to the topmost.
+    pub hops: u8,
+    /// Their logs, that of the one that says it among them, rising.
+    #[serde(deserialize_with = "at_most::<_, _, ABOVE_MAX>")]
+    pub logs: Vec<LogId>,
 }
 
 /// Why the hub closes.
@@ -260,11 +278,13 @@ pub enum RefusedCode {
     Timeout,
     /// More connections than the hub takes.
     TooMany,
+    /// The edge is above this instance, or the same.
+    Loop,
 }
 
 impl RefusedCode {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Malformed,
         Self::WrongState,
         Self::TooLarge,
@@ -278,6 +298,7 @@ impl RefusedCode {
         Self::ShuttingDown,
         Self::Timeout,
         Self::TooMany,
+        Self::Loop,
     ];
 
     /// Its name in logs, metrics and events.
@@ -296,6 +317,7 @@ impl RefusedCode {
             Self::ShuttingDown => "shutting_down",
             Self::Timeout => "timeout",
             Self::TooMany => "too_many",
+            Self::Loop => "loop",
         }
     }
 
@@ -315,6 +337,7 @@ impl RefusedCode {
             Self::Version => 4121,
             Self::Clone => 4122,
             Self::Forked => 4123,
+            Self::Loop => 4124,
         }
     }
 }

@@ -29,6 +29,9 @@ use std::{
 /// After what could not be committed.
 const READY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
+/// The rooms that the link carries, and whose entries are here without it.
+pub(crate) type Site<'a> = (&'a BTreeSet<RoomId>, &'a dyn Fn(LogId) -> bool);
+
 /// What happens to a downlink.
 #[derive(Debug)]
 pub(crate) enum Input {
@@ -84,6 +87,8 @@ pub struct Counted {
     pub refused: u64,
     /// Seqs that the hub no longer had.
     pub missing: u64,
+    /// Entries that came from this edge or from below it, and were dropped.
+    pub returned: u64,
 }
 
 impl Downlink {
@@ -118,7 +123,7 @@ impl Downlink {
         self.counted
     }
 
-    pub(crate) fn handle(&mut self, input: Input, rooms: &BTreeSet<RoomId>, now: Now) {
+    pub(crate) fn handle(&mut self, input: Input, site: Site<'_>, now: Now) {
         match input {
             Input::LinkUp => {
                 self.is_up = true;
@@ -148,7 +153,7 @@ impl Downlink {
             }
         }
         while let Some(output) = self.receivers.poll() {
-            self.said(output, rooms, now);
+            self.said(output, site, now);
         }
     }
 
@@ -183,7 +188,7 @@ impl Downlink {
         self.receivers.handle(ReceiversInput::Greeted { connection, hello, from, asked }, now);
     }
 
-    fn said(&mut self, output: ReceiversOutput, rooms: &BTreeSet<RoomId>, now: Now) {
+    fn said(&mut self, output: ReceiversOutput, site: Site<'_>, now: Now) {
         match output {
             ReceiversOutput::Send { frame, .. } => {
                 self.outputs.extend(DownAnswer::of(frame).filter(|_| self.is_up).map(Output::Say));
@@ -194,7 +199,7 @@ impl Downlink {
                 }
             }
             ReceiversOutput::Ingest(ingest) => {
-                let placed = self.place(*ingest, rooms);
+                let placed = self.place(*ingest, site);
                 self.outputs.push_back(Output::Place(Box::new(placed)));
             }
             ReceiversOutput::Emit { event: SystemEvent::LinkGap { gap, .. }, .. } => {
@@ -214,12 +219,15 @@ impl Downlink {
     }
 
     /// What the hub's items are in this log's terms.
-    fn place(&mut self, ingest: LinkIngest, rooms: &BTreeSet<RoomId>) -> Ingest {
+    fn place(&mut self, ingest: LinkIngest, (rooms, is_here): Site<'_>) -> Ingest {
         let LinkIngest { token, log, epoch, items, definitions, cursors, clock, .. } = ingest;
         self.define(definitions);
         let mut placing = Placing {
             routes: &self.routes,
+            origins: &self.origins,
             rooms,
+            is_here,
+            returned: 0,
             numbers: BTreeMap::new(),
             placed: Vec::new(),
             runs: Vec::new(),
@@ -233,7 +241,8 @@ impl Downlink {
                 Item::Skip { .. } => {}
             }
         }
-        let Placing { placed: routes, runs, refused, .. } = placing;
+        let Placing { placed: routes, runs, refused, returned, .. } = placing;
+        self.counted.returned += returned;
         let entries = runs.iter().map(|run| match run {
             Run::Entries { count, .. } => u64::from(*count),
             Run::Gap(_) => 0,
@@ -259,7 +268,10 @@ impl Downlink {
 
 struct Placing<'a> {
     routes: &'a BTreeMap<RouteNumber, Route>,
+    origins: &'a BTreeMap<u32, (LogId, Epoch)>,
     rooms: &'a BTreeSet<RoomId>,
+    is_here: &'a dyn Fn(LogId) -> bool,
+    returned: u64,
     /// The link's numbers as indices into `placed`.
     numbers: BTreeMap<RouteNumber, RouteNumber>,
     placed: Vec<Route>,
@@ -275,6 +287,13 @@ impl Placing<'_> {
         loop {
             let at = all.at();
             let Some(Ok(frame)) = all.next() else { break };
+            let origin = frame.origin.and_then(|origin| self.origins.get(&origin.number));
+            if origin.is_some_and(|(log, _)| (self.is_here)(*log)) {
+                self.returned += 1;
+                self.close(std::mem::replace(&mut open, (seq.next(), BytesMut::new(), 0)));
+                seq = seq.next();
+                continue;
+            }
             match self.number(&frame) {
                 Some(number) => {
                     let to = open.1.len();
@@ -317,7 +336,8 @@ impl Placing<'_> {
             | Kind::Opened
             | Kind::Closed
             | Kind::Quarantined
-            | Kind::Settled => return None,
+            | Kind::Settled
+            | Kind::Passed => return None,
         }
         if let Some(number) = self.numbers.get(&frame.route) {
             return Some(*number);

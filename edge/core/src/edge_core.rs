@@ -5,23 +5,24 @@ use crate::{
     uplink::{Uplink, UplinkNumber},
 };
 use bytes::Bytes;
+use riser_ingest::{Below, LinkInput as FromBelow, LinkOutput as ToBelow, TICKETS_FROM};
 use riser_instance::{
     Core, Input as InstanceInput, Instance, Output as InstanceOutput,
     core::{Input, Output},
 };
 use riser_link::sender::{Input as SenderInput, LinkEvent, Output as SenderOutput};
 use riser_model::{
-    Gap, Now, RouteNumber, Run, Seq, Time,
+    Gap, LogId, Now, RouteNumber, Run, Seq, Time,
     event::{Scope, SystemEvent},
     time::Anchor,
 };
 use riser_rooms::{Append, Input as RoomsInput};
 use riser_wire::{
     entry::{self, Kind},
-    link::{EdgeFrame, HubFrame, Nonce},
+    link::{ABOVE_MAX, Above, EdgeFrame, HubFrame, Nonce},
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -69,6 +70,8 @@ pub enum LinkInput {
     },
     /// The wall clock was stepped by so many milliseconds.
     ClockStepped(i64),
+    /// Of the link of an edge below.
+    Below(FromBelow),
 }
 
 /// What an uplink's socket is to do.
@@ -116,12 +119,18 @@ pub enum LinkOutput {
         /// Which of its seqs, and why.
         gap: Gap,
     },
+    /// For the link of an edge below.
+    Below(ToBelow),
 }
+
+/// The first token of what comes down: smaller ones are of what comes from below, larger ones the instance's own.
+const TOKENS_FROM: u64 = 1 << 62;
 
 /// An edge.
 #[derive(Debug)]
 pub struct EdgeCore {
     instance: Instance,
+    below: Below,
     uplinks: BTreeMap<UplinkNumber, Uplink>,
     /// Up to here the senders know of commits.
     told: Seq,
@@ -133,16 +142,17 @@ pub struct EdgeCore {
 }
 
 impl EdgeCore {
-    /// An edge over an instance, with these uplinks.
-    pub fn new(instance: Instance, uplinks: impl IntoIterator<Item = Uplink>) -> Self {
+    /// An edge over an instance, with these uplinks, and with these edges below it.
+    pub fn new(instance: Instance, uplinks: impl IntoIterator<Item = Uplink>, below: Below) -> Self {
         let told = instance.bus().committed();
         let uplinks = (0..).map(UplinkNumber).zip(uplinks).collect();
         Self {
             instance,
+            below,
             uplinks,
             told,
             placing: BTreeMap::new(),
-            tokens: 0,
+            tokens: TOKENS_FROM,
             outputs: VecDeque::new(),
             stopping: false,
         }
@@ -151,6 +161,11 @@ impl EdgeCore {
     /// The instance, to look at.
     pub fn instance(&self) -> &Instance {
         &self.instance
+    }
+
+    /// The edges below it, to look at.
+    pub fn below(&self) -> &Below {
+        &self.below
     }
 
     /// The uplinks, to look at.
@@ -178,12 +193,13 @@ impl EdgeCore {
             LinkInput::RouteUp => self.every_sender(&SenderInput::RouteUp, now),
             LinkInput::Heard { uplink, attempt } => self.sender(uplink, SenderInput::Heard { attempt }, now),
             LinkInput::ClockStepped(by_ms) => self.say(SystemEvent::ClockStepped { by_ms }, now),
+            LinkInput::Below(input) => self.below.handle(input, &mut self.instance, now),
         }
     }
 
     fn sender(&mut self, number: UplinkNumber, input: SenderInput, now: Now) {
         let Some(uplink) = self.uplinks.get_mut(&number) else { return };
-        uplink.tell_numbers(self.instance.bus(), now);
+        uplink.tell_numbers(self.instance.bus(), self.below.receivers(), now);
         uplink.sender.handle(input, now);
         while let Some(output) = self.uplinks.get_mut(&number).and_then(|uplink| uplink.sender.poll()) {
             self.said_by_sender(number, output, now);
@@ -229,6 +245,7 @@ impl EdgeCore {
                     LinkEvent::Down(_) => Some(downlink::Input::LinkDown),
                     LinkEvent::Refused(_)
                     | LinkEvent::WrongHub { .. }
+                    | LinkEvent::Above(_)
                     | LinkEvent::OtherHub { .. }
                     | LinkEvent::Rewound { .. }
                     | LinkEvent::Forked { .. }
@@ -236,6 +253,9 @@ impl EdgeCore {
                     | LinkEvent::CaughtUp { .. }
                     | LinkEvent::Stopped { .. } => None,
                 };
+                if let LinkEvent::Above(above) = &event {
+                    self.above(number, above, now);
+                }
                 self.emit(number, event, now);
                 if let Some(input) = input {
                     self.downlink(number, input, now);
@@ -244,9 +264,24 @@ impl EdgeCore {
         }
     }
 
+    /// What lies above this edge, over all uplinks. Of one that is down it is what was heard last.
+    fn above(&mut self, number: UplinkNumber, heard: &Above, now: Now) {
+        if let Some(uplink) = self.uplinks.get_mut(&number) {
+            uplink.above = Some(heard.clone());
+        }
+        let all = || self.uplinks.values().filter_map(|uplink| uplink.above.as_ref());
+        let logs: BTreeSet<LogId> = all().flat_map(|above| above.logs.iter().copied()).collect();
+        let hops = all().map(|above| above.hops.saturating_add(1)).max().unwrap_or_default();
+        let above = Above { hops, logs: logs.into_iter().take(ABOVE_MAX - 1).collect() };
+        self.below.above(above, &mut self.instance, now);
+    }
+
     fn downlink(&mut self, number: UplinkNumber, input: downlink::Input, now: Now) {
         let Some(uplink) = self.uplinks.get_mut(&number) else { return };
-        uplink.downlink.handle(input, &uplink.linked, now);
+        let (own, below) = (self.instance.bus().log(), self.below.receivers());
+        // What is this edge's own, or came from below, is here.
+        let is_here = |log| log == own || below.owner(log).is_some();
+        uplink.downlink.handle(input, (&uplink.linked, &is_here), now);
         while let Some(output) = self.uplinks.get_mut(&number).and_then(|uplink| uplink.downlink.poll()) {
             match output {
                 downlink::Output::Say(answer) => {
@@ -355,6 +390,9 @@ impl Core for EdgeCore {
         match input {
             Input::Instance(input) => self.instance.handle(input, now),
             Input::Link(input) => self.link(input, now),
+            Input::ReadForLink { ticket, chunk } if ticket >= TICKETS_FROM => {
+                self.below.read_for_link(ticket, chunk, &mut self.instance, now);
+            }
             Input::ReadForLink { ticket, chunk } => {
                 let number = UplinkNumber(u32::try_from(ticket).unwrap_or(u32::MAX));
                 let read = self.uplinks.get_mut(&number).and_then(|uplink| uplink.reading.take());
@@ -363,12 +401,14 @@ impl Core for EdgeCore {
                 }
             }
             Input::Lost(gaps) => {
+                self.below.lost(&gaps, &mut self.instance, now);
                 for gap in gaps {
                     self.every_sender(&SenderInput::Lost(gap), now);
                 }
             }
             Input::Deadline => {
                 self.instance.handle(InstanceInput::Deadline, now);
+                self.below.deadline(&mut self.instance, now);
                 let due =
                     |uplink: &Uplink| uplink.sender.poll_timeout().is_some_and(|(time, _)| time <= now.time);
                 let numbers: Vec<UplinkNumber> = self
@@ -394,32 +434,55 @@ impl Core for EdgeCore {
             }
             Input::Shutdown => {
                 self.stopping = true;
+                self.below.stop(&mut self.instance, now);
                 self.rooms(RoomsInput::Shutdown, now);
+                self.below.farewell(&mut self.instance, now);
                 self.every_sender(&SenderInput::Shutdown(DRAIN_WITHIN), now);
             }
         }
     }
 
     fn poll(&mut self, now: Now) -> Option<Output<LinkOutput>> {
-        while self.outputs.is_empty() {
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                return Some(output);
+            }
+            if let Some(output) = self.below.poll() {
+                return Some(match output {
+                    Output::Link(output) => Output::Link(LinkOutput::Below(output)),
+                    Output::Instance(output) => Output::Instance(output),
+                    Output::ReadForLink { ticket, from, max_bytes } => {
+                        Output::ReadForLink { ticket, from, max_bytes }
+                    }
+                });
+            }
             match self.instance.poll(now)? {
-                InstanceOutput::Committed { through } => self.committed(through, now),
-                InstanceOutput::Done { token, result } => self.placed(token, result.is_ok(), now),
-                output => self.outputs.push_back(Output::Instance(output)),
+                InstanceOutput::Committed { through } => {
+                    self.below.committed(through, &mut self.instance, now);
+                    self.committed(through, now);
+                }
+                InstanceOutput::Done { token, result } if token >= TOKENS_FROM => {
+                    self.placed(token, result.is_ok(), now);
+                }
+                InstanceOutput::Done { token, result } => {
+                    self.below.placed(token, result.is_ok(), &mut self.instance, now);
+                }
+                output => return Some(Output::Instance(output)),
             }
         }
-        self.outputs.pop_front()
     }
 
     fn poll_timeout(&self) -> Option<Time> {
         let senders = self.uplinks.values().filter_map(|uplink| uplink.sender.poll_timeout());
         let downlinks = self.uplinks.values().filter_map(|uplink| uplink.downlink.poll_timeout());
         let instance = self.instance.poll_timeout().map(|(time, _)| time);
-        senders.map(|(time, _)| time).chain(downlinks).chain(instance).min()
+        let below = self.below.poll_timeout();
+        senders.map(|(time, _)| time).chain(downlinks).chain(instance).chain(below).min()
     }
 
     fn is_drained(&self) -> bool {
         let stopped = |uplink: &Uplink| matches!(uplink.last_event, Some(LinkEvent::Stopped { .. }));
-        self.stopping && self.instance.is_settled() && self.uplinks.values().all(stopped)
+        let settled = self.instance.is_settled() && self.below.is_settled();
+        self.stopping && settled && self.uplinks.values().all(stopped)
     }
 }

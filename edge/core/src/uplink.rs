@@ -2,7 +2,7 @@
 
 use crate::downlink::Downlink;
 use riser_link::{
-    Sender,
+    Receivers, Sender,
     sender::{Down, Input, LinkEvent},
 };
 use riser_model::{
@@ -10,6 +10,7 @@ use riser_model::{
     event::{self, Scope, SystemEvent},
 };
 use riser_rooms::Bus;
+use riser_wire::link::Above;
 use std::{collections::BTreeSet, sync::Arc};
 
 /// An uplink's place in the configuration.
@@ -29,10 +30,14 @@ pub struct Uplink {
     pub(crate) linked: BTreeSet<RoomId>,
     /// Their technical rooms: what became of what came down is carried up.
     told_of: BTreeSet<RoomId>,
+    /// What lies above it.
+    pub(crate) above: Option<Above>,
     /// The newest attempt to be connected.
     pub(crate) attempt: u64,
     routes_told: u32,
     origins_told: u32,
+    /// Up to which change of the owners of logs below the origins were told.
+    owned_told: u64,
     /// The read under way, by the sender's number.
     pub(crate) reading: Option<u64>,
     /// The last turn of events, for the page and the metrics.
@@ -53,9 +58,11 @@ impl Uplink {
             downlink,
             told_of: linked.iter().map(|room| Scope::Room(*room).room()).collect(),
             linked,
+            above: None,
             attempt: 0,
             routes_told: 0,
             origins_told: 1,
+            owned_told: 0,
             reading: None,
             last_event: None,
             down: Some(""),
@@ -65,7 +72,7 @@ impl Uplink {
 
     /// Tells the sender what the log's numbers mean that were given since the last time. Numbers that no live entry
     /// uses were not recovered, and are given anew: what is below the highest may be a hole.
-    pub(crate) fn tell_numbers(&mut self, bus: &Bus, now: Now) {
+    pub(crate) fn tell_numbers(&mut self, bus: &Bus, below: &Receivers, now: Now) {
         for number in (self.routes_told..bus.routes_end()).map(RouteNumber) {
             if let Some(route) = bus.route(number) {
                 let says = self.told_of.contains(&route.room) && event::is_outcome(&route.channel);
@@ -73,10 +80,14 @@ impl Uplink {
                 self.sender.handle(Input::Route { number, route: Arc::clone(route), linked }, now);
             }
         }
+        if std::mem::replace(&mut self.owned_told, below.owned()) != below.owned() {
+            self.origins_told = 1;
+        }
         for number in self.origins_told..bus.origins_end() {
             if let Some((log, epoch)) = bus.origin(number) {
-                // No log below this one: what has an origin came down.
-                self.sender.handle(Input::Origin { number, log, epoch, carried: false }, now);
+                // What is of no log below this one came down.
+                let carried = below.owner(log).is_some();
+                self.sender.handle(Input::Origin { number, log, epoch, carried }, now);
             }
         }
         self.routes_told = bus.routes_end();
@@ -107,6 +118,7 @@ impl Uplink {
             LinkEvent::Gap { gap, .. } => Some(SystemEvent::UplinkGap { uplink, gap: *gap }),
             LinkEvent::CaughtUp { .. }
             | LinkEvent::Refused(_)
+            | LinkEvent::Above(_)
             | LinkEvent::WrongHub { .. }
             | LinkEvent::OtherHub { .. }
             | LinkEvent::Rewound { .. }

@@ -1,12 +1,15 @@
 //! Several uplinks of one log.
 
 use riser_edge_core::{Downlink, EdgeCore, LinkInput, LinkOutput, Uplink, UplinkNumber};
+use riser_gate::Directory;
+use riser_ingest::{Below, downlinks};
 use riser_instance::{
     Core, Instance, LogFold, Output as InstanceOutput,
     core::{Input, Output},
 };
 use riser_link::{
     Key, Receivers, Sender,
+    receivers::{Config as ReceiversConfig, LIMITS, Others},
     sender::{Config, Opened, Way},
 };
 use riser_model::{
@@ -14,7 +17,7 @@ use riser_model::{
 };
 use riser_rooms::{Bus, Config as RoomsConfig, RetainedTable, Start};
 use riser_wire::link::{Bytes, HubFrame, Nonce, Opening, Refused, RefusedCode};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 const LOG: LogId = LogId(7);
 /// The live epoch: 41 to 100.
@@ -51,7 +54,7 @@ fn edge(through: &[u64]) -> EdgeCore {
         producers: Default::default(),
     };
     let bus = Bus::new(RoomsConfig { events_burst: 0, ..RoomsConfig::default() }, start);
-    let instance = Instance::new(bus, LogFold::default(), now());
+    let mut instance = Instance::new(bus, LogFold::default(), now());
     let cursors: Vec<_> = (1..)
         .zip(through)
         .map(|(number, through)| {
@@ -77,7 +80,17 @@ fn edge(through: &[u64]) -> EdgeCore {
         let name = "up".parse().expect("it is a name");
         Uplink::new(name, Sender::new(config, opened, now()), downlink, BTreeSet::new())
     });
-    EdgeCore::new(instance, uplinks)
+    let config = ReceiversConfig {
+        key: Key::from_secret(&[9; 32]),
+        log: LOG,
+        chain: Vec::new(),
+        limits: LIMITS,
+        others: Others::All,
+    };
+    let nobody = Arc::new(Directory::compile(&[]).expect("an empty directory is one"));
+    let opened = downlinks::opened(LOG, &[], &[], Vec::new());
+    let below = Below::new(Receivers::new(config, []), nobody, &opened, &mut instance, now());
+    EdgeCore::new(instance, uplinks, below)
 }
 
 fn outputs(edge: &mut EdgeCore) -> Vec<Output<LinkOutput>> {

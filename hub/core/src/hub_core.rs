@@ -1,7 +1,7 @@
 //! The machine: what comes to a hub, and what it does about it.
 
 use riser_gate::Directory;
-use riser_ingest::{Below, Downlinks, EdgeStatus, LinkOutput};
+use riser_ingest::{Below, EdgeStatus, LinkOutput};
 use riser_instance::{
     Core, Input as InstanceInput, Instance, Output as InstanceOutput,
     core::{Input, Output},
@@ -46,9 +46,9 @@ impl HubCore {
         Self { instance, below, stopping: false }
     }
 
-    /// The ways down, to look at.
-    pub fn downlinks(&self) -> &Downlinks {
-        self.below.downlinks()
+    /// The edges below it, to look at.
+    pub fn below(&self) -> &Below {
+        &self.below
     }
 
     /// The instance, to look at.

@@ -20,6 +20,9 @@ struct Arguments {
     /// Run unattended for so many seconds (at least 8): cut a link, kill an edge, drain, and say how it went.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(8..=86_400))]
     seconds: Option<u64>,
+    /// How many tiers: with 3 an edge between the hub and the others takes their links, and is the one that is killed.
+    #[arg(long, value_name = "TIERS", default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=3))]
+    tiers: u8,
     /// Print how it went as one JSON object, as the last line.
     #[arg(long)]
     json: bool,
@@ -47,6 +50,7 @@ fn run(arguments: Arguments) -> anyhow::Result<bool> {
         data: arguments.data,
         unattended: arguments.seconds.map(Duration::from_secs),
         json: arguments.json,
+        tiers: arguments.tiers,
     };
     riser_host::setup::runtime(2)?.block_on(demo::run(options))
 }

@@ -39,6 +39,8 @@ pub struct Options {
     pub unattended: Option<Duration>,
     /// Print the verdict as JSON.
     pub json: bool,
+    /// How many: 3 puts an edge between the hub and the others.
+    pub tiers: u8,
 }
 
 /// Runs the demo; whether its verdict is good.
@@ -50,12 +52,13 @@ pub async fn run(options: Options) -> anyhow::Result<bool> {
             folder.path().display()
         );
     }
-    let plan = Plan::new(&folder)?;
+    let plan = Plan::new(&folder, options.tiers)?;
     let sites = start_edges(&plan).await?;
+    let site = plan.sites().next().context("a demo has edges")?.clone();
     let hint = format!(
         "mosquitto_pub -h {} -p {} -q 1 -u {} -P {} -t {}/hello -m '{{\"value\": 42}}'",
-        plan.edges[0].mqtt.ip(),
-        plan.edges[0].mqtt.port(),
+        site.mqtt.ip(),
+        site.mqtt.port(),
         plan::SENSOR,
         plan.password,
         plan::ROOM,
@@ -69,13 +72,16 @@ pub async fn run(options: Options) -> anyhow::Result<bool> {
     println!();
     println!("  page        http://{}/", plan.http);
     println!("  publish     {hint}");
-    let listens = plan.edges[0].mqtt;
+    let listens = site.mqtt;
     let (user, password, room) = (plan::VIEWER, &plan.password, plan::ORDERS);
     let login =
         |address: SocketAddr| format!("-h {} -p {} -u {user} -P {password}", address.ip(), address.port());
     println!("  down        mosquitto_sub {} -v -t '{room}/#' &", login(listens));
     println!("              mosquitto_pub {} -q 1 -t {room}/lamp -m on", login(plan.mqtt));
-    println!("  metrics     curl http://{}/metrics", plan.edges[0].operations);
+    println!("  metrics     curl http://{}/metrics", site.operations);
+    if let Some(region) = plan.edges.iter().find(|edge| edge.link.is_some()) {
+        println!("  in between  {}: curl http://{}/metrics", region.name, region.operations);
+    }
     println!();
 
     let ledger = Arc::new(Ledger::default());
@@ -117,7 +123,7 @@ pub async fn run(options: Options) -> anyhow::Result<bool> {
 async fn start_edges(plan: &Plan) -> anyhow::Result<Sites> {
     let mut sites = BTreeMap::new();
     for edge in &plan.edges {
-        let cable = Forwarder::start(plan.link).await?;
+        let cable = Forwarder::start(edge.above.0).await?;
         plan.write_edge(edge, cable.address())?;
         let process = Mutex::new(EdgeProcess::start(edge.config.clone())?);
         sites.insert(edge.name, Site { cable, process });
@@ -132,7 +138,7 @@ fn start_sensors(
     pace: Duration,
 ) -> JoinSet<()> {
     let mut sensors = JoinSet::new();
-    for edge in &plan.edges {
+    for edge in plan.sites() {
         for reading in Reading::available() {
             let sensor = Sensor {
                 stream: Stream { edge: edge.name.into(), sensor: reading.name() },
@@ -152,12 +158,14 @@ fn start_sensors(
 async fn timeline(sites: &Sites, length: Duration) -> anyhow::Result<()> {
     let began = Instant::now();
     let at = |share: f64| sleep((began + length.mul_f64(share)).duration_since(Instant::now()));
-    let (first, second) = (&sites[plan::EDGES[0]], &sites[plan::EDGES[1]]);
+    // Where there is one between the hub and the others, that is the one to kill.
+    let victim = if sites.contains_key(plan::REGION) { plan::REGION } else { plan::EDGES[1] };
+    let (first, second) = (&sites[plan::EDGES[0]], &sites[victim]);
     at(0.25).await;
     println!("cutting the link of {}", plan::EDGES[0]);
     first.cable.set_whole(false);
     at(0.45).await;
-    println!("SIGKILL for {}", plan::EDGES[1]);
+    println!("SIGKILL for {victim}");
     second.process.lock().await.kill().await?;
     at(0.55).await;
     second.process.lock().await.restart()?;

@@ -171,6 +171,7 @@ fn carried(entry: &Logged) -> bool {
             | Kind::Anchor
             | Kind::Quarantined
             | Kind::Settled
+            | Kind::Passed
             | Kind::Other(_) => false,
         }
 }

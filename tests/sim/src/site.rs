@@ -8,11 +8,11 @@ use riser_gate::{
     key::KeyText,
 };
 use riser_hub_core::HubCore;
-use riser_ingest::{downlinks, placing};
+use riser_ingest::{Below, downlinks, placing};
 use riser_instance::{Instance, LogFold};
 use riser_link::{
     Key, Receivers, Sender,
-    receivers::{Config as ReceiversConfig, LIMITS},
+    receivers::{Config as ReceiversConfig, LIMITS, Others},
     sender::{Config as SenderConfig, Opened, Way},
 };
 use riser_log::Recovered;
@@ -228,7 +228,7 @@ pub fn edge(
         strip: 1,
         prefix: "old/{client}".to_owned(),
     }];
-    let instance = instance(recovered, directory.rooms().to_vec(), bindings, memory, retained, now);
+    let mut instance = instance(recovered, directory.rooms().to_vec(), bindings, memory, retained, now);
     let linked: BTreeSet<RoomId> =
         directory.rooms().iter().filter(|room| room.linked).map(|room| room.id).collect();
     let opened = Opened {
@@ -246,10 +246,22 @@ pub fn edge(
     let log = (recovered.log, segment_bytes);
     let receivers = Receivers::of_downlink(key.clone(), log, hub, recovered.cursors.iter().copied());
     let downlink = Downlink::new(receivers, hub, identity.client);
-    let config = SenderConfig { edge: identity.client, way: Way::Up { key, hub }, seed };
+    let config = SenderConfig { edge: identity.client, way: Way::Up { key: key.clone(), hub }, seed };
     let sender = Sender::new(config, opened, now);
     let name = "up".parse().expect("it is a name");
-    EdgeCore::new(instance, [Uplink::new(name, sender, downlink, linked)])
+    let below = nobody_below(recovered, key, &mut instance, now);
+    EdgeCore::new(instance, [Uplink::new(name, sender, downlink, linked)], below)
+}
+
+fn nobody_below(recovered: &Recovered<LogFold>, key: Key, instance: &mut Instance, now: Now) -> Below {
+    let log = recovered.log;
+    let receivers = Receivers::new(
+        ReceiversConfig { key, log, chain: Vec::new(), limits: LIMITS, others: Others::All },
+        [],
+    );
+    let opened = downlinks::opened(log, &[], &[], Vec::new());
+    let nobody = Directory::compile(&[]).expect("an empty directory is one");
+    Below::new(receivers, Arc::new(nobody), &opened, instance, now)
 }
 
 /// A hub over its log.
@@ -279,6 +291,7 @@ pub fn hub(
         log: recovered.log,
         chain: recovered.chain.clone(),
         limits: LIMITS,
+        others: Others::All,
     };
     let receivers = Receivers::new(config, recovered.cursors.iter().copied());
     let gaps = recovered.gaps.iter().map(|record| record.gap).collect();

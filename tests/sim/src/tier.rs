@@ -107,7 +107,9 @@ impl Tier {
     pub fn broken_equation(&self) -> Option<String> {
         let mut tallies: Vec<_> = match self {
             Self::Edge(core) => core.uplinks().flat_map(|(_, uplink)| uplink.sender.tallies()).collect(),
-            Self::Hub(core) => core.downlinks().tallies().map(|(_, epoch, tally)| (epoch, tally)).collect(),
+            Self::Hub(core) => {
+                core.below().downlinks().tallies().map(|(_, epoch, tally)| (epoch, tally)).collect()
+            }
         };
         tallies
             .drain(..)
@@ -119,7 +121,7 @@ impl Tier {
     pub fn behind_downwards(&self, now: Now) -> Option<String> {
         let Self::Hub(core) = self else { return None };
         let mut behind =
-            core.downlinks().statuses(now).filter(|(_, status)| !status.welcomed || status.lag() > 0);
+            core.below().downlinks().statuses(now).filter(|(_, status)| !status.welcomed || status.lag() > 0);
         behind.next().map(|(edge, status)| format!("the way down to {edge} is behind: {status:?}"))
     }
 

@@ -125,6 +125,7 @@ fn kind(kind: Kind) -> String {
         Kind::Closed => "closed",
         Kind::Quarantined => "quarantined",
         Kind::Settled => "settled",
+        Kind::Passed => "passed",
         Kind::Other(number) => return format!("kind {number}"),
     };
     name.to_owned()

@@ -72,11 +72,12 @@ pub fn inspect_text<D: Disk>(out: &mut impl Write, folder: &Path, survey: &Surve
                 writeln!(out, "cursor uplink to {key} log {}: through {through}", id(hub.log.0))?;
             }
             CursorKey::Downlink(client) => writeln!(out, "cursor downlink to {client}: through {through}")?,
-            CursorKey::Ingest(edge, log, epoch) => {
+            CursorKey::Ingest(edge, log, epoch) | CursorKey::Relayed(edge, log, epoch) => {
+                let way = if matches!(key, CursorKey::Ingest(..)) { "ingest from" } else { "relay through" };
                 let (log, epoch) = (id(log.0), id(epoch.0));
                 writeln!(
                     out,
-                    "cursor ingest from {edge} {log}.{epoch}: from {first}, through {through}, heard {heard}, gapped {gapped}"
+                    "cursor {way} {edge} {log}.{epoch}: from {first}, through {through}, heard {heard}, gapped {gapped}"
                 )?;
             }
         }
@@ -198,6 +199,10 @@ fn cursor_json(key: &CursorKey, value: &CursorValue) -> Value {
             "uplink": { "key": URL_SAFE_NO_PAD.encode(hub.key.0), "log": id(hub.log.0) }, "through": through,
         }),
         CursorKey::Downlink(client) => json!({ "downlink": client.to_string(), "through": through }),
+        CursorKey::Relayed(edge, log, epoch) => json!({
+            "relay": { "through": edge.to_string(), "log": id(log.0), "epoch": id(epoch.0) },
+            "through": through, "heard": heard, "first": value.first.0, "gapped": value.gapped,
+        }),
         CursorKey::Ingest(edge, log, epoch) => json!({
             "ingest": { "edge": edge.to_string(), "log": id(log.0), "epoch": id(epoch.0) },
             "through": through, "heard": heard, "first": value.first.0, "gapped": value.gapped,

@@ -1,6 +1,9 @@
 //! An edge of a [`Pair`](super::Pair): a reference log as simple as can be, and the process over it.
 
-use super::ledger::{self, Payload};
+use super::{
+    hub::Taken,
+    ledger::{self, Payload},
+};
 use crate::{
     Key, Sender, Status, Tally,
     sender::{Config, Input, Opened, Output, Way},
@@ -9,7 +12,7 @@ use riser_model::{
     BootId, Cause, Chunk, ClientId, CursorKey, CursorValue, Epoch, EpochSpan, Gap, HubIdentity, LogId, Now,
     PublicKey, RoomId, Route, RouteNumber, Run, Seq, Time, time::Anchor,
 };
-use riser_wire::entry::{ContentType, Kind, Publication, write_frame};
+use riser_wire::entry::{ContentType, Frame, Kind, Origin, Publication, write_frame};
 use riser_wire::link::{Bytes, Opening};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -27,6 +30,8 @@ pub struct EdgeDisk {
     pub floor: Seq,
     /// What of it was dropped before a hub had it.
     pub gaps: Vec<Gap>,
+    /// What its numbers of logs below mean, from 1.
+    pub origins: Vec<(LogId, Epoch)>,
     /// The saved cursor: of the hub that was met last.
     pub cursor: Option<(HubIdentity, CursorValue)>,
 }
@@ -39,6 +44,7 @@ impl EdgeDisk {
             entries: Vec::new(),
             floor: Seq::ZERO,
             gaps: Vec::new(),
+            origins: Vec::new(),
             cursor: None,
         }
     }
@@ -153,7 +159,7 @@ const LOCAL: RouteNumber = RouteNumber(1);
 fn hub_of(key: CursorKey) -> HubIdentity {
     match key {
         CursorKey::Uplink(hub) => hub,
-        CursorKey::Downlink(_) | CursorKey::Ingest(..) => {
+        CursorKey::Downlink(_) | CursorKey::Ingest(..) | CursorKey::Relayed(..) => {
             HubIdentity { key: PublicKey([0; 32]), log: LogId(0) }
         }
     }
@@ -184,6 +190,10 @@ impl EdgeHost {
             published: 0,
             process: None,
         }
+    }
+
+    pub(super) fn link_to(&mut self, hub: usize, pinned: u8) {
+        (self.address, self.pinned) = (hub, pinned);
     }
 
     /// The machine's clone: the same disk, the same identity, not running.
@@ -283,6 +293,9 @@ impl EdgeHost {
             let route = Arc::new(Route { room, channel, client: edge });
             sender.handle(Input::Route { number, route, linked }, now);
         }
+        for (number, (log, epoch)) in (1..).zip(self.disk.origins.iter().copied()) {
+            sender.handle(Input::Origin { number, log, epoch, carried: true }, now);
+        }
         self.process =
             Some(Process { sender, waiting: Vec::new(), committing: false, rides: None, hurried: false });
     }
@@ -365,6 +378,39 @@ impl EdgeHost {
             self.disk.entries.push((payload, frame));
         }
         self.disk.cursor = process.rides.take().or(self.disk.cursor);
+        let last = self.disk.last();
+        if let Some(live) = self.disk.chain.last_mut() {
+            live.span.last = last;
+        }
+        (last >= first).then(|| Input::Added { first, last, entries: entries.into() })
+    }
+
+    /// What a link below brought is committed here. Its stamp stays as it is.
+    pub(super) fn relay(&mut self, taken: Vec<Taken>, now: Now) -> Option<Input> {
+        let first = self.disk.last().next();
+        let mut entries = Vec::new();
+        for Taken { place, seq, payload, crc, body } in taken {
+            let known = self.disk.origins.iter().position(|known| *known == place);
+            let at = known.unwrap_or_else(|| {
+                self.disk.origins.push(place);
+                self.disk.origins.len() - 1
+            });
+            let number = u32::try_from(at + 1).unwrap_or(u32::MAX);
+            if known.is_none()
+                && let Some(process) = &mut self.process
+            {
+                let (log, epoch) = place;
+                process.sender.handle(Input::Origin { number, log, epoch, carried: true }, now);
+            }
+            let route = if payload.is_some() { LINKED } else { RouteNumber::NONE };
+            let origin = Some(Origin { number, seq, wall: now.wall });
+            let mut frame = Vec::new();
+            Frame { route, origin, crc, body: &body }.write(&mut frame);
+            entries.extend_from_slice(&frame);
+            // It is not this host's to account for.
+            let payload = payload.unwrap_or(Payload { host: self.identity, n: 0, linked: false });
+            self.disk.entries.push((Payload { linked: false, ..payload }, frame.into()));
+        }
         let last = self.disk.last();
         if let Some(live) = self.disk.chain.last_mut() {
             live.span.last = last;

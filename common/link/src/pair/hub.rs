@@ -3,14 +3,14 @@
 use super::{edge::identity, ledger::Payload};
 use crate::{
     Key, Receivers, Registered,
-    receivers::{Config, Ingest, Input, LIMITS, Output},
+    receivers::{Config, Ingest, Input, LIMITS, Others, Output},
 };
 use riser_model::{
     AccountId, Cause, ClientId, ConnectionId, CursorKey, CursorValue, Epoch, EpochSpan, Gap, LogId, Now,
     RouteNumber, Seq, Time, Wall,
 };
 use riser_wire::entry::{Body, Publication};
-use riser_wire::link::{Definitions, Item, items::numbered};
+use riser_wire::link::{Bytes, Definitions, Item, items::numbered};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use uuid::Uuid;
 
@@ -53,6 +53,16 @@ pub enum Poison {
     Refuse,
 }
 
+/// An entry as whoever sends it on puts it into its own log.
+#[derive(Clone, Debug)]
+pub(super) struct Taken {
+    pub(super) place: (LogId, Epoch),
+    pub(super) seq: Seq,
+    pub(super) payload: Option<Payload>,
+    pub(super) crc: u32,
+    pub(super) body: Bytes,
+}
+
 /// A machine that is a hub.
 #[derive(Debug)]
 pub struct HubHost {
@@ -64,6 +74,10 @@ pub struct HubHost {
     pub failing: bool,
     /// Edges that it does not know.
     pub revoked: BTreeSet<u8>,
+    /// Whether what it takes goes on from here.
+    pub relays: bool,
+    /// What the last commit took, for who sends it on.
+    pub(super) taken: Vec<Taken>,
     /// Newest values that came beside the backlog: payload and when.
     pub latest: Vec<(Payload, Now)>,
     pub(super) key: u8,
@@ -80,6 +94,7 @@ struct Process {
     /// What follows a failed commit on its connection fails too.
     failed: BTreeSet<ConnectionId>,
     routes: BTreeMap<ConnectionId, BTreeSet<RouteNumber>>,
+    origins: BTreeMap<ConnectionId, BTreeMap<u32, (LogId, Epoch)>>,
 }
 
 impl HubHost {
@@ -89,6 +104,8 @@ impl HubHost {
             poison: BTreeMap::new(),
             failing: false,
             revoked: BTreeSet::new(),
+            relays: false,
+            taken: Vec::new(),
             latest: Vec::new(),
             key,
             generation: 0,
@@ -119,14 +136,17 @@ impl HubHost {
             log: self.log,
             chain: self.disk.chain.clone(),
             limits: LIMITS,
+            others: if self.relays { Others::Relayed } else { Others::All },
         };
         let receivers = Receivers::new(config, self.disk.cursors.clone());
         let (queue, routes, failed) = (VecDeque::new(), BTreeMap::new(), BTreeSet::new());
-        self.process = Some(Process { receivers, queue, committing: false, failed, routes });
+        let origins = BTreeMap::new();
+        self.process = Some(Process { receivers, queue, committing: false, failed, routes, origins });
     }
 
     pub(super) fn crash(&mut self) {
         self.process = None;
+        self.taken.clear();
         self.generation += 1;
     }
 
@@ -156,11 +176,17 @@ impl HubHost {
         let Some(process) = &mut self.process else { return false };
         let routes = process.routes.entry(ingest.connection).or_default();
         define(routes, &ingest.definitions);
+        let origins = process.origins.entry(ingest.connection).or_default();
+        if ingest.definitions.forget {
+            origins.clear();
+        }
+        origins.extend(ingest.definitions.origins.iter().copied());
         for item in &ingest.items {
             if let Item::Entries { first, frames, .. } = item {
                 for entry in numbered(*first, frames) {
                     let (seq, frame) = entry.expect("receivers checked every frame");
-                    assert!(routes.contains(&frame.route), "route of {seq} is not defined");
+                    let known = payload_of(frame.body).is_none() || routes.contains(&frame.route);
+                    assert!(known, "route of {seq} is not defined");
                 }
             }
         }
@@ -211,7 +237,20 @@ impl HubHost {
                 Item::Entries { first, frames, .. } => {
                     for entry in numbered(*first, frames) {
                         let (seq, frame) = entry.expect("receivers checked every frame");
-                        let payload = payload_of(frame.body).expect("an entry of this pair");
+                        let origins = process.origins.get(&ingest.connection);
+                        let origin = frame
+                            .origin
+                            .and_then(|origin| Some((*origins?.get(&origin.number)?, origin.seq)));
+                        let ((log, epoch), seq) = origin.unwrap_or(((log, epoch), seq));
+                        let payload = payload_of(frame.body);
+                        if self.relays {
+                            let (crc, body) = (frame.crc, frames.slice_ref(frame.body));
+                            self.taken.push(Taken { place: (log, epoch), seq, payload, crc, body });
+                        }
+                        let Some(payload) = payload else {
+                            assert!(self.relays, "only who sends them on keeps seqs that are no entries");
+                            continue;
+                        };
                         if self.poison.get(&payload.n) == Some(&Poison::Refuse) {
                             refused.push(Gap { from: seq, to: seq, cause: Cause::Refused });
                             continue;

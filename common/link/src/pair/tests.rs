@@ -8,6 +8,7 @@ mod crashes;
 mod down;
 mod flow;
 mod rewinds;
+mod tiers;
 
 const LONG: Duration = Duration::from_secs(300);
 

@@ -18,6 +18,7 @@ impl Receivers {
             binding,
             nonce,
             watched: false,
+            asks_above: false,
             opened: now,
             heard_at: now.time,
             pinged: false,
@@ -50,6 +51,7 @@ impl Receivers {
             binding: Bytes::new(),
             nonce: Nonce([0; 32]),
             watched: true,
+            asks_above: false,
             opened: asked,
             heard_at: now.time,
             pinged: false,
@@ -104,8 +106,12 @@ impl Receivers {
             return self.reject(connection, (RefusedCode::NotAuthorised, what, want), now);
         };
         let clocks = Clocks::greeted(&hello, state.opened, now);
-        let (log, client) = (hello.log, hello.edge);
+        let (log, client, account) = (hello.log, hello.edge, edge.account);
         state.phase = Phase::Waiting(Box::new(Known { hello: *hello, edge, clocks }));
+        self.registry.know([(client, account)]);
+        if self.is_above(log) {
+            return self.reject(connection, super::a_loop(), now);
+        }
         if !self.registry.owns(log, client) {
             let what = "the log belongs to another edge".into();
             return self.reject(connection, (RefusedCode::Clone, what, ANOTHER), now);

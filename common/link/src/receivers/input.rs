@@ -4,7 +4,7 @@ use crate::handshake::Key;
 use riser_model::{AccountId, AccountName, ClientId, ConnectionId, EpochSpan, Gap, LogId, Now, PublicKey};
 use riser_wire::entry::ORIGIN_BYTES;
 use riser_wire::limits::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, BODY_BYTES_MAX};
-use riser_wire::link::{Bytes, EdgeFrame, Hello, Limits, Nonce};
+use riser_wire::link::{Above, Bytes, EdgeFrame, Hello, Limits, Nonce};
 
 /// The hub as it speaks on links.
 #[derive(Clone, Debug)]
@@ -17,6 +17,19 @@ pub struct Config {
     pub chain: Vec<EpochSpan>,
     /// What it takes from an edge.
     pub limits: Limits,
+    /// What becomes of entries that the sender's log has from others.
+    pub others: Others,
+}
+
+/// What becomes of entries that a link brings and that were first appended in a log other than the sender's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Others {
+    /// They are only some of theirs, as on a way down: nothing is made of what lies between.
+    Some,
+    /// They are all of theirs, or are said to be none: each log is followed.
+    All,
+    /// The same, and they go on from here: of every seq that comes there is an entry.
+    Relayed,
 }
 
 /// The limits that a hub has unless it is configured otherwise. A batch stays below the largest message by what
@@ -27,6 +40,24 @@ pub const LIMITS: Limits = Limits {
     body_bytes: BODY_BYTES_MAX as u32,
     unconfirmed_bytes: 4 * 1024 * 1024,
 };
+
+/// The limits of an edge that takes links itself, with segments of that size: beside the entries of a batch there may be
+/// one for each gap and skip between them, in one commit.
+pub fn relay_limits(segment_bytes: u64) -> Limits {
+    let part = u32::try_from(segment_bytes / COMMITS_PER_SEGMENT).unwrap_or(u32::MAX);
+    let batch_bytes = part.min(RELAY_BATCH_BYTES_MAX);
+    let body_bytes = LIMITS.body_bytes.min(batch_bytes.saturating_sub(BATCH_REST_BYTES));
+    Limits { batch_bytes, batch_entries: RELAY_BATCH_ENTRIES_MAX, body_bytes, ..LIMITS }
+}
+
+/// The most bytes in a batch to an edge that takes links.
+const RELAY_BATCH_BYTES_MAX: u32 = 512 * 1024;
+/// The most entries in one, and the most gaps and skips.
+const RELAY_BATCH_ENTRIES_MAX: u32 = 1024;
+/// A commit of what was taken is at most this part of a segment: entries for what is none may double it.
+const COMMITS_PER_SEGMENT: u64 = 16;
+/// What a batch of one entry has beside its body: a header, and what its numbers mean.
+const BATCH_REST_BYTES: u32 = 1024;
 
 /// The limits of an edge that takes a downlink: less under way than the hub would stop reading at.
 pub const DOWN_LIMITS: Limits = Limits { unconfirmed_bytes: 512 * 1024, ..LIMITS };
@@ -113,6 +144,8 @@ pub enum Input {
         /// Which.
         edge: ClientId,
     },
+    /// What is above this instance, as its own uplinks say; without any, nothing.
+    Above(Above),
     /// The hub goes down: all connections are told and closed.
     Shutdown {
         /// When to come back.

@@ -2,8 +2,10 @@
 //! gaps that only the hub can know of (rules 7.2, 7.4).
 
 use super::{
-    Cause, ClientId, ConnectionId, CursorKey, Definitions, Epoch, Gap, HubFrame, Ingest, Item, Now, Output,
-    Pending, Phase, Receivers, RefusedCode, Seq, SystemEvent,
+    BTreeMap, BTreeSet, Cause, ClientId, ConnectionId, CursorKey, CursorValue, Definitions, Epoch, Gap,
+    HubFrame, Ingest, Item, LogId, Now, Others, Output, Pending, Phase, Receivers, RefusedCode, Seq,
+    SystemEvent,
+    relay::{Place, told},
 };
 use riser_wire::link::{Batch, REFUSED_MAX};
 
@@ -34,8 +36,16 @@ impl Receivers {
             self.registry.heard(log, live, live_first, heard);
         }
         let (last, crc) = (checked.last, checked.crc);
-        self.report_gaps(connection, epoch, &checked.items);
-        self.ingest(connection, epoch, (first, last, crc), checked.items, definitions, (bytes, false));
+        let relayed = match self.relayed(connection, (log, epoch), checked.items) {
+            Ok(relayed) => relayed,
+            Err(reject) => return self.reject(connection, reject, now),
+        };
+        self.report_gaps(connection, (log, epoch), &relayed.items);
+        for (place, gap) in relayed.gaps {
+            self.report_gaps(connection, place, &[Item::Gap(gap)]);
+        }
+        let taken = (relayed.items, relayed.reached);
+        self.ingest(connection, epoch, (first, last, crc), taken, definitions, (bytes, false));
         self.note_lost(connection);
     }
 
@@ -79,16 +89,17 @@ impl Receivers {
         }
         for (epoch, from, to) in lost {
             let items = vec![Item::Gap(Gap { from, to, cause: Cause::EdgeLost })];
-            self.report_gaps(connection, epoch, &items);
-            self.ingest(connection, epoch, (from, to, 0), items, Definitions::default(), (0, true));
+            self.report_gaps(connection, (log, epoch), &items);
+            let taken = (items, BTreeMap::new());
+            self.ingest(connection, epoch, (from, to, 0), taken, Definitions::default(), (0, true));
         }
     }
 
-    fn report_gaps(&mut self, connection: ConnectionId, epoch: Epoch, items: &[Item]) {
+    fn report_gaps(&mut self, connection: ConnectionId, (log, epoch): Place, items: &[Item]) {
         let Some(known) = self.connections.get(&connection).and_then(|state| state.phase.known()) else {
             return;
         };
-        let (edge, log, account) = (known.hello.edge, known.hello.log, known.edge.account);
+        let (edge, account) = (known.hello.edge, known.edge.account);
         for item in items {
             if let Item::Gap(gap) = item {
                 let at_least = gap.cause == Cause::EdgeLost;
@@ -102,7 +113,7 @@ impl Receivers {
         connection: ConnectionId,
         epoch: Epoch,
         (first, last, crc): (Seq, Seq, u32),
-        items: Vec<Item>,
+        (items, reached): (Vec<Item>, BTreeMap<Place, CursorValue>),
         definitions: Definitions,
         (bytes, silent): (u64, bool),
     ) {
@@ -112,7 +123,7 @@ impl Receivers {
         let (edge, log, live, account) =
             (known.hello.edge, known.hello.log, known.hello.live, known.edge.account);
         let chain = known.hello.chain.clone();
-        let clock = known.clocks.of(epoch);
+        let (clock, known_clock) = (known.clocks.of(epoch), known.hello.clock);
         let gaps = items.iter().map(|item| if let Item::Gap(gap) = item { gap.count() } else { 0 });
         let gapped = gaps.fold(0, u64::saturating_add);
         let before = self.pending.values().filter(|before| (before.log, before.epoch) == (log, epoch));
@@ -120,18 +131,50 @@ impl Receivers {
         let mut moved = self.registry.cursor(log, epoch).unwrap_or_default();
         (moved.through, moved.crc, moved.heard) = (last, crc, moved.heard.max(last));
         moved.gapped = moved.gapped.saturating_add(before).saturating_add(gapped);
-        let mut cursors = vec![(CursorKey::Ingest(edge, log, epoch), Some(moved))];
+        if let Some(ahead) = self.enqueued((log, epoch)).filter(|value| value.through > last) {
+            (moved.through, moved.crc) = (ahead.through, 0);
+        }
+        let key = CursorKey::Ingest(edge, log, epoch);
+        let renamed = self.registry.key((log, epoch)).filter(|before| *before != key);
+        let mut cursors: Vec<_> = renamed.map(|before| (before, None)).into_iter().collect();
+        cursors.push((key, Some(moved)));
+        let moves = self.relay_moves(edge, &reached);
+        cursors.extend(moves.iter().copied());
         if live != epoch
             && let Some(heard) = self.registry.cursor(log, live)
         {
             cursors.push((CursorKey::Ingest(edge, log, live), Some(heard)));
         }
-        let forgets = self.registry.forget(edge, log, &chain);
-        cursors.extend(forgets.iter().copied());
+        let mut forgets = vec![(log, self.registry.forget(edge, log, &chain))];
+        let logs: BTreeSet<LogId> = reached.keys().map(|(log, _)| *log).collect();
+        forgets.extend(logs.into_iter().map(|log| (log, self.registry.forget(edge, log, &[]))));
+        cursors.extend(forgets.iter().flat_map(|(_, moves)| moves).copied());
+        let begins = chain.iter().any(|o| o.span.epoch == epoch && o.span.first == first);
+        let items = if self.config.others == Others::Relayed {
+            let epoch_first =
+                chain.iter().find(|o| o.span.epoch == epoch).map_or(Seq::ZERO, |o| o.span.first);
+            told(items, begins.then_some(first), epoch_first, known_clock)
+        } else {
+            items
+        };
         self.tokens += 1;
         let token = self.tokens;
-        let pending =
-            Pending { connection, edge, log, epoch, first, last, crc, gapped, forgets, bytes, silent };
+        let pending = Pending {
+            connection,
+            edge,
+            log,
+            epoch,
+            first,
+            last,
+            crc,
+            gapped,
+            forgets,
+            reached,
+            moves,
+            void: false,
+            bytes,
+            silent,
+        };
         self.pending.insert(token, pending);
         self.registry.edge(edge).outstanding += 1;
         let ingest =
@@ -142,14 +185,18 @@ impl Receivers {
     pub(super) fn ingested(&mut self, token: u64, refused: Vec<Gap>, now: Now) {
         let Some(done) = self.pending.remove(&token) else { return };
         let gapped = refused.iter().map(|gap| gap.count()).fold(done.gapped, u64::saturating_add);
-        self.registry.committed((done.log, done.epoch), done.last, done.crc, gapped);
-        self.registry.forgot(done.log, &done.forgets);
+        let key = CursorKey::Ingest(done.edge, done.log, done.epoch);
+        self.registry.committed(key, (done.log, done.epoch), done.last, done.crc, gapped);
+        self.registry.relayed(&done.moves);
+        for (log, forgets) in &done.forgets {
+            self.registry.forgot(*log, forgets);
+        }
         if let Some(state) = self.connections.get_mut(&done.connection)
             && matches!(state.phase, Phase::Up(..))
         {
             state.unconfirmed_bytes -= done.bytes;
             let gaps: Vec<Item> = refused.iter().copied().map(Item::Gap).collect();
-            self.report_gaps(done.connection, done.epoch, &gaps);
+            self.report_gaps(done.connection, (done.log, done.epoch), &gaps);
             if !done.silent {
                 let refused = within(refused, done.first, done.last);
                 let synced = HubFrame::Synced { epoch: done.epoch, through: done.last, refused };
@@ -161,6 +208,9 @@ impl Receivers {
 
     pub(super) fn failed(&mut self, token: u64, now: Now) {
         let Some(done) = self.pending.remove(&token) else { return };
+        for later in self.pending.range_mut(token..).map(|(_, pending)| pending) {
+            later.void = true;
+        }
         let what = "the hub's log cannot commit".into();
         self.refuse(done.connection, RefusedCode::LogFailing, what, "come back later", Some(1000), now);
         self.released(done.edge, now);

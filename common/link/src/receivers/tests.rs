@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 mod admission;
 mod intake;
+mod relay;
 
 const HUB_LOG: LogId = LogId(77);
 const C1: ConnectionId = ConnectionId(1);
@@ -61,7 +62,7 @@ impl Hub {
 
     fn over(cursors: impl IntoIterator<Item = (CursorKey, CursorValue)>) -> Self {
         let key = Key::from_secret(&[7; 32]);
-        let config = Config { key, log: HUB_LOG, chain: Vec::new(), limits: LIMITS };
+        let config = Config { key, log: HUB_LOG, chain: Vec::new(), limits: LIMITS, others: Others::All };
         Self { receivers: Receivers::new(config, cursors), outputs: Vec::new(), now: later(0) }
     }
 

@@ -8,7 +8,9 @@ use crate::{
 use riser_model::{
     Cause, CursorKey, CursorValue, Epoch, Gap, HubIdentity, Now, PublicKey, Seq, Stamp, time::Anchor,
 };
-use riser_wire::link::{Bytes, CHAIN_MAX, EdgeFrame, Hello, Nonce, Signature, Taken, Welcome, sign};
+use riser_wire::link::{
+    Above, Bytes, CHAIN_MAX, EdgeFrame, HOPS_MAX, Hello, Nonce, Signature, Taken, Welcome, sign,
+};
 use std::{collections::BTreeMap, time::Duration};
 
 /// A flapping link does not write an anchor per connection.
@@ -117,6 +119,9 @@ impl Sender {
         self.latest.restart(now.time);
         let backlog = self.chain.last().0.saturating_sub(standing.through.0);
         self.emit(LinkEvent::Up { hub: welcome.hub, backlog });
+        if !self.is_downlink() {
+            self.send(EdgeFrame::Above);
+        }
         if level {
             return self.hold_untold(standing.through, now);
         }
@@ -128,6 +133,20 @@ impl Sender {
         } else if let State::Up(session) = &mut self.state {
             session.check = Some(check);
         }
+    }
+
+    /// Nobody is above itself, and no more than [`HOPS_MAX`] links lead from an edge to the topmost.
+    pub(super) fn above(&mut self, above: Above, now: Now) {
+        if self.is_downlink() || !matches!(self.state, State::Up(_)) {
+            return self.fail(Down::Malformed, now);
+        }
+        if above.logs.contains(&self.log) {
+            return self.fail(Down::Loop, now);
+        }
+        if above.hops >= HOPS_MAX {
+            return self.fail(Down::TooDeep, now);
+        }
+        self.emit(LinkEvent::Above(above));
     }
 
     /// The entry at the hub's cursor is ours, or nobody can tell: its cursor is ours from here on.
@@ -324,7 +343,9 @@ pub(super) fn cursor(
 ) -> (Option<HubIdentity>, Option<CursorValue>) {
     let of_pinned = |(key, value)| match key {
         CursorKey::Uplink(hub) if hub.key == pinned => Some((hub, value)),
-        CursorKey::Uplink(_) | CursorKey::Downlink(_) | CursorKey::Ingest(..) => None,
+        CursorKey::Uplink(_) | CursorKey::Downlink(_) | CursorKey::Ingest(..) | CursorKey::Relayed(..) => {
+            None
+        }
     };
     cursors.into_iter().filter_map(of_pinned).max_by_key(|(_, value)| value.through).unzip()
 }

@@ -1,7 +1,7 @@
 //! What a sender wants done, what it tells people, and what it waits for.
 
 use riser_model::{CursorKey, CursorValue, Epoch, Gap, HubIdentity, PublicKey, Seq, time::Anchor};
-use riser_wire::link::{EdgeFrame, Refused, RefusedCode};
+use riser_wire::link::{Above, EdgeFrame, Refused, RefusedCode};
 
 /// What a sender wants done.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -67,6 +67,8 @@ pub enum LinkEvent {
     },
     /// The connection, or the attempt, is over.
     Down(Down),
+    /// What lies above the edge.
+    Above(Above),
     /// The hub refused.
     Refused(Refused),
     /// Something at that address has another key; it got nothing.
@@ -142,6 +144,10 @@ pub enum Down {
     Greeting,
     /// The log did not read on from where it was asked.
     Unread,
+    /// This instance is above the hub itself.
+    Loop,
+    /// More links would lead to the topmost instance than may.
+    TooDeep,
     /// The edge stops.
     Stopped,
 }
@@ -161,6 +167,8 @@ impl Down {
             Self::Forked => "forked",
             Self::Greeting => "greeting",
             Self::Unread => "unread",
+            Self::Loop => "loop",
+            Self::TooDeep => "too_deep",
             Self::Stopped => "stopped",
         }
     }

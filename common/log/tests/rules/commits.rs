@@ -198,7 +198,7 @@ fn next_segment_is_ready_before_the_current_one_is_half_full() {
 fn a_full_log_is_not_asked_for_ever_to_prepare() {
     let mut run = Run::new(4, config(OnFull::Reject));
     // Nothing is ever given up, and there is no room for another segment.
-    run.writer.set_holds(Holds { custodians: 2, views: None });
+    run.writer.set_holds(Holds { custodians: 2, views: None, ..Holds::default() });
     run.disk.disk.set_capacity(Some(run.disk.disk.used()));
     while run.commit().is_some() {
         run.look_after();

@@ -184,7 +184,7 @@ fn drain_only_log_resumes_when_the_disk_has_room() {
 
 /// A log on a disk with room for six segments, full, where the far side has everything and a view nothing.
 fn viewed(view_bytes_max: u64) -> (FaultDisk, Config, Log) {
-    let holds = Holds { custodians: 1, views: Some(Seq(0)) };
+    let holds = Holds { custodians: 1, views: Some(Seq(0)), ..Holds::default() };
     let config = Config { quota_bytes: 64 * SEGMENT, view_bytes_max, holds, ..Config::tiny() };
     let disk = FaultDisk::new(1);
     disk.set_capacity(Some(6 * SEGMENT));
@@ -203,7 +203,7 @@ fn view_within_its_bound_holds_what_it_has_not_seen_and_lets_go_as_it_moves() {
         "all that it has not seen is there"
     );
     let seen = log.next().prev();
-    log.set_holds(Holds { custodians: 1, views: Some(seen) });
+    log.set_holds(Holds { custodians: 1, views: Some(seen), ..Holds::default() });
     (0..10).for_each(|_| drop(append(&mut log, &[1], 600).unwrap()));
     assert!(log.reader().oldest() > Seq(1));
     let (_, gaps) = read_all(&mut log.reader(), seen.next().0, 1 << 20);

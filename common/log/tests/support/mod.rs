@@ -193,7 +193,7 @@ impl Model {
         let entropy = Entropy(self.rng.u64(..));
         let now = self.tick();
         // Until its hub has a cursor, everything is held.
-        let holds = Holds { custodians: 1, views: None };
+        let holds = Holds { custodians: 1, views: None, ..Holds::default() };
         let config = Config { holds, ..self.config.clone() };
         let opened = Writer::open(self.disk.clone(), config, entropy, now);
         if !self.disk.is_up() {

@@ -25,6 +25,8 @@ pub struct Downlinks {
     pub refused: Family<ByUplink, Counter>,
     /// Seqs that the hub no longer had (edge).
     pub missing: Family<ByUplink, Counter>,
+    /// Entries that came from this edge or from below it, and were dropped (edge).
+    pub returned: Family<ByUplink, Counter>,
 }
 
 impl Downlinks {
@@ -61,6 +63,11 @@ impl Downlinks {
             "downlink_missing",
             "Seqs for this site that the hub no longer had",
             self.missing.clone(),
+        );
+        registry.register(
+            "downlink_returned",
+            "Entries that came down and were from this edge or from below it: dropped",
+            self.returned.clone(),
         );
     }
 }

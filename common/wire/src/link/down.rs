@@ -47,7 +47,8 @@ impl DownFrame {
             | EdgeFrame::Ping(_)
             | EdgeFrame::Pong(_)
             | EdgeFrame::Bye { .. }
-            | EdgeFrame::Down(_) => None,
+            | EdgeFrame::Down(_)
+            | EdgeFrame::Above => None,
         }
     }
 }
@@ -59,7 +60,11 @@ impl DownAnswer {
             HubFrame::Welcome(welcome, _) => Some(Self::Welcome(welcome)),
             HubFrame::Synced { epoch, through, refused } => Some(Self::Synced { epoch, through, refused }),
             HubFrame::Refused(refused) => Some(Self::Refused(refused)),
-            HubFrame::Nonce { .. } | HubFrame::Ping(_) | HubFrame::Pong(_) | HubFrame::Down(_) => None,
+            HubFrame::Nonce { .. }
+            | HubFrame::Ping(_)
+            | HubFrame::Pong(_)
+            | HubFrame::Down(_)
+            | HubFrame::Above(_) => None,
         }
     }
 

@@ -5,7 +5,7 @@
 //! body      postcard frame | for Batch and Latest: the items
 //! ```
 //!
-//! The version is the one that the frame came with: 2 for those of the way down, 1 for all others.
+//! The version is the one that the frame came with: 2 for those of the way down, 3 for what lies above, 1 for all others.
 //!
 //! Compression is the caller's: [`encode_edge`], [`decode_edge`] and their hub twins take a function that does
 //! it, and which may keep what it knows from message to message. The sizes are checked here before it is called:
@@ -107,7 +107,8 @@ pub fn encode_edge(frame: &EdgeFrame, compress: impl FnOnce(&[u8]) -> Option<Vec
         | EdgeFrame::Ping(_)
         | EdgeFrame::Pong(_)
         | EdgeFrame::Bye { .. }
-        | EdgeFrame::Down(_) => &[],
+        | EdgeFrame::Down(_)
+        | EdgeFrame::Above => &[],
     };
     encode(frame.version(), frame, items, compress)
 }
@@ -122,7 +123,8 @@ pub fn encode_hub(frame: &HubFrame, compress: impl FnOnce(&[u8]) -> Option<Vec<u
         | HubFrame::Synced { .. }
         | HubFrame::Refused(_)
         | HubFrame::Ping(_)
-        | HubFrame::Pong(_) => &[],
+        | HubFrame::Pong(_)
+        | HubFrame::Above(_) => &[],
     };
     encode(frame.version(), frame, items, compress)
 }
@@ -141,7 +143,8 @@ pub fn decode_edge(
         | EdgeFrame::Ping(_)
         | EdgeFrame::Pong(_)
         | EdgeFrame::Bye { .. }
-        | EdgeFrame::Down(_) => nothing_after(&rest)?,
+        | EdgeFrame::Down(_)
+        | EdgeFrame::Above => nothing_after(&rest)?,
     }
     if version == frame.version() { Ok(frame) } else { Err(BadMessage::Version { got: version }) }
 }
@@ -161,7 +164,8 @@ pub fn decode_hub(
         | HubFrame::Synced { .. }
         | HubFrame::Refused(_)
         | HubFrame::Ping(_)
-        | HubFrame::Pong(_) => nothing_after(&rest)?,
+        | HubFrame::Pong(_)
+        | HubFrame::Above(_) => nothing_after(&rest)?,
     }
     if version == frame.version() { Ok(frame) } else { Err(BadMessage::Version { got: version }) }
 }
@@ -177,6 +181,7 @@ impl EdgeFrame {
             | Self::Ping(_)
             | Self::Pong(_)
             | Self::Bye { .. } => 1,
+            Self::Above => 3,
             Self::Down(
                 DownAnswer::Ready
                 | DownAnswer::Welcome(_)
@@ -197,6 +202,7 @@ impl HubFrame {
             | Self::Refused(_)
             | Self::Ping(_)
             | Self::Pong(_) => 1,
+            Self::Above(_) => 3,
             Self::Down(DownFrame::Hello(_) | DownFrame::Batch(_)) => 2,
         }
     }

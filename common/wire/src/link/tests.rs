@@ -92,6 +92,7 @@ fn edge_frames() -> Vec<EdgeFrame> {
             refused: vec![refused_gap()],
         }),
         EdgeFrame::Down(DownAnswer::Refused(refusal())),
+        EdgeFrame::Above,
     ]
 }
 
@@ -113,6 +114,7 @@ fn hub_frames() -> Vec<HubFrame> {
         HubFrame::Pong(300),
         HubFrame::Down(DownFrame::Hello(Box::new(hello()))),
         HubFrame::Down(DownFrame::Batch(batch())),
+        HubFrame::Above(Above { hops: 2, logs: vec![LogId(4), LogId(300)] }),
     ]
 }
 
@@ -164,6 +166,8 @@ fn frame_bytes_are_golden() {
     assert_eq!(down[0].as_ref(), [2, 0, 7, 0]);
     assert_eq!(down[2].as_ref(), [2, 0, 7, 2, 5, 2, 1, 1, 2, 5]);
     assert_eq!(down[3].as_ref(), [2, 0, 7, 3, 6, 1, b'a', 1, b'b', 1, 172, 2]);
+    assert_eq!(down[4].as_ref(), [3, 0, 8]);
+    assert_eq!(plain_hub(&hub_frames()[8]).as_ref(), [3, 0, 7, 2, 2, 4, 172, 2]);
     let refused = &hub_frames()[3];
     assert_eq!(plain_hub(refused).as_ref(), [1, 0, 3, 6, 1, b'a', 1, b'b', 1, 172, 2]);
     let synced = &hub_frames()[2];
@@ -298,7 +302,7 @@ fn bytes_after_a_frame_are_refused() {
 #[test]
 fn versions_and_flags_of_others_are_refused() {
     let refuse = |bytes: &'static [u8]| decode_edge(Bytes::from_static(bytes), Stage::Welcomed, |_, _| None);
-    assert_eq!(refuse(&[3, 0, 4, 1]), Err(BadMessage::Version { got: 3 }));
+    assert_eq!(refuse(&[4, 0, 4, 1]), Err(BadMessage::Version { got: 4 }));
     assert_eq!(refuse(&[0, 0, 4, 1]), Err(BadMessage::Version { got: 0 }));
     assert_eq!(refuse(&[2, 0, 4, 1]), Err(BadMessage::Version { got: 2 }), "pings came with version 1");
     assert_eq!(

@@ -3,7 +3,7 @@
 use super::*;
 use riser_link::Key;
 use riser_model::{BootId, CursorValue, EpochSpan, Stamp, Wall};
-use riser_wire::entry::{ContentType, Publication};
+use riser_wire::entry::{ContentType, Origin, Publication};
 use riser_wire::link::{Batch, Hello, ItemsWriter, Nonce, Opening};
 
 const EPOCH: Epoch = Epoch(5);
@@ -15,6 +15,9 @@ fn client(number: u8) -> ClientId {
 fn edge() -> ClientId {
     client(3)
 }
+
+/// This edge's log.
+const OWN: LogId = LogId(1);
 
 fn here() -> RoomId {
     RoomId(client(1).0)
@@ -69,12 +72,13 @@ struct Hand {
 impl Hand {
     fn new() -> Self {
         let hub = Key::from_secret(&[8; 32]).public();
-        let receivers = Receivers::of_downlink(Key::from_secret(&[9; 32]), (LogId(1), 1 << 20), hub, []);
+        let receivers = Receivers::of_downlink(Key::from_secret(&[9; 32]), (OWN, 1 << 20), hub, []);
         Self { downlink: Downlink::new(receivers, hub, edge()), rooms: BTreeSet::from([here()]) }
     }
 
     fn input(&mut self, input: Input, now: Now) -> Vec<Output> {
-        self.downlink.handle(input, &self.rooms, now);
+        let is_here = |log| log == OWN;
+        self.downlink.handle(input, (&self.rooms, &is_here), now);
         std::iter::from_fn(|| self.downlink.poll()).collect()
     }
 
@@ -111,7 +115,7 @@ fn what_is_for_no_room_here_is_refused_and_the_hub_is_told_after_the_commit() {
         panic!("{said:?}")
     };
     assert_eq!(*told, refused);
-    assert_eq!(hand.downlink.counted(), Counted { entries: 2, refused: 1, missing: 0 });
+    assert_eq!(hand.downlink.counted(), Counted { entries: 2, refused: 1, ..Counted::default() });
 }
 
 #[test]
@@ -144,4 +148,29 @@ fn nothing_is_taken_before_it_was_asked_for_or_for_somebody_else() {
         "{said:?}"
     );
     assert!(hand.input(Input::Frame(DownFrame::Batch(batch())), at(20)).is_empty());
+}
+
+#[test]
+fn what_is_its_own_is_dropped_and_counted_and_of_other_logs_a_part_is_no_loss() {
+    let mut hand = Hand::new();
+    hand.input(Input::LinkUp, at(0));
+    hand.input(Input::Frame(DownFrame::Hello(Box::new(hello()))), at(10));
+    let mut plain = Vec::new();
+    Publication::new(ContentType::Text, b"on").write_frame(&mut plain, RouteNumber(0), Stamp::default());
+    let (frame, _) = Frame::read(&plain, 0).unwrap();
+    let mut frames = Vec::new();
+    // Of its own log; of another, and much later there.
+    for (number, seq) in [(1, 5), (2, 9), (2, 900)] {
+        let origin = Origin { number, seq: Seq(seq), wall: Wall(1) };
+        Frame { origin: Some(origin), ..frame }.write(&mut frames);
+    }
+    let mut items = ItemsWriter::default();
+    items.entries(3, &frames);
+    let mut batch = Batch { items: items.finish(), ..batch() };
+    batch.definitions.origins = vec![(1, (OWN, Epoch(1))), (2, (LogId(60), Epoch(2)))];
+    let outputs = hand.input(Input::Frame(DownFrame::Batch(batch)), at(20));
+    let [Output::Place(ingest)] = &outputs[..] else { panic!("{outputs:?}") };
+    assert!(matches!(ingest.runs[..], [Run::Entries { first: Seq(2), count: 2, .. }]), "{ingest:?}");
+    assert_eq!(ingest.cursors.len(), 1, "{ingest:?}");
+    assert_eq!(hand.downlink.counted(), Counted { entries: 2, returned: 1, ..Counted::default() });
 }

@@ -49,6 +49,24 @@ fn unattended_demo_loses_nothing_and_its_numbers_add_up() {
 }
 
 #[test]
+fn unattended_demo_of_three_tiers_survives_the_middle_one() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("the temporary folder can be written");
+    let asked = ["--tiers", "3", "--seconds", "20", "--json"];
+    let mut run = Program::start("demo", demo(&asked), folder.path());
+    let status = run.ended(RUN);
+    let printed = run.printed();
+    assert!(status.success(), "{status}\n{printed}");
+    assert!(printed.contains("SIGKILL for region"), "{printed}");
+    let last = printed.lines().rev().find(|line| line.starts_with('{')).expect("it prints a verdict");
+    let verdict: Value = serde_json::from_str(last).expect("the verdict is JSON");
+    let number = |name: &str| verdict[name].as_u64().unwrap_or_else(|| panic!("{name} is missing in {last}"));
+    assert_eq!((number("lost"), number("duplicated"), number("reordered")), (0, 0, 0), "{last}");
+    assert_eq!(number("accepted"), number("synced") + number("queued") + number("gapped"), "{last}");
+    assert!(number("delivered") >= 1000, "{last}");
+}
+
+#[test]
 fn page_shows_the_cut_the_hole_and_the_catching_up() {
     needs!(Need::Program("chromium"), Need::Node);
     let _alone = alone();

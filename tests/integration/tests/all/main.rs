@@ -29,4 +29,5 @@ mod sharing;
 mod site;
 mod sources;
 mod technical;
+mod tiers;
 mod tls;

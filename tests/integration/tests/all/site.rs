@@ -40,6 +40,8 @@ pub struct Plan {
     pub edge_top: String,
     /// Where the edge keeps its data, if not in the test's folder.
     pub edge_data: Option<PathBuf>,
+    /// Another edge between the two.
+    pub middle: bool,
 }
 
 /// The installation.
@@ -48,6 +50,8 @@ pub struct Site {
     pub folder: TempDir,
     /// The hub.
     pub hub: Node,
+    /// The edge between the two, where the plan has one.
+    pub middle: Option<Node>,
     /// The edge.
     pub edge: Node,
     /// What the clients saw.
@@ -73,8 +77,16 @@ impl Site {
     pub fn planned(plan: Plan) -> Self {
         let mut site = Self::laid_out(plan);
         site.hub.start();
+        if let Some(middle) = &mut site.middle {
+            middle.start();
+        }
         site.edge.start();
         site
+    }
+
+    /// The edge between the two.
+    pub fn middle(&mut self) -> &mut Node {
+        self.middle.as_mut().expect("it was planned")
     }
 
     /// Files and keys only; nothing runs yet.
@@ -90,11 +102,26 @@ impl Site {
         let edge_key = new_key(program("edge").as_ref(), &edge.data.join("edge.key"));
         hub.link = free_port();
         let id = || new_id(program("hub").as_ref());
-        let ids = Ids { account: id(), edge: id() };
-        let config = hub_file(&hub, &plan.hub_top, &ids, &edge_key) + &plan.hub_account;
-        hub.write_config(&config);
-        edge.write_config(&edge_file(&edge, &plan.edge_top, &ids, &hub, &hub_key));
-        Self { folder, hub, edge, history: History::default() }
+        let ids = Ids { account: id(), edge: id(), middle: id() };
+        let mut config = hub_file(&hub, &plan.hub_top, &ids, &edge_key);
+        let middle = plan.middle.then(|| {
+            let mut middle = Node::new("middle", program("edge").as_ref(), Place::Here, folder.path());
+            middle.link = free_port();
+            let key = new_key(program("edge").as_ref(), &middle.data.join("edge.key"));
+            let Ids { middle: id, .. } = &ids;
+            write!(
+                config,
+                "\n[[account.client]]\nname = \"middle\"\nid = \"{id}\"\nrole = \"member\"\nkey = \"{key}\"\n"
+            )
+            .expect("text takes text");
+            middle.write_config(&middle_file(&middle, &ids, (&hub, &hub_key), &edge_key));
+            (middle, key)
+        });
+        hub.write_config(&(config + &plan.hub_account));
+        let above = middle.as_ref().map_or((&hub, &hub_key), |(middle, key)| (middle, key));
+        edge.write_config(&edge_file(&edge, &plan.edge_top, &ids, above.0, above.1));
+        let middle = middle.map(|(middle, _)| middle);
+        Self { folder, hub, middle, edge, history: History::default() }
     }
 
     /// Starts a client script beside one of the programs. It is told host, port, user and password.
@@ -127,6 +154,7 @@ pub fn program(kind: &str) -> &'static str {
 struct Ids {
     account: String,
     edge: String,
+    middle: String,
 }
 
 /// The hash of everybody's password, made once.
@@ -159,7 +187,7 @@ fn listeners(node: &Node) -> String {
 fn account(ids: &Ids, edge_key: Option<&str>) -> String {
     let hash = password_hash();
     let key = edge_key.map(|key| format!("key = \"{key}\"\n")).unwrap_or_default();
-    let Ids { account, edge } = ids;
+    let Ids { account, edge, .. } = ids;
     format!(
         r#"
 [[account]]
@@ -224,6 +252,19 @@ fn hub_file(hub: &Node, top: &str, ids: &Ids, edge_key: &str) -> String {
         }
     };
     format!("data = {:?}\n{top}\n{}{link}{}", hub.data, listeners(hub), account(ids, Some(edge_key)))
+}
+
+fn middle_file(middle: &Node, ids: &Ids, (hub, hub_key): (&Node, &str), edge_key: &str) -> String {
+    format!(
+        "data = {:?}\n{}link = \"127.0.0.1:{}\"\n\n[[uplink]]\nurl = \"ws://127.0.0.1:{}/link\"\nhub_key = \"{hub_key}\"\n\
+         client = \"{}\"\n{}",
+        middle.data,
+        listeners(middle),
+        middle.link,
+        hub.link,
+        ids.middle,
+        account(ids, Some(edge_key)),
+    )
 }
 
 fn edge_file(edge: &Node, top: &str, ids: &Ids, hub: &Node, hub_key: &str) -> String {

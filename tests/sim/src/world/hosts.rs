@@ -78,6 +78,8 @@ impl World {
                     self.hosts[n].shut_down(self.now);
                 }
             }
+            // Nobody links to an edge here.
+            EdgeLink::Below(_) => {}
             EdgeLink::Missing { gap, .. } => {
                 self.trace.line(self.now, || format!("edge {n} misses {gap:?} of the hub's log"));
             }
@@ -262,6 +264,7 @@ fn shown_edge(frame: &EdgeFrame) -> String {
         EdgeFrame::Pong(_) => "pong".to_owned(),
         EdgeFrame::Down(DownAnswer::Welcome(welcome)) => format!("takes, has {:?}", welcome.taken),
         EdgeFrame::Down(answer) => format!("of the way down: {answer:?}"),
+        EdgeFrame::Above => "above?".to_owned(),
         EdgeFrame::Bye { last_added } => format!("bye {}", last_added.0),
     }
 }
@@ -283,5 +286,6 @@ fn shown_hub(frame: &HubFrame) -> String {
         }
         HubFrame::Ping(_) => "ping".to_owned(),
         HubFrame::Pong(_) => "pong".to_owned(),
+        HubFrame::Above(above) => format!("above are {above:?}"),
     }
 }

@@ -1,8 +1,8 @@
 //! The sockets of edges: taken, carried both ways, closed when the core says so.
 
-use riser_host::Links;
-use riser_hub_core::{HubCore, LinkInput};
-use riser_ingest::{LinkInput as FromEdge, LinkOutput};
+use crate::host::Links;
+use riser_ingest::{LinkInput, LinkOutput};
+use riser_instance::Core;
 use riser_link::LinkEvent;
 use riser_model::{ClientId, ConnectionId};
 use riser_net::{
@@ -34,9 +34,29 @@ impl LinkSockets {
     }
 
     /// What the link listener does with each link.
-    pub fn taker(&self, inbox: mpsc::Sender<LinkInput>) -> LinkTaker {
+    pub fn taker<T: Send + 'static>(&self, inbox: mpsc::Sender<T>, into: fn(LinkInput) -> T) -> LinkTaker {
         let sockets = self.clone();
-        Arc::new(move |link, visitor| Box::pin(carry(link, visitor, sockets.clone(), inbox.clone())))
+        Arc::new(move |link, visitor| Box::pin(carry(link, visitor, sockets.clone(), inbox.clone(), into)))
+    }
+
+    /// Performs one output.
+    pub fn perform(&self, output: LinkOutput) {
+        match output {
+            LinkOutput::Send { connection, frame } => self.order(connection, Order::Say(frame)),
+            LinkOutput::Close { connection, code } => {
+                let order = Order::Close { code: code.close_code(), reason: code.name().to_owned() };
+                self.order(connection, order);
+            }
+            LinkOutput::Reopen { edge } => {
+                tracing::error!(%edge, "an edge has other entries under this log's epoch: it is opened anew, once; after that, restart this instance if it was restored from a copy");
+                self.forked.send_replace(true);
+            }
+            LinkOutput::Down { edge, event } => say(edge, &event),
+            // The transport lifts its own allowance when it says Welcome.
+            LinkOutput::Welcomed { connection } => {
+                tracing::debug!(connection = connection.0, "edge welcomed")
+            }
+        }
     }
 
     fn order(&self, connection: ConnectionId, order: Order<HubFrame>) {
@@ -51,24 +71,9 @@ impl LinkSockets {
     }
 }
 
-impl Links<HubCore> for LinkSockets {
+impl<C: Core<LinkOutput = LinkOutput>> Links<C> for LinkSockets {
     fn perform(&mut self, output: LinkOutput) {
-        match output {
-            LinkOutput::Send { connection, frame } => self.order(connection, Order::Say(frame)),
-            LinkOutput::Close { connection, code } => {
-                let order = Order::Close { code: code.close_code(), reason: code.name().to_owned() };
-                self.order(connection, order);
-            }
-            LinkOutput::Reopen { edge } => {
-                tracing::error!(%edge, "an edge has other entries under this log's epoch: it is opened anew, once; after that, restart the hub if it was restored from a copy");
-                self.forked.send_replace(true);
-            }
-            LinkOutput::Down { edge, event } => say(edge, &event),
-            // The transport lifts its own allowance when it says Welcome.
-            LinkOutput::Welcomed { connection } => {
-                tracing::debug!(connection = connection.0, "edge welcomed")
-            }
-        }
+        Self::perform(self, output);
     }
 }
 
@@ -100,29 +105,36 @@ fn say(edge: ClientId, event: &LinkEvent) {
         LinkEvent::CaughtUp { through } => tracing::debug!(%edge, through = through.0, "way down drained"),
         LinkEvent::WrongHub { .. }
         | LinkEvent::OtherHub { .. }
+        | LinkEvent::Above(_)
         | LinkEvent::Forked { .. }
         | LinkEvent::Stopped { .. } => {}
     }
 }
 
-async fn carry(link: Link<HubEnd>, visitor: Visitor, sockets: LinkSockets, inbox: mpsc::Sender<LinkInput>) {
+async fn carry<T: Send + 'static>(
+    link: Link<HubEnd>,
+    visitor: Visitor,
+    sockets: LinkSockets,
+    inbox: mpsc::Sender<T>,
+    into: fn(LinkInput) -> T,
+) {
     let connection = visitor.connection;
     let (orders, ordered) = mpsc::unbounded_channel();
     sockets.all().insert(connection, orders);
     let binding = link.binding().map(|bytes| bytes.to_vec().into()).unwrap_or_default();
-    let opened = FromEdge::Opened { connection, binding, nonce: Nonce(entropy::bytes()) };
-    if inbox.send(LinkInput::Below(opened)).await.is_ok() {
-        let news = |heard| {
-            LinkInput::Below(match heard {
-                Heard::Frame(frame) => FromEdge::Frame { connection, frame },
-                Heard::Life => FromEdge::Heard { connection },
-                Heard::Bad(bad) => FromEdge::Malformed { connection, what: bad.to_string() },
-                Heard::Gone(_) => FromEdge::Closed { connection },
+    let opened = LinkInput::Opened { connection, binding, nonce: Nonce(entropy::bytes()) };
+    if inbox.send(into(opened)).await.is_ok() {
+        let news = move |heard| {
+            into(match heard {
+                Heard::Frame(frame) => LinkInput::Frame { connection, frame },
+                Heard::Life => LinkInput::Heard { connection },
+                Heard::Bad(bad) => LinkInput::Malformed { connection, what: bad.to_string() },
+                Heard::Gone(_) => LinkInput::Closed { connection },
             })
         };
         run_link(link, ordered, inbox.clone(), news).await;
     }
     sockets.all().remove(&connection);
     // Said twice is as good as once; a core that is gone needs no news.
-    let _ = inbox.send(LinkInput::Below(FromEdge::Closed { connection })).await;
+    let _ = inbox.send(into(LinkInput::Closed { connection })).await;
 }

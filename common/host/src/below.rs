@@ -1,0 +1,81 @@
+//! What an instance says of the edges below it, as metrics.
+
+use riser_ingest::{Below, EdgeStatus};
+use riser_link::{Progress, Status as LinkStatus, Tally, receivers::Dropped};
+use riser_model::{ClientId, Now};
+use riser_shell::{
+    Metrics,
+    metrics::{ByEdge, Equation, EquationOf},
+};
+
+/// One look at the edges below an instance.
+#[derive(Clone, Debug)]
+pub struct BelowLook {
+    /// The edges, connected or not.
+    pub edges: Vec<EdgeStatus>,
+    /// How each way down stands, and the numbers of all epochs together.
+    downlinks: Vec<(ClientId, LinkStatus, Tally)>,
+    /// How far the logs below those of the edges are.
+    origins: Vec<(EquationOf, Equation)>,
+    dropped: Dropped,
+}
+
+impl BelowLook {
+    /// Takes it.
+    pub fn at(below: &Below, now: Now) -> Self {
+        let mut downlinks: Vec<_> =
+            below.downlinks().statuses(now).map(|(edge, status)| (edge, status, Tally::default())).collect();
+        for (edge, _, tally) in below.downlinks().tallies() {
+            if let Some((.., sum)) = downlinks.iter_mut().find(|(of, ..)| *of == edge) {
+                sum.accepted += tally.accepted;
+                sum.synced += tally.synced;
+                sum.queued += tally.queued;
+                sum.gapped += tally.gapped;
+            }
+        }
+        let origins = below.receivers().relays().map(|(_, log, epoch, cursor)| {
+            let accepted = cursor.through.0.saturating_sub(cursor.first.prev().0);
+            let (synced, gapped) = (accepted.saturating_sub(cursor.gapped), cursor.gapped);
+            let of = EquationOf { name: format!("{:016x}", log.0), epoch };
+            (of, Equation { accepted, synced, queued: 0, gapped })
+        });
+        let (origins, dropped) = (origins.collect(), below.receivers().dropped());
+        Self { edges: below.edges().collect(), downlinks, origins, dropped }
+    }
+
+    /// Writes it into metrics.
+    pub fn meter(&self, metrics: &Metrics) {
+        let mut equations = Vec::new();
+        for edge in &self.edges {
+            let by = ByEdge { edge: edge.client.to_string() };
+            metrics.edge_up.get_or_create(&by).set(u64::from(edge.online));
+            metrics.edge_backlog.get_or_create(&by).set(edge.backlog());
+            if let Some(epoch) = edge.progress.epoch {
+                let of = EquationOf { name: edge.client.to_string(), epoch };
+                equations.push((of, equation(edge.progress)));
+            }
+        }
+        metrics.edges(equations);
+        metrics.origins(self.origins.iter().cloned());
+        let Dropped { again, own } = self.dropped;
+        metrics.relayed_again.inc_by(again.saturating_sub(metrics.relayed_again.get()));
+        metrics.relayed_own.inc_by(own.saturating_sub(metrics.relayed_own.get()));
+        for (edge, status, tally) in &self.downlinks {
+            let by = ByEdge { edge: edge.to_string() };
+            let down = &metrics.downlinks;
+            down.up.get_or_create(&by).set(u64::from(status.welcomed));
+            down.synced.get_or_create(&by).set(tally.synced);
+            down.queued.get_or_create(&by).set(tally.queued);
+            down.gapped.get_or_create(&by).set(tally.gapped);
+            down.lag.get_or_create(&by).set(status.oldest_waits.unwrap_or_default().as_secs_f64());
+        }
+        let quarantined: u64 = self.edges.iter().map(|edge| edge.quarantined).sum();
+        metrics.quarantined.inc_by(quarantined.saturating_sub(metrics.quarantined.get()));
+    }
+}
+
+/// As metrics say it.
+fn equation(progress: Progress) -> Equation {
+    let Progress { accepted, synced, queued, gapped, .. } = progress;
+    Equation { accepted, synced, queued, gapped }
+}

@@ -1,0 +1,307 @@
+//! What an edge brings from logs below its own: taken once, in order, whichever way it comes, and every hole said.
+//!
+//! The link's own sequence is the edge's log; inside it the seqs of each log below rise too. They have a cursor of their
+//! own here, by (log, epoch), which moves in the same commit. So what another edge brought already is dropped, and a seq
+//! that is missing was lost by the edge between: `relay_lost`.
+
+use super::{
+    AccountId, Cause, ClientId, ConnectionId, CursorKey, CursorMove, CursorValue, Epoch, Gap, Item, LogId,
+    Others, Receivers, RefusedCode, Reject, Seq,
+};
+use riser_model::Stamp;
+use riser_wire::{
+    entry::{Body, Frame, Kind},
+    link::{Bytes, items::numbered},
+    passed::Passed,
+};
+use std::collections::BTreeMap;
+
+/// Where entries come from that were first appended in a log below.
+pub(super) type Place = (LogId, Epoch);
+
+/// What was dropped of what edges brought, since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Dropped {
+    /// Entries that had come another way.
+    pub again: u64,
+    /// Entries that were this instance's own, or came from above it: a loop.
+    pub own: u64,
+}
+
+/// What a batch makes of the logs below.
+#[derive(Debug, Default)]
+pub(super) struct Relayed {
+    pub(super) items: Vec<Item>,
+    /// Where each of the logs is after it, and through whom it comes.
+    pub(super) reached: BTreeMap<Place, CursorValue>,
+    /// What is gone of each.
+    pub(super) gaps: Vec<(Place, Gap)>,
+    dropped: Dropped,
+}
+
+/// What becomes of one frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fate {
+    Keep,
+    Drop,
+}
+
+/// The seqs that one frame stands for.
+#[derive(Clone, Copy, Debug)]
+struct Seqs {
+    from: Seq,
+    to: Seq,
+    /// The epoch's first; 0 if it does not say.
+    first: Seq,
+    cause: Option<Cause>,
+}
+
+impl Receivers {
+    /// Looks at everything that a batch brings from logs below the edge's own.
+    pub(super) fn relayed(
+        &mut self,
+        connection: ConnectionId,
+        (log, epoch): Place,
+        items: Vec<Item>,
+    ) -> Result<Relayed, Reject> {
+        let mut relayed = Relayed::default();
+        if self.config.others == Others::Some {
+            relayed.items = items;
+            return Ok(relayed);
+        }
+        let own = self.enqueued((log, epoch)).map_or(Seq::ZERO, |value| value.through);
+        let account = self.edge_of(connection).map(|(account, _)| account);
+        let origins = self.connections.get_mut(&connection).and_then(|state| state.phase.origins_mut());
+        let (Some(account), Some(origins)) = (account, origins) else { return Ok(relayed) };
+        if origins.is_empty() && items.first().is_none_or(|item| item.first() > own) {
+            relayed.items = items;
+            return Ok(relayed);
+        }
+        // Back in its place before anything is done with the connection.
+        let origins = std::mem::take(origins);
+        let all = self.follow_all(&mut relayed, (account, own), &origins, items);
+        if let Some(place) = self.connections.get_mut(&connection).and_then(|s| s.phase.origins_mut()) {
+            *place = origins;
+        }
+        all?;
+        self.dropped.again += relayed.dropped.again;
+        self.dropped.own += relayed.dropped.own;
+        Ok(relayed)
+    }
+
+    fn follow_all(
+        &self,
+        relayed: &mut Relayed,
+        (account, own): (AccountId, Seq),
+        origins: &BTreeMap<u32, Place>,
+        items: Vec<Item>,
+    ) -> Result<(), Reject> {
+        for item in items {
+            let Item::Entries { first, count: _, frames } = item else {
+                relayed.items.push(item);
+                continue;
+            };
+            let mut run = Run { first, from: 0, frames: frames.clone() };
+            let mut at = 0;
+            for (seq, frame) in numbered(first, &frames).map_while(Result::ok) {
+                let after = at + frame.size();
+                let fate =
+                    match frame.origin.and_then(|origin| Some((origin.seq, origins.get(&origin.number)?))) {
+                        // It came another way before it came by its own link.
+                        None if seq <= own => {
+                            relayed.dropped.again += 1;
+                            Fate::Drop
+                        }
+                        None => Fate::Keep,
+                        Some((seq, place)) => self.follow(relayed, account, *place, (seq, &frame))?,
+                    };
+                if fate == Fate::Drop {
+                    run.end(seq, at, &mut relayed.items);
+                    relayed.items.push(Item::Skip { from: seq, to: seq });
+                    run = Run { first: seq.next(), from: after, frames: frames.clone() };
+                }
+                at = after;
+            }
+            let next = item_end(first, &frames);
+            run.end(next, at, &mut relayed.items);
+        }
+        Ok(())
+    }
+
+    fn follow(
+        &self,
+        relayed: &mut Relayed,
+        account: AccountId,
+        place: Place,
+        (seq, frame): (Seq, &Frame<'_>),
+    ) -> Result<Fate, Reject> {
+        if place.0 == self.config.log || self.above.logs.contains(&place.0) {
+            relayed.dropped.own += 1;
+            return Ok(Fate::Drop);
+        }
+        let passed = passed(frame)?;
+        let seqs = match passed {
+            None => Seqs { from: seq, to: seq, first: Seq::ZERO, cause: None },
+            Some(Passed { from, first, cause }) => Seqs { from, to: seq, first, cause },
+        };
+        let value = match relayed.reached.get(&place) {
+            Some(value) => *value,
+            None if !self.registry.may_bring(place.0, account) => {
+                let what = format!("log {:016x} is of another account", place.0.0);
+                let want = "entries of edges of this edge's own account";
+                return Err((RefusedCode::NotAuthorised, what, want));
+            }
+            None => match self.enqueued(place) {
+                Some(value) => value,
+                None => self.begin(relayed, place, seqs),
+            },
+        };
+        let nothing = seqs.from > seqs.to;
+        if seqs.to <= value.through && !(nothing && seqs.to == value.through) {
+            relayed.dropped.again += u64::from(passed.is_none());
+            return Ok(Fate::Drop);
+        }
+        let mut value = value;
+        let next = value.through.next();
+        relayed.lose(place, &mut value, next, seqs.from.prev(), Cause::RelayLost);
+        if let Some(cause) = seqs.cause {
+            relayed.lose(place, &mut value, seqs.from.max(next), seqs.to, cause);
+        }
+        value.through = value.through.max(seqs.to);
+        value.heard = value.heard.max(value.through);
+        relayed.reached.insert(place, value);
+        // Who brings nothing further needs no entry for what is none.
+        Ok(if passed.is_none() || self.config.others == Others::Relayed { Fate::Keep } else { Fate::Drop })
+    }
+
+    /// An epoch that nothing is known of: it begins where it says, or behind what is known of its log.
+    fn begin(&self, relayed: &mut Relayed, place: Place, seqs: Seqs) -> CursorValue {
+        let before = relayed.newest(place.0).or_else(|| {
+            let (epoch, value) = self.newest(place.0)?;
+            Some(((place.0, epoch), value))
+        });
+        let first = match (seqs.first, before) {
+            (Seq::ZERO, None) => seqs.from,
+            (Seq::ZERO, Some((_, before))) => before.through.next().min(seqs.from),
+            (first, None | Some(_)) => first,
+        };
+        if let Some((of, mut value)) = before
+            && seqs.first > Seq::ZERO
+        {
+            // The epoch before ended where this one begins.
+            let next = value.through.next();
+            relayed.lose(of, &mut value, next, first.prev(), Cause::RelayLost);
+            value.through = value.through.max(first.prev());
+            value.heard = value.heard.max(value.through);
+            relayed.reached.insert(of, value);
+        }
+        CursorValue { through: first.prev(), heard: first.prev(), crc: 0, first, gapped: 0 }
+    }
+
+    /// How far an epoch of a log was taken, with what the disk does not have yet.
+    pub(super) fn enqueued(&self, place: Place) -> Option<CursorValue> {
+        let pending = self.pending.values().rev().filter(|pending| !pending.void);
+        let reached = |pending: &super::Pending| pending.reached.get(&place).copied();
+        pending.filter_map(reached).next().or_else(|| self.registry.cursor(place.0, place.1))
+    }
+
+    fn newest(&self, log: LogId) -> Option<(Epoch, CursorValue)> {
+        let pending = self.pending.values().filter(|pending| !pending.void);
+        let enqueued = pending.flat_map(|pending| &pending.reached).filter(|((of, _), _)| *of == log);
+        let enqueued: BTreeMap<Epoch, CursorValue> =
+            enqueued.map(|((_, epoch), value)| (*epoch, *value)).collect();
+        let known = self.registry.epochs_of(log).filter(|(epoch, _)| !enqueued.contains_key(epoch));
+        let newest = known.chain(enqueued.iter().map(|(epoch, value)| (*epoch, *value)));
+        newest.max_by_key(|(_, value)| (value.first, value.through))
+    }
+
+    /// What a commit is to make of the cursors of logs below.
+    pub(super) fn relay_moves(
+        &self,
+        via: ClientId,
+        reached: &BTreeMap<Place, CursorValue>,
+    ) -> Vec<CursorMove> {
+        let mut moves = Vec::new();
+        for (place, value) in reached {
+            let before = self.registry.key(*place);
+            // Whoever is there and brings it keeps its name, though another brings it too.
+            let stays = before.filter(|key| self.registry.is_there(*key));
+            let key = stays.unwrap_or(CursorKey::Relayed(via, place.0, place.1));
+            moves.extend(before.filter(|before| *before != key).map(|before| (before, None)));
+            moves.push((key, Some(*value)));
+        }
+        moves
+    }
+
+    /// What was dropped of what edges brought, since the start.
+    pub fn dropped(&self) -> Dropped {
+        self.dropped
+    }
+
+    /// What came through edges from logs below theirs: through whom, which epoch of which log, and how far.
+    pub fn relays(&self) -> impl Iterator<Item = (ClientId, LogId, Epoch, CursorValue)> {
+        self.registry.relays()
+    }
+}
+
+impl Relayed {
+    fn lose(&mut self, place: Place, value: &mut CursorValue, from: Seq, to: Seq, cause: Cause) {
+        if from <= to {
+            let gap = Gap { from, to, cause };
+            value.gapped = value.gapped.saturating_add(gap.count());
+            self.gaps.push((place, gap));
+        }
+    }
+
+    fn newest(&self, log: LogId) -> Option<(Place, CursorValue)> {
+        let of_log = self.reached.iter().filter(|((of, _), _)| *of == log);
+        of_log.max_by_key(|(_, value)| (value.first, value.through)).map(|(place, value)| (*place, *value))
+    }
+}
+
+/// Entries of one item that stay together.
+struct Run {
+    first: Seq,
+    from: usize,
+    frames: Bytes,
+}
+
+impl Run {
+    fn end(&self, next: Seq, to: usize, items: &mut Vec<Item>) {
+        let count = u32::try_from(next.0.saturating_sub(self.first.0)).unwrap_or(u32::MAX);
+        if count > 0 {
+            items.push(Item::Entries { first: self.first, count, frames: self.frames.slice(self.from..to) });
+        }
+    }
+}
+
+fn item_end(first: Seq, frames: &Bytes) -> Seq {
+    first.plus(numbered(first, frames).map_while(Result::ok).count() as u64)
+}
+
+/// What a frame says of seqs that are no entries.
+fn passed(frame: &Frame<'_>) -> Result<Option<Passed>, Reject> {
+    let unreadable = |_| (RefusedCode::Malformed, "a body that cannot be read".to_owned(), "an entry");
+    let body = Body::read(frame.body).map_err(unreadable)?;
+    if body.kind != Kind::Passed {
+        return Ok(None);
+    }
+    Passed::read(&body).map(Some).map_err(unreadable)
+}
+
+/// Items with an entry for all that is none: gaps, skips, and the epoch's beginning. Whoever relays a log says of every
+/// seq what became of it.
+pub(super) fn told(items: Vec<Item>, begins: Option<Seq>, first: Seq, stamp: Stamp) -> Vec<Item> {
+    let stub = |from: Seq, to: Seq, cause| {
+        let mut frames = Vec::new();
+        Passed { from, first, cause }.write(stamp, &mut frames);
+        Item::Entries { first: to, count: 1, frames: frames.into() }
+    };
+    let begins = begins.map(|first| stub(first, first.prev(), None));
+    let told = items.into_iter().map(|item| match item {
+        Item::Gap(Gap { from, to, cause }) => stub(from, to, Some(cause)),
+        Item::Skip { from, to } => stub(from, to, None),
+        entries @ Item::Entries { .. } => entries,
+    });
+    begins.into_iter().chain(told).collect()
+}

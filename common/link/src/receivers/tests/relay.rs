@@ -1,0 +1,166 @@
+//! What comes from logs below an edge's own, and who is above.
+
+use super::*;
+use riser_wire::{
+    entry::{Frame, Origin},
+    link::Above,
+    passed::Passed,
+};
+
+/// The log below, and an epoch of it.
+const BELOW: (LogId, Epoch) = (LogId(50), Epoch(8));
+
+fn up(above: Above) -> Hub {
+    let mut hub = Hub::new();
+    hub.input(Input::Above(above));
+    assert!(welcomed(hub.greet(C1, &hello()), C1));
+    hub
+}
+
+/// Frames of the log below, with these seqs there.
+fn relayed(seqs: &[u64]) -> Vec<u8> {
+    let plain = entries(seqs.len() as u32);
+    let mut out = Vec::new();
+    for (seq, frame) in seqs.iter().zip(riser_wire::entry::frames(&plain).map(Result::unwrap)) {
+        let origin = Origin { number: 1, seq: Seq(*seq), wall: Wall(7) };
+        Frame { origin: Some(origin), ..frame }.write(&mut out);
+    }
+    out
+}
+
+/// What says that seqs up to `to` are no entries.
+fn passed(from: u64, to: u64, first: u64, cause: Option<Cause>) -> Vec<u8> {
+    let (mut plain, mut out) = (Vec::new(), Vec::new());
+    Passed { from: Seq(from), first: Seq(first), cause }.write(Stamp::default(), &mut plain);
+    let (frame, _) = Frame::read(&plain, 0).unwrap();
+    let origin = Origin { number: 1, seq: Seq(to), wall: Wall(7) };
+    Frame { origin: Some(origin), ..frame }.write(&mut out);
+    out
+}
+
+/// A batch from the edge's `first` on, of so many frames of the log that its number 1 stands for.
+fn of(place: (LogId, Epoch), first: u64, frames: &[u8]) -> EdgeFrame {
+    let count = riser_wire::entry::frames(frames).count() as u32;
+    let mut items = ItemsWriter::default();
+    items.entries(count, frames);
+    let batch = batch(5, first, 1);
+    let definitions = Definitions { origins: vec![(1, place)], ..batch.definitions.clone() };
+    EdgeFrame::Batch(Batch { definitions, items: items.finish(), ..batch })
+}
+
+/// How many entries were kept of the last batch, and the cursor of the log below that it made.
+fn kept(hub: &Hub) -> (u32, Option<CursorValue>) {
+    let ingest = ingests(&hub.outputs)[0];
+    let count = |item: &Item| if let Item::Entries { count, .. } = item { *count } else { 0 };
+    let key = CursorKey::Relayed(EDGE, BELOW.0, BELOW.1);
+    let cursor = ingest.cursors.iter().find(|(of, _)| *of == key).and_then(|(_, value)| *value);
+    (ingest.items.iter().map(count).sum(), cursor)
+}
+
+fn lost(hub: &Hub) -> Vec<(LogId, Gap)> {
+    let gap = |output: &Output| match output {
+        Output::Emit { event: SystemEvent::LinkGap { log, gap, .. }, .. } => Some((*log, *gap)),
+        _ => None,
+    };
+    hub.outputs.iter().filter_map(gap).collect()
+}
+
+#[test]
+fn seqs_of_a_log_below_are_taken_once_and_a_hole_is_a_gap() {
+    let mut hub = up(Above::default());
+    hub.frame(C1, of(BELOW, 1, &[passed(1, 0, 1, None), relayed(&[1, 2])].concat()));
+    let (count, cursor) = kept(&hub);
+    assert_eq!((count, cursor.map(|c| (c.first.0, c.through.0, c.gapped))), (2, Some((1, 2, 0))));
+    // Before that is on disk: one again, one that is new.
+    hub.frame(C1, of(BELOW, 4, &relayed(&[2, 3])));
+    assert_eq!(kept(&hub).0, 1);
+    assert_eq!(hub.receivers.dropped().again, 1);
+    assert!(lost(&hub).is_empty());
+    // 4 and 5 stay on site, 6 was gone there already, 7 and 8 nobody speaks of.
+    let said = [passed(4, 5, 0, None), passed(6, 6, 0, Some(Cause::Quota)), relayed(&[9])].concat();
+    hub.frame(C1, of(BELOW, 6, &said));
+    let gap = |from, to, cause| (BELOW.0, Gap { from: Seq(from), to: Seq(to), cause });
+    assert_eq!(lost(&hub), [gap(6, 6, Cause::Quota), gap(7, 8, Cause::RelayLost)]);
+    let (count, cursor) = kept(&hub);
+    assert_eq!(
+        (count, cursor.map(|c| (c.through.0, c.gapped))),
+        (1, Some((9, 3))),
+        "stubs end at the topmost"
+    );
+}
+
+#[test]
+fn an_epoch_that_ended_short_of_the_next_one_lost_its_end() {
+    let mut hub = up(Above::default());
+    hub.frame(C1, of(BELOW, 1, &relayed(&[5])));
+    let next = (BELOW.0, Epoch(9));
+    let batch = of(next, 2, &[passed(9, 8, 9, None), relayed(&[9])].concat());
+    hub.frame(C1, batch);
+    let gap = Gap { from: Seq(6), to: Seq(8), cause: Cause::RelayLost };
+    assert_eq!(lost(&hub), [(BELOW.0, gap)]);
+    let cursors = &ingests(&hub.outputs)[0].cursors;
+    let of = |epoch| {
+        let key = CursorKey::Relayed(EDGE, BELOW.0, epoch);
+        cursors
+            .iter()
+            .find(|(of, _)| *of == key)
+            .and_then(|(_, value)| *value)
+            .map(|c| (c.through.0, c.gapped))
+    };
+    assert_eq!((of(BELOW.1), of(Epoch(9))), (Some((8, 3)), Some((9, 0))));
+}
+
+#[test]
+fn a_failed_commit_is_forgotten_of_logs_below_too() {
+    let mut hub = up(Above::default());
+    hub.frame(C1, of(BELOW, 1, &relayed(&[1, 2])));
+    hub.input(Input::Failed { token: 1 });
+    assert!(welcomed(hub.greet(C2, &hello()), C2));
+    let EdgeFrame::Batch(batch) = of(BELOW, 1, &relayed(&[1, 2])) else { unreachable!() };
+    hub.frame(C2, EdgeFrame::Batch(batch));
+    assert_eq!((kept(&hub).0, hub.receivers.dropped().again), (2, 0));
+}
+
+#[test]
+fn what_is_its_own_or_from_above_is_dropped_and_counted() {
+    for log in [HUB_LOG, LogId(60)] {
+        let mut hub = up(Above { hops: 1, logs: vec![LogId(60)] });
+        hub.frame(C1, of((log, Epoch(1)), 1, &relayed(&[1, 2, 3])));
+        assert_eq!((kept(&hub).0, hub.receivers.dropped().own), (0, 3));
+        assert_eq!(synced(hub.input(Input::Ingested { token: 1, refused: Vec::new() })), [3]);
+    }
+}
+
+#[test]
+fn nobody_brings_what_is_of_another_accounts_log() {
+    let other = ClientId(Uuid::from_bytes([2; 16]));
+    let value = CursorValue { through: Seq(3), heard: Seq(3), first: Seq(1), ..CursorValue::default() };
+    let mut hub = Hub::over([(CursorKey::Ingest(other, BELOW.0, BELOW.1), value)]);
+    hub.receivers.know([(other, AccountId(Uuid::from_bytes([8; 16])))]);
+    assert!(welcomed(hub.greet(C1, &hello()), C1));
+    hub.frame(C1, of(BELOW, 1, &relayed(&[4])));
+    assert_eq!(closed(&hub.outputs, C1), Some(RefusedCode::NotAuthorised));
+    assert!(ingests(&hub.outputs).is_empty());
+}
+
+#[test]
+fn who_is_above_is_refused_below_and_who_comes_to_be_is_sent_away() {
+    let mut hub = Hub::new();
+    hub.input(Input::Above(Above { hops: 1, logs: vec![LogId(1)] }));
+    hub.greet(C1, &hello());
+    assert_eq!(closed(&hub.outputs, C1), Some(RefusedCode::Loop));
+    let mut hub = up(Above::default());
+    let said = |hops, logs: &[u64]| {
+        let logs = logs.iter().copied().map(LogId).collect();
+        Output::Send { connection: C1, frame: HubFrame::Above(Above { hops, logs }) }
+    };
+    assert_eq!(hub.frame(C1, EdgeFrame::Above), [said(0, &[HUB_LOG.0])]);
+    let above = Above { hops: 1, logs: vec![LogId(60)] };
+    assert_eq!(hub.input(Input::Above(above)), [said(1, &[60, HUB_LOG.0])], "it is told of a change");
+    hub.input(Input::Above(Above { hops: 2, logs: vec![LogId(1), LogId(60)] }));
+    assert_eq!(closed(&hub.outputs, C1), Some(RefusedCode::Loop));
+    // The instance itself, by its own log.
+    let own = Hello { log: HUB_LOG, ..hello() };
+    hub.greet(C2, &own);
+    assert_eq!(closed(&hub.outputs, C2), Some(RefusedCode::Loop));
+}

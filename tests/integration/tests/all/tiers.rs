@@ -1,0 +1,82 @@
+//! Three tiers: an edge below an edge below a hub, and the middle one is killed.
+
+use serde_json::json;
+
+use crate::needs::{Need, needs};
+use crate::program::{EVENTUALLY, SOON, wait};
+use crate::site::{Node, OWNER, Plan, SENSOR, Site};
+
+/// Publications per run, at a pace that leaves most of them for after the first kill.
+const COUNT: u64 = 1500;
+const RATE: u64 = 300;
+
+fn three() -> Site {
+    Site::planned(Plan { middle: true, ..Plan::default() })
+}
+
+fn wait_for(site: &Site, reader: &str, count: u64) {
+    let what = format!("{count} delivered to {reader}");
+    site.history.wait(&what, EVENTUALLY, |ledger| ledger.delivered(reader) >= count);
+}
+
+/// The equation holds at an edge, nothing is queued, and nothing is gone.
+fn drained(node: &Node) -> [f64; 4] {
+    let equation = wait(EVENTUALLY, || node.equation().filter(|[_, _, queued, _]| *queued == 0.0));
+    let [accepted, synced, queued, gapped] = equation.unwrap_or_else(|| panic!("{:?}", node.equation()));
+    assert_eq!((accepted, gapped), (synced + queued, 0.0), "accepted = synced + queued + gapped");
+    [accepted, synced, queued, gapped]
+}
+
+#[test]
+fn a_middle_edge_that_is_killed_loses_doubles_and_reorders_nothing() {
+    needs!(Need::Program("curl"), Need::Python, Need::Node);
+    let mut site = three();
+    let _board = site.dashboard("board", &site.hub, "hall", json!({}));
+    site.history.wait_mark("board ready", SOON);
+    let ask =
+        json!({ "stream": "s", "topic": "sensors/s", "qos": 2, "count": COUNT, "rate": RATE, "version": 4 });
+    let publisher = site.client("publisher", "publish_mqttjs.mjs", &site.edge, SENSOR, ask);
+    for upto in [150, 500, 900] {
+        wait_for(&site, "board", upto);
+        site.middle().kill();
+        site.middle().start();
+    }
+    publisher.finish(EVENTUALLY);
+    wait_for(&site, "board", COUNT);
+    let verdict = site.history.ledger().verdict("board");
+    let gaps = site.history.ledger().gaps("board");
+    assert!(verdict.is_clean(), "{verdict:?}");
+    assert!(gaps.is_empty(), "{gaps:?}");
+    drained(&site.edge);
+    drained(site.middle());
+}
+
+#[test]
+fn orders_reach_who_listens_behind_the_lowest_edge_while_the_middle_one_is_killed() {
+    needs!(Need::Program("curl"), Need::Python, Need::Node);
+    let mut site = three();
+    let _low = site.dashboard("low", &site.edge, "orders", json!({}));
+    let _high = site.dashboard("high", &site.hub, "orders", json!({}));
+    for name in ["low", "high"] {
+        site.history.wait_mark(&format!("{name} ready"), SOON);
+    }
+    let ask = |stream: &str| json!({ "stream": stream, "topic": format!("orders/{stream}"), "qos": 2, "count": COUNT / 2, "rate": RATE });
+    let down = site.client("down", "publish_paho.py", &site.hub, OWNER, ask("down"));
+    let up = site.client("up", "publish_paho.py", &site.edge, OWNER, ask("up"));
+    for upto in [200, 600] {
+        wait_for(&site, "low", upto);
+        site.middle().kill();
+        site.middle().start();
+    }
+    down.finish(EVENTUALLY);
+    up.finish(EVENTUALLY);
+    for name in ["low", "high"] {
+        wait_for(&site, name, COUNT);
+    }
+    drained(&site.edge);
+    drained(site.middle());
+    for name in ["low", "high"] {
+        let verdict = site.history.ledger().verdict(name);
+        assert!(verdict.is_clean(), "{name}: {verdict:?}");
+    }
+}
