@@ -388,6 +388,12 @@ impl Below {
         };
         if let Some(known) = self.edges.get(&edge) {
             instance.know_site(log, known.name(), true);
+            for (_, (below, _)) in &definitions.origins {
+                // What another edge brings too is shown behind whoever brought it first.
+                if self.receivers.owner(*below).is_none_or(|owner| owner == edge) {
+                    instance.know_site(*below, known.name(), true);
+                }
+            }
         }
         let table = self.tables.entry(connection).or_default();
         table.define(definitions, edge, &self.directory);
