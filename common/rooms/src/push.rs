@@ -1,0 +1,128 @@
+//! The push that a subscription's look comes to, and how that moves the subscription.
+
+use crate::subscription::{Newest, Next, Subscription, View};
+use bytes::Bytes;
+use riser_model::{
+    Position, RoomName, Route, Seq, SessionId, Wall,
+    door::{Delivery, Push},
+    event::Scope,
+};
+use riser_wire::entry::{Body, Publication};
+use std::sync::Arc;
+
+/// What is delivered, wherever it was found.
+struct Found {
+    pos: Option<Position>,
+    retained: Option<Position>,
+    route: Arc<Route>,
+    body: Bytes,
+    wall: Wall,
+    skipped: u64,
+}
+
+/// Makes the push that a look found, and moves the subscription past it. None if it cannot be named.
+pub(crate) fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<Push> {
+    let id = subscription.id;
+    match next {
+        Next::Retained { route, retained } => {
+            if let Some(walk) = &mut subscription.walk {
+                walk.after = Some(route.channel.clone());
+            }
+            subscription.own.remove(&retained.position.seq);
+            let (body, wall, retained) = (retained.body, retained.wall, Some(retained.position));
+            deliver(subscription, view, Found { pos: None, retained, route, body, wall, skipped: 0 })
+        }
+        Next::Publication { seq, found } => {
+            subscription.cursor = seq;
+            let route = Arc::clone(&view.routes.known(found.route)?.route);
+            let pos = Some(Position { log: view.chain.log, epoch: found.epoch, seq });
+            let (body, wall) = (found.body, found.wall);
+            deliver(subscription, view, Found { pos, retained: None, route, body, wall, skipped: 0 })
+        }
+        Next::Newest { channel, value, skipped } => {
+            if let Some(conflation) = &mut subscription.conflation {
+                conflation.shown(channel, view.graph.channel(channel));
+            }
+            subscription.wanted = Seq::ZERO;
+            let (pos, route, body, wall) = match value {
+                Newest::Log { position, route, body, wall } => (Some(position), route, body, wall),
+                Newest::Latest { route, body } => {
+                    let wall = Body::read(&body).map_or(view.wall, |body| body.stamp.wall);
+                    (None, route, body, wall)
+                }
+                Newest::Gone(seq) => {
+                    let gap = view.chain.missing(seq, seq).into_iter().next()?;
+                    let pos = view.chain.position(seq);
+                    subscription.at = pos;
+                    return Some(Push::Gap { subscription: id, gap, pos });
+                }
+            };
+            deliver(subscription, view, Found { pos, retained: None, route, body, wall, skipped })
+        }
+        Next::Wiped(connection) => {
+            subscription.wiped.pop_front();
+            let session = SessionId { epoch: view.chain.epoch, connection };
+            Some(Push::Wiped { subscription: id, session })
+        }
+        Next::Gap(gap) => {
+            subscription.cursor = gap.to;
+            let pos = view.chain.position(gap.to);
+            subscription.at = pos;
+            Some(Push::Gap { subscription: id, gap, pos })
+        }
+        Next::Passed(seq) => Some(Push::Through { subscription: id, pos: view.chain.position(seq) }),
+        Next::Nothing | Next::Blocked => None,
+    }
+}
+
+fn deliver(subscription: &mut Subscription, view: &View<'_>, found: Found) -> Option<Push> {
+    let Found { pos, retained, route, body, wall, skipped } = found;
+    let Named { room, rooted, technical, linked } = named(view, &route)?;
+    let prev = subscription.at;
+    subscription.at = pos.unwrap_or(prev);
+    let session = pos.and_then(|pos| session_of(view, &route, pos.seq));
+    let in_log = pos.is_some() || retained.is_some();
+    let reported = linked && in_log && Publication::has_publish_id(&body);
+    Some(Push::Publication(Delivery {
+        subscription: subscription.id,
+        pos,
+        prev,
+        route,
+        room,
+        body,
+        wording: None,
+        skipped,
+        retained,
+        wall,
+        rooted,
+        session,
+        technical,
+        reported,
+    }))
+}
+
+/// The session that an entry belongs to, as long as it is replayed.
+fn session_of(view: &View<'_>, route: &Route, seq: Seq) -> Option<SessionId> {
+    let session = view.graph.room(view.graph.room_of(route.room)?).session.as_ref()?;
+    let connection = session.owner(seq)?;
+    Some(SessionId { epoch: view.chain.epoch, connection })
+}
+
+/// What of a delivery its room says.
+struct Named {
+    room: RoomName,
+    /// It is the root of MQTT's topics.
+    rooted: bool,
+    /// Whose technical channel it is.
+    technical: Option<Scope>,
+    /// Whether uplinks carry it.
+    linked: bool,
+}
+
+fn named(view: &View<'_>, route: &Route) -> Option<Named> {
+    let slot = view.graph.room_of(route.room)?;
+    let (name, room) = (view.graph.name(slot)?, view.graph.room(slot));
+    let (technical, linked) = (room.speaks, room.declared.as_ref().is_some_and(|declared| declared.linked));
+    let rooted = technical.is_none() && view.root == Some(name);
+    Some(Named { room: name.clone(), rooted, technical, linked })
+}
