@@ -2,7 +2,7 @@
 //! with every hole named.
 
 use crate::{
-    journal::{Journal, Logged},
+    journal::{Journal, Key, Logged},
     site,
     subscriber::{Identity, Reads, Told},
 };
@@ -17,6 +17,8 @@ pub struct Reading {
     at: Option<Seq>,
     /// With `conflate`: what was shown of each channel.
     shown: BTreeMap<String, Seq>,
+    /// What was shown of each channel since then, beside a backlog.
+    beside: BTreeMap<String, Key>,
     /// Up to here it may have seen what came after and is no more.
     went_back_to: Seq,
     /// Ranges that it was told are gone.
@@ -38,8 +40,11 @@ impl Reading {
                 self.messages += 1;
                 self.message(who, *at, channel, payload, journal)
             }
-            Told::Message { at: None, channel, .. } => {
+            Told::Message { at: None, channel, key, .. } => {
                 self.messages += 1;
+                if let Some(key) = key {
+                    self.beside.insert(channel.clone(), *key);
+                }
                 let complete = who.reads != Reads::Conflate;
                 complete.then(|| format!("{channel} came without a position"))
             }
@@ -115,6 +120,7 @@ impl Reading {
 
     /// The present of a channel never steps back.
     fn newest(&mut self, who: &Identity, at: Position, channel: &str) -> Option<String> {
+        self.beside.remove(channel);
         let last = self.shown.insert(channel.to_owned(), at.seq).unwrap_or_default();
         (at.seq < last).then(|| format!("{}: {channel} steps back from {} to {at}", who.user, last.0))
     }
@@ -157,7 +163,16 @@ impl Reading {
             newest.insert(entry.channel.as_ref()?.as_str(), *seq);
         }
         newest.retain(|_, seq| *seq > self.went_back_to);
+        newest.retain(|channel, seq| !self.is_past(channel, *seq, journal));
         newest.into_iter().find(|(channel, seq)| self.shown.get(*channel) != Some(seq)).map(|(_, seq)| seq)
+    }
+
+    /// Whether it was shown what is newer than that entry and never came: its edge let go of it in a full spool.
+    fn is_past(&self, channel: &str, seq: Seq, journal: &Journal) -> bool {
+        let key_of = |seq: &Seq| journal.entries.get(seq).and_then(Logged::key);
+        let (Some(shown), Some(stored)) = (self.beside.get(channel), key_of(&seq)) else { return false };
+        let came = || journal.entries.values().any(|entry| entry.key() == Some(*shown));
+        shown.device == stored.device && shown.n > stored.n && !came()
     }
 
     /// The log went back to an old backup: from here on other rules hold.
