@@ -17,7 +17,7 @@ use riser_model::{
     event::{Scope, SystemEvent},
 };
 use riser_mqtt::{Record, SessionKey, Sessions};
-use riser_rooms::{Bus, Changes, Input as BusInput, Outcomes, Placed, Presences, Settled};
+use riser_rooms::{Bus, Changes, EdgeSessions, Input as BusInput, Outcomes, Placed, Presences, Settled};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
@@ -163,6 +163,8 @@ pub struct Instance {
     presences: Presences,
     /// What became of entries in quarantine.
     settled: Settled,
+    /// Session history of connections behind edges.
+    edge_sessions: EdgeSessions,
     /// What came down and whose publishers are to hear what became of it.
     outcomes: Outcomes,
     outcomes_due: Option<Time>,
@@ -217,7 +219,7 @@ pub struct Instance {
 impl Instance {
     /// An instance over a bus and what its log folded to. Nobody is connected here.
     pub fn new(bus: Bus, fold: LogFold, now: Now) -> Self {
-        let LogFold { sessions, presences, mut settled, mut outcomes, .. } = fold;
+        let LogFold { sessions, presences, mut settled, mut outcomes, edge_sessions, .. } = fold;
         settled.trim(bus.oldest());
         outcomes.retain(|room| bus.is_linked(room));
         let restarted = sessions.restarted(now.wall);
@@ -227,6 +229,7 @@ impl Instance {
             sessions,
             presences,
             settled,
+            edge_sessions,
             outcomes,
             outcomes_due: Some(now.time),
             caring: BTreeMap::new(),
@@ -258,6 +261,9 @@ impl Instance {
             outputs: VecDeque::new(),
         };
         instance.restore_shares(now);
+        for kept in instance.edge_sessions.kept() {
+            instance.bus.list_behind(&kept);
+        }
         let (epoch, through) = (instance.bus.epoch(), instance.bus.committed());
         instance.say(Scope::Instance, SystemEvent::Started { epoch, through }, now);
         instance.bus.began(now);

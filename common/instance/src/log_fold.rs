@@ -3,12 +3,14 @@
 use riser_log::Fold;
 use riser_model::{EpochSpan, Route, Seq, time::Anchor};
 use riser_mqtt::Sessions;
-use riser_rooms::{Outcomes, Presences, Producers, Settled};
+use riser_rooms::{EdgeSessions, Outcomes, Presences, Producers, Settled};
 use riser_wire::entry::{Body, Frame, Kind, Publication};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-const SAVED_VERSION: u8 = 5;
+const SAVED_VERSION: u8 = 6;
+/// Without [`LogFold::edge_sessions`].
+const VERSION_5: u8 = 5;
 /// Without [`LogFold::outcomes`].
 const VERSION_4: u8 = 4;
 /// Without [`LogFold::presences`] and [`LogFold::settled`].
@@ -36,6 +38,8 @@ pub struct LogFold {
     pub settled: Settled,
     /// Whose publishers are to hear what became of them.
     pub outcomes: Outcomes,
+    /// Session history of connections behind edges.
+    pub edge_sessions: EdgeSessions,
 }
 
 /// The newest anchors of a log, by their seqs (rule 7.10).
@@ -67,6 +71,7 @@ impl Fold for LogFold {
         self.sessions.apply(seq, frame);
         self.presences.apply(frame);
         self.settled.apply(frame);
+        self.edge_sessions.apply(seq, frame, route);
         if let Some(route) = route {
             self.producers.apply(seq, frame, route.client);
             self.outcomes.apply(seq, frame, route);
@@ -87,7 +92,9 @@ impl Fold for LogFold {
         let (producers, presences, settled) =
             (self.producers.save(), self.presences.save(), self.settled.save());
         let (anchors, sessions, outcomes) = (&self.anchors.0, self.sessions.save(), self.outcomes.save());
-        let saved = (anchors, sessions, self.newest_retained, producers, presences, settled, outcomes);
+        let newest = self.newest_retained;
+        let edges = self.edge_sessions.save();
+        let saved = (anchors, sessions, newest, producers, presences, settled, outcomes, edges);
         let bytes = postcard::to_extend(&saved, vec![SAVED_VERSION]);
         bytes.expect("plain values serialize into memory")
     }
@@ -114,10 +121,11 @@ impl Fold for LogFold {
                 Presences::default()
             },
             settled: if since(VERSION_4) { Settled::load(take(&mut rest)?)? } else { Settled::default() },
-            outcomes: if since(SAVED_VERSION) {
-                Outcomes::load(take(&mut rest)?)?
+            outcomes: if since(VERSION_5) { Outcomes::load(take(&mut rest)?)? } else { Outcomes::default() },
+            edge_sessions: if since(SAVED_VERSION) {
+                EdgeSessions::load(take(&mut rest)?)?
             } else {
-                Outcomes::default()
+                EdgeSessions::default()
             },
         };
         rest.is_empty().then_some(loaded)

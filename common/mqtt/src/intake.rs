@@ -165,6 +165,7 @@ impl Batch {
             publish_id: None,
             packet_id,
             publisher: (self.author.always || publish.retain).then_some(self.author.publisher),
+            session: None,
             properties: &publish.travelling.properties,
             payload: publish.payload,
         };

@@ -134,10 +134,10 @@ impl Bus {
 
     /// What a session published is replayed from now on, if it is on disk and the session is still there.
     fn own(&mut self, connection: ConnectionId, owned: Vec<(Seq, RoomSlot)>, stored: bool) {
-        let lives = self.connections.contains_key(&connection);
+        let (lives, owner) = (self.connections.contains_key(&connection), self.session_id(connection));
         for (seq, room) in owned {
             match &mut self.graph.room_mut(room).session {
-                Some(session) if stored && lives => session.add(seq, connection),
+                Some(session) if stored && lives => session.add(seq, owner),
                 Some(session) => session.release(),
                 None => {}
             }
@@ -339,7 +339,7 @@ impl Bus {
     pub(crate) fn forget(&mut self, connection: ConnectionId) {
         let Some(gone) = self.connections.remove(&connection) else { return };
         if gone.session {
-            self.end_session(connection);
+            self.end_session(self.session_id(connection));
         }
         for (id, subscription) in &gone.subscriptions {
             connection::stop(&mut self.graph, subscription, (connection, *id));

@@ -13,7 +13,7 @@ use crate::{
 use bytes::Bytes;
 use riser_model::{
     AccountId, ChannelName, ConnectionId, Epoch, History, LogId, Now, Retention, Room as Declared, RoomId,
-    RoomName, Route, RouteNumber, Seq, SubscriptionId, Time, event::Scope,
+    RoomName, Route, RouteNumber, Seq, SessionId, SubscriptionId, Time, event::Scope,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -177,7 +177,7 @@ impl Graph {
     }
 
     /// A connection ended: nothing of it is replayed any more. Who is to be told.
-    pub(crate) fn wipe(&mut self, owner: ConnectionId) -> BTreeSet<Key> {
+    pub(crate) fn wipe(&mut self, owner: SessionId) -> BTreeSet<Key> {
         let sessions = self.rooms.iter_mut().filter_map(|room| room.session.as_mut());
         sessions.flat_map(|session| session.wipe(owner)).collect()
     }

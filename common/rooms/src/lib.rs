@@ -6,6 +6,7 @@
 //!
 //! Read [`input`] and [`output`] first (what it is told and what it wants), then [`bus`] (the branches).
 
+pub mod behind;
 pub mod bus;
 mod chain;
 mod commit;
@@ -44,6 +45,7 @@ mod topics;
 mod warm;
 mod wordings;
 
+pub use behind::EdgeSessions;
 pub use bus::Bus;
 pub use config::Config;
 pub use depth::Mark;

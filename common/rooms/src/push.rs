@@ -59,9 +59,8 @@ pub(crate) fn push(subscription: &mut Subscription, view: &View<'_>, next: Next)
             };
             deliver(subscription, view, Found { pos, retained: None, route, body, wall, skipped })
         }
-        Next::Wiped(connection) => {
+        Next::Wiped(session) => {
             subscription.wiped.pop_front();
-            let session = SessionId { epoch: view.chain.epoch, connection };
             Some(Push::Wiped { subscription: id, session })
         }
         Next::Gap(gap) => {
@@ -104,8 +103,7 @@ fn deliver(subscription: &mut Subscription, view: &View<'_>, found: Found) -> Op
 /// The session that an entry belongs to, as long as it is replayed.
 fn session_of(view: &View<'_>, route: &Route, seq: Seq) -> Option<SessionId> {
     let session = view.graph.room(view.graph.room_of(route.room)?).session.as_ref()?;
-    let connection = session.owner(seq)?;
-    Some(SessionId { epoch: view.chain.epoch, connection })
+    session.owner(seq)
 }
 
 /// What of a delivery its room says.

@@ -1,24 +1,29 @@
 //! Session history: what a connection publishes in a room is replayed to whoever joins, for as long as that
-//! connection lasts.
+//! connection lasts; be it here or behind an edge.
+//!
+//! Of what came over a link and found no place the list knows where it is missing: a replay has a gap there.
 //!
 //! What always holds: the list names entries of the log by their places and buffers none of them; what one connection
 //! published is in it from its commit until that connection ends, and not a moment longer; who was shown any of it in
 //! a replay is told when it is wiped, once. The bytes stay on disk until the log lets them go.
 
 use crate::{
+    behind::{Behind, Kept},
     bus::Bus,
     connection,
     graph::Key,
     subscription::{Scope, State},
 };
-use riser_model::{ConnectionId, Seq};
+use riser_model::{ConnectionId, Seq, SessionId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What of a room is replayed.
 #[derive(Debug, Default)]
 pub(crate) struct SessionHistory {
-    owned: BTreeMap<Seq, ConnectionId>,
-    owners: BTreeMap<ConnectionId, Owner>,
+    owned: BTreeMap<Seq, SessionId>,
+    owners: BTreeMap<SessionId, Owner>,
+    /// What found no place, by its first seq: the last one, and whose it is.
+    missing: BTreeMap<Seq, (Seq, SessionId)>,
     /// Publications on their way to the disk, which will be in it.
     under_way: usize,
 }
@@ -44,20 +49,43 @@ impl SessionHistory {
     }
 
     /// A publication for which a place was kept is on disk.
-    pub(crate) fn add(&mut self, seq: Seq, owner: ConnectionId) {
+    pub(crate) fn add(&mut self, seq: Seq, owner: SessionId) {
         self.release();
+        self.list(seq, owner);
+    }
+
+    /// A publication is on disk that came over a link.
+    pub(crate) fn list(&mut self, seq: Seq, owner: SessionId) {
         self.owned.insert(seq, owner);
         self.owners.entry(owner).or_default().seqs.insert(seq);
     }
 
     /// Whose an entry is.
-    pub(crate) fn owner(&self, seq: Seq) -> Option<ConnectionId> {
+    pub(crate) fn owner(&self, seq: Seq) -> Option<SessionId> {
         self.owned.get(&seq).copied()
+    }
+
+    /// The same, for which there is no place.
+    pub(crate) fn miss(&mut self, seq: Seq, owner: SessionId) {
+        if let Some(mut last) = self.missing.last_entry()
+            && last.get().1 == owner
+            && last.get().0.next() == seq
+        {
+            last.get_mut().0 = seq;
+        } else {
+            self.missing.insert(seq, (seq, owner));
+        }
     }
 
     /// The first entry after that one.
     pub(crate) fn after(&self, seq: Seq) -> Option<Seq> {
         self.owned.range(seq.next()..).next().map(|(seq, _)| *seq)
+    }
+
+    /// What is missing first after that one, if nothing that is there comes before it.
+    pub(crate) fn missing_after(&self, seq: Seq) -> Option<(Seq, Seq)> {
+        let first = self.missing.range(seq.next()..).next().map(|(from, (to, _))| (*from, *to))?;
+        self.after(seq).is_none_or(|owned| owned > first.0).then_some(first)
     }
 
     /// An entry is shown in a replay.
@@ -75,7 +103,8 @@ impl SessionHistory {
     }
 
     /// A connection ended: nothing of it is replayed any more. Who is to be told.
-    pub(crate) fn wipe(&mut self, owner: ConnectionId) -> BTreeSet<Key> {
+    pub(crate) fn wipe(&mut self, owner: SessionId) -> BTreeSet<Key> {
+        self.missing.retain(|_, (_, of)| *of != owner);
         let Some(gone) = self.owners.remove(&owner) else { return BTreeSet::new() };
         for seq in gone.seqs {
             self.owned.remove(&seq);
@@ -85,13 +114,42 @@ impl SessionHistory {
 }
 
 impl Bus {
+    /// A connection of this instance with session history, as others are told of it.
+    pub(crate) fn session_id(&self, connection: ConnectionId) -> SessionId {
+        SessionId { epoch: self.chain.epoch, connection }
+    }
+
+    /// What a connection behind an edge published is on disk, and replayed from now on.
+    pub fn list_behind(&mut self, kept: &Kept) {
+        let Some(owner) = self.owner_behind(kept.owner) else { return };
+        let Some(slot) = self.graph.room_of(kept.room) else { return };
+        let Some(session) = &mut self.graph.room_mut(slot).session else { return };
+        if kept.is_listed {
+            session.list(kept.seq, owner);
+        } else {
+            session.miss(kept.seq, owner);
+        }
+    }
+
+    /// A connection behind an edge ended that had session history.
+    pub fn end_behind(&mut self, owner: Behind) {
+        if let Some(owner) = self.owner_behind(owner) {
+            self.end_session(owner);
+        }
+    }
+
+    fn owner_behind(&self, (origin, connection): Behind) -> Option<SessionId> {
+        let (_, epoch) = self.routes.origin(origin)?;
+        Some(SessionId { epoch, connection })
+    }
+
     /// A connection ended that had session history: who was shown any of it is told.
-    pub(crate) fn end_session(&mut self, connection: ConnectionId) {
-        for (reader, id) in self.graph.wipe(connection) {
+    pub(crate) fn end_session(&mut self, owner: SessionId) {
+        for (reader, id) in self.graph.wipe(owner) {
             let subscription =
                 self.connections.get_mut(&reader).and_then(|reader| reader.subscriptions.get_mut(&id));
             let Some(subscription) = subscription else { continue };
-            subscription.wiped.push_back(connection);
+            subscription.wiped.push_back(owner);
             if subscription.state == State::Idle {
                 connection::stop(&mut self.graph, subscription, (reader, id));
                 self.look(reader, id);
@@ -104,7 +162,11 @@ impl Bus {
     pub(crate) fn first_of_sessions(&self, scope: &Scope) -> Option<Seq> {
         let rooms = scope.rooms(&self.graph);
         let sessions = rooms.into_iter().filter_map(|room| self.graph.room(room).session.as_ref());
-        sessions.map(|one| one.after(Seq::ZERO).unwrap_or(self.chain.committed.next())).min()
+        let first = |one: &SessionHistory| {
+            let missing = one.missing_after(Seq::ZERO).map(|(from, _)| from);
+            missing.or(one.after(Seq::ZERO)).unwrap_or(self.chain.committed.next())
+        };
+        sessions.map(first).min()
     }
 
     /// An entry was shown to a subscription that joined after it was published.

@@ -16,8 +16,8 @@ use crate::{
 };
 use bytes::Bytes;
 use riser_model::{
-    Cause, ChannelName, ConnectionId, Filter, Gap, Position, Principal, RoomId, RoomName, Route, Selection,
-    Seq, Since, SubscriptionId, Wall,
+    Cause, ChannelName, Filter, Gap, Position, Principal, RoomId, RoomName, Route, Selection, Seq, SessionId,
+    Since, SubscriptionId, Wall,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -172,7 +172,7 @@ pub(crate) enum Next {
     /// A channel's newest value: what it is, its turn, and how many were passed over.
     Newest { channel: ChannelSlot, value: Newest, skipped: u64 },
     /// A session ended.
-    Wiped(ConnectionId),
+    Wiped(SessionId),
     /// Seqs that are gone.
     Gap(Gap),
     /// One that the session of a member has in flight, and that is not to be had any more.
@@ -211,7 +211,7 @@ pub(crate) struct Subscription {
     /// In rooms with session history, up to here only what is in that is shown.
     pub(crate) joined: Seq,
     /// Sessions that ended of which it was shown something.
-    pub(crate) wiped: VecDeque<ConnectionId>,
+    pub(crate) wiped: VecDeque<SessionId>,
     /// It is being shown what its channels retain.
     pub(crate) walk: Option<Walk>,
     /// The group whose cursor is its own.
@@ -306,6 +306,12 @@ impl Subscription {
                 return Next::Gap(Gap { from: self.cursor.next(), to: floor, cause: Cause::Retention });
             }
             if let Some(room) = self.scope.room(view.graph).filter(|_| self.cursor < self.joined) {
+                let missing =
+                    view.graph.room(room).session.as_ref().and_then(|one| one.missing_after(self.cursor));
+                if let Some((from, to)) = missing.filter(|(from, _)| *from <= self.joined) {
+                    let to = to.min(self.joined);
+                    return Next::Gap(Gap { from, to, cause: Cause::HubQuota });
+                }
                 let after = view.graph.room(room).session.as_ref().and_then(|one| one.after(self.cursor));
                 self.cursor = after.unwrap_or(self.joined.next()).min(self.joined.next()).prev();
                 if self.cursor == self.joined {

@@ -8,8 +8,8 @@ use riser_model::{
     door::{Ask, SessionState, Tell},
 };
 use riser_mqtt::{Record, SessionKey};
-use riser_rooms::{Append, Input as BusInput};
-use riser_wire::entry::frames;
+use riser_rooms::{Append, Input as BusInput, behind::Change};
+use riser_wire::entry::{Frame, Publication, frames};
 
 /// What an own token stands for, once it is committed.
 #[derive(Debug)]
@@ -117,6 +117,21 @@ impl Instance {
         }
     }
 
+    /// What connections behind edges publish is replayed, and what of them is over is not.
+    fn fold_sessions(&mut self, seq: Seq, frame: &Frame<'_>) {
+        if frame.origin.is_none() {
+            return;
+        }
+        let is_of_one = Publication::has_session(frame.body);
+        let route = self.bus.route(frame.route).filter(|_| is_of_one).cloned();
+        for change in self.edge_sessions.apply(seq, frame, route.as_deref()) {
+            match change {
+                Change::Kept(kept) => self.bus.list_behind(&kept),
+                Change::Ended(owner) => self.bus.end_behind(owner),
+            }
+        }
+    }
+
     /// Sessions change by what is committed, and by nothing else.
     pub(super) fn fold(&mut self, through: Seq, now: Now) {
         let (mut changes, mut came_down) = (Vec::new(), false);
@@ -130,6 +145,7 @@ impl Instance {
                             self.sessions.apply(first.plus(n as u64), &frame);
                             changes.extend(self.presences.apply(&frame));
                             self.settled.apply(&frame);
+                            self.fold_sessions(first.plus(n as u64), &frame);
                             came_down |= self.comes_down(first.plus(n as u64), &frame);
                             self.note_void(&frame);
                         }

@@ -25,7 +25,9 @@ const GONE: &str = "gone";
 impl Instance {
     /// Takes a committed entry. Whether it waits for its outcome.
     pub(super) fn comes_down(&mut self, seq: Seq, frame: &Frame<'_>) -> bool {
-        if frame.origin.is_none() {
+        let Some(origin) = frame.origin else { return false };
+        // What comes up from an edge below is told to nobody.
+        if self.bus.origin(origin.number).is_some_and(|(log, _)| self.sites.contains_key(&log)) {
             return false;
         }
         let Some(route) = self.bus.route(frame.route).filter(|route| self.bus.is_linked(route.room)) else {

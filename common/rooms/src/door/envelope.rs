@@ -277,6 +277,7 @@ impl Open {
             Op::Ping => Ok(Some(Done::Plain {})),
             Op::Session => {
                 out.push_back(Output::Ask(Ask::KeepSession));
+                self.publisher.keep_session(self.connection);
                 Ok(Some(Done::Plain {}))
             }
             Op::Rooms | Op::Whoami | Op::Move { .. } => Err(refusal(

@@ -5,7 +5,7 @@
 
 use super::refusal;
 use riser_model::{
-    ChannelName, Now, Position, RoomName, RouteNumber, Seq,
+    ChannelName, ConnectionId, Now, Position, RoomName, RouteNumber, Seq,
     door::{Ask, Code, Intake, Refusal, Target},
 };
 use riser_wire::{
@@ -41,12 +41,26 @@ pub(super) struct Publisher {
     /// The last that was answered.
     seen: u64,
     waiting: VecDeque<Waiting>,
+    /// Whose session history what it publishes belongs to, if it asked for one.
+    session: Option<ConnectionId>,
 }
 
 impl Publisher {
     /// For the channels of this room.
     pub(super) fn new(room: RoomName) -> Self {
-        Self { room, aliases: BTreeMap::new(), last_ticket: 0, seen: 0, waiting: VecDeque::new() }
+        Self {
+            room,
+            aliases: BTreeMap::new(),
+            last_ticket: 0,
+            seen: 0,
+            waiting: VecDeque::new(),
+            session: None,
+        }
+    }
+
+    /// What is published from here on belongs to that connection's session history, in rooms that have one.
+    pub(super) fn keep_session(&mut self, connection: ConnectionId) {
+        self.session = Some(connection);
     }
 
     /// From here on for the channels of another room.
@@ -79,6 +93,7 @@ impl Publisher {
             let publication = Publication {
                 qos,
                 publish_id: message.publish_id,
+                session: self.session,
                 properties: properties.as_ref().map_or(&[], |properties| properties),
                 ..Publication::new(ContentType::named(&message.content_type), &message.payload)
             };

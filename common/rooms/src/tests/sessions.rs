@@ -3,11 +3,11 @@
 use super::{
     readers::{numbers, small},
     script::*,
-    writers::stored,
+    writers::{ingest, stored},
 };
-use crate::{Config, Input};
+use crate::{Config, Input, behind::Kept};
 use riser_model::{
-    ConnectionId, Epoch, History, SubscriptionId,
+    ConnectionId, Epoch, History, Seq, SubscriptionId,
     door::{Ask, Code, Completeness, Flow, From, Keep, Push, Want},
     share::ShareWant,
 };
@@ -269,4 +269,32 @@ fn filters_over_all_rooms_and_rights_hold_in_a_replay_too() {
         })
         .collect();
     assert_eq!(told.len(), 3, "each subscription that was shown it");
+}
+
+#[test]
+fn what_came_over_a_link_is_replayed_until_it_ends_and_what_found_no_place_is_a_gap() {
+    let mut world = world();
+    let from_edge = [(0, "quarantined"), (0, "1"), (0, "2"), (0, "3"), (0, "4"), (0, "not kept")];
+    world.input(Input::Ingest(ingest(3, 11, &from_edge)));
+    world.commit();
+    let (room, origin, first) = (world.rooms[0].id, 1, world.bus.committed().0 - 4);
+    for n in 0..4 {
+        let (owner, is_listed) = ((origin, ConnectionId(n % 2)), n < 2);
+        world.bus.list_behind(&Kept { room, seq: Seq(first + n), owner, is_listed });
+    }
+    join(&mut world, 9);
+    let pushes = world.all(9);
+    let shown = |push: &Push| match push {
+        Push::Publication(delivery) => payload(&delivery.body),
+        Push::Gap { gap, .. } => format!("{} missing: {}", gap.count(), gap.cause.name()),
+        Push::Wiped { .. } | Push::Through { .. } => String::new(),
+    };
+    let all: Vec<String> = pushes.iter().map(shown).collect();
+    assert_eq!(all, ["1", "2", "1 missing: hub_quota", "1 missing: hub_quota"]);
+    world.bus.end_behind((origin, ConnectionId(0)));
+    assert_eq!(wiped(&world.all(9)), [0]);
+    world.open(10);
+    join(&mut world, 10);
+    let all: Vec<String> = world.all(10).iter().map(shown).collect();
+    assert_eq!(all, ["2", "1 missing: hub_quota"], "of another owner");
 }

@@ -1,7 +1,7 @@
 //! What a publication's body holds.
 
 use super::{BadEntry, Body, Kind, take, take_array, take_u64, write_frame};
-use riser_model::{RouteNumber, Stamp};
+use riser_model::{ConnectionId, RouteNumber, Stamp};
 
 /// What the payload's bytes are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -85,6 +85,8 @@ pub struct Publication<'a> {
     pub packet_id: Option<PacketId>,
     /// Where somebody may not want it back.
     pub publisher: Option<Publisher>,
+    /// Whose session history it belongs to: the connection of the instance that took it, where that asked for one.
+    pub session: Option<ConnectionId>,
     /// MQTT 5 properties that travel with it, in MQTT 5's own encoding without the length; at most 65,535 bytes.
     pub properties: &'a [u8],
     /// The payload, byte for byte.
@@ -98,6 +100,7 @@ impl<'a> Publication<'a> {
     const PROPERTIES: u16 = 8;
     const QOS_SHIFT: u16 = 4;
     const PUBLISHER: u16 = 64;
+    const SESSION: u16 = 128;
 
     /// A plain publication of these bytes.
     pub fn new(content_type: ContentType<'a>, payload: &'a [u8]) -> Self {
@@ -108,6 +111,7 @@ impl<'a> Publication<'a> {
             publish_id: None,
             packet_id: None,
             publisher: None,
+            session: None,
             properties: &[],
             payload,
         }
@@ -141,6 +145,16 @@ impl<'a> Publication<'a> {
         }
     }
 
+    /// Whether a body is that of a publication of a session history: what a fold over every entry asks before it reads one.
+    pub fn has_session(body: &[u8]) -> bool {
+        match body {
+            [_, kind, low, high, ..] => {
+                *kind == Kind::Publication.number() && u16::from_le_bytes([*low, *high]) & Self::SESSION != 0
+            }
+            _ => false,
+        }
+    }
+
     /// Whether such a body carries a packet id: what a fold over every entry asks before it reads one.
     pub fn has_packet_id(body: &Body<'_>) -> bool {
         body.flags & Self::PACKET_ID != 0
@@ -166,6 +180,9 @@ impl<'a> Publication<'a> {
         let publisher = has(Self::PUBLISHER)
             .then(|| take_u64(&mut rest).map(Publisher).ok_or(cut("publisher")))
             .transpose()?;
+        let session = has(Self::SESSION)
+            .then(|| take_u64(&mut rest).map(ConnectionId).ok_or(cut("session")))
+            .transpose()?;
         let properties = if has(Self::PROPERTIES) {
             let length = take_array(&mut rest).map(|b| u16::from_le_bytes(*b)).ok_or(cut("properties"))?;
             take(&mut rest, usize::from(length)).ok_or(cut("properties"))?
@@ -179,6 +196,7 @@ impl<'a> Publication<'a> {
             publish_id,
             packet_id,
             publisher,
+            session,
             properties,
             payload: rest,
         })
@@ -195,6 +213,7 @@ impl<'a> Publication<'a> {
             (self.packet_id.is_some(), Self::PACKET_ID),
             (!properties.is_empty(), Self::PROPERTIES),
             (self.publisher.is_some(), Self::PUBLISHER),
+            (self.session.is_some(), Self::SESSION),
         ] {
             if set {
                 flags |= flag;
@@ -212,6 +231,9 @@ impl<'a> Publication<'a> {
             }
             if let Some(Publisher(publisher)) = self.publisher {
                 out.extend_from_slice(&publisher.to_le_bytes());
+            }
+            if let Some(ConnectionId(session)) = self.session {
+                out.extend_from_slice(&session.to_le_bytes());
             }
             if !properties.is_empty() {
                 out.extend_from_slice(&(properties.len() as u16).to_le_bytes());

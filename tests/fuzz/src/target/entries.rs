@@ -1,7 +1,7 @@
 //! Entries back to back, as they lie in blocks and batches. What is read is written as it was.
 
 use crate::outcome;
-use riser_model::{RouteNumber, Seq, Stamp, Wall};
+use riser_model::{ConnectionId, RouteNumber, Seq, Stamp, Wall};
 use riser_wire::entry::{
     Body, ContentType, Frame, Kind, Origin, PacketId, Publication, PublishId, Publisher, frames,
 };
@@ -43,6 +43,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         publish_id: Some(PublishId { producer: 3, n: 4 }),
         packet_id: Some(PacketId { session: 5, id: 6 }),
         publisher: Some(Publisher(7)),
+        session: Some(ConnectionId(8)),
         properties: b"pp",
         payload: b"hello",
     };

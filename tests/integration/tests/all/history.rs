@@ -89,3 +89,39 @@ fn session_is_replayed_to_who_joins_and_wiped_when_it_ends() {
     assert_eq!((ledger.delivered("late"), ledger.delivered("later")), (53, 3));
     assert!(!ledger.has_mark("late torn") && !ledger.has_mark("later torn"));
 }
+
+#[test]
+fn session_behind_an_edge_is_replayed_above_over_a_cut_and_a_restart_until_it_ends() {
+    needs!(Need::Node);
+    let mut site = Site::start();
+    let publish = |stream: &str| {
+        json!({
+            "from": "live", "session": true, "publish": { "stream": stream, "channel": "x", "count": 50 },
+        })
+    };
+    let owner = site.dashboard("owner", &site.edge, "lounge", publish("s"));
+    let other = site.dashboard("other", &site.edge, "lounge", publish("t"));
+    let board = site.dashboard("board", &site.hub, "lounge", json!({ "from": "live" }));
+    for stream in ["s", "t"] {
+        site.history.wait_mark(&format!("{stream} done"), EVENTUALLY);
+    }
+    site.history.wait("what both published", EVENTUALLY, |ledger| ledger.delivered("board") >= 100);
+    drop(board);
+    // Neither a restart of the hub nor a site that is cut off ends what the site has not ended.
+    site.hub.kill();
+    site.hub.start();
+    let _late = site.dashboard("late", &site.hub, "lounge", json!({ "from": "live" }));
+    site.history.wait("what both sessions published", EVENTUALLY, |ledger| ledger.delivered("late") >= 100);
+    drop(owner);
+    site.history.wait_mark("late wiped", EVENTUALLY);
+    let _later = site.dashboard("later", &site.hub, "lounge", json!({ "from": "live" }));
+    site.history.wait("what the other published", EVENTUALLY, |ledger| ledger.delivered("later") >= 50);
+    // An edge that begins anew has nobody of before.
+    site.edge.kill();
+    let _away = site.dashboard("away", &site.hub, "lounge", json!({ "from": "live" }));
+    site.history.wait("a site that is away", EVENTUALLY, |ledger| ledger.delivered("away") >= 50);
+    drop(other);
+    site.edge.start();
+    site.history.wait_mark("later wiped", EVENTUALLY);
+    assert_eq!(site.history.ledger().delivered("later"), 50);
+}

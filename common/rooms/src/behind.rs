@@ -1,0 +1,232 @@
+//! Session history of connections behind edges: a fold over what came up their links.
+//!
+//! What they publish says which connection it is of; that one closed, or that its edge began anew, is an entry as well, in
+//! order with the rest. So a hub that restarts, or whose link is cut, knows these sessions as before: they end when the
+//! edge says so and not before. What came down from elsewhere has no such entries, and is nobody's session here. It owns
+//! its bound, [`KEPT_MAX`] for each room: what comes on top of it is live only, and known to be missing.
+
+use riser_model::{ConnectionId, LogId, RoomId, Route, Seq};
+use riser_wire::{
+    entry::{Body, Frame, Kind, Publication},
+    membership::Membership,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Publications of a room that are replayed of connections behind edges.
+pub const KEPT_MAX: usize = 8192;
+/// Those of all rooms together, with those that are known to be missing. At most some 512 KiB in a checkpoint.
+const ALL_MAX: usize = 65_536;
+const SAVED_VERSION: u8 = 1;
+
+/// A connection behind an edge: this log's number for the edge's (log, epoch), and the connection's there.
+pub type Behind = (u32, ConnectionId);
+
+/// A publication of such a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Kept {
+    /// In which room.
+    pub room: RoomId,
+    /// Where.
+    pub seq: Seq,
+    /// Whose.
+    pub owner: Behind,
+    /// Whether it is replayed; otherwise it found no place.
+    pub is_listed: bool,
+}
+
+/// What an entry changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// One more publication of a session.
+    Kept(Kept),
+    /// A session is over.
+    Ended(Behind),
+}
+
+/// See the module.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct EdgeSessions {
+    /// The number of each edge's newest epoch.
+    edges: BTreeMap<LogId, u32>,
+    rooms: BTreeMap<RoomId, BTreeMap<Seq, (Behind, bool)>>,
+}
+
+impl EdgeSessions {
+    /// Takes an entry of this log, and says what it changed.
+    pub fn apply(&mut self, seq: Seq, frame: &Frame<'_>, route: Option<&Route>) -> Vec<Change> {
+        let Some(origin) = frame.origin else { return Vec::new() };
+        let kind = frame.body.get(1).map(|kind| Kind::from_number(*kind));
+        if matches!(kind, Some(Kind::Opened | Kind::Closed)) {
+            return self.moved(origin.number, frame);
+        }
+        let room = route.map(|route| route.room).filter(|_| Publication::has_session(frame.body));
+        room.and_then(|room| self.published(seq, origin.number, room, frame)).into_iter().collect()
+    }
+
+    fn published(&mut self, seq: Seq, number: u32, room: RoomId, frame: &Frame<'_>) -> Option<Change> {
+        if !self.edges.values().any(|known| *known == number) {
+            return None;
+        }
+        let connection = Publication::read(&Body::read(frame.body).ok()?).ok()?.session?;
+        let all: usize = self.rooms.values().map(BTreeMap::len).sum();
+        let kept = self.rooms.entry(room).or_default();
+        let is_listed = kept.len() < KEPT_MAX;
+        let owner = (number, connection);
+        if all < ALL_MAX {
+            kept.insert(seq, (owner, is_listed));
+        }
+        Some(Change::Kept(Kept { room, seq, owner, is_listed: is_listed && all < ALL_MAX }))
+    }
+
+    fn moved(&mut self, number: u32, frame: &Frame<'_>) -> Vec<Change> {
+        let Ok(body) = Body::read(frame.body) else { return Vec::new() };
+        let Ok(membership) = Membership::read(&body) else { return Vec::new() };
+        let mut ended = Vec::new();
+        if let Some(before) = self.edges.insert(membership.log, number).filter(|before| *before != number) {
+            ended = self.end(|(of, _)| of == before);
+        }
+        if body.kind == Kind::Closed {
+            let gone = (number, membership.connection);
+            ended.extend(self.end_in(membership.room, gone));
+        }
+        ended
+    }
+
+    /// Who left a room has no session in it any more.
+    fn end_in(&mut self, room: RoomId, gone: Behind) -> Option<Change> {
+        let kept = self.rooms.get_mut(&room)?;
+        let before = kept.len();
+        kept.retain(|_, (owner, _)| *owner != gone);
+        let is_over = kept.len() < before;
+        if kept.is_empty() {
+            self.rooms.remove(&room);
+        }
+        is_over.then_some(Change::Ended(gone))
+    }
+
+    fn end(&mut self, over: impl Fn(Behind) -> bool) -> Vec<Change> {
+        let mut ended = BTreeSet::new();
+        for kept in self.rooms.values_mut() {
+            kept.retain(|_, (owner, _)| {
+                let goes = over(*owner);
+                ended.extend(goes.then_some(*owner));
+                !goes
+            });
+        }
+        self.rooms.retain(|_, kept| !kept.is_empty());
+        ended.into_iter().map(Change::Ended).collect()
+    }
+
+    /// All that is kept.
+    pub fn kept(&self) -> impl Iterator<Item = Kept> {
+        self.rooms.iter().flat_map(|(room, kept)| {
+            let one = |(seq, (owner, is_listed)): (&Seq, &(Behind, bool))| Kept {
+                room: *room,
+                seq: *seq,
+                owner: *owner,
+                is_listed: *is_listed,
+            };
+            kept.iter().map(one)
+        })
+    }
+
+    /// As it is kept beside the log.
+    pub fn save(&self) -> Vec<u8> {
+        let bytes = postcard::to_extend(self, vec![SAVED_VERSION]);
+        bytes.expect("plain values serialize into memory")
+    }
+
+    /// As it was kept; none of another version, or damaged.
+    pub fn load(bytes: &[u8]) -> Option<Self> {
+        let (version, rest) = bytes.split_first()?;
+        postcard::from_bytes(rest).ok().filter(|_| *version == SAVED_VERSION)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use riser_model::{ClientId, Epoch, RouteNumber, Stamp, Wall};
+    use riser_wire::entry::{ContentType, Origin, write_frame};
+    use uuid::Uuid;
+
+    const ROOM: RoomId = RoomId(Uuid::from_u128(5));
+
+    /// What one edge says; its epoch is the hub's number for it too.
+    #[derive(Default)]
+    struct Site {
+        sessions: EdgeSessions,
+        seq: u64,
+    }
+
+    impl Site {
+        fn take(&mut self, number: u32, bytes: &[u8]) -> Vec<Change> {
+            let (frame, _) = Frame::read(bytes, 0).unwrap();
+            self.seq += 1;
+            let origin = Some(Origin { number, seq: Seq(self.seq), wall: Wall(0) });
+            let client = ClientId(Uuid::nil());
+            let route = Route { room: ROOM, channel: "a".parse().unwrap(), client };
+            self.sessions.apply(Seq(self.seq), &Frame { origin, ..frame }, Some(&route))
+        }
+
+        fn says(&mut self, kind: Kind, epoch: u32, connection: u64) -> Vec<Change> {
+            let membership = Membership {
+                log: LogId(1),
+                epoch: Epoch(u64::from(epoch)),
+                room: ROOM,
+                connection: ConnectionId(connection),
+                client: ClientId(Uuid::nil()),
+                name: "ann".parse().unwrap(),
+                cause: String::new(),
+            };
+            let mut bytes = Vec::new();
+            write_frame(&mut bytes, RouteNumber(0), kind, 0, Stamp::default(), |out| membership.write(out));
+            self.take(epoch, &bytes)
+        }
+
+        fn publishes(&mut self, epoch: u32, connection: Option<u64>) -> Vec<Change> {
+            let mut publication = Publication::new(ContentType::Text, b"x");
+            publication.session = connection.map(ConnectionId);
+            let mut bytes = Vec::new();
+            publication.write_frame(&mut bytes, RouteNumber(0), Stamp::default());
+            self.take(epoch, &bytes)
+        }
+
+        fn kept(&self) -> Vec<(u64, u64)> {
+            self.sessions.kept().map(|kept| (kept.seq.0, kept.owner.1.0)).collect()
+        }
+    }
+
+    #[test]
+    fn a_session_behind_an_edge_ends_when_the_edge_says_so_and_not_before() {
+        let mut site = Site::default();
+        assert_eq!(site.publishes(1, Some(7)), [], "nobody is behind an edge that said nothing");
+        site.says(Kind::Opened, 1, 7);
+        site.says(Kind::Opened, 1, 8);
+        site.publishes(1, Some(7));
+        site.publishes(1, Some(8));
+        assert_eq!(site.publishes(1, None), [], "without a session");
+        site.publishes(1, Some(7));
+        assert_eq!(site.kept(), [(4, 7), (5, 8), (7, 7)]);
+        site.sessions = EdgeSessions::load(&site.sessions.save()).unwrap();
+        assert_eq!(site.says(Kind::Closed, 1, 7), [Change::Ended((1, ConnectionId(7)))]);
+        assert_eq!(site.kept(), [(5, 8)], "a clone's is its own");
+        assert_eq!(site.says(Kind::Closed, 2, 0), [Change::Ended((1, ConnectionId(8)))], "it began anew");
+        assert_eq!(site.kept(), []);
+    }
+
+    #[test]
+    fn what_finds_no_place_is_known_to_be_missing() {
+        let mut site = Site::default();
+        site.says(Kind::Opened, 1, 7);
+        for _ in 0..KEPT_MAX {
+            site.publishes(1, Some(7));
+        }
+        let changes = site.publishes(1, Some(7));
+        assert!(matches!(changes[..], [Change::Kept(Kept { is_listed: false, .. })]), "{changes:?}");
+        let saved = site.sessions.save();
+        assert!(saved.len() < 100_000, "{}", saved.len());
+        assert!(EdgeSessions::load(&saved[..saved.len() - 1]).is_none());
+    }
+}
