@@ -1,39 +1,48 @@
 //! What an uplink has confirmed makes room, and what it has not stays (rule 6.9).
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use riser_log::{Config, Entropy, Holds, Refused, Writer, fault::FaultDisk};
+use riser_log::{Committed, Config, Entropy, Holds, OnFull, Refused, Writer, fault::FaultDisk};
 use riser_model::{
-    Batch, CursorKey, CursorMove, CursorValue, HubIdentity, LogId, Now, PublicKey, RouteNumber, Run, Seq,
-    Stamp,
+    Batch, Cause, CursorKey, CursorMove, CursorValue, HubIdentity, LogId, Now, PublicKey, RouteNumber, Run,
+    Seq, Stamp,
 };
 use riser_wire::entry::{self, Kind};
 
 const UPLINK: CursorKey = CursorKey::Uplink(HubIdentity { key: PublicKey([1; 32]), log: LogId(1) });
 
 fn open() -> Writer<FaultDisk> {
-    let holds = Holds { custodians: 1, views: None, ..Holds::default() };
-    let config = Config { holds, ..Config::tiny() };
+    open_for(1, OnFull::Reject)
+}
+
+fn open_for(custodians: usize, on_full: OnFull) -> Writer<FaultDisk> {
+    let holds = Holds { custodians, ..Holds::default() };
+    let config = Config { holds, on_full, ..Config::tiny() };
     let (writer, _) = Writer::open(FaultDisk::new(1), config, Entropy(1), Now::default()).unwrap();
     writer
+}
+
+/// Commits one entry of a KiB, with what was confirmed.
+fn append(writer: &mut Writer<FaultDisk>, cursors: Vec<CursorMove>) -> Result<Committed, Refused> {
+    let mut entries = Vec::new();
+    entry::write_frame(&mut entries, RouteNumber::NONE, Kind::Canary, 0, Stamp::default(), |out| {
+        out.extend([7; 1024]);
+    });
+    let batch =
+        Batch { first: writer.next(), entries: entries.into(), count: 1, cursors, ..Batch::default() };
+    writer.stage(batch)?;
+    Ok(writer.commit(Now::default()).unwrap())
 }
 
 /// Appends until the log is full, or as many entries as three logs have room for. How many fit.
 fn fill(writer: &mut Writer<FaultDisk>, mut confirm: impl FnMut(Seq) -> Vec<CursorMove>) -> u64 {
     let most = 3 * Config::tiny().quota_bytes / 1024;
     for n in 0..most {
-        let mut entries = Vec::new();
-        entry::write_frame(&mut entries, RouteNumber::NONE, Kind::Canary, 0, Stamp::default(), |out| {
-            out.extend([7; 1024]);
-        });
-        let first = writer.next();
-        let cursors = confirm(first.prev());
-        let batch = Batch { first, entries: entries.into(), count: 1, cursors, ..Batch::default() };
-        match writer.stage(batch) {
-            Ok(()) => {}
+        let cursors = confirm(writer.next().prev());
+        match append(writer, cursors) {
+            Ok(_) => {}
             Err(Refused::Quota { .. }) => return n,
             Err(refused) => panic!("{refused}"),
         }
-        writer.commit(Now::default()).unwrap();
     }
     most
 }
@@ -91,4 +100,46 @@ fn until_an_uplink_has_met_its_hub_nothing_goes() {
     assert!(fitted < Config::tiny().quota_bytes / 1024);
     let mut reader = writer.reader();
     assert!(reader.read(Seq(1), 10).unwrap().next > Seq(1));
+}
+
+const DEAD: CursorKey = CursorKey::Uplink(HubIdentity { key: PublicKey([2; 32]), log: LogId(2) });
+
+/// One hub has everything up to there, the other was met once and had five.
+fn one_dead(through: Seq) -> Vec<CursorMove> {
+    let at = |through| Some(CursorValue { through, ..CursorValue::default() });
+    vec![(UPLINK, at(through)), (DEAD, at(through.min(Seq(5))))]
+}
+
+#[test]
+fn of_two_uplinks_the_dead_one_keeps_what_it_is_due_until_it_comes_back() {
+    let mut writer = open_for(2, OnFull::Reject);
+    let fitted = fill(&mut writer, one_dead);
+    assert!(fitted < Config::tiny().quota_bytes / 1024, "{fitted}");
+    let Run::Entries { first, .. } = writer.reader().read(Seq(6), 10).unwrap().runs[0] else {
+        panic!("what it is due is there")
+    };
+    assert_eq!(first, Seq(6));
+    let both = |through| {
+        let value = Some(CursorValue { through, ..CursorValue::default() });
+        vec![(UPLINK, value), (DEAD, value)]
+    };
+    fill(&mut writer, both);
+    assert_eq!(fill(&mut writer, both), 3 * Config::tiny().quota_bytes / 1024);
+}
+
+#[test]
+fn of_two_uplinks_of_a_ring_the_dead_one_loses_what_is_said_and_the_other_nothing() {
+    let mut writer = open_for(2, OnFull::DropOldest);
+    let mut lost = Vec::new();
+    for _ in 0..3 * Config::tiny().quota_bytes / 1024 {
+        let through = writer.next().prev();
+        lost.extend(append(&mut writer, one_dead(through)).unwrap().gaps);
+    }
+    let mut next = Seq(6);
+    for record in &lost {
+        assert_eq!((record.gap.cause, record.gap.from), (Cause::Quota, next), "all of it, in order");
+        next = record.gap.to.next();
+    }
+    assert_eq!(next, writer.reader().oldest());
+    assert!(next > Seq(100), "{next}");
 }

@@ -170,6 +170,39 @@ fn cause_of_what_a_full_log_dropped_outlives_damage_to_the_block_that_says_it() 
     assert_eq!(read_all(&mut log.reader(), 1, 1 << 20).1, [gap]);
 }
 
+/// Who moved it says nothing any more, and what it said is long recycled: every segment begins with all cursors.
+#[test]
+fn cursor_that_nobody_touched_for_three_segments_is_where_it_was() {
+    let disk = FaultDisk::new(1);
+    let (mut log, _) = open::<Digest>(&disk, ring(), 1);
+    stage(&mut log, 5, 20);
+    log.commit(now(1)).unwrap();
+    log.set_cursor(uplink(1), through(4));
+    log.set_cursor(uplink(2), through(5));
+    stage(&mut log, 1, 20);
+    let said_in = log.commit(now(1)).unwrap().last;
+    let mut segments = 0;
+    for n in 0.. {
+        stage(&mut log, 3, 300);
+        // The other one goes on.
+        log.set_cursor(uplink(2), through(5 + 3 * n));
+        log.commit(now(1)).unwrap();
+        let begun = blocks(&disk.snapshot()).iter().filter(|block| block.kind == CHECKPOINT).count();
+        segments = segments.max(begun);
+        if log.reader().oldest() > said_in && segments > 3 {
+            break;
+        }
+    }
+    for n in 2..4 {
+        disk.crash();
+        disk.restart();
+        let (_, recovered) = open::<Digest>(&disk, ring(), n);
+        let cursor =
+            recovered.cursors.iter().find(|(key, _)| *key == uplink(1)).map(|(_, value)| value.through);
+        assert_eq!(cursor, Some(Seq(4)));
+    }
+}
+
 /// Makes a block's header say something else, and its checksum right.
 fn rewrite(bytes: &mut [u8], change: impl Fn(&mut [u8])) {
     change(&mut bytes[..HEADER]);
