@@ -1,10 +1,9 @@
 //! What an edge says about its uplinks: as metrics, and as JSON for people and pages.
 
 use riser_edge_core::{EdgeCore, downlink::Counted as CameDown};
-use riser_host::{BelowLook, RoomsMeter};
+use riser_host::{BelowLook, InstanceLook, InstanceMeter};
 use riser_link::{Status as LinkStatus, Tally};
 use riser_model::{Epoch, Now};
-use riser_rooms::statistics::Statistics;
 use riser_shell::{
     Metrics,
     metrics::{ByUplink, Equation, EquationOf},
@@ -26,10 +25,7 @@ type UplinkLook = (String, LinkStatus, Vec<(Epoch, Tally)>, CameDown);
 pub struct Look {
     uplinks: Vec<UplinkLook>,
     below: BelowLook,
-    statistics: Statistics,
-    sessions: usize,
-    /// What waits for its outcome, and what was forgotten.
-    outcomes: (usize, u64),
+    instance: InstanceLook,
 }
 
 impl Look {
@@ -42,18 +38,13 @@ impl Look {
         Self {
             uplinks: uplinks.collect(),
             below: BelowLook::at(core.below(), now),
-            statistics: core.instance().bus().statistics(),
-            sessions: core.instance().sessions(),
-            outcomes: core.instance().outcomes(),
+            instance: InstanceLook::at(core.instance()),
         }
     }
 
     /// Writes it into metrics.
-    pub fn meter(&self, metrics: &Metrics, rooms: &mut RoomsMeter) {
-        rooms.read(metrics, self.statistics.counters.clone());
-        metrics.connections.set(self.statistics.connections as u64);
-        metrics.outcomes_pending.set(self.outcomes.0 as u64);
-        metrics.outcomes_forgotten.set(self.outcomes.1);
+    pub fn meter(&self, metrics: &Metrics, instance: &mut InstanceMeter) {
+        instance.read(metrics, &self.instance);
         let mut equations = Vec::new();
         for (name, status, tallies, came_down) in &self.uplinks {
             let by = ByUplink { uplink: name.clone() };
@@ -85,6 +76,7 @@ impl Look {
         let uplinks: Vec<Value> =
             self.uplinks.iter().map(|(name, status, tallies, _)| uplink(name, status, tallies)).collect();
         let rooms: Vec<Value> = self
+            .instance
             .statistics
             .rooms
             .iter()
@@ -98,7 +90,7 @@ impl Look {
                 })
             })
             .collect();
-        json!({ "uplinks": uplinks, "rooms": rooms, "connections": connections, "sessions": self.sessions })
+        json!({ "uplinks": uplinks, "rooms": rooms, "connections": connections, "sessions": self.instance.sessions })
     }
 }
 

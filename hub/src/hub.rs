@@ -12,7 +12,7 @@ use anyhow::Context;
 use axum::Router;
 use riser_gate::Directory;
 use riser_host::{
-    Host, HostHandle, LinkSockets, Lookout, Meter, Parts, Policies, RoomsMeter, doors::Doors, setup,
+    Host, HostHandle, LinkSockets, Lookout, Meter, Parts, Policies, InstanceMeter, doors::Doors, setup,
 };
 use riser_hub_core::{HubCore, LinkInput};
 use riser_ingest::{downlinks, placing};
@@ -175,7 +175,7 @@ impl Hub {
             hub.handle.clone(),
             Look::at,
             {
-                let mut rooms = RoomsMeter::default();
+                let mut rooms = InstanceMeter::default();
                 let (metrics, status) = (Arc::clone(&shared.metrics), shared.status.clone());
                 move |look: Look| {
                     look.meter(&metrics, &mut rooms);

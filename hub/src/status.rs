@@ -1,11 +1,11 @@
 //! What a hub says about its edges and rooms: as metrics, and as JSON for the page.
 
-use riser_host::{BelowLook, RoomsMeter};
+use riser_host::{BelowLook, InstanceLook, InstanceMeter};
 use riser_hub_core::HubCore;
 use riser_ingest::EdgeStatus;
 use riser_link::Progress;
 use riser_model::{Now, Principal, Right, Wall};
-use riser_rooms::statistics::{RoomStatistics, Statistics};
+use riser_rooms::statistics::RoomStatistics;
 use riser_shell::Metrics;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Clone, Debug)]
 pub struct Look {
     below: BelowLook,
-    statistics: Statistics,
+    instance: InstanceLook,
     /// When it was taken.
     pub at: Now,
 }
@@ -23,13 +23,12 @@ impl Look {
     /// Takes it.
     pub fn at(core: &HubCore, now: Now) -> Self {
         let below = BelowLook::at(core.below(), now);
-        Self { below, statistics: core.instance().bus().statistics(), at: now }
+        Self { below, instance: InstanceLook::at(core.instance()), at: now }
     }
 
     /// Writes it into metrics.
-    pub fn meter(&self, metrics: &Metrics, rooms: &mut RoomsMeter) {
-        rooms.read(metrics, self.statistics.counters.clone());
-        metrics.connections.set(self.statistics.connections as u64);
+    pub fn meter(&self, metrics: &Metrics, instance: &mut InstanceMeter) {
+        instance.read(metrics, &self.instance);
         self.below.meter(metrics);
     }
 
@@ -39,7 +38,7 @@ impl Look {
             room.account == principal.account && principal.grants.reach(Right::Subscribe, room.id)
         };
         let edges = self.below.edges.iter().filter(|edge| edge.account == principal.account);
-        let rooms = self.statistics.rooms.iter().filter(|room| sees(room));
+        let rooms = self.instance.statistics.rooms.iter().filter(|room| sees(room));
         json!({
             "now": self.at.wall,
             "edges": edges.map(|edge| self.edge(edge)).collect::<Vec<_>>(),

@@ -18,4 +18,4 @@ pub use below::BelowLook;
 pub use host::{Host, HostHandle, Links, Parts, Policies, Watch};
 pub use links::LinkSockets;
 pub use lookout::Lookout;
-pub use meter::{Meter, RoomsMeter};
+pub use meter::{InstanceLook, InstanceMeter, Meter};

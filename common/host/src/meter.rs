@@ -1,8 +1,9 @@
 //! What a host does, as metrics and health.
 
 use crate::host::Watch;
+use riser_instance::Instance;
 use riser_model::door::Code;
-use riser_rooms::statistics::Counters;
+use riser_rooms::statistics::{Counters, Statistics};
 use riser_shell::{Health, Metrics, storage::Answer};
 use std::sync::Arc;
 
@@ -47,24 +48,174 @@ impl Watch for Meter {
     }
 }
 
-/// Brings the rooms' counters into metrics: what was added since the last time.
+/// Brings what an instance counts into metrics: what was added since the last time, and how much there is.
 #[derive(Debug, Default)]
-pub struct RoomsMeter {
+pub struct InstanceMeter {
     last: Counters,
+    unreadable: u64,
 }
 
-impl RoomsMeter {
-    /// The rooms' counters, as they are at the moment.
-    pub fn read(&mut self, metrics: &Metrics, now: Counters) {
-        metrics.publications_accepted.inc_by(now.committed - self.last.committed);
-        metrics.deliveries.inc_by(now.delivered - self.last.delivered);
-        metrics.deliveries_skipped.inc_by(now.skipped - self.last.skipped);
-        metrics.events_coalesced.inc_by(now.coalesced - self.last.coalesced);
-        metrics.publications_void.inc_by(now.void - self.last.void);
-        metrics.outcomes.inc_by(now.outcomes - self.last.outcomes);
-        for (code, (now, last)) in Code::ALL.into_iter().zip(now.refused.iter().zip(&self.last.refused)) {
+/// What an instance says of itself.
+#[derive(Clone, Debug)]
+pub struct InstanceLook {
+    /// Its rooms.
+    pub statistics: Statistics,
+    /// MQTT sessions, with or without a connection.
+    pub sessions: usize,
+    /// Entries about them that were not understood.
+    pub unreadable: u64,
+    /// Publications that wait for their outcome, and those of which it was forgotten.
+    pub outcomes: (usize, u64),
+}
+
+impl InstanceLook {
+    /// At this moment.
+    pub fn at(instance: &Instance) -> Self {
+        let (sessions, unreadable) = (instance.sessions(), instance.unreadable());
+        let (statistics, outcomes) = (instance.bus().statistics(), instance.outcomes());
+        Self { statistics, sessions, unreadable, outcomes }
+    }
+}
+
+impl InstanceMeter {
+    /// Takes it over. Nothing that the rooms count may be left out: a new counter does not compile here.
+    pub fn read(&mut self, metrics: &Metrics, look: &InstanceLook) {
+        let Statistics {
+            rooms: _,
+            connections,
+            subscriptions,
+            routes,
+            retained,
+            tail_bytes,
+            unstored_bytes,
+            chunks_bytes,
+            counters,
+        } = &look.statistics;
+        let bus = &metrics.bus;
+        for (level, now) in [
+            (&metrics.connections, *connections),
+            (&bus.subscriptions, *subscriptions),
+            (&bus.routes, *routes),
+            (&bus.retained, *retained),
+            (&bus.tail, *tail_bytes),
+            (&bus.unstored, *unstored_bytes),
+            (&bus.chunks, *chunks_bytes),
+            (&bus.sessions, look.sessions),
+            (&metrics.outcomes_pending, look.outcomes.0),
+        ] {
+            level.set(now as u64);
+        }
+        metrics.outcomes_forgotten.set(look.outcomes.1);
+        let Counters {
+            refused,
+            failed,
+            committed,
+            delivered,
+            skipped,
+            gapped,
+            coalesced,
+            outcomes,
+            void,
+            quarantined,
+            unretained,
+            latest_discarded,
+            chunks_discarded,
+            strays,
+        } = counters;
+        let last = &self.last;
+        for (counter, now, last) in [
+            (&metrics.publications_accepted, committed, last.committed),
+            (&metrics.deliveries, delivered, last.delivered),
+            (&metrics.deliveries_skipped, skipped, last.skipped),
+            (&metrics.events_coalesced, coalesced, last.coalesced),
+            (&metrics.publications_void, void, last.void),
+            (&metrics.outcomes, outcomes, last.outcomes),
+            (&bus.failed, failed, last.failed),
+            (&bus.gapped, gapped, last.gapped),
+            (&bus.quarantined, quarantined, last.quarantined),
+            (&bus.unretained, unretained, last.unretained),
+            (&bus.latest_discarded, latest_discarded, last.latest_discarded),
+            (&bus.chunks_discarded, chunks_discarded, last.chunks_discarded),
+            (&bus.strays, strays, last.strays),
+            (&bus.unreadable, &look.unreadable, self.unreadable),
+        ] {
+            counter.inc_by(now - last);
+        }
+        for (code, (now, last)) in Code::ALL.into_iter().zip(refused.iter().zip(&last.refused)) {
             metrics.refused(code, now - last);
         }
-        self.last = now;
+        (self.last, self.unreadable) = (counters.clone(), look.unreadable);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_count_of_the_rooms_is_a_metric_and_is_added_once() {
+        let (metrics, mut meter) = (Metrics::new("edge", "0"), InstanceMeter::default());
+        let mut refused = [0; Code::ALL.len()];
+        refused[Code::Denied as usize] = 13;
+        let counters = Counters {
+            refused,
+            failed: 2,
+            committed: 3,
+            delivered: 4,
+            skipped: 5,
+            gapped: 6,
+            coalesced: 7,
+            outcomes: 14,
+            void: 15,
+            quarantined: 8,
+            unretained: 9,
+            latest_discarded: 10,
+            chunks_discarded: 11,
+            strays: 12,
+        };
+        let statistics = Statistics {
+            rooms: Vec::new(),
+            connections: 21,
+            subscriptions: 22,
+            routes: 23,
+            retained: 24,
+            tail_bytes: 25,
+            unstored_bytes: 26,
+            chunks_bytes: 27,
+            counters,
+        };
+        let look = InstanceLook { statistics, sessions: 28, unreadable: 29, outcomes: (16, 17) };
+        meter.read(&metrics, &look);
+        meter.read(&metrics, &look);
+        let text = metrics.encode();
+        for line in [
+            "publications_refused_total{code=\"denied\"} 13",
+            "entries_failed_total 2",
+            "publications_accepted_total 3",
+            "deliveries_total 4",
+            "deliveries_skipped_total 5",
+            "deliveries_gapped_total 6",
+            "events_coalesced_total 7",
+            "channels_quarantined_total 8",
+            "publications_unretained_total 9",
+            "latest_discarded_total 10",
+            "chunks_discarded_total 11",
+            "inputs_stray_total 12",
+            "connections 21",
+            "subscriptions 22",
+            "routes 23",
+            "channels_retaining 24",
+            "tail_bytes 25",
+            "unstored_bytes 26",
+            "chunks_bytes 27",
+            "mqtt_sessions 28",
+            "sessions_unreadable_total 29",
+            "outcomes_total 14",
+            "publications_void_total 15",
+            "outcomes_pending 16",
+            "outcomes_forgotten 17",
+        ] {
+            assert!(text.lines().any(|of| of.strip_prefix("riser_") == Some(line)), "{line} in\n{text}");
+        }
     }
 }

@@ -291,6 +291,11 @@ impl Instance {
         self.sessions.len()
     }
 
+    /// Entries about MQTT sessions that this build did not understand.
+    pub fn unreadable(&self) -> u64 {
+        self.sessions.unreadable()
+    }
+
     /// Whether nobody is connected and nothing waits for a commit, whoever it is of.
     pub fn is_settled(&self) -> bool {
         self.connections.is_empty()

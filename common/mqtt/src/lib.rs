@@ -48,4 +48,4 @@ pub use config::Config;
 pub use counters::{Count, Counters};
 pub use door::MqttDoor;
 pub use record::{Record, SavedWill, SessionKey};
-pub use sessions::{HandOver, NEVER, Opening, SESSIONS_MAX, SESSIONS_PER_CLIENT_MAX, Sessions};
+pub use sessions::{HandOver, NEVER, OPEN_IDS_MAX, Opening, SESSIONS_MAX, SESSIONS_PER_CLIENT_MAX, Sessions};

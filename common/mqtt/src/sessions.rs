@@ -8,15 +8,12 @@
 
 use crate::record::{NO_FILTER, NO_FILTER_RETAINED, Record, SavedWill, SessionKey};
 use riser_model::{
-    AccountId, ClientId, Position, Seq, ShareChange, ShareKey, Wall,
+    AccountId, ClientId, Position, ShareChange, ShareKey, Wall,
     door::{Code, Keep, Loose, Refusal, SessionDelivery, SessionRequest, SessionState, SessionSubscription},
 };
-use riser_wire::{
-    entry::{Body, Frame, Kind, Publication},
-    limits::SUBSCRIPTIONS_MAX,
-};
+use riser_wire::limits::SUBSCRIPTIONS_MAX;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The most sessions of one instance.
 pub const SESSIONS_MAX: usize = 100_000;
@@ -25,10 +22,14 @@ pub const SESSIONS_PER_CLIENT_MAX: usize = 10_000;
 /// An expiry that never comes.
 pub const NEVER: u32 = u32::MAX;
 
+mod fold;
+mod open_ids;
 mod saved;
 mod shares;
 mod wills;
 
+pub use open_ids::OPEN_IDS_MAX;
+use open_ids::OpenIds;
 use shares::Shares;
 use wills::Wills;
 
@@ -42,6 +43,7 @@ pub struct Sessions {
     unreadable: u64,
     wills: Wills,
     shares: Shares,
+    open: OpenIds,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -118,175 +120,13 @@ impl Sessions {
             unreadable: 0,
             wills: Wills::default(),
             shares: Shares::default(),
-        }
-    }
-
-    /// Takes one committed entry. Entries of other kinds, of sessions that ended, and of other logs, which speak
-    /// of those logs' sessions, change nothing.
-    pub fn apply(&mut self, _seq: Seq, frame: &Frame<'_>) {
-        if frame.origin.is_some() {
-            return;
-        }
-        let Ok(body) = Body::read(frame.body) else {
-            return;
-        };
-        match body.kind {
-            Kind::Publication if Publication::has_packet_id(&body) => self.received(&body),
-            Kind::Session | Kind::Release => match Record::read(&body) {
-                Some(record) => self.change(record),
-                None => self.unreadable += 1,
-            },
-            Kind::Publication
-            | Kind::Canary
-            | Kind::Anchor
-            | Kind::Opened
-            | Kind::Closed
-            | Kind::Quarantined
-            | Kind::Settled
-            | Kind::Passed
-            | Kind::Other(_) => {}
+            open: OpenIds::default(),
         }
     }
 
     /// Session entries that this build could not read: written by a newer one, or damaged.
     pub fn unreadable(&self) -> u64 {
         self.unreadable
-    }
-
-    fn received(&mut self, body: &Body<'_>) {
-        let id = Publication::read(body).ok().and_then(|p| p.packet_id);
-        if let Some(id) = id
-            && let Some(session) = self.by_number.get_mut(&id.session)
-        {
-            session.open_ids.insert(id.id);
-        }
-    }
-
-    fn change(&mut self, record: Record) {
-        match record {
-            Record::Opened { number, key, expiry_s } => self.opened(number, key, expiry_s),
-            Record::Left { number, at, expiry_s } => {
-                if let Some(session) = self.by_number.get_mut(&number) {
-                    session.left = Some(at);
-                    session.expiry_s = expiry_s;
-                }
-            }
-            Record::Ended { number } => self.remove(number),
-            Record::Subscribed { number, filter, options, identifier, through } => {
-                if let Some(session) = self.by_number.get_mut(&number)
-                    && session.hold(Held { filter: filter.clone(), options, identifier, through })
-                {
-                    self.shares.hold(session.key.account, &filter, through);
-                }
-            }
-            Record::Unsubscribed { number, filter } => {
-                if let Some(session) = self.by_number.get_mut(&number) {
-                    let dropped = session.deliveries.extract_if(.., |_, one| one.filter == filter);
-                    // What was said is in no subscription's course by now. The rest is for the others of its group.
-                    for (_, one) in dropped.filter(|(_, one)| !one.released && !one.over) {
-                        self.shares.returned(session.key.account, one.filter, one.position.seq);
-                    }
-                    let before = session.held.len();
-                    session.held.retain(|held| held.filter != filter);
-                    if session.held.len() < before {
-                        self.shares.let_go(session.key.account, &filter);
-                    }
-                }
-            }
-            Record::Confirmed { number, through } => {
-                let Some(session) = self.by_number.get_mut(&number) else {
-                    return;
-                };
-                for (filter, position) in through {
-                    // What the session has passed needs no number any more. What it has of a group comes in no order:
-                    // each is over by itself.
-                    if !shares::is_shared(&filter) {
-                        session.deliveries.retain(|_, delivered| {
-                            delivered.filter != filter || delivered.position.seq > position.seq
-                        });
-                    }
-                    if let Some(held) = session.held.iter_mut().find(|held| held.filter == filter) {
-                        held.through = Some(position);
-                    }
-                }
-            }
-            Record::HandedOver { number, sent, released } => {
-                if let Some(session) = self.by_number.get_mut(&number) {
-                    session.remember(sent, false, &mut self.shares);
-                    for id in released {
-                        if let Some(delivered) = session.deliveries.get_mut(&id) {
-                            delivered.released = true;
-                        }
-                    }
-                }
-            }
-            Record::Willed { key, will } => self.wills.set(key, *will),
-            Record::WillDue { key, at } => self.wills.due(&key, at),
-            Record::Unwilled { key } => self.wills.remove(&key),
-            Record::LeftOver { number, sent } => {
-                if let Some(session) = self.by_number.get_mut(&number) {
-                    session.remember(sent, true, &mut self.shares);
-                }
-            }
-            Record::Over { number, ids } => {
-                if let Some(session) = self.by_number.get_mut(&number) {
-                    for id in ids {
-                        match session.deliveries.get_mut(&id) {
-                            Some(one) if is_loose(&one.filter) || shares::is_shared(&one.filter) => {
-                                session.deliveries.remove(&id);
-                            }
-                            Some(delivered) => delivered.over = true,
-                            None => {}
-                        }
-                    }
-                }
-            }
-            Record::Shared { key, cursor, open } => self.shares.set(&key, cursor, open),
-            Record::Released { number, ids } => {
-                if let Some(session) = self.by_number.get_mut(&number) {
-                    session.open_ids.retain(|id| !ids.contains(id));
-                }
-            }
-        }
-    }
-
-    fn opened(&mut self, number: u64, key: SessionKey, expiry_s: u32) {
-        self.next = self.next.max(number.saturating_add(1));
-        if let Some(session) = self.by_number.get_mut(&number) {
-            session.expiry_s = expiry_s;
-            session.left = None;
-            return;
-        }
-        if let Some(former) = self.find(&key) {
-            self.remove(former);
-        }
-        self.by_client.entry((key.account, key.client)).or_default().insert(key.id.clone(), number);
-        let session = Session {
-            key,
-            expiry_s,
-            left: None,
-            open_ids: BTreeSet::new(),
-            held: Vec::new(),
-            deliveries: BTreeMap::new(),
-            last_id: 0,
-        };
-        self.by_number.insert(number, session);
-    }
-
-    fn remove(&mut self, number: u64) {
-        let Some(Session { key, held, deliveries, .. }) = self.by_number.remove(&number) else { return };
-        for delivered in deliveries.into_values().filter(|one| one.at_least_once) {
-            self.shares.returned(key.account, delivered.filter, delivered.position.seq);
-        }
-        for held in held {
-            self.shares.let_go(key.account, &held.filter);
-        }
-        if let Entry::Occupied(mut client) = self.by_client.entry((key.account, key.client)) {
-            client.get_mut().remove(&key.id);
-            if client.get().is_empty() {
-                client.remove();
-            }
-        }
     }
 
     fn find(&self, key: &SessionKey) -> Option<u64> {
@@ -403,6 +243,11 @@ impl Sessions {
     /// When the next session expires, as things stand.
     pub fn next_expiry(&self) -> Option<Wall> {
         self.by_number.values().filter_map(Session::expires).min()
+    }
+
+    /// Why a session opens no more QoS 2 ids, if it does not: nobody remembers any number of them.
+    pub fn check_open_ids(&self, number: u64) -> Result<(), Refusal> {
+        self.by_number.get(&number).map_or(Ok(()), |session| self.open.check(&session.key))
     }
 
     /// PUBREL for these ids: to be committed before PUBCOMP. None if none of them is open.

@@ -427,6 +427,7 @@ impl Bus {
             connections: self.connections.len(),
             subscriptions: self.connections.values().map(|connection| connection.subscriptions.len()).sum(),
             routes: self.routes.len(),
+            retained: self.retained.len(),
             tail_bytes: self.tail.bytes(),
             unstored_bytes: self.line.bytes(),
             chunks_bytes: self.reads.bytes,

@@ -110,6 +110,8 @@ pub struct Statistics {
     pub subscriptions: usize,
     /// Routes of the log.
     pub routes: usize,
+    /// Channels that retain something.
+    pub retained: usize,
     /// What the tail holds, bytes with its index.
     pub tail_bytes: usize,
     /// What waits for the disk, bytes.

@@ -22,8 +22,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
 };
 
+mod bus;
 mod downlinks;
 
+pub use bus::Bus;
 pub use downlinks::Downlinks;
 
 /// A number that goes up and down and is never negative.
@@ -227,6 +229,8 @@ pub struct Metrics {
     pub edge_up: Family<ByEdge, Level>,
     /// Seqs that an edge has and the hub has not (hub).
     pub edge_backlog: Family<ByEdge, Level>,
+    /// What the bus let go of, and holds.
+    pub bus: Bus,
     /// The way down.
     pub downlinks: Downlinks,
     /// 1 while the process runs on its last good configuration because the given one was refused.
@@ -286,6 +290,7 @@ impl Metrics {
             source_reconnects: Family::default(),
             edge_up: Family::default(),
             edge_backlog: Family::default(),
+            bus: Bus::default(),
             downlinks: Downlinks::default(),
             configuration_refused: Level::default(),
             clock_steps: Counter::default(),
@@ -400,6 +405,7 @@ impl Metrics {
             "Seqs that the edge has and the hub has not",
             self.edge_backlog.clone(),
         );
+        self.bus.register(metric);
         self.downlinks.register(metric);
         metric.register(
             "configuration_refused",

@@ -1,15 +1,16 @@
 //! What doors ask, and who of the instance answers.
 
-use super::{Awaited, Instance, not_in_yet, refusal};
+use super::{Awaited, Instance, Output, not_in_yet, refusal};
 use crate::connection::{Connection, State};
 use riser_gate::{Caller, Gate, Policy, Redeemed};
 use riser_model::{
     ConnectionId, Now,
-    door::{Ask, Code, Credential, Refusal, Tell},
+    door::{Ask, Code, Credential, Intake, Refusal, Tell},
     look::Look,
 };
 use riser_mqtt::HandOver;
 use riser_rooms::Input as BusInput;
+use riser_wire::entry::{Body, Frame, Publication, frames};
 use std::sync::Arc;
 
 impl Instance {
@@ -54,6 +55,15 @@ impl Instance {
         match ask {
             Ask::Publish(intake) => {
                 connection.await_ticket(intake.ticket);
+                let number = connection.session_number();
+                if let Some(refusal) = self.too_many_open(number, &intake) {
+                    let mut tell = self.stored(intake.ticket);
+                    if let Tell::Stored { refused, .. } = &mut tell {
+                        refused.extend((0..intake.count).map(|index| (index, refusal.clone())));
+                    }
+                    self.outputs.push_back(Output::Refused { code: refusal.code });
+                    return self.answer(id, intake.ticket, tell);
+                }
                 self.rooms(BusInput::Ask { connection: id, ask: Ask::Publish(intake) }, now);
             }
             Ask::Release { ticket, ids } => {
@@ -115,6 +125,15 @@ impl Instance {
             Ask::Decide { connection, admit } => self.decide(id, connection, admit, now),
             Ask::Enter { .. } | Ask::Answer(_) | Ask::Leave { .. } => self.refuse(id, not_in_yet(), now),
         }
+    }
+}
+
+impl Instance {
+    /// Why nothing of a batch is stored: it would open more QoS 2 ids than are remembered.
+    fn too_many_open(&self, session: u64, intake: &Intake) -> Option<Refusal> {
+        let refusal = self.sessions.check_open_ids(session).err()?;
+        let opens = |frame: Frame<'_>| Body::read(frame.body).is_ok_and(|b| Publication::has_packet_id(&b));
+        frames(&intake.entries).map_while(Result::ok).any(opens).then_some(refusal)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The sessions as a checkpoint holds them. Every version that was ever written stays readable.
 
-use super::{Delivered, Held, SESSIONS_MAX, Session, Sessions, Shares, Wills};
+use super::{Delivered, Held, OpenIds, SESSIONS_MAX, Session, Sessions, Shares, Wills};
 use crate::record::SessionKey;
 use riser_model::{Position, Wall};
 use serde::{Deserialize, Serialize};
@@ -117,8 +117,9 @@ impl Sessions {
             return None;
         }
         let mut by_client = BTreeMap::<_, BTreeMap<_, _>>::new();
-        let mut once = true;
-        for (number, Session { key, .. }) in &saved.sessions {
+        let (mut once, mut open) = (true, OpenIds::default());
+        for (number, Session { key, open_ids, .. }) in &saved.sessions {
+            open.add(key, open_ids.len());
             let client = by_client.entry((key.account, key.client)).or_default();
             once &= client.insert(key.id.clone(), *number).is_none();
         }
@@ -131,6 +132,7 @@ impl Sessions {
             unreadable: saved.unreadable,
             wills: saved.wills.counted(),
             shares: saved.shares,
+            open,
         })
     }
 }

@@ -1,8 +1,10 @@
 //! Sessions as a fold: what a commit holds is what a restart finds.
 
 use super::*;
-use riser_model::{Epoch, LogId, RouteNumber, Stamp};
-use riser_wire::entry::{ContentType, ENVELOPE_BYTES, FRAME_HEADER_BYTES, Origin, PacketId};
+use riser_model::{Epoch, LogId, RouteNumber, Seq, Stamp};
+use riser_wire::entry::{
+    ContentType, ENVELOPE_BYTES, FRAME_HEADER_BYTES, Frame, Origin, PacketId, Publication,
+};
 use uuid::Uuid;
 
 const ACCOUNT: AccountId = AccountId(Uuid::from_u128(1));
@@ -241,6 +243,100 @@ fn damaged_and_newer_bytes_are_not_taken_for_sessions() {
     bytes[FRAME_HEADER_BYTES + ENVELOPE_BYTES] = 99;
     log.append(bytes);
     assert_eq!((log.sessions.unreadable(), log.sessions.len()), (1, 1));
+}
+
+/// A checkpoint of each version that was ever written, newest last: a session that is away, with one QoS 2 id and one
+/// delivery; a will that is due; a group.
+fn golden() -> [Vec<u8>; 3] {
+    let id = |n: u8| [&[16][..], &[0; 15], &[n]].concat();
+    let key = [&id(1)[..], &id(2), b"\x04pump"].concat();
+    let session = [&key[..], &[9, 1, 13, 2, 7, 128, 2], b"\x01\x03a/#", &[1, 172, 2, 1, 3, 4, 5]].concat();
+    let delivered = [&[1, 3][..], b"\x03a/#", &[3, 4, 6, 1]].concat();
+    let will = [&id(3)[..], b"\x01a", &id(2), &[1, 2, 1, b't', 1, 7, 2, 8, 9, 172, 2, 1]].concat();
+    let wills = [&[1][..], &key, &will, &[1, 13]].concat();
+    let shares = [&[1][..], &id(1), b"\x0a$share/g/a", &[1, 3, 4, 5, 1, 2, 2, 6, 172, 2]].concat();
+    [
+        [&[1, 5, 1, 2][..], &session, &[4]].concat(),
+        [&[2, 5, 1, 2][..], &session, &delivered, &[3, 4], &wills].concat(),
+        [&[3, 5, 1, 2][..], &session, &delivered, &[0, 1, 3, 4], &wills, &shares].concat(),
+    ]
+}
+
+#[test]
+fn checkpoint_bytes_are_golden_and_every_version_is_read() {
+    let key = SessionKey { account: ACCOUNT, client: PUMP, id: "pump".to_owned() };
+    for (n, bytes) in golden().iter().enumerate() {
+        let sessions = Sessions::load(bytes).unwrap_or_else(|| panic!("version {}", n + 1));
+        let state = sessions.state(2).unwrap();
+        let keep = Keep { options: 1, identifier: 300 };
+        let held = SessionSubscription { filter: "a/#".into(), keep, through: Some(at(5)) };
+        assert_eq!((&state.open_ids[..], &state.subscriptions[..]), (&[7, 256][..], &[held][..]));
+        assert_eq!(sessions.expire(Wall(9000)), [(key.clone(), 2)], "it left at -7");
+        assert_eq!((sessions.unreadable(), sessions.open.clone()), (4, counted(&key, 2)));
+        let delivered = SessionDelivery {
+            id: 3,
+            filter: Some("a/#".into()),
+            position: at(6),
+            released: true,
+            over: false,
+            at_least_once: n == 2,
+            retained: false,
+        };
+        let since_2 = n > 0;
+        assert_eq!(state.deliveries, if since_2 { vec![delivered] } else { vec![] });
+        assert_eq!(state.last_id, if since_2 { 3 } else { 0 });
+        assert_eq!(sessions.will(&key).map(|will| &will.payload[..]), since_2.then_some(&[8, 9][..]));
+        assert_eq!(sessions.due_wills(Wall(0)).len(), usize::from(since_2));
+        let shared = ShareChange::Kept {
+            sessions: 1,
+            state: riser_model::ShareState {
+                key: ShareKey { account: ACCOUNT, filter: "$share/g/a".into() },
+                cursor: at(5),
+                open: vec![Seq(2)],
+                taken: vec![Seq(6), Seq(300)],
+            },
+        };
+        assert_eq!(sessions.shares(), if n == 2 { vec![shared] } else { vec![] });
+        assert_eq!(sessions.save() == *bytes, n == 2, "the newest is what is written");
+    }
+}
+
+fn at(seq: u64) -> Position {
+    Position { log: LogId(3), epoch: Epoch(4), seq: Seq(seq) }
+}
+
+fn counted(of: &SessionKey, count: usize) -> OpenIds {
+    let mut open = OpenIds::default();
+    open.add(of, count);
+    open
+}
+
+#[test]
+fn who_never_says_pubrel_is_told_and_what_is_released_or_ended_makes_room() {
+    let mut log = Log::default();
+    let sessions: Vec<u64> =
+        (0..4).map(|n| log.open(PUMP, &request(&n.to_string(), false, NEVER)).number).collect();
+    let other = log.open(OTHER, &request("other", false, NEVER)).number;
+    let fill = |log: &mut Log, number| (1..=u16::MAX).for_each(|id| log.publish(number, id));
+    for number in &sessions[..3] {
+        assert_eq!(log.sessions.check_open_ids(*number), Ok(()));
+        fill(&mut log, *number);
+    }
+    (1..=3).for_each(|id| log.publish(sessions[3], id));
+    let refusal = log.sessions.check_open_ids(sessions[3]).unwrap_err();
+    assert_eq!(refusal.code, Code::TooMany);
+    assert!(refusal.want.contains("at most 196608"), "{refusal:?}");
+    assert_eq!(log.sessions.check_open_ids(other), Ok(()), "the room of others is theirs");
+    log.commit(log.sessions.release(sessions[3], &[2, 2, 9]));
+    assert_eq!(log.sessions.check_open_ids(sessions[3]), Ok(()));
+    log.publish(sessions[3], 2);
+    log.publish(sessions[3], 4);
+    assert!(log.sessions.check_open_ids(sessions[3]).is_err());
+    fill(&mut log, other);
+    assert!(log.sessions.check_open_ids(other).is_err(), "all together");
+    assert_eq!(Sessions::load(&log.sessions.save()).unwrap(), log.sessions);
+    log.commit(log.sessions.end(sessions[0]));
+    assert_eq!(log.sessions.check_open_ids(other), Ok(()));
 }
 
 #[test]
