@@ -53,6 +53,7 @@ impl Watch for Meter {
 pub struct InstanceMeter {
     last: Counters,
     unreadable: u64,
+    unfinished: u64,
 }
 
 /// What an instance says of itself.
@@ -66,14 +67,16 @@ pub struct InstanceLook {
     pub unreadable: u64,
     /// Publications that wait for their outcome, and those of which it was forgotten.
     pub outcomes: (usize, u64),
+    /// What they took from groups and had not finished when they ended.
+    pub unfinished: u64,
 }
 
 impl InstanceLook {
     /// At this moment.
     pub fn at(instance: &Instance) -> Self {
-        let (sessions, unreadable) = (instance.sessions(), instance.unreadable());
+        let (unreadable, unfinished) = (instance.unreadable(), instance.unfinished());
         let (statistics, outcomes) = (instance.bus().statistics(), instance.outcomes());
-        Self { statistics, sessions, unreadable, outcomes }
+        Self { statistics, sessions: instance.sessions(), unreadable, unfinished, outcomes }
     }
 }
 
@@ -138,13 +141,15 @@ impl InstanceMeter {
             (&bus.chunks_discarded, chunks_discarded, last.chunks_discarded),
             (&bus.strays, strays, last.strays),
             (&bus.unreadable, &look.unreadable, self.unreadable),
+            (&bus.unfinished, &look.unfinished, self.unfinished),
         ] {
             counter.inc_by(now - last);
         }
         for (code, (now, last)) in Code::ALL.into_iter().zip(refused.iter().zip(&last.refused)) {
             metrics.refused(code, now - last);
         }
-        (self.last, self.unreadable) = (counters.clone(), look.unreadable);
+        self.last = counters.clone();
+        (self.unreadable, self.unfinished) = (look.unreadable, look.unfinished);
     }
 }
 
@@ -184,7 +189,8 @@ mod tests {
             chunks_bytes: 27,
             counters,
         };
-        let look = InstanceLook { statistics, sessions: 28, unreadable: 29, outcomes: (16, 17) };
+        let (unreadable, unfinished, outcomes) = (29, 30, (16, 17));
+        let look = InstanceLook { statistics, sessions: 28, unreadable, unfinished, outcomes };
         meter.read(&metrics, &look);
         meter.read(&metrics, &look);
         let text = metrics.encode();
@@ -214,6 +220,7 @@ mod tests {
             "publications_void_total 15",
             "outcomes_pending 16",
             "outcomes_forgotten 17",
+            "group_deliveries_unfinished_total 30",
         ] {
             assert!(text.lines().any(|of| of.strip_prefix("riser_") == Some(line)), "{line} in\n{text}");
         }

@@ -209,6 +209,8 @@ pub struct Instance {
     unrecorded: BTreeMap<SessionKey, Record>,
     /// When the log is told how far groups are.
     shares_due: Option<Time>,
+    /// See [`Instance::unfinished`].
+    unfinished: u64,
     /// What is counted of each account.
     systems: BTreeMap<AccountId, System>,
     systems_due: Option<Time>,
@@ -255,6 +257,7 @@ impl Instance {
             overdue: BTreeSet::new(),
             unrecorded: BTreeMap::new(),
             shares_due: None,
+            unfinished: 0,
             systems: BTreeMap::new(),
             systems_due: None,
             started: now.time,
@@ -289,6 +292,12 @@ impl Instance {
     /// How many MQTT sessions there are, with or without a connection.
     pub fn sessions(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// Publications that sessions took from a group at QoS 2 and had not finished when they ended: nobody else may have
+    /// them (5.0: MQTT-4.8.2-5).
+    pub fn unfinished(&self) -> u64 {
+        self.unfinished
     }
 
     /// Entries about MQTT sessions that this build did not understand.

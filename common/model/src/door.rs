@@ -36,6 +36,9 @@ pub enum Input {
     Room(u32),
     /// The deadline that [`Door::poll_timeout`] named has come.
     Deadline,
+    /// The peer was not read from for a while, or still is not, for reasons of ours: its silence says nothing, and what
+    /// it was to say in time it has more time for.
+    Unheard,
     /// The peer closed, or the socket broke: the name says which. Nothing can be sent any more.
     Gone(&'static str),
 }

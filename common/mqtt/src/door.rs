@@ -419,6 +419,11 @@ impl Door for MqttDoor {
                 }
             }
             Input::Deadline => self.due(now),
+            Input::Unheard => {
+                if let (State::Open(_), Some(silence_max)) = (&self.state, self.silence_max) {
+                    self.deadline = Some(now.time.plus(silence_max));
+                }
+            }
             Input::Gone(cause) => {
                 self.leave(cause, None);
                 self.state = State::Closed;

@@ -44,6 +44,8 @@ pub struct Sessions {
     wills: Wills,
     shares: Shares,
     open: OpenIds,
+    /// Since they were taken, of each account.
+    unfinished: BTreeMap<AccountId, u64>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -121,6 +123,7 @@ impl Sessions {
             wills: Wills::default(),
             shares: Shares::default(),
             open: OpenIds::default(),
+            unfinished: BTreeMap::new(),
         }
     }
 
@@ -283,6 +286,12 @@ impl Sessions {
     /// What sessions came to mean for the groups that share a subscription, since the last time.
     pub fn take_share_changes(&mut self) -> Vec<ShareChange> {
         self.shares.take_changes()
+    }
+
+    /// What sessions had begun at QoS 2 of what groups share and had not finished when they ended, since the last time: it
+    /// may be nobody else's, and so is nobody's.
+    pub fn take_unfinished(&mut self) -> impl Iterator<Item = (AccountId, u64)> {
+        std::mem::take(&mut self.unfinished).into_iter()
     }
 
     /// Every group that a session holds, for a bus that knows none.

@@ -4,7 +4,7 @@
 //! What holds whatever the door does: the core hears `Opened` first and `Closed` last, with a `Leave` before it
 //! if there was an `Enter`; the socket is not read while an ask waits for the core, while too much waits to be
 //! written, while too many tickets are open, or while the door is full; a peer that is not authenticated is read up to its allowance;
-//! whoever takes nothing is closed, and so is a WebSocket that does not answer a ping. Where the transport has to end a connection, it has the core's own word for
+//! nobody's silence counts while it is not read from; whoever takes nothing is closed, and so is a WebSocket that does not answer a ping. Where the transport has to end a connection, it has the core's own word for
 //! it ([`Tell::Refused`]) said to the door, so that each protocol words it its own way.
 //!
 //! Protocols are in the doors; what happens to an ask is the core's.
@@ -89,6 +89,9 @@ enum Turn {
     Over,
 }
 
+/// Who is not read from for so long is owed the time.
+const UNHEARD: Duration = Duration::from_secs(1);
+
 /// Since when nothing came, how much had come until then, and whether an answer was asked for.
 struct Silence {
     since: Time,
@@ -116,6 +119,8 @@ struct Connection<P> {
     pace: Option<Arc<Pace>>,
     /// Until then nothing is read: its principal has published more than it may.
     paced: Option<Time>,
+    /// Since when nothing is read.
+    deaf: Option<Time>,
     timer: Timer,
     visitor: Visitor,
 }
@@ -146,6 +151,7 @@ impl<P: Pipe> Connection<P> {
             silence: None,
             pace: None,
             paced: None,
+            deaf: None,
             timer: Timer::default(),
             visitor,
         }
@@ -175,7 +181,15 @@ impl<P: Pipe> Connection<P> {
             return Poll::Ready(turn);
         }
         if !self.may_hear() {
+            if self.deaf.is_none() {
+                self.deaf = Some((self.visitor.entrance.clock)().time);
+            }
             return Poll::Pending;
+        }
+        if let Some(since) = self.deaf.take()
+            && (self.visitor.entrance.clock)().time.since(since) >= UNHEARD
+        {
+            return Poll::Ready(Turn::Input(Input::Unheard));
         }
         match self.pipe.poll_hear(cx) {
             Poll::Ready(heard) => Poll::Ready(match heard {
@@ -291,7 +305,12 @@ impl<P: Pipe> Connection<P> {
     fn due(&mut self, deadline: Deadline) -> Turn {
         let counters = &self.visitor.entrance.counters;
         match deadline {
-            Deadline::Door => Turn::Input(Input::Deadline),
+            Deadline::Door => {
+                if self.deaf.is_some() && self.phase == Phase::Open {
+                    self.handle(Input::Unheard);
+                }
+                Turn::Input(Input::Deadline)
+            }
             Deadline::Enter => {
                 counters.first_frame_late.one();
                 let ms = self.visitor.entrance.limits.first_frame_ms;
@@ -367,8 +386,13 @@ impl<P: Pipe> Connection<P> {
     fn handle(&mut self, input: Input) {
         match &input {
             Input::Tell(Tell::Entered { principal, .. }) => {
-                self.pace = Some(self.visitor.entrance.paces.of(principal.client));
+                let entrance = &self.visitor.entrance;
+                let now = (entrance.clock)().time;
+                let pace = entrance.paces.of(principal.client, now);
+                let owes = pace.owes(&entrance.limits, now);
+                self.pace = Some(pace);
                 self.pipe.socket().lift_allowance();
+                self.pace_until(owes);
             }
             Input::Tell(Tell::Stored { .. }) => self.tickets = self.tickets.saturating_sub(1),
             Input::Tell(
@@ -389,6 +413,7 @@ impl<P: Pipe> Connection<P> {
             | Input::Text(_)
             | Input::Room(_)
             | Input::Deadline
+            | Input::Unheard
             | Input::Gone(_) => {}
         }
         if !matches!(self.phase, Phase::Closing(_)) {
@@ -435,11 +460,13 @@ impl<P: Pipe> Connection<P> {
     fn keep_pace(&mut self, intake: &Intake) {
         let entrance = &self.visitor.entrance;
         let now = (entrance.clock)().time;
-        let Some(until) = self.pace.as_ref().and_then(|pace| pace.take(intake, &entrance.limits, now)) else {
-            return;
-        };
+        self.pace_until(self.pace.as_ref().and_then(|pace| pace.take(intake, &entrance.limits, now)));
+    }
+
+    fn pace_until(&mut self, until: Option<Time>) {
+        let Some(until) = until else { return };
         if self.paced.replace(until).is_none() {
-            entrance.counters.paced.one();
+            self.visitor.entrance.counters.paced.one();
         }
         self.pipe.socket().read_little();
     }

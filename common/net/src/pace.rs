@@ -7,7 +7,7 @@ use crate::entrance::Limits;
 use riser_model::{ClientId, Time, door::Intake};
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -61,26 +61,38 @@ impl Pace {
         let bytes = rates.1.take(intake.entries.len() as u64, limits.published_bytes_per_s, now);
         messages.max(bytes)
     }
+
+    /// Until when what came before is more than may come.
+    pub(crate) fn owes(&self, limits: &Limits, now: Time) -> Option<Time> {
+        let mut rates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let messages = rates.0.take(0, limits.publications_per_s, now);
+        let bytes = rates.1.take(0, limits.published_bytes_per_s, now);
+        messages.max(bytes)
+    }
+
+    fn is_forgotten(&self, now: Time) -> bool {
+        let rates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        rates.0.is_forgotten(now) && rates.1.is_forgotten(now)
+    }
 }
 
-/// The paces of those who are connected.
+/// The paces of those who are connected, and of those who left and have more than their rate behind them: coming back
+/// pays nothing off.
 #[derive(Debug, Default)]
-pub(crate) struct Paces(Mutex<BTreeMap<ClientId, Weak<Pace>>>);
+pub(crate) struct Paces(Mutex<BTreeMap<ClientId, Arc<Pace>>>);
 
 impl Paces {
     /// The one of a principal.
-    pub(crate) fn of(&self, client: ClientId) -> Arc<Pace> {
+    pub(crate) fn of(&self, client: ClientId, now: Time) -> Arc<Pace> {
         let mut paces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pace) = paces.get(&client).and_then(Weak::upgrade) {
-            return pace;
+        if let Some(pace) = paces.get(&client) {
+            return Arc::clone(pace);
         }
-        // Now and then those of whom nobody is left make room.
+        // Now and then those of whom nobody is left and who owe nothing make room.
         if paces.len().is_power_of_two() {
-            paces.retain(|_, pace| pace.strong_count() > 0);
+            paces.retain(|_, pace| Arc::strong_count(pace) > 1 || !pace.is_forgotten(now));
         }
-        let pace = Arc::new(Pace::default());
-        paces.insert(client, Arc::downgrade(&pace));
-        pace
+        Arc::clone(paces.entry(client).or_default())
     }
 }
 
@@ -107,17 +119,20 @@ mod tests {
     #[test]
     fn the_pace_is_the_principals_and_not_a_connections() {
         let paces = Paces::default();
-        let of = |n| paces.of(ClientId(uuid::Uuid::from_u128(n)));
+        let of = |n, ms| paces.of(ClientId(uuid::Uuid::from_u128(n)), at(ms));
         let limits = Limits { publications_per_s: 10, ..Limits::default() };
         let batch =
             Intake { ticket: 1, seen: 0, aliases: Vec::new(), entries: vec![0; 10].into(), count: 10 };
-        let (one, other) = (of(1), of(1));
+        let (one, other) = (of(1, 0), of(1, 0));
         assert_eq!(one.take(&batch, &limits, at(0)), None);
         assert_eq!(other.take(&batch, &limits, at(0)), Some(at(1000)));
-        assert_eq!(of(2).take(&batch, &limits, at(0)), None);
+        assert_eq!(of(2, 0).take(&batch, &limits, at(0)), None);
         drop((one, other));
-        assert_eq!(of(1).take(&batch, &limits, at(0)), None, "who leaves is forgotten");
-        (0..100).for_each(|n| drop(of(n)));
+        (3..100).for_each(|n| drop(of(n, 100)));
         assert!(paces.0.lock().unwrap().len() <= 64);
+        assert_eq!(of(1, 100).owes(&limits, at(100)), Some(at(1000)), "who comes back owes what it owed");
+        assert_eq!(of(1, 100).take(&batch, &limits, at(100)), Some(at(2000)));
+        (200..300).for_each(|n| drop(of(n, 3000)));
+        assert_eq!(of(1, 3000).take(&batch, &limits, at(3000)), None, "until its time is over");
     }
 }

@@ -294,7 +294,12 @@ impl Door for Lines {
             // Nothing else was asked, and nobody reads before it may.
             (
                 State::Entering | State::Open | State::Ending,
-                Input::Tell(_) | Input::Bytes(_) | Input::Text(_) | Input::Room(_) | Input::Deadline,
+                Input::Tell(_)
+                | Input::Bytes(_)
+                | Input::Text(_)
+                | Input::Room(_)
+                | Input::Deadline
+                | Input::Unheard,
             ) => {}
         }
     }

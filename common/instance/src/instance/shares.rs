@@ -1,7 +1,7 @@
 //! Groups that share a subscription, as far as sessions hold them: what the log is told of them, and what it says.
 
 use super::{Awaited, Instance, Record, log_failing};
-use riser_model::{ConnectionId, Now, Seq, ShareChange, ShareKey, door::Tell};
+use riser_model::{ConnectionId, Now, Seq, ShareChange, ShareKey, door::Tell, tally::Tallied};
 use riser_mqtt::{HandOver, SessionKey};
 use riser_rooms::Input as BusInput;
 use std::{collections::BTreeMap, time::Duration};
@@ -15,6 +15,7 @@ impl Instance {
     pub(super) fn restore_shares(&mut self, now: Now) {
         // Said while the log was folded, and part of what follows.
         let _ = self.sessions.take_share_changes();
+        let _ = self.sessions.take_unfinished();
         for change in self.sessions.shares() {
             self.rooms(BusInput::Share(change), now);
         }
@@ -24,6 +25,11 @@ impl Instance {
     pub(super) fn tell_shares(&mut self, now: Now) {
         for change in self.sessions.take_share_changes() {
             self.rooms(BusInput::Share(change), now);
+        }
+        for (account, count) in self.sessions.take_unfinished().collect::<Vec<_>>() {
+            self.unfinished += count;
+            let dropped = Tallied { publications_dropped: count, ..Tallied::default() };
+            self.system(account).tally.add(&dropped);
         }
     }
 

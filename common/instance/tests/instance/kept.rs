@@ -3,9 +3,10 @@
 use crate::world::*;
 use riser_instance::Input;
 use riser_model::{
-    ConnectionId, SubscriptionId,
-    door::{Ask, Flow, From, Keep, NORMAL, SessionRequest, Tell, Want},
+    ConnectionId, RouteNumber, SubscriptionId,
+    door::{Ask, Flow, From, Intake, Keep, NORMAL, SessionRequest, Target, Tell, Want},
 };
+use riser_wire::entry::{ContentType, PacketId, Publication};
 
 fn subscribe(n: u32, filter: &str, options: u8) -> Ask {
     Ask::Subscribe {
@@ -129,4 +130,53 @@ fn a_session_ends_with_its_expiry_and_not_with_the_next_look() {
     settle(&mut world);
     let told = world.told(newcomer);
     assert!(matches!(&told[..], [Tell::Entered { session, .. }] if !session.present), "{told:?}");
+}
+
+/// A batch at QoS 2 of a session, of these packet ids.
+fn batch(world: &World, ticket: u64, session: u64, ids: std::ops::RangeInclusive<u16>) -> Ask {
+    let (mut entries, count) = (Vec::new(), ids.len() as u32);
+    for id in ids {
+        let packet_id = (session > 0).then_some(PacketId { session, id });
+        let publication = Publication { qos: 2, packet_id, ..Publication::new(ContentType::Octets, b"") };
+        publication.write_frame(&mut entries, RouteNumber(0), world.now.stamp());
+    }
+    let aliases = vec![(0, Target::Topic("hall/a".to_owned()))];
+    Ask::Publish(Intake { ticket, seen: 0, aliases, entries: entries.into(), count })
+}
+
+#[test]
+fn who_never_says_pubrel_is_refused_more_of_qos_2_until_it_does() {
+    let mut world = World::new();
+    let mut numbers = Vec::new();
+    for n in 1..=4 {
+        world.enter(ConnectionId(n), Some(SessionRequest { id: n.to_string(), ..session() }), None);
+        settle(&mut world);
+        let told = world.told(ConnectionId(n));
+        numbers.extend(told.iter().find_map(|tell| match tell {
+            Tell::Entered { session, .. } => Some(session.number),
+            _ => None,
+        }));
+    }
+    let mut ticket = 0;
+    let mut publish = |world: &mut World, n: u64, session, ids| {
+        ticket += 1;
+        world.ask(ConnectionId(n), batch(world, ticket, session, ids));
+        settle(world);
+        world.told(ConnectionId(n)).into_iter().find_map(|tell| match tell {
+            Tell::Stored { refused, .. } => Some(refused.len()),
+            _ => None,
+        })
+    };
+    for n in 1..=3 {
+        for first in (1..u16::MAX).step_by(3855) {
+            let ids = first..=first + 3854;
+            assert_eq!(publish(&mut world, n, numbers[n as usize - 1], ids), Some(0), "{n} {first}");
+        }
+    }
+    assert_eq!(publish(&mut world, 4, numbers[3], 1..=3), Some(0));
+    assert_eq!(publish(&mut world, 4, numbers[3], 4..=5), Some(2), "none of it");
+    assert_eq!(publish(&mut world, 4, 0, 4..=5), Some(0), "what needs no memory is taken");
+    world.ask(ConnectionId(4), Ask::Release { ticket: 1_000, ids: vec![1] });
+    settle(&mut world);
+    assert_eq!(publish(&mut world, 4, numbers[3], 4..=5), Some(0));
 }

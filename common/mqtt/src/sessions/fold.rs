@@ -162,8 +162,13 @@ impl Sessions {
             return;
         };
         self.open.take(&key, open_ids.len());
-        for delivered in deliveries.into_values().filter(|one| one.at_least_once) {
-            self.shares.returned(key.account, delivered.filter, delivered.position.seq);
+        for one in deliveries.into_values() {
+            if one.at_least_once {
+                self.shares.returned(key.account, one.filter, one.position.seq);
+            } else if shares::is_shared(&one.filter) && !one.released && !one.over {
+                // What was begun at QoS 2 is for nobody else (MQTT 5, section 4.8.2): it is counted.
+                *self.unfinished.entry(key.account).or_default() += 1;
+            }
         }
         for held in held {
             self.shares.let_go(key.account, &held.filter);

@@ -133,6 +133,7 @@ impl Sessions {
             wills: saved.wills.counted(),
             shares: saved.shares,
             open,
+            unfinished: BTreeMap::new(),
         })
     }
 }

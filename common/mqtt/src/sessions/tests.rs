@@ -360,3 +360,34 @@ fn what_a_session_has_of_a_group_is_remembered_until_it_is_over_by_itself_whatev
     }
     assert_eq!(ids(&log), [2]);
 }
+
+#[test]
+fn what_a_session_had_begun_of_a_group_at_qos_2_is_counted_when_it_ends() {
+    const GROUP: &str = "$share/g/a";
+    let mut log = Log::default();
+    let number = log.open(PUMP, &request("pump", false, NEVER)).number;
+    log.commit(log.sessions.set_subscription(number, GROUP, KEEP, Some(position(3))).unwrap());
+    let of = |filter: &str, ids: [u16; 4]| -> Vec<_> {
+        ids.map(|id| (id, filter.to_owned(), position(u64::from(id)))).into()
+    };
+    let sent = [of(GROUP, [10, 11, 12, 13]), of("b", [20, 21, 22, 23])].concat();
+    let (released, left) = (vec![11], of(GROUP, [14, 15, 16, 17]));
+    for news in [
+        HandOver { sent, ..HandOver::default() },
+        HandOver { released, left, done: vec![12], ..HandOver::default() },
+    ] {
+        for record in log.sessions.hand_over(number, news) {
+            log.commit(Some(record));
+        }
+    }
+    log.restart();
+    assert_eq!(log.sessions.take_unfinished().count(), 0);
+    log.commit(log.sessions.end(number));
+    let unfinished: Vec<_> = log.sessions.take_unfinished().collect();
+    assert_eq!(
+        unfinished,
+        [(ACCOUNT, 2)],
+        "neither what the peer has, nor what is over, nor what others get"
+    );
+    assert_eq!(log.sessions.take_unfinished().count(), 0);
+}

@@ -3,6 +3,7 @@
 use crate::bench::*;
 use riser_model::door::{Code, Input, Refusal, SessionState, Tell};
 use rumqttc::v5::mqttbytes::v5::Packet;
+use std::time::Duration;
 
 /// What a server may say in DISCONNECT, MQTT 5 table 3-10.
 const DISCONNECT_REASONS: [u8; 28] = [
@@ -122,7 +123,7 @@ fn nothing_follows_disconnect_from_either_side() {
             bench.tell(Tell::Refused(refusal(Code::ShuttingDown)));
             bench.store(1, 1, &[]);
             bench.input(Input::Room(1000));
-            bench.pass(std::time::Duration::from_secs(100));
+            bench.pass(Duration::from_secs(100));
             assert_eq!((bench.asks(), bench.got()), (vec![], vec![]));
         }
     }
@@ -146,4 +147,24 @@ fn an_answer_that_the_client_could_not_take_is_not_sent() {
     (0..60).for_each(|n| bench.subscribed(n, 1));
     assert_eq!(bench.code(), Some(Code::TooLarge));
     assert_eq!(bench.got(), [0xe0, 1, 0x95], "DISCONNECT, packet too large");
+}
+
+#[test]
+fn a_client_that_is_not_read_from_is_not_silent() {
+    for level in BOTH {
+        let mut bench = Bench::new(level);
+        bench.send(&connect(level, true, 0, 10));
+        bench.tell(entered(SessionState::default()));
+        bench.pass(Duration::from_secs(14));
+        bench.input(Input::Unheard);
+        bench.pass(Duration::from_secs(14));
+        assert_eq!(bench.closed, None, "one and a half times 10 s, from when it is read from again");
+        bench.pass(Duration::from_secs(1));
+        assert_eq!(bench.code(), Some(Code::Timeout));
+        let mut bench = Bench::new(level);
+        bench.pass(Duration::from_secs(4));
+        bench.input(Input::Unheard);
+        bench.pass(Duration::from_secs(1));
+        assert_eq!(bench.code(), Some(Code::Timeout), "nothing puts CONNECT off");
+    }
 }

@@ -3,7 +3,7 @@
 use crate::house::{Client, Heard, House, SOON, door, limits, soon, stored, storing_door};
 use riser_model::{
     Time,
-    door::{Input, Output, Tell},
+    door::{Door, Input, Output, Tell},
 };
 use riser_net::{
     Limits, Listener,
@@ -209,7 +209,7 @@ async fn what_follows_a_credential_waits_for_the_answer_and_is_not_lost() {
 }
 
 /// Writes as much as it is offered, as long as there are rounds.
-fn flooding_door(rounds: usize, written: Arc<AtomicU64>) -> Box<dyn riser_model::door::Door> {
+fn flooding_door(rounds: usize, written: Arc<AtomicU64>) -> Box<dyn Door> {
     let mut rounds = rounds;
     door(move |input, _, script| match input {
         Input::Bytes(_) => script.enter(),
@@ -221,7 +221,7 @@ fn flooding_door(rounds: usize, written: Arc<AtomicU64>) -> Box<dyn riser_model:
         Input::Room(_) => script.out.push_back(Output::Done),
         Input::Gone(cause) => script.leave(cause),
         Input::Tell(Tell::Refused(refusal)) => script.close(refusal),
-        Input::Text(_) | Input::Tell(_) | Input::Deadline => {}
+        Input::Text(_) | Input::Tell(_) | Input::Deadline | Input::Unheard => {}
     })
 }
 
@@ -515,4 +515,84 @@ async fn who_publishes_more_than_it_may_is_read_from_slowly_and_loses_nothing() 
     let least = Duration::from_millis(1000);
     assert!(began.elapsed() >= least, "{:?}", began.elapsed());
     assert!(house.entrance.counters().paced.read() > 0);
+}
+
+/// Publishes what it hears first, and goes when that is stored.
+fn hasty_door() -> Box<dyn Door> {
+    door(|input, _, script| match input {
+        Input::Bytes(bytes) => {
+            script.enter();
+            script.publish(bytes);
+        }
+        Input::Tell(Tell::Stored { .. }) => {
+            script.leave("normal");
+            script.out.push_back(Output::Done);
+        }
+        Input::Gone(cause) => script.leave(cause),
+        Input::Text(_) | Input::Tell(_) | Input::Room(_) | Input::Deadline | Input::Unheard => {}
+    })
+}
+
+#[tokio::test]
+async fn who_comes_back_owes_what_it_owed_when_it_left() {
+    // What one read takes is a multiple of what may come in a second.
+    let mut house = House::new(Limits { published_bytes_per_s: 1_000, ..limits() });
+    let (hasty, storing) = (house.serve(hasty_door), house.serve(storing_door));
+    let mut client = Client::connect(hasty).await;
+    client.write(&bytes_of(3_000)).await;
+    let (heard, cause) = house.hear_out().await;
+    assert_eq!((heard.len(), &*cause), (3_000, "normal"));
+    let (mut client, began) = (Client::connect(storing).await, std::time::Instant::now());
+    client.write(b"enter").await;
+    assert!(matches!(house.hear().await, Heard::Opened(_)));
+    assert!(matches!(house.hear().await, Heard::Entered(_)));
+    assert!(matches!(house.hear().await, Heard::Published(..)));
+    client.write(b"more").await;
+    assert!(matches!(house.hear().await, Heard::Published(..)));
+    assert!(began.elapsed() >= Duration::from_millis(1_000), "{:?}", began.elapsed());
+}
+
+/// A door that demands a byte every 1.5 s once it has entered, as MQTT's keepalive does.
+fn keepalive_door() -> Box<dyn Door> {
+    let mut entered = false;
+    let within = Duration::from_millis(1500);
+    door(move |input, now, script| match input {
+        Input::Bytes(bytes) => {
+            if !std::mem::replace(&mut entered, true) {
+                script.enter();
+            }
+            script.deadline = Some(now.time.plus(within));
+            script.publish(bytes);
+        }
+        Input::Unheard => script.deadline = script.deadline.map(|_| now.time.plus(within)),
+        Input::Deadline if script.deadline.is_some_and(|by| by <= now.time) => {
+            script.deadline = None;
+            script.leave("keepalive");
+            script.out.push_back(Output::Done);
+        }
+        Input::Gone(cause) => script.leave(cause),
+        Input::Tell(_) | Input::Room(_) | Input::Deadline | Input::Text(_) => {}
+    })
+}
+
+#[tokio::test]
+async fn who_is_not_read_from_is_not_silent() {
+    // 3 s are to be made up for after the first second's worth, in silence.
+    let mut house = House::new(Limits { published_bytes_per_s: 10_000, ..limits() });
+    let address = house.serve(keepalive_door);
+    let mut client = Client::connect(address).await;
+    client.write(b"enter").await;
+    client.write(&bytes_of(40_000)).await;
+    client.write(&bytes_of(100)).await;
+    let mut heard = 0;
+    while heard < 40_105 {
+        match house.hear().await {
+            Heard::Published(_, bytes) => heard += bytes.len(),
+            Heard::Left(_, cause) => panic!("{cause} after {heard} bytes"),
+            Heard::Opened(_) | Heard::Entered(_) | Heard::Closed(_) => {}
+        }
+    }
+    // Read from again, it is silent when it says nothing.
+    let (_, cause) = house.hear_out().await;
+    assert_eq!(cause, "keepalive");
 }

@@ -108,7 +108,7 @@ pub fn storing_door() -> Box<dyn Door> {
             script.close(refusal);
         }
         Input::Gone(cause) => script.leave(cause),
-        Input::Tell(_) | Input::Room(_) | Input::Deadline => {}
+        Input::Tell(_) | Input::Room(_) | Input::Deadline | Input::Unheard => {}
     })
 }
 

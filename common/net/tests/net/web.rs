@@ -91,7 +91,7 @@ fn echo_door() -> Box<dyn Door> {
             Input::Bytes(bytes) => script.say(bytes),
             Input::Tell(Tell::Refused(refusal)) => script.close(refusal),
             Input::Gone(cause) => script.leave(cause),
-            Input::Tell(_) | Input::Room(_) | Input::Deadline => {}
+            Input::Tell(_) | Input::Room(_) | Input::Deadline | Input::Unheard => {}
         }
     })
 }

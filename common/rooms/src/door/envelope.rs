@@ -504,6 +504,8 @@ impl Door for Envelope {
                 }
             }
             Input::Deadline => self.deadline(now),
+            // Silence is the transport's to judge.
+            Input::Unheard => {}
             Input::Gone(cause) => self.leave(cause),
         }
     }

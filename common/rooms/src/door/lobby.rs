@@ -270,6 +270,7 @@ impl Door for Lobby {
                     self.close(&refusal(Code::Timeout, "no hello", &want));
                 }
             }
+            Input::Unheard => {}
             Input::Gone(cause) => self.leave(cause),
         }
     }

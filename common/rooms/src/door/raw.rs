@@ -287,6 +287,8 @@ impl Door for Raw {
                 self.ask_for_more();
             }
             Input::Deadline => self.deadline(now),
+            // Silence is the transport's to judge.
+            Input::Unheard => {}
             Input::Gone(cause) => self.leave(cause),
         }
     }

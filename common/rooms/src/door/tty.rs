@@ -361,7 +361,7 @@ impl Door for Tty {
                 self.ask_for_more();
             }
             // The gate keeps the time.
-            Input::Deadline => {}
+            Input::Deadline | Input::Unheard => {}
             Input::Gone(cause) => self.leave(cause),
         }
     }

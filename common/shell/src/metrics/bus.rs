@@ -25,6 +25,8 @@ pub struct Bus {
     pub strays: Counter,
     /// Entries about MQTT sessions that could not be read.
     pub unreadable: Counter,
+    /// What sessions took from groups at QoS 2 and had not finished when they ended.
+    pub unfinished: Counter,
     /// Subscriptions.
     pub subscriptions: Level,
     /// MQTT sessions.
@@ -56,6 +58,11 @@ impl Bus {
             ),
             ("inputs_stray", "Inputs about what is not there any more", &self.strays),
             ("sessions_unreadable", "Entries about MQTT sessions not understood", &self.unreadable),
+            (
+                "group_deliveries_unfinished",
+                "Taken from a group at QoS 2 by a session that ended before it was finished",
+                &self.unfinished,
+            ),
         ] {
             registry.register(name, help, counter.clone());
         }

@@ -450,8 +450,8 @@ impl Door for Subscriber {
                 self.leave(cause);
                 self.down(format!("the connection ended{before}: {cause}"));
             }
-            // A plain stream has no texts, and what is said here is little.
-            Input::Text(_) | Input::Room(_) => {}
+            // A plain stream has no texts, what is said here is little, and a broker keeps no time for us.
+            Input::Text(_) | Input::Room(_) | Input::Unheard => {}
         }
     }
 

@@ -32,11 +32,7 @@ pub const STEPS: &[Step] = &[
     Step::new("unsubscribe", unsubscribe),
     Step::new("same filter twice: one copy", same_filter),
     Step::new("overlapping filters: each gets it", overlapping),
-    Step::new("shared subscription: each message to one member", shared).because(&[(
-        Kind::Riser,
-        "Shared subscriptions are not offered: SUBACK says 0x9E in MQTT 5, 0x80 in 3.1.1, and CONNACK of MQTT 5 says so \
-         beforehand.",
-    )]),
+    Step::new("shared subscription: each message to one member", shared),
 ];
 
 const LARGE: &[(Kind, &str)] = &[(

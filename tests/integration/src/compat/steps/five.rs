@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::super::agent::encoded;
+use super::super::broker::Kind;
 use super::super::{Bench, Trouble};
 use super::{Step, demand, demand_texts, demand_then_nothing};
 
@@ -16,7 +17,11 @@ pub const STEPS: &[Step] = &[
     Step::new("message expiry: dropped, or what is left", expiry).five(),
     Step::new("subscription identifier", identifier).five(),
     Step::new("no local", no_local).five(),
-    Step::new("no local: retained, on a later connection", no_local_retained).five(),
+    Step::new("no local: retained, on a later connection", no_local_retained).five().because(&[(
+        Kind::Mosquitto,
+        "What a client id retained comes back to it on its next connection. The standard goes by the client id \
+         (MQTT-3.8.3-3).",
+    )]),
     Step::new("topic alias from the client", alias).five(),
     Step::new("Receive Maximum 1", receive_maximum).five(),
 ];
