@@ -10,7 +10,7 @@ use crate::{
 use anyhow::Context;
 use riser_edge_core::{Downlink, EdgeCore, LinkInput, Uplink};
 use riser_gate::Directory;
-use riser_host::{Host, HostHandle, LinkSockets, Lookout, Meter, Parts, InstanceMeter, doors::Doors, setup};
+use riser_host::{Host, HostHandle, InstanceMeter, LinkSockets, Lookout, Meter, Parts, doors::Doors, setup};
 use riser_ingest::{Below, downlinks};
 use riser_instance::{Input as InstanceInput, Instance, LogFold, pasts};
 use riser_link::{

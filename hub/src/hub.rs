@@ -12,7 +12,7 @@ use anyhow::Context;
 use axum::Router;
 use riser_gate::Directory;
 use riser_host::{
-    Host, HostHandle, LinkSockets, Lookout, Meter, Parts, Policies, InstanceMeter, doors::Doors, setup,
+    Host, HostHandle, InstanceMeter, LinkSockets, Lookout, Meter, Parts, Policies, doors::Doors, setup,
 };
 use riser_hub_core::{HubCore, LinkInput};
 use riser_ingest::{downlinks, placing};

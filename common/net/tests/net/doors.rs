@@ -517,41 +517,6 @@ async fn who_publishes_more_than_it_may_is_read_from_slowly_and_loses_nothing() 
     assert!(house.entrance.counters().paced.read() > 0);
 }
 
-/// Publishes what it hears first, and goes when that is stored.
-fn hasty_door() -> Box<dyn Door> {
-    door(|input, _, script| match input {
-        Input::Bytes(bytes) => {
-            script.enter();
-            script.publish(bytes);
-        }
-        Input::Tell(Tell::Stored { .. }) => {
-            script.leave("normal");
-            script.out.push_back(Output::Done);
-        }
-        Input::Gone(cause) => script.leave(cause),
-        Input::Text(_) | Input::Tell(_) | Input::Room(_) | Input::Deadline | Input::Unheard => {}
-    })
-}
-
-#[tokio::test]
-async fn who_comes_back_owes_what_it_owed_when_it_left() {
-    // What one read takes is a multiple of what may come in a second.
-    let mut house = House::new(Limits { published_bytes_per_s: 1_000, ..limits() });
-    let (hasty, storing) = (house.serve(hasty_door), house.serve(storing_door));
-    let mut client = Client::connect(hasty).await;
-    client.write(&bytes_of(3_000)).await;
-    let (heard, cause) = house.hear_out().await;
-    assert_eq!((heard.len(), &*cause), (3_000, "normal"));
-    let (mut client, began) = (Client::connect(storing).await, std::time::Instant::now());
-    client.write(b"enter").await;
-    assert!(matches!(house.hear().await, Heard::Opened(_)));
-    assert!(matches!(house.hear().await, Heard::Entered(_)));
-    assert!(matches!(house.hear().await, Heard::Published(..)));
-    client.write(b"more").await;
-    assert!(matches!(house.hear().await, Heard::Published(..)));
-    assert!(began.elapsed() >= Duration::from_millis(1_000), "{:?}", began.elapsed());
-}
-
 /// A door that demands a byte every 1.5 s once it has entered, as MQTT's keepalive does.
 fn keepalive_door() -> Box<dyn Door> {
     let mut entered = false;

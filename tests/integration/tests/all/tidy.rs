@@ -3,6 +3,7 @@
 
 mod arrows;
 mod clippy_files;
+mod compatibility;
 mod licences;
 mod manifests;
 mod purity;

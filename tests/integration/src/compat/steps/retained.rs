@@ -82,6 +82,8 @@ fn lower_qos(bench: &mut Bench<'_>) -> Result<(), Trouble> {
     with_retained(bench, &["keep/x"], |bench, writer| {
         for (published, granted) in [(2, 0), (2, 1), (2, 2), (0, 2), (1, 2)] {
             writer.retain("keep/x", "x", published)?;
+            // Of a publication at QoS 0 nobody says when it is there; of one behind it, somebody does.
+            writer.publish("keep/behind", "x", 1)?;
             let came = bench.reader("late-reader", "keep/x", granted)?.take_one()?.qos;
             let want = published.min(granted);
             demand(came == want, || format!("{published} to {granted} is delivered at {came}, want {want}"))?;
