@@ -7,7 +7,7 @@ use crate::mutant::Mutant;
 use fastrand::Rng;
 use riser_log::{
     Disk,
-    fault::{FaultDisk, FaultFile, Image},
+    fault::{Failure, FaultDisk, FaultFile, Image},
 };
 use std::{
     io,
@@ -93,6 +93,21 @@ impl SimDisk {
         self.state().fail_syncs = syncs;
     }
 
+    /// The call after so many more fails, and no other.
+    pub fn fail_in(&self, calls: u64, failure: Failure) {
+        self.inner.fail_call(self.inner.counts().calls + 1 + calls, failure);
+    }
+
+    /// No call fails that was planned to.
+    pub fn calm(&self) {
+        self.inner.calm();
+    }
+
+    /// How many calls there were.
+    pub fn calls(&self) -> u64 {
+        self.inner.counts().calls
+    }
+
     /// Syncs take that many times as long.
     pub fn slow_down(&self, times: u32) {
         self.state().slow = times;
@@ -127,6 +142,15 @@ impl SimDisk {
         let used = bytes.iter().rposition(|b| *b != 0).unwrap_or(0) as u64 + 1;
         let at = rng.u64(0..used);
         self.inner.flip(name, at, rng.u8(0..8)).then(|| (name.clone(), at))
+    }
+
+    /// Flips a bit of the newest thing that was written, if nothing was ever written over. The file and the offset.
+    pub fn flip_newest(&self) -> Option<(String, u64)> {
+        let image = self.inner.snapshot();
+        let mut used =
+            image.iter().rev().filter_map(|(name, b)| Some((name, b.iter().rposition(|b| *b != 0)?)));
+        let (name, at) = used.next()?;
+        self.inner.flip(name, at as u64, 3).then(|| (name.clone(), at as u64))
     }
 
     /// What a backup would take.

@@ -2,6 +2,7 @@
 
 use crate::{knobs::Knobs, wires::Road};
 use fastrand::Rng;
+use riser_log::fault::Failure;
 use riser_model::Time;
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub enum Fault {
     SlowDisk(usize, u32, Duration),
     /// The next syncs fail.
     FailSyncs(usize, u32),
+    /// The n-th disk call from here fails. No seed draws it: small worlds try each.
+    FailsCall(usize, u64, Failure),
     /// The disk has only so many bytes left, for so long.
     FullDisk(usize, u64, Duration),
     /// The wall clock is stepped, milliseconds.
@@ -52,6 +55,8 @@ pub enum Fault {
     Restore(usize),
     /// A host dies and comes back with a bit flipped somewhere on its disk.
     Flip(usize),
+    /// A host dies and comes back with a bit flipped in the newest block of its log. No seed draws it.
+    FlipNewest(usize),
 }
 
 /// A fault and when.
@@ -156,11 +161,13 @@ pub fn writers(seed: u64, knobs: &Knobs, rng: &mut Rng) -> Vec<Planned> {
             | Fault::Forget(_)
             | Fault::SlowDisk(..)
             | Fault::FailSyncs(..)
+            | Fault::FailsCall(..)
             | Fault::FullDisk(..)
             | Fault::Step(..)
             | Fault::Backup(_)
             | Fault::Restore(_)
-            | Fault::Flip(_) => continue,
+            | Fault::Flip(_)
+            | Fault::FlipNewest(_) => continue,
         };
         for writer in knobs.writers.iter().filter(|writer| writer.host == host) {
             let road = Road::Writer(writer.number as usize);

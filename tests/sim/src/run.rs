@@ -29,8 +29,13 @@ pub fn run(seed: u64, mutant: Option<Mutant>, traced: bool) -> Report {
     let mut world = World::new(seed, Knobs::draw(seed), mutant, traced);
     let heals_at = world.knobs.heals_at();
     world.run_until(heals_at);
+    conclude(seed, world)
+}
+
+/// Heals a world, waits until all is where it belongs, and judges it.
+pub fn conclude(seed: u64, mut world: World) -> Report {
     world.heal();
-    let until = heals_at.plus(HEALS_WITHIN);
+    let until = world.now.plus(HEALS_WITHIN);
     let mut unfinished = unfinished(&world);
     while unfinished.is_some() && world.now < until {
         let next = world.now.plus(LOOK_EVERY);

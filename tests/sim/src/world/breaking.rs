@@ -47,6 +47,11 @@ impl World {
                 self.hosts[n].troubled = true;
                 self.hosts[n].disk.fail_syncs(syncs);
             }
+            Fault::FailsCall(n, calls, failure) => {
+                self.ledger.counts.others += 1;
+                self.hosts[n].troubled = true;
+                self.hosts[n].disk.fail_in(calls, failure);
+            }
             Fault::FullDisk(n, free, lasts) => {
                 self.ledger.counts.others += 1;
                 self.hosts[n].troubled = true;
@@ -59,6 +64,14 @@ impl World {
             }
             Fault::Restore(n) => self.restore(n),
             Fault::Flip(n) => self.flip(n),
+            Fault::FlipNewest(n) => {
+                self.ledger.counts.others += 1;
+                self.die(n, Death::Power);
+                self.hosts[n].damaged = true;
+                if let Some((file, at)) = self.hosts[n].disk.flip_newest() {
+                    self.trace.line(self.now, || format!("host {n}: a bit of {file} at {at} is flipped"));
+                }
+            }
             Fault::Step(n, by_ms) => {
                 self.ledger.counts.others += 1;
                 self.hosts[n].skew_ms += by_ms;
@@ -117,6 +130,7 @@ impl World {
         self.hosts[n].disk.slow_down(1);
         self.hosts[n].disk.set_free(None);
         self.hosts[n].disk.fail_syncs(0);
+        self.hosts[n].disk.calm();
     }
 
     /// Everything that is broken is made well, for good.
