@@ -22,6 +22,7 @@ pub struct Cable {
     pub address: SocketAddr,
     whole: watch::Sender<bool>,
     carried: Arc<AtomicU64>,
+    open: watch::Sender<usize>,
     plugged: watch::Sender<Option<Instant>>,
 }
 
@@ -33,6 +34,7 @@ impl Cable {
             address: listener.local_addr()?,
             whole: watch::Sender::new(true),
             carried: Arc::default(),
+            open: watch::Sender::new(0),
             plugged: watch::Sender::new(None),
         };
         let shared = cable.clone();
@@ -44,12 +46,17 @@ impl Cable {
         Ok(cable)
     }
 
-    /// Cuts it or mends it. Cut, its connections are gone and new ones are closed at once.
-    pub fn set_whole(&self, whole: bool) {
-        if !whole {
-            self.plugged.send_replace(None);
-        }
-        self.whole.send_replace(whole);
+    /// Cuts it, and waits until all its connections are gone. New ones are closed at once.
+    pub async fn cut(&self) {
+        self.whole.send_replace(false);
+        // It lives as long as this does.
+        let _ = self.open.subscribe().wait_for(|open| *open == 0).await;
+        self.plugged.send_replace(None);
+    }
+
+    /// Mends it.
+    pub fn mend(&self) {
+        self.whole.send_replace(true);
     }
 
     /// Bytes carried so far, both ways together.
@@ -63,6 +70,12 @@ impl Cable {
     }
 
     async fn carry(self, edge: TcpStream, hub: SocketAddr) {
+        self.open.send_modify(|open| *open += 1);
+        self.carry_while_whole(edge, hub).await;
+        self.open.send_modify(|open| *open -= 1);
+    }
+
+    async fn carry_while_whole(&self, edge: TcpStream, hub: SocketAddr) {
         let mut whole = self.whole.subscribe();
         if !*whole.borrow_and_update() {
             return;
@@ -108,7 +121,7 @@ mod tests {
         far.write_all(&[2; 24]).await.unwrap();
         edge.read_exact(&mut bytes[..24]).await.unwrap();
         assert!(cable.plugged().is_some());
-        cable.set_whole(false);
+        cable.cut().await;
         assert_eq!(cable.plugged(), None);
         assert!(matches!(edge.read(&mut bytes).await, Ok(0) | Err(_)));
         assert_eq!(cable.carried(), 1024);

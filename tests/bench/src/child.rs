@@ -1,7 +1,12 @@
 //! What this binary is when it is started as one of the servers that are no programs of their own.
 
-use crate::raw::{BareServer, Custody};
+use crate::{
+    attack::Attack,
+    fan,
+    raw::{BareServer, Custody},
+};
 use anyhow::Context;
+use clap::ValueEnum;
 use serde_json::json;
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::Command};
 
@@ -9,6 +14,11 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::Command};
 pub const RUMQTTD: &str = "rumqttd-process";
 /// First argument of a bare server; its address follows, and its folder if it commits.
 pub const BARE: &str = "bare-process";
+/// First argument of the bare fan-out; its address follows.
+pub const BARE_FAN: &str = "bare-fan-process";
+
+/// First argument of an attack; its name follows, and the hub's MQTT and WebSocket doors.
+pub const ATTACK: &str = "attack-process";
 
 /// A command that starts this binary as one of those.
 pub fn own(what: &str) -> anyhow::Result<Command> {
@@ -23,6 +33,8 @@ pub fn run(arguments: &[OsString]) -> Option<anyhow::Result<()>> {
     match what.to_str()? {
         RUMQTTD => Some(rumqttd(rest)),
         BARE => Some(bare(rest)),
+        BARE_FAN => Some(bare_fan(rest)),
+        ATTACK => Some(attack(rest)),
         _ => None,
     }
 }
@@ -55,6 +67,17 @@ fn bare(rest: &[OsString]) -> anyhow::Result<()> {
         let _server = BareServer::start(address(rest)?, custody).await?;
         std::future::pending().await
     })
+}
+
+fn bare_fan(rest: &[OsString]) -> anyhow::Result<()> {
+    riser_host::setup::runtime(2)?.block_on(fan::serve(address(rest)?))
+}
+
+fn attack(rest: &[OsString]) -> anyhow::Result<()> {
+    let name = rest.first().and_then(|name| name.to_str()).context("want an attack")?;
+    let attack = Attack::from_str(name, false).map_err(anyhow::Error::msg)?;
+    let (mqtt, http) = (address(&rest[1..])?, address(rest.get(2..).unwrap_or_default())?);
+    riser_host::setup::runtime(2)?.block_on(attack.run(mqtt, http))
 }
 
 fn address(rest: &[OsString]) -> anyhow::Result<SocketAddr> {

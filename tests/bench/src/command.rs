@@ -15,7 +15,7 @@ use std::{
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
-    process::ExitCode,
+    process::{Command, ExitCode},
     time::Duration,
 };
 use tempfile::TempDir;
@@ -36,6 +36,9 @@ struct Arguments {
     /// Entries of the backlog.
     #[arg(long, value_name = "ENTRIES", default_value_t = 500_000)]
     backlog: u64,
+    /// Entries of the log that is replayed; five million are about a GiB.
+    #[arg(long, value_name = "ENTRIES", default_value_t = 5_000_000)]
+    log: u64,
     /// Write everything there as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -50,6 +53,8 @@ pub struct Bench {
     quick: bool,
     /// Entries of the backlog.
     pub backlog: u64,
+    /// Entries of the log that is replayed.
+    pub log: u64,
     /// Who takes part.
     pub systems: Vec<System>,
 }
@@ -92,7 +97,8 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut report = Report { machine: machine(), ..Report::default() };
     let systems = systems(&mut report)?;
     let backlog = if arguments.quick { arguments.backlog / 10 } else { arguments.backlog };
-    let bench = Bench { data, quick: arguments.quick, backlog, systems };
+    let log = if arguments.quick { arguments.log / 10 } else { arguments.log };
+    let bench = Bench { data, quick: arguments.quick, backlog, log, systems };
     let scenarios = if arguments.only.is_empty() { Scenario::ALL.to_vec() } else { arguments.only };
     corpus::prepared(0, 0);
     riser_host::setup::runtime(2)?.block_on(async {
@@ -122,7 +128,7 @@ fn data_folder(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
 
 /// Whoever is installed. Where claims are checked, a peer that is left out would be a claim left out.
 fn systems(report: &mut Report) -> anyhow::Result<Vec<System>> {
-    report.versions.push(format!("riser {}", env!("CARGO_PKG_VERSION")));
+    report.versions.push(format!("riser {}{}", env!("CARGO_PKG_VERSION"), commit()));
     let mut systems = vec![System::Riser];
     for ((program, flag), system) in PROGRAMS.into_iter().zip([System::Mosquitto, System::Nats]) {
         match peer::version(program, flag) {
@@ -136,6 +142,19 @@ fn systems(report: &mut Report) -> anyhow::Result<Vec<System>> {
     }
     report.versions.push("rumqttd 0.20".into());
     Ok(systems)
+}
+
+/// Of which commit the sources are, where git knows.
+fn commit() -> String {
+    let git = |arguments: &[&str]| {
+        let folder = env!("CARGO_MANIFEST_DIR");
+        let output = Command::new("git").arg("-C").arg(folder).args(arguments).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let Some(commit) = git(&["rev-parse", "--short", "HEAD"]) else { return String::new() };
+    let is_clean =
+        git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|text| text.is_empty());
+    format!(" at {commit}{}", if is_clean { "" } else { ", changed" })
 }
 
 /// The kind of machine, no more.

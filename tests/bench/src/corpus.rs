@@ -35,6 +35,11 @@ pub fn number(payload: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits.get(..end)?).ok()?.parse().ok()
 }
 
+/// The `n` of a payload somewhere in these bytes.
+pub fn number_within(bytes: &[u8]) -> Option<u64> {
+    number(bytes.get(bytes.windows(5).position(|found| found == b"{\"n\":")?..)?)
+}
+
 /// A payload for a flood, made beforehand: writing floating point numbers would cost more than the servers do.
 pub fn prepared(connection: u32, n: u64) -> &'static [u8] {
     static ALL: OnceLock<Vec<u8>> = OnceLock::new();

@@ -7,12 +7,15 @@
 //! Read [`scenario`] for what is measured, [`series`] for how a figure is made, and [`load`] for what drives the
 //! servers.
 
+pub mod attack;
 pub mod cable;
 pub mod child;
 pub mod command;
 pub mod corpus;
+pub mod crowd;
 pub mod dashboard;
 pub mod device;
+pub mod fan;
 pub mod load;
 pub mod memory;
 pub mod mqtt;
@@ -26,3 +29,4 @@ pub mod riser;
 pub mod scenario;
 pub mod series;
 pub mod subscriber;
+pub mod websocket;

@@ -1,7 +1,7 @@
-//! Resident memory of a process, as the kernel counts it.
+//! Resident memory and processor time of a process, as the kernel counts them.
 
 use anyhow::Context;
-use std::fs;
+use std::{fs, time::Duration};
 
 /// Resident bytes of a process.
 pub fn resident(process: u32) -> anyhow::Result<u64> {
@@ -11,6 +11,17 @@ pub fn resident(process: u32) -> anyhow::Result<u64> {
 /// The most that it ever had.
 pub fn peak(process: u32) -> anyhow::Result<u64> {
     status(process, "VmHWM:")
+}
+
+/// What all its threads together have used so far, in user space and in the kernel.
+pub fn processor_time(process: u32) -> anyhow::Result<Duration> {
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).context("read the process's times")?;
+    // The name, in parentheses, may hold anything.
+    let (_, rest) = stat.rsplit_once(')').context("find the end of the process's name")?;
+    let times = rest.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
+    let ticks: u32 = times.sum::<Result<_, _>>().context("parse the process's times")?;
+    Ok(TICK * ticks)
 }
 
 fn status(process: u32, line: &str) -> anyhow::Result<u64> {
@@ -24,6 +35,16 @@ fn status(process: u32, line: &str) -> anyhow::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn processor_time_goes_up_with_work() {
+        let own = std::process::id();
+        let before = processor_time(own).unwrap();
+        let mut n = 1_u64;
+        while processor_time(own).unwrap() == before {
+            n = std::hint::black_box(n.wrapping_mul(3));
+        }
+    }
 
     #[test]
     fn peak_is_no_less_than_what_is_resident() {

@@ -8,28 +8,60 @@ use tokio::{
     net::TcpStream,
 };
 
-/// A connection that the server has let in.
+/// A connection that the server has let in without asking who it is.
 pub async fn connect(server: SocketAddr, client: &str) -> anyhow::Result<TcpStream> {
+    connect_as(server, client, None).await
+}
+
+/// The same, with a user name and a password.
+pub async fn connect_as(
+    server: SocketAddr,
+    client: &str,
+    login: Option<(&str, &str)>,
+) -> anyhow::Result<TcpStream> {
     let mut socket = TcpStream::connect(server).await?;
     socket.set_nodelay(true)?;
-    let mut packet = vec![0x10, 12 + client.len() as u8, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 1, 44];
-    put_text(&mut packet, client);
-    socket.write_all(&packet).await?;
+    socket.write_all(&connect_packet(client, login)).await?;
     let mut answer = [0; 4];
     socket.read_exact(&mut answer).await?;
     ensure!(answer[0] == 0x20 && answer[3] == 0, "the server refused the connection: {answer:?}");
     Ok(socket)
 }
 
-/// Subscribes at QoS 1 and waits for the answer.
-pub async fn subscribe(socket: &mut TcpStream, filter: &str) -> anyhow::Result<()> {
-    let mut packet = vec![0x82, 5 + filter.len() as u8, 0, 1];
-    put_text(&mut packet, filter);
-    packet.push(1);
+/// A CONNECT with a clean session.
+pub fn connect_packet(client: &str, login: Option<(&str, &str)>) -> Vec<u8> {
+    let flags = if login.is_some() { 0xC2 } else { 2 };
+    let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 4, flags, 1, 44];
+    put_text(&mut body, client);
+    if let Some((user, password)) = login {
+        put_text(&mut body, user);
+        put_text(&mut body, password);
+    }
+    debug_assert!(body.len() < 128, "the length has one byte");
+    [&[0x10, body.len() as u8], &body[..]].concat()
+}
+
+/// Appends a SUBSCRIBE to one filter.
+pub fn put_subscribe(output: &mut Vec<u8>, filter: &str, qos: u8) {
+    output.extend_from_slice(&[0x82, 5 + filter.len() as u8, 0, 1]);
+    put_text(output, filter);
+    output.push(qos);
+}
+
+/// Appends an UNSUBSCRIBE of one filter.
+pub fn put_unsubscribe(output: &mut Vec<u8>, filter: &str) {
+    output.extend_from_slice(&[0xA2, 4 + filter.len() as u8, 0, 1]);
+    put_text(output, filter);
+}
+
+/// Subscribes at that QoS and waits for the answer.
+pub async fn subscribe(socket: &mut TcpStream, filter: &str, qos: u8) -> anyhow::Result<()> {
+    let mut packet = Vec::new();
+    put_subscribe(&mut packet, filter, qos);
     socket.write_all(&packet).await?;
     let mut answer = [0; 5];
     socket.read_exact(&mut answer).await?;
-    ensure!(answer[0] == 0x90 && answer[4] <= 1, "the server refused the subscription: {answer:?}");
+    ensure!(answer[0] == 0x90 && answer[4] == qos, "the server refused the subscription: {answer:?}");
     Ok(())
 }
 
@@ -40,6 +72,16 @@ pub fn put_publish(output: &mut Vec<u8>, topic: &str, id: u16, payload: &[u8]) {
     output.extend_from_slice(&[0x32, (length & 127) as u8 | 128, (length >> 7) as u8]);
     put_text(output, topic);
     output.extend_from_slice(&id.to_be_bytes());
+    output.extend_from_slice(payload);
+}
+
+/// Appends a QoS 0 PUBLISH, with the topic of that QoS 1 PUBLISH's body.
+pub fn put_publish_at_most_once(output: &mut Vec<u8>, body: &[u8], payload: &[u8]) {
+    let topic = body.len() - payload.len() - 2;
+    let length = topic + payload.len();
+    debug_assert!((128..16_384).contains(&length), "the length has two bytes");
+    output.extend_from_slice(&[0x30, (length & 127) as u8 | 128, (length >> 7) as u8]);
+    output.extend_from_slice(&body[..topic]);
     output.extend_from_slice(payload);
 }
 
@@ -94,6 +136,15 @@ mod tests {
         for cut in 0..bytes.len() {
             assert!(packet(&bytes[..cut]).is_none());
         }
+        let at_most_once = {
+            let (_, body, _) = packet(&bytes).unwrap();
+            let mut bytes = Vec::new();
+            put_publish_at_most_once(&mut bytes, body, &[b'x'; 150]);
+            bytes
+        };
+        let (first, body, length) = packet(&at_most_once).unwrap();
+        let publish = Publish::read(first, body).unwrap();
+        assert_eq!((publish.id, publish.payload, length), (0, &[b'x'; 150][..], at_most_once.len()));
         bytes.push(0xFF);
         let (first, body, length) = packet(&bytes).unwrap();
         let publish = Publish::read(first, body).unwrap();

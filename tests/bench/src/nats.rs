@@ -65,6 +65,12 @@ impl Nats {
     }
 }
 
+/// One of them alone, without JetStream: what is published goes to who listens, and nowhere else.
+pub fn lone(folder: &Path) -> anyhow::Result<(SocketAddr, Peer)> {
+    let address = free_address()?;
+    Ok((address, server(folder, address, &format!("listen: \"{address}\"\n"))?))
+}
+
 fn server(folder: &Path, address: SocketAddr, config: &str) -> anyhow::Result<Peer> {
     fs::create_dir_all(folder)?;
     let file = folder.join("nats.conf");
@@ -258,6 +264,22 @@ pub async fn consume(hub: SocketAddr) -> anyhow::Result<tokio::net::TcpStream> {
     );
     socket.write_all(asked.as_bytes()).await?;
     Ok(socket)
+}
+
+/// A connection that gets what is published there; the server has taken the subscription.
+pub async fn subscribe(
+    server: SocketAddr,
+    subject: &str,
+) -> anyhow::Result<(tokio::net::TcpStream, BytesMut)> {
+    let mut socket = connect(server).await?;
+    socket.write_all(format!("SUB {subject} 1\r\nPING\r\n").as_bytes()).await?;
+    let mut input = BytesMut::new();
+    let pong = |input: &[u8]| input.windows(6).position(|found| found == b"PONG\r\n");
+    while pong(&input).is_none() {
+        ensure!(socket.read_buf(&mut input).await? > 0, "nats closed");
+    }
+    input.advance(pong(&input).context("it was just found")? + 6);
+    Ok((socket, input))
 }
 
 /// A connection.

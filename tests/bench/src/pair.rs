@@ -2,13 +2,17 @@
 
 use crate::{
     cable::Cable,
+    corpus,
     load::{Load, Outcome, Until},
+    mqtt,
     nats::{self, Nats},
     peer::{Mosquittos, Peer, free_address},
     riser::Riser,
     subscriber::{Receipts, Subscriber},
 };
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use anyhow::Context;
+use std::{io::Write as _, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Who is measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,8 +41,11 @@ impl System {
 
 /// The topics of loads; each connection has its own below.
 pub const PREFIX: &str = "bench/c/";
-/// Links dial at once, and once more a second later.
-const JOINING: Duration = Duration::from_millis(1500);
+/// What is published at the edge and heard at the hub before anything is measured: no load's topic, and of no stream.
+const PROBE: [&str; 2] = ["bench/probe/up", "probe.up"];
+/// How often, until it is heard.
+const PROBE_EVERY: Duration = Duration::from_millis(50);
+const PROBE_PATIENCE: Duration = Duration::from_secs(20);
 /// What subscribers of loads subscribe to.
 const FILTER: &str = "bench/c/#";
 
@@ -74,9 +81,39 @@ impl Pair {
         })
     }
 
-    /// Waits until the link has had time to come up.
-    pub async fn joined_up(&self) {
-        tokio::time::sleep(JOINING).await;
+    /// Waits until something that is published at the edge is heard at the hub.
+    pub async fn joined_up(&self) -> anyhow::Result<()> {
+        let heard = tokio::time::timeout(PROBE_PATIENCE, self.probe()).await;
+        heard.with_context(|| format!("{}: the link does not come up", self.system().name()))?
+    }
+
+    async fn probe(&self) -> anyhow::Result<()> {
+        let [topic, subject] = PROBE;
+        let mut packet = Vec::new();
+        let (mut publisher, mut listener) = match self.system() {
+            System::Riser | System::Mosquitto => {
+                mqtt::put_publish(&mut packet, topic, 1, corpus::prepared(0, 0));
+                let mut listener = mqtt::connect(self.hub(), "probe-down").await?;
+                mqtt::subscribe(&mut listener, topic, 0).await?;
+                (mqtt::connect(self.edge(), "probe-up").await?, listener)
+            }
+            System::Nats => {
+                write!(packet, "PUB {subject} 2\r\nup\r\n")?;
+                (nats::connect(self.edge()).await?, nats::subscribe(self.hub(), subject).await?.0)
+            }
+        };
+        let publishing = async {
+            let mut ticks = tokio::time::interval(PROBE_EVERY);
+            loop {
+                ticks.tick().await;
+                publisher.write_all(&packet).await?;
+            }
+        };
+        let mut heard = [0];
+        tokio::select! {
+            failed = publishing => failed,
+            heard = listener.read_exact(&mut heard) => Ok(heard.map(drop)?),
+        }
     }
 
     /// Which it is.

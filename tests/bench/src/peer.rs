@@ -93,6 +93,9 @@ impl Drop for Peer {
     }
 }
 
+const SETTINGS: &str = "allow_anonymous true\npersistence true\nautosave_interval 30\nmax_queued_messages 0\n\
+                        max_inflight_messages 0\nset_tcp_nodelay true\n";
+
 /// Two mosquittos with persistence, joined by a QoS 1 bridge from the edge to the hub.
 pub struct Mosquittos {
     /// The one that devices publish to.
@@ -107,8 +110,7 @@ impl Mosquittos {
     /// Starts both. The bridge reaches the hub at `via` if given (a forwarder that can be cut).
     pub fn start(folder: &Path, hub: SocketAddr, via: SocketAddr) -> anyhow::Result<Self> {
         let edge = free_address()?;
-        let common = "allow_anonymous true\npersistence true\nautosave_interval 30\nmax_queued_messages 0\n\
-                      max_inflight_messages 0\nset_tcp_nodelay true\n";
+        let common = SETTINGS;
         let hub_process = mosquitto(&folder.join("mosquitto-hub"), hub, common)?;
         let bridge = format!(
             "{common}connection up\naddress {via}\ntopic # out 1\ncleansession false\nnotifications false\n\
@@ -117,6 +119,12 @@ impl Mosquittos {
         let edge_process = mosquitto(&folder.join("mosquitto-edge"), edge, &bridge)?;
         Ok(Self { edge, hub, processes: [edge_process, hub_process] })
     }
+}
+
+/// One of them alone, with the same settings.
+pub fn lone_mosquitto(folder: &Path) -> anyhow::Result<(SocketAddr, Peer)> {
+    let address = free_address()?;
+    Ok((address, mosquitto(folder, address, SETTINGS)?))
 }
 
 fn mosquitto(folder: &Path, address: SocketAddr, rest: &str) -> anyhow::Result<Peer> {

@@ -42,11 +42,13 @@ pub struct Report {
 fn promise(subject: &str) -> &'static str {
     match subject {
         "riser" => "on disk: fdatasync before each acknowledgement, at edge and hub",
-        "mosquitto" => "in RAM: saved every 30 s",
+        subject if subject.starts_with("riser, ") => "on disk: fdatasync before each acknowledgement",
+        "nats, core" => "none: at most once",
+        "mosquitto" | "mosquitto, QoS 0" => "in RAM: saved every 30 s",
         "nats" => "in the page cache: synced every 2 minutes",
         "rumqttd" => "in RAM: never saved",
         "bare, group commit" => "on disk: fdatasync before each acknowledgement",
-        "bare" => "none",
+        "bare" | "bare fan-out" => "none",
         "raw append" => "on disk: fdatasync after each block",
         _ => "",
     }

@@ -1,9 +1,12 @@
 //! Riser under measurement: `riser-hub` and `riser-edge` as they are shipped, configured as one would.
 
-use crate::peer::{Peer, free_address};
+use crate::{
+    attack,
+    peer::{Peer, free_address},
+};
 use anyhow::{Context, ensure};
 use riser_model::AccountId;
-use riser_shell::{entropy, keys};
+use riser_shell::{entropy, keys, passwords};
 use std::{
     fs,
     net::SocketAddr,
@@ -15,6 +18,8 @@ use std::{
 pub const ACCOUNT: &str = "bench";
 /// The room of everything.
 pub const ROOM: &str = "bench";
+/// A room that replays what those said who are still there.
+pub const SESSION_ROOM: &str = "session";
 
 const EDGE: &str = "riser-edge";
 const HUB: &str = "riser-hub";
@@ -86,9 +91,12 @@ impl Riser {
 
 /// A hub alone, over what lies in its folder.
 pub struct Hub {
+    /// Its MQTT door.
+    pub mqtt: SocketAddr,
     /// Its WebSocket door.
     pub http: SocketAddr,
-    process: Peer,
+    /// Its process.
+    pub process: Peer,
 }
 
 impl Hub {
@@ -99,7 +107,27 @@ impl Hub {
         let text = format!("data = {folder:?}\n{}{}", doors(mqtt, http)?, accounts(account, &key));
         let mut process = start(HUB, &folder, &text)?;
         process.accepts(http)?;
-        Ok(Self { http, process })
+        Ok(Self { mqtt, http, process })
+    }
+
+    /// Starts one with the limits that come with it, and beside the account of everything another one, of who attacks.
+    pub fn to_be_attacked(folder: &Path) -> anyhow::Result<Self> {
+        let (mqtt, http, folder) = (free_address()?, free_address()?, folder.join("riser-hub"));
+        let key = key(&folder.join("edge.key"))?;
+        let doors = listeners(mqtt, http)?;
+        let guarded = client("guarded", "what nobody guesses");
+        let account = accounts(entropy::uuid(), &key);
+        let (user, password) = attack::LOGIN;
+        let name = user.rsplit('/').next().unwrap_or_default();
+        let attacker = format!(
+            "[[account]]\nname = \"{name}\"\nid = \"{}\"\n{}[[account.room]]\nname = \"{ROOM}\"\nhistory = \"log\"\n",
+            entropy::uuid(),
+            client(name, password),
+        );
+        let text = format!("data = {folder:?}\n[log]\nlevel = \"warn\"\n{doors}{account}{guarded}{attacker}");
+        let mut process = start(HUB, &folder, &text)?;
+        process.accepts(http)?;
+        Ok(Self { mqtt, http, process })
     }
 
     /// What it has read so far, from the disk and from the system's cache of it.
@@ -127,13 +155,28 @@ fn start(name: &str, folder: &Path, config: &str) -> anyhow::Result<Peer> {
     Peer::start(name, command, folder)
 }
 
+/// Of the account before it.
+fn client(name: &str, password: &str) -> String {
+    let hash = passwords::hash(password.as_bytes());
+    let hash = hash.expose();
+    format!("[[account.client]]\nname = \"{name}\"\nrole = \"member\"\npassword = \"{hash}\"\n")
+}
+
 /// Everybody may enter, as with the peers: what is measured is not the hashing of passwords.
 fn doors(mqtt: SocketAddr, http: SocketAddr) -> anyhow::Result<String> {
+    let listeners = listeners(mqtt, http)?;
+    Ok(format!(
+        "[log]\nlevel = \"warn\"\n[limits]\nconnections = 20000\nconnections_per_address = 20000\n\
+         connections_per_principal = 20000\nhandshakes_per_second = 0\npublications_per_second = 0\n\
+         published_per_second = 0\n{listeners}"
+    ))
+}
+
+fn listeners(mqtt: SocketAddr, http: SocketAddr) -> anyhow::Result<String> {
     let anonymous = format!("anonymous = \"{ACCOUNT}/load\"");
     let operations = free_address()?;
     Ok(format!(
-        "[log]\nlevel = \"warn\"\n[limits]\nconnections_per_address = 10000\nconnections_per_principal = 10000\n\
-         publications_per_second = 0\npublished_per_second = 0\n[listen]\n\
+        "[listen]\n\
          mqtt = {{ address = \"{mqtt}\", {anonymous} }}\nhttp = {{ address = \"{http}\", {anonymous} }}\n\
          operations = \"{operations}\"\n"
     ))
@@ -144,6 +187,7 @@ fn accounts(account: uuid::Uuid, edge_key: &str) -> String {
         "[[account]]\nname = \"{ACCOUNT}\"\nid = \"{account}\"\n\
          [[account.client]]\nname = \"load\"\nrole = \"member\"\n\
          [[account.client]]\nname = \"edge\"\nkey = \"{edge_key}\"\nrole = \"writer\"\n\
-         [[account.room]]\nname = \"{ROOM}\"\nhistory = \"log\"\n"
+         [[account.room]]\nname = \"{ROOM}\"\nhistory = \"log\"\n\
+         [[account.room]]\nname = \"{SESSION_ROOM}\"\nhistory = \"session\"\n"
     )
 }

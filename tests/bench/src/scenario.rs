@@ -1,15 +1,19 @@
 //! What is measured. Each scenario takes one value per figure and round, and says what it claims in the end.
 
+mod attacks;
 mod backlog;
+mod fanout;
 mod flood;
 mod footprint;
 mod ingest;
 mod latency;
 mod log;
+mod quiet;
 mod replay;
 
 use crate::{command::Bench, report::Report, series::Claim};
 use clap::ValueEnum;
+use std::time::Duration;
 
 /// The peers that have an edge and a hub.
 const PEERS: [&str; 2] = ["mosquitto", "nats"];
@@ -29,14 +33,27 @@ pub enum Scenario {
     Backlog,
     /// Memory at rest, and bytes on the link.
     Footprint,
+    /// From one publisher to many subscribers.
+    Fanout,
     /// A hub's log read again by one subscriber.
     Replay,
+    /// A quiet client beside attackers.
+    Attacks,
 }
 
 impl Scenario {
     /// In the order in which they run.
-    pub const ALL: [Self; 7] =
-        [Self::Log, Self::Ingest, Self::Flood, Self::Latency, Self::Backlog, Self::Footprint, Self::Replay];
+    pub const ALL: [Self; 9] = [
+        Self::Log,
+        Self::Ingest,
+        Self::Flood,
+        Self::Latency,
+        Self::Backlog,
+        Self::Footprint,
+        Self::Fanout,
+        Self::Replay,
+        Self::Attacks,
+    ];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -47,7 +64,9 @@ impl Scenario {
             Self::Latency => latency::NAME,
             Self::Backlog => backlog::NAME,
             Self::Footprint => footprint::NAME,
+            Self::Fanout => fanout::NAME,
             Self::Replay => replay::NAME,
+            Self::Attacks => attacks::NAME,
         }
     }
 
@@ -60,7 +79,9 @@ impl Scenario {
             Self::Latency => latency::round(bench, report).await,
             Self::Backlog => backlog::round(bench, report).await,
             Self::Footprint => footprint::round(bench, report).await,
+            Self::Fanout => fanout::round(bench, report).await,
             Self::Replay => replay::round(bench, report).await,
+            Self::Attacks => attacks::round(bench, report).await,
         }
     }
 
@@ -73,7 +94,15 @@ impl Scenario {
             Self::Latency => latency::claims(report),
             Self::Backlog => backlog::claims(report),
             Self::Footprint => footprint::claims(report),
+            Self::Fanout => fanout::claims(report),
             Self::Replay => replay::claims(report),
+            Self::Attacks => attacks::claims(report),
         }
     }
+}
+
+/// The latency below which that share (0 to 1) of them lies.
+fn share(sorted: &[Duration], share: f64) -> Duration {
+    let last = sorted.len().saturating_sub(1) as f64;
+    sorted.get((last * share).round() as usize).copied().unwrap_or_default()
 }

@@ -130,7 +130,7 @@ impl Subscriber {
     /// Over MQTT at QoS 1, each publication acknowledged.
     pub async fn mqtt(server: SocketAddr, filter: &str, receipts: Arc<Receipts>) -> anyhow::Result<Self> {
         let mut socket = mqtt::connect(server, "subscriber").await.context("connect the subscriber")?;
-        mqtt::subscribe(&mut socket, filter).await.context("subscribe")?;
+        mqtt::subscribe(&mut socket, filter, 1).await.context("subscribe")?;
         Ok(Self(tokio::spawn(said(read_mqtt(socket, receipts)))))
     }
 

@@ -42,12 +42,10 @@ pub(super) async fn round(bench: &Bench, report: &mut Report) -> anyhow::Result<
     for system in &bench.systems {
         let folder = bench.folder()?;
         let (pair, cable) = Pair::on_a_cable(*system, folder.path()).await?;
-        pair.joined_up().await;
+        pair.joined_up().await?;
         let receipts = Receipts::new(0);
         let _subscriber = pair.subscribe(receipts.clone()).await?;
-        cable.set_whole(false);
-        // What was on its way has arrived.
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        cable.cut().await;
         let each = bench.backlog / u64::from(DEVICES);
         let backlog = pair.load(DEVICES, 100, Until::Count(each)).await?.acknowledged;
         let live = match &pair {
@@ -55,7 +53,7 @@ pub(super) async fn round(bench: &Bench, report: &mut Report) -> anyhow::Result<
             Pair::Mosquitto(_) | Pair::Nats(_) => None,
         };
         let mended = Instant::now();
-        cable.set_whole(true);
+        cable.mend();
         let arrived = receipts.wait_for(backlog, PATIENCE).await;
         arrived.with_context(|| format!("drain {}", system.name()))?;
         if let Some(live) = live {

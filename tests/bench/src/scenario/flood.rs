@@ -13,7 +13,7 @@ pub(super) async fn round(bench: &Bench, report: &mut Report) -> anyhow::Result<
     for system in &bench.systems {
         let folder = bench.folder()?;
         let pair = Pair::start(*system, folder.path())?;
-        pair.joined_up().await;
+        pair.joined_up().await?;
         let receipts = Receipts::new(0);
         let _subscriber = pair.subscribe(receipts.clone()).await?;
         let began = Instant::now();

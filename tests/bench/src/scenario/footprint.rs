@@ -17,7 +17,7 @@ const IDLE: &str = "idle edge, RSS";
 const MQTT: &str = "RSS per idle MQTT connection";
 const WEBSOCKET: &str = "RSS per idle WebSocket connection";
 const LINK: &str = "bytes on the link per message at 5,000 msg/s";
-const CONNECTIONS: u64 = 5_000;
+const CONNECTIONS: u64 = 10_000;
 /// After this long a process is at rest.
 const REST: Duration = Duration::from_secs(2);
 
@@ -50,7 +50,7 @@ pub(super) fn claims(report: &Report) -> Vec<Claim> {
 async fn at_rest(system: System, bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let folder = bench.folder()?;
     let pair = Pair::start(system, folder.path())?;
-    pair.joined_up().await;
+    pair.joined_up().await?;
     tokio::time::sleep(REST).await;
     let edge = pair.edge_process().process();
     let idle = memory::resident(edge)?;
@@ -87,7 +87,7 @@ async fn at_rest(system: System, bench: &Bench, report: &mut Report) -> anyhow::
 async fn on_the_link(system: System, bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let folder = bench.folder()?;
     let (pair, cable) = Pair::on_a_cable(system, folder.path()).await?;
-    pair.joined_up().await;
+    pair.joined_up().await?;
     let receipts = Receipts::new(0);
     let _subscriber = pair.subscribe(receipts.clone()).await?;
     let before = cable.carried();

@@ -8,14 +8,18 @@ use crate::{
     pair::{PREFIX, Pair},
     peer::{Peer, free_address},
     report::Report,
+    riser::Hub,
     series::Claim,
 };
-use std::{path::Path, time::Duration};
+use riser_shell::entropy;
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 pub(super) const NAME: &str = "ingest";
 /// Connections, and how many publications of each may be unacknowledged.
 const LOADS: [(u32, u16); 2] = [(50, 100), (1000, 1)];
 const GROUP_COMMIT: &str = "bare, group commit";
+/// A hub that has no edge to serve: one process, as rumqttd and the bare servers are.
+const ALONE: &str = "riser, hub alone";
 
 pub(super) async fn round(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     for (connections, window) in LOADS {
@@ -23,14 +27,14 @@ pub(super) async fn round(bench: &Bench, report: &mut Report) -> anyhow::Result<
         for system in &bench.systems {
             let folder = bench.folder()?;
             let pair = Pair::start(*system, folder.path())?;
-            pair.joined_up().await;
+            pair.joined_up().await?;
             pair.load(connections, window, Until::Elapsed(bench.seconds(0.5))).await?;
             let outcome = pair.load(connections, window, Until::Elapsed(bench.seconds(3.0))).await?;
             report.add(NAME, &what, system.name(), "msg/s", outcome.rate());
             let latency = format!("{what}: time to acknowledge, p50");
             report.add(NAME, latency, system.name(), "ms", outcome.latency(0.5).as_secs_f64() * 1e3);
         }
-        for subject in ["rumqttd", GROUP_COMMIT, "bare"] {
+        for subject in [ALONE, "rumqttd", GROUP_COMMIT, "bare"] {
             let folder = bench.folder()?;
             let rate = alone(subject, folder.path(), connections, window, bench).await?;
             report.add(NAME, &what, subject, "msg/s", rate);
@@ -51,6 +55,11 @@ pub(super) fn claims(report: &Report) -> Vec<Claim> {
             5.0,
         ),
         Claim::at_least(format!("ingest: {many}, of the bare group-commit server's"), of_bare, 0.25),
+        Claim::at_least(
+            format!("ingest: {many}, syncing and alone, of rumqttd's, which never does"),
+            report.median(NAME, &many, ALONE) / report.median(NAME, &many, "rumqttd"),
+            0.5,
+        ),
         Claim::at_least(format!("ingest: {single}, of mosquitto's"), of_mosquitto, 1.0),
     ]
 }
@@ -67,6 +76,10 @@ async fn alone(
     window: u16,
     bench: &Bench,
 ) -> anyhow::Result<f64> {
+    if subject == ALONE {
+        let hub = Hub::start(folder, entropy::uuid())?;
+        return rate(hub.mqtt, connections, window, bench).await;
+    }
     let address = free_address()?;
     let mut command = own(if subject == "rumqttd" { RUMQTTD } else { BARE })?;
     command.arg(address.to_string());
@@ -75,7 +88,11 @@ async fn alone(
     }
     let mut peer = Peer::start("alone", command, folder)?;
     peer.accepts(address)?;
-    let load = |until| Load { server: address, prefix: PREFIX.into(), connections, window, until };
+    rate(address, connections, window, bench).await
+}
+
+async fn rate(server: SocketAddr, connections: u32, window: u16, bench: &Bench) -> anyhow::Result<f64> {
+    let load = |until| Load { server, prefix: PREFIX.into(), connections, window, until };
     load(Until::Elapsed(bench.seconds(0.5))).run().await?;
     // rumqttd must have noticed that the first load's clients are gone before the same come again.
     tokio::time::sleep(Duration::from_millis(500)).await;

@@ -26,7 +26,7 @@ pub(super) async fn round(bench: &Bench, report: &mut Report) -> anyhow::Result<
     for system in &bench.systems {
         let folder = bench.folder()?;
         let pair = Pair::start(*system, folder.path())?;
-        pair.joined_up().await;
+        pair.joined_up().await?;
         let run = bench.seconds(4.0);
         let receipts = Receipts::new((run.as_secs_f64() * PER_SECOND as f64) as usize + 1);
         let _subscriber = pair.subscribe(receipts.clone()).await?;
@@ -34,8 +34,8 @@ pub(super) async fn round(bench: &Bench, report: &mut Report) -> anyhow::Result<
         let arrived = receipts.wait_for(published, PATIENCE).await;
         arrived.with_context(|| format!("latency of {}", system.name()))?;
         let latencies = receipts.latencies();
-        report.add(NAME, P50, system.name(), "ms", ms(share(&latencies, 0.5)));
-        report.add(NAME, P99, system.name(), "ms", ms(share(&latencies, 0.99)));
+        report.add(NAME, P50, system.name(), "ms", ms(super::share(&latencies, 0.5)));
+        report.add(NAME, P99, system.name(), "ms", ms(super::share(&latencies, 0.99)));
     }
     Ok(())
 }
@@ -48,9 +48,4 @@ pub(super) fn claims(report: &Report) -> Vec<Claim> {
 
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
-}
-
-fn share(sorted: &[Duration], share: f64) -> Duration {
-    let last = sorted.len().saturating_sub(1) as f64;
-    sorted.get((last * share).round() as usize).copied().unwrap_or_default()
 }

@@ -1,12 +1,15 @@
 //! The hub's log read again: from its disk to one subscriber, beside reading the same files and doing nothing with
 //! them; one quiet channel out of it all; and how long a hub with that log takes to start.
 
+use super::quiet;
 use crate::{
+    attack::{self, Attack},
     command::Bench,
     corpus, dashboard,
     report::Report,
-    riser::{ACCOUNT, Hub, ROOM},
+    riser::{ACCOUNT, Hub, ROOM, SESSION_ROOM},
     series::Claim,
+    websocket,
 };
 use anyhow::{Context, ensure};
 use bytes::Bytes;
@@ -21,7 +24,7 @@ use std::{
     fs::{self, File},
     io::Read,
     path::Path,
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio_tungstenite::tungstenite::Message;
 
@@ -31,8 +34,13 @@ const QUIET: &str = "one quiet channel of the same log";
 const QUIET_BYTES: &str = "bytes that the hub reads for a quiet channel";
 const STARTS: &str = "from start to accepting, with that log";
 
-/// Entries of the log: about a gibibyte.
-const ENTRIES: u64 = 5_000_000;
+const BESIDE: &str = "p99 of a quiet live client while 200 subscribers read the log from its start";
+const JOIN: &str = "from joining a room to the last of the 10,000 messages of its session";
+/// Messages of that session.
+const SAID: u64 = 10_000;
+/// Until all who read from the start are at it.
+const RAMP: Duration = Duration::from_secs(2);
+
 /// Entries of a commit.
 const BATCH: u64 = 1024;
 /// Channels that the entries are spread over.
@@ -44,7 +52,7 @@ pub(super) async fn round(bench: &Bench, report: &mut Report) -> anyhow::Result<
     let folder = bench.folder()?;
     let account = entropy::uuid();
     let log = folder.path().join("riser-hub").join("log");
-    let commits = bench.count(ENTRIES) / BATCH;
+    let commits = bench.log / BATCH;
     let made = tokio::task::spawn_blocking({
         let log = log.clone();
         move || fill(&log, AccountId(account), commits)
@@ -67,6 +75,39 @@ pub(super) async fn round(bench: &Bench, report: &mut Report) -> anyhow::Result<
     report.add(NAME, QUIET_BYTES, "riser", "MB", (hub.bytes_read()? - before) as f64 / 1e6);
     let whole = fs::read_dir(&log)?.map(|file| Ok(file?.metadata()?.len())).sum::<anyhow::Result<u64>>()?;
     report.add(NAME, QUIET_BYTES, "the whole log", "MB", whole as f64 / 1e6);
+
+    join(&hub, report).await?;
+    let alone = quiet::p99(hub.mqtt, bench.seconds(4.0)).await?;
+    report.add(NAME, BESIDE, "alone", "ms", alone);
+    let _readers = attack::start(Attack::Replay, &hub, folder.path())?;
+    tokio::time::sleep(RAMP).await;
+    let beside = quiet::p99(hub.mqtt, bench.seconds(4.0)).await?;
+    report.add(NAME, BESIDE, "beside 200", "ms", beside);
+    Ok(())
+}
+
+/// Somebody joins a room in which another one has said much and is still there.
+async fn join(hub: &Hub, report: &mut Report) -> anyhow::Result<()> {
+    const AT_ONCE: u64 = 100;
+    let path = format!("/{ACCOUNT}/{SESSION_ROOM}");
+    let (mut owner, mut input) =
+        websocket::open(hub.http, &path, r#"{"op":"hello","id":1,"events":false}"#).await?;
+    websocket::request(&mut owner, &mut input, r#"{"op":"session","id":2}"#).await?;
+    for n in 0..SAID / AT_ONCE {
+        let message = |m: u64| {
+            let payload = corpus::prepared(0, n * AT_ONCE + m);
+            format!(r#"{{"channel":"c/0","data":{}}}"#, String::from_utf8_lossy(payload))
+        };
+        let messages: Vec<String> = (0..AT_ONCE).map(message).collect();
+        let text = format!(r#"{{"op":"publish","id":{n},"messages":[{}]}}"#, messages.join(","));
+        websocket::request(&mut owner, &mut input, &text).await.context("publish in a session")?;
+    }
+    let began = Instant::now();
+    let subscription = r##"{"sub":1,"channels":"#","from":"start"}"##;
+    let hello = format!(r#"{{"op":"hello","id":1,"events":false,"subscriptions":[{subscription}]}}"#);
+    let (mut joiner, input) = websocket::open(hub.http, &path, &hello).await?;
+    websocket::read_messages(&mut joiner, input, SAID).await?;
+    report.add(NAME, JOIN, "riser", "ms", began.elapsed().as_secs_f64() * 1e3);
     Ok(())
 }
 
@@ -74,10 +115,14 @@ pub(super) fn claims(report: &Report) -> Vec<Claim> {
     let ours = report.median(NAME, ALL, "riser");
     let raw = ours / report.median(NAME, ALL, "raw read");
     let either = (ours / 1e6).max(raw / 0.5);
+    let beside = report.median(NAME, BESIDE, "beside 200") / report.median(NAME, BESIDE, "alone");
     let bytes = report.median(NAME, QUIET_BYTES, "riser") / report.median(NAME, QUIET_BYTES, "the whole log");
     vec![
         Claim::at_least("replay: a million entries/s, or half of reading the same files", either, 1.0),
         Claim::at_most("replay: bytes read for a quiet channel, of the log", bytes, 0.25),
+        Claim::at_most(format!("replay: {BESIDE}, of its own"), beside, 2.0),
+        Claim::at_most(format!("replay: ms {STARTS}"), report.median(NAME, STARTS, "riser"), 3000.0),
+        Claim::at_most(format!("replay: ms {JOIN}"), report.median(NAME, JOIN, "riser"), 100.0),
     ]
 }
 
