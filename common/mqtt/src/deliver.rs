@@ -240,6 +240,9 @@ impl Deliveries {
 
     /// What waits behind a delivery whose number is being stored gets its own in the same commit.
     fn number_held(&mut self) {
+        if self.subscriptions.values().all(|subscription| subscription.qos() < 2) {
+            return;
+        }
         for push in &self.held {
             let Push::Publication(Delivery { subscription: id, pos: Some(pos), body, .. }) = push else {
                 continue;

@@ -135,7 +135,14 @@ impl Subscription {
     }
 
     pub(crate) fn acknowledged(&mut self, pos: Position) {
-        self.unacknowledged.retain(|(_, waiting)| *waiting != pos);
+        // Peers answer in order, as they have to; who does not is found all the same. A group's come in no order, and one
+        // that was said before may wait twice.
+        let in_order = self.unacknowledged.front().is_some_and(|(_, first)| *first == pos);
+        if in_order && !self.is_shared() {
+            self.unacknowledged.pop_front();
+        } else {
+            self.unacknowledged.retain(|(_, waiting)| *waiting != pos);
+        }
     }
 
     /// How far the peer has it all, if that is news and somebody keeps it.

@@ -47,7 +47,8 @@ pub(crate) struct Member {
 pub(crate) struct Connection {
     pub(crate) principal: Arc<Principal>,
     pub(crate) aliases: Vec<Alias>,
-    pub(crate) subscriptions: BTreeMap<SubscriptionId, Subscription>,
+    /// Each in a place of its own: a map has room for eleven where it has one, and turns take them out and put them back.
+    pub(crate) subscriptions: BTreeMap<SubscriptionId, Box<Subscription>>,
     /// Subscriptions that have something, in the order of their turns. May name some that have not.
     pub(crate) active: VecDeque<SubscriptionId>,
     /// Whether it was told that something of it is not retained.

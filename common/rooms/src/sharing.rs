@@ -100,9 +100,9 @@ impl Bus {
     /// What became of a member's entries.
     pub(crate) fn settle_share(&mut self, key: Key, done: &[Seq], returned: &[Seq]) {
         let moved = self.shares.settle(key, done, returned);
-        let idle = |subscription: &Subscription| subscription.state == State::Idle;
         let reader = self.connections.get(&key.0);
-        if reader.and_then(|reader| reader.subscriptions.get(&key.1)).is_some_and(idle) {
+        let subscription = reader.and_then(|reader| reader.subscriptions.get(&key.1));
+        if subscription.is_some_and(|subscription| subscription.state == State::Idle) {
             self.look_again(key);
         }
         if let Some(id) = moved {

@@ -391,7 +391,7 @@ impl Bus {
     ) {
         let id = subscription.id;
         let Some(reader) = self.connections.get_mut(&connection) else { return };
-        reader.subscriptions.insert(id, subscription);
+        reader.subscriptions.insert(id, Box::new(subscription));
         match subscribed {
             Some(subscribed) => {
                 let tell = Tell::Subscribed { subscription: id, result: Ok(subscribed) };
@@ -432,7 +432,7 @@ impl Bus {
             self.part(connection, room);
         }
         self.let_go(connection);
-        Some(gone)
+        Some(*gone)
     }
 
     fn refuse_ended(&mut self, connection: ConnectionId, id: SubscriptionId) {

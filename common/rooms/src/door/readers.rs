@@ -79,7 +79,8 @@ struct Unanswered {
 #[derive(Debug)]
 pub(super) struct Readers {
     room: RoomName,
-    readers: BTreeMap<u32, Reader>,
+    /// Each in a place of its own: a map has room for eleven where it has one.
+    readers: BTreeMap<u32, Box<Reader>>,
     unanswered: BTreeMap<u32, Unanswered>,
 }
 
@@ -103,7 +104,7 @@ impl Readers {
         let window = request.credit.map(|credit| Window { credit: credit.into(), ..Window::default() });
         let reader = Reader { want, flow: request.flow, told: None, seen: None, window, paused: false };
         let ask = reader.ask(request.sub, request.from);
-        self.readers.insert(request.sub, reader);
+        self.readers.insert(request.sub, Box::new(reader));
         self.unanswered.entry(request.sub).or_default().subscribes.push_back(asked);
         Ok(ask)
     }
@@ -123,7 +124,7 @@ impl Readers {
         let want = Want::Technical(technical);
         let reader = Reader { want, flow: Flow::Credit, told: None, seen: None, window: None, paused: false };
         let ask = reader.ask(UNASKED, From::Live);
-        self.readers.insert(UNASKED, reader);
+        self.readers.insert(UNASKED, Box::new(reader));
         self.unanswered.entry(UNASKED).or_default().subscribes.push_back(Asked::Nobody);
         ask
     }
@@ -191,8 +192,7 @@ impl Readers {
     /// Before a pull: the bus lets full windows rest, so that the others can go on. Whether there is anything to pull
     /// for.
     pub(super) fn make_way(&mut self, out: &mut VecDeque<Output>) -> bool {
-        let full = |reader: &Reader| reader.is_full();
-        if !self.readers.is_empty() && self.readers.values().all(full) {
+        if !self.readers.is_empty() && self.readers.values().all(|reader| reader.is_full()) {
             return false;
         }
         for (sub, reader) in &mut self.readers {
