@@ -19,6 +19,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The most that one read takes.
 pub(crate) const READ_BYTES_MAX: usize = 64 * 1024;
+/// What a closing connection throws away of what still comes, so that its last words arrive.
+pub(crate) const DISCARDED_BYTES_MAX: usize = 256 * 1024;
 /// What one read takes of who publishes more than it may.
 const READ_LITTLE_BYTES: usize = 2048;
 /// Pieces up to this size are copied together; larger ones are kept as they are.
@@ -196,14 +198,17 @@ impl Socket {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
-    /// Reads and throws away; ready at the end of the stream.
-    pub(crate) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Reads and throws away; ready at the end of the stream, or when nothing is left of what may be thrown away: who
+    /// sends on and on does not read either. Others have their turn after each read.
+    pub(crate) fn poll_discard(&mut self, left: &mut usize, cx: &mut Context<'_>) -> Poll<()> {
         self.lift_allowance();
-        loop {
-            match ready!(self.poll_take(cx)) {
-                Ok(bytes) if !bytes.is_empty() => {}
-                Ok(_) | Err(_) => return Poll::Ready(()),
+        match ready!(self.poll_take(cx)) {
+            Ok(bytes) if !bytes.is_empty() && bytes.len() < *left => {
+                *left -= bytes.len();
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
+            Ok(_) | Err(_) => Poll::Ready(()),
         }
     }
 }

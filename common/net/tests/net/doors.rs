@@ -192,6 +192,22 @@ async fn a_peer_without_a_credential_is_read_up_to_its_allowance() {
 }
 
 #[tokio::test]
+async fn who_is_refused_and_sends_on_and_on_is_not_read_from_for_ever() {
+    let house = House::new(Limits { linger_ms: 600_000, ..limits() });
+    let refusing = || {
+        door(|input, _, script| {
+            if let Input::Tell(Tell::Refused(refusal)) = input {
+                script.close(refusal);
+            }
+        })
+    };
+    let mut client = Client::connect(house.serve(refusing)).await;
+    let sending = async { while client.0.write_all(&bytes_of(16 * 1024)).await.is_ok() {} };
+    soon("being cut off", sending).await;
+    soon("emptying", house.entrance.emptied()).await;
+}
+
+#[tokio::test]
 async fn what_follows_a_credential_waits_for_the_answer_and_is_not_lost() {
     let mut house = House::new(limits());
     let address = house.serve(storing_door);
