@@ -79,7 +79,11 @@ impl Registry {
             match key {
                 CursorKey::Ingest(edge, log, epoch) | CursorKey::Relayed(edge, log, epoch) => {
                     let own = matches!(key, CursorKey::Ingest(..));
-                    registry.cursors.insert((log, epoch), value);
+                    // One place has one name; were there two, the further one holds.
+                    if registry.cursor(log, epoch).is_some_and(|known| known.through > value.through) {
+                        continue;
+                    }
+                    let is_new = registry.cursors.insert((log, epoch), value).is_none();
                     registry.keys.insert((log, epoch), key);
                     let age = newest.entry(log).or_default();
                     if (value.first, value.through) >= *age {
@@ -89,7 +93,7 @@ impl Registry {
                     if epoch == FORGOTTEN {
                         continue;
                     }
-                    *registry.epochs.entry(log).or_default() += 1;
+                    *registry.epochs.entry(log).or_default() += usize::from(is_new);
                     if !own {
                         continue;
                     }
@@ -130,6 +134,15 @@ impl Registry {
         }
         value.gapped = value.gapped.saturating_add(gapped);
         value.heard = value.heard.max(through);
+        if let CursorKey::Ingest(edge, log, _) = key {
+            self.own(log, Owner { edge, own: true });
+        }
+    }
+
+    fn own(&mut self, log: LogId, owner: Owner) {
+        if self.owners.insert(log, owner) != Some(owner) {
+            self.owned += 1;
+        }
     }
 
     /// A commit with these moves of logs below returned.
@@ -140,14 +153,13 @@ impl Registry {
             else {
                 continue;
             };
-            if self.cursors.insert((log, epoch), *value).is_none() {
+            let known = self.cursors.get(&(log, epoch)).filter(|known| known.through > value.through);
+            let value = known.copied().unwrap_or(*value);
+            if self.cursors.insert((log, epoch), value).is_none() {
                 *self.epochs.entry(log).or_default() += 1;
             }
             self.keys.insert((log, epoch), *key);
-            let owner = Owner { edge, own: matches!(key, CursorKey::Ingest(..)) };
-            if self.owners.insert(log, owner) != Some(owner) {
-                self.owned += 1;
-            }
+            self.own(log, Owner { edge, own: matches!(key, CursorKey::Ingest(..)) });
         }
     }
 

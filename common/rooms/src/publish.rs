@@ -185,8 +185,8 @@ impl Bus {
         bytes: usize,
     ) -> Option<Refusal> {
         let publisher = self.connections.get_mut(&connection)?;
-        if let Some((failed, code)) = publisher.failed.filter(|(failed, _)| *failed > seen) {
-            publisher.failed = Some((ticket.max(failed), code));
+        if let Some((_, code)) = publisher.failed.filter(|(failed, _)| *failed > seen) {
+            // Not itself a failure: who publishes without a pause would be refused for ever.
             return Some(failure(code));
         }
         let own = publisher.unstored_bytes;

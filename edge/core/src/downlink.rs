@@ -30,7 +30,7 @@ use std::{
 const READY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// The rooms that the link carries, and whose entries are here without it.
-pub(crate) type Site<'a> = (&'a BTreeSet<RoomId>, &'a dyn Fn(LogId) -> bool);
+pub(crate) type Site<'a> = (&'a BTreeSet<RoomId>, &'a dyn Fn(LogId, Epoch, Seq) -> bool);
 
 /// What happens to a downlink.
 #[derive(Debug)]
@@ -270,7 +270,7 @@ struct Placing<'a> {
     routes: &'a BTreeMap<RouteNumber, Route>,
     origins: &'a BTreeMap<u32, (LogId, Epoch)>,
     rooms: &'a BTreeSet<RoomId>,
-    is_here: &'a dyn Fn(LogId) -> bool,
+    is_here: &'a dyn Fn(LogId, Epoch, Seq) -> bool,
     returned: u64,
     /// The link's numbers as indices into `placed`.
     numbers: BTreeMap<RouteNumber, RouteNumber>,
@@ -287,8 +287,9 @@ impl Placing<'_> {
         loop {
             let at = all.at();
             let Some(Ok(frame)) = all.next() else { break };
-            let origin = frame.origin.and_then(|origin| self.origins.get(&origin.number));
-            if origin.is_some_and(|(log, _)| (self.is_here)(*log)) {
+            let origin =
+                frame.origin.and_then(|origin| Some((origin.seq, self.origins.get(&origin.number)?)));
+            if origin.is_some_and(|(seq, (log, epoch))| (self.is_here)(*log, *epoch, seq)) {
                 self.returned += 1;
                 self.close(std::mem::replace(&mut open, (seq.next(), BytesMut::new(), 0)));
                 seq = seq.next();

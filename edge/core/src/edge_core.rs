@@ -279,8 +279,9 @@ impl EdgeCore {
     fn downlink(&mut self, number: UplinkNumber, input: downlink::Input, now: Now) {
         let Some(uplink) = self.uplinks.get_mut(&number) else { return };
         let (own, below) = (self.instance.bus().log(), self.below.receivers());
-        // What is this edge's own, or came from below, is here.
-        let is_here = |log| log == own || below.owner(log).is_some();
+        // What is this edge's own, or came up through it, is here. An edge that was below it once may be elsewhere now.
+        let taken = |log, epoch| below.cursor(log, epoch).map_or(Seq::ZERO, |cursor| cursor.through);
+        let is_here = |log, epoch, seq| log == own || seq <= taken(log, epoch);
         uplink.downlink.handle(input, (&uplink.linked, &is_here), now);
         while let Some(output) = self.uplinks.get_mut(&number).and_then(|uplink| uplink.downlink.poll()) {
             match output {

@@ -126,16 +126,13 @@ impl Receivers {
         let (clock, known_clock) = (known.clocks.of(epoch), known.hello.clock);
         let gaps = items.iter().map(|item| if let Item::Gap(gap) = item { gap.count() } else { 0 });
         let gapped = gaps.fold(0, u64::saturating_add);
-        let before = self.pending.values().filter(|before| (before.log, before.epoch) == (log, epoch));
-        let before = before.map(|before| before.gapped).fold(0, u64::saturating_add);
-        let mut moved = self.registry.cursor(log, epoch).unwrap_or_default();
-        (moved.through, moved.crc, moved.heard) = (last, crc, moved.heard.max(last));
-        moved.gapped = moved.gapped.saturating_add(before).saturating_add(gapped);
-        if let Some(ahead) = self.enqueued((log, epoch)).filter(|value| value.through > last) {
-            (moved.through, moved.crc) = (ahead.through, 0);
-        }
+        let mut moved = self.enqueued((log, epoch)).unwrap_or_default();
+        // Another edge may have brought more.
+        (moved.through, moved.crc) = if moved.through > last { (moved.through, 0) } else { (last, crc) };
+        moved.heard = moved.heard.max(last);
+        moved.gapped = moved.gapped.saturating_add(gapped);
         let key = CursorKey::Ingest(edge, log, epoch);
-        let renamed = self.registry.key((log, epoch)).filter(|before| *before != key);
+        let renamed = self.name((log, epoch)).filter(|before| *before != key);
         let mut cursors: Vec<_> = renamed.map(|before| (before, None)).into_iter().collect();
         cursors.push((key, Some(moved)));
         let moves = self.relay_moves(edge, &reached);

@@ -167,7 +167,8 @@ impl Receivers {
         if let Some(cause) = seqs.cause {
             relayed.lose(place, &mut value, seqs.from.max(next), seqs.to, cause);
         }
-        value.through = value.through.max(seqs.to);
+        // The checksum at the new end is the log's own edge's to say.
+        (value.through, value.crc) = (value.through.max(seqs.to), 0);
         value.heard = value.heard.max(value.through);
         relayed.reached.insert(place, value);
         // Who brings nothing further needs no entry for what is none.
@@ -191,18 +192,48 @@ impl Receivers {
             // The epoch before ended where this one begins.
             let next = value.through.next();
             relayed.lose(of, &mut value, next, first.prev(), Cause::RelayLost);
-            value.through = value.through.max(first.prev());
+            if first.prev() > value.through {
+                (value.through, value.crc) = (first.prev(), 0);
+            }
             value.heard = value.heard.max(value.through);
             relayed.reached.insert(of, value);
         }
         CursorValue { through: first.prev(), heard: first.prev(), crc: 0, first, gapped: 0 }
     }
 
-    /// How far an epoch of a log was taken, with what the disk does not have yet.
+    /// How far an epoch of a log was taken, by its own link or another's, with what the disk does not have yet.
     pub(super) fn enqueued(&self, place: Place) -> Option<CursorValue> {
+        let mut value = self.registry.cursor(place.0, place.1);
+        for pending in self.pending.values().filter(|pending| !pending.void) {
+            if (pending.log, pending.epoch) == place {
+                let (through, first) = (pending.first.prev(), pending.first);
+                let known =
+                    value.get_or_insert(CursorValue { through, heard: through, crc: 0, first, gapped: 0 });
+                if pending.last > known.through {
+                    (known.through, known.crc) = (pending.last, pending.crc);
+                }
+                known.heard = known.heard.max(pending.last);
+                known.gapped = known.gapped.saturating_add(pending.gapped);
+            }
+            value = pending.reached.get(&place).copied().or(value);
+        }
+        value
+    }
+
+    /// By which name a cursor is on disk once all that is on its way is there.
+    pub(super) fn name(&self, place: Place) -> Option<CursorKey> {
         let pending = self.pending.values().rev().filter(|pending| !pending.void);
-        let reached = |pending: &super::Pending| pending.reached.get(&place).copied();
-        pending.filter_map(reached).next().or_else(|| self.registry.cursor(place.0, place.1))
+        let named = |pending: &super::Pending| {
+            let own = CursorKey::Ingest(pending.edge, pending.log, pending.epoch);
+            let direct = ((pending.log, pending.epoch) == place).then_some(own);
+            let is_of = |key: &CursorKey| match *key {
+                CursorKey::Ingest(_, log, epoch) | CursorKey::Relayed(_, log, epoch) => (log, epoch) == place,
+                CursorKey::Uplink(_) | CursorKey::Downlink(_) => false,
+            };
+            let moved = || pending.moves.iter().find(|(key, value)| value.is_some() && is_of(key));
+            direct.or_else(|| moved().map(|(key, _)| *key))
+        };
+        pending.filter_map(named).next().or_else(|| self.registry.key(place))
     }
 
     fn newest(&self, log: LogId) -> Option<(Epoch, CursorValue)> {
@@ -223,7 +254,7 @@ impl Receivers {
     ) -> Vec<CursorMove> {
         let mut moves = Vec::new();
         for (place, value) in reached {
-            let before = self.registry.key(*place);
+            let before = self.name(*place);
             // Whoever is there and brings it keeps its name, though another brings it too.
             let stays = before.filter(|key| self.registry.is_there(*key));
             let key = stays.unwrap_or(CursorKey::Relayed(via, place.0, place.1));

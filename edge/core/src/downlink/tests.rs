@@ -77,7 +77,7 @@ impl Hand {
     }
 
     fn input(&mut self, input: Input, now: Now) -> Vec<Output> {
-        let is_here = |log| log == OWN;
+        let is_here = |log, _, _| log == OWN;
         self.downlink.handle(input, (&self.rooms, &is_here), now);
         std::iter::from_fn(|| self.downlink.poll()).collect()
     }
