@@ -5,7 +5,7 @@ use riser_gate::{AccountConfig, ClientConfig, Directory, QUARANTINE, Role, RoomC
 use riser_ingest::placing::{Reason, Table};
 use riser_model::{AccountId, ClientId, History, RoomId, Route, RouteNumber, Stamp};
 use riser_wire::{
-    entry::{ContentType, Publication, frames},
+    entry::{ContentType, Kind, Publication, frames, write_frame},
     link::Definitions,
 };
 use uuid::Uuid;
@@ -30,15 +30,20 @@ fn directory() -> Directory {
 }
 
 fn placed_in(room: RoomId) -> Result<(), Reason> {
+    let mut bytes = Vec::new();
+    let publication = Publication::new(ContentType::Text, b"x");
+    publication.write_frame(&mut bytes, RouteNumber(1), Stamp::default());
+    placed(room, &bytes)
+}
+
+/// Whether the edge's frame, which names the room by 1, is placed there.
+fn placed(room: RoomId, bytes: &[u8]) -> Result<(), Reason> {
     let mut table = Table::default();
     let route = Route { room, channel: "a/b".parse().unwrap(), client: GATEWAY };
     let definitions =
         Definitions { forget: false, routes: vec![(RouteNumber(1), route)], origins: Vec::new() };
     table.define(definitions, GATEWAY, &directory());
-    let mut bytes = Vec::new();
-    let publication = Publication::new(ContentType::Text, b"x");
-    publication.write_frame(&mut bytes, RouteNumber(1), Stamp::default());
-    let frame = frames(&bytes).next().unwrap().unwrap();
+    let frame = frames(bytes).next().unwrap().unwrap();
     table.route(&frame).map(|_| ())
 }
 
@@ -53,4 +58,13 @@ fn edge_places_in_declared_rooms_of_its_own_account_only() {
         Err(Reason::Denied),
         "another tenant's quarantine"
     );
+}
+
+/// A hub that is older than its edge stores what it does not understand, for those who do.
+#[test]
+fn entry_of_a_kind_that_only_newer_edges_know_is_placed_like_a_publication() {
+    let mut bytes = Vec::new();
+    write_frame(&mut bytes, RouteNumber(1), Kind::Other(200), 0, Stamp::default(), |out| out.push(1));
+    assert_eq!(placed(RoomId::of(account(1), "hall"), &bytes), Ok(()));
+    assert_eq!(placed(RoomId::of(account(2), "vault"), &bytes), Err(Reason::Denied), "under the same rights");
 }

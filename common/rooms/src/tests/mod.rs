@@ -2,6 +2,7 @@
 
 mod corners;
 mod model;
+mod past;
 mod present;
 mod readers;
 mod resent;

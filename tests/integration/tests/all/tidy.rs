@@ -7,6 +7,7 @@ mod compatibility;
 mod licences;
 mod manifests;
 mod purity;
+mod runs;
 mod sources;
 mod statements;
 mod workspace;

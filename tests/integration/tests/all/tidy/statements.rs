@@ -77,7 +77,7 @@ fn tests_that_the_table_of_statements_names_exist() {
 }
 
 /// Whether a source has a test of that name, and not only a function.
-fn is_test(source: &str, name: &str) -> bool {
+pub(super) fn is_test(source: &str, name: &str) -> bool {
     let function = format!("fn {name}()");
     let lines: Vec<&str> = source.lines().map(str::trim).collect();
     lines.iter().enumerate().any(|(at, line)| {

@@ -1,0 +1,62 @@
+//! What a room's past is when retention, or the log's quota, came over it.
+
+use super::{readers::numbers, script::*, writers::ingest};
+use crate::{Config, Input};
+use riser_model::{
+    Cause, Retention, Seq, SubscriptionId,
+    door::{Completeness, Flow, From, Push},
+};
+
+/// Room `a` keeps its newest twenty.
+fn world() -> World {
+    let mut world = World::new(Config { tail_bytes_max: 1000, read_bytes: 300, ..Config::default() });
+    world.rooms[0].retention = Retention { count: Some(20), ..Retention::default() };
+    let rooms = world.rooms.clone();
+    world.input(Input::Reconfigured { rooms, bindings: vec![] });
+    world.open(1);
+    world.open(2);
+    world
+}
+
+#[test]
+fn channel_that_was_quiet_for_longer_than_retention_is_resumed_without_a_gap() {
+    let mut world = world();
+    world.subscribe(2, 1, in_room("a", "rare"), From::Live, Flow::Credit);
+    world.publish(1, &[("a/rare", "once")]);
+    assert_eq!(world.payloads(2), ["once"]);
+    for n in 0..100 {
+        world.publish(1, &[("a/x", &n.to_string())]);
+        assert_eq!(world.payloads(2), [""; 0]);
+    }
+    world.trim(80, vec![]);
+    world.now.time.0 += 30_000_000_000;
+    let said = world.all(2);
+    let [Push::Through { pos, .. }] = said[..] else { panic!("{said:?}") };
+    world.open(3);
+    let resumed = world.subscribe(3, 1, in_room("a", "rare"), From::After(pos), Flow::Credit);
+    assert_eq!((resumed.completeness, resumed.gaps), (Completeness::Full, vec![]));
+    // Who was told nothing since cannot know that nothing was there.
+    let resumed = world.subscribe(3, 2, in_room("a", "rare"), From::After(at(1, 1)), Flow::Credit);
+    assert_eq!(resumed.completeness, Completeness::Partial);
+    assert_eq!(resumed.gaps.first().map(|gap| (gap.from, gap.cause)), Some((Seq(2), Cause::Retention)));
+}
+
+/// The log is one: a room over what it may keep lets its own oldest go, and neither links nor other rooms wait for it.
+#[test]
+fn one_room_over_its_retention_trims_itself_and_holds_up_neither_links_nor_other_rooms() {
+    let mut world = world();
+    for n in 0..100 {
+        let (a, b) = (format!("a{n}"), format!("{n}"));
+        world.input(Input::Ingest(ingest(n, 11 + 3 * n, &[(0, "elsewhere"), (0, &a), (1, &b)])));
+        world.commit();
+        let taken = matches!(world.done.last(), Some((token, Ok(_))) if *token == n);
+        assert!(taken, "{:?}", world.done.last());
+    }
+    world.subscribe(2, 1, in_room("b", "#"), From::Start, Flow::Credit);
+    assert_eq!(world.payloads(2), numbers(0..100), "the other room has all of its past");
+    world.ask(2, riser_model::door::Ask::Unsubscribe { subscription: SubscriptionId(1) });
+    world.subscribe(2, 2, in_room("a", "#"), From::Start, Flow::Credit);
+    let kept = world.payloads(2);
+    assert!((20..=23).contains(&kept.len()), "{kept:?}");
+    assert_eq!(kept.last().map(String::as_str), Some("a99"));
+}
