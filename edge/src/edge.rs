@@ -367,7 +367,8 @@ fn below(
             log: recovered.log,
             chain: recovered.chain.clone(),
             limits: relay_limits(segment_bytes),
-            others: if config.uplink.is_empty() { Others::All } else { Others::Relayed },
+            // With an uplink or without: one may come, and is to be told what became of every seq.
+            others: Others::Relayed,
         },
         recovered.cursors.iter().copied().filter(|(key, _)| from_below(key)),
     );

@@ -105,6 +105,10 @@ pub struct ClientConfig {
     /// An edge's public key, as `key show` prints it there. Makes the client an edge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<KeyText>,
+    /// An edge that takes edges below it, and brings what they took: without it, nothing of anybody else's log is taken
+    /// from it (rule 19 of links).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub relays: bool,
     /// The argon2id hash of the password, as `account hash` prints it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<PasswordHash>,
@@ -126,7 +130,8 @@ impl ClientConfig {
     /// A client that can neither enter nor do anything yet.
     pub fn new(name: AccountName) -> Self {
         let (tokens, keys) = (vec![], vec![]);
-        Self { name, id: None, key: None, password: None, tokens, keys, secret: None, role: None }
+        let (id, key, relays, password, secret, role) = (None, None, false, None, None, None);
+        Self { name, id, key, relays, password, tokens, keys, secret, role }
     }
 }
 

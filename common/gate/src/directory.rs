@@ -33,6 +33,8 @@ pub struct Edge<'a> {
     pub principal: &'a Arc<Principal>,
     /// What its hello is signed with.
     pub key: PublicKey,
+    /// Whether it may bring what edges below it took.
+    pub relays: bool,
 }
 
 /// Who exists.
@@ -55,8 +57,15 @@ struct Member {
     principal: Arc<Principal>,
     password: Option<PasswordHash>,
     key: Option<PublicKey>,
+    relays: bool,
     keys: Vec<DeviceKey>,
     secret: Option<SharedSecret>,
+}
+
+impl Member {
+    fn edge(&self) -> Option<Edge<'_>> {
+        Some(Edge { principal: &self.principal, key: self.key?, relays: self.relays })
+    }
 }
 
 /// Who a claim speaks of, and with what it can be proven.
@@ -104,15 +113,12 @@ impl Directory {
 
     /// The edge with that id: a client that has a key.
     pub fn edge(&self, client: ClientId) -> Option<Edge<'_>> {
-        let member = self.members.get(&client)?;
-        Some(Edge { principal: &member.principal, key: member.key? })
+        self.members.get(&client)?.edge()
     }
 
     /// All edges.
     pub fn edges(&self) -> impl Iterator<Item = Edge<'_>> {
-        self.members
-            .values()
-            .filter_map(|member| Some(Edge { principal: &member.principal, key: member.key? }))
+        self.members.values().filter_map(Member::edge)
     }
 
     /// The user or client named `name` or `account/name`; the short form where only one account has it.
@@ -268,6 +274,7 @@ struct Entrant<'a> {
     password: Option<&'a PasswordHash>,
     tokens: &'a [TokenHash],
     public: Option<KeyText>,
+    relays: bool,
     keys: &'a [DeviceKey],
     secret: Option<&'a SharedSecret>,
     role: Option<Role>,
@@ -277,15 +284,16 @@ impl<'a> Entrant<'a> {
     fn user(account: &str, user: &'a UserConfig) -> Self {
         let UserConfig { name, id, password, tokens, keys, secret, role } = user;
         let key = format!("{account}.user[{name}]");
-        let (password, secret) = (password.as_ref(), secret.as_ref());
-        Self { key, name, id: *id, password, tokens, public: None, keys, secret, role: *role }
+        let (password, secret, relays) = (password.as_ref(), secret.as_ref(), false);
+        Self { key, name, id: *id, password, tokens, public: None, relays, keys, secret, role: *role }
     }
 
     fn client(account: &str, client: &'a ClientConfig) -> Self {
-        let ClientConfig { name, id, key: public, password, tokens, keys, secret, role } = client;
+        let ClientConfig { name, id, key: public, relays, password, tokens, keys, secret, role } = client;
         let key = format!("{account}.client[{name}]");
         let (password, secret) = (password.as_ref(), secret.as_ref());
-        Self { key, name, id: *id, password, tokens, public: *public, keys, secret, role: *role }
+        let (public, relays) = (*public, *relays);
+        Self { key, name, id: *id, password, tokens, public, relays, keys, secret, role: *role }
     }
 }
 
@@ -452,7 +460,8 @@ impl Compiler {
             grants: Arc::new(grants),
         });
         let (password, secret) = (entrant.password.cloned(), entrant.secret.cloned());
-        let member = Member { principal, password, key, keys: entrant.keys.to_vec(), secret };
+        let (keys, relays) = (entrant.keys.to_vec(), entrant.relays);
+        let member = Member { principal, password, key, relays, keys, secret };
         self.directory.members.insert(client, member);
     }
 

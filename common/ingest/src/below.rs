@@ -276,6 +276,7 @@ impl Below {
                     key: edge.key,
                     name: edge.principal.name.clone(),
                     account: edge.principal.account,
+                    relays: edge.relays,
                 });
                 self.receivers.handle(ReceiversInput::Found { connection, edge }, now);
             }

@@ -99,7 +99,7 @@ impl Downlink {
         let account = AccountId(hub.client().0);
         Self {
             receivers,
-            hub: Registered { key: hub, name, account },
+            hub: Registered { key: hub, name, account, relays: true },
             edge,
             routes: BTreeMap::new(),
             origins: BTreeMap::new(),

@@ -87,7 +87,7 @@ impl Plan {
             let link = ports.free(7421)?;
             let (region, key) = plan.edge(REGION, 1886, above, Some(link), &mut ports)?;
             plan.edges.push(region);
-            below_hub = client(REGION, &key);
+            below_hub = client(REGION, &key).replace("role =", "relays = true\nrole =");
             above = (link, key);
         }
         for (name, port) in EDGES.into_iter().zip([1884, 1885]) {

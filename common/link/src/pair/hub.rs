@@ -168,6 +168,7 @@ impl HubHost {
             key: key.public(),
             name: format!("edge-{number}").parse().expect("edge- and a number is a name"),
             account: AccountId(Uuid::nil()),
+            relays: true,
         })
     }
 

@@ -71,6 +71,8 @@ pub struct Registered {
     pub name: AccountName,
     /// Whose it is.
     pub account: AccountId,
+    /// Whether it may bring what edges below it took.
+    pub relays: bool,
 }
 
 /// What happens to the receivers.

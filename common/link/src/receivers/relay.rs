@@ -70,12 +70,24 @@ impl Receivers {
             return Ok(relayed);
         }
         let own = self.enqueued((log, epoch)).map_or(Seq::ZERO, |value| value.through);
-        let account = self.edge_of(connection).map(|(account, _)| account);
+        let known = self.connections.get(&connection).and_then(|state| state.phase.known());
+        let (account, relays) = match known {
+            Some(known) => (Some(known.edge.account), known.edge.relays),
+            None => (None, false),
+        };
         let origins = self.connections.get_mut(&connection).and_then(|state| state.phase.origins_mut());
         let (Some(account), Some(origins)) = (account, origins) else { return Ok(relayed) };
         if origins.is_empty() && items.first().is_none_or(|item| item.first() > own) {
             relayed.items = items;
             return Ok(relayed);
+        }
+        if !relays && !origins.is_empty() {
+            let what = "entries of logs below by an edge that may not bring any".to_owned();
+            return Err((
+                RefusedCode::NotAuthorised,
+                what,
+                "relays = true for that edge where it is declared",
+            ));
         }
         // Back in its place before anything is done with the connection.
         let origins = std::mem::take(origins);

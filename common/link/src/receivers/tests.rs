@@ -45,6 +45,7 @@ fn registered() -> Registered {
         key: edge_key().public(),
         name: "gw".parse().unwrap(),
         account: AccountId(Uuid::from_bytes([9; 16])),
+        relays: true,
     }
 }
 

@@ -111,7 +111,7 @@ impl Site {
             let Ids { middle: id, .. } = &ids;
             write!(
                 config,
-                "\n[[account.client]]\nname = \"middle\"\nid = \"{id}\"\nrole = \"member\"\nkey = \"{key}\"\n"
+                "\n[[account.client]]\nname = \"middle\"\nid = \"{id}\"\nrole = \"member\"\nkey = \"{key}\"\nrelays = true\n"
             )
             .expect("text takes text");
             middle.write_config(&middle_file(&middle, &ids, (&hub, &hub_key), &edge_key));

@@ -144,6 +144,42 @@ fn nobody_brings_what_is_of_another_accounts_log() {
 }
 
 #[test]
+fn an_edge_that_is_not_declared_to_relay_brings_nothing_of_another_log() {
+    let mut hub = Hub::new();
+    hub.open(C1);
+    let frame = hub.signed(C1, &hello());
+    hub.frame(C1, frame);
+    let edge = Some(Registered { relays: false, ..registered() });
+    assert!(welcomed(hub.input(Input::Found { connection: C1, edge }), C1));
+    hub.frame(C1, of(BELOW, 1, &relayed(&[1])));
+    assert_eq!(closed(&hub.outputs, C1), Some(RefusedCode::NotAuthorised));
+    assert!(ingests(&hub.outputs).is_empty());
+}
+
+#[test]
+fn what_its_own_link_has_on_its_way_is_not_taken_from_another_again() {
+    let mut hub = up(Above::default());
+    let own = (hello().log, Epoch(5));
+    hub.frame(C1, EdgeFrame::Batch(batch(5, 1, 3)));
+    let between = Hello { edge: ClientId(Uuid::from_bytes([2; 16])), log: LogId(2), ..hello() };
+    assert!(welcomed(hub.greet(C2, &between), C2));
+    hub.frame(C2, of(own, 1, &relayed(&[2, 3, 4])));
+    let ingest = ingests(&hub.outputs)[0];
+    let count = |item: &Item| if let Item::Entries { count, .. } = item { *count } else { 0 };
+    assert_eq!(ingest.items.iter().map(count).sum::<u32>(), 1, "4 alone is new");
+    let moves: Vec<_> = ingest.cursors.iter().filter(|(_, value)| value.is_some()).collect();
+    let key = CursorKey::Ingest(EDGE, own.0, own.1);
+    let cursor = moves.iter().find(|(of, _)| *of == key).and_then(|(_, value)| *value);
+    assert_eq!(
+        cursor.map(|c| (c.through.0, c.crc)),
+        Some((4, 0)),
+        "by the name that it will have, of an unknown end"
+    );
+    let named_otherwise = |(of, _): &&&(CursorKey, Option<CursorValue>)| matches!(of, CursorKey::Relayed(..));
+    assert_eq!(moves.iter().filter(named_otherwise).count(), 0);
+}
+
+#[test]
 fn who_is_above_is_refused_below_and_who_comes_to_be_is_sent_away() {
     let mut hub = Hub::new();
     hub.input(Input::Above(Above { hops: 1, logs: vec![LogId(1)] }));
