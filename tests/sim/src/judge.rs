@@ -10,7 +10,10 @@ use crate::{
     writer::FIRST_KEY,
 };
 use riser_log::OnFull;
-use riser_model::{Cause, Epoch, LogId, Seq};
+use riser_model::{
+    Cause, Epoch, LogId, Seq,
+    event::{self, Scope},
+};
 use riser_wire::entry::Kind;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -160,7 +163,14 @@ fn at(place: &Place) -> String {
 /// Whether a link carries it.
 fn carried(entry: &Logged) -> bool {
     let linked = [site::room(site::PLANT), site::room(site::YARD)];
-    entry.room.is_some_and(|room| linked.contains(&room))
+    let of_room = || entry.room.is_some_and(|room| linked.contains(&room));
+    // What edges say of publications that came down.
+    let is_outcome = || {
+        let spoken = linked.map(|room| Scope::Room(room).room());
+        let channel = entry.channel.as_ref();
+        entry.room.is_some_and(|room| spoken.contains(&room)) && channel.is_some_and(event::is_outcome)
+    };
+    (of_room() || is_outcome())
         // What came down does not go up again.
         && entry.origin.is_none()
         && match entry.kind {

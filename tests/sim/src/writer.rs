@@ -6,7 +6,10 @@
 use crate::journal::Key;
 use riser_model::Time;
 use serde_json::{Value, json};
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 /// Without a word for so long it connects anew: the server pings every 25 s.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -71,6 +74,8 @@ pub struct Writer {
     state: State,
     /// Without a receipt, in order.
     owed: VecDeque<Outgoing>,
+    /// What each request has, by its id.
+    asked: BTreeMap<u64, Vec<u32>>,
     heard_at: Time,
     tries: u32,
     acts: VecDeque<Act>,
@@ -83,6 +88,7 @@ impl Writer {
             identity,
             state: State::Off { retry_at: at },
             owed: VecDeque::new(),
+            asked: BTreeMap::new(),
             heard_at: at,
             tries: 0,
             acts: VecDeque::new(),
@@ -120,6 +126,7 @@ impl Writer {
         let Some(first) = self.owed.get(from) else { return };
         // Whoever answers is answered by the first one's number.
         let id = u64::from(first.key.n) + 1;
+        self.asked.insert(id, self.owed.iter().skip(from).map(|out| out.key.n).collect());
         let request = match &messages[..] {
             [one] => {
                 let mut one = one.clone();
@@ -148,6 +155,7 @@ impl Writer {
     /// The socket is gone, or never was.
     pub fn closed(&mut self, now: Time) {
         self.tries += 1;
+        self.asked.clear();
         let pause = Duration::from_millis(200) * self.tries.min(20);
         self.state = State::Off { retry_at: now.plus(pause) };
     }
@@ -175,13 +183,13 @@ impl Writer {
         self.owed.extend(rest);
     }
 
-    /// A receipt for the one with that number, or for several from it on.
+    /// A receipt for each that the request had.
     fn answered(&mut self, re: u64, message: &Value, now: Time) {
-        let first = u32::try_from(re - 1).unwrap_or_default();
+        let asked = self.asked.remove(&re).unwrap_or_default();
         let one = [json!({"pos": message["ok"]["pos"], "error": message["error"]})];
         let receipts = message["ok"]["receipts"].as_array().map_or(&one[..], |all| all);
         let mut refused = false;
-        for (n, receipt) in (first..).zip(receipts) {
+        for (n, receipt) in asked.into_iter().zip(receipts) {
             let code = receipt["error"]["code"].as_str();
             match code {
                 None | Some("dup") => self.receipt(n, code.is_some()),
