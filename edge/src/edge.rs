@@ -130,7 +130,7 @@ impl Edge {
             answers,
             link_inputs,
             links: Uplinks::new(routes, link_sender.clone(), counters, fork_sender, sockets.clone()),
-            passwords: Arc::new(Passwords::new(config.limits.password_verifiers)),
+            verifier: Arc::new(Passwords::new(config.limits.password_verifiers)),
             watch: Meter { metrics: Arc::clone(&metrics), health: Arc::clone(&health) },
             clock: Clock,
         });

@@ -3,7 +3,10 @@
 
 use hyper::{Method, Request, StatusCode, body::Incoming};
 use riser_host::doors::Doors;
-use riser_model::door::{Door, Refusal};
+use riser_model::{
+    ConnectionId,
+    door::{Door, Refusal},
+};
 use riser_net::{
     Answer, Knock, Origins, Site,
     entrance::Peer,
@@ -24,7 +27,7 @@ impl Site for EdgeSite {
         self.doors.open(knock)
     }
 
-    fn answer(&self, request: Request<Incoming>, _: Arc<Peer>) -> Answer {
+    fn answer(&self, request: Request<Incoming>, _: Arc<Peer>, _: ConnectionId) -> Answer {
         Box::pin(async move {
             match (request.method(), request.uri().path()) {
                 (&Method::GET | &Method::HEAD, "/") => plain(StatusCode::OK, "text/plain", GREETING),
@@ -37,6 +40,10 @@ impl Site for EdgeSite {
                 _ => error(StatusCode::METHOD_NOT_ALLOWED, "malformed", "not a GET", "GET"),
             }
         })
+    }
+
+    fn takes_cookies(&self) -> bool {
+        false
     }
 
     fn origins(&self) -> &Origins {

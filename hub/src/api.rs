@@ -4,7 +4,7 @@
 //! Who asks passes the gates of the listener and of its account, like everybody, and sees nothing of a room whose own gate
 //! does not let it pass. A request knows no conversation: who would be asked anything at a gate is not let in there.
 
-use crate::status::Status;
+use crate::{status::Status, verifier::Verifier};
 use axum::{
     Extension, Json, Router,
     extract::{Path, Query, State},
@@ -14,16 +14,17 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use riser_gate::{Caller, Effect, Gate, Input, Output, Policy, Sequence, Standing, Verdict};
+use riser_gate::{Caller, Effect, Gate, Input, Output, Policy, Sequence, Standing, Verdict, acceptor::Kind};
 use riser_host::HostHandle;
 use riser_hub_core::HubCore;
 use riser_model::{
-    Principal, RoomName,
+    ConnectionId, Principal, RoomName,
     door::{Code, Credential, Refusal, Secret},
+    event::{GateStep, SystemEvent},
     look::Look,
 };
-use riser_net::entrance::Peer;
-use riser_shell::{Clock, Passwords, proofs};
+use riser_net::{Origins, Vouched, cookie, entrance::Peer};
+use riser_shell::{Clock, proofs::Verify};
 use riser_wire::client;
 use serde::Deserialize;
 use serde_json::json;
@@ -34,8 +35,16 @@ use std::sync::Arc;
 pub struct Api {
     pub(crate) status: Status,
     pub(crate) policy: Arc<Policy>,
-    pub(crate) passwords: Arc<Passwords>,
+    pub(crate) verifier: Arc<Verifier>,
+    pub(crate) origins: Arc<Origins>,
     pub(crate) core: HostHandle<HubCore>,
+}
+
+impl Api {
+    /// Whoever asks, with the rights that its gates leave it.
+    pub(crate) async fn enter(&self, peer: &Peer, headers: &HeaderMap) -> Result<Arc<Principal>, Refusal> {
+        enter(&self.policy, self.verifier.as_ref(), &self.origins, peer, headers).await
+    }
 }
 
 /// Its routes.
@@ -52,7 +61,7 @@ async fn status(
     Extension(peer): Extension<Arc<Peer>>,
     headers: HeaderMap,
 ) -> Response {
-    match enter(&api.policy, &api.passwords, &peer, &headers).await {
+    match api.enter(&peer, &headers).await {
         Ok(principal) => Json(api.status.json(&principal)).into_response(),
         Err(refusal) => refused(&refusal),
     }
@@ -96,7 +105,7 @@ async fn look(
     room: &str,
     what: impl FnOnce(RoomName) -> Result<Look, Refusal>,
 ) -> Response {
-    let principal = match enter(&api.policy, &api.passwords, peer, headers).await {
+    let principal = match api.enter(peer, headers).await {
         Ok(principal) => principal,
         Err(refusal) => return refused(&refusal),
     };
@@ -123,15 +132,21 @@ fn bad(what: &str, want: &str) -> Refusal {
 
 async fn enter(
     policy: &Policy,
-    passwords: &Passwords,
+    verifier: &dyn Verify,
+    origins: &Origins,
     peer: &Peer,
     headers: &HeaderMap,
 ) -> Result<Arc<Principal>, Refusal> {
-    let credential = credential(headers).ok_or_else(not_authorised)?;
-    let caller = Caller { address: Some(peer.address.ip()), ..Caller::default() };
+    let credential = match credential(headers).ok_or_else(not_authorised)? {
+        Credential::Anonymous => cookie_of(origins, headers).unwrap_or(Credential::Anonymous),
+        shown => shown,
+    };
+    // Who only looks is told of to nobody.
+    let mut tells = Vec::new();
+    let caller = Caller { address: Some(peer.address.ip()), tls: peer.tls, ..Caller::default() };
     let mut front = Gate::front(policy, caller.clone(), Clock.now());
     front.handle(Input::Shown(credential), Clock.now());
-    pass(&mut front, passwords).await?;
+    pass(&mut front, verifier, &mut tells).await?;
     let mut standing = front.standing().clone();
     let principal = standing.principal.clone().ok_or_else(not_authorised)?;
     let directory = &policy.directory;
@@ -141,12 +156,12 @@ async fn enter(
     };
     if let Some(sequence) = directory.gate(principal.account) {
         let mut gate = inner(sequence, &standing);
-        pass(&mut gate, passwords).await?;
+        pass(&mut gate, verifier, &mut tells).await?;
         standing = gate.standing().clone();
     }
     let mut outside = Vec::new();
     for (room, sequence) in directory.gated(principal.account) {
-        if pass(&mut inner(sequence, &standing), passwords).await.is_err() {
+        if pass(&mut inner(sequence, &standing), verifier, &mut tells).await.is_err() {
             outside.push(room);
         }
     }
@@ -157,14 +172,52 @@ async fn enter(
     Ok(Arc::new(Principal { grants, ..Principal::clone(&principal) }))
 }
 
+/// The cookie of who has signed in, from a page whose Origin may connect here. A browser gives no Origin with a plain GET
+/// of a page's own; then it says itself that it is one (Fetch Metadata, `Sec-Fetch-Site`), which no page can.
+fn cookie_of(origins: &Origins, headers: &HeaderMap) -> Option<Credential> {
+    let own = headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin");
+    let pages = match origins.vouch(headers) {
+        Some(page) => vec![page],
+        None if own && !headers.contains_key(header::ORIGIN) => vec![Vouched::Secure, Vouched::Plain],
+        None => Vec::new(),
+    };
+    pages.into_iter().find_map(|page| cookie::shown(headers, page)).map(Credential::Cookie)
+}
+
+/// Where a gate said that somebody stands.
+pub(crate) struct Told {
+    acceptor: Kind,
+    step: GateStep,
+    why: &'static str,
+}
+
+impl Told {
+    /// The same for admins.
+    pub(crate) fn event(&self, connection: ConnectionId, who: &Principal) -> SystemEvent {
+        SystemEvent::Gate {
+            connection,
+            client: Some(who.client),
+            name: Some(who.name.clone()),
+            room: None,
+            acceptor: self.acceptor.name().to_owned(),
+            step: self.step,
+            why: self.why.to_owned(),
+        }
+    }
+}
+
 /// Through a gate, if it asks nothing more.
-async fn pass(gate: &mut Gate, passwords: &Passwords) -> Result<(), Refusal> {
+pub(crate) async fn pass(
+    gate: &mut Gate,
+    verifier: &dyn Verify,
+    tells: &mut Vec<Told>,
+) -> Result<(), Refusal> {
     while let Some(output) = gate.poll() {
         match output {
             Output::Pass => return Ok(()),
             Output::Refuse(refusal) => return Err(refusal),
             Output::Do { ticket, effect: Effect::Verify(proof) } => {
-                let verdict = proofs::verify(passwords, proof).await;
+                let verdict = verifier.verify(proof).await;
                 gate.handle(Input::Done { ticket, verdict }, Clock.now());
             }
             // Who only looks sits nowhere.
@@ -172,7 +225,7 @@ async fn pass(gate: &mut Gate, passwords: &Passwords) -> Result<(), Refusal> {
                 gate.handle(Input::Done { ticket, verdict: Verdict::Matches }, Clock.now());
             }
             Output::Say(_) | Output::Do { effect: Effect::Once { .. } | Effect::Knock, .. } => break,
-            Output::Tell { .. } => {}
+            Output::Tell { acceptor, step, why } => tells.push(Told { acceptor, step, why }),
         }
     }
     Err(Refusal {
@@ -182,7 +235,7 @@ async fn pass(gate: &mut Gate, passwords: &Passwords) -> Result<(), Refusal> {
     })
 }
 
-fn not_authorised() -> Refusal {
+pub(crate) fn not_authorised() -> Refusal {
     Refusal {
         code: Code::NotAuthorised,
         what: "the credential was not accepted".to_owned(),
@@ -220,7 +273,7 @@ fn basic(encoded: &str) -> Option<Credential> {
     })
 }
 
-fn refused(refusal: &Refusal) -> Response {
+pub(crate) fn refused(refusal: &Refusal) -> Response {
     let status =
         StatusCode::from_u16(riser_net::site::status(refusal.code).as_u16()).unwrap_or(StatusCode::FORBIDDEN);
     let error =
@@ -238,6 +291,7 @@ mod tests {
         AcceptorConfig, AccountConfig, Directory, GateConfig, RoomConfig, TokenHash, UserConfig, config::Role,
     };
     use riser_model::{AccountId, History, Right, RoomId};
+    use riser_shell::Passwords;
 
     /// Whom somebody with these headers is let in as, where the account has this gate and the listener lets `guest` in
     /// without a credential.
@@ -253,7 +307,7 @@ mod tests {
         let policy = Policy::new(&directory, Some("guest"), "listen").unwrap();
         let peer = Peer { address: from.parse().unwrap(), listener: "http".into(), tls: false };
         let headers = shown.iter().map(|value| (header::AUTHORIZATION, value.parse().unwrap())).collect();
-        let entered = enter(&policy, &Passwords::new(1), &peer, &headers).await;
+        let entered = enter(&policy, &Passwords::new(1), &Origins::default(), &peer, &headers).await;
         entered.map(|principal| principal.name.to_string()).map_err(|refusal| refusal.code)
     }
 
@@ -300,7 +354,8 @@ mod tests {
         let policy = Policy::new(&directory, None, "listen").unwrap();
         let peer = Peer { address: "192.0.2.7:1".parse().unwrap(), listener: "http".into(), tls: false };
         let headers = HeaderMap::from_iter([(header::AUTHORIZATION, "Bearer of-ann".parse().unwrap())]);
-        let principal = enter(&policy, &Passwords::new(1), &peer, &headers).await.unwrap();
+        let principal =
+            enter(&policy, &Passwords::new(1), &Origins::default(), &peer, &headers).await.unwrap();
         let sees = |n: usize| {
             let id = RoomId::of(principal.account, &format!("room-{n}"));
             principal.grants.reach(Right::Subscribe, id)

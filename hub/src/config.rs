@@ -3,8 +3,8 @@
 use riser_gate::{AccountConfig, Directory, Invalid, Policy, Words};
 use riser_shell::{
     config::{
-        ByteSize, HttpListener, LimitsConfig, LinkListener, Listeners, MqttListener, OperationsListener,
-        Program, TlsFiles, listen,
+        ByteSize, Duration, HttpListener, LimitsConfig, LinkListener, Listeners, MqttListener,
+        OperationsListener, Program, TlsFiles, listen,
     },
     keys,
     log::LogConfig,
@@ -42,6 +42,9 @@ pub struct HubConfig {
     pub limits: LimitsConfig,
     /// What the chat bot on the front socket says.
     pub tty: Words,
+    /// Whether people sign in with their browsers, and how long that holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub login: Option<LoginConfig>,
     /// Who may enter, which edges and which rooms there are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub account: Vec<AccountConfig>,
@@ -59,6 +62,30 @@ pub struct HubListen {
     pub link: Listeners<LinkListener>,
     /// Metrics and health.
     pub operations: Listeners<OperationsListener>,
+}
+
+/// `[login]`: people sign in with their browsers, and get a cookie.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoginConfig {
+    /// How long a cookie lets its browser in; a connection that it let in goes on after that.
+    pub lasts: Duration,
+}
+
+impl Default for LoginConfig {
+    fn default() -> Self {
+        Self { lasts: Duration::seconds(3600) }
+    }
+}
+
+impl LoginConfig {
+    fn check(&self) -> Option<Invalid> {
+        let (least, most) = (Duration::seconds(60), Duration::seconds(24 * 3600));
+        (!(least.0..=most.0).contains(&self.lasts.0)).then(|| {
+            let what = format!("{} is out of range", self.lasts);
+            Invalid::new("login.lasts", what, format!("want {least} to {most}"))
+        })
+    }
 }
 
 /// `[quota]`. A full hub lets the oldest go, and readers are told what they miss.
@@ -82,6 +109,7 @@ impl Default for HubConfig {
             quota: HubQuota::default(),
             limits: LimitsConfig::default(),
             tty: Words::default(),
+            login: None,
             account: vec![],
         }
     }
@@ -140,7 +168,15 @@ impl HubConfig {
         directory: &Arc<Directory>,
     ) -> Result<BTreeMap<Arc<str>, Arc<Policy>>, Vec<Invalid>> {
         let words = Arc::new(self.tty.clone());
-        listen::policies(&self.listen.mqtt, &self.listen.http, directory, &words)
+        let mut policies = listen::policies(&self.listen.mqtt, &self.listen.http, directory, &words)?;
+        if self.login.is_some() {
+            for (name, _) in self.listen.http.named("http") {
+                if let Some(policy) = policies.get_mut(name.as_str()) {
+                    *policy = Arc::new(Policy::clone(policy).with_cookies());
+                }
+            }
+        }
+        Ok(policies)
     }
 
     fn check_listeners(&self) -> impl Iterator<Item = Invalid> {
@@ -177,6 +213,7 @@ impl Program for HubConfig {
         wrong.extend(self.quota.check());
         wrong.extend(self.limits.check());
         wrong.extend(self.tty.check("tty"));
+        wrong.extend(self.login.as_ref().and_then(LoginConfig::check));
         wrong.extend(self.check_accounts());
         wrong
     }

@@ -3,10 +3,13 @@
 use crate::{
     api::{self, Api},
     config::HubConfig,
+    cookies::Cookies,
     footers::Footers,
     page,
+    sign_in::{self, SignIns},
     site::HubSite,
     status::{Look, Status},
+    verifier::Verifier,
 };
 use anyhow::Context;
 use axum::Router;
@@ -41,6 +44,8 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
+/// What cookies are signed with, beside the log.
+const COOKIES: &str = "cookie.key";
 /// The history index, beside the log.
 const HISTORY: &str = "history";
 /// Link frames that wait for the core.
@@ -77,7 +82,8 @@ pub struct Hub {
 struct Shared {
     status: Status,
     metrics: Arc<Metrics>,
-    passwords: Arc<Passwords>,
+    verifier: Arc<Verifier>,
+    cookies: Option<Arc<Cookies>>,
     policies: Policies,
     sockets: LinkSockets,
     inbox: mpsc::Sender<LinkInput>,
@@ -139,10 +145,17 @@ impl Hub {
         .context("start the thread that saves what channels retain")?;
         let (link_sender, link_inputs) = mpsc::channel(LINK_INPUTS_MAX);
         let (fork_sender, forked) = watch::channel(false);
+        let cookies = config.login.as_ref().map(|login| {
+            let path = config.data().join(COOKIES);
+            Cookies::open(&path, login.lasts.0).with_context(|| format!("open {}", path.display()))
+        });
+        let cookies = cookies.transpose()?.map(Arc::new);
+        let passwords = Passwords::new(config.limits.password_verifiers);
         let shared = Shared {
             status: Status::default(),
             metrics,
-            passwords: Arc::new(Passwords::new(config.limits.password_verifiers)),
+            verifier: Arc::new(Verifier::new(passwords, cookies.clone())),
+            cookies,
             policies: policies.clone(),
             sockets: LinkSockets::new(fork_sender),
             inbox: link_sender,
@@ -157,7 +170,7 @@ impl Hub {
             answers,
             link_inputs,
             links: shared.sockets.clone(),
-            passwords: Arc::clone(&shared.passwords),
+            verifier: Arc::<Verifier>::clone(&shared.verifier),
             watch: Meter { metrics: Arc::clone(&shared.metrics), health: Arc::clone(&health) },
             clock: Clock,
         });
@@ -209,6 +222,7 @@ impl Hub {
     ) -> anyhow::Result<()> {
         let tls = config.tls.as_ref();
         let mqtt_counters = Arc::new(MqttCounters::default());
+        let sign_ins = Arc::new(SignIns::default());
         for (name, listener) in config.listen.mqtt.named("mqtt") {
             let bound =
                 Listener::bind(name.as_str(), listener.address, setup::acceptor(&listener.tls, tls)?)?;
@@ -220,13 +234,18 @@ impl Hub {
             let bound =
                 Listener::bind(name.as_str(), listener.address, setup::acceptor(&listener.tls, tls)?)?;
             let policy = shared.policies.get(name.as_str()).context("every HTTP listener has a policy")?;
+            let origins = Arc::new(Origins::new(&listener.origins)?);
             let api = Api {
                 status: shared.status.clone(),
                 policy: Arc::clone(policy),
-                passwords: Arc::clone(&shared.passwords),
+                verifier: Arc::clone(&shared.verifier),
+                origins: Arc::clone(&origins),
                 core: self.handle.clone(),
             };
-            let mut routes = api::routes(api);
+            let mut routes = api::routes(api.clone());
+            if let Some(cookies) = &shared.cookies {
+                routes = routes.merge(sign_in::routes(api, Arc::clone(cookies), Arc::clone(&sign_ins)));
+            }
             match &shared.extras {
                 Some(extras) => {
                     routes =
@@ -237,7 +256,8 @@ impl Hub {
             self.addresses.push((name, bound.address()?));
             let site = HubSite {
                 doors: Doors::new(listener.anonymous.is_some(), Arc::clone(&mqtt_counters)),
-                origins: Origins::new(&listener.origins)?,
+                origins,
+                takes_cookies: shared.cookies.is_some(),
                 routes,
             };
             self.background.spawn(serve_http(bound, Arc::clone(&self.entrance), Arc::new(site)));
@@ -259,6 +279,7 @@ impl Hub {
             let counters = Arc::clone(self.entrance.counters());
             move || counters.each().collect()
         });
+        shared.metrics.also(move || sign_ins.each().collect());
         shared.metrics.also(move || mqtt_counters.each().map(|(name, count)| (name, "", count)).collect());
         for (name, listener) in config.listen.operations.named("operations") {
             let bound = Listener::bind(name.as_str(), listener.address, None)?;

@@ -6,11 +6,14 @@
 mod api;
 pub mod command;
 pub mod config;
+mod cookies;
 mod footers;
 pub mod hub;
 mod page;
+mod sign_in;
 mod site;
 mod status;
+mod verifier;
 
 pub use command::main;
 pub use config::HubConfig;

@@ -5,14 +5,18 @@ use http_body_util::BodyExt;
 use hyper::{Request, Response, body::Incoming, service::Service};
 use hyper_util::service::TowerToHyperService;
 use riser_host::doors::Doors;
-use riser_model::door::{Door, Refusal};
+use riser_model::{
+    ConnectionId,
+    door::{Door, Refusal},
+};
 use riser_net::{Answer, Knock, Origins, Site, entrance::Peer};
 use std::sync::Arc;
 
 /// One HTTP listener's site.
 pub struct HubSite {
     pub(crate) doors: Doors,
-    pub(crate) origins: Origins,
+    pub(crate) origins: Arc<Origins>,
+    pub(crate) takes_cookies: bool,
     pub(crate) routes: Router,
 }
 
@@ -21,8 +25,9 @@ impl Site for HubSite {
         self.doors.open(knock)
     }
 
-    fn answer(&self, mut request: Request<Incoming>, peer: Arc<Peer>) -> Answer {
+    fn answer(&self, mut request: Request<Incoming>, peer: Arc<Peer>, connection: ConnectionId) -> Answer {
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(connection);
         let service = TowerToHyperService::new(self.routes.clone());
         Box::pin(async move {
             let response: Response<axum::body::Body> = match service.call(request).await {
@@ -31,6 +36,10 @@ impl Site for HubSite {
             };
             response.map(|body| body.map_err(Into::into).boxed_unsync())
         })
+    }
+
+    fn takes_cookies(&self) -> bool {
+        self.takes_cookies
     }
 
     fn origins(&self) -> &Origins {

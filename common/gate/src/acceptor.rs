@@ -10,6 +10,7 @@
 pub mod address;
 pub mod anonymous;
 pub mod claim;
+pub mod cookie;
 pub mod jwt;
 pub mod knock;
 pub mod password;
@@ -33,7 +34,7 @@ use riser_model::{
     door::{Code, Credential, Method, Prompt, Refusal, Secret},
 };
 use schedule::Schedule;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use ticket::Redeemed;
 use tty::Chat;
 
@@ -55,6 +56,8 @@ pub enum Acceptor {
     Jwt,
     /// A ticket that a connection had made for this one.
     Ticket,
+    /// What a browser was given at sign-in.
+    Cookie,
     /// A password that was signed with a key, where nobody can be asked.
     Signed,
     /// A challenge, answered with a key or a shared secret.
@@ -84,6 +87,8 @@ pub enum Kind {
     Jwt,
     /// [`Acceptor::Ticket`].
     Ticket,
+    /// [`Acceptor::Cookie`].
+    Cookie,
     /// [`Acceptor::Claim`] by key.
     Key,
     /// [`Acceptor::Claim`] by shared secret.
@@ -109,6 +114,7 @@ impl Kind {
             Self::Token => "token",
             Self::Jwt => "jwt",
             Self::Ticket => "ticket",
+            Self::Cookie => "cookie",
             Self::Key => "key",
             Self::Secret => "secret",
             Self::Address => "address",
@@ -119,6 +125,22 @@ impl Kind {
         }
     }
 
+    /// One that says who somebody is, by its name.
+    pub(crate) fn proving(name: &str) -> Option<Self> {
+        let all = [
+            Self::Anonymous,
+            Self::Password,
+            Self::Token,
+            Self::Jwt,
+            Self::Ticket,
+            Self::Cookie,
+            Self::Key,
+            Self::Secret,
+            Self::Tty,
+        ];
+        all.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// Whether who has passed it once has passed it for good: who somebody is does not change with the room, where and
     /// when it comes may.
     pub(crate) fn identifies(self) -> bool {
@@ -127,6 +149,7 @@ impl Kind {
             | Self::Password
             | Self::Token
             | Self::Ticket
+            | Self::Cookie
             | Self::Jwt
             | Self::Key
             | Self::Secret
@@ -145,6 +168,7 @@ impl Acceptor {
             Self::Token => Kind::Token,
             Self::Jwt => Kind::Jwt,
             Self::Ticket => Kind::Ticket,
+            Self::Cookie => Kind::Cookie,
             Self::Signed | Self::Claim(Method::Key) => Kind::Key,
             Self::Claim(Method::Secret) => Kind::Secret,
             Self::Address(_) => Kind::Address,
@@ -162,6 +186,7 @@ impl Acceptor {
             Self::Token => token::begin(given),
             Self::Jwt => jwt::begin(given),
             Self::Ticket => ticket::begin(given),
+            Self::Cookie => cookie::begin(given),
             Self::Signed => signed::begin(given),
             Self::Claim(method) => claim::begin(*method, given),
             Self::Address(networks) => networks.begin(given),
@@ -191,6 +216,8 @@ pub(crate) enum Step {
     Next(Option<Refused>),
     /// Let it pass: as this principal, if it is one that says who somebody is, and no longer than until then.
     Pass(Option<Arc<Principal>>, Option<Wall>),
+    /// Let it pass as this principal, who has proven all this before, no longer than until then.
+    Proven(Arc<Principal>, BTreeSet<Kind>, Option<Wall>),
     /// Say this and hear the answer.
     Say(Prompt, Hears),
     /// Have this done and await the verdict, perhaps saying so.
@@ -262,6 +289,8 @@ pub(crate) enum Whom {
     Once(Arc<Principal>, [u8; 32]),
     /// This one, no longer than until then.
     Until(Arc<Principal>, Wall),
+    /// This one, who has proven all this before, no longer than until then.
+    Proven(Arc<Principal>, BTreeSet<Kind>, Option<Wall>),
     /// Nobody: a stand-in was verified, so that the answer costs what a real one costs.
     Nobody,
     /// Whoever it is.
@@ -285,6 +314,9 @@ impl Awaits {
         match (verdict, self.whom) {
             (Verdict::Matches, Whom::Known(principal)) => Step::Pass(Some(principal), None),
             (Verdict::Matches, Whom::Until(principal, until)) => Step::Pass(Some(principal), Some(until)),
+            (Verdict::Matches, Whom::Proven(principal, passed, until)) => {
+                Step::Proven(principal, passed, until)
+            }
             (Verdict::Matches, Whom::Once(principal, digest)) => signed::once(principal, digest),
             (Verdict::Matches, Whom::Anybody) => Step::Pass(None, None),
             (Verdict::Matches, Whom::Nobody) | (Verdict::Differs, _) => match self.no {

@@ -111,6 +111,25 @@ impl Directory {
         self.members.get(&client).map(|member| &member.principal)
     }
 
+    /// A user or client, and a digest of everything that it proves itself with: another password, key or token makes it
+    /// another one.
+    pub fn bound(&self, client: ClientId) -> Option<(&Arc<Principal>, [u8; 32])> {
+        let member = self.members.get(&client)?;
+        // Each part begins with its kind and length, so that no two lists are hashed alike.
+        let mut digest = Sha256::new();
+        let mut part = |kind: u8, bytes: &[u8]| {
+            digest.update([kind]);
+            digest.update((bytes.len() as u64).to_be_bytes());
+            digest.update(bytes);
+        };
+        member.password.iter().for_each(|hash| part(1, hash.expose().as_bytes()));
+        member.keys.iter().for_each(|key| part(2, &key.0));
+        member.secret.iter().for_each(|secret| part(3, secret.expose()));
+        let tokens = self.tokens.iter().filter(|(_, of)| *of == client);
+        tokens.for_each(|(hash, _)| part(4, hash.bytes()));
+        Some((&member.principal, digest.finalize().into()))
+    }
+
     /// The edge with that id: a client that has a key.
     pub fn edge(&self, client: ClientId) -> Option<Edge<'_>> {
         self.members.get(&client)?.edge()

@@ -95,6 +95,13 @@ pub enum Proof {
         /// What was shown.
         signature: Bytes,
     },
+    /// Whether this instance has signed a cookie, and it was not ended.
+    Cookie {
+        /// What is signed.
+        message: Bytes,
+        /// What was shown.
+        signature: Secret,
+    },
 }
 
 /// What is to be done elsewhere.
@@ -340,7 +347,11 @@ impl Gate {
             Credential::Password { account, user: name, .. } | Credential::Claim { account, name, .. } => {
                 self.directory.claimed(account.as_ref(), name).map(|member| member.principal)
             }
-            Credential::Anonymous | Credential::Person | Credential::Token(_) | Credential::Ticket(_) => None,
+            Credential::Anonymous
+            | Credential::Person
+            | Credential::Token(_)
+            | Credential::Ticket(_)
+            | Credential::Cookie(_) => None,
         })
     }
 
@@ -414,14 +425,15 @@ impl Gate {
                 if kind.identifies() {
                     self.standing.passed.insert(kind);
                 }
-                // What the one had proven that had the ticket made stands for this one too.
-                if let Some(redeemed) = self.redeemed.take().filter(|_| kind == Kind::Ticket) {
-                    self.standing.passed.extend(redeemed.passed);
-                }
                 self.tell(kind, GateStep::Passed, "");
                 self.refused = None;
                 self.at = (self.at.0 + 1, 0);
                 true
+            }
+            // What was proven when the ticket was made, or the cookie given, stands for this one too.
+            Step::Proven(principal, passed, until) => {
+                self.standing.passed.extend(passed);
+                self.follow(Step::Pass(Some(principal), until), heard, now)
             }
             Step::Say(prompt, hears) => {
                 self.standing.drawn += 1;

@@ -27,7 +27,10 @@ pub mod sequence;
 pub mod verifying_key;
 pub mod words;
 
-pub use acceptor::ticket::{Redeemed, Tickets};
+pub use acceptor::{
+    cookie::Statement,
+    ticket::{Redeemed, Tickets},
+};
 pub use config::{AccountConfig, ClientConfig, GrantConfig, Role, RoomConfig, UserConfig};
 pub use device_key::DeviceKey;
 pub use directory::{Directory, Edge, QUARANTINE};

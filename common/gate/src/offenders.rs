@@ -1,4 +1,4 @@
-//! Who was sent away by the chat bot lately, by address: a memory that is bounded and fades.
+//! Who was sent away lately by the chat bot or at sign-in, by address: a memory that is bounded and fades.
 //!
 //! An offence weighs less and less: half after each [`HALF_LIFE`]. IPv6 addresses count by their /64, for whoever has one
 //! has all of them; loopback does not, for behind it may be a proxy and everybody. When the memory is full, who offended longest ago is forgotten first.
@@ -17,7 +17,9 @@ pub const HALF_LIFE: Duration = Duration::from_secs(300);
 
 /// What one offence weighs.
 const OFFENCE: u32 = 4;
-/// Who has so much is known: two offences in a row.
+/// What it weighs to sign in wrongly: to mistype is human.
+const MISTAKE: u32 = 1;
+/// Who has so much is known: two offences in a row, or seven mistakes.
 const KNOWN: u32 = 2 * OFFENCE - 1;
 /// More is not held against anybody: forgotten after five half-lives.
 const WORST: u32 = 16 * OFFENCE;
@@ -51,6 +53,15 @@ impl Offenders {
 
     /// Somebody from there was sent away.
     pub fn offended(&mut self, address: IpAddr, now: Time) {
+        self.note(address, OFFENCE, now);
+    }
+
+    /// Somebody from there signed in wrongly.
+    pub fn mistaken(&mut self, address: IpAddr, now: Time) {
+        self.note(address, MISTAKE, now);
+    }
+
+    fn note(&mut self, address: IpAddr, weight: u32, now: Time) {
         if address.to_canonical().is_loopback() {
             return;
         }
@@ -59,7 +70,7 @@ impl Offenders {
         if let Some(before) = before {
             self.by_time.remove(&(before.at, address));
         }
-        let weight = (before.map_or(0, |one| one.weight(now)) + OFFENCE).min(WORST);
+        let weight = (before.map_or(0, |one| one.weight(now)) + weight).min(WORST);
         if self.by_address.len() >= REMEMBERED_MAX
             && let Some((_, oldest)) = self.by_time.pop_first()
         {
@@ -113,6 +124,17 @@ mod tests {
         offenders.offended(address("192.0.2.1"), at(0));
         offenders.offended(address("192.0.2.1"), at(4 * 60));
         assert!(!offenders.knows(address("192.0.2.1"), at(4 * 60)), "long ago does not count");
+    }
+
+    #[test]
+    fn who_mistypes_seven_times_is_known() {
+        let address = "192.0.2.1".parse().unwrap();
+        let mut offenders = Offenders::default();
+        for mistakes in 0..7 {
+            assert!(!offenders.knows(address, at(0)), "{mistakes}");
+            offenders.mistaken(address, at(0));
+        }
+        assert!(offenders.knows(address, at(0)) && !offenders.knows(address, at(5)));
     }
 
     #[test]

@@ -47,6 +47,17 @@ impl Policy {
         self
     }
 
+    /// The same, for browsers whose people may sign in: their cookies count.
+    #[must_use]
+    pub fn with_cookies(mut self) -> Self {
+        let mut front = Sequence::clone(&self.front);
+        if let Some(stage) = front.stages.first_mut() {
+            stage.any.insert(0, Acceptor::Cookie);
+        }
+        self.front = Arc::new(front);
+        self
+    }
+
     /// Of what is this process's own: it shows nothing and is this principal, there is no way in but its own task's, and
     /// whoever runs the process has said what it may.
     pub fn own(principal: Arc<Principal>) -> Self {

@@ -15,8 +15,7 @@ use riser_rooms::Input as RoomsInput;
 use riser_shell::{
     clock::Clock,
     entropy,
-    passwords::Passwords,
-    proofs,
+    proofs::Verify,
     storage::{Answer, Storage},
     tables::{Change, Saver},
 };
@@ -68,8 +67,8 @@ pub struct Parts<C: Core, L: Links<C>, W: Watch> {
     pub link_inputs: mpsc::Receiver<C::LinkInput>,
     /// Where the core's wishes for links go.
     pub links: L,
-    /// Verifies passwords off this task.
-    pub passwords: Arc<Passwords>,
+    /// Verifies what gates want verified, off this task.
+    pub verifier: Arc<dyn Verify>,
     /// Hears of every commit and refusal, for the metrics.
     pub watch: W,
     /// The two clocks.
@@ -305,9 +304,9 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             }
             InstanceOutput::Read { ticket, read } => self.parts.storage.read(ticket, read),
             InstanceOutput::Verify { connection, ticket, proof } => {
-                let (verdicts, passwords) = (self.verdicts.0.clone(), Arc::clone(&self.parts.passwords));
+                let (verdicts, verifier) = (self.verdicts.0.clone(), Arc::clone(&self.parts.verifier));
                 tokio::spawn(async move {
-                    let verdict = proofs::verify(&passwords, proof).await;
+                    let verdict = verifier.verify(proof).await;
                     // The host may have ended meanwhile.
                     let _ = verdicts.send(Judged { connection, ticket, verdict });
                 });

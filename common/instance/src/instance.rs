@@ -20,6 +20,7 @@ use riser_mqtt::{Record, SessionKey, Sessions};
 use riser_rooms::{Bus, Changes, EdgeSessions, Input as BusInput, Outcomes, Placed, Presences, Settled};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    net::IpAddr,
     sync::Arc,
     time::Duration,
 };
@@ -326,6 +327,16 @@ impl Instance {
     /// How many connections there are, before the gate and behind it.
     pub fn connections(&self) -> usize {
         self.connections.len()
+    }
+
+    /// Whether whoever comes from there was sent away several times lately.
+    pub fn knows_offender(&self, address: IpAddr, now: Now) -> bool {
+        self.offenders.knows(address, now.time)
+    }
+
+    /// Somebody from there signed in wrongly.
+    pub fn mistaken(&mut self, address: IpAddr, now: Now) {
+        self.offenders.mistaken(address, now.time);
     }
 
     /// Takes one input. Drain [`Self::poll`] before the next.

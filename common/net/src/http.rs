@@ -5,6 +5,7 @@
 
 use crate::{
     address::Address,
+    cookie,
     door::serve_pipe,
     entrance::{Entrance, Visitor},
     listener::{Arrived, Listener},
@@ -21,7 +22,7 @@ use hyper::{
     upgrade::OnUpgrade,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use riser_model::door::Door;
+use riser_model::door::{Credential, Door};
 use std::{
     convert::Infallible,
     future::Future,
@@ -71,7 +72,8 @@ struct Open {
 /// One request of a site.
 async fn receive(request: Request<Incoming>, site: &Arc<dyn Site>, visitor: &Visitor) -> Reply<Open> {
     if !wants_websocket(request.headers()) {
-        return Reply::Answer(site.answer(request, Arc::clone(&visitor.peer)).await);
+        let answer = site.answer(request, Arc::clone(&visitor.peer), visitor.connection);
+        return Reply::Answer(answer.await);
     }
     match knock(&request, site.as_ref(), visitor) {
         Ok((response, open)) => Reply::Upgrade(response, open),
@@ -98,7 +100,10 @@ fn knock(
     let knock = Knock {
         connection: visitor.connection,
         peer: Arc::clone(&visitor.peer),
-        credential: credential(request.headers(), doorway.account())?,
+        credential: credential(request.headers(), doorway.account())?.or_else(|| {
+            let origin = site.origins().vouch(request.headers()).filter(|_| site.takes_cookies())?;
+            cookie::shown(request.headers(), origin).map(Credential::Cookie)
+        }),
         ticket: ticket(request.uri().query()),
         doorway,
     };

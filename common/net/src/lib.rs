@@ -10,6 +10,7 @@
 #![warn(clippy::indexing_slicing)]
 
 pub mod address;
+pub mod cookie;
 pub mod counters;
 pub mod door;
 pub mod entrance;
@@ -40,7 +41,7 @@ pub use inbox::{Arrival, Asked, CoreHandle, CoreInbox, core_inbox};
 pub use listener::Listener;
 pub use mqtt::{MqttDoors, serve_mqtt};
 pub use operations::{Operations, serve_operations};
-pub use origin::Origins;
+pub use origin::{Origins, Vouched};
 pub use seat::{Call, Seat};
 pub use site::{Answer, Body, Doorway, Knock, Site};
 pub use stream::Stream;

@@ -1,7 +1,8 @@
 //! Which pages may open a WebSocket here.
 //!
 //! A browser says which page it acts for, and only a browser does. Its word protects the browser's user, not
-//! us: whoever is no browser leaves it out and passes, and is asked for a credential like everyone else.
+//! us: whoever is no browser leaves it out and passes, and is asked for a credential like everyone else. A cookie, which
+//! a browser shows without being asked, counts only where the word was given.
 
 use hyper::{HeaderMap, header};
 
@@ -9,6 +10,15 @@ use hyper::{HeaderMap, header};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origins {
     allowed: Vec<String>,
+}
+
+/// A page that may connect here, as far as cookies are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vouched {
+    /// It came over HTTPS, perhaps through a proxy: nobody on the way sees its cookies.
+    Secure,
+    /// It came over HTTP.
+    Plain,
 }
 
 /// A text that is not an origin.
@@ -24,6 +34,14 @@ impl Origins {
             if authority(&text).is_some() { Ok(text) } else { Err(NotAnOrigin(text)) }
         };
         Ok(Self { allowed: allowed.into_iter().map(parse).collect::<Result<_, _>>()? })
+    }
+
+    /// The kind of page that a request comes from, if its one `Origin` says so and may connect here.
+    pub fn vouch(&self, headers: &HeaderMap) -> Option<Vouched> {
+        let origin = headers.get(header::ORIGIN)?.to_str().ok()?;
+        let is_secure = origin.to_ascii_lowercase().starts_with("https://");
+        let vouched = if is_secure { Vouched::Secure } else { Vouched::Plain };
+        self.allow(headers).then_some(vouched)
     }
 
     /// Whether a request may open a WebSocket, by its `Origin` and `Host`.
@@ -64,6 +82,23 @@ mod tests {
             headers.insert(header::ORIGIN, origin.parse().unwrap());
         }
         Origins::new(["https://Dash.example.com"]).unwrap().allow(&headers)
+    }
+
+    #[test]
+    fn only_a_page_s_own_word_vouches_for_cookies() {
+        let vouched = |origins: &[&str]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, "hub:8080".parse().unwrap());
+            for origin in origins {
+                headers.append(header::ORIGIN, origin.parse().unwrap());
+            }
+            Origins::new(["https://dash.example.com"]).unwrap().vouch(&headers)
+        };
+        assert_eq!(vouched(&["http://hub:8080"]), Some(Vouched::Plain));
+        assert_eq!(vouched(&["HTTPS://dash.example.com"]), Some(Vouched::Secure));
+        for none in [&[][..], &["null"], &["http://evil.example"], &["http://hub:8080", "http://hub:8080"]] {
+            assert_eq!(vouched(none), None, "{none:?}");
+        }
     }
 
     #[test]

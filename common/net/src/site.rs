@@ -84,7 +84,10 @@ pub trait Site: Send + Sync + 'static {
     fn door(&self, knock: Knock) -> Result<Box<dyn Door>, Refusal>;
 
     /// Answers a request that wants no WebSocket.
-    fn answer(&self, request: Request<Incoming>, peer: Arc<Peer>) -> Answer;
+    fn answer(&self, request: Request<Incoming>, peer: Arc<Peer>, connection: ConnectionId) -> Answer;
+
+    /// Whether people sign in here: then their cookies are looked at.
+    fn takes_cookies(&self) -> bool;
 
     /// The pages that may open WebSockets here.
     fn origins(&self) -> &Origins;

@@ -162,6 +162,7 @@ mod tests {
             Credential::Password { account: None, user, password: password.clone() },
             Credential::Token(password.clone()),
             Credential::Ticket(password.clone()),
+            Credential::Cookie(password.clone()),
         ];
         for format in [LogFormat::Text, LogFormat::Json] {
             let config = LogConfig { level: "trace".parse().unwrap(), format };

@@ -14,7 +14,7 @@ use riser_model::{
     look::{Look, Seen},
 };
 use riser_rooms::Input as RoomsInput;
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 /// What the world brings beside doors and storage.
 #[derive(Debug)]
@@ -64,6 +64,16 @@ impl HubCore {
     /// The edges of the directory, connected or not.
     pub fn edges(&self) -> impl Iterator<Item = EdgeStatus> {
         self.below.edges()
+    }
+
+    /// Whether whoever comes from there was sent away several times lately.
+    pub fn knows_offender(&self, address: IpAddr, now: Now) -> bool {
+        self.instance.knows_offender(address, now)
+    }
+
+    /// Somebody from there signed in wrongly.
+    pub fn mistaken(&mut self, address: IpAddr, now: Now) {
+        self.instance.mistaken(address, now);
     }
 
     /// The system speaks on a technical channel.

@@ -16,10 +16,12 @@ impl Anonymous {
         Self { principal }
     }
 
-    /// A credential that was shown and is wrong never falls through to here.
+    /// A credential that was shown and is wrong never falls through to here, but for a cookie: nobody chose to show it.
     pub(crate) fn begin(&self, given: &Given<'_>) -> Step {
         match given.credential {
-            Credential::Anonymous => Step::Pass(Some(Arc::clone(&self.principal)), None),
+            Credential::Anonymous | Credential::Cookie(_) => {
+                Step::Pass(Some(Arc::clone(&self.principal)), None)
+            }
             Credential::Person
             | Credential::Password { .. }
             | Credential::Token(_)

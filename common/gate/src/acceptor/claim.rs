@@ -60,6 +60,7 @@ pub(crate) fn begin(method: Method, given: &Given<'_>) -> Step {
             | Credential::Password { .. }
             | Credential::Token(_)
             | Credential::Ticket(_)
+            | Credential::Cookie(_)
             | Credential::Claim { .. },
             None,
         ) => return Step::Next(None),

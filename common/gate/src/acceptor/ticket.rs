@@ -26,8 +26,11 @@ const TICKET_BYTES_MAX: usize = 64;
 
 pub(crate) fn begin(given: &Given<'_>) -> Step {
     let Credential::Ticket(_) = given.credential else { return Step::Next(None) };
-    match given.redeemed.and_then(|redeemed| given.directory.principal(redeemed.client)) {
-        Some(principal) => Step::Pass(Some(Arc::clone(principal)), given.redeemed.and_then(|it| it.until)),
+    let of = |redeemed: &'_ Redeemed| given.directory.principal(redeemed.client);
+    match given.redeemed.and_then(|redeemed| of(redeemed).zip(Some(redeemed))) {
+        Some((principal, redeemed)) => {
+            Step::Proven(Arc::clone(principal), redeemed.passed.clone(), redeemed.until)
+        }
         None => Step::Refuse(not_authorised("a ticket that is not out")),
     }
 }

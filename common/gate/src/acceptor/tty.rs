@@ -35,6 +35,7 @@ pub(crate) fn begin(words: &Arc<Words>, given: &Given<'_>) -> Step {
         | Credential::Password { .. }
         | Credential::Token(_)
         | Credential::Ticket(_)
+        | Credential::Cookie(_)
         | Credential::Claim { .. } => Step::Next(None),
     }
 }

@@ -44,6 +44,8 @@ pub enum Credential {
     Person,
     /// A ticket: good once, and not for long.
     Ticket(Secret),
+    /// What a browser was given at sign-in, from a page whose Origin may connect here.
+    Cookie(Secret),
     /// A name that the peer will prove to be its own, by answering a [`Prompt::Challenge`].
     Claim {
         /// The tenant, when the address or the name (`account/name`) names it.

@@ -3,7 +3,10 @@
 use crate::house::{Client, House, SOON, door, limits, soon, storing_door};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use hyper::{Request, Response, StatusCode, body::Incoming};
-use riser_model::door::{Code, Credential, Door, Input, Output, Refusal, Tell};
+use riser_model::{
+    ConnectionId,
+    door::{Code, Credential, Door, Input, Output, Refusal, Tell},
+};
 use riser_net::{
     Answer, Doorway, Knock, Limits, Listener, Operations, Origins, Peer, Site, serve_http, serve_operations,
     site::{body, plain},
@@ -46,7 +49,7 @@ impl Site for TestSite {
         Ok((self.doors)())
     }
 
-    fn answer(&self, request: Request<Incoming>, _: Arc<Peer>) -> Answer {
+    fn answer(&self, request: Request<Incoming>, _: Arc<Peer>, _: ConnectionId) -> Answer {
         Box::pin(async move {
             match request.uri().path() {
                 "/large" => Response::new(body(vec![b'x'; 64 << 20])),
@@ -54,6 +57,10 @@ impl Site for TestSite {
                 path => plain(StatusCode::OK, "text/plain", path.to_owned()),
             }
         })
+    }
+
+    fn takes_cookies(&self) -> bool {
+        false
     }
 
     fn origins(&self) -> &Origins {

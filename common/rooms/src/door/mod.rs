@@ -59,6 +59,7 @@ impl Place {
             | Credential::Password { .. }
             | Credential::Token(_)
             | Credential::Ticket(_)
+            | Credential::Cookie(_)
             | Credential::Claim { .. } => Ok(shown),
         }
     }

@@ -26,6 +26,7 @@ mod proxy;
 mod readme;
 mod sensors;
 mod sharing;
+mod sign_in;
 mod site;
 mod sources;
 mod technical;

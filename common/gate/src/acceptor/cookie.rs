@@ -1,0 +1,145 @@
+//! Takes the cookie that a browser was given when its person signed in.
+//!
+//! It states whose it is, what that one had proven and until when it holds; who signed in has the statement, and only
+//! this instance can sign it. The signature also covers everything that this person proves itself with: a new password,
+//! key or token ends the cookies that were given for the old ones. Whether a page may show it at all is decided where the
+//! handshake is read, by its Origin.
+//!
+//! A browser sends it without anybody's doing, so one that does not hold is the same as none.
+
+use super::{Awaits, Given, Kind, No, Step, VERDICT_DEADLINE, Whom, not_authorised};
+use crate::gate::{Effect, Proof};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use riser_model::{
+    ClientId, Wall,
+    door::{Credential, Secret},
+};
+use std::{collections::BTreeSet, sync::Arc};
+use uuid::Uuid;
+
+/// The longest cookie that is looked at, bytes; ours have about 160.
+pub const COOKIE_BYTES_MAX: usize = 512;
+const VERSION: &str = "1";
+
+/// What a cookie states.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Statement {
+    /// Who signed in.
+    pub client: ClientId,
+    /// By which acceptors.
+    pub passed: BTreeSet<Kind>,
+    /// The cookie may be shown until then.
+    pub until: Wall,
+    /// What was shown at sign-in expires by itself then.
+    pub proven_until: Option<Wall>,
+    /// Drawn for this cookie.
+    pub nonce: [u8; 16],
+}
+
+impl Statement {
+    /// As it stands in the cookie, before the signature: six parts between dots.
+    pub fn text(&self) -> String {
+        let passed: Vec<&str> = self.passed.iter().map(|kind| kind.name()).collect();
+        let proven_until = self.proven_until.map(|until| until.0.to_string()).unwrap_or_default();
+        let (until, client, nonce) =
+            (self.until.0, self.client.0.simple(), URL_SAFE_NO_PAD.encode(self.nonce));
+        format!("{VERSION}.{until}.{proven_until}.{client}.{}.{nonce}", passed.join("-"))
+    }
+
+    /// What is signed. `bound` is what the directory knows the client by ([`Directory::bound`](crate::Directory::bound)).
+    pub fn message(text: &str, bound: &[u8; 32]) -> Bytes {
+        format!("riser cookie 1\n{text}\n{}", URL_SAFE_NO_PAD.encode(bound)).into()
+    }
+
+    /// What such a text states.
+    pub fn read(text: &str) -> Option<Self> {
+        let mut parts = text.split('.');
+        let mut next = || parts.next();
+        if next()? != VERSION {
+            return None;
+        }
+        let until = Wall(next()?.parse().ok()?);
+        let proven_until = match next()? {
+            "" => None,
+            text => Some(Wall(text.parse().ok()?)),
+        };
+        let client = ClientId(Uuid::try_parse(next()?).ok()?);
+        let passed = next()?.split('-').map(Kind::proving).collect::<Option<_>>()?;
+        let nonce = URL_SAFE_NO_PAD.decode(next()?).ok()?.try_into().ok()?;
+        parts.next().is_none().then_some(Self { client, passed, until, proven_until, nonce })
+    }
+}
+
+/// Statement and signature of a cookie, if it has both.
+pub fn parts(shown: &[u8]) -> Option<(&str, Secret)> {
+    if shown.len() > COOKIE_BYTES_MAX {
+        return None;
+    }
+    let (text, signature) = std::str::from_utf8(shown).ok()?.rsplit_once('.')?;
+    Some((text, Secret(URL_SAFE_NO_PAD.decode(signature).ok()?.into())))
+}
+
+pub(crate) fn begin(given: &Given<'_>) -> Step {
+    let Credential::Cookie(shown) = given.credential else { return Step::Next(None) };
+    let not = |why| Step::Next(Some(not_authorised(why)));
+    let read = parts(&shown.0).and_then(|(text, mac)| Some((text, mac, Statement::read(text)?)));
+    let Some((text, signature, statement)) = read else { return not("a cookie that cannot be read") };
+    let ended = |until: Wall| until <= given.now.wall;
+    if ended(statement.until) || statement.proven_until.is_some_and(ended) {
+        return not("a cookie that has expired");
+    }
+    let Some((principal, bound)) = given.directory.bound(statement.client) else {
+        return not("a cookie of nobody who is known here");
+    };
+    let message = Statement::message(text, &bound);
+    let whom = Whom::Proven(Arc::clone(principal), statement.passed, statement.proven_until);
+    let no = No::Next(not_authorised(
+        "a cookie that is not ours, was ended, or is from before the credentials changed",
+    ));
+    let awaits = Awaits { whom, no, deadline: VERDICT_DEADLINE };
+    Step::Do(Effect::Verify(Proof::Cookie { message, signature }), None, awaits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn statement() -> Statement {
+        Statement {
+            client: ClientId(Uuid::from_u128(7)),
+            passed: [Kind::Password, Kind::Jwt].into(),
+            until: Wall(1_700_000_000_000),
+            proven_until: None,
+            nonce: [3; 16],
+        }
+    }
+
+    #[test]
+    fn what_a_cookie_states_is_read_back_and_has_one_spelling() {
+        let text = statement().text();
+        assert_eq!(
+            text,
+            "1.1700000000000..00000000000000000000000000000007.password-jwt.AwMDAwMDAwMDAwMDAwMDAw"
+        );
+        assert_eq!(Statement::read(&text), Some(statement()));
+        let timed = Statement { proven_until: Some(Wall(5)), ..statement() };
+        assert_eq!(Statement::read(&timed.text()), Some(timed));
+        for wrong in ["", "1", "2.1..a", &text.replace("password", "knock"), &format!("{text}.x")] {
+            assert_eq!(Statement::read(wrong), None, "{wrong}");
+        }
+        for cut in 0..text.len() {
+            assert_ne!(Statement::read(&text[..cut]), Some(statement()));
+        }
+    }
+
+    #[test]
+    fn no_two_people_or_statements_are_signed_alike() {
+        let text = statement().text();
+        let message = Statement::message(&text, &[1; 32]);
+        assert_ne!(message, Statement::message(&text, &[2; 32]));
+        assert_ne!(message, Statement::message(&format!("{text}0"), &[1; 32]));
+        assert_eq!(parts(format!("{text}.AQI").as_bytes()), Some((text.as_str(), Secret(vec![1, 2].into()))));
+        assert_eq!(parts(&[b'a'; COOKIE_BYTES_MAX + 1]), None);
+    }
+}

@@ -1,0 +1,294 @@
+//! Signing in and out: `POST /api/login` with a credential gives a browser the cookie that counts at its next handshakes,
+//! `POST /api/logout` takes it away and ends it.
+//!
+//! Both are for pages whose Origin may connect here, and over HTTPS or within one host only. Who is wrong hears what
+//! everybody hears who is wrong, as late as they do; who is wrong again and again from one address waits.
+
+use crate::{api::Api, cookies::Cookies};
+use axum::{
+    Extension, Form, Json, RequestExt, Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, FromRequest, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use riser_gate::{Caller, Gate, Input, Statement, Verdict, acceptor::cookie::parts};
+use riser_hub_core::HubCore;
+use riser_model::{
+    ConnectionId, Now, Principal, Wall,
+    door::{Code, Credential, Refusal, Secret},
+    event::Scope,
+};
+use riser_net::{Vouched, cookie, entrance::Peer};
+use riser_shell::{Clock, entropy};
+use serde::Deserialize;
+use serde_json::json;
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// The longest request: a token has up to 8 KiB.
+const BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// What became of those who signed in, in numbers that only rise.
+#[derive(Debug, Default)]
+pub struct SignIns {
+    accepted: AtomicU64,
+    refused: AtomicU64,
+    waiting: AtomicU64,
+    ended: AtomicU64,
+}
+
+impl SignIns {
+    /// Each with its labels in metrics.
+    pub fn each(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        [
+            ("outcome=\"accepted\"", &self.accepted),
+            ("outcome=\"refused\"", &self.refused),
+            ("outcome=\"too_often\"", &self.waiting),
+            ("outcome=\"ended\"", &self.ended),
+        ]
+        .map(|(labels, count)| ("sign_ins", labels, count.load(Ordering::Relaxed)))
+        .into_iter()
+    }
+}
+
+/// Its routes, for a listener where people sign in.
+pub fn routes(api: Api, cookies: Arc<Cookies>, counts: Arc<SignIns>) -> Router {
+    Router::new()
+        .route("/api/login", post(login).get(whoami))
+        .route("/api/logout", post(logout))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(Door { api, cookies, counts })
+}
+
+#[derive(Clone)]
+struct Door {
+    api: Api,
+    cookies: Arc<Cookies>,
+    counts: Arc<SignIns>,
+}
+
+/// What a page sends: a user and password, or a token of an issuer.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Shown {
+    user: Option<String>,
+    password: Option<String>,
+    token: Option<String>,
+}
+
+impl Shown {
+    fn credential(self) -> Option<Credential> {
+        let secret = |text: String| Secret(Bytes::from(text));
+        match (self.user, self.password, self.token) {
+            (Some(user), Some(password), None) => {
+                Some(Credential::Password { account: None, user, password: secret(password) })
+            }
+            (None, None, Some(token)) => Some(Credential::Token(secret(token))),
+            (_, _, _) => None,
+        }
+    }
+}
+
+async fn login(
+    State(door): State<Door>,
+    Extension(peer): Extension<Arc<Peer>>,
+    Extension(connection): Extension<ConnectionId>,
+    headers: HeaderMap,
+    request: Request,
+) -> Response {
+    let is_form = is_form(&headers);
+    let entered = async {
+        let page = page(&door, &peer, &headers)?;
+        let address = peer.address.ip();
+        if knows_offender(&door, address).await {
+            door.counts.waiting.fetch_add(1, Ordering::Relaxed);
+            return Err(refusal(Code::TooMany, "wrong too often from there", "come back in some minutes"));
+        }
+        let credential = read(request, is_form).await?;
+        match verify(&door, &peer, connection, credential).await {
+            Ok(signed_in) => Ok((page, signed_in)),
+            Err(why) => {
+                door.counts.refused.fetch_add(1, Ordering::Relaxed);
+                if why.code == Code::NotAuthorised {
+                    // A core that has ended remembers nobody.
+                    let note = move |core: &mut HubCore, now| core.mistaken(address, now);
+                    door.api.core.ask(note).await;
+                }
+                Err(why)
+            }
+        }
+    };
+    let (page, SignedIn { principal, value, until }) = match entered.await {
+        Ok(signed_in) => signed_in,
+        Err(why) => return crate::api::refused(&why),
+    };
+    door.counts.accepted.fetch_add(1, Ordering::Relaxed);
+    let given = cookie::given(&value, page, door.cookies.lasts());
+    let who = json!({
+        "account": principal.account_name, "name": principal.name, "client": principal.client, "until": until.0,
+    });
+    let response = if is_form {
+        (StatusCode::SEE_OTHER, [(header::LOCATION, "/")]).into_response()
+    } else {
+        Json(who).into_response()
+    };
+    with_cookie(response, &given)
+}
+
+/// Whoever the cookie says.
+async fn whoami(
+    State(door): State<Door>,
+    Extension(peer): Extension<Arc<Peer>>,
+    headers: HeaderMap,
+) -> Response {
+    match door.api.enter(&peer, &headers).await {
+        Ok(principal) => {
+            let who = json!({
+                "account": principal.account_name, "name": principal.name, "client": principal.client,
+            });
+            no_store(Json(who).into_response())
+        }
+        Err(why) => crate::api::refused(&why),
+    }
+}
+
+async fn logout(
+    State(door): State<Door>,
+    Extension(peer): Extension<Arc<Peer>>,
+    headers: HeaderMap,
+) -> Response {
+    let page = match page(&door, &peer, &headers) {
+        Ok(page) => page,
+        Err(why) => return crate::api::refused(&why),
+    };
+    if let Some(shown) = cookie::shown(&headers, page) {
+        end(&door, &shown);
+    }
+    with_cookie(StatusCode::NO_CONTENT.into_response(), &cookie::taken(page))
+}
+
+/// Ends a cookie, if it is one: nobody else's is ended by guessing.
+fn end(door: &Door, shown: &Secret) {
+    let Some((text, signature)) = parts(&shown.0) else { return };
+    let Some(statement) = Statement::read(text) else { return };
+    let Some((_, bound)) = door.api.policy.directory.bound(statement.client) else { return };
+    let message = Statement::message(text, &bound);
+    if door.cookies.verify(&message, &signature.0) == Verdict::Matches {
+        door.cookies.end(&message, statement.until, Clock.now().wall);
+        door.counts.ended.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The page that asks, if it may.
+fn page(door: &Door, peer: &Peer, headers: &HeaderMap) -> Result<Vouched, Refusal> {
+    if !peer.tls && !peer.address.ip().to_canonical().is_loopback() {
+        let want = "https, or a proxy on this host that speaks it";
+        return Err(refusal(Code::Denied, "credentials in the clear", want));
+    }
+    let want = "a page from here, or its origin in the configured list";
+    door.api
+        .origins
+        .vouch(headers)
+        .ok_or_else(|| refusal(Code::Denied, "no Origin that may sign in here", want))
+}
+
+async fn knows_offender(door: &Door, address: IpAddr) -> bool {
+    door.api.core.ask(move |core, now: Now| core.knows_offender(address, now)).await.unwrap_or(false)
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().is_some_and(|kind| kind.trim() == "application/x-www-form-urlencoded")
+}
+
+async fn read(request: Request, is_form: bool) -> Result<Credential, Refusal> {
+    // As long as the layer says.
+    let request = request.with_limited_body();
+    let shown = if is_form {
+        Form::<Shown>::from_request(request, &()).await.ok().map(|Form(shown)| shown)
+    } else {
+        Json::<Shown>::from_request(request, &()).await.ok().map(|Json(shown)| shown)
+    };
+    let want = r#"{"user":"account/name","password":"..."} or {"token":"..."} as application/json, or a form with these fields"#;
+    shown.and_then(Shown::credential).ok_or_else(|| refusal(Code::Malformed, "nothing to sign in with", want))
+}
+
+struct SignedIn {
+    principal: Arc<Principal>,
+    value: String,
+    until: Wall,
+}
+
+async fn verify(
+    door: &Door,
+    peer: &Peer,
+    connection: ConnectionId,
+    credential: Credential,
+) -> Result<SignedIn, Refusal> {
+    let api = &door.api;
+    let (address, tls) = (Some(peer.address.ip()), peer.tls);
+    let caller = Caller { address, tls, entropy: entropy::bytes(), ..Caller::default() };
+    let mut gate = Gate::front(&api.policy, caller, Clock.now());
+    gate.handle(Input::Shown(credential), Clock.now());
+    let mut tells = Vec::new();
+    let passed = crate::api::pass(&mut gate, api.verifier.as_ref(), &mut tells).await;
+    if let Some(who) = gate.claimed().cloned() {
+        let scope = Scope::Account(who.account);
+        let events = tells.into_iter().map(move |told| told.event(connection, &who));
+        let say = move |core: &mut HubCore, now| events.for_each(|event| core.say(scope, event, now));
+        // A core that has ended has nobody to tell.
+        api.core.ask(say).await;
+    }
+    passed?;
+    let standing = gate.standing();
+    let now = Clock.now().wall;
+    let bound = standing.principal.as_ref().and_then(|who| api.policy.directory.bound(who.client));
+    let Some((principal, bound)) = bound else { return Err(crate::api::not_authorised()) };
+    let lasts = i64::try_from(door.cookies.lasts().as_millis()).unwrap_or(i64::MAX);
+    let until = Wall(now.0.saturating_add(lasts));
+    let until = standing.until.map_or(until, |proven| until.min(proven));
+    let statement = Statement {
+        client: principal.client,
+        passed: standing.passed.clone(),
+        until,
+        proven_until: standing.until,
+        nonce: entropy::bytes(),
+    };
+    let text = statement.text();
+    let message = Statement::message(&text, &bound);
+    let cookies = Arc::clone(&door.cookies);
+    // It may write its file.
+    let signed = tokio::task::spawn_blocking(move || cookies.sign(&message, now)).await;
+    match signed {
+        Ok(Ok(signature)) => {
+            Ok(SignedIn { principal: Arc::clone(principal), value: format!("{text}.{signature}"), until })
+        }
+        Ok(Err(error)) => {
+            tracing::error!(%error, "nobody can sign in: the secrets of cookies cannot be written");
+            Err(refusal(Code::LogFailing, "the hub cannot write to its disk", "come back later"))
+        }
+        Err(_) => Err(refusal(Code::ShuttingDown, "the hub is going down", "come back")),
+    }
+}
+
+fn with_cookie(mut response: Response, cookie: &str) -> Response {
+    let value = HeaderValue::from_str(cookie).expect("names, numbers and base64 are a header's value");
+    response.headers_mut().insert(header::SET_COOKIE, value);
+    no_store(response)
+}
+
+fn no_store(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn refusal(code: Code, what: &str, want: &str) -> Refusal {
+    Refusal { code, what: what.to_owned(), want: want.to_owned() }
+}

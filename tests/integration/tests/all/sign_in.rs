@@ -1,0 +1,240 @@
+//! Signing in with a browser: what the cookie opens, for which pages, and what everybody else hears.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_tungstenite::{
+    client_async,
+    tungstenite::{Message, client::IntoClientRequest},
+};
+
+use crate::needs::{Need, find, needs};
+use crate::program::{SOON, output};
+use crate::site::{ACCOUNT, OWNER, PASSWORD, Plan, READER, Site};
+
+fn site() -> Site {
+    let mut site = Site::laid_out(Plan { hub_top: "[login]\nlasts = \"10m\"\n".into(), ..Plan::default() });
+    site.hub.start();
+    site
+}
+
+struct Answer {
+    status: u16,
+    cookie: Option<String>,
+    body: String,
+}
+
+/// A POST, or a GET without a body.
+fn ask(site: &Site, path: &str, headers: &[&str], body: Option<&str>) -> Answer {
+    let mut command = Command::new("curl");
+    command.args(["--silent", "--max-time", "30", "--include", "--http1.1"]);
+    for header in headers {
+        command.args(["--header", header]);
+    }
+    if let Some(body) = body {
+        command.args(["--data-binary", body]);
+    }
+    let text = output({
+        command.arg(format!("http://127.0.0.1:{}{path}", site.hub.http));
+        command
+    });
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    let cookie = head.lines().find_map(|line| line.strip_prefix("set-cookie: ")).map(str::to_owned);
+    Answer { status, cookie, body: body.to_owned() }
+}
+
+fn origin(site: &Site) -> String {
+    format!("Origin: http://127.0.0.1:{}", site.hub.http)
+}
+
+const JSON: &str = "Content-Type: application/json";
+
+fn sign_in(site: &Site, shown: &Value) -> Answer {
+    ask(site, "/api/login", &[&origin(site), JSON], Some(&shown.to_string()))
+}
+
+/// The cookie as a browser sends it.
+fn cookie(site: &Site) -> String {
+    let answer = sign_in(site, &json!({ "user": format!("{ACCOUNT}/{OWNER}"), "password": PASSWORD }));
+    let given = answer.cookie.expect("whoever is right gets a cookie");
+    given.split(';').next().expect("a cookie has a value").to_owned()
+}
+
+/// What a WebSocket with these headers hears when it says hello without a credential: its name, or an error's code.
+async fn enters(site: &Site, headers: &[(&'static str, String)]) -> String {
+    let address = format!("127.0.0.1:{}", site.hub.http);
+    let mut request = format!("ws://{address}/{ACCOUNT}/hall").into_client_request().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", "riser.v1.json".parse().unwrap());
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    let socket = TcpStream::connect(&address).await.unwrap();
+    let mut socket = match client_async(request, socket).await {
+        Ok((socket, _)) => socket,
+        Err(refused) => return refused.to_string(),
+    };
+    socket.send(Message::text(r#"{"op":"hello","id":1,"events":false}"#)).await.unwrap();
+    let said = timeout(SOON, socket.next()).await.expect("an answer").expect("an answer").expect("an answer");
+    let said: Value = serde_json::from_str(said.to_text().unwrap()).unwrap();
+    let found = said["ok"]["name"].as_str().or(said["error"]["code"].as_str());
+    found.unwrap_or_else(|| panic!("{said}")).to_owned()
+}
+
+#[tokio::test]
+async fn cookie_opens_sockets_for_allowed_pages_only_until_it_is_ended() {
+    needs!(Need::Program("curl"));
+    let mut site = site();
+    let given = sign_in(&site, &json!({ "user": format!("{ACCOUNT}/{OWNER}"), "password": PASSWORD }));
+    let shown = given.cookie.clone().expect("it is given");
+    assert!(
+        shown.contains("; HttpOnly")
+            && shown.contains("; SameSite=Strict")
+            && shown.contains("; Max-Age=600"),
+        "{shown}"
+    );
+    let who: Value = serde_json::from_str(&given.body).unwrap();
+    assert_eq!((given.status, &who["name"], &who["account"]), (200, &json!(OWNER), &json!(ACCOUNT)));
+
+    let cookie = shown.split(';').next().unwrap().to_owned();
+    let page = ("origin", format!("http://127.0.0.1:{}", site.hub.http));
+    let carries = |cookie: &str| [("cookie", cookie.to_owned()), page.clone()];
+    assert_eq!(enters(&site, &carries(&cookie)).await, OWNER);
+    assert_eq!(enters(&site, &[("cookie", cookie.clone())]).await, "not_authorised", "no Origin, no cookie");
+    let elsewhere = [("cookie", cookie.clone()), ("origin", "http://evil.example".to_owned())];
+    assert!(enters(&site, &elsewhere).await.contains("403"));
+    assert_eq!(enters(&site, std::slice::from_ref(&page)).await, "not_authorised");
+    let forged = format!("{}x", cookie.trim_end_matches(|letter: char| letter.is_alphanumeric()));
+    assert_eq!(enters(&site, &carries(&forged)).await, "not_authorised");
+    assert_eq!(enters(&site, &carries(&format!("{cookie}; {cookie}"))).await, "not_authorised");
+
+    let own = format!("Cookie: {cookie}");
+    assert_eq!(ask(&site, "/api/login", &[&own, "Sec-Fetch-Site: same-origin"], None).status, 200);
+    assert_eq!(ask(&site, "/api/login", &[&own], None).status, 401, "who says not that it is a page's own");
+    site.hub.stop();
+    site.hub.start();
+    assert_eq!(enters(&site, &carries(&cookie)).await, OWNER, "over a restart");
+
+    assert_eq!(ask(&site, "/api/logout", &[&own], Some("")).status, 403, "only a page signs out");
+    let ended = ask(&site, "/api/logout", &[&own, &origin(&site)], Some(""));
+    assert_eq!(ended.status, 204);
+    assert!(ended.cookie.is_some_and(|cookie| cookie.contains("Max-Age=0")));
+    assert_eq!(enters(&site, &carries(&cookie)).await, "not_authorised");
+    assert_eq!(site.hub.metric("riser_sign_ins", "ended"), Some(1.0));
+    let value = cookie.split('=').nth(1).unwrap();
+    assert!(!site.hub.printed().contains(value) && !site.hub.printed().contains(PASSWORD));
+}
+
+#[tokio::test]
+async fn another_password_ends_what_the_old_one_gave() {
+    needs!(Need::Program("curl"));
+    let mut site = site();
+    let cookie = cookie(&site);
+    let page = ("origin", format!("http://127.0.0.1:{}", site.hub.http));
+    assert_eq!(enters(&site, &[("cookie", cookie.clone()), page.clone()]).await, OWNER);
+    site.hub.stop();
+    let text = std::fs::read_to_string(&site.hub.config).unwrap();
+    let hash = text.split("password = \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let other =
+        "$argon2id$v=19$m=19456,t=2,p=1$ZXhhbXBsZS1zYWx0$bm90LXRoZS1oYXNoLW9mLWFueS1wYXNzd29yZC1hdC1hbGw";
+    site.hub.write_config(&text.replacen(hash, other, 1));
+    site.hub.start();
+    assert_eq!(enters(&site, &[("cookie", cookie), page]).await, "not_authorised");
+}
+
+#[test]
+fn whoever_is_wrong_hears_the_same_and_as_late() {
+    needs!(Need::Program("curl"));
+    let site = site();
+    let wrong = [
+        format!("{ACCOUNT}/{OWNER}"),
+        format!("{ACCOUNT}/{READER}"),
+        format!("{ACCOUNT}/nobody"),
+        format!("nowhere/{OWNER}"),
+        "No Name/at all".to_owned(),
+    ];
+    let mut took = vec![Vec::new(); wrong.len()];
+    for _ in 0..7 {
+        for (user, took) in wrong.iter().zip(&mut took) {
+            let began = Instant::now();
+            let answer = sign_in(&site, &json!({ "user": user, "password": "hunter2" }));
+            took.push(began.elapsed());
+            assert_eq!((answer.status, answer.cookie), (401, None));
+            let error = r#"{"error":{"code":"not_authorised","what":"the credential was not accepted","want":"a user and password, or a token, that this instance knows"}}"#;
+            let error: Value = serde_json::from_str(error).unwrap();
+            assert_eq!(serde_json::from_str::<Value>(&answer.body).unwrap(), error);
+        }
+    }
+    let medians: Vec<Duration> = took
+        .into_iter()
+        .map(|mut took| {
+            took.sort();
+            took[took.len() / 2]
+        })
+        .collect();
+    let (least, most) = (medians.iter().min().unwrap(), medians.iter().max().unwrap());
+    // Without the hash that stands in, those who are nobody are answered at once: in a tenth of the time.
+    assert!(*most < *least * 2, "{medians:?}");
+    assert_eq!(site.hub.metric("riser_sign_ins", "refused"), Some(35.0));
+}
+
+#[test]
+fn only_pages_that_may_connect_sign_in_and_only_with_what_they_mean_to_send() {
+    needs!(Need::Program("curl"));
+    let site = site();
+    let shown = json!({ "user": format!("{ACCOUNT}/{OWNER}"), "password": PASSWORD }).to_string();
+    let post = |headers: &[&str], body: &str| ask(&site, "/api/login", headers, Some(body));
+    for headers in [&[JSON][..], &[JSON, "Origin: http://evil.example"], &[JSON, "Origin: null"]] {
+        let answer = post(headers, &shown);
+        assert_eq!((answer.status, answer.cookie), (403, None), "{headers:?}");
+    }
+    let origin = origin(&site);
+    // What a page from elsewhere can send without asking first is no JSON.
+    for kind in ["Content-Type: text/plain", "Content-Type: multipart/form-data"] {
+        assert_eq!(post(&[&origin, kind], &shown).status, 400);
+    }
+    for body in
+        ["", "{}", "[]", r#"{"user":"a"}"#, r#"{"token":"x","user":"a","password":"b"}"#, "{\"user\":1}"]
+    {
+        assert_eq!(post(&[&origin, JSON], body).status, 400, "{body}");
+    }
+    let long = format!("{{\"token\":\"{}\"}}", "x".repeat(17 << 10));
+    assert_eq!(post(&[&origin, JSON], &long).status, 400);
+    let form = format!("user={ACCOUNT}%2F{OWNER}&password=correct+horse");
+    let answer = post(&[&origin, "Content-Type: application/x-www-form-urlencoded"], &form);
+    assert_eq!(answer.status, 303);
+    assert!(answer.cookie.is_some());
+}
+
+#[test]
+fn browser_signs_in_and_no_script_or_foreign_page_has_its_cookie() {
+    needs!(Need::Program("curl"), Need::Program("chromium"), Need::Node);
+    let site = site();
+    let chromium = find("chromium").expect("it is there");
+    let asked = json!({
+        "url": format!("http://127.0.0.1:{}/", site.hub.http),
+        "elsewhere": format!("http://localhost:{}/", site.hub.http),
+        "account": ACCOUNT,
+        "room": "hall",
+        "chromium": chromium,
+    });
+    let client = site.client("browser", "sign_in.mjs", &site.hub, OWNER, asked);
+    client.finish(Duration::from_secs(90));
+    let ledger = site.history.ledger();
+    for seen in [
+        "before: not_authorised",
+        "signed in: 200 ann",
+        "script sees: ",
+        "socket: ann",
+        "whoami: 200 ann",
+        "from elsewhere: error",
+        "signed out: 204",
+        "after: not_authorised",
+        "done",
+    ] {
+        assert!(ledger.has_mark(&format!("sign-in {seen}")), "{seen}: {}", ledger.summary());
+    }
+}
