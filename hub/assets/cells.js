@@ -13,15 +13,17 @@ export class Cells {
   #visible = new Set();
   #filter = "";
   #now;
+  #open;
   #colors = null;
   #observer;
   #timer;
 
-  /** `now` is the time by the hub's clock. */
-  constructor(list, empty, now) {
+  /** `now` is the time by the hub's clock; `open` shows a channel's past. */
+  constructor(list, empty, now, open) {
     this.#list = list;
     this.#empty = empty;
     this.#now = now;
+    this.#open = open;
     this.#observer = new IntersectionObserver((entries) => {
       for (const { target, isIntersecting } of entries) {
         if (isIntersecting) this.#visible.add(target.cell);
@@ -70,7 +72,7 @@ export class Cells {
   #cell(channel) {
     let cell = this.#cells.get(channel);
     if (!cell) {
-      cell = new Cell(channel);
+      cell = new Cell(channel, this.#open);
       this.#cells.set(channel, cell);
       const after = [...this.#list.children].find((other) => other.cell.channel > channel);
       this.#list.insertBefore(cell.element, after ?? null);
@@ -105,7 +107,7 @@ class Cell {
   #lastUnit = "";
   #saidAt = 0;
 
-  constructor(channel) {
+  constructor(channel, open) {
     this.channel = channel;
     this.series = new Series();
     this.element = element("li", "cell");
@@ -114,7 +116,12 @@ class Cell {
     const cut = channel.lastIndexOf("/") + 1;
     const parent = document.createElement("span");
     parent.textContent = channel.slice(0, cut);
-    title.append(parent, channel.slice(cut));
+    const button = document.createElement("button");
+    button.type = "button";
+    button.title = "Show its past";
+    button.append(parent, channel.slice(cut));
+    button.addEventListener("click", () => open(channel));
+    title.append(button);
     const reading = element("div", "reading");
     reading.append(this.#output, this.#unit, this.#age);
     this.#output.setAttribute("aria-live", "off");

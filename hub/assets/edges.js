@@ -59,7 +59,8 @@ class Card {
     this.element = document.createElement("li");
     this.element.className = "edge";
     this.element.dataset.edge = name;
-    this.element.append(this.#header(), part("div", "cable"), this.#facts(), this.#equation());
+    this.#parts.below = part("ul", "below");
+    this.element.append(this.#header(), part("div", "cable"), this.#facts(), this.#equation(), this.#parts.below);
   }
 
   update(edge) {
@@ -81,6 +82,9 @@ class Card {
     const right = away ? "✓ added up when last heard" : "✓ adds up";
     say(this.#parts.sum, off === 0 ? right : `off by ${whole(off)}`);
     this.#parts.sum.classList.toggle("off", off !== 0);
+    const { down } = edge;
+    say(this.#parts.down, !down ? "–" : down.queued === 0 ? "nothing waits" : `${whole(down.queued)} wait, ${duration(down.lag_ms)}`);
+    this.#tree(edge.below, away);
     if (this.#parts.cut && !this.#parts.cut.disabled) {
       // After a reload the page does not know; a silent edge of the demo is most likely cut.
       if (edge.state === "flowing") this.#cut &&= this.#cutHolds;
@@ -89,6 +93,22 @@ class Card {
       this.#parts.cut.classList.toggle("hot", !restore);
       say(this.#parts.cut, restore ? "Restore link" : "Cut link");
     }
+  }
+
+  /** The edges below this one: what came of them through it. What else they have, nobody here knows. */
+  #tree(below, away) {
+    const list = this.#parts.below;
+    list.hidden = below.length === 0;
+    list.setAttribute("aria-label", `Edges below ${this.name}`);
+    const shown = new Map([...list.children].map((item) => [item.dataset.log, item]));
+    const items = below.map(({ log, accepted, synced, gapped }) => {
+      const item = shown.get(log) ?? leaf(log);
+      item.dataset.state = away ? "cut" : "reached";
+      const gone = gapped > 0 ? `, ${whole(gapped)} gone` : "";
+      say(item.lastChild, `${away ? "cut off, " : ""}${whole(synced)} of ${whole(accepted)} here${gone}`);
+      return item;
+    });
+    if (items.length !== shown.size || items.some(({ dataset }) => !shown.has(dataset.log))) list.replaceChildren(...items);
   }
 
   /** A cut shows in the state only after a while. */
@@ -134,27 +154,25 @@ class Card {
 
   #facts() {
     const facts = part("dl", "facts");
-    for (const [key, word] of [["lag", "Lag"], ["backlog", "Backlog"], ["drain", "Drains at"], ["eta", "Done in"]]) {
+    for (const [key, word] of [["lag", "Lag"], ["backlog", "Backlog"], ["drain", "Drains at"], ["eta", "Done in"], ["down", "Way down"]]) {
       facts.append(this.#term(key, word));
     }
     return facts;
   }
 
   #equation() {
-    const equation = part("dl", "equation");
+    const equation = part("div", "equation");
+    const numbers = document.createElement("dl");
     const terms = [["accepted", "accepted", "="], ["synced", "synced", "+"], ["queued", "queued", "+"], ["gapped", "gapped", ""]];
     for (const [key, word, sign] of terms) {
       const term = this.#term(key, word);
       term.classList.add(key);
-      equation.append(term);
-      if (sign) {
-        const shown = part("div", "sign");
-        shown.textContent = sign;
-        equation.append(shown);
-      }
+      // Between the numbers, and no number itself.
+      term.lastChild.dataset.sign = sign;
+      numbers.append(term);
     }
-    this.#parts.sum = part("div", "sum");
-    equation.append(this.#parts.sum);
+    this.#parts.sum = part("p", "sum");
+    equation.append(numbers, this.#parts.sum);
     return equation;
   }
 
@@ -173,6 +191,17 @@ function part(name, className) {
   const made = document.createElement(name);
   made.className = className;
   return made;
+}
+
+/** An edge below an edge, by its log: its name is known one tier down only. */
+function leaf(log) {
+  const item = document.createElement("li");
+  item.dataset.log = log;
+  const name = document.createElement("code");
+  name.textContent = log.slice(0, 8);
+  name.title = `log ${log}`;
+  item.append("edge ", name, " ", document.createElement("span"));
+  return item;
 }
 
 function button(text, className, press) {

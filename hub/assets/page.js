@@ -10,7 +10,9 @@
 //                 "lag_ms": 12,                   null where nothing was ever synced; a lower bound of an edge that is away
 //                 "last_added": 812, "last_synced": 811,
 //                 "backlog": 1, "drain_per_s": 240.5, "eta_s": 0.1,        eta_s null where nobody can say
-//                 "accepted": 812, "synced": 811, "queued": 1, "gapped": 0 }],
+//                 "accepted": 812, "synced": 811, "queued": 1, "gapped": 0,
+//                 "down": { "queued": 0, "lag_ms": 0 },            the way down; null while its link is not up
+//                 "below": [{ "log": "5ca7c8bfc1c86dba", "accepted": 90, "synced": 90, "gapped": 0 }] }],
 //     "rooms": [{ "name": "plant", "history": "log", "channels": 12, "messages": 8120, "bytes": 1218000,
 //                 "members": 3, "subscribers": 4, "last": 1700000000000 }] }
 //
@@ -25,6 +27,7 @@ import { Cells } from "/assets/cells.js";
 import { Edges } from "/assets/edges.js";
 import { Detained } from "/assets/detained.js";
 import { Feed, words } from "/assets/feed.js";
+import { Past } from "/assets/past.js";
 import { People } from "/assets/people.js";
 import { connect } from "/assets/riser.js";
 import { duration, whole } from "/assets/series.js";
@@ -43,10 +46,14 @@ const demo = readDemo();
 
 let session = null;
 let room = null;
+/** The channel that the address names, until its past is open. */
+let named = null;
 /** The hub's clock minus ours. */
 let skewMs = 0;
 
-const cells = new Cells(at("cells"), at("cells-empty"), () => Date.now() + skewMs);
+const hubNow = () => Date.now() + skewMs;
+const cells = new Cells(at("cells"), at("cells-empty"), hubNow, openPast);
+const past = new Past(at("past"), hubNow, () => place());
 const edges = new Edges(at("edges"), demo && press);
 const feed = new Feed(at("feed"), at("feed-empty"));
 const people = new People(at("people"), at("people-note"));
@@ -62,7 +69,8 @@ function readDemo() {
 function enter({ account, room: name, user, password }) {
   leaveRoom();
   session = { account, name, user, password };
-  history.replaceState(null, "", `#${account}/${name}`);
+  named = channelIn(location.hash, account, name);
+  place(named);
   at("signin-error").hidden = true;
   say("account", account);
   offerRooms([name]);
@@ -100,6 +108,8 @@ function onState(state, { error, retryMs }) {
     poll();
     meet();
     detained.enter(room);
+    if (named !== null) openPast(named);
+    named = null;
   }
   if (state === "closed" && error?.code !== "closed") signIn(error);
 }
@@ -109,7 +119,7 @@ function signIn(error) {
   for (const part of document.querySelectorAll(".where, #leave")) part.hidden = true;
   at("signin").hidden = false;
   const { account, room: name, user } = at("signin").elements;
-  const [, hashAccount = "", hashRoom = ""] = /^#([a-z0-9-]+)\/([a-z0-9-]+)$/.exec(location.hash) ?? [];
+  const [, hashAccount = "", hashRoom = ""] = /^#([a-z0-9-]+)\/([a-z0-9-]+)(?:\/|$)/.exec(location.hash) ?? [];
   account.value ||= hashAccount;
   name.value ||= hashRoom;
   at("signin-error").hidden = !error;
@@ -117,7 +127,30 @@ function signIn(error) {
   [account, name, user, at("signin").elements.password].find((field) => !field.value)?.focus();
 }
 
+/** The address says what is looked at: it can be kept, and sent to somebody. */
+function place(channel = null) {
+  if (!session) return;
+  const parts = [session.account, session.name, ...(channel === null ? [] : [encodeURIComponent(channel)])];
+  history.replaceState(null, "", `#${parts.join("/")}`);
+}
+
+function channelIn(hash, account, name) {
+  const start = `#${account}/${name}/`;
+  if (!hash.startsWith(start)) return null;
+  try {
+    return decodeURIComponent(hash.slice(start.length)) || null;
+  } catch {
+    return null;
+  }
+}
+
+function openPast(channel) {
+  place(channel);
+  past.open(room, channel);
+}
+
 function leaveRoom() {
+  past.close();
   room?.close();
   room = null;
   session = null;

@@ -25,15 +25,17 @@ const POLICY: &str = "default-src 'self'; img-src 'self' data:; style-src 'self'
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const CLIENT: [&str; 2] = ["riser.js", "riser.d.ts"];
-const ASSETS: [(&str, &str, &str); 10] = [
+const ASSETS: [(&str, &str, &str); 12] = [
     ("page.css", "text/css; charset=utf-8", include_str!("../assets/page.css")),
     ("page.js", SCRIPT, include_str!("../assets/page.js")),
     ("cells.js", SCRIPT, include_str!("../assets/cells.js")),
     ("edges.js", SCRIPT, include_str!("../assets/edges.js")),
     ("feed.js", SCRIPT, include_str!("../assets/feed.js")),
+    ("past.js", SCRIPT, include_str!("../assets/past.js")),
     ("people.js", SCRIPT, include_str!("../assets/people.js")),
     ("detained.js", SCRIPT, include_str!("../assets/detained.js")),
     ("series.js", SCRIPT, include_str!("../assets/series.js")),
+    ("timeline.js", SCRIPT, include_str!("../assets/timeline.js")),
     ("riser.js", SCRIPT, include_str!("../assets/riser.js")),
     ("riser.d.ts", "text/plain; charset=utf-8", include_str!("../assets/riser.d.ts")),
 ];

@@ -4,9 +4,9 @@ use riser_host::{BelowLook, InstanceLook, InstanceMeter};
 use riser_hub_core::HubCore;
 use riser_ingest::EdgeStatus;
 use riser_link::Progress;
-use riser_model::{Now, Principal, Right, Wall};
+use riser_model::{ClientId, Now, Principal, Right, Wall};
 use riser_rooms::statistics::RoomStatistics;
-use riser_shell::Metrics;
+use riser_shell::{Metrics, metrics::Equation};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -75,7 +75,25 @@ impl Look {
             "synced": synced,
             "queued": queued,
             "gapped": gapped,
+            "down": self.down(edge.client),
+            "below": self.edges_below(edge.client),
         })
+    }
+
+    /// The way down to an edge, while its link is up.
+    fn down(&self, edge: ClientId) -> Option<Value> {
+        let (_, status, _) = self.below.downlinks.iter().find(|(of, ..)| *of == edge)?;
+        let waits = status.oldest_waits.unwrap_or_default().as_millis() as u64;
+        status.welcomed.then(|| json!({ "queued": status.lag(), "lag_ms": waits }))
+    }
+
+    /// The logs of the edges below an edge. What they have taken and it has not brought, nobody here knows.
+    fn edges_below(&self, via: ClientId) -> Vec<Value> {
+        let all = self.below.relayed.iter().filter(|((of, _), _)| *of == via);
+        all.map(|((_, log), Equation { accepted, synced, gapped, .. })| {
+            json!({ "log": format!("{:016x}", log.0), "accepted": accepted, "synced": synced, "gapped": gapped })
+        })
+        .collect()
     }
 }
 

@@ -2,11 +2,12 @@
 
 use riser_ingest::{Below, EdgeStatus};
 use riser_link::{Progress, Status as LinkStatus, Tally, receivers::Dropped};
-use riser_model::{ClientId, Now};
+use riser_model::{ClientId, LogId, Now};
 use riser_shell::{
     Metrics,
     metrics::{ByEdge, Equation, EquationOf},
 };
+use std::collections::BTreeMap;
 
 /// One look at the edges below an instance.
 #[derive(Clone, Debug)]
@@ -14,8 +15,10 @@ pub struct BelowLook {
     /// The edges, connected or not.
     pub edges: Vec<EdgeStatus>,
     /// How each way down stands, and the numbers of all epochs together.
-    downlinks: Vec<(ClientId, LinkStatus, Tally)>,
-    /// How far the logs below those of the edges are.
+    pub downlinks: Vec<(ClientId, LinkStatus, Tally)>,
+    /// How far the logs below those of the edges are, all epochs of each together, by the edge that brings them.
+    pub relayed: BTreeMap<(ClientId, LogId), Equation>,
+    /// The same, epoch by epoch.
     origins: Vec<(EquationOf, Equation)>,
     dropped: Dropped,
 }
@@ -33,14 +36,19 @@ impl BelowLook {
                 sum.gapped += tally.gapped;
             }
         }
-        let origins = below.receivers().relays().map(|(_, log, epoch, cursor)| {
+        let (mut relayed, mut origins) = (BTreeMap::new(), Vec::new());
+        for (via, log, epoch, cursor) in below.receivers().relays() {
             let accepted = cursor.through.0.saturating_sub(cursor.first.prev().0);
             let (synced, gapped) = (accepted.saturating_sub(cursor.gapped), cursor.gapped);
+            let sum: &mut Equation = relayed.entry((via, log)).or_default();
+            sum.accepted += accepted;
+            sum.synced += synced;
+            sum.gapped += gapped;
             let of = EquationOf { name: format!("{:016x}", log.0), epoch };
-            (of, Equation { accepted, synced, queued: 0, gapped })
-        });
-        let (origins, dropped) = (origins.collect(), below.receivers().dropped());
-        Self { edges: below.edges().collect(), downlinks, origins, dropped }
+            origins.push((of, Equation { accepted, synced, queued: 0, gapped }));
+        }
+        let dropped = below.receivers().dropped();
+        Self { edges: below.edges().collect(), downlinks, relayed, origins, dropped }
     }
 
     /// Writes it into metrics.

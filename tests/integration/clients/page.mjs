@@ -2,28 +2,10 @@
 // up are seen. Asked: url. Each thing seen is a mark; whatever is not seen in time ends the script with an error
 // and a picture (asked: picture).
 
-import { asked, endWithTheTest, need, note, say } from "./history.mjs";
+import { judge, look } from "./chromium.mjs";
 
-const want = asked();
-const { chromium } = need("playwright-core");
-endWithTheTest();
-
-const saw = (what) => say("mark", { what: `page ${what}` });
-const PATIENCE_MS = 60000;
-
-const browser = await chromium.launch({
-  executablePath: want.chromium,
-  args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
-});
-const page = await browser.newPage({ viewport: { width: 1400, height: 1000 } });
-page.setDefaultTimeout(PATIENCE_MS);
-const wrong = [];
-page.on("pageerror", (error) => wrong.push(`error: ${error.message}`));
-page.on("console", (message) => {
-  if (message.type() === "error") wrong.push(`console: ${message.text()}`);
-});
-
-try {
+await look(async ({ want, open, saw }) => {
+  const page = await open();
   await page.goto(want.url);
   await page.waitForSelector('#connection[data-state="open"]');
   saw("live");
@@ -60,10 +42,7 @@ try {
   await page.selectOption("#feed-kinds", "all");
   await page.waitForSelector("#feed-empty", { state: "hidden" });
   saw("people and feed");
-  await page.setViewportSize({ width: 390, height: 800 });
-  const wide = await page.evaluate(() => document.documentElement.scrollWidth);
-  if (wide > 390) throw new Error(`${wide} pixels wide on a phone`);
-  await page.setViewportSize({ width: 1400, height: 1000 });
+  await judge(page, "the demo");
   saw("phone");
 
   // Cut.
@@ -94,14 +73,4 @@ try {
     [...document.querySelectorAll("#edges .sum")].every((one) => one.textContent.includes("adds up")),
   );
   saw("equation still adds up");
-  if (wrong.length > 0) throw new Error(wrong.join("\n"));
-  saw("done");
-} catch (error) {
-  note(`${error.stack}\n${wrong.join("\n")}`);
-  await page.screenshot({ path: want.picture, fullPage: true }).catch(() => {});
-  note(await page.evaluate(() => document.body.innerText).catch(() => ""));
-  await browser.close();
-  process.exit(1);
-}
-await browser.close();
-process.exit(0);
+});

@@ -21,6 +21,7 @@ mod kills;
 mod log_commands;
 mod looking;
 mod own_client;
+mod page;
 mod partition;
 mod proxy;
 mod readme;

@@ -1,0 +1,65 @@
+//! The page of a hub in headless Chromium, as a person has it: at a desk and on a phone, by keyboard, and as axe-core
+//! judges it. The demo's test looks at cut links.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::needs::{Need, find, needs};
+use crate::place::Place;
+use crate::site::{ACCOUNT, OWNER, PASSWORD, Plan, Site};
+
+/// A browser on two cores takes its time.
+const LOOK: Duration = Duration::from_secs(240);
+
+/// Runs one of the scripts that look at the page, to its end, and has seen what it says to have seen.
+fn look(site: &Site, script: &str, asked: Value, seen: &[&str]) {
+    let mut all = json!({
+        "url": format!("http://{}:{}/", site.hub.place.address(), site.hub.http),
+        "account": ACCOUNT,
+        "user": OWNER,
+        "password": PASSWORD,
+        "chromium": find("chromium").expect("it is there"),
+        // Outside the test's folder, which goes with it.
+        "picture": std::env::temp_dir().join(format!("riser-{script}-failed.png")),
+    });
+    all.as_object_mut().unwrap().extend(asked.as_object().unwrap().clone());
+    let client = Client::start(script, script, &Place::Here, &all, &site.history, site.folder.path());
+    client.finish(LOOK);
+    for mark in seen.iter().chain(&["done"]) {
+        let ledger = site.history.ledger();
+        assert!(ledger.has_mark(&format!("page {mark}")), "{mark}: {}", ledger.summary());
+    }
+}
+
+#[test]
+fn past_of_a_channel_is_plotted_scrubbed_and_replayed_by_keyboard() {
+    needs!(Need::Program("chromium"), Need::Node);
+    let mut site = Site::laid_out(Plan::default());
+    site.hub.start();
+    let seen = [
+        "a room is clean",
+        "a hole with its cause",
+        "the past is clean",
+        "the scrub moves by key",
+        "the replay reaches the present",
+        "the present goes on",
+        "the address shows it again",
+    ];
+    look(&site, "look_past.mjs", json!({ "room": "shallow" }), &seen);
+}
+
+#[test]
+fn edges_are_shown_as_a_tree_with_what_is_below_them() {
+    needs!(Need::Program("chromium"), Need::Program("mosquitto_pub"), Need::Node);
+    let mut site = Site::planned(Plan { middle: true, ..Plan::default() });
+    let mut publish = site.edge.place.command("mosquitto_pub");
+    let port = site.edge.mqtt.to_string();
+    publish.args(["-h", &site.edge.place.address().to_string(), "-p", &port, "-u", "sensor", "-P", PASSWORD]);
+    publish.args(["-q", "1", "-t", "sensors/s", "-m", "1"]);
+    crate::program::output(publish);
+    look(&site, "look_tree.mjs", json!({ "room": "hall", "seen": "reached" }), &["an edge below"]);
+    site.middle().kill();
+    look(&site, "look_tree.mjs", json!({ "room": "hall", "seen": "cut" }), &["the tree is clean"]);
+}
