@@ -235,7 +235,13 @@ impl Deliveries {
         }
         let idle = self.held.is_empty() && self.outbox.has_room();
         let bytes = if idle { self.pull.next() } else { None };
-        bytes.map(|bytes| Ask::Pull { bytes })
+        bytes.map(|bytes| Ask::Pull { bytes, stands: self.holds_nothing() })
+    }
+
+    /// Whether what comes goes out as it comes: nothing is to be acknowledged.
+    fn holds_nothing(&self) -> bool {
+        let plain = |one: &Subscription| one.qos() == 0 && !one.is_shared();
+        self.finishing.subscription.is_none() && self.subscriptions.values().all(plain)
     }
 
     /// What waits behind a delivery whose number is being stored gets its own in the same commit.

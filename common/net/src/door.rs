@@ -472,6 +472,13 @@ impl<P: Pipe> Connection<P> {
     }
 
     fn close(&mut self, refusal: Option<&Refusal>) {
+        // A door's own deadline for the first frame; what is refused from here was counted when it was.
+        if !self.refused
+            && !self.asker.has_knocked()
+            && refusal.is_some_and(|refusal| refusal.code == Code::Timeout)
+        {
+            self.visitor.entrance.counters.first_frame_late.one();
+        }
         tracing::debug!(
             connection = self.visitor.connection.0,
             code = refusal.map_or("normal", |r| r.code.name()),

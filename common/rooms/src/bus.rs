@@ -73,6 +73,8 @@ pub struct Bus {
     pub(crate) latest_bytes: usize,
     pub(crate) counters: Counters,
     pub(crate) outputs: VecDeque<Output>,
+    /// Connections whose pulls stand and that have something.
+    pub(crate) due: VecDeque<ConnectionId>,
     pub(crate) closing: bool,
     /// As what publications are refused since a batch failed.
     pub(crate) failing: Option<Code>,
@@ -127,6 +129,7 @@ impl Bus {
             latest_bytes: 0,
             counters: Counters::default(),
             outputs: VecDeque::new(),
+            due: VecDeque::new(),
             closing: false,
             failing: None,
             traffic_due: Time::default(),
@@ -238,6 +241,10 @@ impl Bus {
             Ask::Publish(intake) => self.publish(connection, intake, now),
             Ask::Subscribe { subscription: id, want, from, flow, keep, retained } => {
                 let deferred = |one: &Deferred| one.connection == connection && one.id == id;
+                if let Some(reader) = self.connections.get_mut(&connection) {
+                    // Its door says anew whether it holds nothing back.
+                    reader.standing = 0;
+                }
                 self.graph.advance_floors(now);
                 let waits = flow == Flow::Conflate || self.warm.deferred.iter().any(deferred);
                 if waits && self.is_warming() {
@@ -254,7 +261,7 @@ impl Bus {
                     one.session = true;
                 }
             }
-            Ask::Pull { bytes } => self.pull(connection, bytes, now),
+            Ask::Pull { bytes, stands } => self.pull(connection, bytes, stands),
             Ask::Settle { subscription, done, returned } => {
                 self.settle_share((connection, subscription), &done, &returned);
             }
@@ -287,6 +294,8 @@ impl Bus {
             if due {
                 return self.line.seal(&mut self.routes);
             }
+            // After the batch, so that the disk works meanwhile.
+            return self.deliver_due();
         }
         let output = self.outputs.pop_front();
         if let Some(Output::Committed { through }) = output {

@@ -294,8 +294,8 @@ impl Bus {
         if let Some(conflation) = &mut subscription.conflation {
             conflation.turn = conflation.turn.max(turn);
         }
-        let ready = connection.activate(key.1);
-        self.outputs.extend(ready.map(|tell| Output::Tell { connection: key.0, tell }));
+        let heard = connection.activate(key.1);
+        self.let_hear(key.0, heard);
         true
     }
 

@@ -7,7 +7,7 @@ use crate::{
 };
 use riser_model::{
     ConnectionId, Principal, Seq, SubscriptionId, Time, Wall,
-    door::{Code, Refusal, Target, Tell},
+    door::{Code, Refusal, Target},
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -34,6 +34,17 @@ pub(crate) struct Partial {
     pub(crate) refused: Vec<(u32, Refusal)>,
 }
 
+/// What a connection hears of it that it has something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Heard {
+    /// Nothing: it was told.
+    Nothing,
+    /// That it has; then it pulls.
+    Ready,
+    /// What it is: it has pulled already.
+    Delivery,
+}
+
 /// What keeps a connection in a room.
 #[derive(Debug, Default)]
 pub(crate) struct Member {
@@ -53,8 +64,10 @@ pub(crate) struct Connection {
     pub(crate) active: VecDeque<SubscriptionId>,
     /// Whether it was told that something of it is not retained.
     pub(crate) unretained: bool,
-    /// Whether `Ready` was told and not yet answered to the end.
+    /// Whether it was told, or is to be, that there is something, and it was not yet shown all of it.
     pub(crate) told: bool,
+    /// What is left of a pull that stands.
+    pub(crate) standing: u32,
     /// Batches that wait for the disk.
     pub(crate) unstored: u32,
     /// Their bytes.
@@ -79,6 +92,7 @@ impl Connection {
             active: VecDeque::new(),
             unretained: false,
             told: false,
+            standing: 0,
             unstored: 0,
             unstored_bytes: 0,
             partial: Partial::default(),
@@ -90,12 +104,16 @@ impl Connection {
         }
     }
 
-    /// Puts a subscription among those that have something. The `Ready` to tell, if it was not told.
-    pub(crate) fn activate(&mut self, id: SubscriptionId) -> Option<Tell> {
-        let subscription = self.subscriptions.get_mut(&id)?;
+    /// Puts a subscription among those that have something. What its connection is to hear of that.
+    pub(crate) fn activate(&mut self, id: SubscriptionId) -> Heard {
+        let Some(subscription) = self.subscriptions.get_mut(&id) else { return Heard::Nothing };
         subscription.state = State::Active;
         self.active.push_back(id);
-        (!std::mem::replace(&mut self.told, true)).then_some(Tell::Ready)
+        match (std::mem::replace(&mut self.told, true), self.standing) {
+            (true, _) => Heard::Nothing,
+            (false, 0) => Heard::Ready,
+            (false, 1..) => Heard::Delivery,
+        }
     }
 
     /// Whether any subscription stands in what was read for this connection.

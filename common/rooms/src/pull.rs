@@ -5,7 +5,7 @@
 
 use crate::{
     bus::Bus,
-    connection::{self, Connection},
+    connection::{self, Connection, Heard},
     output::Output,
     push::push,
     subscription::{Next, State, Subscription, View},
@@ -30,15 +30,59 @@ enum After {
 }
 
 impl Bus {
-    pub(crate) fn pull(&mut self, connection: ConnectionId, bytes: u32, now: Now) {
+    /// A connection has something.
+    pub(crate) fn let_hear(&mut self, connection: ConnectionId, heard: Heard) {
+        match heard {
+            Heard::Nothing => {}
+            Heard::Ready => self.outputs.push_back(Output::Tell { connection, tell: Tell::Ready }),
+            Heard::Delivery => self.due.push_back(connection),
+        }
+    }
+
+    pub(crate) fn pull(&mut self, connection: ConnectionId, bytes: u32, stands: bool) {
+        let Some((pushes, more, left)) = self.turn(connection, bytes.max(1)) else { return };
+        self.deliver(connection, (pushes, more), if stands { left } else { 0 });
+    }
+
+    /// What the next connection is due whose pull stands. None if it is nothing, or nobody is left.
+    pub(crate) fn deliver_due(&mut self) -> Option<Output> {
+        while let Some(connection) = self.due.pop_front() {
+            // It may have left, or pulled by itself meanwhile.
+            let standing = self.connections.get(&connection).map_or(0, |reader| reader.standing);
+            if standing == 0 {
+                continue;
+            }
+            // No more at once than one subscription's turn: what is told is not waited for.
+            let Some((pushes, more, left)) = self.turn(connection, standing.min(QUANTUM_BYTES)) else {
+                continue;
+            };
+            let shown = standing.min(QUANTUM_BYTES) - left;
+            self.deliver(connection, (pushes, more), if more { 0 } else { standing - shown });
+            return self.outputs.pop_front();
+        }
+        None
+    }
+
+    fn deliver(&mut self, connection: ConnectionId, (pushes, more): (Vec<Push>, bool), standing: u32) {
+        if let Some(reader) = self.connections.get_mut(&connection) {
+            (reader.told, reader.standing) = (more, standing);
+        }
+        self.outputs.push_back(Output::Tell { connection, tell: Tell::Deliver { pushes, more } });
+        self.let_go(connection);
+        self.ask_disk(connection);
+    }
+
+    /// What a connection has, of about so many bytes; whether there is more, and how many bytes are left. None if it is
+    /// gone.
+    fn turn(&mut self, connection: ConnectionId, bytes: u32) -> Option<(Vec<Push>, bool, u32)> {
         let mut pushes = Vec::new();
-        self.tell_through(connection, now, &mut pushes);
-        let mut budget = bytes.max(1);
+        self.tell_through(connection, self.now, &mut pushes);
+        let mut budget = bytes;
         // A member of a group has one turn: then it is others'.
         let mut had: Vec<SubscriptionId> = Vec::new();
         let mut later: Vec<SubscriptionId> = Vec::new();
         while budget > 0 {
-            let Some(reader) = self.connections.get_mut(&connection) else { return };
+            let reader = self.connections.get_mut(&connection)?;
             let Some(id) = reader.active.pop_front() else { break };
             let Some(mut subscription) = reader.subscriptions.remove(&id) else { continue };
             if subscription.share.is_some() && had.contains(&id) {
@@ -56,16 +100,13 @@ impl Bus {
                 reader.subscriptions.insert(id, subscription);
             }
         }
-        let Some(reader) = self.connections.get_mut(&connection) else { return };
+        let reader = self.connections.get_mut(&connection)?;
         reader.active.extend(later);
         let active = |id: &SubscriptionId| {
             reader.subscriptions.get(id).is_some_and(|subscription| subscription.state == State::Active)
         };
         let more = reader.active.iter().any(active);
-        reader.told = more;
-        self.outputs.push_back(Output::Tell { connection, tell: Tell::Deliver { pushes, more } });
-        self.let_go(connection);
-        self.ask_disk(connection);
+        Some((pushes, more, budget))
     }
 
     /// One turn of one subscription, which is out of its connection meanwhile.
@@ -241,8 +282,8 @@ impl Bus {
         let Some(reader) = self.connections.get_mut(&connection) else { return };
         reader.subscriptions.insert(id, subscription);
         if matches!(after, After::Goes) {
-            let ready = reader.activate(id);
-            self.outputs.extend(ready.map(|tell| Output::Tell { connection, tell }));
+            let heard = reader.activate(id);
+            self.let_hear(connection, heard);
         }
     }
 }

@@ -285,7 +285,7 @@ fn who_knocks_is_let_in_by_an_admin_of_that_room_only() {
     world.told(c3);
     let knocks = |world: &mut World| {
         world.wait(1);
-        world.ask(C2, Ask::Pull { bytes: 100_000 });
+        world.ask(C2, Ask::Pull { bytes: 100_000, stands: false });
         let pushes = world.told(C2).into_iter().find_map(|tell| match tell {
             Tell::Deliver { pushes, .. } => Some(pushes),
             _ => None,

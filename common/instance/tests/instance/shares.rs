@@ -67,7 +67,7 @@ fn publish(world: &mut World, count: u64) {
 
 fn pull(world: &mut World, connection: ConnectionId) -> Vec<Seq> {
     world.tells.clear();
-    world.ask(connection, Ask::Pull { bytes: 100_000 });
+    world.ask(connection, Ask::Pull { bytes: 100_000, stands: false });
     let pushes = world.told(connection).into_iter().filter_map(|tell| match tell {
         Tell::Deliver { pushes, .. } => Some(pushes),
         _ => None,

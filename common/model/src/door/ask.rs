@@ -215,11 +215,15 @@ pub enum Ask {
         paused: bool,
     },
     /// The socket can take about this many payload bytes now. Answered by one [`Tell::Deliver`](super::Tell::Deliver),
-    /// which may be empty. If it says that no more waits, [`Tell::Ready`](super::Tell::Ready) follows when there is
-    /// something.
+    /// which may be empty. If it says that no more waits, more comes by itself when there is something, as long as
+    /// what is left of a pull that stands lasts; after that, and of one that does not stand, [`Tell::Ready`](super::Tell::Ready)
+    /// says that there is something to pull.
     Pull {
         /// How many.
         bytes: u32,
+        /// Whether what this pull does not bring may come later without being asked for. A door that holds back what
+        /// it was given, or wants the newest of what there is when the socket has room, does not say so.
+        stands: bool,
     },
     /// Look at something as it is at the moment. Answered by [`Tell::Seen`](super::Tell::Seen).
     Look {

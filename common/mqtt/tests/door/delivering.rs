@@ -44,7 +44,7 @@ fn nothing_is_pulled_before_there_is_something_and_room_for_it() {
     bench.tell(Tell::Ready);
     assert_eq!(bench.asks(), []);
     bench.input(Input::Room(5_000));
-    assert_eq!(bench.asks(), [Ask::Pull { bytes: 5_000 }]);
+    assert_eq!(bench.asks(), [Ask::Pull { bytes: 5_000, stands: true }]);
     bench.input(Input::Room(5_000));
     assert_eq!(bench.asks(), [], "one pull at a time");
     bench.tell(Tell::Deliver { pushes: vec![], more: true });
@@ -56,13 +56,22 @@ fn nothing_is_pulled_before_there_is_something_and_room_for_it() {
 }
 
 #[test]
+fn pull_stands_where_nothing_is_acknowledged() {
+    for (options, stands) in [(0, true), (1, false), (2, false)] {
+        let mut bench = subscribed(5, options);
+        bench.tell(Tell::Ready);
+        assert_eq!(bench.asks(), [Ask::Pull { bytes: 10_000, stands }], "{options}");
+    }
+}
+
+#[test]
 fn room_that_was_said_before_connack_counts() {
     let mut bench = Bench::new(4);
     bench.input(Input::Room(3_000));
     bench.send(&connect(4, true, 0, 0));
     bench.tell(entered(SessionState::default()));
     bench.tell(Tell::Ready);
-    assert_eq!(bench.asks().last(), Some(&Ask::Pull { bytes: 3_000 }));
+    assert_eq!(bench.asks().last(), Some(&Ask::Pull { bytes: 3_000, stands: true }));
 }
 
 #[test]

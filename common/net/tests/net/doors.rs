@@ -150,6 +150,34 @@ async fn who_says_nothing_is_told_and_closed_in_time() {
 }
 
 #[tokio::test]
+async fn first_frame_that_a_door_itself_waits_for_is_counted_too_and_once() {
+    let mut house = House::new(Limits { first_frame_ms: 60_000, ..limits() });
+    let address = house.serve(|| {
+        let mut waits = None;
+        door(move |input, now, script| match input {
+            Input::Room(_) => {
+                waits = waits.or(Some(now.time.plus(Duration::from_millis(50))));
+                script.deadline = waits;
+            }
+            Input::Deadline => {
+                script.deadline = None;
+                let (what, want) = (String::new(), String::new());
+                script.close(riser_model::door::Refusal {
+                    code: riser_model::door::Code::Timeout,
+                    what,
+                    want,
+                });
+            }
+            Input::Bytes(_) | Input::Text(_) | Input::Tell(_) | Input::Unheard | Input::Gone(_) => {}
+        })
+    });
+    let mut client = Client::connect(address).await;
+    client.read_out().await;
+    house.hear_out().await;
+    assert_eq!(house.entrance.counters().first_frame_late.read(), 1);
+}
+
+#[tokio::test]
 async fn who_drips_without_a_credential_is_closed_in_time() {
     let house = House::new(Limits { first_frame_ms: 150, ..limits() });
     let address = house.serve(|| {

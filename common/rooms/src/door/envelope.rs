@@ -440,7 +440,7 @@ impl Open {
     /// Pushes follow the reply to `hello`, which says from where they count.
     fn pull(&mut self, out: &mut VecDeque<Output>) {
         if self.hello.is_none() && self.readers.make_way(out) {
-            out.extend(self.pull.next().map(Output::Ask));
+            out.extend(self.pull.next(self.readers.hold_nothing()).map(Output::Ask));
         }
     }
 

@@ -32,7 +32,9 @@ fn reading(options: &str) -> Envelope {
     let mut door = open();
     text(&mut door, &format!(r##"{{"op":"subscribe","id":2,"sub":5,"channels":"#"{options}}}"##));
     tell(&mut door, subscribed(5, 10));
-    assert_eq!(asks(&tell(&mut door, Tell::Ready)), [&Ask::Pull { bytes: 65_536 }]);
+    // What is held back for want of credit, or by what is newer, is asked for each time.
+    let stands = !options.contains("credit") && !options.contains("conflate");
+    assert_eq!(asks(&tell(&mut door, Tell::Ready)), [&Ask::Pull { bytes: 65_536, stands }]);
     door
 }
 
@@ -88,7 +90,7 @@ fn hello_enters_and_is_answered_with_its_subscriptions() {
             ],
         }})]
     );
-    assert_eq!(asks(&outputs), [&Ask::Pull { bytes: 1000 }]);
+    assert_eq!(asks(&outputs), [&Ask::Pull { bytes: 1000, stands: false }]);
 }
 
 #[test]
@@ -404,7 +406,7 @@ fn nothing_is_pulled_beyond_the_sockets_room() {
     let outputs = tell(&mut door, deliver(vec![push]));
     assert_eq!((texts(&outputs).len(), asks(&outputs).len()), (1, 0), "the room is used up");
     assert!(tell(&mut door, Tell::Ready).is_empty());
-    assert_eq!(asks(&turn(&mut door, Input::Room(500), 2)), [&Ask::Pull { bytes: 500 }]);
+    assert_eq!(asks(&turn(&mut door, Input::Room(500), 2)), [&Ask::Pull { bytes: 500, stands: true }]);
     assert!(turn(&mut door, Input::Room(500), 2).is_empty(), "one pull at a time");
     let some = Tell::Deliver { pushes: vec![msg(5, 11, 12)], more: true };
     assert_eq!(asks(&tell(&mut door, some)).len(), 1, "there is more, and there is room");

@@ -42,12 +42,12 @@ impl Pull {
         self.asked
     }
 
-    /// The pull to ask for, if it is time for one.
-    pub(super) fn next(&mut self) -> Option<Ask> {
+    /// The pull to ask for, if it is time for one. It stands where nothing of what it brings is held back here.
+    pub(super) fn next(&mut self, stands: bool) -> Option<Ask> {
         if !self.ready || self.asked || self.room == 0 {
             return None;
         }
         self.asked = true;
-        Some(Ask::Pull { bytes: u32::try_from(self.room).unwrap_or(u32::MAX) })
+        Some(Ask::Pull { bytes: u32::try_from(self.room).unwrap_or(u32::MAX), stands })
     }
 }

@@ -224,7 +224,7 @@ impl Raw {
 
     fn ask_for_more(&mut self) {
         if matches!(self.phase, Phase::Open { .. }) {
-            self.out.extend(self.pull.next().map(Output::Ask));
+            self.out.extend(self.pull.next(false).map(Output::Ask));
         }
     }
 

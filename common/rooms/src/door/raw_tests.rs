@@ -110,7 +110,7 @@ fn a_refusal_closes_with_its_reason() {
 #[test]
 fn what_is_published_goes_out_as_it_came_in() {
     let mut door = open();
-    assert_eq!(asks(&tell(&mut door, Tell::Ready)), [&Ask::Pull { bytes: 1000 }]);
+    assert_eq!(asks(&tell(&mut door, Tell::Ready)), [&Ask::Pull { bytes: 1000, stands: false }]);
     let pushes = vec![
         publication(0, 10, 11, ContentType::Text, "hé".as_bytes()),
         publication(0, 11, 12, ContentType::Octets, b"text"),
@@ -127,7 +127,7 @@ fn what_is_published_goes_out_as_it_came_in() {
         Output::Bytes(Bytes::from_static(b"\xff")),
     ];
     assert_eq!(outputs, told);
-    assert_eq!(asks(&tell(&mut door, Tell::Ready)), [&Ask::Pull { bytes: 1000 - 10 }]);
+    assert_eq!(asks(&tell(&mut door, Tell::Ready)), [&Ask::Pull { bytes: 1000 - 10, stands: false }]);
 }
 
 #[test]

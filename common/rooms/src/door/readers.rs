@@ -189,6 +189,12 @@ impl Readers {
         reader.say_or_park(sub, Parked { push, follows }, out);
     }
 
+    /// Whether what is pushed is said at once, whatever the socket does: no window, and nothing of which only the newest
+    /// counts.
+    pub(super) fn hold_nothing(&self) -> bool {
+        self.readers.values().all(|reader| reader.window.is_none() && reader.flow == Flow::Credit)
+    }
+
     /// Before a pull: the bus lets full windows rest, so that the others can go on. Whether there is anything to pull
     /// for.
     pub(super) fn make_way(&mut self, out: &mut VecDeque<Output>) -> bool {

@@ -287,7 +287,7 @@ impl Tty {
 
     fn ask_for_more(&mut self) {
         if matches!(self.phase, Phase::Lobby(_)) {
-            self.out.extend(self.pull.next().map(Output::Ask));
+            self.out.extend(self.pull.next(false).map(Output::Ask));
         }
     }
 

@@ -10,6 +10,7 @@ mod retained;
 mod script;
 mod sessions;
 mod sharing;
+mod standing;
 mod storage;
 mod technical;
 #[path = "../door/together.rs"]

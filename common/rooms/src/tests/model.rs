@@ -243,7 +243,8 @@ impl Run {
 
     fn pull(&mut self) {
         let Some(n) = self.any() else { return };
-        self.world.ask(n, Ask::Pull { bytes: self.rng.u32(1..3000) });
+        let stands = self.rng.u32(0..2) == 0;
+        self.world.ask(n, Ask::Pull { bytes: self.rng.u32(1..3000), stands });
         self.hear();
     }
 
@@ -385,7 +386,7 @@ impl Run {
         for _ in 0..10_000 {
             self.world.read();
             for n in self.connections.clone() {
-                self.world.ask(n, Ask::Pull { bytes: 2000 });
+                self.world.ask(n, Ask::Pull { bytes: 2000, stands: false });
             }
             let told = |tell: &Tell| matches!(tell, Tell::Deliver { pushes, .. } if pushes.is_empty());
             let quiet = self

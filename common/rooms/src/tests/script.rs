@@ -273,7 +273,7 @@ impl World {
 
     /// Pulls once.
     pub(super) fn pull(&mut self, n: u64, bytes: u32) -> (Vec<Push>, bool) {
-        self.ask(n, Ask::Pull { bytes });
+        self.ask(n, Ask::Pull { bytes, stands: false });
         let tells = self.tells.entry(c(n)).or_default();
         let answer = tells.iter().position(|tell| matches!(tell, Tell::Deliver { .. }));
         match tells.remove(answer.expect("a pull is answered")) {

@@ -12,15 +12,15 @@ use crate::program::{EVENTUALLY, SOON};
 use crate::site::{ACCOUNT, Node, OWNER, PASSWORD, READER, SENSOR, Site};
 
 /// A stream that flows through edge and hub while others misbehave.
-struct Bystander {
+pub struct Bystander {
     count: u64,
     publisher: Client,
     _board: Client,
 }
 
 impl Bystander {
-    fn start(site: &Site) -> Self {
-        let count = 200;
+    /// It says so many things, 50 in a second.
+    pub fn start(site: &Site, count: u64) -> Self {
         let board = site.dashboard("board", &site.hub, "hall", json!({}));
         site.history.wait_mark("board ready", SOON);
         let ask = json!({ "stream": "s", "topic": "sensors/s", "qos": 2, "count": count, "rate": 50 });
@@ -29,7 +29,8 @@ impl Bystander {
         Self { count, publisher, _board: board }
     }
 
-    fn must_be_undisturbed(self, site: &Site) {
+    /// Waits until everything was delivered, once and in order, and nobody was cut.
+    pub fn must_be_undisturbed(self, site: &Site) {
         self.publisher.finish(EVENTUALLY);
         site.history
             .wait("everything is delivered", EVENTUALLY, |ledger| ledger.delivered("board") == self.count);
@@ -75,7 +76,8 @@ fn text(text: &str) -> Vec<u8> {
     [&length.to_be_bytes(), text.as_bytes()].concat()
 }
 
-fn connect(level: u8, user: &str, password: &str) -> Vec<u8> {
+/// A CONNECT with a clean session and a keepalive of 30 s.
+pub fn connect(level: u8, user: &str, password: &str) -> Vec<u8> {
     let properties: &[u8] = if level == 5 { &[0] } else { &[] };
     let body = [
         &text("MQTT")[..],
@@ -92,7 +94,7 @@ fn connect(level: u8, user: &str, password: &str) -> Vec<u8> {
 fn malformed_mqtt_is_closed_and_disturbs_nobody() {
     needs!(Need::Program("curl"), Need::Python, Need::Node);
     let site = Site::start();
-    let bystander = Bystander::start(&site);
+    let bystander = Bystander::start(&site, 200);
     let good = |level| connect(level, SENSOR, PASSWORD);
     let after = |level, rest: Vec<u8>| [good(level), rest].concat();
     let topic = |name: &str, id: &[u8]| [&text(name)[..], id, b"x"].concat();
@@ -124,6 +126,8 @@ fn malformed_mqtt_is_closed_and_disturbs_nobody() {
         ),
         ("CONNACK from a client", after(4, packet(0x20, &[0, 0]))),
         ("SUBACK from a client", after(5, packet(0x90, &[0, 1, 0, 0]))),
+        ("UNSUBACK from a client", after(5, packet(0xb0, &[0, 1, 0, 0]))),
+        ("PINGRESP from a client", after(4, packet(0xd0, &[]))),
         ("a packet of type 0", after(4, packet(0x00, &[]))),
         (
             "a packet over the limit",
@@ -182,7 +186,7 @@ fn publication_that_may_not_be_is_refused_and_not_kept() {
 fn misbehaving_websockets_are_told_what_would_be_right() {
     needs!(Need::Program("curl"), Need::Python, Need::Node);
     let site = Site::start();
-    let bystander = Bystander::start(&site);
+    let bystander = Bystander::start(&site, 200);
     let room = format!("/{ACCOUNT}/hall");
     let long = "x".repeat(300);
     let case = |name: &str, send: Value| json!({ "name": name, "path": room, "login": true, "send": send });
@@ -261,7 +265,7 @@ fn unknown_room_and_forbidden_room_look_the_same() {
 fn link_listener_closes_on_whatever_is_no_edge() {
     needs!(Need::Program("curl"), Need::Python, Need::Node);
     let site = Site::start();
-    let bystander = Bystander::start(&site);
+    let bystander = Bystander::start(&site, 200);
     let link = |name: &str, send: Value| json!({ "name": name, "path": "/link", "protocol": "riser.link.v1", "send": send, "patience": 8000 });
     let cases = json!([
         link("text", json!(["hello"])),

@@ -29,6 +29,7 @@ mod sensors;
 mod sharing;
 mod sign_in;
 mod site;
+mod slow;
 mod sources;
 mod technical;
 mod tiers;
