@@ -170,6 +170,7 @@ pub fn entrance(limits: &LimitsConfig) -> (Arc<Entrance>, CoreInbox) {
         handshakes_per_s: limits.handshakes_per_second,
         publications_per_s: limits.publications_per_second,
         published_bytes_per_s: limits.published_per_second.0,
+        subscriptions_per_s: limits.subscriptions_per_second,
         first_frame_ms: limits.first_frame.ms(),
         stall_ms: limits.stall.ms(),
         stop_ms: limits.drain.ms(),

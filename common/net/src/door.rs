@@ -10,7 +10,7 @@
 //! Protocols are in the doors; what happens to an ask is the core's.
 
 use crate::{
-    entrance::Visitor,
+    entrance::{Limits, Visitor},
     inbox::{Arrival, Asker},
     pace::Pace,
     pipe::{BytePipe, Heard, Pipe},
@@ -21,7 +21,7 @@ use crate::{
 use bytes::Bytes;
 use riser_model::{
     Time,
-    door::{Ask, Code, Door, Input, Intake, Output, Refusal, Tell},
+    door::{Ask, Code, Door, Input, Output, Refusal, Tell},
 };
 use std::{
     collections::VecDeque,
@@ -115,9 +115,9 @@ struct Connection<P> {
     /// Since when what waits to be written has not moved, and how much was written until then.
     stalled: Option<(Time, u64)>,
     silence: Option<Silence>,
-    /// What its principal publishes, once it is known.
+    /// What its principal publishes and subscribes to, once it is known.
     pace: Option<Arc<Pace>>,
-    /// Until then nothing is read: its principal has published more than it may.
+    /// Until then nothing is read: its principal has published or subscribed to more than it may.
     paced: Option<Time>,
     /// Since when nothing is read.
     deaf: Option<Time>,
@@ -130,16 +130,14 @@ impl<P: Pipe> Connection<P> {
         let entrance = &visitor.entrance;
         let (outbox, tells) = tell_queue();
         let connection = visitor.connection;
-        entrance.core.say(Arrival::Opened {
-            connection,
-            peer: Arc::clone(&visitor.peer),
-            tells: outbox.clone(),
-        });
+        let peer = Arc::clone(&visitor.peer);
+        let asker =
+            Asker::new(entrance.core.clone(), Arrival::Opened { connection, peer, tells: outbox.clone() });
         entrance.door_opened(connection, outbox);
         Self {
             door,
             pipe,
-            asker: Asker::new(entrance.core.clone(), connection),
+            asker,
             tells,
             told: VecDeque::new(),
             phase: Phase::Open,
@@ -438,8 +436,29 @@ impl<P: Pipe> Connection<P> {
                 if matches!(ask, Ask::Publish(_) | Ask::Release { .. } | Ask::HandOver { .. }) {
                     self.tickets += 1;
                 }
-                if let Ask::Publish(intake) = &ask {
-                    self.keep_pace(intake);
+                match &ask {
+                    Ask::Publish(intake) => {
+                        self.keep_pace(|pace, limits, now| pace.take(intake, limits, now))
+                    }
+                    Ask::Subscribe { .. } | Ask::Unsubscribe { .. } => {
+                        self.keep_pace(|pace, limits, now| pace.take_subscription(limits, now));
+                    }
+                    Ask::Enter { .. }
+                    | Ask::Answer(_)
+                    | Ask::Leave { .. }
+                    | Ask::Move { .. }
+                    | Ask::Rooms
+                    | Ask::KeepSession
+                    | Ask::Delivered { .. }
+                    | Ask::Decide { .. }
+                    | Ask::Release { .. }
+                    | Ask::HandOver { .. }
+                    | Ask::Settle { .. }
+                    | Ask::Pause { .. }
+                    | Ask::Pull { .. }
+                    | Ask::Look { .. }
+                    | Ask::Confirm { .. }
+                    | Ask::Ticket { .. } => {}
                 }
                 self.asker.ask(ask);
             }
@@ -457,10 +476,10 @@ impl<P: Pipe> Connection<P> {
         }
     }
 
-    fn keep_pace(&mut self, intake: &Intake) {
+    fn keep_pace(&mut self, take: impl FnOnce(&Pace, &Limits, Time) -> Option<Time>) {
         let entrance = &self.visitor.entrance;
         let now = (entrance.clock)().time;
-        self.pace_until(self.pace.as_ref().and_then(|pace| pace.take(intake, &entrance.limits, now)));
+        self.pace_until(self.pace.as_ref().and_then(|pace| take(pace, &entrance.limits, now)));
     }
 
     fn pace_until(&mut self, until: Option<Time>) {

@@ -30,8 +30,8 @@ pub struct Asked {
     pub ask: Ask,
 }
 
-/// What comes to the core from the sockets. For one connection always: `Opened`, any number of `Asked` (the
-/// last of them `Leave`, if there was an `Enter`), `Closed`.
+/// What comes to the core from the sockets. For one connection always: `Opened`, any number of `Asked`, at least one (the
+/// last of them `Leave`, if there was an `Enter`), `Closed`. Of who says nothing that is for the core it never hears.
 #[derive(Debug)]
 pub enum Arrival {
     /// A door stands open. Nothing is owed to it until it asks.
@@ -187,6 +187,8 @@ type Turn = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireErro
 pub(crate) struct Asker {
     core: CoreHandle,
     connection: ConnectionId,
+    /// That it opened; the core hears it before the first ask.
+    opening: Option<Box<Arrival>>,
     waiting: VecDeque<Ask>,
     turn: Option<Turn>,
     entered: bool,
@@ -195,10 +197,15 @@ pub(crate) struct Asker {
 }
 
 impl Asker {
-    pub(crate) fn new(core: CoreHandle, connection: ConnectionId) -> Self {
+    /// For a connection that opened so.
+    pub(crate) fn new(core: CoreHandle, opened: Arrival) -> Self {
+        let (Arrival::Opened { connection, .. }
+        | Arrival::Asked(Asked { connection, .. })
+        | Arrival::Closed { connection }) = opened;
         Self {
             core,
             connection,
+            opening: Some(Box::new(opened)),
             waiting: VecDeque::new(),
             turn: None,
             entered: false,
@@ -230,6 +237,9 @@ impl Asker {
             | Ask::Look { .. }
             | Ask::Confirm { .. }
             | Ask::Ticket { .. } => {}
+        }
+        if let Some(opened) = self.opening.take() {
+            self.core.say(*opened);
         }
         let ask = if self.waiting.is_empty() { self.core.try_ask(self.connection, ask) } else { Some(ask) };
         self.waiting.extend(ask);
@@ -270,7 +280,7 @@ impl Asker {
 impl Asker {
     /// The last words of a connection, once.
     pub(crate) fn finish(&mut self) {
-        if std::mem::replace(&mut self.finished, true) {
+        if std::mem::replace(&mut self.finished, true) || self.opening.is_some() {
             return;
         }
         let connection = self.connection;
@@ -295,6 +305,13 @@ mod tests {
     use riser_model::door::Intake;
     use std::task::Waker;
 
+    fn asker(core: &CoreHandle, connection: u64) -> Asker {
+        let peer = Peer { address: ([127, 0, 0, 1], 0).into(), listener: "test".into(), tls: false };
+        let (tells, _) = crate::tells::tell_queue();
+        let connection = ConnectionId(connection);
+        Asker::new(core.clone(), Arrival::Opened { connection, peer: Arc::new(peer), tells })
+    }
+
     fn publish(ticket: u64, bytes: usize) -> Ask {
         Ask::Publish(Intake {
             ticket,
@@ -318,7 +335,7 @@ mod tests {
     #[test]
     fn a_small_ask_does_not_overtake_a_large_one() {
         let (core, mut inbox) = core_inbox(2000);
-        let mut asker = Asker::new(core.clone(), ConnectionId(1));
+        let mut asker = asker(&core, 1);
         let cx = &mut Context::from_waker(Waker::noop());
         asker.ask(publish(1, 1000));
         asker.ask(publish(2, 1000));
@@ -333,8 +350,8 @@ mod tests {
     #[test]
     fn who_waits_first_is_served_first() {
         let (core, mut inbox) = core_inbox(2000);
-        let mut first = Asker::new(core.clone(), ConnectionId(1));
-        let mut second = Asker::new(core.clone(), ConnectionId(2));
+        let mut first = asker(&core, 1);
+        let mut second = asker(&core, 2);
         let cx = &mut Context::from_waker(Waker::noop());
         first.ask(publish(1, 1700));
         first.ask(publish(2, 1700));
@@ -352,7 +369,7 @@ mod tests {
     #[test]
     fn an_ask_larger_than_the_inbox_gets_all_of_it() {
         let (core, mut inbox) = core_inbox(1000);
-        let mut asker = Asker::new(core.clone(), ConnectionId(1));
+        let mut asker = asker(&core, 1);
         asker.ask(publish(1, 100_000));
         assert!(!asker.is_waiting());
         assert_eq!(core.free(), 0);
@@ -361,9 +378,22 @@ mod tests {
     }
 
     #[test]
+    fn the_core_hears_nothing_of_who_asks_nothing() {
+        let (core, mut inbox) = core_inbox(1000);
+        drop(asker(&core, 1));
+        let mut arrivals = Vec::new();
+        assert_eq!(inbox.try_recv_many(&mut arrivals, 100), 0);
+        asker(&core, 2).ask(Ask::Rooms);
+        inbox.try_recv_many(&mut arrivals, 100);
+        let [Arrival::Opened { .. }, Arrival::Asked(_), Arrival::Closed { .. }] = &arrivals[..] else {
+            panic!("{arrivals:?}")
+        };
+    }
+
+    #[test]
     fn what_ends_a_connection_gets_through_however_full_it_is() {
         let (core, mut inbox) = core_inbox(1000);
-        let mut asker = Asker::new(core, ConnectionId(1));
+        let mut asker = asker(&core, 1);
         asker.ask(Ask::Enter {
             credential: riser_model::door::Credential::Anonymous,
             session: None,

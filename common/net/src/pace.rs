@@ -1,13 +1,14 @@
-//! How fast: what an address may knock and what a principal may publish, each a rate with a second's worth in hand.
+//! How fast: what an address may knock and what a principal may publish and subscribe to, each a rate with a second's
+//! worth in hand.
 //!
-//! Who publishes over its rate is not read from until it is under it again, and all that came counts. A knock over the
+//! Who publishes or subscribes over its rate is not read from until it is under it again, and all that came counts. A knock over the
 //! rate is refused and does not count, so an address whose devices keep knocking is still let in at its rate.
 
 use crate::entrance::Limits;
 use riser_model::{ClientId, Time, door::Intake};
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -49,30 +50,46 @@ impl Rate {
     }
 }
 
-/// What one principal publishes, on all its connections.
+/// What one principal publishes and subscribes to, on all its connections.
 #[derive(Debug, Default)]
-pub(crate) struct Pace(Mutex<(Rate, Rate)>);
+pub(crate) struct Pace(Mutex<Rates>);
+
+#[derive(Debug, Default)]
+struct Rates {
+    messages: Rate,
+    bytes: Rate,
+    subscriptions: Rate,
+}
 
 impl Pace {
     /// Takes a batch of publications. Until when this is more than may come.
     pub(crate) fn take(&self, intake: &Intake, limits: &Limits, now: Time) -> Option<Time> {
-        let mut rates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let messages = rates.0.take(u64::from(intake.count), limits.publications_per_s, now);
-        let bytes = rates.1.take(intake.entries.len() as u64, limits.published_bytes_per_s, now);
+        let mut rates = self.rates();
+        let messages = rates.messages.take(u64::from(intake.count), limits.publications_per_s, now);
+        let bytes = rates.bytes.take(intake.entries.len() as u64, limits.published_bytes_per_s, now);
         messages.max(bytes)
+    }
+
+    /// Takes the begin or the end of a subscription. Until when this is more than may come.
+    pub(crate) fn take_subscription(&self, limits: &Limits, now: Time) -> Option<Time> {
+        self.rates().subscriptions.take(1, limits.subscriptions_per_s, now)
     }
 
     /// Until when what came before is more than may come.
     pub(crate) fn owes(&self, limits: &Limits, now: Time) -> Option<Time> {
-        let mut rates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let messages = rates.0.take(0, limits.publications_per_s, now);
-        let bytes = rates.1.take(0, limits.published_bytes_per_s, now);
-        messages.max(bytes)
+        let mut rates = self.rates();
+        let messages = rates.messages.take(0, limits.publications_per_s, now);
+        let bytes = rates.bytes.take(0, limits.published_bytes_per_s, now);
+        messages.max(bytes).max(rates.subscriptions.take(0, limits.subscriptions_per_s, now))
     }
 
     fn is_forgotten(&self, now: Time) -> bool {
-        let rates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        rates.0.is_forgotten(now) && rates.1.is_forgotten(now)
+        let rates = self.rates();
+        [rates.messages, rates.bytes, rates.subscriptions].iter().all(|rate| rate.is_forgotten(now))
+    }
+
+    fn rates(&self) -> MutexGuard<'_, Rates> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

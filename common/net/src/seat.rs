@@ -43,13 +43,10 @@ impl Visitor {
     pub fn sit(self) -> Seat {
         let (outbox, tells) = tell_queue();
         let (entrance, connection) = (&self.entrance, self.connection);
-        entrance.core.say(Arrival::Opened {
-            connection,
-            peer: Arc::clone(&self.peer),
-            tells: outbox.clone(),
-        });
+        let peer = Arc::clone(&self.peer);
+        let asker =
+            Asker::new(entrance.core.clone(), Arrival::Opened { connection, peer, tells: outbox.clone() });
         entrance.door_opened(connection, outbox);
-        let asker = Asker::new(entrance.core.clone(), connection);
         Seat { asker, tells, told: VecDeque::new(), visitor: self }
     }
 }

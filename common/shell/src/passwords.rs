@@ -1,4 +1,4 @@
-//! Passwords: verified with argon2id on a few threads of their own, hashed for configuration.
+//! Passwords: verified with argon2id on a few threads of their own, of low priority, hashed for configuration.
 //!
 //! Verifying costs memory and time by design, so only a few run at once, a bounded number waits, and the rest is
 //! sent away to come back. What matched is remembered in memory under a key that this process drew, so that a
@@ -17,11 +17,14 @@ use std::{
     collections::BTreeSet,
     fmt,
     sync::{Arc, Mutex, PoisonError},
+    thread,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 /// How many may wait to be verified: on a slow machine, as many as it verifies before their gates give up.
 pub const WAITING_MAX: usize = 512;
+/// How much less of the processor than those who are inside: a tenth, where there is too little for both.
+const POLITENESS: i32 = 10;
 /// How many that matched are remembered; then it begins anew.
 pub const REMEMBERED_MAX: usize = 16_384;
 
@@ -67,17 +70,24 @@ impl Passwords {
         };
         drop(waiting);
         let matched = Arc::clone(&self.matched);
-        let work = tokio::task::spawn_blocking(move || {
+        let (says, said) = oneshot::channel();
+        let work = move || {
             let _busy = verifier;
+            // Those who are inside go first: guessing is to cost who guesses. Where it cannot be, it is no worse.
+            let _ = rustix::process::nice(POLITENESS);
             // Someone who waited in front may have brought the same.
-            if matched.holds(&name) || verify(hash.expose(), &password.0) {
+            let matches = matched.holds(&name) || verify(hash.expose(), &password.0);
+            if matches {
                 matched.remember(name);
-                return Verdict::Matches;
             }
-            Verdict::Differs
-        });
-        // The runtime drops blocking work only when it ends; then nobody is let in any more.
-        work.await.unwrap_or(Verdict::Busy)
+            // Whoever asked may have gone.
+            let _ = says.send(if matches { Verdict::Matches } else { Verdict::Differs });
+        };
+        // A thread costs a thousandth of what it does here, and its priority goes with it.
+        if let Err(error) = thread::Builder::new().name("verifier".into()).spawn(work) {
+            tracing::warn!(%error, "a password waits in vain for a thread");
+        }
+        said.await.unwrap_or(Verdict::Busy)
     }
 }
 

@@ -22,6 +22,9 @@ pub struct LimitsConfig {
     pub publications_per_second: u64,
     /// The same in bytes.
     pub published_per_second: ByteSize,
+    /// What one user or client subscribes to and unsubscribes from per second, on all its connections; who does more is
+    /// read from more slowly. 0 is no bound.
+    pub subscriptions_per_second: u64,
     /// Subscriptions of one connection.
     pub subscriptions: usize,
     /// TLS, HTTP and the first frame take at most this long.
@@ -47,6 +50,7 @@ impl Default for LimitsConfig {
             handshakes_per_second: 200,
             publications_per_second: 100_000,
             published_per_second: ByteSize::mib(64),
+            subscriptions_per_second: 10_000,
             subscriptions: limits::SUBSCRIPTIONS_MAX,
             first_frame: Duration(limits::FIRST_FRAME_DEADLINE),
             stall: Duration::seconds(30),
