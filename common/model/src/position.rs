@@ -19,9 +19,33 @@ pub struct Position {
     pub seq: Seq,
 }
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
+/// Of a number of 64 bits.
+const HEX_DIGITS: usize = 16;
+/// Two numbers in hexadecimal and one in decimal, with dots between.
+const TEXT_BYTES_MAX: usize = 2 * (HEX_DIGITS + 1) + 20;
+
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}.{:016x}.{}", self.log.0, self.epoch.0, self.seq.0)
+        // Every delivery has one or two: by hand, in one piece.
+        let mut text = [b'.'; TEXT_BYTES_MAX];
+        let (numbers, seq) = text.split_at_mut(2 * (HEX_DIGITS + 1));
+        for (place, number) in numbers.chunks_exact_mut(HEX_DIGITS + 1).zip([self.log.0, self.epoch.0]) {
+            for (digit, nibble) in place.iter_mut().zip((0..HEX_DIGITS).rev()) {
+                *digit = HEX[(number >> (4 * nibble)) as usize & 15];
+            }
+        }
+        let (mut begin, mut left) = (seq.len(), self.seq.0);
+        for digit in seq.iter_mut().rev() {
+            (*digit, begin, left) = (b'0' + (left % 10) as u8, begin - 1, left / 10);
+            if left == 0 {
+                break;
+            }
+        }
+        let end = numbers.len();
+        text.copy_within(end + begin.., end);
+        let text = text.get(..TEXT_BYTES_MAX - begin).and_then(|text| std::str::from_utf8(text).ok());
+        f.write_str(text.unwrap_or_default())
     }
 }
 
@@ -63,6 +87,16 @@ mod tests {
     fn position_text_round_trips() {
         let position = Position { log: LogId(0xabc), epoch: Epoch(u64::MAX), seq: Seq(42) };
         assert_eq!(position.to_string().parse(), Ok(position));
+    }
+
+    #[test]
+    fn text_is_two_numbers_of_sixteen_digits_and_one_as_it_is() {
+        for seq in [0, 1, 9, 10, 42, 99, 100, 1 << 40, u64::MAX - 1, u64::MAX] {
+            for (log, epoch) in [(0, u64::MAX), (0x0123_4567_89ab_cdef, 1), (seq, !seq)] {
+                let position = Position { log: LogId(log), epoch: Epoch(epoch), seq: Seq(seq) };
+                assert_eq!(position.to_string(), format!("{log:016x}.{epoch:016x}.{seq}"));
+            }
+        }
     }
 
     #[test]

@@ -116,6 +116,13 @@ impl Socket {
         })
     }
 
+    /// Keeps one piece of two parts for writing.
+    pub(crate) fn push_both(&mut self, head: &[u8], rest: &[u8]) {
+        self.tail.reserve(head.len() + rest.len());
+        self.copy(head);
+        self.copy(rest);
+    }
+
     /// Keeps bytes for writing.
     pub(crate) fn push(&mut self, bytes: Bytes) {
         if bytes.len() <= COPY_BYTES_MAX {
@@ -157,8 +164,23 @@ impl Socket {
         if self.buffered == 0 && !self.unflushed {
             return Poll::Ready(Ok(()));
         }
-        self.seal_tail();
         self.unflushed = true;
+        if self.pieces.is_empty() && !self.tail.is_empty() {
+            // Almost always that is all, and it fits at once.
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.tail))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.counters.written_bytes.add(written as u64);
+            self.tail.advance(written);
+            self.buffered -= written;
+            self.written += written as u64;
+            if self.tail.is_empty() {
+                // An empty buffer would keep its memory.
+                self.tail = BytesMut::new();
+            }
+        }
+        self.seal_tail();
         while self.buffered > 0 {
             let mut slices = [io::IoSlice::new(&[]); SLICES_MAX];
             let mut count = 0;

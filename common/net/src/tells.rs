@@ -48,6 +48,10 @@ impl TellOutbox {
                 return;
             }
             if queue.tells.len() < TELLS_MAX {
+                if queue.tells.capacity() == 0 {
+                    // Almost always it is taken before the next: room for four would be cleared away each time.
+                    queue.tells.reserve_exact(1);
+                }
                 queue.tells.push_back(tell);
             } else {
                 queue.overrun = true;

@@ -75,7 +75,8 @@ impl Bus {
     /// What a connection has, of about so many bytes; whether there is more, and how many bytes are left. None if it is
     /// gone.
     fn turn(&mut self, connection: ConnectionId, bytes: u32) -> Option<(Vec<Push>, bool, u32)> {
-        let mut pushes = Vec::new();
+        // Almost always it is one.
+        let mut pushes = Vec::with_capacity(1);
         self.tell_through(connection, self.now, &mut pushes);
         let mut budget = bytes;
         // A member of a group has one turn: then it is others'.

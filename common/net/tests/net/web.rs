@@ -141,6 +141,10 @@ async fn text_and_binary_messages_are_themselves() {
         Message::text(""),
         Message::binary(vec![7; 900_000]),
         Message::text("x".repeat(70_000)),
+        Message::text("x".repeat(125)),
+        Message::text("x".repeat(126)),
+        Message::text("x".repeat(0xFFFF)),
+        Message::text("x".repeat(0x1_0000)),
     ] {
         socket.send(message.clone()).await.unwrap();
         assert!(next(&mut socket).await == message);
