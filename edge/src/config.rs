@@ -196,8 +196,8 @@ impl EdgeConfig {
 
     fn check_listeners(&self) -> impl Iterator<Item = Invalid> {
         let tls = self.tls.as_ref();
-        let mqtt = self.listen.mqtt.named("mqtt").filter_map(move |(key, mqtt)| mqtt.tls.check(&key, tls));
-        let http = self.listen.http.named("http").filter_map(move |(key, http)| http.tls.check(&key, tls));
+        let mqtt = self.listen.mqtt.named("mqtt").filter_map(move |(key, mqtt)| mqtt.check(&key, tls));
+        let http = self.listen.http.named("http").filter_map(move |(key, http)| http.check(&key, tls));
         let link = self.listen.link.named("link");
         let link = link.filter_map(move |(key, link)| link.check(&key).or_else(|| link.tls.check(&key, tls)));
         let operations = self.listen.operations.named("operations");

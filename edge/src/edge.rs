@@ -162,7 +162,7 @@ impl Edge {
         ));
         edge.listen(config, &status, &metrics, &lookout)?;
         for (name, listener) in config.listen.link.named("link") {
-            let tls = setup::acceptor(&listener.tls, config.tls.as_ref())?;
+            let tls = setup::acceptor(&listener.tls, config.tls.as_ref(), None)?;
             let bound = Listener::bind(name.as_str(), listener.address, tls)?;
             accept::check(&bound, listener.insecure)?;
             edge.addresses.push((name, bound.address()?));
@@ -200,18 +200,33 @@ impl Edge {
         let tls = config.tls.as_ref();
         let mqtt_counters = Arc::new(MqttCounters::default());
         for (name, listener) in config.listen.mqtt.named("mqtt") {
-            let bound =
-                Listener::bind(name.as_str(), listener.address, setup::acceptor(&listener.tls, tls)?)?;
+            let bound = Listener::bind(
+                name.as_str(),
+                listener.address,
+                setup::acceptor(&listener.tls, tls, listener.client_ca.as_deref())?,
+            )?;
             self.addresses.push((name, bound.address()?));
-            let doors = Doors::new(listener.anonymous.is_some(), Arc::clone(&mqtt_counters)).of_mqtt();
+            let doors = Doors::new(
+                listener.anonymous.is_some(),
+                listener.client_ca.is_some(),
+                Arc::clone(&mqtt_counters),
+            )
+            .of_mqtt();
             self.background.spawn(serve_mqtt(bound, Arc::clone(&self.entrance), doors));
         }
         for (name, listener) in config.listen.http.named("http") {
-            let bound =
-                Listener::bind(name.as_str(), listener.address, setup::acceptor(&listener.tls, tls)?)?;
+            let bound = Listener::bind(
+                name.as_str(),
+                listener.address,
+                setup::acceptor(&listener.tls, tls, listener.client_ca.as_deref())?,
+            )?;
             self.addresses.push((name, bound.address()?));
             let site = EdgeSite {
-                doors: Doors::new(listener.anonymous.is_some(), Arc::clone(&mqtt_counters)),
+                doors: Doors::new(
+                    listener.anonymous.is_some(),
+                    listener.client_ca.is_some(),
+                    Arc::clone(&mqtt_counters),
+                ),
                 origins: Origins::new(&listener.origins)?,
             };
             self.background.spawn(serve_http(bound, Arc::clone(&self.entrance), Arc::new(site)));

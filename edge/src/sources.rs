@@ -67,6 +67,7 @@ impl Sources {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             listener: SourceConfig::key(index).into(),
             tls: false,
+            certificate: None,
         };
         let visitor =
             self.entrance.admit(peer).expect("there are more places than sources, and loopback counts none");

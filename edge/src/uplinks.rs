@@ -18,9 +18,6 @@ use std::{
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsConnector;
 
-/// Where systems keep the certificate authorities that they believe.
-const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
-
 /// Where one uplink leads.
 #[derive(Clone)]
 pub struct Route {
@@ -39,7 +36,7 @@ impl Route {
         let url: LinkUrl = config.url.to_string().parse()?;
         let tls = match (&config.ca, url.is_tls()) {
             (Some(ca), true) => Some(tls::client(Trust::roots(ca)?)?),
-            (None, true) => Some(tls::client(Trust::roots(Path::new(SYSTEM_AUTHORITIES))?)?),
+            (None, true) => Some(tls::client(Trust::roots(Path::new(tls::SYSTEM_AUTHORITIES))?)?),
             (_, false) => None,
         };
         Ok(Self { url, tls, insecure: config.insecure, name, metrics, unreachable: Arc::default() })

@@ -143,7 +143,8 @@ async fn enter(
     };
     // Who only looks is told of to nobody.
     let mut tells = Vec::new();
-    let caller = Caller { address: Some(peer.address.ip()), tls: peer.tls, ..Caller::default() };
+    let certificate = peer.certificate.clone();
+    let caller = Caller { address: Some(peer.address.ip()), tls: peer.tls, certificate, ..Caller::default() };
     let mut front = Gate::front(policy, caller.clone(), Clock.now());
     front.handle(Input::Shown(credential), Clock.now());
     pass(&mut front, verifier, &mut tells).await?;
@@ -305,7 +306,8 @@ mod tests {
         };
         let directory = Arc::new(Directory::compile(&[account]).unwrap());
         let policy = Policy::new(&directory, Some("guest"), "listen").unwrap();
-        let peer = Peer { address: from.parse().unwrap(), listener: "http".into(), tls: false };
+        let peer =
+            Peer { address: from.parse().unwrap(), listener: "http".into(), tls: false, certificate: None };
         let headers = shown.iter().map(|value| (header::AUTHORIZATION, value.parse().unwrap())).collect();
         let entered = enter(&policy, &Passwords::new(1), &Origins::default(), &peer, &headers).await;
         entered.map(|principal| principal.name.to_string()).map_err(|refusal| refusal.code)
@@ -352,7 +354,12 @@ mod tests {
         };
         let directory = Arc::new(Directory::compile(&[account]).unwrap());
         let policy = Policy::new(&directory, None, "listen").unwrap();
-        let peer = Peer { address: "192.0.2.7:1".parse().unwrap(), listener: "http".into(), tls: false };
+        let peer = Peer {
+            address: "192.0.2.7:1".parse().unwrap(),
+            listener: "http".into(),
+            tls: false,
+            certificate: None,
+        };
         let headers = HeaderMap::from_iter([(header::AUTHORIZATION, "Bearer of-ann".parse().unwrap())]);
         let principal =
             enter(&policy, &Passwords::new(1), &Origins::default(), &peer, &headers).await.unwrap();

@@ -181,8 +181,8 @@ impl HubConfig {
 
     fn check_listeners(&self) -> impl Iterator<Item = Invalid> {
         let (listen, tls) = (&self.listen, self.tls.as_ref());
-        let mqtt = listen.mqtt.named("mqtt").filter_map(move |(key, mqtt)| mqtt.tls.check(&key, tls));
-        let http = listen.http.named("http").filter_map(move |(key, http)| http.tls.check(&key, tls));
+        let mqtt = listen.mqtt.named("mqtt").filter_map(move |(key, mqtt)| mqtt.check(&key, tls));
+        let http = listen.http.named("http").filter_map(move |(key, http)| http.check(&key, tls));
         let link = listen.link.named("link");
         let link = link.filter_map(move |(key, link)| link.check(&key).or_else(|| link.tls.check(&key, tls)));
         let operations = listen.operations.named("operations");

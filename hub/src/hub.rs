@@ -5,6 +5,7 @@ use crate::{
     config::HubConfig,
     cookies::Cookies,
     footers::Footers,
+    key_sets::KeySets,
     page,
     sign_in::{self, SignIns},
     site::HubSite,
@@ -151,10 +152,15 @@ impl Hub {
         });
         let cookies = cookies.transpose()?.map(Arc::new);
         let passwords = Passwords::new(config.limits.password_verifiers);
+        let key_sets = Arc::new(KeySets::default());
+        metrics.also({
+            let key_sets = Arc::clone(&key_sets);
+            move || key_sets.each().to_vec()
+        });
         let shared = Shared {
             status: Status::default(),
             metrics,
-            verifier: Arc::new(Verifier::new(passwords, cookies.clone())),
+            verifier: Arc::new(Verifier::new(passwords, cookies.clone(), Arc::clone(&key_sets))),
             cookies,
             policies: policies.clone(),
             sockets: LinkSockets::new(fork_sender),
@@ -224,15 +230,26 @@ impl Hub {
         let mqtt_counters = Arc::new(MqttCounters::default());
         let sign_ins = Arc::new(SignIns::default());
         for (name, listener) in config.listen.mqtt.named("mqtt") {
-            let bound =
-                Listener::bind(name.as_str(), listener.address, setup::acceptor(&listener.tls, tls)?)?;
+            let bound = Listener::bind(
+                name.as_str(),
+                listener.address,
+                setup::acceptor(&listener.tls, tls, listener.client_ca.as_deref())?,
+            )?;
             self.addresses.push((name, bound.address()?));
-            let doors = Doors::new(listener.anonymous.is_some(), Arc::clone(&mqtt_counters)).of_mqtt();
+            let doors = Doors::new(
+                listener.anonymous.is_some(),
+                listener.client_ca.is_some(),
+                Arc::clone(&mqtt_counters),
+            )
+            .of_mqtt();
             self.background.spawn(serve_mqtt(bound, Arc::clone(&self.entrance), doors));
         }
         for (name, listener) in config.listen.http.named("http") {
-            let bound =
-                Listener::bind(name.as_str(), listener.address, setup::acceptor(&listener.tls, tls)?)?;
+            let bound = Listener::bind(
+                name.as_str(),
+                listener.address,
+                setup::acceptor(&listener.tls, tls, listener.client_ca.as_deref())?,
+            )?;
             let policy = shared.policies.get(name.as_str()).context("every HTTP listener has a policy")?;
             let origins = Arc::new(Origins::new(&listener.origins)?);
             let api = Api {
@@ -255,7 +272,11 @@ impl Hub {
             }
             self.addresses.push((name, bound.address()?));
             let site = HubSite {
-                doors: Doors::new(listener.anonymous.is_some(), Arc::clone(&mqtt_counters)),
+                doors: Doors::new(
+                    listener.anonymous.is_some(),
+                    listener.client_ca.is_some(),
+                    Arc::clone(&mqtt_counters),
+                ),
                 origins,
                 takes_cookies: shared.cookies.is_some(),
                 routes,
@@ -264,7 +285,7 @@ impl Hub {
         }
         for (name, listener) in config.listen.link.named("link") {
             let bound =
-                Listener::bind(name.as_str(), listener.address, setup::acceptor(&listener.tls, tls)?)?;
+                Listener::bind(name.as_str(), listener.address, setup::acceptor(&listener.tls, tls, None)?)?;
             accept::check(&bound, listener.insecure)?;
             self.addresses.push((name, bound.address()?));
             let (entrance, insecure) = (Arc::clone(&self.links), listener.insecure);

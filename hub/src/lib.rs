@@ -9,6 +9,7 @@ pub mod config;
 mod cookies;
 mod footers;
 pub mod hub;
+mod key_sets;
 mod page;
 mod sign_in;
 mod site;

@@ -1,6 +1,10 @@
-//! What a hub can verify for its gates: passwords and signatures as everywhere, and its own cookies.
+//! What a hub can verify for its gates: passwords and signatures as everywhere, its own cookies, and tokens by the keys
+//! that their issuers publish.
 
-use crate::cookies::Cookies;
+use crate::{
+    cookies::Cookies,
+    key_sets::{Found, KeySets},
+};
 use riser_gate::{Proof, Verdict};
 use riser_shell::{
     Passwords,
@@ -13,26 +17,39 @@ use std::sync::Arc;
 pub struct Verifier {
     passwords: Passwords,
     cookies: Option<Arc<Cookies>>,
+    key_sets: Arc<KeySets>,
 }
 
 impl Verifier {
     /// With cookies, if people sign in here.
-    pub fn new(passwords: Passwords, cookies: Option<Arc<Cookies>>) -> Self {
-        Self { passwords, cookies }
+    pub fn new(passwords: Passwords, cookies: Option<Arc<Cookies>>, key_sets: Arc<KeySets>) -> Self {
+        Self { passwords, cookies, key_sets }
+    }
+
+    async fn find(&self, proof: Proof) -> Verdict {
+        match proof {
+            Proof::Cookie { message, signature } => match &self.cookies {
+                Some(cookies) => cookies.verify(&message, &signature.0),
+                None => Verdict::Differs,
+            },
+            Proof::Token { source, kid, alg, message, signature } => {
+                match self.key_sets.find(&source, kid.as_deref(), alg).await {
+                    Found::Keys(keys) => {
+                        proofs::verify(&self.passwords, Proof::Signature { keys, message, signature }).await
+                    }
+                    Found::Unknown => Verdict::Differs,
+                    Found::Away => Verdict::Away,
+                }
+            }
+            proof @ (Proof::Password { .. } | Proof::Signature { .. }) => {
+                proofs::verify(&self.passwords, proof).await
+            }
+        }
     }
 }
 
 impl Verify for Verifier {
     fn verify(&self, proof: Proof) -> Finding<'_> {
-        match (proof, &self.cookies) {
-            (Proof::Cookie { message, signature }, Some(cookies)) => {
-                let verdict = cookies.verify(&message, &signature.0);
-                Box::pin(async move { verdict })
-            }
-            (Proof::Cookie { .. }, None) => Box::pin(async { Verdict::Differs }),
-            (proof @ (Proof::Password { .. } | Proof::Signature { .. }), _) => {
-                Box::pin(proofs::verify(&self.passwords, proof))
-            }
-        }
+        Box::pin(self.find(proof))
     }
 }

@@ -9,6 +9,7 @@
 
 pub mod address;
 pub mod anonymous;
+pub mod certificate;
 pub mod claim;
 pub mod cookie;
 pub mod jwt;
@@ -58,6 +59,8 @@ pub enum Acceptor {
     Ticket,
     /// What a browser was given at sign-in.
     Cookie,
+    /// The certificate that TLS was begun with.
+    Certificate,
     /// A password that was signed with a key, where nobody can be asked.
     Signed,
     /// A challenge, answered with a key or a shared secret.
@@ -89,6 +92,8 @@ pub enum Kind {
     Ticket,
     /// [`Acceptor::Cookie`].
     Cookie,
+    /// [`Acceptor::Certificate`].
+    Certificate,
     /// [`Acceptor::Claim`] by key.
     Key,
     /// [`Acceptor::Claim`] by shared secret.
@@ -115,6 +120,7 @@ impl Kind {
             Self::Jwt => "jwt",
             Self::Ticket => "ticket",
             Self::Cookie => "cookie",
+            Self::Certificate => "certificate",
             Self::Key => "key",
             Self::Secret => "secret",
             Self::Address => "address",
@@ -134,6 +140,7 @@ impl Kind {
             Self::Jwt,
             Self::Ticket,
             Self::Cookie,
+            Self::Certificate,
             Self::Key,
             Self::Secret,
             Self::Tty,
@@ -150,6 +157,7 @@ impl Kind {
             | Self::Token
             | Self::Ticket
             | Self::Cookie
+            | Self::Certificate
             | Self::Jwt
             | Self::Key
             | Self::Secret
@@ -169,6 +177,7 @@ impl Acceptor {
             Self::Jwt => Kind::Jwt,
             Self::Ticket => Kind::Ticket,
             Self::Cookie => Kind::Cookie,
+            Self::Certificate => Kind::Certificate,
             Self::Signed | Self::Claim(Method::Key) => Kind::Key,
             Self::Claim(Method::Secret) => Kind::Secret,
             Self::Address(_) => Kind::Address,
@@ -187,6 +196,7 @@ impl Acceptor {
             Self::Jwt => jwt::begin(given),
             Self::Ticket => ticket::begin(given),
             Self::Cookie => cookie::begin(given),
+            Self::Certificate => certificate::begin(given),
             Self::Signed => signed::begin(given),
             Self::Claim(method) => claim::begin(*method, given),
             Self::Address(networks) => networks.begin(given),
@@ -221,9 +231,16 @@ pub(crate) enum Step {
     /// Say this and hear the answer.
     Say(Prompt, Hears),
     /// Have this done and await the verdict, perhaps saying so.
-    Do(Effect, Option<Prompt>, Awaits),
+    Do(Effect, Option<Prompt>, Box<Awaits>),
     /// Do not.
     Refuse(Refused),
+}
+
+impl Step {
+    /// Have this done, perhaps saying so.
+    pub(crate) fn have(effect: Effect, prompt: Option<Prompt>, awaits: Awaits) -> Self {
+        Self::Do(effect, prompt, Box::new(awaits))
+    }
 }
 
 /// Why somebody does not pass.
@@ -324,6 +341,7 @@ impl Awaits {
                 No::Next(refused) => Step::Next(Some(refused)),
             },
             (Verdict::Busy, _) => Step::Refuse(busy()),
+            (Verdict::Away, _) => Step::Refuse(away()),
         }
     }
 }
@@ -346,6 +364,15 @@ pub(crate) fn not_here(why: &'static str) -> Refused {
         want: "a room of your account in which you have a right, and whose gate lets you pass".to_owned(),
     };
     Refused { refusal, why, words: None }
+}
+
+fn away() -> Refused {
+    let refusal = Refusal {
+        code: Code::Timeout,
+        what: "who vouches for this credential does not answer".to_owned(),
+        want: "come back in a moment, or show another one".to_owned(),
+    };
+    Refused { refusal, why: "who vouches for it does not answer", words: None }
 }
 
 fn busy() -> Refused {

@@ -75,6 +75,9 @@ pub struct UserConfig {
     /// Hashes of bearer tokens, as `account token` prints them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tokens: Vec<TokenHash>,
+    /// Names in its certificates, to the letter: an alternative name (DNS, e-mail, URI), or the common name of one without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<String>,
     /// Public keys with which it answers challenges, as OpenSSH writes them: `ssh-ed25519 AAAA...`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<DeviceKey>,
@@ -89,7 +92,8 @@ pub struct UserConfig {
 impl UserConfig {
     /// A user who can neither enter nor do anything yet.
     pub fn new(name: AccountName) -> Self {
-        Self { name, id: None, password: None, tokens: vec![], keys: vec![], secret: None, role: None }
+        let (tokens, certificates, keys) = (vec![], vec![], vec![]);
+        Self { name, id: None, password: None, tokens, certificates, keys, secret: None, role: None }
     }
 }
 
@@ -115,6 +119,9 @@ pub struct ClientConfig {
     /// Hashes of bearer tokens, as `account token` prints them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tokens: Vec<TokenHash>,
+    /// Names in its certificates, to the letter: an alternative name (DNS, e-mail, URI), or the common name of one without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<String>,
     /// Public keys with which it answers challenges, as OpenSSH writes them: `ssh-ed25519 AAAA...`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<DeviceKey>,
@@ -129,9 +136,9 @@ pub struct ClientConfig {
 impl ClientConfig {
     /// A client that can neither enter nor do anything yet.
     pub fn new(name: AccountName) -> Self {
-        let (tokens, keys) = (vec![], vec![]);
+        let (tokens, certificates, keys) = (vec![], vec![], vec![]);
         let (id, key, relays, password, secret, role) = (None, None, false, None, None, None);
-        Self { name, id, key, relays, password, tokens, keys, secret, role }
+        Self { name, id, key, relays, password, tokens, certificates, keys, secret, role }
     }
 }
 

@@ -46,6 +46,7 @@ pub struct Directory {
     names: BTreeMap<(AccountName, AccountName), ClientId>,
     accounts: BTreeMap<AccountName, AccountId>,
     tokens: Vec<(TokenHash, ClientId)>,
+    certificates: BTreeMap<String, ClientId>,
     hashes: Vec<PasswordHash>,
     issuers: Vec<Issuer>,
     gates: BTreeMap<AccountId, Arc<Sequence>>,
@@ -235,6 +236,13 @@ impl Directory {
         }
     }
 
+    /// Who has one of these names in its certificates, if it is one and the same.
+    pub(crate) fn certified(&self, names: &[String]) -> Option<&Arc<Principal>> {
+        let mut found = names.iter().filter_map(|name| self.certificates.get(name));
+        let first = *found.next()?;
+        if found.all(|other| *other == first) { self.principal(first) } else { None }
+    }
+
     /// Whose token it is. Looks at every token, so that the time says nothing.
     pub(crate) fn token(&self, shown: TokenHash) -> Option<&Arc<Principal>> {
         let mut found = None;
@@ -292,6 +300,7 @@ struct Entrant<'a> {
     id: Option<ClientId>,
     password: Option<&'a PasswordHash>,
     tokens: &'a [TokenHash],
+    certificates: &'a [String],
     public: Option<KeyText>,
     relays: bool,
     keys: &'a [DeviceKey],
@@ -301,18 +310,41 @@ struct Entrant<'a> {
 
 impl<'a> Entrant<'a> {
     fn user(account: &str, user: &'a UserConfig) -> Self {
-        let UserConfig { name, id, password, tokens, keys, secret, role } = user;
+        let UserConfig { name, id, password, tokens, certificates, keys, secret, role } = user;
         let key = format!("{account}.user[{name}]");
         let (password, secret, relays) = (password.as_ref(), secret.as_ref(), false);
-        Self { key, name, id: *id, password, tokens, public: None, relays, keys, secret, role: *role }
+        Self {
+            key,
+            name,
+            id: *id,
+            password,
+            tokens,
+            certificates,
+            public: None,
+            relays,
+            keys,
+            secret,
+            role: *role,
+        }
     }
 
     fn client(account: &str, client: &'a ClientConfig) -> Self {
-        let ClientConfig { name, id, key: public, relays, password, tokens, keys, secret, role } = client;
+        let ClientConfig {
+            name,
+            id,
+            key: public,
+            relays,
+            password,
+            tokens,
+            certificates,
+            keys,
+            secret,
+            role,
+        } = client;
         let key = format!("{account}.client[{name}]");
         let (password, secret) = (password.as_ref(), secret.as_ref());
         let (public, relays) = (*public, *relays);
-        Self { key, name, id: *id, password, tokens, public, relays, keys, secret, role: *role }
+        Self { key, name, id: *id, password, tokens, certificates, public, relays, keys, secret, role: *role }
     }
 }
 
@@ -466,6 +498,15 @@ impl Compiler {
                 );
             }
             self.directory.tokens.push((*token, client));
+        }
+        for name in entrant.certificates {
+            if self.directory.certificates.insert(name.clone(), client).is_some_and(|other| other != client) {
+                self.refuse(
+                    format!("{key}.certificates"),
+                    format!("somebody else has {name:?} in its certificate"),
+                    "give each its own",
+                );
+            }
         }
         self.directory.hashes.extend(entrant.password.cloned());
         let key = entrant.public.map(|key| key.0);

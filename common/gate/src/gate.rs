@@ -12,13 +12,15 @@ use crate::{
     acceptor::{Acceptor, Awaits, Given, Hears, Kind, Refused, Step, not_authorised, ticket::Redeemed},
     directory::Directory,
     hidden::PasswordHash,
+    issuer::Algorithm,
+    key_set::KeySource,
     policy::Policy,
     sequence::Sequence,
     verifying_key::VerifyingKey,
 };
 use bytes::Bytes;
 use riser_model::{
-    Now, Principal, Time, Wall,
+    Certificate, Now, Principal, Time, Wall,
     door::{Code, Credential, Prompt, Refusal, Secret},
     event::GateStep,
 };
@@ -36,6 +38,8 @@ pub struct Caller {
     pub address: Option<IpAddr>,
     /// Whether nobody can listen on the way.
     pub tls: bool,
+    /// The certificate that it proved to hold when TLS was begun, if it did.
+    pub certificate: Option<Certificate>,
     /// Whether it was sent away several times lately.
     pub known: bool,
     /// Random bytes of its own, of which its nonces are made.
@@ -74,6 +78,8 @@ pub enum Verdict {
     Differs,
     /// Too many are waiting; nobody looked.
     Busy,
+    /// Who would know does not answer.
+    Away,
 }
 
 /// What is to be verified.
@@ -91,6 +97,19 @@ pub enum Proof {
         /// The keys.
         keys: Vec<VerifyingKey>,
         /// What.
+        message: Bytes,
+        /// What was shown.
+        signature: Bytes,
+    },
+    /// Whether one of the keys that an issuer publishes has signed.
+    Token {
+        /// Where they are.
+        source: Arc<KeySource>,
+        /// The key's name, if the token names it.
+        kid: Option<String>,
+        /// The algorithm.
+        alg: Algorithm,
+        /// What is signed.
         message: Bytes,
         /// What was shown.
         signature: Bytes,
@@ -208,7 +227,7 @@ pub struct Gate {
 enum State {
     Arrived { deadline: Time },
     Hears { hears: Hears, deadline: Time, heard: u32 },
-    Awaits { awaits: Awaits, deadline: Time, ticket: u64 },
+    Awaits { awaits: Box<Awaits>, deadline: Time, ticket: u64 },
     Finished,
     Refused,
 }
@@ -278,7 +297,7 @@ impl Gate {
             }
             (State::Awaits { awaits, ticket, .. }, Input::Done { ticket: of, verdict }) if of == ticket => {
                 let step = awaits.judge(verdict);
-                let is_wrong = verdict != Verdict::Busy && matches!(step, Step::Refuse(_));
+                let is_wrong = verdict == Verdict::Differs && matches!(step, Step::Refuse(_));
                 self.offended = is_wrong && self.current() == Some(Kind::Tty);
                 self.take(step, 0, now);
             }

@@ -23,6 +23,8 @@ pub enum AcceptorConfig {
     Token,
     /// A token that an issuer of the account has signed (JWT).
     Jwt,
+    /// A certificate that TLS was begun with, at a listener that asks for one.
+    Certificate,
     /// A challenge, signed with a key of the user or client.
     Key,
     /// A challenge, proven with the secret that the user or client shares with this instance.
@@ -70,6 +72,7 @@ impl AcceptorConfig {
             Self::Password
             | Self::Token
             | Self::Jwt
+            | Self::Certificate
             | Self::Key
             | Self::Secret
             | Self::Address(_)
@@ -86,6 +89,7 @@ impl AcceptorConfig {
             Self::Password => Acceptor::Password,
             Self::Token => Acceptor::Token,
             Self::Jwt => Acceptor::Jwt,
+            Self::Certificate => Acceptor::Certificate,
             Self::Key => Acceptor::Claim(Method::Key),
             Self::Secret => Acceptor::Claim(Method::Secret),
             Self::Address(networks) if networks.0.is_empty() => {

@@ -1,9 +1,16 @@
-//! `[[account.issuer]]`: who may vouch for users of an account with tokens (JWT), and with which keys.
+//! `[[account.issuer]]`: who may vouch for users of an account with tokens (JWT), and with which keys: those in the
+//! configuration, or those that it publishes ([`crate::key_set`]).
 
-use crate::{hidden::SharedSecret, invalid::Invalid, verifying_key::VerifyingKey};
+use crate::{
+    hidden::SharedSecret,
+    invalid::Invalid,
+    key_set::{KeySource, is_safe},
+    verifying_key::VerifyingKey,
+};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use riser_model::AccountName;
 use serde::{Deserialize, Serialize};
+use std::{path::PathBuf, sync::Arc};
 
 /// An issuer of tokens: `[[account.issuer]]`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -17,7 +24,17 @@ pub struct IssuerConfig {
     #[serde(default = "sub")]
     pub claim: String,
     /// Its keys: `[[account.issuer.key]]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub key: Vec<JwkConfig>,
+    /// Where it publishes its keys, as a JWK Set: an `https` URL, or `http` within this host. Hubs fetch it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_set: Option<String>,
+    /// Whether it says itself where that is, as providers of OpenID Connect do: then `issuer` is a URL.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub discover: bool,
+    /// The authorities (PEM) that vouch for its host; the system's unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
 }
 
 fn sub() -> String {
@@ -51,7 +68,7 @@ pub struct JwkConfig {
 }
 
 /// How a token is signed. A closed list, without `none`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub enum Algorithm {
     /// Ed25519.
     EdDSA,
@@ -64,6 +81,11 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
+    /// The one of that name whose keys may be published.
+    pub(crate) fn public(name: &str) -> Option<Self> {
+        [Self::EdDSA, Self::ES256, Self::RS256].into_iter().find(|alg| alg.name() == name)
+    }
+
     /// Its name in `alg`.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -83,6 +105,8 @@ pub(crate) struct Issuer {
     pub(crate) audience: String,
     pub(crate) claim: String,
     pub(crate) keys: Vec<Jwk>,
+    /// Where its other keys are.
+    pub(crate) source: Option<Arc<KeySource>>,
 }
 
 /// One of its keys.
@@ -102,17 +126,34 @@ impl IssuerConfig {
                 Err(want) => wrong.push(Invalid::new(format!("{key}.key[{index}]"), "not a key", want)),
             }
         }
-        if self.key.is_empty() {
-            wrong.push(Invalid::new(format!("{key}.key"), "no key", "at least one [[account.issuer.key]]"));
+        let published = self.key_set.is_some() || self.discover;
+        if self.key.is_empty() && !published {
+            let want = "a key_set, discover = true, or at least one [[account.issuer.key]]";
+            wrong.push(Invalid::new(format!("{key}.key"), "no key", want));
         }
-        let IssuerConfig { issuer, audience, claim, .. } = self.clone();
-        let issuer = Issuer { account: account.clone(), issuer, audience, claim, keys };
+        if self.key_set.is_some() && self.discover {
+            let want = "either where its keys are, or that it says so itself";
+            wrong.push(Invalid::new(format!("{key}.discover"), "key_set says it already", want));
+        }
+        let named = self.key_set.as_ref().map(|url| ("key_set", url));
+        let named = named.or_else(|| self.discover.then_some(("issuer", &self.issuer)));
+        if let Some((field, _)) = named.filter(|(_, url)| !is_safe(url)) {
+            let what = "keys that came in the clear are anybody's";
+            wrong.push(Invalid::new(
+                format!("{key}.{field}"),
+                what,
+                "an https URL, or http within this host",
+            ));
+        }
+        let IssuerConfig { issuer, audience, claim, key_set: url, ca, .. } = self.clone();
+        let source = published.then(|| Arc::new(KeySource { url, issuer: issuer.clone(), ca }));
+        let issuer = Issuer { account: account.clone(), issuer, audience, claim, keys, source };
         if wrong.is_empty() { Ok(issuer) } else { Err(wrong) }
     }
 }
 
 impl JwkConfig {
-    fn compile(&self) -> Result<VerifyingKey, &'static str> {
+    pub(crate) fn compile(&self) -> Result<VerifyingKey, &'static str> {
         let JwkConfig { kid: _, alg, x, y, n, e, k } = self;
         let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text).ok();
         let exactly = |text: &str| bytes(text).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());

@@ -20,6 +20,7 @@ pub mod hidden;
 pub mod invalid;
 pub mod issuer;
 pub mod key;
+pub mod key_set;
 pub mod offenders;
 pub mod persons;
 pub mod policy;
@@ -38,8 +39,9 @@ pub use gate::{Caller, Effect, Gate, Input, Output, Proof, Stand, Standing, Verd
 pub use gate_config::{AcceptorConfig, GateConfig};
 pub use hidden::{Hidden, PasswordHash, SharedSecret, TokenHash};
 pub use invalid::{Invalid, nearest};
-pub use issuer::{IssuerConfig, JwkConfig};
+pub use issuer::{Algorithm, IssuerConfig, JwkConfig};
 pub use key::KeyText;
+pub use key_set::{KeySet, KeySource};
 pub use offenders::Offenders;
 pub use persons::Persons;
 pub use policy::Policy;

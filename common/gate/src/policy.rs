@@ -25,8 +25,14 @@ impl Policy {
     /// The policy of a listener: every credential that the directory knows, and nobody without, unless
     /// `anonymous` names the user or client as whom.
     pub fn new(directory: &Arc<Directory>, anonymous: Option<&str>, key: &str) -> Result<Self, Invalid> {
-        let mut acceptors =
-            vec![Acceptor::Signed, Acceptor::Password, Acceptor::Jwt, Acceptor::Token, Acceptor::Ticket];
+        let mut acceptors = vec![
+            Acceptor::Certificate,
+            Acceptor::Signed,
+            Acceptor::Password,
+            Acceptor::Jwt,
+            Acceptor::Token,
+            Acceptor::Ticket,
+        ];
         acceptors.extend(Method::ALL.map(Acceptor::Claim));
         if let Some(name) = anonymous {
             let principal = directory.require(&format!("{key}.anonymous"), name)?;

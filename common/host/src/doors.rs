@@ -16,13 +16,16 @@ pub struct Doors {
     mqtt: Arc<MqttConfig>,
     counters: Arc<MqttCounters>,
     anonymous: bool,
+    certified: bool,
 }
 
 impl Doors {
-    /// For a listener that lets in those without a credential, or not.
-    pub fn new(anonymous: bool, counters: Arc<MqttCounters>) -> Self {
-        let mqtt = Arc::new(MqttConfig { allow_anonymous: anonymous, ..MqttConfig::default() });
-        Self { mqtt, counters, anonymous }
+    /// For a listener that lets in those without a credential, or not; and that asks for certificates, or not: then who
+    /// shows nothing else may have shown one, and the gate knows.
+    pub fn new(anonymous: bool, certified: bool, counters: Arc<MqttCounters>) -> Self {
+        let allow_anonymous = anonymous || certified;
+        let mqtt = Arc::new(MqttConfig { allow_anonymous, ..MqttConfig::default() });
+        Self { mqtt, counters, anonymous, certified }
     }
 
     /// MQTT doors for a listener that speaks nothing else.
@@ -39,7 +42,7 @@ impl Doors {
         let shown = knock.credential;
         match knock.doorway {
             Doorway::EnvelopeLobby => {
-                Ok(Box::new(Lobby::new(shown, self.anonymous, TicketSeed(entropy::bytes()), Clock.now())))
+                Ok(Box::new(Lobby::new(shown, self.silent(), TicketSeed(entropy::bytes()), Clock.now())))
             }
             Doorway::Envelope { account, room } => {
                 let place = self.place(account, room, shown.unwrap_or(Credential::Anonymous));
@@ -75,8 +78,13 @@ impl Doors {
         Box::new(MqttDoor::new(config, counters, entropy::number(), Clock.now()))
     }
 
+    /// Whether who shows nothing here may be let in.
+    fn silent(&self) -> bool {
+        self.anonymous || self.certified
+    }
+
     fn place(&self, account: AccountName, room: RoomName, credential: Credential) -> Place {
-        Place { account, room, credential, anonymous: self.anonymous }
+        Place { account, room, credential, anonymous: self.silent() }
     }
 }
 

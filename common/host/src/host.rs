@@ -258,7 +258,8 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                 let policy =
                     Arc::clone(policy.expect("every listener of doors was given a policy at the start"));
                 let (address, entropy) = (Some(peer.address.ip()), entropy::bytes());
-                let caller = Caller { address, tls: peer.tls, entropy, ..Caller::default() };
+                let (tls, certificate) = (peer.tls, peer.certificate.clone());
+                let caller = Caller { address, tls, certificate, entropy, ..Caller::default() };
                 self.instance(InstanceInput::Opened { connection, policy, caller }, now);
             }
             Arrival::Asked(Asked { connection, ask }) => {

@@ -180,12 +180,17 @@ pub fn entrance(limits: &LimitsConfig) -> (Arc<Entrance>, CoreInbox) {
     (Entrance::new(limits, handle, clock, Arc::new(AtomicU64::new(1))), inbox)
 }
 
-/// The TLS of a listener, if it has one.
+/// The TLS of a listener, if it has one; `clients` are the authorities that vouch for its peers.
 pub fn acceptor(
     config: &TlsConfig,
     shared: Option<&TlsFiles>,
+    clients: Option<&Path>,
 ) -> Result<Option<TlsAcceptor>, tls::TlsFailed> {
-    config.files(shared).map(|files| tls::server(&files.cert, &files.key)).transpose()
+    let files = config.files(shared).map(|files| match clients {
+        Some(authorities) => tls::server_for_clients(&files.cert, &files.key, authorities),
+        None => tls::server(&files.cert, &files.key),
+    });
+    files.transpose()
 }
 
 /// The runtime of a program with so many worker threads.

@@ -7,6 +7,7 @@
 //! the bus and what the bus answers).
 
 pub mod batch;
+pub mod certificate;
 pub mod cursor;
 pub mod door;
 pub mod duration;
@@ -26,6 +27,7 @@ pub mod tally;
 pub mod time;
 
 pub use batch::{Batch, Chunk, Read, Run, Selected};
+pub use certificate::Certificate;
 pub use cursor::{CursorKey, CursorMove, CursorValue, EpochSpan, HubIdentity, PublicKey};
 pub use gap::{Cause, Gap};
 pub use id::{

@@ -8,7 +8,7 @@ use crate::{
     pace::{Paces, Rate},
     tells::TellOutbox,
 };
-use riser_model::{ConnectionId, Now};
+use riser_model::{Certificate, ConnectionId, Now};
 use riser_wire::limits;
 use serde::Deserialize;
 use std::{
@@ -128,6 +128,8 @@ pub struct Peer {
     pub listener: Arc<str>,
     /// Whether the socket is encrypted.
     pub tls: bool,
+    /// The certificate that it proved to hold, if the listener asked and it had one.
+    pub certificate: Option<Certificate>,
 }
 
 /// The one entrance of a process.
@@ -345,7 +347,8 @@ mod tests {
     }
 
     fn peer(address: &str) -> Peer {
-        Peer { address: SocketAddr::new(address.parse().unwrap(), 1), listener: "mqtt".into(), tls: false }
+        let address = SocketAddr::new(address.parse().unwrap(), 1);
+        Peer { address, listener: "mqtt".into(), tls: false, certificate: None }
     }
 
     #[test]

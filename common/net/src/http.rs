@@ -46,9 +46,9 @@ pub async fn serve_http(listener: Listener, entrance: Arc<Entrance>, site: Arc<d
         .await;
 }
 
-async fn visit(arrived: Arrived, visitor: Visitor, site: Arc<dyn Site>) {
+async fn visit(arrived: Arrived, mut visitor: Visitor, site: Arc<dyn Site>) {
     let by = Instant::now() + visitor.entrance.limits.first_frame();
-    let Some(stream) = arrived.handshake(&visitor).await else { return };
+    let Some(stream) = arrived.handshake(&mut visitor).await else { return };
     let upgraded = {
         let (site, visitor) = (&site, &visitor);
         // Boxed, so that an idle WebSocket's task does not keep room for hyper.

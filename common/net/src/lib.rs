@@ -10,10 +10,12 @@
 #![warn(clippy::indexing_slicing)]
 
 pub mod address;
+mod certificate;
 pub mod cookie;
 pub mod counters;
 pub mod door;
 pub mod entrance;
+pub mod fetch;
 pub mod http;
 pub mod inbox;
 pub mod link;

@@ -4,6 +4,7 @@
 //! moment and goes on; connections over the limits are closed at once.
 
 use crate::{
+    certificate,
     entrance::{Entrance, Full, Peer, Visitor},
     stream::Stream,
 };
@@ -91,7 +92,8 @@ impl Listener {
         F: Fn(Arrived, Visitor) -> V,
         V: Future<Output = ()> + Send + 'static,
     {
-        let peer = Peer { address, listener: Arc::clone(&self.name), tls: self.tls.is_some() };
+        let (listener, tls) = (Arc::clone(&self.name), self.tls.is_some());
+        let peer = Peer { address, listener, tls, certificate: None };
         match entrance.admit(peer) {
             Ok(visitor) => {
                 // A socket that refuses an option is as good without.
@@ -154,14 +156,21 @@ pub(crate) struct Arrived {
 }
 
 impl Arrived {
-    /// The TLS handshake, in time.
-    pub(crate) async fn handshake(self, visitor: &Visitor) -> Option<Stream> {
+    /// The TLS handshake, in time. The visitor is known by its certificate from there on, if it has one.
+    pub(crate) async fn handshake(self, visitor: &mut Visitor) -> Option<Stream> {
         let Some(tls) = self.tls else { return Some(Stream::Plain(self.tcp)) };
         let entrance = &visitor.entrance;
         // Boxed, so that its state does not stay part of the task for the connection's life.
         let handshake = Box::pin(tls.accept(self.tcp));
         match tokio::time::timeout(entrance.limits.first_frame(), handshake).await {
-            Ok(Ok(tls)) => Some(Stream::Server(Box::new(tls))),
+            Ok(Ok(tls)) => {
+                let leaf = tls.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                if let Some(certificate) = leaf.and_then(certificate::read) {
+                    let certificate = Some(certificate);
+                    visitor.peer = Arc::new(Peer { certificate, ..Peer::clone(&visitor.peer) });
+                }
+                Some(Stream::Server(Box::new(tls)))
+            }
             Ok(Err(error)) => {
                 entrance.counters.tls_failed.one();
                 tracing::debug!(%error, "tls handshake failed");

@@ -14,10 +14,10 @@ pub type MqttDoors = Arc<dyn Fn(ConnectionId, &Peer) -> Box<dyn Door> + Send + S
 /// Serves MQTT until the entrance stops. Connections that are open then end by themselves.
 pub async fn serve_mqtt(listener: Listener, entrance: Arc<Entrance>, doors: MqttDoors) {
     listener
-        .accept(entrance, |arrived: Arrived, visitor| {
+        .accept(entrance, |arrived: Arrived, mut visitor| {
             let doors = Arc::clone(&doors);
             async move {
-                let Some(stream) = arrived.handshake(&visitor).await else { return };
+                let Some(stream) = arrived.handshake(&mut visitor).await else { return };
                 let door = doors(visitor.connection, &visitor.peer);
                 serve_door(stream, visitor, door).await;
             }

@@ -31,11 +31,11 @@ pub struct Operations {
 pub async fn serve_operations(listener: Listener, entrance: &Arc<Entrance>, operations: Operations) {
     let apart = entrance.apart(OPERATIONS_CONNECTIONS_MAX);
     listener
-        .accept(apart, |arrived: Arrived, visitor| {
+        .accept(apart, |arrived: Arrived, mut visitor| {
             let operations = operations.clone();
             async move {
                 let by = Instant::now() + visitor.entrance.limits.first_frame();
-                let Some(stream) = arrived.handshake(&visitor).await else { return };
+                let Some(stream) = arrived.handshake(&mut visitor).await else { return };
                 let handle = async |request| Reply::<Infallible>::Answer(answer(&request, &operations).await);
                 // Operations never become anything else.
                 let _ = converse(stream, &visitor, by, handle).await;

@@ -100,7 +100,12 @@ mod tests {
     async fn whoever_sits_is_announced_waits_for_space_and_leaves() {
         let (core, mut inbox) = core_inbox(2000);
         let entrance = Entrance::new(Limits::default(), core, Arc::new(Now::default), Arc::default());
-        let peer = Peer { address: ([127, 0, 0, 1], 0).into(), listener: "source[0]".into(), tls: false };
+        let peer = Peer {
+            address: ([127, 0, 0, 1], 0).into(),
+            listener: "source[0]".into(),
+            tls: false,
+            certificate: None,
+        };
         let mut seat = entrance.admit(peer).unwrap().sit();
         seat.ask(Ask::Enter { credential: Credential::Anonymous, session: None, room: None });
         let publish = |ticket| {

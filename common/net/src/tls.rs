@@ -4,6 +4,7 @@ use rustls::{
     ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use rustls_pki_types::{
     CertificateDer, PrivateKeyDer, ServerName, UnixTime,
@@ -14,6 +15,9 @@ use std::{
     sync::Arc,
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+/// Where systems keep the certificate authorities that they believe.
+pub const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
@@ -73,8 +77,24 @@ impl Trust {
 /// A server's side of TLS from its certificate chain (leaf first) and its key.
 pub fn server(chain: &Path, key: &Path) -> Result<TlsAcceptor, TlsFailed> {
     let certificates = certificates(chain)?;
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|source| file("a private key", key, source))?;
-    server_from(certificates, private).map_err(|source| TlsFailed::Unfit { path: chain.into(), source })
+    server_from(certificates, private(key)?).map_err(|source| TlsFailed::Unfit { path: chain.into(), source })
+}
+
+/// The same, for peers that may show a certificate which one of these authorities vouches for. Who shows none is asked for
+/// a credential; who shows one that is not in order is turned away in the handshake.
+pub fn server_for_clients(chain: &Path, key: &Path, authorities: &Path) -> Result<TlsAcceptor, TlsFailed> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(authorities)? {
+        let added = roots.add(certificate);
+        added.map_err(|source| TlsFailed::Unfit { path: authorities.into(), source })?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+    let verifier = verifier.allow_unauthenticated().build();
+    let verifier =
+        verifier.map_err(|error| TlsFailed::Provider(rustls::Error::General(error.to_string())))?;
+    let (certificates, private) = (certificates(chain)?, private(key)?);
+    with_clients(certificates, private, verifier)
+        .map_err(|source| TlsFailed::Unfit { path: chain.into(), source })
 }
 
 /// A server's side of TLS from what is in memory already.
@@ -82,9 +102,17 @@ pub fn server_from(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 ) -> Result<TlsAcceptor, rustls::Error> {
+    with_clients(chain, key, WebPkiClientVerifier::no_client_auth())
+}
+
+fn with_clients(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    clients: Arc<dyn ClientCertVerifier>,
+) -> Result<TlsAcceptor, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients)
         .with_single_cert(chain, key)?;
     // No resumption state: 10,000 sensors' tickets are memory, and links must derive their keys anew.
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
@@ -107,6 +135,10 @@ pub fn client(trust: Trust) -> Result<TlsConnector, TlsFailed> {
     };
     config.resumption = rustls::client::Resumption::disabled();
     Ok(TlsConnector::from(Arc::new(config)))
+}
+
+fn private(key: &Path) -> Result<PrivateKeyDer<'static>, TlsFailed> {
+    PrivateKeyDer::from_pem_file(key).map_err(|source| file("a private key", key, source))
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -120,7 +120,7 @@ impl AwaitProof {
             Some(principal) => (Whom::Known(principal), why),
             None => (Whom::Nobody, "no such user or client, or one without a key or secret"),
         };
-        Step::Do(Effect::Verify(proof), None, Awaits::credential(whom, why))
+        Step::have(Effect::Verify(proof), None, Awaits::credential(whom, why))
     }
 }
 

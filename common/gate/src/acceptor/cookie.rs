@@ -98,7 +98,7 @@ pub(crate) fn begin(given: &Given<'_>) -> Step {
         "a cookie that is not ours, was ended, or is from before the credentials changed",
     ));
     let awaits = Awaits { whom, no, deadline: VERDICT_DEADLINE };
-    Step::Do(Effect::Verify(Proof::Cookie { message, signature }), None, awaits)
+    Step::have(Effect::Verify(Proof::Cookie { message, signature }), None, awaits)
 }
 
 #[cfg(test)]

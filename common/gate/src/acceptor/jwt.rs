@@ -1,13 +1,14 @@
 //! Takes a token (JWT, RFC 7519) that one of the account's issuers has signed.
 //!
 //! The key says which algorithm is right, and the token must name the same: neither `none` nor an RSA key taken for a
-//! secret can pass. Keys are those of the configuration; what a token says about where to get one is refused. A claim
-//! that comes twice is refused, for two readers might see two tokens.
+//! secret can pass. Keys are those of the configuration, and those that the issuer publishes where the configuration says;
+//! what a token says about where to get one is refused. A claim that comes twice is refused, for two readers might see two
+//! tokens.
 
 use super::{Awaits, Given, Step, Whom, not_authorised};
 use crate::{
     gate::{Effect, Proof},
-    issuer::Issuer,
+    issuer::{Algorithm, Issuer},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
@@ -52,19 +53,24 @@ fn read(given: &Given<'_>, token: &[u8]) -> Result<Step, &'static str> {
     let fits = |of: &Option<String>| of.as_deref().is_none_or(|of| kid == Some(of));
     let keys = issuer.keys.iter().filter(|key| key.alg.name() == alg && fits(&key.kid));
     let keys: Vec<_> = keys.map(|key| key.key.clone()).collect();
-    if keys.is_empty() {
-        return Err("a token that none of its issuer's keys is for");
-    }
     let name = text_of(&claims, &issuer.claim);
     let member = name.and_then(|name| given.directory.claimed(Some(&issuer.account), name));
     let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| UNREADABLE)?.into();
     let message = Bytes::copy_from_slice(message.as_bytes());
-    let effect = Effect::Verify(Proof::Signature { keys, message, signature });
+    let proof = match (keys.is_empty(), &issuer.source, Algorithm::public(alg)) {
+        (false, _, _) => Proof::Signature { keys, message, signature },
+        (true, Some(source), Some(alg)) => {
+            let (source, kid) = (Arc::clone(source), kid.map(str::to_owned));
+            Proof::Token { source, kid, alg, message, signature }
+        }
+        (true, None, _) | (true, _, None) => return Err("a token that none of its issuer's keys is for"),
+    };
+    let effect = Effect::Verify(proof);
     let (whom, why) = match member {
         Some(member) => (Whom::Until(Arc::clone(member.principal), until), "a token with a wrong signature"),
         None => (Whom::Nobody, "a token for nobody who is known here"),
     };
-    Ok(Step::Do(effect, None, Awaits::credential(whom, why)))
+    Ok(Step::have(effect, None, Awaits::credential(whom, why)))
 }
 
 const UNREADABLE: &str = "a token that cannot be read";

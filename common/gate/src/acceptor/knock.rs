@@ -11,5 +11,5 @@ pub const KNOCK_DEADLINE: Duration = Duration::from_secs(120);
 pub(crate) fn begin() -> Step {
     let no = No::Refuse(not_here("an admin said no"));
     let awaits = Awaits { whom: Whom::Anybody, no, deadline: KNOCK_DEADLINE };
-    Step::Do(Effect::Knock, Some(Prompt::Knocked), awaits)
+    Step::have(Effect::Knock, Some(Prompt::Knocked), awaits)
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub(crate) fn begin(given: &Given<'_>) -> Step {
     let Credential::Password { account, user, password } = given.credential else { return Step::Next(None) };
     let (effect, awaits) = verify(account.as_ref(), user, password, given.directory);
-    Step::Do(effect, None, awaits)
+    Step::have(effect, None, awaits)
 }
 
 /// Verifies a password, of whom it may be, and what follows.

@@ -12,5 +12,5 @@ pub(crate) fn begin(most: u32) -> Step {
     };
     let full = Refused { refusal, why: "no free seat", words: None };
     let awaits = Awaits { whom: Whom::Anybody, no: No::Next(full), deadline: VERDICT_DEADLINE };
-    Step::Do(Effect::Seat { most }, None, awaits)
+    Step::have(Effect::Seat { most }, None, awaits)
 }

@@ -61,14 +61,14 @@ pub(crate) fn begin(given: &Given<'_>) -> Step {
         }
         None => (Whom::Nobody, "no such user or client, or one without a key"),
     };
-    Step::Do(Effect::Verify(proof), None, Awaits::credential(whom, why))
+    Step::have(Effect::Verify(proof), None, Awaits::credential(whom, why))
 }
 
 /// What follows when the signature holds: that it was not shown before.
 pub(super) fn once(principal: Arc<riser_model::Principal>, digest: [u8; 32]) -> Step {
     let no = No::Refuse(not_authorised("a signed password that was shown before"));
     let awaits = Awaits { whom: Whom::Known(principal), no, deadline: VERDICT_DEADLINE };
-    Step::Do(Effect::Once { digest }, None, awaits)
+    Step::have(Effect::Once { digest }, None, awaits)
 }
 
 struct Parts<'a> {

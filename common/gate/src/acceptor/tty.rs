@@ -68,7 +68,7 @@ impl Chat {
                     No::Refuse(refused) => No::Refuse(incorrect(refused.why)),
                     no @ No::Next(_) => no,
                 };
-                Step::Do(effect, None, Awaits { no, ..awaits })
+                Step::have(effect, None, Awaits { no, ..awaits })
             }
         }
     }

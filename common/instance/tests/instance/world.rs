@@ -85,6 +85,9 @@ impl World {
             audience: "riser".to_owned(),
             claim: "sub".to_owned(),
             key: vec![JwkConfig { kid: None, alg, x, y: None, n: None, e: None, k: None }],
+            key_set: None,
+            discover: false,
+            ca: None,
         }];
         let directory = Arc::new(Directory::compile(&[config]).unwrap());
         let policy = Arc::new(Policy::new(&directory, Some("acme/guest"), "listen").unwrap());

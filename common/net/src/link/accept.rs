@@ -46,9 +46,9 @@ pub fn check(listener: &Listener, insecure: bool) -> Result<(), Insecure> {
     }
 }
 
-async fn visit(arrived: Arrived, visitor: Visitor, taker: LinkTaker) {
+async fn visit(arrived: Arrived, mut visitor: Visitor, taker: LinkTaker) {
     let by = Instant::now() + visitor.entrance.limits.first_frame();
-    let Some(stream) = arrived.handshake(&visitor).await else { return };
+    let Some(stream) = arrived.handshake(&mut visitor).await else { return };
     let upgraded = Box::pin(converse(stream, &visitor, by, async |request| receive(&request))).await;
     let Some((stream, ahead, ())) = upgraded else { return };
     let link = Link::new(stream, ahead, Arc::clone(&visitor.entrance.counters)).await;

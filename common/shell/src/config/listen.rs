@@ -86,6 +86,9 @@ pub struct MqttListener {
     /// Whether and with which certificate it is encrypted.
     #[serde(default)]
     pub tls: TlsConfig,
+    /// The authorities (PEM) that vouch for certificates of users and clients. A peer may show one, and need not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_ca: Option<PathBuf>,
     /// The user or client (`account/name`) as whom everybody enters who shows no credential. Unless set, nobody
     /// does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -102,6 +105,9 @@ pub struct HttpListener {
     /// Whether and with which certificate it is encrypted.
     #[serde(default)]
     pub tls: TlsConfig,
+    /// The authorities (PEM) that vouch for certificates of users and clients. A peer may show one, and need not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_ca: Option<PathBuf>,
     /// The user or client (`account/name`) as whom everybody enters who shows no credential. Unless set, nobody
     /// does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -140,13 +146,13 @@ pub struct OperationsListener {
 
 impl From<SocketAddr> for MqttListener {
     fn from(address: SocketAddr) -> Self {
-        Self { address, tls: TlsConfig::Off, anonymous: None }
+        Self { address, tls: TlsConfig::Off, client_ca: None, anonymous: None }
     }
 }
 
 impl From<SocketAddr> for HttpListener {
     fn from(address: SocketAddr) -> Self {
-        Self { address, tls: TlsConfig::Off, anonymous: None, origins: vec![] }
+        Self { address, tls: TlsConfig::Off, client_ca: None, anonymous: None, origins: vec![] }
     }
 }
 
@@ -159,6 +165,34 @@ impl From<SocketAddr> for LinkListener {
 impl From<SocketAddr> for OperationsListener {
     fn from(address: SocketAddr) -> Self {
         Self { address, insecure: false }
+    }
+}
+
+/// What is wrong with a listener's TLS and its clients' authorities together.
+fn check_clients(
+    key: &str,
+    tls: &TlsConfig,
+    shared: Option<&TlsFiles>,
+    client_ca: Option<&PathBuf>,
+) -> Option<Invalid> {
+    let wrong = || {
+        let want = "set tls, or leave client_ca out";
+        Invalid::new(format!("{key}.client_ca"), "certificates are shown in TLS, and there is none", want)
+    };
+    tls.check(key, shared).or_else(|| (client_ca.is_some() && *tls == TlsConfig::Off).then(wrong))
+}
+
+impl MqttListener {
+    /// What is wrong with it.
+    pub fn check(&self, key: &str, shared: Option<&TlsFiles>) -> Option<Invalid> {
+        check_clients(key, &self.tls, shared, self.client_ca.as_ref())
+    }
+}
+
+impl HttpListener {
+    /// What is wrong with it.
+    pub fn check(&self, key: &str, shared: Option<&TlsFiles>) -> Option<Invalid> {
+        check_clients(key, &self.tls, shared, self.client_ca.as_ref())
     }
 }
 

@@ -11,6 +11,7 @@ mod tidy;
 
 mod bad_input;
 mod bad_world;
+mod certificates;
 mod compat;
 mod compose;
 mod demo;
@@ -20,6 +21,7 @@ mod history;
 mod kills;
 mod log_commands;
 mod looking;
+mod oidc;
 mod own_client;
 mod page;
 mod partition;

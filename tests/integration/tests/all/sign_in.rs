@@ -66,6 +66,15 @@ fn cookie(site: &Site) -> String {
 
 /// What a WebSocket with these headers hears when it says hello without a credential: its name, or an error's code.
 async fn enters(site: &Site, headers: &[(&'static str, String)]) -> String {
+    enters_with(site, headers, None).await
+}
+
+/// The same with a credential.
+pub async fn enters_with(
+    site: &Site,
+    headers: &[(&'static str, String)],
+    credential: Option<Value>,
+) -> String {
     let address = format!("127.0.0.1:{}", site.hub.http);
     let mut request = format!("ws://{address}/{ACCOUNT}/hall").into_client_request().unwrap();
     request.headers_mut().insert("sec-websocket-protocol", "riser.v1.json".parse().unwrap());
@@ -77,7 +86,11 @@ async fn enters(site: &Site, headers: &[(&'static str, String)]) -> String {
         Ok((socket, _)) => socket,
         Err(refused) => return refused.to_string(),
     };
-    socket.send(Message::text(r#"{"op":"hello","id":1,"events":false}"#)).await.unwrap();
+    let mut hello = json!({ "op": "hello", "id": 1, "events": false });
+    if let Some(credential) = credential {
+        hello["credential"] = credential;
+    }
+    socket.send(Message::text(hello.to_string())).await.unwrap();
     let said = timeout(SOON, socket.next()).await.expect("an answer").expect("an answer").expect("an answer");
     let said: Value = serde_json::from_str(said.to_text().unwrap()).unwrap();
     let found = said["ok"]["name"].as_str().or(said["error"]["code"].as_str());

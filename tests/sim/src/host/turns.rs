@@ -203,8 +203,8 @@ impl Host {
                     Proof::Password { hash, password } => {
                         site::hash(&String::from_utf8_lossy(&password.0)) == hash
                     }
-                    // Nobody here has a key, a secret or a browser.
-                    Proof::Signature { .. } | Proof::Cookie { .. } => false,
+                    // Nobody here has a key, a secret, an issuer or a browser.
+                    Proof::Signature { .. } | Proof::Token { .. } | Proof::Cookie { .. } => false,
                 };
                 let verdict = if matches { Verdict::Matches } else { Verdict::Differs };
                 let takes = Duration::from_millis(self.rng.u64(1..60));

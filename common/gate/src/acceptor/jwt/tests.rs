@@ -37,6 +37,9 @@ fn directory() -> Arc<Directory> {
         audience: "riser".into(),
         claim: "sub".into(),
         key: vec![rsa, ed],
+        key_set: None,
+        discover: false,
+        ca: None,
     }];
     Arc::new(Directory::compile(&[account]).unwrap())
 }
