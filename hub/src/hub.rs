@@ -6,6 +6,7 @@ use crate::{
     cookies::Cookies,
     footers::Footers,
     key_sets::KeySets,
+    ldap::Ldaps,
     page,
     sign_in::{self, SignIns},
     site::HubSite,
@@ -157,10 +158,20 @@ impl Hub {
             let key_sets = Arc::clone(&key_sets);
             move || key_sets.each().to_vec()
         });
+        let ldaps = Arc::new(Ldaps::default());
+        metrics.also({
+            let ldaps = Arc::clone(&ldaps);
+            move || ldaps.each().to_vec()
+        });
         let shared = Shared {
             status: Status::default(),
             metrics,
-            verifier: Arc::new(Verifier::new(passwords, cookies.clone(), Arc::clone(&key_sets))),
+            verifier: Arc::new(Verifier::new(
+                passwords,
+                cookies.clone(),
+                Arc::clone(&key_sets),
+                Arc::clone(&ldaps),
+            )),
             cookies,
             policies: policies.clone(),
             sockets: LinkSockets::new(fork_sender),

@@ -10,6 +10,7 @@ mod cookies;
 mod footers;
 pub mod hub;
 mod key_sets;
+mod ldap;
 mod page;
 mod sign_in;
 mod site;

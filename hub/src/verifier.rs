@@ -1,9 +1,10 @@
-//! What a hub can verify for its gates: passwords and signatures as everywhere, its own cookies, and tokens by the keys
-//! that their issuers publish.
+//! What a hub can verify for its gates: passwords and signatures as everywhere, its own cookies, tokens by the keys
+//! that their issuers publish, and people's passwords by the directory servers that know them.
 
 use crate::{
     cookies::Cookies,
     key_sets::{Found, KeySets},
+    ldap::Ldaps,
 };
 use riser_gate::{Proof, Verdict};
 use riser_shell::{
@@ -18,12 +19,18 @@ pub struct Verifier {
     passwords: Passwords,
     cookies: Option<Arc<Cookies>>,
     key_sets: Arc<KeySets>,
+    ldaps: Arc<Ldaps>,
 }
 
 impl Verifier {
     /// With cookies, if people sign in here.
-    pub fn new(passwords: Passwords, cookies: Option<Arc<Cookies>>, key_sets: Arc<KeySets>) -> Self {
-        Self { passwords, cookies, key_sets }
+    pub fn new(
+        passwords: Passwords,
+        cookies: Option<Arc<Cookies>>,
+        key_sets: Arc<KeySets>,
+        ldaps: Arc<Ldaps>,
+    ) -> Self {
+        Self { passwords, cookies, key_sets, ldaps }
     }
 
     async fn find(&self, proof: Proof) -> Verdict {
@@ -41,6 +48,7 @@ impl Verifier {
                     Found::Away => Verdict::Away,
                 }
             }
+            Proof::Ldap { server, user, password } => self.ldaps.verify(&server, &user, &password).await,
             proof @ (Proof::Password { .. } | Proof::Signature { .. }) => {
                 proofs::verify(&self.passwords, proof).await
             }

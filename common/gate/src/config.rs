@@ -9,6 +9,7 @@ use crate::{
     hidden::{PasswordHash, SharedSecret, TokenHash},
     issuer::IssuerConfig,
     key::KeyText,
+    ldap::LdapConfig,
 };
 use riser_model::{AccountId, AccountName, ClientId, Filter, History, Retention, Right, RoomId, RoomName};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeSeq};
@@ -30,6 +31,9 @@ pub struct AccountConfig {
     /// Who vouches for its users with tokens: `[[account.issuer]]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub issuer: Vec<IssuerConfig>,
+    /// The directory server that knows its people's passwords.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ldap: Option<LdapConfig>,
     /// Rights on every room of the account.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grant: Vec<GrantConfig>,
@@ -52,6 +56,7 @@ impl AccountConfig {
             id: Some(id),
             gate: GateConfig::default(),
             issuer: vec![],
+            ldap: None,
             grant: vec![],
             user: vec![],
             client: vec![],

@@ -11,6 +11,7 @@ use crate::{
     invalid::{Invalid, nearest},
     issuer::Issuer,
     key::KeyText,
+    ldap::LdapServer,
     sequence::Sequence,
 };
 use riser_model::{
@@ -49,6 +50,7 @@ pub struct Directory {
     certificates: BTreeMap<String, ClientId>,
     hashes: Vec<PasswordHash>,
     issuers: Vec<Issuer>,
+    ldaps: BTreeMap<AccountName, Arc<LdapServer>>,
     gates: BTreeMap<AccountId, Arc<Sequence>>,
     room_gates: BTreeMap<RoomId, (AccountId, Arc<Sequence>)>,
 }
@@ -56,6 +58,7 @@ pub struct Directory {
 #[derive(Clone, Debug)]
 struct Member {
     principal: Arc<Principal>,
+    is_person: bool,
     password: Option<PasswordHash>,
     key: Option<PublicKey>,
     relays: bool,
@@ -67,6 +70,17 @@ impl Member {
     fn edge(&self) -> Option<Edge<'_>> {
         Some(Edge { principal: &self.principal, key: self.key?, relays: self.relays })
     }
+}
+
+/// Who can say whether a password is right, and whose it is.
+#[derive(Debug)]
+pub(crate) enum Judge<'a> {
+    /// This hash.
+    Hash(&'a Arc<Principal>, &'a PasswordHash),
+    /// This server, of the person with this name; nobody's, if there is nobody.
+    Server(Option<&'a Arc<Principal>>, &'a Arc<LdapServer>, String),
+    /// There is nobody.
+    Nobody,
 }
 
 /// Who a claim speaks of, and with what it can be proven.
@@ -163,18 +177,28 @@ impl Directory {
         })
     }
 
-    /// Who is meant, and the hash that the password must match.
-    pub(crate) fn password(
-        &self,
-        account: Option<&AccountName>,
-        user: &str,
-    ) -> Option<(&Arc<Principal>, &PasswordHash)> {
+    /// Who is meant, and who can say whether the password is right.
+    pub(crate) fn judge(&self, account: Option<&AccountName>, user: &str) -> Judge<'_> {
         let (account, user) = match (account, user.split_once('/')) {
-            (None, Some((account, user))) => (Some(account.parse().ok()?), user),
+            (None, Some((account, user))) => match account.parse() {
+                Ok(account) => (Some(account), user),
+                Err(_) => return Judge::Nobody,
+            },
             (account, _) => (account.cloned(), user),
         };
-        let member = self.find(account.as_ref(), user)?;
-        Some((&member.principal, member.password.as_ref()?))
+        let member = self.find(account.as_ref(), user);
+        if let Some(Member { principal, password: Some(hash), .. }) = member {
+            return Judge::Hash(principal, hash);
+        }
+        let own = member.map(|member| &member.principal.account_name);
+        let own = own.or_else(|| account.as_ref().and_then(|account| self.account_called(account)));
+        match own.and_then(|account| self.ldaps.get(account)) {
+            Some(server) => {
+                let person = member.filter(|member| member.is_person);
+                Judge::Server(person.map(|person| &person.principal), server, user.to_owned())
+            }
+            None => Judge::Nobody,
+        }
     }
 
     /// The gate of an account, before its lobby and all its rooms; none where it has none.
@@ -298,6 +322,7 @@ struct Entrant<'a> {
     key: String,
     name: &'a AccountName,
     id: Option<ClientId>,
+    is_person: bool,
     password: Option<&'a PasswordHash>,
     tokens: &'a [TokenHash],
     certificates: &'a [String],
@@ -312,11 +337,12 @@ impl<'a> Entrant<'a> {
     fn user(account: &str, user: &'a UserConfig) -> Self {
         let UserConfig { name, id, password, tokens, certificates, keys, secret, role } = user;
         let key = format!("{account}.user[{name}]");
-        let (password, secret, relays) = (password.as_ref(), secret.as_ref(), false);
+        let (password, secret, relays, is_person) = (password.as_ref(), secret.as_ref(), false, true);
         Self {
             key,
             name,
             id: *id,
+            is_person,
             password,
             tokens,
             certificates,
@@ -343,8 +369,21 @@ impl<'a> Entrant<'a> {
         } = client;
         let key = format!("{account}.client[{name}]");
         let (password, secret) = (password.as_ref(), secret.as_ref());
-        let (public, relays) = (*public, *relays);
-        Self { key, name, id: *id, password, tokens, certificates, public, relays, keys, secret, role: *role }
+        let (public, relays, is_person) = (*public, *relays, false);
+        Self {
+            key,
+            name,
+            id: *id,
+            is_person,
+            password,
+            tokens,
+            certificates,
+            public,
+            relays,
+            keys,
+            secret,
+            role: *role,
+        }
     }
 }
 
@@ -373,6 +412,11 @@ impl Compiler {
                 Ok(issuer) => self.directory.issuers.push(issuer),
                 Err(wrong) => self.wrong.extend(wrong),
             }
+        }
+        match account.ldap.as_ref().map(|ldap| ldap.compile(&format!("{key}.ldap"))) {
+            Some(Ok(server)) => drop(self.directory.ldaps.insert(account.name.clone(), Arc::new(server))),
+            Some(Err(wrong)) => self.wrong.extend(wrong),
+            None => {}
         }
         let rules = self.rules(&key, id, account);
         let users = account.user.iter().map(|user| Entrant::user(&key, user));
@@ -521,7 +565,7 @@ impl Compiler {
         });
         let (password, secret) = (entrant.password.cloned(), entrant.secret.cloned());
         let (keys, relays) = (entrant.keys.to_vec(), entrant.relays);
-        let member = Member { principal, password, key, relays, keys, secret };
+        let member = Member { principal, is_person: entrant.is_person, password, key, relays, keys, secret };
         self.directory.members.insert(client, member);
     }
 

@@ -14,6 +14,7 @@ use crate::{
     hidden::PasswordHash,
     issuer::Algorithm,
     key_set::KeySource,
+    ldap::LdapServer,
     policy::Policy,
     sequence::Sequence,
     verifying_key::VerifyingKey,
@@ -100,6 +101,15 @@ pub enum Proof {
         message: Bytes,
         /// What was shown.
         signature: Bytes,
+    },
+    /// Whether a directory server knows this person by this password.
+    Ldap {
+        /// Which.
+        server: Arc<LdapServer>,
+        /// The person.
+        user: String,
+        /// What was shown.
+        password: Secret,
     },
     /// Whether one of the keys that an issuer publishes has signed.
     Token {
@@ -297,7 +307,8 @@ impl Gate {
             }
             (State::Awaits { awaits, ticket, .. }, Input::Done { ticket: of, verdict }) if of == ticket => {
                 let step = awaits.judge(verdict);
-                let is_wrong = verdict == Verdict::Differs && matches!(step, Step::Refuse(_));
+                let was_judged = !matches!(verdict, Verdict::Busy | Verdict::Away);
+                let is_wrong = was_judged && matches!(step, Step::Refuse(_));
                 self.offended = is_wrong && self.current() == Some(Kind::Tty);
                 self.take(step, 0, now);
             }

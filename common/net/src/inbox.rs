@@ -306,7 +306,12 @@ mod tests {
     use std::task::Waker;
 
     fn asker(core: &CoreHandle, connection: u64) -> Asker {
-        let peer = Peer { address: ([127, 0, 0, 1], 0).into(), listener: "test".into(), tls: false };
+        let peer = Peer {
+            address: ([127, 0, 0, 1], 0).into(),
+            listener: "test".into(),
+            tls: false,
+            certificate: None,
+        };
         let (tells, _) = crate::tells::tell_queue();
         let connection = ConnectionId(connection);
         Asker::new(core.clone(), Arrival::Opened { connection, peer: Arc::new(peer), tells })

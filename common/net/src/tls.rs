@@ -122,6 +122,11 @@ fn with_clients(
 
 /// A client's side of TLS.
 pub fn client(trust: Trust) -> Result<TlsConnector, TlsFailed> {
+    client_config(trust).map(TlsConnector::from)
+}
+
+/// The same, for who brings sockets of its own.
+pub fn client_config(trust: Trust) -> Result<Arc<ClientConfig>, TlsFailed> {
     let provider = provider();
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -134,7 +139,7 @@ pub fn client(trust: Trust) -> Result<TlsConnector, TlsFailed> {
             .with_no_client_auth(),
     };
     config.resumption = rustls::client::Resumption::disabled();
-    Ok(TlsConnector::from(Arc::new(config)))
+    Ok(Arc::new(config))
 }
 
 fn private(key: &Path) -> Result<PrivateKeyDer<'static>, TlsFailed> {

@@ -31,8 +31,8 @@ pub async fn verify(passwords: &Passwords, proof: Proof) -> Verdict {
         Proof::Signature { keys, message, signature } => {
             verdict(keys.iter().any(|key| signed(key, &message, &signature)))
         }
-        // What is published is fetched by hubs.
-        Proof::Token { .. } => Verdict::Away,
+        // Hubs fetch what is published, and ask directory servers.
+        Proof::Token { .. } | Proof::Ldap { .. } => Verdict::Away,
         // Nobody signs in here.
         Proof::Cookie { .. } => Verdict::Differs,
     }

@@ -14,7 +14,7 @@ const visit = ({ url, cert, key, credential }) =>
   new Promise((resolve) => {
     const options = { ca: file(want.ca), cert: file(cert), key: file(key), handshakeTimeout: 20_000 };
     const socket = new WebSocket(url, "riser.v1.json", options);
-    socket.on("open", () => socket.send(JSON.stringify({ op: "hello", id: 1, events: false, credential })));
+    socket.on("open", () => socket.send(JSON.stringify({ op: "hello", id: 1, events: false, credential: credential ?? undefined })));
     socket.on("error", () => resolve("turned away"));
     socket.on("close", () => resolve("closed"));
     socket.on("message", (text) => {

@@ -1,15 +1,15 @@
 //! Takes a user or device and its password; the hashing is done elsewhere and awaited.
 //!
-//! A user that does not exist costs what one that exists costs: its password is verified against a stand-in,
-//! and whatever the verdict, the answer is the same.
+//! A user that does not exist costs what one that exists costs: its password is verified against a stand-in, or asked for
+//! where its account's people are known; whatever the verdict, the answer is the same.
 
 use super::{Awaits, Given, Step, Whom};
 use crate::{
-    directory::Directory,
+    directory::{Directory, Judge},
     gate::{Effect, Proof},
 };
 use riser_model::{
-    AccountName,
+    AccountName, Principal,
     door::{Credential, Secret},
 };
 use std::sync::Arc;
@@ -27,14 +27,17 @@ pub(super) fn verify(
     password: &Secret,
     directory: &Directory,
 ) -> (Effect, Awaits) {
-    let (awaits, hash) = match directory.password(account, user) {
-        Some((principal, hash)) => {
-            (Awaits::credential(Whom::Known(Arc::clone(principal)), "a wrong password"), hash.clone())
-        }
-        None => {
-            let why = "no such user or client, or one without a password";
-            (Awaits::credential(Whom::Nobody, why), directory.stand_in(user))
-        }
+    let whom = |principal: Option<&Arc<Principal>>| match principal {
+        Some(principal) => Awaits::credential(Whom::Known(Arc::clone(principal)), "a wrong password"),
+        None => Awaits::credential(Whom::Nobody, "no such user or client, or one without a password"),
     };
-    (Effect::Verify(Proof::Password { hash, password: password.clone() }), awaits)
+    let password = password.clone();
+    let (principal, proof) = match directory.judge(account, user) {
+        Judge::Hash(principal, hash) => (Some(principal), Proof::Password { hash: hash.clone(), password }),
+        Judge::Server(principal, server, user) => {
+            (principal, Proof::Ldap { server: Arc::clone(server), user, password })
+        }
+        Judge::Nobody => (None, Proof::Password { hash: directory.stand_in(user), password }),
+    };
+    (Effect::Verify(proof), whom(principal))
 }

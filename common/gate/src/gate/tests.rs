@@ -11,6 +11,8 @@ use bytes::Bytes;
 use riser_model::{AccountId, AccountName, ClientId, door::Method};
 use std::{collections::BTreeMap, time::Duration};
 
+mod vouched;
+
 const ANN: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQx$MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
 const KEY: DeviceKey = DeviceKey([9; 32]);
 const SECRET: &str = "AAECAwQFBgcICQoLDA0ODw";

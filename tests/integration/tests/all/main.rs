@@ -19,6 +19,7 @@ mod downlink;
 mod gates;
 mod history;
 mod kills;
+mod ldap;
 mod log_commands;
 mod looking;
 mod oidc;

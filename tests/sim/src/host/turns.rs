@@ -204,7 +204,10 @@ impl Host {
                         site::hash(&String::from_utf8_lossy(&password.0)) == hash
                     }
                     // Nobody here has a key, a secret, an issuer or a browser.
-                    Proof::Signature { .. } | Proof::Token { .. } | Proof::Cookie { .. } => false,
+                    Proof::Signature { .. }
+                    | Proof::Token { .. }
+                    | Proof::Ldap { .. }
+                    | Proof::Cookie { .. } => false,
                 };
                 let verdict = if matches { Verdict::Matches } else { Verdict::Differs };
                 let takes = Duration::from_millis(self.rng.u64(1..60));

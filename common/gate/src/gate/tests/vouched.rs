@@ -1,0 +1,249 @@
+//! Those whom somebody else vouches for: a cookie, a certificate, an issuer that publishes its keys, a directory server.
+
+use super::*;
+use crate::{
+    acceptor::cookie::Statement,
+    issuer::{Algorithm, IssuerConfig},
+    ldap::LdapConfig,
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use riser_model::Certificate;
+
+const NOW: Now = Now { time: Time(0), wall: Wall(1_700_000_000_000) };
+
+/// `ann` has a password, `eve` is in the tree, `pump` has a certificate; the issuer publishes its keys.
+fn house() -> AccountConfig {
+    let mut account = AccountConfig::new("acme".parse().unwrap(), AccountId(uuid::Uuid::from_u128(1)));
+    let user = |name: &str| UserConfig::new(name.parse().unwrap());
+    account.user = vec![
+        UserConfig { password: Some(ANN.parse().unwrap()), role: Some(Role::Owner), ..user("ann") },
+        user("eve"),
+        user("guest"),
+    ];
+    account.client = vec![ClientConfig {
+        certificates: vec!["pump.example".into(), "urn:pump".into()],
+        keys: vec![KEY],
+        ..ClientConfig::new("pump".parse().unwrap())
+    }];
+    account.issuer = vec![IssuerConfig {
+        issuer: "https://sso.example".into(),
+        audience: "riser".into(),
+        claim: "sub".into(),
+        key: vec![],
+        key_set: Some("https://sso.example/keys".into()),
+        discover: false,
+        ca: None,
+    }];
+    account.ldap = Some(LdapConfig {
+        url: Some("ldaps://ldap.example".into()),
+        base: Some("dc=example".into()),
+        ..LdapConfig::default()
+    });
+    account
+}
+
+fn policy(account: &AccountConfig, anonymous: Option<&str>) -> Policy {
+    let directory = Arc::new(Directory::compile(std::slice::from_ref(account)).unwrap());
+    Policy::new(&directory, anonymous, "listen").unwrap().with_cookies()
+}
+
+fn front(anonymous: Option<&str>, certificate: Option<Certificate>) -> Gate {
+    Gate::front(&policy(&house(), anonymous), Caller { certificate, ..Caller::default() }, NOW)
+}
+
+fn shown(gate: &mut Gate, credential: Credential) -> Output {
+    gate.handle(Input::Shown(credential), NOW);
+    next(gate).expect("every credential is answered or verified")
+}
+
+fn judged(gate: &mut Gate, output: &Output, verdict: Verdict) -> Output {
+    let Output::Do { ticket, .. } = output else { panic!("{output:?}") };
+    gate.handle(Input::Done { ticket: *ticket, verdict }, NOW);
+    next(gate).expect("every verdict is answered")
+}
+
+/// Ann's cookie, good for a minute.
+fn cookie(passed: Kind, s: i64) -> Credential {
+    let client = policy(&house(), None).directory.named("ann").unwrap().client;
+    let until = Wall(NOW.wall.0 + 1000 * s);
+    let statement = Statement { client, passed: [passed].into(), until, proven_until: None, nonce: [7; 16] };
+    Credential::Cookie(secret(&format!("{}.AQIDBA", statement.text())))
+}
+
+fn certificate(name: &str, s: i64) -> Option<Certificate> {
+    Some(Certificate { names: vec!["other".into(), name.into()], until: Wall(NOW.wall.0 + 1000 * s) })
+}
+
+fn token(kid: &str, alg: &str) -> Credential {
+    let part = |json: String| URL_SAFE_NO_PAD.encode(json);
+    let header = part(format!(r#"{{"alg":"{alg}","kid":"{kid}"}}"#));
+    let claims =
+        part(r#"{"iss":"https://sso.example","aud":"riser","sub":"ann","exp":1700000060}"#.to_owned());
+    Credential::Token(secret(&format!("{header}.{claims}.AQIDBA")))
+}
+
+#[test]
+fn cookie_stands_for_what_was_proven_at_sign_in_and_ends_with_what_proved_it() {
+    let mut gate = front(None, None);
+    let verify = shown(&mut gate, cookie(Kind::Password, 60));
+    let Output::Do { effect: Effect::Verify(Proof::Cookie { message, .. }), .. } = &verify else {
+        panic!("{verify:?}")
+    };
+    let message = message.clone();
+    let passed = judged(&mut gate, &verify, Verdict::Matches);
+    assert_eq!(who(&gate, &passed), "ann");
+    assert_eq!(gate.standing().passed, [Kind::Cookie, Kind::Password].into());
+    assert_eq!(gate.standing().until, None, "it is for the handshake");
+
+    let mut other = house();
+    let hash = ANN.replace("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3", "ODEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3");
+    other.user[0].password = Some(hash.parse().unwrap());
+    let mut changed = Gate::front(&policy(&other, None), Caller::default(), NOW);
+    let verify = shown(&mut changed, cookie(Kind::Password, 60));
+    assert!(matches!(
+        &verify,
+        Output::Do { effect: Effect::Verify(Proof::Cookie { message: of, .. }), .. } if *of != message
+    ));
+}
+
+#[test]
+fn cookie_that_does_not_hold_is_the_same_as_none() {
+    let refused = {
+        let mut gate = front(None, None);
+        shown(&mut gate, Credential::Token(secret("nope")))
+    };
+    for wrong in [cookie(Kind::Password, 0), Credential::Cookie(secret("")), cookie(Kind::Knock, 60)] {
+        assert_eq!(shown(&mut front(None, None), wrong.clone()), refused);
+        let mut gate = front(Some("guest"), None);
+        let passed = shown(&mut gate, wrong);
+        assert_eq!(who(&gate, &passed), "guest");
+    }
+    let mut gate = front(None, None);
+    let verify = shown(&mut gate, cookie(Kind::Password, 60));
+    assert_eq!(judged(&mut gate, &verify, Verdict::Differs), refused);
+    let mut gate = front(Some("guest"), None);
+    let verify = shown(&mut gate, cookie(Kind::Password, 60));
+    let passed = judged(&mut gate, &verify, Verdict::Differs);
+    assert_eq!(who(&gate, &passed), "guest");
+}
+
+#[test]
+fn certificate_is_whose_it_is_where_nothing_else_is_shown() {
+    let mut gate = front(None, certificate("urn:pump", 60));
+    let passed = shown(&mut gate, Credential::Anonymous);
+    assert_eq!(who(&gate, &passed), "pump");
+    assert_eq!(gate.standing().until, Some(Wall(NOW.wall.0 + 60_000)), "no longer than it holds");
+    for (name, s) in [("urn:pump", 0), ("urn:Pump", 60), ("nobody", 60)] {
+        assert_eq!(
+            code(&shown(&mut front(None, certificate(name, s)), Credential::Anonymous)),
+            Code::NotAuthorised
+        );
+    }
+    let mut own = front(None, certificate("pump.example", 60));
+    assert_eq!(shown(&mut own, claim("pump", Method::Key)), Output::Pass, "it need not prove it again");
+    let mut other = front(None, certificate("pump.example", 60));
+    assert!(matches!(shown(&mut other, claim("ann", Method::Key)), Output::Say(Prompt::Challenge { .. })));
+    let mut wrong = front(None, certificate("pump.example", 60));
+    let verify = shown(&mut wrong, password(None, "ann", "wrong"));
+    assert_eq!(code(&judged(&mut wrong, &verify, Verdict::Differs)), Code::NotAuthorised, "it saves nobody");
+}
+
+#[test]
+fn token_is_verified_by_what_its_issuer_publishes_and_by_nothing_that_it_says_itself() {
+    for (alg, kid) in [("ES256", "a"), ("EdDSA", "b"), ("RS256", "c")] {
+        let mut gate = front(None, None);
+        let verify = shown(&mut gate, token(kid, alg));
+        let Output::Do { effect: Effect::Verify(Proof::Token { source, kid: of, alg: by, .. }), .. } =
+            &verify
+        else {
+            panic!("{verify:?}")
+        };
+        assert_eq!((of.as_deref(), by.name()), (Some(kid), alg));
+        assert_eq!(source.url.as_deref(), Some("https://sso.example/keys"));
+        assert_eq!(code(&judged(&mut gate, &verify, Verdict::Away)), Code::Timeout, "come back");
+    }
+    for alg in ["HS256", "none", "ES384"] {
+        assert_eq!(code(&shown(&mut front(None, None), token("a", alg))), Code::NotAuthorised, "{alg}");
+    }
+    assert_eq!(Algorithm::public("HS256"), None, "secrets are not published");
+}
+
+#[test]
+fn nobody_can_tell_by_what_is_asked_of_a_directory_server_who_exists() {
+    for (user, exists) in [("eve", true), ("acme/eve", true), ("acme/nobody", false), ("acme/pump", false)] {
+        let mut gate = front(None, None);
+        let verify = shown(&mut gate, password(None, user, "x"));
+        let Output::Do { effect: Effect::Verify(Proof::Ldap { user: asked, .. }), .. } = &verify else {
+            panic!("{user}: {verify:?}")
+        };
+        assert_eq!(asked, user.rsplit('/').next().unwrap());
+        match judged(&mut gate, &verify, Verdict::Matches) {
+            Output::Pass => assert!(exists),
+            refused => assert!(!exists && code(&refused) == Code::NotAuthorised, "{user}"),
+        }
+    }
+    let local = shown(&mut front(None, None), password(None, "ann", "x"));
+    assert!(matches!(local, Output::Do { effect: Effect::Verify(Proof::Password { .. }), .. }));
+}
+
+/// Whatever comes, in whatever order: a gate ends once, says nothing after its end, always waits with a deadline, and lets
+/// nobody pass for whom neither a verdict nor the handshake has vouched.
+#[test]
+fn any_order_of_events_keeps_those_out_for_whom_nobody_vouched() {
+    use proptest::prelude::*;
+
+    let input = prop_oneof![
+        1 => Just(Input::Deadline),
+        2 => Just(Input::Shown(Credential::Anonymous)),
+        2 => (0..120_i64).prop_map(|s| Input::Shown(cookie(Kind::Password, s))),
+        2 => Just(Input::Shown(token("a", "ES256"))),
+        2 => Just(Input::Shown(password(None, "acme/eve", "x"))),
+        1 => Just(Input::Shown(password(None, "acme/nobody", "x"))),
+        1 => Just(Input::Shown(claim("pump", Method::Key))),
+        1 => Just(Input::Redeemed(None)),
+        2 => Just(Input::Answered(secret(&"A".repeat(86)))),
+        8 => (0..4_u64, 0..6_usize).prop_map(|(ticket, verdict)| Input::Done {
+            ticket,
+            verdict: *[Verdict::Differs, Verdict::Busy, Verdict::Away].get(verdict).unwrap_or(&Verdict::Matches),
+        }),
+    ];
+    let certificates = prop_oneof![
+        2 => Just(None),
+        1 => Just(certificate("pump.example", 60)),
+        1 => Just(certificate("pump.example", -1)),
+        1 => Just(certificate("nobody", 60)),
+    ];
+    let run = (certificates, proptest::collection::vec((input, 0..3_000_u64), 0..8));
+    proptest!(ProptestConfig::with_cases(1024), |((certificate, inputs) in run)| {
+        let certified = certificate.as_ref().is_some_and(|one| one.until > NOW.wall && one.names[1] == "pump.example");
+        let mut gate = front(None, certificate);
+        let (mut now, mut ended, mut asked, mut vouched) = (NOW, false, BTreeMap::new(), false);
+        for (input, ms) in inputs {
+            now = Now { time: now.time.plus(Duration::from_millis(ms)), ..now };
+            if let Input::Done { ticket, verdict: Verdict::Matches } = &input {
+                vouched |= asked.remove(ticket).is_some();
+            }
+            gate.handle(input, now);
+            while let Some(output) = gate.poll() {
+                prop_assert!(!ended, "{output:?} after its end");
+                match output {
+                    Output::Do { ticket, .. } => prop_assert!(asked.insert(ticket, ()).is_none()),
+                    Output::Pass => {
+                        ended = true;
+                        prop_assert!(vouched || certified);
+                        let name = gate.standing().principal.as_ref().unwrap().name.to_string();
+                        prop_assert!(["ann", "eve", "pump"].contains(&name.as_str()), "{name}");
+                    }
+                    Output::Refuse(_) => ended = true,
+                    Output::Say(_) | Output::Tell { .. } => {}
+                }
+            }
+            prop_assert_eq!(ended, gate.poll_timeout().is_none());
+            prop_assert_eq!(ended, matches!(gate.stand(), Stand::Finished | Stand::Refused));
+        }
+        if let Some(time) = gate.poll_timeout() {
+            gate.handle(Input::Deadline, Now { time, ..now });
+            prop_assert!(matches!(gate.stand(), Stand::Refused), "every wait ends");
+        }
+    });
+}

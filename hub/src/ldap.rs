@@ -1,0 +1,309 @@
+//! Asks directory servers whether a password is a person's: searches for the one entry that has the name, then binds as it.
+//!
+//! One connection searches for everybody, and a few are kept to bind on; nothing is said before TLS where that is wanted.
+//! Who is not there costs a bind as well, as an entry that is nobody's, so that the time says nothing. An empty password is
+//! never shown to a server: it would take that for anonymous and say yes (RFC 4513 section 5.1.2).
+
+use ldap3::{
+    Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope, SearchEntry, SearchOptions, ldap_escape,
+};
+use riser_gate::{LdapServer, Verdict};
+use riser_model::door::Secret;
+use riser_net::tls::{self, SYSTEM_AUTHORITIES, Trust};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::Semaphore;
+
+/// How long one question may take, and connecting.
+const QUESTION: Duration = Duration::from_secs(3);
+/// How long all of it may take: a gate waits for 15 s.
+const ALL: Duration = Duration::from_secs(10);
+/// How many passwords of one server are asked for at once; others wait.
+const AT_ONCE: usize = 8;
+/// Connections that are kept to bind on.
+const IDLE_MAX: usize = 4;
+/// The longest password that is shown to a server, bytes.
+const PASSWORD_BYTES_MAX: usize = 256;
+
+/// Results of LDAP (RFC 4511 appendix A).
+const SUCCESS: u32 = 0;
+const SIZE_LIMIT_EXCEEDED: u32 = 4;
+const NO_SUCH_OBJECT: u32 = 32;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Ldaps {
+    servers: Mutex<BTreeMap<Arc<LdapServer>, Arc<Connections>>>,
+    answered: AtomicU64,
+    failed: AtomicU64,
+}
+
+struct Connections {
+    searcher: tokio::sync::Mutex<Option<Ldap>>,
+    idle: Mutex<Vec<Ldap>>,
+    turns: Semaphore,
+    /// It did not answer the last time: said once.
+    away: Mutex<bool>,
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connections").field("turns", &self.turns.available_permits()).finish_non_exhaustive()
+    }
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        let turns = Semaphore::new(AT_ONCE);
+        Self { searcher: Default::default(), idle: Default::default(), turns, away: Default::default() }
+    }
+}
+
+/// Why a server could not say.
+#[derive(Debug, thiserror::Error)]
+enum NoAnswer {
+    #[error(transparent)]
+    Ldap(#[from] LdapError),
+    #[error(transparent)]
+    Trust(#[from] tls::TlsFailed),
+    #[error("read {0}: want the password of who searches, in a file of mode 0600")]
+    Password(PathBuf),
+    #[error("search as the configured entry: result {0}")]
+    Search(u32),
+    #[error("no answer in time")]
+    Late,
+}
+
+impl Ldaps {
+    /// Whether that is the person's password.
+    pub async fn verify(&self, server: &Arc<LdapServer>, user: &str, password: &Secret) -> Verdict {
+        let connections = Arc::clone(lock(&self.servers).entry(Arc::clone(server)).or_default());
+        let password = std::str::from_utf8(&password.0).unwrap_or_default();
+        if password.is_empty() || password.len() > PASSWORD_BYTES_MAX {
+            return Verdict::Differs;
+        }
+        let asked = async {
+            // It is never closed.
+            let Ok(_turn) = connections.turns.acquire().await else { return Err(NoAnswer::Late) };
+            connections.is_right(server, user, password).await
+        };
+        let result = tokio::time::timeout(ALL, asked).await.unwrap_or(Err(NoAnswer::Late));
+        let was_away = std::mem::replace(&mut *lock(&connections.away), result.is_err());
+        match result {
+            Ok(right) => {
+                self.answered.fetch_add(1, Ordering::Relaxed);
+                if right { Verdict::Matches } else { Verdict::Differs }
+            }
+            Err(error) => {
+                self.failed.fetch_add(1, Ordering::Relaxed);
+                if !was_away {
+                    tracing::warn!(server = server.url, %error, "a directory server cannot be asked; nobody comes in by it");
+                }
+                Verdict::Away
+            }
+        }
+    }
+
+    /// Each with its labels in metrics.
+    pub fn each(&self) -> [(&'static str, &'static str, u64); 2] {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        [
+            ("ldap_asked", "outcome=\"answered\"", count(&self.answered)),
+            ("ldap_asked", "outcome=\"failed\"", count(&self.failed)),
+        ]
+    }
+}
+
+impl Connections {
+    async fn is_right(&self, server: &LdapServer, user: &str, password: &str) -> Result<bool, NoAnswer> {
+        let person = person(server, user);
+        let entry = self.one(server, &server.base, &person).await?;
+        // Nobody has this name: who may make entries here made none like it.
+        let nobody = format!("{}=nobody-{:032x},{}", server.attribute, u128::MAX, server.base);
+        let holds = self.binds(server, entry.as_deref().unwrap_or(&nobody), password).await?;
+        let (Some(entry), true) = (entry, holds) else { return Ok(false) };
+        match &server.groups {
+            None => Ok(true),
+            Some((base, names)) => Ok(self.any(server, base, &group(names, &entry, user)).await?),
+        }
+    }
+
+    /// The one entry that a filter finds; none if there are several.
+    async fn one(&self, server: &LdapServer, base: &str, filter: &str) -> Result<Option<String>, NoAnswer> {
+        let mut found = self.search(server, base, filter).await?;
+        let one = found.pop();
+        Ok(one.filter(|_| found.is_empty()))
+    }
+
+    async fn any(&self, server: &LdapServer, base: &str, filter: &str) -> Result<bool, NoAnswer> {
+        Ok(!self.search(server, base, filter).await?.is_empty())
+    }
+
+    /// The names of up to two entries. A connection that was lost meanwhile is made again, once.
+    async fn search(&self, server: &LdapServer, base: &str, filter: &str) -> Result<Vec<String>, NoAnswer> {
+        for last in [false, true] {
+            let mut ldap = self.searcher(server).await?;
+            ldap.with_timeout(QUESTION).with_search_options(SearchOptions::new().sizelimit(2));
+            match ldap.search(base, Scope::Subtree, filter, ["1.1"]).await {
+                Ok(result) if matches!(result.1.rc, SUCCESS | SIZE_LIMIT_EXCEEDED | NO_SUCH_OBJECT) => {
+                    let entries =
+                        result.0.into_iter().filter(|entry| !entry.is_ref() && !entry.is_intermediate());
+                    return Ok(entries.map(|entry| SearchEntry::construct(entry).dn).collect());
+                }
+                Ok(result) => return Err(NoAnswer::Search(result.1.rc)),
+                Err(error) => {
+                    *self.searcher.lock().await = None;
+                    if last || matches!(error, LdapError::Timeout { .. }) {
+                        return Err(error.into());
+                    }
+                }
+            }
+        }
+        Err(NoAnswer::Late)
+    }
+
+    async fn searcher(&self, server: &LdapServer) -> Result<Ldap, NoAnswer> {
+        let mut searcher = self.searcher.lock().await;
+        if let Some(ldap) = searcher.as_mut()
+            && !ldap.is_closed()
+        {
+            return Ok(ldap.clone());
+        }
+        let mut ldap = connect(server).await?;
+        if let Some((name, file)) = &server.bind {
+            let password = password(file)?;
+            ldap.with_timeout(QUESTION);
+            let result = ldap.simple_bind(name, &password).await?;
+            if result.rc != SUCCESS {
+                return Err(NoAnswer::Search(result.rc));
+            }
+        }
+        Ok(searcher.insert(ldap).clone())
+    }
+
+    /// Whether the server takes this password for this entry.
+    async fn binds(&self, server: &LdapServer, entry: &str, password: &str) -> Result<bool, NoAnswer> {
+        loop {
+            let kept = lock(&self.idle).pop();
+            let is_new = kept.is_none();
+            let mut ldap = match kept {
+                Some(ldap) => ldap,
+                None => connect(server).await?,
+            };
+            ldap.with_timeout(QUESTION);
+            match ldap.simple_bind(entry, password).await {
+                Ok(result) => {
+                    let mut idle = lock(&self.idle);
+                    if idle.len() < IDLE_MAX {
+                        idle.push(ldap);
+                    }
+                    return Ok(result.rc == SUCCESS);
+                }
+                Err(error) if is_new || matches!(error, LdapError::Timeout { .. }) => {
+                    return Err(error.into());
+                }
+                // It was lost while it was kept.
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+async fn connect(server: &LdapServer) -> Result<Ldap, NoAnswer> {
+    let mut settings = LdapConnSettings::new().set_conn_timeout(QUESTION).set_starttls(server.start_tls);
+    if server.start_tls || server.url.starts_with("ldaps:") {
+        let authorities = server.ca.as_deref().unwrap_or(Path::new(SYSTEM_AUTHORITIES));
+        settings = settings.set_config(tls::client_config(Trust::roots(authorities)?)?);
+    }
+    let connected = tokio::time::timeout(QUESTION, LdapConnAsync::with_settings(settings, &server.url));
+    let (connection, ldap) = connected.await.map_err(|_| NoAnswer::Late)??;
+    // It ends with its last handle, or with the server.
+    tokio::spawn(async move {
+        if let Err(error) = connection.drive().await {
+            tracing::debug!(%error, "a connection to a directory server ended");
+        }
+    });
+    Ok(ldap)
+}
+
+fn password(file: &Path) -> Result<String, NoAnswer> {
+    let wrong = || NoAnswer::Password(file.to_owned());
+    let mode = std::fs::metadata(file).map_err(|_| wrong())?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(wrong());
+    }
+    let text = std::fs::read_to_string(file).map_err(|_| wrong())?;
+    let text = text.trim_end_matches(['\r', '\n']);
+    if text.is_empty() { Err(wrong()) } else { Ok(text.to_owned()) }
+}
+
+/// Finds whoever has this name, to the letter: what a filter takes for more than a letter is written out (RFC 4515).
+fn person(server: &LdapServer, user: &str) -> String {
+    let name = format!("({}={})", server.attribute, ldap_escape(user));
+    match &server.filter {
+        Some(filter) => format!("(&{name}{filter})"),
+        None => name,
+    }
+}
+
+/// Finds those of the groups that a person is in, in each of the ways that groups name their members.
+fn group(names: &[String], entry: &str, user: &str) -> String {
+    let named: String = names.iter().map(|name| format!("(cn={})", ldap_escape(name.as_str()))).collect();
+    let (entry, user) = (ldap_escape(entry), ldap_escape(user));
+    format!("(&(|{named})(|(member={entry})(uniqueMember={entry})(memberUid={user})))")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server() -> LdapServer {
+        LdapServer {
+            url: "ldap://127.0.0.1:1".into(),
+            start_tls: false,
+            ca: None,
+            base: "dc=x".into(),
+            attribute: "uid".into(),
+            filter: Some("(objectClass=person)".into()),
+            bind: None,
+            groups: None,
+        }
+    }
+
+    #[test]
+    fn name_is_a_name_in_a_filter_whatever_it_is() {
+        assert_eq!(person(&server(), "ann"), "(&(uid=ann)(objectClass=person))");
+        let hostile = person(&server(), "*)(uid=*))(|(uid=*\0\\");
+        assert_eq!(
+            hostile,
+            "(&(uid=\\2a\\29\\28uid=\\2a\\29\\29\\28|\\28uid=\\2a\\00\\5c)(objectClass=person))"
+        );
+        assert_eq!(
+            group(&["a*".into(), "b".into()], "uid=x(,dc=x", "x)"),
+            "(&(|(cn=a\\2a)(cn=b))(|(member=uid=x\\28,dc=x)(uniqueMember=uid=x\\28,dc=x)(memberUid=x\\29)))"
+        );
+    }
+
+    #[tokio::test]
+    async fn empty_password_is_nobody_s_and_a_server_that_is_not_there_says_nothing() {
+        let (ldaps, server) = (Ldaps::default(), Arc::new(server()));
+        let secret = |text: &str| Secret(text.to_owned().into());
+        assert_eq!(ldaps.verify(&server, "ann", &secret("")).await, Verdict::Differs);
+        assert_eq!(ldaps.verify(&server, "ann", &secret(&"x".repeat(257))).await, Verdict::Differs);
+        assert_eq!(ldaps.verify(&server, "ann", &secret("right")).await, Verdict::Away);
+        assert_eq!(ldaps.each().map(|(_, _, count)| count), [0, 1]);
+    }
+}
