@@ -224,7 +224,7 @@ impl Instance {
     pub fn new(bus: Bus, fold: LogFold, now: Now) -> Self {
         let LogFold { sessions, presences, mut settled, mut outcomes, edge_sessions, .. } = fold;
         settled.trim(bus.oldest());
-        outcomes.retain(|room| bus.is_linked(room));
+        outcomes.retain(|one| bus.is_linked(one.room));
         let restarted = sessions.restarted(now.wall);
         let mut instance = Self {
             folded: bus.committed(),

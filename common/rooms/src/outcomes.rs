@@ -3,7 +3,8 @@
 //! A publication with a publish id that came from another log waits here until it is at a device, its time is over, or the
 //! log lets go of it. What became of it is an event in its room's technical channel, which the fold reads back: what was
 //! told before a crash is not told again. It owns its bound: of more than [`PENDING_MAX`] the oldest are forgotten, and
-//! counted; nothing is told of those.
+//! counted, of that log of which most wait; nothing is told of those. What came up from an edge below looks the same in a
+//! log, and is nobody's to tell here: whoever knows the logs below takes them out ([`Outcomes::retain`]).
 
 use riser_model::{ClientId, RoomId, Route, Seq, Wall, event};
 use riser_wire::{
@@ -24,6 +25,7 @@ pub struct Outcomes {
     pending: BTreeMap<Seq, Pending>,
     by_id: BTreeMap<(ClientId, PublishId), Seq>,
     expiring: BTreeSet<(Wall, Seq)>,
+    by_origin: BTreeMap<u32, BTreeSet<Seq>>,
     forgotten: u64,
 }
 
@@ -75,9 +77,11 @@ impl Outcomes {
     fn insert(&mut self, seq: Seq, pending: Pending) {
         self.by_id.insert((pending.client, pending.id()), seq);
         self.expiring.extend(pending.expires.map(|at| (at, seq)));
+        self.by_origin.entry(pending.origin).or_default().insert(seq);
         self.pending.insert(seq, pending);
         if self.pending.len() > PENDING_MAX
-            && let Some(oldest) = self.pending.first_key_value().map(|(seq, _)| *seq)
+            && let Some(most) = self.by_origin.values().max_by_key(|seqs| seqs.len())
+            && let Some(oldest) = most.first().copied()
         {
             self.take(oldest);
             self.forgotten += 1;
@@ -108,6 +112,12 @@ impl Outcomes {
         if let Some(at) = pending.expires {
             self.expiring.remove(&(at, seq));
         }
+        if let Some(seqs) = self.by_origin.get_mut(&pending.origin) {
+            seqs.remove(&seq);
+            if seqs.is_empty() {
+                self.by_origin.remove(&pending.origin);
+            }
+        }
         Some(pending)
     }
 
@@ -128,10 +138,10 @@ impl Outcomes {
         self.take(seq)
     }
 
-    /// Keeps those of these rooms.
-    pub fn retain(&mut self, of: impl Fn(RoomId) -> bool) {
+    /// Keeps those that are somebody's to tell here.
+    pub fn retain(&mut self, keep: impl Fn(&Pending) -> bool) {
         let others: Vec<Seq> =
-            self.pending.iter().filter(|(_, one)| !of(one.room)).map(|(seq, _)| *seq).collect();
+            self.pending.iter().filter(|(_, one)| !keep(one)).map(|(seq, _)| *seq).collect();
         for seq in others {
             self.take(seq);
         }
@@ -186,8 +196,10 @@ mod tests {
         Route { room: ROOM, channel: channel.parse().unwrap(), client }
     }
 
-    /// A publication of that n comes down, with seconds until it expires.
-    fn come(outcomes: &mut Outcomes, seq: u64, n: u64, expires_s: Option<u32>, here: bool) {
+    const HERE: u32 = 0;
+
+    /// A publication of that n comes from that log, with seconds until it expires.
+    fn come(outcomes: &mut Outcomes, seq: u64, n: u64, expires_s: Option<u32>, from: u32) {
         let properties: Vec<u8> =
             expires_s.into_iter().flat_map(|s| [vec![2], s.to_be_bytes().to_vec()].concat()).collect();
         let mut publication = Publication::new(ContentType::Text, b"on");
@@ -196,8 +208,8 @@ mod tests {
         let mut bytes = Vec::new();
         publication.write_frame(&mut bytes, RouteNumber(1), Stamp::default());
         let (frame, _) = Frame::read(&bytes, 0).unwrap();
-        let origin = Origin { number: 1, seq: Seq(seq * 10), wall: Wall(1000) };
-        let frame = Frame { origin: (!here).then_some(origin), ..frame };
+        let origin = Origin { number: from, seq: Seq(seq * 10), wall: Wall(1000) };
+        let frame = Frame { origin: (from != HERE).then_some(origin), ..frame };
         outcomes.apply(Seq(seq), &frame, &route("lamp", ANN));
     }
 
@@ -222,9 +234,9 @@ mod tests {
     #[test]
     fn what_came_down_waits_until_its_outcome_is_told_over_a_restart_too() {
         let mut outcomes = Outcomes::default();
-        come(&mut outcomes, 1, 1, None, false);
-        come(&mut outcomes, 2, 2, Some(5), false);
-        come(&mut outcomes, 3, 3, None, true);
+        come(&mut outcomes, 1, 1, None, 1);
+        come(&mut outcomes, 2, 2, Some(5), 1);
+        come(&mut outcomes, 3, 3, None, HERE);
         assert_eq!(outcomes.len(), 2, "what is published here is nobody's to tell");
         let mut outcomes = Outcomes::load(&outcomes.save()).unwrap();
         tell(&mut outcomes, 1, ANN);
@@ -238,9 +250,21 @@ mod tests {
     }
 
     #[test]
+    fn a_log_that_brings_much_makes_only_its_own_forgotten() {
+        let mut outcomes = Outcomes::default();
+        come(&mut outcomes, 1, 1, None, 1);
+        (2..=PENDING_MAX as u64 + 9).for_each(|n| come(&mut outcomes, n, n, None, 2));
+        assert_eq!((outcomes.len(), outcomes.forgotten()), (PENDING_MAX, 9));
+        outcomes.retain(|one| one.origin == 1);
+        assert_eq!(outcomes.len(), 1);
+        assert_eq!(outcomes.take(Seq(1)).map(|one| one.n), Some(1));
+        assert!(outcomes.by_origin.is_empty() && outcomes.by_id.is_empty());
+    }
+
+    #[test]
     fn of_too_many_the_oldest_are_forgotten_and_counted() {
         let mut outcomes = Outcomes::default();
-        (1..=PENDING_MAX as u64 + 3).for_each(|n| come(&mut outcomes, n, n, Some(1), false));
+        (1..=PENDING_MAX as u64 + 3).for_each(|n| come(&mut outcomes, n, n, Some(1), 1));
         assert_eq!((outcomes.len(), outcomes.forgotten()), (PENDING_MAX, 3));
         assert_eq!(outcomes.expiring.len(), PENDING_MAX);
         assert_eq!(outcomes.take_trimmed(Seq(6)).map(|one| one.n), Some(4));

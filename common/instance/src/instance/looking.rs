@@ -45,7 +45,11 @@ impl Instance {
 
     /// An edge with that log is known by this name, and its link is up, or not.
     pub fn know_site(&mut self, log: LogId, name: &AccountName, online: bool) {
-        self.sites.insert(log, Site { name: name.clone(), online });
+        if self.sites.insert(log, Site { name: name.clone(), online }).is_none() {
+            // The log's fold does not know which logs are below.
+            let bus = &self.bus;
+            self.outcomes.retain(|one| bus.origin(one.origin).is_none_or(|(from, _)| from != log));
+        }
     }
 
     fn behind(&self, log: LogId) -> Behind {
