@@ -25,6 +25,10 @@ use std::{
 
 /// Where an edge's metrics are unless it says otherwise.
 pub const OPERATIONS_PORT: u16 = 9421;
+/// The shortest file of the log: a quarter of it takes whatever is committed at once.
+const SEGMENT_MIN: ByteSize = ByteSize::mib(2);
+/// The same for an edge that takes links: a sixteenth of it takes the largest publication.
+const RELAY_SEGMENT_MIN: ByteSize = ByteSize::mib(8);
 
 /// `edge.toml`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -152,7 +156,12 @@ impl EdgeQuota {
         }
     }
 
-    fn check(&self) -> Option<Invalid> {
+    fn check(&self, takes_links: bool) -> Option<Invalid> {
+        let least = if takes_links { RELAY_SEGMENT_MIN } else { SEGMENT_MIN };
+        if self.segment.0 < least.0 {
+            let what = format!("files of {} do not take the largest publication", self.segment);
+            return Some(Invalid::new("quota.segment", what, format!("{least} or more")));
+        }
         let bad = self.log().check().err()?;
         Some(Invalid::new("quota", bad.to_string(), "correct quota.bytes or quota.segment"))
     }
@@ -287,7 +296,7 @@ impl Program for EdgeConfig {
 
     fn check(&self) -> Vec<Invalid> {
         let mut wrong: Vec<Invalid> = self.check_listeners().collect();
-        wrong.extend(self.quota.check());
+        wrong.extend(self.quota.check(!self.listen.link.0.is_empty()));
         wrong.extend(self.limits.check());
         wrong.extend(self.tty.check("tty"));
         wrong.extend(self.check_uplinks());

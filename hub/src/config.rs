@@ -19,6 +19,8 @@ use std::{
 
 /// Where a hub's metrics are unless it says otherwise.
 pub const OPERATIONS_PORT: u16 = 9420;
+/// The shortest file of the log: a quarter of it takes the largest batch of a link.
+const SEGMENT_MIN: ByteSize = ByteSize::mib(4);
 
 /// `hub.toml`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -146,6 +148,10 @@ impl HubQuota {
     }
 
     fn check(&self) -> Option<Invalid> {
+        if self.segment.0 < SEGMENT_MIN.0 {
+            let what = format!("files of {} do not take the largest batch of a link", self.segment);
+            return Some(Invalid::new("quota.segment", what, format!("{SEGMENT_MIN} or more")));
+        }
         let bad = self.log().check().err()?;
         Some(Invalid::new("quota", bad.to_string(), "correct quota.bytes or quota.segment"))
     }

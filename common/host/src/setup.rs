@@ -134,11 +134,13 @@ pub fn instance(
     pasts: Vec<(RoomId, Vec<Mark>)>,
     now: Now,
 ) -> Instance {
+    let standard = RoomsConfig::default();
     let config = RoomsConfig {
         tail_bytes_max: limits.tail.in_memory(),
         subscriptions_max: limits.subscriptions,
         retained_bytes_max: limits.retained.in_memory(),
-        ..RoomsConfig::default()
+        batch_bytes_max: standard.batch_bytes_max.min(recovered.batch_bytes_max),
+        ..standard
     };
     let start = Start {
         log: recovered.log,

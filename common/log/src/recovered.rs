@@ -36,6 +36,8 @@ pub struct Recovered<F> {
     pub counters: Counters,
     /// What was not as it should be.
     pub findings: Vec<Finding>,
+    /// The most that one batch may hold, bytes of entries.
+    pub batch_bytes_max: usize,
     /// There is no room to write: it reads, sends and trims, and refuses new work until [`crate::Writer::retry`]
     /// succeeds.
     pub drain_only: bool,

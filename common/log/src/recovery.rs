@@ -123,6 +123,7 @@ fn recovered<D: Disk, F: Fold>(writer: &Writer<D, F>, findings: Vec<Finding>) ->
         gaps: tables.gaps.records().to_vec(),
         counters: tables.counters,
         findings,
+        batch_bytes_max: writer.entries_bytes_max(),
         drain_only: writer.active.is_none(),
     }
 }

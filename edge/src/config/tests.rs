@@ -112,6 +112,12 @@ fn what_contradicts_itself_is_refused_by_key() {
                    [[account.room]]\nname = \"plant\"\n";
     for (text, key, want) in [
         ("[quota]\nbytes = \"8 MiB\"".to_owned(), "quota", "quota.bytes"),
+        ("[quota]\nsegment = \"1 MiB\"".to_owned(), "quota.segment", "2 MiB or more"),
+        (
+            "[listen]\nlink = \"127.0.0.1:1\"\n[quota]\nsegment = \"4 MiB\"".to_owned(),
+            "quota.segment",
+            "8 MiB or more",
+        ),
         (uplink.repeat(2), "uplink[1].hub_key", "keep one"),
         (format!("{uplink}name = \"x\"\n{uplink}name = \"x\"\n"), "uplink[1].name", "another name"),
         (format!("{account}[[binding]]\ntopics = \"#\"\nroom = \"plnat\""), "binding[0].room", "\"plant\"?"),

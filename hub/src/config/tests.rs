@@ -108,6 +108,7 @@ fn what_contradicts_itself_is_refused_by_key() {
                    [[account.client]]\nname = \"edge\"\n";
     let weak = "A".repeat(43);
     for (text, key, want) in [
+        ("[quota]\nsegment = \"2 MiB\"".to_owned(), "quota.segment", "4 MiB or more"),
         ("[quota]\nbytes = \"64 MiB\"".to_owned(), "quota", "quota.bytes"),
         (format!("{account}key = \"{weak}\""), "account[a].client[edge].key", "key show"),
         ("listen.link = \"0.0.0.0:7420\"".to_owned(), "listen.link[0].tls", "insecure = true"),

@@ -229,7 +229,7 @@ fn own_client_leaves_a_silent_hub_and_comes_back() {
 #[test]
 fn own_client_tells_a_gap_in_place_with_cause_and_range() {
     needs!(Need::Program("curl"), Need::Node);
-    let site = hub("[quota]\nbytes = \"8 MiB\"\nsegment = \"1 MiB\"\n");
+    let site = hub("[quota]\nbytes = \"16 MiB\"\nsegment = \"4 MiB\"\n");
     let asked = json!({ "stream": "g", "count": 5000 });
     scenario(&site, "gap", OWNER, asked).finish(EVENTUALLY);
     must_have(&site, &["gaps true"]);
