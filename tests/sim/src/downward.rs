@@ -1,64 +1,84 @@
-//! What came down: every publication of a room that goes down is at each edge that did not bring it itself, once, in
-//! the order of the hub, unchanged; and nothing else of the hub's log is there.
+//! What came down: every publication of a room that goes down is at each edge that did not bring it, once, in the order of
+//! whoever is above, unchanged; and nothing else of the log above is there.
 
 use crate::{
     host::Host,
     journal::{Journal, Logged},
+    ledger::Ledger,
     site,
 };
 use riser_model::{Epoch, LogId, Seq};
 use riser_wire::entry::Kind;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where an entry was first appended.
 type Place = (LogId, Epoch, Seq);
 
-/// What is wrong with what came down, and how many entries did.
-pub fn judge(hub: &Host, edges: &[&Host]) -> (Vec<String>, u64) {
+/// What is wrong with what came down, link by link, and how many entries did.
+pub fn judge(hosts: &[Host], ledger: &Ledger) -> (Vec<String>, u64) {
     let (mut wrong, mut count) = (Vec::new(), 0);
-    let Some(hub_log) = hub.log else { return (wrong, count) };
-    let there = places(&hub.journal, hub_log);
-    for edge in edges {
+    for edge in hosts.iter().skip(1) {
+        let hub = &hosts[edge.setup.parent];
+        let (Some(hub_log), Some(own)) = (hub.log, edge.log) else { continue };
         let name = format!("edge {}", edge.setup.number);
-        let Some(own) = edge.log else { continue };
+        let there = places(&hub.journal, hub_log);
         let hurt = hub.stale || hub.damaged || edge.stale || edge.damaged;
+        let below = logs_below(hosts, edge.setup.number);
+        let missing = ledger.missing.get(&edge.setup.number).map_or(&[][..], Vec::as_slice);
         let mut here: BTreeMap<Place, Seq> = BTreeMap::new();
         let mut newest = Seq::ZERO;
         for (seq, entry) in &edge.journal.entries {
             let Some(place) = entry.origin else { continue };
-            count += 1;
             // What a hub forgot, edges bring it again, and it goes down to the others again.
-            if here.insert(place, *seq).is_some() && !(hub.stale && place.0 != hub_log) {
-                wrong.push(format!("{name}: {place:?} came down twice"));
+            let again = hosts.iter().any(|above| above.stale && above.log != Some(place.0));
+            if here.insert(place, *seq).is_some() && !again {
+                wrong.push(format!("{name}: {place:?} came there twice"));
             }
             if place.0 == own {
                 wrong.push(format!("{name}: {place:?} came up from there and came down again"));
             }
+            if below.contains(&place.0) {
+                continue;
+            }
+            count += 1;
             if !goes_down(entry) {
                 wrong.push(format!("{name}: {place:?} is not for an edge: {entry:?}"));
             }
             match there.get(&place) {
                 Some((at, _)) if *at <= newest && !hurt => {
-                    wrong.push(format!("{name}: {place:?} came after what follows it at the hub"));
+                    wrong.push(format!("{name}: {place:?} came after what follows it above"));
                 }
                 Some((_, source)) if source.body != entry.body || source.channel != entry.channel => {
                     wrong.push(format!("{name}: {place:?} changed on its way down"));
                 }
                 Some((at, _)) => newest = *at,
-                None if !hurt => wrong.push(format!("{name}: {place:?} came down and never was at the hub")),
+                None if !hurt => wrong.push(format!("{name}: {place:?} came down and never was above")),
                 None => {}
             }
         }
-        let missing = there
-            .iter()
-            .filter(|(place, (_, entry))| place.0 != own && goes_down(entry) && !here.contains_key(*place));
+        let is_told = |at: Seq| missing.iter().any(|gap| gap.from <= at && at <= gap.to);
+        let due = there.iter().filter(|(place, (_, entry))| {
+            place.0 != own && !below.contains(&place.0) && goes_down(entry) && !here.contains_key(*place)
+        });
+        // Only an edge lets go of what one below it does not have yet, and says so.
+        let owed = due.filter(|(_, (at, _))| edge.setup.parent == 0 || !is_told(*at));
         if !hurt {
-            wrong.extend(missing.map(|(place, (at, _))| {
-                format!("{name}: {place:?}, {} at the hub, did not come down", at.0)
-            }));
+            wrong.extend(
+                owed.map(|(place, (at, _))| format!("{name}: {place:?}, {} above, did not come down", at.0)),
+            );
         }
     }
     (wrong, count)
+}
+
+/// The logs of all edges below a host.
+pub fn logs_below(hosts: &[Host], number: usize) -> BTreeSet<LogId> {
+    let mut below = BTreeSet::new();
+    for edge in hosts.iter().skip(1).filter(|edge| edge.setup.parent == number) {
+        below.extend(edge.log);
+        below.extend(logs_below(hosts, edge.setup.number));
+    }
+    below
 }
 
 /// A log's entries by where they were first appended.

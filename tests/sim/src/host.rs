@@ -132,7 +132,11 @@ pub struct Setup {
     pub quota: u64,
     /// The rooms' memory.
     pub memory: Memory,
-    /// The hub's secret.
+    /// The host that its link leads to.
+    pub parent: usize,
+    /// By which edges below know it.
+    pub secret: [u8; 32],
+    /// By which it knows whoever is above.
     pub hub_secret: [u8; 32],
     /// The wrong variant of the run.
     pub mutant: Option<Mutant>,
@@ -241,10 +245,15 @@ impl Host {
         Time((time.0 + self.booted_at.0).saturating_sub(1_000_000_000)).max(now)
     }
 
-    /// A hub's way down that has not passed everything.
+    /// A way down to an edge below it that has not passed everything.
     pub fn behind_downwards(&self, now: Time) -> Option<String> {
         let now = Now { time: now, wall: Wall::default() };
         self.process.as_ref().and_then(|process| process.tier.behind_downwards(now))
+    }
+
+    /// The oldest that is on disk.
+    pub fn oldest_there(&self) -> Seq {
+        self.process.as_ref().map_or(self.oldest, |process| process.storage.oldest())
     }
 
     /// Whether a process runs.
@@ -306,14 +315,14 @@ impl Host {
         self.disk.take_cost();
         let tier = match &self.setup.role {
             Role::Hub => {
-                let hub = site::hub(&recovered, &self.setup.directory, &self.setup.hub_secret, retained, now);
+                let hub = site::hub(&recovered, &self.setup.directory, &self.setup.secret, retained, now);
                 Tier::Hub(Box::new(hub))
             }
             Role::Edge(identity) => {
                 let seeds = (self.boot, self.rng.u64(..));
-                let secret = &self.setup.hub_secret;
+                let secrets = (&self.setup.secret, &self.setup.hub_secret);
                 let log = (&recovered, self.setup.log.segment_bytes);
-                let edge = site::edge(log, &self.setup.directory, identity, secret, seeds, retained, now);
+                let edge = site::edge(log, &self.setup.directory, identity, secrets, seeds, retained, now);
                 Tier::Edge(Box::new(edge))
             }
         };

@@ -142,7 +142,10 @@ impl Journal {
 
     /// How far an epoch of another log was taken.
     pub fn taken(&self, log: LogId, epoch: Epoch) -> Option<Seq> {
-        let of = |key: &CursorKey| matches!(key, CursorKey::Ingest(_, l, e) if (*l, *e) == (log, epoch));
+        let of = |key: &CursorKey| match key {
+            CursorKey::Ingest(_, l, e) | CursorKey::Relayed(_, l, e) => (*l, *e) == (log, epoch),
+            CursorKey::Uplink(_) | CursorKey::Downlink(_) => false,
+        };
         self.cursors.iter().find(|(key, _)| of(key)).map(|(_, value)| value.through)
     }
 

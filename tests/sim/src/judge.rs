@@ -21,13 +21,14 @@ use std::collections::{BTreeMap, BTreeSet};
 type Place = (LogId, Epoch, Seq);
 
 /// What is wrong with a run.
-pub fn judge(hub: &Host, edges: &[&Host], ledger: &mut Ledger) -> Vec<String> {
+pub fn judge(hosts: &[Host], ledger: &mut Ledger) -> Vec<String> {
     let mut wrong = Vec::new();
+    let Some((hub, edges)) = hosts.split_first() else { return wrong };
     let delivered = delivered(hub, ledger, &mut wrong);
     for edge in edges {
         let Some(log) = edge.log else { continue };
         let truth = Truth::of(edge, log);
-        let judged = Edge { hub, edge, log, ledger, delivered: &delivered, truth: &truth };
+        let judged = Edge { hosts, edge, log, ledger, delivered: &delivered, truth: &truth };
         judged.came_from_there(&mut wrong);
         let (gapped, lost) = (judged.all_is_there(&mut wrong), edge.lost.len() as u64);
         ledger.counts.gapped += gapped;
@@ -44,6 +45,9 @@ fn delivered<'a>(hub: &'a Host, ledger: &mut Ledger, wrong: &mut Vec<String>) ->
     for (at, entry) in &hub.journal.entries {
         if !entry.intact {
             wrong.push(format!("hub {}: the checksum does not hold", at.0));
+        }
+        if entry.kind == Kind::Passed {
+            wrong.push(format!("hub {}: nobody is above who would want that", at.0));
         }
         let Some((log, epoch, seq)) = entry.origin else { continue };
         ledger.counts.hub_entries += 1;
@@ -76,7 +80,7 @@ impl<'a> Truth<'a> {
 }
 
 struct Edge<'a> {
-    hub: &'a Host,
+    hosts: &'a [Host],
     edge: &'a Host,
     log: LogId,
     ledger: &'a Ledger,
@@ -104,7 +108,14 @@ impl Edge<'_> {
             }
             let quarantined = entry.room == Some(site::quarantine());
             if forbidden(source) != quarantined {
-                wrong.push(format!("{}: {} is in the wrong room", self.name(), at(place)));
+                wrong.push(format!(
+                    "{}: {} is in the wrong room: {:?} {:?} {:?}",
+                    self.name(),
+                    at(place),
+                    source.kind,
+                    source.channel,
+                    entry.channel
+                ));
             }
             if !quarantined && (source.room != entry.room || source.channel != entry.channel) {
                 wrong.push(format!("{}: {} is in another channel", self.name(), at(place)));
@@ -122,14 +133,20 @@ impl Edge<'_> {
                 (true, false, _) => {
                     wrong.push(format!("{}: {} is not for the hub: {entry:?}", self.name(), at(place)));
                 }
+                (false, true, Some(Claim::Entry)) if self.edge.setup.parent > 0 => {
+                    gapped += 1;
+                    if let Err(why) = self.was_lost_above(self.edge.setup.parent, place) {
+                        wrong.push(format!("{}: {} is not at the hub, and {why}", self.name(), at(place)));
+                    }
+                }
                 (false, _, Some(Claim::Gap(cause))) => {
                     gapped += 1;
-                    if !self.may_be_gone(cause) {
+                    if !self.may_be_gone(self.edge, cause) {
                         wrong.push(format!("{}: {} is gone for {}", self.name(), at(place), cause.name()));
                     }
                 }
                 (false, true, claim) => {
-                    let through = self.hub.journal.taken(place.0, place.1).unwrap_or_default().0;
+                    let through = self.hosts[0].journal.taken(place.0, place.1).unwrap_or_default().0;
                     wrong.push(format!(
                         "{}: {} is neither at the hub nor gone (claimed {claim:?}, hub is through {through})",
                         self.name(),
@@ -141,16 +158,35 @@ impl Edge<'_> {
         gapped
     }
 
-    fn may_be_gone(&self, cause: Cause) -> bool {
-        let hurt = self.edge.damaged || self.edge.stale;
+    /// What reached an edge above and not the hub: lost there with its disk, or said to be gone, for a cause that was
+    /// there.
+    fn was_lost_above(&self, number: usize, place: &Place) -> Result<(), String> {
+        let between = &self.hosts[number];
+        let is_it = |entry: &Logged| entry.origin == Some(*place);
+        let Some((seq, entry)) = between.journal.entries.iter().find(|(_, entry)| is_it(entry)) else {
+            let lost = between.lost.iter().any(|lost| is_it(&lost.entry)) || between.damaged || between.stale;
+            return if lost { Ok(()) } else { Err(format!("edge {number} never had it")) };
+        };
+        let claim = between.log.and_then(|log| self.ledger.claim(log, entry.epoch, *seq));
+        match claim {
+            Some(Claim::Gap(cause)) if self.may_be_gone(between, cause) => Ok(()),
+            Some(Claim::Entry) if between.setup.parent > 0 => {
+                self.was_lost_above(between.setup.parent, place)
+            }
+            claim => Err(format!("edge {number} claimed {claim:?} of it")),
+        }
+    }
+
+    fn may_be_gone(&self, edge: &Host, cause: Cause) -> bool {
+        let (hurt, above) = (edge.damaged || edge.stale, &self.hosts[edge.setup.parent]);
         match cause {
             Cause::Quota => {
-                let ring = self.edge.setup.log.on_full == OnFull::DropOldest;
-                ring && self.edge.setup.mutant != Some(Mutant::RingInstead)
+                let ring = edge.setup.log.on_full == OnFull::DropOldest;
+                ring && edge.setup.mutant != Some(Mutant::RingInstead)
             }
-            Cause::Damage | Cause::TailCut => self.edge.damaged,
+            Cause::Damage | Cause::TailCut => edge.damaged,
             Cause::EdgeLost => hurt,
-            Cause::ReceiverRewound => self.hub.stale || self.hub.damaged,
+            Cause::ReceiverRewound => above.stale || above.damaged,
             Cause::Refused | Cause::TooLarge | Cause::RelayLost | Cause::HubQuota | Cause::Retention => false,
         }
     }
@@ -192,7 +228,7 @@ fn forbidden(entry: &Logged) -> bool {
 }
 
 /// What devices were told is safe was on disk, once if they were promised that, in the order they sent it.
-fn acknowledged(edges: &[&Host], ledger: &Ledger, wrong: &mut Vec<String>) {
+fn acknowledged(edges: &[Host], ledger: &Ledger, wrong: &mut Vec<String>) {
     let mut stored: BTreeMap<Key, u32> = BTreeMap::new();
     for edge in edges {
         let mut newest: BTreeMap<u32, u32> = BTreeMap::new();

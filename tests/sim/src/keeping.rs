@@ -37,15 +37,24 @@ impl Keeping {
         self.began_by.get_or_insert(journal.next().prev());
     }
 
-    /// It was told something; its host's log begins at `oldest`. Says what is wrong with it.
+    /// It was told something; its host's log begins at `oldest` as the core knows it, and at `there` on disk. Says what is
+    /// wrong with it.
     pub fn told(
         &mut self,
         who: &Identity,
         published: &Published,
         journal: &Journal,
-        oldest: Seq,
+        (oldest, there): (Seq, Seq),
     ) -> Option<String> {
         let Published { topic, payload, qos, retain, .. } = published;
+        if let Some((from, to)) = published.gap {
+            if Seq(to) >= there {
+                let what =
+                    format!("{} was told that {from} to {to} are gone, and {} is there", who.id, there.0);
+                return Some(what);
+            }
+            self.at = self.at.map(|at| at.max(Seq(to)));
+        }
         // What a channel retains is shown again to who asks again with MQTT 3.1.1.
         let place = usize::from(*qos).checked_sub(1).filter(|_| !retain)?;
         self.exactly += u64::from(*qos == 2);
@@ -59,9 +68,10 @@ impl Keeping {
         let began_by = self.began_by.unwrap_or(Seq(u64::MAX));
         let (mut skipped, mut gone) = (None, None);
         for (seq, entry) in due(who, *qos, journal, from) {
-            // Where the same was published twice and the log let go of the first, it is told the second.
-            if is_it(entry) && seq < oldest && gone.is_none() {
-                gone = Some(seq);
+            // Whom MQTT 3.1.1 cannot tell of a gap may have met one: where the same was published more than once and the
+            // log let go of the first, it was told that, or a later one.
+            if is_it(entry) && seq < oldest && !who.v5 {
+                gone.get_or_insert(seq);
                 continue;
             }
             if seq >= oldest
@@ -83,7 +93,7 @@ impl Keeping {
                 };
                 return skipped.map(what);
             }
-            if seq > began_by && seq >= oldest {
+            if seq > began_by && (seq >= oldest || who.v5) {
                 skipped.get_or_insert((seq.0, named(entry)));
             }
         }

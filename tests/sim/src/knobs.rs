@@ -40,6 +40,8 @@ pub struct Knobs {
     pub lasts: Duration,
     /// How many edges.
     pub edges: usize,
+    /// The host that each edge's link leads to: 0 is the hub, others are edges.
+    pub parents: Vec<usize>,
     /// The devices.
     pub devices: Vec<DeviceKnobs>,
     /// The dashboards.
@@ -77,7 +79,10 @@ impl Knobs {
         for number in 0..count {
             devices.push(device(&mut rng, number % edges + 1, target / count as u32 + 1));
         }
-        let segment = 4096 * rng.u64(4..=8);
+        let parents = parents(&mut dice.stream("tiers", 0), edges);
+        // Who takes links takes at most a sixteenth of a segment at once.
+        let pages = if parents.iter().any(|parent| *parent > 0) { 16..=24 } else { 4..=8 };
+        let segment = 4096 * rng.u64(pages);
         let quota = segment * rng.u64(5..=16);
         let drop_oldest = rng.u8(0..4) == 0;
         // A ring is so small that an outage of minutes overruns it.
@@ -96,6 +101,7 @@ impl Knobs {
         let mut knobs = Self {
             lasts,
             edges,
+            parents,
             devices,
             readers: readers(),
             writers: writers(dice.stream("writers", 0).usize(1..=edges)),
@@ -130,6 +136,12 @@ fn device(rng: &mut Rng, edge: usize, publications: u32) -> DeviceKnobs {
         padding: rng.usize(0..200),
         burst: rng.u32(1..=20),
     }
+}
+
+/// Every third run has tiers: each edge but the first links to one before it, or to the hub.
+fn parents(rng: &mut Rng, edges: usize) -> Vec<usize> {
+    let tiers = rng.u8(0..3) == 0;
+    (1..=edges).map(|n| if tiers { rng.usize(0..n).max(usize::from(n == 2)) } else { 0 }).collect()
 }
 
 fn quality(rng: &mut Rng, delay_ms: std::ops::Range<u64>, rate: std::ops::Range<u64>) -> Quality {

@@ -3,7 +3,7 @@
 
 use crate::journal::Key;
 use bytes::Bytes;
-use riser_model::{Cause, Epoch, LogId, Seq, Time};
+use riser_model::{Cause, Epoch, Gap, LogId, Seq, Time};
 use riser_wire::link::{Item, Items};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ pub struct Offer {
     pub retain: bool,
 }
 
-/// What an edge said to the hub of a seq, last.
+/// What an edge said of a seq to whoever is above it, last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Claim {
     /// Here it is.
@@ -109,6 +109,8 @@ pub struct Ledger {
     pub sessions_lost: Vec<(Time, u32)>,
     /// By the edge's log and epoch.
     pub claims: BTreeMap<(LogId, Epoch), BTreeMap<Seq, Claim>>,
+    /// What each edge was told is gone of what was meant for it: seqs of the log above it.
+    pub missing: BTreeMap<usize, Vec<Gap>>,
     /// Forks that edges were told of.
     pub forks: u64,
     /// The counts.

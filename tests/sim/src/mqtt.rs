@@ -43,6 +43,8 @@ pub struct Published {
     pub dup: bool,
     /// Whether it is what the channel retains.
     pub retain: bool,
+    /// The gap that it is told of before it: from, and to.
+    pub gap: Option<(u64, u64)>,
     /// Payload.
     pub payload: Vec<u8>,
 }
@@ -91,21 +93,24 @@ fn publish(first: u8, body: &[u8], v5: bool) -> Option<Published> {
         at += 2;
         id = u16::from_be_bytes([*body.get(at - 2)?, *body.get(at - 1)?]);
     }
+    let mut gap = None;
     if v5 {
-        let (mut properties, mut shift) = (0_usize, 0);
+        let (mut length, mut shift) = (0_usize, 0);
         loop {
             let byte = *body.get(at)?;
             at += 1;
-            properties |= usize::from(byte & 0x7f) << shift;
+            length |= usize::from(byte & 0x7f) << shift;
             shift += 7;
             if byte & 0x80 == 0 {
                 break;
             }
         }
-        at += properties;
+        gap = gaps(body.get(at..at + length)?);
+        at += length;
     }
     let payload = body.get(at..)?.to_vec();
-    Some(Published { topic, qos: first >> 1 & 3, id, dup: first & 8 != 0, retain: first & 1 != 0, payload })
+    let (dup, retain) = (first & 8 != 0, first & 1 != 0);
+    Some(Published { topic, qos: first >> 1 & 3, id, dup, retain, gap, payload })
 }
 
 /// A CONNECT as a client sends it.
@@ -178,6 +183,19 @@ impl Connect<'_> {
         text(&mut body, self.password);
         packet(0x10, &body)
     }
+}
+
+/// From where to where the gaps go that properties tell of.
+fn gaps(properties: &[u8]) -> Option<(u64, u64)> {
+    const NAME: &[u8] = b"\x00\x09riser-gap";
+    let starts = properties.windows(NAME.len()).enumerate().filter(|(_, window)| *window == NAME);
+    let ranges = starts.filter_map(|(at, _)| {
+        let value = properties.get(at + NAME.len() + 2..)?;
+        let range = std::str::from_utf8(value.split(|byte| *byte == b':').next()?).ok()?;
+        let (from, to) = range.split_once("..")?;
+        Some((from.parse().ok()?, to.parse().ok()?))
+    });
+    ranges.reduce(|all: (u64, u64), next| (all.0.min(next.0), all.1.max(next.1)))
 }
 
 /// A PUBLISH as a device sends it.

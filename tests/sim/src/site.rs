@@ -12,11 +12,13 @@ use riser_ingest::{Below, downlinks, placing};
 use riser_instance::{Instance, LogFold};
 use riser_link::{
     Key, Receivers, Sender,
-    receivers::{Config as ReceiversConfig, LIMITS, Others},
+    receivers::{Config as ReceiversConfig, LIMITS, Others, relay_limits},
     sender::{Config as SenderConfig, Opened, Way},
 };
 use riser_log::Recovered;
-use riser_model::{AccountId, Binding, BootId, ClientId, History, Now, Right, Room, RoomId, RoomName};
+use riser_model::{
+    AccountId, Binding, BootId, ClientId, CursorKey, History, Now, PublicKey, Right, Room, RoomId, RoomName,
+};
 use riser_rooms::{Bus, Config as RoomsConfig, RetainedTable, Start};
 use riser_wire::link::Opening;
 use std::{collections::BTreeSet, sync::Arc};
@@ -92,10 +94,10 @@ impl EdgeIdentity {
     }
 }
 
-/// The hub's secret.
-pub fn hub_secret(dice: Dice) -> [u8; 32] {
+/// The secret by which a host is known to the edges below it.
+pub fn link_secret(dice: Dice, host: usize) -> [u8; 32] {
     let mut secret = [0; 32];
-    dice.stream("hub key", 0).fill(&mut secret);
+    dice.stream("hub key", host as u64).fill(&mut secret);
     secret
 }
 
@@ -126,19 +128,41 @@ fn rooms() -> Vec<RoomConfig> {
     vec![make(PLANT, History::Log, true), make(YARD, History::None, true), make(SHED, History::Log, false)]
 }
 
-/// Who exists at an edge: its devices and a viewer.
-pub fn edge_directory(devices: &[String]) -> Arc<Directory> {
+/// An edge as whoever is above declares it.
+#[derive(Clone, Debug)]
+pub struct Declared {
+    /// Which.
+    pub edge: EdgeIdentity,
+    /// Whether there are edges below it.
+    pub relays: bool,
+}
+
+impl Declared {
+    fn client(&self) -> ClientConfig {
+        ClientConfig {
+            id: Some(self.edge.client),
+            key: Some(KeyText(Key::from_secret(&self.edge.secret).public())),
+            role: Some(Role::Member),
+            relays: self.relays,
+            ..ClientConfig::new(self.edge.name.parse().expect("the names of a run are names"))
+        }
+    }
+}
+
+/// Who exists at an edge: its devices, a viewer, and the edges below it.
+pub fn edge_directory(devices: &[String], below: &[Declared]) -> Arc<Directory> {
     let mut config = AccountConfig::new(ACCOUNT.parse().expect("it is a name"), account());
     config.room = rooms();
     config.user = devices.iter().map(|name| user(name, Role::Member)).collect();
     config.user.push(user(VIEWER, Role::Reader));
     config.user.push(user(MOURNER, Role::Member));
     config.user.push(user(SCRIBE, Role::Member));
+    config.client = below.iter().map(Declared::client).collect();
     Arc::new(Directory::compile(&[config]).expect("a run's directory is valid"))
 }
 
 /// Who exists at the hub.
-pub fn hub_directory(edges: &[EdgeIdentity], devices: &[String], mutant: Option<Mutant>) -> Arc<Directory> {
+pub fn hub_directory(edges: &[Declared], devices: &[String], mutant: Option<Mutant>) -> Arc<Directory> {
     let mut config = AccountConfig::new(ACCOUNT.parse().expect("it is a name"), account());
     config.room = rooms();
     config.user = devices.iter().map(|name| user(name, Role::Member)).collect();
@@ -147,16 +171,9 @@ pub fn hub_directory(edges: &[EdgeIdentity], devices: &[String], mutant: Option<
     config.user.push(user(MOURNER, Role::Member));
     config.user.push(user(SCRIBE, Role::Member));
     let mut denials = vec![denies(LIMITED, Right::Subscribe, SECRET)];
-    for edge in edges {
-        let key = KeyText(Key::from_secret(&edge.secret).public());
-        let name = edge.name.parse().expect("the names of a run are names");
-        config.client.push(ClientConfig {
-            id: Some(edge.client),
-            key: Some(key),
-            role: Some(Role::Member),
-            ..ClientConfig::new(name)
-        });
-        denials.push(denies(&edge.name, Right::Publish, FORBIDDEN));
+    for declared in edges {
+        config.client.push(declared.client());
+        denials.push(denies(&declared.edge.name, Right::Publish, FORBIDDEN));
     }
     if mutant != Some(Mutant::DenialsIgnored)
         && let Some(plant) = config.room.first_mut()
@@ -191,6 +208,7 @@ fn instance(
     let config = RoomsConfig {
         tail_bytes_max: memory.tail_bytes,
         read_bytes: memory.read_bytes,
+        batch_bytes_max: recovered.batch_bytes_max,
         ..RoomsConfig::default()
     };
     let start = Start {
@@ -212,12 +230,12 @@ fn instance(
     Instance::new(Bus::new(config, start), recovered.fold.clone(), now)
 }
 
-/// An edge over its log.
+/// An edge over its log: the secrets are its own, by which edges below know it, and that of whoever is above.
 pub fn edge(
     (recovered, segment_bytes): (&Recovered<LogFold>, u64),
-    directory: &Directory,
+    directory: &Arc<Directory>,
     identity: &EdgeIdentity,
-    hub_secret: &[u8; 32],
+    (own_secret, hub_secret): (&[u8; 32], &[u8; 32]),
     (boot, seed): (u64, u64),
     (memory, retained): (Memory, RetainedTable),
     now: Now,
@@ -249,19 +267,36 @@ pub fn edge(
     let config = SenderConfig { edge: identity.client, way: Way::Up { key: key.clone(), hub }, seed };
     let sender = Sender::new(config, opened, now);
     let name = "up".parse().expect("it is a name");
-    let below = nobody_below(recovered, key, &mut instance, now);
+    let below = below((recovered, segment_bytes), directory, (own_secret, hub), &mut instance, now);
     EdgeCore::new(instance, [Uplink::new(name, sender, downlink, linked)], below)
 }
 
-fn nobody_below(recovered: &Recovered<LogFold>, key: Key, instance: &mut Instance, now: Now) -> Below {
-    let log = recovered.log;
+/// What an edge has for those below it; what came down from its hub is not from there.
+fn below(
+    (recovered, segment_bytes): (&Recovered<LogFold>, u64),
+    directory: &Arc<Directory>,
+    (secret, hub): (&[u8; 32], PublicKey),
+    instance: &mut Instance,
+    now: Now,
+) -> Below {
+    let from_below = |key: &CursorKey| match key {
+        CursorKey::Ingest(client, ..) => *client != hub.client(),
+        CursorKey::Relayed(..) => true,
+        CursorKey::Uplink(_) | CursorKey::Downlink(_) => false,
+    };
     let receivers = Receivers::new(
-        ReceiversConfig { key, log, chain: Vec::new(), limits: LIMITS, others: Others::All },
-        [],
+        ReceiversConfig {
+            key: Key::from_secret(secret),
+            log: recovered.log,
+            chain: recovered.chain.clone(),
+            limits: relay_limits(segment_bytes),
+            others: Others::Relayed,
+        },
+        recovered.cursors.iter().copied().filter(|(key, _)| from_below(key)),
     );
-    let opened = downlinks::opened(log, &[], &[], Vec::new());
-    let nobody = Directory::compile(&[]).expect("an empty directory is one");
-    Below::new(receivers, Arc::new(nobody), &opened, instance, now)
+    let gaps = recovered.gaps.iter().map(|record| record.gap).collect();
+    let opened = downlinks::opened(recovered.log, &recovered.chain, &recovered.cursors, gaps);
+    Below::new(receivers, Arc::clone(directory), &opened, instance, now)
 }
 
 /// A hub over its log.

@@ -56,6 +56,7 @@ pub struct Storage {
     writer: Writer<SimDisk, LogFold>,
     reader: Reader<SimDisk>,
     numbers: Numbers,
+    oldest: Seq,
     orders: VecDeque<Order>,
     staged: VecDeque<(u64, Seq)>,
     connections: u32,
@@ -87,6 +88,7 @@ impl Storage {
             writer,
             disk,
             numbers: numbers(recovered),
+            oldest: recovered.oldest,
             orders: VecDeque::new(),
             staged: VecDeque::new(),
             connections: 0,
@@ -109,6 +111,11 @@ impl Storage {
     /// What views have not saved is kept.
     pub fn hold_for_views(&mut self, through: Option<Seq>) {
         self.writer.set_views(through);
+    }
+
+    /// What is before this is gone, though nobody may have heard of it.
+    pub fn oldest(&self) -> Seq {
+        self.oldest
     }
 
     /// A reader of this log.
@@ -268,6 +275,7 @@ impl Storage {
         }
         let gaps: Vec<Gap> = committed.gaps.iter().map(|record| record.gap).collect();
         if committed.segments_trimmed > 0 || !gaps.is_empty() {
+            self.oldest = committed.oldest;
             self.answers.push(Answer::Trimmed(committed.oldest, committed.oldest_at, gaps));
         }
     }

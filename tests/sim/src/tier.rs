@@ -2,7 +2,7 @@
 
 use riser_edge_core::{EdgeCore, LinkInput as EdgeInput, LinkOutput as EdgeLink};
 use riser_hub_core::{HubCore, LinkInput as HubInput};
-use riser_ingest::{LinkInput as FromEdge, LinkOutput as HubLink};
+use riser_ingest::{Below, LinkInput as FromEdge, LinkOutput as HubLink};
 use riser_instance::{
     Core, Instance, Output as InstanceOutput,
     core::{Input, Output as CoreOutput},
@@ -55,11 +55,11 @@ impl Tier {
         }
     }
 
-    /// Takes what a link's socket brings to the hub.
+    /// Takes what a link's socket brings from below.
     pub fn hub_link(&mut self, input: FromEdge, now: Now) {
         match self {
             Self::Hub(core) => core.handle(Input::Link(HubInput::Below(input)), now),
-            Self::Edge(_) => {}
+            Self::Edge(core) => core.handle(Input::Link(EdgeInput::Below(input)), now),
         }
     }
 
@@ -103,14 +103,20 @@ impl Tier {
         }
     }
 
+    fn below(&self) -> &Below {
+        match self {
+            Self::Edge(core) => core.below(),
+            Self::Hub(core) => core.below(),
+        }
+    }
+
     /// An equation that does not hold.
     pub fn broken_equation(&self) -> Option<String> {
         let mut tallies: Vec<_> = match self {
             Self::Edge(core) => core.uplinks().flat_map(|(_, uplink)| uplink.sender.tallies()).collect(),
-            Self::Hub(core) => {
-                core.below().downlinks().tallies().map(|(_, epoch, tally)| (epoch, tally)).collect()
-            }
+            Self::Hub(_) => Vec::new(),
         };
+        tallies.extend(self.below().downlinks().tallies().map(|(_, epoch, tally)| (epoch, tally)));
         tallies
             .drain(..)
             .find(|(_, tally)| !tally.holds())
@@ -119,9 +125,8 @@ impl Tier {
 
     /// A way down that has not passed everything.
     pub fn behind_downwards(&self, now: Now) -> Option<String> {
-        let Self::Hub(core) = self else { return None };
         let mut behind =
-            core.below().downlinks().statuses(now).filter(|(_, status)| !status.welcomed || status.lag() > 0);
+            self.below().downlinks().statuses(now).filter(|(_, status)| !status.welcomed || status.lag() > 0);
         behind.next().map(|(edge, status)| format!("the way down to {edge} is behind: {status:?}"))
     }
 

@@ -16,7 +16,7 @@ use crate::{
     mutant::Mutant,
     queue::Queue,
     reading::Reading,
-    site::{self, EdgeIdentity},
+    site::{self, Declared, EdgeIdentity},
     subscriber::Subscriber,
     trace::Trace,
     wires::{Network, Quality, Road, Way, WireId},
@@ -204,13 +204,21 @@ impl World {
         let identities: Vec<EdgeIdentity> = (1..=knobs.edges).map(|n| EdgeIdentity::new(dice, n)).collect();
         let name = |n: usize| format!("dev-{n}");
         let all: Vec<String> = (0..knobs.devices.len()).map(name).collect();
-        let hub = site::hub_directory(&identities, &all, self.mutant);
-        let secret = site::hub_secret(dice);
-        self.add(dice, Role::Hub, hub, secret);
-        for (n, identity) in (1..).zip(identities) {
+        let declared = |parent: usize| -> Vec<Declared> {
+            let below = identities.iter().zip(&knobs.parents).enumerate();
+            let below = below.filter(|(_, (_, at))| **at == parent);
+            below
+                .map(|(n, (edge, _))| Declared {
+                    edge: edge.clone(),
+                    relays: knobs.parents.contains(&(n + 1)),
+                })
+                .collect()
+        };
+        self.add(dice, Role::Hub, site::hub_directory(&declared(0), &all, self.mutant), 0);
+        for ((n, identity), parent) in (1..).zip(&identities).zip(&knobs.parents) {
             let on_site = knobs.devices.iter().enumerate().filter(|(_, device)| device.edge == n);
             let names: Vec<String> = on_site.map(|(number, _)| name(number)).collect();
-            self.add(dice, Role::Edge(identity), site::edge_directory(&names), secret);
+            self.add(dice, Role::Edge(identity.clone()), site::edge_directory(&names, &declared(n)), *parent);
             self.net.build(Road::Uplink(n), knobs.uplink);
             self.net.build(Road::Site(n), knobs.site);
         }
@@ -277,7 +285,7 @@ impl World {
         }
     }
 
-    fn add(&mut self, dice: Dice, role: Role, directory: Arc<riser_gate::Directory>, hub_secret: [u8; 32]) {
+    fn add(&mut self, dice: Dice, role: Role, directory: Arc<riser_gate::Directory>, parent: usize) {
         let number = self.hosts.len();
         let is_hub = matches!(role, Role::Hub);
         let log = if is_hub { self.knobs.hub_log.clone() } else { self.knobs.edge_log.clone() };
@@ -301,7 +309,9 @@ impl World {
             log,
             quota,
             memory: self.knobs.memory,
-            hub_secret,
+            parent,
+            secret: site::link_secret(dice, number),
+            hub_secret: site::link_secret(dice, parent),
             mutant: self.mutant,
         };
         let disk = SimDisk::new(dice.stream("disk", number as u64), self.knobs.sync, self.mutant);

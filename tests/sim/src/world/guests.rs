@@ -154,7 +154,8 @@ impl World {
                 }
                 Comes::ToKeep => {
                     self.ledger.counts.kept += u64::from(published.qos == 2 && !published.retain);
-                    seat.keeping.told(who, &published, &host.journal, host.oldest)
+                    let oldest = (host.oldest, host.oldest_there());
+                    seat.keeping.told(who, &published, &host.journal, oldest)
                 }
                 Comes::ToLeave => None,
             },

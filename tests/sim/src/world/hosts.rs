@@ -26,7 +26,7 @@ impl World {
                 }
                 Effect::Say(wire, says) => self.say(wire, says),
                 Effect::Edge(output) => self.edge_wants(n, output),
-                Effect::Hub(output) => self.hub_wants(output),
+                Effect::Hub(output) => self.hub_wants(n, output),
                 Effect::Crashed => {
                     self.hosts[n].effects.clear();
                     let death = self.machines[n].dies.take().unwrap_or(Death::Power);
@@ -57,7 +57,7 @@ impl World {
                 self.leave_uplink(n);
                 let life = self.hosts[n].life;
                 let client = Client::Edge { host: n, life, uplink, attempt };
-                let id = self.dial(client, 0, Road::Uplink(n), DIAL_FOR);
+                let id = self.dial(client, self.hosts[n].setup.parent, Road::Uplink(n), DIAL_FOR);
                 self.uplinks.insert(n, (attempt, id));
             }
             EdgeLink::Send { attempt, frame, .. } => {
@@ -78,9 +78,9 @@ impl World {
                     self.hosts[n].shut_down(self.now);
                 }
             }
-            // Nobody links to an edge here.
-            EdgeLink::Below(_) => {}
+            EdgeLink::Below(output) => self.hub_wants(n, output),
             EdgeLink::Missing { gap, .. } => {
+                self.ledger.missing.entry(n).or_default().push(gap);
                 self.trace.line(self.now, || format!("edge {n} misses {gap:?} of the hub's log"));
             }
             EdgeLink::Event { event, .. } => {
@@ -94,27 +94,31 @@ impl World {
 
     /// A log is told apart from what the hub knows only if a disk was meddled with.
     fn forked(&mut self, n: usize) {
-        let meddled = |host: &crate::host::Host| host.damaged || host.stale;
-        if !meddled(&self.hosts[n]) && !meddled(&self.hosts[0]) {
+        let linked = |host: &crate::host::Host| {
+            host.setup.number == n
+                || host.setup.parent == n
+                || host.setup.number == self.hosts[n].setup.parent
+        };
+        if !self.hosts.iter().any(|host| linked(host) && (host.damaged || host.stale)) {
             self.wrong(format!("edge {n} is called forked, and no disk was meddled with"));
         }
     }
 
-    fn hub_wants(&mut self, output: HubLink) {
+    fn hub_wants(&mut self, n: usize, output: HubLink) {
         match output {
             HubLink::Send { connection, mut frame } => {
                 self.twist_down(connection, &mut frame);
                 let Some(id) = self.links.get(&connection).copied() else { return };
-                self.trace.line(self.now, || format!("hub says on wire {id} {}", shown_hub(&frame)));
+                self.trace.line(self.now, || format!("host {n} says on wire {id} {}", shown_hub(&frame)));
                 let message = Message::Bytes(encode_hub(&frame, |_| None));
                 self.net.send(id, Way::Down, message, self.now);
             }
             HubLink::Reopen { edge } => {
                 self.ledger.forks += 1;
-                self.forked(0);
-                self.trace.line(self.now, || format!("the hub is to open its log anew, because of {edge}"));
-                if !std::mem::replace(&mut self.machines[0].reopening, true) {
-                    self.hosts[0].shut_down(self.now);
+                self.forked(n);
+                self.trace.line(self.now, || format!("host {n} is to open its log anew, because of {edge}"));
+                if !std::mem::replace(&mut self.machines[n].reopening, true) {
+                    self.hosts[n].shut_down(self.now);
                 }
             }
             HubLink::Down { edge, event } => {
@@ -128,8 +132,8 @@ impl World {
             HubLink::Close { connection, .. } => {
                 let Some(id) = self.links.get(&connection).copied() else { return };
                 self.end_server(id);
-                let life = self.hosts[0].life;
-                self.after(Duration::from_micros(50), Event::LinkGone(0, life, connection));
+                let life = self.hosts[n].life;
+                self.after(Duration::from_micros(50), Event::LinkGone(n, life, connection));
             }
         }
     }

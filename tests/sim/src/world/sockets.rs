@@ -213,7 +213,9 @@ impl World {
                 self.drop_server(id);
                 self.hosts[server].door_input(connection, DoorInput::Gone("peer_closed"), self.now);
             }
-            (Far::Link(connection), Message::Bytes(bytes)) => self.hub_hears(id, connection, bytes, trusted),
+            (Far::Link(connection), Message::Bytes(bytes)) => {
+                self.hub_hears(id, (server, connection), bytes, trusted);
+            }
             (Far::Link(connection), Message::End | Message::Text(_)) => {
                 self.drop_server(id);
                 self.hosts[server].hub_link(HubInput::Closed { connection }, self.now);
@@ -223,17 +225,23 @@ impl World {
         self.settle(server);
     }
 
-    fn hub_hears(&mut self, id: WireId, connection: ConnectionId, bytes: Bytes, trusted: bool) {
+    fn hub_hears(
+        &mut self,
+        id: WireId,
+        (server, connection): (usize, ConnectionId),
+        bytes: Bytes,
+        trusted: bool,
+    ) {
         let stage = if trusted { Stage::Welcomed } else { Stage::Unauthenticated };
         let mut frame = match decode_edge(bytes, stage, |_, _| None) {
             Ok(frame) => frame,
-            Err(bad) => return self.wrong(format!("the hub cannot read what an edge said: {bad}")),
+            Err(bad) => return self.wrong(format!("host {server} cannot read what an edge said: {bad}")),
         };
         if let EdgeFrame::Batch(batch) = &mut frame {
             self.twist_batch(batch);
             self.claimed(id, batch);
         }
-        self.hosts[0].hub_link(HubInput::Frame { connection, frame }, self.now);
+        self.hosts[server].hub_link(HubInput::Frame { connection, frame }, self.now);
     }
 
     fn claimed(&mut self, id: WireId, batch: &riser_wire::link::Batch) {
