@@ -35,7 +35,32 @@ pub fn judge(hosts: &[Host], ledger: &mut Ledger) -> Vec<String> {
         ledger.counts.disk_lost += lost;
     }
     acknowledged(edges, ledger, &mut wrong);
+    wrong.extend(told_gone(hub, &delivered));
     wrong
+}
+
+/// What the hub tells its account is gone is not there.
+fn told_gone(hub: &Host, delivered: &BTreeMap<Place, &Logged>) -> Vec<String> {
+    let room = Scope::Account(site::account()).room();
+    let is_one = |entry: &&Logged| {
+        entry.room == Some(room)
+            && entry.channel.as_ref().is_some_and(|channel| channel.as_str() == "link_gap")
+    };
+    let told = hub.journal.entries.values().filter(is_one).filter_map(|entry| gone(&entry.payload()?));
+    told.filter_map(|(log, epoch, from, to)| {
+        let (place, _) = delivered.range((log, epoch, from)..=(log, epoch, to)).next()?;
+        Some(format!("the hub tells that {} to {} are gone, and has {}", from.0, to.0, at(place)))
+    })
+    .collect()
+}
+
+/// Which seqs an event says are gone.
+fn gone(event: &[u8]) -> Option<(LogId, Epoch, Seq, Seq)> {
+    let event: serde_json::Value = serde_json::from_slice(event).ok()?;
+    let data = event.get("data")?;
+    let id = |name| u64::from_str_radix(data.get(name)?.as_str()?, 16).ok();
+    let seq = |name| data.get("gap")?.get(name)?.as_u64().map(Seq);
+    Some((LogId(id("log")?), Epoch(id("epoch")?), seq("from")?, seq("to")?))
 }
 
 /// The hub's entries from links, by where they came from: nothing twice, everything in order.

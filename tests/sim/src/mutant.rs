@@ -29,6 +29,8 @@ pub enum Mutant {
     EpochReused,
     /// Gaps on a link become skips.
     GapSkipped,
+    /// What stands for no entry of a log two tiers below becomes a skip.
+    PassedSkipped,
     /// Gaps on a link lack their last seq, which becomes a skip.
     GapOffByOne,
     /// The hub stores the first two entries of a batch in the wrong order.
@@ -91,7 +93,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::NoSync,
         Self::NoDirectorySync,
         Self::FailedSyncHidden,
@@ -105,6 +107,7 @@ impl Mutant {
         Self::IdsInMemoryOnly,
         Self::EpochReused,
         Self::GapSkipped,
+        Self::PassedSkipped,
         Self::GapOffByOne,
         Self::EntriesSwapped,
         Self::EntryDoubled,

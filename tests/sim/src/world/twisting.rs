@@ -2,9 +2,10 @@
 
 use super::World;
 use crate::{downward::goes_down, journal::Logged, mutant::Mutant, wires::Client};
+use bytes::Bytes;
 use riser_model::{ConnectionId, Route, RouteNumber, Seq, Wall};
 use riser_wire::{
-    entry::{Body, Frame, Origin, write_frame},
+    entry::{Body, Frame, Kind, Origin, frames, write_frame},
     link::{Batch, Definitions, DownFrame, HubFrame, Item, Items, ItemsWriter},
 };
 
@@ -46,6 +47,9 @@ impl World {
 
     /// What the hub hears instead of a batch.
     pub(super) fn twist_batch(&mut self, batch: &mut Batch) {
+        if self.mutant == Some(Mutant::PassedSkipped) {
+            batch.items = without_passed(batch);
+        }
         if !matches!(self.mutant, Some(Mutant::GapSkipped | Mutant::GapOffByOne)) {
             return;
         }
@@ -103,6 +107,28 @@ impl World {
         }
         bytes
     }
+}
+
+fn without_passed(batch: &Batch) -> Bytes {
+    let mut out = ItemsWriter::default();
+    for item in Items::new(batch.first, batch.items.clone()).map_while(Result::ok) {
+        match item {
+            Item::Entries { frames: bytes, .. } => {
+                let mut from = 0;
+                for frame in frames(&bytes).map_while(Result::ok) {
+                    let to = from + frame.size();
+                    match Body::read(frame.body).map(|body| body.kind) {
+                        Ok(Kind::Passed) => out.skip(1),
+                        Ok(_) | Err(_) => out.entries(1, &bytes[from..to]),
+                    }
+                    from = to;
+                }
+            }
+            Item::Skip { from, to } => out.skip(to.0 - from.0 + 1),
+            Item::Gap(gap) => out.gap(gap.count(), gap.cause),
+        }
+    }
+    out.finish()
 }
 
 /// An entry as a link carries it, under that number, which is defined.
