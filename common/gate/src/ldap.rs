@@ -90,10 +90,7 @@ impl LdapConfig {
             group_base,
             groups,
         } = self;
-        let preset_of = |text: &str| match preset {
-            Some(Preset::Yunohost) => Some(text.to_owned()),
-            None => None,
-        };
+        let preset_of = |text: &str| preset.as_ref().map(|Preset::Yunohost| text.to_owned());
         let mut wrong = Vec::new();
         let mut need = |field: &str, value: Option<String>, want: &str| {
             let missing = || Invalid::new(format!("{key}.{field}"), "it is missing", want);
