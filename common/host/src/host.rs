@@ -9,7 +9,10 @@ use riser_instance::{
     Core, Input as InstanceInput, Output as InstanceOutput,
     core::{Input, Output},
 };
-use riser_model::{ConnectionId, Now, Read, Selected, Seq, Time, door::Code};
+use riser_model::{
+    ConnectionId, Now, Read, Selected, Seq, Time,
+    door::{Ask, Code},
+};
 use riser_net::{Arrival, Asked, CoreInbox, TellOutbox};
 use riser_rooms::Input as RoomsInput;
 use riser_shell::{
@@ -26,6 +29,9 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+/// What readers are given in one turn takes about so long at most. Whatever else comes meanwhile goes first: two hundred
+/// who read the past would keep a publication waiting at each of its steps.
+const GIVING_MAX: Duration = Duration::from_micros(500);
 /// Arrivals that one turn takes at most: enough to fill a batch, few enough that a deadline is met.
 const ARRIVALS_MAX: usize = 256;
 /// A farewell is pulled within this, or not at all.
@@ -140,6 +146,16 @@ pub struct Host<C: Core, L: Links<C>, W: Watch> {
     unsaved: VecDeque<Seq>,
     /// Up to here changes of what channels retain were handed out.
     seen: Seq,
+    /// What readers asked for, and what was read for them, in the order in which it came.
+    giving: VecDeque<Giving>,
+}
+
+/// What somebody who reads is to be given.
+enum Giving {
+    /// It pulls.
+    Pull { connection: ConnectionId, bytes: u32, stands: bool },
+    /// The log was read for it.
+    Read { ticket: u64, found: Selected },
 }
 
 struct Judged {
@@ -155,6 +171,8 @@ enum Turn<C: Core> {
     Arrived,
     Ordered(Order<C>),
     Deadline,
+    /// Nothing came, and readers wait.
+    Giving,
 }
 
 impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
@@ -169,6 +187,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             shutting_down: false,
             unsaved: VecDeque::new(),
             seen: Seq::ZERO,
+            giving: VecDeque::new(),
         };
         (host, HostHandle { orders: sender })
     }
@@ -187,8 +206,14 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                 let more = ARRIVALS_MAX - arrivals.len();
                 self.parts.inbox.try_recv_many(&mut arrivals, more);
             }
+            if matches!(turn, Turn::Giving) {
+                // Nothing is awaited in such a turn: whoever is on this thread has its own first.
+                tokio::task::yield_now().await;
+            }
             self.take(turn, &mut arrivals);
+            self.meet_deadline();
             self.drain();
+            self.give();
         }
         self.parts.core
     }
@@ -202,6 +227,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             Some(input) = parts.link_inputs.recv() => Turn::Link(input),
             Some(order) = self.orders.recv() => Turn::Ordered(order),
             1.. = parts.inbox.recv_many(arrivals, ARRIVALS_MAX) => Turn::Arrived,
+            () = std::future::ready(()), if !self.giving.is_empty() => Turn::Giving,
             () = parts.clock.sleep_until(deadline) => Turn::Deadline,
         }
     }
@@ -225,7 +251,36 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                 self.shutting_down = true;
                 self.parts.core.handle(Input::Shutdown, now);
             }
-            Turn::Deadline => self.parts.core.handle(Input::Deadline, now),
+            Turn::Deadline | Turn::Giving => {}
+        }
+    }
+
+    /// However much comes: deadlines are met in every turn.
+    fn meet_deadline(&mut self) {
+        let now = self.parts.clock.now();
+        if self.parts.core.poll_timeout().is_some_and(|deadline| deadline <= now.time) {
+            self.parts.core.handle(Input::Deadline, now);
+        }
+    }
+
+    /// Gives readers what they wait for, for a while.
+    fn give(&mut self) {
+        if self.giving.is_empty() {
+            return;
+        }
+        let began = self.parts.clock.now();
+        let mut now = began;
+        while now.time.since(began.time) < GIVING_MAX
+            && let Some(giving) = self.giving.pop_front()
+        {
+            match giving {
+                Giving::Pull { connection, bytes, stands } => {
+                    self.instance(InstanceInput::Ask { connection, ask: Ask::Pull { bytes, stands } }, now);
+                }
+                Giving::Read { ticket, found } => self.rooms(RoomsInput::Read { ticket, found }, now),
+            }
+            self.drain();
+            now = self.parts.clock.now();
         }
     }
 
@@ -237,7 +292,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             Answer::Read { ticket, found: Selected { chunk, .. } } if ticket & FOR_LINK != 0 => {
                 self.parts.core.handle(Input::ReadForLink { ticket: ticket & !FOR_LINK, chunk }, now);
             }
-            Answer::Read { ticket, found } => self.rooms(RoomsInput::Read { ticket, found }, now),
+            Answer::Read { ticket, found } => self.giving.push_back(Giving::Read { ticket, found }),
             Answer::Trimmed { oldest, oldest_at, gaps } => {
                 self.parts.core.handle(Input::Lost(gaps.clone()), now);
                 self.rooms(RoomsInput::Trimmed { oldest, oldest_at, gaps }, now);
@@ -261,6 +316,10 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                 let (tls, certificate) = (peer.tls, peer.certificate.clone());
                 let caller = Caller { address, tls, certificate, entropy, ..Caller::default() };
                 self.instance(InstanceInput::Opened { connection, policy, caller }, now);
+            }
+            // It may come after what else its connection asks for: it says how much that takes, and nothing of what.
+            Arrival::Asked(Asked { connection, ask: Ask::Pull { bytes, stands } }) => {
+                self.giving.push_back(Giving::Pull { connection, bytes, stands });
             }
             Arrival::Asked(Asked { connection, ask }) => {
                 self.instance(InstanceInput::Ask { connection, ask }, now);
