@@ -119,9 +119,9 @@ pub enum Tell {
         /// What was seen.
         result: Result<Seen, Refusal>,
     },
-    /// There is something to pull. Said once, until a [`Tell::Deliver`] says that no more waits.
+    /// There is something to pull, and no pull stands. Said once, until a [`Tell::Deliver`] says that no more waits.
     Ready,
-    /// The answer to a pull.
+    /// The answer to a pull; of one that stands, what came since as well.
     Deliver {
         /// In order per subscription.
         pushes: Vec<Push>,

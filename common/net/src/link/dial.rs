@@ -198,7 +198,7 @@ async fn connect(url: &LinkUrl, insecure: bool) -> Result<TcpStream, DialFailed>
             match TcpStream::connect(address).await {
                 Ok(tcp) => {
                     // A socket that refuses an option is as good without.
-                    let _ = tune(&tcp);
+                    let _ = tune(socket2::SockRef::from(&tcp));
                     return Ok(tcp);
                 }
                 Err(source) => failed = DialFailed::Connect { url: url.clone(), address, source },
