@@ -491,12 +491,9 @@ impl<P: Pipe> Connection<P> {
     }
 
     fn close(&mut self, refusal: Option<&Refusal>) {
-        // A door's own deadline for the first frame; what is refused from here was counted when it was.
-        if !self.refused
-            && !self.asker.has_knocked()
-            && refusal.is_some_and(|refusal| refusal.code == Code::Timeout)
-        {
-            self.visitor.entrance.counters.first_frame_late.one();
+        // What is refused from here was counted when it was.
+        if let Some(refusal) = refusal.filter(|_| !self.refused) {
+            self.count_doors(refusal.code);
         }
         tracing::debug!(
             connection = self.visitor.connection.0,
@@ -507,6 +504,17 @@ impl<P: Pipe> Connection<P> {
         self.pipe.say_goodbye(refusal);
         let now = (self.visitor.entrance.clock)().time;
         self.phase = Phase::Closing(now.plus(self.visitor.entrance.limits.stop()));
+    }
+
+    /// A door's own deadline for the first frame, and its own bound on a message, count as those of the transport.
+    fn count_doors(&self, code: Code) {
+        let counters = &self.visitor.entrance.counters;
+        if code == Code::Timeout && !self.asker.has_knocked() {
+            counters.first_frame_late.one();
+        }
+        if code == Code::TooLarge {
+            counters.too_large.one();
+        }
     }
 
     /// Lets the last bytes arrive: a socket closed with something unread in it takes back what was written last.
