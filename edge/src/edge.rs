@@ -124,14 +124,14 @@ impl Edge {
         let (host, handle) = Host::new(Parts {
             core: EdgeCore::new(instance, uplinks, below),
             inbox,
-            policies,
+            policies: watch::Sender::new(policies),
             storage,
             retained: saver,
             answers,
             link_inputs,
             links: Uplinks::new(routes, link_sender.clone(), counters, fork_sender, sockets.clone()),
             verifier: Arc::new(Passwords::new(config.limits.password_verifiers)),
-            watch: Meter { metrics: Arc::clone(&metrics), health: Arc::clone(&health) },
+            watch: Meter { metrics: Arc::clone(&metrics), health: Arc::clone(&health), audit: None },
             clock: Clock,
         });
         let status = Status::default();
@@ -390,7 +390,8 @@ fn below(
     forget(&former, recovered, instance, now);
     let gaps = recovered.gaps.iter().map(|record| record.gap).collect();
     let opened = downlinks::opened(recovered.log, &recovered.chain, &recovered.cursors, gaps);
-    Ok(Below::new(receivers, directory, &opened, instance, now))
+    let below = Below::new(receivers, directory, &opened, instance, now);
+    Ok(if listens { below } else { below.closed() })
 }
 
 /// Hubs that this log was delivered to and that no uplink leads to any more.

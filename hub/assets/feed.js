@@ -7,10 +7,10 @@ const KEPT_MAX = 300;
 
 /** Which kinds belong to what one may want to see. */
 const GROUPS = {
-  people: ["joined", "left", "opened", "closed", "gate", "knock"],
+  people: ["joined", "left", "opened", "closed", "gate", "knock", "account_changed"],
   edges: ["edge_online", "edge_silent", "edge_flowing", "edge_lag", "caught_up", "link_gap", "clone", "uplink_up", "uplink_down", "uplink_drained", "uplink_gap"],
   quarantine: ["quarantined", "released", "dropped"],
-  hub: ["started", "shutdown", "log_failing", "quota_reached", "log_recovered", "clock_stepped", "configuration_refused", "configuration_changed"],
+  hub: ["started", "shutdown", "log_failing", "quota_reached", "log_recovered", "clock_stepped", "configuration_refused", "configuration_changed", "accounts_damaged"],
 };
 
 export function words(name) {
@@ -48,6 +48,8 @@ const SENTENCES = {
   log_recovered: () => ["good", "The log commits again"],
   clock_stepped: (event) => ["warn", `The clock was stepped by ${duration(Math.abs(event.by_ms))} ${event.by_ms < 0 ? "back" : "ahead"}`],
   configuration_refused: () => ["warn", "A new configuration was refused; the last good one runs"],
+  accounts_damaged: (event) => ["bad", event.lost ? "What was known of accounts is lost: nobody is let in by what files declare" : "Where accounts are kept was damaged; nothing is lost"],
+  account_changed: (event) => ["warn", `${event.by}: ${event.of}, ${event.what}`],
   configuration_changed: () => ["", "Another configuration is in force"],
   uplink_up: (event) => ["good", `The link ${event.uplink} is up, ${whole(event.backlog)} to go`],
   uplink_down: (event) => ["bad", `The link ${event.uplink} is down: ${words(event.cause)}`],

@@ -15,7 +15,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use riser_gate::{Caller, Effect, Gate, Input, Output, Policy, Sequence, Standing, Verdict, acceptor::Kind};
-use riser_host::HostHandle;
+use riser_host::{HostHandle, Policies};
 use riser_hub_core::HubCore;
 use riser_model::{
     ConnectionId, Principal, RoomName,
@@ -29,21 +29,31 @@ use riser_wire::client;
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// What the API needs.
 #[derive(Clone)]
 pub struct Api {
     pub(crate) status: Status,
-    pub(crate) policy: Arc<Policy>,
+    /// Who may enter where, as it stands.
+    pub(crate) policies: watch::Receiver<Policies>,
+    /// The listener's name.
+    pub(crate) listener: Arc<str>,
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) origins: Arc<Origins>,
     pub(crate) core: HostHandle<HubCore>,
 }
 
 impl Api {
+    /// Who may enter here at the moment.
+    pub(crate) fn policy(&self) -> Arc<Policy> {
+        let policies = self.policies.borrow();
+        policies.get(&self.listener).cloned().expect("every listener of HTTP has a policy from the start")
+    }
+
     /// Whoever asks, with the rights that its gates leave it.
     pub(crate) async fn enter(&self, peer: &Peer, headers: &HeaderMap) -> Result<Arc<Principal>, Refusal> {
-        enter(&self.policy, self.verifier.as_ref(), &self.origins, peer, headers).await
+        enter(&self.policy(), self.verifier.as_ref(), &self.origins, peer, headers).await
     }
 }
 

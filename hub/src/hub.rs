@@ -86,7 +86,7 @@ struct Shared {
     metrics: Arc<Metrics>,
     verifier: Arc<Verifier>,
     cookies: Option<Arc<Cookies>>,
-    policies: Policies,
+    policies: watch::Receiver<Policies>,
     sockets: LinkSockets,
     inbox: mpsc::Sender<LinkInput>,
     extras: Option<Extras>,
@@ -105,7 +105,7 @@ impl Hub {
             tracing::warn!(?files, "the open-file limit is below limits.connections");
         }
         let directory = config.directory().map_err(invalid)?;
-        let policies = config.policies(&directory).map_err(invalid)?;
+        let policies = watch::Sender::new(config.policies(&directory).map_err(invalid)?);
         let file = config.key_file();
         let (identity, made) = keys::load_or_create(&file)?;
         if made {
@@ -173,7 +173,7 @@ impl Hub {
                 Arc::clone(&ldaps),
             )),
             cookies,
-            policies: policies.clone(),
+            policies: policies.subscribe(),
             sockets: LinkSockets::new(fork_sender),
             inbox: link_sender,
             extras,
@@ -188,7 +188,7 @@ impl Hub {
             link_inputs,
             links: shared.sockets.clone(),
             verifier: Arc::<Verifier>::clone(&shared.verifier),
-            watch: Meter { metrics: Arc::clone(&shared.metrics), health: Arc::clone(&health) },
+            watch: Meter { metrics: Arc::clone(&shared.metrics), health: Arc::clone(&health), audit: None },
             clock: Clock,
         });
         let mut hub = Self {
@@ -261,11 +261,11 @@ impl Hub {
                 listener.address,
                 setup::acceptor(&listener.tls, tls, listener.client_ca.as_deref())?,
             )?;
-            let policy = shared.policies.get(name.as_str()).context("every HTTP listener has a policy")?;
             let origins = Arc::new(Origins::new(&listener.origins)?);
             let api = Api {
                 status: shared.status.clone(),
-                policy: Arc::clone(policy),
+                policies: shared.policies.clone(),
+                listener: name.as_str().into(),
                 verifier: Arc::clone(&shared.verifier),
                 origins: Arc::clone(&origins),
                 core: self.handle.clone(),

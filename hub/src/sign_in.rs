@@ -178,7 +178,7 @@ async fn logout(
 fn end(door: &Door, shown: &Secret) {
     let Some((text, signature)) = parts(&shown.0) else { return };
     let Some(statement) = Statement::read(text) else { return };
-    let Some((_, bound)) = door.api.policy.directory.bound(statement.client) else { return };
+    let Some((_, bound)) = door.api.policy().directory.bound(statement.client) else { return };
     let message = Statement::message(text, &bound);
     if door.cookies.verify(&message, &signature.0) == Verdict::Matches {
         door.cookies.end(&message, statement.until, Clock.now().wall);
@@ -235,7 +235,7 @@ async fn verify(
     let api = &door.api;
     let (address, tls) = (Some(peer.address.ip()), peer.tls);
     let caller = Caller { address, tls, entropy: entropy::bytes(), ..Caller::default() };
-    let mut gate = Gate::front(&api.policy, caller, Clock.now());
+    let mut gate = Gate::front(&api.policy(), caller, Clock.now());
     gate.handle(Input::Shown(credential), Clock.now());
     let mut tells = Vec::new();
     let passed = crate::api::pass(&mut gate, api.verifier.as_ref(), &mut tells).await;
@@ -249,7 +249,8 @@ async fn verify(
     passed?;
     let standing = gate.standing();
     let now = Clock.now().wall;
-    let bound = standing.principal.as_ref().and_then(|who| api.policy.directory.bound(who.client));
+    let directory = Arc::clone(&api.policy().directory);
+    let bound = standing.principal.as_ref().and_then(|who| directory.bound(who.client));
     let Some((principal, bound)) = bound else { return Err(crate::api::not_authorised()) };
     let lasts = i64::try_from(door.cookies.lasts().as_millis()).unwrap_or(i64::MAX);
     let until = Wall(now.0.saturating_add(lasts));

@@ -92,13 +92,17 @@ pub struct UserConfig {
     /// Rights on every room of the account, by one word. Without it and without grants: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
+    /// Groups that it is in: what is granted or denied to `@group` holds for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<AccountName>,
 }
 
 impl UserConfig {
     /// A user who can neither enter nor do anything yet.
     pub fn new(name: AccountName) -> Self {
-        let (tokens, certificates, keys) = (vec![], vec![], vec![]);
-        Self { name, id: None, password: None, tokens, certificates, keys, secret: None, role: None }
+        let (tokens, certificates, keys, groups) = (vec![], vec![], vec![], vec![]);
+        let (id, password, secret, role) = (None, None, None, None);
+        Self { name, id, password, tokens, certificates, keys, secret, role, groups }
     }
 }
 
@@ -136,14 +140,17 @@ pub struct ClientConfig {
     /// Rights on every room of the account, by one word. Without it and without grants: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
+    /// Groups that it is in: what is granted or denied to `@group` holds for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<AccountName>,
 }
 
 impl ClientConfig {
     /// A client that can neither enter nor do anything yet.
     pub fn new(name: AccountName) -> Self {
-        let (tokens, certificates, keys) = (vec![], vec![], vec![]);
+        let (tokens, certificates, keys, groups) = (vec![], vec![], vec![], vec![]);
         let (id, key, relays, password, secret, role) = (None, None, false, None, None, None);
-        Self { name, id, key, relays, password, tokens, certificates, keys, secret, role }
+        Self { name, id, key, relays, password, tokens, certificates, keys, secret, role, groups }
     }
 }
 
@@ -192,7 +199,7 @@ fn yes() -> bool {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GrantConfig {
-    /// Who: the name of a user or client of the account, or `*` for each of them.
+    /// Who: the name of a user or client of the account, `@group` for those in a group, or `*` for each of them.
     pub to: Whom,
     /// Which: `publish`, `subscribe`, `admin`, or a list of them.
     pub right: Rights,
@@ -214,6 +221,8 @@ fn is_false(value: &bool) -> bool {
 pub enum Whom {
     /// Each user and client of the account: `*`.
     Everyone,
+    /// Those who are in a group: `@` and its name.
+    Group(AccountName),
     /// One of them.
     Named(AccountName),
 }
@@ -222,6 +231,7 @@ impl Serialize for Whom {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Everyone => serializer.serialize_str("*"),
+            Self::Group(name) => serializer.collect_str(&format_args!("@{name}")),
             Self::Named(name) => name.serialize(serializer),
         }
     }
@@ -229,9 +239,11 @@ impl Serialize for Whom {
 
 impl<'de> Deserialize<'de> for Whom {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match String::deserialize(deserializer)?.as_str() {
-            "*" => Ok(Self::Everyone),
-            name => name.parse().map(Self::Named).map_err(de::Error::custom),
+        let text = String::deserialize(deserializer)?;
+        match (text.as_str(), text.strip_prefix('@')) {
+            ("*", _) => Ok(Self::Everyone),
+            (_, Some(group)) => group.parse().map(Self::Group).map_err(de::Error::custom),
+            (name, None) => name.parse().map(Self::Named).map_err(de::Error::custom),
         }
     }
 }

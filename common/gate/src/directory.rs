@@ -4,20 +4,16 @@
 //! token belongs to one client only. A directory never changes; a new configuration makes a new one.
 
 use crate::{
-    config::{AccountConfig, ClientConfig, GrantConfig, Role, UserConfig, Whom},
+    config::AccountConfig,
     device_key::DeviceKey,
-    gate_config::GateConfig,
     hidden::{PasswordHash, SharedSecret, TokenHash},
     invalid::{Invalid, nearest},
     issuer::Issuer,
-    key::KeyText,
     ldap::LdapServer,
     sequence::Sequence,
 };
-use riser_model::{
-    AccountId, AccountName, ClientId, Filter, Grants, Principal, PublicKey, Right, Room, RoomId,
-    principal::Rule,
-};
+use compiler::Compiler;
+use riser_model::{AccountId, AccountName, ClientId, Principal, PublicKey, Room, RoomId};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,6 +21,10 @@ use std::{
 };
 use uuid::Uuid;
 
+mod compiler;
+mod evidence;
+
+pub use evidence::{Evidence, Holds};
 pub use riser_model::room::QUARANTINE;
 
 /// An edge as its hub knows it.
@@ -51,6 +51,8 @@ pub struct Directory {
     hashes: Vec<PasswordHash>,
     issuers: Vec<Issuer>,
     ldaps: BTreeMap<AccountName, Arc<LdapServer>>,
+    /// The issuers of each account, by what is known of them.
+    vouched: BTreeMap<AccountId, BTreeSet<[u8; 32]>>,
     gates: BTreeMap<AccountId, Arc<Sequence>>,
     room_gates: BTreeMap<RoomId, (AccountId, Arc<Sequence>)>,
 }
@@ -307,289 +309,6 @@ impl Directory {
 /// The hash of 32 random bytes that were thrown away, at the costs that `account hash` uses.
 const STAND_IN: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$Uml6ZXJTdGFuZEluMDA$2b6Gv5dVh3m0Yy0Jq1r8Zx4cT7nWQe9KfLsPuOiAaDg";
-
-#[derive(Default)]
-struct Compiler {
-    directory: Directory,
-    wrong: Vec<Invalid>,
-    account_ids: BTreeSet<AccountId>,
-    room_ids: BTreeSet<RoomId>,
-    keys: BTreeSet<PublicKey>,
-}
-
-/// A user and a client are the same to rights and credentials.
-struct Entrant<'a> {
-    key: String,
-    name: &'a AccountName,
-    id: Option<ClientId>,
-    is_person: bool,
-    password: Option<&'a PasswordHash>,
-    tokens: &'a [TokenHash],
-    certificates: &'a [String],
-    public: Option<KeyText>,
-    relays: bool,
-    keys: &'a [DeviceKey],
-    secret: Option<&'a SharedSecret>,
-    role: Option<Role>,
-}
-
-impl<'a> Entrant<'a> {
-    fn user(account: &str, user: &'a UserConfig) -> Self {
-        let UserConfig { name, id, password, tokens, certificates, keys, secret, role } = user;
-        let key = format!("{account}.user[{name}]");
-        let (password, secret, relays, is_person) = (password.as_ref(), secret.as_ref(), false, true);
-        Self {
-            key,
-            name,
-            id: *id,
-            is_person,
-            password,
-            tokens,
-            certificates,
-            public: None,
-            relays,
-            keys,
-            secret,
-            role: *role,
-        }
-    }
-
-    fn client(account: &str, client: &'a ClientConfig) -> Self {
-        let ClientConfig {
-            name,
-            id,
-            key: public,
-            relays,
-            password,
-            tokens,
-            certificates,
-            keys,
-            secret,
-            role,
-        } = client;
-        let key = format!("{account}.client[{name}]");
-        let (password, secret) = (password.as_ref(), secret.as_ref());
-        let (public, relays, is_person) = (*public, *relays, false);
-        Self {
-            key,
-            name,
-            id: *id,
-            is_person,
-            password,
-            tokens,
-            certificates,
-            public,
-            relays,
-            keys,
-            secret,
-            role: *role,
-        }
-    }
-}
-
-impl Compiler {
-    fn account(&mut self, account: &AccountConfig) {
-        let key = format!("account[{}]", account.name);
-        let Some(id) = account.id else {
-            self.refuse(
-                format!("{key}.id"),
-                "no id",
-                "make one with `id new` and use it at every edge and hub",
-            );
-            return;
-        };
-        if self.directory.accounts.insert(account.name.clone(), id).is_some() {
-            self.refuse(&key, "two accounts have this name", "give one of them another name");
-            return;
-        }
-        if !self.account_ids.insert(id) {
-            self.refuse(format!("{key}.id"), "two accounts have this id", "make another with `id new`");
-        }
-        let gate = self.gate(&format!("{key}.gate"), &account.gate, false);
-        self.directory.gates.extend(gate.map(|gate| (id, gate)));
-        for (index, issuer) in account.issuer.iter().enumerate() {
-            match issuer.compile(&format!("{key}.issuer[{index}]"), &account.name) {
-                Ok(issuer) => self.directory.issuers.push(issuer),
-                Err(wrong) => self.wrong.extend(wrong),
-            }
-        }
-        match account.ldap.as_ref().map(|ldap| ldap.compile(&format!("{key}.ldap"))) {
-            Some(Ok(server)) => drop(self.directory.ldaps.insert(account.name.clone(), Arc::new(server))),
-            Some(Err(wrong)) => self.wrong.extend(wrong),
-            None => {}
-        }
-        let rules = self.rules(&key, id, account);
-        let users = account.user.iter().map(|user| Entrant::user(&key, user));
-        let clients = account.client.iter().map(|client| Entrant::client(&key, client));
-        for entrant in users.chain(clients) {
-            self.entrant(account, id, &entrant, &rules);
-        }
-    }
-
-    /// Makes the account's rooms, and says which rules hold for whom.
-    fn rules(&mut self, key: &str, id: AccountId, account: &AccountConfig) -> Vec<(Whom, Rule)> {
-        let mut rules = Vec::new();
-        self.grants(&format!("{key}.grant"), account, &account.grant, None, &mut rules);
-        let mut names = BTreeSet::new();
-        for room in &account.room {
-            let key = format!("{key}.room[{}]", room.name);
-            let room_id = room.id.unwrap_or_else(|| RoomId::of(id, room.name.as_str()));
-            if !names.insert(&room.name) {
-                self.refuse(&key, "two rooms of the account have this name", "give one of them another name");
-                continue;
-            }
-            if room.name.as_str() == QUARANTINE {
-                self.refuse(&key, "every hub makes this room itself", "give it another name");
-            }
-            if !self.room_ids.insert(room_id) {
-                self.refuse(format!("{key}.id"), "two rooms have this id", "make another with `id new`");
-            }
-            self.grants(&format!("{key}.grant"), account, &room.grant, Some(room_id), &mut rules);
-            let gate = self.gate(&format!("{key}.gate"), &room.gate, true);
-            self.directory.room_gates.extend(gate.map(|gate| (room_id, (id, gate))));
-            self.directory.by_id.insert(room_id, self.directory.rooms.len());
-            self.directory.rooms.push(Room {
-                id: room_id,
-                account: id,
-                account_name: account.name.clone(),
-                name: room.name.clone(),
-                history: room.history,
-                retention: room.retention,
-                linked: room.linked,
-                down: room.down,
-            });
-        }
-        rules
-    }
-
-    fn gate(&mut self, key: &str, gate: &GateConfig, of_room: bool) -> Option<Arc<Sequence>> {
-        if gate.is_empty() {
-            return None;
-        }
-        match gate.compile(key, of_room) {
-            Ok(sequence) => Some(Arc::new(sequence)),
-            Err(wrong) => {
-                self.wrong.extend(wrong);
-                None
-            }
-        }
-    }
-
-    fn grants(
-        &mut self,
-        key: &str,
-        account: &AccountConfig,
-        grants: &[GrantConfig],
-        room: Option<RoomId>,
-        rules: &mut Vec<(Whom, Rule)>,
-    ) {
-        let users = account.user.iter().map(|user| &user.name);
-        let names: Vec<&AccountName> =
-            users.chain(account.client.iter().map(|client| &client.name)).collect();
-        for (index, grant) in grants.iter().enumerate() {
-            if let Whom::Named(name) = &grant.to
-                && !names.contains(&name)
-            {
-                let known: Vec<String> = names.iter().map(ToString::to_string).collect();
-                self.refuse(
-                    format!("{key}[{index}].to"),
-                    format!("no user or client {name:?} in this account"),
-                    suggestion(name.as_str(), &known, "declare it, or use \"*\" for everyone"),
-                );
-            }
-            if grant.right.0.is_empty() {
-                self.refuse(format!("{key}[{index}].right"), "no right", "name publish, subscribe or admin");
-            }
-            rules.extend(grant.right.0.iter().map(|right| {
-                let rule = Rule { room, channels: grant.channels.clone(), right: *right, deny: grant.deny };
-                (grant.to.clone(), rule)
-            }));
-        }
-    }
-
-    fn entrant(
-        &mut self,
-        account: &AccountConfig,
-        id: AccountId,
-        entrant: &Entrant<'_>,
-        rules: &[(Whom, Rule)],
-    ) {
-        let client = entrant.id.unwrap_or_else(|| client_id(id, entrant.name));
-        let Entrant { key, .. } = entrant;
-        if self.directory.names.insert((account.name.clone(), entrant.name.clone()), client).is_some() {
-            self.refuse(key, "two users or clients of the account have this name", "give one another name");
-            return;
-        }
-        if client == ClientId::SYSTEM || self.directory.members.contains_key(&client) {
-            self.refuse(format!("{key}.id"), "this id is taken", "make another with `id new`");
-            return;
-        }
-        if let Some(public) = entrant.public
-            && !self.keys.insert(public.0)
-        {
-            self.refuse(
-                format!("{key}.key"),
-                "two edges have this key",
-                "make another with `key new`, at the edge",
-            );
-        }
-        for token in entrant.tokens {
-            if self.directory.tokens.iter().any(|(known, _)| known == token) {
-                self.refuse(
-                    format!("{key}.tokens"),
-                    "this token is taken",
-                    "make another with `account token`",
-                );
-            }
-            self.directory.tokens.push((*token, client));
-        }
-        for name in entrant.certificates {
-            if self.directory.certificates.insert(name.clone(), client).is_some_and(|other| other != client) {
-                self.refuse(
-                    format!("{key}.certificates"),
-                    format!("somebody else has {name:?} in its certificate"),
-                    "give each its own",
-                );
-            }
-        }
-        self.directory.hashes.extend(entrant.password.cloned());
-        let key = entrant.public.map(|key| key.0);
-        let grants = Grants::new(rules_of(entrant, rules, id)).of(client);
-        let grants = if key.is_some() { grants.carrying() } else { grants };
-        let principal = Arc::new(Principal {
-            account: id,
-            account_name: account.name.clone(),
-            client,
-            name: entrant.name.clone(),
-            grants: Arc::new(grants),
-        });
-        let (password, secret) = (entrant.password.cloned(), entrant.secret.cloned());
-        let (keys, relays) = (entrant.keys.to_vec(), entrant.relays);
-        let member = Member { principal, is_person: entrant.is_person, password, key, relays, keys, secret };
-        self.directory.members.insert(client, member);
-    }
-
-    fn refuse(&mut self, key: impl Into<String>, what: impl Into<String>, want: impl Into<String>) {
-        self.wrong.push(Invalid::new(key, what, want));
-    }
-}
-
-fn rules_of(entrant: &Entrant<'_>, rules: &[(Whom, Rule)], account: AccountId) -> Vec<Rule> {
-    let role = entrant.role.map(Role::rights).unwrap_or_default().iter();
-    let by_role = role.map(|right| Rule { room: None, channels: Filter::all(), right: *right, deny: false });
-    let by_grant = rules.iter().filter(|(whom, _)| match whom {
-        Whom::Everyone => true,
-        Whom::Named(name) => name == entrant.name,
-    });
-    let mut rules: Vec<Rule> = by_role.chain(by_grant.map(|(_, rule)| rule.clone())).collect();
-    // It holds what was refused elsewhere, also to those who may not read it there.
-    let is_admin = rules.iter().any(|rule| rule.right == Right::Admin && rule.room.is_none() && !rule.deny);
-    let denied = if is_admin { &[Right::Publish][..] } else { &[Right::Publish, Right::Subscribe] };
-    let quarantine = Some(RoomId::of(account, QUARANTINE));
-    let deny = |right: &Right| Rule { room: quarantine, channels: Filter::all(), right: *right, deny: true };
-    rules.extend(denied.iter().map(deny));
-    rules
-}
 
 /// The id of a user or client that does not set one. The slash keeps it apart from every room's.
 pub fn client_id(account: AccountId, name: &AccountName) -> ClientId {

@@ -10,7 +10,7 @@
 
 use crate::{
     acceptor::{Acceptor, Awaits, Given, Hears, Kind, Refused, Step, not_authorised, ticket::Redeemed},
-    directory::Directory,
+    directory::{Directory, Evidence},
     hidden::PasswordHash,
     issuer::Algorithm,
     key_set::KeySource,
@@ -64,6 +64,8 @@ pub struct Standing {
     pub principal: Option<Arc<Principal>>,
     /// By which acceptors.
     pub passed: BTreeSet<Kind>,
+    /// By which credentials: what is revoked is compared with this.
+    pub evidence: Evidence,
     /// When what it has shown expires.
     pub until: Option<Wall>,
     /// How many numbers were drawn for it: no nonce and no ticket of a connection comes twice.
@@ -360,6 +362,11 @@ impl Gate {
         }
     }
 
+    /// What it is made of.
+    pub fn sequence(&self) -> &Sequence {
+        &self.sequence
+    }
+
     /// What it has proven so far.
     pub fn standing(&self) -> &Standing {
         &self.standing
@@ -450,6 +457,8 @@ impl Gate {
             Step::Pass(principal, until) => {
                 self.standing.until = self.standing.until.into_iter().chain(until).min();
                 if let Some(principal) = principal {
+                    let evidence = self.directory.evidence(kind, principal.client, &self.credential);
+                    self.standing.evidence.extend(evidence);
                     self.standing.principal = Some(principal);
                 }
                 if kind.identifies() {
@@ -462,6 +471,17 @@ impl Gate {
             }
             // What was proven when the ticket was made, or the cookie given, stands for this one too.
             Step::Proven(principal, passed, until) => {
+                let evidence = match self.redeemed.take() {
+                    Some(redeemed) => redeemed.evidence,
+                    // A cookie holds only while all credentials are those that there were at sign-in.
+                    None => {
+                        let of = |kind: &Kind| {
+                            self.directory.evidence(*kind, principal.client, &Credential::Anonymous)
+                        };
+                        passed.iter().flat_map(of).collect()
+                    }
+                };
+                self.standing.evidence.extend(evidence);
                 self.standing.passed.extend(passed);
                 self.follow(Step::Pass(Some(principal), until), heard, now)
             }

@@ -1,7 +1,8 @@
 //! Secrets in configuration: they can be read by those who need them and are never printed.
 //!
-//! Debug and serialization of every type here say `(hidden)`; error messages of their parsers never repeat
-//! what was given.
+//! Debug of every type here, and every format that people read, say `(hidden)`; error messages of their parsers never
+//! repeat what was given. Formats that are for machines alone hold them as they are: the rows in which accounts are kept
+//! ([`crate::accounts::row`]) are the only such place.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -21,7 +22,11 @@ macro_rules! never_printed {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(HIDDEN)
+                if serializer.is_human_readable() {
+                    serializer.serialize_str(HIDDEN)
+                } else {
+                    serializer.serialize_str(&self.kept())
+                }
             }
         }
     };
@@ -51,6 +56,10 @@ impl Hidden {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    fn kept(&self) -> String {
+        self.0.clone()
+    }
 }
 
 never_printed!(Hidden);
@@ -69,6 +78,10 @@ impl PasswordHash {
     /// The PHC text, for who verifies.
     pub fn expose(&self) -> &str {
         self.0.expose()
+    }
+
+    fn kept(&self) -> String {
+        self.expose().to_owned()
     }
 }
 
@@ -138,6 +151,10 @@ impl SharedSecret {
         &self.0
     }
 
+    fn kept(&self) -> String {
+        URL_SAFE_NO_PAD.encode(&self.0)
+    }
+
     /// Bytes that are nobody's secret.
     pub(crate) fn stand_in(bytes: [u8; 32]) -> Self {
         Self(bytes.to_vec())
@@ -179,6 +196,10 @@ impl TokenHash {
     /// Whether they are the same, in a time that says nothing about where they differ.
     pub fn same(&self, other: &Self) -> bool {
         self.0.iter().zip(&other.0).fold(0, |seen, (a, b)| black_box(seen | (a ^ b))) == 0
+    }
+
+    fn kept(&self) -> String {
+        self.text()
     }
 
     /// The form that configuration holds: `sha256:` and 64 hexadecimal digits.

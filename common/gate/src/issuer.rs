@@ -10,6 +10,7 @@ use crate::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use riser_model::AccountName;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::{path::PathBuf, sync::Arc};
 
 /// An issuer of tokens: `[[account.issuer]]`.
@@ -115,6 +116,37 @@ pub(crate) struct Jwk {
     pub(crate) kid: Option<String>,
     pub(crate) alg: Algorithm,
     pub(crate) key: VerifyingKey,
+}
+
+impl Issuer {
+    /// All that is known of it, in 32 bytes.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        let Self { account: _, issuer, audience, claim, keys, source } = self;
+        let mut digest = Sha256::new();
+        let mut add = |part: &[u8]| {
+            digest.update(part.len().to_le_bytes());
+            digest.update(part);
+        };
+        [issuer, audience, claim].into_iter().for_each(|part| add(part.as_bytes()));
+        if let Some(KeySource { url, issuer: _, ca }) = source.as_deref() {
+            add(url.as_deref().unwrap_or_default().as_bytes());
+            add(ca.as_deref().map(|ca| ca.as_os_str().as_encoded_bytes()).unwrap_or_default());
+        }
+        for Jwk { kid, alg, key } in keys {
+            add(kid.as_deref().unwrap_or_default().as_bytes());
+            add(alg.name().as_bytes());
+            match key {
+                VerifyingKey::Ed25519(key) => add(key),
+                VerifyingKey::P256(point) => add(point),
+                VerifyingKey::Rsa { modulus, exponent } => {
+                    add(modulus);
+                    add(exponent);
+                }
+                VerifyingKey::Hmac(secret) => add(secret.expose()),
+            }
+        }
+        digest.finalize().into()
+    }
 }
 
 impl IssuerConfig {

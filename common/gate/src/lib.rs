@@ -1,7 +1,7 @@
 //! The gate: who may enter, as whom, and with which rights.
 //!
-//! Accounts, users, clients and rooms come from configuration and are compiled once into a [`Directory`] of
-//! principals. A [`Gate`] stands before one connection: it takes a credential and answers, one acceptor after another,
+//! Accounts, users, clients and rooms are declared in configuration or made while an instance runs ([`Accounts`]), and are
+//! compiled into a [`Directory`] of principals, which never changes: what changes makes a new one. A [`Gate`] stands before one connection: it takes a credential and answers, one acceptor after another,
 //! and lets it pass, has something verified elsewhere, or refuses. Nothing here verifies a password or signature, reads a
 //! clock or does I/O. Rights are only compiled here; the check itself is [`riser_model::Grants`], used on every delivery
 //! path.
@@ -11,7 +11,9 @@
 #![warn(clippy::indexing_slicing)]
 
 pub mod acceptor;
+pub mod accounts;
 pub mod config;
+pub mod credential;
 pub mod device_key;
 pub mod directory;
 pub mod gate;
@@ -33,9 +35,11 @@ pub use acceptor::{
     cookie::Statement,
     ticket::{Redeemed, Tickets},
 };
+pub use accounts::{Account, Accounts, Change};
 pub use config::{AccountConfig, ClientConfig, GrantConfig, Role, RoomConfig, UserConfig};
+pub use credential::{CredentialConfig, Fingerprint};
 pub use device_key::DeviceKey;
-pub use directory::{Directory, Edge, QUARANTINE};
+pub use directory::{Directory, Edge, Evidence, Holds, QUARANTINE};
 pub use gate::{Caller, Effect, Gate, Input, Output, Proof, Stand, Standing, Verdict};
 pub use gate_config::{AcceptorConfig, GateConfig};
 pub use hidden::{Hidden, PasswordHash, SharedSecret, TokenHash};

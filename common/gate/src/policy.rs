@@ -4,7 +4,7 @@ use crate::{
     acceptor::{Acceptor, DEADLINE, anonymous::Anonymous},
     directory::Directory,
     invalid::Invalid,
-    sequence::Sequence,
+    sequence::{Sequence, Stage},
     words::Words,
 };
 use riser_model::{Principal, door::Method};
@@ -19,6 +19,8 @@ pub struct Policy {
     pub front: Arc<Sequence>,
     /// How long a connection may take to show its credential.
     pub deadline: Duration,
+    /// It is this process's own: no gates of accounts and rooms stand before it.
+    own: bool,
 }
 
 impl Policy {
@@ -39,7 +41,7 @@ impl Policy {
             acceptors.push(Acceptor::Anonymous(Anonymous::new(principal)));
         }
         let front = Arc::new(Sequence::of(acceptors));
-        Ok(Self { directory: Arc::clone(directory), front, deadline: DEADLINE })
+        Ok(Self { directory: Arc::clone(directory), front, deadline: DEADLINE, own: false })
     }
 
     /// The same, with a chat bot for people at terminals.
@@ -64,10 +66,25 @@ impl Policy {
         self
     }
 
+    /// The same over a directory that has changed. Nobody enters any more as somebody whom that does not know.
+    #[must_use]
+    pub fn renewed(&self, directory: &Arc<Directory>) -> Self {
+        let renewed = |acceptor: &Acceptor| match acceptor {
+            Acceptor::Anonymous(anonymous) => anonymous.renewed(directory).map(Acceptor::Anonymous),
+            other => Some(other.clone()),
+        };
+        let stages = self.front.stages.iter();
+        let stages = stages.map(|stage| Stage { any: stage.any.iter().filter_map(renewed).collect() });
+        let front = Arc::new(Sequence { stages: stages.collect() });
+        let directory = if self.own { Arc::clone(&self.directory) } else { Arc::clone(directory) };
+        Self { directory, front, deadline: self.deadline, own: self.own }
+    }
+
     /// Of what is this process's own: it shows nothing and is this principal, there is no way in but its own task's, and
     /// whoever runs the process has said what it may.
     pub fn own(principal: Arc<Principal>) -> Self {
         let acceptors = vec![Acceptor::Anonymous(Anonymous::new(principal))];
-        Self { directory: Arc::default(), front: Arc::new(Sequence::of(acceptors)), deadline: DEADLINE }
+        let front = Arc::new(Sequence::of(acceptors));
+        Self { directory: Arc::default(), front, deadline: DEADLINE, own: true }
     }
 }

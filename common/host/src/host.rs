@@ -4,13 +4,13 @@
 //! into inputs, let the core handle them, drain it, perform. The core never waits for anybody: doors are bounded
 //! by their protocol, storage and verifiers by what the core lets in, links by their window.
 
-use riser_gate::{Caller, Policy, Verdict};
+use riser_gate::{Caller, Directory, Policy, Verdict};
 use riser_instance::{
     Core, Input as InstanceInput, Output as InstanceOutput,
     core::{Input, Output},
 };
 use riser_model::{
-    ConnectionId, Now, Read, Selected, Seq, Time,
+    Audited, ConnectionId, Now, Read, Room, Selected, Seq, Time,
     door::{Ask, Code},
 };
 use riser_net::{Arrival, Asked, CoreInbox, TellOutbox};
@@ -27,7 +27,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// What readers are given in one turn takes about so long at most. Whatever else comes meanwhile goes first: two hundred
 /// who read the past would keep a publication waiting at each of its steps.
@@ -53,6 +53,8 @@ pub trait Watch: Send + 'static {
     fn stored(&mut self, answer: &Answer);
     /// Somebody was refused at the gate or told to go.
     fn refused(&mut self, code: Code);
+    /// Something was done at a gate that somebody may have to answer for.
+    fn audited(&mut self, audited: Audited);
 }
 
 /// What a host is made of.
@@ -61,8 +63,8 @@ pub struct Parts<C: Core, L: Links<C>, W: Watch> {
     pub core: C,
     /// What the doors ask.
     pub inbox: CoreInbox,
-    /// Who may enter where.
-    pub policies: Policies,
+    /// Who may enter where. Others may watch how that changes.
+    pub policies: watch::Sender<Policies>,
     /// The log's threads.
     pub storage: Storage,
     /// What channels retain, beside the log.
@@ -85,6 +87,7 @@ type Question<C> = Box<dyn FnOnce(&mut C, Now) + Send>;
 
 enum Order<C> {
     Ask(Question<C>),
+    Change { directory: Arc<Directory>, rooms: Vec<Room>, done: oneshot::Sender<()> },
     Shutdown,
 }
 
@@ -112,6 +115,13 @@ impl<C: Core> HostHandle<C> {
         });
         self.orders.send(Order::Ask(question)).ok()?;
         answered.await.ok()
+    }
+
+    /// Accounts changed: listeners let in whom that directory knows from here on, and the core makes the rest of it true.
+    /// Returns when it has. False when the host has ended.
+    pub async fn change(&self, directory: Arc<Directory>, rooms: Vec<Room>) -> bool {
+        let (done, is_done) = oneshot::channel();
+        self.orders.send(Order::Change { directory, rooms, done }).is_ok() && is_done.await.is_ok()
     }
 
     /// Lets the core say that it goes down, and gives those who listen a moment to hear it, while their sockets
@@ -247,6 +257,15 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             Turn::Link(input) => self.parts.core.handle(Input::Link(input), now),
             Turn::Arrived => arrivals.drain(..).for_each(|arrival| self.arrived(arrival, now)),
             Turn::Ordered(Order::Ask(question)) => question(&mut self.parts.core, now),
+            Turn::Ordered(Order::Change { directory, rooms, done }) => {
+                let renewed = |policy: &Arc<Policy>| Arc::new(policy.renewed(&directory));
+                self.parts.policies.send_modify(|policies| {
+                    policies.values_mut().for_each(|policy| *policy = renewed(policy));
+                });
+                self.parts.core.handle(Input::Changed { directory, rooms }, now);
+                // Whoever asked may have gone.
+                let _ = done.send(());
+            }
             Turn::Ordered(Order::Shutdown) => {
                 self.shutting_down = true;
                 self.parts.core.handle(Input::Shutdown, now);
@@ -309,9 +328,8 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
         match arrival {
             Arrival::Opened { connection, peer, tells } => {
                 self.doors.insert(connection, tells);
-                let policy = self.parts.policies.get(&peer.listener);
-                let policy =
-                    Arc::clone(policy.expect("every listener of doors was given a policy at the start"));
+                let policy = self.parts.policies.borrow().get(&peer.listener).cloned();
+                let policy = policy.expect("every listener of doors was given a policy at the start");
                 let (address, entropy) = (Some(peer.address.ip()), entropy::bytes());
                 let (tls, certificate) = (peer.tls, peer.certificate.clone());
                 let caller = Caller { address, tls, certificate, entropy, ..Caller::default() };
@@ -380,6 +398,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                 let (through, rows) = (changes.through_row(), changes.rows().collect());
                 self.parts.retained.save(Change { through, rows });
             }
+            InstanceOutput::Audited(audited) => self.parts.watch.audited(audited),
             InstanceOutput::Refused { code } => self.parts.watch.refused(code),
             // Those are for the core that the instance is in, which has seen them.
             InstanceOutput::Done { .. } | InstanceOutput::Committed { .. } => {}

@@ -2,18 +2,21 @@
 
 use crate::host::Watch;
 use riser_instance::Instance;
-use riser_model::door::Code;
+use riser_model::{Audited, door::Code};
 use riser_rooms::statistics::{Counters, Statistics};
 use riser_shell::{Health, Metrics, storage::Answer};
 use std::sync::Arc;
+use tokio::sync::mpsc::Sender;
 
-/// Counts what storage answers and who is refused.
+/// Counts what storage answers and who is refused, and hands on what is to be written down.
 #[derive(Clone, Debug)]
 pub struct Meter {
     /// Where it is counted.
     pub metrics: Arc<Metrics>,
     /// Where it is said that the log fails.
     pub health: Arc<Health>,
+    /// Where it is written down who was let in and who was not, if it is.
+    pub audit: Option<Sender<Audited>>,
 }
 
 impl Watch for Meter {
@@ -45,6 +48,13 @@ impl Watch for Meter {
 
     fn refused(&mut self, code: Code) {
         self.metrics.turned_away(code);
+    }
+
+    fn audited(&mut self, audited: Audited) {
+        let full = self.audit.as_ref().is_some_and(|audit| audit.try_send(audited).is_err());
+        if full {
+            self.metrics.accounts.unaudited.inc();
+        }
     }
 }
 

@@ -121,6 +121,8 @@ pub struct Below {
     receivers: Receivers,
     downlinks: Downlinks,
     directory: Arc<Directory>,
+    /// No edges come here, whatever accounts say.
+    closed: bool,
     tables: BTreeMap<ConnectionId, Table>,
     /// Whose each welcomed connection is.
     welcomed: BTreeMap<ConnectionId, ClientId>,
@@ -153,6 +155,7 @@ impl Below {
             receivers,
             downlinks,
             directory,
+            closed: false,
             tables: BTreeMap::new(),
             welcomed: BTreeMap::new(),
             outstanding: BTreeMap::new(),
@@ -169,6 +172,60 @@ impl Below {
             below.know_sites(client, instance);
         }
         below
+    }
+
+    /// The same where no edges come, whatever accounts say.
+    #[must_use]
+    pub fn closed(self) -> Self {
+        Self { closed: true, ..self }
+    }
+
+    /// Accounts changed: an edge that is known no more, or by another key, is cut off; what the others may do is looked up
+    /// again, for what they bring and for what goes down to them.
+    pub fn changed(&mut self, directory: Arc<Directory>, instance: &mut Instance, now: Now) {
+        if self.closed {
+            return;
+        }
+        let before = std::mem::replace(&mut self.directory, directory);
+        let directory = Arc::clone(&self.directory);
+        let revoked: Vec<ClientId> = before
+            .edges()
+            .filter(|edge| {
+                let stays = directory.edge(edge.principal.client);
+                // Whether it may relay was said to its link when that began.
+                stays.is_none_or(|stays| {
+                    let same = stays.principal.account == edge.principal.account;
+                    !same || stays.key != edge.key || stays.relays != edge.relays
+                })
+            })
+            .map(|edge| edge.principal.client)
+            .collect();
+        for edge in revoked {
+            self.tell(ReceiversInput::Revoked { edge }, instance, now);
+        }
+        self.edges.retain(|client, _| directory.edge(*client).is_some());
+        for edge in directory.edges() {
+            let who = edge.principal;
+            let known = self.edges.entry(who.client);
+            let known = known.or_insert_with(|| Edge::new(who.client, who.name.clone(), who.account, now));
+            known.rename(who.name.clone());
+        }
+        self.receivers.know(directory.edges().map(|edge| (edge.principal.client, edge.principal.account)));
+        for (connection, table) in &mut self.tables {
+            if let Some(edge) = self.welcomed.get(connection) {
+                table.changed(*edge, &directory);
+            }
+        }
+        let orphans = self.downlinks.changed(&directory, (instance.bus(), &self.receivers), now);
+        if !orphans.is_empty() {
+            let cursors = orphans.into_iter().map(|key| (key, None)).collect();
+            let append = Append { token: 0, routes: Vec::new(), entries: Bytes::new(), cursors };
+            instance.handle(InstanceInput::Rooms(RoomsInput::Append(append)), now);
+        }
+        self.wishes(instance, now);
+        for client in self.edges.keys().copied().collect::<Vec<_>>() {
+            self.know_sites(client, instance);
+        }
     }
 
     /// The receiving end of their links, to look at.

@@ -12,7 +12,7 @@ use riser_link::{
 };
 use riser_model::{
     AccountId, AccountName, BootId, Chunk, ClientId, ConnectionId, CursorKey, CursorValue, Epoch, EpochSpan,
-    Gap, LogId, Now, Principal, Right, Room, RoomId, RouteNumber, Run, Seq, Time,
+    Gap, LogId, Now, Principal, Right, Room, RoomId, Route, RouteNumber, Run, Seq, Time,
 };
 use riser_rooms::Bus;
 use riser_wire::{entry::frames, link::Opening};
@@ -64,6 +64,8 @@ pub struct Downlinks {
     tickets: u64,
     told: Seq,
     wishes: VecDeque<Wish>,
+    /// The log as it was when it was opened.
+    opened: Option<Opened>,
 }
 
 impl Downlinks {
@@ -71,34 +73,72 @@ impl Downlinks {
     /// [`Downlinks::orphans`].
     pub fn new(directory: &Directory, opened: &Opened, now: Now) -> Self {
         let mut downlinks = Self { tickets: TICKETS_FROM, ..Self::default() };
-        for edge in directory.edges() {
-            let account = edge.principal.account;
-            let goes = |room: &&Room| {
-                room.down && room.account == account && edge.principal.grants.reach(Right::Subscribe, room.id)
-            };
-            let rooms: BTreeSet<RoomId> = directory.rooms().iter().filter(goes).map(|room| room.id).collect();
-            if rooms.is_empty() {
-                continue;
-            }
-            let client = edge.principal.client;
-            let config = Config { edge: client, way: Way::Down, seed: 0 };
-            let sender = Sender::new(config, opened.clone(), now);
-            let downlink = Downlink {
-                sender,
-                principal: Arc::clone(edge.principal),
-                rooms,
-                carried: Vec::new(),
-                routes_told: 0,
-                origins_told: 1,
-                owned_told: 0,
-                reading: None,
-                due: None,
-            };
-            downlinks.links.insert(client, downlink);
-            downlinks.drain(client);
+        for (principal, rooms) in meant(directory) {
+            downlinks.add(principal, rooms, opened.clone(), now);
         }
+        downlinks.opened = Some(opened.clone());
         downlinks.told = opened.chain.last().map_or(Seq::ZERO, |opening| opening.span.last);
         downlinks
+    }
+
+    fn add(&mut self, principal: &Arc<Principal>, rooms: BTreeSet<RoomId>, opened: Opened, now: Now) {
+        let client = principal.client;
+        let config = Config { edge: client, way: Way::Down, seed: 0 };
+        let downlink = Downlink {
+            sender: Sender::new(config, opened, now),
+            principal: Arc::clone(principal),
+            rooms,
+            carried: Vec::new(),
+            routes_told: 0,
+            origins_told: 1,
+            owned_told: 0,
+            reading: None,
+            due: None,
+        };
+        self.links.insert(client, downlink);
+        self.drain(client);
+    }
+
+    /// Accounts changed: each edge gets what it may read by now, from where it is. The cursors of those that get nothing any
+    /// more are returned: they would hold the log for nobody.
+    pub(crate) fn changed(
+        &mut self,
+        directory: &Directory,
+        (bus, receivers): (&Bus, &Receivers),
+        now: Now,
+    ) -> Vec<CursorKey> {
+        let mut meant: BTreeMap<ClientId, _> =
+            meant(directory).map(|(principal, rooms)| (principal.client, (principal, rooms))).collect();
+        let gone: Vec<ClientId> =
+            self.links.keys().copied().filter(|client| !meant.contains_key(client)).collect();
+        for client in &gone {
+            if let Some(due) = self.links.remove(client).and_then(|link| link.due) {
+                self.due.remove(&(due, *client));
+            }
+        }
+        self.reads.retain(|_, client| !gone.contains(client));
+        for (client, link) in &mut self.links {
+            let Some((principal, rooms)) = meant.remove(client) else { continue };
+            if link.principal != *principal || link.rooms != rooms {
+                (link.principal, link.rooms) = (Arc::clone(principal), rooms);
+                link.look_again(bus, now);
+            }
+        }
+        for (principal, rooms) in meant.into_values() {
+            let Some(mut opened) = self.opened.clone() else { continue };
+            if let Some(live) = opened.chain.last_mut() {
+                live.span.last = self.told;
+            }
+            opened.cursors.retain(|(key, _)| *key != CursorKey::Downlink(principal.client));
+            self.add(principal, rooms, opened, now);
+        }
+        for client in self.links.keys().copied().collect::<Vec<_>>() {
+            if let Some(link) = self.links.get_mut(&client) {
+                link.tell_numbers(bus, receivers, now);
+            }
+            self.drain(client);
+        }
+        gone.into_iter().map(CursorKey::Downlink).collect()
     }
 
     /// Cursors of edges that have no downlink any more: they would hold the log for nobody.
@@ -275,13 +315,28 @@ impl Downlink {
         self.carried.get(route.0 as usize).copied().unwrap_or_default()
     }
 
+    /// It may read something else: the sender learns of every route whether it is one of those.
+    fn look_again(&mut self, bus: &Bus, now: Now) {
+        for number in (0..self.routes_told).map(RouteNumber) {
+            let Some(route) = bus.route(number) else { continue };
+            let linked = self.reads(route);
+            if let Some(carried) = self.carried.get_mut(number.0 as usize)
+                && std::mem::replace(carried, linked) != linked
+            {
+                self.sender.handle(Input::Route { number, route: Arc::clone(route), linked }, now);
+            }
+        }
+    }
+
+    fn reads(&self, route: &Route) -> bool {
+        let grants = &self.principal.grants;
+        self.rooms.contains(&route.room) && grants.allow(Right::Subscribe, route.room, &route.channel)
+    }
+
     /// Tells the sender what the log's numbers mean that were given since the last time, as far as they are its.
     fn tell_numbers(&mut self, bus: &Bus, receivers: &Receivers, now: Now) {
         for number in (self.routes_told..bus.routes_end()).map(RouteNumber) {
-            let route = bus.route(number).filter(|route| {
-                self.rooms.contains(&route.room)
-                    && self.principal.grants.allow(Right::Subscribe, route.room, &route.channel)
-            });
+            let route = bus.route(number).filter(|route| self.reads(route));
             self.carried.push(route.is_some());
             if let Some(route) = route {
                 self.sender.handle(Input::Route { number, route: Arc::clone(route), linked: true }, now);
@@ -299,6 +354,19 @@ impl Downlink {
         self.routes_told = bus.routes_end();
         self.origins_told = bus.origins_end();
     }
+}
+
+/// The edges to which anything goes down, and which rooms.
+fn meant(directory: &Directory) -> impl Iterator<Item = (&Arc<Principal>, BTreeSet<RoomId>)> {
+    directory.edges().filter_map(|edge| {
+        let principal = edge.principal;
+        let goes = |room: &&Room| {
+            let own = room.account == principal.account;
+            room.down && own && principal.grants.reach(Right::Subscribe, room.id)
+        };
+        let rooms: BTreeSet<RoomId> = directory.rooms().iter().filter(goes).map(|room| room.id).collect();
+        (!rooms.is_empty()).then_some((principal, rooms))
+    })
 }
 
 /// What a commit holds, once each: routes, and where it came from.

@@ -135,6 +135,10 @@ impl Edge {
         }
     }
 
+    pub(crate) fn rename(&mut self, name: AccountName) {
+        self.name = name;
+    }
+
     pub(crate) fn name(&self) -> &AccountName {
         &self.name
     }

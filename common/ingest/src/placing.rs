@@ -106,26 +106,18 @@ impl Table {
         if definitions.forget {
             *self = Self::default();
         }
-        let principal = directory.principal(edge);
         for (number, route) in definitions.routes {
-            let known = principal.filter(|p| directory.room(p.account, route.room).is_some());
-            // What its own listeners could not place is in quarantine there, and so is who reads that.
-            let aside = principal.is_some_and(|p| route.room == quarantine(p.account));
-            let allowed = known.map_or_else(Allowed::default, |p| Allowed {
-                publish: p.grants.allow(Right::Publish, route.room, &route.channel),
-                room: p.grants.reach(Right::Publish, route.room),
-                outcomes: false,
-            });
-            let allowed =
-                if aside { Allowed { publish: true, room: true, outcomes: false } } else { allowed };
-            let allowed = if principal.is_some_and(|principal| hears_of(directory, principal, &route)) {
-                Allowed { publish: true, room: false, outcomes: true }
-            } else {
-                allowed
-            };
+            let allowed = allowed(&route, edge, directory);
             self.routes.insert(number, (Arc::new(route), allowed));
         }
         self.origins.extend(definitions.origins);
+    }
+
+    /// Accounts changed: what the edge may do is looked up again.
+    pub(crate) fn changed(&mut self, edge: ClientId, directory: &Directory) {
+        for (route, may) in self.routes.values_mut() {
+            *may = allowed(route, edge, directory);
+        }
     }
 
     /// Where a frame belongs, if its edge may put it there.
@@ -176,6 +168,25 @@ impl Table {
             }
         }
         placing.placed
+    }
+}
+
+fn allowed(route: &Route, edge: ClientId, directory: &Directory) -> Allowed {
+    let Some(principal) = directory.principal(edge) else { return Allowed::default() };
+    if hears_of(directory, principal, route) {
+        return Allowed { publish: true, room: false, outcomes: true };
+    }
+    // What its own listeners could not place is in quarantine there, and so is who reads that.
+    if route.room == quarantine(principal.account) {
+        return Allowed { publish: true, room: true, outcomes: false };
+    }
+    match directory.room(principal.account, route.room) {
+        None => Allowed::default(),
+        Some(_) => Allowed {
+            publish: principal.grants.allow(Right::Publish, route.room, &route.channel),
+            room: principal.grants.reach(Right::Publish, route.room),
+            outcomes: false,
+        },
     }
 }
 

@@ -2,7 +2,9 @@
 //! the edge's core and the hub's.
 
 use crate::instance::{Input as InstanceInput, Output as InstanceOutput};
-use riser_model::{Chunk, Gap, Now, Seq, Time};
+use riser_gate::Directory;
+use riser_model::{Chunk, Gap, Now, Room, Seq, Time};
+use std::sync::Arc;
 
 /// What happens to a core.
 #[derive(Debug)]
@@ -20,6 +22,13 @@ pub enum Input<L> {
     },
     /// The log let these go.
     Lost(Vec<Gap>),
+    /// Accounts changed.
+    Changed {
+        /// Who may what from here on.
+        directory: Arc<Directory>,
+        /// The rooms, all of them.
+        rooms: Vec<Room>,
+    },
     /// The deadline that [`Core::poll_timeout`] named has come.
     Deadline,
     /// The process is going down on purpose.

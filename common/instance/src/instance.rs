@@ -9,10 +9,10 @@ use care::{Caring, Settling};
 use committing::Awaited;
 use looking::Site;
 use riser_gate::{
-    Caller, Offenders, Persons, Policy, Proof, Stand, Tickets, Verdict, acceptor::signed::Shown,
+    Caller, Directory, Offenders, Persons, Policy, Proof, Stand, Tickets, Verdict, acceptor::signed::Shown,
 };
 use riser_model::{
-    AccountId, Batch, ClientId, ConnectionId, LogId, Now, Read, RoomId, Seq, Time,
+    AccountId, Audited, Batch, ClientId, ConnectionId, LogId, Now, Read, Room, RoomId, Seq, Time,
     door::{Ask, Code, Refusal, Tell},
     event::{Scope, SystemEvent},
 };
@@ -26,7 +26,9 @@ use std::{
 };
 
 mod asking;
+mod auditing;
 mod care;
+mod changing;
 mod committing;
 mod entering;
 mod gates;
@@ -79,6 +81,14 @@ pub enum Input {
         ticket: u64,
         /// The answer.
         verdict: Verdict,
+    },
+    /// Accounts changed: who may what, and which rooms there are. It reaches whoever is connected, and what is kept for
+    /// others.
+    Changed {
+        /// Who may what from here on.
+        directory: Arc<Directory>,
+        /// The rooms, all of them.
+        rooms: Vec<Room>,
     },
     /// Something for the rooms alone: storage's answers, ingest, events, Latest.
     Rooms(BusInput),
@@ -135,6 +145,8 @@ pub enum Output {
         /// The new `last_added`.
         through: Seq,
     },
+    /// Something was done at a gate that somebody may have to answer for.
+    Audited(Audited),
     /// Somebody was refused at the gate, or was told to go.
     Refused {
         /// Why.
@@ -179,6 +191,8 @@ pub struct Instance {
     /// The seq up to which `sessions` and `presences` have seen the log.
     folded: Seq,
     connections: BTreeMap<ConnectionId, Connection>,
+    /// Who is known, once that was said: none before.
+    directory: Option<Arc<Directory>>,
     /// Who has each session at the moment.
     holders: BTreeMap<SessionKey, ConnectionId>,
     gate_deadlines: BTreeSet<(Time, ConnectionId)>,
@@ -240,6 +254,7 @@ impl Instance {
             settling: BTreeMap::new(),
             sites: BTreeMap::new(),
             connections: BTreeMap::new(),
+            directory: None,
             holders: BTreeMap::new(),
             gate_deadlines: BTreeSet::new(),
             shown: Shown::default(),
@@ -283,6 +298,11 @@ impl Instance {
     /// Bounds the connections of one user or client; more are refused.
     pub fn limit_connections_of_client(&mut self, most: usize) {
         self.of_client_max = most;
+    }
+
+    /// Who is known from the start: sessions and wills of others end.
+    pub fn know(&mut self, directory: Arc<Directory>) {
+        self.directory = Some(directory);
     }
 
     /// The rooms, to look at.
@@ -356,6 +376,7 @@ impl Instance {
                 self.tell_trimmed(oldest, now);
                 self.rooms(BusInput::Trimmed { oldest, oldest_at, gaps }, now);
             }
+            Input::Changed { directory, rooms } => self.changed_directory(directory, rooms, now),
             Input::Rooms(input) => self.rooms(input, now),
             Input::Deadline => self.deadline(now),
         }
@@ -407,6 +428,7 @@ impl Instance {
             self.fire_due(now);
             let every = if self.sessions.has_waiting_wills() { wills::WILLS_EVERY } else { EXPIRY_EVERY };
             self.expiry_due = Some(now.time.plus(every));
+            self.end_unknown(now);
             let held: BTreeSet<u64> = self.connections.values().map(Connection::session_number).collect();
             for (key, number) in self.sessions.expire(now.wall) {
                 // One that was found by somebody who is being let in is not over.

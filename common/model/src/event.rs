@@ -31,6 +31,7 @@
 //! | `quarantined` | account | edge, seq, code, reason | members |
 //! | `released` | account | entry, to, by, reason | members |
 //! | `dropped` | account | entry, by, reason | members |
+//! | `account_changed` | account | what, of, by: what was made, changed, granted or revoked | admins |
 //! | `not_retained` | account | client, name, reason | members |
 //! | `clone` | account | edge, name | admins |
 //! | `delivered` | room | entry, client, publish_id (producer, n), to: a device behind an edge has it | readers of the room |
@@ -46,6 +47,7 @@
 //! | `log_recovered` | hub | | everybody who is let in |
 //! | `clock_stepped` | hub | by_ms | everybody who is let in |
 //! | `configuration_refused` | hub | | everybody who is let in |
+//! | `accounts_damaged` | hub | lost: whether some is known no more | everybody who is let in |
 //! | `configuration_changed` | hub | | everybody who is let in |
 //! | `uplink_up` | hub | uplink, backlog | everybody who is let in |
 //! | `uplink_down` | hub | uplink, cause | everybody who is let in |
@@ -347,6 +349,15 @@ pub enum SystemEvent {
         /// Why: `refused` by the edge, which has no such room; `gone` from the edge's log before anybody read it there.
         code: String,
     },
+    /// Somebody changed the account.
+    AccountChanged {
+        /// What was done, in words: `credential revoked`.
+        what: String,
+        /// To what: `user ann`, `room plant`, or the account itself.
+        of: String,
+        /// Who did it.
+        by: String,
+    },
     /// A device published what its channel was to retain, and there was no room: it was stored without. Told once for each
     /// connection.
     NotRetained {
@@ -388,6 +399,11 @@ pub enum SystemEvent {
     /// The configuration given was refused and the last good one runs. Why is in the instance's own log: every
     /// account reads this, and a configuration names them all.
     ConfigurationRefused,
+    /// Where accounts are kept was damaged.
+    AccountsDamaged {
+        /// Of some nobody knows any more what was revoked: none of their credentials is taken. Otherwise nothing is lost.
+        lost: bool,
+    },
     /// Another configuration of rooms is in force.
     ConfigurationChanged,
     /// The instance is going down on purpose.
@@ -481,7 +497,7 @@ pub fn is_outcome(channel: &ChannelName) -> bool {
 }
 
 /// The kinds that only admins hear: of the account for its channel, of the room for a room's.
-const FOR_ADMINS: [&str; 4] = ["refused", "gate", "knock", "clone"];
+const FOR_ADMINS: [&str; 5] = ["refused", "gate", "knock", "clone", "account_changed"];
 
 /// Whether an event in that channel of a technical channel is for admins only.
 pub fn is_for_admins(channel: &ChannelName) -> bool {
@@ -529,6 +545,8 @@ impl SystemEvent {
             Self::Delivered { .. } => "delivered",
             Self::Expired { .. } => "expired",
             Self::Failed { .. } => "failed",
+            Self::AccountChanged { .. } => "account_changed",
+            Self::AccountsDamaged { .. } => "accounts_damaged",
             Self::NotRetained { .. } => "not_retained",
             Self::Clone { .. } => "clone",
             Self::Started { .. } => "started",
@@ -561,6 +579,7 @@ impl SystemEvent {
             | Self::ClockStepped { .. }
             | Self::ConfigurationRefused
             | Self::ConfigurationChanged
+            | Self::AccountsDamaged { .. }
             | Self::Shutdown { .. }
             | Self::UplinkUp { .. }
             | Self::UplinkDown { .. }
@@ -586,6 +605,7 @@ impl SystemEvent {
             | Self::Released { .. }
             | Self::Dropped { .. }
             | Self::NotRetained { .. }
+            | Self::AccountChanged { .. }
             | Self::Delivered { .. }
             | Self::Expired { .. }
             | Self::Failed { .. }

@@ -6,6 +6,7 @@
 //! Read [`position`] first (how one message is identified for ever), then [`door`] (what a connection asks of
 //! the bus and what the bus answers).
 
+pub mod audit;
 pub mod batch;
 pub mod certificate;
 pub mod cursor;
@@ -26,6 +27,7 @@ pub mod size;
 pub mod tally;
 pub mod time;
 
+pub use audit::{Audited, Deed};
 pub use batch::{Batch, Chunk, Read, Run, Selected};
 pub use certificate::Certificate;
 pub use cursor::{CursorKey, CursorMove, CursorValue, EpochSpan, HubIdentity, PublicKey};

@@ -243,6 +243,14 @@ impl Sessions {
         over.map(|(number, session)| (session.key.clone(), *number)).collect()
     }
 
+    /// The sessions of those clients: each is to be followed by its [`Record::Ended`]. Ask again after those are committed.
+    pub fn of_those(&self, clients: impl Fn(AccountId, ClientId) -> bool) -> Vec<(SessionKey, u64)> {
+        let of = self.by_client.iter().filter(|((account, client), _)| clients(*account, *client));
+        let numbers = of.flat_map(|(_, sessions)| sessions.values());
+        let session = |number: &u64| Some((self.by_number.get(number)?.key.clone(), *number));
+        numbers.filter_map(session).collect()
+    }
+
     /// When the next session expires, as things stand.
     pub fn next_expiry(&self) -> Option<Wall> {
         self.by_number.values().filter_map(Session::expires).min()

@@ -337,6 +337,11 @@ impl Bus {
         self.chain.position(seq)
     }
 
+    /// How topics become channels here.
+    pub fn bindings(&self) -> &[Binding] {
+        &self.bindings
+    }
+
     /// Whether uplinks carry a room.
     pub fn is_linked(&self, room: RoomId) -> bool {
         let declared = self.graph.room_of(room).and_then(|slot| self.graph.room(slot).declared.as_ref());

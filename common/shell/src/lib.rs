@@ -6,6 +6,7 @@
 //! Read [`config`] first (how a program gets its configuration, or the last good one), then [`clock`] (how a
 //! host's clocks become the plain numbers that the state machines take).
 
+pub mod accounts;
 pub mod clock;
 pub mod command;
 pub mod config;

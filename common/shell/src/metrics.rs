@@ -22,9 +22,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
 };
 
+mod accounts;
 mod bus;
 mod downlinks;
 
+pub use accounts::Accounts;
 pub use bus::Bus;
 pub use downlinks::Downlinks;
 
@@ -233,6 +235,8 @@ pub struct Metrics {
     pub bus: Bus,
     /// The way down.
     pub downlinks: Downlinks,
+    /// How accounts stand.
+    pub accounts: Accounts,
     /// 1 while the process runs on its last good configuration because the given one was refused.
     pub configuration_refused: Level,
     /// Times that the wall clock was stepped.
@@ -292,6 +296,7 @@ impl Metrics {
             edge_backlog: Family::default(),
             bus: Bus::default(),
             downlinks: Downlinks::default(),
+            accounts: Accounts::default(),
             configuration_refused: Level::default(),
             clock_steps: Counter::default(),
         };
@@ -407,6 +412,7 @@ impl Metrics {
         );
         self.bus.register(metric);
         self.downlinks.register(metric);
+        self.accounts.register(metric);
         metric.register(
             "configuration_refused",
             "1 while the last good configuration runs because the given one was refused",

@@ -23,6 +23,7 @@ use riser_wire::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
@@ -391,6 +392,11 @@ impl Core for EdgeCore {
         match input {
             Input::Instance(input) => self.instance.handle(input, now),
             Input::Link(input) => self.link(input, now),
+            Input::Changed { directory, rooms } => {
+                let changed = InstanceInput::Changed { directory: Arc::clone(&directory), rooms };
+                self.instance.handle(changed, now);
+                self.below.changed(directory, &mut self.instance, now);
+            }
             Input::ReadForLink { ticket, chunk } if ticket >= TICKETS_FROM => {
                 self.below.read_for_link(ticket, chunk, &mut self.instance, now);
             }

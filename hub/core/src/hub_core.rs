@@ -98,6 +98,11 @@ impl Core for HubCore {
             Input::Link(LinkInput::ClockStepped(by_ms)) => {
                 self.say(Scope::Instance, SystemEvent::ClockStepped { by_ms }, now);
             }
+            Input::Changed { directory, rooms } => {
+                let changed = InstanceInput::Changed { directory: Arc::clone(&directory), rooms };
+                instance.handle(changed, now);
+                below.changed(directory, instance, now);
+            }
             Input::ReadForLink { ticket, chunk } => below.read_for_link(ticket, chunk, instance, now),
             Input::Lost(gaps) => below.lost(&gaps, instance, now),
             Input::Deadline => {

@@ -145,6 +145,7 @@ fn widened<L>(input: Input<Infallible>) -> Input<L> {
         Input::Link(never) => match never {},
         Input::ReadForLink { ticket, chunk } => Input::ReadForLink { ticket, chunk },
         Input::Lost(gaps) => Input::Lost(gaps),
+        Input::Changed { directory, rooms } => Input::Changed { directory, rooms },
         Input::Deadline => Input::Deadline,
         Input::Shutdown => Input::Shutdown,
     }

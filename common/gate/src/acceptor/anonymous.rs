@@ -1,6 +1,7 @@
 //! Takes a peer without a credential, as the principal that the listener names.
 
 use super::{Given, Step};
+use crate::directory::Directory;
 use riser_model::{Principal, door::Credential};
 use std::sync::Arc;
 
@@ -14,6 +15,11 @@ impl Anonymous {
     /// Everybody who shows nothing is this principal.
     pub fn new(principal: Arc<Principal>) -> Self {
         Self { principal }
+    }
+
+    /// The same over a directory that has changed; none if it knows that principal no more.
+    pub(crate) fn renewed(&self, directory: &Directory) -> Option<Self> {
+        directory.principal(self.principal.client).cloned().map(Self::new)
     }
 
     /// A credential that was shown and is wrong never falls through to here, but for a cookie: nobody chose to show it.

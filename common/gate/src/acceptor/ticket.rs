@@ -4,6 +4,7 @@
 //! whoever it was made for, with the rights that one has when it is shown.
 
 use super::{Given, Kind, Step, not_authorised};
+use crate::directory::Evidence;
 use riser_model::{
     ClientId, Now, Time, Wall,
     door::{Code, Credential, Refusal, Secret, TicketHash},
@@ -42,6 +43,8 @@ pub struct Redeemed {
     pub client: ClientId,
     /// What that one had proven when it had the ticket made.
     pub passed: BTreeSet<Kind>,
+    /// By which credentials.
+    pub evidence: Evidence,
     /// When what it had shown expires.
     pub until: Option<Wall>,
 }
@@ -118,8 +121,13 @@ mod tests {
         TicketHash(Sha256::digest(n.to_string()).into())
     }
 
+    fn nobody() -> Redeemed {
+        let (client, passed, evidence) = (ClientId(Uuid::nil()), BTreeSet::new(), BTreeSet::new());
+        Redeemed { client, passed, evidence, until: None }
+    }
+
     fn client(n: u128) -> Redeemed {
-        Redeemed { client: ClientId(Uuid::from_u128(n)), passed: [Kind::Password].into(), until: None }
+        Redeemed { client: ClientId(Uuid::from_u128(n)), passed: [Kind::Password].into(), ..nobody() }
     }
 
     #[test]

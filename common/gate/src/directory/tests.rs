@@ -1,12 +1,15 @@
 //! Directories as a person writes them: what they grant, and what they refuse to mean.
 
 use super::*;
-use crate::config::RoomConfig;
+use crate::{
+    config::{Role, RoomConfig, UserConfig},
+    key::KeyText,
+};
 use figment::{
     Figment,
     providers::{Format, Toml},
 };
-use riser_model::{ChannelName, History};
+use riser_model::{ChannelName, History, Right, RoomId};
 
 const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQx$MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
 

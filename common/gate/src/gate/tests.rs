@@ -53,7 +53,7 @@ fn inner(stages: &str, standing: &Standing, caller: Caller, now: Now) -> Gate {
 
 fn standing(name: &str, passed: Kind) -> Standing {
     let principal = Arc::clone(directory().named(name).unwrap());
-    Standing { principal: Some(principal), passed: [passed].into(), until: None, drawn: 7 }
+    Standing { principal: Some(principal), passed: [passed].into(), drawn: 7, ..Standing::default() }
 }
 
 fn secret(text: &str) -> Secret {
@@ -603,8 +603,12 @@ fn ticket_lets_in_whom_it_was_made_for_and_looks_wrong_like_everything_else() {
     let policy = Policy::new(&directory, None, "listen").unwrap();
     let shown = |whose: Option<ClientId>| {
         let mut gate = Gate::front(&policy, Caller::default(), Now::default());
-        let what =
-            whose.map(|client| Redeemed { client, passed: [Kind::Password].into(), until: Some(Wall(7)) });
+        let what = whose.map(|client| Redeemed {
+            client,
+            passed: [Kind::Password].into(),
+            evidence: Evidence::new(),
+            until: Some(Wall(7)),
+        });
         gate.handle(Input::Redeemed(what), Now::default());
         let last = std::iter::from_fn(|| gate.poll()).last();
         (last, gate)

@@ -100,6 +100,7 @@ impl Instance {
                 let what = Redeemed {
                     client,
                     passed: connection.standing.passed.clone(),
+                    evidence: connection.standing.evidence.clone(),
                     until: connection.standing.until,
                 };
                 let issued = self.tickets.issue(hash, what, now);

@@ -7,9 +7,9 @@ use super::{Instance, Output, entering::no_such_room, refusal};
 use crate::connection::{AtGate, Before, Connection};
 use riser_gate::{Caller, Directory, Effect, Gate, Input, Output as GateOutput, Sequence, Standing, Verdict};
 use riser_model::{
-    ConnectionId, Now, Principal, Right, RoomId, RoomName,
+    ConnectionId, Deed, Now, Principal, Right, RoomId, RoomName,
     door::{Ask, Code, Refusal, RoomInfo, Tell},
-    event::{Scope, SystemEvent},
+    event::{GateStep, Scope, SystemEvent},
 };
 use riser_rooms::Input as BusInput;
 use std::{
@@ -60,6 +60,13 @@ impl Instance {
                     at.gate.handle(Input::Done { ticket, verdict }, now);
                 }
                 GateOutput::Tell { acceptor, step, why } => {
+                    if step == GateStep::Refused {
+                        let room = at.before.room().map(|(_, name)| name.clone());
+                        self.audit(id, Deed::Refused, room, format!("{}: {why}", acceptor.name()));
+                    }
+                    let Some(at) = self.connections.get_mut(&id).and_then(|one| one.at.as_mut()) else {
+                        return;
+                    };
                     let Some(who) = at.gate.claimed() else { continue };
                     let event = SystemEvent::Gate {
                         connection: id,
@@ -80,11 +87,14 @@ impl Instance {
     }
 
     fn let_pass(&mut self, id: ConnectionId, now: Now) {
-        let Some((connection, at)) = self.leave_gate(id) else { return };
-        let Some(principal) = connection.standing.principal.clone() else {
+        let Some((_, at)) = self.leave_gate(id) else { return };
+        let principal = match self.as_known(id) {
+            Ok(Some(principal)) => principal,
             // A gate that says nobody's name lets nobody in.
-            return self.refuse(id, no_such_room(), now);
+            Ok(None) => return self.refuse(id, no_such_room(), now),
+            Err(refusal) => return self.refuse(id, refusal, now),
         };
+        let Some(connection) = self.connections.get(&id) else { return };
         let asked = match &connection.entering {
             Some(Ask::Enter { room: Some(room), .. }) => Some(room.clone()),
             Some(_) | None => None,
@@ -100,6 +110,7 @@ impl Instance {
             Before::Move(room, name) => {
                 self.expires(id, now);
                 self.moved(id, &principal, room, now);
+                self.audit_entry(id, Some(name.clone()));
                 self.tell(id, Tell::Moved { room: name, result: Ok(()) });
             }
         }
@@ -125,7 +136,7 @@ impl Instance {
     }
 
     /// A connection is at no gate any more; what it has proven there stands.
-    fn leave_gate(&mut self, id: ConnectionId) -> Option<(&mut Connection, AtGate)> {
+    pub(super) fn leave_gate(&mut self, id: ConnectionId) -> Option<(&mut Connection, AtGate)> {
         self.persons.left(id);
         let connection = self.connections.get_mut(&id)?;
         let at = *connection.at.take()?;
@@ -137,7 +148,13 @@ impl Instance {
     }
 
     /// Who is there is known: what do the account and the room in the address want?
-    fn at_account(&mut self, id: ConnectionId, principal: &Arc<Principal>, room: Option<RoomName>, now: Now) {
+    pub(super) fn at_account(
+        &mut self,
+        id: ConnectionId,
+        principal: &Arc<Principal>,
+        room: Option<RoomName>,
+        now: Now,
+    ) {
         let Some(connection) = self.connections.get(&id) else { return };
         let directory = Arc::clone(&connection.policy.directory);
         let room = match room {
@@ -185,29 +202,27 @@ impl Instance {
         let allowed: Vec<RoomId> = match &room {
             Some((room, _)) => directory.room_gate(*room).map(|_| *room).into_iter().collect(),
             None if !is_mqtt => Vec::new(),
-            None => {
-                let (standing, caller) = (&connection.standing, &connection.caller);
-                let silently = |room, sequence| {
-                    let seats = self.seats.get(&room);
-                    passes_silently(
-                        &directory,
-                        sequence,
-                        standing,
-                        caller,
-                        |most| has_seat(seats, id, most),
-                        now,
-                    )
-                };
-                // Nobody sits where it may do nothing.
-                let gated =
-                    directory.gated(principal.account).filter(|(room, _)| may_enter(principal, *room));
-                gated.filter(|(room, sequence)| silently(*room, sequence)).map(|(room, _)| room).collect()
-            }
+            None => self.silently(id, principal, now),
         };
         self.allow(id, allowed);
         self.expires(id, now);
+        self.audit_entry(id, room.map(|(_, name)| name));
         let principal = self.with_rights(id, principal);
         self.passed(id, principal, now);
+    }
+
+    /// The rooms whose gates let a connection pass that is asked nothing.
+    pub(super) fn silently(&self, id: ConnectionId, principal: &Arc<Principal>, now: Now) -> Vec<RoomId> {
+        let Some(connection) = self.connections.get(&id) else { return Vec::new() };
+        let (directory, standing) = (&connection.policy.directory, &connection.standing);
+        let silently = |room, sequence| {
+            let seats = self.seats.get(&room);
+            let has_seat = |most| has_seat(seats, id, most);
+            passes_silently(directory, sequence, standing, &connection.caller, has_seat, now)
+        };
+        // Nobody sits where it may do nothing.
+        let gated = directory.gated(principal.account).filter(|(room, _)| may_enter(principal, *room));
+        gated.filter(|(room, sequence)| silently(*room, sequence)).map(|(room, _)| room).collect()
     }
 
     /// Notes when what a connection has shown expires.
@@ -307,6 +322,9 @@ impl Instance {
         let result = match knock.filter(|_| own) {
             Some((ticket, ..)) => {
                 let verdict = if admit { Verdict::Matches } else { Verdict::Differs };
+                let by = self.connections.get(&id).and_then(|one| one.standing.principal.clone());
+                let by = by.map_or_else(String::new, |by| format!("by {}", by.name));
+                self.audit(knocker, if admit { Deed::Admitted } else { Deed::TurnedAway }, None, by);
                 self.gate(knocker, Input::Done { ticket, verdict }, now);
                 Ok(())
             }
@@ -320,7 +338,7 @@ impl Instance {
     }
 
     /// It is in these rooms that have gates of their own, and in no other such room.
-    fn allow(&mut self, id: ConnectionId, rooms: impl IntoIterator<Item = RoomId>) {
+    pub(super) fn allow(&mut self, id: ConnectionId, rooms: impl IntoIterator<Item = RoomId>) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let before = std::mem::take(&mut connection.allowed);
         connection.allowed.extend(rooms);
@@ -341,7 +359,7 @@ impl Instance {
     }
 
     /// What a principal may do on this connection: nothing in rooms whose gates it did not pass.
-    fn with_rights(&self, id: ConnectionId, principal: &Arc<Principal>) -> Arc<Principal> {
+    pub(super) fn with_rights(&self, id: ConnectionId, principal: &Arc<Principal>) -> Arc<Principal> {
         let Some(connection) = self.connections.get(&id) else { return Arc::clone(principal) };
         let gated = connection.policy.directory.gated(principal.account).map(|(room, _)| room);
         let outside: Vec<RoomId> = gated.filter(|room| !connection.allowed.contains(room)).collect();

@@ -80,6 +80,9 @@ impl Instance {
     /// Publishes a will, if there is one that is not on its way.
     pub(super) fn fire(&mut self, key: &SessionKey, now: Now) {
         let Some(will) = self.sessions.will(key).filter(|_| !self.firing.contains(key)) else { return };
+        if !self.may_still(key, &will.route) {
+            return self.drop_will(key, now);
+        }
         let mut entries = Vec::new();
         will.write_frame(key, &mut entries, RouteNumber(0), now.stamp());
         let routes = vec![will.route.clone()];

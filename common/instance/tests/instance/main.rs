@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod care;
+mod changing;
 mod entering;
 mod gates;
 mod kept;

@@ -25,6 +25,7 @@ pub const C2: ConnectionId = ConnectionId(2);
 /// An instance with the rooms `hall` and `vault`; everybody enters as `guest`, who may publish and subscribe in `hall` and nothing else.
 pub struct World {
     pub instance: Instance,
+    config: AccountConfig,
     directory: Arc<Directory>,
     policy: Arc<Policy>,
     /// Batches that were given to the disk and are not answered.
@@ -89,11 +90,12 @@ impl World {
             discover: false,
             ca: None,
         }];
-        let directory = Arc::new(Directory::compile(&[config]).unwrap());
+        let directory = Arc::new(Directory::compile(std::slice::from_ref(&config)).unwrap());
         let policy = Arc::new(Policy::new(&directory, Some("acme/guest"), "listen").unwrap());
         let (next, routes) = (Seq(1), BTreeMap::new());
         Self {
             instance: instance(&directory, LogFold::default(), next, &routes, now, 0),
+            config,
             directory,
             policy,
             waiting: Vec::new(),
@@ -124,6 +126,26 @@ impl World {
         self.tells.clear();
         self.instance = instance(&self.directory, self.disk.clone(), self.next, &self.routes, self.now, 0);
         self.drain();
+    }
+
+    /// The account changes while everything runs.
+    pub fn change(&mut self, change: impl FnOnce(&mut AccountConfig)) {
+        change(&mut self.config);
+        self.directory = Arc::new(Directory::compile(std::slice::from_ref(&self.config)).unwrap());
+        self.policy = Arc::new(self.policy.renewed(&self.directory));
+        let (directory, rooms) = (Arc::clone(&self.directory), rooms(&self.directory));
+        self.input(Input::Changed { directory, rooms });
+    }
+
+    /// Somebody shows this credential.
+    pub fn show(
+        &mut self,
+        connection: ConnectionId,
+        credential: Credential,
+        session: Option<SessionRequest>,
+    ) {
+        self.open(connection);
+        self.ask(connection, Ask::Enter { credential, session: session.map(Box::new), room: None });
     }
 
     /// Time goes by, and what is due happens and is on disk.
@@ -159,6 +181,7 @@ impl World {
                 Output::Done { .. }
                 | Output::Committed { .. }
                 | Output::Retained(_)
+                | Output::Audited(_)
                 | Output::Refused { .. } => {}
             }
         }
@@ -309,7 +332,7 @@ fn instance(
         gaps: Vec::new(),
         routes: routes.iter().map(|(number, route)| (*number, route.clone())).collect(),
         origins: Vec::new(),
-        rooms: directory.rooms().iter().map(|room| Room { linked: false, ..room.clone() }).collect(),
+        rooms: rooms(directory),
         bindings: Vec::new(),
         retained: RetainedTable::default(),
         producers: Default::default(),
@@ -317,6 +340,10 @@ fn instance(
     // Where nothing is said, every batch is one that a test made.
     let config = Config { events_burst, ..Config::default() };
     Instance::new(Bus::new(config, start), fold, now)
+}
+
+fn rooms(directory: &Directory) -> Vec<Room> {
+    directory.rooms().iter().map(|room| Room { linked: false, ..room.clone() }).collect()
 }
 
 pub fn session() -> SessionRequest {

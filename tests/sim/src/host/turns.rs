@@ -223,6 +223,7 @@ impl Host {
                 }
             }
             InstanceOutput::Refused { .. }
+            | InstanceOutput::Audited(_)
             | InstanceOutput::Done { .. }
             | InstanceOutput::Committed { .. } => {}
         }

@@ -20,9 +20,10 @@ pub const PURE: [&str; 11] = [
 ];
 
 /// Computation only.
-const ALLOWED: [&str; 12] = [
+const ALLOWED: [&str; 13] = [
     "base64",
     "bytes",
+    "ciborium",
     "crc32c",
     "ed25519-dalek",
     "fastrand",

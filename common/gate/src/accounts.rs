@@ -1,0 +1,256 @@
+//! Accounts as they stand: declared in files, and changed while an instance runs.
+//!
+//! [`Accounts`] is a plain value. A [`Change`] makes another one of it, or is refused and says why; [`Accounts::compile`]
+//! makes the directory that instances look at. What always holds: every id is set, and one that was given up is never given
+//! again; a credential that was revoked never becomes one again, neither by a change nor by a file.
+//!
+//! **Files are a source, each saying of them is taken once** ([`Accounts::import`]): what a file says anew of the head of an account
+//! (its name, gate, issuers and grants), of a user, a client or a room is taken if nothing else changed that meanwhile; where
+//! something did, the running one holds, and that is told. What a file says no more is removed, under the same condition.
+//!
+//! Where the rows are kept is the business of whoever owns it; [`row`] is what they look like.
+
+use crate::{
+    config::{AccountConfig, ClientConfig, GrantConfig, RoomConfig, UserConfig},
+    credential::{CredentialConfig, Digest, Member},
+    directory::{Directory, client_id},
+    invalid::Invalid,
+};
+use riser_model::{AccountId, ClientId, RoomId};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+use uuid::Uuid;
+
+pub mod change;
+mod import;
+pub mod row;
+
+pub use change::{AccountChange, Change, Refused, Why};
+pub use import::Note;
+
+/// The most that is remembered of what was revoked or given up in one account. Past it nothing new is made in that account;
+/// to revoke is always possible.
+pub const REMEMBERED_MAX: usize = 100_000;
+/// The most users and clients of an account, and the most rooms.
+pub const MEMBERS_MAX: usize = 50_000;
+
+/// One account.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Account {
+    /// As it stands. Every id in it is set.
+    pub config: AccountConfig,
+    /// As a file said it last; none if no file ever did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<AccountConfig>,
+    /// Credentials that were revoked.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub revoked: BTreeSet<Digest>,
+    /// Users, clients and rooms that were removed by a change.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub gone: BTreeSet<Uuid>,
+    /// Whether it was removed, and by what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<Removed>,
+    /// What was known of it is lost: which credentials were revoked, nobody knows, and so none is taken.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sealed: bool,
+    /// Rises with every change.
+    pub revision: u64,
+}
+
+/// What removed an account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Removed {
+    /// A change: for ever.
+    Change,
+    /// The file declares it no more; it may again.
+    File,
+}
+
+/// See the module.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Accounts {
+    by_id: BTreeMap<AccountId, Arc<Account>>,
+}
+
+impl Account {
+    /// One that nobody has declared in a file.
+    pub fn new(config: AccountConfig) -> Self {
+        let (revoked, gone) = (BTreeSet::new(), BTreeSet::new());
+        Self { config, imported: None, revoked, gone, removed: None, sealed: false, revision: 1 }
+    }
+
+    /// What may be taken of it at the moment.
+    fn effective(&self) -> AccountConfig {
+        if self.sealed { without_credentials(self.config.clone()) } else { self.config.clone() }
+    }
+
+    /// The user or client with that id.
+    pub fn member(&self, client: ClientId) -> Option<Member> {
+        let user = self.config.user.iter().find(|user| user.id == Some(client)).cloned().map(Member::User);
+        user.or_else(|| {
+            let one = self.config.client.iter().find(|one| one.id == Some(client));
+            one.cloned().map(Member::Client)
+        })
+    }
+
+    /// Puts a user or client in its place, or at the end.
+    fn put(&mut self, member: Member) {
+        match member {
+            Member::User(user) => match self.config.user.iter_mut().find(|one| one.id == user.id) {
+                Some(place) => *place = user,
+                None => self.config.user.push(user),
+            },
+            Member::Client(client) => match self.config.client.iter_mut().find(|one| one.id == client.id) {
+                Some(place) => *place = client,
+                None => self.config.client.push(client),
+            },
+        }
+    }
+
+    /// The users and clients.
+    pub fn members(&self) -> impl Iterator<Item = Member> {
+        let users = self.config.user.iter().cloned().map(Member::User);
+        users.chain(self.config.client.iter().cloned().map(Member::Client))
+    }
+
+    /// Takes back credentials that were revoked.
+    fn strip(&mut self) {
+        if !self.revoked.is_empty() {
+            let members: Vec<Member> = self.members().collect();
+            for mut member in members {
+                member.retain(|digest| !self.revoked.contains(digest));
+                self.put(member);
+            }
+        }
+    }
+}
+
+impl Accounts {
+    /// Of rows that were kept.
+    pub fn of(accounts: impl IntoIterator<Item = Account>) -> Self {
+        let mut all = Self::default();
+        for account in accounts {
+            all.insert(account);
+        }
+        all
+    }
+
+    fn insert(&mut self, account: Account) {
+        if let Some(id) = account.config.id {
+            self.by_id.insert(id, Arc::new(account));
+        }
+    }
+
+    /// One of them, removed or not.
+    pub fn get(&self, id: AccountId) -> Option<&Arc<Account>> {
+        self.by_id.get(&id)
+    }
+
+    /// All of them that are not removed.
+    pub fn iter(&self) -> impl Iterator<Item = (AccountId, &Arc<Account>)> {
+        self.all().filter(|(_, account)| account.removed.is_none())
+    }
+
+    /// All of them, those that were removed too.
+    pub fn all(&self) -> impl Iterator<Item = (AccountId, &Arc<Account>)> {
+        self.by_id.iter().map(|(id, account)| (*id, account))
+    }
+
+    /// The one of that name or id.
+    pub fn named(&self, text: &str) -> Option<(AccountId, &Arc<Account>)> {
+        let by_name = self.iter().find(|(_, account)| account.config.name.as_str() == text);
+        by_name.or_else(|| {
+            let id = AccountId(Uuid::try_parse(text).ok()?);
+            self.iter().find(|(of, _)| *of == id)
+        })
+    }
+
+    /// What instances look at.
+    pub fn compile(&self) -> Result<Directory, Vec<Invalid>> {
+        let all: Vec<AccountConfig> = self.iter().map(|(_, account)| account.effective()).collect();
+        Directory::compile(&all)
+    }
+
+    /// The same without the accounts that do not compile any more, as after an upgrade that refuses more: the others do not
+    /// wait for them. What is wrong with those.
+    pub fn compile_most(&self) -> (Directory, Vec<Invalid>) {
+        let (mut all, mut wrong, mut directory) = (Vec::new(), Vec::new(), Directory::default());
+        for (_, account) in self.iter() {
+            all.push(account.effective());
+            match Directory::compile(&all) {
+                Ok(compiled) => directory = compiled,
+                Err(invalid) => {
+                    wrong.extend(invalid);
+                    all.pop();
+                }
+            }
+        }
+        (directory, wrong)
+    }
+
+    /// Nothing is known any more of what was revoked in those: until somebody says otherwise, nobody is let in by what files
+    /// declare of them.
+    pub fn seal(&mut self, which: impl Fn(AccountId) -> bool) {
+        let lost = self.by_id.iter().filter(|(id, account)| which(**id) && !account.sealed);
+        let lost: Vec<Account> = lost.map(|(_, account)| Account::clone(account)).collect();
+        for account in lost {
+            let revision = account.revision + 1;
+            self.insert(Account { sealed: true, revision, ..account });
+        }
+    }
+
+    /// Whether any is sealed.
+    pub fn is_sealed(&self) -> bool {
+        self.iter().any(|(_, account)| account.sealed)
+    }
+}
+
+/// As it is declared, with every id that it leaves open.
+fn with_ids(mut config: AccountConfig) -> AccountConfig {
+    let Some(account) = config.id else { return config };
+    for UserConfig { id, name, .. } in &mut config.user {
+        id.get_or_insert_with(|| client_id(account, name));
+    }
+    for ClientConfig { id, name, .. } in &mut config.client {
+        id.get_or_insert_with(|| client_id(account, name));
+    }
+    for RoomConfig { id, name, .. } in &mut config.room {
+        id.get_or_insert_with(|| RoomId::of(account, name.as_str()));
+    }
+    config
+}
+
+fn without_credentials(mut config: AccountConfig) -> AccountConfig {
+    (config.issuer, config.ldap) = (Vec::new(), None);
+    config.user.iter_mut().for_each(|user| user.certificates.clear());
+    config.client.iter_mut().for_each(|client| client.certificates.clear());
+    let mut account = Account::new(config);
+    let members: Vec<Member> = account.members().collect();
+    for mut member in members {
+        member.retain(|_| false);
+        account.put(member);
+    }
+    account.config
+}
+
+/// All grants of an account.
+fn grants(config: &mut AccountConfig) -> impl Iterator<Item = &mut Vec<GrantConfig>> {
+    std::iter::once(&mut config.grant).chain(config.room.iter_mut().map(|room| &mut room.grant))
+}
+
+fn credentials(config: &AccountConfig) -> impl Iterator<Item = CredentialConfig> {
+    Account::new(config.clone())
+        .members()
+        .flat_map(|member| member.credentials())
+        .collect::<Vec<_>>()
+        .into_iter()
+}
+
+#[cfg(test)]
+mod tests;

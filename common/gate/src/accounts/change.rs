@@ -1,0 +1,379 @@
+//! The changes that accounts take, a closed list, and why one is refused.
+//!
+//! A change is taken as a whole or not at all: what it would make must compile, as a configuration must.
+
+use super::{Account, Accounts, MEMBERS_MAX, REMEMBERED_MAX, Removed, credentials, grants, with_ids};
+use crate::{
+    config::{AccountConfig, GrantConfig, Role, RoomConfig, Whom},
+    credential::{CredentialConfig, Fingerprint, Member},
+    directory::Directory,
+    gate_config::GateConfig,
+    issuer::IssuerConfig,
+};
+use riser_model::{AccountId, AccountName, ClientId, RoomId};
+use std::sync::Arc;
+
+/// One change.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// Makes an account. Its id must be set, and never have been one.
+    CreateAccount(Box<AccountConfig>),
+    /// Removes an account with all that it has, for ever.
+    RemoveAccount(AccountId),
+    /// What a file says of an account holds again, though nobody knows what was revoked.
+    Unseal(AccountId),
+    /// Changes what an account has.
+    Within(AccountId, AccountChange),
+}
+
+/// A change of what an account has.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AccountChange {
+    /// Gives it another name.
+    Rename(AccountName),
+    /// Gives it another gate.
+    SetGate(GateConfig),
+    /// Other issuers vouch for its users.
+    SetIssuers(Vec<IssuerConfig>),
+    /// Makes a user or client. Its id must be set, and never have been one.
+    CreateMember(Box<Member>),
+    /// Gives a user or client another name.
+    RenameMember(ClientId, AccountName),
+    /// Removes a user or client, with what was granted to it.
+    RemoveMember(ClientId),
+    /// Gives a user or client another role.
+    SetRole(ClientId, Option<Role>),
+    /// Puts a user or client into these groups, and into no others.
+    SetGroups(ClientId, Vec<AccountName>),
+    /// Gives a user or client one more credential, or another one where it may have one only: then the former is revoked.
+    AddCredential(ClientId, CredentialConfig),
+    /// Revokes a credential, for ever.
+    RevokeCredential(ClientId, Fingerprint),
+    /// Revokes all credentials that a user or client has.
+    RevokeAll(ClientId),
+    /// Makes a room. Its id must be set, and never have been one.
+    CreateRoom(Box<RoomConfig>),
+    /// Replaces what is said of a room with that id; its name as well.
+    SetRoom(Box<RoomConfig>),
+    /// Removes a room. What is in the log stays there until the log lets go of it, and nobody reads it.
+    RemoveRoom(RoomId),
+    /// Grants or denies something in all rooms, or in one.
+    Grant(Option<RoomId>, GrantConfig),
+    /// Takes that back.
+    Ungrant(Option<RoomId>, GrantConfig),
+}
+
+/// Why a change was refused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refused {
+    /// In one word.
+    pub why: Why,
+    /// What was wrong, a lowercase fragment. No secrets.
+    pub what: String,
+    /// What would be right.
+    pub want: String,
+}
+
+/// Why a change was refused, in one word. A closed list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Why {
+    /// There is no such account, user, client, credential, room or grant.
+    Unknown,
+    /// A name, an id or a credential is somebody else's, or was one that is gone.
+    Taken,
+    /// What it would make would not be accepted in a configuration either.
+    Invalid,
+    /// More than allowed.
+    TooMany,
+}
+
+impl Why {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Taken => "taken",
+            Self::Invalid => "invalid",
+            Self::TooMany => "too_many",
+        }
+    }
+}
+
+fn refused<T>(why: Why, what: impl Into<String>, want: impl Into<String>) -> Result<T, Refused> {
+    Err(Refused { why, what: what.into(), want: want.into() })
+}
+
+impl Accounts {
+    /// These with a change, the directory of that, and whose account it is; or why not.
+    pub fn apply(&self, change: Change) -> Result<(Self, Arc<Directory>, AccountId), Refused> {
+        let (id, account) = match change {
+            Change::CreateAccount(config) => self.create(*config)?,
+            Change::RemoveAccount(id) => {
+                let account = self.known(id)?;
+                let revoked = account.revoked.iter().copied();
+                let revoked = revoked.chain(credentials(&account.config).map(|one| one.digest())).collect();
+                let mut config = AccountConfig::new(account.config.name.clone(), id);
+                config.id = Some(id);
+                (id, Account { config, revoked, removed: Some(Removed::Change), ..account })
+            }
+            Change::Unseal(id) => {
+                let mut account = self.known(id)?;
+                if !account.sealed {
+                    return refused(Why::Unknown, "this account is not sealed", "nothing is to be done");
+                }
+                account.sealed = false;
+                (id, account)
+            }
+            Change::Within(id, change) => {
+                let mut account = self.known(id)?;
+                account.change(id, change)?;
+                (id, account)
+            }
+        };
+        let mut changed = self.clone();
+        changed.insert(Account { revision: account.revision + 1, ..account });
+        match changed.compile() {
+            Ok(directory) => Ok((changed, Arc::new(directory), id)),
+            Err(wrong) => {
+                let wrong = wrong.into_iter().next();
+                let (what, want) = wrong
+                    .map_or_else(Default::default, |one| (format!("{}: {}", one.key, one.what), one.want));
+                refused(Why::Invalid, what, want)
+            }
+        }
+    }
+
+    fn known(&self, id: AccountId) -> Result<Account, Refused> {
+        match self.get(id).filter(|account| account.removed.is_none()) {
+            Some(account) => Ok(Account::clone(account)),
+            None => refused(Why::Unknown, format!("no account {id}"), "the id or name of one that there is"),
+        }
+    }
+
+    fn create(&self, config: AccountConfig) -> Result<(AccountId, Account), Refused> {
+        let config = with_ids(config);
+        let Some(id) = config.id else {
+            return refused(Why::Invalid, "an account without an id", "a new UUID");
+        };
+        if self.get(id).is_some() {
+            return refused(Why::Taken, format!("account {id} is or was another one"), "a new UUID");
+        }
+        if self.iter().any(|(_, other)| other.config.name == config.name) {
+            let what = format!("an account has the name {}", config.name);
+            return refused(Why::Taken, what, "another name");
+        }
+        Ok((id, Account::new(config)))
+    }
+}
+
+impl Account {
+    fn change(&mut self, account: AccountId, change: AccountChange) -> Result<(), Refused> {
+        match change {
+            AccountChange::Rename(name) => self.config.name = name,
+            AccountChange::SetGate(gate) => self.config.gate = gate,
+            AccountChange::SetIssuers(issuers) => self.config.issuer = issuers,
+            AccountChange::CreateMember(member) => self.create_member(*member)?,
+            AccountChange::RenameMember(id, name) => self.rename_member(id, name)?,
+            AccountChange::RemoveMember(id) => self.remove_member(id)?,
+            AccountChange::SetRole(id, role) => match &mut self.found(id)? {
+                Member::User(user) => {
+                    user.role = role;
+                    self.put(Member::User(user.clone()));
+                }
+                Member::Client(client) => {
+                    client.role = role;
+                    self.put(Member::Client(client.clone()));
+                }
+            },
+            AccountChange::SetGroups(id, groups) => match &mut self.found(id)? {
+                Member::User(user) => {
+                    user.groups = groups;
+                    self.put(Member::User(user.clone()));
+                }
+                Member::Client(client) => {
+                    client.groups = groups;
+                    self.put(Member::Client(client.clone()));
+                }
+            },
+            AccountChange::AddCredential(id, credential) => self.add_credential(id, credential)?,
+            AccountChange::RevokeCredential(id, fingerprint) => {
+                let member = self.found(id)?;
+                let mut own = member.credentials().into_iter();
+                if !own.any(|one| one.fingerprint() == fingerprint) {
+                    let what = format!("no credential {fingerprint} of this user or client");
+                    return refused(Why::Unknown, what, "the fingerprint of one that it has");
+                }
+                self.revoke(member, |one| one.fingerprint() == fingerprint);
+            }
+            AccountChange::RevokeAll(id) => {
+                let member = self.found(id)?;
+                self.revoke(member, |_| true);
+            }
+            AccountChange::CreateRoom(room) => self.create_room(account, *room)?,
+            AccountChange::SetRoom(room) => {
+                let place = self.config.room.iter_mut().find(|one| one.id == room.id);
+                match place {
+                    Some(place) => *place = *room,
+                    None => return unknown_room(),
+                }
+            }
+            AccountChange::RemoveRoom(id) => {
+                let before = self.config.room.len();
+                self.config.room.retain(|room| room.id != Some(id));
+                if self.config.room.len() == before {
+                    return unknown_room();
+                }
+                self.gone.insert(id.0);
+            }
+            AccountChange::Grant(room, grant) => {
+                let grants = self.grants_of(room)?;
+                if grants.contains(&grant) {
+                    return refused(Why::Taken, "that is granted or denied already", "nothing is to be done");
+                }
+                grants.push(grant);
+            }
+            AccountChange::Ungrant(room, grant) => {
+                let grants = self.grants_of(room)?;
+                let Some(place) = grants.iter().position(|one| *one == grant) else {
+                    return refused(
+                        Why::Unknown,
+                        "that is not granted or denied",
+                        "one that is, to the letter",
+                    );
+                };
+                grants.remove(place);
+            }
+        }
+        Ok(())
+    }
+
+    fn found(&self, id: ClientId) -> Result<Member, Refused> {
+        match self.member(id) {
+            Some(member) => Ok(member),
+            None => {
+                refused(Why::Unknown, format!("no user or client {id} in this account"), "one that there is")
+            }
+        }
+    }
+
+    /// There is room to remember it when it is given up.
+    fn room_to_remember(&self) -> Result<(), Refused> {
+        if self.revoked.len() + self.gone.len() < REMEMBERED_MAX {
+            return Ok(());
+        }
+        let what = format!("{REMEMBERED_MAX} credentials and ids of this account are given up");
+        refused(Why::TooMany, what, "another account")
+    }
+
+    fn check_credential(&self, credential: &CredentialConfig) -> Result<(), Refused> {
+        if self.revoked.contains(&credential.digest()) {
+            return refused(Why::Taken, "this credential was revoked", "a new one");
+        }
+        if credentials(&self.config).any(|one| one == *credential) {
+            return refused(Why::Taken, "somebody has this credential", "a new one for each");
+        }
+        Ok(())
+    }
+
+    fn create_member(&mut self, member: Member) -> Result<(), Refused> {
+        self.room_to_remember()?;
+        let id = match &member {
+            Member::User(user) => user.id,
+            Member::Client(client) => client.id,
+        };
+        let Some(id) = id else {
+            return refused(Why::Invalid, "a user or client without an id", "a new UUID");
+        };
+        if self.gone.contains(&id.0) || self.member(id).is_some() {
+            return refused(Why::Taken, format!("{id} is or was another one"), "a new UUID");
+        }
+        if self.config.user.len() + self.config.client.len() >= MEMBERS_MAX {
+            return refused(Why::TooMany, format!("{MEMBERS_MAX} users and clients"), "another account");
+        }
+        for credential in member.credentials() {
+            self.check_credential(&credential)?;
+        }
+        self.put(member);
+        Ok(())
+    }
+
+    fn rename_member(&mut self, id: ClientId, name: AccountName) -> Result<(), Refused> {
+        let mut member = self.found(id)?;
+        let former = match &mut member {
+            Member::User(user) => std::mem::replace(&mut user.name, name.clone()),
+            Member::Client(client) => std::mem::replace(&mut client.name, name.clone()),
+        };
+        self.put(member);
+        for grant in grants(&mut self.config).flatten() {
+            if grant.to == Whom::Named(former.clone()) {
+                grant.to = Whom::Named(name.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_member(&mut self, id: ClientId) -> Result<(), Refused> {
+        let member = self.found(id)?;
+        let name = match &member {
+            Member::User(user) => user.name.clone(),
+            Member::Client(client) => client.name.clone(),
+        };
+        self.revoke(member, |_| true);
+        self.config.user.retain(|user| user.id != Some(id));
+        self.config.client.retain(|client| client.id != Some(id));
+        self.gone.insert(id.0);
+        for list in grants(&mut self.config) {
+            list.retain(|grant| grant.to != Whom::Named(name.clone()));
+        }
+        Ok(())
+    }
+
+    fn revoke(&mut self, mut member: Member, which: impl Fn(&CredentialConfig) -> bool) {
+        let gone = member.credentials().into_iter().filter(which).map(|one| one.digest());
+        self.revoked.extend(gone);
+        member.retain(|digest| !self.revoked.contains(digest));
+        self.put(member);
+    }
+
+    fn add_credential(&mut self, id: ClientId, credential: CredentialConfig) -> Result<(), Refused> {
+        let mut member = self.found(id)?;
+        self.room_to_remember()?;
+        self.check_credential(&credential)?;
+        let before = member.credentials();
+        if !member.add(credential) {
+            return refused(Why::Invalid, "a user is no edge", "a client for each edge");
+        }
+        let after = member.credentials();
+        self.revoked.extend(before.iter().filter(|one| !after.contains(one)).map(CredentialConfig::digest));
+        self.put(member);
+        Ok(())
+    }
+
+    fn create_room(&mut self, account: AccountId, room: RoomConfig) -> Result<(), Refused> {
+        self.room_to_remember()?;
+        let id = room.id.unwrap_or_else(|| RoomId::of(account, room.name.as_str()));
+        if self.gone.contains(&id.0) {
+            let what = format!("the room {} was removed, and with it its id {id}", room.name);
+            return refused(Why::Taken, what, "an id of its own for the new one: a new UUID");
+        }
+        if self.config.room.len() >= MEMBERS_MAX {
+            return refused(Why::TooMany, format!("{MEMBERS_MAX} rooms"), "another account");
+        }
+        self.config.room.push(RoomConfig { id: Some(id), ..room });
+        Ok(())
+    }
+
+    fn grants_of(&mut self, room: Option<RoomId>) -> Result<&mut Vec<GrantConfig>, Refused> {
+        match room {
+            None => Ok(&mut self.config.grant),
+            Some(id) => match self.config.room.iter_mut().find(|room| room.id == Some(id)) {
+                Some(room) => Ok(&mut room.grant),
+                None => unknown_room(),
+            },
+        }
+    }
+}
+
+fn unknown_room<T>() -> Result<T, Refused> {
+    refused(Why::Unknown, "no such room in this account", "the id or name of one that there is")
+}

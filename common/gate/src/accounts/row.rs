@@ -1,0 +1,45 @@
+//! An account as a row of bytes: how it is kept.
+//!
+//! ```text
+//! row   u8 version (1) | u32 crc32c of what follows, little endian | CBOR of the account, secrets included
+//! ```
+//!
+//! In CBOR fields have names: one that is missing has the default that it has in configuration, so what a later build adds
+//! is no new version. A field that is not known is not skipped: it may deny something.
+
+use super::Account;
+
+/// The version that this build writes.
+pub const VERSION: u8 = 1;
+
+/// Why a row is not an account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BadRow {
+    /// Its bytes are not those that were written.
+    Damaged,
+    /// A later build wrote it.
+    Newer,
+}
+
+/// The row of an account.
+pub fn write(account: &Account) -> Vec<u8> {
+    let mut body = Vec::new();
+    ciborium::into_writer(account, &mut body).expect("plain values serialize into memory");
+    let mut row = vec![VERSION];
+    row.extend(crc32c::crc32c(&body).to_le_bytes());
+    row.extend(body);
+    row
+}
+
+/// The account of a row.
+pub fn read(row: &[u8]) -> Result<Account, BadRow> {
+    let (version, rest) = row.split_first().ok_or(BadRow::Damaged)?;
+    let (crc, body) = rest.split_first_chunk::<4>().ok_or(BadRow::Damaged)?;
+    if crc32c::crc32c(body) != u32::from_le_bytes(*crc) {
+        return Err(BadRow::Damaged);
+    }
+    if *version != VERSION {
+        return Err(BadRow::Newer);
+    }
+    ciborium::from_reader(body).map_err(|_| BadRow::Newer)
+}

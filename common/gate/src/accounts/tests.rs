@@ -1,0 +1,346 @@
+//! Accounts that change: by changes, by files, and by both.
+
+use super::*;
+use crate::{
+    config::{Rights, Role, Whom},
+    credential::Fingerprint,
+    device_key::DeviceKey,
+    hidden::{PasswordHash, TokenHash},
+    key::KeyText,
+};
+use figment::{
+    Figment,
+    providers::{Format, Toml},
+};
+use riser_model::{AccountName, History, PublicKey, Right, RoomName};
+
+const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQx$MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
+const ACME: AccountId = AccountId(Uuid::from_u128(1));
+
+#[derive(Deserialize)]
+struct Whole {
+    account: Vec<AccountConfig>,
+}
+
+fn file(account: &str) -> Vec<AccountConfig> {
+    let text = format!("[[account]]\nname = \"acme\"\nid = \"{ACME}\"\n{account}");
+    Figment::from(Toml::string(&text)).extract::<Whole>().unwrap().account
+}
+
+fn token(text: &str) -> CredentialConfig {
+    CredentialConfig::Token(TokenHash::of(text.as_bytes()))
+}
+
+/// With a user ann who has a token, and a room hall.
+fn declared() -> String {
+    format!(
+        "[[account.user]]\nname = \"ann\"\nrole = \"member\"\ntokens = [\"{}\"]\n[[account.room]]\nname = \"hall\"\n",
+        TokenHash::of(b"first").text()
+    )
+}
+
+fn imported() -> Accounts {
+    let mut accounts = Accounts::default();
+    assert_eq!(accounts.import(&file(&declared())), vec![]);
+    accounts
+}
+
+fn ann() -> ClientId {
+    client_id(ACME, &name("ann"))
+}
+
+fn name(text: &str) -> AccountName {
+    text.parse().unwrap()
+}
+
+fn hall() -> RoomId {
+    RoomId::of(ACME, "hall")
+}
+
+fn within(change: AccountChange) -> Change {
+    Change::Within(ACME, change)
+}
+
+fn change(accounts: &mut Accounts, change: AccountChange) -> Result<Arc<Directory>, Why> {
+    let (changed, directory, id) = accounts.apply(within(change)).map_err(|refused| refused.why)?;
+    assert_eq!(id, ACME);
+    *accounts = changed;
+    Ok(directory)
+}
+
+fn user(text: &str) -> Box<Member> {
+    let mut user = UserConfig::new(name(text));
+    user.id = Some(ClientId(Uuid::new_v5(&Uuid::nil(), text.as_bytes())));
+    Box::new(Member::User(user))
+}
+
+fn grant(to: Whom, deny: bool) -> GrantConfig {
+    GrantConfig { to, right: Rights(vec![Right::Subscribe]), channels: "#".parse().unwrap(), deny }
+}
+
+fn reads(directory: &Directory, client: ClientId) -> bool {
+    let may = |one: &Arc<riser_model::Principal>| one.grants.reach(Right::Subscribe, hall());
+    directory.principal(client).is_some_and(may)
+}
+
+#[test]
+fn an_account_is_made_with_all_that_it_has_and_never_again_under_its_id() {
+    let accounts = imported();
+    let id = AccountId(Uuid::from_u128(2));
+    let create = |name: &str, id| {
+        let mut config = AccountConfig::new(name.parse().unwrap(), id);
+        config.user = vec![UserConfig { role: Some(Role::Owner), ..UserConfig::new("max".parse().unwrap()) }];
+        Change::CreateAccount(Box::new(config))
+    };
+    let (accounts, directory, made) = accounts.apply(create("foo", id)).unwrap();
+    assert_eq!(made, id);
+    assert!(directory.named("foo/max").is_some() && directory.named("acme/ann").is_some());
+    assert_eq!(accounts.apply(create("foo", AccountId(Uuid::from_u128(3)))).unwrap_err().why, Why::Taken);
+    assert_eq!(accounts.apply(create("bar", id)).unwrap_err().why, Why::Taken);
+    let (accounts, directory, _) = accounts.apply(Change::RemoveAccount(id)).unwrap();
+    assert!(directory.named("foo/max").is_none());
+    assert_eq!(accounts.apply(create("foo", id)).unwrap_err().why, Why::Taken, "its id was another one's");
+    assert!(accounts.apply(create("foo", AccountId(Uuid::from_u128(3)))).is_ok(), "its name is free");
+    assert_eq!(accounts.apply(Change::RemoveAccount(id)).unwrap_err().why, Why::Unknown);
+}
+
+#[test]
+fn a_user_is_made_renamed_granted_grouped_and_removed() {
+    let mut accounts = imported();
+    let bob = ClientId(Uuid::new_v5(&Uuid::nil(), b"bob"));
+    let directory = change(&mut accounts, AccountChange::CreateMember(user("bob"))).unwrap();
+    assert!(!reads(&directory, bob), "silence denies");
+    assert_eq!(change(&mut accounts, AccountChange::CreateMember(user("bob"))).err(), Some(Why::Taken));
+    let to_bob = grant(Whom::Named(name("bob")), false);
+    let directory = change(&mut accounts, AccountChange::Grant(Some(hall()), to_bob.clone())).unwrap();
+    assert!(reads(&directory, bob));
+    assert_eq!(change(&mut accounts, AccountChange::Grant(Some(hall()), to_bob)).err(), Some(Why::Taken));
+    let directory = change(&mut accounts, AccountChange::RenameMember(bob, name("rob"))).unwrap();
+    assert!(reads(&directory, bob) && directory.named("acme/rob").is_some());
+    assert!(directory.named("acme/bob").is_none());
+    change(&mut accounts, AccountChange::Grant(None, grant(Whom::Group(name("ops")), true))).unwrap();
+    let directory = change(&mut accounts, AccountChange::SetGroups(bob, vec![name("ops")])).unwrap();
+    assert!(!reads(&directory, bob) && reads(&directory, ann()), "a group's deny wins for who is in it");
+    let directory = change(&mut accounts, AccountChange::SetGroups(bob, vec![])).unwrap();
+    assert!(reads(&directory, bob));
+    let directory = change(&mut accounts, AccountChange::RemoveMember(bob)).unwrap();
+    assert!(directory.principal(bob).is_none());
+    assert_eq!(change(&mut accounts, AccountChange::CreateMember(user("bob"))).err(), Some(Why::Taken));
+    assert_eq!(change(&mut accounts, AccountChange::RemoveMember(bob)).err(), Some(Why::Unknown));
+    let two = grant(Whom::Named(name("nobody")), false);
+    assert_eq!(change(&mut accounts, AccountChange::Grant(None, two)).err(), Some(Why::Invalid));
+}
+
+#[test]
+fn what_was_revoked_holds_no_more_and_never_again() {
+    let mut accounts = imported();
+    let (first, second) = (token("first"), token("second"));
+    let before = accounts.compile().unwrap();
+    let evidence = before.evidence(
+        crate::acceptor::Kind::Token,
+        ann(),
+        &riser_model::door::Credential::Token(riser_model::door::Secret(b"first".as_slice().into())),
+    );
+    let directory = change(&mut accounts, AccountChange::AddCredential(ann(), second.clone())).unwrap();
+    assert_eq!(directory.holds(ann(), &evidence), crate::directory::Holds::Yes, "one more closes nobody");
+    let revoke = |one: &CredentialConfig| AccountChange::RevokeCredential(ann(), one.fingerprint());
+    let directory = change(&mut accounts, revoke(&first)).unwrap();
+    assert_eq!(directory.holds(ann(), &evidence), crate::directory::Holds::No);
+    assert!(directory.token(TokenHash::of(b"first")).is_none());
+    assert!(directory.token(TokenHash::of(b"second")).is_some());
+    let again = AccountChange::AddCredential(ann(), first.clone());
+    assert_eq!(change(&mut accounts, again).err(), Some(Why::Taken));
+    assert_eq!(change(&mut accounts, revoke(&first)).err(), Some(Why::Unknown));
+    // The same file, and one that says something else of the user.
+    accounts.import(&file(&declared()));
+    let other = declared().replace("\"member\"", "\"reader\"");
+    accounts.import(&file(&other));
+    let directory = accounts.compile().unwrap();
+    assert!(directory.token(TokenHash::of(b"first")).is_none(), "a file gives nothing back");
+    // A password replaces the one before, which is revoked with that.
+    let hash = |end: char| -> PasswordHash { format!("{}{end}", &HASH[..HASH.len() - 1]).parse().unwrap() };
+    for end in ['a', 'b'] {
+        let password = CredentialConfig::Password(hash(end));
+        change(&mut accounts, AccountChange::AddCredential(ann(), password)).unwrap();
+    }
+    let former = AccountChange::AddCredential(ann(), CredentialConfig::Password(hash('a')));
+    assert_eq!(change(&mut accounts, former).err(), Some(Why::Taken));
+    change(&mut accounts, AccountChange::RevokeAll(ann())).unwrap();
+    assert_eq!(accounts.get(ACME).unwrap().member(ann()).unwrap().credentials(), vec![]);
+    assert!("0000000000000000".parse::<Fingerprint>().is_ok());
+}
+
+#[test]
+fn one_of_several_keys_that_is_gone_has_to_be_shown_anew() {
+    let mut accounts = imported();
+    let keys = [1, 2].map(|n| CredentialConfig::Key(DeviceKey([n; 32])));
+    for key in &keys {
+        change(&mut accounts, AccountChange::AddCredential(ann(), key.clone())).unwrap();
+    }
+    let nothing = riser_model::door::Credential::Anonymous;
+    let evidence = accounts.compile().unwrap().evidence(crate::acceptor::Kind::Key, ann(), &nothing);
+    let revoke = |one: &CredentialConfig| AccountChange::RevokeCredential(ann(), one.fingerprint());
+    let directory = change(&mut accounts, revoke(&keys[0])).unwrap();
+    assert_eq!(directory.holds(ann(), &evidence), crate::directory::Holds::Unsure);
+    let directory = change(&mut accounts, revoke(&keys[1])).unwrap();
+    assert_eq!(directory.holds(ann(), &evidence), crate::directory::Holds::No);
+}
+
+#[test]
+fn rooms_are_made_changed_and_removed_and_their_ids_do_not_come_back() {
+    let mut accounts = imported();
+    let room = |name: &str| Box::new(RoomConfig::new(name.parse::<RoomName>().unwrap(), History::Log));
+    let directory = change(&mut accounts, AccountChange::CreateRoom(room("yard"))).unwrap();
+    let yard = RoomId::of(ACME, "yard");
+    assert_eq!(directory.room(ACME, yard).unwrap().history, History::Log);
+    assert_eq!(change(&mut accounts, AccountChange::CreateRoom(room("yard"))).err(), Some(Why::Invalid));
+    let mut other = room("court");
+    other.id = Some(yard);
+    other.down = true;
+    let directory = change(&mut accounts, AccountChange::SetRoom(other)).unwrap();
+    let court = directory.room(ACME, yard).unwrap();
+    assert_eq!((court.name.as_str(), court.down), ("court", true));
+    let directory = change(&mut accounts, AccountChange::RemoveRoom(yard)).unwrap();
+    assert!(directory.room(ACME, yard).is_none());
+    assert_eq!(change(&mut accounts, AccountChange::RemoveRoom(yard)).err(), Some(Why::Unknown));
+    let refused = accounts.apply(within(AccountChange::CreateRoom(room("yard")))).unwrap_err();
+    assert!(refused.why == Why::Taken && refused.want.contains("an id of its own"));
+    let mut own = room("yard");
+    own.id = Some(RoomId(Uuid::from_u128(77)));
+    assert!(change(&mut accounts, AccountChange::CreateRoom(own)).is_ok());
+}
+
+#[test]
+fn a_file_is_taken_once_and_what_both_changed_stays_as_it_runs() {
+    let mut accounts = imported();
+    let revision = accounts.get(ACME).unwrap().revision;
+    assert_eq!(accounts.import(&file(&declared())), vec![], "the same again says nothing");
+    assert_eq!(accounts.get(ACME).unwrap().revision, revision);
+    // Only here: the file has nothing to say about it.
+    change(&mut accounts, AccountChange::SetRole(ann(), Some(Role::Owner))).unwrap();
+    change(&mut accounts, AccountChange::CreateMember(user("bob"))).unwrap();
+    assert_eq!(accounts.import(&file(&declared())), vec![]);
+    assert!(accounts.compile().unwrap().named("acme/ann").unwrap().grants.administer());
+    assert!(accounts.compile().unwrap().named("acme/bob").is_some());
+    // Only in the file: taken.
+    let more = declared() + "[[account.room]]\nname = \"yard\"\n";
+    assert_eq!(accounts.import(&file(&more)), vec![]);
+    assert_eq!(accounts.compile().unwrap().rooms().len(), 2);
+    // In both: what runs holds, and that is said once.
+    let other = more.replace("\"member\"", "\"reader\"");
+    let notes = accounts.import(&file(&other));
+    assert_eq!(notes.len(), 1);
+    assert_eq!((notes[0].of.as_str(), notes[0].what.contains("what is running holds")), ("user ann", true));
+    assert!(accounts.compile().unwrap().named("acme/ann").unwrap().grants.administer());
+    assert_eq!(accounts.import(&file(&other)), vec![], "it was said");
+    // Gone from the file, and not changed here: gone. What was made here stays.
+    accounts.import(&file(&declared()));
+    assert_eq!(accounts.compile().unwrap().rooms().len(), 1);
+    assert!(accounts.compile().unwrap().named("acme/bob").is_some());
+    // Removed here: the file does not bring it back.
+    change(&mut accounts, AccountChange::RemoveRoom(hall())).unwrap();
+    let notes = accounts.import(&file(&declared()));
+    assert!(notes.iter().any(|note| note.of == "room hall" && note.what.contains("stays removed")));
+    assert_eq!(accounts.compile().unwrap().rooms().len(), 0);
+}
+
+#[test]
+fn a_file_that_does_not_go_with_what_was_made_here_changes_nothing_and_is_told() {
+    let mut accounts = imported();
+    change(&mut accounts, AccountChange::CreateMember(user("bob"))).unwrap();
+    let before = accounts.clone();
+    let clash = declared() + "[[account.client]]\nname = \"bob\"\n";
+    let notes = accounts.import(&file(&clash));
+    assert!(notes.iter().any(|note| note.what.contains("does not go with")), "{notes:?}");
+    assert_eq!(accounts, before);
+}
+
+#[test]
+fn an_account_that_the_file_declares_no_more_is_gone_unless_it_was_changed_here() {
+    let mut accounts = imported();
+    assert_eq!(accounts.import(&[]), vec![]);
+    assert_eq!(accounts.iter().count(), 0);
+    accounts.import(&file(&declared()));
+    assert_eq!(accounts.iter().count(), 1, "the file may declare it again");
+    change(&mut accounts, AccountChange::SetRole(ann(), None)).unwrap();
+    assert_eq!(accounts.import(&[]).len(), 1);
+    assert_eq!(accounts.iter().count(), 1);
+    let (mut accounts, ..) = accounts.apply(Change::RemoveAccount(ACME)).unwrap();
+    assert_eq!(accounts.import(&file(&declared())).len(), 1);
+    assert_eq!(accounts.iter().count(), 0, "what was removed here stays removed");
+}
+
+#[test]
+fn nobody_is_let_in_by_a_sealed_account_until_somebody_says_so() {
+    let mut accounts = imported();
+    accounts.seal(|id| id == ACME);
+    let directory = accounts.compile().unwrap();
+    assert!(accounts.is_sealed() && directory.token(TokenHash::of(b"first")).is_none());
+    assert_eq!(directory.rooms().len(), 1, "its rooms are there");
+    let (accounts, directory, _) = accounts.apply(Change::Unseal(ACME)).unwrap();
+    assert!(!accounts.is_sealed() && directory.token(TokenHash::of(b"first")).is_some());
+    assert_eq!(accounts.apply(Change::Unseal(ACME)).unwrap_err().why, Why::Unknown);
+}
+
+/// All that an account may have: what is kept must read as it was written, secrets included.
+fn everything() -> Account {
+    let text = format!(
+        r##"
+        gate = [{{ address = ["192.0.2.0/24"] }}, "key"]
+        grant = [{{ to = "@ops", right = ["publish", "admin"], channels = "a/#", deny = true }}]
+        [[account.issuer]]
+        issuer = "sso"
+        audience = "riser"
+        key = [{{ alg = "HS256", k = "AAECAwQFBgcICQoLDA0ODw" }}]
+        [[account.user]]
+        name = "ann"
+        password = "{HASH}"
+        tokens = ["{}"]
+        secret = "AAECAwQFBgcICQoLDA0ODw"
+        groups = ["ops"]
+        role = "owner"
+        [[account.client]]
+        name = "edge"
+        key = "{}"
+        keys = ["{}"]
+        relays = true
+        [[account.room]]
+        name = "hall"
+        history = "session"
+        retention = {{ count = 7, bytes = "1 MiB", age = "30d" }}
+        gate = [{{ seats = 3 }}, {{ schedule = ["mon-fri 08:00-18:00"] }}]
+        linked = false
+        down = true
+        "##,
+        TokenHash::of(b"first").text(),
+        KeyText(PublicKey([9; 32])),
+        DeviceKey([3; 32]),
+    );
+    let mut accounts = Accounts::default();
+    accounts.import(&file(&text));
+    let mut account = Account::clone(accounts.get(ACME).unwrap());
+    account.revoked.insert([5; 32]);
+    account.gone.insert(Uuid::from_u128(6));
+    account
+}
+
+#[test]
+fn a_row_reads_as_it_was_written_and_a_damaged_one_does_not() {
+    let account = everything();
+    let row = row::write(&account);
+    assert_eq!(row::read(&row), Ok(account));
+    for at in 0..row.len() {
+        let mut bad = row.clone();
+        bad[at] ^= 0x10;
+        let read = row::read(&bad);
+        let expected = if at == 0 { row::BadRow::Newer } else { row::BadRow::Damaged };
+        assert_eq!(read, Err(expected), "byte {at}");
+        assert!(row::read(&row[..at]).is_err());
+    }
+}
+
+#[test]
+fn rows_of_the_first_version_are_read() {
+    let golden = include_bytes!("golden/account-1.row");
+    assert_eq!(row::read(golden), Ok(everything()));
+}

@@ -1,0 +1,31 @@
+//! What is written down of gates: who was let in, who was not, who was sent away.
+
+use super::{Instance, Output};
+use riser_model::{Audited, ConnectionId, Deed, Principal, RoomName};
+use std::sync::Arc;
+
+impl Instance {
+    /// Of a connection, as it is known at the moment.
+    pub(super) fn audit(&mut self, id: ConnectionId, deed: Deed, room: Option<RoomName>, why: String) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let claimed = connection.at.as_ref().and_then(|at| at.gate.claimed());
+        let who: Option<&Arc<Principal>> = connection.standing.principal.as_ref().or(claimed);
+        self.outputs.push_back(Output::Audited(Audited {
+            account: who.map(|who| who.account),
+            client: who.map(|who| who.client),
+            name: who.map(|who| who.name.clone()),
+            from: connection.caller.address,
+            connection: id,
+            room,
+            deed,
+            why,
+        }));
+    }
+
+    /// It passed; by what it is known.
+    pub(super) fn audit_entry(&mut self, id: ConnectionId, room: Option<RoomName>) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let passed: Vec<&str> = connection.standing.passed.iter().map(|kind| kind.name()).collect();
+        self.audit(id, Deed::Entered, room, passed.join(", "));
+    }
+}

@@ -1,0 +1,193 @@
+//! Accounts changed while connections are open and sessions are kept: what that means for each of them.
+//!
+//! Always holds when the input is handled: who is known no more, or has shown what was revoked, is told to go and gets
+//! nothing any more; everybody else has the rights that the new directory says, in rooms whose gates it passed as they are
+//! now; what is kept for those who are gone ends.
+
+use super::{Awaited, Instance, Output, Record, refusal};
+use crate::connection::{Before, State};
+use riser_gate::{Directory, Holds, Policy, Sequence};
+use riser_model::{
+    AccountId, ClientId, ConnectionId, Deed, Now, Principal, Right, Room, RoomId, Route,
+    door::{Code, Refusal},
+};
+use riser_mqtt::SessionKey;
+use riser_rooms::Input as BusInput;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+impl Instance {
+    pub(super) fn changed_directory(&mut self, directory: Arc<Directory>, rooms: Vec<Room>, now: Now) {
+        self.directory = Some(Arc::clone(&directory));
+        let before = self.renew_policies(&directory);
+        let known = self.connections.iter().filter_map(|(id, one)| {
+            let who = one.standing.principal.as_ref()?;
+            (!matches!(one.state, State::Leaving)).then(|| (*id, who.account, who.client))
+        });
+        let known: Vec<(ConnectionId, AccountId, ClientId)> = known.collect();
+        for (id, account, client) in known {
+            let Some(connection) = self.connections.get(&id) else { continue };
+            match standing(
+                &directory,
+                account,
+                client,
+                directory.holds(client, &connection.standing.evidence),
+            ) {
+                Ok(principal) => self.change_rights(id, principal, before.get(&id), now),
+                Err(refusal) => {
+                    self.audit(id, Deed::Revoked, None, refusal.what.clone());
+                    self.refuse(id, refusal, now);
+                }
+            }
+        }
+        let bindings = self.bus.bindings().to_vec();
+        self.rooms(BusInput::Reconfigured { rooms, bindings }, now);
+        self.end_unknown(now);
+    }
+
+    /// Listeners let in whom the new directory knows. What each connection's directory was before.
+    fn renew_policies(&mut self, directory: &Arc<Directory>) -> BTreeMap<ConnectionId, Arc<Directory>> {
+        let mut renewed: Vec<(Arc<Policy>, Arc<Policy>)> = Vec::new();
+        let mut before = BTreeMap::new();
+        for (id, connection) in &mut self.connections {
+            let former = Arc::clone(&connection.policy);
+            let known = renewed.iter().find(|(old, _)| Arc::ptr_eq(old, &former));
+            let policy = match known {
+                Some((_, new)) => Arc::clone(new),
+                None => {
+                    let new = Arc::new(former.renewed(directory));
+                    renewed.push((Arc::clone(&former), Arc::clone(&new)));
+                    new
+                }
+            };
+            before.insert(*id, Arc::clone(&former.directory));
+            connection.policy = policy;
+        }
+        before
+    }
+
+    /// Who is there has these rights from here on.
+    fn change_rights(
+        &mut self,
+        id: ConnectionId,
+        principal: Arc<Principal>,
+        before: Option<&Arc<Directory>>,
+        now: Now,
+    ) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.standing.principal = Some(Arc::clone(&principal));
+        let directory = Arc::clone(&connection.policy.directory);
+        let same = |room: &RoomId| {
+            let former = before.and_then(|before| before.room_gate(*room));
+            former.is_some() && former == directory.room_gate(*room)
+        };
+        let kept: BTreeSet<RoomId> = connection.allowed.iter().copied().filter(same).collect();
+        let is_inside = matches!(connection.state, State::Session | State::Rooms);
+        let is_mqtt = connection.session.is_some();
+        let silently = if is_mqtt { self.silently(id, &principal, now) } else { Vec::new() };
+        self.allow(id, kept.into_iter().chain(silently));
+        if is_inside {
+            let principal = self.with_rights(id, &principal);
+            let Some(connection) = self.connections.get_mut(&id) else { return };
+            if connection.principal.as_ref() != Some(&principal) {
+                connection.principal = Some(Arc::clone(&principal));
+                let in_rooms = matches!(connection.state, State::Rooms);
+                if in_rooms {
+                    self.rooms(BusInput::Principal { connection: id, principal }, now);
+                }
+            }
+        }
+        self.gate_anew(id, &principal, now);
+    }
+
+    /// Who stands at a gate that is another one by now begins at that one.
+    fn gate_anew(&mut self, id: ConnectionId, principal: &Arc<Principal>, now: Now) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let Some(at) = &connection.at else { return };
+        let directory = &connection.policy.directory;
+        let own = at.before.room().and_then(|(room, _)| directory.room_gate(room));
+        let sequence = match (&at.before, directory.gate(principal.account), own) {
+            (Before::Front, ..) => return,
+            (Before::Account(_), Some(account), Some(own)) => Some(Arc::new(account.then(own))),
+            (Before::Account(_), one, other) => one.or(other).cloned(),
+            (Before::Move(..), _, own) => own.cloned(),
+        };
+        if sequence.as_ref().map(|sequence| -> &Sequence { sequence }) == Some(at.gate.sequence()) {
+            return;
+        }
+        match self.leave_gate(id).map(|(_, at)| at.before) {
+            Some(Before::Account(room)) => {
+                self.at_account(id, principal, room.map(|(_, name)| name), now);
+            }
+            Some(Before::Move(_, name)) => self.move_to(id, name, now),
+            Some(Before::Front) | None => {}
+        }
+    }
+
+    /// Who passes a gate, as it is known by now; or why it does not after all.
+    pub(super) fn as_known(&mut self, id: ConnectionId) -> Result<Option<Arc<Principal>>, Refusal> {
+        let Some(connection) = self.connections.get_mut(&id) else { return Ok(None) };
+        let Some(principal) = connection.standing.principal.clone() else { return Ok(None) };
+        let Some(directory) = &self.directory else { return Ok(Some(principal)) };
+        let holds = directory.holds(principal.client, &connection.standing.evidence);
+        let principal = standing(directory, principal.account, principal.client, holds)?;
+        connection.standing.principal = Some(Arc::clone(&principal));
+        Ok(Some(principal))
+    }
+
+    /// Sessions of those who are known no more end.
+    pub(super) fn end_unknown(&mut self, now: Now) {
+        let Some(directory) = self.directory.clone() else { return };
+        let unknown = |account: AccountId, client: ClientId| {
+            directory.principal(client).is_none_or(|principal| principal.account != account)
+        };
+        for (key, number) in self.sessions.of_those(unknown) {
+            let is_held = self.holders.contains_key(&key) || self.changing.contains_key(&key);
+            if !is_held {
+                self.append(key, &[Record::Ended { number }], Awaited::Nobody, now);
+            }
+        }
+    }
+
+    /// Whether what somebody left to be published may still be: by who is known, with the rights of now.
+    pub(super) fn may_still(&self, key: &SessionKey, route: &Route) -> bool {
+        let Some(directory) = &self.directory else { return true };
+        directory.principal(key.client).is_some_and(|principal| {
+            principal.account == key.account
+                && principal.grants.allow(Right::Publish, route.room, &route.channel)
+        })
+    }
+
+    /// A will that may not be published any more is forgotten, and that is counted.
+    pub(super) fn drop_will(&mut self, key: &SessionKey, now: Now) {
+        self.outputs.push_back(Output::Refused { code: Code::Denied });
+        self.append_will(key.clone(), Record::Unwilled { key: key.clone() }, now);
+    }
+}
+
+fn standing(
+    directory: &Directory,
+    account: AccountId,
+    client: ClientId,
+    holds: Holds,
+) -> Result<Arc<Principal>, Refusal> {
+    let principal = directory.principal(client).filter(|principal| principal.account == account);
+    match (holds, principal) {
+        (Holds::Yes, Some(principal)) => Ok(Arc::clone(principal)),
+        (Holds::Unsure, Some(_)) => Err(refusal(
+            Code::Timeout,
+            "one of the credentials of this user or client was revoked",
+            "come back and show one that holds",
+        )),
+        (Holds::No, Some(_)) => {
+            Err(refusal(Code::NotAuthorised, "the credential was revoked", "a credential that holds"))
+        }
+        (_, None) => Err(refusal(
+            Code::NotAuthorised,
+            "the user or client was removed",
+            "one that this instance knows",
+        )),
+    }
+}
