@@ -140,7 +140,7 @@ fn bad(what: &str, want: &str) -> Refusal {
     Refusal { code: Code::BadName, what: format!("wrong {what}"), want: want.to_owned() }
 }
 
-async fn enter(
+pub(crate) async fn enter(
     policy: &Policy,
     verifier: &dyn Verify,
     origins: &Origins,
@@ -256,7 +256,7 @@ pub(crate) fn not_authorised() -> Refusal {
 
 /// `Authorization: Basic` or `Bearer` (RFC 7617, RFC 6750). None if what it shows cannot be read: that is not the same as
 /// to show nothing.
-fn credential(headers: &HeaderMap) -> Option<Credential> {
+pub(crate) fn credential(headers: &HeaderMap) -> Option<Credential> {
     let mut shown = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = shown.next() else { return Some(Credential::Anonymous) };
     if shown.next().is_some() {

@@ -1,12 +1,22 @@
 //! The command line of riser-hub.
 
-use crate::{config::HubConfig, hub::Hub};
+use crate::{
+    administer::{
+        AccountCommand, AuditArgs, ConnectionCommand, GrantArgs, KeyCommand, MemberCommand, RoomCommand, Wish,
+    },
+    config::HubConfig,
+    hub::Hub,
+    remote::Remote,
+};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use riser_host::log_command::LogCommand;
 use riser_shell::{
     Loaded, Signal, Signals,
-    command::{Common, ConfigArgs},
+    command::{
+        AccountCommand as ShellAccountCommand, Common, ConfigArgs, ConfigCommand, IdCommand,
+        KeyCommand as ShellKeyCommand,
+    },
     config::Program,
 };
 use std::process::ExitCode;
@@ -17,6 +27,9 @@ use std::process::ExitCode;
 struct Arguments {
     #[command(flatten)]
     config: ConfigArgs,
+    /// Answers of a running hub as one line of JSON.
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -28,8 +41,40 @@ enum Command {
     /// Look into the log of a hub, whether it runs or not, or into a copy. Changes nothing.
     #[command(subcommand)]
     Log(LogCommand),
-    #[command(flatten)]
-    Common(Common),
+    /// Make what accounts need, and change the accounts of a running hub.
+    #[command(subcommand)]
+    Account(AccountCommand),
+    /// Users of a running hub.
+    #[command(subcommand)]
+    User(MemberCommand),
+    /// Clients of a running hub: devices and edges.
+    #[command(subcommand)]
+    Client(MemberCommand),
+    /// Key files, and the credentials of users and clients of a running hub.
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Rooms of a running hub.
+    #[command(subcommand)]
+    Room(RoomCommand),
+    /// Grant a right, in a running hub.
+    Grant(GrantArgs),
+    /// Deny a right, in a running hub; it wins over every grant.
+    Deny(GrantArgs),
+    /// Take back a grant.
+    Ungrant(GrantArgs),
+    /// Take back a deny.
+    Undeny(GrantArgs),
+    /// Who is connected to a running hub, and who knocks.
+    #[command(subcommand)]
+    Connection(ConnectionCommand),
+    /// The audit log of a running hub, newest first.
+    Audit(AuditArgs),
+    /// Look at the configuration without running it.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Make ids.
+    #[command(subcommand)]
+    Id(IdCommand),
 }
 
 /// The program. Errors go to standard error, in words that say what to do.
@@ -50,8 +95,45 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             let loaded = Loaded::<HubConfig>::or_last_good(&arguments.config.sources())?;
             Ok((loaded.config.data().join("log"), loaded.config.quota.log()))
         }),
-        Command::Common(command) => Ok(command.run::<HubConfig>(&arguments.config)?),
+        Command::Account(command) => match command.wish()? {
+            Some(wish) => ask(&arguments.config, arguments.json, wish),
+            None => {
+                let command = match command {
+                    AccountCommand::Token => ShellAccountCommand::Token,
+                    _ => ShellAccountCommand::Hash,
+                };
+                Ok(Common::Account(command).run::<HubConfig>(&arguments.config)?)
+            }
+        },
+        Command::User(command) => ask(&arguments.config, arguments.json, command.wish("users")?),
+        Command::Client(command) => ask(&arguments.config, arguments.json, command.wish("clients")?),
+        Command::Key(KeyCommand::New { file }) => common(&arguments.config, Common::Key(ShellKeyCommand::New { file })),
+        Command::Key(KeyCommand::Show { file }) => common(&arguments.config, Common::Key(ShellKeyCommand::Show { file })),
+        Command::Key(command) => match command.wish()? {
+            Some(wish) => ask(&arguments.config, arguments.json, wish),
+            None => Ok(()),
+        },
+        Command::Room(command) => ask(&arguments.config, arguments.json, command.wish()?),
+        Command::Grant(grant) => ask(&arguments.config, arguments.json, grant.wish(false, false)?),
+        Command::Deny(grant) => ask(&arguments.config, arguments.json, grant.wish(true, false)?),
+        Command::Ungrant(grant) => ask(&arguments.config, arguments.json, grant.wish(false, true)?),
+        Command::Undeny(grant) => ask(&arguments.config, arguments.json, grant.wish(true, true)?),
+        Command::Connection(command) => ask(&arguments.config, arguments.json, command.wish()?),
+        Command::Audit(audit) => ask(&arguments.config, arguments.json, audit.wish()?),
+        Command::Config(command) => common(&arguments.config, Common::Config(command)),
+        Command::Id(command) => common(&arguments.config, Common::Id(command)),
     }
+}
+
+fn common(arguments: &ConfigArgs, command: Common) -> anyhow::Result<()> {
+    Ok(command.run::<HubConfig>(arguments)?)
+}
+
+/// Asks the hub that runs with this configuration.
+fn ask(arguments: &ConfigArgs, as_json: bool, wish: Wish) -> anyhow::Result<()> {
+    let loaded = Loaded::<HubConfig>::or_last_good(&arguments.sources())?;
+    let remote = Remote::of(&loaded.config)?;
+    riser_host::setup::runtime(1)?.block_on(wish.perform(&remote, as_json))
 }
 
 fn serve(arguments: &ConfigArgs) -> anyhow::Result<()> {

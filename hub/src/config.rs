@@ -3,7 +3,7 @@
 use riser_gate::{AccountConfig, Directory, Invalid, Policy, Words};
 use riser_shell::{
     config::{
-        ByteSize, Duration, HttpListener, LimitsConfig, LinkListener, Listeners, MqttListener,
+        AdminListener, ByteSize, Duration, HttpListener, LimitsConfig, LinkListener, Listeners, MqttListener,
         OperationsListener, Program, TlsFiles, listen,
     },
     keys,
@@ -64,6 +64,13 @@ pub struct HubListen {
     pub link: Listeners<LinkListener>,
     /// Metrics and health.
     pub operations: Listeners<OperationsListener>,
+    /// The admin interface.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub admin: Listeners<AdminListener>,
+}
+
+fn is_empty(listeners: &Listeners<AdminListener>) -> bool {
+    listeners.0.is_empty()
 }
 
 /// `[login]`: people sign in with their browsers, and get a cookie.
@@ -125,6 +132,7 @@ impl Default for HubListen {
             http: Listeners::default(),
             link: Listeners::default(),
             operations: operations.into(),
+            admin: Listeners::default(),
         }
     }
 }
@@ -182,7 +190,16 @@ impl HubConfig {
                 }
             }
         }
+        for (name, _) in self.listen.admin.named("admin") {
+            let policy = Policy::new(directory, None, &name).map_err(|invalid| vec![invalid])?;
+            policies.insert(name.into(), Arc::new(policy));
+        }
         Ok(policies)
+    }
+
+    /// The file with the token of whoever operates this hub.
+    pub fn token_file(&self) -> PathBuf {
+        self.data.join("admin.token")
     }
 
     fn check_listeners(&self) -> impl Iterator<Item = Invalid> {
@@ -192,7 +209,11 @@ impl HubConfig {
         let link = listen.link.named("link");
         let link = link.filter_map(move |(key, link)| link.check(&key).or_else(|| link.tls.check(&key, tls)));
         let operations = listen.operations.named("operations");
-        mqtt.chain(http).chain(link).chain(operations.filter_map(|(key, operations)| operations.check(&key)))
+        let operations = operations.filter_map(|(key, operations)| operations.check(&key));
+        let admin = listen.admin.named("admin");
+        let admin =
+            admin.filter_map(move |(key, admin)| admin.check(&key).or_else(|| admin.tls.check(&key, tls)));
+        mqtt.chain(http).chain(link).chain(operations).chain(admin)
     }
 
     fn check_accounts(&self) -> Vec<Invalid> {

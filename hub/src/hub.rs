@@ -1,7 +1,10 @@
 //! A hub, put together and running: log, core, listeners, links, the page, metrics.
 
 use crate::{
+    accounts::{self, Registrar},
+    admin::{self, Admin},
     api::{self, Api},
+    audit::Audit,
     config::HubConfig,
     cookies::Cookies,
     footers::Footers,
@@ -9,13 +12,13 @@ use crate::{
     ldap::Ldaps,
     page,
     sign_in::{self, SignIns},
-    site::HubSite,
+    site::{AdminSite, HubSite},
     status::{Look, Status},
     verifier::Verifier,
 };
 use anyhow::Context;
 use axum::Router;
-use riser_gate::Directory;
+use riser_gate::{Directory, TokenHash};
 use riser_host::{
     Host, HostHandle, InstanceMeter, LinkSockets, Lookout, Meter, Parts, Policies, doors::Doors, setup,
 };
@@ -55,6 +58,9 @@ const LINK_INPUTS_MAX: usize = 256;
 /// Beyond what connections may take, the core's own drain.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
 
+/// Places for those who administer, apart from the doors': they are wanted most when it is full.
+const ADMINS_MAX: usize = 64;
+
 /// Places for links, apart from the doors': neither fills the other.
 const LINKS_MAX: usize = 4096;
 
@@ -69,6 +75,9 @@ pub struct Extras {
 
 /// A running hub.
 pub struct Hub {
+    registrar: Registrar,
+    audit: Audit,
+    audited: JoinHandle<()>,
     entrance: Arc<Entrance>,
     links: Arc<Entrance>,
     handle: HostHandle<HubCore>,
@@ -104,19 +113,26 @@ impl Hub {
         if !files.covers(config.limits.connections + LINKS_MAX) {
             tracing::warn!(?files, "the open-file limit is below limits.connections");
         }
-        let directory = config.directory().map_err(invalid)?;
-        let policies = watch::Sender::new(config.policies(&directory).map_err(invalid)?);
+        let declared = config.directory().map_err(invalid)?;
+        let mut policies = config.policies(&declared).map_err(invalid)?;
         let file = config.key_file();
         let (identity, made) = keys::load_or_create(&file)?;
         if made {
             tracing::info!(file = %file.display(), key = identity.public_text(), "made a key; edges pin it as hub_key");
         }
         let (writer, recovered) = setup::open_log(&config.data().join("log"), config.quota.log(), now)?;
+        // Behind the log's lock: nobody else has this folder.
+        let loaded = accounts::Loaded::open(config.data(), &config.account);
+        let (directory, damaged) = (Arc::clone(&loaded.directory), loaded.damaged);
+        policies.values_mut().for_each(|policy| *policy = Arc::new(policy.renewed(&directory)));
+        let policies = watch::Sender::new(policies);
         let path = config.data().join(setup::RETAINED);
         let (retained, table) = setup::retained(&path, &recovered, writer.reader(), &config.limits);
         let rooms = rooms(&directory);
         let pasts = pasts(&rooms, &writer.reader());
-        let instance = setup::instance(&recovered, rooms, Vec::new(), &config.limits, retained, pasts, now);
+        let mut instance =
+            setup::instance(&recovered, rooms, Vec::new(), &config.limits, retained, pasts, now);
+        instance.know(Arc::clone(&directory));
         let receivers = Receivers::new(
             ReceiversConfig {
                 key: Key::from_secret(&identity.signing().to_bytes()),
@@ -131,6 +147,8 @@ impl Hub {
         let opened = downlinks::opened(recovered.log, &recovered.chain, &recovered.cursors, gaps);
         let metrics = Arc::new(Metrics::new("hub", env!("CARGO_PKG_VERSION")));
         metrics.configuration_refused.set(u64::from(refused.is_some()));
+        let audit = Audit::open(config.data(), Arc::clone(&metrics));
+        let (audited, keep_audit) = audit.gates();
         let health = Arc::new(Health::default());
         let (entrance, inbox) = setup::entrance(&config.limits);
         let (answer, answers) = mpsc::unbounded_channel();
@@ -188,10 +206,15 @@ impl Hub {
             link_inputs,
             links: shared.sockets.clone(),
             verifier: Arc::<Verifier>::clone(&shared.verifier),
-            watch: Meter { metrics: Arc::clone(&shared.metrics), health: Arc::clone(&health), audit: None },
+            watch: Meter { metrics: Arc::clone(&shared.metrics), health: Arc::clone(&health), audit: Some(audited) },
             clock: Clock,
         });
+        let registrar =
+            Registrar::new(loaded, handle.clone(), Arc::clone(&shared.metrics), audit.clone());
         let mut hub = Self {
+            registrar,
+            audit,
+            audited: tokio::spawn(keep_audit),
             host: tokio::spawn(host.run()),
             links: entrance.apart(LINKS_MAX),
             entrance,
@@ -224,6 +247,9 @@ impl Hub {
         if let Some(reason) = refused {
             tracing::error!(reason, "the configuration was refused; the last good one runs");
             hub.say(SystemEvent::ConfigurationRefused).await;
+        }
+        if let Some(lost) = damaged {
+            hub.say(SystemEvent::AccountsDamaged { lost }).await;
         }
         for (name, address) in &hub.addresses {
             tracing::info!(listener = name, %address, "listening");
@@ -307,6 +333,7 @@ impl Hub {
                 }
             });
         }
+        self.listen_admin(config, shared)?;
         shared.metrics.also({
             let counters = Arc::clone(self.entrance.counters());
             move || counters.each().collect()
@@ -318,6 +345,39 @@ impl Hub {
             self.addresses.push((name, bound.address()?));
             let (operations, entrance) = (lookout.operations(), Arc::clone(&self.entrance));
             self.background.spawn(async move { serve_operations(bound, &entrance, operations).await });
+        }
+        Ok(())
+    }
+
+    fn listen_admin(&mut self, config: &HubConfig, shared: &Shared) -> anyhow::Result<()> {
+        let mut listeners = config.listen.admin.named("admin").peekable();
+        if listeners.peek().is_none() {
+            return Ok(());
+        }
+        let file = config.token_file();
+        let (token, made) = keys::load_or_create(&file).context("make the operator's token")?;
+        if made {
+            tracing::info!(file = %file.display(), "made the operator's token");
+        }
+        let entrance = self.entrance.apart(ADMINS_MAX);
+        for (name, listener) in listeners {
+            let acceptor = setup::acceptor(&listener.tls, config.tls.as_ref())?;
+            let bound = Listener::bind(name.as_str(), listener.address, acceptor)?;
+            self.addresses.push((name.clone(), bound.address()?));
+            let origins = Arc::new(Origins::new::<String>([])?);
+            let admin = Admin {
+                registrar: self.registrar.clone(),
+                audit: self.audit.clone(),
+                core: self.handle.clone(),
+                policies: shared.policies.clone(),
+                listener: name.as_str().into(),
+                verifier: Arc::clone(&shared.verifier),
+                origins: Arc::clone(&origins),
+                token: TokenHash::of(token.private_text().as_bytes()),
+                pace: Arc::default(),
+            };
+            let site = AdminSite { origins, routes: admin::routes::routes(admin) };
+            self.background.spawn(serve_http(bound, Arc::clone(&entrance), Arc::new(site)));
         }
         Ok(())
     }
@@ -343,6 +403,7 @@ impl Hub {
             core.say(Scope::Instance, SystemEvent::Shutdown { queued }, now);
         };
         self.handle.farewell(say, |core| core.instance().bus().is_heard()).await;
+        self.registrar.stop().await;
         self.entrance.stop();
         self.links.stop();
         self.handle.shut_down();
@@ -356,6 +417,10 @@ impl Hub {
             Ok(Err(error)) => tracing::error!(%error, "the core's task panicked"),
             Err(_) => tracing::warn!("not everything was finished in time; what was acknowledged is on disk"),
         }
+        // The host had the other end: what it said is written down, then this ends.
+        if tokio::time::timeout(STOP_WITHIN, &mut self.audited).await.is_err() {
+            tracing::warn!("the audit log was not finished in time");
+        }
     }
 
     async fn say(&self, event: SystemEvent) {
@@ -365,7 +430,7 @@ impl Hub {
 }
 
 /// The configured rooms, and a quarantine for every account.
-fn rooms(directory: &Directory) -> Vec<Room> {
+pub(crate) fn rooms(directory: &Directory) -> Vec<Room> {
     let quarantine = |(name, id): (&riser_model::AccountName, riser_model::AccountId)| Room {
         id: placing::quarantine(id),
         account: id,

@@ -3,7 +3,11 @@
 //! The program around the hub's core: configuration, listeners, link sockets, the page, metrics. Read [`hub`]
 //! first: it puts the parts together; what they do is in `riser-hub-core`.
 
+mod accounts;
+mod admin;
 mod api;
+mod audit;
+mod administer;
 pub mod command;
 pub mod config;
 mod cookies;
@@ -12,6 +16,7 @@ pub mod hub;
 mod key_sets;
 mod ldap;
 mod page;
+mod remote;
 mod sign_in;
 mod site;
 mod status;

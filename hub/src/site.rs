@@ -7,7 +7,7 @@ use hyper_util::service::TowerToHyperService;
 use riser_host::doors::Doors;
 use riser_model::{
     ConnectionId,
-    door::{Door, Refusal},
+    door::{Code, Door, Refusal},
 };
 use riser_net::{Answer, Knock, Origins, Site, entrance::Peer};
 use std::sync::Arc;
@@ -20,22 +20,60 @@ pub struct HubSite {
     pub(crate) routes: Router,
 }
 
+/// One admin listener's site: no doors, only answers.
+pub struct AdminSite {
+    pub(crate) origins: Arc<Origins>,
+    pub(crate) routes: Router,
+}
+
+impl Site for AdminSite {
+    fn door(&self, _: Knock) -> Result<Box<dyn Door>, Refusal> {
+        Err(Refusal {
+            code: Code::BadName,
+            what: "there are no doors at the admin interface".to_owned(),
+            want: "a listener of HTTP".to_owned(),
+        })
+    }
+
+    fn answer(&self, request: Request<Incoming>, peer: Arc<Peer>, connection: ConnectionId) -> Answer {
+        ask(&self.routes, request, peer, connection)
+    }
+
+    fn takes_cookies(&self) -> bool {
+        false
+    }
+
+    fn origins(&self) -> &Origins {
+        &self.origins
+    }
+}
+
+/// Has a request answered by routes.
+fn ask(
+    routes: &Router,
+    mut request: Request<Incoming>,
+    peer: Arc<Peer>,
+    connection: ConnectionId,
+) -> Answer {
+    request.extensions_mut().insert(peer);
+    request.extensions_mut().insert(connection);
+    let service = TowerToHyperService::new(routes.clone());
+    Box::pin(async move {
+        let response: Response<axum::body::Body> = match service.call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        response.map(|body| body.map_err(Into::into).boxed_unsync())
+    })
+}
+
 impl Site for HubSite {
     fn door(&self, knock: Knock) -> Result<Box<dyn Door>, Refusal> {
         self.doors.open(knock)
     }
 
-    fn answer(&self, mut request: Request<Incoming>, peer: Arc<Peer>, connection: ConnectionId) -> Answer {
-        request.extensions_mut().insert(peer);
-        request.extensions_mut().insert(connection);
-        let service = TowerToHyperService::new(self.routes.clone());
-        Box::pin(async move {
-            let response: Response<axum::body::Body> = match service.call(request).await {
-                Ok(response) => response,
-                Err(never) => match never {},
-            };
-            response.map(|body| body.map_err(Into::into).boxed_unsync())
-        })
+    fn answer(&self, request: Request<Incoming>, peer: Arc<Peer>, connection: ConnectionId) -> Answer {
+        ask(&self.routes, request, peer, connection)
     }
 
     fn takes_cookies(&self) -> bool {

@@ -5,6 +5,7 @@ use crate::{
     log_fold::LogFold,
     system::System,
 };
+pub use administering::Connected;
 use care::{Caring, Settling};
 use committing::Awaited;
 use looking::Site;
@@ -25,6 +26,7 @@ use std::{
     time::Duration,
 };
 
+mod administering;
 mod asking;
 mod auditing;
 mod care;

@@ -29,6 +29,11 @@ impl fmt::Debug for Identity {
 }
 
 impl Identity {
+    /// The private key as the file holds it, for who has to show it.
+    pub fn private_text(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.signing.to_bytes())
+    }
+
     /// A new one, from the kernel's randomness.
     pub fn draw() -> Self {
         Self { signing: SigningKey::from_bytes(&entropy::bytes()) }

@@ -8,7 +8,7 @@ use riser_instance::{
 };
 use riser_link::{Receivers, sender::Opened};
 use riser_model::{
-    Now, Principal, Time,
+    AccountId, ConnectionId, Now, Principal, Time,
     door::Refusal,
     event::{Scope, SystemEvent},
     look::{Look, Seen},
@@ -59,6 +59,23 @@ impl HubCore {
     /// What a principal may see of what is looked at.
     pub fn look(&self, principal: &Principal, look: &Look, now: Now) -> Result<Seen, Refusal> {
         self.instance.look(principal, look, now)
+    }
+
+    /// An admin of that account says yes or no to somebody who knocks. False if nobody does by that number.
+    pub fn decide(
+        &mut self,
+        account: AccountId,
+        knocker: ConnectionId,
+        admit: bool,
+        by: &str,
+        now: Now,
+    ) -> bool {
+        self.instance.decide_for(account, knocker, admit, by, now)
+    }
+
+    /// An admin of that account closes a connection of it. False if there is none by that number.
+    pub fn send_away(&mut self, account: AccountId, connection: ConnectionId, now: Now) -> bool {
+        self.instance.send_away(account, connection, now)
     }
 
     /// The edges of the directory, connected or not.

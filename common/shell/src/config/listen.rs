@@ -132,6 +132,21 @@ pub struct LinkListener {
     pub insecure: bool,
 }
 
+/// Where accounts are administered.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdminListener {
+    /// IP address and port.
+    #[serde(deserialize_with = "address")]
+    pub address: SocketAddr,
+    /// Whether and with which certificate it is encrypted. Required outside loopback unless `insecure`.
+    #[serde(default)]
+    pub tls: TlsConfig,
+    /// Take credentials without encryption outside loopback.
+    #[serde(default)]
+    pub insecure: bool,
+}
+
 /// Where metrics and health are read. It knows no credentials.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -204,6 +219,26 @@ impl LinkListener {
             Invalid::new(
                 format!("{key}.tls"),
                 "links outside loopback are encrypted",
+                "set tls = { cert = \"...\", key = \"...\" }, or insecure = true to do without",
+            )
+        })
+    }
+}
+
+impl From<SocketAddr> for AdminListener {
+    fn from(address: SocketAddr) -> Self {
+        Self { address, tls: TlsConfig::Off, insecure: false }
+    }
+}
+
+impl AdminListener {
+    /// What is wrong with it: whoever listens in would administer accounts.
+    pub fn check(&self, key: &str) -> Option<Invalid> {
+        let open = self.tls == TlsConfig::Off && !self.insecure && !self.address.ip().is_loopback();
+        open.then(|| {
+            Invalid::new(
+                format!("{key}.tls"),
+                "accounts are administered over TLS outside loopback",
                 "set tls = { cert = \"...\", key = \"...\" }, or insecure = true to do without",
             )
         })

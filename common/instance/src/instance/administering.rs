@@ -1,0 +1,89 @@
+//! What who administers an account from elsewhere sees of its connections, and does with them.
+
+use super::{Instance, refusal};
+use crate::connection::State;
+use riser_gate::{Input, Stand, Verdict};
+use riser_model::{
+    AccountId, AccountName, ClientId, ConnectionId, Deed, Now, RoomName, door::Code,
+};
+use std::net::IpAddr;
+
+/// One connection of an account.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Connected {
+    /// Which.
+    pub connection: ConnectionId,
+    /// Who: proven, or claimed where it stands at a gate yet.
+    pub client: ClientId,
+    /// Its name.
+    pub name: AccountName,
+    /// Where it comes from, if over a network.
+    pub from: Option<IpAddr>,
+    /// `in`, or the acceptor that it stands at.
+    pub stands: &'static str,
+    /// It waits for an admin.
+    pub knocks: bool,
+    /// The room at whose gate it stands.
+    pub room: Option<RoomName>,
+}
+
+impl Instance {
+    /// The connections of an account, and those that stand at a gate and say that they are of it.
+    pub fn connections_of(&self, account: AccountId) -> Vec<Connected> {
+        let connected = self.connections.iter().filter_map(|(id, one)| {
+            let claimed = one.at.as_ref().and_then(|at| at.gate.claimed());
+            let who = one.standing.principal.as_ref().or(claimed).filter(|who| who.account == account)?;
+            let stands = match self.state_of(*id)? {
+                Stand::Arrived => "arrived",
+                Stand::Hears(kind) | Stand::Awaits(kind) => kind.name(),
+                Stand::Finished => "in",
+                Stand::Refused => "leaving",
+            };
+            Some(Connected {
+                connection: *id,
+                client: who.client,
+                name: who.name.clone(),
+                from: one.caller.address,
+                stands,
+                knocks: one.at.as_ref().is_some_and(|at| at.knocks.is_some()),
+                room: one.at.as_ref().and_then(|at| at.before.room().map(|(_, name)| name.clone())),
+            })
+        });
+        connected.collect()
+    }
+
+    /// Says yes or no to somebody of that account who knocks. False if nobody does by that number.
+    pub fn decide_for(
+        &mut self,
+        account: AccountId,
+        knocker: ConnectionId,
+        admit: bool,
+        by: &str,
+        now: Now,
+    ) -> bool {
+        let at = self.connections.get(&knocker).and_then(|one| one.at.as_ref());
+        let ticket = at.and_then(|at| {
+            let who = at.gate.standing().principal.as_ref().filter(|who| who.account == account);
+            who.and(at.knocks)
+        });
+        let Some(ticket) = ticket else { return false };
+        let deed = if admit { Deed::Admitted } else { Deed::TurnedAway };
+        self.audit(knocker, deed, None, format!("by {by}"));
+        let verdict = if admit { Verdict::Matches } else { Verdict::Differs };
+        self.gate(knocker, Input::Done { ticket, verdict }, now);
+        true
+    }
+
+    /// Tells a connection of that account to go; it may come back. False if there is none by that number.
+    pub fn send_away(&mut self, account: AccountId, connection: ConnectionId, now: Now) -> bool {
+        let Some(one) = self.connections.get(&connection) else { return false };
+        let own = one.standing.principal.as_ref().is_some_and(|who| who.account == account);
+        if !own || matches!(one.state, State::Leaving) {
+            return false;
+        }
+        let what = "an admin closed this connection";
+        self.audit(connection, Deed::Revoked, None, what.to_owned());
+        self.refuse(connection, refusal(Code::Timeout, what, "come back"), now);
+        true
+    }
+}

@@ -1,0 +1,214 @@
+//! The accounts of a running hub: one owner, who takes one change after another.
+//!
+//! What always holds: a change is on disk before anybody hears that it was taken, and before it has any effect; when whoever
+//! asked hears of it, every connection, session and link of this hub has heard of it too. A change that could not be saved is
+//! refused and has no effect.
+
+use crate::{
+    audit::{Audit, Line},
+    hub::rooms,
+};
+use riser_gate::{
+    Account, AccountConfig, Accounts, Change, Directory,
+    accounts::{Note, Refused},
+};
+use riser_host::HostHandle;
+use riser_hub_core::HubCore;
+use riser_model::{
+    AccountId,
+    door::Code,
+    event::{Scope, SystemEvent},
+};
+use riser_shell::{
+    Metrics,
+    accounts::{AccountTables, Found},
+};
+use std::{path::Path, sync::Arc};
+use tokio::sync::Mutex;
+
+/// What the tables and the file together say when a hub starts.
+pub struct Loaded {
+    tables: AccountTables,
+    accounts: Accounts,
+    /// Who may what.
+    pub directory: Arc<Directory>,
+    /// Whether a table was damaged, and whether something is known no more.
+    pub damaged: Option<bool>,
+    mended: usize,
+}
+
+impl Loaded {
+    /// Reads the tables of a data folder, and takes what the file says anew.
+    pub fn open(folder: &Path, file: &[AccountConfig]) -> Self {
+        let (mut tables, found) = AccountTables::open(folder);
+        let damaged = found.is_damaged().then(|| found.is_lost());
+        let Found { accounts: before, mended, lost, all_lost } = found;
+        for table in &mended {
+            tracing::error!(table = %table.display(), "accounts were damaged there; it was moved aside and made anew");
+        }
+        let mut accounts = before.clone();
+        for Note { account, of, what } in accounts.import(file) {
+            tracing::warn!(%account, of, "{what}");
+        }
+        accounts.seal(|id| lost.contains(&id) || (all_lost && before.get(id).is_none()));
+        let changed = accounts.all().filter(|(id, account)| before.get(*id) != Some(account));
+        if let Err(error) = tables.save(changed.map(|(id, account)| (id, &**account))) {
+            tracing::error!(%error, "what the file says of accounts is not kept");
+        }
+        let (directory, wrong) = match accounts.compile() {
+            Ok(directory) => (directory, Vec::new()),
+            Err(_) => accounts.compile_most(),
+        };
+        for invalid in wrong {
+            tracing::error!(%invalid, "an account is not in force");
+        }
+        for (_, account) in accounts.iter().filter(|(_, account)| account.sealed) {
+            let name = &account.config.name;
+            tracing::error!(account = %name, "nobody knows what was revoked there: none of its credentials is taken until `account unseal`");
+        }
+        Self { tables, accounts, directory: Arc::new(directory), damaged, mended: mended.len() }
+    }
+}
+
+/// See the module.
+#[derive(Clone)]
+pub struct Registrar {
+    inner: Arc<Mutex<Inner>>,
+    handle: HostHandle<HubCore>,
+    metrics: Arc<Metrics>,
+    audit: Audit,
+}
+
+struct Inner {
+    accounts: Arc<Accounts>,
+    /// None while they are being written, and when the hub has stopped.
+    tables: Option<AccountTables>,
+}
+
+/// Why a change has no effect.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NotChanged {
+    /// It is wrong.
+    Refused(Refused),
+    /// It could not be saved.
+    NotSaved,
+    /// The hub goes down.
+    Stopping,
+}
+
+/// What is told of a change: what was done, to what, and by whom from where.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Told {
+    /// What was done, in words.
+    pub what: &'static str,
+    /// To what.
+    pub of: String,
+    /// Who did it.
+    pub by: String,
+    /// From where.
+    pub from: String,
+}
+
+impl Registrar {
+    /// Over what was loaded.
+    pub fn new(loaded: Loaded, handle: HostHandle<HubCore>, metrics: Arc<Metrics>, audit: Audit) -> Self {
+        let Loaded { tables, accounts, mended, .. } = loaded;
+        metrics.accounts.damaged.set(mended as u64);
+        let registrar = Self {
+            inner: Arc::new(Mutex::new(Inner { accounts: Arc::new(accounts), tables: Some(tables) })),
+            handle,
+            metrics,
+            audit,
+        };
+        if let Ok(inner) = registrar.inner.try_lock() {
+            registrar.meter(&inner.accounts);
+        }
+        registrar
+    }
+
+    fn meter(&self, accounts: &Accounts) {
+        let sealed = accounts.iter().filter(|(_, account)| account.sealed).count();
+        self.metrics.accounts.sealed.set(sealed as u64);
+    }
+
+    /// The accounts as they stand.
+    pub async fn accounts(&self) -> Arc<Accounts> {
+        Arc::clone(&self.inner.lock().await.accounts)
+    }
+
+    /// Takes a change, or says why not.
+    pub async fn change(&self, told: Told, change: Change) -> Result<(AccountId, Arc<Account>), NotChanged> {
+        let result = self.take(change).await;
+        let account = result.as_ref().ok().map(|(id, _)| *id);
+        let outcome = match &result {
+            Ok(_) => "done".to_owned(),
+            Err(NotChanged::Refused(refused)) => format!("refused: {}", refused.what),
+            Err(NotChanged::NotSaved) => "refused: not saved".to_owned(),
+            Err(NotChanged::Stopping) => "refused: going down".to_owned(),
+        };
+        let Told { what, of, by, from } = told;
+        self.audit.write(Line::change(account, &by, &from, what, &of, outcome)).await;
+        match account {
+            Some(account) => {
+                self.metrics.accounts.changes.inc();
+                let event = SystemEvent::AccountChanged { what: what.to_owned(), of, by };
+                // A hub that goes down has nobody to tell.
+                let _ = self.handle.ask(move |core, now| core.say(Scope::Account(account), event, now)).await;
+            }
+            None => drop(self.metrics.accounts.refused.inc()),
+        }
+        result
+    }
+
+    async fn take(&self, change: Change) -> Result<(AccountId, Arc<Account>), NotChanged> {
+        let mut inner = self.inner.lock().await;
+        let Some(mut tables) = inner.tables.take() else { return Err(NotChanged::Stopping) };
+        let before = Arc::clone(&inner.accounts);
+        let work = tokio::task::spawn_blocking(move || {
+            let applied = before.apply(change).map_err(NotChanged::Refused).and_then(|applied| {
+                let (accounts, directory, id) = applied;
+                let account = accounts.get(id).cloned().ok_or(NotChanged::NotSaved)?;
+                match tables.save([(id, &*account)]) {
+                    Ok(()) => Ok((accounts, directory, id, account)),
+                    Err(error) => {
+                        tracing::error!(%error, "a change of an account is not kept, and has no effect");
+                        Err(NotChanged::NotSaved)
+                    }
+                }
+            });
+            (tables, applied)
+        });
+        // The runtime drops blocking work only when it ends.
+        let Ok((tables, applied)) = work.await else { return Err(NotChanged::Stopping) };
+        inner.tables = Some(tables);
+        let (accounts, directory, id, account) = applied?;
+        inner.accounts = Arc::new(accounts);
+        self.meter(&inner.accounts);
+        let rooms = rooms(&directory);
+        // Saved is saved: a hub that goes down has it when it comes back.
+        let _ = self.handle.change(directory, rooms).await;
+        Ok((id, account))
+    }
+
+    /// Takes no more changes, and lets go of the tables.
+    pub async fn stop(&self) {
+        self.inner.lock().await.tables = None;
+    }
+}
+
+impl NotChanged {
+    /// What is said to whoever asked.
+    pub fn words(&self) -> (&'static str, String, String) {
+        match self {
+            Self::Refused(Refused { why, what, want }) => (why.name(), what.clone(), want.clone()),
+            Self::NotSaved => (
+                Code::LogFailing.name(),
+                "the change could not be saved".to_owned(),
+                "come back when the disk has space and works again".to_owned(),
+            ),
+            Self::Stopping => {
+                (Code::ShuttingDown.name(), "the hub goes down".to_owned(), "come back".to_owned())
+            }
+        }
+    }
+}

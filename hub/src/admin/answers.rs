@@ -1,0 +1,166 @@
+//! What the admin interface answers. No secret but one that was made for this answer.
+
+use crate::audit::Line;
+use riser_gate::{Account, credential::Member};
+use riser_model::AccountId;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// An account in a list.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct AccountRow {
+    name: String,
+    id: String,
+    users: usize,
+    clients: usize,
+    rooms: usize,
+    /// What was known of it is lost, and none of its credentials is taken.
+    sealed: bool,
+}
+
+/// An account with all that it has.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct AccountAnswer {
+    name: String,
+    id: String,
+    sealed: bool,
+    /// How often it was changed.
+    revision: u64,
+    users: Vec<MemberAnswer>,
+    clients: Vec<MemberAnswer>,
+    /// As in the configuration, with every id.
+    rooms: Vec<Value>,
+    /// Of the account.
+    gate: Value,
+    /// In all rooms.
+    grants: Value,
+}
+
+/// A user or client.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct MemberAnswer {
+    name: String,
+    id: Option<String>,
+    role: Option<Value>,
+    groups: Vec<String>,
+    credentials: Vec<CredentialAnswer>,
+}
+
+/// A credential, without what it is.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct CredentialAnswer {
+    pub(crate) kind: &'static str,
+    /// What it is called.
+    pub(crate) fingerprint: String,
+}
+
+/// A credential that was made. Its secret is here, and nowhere else ever.
+#[derive(Clone, Serialize, JsonSchema)]
+pub(crate) struct MadeCredential {
+    pub(crate) kind: &'static str,
+    pub(crate) fingerprint: String,
+    /// The password, token or secret, where the hub made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) value: Option<String>,
+}
+
+/// An account that was made. Its secrets are here, and nowhere else ever.
+#[derive(Clone, Serialize, JsonSchema)]
+pub(crate) struct MadeAccount {
+    pub(crate) name: String,
+    pub(crate) id: String,
+    /// The first user, who may do everything.
+    pub(crate) user: String,
+    pub(crate) client: String,
+    /// Of that user.
+    pub(crate) password: String,
+    /// Of that user.
+    pub(crate) token: String,
+}
+
+/// What was made or changed.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct Done {
+    /// Its id.
+    pub(crate) id: String,
+    /// How often its account was changed.
+    pub(crate) revision: u64,
+}
+
+/// A connection of an account.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct ConnectionAnswer {
+    pub(crate) connection: u64,
+    pub(crate) name: String,
+    pub(crate) client: String,
+    pub(crate) from: Option<String>,
+    /// `in`, or the acceptor that it stands at.
+    pub(crate) stands: String,
+    /// It knocks, and waits for an admin.
+    pub(crate) knocks: bool,
+    /// The room that it is at.
+    pub(crate) room: Option<String>,
+}
+
+/// Lines of the audit log, newest first.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct AuditAnswer {
+    #[schemars(with = "Vec<Value>")]
+    pub(crate) lines: Vec<Line>,
+}
+
+impl AccountRow {
+    pub(crate) fn of(id: AccountId, account: &Account) -> Self {
+        let config = &account.config;
+        Self {
+            name: config.name.to_string(),
+            id: id.to_string(),
+            users: config.user.len(),
+            clients: config.client.len(),
+            rooms: config.room.len(),
+            sealed: account.sealed,
+        }
+    }
+}
+
+impl AccountAnswer {
+    pub(crate) fn of(id: AccountId, account: &Account) -> Self {
+        let config = &account.config;
+        let members = |users: bool| {
+            let of_kind = account.members().filter(move |member| matches!(member, Member::User(_)) == users);
+            of_kind.map(|member| MemberAnswer::of(&member)).collect()
+        };
+        Self {
+            name: config.name.to_string(),
+            id: id.to_string(),
+            sealed: account.sealed,
+            revision: account.revision,
+            users: members(true),
+            clients: members(false),
+            rooms: config.room.iter().map(|room| json!(room)).collect(),
+            gate: json!(config.gate),
+            grants: json!(config.grant),
+        }
+    }
+}
+
+impl MemberAnswer {
+    pub(crate) fn of(member: &Member) -> Self {
+        let (name, id, role, groups) = match member {
+            Member::User(user) => (&user.name, user.id, user.role, &user.groups),
+            Member::Client(client) => (&client.name, client.id, client.role, &client.groups),
+        };
+        let credentials = member.credentials().into_iter().map(|one| CredentialAnswer {
+            kind: one.kind(),
+            fingerprint: one.fingerprint().to_string(),
+        });
+        Self {
+            name: name.to_string(),
+            id: id.map(|id| id.to_string()),
+            role: role.map(|role| json!(role)),
+            groups: groups.iter().map(ToString::to_string).collect(),
+            credentials: credentials.collect(),
+        }
+    }
+}

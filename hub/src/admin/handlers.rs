@@ -1,0 +1,359 @@
+//! Accounts, rooms, grants, connections and the audit log: one function for each verb.
+
+use super::{
+    Admin, Asked, By, Failure,
+    answers::{AccountAnswer, AccountRow, AuditAnswer, ConnectionAnswer, Done, MadeAccount},
+    requests::{
+        AuditQuery, Decision, GrantRequest, NewAccount, NewGate, NewIssuers, NewName, RoomFields,
+    },
+};
+use axum::{
+    Json,
+    extract::{FromRequest, FromRequestParts, Path, Query, Request, State},
+    http::{StatusCode, request::Parts},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use riser_gate::{
+    Account, AccountConfig, Change, Role, RoomConfig, TokenHash, UserConfig, accounts::AccountChange,
+};
+use riser_model::{AccountId, ClientId, ConnectionId, RoomId};
+use riser_net::entrance::Peer;
+use riser_shell::{entropy, passwords};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::sync::Arc;
+
+impl FromRequestParts<Admin> for Asked {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, Failure> {
+        let peer = parts.extensions.get::<Arc<Peer>>().cloned();
+        let peer = peer.ok_or_else(|| Failure::unknown("nobody is there"))?;
+        admin.enter(&peer, &parts.headers).await
+    }
+}
+
+/// What a request says, as JSON.
+pub(super) struct Said<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<Admin> for Said<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, admin: &Admin) -> Result<Self, Failure> {
+        let too_large = |_| {
+            let want = format!("at most {} bytes", super::BODY_BYTES_MAX);
+            Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the request", want)
+        };
+        let bytes = Bytes::from_request(request, admin).await.map_err(too_large)?;
+        // What serde says may quote what was sent, a password among it.
+        let wrong = |error: serde_json::Error| {
+            let at = format!("the request, at line {}, column {}", error.line(), error.column());
+            Failure::invalid(at, "JSON as GET /openapi.json describes it for this path")
+        };
+        serde_json::from_slice(&bytes).map(Self).map_err(wrong)
+    }
+}
+
+pub(super) type Answer<T> = Result<Json<T>, Failure>;
+
+pub(super) async fn accounts(State(admin): State<Admin>, asked: Asked) -> Answer<Vec<AccountRow>> {
+    let accounts = admin.registrar.accounts().await;
+    let own = |id: AccountId| match &asked.by {
+        By::Operator => true,
+        By::Account(principal) => principal.account == id,
+    };
+    Ok(Json(accounts.iter().filter(|(id, _)| own(*id)).map(|(id, one)| AccountRow::of(id, one)).collect()))
+}
+
+pub(super) async fn create_account(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Said(said): Said<NewAccount>,
+) -> Answer<MadeAccount> {
+    Admin::operator(&asked)?;
+    let NewAccount { name, id, user } = said;
+    let id = AccountId(id.unwrap_or_else(entropy::uuid));
+    let (user, client) = (user.unwrap_or_else(|| name.clone()), ClientId(entropy::uuid()));
+    let (token, password) = (secret(), secret());
+    let hash = hashed(password.clone()).await?;
+    let first = UserConfig {
+        id: Some(client),
+        role: Some(Role::Owner),
+        password: Some(hash),
+        tokens: vec![TokenHash::of(token.as_bytes())],
+        ..UserConfig::new(user.clone())
+    };
+    let config = AccountConfig { user: vec![first], ..AccountConfig::new(name.clone(), id) };
+    let change = Change::CreateAccount(Box::new(config));
+    admin.change(&asked, "account created", format!("account {name}"), change).await?;
+    let (name, id, user, client) = (name.to_string(), id.to_string(), user.to_string(), client.to_string());
+    Ok(Json(MadeAccount { name, id, user, client, password, token }))
+}
+
+/// 32 random bytes, as text.
+pub(super) fn secret() -> String {
+    URL_SAFE_NO_PAD.encode(entropy::bytes::<32>())
+}
+
+/// Hashing takes long by design.
+pub(super) async fn hashed(password: String) -> Result<riser_gate::PasswordHash, Failure> {
+    let work = tokio::task::spawn_blocking(move || passwords::hash(password.as_bytes()));
+    work.await.map_err(|_| {
+        Failure::new(StatusCode::SERVICE_UNAVAILABLE, "shutting_down", "the hub goes down", "come back")
+    })
+}
+
+pub(super) async fn account(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path(account): Path<String>,
+) -> Answer<AccountAnswer> {
+    let (id, account) = admin.account(&asked, &account).await?;
+    Ok(Json(AccountAnswer::of(id, &account)))
+}
+
+pub(super) async fn remove_account(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path(account): Path<String>,
+) -> Answer<Done> {
+    Admin::operator(&asked)?;
+    let (id, account) = admin.account(&asked, &account).await?;
+    let of = format!("account {}", account.config.name);
+    done(id, &*admin.change(&asked, "account removed", of, Change::RemoveAccount(id)).await?.1)
+}
+
+pub(super) async fn unseal(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path(account): Path<String>,
+) -> Answer<Done> {
+    Admin::operator(&asked)?;
+    let (id, account) = admin.account(&asked, &account).await?;
+    let of = format!("account {}", account.config.name);
+    done(id, &*admin.change(&asked, "account unsealed", of, Change::Unseal(id)).await?.1)
+}
+
+pub(super) fn done(id: impl ToString, account: &Account) -> Answer<Done> {
+    Ok(Json(Done { id: id.to_string(), revision: account.revision }))
+}
+
+pub(super) async fn rename_account(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path(account): Path<String>,
+    Said(NewName { name }): Said<NewName>,
+) -> Answer<Done> {
+    Admin::operator(&asked)?;
+    let (id, account) = admin.account(&asked, &account).await?;
+    let of = format!("account {} to {name}", account.config.name);
+    let change = Change::Within(id, AccountChange::Rename(name));
+    done(id, &*admin.change(&asked, "account renamed", of, change).await?.1)
+}
+
+pub(super) async fn set_gate(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path(account): Path<String>,
+    Said(NewGate { gate }): Said<NewGate>,
+) -> Answer<Done> {
+    let (id, _) = admin.account(&asked, &account).await?;
+    let change = Change::Within(id, AccountChange::SetGate(gate));
+    done(id, &*admin.change(&asked, "gate set", "account", change).await?.1)
+}
+
+pub(super) async fn set_issuers(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path(account): Path<String>,
+    Said(NewIssuers { issuer }): Said<NewIssuers>,
+) -> Answer<Done> {
+    let (id, _) = admin.account(&asked, &account).await?;
+    let change = Change::Within(id, AccountChange::SetIssuers(issuer));
+    done(id, &*admin.change(&asked, "issuers set", "account", change).await?.1)
+}
+
+// Rooms.
+
+/// The room of that name or id.
+fn find_room(account: &Account, text: &str) -> Result<RoomConfig, Failure> {
+    let mut rooms = account.config.room.iter();
+    let is_it = |room: &&RoomConfig| {
+        room.name.as_str() == text || room.id.is_some_and(|id| id.to_string() == text)
+    };
+    rooms.find(is_it).cloned().ok_or_else(|| Failure::unknown("no such room"))
+}
+
+fn room_id(room: &RoomConfig) -> Result<RoomId, Failure> {
+    room.id.ok_or_else(|| Failure::unknown("no such room"))
+}
+
+/// What was said of a room, over what it is.
+fn merged(mut before: Value, said: RoomFields) -> Result<RoomConfig, Failure> {
+    for (key, value) in said.0 {
+        match (&mut before, value) {
+            (Value::Object(all), Value::Null) => drop(all.remove(&key)),
+            (Value::Object(all), value) => drop(all.insert(key, value)),
+            _ => {}
+        }
+    }
+    serde_json::from_value(before).map_err(|error| {
+        Failure::invalid(format!("the room: {error}"), "the fields of [[account.room]] in the configuration")
+    })
+}
+
+pub(super) async fn create_room(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path(account): Path<String>,
+    Said(said): Said<RoomFields>,
+) -> Answer<Done> {
+    let (account, known) = admin.account(&asked, &account).await?;
+    let mut room = merged(Value::Object(Default::default()), said)?;
+    let derived = RoomId::of(account, room.name.as_str());
+    let taken = known.gone.contains(&derived.0);
+    let id = *room.id.get_or_insert(if taken { RoomId(entropy::uuid()) } else { derived });
+    let of = format!("room {}", room.name);
+    let change = Change::Within(account, AccountChange::CreateRoom(Box::new(room)));
+    done(id, &*admin.change(&asked, "room created", of, change).await?.1)
+}
+
+pub(super) async fn set_room(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path((account, room)): Path<(String, String)>,
+    Said(said): Said<RoomFields>,
+) -> Answer<Done> {
+    let (account, known) = admin.account(&asked, &account).await?;
+    let before = find_room(&known, &room)?;
+    let id = room_id(&before)?;
+    let before = serde_json::to_value(&before).unwrap_or_default();
+    let room = RoomConfig { id: Some(id), ..merged(before, said)? };
+    let of = format!("room {}", room.name);
+    let change = Change::Within(account, AccountChange::SetRoom(Box::new(room)));
+    done(id, &*admin.change(&asked, "room set", of, change).await?.1)
+}
+
+pub(super) async fn remove_room(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path((account, room)): Path<(String, String)>,
+) -> Answer<Done> {
+    let (account, known) = admin.account(&asked, &account).await?;
+    let room = find_room(&known, &room)?;
+    let id = room_id(&room)?;
+    let change = Change::Within(account, AccountChange::RemoveRoom(id));
+    done(id, &*admin.change(&asked, "room removed", format!("room {}", room.name), change).await?.1)
+}
+
+pub(super) async fn grant(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path(account): Path<String>,
+    Said(said): Said<GrantRequest>,
+) -> Answer<Done> {
+    let (id, room, of) = granted(&admin, &asked, &account, &said).await?;
+    let what = if said.deny { "denied" } else { "granted" };
+    let change = Change::Within(id, AccountChange::Grant(room, said.grant()));
+    done(id, &*admin.change(&asked, what, of, change).await?.1)
+}
+
+pub(super) async fn ungrant(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path(account): Path<String>,
+    Said(said): Said<GrantRequest>,
+) -> Answer<Done> {
+    let (id, room, of) = granted(&admin, &asked, &account, &said).await?;
+    let what = if said.deny { "deny taken back" } else { "grant taken back" };
+    let change = Change::Within(id, AccountChange::Ungrant(room, said.grant()));
+    done(id, &*admin.change(&asked, what, of, change).await?.1)
+}
+
+async fn granted(
+    admin: &Admin,
+    asked: &Asked,
+    account: &str,
+    said: &GrantRequest,
+) -> Result<(AccountId, Option<RoomId>, String), Failure> {
+    let (id, known) = admin.account(asked, account).await?;
+    let room = said.room.as_deref().map(|room| find_room(&known, room)).transpose()?;
+    let rights = serde_json::to_string(&said.right).unwrap_or_default();
+    let to = serde_json::to_string(&said.to).unwrap_or_default();
+    let place = room.as_ref().map_or_else(|| "every room".to_owned(), |room| format!("room {}", room.name));
+    let of = format!("{rights} to {to} in {place}, channels {}", said.channels.as_str());
+    Ok((id, room.map(|room| room_id(&room)).transpose()?, of))
+}
+
+// Who is there.
+
+pub(super) async fn connections(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path(account): Path<String>,
+) -> Answer<Vec<ConnectionAnswer>> {
+    let (id, _) = admin.account(&asked, &account).await?;
+    let seen = admin.core.ask(move |core, _| core.instance().connections_of(id)).await.unwrap_or_default();
+    let answers = seen.into_iter().map(|one| ConnectionAnswer {
+        connection: one.connection.0,
+        name: one.name.to_string(),
+        client: one.client.to_string(),
+        from: one.from.map(|from| from.to_string()),
+        stands: one.stands.to_owned(),
+        knocks: one.knocks,
+        room: one.room.map(|room| room.to_string()),
+    });
+    Ok(Json(answers.collect()))
+}
+
+pub(super) async fn decide(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path((account, connection)): Path<(String, u64)>,
+    Said(Decision { admit }): Said<Decision>,
+) -> Answer<Done> {
+    let (id, known) = admin.account(&asked, &account).await?;
+    let (knocker, by) = (ConnectionId(connection), asked.by.name());
+    let decided = admin.core.ask(move |core, now| core.decide(id, knocker, admit, &by, now)).await;
+    match decided {
+        Some(true) => done(connection, &known),
+        Some(false) | None => Err(Failure::unknown("nobody knocks by that number")),
+    }
+}
+
+pub(super) async fn send_away(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path((account, connection)): Path<(String, u64)>,
+) -> Answer<Done> {
+    let (id, known) = admin.account(&asked, &account).await?;
+    let gone = ConnectionId(connection);
+    match admin.core.ask(move |core, now| core.send_away(id, gone, now)).await {
+        Some(true) => done(connection, &known),
+        Some(false) | None => Err(Failure::unknown("no such connection")),
+    }
+}
+
+// What was written down.
+
+pub(super) async fn audit(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Query(query): Query<AuditQuery>,
+) -> Answer<AuditAnswer> {
+    Admin::operator(&asked)?;
+    let lines = admin.audit.read(None, query.before, query.limit.unwrap_or(100)).await;
+    Ok(Json(AuditAnswer { lines }))
+}
+
+pub(super) async fn account_audit(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path(account): Path<String>,
+    Query(query): Query<AuditQuery>,
+) -> Answer<AuditAnswer> {
+    let (id, _) = admin.account(&asked, &account).await?;
+    let lines = admin.audit.read(Some(id), query.before, query.limit.unwrap_or(100)).await;
+    Ok(Json(AuditAnswer { lines }))
+}

@@ -1,0 +1,225 @@
+//! Users and clients, and their credentials: one function for each verb.
+
+use super::{
+    Admin, Asked, Failure,
+    answers::{Done, MadeCredential},
+    handlers::{Answer, Said, done, hashed, secret},
+    requests::{CredentialKind, MemberChange, NewCredential, NewMember, Replacement},
+};
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use riser_gate::{
+    Account, Change, ClientConfig, CredentialConfig, Fingerprint, TokenHash, UserConfig,
+    accounts::AccountChange, credential::Member,
+};
+use riser_model::{AccountId, ClientId};
+use riser_shell::entropy;
+
+/// The user or client of that name or id.
+fn find(account: &Account, text: &str) -> Result<(ClientId, String, Member), Failure> {
+    let found = account.members().find_map(|member| {
+        let (name, id) = match &member {
+            Member::User(user) => (user.name.clone(), user.id?),
+            Member::Client(client) => (client.name.clone(), client.id?),
+        };
+        (name.as_str() == text || id.to_string() == text).then(|| (id, name.to_string(), member))
+    });
+    found.ok_or_else(|| Failure::unknown("no such user or client"))
+}
+
+pub(super) async fn create_user(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path(account): Path<String>,
+    Said(said): Said<NewMember>,
+) -> Answer<Done> {
+    let NewMember { name, id, role, groups, relays } = said;
+    if relays {
+        return Err(Failure::invalid("a user is no edge", "a client"));
+    }
+    let id = ClientId(id.unwrap_or_else(entropy::uuid));
+    let user = UserConfig { id: Some(id), role, groups, ..UserConfig::new(name.clone()) };
+    create(&admin, &asked, &account, id, format!("user {name}"), Member::User(user)).await
+}
+
+pub(super) async fn create_client(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path(account): Path<String>,
+    Said(said): Said<NewMember>,
+) -> Answer<Done> {
+    let NewMember { name, id, role, groups, relays } = said;
+    let id = ClientId(id.unwrap_or_else(entropy::uuid));
+    let client = ClientConfig { id: Some(id), role, groups, relays, ..ClientConfig::new(name.clone()) };
+    create(&admin, &asked, &account, id, format!("client {name}"), Member::Client(client)).await
+}
+
+async fn create(
+    admin: &Admin,
+    asked: &Asked,
+    account: &str,
+    id: ClientId,
+    of: String,
+    member: Member,
+) -> Answer<Done> {
+    let (account, _) = admin.account(asked, account).await?;
+    let change = Change::Within(account, AccountChange::CreateMember(Box::new(member)));
+    done(id, &*admin.change(asked, "created", of, change).await?.1)
+}
+
+pub(super) async fn change(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path((account, member)): Path<(String, String)>,
+    Said(said): Said<MemberChange>,
+) -> Answer<Done> {
+    let (account, known) = admin.account(&asked, &account).await?;
+    let (id, name, _) = find(&known, &member)?;
+    let MemberChange { name: another, role, groups } = said;
+    let another = another.map(|another| ("renamed", AccountChange::RenameMember(id, another)));
+    let role = role.map(|role| ("role set", AccountChange::SetRole(id, role)));
+    let groups = groups.map(|groups| ("groups set", AccountChange::SetGroups(id, groups)));
+    let mut latest = known;
+    for (what, change) in role.into_iter().chain(groups).chain(another) {
+        let changed = admin.change(&asked, what, name.clone(), Change::Within(account, change)).await?;
+        latest = changed.1;
+    }
+    done(id, &latest)
+}
+
+pub(super) async fn remove(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path((account, member)): Path<(String, String)>,
+) -> Answer<Done> {
+    let (account, known) = admin.account(&asked, &account).await?;
+    let (id, name, _) = find(&known, &member)?;
+    let change = Change::Within(account, AccountChange::RemoveMember(id));
+    done(id, &*admin.change(&asked, "removed", name, change).await?.1)
+}
+
+/// The credential that a request asks for, and its secret where it is made here.
+async fn made(kind: CredentialKind, value: Option<String>) -> Result<(CredentialConfig, Option<String>), Failure> {
+    let wrong = |what: &str| Failure::invalid(format!("not {what}"), format!("value: {what}"));
+    let none = || Failure::invalid("a value", "no value: it is made here");
+    Ok(match (kind, value) {
+        (CredentialKind::Password, Some(password)) if password.is_empty() => {
+            return Err(wrong("a password, or nothing to have one made"));
+        }
+        (CredentialKind::Password, Some(password)) => (CredentialConfig::Password(hashed(password).await?), None),
+        (CredentialKind::Password, None) => {
+            let password = secret();
+            (CredentialConfig::Password(hashed(password.clone()).await?), Some(password))
+        }
+        (CredentialKind::Token, None) => {
+            let token = secret();
+            (CredentialConfig::Token(TokenHash::of(token.as_bytes())), Some(token))
+        }
+        (CredentialKind::Secret, None) => {
+            let shared = secret();
+            let config = shared.parse().map_err(|_| wrong("a secret"))?;
+            (CredentialConfig::Secret(config), Some(shared))
+        }
+        (CredentialKind::Token | CredentialKind::Secret, Some(_)) => return Err(none()),
+        (CredentialKind::Key, value) => {
+            let what = "an ed25519 public key: ssh-ed25519 AAAA...";
+            let key = value.and_then(|value| value.parse().ok()).ok_or_else(|| wrong(what))?;
+            (CredentialConfig::Key(key), None)
+        }
+        (CredentialKind::EdgeKey, value) => {
+            let what = "the 43 characters that `riser-edge key show` prints";
+            let key = value.and_then(|value| value.parse().ok()).ok_or_else(|| wrong(what))?;
+            (CredentialConfig::EdgeKey(key), None)
+        }
+    })
+}
+
+async fn add(
+    admin: &Admin,
+    asked: &Asked,
+    account: AccountId,
+    (id, name): (ClientId, &str),
+    (kind, value): (CredentialKind, Option<String>),
+) -> Result<MadeCredential, Failure> {
+    let (credential, value) = made(kind, value).await?;
+    if let CredentialConfig::EdgeKey(key) = &credential
+        && !riser_shell::keys::is_public_key(&key.0)
+    {
+        return Err(Failure::invalid("not a point of the curve", "what `riser-edge key show` prints at that edge"));
+    }
+    let (kind, fingerprint) = (credential.kind(), credential.fingerprint().to_string());
+    let of = format!("{name}: {kind} {fingerprint}");
+    let change = Change::Within(account, AccountChange::AddCredential(id, credential));
+    admin.change(asked, "credential added", of, change).await?;
+    Ok(MadeCredential { kind, fingerprint, value })
+}
+
+pub(super) async fn add_credential(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path((account, member)): Path<(String, String)>,
+    Said(NewCredential { kind, value }): Said<NewCredential>,
+) -> Answer<MadeCredential> {
+    let (account, known) = admin.account(&asked, &account).await?;
+    let (id, name, _) = find(&known, &member)?;
+    Ok(Json(add(&admin, &asked, account, (id, &name), (kind, value)).await?))
+}
+
+fn named(member: &Member, text: &str) -> Result<CredentialConfig, Failure> {
+    let fingerprint: Option<Fingerprint> = text.parse().ok();
+    let mut own = member.credentials().into_iter();
+    let found = own.find(|one| Some(one.fingerprint()) == fingerprint);
+    found.ok_or_else(|| Failure::unknown("no such credential"))
+}
+
+/// The new one is there before the old one is not: who shows either meanwhile is let in.
+pub(super) async fn rotate_credential(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path((account, member, fingerprint)): Path<(String, String, String)>,
+    Said(Replacement { value }): Said<Replacement>,
+) -> Answer<MadeCredential> {
+    let (account, known) = admin.account(&asked, &account).await?;
+    let (id, name, member) = find(&known, &member)?;
+    let old = named(&member, &fingerprint)?;
+    let (kind, is_one_of_several) = match &old {
+        CredentialConfig::Password(_) => (CredentialKind::Password, false),
+        CredentialConfig::Token(_) => (CredentialKind::Token, true),
+        CredentialConfig::Key(_) => (CredentialKind::Key, true),
+        CredentialConfig::Secret(_) => (CredentialKind::Secret, false),
+        CredentialConfig::EdgeKey(_) => (CredentialKind::EdgeKey, false),
+    };
+    let made = add(&admin, &asked, account, (id, &name), (kind, value)).await?;
+    if is_one_of_several {
+        let of = format!("{name}: {} {fingerprint}", old.kind());
+        let change = Change::Within(account, AccountChange::RevokeCredential(id, old.fingerprint()));
+        admin.change(&asked, "credential revoked", of, change).await?;
+    }
+    Ok(Json(made))
+}
+
+pub(super) async fn revoke_credential(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path((account, member, fingerprint)): Path<(String, String, String)>,
+) -> Answer<Done> {
+    let (account, known) = admin.account(&asked, &account).await?;
+    let (id, name, member) = find(&known, &member)?;
+    let credential = named(&member, &fingerprint)?;
+    let of = format!("{name}: {} {fingerprint}", credential.kind());
+    let change = Change::Within(account, AccountChange::RevokeCredential(id, credential.fingerprint()));
+    done(id, &*admin.change(&asked, "credential revoked", of, change).await?.1)
+}
+
+pub(super) async fn revoke_all(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path((account, member)): Path<(String, String)>,
+) -> Answer<Done> {
+    let (account, known) = admin.account(&asked, &account).await?;
+    let (id, name, _) = find(&known, &member)?;
+    let change = Change::Within(account, AccountChange::RevokeAll(id));
+    done(id, &*admin.change(&asked, "all credentials revoked", name, change).await?.1)
+}

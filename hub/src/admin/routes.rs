@@ -1,0 +1,160 @@
+//! The table of routes: what the interface takes, and what its description says of it.
+
+use super::{
+    Admin, BODY_BYTES_MAX, Failure,
+    answers::{
+        AccountAnswer, AccountRow, AuditAnswer, ConnectionAnswer, Done, MadeAccount, MadeCredential,
+    },
+    handlers as h, members as m, openapi,
+    requests::{
+        AuditQuery, Decision, GrantRequest, MemberChange, NewAccount, NewCredential, NewGate, NewIssuers,
+        NewMember, NewName, Replacement, RoomFields,
+    },
+};
+use axum::{
+    Json, Router,
+    extract::DefaultBodyLimit,
+    routing::{MethodRouter, delete, get, patch, post, put},
+};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use std::sync::Arc;
+
+type Shape = fn(&mut SchemaGenerator) -> Schema;
+
+/// One route.
+pub(super) struct Route {
+    pub(super) method: &'static str,
+    pub(super) path: &'static str,
+    /// What it does, in one line.
+    pub(super) does: &'static str,
+    /// What its query may say.
+    pub(super) query: Option<Shape>,
+    /// What its body says.
+    pub(super) body: Option<Shape>,
+    /// What it answers.
+    pub(super) answer: Shape,
+    handler: MethodRouter<Admin>,
+}
+
+fn shape<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+fn route<A: JsonSchema>(
+    method: &'static str,
+    path: &'static str,
+    does: &'static str,
+    handler: MethodRouter<Admin>,
+) -> Route {
+    Route { method, path, does, query: None, body: None, answer: shape::<A>, handler }
+}
+
+impl Route {
+    fn says<B: JsonSchema>(self) -> Self {
+        Self { body: Some(shape::<B>), ..self }
+    }
+
+    fn asks<Q: JsonSchema>(self) -> Self {
+        Self { query: Some(shape::<Q>), ..self }
+    }
+}
+
+/// All of them.
+pub(super) fn table() -> Vec<Route> {
+    let (account, member) = ("/v1/accounts/{account}", "/v1/accounts/{account}/members/{member}");
+    vec![
+        route::<Vec<AccountRow>>("get", "/v1/accounts", "The accounts that are yours to see", get(h::accounts)),
+        route::<MadeAccount>("post", "/v1/accounts", "Make an account with its first user", post(h::create_account))
+            .says::<NewAccount>(),
+        route::<AccountAnswer>("get", account, "An account with all that it has", get(h::account)),
+        route::<Done>("delete", account, "Remove an account, for ever", delete(h::remove_account)),
+        route::<Done>("put", "/v1/accounts/{account}/name", "Rename an account", put(h::rename_account)).says::<NewName>(),
+        route::<Done>("put", "/v1/accounts/{account}/gate", "Set the gate of an account", put(h::set_gate)).says::<NewGate>(),
+        route::<Done>("put", "/v1/accounts/{account}/issuers", "Set who vouches for users", put(h::set_issuers))
+            .says::<NewIssuers>(),
+        route::<Done>(
+            "post",
+            "/v1/accounts/{account}/unseal",
+            "Take the credentials again that files declare of an account whose revocations are lost",
+            post(h::unseal),
+        ),
+        route::<Done>("post", "/v1/accounts/{account}/users", "Make a user", post(m::create_user)).says::<NewMember>(),
+        route::<Done>("post", "/v1/accounts/{account}/clients", "Make a client", post(m::create_client)).says::<NewMember>(),
+        route::<Done>("patch", member, "Change a user or client", patch(m::change)).says::<MemberChange>(),
+        route::<Done>("delete", member, "Remove a user or client, for ever", delete(m::remove)),
+        route::<MadeCredential>(
+            "post",
+            "/v1/accounts/{account}/members/{member}/credentials",
+            "Add a credential",
+            post(m::add_credential),
+        )
+        .says::<NewCredential>(),
+        route::<Done>(
+            "delete",
+            "/v1/accounts/{account}/members/{member}/credentials",
+            "Revoke all credentials",
+            delete(m::revoke_all),
+        ),
+        route::<Done>(
+            "delete",
+            "/v1/accounts/{account}/members/{member}/credentials/{fingerprint}",
+            "Revoke a credential, for ever",
+            delete(m::revoke_credential),
+        ),
+        route::<MadeCredential>(
+            "post",
+            "/v1/accounts/{account}/members/{member}/credentials/{fingerprint}/rotate",
+            "Put another credential in place of one",
+            post(m::rotate_credential),
+        )
+        .says::<Replacement>(),
+        route::<Done>("post", "/v1/accounts/{account}/rooms", "Make a room", post(h::create_room)).says::<RoomFields>(),
+        route::<Done>("patch", "/v1/accounts/{account}/rooms/{room}", "Change a room", patch(h::set_room)).says::<RoomFields>(),
+        route::<Done>("delete", "/v1/accounts/{account}/rooms/{room}", "Remove a room", delete(h::remove_room)),
+        route::<Done>("post", "/v1/accounts/{account}/grants", "Grant or deny a right", post(h::grant)).says::<GrantRequest>(),
+        route::<Done>("post", "/v1/accounts/{account}/ungrant", "Take a grant or deny back", post(h::ungrant))
+            .says::<GrantRequest>(),
+        route::<Vec<ConnectionAnswer>>(
+            "get",
+            "/v1/accounts/{account}/connections",
+            "Who is connected, and who knocks",
+            get(h::connections),
+        ),
+        route::<Done>(
+            "delete",
+            "/v1/accounts/{account}/connections/{connection}",
+            "Close a connection; it may come back",
+            delete(h::send_away),
+        ),
+        route::<Done>(
+            "post",
+            "/v1/accounts/{account}/connections/{connection}/decide",
+            "Let in who knocks, or do not",
+            post(h::decide),
+        )
+        .says::<Decision>(),
+        route::<AuditAnswer>("get", "/v1/audit", "The audit log of all accounts", get(h::audit)).asks::<AuditQuery>(),
+        route::<AuditAnswer>(
+            "get",
+            "/v1/accounts/{account}/audit",
+            "The audit log of an account",
+            get(h::account_audit),
+        )
+        .asks::<AuditQuery>(),
+    ]
+}
+
+/// The interface.
+pub fn routes(admin: Admin) -> Router {
+    let description = Arc::new(openapi::description(&table()));
+    let router = table().into_iter().fold(Router::new(), |router, route| router.route(route.path, route.handler));
+    let description = get(move || {
+        let description = Arc::clone(&description);
+        async move { Json(serde_json::Value::clone(&description)) }
+    });
+    router
+        .route("/openapi.json", description)
+        .fallback(async || Failure::unknown("nothing is here; GET /openapi.json says what is where"))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(admin)
+}

@@ -1,0 +1,383 @@
+//! The audit log: who was let in, who was not, who was sent away, and who changed what, from where, when, and with which
+//! result. Never a secret.
+//!
+//! Lines of JSON in two files of the data folder, the older of which goes when the newer is full: durable, and bounded. A
+//! change is on disk before whoever made it hears of it; grants and refusals follow within a second. Refusals of one kind
+//! from one place are one line every ten seconds, which counts them: a storm neither fills it nor hides what else happens.
+
+use riser_model::{AccountId, Audited, Deed, Time, Wall};
+use riser_shell::{Clock, Metrics};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    net::IpAddr,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::sync::mpsc;
+
+/// One file may have so many bytes.
+pub const FILE_BYTES_MAX: u64 = 8 << 20;
+/// What waits to be written, of gates.
+const WAITING_MAX: usize = 4096;
+/// Refusals that are the same are told this often.
+const EVERY_MS: i64 = 10_000;
+/// How many different ones are counted apart; the others together.
+const KINDS_MAX: usize = 1024;
+/// Lines in one answer.
+pub const LINES_MAX: usize = 1000;
+
+/// One line.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Line {
+    /// Rises by one with every line.
+    pub n: u64,
+    /// When, milliseconds since 1970.
+    pub at: i64,
+    /// The account that it is about; none where nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountId>,
+    /// Who.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub who: String,
+    /// From where.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub from: String,
+    /// What was done, or tried.
+    pub what: String,
+    /// To what.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub of: String,
+    /// What it came to.
+    pub result: String,
+    /// It stands for so many of its kind.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub count: u64,
+}
+
+fn one() -> u64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+fn is_one(count: &u64) -> bool {
+    *count == 1
+}
+
+impl Line {
+    /// Of a change.
+    pub fn change(
+        account: Option<AccountId>,
+        who: &str,
+        from: &str,
+        what: &str,
+        of: &str,
+        result: String,
+    ) -> Self {
+        let (who, from, what, of) = (who.to_owned(), from.to_owned(), what.to_owned(), of.to_owned());
+        Self { account, who, from, what, of, result, count: 1, ..Self::default() }
+    }
+
+    /// Of what was done at a gate.
+    fn gate(audited: Audited) -> Self {
+        let Audited { account, client: _, name, from, connection: _, room, deed, why } = audited;
+        Self {
+            account,
+            who: name.map(|name| name.to_string()).unwrap_or_default(),
+            from: from.map(|from| from.to_string()).unwrap_or_default(),
+            what: deed.name().to_owned(),
+            of: room.map(|room| format!("room {room}")).unwrap_or_default(),
+            result: why,
+            count: 1,
+            ..Self::default()
+        }
+    }
+}
+
+/// What makes two refusals the same.
+type Kind = (Option<AccountId>, String, Option<IpAddr>, String);
+
+/// Refusals that come again and again, counted.
+#[derive(Debug, Default)]
+struct Storm {
+    kinds: BTreeMap<Kind, (Line, i64)>,
+    /// Those beyond the bound.
+    others: u64,
+}
+
+impl Storm {
+    /// A refusal. The line to write at once, if it is the first of its kind in a while.
+    fn refused(&mut self, kind: Kind, line: Line, now: i64) -> Option<Line> {
+        if let Some((told, _)) = self.kinds.get_mut(&kind) {
+            told.count += 1;
+            return None;
+        }
+        if self.kinds.len() >= KINDS_MAX {
+            self.others += 1;
+            return None;
+        }
+        self.kinds.insert(kind, (Line { count: 0, ..line.clone() }, now));
+        Some(line)
+    }
+
+    /// The lines whose time has come.
+    fn due(&mut self, now: i64) -> Vec<Line> {
+        let is_due = |since: i64| now.saturating_sub(since) >= EVERY_MS || now < since;
+        let mut lines = Vec::new();
+        self.kinds.retain(|_, (line, since)| {
+            if !is_due(*since) {
+                return true;
+            }
+            if line.count > 0 {
+                lines.push(line.clone());
+            }
+            // One that goes on stays, and is told again.
+            let goes_on = line.count > 0;
+            (line.count, *since) = (0, now);
+            goes_on
+        });
+        if self.others > 0 && lines.len() + 1 < KINDS_MAX {
+            let (what, result) = ("refused".to_owned(), "of many more kinds, or from many more places".to_owned());
+            lines.push(Line { what, result, count: std::mem::take(&mut self.others), ..Line::default() });
+        }
+        lines
+    }
+}
+
+/// The two files.
+#[derive(Debug)]
+struct Files {
+    path: PathBuf,
+    older: PathBuf,
+    file: Option<File>,
+    bytes: u64,
+    /// Of the last line.
+    n: u64,
+}
+
+impl Files {
+    fn open(folder: &Path) -> Self {
+        let (path, older) = (folder.join("audit.jsonl"), folder.join("audit.1.jsonl"));
+        let last = [&older, &path].into_iter().flat_map(|path| lines(path)).map(|line| line.n).max();
+        let bytes = fs::metadata(&path).map_or(0, |file| file.len());
+        Self { path, older, file: None, bytes, n: last.unwrap_or(0) }
+    }
+
+    fn write(&mut self, lines: Vec<Line>) -> io::Result<()> {
+        let mut text = Vec::new();
+        let mut n = self.n;
+        for line in lines {
+            n += 1;
+            serde_json::to_writer(&mut text, &Line { n, ..line })?;
+            text.push(b'\n');
+        }
+        if self.bytes > 0 && self.bytes + text.len() as u64 > FILE_BYTES_MAX {
+            self.file = None;
+            fs::rename(&self.path, &self.older)?;
+            self.bytes = 0;
+        }
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => {
+                let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
+                // A line that a crash cut short ends here.
+                if self.bytes > 0 {
+                    file.write_all(b"\n")?;
+                }
+                if let Some(folder) = self.path.parent() {
+                    File::open(folder)?.sync_all()?;
+                }
+                file
+            }
+        };
+        file.write_all(&text)?;
+        file.sync_data()?;
+        self.bytes += text.len() as u64;
+        self.n = n;
+        self.file = Some(file);
+        Ok(())
+    }
+}
+
+/// The lines of a file that can be read.
+fn lines(path: &Path) -> Vec<Line> {
+    let text = fs::read(path).unwrap_or_default();
+    text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
+}
+
+/// The audit log of a hub.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    files: Arc<Mutex<Files>>,
+    metrics: Arc<Metrics>,
+    /// Refusals at the admin interface that are not written yet, and when the last was.
+    refused: Arc<Mutex<(u64, Option<Time>)>>,
+}
+
+impl Audit {
+    /// Of a data folder.
+    pub fn open(folder: &Path, metrics: Arc<Metrics>) -> Self {
+        let files = Arc::new(Mutex::new(Files::open(folder)));
+        Self { files, metrics, refused: Arc::default() }
+    }
+
+    /// Writes a line. It is on disk when this returns, or that is said and counted.
+    pub async fn write(&self, line: Line) {
+        self.write_all(vec![Line { at: Clock.now().wall.0, ..line }]).await;
+    }
+
+    /// Somebody was not let into the admin interface: one such line a second at most, and the others with it.
+    pub async fn refused_admin(&self, from: &str, result: String) {
+        let now = Clock.now();
+        let count = {
+            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            refused.0 += 1;
+            if refused.1.is_some_and(|last| now.time.since(last) < Duration::from_secs(1)) {
+                return;
+            }
+            refused.1 = Some(now.time);
+            std::mem::take(&mut refused.0)
+        };
+        let line = Line::change(None, "", from, "refused", "the admin interface", result);
+        self.write(Line { count, ..line }).await;
+    }
+
+    async fn write_all(&self, lines: Vec<Line>) {
+        let (files, metrics, count) = (Arc::clone(&self.files), Arc::clone(&self.metrics), lines.len() as u64);
+        let work = tokio::task::spawn_blocking(move || {
+            let written = files.lock().unwrap_or_else(PoisonError::into_inner).write(lines);
+            match written {
+                Ok(()) => drop(metrics.accounts.audited.inc_by(count)),
+                Err(error) => {
+                    metrics.accounts.unaudited.inc_by(count);
+                    tracing::error!(%error, "the audit log cannot be written");
+                }
+            }
+        });
+        // The runtime drops blocking work only when it ends.
+        let _ = work.await;
+    }
+
+    /// The newest lines before `before`, newest first: of one account, or all.
+    pub async fn read(&self, account: Option<AccountId>, before: Option<u64>, most: usize) -> Vec<Line> {
+        let files = Arc::clone(&self.files);
+        let work = tokio::task::spawn_blocking(move || {
+            let (path, older) = {
+                let files = files.lock().unwrap_or_else(PoisonError::into_inner);
+                (files.path.clone(), files.older.clone())
+            };
+            let is_meant = |line: &Line| {
+                account.is_none_or(|account| line.account == Some(account))
+                    && before.is_none_or(|before| line.n < before)
+            };
+            let all = lines(&older).into_iter().chain(lines(&path));
+            let mut meant: Vec<Line> = all.filter(is_meant).collect();
+            meant.reverse();
+            meant.truncate(most.min(LINES_MAX));
+            meant
+        });
+        work.await.unwrap_or_default()
+    }
+
+    /// Takes what gates do, until the sender is gone.
+    pub fn gates(&self) -> (mpsc::Sender<Audited>, impl Future<Output = ()> + Send + use<>) {
+        let (sender, mut receiver) = mpsc::channel::<Audited>(WAITING_MAX);
+        let audit = self.clone();
+        let keep = async move {
+            let mut storm = Storm::default();
+            let mut every = tokio::time::interval(Duration::from_secs(1));
+            let mut waiting = Vec::new();
+            loop {
+                let ended = tokio::select! {
+                    count = receiver.recv_many(&mut waiting, WAITING_MAX) => count == 0,
+                    _ = every.tick() => false,
+                };
+                let Wall(now) = Clock.now().wall;
+                let mut lines = Vec::new();
+                for audited in waiting.drain(..) {
+                    let (deed, from) = (audited.deed, audited.from);
+                    let line = Line { at: now, ..Line::gate(audited) };
+                    let kind = (line.account, line.who.clone(), from, line.result.clone());
+                    match deed {
+                        Deed::Refused => lines.extend(storm.refused(kind, line, now)),
+                        Deed::Entered | Deed::Revoked | Deed::Admitted | Deed::TurnedAway => lines.push(line),
+                    }
+                }
+                lines.extend(storm.due(now).into_iter().map(|line| Line { at: now, ..line }));
+                if !lines.is_empty() {
+                    audit.write_all(lines).await;
+                }
+                if ended {
+                    return;
+                }
+            }
+        };
+        (sender, keep)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn line(what: &str) -> Line {
+        Line::change(None, "ann", "192.0.2.1", what, "user bob", "done".to_owned())
+    }
+
+    #[test]
+    fn lines_outlive_the_process_and_a_torn_one_hides_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut files = Files::open(folder.path());
+        files.write(vec![line("a"), line("b")]).unwrap();
+        drop(files);
+        let path = folder.path().join("audit.jsonl");
+        let mut torn = fs::read(&path).unwrap();
+        torn.extend(b"{\"n\":3,\"at\"");
+        fs::write(&path, torn).unwrap();
+        let mut files = Files::open(folder.path());
+        files.write(vec![line("c")]).unwrap();
+        let read: Vec<(u64, String)> = lines(&path).into_iter().map(|line| (line.n, line.what)).collect();
+        assert_eq!(read, [(1, "a".to_owned()), (2, "b".to_owned()), (3, "c".to_owned())]);
+    }
+
+    #[test]
+    fn the_files_are_bounded_and_the_newest_lines_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut files = Files::open(folder.path());
+        let long = Line { result: "x".repeat(1 << 20), ..line("a") };
+        for _ in 0..40 {
+            files.write(vec![long.clone()]).unwrap();
+        }
+        let size = |name: &str| fs::metadata(folder.path().join(name)).map_or(0, |file| file.len());
+        assert!(size("audit.jsonl") + size("audit.1.jsonl") <= 2 * FILE_BYTES_MAX);
+        assert_eq!(lines(&folder.path().join("audit.jsonl")).last().unwrap().n, 40);
+        assert_eq!(Files::open(folder.path()).n, 40);
+    }
+
+    #[test]
+    fn a_storm_of_refusals_is_a_line_every_ten_seconds_and_counts_them_all() {
+        let mut storm = Storm::default();
+        let kind = |n: u64| (None, n.to_string(), None, "a wrong password".to_owned());
+        let mut told = 0;
+        for at in 0..100_000 {
+            told += storm.refused(kind(0), line("refused"), at).map_or(0, |line| line.count);
+            let due = storm.due(at);
+            assert!(due.len() <= 1);
+            told += due.iter().map(|line| line.count).sum::<u64>();
+        }
+        assert!(told > 90_000);
+        told += storm.due(200_000).iter().map(|line| line.count).sum::<u64>();
+        assert_eq!(told, 100_000);
+        assert_eq!(storm.due(300_000), vec![]);
+        assert!(storm.kinds.is_empty());
+        for n in 0..2 * KINDS_MAX as u64 {
+            storm.refused(kind(n), line("refused"), 300_000);
+        }
+        assert!(storm.kinds.len() <= KINDS_MAX && storm.others > 0);
+    }
+}
