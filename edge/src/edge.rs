@@ -91,6 +91,7 @@ impl Edge {
         let pasts = pasts(&rooms, &writer.reader());
         let linked: BTreeSet<RoomId> = rooms.iter().filter(|room| room.linked).map(|room| room.id).collect();
         let mut instance = setup::instance(&recovered, rooms, bindings, &config.limits, retained, pasts, now);
+        instance.know(Arc::clone(&directory));
         let metrics = Arc::new(Metrics::new("edge", env!("CARGO_PKG_VERSION")));
         metrics.configuration_refused.set(u64::from(refused.is_some()));
         let health = Arc::new(Health::default());

@@ -155,7 +155,9 @@ impl Registrar {
                 // A hub that goes down has nobody to tell.
                 let _ = self.handle.ask(move |core, now| core.say(Scope::Account(account), event, now)).await;
             }
-            None => drop(self.metrics.accounts.refused.inc()),
+            None => {
+                self.metrics.accounts.refused.inc();
+            }
         }
         result
     }

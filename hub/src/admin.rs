@@ -20,7 +20,10 @@ use axum::{
 use riser_gate::{Account, Change, Policy, TokenHash, accounts::Why};
 use riser_host::{HostHandle, Policies};
 use riser_hub_core::HubCore;
-use riser_model::{AccountId, Principal, door::{Credential, Refusal}};
+use riser_model::{
+    AccountId, Principal,
+    door::{Credential, Refusal},
+};
 use riser_net::{Origins, entrance::Peer};
 use serde_json::json;
 use std::{
@@ -38,7 +41,7 @@ pub mod routes;
 
 /// The longest request.
 const BODY_BYTES_MAX: usize = 256 << 10;
-/// So many requests at once, and so many a second: people and their scripts.
+/// So many requests at once, and so many a second, of all but the operator.
 const BURST: u32 = 200;
 const PER_SECOND: u32 = 50;
 
@@ -105,7 +108,12 @@ impl Failure {
 
     /// What was asked for is not there, or not for whoever asks: they look the same.
     pub(crate) fn unknown(what: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "unknown", what, "the name or id of one that there is, and that is yours")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "unknown",
+            what,
+            "the name or id of one that there is, and that is yours",
+        )
     }
 
     pub(crate) fn invalid(what: impl Into<String>, want: impl Into<String>) -> Self {
@@ -154,16 +162,16 @@ impl Admin {
 
     /// Who asks, if it may.
     pub(crate) async fn enter(&self, peer: &Peer, headers: &HeaderMap) -> Result<Asked, Failure> {
-        if !self.pace.take() {
-            let (what, want) = ("too many requests", "come back in a second");
-            return Err(Failure::new(StatusCode::TOO_MANY_REQUESTS, "too_many", what, want));
-        }
         let from = peer.address.ip().to_string();
         let shown = api::credential(headers).ok_or_else(api::not_authorised)?;
         if let Credential::Token(token) = &shown
             && TokenHash::of(&token.0).same(&self.token)
         {
             return Ok(Asked { by: By::Operator, from });
+        }
+        if !self.pace.take() {
+            let (what, want) = ("too many requests", "come back in a second");
+            return Err(Failure::new(StatusCode::TOO_MANY_REQUESTS, "too_many", what, want));
         }
         if shown == Credential::Anonymous {
             return Err(api::not_authorised().into());
@@ -172,7 +180,8 @@ impl Admin {
         let entered = api::enter(&policy, self.verifier.as_ref(), &self.origins, peer, headers).await;
         let admin = entered.and_then(|principal| {
             // What was revoked while it was verified counts no more.
-            let known = self.policy().and_then(|policy| policy.directory.principal(principal.client).cloned());
+            let known =
+                self.policy().and_then(|policy| policy.directory.principal(principal.client).cloned());
             known.filter(|known| known.grants.administer()).ok_or_else(api::not_authorised)
         });
         match admin {
@@ -186,7 +195,11 @@ impl Admin {
     }
 
     /// The account that is meant, if it is the business of whoever asks.
-    pub(crate) async fn account(&self, asked: &Asked, text: &str) -> Result<(AccountId, Arc<Account>), Failure> {
+    pub(crate) async fn account(
+        &self,
+        asked: &Asked,
+        text: &str,
+    ) -> Result<(AccountId, Arc<Account>), Failure> {
         let accounts = self.registrar.accounts().await;
         let found = accounts.named(text).map(|(id, account)| (id, Arc::clone(account)));
         let own = |id: AccountId| match &asked.by {

@@ -2,8 +2,8 @@
 
 use crate::{
     admin::requests::{
-        AuditQuery, CredentialKind, Decision, GrantRequest, MemberChange, NewAccount, NewCredential, NewMember,
-        Replacement,
+        AuditQuery, CredentialKind, Decision, GrantRequest, MemberChange, NewAccount, NewCredential,
+        NewMember, Replacement,
     },
     remote::Remote,
 };
@@ -400,7 +400,8 @@ impl AuditArgs {
     pub(crate) fn wish(&self) -> anyhow::Result<Wish> {
         let AuditQuery { before, limit } = AuditQuery { before: self.before, limit: self.limit };
         let before = before.map(|before| format!("before={before}"));
-        let query: Vec<String> = before.into_iter().chain(limit.map(|limit| format!("limit={limit}"))).collect();
+        let query: Vec<String> =
+            before.into_iter().chain(limit.map(|limit| format!("limit={limit}"))).collect();
         let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
         let path = match &self.account {
             Some(account) => of_account(account, "/audit")?,
@@ -413,7 +414,11 @@ impl AuditArgs {
 /// A name, a UUID or a fingerprint: it stands in a path as it is.
 fn word(text: &str) -> anyhow::Result<&str> {
     let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    if (1..=64).contains(&text.len()) && text.bytes().all(fits) { Ok(text) } else { bail!("{text:?} is no name, and no id") }
+    if (1..=64).contains(&text.len()) && text.bytes().all(fits) {
+        Ok(text)
+    } else {
+        bail!("{text:?} is no name, and no id")
+    }
 }
 
 fn pair(text: &str) -> anyhow::Result<(&str, &str)> {
@@ -503,7 +508,8 @@ mod tests {
 
     #[test]
     fn fields_of_a_room_are_typed_as_in_the_file() {
-        let fields = ["history=log", "retention.count=20", "down=true", "gate=[\"key\"]", "retention.age=30d", "id="];
+        let fields =
+            ["history=log", "retention.count=20", "down=true", "gate=[\"key\"]", "retention.age=30d", "id="];
         let all = room_fields(&fields.map(str::to_owned)).unwrap();
         let want = json!({
             "history": "log", "retention": { "count": 20, "age": "30d" }, "down": true, "gate": ["key"], "id": null,
@@ -523,7 +529,11 @@ mod tests {
     #[test]
     fn answers_are_lines_for_people() {
         let mut text = String::new();
-        plain(&json!({ "name": "a", "none": null, "users": [{ "name": "ann", "id": 7 }], "empty": [] }), 0, &mut text);
+        plain(
+            &json!({ "name": "a", "none": null, "users": [{ "name": "ann", "id": 7 }], "empty": [] }),
+            0,
+            &mut text,
+        );
         assert_eq!(text, "name: a\nusers:\n  id=7 name=ann\n");
     }
 }

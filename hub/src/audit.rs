@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 /// One file may have so many bytes.
 pub const FILE_BYTES_MAX: u64 = 8 << 20;
 /// What waits to be written, of gates.
-const WAITING_MAX: usize = 4096;
+const WAITING_MAX: usize = 16_384;
 /// Refusals that are the same are told this often.
 const EVERY_MS: i64 = 10_000;
 /// How many different ones are counted apart; the others together.
@@ -141,7 +141,8 @@ impl Storm {
             goes_on
         });
         if self.others > 0 && lines.len() + 1 < KINDS_MAX {
-            let (what, result) = ("refused".to_owned(), "of many more kinds, or from many more places".to_owned());
+            let (what, result) =
+                ("refused".to_owned(), "of many more kinds, or from many more places".to_owned());
             lines.push(Line { what, result, count: std::mem::take(&mut self.others), ..Line::default() });
         }
         lines
@@ -247,11 +248,14 @@ impl Audit {
     }
 
     async fn write_all(&self, lines: Vec<Line>) {
-        let (files, metrics, count) = (Arc::clone(&self.files), Arc::clone(&self.metrics), lines.len() as u64);
+        let (files, metrics, count) =
+            (Arc::clone(&self.files), Arc::clone(&self.metrics), lines.len() as u64);
         let work = tokio::task::spawn_blocking(move || {
             let written = files.lock().unwrap_or_else(PoisonError::into_inner).write(lines);
             match written {
-                Ok(()) => drop(metrics.accounts.audited.inc_by(count)),
+                Ok(()) => {
+                    metrics.accounts.audited.inc_by(count);
+                }
                 Err(error) => {
                     metrics.accounts.unaudited.inc_by(count);
                     tracing::error!(%error, "the audit log cannot be written");

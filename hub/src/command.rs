@@ -95,20 +95,24 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             let loaded = Loaded::<HubConfig>::or_last_good(&arguments.config.sources())?;
             Ok((loaded.config.data().join("log"), loaded.config.quota.log()))
         }),
+        Command::Account(AccountCommand::Hash) => {
+            common(&arguments.config, Common::Account(ShellAccountCommand::Hash))
+        }
+        Command::Account(AccountCommand::Token) => {
+            common(&arguments.config, Common::Account(ShellAccountCommand::Token))
+        }
         Command::Account(command) => match command.wish()? {
             Some(wish) => ask(&arguments.config, arguments.json, wish),
-            None => {
-                let command = match command {
-                    AccountCommand::Token => ShellAccountCommand::Token,
-                    _ => ShellAccountCommand::Hash,
-                };
-                Ok(Common::Account(command).run::<HubConfig>(&arguments.config)?)
-            }
+            None => Ok(()),
         },
         Command::User(command) => ask(&arguments.config, arguments.json, command.wish("users")?),
         Command::Client(command) => ask(&arguments.config, arguments.json, command.wish("clients")?),
-        Command::Key(KeyCommand::New { file }) => common(&arguments.config, Common::Key(ShellKeyCommand::New { file })),
-        Command::Key(KeyCommand::Show { file }) => common(&arguments.config, Common::Key(ShellKeyCommand::Show { file })),
+        Command::Key(KeyCommand::New { file }) => {
+            common(&arguments.config, Common::Key(ShellKeyCommand::New { file }))
+        }
+        Command::Key(KeyCommand::Show { file }) => {
+            common(&arguments.config, Common::Key(ShellKeyCommand::Show { file }))
+        }
         Command::Key(command) => match command.wish()? {
             Some(wish) => ask(&arguments.config, arguments.json, wish),
             None => Ok(()),

@@ -206,11 +206,14 @@ impl Hub {
             link_inputs,
             links: shared.sockets.clone(),
             verifier: Arc::<Verifier>::clone(&shared.verifier),
-            watch: Meter { metrics: Arc::clone(&shared.metrics), health: Arc::clone(&health), audit: Some(audited) },
+            watch: Meter {
+                metrics: Arc::clone(&shared.metrics),
+                health: Arc::clone(&health),
+                audit: Some(audited),
+            },
             clock: Clock,
         });
-        let registrar =
-            Registrar::new(loaded, handle.clone(), Arc::clone(&shared.metrics), audit.clone());
+        let registrar = Registrar::new(loaded, handle.clone(), Arc::clone(&shared.metrics), audit.clone());
         let mut hub = Self {
             registrar,
             audit,

@@ -5,9 +5,9 @@
 
 mod accounts;
 mod admin;
+mod administer;
 mod api;
 mod audit;
-mod administer;
 pub mod command;
 pub mod config;
 mod cookies;

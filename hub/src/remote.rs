@@ -31,14 +31,17 @@ impl Remote {
             );
         };
         let file = config.token_file();
-        let identity = keys::load(&file)
-            .with_context(|| format!("read the operator's token, which the hub makes in {}", file.display()))?;
+        let identity = keys::load(&file).with_context(|| {
+            format!("read the operator's token, which the hub makes in {}", file.display())
+        })?;
         Ok(Self { address: listener.address, token: identity.private_text() })
     }
 
     /// One request, and its answer; what the hub refuses is an error that says what would be right.
     pub(crate) async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
-        tokio::time::timeout(WITHIN, self.asked(method, path, body)).await.context("the hub does not answer")?
+        tokio::time::timeout(WITHIN, self.asked(method, path, body))
+            .await
+            .context("the hub does not answer")?
     }
 
     async fn asked(&self, method: &str, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
@@ -46,8 +49,9 @@ impl Remote {
         let socket = TcpStream::connect(address)
             .await
             .with_context(|| format!("connect to the hub at {address}; is it running?"))?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.context("speak HTTP with the hub")?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket))
+            .await
+            .context("speak HTTP with the hub")?;
         let connection = tokio::spawn(connection);
         let body = body.map(|body| body.to_string()).unwrap_or_default();
         let request = Request::builder()

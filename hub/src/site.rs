@@ -49,12 +49,7 @@ impl Site for AdminSite {
 }
 
 /// Has a request answered by routes.
-fn ask(
-    routes: &Router,
-    mut request: Request<Incoming>,
-    peer: Arc<Peer>,
-    connection: ConnectionId,
-) -> Answer {
+fn ask(routes: &Router, mut request: Request<Incoming>, peer: Arc<Peer>, connection: ConnectionId) -> Answer {
     request.extensions_mut().insert(peer);
     request.extensions_mut().insert(connection);
     let service = TowerToHyperService::new(routes.clone());

@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 pub struct BelowLook {
     /// The edges, connected or not.
     pub edges: Vec<EdgeStatus>,
+    /// Those that are none any more.
+    former: Vec<ClientId>,
     /// How each way down stands, and the numbers of all epochs together.
     pub downlinks: Vec<(ClientId, LinkStatus, Tally)>,
     /// How far the logs below those of the edges are, all epochs of each together, by the edge that brings them.
@@ -48,12 +50,19 @@ impl BelowLook {
             origins.push((of, Equation { accepted, synced, queued: 0, gapped }));
         }
         let dropped = below.receivers().dropped();
-        Self { edges: below.edges().collect(), downlinks, relayed, origins, dropped }
+        let former = below.former().collect();
+        Self { edges: below.edges().collect(), former, downlinks, relayed, origins, dropped }
     }
 
     /// Writes it into metrics.
     pub fn meter(&self, metrics: &Metrics) {
         let mut equations = Vec::new();
+        for edge in &self.former {
+            let by = ByEdge { edge: edge.to_string() };
+            metrics.edge_up.get_or_create(&by).set(0);
+            metrics.edge_backlog.get_or_create(&by).set(0);
+            metrics.downlinks.up.get_or_create(&by).set(0);
+        }
         for edge in &self.edges {
             let by = ByEdge { edge: edge.client.to_string() };
             metrics.edge_up.get_or_create(&by).set(u64::from(edge.online));

@@ -24,7 +24,7 @@ use riser_wire::{
     link::{Above, Definitions, DownFrame, EdgeFrame, HubFrame, Item, Nonce, RefusedCode},
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -123,6 +123,8 @@ pub struct Below {
     directory: Arc<Directory>,
     /// No edges come here, whatever accounts say.
     closed: bool,
+    /// Those that were edges since the process started, and are none any more.
+    former: BTreeSet<ClientId>,
     tables: BTreeMap<ConnectionId, Table>,
     /// Whose each welcomed connection is.
     welcomed: BTreeMap<ConnectionId, ClientId>,
@@ -156,6 +158,7 @@ impl Below {
             downlinks,
             directory,
             closed: false,
+            former: BTreeSet::new(),
             tables: BTreeMap::new(),
             welcomed: BTreeMap::new(),
             outstanding: BTreeMap::new(),
@@ -203,6 +206,8 @@ impl Below {
         for edge in revoked {
             self.tell(ReceiversInput::Revoked { edge }, instance, now);
         }
+        self.former.extend(self.edges.keys());
+        self.former.retain(|client| directory.edge(*client).is_none());
         self.edges.retain(|client, _| directory.edge(*client).is_some());
         for edge in directory.edges() {
             let who = edge.principal;
@@ -241,6 +246,11 @@ impl Below {
     /// The edges of the directory, connected or not.
     pub fn edges(&self) -> impl Iterator<Item = EdgeStatus> {
         self.edges.values().map(|edge| edge.status(self.receivers.progress(edge.client)))
+    }
+
+    /// Those that were edges since the process started, and are none any more.
+    pub fn former(&self) -> impl Iterator<Item = ClientId> {
+        self.former.iter().copied()
     }
 
     /// What it wants done next: something for a link's socket, or a read of the log.

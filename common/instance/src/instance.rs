@@ -195,6 +195,8 @@ pub struct Instance {
     connections: BTreeMap<ConnectionId, Connection>,
     /// Who is known, once that was said: none before.
     directory: Option<Arc<Directory>>,
+    /// Sessions of those who are known no more may be there.
+    unknown: bool,
     /// Who has each session at the moment.
     holders: BTreeMap<SessionKey, ConnectionId>,
     gate_deadlines: BTreeSet<(Time, ConnectionId)>,
@@ -257,6 +259,7 @@ impl Instance {
             sites: BTreeMap::new(),
             connections: BTreeMap::new(),
             directory: None,
+            unknown: false,
             holders: BTreeMap::new(),
             gate_deadlines: BTreeSet::new(),
             shown: Shown::default(),
@@ -305,6 +308,7 @@ impl Instance {
     /// Who is known from the start: sessions and wills of others end.
     pub fn know(&mut self, directory: Arc<Directory>) {
         self.directory = Some(directory);
+        self.unknown = true;
     }
 
     /// The rooms, to look at.

@@ -17,7 +17,8 @@ pub mod uplink;
 pub use binding::BindingConfig;
 pub use limits::LimitsConfig;
 pub use listen::{
-    AdminListener, HttpListener, LinkListener, Listeners, MqttListener, OperationsListener, TlsConfig, TlsFiles,
+    AdminListener, HttpListener, LinkListener, Listeners, MqttListener, OperationsListener, TlsConfig,
+    TlsFiles,
 };
 pub use problem::{ConfigError, Problem};
 pub use sources::Sources;

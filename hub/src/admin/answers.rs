@@ -151,10 +151,10 @@ impl MemberAnswer {
             Member::User(user) => (&user.name, user.id, user.role, &user.groups),
             Member::Client(client) => (&client.name, client.id, client.role, &client.groups),
         };
-        let credentials = member.credentials().into_iter().map(|one| CredentialAnswer {
-            kind: one.kind(),
-            fingerprint: one.fingerprint().to_string(),
-        });
+        let credentials = member
+            .credentials()
+            .into_iter()
+            .map(|one| CredentialAnswer { kind: one.kind(), fingerprint: one.fingerprint().to_string() });
         Self {
             name: name.to_string(),
             id: id.map(|id| id.to_string()),

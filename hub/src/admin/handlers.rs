@@ -3,9 +3,7 @@
 use super::{
     Admin, Asked, By, Failure,
     answers::{AccountAnswer, AccountRow, AuditAnswer, ConnectionAnswer, Done, MadeAccount},
-    requests::{
-        AuditQuery, Decision, GrantRequest, NewAccount, NewGate, NewIssuers, NewName, RoomFields,
-    },
+    requests::{AuditQuery, Decision, GrantRequest, NewAccount, NewGate, NewIssuers, NewName, RoomFields},
 };
 use axum::{
     Json,
@@ -179,9 +177,8 @@ pub(super) async fn set_issuers(
 /// The room of that name or id.
 fn find_room(account: &Account, text: &str) -> Result<RoomConfig, Failure> {
     let mut rooms = account.config.room.iter();
-    let is_it = |room: &&RoomConfig| {
-        room.name.as_str() == text || room.id.is_some_and(|id| id.to_string() == text)
-    };
+    let is_it =
+        |room: &&RoomConfig| room.name.as_str() == text || room.id.is_some_and(|id| id.to_string() == text);
     rooms.find(is_it).cloned().ok_or_else(|| Failure::unknown("no such room"))
 }
 

@@ -101,14 +101,19 @@ pub(super) async fn remove(
 }
 
 /// The credential that a request asks for, and its secret where it is made here.
-async fn made(kind: CredentialKind, value: Option<String>) -> Result<(CredentialConfig, Option<String>), Failure> {
+async fn made(
+    kind: CredentialKind,
+    value: Option<String>,
+) -> Result<(CredentialConfig, Option<String>), Failure> {
     let wrong = |what: &str| Failure::invalid(format!("not {what}"), format!("value: {what}"));
     let none = || Failure::invalid("a value", "no value: it is made here");
     Ok(match (kind, value) {
         (CredentialKind::Password, Some(password)) if password.is_empty() => {
             return Err(wrong("a password, or nothing to have one made"));
         }
-        (CredentialKind::Password, Some(password)) => (CredentialConfig::Password(hashed(password).await?), None),
+        (CredentialKind::Password, Some(password)) => {
+            (CredentialConfig::Password(hashed(password).await?), None)
+        }
         (CredentialKind::Password, None) => {
             let password = secret();
             (CredentialConfig::Password(hashed(password.clone()).await?), Some(password))
@@ -147,7 +152,10 @@ async fn add(
     if let CredentialConfig::EdgeKey(key) = &credential
         && !riser_shell::keys::is_public_key(&key.0)
     {
-        return Err(Failure::invalid("not a point of the curve", "what `riser-edge key show` prints at that edge"));
+        return Err(Failure::invalid(
+            "not a point of the curve",
+            "what `riser-edge key show` prints at that edge",
+        ));
     }
     let (kind, fingerprint) = (credential.kind(), credential.fingerprint().to_string());
     let of = format!("{name}: {kind} {fingerprint}");

@@ -2,9 +2,7 @@
 
 use super::{
     Admin, BODY_BYTES_MAX, Failure,
-    answers::{
-        AccountAnswer, AccountRow, AuditAnswer, ConnectionAnswer, Done, MadeAccount, MadeCredential,
-    },
+    answers::{AccountAnswer, AccountRow, AuditAnswer, ConnectionAnswer, Done, MadeAccount, MadeCredential},
     handlers as h, members as m, openapi,
     requests::{
         AuditQuery, Decision, GrantRequest, MemberChange, NewAccount, NewCredential, NewGate, NewIssuers,
@@ -63,23 +61,42 @@ impl Route {
 pub(super) fn table() -> Vec<Route> {
     let (account, member) = ("/v1/accounts/{account}", "/v1/accounts/{account}/members/{member}");
     vec![
-        route::<Vec<AccountRow>>("get", "/v1/accounts", "The accounts that are yours to see", get(h::accounts)),
-        route::<MadeAccount>("post", "/v1/accounts", "Make an account with its first user", post(h::create_account))
-            .says::<NewAccount>(),
+        route::<Vec<AccountRow>>(
+            "get",
+            "/v1/accounts",
+            "The accounts that are yours to see",
+            get(h::accounts),
+        ),
+        route::<MadeAccount>(
+            "post",
+            "/v1/accounts",
+            "Make an account with its first user",
+            post(h::create_account),
+        )
+        .says::<NewAccount>(),
         route::<AccountAnswer>("get", account, "An account with all that it has", get(h::account)),
         route::<Done>("delete", account, "Remove an account, for ever", delete(h::remove_account)),
-        route::<Done>("put", "/v1/accounts/{account}/name", "Rename an account", put(h::rename_account)).says::<NewName>(),
-        route::<Done>("put", "/v1/accounts/{account}/gate", "Set the gate of an account", put(h::set_gate)).says::<NewGate>(),
-        route::<Done>("put", "/v1/accounts/{account}/issuers", "Set who vouches for users", put(h::set_issuers))
-            .says::<NewIssuers>(),
+        route::<Done>("put", "/v1/accounts/{account}/name", "Rename an account", put(h::rename_account))
+            .says::<NewName>(),
+        route::<Done>("put", "/v1/accounts/{account}/gate", "Set the gate of an account", put(h::set_gate))
+            .says::<NewGate>(),
+        route::<Done>(
+            "put",
+            "/v1/accounts/{account}/issuers",
+            "Set who vouches for users",
+            put(h::set_issuers),
+        )
+        .says::<NewIssuers>(),
         route::<Done>(
             "post",
             "/v1/accounts/{account}/unseal",
             "Take the credentials again that files declare of an account whose revocations are lost",
             post(h::unseal),
         ),
-        route::<Done>("post", "/v1/accounts/{account}/users", "Make a user", post(m::create_user)).says::<NewMember>(),
-        route::<Done>("post", "/v1/accounts/{account}/clients", "Make a client", post(m::create_client)).says::<NewMember>(),
+        route::<Done>("post", "/v1/accounts/{account}/users", "Make a user", post(m::create_user))
+            .says::<NewMember>(),
+        route::<Done>("post", "/v1/accounts/{account}/clients", "Make a client", post(m::create_client))
+            .says::<NewMember>(),
         route::<Done>("patch", member, "Change a user or client", patch(m::change)).says::<MemberChange>(),
         route::<Done>("delete", member, "Remove a user or client, for ever", delete(m::remove)),
         route::<MadeCredential>(
@@ -108,12 +125,25 @@ pub(super) fn table() -> Vec<Route> {
             post(m::rotate_credential),
         )
         .says::<Replacement>(),
-        route::<Done>("post", "/v1/accounts/{account}/rooms", "Make a room", post(h::create_room)).says::<RoomFields>(),
-        route::<Done>("patch", "/v1/accounts/{account}/rooms/{room}", "Change a room", patch(h::set_room)).says::<RoomFields>(),
-        route::<Done>("delete", "/v1/accounts/{account}/rooms/{room}", "Remove a room", delete(h::remove_room)),
-        route::<Done>("post", "/v1/accounts/{account}/grants", "Grant or deny a right", post(h::grant)).says::<GrantRequest>(),
-        route::<Done>("post", "/v1/accounts/{account}/ungrant", "Take a grant or deny back", post(h::ungrant))
+        route::<Done>("post", "/v1/accounts/{account}/rooms", "Make a room", post(h::create_room))
+            .says::<RoomFields>(),
+        route::<Done>("patch", "/v1/accounts/{account}/rooms/{room}", "Change a room", patch(h::set_room))
+            .says::<RoomFields>(),
+        route::<Done>(
+            "delete",
+            "/v1/accounts/{account}/rooms/{room}",
+            "Remove a room",
+            delete(h::remove_room),
+        ),
+        route::<Done>("post", "/v1/accounts/{account}/grants", "Grant or deny a right", post(h::grant))
             .says::<GrantRequest>(),
+        route::<Done>(
+            "post",
+            "/v1/accounts/{account}/ungrant",
+            "Take a grant or deny back",
+            post(h::ungrant),
+        )
+        .says::<GrantRequest>(),
         route::<Vec<ConnectionAnswer>>(
             "get",
             "/v1/accounts/{account}/connections",
@@ -133,7 +163,8 @@ pub(super) fn table() -> Vec<Route> {
             post(h::decide),
         )
         .says::<Decision>(),
-        route::<AuditAnswer>("get", "/v1/audit", "The audit log of all accounts", get(h::audit)).asks::<AuditQuery>(),
+        route::<AuditAnswer>("get", "/v1/audit", "The audit log of all accounts", get(h::audit))
+            .asks::<AuditQuery>(),
         route::<AuditAnswer>(
             "get",
             "/v1/accounts/{account}/audit",
@@ -147,7 +178,8 @@ pub(super) fn table() -> Vec<Route> {
 /// The interface.
 pub fn routes(admin: Admin) -> Router {
     let description = Arc::new(openapi::description(&table()));
-    let router = table().into_iter().fold(Router::new(), |router, route| router.route(route.path, route.handler));
+    let router =
+        table().into_iter().fold(Router::new(), |router, route| router.route(route.path, route.handler));
     let description = get(move || {
         let description = Arc::clone(&description);
         async move { Json(serde_json::Value::clone(&description)) }

@@ -3,9 +3,7 @@
 use super::{Instance, refusal};
 use crate::connection::State;
 use riser_gate::{Input, Stand, Verdict};
-use riser_model::{
-    AccountId, AccountName, ClientId, ConnectionId, Deed, Now, RoomName, door::Code,
-};
+use riser_model::{AccountId, AccountName, ClientId, ConnectionId, Deed, Now, RoomName, door::Code};
 use std::net::IpAddr;
 
 /// One connection of an account.

@@ -20,7 +20,7 @@ use std::{
 
 impl Instance {
     pub(super) fn changed_directory(&mut self, directory: Arc<Directory>, rooms: Vec<Room>, now: Now) {
-        self.directory = Some(Arc::clone(&directory));
+        self.know(Arc::clone(&directory));
         let before = self.renew_policies(&directory);
         let known = self.connections.iter().filter_map(|(id, one)| {
             let who = one.standing.principal.as_ref()?;
@@ -139,11 +139,14 @@ impl Instance {
 
     /// Sessions of those who are known no more end.
     pub(super) fn end_unknown(&mut self, now: Now) {
-        let Some(directory) = self.directory.clone() else { return };
+        let Some(directory) = self.directory.clone().filter(|_| self.unknown) else { return };
         let unknown = |account: AccountId, client: ClientId| {
             directory.principal(client).is_none_or(|principal| principal.account != account)
         };
-        for (key, number) in self.sessions.of_those(unknown) {
+        let sessions = self.sessions.of_those(unknown);
+        // Those that somebody has yet are looked at again when they are let go of.
+        self.unknown = !sessions.is_empty();
+        for (key, number) in sessions {
             let is_held = self.holders.contains_key(&key) || self.changing.contains_key(&key);
             if !is_held {
                 self.append(key, &[Record::Ended { number }], Awaited::Nobody, now);

@@ -9,6 +9,7 @@ use riser_integration::{client, needs, place, program};
 
 mod tidy;
 
+mod accounts;
 mod bad_input;
 mod bad_world;
 mod certificates;

@@ -1,0 +1,240 @@
+//! Accounts of a running hub: made, changed and revoked by its commands, over real sockets, and over a restart.
+
+use std::process::Command;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{Message, client::IntoClientRequest},
+};
+
+use crate::needs::{Need, needs};
+use crate::program::{Program, SOON, free_port, output, wait};
+use crate::site::{ACCOUNT, OWNER, PASSWORD, Plan, READER, Site};
+
+/// A hub with an admin listener.
+struct House {
+    site: Site,
+    admin: u16,
+}
+
+fn house() -> House {
+    let admin = free_port();
+    let mut site = Site::laid_out(Plan::default());
+    let text = std::fs::read_to_string(&site.hub.config).unwrap();
+    let listen = format!("[listen]\nadmin = \"127.0.0.1:{admin}\"\n");
+    site.hub.write_config(&text.replacen("[listen]\n", &listen, 1));
+    site.hub.start();
+    House { site, admin }
+}
+
+impl House {
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = self.site.hub.command(words);
+        command.arg("--json").arg("--config").arg(&self.site.hub.config);
+        command
+    }
+
+    /// What a command of the hub answers.
+    fn does(&self, words: &[&str]) -> Value {
+        serde_json::from_str(&output(self.command(words))).expect("the answer is JSON")
+    }
+
+    /// What it says when it is refused.
+    fn refuses(&self, words: &[&str]) -> String {
+        let done = self.command(words).output().unwrap();
+        assert!(!done.status.success(), "{words:?} was to be refused");
+        String::from_utf8_lossy(&done.stderr).into_owned()
+    }
+
+    /// A request of whoever shows this to `curl --user`: status and answer.
+    fn asks(&self, user: &str, path: &str) -> (u16, Value) {
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--max-time", "30", "--write-out", "\n%{http_code}", "--user", user]);
+        command.arg(format!("http://127.0.0.1:{}{path}", self.admin));
+        let text = output(command);
+        let (body, status) = text.rsplit_once('\n').unwrap();
+        (status.parse().unwrap(), serde_json::from_str(body).unwrap_or(Value::Null))
+    }
+
+    /// A WebSocket in a room of the account `foo`.
+    async fn enters(&self, token: &str, room: &str) -> Result<WebSocketStream<TcpStream>, String> {
+        let address = format!("127.0.0.1:{}", self.site.hub.http);
+        let mut request = format!("ws://{address}/foo/{room}").into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", "riser.v1.json".parse().unwrap());
+        let socket = TcpStream::connect(&address).await.unwrap();
+        let (mut socket, _) = client_async(request, socket).await.map_err(|error| error.to_string())?;
+        let hello = json!({ "op": "hello", "id": 1, "credential": { "token": token }, "events": false });
+        socket.send(Message::text(hello.to_string())).await.unwrap();
+        let answer = timeout(SOON, socket.next()).await.unwrap().unwrap().unwrap();
+        let answer: Value = serde_json::from_str(answer.to_text().unwrap_or_default()).unwrap_or_default();
+        if answer["ok"].is_object() { Ok(socket) } else { Err(answer.to_string()) }
+    }
+}
+
+/// The code with which the other end closes.
+async fn closed(socket: &mut WebSocketStream<TcpStream>) -> u16 {
+    let close = async {
+        loop {
+            match socket.next().await {
+                Some(Ok(Message::Close(Some(frame)))) => return frame.code.into(),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return 0,
+            }
+        }
+    };
+    timeout(SOON, close).await.expect("it is closed")
+}
+
+#[tokio::test]
+async fn an_account_is_made_used_revoked_and_stays_so_over_a_restart() {
+    needs!(Need::Program("curl"), Need::Program("mosquitto_sub"));
+    let mut house = house();
+    let made = house.does(&["account", "create", "foo", "--user", "max"]);
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let (token, password) = (text(&made["token"]), text(&made["password"]));
+    house.does(&["room", "create", "foo/plant", "history=log", "retention.count=1000"]);
+    assert!(house.refuses(&["account", "create", "foo"]).contains("taken"));
+
+    // Usable at once, by WebSocket and by MQTT.
+    let mut socket = house.enters(&token, "plant").await.unwrap();
+    // To a file it would print in blocks.
+    let mut subscriber = house.site.hub.place.command("stdbuf");
+    let port = house.site.hub.mqtt.to_string();
+    subscriber.args(["-oL", "mosquitto_sub"]).args([
+        "-h",
+        "127.0.0.1",
+        "-p",
+        &port,
+        "-u",
+        "foo/max",
+        "-P",
+        &password,
+        "-t",
+        "plant/#",
+        "-d",
+    ]);
+    let mut subscriber = Program::start("subscriber", subscriber, house.site.folder.path());
+    subscriber.wait_printed("Subscribed", SOON);
+
+    // The one credential is revoked: who showed it is closed, the other one stays.
+    let shown = house.does(&["account", "show", "foo"]);
+    let credentials = shown["users"][0]["credentials"].as_array().unwrap();
+    let fingerprint = |kind: &str| {
+        let one = credentials.iter().find(|one| one["kind"] == kind).unwrap();
+        text(&one["fingerprint"])
+    };
+    house.does(&["key", "revoke", "foo/max", &fingerprint("token")]);
+    assert_eq!(closed(&mut socket).await, 4103, "do not come back with this");
+    assert!(house.enters(&token, "plant").await.is_err());
+    assert!(subscriber.runs(), "it showed the password");
+    house.does(&["key", "revoke", "foo/max", &fingerprint("password")]);
+    let ended = wait(SOON, || subscriber.status());
+    assert!(
+        ended.is_some_and(|status| !status.success()),
+        "it is closed, and not let in again: {}",
+        subscriber.printed()
+    );
+    let another = text(&house.does(&["key", "add", "foo/max"])["value"]);
+    house.enters(&another, "plant").await.unwrap();
+
+    // What was written down, without any secret.
+    let audit = house.does(&["audit", "foo"]).to_string();
+    for what in ["account created", "room created", "credential revoked", "credential added", "operator"] {
+        assert!(audit.contains(what), "{what}: {audit}");
+    }
+    let entered = wait(SOON, || {
+        let audit = house.does(&["audit", "foo"]).to_string();
+        (audit.contains("\"entered\"") && audit.contains("\"refused\"") && audit.contains("127.0.0.1"))
+            .then_some(())
+    });
+    assert!(entered.is_some(), "grants and refusals are written down");
+
+    house.site.hub.stop();
+    house.site.hub.start();
+    assert!(house.enters(&token, "plant").await.is_err(), "what was revoked stays revoked");
+    house.enters(&another, "plant").await.unwrap();
+    let audit = house.does(&["audit", "foo"]).to_string();
+    assert!(audit.contains("account created"));
+    for secret in [&token, &password, &another] {
+        assert!(!audit.contains(secret.as_str()) && !house.site.hub.printed().contains(secret.as_str()));
+    }
+}
+
+#[test]
+fn who_administers_an_account_sees_that_account_and_nothing_else() {
+    needs!(Need::Program("curl"));
+    let house = house();
+    house.does(&["account", "create", "foo"]);
+    let ann = format!("{ACCOUNT}/{OWNER}:{PASSWORD}");
+    let (status, own) = house.asks(&ann, &format!("/v1/accounts/{ACCOUNT}"));
+    assert_eq!((status, own["name"].as_str()), (200, Some(ACCOUNT)));
+    let (status, all) = house.asks(&ann, "/v1/accounts");
+    assert_eq!((status, all.as_array().map(Vec::len)), (200, Some(1)));
+    let unknown = house.asks(&ann, "/v1/accounts/nothing");
+    assert_eq!(unknown.0, 404);
+    assert_eq!(house.asks(&ann, "/v1/accounts/foo"), unknown, "another's account looks like none");
+    assert_eq!(house.asks(&ann, "/v1/audit").0, 403);
+    for nobody in
+        [format!("{ACCOUNT}/{READER}:{PASSWORD}"), format!("{ACCOUNT}/{OWNER}:wrong"), "x:y".to_owned()]
+    {
+        let (status, answer) = house.asks(&nobody, "/v1/accounts");
+        assert_eq!((status, answer["error"]["code"].as_str()), (401, Some("not_authorised")), "{nobody}");
+    }
+    let (status, description) = house.asks("", "/openapi.json");
+    assert_eq!((status, description["openapi"].as_str()), (200, Some("3.1.0")));
+}
+
+#[test]
+fn a_file_is_taken_when_it_says_something_new_and_gives_nothing_back_that_was_revoked() {
+    needs!(Need::Program("curl"));
+    let mut house = house();
+    let ann = format!("{ACCOUNT}/{OWNER}:{PASSWORD}");
+    assert_eq!(house.asks(&ann, "/v1/accounts").0, 200);
+    house.does(&["key", "revoke", &format!("{ACCOUNT}/{OWNER}"), "--all"]);
+    assert_eq!(house.asks(&ann, "/v1/accounts").0, 401);
+    house.site.hub.stop();
+    let text = std::fs::read_to_string(&house.site.hub.config).unwrap();
+    house.site.hub.write_config(&(text + "\n[[account.room]]\nname = \"attic\"\nhistory = \"log\"\n"));
+    house.site.hub.start();
+    assert_eq!(house.asks(&ann, "/v1/accounts").0, 401, "the file still declares that password");
+    let shown = house.does(&["account", "show", ACCOUNT]);
+    assert!(shown["rooms"].as_array().unwrap().iter().any(|room| room["name"] == "attic"));
+}
+
+#[test]
+fn an_edge_whose_key_is_revoked_is_cut_off_and_a_new_key_lets_it_in() {
+    needs!(Need::Program("curl"));
+    let mut house = house();
+    house.site.edge.start();
+    let is_up = |house: &House, up: f64| {
+        let seen = wait(SOON, || (house.site.hub.metric("riser_edge_up", "") == Some(up)).then_some(()));
+        seen.is_some()
+    };
+    assert!(is_up(&house, 1.0));
+    let edge = format!("{ACCOUNT}/edge");
+    let shown = house.does(&["account", "show", ACCOUNT]);
+    let clients = shown["clients"].as_array().unwrap();
+    let key = clients.iter().flat_map(|client| client["credentials"].as_array().unwrap());
+    let key = key.clone().find(|one| one["kind"] == "edge_key").unwrap();
+    house.does(&["key", "revoke", &edge, key["fingerprint"].as_str().unwrap()]);
+    // It is an edge no more, and so none of the hub's.
+    let gone = wait(SOON, || house.site.edge.printed().contains("not_authorised").then_some(()));
+    assert!(gone.is_some(), "its link is refused: {}", house.site.edge.printed());
+    let file = house.site.edge.data.join("edge.key");
+    let mut command = house.site.edge.command(&["key", "show"]);
+    command.arg(&file);
+    let public = output(command);
+    let again = house.refuses(&["key", "add", &edge, "--kind", "edge_key", "--value", public.trim()]);
+    assert!(again.contains("was revoked"), "{again}");
+    house.site.edge.stop();
+    std::fs::remove_file(&file).unwrap();
+    let mut command = house.site.edge.command(&["key", "new"]);
+    command.arg(&file);
+    let public = output(command);
+    house.does(&["key", "add", &edge, "--kind", "edge_key", "--value", public.trim()]);
+    house.site.edge.start();
+    assert!(is_up(&house, 1.0), "{}", house.site.edge.printed());
+}
