@@ -78,7 +78,7 @@ fn publish(world: &mut World, ticket: u64, topic: &str) {
 /// How many publications a connection gets when it pulls.
 fn pulled(world: &mut World, connection: ConnectionId) -> usize {
     world.told(connection);
-    world.ask(connection, Ask::Pull { bytes: 100_000 });
+    world.ask(connection, Ask::Pull { bytes: 100_000, stands: false });
     let pushes = world.told(connection).into_iter().filter_map(|tell| match tell {
         Tell::Deliver { pushes, .. } => Some(pushes),
         _ => None,
