@@ -50,16 +50,56 @@ impl<'a> Entrant<'a> {
         let (password, secret, relays) = (password.as_ref(), secret.as_ref(), false);
         let (id, role) = (*id, *role);
         let (is_person, public) = (true, None);
-        Self { key, name, id, password, is_person, tokens, certificates, public, relays, keys, secret, role, groups }
+        Self {
+            key,
+            name,
+            id,
+            password,
+            is_person,
+            tokens,
+            certificates,
+            public,
+            relays,
+            keys,
+            secret,
+            role,
+            groups,
+        }
     }
 
     fn client(account: &str, client: &'a ClientConfig) -> Self {
-        let ClientConfig { name, id, key: public, relays, password, tokens, certificates, keys, secret, role, groups } = client;
+        let ClientConfig {
+            name,
+            id,
+            key: public,
+            relays,
+            password,
+            tokens,
+            certificates,
+            keys,
+            secret,
+            role,
+            groups,
+        } = client;
         let key = format!("{account}.client[{name}]");
         let (password, secret) = (password.as_ref(), secret.as_ref());
         let (public, relays, id, role) = (*public, *relays, *id, *role);
         let is_person = false;
-        Self { key, name, id, password, is_person, tokens, certificates, public, relays, keys, secret, role, groups }
+        Self {
+            key,
+            name,
+            id,
+            password,
+            is_person,
+            tokens,
+            certificates,
+            public,
+            relays,
+            keys,
+            secret,
+            role,
+            groups,
+        }
     }
 }
 
