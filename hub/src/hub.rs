@@ -364,7 +364,7 @@ impl Hub {
         }
         let entrance = self.entrance.apart(ADMINS_MAX);
         for (name, listener) in listeners {
-            let acceptor = setup::acceptor(&listener.tls, config.tls.as_ref())?;
+            let acceptor = setup::acceptor(&listener.tls, config.tls.as_ref(), None)?;
             let bound = Listener::bind(name.as_str(), listener.address, acceptor)?;
             self.addresses.push((name.clone(), bound.address()?));
             let origins = Arc::new(Origins::new::<String>([])?);
