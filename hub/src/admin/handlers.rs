@@ -119,7 +119,7 @@ pub(super) async fn remove_account(
     Admin::operator(&asked)?;
     let (id, account) = admin.account(&asked, &account).await?;
     let of = format!("account {}", account.config.name);
-    done(id, &*admin.change(&asked, "account removed", of, Change::RemoveAccount(id)).await?.1)
+    done(id, &admin.change(&asked, "account removed", of, Change::RemoveAccount(id)).await?.1)
 }
 
 pub(super) async fn unseal(
@@ -130,7 +130,7 @@ pub(super) async fn unseal(
     Admin::operator(&asked)?;
     let (id, account) = admin.account(&asked, &account).await?;
     let of = format!("account {}", account.config.name);
-    done(id, &*admin.change(&asked, "account unsealed", of, Change::Unseal(id)).await?.1)
+    done(id, &admin.change(&asked, "account unsealed", of, Change::Unseal(id)).await?.1)
 }
 
 pub(super) fn done(id: impl ToString, account: &Account) -> Answer<Done> {
@@ -147,7 +147,7 @@ pub(super) async fn rename_account(
     let (id, account) = admin.account(&asked, &account).await?;
     let of = format!("account {} to {name}", account.config.name);
     let change = Change::Within(id, AccountChange::Rename(name));
-    done(id, &*admin.change(&asked, "account renamed", of, change).await?.1)
+    done(id, &admin.change(&asked, "account renamed", of, change).await?.1)
 }
 
 pub(super) async fn set_gate(
@@ -158,7 +158,7 @@ pub(super) async fn set_gate(
 ) -> Answer<Done> {
     let (id, _) = admin.account(&asked, &account).await?;
     let change = Change::Within(id, AccountChange::SetGate(gate));
-    done(id, &*admin.change(&asked, "gate set", "account", change).await?.1)
+    done(id, &admin.change(&asked, "gate set", "account", change).await?.1)
 }
 
 pub(super) async fn set_issuers(
@@ -169,7 +169,7 @@ pub(super) async fn set_issuers(
 ) -> Answer<Done> {
     let (id, _) = admin.account(&asked, &account).await?;
     let change = Change::Within(id, AccountChange::SetIssuers(issuer));
-    done(id, &*admin.change(&asked, "issuers set", "account", change).await?.1)
+    done(id, &admin.change(&asked, "issuers set", "account", change).await?.1)
 }
 
 // Rooms.
@@ -213,7 +213,7 @@ pub(super) async fn create_room(
     let id = *room.id.get_or_insert(if taken { RoomId(entropy::uuid()) } else { derived });
     let of = format!("room {}", room.name);
     let change = Change::Within(account, AccountChange::CreateRoom(Box::new(room)));
-    done(id, &*admin.change(&asked, "room created", of, change).await?.1)
+    done(id, &admin.change(&asked, "room created", of, change).await?.1)
 }
 
 pub(super) async fn set_room(
@@ -229,7 +229,7 @@ pub(super) async fn set_room(
     let room = RoomConfig { id: Some(id), ..merged(before, said)? };
     let of = format!("room {}", room.name);
     let change = Change::Within(account, AccountChange::SetRoom(Box::new(room)));
-    done(id, &*admin.change(&asked, "room set", of, change).await?.1)
+    done(id, &admin.change(&asked, "room set", of, change).await?.1)
 }
 
 pub(super) async fn remove_room(
@@ -241,7 +241,7 @@ pub(super) async fn remove_room(
     let room = find_room(&known, &room)?;
     let id = room_id(&room)?;
     let change = Change::Within(account, AccountChange::RemoveRoom(id));
-    done(id, &*admin.change(&asked, "room removed", format!("room {}", room.name), change).await?.1)
+    done(id, &admin.change(&asked, "room removed", format!("room {}", room.name), change).await?.1)
 }
 
 pub(super) async fn grant(
@@ -253,7 +253,7 @@ pub(super) async fn grant(
     let (id, room, of) = granted(&admin, &asked, &account, &said).await?;
     let what = if said.deny { "denied" } else { "granted" };
     let change = Change::Within(id, AccountChange::Grant(room, said.grant()));
-    done(id, &*admin.change(&asked, what, of, change).await?.1)
+    done(id, &admin.change(&asked, what, of, change).await?.1)
 }
 
 pub(super) async fn ungrant(
@@ -265,7 +265,7 @@ pub(super) async fn ungrant(
     let (id, room, of) = granted(&admin, &asked, &account, &said).await?;
     let what = if said.deny { "deny taken back" } else { "grant taken back" };
     let change = Change::Within(id, AccountChange::Ungrant(room, said.grant()));
-    done(id, &*admin.change(&asked, what, of, change).await?.1)
+    done(id, &admin.change(&asked, what, of, change).await?.1)
 }
 
 async fn granted(

@@ -66,7 +66,7 @@ async fn create(
 ) -> Answer<Done> {
     let (account, _) = admin.account(asked, account).await?;
     let change = Change::Within(account, AccountChange::CreateMember(Box::new(member)));
-    done(id, &*admin.change(asked, "created", of, change).await?.1)
+    done(id, &admin.change(asked, "created", of, change).await?.1)
 }
 
 pub(super) async fn change(
@@ -97,7 +97,7 @@ pub(super) async fn remove(
     let (account, known) = admin.account(&asked, &account).await?;
     let (id, name, _) = find(&known, &member)?;
     let change = Change::Within(account, AccountChange::RemoveMember(id));
-    done(id, &*admin.change(&asked, "removed", name, change).await?.1)
+    done(id, &admin.change(&asked, "removed", name, change).await?.1)
 }
 
 /// The credential that a request asks for, and its secret where it is made here.
@@ -218,7 +218,7 @@ pub(super) async fn revoke_credential(
     let credential = named(&member, &fingerprint)?;
     let of = format!("{name}: {} {fingerprint}", credential.kind());
     let change = Change::Within(account, AccountChange::RevokeCredential(id, credential.fingerprint()));
-    done(id, &*admin.change(&asked, "credential revoked", of, change).await?.1)
+    done(id, &admin.change(&asked, "credential revoked", of, change).await?.1)
 }
 
 pub(super) async fn revoke_all(
@@ -229,5 +229,5 @@ pub(super) async fn revoke_all(
     let (account, known) = admin.account(&asked, &account).await?;
     let (id, name, _) = find(&known, &member)?;
     let change = Change::Within(account, AccountChange::RevokeAll(id));
-    done(id, &*admin.change(&asked, "all credentials revoked", name, change).await?.1)
+    done(id, &admin.change(&asked, "all credentials revoked", name, change).await?.1)
 }
