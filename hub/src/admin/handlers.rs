@@ -13,7 +13,8 @@ use axum::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use riser_gate::{
-    Account, AccountConfig, Change, Role, RoomConfig, TokenHash, UserConfig, accounts::AccountChange,
+    Account, AccountConfig, Change, IssuerConfig, Role, RoomConfig, TokenHash, UserConfig,
+    accounts::AccountChange,
 };
 use riser_model::{AccountId, ClientId, ConnectionId, RoomId};
 use riser_net::entrance::Peer;
@@ -167,9 +168,18 @@ pub(super) async fn set_issuers(
     Path(account): Path<String>,
     Said(NewIssuers { issuer }): Said<NewIssuers>,
 ) -> Answer<Done> {
-    let (id, _) = admin.account(&asked, &account).await?;
+    let (id, known) = admin.account(&asked, &account).await?;
+    if issuer.iter().any(|one| reaches_out(one) && !known.config.issuer.contains(one)) {
+        Admin::operator(&asked)?;
+    }
     let change = Change::Within(id, AccountChange::SetIssuers(issuer));
     done(id, &admin.change(&asked, "issuers set", "account", change).await?.1)
+}
+
+/// Whether the hub fetches from an address, or reads a file, that the issuer names: those lie in the hub's own network and
+/// on its own disk, which an account's admins have no say over.
+fn reaches_out(issuer: &IssuerConfig) -> bool {
+    issuer.key_set.is_some() || issuer.discover || issuer.ca.is_some()
 }
 
 // Rooms.
@@ -353,4 +363,23 @@ pub(super) async fn account_audit(
     let (id, _) = admin.account(&asked, &account).await?;
     let lines = admin.audit.read(Some(id), query.before, query.limit.unwrap_or(100)).await;
     Ok(Json(AuditAnswer { lines }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn issuers_that_make_the_hub_reach_out_are_for_its_operator() {
+        let bare = serde_json::json!({ "issuer": "https://sso.example", "audience": "riser" });
+        let with = |key: &str, value: Value| {
+            let mut issuer = bare.clone();
+            issuer[key] = value;
+            reaches_out(&serde_json::from_value(issuer).unwrap())
+        };
+        assert!(!with("claim", "sub".into()), "keys of its own are an account's to set");
+        assert!(with("key_set", "http://127.0.0.1:9420/metrics".into()));
+        assert!(with("discover", true.into()));
+        assert!(with("ca", "/etc/shadow".into()));
+    }
 }
