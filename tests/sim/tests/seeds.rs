@@ -69,6 +69,16 @@ fn what_a_session_brought_along_gets_its_turn_whatever_its_number() {
 }
 
 #[test]
+fn who_is_between_tells_nobody_what_became_of_what_came_up() {
+    holds(9);
+}
+
+#[test]
+fn a_storm_of_events_is_no_batch_that_the_log_cannot_take() {
+    holds(122);
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     let (first, second) = (run(7, None, true), run(7, None, true));
     assert!(first.lines.len() > 1000);
