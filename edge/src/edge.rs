@@ -440,6 +440,8 @@ fn rooms(directory: &Directory) -> Vec<Room> {
         account: id,
         account_name: name.clone(),
         name: QUARANTINE.parse().expect("lower-case letters are a name"),
+        kind: Default::default(),
+        ready: Vec::new(),
         history: History::Log,
         retention: Default::default(),
         linked: true,

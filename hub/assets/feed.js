@@ -7,7 +7,7 @@ const KEPT_MAX = 300;
 
 /** Which kinds belong to what one may want to see. */
 const GROUPS = {
-  people: ["joined", "left", "opened", "closed", "gate", "knock", "account_changed"],
+  people: ["ready", "joined", "left", "opened", "closed", "gate", "knock", "account_changed"],
   edges: ["edge_online", "edge_silent", "edge_flowing", "edge_lag", "caught_up", "link_gap", "clone", "uplink_up", "uplink_down", "uplink_drained", "uplink_gap"],
   quarantine: ["quarantined", "released", "dropped"],
   hub: ["started", "shutdown", "log_failing", "quota_reached", "log_recovered", "clock_stepped", "configuration_refused", "configuration_changed", "accounts_damaged"],
@@ -40,6 +40,10 @@ const SENTENCES = {
   quarantined: (event, name) => ["warn", `An entry of ${name} is in quarantine: ${event.reason}`],
   released: (event) => ["good", `${event.by} released an entry to ${event.to.room}/${event.to.channel}: ${event.reason}`],
   dropped: (event) => ["warn", `${event.by} gave an entry in quarantine up: ${event.reason}`],
+  ready: (event) => (event.ready ? ["good", "The room is ready"] : ["warn", `The room is not ready: without ${event.absent.join(", ")}`]),
+  delivered: (event) => ["good", `Delivered to ${event.to}`],
+  expired: () => ["warn", "A publication's time was over before a device had it"],
+  failed: (event) => ["bad", `No device behind that edge will have a publication: ${words(event.code)}`],
   statistics: (event) => ["", `${whole(event.per_min)} publications in the last minute, ${whole(event.connections)} connections`],
   started: () => ["good", "The hub began"],
   shutdown: (event) => ["warn", `Going down, ${whole(event.queued)} not yet synced`],

@@ -23,10 +23,15 @@
 //     { "account": "demo", "room": "plant", "user": "viewer", "password": "…", "try": "mosquitto_pub …" }</script>
 // With it the page signs in by itself and shows its buttons: POST /demo/cut?edge=NAME, /demo/restore, /demo/kill.
 
+import { Board } from "/assets/board.js";
 import { Cells } from "/assets/cells.js";
+import { Session, known, signIn as showCredential } from "/assets/door.js";
 import { Edges } from "/assets/edges.js";
 import { Detained } from "/assets/detained.js";
 import { Feed, words } from "/assets/feed.js";
+import { Devices } from "/assets/devices.js";
+import { AtGate } from "/assets/gate.js";
+import { LobbyView } from "/assets/lobby.js";
 import { Past } from "/assets/past.js";
 import { People } from "/assets/people.js";
 import { connect } from "/assets/riser.js";
@@ -45,7 +50,11 @@ const at = (id) => document.getElementById(id);
 const demo = readDemo();
 
 let session = null;
+/** The room's name, and the connection to it. */
+let roomName = null;
 let room = null;
+/** Of several connections the last counts. */
+let turn = 0;
 /** The channel that the address names, until its past is open. */
 let named = null;
 /** The hub's clock minus ours. */
@@ -58,26 +67,46 @@ const edges = new Edges(at("edges"), demo && press);
 const feed = new Feed(at("feed"), at("feed-empty"));
 const people = new People(at("people"), at("people-note"));
 const detained = new Detained(at("quarantine"), at("detained"), at("quarantine-note"));
+/** Who clients are, as far as somebody said so. */
+const names = new Map();
+const board = new Board(at("board"), (client) => names.get(client) ?? client.slice(0, 8));
+const devices = new Devices(at("devices"));
+const gate = new AtGate(at("gate"), at("gate-list"), at("gate-note"));
+const lobby = new LobbyView(at("lobby"), {
+  enter: (name) => enter(name),
+  giveUp: () => toLobby(),
+  closed: (error) => signIn(error),
+});
 
 function readDemo() {
   const block = at("riser-demo");
   return block ? JSON.parse(block.textContent) : null;
 }
 
-// Signing in.
+// Signing in, the lobby, and into a room.
 
-function enter({ account, room: name, user, password }) {
+function enter(name) {
   leaveRoom();
-  session = { account, name, user, password };
-  named = channelIn(location.hash, account, name);
+  roomName = name;
+  named = channelIn(location.hash, session.account, name);
   place(named);
   at("signin-error").hidden = true;
-  say("account", account);
+  say("account", session.account);
   offerRooms([name]);
   cells.clear();
   feed.clear();
   people.clear();
-  room = connect(`/${account}/${name}`, { credential: { user, password }, onState });
+  const mine = turn;
+  room = connect(`/${session.account}/${name}`, {
+    credential: session.credential,
+    onState: (state, detail) => mine === turn && onState(state, detail),
+    onPrompt: ({ type }) => {
+      if (mine !== turn || type !== "knocked") return;
+      show("lobby");
+      lobby.open(session);
+      lobby.waits(name);
+    },
+  });
   room.subscribe("#", { flow: "conflate", from: { last: 500 }, message: (message) => cells.show(message) });
   room.subscribe("#", {
     from: { last: HISTORY },
@@ -102,36 +131,63 @@ function onState(state, { error, retryMs }) {
     closed: "not connected",
   }[state];
   if (state === "open") {
-    at("signin").hidden = true;
-    at("floors").hidden = false;
-    for (const part of document.querySelectorAll(".where, #leave")) part.hidden = false;
+    session.isProven = true;
+    lobby.leave();
+    show("floors");
     poll();
     meet();
     detained.enter(room);
+    gate.enter(room);
+    devices.enter(room);
     if (named !== null) openPast(named);
     named = null;
   }
-  if (state === "closed" && error?.code !== "closed") signIn(error);
+  if (state === "closed" && error?.code !== "closed") {
+    if (session.isProven && error.code !== "not_authorised") toLobby(error);
+    else signIn(error);
+  }
+}
+
+/** One of them, and what of the bar belongs to it. */
+function show(part) {
+  for (const id of ["signin", "lobby", "floors"]) at(id).hidden = id !== part;
+  document.querySelector(".where").hidden = part !== "floors";
+  at("to-lobby").hidden = part !== "floors" || demo !== null;
+  at("leave").hidden = part === "signin";
+  document.querySelector(".skip").hidden = part !== "floors";
+}
+
+function toLobby(error = null) {
+  leaveRoom();
+  place();
+  show("lobby");
+  lobby.waits(null);
+  lobby.open(session, error ? reason(error) : "");
 }
 
 function signIn(error) {
-  at("floors").hidden = true;
-  for (const part of document.querySelectorAll(".where, #leave")) part.hidden = true;
-  at("signin").hidden = false;
-  const { account, room: name, user } = at("signin").elements;
-  const [, hashAccount = "", hashRoom = ""] = /^#([a-z0-9-]+)\/([a-z0-9-]+)(?:\/|$)/.exec(location.hash) ?? [];
+  leaveRoom();
+  lobby.leave();
+  session = null;
+  show("signin");
+  const { account, room: name, user, password } = at("signin").elements;
+  const [, hashAccount = "", hashRoom = ""] = /^#([a-z0-9-]+)(?:\/([a-z0-9-]+))?(?:\/|$)/.exec(location.hash) ?? [];
   account.value ||= hashAccount;
   name.value ||= hashRoom;
   at("signin-error").hidden = !error;
-  if (error) say("signin-error", error.want ? `${sentence(error.what)}. Needed: ${error.want}.` : `${sentence(error.what)}.`);
-  [account, name, user, at("signin").elements.password].find((field) => !field.value)?.focus();
+  if (error) say("signin-error", reason(error));
+  [account, user, password].find((field) => !field.value)?.focus();
+}
+
+function reason({ what, want }) {
+  return want ? `${sentence(what)}. Needed: ${want}.` : `${sentence(what)}.`;
 }
 
 /** The address says what is looked at: it can be kept, and sent to somebody. */
 function place(channel = null) {
   if (!session) return;
-  const parts = [session.account, session.name, ...(channel === null ? [] : [encodeURIComponent(channel)])];
-  history.replaceState(null, "", `#${parts.join("/")}`);
+  const parts = [session.account, roomName, channel === null ? null : encodeURIComponent(channel)];
+  history.replaceState(null, "", `#${parts.filter((part) => part !== null).join("/")}`);
 }
 
 function channelIn(hash, account, name) {
@@ -151,23 +207,46 @@ function openPast(channel) {
 
 function leaveRoom() {
   past.close();
+  board.leave();
+  boarded = null;
+  turn += 1;
   room?.close();
   room = null;
-  session = null;
+  roomName = null;
 }
 
-at("signin").addEventListener("submit", (event) => {
+/** Into the room that was asked for, or the lobby. */
+function goTo(name) {
+  if (name) enter(name);
+  else toLobby();
+}
+
+at("signin").addEventListener("submit", async (event) => {
   event.preventDefault();
-  enter(Object.fromEntries(new FormData(event.target)));
+  const form = event.target;
+  const button = form.querySelector('[type="submit"]');
+  const { room: name, ...shown } = Object.fromEntries(new FormData(form));
+  button.disabled = true;
+  try {
+    session = await showCredential(shown);
+    if (session.password === null) form.elements.password.value = "";
+    goTo(name);
+  } catch (error) {
+    signIn(error);
+  } finally {
+    button.disabled = false;
+  }
 });
 
-at("leave").addEventListener("click", () => {
-  leaveRoom();
+at("leave").addEventListener("click", async () => {
+  await session?.end();
   at("signin").reset();
+  history.replaceState(null, "", "#");
   signIn(null);
 });
 
-at("rooms").addEventListener("change", (event) => enter({ ...session, account: session.account, room: event.target.value }));
+at("to-lobby").addEventListener("click", () => toLobby());
+at("rooms").addEventListener("change", (event) => enter(event.target.value));
 at("filter").addEventListener("input", (event) => cells.filter(event.target.value));
 at("feed-form").addEventListener("input", () => feed.filter(at("feed-kinds").value, at("feed-text").value));
 at("feed-form").addEventListener("submit", (event) => event.preventDefault());
@@ -189,11 +268,10 @@ document.addEventListener("keydown", (event) => {
 let polling = false;
 
 async function poll() {
-  if (polling || !session || document.hidden) return;
+  if (polling || !room || document.hidden) return;
   polling = true;
   try {
-    const headers = { authorization: `Basic ${basic(session)}` };
-    const answer = await fetch("/api/status", { headers, cache: "no-store", signal: AbortSignal.timeout(5000) });
+    const answer = await fetch("/api/status", { headers: session.headers, cache: "no-store", signal: AbortSignal.timeout(5000) });
     if (!answer.ok) throw new Error(`the hub answers ${answer.status}`);
     showStatus(await answer.json());
   } catch (error) {
@@ -203,12 +281,8 @@ async function poll() {
   }
 }
 
-function basic({ account, user, password }) {
-  return btoa(String.fromCharCode(...new TextEncoder().encode(`${account}/${user}:${password}`)));
-}
-
 function showStatus(status) {
-  if (!session) return;
+  if (!room) return;
   if (!status) return say("edges-note", "The hub has just started.");
   skewMs = status.now - Date.now();
   edges.update(status.edges);
@@ -217,17 +291,17 @@ function showStatus(status) {
   say("edges-note", count === 0 ? "No edge was heard of yet." : behind === 0 ? `${count === 1 ? "flowing" : `all ${count} flowing`}` : `${behind} of ${count} not flowing`);
   offerRooms(status.rooms.map(({ name }) => name));
   showRooms(status.rooms);
-  const here = status.rooms.find(({ name }) => name === session.name);
+  const here = status.rooms.find(({ name }) => name === roomName);
   if (here) {
     say("channels-note", `${whole(here.messages)} publications in ${whole(here.channels)} channels, ${whole(here.members)} here`);
   }
 }
 
 function offerRooms(names) {
-  const all = names.includes(session.name) ? names : [session.name, ...names];
+  const all = names.includes(roomName) ? names : [roomName, ...names];
   const select = at("rooms");
-  if ([...select.options].map(({ value }) => value).join() === all.join() && select.value === session.name) return;
-  select.replaceChildren(...all.map((name) => new Option(name, name, name === session.name, name === session.name)));
+  if ([...select.options].map(({ value }) => value).join() === all.join() && select.value === roomName) return;
+  select.replaceChildren(...all.map((name) => new Option(name, name, name === roomName, name === roomName)));
 }
 
 function showRooms(rooms) {
@@ -238,7 +312,7 @@ function showRooms(rooms) {
   }
   rooms.forEach(({ name, members, channels, messages }, index) => {
     const item = shown.children[index];
-    item.firstChild.setAttribute("aria-current", name === session.name);
+    item.firstChild.setAttribute("aria-current", name === roomName);
     const counts = `${whole(members)} here, ${whole(messages)} in ${whole(channels)} channels`;
     if (item.lastChild.textContent !== counts) item.lastChild.textContent = counts;
   });
@@ -251,7 +325,7 @@ function roomButton(name) {
   button.type = "button";
   button.textContent = name;
   button.addEventListener("click", () => {
-    if (name !== session.name) enter({ ...session, room: name });
+    if (name !== roomName) enter(name);
   });
   item.append(button, document.createElement("span"));
   return item;
@@ -260,6 +334,15 @@ function roomButton(name) {
 // Who is here.
 
 let meeting = false;
+/** The connection whose board is shown. */
+let boarded = null;
+
+function showReadiness({ ready, absent = [] }) {
+  const shown = at("readiness");
+  shown.hidden = ready === undefined;
+  shown.dataset.ready = ready;
+  say("readiness", ready ? "Ready: everybody it waits for is here." : `Not ready: without ${absent.join(", ")}.`);
+}
 
 async function meet() {
   if (meeting || !room || document.hidden) return;
@@ -267,7 +350,17 @@ async function meet() {
   const asked = room;
   try {
     const presence = await asked.presence();
-    if (asked === room) people.update(presence, Date.now() + skewMs);
+    if (asked !== room) return;
+    for (const { client, name } of presence.present) names.set(client, name);
+    people.update(presence, Date.now() + skewMs);
+    gate.update(presence);
+    devices.update(presence);
+    showReadiness(presence);
+    if (presence.kind === "board" && asked !== boarded) {
+      boarded = asked;
+      board.enter(asked);
+    }
+    board.update(presence);
   } catch {
     // The connection says for itself what became of it.
   } finally {
@@ -290,12 +383,14 @@ async function press(verb, edge) {
 
 function heard(said) {
   const { event } = said;
+  if (event.client && event.name) names.set(event.client, event.name);
+  devices.hear(event);
   feed.hear(said, event.name ?? edges.name(event.edge) ?? "an edge");
   // What is told of the past was seen when it was the present.
   const isNews = Date.now() + skewMs - Date.parse(event.time) < PEOPLE_EVERY_MS;
   if (!isNews) return;
   if (event.type === "link_gap") cells.gap(event.gap.cause, event.gap.to - event.gap.from + 1);
-  if (event.type === "joined" || event.type === "left") meet();
+  if (["joined", "left", "gate", "knock", "closed", "ready"].includes(event.type)) meet();
   if (event.type === "quarantined" || event.type === "released" || event.type === "dropped") detained.load();
   if (event.edge) poll();
 }
@@ -321,7 +416,10 @@ if (demo) {
     at("try").append("Publish something yourself: ", code);
     at("try").hidden = false;
   }
-  enter(demo);
+  session = new Session(demo);
+  enter(demo.room);
 } else {
-  signIn(null);
+  session = await known();
+  if (session) goTo(/^#[a-z0-9-]+\/([a-z0-9-]+)/.exec(location.hash)?.[1]);
+  else signIn(null);
 }

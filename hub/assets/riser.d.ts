@@ -34,6 +34,11 @@ export interface Options {
   WebSocket?: new (url: string, protocol: string) => object;
   /** Called on every change; while waiting with the error and the delay, when closed with the error. */
   onState?: (state: State, detail: { error?: RiserError; retryMs?: number }) => void;
+  /**
+   * The room's gate speaks before it lets this connection in: it asked an admin (`knocked`), wants a challenge signed, or
+   * says something to people. What is returned, base64 of a signature or an HMAC, answers a challenge.
+   */
+  onPrompt?: (prompt: Prompt) => string | undefined | void | Promise<string | undefined | void>;
   /** What handlers threw. Default: `console.error`. */
   onError?: (error: unknown) => void;
   /** Milliseconds; the delay is drawn evenly below a ceiling that doubles from min (250) to max (5000). */
@@ -41,6 +46,8 @@ export interface Options {
   backoffMaxMs?: number;
   /** How long an attempt may take, the server's answer to the credential included. Default 10 000. */
   connectTimeoutMs?: number;
+  /** How long a gate may take once it has spoken: an admin may be asked. Default 150 000. */
+  gateTimeoutMs?: number;
   /** A server that says nothing for two of these is asked, after a third the connection is dead. Default 5000. */
   watchEveryMs?: number;
   /** Requests that may wait for a connection or an answer, and how many characters of them. Default 1000, 4 Mi. */
@@ -49,6 +56,12 @@ export interface Options {
   /** Draws from 0 to 1, for tests. */
   random?: () => number;
 }
+
+/** What an acceptor of a gate says. */
+export type Prompt =
+  | { type: "knocked" }
+  | { type: "challenge"; method: "ed25519" | "hmac-sha256"; nonce: string }
+  | { type: "words"; text: string };
 
 export interface Message {
   channel: string;
@@ -65,6 +78,8 @@ export interface Message {
   pos: Position | null;
   /** How many of this channel `conflate` passed over since the last one, here and at the server. */
   skipped: number;
+  /** In a board: the position of what this is another wording of; its server has checked who says so. */
+  replaces?: Position;
   /** Shown ahead of the log while a backlog drains (`conflate`); it may come once more, with its position. */
   latest: boolean;
   /** In an iteration: what is gone between the last message and this one. A handler has `gap` for it. */
@@ -173,6 +188,23 @@ export interface Presence {
   }[];
   /** Connections that were left out. */
   more: number;
+  /** In a room that waits for somebody: whether all of those are there, and who is not. */
+  ready?: boolean;
+  absent?: string[];
+  /** What the room is for; absent in a plain one. */
+  kind?: "board";
+  /** Whether the room is one's own to look after. */
+  administers?: boolean;
+  /** For who looks after it: the acceptors of each stage of the room's gate ... */
+  gate?: string[][];
+  /** ... and who stands at the gates of the account and its rooms; `knocks` waits for `decide`. */
+  waiting?: { connection: number; name: string | null; acceptor: string; knocks: boolean; room: string | null }[];
+}
+
+/** A page of a room's past, the oldest first; `next` is what to go on before, null where nothing is before it. */
+export interface Past {
+  messages: Message[];
+  next: Position | null;
 }
 
 export interface Rates {
@@ -248,11 +280,46 @@ export class Room {
   quarantine(what: { inspect: Position }): Promise<Detained & Payload>;
   quarantine(what: { release: Position; reason: string }): Promise<{ pos: Position }>;
   quarantine(what: { drop: Position; reason: string }): Promise<object>;
+  /** The newest publications of these channels before a position, at most 200 of them; without one, the newest of all. */
+  past(channels?: string, page?: { before?: Position; most?: number }): Promise<Past>;
+  /** In a board: says otherwise what one has said, or what anybody has in a room that one looks after. */
+  edit(pos: Position, value: Value, options?: { type?: string }): Promise<{ pos: Position }>;
+  /** For who looks after the room: the users and clients that prove themselves with a key and may listen there. */
+  devices(): Promise<{ devices: { client: string; name: string; connections: number }[] }>;
+  /** Lets a connection in that knocks, or does not; for who administers what it knocks at. */
+  decide(connection: number, admit: boolean): Promise<void>;
+  /** In a lobby: the rooms of the account in which one may do anything, by name. */
+  rooms(): Promise<ShownRoom[]>;
+  /** In a lobby: who one is. */
+  whoami(): Promise<NonNullable<Lobby["me"]>>;
   /** Resolves when the server answered. */
   ping(): Promise<void>;
   /** Closes for good. What waits for an answer is rejected. */
   close(): void;
 }
+
+/** A room as its lobby shows it. */
+export interface ShownRoom {
+  name: string;
+  /** Whether it has a gate of its own. */
+  gated: boolean;
+  /** How many connections are in it. */
+  members: number;
+  kind: "bus" | "board";
+  /** In a room that waits for somebody: who is not there. */
+  absent?: string[];
+}
+
+/** The front door: who has shown a credential is in the lobby, and sees which rooms there are. */
+export type Lobby = Pick<Room, "state" | "rooms" | "whoami" | "ping" | "close"> & {
+  /** What the server said of this connection; null before the first. */
+  readonly me: Omit<NonNullable<Room["me"]>, "room"> | null;
+  /** Resolves when the connection is open, rejects when it is closed for good. */
+  ready(): Promise<NonNullable<Lobby["me"]>>;
+};
+
+/** Connects to the lobby: `wss://{host}/`, or `/` beside a page; the user of a credential is `account/name` there. */
+export function lobby(url: string | URL, options?: Options): Lobby;
 
 /**
  * Connects to a room: `wss://{host}/{account}/{room}`, or `/{account}/{room}` beside a page. Reconnects by itself

@@ -42,6 +42,7 @@ const DEFAULTS = {
   backoffMinMs: 250,
   backoffMaxMs: 5000,
   connectTimeoutMs: 10_000,
+  gateTimeoutMs: 150_000,
   watchEveryMs: 5000,
   waitingMax: 1000,
   waitingBytesMax: 4 << 20,
@@ -68,6 +69,11 @@ export class RiserError extends Error {
 
 /** Connects to a room. */
 export function connect(url, options = {}) {
+  return new Room(url, options);
+}
+
+/** Connects to the front door: the lobby of whoever shows a credential, with the rooms that it may ask for. */
+export function lobby(url, options = {}) {
   return new Room(url, options);
 }
 
@@ -172,6 +178,32 @@ export class Room {
     return this.#request({ op: "quarantine", ...what });
   }
 
+  async past(channels = "#", { before, most } = {}) {
+    const { messages, next } = await this.#request({ op: "past", channels, before, most });
+    return { messages: messages.map(messageOf), next };
+  }
+
+  edit(pos, value, { type } = {}) {
+    return this.#request({ op: "edit", pos, ...(type === undefined ? {} : { type }), ...payloadOf(value) });
+  }
+
+  devices() {
+    return this.#request({ op: "devices" });
+  }
+
+  async decide(connection, admit) {
+    await this.#request({ op: "decide", connection, admit });
+  }
+
+  async rooms() {
+    const { rooms } = await this.#request({ op: "rooms" });
+    return rooms;
+  }
+
+  whoami() {
+    return this.#request({ op: "whoami" });
+  }
+
   async ping() {
     await this.#request({ op: "ping" });
   }
@@ -235,7 +267,7 @@ export class Room {
     this.#entered = true;
     this.#attempts = 0;
     this.#notBeforeMs = 0;
-    const { subscriptions, ping_s, ...me } = ok;
+    const { subscriptions = [], ping_s, ...me } = ok;
     this.#me = me;
     this.#watch();
     // Before anybody is told, who might publish more: publish ids rise.
@@ -262,7 +294,9 @@ export class Room {
       return this.#cut("the server said something that is not JSON");
     }
     if ("re" in message) return this.#answered(message);
-    if (message.ev === "bye") {
+    if (message.ev === "knocked" || message.ev === "challenge" || message.ev === "words") {
+      this.#prompted(message);
+    } else if (message.ev === "bye") {
       this.#bye = message;
     } else if (message.ev === "ping") {
       for (const [sub, position] of Object.entries(message.through)) {
@@ -271,6 +305,15 @@ export class Room {
     } else {
       this.#subscriptions.get(message.sub)?.hear(message);
     }
+  }
+
+  /** An acceptor of the gate speaks: from here on it says how long it waits, and for what. */
+  async #prompted({ ev, ...prompt }) {
+    if (this.#entered) return;
+    const socket = this.#socket;
+    this.#arm(this.#options.gateTimeoutMs, () => this.#cut("the gate did not decide in time"));
+    const proof = await this.#call(this.#options.onPrompt, { type: ev, ...prompt });
+    if (proof !== undefined && socket === this.#socket) socket.send(JSON.stringify({ op: "answer", proof }));
   }
 
   #answered({ re, ok, error }) {
@@ -430,11 +473,7 @@ export class Room {
     const message = { channel, publish_id: { producer: String(producer), n: String(n) } };
     if (type !== undefined) message.type = type;
     if (expires !== undefined) message.expires_s = expires;
-    if (value instanceof ArrayBuffer) message.data_b64 = toBase64(new Uint8Array(value));
-    else if (ArrayBuffer.isView(value)) {
-      message.data_b64 = toBase64(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
-    } else message.data = value === undefined ? null : value;
-    return message;
+    return Object.assign(message, payloadOf(value));
   }
 
   // Subscriptions.
@@ -615,11 +654,7 @@ export class Subscription {
     }
     if (push.pos) this.#at = push.pos;
     this.#unfinished += 1;
-    const { channel, client, time, type, pos = null, skipped = 0, latest = false, data, data_b64 } = push;
-    const message = { channel, client, time, type, pos, skipped, latest };
-    if (data_b64 === undefined) message.data = data;
-    else message.bytes = fromBase64(data_b64);
-    this.#add({ message });
+    this.#add({ message: messageOf(push) });
   }
 
   #event({ pos, prev, scope, event }) {
@@ -780,6 +815,23 @@ function shut(socket, code) {
   } catch {
     // It was not open any more.
   }
+}
+
+/** A message as its consumers have it. */
+function messageOf({ channel, client, time, type, pos = null, replaces, skipped = 0, latest = false, data, data_b64 }) {
+  const message = { channel, client, time, type, pos, skipped, latest };
+  if (replaces !== undefined) message.replaces = replaces;
+  if (data_b64 === undefined) message.data = data;
+  else message.bytes = fromBase64(data_b64);
+  return message;
+}
+
+function payloadOf(value) {
+  if (value instanceof ArrayBuffer) return { data_b64: toBase64(new Uint8Array(value)) };
+  if (ArrayBuffer.isView(value)) {
+    return { data_b64: toBase64(new Uint8Array(value.buffer, value.byteOffset, value.byteLength)) };
+  }
+  return { data: value === undefined ? null : value };
 }
 
 function anyNumber() {

@@ -439,6 +439,8 @@ pub(crate) fn rooms(directory: &Directory) -> Vec<Room> {
         account: id,
         account_name: name.clone(),
         name: placing::quarantine_name(),
+        kind: Default::default(),
+        ready: Vec::new(),
         history: History::Log,
         retention: Default::default(),
         linked: false,

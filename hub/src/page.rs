@@ -25,12 +25,17 @@ const POLICY: &str = "default-src 'self'; img-src 'self' data:; style-src 'self'
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const CLIENT: [&str; 2] = ["riser.js", "riser.d.ts"];
-const ASSETS: [(&str, &str, &str); 12] = [
+const ASSETS: [(&str, &str, &str); 17] = [
     ("page.css", "text/css; charset=utf-8", include_str!("../assets/page.css")),
     ("page.js", SCRIPT, include_str!("../assets/page.js")),
+    ("board.js", SCRIPT, include_str!("../assets/board.js")),
     ("cells.js", SCRIPT, include_str!("../assets/cells.js")),
+    ("devices.js", SCRIPT, include_str!("../assets/devices.js")),
+    ("door.js", SCRIPT, include_str!("../assets/door.js")),
     ("edges.js", SCRIPT, include_str!("../assets/edges.js")),
     ("feed.js", SCRIPT, include_str!("../assets/feed.js")),
+    ("gate.js", SCRIPT, include_str!("../assets/gate.js")),
+    ("lobby.js", SCRIPT, include_str!("../assets/lobby.js")),
     ("past.js", SCRIPT, include_str!("../assets/past.js")),
     ("people.js", SCRIPT, include_str!("../assets/people.js")),
     ("detained.js", SCRIPT, include_str!("../assets/detained.js")),

@@ -11,7 +11,9 @@ use crate::{
     key::KeyText,
     ldap::LdapConfig,
 };
-use riser_model::{AccountId, AccountName, ClientId, Filter, History, Retention, Right, RoomId, RoomName};
+use riser_model::{
+    AccountId, AccountName, ClientId, Filter, History, Retention, Right, RoomId, RoomKind, RoomName,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeSeq};
 use std::fmt;
 
@@ -163,6 +165,12 @@ pub struct RoomConfig {
     /// Its UUID; made of account and name unless set. Set it before the name changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<RoomId>,
+    /// What it is for: `bus`, or `board` for what people say and may say otherwise later.
+    #[serde(default, skip_serializing_if = "is_bus")]
+    pub kind: RoomKind,
+    /// Users and clients of the account without which it is not `ready`, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ready: Vec<AccountName>,
     /// Its policy for the past: `none`, `session` or `log`.
     #[serde(default)]
     pub history: History,
@@ -187,12 +195,18 @@ impl RoomConfig {
     /// A linked room with that history, and no rights of its own.
     pub fn new(name: RoomName, history: History) -> Self {
         let (retention, gate) = (Retention::default(), GateConfig::default());
-        Self { name, id: None, history, retention, linked: true, down: false, gate, grant: vec![] }
+        let (kind, ready, grant) = (RoomKind::default(), vec![], vec![]);
+        Self { name, id: None, kind, ready, history, retention, linked: true, down: false, gate, grant }
     }
 }
 
 fn yes() -> bool {
     true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+fn is_bus(kind: &RoomKind) -> bool {
+    *kind == RoomKind::Bus
 }
 
 /// One right: `{ to = "ann", right = "subscribe", channels = "boiler/#" }`.

@@ -147,6 +147,13 @@ impl Directory {
         Some((&member.principal, digest.finalize().into()))
     }
 
+    /// The users and clients of an account that prove themselves with a key or a secret of their own: its devices.
+    pub fn keyed(&self, account: AccountId) -> impl Iterator<Item = &Arc<Principal>> {
+        let has_key = |member: &&Member| !member.keys.is_empty() || member.secret.is_some();
+        let own = self.members.values().filter(move |member| member.principal.account == account);
+        own.filter(has_key).map(|member| &member.principal)
+    }
+
     /// The edge with that id: a client that has a key.
     pub fn edge(&self, client: ClientId) -> Option<Edge<'_>> {
         self.members.get(&client)?.edge()

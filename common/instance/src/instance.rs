@@ -9,6 +9,8 @@ pub use administering::Connected;
 use care::{Caring, Settling};
 use committing::Awaited;
 use looking::Site;
+use past::PastAsked;
+use readiness::Readiness;
 use riser_gate::{
     Caller, Directory, Offenders, Persons, Policy, Proof, Stand, Tickets, Verdict, acceptor::signed::Shown,
 };
@@ -38,6 +40,8 @@ mod kept;
 mod listening;
 mod looking;
 mod outcomes;
+mod past;
+mod readiness;
 mod shares;
 mod telling;
 mod void;
@@ -188,6 +192,10 @@ pub struct Instance {
     next_care: u64,
     /// Entries of it that are being settled, by the token of the commit.
     settling: BTreeMap<u64, Settling>,
+    /// Questions about rooms' past.
+    past: PastAsked,
+    /// Which rooms are ready.
+    readiness: Readiness,
     /// What is known of the edges with these logs.
     sites: BTreeMap<LogId, Site>,
     /// The seq up to which `sessions` and `presences` have seen the log.
@@ -242,7 +250,7 @@ impl Instance {
     pub fn new(bus: Bus, fold: LogFold, now: Now) -> Self {
         let LogFold { sessions, presences, mut settled, mut outcomes, edge_sessions, .. } = fold;
         settled.trim(bus.oldest());
-        outcomes.retain(|one| bus.is_linked(one.room));
+        outcomes.retain(|one| one.origin().is_none() || bus.is_linked(one.room));
         let restarted = sessions.restarted(now.wall);
         let mut instance = Self {
             folded: bus.committed(),
@@ -256,6 +264,8 @@ impl Instance {
             caring: BTreeMap::new(),
             next_care: 0,
             settling: BTreeMap::new(),
+            past: PastAsked::default(),
+            readiness: Readiness::default(),
             sites: BTreeMap::new(),
             connections: BTreeMap::new(),
             directory: None,
@@ -337,6 +347,7 @@ impl Instance {
         self.connections.is_empty()
             && self.awaited.is_empty()
             && self.settling.is_empty()
+            && self.past.edits.is_empty()
             && self.bus.is_stored()
     }
 
@@ -375,7 +386,9 @@ impl Instance {
                 self.gate(connection, riser_gate::Input::Done { ticket, verdict }, now);
             }
             Input::Rooms(BusInput::Read { ticket, found }) if ticket & OWN_READS != 0 => {
-                self.care_read(ticket, found, now);
+                if let Some(found) = self.past_read(ticket, found, now) {
+                    self.care_read(ticket, found, now);
+                }
             }
             Input::Rooms(BusInput::Trimmed { oldest, oldest_at, gaps }) => {
                 self.settled.trim(oldest);
@@ -391,8 +404,12 @@ impl Instance {
     /// What it wants done next. Inputs that are handled before this share the batches of the rooms.
     pub fn poll(&mut self, now: Now) -> Option<Output> {
         while self.outputs.is_empty() {
-            let output = self.bus.poll()?;
-            self.said_by_rooms(output, now);
+            match self.bus.poll() {
+                Some(output) => self.said_by_rooms(output, now),
+                // Once for all who came and went meanwhile.
+                None if self.readiness.is_due => self.look_at_readiness(now),
+                None => return None,
+            }
         }
         self.outputs.pop_front()
     }

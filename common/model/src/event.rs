@@ -34,11 +34,12 @@
 //! | `account_changed` | account | what, of, by: what was made, changed, granted or revoked | admins |
 //! | `not_retained` | account | client, name, reason | members |
 //! | `clone` | account | edge, name | admins |
-//! | `delivered` | room | entry, client, publish_id (producer, n), to: a device behind an edge has it | readers of the room |
-//! | `expired` | room | entry, client, publish_id: its time was over before any device behind that edge had it | readers of the room |
+//! | `delivered` | room | entry, client, publish_id (producer, n), to: a device behind an edge has it, or here the client that it is addressed to | readers of the room |
+//! | `expired` | room | entry, client, publish_id: its time was over before any device behind that edge, or that client here, had it | readers of the room |
 //! | `failed` | room | entry, client, publish_id, code: no device behind that edge will have it | readers of the room |
 //! | `joined` | room | client, name, connection, behind | readers of the room |
 //! | `left` | room | client, name, connection, behind, cause | readers of the room |
+//! | `ready` | room | ready, absent: those who are waited for and are not there | readers of the room |
 //! | `statistics` | room | messages, bytes, per_min, subscribers, connections | readers of the room |
 //! | `started` | hub | epoch, through | everybody who is let in |
 //! | `shutdown` | hub | queued | everybody who is let in |
@@ -196,6 +197,13 @@ pub enum SystemEvent {
         behind: Option<AccountName>,
         /// Why: the name of a close code, `unsubscribed`, or `restart` of the instance that it was on.
         cause: String,
+    },
+    /// A room that waits for somebody has everybody that it waits for, or has not.
+    Ready {
+        /// Whether nobody is missing.
+        ready: bool,
+        /// Who is.
+        absent: Vec<AccountName>,
     },
     /// A subscription that had begun missed what its channels had.
     ReaderGap {
@@ -530,6 +538,7 @@ impl SystemEvent {
             Self::Gate { step: GateStep::Waits, .. } => "knock",
             Self::Gate { step: GateStep::Asked | GateStep::Passed | GateStep::Refused, .. } => "gate",
             Self::Left { .. } => "left",
+            Self::Ready { .. } => "ready",
             Self::ReaderGap { .. } => "reader_gap",
             Self::Statistics(_) => "statistics",
             Self::EdgeOnline { .. } => "edge_online",
@@ -592,6 +601,7 @@ impl SystemEvent {
             | Self::Gate { .. }
             | Self::Joined { .. }
             | Self::Left { .. }
+            | Self::Ready { .. }
             | Self::ReaderGap { .. }
             | Self::Statistics(_)
             | Self::EdgeOnline { .. }

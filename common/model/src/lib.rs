@@ -39,7 +39,7 @@ pub use interest::{Interest, Selection, Since};
 pub use name::{AccountName, ChannelName, Filter, RoomName};
 pub use position::Position;
 pub use principal::{Grants, Principal, Right};
-pub use room::{Binding, History, Retention, Room};
+pub use room::{Binding, History, Retention, Room, RoomKind};
 pub use route::{Route, RouteNumber};
 pub use share::{ShareChange, ShareKey, ShareState, ShareWant};
 pub use time::{Now, Stamp, Time, Wall};

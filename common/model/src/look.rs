@@ -5,6 +5,7 @@ use crate::{
     id::{ClientId, ConnectionId, LogId},
     name::{AccountName, ChannelName, Filter, RoomName},
     position::Position,
+    room::RoomKind,
     time::Wall,
 };
 use bytes::Bytes;
@@ -24,6 +25,15 @@ pub enum Look {
         /// Of which channels rows are wanted.
         channels: Filter,
     },
+    /// A page of a room's past, backwards.
+    Past(PastWanted),
+    /// Another wording of what was published in a board.
+    Edit(Edit),
+    /// The devices that a room's admin reaches in it.
+    Devices {
+        /// Which room.
+        room: RoomName,
+    },
     /// What lies in the account's quarantine, or what is to become of an entry there.
     Quarantine(Care),
 }
@@ -35,6 +45,12 @@ pub enum Seen {
     Presence(Presence),
     /// What goes through a room.
     Statistics(Box<RoomTraffic>),
+    /// A page of a room's past.
+    Past(Past),
+    /// The other wording is on disk, here.
+    Edited(Position),
+    /// The devices of a room.
+    Devices(Vec<Device>),
     /// What lies in quarantine.
     Quarantine(Quarantine),
     /// One entry of it, in full.
@@ -52,6 +68,90 @@ pub struct Presence {
     pub present: Vec<Present>,
     /// Those that were left out, for there are very many.
     pub more: u64,
+    /// Who is missing of those without whom the room is not ready; none for a room that waits for nobody.
+    pub absent: Option<Vec<AccountName>>,
+    /// What the room is for.
+    pub kind: RoomKind,
+    /// Whether it is the asking one's to look after.
+    pub administers: bool,
+    /// The room's gate, for who looks after the room: the acceptors of each stage.
+    pub gate: Vec<Vec<&'static str>>,
+    /// Who stands at the gates of the account and its rooms, as far as they are the asking one's to look after.
+    pub waiting: Vec<Waiting>,
+}
+
+/// A connection at a gate.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Waiting {
+    /// Which.
+    pub connection: ConnectionId,
+    /// As whom, where that is proven.
+    pub name: Option<AccountName>,
+    /// The acceptor before which it stands.
+    pub acceptor: &'static str,
+    /// Somebody is asked whether to let it in.
+    pub knocks: bool,
+    /// The room before which it stands; none before the account's lobby.
+    pub room: Option<RoomName>,
+}
+
+/// What is wanted of a room's past: the newest before a place.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PastWanted {
+    /// Which room.
+    pub room: RoomName,
+    /// Of which channels.
+    pub channels: Filter,
+    /// Before this; before what comes next without one.
+    pub before: Option<Position>,
+    /// At most so many.
+    pub most: u32,
+}
+
+/// A page of the past.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Past {
+    /// The oldest first.
+    pub entries: Vec<PastEntry>,
+    /// Before which one to go on, if there may be more.
+    pub next: Option<Position>,
+}
+
+/// One publication of the past.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PastEntry {
+    /// Where it is.
+    pub entry: Position,
+    /// Its channel.
+    pub channel: ChannelName,
+    /// Whose it is.
+    pub client: ClientId,
+    /// Its body (`riser-wire`'s `entry::Body`).
+    pub body: Bytes,
+}
+
+/// Another wording of a publication.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Edit {
+    /// In which room.
+    pub room: RoomName,
+    /// Of which publication: not of an edit of one.
+    pub entry: Position,
+    /// What the payload is.
+    pub content_type: String,
+    /// The payload.
+    pub payload: Bytes,
+}
+
+/// A user or client that proves itself with a key or secret of its own.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Device {
+    /// The participant.
+    pub client: ClientId,
+    /// Its name.
+    pub name: AccountName,
+    /// Its connections in the room, here and behind edges.
+    pub connections: u32,
 }
 
 /// One connection in a room.

@@ -25,6 +25,27 @@ pub enum History {
     Log,
 }
 
+/// What a room is for. Every kind is the same bus; a kind says what else its server does there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoomKind {
+    /// Plain fan-out.
+    #[default]
+    Bus,
+    /// A board of what was said: whoever said something may say it otherwise later, and so may an admin.
+    Board,
+}
+
+impl RoomKind {
+    /// In one word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bus => "bus",
+            Self::Board => "board",
+        }
+    }
+}
+
 /// How much of a room's past is kept. What is named is kept at least, and at most 1/64 more of it, or what one segment of
 /// the log held when it was opened; what the log's own quota has let go of is gone all the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -59,6 +80,10 @@ pub struct Room {
     pub account_name: AccountName,
     /// Its name, for now.
     pub name: RoomName,
+    /// What it is for.
+    pub kind: RoomKind,
+    /// The users and clients without which it is not ready. None for a room that always is.
+    pub ready: Vec<AccountName>,
     /// Its policy for the past.
     pub history: History,
     /// How much of the past that is.

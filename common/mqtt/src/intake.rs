@@ -166,6 +166,7 @@ impl Batch {
             packet_id,
             publisher: (self.author.always || publish.retain).then_some(self.author.publisher),
             session: None,
+            replaces: None,
             properties: &publish.travelling.properties,
             payload: publish.payload,
         };

@@ -11,7 +11,7 @@ use crate::{
 };
 use bytes::Bytes;
 use riser_model::{
-    Filter, Principal, Right, RoomId, RoomName, Time,
+    AccountName, Filter, History, Principal, Right, RoomId, RoomKind, RoomName, Seq, Time,
     door::{Code, Refusal},
     event::{Scope, SystemEvent, Told},
     look::{ChannelTraffic, Present, Rates, RoomTraffic},
@@ -36,6 +36,31 @@ impl Bus {
     pub fn room_name(&self, room: RoomId) -> Option<&RoomName> {
         let declared = self.graph.room(self.graph.room_of(room)?).declared.as_ref()?;
         Some(&declared.name)
+    }
+
+    /// The oldest seq that a room still shows of its past; none if it keeps none.
+    pub fn past_from(&self, room: RoomId) -> Option<Seq> {
+        let slot = self.graph.room_of(room)?;
+        let declared = self.graph.room(slot).declared.as_ref()?;
+        let floor = self.graph.room(slot).floor;
+        (declared.history == History::Log).then(|| self.chain.oldest.max(floor.next()))
+    }
+
+    /// What a configured room is for.
+    pub fn kind_of(&self, room: RoomId) -> Option<RoomKind> {
+        Some(self.graph.room(self.graph.room_of(room)?).declared.as_ref()?.kind)
+    }
+
+    /// Who a configured room waits for, if it waits for anybody.
+    pub fn waits_for(&self, room: RoomId) -> Option<&[AccountName]> {
+        let declared = self.graph.room(self.graph.room_of(room)?).declared.as_ref()?;
+        Some(&declared.ready[..]).filter(|ready| !ready.is_empty())
+    }
+
+    /// The rooms that wait for somebody.
+    pub fn waiting_rooms(&self) -> impl Iterator<Item = RoomId> {
+        let waits = |room: &&Room| room.declared.as_ref().is_some_and(|declared| !declared.ready.is_empty());
+        self.graph.rooms().iter().filter(waits).map(|room| room.id)
     }
 
     /// The connections of this instance that are in a room.

@@ -1,7 +1,9 @@
-//! What came down to this instance and whose publisher is to hear what became of it: a fold over the log.
+//! What came down to this instance, or was addressed to one client here, and whose publisher is to hear what became of it: a
+//! fold over the log.
 //!
 //! A publication with a publish id that came from another log waits here until it is at a device, its time is over, or the
-//! log lets go of it. What became of it is an event in its room's technical channel, which the fold reads back: what was
+//! log lets go of it; and so does one of this log that is addressed to a client, until that client has it here or behind
+//! an edge. What became of it is an event in its room's technical channel, which the fold reads back: what was
 //! told before a crash is not told again. It owns its bound: of more than [`PENDING_MAX`] the oldest are forgotten, and
 //! counted, of that log of which most wait; nothing is told of those. What came up from an edge below looks the same in a
 //! log, and is nobody's to tell here: whoever knows the logs below takes them out ([`Outcomes::retain`]).
@@ -18,6 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Publications that wait. At most some 300 KiB in a checkpoint.
 pub const PENDING_MAX: usize = 4096;
 const SAVED_VERSION: u8 = 1;
+/// In the place of an origin: it is of this log itself. No origin has that number, for each costs memory.
+const OWN: u32 = u32::MAX;
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -38,8 +42,7 @@ pub struct Pending {
     pub client: ClientId,
     producer: u64,
     n: u64,
-    /// This log's number for the log that it comes from; it means something as long as the entry is in this log.
-    pub origin: u32,
+    origin: u32,
     /// Its seq there.
     pub seq: Seq,
     /// Of no use from then on, by this instance's clock.
@@ -47,6 +50,12 @@ pub struct Pending {
 }
 
 impl Pending {
+    /// This log's number for the log that it comes from; it means something as long as the entry is in this log. None for
+    /// what was published here.
+    pub fn origin(&self) -> Option<u32> {
+        (self.origin != OWN).then_some(self.origin)
+    }
+
     /// The id that its publisher gave it.
     pub fn id(&self) -> PublishId {
         PublishId { producer: self.producer, n: self.n }
@@ -57,21 +66,54 @@ impl Outcomes {
     /// Takes an entry of this log.
     pub fn apply(&mut self, seq: Seq, frame: &Frame<'_>, route: &Route) {
         match frame.origin {
-            Some(_) => self.come(seq, frame, route),
-            None => self.told(frame, route),
+            Some(_) => {
+                self.come(seq, frame, route);
+                self.is_there(frame, route);
+            }
+            None => {
+                self.go(seq, frame, route);
+                self.told(frame, route);
+            }
+        }
+    }
+
+    /// An entry of this log was published. Whether it waits: it is addressed to another client.
+    pub fn go(&mut self, seq: Seq, frame: &Frame<'_>, route: &Route) -> bool {
+        let is_addressed = route.channel.addressee().is_some_and(|client| client != route.client);
+        if frame.origin.is_none() && is_addressed {
+            self.wait(seq, frame, route, (OWN, seq, frame.wall()));
+        }
+        self.pending.contains_key(&seq)
+    }
+
+    /// An edge below says that a device has one of this log's. Nobody here is to say so again.
+    pub fn is_there(&mut self, frame: &Frame<'_>, route: &Route) {
+        if route.channel.as_str() == "delivered"
+            && let Some(seq) = self.told_of(frame, route)
+            && self.pending.get(&seq).is_some_and(|pending| pending.origin == OWN)
+        {
+            self.take(seq);
         }
     }
 
     /// An entry came from another log.
     pub fn come(&mut self, seq: Seq, frame: &Frame<'_>, route: &Route) {
-        let Some(origin) = frame.origin.filter(|_| Publication::has_publish_id(frame.body)) else { return };
+        if let Some(origin) = frame.origin {
+            self.wait(seq, frame, route, (origin.number, origin.seq, origin.wall));
+        }
+    }
+
+    /// An entry waits that is there, in this log or the one it comes from, and was published then.
+    fn wait(&mut self, at: Seq, frame: &Frame<'_>, route: &Route, (origin, seq, wall): (u32, Seq, Wall)) {
+        if !Publication::has_publish_id(frame.body) {
+            return;
+        }
         let Ok(body) = Body::read(frame.body) else { return };
         let Ok(publication) = Publication::read(&body) else { return };
         let Some(PublishId { producer, n }) = publication.publish_id else { return };
-        let expires = property::expiry_s(publication.properties).map(|s| origin.wall.plus_s(s));
+        let expires = property::expiry_s(publication.properties).map(|s| wall.plus_s(s));
         let (room, client) = (route.room, route.client);
-        let pending = Pending { room, client, producer, n, origin: origin.number, seq: origin.seq, expires };
-        self.insert(seq, pending);
+        self.insert(at, Pending { room, client, producer, n, origin, seq, expires });
     }
 
     fn insert(&mut self, seq: Seq, pending: Pending) {
@@ -90,16 +132,21 @@ impl Outcomes {
 
     /// What the system says of what became of one.
     fn told(&mut self, frame: &Frame<'_>, route: &Route) {
-        let is_event = frame.body.get(1) == Some(&Kind::Publication.number());
-        if !is_event || route.client != ClientId::SYSTEM || !event::is_outcome(&route.channel) {
-            return;
-        }
-        let Ok(body) = Body::read(frame.body) else { return };
-        let Ok(publication) = Publication::read(&body) else { return };
-        let Some(Outcome { client, id, .. }) = cloud_event::outcome(publication.payload) else { return };
-        if let Some(seq) = self.by_id.get(&(client, id)).copied() {
+        if let Some(seq) = self.told_of(frame, route) {
             self.take(seq);
         }
+    }
+
+    /// Which of those that wait an entry tells of.
+    fn told_of(&self, frame: &Frame<'_>, route: &Route) -> Option<Seq> {
+        let is_event = frame.body.get(1) == Some(&Kind::Publication.number());
+        if !is_event || route.client != ClientId::SYSTEM || !event::is_outcome(&route.channel) {
+            return None;
+        }
+        let body = Body::read(frame.body).ok()?;
+        let publication = Publication::read(&body).ok()?;
+        let Outcome { client, id, .. } = cloud_event::outcome(publication.payload)?;
+        self.by_id.get(&(client, id)).copied()
     }
 
     /// It waits no more.
@@ -200,6 +247,16 @@ mod tests {
 
     /// A publication of that n comes from that log, with seconds until it expires.
     fn come(outcomes: &mut Outcomes, seq: u64, n: u64, expires_s: Option<u32>, from: u32) {
+        come_to(outcomes, seq, n, expires_s, (from, "lamp"));
+    }
+
+    fn come_to(
+        outcomes: &mut Outcomes,
+        seq: u64,
+        n: u64,
+        expires_s: Option<u32>,
+        (from, channel): (u32, &str),
+    ) {
         let properties: Vec<u8> =
             expires_s.into_iter().flat_map(|s| [vec![2], s.to_be_bytes().to_vec()].concat()).collect();
         let mut publication = Publication::new(ContentType::Text, b"on");
@@ -210,13 +267,21 @@ mod tests {
         let (frame, _) = Frame::read(&bytes, 0).unwrap();
         let origin = Origin { number: from, seq: Seq(seq * 10), wall: Wall(1000) };
         let frame = Frame { origin: (from != HERE).then_some(origin), ..frame };
-        outcomes.apply(Seq(seq), &frame, &route("lamp", ANN));
+        outcomes.apply(Seq(seq), &frame, &route(channel, ANN));
     }
 
     fn tell(outcomes: &mut Outcomes, n: u64, client: ClientId) {
+        tell_from(outcomes, n, client, true);
+    }
+
+    /// The system says so here, or at an edge below.
+    fn tell_from(outcomes: &mut Outcomes, n: u64, client: ClientId, here: bool) {
         let entry = Position { log: LogId(1), epoch: Epoch(1), seq: Seq(1) };
         let publish_id = event::PublishedAs { producer: 9, n };
-        let event = SystemEvent::Expired { entry, client: ANN, publish_id };
+        let event = match here {
+            true => SystemEvent::Expired { entry, client: ANN, publish_id },
+            false => SystemEvent::Delivered { entry, client: ANN, publish_id, to: "lamp".parse().unwrap() },
+        };
         let scope = event::Scope::Room(ROOM);
         let id = (Epoch(1), 1);
         let about = About { log: LogId(1), id, scope, name: Some("hall"), wall: Wall(0), count: 1 };
@@ -228,7 +293,27 @@ mod tests {
             Stamp::default(),
         );
         let (frame, _) = Frame::read(&bytes, 0).unwrap();
-        outcomes.apply(Seq(999), &frame, &route("expired", client));
+        let origin = Origin { number: 2, seq: Seq(7), wall: Wall(1000) };
+        let frame = Frame { origin: (!here).then_some(origin), ..frame };
+        outcomes.apply(Seq(999), &frame, &route(event.kind(), client));
+    }
+
+    #[test]
+    fn what_is_addressed_to_a_client_here_waits_until_it_is_there_or_an_edge_says_so() {
+        let mut outcomes = Outcomes::default();
+        let lamp = Uuid::from_u128(7).to_string() + "/mode";
+        let own = format!("{}/mode", ANN.0);
+        come_to(&mut outcomes, 1, 1, Some(5), (HERE, &lamp));
+        come_to(&mut outcomes, 2, 2, None, (HERE, &lamp));
+        come_to(&mut outcomes, 3, 3, None, (HERE, &own));
+        assert_eq!(outcomes.len(), 2, "what one says of oneself is nobody's to have");
+        let mut outcomes = Outcomes::load(&outcomes.save()).unwrap();
+        tell_from(&mut outcomes, 2, ClientId::SYSTEM, false);
+        assert!(outcomes.take(Seq(2)).is_none(), "a device behind an edge has it");
+        let expired = outcomes.take_expired(Wall(i64::MAX)).unwrap();
+        assert_eq!((expired.seq, expired.origin()), (Seq(1), None));
+        come(&mut outcomes, 4, 4, None, 1);
+        assert_eq!(outcomes.take(Seq(4)).unwrap().origin(), Some(1));
     }
 
     #[test]

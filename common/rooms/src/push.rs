@@ -81,7 +81,13 @@ fn deliver(subscription: &mut Subscription, view: &View<'_>, found: Found) -> Op
     subscription.at = pos.unwrap_or(prev);
     let session = pos.and_then(|pos| session_of(view, &route, pos.seq));
     let in_log = pos.is_some() || retained.is_some();
-    let reported = linked && in_log && Publication::has_publish_id(&body);
+    // What is addressed to one client is nobody else's to have, wherever it was published; of what came down the first who
+    // has it is told.
+    let told = match route.channel.addressee() {
+        Some(client) => client == view.principal.client,
+        None => linked,
+    };
+    let reported = told && in_log && Publication::has_publish_id(&body);
     Some(Push::Publication(Delivery {
         subscription: subscription.id,
         pos,

@@ -355,7 +355,7 @@ fn take_u64(from: &mut &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use riser_model::ConnectionId;
+    use riser_model::{ConnectionId, Epoch, LogId, Position};
 
     const STAMP: Stamp = Stamp { boot_us: 0x0102_0304, wall: Wall(-2), uncertainty_ms: 7 };
 
@@ -368,6 +368,7 @@ mod tests {
             packet_id: Some(PacketId { session: 5, id: 6 }),
             publisher: Some(Publisher(7)),
             session: Some(ConnectionId(8)),
+            replaces: Some(Position { log: LogId(9), epoch: Epoch(10), seq: Seq(11) }),
             properties: b"pp",
             payload: b"hello",
         }
@@ -394,13 +395,14 @@ mod tests {
         let mut out = Vec::new();
         full().write_frame(&mut out, RouteNumber(9), STAMP);
         let golden = [
-            &[239, 0][..], // flags: everything, at QoS 2
+            &[239, 1][..], // flags: everything, at QoS 2
             &[7, 0, 0, 0, 4, 3, 2, 1, 0, 0, 0, 0, 254, 255, 255, 255, 255, 255, 255, 255], // stamp
             &[255, 6, b't', b'e', b'x', b't', b'/', b'x'],
             &[3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0], // publish id
             &[5, 0, 0, 0, 0, 0, 0, 0, 6, 0],                   // packet id
             &[7, 0, 0, 0, 0, 0, 0, 0],                         // publisher
             &[8, 0, 0, 0, 0, 0, 0, 0],                         // session
+            &[9, 0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 11, 0, 0, 0, 0, 0, 0, 0], // replaces
             &[2, 0, b'p', b'p', b'h', b'e', b'l', b'l', b'o'],
         ];
         assert_eq!(out[FRAME_HEADER_BYTES + 2..], golden.concat());

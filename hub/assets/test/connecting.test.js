@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { mock, test } from "node:test";
 import * as riser from "../riser.js";
-import { RiserError, comesBack, connect } from "../riser.js";
+import { RiserError, comesBack, connect, lobby } from "../riser.js";
 import { FakeSocket, again, alone, recorder, room, settle, states } from "./fake.js";
 
 alone();
@@ -219,4 +219,46 @@ test("a runtime without WebSocket is told what to give", () => {
   delete globalThis.WebSocket;
   assert.throws(() => connect("ws://hub/a/b"), { code: "no_websocket" });
   if (had) globalThis.WebSocket = had;
+});
+
+test("a lobby answers without subscriptions, and shows its rooms", async () => {
+  const door = lobby("ws://hub/", { WebSocket: FakeSocket, credential: { user: "acme/ann", password: "p" } });
+  await settle();
+  const hello = FakeSocket.last.accept();
+  assert.deepEqual([hello.subscriptions, hello.credential.user], [[], "acme/ann"]);
+  FakeSocket.last.say({ re: hello.id, ok: { account: "acme", client: "c", name: "ann", connection: 1 } });
+  assert.deepEqual(await door.ready(), { account: "acme", client: "c", name: "ann", connection: 1 });
+  const rooms = door.rooms();
+  FakeSocket.last.say({ re: FakeSocket.last.asked("rooms").id, ok: { rooms: [{ name: "plant", gated: true, members: 3 }] } });
+  assert.deepEqual(await rooms, [{ name: "plant", gated: true, members: 3 }]);
+  door.close();
+});
+
+test("who knocks waits longer than who only connects, and is let in", async () => {
+  const prompts = [];
+  await room({ onPrompt: (prompt) => void prompts.push(prompt) });
+  const hello = FakeSocket.last.accept();
+  FakeSocket.last.say({ ev: "knocked" });
+  mock.timers.tick(60_000);
+  await settle();
+  assert.deepEqual([prompts, FakeSocket.all.length], [[{ type: "knocked" }], 1]);
+  FakeSocket.last.say({ re: hello.id, ok: { account: "acme", room: "plant", client: "c", name: "ann", connection: 1, ping_s: 25, subscriptions: [] } });
+  assert.equal(states.at(-1)[0], "open");
+});
+
+test("a gate that says nothing more is left, and tried again", async () => {
+  await room();
+  FakeSocket.last.accept();
+  FakeSocket.last.say({ ev: "knocked" });
+  mock.timers.tick(150_000);
+  await settle();
+  assert.equal(FakeSocket.all[0].closed, 4001);
+});
+
+test("a challenge is answered with what the author signs", async () => {
+  await room({ onPrompt: async ({ method, nonce }) => `${method} of ${nonce}` });
+  FakeSocket.last.accept();
+  FakeSocket.last.say({ ev: "challenge", method: "ed25519", nonce: "n1" });
+  await settle();
+  assert.deepEqual(FakeSocket.last.asked("answer"), { op: "answer", proof: "ed25519 of n1" });
 });

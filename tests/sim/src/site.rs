@@ -314,6 +314,8 @@ pub fn hub(
             account: id,
             account_name: name.clone(),
             name: placing::quarantine_name(),
+            kind: Default::default(),
+            ready: Vec::new(),
             history: History::Log,
             retention: Default::default(),
             linked: false,

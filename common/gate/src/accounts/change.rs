@@ -39,7 +39,7 @@ pub enum AccountChange {
     CreateMember(Box<Member>),
     /// Gives a user or client another name.
     RenameMember(ClientId, AccountName),
-    /// Removes a user or client, with what was granted to it.
+    /// Removes a user or client, with what was granted to it; no room waits for it any more.
     RemoveMember(ClientId),
     /// Gives a user or client another role.
     SetRole(ClientId, Option<Role>),
@@ -309,6 +309,11 @@ impl Account {
                 grant.to = Whom::Named(name.clone());
             }
         }
+        for awaited in self.config.room.iter_mut().flat_map(|room| &mut room.ready) {
+            if *awaited == former {
+                *awaited = name.clone();
+            }
+        }
         Ok(())
     }
 
@@ -324,6 +329,10 @@ impl Account {
         self.gone.insert(id.0);
         for list in grants(&mut self.config) {
             list.retain(|grant| grant.to != Whom::Named(name.clone()));
+        }
+        // Nobody waits for who is no more.
+        for room in &mut self.config.room {
+            room.ready.retain(|awaited| *awaited != name);
         }
         Ok(())
     }

@@ -118,6 +118,15 @@ fn a_user_is_made_renamed_granted_grouped_and_removed() {
     let directory = change(&mut accounts, AccountChange::RenameMember(bob, name("rob"))).unwrap();
     assert!(reads(&directory, bob) && directory.named("acme/rob").is_some());
     assert!(directory.named("acme/bob").is_none());
+    let mut waiting = Box::new(RoomConfig::new("hall".parse::<RoomName>().unwrap(), History::Log));
+    (waiting.id, waiting.ready) = (Some(RoomId::of(ACME, "yard")), vec![name("rob")]);
+    waiting.name = "yard".parse().unwrap();
+    let yard = |directory: &Directory| directory.room(ACME, RoomId::of(ACME, "yard")).unwrap().ready.clone();
+    let directory = change(&mut accounts, AccountChange::CreateRoom(waiting)).unwrap();
+    assert_eq!(yard(&directory), [name("rob")]);
+    let directory = change(&mut accounts, AccountChange::RenameMember(bob, name("bob"))).unwrap();
+    assert_eq!(yard(&directory), [name("bob")], "who is waited for keeps being");
+    change(&mut accounts, AccountChange::RenameMember(bob, name("rob"))).unwrap();
     change(&mut accounts, AccountChange::Grant(None, grant(Whom::Group(name("ops")), true))).unwrap();
     let directory = change(&mut accounts, AccountChange::SetGroups(bob, vec![name("ops")])).unwrap();
     assert!(!reads(&directory, bob) && reads(&directory, ann()), "a group's deny wins for who is in it");
@@ -125,6 +134,7 @@ fn a_user_is_made_renamed_granted_grouped_and_removed() {
     assert!(reads(&directory, bob));
     let directory = change(&mut accounts, AccountChange::RemoveMember(bob)).unwrap();
     assert!(directory.principal(bob).is_none());
+    assert!(yard(&directory).is_empty(), "nobody waits for who is no more");
     assert_eq!(change(&mut accounts, AccountChange::CreateMember(user("bob"))).err(), Some(Why::Taken));
     assert_eq!(change(&mut accounts, AccountChange::RemoveMember(bob)).err(), Some(Why::Unknown));
     let two = grant(Whom::Named(name("nobody")), false);

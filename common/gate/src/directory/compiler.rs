@@ -11,8 +11,8 @@ use crate::{
     sequence::Sequence,
 };
 use riser_model::{
-    AccountId, AccountName, ClientId, Filter, Grants, Principal, PublicKey, Right, Room, RoomId,
-    principal::Rule,
+    AccountId, AccountName, ClientId, Filter, Grants, History, Principal, PublicKey, Right, Room, RoomId,
+    RoomKind, principal::Rule,
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -164,6 +164,11 @@ impl Compiler {
                 self.refuse(format!("{key}.id"), "two rooms have this id", "make another with `id new`");
             }
             self.grants(&format!("{key}.grant"), account, &room.grant, Some(room_id), &mut rules);
+            self.readiness(&format!("{key}.ready"), account, &room.ready);
+            if room.kind == RoomKind::Board && room.history != History::Log {
+                let want = "history = \"log\", or kind = \"bus\"";
+                self.refuse(format!("{key}.kind"), "a board without a past", want);
+            }
             let gate = self.gate(&format!("{key}.gate"), &room.gate, true);
             self.directory.room_gates.extend(gate.map(|gate| (room_id, (id, gate))));
             self.directory.by_id.insert(room_id, self.directory.rooms.len());
@@ -172,6 +177,8 @@ impl Compiler {
                 account: id,
                 account_name: account.name.clone(),
                 name: room.name.clone(),
+                kind: room.kind,
+                ready: room.ready.clone(),
                 history: room.history,
                 retention: room.retention,
                 linked: room.linked,
@@ -191,6 +198,21 @@ impl Compiler {
                 self.wrong.extend(wrong);
                 None
             }
+        }
+    }
+
+    /// Who is waited for has to exist.
+    fn readiness(&mut self, key: &str, account: &AccountConfig, ready: &[AccountName]) {
+        let users = account.user.iter().map(|user| &user.name);
+        let names: Vec<&AccountName> =
+            users.chain(account.client.iter().map(|client| &client.name)).collect();
+        for name in ready.iter().filter(|name| !names.contains(name)) {
+            let known: Vec<String> = names.iter().map(ToString::to_string).collect();
+            self.refuse(
+                key,
+                format!("no user or client {name:?} in this account: the room would never be ready"),
+                suggestion(name.as_str(), &known, "declare it, or do not wait for it"),
+            );
         }
     }
 

@@ -202,6 +202,8 @@ fn every_contradiction_names_its_key_and_a_remedy() {
             "account[acme].client[twin].id",
             "id new",
         ),
+        (acme() + "ready = [\"an\"]", "account[acme].room[yard].ready", "did you mean \"ann\"?"),
+        (acme() + "kind = \"board\"", "account[acme].room[yard].kind", "history = \"log\""),
     ];
     for (text, key, want) in cases {
         let wrong = compile(&text).expect_err(key);

@@ -6,7 +6,7 @@ use riser_gate::{Caller, Gate, Policy, Redeemed};
 use riser_model::{
     ConnectionId, Now,
     door::{Ask, Code, Credential, Intake, Refusal, Tell},
-    look::Look,
+    look::{Look, Seen},
 };
 use riser_mqtt::HandOver;
 use riser_rooms::Input as BusInput;
@@ -115,7 +115,24 @@ impl Instance {
                 let Some(principal) = connection.principal.clone() else { return };
                 match *at {
                     Look::Quarantine(care) => self.care(id, look, principal, care),
-                    at => {
+                    Look::Past(wanted) => self.page(id, look, principal, wanted),
+                    Look::Edit(edit) => self.edit(id, look, principal, edit),
+                    Look::Devices { room } => {
+                        let directory = Arc::clone(&connection.policy.directory);
+                        let result = self.devices(&directory, &principal, &room);
+                        self.tell(id, Tell::Seen { id: look, result });
+                    }
+                    Look::Presence { room } => {
+                        let directory = Arc::clone(&connection.policy.directory);
+                        let own = connection.standing.principal.clone().unwrap_or_else(|| principal.clone());
+                        let of = self.bus.readable_room(&principal, &room);
+                        let mut result = self.look(&principal, &Look::Presence { room }, now);
+                        if let (Ok(Seen::Presence(seen)), Ok(room)) = (&mut result, of) {
+                            self.see_gate(&directory, &own, room, seen);
+                        }
+                        self.tell(id, Tell::Seen { id: look, result });
+                    }
+                    at @ Look::Statistics { .. } => {
                         let result = self.look(&principal, &at, now);
                         self.tell(id, Tell::Seen { id: look, result });
                     }

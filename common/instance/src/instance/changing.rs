@@ -44,6 +44,7 @@ impl Instance {
         }
         let bindings = self.bus.bindings().to_vec();
         self.rooms(BusInput::Reconfigured { rooms, bindings }, now);
+        self.readiness.is_due = true;
         self.end_unknown(now);
     }
 

@@ -288,8 +288,13 @@ impl Instance {
         let Some(connection) = self.connections.get(&id) else { return };
         let Some(principal) = &connection.standing.principal else { return };
         let directory = &connection.policy.directory;
-        let info =
-            |(room, name, members)| RoomInfo { name, gated: directory.room_gate(room).is_some(), members };
+        let info = |(room, name, members)| RoomInfo {
+            name,
+            gated: directory.room_gate(room).is_some(),
+            members,
+            kind: self.bus.kind_of(room).unwrap_or_default(),
+            absent: self.absent(room),
+        };
         let rooms = self.bus.rooms_reached(principal).map(info).collect();
         self.tell(id, Tell::Rooms(rooms));
     }

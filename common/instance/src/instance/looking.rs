@@ -1,16 +1,19 @@
 //! Looking at the instance as it is at the moment: rooms, and who is in them, here and behind edges.
 
 use super::Instance;
+use riser_gate::{Directory, Stand, sequence::Stage};
 use riser_model::{
-    AccountName, LogId, Now, Principal,
+    AccountName, ClientId, LogId, Now, Principal, Right, RoomId, RoomName,
     door::{Code, Refusal},
     event::{Scope, SystemEvent},
-    look::{Behind, Look, Presence, Present, Seen},
+    look::{Behind, Device, Look, Presence, Present, Seen, Waiting},
 };
 use riser_rooms::presence::Change;
 
 /// Connections in one answer.
 const PRESENT_MAX: usize = 1000;
+/// Connections at a gate, in one answer.
+const WAITING_MAX: usize = 200;
 
 /// What is known of an edge whose entries this instance has.
 #[derive(Clone, Debug)]
@@ -29,30 +32,86 @@ impl Instance {
                 let all: Vec<Present> = self.bus.present(id).chain(behind).collect();
                 let more = all.len().saturating_sub(PRESENT_MAX) as u64;
                 let present = all.into_iter().take(PRESENT_MAX).collect();
-                Ok(Seen::Presence(Presence { present, more }))
+                let (absent, kind) = (self.absent(id), self.bus.kind_of(id).unwrap_or_default());
+                let administers = principal.grants.reach(Right::Admin, id);
+                let seen = Presence { present, more, absent, kind, administers, ..Presence::default() };
+                Ok(Seen::Presence(seen))
             }
             Look::Statistics { room, channels } => {
                 let traffic = self.bus.traffic(principal, room, channels, now.time)?;
                 Ok(Seen::Statistics(Box::new(traffic)))
             }
-            Look::Quarantine(_) => Err(super::refusal(
-                Code::WrongState,
-                "the quarantine, other than over a connection",
-                "op quarantine on a WebSocket of sub-protocol riser.v1.json",
-            )),
+            Look::Quarantine(_) | Look::Past(_) | Look::Edit(_) | Look::Devices { .. } => {
+                Err(super::refusal(
+                    Code::WrongState,
+                    "what takes a while, other than over a connection",
+                    "its op on a WebSocket of sub-protocol riser.v1.json",
+                ))
+            }
         }
+    }
+
+    /// What somebody sees of a room's gate who looks after it, and who stands at the gates of what is its to look after.
+    /// By its own rights, not by those of the room that it is in.
+    pub(super) fn see_gate(&self, directory: &Directory, who: &Principal, room: RoomId, seen: &mut Presence) {
+        let names = |stage: &Stage| stage.any.iter().map(|one| one.kind().name()).collect();
+        let gate = directory.room_gate(room).filter(|_| who.grants.reach(Right::Admin, room));
+        seen.gate = gate.map(|gate| gate.stages.iter().map(names).collect()).unwrap_or_default();
+        let standing = self.connections.iter().filter_map(|(id, one)| Some((id, one.at.as_ref()?)));
+        let waiting = standing.filter_map(|(connection, at)| {
+            let (Stand::Hears(acceptor) | Stand::Awaits(acceptor)) = at.gate.stand() else { return None };
+            let principal = at.gate.standing().principal.as_ref()?;
+            let before = at.before.room();
+            let its = match before {
+                Some((room, _)) => who.grants.reach(Right::Admin, room),
+                None => who.grants.administer(),
+            };
+            (its && principal.account == who.account).then(|| Waiting {
+                connection: *connection,
+                name: Some(principal.name.clone()),
+                acceptor: acceptor.name(),
+                knocks: at.knocks.is_some(),
+                room: before.map(|(_, name)| name.clone()),
+            })
+        });
+        seen.waiting = waiting.take(WAITING_MAX).collect();
+    }
+
+    /// The devices of an account that listen in a room, for who looks after it.
+    pub(super) fn devices(
+        &self,
+        directory: &Directory,
+        who: &Principal,
+        room: &RoomName,
+    ) -> Result<Seen, Refusal> {
+        let id = self.bus.readable_room(who, room)?;
+        if !who.grants.reach(Right::Admin, id) {
+            let want = "the right to administer the room";
+            return Err(super::refusal(Code::Denied, "look for the devices of a room", want));
+        }
+        let behind = self.presences.present(id, |log| self.behind(log));
+        let all: Vec<ClientId> = self.bus.present(id).chain(behind).map(|one| one.client).collect();
+        let devices = directory.keyed(who.account).filter(|device| device.grants.reach(Right::Subscribe, id));
+        let shown = devices.map(|device| {
+            let connections = all.iter().filter(|client| **client == device.client).count();
+            let connections = u32::try_from(connections).unwrap_or(u32::MAX);
+            Device { client: device.client, name: device.name.clone(), connections }
+        });
+        Ok(Seen::Devices(shown.take(PRESENT_MAX).collect()))
     }
 
     /// An edge with that log is known by this name, and its link is up, or not.
     pub fn know_site(&mut self, log: LogId, name: &AccountName, online: bool) {
+        self.readiness.is_due = true;
         if self.sites.insert(log, Site { name: name.clone(), online }).is_none() {
             // The log's fold does not know which logs are below.
             let bus = &self.bus;
-            self.outcomes.retain(|one| bus.origin(one.origin).is_none_or(|(from, _)| from != log));
+            let from = |origin: u32| bus.origin(origin).is_some_and(|(from, _)| from == log);
+            self.outcomes.retain(|one| !one.origin().is_some_and(from));
         }
     }
 
-    fn behind(&self, log: LogId) -> Behind {
+    pub(super) fn behind(&self, log: LogId) -> Behind {
         let site = self.sites.get(&log);
         Behind {
             edge: site.map(|site| site.name.clone()),
@@ -64,6 +123,7 @@ impl Instance {
     /// Somebody came into a room behind an edge, or went.
     pub(super) fn say_change(&mut self, change: Change, now: Now) {
         let Change { log, room, client, name, connection, left } = change;
+        self.readiness.is_due = true;
         let behind = self.sites.get(&log).map(|site| site.name.clone());
         let event = match left {
             None => SystemEvent::Joined { client, name, connection, behind },

@@ -9,7 +9,7 @@ use riser_model::{
     event::{PublishedAs, Scope, SystemEvent},
 };
 use riser_rooms::outcomes::Pending;
-use riser_wire::entry::Frame;
+use riser_wire::entry::{Frame, Publication};
 use std::time::Duration;
 
 /// What was on its way to a device when its time was over may still be acknowledged.
@@ -25,7 +25,10 @@ const GONE: &str = "gone";
 impl Instance {
     /// Takes a committed entry. Whether it waits for its outcome.
     pub(super) fn comes_down(&mut self, seq: Seq, frame: &Frame<'_>) -> bool {
-        let Some(origin) = frame.origin else { return false };
+        let Some(origin) = frame.origin else { return self.goes_to_one(seq, frame) };
+        if let Some(route) = self.bus.route(frame.route).filter(|_| !self.outcomes.is_empty()) {
+            self.outcomes.is_there(frame, route);
+        }
         // What comes up from an edge below is told to nobody.
         if self.bus.origin(origin.number).is_some_and(|(log, _)| self.sites.contains_key(&log)) {
             return false;
@@ -35,6 +38,12 @@ impl Instance {
         };
         self.outcomes.come(seq, frame, route);
         true
+    }
+
+    /// Takes an entry of this log's own. Whether it is addressed to a client, and waits for its outcome.
+    fn goes_to_one(&mut self, seq: Seq, frame: &Frame<'_>) -> bool {
+        let route = self.bus.route(frame.route).filter(|_| Publication::has_publish_id(frame.body));
+        route.is_some_and(|route| self.outcomes.go(seq, frame, route))
     }
 
     /// A device has these.
@@ -103,7 +112,14 @@ impl Instance {
         now: Now,
         event: impl FnOnce(Position, PublishedAs) -> SystemEvent,
     ) {
-        let Some((log, epoch)) = self.bus.origin(pending.origin) else { return };
+        let own = self.bus.position(pending.seq);
+        let (log, epoch) = match pending.origin() {
+            Some(origin) => match self.bus.origin(origin) {
+                Some(place) => place,
+                None => return,
+            },
+            None => (own.log, own.epoch),
+        };
         let id = pending.id();
         let publish_id = PublishedAs { producer: id.producer, n: id.n };
         let event = event(Position { log, epoch, seq: pending.seq }, publish_id);

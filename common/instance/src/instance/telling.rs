@@ -18,6 +18,9 @@ impl Instance {
                 if let Some(settling) = self.settling.remove(&token) {
                     return self.care_done(settling, result, now);
                 }
+                if let Some((connection, id)) = self.past.edits.remove(&token) {
+                    return self.edited(connection, id, result);
+                }
                 if let Some((awaited, key)) = self.awaited.remove(&token) {
                     self.committed(awaited, &key, result.is_ok(), now);
                     self.changed(&key, now);
@@ -30,7 +33,7 @@ impl Instance {
                 self.outputs.push_back(Output::Committed { through });
             }
             // The rooms have said so on their technical channels.
-            BusOutput::Joined { .. } | BusOutput::Left { .. } => {}
+            BusOutput::Joined { .. } | BusOutput::Left { .. } => self.readiness.is_due = true,
             BusOutput::Settled { connection } => self.settled(connection, now),
             BusOutput::Retained(changes) => self.outputs.push_back(Output::Retained(changes)),
             BusOutput::Persist { ticket, batch, connections } => {

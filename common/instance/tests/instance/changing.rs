@@ -29,6 +29,7 @@ fn remove(config: &mut AccountConfig, name: &str) {
     config.user.retain(|user| user.name.as_str() != name);
     for room in &mut config.room {
         room.grant.retain(|grant| grant.to != Whom::Named(name.parse().unwrap()));
+        room.ready.retain(|awaited| awaited.as_str() != name);
     }
 }
 

@@ -7,6 +7,8 @@ mod changing;
 mod entering;
 mod gates;
 mod kept;
+mod past;
+mod readiness;
 mod shares;
 mod system;
 mod wills;

@@ -10,8 +10,8 @@ use riser_gate::{
 use riser_instance::{Input, Instance, LogFold, Output};
 use riser_log::Fold;
 use riser_model::{
-    AccountId, Batch, Chunk, ConnectionId, Epoch, EpochSpan, History, LogId, Now, Read, Right, Room, Route,
-    RouteNumber, Run, Seq, Time, Wall,
+    AccountId, Batch, Chunk, ConnectionId, Epoch, EpochSpan, History, LogId, Now, Read, Right, Room,
+    RoomKind, Route, RouteNumber, Run, Seq, Time, Wall,
     door::{Ask, Code, Credential, Intake, SessionRequest, Tell},
 };
 use riser_rooms::{Bus, Config, Input as BusInput, RetainedTable, Start};
@@ -78,6 +78,9 @@ impl World {
                 deny: false,
             }];
         }
+        // What was said there may be said otherwise, and it waits for its guest.
+        config.room[2].kind = RoomKind::Board;
+        config.room[2].ready = vec!["guest".parse().unwrap()];
         config.room[0].gate = gate(hall);
         config.gate = gate(account_gate);
         let (alg, x) = (Algorithm::EdDSA, Some("A".repeat(43)));
@@ -242,9 +245,18 @@ impl World {
     /// The disk answers what it was asked to read.
     pub fn read(&mut self) {
         for (ticket, read) in std::mem::take(&mut self.reads) {
-            let (Read::All { from, .. } | Read::Of { from, .. } | Read::Before { before: from, .. }) = read;
-            let runs = self.stored.iter().filter(|(first, _, count)| first.plus(u64::from(*count)) > from);
-            let runs = runs.map(|(first, entries, count)| Run::Entries {
+            let runs: Vec<_> = match read {
+                Read::All { from, .. } | Read::Of { from, .. } => {
+                    let is_after =
+                        |(first, _, count): &&(Seq, Bytes, u32)| first.plus(u64::from(*count)) > from;
+                    self.stored.iter().filter(is_after).collect()
+                }
+                // One batch at a time.
+                Read::Before { before, .. } => {
+                    self.stored.iter().rev().find(|(first, ..)| *first < before).into_iter().collect()
+                }
+            };
+            let runs = runs.into_iter().map(|(first, entries, count)| Run::Entries {
                 first: *first,
                 count: *count,
                 epoch: Epoch(1),

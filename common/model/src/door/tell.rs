@@ -5,9 +5,10 @@ use crate::{
     gap::Gap,
     id::{ConnectionId, Epoch, LogId, Seq, SubscriptionId},
     look::Seen,
-    name::RoomName,
+    name::{AccountName, RoomName},
     position::Position,
     principal::Principal,
+    room::RoomKind,
 };
 use std::sync::Arc;
 
@@ -42,6 +43,10 @@ pub struct RoomInfo {
     pub gated: bool,
     /// How many connections are in it here.
     pub members: u32,
+    /// What it is for.
+    pub kind: RoomKind,
+    /// Who is missing of those without whom it is not ready; none for a room that waits for nobody.
+    pub absent: Option<Vec<AccountName>>,
 }
 
 /// What the bus tells a door.

@@ -241,10 +241,12 @@ impl Open {
 }
 
 fn shown(id: Option<u64>, rooms: &[RoomInfo]) -> String {
-    let rooms = rooms.iter().map(|RoomInfo { name, gated, members }| ShownRoom {
+    let rooms = rooms.iter().map(|RoomInfo { name, gated, members, kind, absent }| ShownRoom {
         name,
         gated: *gated,
         members: *members,
+        kind: kind.name(),
+        absent: absent.as_deref(),
     });
     client::ok(id, &Done::Rooms { rooms: rooms.collect() })
 }

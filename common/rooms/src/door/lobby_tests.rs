@@ -25,9 +25,12 @@ fn open() -> Lobby {
 fn program_looks_around_and_is_moved_into_a_room() {
     let mut door = open();
     assert_eq!(asks(&text(&mut door, r#"{"op":"rooms","id":2}"#)), [&Ask::Rooms]);
-    let rooms = vec![RoomInfo { name: "plant".parse().unwrap(), gated: true, members: 3 }];
+    let name: RoomName = "plant".parse().unwrap();
+    let kind = riser_model::RoomKind::Board;
+    let absent = Some(vec!["pump".parse().unwrap()]);
+    let rooms = vec![RoomInfo { name, gated: true, members: 3, kind, absent }];
     let shown = tell(&mut door, Tell::Rooms(rooms));
-    let plant = json!({ "name": "plant", "gated": true, "members": 3 });
+    let plant = json!({ "name": "plant", "gated": true, "members": 3, "kind": "board", "absent": ["pump"] });
     assert_eq!(texts(&shown), [json!({ "re": 2, "ok": { "rooms": [plant] } })]);
     let who = text(&mut door, r#"{"op":"whoami","id":3}"#);
     assert_eq!((&texts(&who)[0]["re"], &texts(&who)[0]["ok"]["account"]), (&json!(3), &json!("acme")));

@@ -4,7 +4,7 @@ use super::refusal;
 use riser_model::{
     RoomName,
     door::{Ask, Code, Refusal},
-    look::Look,
+    look::{Edit, Look, PastWanted},
 };
 use riser_wire::client::Looking;
 use std::collections::BTreeMap;
@@ -40,6 +40,13 @@ impl Looks {
             Looking::Presence => Look::Presence { room },
             Looking::Statistics(channels) => Look::Statistics { room, channels },
             Looking::Quarantine(care) => Look::Quarantine(care),
+            Looking::Past { channels, before, most } => {
+                Look::Past(PastWanted { room, channels, before, most })
+            }
+            Looking::Edit { entry, content_type, payload } => {
+                Look::Edit(Edit { room, entry, content_type, payload })
+            }
+            Looking::Devices => Look::Devices { room },
         };
         Ok(Ask::Look { id, look: Box::new(look) })
     }

@@ -11,7 +11,7 @@ use riser_model::{
     door::{self, Ask, Code, Delivery, Flow, From, Output, Refusal, Subscribed, Want},
 };
 use riser_wire::{
-    client::{Channels, Msg, Payload, Published, Push, Started, Subscribe, Technical, scope_name},
+    client::{Channels, Msg, Published, Push, Started, Subscribe, Technical, scope_name},
     cloud_event,
     entry::{Body, Kind, Publication},
     limits::SUBSCRIPTIONS_MAX,
@@ -379,14 +379,8 @@ fn message(sub: u32, prev: Position, delivery: &Delivery) -> Option<String> {
         return Some(Push::Event { sub, pos, prev, scope, skipped, event }.text());
     }
     let fields = || {
-        let published = Published {
-            pos: delivery.pos,
-            channel: delivery.route.channel.as_str(),
-            client: delivery.route.client,
-            time: body.stamp.wall,
-            payload: Payload::new(&publication),
-        };
-        published.fields()
+        let (pos, route) = (delivery.pos, &delivery.route);
+        Published::new(pos, route.channel.as_str(), route.client, &body, &publication).fields()
     };
     let own;
     let fields = match &delivery.wording {

@@ -79,7 +79,13 @@ fn lobby_knows_its_verbs_and_no_others() {
             .contains("acme/ann (00000000-0000-0000-0000-000000000008), in the lobby")
     );
     assert_eq!(asks(&text(&mut door, "rooms")), [&Ask::Rooms]);
-    let rooms = vec![RoomInfo { name: "hall".parse().unwrap(), gated: true, members: 3 }];
+    let rooms = vec![RoomInfo {
+        name: "hall".parse().unwrap(),
+        gated: true,
+        members: 3,
+        kind: riser_model::RoomKind::Bus,
+        absent: None,
+    }];
     assert_eq!(lines(&tell(&mut door, Tell::Rooms(rooms))), ["hall (3 here, behind a gate)\r\n> "]);
     for wrong in
         ["drop tables", "help me", "say a b", "connect", "connect to room NOWHERE", "leave", "rooms of"]

@@ -25,6 +25,8 @@ pub(super) fn room(name: &str, history: History) -> Room {
         account: ACCOUNT,
         account_name: "acme".parse().unwrap(),
         name: name.parse().unwrap(),
+        kind: Default::default(),
+        ready: Vec::new(),
         history,
         retention: Default::default(),
         linked: false,

@@ -3,7 +3,7 @@
 use super::request::is_json;
 use crate::{
     close::{after_ms, close_code},
-    entry::Publication,
+    entry::{Body, Publication},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use riser_model::{
@@ -97,6 +97,11 @@ pub struct ShownRoom<'a> {
     pub gated: bool,
     /// How many connections are in it here.
     pub members: u32,
+    /// What it is for.
+    pub kind: &'static str,
+    /// Who is missing of those without whom it is not ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub absent: Option<&'a [AccountName]>,
 }
 
 /// Who and where the client is.
@@ -195,12 +200,27 @@ pub struct Published<'a> {
     pub client: ClientId,
     /// When, milliseconds since 1970 by the wall clock of the host that took it.
     pub time: Wall,
+    /// Of which publication it is another wording.
+    #[serde(serialize_with = "shown_if", skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<Position>,
     /// What, and as what.
     #[serde(flatten)]
     pub payload: Payload<'a>,
 }
 
-impl Published<'_> {
+impl<'a> Published<'a> {
+    /// A publication as it lies in a log. What names another log than its own was checked by nobody here.
+    pub fn new(
+        pos: Option<Position>,
+        channel: &'a str,
+        client: ClientId,
+        body: &Body<'a>,
+        publication: &Publication<'a>,
+    ) -> Self {
+        let replaces = publication.replaces.filter(|replaced| pos.is_some_and(|pos| pos.log == replaced.log));
+        Self { pos, channel, client, time: body.stamp.wall, replaces, payload: Payload::new(publication) }
+    }
+
     /// The fields of the message, without the braces around them: made once for all who get it.
     pub fn fields(&self) -> String {
         let mut fields = text(self);

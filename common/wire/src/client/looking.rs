@@ -9,19 +9,39 @@
 //! <- {"re":5,"ok":{"detained":[{"pos":"...","code":"denied","room":"hall","channel":"a/b",...}],"next":null}}
 //! -> {"op":"quarantine","id":6,"release":"<pos>","reason":"granted since"}
 //! <- {"re":6,"ok":{"pos":"..."}}
+//! -> {"op":"past","id":7,"channels":"#","before":"<pos>","most":20}
+//! <- {"re":7,"ok":{"messages":[{"pos":"...","channel":"news","client":"...","time":0,"type":"text/plain","data":"x"}],"next":"..."}}
+//! -> {"op":"edit","id":8,"pos":"<pos>","data":"y"}
+//! <- {"re":8,"ok":{"pos":"..."}}
+//! -> {"op":"devices","id":9}
+//! <- {"re":9,"ok":{"devices":[{"client":"...","name":"pump","connections":1}]}}
 //! ```
+//!
+//! **A page of the past** is what a room with history `log` has of channels before a position, or the newest without one:
+//! at most 200 publications and about 1 MiB, the oldest first, those that the reader may read and no others. `next` is
+//! the position to go on before; none where nothing is before it. A page that took many reads may hold fewer, or none,
+//! and a `next` all the same.
+//!
+//! **An edit** is a publication of its own, in the channel of the one that it replaces, and carries `replaces`, its
+//! position: with every message that shows it, live and of the past. Only in a board, of a publication that is no edit,
+//! by the client that published it or an admin of the room, and only where the log is that has it: the server looks before
+//! it is stored. What it replaces stays in the log as it was.
 
 use super::{
-    answer::Payload,
+    answer::{Payload, Published},
     object::Object,
-    request::{Text, parsed},
+    request::{Text, parsed, read_payload},
 };
 use crate::entry::{Body, Publication};
 use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use riser_model::{
-    Filter, Position, RoomName,
+    Filter, Position, RoomKind, RoomName,
     door::{Code, Refusal},
-    look::{Care, ChannelTraffic, Detained, Present, Quarantine, Rates, RoomTraffic, Seen},
+    look::{
+        Care, ChannelTraffic, Detained, Device, Past, PastEntry, Present, Quarantine, Rates, RoomTraffic,
+        Seen, Waiting,
+    },
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -42,6 +62,26 @@ pub enum Looking {
     Statistics(Filter),
     /// What lies in the account's quarantine.
     Quarantine(Care),
+    /// The newest of these channels before a position.
+    Past {
+        /// Which channels.
+        channels: Filter,
+        /// Before which; before what comes next without one.
+        before: Option<Position>,
+        /// At most so many.
+        most: u32,
+    },
+    /// Another wording of what was said.
+    Edit {
+        /// Of which publication.
+        entry: Position,
+        /// What the payload is.
+        content_type: String,
+        /// The payload.
+        payload: Bytes,
+    },
+    /// The devices that the room's admin reaches.
+    Devices,
 }
 
 /// Reads what belongs to `op`.
@@ -53,12 +93,28 @@ pub(super) fn read(object: &mut Object<'_>, op: &str) -> Result<Looking, Refusal
             Ok(Looking::Statistics(channels))
         }
         "quarantine" => read_care(object).map(Looking::Quarantine),
+        "past" => {
+            let want = "a channel in which a whole level may be + and the last level may be #";
+            let channels = parsed::<Filter>(object, "channels", want)?.unwrap_or_else(Filter::all);
+            let before = parsed::<Position>(object, "before", WANT_POS)?;
+            let most = object.optional("most", "a number from 1 to 200")?.unwrap_or(LISTED_MAX);
+            Ok(Looking::Past { channels, before, most: most.clamp(1, LISTED_MAX) })
+        }
+        "edit" => {
+            let entry = parsed::<Position>(object, "pos", WANT_POS)?;
+            let entry = entry.ok_or_else(|| object.missing("pos", WANT_POS))?;
+            let (content_type, payload) = read_payload(object)?;
+            let payload = Bytes::from(payload.into_owned());
+            Ok(Looking::Edit { entry, content_type: content_type.into_owned(), payload })
+        }
+        "devices" => Ok(Looking::Devices),
         _ => Ok(Looking::Presence),
     }
 }
 
+const WANT_POS: &str = "a position exactly as it was received (log.epoch.seq)";
+
 fn read_care(object: &mut Object<'_>) -> Result<Care, Refusal> {
-    const WANT_POS: &str = "a position exactly as it was received (log.epoch.seq)";
     let want =
         "one of: list (an object, empty or with after and most), inspect, release, drop (a position each)";
     let list = object.raw("list").map(|raw| {
@@ -101,7 +157,34 @@ pub fn seen(room: &RoomName, seen: &Seen) -> Value {
     match seen {
         Seen::Presence(presence) => {
             let present: Vec<Value> = presence.present.iter().map(present).collect();
-            json!({ "room": room, "present": present, "more": presence.more })
+            let mut shown = json!({ "room": room, "present": present, "more": presence.more });
+            if let Value::Object(fields) = &mut shown {
+                if let Some(absent) = &presence.absent {
+                    fields.insert("ready".into(), absent.is_empty().into());
+                    fields.insert("absent".into(), json!(absent));
+                }
+                if presence.kind != RoomKind::default() {
+                    fields.insert("kind".into(), presence.kind.name().into());
+                }
+                if presence.administers {
+                    fields.insert("administers".into(), true.into());
+                }
+                if !presence.gate.is_empty() || !presence.waiting.is_empty() {
+                    let waiting: Vec<Value> = presence.waiting.iter().map(waiting).collect();
+                    fields.insert("gate".into(), json!(presence.gate));
+                    fields.insert("waiting".into(), json!(waiting));
+                }
+            }
+            shown
+        }
+        Seen::Past(Past { entries, next }) => {
+            let messages: Vec<Value> = entries.iter().filter_map(message).collect();
+            json!({ "messages": messages, "next": next.map(|position| position.to_string()) })
+        }
+        Seen::Edited(position) => json!({ "pos": position.to_string() }),
+        Seen::Devices(devices) => {
+            let shown = |Device { client, name, connections }: &Device| json!({ "client": client, "name": name, "connections": connections });
+            json!({ "devices": devices.iter().map(shown).collect::<Vec<Value>>() })
         }
         Seen::Statistics(traffic) => statistics(room, traffic),
         Seen::Quarantine(Quarantine { detained: all, next }) => {
@@ -116,6 +199,19 @@ pub fn seen(room: &RoomName, seen: &Seen) -> Value {
         Seen::Released(position) => json!({ "pos": position.to_string() }),
         Seen::Dropped => json!({}),
     }
+}
+
+/// As a subscription has it, but for what only that says. None for what is no publication.
+fn message(one: &PastEntry) -> Option<Value> {
+    let body = Body::read(&one.body).ok()?;
+    let publication = Publication::read(&body).ok()?;
+    let published = Published::new(Some(one.entry), one.channel.as_str(), one.client, &body, &publication);
+    serde_json::from_str(&format!("{{{}}}", published.fields())).ok()
+}
+
+fn waiting(one: &Waiting) -> Value {
+    let Waiting { connection, name, acceptor, knocks, room } = one;
+    json!({ "connection": connection, "name": name, "acceptor": acceptor, "knocks": knocks, "room": room })
 }
 
 fn present(one: &Present) -> Value {
@@ -249,6 +345,49 @@ mod tests {
     }
 
     #[test]
+    fn the_past_and_other_wordings_are_asked_for() {
+        let past = |more: &str| looked(&format!(r#"{{"op":"past","id":1{more}}}"#));
+        let wanted = |channels: &str, before, most| {
+            Ok(Looking::Past { channels: channels.parse().unwrap(), before, most })
+        };
+        assert_eq!(past(""), wanted("#", None, 200));
+        let page = format!(r#","channels":"a/+","before":"{}","most":999"#, entry());
+        assert_eq!(past(&page), wanted("a/+", Some(entry()), 200));
+        assert_eq!(past(r#","most":0"#), wanted("#", None, 1));
+        let edit = |more: &str| looked(&format!(r#"{{"op":"edit","id":1,"pos":"{}"{more}}}"#, entry()));
+        let content_type = "text/plain".to_owned();
+        let worded = Looking::Edit { entry: entry(), content_type, payload: Bytes::from_static(b"x") };
+        assert_eq!(edit(r#","data":"x""#), Ok(worded));
+        assert_eq!(looked(r#"{"op":"devices","id":1}"#), Ok(Looking::Devices));
+        for bad in [r#","before":"3""#, r#","most":-1"#, r#","channel":"a""#] {
+            assert!(past(bad).is_err(), "{bad}");
+        }
+        for bad in ["", r#","data":"x","data_b64":"eA==""#, r#","data":"x","channel":"a""#] {
+            assert!(edit(bad).is_err(), "{bad}");
+        }
+        assert!(looked(r#"{"op":"edit","id":1,"data":"x"}"#).is_err(), "of what?");
+    }
+
+    #[test]
+    fn a_page_of_the_past_is_golden_and_an_edit_says_so_in_its_own_log_only() {
+        let one = |publication: Publication<'_>| {
+            let mut frame = Vec::new();
+            publication.write_frame(&mut frame, RouteNumber(0), Stamp::default());
+            let (channel, client) = ("a".parse().unwrap(), ClientId(uuid::Uuid::nil()));
+            let body = Bytes::from(frame).slice(FRAME_HEADER_BYTES..);
+            PastEntry { entry: entry(), channel, client, body }
+        };
+        let said = Publication::new(ContentType::Text, b"x");
+        let edit = |log| Publication { replaces: Some(Position { log, ..entry() }), ..said };
+        let entries = vec![one(edit(LogId(1))), one(edit(LogId(9)))];
+        let past = Past { entries, next: Some(entry()) };
+        assert_eq!(
+            seen(&"hall".parse().unwrap(), &Seen::Past(past)).to_string(),
+            r#"{"messages":[{"channel":"a","client":"00000000-0000-0000-0000-000000000000","data":"x","pos":"0000000000000001.0000000000000002.3","replaces":"0000000000000001.0000000000000002.3","time":0,"type":"text/plain"},{"channel":"a","client":"00000000-0000-0000-0000-000000000000","data":"x","pos":"0000000000000001.0000000000000002.3","time":0,"type":"text/plain"}],"next":"0000000000000001.0000000000000002.3"}"#
+        );
+    }
+
+    #[test]
     fn what_was_seen_is_golden() {
         let (client, name) = (ClientId(uuid::Uuid::nil()), "ann".parse().unwrap());
         let present = |connection, behind| {
@@ -256,7 +395,11 @@ mod tests {
             Present { client, name, connection: ConnectionId(connection), since, behind }
         };
         let behind = look::Behind { edge: Some("north".parse().unwrap()), log: LogId(10), cut_off: true };
-        let presence = look::Presence { present: vec![present(1, None), present(2, Some(behind))], more: 3 };
+        let presence = look::Presence {
+            present: vec![present(1, None), present(2, Some(behind))],
+            more: 3,
+            ..Default::default()
+        };
         assert_eq!(
             seen(&"hall".parse().unwrap(), &Seen::Presence(presence)).to_string(),
             r#"{"more":3,"present":[{"client":"00000000-0000-0000-0000-000000000000","connection":1,"name":"ann","since":5},{"behind":{"cut_off":true,"edge":"north","log":"000000000000000a"},"client":"00000000-0000-0000-0000-000000000000","connection":2,"name":"ann","since":5}],"room":"hall"}"#
@@ -264,7 +407,7 @@ mod tests {
         let mut frame = Vec::new();
         let publication = Publication::new(ContentType::Json, b"[1]");
         publication.write_frame(&mut frame, RouteNumber(0), Stamp::default());
-        let value = Some(bytes::Bytes::from(frame).slice(FRAME_HEADER_BYTES..));
+        let value = Some(Bytes::from(frame).slice(FRAME_HEADER_BYTES..));
         let rates = Rates { messages: 4, bytes: 40, second: (1, 10), minute: (2, 20) };
         let channel = "a".parse().unwrap();
         let row = ChannelTraffic { channel, rates, last: Some(Wall(7)), value, subscribers: 2 };

@@ -177,7 +177,7 @@ pub struct Message<'a> {
     pub expires_s: Option<u32>,
 }
 
-const OPS: [&str; 16] = [
+const OPS: [&str; 19] = [
     "hello",
     "answer",
     "subscribe",
@@ -190,6 +190,9 @@ const OPS: [&str; 16] = [
     "presence",
     "statistics",
     "quarantine",
+    "past",
+    "edit",
+    "devices",
     "rooms",
     "whoami",
     "move",
@@ -219,7 +222,7 @@ impl<'a> Request<'a> {
 const WANT_ID: &str = "id, a number from 0 to 9007199254740991, that the reply will echo";
 
 fn read_op<'a>(object: &mut Object<'a>, id: Option<u64>) -> Result<Op<'a>, Refusal> {
-    let want = "op, one of: hello, answer, subscribe, unsubscribe, credit, publish, decide, session, ticket, presence, statistics, quarantine, rooms, whoami, move, ping";
+    let want = "op, one of: hello, answer, subscribe, unsubscribe, credit, publish, decide, session, ticket, presence, statistics, quarantine, past, edit, devices, rooms, whoami, move, ping";
     let name: Cow<'a, str> = object.required::<Text<'a>>("op", want)?.0;
     if id.is_none() && name != "credit" && name != "answer" {
         return Err(object.missing("id", WANT_ID));
@@ -244,7 +247,9 @@ fn read_op<'a>(object: &mut Object<'a>, id: Option<u64>) -> Result<Op<'a>, Refus
         },
         "ticket" => Op::Ticket,
         "session" => Op::Session,
-        "presence" | "statistics" | "quarantine" => Op::Look(looking::read(object, &name)?),
+        "presence" | "statistics" | "quarantine" | "past" | "edit" | "devices" => {
+            Op::Look(looking::read(object, &name)?)
+        }
         "rooms" => Op::Rooms,
         "whoami" => Op::Whoami,
         "move" => {
@@ -406,6 +411,18 @@ fn read_publish<'a>(object: &mut Object<'a>) -> Result<Publish<'a>, Refusal> {
 fn read_message<'a>(object: &mut Object<'a>) -> Result<Message<'a>, Refusal> {
     let channel = parsed::<ChannelName>(object, "channel", WANT_CHANNEL)?
         .ok_or_else(|| object.missing("channel", WANT_CHANNEL))?;
+    let (content_type, payload) = read_payload(object)?;
+    let publish_id = object.raw("publish_id").map(|raw| read_publish_id(raw.get())).transpose()?;
+    let want = "expires_s, after how many seconds it is of no use, 1 to 4294967295";
+    let expires_s: Option<u32> = object.optional("expires_s", want)?;
+    if expires_s == Some(0) {
+        return Err(object.wrong("expires_s", want));
+    }
+    Ok(Message { channel, content_type, payload, publish_id, expires_s })
+}
+
+/// What is said, and as what: `data` or `data_b64`, with a `type` or without.
+pub(super) fn read_payload<'a>(object: &mut Object<'a>) -> Result<(Cow<'a, str>, Cow<'a, [u8]>), Refusal> {
     let declared = object.optional::<Text<'a>>("type", WANT_TYPE)?.map(|text| text.0);
     if declared.as_ref().is_some_and(|name| !is_content_type(name)) {
         return Err(object.wrong("type", WANT_TYPE));
@@ -428,13 +445,7 @@ fn read_message<'a>(object: &mut Object<'a>) -> Result<Message<'a>, Refusal> {
             want: format!("at most {PUBLICATION_BYTES_MAX} bytes"),
         });
     }
-    let publish_id = object.raw("publish_id").map(|raw| read_publish_id(raw.get())).transpose()?;
-    let want = "expires_s, after how many seconds it is of no use, 1 to 4294967295";
-    let expires_s: Option<u32> = object.optional("expires_s", want)?;
-    if expires_s == Some(0) {
-        return Err(object.wrong("expires_s", want));
-    }
-    Ok(Message { channel, content_type, payload, publish_id, expires_s })
+    Ok((content_type, payload))
 }
 
 const WANT_B64: &str = "standard base64 with padding";

@@ -399,6 +399,7 @@ fn msg(content_type: ContentType<'_>, payload: &[u8]) -> String {
         channel: "a/b",
         client: client(),
         time: Wall(1_700_000_000_000),
+        replaces: None,
         payload: Payload::new(&publication),
     };
     let fields = published.fields();
@@ -430,6 +431,7 @@ fn pushes_are_golden() {
         channel: "a",
         client: client(),
         time: Wall(-1),
+        replaces: None,
         payload: Payload::new(&Publication::new(ContentType::Text, b"x")),
     };
     let fields = published.fields();

@@ -1,7 +1,7 @@
 //! What a publication's body holds.
 
 use super::{BadEntry, Body, Kind, take, take_array, take_u64, write_frame};
-use riser_model::{ConnectionId, RouteNumber, Stamp};
+use riser_model::{ConnectionId, Epoch, LogId, Position, RouteNumber, Seq, Stamp};
 
 /// What the payload's bytes are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -87,6 +87,9 @@ pub struct Publication<'a> {
     pub publisher: Option<Publisher>,
     /// Whose session history it belongs to: the connection of the instance that took it, where that asked for one.
     pub session: Option<ConnectionId>,
+    /// Another wording of this publication: the instance in whose log that is has checked whose it was. Only what names that
+    /// instance's own log says anything there.
+    pub replaces: Option<Position>,
     /// MQTT 5 properties that travel with it, in MQTT 5's own encoding without the length; at most 65,535 bytes.
     pub properties: &'a [u8],
     /// The payload, byte for byte.
@@ -101,6 +104,7 @@ impl<'a> Publication<'a> {
     const QOS_SHIFT: u16 = 4;
     const PUBLISHER: u16 = 64;
     const SESSION: u16 = 128;
+    const REPLACES: u16 = 256;
 
     /// A plain publication of these bytes.
     pub fn new(content_type: ContentType<'a>, payload: &'a [u8]) -> Self {
@@ -112,6 +116,7 @@ impl<'a> Publication<'a> {
             packet_id: None,
             publisher: None,
             session: None,
+            replaces: None,
             properties: &[],
             payload,
         }
@@ -183,6 +188,8 @@ impl<'a> Publication<'a> {
         let session = has(Self::SESSION)
             .then(|| take_u64(&mut rest).map(ConnectionId).ok_or(cut("session")))
             .transpose()?;
+        let replaces =
+            has(Self::REPLACES).then(|| read_position(&mut rest).ok_or(cut("replaces"))).transpose()?;
         let properties = if has(Self::PROPERTIES) {
             let length = take_array(&mut rest).map(|b| u16::from_le_bytes(*b)).ok_or(cut("properties"))?;
             take(&mut rest, usize::from(length)).ok_or(cut("properties"))?
@@ -197,6 +204,7 @@ impl<'a> Publication<'a> {
             packet_id,
             publisher,
             session,
+            replaces,
             properties,
             payload: rest,
         })
@@ -214,6 +222,7 @@ impl<'a> Publication<'a> {
             (!properties.is_empty(), Self::PROPERTIES),
             (self.publisher.is_some(), Self::PUBLISHER),
             (self.session.is_some(), Self::SESSION),
+            (self.replaces.is_some(), Self::REPLACES),
         ] {
             if set {
                 flags |= flag;
@@ -235,6 +244,11 @@ impl<'a> Publication<'a> {
             if let Some(ConnectionId(session)) = self.session {
                 out.extend_from_slice(&session.to_le_bytes());
             }
+            if let Some(Position { log, epoch, seq }) = self.replaces {
+                for number in [log.0, epoch.0, seq.0] {
+                    out.extend_from_slice(&number.to_le_bytes());
+                }
+            }
             if !properties.is_empty() {
                 out.extend_from_slice(&(properties.len() as u16).to_le_bytes());
                 out.extend_from_slice(properties);
@@ -242,6 +256,12 @@ impl<'a> Publication<'a> {
             out.extend_from_slice(self.payload);
         });
     }
+}
+
+fn read_position(rest: &mut &[u8]) -> Option<Position> {
+    let log = LogId(take_u64(rest)?);
+    let epoch = Epoch(take_u64(rest)?);
+    Some(Position { log, epoch, seq: Seq(take_u64(rest)?) })
 }
 
 const CONTENT_TYPE_NAMED: u8 = 255;

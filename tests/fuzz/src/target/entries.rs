@@ -1,7 +1,7 @@
 //! Entries back to back, as they lie in blocks and batches. What is read is written as it was.
 
 use crate::outcome;
-use riser_model::{ConnectionId, RouteNumber, Seq, Stamp, Wall};
+use riser_model::{ConnectionId, Epoch, LogId, Position, RouteNumber, Seq, Stamp, Wall};
 use riser_wire::entry::{
     Body, ContentType, Frame, Kind, Origin, PacketId, Publication, PublishId, Publisher, frames,
 };
@@ -44,6 +44,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         packet_id: Some(PacketId { session: 5, id: 6 }),
         publisher: Some(Publisher(7)),
         session: Some(ConnectionId(8)),
+        replaces: Some(Position { log: LogId(9), epoch: Epoch(10), seq: Seq(11) }),
         properties: b"pp",
         payload: b"hello",
     };

@@ -63,3 +63,71 @@ fn edges_are_shown_as_a_tree_with_what_is_below_them() {
     site.middle().kill();
     look(&site, "look_tree.mjs", json!({ "room": "hall", "seen": "cut" }), &["the tree is clean"]);
 }
+
+/// A hub with a room that is knocked at, and a board that waits for a device.
+fn rooms(login: bool) -> Site {
+    let people = r#"
+[[account.user]]
+name = "mia"
+password = "{hash}"
+role = "member"
+
+[[account.client]]
+name = "pump"
+password = "{hash}"
+secret = "AAECAwQFBgcICQoLDA0ODw"
+role = "member"
+
+[[account.room]]
+name = "vault"
+history = "log"
+gate = ["knock"]
+
+[[account.room]]
+name = "talk"
+kind = "board"
+history = "log"
+ready = ["pump"]
+"#;
+    let hub_account = people.replace("{hash}", crate::site::password_hash());
+    let hub_top = if login { "[login]\n" } else { "" }.to_owned();
+    let mut site = Site::laid_out(Plan { hub_account, hub_top, ..Plan::default() });
+    site.hub.start();
+    site
+}
+
+#[test]
+fn people_sign_in_and_go_through_the_lobby_and_a_gate_with_a_cookie_and_without() {
+    needs!(Need::Program("chromium"), Need::Node);
+    for cookie in [true, false] {
+        let site = rooms(cookie);
+        let mut seen = vec![
+            "a wrong password",
+            "the lobby shows rooms",
+            "a room by keyboard",
+            "who knocks waits",
+            "the admin lets it in",
+            "the admin turns it away",
+        ];
+        seen.extend(cookie.then_some("signed out"));
+        let asked = json!({ "room": "hall", "guest": "mia", "gated": "vault", "cookie": cookie });
+        look(&site, "look_rooms.mjs", asked, &seen);
+    }
+}
+
+#[test]
+fn a_board_is_paged_back_and_edited_by_its_authors_and_a_room_is_ready_with_its_devices() {
+    needs!(Need::Program("chromium"), Need::Node);
+    let site = rooms(false);
+    let seen = [
+        "said",
+        "nobody else edits it",
+        "its author edits it",
+        "paged back to the first",
+        "a board is clean",
+        "ready when its device is there",
+        "a broadcast reaches the device",
+        "not ready without it",
+    ];
+    look(&site, "look_board.mjs", json!({ "guest": "mia", "board": "talk", "device": "pump" }), &seen);
+}

@@ -158,7 +158,7 @@ struct Ids {
 }
 
 /// The hash of everybody's password, made once.
-fn password_hash() -> &'static str {
+pub fn password_hash() -> &'static str {
     static HASH: OnceLock<String> = OnceLock::new();
     HASH.get_or_init(|| {
         let mut command = Command::new(program("hub"));
