@@ -127,6 +127,8 @@ class Cell {
     this.#output.setAttribute("aria-live", "off");
     this.#passed.hidden = true;
     this.#canvas.setAttribute("role", "img");
+    // Before the first drawing too: a picture is never without words.
+    this.#canvas.setAttribute("aria-label", spoken(this.series, [], ""));
     this.element.append(title, reading, this.#passed, this.#canvas);
   }
 

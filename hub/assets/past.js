@@ -64,6 +64,8 @@ export class Past {
   }
 
   #closed() {
+    // The event comes after the fact: the dialog may be open again by then, with something else in it.
+    if (this.#dialog.open) return;
     this.#subscription?.unsubscribe();
     this.#subscription = null;
     this.#room = null;

@@ -56,6 +56,8 @@ impl History {
 /// A client script that runs until its end or the test's.
 pub struct Client {
     name: String,
+    /// What it remarks.
+    log: PathBuf,
     child: Child,
     /// The script ends when this is closed.
     stdin: Option<ChildStdin>,
@@ -80,9 +82,9 @@ impl Client {
 
     /// Starts any command that writes lines of a history on its standard output.
     pub fn run(name: &str, mut command: Command, history: &History, folder: &Path) -> Self {
-        let log =
-            std::fs::File::create(folder.join(format!("{name}.log"))).expect("the folder can be written");
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
+        let log = folder.join(format!("{name}.log"));
+        let remarks = std::fs::File::create(&log).expect("the folder can be written");
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(remarks);
         let mut child = child.spawn().unwrap_or_else(|error| panic!("start {name}: {error}"));
         let stdin = child.stdin.take();
         let stdout = BufReader::new(child.stdout.take().expect("it was piped"));
@@ -99,7 +101,7 @@ impl Client {
                 }
             }
         });
-        Self { name: name.to_owned(), child, stdin, reader: Some(reader) }
+        Self { name: name.to_owned(), log, child, stdin, reader: Some(reader) }
     }
 
     /// Closes its standard input: a client that has no end of its own comes to one.
@@ -111,8 +113,15 @@ impl Client {
     pub fn finish(mut self, within: Duration) {
         let status = crate::program::wait(within, || self.child.try_wait().expect("the child is ours"));
         let status = status.unwrap_or_else(|| panic!("{} still runs after {within:?}", self.name));
-        assert!(status.success(), "{} ended with {status}", self.name);
+        assert!(status.success(), "{} ended with {status}{}", self.name, self.first_remarks());
         self.read_to_the_end();
+    }
+
+    /// An error comes first, what was there to be seen after it.
+    fn first_remarks(&self) -> String {
+        let all = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let first: Vec<&str> = all.lines().take(20).collect();
+        format!("\n--- the first of {}:\n{}", self.log.display(), first.join("\n"))
     }
 
     fn stop(&mut self) {
