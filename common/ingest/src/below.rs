@@ -448,8 +448,19 @@ impl Below {
     }
 
     fn ingest(&mut self, ingest: Ingest, instance: &mut Instance, now: Now) {
-        let Ingest { token, connection, edge, account, log, epoch, items, definitions, cursors, clock } =
-            ingest;
+        let Ingest {
+            token,
+            connection,
+            edge,
+            account,
+            log,
+            epoch,
+            items,
+            foreign,
+            definitions,
+            cursors,
+            clock,
+        } = ingest;
         let seqs = match (items.first(), items.last()) {
             (Some(first), Some(last)) => last.last().next().0.saturating_sub(first.first().0),
             (None, _) | (_, None) => 0,
@@ -466,7 +477,7 @@ impl Below {
         let table = self.tables.entry(connection).or_default();
         table.define(definitions, edge, &self.directory);
         let Placed { runs, routes, origins, elsewhere, quarantined } =
-            table.place(items, (log, epoch), account, edge);
+            table.place((items, &foreign), (log, epoch), account, edge);
         for (seq, reason) in quarantined.iter().take(QUARANTINE_EVENTS_MAX) {
             let event = SystemEvent::Quarantined {
                 edge,

@@ -16,7 +16,10 @@ use riser_wire::{
     link::{Definitions, Item},
     membership::Membership,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// The quarantine's name as one.
 pub fn quarantine_name() -> RoomName {
@@ -43,6 +46,8 @@ pub enum Reason {
     Kind,
     /// The frame has a route that was never defined.
     NoRoute,
+    /// The edge brought it from a log whose edge is another account's.
+    Foreign,
 }
 
 impl Reason {
@@ -52,6 +57,7 @@ impl Reason {
             Self::Denied => "denied",
             Self::Kind => "kind",
             Self::NoRoute => "no-route",
+            Self::Foreign => "foreign",
         }
     }
 
@@ -63,6 +69,9 @@ impl Reason {
             }
             Self::Kind => "an entry of a kind that is not carried by links: upgrade the edge",
             Self::NoRoute => "an entry without a room and channel: upgrade the edge",
+            Self::Foreign => {
+                "it comes from an edge of another account: declare that edge in this account, or link it elsewhere"
+            }
         }
     }
 }
@@ -146,16 +155,16 @@ impl Table {
         self.origins.get(&number).copied()
     }
 
-    /// Places the items of one epoch of a log.
+    /// Places the items of one epoch of a log; of these, `foreign` are entries of another account's log.
     pub fn place(
         &self,
-        items: Vec<Item>,
+        (items, foreign): (Vec<Item>, &BTreeSet<Seq>),
         (log, epoch): (LogId, Epoch),
         account: AccountId,
         edge: ClientId,
     ) -> Placed {
         let (numbers, placed, from) = (BTreeMap::new(), Placed::default(), (log, epoch));
-        let mut placing = Placing { table: self, account, edge, from, numbers, placed };
+        let mut placing = Placing { table: self, account, edge, from, foreign, numbers, placed };
         placing.placed.origins = self.origins.iter().map(|(number, origin)| (*number, *origin)).collect();
         for item in items {
             match item {
@@ -214,6 +223,7 @@ struct Placing<'a> {
     edge: ClientId,
     /// Where entries without an origin come from.
     from: (LogId, Epoch),
+    foreign: &'a BTreeSet<Seq>,
     /// The link's numbers as indices into `placed.routes`.
     numbers: BTreeMap<RouteNumber, RouteNumber>,
     placed: Placed,
@@ -232,7 +242,11 @@ impl Placing<'_> {
                 seq = seq.next();
                 continue;
             }
-            let route = self.table.route(&frame).and_then(|route| self.honest(&frame, route));
+            let route = if self.foreign.contains(&seq) {
+                Err(Reason::Foreign)
+            } else {
+                self.table.route(&frame).and_then(|route| self.honest(&frame, route))
+            };
             let number = match route {
                 Ok(route) => self.number(frame.route, route),
                 Err(reason) => {

@@ -3,11 +3,12 @@
 
 use riser_gate::{AccountConfig, ClientConfig, Directory, QUARANTINE, Role, RoomConfig};
 use riser_ingest::placing::{Reason, Table};
-use riser_model::{AccountId, ClientId, History, RoomId, Route, RouteNumber, Stamp};
+use riser_model::{AccountId, ClientId, Epoch, History, LogId, RoomId, Route, RouteNumber, Seq, Stamp};
 use riser_wire::{
     entry::{ContentType, Kind, Publication, frames, write_frame},
-    link::Definitions,
+    link::{Definitions, Item},
 };
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 const GATEWAY: ClientId = ClientId(Uuid::from_u128(7));
@@ -67,4 +68,26 @@ fn entry_of_a_kind_that_only_newer_edges_know_is_placed_like_a_publication() {
     write_frame(&mut bytes, RouteNumber(1), Kind::Other(200), 0, Stamp::default(), |out| out.push(1));
     assert_eq!(placed(RoomId::of(account(1), "hall"), &bytes), Ok(()));
     assert_eq!(placed(RoomId::of(account(2), "vault"), &bytes), Err(Reason::Denied), "under the same rights");
+}
+
+#[test]
+fn an_entry_of_another_accounts_log_goes_to_quarantine_with_its_reason_and_the_others_to_their_room() {
+    let mut table = Table::default();
+    let room = RoomId::of(account(1), "hall");
+    let route = Route { room, channel: "a/b".parse().unwrap(), client: GATEWAY };
+    let routes = vec![(RouteNumber(1), route)];
+    table.define(Definitions { routes, ..Definitions::default() }, GATEWAY, &directory());
+    let mut bytes = Vec::new();
+    for payload in [b"1", b"2"] {
+        let publication = Publication::new(ContentType::Text, payload);
+        publication.write_frame(&mut bytes, RouteNumber(1), Stamp::default());
+    }
+    let items = vec![Item::Entries { first: Seq(5), count: 2, frames: bytes.into() }];
+    let foreign = BTreeSet::from([Seq(6)]);
+    let placed = table.place((items, &foreign), (LogId(1), Epoch(1)), account(1), GATEWAY);
+    assert_eq!(placed.quarantined, [(Seq(6), Reason::Foreign)]);
+    let (seq, route) = &placed.elsewhere[0];
+    assert_eq!((*seq, route.room), (Seq(6), RoomId::of(account(1), QUARANTINE)));
+    assert_eq!(route.channel.as_str(), format!("foreign/{room}/a/b"));
+    assert_eq!(placed.routes.len(), 1, "what is its own stays where it was meant to go");
 }

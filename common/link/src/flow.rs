@@ -10,6 +10,10 @@ use riser_wire::link::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Between two of the entries and gaps that the limits allow lies one skip: so many items has a batch for each of them at
+/// most. A few bytes of a batch are an item of many in memory.
+const ITEMS_PER_ENTRY: usize = 4;
+
 /// Why a batch is refused: the code, what was wrong, what would be right.
 pub(crate) type Reject = (RefusedCode, String, &'static str);
 
@@ -135,8 +139,13 @@ impl Flow {
         }
         let mut checked = Checked { items: Vec::new(), last: batch.first.prev(), crc: 0 };
         let mut entries = 0;
-        for item in Items::new(batch.first, batch.items) {
+        let items_max = ITEMS_PER_ENTRY * (self.limits.batch_entries as usize + 1);
+        for (number, item) in Items::new(batch.first, batch.items).enumerate() {
             let item = item.map_err(|bad| malformed(bad.to_string()))?;
+            if number >= items_max {
+                let what = format!("more than {items_max} items in a batch");
+                return Err((RefusedCode::TooLarge, what, "neighbouring skips and gaps in one item"));
+            }
             checked.last = item.last();
             checked.crc = 0;
             if let Item::Entries { first, count, frames } = &item {

@@ -9,6 +9,16 @@ use super::{
 };
 use riser_wire::link::{Batch, REFUSED_MAX};
 
+/// What a batch comes to.
+#[derive(Default)]
+struct Taken {
+    items: Vec<Item>,
+    /// Where it leaves the logs below.
+    reached: BTreeMap<Place, CursorValue>,
+    /// Which entries are another account's.
+    foreign: BTreeSet<Seq>,
+}
+
 impl Receivers {
     pub(super) fn batch(&mut self, connection: ConnectionId, mut batch: Batch, now: Now) {
         let limits = self.config.limits;
@@ -44,7 +54,7 @@ impl Receivers {
         for (place, gap) in relayed.gaps {
             self.report_gaps(connection, place, &[Item::Gap(gap)]);
         }
-        let taken = (relayed.items, relayed.reached);
+        let taken = Taken { items: relayed.items, reached: relayed.reached, foreign: relayed.foreign };
         self.ingest(connection, epoch, (first, last, crc), taken, definitions, (bytes, false));
         self.note_lost(connection);
     }
@@ -90,7 +100,7 @@ impl Receivers {
         for (epoch, from, to) in lost {
             let items = vec![Item::Gap(Gap { from, to, cause: Cause::EdgeLost })];
             self.report_gaps(connection, (log, epoch), &items);
-            let taken = (items, BTreeMap::new());
+            let taken = Taken { items, ..Taken::default() };
             self.ingest(connection, epoch, (from, to, 0), taken, Definitions::default(), (0, true));
         }
     }
@@ -113,7 +123,7 @@ impl Receivers {
         connection: ConnectionId,
         epoch: Epoch,
         (first, last, crc): (Seq, Seq, u32),
-        (items, reached): (Vec<Item>, BTreeMap<Place, CursorValue>),
+        Taken { items, reached, foreign }: Taken,
         definitions: Definitions,
         (bytes, silent): (u64, bool),
     ) {
@@ -174,8 +184,19 @@ impl Receivers {
         };
         self.pending.insert(token, pending);
         self.registry.edge(edge).outstanding += 1;
-        let ingest =
-            Ingest { token, connection, edge, account, log, epoch, items, definitions, cursors, clock };
+        let ingest = Ingest {
+            token,
+            connection,
+            edge,
+            account,
+            log,
+            epoch,
+            items,
+            foreign,
+            definitions,
+            cursors,
+            clock,
+        };
         self.outputs.push_back(Output::Ingest(Box::new(ingest)));
     }
 

@@ -1,9 +1,10 @@
 //! What the receivers want done, and what they wait for.
 
 use riser_model::{
-    AccountId, ClientId, ConnectionId, CursorMove, Epoch, LogId, event::SystemEvent, time::Clock,
+    AccountId, ClientId, ConnectionId, CursorMove, Epoch, LogId, Seq, event::SystemEvent, time::Clock,
 };
 use riser_wire::link::{Definitions, DownAnswer, HubFrame, Item, RefusedCode};
+use std::collections::BTreeSet;
 
 /// Items to commit with their cursors, all or nothing. Tokens rise; commits happen in that order.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,6 +24,8 @@ pub struct Ingest {
     /// Items without a hole. The frames' route and origin numbers are the connection's; origin 0 is
     /// (`log`, `epoch`). Canaries are skips here.
     pub items: Vec<Item>,
+    /// Of these, the entries that the edge brought from a log of another account: for the edge's account's quarantine alone.
+    pub foreign: BTreeSet<Seq>,
     /// Numbers that this connection uses from here on.
     pub definitions: Definitions,
     /// To move in the same commit.

@@ -14,7 +14,7 @@ use riser_wire::{
     link::{Bytes, items::numbered},
     passed::Passed,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where entries come from that were first appended in a log below.
 pub(super) type Place = (LogId, Epoch);
@@ -36,6 +36,8 @@ pub(super) struct Relayed {
     pub(super) reached: BTreeMap<Place, CursorValue>,
     /// What is gone of each.
     pub(super) gaps: Vec<(Place, Gap)>,
+    /// Seqs of the carrier's entries that came from a log of another account.
+    pub(super) foreign: BTreeSet<Seq>,
     dropped: Dropped,
 }
 
@@ -44,6 +46,8 @@ pub(super) struct Relayed {
 enum Fate {
     Keep,
     Drop,
+    /// Its log is another account's: it counts as an entry of who carries it, and moves no cursor but that one's.
+    Foreign,
 }
 
 /// The seqs that one frame stands for.
@@ -127,9 +131,14 @@ impl Receivers {
                         None => Fate::Keep,
                         Some((seq, place)) => self.follow(relayed, account, *place, (seq, &frame))?,
                     };
-                if fate == Fate::Drop {
+                if fate != Fate::Keep {
                     run.end(seq, at, &mut relayed.items);
-                    relayed.items.push(Item::Skip { from: seq, to: seq });
+                    if fate == Fate::Foreign {
+                        relayed.foreign.insert(seq);
+                        relayed.items.push(carriers_own(seq, &frame));
+                    } else {
+                        relayed.items.push(Item::Skip { from: seq, to: seq });
+                    }
                     run = Run { first: seq.next(), from: after, frames: frames.clone() };
                 }
                 at = after;
@@ -159,9 +168,7 @@ impl Receivers {
         let value = match relayed.reached.get(&place) {
             Some(value) => *value,
             None if !self.registry.may_bring(place.0, account) => {
-                let what = format!("log {:016x} is of another account", place.0.0);
-                let want = "entries of edges of this edge's own account";
-                return Err((RefusedCode::NotAuthorised, what, want));
+                return Ok(if passed.is_none() { Fate::Foreign } else { Fate::Drop });
             }
             None => match self.enqueued(place) {
                 Some(value) => value,
@@ -316,6 +323,13 @@ impl Run {
             items.push(Item::Entries { first: self.first, count, frames: self.frames.slice(self.from..to) });
         }
     }
+}
+
+/// An entry without the place that it came from.
+fn carriers_own(seq: Seq, frame: &Frame<'_>) -> Item {
+    let mut frames = Vec::new();
+    Frame { origin: None, ..*frame }.write(&mut frames);
+    Item::Entries { first: seq, count: 1, frames: frames.into() }
 }
 
 fn item_end(first: Seq, frames: &Bytes) -> Seq {

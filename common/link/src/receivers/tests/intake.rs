@@ -290,3 +290,19 @@ fn the_largest_batch_fits_into_one_commit_with_every_entrys_origin() {
     let origin = Some(Origin { number: 1, seq: Seq(1), wall: Wall(1) });
     assert!(Frame { origin, ..frame }.size() * entries <= BATCH_BYTES_MAX);
 }
+
+/// A few bytes are an item: as many as fit into a batch would be a hundred times as large in memory.
+#[test]
+fn a_batch_of_more_items_than_its_entries_could_lie_between_is_refused() {
+    let most = 4 * (LIMITS.batch_entries as usize + 1);
+    for (count, refused) in [(most, None), (most + 1, Some(RefusedCode::TooLarge))] {
+        let mut hub = up(&hello());
+        // Causes in turn, so that no two are one.
+        let mut items = ItemsWriter::default();
+        for n in 0..count {
+            items.gap(1, if n % 2 == 0 { Cause::Quota } else { Cause::Damage });
+        }
+        let whole = Batch { items: items.finish(), ..batch(5, 1, 1) };
+        assert_eq!(closed(hub.frame(C1, EdgeFrame::Batch(whole)), C1), refused, "{count} items");
+    }
+}

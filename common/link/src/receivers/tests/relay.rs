@@ -6,6 +6,7 @@ use riser_wire::{
     link::Above,
     passed::Passed,
 };
+use std::collections::BTreeSet;
 
 /// The log below, and an epoch of it.
 const BELOW: (LogId, Epoch) = (LogId(50), Epoch(8));
@@ -132,15 +133,27 @@ fn what_is_its_own_or_from_above_is_dropped_and_counted() {
 }
 
 #[test]
-fn nobody_brings_what_is_of_another_accounts_log() {
+fn what_is_of_another_accounts_log_is_the_carriers_own_and_moves_no_cursor_of_that_log() {
     let other = ClientId(Uuid::from_bytes([2; 16]));
     let value = CursorValue { through: Seq(3), heard: Seq(3), first: Seq(1), ..CursorValue::default() };
     let mut hub = Hub::over([(CursorKey::Ingest(other, BELOW.0, BELOW.1), value)]);
     hub.receivers.know([(other, AccountId(Uuid::from_bytes([8; 16])))]);
     assert!(welcomed(hub.greet(C1, &hello()), C1));
-    hub.frame(C1, of(BELOW, 1, &relayed(&[4])));
-    assert_eq!(closed(&hub.outputs, C1), Some(RefusedCode::NotAuthorised));
-    assert!(ingests(&hub.outputs).is_empty());
+    hub.frame(C1, of(BELOW, 1, &relayed(&[4, 9])));
+    assert_eq!(closed(&hub.outputs, C1), None, "the rest of what it brings goes on");
+    assert!(lost(&hub).is_empty(), "nobody believes it that 5 to 8 are gone");
+    let ingest = ingests(&hub.outputs)[0].clone();
+    assert_eq!(ingest.foreign, BTreeSet::from([Seq(1), Seq(2)]));
+    let has_origin = |item: &Item| match item {
+        Item::Entries { frames: bytes, .. } => {
+            riser_wire::entry::frames(bytes).any(|frame| frame.unwrap().origin.is_some())
+        }
+        Item::Gap(_) | Item::Skip { .. } => true,
+    };
+    assert!(!ingest.items.iter().any(has_origin), "{:?}", ingest.items);
+    let keys: Vec<CursorKey> = ingest.cursors.iter().map(|(key, _)| *key).collect();
+    assert_eq!(keys, [CursorKey::Ingest(EDGE, hello().log, Epoch(5))]);
+    assert_eq!(synced(hub.input(Input::Ingested { token: 1, refused: Vec::new() })), [2]);
 }
 
 #[test]
