@@ -280,6 +280,7 @@ mod tests {
             filter: Some("(objectClass=person)".into()),
             bind: None,
             groups: None,
+            lasts: riser_model::duration::Duration::seconds(3600),
         }
     }
 

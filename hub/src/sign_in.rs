@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use riser_gate::{Caller, Gate, Input, Statement, Verdict, acceptor::cookie::parts};
+use riser_gate::{Caller, Gate, Holds, Input, Statement, Verdict, acceptor::cookie::parts};
 use riser_hub_core::HubCore;
 use riser_model::{
     ConnectionId, Now, Principal, Wall,
@@ -252,6 +252,10 @@ async fn verify(
     let directory = Arc::clone(&api.policy().directory);
     let bound = standing.principal.as_ref().and_then(|who| directory.bound(who.client));
     let Some((principal, bound)) = bound else { return Err(crate::api::not_authorised()) };
+    // Accounts may have changed while it was verified: the cookie would stand for what it was not given for.
+    if directory.holds(principal.client, &standing.evidence) != Holds::Yes {
+        return Err(refusal(Code::Timeout, "the credentials changed meanwhile", "sign in again"));
+    }
     let lasts = i64::try_from(door.cookies.lasts().as_millis()).unwrap_or(i64::MAX);
     let until = Wall(now.0.saturating_add(lasts));
     let until = standing.until.map_or(until, |proven| until.min(proven));

@@ -165,6 +165,26 @@ impl Kind {
             Self::Address | Self::Schedule | Self::Seats | Self::Knock => false,
         }
     }
+
+    /// Whether it lets pass by a credential that the directory knows, or by somebody whom it names.
+    pub(crate) fn is_backed(self) -> bool {
+        match self {
+            Self::Password
+            | Self::Token
+            | Self::Certificate
+            | Self::Jwt
+            | Self::Key
+            | Self::Secret
+            | Self::Tty => true,
+            Self::Anonymous
+            | Self::Ticket
+            | Self::Cookie
+            | Self::Address
+            | Self::Schedule
+            | Self::Seats
+            | Self::Knock => false,
+        }
+    }
 }
 
 impl Acceptor {

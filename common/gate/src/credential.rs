@@ -20,6 +20,10 @@ pub(crate) fn digest(material: &[u8]) -> Digest {
     Sha256::digest(material).into()
 }
 
+pub(crate) fn token_digest(token: &TokenHash) -> Digest {
+    digest(token.text().as_bytes())
+}
+
 /// A credential. The kinds of which somebody has one at most (password, secret, an edge's key) replace the former one.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -52,7 +56,7 @@ impl CredentialConfig {
     pub fn digest(&self) -> Digest {
         match self {
             Self::Password(hash) => digest(hash.expose().as_bytes()),
-            Self::Token(hash) => digest(hash.text().as_bytes()),
+            Self::Token(hash) => token_digest(hash),
             Self::Key(key) => digest(&key.0),
             Self::Secret(secret) => digest(secret.expose()),
             Self::EdgeKey(key) => digest(&key.0.0),

@@ -49,6 +49,8 @@ pub struct Directory {
     tokens: Vec<(TokenHash, ClientId)>,
     certificates: BTreeMap<String, ClientId>,
     hashes: Vec<PasswordHash>,
+    /// Stands in where nobody is meant: nobody knows it who does not know all hashes, and what it proves lets nobody in.
+    no_secret: [u8; 32],
     issuers: Vec<Issuer>,
     ldaps: BTreeMap<AccountName, Arc<LdapServer>>,
     /// The issuers of each account, by what is known of them.
@@ -66,6 +68,9 @@ struct Member {
     relays: bool,
     keys: Vec<DeviceKey>,
     secret: Option<SharedSecret>,
+    /// Digests of its tokens, and of the names in its certificates.
+    tokens: BTreeSet<[u8; 32]>,
+    certificates: BTreeSet<[u8; 32]>,
 }
 
 impl Member {
@@ -100,7 +105,10 @@ impl Directory {
         for account in accounts {
             compiler.account(account);
         }
-        if compiler.wrong.is_empty() { Ok(compiler.directory) } else { Err(compiler.wrong) }
+        let Compiler { mut directory, wrong, .. } = compiler;
+        let all = directory.hashes.iter().fold(Sha256::new(), |all, hash| all.chain_update(hash.expose()));
+        directory.no_secret = all.finalize().into();
+        if wrong.is_empty() { Ok(directory) } else { Err(wrong) }
     }
 
     /// The room with that id, if it is that account's.
@@ -128,8 +136,8 @@ impl Directory {
         self.members.get(&client).map(|member| &member.principal)
     }
 
-    /// A user or client, and a digest of everything that it proves itself with: another password, key or token makes it
-    /// another one.
+    /// A user or client, and a digest of everything that it proves itself with, and of whoever vouches for it: another
+    /// password, key, token or issuer makes it another one.
     pub fn bound(&self, client: ClientId) -> Option<(&Arc<Principal>, [u8; 32])> {
         let member = self.members.get(&client)?;
         // Each part begins with its kind and length, so that no two lists are hashed alike.
@@ -142,8 +150,10 @@ impl Directory {
         member.password.iter().for_each(|hash| part(1, hash.expose().as_bytes()));
         member.keys.iter().for_each(|key| part(2, &key.0));
         member.secret.iter().for_each(|secret| part(3, secret.expose()));
-        let tokens = self.tokens.iter().filter(|(_, of)| *of == client);
-        tokens.for_each(|(hash, _)| part(4, hash.bytes()));
+        member.tokens.iter().for_each(|token| part(4, token));
+        member.certificates.iter().for_each(|name| part(5, name));
+        self.vouched.get(&member.principal.account).into_iter().flatten().for_each(|issuer| part(6, issuer));
+        self.judging(member).iter().for_each(|server| part(7, &server.digest()));
         Some((&member.principal, digest.finalize().into()))
     }
 
@@ -210,6 +220,12 @@ impl Directory {
         }
     }
 
+    /// The server that knows somebody's password; none where it is known here, and of devices.
+    fn judging(&self, member: &Member) -> Option<&Arc<LdapServer>> {
+        let is_judged = member.is_person && member.password.is_none();
+        is_judged.then(|| self.ldaps.get(&member.principal.account_name)).flatten()
+    }
+
     /// The gate of an account, before its lobby and all its rooms; none where it has none.
     pub fn gate(&self, account: AccountId) -> Option<&Arc<Sequence>> {
         self.gates.get(&account)
@@ -252,9 +268,7 @@ impl Directory {
 
     /// A secret to verify against when nobody is meant.
     pub(crate) fn stand_in_secret(&self) -> SharedSecret {
-        // Nobody knows it who does not know all hashes here; and what it proves lets nobody in.
-        let digest = self.hashes.iter().fold(Sha256::new(), |all, hash| all.chain_update(hash.expose()));
-        SharedSecret::stand_in(digest.finalize().into())
+        SharedSecret::stand_in(self.no_secret)
     }
 
     /// The hash to verify against when nobody is meant, so that the answer costs what a real one costs. The

@@ -189,10 +189,6 @@ impl TokenHash {
         Self(Sha256::digest(token).into())
     }
 
-    pub(crate) fn bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-
     /// Whether they are the same, in a time that says nothing about where they differ.
     pub fn same(&self, other: &Self) -> bool {
         self.0.iter().zip(&other.0).fold(0, |seen, (a, b)| black_box(seen | (a ^ b))) == 0

@@ -4,8 +4,13 @@
 //! server's to judge. It is asked with their own: first for the one entry that has their name, then to bind as it.
 
 use crate::invalid::Invalid;
+use riser_model::duration::Duration;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::path::PathBuf;
+
+/// How long a yes holds unless said otherwise: nobody tells us when somebody is taken out of the tree.
+const LASTS: Duration = Duration::seconds(3600);
 
 /// `[account.ldap]`.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -44,6 +49,9 @@ pub struct LdapConfig {
     /// The groups (by `cn`) of which a person must be in one; without any, everybody may come.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
+    /// How long who came in by its password stays in; then it comes back and shows it again. An hour unless set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lasts: Option<Duration>,
 }
 
 /// A tree that is known.
@@ -73,6 +81,35 @@ pub struct LdapServer {
     pub bind: Option<(String, PathBuf)>,
     /// Below which entry groups are, and of which of them a person must be in one.
     pub groups: Option<(String, Vec<String>)>,
+    /// How long its yes holds.
+    pub lasts: Duration,
+}
+
+impl LdapServer {
+    /// All that is known of it, in 32 bytes.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        let Self { url, start_tls, ca, base, attribute, filter, bind, groups, lasts } = self;
+        let mut digest = Sha256::new();
+        let mut add = |part: &[u8]| {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        };
+        let path = |path: &PathBuf| path.as_os_str().as_encoded_bytes().to_vec();
+        [url, base, attribute].into_iter().for_each(|part| add(part.as_bytes()));
+        add(&[u8::from(*start_tls)]);
+        add(&ca.as_ref().map(path).unwrap_or_default());
+        add(filter.as_deref().unwrap_or_default().as_bytes());
+        if let Some((name, file)) = bind {
+            add(name.as_bytes());
+            add(&path(file));
+        }
+        if let Some((base, names)) = groups {
+            add(base.as_bytes());
+            names.iter().for_each(|name| add(name.as_bytes()));
+        }
+        add(&lasts.ms().to_be_bytes());
+        digest.finalize().into()
+    }
 }
 
 impl LdapConfig {
@@ -89,6 +126,7 @@ impl LdapConfig {
             bind_password_file,
             group_base,
             groups,
+            lasts,
         } = self;
         let preset_of = |text: &str| preset.as_ref().map(|Preset::Yunohost| text.to_owned());
         let mut wrong = Vec::new();
@@ -147,7 +185,14 @@ impl LdapConfig {
             let want = "a filter in parentheses, such as (objectClass=person)";
             wrong.push(Invalid::new(format!("{key}.filter"), "not a filter", want));
         }
-        let server = LdapServer { url, start_tls, ca: ca.clone(), base, attribute, filter, bind, groups };
+        let lasts = lasts.unwrap_or(LASTS);
+        let (least, most) = (Duration::seconds(60), Duration::seconds(24 * 3600));
+        if !(least.0..=most.0).contains(&lasts.0) {
+            let what = format!("{lasts} is out of range");
+            wrong.push(Invalid::new(format!("{key}.lasts"), what, format!("want {least} to {most}")));
+        }
+        let ca = ca.clone();
+        let server = LdapServer { url, start_tls, ca, base, attribute, filter, bind, groups, lasts };
         if wrong.is_empty() { Ok(server) } else { Err(wrong) }
     }
 }
@@ -194,6 +239,7 @@ mod tests {
             (r#"{"url":"ldaps://x","base":"dc=x","groups":["a"]}"#, "ldap.group_base"),
             (r#"{"url":"ldaps://x","base":"dc=x","attribute":"a)(b"}"#, "ldap.attribute"),
             (r#"{"url":"ldaps://x","base":"dc=x","filter":"a=b"}"#, "ldap.filter"),
+            (r#"{"url":"ldaps://x","base":"dc=x","lasts":"30d"}"#, "ldap.lasts"),
         ] {
             assert_eq!(compiled(text), Err(vec![key.to_owned()]), "{text}");
         }

@@ -1,8 +1,8 @@
 //! Takes the cookie that a browser was given when its person signed in.
 //!
 //! It states whose it is, what that one had proven and until when it holds; who signed in has the statement, and only
-//! this instance can sign it. The signature also covers everything that this person proves itself with: a new password,
-//! key or token ends the cookies that were given for the old ones. Whether a page may show it at all is decided where the
+//! this instance can sign it. The signature also covers everything that this person proves itself with, and whoever
+//! vouches for it: a new password, key, token or issuer ends the cookies that were given for the old ones. Whether a page may show it at all is decided where the
 //! handshake is read, by its Origin.
 //!
 //! A browser sends it without anybody's doing, so one that does not hold is the same as none.
@@ -92,6 +92,9 @@ pub(crate) fn begin(given: &Given<'_>) -> Step {
     let Some((principal, bound)) = given.directory.bound(statement.client) else {
         return not("a cookie of nobody who is known here");
     };
+    if !given.directory.backs(statement.client, &statement.passed) {
+        return not("a cookie by a credential of which there is none any more");
+    }
     let message = Statement::message(text, &bound);
     let whom = Whom::Proven(Arc::clone(principal), statement.passed, statement.proven_until);
     let no = No::Next(not_authorised(

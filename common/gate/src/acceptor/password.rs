@@ -1,22 +1,23 @@
 //! Takes a user or device and its password; the hashing is done elsewhere and awaited.
 //!
 //! A user that does not exist costs what one that exists costs: its password is verified against a stand-in, or asked for
-//! where its account's people are known; whatever the verdict, the answer is the same.
+//! where its account's people are known; whatever the verdict, the answer is the same. A directory server's yes holds for a
+//! while only: it does not tell us when it would say no.
 
 use super::{Awaits, Given, Step, Whom};
 use crate::{
-    directory::{Directory, Judge},
+    directory::Judge,
     gate::{Effect, Proof},
 };
 use riser_model::{
-    AccountName, Principal,
+    AccountName, Principal, Wall,
     door::{Credential, Secret},
 };
 use std::sync::Arc;
 
 pub(crate) fn begin(given: &Given<'_>) -> Step {
     let Credential::Password { account, user, password } = given.credential else { return Step::Next(None) };
-    let (effect, awaits) = verify(account.as_ref(), user, password, given.directory);
+    let (effect, awaits) = verify(account.as_ref(), user, password, given);
     Step::have(effect, None, awaits)
 }
 
@@ -25,19 +26,27 @@ pub(super) fn verify(
     account: Option<&AccountName>,
     user: &str,
     password: &Secret,
-    directory: &Directory,
+    given: &Given<'_>,
 ) -> (Effect, Awaits) {
-    let whom = |principal: Option<&Arc<Principal>>| match principal {
-        Some(principal) => Awaits::credential(Whom::Known(Arc::clone(principal)), "a wrong password"),
-        None => Awaits::credential(Whom::Nobody, "no such user or client, or one without a password"),
+    let directory = given.directory;
+    let whom = |principal: Option<&Arc<Principal>>, until: Option<Wall>| match (principal, until) {
+        (Some(principal), Some(until)) => {
+            Awaits::credential(Whom::Until(Arc::clone(principal), until), "a wrong password")
+        }
+        (Some(principal), None) => Awaits::credential(Whom::Known(Arc::clone(principal)), "a wrong password"),
+        (None, _) => Awaits::credential(Whom::Nobody, "no such user or client, or one without a password"),
     };
     let password = password.clone();
-    let (principal, proof) = match directory.judge(account, user) {
-        Judge::Hash(principal, hash) => (Some(principal), Proof::Password { hash: hash.clone(), password }),
-        Judge::Server(principal, server, user) => {
-            (principal, Proof::Ldap { server: Arc::clone(server), user, password })
+    let (principal, until, proof) = match directory.judge(account, user) {
+        Judge::Hash(principal, hash) => {
+            (Some(principal), None, Proof::Password { hash: hash.clone(), password })
         }
-        Judge::Nobody => (None, Proof::Password { hash: directory.stand_in(user), password }),
+        Judge::Server(principal, server, user) => {
+            let lasts = i64::try_from(server.lasts.ms()).unwrap_or(i64::MAX);
+            let until = Wall(given.now.wall.0.saturating_add(lasts));
+            (principal, Some(until), Proof::Ldap { server: Arc::clone(server), user, password })
+        }
+        Judge::Nobody => (None, None, Proof::Password { hash: directory.stand_in(user), password }),
     };
-    (Effect::Verify(proof), whom(principal))
+    (Effect::Verify(proof), whom(principal, until))
 }

@@ -63,7 +63,7 @@ impl Chat {
             }
             Some(name) => {
                 let password = Secret(answer.0.clone());
-                let (effect, awaits) = password::verify(None, &name, &password, given.directory);
+                let (effect, awaits) = password::verify(None, &name, &password, given);
                 let no = match awaits.no {
                     No::Refuse(refused) => No::Refuse(incorrect(refused.why)),
                     no @ No::Next(_) => no,

@@ -3,6 +3,7 @@
 use super::{Directory, Member, QUARANTINE, client_id, suggestion};
 use crate::{
     config::{AccountConfig, ClientConfig, GrantConfig, Role, UserConfig, Whom},
+    credential::{digest, token_digest},
     device_key::DeviceKey,
     gate_config::GateConfig,
     hidden::{PasswordHash, SharedSecret, TokenHash},
@@ -306,7 +307,11 @@ impl Compiler {
         });
         let (password, secret) = (entrant.password.cloned(), entrant.secret.cloned());
         let (keys, relays) = (entrant.keys.to_vec(), entrant.relays);
-        let member = Member { principal, is_person: entrant.is_person, password, key, relays, keys, secret };
+        let tokens = entrant.tokens.iter().map(token_digest).collect();
+        let certificates = entrant.certificates.iter().map(|name| digest(name.as_bytes())).collect();
+        let is_person = entrant.is_person;
+        let member =
+            Member { principal, is_person, password, key, relays, keys, secret, tokens, certificates };
         self.directory.members.insert(client, member);
     }
 

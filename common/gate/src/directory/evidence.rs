@@ -1,7 +1,11 @@
 //! By what somebody was known when it was let in, and whether that still holds when the directory has changed.
 
 use super::{Directory, Member};
-use crate::{acceptor::Kind, credential::digest, hidden::TokenHash};
+use crate::{
+    acceptor::Kind,
+    credential::{digest, token_digest},
+    hidden::TokenHash,
+};
 use riser_model::{ClientId, door::Credential};
 use std::collections::BTreeSet;
 
@@ -26,7 +30,7 @@ impl Directory {
     pub(crate) fn evidence(&self, kind: Kind, client: ClientId, shown: &Credential) -> Evidence {
         match (kind, shown) {
             (Kind::Token, Credential::Token(token)) => {
-                [(kind, digest(TokenHash::of(&token.0).text().as_bytes()))].into()
+                [(kind, token_digest(&TokenHash::of(&token.0)))].into()
             }
             (kind, _) => self.credentials(kind, client).into_iter().map(|digest| (kind, digest)).collect(),
         }
@@ -52,24 +56,25 @@ impl Directory {
         holds
     }
 
+    /// Whether somebody has something by which each of these acceptors may have let it pass.
+    pub(crate) fn backs(&self, client: ClientId, passed: &BTreeSet<Kind>) -> bool {
+        passed.iter().all(|kind| !kind.is_backed() || !self.credentials(*kind, client).is_empty())
+    }
+
     /// The credentials of that kind that somebody has.
     fn credentials(&self, kind: Kind, client: ClientId) -> BTreeSet<[u8; 32]> {
         let Some(member) = self.members.get(&client) else { return BTreeSet::new() };
-        let Member { principal, is_person: _, password, key: _, relays: _, keys, secret } = member;
+        let Member { principal, password, keys, secret, tokens, certificates, .. } = member;
         match kind {
-            Kind::Password | Kind::Tty => {
-                password.iter().map(|hash| digest(hash.expose().as_bytes())).collect()
-            }
-            Kind::Token => {
-                let own = self.tokens.iter().filter(|(_, of)| *of == client);
-                own.map(|(hash, _)| digest(hash.text().as_bytes())).collect()
-            }
+            Kind::Password | Kind::Tty => match (password, self.judging(member)) {
+                (Some(hash), _) => [digest(hash.expose().as_bytes())].into(),
+                (None, Some(server)) => [server.digest()].into(),
+                (None, None) => BTreeSet::new(),
+            },
+            Kind::Token => tokens.clone(),
             Kind::Key => keys.iter().map(|key| digest(&key.0)).collect(),
             Kind::Secret => secret.iter().map(|secret| digest(secret.expose())).collect(),
-            Kind::Certificate => {
-                let own = self.certificates.iter().filter(|(_, of)| **of == client);
-                own.map(|(name, _)| digest(name.as_bytes())).collect()
-            }
+            Kind::Certificate => certificates.clone(),
             Kind::Jwt => self.vouched.get(&principal.account).cloned().unwrap_or_default(),
             // What they stand for has its own evidence, or none.
             Kind::Anonymous

@@ -250,7 +250,7 @@ impl Instance {
     /// What a connection has shown holds no longer.
     pub(super) fn expire(&mut self, id: ConnectionId, now: Now) {
         self.lasts(id);
-        let (what, want) = ("the token has expired", "come back with a new one");
+        let (what, want) = ("what was shown has expired", "show it again, or a new one");
         self.refuse(id, refusal(Code::NotAuthorised, what, want), now);
     }
 

@@ -106,6 +106,72 @@ fn cookie_stands_for_what_was_proven_at_sign_in_and_ends_with_what_proved_it() {
     ));
 }
 
+/// What a cookie of that user by these acceptors is verified against, if it is.
+fn message(account: &AccountConfig, name: &str, passed: Kind) -> Option<Bytes> {
+    let policy = policy(account, None);
+    let client = policy.directory.named(name).unwrap().client;
+    let until = Wall(NOW.wall.0 + 1000);
+    let statement = Statement { client, passed: [passed].into(), until, proven_until: None, nonce: [7; 16] };
+    let cookie = Credential::Cookie(secret(&format!("{}.AQIDBA", statement.text())));
+    let mut gate = Gate::front(&policy, Caller::default(), NOW);
+    match shown(&mut gate, cookie) {
+        Output::Do { effect: Effect::Verify(Proof::Cookie { message, .. }), .. } => Some(message),
+        refused => {
+            assert_eq!(code(&refused), Code::NotAuthorised);
+            None
+        }
+    }
+}
+
+#[test]
+fn cookie_ends_with_whoever_vouched_for_its_person() {
+    let before = house();
+    let jwt = message(&before, "ann", Kind::Jwt).unwrap();
+    let mut other = house();
+    other.issuer[0].key_set = Some("https://other.example/keys".into());
+    assert_ne!(message(&other, "ann", Kind::Jwt), Some(jwt.clone()));
+    other.issuer.push(house().issuer[0].clone());
+    assert_ne!(message(&other, "ann", Kind::Jwt), Some(jwt), "one more is not what it was either");
+    other.issuer.clear();
+    assert_eq!(message(&other, "ann", Kind::Jwt), None, "nobody vouches");
+
+    let ldap = message(&before, "eve", Kind::Password).unwrap();
+    let mut other = house();
+    other.ldap.as_mut().unwrap().filter = Some("(a=b)".into());
+    assert_ne!(message(&other, "eve", Kind::Password), Some(ldap.clone()));
+    other.ldap = None;
+    assert_eq!(message(&other, "eve", Kind::Password), None);
+    for kind in [Kind::Token, Kind::Key, Kind::Secret, Kind::Certificate] {
+        assert_eq!(message(&before, "ann", kind), None, "she has none");
+    }
+}
+
+#[test]
+fn who_came_in_by_a_directory_server_is_looked_at_again() {
+    use crate::directory::Holds;
+
+    let mut gate = front(None, None);
+    let verify = shown(&mut gate, password(None, "eve", "x"));
+    let passed = judged(&mut gate, &verify, Verdict::Matches);
+    assert_eq!(who(&gate, &passed), "eve");
+    assert_eq!(gate.standing().until, Some(Wall(NOW.wall.0 + 3_600_000)), "an hour unless set");
+    let holds = |account: &AccountConfig| {
+        let directory = Directory::compile(std::slice::from_ref(account)).unwrap();
+        directory.holds(directory.named("eve").unwrap().client, &gate.standing().evidence)
+    };
+    assert_eq!(holds(&house()), Holds::Yes);
+    let mut other = house();
+    other.ldap.as_mut().unwrap().groups = vec!["building".into()];
+    other.ldap.as_mut().unwrap().group_base = Some("ou=groups".into());
+    assert_eq!(holds(&other), Holds::No);
+    let mut other = house();
+    other.user[1].password = Some(ANN.parse().unwrap());
+    assert_eq!(holds(&other), Holds::No, "she has a password here");
+    other.ldap = None;
+    other.user[1].password = None;
+    assert_eq!(holds(&other), Holds::No);
+}
+
 #[test]
 fn cookie_that_does_not_hold_is_the_same_as_none() {
     let refused = {
