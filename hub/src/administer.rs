@@ -129,7 +129,7 @@ pub(crate) enum KeyCommand {
         /// What kind.
         #[arg(long, value_enum, default_value = "token")]
         kind: CredentialKind,
-        /// A public key. A password is never given here: it is made, or set over the interface.
+        /// A public key, or a name in certificates. A password is never given here: it is made, or set over the interface.
         #[arg(long)]
         value: Option<String>,
     },

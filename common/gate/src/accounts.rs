@@ -228,8 +228,6 @@ fn with_ids(mut config: AccountConfig) -> AccountConfig {
 
 fn without_credentials(mut config: AccountConfig) -> AccountConfig {
     (config.issuer, config.ldap) = (Vec::new(), None);
-    config.user.iter_mut().for_each(|user| user.certificates.clear());
-    config.client.iter_mut().for_each(|client| client.certificates.clear());
     let mut account = Account::new(config);
     let members: Vec<Member> = account.members().collect();
     for mut member in members {

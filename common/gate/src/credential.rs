@@ -38,6 +38,8 @@ pub enum CredentialConfig {
     Secret(SharedSecret),
     /// The key of an edge's link.
     EdgeKey(KeyText),
+    /// A name in its certificates.
+    Certificate(String),
 }
 
 impl CredentialConfig {
@@ -49,6 +51,7 @@ impl CredentialConfig {
             Self::Key(_) => "key",
             Self::Secret(_) => "secret",
             Self::EdgeKey(_) => "edge_key",
+            Self::Certificate(_) => "certificate",
         }
     }
 
@@ -60,6 +63,8 @@ impl CredentialConfig {
             Self::Key(key) => digest(&key.0),
             Self::Secret(secret) => digest(secret.expose()),
             Self::EdgeKey(key) => digest(&key.0.0),
+            // A name is anybody's to choose: it is kept apart from what a digest of something else is made of.
+            Self::Certificate(name) => digest(format!("certificate {name}").as_bytes()),
         }
     }
 
@@ -125,16 +130,21 @@ pub enum Member {
 impl Member {
     /// Its credentials.
     pub fn credentials(&self) -> Vec<CredentialConfig> {
-        let (password, tokens, keys, secret, edge) = match self {
-            Self::User(user) => (&user.password, &user.tokens, &user.keys, &user.secret, None),
-            Self::Client(one) => (&one.password, &one.tokens, &one.keys, &one.secret, one.key),
+        let (password, tokens, keys, secret, certificates, edge) = match self {
+            Self::User(user) => {
+                (&user.password, &user.tokens, &user.keys, &user.secret, &user.certificates, None)
+            }
+            Self::Client(one) => {
+                (&one.password, &one.tokens, &one.keys, &one.secret, &one.certificates, one.key)
+            }
         };
         let password = password.iter().cloned().map(CredentialConfig::Password);
         let tokens = tokens.iter().copied().map(CredentialConfig::Token);
         let keys = keys.iter().copied().map(CredentialConfig::Key);
         let secret = secret.iter().cloned().map(CredentialConfig::Secret);
         let edge = edge.map(CredentialConfig::EdgeKey);
-        password.chain(tokens).chain(keys).chain(secret).chain(edge).collect()
+        let certificates = certificates.iter().cloned().map(CredentialConfig::Certificate);
+        password.chain(tokens).chain(keys).chain(secret).chain(edge).chain(certificates).collect()
     }
 
     /// Gives it one more, or another one where it may have one only. False where it can have none of that kind: a user is
@@ -143,14 +153,18 @@ impl Member {
         if let (Self::User(_), CredentialConfig::EdgeKey(_)) = (&*self, &credential) {
             return false;
         }
-        let (password, tokens, keys, secret) = match self {
-            Self::User(user) => (&mut user.password, &mut user.tokens, &mut user.keys, &mut user.secret),
+        let (password, tokens, keys, secret, certificates) = match self {
+            Self::User(user) => {
+                let UserConfig { password, tokens, keys, secret, certificates, .. } = user;
+                (password, tokens, keys, secret, certificates)
+            }
             Self::Client(one) => {
                 if let CredentialConfig::EdgeKey(key) = credential {
                     one.key = Some(key);
                     return true;
                 }
-                (&mut one.password, &mut one.tokens, &mut one.keys, &mut one.secret)
+                let ClientConfig { password, tokens, keys, secret, certificates, .. } = one;
+                (password, tokens, keys, secret, certificates)
             }
         };
         match credential {
@@ -158,6 +172,7 @@ impl Member {
             CredentialConfig::Token(hash) => tokens.push(hash),
             CredentialConfig::Key(key) => keys.push(key),
             CredentialConfig::Secret(shared) => *secret = Some(shared),
+            CredentialConfig::Certificate(name) => certificates.push(name),
             CredentialConfig::EdgeKey(_) => {}
         }
         true
@@ -171,12 +186,13 @@ impl Member {
             Self::User(user) => (user.password, user.secret) = (None, None),
             Self::Client(one) => (one.password, one.secret, one.key) = (None, None, None),
         }
-        let (tokens, keys) = match self {
-            Self::User(user) => (&mut user.tokens, &mut user.keys),
-            Self::Client(one) => (&mut one.tokens, &mut one.keys),
+        let (tokens, keys, certificates) = match self {
+            Self::User(user) => (&mut user.tokens, &mut user.keys, &mut user.certificates),
+            Self::Client(one) => (&mut one.tokens, &mut one.keys, &mut one.certificates),
         };
         tokens.clear();
         keys.clear();
+        certificates.clear();
         for one in kept {
             self.add(one);
         }
@@ -204,12 +220,13 @@ mod tests {
         let mut config = ClientConfig::new("pump".parse().unwrap());
         config.tokens = vec![TokenHash::of(b"a"), TokenHash::of(b"b")];
         config.keys = vec![DeviceKey([1; 32])];
+        config.certificates = vec!["pump.example".to_owned()];
         let mut member = Member::Client(config.clone());
         let gone = CredentialConfig::Token(TokenHash::of(b"a")).digest();
         member.retain(|digest| *digest != gone);
         config.tokens.remove(0);
         assert_eq!(member, Member::Client(config));
         member.retain(|_| false);
-        assert_eq!(member.credentials(), vec![]);
+        assert_eq!(member, Member::Client(ClientConfig::new("pump".parse().unwrap())), "nothing is left");
     }
 }

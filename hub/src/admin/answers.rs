@@ -86,6 +86,9 @@ pub(crate) struct Done {
     pub(crate) id: String,
     /// How often its account was changed.
     pub(crate) revision: u64,
+    /// Of a user or client whose credentials were revoked: by what else it is let in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) still: Vec<&'static str>,
 }
 
 /// A connection of an account.

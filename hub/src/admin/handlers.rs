@@ -135,7 +135,7 @@ pub(super) async fn unseal(
 }
 
 pub(super) fn done(id: impl ToString, account: &Account) -> Answer<Done> {
-    Ok(Json(Done { id: id.to_string(), revision: account.revision }))
+    Ok(Json(Done { id: id.to_string(), revision: account.revision, still: Vec::new() }))
 }
 
 pub(super) async fn rename_account(

@@ -133,6 +133,11 @@ async fn made(
             let key = value.and_then(|value| value.parse().ok()).ok_or_else(|| wrong(what))?;
             (CredentialConfig::Key(key), None)
         }
+        (CredentialKind::Certificate, value) => {
+            let what = "a name in its certificates, to the letter";
+            let name = value.filter(|name| !name.is_empty()).ok_or_else(|| wrong(what))?;
+            (CredentialConfig::Certificate(name), None)
+        }
         (CredentialKind::EdgeKey, value) => {
             let what = "the 43 characters that `riser-edge key show` prints";
             let key = value.and_then(|value| value.parse().ok()).ok_or_else(|| wrong(what))?;
@@ -198,6 +203,7 @@ pub(super) async fn rotate_credential(
         CredentialConfig::Key(_) => (CredentialKind::Key, true),
         CredentialConfig::Secret(_) => (CredentialKind::Secret, false),
         CredentialConfig::EdgeKey(_) => (CredentialKind::EdgeKey, false),
+        CredentialConfig::Certificate(_) => (CredentialKind::Certificate, true),
     };
     let made = add(&admin, &asked, account, (id, &name), (kind, value)).await?;
     if is_one_of_several {
@@ -218,7 +224,17 @@ pub(super) async fn revoke_credential(
     let credential = named(&member, &fingerprint)?;
     let of = format!("{name}: {} {fingerprint}", credential.kind());
     let change = Change::Within(account, AccountChange::RevokeCredential(id, credential.fingerprint()));
-    done(id, &admin.change(&asked, "credential revoked", of, change).await?.1)
+    revoked(id, &admin.change(&asked, "credential revoked", of, change).await?.1)
+}
+
+/// By what else somebody is let in whose credentials were revoked.
+fn revoked(id: ClientId, account: &Account) -> Answer<Done> {
+    let Json(done) = done(id, account)?;
+    let is_judged = matches!(account.member(id), Some(Member::User(user)) if user.password.is_none());
+    let issuers = (!account.config.issuer.is_empty()).then_some("tokens of the account's issuers");
+    let server = account.config.ldap.as_ref().filter(|_| is_judged);
+    let server = server.map(|_| "its password at the account's directory server");
+    Ok(Json(Done { still: issuers.into_iter().chain(server).collect(), ..done }))
 }
 
 pub(super) async fn revoke_all(
@@ -229,5 +245,5 @@ pub(super) async fn revoke_all(
     let (account, known) = admin.account(&asked, &account).await?;
     let (id, name, _) = find(&known, &member)?;
     let change = Change::Within(account, AccountChange::RevokeAll(id));
-    done(id, &admin.change(&asked, "all credentials revoked", name, change).await?.1)
+    revoked(id, &admin.change(&asked, "all credentials revoked", name, change).await?.1)
 }

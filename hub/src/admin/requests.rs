@@ -114,6 +114,8 @@ pub enum CredentialKind {
     Secret,
     /// The public key of an edge's link, as `riser-edge key show` prints it.
     EdgeKey,
+    /// A name in its certificates, to the letter.
+    Certificate,
 }
 
 /// A new credential of a user or client.
@@ -122,7 +124,7 @@ pub enum CredentialKind {
 pub struct NewCredential {
     /// What kind.
     pub kind: CredentialKind,
-    /// The password or public key.
+    /// The password, public key or name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
 }
@@ -131,7 +133,7 @@ pub struct NewCredential {
 #[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Replacement {
-    /// The password or public key; what is made otherwise is made.
+    /// The password, public key or name; what is made otherwise is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
 }

@@ -181,6 +181,34 @@ fn what_was_revoked_holds_no_more_and_never_again() {
 }
 
 #[test]
+fn names_in_certificates_are_credentials_and_are_revoked_like_others() {
+    use crate::{acceptor::Kind, directory::Holds};
+
+    let says = declared().replace("tokens", "certificates = [\"ann.example\", \"urn:ann\"]\ntokens");
+    let mut accounts = Accounts::default();
+    assert_eq!(accounts.import(&file(&says)), vec![]);
+    let known = |directory: &Directory, name: &str| directory.certified(&[name.to_owned()]).is_some();
+    let directory = accounts.compile().unwrap();
+    assert!(known(&directory, "ann.example") && known(&directory, "urn:ann"));
+    let nothing = riser_model::door::Credential::Anonymous;
+    let evidence = directory.evidence(Kind::Certificate, ann(), &nothing);
+    let name = CredentialConfig::Certificate("urn:ann".to_owned());
+    let revoke = AccountChange::RevokeCredential(ann(), name.fingerprint());
+    let directory = change(&mut accounts, revoke).unwrap();
+    assert!(known(&directory, "ann.example") && !known(&directory, "urn:ann"));
+    assert_eq!(directory.holds(ann(), &evidence), Holds::Unsure);
+    assert_eq!(change(&mut accounts, AccountChange::AddCredential(ann(), name)).err(), Some(Why::Taken));
+    let directory = change(&mut accounts, AccountChange::RevokeAll(ann())).unwrap();
+    assert!(!known(&directory, "ann.example"));
+    assert_eq!(directory.holds(ann(), &evidence), Holds::No);
+    accounts.import(&file(&says.replace("\"member\"", "\"reader\"")));
+    assert!(!known(&accounts.compile().unwrap(), "ann.example"), "a file gives nothing back");
+    let another = CredentialConfig::Certificate("new.example".to_owned());
+    let directory = change(&mut accounts, AccountChange::AddCredential(ann(), another)).unwrap();
+    assert!(known(&directory, "new.example"));
+}
+
+#[test]
 fn one_of_several_keys_that_is_gone_has_to_be_shown_anew() {
     let mut accounts = imported();
     let keys = [1, 2].map(|n| CredentialConfig::Key(DeviceKey([n; 32])));
