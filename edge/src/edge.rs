@@ -132,6 +132,8 @@ impl Edge {
             link_inputs,
             links: Uplinks::new(routes, link_sender.clone(), counters, fork_sender, sockets.clone()),
             verifier: Arc::new(Passwords::new(config.limits.password_verifiers)),
+            // An edge's accounts change with its file: nobody takes errands.
+            errands: mpsc::channel(1).0,
             watch: Meter { metrics: Arc::clone(&metrics), health: Arc::clone(&health), audit: None },
             clock: Clock,
         });

@@ -7,6 +7,7 @@ use crate::{
     audit::Audit,
     config::HubConfig,
     cookies::Cookies,
+    errands::{self, Errands},
     footers::Footers,
     key_sets::KeySets,
     ldap::Ldaps,
@@ -196,6 +197,7 @@ impl Hub {
             inbox: link_sender,
             extras,
         };
+        let (run, wanted) = mpsc::channel(errands::WAITING_MAX);
         let (host, handle) = Host::new(Parts {
             core: HubCore::new(instance, receivers, directory, &opened, now),
             inbox,
@@ -206,6 +208,7 @@ impl Hub {
             link_inputs,
             links: shared.sockets.clone(),
             verifier: Arc::<Verifier>::clone(&shared.verifier),
+            errands: run,
             watch: Meter {
                 metrics: Arc::clone(&shared.metrics),
                 health: Arc::clone(&health),
@@ -227,6 +230,8 @@ impl Hub {
             forked,
             addresses: Vec::new(),
         };
+        let errands = Errands::new(hub.registrar.clone(), hub.handle.clone());
+        hub.background.spawn(errands.keep(wanted));
         let lookout = Arc::new(Lookout::new(
             hub.handle.clone(),
             Look::at,

@@ -11,6 +11,7 @@ mod audit;
 pub mod command;
 pub mod config;
 mod cookies;
+mod errands;
 mod footers;
 pub mod hub;
 mod key_sets;

@@ -13,6 +13,7 @@ use crate::{
 };
 use riser_model::{
     AccountId, AccountName, ClientId, Filter, History, Retention, Right, RoomId, RoomKind, RoomName,
+    duration::Duration, room::PERSONAL,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeSeq};
 use std::fmt;
@@ -197,6 +198,15 @@ impl RoomConfig {
         let (retention, gate) = (Retention::default(), GateConfig::default());
         let (kind, ready, grant) = (RoomKind::default(), vec![], vec![]);
         Self { name, id: None, kind, ready, history, retention, linked: true, down: false, gate, grant }
+    }
+
+    /// The room that a new account begins with, for who develops and tests: it forgets after a week or 10,000
+    /// publications, and stays where it is.
+    pub fn personal() -> Self {
+        let name = PERSONAL.parse().expect("a name written here");
+        let age = Some(Duration::seconds(7 * 24 * 3600));
+        let retention = Retention { count: Some(10_000), bytes: None, age };
+        Self { retention, linked: false, ..Self::new(name, History::Log) }
     }
 }
 

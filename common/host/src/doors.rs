@@ -2,7 +2,7 @@
 
 use riser_model::{
     AccountName, ClientId, RoomName,
-    door::{Code, Credential, Door, Method, Refusal},
+    door::{Credential, Door, Method, Refusal},
 };
 use riser_mqtt::{Config as MqttConfig, Counters as MqttCounters, MqttDoor};
 use riser_net::{Doorway, Knock, MqttDoors};
@@ -35,15 +35,13 @@ impl Doors {
 
     /// The door that a WebSocket asks for.
     pub fn open(&self, knock: Knock) -> Result<Box<dyn Door>, Refusal> {
-        if knock.doorway == Doorway::Lobby {
-            return Ok(Box::new(Tty::new(knock.credential)));
-        }
         let ticket = knock.ticket.map(Credential::Ticket);
         let shown = knock.credential;
         match knock.doorway {
-            Doorway::EnvelopeLobby => {
-                Ok(Box::new(Lobby::new(shown, self.silent(), TicketSeed(entropy::bytes()), Clock.now())))
-            }
+            Doorway::Lobby => Ok(Box::new(Tty::new(shown, None))),
+            Doorway::User(name) => Ok(Box::new(Tty::new(shown, Some(name)))),
+            Doorway::EnvelopeLobby => Ok(self.lobby(shown, None)),
+            Doorway::EnvelopeUser(name) => Ok(self.lobby(shown, Some(name))),
             Doorway::Envelope { account, room } => {
                 let place = self.place(account, room, shown.unwrap_or(Credential::Anonymous));
                 Ok(Box::new(Envelope::new(place, TicketSeed(entropy::bytes()), Clock.now())))
@@ -64,13 +62,13 @@ impl Doors {
                 Ok(Box::new(Raw::new(self.place(account, room, shown), channel, client)))
             }
             Doorway::Mqtt => Ok(self.mqtt()),
-            Doorway::Lobby | Doorway::User(_) => Err(Refusal {
-                code: Code::BadName,
-                what: "this address has no door yet".to_owned(),
-                want: "/{account}/{room} with sub-protocol riser.v1.json, or /{account}/{room}/{channel}"
-                    .to_owned(),
-            }),
         }
+    }
+
+    /// Somebody's lobby is for those who say who they are.
+    fn lobby(&self, shown: Option<Credential>, of: Option<AccountName>) -> Box<dyn Door> {
+        let silent = if of.is_some() { self.certified } else { self.silent() };
+        Box::new(Lobby::new(shown, of, silent, TicketSeed(entropy::bytes()), Clock.now()))
     }
 
     fn mqtt(&self) -> Box<dyn Door> {

@@ -6,12 +6,12 @@
 
 use riser_gate::{Caller, Directory, Policy, Verdict};
 use riser_instance::{
-    Core, Input as InstanceInput, Output as InstanceOutput,
+    Core, Input as InstanceInput, Output as InstanceOutput, Wanted,
     core::{Input, Output},
 };
 use riser_model::{
     Audited, ConnectionId, Now, Read, Room, Selected, Seq, Time,
-    door::{Ask, Code},
+    door::{Ask, Code, Refusal},
 };
 use riser_net::{Arrival, Asked, CoreInbox, TellOutbox};
 use riser_rooms::Input as RoomsInput;
@@ -77,6 +77,8 @@ pub struct Parts<C: Core, L: Links<C>, W: Watch> {
     pub links: L,
     /// Verifies what gates want verified, off this task.
     pub verifier: Arc<dyn Verify>,
+    /// Where errands go. Their answers come back as an order.
+    pub errands: mpsc::Sender<(ConnectionId, Box<Wanted>)>,
     /// Hears of every commit and refusal, for the metrics.
     pub watch: W,
     /// The two clocks.
@@ -389,6 +391,11 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                     let _ = verdicts.send(Judged { connection, ticket, verdict });
                 });
             }
+            InstanceOutput::Run { connection, wanted } => {
+                let Err(why) = self.parts.errands.try_send((connection, wanted)) else { return };
+                let now = self.parts.clock.now();
+                self.instance(InstanceInput::Ran { connection, result: Err(not_run(&why)) }, now);
+            }
             InstanceOutput::Retained(changes) => {
                 if self.unsaved.is_empty() {
                     self.parts.storage.hold_for_views(Some(self.seen));
@@ -404,6 +411,20 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             InstanceOutput::Done { .. } | InstanceOutput::Committed { .. } => {}
         }
     }
+}
+
+fn not_run<T>(why: &mpsc::error::TrySendError<T>) -> Refusal {
+    let (code, what, want) = match why {
+        mpsc::error::TrySendError::Full(_) => {
+            (Code::TooMany, "too many ask at once", "come back in a moment")
+        }
+        mpsc::error::TrySendError::Closed(_) => (
+            Code::Denied,
+            "accounts do not change here while it runs",
+            "the hub, or this instance's configuration",
+        ),
+    };
+    Refusal { code, what: what.to_owned(), want: want.to_owned() }
 }
 
 /// Marks the tickets of reads for links: the rooms' own count up from 0 and never come here.

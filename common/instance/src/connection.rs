@@ -78,6 +78,8 @@ pub(crate) struct Connection {
     pub(crate) session: Option<Session>,
     /// It left a will, or one of its former connection is to be forgotten.
     pub(crate) willed: bool,
+    /// An errand of it is being done.
+    pub(crate) running: bool,
     /// Tickets in the order in which they were asked, each with its answer once there is one.
     tickets: VecDeque<(u64, Option<Tell>)>,
     /// Subscriptions of `$SYS`.
@@ -119,6 +121,7 @@ impl Connection {
             entering: None,
             session: None,
             willed: false,
+            running: false,
             tickets: VecDeque::new(),
             listening: BTreeSet::new(),
         }

@@ -8,6 +8,7 @@ use crate::{
 pub use administering::Connected;
 use care::{Caring, Settling};
 use committing::Awaited;
+pub use errands::Wanted;
 use looking::Site;
 use past::PastAsked;
 use readiness::Readiness;
@@ -16,7 +17,7 @@ use riser_gate::{
 };
 use riser_model::{
     AccountId, Audited, Batch, ClientId, ConnectionId, LogId, Now, Read, Room, RoomId, Seq, Time,
-    door::{Ask, Code, Refusal, Tell},
+    door::{Ask, Code, Finished, Refusal, Tell},
     event::{Scope, SystemEvent},
 };
 use riser_mqtt::{Record, SessionKey, Sessions};
@@ -35,6 +36,7 @@ mod care;
 mod changing;
 mod committing;
 mod entering;
+mod errands;
 mod gates;
 mod kept;
 mod listening;
@@ -88,6 +90,13 @@ pub enum Input {
         /// The answer.
         verdict: Verdict,
     },
+    /// What became of an errand.
+    Ran {
+        /// Whose.
+        connection: ConnectionId,
+        /// What was done, or why not.
+        result: Result<Finished, Refusal>,
+    },
     /// Accounts changed: who may what, and which rooms there are. It reaches whoever is connected, and what is kept for
     /// others.
     Changed {
@@ -113,6 +122,13 @@ pub enum Output {
         ticket: u64,
         /// What.
         proof: Proof,
+    },
+    /// Have an errand done by whoever keeps accounts. Answered by [`Input::Ran`].
+    Run {
+        /// Whose.
+        connection: ConnectionId,
+        /// What, by whom.
+        wanted: Box<Wanted>,
     },
     /// Tell a door.
     Tell {
@@ -395,6 +411,7 @@ impl Instance {
                 self.tell_trimmed(oldest, now);
                 self.rooms(BusInput::Trimmed { oldest, oldest_at, gaps }, now);
             }
+            Input::Ran { connection, result } => self.ran(connection, result),
             Input::Changed { directory, rooms } => self.changed_directory(directory, rooms, now),
             Input::Rooms(input) => self.rooms(input, now),
             Input::Deadline => self.deadline(now),

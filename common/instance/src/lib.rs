@@ -15,6 +15,6 @@ mod past;
 mod system;
 
 pub use crate::core::Core;
-pub use instance::{Connected, Input, Instance, Output, Wake};
+pub use instance::{Connected, Input, Instance, Output, Wake, Wanted};
 pub use log_fold::LogFold;
 pub use past::pasts;

@@ -7,6 +7,7 @@
 mod ask;
 mod credential;
 mod delivery;
+mod errand;
 mod refusal;
 mod session;
 mod tell;
@@ -14,6 +15,7 @@ mod tell;
 pub use ask::{Ask, Flow, From, Intake, Target, Technical, Want};
 pub use credential::{Credential, Method, Prompt, Secret, TicketHash};
 pub use delivery::{Delivery, Push, Wording};
+pub use errand::{Errand, Finished, KeyInfo};
 pub use refusal::{Code, Refusal};
 pub use session::{
     Keep, Loose, NORMAL, SessionDelivery, SessionRequest, SessionState, SessionSubscription, Will,

@@ -12,6 +12,10 @@ use serde::{Deserialize, Serialize};
 /// administers the account reads it.
 pub const QUARANTINE: &str = "quarantine";
 
+/// The room that an account made while an instance runs begins with: for who develops and tests. Like any other, it may be
+/// changed and removed.
+pub const PERSONAL: &str = "personal";
+
 /// A room's policy for the past. It governs replay, not storage (promise 1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -465,6 +465,7 @@ impl Session {
             | Tell::Prompt(_)
             | Tell::Moved { .. }
             | Tell::Rooms(_)
+            | Tell::Finished(_)
             | Tell::Seen { .. }
             | Tell::Decided { .. } => Ok(()),
         }

@@ -121,7 +121,7 @@ impl Address {
         match (first, rest) {
             ("", None) => Ok(Self::Lobby),
             ("", Some(_)) => Err(bad(404, "the first segment is empty", SCHEME)),
-            ("user", Some(name)) => Ok(Self::User(account(name)?)),
+            ("user", Some(name)) => Ok(Self::User(account(name.strip_suffix('/').unwrap_or(name))?)),
             ("user", None) => Err(bad(404, "the user's name is missing", "/user/{name}")),
             (_, None) => Err(bad(404, "an account alone is no address", "/{account}/{room}")),
             (first, Some(rest)) => in_account(account(first)?, rest),
@@ -239,6 +239,7 @@ mod tests {
         ] {
             assert_eq!(parsed(path), path);
         }
+        assert_eq!(parsed("/user/ann/"), "/user/ann");
         assert_eq!(parsed("/acme/plant/caf%C3%A9/a%20b"), "/acme/plant/café/a b");
         assert!(matches!(Address::parse("/acme/plant/x"), Ok(Address::Channel { .. })));
         let client = "/acme/plant/6f2c8a52-5e2b-4c07-9a5c-3b8f9f0f9a11/x";
@@ -266,6 +267,7 @@ mod tests {
             ("/user", 404),
             ("/user/", 400),
             ("/user/a/b", 400),
+            ("/user/a//", 400),
             ("/acme/", 400),
             ("/Acme/plant", 400),
             ("/acme/Plant", 400),

@@ -398,6 +398,7 @@ impl<P: Pipe> Connection<P> {
                 | Tell::Prompt(_)
                 | Tell::Moved { .. }
                 | Tell::Rooms(_)
+                | Tell::Finished(_)
                 | Tell::Decided { .. }
                 | Tell::Subscribed { .. }
                 | Tell::Unsubscribed { .. }
@@ -451,6 +452,7 @@ impl<P: Pipe> Connection<P> {
                     | Ask::KeepSession
                     | Ask::Delivered { .. }
                     | Ask::Decide { .. }
+                    | Ask::Run(_)
                     | Ask::Release { .. }
                     | Ask::HandOver { .. }
                     | Ask::Settle { .. }

@@ -126,6 +126,7 @@ fn cost(ask: &Ask) -> u32 {
         | Ask::Rooms
         | Ask::KeepSession
         | Ask::Decide { .. }
+        | Ask::Run(_)
         | Ask::Unsubscribe { .. }
         | Ask::Pause { .. }
         | Ask::Pull { .. }
@@ -226,6 +227,7 @@ impl Asker {
             | Ask::KeepSession
             | Ask::Delivered { .. }
             | Ask::Decide { .. }
+            | Ask::Run(_)
             | Ask::Publish(_)
             | Ask::Release { .. }
             | Ask::HandOver { .. }

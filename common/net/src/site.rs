@@ -30,8 +30,10 @@ pub enum Doorway {
     Lobby,
     /// The main lobby, in envelopes.
     EnvelopeLobby,
-    /// A user's lobby.
+    /// A user's lobby, for a person.
     User(AccountName),
+    /// The same, in envelopes.
+    EnvelopeUser(AccountName),
     /// Many channels of a room, in envelopes.
     Envelope {
         /// The account's name or UUID.

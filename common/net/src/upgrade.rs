@@ -117,10 +117,7 @@ impl Handshake {
             (Address::Lobby, None) => Doorway::Lobby,
             (Address::Lobby, Some(_)) => Doorway::EnvelopeLobby,
             (Address::User(name), None) => Doorway::User(name),
-            (Address::User(_), Some(_)) => {
-                let want = "no sub-protocol, for a person; /{account}/{room} for a program";
-                return Err(wrong("a user's lobby speaks in lines", want));
-            }
+            (Address::User(name), Some(_)) => Doorway::EnvelopeUser(name),
             (Address::Room { account, room }, Some(_)) => Doorway::Envelope { account, room },
             (Address::Room { .. }, None) => {
                 let want = "Sec-WebSocket-Protocol: riser.v1.json, or /{account}/{room}/{channel}";
@@ -201,7 +198,7 @@ impl Doorway {
             Self::Envelope { account, .. } | Self::Raw { account, .. } | Self::Client { account, .. } => {
                 Some(account)
             }
-            Self::Lobby | Self::EnvelopeLobby | Self::User(_) | Self::Mqtt => None,
+            Self::Lobby | Self::EnvelopeLobby | Self::User(_) | Self::EnvelopeUser(_) | Self::Mqtt => None,
         }
     }
 }

@@ -271,6 +271,7 @@ impl Bus {
             | Ask::Move { .. }
             | Ask::Rooms
             | Ask::Decide { .. }
+            | Ask::Run(_)
             | Ask::Release { .. }
             | Ask::HandOver { .. }
             | Ask::Look { .. }

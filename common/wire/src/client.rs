@@ -41,6 +41,7 @@
 //! digits, as in positions). Seqs, counts and connection ids are numbers; a publish id may be either.
 
 mod answer;
+mod errand;
 mod looking;
 mod object;
 mod request;
@@ -49,6 +50,7 @@ pub use answer::{
     Done, Entered, Hole, InLobby, Msg, Payload, Problem, Published, Push, Receipt, ShownRoom, Started, error,
     ok, scope_name,
 };
+pub use errand::{VERBS, Verb, finished, finished_lines, from_words, help};
 pub use looking::{Looking, seen};
 pub use request::{Channels, Hello, Message, Op, Publish, Request, Shown, Subscribe, Technical, Wrong};
 

@@ -9,7 +9,7 @@ use riser_instance::{
 use riser_link::{Receivers, sender::Opened};
 use riser_model::{
     AccountId, ConnectionId, Now, Principal, Time,
-    door::Refusal,
+    door::{Finished, Refusal},
     event::{Scope, SystemEvent},
     look::{Look, Seen},
 };
@@ -76,6 +76,11 @@ impl HubCore {
     /// An admin of that account closes a connection of it. False if there is none by that number.
     pub fn send_away(&mut self, account: AccountId, connection: ConnectionId, now: Now) -> bool {
         self.instance.send_away(account, connection, now)
+    }
+
+    /// What became of an errand of that connection's.
+    pub fn ran(&mut self, connection: ConnectionId, result: Result<Finished, Refusal>, now: Now) {
+        self.instance.handle(InstanceInput::Ran { connection, result }, now);
     }
 
     /// The edges of the directory, connected or not.

@@ -83,7 +83,8 @@ pub(super) async fn create_account(
         tokens: vec![TokenHash::of(token.as_bytes())],
         ..UserConfig::new(user.clone())
     };
-    let config = AccountConfig { user: vec![first], ..AccountConfig::new(name.clone(), id) };
+    let room = vec![RoomConfig::personal()];
+    let config = AccountConfig { user: vec![first], room, ..AccountConfig::new(name.clone(), id) };
     let change = Change::CreateAccount(Box::new(config));
     admin.change(&asked, "account created", format!("account {name}"), change).await?;
     let (name, id, user, client) = (name.to_string(), id.to_string(), user.to_string(), client.to_string());

@@ -67,6 +67,7 @@ impl DoorEnd {
                         | Ask::KeepSession
                         | Ask::Delivered { .. }
                         | Ask::Decide { .. }
+                        | Ask::Run(_)
                         | Ask::Look { .. }
                         | Ask::Publish(_)
                         | Ask::Release { .. }

@@ -140,6 +140,7 @@ impl Instance {
             }
             Ask::Move { room } => self.move_to(id, room, now),
             Ask::Rooms => self.say_rooms(id),
+            Ask::Run(errand) => self.run(id, *errand),
             Ask::Decide { connection, admit } => self.decide(id, connection, admit, now),
             Ask::Enter { .. } | Ask::Answer(_) | Ask::Leave { .. } => self.refuse(id, not_in_yet(), now),
         }

@@ -5,6 +5,7 @@
 mod care;
 mod changing;
 mod entering;
+mod errands;
 mod gates;
 mod kept;
 mod past;

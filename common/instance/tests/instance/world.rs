@@ -7,7 +7,7 @@ use riser_gate::{
     config::{Rights, Role, Whom},
     issuer::Algorithm,
 };
-use riser_instance::{Input, Instance, LogFold, Output};
+use riser_instance::{Input, Instance, LogFold, Output, Wanted};
 use riser_log::Fold;
 use riser_model::{
     AccountId, Batch, Chunk, ConnectionId, Epoch, EpochSpan, History, LogId, Now, Read, Right, Room,
@@ -33,6 +33,8 @@ pub struct World {
     pub tells: Vec<(ConnectionId, Tell)>,
     /// Proofs that are not verified.
     pub verifying: Vec<u64>,
+    /// Errands that are not done.
+    pub running: Vec<(ConnectionId, Wanted)>,
     pub now: Now,
     /// Channel and payload of each publication that is on disk.
     pub published: Vec<(String, Vec<u8>)>,
@@ -104,6 +106,7 @@ impl World {
             waiting: Vec::new(),
             tells: Vec::new(),
             verifying: Vec::new(),
+            running: Vec::new(),
             now,
             published: Vec::new(),
             publications: Vec::new(),
@@ -180,6 +183,7 @@ impl World {
                 }
                 Output::Tell { connection, tell } => self.tells.push((connection, tell)),
                 Output::Verify { ticket, .. } => self.verifying.push(ticket),
+                Output::Run { connection, wanted } => self.running.push((connection, *wanted)),
                 Output::Read { ticket, read } => self.reads.push((ticket, read)),
                 Output::Done { .. }
                 | Output::Committed { .. }

@@ -1,6 +1,6 @@
 //! What a door asks of the bus.
 
-use super::{Credential, Keep, Loose, Secret, SessionRequest, TicketHash};
+use super::{Credential, Errand, Keep, Loose, Secret, SessionRequest, TicketHash};
 use crate::{
     id::{ConnectionId, Seq, SubscriptionId},
     look::Look,
@@ -140,6 +140,8 @@ pub enum Ask {
         /// Whether to let it in.
         admit: bool,
     },
+    /// Have this done with the account. One at a time; answered by [`Tell::Finished`](super::Tell::Finished).
+    Run(Box<Errand>),
     /// Store these. Answered by [`Tell::Stored`](super::Tell::Stored) after the commit.
     Publish(Intake),
     /// A session's QoS 2 ids were released by PUBREL: make that durable. Answered by

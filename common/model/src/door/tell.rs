@@ -1,6 +1,6 @@
 //! What the bus tells a door.
 
-use super::{Prompt, Push, Refusal, SessionState};
+use super::{Finished, Prompt, Push, Refusal, SessionState};
 use crate::{
     gap::Gap,
     id::{ConnectionId, Epoch, LogId, Seq, SubscriptionId},
@@ -84,6 +84,8 @@ pub enum Tell {
         /// Whether it was there, and this one's to decide.
         result: Result<(), Refusal>,
     },
+    /// The answer to [`Ask::Run`](super::Ask::Run).
+    Finished(Result<Finished, Refusal>),
     /// The batch with this ticket is on disk, except the entries refused. Tickets come in order.
     Stored {
         /// Which batch.

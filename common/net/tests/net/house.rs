@@ -228,6 +228,7 @@ async fn run(
                         | Ask::KeepSession
                         | Ask::Delivered { .. }
                         | Ask::Decide { .. }
+                        | Ask::Run(_)
                         | Ask::Release { .. }
                         | Ask::HandOver { .. }
                         | Ask::Settle { .. }

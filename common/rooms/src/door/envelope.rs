@@ -280,7 +280,7 @@ impl Open {
                 self.publisher.keep_session(self.connection);
                 Ok(Some(Done::Plain {}))
             }
-            Op::Rooms | Op::Whoami | Op::Move { .. } => Err(refusal(
+            Op::Rooms | Op::Whoami | Op::Help | Op::Errand(_) | Op::Move { .. } => Err(refusal(
                 Code::WrongState,
                 "a request of the lobby",
                 "a WebSocket to / with this sub-protocol, which is the lobby",
@@ -396,6 +396,7 @@ impl Open {
             | Tell::Refused(_)
             | Tell::Prompt(_)
             | Tell::Rooms(_)
+            | Tell::Finished(_)
             | Tell::Moved { .. } => {}
         }
         self.pull(out);

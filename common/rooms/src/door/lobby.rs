@@ -1,11 +1,14 @@
 //! The lobby for programs: the envelope protocol without a room, until the program is moved into one.
 //!
-//! `hello` first, as in a room; then `rooms`, `whoami` and `move`. Once it is moved, the connection is that room's and
-//! speaks the envelope protocol there ([`Envelope`]); another room takes another connection.
+//! `hello` first, as in a room; then the verbs of [`VERBS`](riser_wire::client::VERBS). Once it is moved, the connection is that
+//! room's and speaks the envelope protocol there ([`Envelope`]); another room takes another connection.
+//!
+//! A lobby at an address of somebody's (`/user/{name}`) is that account's. Whoever is of another account is a *visitor* there:
+//! it may ask who it is and what it may say, and nothing else, and is answered alike whether there is such an account or not.
 
-use super::{Envelope, Place, TicketSeed, refusal};
+use super::{Envelope, Place, TicketSeed, refusal, visitor};
 use riser_model::{
-    ConnectionId, Now, Principal, RoomName, Time,
+    AccountName, ConnectionId, Now, Principal, RoomName, Time,
     door::{Ask, Code, Credential, Door, Input, Output, Refusal, RoomInfo, Tell},
 };
 use riser_wire::{
@@ -25,6 +28,8 @@ pub struct Lobby {
     /// What the handshake showed.
     credential: Credential,
     anonymous: bool,
+    /// Whose lobby it is, by name or UUID; the main one is everybody's.
+    of: Option<AccountName>,
     /// What the socket said it takes.
     room: u32,
     out: VecDeque<Output>,
@@ -52,14 +57,24 @@ struct Open {
     asked: VecDeque<u64>,
     /// The `move` that is not answered.
     moving: Option<u64>,
+    /// The errand that is not done yet.
+    running: Option<u64>,
+    /// It is in a lobby of an account that is not its own.
+    visits: Option<AccountName>,
 }
 
 impl Lobby {
-    /// A program whose handshake was done at this moment, with whatever that showed.
-    pub fn new(shown: Option<Credential>, anonymous: bool, seed: TicketSeed, now: Now) -> Self {
+    /// A program whose handshake was done at this moment, with whatever that showed, in the main lobby or somebody's.
+    pub fn new(
+        shown: Option<Credential>,
+        of: Option<AccountName>,
+        anonymous: bool,
+        seed: TicketSeed,
+        now: Now,
+    ) -> Self {
         let phase = Phase::Greeting { until: now.time.plus(FIRST_FRAME_DEADLINE) };
         let credential = shown.unwrap_or(Credential::Anonymous);
-        Self { phase, seed, credential, anonymous, room: 0, out: VecDeque::new() }
+        Self { phase, seed, credential, anonymous, of, room: 0, out: VecDeque::new() }
     }
 
     fn text(&mut self, text: &str) {
@@ -126,7 +141,9 @@ impl Lobby {
             (_, Tell::Prompt(prompt)) => self.out.push_back(Output::Text(Push::prompt(&prompt).text())),
             (Phase::Entering { hello }, Tell::Entered { principal, connection, .. }) => {
                 let hello = *hello;
-                let open = Open { principal, connection, asked: VecDeque::new(), moving: None };
+                let visits = visitor(self.of.as_ref(), &principal);
+                let (asked, moving, running) = (VecDeque::new(), None, None);
+                let open = Open { principal, connection, asked, moving, running, visits };
                 self.out.push_back(Output::Text(open.whoami(hello)));
                 self.phase = Phase::Open(Box::new(open));
             }
@@ -142,6 +159,13 @@ impl Lobby {
                 self.out.push_back(Output::Text(shown(id, &rooms)));
             }
             (Phase::Open(_), Tell::Moved { room, result }) => self.moved(room, result, now),
+            (Phase::Open(open), Tell::Finished(result)) => {
+                let id = open.running.take();
+                self.out.push_back(Output::Text(match result {
+                    Ok(done) => client::ok(id, &Done::Seen(client::finished(&done))),
+                    Err(why) => client::error(id, &why),
+                }));
+            }
             // Nothing else was asked.
             (
                 Phase::Greeting { .. }
@@ -198,6 +222,15 @@ impl Open {
         match op {
             Op::Ping => out.push_back(Output::Text(client::ok(Some(id), &Done::Plain {}))),
             Op::Whoami => out.push_back(Output::Text(self.whoami(id))),
+            Op::Help => out.push_back(Output::Text(client::ok(Some(id), &Done::Seen(client::help())))),
+            Op::Rooms | Op::Move { .. } | Op::Errand(_) if self.visits.is_some() => return Err(visiting()),
+            Op::Errand(_) if self.running.is_some() => {
+                return Err(refusal(Code::WrongState, "one errand at a time", "wait for its reply"));
+            }
+            Op::Errand(errand) => {
+                self.running = Some(id);
+                out.push_back(Output::Ask(Ask::Run(Box::new(errand))));
+            }
             Op::Rooms if self.asked.len() >= ASKED_MAX => {
                 return Err(refusal(Code::TooMany, "too many requests at once", "wait for their replies"));
             }
@@ -226,7 +259,7 @@ impl Open {
                 return Err(refusal(
                     Code::WrongState,
                     "not in the lobby",
-                    "rooms, whoami, or move into a room first",
+                    "a verb of the lobby (help shows them), or move into a room first",
                 ));
             }
         }
@@ -235,9 +268,18 @@ impl Open {
 
     fn whoami(&self, id: u64) -> String {
         let Principal { account_name: account, client, name, .. } = &*self.principal;
-        let who = InLobby { account, client: *client, name, connection: self.connection };
+        let visits = self.visits.as_ref();
+        let who = InLobby { account, client: *client, name, connection: self.connection, visits };
         client::ok(Some(id), &Done::Lobby(who))
     }
+}
+
+fn visiting() -> Refusal {
+    refusal(
+        Code::Denied,
+        "you are a visitor in this lobby",
+        "whoami, help, or the main lobby (/) for the rooms of your own account",
+    )
 }
 
 fn shown(id: Option<u64>, rooms: &[RoomInfo]) -> String {

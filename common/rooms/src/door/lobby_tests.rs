@@ -3,13 +3,16 @@
 use super::*;
 use crate::door::script::*;
 use bytes::Bytes;
-use riser_model::door::{Method, Prompt, Secret};
+use riser_model::{
+    History, Right, RoomId, RoomKind,
+    door::{Errand, Finished, KeyInfo, Method, Prompt, Secret},
+};
 use serde_json::json;
 
 const HELLO: &str = r#"{"op":"hello","id":1,"credential":{"user":"acme/ann","password":"x"}}"#;
 
 fn door() -> Lobby {
-    Lobby::new(None, false, TicketSeed([7; 32]), at(0))
+    Lobby::new(None, None, false, TicketSeed([7; 32]), at(0))
 }
 
 fn open() -> Lobby {
@@ -92,4 +95,88 @@ fn nobody_is_in_the_lobby_without_a_hello_that_is_answered() {
     assert_eq!(closed(&turn(&mut silent, Input::Deadline, 5000)), Some(Code::Timeout));
     let mut large = door();
     assert_eq!(closed(&text(&mut large, &"x".repeat(16 * 1024 + 1))), Some(Code::TooLarge));
+}
+
+fn room() -> RoomName {
+    "plant".parse().unwrap()
+}
+
+#[test]
+fn errands_are_asked_one_at_a_time_and_answered_by_what_was_done() {
+    let mut door = open();
+    let create = r#"{"op":"create","id":2,"room":"plant","history":"log"}"#;
+    let errand = Errand::CreateRoom { room: room(), kind: RoomKind::Bus, history: History::Log };
+    assert_eq!(asks(&text(&mut door, create)), [&Ask::Run(Box::new(errand))]);
+    let twice = text(&mut door, r#"{"op":"keys","id":3}"#);
+    assert_eq!((asks(&twice).len(), &texts(&twice)[0]["error"]["code"]), (0, &json!("wrong_state")));
+    let id = RoomId(uuid::Uuid::from_u128(5));
+    let done = tell(&mut door, Tell::Finished(Ok(Finished::RoomCreated { room: room(), id })));
+    assert_eq!(texts(&done), [json!({ "re": 2, "ok": { "room": "plant", "id": id } })]);
+    let rights = vec![Right::Subscribe];
+    let invite = Errand::Invite { name: "bob".parse().unwrap(), room: room(), rights };
+    let asked = text(&mut door, r#"{"op":"invite","id":4,"name":"bob","room":"plant","as":"reader"}"#);
+    assert_eq!(asks(&asked), [&Ask::Run(Box::new(invite))]);
+    let no = tell(&mut door, Tell::Finished(Err(no(Code::Denied))));
+    assert_eq!((&texts(&no)[0]["re"], &texts(&no)[0]["error"]["code"]), (&json!(4), &json!("denied")));
+    for (said, errand) in [
+        (r#"{"op":"keys","id":5}"#, Errand::Keys),
+        (r#"{"op":"keys","id":6,"make":"token"}"#, Errand::MakeKey),
+        (r#"{"op":"keys","id":7,"revoke":"ab"}"#, Errand::RevokeKey { fingerprint: "ab".to_owned() }),
+    ] {
+        assert_eq!(asks(&text(&mut door, said)), [&Ask::Run(Box::new(errand))], "{said}");
+        let token = Secret(Bytes::from_static(b"t0ken"));
+        let key = KeyInfo { kind: "token", fingerprint: "ab".to_owned() };
+        let done = tell(&mut door, Tell::Finished(Ok(Finished::KeyMade { key, token })));
+        assert_eq!(texts(&done)[0]["ok"]["token"], "t0ken");
+    }
+    for wrong in [
+        r#"{"op":"create","id":8,"room":"NO ROOM"}"#,
+        r#"{"op":"create","id":8,"room":"a","kind":"house"}"#,
+        r#"{"op":"invite","id":8,"name":"bob","room":"plant","as":"owner"}"#,
+        r#"{"op":"keys","id":8,"make":"password"}"#,
+        r#"{"op":"keys","id":8,"make":"token","revoke":"ab"}"#,
+        r#"{"op":"keys","id":8,"value":"x"}"#,
+    ] {
+        let outputs = text(&mut door, wrong);
+        assert!(asks(&outputs).is_empty() && texts(&outputs)[0]["error"]["want"].is_string(), "{wrong}");
+    }
+    let help = text(&mut door, r#"{"op":"help","id":9}"#);
+    assert_eq!(texts(&help)[0]["ok"]["verbs"].as_array().unwrap().len(), client::VERBS.len());
+}
+
+#[test]
+fn somebody_else_s_lobby_is_for_looking_around_whether_there_is_such_an_account_or_not() {
+    let open = |of: &str| {
+        let mut door = Lobby::new(None, Some(of.parse().unwrap()), false, TicketSeed([7; 32]), at(0));
+        turn(&mut door, Input::Room(10_000), 0);
+        text(&mut door, HELLO);
+        let outputs = tell(&mut door, entered("acme"));
+        (door, texts(&outputs)[0]["ok"]["visits"].clone())
+    };
+    let (mut own, visits) = open("acme");
+    assert_eq!((visits, asks(&text(&mut own, r#"{"op":"rooms","id":2}"#)).len()), (json!(null), 1));
+    let personal: RoomName = "personal".parse().unwrap();
+    assert_eq!(asks(&text(&mut own, r#"{"op":"enter","id":3}"#)), [&Ask::Move { room: personal }]);
+    let (mut by_id, visits) = open(&uuid::Uuid::from_u128(7).to_string());
+    assert_eq!((visits, asks(&text(&mut by_id, r#"{"op":"rooms","id":2}"#)).len()), (json!(null), 1));
+    let (mut visitor, visits) = open("garden");
+    assert_eq!(visits, "garden");
+    for denied in [
+        r#"{"op":"rooms","id":2}"#,
+        r#"{"op":"enter","id":2}"#,
+        r#"{"op":"move","id":2,"room":"plant"}"#,
+        r#"{"op":"create","id":2,"room":"plant"}"#,
+        r#"{"op":"invite","id":2,"name":"bob","room":"plant"}"#,
+        r#"{"op":"keys","id":2}"#,
+    ] {
+        let outputs = text(&mut visitor, denied);
+        assert_eq!(
+            (asks(&outputs).len(), &texts(&outputs)[0]["error"]["code"]),
+            (0, &json!("denied")),
+            "{denied}"
+        );
+    }
+    for allowed in [r#"{"op":"whoami","id":2}"#, r#"{"op":"help","id":2}"#, r#"{"op":"ping","id":2}"#] {
+        assert!(texts(&text(&mut visitor, allowed))[0]["ok"].is_object(), "{allowed}");
+    }
 }

@@ -66,14 +66,22 @@ impl Place {
 
     /// Whether this is an address of the principal's account. Another one's looks like a room that is not.
     fn holds(&self, principal: &Principal) -> Result<(), Refusal> {
-        let named = self.account == principal.account_name
-            || self.account.as_str() == principal.account.0.as_hyphenated().to_string();
-        if named {
+        if names(&self.account, principal) {
             Ok(())
         } else {
             Err(refusal(Code::Denied, "no such room, or not for you", "a room of your account"))
         }
     }
+}
+
+/// Whose lobby somebody visits, if it is not its own account's.
+fn visitor(of: Option<&AccountName>, principal: &Principal) -> Option<AccountName> {
+    of.filter(|name| !names(name, principal)).cloned()
+}
+
+/// Whether that is what the principal's account is called: by its name or its UUID.
+fn names(account: &AccountName, principal: &Principal) -> bool {
+    *account == principal.account_name || account.as_str() == principal.account.0.as_hyphenated().to_string()
 }
 
 /// What is to be told of a delivery that was written to a socket: nobody acknowledges on a WebSocket.

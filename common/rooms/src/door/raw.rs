@@ -171,6 +171,7 @@ impl Raw {
             | Tell::Moved { .. }
             | Tell::Seen { .. }
             | Tell::Rooms(_)
+            | Tell::Finished(_)
             | Tell::Ticketed(_)
             | Tell::Decided { .. } => {}
         }

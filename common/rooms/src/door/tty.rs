@@ -5,16 +5,17 @@
 //! what is said in its channels and says what the person says, as far as the room lets it. Best effort, like every
 //! connection without positions: a person who lags is shown the newest of each channel.
 
-use super::{publisher::Publisher, pull::Pull, refusal, reported_at};
+use super::{publisher::Publisher, pull::Pull, refusal, reported_at, visitor};
 use riser_model::{
-    ChannelName, Filter, Now, Position, Principal, RoomName, SubscriptionId, Time,
+    AccountName, ChannelName, Filter, Now, Position, Principal, RoomName, SubscriptionId, Time,
     door::{
-        Ask, Code, Credential, Delivery, Door, Flow, From, Input, Method, Output, Prompt, Push, Refusal,
-        RoomInfo, Secret, Tell, Want,
+        Ask, Code, Credential, Delivery, Door, Finished, Flow, From, Input, Method, Output, Prompt, Push,
+        Refusal, RoomInfo, Secret, Tell, Want,
     },
+    room::PERSONAL,
 };
 use riser_wire::{
-    client::Message,
+    client::{Message, VERBS, finished_lines, from_words},
     entry::{Body, Publication},
 };
 use std::{borrow::Cow, collections::VecDeque, sync::Arc};
@@ -27,20 +28,14 @@ const SHOWN_BYTES_MAX: usize = 1024;
 const SUBSCRIPTION: SubscriptionId = SubscriptionId(0);
 const PROMPT: &str = "> ";
 
-const HELP: &str = "rooms                   which rooms there are\r\n\
-                    connect to room <name>  go there\r\n\
-                    say <channel> <text>    say something in the room\r\n\
-                    leave                   back to the lobby\r\n\
-                    whoami                  who you are, and where\r\n\
-                    help                    this\r\n\
-                    quit                    goodbye";
-
 /// See the module.
 #[derive(Debug)]
 pub struct Tty {
     phase: Phase,
     /// The gate has asked something that is not answered.
     asked: bool,
+    /// Whose lobby it is, by name or UUID; the main one is everybody's.
+    of: Option<AccountName>,
     pull: Pull,
     out: VecDeque<Output>,
 }
@@ -61,16 +56,20 @@ struct Lobby {
     room: Option<RoomName>,
     /// The room that it asked to be moved to.
     moving: bool,
+    /// Something is being done for it.
+    running: bool,
+    /// It is in a lobby of an account that is not its own.
+    visits: Option<AccountName>,
     publisher: Option<Publisher>,
 }
 
 impl Tty {
-    /// A person, with whatever its handshake showed.
-    pub fn new(shown: Option<Credential>) -> Self {
+    /// A person, with whatever its handshake showed, in the main lobby or somebody's.
+    pub fn new(shown: Option<Credential>, of: Option<AccountName>) -> Self {
         let credential = shown.unwrap_or(Credential::Person);
         let enter = Ask::Enter { credential, session: None, room: None };
         let out = VecDeque::from([Output::Ask(enter)]);
-        Self { phase: Phase::Entering, asked: false, pull: Pull::default(), out }
+        Self { phase: Phase::Entering, asked: false, of, pull: Pull::default(), out }
     }
 
     fn say(&mut self, line: impl Into<String>) {
@@ -106,24 +105,68 @@ impl Tty {
         let (verb, rest) = line.split_once(' ').map_or((line, ""), |(verb, rest)| (verb, rest.trim()));
         match (verb, rest) {
             ("", _) => self.say(PROMPT),
-            ("help", "") => self.say(format!("{HELP}\r\n{PROMPT}")),
+            ("help", "") => self.help(),
             ("quit" | "exit", "") => self.done(),
-            ("rooms", "") => self.out.push_back(Output::Ask(Ask::Rooms)),
             ("whoami", "") => self.whoami(),
+            _ if self.is_visitor() => {
+                self.say(format!("!! you are a visitor in this lobby; try: whoami, help, quit\r\n{PROMPT}"));
+            }
+            ("rooms", "") => self.out.push_back(Output::Ask(Ask::Rooms)),
             ("leave", "") => self.leave_room(),
             ("connect", rest) => {
                 let name = ["to room ", "to ", ""].into_iter().find_map(|words| rest.strip_prefix(words));
                 self.connect(name.unwrap_or_default().trim());
             }
+            ("enter", "") => self.connect(PERSONAL),
+            ("enter", name) => self.connect(name),
+            ("create" | "invite" | "keys", rest) => self.run(verb, rest),
             ("say", rest) => self.publish(rest, now),
             _ => self.say(format!("!! no such command; try: help\r\n{PROMPT}")),
         }
     }
 
+    fn is_visitor(&self) -> bool {
+        matches!(&self.phase, Phase::Lobby(lobby) if lobby.visits.is_some())
+    }
+
+    fn help(&mut self) {
+        let room = [("say <channel> <text>", "say something in the room"), ("leave", "back to the lobby")];
+        let verbs = VERBS.iter().map(|verb| (verb.line, verb.what)).chain(room);
+        let lines: String = verbs.map(|(line, what)| format!("{line:<34}  {what}\r\n")).collect();
+        self.say(format!("{lines}{PROMPT}"));
+    }
+
+    fn run(&mut self, verb: &str, rest: &str) {
+        let Phase::Lobby(lobby) = &mut self.phase else { return };
+        let line = match from_words(verb, rest) {
+            Ok(_) if lobby.running => "!! one at a time".to_owned(),
+            Ok(errand) => {
+                lobby.running = true;
+                return self.out.push_back(Output::Ask(Ask::Run(Box::new(errand))));
+            }
+            Err(want) => format!("!! {want}"),
+        };
+        self.say(format!("{line}\r\n{PROMPT}"));
+    }
+
+    fn finished(&mut self, result: Result<Finished, Refusal>) {
+        let Phase::Lobby(lobby) = &mut self.phase else { return };
+        lobby.running = false;
+        let lines = match result {
+            Ok(done) => finished_lines(&done).join("\r\n"),
+            Err(why) => format!("!! {}; want {}", why.what, why.want),
+        };
+        self.say(format!("{lines}\r\n{PROMPT}"));
+    }
+
     fn whoami(&mut self) {
         let Phase::Lobby(lobby) = &self.phase else { return };
         let Principal { account_name, name, client, .. } = &*lobby.principal;
-        let place = lobby.room.as_ref().map_or("the lobby", RoomName::as_str);
+        let place = match (&lobby.room, &lobby.visits) {
+            (Some(room), _) => room.to_string(),
+            (None, Some(host)) => format!("the lobby of {host}, as a visitor"),
+            (None, None) => "the lobby".to_owned(),
+        };
         let line = format!("{account_name}/{name} ({}), in {place}\r\n{PROMPT}", client.0);
         self.say(line);
     }
@@ -202,18 +245,23 @@ impl Tty {
         match tell {
             Tell::Prompt(prompt) => self.prompt(prompt),
             Tell::Entered { principal, .. } => {
+                let visits = visitor(self.of.as_ref(), &principal);
+                let place =
+                    visits.as_ref().map_or("the lobby".to_owned(), |host| format!("the lobby of {host}"));
                 let line = format!(
-                    "welcome, {}/{}. you are in the lobby; try: help\r\n{PROMPT}",
+                    "welcome, {}/{}. you are in {place}; try: help\r\n{PROMPT}",
                     principal.account_name, principal.name
                 );
-                let (room, moving, publisher) = (None, false, None);
-                self.phase = Phase::Lobby(Box::new(Lobby { principal, room, moving, publisher }));
+                let (room, moving, running, publisher) = (None, false, false, None);
+                self.phase =
+                    Phase::Lobby(Box::new(Lobby { principal, room, moving, running, visits, publisher }));
                 self.asked = false;
                 self.say(line);
             }
             Tell::Refused(why) => self.refused(why),
             Tell::Moved { room, result } => self.moved(room, result),
             Tell::Rooms(rooms) => self.rooms(&rooms),
+            Tell::Finished(result) => self.finished(result),
             Tell::Stored { ticket, first, refused, log, epoch } => {
                 let why = refused.first().map(|(_, why)| why.what.clone());
                 if let Phase::Lobby(lobby) = &mut self.phase

@@ -3,6 +3,10 @@
 use super::*;
 use crate::door::script::*;
 use bytes::Bytes;
+use riser_model::{
+    History, Right, RoomKind,
+    door::{Errand, KeyInfo},
+};
 use riser_wire::entry::ContentType;
 
 fn lines(outputs: &[Output]) -> Vec<&str> {
@@ -15,7 +19,7 @@ fn lines(outputs: &[Output]) -> Vec<&str> {
 }
 
 fn entering() -> Tty {
-    let mut door = Tty::new(None);
+    let mut door = Tty::new(None, None);
     let enter = Ask::Enter { credential: Credential::Person, session: None, room: None };
     assert_eq!(door.poll(), Some(Output::Ask(enter)));
     door
@@ -137,4 +141,73 @@ fn gate_of_a_room_is_answered_in_the_lobby_and_a_no_leaves_one_there() {
 fn neither_bytes_nor_endless_lines_are_taken() {
     assert_eq!(closed(&turn(&mut lobby(), Input::Bytes(Bytes::from_static(b"x")), 0)), Some(Code::Malformed));
     assert_eq!(closed(&text(&mut lobby(), &"x".repeat(LINE_BYTES_MAX + 1))), Some(Code::TooLarge));
+}
+
+#[test]
+fn person_has_errands_done_in_plain_words() {
+    let mut door = lobby();
+    let room: RoomName = "plant".parse().unwrap();
+    let bob = || "bob".parse().unwrap();
+    let both = vec![Right::Publish, Right::Subscribe];
+    for (said, errand) in [
+        (
+            "create room plant",
+            Errand::CreateRoom { room: room.clone(), kind: RoomKind::Bus, history: History::None },
+        ),
+        (
+            "create room plant board",
+            Errand::CreateRoom { room: room.clone(), kind: RoomKind::Board, history: History::Log },
+        ),
+        (
+            "create room plant history session",
+            Errand::CreateRoom { room: room.clone(), kind: RoomKind::Bus, history: History::Session },
+        ),
+        ("invite bob to plant", Errand::Invite { name: bob(), room: room.clone(), rights: both }),
+        (
+            "invite bob to room plant as writer",
+            Errand::Invite { name: bob(), room: room.clone(), rights: vec![Right::Publish] },
+        ),
+        ("keys", Errand::Keys),
+        ("keys make", Errand::MakeKey),
+        ("keys revoke 0123456789abcdef", Errand::RevokeKey { fingerprint: "0123456789abcdef".to_owned() }),
+    ] {
+        assert_eq!(asks(&text(&mut door, said)), [&Ask::Run(Box::new(errand))], "{said}");
+        assert_eq!(lines(&text(&mut door, "keys")), ["!! one at a time\r\n> "]);
+        let done = tell(&mut door, Tell::Finished(Err(no(Code::Denied))));
+        assert_eq!(lines(&done), ["!! no; want yes\r\n> "]);
+    }
+    for wrong in [
+        "create plant",
+        "create room",
+        "create room a b",
+        "invite bob",
+        "invite bob to plant as owner",
+        "keys x",
+    ] {
+        let outputs = text(&mut door, wrong);
+        assert!(asks(&outputs).is_empty() && lines(&outputs)[0].starts_with("!! "), "{wrong}");
+    }
+    text(&mut door, "keys");
+    let key = KeyInfo { kind: "token", fingerprint: "ab".to_owned() };
+    let keys = tell(&mut door, Tell::Finished(Ok(Finished::Keys(vec![key.clone()]))));
+    assert_eq!(lines(&keys), ["ab token\r\n> "]);
+    text(&mut door, "keys make");
+    let token = Secret(Bytes::from_static(b"t0ken"));
+    let made = tell(&mut door, Tell::Finished(Ok(Finished::KeyMade { key, token })));
+    assert!(lines(&made)[0].contains("not shown again: t0ken"));
+    assert!(lines(&text(&mut door, "help"))[0].contains("invite <name> to <room>"));
+}
+
+#[test]
+fn person_in_somebody_else_s_lobby_may_look_around() {
+    let mut door = Tty::new(None, Some("garden".parse().unwrap()));
+    turn(&mut door, Input::Room(10_000), 0);
+    assert!(lines(&tell(&mut door, entered("acme")))[0].contains("you are in the lobby of garden"));
+    for denied in
+        ["rooms", "connect to room plant", "enter", "create room a", "invite bob to a", "keys", "leave", "x"]
+    {
+        let outputs = text(&mut door, denied);
+        assert!(asks(&outputs).is_empty() && lines(&outputs)[0].contains("visitor"), "{denied}");
+    }
+    assert!(lines(&text(&mut door, "whoami"))[0].contains("in the lobby of garden, as a visitor"));
 }

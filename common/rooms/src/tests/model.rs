@@ -272,6 +272,7 @@ impl Run {
                     | Tell::Moved { .. }
                     | Tell::Seen { .. }
                     | Tell::Rooms(_)
+                    | Tell::Finished(_)
                     | Tell::Ticketed(_)
                     | Tell::Decided { .. } => panic!("{tell:?}"),
                 }

@@ -86,6 +86,9 @@ pub struct InLobby<'a> {
     pub name: &'a AccountName,
     /// This connection.
     pub connection: ConnectionId,
+    /// Whose lobby it visits, if that is not its own account's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub visits: Option<&'a AccountName>,
 }
 
 /// A room as a lobby shows it.

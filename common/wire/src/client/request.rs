@@ -1,7 +1,7 @@
 //! What a client asks for, read from one text message.
 
 use super::{
-    REQUEST_ID_MAX,
+    REQUEST_ID_MAX, errand,
     looking::{self, Looking},
     object::{Object, shown, suggestion},
 };
@@ -12,7 +12,8 @@ use crate::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use riser_model::{
     ChannelName, Filter, Position, RoomName, SubscriptionId, Wall,
-    door::{Code, Flow, From, Method, Refusal, Secret},
+    door::{Code, Errand, Flow, From, Method, Refusal, Secret},
+    room::PERSONAL,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -82,6 +83,10 @@ pub enum Op<'a> {
         /// Which.
         room: RoomName,
     },
+    /// In a lobby: have this done with my account.
+    Errand(Errand),
+    /// In a lobby: what may I say?
+    Help,
     /// Answer me.
     Ping,
 }
@@ -177,7 +182,7 @@ pub struct Message<'a> {
     pub expires_s: Option<u32>,
 }
 
-const OPS: [&str; 19] = [
+const OPS: [&str; 24] = [
     "hello",
     "answer",
     "subscribe",
@@ -196,6 +201,11 @@ const OPS: [&str; 19] = [
     "rooms",
     "whoami",
     "move",
+    "enter",
+    "create",
+    "invite",
+    "keys",
+    "help",
     "ping",
 ];
 const WANT_SUB: &str = "sub, the number of a subscription, 0 to 4294967294";
@@ -222,7 +232,7 @@ impl<'a> Request<'a> {
 const WANT_ID: &str = "id, a number from 0 to 9007199254740991, that the reply will echo";
 
 fn read_op<'a>(object: &mut Object<'a>, id: Option<u64>) -> Result<Op<'a>, Refusal> {
-    let want = "op, one of: hello, answer, subscribe, unsubscribe, credit, publish, decide, session, ticket, presence, statistics, quarantine, past, edit, devices, rooms, whoami, move, ping";
+    let want = "op, one of: hello, answer, subscribe, unsubscribe, credit, publish, decide, session, ticket, presence, statistics, quarantine, past, edit, devices, rooms, whoami, move, enter, create, invite, keys, help, ping";
     let name: Cow<'a, str> = object.required::<Text<'a>>("op", want)?.0;
     if id.is_none() && name != "credit" && name != "answer" {
         return Err(object.missing("id", WANT_ID));
@@ -252,10 +262,13 @@ fn read_op<'a>(object: &mut Object<'a>, id: Option<u64>) -> Result<Op<'a>, Refus
         }
         "rooms" => Op::Rooms,
         "whoami" => Op::Whoami,
-        "move" => {
+        "create" | "invite" | "keys" => Op::Errand(errand::read(object, &name)?),
+        "help" => Op::Help,
+        "move" | "enter" => {
             let want = "room, a room's name: 1 to 64 characters of a-z, 0-9 and -";
             let room = parsed::<RoomName>(object, "room", want)?;
-            Op::Move { room: room.ok_or_else(|| object.missing("room", want))? }
+            let personal = || (name == "enter").then(|| PERSONAL.parse().ok()).flatten();
+            Op::Move { room: room.or_else(personal).ok_or_else(|| object.missing("room", want))? }
         }
         "ping" => Op::Ping,
         unknown => {

@@ -171,6 +171,7 @@ impl Subscriber {
                 | Tell::Prompt(_)
                 | Tell::Moved { .. }
                 | Tell::Rooms(_)
+                | Tell::Finished(_)
                 | Tell::Decided { .. }
                 | Tell::Subscribed { .. }
                 | Tell::Unsubscribed { .. }

@@ -1,71 +1,16 @@
 //! Gates over real sockets: a person at a terminal, a device with a key that OpenSSH made.
 
-use futures_util::{SinkExt, StreamExt};
 use riser_integration::needs::Need;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::{path::Path, process::Command, time::Duration};
-use tokio::{net::TcpStream, time::timeout};
-use tokio_tungstenite::{
-    WebSocketStream, client_async,
-    tungstenite::{Message, client::IntoClientRequest},
-};
+use tokio::time::timeout;
 
 use crate::needs::needs;
-use crate::program::SOON;
 use crate::site::{ACCOUNT, OWNER, PASSWORD, Plan, Site};
+use crate::terminal::Terminal;
 
 /// The device's UUID: its address, which proves nothing.
 const PUMP: &str = "6f2c8a52-5e2b-4c07-9a5c-3b8f9f0f9a11";
-
-/// One end of a WebSocket.
-struct Terminal(WebSocketStream<TcpStream>);
-
-impl Terminal {
-    async fn open(site: &Site, path: &str, protocol: Option<&str>) -> Self {
-        let address = format!("127.0.0.1:{}", site.hub.http);
-        let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
-        if let Some(protocol) = protocol {
-            request.headers_mut().insert("sec-websocket-protocol", protocol.parse().unwrap());
-        }
-        let socket = TcpStream::connect(&address).await.unwrap();
-        Self(client_async(request, socket).await.unwrap().0)
-    }
-
-    async fn say(&mut self, line: &str) {
-        self.0.send(Message::text(line)).await.unwrap();
-    }
-
-    /// The next message; none when the other end has closed.
-    async fn heard(&mut self) -> Option<String> {
-        loop {
-            let next = timeout(SOON, self.0.next()).await.expect("something is said, or it is closed");
-            match next {
-                Some(Ok(Message::Text(text))) => return Some(text.to_string()),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                Some(Ok(Message::Binary(_) | Message::Close(_) | Message::Frame(_)) | Err(_)) | None => {
-                    return None;
-                }
-            }
-        }
-    }
-
-    async fn hears(&mut self, part: &str) -> String {
-        loop {
-            let text = self.heard().await.unwrap_or_else(|| panic!("it closed before it said {part:?}"));
-            if text.contains(part) {
-                return text;
-            }
-        }
-    }
-
-    async fn is_dropped(&mut self) {
-        assert_eq!(self.heard().await, None);
-    }
-
-    async fn json(&mut self) -> Value {
-        serde_json::from_str(&self.heard().await.expect("an answer")).unwrap()
-    }
-}
 
 /// A hub with a room behind a gate, and a device that has a key.
 fn site(folder: &Path) -> Site {

@@ -224,6 +224,7 @@ impl Host {
             }
             InstanceOutput::Refused { .. }
             | InstanceOutput::Audited(_)
+            | InstanceOutput::Run { .. }
             | InstanceOutput::Done { .. }
             | InstanceOutput::Committed { .. } => {}
         }

@@ -1,0 +1,104 @@
+//! Errands of those who stand in lobbies: who may have which done, and that everybody hears of its own.
+
+use crate::world::*;
+use riser_gate::{
+    TokenHash,
+    config::{GrantConfig, Rights, Whom},
+};
+use riser_instance::Input;
+use riser_model::{
+    ConnectionId, History, Right, RoomId, RoomKind,
+    door::{Ask, Code, Credential, Errand, Finished, Secret, Tell},
+};
+
+const C3: ConnectionId = ConnectionId(3);
+const C4: ConnectionId = ConnectionId(4);
+
+fn create() -> Errand {
+    Errand::CreateRoom { room: "plant".parse().unwrap(), kind: RoomKind::Bus, history: History::Log }
+}
+
+fn invite(room: &str) -> Errand {
+    let rights = vec![Right::Subscribe];
+    Errand::Invite { name: "stranger".parse().unwrap(), room: room.parse().unwrap(), rights }
+}
+
+fn revoke() -> Errand {
+    Errand::RevokeKey { fingerprint: "0123456789abcdef".to_owned() }
+}
+
+/// Everybody has a token of its own name, and `stranger` looks after the vault, and nothing else.
+fn world() -> World {
+    let mut world = World::gated("[]", "");
+    world.change(|config| {
+        for user in &mut config.user {
+            user.tokens = vec![TokenHash::of(user.name.as_str().as_bytes())];
+        }
+        config.room[1].grant.push(GrantConfig {
+            to: Whom::Named("stranger".parse().unwrap()),
+            right: Rights(vec![Right::Admin, Right::Subscribe]),
+            channels: "#".parse().unwrap(),
+            deny: false,
+        });
+    });
+    for (connection, name) in [(C1, "guest"), (C2, "boss"), (C3, "stranger")] {
+        world.open(connection);
+        let credential = Credential::Token(Secret(name.into()));
+        world.ask(connection, Ask::Enter { credential, session: None, room: None });
+        assert!(world.entered(connection), "{name}");
+    }
+    // The listener lends `guest` to those who show nothing.
+    world.enter(C4, None, None);
+    assert!(world.entered(C4));
+    world
+}
+
+fn answer(world: &mut World, connection: ConnectionId) -> Option<Result<Finished, Code>> {
+    world.told(connection).into_iter().find_map(|tell| match tell {
+        Tell::Finished(result) => Some(result.map_err(|why| why.code)),
+        _ => None,
+    })
+}
+
+#[test]
+fn each_errand_is_for_those_whose_rights_say_so_and_for_nobody_else() {
+    let rows = [
+        (create(), [false, true, false, false]),
+        (invite("hall"), [false, true, false, false]),
+        (invite("vault"), [false, true, true, false]),
+        (invite("nowhere"), [false; 4]),
+        (Errand::Keys, [true, true, true, false]),
+        (Errand::MakeKey, [true, true, true, false]),
+        (revoke(), [true, true, true, false]),
+    ];
+    for (errand, may) in rows {
+        for (connection, may) in [C1, C2, C3, C4].into_iter().zip(may) {
+            let mut world = world();
+            world.ask(connection, Ask::Run(Box::new(errand.clone())));
+            assert_eq!(world.running.len(), usize::from(may), "{errand:?} of {connection:?}");
+            let denied = (!may).then_some(Err(Code::Denied));
+            assert_eq!(answer(&mut world, connection), denied, "{errand:?} of {connection:?}");
+        }
+    }
+}
+
+#[test]
+fn one_errand_at_a_time_is_answered_to_whoever_asked() {
+    let mut world = world();
+    world.ask(C2, Ask::Run(Box::new(create())));
+    world.ask(C2, Ask::Run(Box::new(Errand::Keys)));
+    assert_eq!(answer(&mut world, C2), Some(Err(Code::WrongState)));
+    assert_eq!(world.running.len(), 1);
+    assert_eq!(world.running[0].1.by.name.as_str(), "boss");
+    let made = || Finished::RoomCreated { room: "plant".parse().unwrap(), id: RoomId(uuid::Uuid::nil()) };
+    // An answer that nobody waits for is nobody's.
+    world.input(Input::Ran { connection: C3, result: Ok(made()) });
+    assert_eq!(answer(&mut world, C3), None);
+    world.input(Input::Ran { connection: C2, result: Ok(made()) });
+    assert_eq!(answer(&mut world, C2), Some(Ok(made())));
+    world.ask(C2, Ask::Run(Box::new(Errand::Keys)));
+    assert_eq!(world.running.len(), 2);
+    world.input(Input::Closed { connection: C2 });
+    world.input(Input::Ran { connection: C2, result: Ok(Finished::Keys(Vec::new())) });
+    assert_eq!(answer(&mut world, C2), None);
+}

@@ -1,0 +1,215 @@
+//! What is wanted in a lobby to be done with the account: how it is asked for, in JSON and in plain words, and what is said of it.
+//!
+//! ```text
+//! -> {"op":"create","id":5,"room":"plant","kind":"bus","history":"log"}
+//! <- {"re":5,"ok":{"room":"plant","id":"..."}}
+//! -> {"op":"invite","id":6,"name":"bob","room":"plant","as":"member"}
+//! <- {"re":6,"ok":{"name":"bob","room":"plant","token":"..."}}
+//! -> {"op":"keys","id":7}
+//! <- {"re":7,"ok":{"keys":[{"kind":"token","fingerprint":"5b1f0c6e2a9d8f34"}]}}
+//! -> {"op":"keys","id":8,"make":"token"}
+//! <- {"re":8,"ok":{"kind":"token","fingerprint":"...","token":"..."}}
+//! -> {"op":"keys","id":9,"revoke":"5b1f0c6e2a9d8f34"}
+//! <- {"re":9,"ok":{"fingerprint":"5b1f0c6e2a9d8f34"}}
+//! ```
+//!
+//! A token is in an answer once: in that of the request that made it. `invite` makes a user where the account has nobody of
+//! that name, and then its answer has a token for it.
+
+use super::{
+    object::Object,
+    request::{Text, parsed},
+};
+use riser_model::{
+    AccountName, History, Right, RoomKind, RoomName,
+    door::{Errand, Finished, KeyInfo, Refusal, Secret},
+};
+use serde_json::{Value, json};
+use std::borrow::Cow;
+
+const WANT_ROOM: &str = "room, a room's name: 1 to 64 characters of a-z, 0-9 and -";
+const WANT_NAME: &str = "name, a user's or client's name: 1 to 64 characters of a-z, 0-9 and -";
+const WANT_AS: &str = "member, reader or writer";
+const WANT_REVOKE: &str = "revoke, the fingerprint of one of your keys";
+
+/// One verb of a lobby: how programs say it, how people do, and what it does.
+#[derive(Clone, Copy, Debug)]
+pub struct Verb {
+    /// The `op` of programs.
+    pub op: &'static str,
+    /// What a person types.
+    pub line: &'static str,
+    /// What it does, and for whom.
+    pub what: &'static str,
+}
+
+/// The verbs of a lobby.
+pub const VERBS: [Verb; 10] = [
+    verb("rooms", "rooms", "which rooms there are"),
+    verb("whoami", "whoami", "who you are, and where"),
+    verb(
+        "enter",
+        "connect to room <name>",
+        "go there; also: enter <name>, or enter alone for your personal room",
+    ),
+    verb(
+        "create",
+        "create room <name> [board] [history none|session|log]",
+        "for who administers the account",
+    ),
+    verb(
+        "invite",
+        "invite <name> to <room> [as member|reader|writer]",
+        "for who administers the room; for who administers the account a new user too",
+    ),
+    verb("keys", "keys", "what you prove yourself with"),
+    verb("keys", "keys make", "a new token for you, shown once"),
+    verb("keys", "keys revoke <fingerprint>", "one of yours, for ever"),
+    verb("help", "help", "this"),
+    verb("ping", "quit", "an answer; for people: goodbye"),
+];
+
+const fn verb(op: &'static str, line: &'static str, what: &'static str) -> Verb {
+    Verb { op, line, what }
+}
+
+/// The verbs, as `help` is answered.
+pub fn help() -> Value {
+    let verb = |Verb { op, line, what }| json!({ "op": op, "line": line, "what": what });
+    json!({ "verbs": VERBS.map(verb) })
+}
+
+pub(super) fn read(object: &mut Object<'_>, name: &str) -> Result<Errand, Refusal> {
+    match name {
+        "create" => {
+            let room = parsed::<RoomName>(object, "room", WANT_ROOM)?
+                .ok_or_else(|| object.missing("room", WANT_ROOM))?;
+            let kind = object.optional::<RoomKind>("kind", "bus or board")?.unwrap_or_default();
+            let history = object.optional::<History>("history", "none, session or log")?;
+            let history = history.unwrap_or_else(|| usual(kind));
+            Ok(Errand::CreateRoom { room, kind, history })
+        }
+        "invite" => {
+            let name = parsed::<AccountName>(object, "name", WANT_NAME)?
+                .ok_or_else(|| object.missing("name", WANT_NAME))?;
+            let room = parsed::<RoomName>(object, "room", WANT_ROOM)?
+                .ok_or_else(|| object.missing("room", WANT_ROOM))?;
+            let word: Option<Text<'_>> = object.optional("as", WANT_AS)?;
+            let word = word.map_or(Cow::Borrowed("member"), Text::into_inner);
+            let rights = invited_as(&word).ok_or_else(|| object.wrong("as", WANT_AS))?;
+            Ok(Errand::Invite { name, room, rights })
+        }
+        _ => {
+            let make: Option<Text<'_>> = object.optional("make", "token")?;
+            let revoke: Option<String> = object.optional("revoke", WANT_REVOKE)?;
+            match (make.map(Text::into_inner).as_deref(), revoke) {
+                (None, None) => Ok(Errand::Keys),
+                (Some("token"), None) => Ok(Errand::MakeKey),
+                (None, Some(fingerprint)) => Ok(Errand::RevokeKey { fingerprint }),
+                (Some(_), None) => Err(object.wrong("make", "token")),
+                (Some(_), Some(_)) => Err(object.wrong("revoke", "either make or revoke")),
+            }
+        }
+    }
+}
+
+/// What a person types, without the words that it begins with: `create`, `invite`, `keys`. What would be right instead.
+pub fn from_words(verb: &str, rest: &str) -> Result<Errand, &'static str> {
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let usage = |start: &str| {
+        let of = VERBS.iter().find(|one| one.line.starts_with(start));
+        of.map_or("help", |one| one.line)
+    };
+    match (verb, words.as_slice()) {
+        ("create", ["room", name, options @ ..]) => {
+            let room = name.parse().map_err(|_| usage("create"))?;
+            let (kind, options) = match options {
+                ["board", rest @ ..] => (RoomKind::Board, rest),
+                rest => (RoomKind::Bus, rest),
+            };
+            let history = match options {
+                [] => usual(kind),
+                ["history", "none"] => History::None,
+                ["history", "session"] => History::Session,
+                ["history", "log"] => History::Log,
+                _ => return Err(usage("create")),
+            };
+            Ok(Errand::CreateRoom { room, kind, history })
+        }
+        ("invite", [name, "to", rest @ ..]) => {
+            let rest = if let ["room", rest @ ..] = rest { rest } else { rest };
+            let (room, word) = match rest {
+                [room] => (room, "member"),
+                [room, "as", word] => (room, *word),
+                _ => return Err(usage("invite")),
+            };
+            match (name.parse(), room.parse(), invited_as(word)) {
+                (Ok(name), Ok(room), Some(rights)) => Ok(Errand::Invite { name, room, rights }),
+                _ => Err(usage("invite")),
+            }
+        }
+        ("keys", []) => Ok(Errand::Keys),
+        ("keys", ["make"]) => Ok(Errand::MakeKey),
+        ("keys", ["revoke", fingerprint]) => Ok(Errand::RevokeKey { fingerprint: (*fingerprint).to_owned() }),
+        ("create", _) => Err(usage("create")),
+        ("invite", _) => Err(usage("invite")),
+        _ => Err(usage("keys revoke")),
+    }
+}
+
+/// A board is nothing without a past.
+fn usual(kind: RoomKind) -> History {
+    match kind {
+        RoomKind::Bus => History::None,
+        RoomKind::Board => History::Log,
+    }
+}
+
+fn invited_as(word: &str) -> Option<Vec<Right>> {
+    Some(match word {
+        "member" => vec![Right::Publish, Right::Subscribe],
+        "reader" => vec![Right::Subscribe],
+        "writer" => vec![Right::Publish],
+        _ => return None,
+    })
+}
+
+/// What was done, as JSON.
+pub fn finished(done: &Finished) -> Value {
+    let key = |KeyInfo { kind, fingerprint }: &KeyInfo| json!({ "kind": kind, "fingerprint": fingerprint });
+    match done {
+        Finished::RoomCreated { room, id } => json!({ "room": room, "id": id }),
+        Finished::Invited { name, room, token: None } => json!({ "name": name, "room": room }),
+        Finished::Invited { name, room, token: Some(token) } => {
+            json!({ "name": name, "room": room, "token": text(token) })
+        }
+        Finished::Keys(keys) => json!({ "keys": keys.iter().map(key).collect::<Vec<_>>() }),
+        Finished::KeyMade { key: KeyInfo { kind, fingerprint }, token } => {
+            json!({ "kind": kind, "fingerprint": fingerprint, "token": text(token) })
+        }
+        Finished::KeyRevoked { fingerprint } => json!({ "fingerprint": fingerprint }),
+    }
+}
+
+/// What was done, in plain lines.
+pub fn finished_lines(done: &Finished) -> Vec<String> {
+    match done {
+        Finished::RoomCreated { room, id: _ } => vec![format!("the room {room} is there")],
+        Finished::Invited { name, room, token: None } => vec![format!("{name} may enter {room}")],
+        Finished::Invited { name, room, token: Some(token) } => {
+            let once = format!("this token is theirs, and is not shown again: {}", text(token));
+            vec![format!("{name} is made, and may enter {room}"), once]
+        }
+        Finished::Keys(keys) if keys.is_empty() => vec!["none".to_owned()],
+        Finished::Keys(keys) => keys.iter().map(|key| format!("{} {}", key.fingerprint, key.kind)).collect(),
+        Finished::KeyMade { key, token } => {
+            let once = format!("this token is yours, and is not shown again: {}", text(token));
+            vec![format!("{} {} is made", key.fingerprint, key.kind), once]
+        }
+        Finished::KeyRevoked { fingerprint } => vec![format!("{fingerprint} is revoked")],
+    }
+}
+
+fn text(secret: &Secret) -> Cow<'_, str> {
+    String::from_utf8_lossy(&secret.0)
+}

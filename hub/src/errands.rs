@@ -1,0 +1,236 @@
+//! Errands of those who stand in lobbies, done by the registrar: the same changes as those of the admin interface, written down
+//! and refused in the same way.
+//!
+//! Whether somebody may have an errand done, the instance has looked at. One is done after the other; what somebody may have
+//! changed in an hour is bounded, since each change is remembered for ever.
+
+use crate::accounts::{NotChanged, Registrar, Told};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use riser_gate::{
+    Account, Change, CredentialConfig, Fingerprint, GrantConfig, RoomConfig, TokenHash, UserConfig,
+    accounts::AccountChange,
+    config::{Rights, Whom},
+    credential::Member,
+};
+use riser_host::HostHandle;
+use riser_hub_core::HubCore;
+use riser_instance::Wanted;
+use riser_model::{
+    AccountId, AccountName, ClientId, ConnectionId, Filter, History, Principal, Right, RoomId, RoomKind,
+    RoomName,
+    door::{Code, Errand, Finished, KeyInfo, Refusal, Secret},
+};
+use riser_shell::entropy;
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::mpsc;
+
+/// Errands that wait.
+pub const WAITING_MAX: usize = 256;
+/// So many changes somebody may have made in such a time.
+const CHANGES_MAX: u32 = 60;
+const IN: Duration = Duration::from_secs(3600);
+/// So many credentials somebody may have who has one more made.
+const CREDENTIALS_MAX: usize = 32;
+
+/// See the module.
+pub struct Errands {
+    registrar: Registrar,
+    core: HostHandle<HubCore>,
+    /// When each began, and how many it has had since.
+    paces: BTreeMap<ClientId, (Instant, u32)>,
+}
+
+/// One errand: whose, from where.
+struct Of {
+    by: Arc<Principal>,
+    from: Option<IpAddr>,
+}
+
+impl Of {
+    fn told(&self, what: &'static str, of: String) -> Told {
+        let by = format!("{}/{}", self.by.account_name, self.by.name);
+        Told { what, of, by, from: self.from.map(|from| from.to_string()).unwrap_or_default() }
+    }
+}
+
+impl Errands {
+    /// Done by this registrar, for the connections of that core.
+    pub fn new(registrar: Registrar, core: HostHandle<HubCore>) -> Self {
+        Self { registrar, core, paces: BTreeMap::new() }
+    }
+
+    /// Does one after the other, until nobody is left who could want one.
+    pub async fn keep(mut self, mut wanted: mpsc::Receiver<(ConnectionId, Box<Wanted>)>) {
+        while let Some((connection, wanted)) = wanted.recv().await {
+            let result = self.perform(*wanted).await;
+            // A hub that has ended has nobody to tell.
+            let _ = self.core.ask(move |core, now| core.ran(connection, result, now)).await;
+        }
+    }
+
+    async fn perform(&mut self, wanted: Wanted) -> Result<Finished, Refusal> {
+        let Wanted { by, from, errand } = wanted;
+        if !matches!(errand, Errand::Keys) {
+            self.pace(by.client)?;
+        }
+        let of = Of { by, from };
+        let account = of.by.account;
+        let known = self.registrar.accounts().await.get(account).cloned().ok_or_else(unknown)?;
+        match errand {
+            Errand::CreateRoom { room, kind, history } => self.create(&of, &known, room, kind, history).await,
+            Errand::Invite { name, room, rights } => self.invite(&of, &known, name, room, rights).await,
+            Errand::Keys => {
+                let own = member(&known, of.by.client)?.credentials();
+                Ok(Finished::Keys(own.iter().map(info).collect()))
+            }
+            Errand::MakeKey => {
+                if member(&known, of.by.client)?.credentials().len() >= CREDENTIALS_MAX {
+                    let what = format!("you have {CREDENTIALS_MAX} keys");
+                    return Err(refusal(Code::TooMany, &what, "to revoke one first"));
+                }
+                let name = of.by.name.clone();
+                let (key, token) = self.make_token(&of, of.by.client, &name).await?;
+                Ok(Finished::KeyMade { key, token })
+            }
+            Errand::RevokeKey { fingerprint } => {
+                let own = member(&known, of.by.client)?.credentials();
+                let meant: Option<Fingerprint> = fingerprint.parse().ok();
+                let found = own.iter().find(|one| Some(one.fingerprint()) == meant).ok_or_else(unknown)?;
+                let told =
+                    of.told("credential revoked", format!("{}: {} {fingerprint}", of.by.name, found.kind()));
+                let change = AccountChange::RevokeCredential(of.by.client, found.fingerprint());
+                self.change(told, account, change).await?;
+                Ok(Finished::KeyRevoked { fingerprint })
+            }
+        }
+    }
+
+    /// Counts one change, if there is one more.
+    fn pace(&mut self, client: ClientId) -> Result<(), Refusal> {
+        let now = Instant::now();
+        self.paces.retain(|_, (since, _)| now.duration_since(*since) < IN);
+        let (_, count) = self.paces.entry(client).or_insert((now, 0));
+        if *count >= CHANGES_MAX {
+            let what = format!("{CHANGES_MAX} changes in an hour");
+            return Err(refusal(Code::TooMany, &what, "come back in an hour, or ask who operates this"));
+        }
+        *count += 1;
+        Ok(())
+    }
+
+    async fn change(&self, told: Told, account: AccountId, change: AccountChange) -> Result<(), Refusal> {
+        let changed = self.registrar.change(told, Change::Within(account, change)).await;
+        changed.map(drop).map_err(|not| not_changed(&not))
+    }
+
+    async fn create(
+        &self,
+        of: &Of,
+        known: &Account,
+        room: RoomName,
+        kind: RoomKind,
+        history: History,
+    ) -> Result<Finished, Refusal> {
+        let derived = RoomId::of(of.by.account, room.as_str());
+        let id = if known.gone.contains(&derived.0) { RoomId(entropy::uuid()) } else { derived };
+        let config = RoomConfig { id: Some(id), kind, ..RoomConfig::new(room.clone(), history) };
+        let told = of.told("room created", format!("room {room}"));
+        self.change(told, of.by.account, AccountChange::CreateRoom(Box::new(config))).await?;
+        Ok(Finished::RoomCreated { room, id })
+    }
+
+    async fn invite(
+        &self,
+        of: &Of,
+        known: &Account,
+        name: AccountName,
+        room: RoomName,
+        rights: Vec<Right>,
+    ) -> Result<Finished, Refusal> {
+        let account = of.by.account;
+        let place = known.config.room.iter().find(|one| one.name == room).and_then(|one| one.id);
+        let place = place.ok_or_else(unknown)?;
+        let is_there = known.members().any(|one| named(&one) == &name);
+        // Who looks after a room only invites who is there.
+        if !is_there && !of.by.grants.administer() {
+            return Err(unknown());
+        }
+        let client = ClientId(entropy::uuid());
+        if !is_there {
+            let user = UserConfig { id: Some(client), ..UserConfig::new(name.clone()) };
+            let told = of.told("created", format!("user {name}"));
+            let change = AccountChange::CreateMember(Box::new(Member::User(user)));
+            self.change(told, account, change).await?;
+        }
+        let told = of.told("granted", format!("{} to {name} in room {room}", words(&rights)));
+        let to = Whom::Named(name.clone());
+        let grant = GrantConfig { to, right: Rights(rights), channels: Filter::all(), deny: false };
+        self.change(told, account, AccountChange::Grant(Some(place), grant)).await?;
+        let token = match is_there {
+            true => None,
+            false => Some(self.make_token(of, client, &name).await?.1),
+        };
+        Ok(Finished::Invited { name, room, token })
+    }
+
+    async fn make_token(
+        &self,
+        of: &Of,
+        client: ClientId,
+        name: &AccountName,
+    ) -> Result<(KeyInfo, Secret), Refusal> {
+        let text = URL_SAFE_NO_PAD.encode(entropy::bytes::<32>());
+        let credential = CredentialConfig::Token(TokenHash::of(text.as_bytes()));
+        let key = info(&credential);
+        let told = of.told("credential added", format!("{name}: {} {}", key.kind, key.fingerprint));
+        self.change(told, of.by.account, AccountChange::AddCredential(client, credential)).await?;
+        Ok((key, Secret(text.into())))
+    }
+}
+
+fn member(account: &Account, client: ClientId) -> Result<Member, Refusal> {
+    account.member(client).ok_or_else(unknown)
+}
+
+fn named(member: &Member) -> &AccountName {
+    match member {
+        Member::User(user) => &user.name,
+        Member::Client(client) => &client.name,
+    }
+}
+
+fn info(credential: &CredentialConfig) -> KeyInfo {
+    KeyInfo { kind: credential.kind(), fingerprint: credential.fingerprint().to_string() }
+}
+
+fn words(rights: &[Right]) -> String {
+    let word = |right: &Right| match right {
+        Right::Publish => "publish",
+        Right::Subscribe => "subscribe",
+        Right::Admin => "admin",
+    };
+    rights.iter().map(word).collect::<Vec<_>>().join(" and ")
+}
+
+fn unknown() -> Refusal {
+    refusal(Code::Denied, "nothing by that name, or not yours", "the name of one that there is")
+}
+
+fn not_changed(not: &NotChanged) -> Refusal {
+    let (_, what, want) = not.words();
+    let code = match not {
+        NotChanged::Refused(_) => Code::Denied,
+        NotChanged::NotSaved => Code::LogFailing,
+        NotChanged::Stopping => Code::ShuttingDown,
+    };
+    Refusal { code, what, want }
+}
+
+fn refusal(code: Code, what: &str, want: &str) -> Refusal {
+    Refusal { code, what: what.to_owned(), want: want.to_owned() }
+}

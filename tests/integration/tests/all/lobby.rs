@@ -1,0 +1,175 @@
+//! The lobby's verbs over real sockets, in envelopes and in plain lines: what they do, for whom, and what is written down.
+
+use serde_json::{Value, json};
+
+use crate::program::{SOON, wait};
+use crate::site::{ACCOUNT, OWNER, PASSWORD, Plan, READER, Site};
+use crate::terminal::Terminal;
+
+/// A hub with a second account, whose first user has the password of everybody.
+fn site() -> Site {
+    let mut site = Site::laid_out(Plan::default());
+    let text = std::fs::read_to_string(&site.hub.config).unwrap();
+    let hash = text.lines().find(|line| line.starts_with("password = ")).unwrap();
+    let garden = format!(
+        "\n[[account]]\nname = \"garden\"\nid = \"6f2c8a52-5e2b-4c07-9a5c-3b8f9f0f9a77\"\n\n[[account.user]]\nname = \"eve\"\n\
+         role = \"owner\"\n{hash}\n\n[[account.room]]\nname = \"shed\"\n"
+    );
+    site.hub.write_config(&(text + &garden));
+    site.hub.start();
+    site
+}
+
+fn password(user: &str) -> Value {
+    json!({ "user": format!("{ACCOUNT}/{user}"), "password": PASSWORD })
+}
+
+fn names(rooms: &Value) -> Vec<String> {
+    let rooms = rooms["ok"]["rooms"].as_array().unwrap();
+    rooms.iter().map(|room| room["name"].as_str().unwrap().to_owned()).collect()
+}
+
+/// What is in the audit log, when all of these are.
+fn audited(site: &Site, parts: &[&str]) -> String {
+    let has =
+        |text: &str, part: &str| text.lines().any(|line| part.split('|').all(|word| line.contains(word)));
+    let found = wait(SOON, || {
+        let text = std::fs::read_to_string(site.hub.data.join("audit.jsonl")).unwrap_or_default();
+        parts.iter().all(|part| has(&text, part)).then_some(text)
+    });
+    found.unwrap_or_else(|| panic!("not all of it is written down: {parts:?}"))
+}
+
+#[tokio::test]
+async fn program_makes_a_room_invites_into_it_and_whoever_is_invited_looks_after_its_own_keys() {
+    let site = site();
+    let mut ann = Terminal::program(&site, "/", password(OWNER)).await.unwrap();
+    assert!(ann.asks(json!({ "op": "help" })).await["ok"]["verbs"].is_array());
+    let made = ann.asks(json!({ "op": "create", "room": "plant", "history": "log" })).await;
+    assert_eq!(made["ok"]["room"], "plant", "{made}");
+    let twice = ann.asks(json!({ "op": "create", "room": "plant" })).await;
+    assert!(twice["error"]["what"].is_string(), "{twice}");
+    assert!(names(&ann.asks(json!({ "op": "rooms" })).await).contains(&"plant".to_owned()));
+    let nowhere = ann.asks(json!({ "op": "invite", "name": "bob", "room": "nowhere" })).await;
+    assert_eq!(nowhere["error"]["code"], "denied");
+    let invited = ann.asks(json!({ "op": "invite", "name": "bob", "room": "plant" })).await;
+    let token = invited["ok"]["token"].as_str().unwrap_or_else(|| panic!("{invited}")).to_owned();
+
+    let mut bob = Terminal::program(&site, "/", json!({ "token": token })).await.unwrap();
+    assert_eq!(bob.asks(json!({ "op": "whoami" })).await["ok"]["name"], "bob");
+    assert_eq!(names(&bob.asks(json!({ "op": "rooms" })).await), ["plant"]);
+    for denied in [
+        json!({ "op": "create", "room": "den" }),
+        json!({ "op": "invite", "name": READER, "room": "plant" }),
+        json!({ "op": "invite", "name": "bob", "room": "hall" }),
+        json!({ "op": "move", "room": "hall" }),
+    ] {
+        let answer = bob.asks(denied.clone()).await;
+        assert_eq!(answer["error"]["code"], "denied", "{denied}: {answer}");
+    }
+    let keys = bob.asks(json!({ "op": "keys" })).await;
+    let first = keys["ok"]["keys"][0]["fingerprint"].as_str().unwrap().to_owned();
+    let more = bob.asks(json!({ "op": "keys", "make": "token" })).await;
+    let second = more["ok"]["token"].as_str().unwrap().to_owned();
+    let foreign = bob.asks(json!({ "op": "keys", "revoke": "0123456789abcdef" })).await;
+    assert_eq!(foreign["error"]["code"], "denied");
+
+    let mut again = Terminal::program(&site, "/", json!({ "token": second })).await.unwrap();
+    let revoked = again.asks(json!({ "op": "keys", "revoke": first })).await;
+    assert_eq!(revoked["ok"]["fingerprint"], first, "{revoked}");
+    bob.hears("\"ev\":\"bye\"").await;
+    let refused = Terminal::program(&site, "/", json!({ "token": token })).await.err();
+    assert_eq!(refused, Some(json!("not_authorised")));
+    assert_eq!(again.asks(json!({ "op": "enter", "room": "plant" })).await["ok"]["room"], "plant");
+    let said = again.asks(json!({ "op": "publish", "channel": "a", "data": "x" })).await;
+    assert!(said["ok"]["pos"].is_string(), "{said}");
+
+    let written = audited(
+        &site,
+        &[
+            "room created|room plant|house/ann|done",
+            "granted|publish and subscribe to bob in room plant|done",
+            "credential added|bob: token|house/bob",
+            "credential revoked|house/bob|done",
+            "refused|create room: not for you",
+            "refused|invite: ",
+        ],
+    );
+    assert!(!written.contains(&token) && !written.contains(&second), "no secret is written down");
+}
+
+#[tokio::test]
+async fn person_has_the_same_done_in_plain_lines_and_is_refused_the_same() {
+    let site = site();
+    let mut ann = Terminal::person(&site, "/", &format!("{ACCOUNT}/{OWNER}"), PASSWORD).await;
+    assert_eq!(ann.line("create room den board").await, "the room den is there\r\n> ");
+    assert!(ann.line("rooms").await.contains("den (0 here)"));
+    let invited = ann.line("invite mia to den as reader").await;
+    let token = invited.split("again: ").nth(1).unwrap().trim_end_matches(['>', ' ', '\r', '\n']).to_owned();
+    assert_eq!(ann.line(&format!("invite {READER} to den")).await, format!("{READER} may enter den\r\n> "));
+    let made = ann.line("keys make").await;
+    let fingerprint = made.split(' ').next().unwrap();
+    assert!(ann.line("keys").await.contains(fingerprint));
+    assert_eq!(
+        ann.line(&format!("keys revoke {fingerprint}")).await,
+        format!("{fingerprint} is revoked\r\n> ")
+    );
+    assert!(!ann.line("keys").await.contains(fingerprint));
+
+    let mut rob = Terminal::person(&site, "/", &format!("{ACCOUNT}/{READER}"), PASSWORD).await;
+    for denied in ["create room attic", &format!("invite {OWNER} to den"), "enter attic"] {
+        let answer = rob.line(denied).await;
+        assert!(
+            answer.starts_with("!! not for you") || answer.starts_with("!! no such room"),
+            "{denied}: {answer}"
+        );
+    }
+    let mut mia = Terminal::program(&site, "/", json!({ "token": token })).await.unwrap();
+    assert_eq!(mia.asks(json!({ "op": "enter", "room": "den" })).await["ok"]["room"], "den");
+    let said = mia.asks(json!({ "op": "publish", "channel": "a", "data": "x" })).await;
+    assert_eq!(said["error"]["code"], "denied", "who reads does not write");
+}
+
+#[tokio::test]
+async fn lobby_of_an_account_is_its_own_and_everybody_else_is_a_visitor_there_whatever_the_name() {
+    let site = site();
+    let mut own = Terminal::program(&site, &format!("/user/{ACCOUNT}"), password(OWNER)).await.unwrap();
+    assert!(names(&own.asks(json!({ "op": "rooms" })).await).contains(&"hall".to_owned()));
+    let mut answers = Vec::new();
+    for (n, name) in ["garden", "nobody", "6f2c8a52-5e2b-4c07-9a5c-3b8f9f0f9a77"].into_iter().enumerate() {
+        let mut visitor = Terminal::program(&site, &format!("/user/{name}/"), password(OWNER)).await.unwrap();
+        let who = visitor.asks(json!({ "op": "whoami" })).await;
+        assert_eq!((&who["ok"]["visits"], &who["ok"]["account"]), (&json!(name), &json!(ACCOUNT)));
+        let mut all = Vec::new();
+        for request in [
+            json!({ "op": "rooms" }),
+            json!({ "op": "enter" }),
+            json!({ "op": "move", "room": "shed" }),
+            json!({ "op": "create", "room": "den" }),
+            json!({ "op": "invite", "name": OWNER, "room": "shed" }),
+            json!({ "op": "keys" }),
+        ] {
+            let answer = visitor.asks(request.clone()).await;
+            assert_eq!(answer["error"]["code"], "denied", "{request}: {answer}");
+            all.push(answer);
+        }
+        answers.push(all);
+        let mut person =
+            Terminal::person(&site, &format!("/user/{name}"), &format!("{ACCOUNT}/{OWNER}"), PASSWORD).await;
+        assert!(person.line("rooms").await.contains("visitor"), "{n}");
+        assert!(person.line("whoami").await.contains(&format!("the lobby of {name}, as a visitor")));
+    }
+    assert!(
+        answers.windows(2).all(|pair| pair[0] == pair[1]),
+        "an account that is not looks like one that is"
+    );
+    for path in ["/user/garden", "/user/nobody"] {
+        for wrong in [json!({ "user": "garden/eve", "password": "no" }), json!({ "token": "no" })] {
+            let refused = Terminal::program(&site, path, wrong.clone()).await.err();
+            assert_eq!(refused, Some(json!("not_authorised")), "{path}: {wrong}");
+        }
+    }
+    let eve = json!({ "user": "garden/eve", "password": PASSWORD });
+    let mut eve = Terminal::program(&site, "/user/garden", eve).await.unwrap();
+    assert_eq!(names(&eve.asks(json!({ "op": "rooms" })).await), ["shed"]);
+}

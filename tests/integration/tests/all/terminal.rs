@@ -1,0 +1,108 @@
+//! One end of a WebSocket, for a person or a program.
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{Message, client::IntoClientRequest},
+};
+
+use crate::program::SOON;
+use crate::site::Site;
+
+/// One end of a WebSocket.
+pub struct Terminal(WebSocketStream<TcpStream>);
+
+impl Terminal {
+    /// Opens one at a hub.
+    pub async fn open(site: &Site, path: &str, protocol: Option<&str>) -> Self {
+        let address = format!("127.0.0.1:{}", site.hub.http);
+        let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
+        if let Some(protocol) = protocol {
+            request.headers_mut().insert("sec-websocket-protocol", protocol.parse().unwrap());
+        }
+        let socket = TcpStream::connect(&address).await.unwrap();
+        Self(client_async(request, socket).await.unwrap().0)
+    }
+
+    /// Says something.
+    pub async fn say(&mut self, line: &str) {
+        self.0.send(Message::text(line)).await.unwrap();
+    }
+
+    /// The next message; none when the other end has closed.
+    pub async fn heard(&mut self) -> Option<String> {
+        loop {
+            let next = timeout(SOON, self.0.next()).await.expect("something is said, or it is closed");
+            match next {
+                Some(Ok(Message::Text(text))) => return Some(text.to_string()),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Binary(_) | Message::Close(_) | Message::Frame(_)) | Err(_)) | None => {
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Waits for a message with these words.
+    pub async fn hears(&mut self, part: &str) -> String {
+        loop {
+            let text = self.heard().await.unwrap_or_else(|| panic!("it closed before it said {part:?}"));
+            if text.contains(part) {
+                return text;
+            }
+        }
+    }
+
+    /// Nothing more comes.
+    pub async fn is_dropped(&mut self) {
+        assert_eq!(self.heard().await, None);
+    }
+
+    /// The next message, as JSON.
+    pub async fn json(&mut self) -> Value {
+        serde_json::from_str(&self.heard().await.expect("an answer")).unwrap()
+    }
+}
+
+impl Terminal {
+    /// A program in a lobby or a room, with this credential.
+    pub async fn program(site: &Site, path: &str, credential: Value) -> Result<Self, Value> {
+        let mut program = Self::open(site, path, Some("riser.v1.json")).await;
+        let hello = json!({ "op": "hello", "id": 1, "credential": credential });
+        program.say(&hello.to_string()).await;
+        let answer = program.json().await;
+        if answer["ok"].is_object() { Ok(program) } else { Err(answer["error"]["code"].clone()) }
+    }
+
+    /// A person in a lobby.
+    pub async fn person(site: &Site, path: &str, user: &str, password: &str) -> Self {
+        let mut person = Self::open(site, path, None).await;
+        person.hears("name: ").await;
+        person.say(user).await;
+        person.hears("password: ").await;
+        person.say(password).await;
+        person.hears("welcome, ").await;
+        person
+    }
+
+    /// The answer to a request.
+    pub async fn asks(&mut self, request: Value) -> Value {
+        let mut request = request;
+        request["id"] = json!(7);
+        self.say(&request.to_string()).await;
+        loop {
+            let answer = self.json().await;
+            if answer["re"] == 7 {
+                return answer;
+            }
+        }
+    }
+
+    /// What a line is answered with.
+    pub async fn line(&mut self, line: &str) -> String {
+        self.say(line).await;
+        self.hears("> ").await
+    }
+}
