@@ -29,7 +29,7 @@ fn program_looks_around_and_is_moved_into_a_room() {
     let mut door = open();
     assert_eq!(asks(&text(&mut door, r#"{"op":"rooms","id":2}"#)), [&Ask::Rooms]);
     let name: RoomName = "plant".parse().unwrap();
-    let kind = riser_model::RoomKind::Board;
+    let kind = RoomKind::Board;
     let absent = Some(vec!["pump".parse().unwrap()]);
     let rooms = vec![RoomInfo { name, gated: true, members: 3, kind, absent }];
     let shown = tell(&mut door, Tell::Rooms(rooms));

@@ -87,7 +87,7 @@ fn lobby_knows_its_verbs_and_no_others() {
         name: "hall".parse().unwrap(),
         gated: true,
         members: 3,
-        kind: riser_model::RoomKind::Bus,
+        kind: RoomKind::Bus,
         absent: None,
     }];
     assert_eq!(lines(&tell(&mut door, Tell::Rooms(rooms))), ["hall (3 here, behind a gate)\r\n> "]);
