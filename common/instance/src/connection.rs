@@ -3,7 +3,7 @@
 use riser_gate::{Caller, Gate, Policy, Standing};
 use riser_model::{
     Position, Principal, RoomId, RoomName, SubscriptionId, Time,
-    door::{Ask, Keep, SessionRequest, Tell},
+    door::{Ask, Keep, SessionRequest, Showing, Tell},
 };
 use riser_mqtt::SessionKey;
 use std::{
@@ -86,14 +86,24 @@ pub(crate) struct Connection {
     pub(crate) listening: BTreeSet<SubscriptionId>,
 }
 
+/// A subscription that a session keeps.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) filter: String,
+    /// MQTT's part.
+    pub(crate) keep: Keep,
+    /// What it asked to be shown of what its channels retain.
+    pub(crate) showing: Showing,
+}
+
 /// The MQTT session that a connection has taken up.
 #[derive(Debug)]
 pub(crate) struct Session {
     /// Its number in the log, 0 if it ends with the connection.
     pub(crate) number: u64,
     pub(crate) key: SessionKey,
-    /// Subscriptions that it keeps: the filter and MQTT's part.
-    pub(crate) kept: BTreeMap<SubscriptionId, (String, Keep)>,
+    /// Subscriptions that it keeps.
+    pub(crate) kept: BTreeMap<SubscriptionId, Kept>,
     /// Filters of which a change is not committed, by their subscriptions.
     pub(crate) changing: BTreeMap<SubscriptionId, String>,
     /// Changes that wait for another one of the same filter.
@@ -164,21 +174,28 @@ impl Connection {
             Ask::Subscribe { subscription: of, .. } if *of == subscription => Some(filter),
             _ => None,
         });
-        let kept = session.kept.get(&subscription).map(|(filter, _)| filter);
+        let kept = session.kept.get(&subscription).map(|kept| &kept.filter);
         deferred.or(kept).cloned()
     }
 
     /// Deliveries by the filters under which its session keeps their subscriptions.
     pub(crate) fn by_filter(&self, sent: &[(u16, SubscriptionId, Position)]) -> Vec<(u16, String, Position)> {
-        let kept = self.session.as_ref().map(|session| &session.kept);
-        let filter = |id: &SubscriptionId| Some(kept?.get(id)?.0.clone());
-        sent.iter().filter_map(|(id, of, position)| Some((*id, filter(of)?, *position))).collect()
+        sent.iter().filter_map(|(id, of, position)| Some((*id, self.filter_of(*of)?, *position))).collect()
+    }
+
+    /// The same of what is left of what channels retain.
+    pub(crate) fn shown_by_filter(&self, shown: Vec<(SubscriptionId, Showing)>) -> Vec<(String, Showing)> {
+        shown.into_iter().filter_map(|(of, left)| Some((self.filter_of(of)?, left))).collect()
+    }
+
+    fn filter_of(&self, subscription: SubscriptionId) -> Option<String> {
+        Some(self.session.as_ref()?.kept.get(&subscription)?.filter.clone())
     }
 
     /// Whether its session holds a shared subscription.
     pub(crate) fn shares(&self) -> bool {
         let kept = self.session.iter().flat_map(|session| session.kept.values());
-        kept.into_iter().any(|(filter, _)| filter.starts_with("$share/"))
+        kept.into_iter().any(|kept| kept.filter.starts_with("$share/"))
     }
 
     /// The number of its session, if it has one that outlives it.

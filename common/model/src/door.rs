@@ -18,7 +18,7 @@ pub use delivery::{Delivery, Push, Wording};
 pub use errand::{Errand, Finished, KeyInfo};
 pub use refusal::{Code, Refusal};
 pub use session::{
-    Keep, Loose, NORMAL, SessionDelivery, SessionRequest, SessionState, SessionSubscription, Will,
+    Keep, Loose, NORMAL, SessionDelivery, SessionRequest, SessionState, SessionSubscription, Showing, Will,
 };
 pub use tell::{Completeness, RoomInfo, Subscribed, Tell};
 

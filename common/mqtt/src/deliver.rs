@@ -15,11 +15,12 @@ use crate::{
     reports::Reports,
     subscription::{Subscription, options},
     system::System,
+    walking::Walking,
 };
 use bytes::BytesMut;
 use riser_model::{
     Position, Seq, SubscriptionId, Wall,
-    door::{Ask, Delivery, Push, SessionDelivery},
+    door::{Ask, Delivery, Push, SessionDelivery, Showing},
     event::Scope,
 };
 use riser_wire::{
@@ -53,6 +54,8 @@ pub(crate) struct Deliveries {
     dropped: u64,
     /// Some subscription got on since [`Deliveries::confirms`].
     got_on: bool,
+    /// What a session remembers of what channels retained: it is finished, and not shown once more.
+    remembered: BTreeSet<Seq>,
 }
 
 /// Entries of one shared subscription.
@@ -96,6 +99,7 @@ impl Deliveries {
             reports: Reports::default(),
             dropped: 0,
             got_on: false,
+            remembered: BTreeSet::new(),
         }
     }
 
@@ -120,6 +124,9 @@ impl Deliveries {
         for delivery in remembered {
             let SessionDelivery { id, position, released: has, over, at_least_once, .. } = *delivery;
             let Some(filter) = &delivery.filter else {
+                if delivery.retained {
+                    self.remembered.insert(position.seq);
+                }
                 let one = self.finishing.take_up(delivery);
                 if let Some(subscription) = self.finishing.subscription
                     && self.outbox.restore_loose(subscription, one, has)
@@ -175,6 +182,16 @@ impl Deliveries {
         };
         if self.finishing.subscription == Some(subscription) {
             return true;
+        }
+        let walking = self.subscriptions.get_mut(&subscription).and_then(|one| one.walking.as_mut());
+        match (push, walking) {
+            (Push::Publication(delivery), Some(walking)) if delivery.retained.is_some() => {
+                return walking.receive(&delivery.route);
+            }
+            (Push::Through { .. }, Some(walking)) if walking.coming() != Showing::Nothing => {
+                return walking.received_all();
+            }
+            _ => {}
         }
         match (self.subscriptions.get_mut(&subscription), pos) {
             (Some(subscription), Some(pos)) => subscription.receive(pos),
@@ -282,10 +299,15 @@ impl Deliveries {
         let Ok(publication) = publication else {
             counters.unreadable.add(1);
             self.dropped += 1;
-            return pass(subscription, delivery.pos);
+            return pass(subscription, delivery);
         };
         if subscription.has(options::NO_LOCAL) && self.own.is_of(delivery, &publication) {
-            return pass(subscription, delivery.pos);
+            return pass(subscription, delivery);
+        }
+        // An earlier connection has begun it, and it is finished by itself.
+        let finished = delivery.retained.is_some_and(|at| self.remembered.contains(&at.seq));
+        if finished && subscription.walking.as_ref().is_some_and(Walking::is_resumed) {
+            return pass(subscription, delivery);
         }
         // What was begun is finished, expired or not.
         let begun = delivery.pos.is_some_and(|pos| self.outbox.is_begun(delivery.subscription, pos));
@@ -295,7 +317,7 @@ impl Deliveries {
             None => {
                 counters.expired.add(1);
                 self.dropped += 1;
-                return pass(subscription, delivery.pos);
+                return pass(subscription, delivery);
             }
         };
         let qos = subscription.qos().min(publication.qos);
@@ -320,7 +342,7 @@ impl Deliveries {
                     if let Some(pos) = delivery.pos.filter(|_| !over) {
                         subscription.await_ack(delivery.prev, pos);
                     }
-                    pass(subscription, delivery.pos);
+                    pass(subscription, delivery);
                     return if over { Sent::Given } else { Sent::Awaits { exactly: true } };
                 }
             },
@@ -347,15 +369,17 @@ impl Deliveries {
             counters.too_large.add(1);
             self.dropped += 1;
             self.outbox.forget(id);
-            return pass(subscription, delivery.pos);
+            return pass(subscription, delivery);
         };
         outgoing.write(peer.version, out);
         outgoing.alias.into_iter().for_each(|alias| self.aliases.said(alias));
         subscription.forget_gaps();
-        if let Some(pos) = delivery.pos.filter(|_| qos > 0) {
-            subscription.await_ack(delivery.prev, pos);
+        match (delivery.pos, delivery.retained, &mut subscription.walking) {
+            (Some(pos), _, _) if qos > 0 => subscription.await_ack(delivery.prev, pos),
+            (None, Some(at), Some(walking)) if qos == 1 => walking.await_ack(at),
+            (Some(_) | None, _, _) => {}
         }
-        match (pass(subscription, delivery.pos), qos) {
+        match (pass(subscription, delivery), qos) {
             (_, 0) => Sent::Given,
             (_, qos) => Sent::Awaits { exactly: qos == 2 },
         }
@@ -465,6 +489,9 @@ impl Deliveries {
                 }
             }
             Push::Through { subscription, pos } => match self.subscriptions.get_mut(subscription) {
+                Some(shown) if shown.walking.as_ref().is_some_and(Walking::is_unfinished) => {
+                    shown.pass_retained(*pos);
+                }
                 Some(shared) if shared.is_shared() => {
                     shared.acknowledged(*pos);
                     self.outbox.never(*subscription, *pos);
@@ -572,8 +599,26 @@ impl Deliveries {
         self.outbox.unacknowledged()
     }
 
+    /// What is left of what channels retain is told with the next news.
+    pub(crate) fn note_shown(&mut self) {
+        let shown = self.shown(false);
+        self.outbox.note_shown(shown);
+    }
+
+    /// What is left of what channels retain, where that is news. `remembered`: the session remembers what is not
+    /// acknowledged.
+    pub(crate) fn shown(&mut self, remembered: bool) -> Vec<(SubscriptionId, Showing)> {
+        let walking = |(id, one): (&SubscriptionId, &mut Subscription)| {
+            Some((*id, one.walking.as_mut()?.news(remembered)?))
+        };
+        self.subscriptions.iter_mut().filter_map(walking).collect()
+    }
+
     /// What the session is to remember of deliveries at QoS 2, if that is news.
     pub(crate) fn news(&mut self, ticket: impl FnOnce() -> u64) -> Option<(u64, News)> {
+        if self.outbox.has_news() {
+            self.note_shown();
+        }
         self.outbox.ask(ticket)
     }
 
@@ -629,9 +674,11 @@ fn with_expiry(properties: &[u8], at: usize, seconds: u32) -> Vec<u8> {
     properties
 }
 
-fn pass(subscription: &mut Subscription, pos: Option<Position>) -> Sent {
-    if let Some(pos) = pos {
-        subscription.pass(pos);
+fn pass(subscription: &mut Subscription, delivery: &Delivery) -> Sent {
+    match (delivery.pos, delivery.retained, &mut subscription.walking) {
+        (Some(pos), _, _) => subscription.pass(pos),
+        (None, Some(_), Some(walking)) => walking.pass(&delivery.route),
+        (None, _, _) => {}
     }
     Sent::Done
 }

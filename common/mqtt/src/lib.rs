@@ -43,6 +43,7 @@ mod tallying;
 mod topic;
 mod v4;
 mod v5;
+mod walking;
 
 pub use config::Config;
 pub use counters::{Count, Counters};

@@ -7,7 +7,10 @@
 //! then it tells that this one is not to be sent again. What is in no subscription's course, so that no place passes it,
 //! is remembered until it is done.
 
-use riser_model::{Position, Seq, SubscriptionId, door::Loose};
+use riser_model::{
+    Position, Seq, SubscriptionId,
+    door::{Loose, Showing},
+};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Ids that wait for nothing but the session's place, for each that waits for the peer.
@@ -121,6 +124,8 @@ pub(crate) struct News {
     pub(crate) loose: Vec<Loose>,
     /// Ids of what is over: no PUBREL is to be said for it.
     pub(crate) done: Vec<u16>,
+    /// What is left of what channels retain.
+    pub(crate) shown: Vec<(SubscriptionId, Showing)>,
 }
 
 /// What was said at QoS 1 and is not acknowledged.
@@ -494,9 +499,19 @@ impl Outbox {
         }
     }
 
+    /// Whether something is to be stored.
+    pub(crate) fn has_news(&self) -> bool {
+        self.news != News::default()
+    }
+
+    /// What is left of what channels retain is stored with the rest.
+    pub(crate) fn note_shown(&mut self, shown: Vec<(SubscriptionId, Showing)>) {
+        self.news.shown.extend(shown);
+    }
+
     /// What is to be stored now, if anything; answered with this ticket.
     pub(crate) fn ask(&mut self, ticket: impl FnOnce() -> u64) -> Option<(u64, News)> {
-        if self.news == News::default() {
+        if !self.has_news() {
             return None;
         }
         let (ticket, news) = (ticket(), std::mem::take(&mut self.news));

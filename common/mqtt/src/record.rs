@@ -4,7 +4,8 @@
 //! newer one are skipped.
 
 use riser_model::{
-    AccountId, ClientId, Position, Route, RouteNumber, Seq, ShareKey, Stamp, Wall, door::Will,
+    AccountId, ClientId, Position, Route, RouteNumber, Seq, ShareKey, Stamp, Wall,
+    door::{Showing, Will},
 };
 use riser_wire::entry::{self, Body, ContentType, Kind, Publication, Publisher};
 use serde::{Deserialize, Serialize};
@@ -145,6 +146,15 @@ pub enum Record {
         /// What of it nobody has for good.
         open: Vec<Seq>,
     },
+    /// A subscription was shown something of what its channels retain, or is to be shown all of it.
+    Shown {
+        /// Which session.
+        number: u64,
+        /// The filter as the client wrote it.
+        filter: String,
+        /// What is left.
+        left: Showing,
+    },
 }
 
 /// A will as the log keeps it. Where it goes was found when its client had the right to publish there.
@@ -214,7 +224,8 @@ impl Record {
             | Self::Unwilled { .. }
             | Self::LeftOver { .. }
             | Self::Over { .. }
-            | Self::Shared { .. } => Kind::Session,
+            | Self::Shared { .. }
+            | Self::Shown { .. } => Kind::Session,
         }
     }
 
@@ -296,6 +307,13 @@ mod tests {
                 cursor: position,
                 open: vec![Seq(2), Seq(300)],
             },
+            Record::Shown {
+                number: 1,
+                filter: "a/#".to_owned(),
+                left: Showing::After(will().route.room, "b".parse().unwrap()),
+            },
+            Record::Shown { number: 1, filter: "a".to_owned(), left: Showing::All },
+            Record::Shown { number: 1, filter: "a".to_owned(), left: Showing::Nothing },
         ]
     }
 
@@ -320,7 +338,7 @@ mod tests {
 
     #[test]
     fn record_bytes_are_golden() {
-        let golden: [&[u8]; 14] = [
+        let golden: [&[u8]; 17] = [
             &[
                 1, 0, 1, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0,
                 0, 0, 0, 0, 0, 0, 2, 4, b'p', b'u', b'm', b'p', 9,
@@ -352,6 +370,9 @@ mod tests {
                 1, 13, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 10, b'$', b's', b'h', b'a', b'r',
                 b'e', b'/', b'g', b'/', b'a', 3, 4, 5, 2, 2, 172, 2,
             ],
+            &[1, 14, 1, 3, b'a', b'/', b'#', 2, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 1, b'b'],
+            &[1, 14, 1, 1, b'a', 1],
+            &[1, 14, 1, 1, b'a', 0],
         ];
         for (record, golden) in all().iter().zip(golden) {
             assert_eq!(&frame(record)[FRAME_HEADER_BYTES + ENVELOPE_BYTES..], golden, "{record:?}");

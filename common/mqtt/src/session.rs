@@ -392,10 +392,7 @@ impl Session {
         let asks = self.subscribing.unsubscribe(packet, &mut self.deliveries)?;
         // What was begun is the session's before it forgets the subscription.
         self.ask_stored();
-        let batch = &mut self.batch;
-        if let Some((ticket, news)) = self.deliveries.news(|| batch.next_ticket()) {
-            self.asks.push_back(handed_over(ticket, news));
-        }
+        self.hand_over();
         self.asks.extend(asks);
         Ok(())
     }
@@ -506,10 +503,7 @@ impl Session {
             self.asks.extend(self.deliveries.pump(&self.peer, &mut self.out, &self.counters, now.wall));
             self.asks.extend(self.deliveries.reports());
             self.asks.extend(self.deliveries.settles());
-            let batch = &mut self.batch;
-            if let Some((ticket, news)) = self.deliveries.news(|| batch.next_ticket()) {
-                self.asks.push_back(handed_over(ticket, news));
-            }
+            self.hand_over();
             if let Some(subscription) = self.deliveries.finished() {
                 self.asks.push_back(Ask::Unsubscribe { subscription });
             }
@@ -528,7 +522,23 @@ impl Session {
     /// That time may have come.
     pub(crate) fn due(&mut self, now: Now) {
         if self.confirm_due.is_some_and(|due| due <= now.time) {
+            self.tell_shown();
             self.confirm();
+        }
+    }
+
+    /// Tells the bus what channels retain and the peer does not have. Before a place that follows it: who comes back has
+    /// one or the other.
+    fn tell_shown(&mut self) {
+        self.deliveries.note_shown();
+        self.ask_stored();
+        self.hand_over();
+    }
+
+    fn hand_over(&mut self) {
+        let batch = &mut self.batch;
+        if let Some((ticket, news)) = self.deliveries.news(|| batch.next_ticket()) {
+            self.asks.push_back(handed_over(ticket, news));
         }
     }
 
@@ -546,15 +556,13 @@ impl Session {
         if self.number == 0 {
             return;
         }
-        let batch = &mut self.batch;
-        if let Some((ticket, news)) = self.deliveries.news(|| batch.next_ticket()) {
-            self.asks.push_back(handed_over(ticket, news));
-        }
+        self.hand_over();
         let Unacknowledged { left, loose } = self.deliveries.unacknowledged();
-        if !left.is_empty() || !loose.is_empty() {
+        let shown = self.deliveries.shown(true);
+        if !left.is_empty() || !loose.is_empty() || !shown.is_empty() {
             let (ticket, sent) = (self.batch.next_ticket(), Vec::new());
             let (released, done) = (Vec::new(), Vec::new());
-            self.asks.push_back(Ask::HandOver { ticket, sent, released, left, loose, done });
+            self.asks.push_back(Ask::HandOver { ticket, sent, released, left, loose, done, shown });
         }
     }
 
@@ -577,8 +585,8 @@ impl Session {
 }
 
 fn handed_over(ticket: u64, news: News) -> Ask {
-    let News { sent, released, loose, done } = news;
-    Ask::HandOver { ticket, sent, released, left: Vec::new(), loose, done }
+    let News { sent, released, loose, done, shown } = news;
+    Ask::HandOver { ticket, sent, released, left: Vec::new(), loose, done, shown }
 }
 
 fn topic_of(topics: &[Option<Box<[u8]>>], alias: u16) -> Option<&[u8]> {

@@ -9,7 +9,10 @@
 use crate::record::{NO_FILTER, NO_FILTER_RETAINED, Record, SavedWill, SessionKey};
 use riser_model::{
     AccountId, ClientId, Position, ShareChange, ShareKey, Wall,
-    door::{Code, Keep, Loose, Refusal, SessionDelivery, SessionRequest, SessionState, SessionSubscription},
+    door::{
+        Code, Keep, Loose, Refusal, SessionDelivery, SessionRequest, SessionState, SessionSubscription,
+        Showing,
+    },
 };
 use riser_wire::limits::SUBSCRIPTIONS_MAX;
 use serde::{Deserialize, Serialize};
@@ -80,6 +83,7 @@ struct Held {
     options: u8,
     identifier: u32,
     through: Option<Position>,
+    showing: Showing,
 }
 
 /// What a connection tells of its deliveries, by their filters (as `Ask::HandOver`).
@@ -95,6 +99,8 @@ pub struct HandOver {
     pub loose: Vec<Loose>,
     /// Loose ones that are over.
     pub done: Vec<u16>,
+    /// What is left of what channels retain.
+    pub shown: Vec<(String, Showing)>,
 }
 
 /// What opening a session came to.
@@ -271,10 +277,11 @@ impl Sessions {
     /// What a session must know of its deliveries: to be committed before they go on. Nothing if there is no such
     /// session.
     pub fn hand_over(&self, number: u64, news: HandOver) -> Vec<Record> {
-        let HandOver { mut sent, released, mut left, loose, done } = news;
+        let HandOver { mut sent, released, mut left, loose, done, shown } = news;
         if !self.by_number.contains_key(&number) {
             return Vec::new();
         }
+        let shown = shown.into_iter().filter_map(|(filter, left)| self.show(number, &filter, left));
         for one in loose {
             let filter = if one.retained { NO_FILTER_RETAINED } else { NO_FILTER }.to_owned();
             let list = if one.at_least_once { &mut left } else { &mut sent };
@@ -288,7 +295,14 @@ impl Sessions {
         let left = (!left.is_empty()).then_some(Record::LeftOver { number, sent: left });
         let over = (!done.is_empty()).then_some(Record::Over { number, ids: done });
         // An id that is over may stand for another one right away.
-        [over, handed, left].into_iter().flatten().collect()
+        [over, handed, left].into_iter().flatten().chain(shown).collect()
+    }
+
+    /// What a subscription is still to be shown of what its channels retain. None if nothing changes.
+    pub fn show(&self, number: u64, filter: &str, left: Showing) -> Option<Record> {
+        let held = self.by_number.get(&number)?.held.iter().find(|held| held.filter == filter);
+        let changes = held.map_or(left != Showing::Nothing, |held| held.showing != left);
+        changes.then(|| Record::Shown { number, filter: filter.to_owned(), left })
     }
 
     /// What sessions came to mean for the groups that share a subscription, since the last time.
@@ -424,7 +438,7 @@ impl Session {
     fn hold(&mut self, new: Held) -> bool {
         let full = self.held.len() >= SUBSCRIPTIONS_MAX;
         match self.held.iter_mut().find(|held| held.filter == new.filter) {
-            Some(held) => *held = new,
+            Some(held) => *held = Held { showing: std::mem::take(&mut held.showing), ..new },
             None if full => {}
             None => {
                 self.held.push(new);
@@ -454,11 +468,16 @@ fn is_loose(filter: &str) -> bool {
 }
 
 impl Held {
+    fn new(filter: String, (options, identifier): (u8, u32), through: Option<Position>) -> Self {
+        Self { filter, options, identifier, through, showing: Showing::Nothing }
+    }
+
     fn subscription(&self) -> SessionSubscription {
         SessionSubscription {
             filter: self.filter.clone(),
             keep: Keep { options: self.options, identifier: self.identifier },
             through: self.through,
+            showing: self.showing.clone(),
         }
     }
 }

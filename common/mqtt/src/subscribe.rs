@@ -13,11 +13,14 @@ use crate::{
     peer::Peer,
     subscription::{RetainHandling, Subscription, options},
     topic::{self, BadFilter},
+    walking::Walking,
 };
 use bytes::BytesMut;
 use riser_model::{
     Position, ShareWant, SubscriptionId,
-    door::{Ask, Code, Flow, From, Keep, Refusal, SessionDelivery, SessionSubscription, Subscribed, Want},
+    door::{
+        Ask, Code, Flow, From, Keep, Refusal, SessionDelivery, SessionSubscription, Showing, Subscribed, Want,
+    },
 };
 use riser_wire::limits::SUBSCRIPTIONS_MAX;
 use rumqttc::v5::mqttbytes::v5::DisconnectReasonCode;
@@ -104,7 +107,8 @@ impl Subscribing {
         }
         let id = self.next_id();
         let mut subscription = Subscription::new(filter, want, keep, kept, None);
-        let retained = subscription.retain_handling() != RetainHandling::Never && !subscription.is_shared();
+        let shown = subscription.retain_handling() != RetainHandling::Never && !subscription.is_shared();
+        let retained = if shown { Showing::All } else { Showing::Nothing };
         asks.push(ask(id, &mut subscription, retained, window, &[]));
         let slot = Slot::Waits(id, subscription.asked, Grant::Qos(subscription.qos()));
         deliveries.subscriptions.insert(id, subscription);
@@ -127,7 +131,7 @@ impl Subscribing {
     ) -> Vec<Ask> {
         let window = deliveries.window();
         let mut asks = Vec::new();
-        for SessionSubscription { filter, keep, through } in held {
+        for SessionSubscription { filter, keep, through, showing } in held {
             let Ok(want) = topic::want(&filter) else {
                 counters.lost_subscriptions.add(1);
                 continue;
@@ -138,7 +142,10 @@ impl Subscribing {
                 one.filter.as_ref() == Some(&subscription.filter) && !one.released && !one.over
             });
             let own: Vec<Position> = of.map(|one| one.position).collect();
-            asks.push(ask(id, &mut subscription, false, window, &own));
+            asks.push(ask(id, &mut subscription, showing, window, &own));
+            if let Some(walking) = &mut subscription.walking {
+                walking.resume();
+            }
             deliveries.subscriptions.insert(id, subscription);
         }
         let begun = Finishing::positions(remembered);
@@ -152,7 +159,7 @@ impl Subscribing {
                     from: From::Live,
                     flow: Flow::Credit,
                     keep: None,
-                    retained: false,
+                    retained: Showing::Nothing,
                 });
             }
         }
@@ -198,6 +205,9 @@ impl Subscribing {
             let shown = subscription.showing;
             subscription.showing &= subscription.answered < subscription.asked;
             subscription.fresh |= shown && !subscription.showing;
+            if let Some(walking) = subscription.walking.as_mut().filter(|_| !subscription.showing) {
+                walking.answered();
+            }
             match result {
                 Ok(subscribed) => {
                     subscription.begins(subscribed.at);
@@ -294,8 +304,11 @@ fn again(
     let changed = subscription.keep != keep;
     subscription.keep = keep;
     let always = subscription.retain_handling() == RetainHandling::Always && !subscription.is_shared();
-    let retained = always && !subscription.showing;
-    if changed && subscription.kept || retained {
+    let anew = always && !subscription.showing;
+    if changed && subscription.kept || anew {
+        // What it was being shown goes on where it is.
+        let goes_on = subscription.walking.as_ref().map(Walking::coming).unwrap_or_default();
+        let retained = if anew { Showing::All } else { goes_on };
         asks.push(ask(id, subscription, retained, window, &[]));
     }
     let grant = Grant::Qos(subscription.qos());
@@ -310,12 +323,13 @@ fn again(
 fn ask(
     id: SubscriptionId,
     subscription: &mut Subscription,
-    retained: bool,
+    retained: Showing,
     window: u16,
     own: &[Position],
 ) -> Ask {
     subscription.asked += 1;
-    subscription.showing |= retained;
+    subscription.showing |= retained == Showing::All;
+    subscription.show(&retained);
     let from = match (&subscription.want, subscription.received()) {
         (Want::Positions(_) | Want::System(_), _) | (_, None) => From::Live,
         (Want::Topic(_) | Want::Room(..) | Want::Technical(_) | Want::Shared(_), Some(position)) => {

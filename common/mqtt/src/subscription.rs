@@ -1,8 +1,9 @@
 //! One subscription of the connection: what was asked, how far it was delivered, and how far the peer has it.
 
+use crate::walking::Walking;
 use riser_model::{
     Gap, Position,
-    door::{Keep, Want},
+    door::{Keep, Showing, Want},
 };
 use std::collections::VecDeque;
 
@@ -41,6 +42,8 @@ pub(crate) struct Subscription {
     pub(crate) showing: bool,
     /// Of `$SYS`: it is to be shown all of it.
     pub(crate) fresh: bool,
+    /// What its channels retain, as far as the session has to know.
+    pub(crate) walking: Option<Walking>,
     /// The newest that came from the bus.
     received: Option<Position>,
     /// The newest that was written, or passed over.
@@ -63,6 +66,7 @@ impl Subscription {
             answered: 0,
             showing: false,
             fresh: false,
+            walking: None,
             received: through,
             passed: through,
             unacknowledged: VecDeque::new(),
@@ -99,6 +103,27 @@ impl Subscription {
         self.keep.options & option != 0
     }
 
+    /// Whether the session has to know how far it was shown what its channels retain.
+    fn walks(&self) -> bool {
+        let retains = match self.want {
+            Want::Topic(_) | Want::Room(..) | Want::Technical(_) => true,
+            Want::Shared(_) | Want::Positions(_) | Want::System(_) => false,
+        };
+        self.kept && retains
+    }
+
+    /// It is to be shown what its channels retain.
+    pub(crate) fn show(&mut self, showing: &Showing) {
+        match (&mut self.walking, showing) {
+            (_, Showing::Nothing) => {}
+            (Some(walking), Showing::All) => walking.begin_anew(),
+            (Some(_), Showing::After(..)) => {}
+            (None, Showing::All | Showing::After(..)) => {
+                self.walking = self.walks().then(|| Walking::new(showing.clone()));
+            }
+        }
+    }
+
     /// Where to go on reading, if it is asked for anew.
     pub(crate) fn received(&self) -> Option<Position> {
         self.received
@@ -129,12 +154,26 @@ impl Subscription {
         }
     }
 
+    /// All that its channels retain was written or passed over.
+    pub(crate) fn pass_retained(&mut self, pos: Position) {
+        if let Some(walking) = &mut self.walking {
+            walking.pass_all();
+        }
+        // What came since it was asked for is past that place.
+        if !reaches(self.passed, pos) {
+            self.pass(pos);
+        }
+    }
+
     /// This one waits for an acknowledgement.
     pub(crate) fn await_ack(&mut self, prev: Position, pos: Position) {
         self.unacknowledged.push_back((prev, pos));
     }
 
     pub(crate) fn acknowledged(&mut self, pos: Position) {
+        if let Some(walking) = &mut self.walking {
+            walking.acknowledged(pos);
+        }
         // Peers answer in order, as they have to; who does not is found all the same. A group's come in no order, and one
         // that was said before may wait twice.
         let in_order = self.unacknowledged.front().is_some_and(|(_, first)| *first == pos);

@@ -105,8 +105,9 @@ fn cost(ask: &Ask) -> u32 {
                 + intake.aliases.iter().map(|(_, target)| FLAT + weigh(target)).sum::<usize>()
         }
         Ask::Release { ids, .. } => ids.len() * size_of::<u16>(),
-        Ask::HandOver { sent, released, left, loose, done, .. } => {
+        Ask::HandOver { sent, released, left, loose, done, shown, .. } => {
             ((sent.len() + left.len() + loose.len()) * 2 + released.len() + done.len()) * 32
+                + shown.len() * FLAT
         }
         Ask::Settle { done, returned, .. } => (done.len() + returned.len()) * size_of::<u64>(),
         Ask::Delivered { at } => at.len() * 32,

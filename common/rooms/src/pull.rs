@@ -133,6 +133,7 @@ impl Bus {
                     let replayed = match &next {
                         Next::Publication { seq, .. } => Some(*seq).filter(|seq| *seq <= subscription.joined),
                         Next::Retained { .. }
+                        | Next::Shown
                         | Next::Newest { .. }
                         | Next::Wiped(_)
                         | Next::Passed(_)
@@ -271,6 +272,7 @@ impl Bus {
             Next::Nothing => After::Waits,
             Next::Blocked => After::Reads,
             Next::Retained { .. }
+            | Next::Shown
             | Next::Publication { .. }
             | Next::Newest { .. }
             | Next::Wiped(_)

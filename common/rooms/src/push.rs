@@ -26,11 +26,15 @@ pub(crate) fn push(subscription: &mut Subscription, view: &View<'_>, next: Next)
     match next {
         Next::Retained { route, retained } => {
             if let Some(walk) = &mut subscription.walk {
-                walk.after = Some(route.channel.clone());
+                walk.passes(&route);
             }
             subscription.own.remove(&retained.position.seq);
             let (body, wall, retained) = (retained.body, retained.wall, Some(retained.position));
             deliver(subscription, view, Found { pos: None, retained, route, body, wall, skipped: 0 })
+        }
+        Next::Shown => {
+            subscription.walk = None;
+            Some(Push::Through { subscription: id, pos: subscription.at })
         }
         Next::Publication { seq, found } => {
             subscription.cursor = seq;

@@ -247,6 +247,12 @@ impl RetainedTable {
         Some((&held.route, &held.retained))
     }
 
+    /// The next room in which something is retained; the first one without a former one.
+    pub(crate) fn room_after(&self, room: Option<RoomId>) -> Option<RoomId> {
+        let from = room.map_or(Bound::Unbounded, Bound::Excluded);
+        self.by_room.range((from, Bound::Unbounded)).next().map(|(room, _)| *room)
+    }
+
     /// The one of a channel.
     pub(crate) fn get(&self, room: RoomId, channel: &ChannelName) -> Option<(&Arc<Route>, &Retained)> {
         let held = self.by_room.get(&room)?.get(channel)?;

@@ -167,6 +167,7 @@ impl Bus {
             Next::Passed(_)
             | Next::Wiped(_)
             | Next::Retained { .. }
+            | Next::Shown
             | Next::Newest { .. }
             | Next::Nothing
             | Next::Blocked => {}

@@ -13,7 +13,7 @@ use crate::{
 };
 use riser_model::{
     Binding, Cause, ConnectionId, Gap, History, Now, Principal, Room, Seq, Since, SubscriptionId,
-    door::{Code, Completeness, Flow, From, Refusal, Subscribed, Tell, Want},
+    door::{Code, Completeness, Flow, From, Refusal, Showing, Subscribed, Tell, Want},
     event::{self, SystemEvent},
 };
 use std::{
@@ -23,7 +23,7 @@ use std::{
 
 /// Where a subscription begins, what happens when its reader is slow, whether it is first shown what its channels
 /// retain, and whether a session keeps it: then it is the session's queue, and never joins a room.
-pub(crate) type How = (From, Flow, bool, bool);
+pub(crate) type How = (From, Flow, Showing, bool);
 
 /// Where a subscription begins.
 struct Begin {
@@ -229,11 +229,7 @@ impl Bus {
             since: begin.since.filter(|_| !conflates),
             joined,
             wiped,
-            walk: (retained && flow == Flow::Credit).then_some(Walk {
-                until: cursor,
-                room: RoomSlot(0),
-                after: None,
-            }),
+            walk: Walk::begin(retained, cursor, kept).filter(|_| flow == Flow::Credit),
             share: None,
             own,
         };

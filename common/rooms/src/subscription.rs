@@ -17,7 +17,7 @@ use crate::{
 use bytes::Bytes;
 use riser_model::{
     Cause, ChannelName, Filter, Gap, Position, Principal, RoomId, RoomName, Route, Selection, Seq, SessionId,
-    Since, SubscriptionId, Wall,
+    Since, SubscriptionId, Wall, door::Showing,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -167,6 +167,8 @@ impl RoomScope {
 pub(crate) enum Next {
     /// What a channel retains. The walk stands right before it.
     Retained { route: Arc<Route>, retained: Retained },
+    /// All of that was shown.
+    Shown,
     /// An entry.
     Publication { seq: Seq, found: Found },
     /// A channel's newest value: what it is, its turn, and how many were passed over.
@@ -220,13 +222,33 @@ pub(crate) struct Subscription {
     pub(crate) own: BTreeMap<Seq, bool>,
 }
 
-/// How far a subscription was shown what its channels retain: room by room, in the order of the channels' names.
+/// How far a subscription was shown what its channels retain: room by room, in the order of their ids, and of the
+/// channels' names. That order outlives the process.
 #[derive(Debug)]
 pub(crate) struct Walk {
     /// What was published after this comes by itself.
-    pub(crate) until: Seq,
-    pub(crate) room: RoomSlot,
-    pub(crate) after: Option<ChannelName>,
+    until: Seq,
+    /// None before the first one.
+    room: Option<RoomId>,
+    after: Option<ChannelName>,
+    /// Its end is told.
+    kept: bool,
+}
+
+impl Walk {
+    pub(crate) fn begin(showing: Showing, until: Seq, kept: bool) -> Option<Self> {
+        let (room, after) = match showing {
+            Showing::Nothing => return None,
+            Showing::All => (None, None),
+            Showing::After(room, channel) => (Some(room), Some(channel)),
+        };
+        Some(Self { until, room, after, kept })
+    }
+
+    /// That one was shown.
+    pub(crate) fn passes(&mut self, route: &Route) {
+        (self.room, self.after) = (Some(route.room), Some(route.channel.clone()));
+    }
 }
 
 impl Subscription {
@@ -337,47 +359,25 @@ impl Subscription {
         }
     }
 
-    /// The next thing that a wanted channel retains; none when all were shown.
+    /// The next thing that a wanted channel retains, and then perhaps that all were shown.
     fn look_retained(&mut self, view: &View<'_>) -> Option<Next> {
-        let mut walk = self.walk.take()?;
-        if let Scope::Channel(slot) = &self.scope {
-            let channel = view.graph.channel(*slot);
-            let found = view.retained.get(view.graph.room(channel.room).id, &channel.name);
-            let (route, retained) = found.filter(|_| walk.after.is_none())?;
-            return self.shown_if_due(walk, route, retained, view);
-        }
-        let Scope::Rooms { rooms, .. } = &self.scope else { return None };
-        while let Some((room, scope)) = rooms.range(walk.room..).next() {
-            let id = view.graph.room(*room).id;
-            if *room != walk.room {
-                walk = Walk { room: *room, after: None, until: walk.until };
+        let walk = self.walk.as_mut()?;
+        let found = match &self.scope {
+            Scope::Channel(slot) => {
+                let channel = view.graph.channel(*slot);
+                let found = view.retained.get(view.graph.room(channel.room).id, &channel.name);
+                found.filter(|(_, retained)| walk.after.is_none() && is_due(walk, retained, view))
             }
-            match view.retained.next_in(id, walk.after.as_ref()) {
-                None => walk = Walk { room: RoomSlot(room.0 + 1), after: None, until: walk.until },
-                Some((route, retained)) => {
-                    let wanted = scope.filter.matches(&route.channel)
-                        && topics::readable(view.graph, view.principal, *room, &route.channel)
-                        && is_due(&walk, retained, view);
-                    if wanted {
-                        return self.shown_if_due(walk, route, retained, view);
-                    }
-                    walk.after = Some(route.channel.clone());
-                }
-            }
+            Scope::Rooms { rooms, .. } => next_retained(walk, rooms, view),
+        };
+        if let Some((route, retained)) = found {
+            return Some(Next::Retained { route: Arc::clone(route), retained: retained.clone() });
         }
-        None
-    }
-
-    fn shown_if_due(
-        &mut self,
-        walk: Walk,
-        route: &Arc<Route>,
-        retained: &Retained,
-        view: &View<'_>,
-    ) -> Option<Next> {
-        let due = is_due(&walk, retained, view);
-        self.walk = due.then_some(walk);
-        due.then(|| Next::Retained { route: Arc::clone(route), retained: retained.clone() })
+        let kept = walk.kept;
+        if !kept {
+            self.walk = None;
+        }
+        kept.then_some(Next::Shown)
     }
 
     fn look_in_tail(&mut self, view: &View<'_>) -> Next {
@@ -455,6 +455,30 @@ fn shown(view: &View<'_>, seq: Seq, found: Found) -> Next {
             Next::Gap(Gap { from: seq, to: seq, cause: Cause::Retention })
         }
         Some(_) | None => Next::Publication { seq, found },
+    }
+}
+
+/// The next one of what the channels of rooms retain, and right before it.
+fn next_retained<'a>(
+    walk: &mut Walk,
+    rooms: &BTreeMap<RoomSlot, RoomScope>,
+    view: &View<'a>,
+) -> Option<(&'a Arc<Route>, &'a Retained)> {
+    loop {
+        let room = walk.room.and_then(|id| Some((id, view.graph.room_of(id)?)));
+        let scope = room.and_then(|(id, slot)| Some((id, slot, rooms.get(&slot)?)));
+        let next = scope.and_then(|(id, ..)| view.retained.next_in(id, walk.after.as_ref()));
+        let (Some((_, slot, scope)), Some((route, retained))) = (scope, next) else {
+            (walk.room, walk.after) = (Some(view.retained.room_after(walk.room)?), None);
+            continue;
+        };
+        let wanted = scope.filter.matches(&route.channel)
+            && topics::readable(view.graph, view.principal, slot, &route.channel)
+            && is_due(walk, retained, view);
+        if wanted {
+            return Some((route, retained));
+        }
+        walk.after = Some(route.channel.clone());
     }
 }
 

@@ -79,16 +79,17 @@ impl Instance {
                     None => self.answer(id, ticket, self.stored(ticket)),
                 }
             }
-            Ask::HandOver { ticket, sent, released, left, loose, done } => {
+            Ask::HandOver { ticket, sent, released, left, loose, done, shown } => {
                 connection.await_ticket(ticket);
                 let (sent, left) = (connection.by_filter(&sent), connection.by_filter(&left));
-                let news = HandOver { sent, released, left, loose, done };
+                let shown = connection.shown_by_filter(shown);
+                let news = HandOver { sent, released, left, loose, done, shown };
                 self.hand_over(id, ticket, news, now);
             }
             ask @ (Ask::Subscribe { .. } | Ask::Unsubscribe { .. }) => self.change_filter(id, ask, now),
             Ask::Confirm { subscription, through } => {
                 let kept = connection.session.as_ref().and_then(|session| session.kept.get(&subscription));
-                let through = kept.map(|(filter, _)| vec![(filter.clone(), through)]).unwrap_or_default();
+                let through = kept.map(|kept| vec![(kept.filter.clone(), through)]).unwrap_or_default();
                 if let Some(record) = self.sessions.confirm(connection.session_number(), &through) {
                     self.append_of(id, &[record], Awaited::Nobody, now);
                 }

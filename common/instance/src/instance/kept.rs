@@ -2,9 +2,10 @@
 //! begins, so that what is decided from is what the log will say.
 
 use super::{Awaited, Instance, Record, refusal};
+use crate::connection::Kept;
 use riser_model::{
     ConnectionId, Now, SubscriptionId,
-    door::{Ask, Code, Refusal, Subscribed, Technical, Want},
+    door::{Ask, Code, Refusal, Showing, Subscribed, Technical, Want},
 };
 use riser_rooms::Input as BusInput;
 
@@ -40,9 +41,10 @@ impl Instance {
         let number = connection.session_number();
         let Some(session) = &mut connection.session else { return };
         match &ask {
-            Ask::Subscribe { subscription, keep: Some(keep), .. } => {
+            Ask::Subscribe { subscription, keep: Some(keep), retained, .. } => {
                 session.changing.insert(*subscription, filter.clone());
-                session.kept.insert(*subscription, (filter, *keep));
+                let (keep, showing) = (*keep, retained.clone());
+                session.kept.insert(*subscription, Kept { filter, keep, showing });
             }
             Ask::Unsubscribe { subscription } => {
                 let subscription = *subscription;
@@ -84,21 +86,26 @@ impl Instance {
         }
     }
 
-    /// The record that keeps a subscription as it begins, if it says anything new.
+    /// The records that keep a subscription as it begins, as far as they say anything new.
     pub(super) fn keep(
         &self,
         id: ConnectionId,
         subscription: SubscriptionId,
         subscribed: &Subscribed,
-    ) -> Result<Option<Record>, Refusal> {
+    ) -> Result<Vec<Record>, Refusal> {
         let session = self.connections.get(&id).and_then(|connection| connection.session.as_ref());
-        let Some((session, (filter, keep))) = session.and_then(|s| Some((s, s.kept.get(&subscription)?)))
-        else {
-            return Ok(None);
+        let Some((session, kept)) = session.and_then(|s| Some((s, s.kept.get(&subscription)?))) else {
+            return Ok(Vec::new());
         };
+        let Kept { filter, keep, showing } = kept;
         // What $SYS says has no history to stand in.
-        let through = (!filter.starts_with("$SYS/")).then_some(subscribed.at);
-        self.sessions.set_subscription(session.number, filter, *keep, through)
+        let is_system = filter.starts_with("$SYS/");
+        let through = (!is_system).then_some(subscribed.at);
+        let subscribed = self.sessions.set_subscription(session.number, filter, *keep, through)?;
+        // Who goes on where it was has told before.
+        let all = (*showing == Showing::All && !is_system).then_some(Showing::All);
+        let shown = all.and_then(|all| self.sessions.show(session.number, filter, all));
+        Ok(subscribed.into_iter().chain(shown).collect())
     }
 
     /// Appends records of a connection's session.

@@ -49,11 +49,11 @@ impl Instance {
             Tell::Subscribed { subscription, result: Ok(subscribed) } => {
                 let told = |subscribed| Tell::Subscribed { subscription, result: Ok(subscribed) };
                 match self.keep(id, subscription, &subscribed) {
-                    Ok(Some(record)) => {
+                    Ok(records) if !records.is_empty() => {
                         let awaited = Awaited::Tell { connection: id, tell: told(subscribed) };
-                        self.append_of(id, &[record], awaited, now);
+                        self.append_of(id, &records, awaited, now);
                     }
-                    Ok(None) => {
+                    Ok(_) => {
                         self.filter_changed(id, subscription, now);
                         self.tell(id, told(subscribed));
                     }

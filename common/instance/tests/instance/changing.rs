@@ -10,8 +10,8 @@ use riser_instance::Input;
 use riser_model::{
     ConnectionId, History, Right, RouteNumber, SubscriptionId,
     door::{
-        Ask, Code, Credential, Flow, From, Intake, Push, Secret, SessionRequest, Target, Tell, TicketHash,
-        Want, Will,
+        Ask, Code, Credential, Flow, From, Intake, Push, Secret, SessionRequest, Showing, Target, Tell,
+        TicketHash, Want, Will,
     },
 };
 use riser_wire::entry::{ContentType, Publication};
@@ -54,7 +54,7 @@ fn subscribe(world: &mut World, connection: ConnectionId, topic: &str) -> Result
         from: From::Live,
         flow: Flow::Credit,
         keep: None,
-        retained: false,
+        retained: Showing::Nothing,
     };
     world.ask(connection, ask);
     world.commit();

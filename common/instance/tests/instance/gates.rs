@@ -5,7 +5,7 @@ use riser_gate::{Stand, Verdict, acceptor::Kind};
 use riser_instance::Input;
 use riser_model::{
     SubscriptionId,
-    door::{Ask, Code, Credential, Flow, From, Method, Prompt, Push, Secret, Technical, Tell, Want},
+    door::{Ask, Code, Credential, Flow, From, Method, Prompt, Push, Secret, Showing, Technical, Tell, Want},
 };
 
 const SUB: SubscriptionId = SubscriptionId(1);
@@ -17,7 +17,7 @@ fn subscribe(world: &mut World, connection: riser_model::ConnectionId, topic: &s
         from: From::Live,
         flow: Flow::Credit,
         keep: None,
-        retained: false,
+        retained: Showing::Nothing,
     };
     world.ask(connection, ask);
     let told = world.told(connection).into_iter().find_map(|tell| match tell {
@@ -302,7 +302,7 @@ fn who_knocks_is_let_in_by_an_admin_of_that_room_only() {
         from: From::Live,
         flow: Flow::Credit,
         keep: None,
-        retained: false,
+        retained: Showing::Nothing,
     };
     world.ask(C2, technical);
     for admit in [true, false] {

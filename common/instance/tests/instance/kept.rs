@@ -4,7 +4,7 @@ use crate::world::*;
 use riser_instance::Input;
 use riser_model::{
     ConnectionId, RouteNumber, SubscriptionId,
-    door::{Ask, Flow, From, Intake, Keep, NORMAL, SessionRequest, Target, Tell, Want},
+    door::{Ask, Flow, From, Intake, Keep, NORMAL, SessionRequest, Showing, Target, Tell, Want},
 };
 use riser_wire::entry::{ContentType, PacketId, Publication};
 
@@ -15,7 +15,7 @@ fn subscribe(n: u32, filter: &str, options: u8) -> Ask {
         from: From::Live,
         flow: Flow::Credit,
         keep: Some(Keep { options, identifier: 0 }),
-        retained: false,
+        retained: Showing::Nothing,
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::world::*;
 use riser_model::{
     ConnectionId, SubscriptionId,
-    door::{Ask, Flow, From, Tell, Want},
+    door::{Ask, Flow, From, Showing, Tell, Want},
     look::{Look, Seen},
 };
 
@@ -22,7 +22,10 @@ fn subscribe(world: &mut World, connection: ConnectionId) {
     let want = Want::Room("cellar".parse().unwrap(), "#".parse().unwrap());
     let subscription = SubscriptionId(1);
     let (from, flow) = (From::Live, Flow::Credit);
-    world.ask(connection, Ask::Subscribe { subscription, want, from, flow, retained: false, keep: None });
+    world.ask(
+        connection,
+        Ask::Subscribe { subscription, want, from, flow, retained: Showing::Nothing, keep: None },
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use riser_instance::Input;
 use riser_model::{
     ConnectionId, RouteNumber, Seq, ShareKey, ShareState, ShareWant, SubscriptionId,
-    door::{Ask, Flow, From, Intake, Keep, Loose, Push, SessionRequest, Target, Tell, Want},
+    door::{Ask, Flow, From, Intake, Keep, Loose, Push, SessionRequest, Showing, Target, Tell, Want},
 };
 use riser_wire::entry::{ContentType, Publication};
 
@@ -20,7 +20,7 @@ fn subscribe(kept: bool) -> Ask {
         from: From::Live,
         flow: Flow::Credit,
         keep: kept.then_some(Keep { options: 1, identifier: 0 }),
-        retained: false,
+        retained: Showing::Nothing,
     }
 }
 
@@ -145,7 +145,7 @@ fn what_a_session_has_at_qos_2_is_for_nobody_else_not_even_when_it_ends() {
     let first = world.instance.bus().position(own[0]);
     let sent = vec![(1, SubscriptionId(0), first)];
     let (released, left, loose, done) = (vec![], vec![], vec![], vec![]);
-    world.ask(C1, Ask::HandOver { ticket: 1, sent, released, left, loose, done });
+    world.ask(C1, Ask::HandOver { ticket: 1, sent, released, left, loose, done, shown: vec![] });
     world.input(Input::Closed { connection: C1 });
     let others = pull(&mut world, C2);
     assert!(!others.contains(&own[0]), "it is the session's though that is not on disk");
@@ -161,7 +161,7 @@ fn what_a_session_had_at_qos_1_is_for_another_when_it_ends() {
     let first = world.instance.bus().position(own[0]);
     let left = vec![(1, SubscriptionId(0), first)];
     let (sent, released, loose, done) = (vec![], vec![], vec![], vec![]);
-    world.ask(C1, Ask::HandOver { ticket: 1, sent, released, left, loose, done });
+    world.ask(C1, Ask::HandOver { ticket: 1, sent, released, left, loose, done, shown: vec![] });
     world.ask(C1, Ask::Leave { cause: "cut".to_owned(), expiry_s: Some(5) });
     settle(&mut world);
     let mut others = Vec::new();
@@ -182,10 +182,10 @@ fn what_a_session_had_and_had_not_said_is_for_another_when_it_gives_the_group_up
     let [said, unsaid] = [own[0], own[1]].map(|seq| world.instance.bus().position(seq));
     let sent = vec![(1, SubscriptionId(0), said), (2, SubscriptionId(0), unsaid)];
     let (released, left, loose, done) = (vec![], vec![], vec![], vec![]);
-    world.ask(C1, Ask::HandOver { ticket: 1, sent, released, left, loose, done });
+    world.ask(C1, Ask::HandOver { ticket: 1, sent, released, left, loose, done, shown: vec![] });
     let begun = Loose { id: 1, position: said, at_least_once: false, retained: false };
     let (sent, released, left, done) = (vec![], vec![], vec![], vec![]);
-    world.ask(C1, Ask::HandOver { ticket: 2, sent, released, left, loose: vec![begun], done });
+    world.ask(C1, Ask::HandOver { ticket: 2, sent, released, left, loose: vec![begun], done, shown: vec![] });
     world.ask(C1, Ask::Unsubscribe { subscription: SubscriptionId(0) });
     settle(&mut world);
     let mut others = Vec::new();

@@ -3,14 +3,14 @@
 use crate::world::*;
 use riser_model::{
     ConnectionId, SubscriptionId,
-    door::{Ask, Code, Flow, From, Keep, SessionRequest, Tell, Want},
+    door::{Ask, Code, Flow, From, Keep, SessionRequest, Showing, Tell, Want},
     tally::Tallied,
 };
 
 fn listen(world: &mut World, id: ConnectionId, keep: Option<Keep>) {
     let (subscription, want) = (SubscriptionId(7), Want::System("$SYS/#".to_owned()));
     let (from, flow) = (From::Live, Flow::Credit);
-    world.ask(id, Ask::Subscribe { subscription, want, from, flow, keep, retained: true });
+    world.ask(id, Ask::Subscribe { subscription, want, from, flow, keep, retained: Showing::All });
 }
 
 fn value(tells: &[Tell], topic: &str) -> Option<String> {

@@ -1,6 +1,6 @@
 //! What a door asks of the bus.
 
-use super::{Credential, Errand, Keep, Loose, Secret, SessionRequest, TicketHash};
+use super::{Credential, Errand, Keep, Loose, Secret, SessionRequest, Showing, TicketHash};
 use crate::{
     id::{ConnectionId, Seq, SubscriptionId},
     look::Look,
@@ -168,6 +168,9 @@ pub enum Ask {
         loose: Vec<Loose>,
         /// Packet ids of those that are done.
         done: Vec<u16>,
+        /// What subscriptions are still to be shown of what their channels retain: the rest the peer has, or it is
+        /// among these.
+        shown: Vec<(SubscriptionId, Showing)>,
     },
     /// What became of entries of a shared subscription. Not answered.
     Settle {
@@ -190,9 +193,9 @@ pub enum Ask {
         flow: Flow,
         /// For a session that outlives its connection: keep it, and answer only when that is durable.
         keep: Option<Keep>,
-        /// First what the channels retain, in the order of their names. Not with [`Flow::Conflate`], which shows
-        /// what is newest anyway.
-        retained: bool,
+        /// First what the channels retain. Not with [`Flow::Conflate`], which shows what is newest anyway. Of one that
+        /// is kept a [`Push::Through`](super::Push::Through) says when that is over.
+        retained: Showing,
     },
     /// What this connection publishes from now on, in rooms that offer session history, is replayed to whoever joins
     /// them until it ends. Not answered.

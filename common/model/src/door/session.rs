@@ -1,8 +1,9 @@
 //! MQTT sessions that outlive their connections, as doors and bus speak of them.
 
 use super::Target;
-use crate::{position::Position, tally::Tally};
+use crate::{id::RoomId, name::ChannelName, position::Position, tally::Tally};
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 /// An MQTT session that outlives its connection, as CONNECT asks for it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -103,6 +104,19 @@ pub struct Loose {
     pub retained: bool,
 }
 
+/// What a subscription is still to be shown of what its channels retain: in the order of rooms' ids, and of channels'
+/// names in them.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum Showing {
+    /// Nothing: nobody asked for it, or all of it was shown.
+    #[default]
+    Nothing,
+    /// All of it.
+    All,
+    /// What is behind that channel.
+    After(RoomId, ChannelName),
+}
+
 /// A subscription that a session holds.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SessionSubscription {
@@ -112,4 +126,6 @@ pub struct SessionSubscription {
     pub keep: Keep,
     /// Everything up to here was delivered and acknowledged; at first, where it began.
     pub through: Option<Position>,
+    /// What it has not yet had of what its channels retain.
+    pub showing: Showing,
 }

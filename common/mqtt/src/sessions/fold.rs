@@ -56,7 +56,7 @@ impl Sessions {
             Record::Ended { number } => self.remove(number),
             Record::Subscribed { number, filter, options, identifier, through } => {
                 if let Some(session) = self.by_number.get_mut(&number)
-                    && session.hold(Held { filter: filter.clone(), options, identifier, through })
+                    && session.hold(Held::new(filter.clone(), (options, identifier), through))
                 {
                     self.shares.hold(session.key.account, &filter, through);
                 }
@@ -121,6 +121,13 @@ impl Sessions {
                             None => {}
                         }
                     }
+                }
+            }
+            Record::Shown { number, filter, left } => {
+                let session = self.by_number.get_mut(&number);
+                let held = session.and_then(|one| one.held.iter_mut().find(|held| held.filter == filter));
+                if let Some(held) = held {
+                    held.showing = left;
                 }
             }
             Record::Shared { key, cursor, open } => self.shares.set(&key, cursor, open),

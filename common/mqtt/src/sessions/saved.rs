@@ -6,7 +6,9 @@ use riser_model::{Position, Wall};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
+/// Without what is left of what channels retain.
+const UNSHOWN: u8 = 3;
 /// Without shared subscriptions.
 const UNSHARED: u8 = 2;
 /// Without wills and deliveries too.
@@ -19,6 +21,34 @@ struct Saved {
     unreadable: u64,
     wills: Wills,
     shares: Shares,
+}
+
+#[derive(Deserialize)]
+struct Unshown {
+    next: u64,
+    sessions: BTreeMap<u64, UnshownSession>,
+    unreadable: u64,
+    wills: Wills,
+    shares: Shares,
+}
+
+#[derive(Deserialize)]
+struct UnshownSession {
+    key: SessionKey,
+    expiry_s: u32,
+    left: Option<Wall>,
+    open_ids: BTreeSet<u16>,
+    held: Vec<UnshownHeld>,
+    deliveries: BTreeMap<u16, Delivered>,
+    last_id: u16,
+}
+
+#[derive(Deserialize)]
+struct UnshownHeld {
+    filter: String,
+    options: u8,
+    identifier: u32,
+    through: Option<Position>,
 }
 
 #[derive(Deserialize)]
@@ -35,7 +65,7 @@ struct UnsharedSession {
     expiry_s: u32,
     left: Option<Wall>,
     open_ids: BTreeSet<u16>,
-    held: Vec<Held>,
+    held: Vec<UnshownHeld>,
     deliveries: BTreeMap<u16, UnsharedDelivered>,
     last_id: u16,
 }
@@ -53,7 +83,18 @@ struct UnwilledSession {
     expiry_s: u32,
     left: Option<Wall>,
     open_ids: BTreeSet<u16>,
-    held: Vec<Held>,
+    held: Vec<UnshownHeld>,
+}
+
+impl From<UnshownSession> for Session {
+    fn from(former: UnshownSession) -> Self {
+        let UnshownSession { key, expiry_s, left, open_ids, held, deliveries, last_id } = former;
+        let held = held.into_iter().map(|one| {
+            let UnshownHeld { filter, options, identifier, through } = one;
+            Held::new(filter, (options, identifier), through)
+        });
+        Self { key, expiry_s, left, open_ids, held: held.collect(), deliveries, last_id }
+    }
 }
 
 impl From<UnsharedSession> for Session {
@@ -63,7 +104,8 @@ impl From<UnsharedSession> for Session {
             let UnsharedDelivered { filter, position, released } = one;
             (id, Delivered { filter, position, released, over: false, at_least_once: false })
         });
-        Self { key, expiry_s, left, open_ids, held, deliveries: deliveries.collect(), last_id }
+        let deliveries = deliveries.collect();
+        UnshownSession { key, expiry_s, left, open_ids, held, deliveries, last_id }.into()
     }
 }
 
@@ -85,6 +127,11 @@ impl Saved {
         let shares = Shares::default();
         let (saved, rest) = match *version {
             VERSION => postcard::take_from_bytes::<Self>(rest).ok()?,
+            UNSHOWN => {
+                let (former, rest) = postcard::take_from_bytes::<Unshown>(rest).ok()?;
+                let Unshown { next, sessions, unreadable, wills, shares } = former;
+                (Self { next, sessions: all(sessions), unreadable, wills, shares }, rest)
+            }
             UNSHARED => {
                 let (former, rest) = postcard::take_from_bytes::<Unshared>(rest).ok()?;
                 let Unshared { next, sessions, unreadable, wills } = former;

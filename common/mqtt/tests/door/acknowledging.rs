@@ -1,7 +1,7 @@
 //! Acknowledgements both ways: their reasons, what they free, and what they never hold up.
 
 use crate::bench::*;
-use riser_model::door::{Ask, Code, Input, Keep, SessionState, SessionSubscription, Tell};
+use riser_model::door::{Ask, Code, Input, Keep, SessionState, SessionSubscription, Showing, Tell};
 use riser_mqtt::Config;
 use rumqttc::v5::mqttbytes::v5::{Packet, PubRelReason};
 use std::time::Duration;
@@ -88,6 +88,7 @@ fn a_negative_ack_is_an_ack() {
             filter: "hall/#".to_owned(),
             keep: Keep { options: 1, identifier: 0 },
             through: Some(position(10)),
+            showing: Showing::Nothing,
         };
         let subscriptions = vec![subscription];
         let state = SessionState { number: 42, present: true, subscriptions, ..SessionState::default() };
@@ -195,6 +196,7 @@ fn what_is_too_large_to_send_takes_no_place_and_never_comes_again() {
             filter: "hall/#".to_owned(),
             keep: Keep { options: qos, identifier: 0 },
             through: Some(position(10)),
+            showing: Showing::Nothing,
         };
         let state = SessionState { number: 42, subscriptions: vec![held], ..SessionState::default() };
         bench.tell(entered(state));

@@ -4,7 +4,7 @@ use crate::bench::*;
 use bytes::Bytes;
 use riser_model::{
     AccountId, Cause, ClientId, Gap, RoomId, Route, Seq, SubscriptionId,
-    door::{Ask, Code, Input, Keep, Push, SessionState, SessionSubscription, Tell},
+    door::{Ask, Code, Input, Keep, Push, SessionState, SessionSubscription, Showing, Tell},
     event::Scope,
 };
 use riser_mqtt::Config;
@@ -218,6 +218,7 @@ fn kept(level: u8) -> Bench {
         filter: "hall/#".to_owned(),
         keep: Keep { options: 1, identifier: 0 },
         through: Some(position(10)),
+        showing: Showing::Nothing,
     };
     let state = SessionState {
         number: 42,
@@ -428,7 +429,12 @@ fn what_may_come_back_to_its_publisher_says_who_that_is() {
     bench.send(&all(4));
     assert_eq!(publishers(&mut bench), [None, own], "MQTT 3.1.1 has no No Local; what is retained stays");
     let keep = Keep { options: 4, identifier: 0 };
-    let held = SessionSubscription { filter: "hall/#".to_owned(), keep, through: Some(position(10)) };
+    let held = SessionSubscription {
+        filter: "hall/#".to_owned(),
+        keep,
+        through: Some(position(10)),
+        showing: Showing::Nothing,
+    };
     let state =
         SessionState { number: 7, present: true, subscriptions: vec![held], ..SessionState::default() };
     let mut bench = Bench::open_with(4, Config::default(), state);

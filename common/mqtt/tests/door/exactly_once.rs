@@ -3,7 +3,7 @@
 use crate::bench::*;
 use riser_model::{
     SubscriptionId,
-    door::{Ask, Code, Input, Keep, SessionDelivery, SessionState, SessionSubscription, Tell},
+    door::{Ask, Code, Input, Keep, SessionDelivery, SessionState, SessionSubscription, Showing, Tell},
 };
 use riser_mqtt::Config;
 use riser_wire::entry::Publication;
@@ -35,6 +35,7 @@ fn kept(level: u8, deliveries: &[(u16, u64, bool)]) -> Bench {
         filter: FILTER.to_owned(),
         keep: Keep { options: 2, identifier: 0 },
         through: Some(position(10)),
+        showing: Showing::Nothing,
     };
     let state = SessionState {
         number: 42,

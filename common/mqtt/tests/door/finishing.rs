@@ -4,7 +4,10 @@
 use crate::bench::*;
 use riser_model::{
     SubscriptionId,
-    door::{Ask, Input, Keep, Loose, Push, SessionDelivery, SessionState, SessionSubscription, Tell, Want},
+    door::{
+        Ask, Input, Keep, Loose, Push, SessionDelivery, SessionState, SessionSubscription, Showing, Tell,
+        Want,
+    },
 };
 use riser_mqtt::Config;
 use riser_wire::entry::Publication;
@@ -18,6 +21,7 @@ fn kept(level: u8, deliveries: Vec<SessionDelivery>) -> Bench {
         filter: FILTER.to_owned(),
         keep: Keep { options: 2, identifier: 0 },
         through: Some(position(10)),
+        showing: Showing::Nothing,
     };
     let subscriptions = vec![held];
     let state =

@@ -3,7 +3,7 @@
 use crate::bench::*;
 use riser_model::{
     Position, Seq, SubscriptionId,
-    door::{Ask, Input, Keep, Push, SessionDelivery, SessionState, SessionSubscription, Tell, Want},
+    door::{Ask, Input, Keep, Push, SessionDelivery, SessionState, SessionSubscription, Showing, Tell, Want},
 };
 use riser_mqtt::Config;
 
@@ -27,6 +27,7 @@ fn kept(deliveries: Vec<SessionDelivery>, options: u8) -> SessionState {
         filter: FILTER.to_owned(),
         keep: Keep { options, identifier: 0 },
         through: Some(position(10)),
+        showing: Showing::Nothing,
     };
     SessionState {
         number: 42,
@@ -100,7 +101,7 @@ fn wanted(bench: &mut Bench) -> (String, String, u16, bool, Vec<Position>) {
     let asks = bench.asks();
     let mut shared = asks.iter().filter_map(|ask| match ask {
         Ask::Subscribe { want: Want::Shared(want), retained, .. } => {
-            assert!(!retained, "what channels retain is not for groups");
+            assert_eq!(*retained, Showing::Nothing, "what channels retain is not for groups");
             Some((want.filter.clone(), want.topic.clone(), want.most, want.kept, want.own.clone()))
         }
         _ => None,

@@ -3,7 +3,7 @@
 use crate::bench::*;
 use riser_model::{
     SubscriptionId,
-    door::{Ask, Code, Flow, From, Keep, SessionState, SessionSubscription, Technical, Tell, Want},
+    door::{Ask, Code, Flow, From, Keep, SessionState, SessionSubscription, Showing, Technical, Tell, Want},
 };
 use riser_mqtt::Config;
 
@@ -34,7 +34,12 @@ fn session(subscriptions: Vec<SessionSubscription>) -> SessionState {
 
 fn held(filter: &str, options: u8, through: u64) -> SessionSubscription {
     let keep = Keep { options, identifier: 0 };
-    SessionSubscription { filter: filter.to_owned(), keep, through: Some(position(through)) }
+    SessionSubscription {
+        filter: filter.to_owned(),
+        keep,
+        through: Some(position(through)),
+        showing: Showing::Nothing,
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::door::script::*;
 use bytes::Bytes;
 use riser_model::{
     SubscriptionId,
-    door::{Flow, From, Method, Prompt, Secret, Target, Technical, Want},
+    door::{Flow, From, Method, Prompt, Secret, Showing, Target, Technical, Want},
     event::Scope,
 };
 use riser_wire::entry::{self, ContentType};
@@ -40,7 +40,14 @@ fn reading(options: &str) -> Envelope {
 
 fn subscribe(sub: u32, from: From, flow: Flow) -> Ask {
     let want = Want::Room("plant".parse().unwrap(), "#".parse().unwrap());
-    Ask::Subscribe { subscription: SubscriptionId(sub), want, from, flow, keep: None, retained: false }
+    Ask::Subscribe {
+        subscription: SubscriptionId(sub),
+        want,
+        from,
+        flow,
+        keep: None,
+        retained: Showing::Nothing,
+    }
 }
 
 fn unsubscribe(sub: u32) -> Ask {
@@ -72,7 +79,7 @@ fn hello_enters_and_is_answered_with_its_subscriptions() {
         from: From::Live,
         flow: Flow::Credit,
         keep: None,
-        retained: false,
+        retained: Showing::Nothing,
     };
     let outputs = tell(&mut door, entered("acme"));
     assert_eq!(asks(&outputs), [&subscribe(5, From::Live, Flow::Conflate), &technical]);

@@ -16,7 +16,10 @@ use super::{Place, publisher::Publisher, pull::Pull, refusal, reported_at};
 use bytes::Bytes;
 use riser_model::{
     ChannelName, ClientId, Now, SubscriptionId, Time,
-    door::{Ask, Code, Delivery, Door, Flow, From, Input, Output, Prompt, Push, Refusal, Secret, Tell, Want},
+    door::{
+        Ask, Code, Delivery, Door, Flow, From, Input, Output, Prompt, Push, Refusal, Secret, Showing, Tell,
+        Want,
+    },
 };
 use riser_wire::{
     client::Message,
@@ -201,7 +204,7 @@ impl Raw {
                 from: From::Live,
                 flow,
                 keep: None,
-                retained: false,
+                retained: Showing::Nothing,
             })
         }));
         held.into_iter().for_each(|(content_type, payload)| self.message(content_type, payload, now));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::door::script::*;
-use riser_model::door::{Credential, Secret, Target};
+use riser_model::door::{Credential, Secret, Showing, Target};
 
 fn token() -> Credential {
     Credential::Token(Secret(Bytes::from_static(b"t")))
@@ -35,7 +35,7 @@ fn it_enters_at_once_and_conflates_its_channel() {
         from: From::Live,
         flow: Flow::Conflate,
         keep: None,
-        retained: false,
+        retained: Showing::Nothing,
     };
     assert_eq!(asks(&tell(&mut door, entered("acme"))), [&subscribe]);
 }

@@ -8,7 +8,7 @@
 use super::{refusal, reported_at};
 use riser_model::{
     Cause, Gap, Position, RoomName, SubscriptionId,
-    door::{self, Ask, Code, Delivery, Flow, From, Output, Refusal, Subscribed, Want},
+    door::{self, Ask, Code, Delivery, Flow, From, Output, Refusal, Showing, Subscribed, Want},
 };
 use riser_wire::{
     client::{Channels, Msg, Published, Push, Started, Subscribe, Technical, scope_name},
@@ -254,7 +254,7 @@ impl Reader {
             from,
             flow: self.flow,
             keep: None,
-            retained: false,
+            retained: Showing::Nothing,
         }
     }
 

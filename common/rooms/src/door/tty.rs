@@ -10,7 +10,7 @@ use riser_model::{
     AccountName, ChannelName, Filter, Now, Position, Principal, RoomName, SubscriptionId, Time,
     door::{
         Ask, Code, Credential, Delivery, Door, Finished, Flow, From, Input, Method, Output, Prompt, Push,
-        Refusal, RoomInfo, Secret, Tell, Want,
+        Refusal, RoomInfo, Secret, Showing, Tell, Want,
     },
     room::PERSONAL,
 };
@@ -200,7 +200,7 @@ impl Tty {
             from: From::Live,
             flow: Flow::Conflate,
             keep: None,
-            retained: false,
+            retained: Showing::Nothing,
         }));
         self.say(format!("you are in {room}\r\n{PROMPT}"));
     }

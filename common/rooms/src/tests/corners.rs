@@ -4,7 +4,7 @@ use super::{present::*, readers::*, script::*, writers::stored};
 use crate::{Config, Input, Output};
 use riser_model::{
     AccountId, Cause, Chunk, Epoch, Gap, History, Read, Run, Seq, SubscriptionId,
-    door::{Ask, Code, Completeness, Flow, From, Push, Tell},
+    door::{Ask, Code, Completeness, Flow, From, Push, Showing, Tell},
 };
 
 #[test]
@@ -80,7 +80,7 @@ fn hole_between_runs_is_a_gap() {
             from: From::Start,
             flow: Flow::Credit,
             keep: None,
-            retained: false,
+            retained: Showing::Nothing,
         },
     );
     let (ticket, read) = world.storage.reads.pop_front().unwrap();
@@ -244,7 +244,7 @@ fn present_is_shown_after_a_restart_too() {
                 from: From::Live,
                 flow: Flow::Conflate,
                 keep: None,
-                retained: false,
+                retained: Showing::Nothing,
             },
         );
         world.ask(2, Ask::Unsubscribe { subscription });

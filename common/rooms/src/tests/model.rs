@@ -7,7 +7,7 @@ use crate::{Config, chain::Resume};
 use fastrand::Rng;
 use riser_model::{
     Cause, Epoch, Position, Seq, SubscriptionId, Wall,
-    door::{Ask, Code, Completeness, Flow, From, Push, Tell},
+    door::{Ask, Code, Completeness, Flow, From, Push, Showing, Tell},
 };
 use std::collections::BTreeMap;
 
@@ -191,7 +191,14 @@ impl Run {
         let subscription = SubscriptionId(id);
         self.world.ask(
             n,
-            Ask::Subscribe { subscription, want, from, flow: Flow::Credit, keep: None, retained: false },
+            Ask::Subscribe {
+                subscription,
+                want,
+                from,
+                flow: Flow::Credit,
+                keep: None,
+                retained: Showing::Nothing,
+            },
         );
         self.hear();
     }

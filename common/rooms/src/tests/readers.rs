@@ -4,7 +4,7 @@ use super::{present::body, script::*, writers::ingest};
 use crate::{Config, Input, Latest};
 use riser_model::{
     Cause, Epoch, Gap, History, LogId, Position, Retention, Right, RoomId, Seq, Wall,
-    door::{Ask, Code, Completeness, Flow, From, Push, Technical, Want},
+    door::{Ask, Code, Completeness, Flow, From, Push, Showing, Technical, Want},
 };
 
 pub(super) fn small() -> Config {
@@ -159,7 +159,7 @@ fn subscriptions_at_the_same_place_share_their_reads() {
                     from: From::Start,
                     flow: Flow::Credit,
                     keep: None,
-                    retained: false,
+                    retained: Showing::Nothing,
                 },
             );
         }
@@ -263,7 +263,7 @@ fn read_that_brings_nothing_is_tried_again_a_second_later() {
             from: From::Start,
             flow: Flow::Credit,
             keep: None,
-            retained: false,
+            retained: Showing::Nothing,
         },
     );
     let (ticket, read) = world.storage.reads.pop_front().unwrap();
@@ -333,7 +333,7 @@ fn search_for_the_last_is_bounded_and_says_so() {
             from: From::Last(1),
             flow: Flow::Credit,
             keep: None,
-            retained: false,
+            retained: Showing::Nothing,
         },
     );
     world.publish(1, &[("a/rare", "meanwhile")]);

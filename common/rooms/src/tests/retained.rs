@@ -4,8 +4,8 @@ use super::script::*;
 use crate::{Config, Input, RetainedTable, retained::BadTable};
 use bytes::Bytes;
 use riser_model::{
-    Epoch, Now, Right, RouteNumber, SubscriptionId, Wall,
-    door::{Ask, Code, Delivery, Flow, From, Intake, Target, Tell, Want},
+    ChannelName, Epoch, Now, Right, RoomId, RouteNumber, SubscriptionId, Wall,
+    door::{Ask, Code, Delivery, Flow, From, Intake, Keep, Push, Showing, Target, Tell, Want},
 };
 use riser_wire::entry::{ContentType, Publication};
 
@@ -45,7 +45,7 @@ fn retain_at(world: &mut World, qos: u8, topic: &str, payload: &str, properties:
 
 fn ask(world: &mut World, n: u64, want: Want) {
     let (subscription, from, flow) = (SubscriptionId(1), From::Live, Flow::Credit);
-    world.ask(n, Ask::Subscribe { subscription, want, from, flow, keep: None, retained: true });
+    world.ask(n, Ask::Subscribe { subscription, want, from, flow, keep: None, retained: Showing::All });
 }
 
 /// What a newcomer is shown: channel, payload, whether because it is retained.
@@ -94,8 +94,11 @@ fn a_newcomer_is_shown_the_newest_of_each_channel_that_it_wants_and_then_what_co
     world.open(3);
     assert_eq!(shown(&mut world, 3, topic("b/x")), [row("x", "4", true)]);
     world.open(4);
-    let all = [("x", "7"), ("y", "1"), ("x", "4"), ("x", "5")].map(|(at, what)| row(at, what, true));
-    assert_eq!(shown(&mut world, 4, topic("#")), all);
+    let mut all = [("x", "7"), ("y", "1"), ("x", "4"), ("x", "5")].map(|(at, what)| row(at, what, true));
+    let mut found = shown(&mut world, 4, topic("#"));
+    all.sort();
+    found.sort();
+    assert_eq!(found, all);
 }
 
 #[test]
@@ -305,4 +308,42 @@ fn a_damaged_row_is_known_to_be_damaged() {
     let mut bad = saved.clone();
     bad.through = Some(vec![1, 2]);
     assert_eq!(RetainedTable::read(&bad).err(), Some(BadTable { row: 1 }));
+}
+
+/// What C`n` is shown behind that place of a subscription that is kept, and whether it is told that it was all.
+fn goes_on(world: &mut World, n: u64, want: Want, retained: Showing) -> (Vec<(RoomId, ChannelName)>, bool) {
+    let (subscription, from, flow) = (SubscriptionId(1), From::Live, Flow::Credit);
+    let keep = Some(Keep { options: 1, identifier: 0 });
+    world.ask(n, Ask::Subscribe { subscription, want, from, flow, keep, retained });
+    let all = world.all(n);
+    let places = all.iter().filter_map(delivery).map(|one| (one.route.room, one.route.channel.clone()));
+    let told = all.iter().filter(|push| matches!(push, Push::Through { .. })).count();
+    (places.collect(), told == 1)
+}
+
+#[test]
+fn who_goes_on_being_shown_the_retained_is_shown_what_lies_behind_over_a_restart_too() {
+    let mut world = world();
+    for topic in ["a/x", "a/y", "b/x", "quiet/x", "quiet/z"] {
+        retain(&mut world, topic, "1", &[]);
+    }
+    save(&mut world);
+    let mut epochs = (2..).map(Epoch);
+    for want in ["#", "a/#", "a/x"] {
+        let (all, told) = goes_on(&mut world, 1, topic(want), Showing::All);
+        assert!(told && !all.is_empty(), "{want}: {all:?}");
+        for n in 0..all.len() {
+            // Their order in the configuration says nothing.
+            world.rooms.rotate_left(1);
+            world.restart(epochs.next().unwrap());
+            world.open(1);
+            let (room, channel) = all[n].clone();
+            let (rest, told) = goes_on(&mut world, 1, topic(want), Showing::After(room, channel));
+            assert_eq!((&rest[..], told), (&all[n + 1..], true), "{want} {n}");
+        }
+    }
+    world.open(2);
+    ask(&mut world, 2, topic("a/#"));
+    let told = world.all(2).iter().any(|push| matches!(push, Push::Through { .. }));
+    assert!(!told, "who keeps nothing need not know");
 }

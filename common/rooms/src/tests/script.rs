@@ -6,7 +6,7 @@ use bytes::Bytes;
 use riser_model::{
     AccountId, ClientId, ConnectionId, Epoch, Filter, Gap, Grants, History, LogId, Now, Position, Principal,
     Right, Room, RoomId, Route, RouteNumber, Seq, Stamp, SubscriptionId, Time, Wall,
-    door::{Ask, Code, Delivery, Flow, From, Intake, Push, Subscribed, Target, Tell, Want},
+    door::{Ask, Code, Delivery, Flow, From, Intake, Push, Showing, Subscribed, Target, Tell, Want},
     principal::Rule,
 };
 use riser_wire::entry::{Body, ContentType, Publication, frames};
@@ -263,7 +263,10 @@ impl World {
         flow: Flow,
     ) -> Result<Subscribed, Code> {
         let subscription = SubscriptionId(id);
-        self.ask(n, Ask::Subscribe { subscription, want, from, flow, keep: None, retained: false });
+        self.ask(
+            n,
+            Ask::Subscribe { subscription, want, from, flow, keep: None, retained: Showing::Nothing },
+        );
         self.read();
         let tells = self.tells.entry(c(n)).or_default();
         let answer = tells.iter().position(|tell| matches!(tell, Tell::Subscribed { .. }));

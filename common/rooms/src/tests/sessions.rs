@@ -8,7 +8,7 @@ use super::{
 use crate::{Config, Input, behind::Kept};
 use riser_model::{
     ConnectionId, Epoch, History, Seq, SubscriptionId,
-    door::{Ask, Code, Completeness, Flow, From, Keep, Push, Want},
+    door::{Ask, Code, Completeness, Flow, From, Keep, Push, Showing, Want},
     share::ShareWant,
 };
 
@@ -214,7 +214,10 @@ fn queue_of_a_kept_session_is_no_replay() {
     leave(&mut world, 1);
     let keep = Some(Keep { options: 1, identifier: 0 });
     let (subscription, want, from) = (SubscriptionId(1), in_room("a", "#"), From::After(at(1, 0)));
-    world.ask(9, Ask::Subscribe { subscription, want, from, flow: Flow::Credit, keep, retained: false });
+    world.ask(
+        9,
+        Ask::Subscribe { subscription, want, from, flow: Flow::Credit, keep, retained: Showing::Nothing },
+    );
     assert_eq!(world.payloads(9), ["1", "2"], "it was subscribed when they were published");
 }
 

@@ -6,7 +6,7 @@ use super::site::{Said, Site, now};
 use bytes::Bytes;
 use riser_model::{
     Epoch, LogId, Position, Seq,
-    door::{Input, Keep, SessionDelivery, SessionState, SessionSubscription},
+    door::{Input, Keep, SessionDelivery, SessionState, SessionSubscription, Showing},
 };
 use riser_mqtt::{Config, Counters, MqttDoor};
 use std::sync::Arc;
@@ -33,6 +33,7 @@ pub fn run(input: &[u8]) {
             filter: "hall/#".to_owned(),
             keep: Keep { options: 1, identifier: 0 },
             through: None,
+            showing: Showing::All,
         }],
     };
     connection(first, usize::from(*size), SessionState::default());

@@ -30,6 +30,7 @@ mod page;
 mod partition;
 mod proxy;
 mod readme;
+mod retaining;
 mod sensors;
 mod sharing;
 mod sign_in;
