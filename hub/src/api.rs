@@ -228,7 +228,7 @@ pub(crate) async fn pass(
             Output::Pass => return Ok(()),
             Output::Refuse(refusal) => return Err(refusal),
             Output::Do { ticket, effect: Effect::Verify(proof) } => {
-                let verdict = verifier.verify(proof).await;
+                let verdict = verifier.verify(proof, gate.caller().address).await;
                 gate.handle(Input::Done { ticket, verdict }, Clock.now());
             }
             // Who only looks sits nowhere.

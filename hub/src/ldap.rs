@@ -10,9 +10,11 @@ use ldap3::{
 use riser_gate::{LdapServer, Verdict};
 use riser_model::door::Secret;
 use riser_net::tls::{self, SYSTEM_AUTHORITIES, Trust};
+use riser_shell::Places;
 use std::{
     collections::BTreeMap,
     fmt,
+    net::IpAddr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::{
@@ -27,7 +29,7 @@ use tokio::sync::Semaphore;
 const QUESTION: Duration = Duration::from_secs(3);
 /// How long all of it may take: a gate waits for 15 s.
 const ALL: Duration = Duration::from_secs(10);
-/// How many passwords of one server are asked for at once; others wait.
+/// How many passwords of one server are asked for at once; others wait, so many of each address.
 const AT_ONCE: usize = 8;
 /// Connections that are kept to bind on.
 const IDLE_MAX: usize = 4;
@@ -43,6 +45,7 @@ const NO_SUCH_OBJECT: u32 = 32;
 #[derive(Debug, Default)]
 pub struct Ldaps {
     servers: Mutex<BTreeMap<Arc<LdapServer>, Arc<Connections>>>,
+    places: Places,
     answered: AtomicU64,
     failed: AtomicU64,
 }
@@ -84,13 +87,20 @@ enum NoAnswer {
 }
 
 impl Ldaps {
-    /// Whether that is the person's password.
-    pub async fn verify(&self, server: &Arc<LdapServer>, user: &str, password: &Secret) -> Verdict {
+    /// Whether that is the person's password, for somebody from there.
+    pub async fn verify(
+        &self,
+        server: &Arc<LdapServer>,
+        user: &str,
+        password: &Secret,
+        from: Option<IpAddr>,
+    ) -> Verdict {
         let connections = Arc::clone(lock(&self.servers).entry(Arc::clone(server)).or_default());
         let password = std::str::from_utf8(&password.0).unwrap_or_default();
         if password.is_empty() || password.len() > PASSWORD_BYTES_MAX {
             return Verdict::Differs;
         }
+        let Some(_place) = self.places.take(from) else { return Verdict::Busy };
         let asked = async {
             // It is never closed.
             let Ok(_turn) = connections.turns.acquire().await else { return Err(NoAnswer::Late) };
@@ -302,9 +312,9 @@ mod tests {
     async fn empty_password_is_nobody_s_and_a_server_that_is_not_there_says_nothing() {
         let (ldaps, server) = (Ldaps::default(), Arc::new(server()));
         let secret = |text: &str| Secret(text.to_owned().into());
-        assert_eq!(ldaps.verify(&server, "ann", &secret("")).await, Verdict::Differs);
-        assert_eq!(ldaps.verify(&server, "ann", &secret(&"x".repeat(257))).await, Verdict::Differs);
-        assert_eq!(ldaps.verify(&server, "ann", &secret("right")).await, Verdict::Away);
+        assert_eq!(ldaps.verify(&server, "ann", &secret(""), None).await, Verdict::Differs);
+        assert_eq!(ldaps.verify(&server, "ann", &secret(&"x".repeat(257)), None).await, Verdict::Differs);
+        assert_eq!(ldaps.verify(&server, "ann", &secret("right"), None).await, Verdict::Away);
         assert_eq!(ldaps.each().map(|(_, _, count)| count), [0, 1]);
     }
 }

@@ -11,7 +11,7 @@ use riser_shell::{
     Passwords,
     proofs::{self, Finding, Verify},
 };
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 /// See the module.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Verifier {
         Self { passwords, cookies, key_sets, ldaps }
     }
 
-    async fn find(&self, proof: Proof) -> Verdict {
+    async fn find(&self, proof: Proof, from: Option<IpAddr>) -> Verdict {
         match proof {
             Proof::Cookie { message, signature } => match &self.cookies {
                 Some(cookies) => cookies.verify(&message, &signature.0),
@@ -42,22 +42,25 @@ impl Verifier {
             Proof::Token { source, kid, alg, message, signature } => {
                 match self.key_sets.find(&source, kid.as_deref(), alg).await {
                     Found::Keys(keys) => {
-                        proofs::verify(&self.passwords, Proof::Signature { keys, message, signature }).await
+                        let proof = Proof::Signature { keys, message, signature };
+                        proofs::verify(&self.passwords, proof, from).await
                     }
                     Found::Unknown => Verdict::Differs,
                     Found::Away => Verdict::Away,
                 }
             }
-            Proof::Ldap { server, user, password } => self.ldaps.verify(&server, &user, &password).await,
+            Proof::Ldap { server, user, password } => {
+                self.ldaps.verify(&server, &user, &password, from).await
+            }
             proof @ (Proof::Password { .. } | Proof::Signature { .. }) => {
-                proofs::verify(&self.passwords, proof).await
+                proofs::verify(&self.passwords, proof, from).await
             }
         }
     }
 }
 
 impl Verify for Verifier {
-    fn verify(&self, proof: Proof) -> Finding<'_> {
-        Box::pin(self.find(proof))
+    fn verify(&self, proof: Proof, from: Option<IpAddr>) -> Finding<'_> {
+        Box::pin(self.find(proof, from))
     }
 }

@@ -367,6 +367,11 @@ impl Gate {
         &self.sequence
     }
 
+    /// What is known of the connection before it says anything.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
     /// What it has proven so far.
     pub fn standing(&self) -> &Standing {
         &self.standing

@@ -91,8 +91,8 @@ impl Offenders {
     }
 }
 
-/// The unit in which addresses are counted.
-pub(crate) fn neighbourhood(address: IpAddr) -> IpAddr {
+/// The unit in which addresses are counted: an IPv4 address, or the /64 of an IPv6 one.
+pub fn neighbourhood(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => v4.into(),
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),

@@ -24,10 +24,14 @@ use riser_shell::{
 };
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
+    net::IpAddr,
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::AbortHandle,
+};
 
 /// What readers are given in one turn takes about so long at most. Whatever else comes meanwhile goes first: two hundred
 /// who read the past would keep a publication waiting at each of its steps.
@@ -149,7 +153,7 @@ impl<C: Core> HostHandle<C> {
 /// The task that owns a core.
 pub struct Host<C: Core, L: Links<C>, W: Watch> {
     parts: Parts<C, L, W>,
-    doors: HashMap<ConnectionId, TellOutbox>,
+    doors: HashMap<ConnectionId, Door>,
     verdicts: (mpsc::UnboundedSender<Judged>, mpsc::UnboundedReceiver<Judged>),
     orders: mpsc::UnboundedReceiver<Order<C>>,
     shutting_down: bool,
@@ -168,6 +172,20 @@ enum Giving {
     Pull { connection: ConnectionId, bytes: u32, stands: bool },
     /// The log was read for it.
     Read { ticket: u64, found: Selected },
+}
+
+/// A connection's door.
+struct Door {
+    tells: TellOutbox,
+    address: IpAddr,
+    /// What it has shown is being verified: whoever goes lets go of what that waits for.
+    verifying: Option<AbortHandle>,
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.verifying.iter().for_each(AbortHandle::abort);
+    }
 }
 
 struct Judged {
@@ -329,7 +347,8 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
     fn arrived(&mut self, arrival: Arrival, now: Now) {
         match arrival {
             Arrival::Opened { connection, peer, tells } => {
-                self.doors.insert(connection, tells);
+                let door = Door { tells, address: peer.address.ip(), verifying: None };
+                self.doors.insert(connection, door);
                 let policy = self.parts.policies.borrow().get(&peer.listener).cloned();
                 let policy = policy.expect("every listener of doors was given a policy at the start");
                 let (address, entropy) = (Some(peer.address.ip()), entropy::bytes());
@@ -376,7 +395,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
         match output {
             InstanceOutput::Tell { connection, tell } => {
                 if let Some(door) = self.doors.get(&connection) {
-                    door.tell(tell);
+                    door.tells.tell(tell);
                 }
             }
             InstanceOutput::Persist { ticket, batch, connections } => {
@@ -384,12 +403,18 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             }
             InstanceOutput::Read { ticket, read } => self.parts.storage.read(ticket, read),
             InstanceOutput::Verify { connection, ticket, proof } => {
+                let Some(door) = self.doors.get_mut(&connection) else { return };
                 let (verdicts, verifier) = (self.verdicts.0.clone(), Arc::clone(&self.parts.verifier));
-                tokio::spawn(async move {
-                    let verdict = verifier.verify(proof).await;
+                let from = Some(door.address);
+                let verifying = tokio::spawn(async move {
+                    let verdict = verifier.verify(proof, from).await;
                     // The host may have ended meanwhile.
                     let _ = verdicts.send(Judged { connection, ticket, verdict });
                 });
+                // It awaits one verdict at a time: a former one has come, or comes too late.
+                if let Some(former) = door.verifying.replace(verifying.abort_handle()) {
+                    former.abort();
+                }
             }
             InstanceOutput::Run { connection, wanted } => {
                 let Err(why) = self.parts.errands.try_send((connection, wanted)) else { return };

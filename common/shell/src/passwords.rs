@@ -1,11 +1,11 @@
 //! Passwords: verified with argon2id on a few threads of their own, of low priority, hashed for configuration.
 //!
-//! Verifying costs memory and time by design, so only a few run at once, a bounded number waits, and the rest is
-//! sent away to come back. What matched is remembered in memory under a key that this process drew, so that a
+//! Verifying costs memory and time by design, so only a few run at once, a bounded number waits, of each address and of
+//! all, and the rest is sent away to come back. What matched is remembered in memory under a key that this process drew, so that a
 //! thousand devices that reconnect at once are let in at once; whatever does not match always costs the full
 //! price.
 
-use crate::entropy;
+use crate::{entropy, places::Places};
 use argon2::{
     Argon2,
     password_hash::{PasswordHasher, PasswordVerifier, phc},
@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeSet,
     fmt,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     thread,
 };
@@ -32,6 +33,7 @@ pub const REMEMBERED_MAX: usize = 16_384;
 pub struct Passwords {
     verifiers: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
+    places: Places,
     matched: Arc<Matched>,
 }
 
@@ -51,17 +53,21 @@ impl Passwords {
         Self {
             verifiers: Arc::new(Semaphore::new(verifiers.max(1))),
             waiting: Arc::new(Semaphore::new(waiting_max)),
+            places: Places::default(),
             matched: Arc::new(Matched { key: entropy::bytes(), names: Mutex::default() }),
         }
     }
 
-    /// Whether that password has that hash. Dropped before it is done, it gives its place back as soon as the
-    /// thread that began is through.
-    pub async fn verify(&self, hash: PasswordHash, password: Secret) -> Verdict {
+    /// Whether that password has that hash, for somebody from there. Dropped before it is done, it gives its place back as
+    /// soon as the thread that began is through.
+    pub async fn verify(&self, hash: PasswordHash, password: Secret, from: Option<IpAddr>) -> Verdict {
         let name = self.matched.name(&hash, &password);
         if self.matched.holds(&name) {
             return Verdict::Matches;
         }
+        let Some(place) = self.places.take(from) else {
+            return Verdict::Busy;
+        };
         let Ok(waiting) = self.waiting.try_acquire() else {
             return Verdict::Busy;
         };
@@ -72,7 +78,7 @@ impl Passwords {
         let matched = Arc::clone(&self.matched);
         let (says, said) = oneshot::channel();
         let work = move || {
-            let _busy = verifier;
+            let _busy = (verifier, place);
             // Those who are inside go first: guessing is to cost who guesses. Where it cannot be, it is no worse.
             let _ = rustix::process::nice(POLITENESS);
             // Someone who waited in front may have brought the same.
@@ -140,6 +146,7 @@ pub fn hash(password: &[u8]) -> PasswordHash {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::places::OF_ADDRESS_MAX;
     use bytes::Bytes;
     use riser_gate::{Caller, Directory, Effect, Gate, Input, Output, Policy, Proof};
     use riser_model::{Now, door::Credential};
@@ -152,9 +159,9 @@ mod tests {
     async fn a_password_matches_its_own_hash_only() {
         let (passwords, hash) = (Passwords::new(2), hash(b"right"));
         for _ in 0..2 {
-            assert_eq!(passwords.verify(hash.clone(), secret("right")).await, Verdict::Matches);
-            assert_eq!(passwords.verify(hash.clone(), secret("wrong")).await, Verdict::Differs);
-            assert_eq!(passwords.verify(hash.clone(), secret("")).await, Verdict::Differs);
+            assert_eq!(passwords.verify(hash.clone(), secret("right"), None).await, Verdict::Matches);
+            assert_eq!(passwords.verify(hash.clone(), secret("wrong"), None).await, Verdict::Differs);
+            assert_eq!(passwords.verify(hash.clone(), secret(""), None).await, Verdict::Differs);
         }
         assert_ne!(super::hash(b"right").expose(), hash.expose(), "each has its own salt");
     }
@@ -176,7 +183,7 @@ mod tests {
         phc::PasswordHash::new(stand_in.expose()).unwrap();
         let costs = |hash: &PasswordHash| hash.expose().split('$').nth(3).map(str::to_owned);
         assert_eq!(costs(&stand_in), costs(&hash(b"x")), "the same costs as `account hash`");
-        assert_eq!(Passwords::new(1).verify(stand_in, password).await, Verdict::Differs);
+        assert_eq!(Passwords::new(1).verify(stand_in, password, None).await, Verdict::Differs);
     }
 
     #[tokio::test]
@@ -184,14 +191,14 @@ mod tests {
         let passwords = Passwords::with_waiting(1, 1);
         let busy = Arc::clone(&passwords.verifiers).acquire_owned().await.unwrap();
         let hash = hash(b"right");
-        let mut first = Box::pin(passwords.verify(hash.clone(), secret("right")));
+        let mut first = Box::pin(passwords.verify(hash.clone(), secret("right"), None));
         assert!(futures_now(&mut first).is_none(), "the first waits");
-        assert_eq!(passwords.verify(hash.clone(), secret("wrong")).await, Verdict::Busy);
+        assert_eq!(passwords.verify(hash.clone(), secret("wrong"), None).await, Verdict::Busy);
         drop(busy);
         assert_eq!(first.await, Verdict::Matches);
         let _busy = Arc::clone(&passwords.verifiers).acquire_owned().await.unwrap();
         assert_eq!(
-            passwords.verify(hash, secret("right")).await,
+            passwords.verify(hash, secret("right"), None).await,
             Verdict::Matches,
             "what matched does not wait"
         );
@@ -202,11 +209,29 @@ mod tests {
         let passwords = Passwords::with_waiting(1, 1);
         let busy = Arc::clone(&passwords.verifiers).acquire_owned().await.unwrap();
         let hash = hash(b"right");
-        let mut first = Box::pin(passwords.verify(hash.clone(), secret("right")));
+        let mut first = Box::pin(passwords.verify(hash.clone(), secret("right"), None));
         assert!(futures_now(&mut first).is_none());
         drop(first);
         drop(busy);
-        assert_eq!(passwords.verify(hash, secret("right")).await, Verdict::Matches);
+        assert_eq!(passwords.verify(hash, secret("right"), None).await, Verdict::Matches);
+    }
+
+    #[tokio::test]
+    async fn who_comes_from_one_address_does_not_take_the_places_of_others() {
+        let passwords = Passwords::new(1);
+        let busy = Arc::clone(&passwords.verifiers).acquire_owned().await.unwrap();
+        let hash = hash(b"right");
+        let from = |address: &str| Some(address.parse().unwrap());
+        let wrong = || Box::pin(passwords.verify(hash.clone(), secret("wrong"), from("192.0.2.1")));
+        let mut waiting: Vec<_> = (0..OF_ADDRESS_MAX).map(|_| wrong()).collect();
+        assert!(waiting.iter_mut().all(|one| futures_now(one).is_none()));
+        assert_eq!(futures_now(&mut wrong()), Some(Verdict::Busy), "it has its places");
+        let mut other = Box::pin(passwords.verify(hash.clone(), secret("right"), from("192.0.2.2")));
+        assert!(futures_now(&mut other).is_none());
+        drop(waiting);
+        assert!(futures_now(&mut wrong()).is_none(), "who went gave its place back");
+        drop(busy);
+        assert_eq!(other.await, Verdict::Matches);
     }
 
     fn futures_now<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {

@@ -7,27 +7,27 @@ use ring::{
     signature::{self, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm},
 };
 use riser_gate::{Proof, Verdict, VerifyingKey};
-use std::{future::Future, pin::Pin};
+use std::{future::Future, net::IpAddr, pin::Pin};
 
 /// A verdict to come.
 pub type Finding<'a> = Pin<Box<dyn Future<Output = Verdict> + Send + 'a>>;
 
 /// Finds out what gates want to know, off the core's task.
 pub trait Verify: Send + Sync {
-    /// Whether a proof holds.
-    fn verify(&self, proof: Proof) -> Finding<'_>;
+    /// Whether a proof holds, for somebody from there. Dropped before it is done, it lets go of what it waits for.
+    fn verify(&self, proof: Proof, from: Option<IpAddr>) -> Finding<'_>;
 }
 
 impl Verify for Passwords {
-    fn verify(&self, proof: Proof) -> Finding<'_> {
-        Box::pin(verify(self, proof))
+    fn verify(&self, proof: Proof, from: Option<IpAddr>) -> Finding<'_> {
+        Box::pin(verify(self, proof, from))
     }
 }
 
 /// Whether a proof holds, as far as nobody else has to be asked.
-pub async fn verify(passwords: &Passwords, proof: Proof) -> Verdict {
+pub async fn verify(passwords: &Passwords, proof: Proof, from: Option<IpAddr>) -> Verdict {
     match proof {
-        Proof::Password { hash, password } => passwords.verify(hash, password).await,
+        Proof::Password { hash, password } => passwords.verify(hash, password, from).await,
         Proof::Signature { keys, message, signature } => {
             verdict(keys.iter().any(|key| signed(key, &message, &signature)))
         }
@@ -76,7 +76,7 @@ mod tests {
     async fn holds(keys: &[VerifyingKey], message: &'static str, signature: &[u8]) -> bool {
         let signature = Bytes::copy_from_slice(signature);
         let proof = Proof::Signature { keys: keys.to_vec(), message: message.into(), signature };
-        verify(&Passwords::new(1), proof).await == Verdict::Matches
+        verify(&Passwords::new(1), proof, None).await == Verdict::Matches
     }
 
     #[tokio::test]
