@@ -10,7 +10,7 @@ use crate::{
 };
 use riser_gate::{
     Account, AccountConfig, Accounts, Change, Directory,
-    accounts::{Note, Refused},
+    accounts::{Note, Refused, Why},
 };
 use riser_host::HostHandle;
 use riser_hub_core::HubCore;
@@ -83,6 +83,18 @@ struct Inner {
     accounts: Arc<Accounts>,
     /// None while they are being written, and when the hub has stopped.
     tables: Option<AccountTables>,
+    /// What has to be written before anything else is.
+    doubtful: Option<Doubtful>,
+}
+
+/// A change that somebody asks for.
+pub struct Wanted {
+    /// What.
+    pub change: Change,
+    /// Which version of the account it was made of; none if it holds of any.
+    pub revision: Option<u64>,
+    /// Whether who asks may still do that: asked in the moment in which it is done.
+    pub may: Box<dyn FnOnce() -> bool + Send>,
 }
 
 /// Why a change has no effect.
@@ -92,6 +104,8 @@ pub enum NotChanged {
     Refused(Refused),
     /// It could not be saved.
     NotSaved,
+    /// Who asked may do that no more.
+    MayNot,
     /// The hub goes down.
     Stopping,
 }
@@ -115,7 +129,11 @@ impl Registrar {
         let Loaded { tables, accounts, mended, .. } = loaded;
         metrics.accounts.damaged.set(mended as u64);
         let registrar = Self {
-            inner: Arc::new(Mutex::new(Inner { accounts: Arc::new(accounts), tables: Some(tables) })),
+            inner: Arc::new(Mutex::new(Inner {
+                accounts: Arc::new(accounts),
+                tables: Some(tables),
+                doubtful: None,
+            })),
             handle,
             metrics,
             audit,
@@ -136,14 +154,26 @@ impl Registrar {
         Arc::clone(&self.inner.lock().await.accounts)
     }
 
-    /// Takes a change, or says why not.
-    pub async fn change(&self, told: Told, change: Change) -> Result<(AccountId, Arc<Account>), NotChanged> {
-        let result = self.take(change).await;
+    /// Takes a change, or says why not. It goes its way to the end, whether or not whoever asked still waits: a change that
+    /// is half done would be in nobody's audit log.
+    pub async fn change(&self, told: Told, wanted: Wanted) -> Result<(AccountId, Arc<Account>), NotChanged> {
+        let registrar = self.clone();
+        let work = tokio::spawn(async move { registrar.change_and_tell(told, wanted).await });
+        work.await.unwrap_or(Err(NotChanged::Stopping))
+    }
+
+    async fn change_and_tell(
+        &self,
+        told: Told,
+        wanted: Wanted,
+    ) -> Result<(AccountId, Arc<Account>), NotChanged> {
+        let result = self.take(wanted).await;
         let account = result.as_ref().ok().map(|(id, _)| *id);
         let outcome = match &result {
             Ok(_) => "done".to_owned(),
             Err(NotChanged::Refused(refused)) => format!("refused: {}", refused.what),
             Err(NotChanged::NotSaved) => "refused: not saved".to_owned(),
+            Err(NotChanged::MayNot) => "refused: may not any more".to_owned(),
             Err(NotChanged::Stopping) => "refused: going down".to_owned(),
         };
         let Told { what, of, by, from } = told;
@@ -162,28 +192,18 @@ impl Registrar {
         result
     }
 
-    async fn take(&self, change: Change) -> Result<(AccountId, Arc<Account>), NotChanged> {
+    async fn take(&self, wanted: Wanted) -> Result<(AccountId, Arc<Account>), NotChanged> {
         let mut inner = self.inner.lock().await;
         let Some(mut tables) = inner.tables.take() else { return Err(NotChanged::Stopping) };
-        let before = Arc::clone(&inner.accounts);
+        let (before, doubtful) = (Arc::clone(&inner.accounts), inner.doubtful.take());
         let work = tokio::task::spawn_blocking(move || {
-            let applied = before.apply(change).map_err(NotChanged::Refused).and_then(|applied| {
-                let (accounts, directory, id) = applied;
-                let account = accounts.get(id).cloned().ok_or(NotChanged::NotSaved)?;
-                match tables.save([(id, &*account)]) {
-                    Ok(()) => Ok((accounts, directory, id, account)),
-                    Err(error) => {
-                        tracing::error!(%error, "a change of an account is not kept, and has no effect");
-                        Err(NotChanged::NotSaved)
-                    }
-                }
-            });
-            (tables, applied)
+            let taken = take(&before, &mut tables, doubtful, wanted);
+            (tables, taken)
         });
         // The runtime drops blocking work only when it ends.
-        let Ok((tables, applied)) = work.await else { return Err(NotChanged::Stopping) };
-        inner.tables = Some(tables);
-        let (accounts, directory, id, account) = applied?;
+        let Ok((tables, Taken { result, doubtful })) = work.await else { return Err(NotChanged::Stopping) };
+        (inner.tables, inner.doubtful) = (Some(tables), doubtful);
+        let (accounts, directory, id, account) = result?;
         inner.accounts = Arc::new(accounts);
         self.meter(&inner.accounts);
         let rooms = rooms(&directory);
@@ -194,7 +214,68 @@ impl Registrar {
 
     /// Takes no more changes, and lets go of the tables.
     pub async fn stop(&self) {
-        self.inner.lock().await.tables = None;
+        let mut inner = self.inner.lock().await;
+        if let (Some(mut tables), Some(doubtful)) = (inner.tables.take(), inner.doubtful.take()) {
+            // The next start reads what is there: this is the last moment to say that it is not so.
+            let work = tokio::task::spawn_blocking(move || take_back(&mut tables, doubtful));
+            let _ = work.await;
+        }
+    }
+}
+
+/// What became of a change.
+struct Taken {
+    result: Result<(Accounts, Arc<Directory>, AccountId, Arc<Account>), NotChanged>,
+    doubtful: Option<Doubtful>,
+}
+
+/// A change that was refused because it could not be saved, though one of the tables may have it.
+type Doubtful = (AccountId, Account);
+
+fn take(before: &Accounts, tables: &mut AccountTables, doubtful: Option<Doubtful>, wanted: Wanted) -> Taken {
+    let Wanted { change, revision, may } = wanted;
+    if let Some(still) = doubtful.and_then(|doubtful| take_back(tables, doubtful)) {
+        return Taken { result: Err(NotChanged::NotSaved), doubtful: Some(still) };
+    }
+    let not = |why| Taken { result: Err(why), doubtful: None };
+    // Under the lock: no other change comes between this look and the change.
+    if !may() {
+        return not(NotChanged::MayNot);
+    }
+    let of = match &change {
+        Change::Within(id, _) | Change::RemoveAccount(id) | Change::Unseal(id) => before.get(*id),
+        Change::CreateAccount(_) => None,
+    };
+    if revision.is_some_and(|revision| of.is_none_or(|account| account.revision != revision)) {
+        return not(NotChanged::Refused(Refused {
+            why: Why::Taken,
+            what: "somebody else changed this account meanwhile".to_owned(),
+            want: "to look at it again, and ask again".to_owned(),
+        }));
+    }
+    let (accounts, directory, id) = match before.apply(change) {
+        Ok(applied) => applied,
+        Err(refused) => return not(NotChanged::Refused(refused)),
+    };
+    let Some(account) = accounts.get(id).cloned() else { return not(NotChanged::NotSaved) };
+    match tables.save([(id, &*account)]) {
+        Ok(()) => Taken { result: Ok((accounts, directory, id, account)), doubtful: None },
+        Err(error) => {
+            tracing::error!(%error, "a change of an account is not kept, and has no effect");
+            let doubtful = take_back(tables, (id, before.instead_of(id, &account)));
+            Taken { result: Err(NotChanged::NotSaved), doubtful }
+        }
+    }
+}
+
+/// Writes over what one of the tables may have of a change that was refused. What is left to do, if that fails too.
+fn take_back(tables: &mut AccountTables, (id, account): Doubtful) -> Option<Doubtful> {
+    match tables.save([(id, &account)]) {
+        Ok(()) => None,
+        Err(error) => {
+            tracing::error!(%error, account = %id.0, "a refused change may come into effect with a restart, until this can be saved");
+            Some((id, account))
+        }
     }
 }
 
@@ -208,6 +289,11 @@ impl NotChanged {
                 "the change could not be saved".to_owned(),
                 "come back when the disk has space and works again".to_owned(),
             ),
+            Self::MayNot => {
+                let (what, want) =
+                    ("the credential was revoked meanwhile", "one that administers the account");
+                (Code::NotAuthorised.name(), what.to_owned(), want.to_owned())
+            }
             Self::Stopping => {
                 (Code::ShuttingDown.name(), "the hub goes down".to_owned(), "come back".to_owned())
             }

@@ -7,7 +7,7 @@
 //! table of routes ([`routes`]). A secret is in an answer once: in that of the request that made it.
 
 use crate::{
-    accounts::{NotChanged, Registrar, Told},
+    accounts::{NotChanged, Registrar, Told, Wanted},
     api,
     audit::Audit,
     verifier::Verifier,
@@ -17,7 +17,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use riser_gate::{Account, Change, Policy, TokenHash, accounts::Why};
+use riser_gate::{Account, Change, Evidence, Holds, Policy, TokenHash, accounts::Why};
 use riser_host::{HostHandle, Policies};
 use riser_hub_core::HubCore;
 use riser_model::{
@@ -26,24 +26,22 @@ use riser_model::{
 };
 use riser_net::{Origins, entrance::Peer};
 use serde_json::json;
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 use tokio::sync::watch;
 
 mod answers;
 mod handlers;
 mod members;
 mod openapi;
+mod pace;
 pub mod requests;
 pub mod routes;
 
+pub use pace::Pace;
+use pace::Whose;
+
 /// The longest request.
 const BODY_BYTES_MAX: usize = 256 << 10;
-/// So many requests at once, and so many a second, of all but the operator.
-const BURST: u32 = 200;
-const PER_SECOND: u32 = 50;
 
 /// What the interface needs.
 #[derive(Clone)]
@@ -66,8 +64,8 @@ pub struct Admin {
 pub(crate) enum By {
     /// Who operates the hub.
     Operator,
-    /// Who administers an account.
-    Account(Arc<Principal>),
+    /// Who administers an account, and by which credentials it came in.
+    Account(Arc<Principal>, Evidence),
 }
 
 impl By {
@@ -75,7 +73,7 @@ impl By {
     fn name(&self) -> String {
         match self {
             Self::Operator => "operator".to_owned(),
-            Self::Account(principal) => format!("{}/{}", principal.account_name, principal.name),
+            Self::Account(principal, _) => format!("{}/{}", principal.account_name, principal.name),
         }
     }
 }
@@ -131,6 +129,7 @@ impl From<NotChanged> for Failure {
                 Why::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
                 Why::TooMany => StatusCode::TOO_MANY_REQUESTS,
             },
+            NotChanged::MayNot => StatusCode::UNAUTHORIZED,
             NotChanged::NotSaved | NotChanged::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, code, what, want)
@@ -169,23 +168,25 @@ impl Admin {
         {
             return Ok(Asked { by: By::Operator, from });
         }
-        if !self.pace.take() {
-            let (what, want) = ("too many requests", "come back in a second");
-            return Err(Failure::new(StatusCode::TOO_MANY_REQUESTS, "too_many", what, want));
+        if !self.pace.take(Whose::Address(peer.address.ip().to_canonical())) {
+            return Err(too_many());
         }
         if shown == Credential::Anonymous {
             return Err(api::not_authorised().into());
         }
         let policy = self.policy().ok_or_else(api::not_authorised)?;
-        let entered = api::enter(&policy, self.verifier.as_ref(), &self.origins, peer, headers).await;
-        let admin = entered.and_then(|principal| {
-            // What was revoked while it was verified counts no more.
-            let known =
-                self.policy().and_then(|policy| policy.directory.principal(principal.client).cloned());
-            known.filter(|known| known.grants.administer()).ok_or_else(api::not_authorised)
-        });
-        match admin {
-            Ok(principal) => Ok(Asked { by: By::Account(principal), from }),
+        let entered = api::entered(&policy, self.verifier.as_ref(), &self.origins, peer, headers).await;
+        // What was revoked while it was verified counts no more.
+        let admin = entered.map(|(principal, evidence)| By::Account(principal, evidence));
+        match admin.and_then(|by| self.still_may(&by).then_some(by).ok_or_else(api::not_authorised)) {
+            Ok(by) => {
+                if let By::Account(principal, _) = &by
+                    && !self.pace.take(Whose::Client(principal.client))
+                {
+                    return Err(too_many());
+                }
+                Ok(Asked { by, from })
+            }
             Err(refusal) => {
                 let result = refusal.code.name().to_owned();
                 self.audit.refused_admin(&from, result).await;
@@ -204,7 +205,7 @@ impl Admin {
         let found = accounts.named(text).map(|(id, account)| (id, Arc::clone(account)));
         let own = |id: AccountId| match &asked.by {
             By::Operator => true,
-            By::Account(principal) => principal.account == id,
+            By::Account(principal, _) => principal.account == id,
         };
         found.filter(|(id, _)| own(*id)).ok_or_else(|| Failure::unknown("no such account, or not yours"))
     }
@@ -213,13 +214,28 @@ impl Admin {
     pub(crate) fn operator(asked: &Asked) -> Result<(), Failure> {
         match &asked.by {
             By::Operator => Ok(()),
-            By::Account(_) => Err(Failure::new(
+            By::Account(..) => Err(Failure::new(
                 StatusCode::FORBIDDEN,
                 "denied",
                 "that is for who operates this hub",
                 "the token in admin.token of the hub's data folder",
             )),
         }
+    }
+
+    /// Whether who asks still may, by what it showed: a request's body may come long after its head.
+    fn still_may(&self, by: &By) -> bool {
+        let By::Account(principal, evidence) = by else { return true };
+        self.policy().is_some_and(|policy| {
+            let known = policy.directory.principal(principal.client);
+            known.is_some_and(|known| known.account == principal.account && known.grants.administer())
+                && policy.directory.holds(principal.client, evidence) == Holds::Yes
+        })
+    }
+
+    /// The same, as a request hears it.
+    pub(crate) fn still(&self, asked: &Asked) -> Result<(), Failure> {
+        if self.still_may(&asked.by) { Ok(()) } else { Err(api::not_authorised().into()) }
     }
 
     pub(crate) async fn change(
@@ -229,45 +245,26 @@ impl Admin {
         of: impl Into<String>,
         change: Change,
     ) -> Result<(AccountId, Arc<Account>), Failure> {
+        self.change_of(asked, what, of, change, None).await
+    }
+
+    /// A change that was made of an account as it was at that revision.
+    pub(crate) async fn change_of(
+        &self,
+        asked: &Asked,
+        what: &'static str,
+        of: impl Into<String>,
+        change: Change,
+        revision: Option<u64>,
+    ) -> Result<(AccountId, Arc<Account>), Failure> {
         let told = Told { what, of: of.into(), by: asked.by.name(), from: asked.from.clone() };
-        Ok(self.registrar.change(told, change).await?)
+        let (admin, by) = (self.clone(), asked.by.clone());
+        let wanted = Wanted { change, revision, may: Box::new(move || admin.still_may(&by)) };
+        Ok(self.registrar.change(told, wanted).await?)
     }
 }
 
-/// How fast requests are taken, of all together.
-#[derive(Debug)]
-pub struct Pace(Mutex<(Instant, f64)>);
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self(Mutex::new((Instant::now(), f64::from(BURST))))
-    }
-}
-
-impl Pace {
-    /// Whether there is one more.
-    fn take(&self) -> bool {
-        let mut pace = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let since = now.saturating_duration_since(pace.0).min(Duration::from_secs(60));
-        pace.1 = (pace.1 + since.as_secs_f64() * f64::from(PER_SECOND)).min(f64::from(BURST));
-        pace.0 = now;
-        let is_one = pace.1 >= 1.0;
-        if is_one {
-            pace.1 -= 1.0;
-        }
-        is_one
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requests_beyond_the_burst_wait() {
-        let pace = Pace::default();
-        let taken = (0..BURST + 100).filter(|_| pace.take()).count();
-        assert!((BURST as usize..BURST as usize + 60).contains(&taken), "{taken}");
-    }
+fn too_many() -> Failure {
+    let (what, want) = ("too many requests", "come back in a second");
+    Failure::new(StatusCode::TOO_MANY_REQUESTS, "too_many", what, want)
 }

@@ -14,7 +14,9 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use riser_gate::{Caller, Effect, Gate, Input, Output, Policy, Sequence, Standing, Verdict, acceptor::Kind};
+use riser_gate::{
+    Caller, Effect, Evidence, Gate, Input, Output, Policy, Sequence, Standing, Verdict, acceptor::Kind,
+};
 use riser_host::{HostHandle, Policies};
 use riser_hub_core::HubCore;
 use riser_model::{
@@ -147,6 +149,17 @@ pub(crate) async fn enter(
     peer: &Peer,
     headers: &HeaderMap,
 ) -> Result<Arc<Principal>, Refusal> {
+    entered(policy, verifier, origins, peer, headers).await.map(|(principal, _)| principal)
+}
+
+/// Who asks, and by which credentials.
+pub(crate) async fn entered(
+    policy: &Policy,
+    verifier: &dyn Verify,
+    origins: &Origins,
+    peer: &Peer,
+    headers: &HeaderMap,
+) -> Result<(Arc<Principal>, Evidence), Refusal> {
     let credential = match credential(headers).ok_or_else(not_authorised)? {
         Credential::Anonymous => cookie_of(origins, headers).unwrap_or(Credential::Anonymous),
         shown => shown,
@@ -177,10 +190,10 @@ pub(crate) async fn enter(
         }
     }
     if outside.is_empty() {
-        return Ok(principal);
+        return Ok((principal, standing.evidence));
     }
     let grants = Arc::new(principal.grants.without(outside));
-    Ok(Arc::new(Principal { grants, ..Principal::clone(&principal) }))
+    Ok((Arc::new(Principal { grants, ..Principal::clone(&principal) }), standing.evidence))
 }
 
 /// The cookie of who has signed in, from a page whose Origin may connect here. A browser gives no Origin with a plain GET

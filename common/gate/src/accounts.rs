@@ -36,6 +36,12 @@ pub use import::Note;
 pub const REMEMBERED_MAX: usize = 100_000;
 /// The most users and clients of an account, and the most rooms.
 pub const MEMBERS_MAX: usize = 50_000;
+/// The most grants and denies for all rooms of an account that changes make, and the most of one room.
+pub const GRANTS_MAX: usize = 1_000;
+/// The most credentials of a user or client that changes make.
+pub const CREDENTIALS_MAX: usize = 64;
+/// The most groups of a user or client.
+pub const GROUPS_MAX: usize = 64;
 
 /// One account.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -171,6 +177,26 @@ impl Accounts {
         })
     }
 
+    /// Whether an id was given up, in any account: what was said under it is nobody else's to have.
+    fn was_given_up(&self, id: &Uuid) -> bool {
+        self.all().any(|(_, account)| {
+            account.gone.contains(id)
+                || (account.removed.is_some() && ids(&account.config).any(|one| one == *id))
+        })
+    }
+
+    /// What instances look at, of these with one account changed from `before`. What was wrong before, as after an upgrade
+    /// that refuses more, is in nobody's way.
+    fn compile_after(&self, before: &Self) -> Result<Directory, Vec<Invalid>> {
+        let wrong = match self.compile() {
+            Ok(directory) => return Ok(directory),
+            Err(wrong) => wrong,
+        };
+        let known = before.compile().err().unwrap_or_default();
+        let new: Vec<Invalid> = wrong.into_iter().filter(|one| !known.contains(one)).collect();
+        if new.is_empty() { Ok(self.compile_most().0) } else { Err(new) }
+    }
+
     /// What instances look at.
     pub fn compile(&self) -> Result<Directory, Vec<Invalid>> {
         let all: Vec<AccountConfig> = self.iter().map(|(_, account)| account.effective()).collect();
@@ -205,6 +231,19 @@ impl Accounts {
         }
     }
 
+    /// What to keep of an account in place of a change that was not taken, so that no reader takes it for newer: as it is
+    /// here, or as one that was removed if it never was.
+    pub fn instead_of(&self, id: AccountId, refused: &Account) -> Account {
+        let before = match self.get(id) {
+            Some(before) => Account::clone(before),
+            None => {
+                let config = AccountConfig::new(refused.config.name.clone(), id);
+                Account { removed: Some(Removed::Change), ..Account::new(config) }
+            }
+        };
+        Account { revision: refused.revision + 1, ..before }
+    }
+
     /// Whether any is sealed.
     pub fn is_sealed(&self) -> bool {
         self.iter().any(|(_, account)| account.sealed)
@@ -224,6 +263,13 @@ fn with_ids(mut config: AccountConfig) -> AccountConfig {
         id.get_or_insert_with(|| RoomId::of(account, name.as_str()));
     }
     config
+}
+
+/// The ids of users, clients and rooms.
+fn ids(config: &AccountConfig) -> impl Iterator<Item = Uuid> {
+    let users = config.user.iter().filter_map(|user| user.id).map(|id| id.0);
+    let clients = config.client.iter().filter_map(|client| client.id).map(|id| id.0);
+    users.chain(clients).chain(config.room.iter().filter_map(|room| room.id).map(|id| id.0))
 }
 
 fn without_credentials(mut config: AccountConfig) -> AccountConfig {

@@ -105,6 +105,7 @@ impl Directory {
         for account in accounts {
             compiler.account(account);
         }
+        compiler.reserved();
         let Compiler { mut directory, wrong, .. } = compiler;
         let all = directory.hashes.iter().fold(Sha256::new(), |all, hash| all.chain_update(hash.expose()));
         directory.no_secret = all.finalize().into();

@@ -60,7 +60,7 @@ pub(super) async fn accounts(State(admin): State<Admin>, asked: Asked) -> Answer
     let accounts = admin.registrar.accounts().await;
     let own = |id: AccountId| match &asked.by {
         By::Operator => true,
-        By::Account(principal) => principal.account == id,
+        By::Account(principal, _) => principal.account == id,
     };
     Ok(Json(accounts.iter().filter(|(id, _)| own(*id)).map(|(id, one)| AccountRow::of(id, one)).collect()))
 }
@@ -174,7 +174,7 @@ pub(super) async fn set_issuers(
         Admin::operator(&asked)?;
     }
     let change = Change::Within(id, AccountChange::SetIssuers(issuer));
-    done(id, &admin.change(&asked, "issuers set", "account", change).await?.1)
+    done(id, &admin.change_of(&asked, "issuers set", "account", change, Some(known.revision)).await?.1)
 }
 
 /// Whether the hub fetches from an address, or reads a file, that the issuer names: those lie in the hub's own network and
@@ -219,6 +219,9 @@ pub(super) async fn create_room(
 ) -> Answer<Done> {
     let (account, known) = admin.account(&asked, &account).await?;
     let mut room = merged(Value::Object(Default::default()), said)?;
+    if room.id.is_some() {
+        Admin::operator(&asked)?;
+    }
     let derived = RoomId::of(account, room.name.as_str());
     let taken = known.gone.contains(&derived.0);
     let id = *room.id.get_or_insert(if taken { RoomId(entropy::uuid()) } else { derived });
@@ -240,7 +243,7 @@ pub(super) async fn set_room(
     let room = RoomConfig { id: Some(id), ..merged(before, said)? };
     let of = format!("room {}", room.name);
     let change = Change::Within(account, AccountChange::SetRoom(Box::new(room)));
-    done(id, &admin.change(&asked, "room set", of, change).await?.1)
+    done(id, &admin.change_of(&asked, "room set", of, change, Some(known.revision)).await?.1)
 }
 
 pub(super) async fn remove_room(
@@ -322,6 +325,7 @@ pub(super) async fn decide(
     Said(Decision { admit }): Said<Decision>,
 ) -> Answer<Done> {
     let (id, known) = admin.account(&asked, &account).await?;
+    admin.still(&asked)?;
     let (knocker, by) = (ConnectionId(connection), asked.by.name());
     let decided = admin.core.ask(move |core, now| core.decide(id, knocker, admit, &by, now)).await;
     match decided {

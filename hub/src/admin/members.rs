@@ -39,9 +39,9 @@ pub(super) async fn create_user(
     if relays {
         return Err(Failure::invalid("a user is no edge", "a client"));
     }
-    let id = ClientId(id.unwrap_or_else(entropy::uuid));
+    let (chosen, id) = (id.is_some(), ClientId(id.unwrap_or_else(entropy::uuid)));
     let user = UserConfig { id: Some(id), role, groups, ..UserConfig::new(name.clone()) };
-    create(&admin, &asked, &account, id, format!("user {name}"), Member::User(user)).await
+    create(&admin, &asked, &account, (id, chosen), format!("user {name}"), Member::User(user)).await
 }
 
 pub(super) async fn create_client(
@@ -51,20 +51,23 @@ pub(super) async fn create_client(
     Said(said): Said<NewMember>,
 ) -> Answer<Done> {
     let NewMember { name, id, role, groups, relays } = said;
-    let id = ClientId(id.unwrap_or_else(entropy::uuid));
+    let (chosen, id) = (id.is_some(), ClientId(id.unwrap_or_else(entropy::uuid)));
     let client = ClientConfig { id: Some(id), role, groups, relays, ..ClientConfig::new(name.clone()) };
-    create(&admin, &asked, &account, id, format!("client {name}"), Member::Client(client)).await
+    create(&admin, &asked, &account, (id, chosen), format!("client {name}"), Member::Client(client)).await
 }
 
 async fn create(
     admin: &Admin,
     asked: &Asked,
     account: &str,
-    id: ClientId,
+    (id, chosen): (ClientId, bool),
     of: String,
     member: Member,
 ) -> Answer<Done> {
     let (account, _) = admin.account(asked, account).await?;
+    if chosen {
+        Admin::operator(asked)?;
+    }
     let change = Change::Within(account, AccountChange::CreateMember(Box::new(member)));
     done(id, &admin.change(asked, "created", of, change).await?.1)
 }

@@ -2,7 +2,10 @@
 //!
 //! A change is taken as a whole or not at all: what it would make must compile, as a configuration must.
 
-use super::{Account, Accounts, MEMBERS_MAX, REMEMBERED_MAX, Removed, credentials, grants, with_ids};
+use super::{
+    Account, Accounts, CREDENTIALS_MAX, GRANTS_MAX, GROUPS_MAX, MEMBERS_MAX, REMEMBERED_MAX, Removed,
+    credentials, grants, ids, with_ids,
+};
 use crate::{
     config::{AccountConfig, GrantConfig, Role, RoomConfig, Whom},
     credential::{CredentialConfig, Fingerprint, Member},
@@ -12,6 +15,7 @@ use crate::{
 };
 use riser_model::{AccountId, AccountName, ClientId, RoomId};
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// One change.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -114,7 +118,8 @@ impl Accounts {
                 let revoked = revoked.chain(credentials(&account.config).map(|one| one.digest())).collect();
                 let mut config = AccountConfig::new(account.config.name.clone(), id);
                 config.id = Some(id);
-                (id, Account { config, revoked, removed: Some(Removed::Change), ..account })
+                let gone = ids(&account.config).chain(account.gone.iter().copied()).collect();
+                (id, Account { config, revoked, gone, removed: Some(Removed::Change), ..account })
             }
             Change::Unseal(id) => {
                 let mut account = self.known(id)?;
@@ -126,13 +131,16 @@ impl Accounts {
             }
             Change::Within(id, change) => {
                 let mut account = self.known(id)?;
+                if let Some(new) = change.new_id() {
+                    self.unused(new)?;
+                }
                 account.change(id, change)?;
                 (id, account)
             }
         };
         let mut changed = self.clone();
         changed.insert(Account { revision: account.revision + 1, ..account });
-        match changed.compile() {
+        match changed.compile_after(self) {
             Ok(directory) => Ok((changed, Arc::new(directory), id)),
             Err(wrong) => {
                 let wrong = wrong.into_iter().next();
@@ -162,7 +170,45 @@ impl Accounts {
             let what = format!("an account has the name {}", config.name);
             return refused(Why::Taken, what, "another name");
         }
+        for new in ids(&config) {
+            self.unused(new)?;
+        }
         Ok((id, Account::new(config)))
+    }
+
+    /// What was removed in one account is nobody's in another.
+    fn unused(&self, id: Uuid) -> Result<(), Refused> {
+        if self.was_given_up(&id) {
+            return refused(Why::Taken, format!("{id} is or was another one"), "a new UUID");
+        }
+        Ok(())
+    }
+}
+
+impl AccountChange {
+    /// The id that it gives to something new.
+    fn new_id(&self) -> Option<Uuid> {
+        match self {
+            Self::CreateMember(member) => match &**member {
+                Member::User(user) => user.id.map(|id| id.0),
+                Member::Client(client) => client.id.map(|id| id.0),
+            },
+            Self::CreateRoom(room) => room.id.map(|id| id.0),
+            Self::Rename(_)
+            | Self::SetGate(_)
+            | Self::SetIssuers(_)
+            | Self::RenameMember(..)
+            | Self::RemoveMember(_)
+            | Self::SetRole(..)
+            | Self::SetGroups(..)
+            | Self::AddCredential(..)
+            | Self::RevokeCredential(..)
+            | Self::RevokeAll(_)
+            | Self::SetRoom(_)
+            | Self::RemoveRoom(_)
+            | Self::Grant(..)
+            | Self::Ungrant(..) => None,
+        }
     }
 }
 
@@ -185,6 +231,13 @@ impl Account {
                     self.put(Member::Client(client.clone()));
                 }
             },
+            AccountChange::SetGroups(_, groups) if groups.len() > GROUPS_MAX => {
+                return refused(
+                    Why::TooMany,
+                    format!("more than {GROUPS_MAX} groups"),
+                    "fewer, and wider ones",
+                );
+            }
             AccountChange::SetGroups(id, groups) => match &mut self.found(id)? {
                 Member::User(user) => {
                     user.groups = groups;
@@ -227,6 +280,10 @@ impl Account {
             }
             AccountChange::Grant(room, grant) => {
                 let grants = self.grants_of(room)?;
+                if grants.len() >= GRANTS_MAX {
+                    let want = "grants to groups, or for filters of channels, in place of many single ones";
+                    return refused(Why::TooMany, format!("{GRANTS_MAX} grants in one place"), want);
+                }
                 if grants.contains(&grant) {
                     return refused(Why::Taken, "that is granted or denied already", "nothing is to be done");
                 }
@@ -349,6 +406,10 @@ impl Account {
         self.room_to_remember()?;
         self.check_credential(&credential)?;
         let before = member.credentials();
+        if before.len() >= CREDENTIALS_MAX {
+            let what = format!("{CREDENTIALS_MAX} credentials of one user or client");
+            return refused(Why::TooMany, what, "to revoke one that is not used any more");
+        }
         if !member.add(credential) {
             return refused(Why::Invalid, "a user is no edge", "a client for each edge");
         }

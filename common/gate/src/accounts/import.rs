@@ -61,7 +61,7 @@ impl Accounts {
             }
             changed.insert(account);
             // What was made here meanwhile may have a name or an id that the file gives to something else.
-            if changed.compile().is_ok() || before.is_none() {
+            if changed.compile_after(self).is_ok() {
                 *self = changed;
             } else {
                 own.push(Note {

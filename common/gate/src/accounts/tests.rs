@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    QUARANTINE,
     config::{Rights, Role, Whom},
     credential::Fingerprint,
     device_key::DeviceKey,
@@ -12,7 +13,7 @@ use figment::{
     Figment,
     providers::{Format, Toml},
 };
-use riser_model::{AccountName, History, PublicKey, Right, RoomName};
+use riser_model::{AccountName, History, PublicKey, Right, RoomName, event::Scope};
 
 const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQx$MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
 const ACME: AccountId = AccountId(Uuid::from_u128(1));
@@ -70,8 +71,12 @@ fn change(accounts: &mut Accounts, change: AccountChange) -> Result<Arc<Director
 
 fn user(text: &str) -> Box<Member> {
     let mut user = UserConfig::new(name(text));
-    user.id = Some(ClientId(Uuid::new_v5(&Uuid::nil(), text.as_bytes())));
+    user.id = Some(user_id(text));
     Box::new(Member::User(user))
+}
+
+fn user_id(text: &str) -> ClientId {
+    ClientId(Uuid::new_v5(&Uuid::nil(), text.as_bytes()))
 }
 
 fn grant(to: Whom, deny: bool) -> GrantConfig {
@@ -354,9 +359,8 @@ fn everything() -> Account {
         KeyText(PublicKey([9; 32])),
         DeviceKey([3; 32]),
     );
-    let mut accounts = Accounts::default();
-    accounts.import(&file(&text));
-    let mut account = Account::clone(accounts.get(ACME).unwrap());
+    let config = with_ids(file(&text).remove(0));
+    let mut account = Account { imported: Some(config.clone()), ..Account::new(config) };
     account.revoked.insert([5; 32]);
     account.gone.insert(Uuid::from_u128(6));
     account
@@ -381,4 +385,75 @@ fn a_row_reads_as_it_was_written_and_a_damaged_one_does_not() {
 fn rows_of_the_first_version_are_read() {
     let golden = include_bytes!("golden/account-1.row");
     assert_eq!(row::read(golden), Ok(everything()));
+}
+
+#[test]
+fn no_room_of_an_account_has_the_id_of_one_that_the_system_speaks_in_or_of_anothers_quarantine() {
+    let other = AccountId(Uuid::from_u128(2));
+    let (accounts, _, _) =
+        imported().apply(Change::CreateAccount(Box::new(AccountConfig::new(name("foo"), other)))).unwrap();
+    let reserved = [
+        Scope::Instance.room(),
+        Scope::Account(other).room(),
+        Scope::Account(ACME).room(),
+        Scope::Room(hall()).room(),
+        RoomId::of(other, QUARANTINE),
+    ];
+    let create = |id: RoomId| {
+        let room = RoomConfig { id: Some(id), ..RoomConfig::new("x".parse().unwrap(), History::Log) };
+        accounts.apply(within(AccountChange::CreateRoom(Box::new(room)))).err().map(|refused| refused.why)
+    };
+    assert_eq!(reserved.map(create), [Some(Why::Invalid); 5]);
+    assert_eq!(create(RoomId(Uuid::from_u128(9))), None);
+}
+
+#[test]
+fn what_was_removed_in_one_account_is_nobodys_in_another() {
+    let (mut accounts, other) = (imported(), AccountId(Uuid::from_u128(2)));
+    change(&mut accounts, AccountChange::CreateMember(user("bob"))).unwrap();
+    change(&mut accounts, AccountChange::RemoveMember(user_id("bob"))).unwrap();
+    let create = |config: AccountConfig| Change::CreateAccount(Box::new(config));
+    let room = RoomConfig { id: Some(hall()), ..RoomConfig::new("x".parse().unwrap(), History::Log) };
+    for removed in [within(AccountChange::RemoveRoom(hall())), Change::RemoveAccount(ACME)] {
+        let (accounts, _, _) = accounts.apply(removed).unwrap();
+        let (accounts, _, _) = accounts.apply(create(AccountConfig::new(name("foo"), other))).unwrap();
+        for change in
+            [AccountChange::CreateRoom(Box::new(room.clone())), AccountChange::CreateMember(user("bob"))]
+        {
+            let refused = accounts.apply(Change::Within(other, change)).unwrap_err();
+            assert_eq!(refused.why, Why::Taken);
+        }
+        let whole = AccountConfig {
+            room: vec![room.clone()],
+            ..AccountConfig::new(name("bar"), AccountId(Uuid::from_u128(3)))
+        };
+        assert_eq!(accounts.apply(create(whole)).unwrap_err().why, Why::Taken);
+    }
+}
+
+#[test]
+fn an_account_that_does_not_compile_is_in_nobody_elses_way() {
+    let mut accounts = imported();
+    let foo = |n| AccountConfig::new(name("foo"), AccountId(Uuid::from_u128(n)));
+    let (made, _, _) = accounts.apply(Change::CreateAccount(Box::new(foo(2)))).unwrap();
+    accounts = made;
+    // The file calls another one foo: it is not taken, and said.
+    let mut both = file(&declared());
+    both.push(foo(3));
+    let notes = accounts.import(&both);
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(accounts.get(AccountId(Uuid::from_u128(3))).is_none());
+    // Even one that is wrong already, as a version that refuses more finds it, lets the others change.
+    accounts.insert(Account::new(foo(4)));
+    assert!(accounts.compile().is_err());
+    let directory = change(&mut accounts, AccountChange::RemoveMember(ann())).unwrap();
+    assert!(directory.principal(ann()).is_none());
+    assert_eq!(
+        change(
+            &mut accounts,
+            AccountChange::CreateRoom(Box::new(RoomConfig::new("hall".parse().unwrap(), History::Log)))
+        )
+        .err(),
+        Some(Why::Invalid)
+    );
 }

@@ -13,7 +13,7 @@ use crate::{
 };
 use riser_model::{
     AccountId, AccountName, ClientId, Filter, Grants, History, Principal, PublicKey, Right, Room, RoomId,
-    RoomKind, principal::Rule,
+    RoomKind, event::Scope, principal::Rule,
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -187,6 +187,30 @@ impl Compiler {
             });
         }
         rules
+    }
+
+    /// No room has the id of one that instances make themselves: of technical channels, or of an account's quarantine.
+    /// Whoever had it would speak as the system, or read what is another account's.
+    pub(super) fn reserved(&mut self) {
+        let mut reserved = BTreeSet::from([Scope::Instance.room()]);
+        for account in &self.account_ids {
+            reserved.extend([Scope::Account(*account).room(), RoomId::of(*account, QUARANTINE)]);
+        }
+        reserved.extend(self.directory.rooms.iter().map(|room| Scope::Room(room.id).room()));
+        let taken: Vec<String> = self
+            .directory
+            .rooms
+            .iter()
+            .filter(|room| reserved.contains(&room.id))
+            .map(|room| format!("account[{}].room[{}].id", room.account_name, room.name))
+            .collect();
+        for key in taken {
+            self.refuse(
+                key,
+                "an id of a room that every instance makes itself",
+                "make another with `id new`",
+            );
+        }
     }
 
     fn gate(&mut self, key: &str, gate: &GateConfig, of_room: bool) -> Option<Arc<Sequence>> {

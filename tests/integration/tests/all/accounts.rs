@@ -2,9 +2,14 @@
 
 use std::process::Command;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{Message, client::IntoClientRequest},
@@ -53,6 +58,17 @@ impl House {
     fn asks(&self, user: &str, path: &str) -> (u16, Value) {
         let mut command = Command::new("curl");
         command.args(["--silent", "--max-time", "30", "--write-out", "\n%{http_code}", "--user", user]);
+        command.arg(format!("http://127.0.0.1:{}{path}", self.admin));
+        let text = output(command);
+        let (body, status) = text.rsplit_once('\n').unwrap();
+        (status.parse().unwrap(), serde_json::from_str(body).unwrap_or(Value::Null))
+    }
+
+    /// The same that says something.
+    fn says(&self, user: &str, path: &str, body: &Value) -> (u16, Value) {
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--max-time", "30", "--write-out", "\n%{http_code}", "--user", user]);
+        command.args(["--header", "Content-Type: application/json", "--data", &body.to_string()]);
         command.arg(format!("http://127.0.0.1:{}{path}", self.admin));
         let text = output(command);
         let (body, status) = text.rsplit_once('\n').unwrap();
@@ -237,4 +253,82 @@ fn an_edge_whose_key_is_revoked_is_cut_off_and_a_new_key_lets_it_in() {
     house.does(&["key", "add", &edge, "--kind", "edge_key", "--value", public.trim()]);
     house.site.edge.start();
     assert!(is_up(&house, 1.0), "{}", house.site.edge.printed());
+}
+
+/// A request of its head alone, up to where the hub asks for the body: it knows who asks by then.
+async fn begins(house: &House, user: &str, path: &str, length: usize) -> TcpStream {
+    let mut socket = TcpStream::connect(("127.0.0.1", house.admin)).await.unwrap();
+    let authorization = STANDARD.encode(user);
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: hub\r\nAuthorization: Basic {authorization}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nExpect: 100-continue\r\n\r\n"
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let asked = timeout(SOON, async {
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            answer.push(socket.read_u8().await.unwrap());
+        }
+        answer
+    });
+    assert!(asked.await.unwrap().starts_with(b"HTTP/1.1 100"));
+    socket
+}
+
+#[tokio::test]
+async fn a_request_whose_sender_is_revoked_before_its_body_comes_changes_nothing() {
+    let house = house();
+    let made = house.does(&["account", "create", "foo", "--user", "max"]);
+    let user = format!("foo/max:{}", made["password"].as_str().unwrap());
+    let body = json!({ "name": "accomplice", "role": "owner" }).to_string();
+    let mut thief = begins(&house, &user, "/v1/accounts/foo/users", body.len()).await;
+    house.does(&["key", "revoke", "foo/max", "--all"]);
+    thief.write_all(body.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    timeout(SOON, thief.read_exact(&mut status)).await.unwrap().unwrap();
+    assert_eq!(&status, b"HTTP/1.1 401", "it was let in when it began");
+    assert!(!house.does(&["account", "show", "foo"]).to_string().contains("accomplice"));
+}
+
+#[tokio::test]
+async fn a_change_whose_sender_is_gone_is_done_and_stands_in_nobodys_way() {
+    let house = house();
+    let made = house.does(&["account", "create", "foo", "--user", "max"]);
+    let user = format!("foo/max:{}", made["password"].as_str().unwrap());
+    for n in 0..20 {
+        let body = json!({ "name": format!("room-{n}"), "history": "log" }).to_string();
+        let mut sender = begins(&house, &user, "/v1/accounts/foo/rooms", body.len()).await;
+        sender.write_all(body.as_bytes()).await.unwrap();
+        drop(sender);
+    }
+    house.does(&["room", "create", "foo/last", "history=log"]);
+    let audited = house.does(&["audit"]).to_string();
+    let shown = house.does(&["account", "show", "foo"]).to_string();
+    for n in 0..20 {
+        let room = format!("room-{n}\"");
+        assert_eq!(
+            shown.contains(&room),
+            audited.contains(&room),
+            "{room} is there and written down, or neither"
+        );
+    }
+}
+
+#[test]
+fn only_the_hubs_operator_chooses_ids() {
+    needs!(Need::Program("curl"));
+    let house = house();
+    let made = house.does(&["account", "create", "foo", "--user", "max"]);
+    let user = format!("foo/max:{}", made["password"].as_str().unwrap());
+    // The one of this hub's own technical channel, and one that nobody has.
+    for id in ["c4f8f584-7fef-5d8f-a1b2-defd126f15ec", "0b9a4d6e-58d0-4d0c-9b6e-6a4c8a9a6a11"] {
+        let room = json!({ "name": "x", "id": id, "history": "log" });
+        assert_eq!(house.says(&user, "/v1/accounts/foo/rooms", &room).0, 403);
+        for kind in ["users", "clients"] {
+            let member = json!({ "name": "x", "id": id });
+            assert_eq!(house.says(&user, &format!("/v1/accounts/foo/{kind}"), &member).0, 403);
+        }
+    }
+    assert_eq!(house.says(&user, "/v1/accounts/foo/rooms", &json!({ "name": "x", "history": "log" })).0, 200);
+    let refused = house.refuses(&["room", "create", "foo/y", "id=c4f8f584-7fef-5d8f-a1b2-defd126f15ec"]);
+    assert!(refused.contains("makes itself"), "{refused}");
 }
