@@ -1,30 +1,36 @@
 //! The audit log: who was let in, who was not, who was sent away, and who changed what, from where, when, and with which
 //! result. Never a secret.
 //!
-//! Lines of JSON in two files of the data folder, the older of which goes when the newer is full: durable, and bounded. A
-//! change is on disk before whoever made it hears of it; grants and refusals follow within a second. Refusals of one kind
-//! from one place are one line every ten seconds, which counts them: a storm neither fills it nor hides what else happens.
+//! Lines of JSON in files of the data folder: changes in `audit.jsonl`, what gates did in `audit-gates.jsonl`, each with one
+//! older file that goes when the newer is full: durable, and bounded. A change is on disk before whoever made it hears of it;
+//! what gates did follows within a second. Who comes in, or is refused, in the same way from the same place is one line every
+//! ten seconds, which counts them: a storm neither fills it nor hides what else happens, and no coming and going, however
+//! varied, takes the place of a change.
 
 use riser_model::{AccountId, Audited, Deed, Time, Wall};
 use riser_shell::{Clock, Metrics};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeMap,
+    cmp::Reverse,
+    collections::{BTreeMap, VecDeque},
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io::{self, BufRead, BufReader, Write},
     net::IpAddr,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
+/// The files, newer and older: of changes, and of gates.
+const NAMES: [[&str; 2]; 2] =
+    [["audit.jsonl", "audit.1.jsonl"], ["audit-gates.jsonl", "audit-gates.1.jsonl"]];
 /// One file may have so many bytes.
 pub const FILE_BYTES_MAX: u64 = 8 << 20;
 /// What waits to be written, of gates.
 const WAITING_MAX: usize = 16_384;
-/// Refusals that are the same are told this often.
+/// What is the same is told this often.
 const EVERY_MS: i64 = 10_000;
 /// How many different ones are counted apart; the others together.
 const KINDS_MAX: usize = 1024;
@@ -98,10 +104,10 @@ impl Line {
     }
 }
 
-/// What makes two refusals the same.
-type Kind = (Option<AccountId>, String, Option<IpAddr>, String);
+/// What makes two lines the same.
+type Kind = (Deed, Option<AccountId>, String, Option<IpAddr>, String);
 
-/// Refusals that come again and again, counted.
+/// What comes again and again, counted.
 #[derive(Debug, Default)]
 struct Storm {
     kinds: BTreeMap<Kind, (Line, i64)>,
@@ -110,8 +116,8 @@ struct Storm {
 }
 
 impl Storm {
-    /// A refusal. The line to write at once, if it is the first of its kind in a while.
-    fn refused(&mut self, kind: Kind, line: Line, now: i64) -> Option<Line> {
+    /// One more. The line to write at once, if it is the first of its kind in a while.
+    fn one_more(&mut self, kind: Kind, line: Line, now: i64) -> Option<Line> {
         if let Some((told, _)) = self.kinds.get_mut(&kind) {
             told.count += 1;
             return None;
@@ -142,40 +148,69 @@ impl Storm {
         });
         if self.others > 0 && lines.len() + 1 < KINDS_MAX {
             let (what, result) =
-                ("refused".to_owned(), "of many more kinds, or from many more places".to_owned());
+                ("let in or refused".to_owned(), "of many more kinds, or from many more places".to_owned());
             lines.push(Line { what, result, count: std::mem::take(&mut self.others), ..Line::default() });
         }
         lines
     }
 }
 
-/// The two files.
+/// Whose lines they are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Book {
+    Changes,
+    Gates,
+}
+
+/// All files, whose lines are numbered together.
+#[derive(Debug)]
+struct Books {
+    changes: Files,
+    gates: Files,
+    /// Of the last line.
+    n: u64,
+}
+
+impl Books {
+    fn open(folder: &Path) -> Self {
+        let [changes, gates] = NAMES.map(|names| Files::open(names.map(|name| folder.join(name))));
+        let paths = [&changes.older, &changes.path, &gates.older, &gates.path];
+        let n = paths.into_iter().flat_map(|path| lines(path)).map(|line| line.n).max().unwrap_or(0);
+        Self { changes, gates, n }
+    }
+
+    fn write(&mut self, book: Book, lines: Vec<Line>) -> io::Result<()> {
+        let (mut text, mut n) = (Vec::new(), self.n);
+        for line in lines {
+            n += 1;
+            serde_json::to_writer(&mut text, &Line { n, ..line })?;
+            text.push(b'\n');
+        }
+        match book {
+            Book::Changes => self.changes.write(&text)?,
+            Book::Gates => self.gates.write(&text)?,
+        }
+        self.n = n;
+        Ok(())
+    }
+}
+
+/// The newer and the older file of a book.
 #[derive(Debug)]
 struct Files {
     path: PathBuf,
     older: PathBuf,
     file: Option<File>,
     bytes: u64,
-    /// Of the last line.
-    n: u64,
 }
 
 impl Files {
-    fn open(folder: &Path) -> Self {
-        let (path, older) = (folder.join("audit.jsonl"), folder.join("audit.1.jsonl"));
-        let last = [&older, &path].into_iter().flat_map(|path| lines(path)).map(|line| line.n).max();
+    fn open([path, older]: [PathBuf; 2]) -> Self {
         let bytes = fs::metadata(&path).map_or(0, |file| file.len());
-        Self { path, older, file: None, bytes, n: last.unwrap_or(0) }
+        Self { path, older, file: None, bytes }
     }
 
-    fn write(&mut self, lines: Vec<Line>) -> io::Result<()> {
-        let mut text = Vec::new();
-        let mut n = self.n;
-        for line in lines {
-            n += 1;
-            serde_json::to_writer(&mut text, &Line { n, ..line })?;
-            text.push(b'\n');
-        }
+    fn write(&mut self, text: &[u8]) -> io::Result<()> {
         if self.bytes > 0 && self.bytes + text.len() as u64 > FILE_BYTES_MAX {
             self.file = None;
             fs::rename(&self.path, &self.older)?;
@@ -195,25 +230,39 @@ impl Files {
                 file
             }
         };
-        file.write_all(&text)?;
+        file.write_all(text)?;
         file.sync_data()?;
         self.bytes += text.len() as u64;
-        self.n = n;
         self.file = Some(file);
         Ok(())
     }
 }
 
-/// The lines of a file that can be read.
-fn lines(path: &Path) -> Vec<Line> {
-    let text = fs::read(path).unwrap_or_default();
-    text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
+/// The lines of a file that can be read, one after the other.
+fn lines(path: &Path) -> impl Iterator<Item = Line> + use<> {
+    let file = File::open(path).ok().map(BufReader::new);
+    let whole = file.into_iter().flat_map(|file| file.split(b'\n').map_while(Result::ok));
+    whole.filter_map(|line| serde_json::from_slice(&line).ok())
+}
+
+/// The newest lines of a file that are meant, oldest first, at most so many.
+fn newest(path: &Path, is_meant: impl Fn(&Line) -> bool, most: usize) -> VecDeque<Line> {
+    let mut newest = VecDeque::new();
+    for line in lines(path).filter(is_meant) {
+        if newest.len() == most {
+            newest.pop_front();
+        }
+        newest.push_back(line);
+    }
+    newest
 }
 
 /// The audit log of a hub.
 #[derive(Clone, Debug)]
 pub struct Audit {
-    files: Arc<Mutex<Files>>,
+    books: Arc<Mutex<Books>>,
+    /// One reads at a time: each reads up to four files.
+    reading: Arc<Semaphore>,
     metrics: Arc<Metrics>,
     /// Refusals at the admin interface that are not written yet, and when the last was.
     refused: Arc<Mutex<(u64, Option<Time>)>>,
@@ -222,13 +271,13 @@ pub struct Audit {
 impl Audit {
     /// Of a data folder.
     pub fn open(folder: &Path, metrics: Arc<Metrics>) -> Self {
-        let files = Arc::new(Mutex::new(Files::open(folder)));
-        Self { files, metrics, refused: Arc::default() }
+        let books = Arc::new(Mutex::new(Books::open(folder)));
+        Self { books, reading: Arc::new(Semaphore::new(1)), metrics, refused: Arc::default() }
     }
 
-    /// Writes a line. It is on disk when this returns, or that is said and counted.
+    /// Writes the line of a change. It is on disk when this returns, or that is said and counted.
     pub async fn write(&self, line: Line) {
-        self.write_all(vec![Line { at: Clock.now().wall.0, ..line }]).await;
+        self.write_all(Book::Changes, vec![Line { at: Clock.now().wall.0, ..line }]).await;
     }
 
     /// Somebody was not let into the admin interface: one such line a second at most, and the others with it.
@@ -244,14 +293,14 @@ impl Audit {
             std::mem::take(&mut refused.0)
         };
         let line = Line::change(None, "", from, "refused", "the admin interface", result);
-        self.write(Line { count, ..line }).await;
+        self.write_all(Book::Gates, vec![Line { at: now.wall.0, count, ..line }]).await;
     }
 
-    async fn write_all(&self, lines: Vec<Line>) {
-        let (files, metrics, count) =
-            (Arc::clone(&self.files), Arc::clone(&self.metrics), lines.len() as u64);
+    async fn write_all(&self, book: Book, lines: Vec<Line>) {
+        let (books, metrics, count) =
+            (Arc::clone(&self.books), Arc::clone(&self.metrics), lines.len() as u64);
         let work = tokio::task::spawn_blocking(move || {
-            let written = files.lock().unwrap_or_else(PoisonError::into_inner).write(lines);
+            let written = books.lock().unwrap_or_else(PoisonError::into_inner).write(book, lines);
             match written {
                 Ok(()) => {
                     metrics.accounts.audited.inc_by(count);
@@ -268,20 +317,28 @@ impl Audit {
 
     /// The newest lines before `before`, newest first: of one account, or all.
     pub async fn read(&self, account: Option<AccountId>, before: Option<u64>, most: usize) -> Vec<Line> {
-        let files = Arc::clone(&self.files);
+        let Ok(_turn) = self.reading.acquire().await else { return Vec::new() };
+        let books = Arc::clone(&self.books);
         let work = tokio::task::spawn_blocking(move || {
-            let (path, older) = {
-                let files = files.lock().unwrap_or_else(PoisonError::into_inner);
-                (files.path.clone(), files.older.clone())
+            let paths = {
+                let books = books.lock().unwrap_or_else(PoisonError::into_inner);
+                [&books.changes, &books.gates].map(|files| [files.path.clone(), files.older.clone()])
             };
+            let most = most.min(LINES_MAX);
             let is_meant = |line: &Line| {
                 account.is_none_or(|account| line.account == Some(account))
                     && before.is_none_or(|before| line.n < before)
             };
-            let all = lines(&older).into_iter().chain(lines(&path));
-            let mut meant: Vec<Line> = all.filter(is_meant).collect();
-            meant.reverse();
-            meant.truncate(most.min(LINES_MAX));
+            let mut meant = Vec::new();
+            for [path, older] in paths {
+                let own = newest(&path, is_meant, most);
+                if own.len() < most {
+                    meant.extend(newest(&older, is_meant, most - own.len()));
+                }
+                meant.extend(own);
+            }
+            meant.sort_unstable_by_key(|line| Reverse(line.n));
+            meant.truncate(most);
             meant
         });
         work.await.unwrap_or_default()
@@ -305,15 +362,15 @@ impl Audit {
                 for audited in waiting.drain(..) {
                     let (deed, from) = (audited.deed, audited.from);
                     let line = Line { at: now, ..Line::gate(audited) };
-                    let kind = (line.account, line.who.clone(), from, line.result.clone());
+                    let kind = (deed, line.account, line.who.clone(), from, line.result.clone());
                     match deed {
-                        Deed::Refused => lines.extend(storm.refused(kind, line, now)),
-                        Deed::Entered | Deed::Revoked | Deed::Admitted | Deed::TurnedAway => lines.push(line),
+                        Deed::Refused | Deed::Entered => lines.extend(storm.one_more(kind, line, now)),
+                        Deed::Revoked | Deed::Admitted | Deed::TurnedAway => lines.push(line),
                     }
                 }
                 lines.extend(storm.due(now).into_iter().map(|line| Line { at: now, ..line }));
                 if !lines.is_empty() {
-                    audit.write_all(lines).await;
+                    audit.write_all(Book::Gates, lines).await;
                 }
                 if ended {
                     return;
@@ -336,40 +393,46 @@ mod tests {
     #[test]
     fn lines_outlive_the_process_and_a_torn_one_hides_no_other() {
         let folder = tempfile::tempdir().unwrap();
-        let mut files = Files::open(folder.path());
-        files.write(vec![line("a"), line("b")]).unwrap();
-        drop(files);
+        let mut books = Books::open(folder.path());
+        books.write(Book::Changes, vec![line("a"), line("b")]).unwrap();
+        drop(books);
         let path = folder.path().join("audit.jsonl");
         let mut torn = fs::read(&path).unwrap();
         torn.extend(b"{\"n\":3,\"at\"");
         fs::write(&path, torn).unwrap();
-        let mut files = Files::open(folder.path());
-        files.write(vec![line("c")]).unwrap();
-        let read: Vec<(u64, String)> = lines(&path).into_iter().map(|line| (line.n, line.what)).collect();
+        let mut books = Books::open(folder.path());
+        books.write(Book::Changes, vec![line("c")]).unwrap();
+        let read: Vec<(u64, String)> = lines(&path).map(|line| (line.n, line.what)).collect();
         assert_eq!(read, [(1, "a".to_owned()), (2, "b".to_owned()), (3, "c".to_owned())]);
     }
 
     #[test]
     fn the_files_are_bounded_and_the_newest_lines_are_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let mut files = Files::open(folder.path());
+        let mut books = Books::open(folder.path());
+        books.write(Book::Changes, vec![line("first")]).unwrap();
         let long = Line { result: "x".repeat(1 << 20), ..line("a") };
         for _ in 0..40 {
-            files.write(vec![long.clone()]).unwrap();
+            books.write(Book::Gates, vec![long.clone()]).unwrap();
         }
         let size = |name: &str| fs::metadata(folder.path().join(name)).map_or(0, |file| file.len());
-        assert!(size("audit.jsonl") + size("audit.1.jsonl") <= 2 * FILE_BYTES_MAX);
-        assert_eq!(lines(&folder.path().join("audit.jsonl")).last().unwrap().n, 40);
-        assert_eq!(Files::open(folder.path()).n, 40);
+        assert!(size("audit-gates.jsonl") + size("audit-gates.1.jsonl") <= 2 * FILE_BYTES_MAX);
+        assert_eq!(lines(&folder.path().join("audit-gates.jsonl")).last().unwrap().n, 41);
+        assert_eq!(
+            lines(&folder.path().join("audit.jsonl")).count(),
+            1,
+            "no coming and going takes its place"
+        );
+        assert_eq!(Books::open(folder.path()).n, 41);
     }
 
     #[test]
     fn a_storm_of_refusals_is_a_line_every_ten_seconds_and_counts_them_all() {
         let mut storm = Storm::default();
-        let kind = |n: u64| (None, n.to_string(), None, "a wrong password".to_owned());
+        let kind = |n: u64| (Deed::Refused, None, n.to_string(), None, "a wrong password".to_owned());
         let mut told = 0;
         for at in 0..100_000 {
-            told += storm.refused(kind(0), line("refused"), at).map_or(0, |line| line.count);
+            told += storm.one_more(kind(0), line("refused"), at).map_or(0, |line| line.count);
             let due = storm.due(at);
             assert!(due.len() <= 1);
             told += due.iter().map(|line| line.count).sum::<u64>();
@@ -380,7 +443,7 @@ mod tests {
         assert_eq!(storm.due(300_000), vec![]);
         assert!(storm.kinds.is_empty());
         for n in 0..2 * KINDS_MAX as u64 {
-            storm.refused(kind(n), line("refused"), 300_000);
+            storm.one_more(kind(n), line("refused"), 300_000);
         }
         assert!(storm.kinds.len() <= KINDS_MAX && storm.others > 0);
     }

@@ -101,7 +101,8 @@ impl AccountTables {
                 Read::New => false,
                 Read::Bad => true,
             };
-            if is_damaged {
+            // An empty one in the place of one that was moved aside is what it should be.
+            if is_damaged && table.1.as_ref().is_none_or(|open| !is_empty(open)) {
                 found.mended.push(table.0.clone());
                 // Closed before it is moved aside.
                 table.1 = None;
@@ -144,6 +145,10 @@ impl AccountTables {
 
 fn key(id: AccountId) -> Vec<u8> {
     id.0.as_bytes().to_vec()
+}
+
+fn is_empty(table: &Table) -> bool {
+    table.read().is_ok_and(|contents| contents.rows.is_empty())
 }
 
 fn read(path: &Path, table: &Table) -> Read {
@@ -247,6 +252,13 @@ mod tests {
             let (_tables, found) = AccountTables::open(folder.path());
             assert!(found.all_lost, "nobody may take this for a new folder");
         }
+        for table in TABLES {
+            let aside = fs::read(folder.path().join(table).with_extension("bad")).unwrap();
+            assert_eq!(aside, b"no table", "it is there to be looked at, however often the process starts");
+        }
+        fs::write(folder.path().join(TABLES[0]), b"no table either").unwrap();
+        drop(AccountTables::open(folder.path()));
+        assert!(folder.path().join(TABLES[0]).with_extension("bad-2").exists());
         let (mut tables, _) = AccountTables::open(folder.path());
         save(&mut tables, 1, 1);
         drop(tables);

@@ -21,6 +21,8 @@ pub const SAVE_EVERY: Duration = Duration::from_secs(10);
 /// redb's own memory for one table.
 const CACHE_BYTES: usize = 256 << 10;
 
+/// So many bad tables are kept beside the one in use.
+const ASIDE_MAX: usize = 8;
 const ROWS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("rows");
 const THROUGH: TableDefinition<(), &[u8]> = TableDefinition::new("through");
 
@@ -130,9 +132,13 @@ impl Table {
         })
     }
 
-    /// Moves a bad table aside, to be looked at, and makes an empty one.
+    /// Moves a bad table aside, to be looked at, and makes an empty one. What was moved aside before stays.
     pub fn replace(path: &Path) -> Result<Self, TableFailed> {
-        let aside = path.with_extension("bad");
+        let numbered = (2..ASIDE_MAX).map(|number| path.with_extension(format!("bad-{number}")));
+        let mut names = std::iter::once(path.with_extension("bad")).chain(numbered);
+        // The first is the one that was whole; past the bound the last one gives way.
+        let aside = names.find(|name| !name.exists());
+        let aside = aside.unwrap_or_else(|| path.with_extension(format!("bad-{ASIDE_MAX}")));
         let failed = |source| TableFailed::Io { path: path.to_owned(), source };
         match fs::rename(path, &aside) {
             Ok(()) => {
