@@ -81,11 +81,16 @@ pub struct Registrar {
 
 struct Inner {
     accounts: Arc<Accounts>,
+    /// What they make: it is in force.
+    directory: Arc<Directory>,
     /// None while they are being written, and when the hub has stopped.
     tables: Option<AccountTables>,
     /// What has to be written before anything else is.
     doubtful: Option<Doubtful>,
 }
+
+/// Whether something may be done.
+pub type May = Box<dyn FnOnce(&Directory) -> bool + Send>;
 
 /// A change that somebody asks for.
 pub struct Wanted {
@@ -93,8 +98,8 @@ pub struct Wanted {
     pub change: Change,
     /// Which version of the account it was made of; none if it holds of any.
     pub revision: Option<u64>,
-    /// Whether who asks may still do that: asked in the moment in which it is done.
-    pub may: Box<dyn FnOnce() -> bool + Send>,
+    /// Whether who asks may do that by the directory that is in force: asked in the moment in which it is done.
+    pub may: May,
 }
 
 /// Why a change has no effect.
@@ -126,11 +131,12 @@ pub struct Told {
 impl Registrar {
     /// Over what was loaded.
     pub fn new(loaded: Loaded, handle: HostHandle<HubCore>, metrics: Arc<Metrics>, audit: Audit) -> Self {
-        let Loaded { tables, accounts, mended, .. } = loaded;
+        let Loaded { tables, accounts, directory, mended, .. } = loaded;
         metrics.accounts.damaged.set(mended as u64);
         let registrar = Self {
             inner: Arc::new(Mutex::new(Inner {
                 accounts: Arc::new(accounts),
+                directory,
                 tables: Some(tables),
                 doubtful: None,
             })),
@@ -196,15 +202,16 @@ impl Registrar {
         let mut inner = self.inner.lock().await;
         let Some(mut tables) = inner.tables.take() else { return Err(NotChanged::Stopping) };
         let (before, doubtful) = (Arc::clone(&inner.accounts), inner.doubtful.take());
+        let in_force = Arc::clone(&inner.directory);
         let work = tokio::task::spawn_blocking(move || {
-            let taken = take(&before, &mut tables, doubtful, wanted);
+            let taken = take((&before, &in_force), &mut tables, doubtful, wanted);
             (tables, taken)
         });
         // The runtime drops blocking work only when it ends.
         let Ok((tables, Taken { result, doubtful })) = work.await else { return Err(NotChanged::Stopping) };
         (inner.tables, inner.doubtful) = (Some(tables), doubtful);
         let (accounts, directory, id, account) = result?;
-        inner.accounts = Arc::new(accounts);
+        (inner.accounts, inner.directory) = (Arc::new(accounts), Arc::clone(&directory));
         self.meter(&inner.accounts);
         let rooms = rooms(&directory);
         // Saved is saved: a hub that goes down has it when it comes back.
@@ -232,14 +239,19 @@ struct Taken {
 /// A change that was refused because it could not be saved, though one of the tables may have it.
 type Doubtful = (AccountId, Account);
 
-fn take(before: &Accounts, tables: &mut AccountTables, doubtful: Option<Doubtful>, wanted: Wanted) -> Taken {
+fn take(
+    (before, in_force): (&Accounts, &Directory),
+    tables: &mut AccountTables,
+    doubtful: Option<Doubtful>,
+    wanted: Wanted,
+) -> Taken {
     let Wanted { change, revision, may } = wanted;
     if let Some(still) = doubtful.and_then(|doubtful| take_back(tables, doubtful)) {
         return Taken { result: Err(NotChanged::NotSaved), doubtful: Some(still) };
     }
     let not = |why| Taken { result: Err(why), doubtful: None };
     // Under the lock: no other change comes between this look and the change.
-    if !may() {
+    if !may(in_force) {
         return not(NotChanged::MayNot);
     }
     let of = match &change {

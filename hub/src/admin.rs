@@ -17,7 +17,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use riser_gate::{Account, Change, Evidence, Holds, Policy, TokenHash, accounts::Why};
+use riser_gate::{Account, Change, Directory, Evidence, Holds, Policy, TokenHash, accounts::Why};
 use riser_host::{HostHandle, Policies};
 use riser_hub_core::HubCore;
 use riser_model::{
@@ -69,6 +69,18 @@ pub(crate) enum By {
 }
 
 impl By {
+    /// Whether that one may administer, by a directory.
+    fn may(&self, directory: &Directory) -> bool {
+        match self {
+            Self::Operator => true,
+            Self::Account(principal, evidence) => {
+                let known = directory.principal(principal.client);
+                known.is_some_and(|known| known.account == principal.account && known.grants.administer())
+                    && directory.holds(principal.client, evidence) == Holds::Yes
+            }
+        }
+    }
+
     /// As it is written down.
     fn name(&self) -> String {
         match self {
@@ -225,12 +237,7 @@ impl Admin {
 
     /// Whether who asks still may, by what it showed: a request's body may come long after its head.
     fn still_may(&self, by: &By) -> bool {
-        let By::Account(principal, evidence) = by else { return true };
-        self.policy().is_some_and(|policy| {
-            let known = policy.directory.principal(principal.client);
-            known.is_some_and(|known| known.account == principal.account && known.grants.administer())
-                && policy.directory.holds(principal.client, evidence) == Holds::Yes
-        })
+        self.policy().is_some_and(|policy| by.may(&policy.directory))
     }
 
     /// The same, as a request hears it.
@@ -258,8 +265,8 @@ impl Admin {
         revision: Option<u64>,
     ) -> Result<(AccountId, Arc<Account>), Failure> {
         let told = Told { what, of: of.into(), by: asked.by.name(), from: asked.from.clone() };
-        let (admin, by) = (self.clone(), asked.by.clone());
-        let wanted = Wanted { change, revision, may: Box::new(move || admin.still_may(&by)) };
+        let by = asked.by.clone();
+        let wanted = Wanted { change, revision, may: Box::new(move |directory| by.may(directory)) };
         Ok(self.registrar.change(told, wanted).await?)
     }
 }

@@ -4,10 +4,11 @@
 //! Whether somebody may have an errand done, the instance has looked at. One is done after the other; what somebody may have
 //! changed in an hour is bounded, since each change is remembered for ever.
 
-use crate::accounts::{NotChanged, Registrar, Told};
+use crate::accounts::{self, May, NotChanged, Registrar, Told};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use riser_gate::{
-    Account, Change, CredentialConfig, Fingerprint, GrantConfig, RoomConfig, TokenHash, UserConfig,
+    Account, Change, CredentialConfig, Evidence, Fingerprint, GrantConfig, Holds, RoomConfig, TokenHash,
+    UserConfig,
     accounts::AccountChange,
     config::{Rights, Whom},
     credential::Member,
@@ -16,8 +17,7 @@ use riser_host::HostHandle;
 use riser_hub_core::HubCore;
 use riser_instance::Wanted;
 use riser_model::{
-    AccountId, AccountName, ClientId, ConnectionId, Filter, History, Principal, Right, RoomId, RoomKind,
-    RoomName,
+    AccountName, ClientId, ConnectionId, Filter, History, Principal, Right, RoomId, RoomKind, RoomName,
     door::{Code, Errand, Finished, KeyInfo, Refusal, Secret},
 };
 use riser_shell::entropy;
@@ -48,6 +48,7 @@ pub struct Errands {
 /// One errand: whose, from where.
 struct Of {
     by: Arc<Principal>,
+    evidence: Evidence,
     from: Option<IpAddr>,
 }
 
@@ -56,6 +57,30 @@ impl Of {
         let by = format!("{}/{}", self.by.account_name, self.by.name);
         Told { what, of, by, from: self.from.map(|from| from.to_string()).unwrap_or_default() }
     }
+
+    /// Whether that one may have it done in the moment in which it is: it has waited behind others.
+    fn may(&self, needs: Needs) -> May {
+        let (client, evidence) = (self.by.client, self.evidence.clone());
+        Box::new(move |directory| {
+            let known = directory.principal(client).is_some_and(|known| match needs {
+                Needs::Account => known.grants.administer(),
+                Needs::Room(room) => known.grants.administer() || known.grants.whole(Right::Admin, room),
+                Needs::Nothing => true,
+            });
+            known && directory.holds(client, &evidence) == Holds::Yes
+        })
+    }
+}
+
+/// What somebody has to administer to have something done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Needs {
+    /// The account.
+    Account,
+    /// The account, or that room.
+    Room(RoomId),
+    /// Its own keys are its own business.
+    Nothing,
 }
 
 impl Errands {
@@ -74,11 +99,11 @@ impl Errands {
     }
 
     async fn perform(&mut self, wanted: Wanted) -> Result<Finished, Refusal> {
-        let Wanted { by, from, errand } = wanted;
+        let Wanted { by, evidence, from, errand } = wanted;
         if !matches!(errand, Errand::Keys) {
             self.pace(by.client)?;
         }
-        let of = Of { by, from };
+        let of = Of { by, evidence, from };
         let account = of.by.account;
         let known = self.registrar.accounts().await.get(account).cloned().ok_or_else(unknown)?;
         match errand {
@@ -94,7 +119,7 @@ impl Errands {
                     return Err(refusal(Code::TooMany, &what, "to revoke one first"));
                 }
                 let name = of.by.name.clone();
-                let (key, token) = self.make_token(&of, of.by.client, &name).await?;
+                let (key, token) = self.make_token((&of, Needs::Nothing), of.by.client, &name).await?;
                 Ok(Finished::KeyMade { key, token })
             }
             Errand::RevokeKey { fingerprint } => {
@@ -104,7 +129,7 @@ impl Errands {
                 let told =
                     of.told("credential revoked", format!("{}: {} {fingerprint}", of.by.name, found.kind()));
                 let change = AccountChange::RevokeCredential(of.by.client, found.fingerprint());
-                self.change(told, account, change).await?;
+                self.change((&of, Needs::Nothing), told, change).await?;
                 Ok(Finished::KeyRevoked { fingerprint })
             }
         }
@@ -123,8 +148,14 @@ impl Errands {
         Ok(())
     }
 
-    async fn change(&self, told: Told, account: AccountId, change: AccountChange) -> Result<(), Refusal> {
-        let changed = self.registrar.change(told, Change::Within(account, change)).await;
+    async fn change(
+        &self,
+        (of, needs): (&Of, Needs),
+        told: Told,
+        change: AccountChange,
+    ) -> Result<(), Refusal> {
+        let (may, change) = (of.may(needs), Change::Within(of.by.account, change));
+        let changed = self.registrar.change(told, accounts::Wanted { change, revision: None, may }).await;
         changed.map(drop).map_err(|not| not_changed(&not))
     }
 
@@ -140,7 +171,7 @@ impl Errands {
         let id = if known.gone.contains(&derived.0) { RoomId(entropy::uuid()) } else { derived };
         let config = RoomConfig { id: Some(id), kind, ..RoomConfig::new(room.clone(), history) };
         let told = of.told("room created", format!("room {room}"));
-        self.change(told, of.by.account, AccountChange::CreateRoom(Box::new(config))).await?;
+        self.change((of, Needs::Account), told, AccountChange::CreateRoom(Box::new(config))).await?;
         Ok(Finished::RoomCreated { room, id })
     }
 
@@ -152,7 +183,6 @@ impl Errands {
         room: RoomName,
         rights: Vec<Right>,
     ) -> Result<Finished, Refusal> {
-        let account = of.by.account;
         let place = known.config.room.iter().find(|one| one.name == room).and_then(|one| one.id);
         let place = place.ok_or_else(unknown)?;
         let is_there = known.members().any(|one| named(&one) == &name);
@@ -165,22 +195,22 @@ impl Errands {
             let user = UserConfig { id: Some(client), ..UserConfig::new(name.clone()) };
             let told = of.told("created", format!("user {name}"));
             let change = AccountChange::CreateMember(Box::new(Member::User(user)));
-            self.change(told, account, change).await?;
+            self.change((of, Needs::Account), told, change).await?;
         }
         let told = of.told("granted", format!("{} to {name} in room {room}", words(&rights)));
         let to = Whom::Named(name.clone());
         let grant = GrantConfig { to, right: Rights(rights), channels: Filter::all(), deny: false };
-        self.change(told, account, AccountChange::Grant(Some(place), grant)).await?;
+        self.change((of, Needs::Room(place)), told, AccountChange::Grant(Some(place), grant)).await?;
         let token = match is_there {
             true => None,
-            false => Some(self.make_token(of, client, &name).await?.1),
+            false => Some(self.make_token((of, Needs::Account), client, &name).await?.1),
         };
         Ok(Finished::Invited { name, room, token })
     }
 
     async fn make_token(
         &self,
-        of: &Of,
+        (of, needs): (&Of, Needs),
         client: ClientId,
         name: &AccountName,
     ) -> Result<(KeyInfo, Secret), Refusal> {
@@ -188,7 +218,7 @@ impl Errands {
         let credential = CredentialConfig::Token(TokenHash::of(text.as_bytes()));
         let key = info(&credential);
         let told = of.told("credential added", format!("{name}: {} {}", key.kind, key.fingerprint));
-        self.change(told, of.by.account, AccountChange::AddCredential(client, credential)).await?;
+        self.change((of, needs), told, AccountChange::AddCredential(client, credential)).await?;
         Ok((key, Secret(text.into())))
     }
 }
@@ -224,7 +254,7 @@ fn unknown() -> Refusal {
 fn not_changed(not: &NotChanged) -> Refusal {
     let (_, what, want) = not.words();
     let code = match not {
-        NotChanged::Refused(_) => Code::Denied,
+        NotChanged::Refused(_) | NotChanged::MayNot => Code::Denied,
         NotChanged::NotSaved => Code::LogFailing,
         NotChanged::Stopping => Code::ShuttingDown,
     };

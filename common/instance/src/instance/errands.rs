@@ -4,7 +4,7 @@
 //! and a connection has one on its way at most. What is refused here is written down, as every refusal is.
 
 use super::{Instance, Output, entering::no_such_room, refusal};
-use riser_gate::{Standing, acceptor::Kind};
+use riser_gate::{Evidence, Standing, acceptor::Kind};
 use riser_model::{
     ConnectionId, Deed, Principal, Right, RoomName,
     door::{Code, Errand, Finished, Refusal, Tell},
@@ -16,6 +16,8 @@ use std::{net::IpAddr, sync::Arc};
 pub struct Wanted {
     /// By whom.
     pub by: Arc<Principal>,
+    /// By what it has shown.
+    pub evidence: Evidence,
     /// From where, if over a network.
     pub from: Option<IpAddr>,
     /// What.
@@ -25,7 +27,7 @@ pub struct Wanted {
 impl Instance {
     pub(super) fn run(&mut self, id: ConnectionId, errand: Errand) {
         let Some(connection) = self.connections.get(&id) else { return };
-        let from = connection.caller.address;
+        let (from, evidence) = (connection.caller.address, connection.standing.evidence.clone());
         let permitted = if connection.running {
             Err(refusal(Code::WrongState, "one errand at a time", "wait for its answer"))
         } else {
@@ -36,7 +38,7 @@ impl Instance {
                 if let Some(connection) = self.connections.get_mut(&id) {
                     connection.running = true;
                 }
-                let wanted = Box::new(Wanted { by, from, errand });
+                let wanted = Box::new(Wanted { by, evidence, from, errand });
                 self.outputs.push_back(Output::Run { connection: id, wanted });
             }
             Err(why) => {

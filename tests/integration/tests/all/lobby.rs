@@ -34,7 +34,8 @@ fn audited(site: &Site, parts: &[&str]) -> String {
     let has =
         |text: &str, part: &str| text.lines().any(|line| part.split('|').all(|word| line.contains(word)));
     let found = wait(SOON, || {
-        let text = std::fs::read_to_string(site.hub.data.join("audit.jsonl")).unwrap_or_default();
+        let files = ["audit.jsonl", "audit-gates.jsonl"].map(|name| site.hub.data.join(name));
+        let text = files.map(|file| std::fs::read_to_string(file).unwrap_or_default()).concat();
         parts.iter().all(|part| has(&text, part)).then_some(text)
     });
     found.unwrap_or_else(|| panic!("not all of it is written down: {parts:?}"))
