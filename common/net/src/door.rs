@@ -259,12 +259,12 @@ impl<P: Pipe> Connection<P> {
         [stall, silence, paced, own, door].into_iter().flatten().min_by_key(|(time, _)| *time)
     }
 
-    /// When a write that does not move has lasted too long.
+    /// When a write that does not move has lasted too long. What TLS holds moves when all of it is taken: 64 KiB.
     fn stall(&mut self, now: Time) -> Option<Time> {
         let socket = self.pipe.socket();
         let written = socket.written();
         self.stalled = match self.stalled {
-            _ if socket.buffered() == 0 => None,
+            _ if socket.is_drained() => None,
             Some((since, before)) if written == before => Some((since, before)),
             Some(_) | None => Some((now, written)),
         };

@@ -149,6 +149,11 @@ impl Socket {
         self.buffered
     }
 
+    /// Whether the system has taken all of it. TLS holds some of what was written.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.buffered == 0 && !self.unflushed
+    }
+
     /// How many bytes were read so far.
     pub(crate) fn taken(&self) -> u64 {
         self.taken
@@ -161,7 +166,7 @@ impl Socket {
 
     /// Ready when nothing waits any more.
     pub(crate) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.buffered == 0 && !self.unflushed {
+        if self.is_drained() {
             return Poll::Ready(Ok(()));
         }
         self.unflushed = true;

@@ -253,7 +253,7 @@ async fn what_follows_a_credential_waits_for_the_answer_and_is_not_lost() {
 }
 
 /// Writes as much as it is offered, as long as there are rounds.
-fn flooding_door(rounds: usize, written: Arc<AtomicU64>) -> Box<dyn Door> {
+pub fn flooding_door(rounds: usize, written: Arc<AtomicU64>) -> Box<dyn Door> {
     let mut rounds = rounds;
     door(move |input, _, script| match input {
         Input::Bytes(_) => script.enter(),
@@ -316,6 +316,26 @@ async fn who_takes_nothing_is_closed_and_hurts_nobody() {
     assert_eq!(house.entrance.counters().stalled.read(), 1);
     quick.write(b"y").await;
     assert_eq!(quick.read_line().await, "ok 2\n");
+}
+
+#[tokio::test]
+async fn who_takes_nothing_over_tls_is_closed_too() {
+    let pem = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
+    let certificate = pem.cert.der().clone();
+    let acceptor =
+        tls::server_from(vec![certificate.clone()], pem.signing_key.serialize_der().try_into().unwrap());
+    let mut house = House::new(Limits { stall_ms: 150, ..limits() });
+    let listener = Listener::bind("mqtts", "127.0.0.1:0".parse().unwrap(), Some(acceptor.unwrap())).unwrap();
+    let address = listener.address().unwrap();
+    let doors = Arc::new(move |_, _: &_| flooding_door(usize::MAX, Arc::default()));
+    tokio::spawn(riser_net::serve_mqtt(listener, Arc::clone(&house.entrance), doors));
+    let connector = tls::client(Trust::Pinned(vec![certificate])).unwrap();
+    let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+    let mut slow = soon("tls", connector.connect("localhost".try_into().unwrap(), tcp)).await.unwrap();
+    slow.write_all(b"x").await.unwrap();
+    slow.flush().await.unwrap();
+    assert_eq!(house.hear_out().await.1, "stalled");
+    assert_eq!(house.entrance.counters().stalled.read(), 1);
 }
 
 #[tokio::test]

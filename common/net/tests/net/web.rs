@@ -1,5 +1,6 @@
 //! HTTP and WebSocket on one port, over plain sockets.
 
+use crate::doors::flooding_door;
 use crate::house::{Client, House, SOON, door, limits, soon, storing_door};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use hyper::{Request, Response, StatusCode, body::Incoming};
@@ -406,6 +407,20 @@ async fn answers_that_nobody_takes_or_makes_end_in_time() {
     let answer = String::from_utf8(never.read_out().await).unwrap();
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     soon("emptying", web.house.entrance.emptied()).await;
+}
+
+#[tokio::test]
+async fn who_takes_nothing_of_a_websocket_is_closed_whatever_it_speaks() {
+    const MQTT: (&str, &str) = ("sec-websocket-protocol", "mqtt");
+    for (path, headers) in [("/acme/plant/line/1", &[][..]), ("/acme/plant", &[ENVELOPE]), ("/mqtt", &[MQTT])]
+    {
+        let limits = Limits { stall_ms: 150, ..limits() };
+        let mut web = web(limits, || flooding_door(usize::MAX, Arc::default()));
+        let mut slow = connect(web.address, path, headers).await.unwrap();
+        slow.send(Message::binary(&b"x"[..])).await.unwrap();
+        assert_eq!(web.house.hear_out().await.1, "stalled", "{path}");
+        assert_eq!(web.house.entrance.counters().stalled.read(), 1, "{path}");
+    }
 }
 
 #[tokio::test]
