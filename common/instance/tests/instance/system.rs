@@ -6,6 +6,7 @@ use riser_model::{
     door::{Ask, Code, Flow, From, Keep, SessionRequest, Showing, Tell, Want},
     tally::Tallied,
 };
+use std::collections::BTreeSet;
 
 fn listen(world: &mut World, id: ConnectionId, keep: Option<Keep>) {
     let (subscription, want) = (SubscriptionId(7), Want::System("$SYS/#".to_owned()));
@@ -103,4 +104,33 @@ fn a_kept_session_holds_it_and_is_told_when_it_comes_back() {
     });
     let held = held.expect("it enters");
     assert_eq!((held.len(), held[0].filter.as_str(), held[0].through), (1, "$SYS/#", None));
+}
+
+/// The topics that the table of `$SYS` says are here, below `$SYS/broker/`.
+fn in_the_table() -> BTreeSet<String> {
+    let page = include_str!("../../../mqtt/CONFORMANCE.md");
+    let table = page.split("## `$SYS`").nth(1).expect("the page has that part");
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" | "));
+    let here = rows.filter(|(_, here)| here.starts_with("yes"));
+    let names = here.flat_map(|(names, _)| names.trim_end_matches('`').split("` `"));
+    let each = names.flat_map(|name| match name.strip_suffix('+') {
+        Some(stem) => ["1min", "5min", "15min"].map(|over| format!("{stem}{over}")).to_vec(),
+        None => vec![name.to_owned()],
+    });
+    each.collect()
+}
+
+#[test]
+fn what_is_said_is_what_the_table_says() {
+    let mut world = World::new();
+    world.enter_with(C1, "boss", Some(session()), None);
+    settle(&mut world);
+    listen(&mut world, C1, None);
+    let said = world.told(C1).into_iter().find_map(|tell| match tell {
+        Tell::System { values } => Some(values),
+        _ => None,
+    });
+    let said = said.expect("it is told");
+    let names = said.iter().map(|(name, _)| name.strip_prefix("$SYS/broker/").unwrap().to_owned());
+    assert_eq!(names.collect::<BTreeSet<_>>(), in_the_table());
 }
