@@ -28,6 +28,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use steady::Steady;
 
 mod administering;
 mod asking;
@@ -45,6 +46,7 @@ mod outcomes;
 mod past;
 mod readiness;
 mod shares;
+mod steady;
 mod telling;
 mod void;
 mod wills;
@@ -258,6 +260,8 @@ pub struct Instance {
     systems: BTreeMap<AccountId, System>,
     systems_due: Option<Time>,
     started: Time,
+    /// The clock by which sessions and wills wait.
+    steady: Steady,
     outputs: VecDeque<Output>,
 }
 
@@ -267,7 +271,8 @@ impl Instance {
         let LogFold { sessions, presences, mut settled, mut outcomes, edge_sessions, .. } = fold;
         settled.trim(bus.oldest());
         outcomes.retain(|one| one.origin().is_none() || bus.is_linked(one.room));
-        let restarted = sessions.restarted(now.wall);
+        let steady = Steady::new(sessions.time_at_start(now.wall), now.time);
+        let restarted = sessions.restarted(steady.wall(now));
         let mut instance = Self {
             folded: bus.committed(),
             bus,
@@ -308,6 +313,7 @@ impl Instance {
             systems: BTreeMap::new(),
             systems_due: None,
             started: now.time,
+            steady,
             outputs: VecDeque::new(),
         };
         instance.restore_shares(now);
@@ -470,7 +476,8 @@ impl Instance {
             self.expiry_due = Some(now.time.plus(every));
             self.end_unknown(now);
             let held: BTreeSet<u64> = self.connections.values().map(Connection::session_number).collect();
-            for (key, number) in self.sessions.expire(now.wall) {
+            self.look_at_clock(true, now);
+            for (key, number) in self.sessions.expire(self.steady.wall(now)) {
                 // One that was found by somebody who is being let in is not over.
                 if !held.contains(&number) && !self.changing.contains_key(&key) {
                     self.system(key.account).expired += 1;

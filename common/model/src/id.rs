@@ -77,6 +77,11 @@ impl RoomId {
     }
 }
 
+impl AccountId {
+    /// Nobody's: what concerns the whole instance.
+    pub const NONE: Self = Self(Uuid::nil());
+}
+
 impl ClientId {
     /// The source of entries that no participant published: the instance itself.
     pub const SYSTEM: Self = Self(Uuid::nil());

@@ -155,6 +155,13 @@ pub enum Record {
         /// What is left.
         left: Showing,
     },
+    /// The wall clock was stepped: what waits for a time goes on by the clock as it went before.
+    Stepped {
+        /// The time by that clock.
+        at: Wall,
+        /// How far the wall clock is ahead of it, milliseconds.
+        ahead_ms: i64,
+    },
 }
 
 /// A will as the log keeps it. Where it goes was found when its client had the right to publish there.
@@ -225,7 +232,8 @@ impl Record {
             | Self::LeftOver { .. }
             | Self::Over { .. }
             | Self::Shared { .. }
-            | Self::Shown { .. } => Kind::Session,
+            | Self::Shown { .. }
+            | Self::Stepped { .. } => Kind::Session,
         }
     }
 
@@ -314,6 +322,7 @@ mod tests {
             },
             Record::Shown { number: 1, filter: "a".to_owned(), left: Showing::All },
             Record::Shown { number: 1, filter: "a".to_owned(), left: Showing::Nothing },
+            Record::Stepped { at: Wall(-7), ahead_ms: 150 },
         ]
     }
 
@@ -338,7 +347,7 @@ mod tests {
 
     #[test]
     fn record_bytes_are_golden() {
-        let golden: [&[u8]; 17] = [
+        let golden: [&[u8]; 18] = [
             &[
                 1, 0, 1, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0,
                 0, 0, 0, 0, 0, 0, 2, 4, b'p', b'u', b'm', b'p', 9,
@@ -373,6 +382,7 @@ mod tests {
             &[1, 14, 1, 3, b'a', b'/', b'#', 2, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 1, b'b'],
             &[1, 14, 1, 1, b'a', 1],
             &[1, 14, 1, 1, b'a', 0],
+            &[1, 15, 13, 172, 2],
         ];
         for (record, golden) in all().iter().zip(golden) {
             assert_eq!(&frame(record)[FRAME_HEADER_BYTES + ENVELOPE_BYTES..], golden, "{record:?}");

@@ -22,6 +22,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const SESSIONS_MAX: usize = 100_000;
 /// The most sessions of one client: one participant's credentials never take every place.
 pub const SESSIONS_PER_CLIENT_MAX: usize = 10_000;
+/// What a clock that is not stepped may be off, milliseconds.
+const STEP_MS_MIN: u64 = 1000;
 /// An expiry that never comes.
 pub const NEVER: u32 = u32::MAX;
 
@@ -49,6 +51,10 @@ pub struct Sessions {
     open: OpenIds,
     /// Since they were taken, of each account.
     unfinished: BTreeMap<AccountId, u64>,
+    /// How far the wall clock was stepped ahead of the clock by which times are kept here, milliseconds.
+    ahead_ms: i64,
+    /// The newest time of that clock that the log tells of.
+    seen: Option<Wall>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -130,7 +136,24 @@ impl Sessions {
             shares: Shares::default(),
             open: OpenIds::default(),
             unfinished: BTreeMap::new(),
+            ahead_ms: 0,
+            seen: None,
         }
+    }
+
+    /// The time at a start, by the clock by which times are kept here: it goes on where the wall clock is, without what
+    /// that was stepped before, and never back.
+    pub fn time_at_start(&self, wall: Wall) -> Wall {
+        let time = Wall(wall.0.saturating_sub(self.ahead_ms));
+        self.seen.map_or(time, |seen| time.max(seen))
+    }
+
+    /// The wall clock is so far ahead of that clock: to be committed before times that are kept from here on. None if that
+    /// is no news beside what is known, or was `told` and is not yet committed.
+    pub fn step(&self, at: Wall, wall: Wall, told: Option<i64>) -> Option<Record> {
+        let ahead_ms = wall.0.saturating_sub(at.0);
+        (ahead_ms.abs_diff(told.unwrap_or(self.ahead_ms)) > STEP_MS_MIN)
+            .then_some(Record::Stepped { at, ahead_ms })
     }
 
     /// Session entries that this build could not read: written by a newer one, or damaged.

@@ -73,7 +73,7 @@ impl Instance {
                 }
                 // It left while its session was being opened: the session is alone from here on, and nobody was told
                 // that the will is kept.
-                let alone = self.sessions.leave(state.number, None, now.wall);
+                let alone = self.sessions.leave(state.number, None, self.steady.wall(now));
                 let forget = willed.then(|| Record::Unwilled { key: key.clone() });
                 let records: Vec<Record> = alone.into_iter().chain(forget).collect();
                 if !records.is_empty() {

@@ -41,7 +41,7 @@ impl Instance {
         let taken = |key: &SessionKey| self.holders.contains_key(key) || self.changing.contains_key(key);
         let Some((key, request)) = connection.wanted().filter(|(key, _)| !taken(key)) else { return };
         let will = (request.will.clone(), request.clean, request.expiry_s);
-        let opened = self.sessions.open(request, key.account, key.client, now.wall);
+        let opened = self.sessions.open(request, key.account, key.client, self.steady.wall(now));
         let principal = connection.principal.clone();
         let opened = opened.and_then(|opening| match &principal {
             Some(principal) => Ok((opening, self.open_will(&key, principal, will, now)?)),
@@ -134,7 +134,8 @@ impl Instance {
             if willed {
                 self.leave_will(&key, cause == NORMAL, expiry_s, now);
             }
-            if let Some(record) = self.sessions.leave(number, expiry_s, now.wall) {
+            self.look_at_clock(false, now);
+            if let Some(record) = self.sessions.leave(number, expiry_s, self.steady.wall(now)) {
                 self.append(key, &[record], Awaited::Nobody, now);
             }
         }

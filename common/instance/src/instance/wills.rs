@@ -21,10 +21,11 @@ impl Instance {
         (will, clean, expiry_s): (Option<Will>, bool, u32),
         now: Now,
     ) -> Result<Option<Record>, riser_model::door::Refusal> {
+        let time = self.steady.wall(now);
         // One whose time has come is owed, whoever comes back before anybody looked at it.
-        let owed = self.overdue.remove(key) || self.sessions.is_will_due(key, now.wall);
+        let owed = self.overdue.remove(key) || self.sessions.is_will_due(key, time);
         let (goodbye, late) = match self.unrecorded.remove(key) {
-            Some(Record::WillDue { at, .. }) => (false, at <= now.wall),
+            Some(Record::WillDue { at, .. }) => (false, at <= time),
             Some(_) => (true, false),
             None => (false, false),
         };
@@ -55,9 +56,11 @@ impl Instance {
         expiry_s: Option<u32>,
         now: Now,
     ) {
-        let record = match self.sessions.leave_will(key, expiry_s, now.wall) {
+        self.look_at_clock(false, now);
+        let time = self.steady.wall(now);
+        let record = match self.sessions.leave_will(key, expiry_s, time) {
             Some(_) if said_goodbye => Record::Unwilled { key: key.clone() },
-            Some(Record::WillDue { at, .. }) if at <= now.wall => return self.fire(key, now),
+            Some(Record::WillDue { at, .. }) if at <= time => return self.fire(key, now),
             Some(record) => record,
             None => return,
         };
@@ -110,7 +113,7 @@ impl Instance {
             }
         }
         let overdue = std::mem::take(&mut self.overdue);
-        let due = self.sessions.due_wills(now.wall);
+        let due = self.sessions.due_wills(self.steady.wall(now));
         for key in overdue.into_iter().chain(due) {
             if !self.holders.contains_key(&key) {
                 self.fire(&key, now);

@@ -125,6 +125,7 @@ fn a_session_ends_with_its_expiry_and_not_with_the_next_look() {
     world.input(Input::Closed { connection: C1 });
     settle(&mut world);
     world.now.wall = world.now.wall.plus_s(4);
+    world.now.time = world.now.time.plus(std::time::Duration::from_secs(4));
     let newcomer = ConnectionId(3);
     world.enter(newcomer, Some(session()), None);
     settle(&mut world);

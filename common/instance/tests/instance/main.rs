@@ -4,6 +4,7 @@
 
 mod care;
 mod changing;
+mod clocks;
 mod entering;
 mod errands;
 mod gates;

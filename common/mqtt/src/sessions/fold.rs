@@ -48,6 +48,7 @@ impl Sessions {
         match record {
             Record::Opened { number, key, expiry_s } => self.opened(number, key, expiry_s),
             Record::Left { number, at, expiry_s } => {
+                self.seen = self.seen.max(Some(at));
                 if let Some(session) = self.by_number.get_mut(&number) {
                     session.left = Some(at);
                     session.expiry_s = expiry_s;
@@ -129,6 +130,10 @@ impl Sessions {
                 if let Some(held) = held {
                     held.showing = left;
                 }
+            }
+            Record::Stepped { at, ahead_ms } => {
+                self.ahead_ms = ahead_ms;
+                self.seen = self.seen.max(Some(at));
             }
             Record::Shared { key, cursor, open } => self.shares.set(&key, cursor, open),
             Record::Released { number, ids } => {

@@ -6,7 +6,9 @@ use riser_model::{Position, Wall};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
+/// Without what the wall clock was stepped.
+const UNSTEPPED: u8 = 4;
 /// Without what is left of what channels retain.
 const UNSHOWN: u8 = 3;
 /// Without shared subscriptions.
@@ -21,6 +23,24 @@ struct Saved {
     unreadable: u64,
     wills: Wills,
     shares: Shares,
+    ahead_ms: i64,
+    seen: Option<Wall>,
+}
+
+#[derive(Deserialize)]
+struct Unstepped {
+    next: u64,
+    sessions: BTreeMap<u64, Session>,
+    unreadable: u64,
+    wills: Wills,
+    shares: Shares,
+}
+
+impl From<Unstepped> for Saved {
+    fn from(former: Unstepped) -> Self {
+        let Unstepped { next, sessions, unreadable, wills, shares } = former;
+        Self { next, sessions, unreadable, wills, shares, ahead_ms: 0, seen: None }
+    }
 }
 
 #[derive(Deserialize)]
@@ -127,20 +147,25 @@ impl Saved {
         let shares = Shares::default();
         let (saved, rest) = match *version {
             VERSION => postcard::take_from_bytes::<Self>(rest).ok()?,
+            UNSTEPPED => {
+                let (former, rest) = postcard::take_from_bytes::<Unstepped>(rest).ok()?;
+                (former.into(), rest)
+            }
             UNSHOWN => {
                 let (former, rest) = postcard::take_from_bytes::<Unshown>(rest).ok()?;
                 let Unshown { next, sessions, unreadable, wills, shares } = former;
-                (Self { next, sessions: all(sessions), unreadable, wills, shares }, rest)
+                (Unstepped { next, sessions: all(sessions), unreadable, wills, shares }.into(), rest)
             }
             UNSHARED => {
                 let (former, rest) = postcard::take_from_bytes::<Unshared>(rest).ok()?;
                 let Unshared { next, sessions, unreadable, wills } = former;
-                (Self { next, sessions: all(sessions), unreadable, wills, shares }, rest)
+                (Unstepped { next, sessions: all(sessions), unreadable, wills, shares }.into(), rest)
             }
             UNWILLED => {
                 let ((next, sessions, unreadable), rest) =
                     postcard::take_from_bytes::<(u64, BTreeMap<u64, UnwilledSession>, u64)>(rest).ok()?;
-                (Self { next, sessions: all(sessions), unreadable, wills: Wills::default(), shares }, rest)
+                let (sessions, wills) = (all(sessions), Wills::default());
+                (Unstepped { next, sessions, unreadable, wills, shares }.into(), rest)
             }
             _ => return None,
         };
@@ -152,7 +177,8 @@ impl Sessions {
     /// All of it, for a checkpoint.
     pub fn save(&self) -> Vec<u8> {
         let (sessions, wills, shares) = (self.by_number.clone(), self.wills.clone(), self.shares.clone());
-        let saved = Saved { next: self.next, sessions, unreadable: self.unreadable, wills, shares };
+        let (next, unreadable, ahead_ms, seen) = (self.next, self.unreadable, self.ahead_ms, self.seen);
+        let saved = Saved { next, sessions, unreadable, wills, shares, ahead_ms, seen };
         let bytes = postcard::to_extend(&saved, vec![VERSION]);
         bytes.expect("plain values serialize into memory")
     }
@@ -181,6 +207,8 @@ impl Sessions {
             shares: saved.shares,
             open,
             unfinished: BTreeMap::new(),
+            ahead_ms: saved.ahead_ms,
+            seen: saved.seen,
         })
     }
 }

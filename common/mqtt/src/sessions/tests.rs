@@ -252,7 +252,7 @@ fn damaged_and_newer_bytes_are_not_taken_for_sessions() {
 
 /// A checkpoint of each version that was ever written, newest last: a session that is away, with one QoS 2 id and one
 /// delivery; a will that is due; a group.
-fn golden() -> [Vec<u8>; 4] {
+fn golden() -> [Vec<u8>; 5] {
     let id = |n: u8| [&[16][..], &[0; 15], &[n]].concat();
     let key = [&id(1)[..], &id(2), b"\x04pump"].concat();
     let session = [&key[..], &[9, 1, 13, 2, 7, 128, 2], b"\x01\x03a/#", &[1, 172, 2, 1, 3, 4, 5]].concat();
@@ -266,6 +266,7 @@ fn golden() -> [Vec<u8>; 4] {
         [&[2, 5, 1, 2][..], &session, &delivered, &[3, 4], &wills].concat(),
         [&[3, 5, 1, 2][..], &session, &delivered, &[0, 1, 3, 4], &wills, &shares].concat(),
         [&[4, 5, 1, 2][..], &showing, &delivered, &[0, 1, 3, 4], &wills, &shares].concat(),
+        [&[5, 5, 1, 2][..], &showing, &delivered, &[0, 1, 3, 4], &wills, &shares, &[172, 2, 1, 18]].concat(),
     ]
 }
 
@@ -276,10 +277,12 @@ fn checkpoint_bytes_are_golden_and_every_version_is_read() {
         let sessions = Sessions::load(bytes).unwrap_or_else(|| panic!("version {}", n + 1));
         let state = sessions.state(2).unwrap();
         let keep = Keep { options: 1, identifier: 300 };
-        let showing = if n == 3 { Showing::All } else { Showing::Nothing };
+        let showing = if n >= 3 { Showing::All } else { Showing::Nothing };
         let held = SessionSubscription { filter: "a/#".into(), keep, through: Some(at(5)), showing };
         assert_eq!((&state.open_ids[..], &state.subscriptions[..]), (&[7, 256][..], &[held][..]));
         assert_eq!(sessions.expire(Wall(9000)), [(key.clone(), 2)], "it left at -7");
+        let times = [8, 1000].map(|wall| sessions.time_at_start(Wall(wall)).0);
+        assert_eq!(times, if n == 4 { [9, 850] } else { [8, 1000] });
         assert_eq!((sessions.unreadable(), sessions.open.clone()), (4, counted(&key, 2)));
         let delivered = SessionDelivery {
             id: 3,
@@ -305,7 +308,7 @@ fn checkpoint_bytes_are_golden_and_every_version_is_read() {
             },
         };
         assert_eq!(sessions.shares(), if n >= 2 { vec![shared] } else { vec![] });
-        assert_eq!(sessions.save() == *bytes, n == 3, "the newest is what is written");
+        assert_eq!(sessions.save() == *bytes, n == 4, "the newest is what is written");
     }
 }
 

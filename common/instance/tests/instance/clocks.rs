@@ -1,0 +1,107 @@
+//! Sessions and wills wait by a clock that no step of the wall clock moves, over restarts too.
+
+use crate::world::*;
+use riser_instance::Input;
+use riser_model::{
+    Time,
+    door::{SessionRequest, Target, Will},
+};
+
+const DAY_MS: i64 = 24 * 3600 * 1000;
+const DELAY_S: u64 = 100;
+const EXPIRY_S: u64 = 200;
+
+/// A world in which somebody with a will was cut off.
+fn cut_off() -> World {
+    let mut world = World::new();
+    let will = Will {
+        target: Target::Topic("hall/state".to_owned()),
+        retain: false,
+        qos: 1,
+        content_type: String::new(),
+        properties: Default::default(),
+        payload: b"gone"[..].into(),
+        delay_s: DELAY_S as u32,
+    };
+    let asked = SessionRequest { will: Some(will), expiry_s: EXPIRY_S as u32, ..session() };
+    world.enter(C1, Some(asked), None);
+    world.commit();
+    assert!(world.entered(C1));
+    world.input(Input::Closed { connection: C1 });
+    world.commit();
+    world
+}
+
+fn step(world: &mut World, ms: i64) {
+    world.now.wall.0 += ms;
+}
+
+fn published(world: &World) -> usize {
+    world.published.iter().filter(|(channel, _)| channel == "state").count()
+}
+
+/// What is left is a will for so long, and a session for so long after that.
+fn ends_after(world: &mut World, delay_s: u64, what: &str) {
+    let looked_for_s = 12;
+    world.wait(delay_s - 2);
+    assert_eq!(published(world), 0, "{what}: the will is early");
+    world.wait(4);
+    assert_eq!(published(world), 1, "{what}: the will is late");
+    world.wait(EXPIRY_S - DELAY_S - 4);
+    assert_eq!(world.instance.sessions(), 1, "{what}: the session ends early");
+    world.wait(4 + looked_for_s);
+    assert_eq!(world.instance.sessions(), 0, "{what}: the session ends late");
+}
+
+#[test]
+fn a_step_of_the_wall_clock_ends_nothing_early_or_late() {
+    for ms in [DAY_MS, -DAY_MS, 5_000, i64::MAX / 2] {
+        let mut world = cut_off();
+        step(&mut world, ms);
+        ends_after(&mut world, DELAY_S, &format!("{ms} ms"));
+    }
+}
+
+#[test]
+fn what_was_stepped_is_known_after_a_restart_and_on_a_machine_that_boots() {
+    for ms in [DAY_MS, -DAY_MS] {
+        for boots in [false, true] {
+            let mut world = cut_off();
+            step(&mut world, ms);
+            world.wait(20);
+            if boots {
+                world.now.time = Time(1);
+            }
+            world.restart();
+            world.commit();
+            ends_after(&mut world, DELAY_S - 20, &format!("{ms} ms, boots {boots}"));
+        }
+    }
+}
+
+#[test]
+fn a_step_that_is_taken_back_leaves_no_trace() {
+    let mut world = cut_off();
+    step(&mut world, DAY_MS);
+    world.wait(20);
+    step(&mut world, -DAY_MS);
+    world.wait(20);
+    world.restart();
+    world.commit();
+    ends_after(&mut world, DELAY_S - 40, "taken back");
+}
+
+#[test]
+fn time_without_a_process_counts_and_a_clock_that_starts_in_the_past_adds_none() {
+    let mut world = cut_off();
+    step(&mut world, 50_000);
+    world.restart();
+    world.commit();
+    ends_after(&mut world, DELAY_S - 50, "50 s later");
+
+    let mut world = cut_off();
+    step(&mut world, -DAY_MS);
+    world.restart();
+    world.commit();
+    ends_after(&mut world, DELAY_S, "a machine that does not keep the time");
+}
