@@ -38,6 +38,13 @@ pub const REMEMBERED_MAX: usize = 100_000;
 pub const MEMBERS_MAX: usize = 50_000;
 /// The most grants and denies for all rooms of an account that changes make, and the most of one room.
 pub const GRANTS_MAX: usize = 1_000;
+/// The most grants and denies of an account times its users and clients, as changes make them: each of those has those
+/// that are for everybody.
+pub const RULES_MAX: usize = 1_000_000;
+/// The most users and clients that a room waits for, as changes make it.
+pub const AWAITED_MAX: usize = 1_000;
+/// The most issuers of an account, and the most acceptors of a gate, as changes make them.
+pub const ACCEPTORS_MAX: usize = 64;
 /// The most credentials of a user or client that changes make.
 pub const CREDENTIALS_MAX: usize = 64;
 /// The most groups of a user or client.
@@ -117,6 +124,13 @@ impl Account {
                 None => self.config.client.push(client),
             },
         }
+    }
+
+    /// Grants and denies times users and clients: so many rules there may be at most.
+    fn rules(&self) -> usize {
+        let config = &self.config;
+        let grants = config.room.iter().map(|room| room.grant.len()).sum::<usize>() + config.grant.len();
+        grants.saturating_mul(config.user.len() + config.client.len())
     }
 
     /// The users and clients.

@@ -3,8 +3,8 @@
 //! A change is taken as a whole or not at all: what it would make must compile, as a configuration must.
 
 use super::{
-    Account, Accounts, CREDENTIALS_MAX, GRANTS_MAX, GROUPS_MAX, MEMBERS_MAX, REMEMBERED_MAX, Removed,
-    credentials, grants, ids, with_ids,
+    ACCEPTORS_MAX, AWAITED_MAX, Account, Accounts, CREDENTIALS_MAX, GRANTS_MAX, GROUPS_MAX, MEMBERS_MAX,
+    REMEMBERED_MAX, RULES_MAX, Removed, credentials, grants, ids, with_ids,
 };
 use crate::{
     config::{AccountConfig, GrantConfig, Role, RoomConfig, Whom},
@@ -134,7 +134,13 @@ impl Accounts {
                 if let Some(new) = change.new_id() {
                     self.unused(new)?;
                 }
+                let rules = account.rules();
                 account.change(id, change)?;
+                // A file may declare more: that is its business, and no reason to refuse what does not add to it.
+                if account.rules() > RULES_MAX.max(rules) {
+                    let what = format!("grants times users and clients come to more than {RULES_MAX}");
+                    return refused(Why::TooMany, what, "grants to groups, or for filters of channels");
+                }
                 (id, account)
             }
         };
@@ -216,8 +222,14 @@ impl Account {
     fn change(&mut self, account: AccountId, change: AccountChange) -> Result<(), Refused> {
         match change {
             AccountChange::Rename(name) => self.config.name = name,
-            AccountChange::SetGate(gate) => self.config.gate = gate,
-            AccountChange::SetIssuers(issuers) => self.config.issuer = issuers,
+            AccountChange::SetGate(gate) => {
+                few(gate.0.len(), ACCEPTORS_MAX, "acceptors")?;
+                self.config.gate = gate;
+            }
+            AccountChange::SetIssuers(issuers) => {
+                few(issuers.len(), ACCEPTORS_MAX, "issuers")?;
+                self.config.issuer = issuers;
+            }
             AccountChange::CreateMember(member) => self.create_member(*member)?,
             AccountChange::RenameMember(id, name) => self.rename_member(id, name)?,
             AccountChange::RemoveMember(id) => self.remove_member(id)?,
@@ -231,23 +243,19 @@ impl Account {
                     self.put(Member::Client(client.clone()));
                 }
             },
-            AccountChange::SetGroups(_, groups) if groups.len() > GROUPS_MAX => {
-                return refused(
-                    Why::TooMany,
-                    format!("more than {GROUPS_MAX} groups"),
-                    "fewer, and wider ones",
-                );
+            AccountChange::SetGroups(id, groups) => {
+                few(groups.len(), GROUPS_MAX, "groups")?;
+                match &mut self.found(id)? {
+                    Member::User(user) => {
+                        user.groups = groups;
+                        self.put(Member::User(user.clone()));
+                    }
+                    Member::Client(client) => {
+                        client.groups = groups;
+                        self.put(Member::Client(client.clone()));
+                    }
+                }
             }
-            AccountChange::SetGroups(id, groups) => match &mut self.found(id)? {
-                Member::User(user) => {
-                    user.groups = groups;
-                    self.put(Member::User(user.clone()));
-                }
-                Member::Client(client) => {
-                    client.groups = groups;
-                    self.put(Member::Client(client.clone()));
-                }
-            },
             AccountChange::AddCredential(id, credential) => self.add_credential(id, credential)?,
             AccountChange::RevokeCredential(id, fingerprint) => {
                 let member = self.found(id)?;
@@ -264,6 +272,7 @@ impl Account {
             }
             AccountChange::CreateRoom(room) => self.create_room(account, *room)?,
             AccountChange::SetRoom(room) => {
+                check_room(&room)?;
                 let place = self.config.room.iter_mut().find(|one| one.id == room.id);
                 match place {
                     Some(place) => *place = *room,
@@ -421,6 +430,7 @@ impl Account {
 
     fn create_room(&mut self, account: AccountId, room: RoomConfig) -> Result<(), Refused> {
         self.room_to_remember()?;
+        check_room(&room)?;
         let id = room.id.unwrap_or_else(|| RoomId::of(account, room.name.as_str()));
         if self.gone.contains(&id.0) {
             let what = format!("the room {} was removed, and with it its id {id}", room.name);
@@ -442,6 +452,19 @@ impl Account {
             },
         }
     }
+}
+
+fn few(count: usize, most: usize, of: &str) -> Result<(), Refused> {
+    if count <= most {
+        return Ok(());
+    }
+    refused(Why::TooMany, format!("{count} {of}"), format!("at most {most}"))
+}
+
+fn check_room(room: &RoomConfig) -> Result<(), Refused> {
+    few(room.grant.len(), GRANTS_MAX, "grants in one room")?;
+    few(room.ready.len(), AWAITED_MAX, "users and clients to wait for")?;
+    few(room.gate.0.len(), ACCEPTORS_MAX, "acceptors")
 }
 
 fn unknown_room<T>() -> Result<T, Refused> {

@@ -457,3 +457,37 @@ fn an_account_that_does_not_compile_is_in_nobody_elses_way() {
         Some(Why::Invalid)
     );
 }
+
+#[test]
+fn what_an_account_makes_of_itself_is_bounded_and_a_file_that_declares_more_is_in_no_changes_way() {
+    let mut accounts = imported();
+    let to = |n: usize| {
+        let channels = format!("c{n}/#").parse().unwrap();
+        AccountChange::Grant(Some(hall()), GrantConfig { channels, ..grant(Whom::Named(name("ann")), false) })
+    };
+    (0..GRANTS_MAX).for_each(|n| drop(change(&mut accounts, to(n)).unwrap()));
+    assert_eq!(change(&mut accounts, to(GRANTS_MAX)).err(), Some(Why::TooMany));
+    let room = accounts.get(ACME).unwrap().config.room[0].clone();
+    let more = |count: usize| {
+        let one = room.grant[0].clone();
+        RoomConfig { grant: vec![one; count], ..room.clone() }
+    };
+    let set = |count| AccountChange::SetRoom(Box::new(more(count)));
+    assert_eq!(change(&mut accounts, set(GRANTS_MAX + 1)).err(), Some(Why::TooMany));
+    let groups = (0..=GROUPS_MAX).map(|n| name(&format!("group-{n}"))).collect();
+    assert_eq!(change(&mut accounts, AccountChange::SetGroups(ann(), groups)).err(), Some(Why::TooMany));
+    // As a file may declare it: everybody times everything.
+    let mut account = Account::clone(accounts.get(ACME).unwrap());
+    let declared = (0..2 * RULES_MAX / GRANTS_MAX).map(|n| {
+        let id = Some(ClientId(Uuid::from_u128(1000 + n as u128)));
+        UserConfig { id, ..UserConfig::new(name(&format!("user-{n}"))) }
+    });
+    account.config.user.extend(declared);
+    accounts.insert(account);
+    assert_eq!(
+        accounts.apply(within(AccountChange::CreateMember(user("bob")))).unwrap_err().why,
+        Why::TooMany
+    );
+    let gone = AccountChange::RemoveMember(ClientId(Uuid::from_u128(1000)));
+    assert!(!matches!(accounts.apply(within(gone)), Err(Refused { why: Why::TooMany, .. })));
+}

@@ -53,11 +53,15 @@ pub(super) struct Settling {
     released: bool,
 }
 
+fn not_for_you() -> Refusal {
+    refusal(Code::Denied, "look into the quarantine", "the role of an owner of the account")
+}
+
 impl Instance {
     /// Somebody asks for the quarantine, or wants something of it to be settled.
     pub(super) fn care(&mut self, connection: ConnectionId, id: u64, principal: Arc<Principal>, care: Care) {
         let result = if !principal.grants.administer() {
-            Err(refusal(Code::Denied, "look into the quarantine", "the role of an owner of the account"))
+            Err(not_for_you())
         } else if self.caring.len() >= CARES_MAX {
             Err(refusal(Code::TooMany, "the quarantine is being looked into already", "wait for answers"))
         } else {
@@ -101,7 +105,12 @@ impl Instance {
     /// The log was read.
     pub(super) fn care_read(&mut self, ticket: u64, found: Selected, now: Now) {
         let chunk = found.chunk;
-        let Some(caring) = self.caring.remove(&ticket) else { return };
+        let Some(mut caring) = self.caring.remove(&ticket) else { return };
+        let Some(principal) = self.known_still(caring.connection, &caring.principal) else { return };
+        if !principal.grants.administer() {
+            return self.seen(&caring, Err(not_for_you()));
+        }
+        caring.principal = principal;
         if let Care::List { most, .. } = caring.care {
             self.listed(caring, most as usize, &chunk);
             return;

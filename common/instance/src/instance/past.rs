@@ -7,7 +7,7 @@
 use super::{Instance, OWN_READS, Output, log_failing, refusal};
 use bytes::Bytes;
 use riser_model::{
-    ConnectionId, Filter, Interest, Now, Position, Principal, Read, Right, RoomId, RoomKind, Route,
+    ClientId, ConnectionId, Filter, Interest, Now, Position, Principal, Read, Right, RoomId, RoomKind, Route,
     RouteNumber, Run, Selected, Selection, Seq,
     door::{Code, Refusal, Target, Tell},
     look::{Edit, Past, PastEntry, PastWanted, Seen},
@@ -20,8 +20,9 @@ use std::{collections::BTreeMap, sync::Arc};
 const PAGE_BYTES_MAX: usize = 1 << 20;
 /// Reads for one page: after that it ends with where to go on.
 const READS_MAX: u32 = 32;
-/// What is asked of the past by all connections at once.
-const ASKED_MAX: usize = 64;
+/// What is asked of the past by all connections at once, and by those of one client.
+const ASKED_MAX: usize = 256;
+const ASKED_BY_ONE_MAX: usize = 8;
 
 /// Questions that wait for the log.
 #[derive(Debug, Default)]
@@ -29,12 +30,25 @@ pub(super) struct PastAsked {
     /// By the ticket of a read.
     reads: BTreeMap<u64, Asked>,
     /// Edits that wait for their commit, by its token.
-    pub(super) edits: BTreeMap<u64, (ConnectionId, u64)>,
+    pub(super) edits: BTreeMap<u64, Edited>,
+}
+
+/// An edit on its way to the disk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Edited {
+    pub(super) connection: ConnectionId,
+    /// To be echoed.
+    pub(super) id: u64,
+    by: ClientId,
 }
 
 impl PastAsked {
-    fn is_full(&self) -> bool {
-        self.reads.len() + self.edits.len() >= ASKED_MAX
+    /// Whether a client has to wait for answers, its own or those of others.
+    fn is_full(&self, client: ClientId) -> bool {
+        let all = self.reads.values().map(|asked| asked.principal.client);
+        let all = all.chain(self.edits.values().map(|edited| edited.by));
+        let own = all.filter(|by| *by == client).count();
+        own >= ASKED_BY_ONE_MAX || self.reads.len() + self.edits.len() >= ASKED_MAX
     }
 }
 
@@ -97,7 +111,7 @@ impl Instance {
     fn begin_page(&self, who: &Principal, wanted: PastWanted) -> Result<Option<(RoomId, Page)>, Refusal> {
         let PastWanted { room, channels, before, most } = wanted;
         let room = self.bus.readable_room(who, &room)?;
-        if self.past.is_full() {
+        if self.past.is_full(who.client) {
             return Err(refusal(Code::TooMany, "the past is being looked into already", "wait for answers"));
         }
         let before = match before {
@@ -122,7 +136,7 @@ impl Instance {
                 let want = "a room of kind board; elsewhere publish what is new";
                 return Err(refusal(Code::WrongState, "an edit in a room that is no board", want));
             }
-            if self.past.is_full() {
+            if self.past.is_full(principal.client) {
                 return Err(refusal(Code::TooMany, "very many edits at once", "wait for answers"));
             }
             let shown = self.bus.past_from(room).is_some_and(|from| edit.entry.seq >= from);
@@ -155,6 +169,8 @@ impl Instance {
     pub(super) fn past_read(&mut self, ticket: u64, found: Selected, now: Now) -> Option<Selected> {
         let Some(asked) = self.past.reads.remove(&ticket) else { return Some(found) };
         let Asked { connection, id, principal, room, what } = asked;
+        // What it may by now: the log was read meanwhile, or waited for.
+        let principal = self.known_still(connection, &principal)?;
         match what {
             What::Page(page) => {
                 self.turn(Asked { connection, id, principal, room, what: What::Page(page) }, &found)
@@ -162,7 +178,9 @@ impl Instance {
             What::Edit(edit) => {
                 let stored = self.reword(&principal, room, &edit, &found, now);
                 match stored {
-                    Ok((route, entries)) => self.store_edit(connection, id, route, entries, now),
+                    Ok((route, entries)) => {
+                        self.store_edit(Edited { connection, id, by: principal.client }, route, entries, now)
+                    }
                     Err(why) => self.answer_past(connection, id, Err(why)),
                 }
             }
@@ -284,16 +302,16 @@ impl Instance {
         Ok((to, entries))
     }
 
-    fn store_edit(&mut self, connection: ConnectionId, id: u64, route: Route, entries: Vec<u8>, now: Now) {
+    fn store_edit(&mut self, edited: Edited, route: Route, entries: Vec<u8>, now: Now) {
         let token = self.next_token;
         self.next_token += 1;
-        self.past.edits.insert(token, (connection, id));
+        self.past.edits.insert(token, edited);
         let append = Append { token, routes: vec![route], entries: entries.into(), cursors: Vec::new() };
         self.rooms(BusInput::Append(append), now);
     }
 
     /// The commit of an edit returned, or failed.
-    pub(super) fn edited(&mut self, connection: ConnectionId, id: u64, result: Result<Placed, Code>) {
+    pub(super) fn edited(&mut self, Edited { connection, id, by: _ }: Edited, result: Result<Placed, Code>) {
         let result = match result {
             Ok(placed) => {
                 Ok(Seen::Edited(Position { log: self.bus.log(), epoch: placed.epoch, seq: placed.first }))
@@ -301,6 +319,12 @@ impl Instance {
             Err(_) => Err(log_failing()),
         };
         self.answer_past(connection, id, result);
+    }
+
+    /// Whoever asked, with the rights of now; none if it is gone, or somebody else by now: then nobody is told.
+    pub(super) fn known_still(&self, connection: ConnectionId, asked: &Principal) -> Option<Arc<Principal>> {
+        let now = self.connections.get(&connection)?.principal.as_ref()?;
+        (now.client == asked.client && now.account == asked.account).then(|| Arc::clone(now))
     }
 
     fn answer_past(&mut self, connection: ConnectionId, id: u64, result: Result<Seen, Refusal>) {

@@ -18,8 +18,8 @@ impl Instance {
                 if let Some(settling) = self.settling.remove(&token) {
                     return self.care_done(settling, result, now);
                 }
-                if let Some((connection, id)) = self.past.edits.remove(&token) {
-                    return self.edited(connection, id, result);
+                if let Some(edited) = self.past.edits.remove(&token) {
+                    return self.edited(edited, result);
                 }
                 if let Some((awaited, key)) = self.awaited.remove(&token) {
                     self.committed(awaited, &key, result.is_ok(), now);

@@ -170,3 +170,38 @@ fn an_edit_elsewhere_than_in_a_board_of_one_s_own_is_refused() {
     );
     assert_eq!(world.published.len(), published);
 }
+
+fn ask_for_a_page(world: &mut World, connection: ConnectionId, id: u64) {
+    let (room, channels) = ("cellar".parse().unwrap(), "#".parse().unwrap());
+    let wanted = PastWanted { room, channels, before: None, most: 9 };
+    world.ask(connection, Ask::Look { id, look: Box::new(Look::Past(wanted)) });
+}
+
+#[test]
+fn who_loses_the_right_while_the_log_is_read_is_shown_nothing() {
+    let mut world = world();
+    ask_for_a_page(&mut world, C1, 7);
+    world.change(|config| {
+        config.room.iter_mut().flat_map(|room| &mut room.grant).for_each(|grant| grant.deny = true);
+    });
+    (0..9).for_each(|_| world.read());
+    let seen = world.told(C1).into_iter().find_map(|tell| match tell {
+        Tell::Seen { result: Ok(Seen::Past(past)), .. } => Some(past),
+        _ => None,
+    });
+    assert_eq!(seen, Some(Past::default()));
+}
+
+#[test]
+fn one_client_has_eight_questions_open_and_takes_nobody_elses_place() {
+    let mut world = world();
+    (0..9).for_each(|id| ask_for_a_page(&mut world, C1, id));
+    let refused: Vec<_> = world
+        .told(C1)
+        .into_iter()
+        .filter(|tell| matches!(tell, Tell::Seen { id: 8, result: Err(_) }))
+        .collect();
+    assert_eq!(refused.len(), 1);
+    ask_for_a_page(&mut world, C2, 1);
+    assert_eq!(world.told(C2), vec![], "it is being read");
+}
