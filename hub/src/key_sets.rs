@@ -5,6 +5,7 @@ use riser_gate::{
     Algorithm, KeySet, KeySource, VerifyingKey,
     key_set::{DOCUMENT_BYTES_MAX, Look},
 };
+use riser_model::Time;
 use riser_net::{
     fetch::{FetchFailed, fetch},
     tls::SYSTEM_AUTHORITIES,
@@ -63,9 +64,15 @@ pub enum Found {
 
 impl KeySets {
     /// The keys for a token that names this one, if it does. Asks the issuer where it must.
-    pub async fn find(self: &Arc<Self>, source: &Arc<KeySource>, kid: Option<&str>, alg: Algorithm) -> Found {
+    pub async fn find(
+        self: &Arc<Self>,
+        source: &Arc<KeySource>,
+        kid: Option<String>,
+        alg: Algorithm,
+    ) -> Found {
         let slot = Arc::clone(lock(&self.slots).entry(Arc::clone(source)).or_default());
-        let look = || lock(&slot.set).look(kid, alg, Clock.now().time);
+        let name = kid.clone();
+        let look = || lock(&slot.set).look(name.as_deref(), alg, Clock.now().time);
         match look() {
             Look::Keys(keys) => return Found::Keys(keys),
             Look::Aging(keys) => {
@@ -79,16 +86,45 @@ impl KeySets {
             }
             Look::Fetch | Look::Unknown | Look::Away => {}
         }
-        // Whoever asks at the moment may bring it.
-        let _one = slot.asking.lock().await;
-        if look() == Look::Fetch {
-            self.ask(source, &slot).await;
-        }
+        self.fetched_by(source, &slot, move |set, now| set.look(kid.as_deref(), alg, now) == Look::Fetch)
+            .await;
         match look() {
             Look::Keys(keys) | Look::Aging(keys) => Found::Keys(keys),
             Look::Unknown => Found::Unknown,
             Look::Fetch | Look::Away => Found::Away,
         }
+    }
+
+    /// The keys for a token that names none and that none of those that were found has signed: others, if the issuer has
+    /// others by now and may be asked.
+    pub async fn find_newer(self: &Arc<Self>, source: &Arc<KeySource>, alg: Algorithm) -> Found {
+        let slot = Arc::clone(lock(&self.slots).entry(Arc::clone(source)).or_default());
+        self.fetched_by(source, &slot, KeySet::may_be_newer).await;
+        match lock(&slot.set).look(None, alg, Clock.now().time) {
+            Look::Keys(keys) | Look::Aging(keys) => Found::Keys(keys),
+            Look::Fetch | Look::Unknown | Look::Away => Found::Unknown,
+        }
+    }
+
+    /// Has the keys fetched, if they are to be once nobody else asks. Whoever waits may go: the issuer is asked all the same,
+    /// or whoever comes and goes would have it asked again and again.
+    async fn fetched_by(
+        self: &Arc<Self>,
+        source: &Arc<KeySource>,
+        slot: &Arc<Slot>,
+        is_due: impl Fn(&KeySet, Time) -> bool + Send + 'static,
+    ) {
+        let (all, source, slot) = (Arc::clone(self), Arc::clone(source), Arc::clone(slot));
+        let asking = tokio::spawn(async move {
+            // Whoever asks at the moment may bring it.
+            let _one = slot.asking.lock().await;
+            let is_due = is_due(&lock(&slot.set), Clock.now().time);
+            if is_due {
+                all.ask(&source, &slot).await;
+            }
+        });
+        // It does not panic; a runtime that ends needs no keys.
+        let _ = asking.await;
     }
 
     async fn ask(&self, source: &KeySource, slot: &Slot) {
@@ -104,6 +140,7 @@ impl KeySets {
                 tracing::debug!(issuer = source.issuer, "fetched the keys of an issuer");
             }
             Err(error) => {
+                lock(&slot.set).failed();
                 self.failed.fetch_add(1, Ordering::Relaxed);
                 if !was_away {
                     tracing::warn!(issuer = source.issuer, %error,

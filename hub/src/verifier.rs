@@ -6,7 +6,7 @@ use crate::{
     key_sets::{Found, KeySets},
     ldap::Ldaps,
 };
-use riser_gate::{Proof, Verdict};
+use riser_gate::{Proof, Verdict, VerifyingKey};
 use riser_shell::{
     Passwords,
     proofs::{self, Finding, Verify},
@@ -40,13 +40,24 @@ impl Verifier {
                 None => Verdict::Differs,
             },
             Proof::Token { source, kid, alg, message, signature } => {
-                match self.key_sets.find(&source, kid.as_deref(), alg).await {
-                    Found::Keys(keys) => {
-                        let proof = Proof::Signature { keys, message, signature };
-                        proofs::verify(&self.passwords, proof, from).await
-                    }
-                    Found::Unknown => Verdict::Differs,
-                    Found::Away => Verdict::Away,
+                let is_named = kid.is_some();
+                let verify = async |keys: Vec<VerifyingKey>| {
+                    let (message, signature) = (message.clone(), signature.clone());
+                    let proof = Proof::Signature { keys, message, signature };
+                    proofs::verify(&self.passwords, proof, from).await
+                };
+                let keys = match self.key_sets.find(&source, kid, alg).await {
+                    Found::Keys(keys) => keys,
+                    Found::Unknown => return Verdict::Differs,
+                    Found::Away => return Verdict::Away,
+                };
+                let verdict = verify(keys.clone()).await;
+                if is_named || verdict != Verdict::Differs {
+                    return verdict;
+                }
+                match self.key_sets.find_newer(&source, alg).await {
+                    Found::Keys(newer) if newer != keys => verify(newer).await,
+                    Found::Keys(_) | Found::Unknown | Found::Away => verdict,
                 }
             }
             Proof::Ldap { server, user, password } => {

@@ -24,7 +24,7 @@ pub mod tty;
 
 use crate::{
     directory::Directory,
-    gate::{Caller, Effect, Standing, Verdict},
+    gate::{Caller, Effect, Proof, Standing, Verdict},
     words::Words,
 };
 use address::Networks;
@@ -35,7 +35,11 @@ use riser_model::{
     door::{Code, Credential, Method, Prompt, Refusal, Secret},
 };
 use schedule::Schedule;
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 use ticket::Redeemed;
 use tty::Chat;
 
@@ -339,6 +343,11 @@ pub(crate) enum Whom {
 pub(crate) enum No {
     Refuse(Refused),
     Next(Refused),
+    /// One of these may let it pass instead, in this order; refused if none does.
+    Another {
+        others: VecDeque<(Proof, Whom)>,
+        refused: Refused,
+    },
 }
 
 impl Awaits {
@@ -359,10 +368,24 @@ impl Awaits {
             (Verdict::Matches, Whom::Nobody) | (Verdict::Differs, _) => match self.no {
                 No::Refuse(refused) => Step::Refuse(refused),
                 No::Next(refused) => Step::Next(Some(refused)),
+                No::Another { others, refused } => another(others, refused),
             },
             (Verdict::Busy, _) => Step::Refuse(busy()),
-            (Verdict::Away, _) => Step::Refuse(away()),
+            (Verdict::Away, _) => match self.no {
+                No::Another { others, .. } => another(others, away()),
+                No::Refuse(_) | No::Next(_) => Step::Refuse(away()),
+            },
         }
+    }
+}
+
+fn another(mut others: VecDeque<(Proof, Whom)>, refused: Refused) -> Step {
+    match others.pop_front() {
+        Some((proof, whom)) => {
+            let awaits = Awaits { whom, no: No::Another { others, refused }, deadline: VERDICT_DEADLINE };
+            Step::have(Effect::Verify(proof), None, awaits)
+        }
+        None => Step::Refuse(refused),
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
 };
 use bytes::Bytes;
 use riser_model::{
-    Certificate, Now, Principal, Time, Wall,
+    Certificate, ClientId, Now, Principal, Time, Wall,
     door::{Code, Credential, Prompt, Refusal, Secret},
     event::GateStep,
 };
@@ -142,6 +142,8 @@ pub enum Effect {
     Verify(Proof),
     /// Look whether this comes for the first time.
     Once {
+        /// Whose it is.
+        client: ClientId,
         /// Of what was shown.
         digest: [u8; 32],
     },

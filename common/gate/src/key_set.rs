@@ -1,11 +1,13 @@
 //! The keys that an issuer publishes (RFC 7517 section 5): when they are looked at, fetched again, and believed no more.
 //!
-//! Keys that were fetched are good for [`FRESH`]; after that they are fetched again while they are used. A token whose key
+//! Keys that were fetched are good for [`FRESH`]; after that they are fetched again while they are used, and after twice that
+//! before they are. A token whose key
 //! is not among them has them fetched at once, but not more often than every [`RETRY`], so that nobody who makes up key
 //! names makes us ask. An issuer that does not answer is believed for [`STALE_MAX`] by what it said last.
 
 use crate::{
     issuer::{Algorithm, Jwk, JwkConfig},
+    nearby::{is_local, names_host},
     verifying_key::VerifyingKey,
 };
 use riser_model::Time;
@@ -49,16 +51,16 @@ impl KeySource {
             jwks_uri: String,
         }
         let description: Description = serde_json::from_slice(description).ok()?;
-        let safe = is_safe(&description.jwks_uri);
+        // Whoever describes itself from elsewhere says nothing of what is here.
+        let keys = &description.jwks_uri;
+        let safe = names_host(keys, "https") || is_local(keys, "http") && is_local(&self.issuer, "http");
         (description.issuer == self.issuer && safe).then_some(description.jwks_uri)
     }
 }
 
 /// Whether keys from there can be believed: nobody between is.
 pub(crate) fn is_safe(url: &str) -> bool {
-    let local = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
-    let within = |prefix: &str| url.strip_prefix(prefix).is_some_and(|rest| rest.starts_with([':', '/']));
-    url.starts_with("https://") || local.into_iter().any(within)
+    names_host(url, "https") || is_local(url, "http")
 }
 
 /// What is to be done for a token.
@@ -82,6 +84,8 @@ pub struct KeySet {
     keys: Vec<Jwk>,
     fetched: Option<Time>,
     asked: Option<Time>,
+    /// The issuer was asked and has not answered yet.
+    asking: bool,
 }
 
 impl KeySet {
@@ -94,7 +98,10 @@ impl KeySet {
         let fitting = self.keys.iter().filter(fits).filter(|_| usable);
         let keys: Vec<VerifyingKey> = fitting.map(|key| key.key.clone()).collect();
         let may_ask = self.asked.is_none_or(|at| now.since(at) >= RETRY);
+        // After a quiet day one of them may be withdrawn: whoever can say so is asked first.
+        let is_old = age.is_some_and(|age| age >= FRESH.saturating_mul(2));
         match (keys.is_empty(), may_ask) {
+            (false, _) if is_old && (may_ask || self.asking) => Look::Fetch,
             (false, true) if age.is_some_and(|age| age >= FRESH) => Look::Aging(keys),
             (false, _) => Look::Keys(keys),
             (true, true) => Look::Fetch,
@@ -106,6 +113,17 @@ impl KeySet {
     /// The issuer is asked. Whoever comes meanwhile does not ask again.
     pub fn asked(&mut self, now: Time) {
         self.asked = Some(now);
+        self.asking = true;
+    }
+
+    /// What it published lately is not what a token was signed with, which names no key: whether to ask it again.
+    pub fn may_be_newer(&self, now: Time) -> bool {
+        self.asked.is_none_or(|at| now.since(at) >= RETRY)
+    }
+
+    /// It did not answer, or with something else.
+    pub fn failed(&mut self) {
+        self.asking = false;
     }
 
     /// It answered with this key set. Whether that is one.
@@ -117,6 +135,7 @@ impl KeySet {
         let Ok(document) = serde_json::from_slice::<Document>(document) else { return false };
         self.keys = document.keys.iter().filter_map(published).take(KEYS_MAX).collect();
         self.fetched = Some(now);
+        self.asking = false;
         true
     }
 }
@@ -199,8 +218,19 @@ mod tests {
         keys.asked(at(300));
         assert_eq!(look(&keys, "a", 301), "keys", "while it is asked");
         assert!(!keys.answered(b"<html>", at(301)), "what is no key set changes nothing");
+        keys.failed();
         assert_eq!(look(&keys, "a", 310), "aging");
-        assert_eq!(look(&keys, "a", 24 * 3600 - 1), "aging");
+        assert_eq!(look(&keys, "a", 600), "fetch", "one of them may be withdrawn by now");
+        keys.asked(at(600));
+        assert_eq!(look(&keys, "a", 601), "fetch", "whoever comes meanwhile waits for the answer");
+        keys.failed();
+        assert_eq!(look(&keys, "a", 602), "keys", "it does not answer");
+        assert_eq!(look(&keys, "a", 24 * 3600 - 1), "fetch");
+        keys.asked(at(24 * 3600 - 1));
+        keys.failed();
+        assert_eq!(look(&keys, "a", 24 * 3600 - 1), "keys");
+        keys.asked(at(24 * 3600 - 20));
+        keys.failed();
         assert_eq!(look(&keys, "a", 24 * 3600), "fetch", "and no longer");
         keys.asked(at(24 * 3600));
         assert_eq!(look(&keys, "a", 24 * 3600 + 1), "away");
@@ -250,10 +280,18 @@ mod tests {
             Some("https://k.example/".into())
         );
         assert_eq!(keys_in("https://sso.example/a", "https://k.example/"), None);
-        for url in ["http://k.example/", "http://127.0.0.1.evil/", "file:///k", "http://localhost"] {
+        for url in [
+            "http://k.example/",
+            "http://127.0.0.1.evil/",
+            "file:///k",
+            "http://localhost/",
+            "https://k@evil/",
+        ] {
             assert_eq!(keys_in("https://sso.example/a/", url), None, "{url}");
         }
-        assert!(keys_in("https://sso.example/a/", "http://127.0.0.1:1/k").is_some());
+        let near = KeySource { issuer: "http://127.0.0.1:1".into(), ..source.clone() };
+        let description = br#"{"issuer":"http://127.0.0.1:1","jwks_uri":"http://127.0.0.1:2/k"}"#;
+        assert!(near.keys_in(description).is_some(), "both are here");
         assert_eq!(source.keys_in(b"[]"), None);
     }
 }

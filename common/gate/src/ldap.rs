@@ -3,7 +3,10 @@
 //! People are declared under `[[account.user]]` as ever, with their rights; the password of whoever has none there is the
 //! server's to judge. It is asked with their own: first for the one entry that has their name, then to bind as it.
 
-use crate::invalid::Invalid;
+use crate::{
+    invalid::Invalid,
+    nearby::{is_local, names_host},
+};
 use riser_model::duration::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -160,18 +163,13 @@ impl LdapConfig {
                 None
             }
         };
-        let plain = url.strip_prefix("ldap://");
-        let is_local = plain.is_some_and(|rest| {
-            ["127.0.0.1", "localhost", "[::1]"].iter().any(|host| {
-                rest.strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
-            })
-        });
-        if plain.is_none() && !url.is_empty() && !url.starts_with("ldaps://") {
+        let (is_plain, is_local) = (names_host(&url, "ldap"), is_local(&url, "ldap"));
+        if !url.is_empty() && !is_plain && !names_host(&url, "ldaps") {
             let want = "ldaps://host:636 or ldap://host:389";
             wrong.push(Invalid::new(format!("{key}.url"), format!("{url:?} is no such address"), want));
         }
-        let start_tls = plain.is_some() && start_tls.unwrap_or(!is_local);
-        if plain.is_some() && !start_tls && !is_local {
+        let start_tls = is_plain && start_tls.unwrap_or(!is_local);
+        if is_plain && !start_tls && !is_local {
             let want = "ldaps, or start_tls = true: only this very host is asked in the clear";
             wrong.push(Invalid::new(format!("{key}.start_tls"), "passwords in the clear", want));
         }
@@ -223,9 +221,12 @@ mod tests {
             compiled(&format!(r#"{{"base":"dc=x","url":"{url}","start_tls":{start_tls}}}"#))
         };
         assert!(url("ldaps://ldap.example", false).is_ok() && url("ldap://127.0.0.1:1389", false).is_ok());
-        for far in ["ldap://ldap.example", "ldap://127.0.0.1.evil", "ldap://localhost@evil"] {
+        for far in ["ldap://ldap.example", "ldap://127.0.0.1.evil", "ldap://localhost.evil:389/x"] {
             assert_eq!(url(far, false), Err(vec!["ldap.start_tls".to_owned()]), "{far}");
             assert!(url(far, true).is_ok());
+        }
+        for user in ["ldap://localhost@evil", "ldap://127.0.0.1:389@evil", "ldaps://ldap.example@evil"] {
+            assert_eq!(url(user, false), Err(vec!["ldap.url".to_owned()]), "{user}");
         }
     }
 

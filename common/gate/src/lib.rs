@@ -24,6 +24,7 @@ pub mod issuer;
 pub mod key;
 pub mod key_set;
 pub mod ldap;
+mod nearby;
 pub mod offenders;
 pub mod persons;
 pub mod policy;

@@ -5,7 +5,7 @@
 //! what a token says about where to get one is refused. A claim that comes twice is refused, for two readers might see two
 //! tokens.
 
-use super::{Awaits, Given, Step, Whom, not_authorised};
+use super::{Awaits, Given, No, Step, VERDICT_DEADLINE, Whom, not_authorised};
 use crate::{
     gate::{Effect, Proof},
     issuer::{Algorithm, Issuer},
@@ -48,34 +48,59 @@ fn read(given: &Given<'_>, token: &[u8]) -> Result<Step, &'static str> {
         return Err("a token whose header asks for what is not done here");
     }
     let (alg, kid) = (text_of(&header, "alg").ok_or(UNREADABLE)?, text_of(&header, "kid"));
-    let issuer = issuer(given, &claims)?;
+    let issuers = issuers(given, &claims)?;
     let until = times(&claims, given.now.wall)?;
-    let fits = |of: &Option<String>| of.as_deref().is_none_or(|of| kid == Some(of));
-    let keys = issuer.keys.iter().filter(|key| key.alg.name() == alg && fits(&key.kid));
-    let keys: Vec<_> = keys.map(|key| key.key.clone()).collect();
-    let name = text_of(&claims, &issuer.claim);
-    let member = name.and_then(|name| given.directory.claimed(Some(&issuer.account), name));
     let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| UNREADABLE)?.into();
-    let message = Bytes::copy_from_slice(message.as_bytes());
-    let proof = match (keys.is_empty(), &issuer.source, Algorithm::public(alg)) {
-        (false, _, _) => Proof::Signature { keys, message, signature },
-        (true, Some(source), Some(alg)) => {
-            let (source, kid) = (Arc::clone(source), kid.map(str::to_owned));
-            Proof::Token { source, kid, alg, message, signature }
-        }
-        (true, None, _) | (true, _, None) => return Err("a token that none of its issuer's keys is for"),
-    };
-    let effect = Effect::Verify(proof);
-    let (whom, why) = match member {
-        Some(member) => (Whom::Until(Arc::clone(member.principal), until), "a token with a wrong signature"),
-        None => (Whom::Nobody, "a token for nobody who is known here"),
-    };
-    Ok(Step::have(effect, None, Awaits::credential(whom, why)))
+    let shown = Shown { alg, kid, message: Bytes::copy_from_slice(message.as_bytes()), signature };
+    let tries = issuers.into_iter().filter_map(|issuer| {
+        let name = text_of(&claims, &issuer.claim);
+        let member = name.and_then(|name| given.directory.claimed(Some(&issuer.account), name));
+        let whom = member.map(|member| Whom::Until(Arc::clone(member.principal), until));
+        Some((shown.proof(issuer)?, whom))
+    });
+    // One account's issuer says nothing of another's tokens: whoever of them it may be of is tried, those first whose keys
+    // are here.
+    let (mut known, unknown): (Vec<_>, Vec<_>) = tries.partition(|(_, whom)| whom.is_some());
+    known.sort_by_key(|(proof, _)| matches!(proof, Proof::Token { .. }));
+    let why = if known.is_empty() { "a token for nobody who is known here" } else { WRONG };
+    if known.is_empty() {
+        known.extend(unknown.into_iter().next());
+    }
+    let mut tries = known.into_iter().map(|(proof, whom)| (proof, whom.unwrap_or(Whom::Nobody)));
+    let (proof, whom) = tries.next().ok_or("a token that none of its issuer's keys is for")?;
+    let no = No::Another { others: tries.collect(), refused: not_authorised(why) };
+    Ok(Step::have(Effect::Verify(proof), None, Awaits { whom, no, deadline: VERDICT_DEADLINE }))
 }
 
+/// What a token brings to be verified.
+struct Shown<'a> {
+    alg: &'a str,
+    kid: Option<&'a str>,
+    message: Bytes,
+    signature: Bytes,
+}
+
+impl Shown<'_> {
+    /// That an issuer has signed it; none if it has no key for it.
+    fn proof(&self, issuer: &Issuer) -> Option<Proof> {
+        let fits = |of: &Option<String>| of.as_deref().is_none_or(|of| self.kid == Some(of));
+        let keys = issuer.keys.iter().filter(|key| key.alg.name() == self.alg && fits(&key.kid));
+        let keys: Vec<_> = keys.map(|key| key.key.clone()).collect();
+        let (message, signature) = (self.message.clone(), self.signature.clone());
+        if !keys.is_empty() {
+            return Some(Proof::Signature { keys, message, signature });
+        }
+        let (source, alg) = issuer.source.as_ref().zip(Algorithm::public(self.alg))?;
+        let (source, kid) = (Arc::clone(source), self.kid.map(str::to_owned));
+        Some(Proof::Token { source, kid, alg, message, signature })
+    }
+}
+
+const WRONG: &str = "a token with a wrong signature";
 const UNREADABLE: &str = "a token that cannot be read";
 
-fn issuer<'a>(given: &'a Given<'_>, claims: &Object) -> Result<&'a Issuer, &'static str> {
+/// Those that it may be of: the same issuer may vouch in several accounts, with keys that are each account's own to name.
+fn issuers<'a>(given: &'a Given<'_>, claims: &Object) -> Result<Vec<&'a Issuer>, &'static str> {
     let iss = text_of(claims, "iss").ok_or("a token without an issuer")?;
     let meant = |audience: &str| match claims.get("aud") {
         Some(Value::String(one)) => one == audience,
@@ -86,7 +111,8 @@ fn issuer<'a>(given: &'a Given<'_>, claims: &Object) -> Result<&'a Issuer, &'sta
     if known.peek().is_none() {
         return Err("a token of an unknown issuer");
     }
-    known.find(|issuer| meant(&issuer.audience)).ok_or("a token for another audience")
+    let meant: Vec<&Issuer> = known.filter(|issuer| meant(&issuer.audience)).collect();
+    if meant.is_empty() { Err("a token for another audience") } else { Ok(meant) }
 }
 
 /// Until when it holds, if it does now.

@@ -11,7 +11,7 @@ use crate::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use riser_model::{Time, door::Credential};
+use riser_model::{ClientId, Time, door::Credential};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,6 +23,8 @@ use std::{
 pub const WINDOW_S: i64 = 60;
 /// Signed passwords that are remembered; while there are more, nobody comes in by one.
 pub const REMEMBERED_MAX: usize = 16_384;
+/// Those of one client.
+pub const OF_CLIENT_MAX: usize = 64;
 /// A password is remembered while it would be good again.
 const REMEMBERED: Duration = Duration::from_secs(2 * WINDOW_S as u64 + 1);
 
@@ -67,8 +69,9 @@ pub(crate) fn begin(given: &Given<'_>) -> Step {
 /// What follows when the signature holds: that it was not shown before.
 pub(super) fn once(principal: Arc<riser_model::Principal>, digest: [u8; 32]) -> Step {
     let no = No::Refuse(not_authorised("a signed password that was shown before"));
+    let client = principal.client;
     let awaits = Awaits { whom: Whom::Known(principal), no, deadline: VERDICT_DEADLINE };
-    Step::have(Effect::Once { digest }, None, awaits)
+    Step::have(Effect::Once { client, digest }, None, awaits)
 }
 
 struct Parts<'a> {
@@ -91,47 +94,81 @@ impl<'a> Parts<'a> {
 /// The signed passwords that let somebody in lately.
 #[derive(Clone, Debug, Default)]
 pub struct Shown {
-    by_digest: BTreeMap<[u8; 32], Time>,
+    by_digest: BTreeMap<[u8; 32], ClientId>,
     by_time: BTreeSet<(Time, [u8; 32])>,
+    of_client: BTreeMap<ClientId, usize>,
 }
 
 impl Shown {
-    /// Whether this one comes for the first time. None where no more can be remembered.
-    pub fn is_first(&mut self, digest: [u8; 32], now: Time) -> Option<bool> {
+    /// Whether this one comes for the first time. None where no more can be remembered of that client, or at all.
+    pub fn is_first(&mut self, client: ClientId, digest: [u8; 32], now: Time) -> Option<bool> {
         while let Some((until, old)) = self.by_time.first().copied().filter(|(until, _)| *until <= now) {
             self.by_time.remove(&(until, old));
-            self.by_digest.remove(&old);
+            self.forget(old);
         }
         if self.by_digest.contains_key(&digest) {
             return Some(false);
         }
-        if self.by_digest.len() >= REMEMBERED_MAX {
+        let own = self.of_client.get(&client).copied().unwrap_or(0);
+        if own >= OF_CLIENT_MAX || self.by_digest.len() >= REMEMBERED_MAX {
             return None;
         }
-        let until = now.plus(REMEMBERED);
-        self.by_digest.insert(digest, until);
-        self.by_time.insert((until, digest));
+        self.of_client.insert(client, own + 1);
+        self.by_digest.insert(digest, client);
+        self.by_time.insert((now.plus(REMEMBERED), digest));
         Some(true)
+    }
+
+    fn forget(&mut self, digest: [u8; 32]) {
+        let Some(client) = self.by_digest.remove(&digest) else { return };
+        if let Some(own) = self.of_client.get_mut(&client) {
+            *own -= 1;
+            if *own == 0 {
+                self.of_client.remove(&client);
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use uuid::Uuid;
+
+    fn digest(n: usize) -> [u8; 32] {
+        Sha256::digest(n.to_le_bytes()).into()
+    }
+
+    fn client(n: usize) -> ClientId {
+        ClientId(Uuid::from_u128(n as u128))
+    }
 
     #[test]
     fn password_comes_once_while_it_is_good_and_the_memory_is_bounded() {
-        let digest = |n: usize| <[u8; 32]>::from(Sha256::digest(n.to_le_bytes()));
         let mut shown = Shown::default();
-        assert_eq!(shown.is_first(digest(0), Time(0)), Some(true));
+        let mut is_first = |n: usize, now| shown.is_first(client(n / OF_CLIENT_MAX), digest(n), now);
+        assert_eq!(is_first(0, Time(0)), Some(true));
         let still = Time(0).plus(Duration::from_secs(2 * WINDOW_S as u64));
-        assert_eq!(shown.is_first(digest(0), still), Some(false));
+        assert_eq!(is_first(0, still), Some(false));
         for n in 1..REMEMBERED_MAX {
-            assert_eq!(shown.is_first(digest(n), still), Some(true));
+            assert_eq!(is_first(n, still), Some(true));
         }
-        assert_eq!(shown.is_first(digest(REMEMBERED_MAX), still), None, "rather nobody than one twice");
+        assert_eq!(is_first(REMEMBERED_MAX, still), None, "rather nobody than one twice");
         let later = still.plus(REMEMBERED);
-        assert_eq!(shown.is_first(digest(REMEMBERED_MAX), later), Some(true));
-        assert_eq!((shown.by_digest.len(), shown.by_time.len()), (1, 1));
+        assert_eq!(is_first(REMEMBERED_MAX, later), Some(true));
+        assert_eq!((shown.by_digest.len(), shown.by_time.len(), shown.of_client.len()), (1, 1, 1));
+    }
+
+    #[test]
+    fn one_device_fills_its_own_memory_and_nobody_else_s() {
+        let mut shown = Shown::default();
+        for n in 0..OF_CLIENT_MAX {
+            assert_eq!(shown.is_first(client(1), digest(n), Time(0)), Some(true));
+        }
+        assert_eq!(shown.is_first(client(1), digest(OF_CLIENT_MAX), Time(0)), None);
+        assert_eq!(shown.is_first(client(1), digest(0), Time(0)), Some(false));
+        assert_eq!(shown.is_first(client(2), digest(OF_CLIENT_MAX), Time(0)), Some(true));
+        let later = Time(0).plus(REMEMBERED);
+        assert_eq!(shown.is_first(client(1), digest(OF_CLIENT_MAX + 1), later), Some(true));
     }
 }

@@ -66,7 +66,7 @@ impl Chat {
                 let (effect, awaits) = password::verify(None, &name, &password, given);
                 let no = match awaits.no {
                     No::Refuse(refused) => No::Refuse(incorrect(refused.why)),
-                    no @ No::Next(_) => no,
+                    no @ (No::Next(_) | No::Another { .. }) => no,
                 };
                 Step::have(effect, None, Awaits { no, ..awaits })
             }

@@ -43,8 +43,8 @@ impl Instance {
                     self.outputs.push_back(Output::Verify { connection: id, ticket, proof });
                 }
                 GateOutput::Do { ticket, effect: Effect::Knock } => at.knocks = Some(ticket),
-                GateOutput::Do { ticket, effect: Effect::Once { digest } } => {
-                    let verdict = match self.shown.is_first(digest, now.time) {
+                GateOutput::Do { ticket, effect: Effect::Once { client, digest } } => {
+                    let verdict = match self.shown.is_first(client, digest, now.time) {
                         Some(true) => Verdict::Matches,
                         Some(false) => Verdict::Differs,
                         None => Verdict::Busy,
@@ -377,7 +377,7 @@ impl Instance {
 }
 
 /// Whether a gate lets somebody pass who is asked nothing.
-fn passes_silently(
+pub(super) fn passes_silently(
     directory: &Arc<Directory>,
     sequence: &Arc<Sequence>,
     standing: &Standing,

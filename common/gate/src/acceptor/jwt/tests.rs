@@ -213,6 +213,49 @@ fn what_two_readers_might_read_differently_is_refused() {
     }
 }
 
+/// An account whose UUID comes first names the same issuer and audience, with a key of its own.
+#[test]
+fn one_account_s_issuer_shuts_out_no_other_s_tokens() {
+    let account = |n: u128, name: &str, user: &str, key: u8| {
+        let mut account = AccountConfig::new(name.parse().unwrap(), AccountId(uuid::Uuid::from_u128(n)));
+        account.user = vec![UserConfig::new(user.parse().unwrap())];
+        let (kid, x) = (None, Some(b64(&[key; 32])));
+        let key = JwkConfig { kid, alg: Algorithm::EdDSA, x, y: None, n: None, e: None, k: None };
+        account.issuer = vec![IssuerConfig {
+            issuer: "https://sso.example".into(),
+            audience: "riser".into(),
+            claim: "sub".into(),
+            key: vec![key],
+            key_set: None,
+            discover: false,
+            ca: None,
+        }];
+        account
+    };
+    let shown = |other: &str, verdicts: &[Verdict]| {
+        let accounts = [account(1, "evil", other, 1), account(2, "acme", "ann", 2)];
+        let directory = Arc::new(Directory::compile(&accounts).unwrap());
+        let mut gate = Gate::front(&Policy::new(&directory, None, "").unwrap(), Caller::default(), NOW);
+        let token = token(&json!({ "alg": "EdDSA" }), &claims());
+        gate.handle(Input::Shown(Credential::Token(Secret(token.into()))), NOW);
+        let (mut verdicts, mut asked) = (verdicts.iter(), Vec::new());
+        while let Some(output) = gate.poll() {
+            if let Output::Do { ticket, effect: Effect::Verify(Proof::Signature { keys, .. }) } = output {
+                asked.extend(keys);
+                gate.handle(Input::Done { ticket, verdict: *verdicts.next().unwrap() }, NOW);
+            }
+        }
+        let who = gate.standing().principal.as_ref().map(|who| who.account_name.to_string());
+        (asked.len(), who)
+    };
+    let (yes, no) = (Verdict::Matches, Verdict::Differs);
+    assert_eq!(shown("ann", &[no, yes]), (2, Some("acme".to_owned())));
+    assert_eq!(shown("ann", &[Verdict::Away, yes]), (2, Some("acme".to_owned())));
+    assert_eq!(shown("ann", &[yes]), (1, Some("evil".to_owned())), "whose key has signed it");
+    assert_eq!(shown("ann", &[no, no]), (2, None));
+    assert_eq!(shown("bob", &[yes]), (1, Some("acme".to_owned())), "nobody of that name is there");
+}
+
 #[test]
 fn megabyte_of_token_is_not_even_decoded() {
     let huge = format!("{}.{}", "e".repeat(1024 * 1024), token(&rs256(), &claims()));
