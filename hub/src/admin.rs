@@ -187,7 +187,8 @@ impl Admin {
             return Err(api::not_authorised().into());
         }
         let policy = self.policy().ok_or_else(api::not_authorised)?;
-        let entered = api::entered(&policy, self.verifier.as_ref(), &self.origins, peer, headers).await;
+        let (verifier, mut tells) = (self.verifier.as_ref(), Vec::new());
+        let entered = api::entered(&policy, verifier, &self.origins, peer, headers, &mut tells).await;
         // What was revoked while it was verified counts no more.
         let admin = entered.map(|(principal, evidence)| By::Account(principal, evidence));
         match admin.and_then(|by| self.still_may(&by).then_some(by).ok_or_else(api::not_authorised)) {

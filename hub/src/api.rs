@@ -20,9 +20,9 @@ use riser_gate::{
 use riser_host::{HostHandle, Policies};
 use riser_hub_core::HubCore;
 use riser_model::{
-    ConnectionId, Principal, RoomName,
+    Audited, ConnectionId, Deed, Principal, RoomName,
     door::{Code, Credential, Refusal, Secret},
-    event::{GateStep, SystemEvent},
+    event::{GateStep, Scope, SystemEvent},
     look::Look,
 };
 use riser_net::{Origins, Vouched, cookie, entrance::Peer};
@@ -53,9 +53,76 @@ impl Api {
         policies.get(&self.listener).cloned().expect("every listener of HTTP has a policy from the start")
     }
 
-    /// Whoever asks, with the rights that its gates leave it.
-    pub(crate) async fn enter(&self, peer: &Peer, headers: &HeaderMap) -> Result<Arc<Principal>, Refusal> {
-        enter(&self.policy(), self.verifier.as_ref(), &self.origins, peer, headers).await
+    /// Whoever asks, with the rights that its gates leave it. Who guesses is remembered as one who signs in wrongly.
+    pub(crate) async fn enter(
+        &self,
+        peer: &Peer,
+        connection: ConnectionId,
+        headers: &HeaderMap,
+    ) -> Result<Arc<Principal>, Refusal> {
+        let is_guess = matches!(credential(headers), Some(Credential::Password { .. }));
+        if is_guess && self.knows_offender(peer).await {
+            return Err(wrong_too_often());
+        }
+        let mut tells = Vec::new();
+        let (policy, verifier) = (self.policy(), self.verifier.as_ref());
+        let entered = enter(&policy, verifier, &self.origins, peer, headers, &mut tells).await;
+        if let Err(refusal) = &entered
+            && headers.contains_key(header::AUTHORIZATION)
+        {
+            let is_wrong = is_guess && refusal.code == Code::NotAuthorised;
+            let (deed, why) = (Deed::Refused, why(&tells, refusal));
+            self.write_down(audited(&tells, peer, connection, deed, why), is_wrong).await;
+        }
+        entered
+    }
+
+    pub(crate) async fn knows_offender(&self, peer: &Peer) -> bool {
+        let address = peer.address.ip();
+        let known = self.core.ask(move |core, now| core.knows_offender(address, now)).await;
+        known.unwrap_or(false)
+    }
+
+    /// Writes down what came of a request that showed a credential, and remembers a wrong guess.
+    pub(crate) async fn write_down(&self, audited: Audited, is_wrong_guess: bool) {
+        let note = move |core: &mut HubCore, now| core.asked_elsewhere(audited, is_wrong_guess, now);
+        // A core that has ended remembers nobody.
+        self.core.ask(note).await;
+    }
+}
+
+pub(crate) fn wrong_too_often() -> Refusal {
+    Refusal {
+        code: Code::TooMany,
+        what: "wrong too often from there".to_owned(),
+        want: "come back in some minutes".to_owned(),
+    }
+}
+
+/// Why somebody was not let in, as admins are told it.
+pub(crate) fn why(tells: &[Told], refusal: &Refusal) -> String {
+    let told = tells.iter().rev().find(|told| told.step == GateStep::Refused);
+    told.map_or_else(|| refusal.what.clone(), |told| format!("{}: {}", told.acceptor.name(), told.why))
+}
+
+/// What is written down of a request.
+pub(crate) fn audited(
+    tells: &[Told],
+    peer: &Peer,
+    connection: ConnectionId,
+    deed: Deed,
+    why: String,
+) -> Audited {
+    let who = tells.iter().rev().find_map(|told| told.who.as_ref());
+    Audited {
+        account: who.map(|who| who.account),
+        client: who.map(|who| who.client),
+        name: who.map(|who| who.name.clone()),
+        from: Some(peer.address.ip()),
+        connection,
+        room: None,
+        deed,
+        why,
     }
 }
 
@@ -71,9 +138,10 @@ pub fn routes(api: Api) -> Router {
 async fn status(
     State(api): State<Api>,
     Extension(peer): Extension<Arc<Peer>>,
+    Extension(connection): Extension<ConnectionId>,
     headers: HeaderMap,
 ) -> Response {
-    match api.enter(&peer, &headers).await {
+    match api.enter(&peer, connection, &headers).await {
         Ok(principal) => Json(api.status.json(&principal)).into_response(),
         Err(refusal) => refused(&refusal),
     }
@@ -82,10 +150,11 @@ async fn status(
 async fn presence(
     State(api): State<Api>,
     Extension(peer): Extension<Arc<Peer>>,
+    Extension(connection): Extension<ConnectionId>,
     Path(room): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    look(&api, &peer, &headers, &room, |room| Ok(Look::Presence { room })).await
+    look(&api, &peer, (connection, &headers), &room, |room| Ok(Look::Presence { room })).await
 }
 
 #[derive(Deserialize)]
@@ -96,12 +165,13 @@ struct Rows {
 async fn statistics(
     State(api): State<Api>,
     Extension(peer): Extension<Arc<Peer>>,
+    Extension(connection): Extension<ConnectionId>,
     Path(room): Path<String>,
     Query(rows): Query<Rows>,
     headers: HeaderMap,
 ) -> Response {
     let channels = rows.channels.as_deref().unwrap_or("#");
-    look(&api, &peer, &headers, &room, |room| {
+    look(&api, &peer, (connection, &headers), &room, |room| {
         let channels = channels.parse().map_err(|_| {
             bad("channels", "a channel in which a whole level may be + and the last level may be #")
         })?;
@@ -113,11 +183,11 @@ async fn statistics(
 async fn look(
     api: &Api,
     peer: &Peer,
-    headers: &HeaderMap,
+    (connection, headers): (ConnectionId, &HeaderMap),
     room: &str,
     what: impl FnOnce(RoomName) -> Result<Look, Refusal>,
 ) -> Response {
-    let principal = match api.enter(peer, headers).await {
+    let principal = match api.enter(peer, connection, headers).await {
         Ok(principal) => principal,
         Err(refusal) => return refused(&refusal),
     };
@@ -148,8 +218,9 @@ pub(crate) async fn enter(
     origins: &Origins,
     peer: &Peer,
     headers: &HeaderMap,
+    tells: &mut Vec<Told>,
 ) -> Result<Arc<Principal>, Refusal> {
-    entered(policy, verifier, origins, peer, headers).await.map(|(principal, _)| principal)
+    entered(policy, verifier, origins, peer, headers, tells).await.map(|(principal, _)| principal)
 }
 
 /// Who asks, and by which credentials.
@@ -159,18 +230,17 @@ pub(crate) async fn entered(
     origins: &Origins,
     peer: &Peer,
     headers: &HeaderMap,
+    tells: &mut Vec<Told>,
 ) -> Result<(Arc<Principal>, Evidence), Refusal> {
     let credential = match credential(headers).ok_or_else(not_authorised)? {
         Credential::Anonymous => cookie_of(origins, headers).unwrap_or(Credential::Anonymous),
         shown => shown,
     };
-    // Who only looks is told of to nobody.
-    let mut tells = Vec::new();
     let certificate = peer.certificate.clone();
     let caller = Caller { address: Some(peer.address.ip()), tls: peer.tls, certificate, ..Caller::default() };
     let mut front = Gate::front(policy, caller.clone(), Clock.now());
     front.handle(Input::Shown(credential), Clock.now());
-    pass(&mut front, verifier, &mut tells).await?;
+    pass(&mut front, verifier, tells).await?;
     let mut standing = front.standing().clone();
     let principal = standing.principal.clone().ok_or_else(not_authorised)?;
     let directory = &policy.directory;
@@ -180,12 +250,12 @@ pub(crate) async fn entered(
     };
     if let Some(sequence) = directory.gate(principal.account) {
         let mut gate = inner(sequence, &standing);
-        pass(&mut gate, verifier, &mut tells).await?;
+        pass(&mut gate, verifier, tells).await?;
         standing = gate.standing().clone();
     }
     let mut outside = Vec::new();
     for (room, sequence) in directory.gated(principal.account) {
-        if pass(&mut inner(sequence, &standing), verifier, &mut tells).await.is_err() {
+        if pass(&mut inner(sequence, &standing), verifier, &mut Vec::new()).await.is_err() {
             outside.push(room);
         }
     }
@@ -213,12 +283,15 @@ pub(crate) struct Told {
     acceptor: Kind,
     step: GateStep,
     why: &'static str,
+    /// Whom what was shown speaks of, if that is somebody.
+    who: Option<Arc<Principal>>,
 }
 
 impl Told {
-    /// The same for admins.
-    pub(crate) fn event(&self, connection: ConnectionId, who: &Principal) -> SystemEvent {
-        SystemEvent::Gate {
+    /// The same for admins, if it is known whose.
+    pub(crate) fn event(&self, connection: ConnectionId) -> Option<(Scope, SystemEvent)> {
+        let who = self.who.as_ref()?;
+        let event = SystemEvent::Gate {
             connection,
             client: Some(who.client),
             name: Some(who.name.clone()),
@@ -226,7 +299,8 @@ impl Told {
             acceptor: self.acceptor.name().to_owned(),
             step: self.step,
             why: self.why.to_owned(),
-        }
+        };
+        Some((Scope::Account(who.account), event))
     }
 }
 
@@ -249,7 +323,9 @@ pub(crate) async fn pass(
                 gate.handle(Input::Done { ticket, verdict: Verdict::Matches }, Clock.now());
             }
             Output::Say(_) | Output::Do { effect: Effect::Once { .. } | Effect::Knock, .. } => break,
-            Output::Tell { acceptor, step, why } => tells.push(Told { acceptor, step, why }),
+            Output::Tell { acceptor, step, why } => {
+                tells.push(Told { acceptor, step, why, who: gate.claimed().cloned() });
+            }
         }
     }
     Err(Refusal {
@@ -332,7 +408,8 @@ mod tests {
         let peer =
             Peer { address: from.parse().unwrap(), listener: "http".into(), tls: false, certificate: None };
         let headers = shown.iter().map(|value| (header::AUTHORIZATION, value.parse().unwrap())).collect();
-        let entered = enter(&policy, &Passwords::new(1), &Origins::default(), &peer, &headers).await;
+        let entered =
+            enter(&policy, &Passwords::new(1), &Origins::default(), &peer, &headers, &mut Vec::new()).await;
         entered.map(|principal| principal.name.to_string()).map_err(|refusal| refusal.code)
     }
 
@@ -385,7 +462,9 @@ mod tests {
         };
         let headers = HeaderMap::from_iter([(header::AUTHORIZATION, "Bearer of-ann".parse().unwrap())]);
         let principal =
-            enter(&policy, &Passwords::new(1), &Origins::default(), &peer, &headers).await.unwrap();
+            enter(&policy, &Passwords::new(1), &Origins::default(), &peer, &headers, &mut Vec::new())
+                .await
+                .unwrap();
         let sees = |n: usize| {
             let id = RoomId::of(principal.account, &format!("room-{n}"));
             principal.grants.reach(Right::Subscribe, id)

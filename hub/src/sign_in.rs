@@ -4,7 +4,10 @@
 //! Both are for pages whose Origin may connect here, and over HTTPS or within one host only. Who is wrong hears what
 //! everybody hears who is wrong, as late as they do; who is wrong again and again from one address waits.
 
-use crate::{api::Api, cookies::Cookies};
+use crate::{
+    api::{self, Api},
+    cookies::Cookies,
+};
 use axum::{
     Extension, Form, Json, RequestExt, Router,
     body::Bytes,
@@ -16,20 +19,17 @@ use axum::{
 use riser_gate::{Caller, Gate, Holds, Input, Statement, Verdict, acceptor::cookie::parts};
 use riser_hub_core::HubCore;
 use riser_model::{
-    ConnectionId, Now, Principal, Wall,
+    ConnectionId, Deed, Principal, Wall,
     door::{Code, Credential, Refusal, Secret},
-    event::Scope,
+    event::{Scope, SystemEvent},
 };
 use riser_net::{Vouched, cookie, entrance::Peer};
 use riser_shell::{Clock, entropy};
 use serde::Deserialize;
 use serde_json::json;
-use std::{
-    net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 /// The longest request: a token has up to 8 KiB.
@@ -106,28 +106,22 @@ async fn login(
     let is_form = is_form(&headers);
     let entered = async {
         let page = page(&door, &peer, &headers)?;
-        let address = peer.address.ip();
-        if knows_offender(&door, address).await {
+        if door.api.knows_offender(&peer).await {
             door.counts.waiting.fetch_add(1, Ordering::Relaxed);
-            return Err(refusal(Code::TooMany, "wrong too often from there", "come back in some minutes"));
+            return Err(api::wrong_too_often());
         }
         let credential = read(request, is_form).await?;
         match verify(&door, &peer, connection, credential).await {
             Ok(signed_in) => Ok((page, signed_in)),
             Err(why) => {
                 door.counts.refused.fetch_add(1, Ordering::Relaxed);
-                if why.code == Code::NotAuthorised {
-                    // A core that has ended remembers nobody.
-                    let note = move |core: &mut HubCore, now| core.mistaken(address, now);
-                    door.api.core.ask(note).await;
-                }
                 Err(why)
             }
         }
     };
     let (page, SignedIn { principal, value, until }) = match entered.await {
         Ok(signed_in) => signed_in,
-        Err(why) => return crate::api::refused(&why),
+        Err(why) => return api::refused(&why),
     };
     door.counts.accepted.fetch_add(1, Ordering::Relaxed);
     let given = cookie::given(&value, page, door.cookies.lasts());
@@ -146,16 +140,17 @@ async fn login(
 async fn whoami(
     State(door): State<Door>,
     Extension(peer): Extension<Arc<Peer>>,
+    Extension(connection): Extension<ConnectionId>,
     headers: HeaderMap,
 ) -> Response {
-    match door.api.enter(&peer, &headers).await {
+    match door.api.enter(&peer, connection, &headers).await {
         Ok(principal) => {
             let who = json!({
                 "account": principal.account_name, "name": principal.name, "client": principal.client,
             });
             no_store(Json(who).into_response())
         }
-        Err(why) => crate::api::refused(&why),
+        Err(why) => api::refused(&why),
     }
 }
 
@@ -166,7 +161,7 @@ async fn logout(
 ) -> Response {
     let page = match page(&door, &peer, &headers) {
         Ok(page) => page,
-        Err(why) => return crate::api::refused(&why),
+        Err(why) => return api::refused(&why),
     };
     if let Some(shown) = cookie::shown(&headers, page) {
         end(&door, &shown);
@@ -199,10 +194,6 @@ fn page(door: &Door, peer: &Peer, headers: &HeaderMap) -> Result<Vouched, Refusa
         .ok_or_else(|| refusal(Code::Denied, "no Origin that may sign in here", want))
 }
 
-async fn knows_offender(door: &Door, address: IpAddr) -> bool {
-    door.api.core.ask(move |core, now: Now| core.knows_offender(address, now)).await.unwrap_or(false)
-}
-
 fn is_form(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     kind.split(';').next().is_some_and(|kind| kind.trim() == "application/x-www-form-urlencoded")
@@ -232,26 +223,33 @@ async fn verify(
     connection: ConnectionId,
     credential: Credential,
 ) -> Result<SignedIn, Refusal> {
-    let api = &door.api;
+    let hub = &door.api;
     let (address, tls) = (Some(peer.address.ip()), peer.tls);
     let caller = Caller { address, tls, entropy: entropy::bytes(), ..Caller::default() };
-    let mut gate = Gate::front(&api.policy(), caller, Clock.now());
+    let mut gate = Gate::front(&hub.policy(), caller, Clock.now());
     gate.handle(Input::Shown(credential), Clock.now());
     let mut tells = Vec::new();
-    let passed = crate::api::pass(&mut gate, api.verifier.as_ref(), &mut tells).await;
-    if let Some(who) = gate.claimed().cloned() {
-        let scope = Scope::Account(who.account);
-        let events = tells.into_iter().map(move |told| told.event(connection, &who));
-        let say = move |core: &mut HubCore, now| events.for_each(|event| core.say(scope, event, now));
-        // A core that has ended has nobody to tell.
-        api.core.ask(say).await;
-    }
+    let passed = api::pass(&mut gate, hub.verifier.as_ref(), &mut tells).await;
+    let events: Vec<(Scope, SystemEvent)> = tells.iter().filter_map(|told| told.event(connection)).collect();
+    let say = move |core: &mut HubCore, now| {
+        events.into_iter().for_each(|(scope, event)| core.say(scope, event, now));
+    };
+    // A core that has ended has nobody to tell.
+    hub.core.ask(say).await;
+    let (deed, why, is_wrong) = match &passed {
+        Ok(()) => {
+            let by: Vec<&str> = gate.standing().passed.iter().map(|kind| kind.name()).collect();
+            (Deed::Entered, format!("signed in by {}", by.join(", ")), false)
+        }
+        Err(why) => (Deed::Refused, api::why(&tells, why), why.code == Code::NotAuthorised),
+    };
+    hub.write_down(api::audited(&tells, peer, connection, deed, why), is_wrong).await;
     passed?;
     let standing = gate.standing();
     let now = Clock.now().wall;
-    let directory = Arc::clone(&api.policy().directory);
+    let directory = Arc::clone(&hub.policy().directory);
     let bound = standing.principal.as_ref().and_then(|who| directory.bound(who.client));
-    let Some((principal, bound)) = bound else { return Err(crate::api::not_authorised()) };
+    let Some((principal, bound)) = bound else { return Err(api::not_authorised()) };
     // Accounts may have changed while it was verified: the cookie would stand for what it was not given for.
     if directory.holds(principal.client, &standing.evidence) != Holds::Yes {
         return Err(refusal(Code::Timeout, "the credentials changed meanwhile", "sign in again"));

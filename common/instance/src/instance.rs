@@ -393,9 +393,12 @@ impl Instance {
         self.offenders.knows(address, now.time)
     }
 
-    /// Somebody from there signed in wrongly.
-    pub fn mistaken(&mut self, address: IpAddr, now: Now) {
-        self.offenders.mistaken(address, now.time);
+    /// Somebody without a connection was let in or not, as by a request: it is written down, and a guess is remembered.
+    pub fn asked_elsewhere(&mut self, audited: Audited, is_wrong_guess: bool, now: Now) {
+        if let Some(address) = audited.from.filter(|_| is_wrong_guess) {
+            self.offenders.mistaken(address, now.time);
+        }
+        self.outputs.push_back(Output::Audited(audited));
     }
 
     /// Takes one input. Drain [`Self::poll`] before the next.

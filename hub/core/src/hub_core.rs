@@ -8,7 +8,7 @@ use riser_instance::{
 };
 use riser_link::{Receivers, sender::Opened};
 use riser_model::{
-    AccountId, ConnectionId, Now, Principal, Time,
+    AccountId, Audited, ConnectionId, Now, Principal, Time,
     door::{Finished, Refusal},
     event::{Scope, SystemEvent},
     look::{Look, Seen},
@@ -93,9 +93,9 @@ impl HubCore {
         self.instance.knows_offender(address, now)
     }
 
-    /// Somebody from there signed in wrongly.
-    pub fn mistaken(&mut self, address: IpAddr, now: Now) {
-        self.instance.mistaken(address, now);
+    /// Somebody was let in by a request or not: it is written down, and a wrong guess is remembered.
+    pub fn asked_elsewhere(&mut self, audited: Audited, is_wrong_guess: bool, now: Now) {
+        self.instance.asked_elsewhere(audited, is_wrong_guess, now);
     }
 
     /// The system speaks on a technical channel.

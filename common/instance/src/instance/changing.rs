@@ -4,9 +4,9 @@
 //! nothing any more; everybody else has the rights that the new directory says, in rooms whose gates it passed as they are
 //! now; what is kept for those who are gone ends.
 
-use super::{Awaited, Instance, Output, Record, refusal};
-use crate::connection::{Before, State};
-use riser_gate::{Directory, Holds, Policy, Sequence};
+use super::{Awaited, Instance, Output, Record, gates::passes_silently, refusal};
+use crate::connection::{Before, Connection, State};
+use riser_gate::{Directory, Holds, Policy, Sequence, Verdict};
 use riser_model::{
     AccountId, ClientId, ConnectionId, Deed, Now, Principal, Right, Room, RoomId, Route,
     door::{Code, Refusal},
@@ -89,6 +89,15 @@ impl Instance {
         let is_mqtt = connection.session.is_some();
         let silently = if is_mqtt { self.silently(id, &principal, now) } else { Vec::new() };
         self.allow(id, kept.into_iter().chain(silently));
+        if is_inside && !self.account_lets(id, &principal, before, now) {
+            let refusal = refusal(
+                Code::Timeout,
+                "the account has another gate, which has not let this connection pass",
+                "come back and pass it",
+            );
+            self.audit(id, Deed::Revoked, None, refusal.what.clone());
+            return self.refuse(id, refusal, now);
+        }
         if is_inside {
             let principal = self.with_rights(id, &principal);
             let Some(connection) = self.connections.get_mut(&id) else { return };
@@ -101,6 +110,28 @@ impl Instance {
             }
         }
         self.gate_anew(id, &principal, now);
+    }
+
+    /// Whether the gate of its account is the one that let it pass, or lets it pass without a question.
+    fn account_lets(
+        &self,
+        id: ConnectionId,
+        principal: &Principal,
+        before: Option<&Arc<Directory>>,
+        now: Now,
+    ) -> bool {
+        let Some(connection) = self.connections.get(&id) else { return false };
+        let directory = &connection.policy.directory;
+        match directory.gate(principal.account) {
+            None => true,
+            gate if gate == before.and_then(|before| before.gate(principal.account)) => true,
+            Some(sequence) => {
+                // An account's gate has no seats.
+                let none = |_| Verdict::Differs;
+                let Connection { standing, caller, .. } = connection;
+                passes_silently(directory, sequence, standing, caller, none, now)
+            }
+        }
     }
 
     /// Who stands at a gate that is another one by now begins at that one.

@@ -100,6 +100,24 @@ fn world() -> World {
 }
 
 #[test]
+fn an_account_s_other_gate_is_asked_of_who_is_inside() {
+    let mut world = world();
+    world.show(C1, token("first"), None);
+    assert!(world.entered(C1));
+    world.change(|config| config.gate = GateConfig(vec![AcceptorConfig::Token]));
+    assert_eq!(world.refused(C1), None, "it has passed that");
+    world.show(C2, token("second"), None);
+    assert!(world.entered(C2));
+    let any = vec![AcceptorConfig::Certificate, AcceptorConfig::Token];
+    world.change(|config| config.gate = GateConfig(vec![AcceptorConfig::Any(any)]));
+    assert_eq!((world.refused(C1), world.refused(C2)), (None, None));
+    world.change(|config| config.gate = GateConfig(vec![AcceptorConfig::Token, AcceptorConfig::Knock]));
+    for connection in [C1, C2] {
+        assert_eq!(world.refused(connection), Some(Code::Timeout), "it may come back and knock");
+    }
+}
+
+#[test]
 fn who_is_removed_is_told_to_go_and_gets_nothing_that_waited_for_it() {
     let mut world = world();
     for (connection, session) in [(C1, None), (C2, Some(brief()))] {
