@@ -448,6 +448,7 @@ fn rooms(directory: &Directory) -> Vec<Room> {
         retention: Default::default(),
         linked: true,
         down: false,
+        schema: None,
     };
     let mut rooms = directory.rooms().to_vec();
     for room in directory.accounts().map(quarantine) {

@@ -7,9 +7,10 @@
 use crate::{
     audit::{Audit, Line},
     hub::rooms,
+    schemas,
 };
 use riser_gate::{
-    Account, AccountConfig, Accounts, Change, Directory,
+    Account, AccountConfig, Accounts, Change, Directory, Invalid,
     accounts::{Note, Refused, Why},
 };
 use riser_host::HostHandle;
@@ -62,11 +63,15 @@ impl Loaded {
         for invalid in wrong {
             tracing::error!(%invalid, "an account is not in force");
         }
+        let (directory, wrong) = schemas::compiled(Arc::new(directory));
+        for invalid in wrong {
+            tracing::error!(%invalid, "nothing is taken in this room");
+        }
         for (_, account) in accounts.iter().filter(|(_, account)| account.sealed) {
             let name = &account.config.name;
             tracing::error!(account = %name, "nobody knows what was revoked there: none of its credentials is taken until `account unseal`");
         }
-        Self { tables, accounts, directory: Arc::new(directory), damaged, mended: mended.len() }
+        Self { tables, accounts, directory, damaged, mended: mended.len() }
     }
 }
 
@@ -270,6 +275,13 @@ fn take(
         Err(refused) => return not(NotChanged::Refused(refused)),
     };
     let Some(account) = accounts.get(id).cloned() else { return not(NotChanged::NotSaved) };
+    let (directory, wrong) = schemas::compiled(directory);
+    // What is wrong elsewhere is not this change's.
+    let own = format!("account[{}]", account.config.name);
+    if let Some(Invalid { key, what, want }) = wrong.into_iter().find(|one| one.key.starts_with(&own)) {
+        let what = format!("{key}: {what}");
+        return not(NotChanged::Refused(Refused { why: Why::Invalid, what, want }));
+    }
     match tables.save([(id, &*account)]) {
         Ok(()) => Taken { result: Ok((accounts, directory, id, account)), doubtful: None },
         Err(error) => {

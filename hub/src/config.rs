@@ -1,5 +1,6 @@
 //! The hub's configuration, composed of what its parts bring.
 
+use crate::schemas;
 use riser_gate::{AccountConfig, Directory, Invalid, Policy, Words};
 use riser_shell::{
     config::{
@@ -173,7 +174,8 @@ impl HubConfig {
 
     /// Who exists.
     pub fn directory(&self) -> Result<Arc<Directory>, Vec<Invalid>> {
-        Directory::compile(&self.account).map(Arc::new)
+        let (directory, wrong) = schemas::compiled(Directory::compile(&self.account).map(Arc::new)?);
+        if wrong.is_empty() { Ok(directory) } else { Err(wrong) }
     }
 
     /// Who may enter where, by the listener's name (`listen.mqtt[0]`).

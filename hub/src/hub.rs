@@ -450,6 +450,7 @@ pub(crate) fn rooms(directory: &Directory) -> Vec<Room> {
         retention: Default::default(),
         linked: false,
         down: false,
+        schema: None,
     };
     // Nothing carries them further from here.
     let mut rooms: Vec<Room> =

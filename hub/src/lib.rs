@@ -18,6 +18,7 @@ mod key_sets;
 mod ldap;
 mod page;
 mod remote;
+mod schemas;
 mod sign_in;
 mod site;
 mod status;

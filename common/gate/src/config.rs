@@ -10,6 +10,7 @@ use crate::{
     issuer::IssuerConfig,
     key::KeyText,
     ldap::LdapConfig,
+    schema_text::SchemaText,
 };
 use riser_model::{
     AccountId, AccountName, ClientId, Filter, History, Retention, Right, RoomId, RoomKind, RoomName,
@@ -184,6 +185,10 @@ pub struct RoomConfig {
     /// Whether a hub sends it down: each edge of the account gets what it may subscribe to here, and did not bring.
     #[serde(default)]
     pub down: bool,
+    /// What its payloads have to be: a JSON Schema, as text or as a table. A hub refuses what is not, and puts into the
+    /// account's quarantine what an edge brings and is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<SchemaText>,
     /// What a connection passes before it is let into this room, beyond the account's own gate.
     #[serde(default, skip_serializing_if = "GateConfig::is_empty")]
     pub gate: GateConfig,
@@ -197,7 +202,19 @@ impl RoomConfig {
     pub fn new(name: RoomName, history: History) -> Self {
         let (retention, gate) = (Retention::default(), GateConfig::default());
         let (kind, ready, grant) = (RoomKind::default(), vec![], vec![]);
-        Self { name, id: None, kind, ready, history, retention, linked: true, down: false, gate, grant }
+        Self {
+            name,
+            id: None,
+            kind,
+            ready,
+            history,
+            retention,
+            linked: true,
+            down: false,
+            schema: None,
+            gate,
+            grant,
+        }
     }
 
     /// The room that a new account begins with, for who develops and tests: it forgets after a week or 10,000

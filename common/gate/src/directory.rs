@@ -13,7 +13,7 @@ use crate::{
     sequence::Sequence,
 };
 use compiler::Compiler;
-use riser_model::{AccountId, AccountName, ClientId, Principal, PublicKey, Room, RoomId};
+use riser_model::{AccountId, AccountName, ClientId, Principal, PublicKey, Room, RoomId, schema::Check};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -115,6 +115,16 @@ impl Directory {
     /// The room with that id, if it is that account's.
     pub fn room(&self, account: AccountId, id: RoomId) -> Option<&Room> {
         self.by_id.get(&id).and_then(|place| self.rooms.get(*place)).filter(|room| room.account == account)
+    }
+
+    /// Compiles the schemas of rooms, each by its key in the configuration and its text.
+    pub fn compile_schemas(&mut self, mut compile: impl FnMut(String, &str) -> Arc<dyn Check>) {
+        for room in &mut self.rooms {
+            let Some(schema) = room.schema.take() else { continue };
+            let key = format!("account[{}].room[{}].schema", room.account_name, room.name);
+            let check = compile(key, schema.text());
+            room.schema = Some(schema.compiled(check));
+        }
     }
 
     /// The rooms of all accounts, in the order of the configuration.

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use riser_gate::{Directory, QUARANTINE};
 use riser_model::{
     AccountId, ChannelName, ClientId, Epoch, LogId, Principal, Right, Room, RoomId, RoomName, Route,
-    RouteNumber, Run, Seq,
+    RouteNumber, Run, Schema, Seq,
     event::{self, Scope},
 };
 use riser_wire::{
@@ -48,6 +48,8 @@ pub enum Reason {
     NoRoute,
     /// The edge brought it from a log whose edge is another account's.
     Foreign,
+    /// Its payload is not what the room's schema says.
+    Schema,
 }
 
 impl Reason {
@@ -57,6 +59,7 @@ impl Reason {
             Self::Denied => "denied",
             Self::Kind => "kind",
             Self::NoRoute => "no-route",
+            Self::Schema => "schema",
             Self::Foreign => "foreign",
         }
     }
@@ -69,6 +72,7 @@ impl Reason {
             }
             Self::Kind => "an entry of a kind that is not carried by links: upgrade the edge",
             Self::NoRoute => "an entry without a room and channel: upgrade the edge",
+            Self::Schema => "its payload breaks the room's schema: correct the device, or the schema",
             Self::Foreign => {
                 "it comes from an edge of another account: declare that edge in this account, or link it elsewhere"
             }
@@ -77,7 +81,7 @@ impl Reason {
 }
 
 /// What an edge may do with a route.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Allowed {
     /// Publish in its channel.
     publish: bool,
@@ -85,6 +89,8 @@ struct Allowed {
     room: bool,
     /// It is where an edge says what became of what went down to it: that, and nothing else, may it say there.
     outcomes: bool,
+    /// What is published there has to be this.
+    schema: Option<Schema>,
 }
 
 /// One link's numbers and what its edge may do with them.
@@ -133,8 +139,9 @@ impl Table {
     pub fn route(&self, frame: &Frame<'_>) -> Result<&Arc<Route>, Reason> {
         let (route, allowed) = self.routes.get(&frame.route).ok_or(Reason::NoRoute)?;
         let allowed = match Body::read(frame.body).map(|body| body.kind) {
-            Ok(Kind::Publication | Kind::Quarantined | Kind::Other(_)) => allowed.publish,
-            Ok(Kind::Opened | Kind::Closed) => allowed.room,
+            Ok(Kind::Publication) => (allowed.publish, true),
+            Ok(Kind::Quarantined | Kind::Other(_)) => (allowed.publish, false),
+            Ok(Kind::Opened | Kind::Closed) => (allowed.room, false),
             Ok(
                 Kind::Canary | Kind::Anchor | Kind::Release | Kind::Session | Kind::Settled | Kind::Passed,
             )
@@ -142,7 +149,21 @@ impl Table {
                 return Err(Reason::Kind);
             }
         };
-        if allowed { Ok(route) } else { Err(Reason::Denied) }
+        if !allowed.0 {
+            return Err(Reason::Denied);
+        }
+        if allowed.1 { self.fits(frame) } else { Ok(()) }.map(|()| route)
+    }
+
+    /// Whether a publication is what the schema of its room says.
+    fn fits(&self, frame: &Frame<'_>) -> Result<(), Reason> {
+        let schema = self.routes.get(&frame.route).and_then(|(_, allowed)| allowed.schema.as_ref());
+        let Some(schema) = schema else { return Ok(()) };
+        let body = Body::read(frame.body).map_err(|_| Reason::Kind)?;
+        let Ok(publication) = Publication::read(&body) else { return Ok(()) };
+        // Nothing, retained, takes away what is: it is no value.
+        let clears = publication.payload.is_empty() && Publication::is_retained(frame.body);
+        if clears { Ok(()) } else { schema.check(publication.payload).map_err(|_| Reason::Schema) }
     }
 
     /// Whether it says what became of something: that is an entry, and nobody's present.
@@ -183,18 +204,19 @@ impl Table {
 fn allowed(route: &Route, edge: ClientId, directory: &Directory) -> Allowed {
     let Some(principal) = directory.principal(edge) else { return Allowed::default() };
     if hears_of(directory, principal, route) {
-        return Allowed { publish: true, room: false, outcomes: true };
+        return Allowed { publish: true, outcomes: true, ..Allowed::default() };
     }
     // What its own listeners could not place is in quarantine there, and so is who reads that.
     if route.room == quarantine(principal.account) {
-        return Allowed { publish: true, room: true, outcomes: false };
+        return Allowed { publish: true, room: true, ..Allowed::default() };
     }
     match directory.room(principal.account, route.room) {
         None => Allowed::default(),
-        Some(_) => Allowed {
+        Some(room) => Allowed {
             publish: principal.grants.allow(Right::Publish, route.room, &route.channel),
             room: principal.grants.reach(Right::Publish, route.room),
             outcomes: false,
+            schema: room.schema.clone(),
         },
     }
 }

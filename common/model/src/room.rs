@@ -4,6 +4,7 @@ use crate::{
     duration::Duration,
     id::{AccountId, RoomId},
     name::{AccountName, Filter, RoomName},
+    schema::Schema,
     size::ByteSize,
 };
 use serde::{Deserialize, Serialize};
@@ -96,6 +97,8 @@ pub struct Room {
     pub linked: bool,
     /// Whether it goes down to the edges that may read it (hubs).
     pub down: bool,
+    /// What its payloads have to be, if that is said.
+    pub schema: Option<Schema>,
 }
 
 /// Maps a source's topics to a room and channel, at an edge. Fixed at acceptance: the first that matches wins.

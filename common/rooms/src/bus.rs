@@ -16,6 +16,7 @@ use crate::{
     intake::Line,
     output::{Output, Wake},
     producers::Producers,
+    publish::against,
     retained::RetainedTable,
     routes::Routes,
     share::Shares,
@@ -153,6 +154,15 @@ impl Bus {
         let known = self.graph.room_named(principal.account, room).map(|slot| self.graph.room(slot).id);
         let rights = [Right::Publish, Right::Subscribe, Right::Admin];
         known.filter(|id| rights.into_iter().any(|right| principal.grants.reach(right, *id)))
+    }
+
+    /// Whether that may be published in a room, as far as its schema says.
+    pub fn check_payload(&self, room: RoomId, payload: &[u8]) -> Result<(), Refusal> {
+        let declared = self.graph.room_of(room).and_then(|slot| self.graph.room(slot).declared.as_ref());
+        match declared.and_then(|room| room.schema.as_ref()) {
+            Some(schema) => against(schema, payload),
+            None => Ok(()),
+        }
     }
 
     /// The rooms of its account in which the principal may do anything, by name, and how many connections are in each.

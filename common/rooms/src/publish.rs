@@ -13,10 +13,12 @@ use crate::{
     topics,
 };
 use riser_model::{
-    ClientId, ConnectionId, CursorMove, Epoch, LogId, Now, Principal, RoomId, Route, RouteNumber, Run, Seq,
+    ClientId, ConnectionId, CursorMove, Epoch, LogId, Now, Principal, RoomId, Route, RouteNumber, Run,
+    Schema, Seq,
     door::{Code, Intake, Refusal, Target},
     event::{Scope, SystemEvent},
     room::QUARANTINE,
+    schema::Broken,
     time::Clock,
 };
 use riser_wire::entry::{Body, Frame, ORIGIN_BYTES, Origin, Publication, frames};
@@ -67,9 +69,11 @@ impl Bus {
                             unretained += 1;
                             Ok((frame, *way))
                         }
-                        Some(Alias::Way(way) | Alias::Device(way) | Alias::Quarantine(way, _)) => {
-                            Ok((frame, *way))
-                        }
+                        Some(Alias::Way(way) | Alias::Device(way)) => match breaks(&frame, *way, graph) {
+                            Some(refusal) => Err(refusal),
+                            None => Ok((frame, *way)),
+                        },
+                        Some(Alias::Quarantine(way, _)) => Ok((frame, *way)),
                         Some(Alias::Refused(refused)) => Err(refused.1.clone()),
                         None => Err(malformed()),
                     }
@@ -425,6 +429,28 @@ fn is_too_much(
     };
     let bytes = frame.body.len();
     !retained.has_room((room, &channel.name), client, bytes, config.retained_bytes_max) && !clears()
+}
+
+/// Why the schema of its room refuses a publication.
+fn breaks(frame: &Frame<'_>, way: Way, graph: &Graph) -> Option<Refusal> {
+    let schema = graph.room(graph.channel(way.channel).room).declared.as_ref()?.schema.as_ref()?;
+    let body = Body::read(frame.body).ok()?;
+    let publication = Publication::read(&body).ok()?;
+    // Nothing, retained, takes away what is: it is no value.
+    let clears = publication.payload.is_empty() && Publication::is_retained(frame.body);
+    if clears { None } else { against(schema, publication.payload).err() }
+}
+
+/// Whether a payload is what a schema says.
+pub(crate) fn against(schema: &Schema, payload: &[u8]) -> Result<(), Refusal> {
+    schema.check(payload).map_err(|Broken { path, rule }| {
+        let at = if path.is_empty() { "the payload".to_owned() } else { format!("{path} of the payload") };
+        topics::refuse(
+            Code::Malformed,
+            format!("{at} breaks the room's schema"),
+            &format!("what {rule} says"),
+        )
+    })
 }
 
 fn session_full(most: usize) -> Refusal {

@@ -320,6 +320,7 @@ pub fn hub(
             retention: Default::default(),
             linked: false,
             down: false,
+            schema: None,
         });
     }
     let instance = instance(recovered, rooms, Vec::new(), memory, retained, now);

@@ -13,7 +13,7 @@ use crate::{
 };
 use riser_model::{
     AccountId, AccountName, ClientId, Filter, Grants, History, Principal, PublicKey, Right, Room, RoomId,
-    RoomKind, event::Scope, principal::Rule,
+    RoomKind, Schema, event::Scope, principal::Rule,
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -184,6 +184,7 @@ impl Compiler {
                 retention: room.retention,
                 linked: room.linked,
                 down: room.down,
+                schema: room.schema.as_ref().map(|schema| Schema::new(schema.as_str())),
             });
         }
         rules

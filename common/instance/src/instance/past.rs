@@ -291,6 +291,7 @@ impl Instance {
         }
         let target = Target::Channel(edit.room.clone(), route.channel.clone());
         let to = self.bus.route_to(who, &target)?;
+        self.bus.check_payload(room, &edit.payload)?;
         let mut entries = Vec::new();
         let content_type = ContentType::named(&edit.content_type);
         let publication = Publication {

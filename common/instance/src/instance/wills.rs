@@ -32,7 +32,11 @@ impl Instance {
         if (clean || owed || late) && !goodbye {
             self.fire(key, now);
         }
-        let saved = will.and_then(|will| match self.bus.route_to(principal, &will.target) {
+        let placed = |will: &Will| {
+            let route = self.bus.route_to(principal, &will.target)?;
+            self.bus.check_payload(route.room, &will.payload).map(|()| route)
+        };
+        let saved = will.and_then(|will| match placed(&will) {
             Ok(route) => Some(SavedWill::new(will, route, expiry_s)),
             Err(refusal) => {
                 self.outputs.push_back(Output::Refused { code: refusal.code });

@@ -31,6 +31,7 @@ pub(super) fn room(name: &str, history: History) -> Room {
         retention: Default::default(),
         linked: false,
         down: false,
+        schema: None,
     }
 }
 

@@ -4,11 +4,13 @@ use super::script::*;
 use crate::{Append, Config, Ingest, Input, Output, Placed, Wake};
 use riser_model::{
     Binding, Cause, ClientId, CursorKey, CursorValue, Epoch, Gap, History, LogId, Right, RouteNumber, Run,
-    Seq, Stamp, Wall,
+    Schema, Seq, Stamp, Wall,
     door::{Ask, Code, Flow, From, Intake, Target, Tell},
+    schema::{Broken, CHECKED_BYTES_MAX, Check},
     time::Clock,
 };
 use riser_wire::entry::{Body, Kind, frames, write_frame};
+use std::sync::Arc;
 use uuid::Uuid;
 
 const EDGE: ClientId = ClientId(Uuid::from_u128(7));
@@ -51,6 +53,48 @@ fn unknown_and_denied_rooms_look_the_same() {
     assert_eq!(text(0, "\"a/"), text(1, "\"nowhere/"));
     assert_eq!(text(0, "\"a/").0, Code::Denied);
     assert!(world.storage.waiting.is_empty());
+}
+
+/// Takes what begins with a digit.
+struct Digits;
+
+impl Check for Digits {
+    fn check(&self, payload: &[u8]) -> Result<(), Broken> {
+        let rule = || Broken { path: "/0".to_owned(), rule: "/type".to_owned() };
+        payload.first().filter(|first| first.is_ascii_digit()).map(|_| ()).ok_or_else(rule)
+    }
+}
+
+#[test]
+fn what_breaks_a_room_s_schema_is_refused_by_place_and_rule_and_takes_nothing_with_it() {
+    let mut world = world();
+    let schema = |check: Option<Arc<dyn Check>>| {
+        let mut rooms = vec![room("a", History::Log), room("b", History::Log)];
+        let text = Schema::new("digits");
+        rooms[0].schema = Some(check.map_or(text.clone(), |check| text.compiled(check)));
+        Input::Reconfigured { rooms, bindings: Vec::new() }
+    };
+    world.input(schema(None));
+    let free = world.send(1, &[("a/x", "x")], 1);
+    world.commit();
+    assert_eq!(stored(world.told(1)), (free, 1, vec![]), "nobody compiled it");
+    world.input(schema(Some(Arc::new(Digits))));
+    let large = "1".repeat(CHECKED_BYTES_MAX + 1);
+    world.send(1, &[("a/x", "1"), ("a/x", "x"), ("b/x", "x"), ("a/x", &large), ("a/x", "2")], 1);
+    world.commit();
+    let Some(Tell::Stored { first, refused, .. }) = world.told(1) else { panic!() };
+    let refused: Vec<_> =
+        refused.into_iter().map(|(index, why)| (index, why.code, why.what, why.want)).collect();
+    let [(1, Code::Malformed, what, want), (3, Code::Malformed, _, bound)] = &refused[..] else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(
+        (first, what.as_str(), want.as_str()),
+        (Seq(2), "/0 of the payload breaks the room's schema", "what /type says")
+    );
+    assert!(bound.contains(&CHECKED_BYTES_MAX.to_string()), "{bound}");
+    assert_eq!(world.bus.committed(), Seq(4));
+    assert_eq!(world.bus.statistics().counters.refused(Code::Malformed), 2);
 }
 
 #[test]

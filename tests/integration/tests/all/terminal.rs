@@ -26,6 +26,36 @@ impl Terminal {
         Self(client_async(request, socket).await.unwrap().0)
     }
 
+    /// The same with a token in its header.
+    pub async fn with_token(site: &Site, path: &str, token: &str) -> Self {
+        let address = format!("127.0.0.1:{}", site.hub.http);
+        let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
+        request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        let socket = TcpStream::connect(&address).await.unwrap();
+        Self(client_async(request, socket).await.unwrap().0)
+    }
+
+    /// Says something, if the other end is there yet.
+    pub async fn tries(&mut self, message: Message) {
+        drop(self.0.send(message).await);
+    }
+
+    /// What was said before the answer to a ping, or before it closed.
+    pub async fn pong(&mut self) -> Vec<String> {
+        let mut heard = Vec::new();
+        self.tries(Message::Ping(Vec::new().into())).await;
+        loop {
+            match timeout(SOON, self.0.next()).await.expect("an answer to a ping") {
+                Some(Ok(Message::Text(text))) => heard.push(text.to_string()),
+                Some(Ok(Message::Binary(bytes))) => heard.push(String::from_utf8_lossy(&bytes).into_owned()),
+                Some(Ok(Message::Ping(_))) => {}
+                Some(Ok(Message::Pong(_) | Message::Close(_) | Message::Frame(_)) | Err(_)) | None => {
+                    return heard;
+                }
+            }
+        }
+    }
+
     /// Says something.
     pub async fn say(&mut self, line: &str) {
         self.0.send(Message::text(line)).await.unwrap();
@@ -38,9 +68,10 @@ impl Terminal {
             match next {
                 Some(Ok(Message::Text(text))) => return Some(text.to_string()),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                Some(Ok(Message::Binary(_) | Message::Close(_) | Message::Frame(_)) | Err(_)) | None => {
-                    return None;
+                Some(Ok(Message::Binary(bytes))) => {
+                    return Some(String::from_utf8_lossy(&bytes).into_owned());
                 }
+                Some(Ok(Message::Close(_) | Message::Frame(_)) | Err(_)) | None => return None,
             }
         }
     }
