@@ -117,10 +117,10 @@ impl Client {
         self.read_to_the_end();
     }
 
-    /// An error comes first, what was there to be seen after it.
+    /// An error comes first, then what was there to be seen: a page says much.
     fn first_remarks(&self) -> String {
         let all = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let first: Vec<&str> = all.lines().take(20).collect();
+        let first: Vec<&str> = all.lines().filter(|line| !line.is_empty()).take(300).collect();
         format!("\n--- the first of {}:\n{}", self.log.display(), first.join("\n"))
     }
 
