@@ -11,15 +11,13 @@ pub struct EdgeProcess {
 }
 
 impl EdgeProcess {
-    /// Starts an edge with this configuration file.
-    pub fn start(config: PathBuf) -> anyhow::Result<Self> {
-        let mut edge = Self { config, child: None };
-        edge.restart()?;
-        Ok(edge)
+    /// An edge with this configuration file, which does not run yet.
+    pub fn new(config: PathBuf) -> Self {
+        Self { config, child: None }
     }
 
-    /// Starts it again, if it does not run.
-    pub fn restart(&mut self) -> anyhow::Result<()> {
+    /// Starts it, if it does not run.
+    pub fn start(&mut self) -> anyhow::Result<()> {
         if self.is_running() {
             return Ok(());
         }

@@ -18,6 +18,7 @@ use riser_shell::{Loaded, Signals, Sources};
 use serde_json::json;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
+    net::TcpStream,
     sync::{Mutex, watch},
     task::JoinSet,
     time::{Instant, sleep, timeout},
@@ -25,6 +26,9 @@ use tokio::{
 
 /// How long a drained system may take to show it.
 const DRAIN_WITHIN: Duration = Duration::from_secs(60);
+/// How long an edge may take until it listens, and how often that is looked at.
+const START_WITHIN: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Sensors of a demo to look at.
 const PACE: Duration = Duration::from_millis(100);
 /// Sensors of an unattended run, which has a number of publications to reach.
@@ -53,7 +57,7 @@ pub async fn run(options: Options) -> anyhow::Result<bool> {
         );
     }
     let plan = Plan::new(&folder, options.tiers)?;
-    let sites = start_edges(&plan).await?;
+    let sites = lay_cables(&plan).await?;
     let site = plan.sites().next().context("a demo has edges")?.clone();
     let hint = format!(
         "mosquitto_pub -h {} -p {} -q 1 -u {} -P {} -t {}/hello -m '{{\"value\": 42}}'",
@@ -68,6 +72,7 @@ pub async fn run(options: Options) -> anyhow::Result<bool> {
     let extras =
         Extras { routes: site::routes(Arc::clone(&sites)), block: site::block(&plan.password, &hint) };
     let hub = Hub::start(&loaded.config, None, Some(extras)).await?;
+    start_edges(&plan, &sites).await?;
     println!("Riser demo: a hub and {} edges, data in {}", plan.edges.len(), folder.path().display());
     println!();
     println!("  page        http://{}/", plan.http);
@@ -120,15 +125,33 @@ pub async fn run(options: Options) -> anyhow::Result<bool> {
     Ok(good)
 }
 
-async fn start_edges(plan: &Plan) -> anyhow::Result<Sites> {
+/// The edges' cables and files. They are started when there is somebody to dial.
+async fn lay_cables(plan: &Plan) -> anyhow::Result<Sites> {
     let mut sites = BTreeMap::new();
     for edge in &plan.edges {
         let cable = Forwarder::start(edge.above.0).await?;
         plan.write_edge(edge, cable.address())?;
-        let process = Mutex::new(EdgeProcess::start(edge.config.clone())?);
+        let process = Mutex::new(EdgeProcess::new(edge.config.clone()));
         sites.insert(edge.name, Site { cable, process });
     }
     Ok(Arc::new(sites))
+}
+
+/// From the top down: each finds the one above it listening.
+async fn start_edges(plan: &Plan, sites: &Sites) -> anyhow::Result<()> {
+    for edge in &plan.edges {
+        sites[edge.name].process.lock().await.start()?;
+        // Its metrics are there when all its doors are; whoever is below it, and whoever reads the page, may come then.
+        for door in edge.link.into_iter().chain([edge.operations]) {
+            let listens = async {
+                while TcpStream::connect(door).await.is_err() {
+                    sleep(LOOK_EVERY).await;
+                }
+            };
+            timeout(START_WITHIN, listens).await.context("wait for an edge to listen")?;
+        }
+    }
+    Ok(())
 }
 
 fn start_sensors(
@@ -168,7 +191,7 @@ async fn timeline(sites: &Sites, length: Duration) -> anyhow::Result<()> {
     println!("SIGKILL for {victim}");
     second.process.lock().await.kill().await?;
     at(0.55).await;
-    second.process.lock().await.restart()?;
+    second.process.lock().await.start()?;
     at(0.7).await;
     println!("mending the link of {}", plan::EDGES[0]);
     first.cable.set_whole(true);

@@ -48,7 +48,7 @@ async fn cable(State(sites): State<Sites>, Query(Which { edge }): Query<Which>, 
 async fn kill(State(sites): State<Sites>, Query(Which { edge }): Query<Which>) -> StatusCode {
     let Some(site) = sites.get(edge.as_str()) else { return StatusCode::NOT_FOUND };
     let mut process = site.process.lock().await;
-    match process.kill().await.and_then(|()| process.restart()) {
+    match process.kill().await.and_then(|()| process.start()) {
         Ok(()) => StatusCode::NO_CONTENT,
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
