@@ -101,7 +101,7 @@ pub(crate) enum MemberCommand {
 /// What a user or client is.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct MemberFields {
-    /// Rights on every room: owner, member, reader, writer.
+    /// Rights on every room: owner, member, reader, writer, device.
     #[arg(long, value_parser = parsed::<Role>)]
     role: Option<Role>,
     /// A group; may be given again.

@@ -293,14 +293,18 @@ impl<'de> Deserialize<'de> for Whom {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Publish, subscribe and admin.
+    /// Publish, subscribe and admin. `admin` is another word for it.
+    #[serde(alias = "admin")]
     Owner,
     /// Publish and subscribe.
     Member,
-    /// Subscribe.
+    /// Subscribe. `observer` is another word for it.
+    #[serde(alias = "observer")]
     Reader,
     /// Publish: what a sensor or an edge without downlink needs.
     Writer,
+    /// Publish, and subscribe to what is addressed to it: it hears its orders, and nothing of what others say.
+    Device,
 }
 
 impl Role {
@@ -310,8 +314,13 @@ impl Role {
             Self::Owner => &[Right::Publish, Right::Subscribe, Right::Admin],
             Self::Member => &[Right::Publish, Right::Subscribe],
             Self::Reader => &[Right::Subscribe],
-            Self::Writer => &[Right::Publish],
+            Self::Writer | Self::Device => &[Right::Publish],
         }
+    }
+
+    /// Whether it reads what is addressed to it, and that alone.
+    pub fn hears_orders(self) -> bool {
+        self == Self::Device
     }
 }
 

@@ -61,7 +61,7 @@ pub struct NewMember {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub id: Option<Uuid>,
-    /// Rights on every room: owner, member, reader, writer; none unless given.
+    /// Rights on every room: owner, member, reader, writer, device; none unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub role: Option<Role>,

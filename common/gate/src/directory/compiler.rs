@@ -321,7 +321,7 @@ impl Compiler {
         }
         self.directory.hashes.extend(entrant.password.cloned());
         let key = entrant.public.map(|key| key.0);
-        let grants = Grants::new(rules_of(entrant, rules, id)).of(client);
+        let grants = Grants::new(rules_of(entrant, client, rules, id)).of(client);
         let grants = if key.is_some() { grants.carrying() } else { grants };
         let principal = Arc::new(Principal {
             account: id,
@@ -345,7 +345,12 @@ impl Compiler {
     }
 }
 
-fn rules_of(entrant: &Entrant<'_>, rules: &[(Whom, Rule)], account: AccountId) -> Vec<Rule> {
+fn rules_of(
+    entrant: &Entrant<'_>,
+    client: ClientId,
+    rules: &[(Whom, Rule)],
+    account: AccountId,
+) -> Vec<Rule> {
     let role = entrant.role.map(Role::rights).unwrap_or_default().iter();
     let by_role = role.map(|right| Rule { room: None, channels: Filter::all(), right: *right, deny: false });
     let by_grant = rules.iter().filter(|(whom, _)| match whom {
@@ -353,7 +358,13 @@ fn rules_of(entrant: &Entrant<'_>, rules: &[(Whom, Rule)], account: AccountId) -
         Whom::Group(group) => entrant.groups.contains(group),
         Whom::Named(name) => name == entrant.name,
     });
-    let mut rules: Vec<Rule> = by_role.chain(by_grant.map(|(_, rule)| rule.clone())).collect();
+    let orders = entrant.role.filter(|role| role.hears_orders()).map(|_| Rule {
+        room: None,
+        channels: format!("{}/#", client.0).parse().expect("an id is a level"),
+        right: Right::Subscribe,
+        deny: false,
+    });
+    let mut rules: Vec<Rule> = by_role.chain(orders).chain(by_grant.map(|(_, rule)| rule.clone())).collect();
     // It holds what was refused elsewhere, also to those who may not read it there.
     let is_admin = rules.iter().any(|rule| rule.right == Right::Admin && rule.room.is_none() && !rule.deny);
     let denied = if is_admin { &[Right::Publish][..] } else { &[Right::Publish, Right::Subscribe] };

@@ -105,6 +105,37 @@ fn rights_are_what_roles_and_grants_say_and_nothing_else() {
 }
 
 #[test]
+fn a_device_publishes_and_hears_what_is_addressed_to_it_and_words_of_roles_have_others_beside_them() {
+    let text = acme()
+        + r#"
+        [[account.client]]
+        name = "lamp"
+        id = "0f8a0000-0000-0000-0000-000000000001"
+        role = "device"
+        [[account.user]]
+        name = "obi"
+        role = "observer"
+        [[account.user]]
+        name = "ada"
+        role = "admin"
+        "#;
+    let directory = compile(&text).unwrap();
+    let plant = directory.rooms()[0].id;
+    let may = |name: &str, right, channel: &str| {
+        let who = directory.named(&format!("acme/{name}")).unwrap();
+        who.grants.allow(right, plant, &channel.parse().unwrap())
+    };
+    let (own, another) =
+        ("0f8a0000-0000-0000-0000-000000000001/mode", "0f8a0000-0000-0000-0000-000000000002/mode");
+    assert!(may("lamp", Right::Publish, "boiler/x") && may("lamp", Right::Subscribe, own));
+    assert!(!may("lamp", Right::Subscribe, "boiler/x") && !may("lamp", Right::Subscribe, another));
+    assert!(!may("lamp", Right::Publish, another) && !may("lamp", Right::Admin, "boiler/x"));
+    assert!(may("obi", Right::Subscribe, "boiler/x") && !may("obi", Right::Publish, "boiler/x"));
+    assert!(may("ada", Right::Admin, "boiler/x"));
+    assert!(directory.named("acme/ada").unwrap().grants.administer());
+}
+
+#[test]
 fn quarantine_is_read_by_those_who_administer_and_written_by_nobody() {
     let mut config = AccountConfig::new("acme".parse().unwrap(), AccountId(Uuid::from_u128(9)));
     config.user = [("ann", Role::Owner), ("max", Role::Member)]

@@ -20,13 +20,17 @@ use crate::terminal::Terminal;
 const TARGETS: [(&str, &str); 4] = [("yard", "a/x"), ("yard", "a/secret/x"), ("yard", "b/x"), ("den", "a/x")];
 
 /// Who may read (`r`) and write (`w`) in which target. This is the judge.
-const TABLE: [(&str, [&str; 4]); 8] = [
+const TABLE: [(&str, [&str; 4]); 10] = [
     // By role, on every room.
     ("house/ann", ["rw", "rw", "rw", "rw"]),
     ("house/mel", ["rw", "rw", "rw", "rw"]),
     ("house/rob", ["r", "r", "r", "r"]),
+    // The same by another word.
+    ("house/obi", ["r", "r", "r", "r"]),
     // A writer, and everybody reads the den.
     ("house/wim", ["w", "w", "w", "rw"]),
+    // A device hears its orders, and nothing of what others say.
+    ("house/dev", ["w", "w", "w", "rw"]),
     // A group's grant on `a/#` of the yard.
     ("house/cas", ["rw", "rw", "-", "r"]),
     // A member to whom `a/secret/#` of the yard is denied.
@@ -104,6 +108,8 @@ fn site() -> (Site, Vec<Who>) {
         "house/ann" | "garden/eve" => "role = \"owner\"",
         "house/mel" | "house/dan" => "role = \"member\"",
         "house/rob" => "role = \"reader\"",
+        "house/obi" => "role = \"observer\"",
+        "house/dev" => "role = \"device\"",
         "house/wim" => "role = \"writer\"",
         "house/cas" => "groups = [\"crew\"]",
         _ => "",
