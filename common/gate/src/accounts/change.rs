@@ -134,6 +134,9 @@ impl Accounts {
                 if let Some(new) = change.new_id() {
                     self.unused(new)?;
                 }
+                if let AccountChange::SetIssuers(issuers) = &change {
+                    self.own_issuers(&account, issuers)?;
+                }
                 let rules = account.rules();
                 account.change(id, change)?;
                 // A file may declare more: that is its business, and no reason to refuse what does not add to it.
@@ -180,6 +183,24 @@ impl Accounts {
             self.unused(new)?;
         }
         Ok((id, Account::new(config)))
+    }
+
+    /// Whoever names the issuer of another account for the same audience draws that one's people to itself: who has such a
+    /// token is known by a name, and names are an account's own to give. A file may say so, for it is the operator's.
+    fn own_issuers(&self, account: &Account, issuers: &[IssuerConfig]) -> Result<(), Refused> {
+        let same = |a: &IssuerConfig, b: &IssuerConfig| a.issuer == b.issuer && a.audience == b.audience;
+        let of_others = || {
+            let others = self.iter().filter(|(id, _)| account.config.id != Some(*id));
+            others.flat_map(|(_, other)| &other.config.issuer)
+        };
+        for one in issuers {
+            let has = account.config.issuer.iter().any(|own| same(own, one));
+            if !has && of_others().any(|other| same(other, one)) {
+                let what = format!("another account has the issuer {} for this audience", one.issuer);
+                return refused(Why::Taken, what, "an audience that is this account's own");
+            }
+        }
+        Ok(())
     }
 
     /// What was removed in one account is nobody's in another.

@@ -110,6 +110,30 @@ fn an_account_is_made_with_all_that_it_has_and_never_again_under_its_id() {
 }
 
 #[test]
+fn an_issuer_of_another_account_is_not_named_for_the_same_audience() {
+    let issuer = |issuer: &str, audience: &str| {
+        let text = format!(
+            r#"{{ "issuer": "{issuer}", "audience": "{audience}", "claim": "sub", "key": [{{ "alg": "EdDSA", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }}] }}"#
+        );
+        serde_json::from_str::<crate::IssuerConfig>(&text).unwrap()
+    };
+    let mut accounts = imported();
+    let other = AccountId(Uuid::from_u128(2));
+    let foo = Change::CreateAccount(Box::new(AccountConfig::new(name("foo"), other)));
+    accounts = accounts.apply(foo).unwrap().0;
+    let set = |accounts: &Accounts, id, issuers: Vec<_>| {
+        accounts.apply(Change::Within(id, AccountChange::SetIssuers(issuers))).map_err(|refused| refused.why)
+    };
+    accounts = set(&accounts, ACME, vec![issuer("sso", "riser")]).unwrap().0;
+    assert_eq!(set(&accounts, other, vec![issuer("sso", "riser")]).err(), Some(Why::Taken));
+    accounts = set(&accounts, other, vec![issuer("sso", "of-foo"), issuer("another", "riser")]).unwrap().0;
+    assert!(set(&accounts, ACME, vec![issuer("sso", "riser")]).is_ok(), "its own is its own");
+    assert_eq!(set(&accounts, ACME, vec![issuer("another", "riser")]).err(), Some(Why::Taken));
+    accounts = set(&accounts, other, vec![]).unwrap().0;
+    assert!(set(&accounts, ACME, vec![issuer("another", "riser")]).is_ok(), "nobody has it");
+}
+
+#[test]
 fn a_user_is_made_renamed_granted_grouped_and_removed() {
     let mut accounts = imported();
     let bob = ClientId(Uuid::new_v5(&Uuid::nil(), b"bob"));
