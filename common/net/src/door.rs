@@ -22,6 +22,7 @@ use bytes::Bytes;
 use riser_model::{
     Time,
     door::{Ask, Code, Door, Input, Output, Refusal, Tell},
+    look::Look,
 };
 use std::{
     collections::VecDeque,
@@ -444,6 +445,11 @@ impl<P: Pipe> Connection<P> {
                     Ask::Subscribe { .. } | Ask::Unsubscribe { .. } => {
                         self.keep_pace(|pace, limits, now| pace.take_subscription(limits, now));
                     }
+                    Ask::Look { look, .. } => {
+                        if let Look::Edit(edit) = &**look {
+                            self.keep_pace(|pace, limits, now| pace.take_edit(edit, limits, now));
+                        }
+                    }
                     Ask::Enter { .. }
                     | Ask::Answer(_)
                     | Ask::Leave { .. }
@@ -458,7 +464,6 @@ impl<P: Pipe> Connection<P> {
                     | Ask::Settle { .. }
                     | Ask::Pause { .. }
                     | Ask::Pull { .. }
-                    | Ask::Look { .. }
                     | Ask::Confirm { .. }
                     | Ask::Ticket { .. } => {}
                 }

@@ -205,8 +205,18 @@ impl Entrance {
     /// operations. Clock, ids, core and counters are shared; it is stopped by itself.
     #[must_use]
     pub fn apart(&self, connections_max: usize) -> Arc<Self> {
+        self.apart_with(Limits { connections_max, ..self.limits.clone() })
+    }
+
+    /// The same, of which one address has no more than a share: a few places that nobody takes alone.
+    #[must_use]
+    pub fn apart_in_shares(&self, connections_max: usize, per_address_max: usize) -> Arc<Self> {
+        self.apart_with(Limits { connections_max, per_address_max, ..self.limits.clone() })
+    }
+
+    fn apart_with(&self, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
-            limits: Limits { connections_max, ..self.limits.clone() },
+            limits,
             core: self.core.clone(),
             clock: Arc::clone(&self.clock),
             counters: Arc::clone(&self.counters),
@@ -368,6 +378,14 @@ mod tests {
         assert_eq!(admit("127.0.0.1").unwrap_err(), Full::Total(7));
         assert_eq!(entrance.counters().refused_address.read(), 2);
         assert_eq!(entrance.counters().refused_total.read(), 1);
+    }
+
+    #[test]
+    fn places_in_shares_are_not_taken_by_one_address() {
+        let apart = entrance(Limits::default()).apart_in_shares(64, 16);
+        let idle: Vec<Visitor> = (0..64).filter_map(|_| apart.admit(peer("192.0.2.1")).ok()).collect();
+        assert_eq!(idle.len(), 16);
+        assert!(apart.admit(peer("192.0.2.2")).is_ok() && apart.admit(peer("127.0.0.1")).is_ok());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! rate is refused and does not count, so an address whose devices keep knocking is still let in at its rate.
 
 use crate::entrance::Limits;
-use riser_model::{ClientId, Time, door::Intake};
+use riser_model::{ClientId, Time, door::Intake, look::Edit};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -64,9 +64,18 @@ struct Rates {
 impl Pace {
     /// Takes a batch of publications. Until when this is more than may come.
     pub(crate) fn take(&self, intake: &Intake, limits: &Limits, now: Time) -> Option<Time> {
+        self.take_published(u64::from(intake.count), intake.entries.len() as u64, limits, now)
+    }
+
+    /// Takes another wording of a publication: it is one too.
+    pub(crate) fn take_edit(&self, edit: &Edit, limits: &Limits, now: Time) -> Option<Time> {
+        self.take_published(1, edit.payload.len() as u64, limits, now)
+    }
+
+    fn take_published(&self, count: u64, bytes: u64, limits: &Limits, now: Time) -> Option<Time> {
         let mut rates = self.rates();
-        let messages = rates.messages.take(u64::from(intake.count), limits.publications_per_s, now);
-        let bytes = rates.bytes.take(intake.entries.len() as u64, limits.published_bytes_per_s, now);
+        let messages = rates.messages.take(count, limits.publications_per_s, now);
+        let bytes = rates.bytes.take(bytes, limits.published_bytes_per_s, now);
         messages.max(bytes)
     }
 
@@ -116,6 +125,7 @@ impl Paces {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use riser_model::{Epoch, LogId, Position, Seq};
 
     fn at(ms: u64) -> Time {
         Time(1 << 40).plus(Duration::from_millis(ms))
@@ -144,7 +154,17 @@ mod tests {
         assert_eq!(one.take(&batch, &limits, at(0)), None);
         assert_eq!(other.take(&batch, &limits, at(0)), Some(at(1000)));
         assert_eq!(of(2, 0).take(&batch, &limits, at(0)), None);
+        let edit = Edit {
+            room: "plant".parse().unwrap(),
+            entry: Position { log: LogId(1), epoch: Epoch(1), seq: Seq(1) },
+            content_type: String::new(),
+            payload: vec![0; 10].into(),
+        };
+        let rewrites = of(3, 0);
+        let owed = (0..11).filter_map(|_| rewrites.take_edit(&edit, &limits, at(0))).last();
+        assert_eq!(owed, Some(at(100)), "another wording is a publication too");
         drop((one, other));
+        drop(rewrites);
         (3..100).for_each(|n| drop(of(n, 100)));
         assert!(paces.0.lock().unwrap().len() <= 64);
         assert_eq!(of(1, 100).owes(&limits, at(100)), Some(at(1000)), "who comes back owes what it owed");

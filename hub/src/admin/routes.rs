@@ -12,6 +12,9 @@ use super::{
 use axum::{
     Json, Router,
     extract::DefaultBodyLimit,
+    http::{HeaderValue, header},
+    middleware::map_response,
+    response::Response,
     routing::{MethodRouter, delete, get, patch, post, put},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -175,6 +178,12 @@ pub(super) fn table() -> Vec<Route> {
     ]
 }
 
+/// There are few places here: nobody keeps one by asking for little again and again.
+async fn last(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
 /// The interface.
 pub fn routes(admin: Admin) -> Router {
     let description = Arc::new(openapi::description(&table()));
@@ -188,5 +197,6 @@ pub fn routes(admin: Admin) -> Router {
         .route("/openapi.json", description)
         .fallback(async || Failure::unknown("nothing is here; GET /openapi.json says what is where"))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(map_response(last))
         .with_state(admin)
 }

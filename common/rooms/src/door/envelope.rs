@@ -299,7 +299,7 @@ impl Open {
                 None
             }),
             Op::Look(looking) => self.looks.ask(id, looking, &place.room).map(|ask| {
-                out.push_back(Output::Ask(ask));
+                out.extend(ask.map(Output::Ask));
                 None
             }),
             Op::Publish(publish) => self.publish(id, &publish, now).map(|ask| {
@@ -501,6 +501,7 @@ impl Door for Envelope {
                 self.room = bytes;
                 if let Phase::Open(open) = &mut self.phase {
                     open.pull.room(bytes);
+                    self.out.extend(open.looks.taken().map(Output::Ask));
                     open.pull(&mut self.out);
                 }
             }

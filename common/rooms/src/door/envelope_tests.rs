@@ -194,6 +194,37 @@ fn decisions_are_answered_in_whatever_order_they_are_made() {
 }
 
 #[test]
+fn who_does_not_read_has_one_answer_waiting_for_it() {
+    let mut door = open();
+    let look = |door: &mut Envelope, id: u64| {
+        let asked = text(door, &format!(r#"{{"op":"devices","id":{id}}}"#));
+        asks(&asked).len()
+    };
+    let seen = |id| Tell::Seen { id, result: Ok(riser_model::look::Seen::Devices(vec![])) };
+    assert_eq!((look(&mut door, 2), look(&mut door, 3), look(&mut door, 4)), (1, 0, 0));
+    let answered = tell(&mut door, seen(1));
+    assert_eq!(
+        (texts(&answered)[0]["re"].as_u64(), asks(&answered).len()),
+        (Some(2), 0),
+        "it is not taken yet"
+    );
+    let edit = format!(r#"{{"op":"edit","id":5,"pos":"{}","data":"x"}}"#, position(4));
+    assert_eq!(asks(&text(&mut door, &edit)).len(), 1, "what shows nothing waits for nobody");
+    let taken = turn(&mut door, Input::Room(65_536), 1);
+    assert!(matches!(asks(&taken)[..], [Ask::Look { id: 2, .. }]), "{taken:?}");
+    assert!(asks(&turn(&mut door, Input::Room(65_536), 1)).is_empty(), "one at a time");
+    tell(&mut door, seen(2));
+    let taken = turn(&mut door, Input::Room(65_536), 1);
+    assert!(matches!(asks(&taken)[..], [Ask::Look { id: 3, .. }]));
+    tell(&mut door, seen(3));
+    assert!(asks(&turn(&mut door, Input::Room(65_536), 1)).is_empty());
+    assert_eq!(look(&mut door, 6), 1);
+    let more: Vec<Output> =
+        (7..30).flat_map(|id| text(&mut door, &format!(r#"{{"op":"devices","id":{id}}}"#))).collect();
+    assert_eq!(texts(&more).iter().filter(|one| one["error"]["code"] == "too_many").count(), 23 - 14);
+}
+
+#[test]
 fn a_refused_peer_is_answered_and_closed() {
     let mut door = door();
     text(&mut door, HELLO);

@@ -1,4 +1,7 @@
 //! Looks at the instance that are under way on one connection, and which request waits for each.
+//!
+//! An answer may have a MiB. So those that show something are asked one after the other, each when the socket has taken the
+//! answer before it: whoever does not read has one answer waiting for it, and no more.
 
 use super::refusal;
 use riser_model::{
@@ -7,9 +10,9 @@ use riser_model::{
     look::{Edit, Look, PastWanted},
 };
 use riser_wire::client::Looking;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-/// At once, on one connection: each may cost a walk over a room.
+/// At once, on one connection: each may cost a walk over a room. Most of them wait for their turn.
 const LOOKS_MAX: usize = 16;
 
 /// See the module.
@@ -18,16 +21,22 @@ pub(super) struct Looks {
     last: u64,
     /// The request of each.
     waiting: BTreeMap<u64, Option<u64>>,
+    /// Those whose turn has not come.
+    queued: VecDeque<Ask>,
+    /// The one whose answer is awaited, or is not yet taken by the socket.
+    showing: Option<u64>,
+    /// It was answered.
+    is_answered: bool,
 }
 
 impl Looks {
-    /// Asks the instance, if not too much is asked already.
+    /// Asks the instance, now or when its turn comes, if not too much is asked already.
     pub(super) fn ask(
         &mut self,
         request: Option<u64>,
         looking: Looking,
         room: &RoomName,
-    ) -> Result<Ask, Refusal> {
+    ) -> Result<Option<Ask>, Refusal> {
         if self.waiting.len() >= LOOKS_MAX {
             let want = format!("at most {LOOKS_MAX} at once: wait for answers");
             return Err(refusal(Code::TooMany, "very many looks at once", &want));
@@ -48,11 +57,35 @@ impl Looks {
             }
             Looking::Devices => Look::Devices { room },
         };
-        Ok(Ask::Look { id, look: Box::new(look) })
+        let shows = !matches!(look, Look::Edit(_));
+        let ask = Ask::Look { id, look: Box::new(look) };
+        if !shows {
+            return Ok(Some(ask));
+        }
+        if self.showing.is_some() {
+            self.queued.push_back(ask);
+            return Ok(None);
+        }
+        self.showing = Some(id);
+        Ok(Some(ask))
     }
 
     /// The instance answered: which request that was.
     pub(super) fn answered(&mut self, id: u64) -> Option<u64> {
+        self.is_answered |= self.showing == Some(id);
         self.waiting.remove(&id).flatten()
+    }
+
+    /// The socket has taken all that was said: what to ask next.
+    pub(super) fn taken(&mut self) -> Option<Ask> {
+        if !std::mem::take(&mut self.is_answered) {
+            return None;
+        }
+        let next = self.queued.pop_front();
+        self.showing = match &next {
+            Some(Ask::Look { id, .. }) => Some(*id),
+            Some(_) | None => None,
+        };
+        next
     }
 }
