@@ -20,12 +20,12 @@ use crate::program::{Program, SOON, free_port, output, wait};
 use crate::site::{ACCOUNT, OWNER, PASSWORD, Plan, READER, Site};
 
 /// A hub with an admin listener.
-struct House {
-    site: Site,
-    admin: u16,
+pub struct House {
+    pub site: Site,
+    pub admin: u16,
 }
 
-fn house() -> House {
+pub fn house() -> House {
     let admin = free_port();
     let mut site = Site::laid_out(Plan::default());
     let text = std::fs::read_to_string(&site.hub.config).unwrap();
@@ -43,7 +43,7 @@ impl House {
     }
 
     /// What a command of the hub answers.
-    fn does(&self, words: &[&str]) -> Value {
+    pub fn does(&self, words: &[&str]) -> Value {
         serde_json::from_str(&output(self.command(words))).expect("the answer is JSON")
     }
 
@@ -55,7 +55,7 @@ impl House {
     }
 
     /// A request of whoever shows this to `curl --user`: status and answer.
-    fn asks(&self, user: &str, path: &str) -> (u16, Value) {
+    pub fn asks(&self, user: &str, path: &str) -> (u16, Value) {
         let mut command = Command::new("curl");
         command.args(["--silent", "--max-time", "30", "--write-out", "\n%{http_code}", "--user", user]);
         command.arg(format!("http://127.0.0.1:{}{path}", self.admin));
@@ -333,4 +333,64 @@ fn only_the_hubs_operator_chooses_ids() {
     assert_eq!(house.says(&user, "/v1/accounts/foo/rooms", &json!({ "name": "x", "history": "log" })).0, 200);
     let refused = house.refuses(&["room", "create", "foo/y", "id=c4f8f584-7fef-5d8f-a1b2-defd126f15ec"]);
     assert!(refused.contains("makes itself"), "{refused}");
+}
+
+/// From here on no sync of the second table is done.
+fn second_table_fails(house: &mut House) -> Program {
+    let table = house.site.hub.data.join("accounts-copy.redb");
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-p", &house.site.hub.process().id().to_string(), "-P"]).arg(table);
+    strace.args(["-e", "trace=fdatasync,fsync", "-e", "inject=fdatasync,fsync:error=EIO"]);
+    let mut strace = Program::start("strace", strace, house.site.folder.path());
+    strace.wait_printed("attached", SOON);
+    strace
+}
+
+#[test]
+fn a_change_that_one_table_could_not_save_is_refused_and_does_not_come_back_with_a_restart() {
+    needs!(Need::Program("strace"), Need::Program("curl"));
+    let mut house = house();
+    house.does(&["account", "create", "foo"]);
+    house.does(&["room", "create", "foo/before", "history=log"]);
+    let _strace = second_table_fails(&mut house);
+    let refused = house.refuses(&["room", "create", "foo/ghost", "history=log"]);
+    assert!(refused.contains("could not be saved"), "{refused}");
+    let rooms = |house: &House| house.does(&["account", "show", "foo"])["rooms"].to_string();
+    assert!(!rooms(&house).contains("ghost"), "it has no effect");
+    // No last moment to mend it.
+    house.site.hub.kill();
+    house.site.hub.start();
+    let after = rooms(&house);
+    assert!(after.contains("before") && !after.contains("ghost"), "{after}");
+    assert!(house.does(&["audit"]).to_string().contains("refused: not saved"));
+    house.does(&["room", "create", "foo/after", "history=log"]);
+    assert!(rooms(&house).contains("after"));
+}
+
+#[test]
+fn passwords_guessed_by_requests_are_written_down_and_wait_while_others_come_in() {
+    needs!(Need::Namespaces, Need::Program("curl"));
+    let cable = crate::place::Cable::lay();
+    let mut site = Site::laid_out(Plan { hub_place: Some(cable.a.clone()), ..Plan::default() });
+    site.hub.start();
+    let asks = |place: &crate::place::Place, password: &str| {
+        let mut command = place.command("curl");
+        command.args(["--silent", "--max-time", "30", "--user", &format!("{ACCOUNT}/{OWNER}:{password}")]);
+        command.arg(format!("http://{}:{}/api/status", cable.a.address(), site.hub.http));
+        let answer: Value = serde_json::from_str(&output(command)).unwrap();
+        answer["error"]["code"].as_str().unwrap_or("in").to_owned()
+    };
+    assert_eq!(asks(&cable.b, PASSWORD), "in");
+    let guesses: Vec<String> = (0..7).map(|_| asks(&cable.b, "hunter2")).collect();
+    assert_eq!(guesses, vec!["not_authorised"; 7]);
+    assert_eq!(asks(&cable.b, PASSWORD), "too_many", "however right it is");
+    assert_eq!(asks(&cable.a, PASSWORD), "in", "from elsewhere");
+    let file = site.hub.data.join("audit-gates.jsonl");
+    let lines = || std::fs::read_to_string(&file).unwrap_or_default();
+    let told = wait(SOON, || {
+        let lines = lines();
+        (lines.contains("\"refused\"") && lines.contains(&cable.b.address().to_string())).then_some(())
+    });
+    assert!(told.is_some(), "{}", lines());
+    assert!(!lines().contains("hunter2"));
 }

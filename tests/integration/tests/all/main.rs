@@ -10,6 +10,7 @@ use riser_integration::{client, needs, place, program};
 mod tidy;
 
 mod accounts;
+mod admin_rights;
 mod bad_input;
 mod bad_world;
 mod certificates;
@@ -40,6 +41,7 @@ mod sign_in;
 mod site;
 mod slow;
 mod sources;
+mod stuck;
 mod technical;
 mod terminal;
 mod tiers;

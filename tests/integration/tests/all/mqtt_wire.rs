@@ -154,6 +154,11 @@ impl Mqtt {
 
     /// Publishes at QoS 1, and waits for the answer: its reason in MQTT 5. None when it closes instead.
     pub fn publish(&mut self, topic: &str, payload: &[u8], retain: bool) -> Option<u8> {
+        self.publish_answered(topic, payload, retain).map(|(reason, _)| reason)
+    }
+
+    /// The same, with what MQTT 5 says of the reason in words.
+    pub fn publish_answered(&mut self, topic: &str, payload: &[u8], retain: bool) -> Option<(u8, String)> {
         let mut body = Vec::new();
         text(&mut body, topic);
         body.extend(7u16.to_be_bytes());
@@ -162,7 +167,15 @@ impl Mqtt {
         }
         body.extend(payload);
         self.send(if retain { 0x33 } else { 0x32 }, &body);
-        self.awaits(0x40).map(|body| body.get(2).copied().unwrap_or(0))
+        let body = self.awaits(0x40)?;
+        // The length of the properties takes two bytes from 128 on; this one comes first (2.2.2.2).
+        let properties = body.get(if body.get(3).is_some_and(|length| *length > 127) { 5 } else { 4 }..);
+        let words = properties.and_then(|rest| rest.strip_prefix(&[0x1f])).and_then(|rest| {
+            let (length, text) = rest.split_first_chunk::<2>()?;
+            text.get(..usize::from(u16::from_be_bytes(*length)))
+        });
+        let words = String::from_utf8_lossy(words.unwrap_or_default()).into_owned();
+        Some((body.get(2).copied().unwrap_or(0), words))
     }
 
     /// Reads until all of these came, and then what comes before an answer to a ping.

@@ -69,7 +69,12 @@ async fn payload_that_breaks_a_room_s_schema_is_refused_by_place_and_rule_until_
 
     let mut five = mqtt(site.hub.mqtt, Version::Five);
     assert_eq!(five.publish("meter/a", br#"{"celsius":3}"#, false).map(|reason| reason < 0x80), Some(true));
-    assert_eq!(five.publish("meter/a", br#"{"celsius":"x"}"#, false), Some(0x99), "payload format invalid");
+    let (reason, words) = five.publish_answered("meter/a", br#"{"celsius":"x"}"#, false).unwrap();
+    assert_eq!(reason, 0x99, "payload format invalid");
+    assert!(
+        words.contains("/celsius of the payload") && words.contains("/properties/celsius/type"),
+        "by place and rule in MQTT too: {words:?}"
+    );
     assert!(
         five.publish("meter/a", b"", true).is_some_and(|reason| reason < 0x80),
         "what clears is no value"

@@ -17,7 +17,12 @@ pub struct Terminal(WebSocketStream<TcpStream>);
 impl Terminal {
     /// Opens one at a hub.
     pub async fn open(site: &Site, path: &str, protocol: Option<&str>) -> Self {
-        let address = format!("127.0.0.1:{}", site.hub.http);
+        Self::open_at(site.hub.http, path, protocol).await
+    }
+
+    /// Opens one at that port.
+    pub async fn open_at(port: u16, path: &str, protocol: Option<&str>) -> Self {
+        let address = format!("127.0.0.1:{port}");
         let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
         if let Some(protocol) = protocol {
             request.headers_mut().insert("sec-websocket-protocol", protocol.parse().unwrap());

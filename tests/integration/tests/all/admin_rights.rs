@@ -1,0 +1,141 @@
+//! The table of who may ask what of the admin interface: every route of its description, and seven who ask.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::accounts::{House, house};
+use crate::needs::{Need, needs};
+use crate::program::output;
+
+/// What becomes of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Is {
+    /// It is heard, whatever comes of it.
+    Heard,
+    /// Whose account it is about looks like none.
+    Hidden,
+    /// It is for who operates the hub.
+    TheOperators,
+    /// Nobody is let in by that.
+    Nobody,
+}
+
+use Is::{Heard, Hidden, Nobody, TheOperators};
+
+/// Those who ask, in the order of the columns.
+const WHO: [&str; 7] = ["operator", "owner", "admin", "foreign owner", "reader", "revoked", "nobody"];
+/// Who administers the account, and who operates the hub.
+const OWN: [Is; 7] = [Heard, Heard, Heard, Hidden, Nobody, Nobody, Nobody];
+/// Everybody who administers something.
+const ANY: [Is; 7] = [Heard, Heard, Heard, Heard, Nobody, Nobody, Nobody];
+/// Who operates the hub, and nobody else.
+const ONE: [Is; 7] = [Heard, TheOperators, TheOperators, TheOperators, Nobody, Nobody, Nobody];
+
+/// Method, path, what is said, and what becomes of it for each.
+fn table() -> Vec<(&'static str, &'static str, Value, [Is; 7])> {
+    let no = Value::Null;
+    let grant = json!({ "to": "ghost", "right": ["publish"], "room": "ghost" });
+    let account = "/v1/accounts/{account}";
+    let member = "/v1/accounts/{account}/members/{member}";
+    let credentials = "/v1/accounts/{account}/members/{member}/credentials";
+    let one = "/v1/accounts/{account}/members/{member}/credentials/{fingerprint}";
+    vec![
+        ("get", "/v1/accounts", no.clone(), ANY),
+        ("post", "/v1/accounts", json!({ "name": "foo" }), ONE),
+        ("get", account, no.clone(), OWN),
+        ("put", "/v1/accounts/{account}/name", json!({ "name": "foo" }), ONE),
+        ("put", "/v1/accounts/{account}/gate", json!({ "gate": [] }), OWN),
+        ("put", "/v1/accounts/{account}/issuers", json!({ "issuer": [] }), OWN),
+        ("post", "/v1/accounts/{account}/unseal", no.clone(), ONE),
+        ("post", "/v1/accounts/{account}/users", json!({ "name": "newcomer" }), OWN),
+        ("post", "/v1/accounts/{account}/clients", json!({ "name": "newcomer" }), OWN),
+        ("patch", member, json!({ "groups": [] }), OWN),
+        ("delete", member, no.clone(), OWN),
+        ("post", credentials, json!({ "kind": "token" }), OWN),
+        ("delete", credentials, no.clone(), OWN),
+        ("delete", one, no.clone(), OWN),
+        ("post", "/v1/accounts/{account}/members/{member}/credentials/{fingerprint}/rotate", json!({}), OWN),
+        ("post", "/v1/accounts/{account}/rooms", json!({ "name": "new", "history": "log" }), OWN),
+        ("patch", "/v1/accounts/{account}/rooms/{room}", json!({ "linked": false }), OWN),
+        ("delete", "/v1/accounts/{account}/rooms/{room}", no.clone(), OWN),
+        ("post", "/v1/accounts/{account}/grants", grant.clone(), OWN),
+        ("post", "/v1/accounts/{account}/ungrant", grant, OWN),
+        ("get", "/v1/accounts/{account}/connections", no.clone(), OWN),
+        ("delete", "/v1/accounts/{account}/connections/{connection}", no.clone(), OWN),
+        ("post", "/v1/accounts/{account}/connections/{connection}/decide", json!({ "admit": true }), OWN),
+        ("get", "/v1/audit", no.clone(), ONE),
+        ("get", "/v1/accounts/{account}/audit", no.clone(), OWN),
+        // The last: after it there is no account.
+        ("delete", account, no, ONE),
+    ]
+}
+
+/// Asks, with a token or without.
+fn ask(house: &House, token: &str, method: &str, path: &str, body: &Value) -> Is {
+    let mut command = Command::new("curl");
+    command.args(["--silent", "--max-time", "30", "--write-out", "\n%{http_code}"]);
+    command.args(["--request", &method.to_uppercase()]);
+    if !token.is_empty() {
+        command.args(["--oauth2-bearer", token]);
+    }
+    if !body.is_null() {
+        command.args(["--header", "Content-Type: application/json", "--data", &body.to_string()]);
+    }
+    command.arg(format!("http://127.0.0.1:{}{path}", house.admin));
+    let text = output(command);
+    let (body, status) = text.rsplit_once('\n').unwrap();
+    match status {
+        "401" => Nobody,
+        "403" => TheOperators,
+        "404" if body.contains("no such account, or not yours") => Hidden,
+        "200" | "404" | "409" | "422" => Heard,
+        _ => panic!("{method} {path}: {status} {body}"),
+    }
+}
+
+#[test]
+fn every_route_is_heard_from_those_whose_business_it_is_and_from_nobody_else() {
+    needs!(Need::Program("curl"));
+    let house = house();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let foo = house.does(&["account", "create", "foo", "--user", "max"]);
+    let bar = house.does(&["account", "create", "bar", "--user", "eve"]);
+    let user = |name: &str, role: &str| {
+        house.does(&["user", "add", &format!("foo/{name}"), "--role", role]);
+        text(&house.does(&["key", "add", &format!("foo/{name}")])["value"])
+    };
+    let (admin, reader, revoked) = (user("amy", "member"), user("rob", "reader"), user("old", "owner"));
+    house.does(&["grant", "foo", "amy", "admin"]);
+    house.does(&["key", "revoke", "foo/old", "--all"]);
+    let operator = std::fs::read_to_string(house.site.hub.data.join("admin.token")).unwrap();
+    let operator = operator.trim().to_owned();
+    let tokens = [operator, text(&foo["token"]), admin, text(&bar["token"]), reader, revoked, String::new()];
+
+    let described = house.asks("", "/openapi.json").1;
+    let described: BTreeSet<(String, String)> = described["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, methods)| {
+            methods.as_object().unwrap().keys().map(|method| (method.clone(), path.clone()))
+        })
+        .collect();
+    let rows = table();
+    let own = rows.iter().map(|(method, path, ..)| ((*method).to_owned(), (*path).to_owned()));
+    assert_eq!(own.collect::<BTreeSet<_>>(), described, "every route has a row, and every row is of a route");
+
+    for (method, path, body, expected) in rows {
+        let path = path
+            .replace("{account}", "foo")
+            .replace("{member}", "ghost")
+            .replace("{room}", "ghost")
+            .replace("{fingerprint}", "0123456789abcdef")
+            .replace("{connection}", "999999");
+        // Who may not comes first: what is heard may change what there is.
+        for ((who, token), expected) in WHO.into_iter().zip(&tokens).zip(expected).rev() {
+            assert_eq!(ask(&house, token, method, &path, &body), expected, "{who}: {method} {path}");
+        }
+    }
+}

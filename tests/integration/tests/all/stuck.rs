@@ -1,0 +1,186 @@
+//! A thousand connections that stop half-way, at each state of the gates, and one that was let in and notices nothing.
+
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+    time::timeout,
+};
+
+use crate::needs::{Need, needs};
+use crate::program::{SOON, output};
+use crate::site::{ACCOUNT, OWNER, PASSWORD, Plan, Site};
+use crate::terminal::Terminal;
+
+/// How many there are.
+const STUCK: usize = 1000;
+/// What the one that was let in says, and hears.
+const SAYS: usize = 300;
+
+/// Where one stops.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// Nothing is said.
+    Silent,
+    /// A request's head without its end.
+    HalfHead,
+    /// A CONNECT without its end.
+    HalfConnect,
+    /// A WebSocket without hello.
+    NoHello,
+    /// Before the chat bot.
+    Nameless,
+    /// Before the chat bot, after its name.
+    NoPassword,
+    /// Challenged in an envelope.
+    Challenged,
+    /// Challenged in MQTT 5.
+    ChallengedByAuth,
+    /// At a door where somebody has to say yes.
+    Knocking,
+}
+
+const STATES: [State; 9] = [
+    State::Silent,
+    State::HalfHead,
+    State::HalfConnect,
+    State::NoHello,
+    State::Nameless,
+    State::NoPassword,
+    State::Challenged,
+    State::ChallengedByAuth,
+    State::Knocking,
+];
+
+/// One end that stays open for as long as this is there.
+type Kept = Box<dyn std::any::Any + Send>;
+
+/// A hub with a room that is knocked at, and a token of who knocks there.
+fn site() -> (Site, String) {
+    let mut site = Site::laid_out(Plan::default());
+    let made = output(site.hub.command(&["account", "token"]));
+    let mut lines = made.lines().map(str::trim).filter(|line| !line.is_empty());
+    let (token, hash) = (lines.next().unwrap().to_owned(), lines.next().unwrap().to_owned());
+    let text = std::fs::read_to_string(&site.hub.config).unwrap();
+    let more = format!(
+        "\n[[account.room]]\nname = \"porch\"\ngate = [\"knock\"]\n\
+         \n[[account.user]]\nname = \"kay\"\nrole = \"member\"\ntokens = [\"{hash}\"]\n"
+    );
+    site.hub.write_config(&(text + &more));
+    site.hub.start();
+    (site, token)
+}
+
+async fn stop_at(state: State, (http, mqtt): (u16, u16), token: String) -> Kept {
+    let stream = async |port: u16, said: Vec<u8>| {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        stream.write_all(&said).await.unwrap();
+        stream
+    };
+    let room = |room: &str| format!("/{ACCOUNT}/{room}");
+    let hello = |credential| json!({ "op": "hello", "id": 1, "credential": credential }).to_string();
+    match state {
+        State::Silent => Box::new(stream(http, Vec::new()).await),
+        State::HalfHead => Box::new(stream(http, b"GET / HTTP/1.1\r\nHost: x\r\n".to_vec()).await),
+        State::HalfConnect => Box::new(stream(mqtt, connect_by_key()[..9].to_vec()).await),
+        State::NoHello => Box::new(Terminal::open_at(http, &room("hall"), Some("riser.v1.json")).await),
+        State::Nameless => {
+            let mut person = Terminal::open_at(http, "/", None).await;
+            person.hears("name: ").await;
+            Box::new(person)
+        }
+        State::NoPassword => {
+            let mut person = Terminal::open_at(http, "/", None).await;
+            person.hears("name: ").await;
+            person.say(&format!("{ACCOUNT}/{OWNER}")).await;
+            person.hears("password: ").await;
+            Box::new(person)
+        }
+        State::Challenged => {
+            let mut device = Terminal::open_at(http, &room("hall"), Some("riser.v1.json")).await;
+            device.say(&hello(json!({ "user": "kay", "method": "ed25519" }))).await;
+            device.hears("challenge").await;
+            Box::new(device)
+        }
+        State::ChallengedByAuth => {
+            let mut device = stream(mqtt, connect_by_key()).await;
+            let head = timeout(SOON, device.read_u8()).await.expect("an answer").unwrap();
+            assert_eq!(head, 0xf0, "AUTH");
+            Box::new(device)
+        }
+        State::Knocking => {
+            let mut guest = Terminal::open_at(http, &room("porch"), Some("riser.v1.json")).await;
+            guest.say(&hello(json!({ "token": token }))).await;
+            guest.hears("knocked").await;
+            Box::new(guest)
+        }
+    }
+}
+
+/// CONNECT of MQTT 5 with enhanced authentication.
+fn connect_by_key() -> Vec<u8> {
+    let text = |text: &str| [&u16::try_from(text.len()).unwrap().to_be_bytes()[..], text.as_bytes()].concat();
+    let method = [&[21][..], &text("ed25519")].concat();
+    let length = u8::try_from(method.len()).unwrap();
+    let user = format!("{ACCOUNT}/kay");
+    let body = [&text("MQTT")[..], &[5, 0x82, 0, 60, length], &method, &text(""), &text(&user)].concat();
+    [&[0x10, u8::try_from(body.len()).unwrap()][..], &body].concat()
+}
+
+#[tokio::test]
+async fn a_thousand_that_are_stuck_at_every_state_of_the_gate_do_not_disturb_who_was_let_in() {
+    needs!(Need::Program("curl"));
+    let (site, token) = site();
+    let credential = json!({ "user": OWNER, "password": PASSWORD });
+    let mut admitted = Terminal::program(&site, &format!("/{ACCOUNT}/hall"), credential).await.unwrap();
+    admitted.asks(json!({ "op": "subscribe", "sub": 1, "channels": "stuck/#", "flow": "credit" })).await;
+    let before = site.hub.metric("riser_connections_accepted", "").unwrap_or_default();
+
+    let ports = (site.hub.http, site.hub.mqtt);
+    let mut coming = JoinSet::new();
+    let mut kept = Vec::new();
+    let mut states = STATES.into_iter().cycle();
+    let (mut said, mut heard) = (0, 0);
+    // They come by the dozen, and between them the one that was let in goes on.
+    while kept.len() < STUCK {
+        for state in states.by_ref().take(STATES.len() * 4) {
+            coming.spawn(timeout(SOON, stop_at(state, ports, token.clone())));
+        }
+        while let Some(stuck) = coming.join_next().await {
+            kept.push(stuck.unwrap().expect("it gets as far as it wants"));
+        }
+        for _ in 0..SAYS / 20 {
+            publish(&mut admitted, &mut said, &mut heard).await;
+        }
+    }
+    while said < SAYS {
+        publish(&mut admitted, &mut said, &mut heard).await;
+    }
+    assert_eq!(heard, said, "all of it came back, in order");
+    let came = site.hub.metric("riser_connections_accepted", "").unwrap_or_default() - before;
+    assert!(kept.len() >= STUCK && came >= kept.len() as f64, "{} stopped, {came} came", kept.len());
+}
+
+/// Says one thing, and hears it.
+async fn publish(admitted: &mut Terminal, said: &mut usize, heard: &mut usize) {
+    *said += 1;
+    let data = format!("number {said}");
+    admitted
+        .say(&json!({ "op": "publish", "id": *said, "channel": "stuck/a", "data": data }).to_string())
+        .await;
+    let (mut receipt, mut push) = (false, false);
+    while !(receipt && push) {
+        let next = admitted.json().await;
+        if next["re"] == json!(*said) {
+            assert!(next["ok"]["pos"].is_string(), "{next}");
+            receipt = true;
+        }
+        if next["ev"] == "msg" {
+            assert_eq!(next["data"], json!(data), "{next}");
+            *heard += 1;
+            push = true;
+        }
+    }
+    admitted.say(&json!({ "op": "credit", "sub": 1, "n": 1 }).to_string()).await;
+}
