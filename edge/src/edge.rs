@@ -135,6 +135,7 @@ impl Edge {
             // An edge's accounts change with its file: nobody takes errands.
             errands: mpsc::channel(1).0,
             watch: Meter { metrics: Arc::clone(&metrics), health: Arc::clone(&health), audit: None },
+            identity: keys::load_or_create(&config.key_file())?.0.public_text().into(),
             clock: Clock,
         });
         let status = Status::default();

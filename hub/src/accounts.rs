@@ -5,7 +5,7 @@
 //! refused and has no effect.
 
 use crate::{
-    audit::{Audit, Line},
+    audit::{Audit, Begun, Line},
     hub::rooms,
     schemas,
 };
@@ -24,7 +24,7 @@ use riser_shell::{
     Metrics,
     accounts::{AccountTables, Found},
 };
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, io, path::Path, sync::Arc};
 use tokio::sync::Mutex;
 
 /// What the tables and the file together say when a hub starts.
@@ -36,6 +36,8 @@ pub struct Loaded {
     /// Whether a table was damaged, and whether something is known no more.
     pub damaged: Option<bool>,
     mended: usize,
+    /// The revisions that were on disk.
+    saved: BTreeMap<AccountId, u64>,
 }
 
 impl Loaded {
@@ -44,6 +46,7 @@ impl Loaded {
         let (mut tables, found) = AccountTables::open(folder);
         let damaged = found.is_damaged().then(|| found.is_lost());
         let Found { accounts: before, mended, lost, all_lost } = found;
+        let saved = before.all().map(|(id, account)| (id, account.revision)).collect();
         for table in &mended {
             tracing::error!(table = %table.display(), "accounts were damaged there; it was moved aside and made anew");
         }
@@ -71,7 +74,7 @@ impl Loaded {
             let name = &account.config.name;
             tracing::error!(account = %name, "nobody knows what was revoked there: none of its credentials is taken until `account unseal`");
         }
-        Self { tables, accounts, directory, damaged, mended: mended.len() }
+        Self { tables, accounts, directory, damaged, mended: mended.len(), saved }
     }
 }
 
@@ -136,7 +139,8 @@ pub struct Told {
 impl Registrar {
     /// Over what was loaded.
     pub fn new(loaded: Loaded, handle: HostHandle<HubCore>, metrics: Arc<Metrics>, audit: Audit) -> Self {
-        let Loaded { tables, accounts, directory, mended, .. } = loaded;
+        let Loaded { tables, accounts, directory, mended, saved, .. } = loaded;
+        audit.settle(|account| saved.get(&account).copied());
         metrics.accounts.damaged.set(mended as u64);
         let registrar = Self {
             inner: Arc::new(Mutex::new(Inner {
@@ -178,7 +182,10 @@ impl Registrar {
         told: Told,
         wanted: Wanted,
     ) -> Result<(AccountId, Arc<Account>), NotChanged> {
-        let result = self.take(wanted).await;
+        let Told { what, of, by, from } = told;
+        let line = Line::change(None, &by, &from, what, &of, String::new());
+        let mut inner = self.inner.lock().await;
+        let result = self.take(&mut inner, wanted, line.clone()).await;
         let account = result.as_ref().ok().map(|(id, _)| *id);
         let outcome = match &result {
             Ok(_) => "done".to_owned(),
@@ -187,8 +194,9 @@ impl Registrar {
             Err(NotChanged::MayNot) => "refused: may not any more".to_owned(),
             Err(NotChanged::Stopping) => "refused: going down".to_owned(),
         };
-        let Told { what, of, by, from } = told;
-        self.audit.write(Line::change(account, &by, &from, what, &of, outcome)).await;
+        // Before the next one begins: what is begun has one place.
+        self.audit.write(Line { account, result: outcome, ..line }).await;
+        drop(inner);
         match account {
             Some(account) => {
                 self.metrics.accounts.changes.inc();
@@ -203,13 +211,24 @@ impl Registrar {
         result
     }
 
-    async fn take(&self, wanted: Wanted) -> Result<(AccountId, Arc<Account>), NotChanged> {
-        let mut inner = self.inner.lock().await;
+    async fn take(
+        &self,
+        inner: &mut Inner,
+        wanted: Wanted,
+        line: Line,
+    ) -> Result<(AccountId, Arc<Account>), NotChanged> {
         let Some(mut tables) = inner.tables.take() else { return Err(NotChanged::Stopping) };
         let (before, doubtful) = (Arc::clone(&inner.accounts), inner.doubtful.take());
         let in_force = Arc::clone(&inner.directory);
+        let audit = self.audit.clone();
+        let begin = move |account, revision| {
+            let begun = Begun { line: line.clone(), account, revision };
+            audit
+                .begin(&begun)
+                .inspect_err(|error| tracing::error!(%error, "a change cannot be written down"))
+        };
         let work = tokio::task::spawn_blocking(move || {
-            let taken = take((&before, &in_force), &mut tables, doubtful, wanted);
+            let taken = take((&before, &in_force), &mut tables, doubtful, wanted, begin);
             (tables, taken)
         });
         // The runtime drops blocking work only when it ends.
@@ -249,6 +268,7 @@ fn take(
     tables: &mut AccountTables,
     doubtful: Option<Doubtful>,
     wanted: Wanted,
+    begin: impl Fn(AccountId, Option<u64>) -> io::Result<()>,
 ) -> Taken {
     let Wanted { change, revision, may } = wanted;
     if let Some(still) = doubtful.and_then(|doubtful| take_back(tables, doubtful)) {
@@ -282,10 +302,15 @@ fn take(
         let what = format!("{key}: {what}");
         return not(NotChanged::Refused(Refused { why: Why::Invalid, what, want }));
     }
+    if begin(id, Some(account.revision)).is_err() {
+        return not(NotChanged::NotSaved);
+    }
     match tables.save([(id, &*account)]) {
         Ok(()) => Taken { result: Ok((accounts, directory, id, account)), doubtful: None },
         Err(error) => {
             tracing::error!(%error, "a change of an account is not kept, and has no effect");
+            // Where this fails too, its line will say so all the same, unless the hub ends before it is written.
+            let _ = begin(id, None);
             let doubtful = take_back(tables, (id, before.instead_of(id, &account)));
             Taken { result: Err(NotChanged::NotSaved), doubtful }
         }

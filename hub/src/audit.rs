@@ -2,7 +2,8 @@
 //! result. Never a secret.
 //!
 //! Lines of JSON in files of the data folder: changes in `audit.jsonl`, what gates did in `audit-gates.jsonl`, each with one
-//! older file that goes when the newer is full: durable, and bounded. A change is on disk before whoever made it hears of it;
+//! older file that goes when the newer is full: durable, and bounded. A change is on disk before whoever made it hears of it,
+//! and what is about to be saved is before that ([`begun`]): a crash leaves no change that is not written down;
 //! what gates did follows within a second. Who comes in, or is refused, in the same way from the same place is one line every
 //! ten seconds, which counts them: a storm neither fills it nor hides what else happens, and no coming and going, however
 //! varied, takes the place of a change.
@@ -22,6 +23,11 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{Semaphore, mpsc};
+
+mod begun;
+
+pub use begun::Begun;
+use begun::Place;
 
 /// The files, newer and older: of changes, and of gates.
 const NAMES: [[&str; 2]; 2] =
@@ -75,7 +81,7 @@ fn is_one(count: &u64) -> bool {
 }
 
 impl Line {
-    /// Of a change.
+    /// Of a change that is made now.
     pub fn change(
         account: Option<AccountId>,
         who: &str,
@@ -85,7 +91,8 @@ impl Line {
         result: String,
     ) -> Self {
         let (who, from, what, of) = (who.to_owned(), from.to_owned(), what.to_owned(), of.to_owned());
-        Self { account, who, from, what, of, result, count: 1, ..Self::default() }
+        let at = Clock.now().wall.0;
+        Self { at, account, who, from, what, of, result, count: 1, ..Self::default() }
     }
 
     /// Of what was done at a gate.
@@ -261,6 +268,7 @@ fn newest(path: &Path, is_meant: impl Fn(&Line) -> bool, most: usize) -> VecDequ
 #[derive(Clone, Debug)]
 pub struct Audit {
     books: Arc<Mutex<Books>>,
+    begun: Place,
     /// One reads at a time: each reads up to four files.
     reading: Arc<Semaphore>,
     metrics: Arc<Metrics>,
@@ -272,12 +280,44 @@ impl Audit {
     /// Of a data folder.
     pub fn open(folder: &Path, metrics: Arc<Metrics>) -> Self {
         let books = Arc::new(Mutex::new(Books::open(folder)));
-        Self { books, reading: Arc::new(Semaphore::new(1)), metrics, refused: Arc::default() }
+        let (begun, reading) = (Place::of(folder), Arc::new(Semaphore::new(1)));
+        Self { books, begun, reading, metrics, refused: Arc::default() }
+    }
+
+    /// Writes down what is about to be saved. It is on disk when this returns.
+    pub fn begin(&self, begun: &Begun) -> io::Result<()> {
+        self.begun.write(begun)
+    }
+
+    /// Writes the line of a change that a crash left without one, by the revision that was saved of its account. Before
+    /// the first change.
+    pub fn settle(&self, saved: impl Fn(AccountId) -> Option<u64>) {
+        let Some(begun) = self.begun.read() else { return };
+        let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        let paths = [&books.changes.path, &books.changes.older];
+        if paths.into_iter().flat_map(|path| lines(path)).any(|line| begun.is(&line)) {
+            return;
+        }
+        let saved = saved(begun.account);
+        let line = begun.ended(saved);
+        tracing::warn!(
+            what = line.what,
+            of = line.of,
+            result = line.result,
+            "a change was not written down yet"
+        );
+        match books.write(Book::Changes, vec![line]) {
+            Ok(()) => drop(self.metrics.accounts.audited.inc()),
+            Err(error) => {
+                self.metrics.accounts.unaudited.inc();
+                tracing::error!(%error, "the audit log cannot be written");
+            }
+        }
     }
 
     /// Writes the line of a change. It is on disk when this returns, or that is said and counted.
     pub async fn write(&self, line: Line) {
-        self.write_all(Book::Changes, vec![Line { at: Clock.now().wall.0, ..line }]).await;
+        self.write_all(Book::Changes, vec![line]).await;
     }
 
     /// Somebody was not let into the admin interface: one such line a second at most, and the others with it.
@@ -404,6 +444,40 @@ mod tests {
         books.write(Book::Changes, vec![line("c")]).unwrap();
         let read: Vec<(u64, String)> = lines(&path).map(|line| (line.n, line.what)).collect();
         assert_eq!(read, [(1, "a".to_owned()), (2, "b".to_owned()), (3, "c".to_owned())]);
+    }
+
+    #[test]
+    fn a_change_that_a_crash_left_without_its_line_is_written_down_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Audit::open(folder.path(), Arc::new(Metrics::new("hub", "0")));
+        let account = AccountId(uuid::Uuid::from_u128(1));
+        let results = |audit: &Audit| {
+            let path = audit.books.lock().unwrap().changes.path.clone();
+            lines(&path).map(|line| line.result).collect::<Vec<_>>()
+        };
+        let begun = |at: i64, revision| Begun {
+            line: Line { at, result: String::new(), ..line("gate set") },
+            account,
+            revision,
+        };
+        open().begin(&begun(1, Some(5))).unwrap();
+        for _ in 0..2 {
+            let audit = open();
+            audit.settle(|_| Some(5));
+            assert_eq!(results(&audit), ["done; the hub ended before it could be written down"]);
+        }
+        for (at, revision, saved) in [(2, Some(6), Some(5)), (3, Some(1), None), (4, None, Some(9))] {
+            open().begin(&begun(at, revision)).unwrap();
+            let audit = open();
+            audit.settle(|_| saved);
+            assert!(results(&audit).last().unwrap().starts_with("not done"), "{at}");
+        }
+        let audit = open();
+        let told = Line { result: "done".to_owned(), ..begun(5, None).line };
+        audit.begin(&begun(5, Some(6))).unwrap();
+        audit.books.lock().unwrap().write(Book::Changes, vec![told]).unwrap();
+        audit.settle(|_| Some(6));
+        assert_eq!(results(&audit).len(), 5, "it is written down already");
     }
 
     #[test]

@@ -2,16 +2,16 @@
 //!
 //! A secret signs for [`SIGNS`] and verifies until the last cookie that it signed has expired; then it is forgotten, on
 //! disk too. The file is written as a whole and renamed into place. One that is bad or that others may read is moved aside
-//! and made anew: people sign in again. What was ended by signing out is kept in memory until it would have expired, so a
-//! restart forgets it.
+//! and made anew: people sign in again. What was ended by signing out is kept in memory until it would have expired
+//! ([`ended`]), so a restart forgets it.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use ring::{digest, hmac};
-use riser_gate::Verdict;
+use ended::Ended;
+use ring::hmac;
+use riser_gate::{Statement, Verdict};
 use riser_model::Wall;
 use riser_shell::entropy;
 use std::{
-    collections::BTreeMap,
     fmt,
     fs::{self, File, OpenOptions},
     io::{self, Write},
@@ -21,10 +21,10 @@ use std::{
     time::Duration,
 };
 
+mod ended;
+
 /// How long one secret signs.
 pub const SIGNS: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Cookies that were ended and would still hold; beyond that the one that expires first is forgotten.
-pub const ENDED_MAX: usize = 16_384;
 /// The first line of the file.
 const HEADER: &str = "riser cookie secrets 1";
 
@@ -39,7 +39,7 @@ pub struct Cookies {
 struct Inner {
     /// Newest last.
     secrets: Vec<Secret>,
-    ended: BTreeMap<[u8; 32], Wall>,
+    ended: Ended,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl Cookies {
             }
             Err(error) => return Err(error),
         };
-        let inner = Mutex::new(Inner { secrets, ended: BTreeMap::new() });
+        let inner = Mutex::new(Inner { secrets, ended: Ended::default() });
         Ok(Self { path: path.to_owned(), lasts, inner })
     }
 
@@ -104,29 +104,27 @@ impl Cookies {
             let key = hmac::Key::new(hmac::HMAC_SHA256, &secret.bytes);
             hmac::verify(&key, message, signature).is_ok()
         });
-        if signed && !inner.ended.contains_key(&name(message)) { Verdict::Matches } else { Verdict::Differs }
+        let holds = |statement: Statement| !inner.ended.has(&statement);
+        if signed && Statement::of_message(message).is_some_and(holds) {
+            Verdict::Matches
+        } else {
+            Verdict::Differs
+        }
+    }
+
+    /// Whether one that states this was ended.
+    pub fn is_ended(&self, statement: &Statement) -> bool {
+        self.inner().ended.has(statement)
     }
 
     /// Ends one that verified, and that nobody may show again until it would have expired anyway.
-    pub fn end(&self, message: &[u8], until: Wall, now: Wall) {
-        let mut inner = self.inner();
-        inner.ended.retain(|_, until| *until > now);
-        if inner.ended.len() >= ENDED_MAX
-            && let Some(first) = inner.ended.iter().min_by_key(|(_, until)| **until).map(|(name, _)| *name)
-        {
-            inner.ended.remove(&first);
-        }
-        inner.ended.insert(name(message), until);
+    pub fn end(&self, statement: &Statement, now: Wall) {
+        self.inner().ended.add(statement, now);
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn name(message: &[u8]) -> [u8; 32] {
-    let digest = digest::digest(&digest::SHA256, message);
-    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
 fn read(path: &Path) -> io::Result<Vec<Secret>> {
@@ -184,24 +182,31 @@ mod tests {
         URL_SAFE_NO_PAD.decode(signature).unwrap()
     }
 
+    fn statement(n: u8) -> Statement {
+        let client = riser_model::ClientId(uuid::Uuid::nil());
+        let passed = [riser_gate::acceptor::Kind::Password].into();
+        Statement { client, passed, until: after(HOUR), proven_until: None, nonce: [n; 16] }
+    }
+
     #[test]
     fn a_secret_signs_for_a_week_and_verifies_as_long_as_its_cookies_last() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cookie.key");
         let cookies = Cookies::open(&path, HOUR).unwrap();
-        let first = bytes(&cookies.sign(b"m", after(Duration::ZERO)).unwrap());
+        let [m, n] = [1, 2].map(|n| Statement::message(&statement(n).text(), &[7; 32]));
+        let first = bytes(&cookies.sign(&m, after(Duration::ZERO)).unwrap());
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(bytes(&cookies.sign(b"m", after(SIGNS - HOUR)).unwrap()), first);
-        let second = bytes(&cookies.sign(b"m", after(SIGNS)).unwrap());
+        assert_eq!(bytes(&cookies.sign(&m, after(SIGNS - HOUR)).unwrap()), first);
+        let second = bytes(&cookies.sign(&m, after(SIGNS)).unwrap());
         assert_ne!(second, first, "another secret signs");
         let again = Cookies::open(&path, HOUR).unwrap();
         for signature in [&first, &second] {
-            assert_eq!(again.verify(b"m", signature), Verdict::Matches, "over a restart too");
-            assert_eq!(again.verify(b"n", signature), Verdict::Differs);
+            assert_eq!(again.verify(&m, signature), Verdict::Matches, "over a restart too");
+            assert_eq!(again.verify(&n, signature), Verdict::Differs);
         }
-        again.sign(b"m", after(2 * SIGNS)).unwrap();
-        assert_eq!(again.verify(b"m", &first), Verdict::Differs, "it is forgotten");
-        assert_eq!(again.verify(b"m", &second), Verdict::Matches);
+        again.sign(&m, after(2 * SIGNS)).unwrap();
+        assert_eq!(again.verify(&m, &first), Verdict::Differs, "it is forgotten");
+        assert_eq!(again.verify(&m, &second), Verdict::Matches);
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().count(), 3, "on disk too");
     }
@@ -210,15 +215,14 @@ mod tests {
     fn a_cookie_that_was_ended_is_no_more() {
         let folder = tempfile::tempdir().unwrap();
         let cookies = Cookies::open(&folder.path().join("cookie.key"), HOUR).unwrap();
-        let signature = bytes(&cookies.sign(b"m", after(Duration::ZERO)).unwrap());
-        cookies.end(b"m", after(HOUR), after(Duration::ZERO));
-        assert_eq!(cookies.verify(b"m", &signature), Verdict::Differs);
-        for n in 0..ENDED_MAX {
-            cookies.end(&n.to_le_bytes(), after(HOUR * 2), after(Duration::ZERO));
-        }
-        assert_eq!(cookies.inner().ended.len(), ENDED_MAX);
-        cookies.end(b"x", after(HOUR * 4), after(HOUR * 3));
-        assert_eq!(cookies.inner().ended.len(), 1, "what has expired needs no remembering");
+        let (one, other) = (statement(1), statement(2));
+        let message = |of: &Statement| Statement::message(&of.text(), &[7; 32]);
+        let sign = |of: &Statement| bytes(&cookies.sign(&message(of), after(Duration::ZERO)).unwrap());
+        let (signed, also) = (sign(&one), sign(&other));
+        assert_eq!(cookies.verify(&message(&one), &signed), Verdict::Matches);
+        cookies.end(&one, after(Duration::ZERO));
+        assert_eq!(cookies.verify(&message(&one), &signed), Verdict::Differs);
+        assert_eq!(cookies.verify(&message(&other), &also), Verdict::Matches);
     }
 
     #[test]

@@ -61,6 +61,8 @@ const STOP_WITHIN: Duration = Duration::from_secs(8);
 
 /// Places for those who administer, apart from the doors': they are wanted most when it is full.
 const ADMINS_MAX: usize = 64;
+/// So many of them one address has at most: nobody keeps the others out.
+const ADMINS_OF_ADDRESS_MAX: usize = 16;
 
 /// Places for links, apart from the doors': neither fills the other.
 const LINKS_MAX: usize = 4096;
@@ -214,6 +216,7 @@ impl Hub {
                 health: Arc::clone(&health),
                 audit: Some(audited),
             },
+            identity: identity.public_text().into(),
             clock: Clock,
         });
         let registrar = Registrar::new(loaded, handle.clone(), Arc::clone(&shared.metrics), audit.clone());
@@ -367,7 +370,7 @@ impl Hub {
         if made {
             tracing::info!(file = %file.display(), "made the operator's token");
         }
-        let entrance = self.entrance.apart(ADMINS_MAX);
+        let entrance = self.entrance.apart_in_shares(ADMINS_MAX, ADMINS_OF_ADDRESS_MAX);
         for (name, listener) in listeners {
             let acceptor = setup::acceptor(&listener.tls, config.tls.as_ref(), None)?;
             let bound = Listener::bind(name.as_str(), listener.address, acceptor)?;

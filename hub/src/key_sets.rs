@@ -150,6 +150,14 @@ impl KeySets {
         }
     }
 
+    /// An issuer that published this at that time.
+    #[cfg(test)]
+    pub(crate) fn published(&self, source: &Arc<KeySource>, document: &[u8], at: Time) {
+        let slot = Arc::clone(lock(&self.slots).entry(Arc::clone(source)).or_default());
+        lock(&slot.set).asked(at);
+        assert!(lock(&slot.set).answered(document, at));
+    }
+
     /// Each with its labels in metrics.
     pub fn each(&self) -> [(&'static str, &'static str, u64); 2] {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);

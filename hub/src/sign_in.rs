@@ -16,7 +16,9 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use riser_gate::{Caller, Gate, Holds, Input, Statement, Verdict, acceptor::cookie::parts};
+use riser_gate::{
+    Caller, CookieId, Directory, Gate, Holds, Input, Standing, Statement, Verdict, acceptor::cookie::parts,
+};
 use riser_hub_core::HubCore;
 use riser_model::{
     ConnectionId, Deed, Principal, Wall,
@@ -27,9 +29,12 @@ use riser_net::{Vouched, cookie, entrance::Peer};
 use riser_shell::{Clock, entropy};
 use serde::Deserialize;
 use serde_json::json;
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 /// The longest request: a token has up to 8 KiB.
@@ -163,22 +168,27 @@ async fn logout(
         Ok(page) => page,
         Err(why) => return api::refused(&why),
     };
-    if let Some(shown) = cookie::shown(&headers, page) {
-        end(&door, &shown);
+    if let Some(shown) = cookie::shown(&headers, page)
+        && let Some(ended) = end(&door, &shown)
+    {
+        // A core that has ended has no connections.
+        door.api.core.ask(move |core, now| core.end_cookie(ended, now)).await;
     }
     with_cookie(StatusCode::NO_CONTENT.into_response(), &cookie::taken(page))
 }
 
 /// Ends a cookie, if it is one: nobody else's is ended by guessing.
-fn end(door: &Door, shown: &Secret) {
-    let Some((text, signature)) = parts(&shown.0) else { return };
-    let Some(statement) = Statement::read(text) else { return };
-    let Some((_, bound)) = door.api.policy().directory.bound(statement.client) else { return };
+fn end(door: &Door, shown: &Secret) -> Option<CookieId> {
+    let (text, signature) = parts(&shown.0)?;
+    let statement = Statement::read(text)?;
+    let bound = door.api.policy().directory.bound(statement.client)?.1;
     let message = Statement::message(text, &bound);
-    if door.cookies.verify(&message, &signature.0) == Verdict::Matches {
-        door.cookies.end(&message, statement.until, Clock.now().wall);
-        door.counts.ended.fetch_add(1, Ordering::Relaxed);
+    if door.cookies.verify(&message, &signature.0) != Verdict::Matches {
+        return None;
     }
+    door.cookies.end(&statement, Clock.now().wall);
+    door.counts.ended.fetch_add(1, Ordering::Relaxed);
+    Some(statement.id())
 }
 
 /// The page that asks, if it may.
@@ -245,25 +255,14 @@ async fn verify(
     };
     hub.write_down(api::audited(&tells, peer, connection, deed, why), is_wrong).await;
     passed?;
-    let standing = gate.standing();
     let now = Clock.now().wall;
     let directory = Arc::clone(&hub.policy().directory);
-    let bound = standing.principal.as_ref().and_then(|who| directory.bound(who.client));
-    let Some((principal, bound)) = bound else { return Err(api::not_authorised()) };
-    // Accounts may have changed while it was verified: the cookie would stand for what it was not given for.
-    if directory.holds(principal.client, &standing.evidence) != Holds::Yes {
-        return Err(refusal(Code::Timeout, "the credentials changed meanwhile", "sign in again"));
+    let (principal, bound, statement) = state(&directory, gate.standing(), door.cookies.lasts(), now)?;
+    let until = statement.until;
+    if door.cookies.is_ended(&statement) {
+        let want = "one that holds longer, or to come back when those that were ended have expired";
+        return Err(refusal(Code::TooMany, "very many cookies of this one were ended", want));
     }
-    let lasts = i64::try_from(door.cookies.lasts().as_millis()).unwrap_or(i64::MAX);
-    let until = Wall(now.0.saturating_add(lasts));
-    let until = standing.until.map_or(until, |proven| until.min(proven));
-    let statement = Statement {
-        client: principal.client,
-        passed: standing.passed.clone(),
-        until,
-        proven_until: standing.until,
-        nonce: entropy::bytes(),
-    };
     let text = statement.text();
     let message = Statement::message(&text, &bound);
     let cookies = Arc::clone(&door.cookies);
@@ -271,7 +270,7 @@ async fn verify(
     let signed = tokio::task::spawn_blocking(move || cookies.sign(&message, now)).await;
     match signed {
         Ok(Ok(signature)) => {
-            Ok(SignedIn { principal: Arc::clone(principal), value: format!("{text}.{signature}"), until })
+            Ok(SignedIn { principal: Arc::clone(&principal), value: format!("{text}.{signature}"), until })
         }
         Ok(Err(error)) => {
             tracing::error!(%error, "nobody can sign in: the secrets of cookies cannot be written");
@@ -279,6 +278,31 @@ async fn verify(
         }
         Err(_) => Err(refusal(Code::ShuttingDown, "the hub is going down", "come back")),
     }
+}
+
+/// What a cookie states of who stands like this, by the directory that is in force.
+fn state(
+    directory: &Directory,
+    standing: &Standing,
+    lasts: Duration,
+    now: Wall,
+) -> Result<(Arc<Principal>, [u8; 32], Statement), Refusal> {
+    let bound = standing.principal.as_ref().and_then(|who| directory.bound(who.client));
+    let Some((principal, bound)) = bound else { return Err(api::not_authorised()) };
+    // Accounts may have changed while it was verified: the cookie would stand for what it was not given for.
+    if directory.holds(principal.client, &standing.evidence) != Holds::Yes {
+        return Err(refusal(Code::Timeout, "the credentials changed meanwhile", "sign in again"));
+    }
+    let lasts = i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX);
+    let until = Wall(now.0.saturating_add(lasts));
+    let statement = Statement {
+        client: principal.client,
+        passed: standing.passed.clone(),
+        until: standing.until.map_or(until, |proven| until.min(proven)),
+        proven_until: standing.until,
+        nonce: entropy::bytes(),
+    };
+    Ok((Arc::clone(principal), bound, statement))
 }
 
 fn with_cookie(mut response: Response, cookie: &str) -> Response {
@@ -294,4 +318,42 @@ fn no_store(mut response: Response) -> Response {
 
 fn refusal(code: Code, what: &str, want: &str) -> Refusal {
     Refusal { code, what: what.to_owned(), want: want.to_owned() }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use riser_gate::{AccountConfig, Output, Policy, TokenHash, UserConfig};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn directory(token: &[u8], name: &str) -> Arc<Directory> {
+        let user = UserConfig {
+            tokens: vec![TokenHash::of(token)],
+            id: Some(riser_model::ClientId(uuid::Uuid::from_u128(7))),
+            ..UserConfig::new(name.parse().unwrap())
+        };
+        let id = riser_model::AccountId(uuid::Uuid::from_u128(1));
+        let account = AccountConfig { user: vec![user], ..AccountConfig::new("acme".parse().unwrap(), id) };
+        Arc::new(Directory::compile(&[account]).unwrap())
+    }
+
+    #[test]
+    fn what_was_revoked_while_it_was_verified_gives_no_cookie() {
+        let before = directory(b"of-ann", "ann");
+        let policy = Policy::new(&before, None, "listen").unwrap();
+        let mut gate = Gate::front(&policy, Caller::default(), Clock.now());
+        gate.handle(Input::Shown(Credential::Token(Secret(b"of-ann"[..].into()))), Clock.now());
+        assert!(std::iter::from_fn(|| gate.poll()).any(|output| output == Output::Pass));
+        let state = |directory: &Directory| {
+            state(directory, gate.standing(), HOUR, Wall(0))
+                .map(|(who, _, statement)| (who.name.to_string(), statement.until))
+        };
+        assert_eq!(state(&before), Ok(("ann".to_owned(), Wall(3_600_000))));
+        assert_eq!(state(&directory(b"of-ann", "anna")).unwrap().0, "anna", "as it is called by now");
+        let refused = |directory: &Directory| state(directory).unwrap_err().code;
+        assert_eq!(refused(&directory(b"another", "ann")), Code::Timeout);
+        assert_eq!(refused(&Directory::compile(&[]).unwrap()), Code::NotAuthorised, "removed");
+    }
 }

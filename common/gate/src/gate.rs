@@ -9,7 +9,10 @@
 //! passed it.
 
 use crate::{
-    acceptor::{Acceptor, Awaits, Given, Hears, Kind, Refused, Step, not_authorised, ticket::Redeemed},
+    acceptor::{
+        Acceptor, Awaits, Given, Hears, Kind, Refused, Step, cookie::CookieId, not_authorised,
+        ticket::Redeemed,
+    },
     directory::{Directory, Evidence},
     hidden::PasswordHash,
     issuer::Algorithm,
@@ -45,6 +48,8 @@ pub struct Caller {
     pub known: bool,
     /// Random bytes of its own, of which its nonces are made.
     pub entropy: [u8; 32],
+    /// The public key of this instance, as text: what peers sign is for it and for no other.
+    pub instance: Arc<str>,
 }
 
 impl fmt::Debug for Caller {
@@ -68,6 +73,8 @@ pub struct Standing {
     pub evidence: Evidence,
     /// When what it has shown expires.
     pub until: Option<Wall>,
+    /// The cookie that it came by, itself or by a ticket of who did: it ends with that.
+    pub cookie: Option<CookieId>,
     /// How many numbers were drawn for it: no nonce and no ticket of a connection comes twice.
     pub(crate) drawn: u64,
 }
@@ -399,6 +406,19 @@ impl Gate {
         })
     }
 
+    /// The cookie that was shown here, whether or not it holds.
+    pub fn shown_cookie(&self) -> Option<CookieId> {
+        match &self.credential {
+            Credential::Cookie(shown) => CookieId::of(shown),
+            Credential::Anonymous
+            | Credential::Person
+            | Credential::Password { .. }
+            | Credential::Token(_)
+            | Credential::Ticket(_)
+            | Credential::Claim { .. } => None,
+        }
+    }
+
     fn given(&self, now: Now) -> Given<'_> {
         Given {
             credential: &self.credential,
@@ -479,12 +499,16 @@ impl Gate {
             // What was proven when the ticket was made, or the cookie given, stands for this one too.
             Step::Proven(principal, passed, until) => {
                 let evidence = match self.redeemed.take() {
-                    Some(redeemed) => redeemed.evidence,
+                    Some(redeemed) => {
+                        self.standing.cookie = redeemed.cookie;
+                        redeemed.evidence
+                    }
                     // A cookie holds only while all credentials are those that there were at sign-in.
                     None => {
                         let of = |kind: &Kind| {
                             self.directory.evidence(*kind, principal.client, &Credential::Anonymous)
                         };
+                        self.standing.cookie = self.shown_cookie();
                         passed.iter().flat_map(of).collect()
                     }
                 };

@@ -34,7 +34,7 @@ pub mod verifying_key;
 pub mod words;
 
 pub use acceptor::{
-    cookie::Statement,
+    cookie::{CookieId, Statement},
     ticket::{Redeemed, Tickets},
 };
 pub use accounts::{Account, Accounts, Change};

@@ -85,6 +85,8 @@ pub struct Parts<C: Core, L: Links<C>, W: Watch> {
     pub errands: mpsc::Sender<(ConnectionId, Box<Wanted>)>,
     /// Hears of every commit and refusal, for the metrics.
     pub watch: W,
+    /// The public key of this instance, as text: what devices sign names it.
+    pub identity: Arc<str>,
     /// The two clocks.
     pub clock: Clock,
 }
@@ -353,7 +355,8 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                 let policy = policy.expect("every listener of doors was given a policy at the start");
                 let (address, entropy) = (Some(peer.address.ip()), entropy::bytes());
                 let (tls, certificate) = (peer.tls, peer.certificate.clone());
-                let caller = Caller { address, tls, certificate, entropy, ..Caller::default() };
+                let instance = Arc::clone(&self.parts.identity);
+                let caller = Caller { address, tls, certificate, known: false, entropy, instance };
                 self.instance(InstanceInput::Opened { connection, policy, caller }, now);
             }
             // It may come after what else its connection asks for: it says how much that takes, and nothing of what.
@@ -454,3 +457,6 @@ fn not_run<T>(why: &mpsc::error::TrySendError<T>) -> Refusal {
 
 /// Marks the tickets of reads for links: the rooms' own count up from 0 and never come here.
 const FOR_LINK: u64 = 1 << 63;
+
+#[cfg(test)]
+mod tests;

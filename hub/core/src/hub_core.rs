@@ -1,6 +1,6 @@
 //! The machine: what comes to a hub, and what it does about it.
 
-use riser_gate::Directory;
+use riser_gate::{CookieId, Directory};
 use riser_ingest::{Below, EdgeStatus, LinkOutput};
 use riser_instance::{
     Core, Input as InstanceInput, Instance, Output as InstanceOutput,
@@ -74,8 +74,13 @@ impl HubCore {
     }
 
     /// An admin of that account closes a connection of it. False if there is none by that number.
-    pub fn send_away(&mut self, account: AccountId, connection: ConnectionId, now: Now) -> bool {
-        self.instance.send_away(account, connection, now)
+    pub fn send_away(&mut self, account: AccountId, connection: ConnectionId, by: &str, now: Now) -> bool {
+        self.instance.send_away(account, connection, by, now)
+    }
+
+    /// Whoever came by that cookie has signed out.
+    pub fn end_cookie(&mut self, cookie: CookieId, now: Now) {
+        self.instance.end_cookie(cookie, now);
     }
 
     /// What became of an errand of that connection's.

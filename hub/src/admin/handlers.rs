@@ -340,8 +340,9 @@ pub(super) async fn send_away(
     Path((account, connection)): Path<(String, u64)>,
 ) -> Answer<Done> {
     let (id, known) = admin.account(&asked, &account).await?;
-    let gone = ConnectionId(connection);
-    match admin.core.ask(move |core, now| core.send_away(id, gone, now)).await {
+    admin.still(&asked)?;
+    let (gone, by) = (ConnectionId(connection), asked.by.name());
+    match admin.core.ask(move |core, now| core.send_away(id, gone, &by, now)).await {
         Some(true) => done(connection, &known),
         Some(false) | None => Err(Failure::unknown("no such connection")),
     }

@@ -143,6 +143,14 @@ impl Node {
         command
     }
 
+    /// Its public key.
+    pub fn key(&self) -> String {
+        let file = if self.name == "hub" { "hub.key" } else { "edge.key" };
+        let mut command = Command::new(&self.executable);
+        command.args(["key", "show"]).arg(self.data.join(file));
+        output(command).trim().to_owned()
+    }
+
     /// The sum of a metric over all its series whose labels contain `label`; none when there is no such series.
     pub fn metric(&self, name: &str, label: &str) -> Option<f64> {
         let (status, text) = get(&self.place, self.operations, "/metrics")?;

@@ -66,7 +66,7 @@ pub(crate) fn begin(method: Method, given: &Given<'_>) -> Step {
         ) => return Step::Next(None),
     };
     let nonce = nonce(given);
-    let message = Prompt::challenge(&nonce, &claimed(account.as_ref(), &name));
+    let message = Prompt::challenge(&nonce, &claimed(account.as_ref(), &name), &given.caller.instance);
     let member = given.directory.claimed(account.as_ref(), &name);
     let stand_in = || given.directory.stand_in_secret();
     let (whom, against) = match (method, member) {

@@ -15,12 +15,31 @@ use riser_model::{
     ClientId, Wall,
     door::{Credential, Secret},
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 use uuid::Uuid;
 
 /// The longest cookie that is looked at, bytes; ours have about 160.
 pub const COOKIE_BYTES_MAX: usize = 512;
 const VERSION: &str = "1";
+/// What is signed begins so.
+const HEADER: &str = "riser cookie 1";
+
+/// Which cookie, among all that were ever given.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CookieId(pub [u8; 16]);
+
+impl fmt::Debug for CookieId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CookieId(redacted)")
+    }
+}
+
+impl CookieId {
+    /// Of what was shown, if that can be read.
+    pub fn of(shown: &Secret) -> Option<Self> {
+        parts(&shown.0).and_then(|(text, _)| Statement::read(text)).map(|statement| statement.id())
+    }
+}
 
 /// What a cookie states.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,7 +68,21 @@ impl Statement {
 
     /// What is signed. `bound` is what the directory knows the client by ([`Directory::bound`](crate::Directory::bound)).
     pub fn message(text: &str, bound: &[u8; 32]) -> Bytes {
-        format!("riser cookie 1\n{text}\n{}", URL_SAFE_NO_PAD.encode(bound)).into()
+        format!("{HEADER}\n{text}\n{}", URL_SAFE_NO_PAD.encode(bound)).into()
+    }
+
+    /// What such a message states.
+    pub fn of_message(message: &[u8]) -> Option<Self> {
+        let mut lines = std::str::from_utf8(message).ok()?.lines();
+        if lines.next()? != HEADER {
+            return None;
+        }
+        Self::read(lines.next()?)
+    }
+
+    /// Which it is: the nonce comes once.
+    pub fn id(&self) -> CookieId {
+        CookieId(self.nonce)
     }
 
     /// What such a text states.
@@ -141,6 +174,8 @@ mod tests {
         let text = statement().text();
         let message = Statement::message(&text, &[1; 32]);
         assert_ne!(message, Statement::message(&text, &[2; 32]));
+        assert_eq!(Statement::of_message(&message), Some(statement()));
+        assert_eq!(Statement::of_message(text.as_bytes()), None);
         assert_ne!(message, Statement::message(&format!("{text}0"), &[1; 32]));
         assert_eq!(parts(format!("{text}.AQI").as_bytes()), Some((text.as_str(), Secret(vec![1, 2].into()))));
         assert_eq!(parts(&[b'a'; COOKIE_BYTES_MAX + 1]), None);

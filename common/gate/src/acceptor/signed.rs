@@ -1,6 +1,7 @@
-//! Takes a signed password, for protocols that know no conversation (MQTT 3.1.1): `riser1.{seconds}.{nonce}.{signature}`.
+//! Takes a signed password, for protocols that know no conversation (MQTT 3.1.1): `riser2.{seconds}.{nonce}.{signature}`.
 //!
-//! The device signs the time, a nonce of its own and its name with a key that the directory knows. It counts as that key.
+//! The device signs the time, a nonce of its own, its name and the instance that it is for with a key that the directory
+//! knows. It counts as that key.
 //! Good once, for [`WINDOW_S`] either way, and only where nobody could have listened: over TLS, or within one host.
 
 use super::{Awaits, Given, No, Step, VERDICT_DEADLINE, Whom, claim, not_authorised};
@@ -28,7 +29,7 @@ pub const OF_CLIENT_MAX: usize = 64;
 /// A password is remembered while it would be good again.
 const REMEMBERED: Duration = Duration::from_secs(2 * WINDOW_S as u64 + 1);
 
-const PREFIX: &str = "riser1";
+const PREFIX: &str = "riser2";
 
 pub(crate) fn begin(given: &Given<'_>) -> Step {
     let Credential::Password { account, user, password } = given.credential else { return Step::Next(None) };
@@ -50,7 +51,9 @@ pub(crate) fn begin(given: &Given<'_>) -> Step {
         return Step::Refuse(not_authorised("a signed password that cannot be read"));
     }
     let name = claim::claimed(account.as_ref(), user);
-    let message = format!("riser signed password 1\n{}\n{}\n{name}\n", parts.seconds, parts.nonce);
+    let Parts { seconds, nonce, .. } = parts;
+    let instance = &given.caller.instance;
+    let message = format!("riser signed password 2\n{seconds}\n{nonce}\n{name}\n{instance}\n");
     // What is remembered is what was signed: a signature may be written in two ways, what it says in one.
     let digest = Sha256::digest(&message).into();
     let member = given.directory.claimed(account.as_ref(), user).filter(|member| !member.keys.is_empty());

@@ -3,7 +3,7 @@
 //! It also owns the ones that are out, by their hashes; the secrets themselves are kept nowhere. A ticket lets in
 //! whoever it was made for, with the rights that one has when it is shown.
 
-use super::{Given, Kind, Step, not_authorised};
+use super::{Given, Kind, Step, cookie::CookieId, not_authorised};
 use crate::directory::Evidence;
 use riser_model::{
     ClientId, Now, Time, Wall,
@@ -47,6 +47,8 @@ pub struct Redeemed {
     pub evidence: Evidence,
     /// When what it had shown expires.
     pub until: Option<Wall>,
+    /// The cookie that it had come by.
+    pub cookie: Option<CookieId>,
 }
 
 /// The tickets that are out.
@@ -82,6 +84,17 @@ impl Tickets {
         self.expire(now);
         let short = shown.0.len() <= TICKET_BYTES_MAX;
         short.then(|| TicketHash(Sha256::digest(&shown.0).into())).and_then(|hash| self.remove(hash))
+    }
+
+    /// Forgets those of who came by that cookie.
+    pub fn end(&mut self, cookie: CookieId) {
+        let of = |(hash, (what, _)): (&TicketHash, &(Redeemed, Time))| {
+            (what.cookie == Some(cookie)).then_some(*hash)
+        };
+        let gone: Vec<TicketHash> = self.by_hash.iter().filter_map(of).collect();
+        for hash in gone {
+            self.remove(hash);
+        }
     }
 
     fn expire(&mut self, now: Now) {
@@ -123,7 +136,7 @@ mod tests {
 
     fn nobody() -> Redeemed {
         let (client, passed, evidence) = (ClientId(Uuid::nil()), BTreeSet::new(), BTreeSet::new());
-        Redeemed { client, passed, evidence, until: None }
+        Redeemed { client, passed, evidence, until: None, cookie: None }
     }
 
     fn client(n: u128) -> Redeemed {
@@ -141,6 +154,20 @@ mod tests {
         assert_eq!(tickets.redeem(&shown(1), at(30)), None, "it expired");
         assert_eq!(tickets.redeem(&shown(7), at(30)), None, "it never was");
         assert_eq!(tickets.redeem(&Secret(vec![b'x'; 1 << 20].into()), at(30)), None);
+        assert!(tickets.by_hash.is_empty() && tickets.by_end.is_empty() && tickets.of_client.is_empty());
+    }
+
+    #[test]
+    fn tickets_of_a_cookie_end_with_it() {
+        let mut tickets = Tickets::default();
+        let by = |n| Redeemed { cookie: Some(CookieId([n; 16])), ..client(1) };
+        tickets.issue(hash(1), by(1), at(0)).unwrap();
+        tickets.issue(hash(2), by(2), at(0)).unwrap();
+        tickets.issue(hash(3), client(1), at(0)).unwrap();
+        tickets.end(CookieId([1; 16]));
+        assert_eq!(tickets.redeem(&shown(1), at(1)), None);
+        assert_eq!(tickets.redeem(&shown(2), at(1)), Some(by(2)));
+        assert_eq!(tickets.redeem(&shown(3), at(1)), Some(client(1)));
         assert!(tickets.by_hash.is_empty() && tickets.by_end.is_empty() && tickets.of_client.is_empty());
     }
 

@@ -36,7 +36,7 @@ fn directory() -> Arc<Directory> {
 
 fn gate(anonymous: Option<&str>) -> Gate {
     let policy = Policy::new(&directory(), anonymous, "listen.mqtt[0]").unwrap();
-    Gate::front(&policy, Caller::default(), Now::default())
+    Gate::front(&policy, Caller { instance: INSTANCE.into(), ..Caller::default() }, Now::default())
 }
 
 /// The gate of a room, before somebody who stands like this.
@@ -233,7 +233,11 @@ fn who_claims_a_name_passes_by_what_it_signs_and_is_challenged_once() {
     };
     assert_eq!(
         (&keys[..], &message[..]),
-        (&[VerifyingKey::Ed25519(KEY.0)][..], Prompt::challenge(&nonce, "acme/pump").as_bytes())
+        (
+            &[VerifyingKey::Ed25519(KEY.0)][..],
+            format!("riser gate challenge 2\n{nonce}\nacme/pump\n{INSTANCE}\n").as_bytes()
+        ),
+        "what is signed is for this instance and for no other"
     );
     let passed = judge(&mut gate, &verify, Verdict::Matches);
     assert_eq!(who(&gate, &passed), "pump");
@@ -243,15 +247,22 @@ fn who_claims_a_name_passes_by_what_it_signs_and_is_challenged_once() {
 
 fn signed(seconds: i64, nonce: &str, bytes: usize) -> Credential {
     let signature = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, vec![7; bytes]);
-    password(None, "acme/pump", &format!("riser1.{seconds}.{nonce}.{signature}"))
+    password(None, "acme/pump", &format!("riser2.{seconds}.{nonce}.{signature}"))
 }
 
+/// The key of the instance.
+const INSTANCE: &str = "the-key-of-this-instance";
 const NONCE: &str = "0123456789abcdef";
 
 /// A listener over TLS, ten minutes after 1970 began.
 fn private(tls: bool, address: &str) -> (Gate, Now) {
     let now = Now { wall: Wall(600_000), ..Now::default() };
-    let caller = Caller { tls, address: Some(address.parse().unwrap()), ..Caller::default() };
+    let caller = Caller {
+        tls,
+        address: Some(address.parse().unwrap()),
+        instance: INSTANCE.into(),
+        ..Caller::default()
+    };
     (Gate::front(&Policy::new(&directory(), None, "").unwrap(), caller, now), now)
 }
 
@@ -266,7 +277,7 @@ fn signed_password_counts_as_the_key_it_is_signed_with_and_only_once() {
             panic!("it is verified")
         };
         assert_eq!(keys, [VerifyingKey::Ed25519(KEY.0)]);
-        assert_eq!(message, format!("riser signed password 1\n600\n{NONCE}\nacme/pump\n"));
+        assert_eq!(message, format!("riser signed password 2\n600\n{NONCE}\nacme/pump\n{INSTANCE}\n"));
         gate.handle(Input::Done { ticket, verdict: Verdict::Matches }, now);
         let Some(Output::Do { ticket, effect: Effect::Once { .. } }) = next(&mut gate) else {
             panic!("only once")
@@ -314,7 +325,7 @@ fn signed_password_is_good_for_a_minute_and_where_nobody_listens() {
         matches!(next(&mut gate), Some(Output::Do { effect: Effect::Verify(Proof::Password { .. }), .. }))
     };
     assert!(
-        ["riser1", "riser1.1", "riser1.1.2", "riser2.1.2.3", ""].into_iter().all(plain),
+        ["riser2", "riser2.1", "riser2.1.2", "riser1.1.2.3", ""].into_iter().all(plain),
         "others are passwords"
     );
 }
@@ -608,6 +619,7 @@ fn ticket_lets_in_whom_it_was_made_for_and_looks_wrong_like_everything_else() {
             passed: [Kind::Password].into(),
             evidence: Evidence::new(),
             until: Some(Wall(7)),
+            cookie: None,
         });
         gate.handle(Input::Redeemed(what), Now::default());
         let last = std::iter::from_fn(|| gate.poll()).last();

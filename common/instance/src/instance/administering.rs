@@ -2,7 +2,7 @@
 
 use super::{Instance, refusal};
 use crate::connection::State;
-use riser_gate::{Input, Stand, Verdict};
+use riser_gate::{CookieId, Input, Stand, Verdict};
 use riser_model::{AccountId, AccountName, ClientId, ConnectionId, Deed, Now, RoomName, door::Code};
 use std::net::IpAddr;
 
@@ -72,15 +72,32 @@ impl Instance {
         true
     }
 
+    /// Whoever came by that cookie goes, and so does who stands at a gate with it; tickets that were made meanwhile are out
+    /// no more.
+    pub fn end_cookie(&mut self, cookie: CookieId, now: Now) {
+        self.tickets.end(cookie);
+        let came = self.connections.iter().filter(|(_, one)| {
+            let shown = one.at.as_ref().and_then(|at| at.gate.shown_cookie().or(at.gate.standing().cookie));
+            let by_it = one.standing.cookie == Some(cookie) || shown == Some(cookie);
+            by_it && !matches!(one.state, State::Leaving)
+        });
+        let came: Vec<ConnectionId> = came.map(|(id, _)| *id).collect();
+        for id in came {
+            let what = "who came by this cookie signed out";
+            self.audit(id, Deed::Revoked, None, what.to_owned());
+            self.refuse(id, refusal(Code::NotAuthorised, what, "sign in again"), now);
+        }
+    }
+
     /// Tells a connection of that account to go; it may come back. False if there is none by that number.
-    pub fn send_away(&mut self, account: AccountId, connection: ConnectionId, now: Now) -> bool {
+    pub fn send_away(&mut self, account: AccountId, connection: ConnectionId, by: &str, now: Now) -> bool {
         let Some(one) = self.connections.get(&connection) else { return false };
         let own = one.standing.principal.as_ref().is_some_and(|who| who.account == account);
         if !own || matches!(one.state, State::Leaving) {
             return false;
         }
         let what = "an admin closed this connection";
-        self.audit(connection, Deed::Revoked, None, what.to_owned());
+        self.audit(connection, Deed::Revoked, None, format!("{what}: {by}"));
         self.refuse(connection, refusal(Code::Timeout, what, "come back"), now);
         true
     }

@@ -103,6 +103,7 @@ impl Instance {
                     passed: connection.standing.passed.clone(),
                     evidence: connection.standing.evidence.clone(),
                     until: connection.standing.until,
+                    cookie: connection.standing.cookie,
                 };
                 let issued = self.tickets.issue(hash, what, now);
                 // Half a minute fits.

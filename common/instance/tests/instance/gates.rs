@@ -4,7 +4,7 @@ use crate::world::*;
 use riser_gate::{Stand, Verdict, acceptor::Kind};
 use riser_instance::Input;
 use riser_model::{
-    SubscriptionId,
+    Deed, SubscriptionId,
     door::{Ask, Code, Credential, Flow, From, Method, Prompt, Push, Secret, Showing, Technical, Tell, Want},
 };
 
@@ -351,11 +351,25 @@ fn who_came_by_a_token_goes_when_it_expires() {
 }
 
 #[test]
+fn who_closes_a_connection_is_written_down() {
+    let mut world = World::new();
+    world.enter(C1, None, Some("cellar"));
+    assert!(world.entered(C1));
+    let (account, now) = (world.account(), world.now);
+    assert!(!world.instance.send_away(riser_model::AccountId(uuid::Uuid::nil()), C1, "eve", now));
+    assert!(world.instance.send_away(account, C1, "acme/boss", now));
+    world.input(Input::Deadline);
+    let closed = world.audited.last().unwrap();
+    assert!(closed.deed == Deed::Revoked && closed.why.ends_with(": acme/boss"), "{closed:?}");
+    assert_eq!(world.refused(C1), Some(Code::Timeout), "it may come back");
+}
+
+#[test]
 fn captured_signed_password_opens_nothing_a_second_time() {
     let mut world = World::gated("['key']", "");
     let now_s = world.now.wall.0 / 1000;
     let signature = "A".repeat(86);
-    let password = |nonce: &str| Secret(format!("riser1.{now_s}.{nonce}.{signature}").into());
+    let password = |nonce: &str| Secret(format!("riser2.{now_s}.{nonce}.{signature}").into());
     let mut come = |n: u64, nonce: &str| {
         let connection = riser_model::ConnectionId(n);
         world.open_from(connection, "127.0.0.1");

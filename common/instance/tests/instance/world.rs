@@ -10,7 +10,7 @@ use riser_gate::{
 use riser_instance::{Input, Instance, LogFold, Output, Wanted};
 use riser_log::Fold;
 use riser_model::{
-    AccountId, Batch, Chunk, ConnectionId, Epoch, EpochSpan, History, LogId, Now, Read, Right, Room,
+    AccountId, Audited, Batch, Chunk, ConnectionId, Epoch, EpochSpan, History, LogId, Now, Read, Right, Room,
     RoomKind, Route, RouteNumber, Run, Seq, Time, Wall,
     door::{Ask, Code, Credential, Intake, SessionRequest, Tell},
 };
@@ -33,6 +33,8 @@ pub struct World {
     pub tells: Vec<(ConnectionId, Tell)>,
     /// Proofs that are not verified.
     pub verifying: Vec<u64>,
+    /// What is written down.
+    pub audited: Vec<Audited>,
     /// Errands that are not done.
     pub running: Vec<(ConnectionId, Wanted)>,
     pub now: Now,
@@ -107,6 +109,7 @@ impl World {
             tells: Vec::new(),
             verifying: Vec::new(),
             running: Vec::new(),
+            audited: Vec::new(),
             now,
             published: Vec::new(),
             publications: Vec::new(),
@@ -185,10 +188,10 @@ impl World {
                 Output::Verify { ticket, .. } => self.verifying.push(ticket),
                 Output::Run { connection, wanted } => self.running.push((connection, *wanted)),
                 Output::Read { ticket, read } => self.reads.push((ticket, read)),
+                Output::Audited(audited) => self.audited.push(audited),
                 Output::Done { .. }
                 | Output::Committed { .. }
                 | Output::Retained(_)
-                | Output::Audited(_)
                 | Output::Refused { .. } => {}
             }
         }

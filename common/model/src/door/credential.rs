@@ -88,8 +88,8 @@ impl Method {
 /// conversation leaves.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Prompt {
-    /// Prove the claim: answer with a signature or an HMAC over [`Prompt::challenge`] of this nonce and the name as it
-    /// was claimed.
+    /// Prove the claim: answer with a signature or an HMAC over [`Prompt::challenge`] of this nonce, the name as it was
+    /// claimed, and the instance that it is meant for.
     Challenge {
         /// How.
         method: Method,
@@ -103,8 +103,10 @@ pub enum Prompt {
 }
 
 impl Prompt {
-    /// The bytes that prove a claim when they are signed. Nothing else that a key of ours signs begins like this.
-    pub fn challenge(nonce: &str, name: &str) -> String {
-        format!("riser gate challenge 1\n{nonce}\n{name}\n")
+    /// The bytes that prove a claim when they are signed. Nothing else that a key of ours signs begins like this. The
+    /// instance is named by its public key, which the peer knows beforehand: whoever passes challenges of another one on
+    /// has nothing of the answer.
+    pub fn challenge(nonce: &str, name: &str, instance: &str) -> String {
+        format!("riser gate challenge 2\n{nonce}\n{name}\n{instance}\n")
     }
 }

@@ -136,7 +136,7 @@ async fn device_enters_by_the_key_that_openssh_made_and_by_no_other() {
         assert_eq!((&challenge["ev"], &challenge["method"]), (&json!("challenge"), &json!("ed25519")));
         let nonce = challenge["nonce"].as_str().unwrap();
         let whose = if right { format!("{ACCOUNT}/pump") } else { format!("{ACCOUNT}/{OWNER}") };
-        let message = format!("riser gate challenge 1\n{nonce}\n{whose}\n");
+        let message = format!("riser gate challenge 2\n{nonce}\n{whose}\n{}\n", site.hub.key());
         device.say(&json!({ "op": "answer", "proof": sign(folder.path(), &message) }).to_string()).await;
         let answer = device.json().await;
         assert_eq!(answer["re"], 1, "{answer}");
@@ -146,10 +146,17 @@ async fn device_enters_by_the_key_that_openssh_made_and_by_no_other() {
             assert_eq!(answer["error"]["code"], "not_authorised", "{answer}");
         }
     }
+    // What was signed for another instance opens nothing here: whoever passed this one's challenge on has nothing of it.
+    let mut relayed = Terminal::open(&site, &format!("/{ACCOUNT}/hall/{PUMP}/"), None).await;
+    let challenge = relayed.hears("challenge ed25519 ").await;
+    let nonce = challenge.rsplit(' ').next().unwrap();
+    let message = format!("riser gate challenge 2\n{nonce}\n{ACCOUNT}/{PUMP}\n{}\n", site.edge.key());
+    relayed.say(&sign(folder.path(), &message)).await;
+    relayed.is_dropped().await;
     let mut device = Terminal::open(&site, &format!("/{ACCOUNT}/hall/{PUMP}/"), None).await;
     let challenge = device.hears("challenge ed25519 ").await;
     let nonce = challenge.rsplit(' ').next().unwrap();
-    let message = format!("riser gate challenge 1\n{nonce}\n{ACCOUNT}/{PUMP}\n");
+    let message = format!("riser gate challenge 2\n{nonce}\n{ACCOUNT}/{PUMP}\n{}\n", site.hub.key());
     device.say(&sign(folder.path(), &message)).await;
     device.say("21.5").await;
     device.hears("21.5").await;

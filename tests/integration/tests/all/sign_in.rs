@@ -7,7 +7,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
-    client_async,
+    WebSocketStream, client_async,
     tungstenite::{Message, client::IntoClientRequest},
 };
 
@@ -62,6 +62,63 @@ fn cookie(site: &Site) -> String {
     let answer = sign_in(site, &json!({ "user": format!("{ACCOUNT}/{OWNER}"), "password": PASSWORD }));
     let given = answer.cookie.expect("whoever is right gets a cookie");
     given.split(';').next().expect("a cookie has a value").to_owned()
+}
+
+/// A WebSocket with these headers, and what it hears when it says hello without a credential.
+async fn opens(site: &Site, headers: &[(&'static str, String)]) -> (WebSocketStream<TcpStream>, Value) {
+    let address = format!("127.0.0.1:{}", site.hub.http);
+    let mut request = format!("ws://{address}/{ACCOUNT}/hall").into_client_request().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", "riser.v1.json".parse().unwrap());
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    let socket = TcpStream::connect(&address).await.unwrap();
+    let (mut socket, _) = client_async(request, socket).await.unwrap();
+    let said = asks(&mut socket, json!({ "op": "hello", "events": false })).await;
+    (socket, said)
+}
+
+/// The answer to a request.
+async fn asks(socket: &mut WebSocketStream<TcpStream>, mut request: Value) -> Value {
+    request["id"] = json!(1);
+    socket.send(Message::text(request.to_string())).await.unwrap();
+    let said = timeout(SOON, socket.next()).await.expect("an answer").expect("an answer").expect("an answer");
+    serde_json::from_str(said.to_text().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn who_signs_out_ends_what_came_by_that_cookie_and_nothing_else() {
+    needs!(Need::Program("curl"));
+    let site = site();
+    let page = ("origin", format!("http://127.0.0.1:{}", site.hub.http));
+    let (one, other) = (cookie(&site), cookie(&site));
+    let (mut by_one, entered) = opens(&site, &[("cookie", one.clone()), page.clone()]).await;
+    assert_eq!(entered["ok"]["name"], OWNER);
+    let (mut by_other, _) = opens(&site, &[("cookie", other), page.clone()]).await;
+    let ticket =
+        asks(&mut by_one, json!({ "op": "ticket" })).await["ok"]["ticket"].as_str().unwrap().to_owned();
+    let ended = ask(&site, "/api/logout", &[&format!("Cookie: {one}"), &origin(&site)], Some(""));
+    assert_eq!(ended.status, 204);
+    let close = async {
+        loop {
+            match by_one.next().await {
+                Some(Ok(Message::Close(Some(frame)))) => return u16::from(frame.code),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return 0,
+            }
+        }
+    };
+    assert_eq!(timeout(SOON, close).await.expect("it is closed"), 4103);
+    assert_eq!(asks(&mut by_other, json!({ "op": "ping" })).await["re"], 1, "another browser's stays");
+    let address = format!("127.0.0.1:{}", site.hub.http);
+    let request = format!("ws://{address}/{ACCOUNT}/hall/a?ticket={ticket}").into_client_request().unwrap();
+    let socket = TcpStream::connect(&address).await.unwrap();
+    let (mut raw, _) = client_async(request, socket).await.unwrap();
+    let said = timeout(SOON, raw.next()).await.expect("it is closed");
+    assert!(
+        matches!(said, Some(Ok(Message::Close(Some(frame)))) if u16::from(frame.code) == 4103),
+        "its ticket too"
+    );
 }
 
 /// What a WebSocket with these headers hears when it says hello without a credential: its name, or an error's code.

@@ -1,0 +1,123 @@
+//! The task that owns a core, with a core that only says what a test wants of it.
+
+use super::*;
+use crate::setup;
+use riser_gate::{PasswordHash, Proof};
+use riser_model::door::Secret;
+use riser_net::{Entrance, Limits, core_inbox, entrance::Peer};
+use riser_shell::proofs::Finding;
+
+/// Wants whoever comes verified, and nothing else.
+#[derive(Default)]
+struct Asking {
+    outputs: VecDeque<Output<()>>,
+    stopping: bool,
+}
+
+impl Core for Asking {
+    type LinkInput = ();
+    type LinkOutput = ();
+
+    fn handle(&mut self, input: Input<()>, _: Now) {
+        match input {
+            Input::Instance(InstanceInput::Opened { connection, .. }) => {
+                let hash: PasswordHash = riser_shell::passwords::hash(b"x");
+                let proof = Proof::Password { hash, password: Secret(b"x"[..].into()) };
+                let verify = InstanceOutput::Verify { connection, ticket: 1, proof };
+                self.outputs.push_back(Output::Instance(verify));
+            }
+            Input::Shutdown => self.stopping = true,
+            _ => {}
+        }
+    }
+
+    fn poll(&mut self, _: Now) -> Option<Output<()>> {
+        self.outputs.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        None
+    }
+
+    fn is_drained(&self) -> bool {
+        self.stopping
+    }
+}
+
+struct Nothing;
+
+impl Links<Asking> for Nothing {
+    fn perform(&mut self, (): ()) {}
+}
+
+impl Watch for Nothing {
+    fn stored(&mut self, _: &Answer) {}
+    fn refused(&mut self, _: Code) {}
+    fn audited(&mut self, _: Audited) {}
+}
+
+/// A verifier that never comes to an end; it says when it began and when it was let go of.
+struct Endless(mpsc::UnboundedSender<&'static str>);
+
+struct Begun(mpsc::UnboundedSender<&'static str>);
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        let _ = self.0.send("let go of");
+    }
+}
+
+impl Verify for Endless {
+    fn verify(&self, _: Proof, _: Option<IpAddr>) -> Finding<'_> {
+        let _ = self.0.send("begun");
+        let begun = Begun(self.0.clone());
+        Box::pin(async move {
+            let _begun = begun;
+            std::future::pending().await
+        })
+    }
+}
+
+#[tokio::test]
+async fn who_closes_lets_go_of_the_verifier() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = riser_log::Config::edge();
+    let (writer, _) = setup::open_log(&folder.path().join("log"), config, Clock.now()).unwrap();
+    let (_, answers) = mpsc::unbounded_channel();
+    let (_, link_inputs) = mpsc::channel(1);
+    let (core, inbox) = core_inbox(1 << 20);
+    let entrance = Entrance::new(Limits::default(), core, Arc::new(|| Clock.now()), Arc::default());
+    let directory = Arc::new(Directory::compile(&[]).unwrap());
+    let policy = Arc::new(Policy::new(&directory, None, "mqtt").unwrap());
+    let (says, mut said) = mpsc::unbounded_channel();
+    let path = folder.path().join("retained.redb");
+    let table = riser_shell::tables::Table::open(&path).unwrap();
+    let (host, handle) = Host::new(Parts {
+        core: Asking::default(),
+        inbox,
+        policies: watch::Sender::new([("mqtt".into(), policy)].into()),
+        storage: Storage::start(writer, Box::new(()), |_| {}).unwrap(),
+        retained: Saver::start(path, Some(table), |_| {}).unwrap(),
+        answers,
+        link_inputs,
+        links: Nothing,
+        verifier: Arc::new(Endless(says)),
+        errands: mpsc::channel(1).0,
+        watch: Nothing,
+        identity: "".into(),
+        clock: Clock,
+    });
+    let host = tokio::spawn(host.run());
+    let peer =
+        Peer { address: ([192, 0, 2, 1], 1).into(), listener: "mqtt".into(), tls: false, certificate: None };
+    let mut seat = entrance.admit(peer).unwrap().sit();
+    seat.ask(Ask::Rooms);
+    let next = async |said: &mut mpsc::UnboundedReceiver<_>| {
+        tokio::time::timeout(Duration::from_secs(30), said.recv()).await.expect("it is said").unwrap()
+    };
+    assert_eq!(next(&mut said).await, "begun");
+    drop(seat);
+    assert_eq!(next(&mut said).await, "let go of");
+    handle.shut_down();
+    host.await.unwrap();
+}
