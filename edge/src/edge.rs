@@ -2,6 +2,7 @@
 
 use crate::{
     config::EdgeConfig,
+    former::{Moved, met},
     site::EdgeSite,
     sources::{Receipt, Sources},
     status::{Look, Status},
@@ -12,10 +13,10 @@ use riser_edge_core::{Downlink, EdgeCore, LinkInput, Uplink};
 use riser_gate::Directory;
 use riser_host::{Host, HostHandle, InstanceMeter, LinkSockets, Lookout, Meter, Parts, doors::Doors, setup};
 use riser_ingest::{Below, downlinks};
-use riser_instance::{Input as InstanceInput, Instance, LogFold, pasts};
+use riser_instance::{Instance, LogFold, pasts};
 use riser_link::{
     Key, Receivers, Sender,
-    receivers::{Config as ReceiversConfig, Others, relay_limits},
+    receivers::{Config as ReceiversConfig, Input as ReceiversInput, Others, relay_limits},
     sender::{Config as SenderConfig, Opened, Way},
 };
 use riser_log::Recovered;
@@ -29,7 +30,6 @@ use riser_net::{
     link::{accept, serve_links},
     serve_http, serve_mqtt, serve_operations,
 };
-use riser_rooms::{Append, Input as RoomsInput};
 use riser_shell::{
     Clock, Health, Metrics, Passwords, Storage,
     clock::boot_id,
@@ -40,7 +40,7 @@ use riser_shell::{
     storage::Answer,
     tables::Saver,
 };
-use riser_wire::link::Opening;
+use riser_wire::link::{Above, Opening};
 use std::{collections::BTreeSet, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::{
     io::AsyncRead,
@@ -96,17 +96,21 @@ impl Edge {
         metrics.configuration_refused.set(u64::from(refused.is_some()));
         let health = Arc::new(Health::default());
         let (entrance, inbox) = setup::entrance(&config.limits);
+        let configured = config.uplink.iter().map(|uplink| uplink.hub_key.0).collect();
+        let moved = Moved::of(&recovered.cursors, &configured);
+        moved.say(recovered.next.prev());
         let mut routes = Vec::new();
         let mut uplinks = Vec::new();
         for (index, uplink) in config.uplink.iter().enumerate() {
             let only = config.uplink.len() == 1;
-            let log = (&recovered, segment_bytes);
+            let log = (&recovered, &moved, segment_bytes);
             let (sender, downlink) = ends(uplink, config.data(), log, only, now)?;
             uplinks.push(Uplink::new(uplink.name(index), sender, downlink, linked.clone()));
             let route = Route::new(uplink, uplink.name(index).to_string(), Arc::clone(&metrics));
             routes.push(route.with_context(|| format!("set up uplink {}", uplink.name(index)))?);
         }
         let below = below(config, &directory, (&recovered, segment_bytes), &mut instance, now)?;
+        moved.save(&mut instance, now);
         let (link_sender, link_inputs) = mpsc::channel(LINK_INPUTS_MAX);
         let (fork_sender, forked) = watch::channel(false);
         let (answer, answers) = mpsc::unbounded_channel();
@@ -123,7 +127,7 @@ impl Edge {
         let counters = Arc::clone(entrance.counters());
         let sockets = LinkSockets::new(fork_sender.clone());
         let (host, handle) = Host::new(Parts {
-            core: EdgeCore::new(instance, uplinks, below),
+            core: EdgeCore::new(instance, uplinks, below).moved_from(moved.former),
             inbox,
             policies: watch::Sender::new(policies),
             storage,
@@ -323,7 +327,7 @@ fn invalid(wrong: Vec<riser_gate::Invalid>) -> anyhow::Error {
 fn ends(
     config: &UplinkConfig,
     data: &Path,
-    (recovered, segment_bytes): (&Recovered<LogFold>, u64),
+    (recovered, moved, segment_bytes): (&Recovered<LogFold>, &Moved, u64),
     only_uplink: bool,
     now: Now,
 ) -> anyhow::Result<(Sender, Downlink)> {
@@ -344,14 +348,16 @@ fn ends(
                 Opening { span: *span, anchor }
             })
             .collect(),
-        cursors: recovered.cursors.clone(),
+        cursors: moved.cursors.clone(),
         gaps: recovered.gaps.iter().map(|record| record.gap).collect(),
     };
     let (key, hub) = (Key::from_secret(&identity.signing().to_bytes()), config.hub_key.0);
     let log = (recovered.log, segment_bytes);
     let receivers = Receivers::of_downlink(key.clone(), log, hub, recovered.cursors.iter().copied());
     let downlink = Downlink::new(receivers, hub, config.client);
-    let config = SenderConfig { edge: config.client, way: Way::Up { key, hub }, seed: entropy::number() };
+    let way = Way::Up { key, hub };
+    let waits = config.wait_for_former;
+    let config = SenderConfig { edge: config.client, way, seed: entropy::number(), waits };
     Ok((Sender::new(config, opened, now), downlink))
 }
 
@@ -371,16 +377,15 @@ fn below(
         let file = config.key_file();
         tracing::info!(file = %file.display(), key = identity.public_text(), "made a key; edges below pin it as hub_key");
     }
-    let configured: BTreeSet<PublicKey> = config.uplink.iter().map(|uplink| uplink.hub_key.0).collect();
-    let former = former_hubs(&configured, recovered);
+    let configured = config.uplink.iter().map(|uplink| uplink.hub_key.0);
     // What came down from a hub, one of now or of before, is not from below.
-    let hubs: BTreeSet<ClientId> = configured.iter().chain(&former).map(|key| key.client()).collect();
+    let hubs: BTreeSet<ClientId> = configured.chain(met(&recovered.cursors)).map(PublicKey::client).collect();
     let from_below = |key: &CursorKey| match key {
         CursorKey::Ingest(client, ..) => !hubs.contains(client),
         CursorKey::Relayed(..) => true,
-        CursorKey::Uplink(_) | CursorKey::Downlink(_) => false,
+        CursorKey::Uplink(_) | CursorKey::Downlink(_) | CursorKey::Former(_) => false,
     };
-    let receivers = Receivers::new(
+    let mut receivers = Receivers::new(
         ReceiversConfig {
             key: Key::from_secret(&identity.signing().to_bytes()),
             log: recovered.log,
@@ -391,49 +396,14 @@ fn below(
         },
         recovered.cursors.iter().copied().filter(|(key, _)| from_below(key)),
     );
-    forget(&former, recovered, instance, now);
+    if !config.uplink.is_empty() {
+        // Somebody is above, though none of them has said yet who.
+        receivers.handle(ReceiversInput::Above(Above { hops: 1, logs: Vec::new() }), now);
+    }
     let gaps = recovered.gaps.iter().map(|record| record.gap).collect();
     let opened = downlinks::opened(recovered.log, &recovered.chain, &recovered.cursors, gaps);
     let below = Below::new(receivers, directory, &opened, instance, now);
     Ok(if listens { below } else { below.closed() })
-}
-
-/// Hubs that this log was delivered to and that no uplink leads to any more.
-fn former_hubs(configured: &BTreeSet<PublicKey>, recovered: &Recovered<LogFold>) -> BTreeSet<PublicKey> {
-    let met = recovered.cursors.iter().filter_map(|(key, _)| match key {
-        CursorKey::Uplink(hub) => Some(hub.key),
-        CursorKey::Downlink(_) | CursorKey::Ingest(..) | CursorKey::Relayed(..) => None,
-    });
-    met.filter(|key| !configured.contains(key)).collect()
-}
-
-/// The cursors of former hubs would hold the log for nobody. What they had not confirmed goes to those of now.
-fn forget(former: &BTreeSet<PublicKey>, recovered: &Recovered<LogFold>, instance: &mut Instance, now: Now) {
-    let clients: BTreeSet<ClientId> = former.iter().map(|key| key.client()).collect();
-    let mut cursors = Vec::new();
-    for (key, value) in &recovered.cursors {
-        let is_former = match key {
-            CursorKey::Uplink(hub) => former.contains(&hub.key),
-            CursorKey::Ingest(client, ..) => clients.contains(client),
-            CursorKey::Downlink(_) | CursorKey::Relayed(..) => false,
-        };
-        if !is_former {
-            continue;
-        }
-        if let CursorKey::Uplink(hub) = key {
-            tracing::warn!(
-                hub = %format_args!("{:016x}", hub.log.0),
-                unconfirmed = recovered.next.prev().0.saturating_sub(value.through.0),
-                "no uplink leads to this hub any more: it is forgotten, and what it had not confirmed goes to those of now"
-            );
-        }
-        cursors.push((*key, None));
-    }
-    if !cursors.is_empty() {
-        // Nobody waits for it.
-        let append = Append { token: 0, routes: Vec::new(), entries: Vec::new().into(), cursors };
-        instance.handle(InstanceInput::Rooms(RoomsInput::Append(append)), now);
-    }
 }
 
 /// The configured rooms, and a quarantine for every account, which goes up to the hub's.

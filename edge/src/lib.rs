@@ -6,6 +6,7 @@
 pub mod command;
 pub mod config;
 pub mod edge;
+mod former;
 mod site;
 pub mod sources;
 mod status;

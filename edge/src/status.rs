@@ -50,6 +50,7 @@ impl Look {
             let by = ByUplink { uplink: name.clone() };
             metrics.uplink_up.get_or_create(&by).set(u64::from(status.welcomed));
             metrics.uplink_silence.get_or_create(&by).set(status.since_flow.as_secs_f64());
+            metrics.uplink_awaits.get_or_create(&by).set(u64::from(status.awaits.is_some()));
             metrics.uplink_lag.get_or_create(&by).set(status.oldest_waits.unwrap_or_default().as_secs_f64());
             let CameDown { entries, refused, missing, returned } = *came_down;
             let down = &metrics.downlinks;
@@ -103,6 +104,7 @@ fn uplink(name: &str, status: &LinkStatus, tallies: &[(Epoch, Tally)]) -> Value 
         "last_added": status.last_added,
         "last_synced": status.last_synced,
         "backlog": status.lag(),
+        "awaits": status.awaits,
         "drain_per_s": status.drain_per_s,
         "eta_s": status.drained_in.map(|left| left.as_secs()),
         "accepted": sum(|t| t.accepted),

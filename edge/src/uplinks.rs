@@ -213,6 +213,18 @@ fn say(uplink: UplinkNumber, event: &LinkEvent) {
             cause = gap.cause.name(),
             "the hub will never have these"
         ),
+        LinkEvent::Awaits { from, to, waits: true } => tracing::warn!(
+            uplink,
+            from = from.0,
+            to = to.0,
+            "what a former parent confirmed, this edge no longer has and nobody above the new one has yet is waited for: let the former one drain, or set uplink.wait_for_former = false and lose it"
+        ),
+        LinkEvent::Awaits { from, to, waits: false } => tracing::warn!(
+            uplink,
+            from = from.0,
+            to = to.0,
+            "going on without what a former parent has and has not delivered, as configured: it is lost"
+        ),
         LinkEvent::CaughtUp { through } => tracing::info!(uplink, through = through.0, "backlog drained"),
         LinkEvent::Stopped { through, queued } => {
             tracing::info!(

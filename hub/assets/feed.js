@@ -8,7 +8,7 @@ const KEPT_MAX = 300;
 /** Which kinds belong to what one may want to see. */
 const GROUPS = {
   people: ["ready", "joined", "left", "opened", "closed", "gate", "knock", "account_changed"],
-  edges: ["edge_online", "edge_silent", "edge_flowing", "edge_lag", "caught_up", "link_gap", "clone", "uplink_up", "uplink_down", "uplink_drained", "uplink_gap"],
+  edges: ["edge_online", "edge_silent", "edge_flowing", "edge_lag", "caught_up", "link_gap", "clone", "uplink_up", "uplink_down", "uplink_drained", "uplink_gap", "uplink_awaits"],
   quarantine: ["quarantined", "released", "dropped"],
   hub: ["started", "shutdown", "log_failing", "quota_reached", "log_recovered", "clock_stepped", "configuration_refused", "configuration_changed", "accounts_damaged"],
 };
@@ -59,6 +59,7 @@ const SENTENCES = {
   uplink_down: (event) => ["bad", `The link ${event.uplink} is down: ${words(event.cause)}`],
   uplink_drained: (event) => ["good", `The link ${event.uplink} is drained`],
   uplink_gap: (event) => ["bad", `${lost(event)} entries will never be at the hub of ${event.uplink}: ${words(event.gap.cause)}`],
+  uplink_awaits: (event) => [event.waits ? "warn" : "bad", `${whole(event.to - event.from + 1)} entries are with the former parent of ${event.uplink} alone; ${event.waits ? "it waits for them" : "it does not wait for them"}`],
 };
 
 export class Feed {

@@ -107,6 +107,7 @@ fn say(edge: ClientId, event: &LinkEvent) {
         | LinkEvent::OtherHub { .. }
         | LinkEvent::Above(_)
         | LinkEvent::Forked { .. }
+        | LinkEvent::Awaits { .. }
         | LinkEvent::Stopped { .. } => {}
     }
 }

@@ -133,6 +133,8 @@ pub struct Below {
     outstanding: BTreeMap<u64, Outstanding>,
     /// What edges refused and is read from the disk, by ticket.
     refused: BTreeMap<u64, Refused>,
+    /// How far logs below were taken above is to be asked, of whoever is.
+    asked: BTreeSet<(LogId, Epoch)>,
     outputs: VecDeque<Output<LinkOutput>>,
 }
 
@@ -163,6 +165,7 @@ impl Below {
             welcomed: BTreeMap::new(),
             outstanding: BTreeMap::new(),
             refused: BTreeMap::new(),
+            asked: BTreeSet::new(),
             outputs: VecDeque::new(),
         };
         if !orphans.is_empty() {
@@ -370,6 +373,9 @@ impl Below {
                 self.downlink(edge, input, instance, now);
             }
             ReceiversOutput::CaughtUp { .. } => {}
+            ReceiversOutput::Ask { log, epoch } => {
+                self.asked.insert((log, epoch));
+            }
             ReceiversOutput::Emit { account, event } => emit(account, event, instance, now),
         }
     }
@@ -412,9 +418,11 @@ impl Below {
                     }
                     self.out(LinkOutput::Down { edge, event });
                 }
-                // It neither dials, nor proves its flow, nor has a clock of its own to tie.
-                SenderOutput::Connect { .. } | SenderOutput::AppendCanary | SenderOutput::AppendAnchor(_) => {
-                }
+                // It neither dials, nor proves its flow, nor has a clock of its own to tie, and asks nobody.
+                SenderOutput::Connect { .. }
+                | SenderOutput::AppendCanary
+                | SenderOutput::AppendAnchor(_)
+                | SenderOutput::Reached { .. } => {}
             }
         }
     }
@@ -543,6 +551,16 @@ impl Below {
     /// This lies above the instance from here on, as its own uplinks say.
     pub fn above(&mut self, above: Above, instance: &mut Instance, now: Now) {
         self.tell(ReceiversInput::Above(above), instance, now);
+    }
+
+    /// An epoch of a log below: whoever is above is to be asked how far it was taken there.
+    pub fn poll_asked(&mut self) -> Option<(LogId, Epoch)> {
+        self.asked.pop_first()
+    }
+
+    /// Somebody above said so.
+    pub fn reached(&mut self, (log, epoch): (LogId, Epoch), through: Seq, instance: &mut Instance, now: Now) {
+        self.tell(ReceiversInput::Reached { log, epoch, through }, instance, now);
     }
 
     /// The deadline that [`Below::poll_timeout`] named has come.

@@ -83,7 +83,7 @@ impl Downlinks {
 
     fn add(&mut self, principal: &Arc<Principal>, rooms: BTreeSet<RoomId>, opened: Opened, now: Now) {
         let client = principal.client;
-        let config = Config { edge: client, way: Way::Down, seed: 0 };
+        let config = Config { edge: client, way: Way::Down, seed: 0, waits: false };
         let downlink = Downlink {
             sender: Sender::new(config, opened, now),
             principal: Arc::clone(principal),
@@ -145,7 +145,9 @@ impl Downlinks {
     pub fn orphans(&self, opened: &Opened) -> Vec<CursorKey> {
         let orphan = |key: &CursorKey| match key {
             CursorKey::Downlink(edge) => !self.links.contains_key(edge),
-            CursorKey::Uplink(_) | CursorKey::Ingest(..) | CursorKey::Relayed(..) => false,
+            CursorKey::Uplink(_) | CursorKey::Ingest(..) | CursorKey::Relayed(..) | CursorKey::Former(_) => {
+                false
+            }
         };
         opened.cursors.iter().map(|(key, _)| *key).filter(orphan).collect()
     }
@@ -414,6 +416,7 @@ pub(crate) fn missing(event: &LinkEvent) -> Option<Gap> {
         | LinkEvent::OtherHub { .. }
         | LinkEvent::Rewound { .. }
         | LinkEvent::Forked { .. }
+        | LinkEvent::Awaits { .. }
         | LinkEvent::CaughtUp { .. }
         | LinkEvent::Stopped { .. } => None,
     }

@@ -16,6 +16,7 @@ mod clock;
 mod equation;
 mod flow;
 mod fork;
+mod former;
 mod handshake;
 mod latest;
 mod packer;

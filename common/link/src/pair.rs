@@ -10,7 +10,7 @@
 use crate::{receivers, sender};
 use riser_model::{ConnectionId, CursorKey, Now, Seq, Time, Wall};
 use riser_wire::link::{
-    DownAnswer, DownFrame, EdgeFrame, HubFrame, Nonce, Stage, decode_edge, decode_hub, encode_edge,
+    Above, DownAnswer, DownFrame, EdgeFrame, HubFrame, Nonce, Stage, decode_edge, decode_hub, encode_edge,
     encode_hub,
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -105,8 +105,8 @@ pub struct Pair {
     events: BTreeMap<(Time, u64), Event>,
     numbered: u64,
     attached: u64,
-    /// The hub and the edge that are one instance.
-    middle: Option<(usize, usize)>,
+    /// Hubs and edges that are one instance.
+    middles: Vec<(usize, usize)>,
 }
 
 impl Pair {
@@ -126,7 +126,7 @@ impl Pair {
             events: BTreeMap::new(),
             numbered: 0,
             attached: 0,
-            middle: None,
+            middles: Vec::new(),
         };
         let hub = pair.add_hub(1, 1);
         pair.add_edge(1, hub);
@@ -277,7 +277,7 @@ impl Pair {
         // By its own name, or that of one through whom it came.
         let of = |key: &CursorKey, epoch| match key {
             CursorKey::Ingest(_, of, e) | CursorKey::Relayed(_, of, e) => (*of, *e) == (log, epoch),
-            CursorKey::Uplink(_) | CursorKey::Downlink(_) => false,
+            CursorKey::Uplink(_) | CursorKey::Downlink(_) | CursorKey::Former(_) => false,
         };
         let taken = |epoch| {
             let mut cursors = hub.disk.cursors.iter().filter(|(key, _)| of(key, epoch));
@@ -485,7 +485,15 @@ impl Pair {
                 }
                 OnFork::Wait => {}
             },
-            sender::Output::Emit(event) => self.said.push(format!("edge {edge}: {event:?}")),
+            sender::Output::Reached { log, epoch, through } => {
+                self.tell_middle(edge, receivers::Input::Reached { log, epoch, through });
+            }
+            sender::Output::Emit(event) => {
+                self.said.push(format!("edge {edge}: {event:?}"));
+                if let sender::LinkEvent::Above(Above { hops, logs }) = event {
+                    self.tell_middle(edge, receivers::Input::Above(Above { hops: hops + 1, logs }));
+                }
+            }
         }
     }
 
@@ -534,6 +542,7 @@ impl Pair {
                     host.latest(connection, &items, &definitions, now);
                 }
             }
+            receivers::Output::Ask { log, epoch } => self.ask_middle(hub, sender::Input::Ask { log, epoch }),
             // Both directions on one socket are the cores' business.
             receivers::Output::Down { .. } => {}
             receivers::Output::CaughtUp { edge } => self.said.push(format!("hub {hub}: caught up {edge}")),

@@ -35,6 +35,7 @@ mod admission;
 mod input;
 mod intake;
 mod output;
+mod reached;
 mod relay;
 
 #[cfg(test)]
@@ -77,6 +78,8 @@ struct Connection {
     watched: bool,
     /// It asked what is above.
     asks_above: bool,
+    /// It asked how far these were taken, and somebody above may say so yet.
+    asked: BTreeSet<(LogId, Epoch)>,
     opened: Now,
     heard_at: Time,
     pinged: bool,
@@ -137,7 +140,9 @@ impl Receivers {
     ) -> Self {
         let of_hub = |(key, _): &(CursorKey, CursorValue)| match key {
             CursorKey::Ingest(client, ..) => *client == hub.client(),
-            CursorKey::Uplink(_) | CursorKey::Downlink(_) | CursorKey::Relayed(..) => false,
+            CursorKey::Uplink(_) | CursorKey::Downlink(_) | CursorKey::Relayed(..) | CursorKey::Former(_) => {
+                false
+            }
         };
         let batch_bytes = u32::try_from(segment_bytes / COMMITS_PER_SEGMENT).unwrap_or(u32::MAX);
         let batch_bytes = batch_bytes.min(DOWN_LIMITS.batch_bytes);
@@ -185,6 +190,7 @@ impl Receivers {
             Input::Failed { token } => self.failed(token, now),
             Input::Revoked { edge } => self.revoked(edge, now),
             Input::Above(above) => self.above(above, now),
+            Input::Reached { log, epoch, through } => self.reached((log, epoch), through),
             Input::Shutdown { after_ms } => self.shutdown(after_ms, now),
             Input::Mute { connection, why } => {
                 let what = format!("the way down is closed: {why}");
@@ -283,6 +289,7 @@ impl Receivers {
                 }
             }
             EdgeFrame::Above if up => self.asked_above(connection),
+            EdgeFrame::Reached { log, epoch } if up => self.asked_reached(connection, (log, epoch)),
             EdgeFrame::Ping(number) if state.phase.known().is_some() => {
                 self.send(connection, HubFrame::Pong(number));
             }
@@ -294,7 +301,8 @@ impl Receivers {
             | EdgeFrame::Ping(_)
             | EdgeFrame::Pong(_)
             | EdgeFrame::Down(_)
-            | EdgeFrame::Above => {
+            | EdgeFrame::Above
+            | EdgeFrame::Reached { .. } => {
                 let what = "a frame before its time".into();
                 self.reject(
                     connection,

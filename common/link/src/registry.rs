@@ -103,7 +103,7 @@ impl Registry {
                         registry.edge(edge).shown = Some((log, epoch));
                     }
                 }
-                CursorKey::Uplink(_) | CursorKey::Downlink(_) => {}
+                CursorKey::Uplink(_) | CursorKey::Downlink(_) | CursorKey::Former(_) => {}
             }
         }
         registry
@@ -174,7 +174,7 @@ impl Registry {
             CursorKey::Ingest(edge, ..) | CursorKey::Relayed(edge, ..) => {
                 self.edges.get(&edge).is_some_and(|edge| edge.current.is_some())
             }
-            CursorKey::Uplink(_) | CursorKey::Downlink(_) => false,
+            CursorKey::Uplink(_) | CursorKey::Downlink(_) | CursorKey::Former(_) => false,
         }
     }
 
@@ -182,7 +182,9 @@ impl Registry {
     pub(crate) fn relays(&self) -> impl Iterator<Item = (ClientId, LogId, Epoch, CursorValue)> {
         self.keys.iter().filter_map(|(place, key)| match key {
             CursorKey::Relayed(via, log, epoch) => Some((*via, *log, *epoch, *self.cursors.get(place)?)),
-            CursorKey::Ingest(..) | CursorKey::Uplink(_) | CursorKey::Downlink(_) => None,
+            CursorKey::Ingest(..) | CursorKey::Uplink(_) | CursorKey::Downlink(_) | CursorKey::Former(_) => {
+                None
+            }
         })
     }
 

@@ -17,6 +17,7 @@ use crate::{
     chain::Chain,
     equation::{Equation, Tally},
     fork::Fork,
+    former::Former,
     latest::Latest,
     packer::Table,
     status::{Progress, Status},
@@ -29,6 +30,7 @@ use std::{collections::VecDeque, time::Duration};
 mod down;
 mod greeting;
 mod input;
+mod moving;
 mod output;
 mod session;
 
@@ -112,6 +114,9 @@ pub struct Sender {
     left: Vec<Unconfirmed>,
     /// What a fork keeps from being delivered, until the hub's cursor has passed it.
     fork: Option<Fork>,
+    former: Former,
+    /// Whether nobody is above the hub, as it said last.
+    topmost: bool,
     anchored_at: Option<Time>,
     /// When a downlink's cursor was last saved.
     saved_at: Time,
@@ -124,6 +129,7 @@ impl Sender {
     /// begins at the log's end.
     pub fn new(config: Config, opened: Opened, now: Now) -> Self {
         let chain = Chain::new(opened.chain);
+        let former = Former::new(&opened.cursors, config.waits);
         let (hub, cursor) = match &config.way {
             Way::Up { hub: pinned, .. } => greeting::cursor(opened.cursors, *pinned),
             Way::Down => (None, down::cursor(opened.cursors, config.edge)),
@@ -154,6 +160,8 @@ impl Sender {
             greet_back: 0,
             left: Vec::new(),
             fork: cursor.and_then(Fork::saved),
+            former,
+            topmost: hub.is_some() && cursor.is_some_and(|value| value.gapped > 0),
             anchored_at: None,
             saved_at: now.time,
             stop_at: None,
@@ -173,6 +181,7 @@ impl Sender {
             Input::Origin { number, log, epoch, carried } => self.table.origin(number, (log, epoch), carried),
             Input::Ready { attempt } => self.ready(attempt, now),
             Input::Passed { first, last } => self.passed(first, last, now),
+            Input::Ask { log, epoch } => self.ask_above(log, epoch),
             Input::Connected { attempt, binding, nonce } => self.connected(attempt, binding, nonce, now),
             Input::Frame { attempt, frame } => self.frame(attempt, frame, now),
             Input::Heard { attempt } => self.heard(attempt, now),
@@ -215,7 +224,8 @@ impl Sender {
             State::Up(session) => {
                 let silence = self.silence_due().map(|at| (at, Wake::Silence));
                 let company = self.company_due(session);
-                [silence, self.latest_due(session), self.read_due(session), company, stall_due(session)]
+                let read = self.read_due(session).or_else(|| self.former_due(session));
+                [silence, self.latest_due(session), read, company, stall_due(session)]
                     .into_iter()
                     .flatten()
                     .fold(None, earlier)
@@ -255,6 +265,7 @@ impl Sender {
             },
             bytes_per_s,
             hub: self.hub,
+            awaits: self.awaits(),
         }
     }
 
@@ -302,6 +313,7 @@ impl Sender {
             HubFrame::Synced { epoch, through, refused } => self.synced(epoch, through, &refused, now),
             HubFrame::Refused(refused) => self.refused(refused, now),
             HubFrame::Above(above) => self.above(above, now),
+            HubFrame::Reached { log, epoch, through } => self.reached((log, epoch), through, now),
             HubFrame::Ping(number) => self.send(EdgeFrame::Pong(number)),
             // Of the other direction: the core's.
             HubFrame::Pong(_) | HubFrame::Down(_) => {}

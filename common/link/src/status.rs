@@ -24,6 +24,9 @@ pub struct Status {
     pub bytes_per_s: Option<u64>,
     /// The hub that `last_synced` is about.
     pub hub: Option<HubIdentity>,
+    /// Nothing is sent before somebody above the hub has everything up to here, which a former parent confirmed and this
+    /// log no longer has.
+    pub awaits: Option<Seq>,
 }
 
 impl Status {

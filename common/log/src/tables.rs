@@ -201,13 +201,15 @@ fn former(moved: &CursorChanges) -> impl Fn(&CursorKey) -> bool {
 fn is_downlink(key: CursorKey) -> bool {
     match key {
         CursorKey::Downlink(_) => true,
-        CursorKey::Uplink(_) | CursorKey::Ingest(..) | CursorKey::Relayed(..) => false,
+        CursorKey::Uplink(_) | CursorKey::Ingest(..) | CursorKey::Relayed(..) | CursorKey::Former(_) => false,
     }
 }
 
 fn hub_of(key: CursorKey) -> Option<PublicKey> {
     match key {
         CursorKey::Uplink(hub) => Some(hub.key),
-        CursorKey::Downlink(_) | CursorKey::Ingest(..) | CursorKey::Relayed(..) => None,
+        CursorKey::Downlink(_) | CursorKey::Ingest(..) | CursorKey::Relayed(..) | CursorKey::Former(_) => {
+            None
+        }
     }
 }

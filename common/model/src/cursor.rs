@@ -57,6 +57,9 @@ pub enum CursorKey {
     Ingest(ClientId, LogId, Epoch),
     /// The same of a log below an edge's, and through which edge that came last.
     Relayed(ClientId, LogId, Epoch),
+    /// What a hub confirmed of this log to which no uplink leads any more: it may not have delivered all of it to who is
+    /// above. Holds nothing, and goes when every uplink is past it.
+    Former(HubIdentity),
 }
 
 impl CursorKey {
@@ -64,7 +67,7 @@ impl CursorKey {
     pub fn holds(self) -> bool {
         match self {
             Self::Uplink(_) | Self::Downlink(_) => true,
-            Self::Ingest(..) | Self::Relayed(..) => false,
+            Self::Ingest(..) | Self::Relayed(..) | Self::Former(_) => false,
         }
     }
 }
@@ -87,6 +90,6 @@ pub struct CursorValue {
     /// delivered under its name, until the cursor has passed it; 0 without (section 7.5).
     pub first: Seq,
     /// For `Ingest` and `Relayed`: how many of the seqs up to `through` are under link gaps. For `Downlink`: the seq that the edge
-    /// itself confirmed last; what lies between it and `through` was not meant for it, and it was not told.
+    /// itself confirmed last; what lies between it and `through` was not meant for it, and it was not told. For `Uplink`: 1 if nobody is above that hub, as it said last.
     pub gapped: u64,
 }

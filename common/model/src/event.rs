@@ -54,6 +54,7 @@
 //! | `uplink_down` | hub | uplink, cause | everybody who is let in |
 //! | `uplink_drained` | hub | uplink, through | everybody who is let in |
 //! | `uplink_gap` | hub | uplink, gap (from, to, cause) | everybody who is let in |
+//! | `uplink_awaits` | hub | uplink, from, to, waits | everybody who is let in |
 //!
 //! What the hub's own channel says names nobody: no account, client or room. An edge's own channel is called the hub's
 //! too.
@@ -447,6 +448,18 @@ pub enum SystemEvent {
         /// Which, and why.
         gap: Gap,
     },
+    /// An edge that was moved no longer has what its former parent confirmed, and nobody above the new one has it yet: what
+    /// the former one does not deliver is lost.
+    UplinkAwaits {
+        /// The uplink's name in the configuration.
+        uplink: AccountName,
+        /// The first such seq.
+        from: Seq,
+        /// The last.
+        to: Seq,
+        /// Whether it is waited for, or its configuration says that it is not.
+        waits: bool,
+    },
 }
 
 /// The id by which a publisher knows its publication.
@@ -570,6 +583,7 @@ impl SystemEvent {
             Self::UplinkDown { .. } => "uplink_down",
             Self::UplinkDrained { .. } => "uplink_drained",
             Self::UplinkGap { .. } => "uplink_gap",
+            Self::UplinkAwaits { .. } => "uplink_awaits",
         }
     }
 
@@ -593,7 +607,8 @@ impl SystemEvent {
             | Self::UplinkUp { .. }
             | Self::UplinkDown { .. }
             | Self::UplinkDrained { .. }
-            | Self::UplinkGap { .. } => true,
+            | Self::UplinkGap { .. }
+            | Self::UplinkAwaits { .. } => true,
             Self::Opened { .. }
             | Self::Closed { .. }
             | Self::SlowReader { .. }

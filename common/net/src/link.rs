@@ -105,7 +105,8 @@ impl End for EdgeEnd {
             | EdgeFrame::Latest(_)
             | EdgeFrame::CaughtUp { .. }
             | EdgeFrame::Down(_)
-            | EdgeFrame::Above => true,
+            | EdgeFrame::Above
+            | EdgeFrame::Reached { .. } => true,
             EdgeFrame::Hello(..) | EdgeFrame::Ping(_) | EdgeFrame::Pong(_) | EdgeFrame::Bye { .. } => false,
         }
     }
@@ -127,7 +128,7 @@ impl End for HubEnd {
 
     fn trusts(frame: &HubFrame) -> bool {
         match frame {
-            HubFrame::Welcome(..) | HubFrame::Down(_) | HubFrame::Above(_) => true,
+            HubFrame::Welcome(..) | HubFrame::Down(_) | HubFrame::Above(_) | HubFrame::Reached { .. } => true,
             HubFrame::Nonce { .. }
             | HubFrame::Synced { .. }
             | HubFrame::Refused(_)

@@ -211,6 +211,8 @@ pub struct Metrics {
     pub uplink_silence: Family<ByUplink, Seconds>,
     /// The age of the oldest entry that is not confirmed.
     pub uplink_lag: Family<ByUplink, Seconds>,
+    /// 1 while the link waits for what a former parent has.
+    pub uplink_awaits: Family<ByUplink, Level>,
     /// Connection attempts of the link that did not end in a welcome.
     pub uplink_failures: Family<ByUplink, Counter>,
     /// 1 while a source is subscribed, or its input open.
@@ -284,6 +286,7 @@ impl Metrics {
             uplink_up: Family::default(),
             uplink_silence: Family::default(),
             uplink_lag: Family::default(),
+            uplink_awaits: Family::default(),
             uplink_failures: Family::default(),
             source_up: Family::default(),
             source_received: Family::default(),
@@ -396,6 +399,11 @@ impl Metrics {
             "The age of the oldest entry that is not confirmed",
             Unit::Seconds,
             self.uplink_lag.clone(),
+        );
+        metric.register(
+            "uplink_awaits",
+            "1 while the link waits for what a former parent has and has not delivered",
+            self.uplink_awaits.clone(),
         );
         metric.register(
             "uplink_failures",

@@ -34,8 +34,9 @@ pub const SUBPROTOCOL: &str = "riser.link.v1";
 /// The path of the link's listener.
 pub const PATH: &str = "/link";
 /// The newest version of frames and framing that this build speaks. A message carries the version that its frame came
-/// with, so that who knows only older ones reads all that it ever knew: 1 is the way up, 2 the way down, 3 what lies above.
-pub const VERSION: u8 = 3;
+/// with, so that who knows only older ones reads all that it ever knew: 1 is the way up, 2 the way down, 3 what lies above, 4
+/// how far a log was taken there.
+pub const VERSION: u8 = 4;
 /// The most epochs in one [`Hello`]; an edge with more greets again when these are synced.
 pub const CHAIN_MAX: usize = 256;
 /// The most refused ranges in one [`HubFrame::Synced`].
@@ -190,6 +191,14 @@ pub enum EdgeFrame {
     Down(DownAnswer),
     /// Who is above? Answered by [`HubFrame::Above`], and again whenever that changes.
     Above,
+    /// How far was this taken, of the edge's own log or of one below it? Answered by [`HubFrame::Reached`], and again when
+    /// somebody above says so.
+    Reached {
+        /// The log.
+        log: LogId,
+        /// The epoch.
+        epoch: Epoch,
+    },
 }
 
 /// From the hub.
@@ -224,6 +233,16 @@ pub enum HubFrame {
     Down(DownFrame),
     /// What lies above the edge, this instance included.
     Above(Above),
+    /// How far the one that says it, or somebody above it, took an epoch of a log; 0 if nothing is known, or is the edge's
+    /// to know.
+    Reached {
+        /// The log.
+        log: LogId,
+        /// The epoch.
+        epoch: Epoch,
+        /// Of every seq up to here something is said there.
+        through: Seq,
+    },
 }
 
 /// The instances above an edge, so that none becomes its own ancestor.

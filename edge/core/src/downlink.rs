@@ -213,6 +213,7 @@ impl Downlink {
             | ReceiversOutput::Welcomed { .. }
             | ReceiversOutput::Lookup { .. }
             | ReceiversOutput::Latest { .. }
+            | ReceiversOutput::Ask { .. }
             | ReceiversOutput::CaughtUp { .. }
             | ReceiversOutput::Down { .. } => {}
         }

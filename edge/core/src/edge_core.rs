@@ -12,7 +12,7 @@ use riser_instance::{
 };
 use riser_link::sender::{Input as SenderInput, LinkEvent, Output as SenderOutput};
 use riser_model::{
-    Gap, LogId, Now, RouteNumber, Run, Seq, Time,
+    CursorKey, Gap, LogId, Now, RouteNumber, Run, Seq, Time,
     event::{Scope, SystemEvent},
     time::Anchor,
 };
@@ -124,6 +124,15 @@ pub enum LinkOutput {
     Below(ToBelow),
 }
 
+/// A parent of before, and what is known of it on disk until every uplink is past it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Former {
+    /// Up to here it confirmed.
+    pub through: Seq,
+    /// The cursors that go with it.
+    pub cursors: Vec<CursorKey>,
+}
+
 /// The first token of what comes down: smaller ones are of what comes from below, larger ones the instance's own.
 const TOKENS_FROM: u64 = 1 << 62;
 
@@ -138,6 +147,8 @@ pub struct EdgeCore {
     /// Commits of what came down, by the rooms' token: whose, and the downlink's own.
     placing: BTreeMap<u64, (UplinkNumber, u64)>,
     tokens: u64,
+    /// Parents of before that no uplink is past yet.
+    former: Vec<Former>,
     outputs: VecDeque<Output<LinkOutput>>,
     stopping: bool,
 }
@@ -154,9 +165,16 @@ impl EdgeCore {
             told,
             placing: BTreeMap::new(),
             tokens: TOKENS_FROM,
+            former: Vec::new(),
             outputs: VecDeque::new(),
             stopping: false,
         }
+    }
+
+    /// The same, moved: these are its former parents.
+    #[must_use]
+    pub fn moved_from(self, former: Vec<Former>) -> Self {
+        Self { former, ..self }
     }
 
     /// The instance, to look at.
@@ -230,6 +248,10 @@ impl EdgeCore {
             }
             SenderOutput::Moved { key, value, at_once } => {
                 self.rooms(RoomsInput::Cursor { key, value, at_once }, now);
+                self.forget_former(now);
+            }
+            SenderOutput::Reached { log, epoch, through } => {
+                self.below.reached((log, epoch), through, &mut self.instance, now);
             }
             SenderOutput::AppendCanary => self.append(Kind::Canary, None, now),
             SenderOutput::AppendAnchor(anchor) => self.append(Kind::Anchor, Some(anchor), now),
@@ -251,6 +273,7 @@ impl EdgeCore {
                     | LinkEvent::Rewound { .. }
                     | LinkEvent::Forked { .. }
                     | LinkEvent::Gap { .. }
+                    | LinkEvent::Awaits { .. }
                     | LinkEvent::CaughtUp { .. }
                     | LinkEvent::Stopped { .. } => None,
                 };
@@ -275,6 +298,23 @@ impl EdgeCore {
         let hops = all().map(|above| above.hops.saturating_add(1)).max().unwrap_or_default();
         let above = Above { hops, logs: logs.into_iter().take(ABOVE_MAX - 1).collect() };
         self.below.above(above, &mut self.instance, now);
+    }
+
+    /// The cursor of a former parent goes with the commit that takes the last uplink past it, or a later one.
+    fn forget_former(&mut self, now: Now) {
+        let through = |uplink: &Uplink| uplink.sender.cursor().map_or(Seq::ZERO, |(_, value)| value.through);
+        let confirmed = self.uplinks.values().map(through).min().unwrap_or_default();
+        let cursors: Vec<_> = self
+            .former
+            .extract_if(.., |former| former.through <= confirmed)
+            .flat_map(|former| former.cursors)
+            .map(|key| (key, None))
+            .collect();
+        if !cursors.is_empty() {
+            // Nobody waits for it.
+            let append = Append { token: 0, routes: Vec::new(), entries: Bytes::new(), cursors };
+            self.rooms(RoomsInput::Append(append), now);
+        }
     }
 
     fn downlink(&mut self, number: UplinkNumber, input: downlink::Input, now: Now) {
@@ -451,6 +491,9 @@ impl Core for EdgeCore {
 
     fn poll(&mut self, now: Now) -> Option<Output<LinkOutput>> {
         loop {
+            while let Some((log, epoch)) = self.below.poll_asked() {
+                self.every_sender(&SenderInput::Ask { log, epoch }, now);
+            }
             if let Some(output) = self.outputs.pop_front() {
                 return Some(output);
             }

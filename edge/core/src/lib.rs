@@ -12,5 +12,5 @@ mod edge_core;
 pub mod uplink;
 
 pub use downlink::Downlink;
-pub use edge_core::{EdgeCore, LinkInput, LinkOutput};
+pub use edge_core::{EdgeCore, Former, LinkInput, LinkOutput};
 pub use uplink::{Uplink, UplinkNumber};

@@ -116,6 +116,9 @@ impl Uplink {
                 Some(SystemEvent::UplinkDrained { uplink, through: *through })
             }
             LinkEvent::Gap { gap, .. } => Some(SystemEvent::UplinkGap { uplink, gap: *gap }),
+            LinkEvent::Awaits { from, to, waits } => {
+                Some(SystemEvent::UplinkAwaits { uplink, from: *from, to: *to, waits: *waits })
+            }
             LinkEvent::CaughtUp { .. }
             | LinkEvent::Refused(_)
             | LinkEvent::Above(_)

@@ -76,7 +76,7 @@ fn edge(through: &[u64]) -> EdgeCore {
         let CursorKey::Uplink(HubIdentity { key: hub, .. }) = *key else { panic!("made above") };
         let key = Key::from_secret(&[9; 32]);
         let downlink = Downlink::new(Receivers::of_downlink(key.clone(), (LOG, 1 << 20), hub, []), hub, edge);
-        let config = Config { edge, way: Way::Up { key, hub }, seed: 1 };
+        let config = Config { edge, way: Way::Up { key, hub }, seed: 1, waits: true };
         let name = "up".parse().expect("it is a name");
         Uplink::new(name, Sender::new(config, opened, now()), downlink, BTreeSet::new())
     });

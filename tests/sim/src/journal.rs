@@ -144,7 +144,7 @@ impl Journal {
     pub fn taken(&self, log: LogId, epoch: Epoch) -> Option<Seq> {
         let of = |key: &CursorKey| match key {
             CursorKey::Ingest(_, l, e) | CursorKey::Relayed(_, l, e) => (*l, *e) == (log, epoch),
-            CursorKey::Uplink(_) | CursorKey::Downlink(_) => false,
+            CursorKey::Uplink(_) | CursorKey::Downlink(_) | CursorKey::Former(_) => false,
         };
         self.cursors.iter().find(|(key, _)| of(key)).map(|(_, value)| value.through)
     }

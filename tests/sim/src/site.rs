@@ -12,7 +12,7 @@ use riser_ingest::{Below, downlinks, placing};
 use riser_instance::{Instance, LogFold};
 use riser_link::{
     Key, Receivers, Sender,
-    receivers::{Config as ReceiversConfig, LIMITS, Others, relay_limits},
+    receivers::{Config as ReceiversConfig, Input as ReceiversInput, LIMITS, Others, relay_limits},
     sender::{Config as SenderConfig, Opened, Way},
 };
 use riser_log::Recovered;
@@ -20,7 +20,7 @@ use riser_model::{
     AccountId, Binding, BootId, ClientId, CursorKey, History, Now, PublicKey, Right, Room, RoomId, RoomName,
 };
 use riser_rooms::{Bus, Config as RoomsConfig, RetainedTable, Start};
-use riser_wire::link::Opening;
+use riser_wire::link::{Above, Opening};
 use std::{collections::BTreeSet, sync::Arc};
 use uuid::Uuid;
 
@@ -264,7 +264,8 @@ pub fn edge(
     let log = (recovered.log, segment_bytes);
     let receivers = Receivers::of_downlink(key.clone(), log, hub, recovered.cursors.iter().copied());
     let downlink = Downlink::new(receivers, hub, identity.client);
-    let config = SenderConfig { edge: identity.client, way: Way::Up { key: key.clone(), hub }, seed };
+    let config =
+        SenderConfig { edge: identity.client, way: Way::Up { key: key.clone(), hub }, seed, waits: true };
     let sender = Sender::new(config, opened, now);
     let name = "up".parse().expect("it is a name");
     let below = below((recovered, segment_bytes), directory, (own_secret, hub), &mut instance, now);
@@ -282,9 +283,9 @@ fn below(
     let from_below = |key: &CursorKey| match key {
         CursorKey::Ingest(client, ..) => *client != hub.client(),
         CursorKey::Relayed(..) => true,
-        CursorKey::Uplink(_) | CursorKey::Downlink(_) => false,
+        CursorKey::Uplink(_) | CursorKey::Downlink(_) | CursorKey::Former(_) => false,
     };
-    let receivers = Receivers::new(
+    let mut receivers = Receivers::new(
         ReceiversConfig {
             key: Key::from_secret(secret),
             log: recovered.log,
@@ -294,6 +295,7 @@ fn below(
         },
         recovered.cursors.iter().copied().filter(|(key, _)| from_below(key)),
     );
+    receivers.handle(ReceiversInput::Above(Above { hops: 1, logs: Vec::new() }), now);
     let gaps = recovered.gaps.iter().map(|record| record.gap).collect();
     let opened = downlinks::opened(recovered.log, &recovered.chain, &recovered.cursors, gaps);
     Below::new(receivers, Arc::clone(directory), &opened, instance, now)

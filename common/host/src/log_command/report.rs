@@ -71,6 +71,10 @@ pub fn inspect_text<D: Disk>(out: &mut impl Write, folder: &Path, survey: &Surve
                 let key = URL_SAFE_NO_PAD.encode(hub.key.0);
                 writeln!(out, "cursor uplink to {key} log {}: through {through}", id(hub.log.0))?;
             }
+            CursorKey::Former(hub) => {
+                let key = URL_SAFE_NO_PAD.encode(hub.key.0);
+                writeln!(out, "cursor of a former parent, {key} log {}: through {through}", id(hub.log.0))?;
+            }
             CursorKey::Downlink(client) => writeln!(out, "cursor downlink to {client}: through {through}")?,
             CursorKey::Ingest(edge, log, epoch) | CursorKey::Relayed(edge, log, epoch) => {
                 let way = if matches!(key, CursorKey::Ingest(..)) { "ingest from" } else { "relay through" };
@@ -197,6 +201,9 @@ fn cursor_json(key: &CursorKey, value: &CursorValue) -> Value {
     match key {
         CursorKey::Uplink(hub) => json!({
             "uplink": { "key": URL_SAFE_NO_PAD.encode(hub.key.0), "log": id(hub.log.0) }, "through": through,
+        }),
+        CursorKey::Former(hub) => json!({
+            "former": { "key": URL_SAFE_NO_PAD.encode(hub.key.0), "log": id(hub.log.0) }, "through": through,
         }),
         CursorKey::Downlink(client) => json!({ "downlink": client.to_string(), "through": through }),
         CursorKey::Relayed(edge, log, epoch) => json!({

@@ -34,6 +34,8 @@ pub struct EdgeDisk {
     pub origins: Vec<(LogId, Epoch)>,
     /// The saved cursor: of the hub that was met last.
     pub cursor: Option<(HubIdentity, CursorValue)>,
+    /// Those of former parents.
+    pub former: Vec<(HubIdentity, CursorValue)>,
 }
 
 impl EdgeDisk {
@@ -46,6 +48,7 @@ impl EdgeDisk {
             gaps: Vec::new(),
             origins: Vec::new(),
             cursor: None,
+            former: Vec::new(),
         }
     }
 
@@ -121,6 +124,8 @@ pub struct EdgeHost {
     pub on_fork: OnFork,
     /// How far its wall clock is off.
     pub wall_off_ms: i64,
+    /// Whether it waits for what former parents have.
+    pub waits: bool,
     /// Whether it sends down: then the other host dials.
     pub(super) sends_down: bool,
     pub(super) generation: u64,
@@ -158,7 +163,7 @@ const LOCAL: RouteNumber = RouteNumber(1);
 /// The hub whose cursor it is; that of a downlink is nobody's here.
 fn hub_of(key: CursorKey) -> HubIdentity {
     match key {
-        CursorKey::Uplink(hub) => hub,
+        CursorKey::Uplink(hub) | CursorKey::Former(hub) => hub,
         CursorKey::Downlink(_) | CursorKey::Ingest(..) | CursorKey::Relayed(..) => {
             HubIdentity { key: PublicKey([0; 32]), log: LogId(0) }
         }
@@ -182,6 +187,7 @@ impl EdgeHost {
             accepted: Vec::new(),
             on_fork: OnFork::Relabel,
             wall_off_ms: 0,
+            waits: true,
             sends_down: false,
             generation: 0,
             identity,
@@ -274,15 +280,16 @@ impl EdgeHost {
         if let Some(live) = self.disk.chain.last_mut() {
             live.span.last = last;
         }
+        self.remember_former(hub);
         let opened = Opened {
             log: self.disk.log,
             boot: BootId(self.boot),
             chain: self.disk.chain.clone(),
-            cursors: self.disk.cursor.map(|(hub, value)| (self.key(hub), value)).into_iter().collect(),
+            cursors: self.cursors(),
             gaps: self.disk.gaps.clone(),
         };
         let way = if self.sends_down { Way::Down } else { Way::Up { key, hub } };
-        let config = Config { edge, way, seed: self.generation };
+        let config = Config { edge, way, seed: self.generation, waits: self.waits };
         let mut sender = Sender::new(config, opened, now);
         // A downlink is not told what it does not carry.
         let routes =
@@ -298,6 +305,22 @@ impl EdgeHost {
         }
         self.process =
             Some(Process { sender, waiting: Vec::new(), committing: false, rides: None, hurried: false });
+    }
+
+    /// The hub that was met last is a former parent of one that is moved; not if nobody was above it.
+    fn remember_former(&mut self, pinned: PublicKey) {
+        if self.sends_down {
+            return;
+        }
+        let is_other = |(hub, _): &(HubIdentity, CursorValue)| hub.key != pinned;
+        self.disk.former.extend(self.disk.cursor.take_if(|cursor| is_other(cursor)));
+        self.disk.former.retain(|former| is_other(former) && former.1.gapped == 0);
+    }
+
+    fn cursors(&self) -> Vec<(CursorKey, CursorValue)> {
+        let own = self.disk.cursor.map(|(hub, value)| (self.key(hub), value));
+        let former = self.disk.former.iter().map(|(hub, value)| (CursorKey::Former(*hub), *value));
+        own.into_iter().chain(former).collect()
     }
 
     pub(super) fn crash(&mut self) {

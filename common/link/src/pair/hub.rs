@@ -10,7 +10,7 @@ use riser_model::{
     RouteNumber, Seq, Time, Wall,
 };
 use riser_wire::entry::{Body, Publication};
-use riser_wire::link::{Bytes, Definitions, Item, items::numbered};
+use riser_wire::link::{Above, Bytes, Definitions, Item, items::numbered};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use uuid::Uuid;
 
@@ -138,7 +138,12 @@ impl HubHost {
             limits: LIMITS,
             others: if self.relays { Others::Relayed } else { Others::All },
         };
-        let receivers = Receivers::new(config, self.disk.cursors.clone());
+        let mut receivers = Receivers::new(config, self.disk.cursors.clone());
+        if self.relays {
+            // Somebody is above, though it is not known yet who.
+            let above = Above { hops: 1, logs: Vec::new() };
+            receivers.handle(Input::Above(above), Now::default());
+        }
         let (queue, routes, failed) = (VecDeque::new(), BTreeMap::new(), BTreeSet::new());
         let origins = BTreeMap::new();
         self.process = Some(Process { receivers, queue, committing: false, failed, routes, origins });

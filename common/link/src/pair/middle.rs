@@ -4,7 +4,7 @@
 //! the same commit. It crashes as one.
 
 use super::{Pair, Victim, hub::Taken};
-use crate::receivers::Input;
+use crate::{receivers::Input, sender};
 use riser_wire::link::Above;
 
 /// The top one's place among the hubs.
@@ -21,16 +21,28 @@ impl Pair {
     pub fn three(seed: u64) -> Self {
         let mut pair = Self::new(seed);
         let log = pair.edges.first().map_or(0, |middle| middle.disk.log.0);
-        let middle = pair.add_hub(2, log);
-        pair.crash(Victim::Hub(middle));
-        if let Some(host) = pair.hubs.get_mut(middle) {
+        let middle = pair.add_middle(2, log, MIDDLE);
+        pair.add_edge(2, middle);
+        pair
+    }
+
+    /// One more instance in the middle, below the top one: its place among the hubs.
+    pub fn add_beside(&mut self) -> usize {
+        let edge = self.add_edge(3, TOP);
+        let log = self.edges.get(edge).map_or(0, |middle| middle.disk.log.0);
+        self.add_middle(3, log, edge)
+    }
+
+    fn add_middle(&mut self, key: u8, log: u64, edge: usize) -> usize {
+        let middle = self.add_hub(key, log);
+        self.crash(Victim::Hub(middle));
+        if let Some(host) = self.hubs.get_mut(middle) {
             host.disk = super::HubDisk::default();
             host.relays = true;
         }
-        pair.middle = Some((middle, MIDDLE));
-        pair.start_one(Victim::Hub(middle));
-        pair.add_edge(2, middle);
-        pair
+        self.middles.push((middle, edge));
+        self.start_one(Victim::Hub(middle));
+        middle
     }
 
     /// An edge's uplink leads to another hub from its next start on.
@@ -48,11 +60,31 @@ impl Pair {
 
     /// The rest of the instance that somebody is part of.
     pub(super) fn other_end(&self, victim: Victim) -> Option<Victim> {
-        let (hub, edge) = self.middle?;
         match victim {
-            Victim::Hub(at) if at == hub => Some(Victim::Edge(edge)),
-            Victim::Edge(at) if at == edge => Some(Victim::Hub(hub)),
-            Victim::Hub(_) | Victim::Edge(_) => None,
+            Victim::Hub(at) => self.edge_of(at).map(Victim::Edge),
+            Victim::Edge(at) => self.hub_of(at).map(Victim::Hub),
+        }
+    }
+
+    fn edge_of(&self, hub: usize) -> Option<usize> {
+        self.middles.iter().find(|(of, _)| *of == hub).map(|(_, edge)| *edge)
+    }
+
+    fn hub_of(&self, edge: usize) -> Option<usize> {
+        self.middles.iter().find(|(_, of)| *of == edge).map(|(hub, _)| *hub)
+    }
+
+    /// What an instance's uplink says to its end for those below.
+    pub(super) fn tell_middle(&mut self, edge: usize, input: Input) {
+        if let Some(hub) = self.hub_of(edge) {
+            self.hub_input(hub, input);
+        }
+    }
+
+    /// What an instance's end for those below asks its uplink.
+    pub(super) fn ask_middle(&mut self, hub: usize, input: sender::Input) {
+        if let Some(edge) = self.edge_of(hub) {
+            self.edge_input(edge, input);
         }
     }
 
@@ -65,7 +97,7 @@ impl Pair {
 
     /// What a middle one took is in its log with that commit.
     pub(super) fn relay(&mut self, hub: usize, taken: Vec<Taken>) {
-        let Some((_, edge)) = self.middle.filter(|(middle, _)| *middle == hub) else { return };
+        let Some(edge) = self.edge_of(hub) else { return };
         let now = self.now;
         let added = self.edges.get_mut(edge).and_then(|host| host.relay(taken, now));
         if let Some(added) = added {

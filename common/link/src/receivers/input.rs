@@ -1,7 +1,9 @@
 //! What the receivers are told: how they are configured, who an edge is, and everything that happens to them.
 
 use crate::handshake::Key;
-use riser_model::{AccountId, AccountName, ClientId, ConnectionId, EpochSpan, Gap, LogId, Now, PublicKey};
+use riser_model::{
+    AccountId, AccountName, ClientId, ConnectionId, Epoch, EpochSpan, Gap, LogId, Now, PublicKey, Seq,
+};
 use riser_wire::entry::ORIGIN_BYTES;
 use riser_wire::limits::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, BODY_BYTES_MAX};
 use riser_wire::link::{Above, Bytes, EdgeFrame, Hello, Limits, Nonce};
@@ -148,6 +150,15 @@ pub enum Input {
     },
     /// What is above this instance, as its own uplinks say; without any, nothing.
     Above(Above),
+    /// Somebody above says how far it took an epoch of a log below, as [`Output::Ask`](super::Output::Ask) asked.
+    Reached {
+        /// The log.
+        log: LogId,
+        /// The epoch.
+        epoch: Epoch,
+        /// Up to here.
+        through: Seq,
+    },
     /// The hub goes down: all connections are told and closed.
     Shutdown {
         /// When to come back.

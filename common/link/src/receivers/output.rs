@@ -96,6 +96,14 @@ pub enum Output {
         /// Which edge.
         edge: ClientId,
     },
+    /// Whoever is above is to be asked how far an epoch of a log was taken there. Answered by
+    /// [`Input::Reached`](super::Input::Reached), if at all.
+    Ask {
+        /// The log.
+        log: LogId,
+        /// The epoch.
+        epoch: Epoch,
+    },
     /// For the account's technical channel.
     Emit {
         /// Whose.

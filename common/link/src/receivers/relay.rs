@@ -247,7 +247,7 @@ impl Receivers {
             let direct = ((pending.log, pending.epoch) == place).then_some(own);
             let is_of = |key: &CursorKey| match *key {
                 CursorKey::Ingest(_, log, epoch) | CursorKey::Relayed(_, log, epoch) => (log, epoch) == place,
-                CursorKey::Uplink(_) | CursorKey::Downlink(_) => false,
+                CursorKey::Uplink(_) | CursorKey::Downlink(_) | CursorKey::Former(_) => false,
             };
             let moved = || pending.moves.iter().find(|(key, value)| value.is_some() && is_of(key));
             direct.or_else(|| moved().map(|(key, _)| *key))

@@ -113,9 +113,11 @@ impl Sender {
             reading: None,
             read_again_at: None,
             company_until: None,
+            awaits: None,
             behind: standing.through < self.chain.last(),
         };
         self.state = State::Up(Box::new(session));
+        self.former.welcomed();
         self.latest.restart(now.time);
         let backlog = self.chain.last().0.saturating_sub(standing.through.0);
         self.emit(LinkEvent::Up { hub: welcome.hub, backlog });
@@ -146,6 +148,7 @@ impl Sender {
         if above.hops >= HOPS_MAX {
             return self.fail(Down::TooDeep, now);
         }
+        self.know_above(&above, now);
         self.emit(LinkEvent::Above(above));
     }
 
@@ -198,11 +201,11 @@ impl Sender {
 
     pub(super) fn move_cursor(&mut self, through: Seq, crc: u32) {
         self.fork = self.fork.filter(|fork| !fork.is_passed(through));
-        let gapped = if self.is_downlink() { through.0 } else { 0 };
+        let gapped = if self.is_downlink() { through.0 } else { u64::from(self.topmost) };
         self.save_cursor(CursorValue { through, crc, gapped, ..CursorValue::default() }, false);
     }
 
-    fn save_cursor(&mut self, value: CursorValue, at_once: bool) {
+    pub(super) fn save_cursor(&mut self, value: CursorValue, at_once: bool) {
         let value = Fork::save(self.fork, value);
         let known = self.hub.is_some() || self.is_downlink();
         if known && self.cursor.replace(value) != Some(value) {
@@ -297,6 +300,7 @@ impl Sender {
         }
         self.hub = Some(hub);
         self.cursor = None;
+        self.topmost = false;
         self.left.clear();
         self.equation = Equation::new(&self.chain, self.through(), []);
         self.progress = Progress::new(self.through(), self.chain.last(), now.time);
@@ -343,9 +347,11 @@ pub(super) fn cursor(
 ) -> (Option<HubIdentity>, Option<CursorValue>) {
     let of_pinned = |(key, value)| match key {
         CursorKey::Uplink(hub) if hub.key == pinned => Some((hub, value)),
-        CursorKey::Uplink(_) | CursorKey::Downlink(_) | CursorKey::Ingest(..) | CursorKey::Relayed(..) => {
-            None
-        }
+        CursorKey::Uplink(_)
+        | CursorKey::Downlink(_)
+        | CursorKey::Ingest(..)
+        | CursorKey::Relayed(..)
+        | CursorKey::Former(_) => None,
     };
     cursors.into_iter().filter_map(of_pinned).max_by_key(|(_, value)| value.through).unzip()
 }

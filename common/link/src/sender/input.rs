@@ -16,6 +16,8 @@ pub struct Config {
     pub way: Way,
     /// For the jitter of reconnecting.
     pub seed: u64,
+    /// Whether what a former parent confirmed, and this log no longer has, is waited for.
+    pub waits: bool,
 }
 
 /// Which way a sender sends.
@@ -42,7 +44,8 @@ pub struct Opened {
     pub boot: BootId,
     /// Its epochs, oldest first; the last one is live.
     pub chain: Vec<Opening>,
-    /// Its cursors: for an uplink only one of a hub with the configured key counts, for a downlink only the edge's.
+    /// Its cursors: for an uplink only one of a hub with the configured key counts, and those of former parents; for a
+    /// downlink only the edge's.
     pub cursors: Vec<(CursorKey, CursorValue)>,
     /// Link gaps that are known.
     pub gaps: Vec<Gap>,
@@ -118,6 +121,14 @@ pub enum Input {
         first: Seq,
         /// Its last seq.
         last: Seq,
+    },
+    /// An edge below asks how far an epoch of a log was taken above. Answered by
+    /// [`Output::Reached`](super::Output::Reached), if there is an answer.
+    Ask {
+        /// The log.
+        log: LogId,
+        /// The epoch.
+        epoch: Epoch,
     },
     /// The answer to [`Output::Read`](super::Output::Read).
     Read {

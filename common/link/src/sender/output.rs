@@ -1,6 +1,6 @@
 //! What a sender wants done, what it tells people, and what it waits for.
 
-use riser_model::{CursorKey, CursorValue, Epoch, Gap, HubIdentity, PublicKey, Seq, time::Anchor};
+use riser_model::{CursorKey, CursorValue, Epoch, Gap, HubIdentity, LogId, PublicKey, Seq, time::Anchor};
 use riser_wire::link::{Above, EdgeFrame, Refused, RefusedCode};
 
 /// What a sender wants done.
@@ -50,6 +50,15 @@ pub enum Output {
     NewEpoch {
         /// The first undelivered seq.
         from: Seq,
+    },
+    /// The hub, or somebody above it, took an epoch of a log below this far: for an edge below that asked.
+    Reached {
+        /// The log.
+        log: LogId,
+        /// The epoch.
+        epoch: Epoch,
+        /// Up to here.
+        through: Seq,
     },
     /// For people.
     Emit(LinkEvent),
@@ -104,6 +113,15 @@ pub enum LinkEvent {
         epoch: Epoch,
         /// Which, and why.
         gap: Gap,
+    },
+    /// What a former parent confirmed, this log no longer has, and nobody above the hub has yet.
+    Awaits {
+        /// The first such seq.
+        from: Seq,
+        /// The last.
+        to: Seq,
+        /// Whether it is waited for, or the configuration says that it is not.
+        waits: bool,
     },
     /// The backlog is drained.
     CaughtUp {
@@ -191,6 +209,8 @@ pub enum Wake {
     Canary,
     /// The log had nothing where it should: read again.
     Read,
+    /// It is to be asked whether a former parent has delivered.
+    Former,
     /// A few entries have waited long enough for more.
     Company,
     /// The new epoch did not come: ask again.

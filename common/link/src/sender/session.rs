@@ -1,6 +1,6 @@
 //! A welcomed connection: reading on, sending, and what a confirmation means.
 
-use super::{Down, LinkEvent, Output, Sender, State, Wake};
+use super::{Down, LinkEvent, Output, Sender, State, Wake, moving::Awaits};
 use crate::{
     latest::BEHIND_AFTER,
     packer::{Defined, Packing},
@@ -46,6 +46,8 @@ pub(super) struct Session {
     pub(super) read_again_at: Option<Time>,
     /// Until then a few entries wait for more.
     pub(super) company_until: Option<Time>,
+    /// What only a former parent can still bring.
+    pub(super) awaits: Option<Awaits>,
     /// Latest is on, and CaughtUp will end it.
     pub(super) behind: bool,
 }
@@ -80,6 +82,9 @@ impl Sender {
     pub(super) fn pump(&mut self, now: Now) {
         self.latest(now);
         self.hurry_held(now);
+        if self.stands_waiting(now) {
+            return;
+        }
         let last = self.greeted_last();
         let downlink = self.is_downlink();
         let State::Up(session) = &mut self.state else { return };
@@ -130,6 +135,9 @@ impl Sender {
                 None => {}
             }
             self.adopt(check, now);
+        }
+        if self.leave_to_former(&mut chunk, now) {
+            return;
         }
         let State::Up(session) = &mut self.state else { return };
         trim_to(&mut chunk, last);
@@ -283,7 +291,7 @@ fn same(check: Check, chunk: &Chunk) -> Option<bool> {
 
 /// Cuts off what lies behind `last`: it came into the log after the question, or belongs to epochs that were
 /// not named yet.
-fn trim_to(chunk: &mut Chunk, last: Seq) {
+pub(super) fn trim_to(chunk: &mut Chunk, last: Seq) {
     for run in &mut chunk.runs {
         match run {
             Run::Entries { first, count, .. } => {

@@ -32,6 +32,14 @@ pub struct UplinkConfig {
     /// Deliver without encryption outside loopback. Both ends are still authenticated by their keys.
     #[serde(default)]
     pub insecure: bool,
+    /// Whether an edge that was moved here waits for what its former parent confirmed, and has not delivered to anybody above
+    /// this one, before it goes on without it.
+    #[serde(default = "waits")]
+    pub wait_for_former: bool,
+}
+
+fn waits() -> bool {
+    true
 }
 
 impl UplinkConfig {

@@ -48,7 +48,8 @@ impl DownFrame {
             | EdgeFrame::Pong(_)
             | EdgeFrame::Bye { .. }
             | EdgeFrame::Down(_)
-            | EdgeFrame::Above => None,
+            | EdgeFrame::Above
+            | EdgeFrame::Reached { .. } => None,
         }
     }
 }
@@ -64,7 +65,8 @@ impl DownAnswer {
             | HubFrame::Ping(_)
             | HubFrame::Pong(_)
             | HubFrame::Down(_)
-            | HubFrame::Above(_) => None,
+            | HubFrame::Above(_)
+            | HubFrame::Reached { .. } => None,
         }
     }
 

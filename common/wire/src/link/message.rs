@@ -108,7 +108,8 @@ pub fn encode_edge(frame: &EdgeFrame, compress: impl FnOnce(&[u8]) -> Option<Vec
         | EdgeFrame::Pong(_)
         | EdgeFrame::Bye { .. }
         | EdgeFrame::Down(_)
-        | EdgeFrame::Above => &[],
+        | EdgeFrame::Above
+        | EdgeFrame::Reached { .. } => &[],
     };
     encode(frame.version(), frame, items, compress)
 }
@@ -124,7 +125,8 @@ pub fn encode_hub(frame: &HubFrame, compress: impl FnOnce(&[u8]) -> Option<Vec<u
         | HubFrame::Refused(_)
         | HubFrame::Ping(_)
         | HubFrame::Pong(_)
-        | HubFrame::Above(_) => &[],
+        | HubFrame::Above(_)
+        | HubFrame::Reached { .. } => &[],
     };
     encode(frame.version(), frame, items, compress)
 }
@@ -144,7 +146,8 @@ pub fn decode_edge(
         | EdgeFrame::Pong(_)
         | EdgeFrame::Bye { .. }
         | EdgeFrame::Down(_)
-        | EdgeFrame::Above => nothing_after(&rest)?,
+        | EdgeFrame::Above
+        | EdgeFrame::Reached { .. } => nothing_after(&rest)?,
     }
     if version == frame.version() { Ok(frame) } else { Err(BadMessage::Version { got: version }) }
 }
@@ -165,7 +168,8 @@ pub fn decode_hub(
         | HubFrame::Refused(_)
         | HubFrame::Ping(_)
         | HubFrame::Pong(_)
-        | HubFrame::Above(_) => nothing_after(&rest)?,
+        | HubFrame::Above(_)
+        | HubFrame::Reached { .. } => nothing_after(&rest)?,
     }
     if version == frame.version() { Ok(frame) } else { Err(BadMessage::Version { got: version }) }
 }
@@ -182,6 +186,7 @@ impl EdgeFrame {
             | Self::Pong(_)
             | Self::Bye { .. } => 1,
             Self::Above => 3,
+            Self::Reached { .. } => 4,
             Self::Down(
                 DownAnswer::Ready
                 | DownAnswer::Welcome(_)
@@ -203,6 +208,7 @@ impl HubFrame {
             | Self::Ping(_)
             | Self::Pong(_) => 1,
             Self::Above(_) => 3,
+            Self::Reached { .. } => 4,
             Self::Down(DownFrame::Hello(_) | DownFrame::Batch(_)) => 2,
         }
     }

@@ -93,6 +93,7 @@ fn edge_frames() -> Vec<EdgeFrame> {
         }),
         EdgeFrame::Down(DownAnswer::Refused(refusal())),
         EdgeFrame::Above,
+        EdgeFrame::Reached { log: LogId(300), epoch: Epoch(5) },
     ]
 }
 
@@ -115,6 +116,7 @@ fn hub_frames() -> Vec<HubFrame> {
         HubFrame::Down(DownFrame::Hello(Box::new(hello()))),
         HubFrame::Down(DownFrame::Batch(batch())),
         HubFrame::Above(Above { hops: 2, logs: vec![LogId(4), LogId(300)] }),
+        HubFrame::Reached { log: LogId(300), epoch: Epoch(5), through: Seq(70_000) },
     ]
 }
 

@@ -124,6 +124,17 @@ impl Site {
         Self { folder, hub, middle, edge, history: History::default() }
     }
 
+    /// The edge's uplink leads to the hub itself from its next start on.
+    pub fn move_edge_to_hub(&mut self) {
+        let key = |text: &str| text.lines().find(|line| line.starts_with("hub_key")).map(str::to_owned);
+        let read = |node: &Node| std::fs::read_to_string(&node.config).expect("it was written");
+        let middle = self.middle.as_ref().expect("it was planned");
+        let (edge, above) = (read(&self.edge), read(middle));
+        let (from, to) = (key(&edge).expect("it has an uplink"), key(&above).expect("it has an uplink"));
+        let url = |link: u16| format!(":{link}/link");
+        self.edge.write_config(&edge.replace(&from, &to).replace(&url(middle.link), &url(self.hub.link)));
+    }
+
     /// Starts a client script beside one of the programs. It is told host, port, user and password.
     pub fn client(&self, name: &str, script: &str, node: &Node, user: &str, asked: Value) -> Client {
         let mut all = json!({

@@ -80,3 +80,43 @@ fn orders_reach_who_listens_behind_the_lowest_edge_while_the_middle_one_is_kille
         assert!(verdict.is_clean(), "{name}: {verdict:?}");
     }
 }
+
+/// Enough that the edge's log lets go of most of it.
+const LARGE: u64 = 1500;
+const LARGE_BYTES: u64 = 8000;
+
+#[test]
+fn an_edge_that_is_moved_waits_for_what_its_former_parent_has_and_nothing_is_missing() {
+    needs!(Need::Program("curl"), Need::Python, Need::Node);
+    let quota = "[quota]\nbytes = \"8 MiB\"\nsegment = \"2 MiB\"\n".to_owned();
+    let mut site = Site::laid_out(Plan { middle: true, edge_top: quota, ..Plan::default() });
+    site.middle().start();
+    site.edge.start();
+    let ask = |stream: &str, count: u64, size: u64| json!({ "stream": stream, "topic": format!("sensors/{stream}"), "qos": 1, "count": count, "rate": 200, "size": size });
+    site.client("before", "publish_paho.py", &site.edge, SENSOR, ask("before", LARGE, LARGE_BYTES))
+        .finish(EVENTUALLY);
+    drained(&site.edge);
+    site.edge.stop();
+    site.middle().kill();
+    site.hub.start();
+    let _board = site.dashboard("board", &site.hub, "hall", json!({}));
+    site.history.wait_mark("board ready", SOON);
+    site.move_edge_to_hub();
+    site.edge.start();
+    wait(SOON, || site.edge.metric("riser_uplink_awaits", "").filter(|awaits| *awaits == 1.0))
+        .expect("what only the former parent has is waited for");
+    site.middle().start();
+    wait_for(&site, "board", LARGE);
+    site.client("after", "publish_paho.py", &site.edge, SENSOR, ask("after", 50, 150)).finish(EVENTUALLY);
+    wait_for(&site, "board", LARGE + 50);
+    drained(&site.edge);
+    assert_eq!(site.edge.metric("riser_uplink_awaits", ""), Some(0.0));
+    let verdict = site.history.ledger().verdict("board");
+    let gaps = site.history.ledger().gaps("board");
+    assert!(verdict.is_clean(), "{verdict:?}");
+    assert!(gaps.is_empty(), "{gaps:?}");
+    let cursors = site.edge.command(&["log", "inspect", "--config"]).arg(&site.edge.config).output();
+    let cursors =
+        String::from_utf8(cursors.expect("the edge's program can be started").stdout).expect("it is text");
+    assert!(cursors.contains("cursor uplink") && !cursors.contains("former"), "{cursors}");
+}

@@ -269,6 +269,7 @@ fn shown_edge(frame: &EdgeFrame) -> String {
         EdgeFrame::Down(DownAnswer::Welcome(welcome)) => format!("takes, has {:?}", welcome.taken),
         EdgeFrame::Down(answer) => format!("of the way down: {answer:?}"),
         EdgeFrame::Above => "above?".to_owned(),
+        EdgeFrame::Reached { log, epoch } => format!("how far is {:x} of {:x}?", epoch.0, log.0),
         EdgeFrame::Bye { last_added } => format!("bye {}", last_added.0),
     }
 }
@@ -291,5 +292,6 @@ fn shown_hub(frame: &HubFrame) -> String {
         HubFrame::Ping(_) => "ping".to_owned(),
         HubFrame::Pong(_) => "pong".to_owned(),
         HubFrame::Above(above) => format!("above are {above:?}"),
+        HubFrame::Reached { epoch, through, .. } => format!("{:x} is there to {}", epoch.0, through.0),
     }
 }

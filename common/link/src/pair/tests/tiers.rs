@@ -30,7 +30,7 @@ fn published(pair: &Pair) -> Vec<u64> {
 /// The top one's cursors of the lowest one's log.
 fn cursors(pair: &Pair) -> Vec<CursorValue> {
     let log = pair.edges[LOWEST].disk.log;
-    let of_log = |key: &CursorKey| matches!(key, CursorKey::Relayed(_, of, _) if *of == log);
+    let of_log = |key: &CursorKey| matches!(key, CursorKey::Relayed(_, of, _) | CursorKey::Ingest(_, of, _) if *of == log);
     pair.hubs[TOP].disk.cursors.iter().filter(|(key, _)| of_log(key)).map(|(_, value)| *value).collect()
 }
 
@@ -157,6 +157,121 @@ fn an_edge_that_links_to_the_top_itself_brings_nothing_twice() {
     assert!(pair.heal(LONG), "{:?}", pair.said);
     assert_eq!(at_the_top(&pair), published(&pair));
     pair.check_hub(TOP).unwrap();
+}
+
+/// The lowest one is confirmed by the middle one, which has not delivered the last 20 of it, and its ring has let go of
+/// nearly all. It is down, and may be moved.
+fn confirmed_and_not_delivered(seed: u64) -> Pair {
+    let mut pair = Pair::three(seed);
+    pair.publish(LOWEST, 20);
+    drain(&mut pair);
+    pair.crash(Victim::Hub(TOP));
+    pair.publish(LOWEST, 20);
+    assert!(pair.run_until(LONG, |pair| pair.drained(LOWEST)), "{:?}", pair.said);
+    // The cursor is on disk with the next commit.
+    pair.publish(LOWEST, 1);
+    pair.run_for(Duration::from_secs(1));
+    let last = pair.edges[LOWEST].disk.last();
+    pair.drop_oldest(LOWEST, Seq(last.0 - 5));
+    assert!(pair.edges[LOWEST].disk.gaps.is_empty(), "all of it was confirmed");
+    pair.crash(Victim::Edge(LOWEST));
+    pair.crash(Victim::Edge(MIDDLE));
+    pair.start(Victim::Hub(TOP));
+    pair
+}
+
+fn awaited(pair: &Pair) -> Option<Seq> {
+    pair.edges[LOWEST].status(pair.now).and_then(|status| status.awaits)
+}
+
+fn has_lost(pair: &Pair) -> bool {
+    pair.said.iter().any(|said| said.contains("ReceiverRewound") || said.contains("RelayLost"))
+}
+
+#[test]
+fn an_edge_that_is_moved_waits_until_its_former_parent_has_delivered() {
+    let mut pair = confirmed_and_not_delivered(11);
+    pair.move_edge(LOWEST, TOP);
+    pair.start(Victim::Edge(LOWEST));
+    pair.publish(LOWEST, 10);
+    pair.run_for(Duration::from_secs(60));
+    assert!(awaited(&pair).is_some() && !has_lost(&pair), "{:?}", pair.said);
+    assert_eq!(at_the_top(&pair).len(), 20, "nothing goes before what the former parent has");
+    // It waits through a restart, too.
+    pair.restart(Victim::Edge(LOWEST));
+    pair.run_for(Duration::from_secs(60));
+    assert!(awaited(&pair).is_some() && at_the_top(&pair).len() == 20);
+    pair.start(Victim::Edge(MIDDLE));
+    assert!(pair.heal(LONG), "{:?}", pair.said);
+    assert_eq!(at_the_top(&pair), published(&pair));
+    assert!(!has_lost(&pair) && awaited(&pair).is_none(), "{:?}", pair.said);
+    pair.check_hub(TOP).unwrap();
+}
+
+#[test]
+fn an_edge_that_is_moved_beside_its_former_parent_learns_from_above_that_that_one_has_delivered() {
+    let mut pair = confirmed_and_not_delivered(12);
+    let beside = pair.add_beside();
+    pair.move_edge(LOWEST, beside);
+    pair.start(Victim::Edge(LOWEST));
+    pair.publish(LOWEST, 10);
+    pair.run_for(Duration::from_secs(60));
+    assert!(awaited(&pair).is_some() && at_the_top(&pair).len() == 20, "{:?}", pair.said);
+    pair.start(Victim::Edge(MIDDLE));
+    assert!(pair.heal(LONG), "{:?}", pair.said);
+    assert!(pair.run_until(LONG, |pair| at_the_top(pair) == published(pair)), "{:?}", at_the_top(&pair));
+    let (taken, gapped) = equation(&pair);
+    assert_eq!((taken, gapped), (pair.edges[LOWEST].disk.last().0, 0), "{:?}", pair.said);
+}
+
+#[test]
+fn an_edge_that_is_told_not_to_wait_goes_on_and_says_what_is_lost() {
+    let mut pair = confirmed_and_not_delivered(13);
+    pair.move_edge(LOWEST, TOP);
+    pair.edges[LOWEST].waits = false;
+    pair.start(Victim::Edge(LOWEST));
+    pair.publish(LOWEST, 10);
+    assert!(pair.run_until(LONG, |pair| pair.drained(LOWEST)), "{:?}", pair.said);
+    assert!(pair.said.iter().any(|said| said.contains("Awaits") && said.contains("waits: false")));
+    assert!(has_lost(&pair), "{:?}", pair.said);
+    // What the former parent brings now is too late.
+    assert!(pair.heal(LONG), "{:?}", pair.said);
+    assert!(at_the_top(&pair).len() < published(&pair).len());
+    let (taken, gapped) = equation(&pair);
+    assert_eq!(taken, pair.edges[LOWEST].disk.last().0);
+    assert!(gapped >= (published(&pair).len() - at_the_top(&pair).len()) as u64);
+}
+
+#[test]
+fn an_edge_that_is_moved_down_again_or_still_has_everything_does_not_wait() {
+    // It has everything: it delivers itself what its former parent has not.
+    let mut pair = Pair::three(14);
+    pair.publish(LOWEST, 20);
+    drain(&mut pair);
+    pair.crash(Victim::Hub(TOP));
+    pair.publish(LOWEST, 20);
+    assert!(pair.run_until(LONG, |pair| pair.drained(LOWEST)));
+    pair.crash(Victim::Edge(LOWEST));
+    pair.crash(Victim::Edge(MIDDLE));
+    pair.start(Victim::Hub(TOP));
+    pair.move_edge(LOWEST, TOP);
+    pair.start(Victim::Edge(LOWEST));
+    assert!(pair.run_until(LONG, |pair| pair.drained(LOWEST)), "{:?}", pair.said);
+    assert_eq!(at_the_top(&pair), published(&pair));
+    // Down again, below who has nothing of it: what goes there comes to who confirmed it.
+    let beside = pair.add_beside();
+    let last = pair.edges[LOWEST].disk.last();
+    pair.publish(LOWEST, 1);
+    pair.run_for(Duration::from_secs(1));
+    pair.drop_oldest(LOWEST, last);
+    pair.crash(Victim::Edge(LOWEST));
+    pair.edges[LOWEST].disk.cursor.as_mut().unwrap().1.gapped = 0;
+    pair.move_edge(LOWEST, beside);
+    pair.start(Victim::Edge(LOWEST));
+    pair.publish(LOWEST, 10);
+    assert!(pair.run_until(LONG, |pair| at_the_top(pair) == published(pair)), "{:?}", pair.said);
+    assert!(!pair.said.iter().any(|said| said.contains("Awaits")), "{:?}", pair.said);
+    assert_eq!(equation(&pair).1, 0);
 }
 
 #[test]
