@@ -10,7 +10,7 @@ use bytes::Bytes;
 use riser_gate::Directory;
 use riser_instance::{Input as InstanceInput, Instance, core::Output};
 use riser_link::{
-    Ingest, Receivers, Registered,
+    Ingest, Present, Receivers, Registered,
     receivers::{Input as ReceiversInput, Output as ReceiversOutput},
     sender::{Input as SenderInput, LinkEvent, Opened, Output as SenderOutput},
 };
@@ -20,7 +20,7 @@ use riser_model::{
 };
 use riser_rooms::{Append, Ingest as RoomsIngest, Input as RoomsInput, Latest};
 use riser_wire::{
-    entry::frames,
+    entry::{Body, Kind, frames},
     link::{Above, Definitions, DownFrame, EdgeFrame, HubFrame, Item, Nonce, RefusedCode},
 };
 use std::{
@@ -135,6 +135,9 @@ pub struct Below {
     refused: BTreeMap<u64, Refused>,
     /// How far logs below were taken above is to be asked, of whoever is.
     asked: BTreeSet<(LogId, Epoch)>,
+    /// What edges show goes on to whoever is above.
+    passes_on: bool,
+    presents: VecDeque<Present>,
     outputs: VecDeque<Output<LinkOutput>>,
 }
 
@@ -166,6 +169,8 @@ impl Below {
             outstanding: BTreeMap::new(),
             refused: BTreeMap::new(),
             asked: BTreeSet::new(),
+            passes_on: false,
+            presents: VecDeque::new(),
             outputs: VecDeque::new(),
         };
         if !orphans.is_empty() {
@@ -184,6 +189,12 @@ impl Below {
     #[must_use]
     pub fn closed(self) -> Self {
         Self { closed: true, ..self }
+    }
+
+    /// The same with somebody above: what edges show beside their backlogs is to go on ([`Below::poll_present`]).
+    #[must_use]
+    pub fn passing_on(self) -> Self {
+        Self { passes_on: true, ..self }
     }
 
     /// Accounts changed: an edge that is known no more, or by another key, is cut off; what the others may do is looked up
@@ -537,6 +548,13 @@ impl Below {
                 if let (Ok(route), Some((log, epoch, seq))) = (table.route(&frame), place)
                     && !table.takes_outcomes(&frame)
                 {
+                    if self.passes_on && is_publication(frame.body) {
+                        let wall = frame.origin.map_or(now.wall, |origin| origin.wall);
+                        // A copy, so that one value does not hold a whole frame in memory.
+                        let (crc, body) = (frame.crc, Bytes::copy_from_slice(frame.body));
+                        let route = Arc::clone(route);
+                        self.presents.push_back(Present { log, epoch, seq, wall, route, crc, body });
+                    }
                     let (route, body) = (route.as_ref().clone(), bytes.slice_ref(frame.body));
                     present.push(Latest { log, epoch, seq, route, body });
                 }
@@ -556,6 +574,11 @@ impl Below {
     /// An epoch of a log below: whoever is above is to be asked how far it was taken there.
     pub fn poll_asked(&mut self) -> Option<(LogId, Epoch)> {
         self.asked.pop_first()
+    }
+
+    /// What an edge shows beside its backlog, for whoever is above.
+    pub fn poll_present(&mut self) -> Option<Present> {
+        self.presents.pop_front()
     }
 
     /// Somebody above said so.
@@ -630,6 +653,10 @@ impl Below {
 /// The system speaks on an account's technical channel.
 fn emit(account: AccountId, event: SystemEvent, instance: &mut Instance, now: Now) {
     rooms(RoomsInput::Event { scope: Scope::Account(account), event }, instance, now);
+}
+
+fn is_publication(body: &[u8]) -> bool {
+    Body::read(body).is_ok_and(|body| body.kind == Kind::Publication)
 }
 
 fn rooms(input: RoomsInput, instance: &mut Instance, now: Now) {

@@ -74,16 +74,13 @@ impl Latest {
 
     /// When the next frame may be sent, if there is anything to send.
     pub(crate) fn due(&self) -> Option<Time> {
-        (!self.unsent.is_empty() || !self.recent.is_empty()).then(|| self.sent_at.plus(SEND_EVERY))
+        (!self.unsent.is_empty() || !self.recent.is_empty()).then(|| self.next_at())
     }
 
     /// The values to send now, rising: as many as half of the link may carry since the last time.
     pub(crate) fn take(&mut self, bytes_per_s: u64, now: Time) -> Vec<(Seq, RouteNumber, Bytes)> {
         self.fold();
-        let ms = i64::try_from(now.since(self.sent_at).as_millis()).unwrap_or(i64::MAX);
-        let earned = i64::try_from(bytes_per_s / 2).unwrap_or(i64::MAX).saturating_mul(ms) / 1000;
-        self.credit = self.credit.saturating_add(earned).min(FRAME_BYTES_MAX);
-        self.sent_at = now;
+        self.earn(bytes_per_s, now);
         let mut values = Vec::new();
         while self.credit > 0 && values.len() < ROUTES_MAX {
             let Some((seq, route)) = self.unsent.pop_first() else { break };
@@ -93,6 +90,24 @@ impl Latest {
             }
         }
         values
+    }
+
+    /// Half of what the link may carry since the last time may be sent now.
+    pub(crate) fn earn(&mut self, bytes_per_s: u64, now: Time) {
+        let ms = i64::try_from(now.since(self.sent_at).as_millis()).unwrap_or(i64::MAX);
+        let earned = i64::try_from(bytes_per_s / 2).unwrap_or(i64::MAX).saturating_mul(ms) / 1000;
+        self.credit = self.credit.saturating_add(earned).min(FRAME_BYTES_MAX);
+        self.sent_at = now;
+    }
+
+    /// What is left of it, for the present of logs below.
+    pub(crate) fn credit(&mut self) -> &mut i64 {
+        &mut self.credit
+    }
+
+    /// When something may be sent again.
+    pub(crate) fn next_at(&self) -> Time {
+        self.sent_at.plus(SEND_EVERY)
     }
 
     /// One value per route out of the commits since.

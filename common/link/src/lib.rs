@@ -20,6 +20,7 @@ mod former;
 mod handshake;
 mod latest;
 mod packer;
+mod presents;
 mod ranges;
 mod registry;
 mod status;
@@ -31,6 +32,7 @@ pub mod sender;
 
 pub use equation::Tally;
 pub use handshake::Key;
+pub use presents::Present;
 pub use receivers::{Ingest, Receivers, Registered};
 pub use registry::Progress;
 pub use sender::{LinkEvent, Sender};

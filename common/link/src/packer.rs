@@ -4,7 +4,7 @@
 //! Entries are copied in runs and never re-encoded: route and origin numbers on the link are the log's own,
 //! defined in the first batch of a session that uses them.
 
-use crate::{chain::Chain, window::Unconfirmed};
+use crate::{chain::Chain, presents::Presents, window::Unconfirmed};
 use riser_model::{Cause, Chunk, Epoch, Gap, LogId, Route, RouteNumber, Run, Seq, Stamp};
 use riser_wire::entry::{Body, Frame, Kind};
 use riser_wire::link::{Batch, Bytes, Definitions, ItemsWriter, Limits, ROUTES_MAX, items::numbered};
@@ -72,11 +72,26 @@ pub(crate) struct Defined {
 impl Defined {
     /// Starts a frame: forgets everything if what one frame may define could be too much.
     fn start(&mut self, entries: u32) -> Definitions {
-        let full = self.routes.len().max(self.origins.len()) + entries as usize > ROUTES_MAX;
+        let full = self.is_full(entries);
         if full {
             *self = Self::default();
         }
         Definitions { forget: full, ..Definitions::default() }
+    }
+
+    fn is_full(&self, entries: u32) -> bool {
+        self.routes.len().max(self.origins.len()) + entries as usize > ROUTES_MAX
+    }
+
+    /// Whether a number of a channel is used for the first time.
+    pub(crate) fn route(&mut self, number: RouteNumber) -> bool {
+        self.newest = None;
+        self.routes.insert(number)
+    }
+
+    /// Whether a number of a log is used for the first time.
+    pub(crate) fn origin(&mut self, number: u32) -> bool {
+        self.origins.insert(number)
     }
 
     /// Defines what a frame uses; how many bytes that takes.
@@ -170,6 +185,9 @@ impl Packing<'_> {
             if open.as_ref().is_some_and(|(e, ..)| *e != epoch) {
                 batches.extend(open.take().map(finish));
             }
+            if open.as_ref().is_some_and(|(.., items)| items.entry_count() >= self.limits.batch_entries) {
+                batches.extend(open.take().map(finish));
+            }
             let (_, _, next, definitions, items) = open.get_or_insert_with(|| {
                 (epoch, *seq, *seq, defined.start(self.limits.batch_entries), ItemsWriter::default())
             });
@@ -180,6 +198,32 @@ impl Packing<'_> {
         }
         batches.extend(open.take().map(finish));
         batches
+    }
+
+    /// What logs below show, in one frame: it lies at no seq of this log, and says itself where it came from.
+    pub(crate) fn pack_presents(
+        &self,
+        defined: &mut Defined,
+        (presents, credit): (&mut Presents, &mut i64),
+    ) -> Option<Batch> {
+        let entries_max = self.limits.batch_entries;
+        let before = defined.is_full(entries_max).then(|| std::mem::take(defined));
+        let taken = presents.take(credit, (entries_max, self.limits.body_bytes), self.hub, defined);
+        let forget = before.is_some();
+        if let (Some(before), None) = (before, &taken) {
+            // Nothing goes, so nobody is told to forget.
+            *defined = before;
+        }
+        let (count, frames, definitions) = taken?;
+        let mut items = ItemsWriter::default();
+        items.entries(count, &frames);
+        Some(Batch {
+            epoch: self.chain.live().epoch,
+            first: self.chain.last().max(Seq(1)),
+            last_added: self.chain.last(),
+            definitions: Definitions { forget, ..definitions },
+            items: items.finish(),
+        })
     }
 
     fn fate(&self, frame: &Frame<'_>) -> Fate {

@@ -537,9 +537,11 @@ impl Pair {
                     self.hub_commit_soon(hub, takes);
                 }
             }
-            receivers::Output::Latest { items, definitions, connection, .. } => {
-                if let Some(host) = self.hubs.get_mut(hub) {
-                    host.latest(connection, &items, &definitions, now);
+            receivers::Output::Latest { items, definitions, connection, log, epoch, .. } => {
+                let Some(host) = self.hubs.get_mut(hub) else { return };
+                host.latest((connection, log, epoch), &items, &definitions, now);
+                for present in std::mem::take(&mut host.presents) {
+                    self.ask_middle(hub, sender::Input::Present(present));
                 }
             }
             receivers::Output::Ask { log, epoch } => self.ask_middle(hub, sender::Input::Ask { log, epoch }),

@@ -20,6 +20,7 @@ use crate::{
     former::Former,
     latest::Latest,
     packer::Table,
+    presents::Presents,
     status::{Progress, Status},
     window::Unconfirmed,
 };
@@ -100,6 +101,7 @@ pub struct Sender {
     equation: Equation,
     progress: Progress,
     latest: Latest,
+    presents: Presents,
     canary: Canary,
     backoff: Backoff,
     state: State,
@@ -142,6 +144,7 @@ impl Sender {
             equation: Equation::new(&chain, through, opened.gaps.iter().map(|gap| (gap.from, gap.to))),
             progress: Progress::new(through, chain.last(), now.time),
             latest: Latest::default(),
+            presents: Presents::default(),
             canary: Canary::new(now.time),
             backoff: Backoff::new(config.seed),
             state: State::Down { retry_at: now.time },
@@ -181,6 +184,8 @@ impl Sender {
             Input::Origin { number, log, epoch, carried } => self.table.origin(number, (log, epoch), carried),
             Input::Ready { attempt } => self.ready(attempt, now),
             Input::Passed { first, last } => self.passed(first, last, now),
+            Input::Present(present) => self.presents.show(present),
+            Input::Stored { log, epoch, through } => self.presents.stored((log, epoch), through),
             Input::Ask { log, epoch } => self.ask_above(log, epoch),
             Input::Connected { attempt, binding, nonce } => self.connected(attempt, binding, nonce, now),
             Input::Frame { attempt, frame } => self.frame(attempt, frame, now),
@@ -281,6 +286,11 @@ impl Sender {
             Way::Down => CursorKey::Downlink(self.config.edge),
         };
         Some((key, self.cursor?))
+    }
+
+    /// The epochs of logs below of which it shows something beside the backlog.
+    pub fn presents(&self) -> impl Iterator<Item = (LogId, Epoch)> + '_ {
+        self.presents.places()
     }
 
     fn through(&self) -> Seq {

@@ -10,7 +10,10 @@ use riser_instance::{
     Core, Input as InstanceInput, Instance, Output as InstanceOutput,
     core::{Input, Output},
 };
-use riser_link::sender::{Input as SenderInput, LinkEvent, Output as SenderOutput};
+use riser_link::{
+    Present,
+    sender::{Input as SenderInput, LinkEvent, Output as SenderOutput},
+};
 use riser_model::{
     CursorKey, Gap, LogId, Now, RouteNumber, Run, Seq, Time,
     event::{Scope, SystemEvent},
@@ -157,7 +160,8 @@ impl EdgeCore {
     /// An edge over an instance, with these uplinks, and with these edges below it.
     pub fn new(instance: Instance, uplinks: impl IntoIterator<Item = Uplink>, below: Below) -> Self {
         let told = instance.bus().committed();
-        let uplinks = (0..).map(UplinkNumber).zip(uplinks).collect();
+        let uplinks: BTreeMap<_, _> = (0..).map(UplinkNumber).zip(uplinks).collect();
+        let below = if uplinks.is_empty() { below } else { below.passing_on() };
         Self {
             instance,
             below,
@@ -300,6 +304,30 @@ impl EdgeCore {
         self.below.above(above, &mut self.instance, now);
     }
 
+    /// What an edge below shows beside its backlog is shown above as well.
+    fn pass_on(&mut self, present: &Present, now: Now) {
+        let carries = |uplink: &Uplink| uplink.linked.contains(&present.route.room);
+        let numbers: Vec<UplinkNumber> =
+            self.uplinks.iter().filter(|(_, uplink)| carries(uplink)).map(|(number, _)| *number).collect();
+        for number in numbers {
+            self.sender(number, SenderInput::Present(present.clone()), now);
+        }
+    }
+
+    /// What was shown is an entry here by now: it goes its way as one.
+    fn tell_stored(&mut self, now: Now) {
+        let shown: Vec<_> = self
+            .uplinks
+            .iter()
+            .flat_map(|(number, uplink)| uplink.sender.presents().map(|place| (*number, place)))
+            .collect();
+        for (number, (log, epoch)) in shown {
+            if let Some(cursor) = self.below.receivers().cursor(log, epoch) {
+                self.sender(number, SenderInput::Stored { log, epoch, through: cursor.through }, now);
+            }
+        }
+    }
+
     /// The cursor of a former parent goes with the commit that takes the last uplink past it, or a later one.
     fn forget_former(&mut self, now: Now) {
         let through = |uplink: &Uplink| uplink.sender.cursor().map_or(Seq::ZERO, |(_, value)| value.through);
@@ -402,6 +430,7 @@ impl EdgeCore {
 
     /// A commit returned: every sender learns what it holds.
     fn committed(&mut self, through: Seq, now: Now) {
+        self.tell_stored(now);
         while self.told < through {
             let Some(chunk) = self.instance.bus().tail(self.told.next(), usize::MAX) else {
                 // A commit larger than the tail: the senders read it from the disk, and have no Latest of it.
@@ -493,6 +522,9 @@ impl Core for EdgeCore {
         loop {
             while let Some((log, epoch)) = self.below.poll_asked() {
                 self.every_sender(&SenderInput::Ask { log, epoch }, now);
+            }
+            while let Some(present) = self.below.poll_present() {
+                self.pass_on(&present, now);
             }
             if let Some(output) = self.outputs.pop_front() {
                 return Some(output);

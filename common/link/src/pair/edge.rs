@@ -170,6 +170,13 @@ fn hub_of(key: CursorKey) -> HubIdentity {
     }
 }
 
+/// The channel of a linked room.
+pub(super) fn linked_route() -> Arc<Route> {
+    let channel = "a/b".parse().expect("a/b is a channel");
+    let client = ClientId(Uuid::nil());
+    Arc::new(Route { room: RoomId(Uuid::from_bytes([LINKED.0 as u8; 16])), channel, client })
+}
+
 /// The id and the key of an edge by its number.
 pub(super) fn identity(number: u8) -> (ClientId, Key) {
     (ClientId(Uuid::from_bytes([number; 16])), Key::from_secret(&[number; 32]))

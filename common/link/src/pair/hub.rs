@@ -1,8 +1,11 @@
 //! A hub of a [`Pair`](super::Pair): a reference log as simple as can be, and the process over it.
 
-use super::{edge::identity, ledger::Payload};
+use super::{
+    edge::{identity, linked_route},
+    ledger::Payload,
+};
 use crate::{
-    Key, Receivers, Registered,
+    Key, Present, Receivers, Registered,
     receivers::{Config, Ingest, Input, LIMITS, Others, Output},
 };
 use riser_model::{
@@ -78,6 +81,8 @@ pub struct HubHost {
     pub relays: bool,
     /// What the last commit took, for who sends it on.
     pub(super) taken: Vec<Taken>,
+    /// What came beside a backlog, for who sends it on.
+    pub(super) presents: Vec<Present>,
     /// Newest values that came beside the backlog: payload and when.
     pub latest: Vec<(Payload, Now)>,
     pub(super) key: u8,
@@ -106,6 +111,7 @@ impl HubHost {
             revoked: BTreeSet::new(),
             relays: false,
             taken: Vec::new(),
+            presents: Vec::new(),
             latest: Vec::new(),
             key,
             generation: 0,
@@ -202,16 +208,26 @@ impl HubHost {
 
     pub(super) fn latest(
         &mut self,
-        connection: ConnectionId,
+        (connection, log, epoch): (ConnectionId, LogId, Epoch),
         items: &[Item],
         definitions: &Definitions,
         now: Now,
     ) {
         let Some(process) = &mut self.process else { return };
         define(process.routes.entry(connection).or_default(), definitions);
+        let origins = process.origins.entry(connection).or_default();
+        if definitions.forget {
+            origins.clear();
+        }
+        origins.extend(definitions.origins.iter().copied());
         for item in items {
             if let Item::Entries { first, frames, .. } = item {
-                for (_, frame) in numbered(*first, frames).map_while(Result::ok) {
+                for (seq, frame) in numbered(*first, frames).map_while(Result::ok) {
+                    let origin = frame.origin.and_then(|o| Some((*origins.get(&o.number)?, o.seq)));
+                    let ((log, epoch), seq) = origin.unwrap_or(((log, epoch), seq));
+                    let (crc, body) = (frame.crc, frames.slice_ref(frame.body));
+                    let (wall, route) = (now.wall, linked_route());
+                    self.presents.push(Present { log, epoch, seq, wall, route, crc, body });
                     self.latest.extend(payload_of(frame.body).map(|payload| (payload, now)));
                 }
             }

@@ -98,6 +98,14 @@ impl Pair {
     /// What a middle one took is in its log with that commit.
     pub(super) fn relay(&mut self, hub: usize, taken: Vec<Taken>) {
         let Some(edge) = self.edge_of(hub) else { return };
+        let sender = self.edges.get(edge).and_then(|host| host.sender());
+        let shown: Vec<_> = sender.iter().flat_map(|sender| sender.presents()).collect();
+        for (log, epoch) in shown {
+            let stored = taken.iter().filter(|taken| taken.place == (log, epoch)).map(|taken| taken.seq);
+            if let Some(through) = stored.max() {
+                self.edge_input(edge, sender::Input::Stored { log, epoch, through });
+            }
+        }
         let now = self.now;
         let added = self.edges.get_mut(edge).and_then(|host| host.relay(taken, now));
         if let Some(added) = added {

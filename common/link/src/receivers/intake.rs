@@ -2,12 +2,12 @@
 //! gaps that only the hub can know of (rules 7.2, 7.4).
 
 use super::{
-    BTreeMap, BTreeSet, Cause, ClientId, ConnectionId, CursorKey, CursorValue, Definitions, Epoch, Gap,
-    HubFrame, Ingest, Item, LogId, Now, Others, Output, Pending, Phase, Receivers, RefusedCode, Seq,
-    SystemEvent,
+    BTreeMap, BTreeSet, Cause, ClientId, Connection, ConnectionId, CursorKey, CursorValue, Definitions,
+    Epoch, Gap, HubFrame, Ingest, Item, LogId, Now, Others, Output, Pending, Phase, Receivers, RefusedCode,
+    Seq, SystemEvent,
     relay::{Place, told},
 };
-use riser_wire::link::{Batch, REFUSED_MAX};
+use riser_wire::link::{Batch, REFUSED_MAX, items::numbered};
 
 /// What a batch comes to.
 #[derive(Default)]
@@ -66,10 +66,40 @@ impl Receivers {
         let definitions = batch.definitions.clone();
         match flow.latest(batch) {
             Ok(items) => {
+                let items = self.showable(connection, items);
                 self.outputs.push_back(Output::Latest { connection, edge, log, epoch, items, definitions });
             }
             Err(reject) => self.reject(connection, reject, now),
         }
+    }
+
+    /// Without what is of a log below that the edge may not bring, or of one that is here or above.
+    fn showable(&self, connection: ConnectionId, items: Vec<Item>) -> Vec<Item> {
+        let Some(Connection { phase: Phase::Up(known, flow), .. }) = self.connections.get(&connection) else {
+            return Vec::new();
+        };
+        if flow.origins.is_empty() {
+            return items;
+        }
+        let may = |number: u32| {
+            flow.origins.get(&number).is_some_and(|(log, _)| {
+                let brings = known.edge.relays && self.registry.may_bring(*log, known.edge.account);
+                brings && *log != self.config.log && !self.above.logs.contains(log)
+            })
+        };
+        let mut shown = Vec::new();
+        for item in items {
+            let Item::Entries { first, frames, .. } = &item else { continue };
+            let mut at = 0;
+            for (seq, frame) in numbered(*first, frames).map_while(Result::ok) {
+                let after = at + frame.size();
+                if frame.origin.is_none_or(|origin| may(origin.number)) {
+                    shown.push(Item::Entries { first: seq, count: 1, frames: frames.slice(at..after) });
+                }
+                at = after;
+            }
+        }
+        shown
     }
 
     pub(super) fn caught_up(&mut self, connection: ConnectionId, through: Seq) {

@@ -119,6 +119,7 @@ impl Sender {
         self.state = State::Up(Box::new(session));
         self.former.welcomed();
         self.latest.restart(now.time);
+        self.presents.restart();
         let backlog = self.chain.last().0.saturating_sub(standing.through.0);
         self.emit(LinkEvent::Up { hub: welcome.hub, backlog });
         if !self.is_downlink() {

@@ -1,6 +1,6 @@
 //! What a sender is told: how it is configured, the log that it reads, and everything that happens to it.
 
-use crate::handshake::Key;
+use crate::{handshake::Key, presents::Present};
 use riser_model::{
     BootId, Chunk, ClientId, CursorKey, CursorValue, Epoch, Gap, LogId, PublicKey, Route, RouteNumber, Seq,
 };
@@ -121,6 +121,17 @@ pub enum Input {
         first: Seq,
         /// Its last seq.
         last: Seq,
+    },
+    /// An edge below shows this beside a backlog of its own: for an uplink, if it carries the room.
+    Present(Present),
+    /// Everything of an epoch of a log below up to here is an entry of this log.
+    Stored {
+        /// The log.
+        log: LogId,
+        /// The epoch.
+        epoch: Epoch,
+        /// Up to here.
+        through: Seq,
     },
     /// An edge below asks how far an epoch of a log was taken above. Answered by
     /// [`Output::Reached`](super::Output::Reached), if there is an answer.

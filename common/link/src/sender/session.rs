@@ -61,13 +61,17 @@ pub(super) struct Check {
 
 impl Sender {
     pub(super) fn latest_due(&self, session: &Session) -> Option<(Time, Wake)> {
-        let waited = self.progress.waited(BEHIND_AFTER)?;
         // A value of an epoch that the Hello did not name is nothing that the hub takes.
         let named = session.greeted_to == Some(self.chain.live().epoch);
-        self.latest
-            .due()
-            .filter(|_| named && session.check.is_none())
-            .map(|due| (due.max(waited), Wake::Latest))
+        let due = [self.own_latest_due(), self.presents.is_due().then(|| self.latest.next_at())];
+        let due = due.into_iter().flatten().min();
+        due.filter(|_| named && session.check.is_none()).map(|due| (due, Wake::Latest))
+    }
+
+    /// When the newest values of this log are due: while its oldest entry waits.
+    fn own_latest_due(&self) -> Option<Time> {
+        let waited = self.progress.waited(BEHIND_AFTER)?;
+        self.latest.due().map(|due| due.max(waited))
     }
 
     pub(super) fn read_due(&self, session: &Session) -> Option<(Time, Wake)> {
@@ -210,25 +214,35 @@ impl Sender {
         self.greet_further(now);
     }
 
-    /// The newest value per changed channel, while the oldest unconfirmed entry waits for longer than a second.
+    /// The newest value per changed channel, while the oldest unconfirmed entry waits for longer than a second; and what
+    /// edges below show beside backlogs of theirs.
     fn latest(&mut self, now: Now) {
         let State::Up(session) = &self.state else { return };
         if self.latest_due(session).is_none_or(|(due, _)| now.time < due) {
             return;
         }
+        let own = self.own_latest_due().is_some_and(|due| due <= now.time);
         let State::Up(session) = &mut self.state else { return };
-        session.behind = true;
-        let values = self.latest.take(session.window.rate().unwrap_or(UNMEASURED_BYTES_PER_S), now.time);
+        session.behind |= own;
+        let rate = session.window.rate().unwrap_or(UNMEASURED_BYTES_PER_S);
+        let values = if own { self.latest.take(rate, now.time) } else { Vec::new() };
+        if !own {
+            self.latest.earn(rate, now.time);
+        }
+        let hub = self.hub.map(|hub| hub.log).unwrap_or_default();
         let packing = Packing {
             chain: &self.chain,
             table: &self.table,
-            hub: self.hub.map(|hub| hub.log).unwrap_or_default(),
+            hub,
             limits: session.limits,
             taken: &session.taken,
             regained: session.regained,
             down: false,
         };
-        for batch in packing.pack_latest(&mut session.defined, &values) {
+        let mut batches = packing.pack_latest(&mut session.defined, &values);
+        batches
+            .extend(packing.pack_presents(&mut session.defined, (&mut self.presents, self.latest.credit())));
+        for batch in batches {
             self.send(EdgeFrame::Latest(batch));
         }
     }

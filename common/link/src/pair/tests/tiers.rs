@@ -159,6 +159,35 @@ fn an_edge_that_links_to_the_top_itself_brings_nothing_twice() {
     pair.check_hub(TOP).unwrap();
 }
 
+/// Only the lowest one has a backlog, over a slow link: the middle one has none of its own to show anything beside.
+#[test]
+fn the_present_of_the_lowest_one_is_at_the_top_beside_its_backlog() {
+    let mut pair = Pair::three(6);
+    pair.run_for(Duration::from_secs(1));
+    pair.crash(Victim::Edge(MIDDLE));
+    for _ in 0..60 {
+        pair.publish(LOWEST, 200);
+        pair.run_for(Duration::from_secs(1));
+    }
+    pair.net.faults.bytes_per_s = 200_000;
+    pair.start(Victim::Edge(MIDDLE));
+    let shown = |pair: &Pair, n: u64| pair.hubs[TOP].latest.iter().any(|(payload, _)| payload.n == n);
+    let middle = |pair: &Pair| pair.hubs[MIDDLE_HUB].latest.len();
+    assert!(pair.run_until(LONG, |pair| middle(pair) > 0), "{:?}", pair.said);
+    let from = pair.now.time;
+    assert!(pair.run_until(LONG, |pair| shown(pair, 12_000)), "{:?}", pair.said);
+    assert!(pair.now.time.since(from) < Duration::from_secs(1), "{:?}", pair.now.time.since(from));
+    assert!((at_the_top(&pair).len() as u64) < 6_000, "the backlog is still under way");
+    let from = pair.now.time;
+    pair.publish(LOWEST, 1);
+    assert!(pair.run_until(LONG, |pair| shown(pair, 12_001)));
+    assert!(pair.now.time.since(from) < Duration::from_secs(1), "{:?}", pair.now.time.since(from));
+    drain(&mut pair);
+    assert!(pair.run_until(LONG, |pair| at_the_top(pair) == published(pair)));
+    let places = pair.edges[MIDDLE].sender().map(|sender| sender.presents().count());
+    assert_eq!(places, Some(0), "what is an entry is shown no more");
+}
+
 /// The lowest one is confirmed by the middle one, which has not delivered the last 20 of it, and its ring has let go of
 /// nearly all. It is down, and may be moved.
 fn confirmed_and_not_delivered(seed: u64) -> Pair {
