@@ -1,5 +1,6 @@
 //! The bus against a storage that is a plain list.
 
+mod again;
 mod corners;
 mod model;
 mod past;
