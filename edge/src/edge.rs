@@ -16,7 +16,7 @@ use riser_ingest::{Below, downlinks};
 use riser_instance::{Instance, LogFold, pasts};
 use riser_link::{
     Key, Receivers, Sender,
-    receivers::{Config as ReceiversConfig, Input as ReceiversInput, Others, relay_limits},
+    receivers::{Config as ReceiversConfig, Input as ReceiversInput, Others, cursors_max, relay_limits},
     sender::{Config as SenderConfig, Opened, Way},
 };
 use riser_log::Recovered;
@@ -393,6 +393,7 @@ fn below(
             limits: relay_limits(segment_bytes),
             // With an uplink or without: one may come, and is to be told what became of every seq.
             others: Others::Relayed,
+            cursors_max: cursors_max(segment_bytes),
         },
         recovered.cursors.iter().copied().filter(|(key, _)| from_below(key)),
     );

@@ -8,7 +8,7 @@ const KEPT_MAX = 300;
 /** Which kinds belong to what one may want to see. */
 const GROUPS = {
   people: ["ready", "joined", "left", "opened", "closed", "gate", "knock", "account_changed"],
-  edges: ["edge_online", "edge_silent", "edge_flowing", "edge_lag", "caught_up", "link_gap", "clone", "uplink_up", "uplink_down", "uplink_drained", "uplink_gap", "uplink_awaits"],
+  edges: ["edge_online", "edge_silent", "edge_refused", "edge_flowing", "edge_lag", "caught_up", "link_gap", "clone", "uplink_up", "uplink_down", "uplink_drained", "uplink_gap", "uplink_awaits"],
   quarantine: ["quarantined", "released", "dropped"],
   hub: ["started", "shutdown", "log_failing", "quota_reached", "log_recovered", "clock_stepped", "configuration_refused", "configuration_changed", "accounts_damaged"],
 };
@@ -31,6 +31,7 @@ const SENTENCES = {
   gate: (event) => ["", `${event.name ?? "Somebody"} at the gate: ${words(event.acceptor)} ${words(event.step)}${event.why ? `, ${event.why}` : ""}`],
   knock: (event) => ["warn", `${event.name ?? "Somebody"} knocks${event.room ? ` at ${event.room}` : ""}`],
   edge_online: (event, name) => ["good", event.backlog > 0 ? `${name} is up, with ${whole(event.backlog)} to catch up` : `${name} is up`],
+  edge_refused: (event, name) => ["bad", `${name} was turned away: ${words(event.code)}`],
   edge_silent: (event, name) => ["bad", `${name} is silent: ${words(event.cause)}`],
   edge_flowing: (event, name) => ["good", `${name} flows again`],
   edge_lag: (event, name) => ["warn", `${name} is behind: ${whole(event.queued)} wait, ${whole(event.drain_per_s)} a second come`],

@@ -28,7 +28,7 @@ use riser_ingest::{downlinks, placing};
 use riser_instance::pasts;
 use riser_link::{
     Key, Receivers,
-    receivers::{Config as ReceiversConfig, LIMITS, Others},
+    receivers::{Config as ReceiversConfig, LIMITS, Others, cursors_max},
 };
 use riser_model::{
     History, Now, Room,
@@ -143,6 +143,7 @@ impl Hub {
                 chain: recovered.chain.clone(),
                 limits: LIMITS,
                 others: Others::All,
+                cursors_max: cursors_max(config.quota.log().segment_bytes),
             },
             recovered.cursors.iter().copied(),
         );

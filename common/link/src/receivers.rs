@@ -27,7 +27,7 @@ use riser_wire::link::{
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use crate::registry::Progress;
-pub use input::{Config, DOWN_LIMITS, Input, LIMITS, Others, Registered, relay_limits};
+pub use input::{Config, DOWN_LIMITS, Input, LIMITS, Others, Registered, cursors_max, relay_limits};
 pub use output::{Ingest, Output, Wake};
 pub use relay::Dropped;
 
@@ -43,6 +43,8 @@ pub(crate) mod tests;
 
 /// A commit of what came down is at most this part of a segment: beside it there is a checkpoint, and what the site says.
 const COMMITS_PER_SEGMENT: u64 = 8;
+/// Who cannot be taken for want of cursors is to come back after this long.
+const TOO_MANY_AFTER_MS: u32 = 60_000;
 /// What a batch of one entry has beside its body: a header, and what its numbers mean.
 const BATCH_REST_BYTES: u32 = 1024;
 
@@ -149,7 +151,8 @@ impl Receivers {
         // What does not fit into such a batch is a gap: refused, it would come again for ever.
         let body_bytes = DOWN_LIMITS.body_bytes.min(batch_bytes.saturating_sub(BATCH_REST_BYTES));
         let limits = Limits { batch_bytes, body_bytes, ..DOWN_LIMITS };
-        let config = Config { key, log, chain: Vec::new(), limits, others: Others::Some };
+        let config =
+            Config { key, log, chain: Vec::new(), limits, others: Others::Some, cursors_max: usize::MAX };
         Self::new(config, cursors.into_iter().filter(of_hub))
     }
 
@@ -316,7 +319,9 @@ impl Receivers {
 
     /// Says why and closes.
     fn reject(&mut self, connection: ConnectionId, (code, what, want): Reject, now: Now) {
-        self.refuse(connection, code, what, want, None, now);
+        // Only a person can change it.
+        let after_ms = (code == RefusedCode::TooMany).then_some(TOO_MANY_AFTER_MS);
+        self.refuse(connection, code, what, want, after_ms, now);
     }
 
     fn refuse(
@@ -330,6 +335,12 @@ impl Receivers {
     ) {
         if !self.connections.contains_key(&connection) {
             return;
+        }
+        let known = self.connections.get(&connection).and_then(|state| state.phase.known());
+        if let Some(known) = known.filter(|_| code == RefusedCode::TooMany) {
+            let (edge, name) = (known.hello.edge, known.edge.name.clone());
+            let event = SystemEvent::EdgeRefused { edge, name, code: code.name().to_owned() };
+            self.emit(known.edge.account, event);
         }
         let refused = Refused { code, what, want: want.to_owned(), after_ms };
         self.send(connection, HubFrame::Refused(refused));
@@ -459,6 +470,12 @@ impl Receivers {
             self.timers.insert((timer.0, connection, timer.1));
         }
     }
+}
+
+/// No further log can be taken.
+fn too_many() -> Reject {
+    let what = "this instance keeps as many places in logs of edges as its segments have room for".into();
+    (RefusedCode::TooMany, what, "longer segments (quota.segment) at the instance that refuses")
 }
 
 fn a_loop() -> Reject {

@@ -269,6 +269,11 @@ impl Registry {
         of_log.map(|((_, epoch), value)| (*epoch, *value))
     }
 
+    /// Whether something of this log may be kept: it is known, or there is room for one more.
+    pub(crate) fn takes(&self, log: LogId, cursors_max: usize) -> bool {
+        self.cursors.len() < cursors_max || self.of_log(log).next().is_some()
+    }
+
     /// The edge speaks for this log now.
     pub(crate) fn shows(&mut self, edge: ClientId, log: LogId, live: Epoch) {
         self.edge(edge).shown = Some((log, live));

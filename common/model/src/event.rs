@@ -23,6 +23,7 @@
 //! | `gate` | account | connection, client, name, room, acceptor, step, why | admins |
 //! | `edge_online` | account | edge, name, epoch, backlog | members |
 //! | `edge_silent` | account | edge, name, cause | members |
+//! | `edge_refused` | account | edge, name, code | members |
 //! | `edge_flowing` | account | edge, name | members |
 //! | `edge_lag` | account | edge, name, queued, drain_per_s | members |
 //! | `caught_up` | account | edge, name, through | members |
@@ -238,6 +239,15 @@ pub enum SystemEvent {
         name: AccountName,
         /// Why.
         cause: String,
+    },
+    /// An edge was turned away for want of room: every segment begins with a place in each log that edges brought.
+    EdgeRefused {
+        /// Which.
+        edge: ClientId,
+        /// Its name.
+        name: AccountName,
+        /// The code that it was told.
+        code: String,
     },
     /// An edge that was behind or silent has nothing waiting any more, or advances.
     EdgeFlowing {
@@ -556,6 +566,7 @@ impl SystemEvent {
             Self::Statistics(_) => "statistics",
             Self::EdgeOnline { .. } => "edge_online",
             Self::EdgeSilent { .. } => "edge_silent",
+            Self::EdgeRefused { .. } => "edge_refused",
             Self::EdgeFlowing { .. } => "edge_flowing",
             Self::EdgeLag { .. } => "edge_lag",
             Self::CaughtUp { .. } => "caught_up",
@@ -621,6 +632,7 @@ impl SystemEvent {
             | Self::Statistics(_)
             | Self::EdgeOnline { .. }
             | Self::EdgeSilent { .. }
+            | Self::EdgeRefused { .. }
             | Self::EdgeFlowing { .. }
             | Self::EdgeLag { .. }
             | Self::CaughtUp { .. }

@@ -86,6 +86,7 @@ fn edge(through: &[u64]) -> EdgeCore {
         chain: Vec::new(),
         limits: LIMITS,
         others: Others::All,
+        cursors_max: usize::MAX,
     };
     let nobody = Arc::new(Directory::compile(&[]).expect("an empty directory is one"));
     let opened = downlinks::opened(LOG, &[], &[], Vec::new());

@@ -292,6 +292,7 @@ fn below(
             chain: recovered.chain.clone(),
             limits: relay_limits(segment_bytes),
             others: Others::Relayed,
+            cursors_max: usize::MAX,
         },
         recovered.cursors.iter().copied().filter(|(key, _)| from_below(key)),
     );
@@ -332,6 +333,7 @@ pub fn hub(
         chain: recovered.chain.clone(),
         limits: LIMITS,
         others: Others::All,
+        cursors_max: usize::MAX,
     };
     let receivers = Receivers::new(config, recovered.cursors.iter().copied());
     let gaps = recovered.gaps.iter().map(|record| record.gap).collect();

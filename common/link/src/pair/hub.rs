@@ -143,6 +143,7 @@ impl HubHost {
             chain: self.disk.chain.clone(),
             limits: LIMITS,
             others: if self.relays { Others::Relayed } else { Others::All },
+            cursors_max: usize::MAX,
         };
         let mut receivers = Receivers::new(config, self.disk.cursors.clone());
         if self.relays {

@@ -118,6 +118,9 @@ impl Receivers {
             let what = "the log belongs to another edge".into();
             return self.reject(connection, (RefusedCode::Clone, what, ANOTHER), now);
         }
+        if !self.registry.takes(log, self.config.cursors_max) {
+            return self.reject(connection, super::too_many(), now);
+        }
         self.admit(connection, client, now);
         self.arm(connection);
     }

@@ -21,7 +21,17 @@ pub struct Config {
     pub limits: Limits,
     /// What becomes of entries that the sender's log has from others.
     pub others: Others,
+    /// With so many cursors no log is taken that was not met before ([`cursors_max`]).
+    pub cursors_max: usize,
 }
+
+/// Every segment of a log begins with all of its cursors: they may take a quarter of one of that size.
+pub fn cursors_max(segment_bytes: u64) -> usize {
+    usize::try_from(segment_bytes / 4 / CURSOR_BYTES).unwrap_or(usize::MAX)
+}
+
+/// What a cursor takes on disk, about.
+const CURSOR_BYTES: u64 = 80;
 
 /// What becomes of entries that a link brings and that were first appended in a log other than the sender's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

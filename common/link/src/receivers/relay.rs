@@ -172,6 +172,9 @@ impl Receivers {
             }
             None => match self.enqueued(place) {
                 Some(value) => value,
+                None if !self.registry.takes(place.0, self.config.cursors_max) => {
+                    return Err(super::too_many());
+                }
                 None => self.begin(relayed, place, seqs),
             },
         };

@@ -63,7 +63,14 @@ impl Hub {
 
     fn over(cursors: impl IntoIterator<Item = (CursorKey, CursorValue)>) -> Self {
         let key = Key::from_secret(&[7; 32]);
-        let config = Config { key, log: HUB_LOG, chain: Vec::new(), limits: LIMITS, others: Others::All };
+        let config = Config {
+            key,
+            log: HUB_LOG,
+            chain: Vec::new(),
+            limits: LIMITS,
+            others: Others::All,
+            cursors_max: usize::MAX,
+        };
         Self { receivers: Receivers::new(config, cursors), outputs: Vec::new(), now: later(0) }
     }
 

@@ -308,3 +308,21 @@ fn silence_is_pinged_after_five_seconds_and_closed_after_twelve() {
     assert_eq!(closed(outputs, C1), Some(RefusedCode::Timeout));
     assert!(outputs.iter().any(|o| matches!(o, Output::Emit { event: SystemEvent::EdgeSilent { .. }, .. })));
 }
+
+#[test]
+fn a_log_that_is_new_is_turned_away_where_segments_have_no_room_for_its_cursors_and_one_that_is_known_is_not()
+{
+    let cursor = |log| (CursorKey::Ingest(EDGE, log, Epoch(5)), CursorValue::default());
+    let mut hub = Hub::over([cursor(LogId(70)), cursor(LogId(71))]);
+    hub.receivers.config.cursors_max = 2;
+    let said = hub.greet(C1, &hello()).to_vec();
+    assert_eq!(closed(&said, C1), Some(RefusedCode::TooMany));
+    let told = |o: &Output| matches!(o, Output::Emit { event: SystemEvent::EdgeRefused { code, .. }, .. } if code == "too_many");
+    assert!(said.iter().any(told), "{said:?}");
+    let late = |o: &Output| matches!(o, Output::Send { frame: HubFrame::Refused(refused), .. } if refused.after_ms == Some(60_000));
+    assert!(said.iter().any(late), "{said:?}");
+    let known = Hello { log: LogId(71), ..hello() };
+    assert!(welcomed(hub.greet(C2, &known), C2));
+    hub.receivers.config.cursors_max = 4;
+    assert!(welcomed(hub.greet(ConnectionId(3), &hello()), ConnectionId(3)));
+}

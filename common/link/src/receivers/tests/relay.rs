@@ -213,3 +213,70 @@ fn who_is_above_is_refused_below_and_who_comes_to_be_is_sent_away() {
     hub.greet(C2, &own);
     assert_eq!(closed(&hub.outputs, C2), Some(RefusedCode::Loop));
 }
+
+#[test]
+fn a_log_below_that_is_new_is_turned_away_where_segments_have_no_room_for_its_cursors() {
+    let mut hub = up(Above::default());
+    hub.receivers.config.cursors_max = 1;
+    hub.frame(C1, of(BELOW, 1, &relayed(&[1, 2])));
+    assert_eq!(closed(&hub.outputs, C1), Some(RefusedCode::TooMany));
+}
+
+fn reached(outputs: &[Output]) -> Vec<(ConnectionId, u64)> {
+    let told = |output: &Output| match output {
+        Output::Send { connection, frame: HubFrame::Reached { through, .. } } => {
+            Some((*connection, through.0))
+        }
+        _ => None,
+    };
+    outputs.iter().filter_map(told).collect()
+}
+
+#[test]
+fn how_far_a_log_was_taken_is_told_to_those_whose_it_is_and_asked_above() {
+    let cursor = |account_of, log| {
+        let value = CursorValue { through: Seq(7), ..CursorValue::default() };
+        (CursorKey::Relayed(account_of, log, BELOW.1), value)
+    };
+    let other = ClientId(Uuid::from_bytes([9; 16]));
+    let mut hub = Hub::over([cursor(EDGE, BELOW.0), cursor(other, LogId(60))]);
+    hub.receivers.know([(other, AccountId(Uuid::from_bytes([8; 16])))]);
+    hub.receivers.config.others = Others::Relayed;
+    hub.greet(C1, &hello());
+    let (log, epoch) = BELOW;
+    let asks = |outputs: &[Output]| outputs.iter().any(|o| matches!(o, Output::Ask { .. }));
+    let said = hub.frame(C1, EdgeFrame::Reached { log, epoch }).to_vec();
+    assert_eq!((reached(&said), asks(&said)), (vec![(C1, 7)], true));
+    let said = hub.input(Input::Reached { log, epoch, through: Seq(20) }).to_vec();
+    assert_eq!(reached(&said), [(C1, 20)]);
+    // It was answered: what comes later nobody asked for.
+    let said = hub.input(Input::Reached { log, epoch, through: Seq(30) }).to_vec();
+    assert_eq!(reached(&said), []);
+    let said = hub.frame(C1, EdgeFrame::Reached { log: LogId(60), epoch }).to_vec();
+    assert_eq!((reached(&said), asks(&said)), (vec![(C1, 0)], false), "another account's log");
+    // The topmost has nobody to ask.
+    hub.receivers.config.others = Others::All;
+    let said = hub.frame(C1, EdgeFrame::Reached { log, epoch }).to_vec();
+    assert_eq!((reached(&said), asks(&said)), (vec![(C1, 7)], false));
+}
+
+#[test]
+fn what_is_shown_of_a_log_below_is_only_what_the_edge_may_bring() {
+    let other = ClientId(Uuid::from_bytes([9; 16]));
+    let foreign = (CursorKey::Relayed(other, LogId(60), BELOW.1), CursorValue::default());
+    let mut hub = Hub::over([foreign]);
+    hub.receivers.know([(other, AccountId(Uuid::from_bytes([8; 16])))]);
+    assert!(welcomed(hub.greet(C1, &hello()), C1));
+    let shown = |hub: &mut Hub, place| {
+        let EdgeFrame::Batch(batch) = of(place, 1, &relayed(&[5])) else { panic!("made above") };
+        let said = hub.frame(C1, EdgeFrame::Latest(batch)).to_vec();
+        let items = |output: &Output| match output {
+            Output::Latest { items, .. } => Some(items.len()),
+            _ => None,
+        };
+        said.iter().find_map(items)
+    };
+    assert_eq!(shown(&mut hub, BELOW), Some(1));
+    assert_eq!(shown(&mut hub, (LogId(60), BELOW.1)), Some(0), "another account's log");
+    assert_eq!(shown(&mut hub, (HUB_LOG, BELOW.1)), Some(0), "the hub's own log");
+}
