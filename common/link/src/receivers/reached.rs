@@ -2,7 +2,8 @@
 
 use super::{ConnectionId, Epoch, HubFrame, LogId, Others, Output, Receivers, Seq};
 
-/// So many questions of one connection wait for an answer from above; whoever asks more asks again.
+/// So many questions of one connection are remembered for answers from above, of which there may be several; whoever asks
+/// more asks again.
 const ASKED_MAX: usize = 64;
 
 impl Receivers {
@@ -12,8 +13,10 @@ impl Receivers {
         let Some(known) = state.phase.known() else { return };
         let is_below = log == known.hello.log || known.edge.relays;
         let may = is_below && self.registry.may_bring(log, known.edge.account);
-        let asks = may && self.config.others == Others::Relayed && state.asked.len() < ASKED_MAX;
-        if asks {
+        if may && self.config.others == Others::Relayed {
+            if state.asked.len() >= ASKED_MAX {
+                state.asked.clear();
+            }
             state.asked.insert((log, epoch));
             self.outputs.push_back(Output::Ask { log, epoch });
         }
@@ -26,7 +29,7 @@ impl Receivers {
     pub(super) fn reached(&mut self, place: (LogId, Epoch), through: Seq) {
         let (log, epoch) = place;
         let asked =
-            self.connections.iter_mut().filter_map(|(id, state)| state.asked.remove(&place).then_some(*id));
+            self.connections.iter().filter(|(_, state)| state.asked.contains(&place)).map(|(id, _)| *id);
         for connection in asked.collect::<Vec<_>>() {
             self.send(connection, HubFrame::Reached { log, epoch, through });
         }

@@ -249,8 +249,10 @@ fn how_far_a_log_was_taken_is_told_to_those_whose_it_is_and_asked_above() {
     assert_eq!((reached(&said), asks(&said)), (vec![(C1, 7)], true));
     let said = hub.input(Input::Reached { log, epoch, through: Seq(20) }).to_vec();
     assert_eq!(reached(&said), [(C1, 20)]);
-    // It was answered: what comes later nobody asked for.
+    // There may be somebody else above, who answers too; and what nobody asked for is nobody's.
     let said = hub.input(Input::Reached { log, epoch, through: Seq(30) }).to_vec();
+    assert_eq!(reached(&said), [(C1, 30)]);
+    let said = hub.input(Input::Reached { log, epoch: Epoch(99), through: Seq(30) }).to_vec();
     assert_eq!(reached(&said), []);
     let said = hub.frame(C1, EdgeFrame::Reached { log: LogId(60), epoch }).to_vec();
     assert_eq!((reached(&said), asks(&said)), (vec![(C1, 0)], false), "another account's log");
