@@ -1,0 +1,87 @@
+//! What passes between those above an instance and those below it: who is above, how far logs are there, and what is shown
+//! beside backlogs.
+
+use super::{Below, rooms};
+use bytes::Bytes;
+use riser_instance::Instance;
+use riser_link::{Present, receivers::Input as ReceiversInput};
+use riser_model::{ClientId, ConnectionId, Epoch, LogId, Now, Seq};
+use riser_rooms::{Input as RoomsInput, Latest};
+use riser_wire::{
+    entry::{Body, Kind, frames},
+    link::{Above, Definitions, Item},
+};
+use std::sync::Arc;
+
+impl Below {
+    /// The same with somebody above: what edges show beside their backlogs is to go on ([`Below::poll_present`]).
+    #[must_use]
+    pub fn passing_on(self) -> Self {
+        Self { passes_on: true, ..self }
+    }
+
+    /// This lies above the instance from here on, as its own uplinks say.
+    pub fn above(&mut self, above: Above, instance: &mut Instance, now: Now) {
+        self.tell(ReceiversInput::Above(above), instance, now);
+    }
+
+    /// An epoch of a log below: whoever is above is to be asked how far it was taken there.
+    pub fn poll_asked(&mut self) -> Option<(LogId, Epoch)> {
+        self.asked.pop_first()
+    }
+
+    /// What an edge shows beside its backlog, for whoever is above.
+    pub fn poll_present(&mut self) -> Option<Present> {
+        self.presents.pop_front()
+    }
+
+    /// Somebody above said so.
+    pub fn reached(&mut self, (log, epoch): (LogId, Epoch), through: Seq, instance: &mut Instance, now: Now) {
+        self.tell(ReceiversInput::Reached { log, epoch, through }, instance, now);
+    }
+
+    pub(super) fn latest(
+        &mut self,
+        (connection, edge): (ConnectionId, ClientId),
+        (log, epoch): (LogId, Epoch),
+        items: &[Item],
+        definitions: Definitions,
+        instance: &mut Instance,
+        now: Now,
+    ) {
+        let table = self.tables.entry(connection).or_default();
+        table.define(definitions, edge, &self.directory);
+        let mut present = Vec::new();
+        for item in items {
+            let Item::Entries { first, frames: bytes, .. } = item else { continue };
+            let mut seq = *first;
+            for frame in frames(bytes).map_while(Result::ok) {
+                let place = match frame.origin {
+                    None => Some((log, epoch, seq)),
+                    Some(origin) => table.origin(origin.number).map(|(log, epoch)| (log, epoch, origin.seq)),
+                };
+                if let (Ok(route), Some((log, epoch, seq))) = (table.route(&frame), place)
+                    && !table.takes_outcomes(&frame)
+                {
+                    if self.passes_on && is_publication(frame.body) {
+                        let wall = frame.origin.map_or(now.wall, |origin| origin.wall);
+                        // A copy, so that one value does not hold a whole frame in memory.
+                        let (crc, body) = (frame.crc, Bytes::copy_from_slice(frame.body));
+                        let route = Arc::clone(route);
+                        self.presents.push_back(Present { log, epoch, seq, wall, route, crc, body });
+                    }
+                    let (route, body) = (route.as_ref().clone(), bytes.slice_ref(frame.body));
+                    present.push(Latest { log, epoch, seq, route, body });
+                }
+                seq = seq.next();
+            }
+        }
+        for latest in present {
+            rooms(RoomsInput::Latest(latest), instance, now);
+        }
+    }
+}
+
+fn is_publication(body: &[u8]) -> bool {
+    Body::read(body).is_ok_and(|body| body.kind == Kind::Publication)
+}
