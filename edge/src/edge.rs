@@ -418,6 +418,7 @@ fn rooms(directory: &Directory) -> Vec<Room> {
         ready: Vec::new(),
         history: History::Log,
         retention: Default::default(),
+        quota: Default::default(),
         linked: true,
         down: false,
         schema: None,

@@ -452,6 +452,7 @@ pub(crate) fn rooms(directory: &Directory) -> Vec<Room> {
         ready: Vec::new(),
         history: History::Log,
         retention: Default::default(),
+        quota: Default::default(),
         linked: false,
         down: false,
         schema: None,

@@ -13,7 +13,7 @@ use crate::{
     schema_text::SchemaText,
 };
 use riser_model::{
-    AccountId, AccountName, ClientId, Filter, History, Retention, Right, RoomId, RoomKind, RoomName,
+    AccountId, AccountName, ClientId, Filter, History, Quota, Retention, Right, RoomId, RoomKind, RoomName,
     duration::Duration, room::PERSONAL,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeSeq};
@@ -179,6 +179,10 @@ pub struct RoomConfig {
     /// How much of the past is kept: `{ count = 10000, bytes = "64 MiB", age = "30d" }`, each of them optional.
     #[serde(default, skip_serializing_if = "Retention::is_empty")]
     pub retention: Retention,
+    /// What it takes: `{ messages = 1000, bytes = "1 MiB", every = "1m", connections = 50, channels = 200,
+    /// subscriptions = 500 }`, each of them optional.
+    #[serde(default, skip_serializing_if = "Quota::is_empty")]
+    pub quota: Quota,
     /// Whether an edge's uplinks carry it.
     #[serde(default = "yes")]
     pub linked: bool,
@@ -209,6 +213,7 @@ impl RoomConfig {
             ready,
             history,
             retention,
+            quota: Quota::default(),
             linked: true,
             down: false,
             schema: None,

@@ -41,6 +41,7 @@
 //! | `joined` | room | client, name, connection, behind | readers of the room |
 //! | `left` | room | client, name, connection, behind, cause | readers of the room |
 //! | `ready` | room | ready, absent: those who are waited for and are not there | readers of the room |
+//! | `room_quota` | room | limit, most, again_ms: it takes no more of these, for so long where it is by time | readers of the room |
 //! | `statistics` | room | messages, bytes, per_min, subscribers, connections | readers of the room |
 //! | `started` | hub | epoch, through | everybody who is let in |
 //! | `shutdown` | hub | queued | everybody who is let in |
@@ -206,6 +207,16 @@ pub enum SystemEvent {
         ready: bool,
         /// Who is.
         absent: Vec<AccountName>,
+    },
+    /// A room's quota did not take something.
+    RoomQuota {
+        /// Which: `messages`, `bytes`, `connections`, `channels` or `subscriptions`.
+        limit: String,
+        /// How much it is.
+        most: u64,
+        /// For how long it takes no more, milliseconds; none where that depends on others.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        again_ms: Option<u64>,
     },
     /// A subscription that had begun missed what its channels had.
     ReaderGap {
@@ -562,6 +573,7 @@ impl SystemEvent {
             Self::Gate { step: GateStep::Asked | GateStep::Passed | GateStep::Refused, .. } => "gate",
             Self::Left { .. } => "left",
             Self::Ready { .. } => "ready",
+            Self::RoomQuota { .. } => "room_quota",
             Self::ReaderGap { .. } => "reader_gap",
             Self::Statistics(_) => "statistics",
             Self::EdgeOnline { .. } => "edge_online",
@@ -628,6 +640,7 @@ impl SystemEvent {
             | Self::Joined { .. }
             | Self::Left { .. }
             | Self::Ready { .. }
+            | Self::RoomQuota { .. }
             | Self::ReaderGap { .. }
             | Self::Statistics(_)
             | Self::EdgeOnline { .. }

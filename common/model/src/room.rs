@@ -4,6 +4,7 @@ use crate::{
     duration::Duration,
     id::{AccountId, RoomId},
     name::{AccountName, Filter, RoomName},
+    quota::Quota,
     schema::Schema,
     size::ByteSize,
 };
@@ -93,6 +94,8 @@ pub struct Room {
     pub history: History,
     /// How much of the past that is.
     pub retention: Retention,
+    /// What it takes.
+    pub quota: Quota,
     /// Whether the uplinks carry it (edges).
     pub linked: bool,
     /// Whether it goes down to the edges that may read it (hubs).

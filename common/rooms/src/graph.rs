@@ -6,6 +6,7 @@
 
 use crate::{
     depth::{Depth, Mark},
+    quota::Taken,
     rates::Rates,
     session::SessionHistory,
     statistics::Traffic,
@@ -68,6 +69,8 @@ pub(crate) struct Room {
     pub(crate) told: u64,
     /// Publications that were addressed to a client that was not there, and are not kept for it.
     pub(crate) void: u64,
+    /// What it has taken of its quota.
+    pub(crate) taken: Taken,
 }
 
 /// What a channel shows to those who want its newest value only.
@@ -224,6 +227,7 @@ impl Graph {
                 tracked: 0,
                 told: 0,
                 void: 0,
+                taken: Taken::default(),
             });
             RoomSlot(self.rooms.len() as u32 - 1)
         })
@@ -343,6 +347,12 @@ impl Graph {
             self.channel_mut(slot).place = Some(place);
         }
         slot
+    }
+
+    /// Whether anybody ever published there.
+    pub(crate) fn is_routed(&self, room: RoomSlot, name: &ChannelName) -> bool {
+        let slot = self.by_channel.get(&(room, name.clone()));
+        slot.is_some_and(|slot| self.channel(*slot).place.is_some())
     }
 
     /// A reader of one channel went; a channel that nobody ever published in goes with its last.

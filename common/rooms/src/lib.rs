@@ -28,6 +28,7 @@ pub mod producers;
 mod publish;
 mod pull;
 mod push;
+mod quota;
 mod rates;
 mod replay;
 pub mod retained;

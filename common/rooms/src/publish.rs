@@ -9,6 +9,7 @@ use crate::{
     intake::{Line, Piece, failure},
     output::{Output, Placed},
     producers::id_of,
+    quota::Over,
     retained::RetainedTable,
     topics,
 };
@@ -21,11 +22,13 @@ use riser_model::{
     schema::Broken,
     time::Clock,
 };
-use riser_wire::entry::{Body, Frame, ORIGIN_BYTES, Origin, Publication, frames};
+use riser_wire::entry::{Body, Frame, Kind, ORIGIN_BYTES, Origin, Publication, frames};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// The quarantine's channel of what names no channel.
 const BAD_NAME: &str = "bad-name";
+/// That of what rooms took no more of when a link brought it.
+const QUOTA: &str = "quota";
 
 /// What the frames of one batch from above mean by their route numbers, in this log's terms.
 struct Ways<'a> {
@@ -46,6 +49,7 @@ impl Bus {
         let client = publisher.principal.client;
         let mut refused: Vec<(u32, Refusal)> = Vec::new();
         let (mut resent, mut owned, mut unretained) = (Vec::new(), Vec::new(), 0);
+        let mut over: BTreeMap<Over, u64> = BTreeMap::new();
         let (mut index, mut from, mut bytes) = (0, 0, 0);
         let mut first = line.next();
         if let Some(refusal) = refusal {
@@ -90,6 +94,13 @@ impl Bus {
                             continue;
                         }
                         let room = graph.channel(way.channel).room;
+                        if let Err(full) = graph.charge(room, frame.body.len(), now.time) {
+                            counters.refuse(Code::QuotaExceeded, 1);
+                            refused.push((index, full.refusal()));
+                            *over.entry(full).or_default() += 1;
+                            index += 1;
+                            continue;
+                        }
                         if publisher.session
                             && let Some(session) = &mut graph.room_mut(room).session
                         {
@@ -174,6 +185,9 @@ impl Bus {
         } else {
             line.await_last(piece, now.time);
         }
+        for (full, count) in over {
+            self.was_over(&full, count);
+        }
         if let Some(device) = tells {
             let reason = too_much_retained(self.config.retained_bytes_max).what;
             let event = SystemEvent::NotRetained { client: device.client, name: device.name.clone(), reason };
@@ -216,7 +230,14 @@ impl Bus {
             return;
         }
         let principal = Arc::clone(&publisher.principal);
-        let alias = self.alias(&principal, target);
+        let named = target.clone();
+        let mut alias = self.alias(&principal, target);
+        if let Alias::Way(way) | Alias::Device(way) = &alias
+            && let Err(full) = self.has_place(connection, self.graph.channel(way.channel).room)
+        {
+            self.was_over(&full, 1);
+            alias = Alias::Refused(Box::new((named, full.refusal())));
+        }
         match &alias {
             Alias::Way(way) | Alias::Device(way) => {
                 let room = self.graph.channel(way.channel).room;
@@ -266,6 +287,10 @@ impl Bus {
     fn way(&mut self, principal: &Principal, target: &Target) -> Result<Way, Refusal> {
         let (room, channel) = topics::target(&self.graph, &self.bindings, principal, target)?;
         let route = Route { room: self.graph.room(room).id, channel, client: principal.client };
+        if let Some(full) = self.graph.is_beyond(&route) {
+            self.was_over(&full, 1);
+            return Err(full.refusal());
+        }
         self.intern(&route).ok_or_else(|| {
             let want = "publish in channels that exist, or raise the bound of routes";
             topics::refuse(Code::TooMany, "the log has as many routes as it may", want)
@@ -300,7 +325,8 @@ impl Bus {
         if let Some(way) = known {
             return Ok(*way);
         }
-        let way = self.intern(ways.routes.get(place).ok_or(Code::Malformed)?).ok_or(Code::TooMany)?;
+        let route = ways.routes.get(place).ok_or(Code::Malformed)?;
+        let way = self.intern(route).ok_or(Code::TooMany)?;
         *known = Some(way);
         Ok(way)
     }
@@ -324,6 +350,8 @@ impl Bus {
         let elsewhere: BTreeMap<Seq, Route> = elsewhere.into_iter().collect();
         let origins: BTreeMap<u32, (LogId, Epoch)> = origins.into_iter().collect();
         let mut ways = Ways { routes: &routes, known: vec![None; routes.len()] };
+        // Told when all of it is placed: what is told is an entry too.
+        let mut over = Vec::new();
         let size = runs.iter().map(|run| match run {
             Run::Entries { entries, count, .. } => entries.len() + ORIGIN_BYTES * *count as usize,
             Run::Gap(_) => 0,
@@ -336,14 +364,30 @@ impl Bus {
                     let frame = frame.map_err(|_| Code::Malformed)?;
                     let way = match elsewhere.get(&seq) {
                         Some(route) => bus.intern(route).ok_or(Code::TooMany),
-                        None => bus.way_of(&mut ways, frame.route),
+                        None => match bus.is_beyond(&ways, frame.route) {
+                            Some(full) => {
+                                over.push((full, seq));
+                                Err(Code::QuotaExceeded)
+                            }
+                            None => bus.way_of(&mut ways, frame.route),
+                        },
                     };
                     let way = match way {
-                        Err(Code::TooMany) => {
-                            bus.counters.refuse(Code::TooMany, 1);
+                        Err(code @ (Code::TooMany | Code::QuotaExceeded)) => {
+                            bus.counters.refuse(code, 1);
                             bus.intern_beyond(&overflow)
                         }
-                        way => way?,
+                        way => {
+                            let way = way?;
+                            match bus.charge(way, &frame, now) {
+                                Ok(()) => way,
+                                Err(full) => {
+                                    over.push((full, seq));
+                                    bus.counters.refuse(Code::QuotaExceeded, 1);
+                                    bus.in_quarantine(way, &overflow)
+                                }
+                            }
+                        }
                     };
                     let origin = bus.origin_of(&frame, (log, *epoch), seq, (&origins, clock))?;
                     bus.line.add(&frame, way, Some(origin));
@@ -355,6 +399,43 @@ impl Bus {
             }
             Ok(())
         });
+        for (full, seq) in over {
+            self.was_over(&full, 1);
+            self.tell_quarantined(&full, overflow.client, seq);
+        }
+    }
+
+    /// Whether a route of a link's makes a channel more than its room takes.
+    fn is_beyond(&self, ways: &Ways<'_>, number: RouteNumber) -> Option<Over> {
+        let place = number.0 as usize;
+        let is_known = ways.known.get(place).is_none_or(Option::is_some);
+        ways.routes.get(place).filter(|_| !is_known).and_then(|route| self.graph.is_beyond(route))
+    }
+
+    /// Counts what a link brought, if its room takes it.
+    fn charge(&mut self, way: Way, frame: &Frame<'_>, now: Now) -> Result<(), Over> {
+        let is_publication = Body::read(frame.body).is_ok_and(|body| body.kind == Kind::Publication);
+        if way.channel == ChannelSlot::NONE || !is_publication {
+            return Ok(());
+        }
+        let room = self.graph.channel(way.channel).room;
+        self.graph.charge(room, frame.body.len(), now.time)
+    }
+
+    /// Where an entry goes whose room takes no more: it never waits.
+    fn in_quarantine(&mut self, way: Way, overflow: &Route) -> Way {
+        let channel = self.graph.channel(way.channel);
+        let (room, name) = (self.graph.room(channel.room).id, &channel.name);
+        let meant = format!("{QUOTA}/{room}/{name}").parse().or_else(|_| format!("{QUOTA}/{room}").parse());
+        let route = meant.ok().map(|channel| Route { channel, ..overflow.clone() });
+        route.and_then(|route| self.intern(&route)).unwrap_or_else(|| self.intern_beyond(overflow))
+    }
+
+    fn tell_quarantined(&mut self, full: &Over, edge: ClientId, seq: Seq) {
+        let declared = self.graph.room(full.room).declared.as_ref();
+        let Some(account) = declared.map(|declared| declared.account) else { return };
+        let (code, reason) = (QUOTA.to_owned(), full.to_string());
+        self.event(Scope::Account(account), SystemEvent::Quarantined { edge, seq, code, reason });
     }
 
     /// An entry keeps the identity of the log that it was first appended to, and the time that was found for it first,

@@ -78,6 +78,8 @@ pub struct Counters {
     pub quarantined: u64,
     /// Publications of devices that were to be retained, and were stored without for want of room.
     pub unretained: u64,
+    /// What rooms' quotas refused, or put into quarantine where a link brought it.
+    pub over_quota: u64,
     /// Present values beside a backlog that were discarded for want of room.
     pub latest_discarded: u64,
     /// Chunks that were read and let go of before their reader came.

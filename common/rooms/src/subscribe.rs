@@ -97,8 +97,16 @@ impl Bus {
             let want = format!("at most {} subscriptions on one connection", self.config.subscriptions_max);
             Err(topics::refuse(Code::TooMany, "one subscription more", &want))
         } else {
-            topics::want(&self.graph, &self.bindings, &principal, want)
-                .and_then(|reach| self.make(connection, id, &principal, (want, reach), how))
+            match topics::want(&self.graph, &self.bindings, &principal, want) {
+                Ok(reach) => match self.may_subscribe(connection, id, &reach) {
+                    Ok(()) => self.make(connection, id, &principal, (want, reach), how),
+                    Err(full) => {
+                        self.was_over(&full, 1);
+                        Err(full.refusal())
+                    }
+                },
+                Err(refusal) => Err(refusal),
+            }
         };
         match made {
             Ok((subscription, subscribed)) => self.begin(connection, subscription, subscribed),

@@ -321,6 +321,7 @@ pub fn hub(
             ready: Vec::new(),
             history: History::Log,
             retention: Default::default(),
+            quota: Default::default(),
             linked: false,
             down: false,
             schema: None,

@@ -182,6 +182,7 @@ impl Compiler {
                 ready: room.ready.clone(),
                 history: room.history,
                 retention: room.retention,
+                quota: room.quota,
                 linked: room.linked,
                 down: room.down,
                 schema: room.schema.as_ref().map(|schema| Schema::new(schema.as_str())),

@@ -5,6 +5,7 @@ mod corners;
 mod model;
 mod past;
 mod present;
+mod quotas;
 mod readers;
 mod resent;
 mod retained;

@@ -29,6 +29,7 @@ pub(super) fn room(name: &str, history: History) -> Room {
         ready: Vec::new(),
         history,
         retention: Default::default(),
+        quota: Default::default(),
         linked: false,
         down: false,
         schema: None,

@@ -17,6 +17,8 @@ pub struct Bus {
     pub quarantined: Counter,
     /// Publications that were stored without being retained.
     pub unretained: Counter,
+    /// What rooms' quotas did not take.
+    pub over_quota: Counter,
     /// Present values beside a backlog that were discarded.
     pub latest_discarded: Counter,
     /// Reads that were done and let go of.
@@ -50,6 +52,7 @@ impl Bus {
             ("deliveries_gapped", "Seqs that subscriptions were told to be gone", &self.gapped),
             ("channels_quarantined", "Channels that devices named and that are none", &self.quarantined),
             ("publications_unretained", "Publications stored without being retained", &self.unretained),
+            ("room_quota_exceeded", "What rooms' quotas refused or put into quarantine", &self.over_quota),
             ("latest_discarded", "Present values beside a backlog let go of", &self.latest_discarded),
             (
                 "chunks_discarded",
