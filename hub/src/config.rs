@@ -48,6 +48,8 @@ pub struct HubConfig {
     /// Whether people sign in with their browsers, and how long that holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub login: Option<LoginConfig>,
+    /// What becomes of clients that are used no more.
+    pub clients: ClientsConfig,
     /// Who may enter, which edges and which rooms there are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub account: Vec<AccountConfig>,
@@ -88,6 +90,30 @@ impl Default for LoginConfig {
     }
 }
 
+/// `[clients]`: a client that was made while the hub ran, and comes no more, is removed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientsConfig {
+    /// After this time in which it was let in nowhere; `0s` for never.
+    pub unused: Duration,
+}
+
+impl Default for ClientsConfig {
+    fn default() -> Self {
+        Self { unused: Duration::seconds(30 * 24 * 3600) }
+    }
+}
+
+impl ClientsConfig {
+    fn check(&self) -> Option<Invalid> {
+        let least = Duration::seconds(24 * 3600);
+        (self.unused.ms() > 0 && self.unused < least).then(|| {
+            let what = format!("{} is too short", self.unused);
+            Invalid::new("clients.unused", what, format!("want {least} or more, or 0s for never"))
+        })
+    }
+}
+
 impl LoginConfig {
     fn check(&self) -> Option<Invalid> {
         let (least, most) = (Duration::seconds(60), Duration::seconds(24 * 3600));
@@ -119,6 +145,7 @@ impl Default for HubConfig {
             quota: HubQuota::default(),
             limits: LimitsConfig::default(),
             tty: Words::default(),
+            clients: ClientsConfig::default(),
             login: None,
             account: vec![],
         }
@@ -242,6 +269,7 @@ impl Program for HubConfig {
         wrong.extend(self.quota.check());
         wrong.extend(self.limits.check());
         wrong.extend(self.tty.check("tty"));
+        wrong.extend(self.clients.check());
         wrong.extend(self.login.as_ref().and_then(LoginConfig::check));
         wrong.extend(self.check_accounts());
         wrong

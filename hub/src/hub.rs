@@ -15,6 +15,7 @@ use crate::{
     sign_in::{self, SignIns},
     site::{AdminSite, HubSite},
     status::{Look, Status},
+    unused::Caretaker,
     verifier::Verifier,
 };
 use anyhow::Context;
@@ -236,6 +237,12 @@ impl Hub {
         };
         let errands = Errands::new(hub.registrar.clone(), hub.handle.clone());
         hub.background.spawn(errands.keep(wanted));
+        if config.clients.unused.ms() > 0 {
+            let (registrar, core) = (hub.registrar.clone(), hub.handle.clone());
+            let (unused, metrics) = (config.clients.unused.0, Arc::clone(&shared.metrics));
+            let caretaker = Caretaker::open(config.data(), unused, registrar, core, metrics);
+            hub.background.spawn(caretaker.keep());
+        }
         let lookout = Arc::new(Lookout::new(
             hub.handle.clone(),
             Look::at,

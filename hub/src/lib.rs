@@ -22,6 +22,7 @@ mod schemas;
 mod sign_in;
 mod site;
 mod status;
+mod unused;
 mod verifier;
 
 pub use command::main;

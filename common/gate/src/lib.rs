@@ -30,6 +30,7 @@ pub mod persons;
 pub mod policy;
 pub mod schema_text;
 pub mod sequence;
+pub mod unused;
 pub mod verifying_key;
 pub mod words;
 

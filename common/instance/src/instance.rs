@@ -240,6 +240,8 @@ pub struct Instance {
     /// How many connections each user or client has, and how many it may have.
     of_client: BTreeMap<ClientId, usize>,
     of_client_max: usize,
+    /// Who was let in since that was asked for.
+    came: BTreeSet<ClientId>,
     /// What waits for which commit, and whose session it is.
     awaited: BTreeMap<u64, (Awaited, SessionKey)>,
     /// Sessions of which records wait for their commit, and how many: nobody takes one up before.
@@ -301,6 +303,7 @@ impl Instance {
             tickets: Tickets::default(),
             of_client: BTreeMap::new(),
             of_client_max: usize::MAX,
+            came: BTreeSet::new(),
             awaited: BTreeMap::new(),
             changing: BTreeMap::new(),
             next_token: OWN_TOKENS,
@@ -386,6 +389,13 @@ impl Instance {
     /// How many connections there are, before the gate and behind it.
     pub fn connections(&self) -> usize {
         self.connections.len()
+    }
+
+    /// Who was let in since this was asked for, is connected, or is behind an edge.
+    pub fn used(&mut self) -> BTreeSet<ClientId> {
+        let mut used = std::mem::take(&mut self.came);
+        used.extend(self.of_client.keys().copied().chain(self.presences.clients()));
+        used
     }
 
     /// Whether whoever comes from there was sent away several times lately.

@@ -33,6 +33,7 @@
 //! | `released` | account | entry, to, by, reason | members |
 //! | `dropped` | account | entry, by, reason | members |
 //! | `account_changed` | account | what, of, by: what was made, changed, granted or revoked | admins |
+//! | `client_unused` | account | client, name, left_s: nobody uses it, and so soon it is removed | admins |
 //! | `not_retained` | account | client, name, reason | members |
 //! | `clone` | account | edge, name | admins |
 //! | `delivered` | room | entry, client, publish_id (producer, n), to: a device behind an edge has it, or here the client that it is addressed to | readers of the room |
@@ -388,6 +389,15 @@ pub enum SystemEvent {
         /// Who did it.
         by: String,
     },
+    /// A client was not used for long: it will be removed, with what is queued for it.
+    ClientUnused {
+        /// The client.
+        client: ClientId,
+        /// Its name.
+        name: AccountName,
+        /// In so many seconds, unless it comes.
+        left_s: u64,
+    },
     /// A device published what its channel was to retain, and there was no room: it was stored without. Told once for each
     /// connection.
     NotRetained {
@@ -539,7 +549,7 @@ pub fn is_outcome(channel: &ChannelName) -> bool {
 }
 
 /// The kinds that only admins hear: of the account for its channel, of the room for a room's.
-const FOR_ADMINS: [&str; 5] = ["refused", "gate", "knock", "clone", "account_changed"];
+const FOR_ADMINS: [&str; 6] = ["refused", "gate", "knock", "clone", "account_changed", "client_unused"];
 
 /// Whether an event in that channel of a technical channel is for admins only.
 pub fn is_for_admins(channel: &ChannelName) -> bool {
@@ -592,6 +602,7 @@ impl SystemEvent {
             Self::Failed { .. } => "failed",
             Self::AccountChanged { .. } => "account_changed",
             Self::AccountsDamaged { .. } => "accounts_damaged",
+            Self::ClientUnused { .. } => "client_unused",
             Self::NotRetained { .. } => "not_retained",
             Self::Clone { .. } => "clone",
             Self::Started { .. } => "started",
@@ -654,6 +665,7 @@ impl SystemEvent {
             | Self::Quarantined { .. }
             | Self::Released { .. }
             | Self::Dropped { .. }
+            | Self::ClientUnused { .. }
             | Self::NotRetained { .. }
             | Self::AccountChanged { .. }
             | Self::Delivered { .. }

@@ -141,6 +141,11 @@ impl Presences {
         all.any(|(_, member)| member.client == client)
     }
 
+    /// Everybody who is behind an edge, once for each connection.
+    pub fn clients(&self) -> impl Iterator<Item = ClientId> {
+        self.edges.values().flat_map(|edge| edge.members.values().map(|member| member.client))
+    }
+
     /// As it is kept beside the log.
     pub fn save(&self) -> Vec<u8> {
         let bytes = postcard::to_extend(self, vec![SAVED_VERSION]);

@@ -8,13 +8,13 @@ use riser_instance::{
 };
 use riser_link::{Receivers, sender::Opened};
 use riser_model::{
-    AccountId, Audited, ConnectionId, Now, Principal, Time,
+    AccountId, Audited, ClientId, ConnectionId, Now, Principal, Time,
     door::{Finished, Refusal},
     event::{Scope, SystemEvent},
     look::{Look, Seen},
 };
 use riser_rooms::Input as RoomsInput;
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 /// What the world brings beside doors and storage.
 #[derive(Debug)]
@@ -81,6 +81,11 @@ impl HubCore {
     /// Whoever came by that cookie has signed out.
     pub fn end_cookie(&mut self, cookie: CookieId, now: Now) {
         self.instance.end_cookie(cookie, now);
+    }
+
+    /// Who was let in since this was asked for, is connected, or is behind an edge.
+    pub fn used(&mut self) -> BTreeSet<ClientId> {
+        self.instance.used()
     }
 
     /// What became of an errand of that connection's.

@@ -118,6 +118,7 @@ fn what_contradicts_itself_is_refused_by_key() {
             "listen.mqtt[0].anonymous",
             "[[account]]",
         ),
+        ("[clients]\nunused = \"1h\"".to_owned(), "clients.unused", "1d or more"),
         ("listen.operations = \"0.0.0.0:9420\"".to_owned(), "listen.operations[0].address", "loopback"),
     ] {
         let Err(ConfigError::Wrong(problems)) = load(&text) else { panic!("{key} is wrong") };

@@ -18,6 +18,7 @@ impl Instance {
         connection.state = State::Session;
         let client = principal.client;
         connection.principal = Some(principal);
+        self.came.insert(client);
         let own = self.of_client.entry(client).or_default();
         *own += 1;
         if *own > self.of_client_max {

@@ -10,6 +10,8 @@ pub struct Accounts {
     pub changes: Counter,
     /// Changes that were refused.
     pub refused: Counter,
+    /// Clients that were removed since nobody used them.
+    pub unused: Counter,
     /// Accounts of which nobody knows any more what was revoked.
     pub sealed: Level,
     /// Tables of accounts that were damaged when the process started.
@@ -25,6 +27,7 @@ impl Accounts {
         for (name, help, counter) in [
             ("account_changes", "Changes of accounts that were taken", &self.changes),
             ("account_changes_refused", "Changes of accounts that were refused", &self.refused),
+            ("clients_unused_removed", "Clients that were removed since nobody used them", &self.unused),
             ("audit_lines", "Lines of the audit log", &self.audited),
             (
                 "audit_lost",
