@@ -9,8 +9,8 @@ use crate::{
 };
 use std::io;
 
-/// How much is zeroed at once, between commits.
-const SLICE_BYTES: u64 = 1024 * 1024;
+/// How much is zeroed at once, between commits: they wait for it.
+const SLICE_BYTES: u64 = 512 * 1024;
 
 /// A segment that is ready to be written from its beginning.
 pub(crate) struct Ready<D: Disk> {
@@ -31,6 +31,7 @@ struct Fresh<D: Disk> {
     file: D::File,
     length: u64,
     done: u64,
+    zeros: Vec<u8>,
 }
 
 pub(crate) struct Pool<D: Disk> {
@@ -56,6 +57,11 @@ impl<D: Disk> Pool<D> {
     /// Whether a segment of that length is ready.
     pub fn is_ready(&self, length: u64) -> bool {
         self.ready.as_ref().is_some_and(|ready| ready.length >= length)
+    }
+
+    /// How much of the file that is being zeroed is, if one is.
+    pub fn zeroed(&self) -> Option<u64> {
+        self.fresh.as_ref().map(|fresh| fresh.done)
     }
 
     /// The length of the segment that is ready.
@@ -106,7 +112,8 @@ impl<D: Disk> Pool<D> {
     pub fn begin(&mut self, length: u64) -> io::Result<()> {
         let name = fresh_name(self.number());
         let file = self.disk.create(&name)?;
-        self.fresh = Some(Fresh { name, file, length, done: 0 });
+        let zeros = vec![0; SLICE_BYTES.min(length) as usize];
+        self.fresh = Some(Fresh { name, file, length, done: 0, zeros });
         Ok(())
     }
 
@@ -125,9 +132,10 @@ impl<D: Disk> Pool<D> {
     }
 
     fn fill_slice(&self, fresh: &mut Fresh<D>) -> io::Result<()> {
-        let slice = SLICE_BYTES.min(fresh.length - fresh.done);
-        self.disk.write_at(&fresh.file, fresh.done, &vec![0; slice as usize])?;
-        fresh.done += slice;
+        let left = usize::try_from(fresh.length - fresh.done).unwrap_or(usize::MAX);
+        let slice = fresh.zeros.get(..left).unwrap_or(&fresh.zeros);
+        self.disk.write_at(&fresh.file, fresh.done, slice)?;
+        fresh.done += slice.len() as u64;
         if fresh.done < fresh.length {
             self.disk.sync_data(&fresh.file)
         } else {

@@ -232,11 +232,14 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         self.prepare_step(self.config.segment_bytes)
     }
 
-    /// Whether [`Writer::prepare`] must not wait for an idle moment any longer: one more block, and the segment at
-    /// hand may be half full.
+    /// Whether [`Writer::prepare`] must not wait for an idle moment any longer. While the segment at hand is filled from a
+    /// quarter to the half, the next one is made ready in step with it: a commit that waited for all of that at once would
+    /// wait for long.
     pub fn prepare_due(&self) -> bool {
-        let quarter = self.active.as_ref().is_some_and(|a| a.offset * 4 >= a.segment.length);
-        quarter && self.blocked.is_none() && !self.pool.is_ready(self.config.segment_bytes)
+        let Some(active) = &self.active else { return false };
+        let Some(beyond) = active.offset.checked_sub(active.segment.length / 4) else { return false };
+        let lags = self.pool.zeroed().is_none_or(|zeroed| zeroed < beyond.saturating_mul(4));
+        lags && self.blocked.is_none() && !self.pool.is_ready(self.config.segment_bytes)
     }
 
     /// Tries to write again after commits failed, or when there was no room at the start. Opens a segment whose

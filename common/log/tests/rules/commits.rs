@@ -233,6 +233,33 @@ fn next_segment_is_ready_before_the_current_one_is_half_full() {
     }
 }
 
+/// What a commit waits for must not be all of the next segment.
+#[test]
+fn next_segment_is_zeroed_in_step_with_the_filling_of_the_current_one() {
+    const LARGE: u64 = 8 << 20;
+    const PAYLOAD: usize = 32 << 10;
+    let config = Config { segment_bytes: LARGE, quota_bytes: 8 * LARGE, ..Config::tiny() };
+    let disk = RecordingDisk::new(6);
+    let (mut writer, _) = Writer::<_, ()>::open(disk.clone(), config, Entropy(6), now(0)).unwrap();
+    let (mut most, mut written_in_all, mut n) = (0, 0, 0);
+    while written_in_all < 3 * LARGE {
+        n += 1;
+        let mut entries = Vec::new();
+        frame(&mut entries, 1, &vec![n as u8; PAYLOAD]);
+        let routes = vec![(RouteNumber(1), route(1))];
+        let batch =
+            Batch { first: writer.next(), entries: entries.into(), count: 1, routes, ..Batch::default() };
+        writer.stage(batch).unwrap();
+        writer.commit(now(n)).unwrap();
+        written_in_all += PAYLOAD as u64;
+        disk.calls();
+        while writer.prepare_due() && writer.prepare(now(n)).unwrap() {}
+        let zeroed = disk.calls().iter().filter_map(written).map(|(_, bytes)| bytes.end - bytes.start).sum();
+        most = u64::max(most, zeroed);
+    }
+    assert!(most > 0 && most <= 1 << 20, "{most} bytes between two commits");
+}
+
 #[test]
 fn a_full_log_is_not_asked_for_ever_to_prepare() {
     let mut run = Run::new(4, config(OnFull::Reject));
