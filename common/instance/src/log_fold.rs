@@ -1,7 +1,7 @@
 //! What an instance folds from its own log; a snapshot of it rides in every checkpoint (rule 6.6).
 
 use riser_log::Fold;
-use riser_model::{EpochSpan, Route, Seq, time::Anchor};
+use riser_model::{ClientId, EpochSpan, Route, Seq, time::Anchor};
 use riser_mqtt::Sessions;
 use riser_rooms::{EdgeSessions, Outcomes, Presences, Producers, Settled};
 use riser_wire::entry::{Body, Frame, Kind, Publication};
@@ -68,6 +68,10 @@ impl Anchors {
 
 impl Fold for LogFold {
     fn apply(&mut self, seq: Seq, frame: &Frame<'_>, route: Option<&Route>) {
+        // Nobody below has anything to learn of it. What the system says may be the outcome of something.
+        if Publication::is_plain(frame.body) && route.is_some_and(|route| route.client != ClientId::SYSTEM) {
+            return;
+        }
         self.sessions.apply(seq, frame);
         self.presences.apply(frame);
         self.settled.apply(frame);

@@ -12,7 +12,7 @@ use crate::{
     staged::Staged,
     writer::{Active, Failing, Repeated, Writer},
 };
-use riser_model::{Route, Seq};
+use riser_model::{Route, RouteNumber, Seq};
 use std::{io, sync::Arc};
 
 /// The part of a segment that entries leave free, so that cursors and a checkpoint can always be written.
@@ -220,8 +220,13 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         let bytes = block.bytes.get(HEADER_BYTES..entries).unwrap_or_default();
         let Some(active) = &mut self.active else { return };
         let (fold, routes) = (&mut self.tables.fold, &self.tables.routes);
+        // Those of one connection lie together, and have one route.
+        let mut route = (RouteNumber::NONE, None);
         let point = active.tally.add(offset, end, block.first, bytes, |seq, frame| {
-            fold.apply(seq, frame, routes.value(frame.route.0));
+            if route.0 != frame.route {
+                route = (frame.route, routes.value(frame.route.0));
+            }
+            fold.apply(seq, frame, route.1);
         });
         if let Some(point) = point {
             active.segment.add_point(point);

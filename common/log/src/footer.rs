@@ -207,37 +207,24 @@ impl Tally {
         self.data_end = end;
         let slot = self.points.len() - 1;
         let mut seq = first;
+        // What one connection sent at once lies together: it is counted together.
+        let mut run: Option<(RouteNumber, RouteTally)> = None;
         for frame in frames(entries).map_while(Result::ok) {
-            self.count(seq, &frame, slot);
+            match &mut run {
+                Some((route, tally)) if *route == frame.route => tally.add(seq, &frame),
+                _ => self.take(run.replace((frame.route, RouteTally::of(seq, &frame, slot)))),
+            }
             each(seq, &frame);
             self.last = seq;
             seq = seq.next();
         }
+        self.take(run);
         point
     }
 
-    fn count(&mut self, seq: Seq, frame: &Frame<'_>, slot: usize) {
-        if frame.route == RouteNumber::NONE {
-            return;
-        }
-        let wall = wall(frame);
-        let tally = self.by_route.entry(frame.route.0).or_insert_with(|| RouteTally {
-            first: seq,
-            last: seq,
-            count: 0,
-            bytes: 0,
-            time_min: wall,
-            time_max: wall,
-            slots: [0; 4],
-        });
-        tally.last = seq;
-        tally.count += 1;
-        tally.bytes += (FRAME_HEADER_BYTES + frame.body.len()) as u64;
-        tally.time_min = tally.time_min.min(wall);
-        tally.time_max = tally.time_max.max(wall);
-        if let Some(word) = tally.slots.get_mut(slot / 64) {
-            *word |= 1 << (slot % 64);
-        }
+    fn take(&mut self, run: Option<(RouteNumber, RouteTally)>) {
+        let Some((route, run)) = run.filter(|(route, _)| *route != RouteNumber::NONE) else { return };
+        self.by_route.entry(route.0).and_modify(|tally| tally.go_on(&run)).or_insert(run);
     }
 
     /// How many points there are.
@@ -290,6 +277,34 @@ impl Tally {
 }
 
 impl RouteTally {
+    fn of(seq: Seq, frame: &Frame<'_>, slot: usize) -> Self {
+        let (wall, mut slots) = (wall(frame), Slots::default());
+        if let Some(word) = slots.get_mut(slot / 64) {
+            *word |= 1 << (slot % 64);
+        }
+        let bytes = (FRAME_HEADER_BYTES + frame.body.len()) as u64;
+        Self { first: seq, last: seq, count: 1, bytes, time_min: wall, time_max: wall, slots }
+    }
+
+    fn add(&mut self, seq: Seq, frame: &Frame<'_>) {
+        let wall = wall(frame);
+        self.last = seq;
+        self.count += 1;
+        self.bytes += (FRAME_HEADER_BYTES + frame.body.len()) as u64;
+        self.time_min = self.time_min.min(wall);
+        self.time_max = self.time_max.max(wall);
+    }
+
+    /// Entries that follow.
+    fn go_on(&mut self, run: &Self) {
+        self.last = run.last;
+        self.count += run.count;
+        self.bytes += run.bytes;
+        self.time_min = self.time_min.min(run.time_min);
+        self.time_max = self.time_max.max(run.time_max);
+        self.slots.iter_mut().zip(run.slots).for_each(|(all, one)| *all |= one);
+    }
+
     fn channel(&self, route: &Route) -> ChannelFooter {
         ChannelFooter {
             room: route.room,

@@ -20,6 +20,12 @@ pub(crate) struct Ack {
     pub(crate) outcome: Outcome,
 }
 
+impl Ack {
+    fn is_ready(&self, stored: u64) -> bool {
+        self.waits.is_none_or(|place| place.ticket <= stored)
+    }
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Acks {
@@ -64,10 +70,15 @@ impl Acks {
         unheard
     }
 
+    /// Whether any may leave.
+    pub(crate) fn has_ready(&self) -> bool {
+        self.queue.front().is_some_and(|ack| ack.is_ready(self.stored))
+    }
+
     /// The next that may leave.
     pub(crate) fn pop(&mut self) -> Option<Ack> {
         let stored = self.stored;
-        self.queue.pop_front_if(|ack| ack.waits.is_none_or(|place| place.ticket <= stored))
+        self.queue.pop_front_if(|ack| ack.is_ready(stored))
     }
 }
 

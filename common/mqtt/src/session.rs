@@ -36,6 +36,10 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 /// Packet ids are 16 bits and never 0: that many a client can leave unacknowledged. One of MQTT 3.1.1 is told no
 /// maximum, and some of MQTT 5 do not look at theirs (MQTT.js sends a burst whole): that is tolerated and counted.
 const UNACKNOWLEDGED_MAX: usize = 65_535;
+/// An acknowledgement that says nothing but that.
+const ACK_BYTES: usize = 4;
+/// As many are given room at once.
+const ACKS_AT_ONCE: usize = 256;
 /// Each confirmation is an entry of the log. Whatever was acknowledged since the last one comes again if neither
 /// the connection's end nor the next second is seen by the instance.
 const CONFIRM_EVERY: Duration = Duration::from_secs(1);
@@ -474,6 +478,9 @@ impl Session {
     }
 
     fn acknowledge(&mut self) -> Result<(), End> {
+        if self.acks.has_ready() {
+            self.out.reserve(ACK_BYTES * self.acks.len().min(ACKS_AT_ONCE));
+        }
         while let Some(ack) = self.acks.pop() {
             let accepted = !matches!(ack.outcome, Outcome::Refused(_));
             match ack.kind {

@@ -1,6 +1,9 @@
 //! MQTT 5's words for what a door says: a reason code for every refusal, and a sentence for people.
 
-use crate::answer::{AckKind, Grant, Outcome, Ungrant, Welcome};
+use crate::{
+    answer::{AckKind, Grant, Outcome, Ungrant, Welcome},
+    v4,
+};
 use bytes::BytesMut;
 use riser_model::door::{Code, Refusal};
 use rumqttc::v5::mqttbytes::{
@@ -130,6 +133,9 @@ fn pubrec_reason(code: Code) -> PubRecReason {
 
 /// `speak`: whether the client wants sentences.
 pub(crate) fn ack(out: &mut BytesMut, kind: AckKind, id: u16, outcome: &Outcome, speak: bool) {
+    if matches!(outcome, Outcome::Done) {
+        return v4::ack(out, kind, id);
+    }
     let refusal = match outcome {
         Outcome::Refused(refusal) => Some(refusal),
         Outcome::Done | Outcome::UnknownId => None,

@@ -84,6 +84,20 @@ struct Open {
     awaited: bool,
 }
 
+impl Open {
+    fn begin(&mut self, (bytes, entries): (usize, usize)) {
+        self.entries.reserve(bytes);
+        self.offsets.reserve(entries);
+        self.channels.reserve(entries);
+    }
+}
+
+fn trim<T>(list: &mut Vec<T>) {
+    if list.capacity() - list.len() > list.len() / 8 {
+        list.shrink_to_fit();
+    }
+}
+
 /// What the batch held that was being filled when one before it failed.
 #[derive(Debug, Default)]
 pub(crate) struct Undone {
@@ -132,6 +146,8 @@ pub(crate) struct Line {
     ids: BTreeSet<(ClientId, PublishId)>,
     /// Cursors that move with the next batch.
     riding: BTreeMap<CursorKey, CursorValue>,
+    /// Bytes and entries of the last batch: the next is given as much room when it begins.
+    last: (usize, usize),
 }
 
 impl Line {
@@ -145,6 +161,7 @@ impl Line {
             unstored_bytes: 0,
             ids: BTreeSet::new(),
             riding: BTreeMap::new(),
+            last: (0, 0),
         }
     }
 
@@ -175,6 +192,9 @@ impl Line {
             Err(_) => (Kind::Other(0), true),
         };
         let open = &mut self.open;
+        if open.offsets.is_empty() {
+            open.begin(self.last);
+        }
         // A batch stays far below 4 GiB.
         open.offsets.push(open.entries.len() as u32);
         open.channels.push(if kind == Kind::Publication { way.channel } else { ChannelSlot::NONE });
@@ -261,10 +281,11 @@ impl Line {
         self.open.since?;
         let Open { mut entries, mut offsets, mut channels, ids, pieces, mut cursors, .. } =
             std::mem::take(&mut self.open);
-        // These stay for as long as the tail reaches back: what they grew by beyond their needs is given back.
-        entries.shrink_to_fit();
-        offsets.shrink_to_fit();
-        channels.shrink_to_fit();
+        self.last = (entries.len(), offsets.len());
+        // These stay for as long as the tail reaches back: what they have much beyond their needs is given back.
+        trim(&mut entries);
+        trim(&mut offsets);
+        trim(&mut channels);
         let riding = std::mem::take(&mut self.riding);
         cursors.extend(riding.iter().map(|(key, value)| (*key, Some(*value))));
         // Cursors alone may fail alone: nothing that others build on is in their batch.

@@ -137,9 +137,9 @@ impl<'a> Frame<'a> {
     pub fn write(&self, out: &mut Vec<u8>) {
         // A body is bounded by BODY_BYTES_MAX, far below u32.
         let has_origin = self.origin.map_or(0, |_| HAS_ORIGIN);
-        out.extend_from_slice(&(self.body.len() as u32 | has_origin).to_le_bytes());
-        out.extend_from_slice(&self.crc.to_le_bytes());
-        out.extend_from_slice(&self.route.0.to_le_bytes());
+        let header = [self.body.len() as u32 | has_origin, self.crc, self.route.0];
+        out.reserve(self.size());
+        out.extend_from_slice(header.map(u32::to_le_bytes).as_flattened());
         if let Some(origin) = self.origin {
             out.extend_from_slice(&origin.number.to_le_bytes());
             out.extend_from_slice(&origin.seq.0.to_le_bytes());
@@ -302,11 +302,13 @@ fn read_envelope(mut body: &[u8]) -> Option<Body<'_>> {
 }
 
 fn write_envelope(out: &mut Vec<u8>, version: u8, kind: Kind, flags: u16, stamp: Stamp) {
-    out.extend_from_slice(&[version, kind.number()]);
-    out.extend_from_slice(&flags.to_le_bytes());
-    out.extend_from_slice(&stamp.uncertainty_ms.to_le_bytes());
-    out.extend_from_slice(&stamp.boot_us.to_le_bytes());
-    out.extend_from_slice(&stamp.wall.0.to_le_bytes());
+    // In little-endian order the first of three numbers is version, kind, flags and uncertainty.
+    let first = u64::from(version)
+        | u64::from(kind.number()) << 8
+        | u64::from(flags) << 16
+        | u64::from(stamp.uncertainty_ms) << 32;
+    let envelope = [first, stamp.boot_us, stamp.wall.0.cast_unsigned()];
+    out.extend_from_slice(envelope.map(u64::to_le_bytes).as_flattened());
 }
 
 /// Appends a frame whose body is an envelope and what `rest` appends.

@@ -142,6 +142,11 @@ impl Instance {
                 match run {
                     Run::Entries { first, entries, .. } => {
                         for (n, frame) in frames(entries).map_while(Result::ok).enumerate() {
+                            // Nothing else has anything to learn of it.
+                            if frame.origin.is_none() && Publication::is_plain(frame.body) {
+                                self.note_void(&frame);
+                                continue;
+                            }
                             self.sessions.apply(first.plus(n as u64), &frame);
                             changes.extend(self.presences.apply(&frame));
                             self.settled.apply(&frame);

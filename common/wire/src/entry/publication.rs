@@ -138,6 +138,19 @@ impl<'a> Publication<'a> {
         }
     }
 
+    /// Whether a body is that of a publication that is nothing but news of its channel: not to be retained, of no session,
+    /// without an id. What folds over every entry ask first: almost all are.
+    pub fn is_plain(body: &[u8]) -> bool {
+        const MARKS: u16 =
+            Publication::RETAIN | Publication::PUBLISH_ID | Publication::PACKET_ID | Publication::SESSION;
+        match body {
+            [_, kind, low, high, ..] => {
+                *kind == Kind::Publication.number() && u16::from_le_bytes([*low, *high]) & MARKS == 0
+            }
+            _ => false,
+        }
+    }
+
     /// Whether a body is that of a publication with a publish id: what a fold over every entry asks before it reads
     /// one.
     pub fn has_publish_id(body: &[u8]) -> bool {
@@ -292,5 +305,36 @@ fn write_content_type(out: &mut Vec<u8>, content_type: ContentType<'_>) {
             }
             Err(_) => out.push(0),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::Frame;
+
+    fn is_plain(publication: Publication<'_>) -> bool {
+        let mut bytes = Vec::new();
+        publication.write_frame(&mut bytes, RouteNumber(1), Stamp::default());
+        Publication::is_plain(Frame::read(&bytes, 0).unwrap().0.body)
+    }
+
+    #[test]
+    fn a_publication_is_plain_that_no_fold_has_to_learn_of() {
+        let plain = Publication::new(ContentType::Json, b"{}");
+        assert!(is_plain(plain));
+        assert!(is_plain(Publication {
+            qos: 2,
+            properties: b"\x01\x01",
+            publisher: Some(Publisher(1)),
+            ..plain
+        }));
+        assert!(!is_plain(Publication { retain: true, ..plain }));
+        assert!(!is_plain(Publication { publish_id: Some(PublishId { producer: 1, n: 1 }), ..plain }));
+        assert!(!is_plain(Publication { packet_id: Some(PacketId { session: 1, id: 1 }), ..plain }));
+        assert!(!is_plain(Publication { session: Some(ConnectionId(1)), ..plain }));
+        let mut session = Vec::new();
+        write_frame(&mut session, RouteNumber::NONE, Kind::Session, 0, Stamp::default(), |_| {});
+        assert!(!Publication::is_plain(Frame::read(&session, 0).unwrap().0.body));
     }
 }
