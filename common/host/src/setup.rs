@@ -170,6 +170,7 @@ pub fn entrance(limits: &LimitsConfig) -> (Arc<Entrance>, CoreInbox) {
         connections_max: limits.connections,
         per_address_max: limits.connections_per_address,
         handshakes_per_s: limits.handshakes_per_second,
+        accepts_per_s: limits.accepts_per_second,
         publications_per_s: limits.publications_per_second,
         published_bytes_per_s: limits.published_per_second.0,
         subscriptions_per_s: limits.subscriptions_per_second,

@@ -32,6 +32,8 @@ pub struct Counters {
     pub refused_address: Counter,
     /// Connections refused because their address knocks more often than allowed.
     pub refused_knocks: Counter,
+    /// Times that a listener accepted nobody for a while because more came than it accepts per second.
+    pub accepts_paced: Counter,
     /// Times that a connection was read from no further because its principal publishes more than it may.
     pub paced: Counter,
     /// Failures to accept, such as having no file descriptors left.
@@ -71,6 +73,7 @@ impl Counters {
             ("connections_refused", "reason=\"connections_max\"", &self.refused_total),
             ("connections_refused", "reason=\"per_address_max\"", &self.refused_address),
             ("connections_refused", "reason=\"handshakes_per_second\"", &self.refused_knocks),
+            ("accepts_paced", "", &self.accepts_paced),
             ("publishers_paced", "", &self.paced),
             ("accept_errors", "", &self.accept_errors),
             ("connections_closed", "reason=\"tls\"", &self.tls_failed),

@@ -37,6 +37,8 @@ pub struct Limits {
     /// Connections of one address per second; one refused for this does not count. Loopback is not counted; 0 is no
     /// bound.
     pub handshakes_per_s: u64,
+    /// Connections that one listener accepts per second; more wait in the system's queue. 0 is no bound.
+    pub accepts_per_s: u64,
     /// What one principal publishes per second on all its connections, in messages; who is over it is read from more
     /// slowly. 0 is no bound.
     pub publications_per_s: u64,
@@ -73,6 +75,7 @@ impl Default for Limits {
             connections_max: limits::CONNECTIONS_MAX,
             per_address_max: 2_500,
             handshakes_per_s: 200,
+            accepts_per_s: 1_000,
             publications_per_s: 100_000,
             published_bytes_per_s: 64 << 20,
             subscriptions_per_s: 10_000,

@@ -32,6 +32,7 @@ mod stall;
 pub mod stream;
 pub mod tells;
 pub mod tls;
+mod turnstile;
 mod upgrade;
 mod websocket;
 

@@ -1,13 +1,16 @@
 //! Accepting: one loop per listener that never waits for a peer.
 //!
 //! Handshakes run in the connection's own task. When the system has no descriptors left the loop waits a
-//! moment and goes on; connections over the limits are closed at once.
+//! moment and goes on; connections over the limits are closed at once; more than may come per second wait in the system's
+//! queue.
 
 use crate::{
     certificate,
     entrance::{Entrance, Full, Peer, Visitor},
     stream::Stream,
+    turnstile::{Turnstile, Wait},
 };
+use riser_model::Time;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::net::{TcpListener, TcpStream};
@@ -74,27 +77,54 @@ impl Listener {
     {
         let stopped = entrance.stopped();
         tokio::pin!(stopped);
+        let mut turnstile = Turnstile::default();
         loop {
             let accepted = tokio::select! {
                 biased;
                 () = &mut stopped => return,
                 accepted = self.tcp.accept() => accepted,
             };
-            match accepted {
-                Ok((tcp, address)) => self.admit(&entrance, tcp, address, &visit),
-                Err(error) => self.back_off(&entrance, &error).await,
+            let wait = match accepted {
+                Ok((tcp, address)) => {
+                    let let_in = self.admit(&entrance, tcp, address, &visit);
+                    let now = (entrance.clock)().time;
+                    turnstile
+                        .pass(let_in, entrance.limits.accepts_per_s, now)
+                        .map(|wait| self.wait(&entrance, wait, now))
+                }
+                Err(error) => self.back_off(&entrance, &error),
+            };
+            if let Some(wait) = wait {
+                tokio::select! {
+                    biased;
+                    () = &mut stopped => return,
+                    () = tokio::time::sleep(wait) => {}
+                }
             }
         }
     }
 
-    fn admit<F, V>(&self, entrance: &Arc<Entrance>, tcp: TcpStream, address: SocketAddr, visit: F)
+    /// How long nobody is accepted, because too many came.
+    fn wait(&self, entrance: &Entrance, wait: Wait, now: Time) -> Duration {
+        entrance.counters.accepts_paced.one();
+        if wait.tell {
+            let per_second = entrance.limits.accepts_per_s;
+            tracing::warn!(listener = %self.name, per_second, "more connect than are accepted: they wait");
+        }
+        wait.until.since(now)
+    }
+
+    /// Gives it a task, or turns it away. Whether it was let in.
+    fn admit<F, V>(&self, entrance: &Arc<Entrance>, tcp: TcpStream, address: SocketAddr, visit: F) -> bool
     where
         F: Fn(Arrived, Visitor) -> V,
         V: Future<Output = ()> + Send + 'static,
     {
         let (listener, tls) = (Arc::clone(&self.name), self.tls.is_some());
         let peer = Peer { address, listener, tls, certificate: None };
-        match entrance.admit(peer) {
+        let admitted = entrance.admit(peer);
+        let let_in = admitted.is_ok();
+        match admitted {
             Ok(visitor) => {
                 let span = tracing::debug_span!(
                     "connection",
@@ -107,6 +137,7 @@ impl Listener {
             }
             Err(full) => self.turn_away(&tcp, address, full),
         }
+        let_in
     }
 
     fn turn_away(&self, tcp: &TcpStream, address: SocketAddr, full: Full) {
@@ -117,13 +148,14 @@ impl Listener {
         }
     }
 
-    async fn back_off(&self, entrance: &Entrance, error: &io::Error) {
+    /// How long to wait after that.
+    fn back_off(&self, entrance: &Entrance, error: &io::Error) -> Option<Duration> {
         entrance.counters.accept_errors.one();
         tracing::warn!(listener = %self.name, %error, "accept failed");
         // A peer that gave up while it waited is no reason to make the others wait.
-        if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
-            tokio::time::sleep(BACK_OFF).await;
-        }
+        let gave_up =
+            matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset);
+        (!gave_up).then_some(BACK_OFF)
     }
 }
 

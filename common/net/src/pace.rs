@@ -24,6 +24,17 @@ pub(crate) struct Rate {
 impl Rate {
     /// Takes so many, at so many per second (0: as many as come). Until when it is too much.
     pub(crate) fn take(&mut self, count: u64, per_second: u64, now: Time) -> Option<Time> {
+        self.take_beyond(BURST, count, per_second, now)
+    }
+
+    /// As [`Rate::take`], with that much in hand.
+    pub(crate) fn take_beyond(
+        &mut self,
+        burst: Duration,
+        count: u64,
+        per_second: u64,
+        now: Time,
+    ) -> Option<Time> {
         let ns = u128::from(count) * 1_000_000_000 / u128::from(per_second.max(1));
         let ns = Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX));
         if per_second == 0 {
@@ -31,7 +42,7 @@ impl Rate {
         }
         self.due = self.due.max(now).plus(ns);
         let ahead = self.due.since(now);
-        ahead.checked_sub(BURST).filter(|over| !over.is_zero()).map(|over| now.plus(over))
+        ahead.checked_sub(burst).filter(|over| !over.is_zero()).map(|over| now.plus(over))
     }
 
     /// Takes one if that is not too much. Whether it was taken; what was not leaves nothing to make up for.

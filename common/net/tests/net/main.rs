@@ -5,4 +5,5 @@ mod doors;
 mod house;
 mod idle;
 mod links;
+mod storms;
 mod web;

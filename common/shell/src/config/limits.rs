@@ -17,6 +17,8 @@ pub struct LimitsConfig {
     pub connections_per_principal: usize,
     /// Connections of one address per second, let in or not; 0 is no bound.
     pub handshakes_per_second: u64,
+    /// Connections that each listener accepts per second; more wait their turn. 0 is no bound.
+    pub accepts_per_second: u64,
     /// What one user or client publishes per second, on all its connections; who is over it is read from more slowly.
     /// 0 is no bound.
     pub publications_per_second: u64,
@@ -48,6 +50,7 @@ impl Default for LimitsConfig {
             connections_per_address: 2_500,
             connections_per_principal: 2_500,
             handshakes_per_second: 200,
+            accepts_per_second: 1_000,
             publications_per_second: 100_000,
             published_per_second: ByteSize::mib(64),
             subscriptions_per_second: 10_000,
