@@ -11,10 +11,16 @@ use crate::{
 use anyhow::Context;
 use bytes::{Buf, BytesMut};
 use clap::ValueEnum;
-use std::{net::SocketAddr, path::Path, process::Command, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
     task::JoinSet,
 };
 
@@ -85,91 +91,133 @@ impl Attack {
         }
     }
 
-    /// Attacks until the process is ended.
-    pub async fn run(self, mqtt: SocketAddr, http: SocketAddr) -> anyhow::Result<()> {
+    /// Attacks until the process is ended. Connects to `ready` when every attacker is at it.
+    pub async fn run(self, mqtt: SocketAddr, http: SocketAddr, ready: SocketAddr) -> anyhow::Result<()> {
+        let (begins, mut begun) = mpsc::channel(1);
         let mut attackers = JoinSet::new();
         for number in 0..self.attackers() {
+            let begins = Some(begins.clone());
+            let mut attacker = Attacker { attack: self, number, mqtt, http, begins };
             attackers.spawn(async move {
                 loop {
                     // Whom the server throws out comes again.
-                    if self.once(number, mqtt, http).await.is_err() {
+                    if attacker.once().await.is_err() {
                         tokio::time::sleep(Duration::from_millis(1)).await;
                     }
                 }
             });
         }
+        drop(begins);
+        // Nobody sends anything: it ends when the last has begun.
+        let _: Option<()> = begun.recv().await;
+        let _ready = TcpStream::connect(ready).await.context("say that all attack")?;
         let ended = attackers.join_next().await;
         ended.context("nobody attacks")?.context("an attacker panicked")
     }
+}
 
-    async fn once(self, number: u32, mqtt: SocketAddr, http: SocketAddr) -> anyhow::Result<()> {
-        match self {
-            Self::ConnectionFlood => drop(TcpStream::connect(mqtt).await?),
-            Self::SlowLoris if number.is_multiple_of(2) => drip(mqtt, &connect_packet()).await?,
-            Self::SlowLoris => drip(http, b"GET / HTTP/1.1\r\nHost: a-long-name-for-a-host\r\n").await?,
-            Self::Garbage => {
-                let mut socket =
-                    TcpStream::connect(if number.is_multiple_of(2) { mqtt } else { http }).await?;
+/// One of them.
+struct Attacker {
+    attack: Attack,
+    number: u32,
+    mqtt: SocketAddr,
+    http: SocketAddr,
+    /// Gone when it has done for the first time what it is there for.
+    begins: Option<mpsc::Sender<()>>,
+}
+
+impl Attacker {
+    async fn once(&mut self) -> anyhow::Result<()> {
+        let Self { number, mqtt, http, .. } = *self;
+        match self.attack {
+            Attack::ConnectionFlood => {
+                drop(TcpStream::connect(mqtt).await?);
+                self.began();
+            }
+            Attack::SlowLoris if number.is_multiple_of(2) => self.drip(mqtt, &connect_packet()).await?,
+            Attack::SlowLoris => {
+                self.drip(http, b"GET / HTTP/1.1\r\nHost: a-long-name-for-a-host\r\n").await?;
+            }
+            Attack::Garbage => {
+                let server = if number.is_multiple_of(2) { mqtt } else { http };
+                let mut socket = TcpStream::connect(server).await?;
                 socket.write_all(&noise(number)).await?;
+                self.began();
                 swallow(&mut socket).await?;
             }
-            Self::HugePackets => {
-                let mut socket = join(mqtt, number).await?;
+            Attack::HugePackets => {
+                let mut socket = self.join().await?;
                 socket.write_all(&[0x32, 0xFF, 0xFF, 0xFF, 0x7F]).await?;
                 let zeros = [0; 64 * 1024];
                 loop {
                     socket.write_all(&zeros).await?;
                 }
             }
-            Self::WrongPasswords => {
+            Attack::WrongPasswords => {
                 let login = Some((GUESSED, "guess"));
-                drop(mqtt::connect_as(mqtt, &format!("guess-{number}"), login).await?);
+                let guessed = mqtt::connect_as(mqtt, &format!("guess-{number}"), login).await;
+                self.began();
+                guessed.map(drop)?;
             }
-            Self::SubscriptionStorm => storm(&mut join(mqtt, number).await?).await?,
-            Self::SlowReader if number == 0 => {
-                let mut socket = join(mqtt, number).await?;
+            Attack::SubscriptionStorm => storm(&mut self.join().await?).await?,
+            Attack::SlowReader if number == 0 => {
+                let mut socket = self.join().await?;
                 mqtt::subscribe(&mut socket, &format!("{ROOM}/#"), 1).await?;
                 std::future::pending::<()>().await;
             }
-            Self::SlowReader => flood(mqtt, number, Some(Duration::from_millis(10))).await?,
-            Self::PublishFlood => flood(mqtt, number, None).await?,
-            Self::Replay => {
+            Attack::SlowReader => flood(self.join().await?, number, Some(Duration::from_millis(10))).await?,
+            Attack::PublishFlood => flood(self.join().await?, number, None).await?,
+            Attack::Replay => {
                 let subscription = r#"{"sub":1,"channels":"c/#","from":"start"}"#;
                 let hello =
                     format!(r#"{{"op":"hello","id":1,"events":false,"subscriptions":[{subscription}]}}"#);
                 let (mut socket, _) = websocket::open(http, &format!("/{ACCOUNT}/{ROOM}"), &hello).await?;
+                self.began();
                 swallow(&mut socket).await?;
             }
         }
         Ok(())
     }
+
+    fn began(&mut self) {
+        self.begins = None;
+    }
+
+    async fn join(&mut self) -> anyhow::Result<TcpStream> {
+        let socket = mqtt::connect_as(self.mqtt, &format!("mallory-{}", self.number), Some(LOGIN)).await?;
+        self.began();
+        Ok(socket)
+    }
+
+    /// A byte every half second, from the start again.
+    async fn drip(&mut self, server: SocketAddr, bytes: &[u8]) -> anyhow::Result<()> {
+        let mut socket = TcpStream::connect(server).await?;
+        for byte in bytes {
+            socket.write_all(&[*byte]).await?;
+            self.began();
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        Ok(())
+    }
 }
 
-/// Starts one, as a process that leaves the processor to whoever wants it.
-pub fn start(attack: Attack, hub: &Hub, folder: &Path) -> anyhow::Result<Peer> {
+/// Starts one, as a process that leaves the processor to whoever wants it. Returns when all of its attackers are at it.
+pub async fn start(attack: Attack, hub: &Hub, folder: &Path) -> anyhow::Result<Peer> {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let ready = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("bind a place to say ready")?;
     let attacker = own(ATTACK)?;
     let mut command = Command::new("nice");
     command.arg("-n").arg("19").arg(attacker.get_program()).args(attacker.get_args());
     command.arg(attack.name()).arg(hub.mqtt.to_string()).arg(hub.http.to_string());
-    Peer::start("attack", command, folder)
-}
-
-async fn join(server: SocketAddr, number: u32) -> anyhow::Result<TcpStream> {
-    mqtt::connect_as(server, &format!("mallory-{number}"), Some(LOGIN)).await
+    command.arg(ready.local_addr()?.to_string());
+    let peer = Peer::start("attack", command, folder)?;
+    let all = tokio::time::timeout(PATIENCE, ready.accept()).await;
+    all.with_context(|| format!("{}: not all of them attack", attack.name()))??;
+    Ok(peer)
 }
 
 fn connect_packet() -> Vec<u8> {
     mqtt::connect_packet("a-client-with-a-rather-long-name", None)
-}
-
-/// A byte every half second, from the start again.
-async fn drip(server: SocketAddr, bytes: &[u8]) -> anyhow::Result<()> {
-    let mut socket = TcpStream::connect(server).await?;
-    for byte in bytes {
-        socket.write_all(&[*byte]).await?;
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
-    Ok(())
 }
 
 fn noise(seed: u32) -> Vec<u8> {
@@ -209,9 +257,8 @@ async fn storm(socket: &mut TcpStream) -> anyhow::Result<()> {
 }
 
 /// A hundred publications, again when all are acknowledged, or when that much time has passed.
-async fn flood(server: SocketAddr, number: u32, pause: Option<Duration>) -> anyhow::Result<()> {
+async fn flood(mut socket: TcpStream, number: u32, pause: Option<Duration>) -> anyhow::Result<()> {
     const AT_ONCE: u16 = 100;
-    let mut socket = join(server, number).await?;
     let topic = format!("{ROOM}/flood/{number}");
     let (mut input, mut packets) = (BytesMut::new(), Vec::new());
     for id in 1..=AT_ONCE {

@@ -17,7 +17,7 @@ pub const BARE: &str = "bare-process";
 /// First argument of the bare fan-out; its address follows.
 pub const BARE_FAN: &str = "bare-fan-process";
 
-/// First argument of an attack; its name follows, and the hub's MQTT and WebSocket doors.
+/// First argument of an attack; its name follows, the hub's MQTT and WebSocket doors, and where it says that it is at it.
 pub const ATTACK: &str = "attack-process";
 
 /// A command that starts this binary as one of those.
@@ -76,8 +76,9 @@ fn bare_fan(rest: &[OsString]) -> anyhow::Result<()> {
 fn attack(rest: &[OsString]) -> anyhow::Result<()> {
     let name = rest.first().and_then(|name| name.to_str()).context("want an attack")?;
     let attack = Attack::from_str(name, false).map_err(anyhow::Error::msg)?;
-    let (mqtt, http) = (address(&rest[1..])?, address(rest.get(2..).unwrap_or_default())?);
-    riser_host::setup::runtime(2)?.block_on(attack.run(mqtt, http))
+    let place = |n| address(rest.get(n..).unwrap_or_default());
+    let (mqtt, http, ready) = (place(1)?, place(2)?, place(3)?);
+    riser_host::setup::runtime(2)?.block_on(attack.run(mqtt, http, ready))
 }
 
 fn address(rest: &[OsString]) -> anyhow::Result<SocketAddr> {

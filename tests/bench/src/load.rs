@@ -21,6 +21,8 @@ use tokio::{
 pub struct Load {
     /// The server's MQTT door.
     pub server: SocketAddr,
+    /// What its clients' names begin with: clients of a load that has just ended may still be known to the server.
+    pub clients: &'static str,
     /// What every topic begins with.
     pub prefix: String,
     /// How many connections.
@@ -103,7 +105,8 @@ struct Publisher {
 
 impl Publisher {
     async fn connect(load: &Load, number: u32) -> anyhow::Result<Self> {
-        let socket = mqtt::connect(load.server, &format!("load-{number}")).await.context("connect")?;
+        let socket =
+            mqtt::connect(load.server, &format!("{}-{number}", load.clients)).await.context("connect")?;
         Ok(Self {
             socket,
             number,
@@ -184,6 +187,7 @@ mod tests {
             let _server = BareServer::start(address, custody).await.unwrap();
             let load = Load {
                 server: address,
+                clients: "load",
                 prefix: "bench/c/".into(),
                 connections: 3,
                 window: 10,

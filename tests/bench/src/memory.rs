@@ -1,7 +1,15 @@
 //! Resident memory and processor time of a process, as the kernel counts them.
 
-use anyhow::Context;
-use std::{fs, time::Duration};
+use anyhow::{Context, ensure};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+/// Who does nothing for so long is at rest.
+const REST: Duration = Duration::from_millis(500);
+/// Whoever is not at rest after this will not be.
+const RESTLESS: Duration = Duration::from_secs(60);
 
 /// Resident bytes of a process.
 pub fn resident(process: u32) -> anyhow::Result<u64> {
@@ -22,6 +30,21 @@ pub fn processor_time(process: u32) -> anyhow::Result<Duration> {
     let times = rest.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
     let ticks: u32 = times.sum::<Result<_, _>>().context("parse the process's times")?;
     Ok(TICK * ticks)
+}
+
+/// Waits until a process has used no processor time for a while: what it had to do is done.
+pub async fn at_rest(process: u32) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let (mut used, mut since) = (processor_time(process)?, began);
+    while since.elapsed() < REST {
+        ensure!(began.elapsed() < RESTLESS, "process {process} is not at rest after {RESTLESS:?}");
+        tokio::time::sleep(REST / 10).await;
+        let now = processor_time(process)?;
+        if now != used {
+            (used, since) = (now, Instant::now());
+        }
+    }
+    Ok(())
 }
 
 fn status(process: u32, line: &str) -> anyhow::Result<u64> {

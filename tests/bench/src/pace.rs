@@ -5,9 +5,14 @@ use crate::{
     pair::{PREFIX, Pair, System},
     subscriber::Receipts,
 };
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use bytes::{Buf, BytesMut};
 use std::{io::Write as _, sync::Arc, time::Duration};
-use tokio::{io::AsyncWriteExt, net::TcpStream, task::JoinSet};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, tcp::ReadHalf},
+    task::JoinSet,
+};
 
 /// How many devices.
 pub const DEVICES: u32 = 50;
@@ -53,10 +58,9 @@ impl Device {
         Ok(Self { system, number, socket })
     }
 
-    /// Acknowledgements are read, so that the server need not keep them, and not looked at.
+    /// Publishes, and stays until the last is acknowledged.
     async fn publish(mut self, rounds: u64, receipts: Arc<Receipts>) -> anyhow::Result<()> {
-        let (mut read, mut write) = self.socket.split();
-        let mut sink = tokio::io::sink();
+        let (read, mut write) = self.socket.split();
         let sending = async {
             // One after the other, not all at once.
             tokio::time::sleep(EVERY * self.number / DEVICES).await;
@@ -70,13 +74,34 @@ impl Device {
                 receipts.publishing(n);
                 write.write_all(&packet).await?;
             }
-            // The last acknowledgements are on their way.
-            tokio::time::sleep(Duration::from_millis(200)).await;
             anyhow::Ok(())
         };
-        tokio::select! {
-            sent = sending => sent,
-            _ = tokio::io::copy(&mut read, &mut sink) => anyhow::bail!("the server closed"),
+        tokio::try_join!(sending, acknowledged(read, self.system, rounds))?;
+        Ok(())
+    }
+}
+
+/// Reads until that many acknowledgements have come.
+async fn acknowledged(mut read: ReadHalf<'_>, system: System, count: u64) -> anyhow::Result<()> {
+    let (mut input, mut left) = (BytesMut::new(), count);
+    while left > 0 {
+        ensure!(read.read_buf(&mut input).await? > 0, "the server closed");
+        while let Some((is_one, length)) = answer(system, &input) {
+            input.advance(length);
+            left = left.saturating_sub(u64::from(is_one));
+        }
+    }
+    Ok(())
+}
+
+/// The first whole thing that a server says, whether it acknowledges, and its length.
+fn answer(system: System, input: &[u8]) -> Option<(bool, usize)> {
+    match system {
+        System::Riser | System::Mosquitto => {
+            mqtt::packet(input).map(|(first, _, length)| (first >> 4 == 4, length))
+        }
+        System::Nats => {
+            nats::next(input).map(|(said, length)| (matches!(said, nats::Said::Message(_)), length))
         }
     }
 }

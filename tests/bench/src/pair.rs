@@ -155,7 +155,8 @@ impl Pair {
 
     /// Publishes at the edge.
     pub async fn load(&self, connections: u32, window: u16, until: Until) -> anyhow::Result<Outcome> {
-        let load = Load { server: self.edge(), prefix: PREFIX.into(), connections, window, until };
+        let load =
+            Load { server: self.edge(), clients: "load", prefix: PREFIX.into(), connections, window, until };
         match self.system() {
             System::Riser | System::Mosquitto => load.run().await,
             System::Nats => nats::run(&load).await,

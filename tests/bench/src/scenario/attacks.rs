@@ -1,19 +1,17 @@
-//! A quiet client on a hub that is attacked, beside the same client a moment before.
+//! A quiet client on a hub that is attacked, beside the same client a moment before and a moment after.
 
 use super::quiet;
 use crate::{
     attack::{self, Attack},
     command::Bench,
+    memory,
     report::Report,
     riser::Hub,
     series::Claim,
 };
 use anyhow::Context;
-use std::time::Duration;
 
 pub(super) const NAME: &str = "attacks";
-/// Until an attack has all its connections, and the server has felt it.
-const RAMP: Duration = Duration::from_secs(1);
 const ALONE: &str = "alone";
 const ATTACKED: &str = "attacked";
 
@@ -21,13 +19,18 @@ pub(super) async fn round(bench: &Bench, report: &mut Report) -> anyhow::Result<
     for attack in Attack::HOSTILE {
         let folder = bench.folder()?;
         let hub = Hub::to_be_attacked(folder.path())?;
-        let run = bench.seconds(4.0);
-        let alone = quiet::p99(hub.mqtt, run).await?;
-        report.add(NAME, what(attack), ALONE, "ms", alone);
-        let _attacker = attack::start(attack, &hub, folder.path())?;
-        tokio::time::sleep(RAMP).await;
-        let attacked = quiet::p99(hub.mqtt, run).await.with_context(|| attack.name())?;
-        report.add(NAME, what(attack), ATTACKED, "ms", attacked);
+        // Alone as long as attacked, half of it before and half of it after: a machine has slow moments of its own.
+        let (half, run) = (bench.seconds(4.0), bench.seconds(8.0));
+        memory::at_rest(hub.process.process()).await?;
+        let mut alone = quiet::latencies(hub.mqtt, half).await?;
+        let mut attacker = attack::start(attack, &hub, folder.path()).await?;
+        let attacked = quiet::latencies(hub.mqtt, run).await.with_context(|| attack.name())?;
+        attacker.kill();
+        memory::at_rest(hub.process.process()).await?;
+        alone.extend(quiet::latencies(hub.mqtt, half).await?);
+        alone.sort_unstable();
+        report.add(NAME, what(attack), ALONE, "ms", quiet::p99(&alone));
+        report.add(NAME, what(attack), ATTACKED, "ms", quiet::p99(&attacked));
     }
     Ok(())
 }

@@ -18,8 +18,6 @@ const MQTT: &str = "RSS per idle MQTT connection";
 const WEBSOCKET: &str = "RSS per idle WebSocket connection";
 const LINK: &str = "bytes on the link per message at 5,000 msg/s";
 const CONNECTIONS: u64 = 10_000;
-/// After this long a process is at rest.
-const REST: Duration = Duration::from_secs(2);
 
 pub(super) async fn round(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     for system in &bench.systems {
@@ -51,8 +49,8 @@ async fn at_rest(system: System, bench: &Bench, report: &mut Report) -> anyhow::
     let folder = bench.folder()?;
     let pair = Pair::start(system, folder.path())?;
     pair.joined_up().await?;
-    tokio::time::sleep(REST).await;
     let edge = pair.edge_process().process();
+    memory::at_rest(edge).await?;
     let idle = memory::resident(edge)?;
     report.add(NAME, IDLE, system.name(), "MB", idle as f64 / 1e6);
     let count = bench.count(CONNECTIONS);
@@ -63,21 +61,21 @@ async fn at_rest(system: System, bench: &Bench, report: &mut Report) -> anyhow::
     for n in 0..count {
         open.push(mqtt::connect(pair.edge(), &format!("idle-{n}")).await.context("open an idle connection")?);
     }
-    tokio::time::sleep(REST).await;
+    memory::at_rest(edge).await?;
     let each = memory::resident(edge)?.saturating_sub(idle) as f64 / count as f64;
     report.add(NAME, MQTT, system.name(), "bytes", each);
     drop((open, pair));
     if system == System::Riser {
         let folder = bench.folder()?;
         let Pair::Riser(riser) = &Pair::start(system, folder.path())? else { return Ok(()) };
-        tokio::time::sleep(REST).await;
         let edge = riser.processes[0].process();
+        memory::at_rest(edge).await?;
         let idle = memory::resident(edge)?;
         let mut open = Vec::new();
         for _ in 0..count {
             open.push(dashboard::open(riser.edge_http, json!([])).await?);
         }
-        tokio::time::sleep(REST).await;
+        memory::at_rest(edge).await?;
         let each = memory::resident(edge)?.saturating_sub(idle) as f64 / count as f64;
         report.add(NAME, WEBSOCKET, system.name(), "bytes", each);
     }
@@ -94,7 +92,7 @@ async fn on_the_link(system: System, bench: &Bench, report: &mut Report) -> anyh
     let published = pace::run(&pair, bench.seconds(4.0), receipts.clone()).await?;
     receipts.wait_for(published, Duration::from_secs(10)).await?;
     // The last confirmations.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    memory::at_rest(pair.edge_process().process()).await?;
     report.add(NAME, LINK, system.name(), "bytes", (cable.carried() - before) as f64 / published as f64);
     Ok(())
 }

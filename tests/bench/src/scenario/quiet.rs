@@ -14,8 +14,8 @@ use tokio::io::AsyncWriteExt;
 const EVERY: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// One publishes at QoS 1, at a steady pace, and another listens; milliseconds from the one to the other, p99.
-pub(super) async fn p99(server: SocketAddr, run: Duration) -> anyhow::Result<f64> {
+/// One publishes at QoS 1, at a steady pace, and another listens; how long each took from the one to the other, sorted.
+pub(super) async fn latencies(server: SocketAddr, run: Duration) -> anyhow::Result<Vec<Duration>> {
     let sent = Sent::new((run.as_nanos() / EVERY.as_nanos()) as u64);
     let mut crowd = Crowd::new(Arc::clone(&sent), 1);
     crowd.join(server, Speech::Mqtt).await.context("connect the quiet subscriber")?;
@@ -41,9 +41,13 @@ pub(super) async fn p99(server: SocketAddr, run: Duration) -> anyhow::Result<f64
             _ = tokio::io::copy(&mut read, &mut sink) => anyhow::bail!("the quiet client was closed"),
         }
     };
-    let latencies = tokio::select! {
-        latencies = crowd.all_received(run + PATIENCE) => latencies?,
+    tokio::select! {
+        latencies = crowd.all_received(run + PATIENCE) => latencies,
         gone = publishing => match gone? {},
-    };
-    Ok(super::share(&latencies, 0.99).as_secs_f64() * 1e3)
+    }
+}
+
+/// The 99th of a hundred, in milliseconds.
+pub(super) fn p99(latencies: &[Duration]) -> f64 {
+    super::share(latencies, 0.99).as_secs_f64() * 1e3
 }

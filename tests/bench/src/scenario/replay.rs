@@ -24,7 +24,7 @@ use std::{
     fs::{self, File},
     io::Read,
     path::Path,
-    time::{Duration, Instant},
+    time::Instant,
 };
 use tokio_tungstenite::tungstenite::Message;
 
@@ -38,8 +38,6 @@ const BESIDE: &str = "p99 of a quiet live client while 200 subscribers read the 
 const JOIN: &str = "from joining a room to the last of the 10,000 messages of its session";
 /// Messages of that session.
 const SAID: u64 = 10_000;
-/// Until all who read from the start are at it.
-const RAMP: Duration = Duration::from_secs(2);
 
 /// Entries of a commit.
 const BATCH: u64 = 1024;
@@ -77,12 +75,11 @@ pub(super) async fn round(bench: &Bench, report: &mut Report) -> anyhow::Result<
     report.add(NAME, QUIET_BYTES, "the whole log", "MB", whole as f64 / 1e6);
 
     join(&hub, report).await?;
-    let alone = quiet::p99(hub.mqtt, bench.seconds(4.0)).await?;
-    report.add(NAME, BESIDE, "alone", "ms", alone);
-    let _readers = attack::start(Attack::Replay, &hub, folder.path())?;
-    tokio::time::sleep(RAMP).await;
-    let beside = quiet::p99(hub.mqtt, bench.seconds(4.0)).await?;
-    report.add(NAME, BESIDE, "beside 200", "ms", beside);
+    let alone = quiet::latencies(hub.mqtt, bench.seconds(4.0)).await?;
+    report.add(NAME, BESIDE, "alone", "ms", quiet::p99(&alone));
+    let _readers = attack::start(Attack::Replay, &hub, folder.path()).await?;
+    let beside = quiet::latencies(hub.mqtt, bench.seconds(4.0)).await?;
+    report.add(NAME, BESIDE, "beside 200", "ms", quiet::p99(&beside));
     Ok(())
 }
 
