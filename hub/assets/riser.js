@@ -14,7 +14,8 @@
 //   in `conflate` the newest of each channel waits, and of events the oldest go, counted.
 // - `publish` resolves only with a receipt, after the server's commit. If the connection breaks before that, it is
 //   sent again under the same publish id; a server that has it already answers `dup`, and that is a receipt too.
-// - A connection that the server closed for a reason that would only repeat itself (4100-4199) is not tried again.
+// - A connection that the server closed for a reason that would only repeat itself (4100-4199, and what WebSocket itself
+//   has for broken rules, sizes and policy) is not tried again.
 
 export const SUBPROTOCOL = "riser.v1.json";
 
@@ -37,6 +38,9 @@ export const CLOSE_CODES = {
   4107: "taken_over",
   4108: "dup",
 };
+
+/** The standard's codes (RFC 6455 section 7.4.1) that the same client would only earn again. */
+const STANDARD_FINAL = [1002, 1003, 1007, 1008, 1009];
 
 const DEFAULTS = {
   backoffMinMs: 250,
@@ -79,7 +83,7 @@ export function lobby(url, options = {}) {
 
 /** Whether a client closed with this code should come back by itself. */
 export function comesBack(code) {
-  return !(code >= 4100 && code < 4200) && code !== 1008;
+  return !(code >= 4100 && code < 4200) && !STANDARD_FINAL.includes(code);
 }
 
 /** The bytes of a payload, whatever form it came in. */

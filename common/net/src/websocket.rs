@@ -45,6 +45,8 @@ pub(crate) struct MessagePipe {
     messages: Messages,
     /// How much had come when the last message was whole.
     whole_at: u64,
+    /// The peer broke the transport's rules: which, in the words of the transport.
+    broken: Option<CloseCode>,
     /// We have said that nothing follows.
     closed: bool,
 }
@@ -63,7 +65,7 @@ impl MessagePipe {
         let config = config(READ_BUFFER_BYTES, WEBSOCKET_FRAME_BYTES_MAX);
         let whole_at = socket.taken();
         let stream = WebSocketStream::from_raw_socket(socket, Role::Server, Some(config)).await;
-        Self { stream, messages, whole_at, closed: false }
+        Self { stream, messages, whole_at, broken: None, closed: false }
     }
 
     /// Writes into the socket's memory, which always takes it. What the library refuses (a message after its
@@ -131,7 +133,10 @@ impl Pipe for MessagePipe {
         let heard = match next {
             None => Heard::Gone("peer_closed"),
             Some(Ok(message)) => self.hear(message),
-            Some(Err(error)) => failed(&error),
+            Some(Err(error)) => {
+                self.broken = rule_broken(&error);
+                failed(&error)
+            }
         };
         Poll::Ready(heard)
     }
@@ -145,7 +150,9 @@ impl Pipe for MessagePipe {
     }
 
     fn say_goodbye(&mut self, refusal: Option<&Refusal>) {
-        self.say(Message::Close(Some(farewell(refusal))));
+        let mut frame = farewell(refusal);
+        frame.code = self.broken.unwrap_or(frame.code);
+        self.say(Message::Close(Some(frame)));
         self.closed = true;
     }
 
@@ -174,6 +181,16 @@ pub(crate) fn farewell(refusal: Option<&Refusal>) -> CloseFrame {
     }
     reason.truncate(end);
     CloseFrame { code: close_code(refusal.code).into(), reason: reason.into() }
+}
+
+/// The standard's own code for a peer that broke the standard's rules (RFC 6455 section 7.4.1).
+fn rule_broken(error: &Error) -> Option<CloseCode> {
+    match error {
+        Error::Protocol(_) => Some(CloseCode::Protocol),
+        Error::Utf8(_) => Some(CloseCode::Invalid),
+        Error::Capacity(_) => Some(CloseCode::Size),
+        _ => None,
+    }
 }
 
 /// What a failed read means.

@@ -1,4 +1,5 @@
-//! WebSocket close codes, in two bands: 4000-4099 come back, 4100-4199 do not before something changed.
+//! WebSocket close codes, in two bands: 4000-4099 come back, 4100-4199 do not before something changed. Who
+//! breaks the rules of WebSocket itself is told so with the standard's own codes.
 
 use riser_model::door::Code;
 
@@ -26,10 +27,11 @@ pub fn close_code(code: Code) -> u16 {
     }
 }
 
-/// Whether a client that was closed with this code should come back by itself. Standard codes other than
-/// policy violations count as cuts.
+/// Whether a client that was closed with this code should come back by itself. Of the standard's codes (RFC 6455
+/// section 7.4.1) those for who breaks its rules (1002, 1007), for what is not taken (1003, 1009) and for policy (1008)
+/// would only come again; the others count as cuts.
 pub fn comes_back(close_code: u16) -> bool {
-    !(4100..4200).contains(&close_code) && close_code != 1008
+    !matches!(close_code, 1002 | 1003 | 1007..=1009 | 4100..4200)
 }
 
 /// When a client closed for this reason should come back, beside its own jitter; none in the second band.
@@ -62,6 +64,7 @@ mod tests {
         codes.dedup();
         assert_eq!(codes.len(), Code::ALL.len());
         assert!(Code::ALL.into_iter().all(|c| after_ms(c).is_some() == comes_back(close_code(c))));
-        assert!(comes_back(1006) && comes_back(4000) && !comes_back(4103));
+        assert!([1000, 1001, 1006, 1011, 4000].into_iter().all(comes_back));
+        assert!(![1002, 1007, 1008, 1009, 4103].into_iter().any(comes_back));
     }
 }

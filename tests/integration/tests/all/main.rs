@@ -16,6 +16,7 @@ mod bad_world;
 mod certificates;
 mod compat;
 mod compose;
+mod conformance;
 mod demo;
 mod downlink;
 mod gates;
