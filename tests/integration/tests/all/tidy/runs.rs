@@ -1,14 +1,15 @@
-//! The table of runs: that every test it names is one, and that a row which none holds says why.
+//! The tables of runs and of threats: that every test they name is one, and that a row which none holds says why.
 
 use std::{collections::BTreeMap, fs};
 
 use super::{expect_none, statements::is_test, workspace};
 
-const TABLE: &str = "tests/sim/RUNS.md";
+/// The tables, and so many rows they have at least.
+const TABLES: [(&str, usize); 2] = [("tests/sim/RUNS.md", 30), ("tests/THREATS.md", 50)];
 
 /// Rows of the tables: what is run, and what holds it.
-fn rows() -> Vec<(String, String)> {
-    let text = fs::read_to_string(workspace::root().join(TABLE)).expect("the table is there");
+fn rows(table: &str, least: usize) -> Vec<(String, String)> {
+    let text = fs::read_to_string(workspace::root().join(table)).expect("the table is there");
     let cells = text.lines().map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
     let rows: Vec<_> = cells
         .filter_map(|cells| match &cells[..] {
@@ -18,15 +19,15 @@ fn rows() -> Vec<(String, String)> {
             _ => None,
         })
         .collect();
-    assert!(rows.len() > 30, "the table has rows: {}", rows.len());
+    assert!(rows.len() > least, "{table} has rows: {}", rows.len());
     rows
 }
 
 #[test]
-fn tests_that_the_table_of_runs_names_exist() {
+fn tests_that_the_tables_of_runs_and_threats_name_exist() {
     let mut sources = BTreeMap::new();
     let mut violations = Vec::new();
-    for (run, holder) in rows() {
+    for (run, holder) in TABLES.into_iter().flat_map(|(table, least)| rows(table, least)) {
         let named: Vec<_> = holder.split('`').filter_map(|word| word.split_once("::")).collect();
         if named.is_empty() && !holder.starts_with("open: ") {
             violations.push(format!("{run}: held by no test, and does not say why"));
@@ -40,5 +41,5 @@ fn tests_that_the_table_of_runs_names_exist() {
             }
         }
     }
-    expect_none("tests of the table of runs", &violations);
+    expect_none("tests of the tables of runs and threats", &violations);
 }
