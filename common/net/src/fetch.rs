@@ -2,6 +2,7 @@
 
 use crate::{
     stream::Stream,
+    tcp::TcpStream,
     tls::{self, TlsFailed, Trust},
 };
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use hyper::{Request, StatusCode, Uri, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
 use std::{io, path::Path, time::Duration};
-use tokio::{net::TcpStream, task::JoinSet};
+use tokio::task::JoinSet;
 
 /// Why there is no document.
 #[derive(Debug, thiserror::Error)]

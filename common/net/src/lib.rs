@@ -30,6 +30,7 @@ pub mod site;
 mod socket;
 mod stall;
 pub mod stream;
+pub mod tcp;
 pub mod tells;
 pub mod tls;
 mod turnstile;

@@ -8,17 +8,14 @@ use crate::{
     certificate,
     entrance::{Entrance, Full, Peer, Visitor},
     stream::Stream,
+    tcp::{self, TcpListener, TcpStream},
     turnstile::{Turnstile, Wait},
 };
 use riser_model::Time;
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tracing::Instrument;
 
-/// How many handshakes the system may keep for us.
-const BACKLOG: i32 = 4096;
 /// How long to wait after the system refused to accept.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
@@ -47,7 +44,7 @@ impl Listener {
         tls: Option<TlsAcceptor>,
     ) -> Result<Self, ListenFailed> {
         let name = name.into();
-        match bind(address) {
+        match tcp::bind(address) {
             Ok(tcp) => Ok(Self { name, tcp, tls, full: b"" }),
             Err(source) => Err(ListenFailed { address, name, source }),
         }
@@ -159,29 +156,6 @@ impl Listener {
     }
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    // Before anybody comes: who is accepted has the listener's options, and storms of connections are spared five system
-    // calls each. A socket that refuses an option is as good without.
-    let _ = tune(SockRef::from(&socket));
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
-}
-
-/// Small packets leave at once, and a peer that vanished without a word is noticed within two minutes even where
-/// no protocol above asks.
-pub(crate) fn tune(socket: SockRef<'_>) -> io::Result<()> {
-    socket.set_tcp_nodelay(true)?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(Duration::from_secs(60))
-        .with_interval(Duration::from_secs(15))
-        .with_retries(4);
-    socket.set_tcp_keepalive(&keepalive)
-}
-
 /// A socket whose TLS handshake, if any, is still to come.
 pub(crate) struct Arrived {
     tcp: TcpStream,
@@ -215,19 +189,5 @@ impl Arrived {
                 None
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn who_is_accepted_has_the_options_of_the_listener() {
-        let listener = Listener::bind("test", ([127, 0, 0, 1], 0).into(), None).unwrap();
-        let client = TcpStream::connect(listener.address().unwrap()).await.unwrap();
-        let (accepted, _) = listener.tcp.accept().await.unwrap();
-        assert!(accepted.nodelay().unwrap() && !client.nodelay().unwrap());
-        assert!(SockRef::from(&accepted).keepalive().unwrap());
     }
 }

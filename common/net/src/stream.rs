@@ -1,14 +1,12 @@
 //! A connected socket, with or without TLS.
 
+use crate::tcp::TcpStream;
 use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{client, server};
 
 /// The label under which both ends of a link derive the bytes that bind their signatures to this TLS session

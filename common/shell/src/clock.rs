@@ -5,6 +5,7 @@
 //! left whenever one is asked for, and is good for one wait.
 
 use riser_model::{BootId, Now, Time, Wall};
+#[cfg(not(riser_turmoil))]
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -17,8 +18,7 @@ pub struct Clock;
 impl Clock {
     /// Both clocks, read together.
     pub fn now(self) -> Now {
-        let time = nanoseconds(clock_gettime(ClockId::Boottime));
-        let wall = nanoseconds(clock_gettime(ClockId::Realtime));
+        let (time, wall) = read();
         Now {
             time: Time(u64::try_from(time).unwrap_or(0)),
             wall: Wall(i64::try_from(wall.div_euclid(1_000_000)).unwrap_or(i64::MAX)),
@@ -39,8 +39,18 @@ impl Clock {
     }
 }
 
-fn nanoseconds(time: Timespec) -> i128 {
-    i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec)
+/// Boot and wall time, nanoseconds.
+#[cfg(not(riser_turmoil))]
+fn read() -> (i128, i128) {
+    let nanoseconds = |time: Timespec| i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec);
+    (nanoseconds(clock_gettime(ClockId::Boottime)), nanoseconds(clock_gettime(ClockId::Realtime)))
+}
+
+/// The clocks of a simulation, which do not move outside of one.
+#[cfg(riser_turmoil)]
+fn read() -> (i128, i128) {
+    let nanoseconds = |time: Option<Duration>| time.map_or(0, |time| time.as_nanos() as i128);
+    (nanoseconds(turmoil::sim_elapsed()), nanoseconds(turmoil::since_epoch()))
 }
 
 /// The farthest wait at once; whoever waits for more wakes and waits again.

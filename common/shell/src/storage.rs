@@ -1,18 +1,23 @@
-//! The log's two threads: one that commits, one that reads. The task that owns the core never waits for a disk.
+//! The log's two workers, threads of their own: one that commits, one that reads. The task that owns the core never waits for a disk.
 //!
-//! The committing thread takes everything that waits, stages it, and makes it durable with one write and one sync;
+//! The committing one takes everything that waits, stages it, and makes it durable with one write and one sync;
 //! what arrives meanwhile is the next commit (rules 6.3 and 6.4). What may wait is bounded by the core, which
 //! refuses publications beyond its bound. Answers come in the order of the tickets.
 
 use crate::clock::Clock;
 use riser_log::{Committed, Decision, Disk, Fold, Index, Pacer, Reader, Refused, Status, Waiting, Writer};
 use riser_model::{Batch, CursorKey, CursorValue, Gap, Read, Selected, Seq, Wall, door::Code};
-use std::{
-    collections::VecDeque,
-    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError},
-    thread::{self, JoinHandle},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
+
+// In a simulation there is one thread, and a sync takes virtual time.
+#[cfg(riser_turmoil)]
+#[path = "storage/tasks.rs"]
+mod workers;
+#[cfg(not(riser_turmoil))]
+#[path = "storage/threads.rs"]
+mod workers;
+
+use workers::Workers;
 
 /// A log that could not write tries again this often.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
@@ -66,85 +71,65 @@ pub enum Answer {
     },
 }
 
+/// What the committing worker is told.
 enum Order {
     Persist { ticket: u64, batch: Batch, connections: u32 },
     Cursor(CursorKey, CursorValue),
     Views(Option<Seq>),
 }
 
-/// The way to the log's threads. Dropped, it ends them when they have done what was ordered.
+/// The way to the log's workers. Dropped, it ends them when they have done what was ordered.
 #[derive(Debug)]
 pub struct Storage {
-    orders: Option<Sender<Order>>,
-    reads: Option<Sender<(u64, Read)>>,
-    threads: Vec<JoinHandle<()>>,
+    workers: Workers,
 }
 
 impl Storage {
-    /// Starts the threads. `index` knows what the log's segments hold; `answer` is called from both threads and must not
-    /// wait.
+    /// Starts the workers. `index` knows what the log's segments hold; `answer` is called from both and must not wait.
     pub fn start<D: Disk, F: Fold>(
         writer: Writer<D, F>,
         index: Box<dyn Index + Send>,
         answer: impl Fn(Answer) + Clone + Send + 'static,
     ) -> std::io::Result<Self> {
-        let (orders, ordered) = mpsc::channel();
-        let (reads, asked) = mpsc::channel();
-        let reader = writer.reader();
-        let committing = Committing::new(writer, ordered, answer.clone());
-        let threads = vec![
-            thread::Builder::new().name("log-commit".into()).spawn(move || committing.run())?,
-            thread::Builder::new()
-                .name("log-read".into())
-                .spawn(move || read(reader, index, &asked, answer))?,
-        ];
-        Ok(Self { orders: Some(orders), reads: Some(reads), threads })
+        let reading = Reading { reader: writer.reader(), index, answer: answer.clone() };
+        let workers = Workers::start(Committing::new(writer, answer), reading)?;
+        Ok(Self { workers })
     }
 
     /// Stores a batch for that many connections. Answered by `Persisted` or `Failed`.
     pub fn persist(&self, ticket: u64, batch: Batch, connections: u32) {
-        self.order(Order::Persist { ticket, batch, connections });
+        self.workers.order(Order::Persist { ticket, batch, connections });
     }
 
     /// Moves a cursor with the next commit.
     pub fn set_cursor(&self, key: CursorKey, value: CursorValue) {
-        self.order(Order::Cursor(key, value));
+        self.workers.order(Order::Cursor(key, value));
     }
 
     /// Views have seen everything up to here, or with none all there is: what comes after stays, within a bound
     /// (rule 6.10).
     pub fn hold_for_views(&self, through: Option<Seq>) {
-        self.order(Order::Views(through));
+        self.workers.order(Order::Views(through));
     }
 
     /// Reads. Answered by `Read`.
     pub fn read(&self, ticket: u64, read: Read) {
-        let reads = self.reads.as_ref().expect("only drop takes it");
-        // A thread that has ended panicked, and took the process's answer with it.
-        let _ = reads.send((ticket, read));
-    }
-
-    fn order(&self, order: Order) {
-        let orders = self.orders.as_ref().expect("only drop takes it");
-        let _ = orders.send(order);
+        self.workers.read(ticket, read);
     }
 }
 
-impl Drop for Storage {
-    fn drop(&mut self) {
-        self.orders = None;
-        self.reads = None;
-        for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("a log thread panicked");
-            }
-        }
-    }
+/// What the committing worker does before it looks what else was ordered.
+enum Pause {
+    /// Nothing: there is something to be done.
+    None,
+    /// It waits so long at most.
+    AtMost(Duration),
+    /// It waits for an order.
+    Order,
 }
 
 struct Committing<D: Disk, F: Fold, A> {
     writer: Writer<D, F>,
-    orders: Receiver<Order>,
     answer: A,
     pacer: Pacer,
     clock: Clock,
@@ -155,11 +140,10 @@ struct Committing<D: Disk, F: Fold, A> {
 }
 
 impl<D: Disk, F: Fold, A: Fn(Answer)> Committing<D, F, A> {
-    fn new(writer: Writer<D, F>, orders: Receiver<Order>, answer: A) -> Self {
+    fn new(writer: Writer<D, F>, answer: A) -> Self {
         let failing = writer.status().failing;
         Self {
             writer,
-            orders,
             answer,
             pacer: Pacer::default(),
             clock: Clock,
@@ -169,36 +153,22 @@ impl<D: Disk, F: Fold, A: Fn(Answer)> Committing<D, F, A> {
         }
     }
 
-    fn run(mut self) {
-        loop {
-            match self.next_order() {
-                Ok(order) => self.take(order),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
-                    self.commit();
-                    return;
-                }
-            }
-            while let Ok(order) = self.orders.try_recv() {
-                self.take(order);
-            }
-            self.commit_if_due();
-            self.look_after();
+    /// How long it may wait for the next order.
+    fn pause(&mut self) -> Pause {
+        let now = self.clock.now();
+        match self.pacer.decide(now.time, self.waiting()) {
+            Some(Decision::Commit) => Pause::None,
+            Some(Decision::WaitUntil(at)) => Pause::AtMost(at.since(now.time)),
+            None if self.failing => Pause::AtMost(RETRY_EVERY),
+            None if self.prepare() => Pause::None,
+            None => Pause::Order,
         }
     }
 
-    /// Waits for work, no longer than what is due allows.
-    fn next_order(&mut self) -> Result<Order, RecvTimeoutError> {
-        let now = self.clock.now();
-        match self.pacer.decide(now.time, self.waiting()) {
-            Some(Decision::Commit) => Err(RecvTimeoutError::Timeout),
-            Some(Decision::WaitUntil(at)) => self.orders.recv_timeout(at.since(now.time)),
-            None if self.failing => self.orders.recv_timeout(RETRY_EVERY),
-            None => match self.prepare() {
-                true => Err(RecvTimeoutError::Timeout),
-                false => self.orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            },
-        }
+    /// After each pause, and what was ordered by then.
+    fn work(&mut self) {
+        self.commit_if_due();
+        self.look_after();
     }
 
     fn waiting(&self) -> Waiting {
@@ -337,34 +307,27 @@ impl<D: Disk, F: Fold, A: Fn(Answer)> Committing<D, F, A> {
     }
 }
 
-fn read<D: Disk>(
-    mut reader: Reader<D>,
-    mut index: Box<dyn Index>,
-    reads: &Receiver<(u64, Read)>,
-    answer: impl Fn(Answer),
-) {
-    let mut learning = true;
-    loop {
-        // What the index does not know it is told while nobody waits.
-        let next =
-            if learning { reads.try_recv() } else { reads.recv().map_err(|_| TryRecvError::Disconnected) };
-        let (ticket, read) = match next {
-            Ok(asked) => asked,
-            Err(TryRecvError::Disconnected) => return,
-            Err(TryRecvError::Empty) => {
-                learning = reader.teach(&mut *index).unwrap_or_else(|error| {
-                    tracing::warn!(%error, "the log's index could not be told what a segment holds");
-                    false
-                });
-                continue;
-            }
-        };
-        learning = true;
-        let found = reader.perform(&read, &mut *index).unwrap_or_else(|error| {
+struct Reading<D: Disk, A> {
+    reader: Reader<D>,
+    index: Box<dyn Index + Send>,
+    answer: A,
+}
+
+impl<D: Disk, A: Fn(Answer)> Reading<D, A> {
+    /// Tells the index one thing that it does not know; says whether there may be more.
+    fn teach(&mut self) -> bool {
+        self.reader.teach(&mut *self.index).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the log's index could not be told what a segment holds");
+            false
+        })
+    }
+
+    fn perform(&mut self, ticket: u64, read: &Read) {
+        let found = self.reader.perform(read, &mut *self.index).unwrap_or_else(|error| {
             tracing::warn!(%error, "the log could not be read");
             read.nothing()
         });
-        answer(Answer::Read { ticket, found });
+        (self.answer)(Answer::Read { ticket, found });
     }
 }
 
@@ -374,6 +337,7 @@ mod tests {
     use riser_log::{Config, Entropy, fault::FaultDisk};
     use riser_model::{HubIdentity, LogId, Now, PublicKey, RouteNumber, Stamp};
     use riser_wire::entry::{self, Kind};
+    use std::sync::mpsc;
 
     #[test]
     fn every_batch_of_a_failed_commit_is_answered() {
@@ -381,8 +345,7 @@ mod tests {
         let opened = Writer::<_, ()>::open(disk.clone(), Config::tiny(), Entropy(1), Now::default());
         let writer = opened.unwrap().0;
         let (said, answers) = mpsc::channel();
-        let (_orders, ordered) = mpsc::channel();
-        let mut committing = Committing::new(writer, ordered, move |answer| said.send(answer).unwrap());
+        let mut committing = Committing::new(writer, move |answer| said.send(answer).unwrap());
         (1..10).for_each(|n| disk.fail_sync(disk.counts().syncs + n));
         let hub = CursorKey::Uplink(HubIdentity { key: PublicKey([0; 32]), log: LogId(1) });
         let alone =

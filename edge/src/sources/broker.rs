@@ -14,6 +14,7 @@ use crate::config::BrokerUrl;
 use riser_net::{
     Entrance, Peer, Stream,
     door::serve_door,
+    tcp::{TcpStream, lookup_host},
     tls::{self, TlsFailed, Trust},
 };
 use riser_shell::{Clock, entropy};
@@ -28,10 +29,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{
-    net::{TcpStream, lookup_host},
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 
 /// Where systems keep the certificate authorities that they believe.
 const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -171,7 +169,7 @@ async fn in_time<T>(
 /// Tries the name's addresses in turn, all of them in time.
 async fn connect(url: &BrokerUrl) -> Result<(TcpStream, SocketAddr), DialFailed> {
     let named = |source| DialFailed::Name { url: url.clone(), source };
-    let find = async { lookup_host((url.host.as_str(), url.port)).await.map_err(named) };
+    let find = async { lookup_host(&url.host, url.port).await.map_err(named) };
     let addresses: Vec<SocketAddr> = in_time("find", url, find).await?.collect();
     in_time("connect to", url, async {
         let mut failed = named(io::ErrorKind::NotFound.into());

@@ -10,6 +10,7 @@
 pub mod clock;
 pub mod command;
 pub mod disk;
+pub mod history;
 pub mod machine;
 pub mod mangler;
 pub mod mqtt;
@@ -19,5 +20,6 @@ pub mod reader;
 pub mod run;
 pub mod shelf;
 pub mod site;
+mod socket;
 pub mod timeline;
 pub mod world;

@@ -12,12 +12,13 @@ use anyhow::{Context, bail, ensure};
 use riser_integration::ledger::Line;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
+use crate::history::say;
 use crate::mqtt::{self, Said, Version};
 use crate::payload;
+use crate::socket::TcpStream;
 
 /// How long a connection may say nothing while something is outstanding.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -174,9 +175,4 @@ impl Publisher {
 /// At most a hundred are outstanding, so ids do not meet.
 fn packet_id(n: u64) -> u16 {
     (n % 60_000) as u16 + 1
-}
-
-/// Enters a line in the history.
-pub fn say(line: &Line) {
-    println!("{}", serde_json::to_string(line).expect("a line is JSON"));
 }

@@ -10,15 +10,15 @@ use futures_util::{SinkExt, StreamExt};
 use riser_integration::ledger::Line;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::{
     client_async,
     tungstenite::{Message, client::IntoClientRequest, http::HeaderValue},
 };
 
+use crate::history::say;
 use crate::payload;
-use crate::publisher::say;
+use crate::socket::TcpStream;
 
 /// The hub pings every 25 s: whoever is silent for longer is gone.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -69,7 +69,8 @@ impl Reader {
         let Asked { server, account, room, .. } = &self.asked;
         let mut request = format!("ws://{server}/{account}/{room}").into_client_request()?;
         request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("riser.v1.json"));
-        let socket = TcpStream::connect(server).await.context("connect to the hub")?;
+        let socket = timeout(PATIENCE, TcpStream::connect(*server)).await.context("wait for the hub")?;
+        let socket = socket.context("connect to the hub")?;
         let open = timeout(PATIENCE, client_async(request, socket)).await;
         let (mut socket, _) = open.context("wait for the WebSocket")?.context("open the WebSocket")?;
         let from = self.position.as_ref().map_or(json!("start"), |after| json!({ "after": after }));

@@ -1,7 +1,12 @@
 //! Opening a link: from a URL to a connected WebSocket, each step in time.
 
 use super::{EdgeEnd, Link};
-use crate::{counters::Counters, listener::tune, site::LINK_PROTOCOL, stream::Stream};
+use crate::{
+    counters::Counters,
+    site::LINK_PROTOCOL,
+    stream::Stream,
+    tcp::{TcpStream, lookup_host, tune},
+};
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::{Request, Response, StatusCode, Uri, body::Incoming, client::conn::http1, header};
@@ -9,11 +14,7 @@ use hyper_util::rt::TokioIo;
 use riser_wire::{limits::FIRST_FRAME_DEADLINE, link::PATH};
 use rustls_pki_types::ServerName;
 use std::{fmt, io, net::SocketAddr, str::FromStr, sync::Arc};
-use tokio::{
-    net::{TcpStream, lookup_host},
-    task::JoinSet,
-    time::timeout,
-};
+use tokio::{task::JoinSet, time::timeout};
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
 
@@ -184,7 +185,7 @@ async fn in_time<T>(
 /// Tries the name's addresses in turn, all of them in time.
 async fn connect(url: &LinkUrl, insecure: bool) -> Result<TcpStream, DialFailed> {
     let named = |source| DialFailed::Name { url: url.clone(), source };
-    let find = async { lookup_host((url.host.as_str(), url.port)).await.map_err(named) };
+    let find = async { lookup_host(&url.host, url.port).await.map_err(named) };
     let addresses: Vec<SocketAddr> = in_time("find", url, find).await?.collect();
     if let Some(address) = addresses.iter().find(|address| !address.ip().to_canonical().is_loopback())
         && !url.tls
@@ -198,7 +199,7 @@ async fn connect(url: &LinkUrl, insecure: bool) -> Result<TcpStream, DialFailed>
             match TcpStream::connect(address).await {
                 Ok(tcp) => {
                     // A socket that refuses an option is as good without.
-                    let _ = tune(socket2::SockRef::from(&tcp));
+                    let _ = tune(&tcp);
                     return Ok(tcp);
                 }
                 Err(source) => failed = DialFailed::Connect { url: url.clone(), address, source },

@@ -48,6 +48,8 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("riser-integration", &[WIRE, SIBLINGS, INSTANCE, GLUE, HOST, CORES, PROGRAMS, &["riser-demo"]]),
         // It meets the programs as processes, through what the integration tests run them with.
         ("riser-chaos", &[PROGRAMS, &["riser-integration"]]),
+        // The programs' own async code, and the clients and the ledger of real processes.
+        ("riser-turmoil", &[PROGRAMS, &["riser-shell", "riser-chaos", "riser-integration"]]),
         ("riser-bench", &[WIRE, SIBLINGS, INSTANCE, GLUE, HOST, CORES, PROGRAMS]),
     ];
     rows.iter().map(|(name, sets)| (*name, sets.concat().into_iter().collect())).collect()
