@@ -6,10 +6,10 @@ pub use source::{BrokerConfig, BrokerUrl, ClientIdText, SourceConfig, TopicFilte
 
 use riser_gate::{AccountConfig, Directory, Invalid, Policy, Words};
 use riser_log::OnFull;
-use riser_model::{Binding, RoomName};
+use riser_model::{AccountName, Binding, RoomName};
 use riser_shell::{
     config::{
-        BindingConfig, ByteSize, HttpListener, LimitsConfig, LinkListener, Listeners, MqttListener,
+        BindingConfig, ByteSize, Duration, HttpListener, LimitsConfig, LinkListener, Listeners, MqttListener,
         OperationsListener, Program, TlsFiles, UplinkConfig, listen,
     },
     keys,
@@ -61,6 +61,9 @@ pub struct EdgeConfig {
     /// Where messages come from besides the listeners.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub source: Vec<SourceConfig>,
+    /// Accounts whose credentials hold by the hub's word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vouched: Option<VouchedConfig>,
     /// Who may enter, and which rooms there are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub account: Vec<AccountConfig>,
@@ -78,6 +81,34 @@ pub struct EdgeListen {
     pub link: Listeners<LinkListener>,
     /// Metrics and health.
     pub operations: Listeners<OperationsListener>,
+}
+
+/// `[vouched]`: what the hub of these accounts gave up, by a change there, lets nobody in here either.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VouchedConfig {
+    /// Which, by name.
+    pub accounts: Vec<AccountName>,
+    /// Where the hub was not heard for so long, nobody is let in by a credential of theirs.
+    pub grant_max_age: Duration,
+}
+
+impl Default for VouchedConfig {
+    fn default() -> Self {
+        Self { accounts: Vec::new(), grant_max_age: Duration::seconds(24 * 3600) }
+    }
+}
+
+impl VouchedConfig {
+    fn check(&self, config: &EdgeConfig) -> Option<Invalid> {
+        let is_there = |name: &&AccountName| config.account.iter().any(|account| account.name == **name);
+        if let Some(name) = self.accounts.iter().find(|name| !is_there(name)) {
+            let what = format!("no account {name}");
+            return Some(Invalid::new("vouched.accounts", what, "the names of accounts of this file"));
+        }
+        let want = "an [[uplink]] to the hub of these accounts";
+        config.uplink.is_empty().then(|| Invalid::new("vouched", "there is nobody to hear", want))
+    }
 }
 
 /// `[quota]`.
@@ -117,6 +148,7 @@ impl Default for EdgeConfig {
             uplink: vec![],
             binding: vec![],
             source: vec![],
+            vouched: None,
             account: vec![],
         }
     }
@@ -302,6 +334,7 @@ impl Program for EdgeConfig {
         wrong.extend(self.check_uplinks());
         wrong.extend(self.check_bindings());
         wrong.extend(self.check_sources());
+        wrong.extend(self.vouched.as_ref().and_then(|vouched| vouched.check(self)));
         match self.directory() {
             Ok(directory) => {
                 wrong.extend(self.policies(&directory).err().unwrap_or_default());

@@ -7,6 +7,7 @@ use crate::{
     sources::{Receipt, Sources},
     status::{Look, Status},
     uplinks::{Route, Uplinks},
+    vouched::Vouched,
 };
 use anyhow::Context;
 use riser_edge_core::{Downlink, EdgeCore, LinkInput, Uplink};
@@ -78,7 +79,11 @@ impl Edge {
             tracing::warn!(?files, "the open-file limit is below limits.connections");
         }
         let directory = config.directory().map_err(invalid)?;
-        let policies = config.policies(&directory).map_err(invalid)?;
+        let mut policies = config.policies(&directory).map_err(invalid)?;
+        let vouched = Vouched::open(config, now);
+        // What was given up may be what something here goes by: that is no reason not to start.
+        let directory = vouched.as_ref().and_then(Vouched::directory).unwrap_or(directory);
+        policies.values_mut().for_each(|policy| *policy = Arc::new(policy.renewed(&directory)));
         let mut log_config = config.quota.log();
         // Until its hub has been met an uplink has no cursor, and everything is its due.
         log_config.holds.custodians = config.uplink.len();
@@ -105,7 +110,8 @@ impl Edge {
             let only = config.uplink.len() == 1;
             let log = (&recovered, &moved, segment_bytes);
             let (sender, downlink) = ends(uplink, config.data(), log, only, now)?;
-            uplinks.push(Uplink::new(uplink.name(index), sender, downlink, linked.clone()));
+            let uplinked = Uplink::new(uplink.name(index), sender, downlink, linked.clone());
+            uplinks.push(uplinked.asking(vouched.is_some()));
             let route = Route::new(uplink, uplink.name(index).to_string(), Arc::clone(&metrics));
             routes.push(route.with_context(|| format!("set up uplink {}", uplink.name(index)))?);
         }
@@ -124,6 +130,7 @@ impl Edge {
             let _ = saved.send(Answer::Saved { changes });
         })
         .context("start the thread that saves what channels retain")?;
+        let (given_up, said) = mpsc::unbounded_channel();
         let counters = Arc::clone(entrance.counters());
         let sockets = LinkSockets::new(fork_sender.clone());
         let (host, handle) = Host::new(Parts {
@@ -134,7 +141,14 @@ impl Edge {
             retained: saver,
             answers,
             link_inputs,
-            links: Uplinks::new(routes, link_sender.clone(), counters, fork_sender, sockets.clone()),
+            links: Uplinks::new(
+                routes,
+                link_sender.clone(),
+                counters,
+                fork_sender,
+                sockets.clone(),
+                given_up,
+            ),
             verifier: Arc::new(Passwords::new(config.limits.password_verifiers)),
             // An edge's accounts change with its file: nobody takes errands.
             errands: mpsc::channel(1).0,
@@ -183,6 +197,10 @@ impl Edge {
             });
         }
         edge.sources.read_brokers(&mut edge.background);
+        if let Some(vouched) = vouched {
+            let (handle, metrics) = (edge.handle.clone(), Arc::clone(&metrics));
+            edge.background.spawn(vouched.keep(said, handle, self::rooms, metrics));
+        }
         edge.background.spawn(lookout.keep(async move |by_ms| {
             // A core that has ended needs no news.
             let _ = link_sender.send(LinkInput::ClockStepped(by_ms)).await;

@@ -11,6 +11,7 @@ mod site;
 pub mod sources;
 mod status;
 mod uplinks;
+mod vouched;
 
 pub use command::main;
 pub use config::EdgeConfig;

@@ -9,7 +9,7 @@ use riser_net::{
     tls::{self, Trust},
 };
 use riser_shell::{Metrics, config::UplinkConfig, entropy, metrics::ByUplink};
-use riser_wire::link::{EdgeFrame, Nonce};
+use riser_wire::link::{EdgeFrame, GivenUp, Nonce};
 use std::{
     collections::BTreeMap,
     path::Path,
@@ -63,6 +63,8 @@ pub struct Uplinks {
     connections: BTreeMap<UplinkNumber, (u64, mpsc::UnboundedSender<Order<EdgeFrame>>)>,
     forked: watch::Sender<bool>,
     below: LinkSockets,
+    /// A hub says no more of it than there is, and the link's window bounds how fast.
+    given_up: mpsc::UnboundedSender<GivenUp>,
 }
 
 impl Uplinks {
@@ -73,8 +75,9 @@ impl Uplinks {
         counters: Arc<Counters>,
         forked: watch::Sender<bool>,
         below: LinkSockets,
+        given_up: mpsc::UnboundedSender<GivenUp>,
     ) -> Self {
-        Self { routes, inbox, counters, connections: BTreeMap::new(), forked, below }
+        Self { routes, inbox, counters, connections: BTreeMap::new(), forked, below, given_up }
     }
 
     fn connect(&mut self, uplink: UplinkNumber, attempt: u64) {
@@ -107,6 +110,8 @@ impl Links<EdgeCore> for Uplinks {
                 self.forked.send_replace(true);
             }
             LinkOutput::Event { uplink, event } => say(uplink, &event),
+            // Whoever hears it ends with the edge.
+            LinkOutput::GivenUp { said, .. } => drop(self.given_up.send(said)),
             LinkOutput::Below(output) => self.below.perform(output),
             LinkOutput::Missing { uplink, gap } => tracing::warn!(
                 uplink = uplink.0,

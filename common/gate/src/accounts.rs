@@ -25,10 +25,12 @@ use std::{
 use uuid::Uuid;
 
 pub mod change;
+mod given_up;
 mod import;
 pub mod row;
 
 pub use change::{AccountChange, Change, Refused, Why};
+pub use given_up::{GivenUp, Walk};
 pub use import::Note;
 
 /// The most that is remembered of what was revoked or given up in one account. Past it nothing new is made in that account;
@@ -214,7 +216,7 @@ impl Accounts {
     /// What instances look at.
     pub fn compile(&self) -> Result<Directory, Vec<Invalid>> {
         let all: Vec<AccountConfig> = self.iter().map(|(_, account)| account.effective()).collect();
-        Directory::compile(&all)
+        Directory::compile(&all).map(|directory| directory.of(self))
     }
 
     /// The same without the accounts that do not compile any more, as after an upgrade that refuses more: the others do not
@@ -231,7 +233,7 @@ impl Accounts {
                 }
             }
         }
-        (directory, wrong)
+        (directory.of(self), wrong)
     }
 
     /// Nothing is known any more of what was revoked in those: until somebody says otherwise, nobody is let in by what files

@@ -4,6 +4,7 @@
 //! token belongs to one client only. A directory never changes; a new configuration makes a new one.
 
 use crate::{
+    accounts::{Account, Accounts},
     config::AccountConfig,
     device_key::DeviceKey,
     hidden::{PasswordHash, SharedSecret, TokenHash},
@@ -57,6 +58,8 @@ pub struct Directory {
     vouched: BTreeMap<AccountId, BTreeSet<[u8; 32]>>,
     gates: BTreeMap<AccountId, Arc<Sequence>>,
     room_gates: BTreeMap<RoomId, (AccountId, Arc<Sequence>)>,
+    /// The accounts of which something was given up for ever.
+    given_up: BTreeMap<AccountId, Arc<Account>>,
 }
 
 #[derive(Clone, Debug)]
@@ -110,6 +113,19 @@ impl Directory {
         let all = directory.hashes.iter().fold(Sha256::new(), |all, hash| all.chain_update(hash.expose()));
         directory.no_secret = all.finalize().into();
         if wrong.is_empty() { Ok(directory) } else { Err(wrong) }
+    }
+
+    /// The same, of these accounts.
+    #[must_use]
+    pub(crate) fn of(mut self, accounts: &Accounts) -> Self {
+        let given_up = accounts.iter().filter(|(_, one)| !one.revoked.is_empty() || !one.gone.is_empty());
+        self.given_up = given_up.map(|(id, account)| (id, Arc::clone(account))).collect();
+        self
+    }
+
+    /// An account of which something was given up for ever.
+    pub fn given_up(&self, account: AccountId) -> Option<&Arc<Account>> {
+        self.given_up.get(&account)
     }
 
     /// The room with that id, if it is that account's.

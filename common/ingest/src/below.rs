@@ -7,7 +7,7 @@ use crate::{
     refused::Refused,
 };
 use bytes::Bytes;
-use riser_gate::Directory;
+use riser_gate::{Directory, accounts::Walk};
 use riser_instance::{Input as InstanceInput, Instance, core::Output};
 use riser_link::{
     Ingest, Present, Receivers, Registered,
@@ -25,6 +25,7 @@ use std::{
     sync::Arc,
 };
 
+mod given_up;
 mod passing;
 
 /// When edges are told to come back after a shutdown.
@@ -128,6 +129,8 @@ pub struct Below {
     /// Whose each welcomed connection is.
     welcomed: BTreeMap<ConnectionId, ClientId>,
     edges: BTreeMap<ClientId, Edge>,
+    /// How far those who asked were told what was given up of their accounts.
+    told: BTreeMap<ConnectionId, Walk>,
     /// By the receivers' token, which is the rooms' token too.
     outstanding: BTreeMap<u64, Outstanding>,
     /// What edges refused and is read from the disk, by ticket.
@@ -165,6 +168,7 @@ impl Below {
             former: BTreeSet::new(),
             tables: BTreeMap::new(),
             welcomed: BTreeMap::new(),
+            told: BTreeMap::new(),
             outstanding: BTreeMap::new(),
             refused: BTreeMap::new(),
             asked: BTreeSet::new(),
@@ -228,6 +232,7 @@ impl Below {
                 table.changed(*edge, &directory);
             }
         }
+        self.tell_given_up();
         let orphans = self.downlinks.changed(&directory, (instance.bus(), &self.receivers), now);
         if !orphans.is_empty() {
             let cursors = orphans.into_iter().map(|key| (key, None)).collect();
@@ -299,6 +304,7 @@ impl Below {
 
     fn gone(&mut self, connection: ConnectionId, instance: &mut Instance, now: Now) {
         self.tables.remove(&connection);
+        self.told.remove(&connection);
         let Some(client) = self.welcomed.remove(&connection) else { return };
         self.downlinks.gone(client, connection, (instance.bus(), &self.receivers), now);
         self.wishes(instance, now);
@@ -376,6 +382,7 @@ impl Below {
                 };
                 self.downlink(edge, input, instance, now);
             }
+            ReceiversOutput::GivenUp { connection, edge } => self.asked_given_up(connection, edge),
             ReceiversOutput::CaughtUp { .. } => {}
             ReceiversOutput::Ask { log, epoch } => {
                 self.asked.insert((log, epoch));

@@ -293,6 +293,11 @@ impl Receivers {
             }
             EdgeFrame::Above if up => self.asked_above(connection),
             EdgeFrame::Reached { log, epoch } if up => self.asked_reached(connection, (log, epoch)),
+            EdgeFrame::GivenUp if up => {
+                if let Some(edge) = state.phase.known().map(|known| known.hello.edge) {
+                    self.outputs.push_back(Output::GivenUp { connection, edge });
+                }
+            }
             EdgeFrame::Ping(number) if state.phase.known().is_some() => {
                 self.send(connection, HubFrame::Pong(number));
             }
@@ -305,7 +310,8 @@ impl Receivers {
             | EdgeFrame::Pong(_)
             | EdgeFrame::Down(_)
             | EdgeFrame::Above
-            | EdgeFrame::Reached { .. } => {
+            | EdgeFrame::Reached { .. }
+            | EdgeFrame::GivenUp => {
                 let what = "a frame before its time".into();
                 self.reject(
                     connection,

@@ -106,7 +106,8 @@ impl End for EdgeEnd {
             | EdgeFrame::CaughtUp { .. }
             | EdgeFrame::Down(_)
             | EdgeFrame::Above
-            | EdgeFrame::Reached { .. } => true,
+            | EdgeFrame::Reached { .. }
+            | EdgeFrame::GivenUp => true,
             EdgeFrame::Hello(..) | EdgeFrame::Ping(_) | EdgeFrame::Pong(_) | EdgeFrame::Bye { .. } => false,
         }
     }
@@ -128,7 +129,11 @@ impl End for HubEnd {
 
     fn trusts(frame: &HubFrame) -> bool {
         match frame {
-            HubFrame::Welcome(..) | HubFrame::Down(_) | HubFrame::Above(_) | HubFrame::Reached { .. } => true,
+            HubFrame::Welcome(..)
+            | HubFrame::Down(_)
+            | HubFrame::Above(_)
+            | HubFrame::Reached { .. }
+            | HubFrame::GivenUp(_) => true,
             HubFrame::Nonce { .. }
             | HubFrame::Synced { .. }
             | HubFrame::Refused(_)

@@ -12,8 +12,8 @@
 //! struct.
 
 use riser_model::{
-    BootId, ClientId, CursorValue, Epoch, EpochSpan, Gap, HubIdentity, LogId, Route, RouteNumber, Seq, Stamp,
-    Wall, time::Anchor,
+    AccountId, BootId, ClientId, CursorValue, Epoch, EpochSpan, Gap, HubIdentity, LogId, Route, RouteNumber,
+    Seq, Stamp, Wall, time::Anchor,
 };
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::{fmt, marker::PhantomData, time::Duration};
@@ -35,8 +35,8 @@ pub const SUBPROTOCOL: &str = "riser.link.v1";
 pub const PATH: &str = "/link";
 /// The newest version of frames and framing that this build speaks. A message carries the version that its frame came
 /// with, so that who knows only older ones reads all that it ever knew: 1 is the way up, 2 the way down, 3 what lies above, 4
-/// how far a log was taken there.
-pub const VERSION: u8 = 4;
+/// how far a log was taken there, 5 what was given up of an account.
+pub const VERSION: u8 = 5;
 /// The most epochs in one [`Hello`]; an edge with more greets again when these are synced.
 pub const CHAIN_MAX: usize = 256;
 /// The most refused ranges in one [`HubFrame::Synced`].
@@ -45,6 +45,8 @@ pub const REFUSED_MAX: usize = 4096;
 pub const ROUTES_MAX: usize = 16_384;
 /// The most links between an edge and the topmost instance above it.
 pub const HOPS_MAX: u8 = 8;
+/// The most credentials, and the most ids, in one [`GivenUp`].
+pub const GIVEN_UP_MAX: usize = 4096;
 /// The most instances that are above one.
 pub const ABOVE_MAX: usize = 256;
 /// No log gets as far as this; a peer that claims so is malformed.
@@ -199,6 +201,9 @@ pub enum EdgeFrame {
         /// The epoch.
         epoch: Epoch,
     },
+    /// What was given up of this edge's account? Answered by [`HubFrame::GivenUp`], a part of it where that says so; to be
+    /// asked again then. What comes later is said without being asked.
+    GivenUp,
 }
 
 /// From the hub.
@@ -243,6 +248,23 @@ pub enum HubFrame {
         /// Of every seq up to here something is said there.
         through: Seq,
     },
+    /// What was given up of the edge's account.
+    GivenUp(GivenUp),
+}
+
+/// What was given up of an account for ever: it lets nobody in any more, whatever a file declares. A part of it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct GivenUp {
+    /// Of which account.
+    pub account: AccountId,
+    /// Credentials that were revoked, by their digests.
+    #[serde(deserialize_with = "at_most::<_, _, GIVEN_UP_MAX>")]
+    pub credentials: Vec<[u8; 32]>,
+    /// Users, clients and rooms that were removed, by their UUIDs.
+    #[serde(deserialize_with = "at_most::<_, _, GIVEN_UP_MAX>")]
+    pub ids: Vec<[u8; 16]>,
+    /// There is more, to be asked for; otherwise this is all that there is at the moment.
+    pub more: bool,
 }
 
 /// The instances above an edge, so that none becomes its own ancestor.

@@ -215,7 +215,8 @@ impl Downlink {
             | ReceiversOutput::Latest { .. }
             | ReceiversOutput::Ask { .. }
             | ReceiversOutput::CaughtUp { .. }
-            | ReceiversOutput::Down { .. } => {}
+            | ReceiversOutput::Down { .. }
+            | ReceiversOutput::GivenUp { .. } => {}
         }
     }
 

@@ -22,7 +22,7 @@ use riser_model::{
 use riser_rooms::{Append, Input as RoomsInput};
 use riser_wire::{
     entry::{self, Kind},
-    link::{ABOVE_MAX, Above, EdgeFrame, HubFrame, Nonce},
+    link::{ABOVE_MAX, Above, EdgeFrame, GivenUp, HubFrame, Nonce},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -103,6 +103,13 @@ pub enum LinkOutput {
         uplink: UplinkNumber,
         /// Which attempt.
         attempt: u64,
+    },
+    /// What was given up of this edge's account.
+    GivenUp {
+        /// Whose hub says so.
+        uplink: UplinkNumber,
+        /// What.
+        said: GivenUp,
     },
     /// A hub has other entries under this epoch's name: the log has to be opened anew.
     Reopen {
@@ -207,6 +214,16 @@ impl EdgeCore {
                     self.downlink(uplink, downlink::Input::Frame(frame), now);
                 }
             }
+            LinkInput::Frame { uplink, attempt, frame: HubFrame::GivenUp(said) } => {
+                self.sender(uplink, SenderInput::Heard { attempt }, now);
+                // Only a hub that has proven who it is.
+                if self.uplinks.get(&uplink).is_some_and(|one| one.attempt == attempt && one.is_up()) {
+                    if said.more {
+                        self.out(LinkOutput::Send { uplink, attempt, frame: EdgeFrame::GivenUp });
+                    }
+                    self.out(LinkOutput::GivenUp { uplink, said });
+                }
+            }
             LinkInput::Frame { uplink, attempt, frame } => {
                 self.sender(uplink, SenderInput::Frame { attempt, frame }, now);
             }
@@ -284,7 +301,12 @@ impl EdgeCore {
                 if let LinkEvent::Above(above) = &event {
                     self.above(number, above, now);
                 }
+                let is_up = matches!(event, LinkEvent::Up { .. });
                 self.emit(number, event, now);
+                if let Some(uplink) = self.uplinks.get(&number).filter(|uplink| is_up && uplink.asks) {
+                    let (attempt, frame) = (uplink.attempt, EdgeFrame::GivenUp);
+                    self.out(LinkOutput::Send { uplink: number, attempt, frame });
+                }
                 if let Some(input) = input {
                     self.downlink(number, input, now);
                 }

@@ -32,6 +32,8 @@ pub struct Uplink {
     told_of: BTreeSet<RoomId>,
     /// What lies above it.
     pub(crate) above: Option<Above>,
+    /// It asks what was given up of the edge's account.
+    pub(crate) asks: bool,
     /// The newest attempt to be connected.
     pub(crate) attempt: u64,
     routes_told: u32,
@@ -59,6 +61,7 @@ impl Uplink {
             told_of: linked.iter().map(|room| Scope::Room(*room).room()).collect(),
             linked,
             above: None,
+            asks: false,
             attempt: 0,
             routes_told: 0,
             origins_told: 1,
@@ -68,6 +71,17 @@ impl Uplink {
             down: Some(""),
             drained: false,
         }
+    }
+
+    /// The same that asks its hub what was given up of the edge's account.
+    #[must_use]
+    pub fn asking(self, asks: bool) -> Self {
+        Self { asks, ..self }
+    }
+
+    /// Whether its hub has welcomed it.
+    pub fn is_up(&self) -> bool {
+        self.down.is_none()
     }
 
     /// Tells the sender what the log's numbers mean that were given since the last time. Numbers that no live entry

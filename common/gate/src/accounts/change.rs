@@ -404,7 +404,7 @@ impl Account {
         Ok(())
     }
 
-    fn remove_member(&mut self, id: ClientId) -> Result<(), Refused> {
+    pub(super) fn remove_member(&mut self, id: ClientId) -> Result<(), Refused> {
         let member = self.found(id)?;
         let name = match &member {
             Member::User(user) => user.name.clone(),

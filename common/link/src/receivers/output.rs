@@ -74,6 +74,13 @@ pub enum Output {
         /// What.
         answer: DownAnswer,
     },
+    /// A welcomed edge asks what was given up of its account, and is to be told when there is more.
+    GivenUp {
+        /// On which connection.
+        connection: ConnectionId,
+        /// Which edge.
+        edge: ClientId,
+    },
     /// Commit this.
     Ingest(Box<Ingest>),
     /// The newest values of changed channels: for `conflate` subscriptions, never stored.

@@ -49,7 +49,8 @@ impl DownFrame {
             | EdgeFrame::Bye { .. }
             | EdgeFrame::Down(_)
             | EdgeFrame::Above
-            | EdgeFrame::Reached { .. } => None,
+            | EdgeFrame::Reached { .. }
+            | EdgeFrame::GivenUp => None,
         }
     }
 }
@@ -66,7 +67,8 @@ impl DownAnswer {
             | HubFrame::Pong(_)
             | HubFrame::Down(_)
             | HubFrame::Above(_)
-            | HubFrame::Reached { .. } => None,
+            | HubFrame::Reached { .. }
+            | HubFrame::GivenUp(_) => None,
         }
     }
 

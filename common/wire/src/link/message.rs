@@ -5,7 +5,8 @@
 //! body      postcard frame | for Batch and Latest: the items
 //! ```
 //!
-//! The version is the one that the frame came with: 2 for those of the way down, 3 for what lies above, 1 for all others.
+//! The version is the one that the frame came with: 2 for those of the way down, 3 for what lies above, 4 for how far a
+//! log was taken there, 5 for what was given up, 1 for all others.
 //!
 //! Compression is the caller's: [`encode_edge`], [`decode_edge`] and their hub twins take a function that does
 //! it, and which may keep what it knows from message to message. The sizes are checked here before it is called:
@@ -109,7 +110,8 @@ pub fn encode_edge(frame: &EdgeFrame, compress: impl FnOnce(&[u8]) -> Option<Vec
         | EdgeFrame::Bye { .. }
         | EdgeFrame::Down(_)
         | EdgeFrame::Above
-        | EdgeFrame::Reached { .. } => &[],
+        | EdgeFrame::Reached { .. }
+        | EdgeFrame::GivenUp => &[],
     };
     encode(frame.version(), frame, items, compress)
 }
@@ -126,7 +128,8 @@ pub fn encode_hub(frame: &HubFrame, compress: impl FnOnce(&[u8]) -> Option<Vec<u
         | HubFrame::Ping(_)
         | HubFrame::Pong(_)
         | HubFrame::Above(_)
-        | HubFrame::Reached { .. } => &[],
+        | HubFrame::Reached { .. }
+        | HubFrame::GivenUp(_) => &[],
     };
     encode(frame.version(), frame, items, compress)
 }
@@ -147,7 +150,8 @@ pub fn decode_edge(
         | EdgeFrame::Bye { .. }
         | EdgeFrame::Down(_)
         | EdgeFrame::Above
-        | EdgeFrame::Reached { .. } => nothing_after(&rest)?,
+        | EdgeFrame::Reached { .. }
+        | EdgeFrame::GivenUp => nothing_after(&rest)?,
     }
     if version == frame.version() { Ok(frame) } else { Err(BadMessage::Version { got: version }) }
 }
@@ -169,7 +173,8 @@ pub fn decode_hub(
         | HubFrame::Ping(_)
         | HubFrame::Pong(_)
         | HubFrame::Above(_)
-        | HubFrame::Reached { .. } => nothing_after(&rest)?,
+        | HubFrame::Reached { .. }
+        | HubFrame::GivenUp(_) => nothing_after(&rest)?,
     }
     if version == frame.version() { Ok(frame) } else { Err(BadMessage::Version { got: version }) }
 }
@@ -187,6 +192,7 @@ impl EdgeFrame {
             | Self::Bye { .. } => 1,
             Self::Above => 3,
             Self::Reached { .. } => 4,
+            Self::GivenUp => 5,
             Self::Down(
                 DownAnswer::Ready
                 | DownAnswer::Welcome(_)
@@ -209,6 +215,7 @@ impl HubFrame {
             | Self::Pong(_) => 1,
             Self::Above(_) => 3,
             Self::Reached { .. } => 4,
+            Self::GivenUp(_) => 5,
             Self::Down(DownFrame::Hello(_) | DownFrame::Batch(_)) => 2,
         }
     }

@@ -94,6 +94,7 @@ fn edge_frames() -> Vec<EdgeFrame> {
         EdgeFrame::Down(DownAnswer::Refused(refusal())),
         EdgeFrame::Above,
         EdgeFrame::Reached { log: LogId(300), epoch: Epoch(5) },
+        EdgeFrame::GivenUp,
     ]
 }
 
@@ -117,7 +118,13 @@ fn hub_frames() -> Vec<HubFrame> {
         HubFrame::Down(DownFrame::Batch(batch())),
         HubFrame::Above(Above { hops: 2, logs: vec![LogId(4), LogId(300)] }),
         HubFrame::Reached { log: LogId(300), epoch: Epoch(5), through: Seq(70_000) },
+        HubFrame::GivenUp(given_up()),
     ]
+}
+
+fn given_up() -> GivenUp {
+    let account = AccountId(uuid::Uuid::from_u128(7));
+    GivenUp { account, credentials: vec![[4; 32]], ids: vec![[5; 16]], more: true }
 }
 
 fn plain(frame: &EdgeFrame) -> Bytes {
@@ -170,6 +177,9 @@ fn frame_bytes_are_golden() {
     assert_eq!(down[3].as_ref(), [2, 0, 7, 3, 6, 1, b'a', 1, b'b', 1, 172, 2]);
     assert_eq!(down[4].as_ref(), [3, 0, 8]);
     assert_eq!(plain_hub(&hub_frames()[8]).as_ref(), [3, 0, 7, 2, 2, 4, 172, 2]);
+    assert_eq!(down[6].as_ref(), [5, 0, 10]);
+    let parts = [&[5, 0, 9, 16][..], &[0; 15], &[7, 1], &[4; 32], &[1], &[5; 16], &[1]];
+    assert_eq!(plain_hub(&hub_frames()[10]).as_ref(), parts.concat());
     let refused = &hub_frames()[3];
     assert_eq!(plain_hub(refused).as_ref(), [1, 0, 3, 6, 1, b'a', 1, b'b', 1, 172, 2]);
     let synced = &hub_frames()[2];

@@ -47,3 +47,4 @@ mod technical;
 mod terminal;
 mod tiers;
 mod tls;
+mod vouched;

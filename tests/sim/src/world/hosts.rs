@@ -79,6 +79,8 @@ impl World {
                 }
             }
             EdgeLink::Below(output) => self.hub_wants(n, output),
+            // No edge here asks.
+            EdgeLink::GivenUp { .. } => {}
             EdgeLink::Missing { gap, .. } => {
                 self.ledger.missing.entry(n).or_default().push(gap);
                 self.trace.line(self.now, || format!("edge {n} misses {gap:?} of the hub's log"));
@@ -270,6 +272,7 @@ fn shown_edge(frame: &EdgeFrame) -> String {
         EdgeFrame::Down(answer) => format!("of the way down: {answer:?}"),
         EdgeFrame::Above => "above?".to_owned(),
         EdgeFrame::Reached { log, epoch } => format!("how far is {:x} of {:x}?", epoch.0, log.0),
+        EdgeFrame::GivenUp => "given up?".to_owned(),
         EdgeFrame::Bye { last_added } => format!("bye {}", last_added.0),
     }
 }
@@ -293,5 +296,6 @@ fn shown_hub(frame: &HubFrame) -> String {
         HubFrame::Pong(_) => "pong".to_owned(),
         HubFrame::Above(above) => format!("above are {above:?}"),
         HubFrame::Reached { epoch, through, .. } => format!("{:x} is there to {}", epoch.0, through.0),
+        HubFrame::GivenUp(said) => format!("given up: {} and {}", said.credentials.len(), said.ids.len()),
     }
 }
