@@ -145,8 +145,8 @@ impl Bus {
                     let Some(view) = self.view(connection) else { return };
                     let mut push = push(subscription, &view, next);
                     if let Some(Push::Publication(delivery)) = &mut push {
-                        // Of what has no position (Latest, retained) each is for few.
-                        let pos = delivery.pos;
+                        // Of what has no position (Latest, retained) and of what was read from the disk each is for few.
+                        let pos = delivery.pos.filter(|pos| pos.seq >= self.tail.first());
                         delivery.wording = pos.and_then(|pos| self.wordings.of(pos.seq, delivery.body.len()));
                     }
                     let cost = cost(&push);

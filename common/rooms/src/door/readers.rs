@@ -11,7 +11,7 @@ use riser_model::{
     door::{self, Ask, Code, Delivery, Flow, From, Output, Refusal, Showing, Subscribed, Want},
 };
 use riser_wire::{
-    client::{Channels, Msg, Published, Push, Started, Subscribe, Technical, scope_name},
+    client::{Channels, Fields, Msg, Published, Push, Started, Subscribe, Technical, scope_name},
     cloud_event,
     entry::{Body, Kind, Publication},
     limits::SUBSCRIPTIONS_MAX,
@@ -378,20 +378,16 @@ fn message(sub: u32, prev: Position, delivery: &Delivery) -> Option<String> {
         let sub = (sub != UNASKED).then_some(sub);
         return Some(Push::Event { sub, pos, prev, scope, skipped, event }.text());
     }
-    let fields = || {
-        let (pos, route) = (delivery.pos, &delivery.route);
-        Published::new(pos, route.channel.as_str(), route.client, &body, &publication).fields()
-    };
-    let own;
-    let fields = match &delivery.wording {
-        Some(wording) => wording.get(fields),
-        None => {
-            own = fields();
-            &own
-        }
-    };
     let (skipped, latest, session) = (delivery.skipped, delivery.pos.is_none(), delivery.session);
-    Some(Msg { sub, prev, fields, skipped, latest, session }.text())
+    let say = |fields: Fields<'_>| Msg { sub, prev, fields, skipped, latest, session }.text();
+    let published = || {
+        let (pos, route) = (delivery.pos, &delivery.route);
+        Published::new(pos, route.channel.as_str(), route.client, &body, &publication)
+    };
+    Some(match &delivery.wording {
+        Some(wording) => say(Fields::Worded(wording.get(|| published().fields()))),
+        None => say(Fields::Of(&published())),
+    })
 }
 
 fn subscription(push: &door::Push) -> SubscriptionId {

@@ -1,19 +1,14 @@
 //! What a server says: replies, which echo a request's id, and pushes, which have none.
 
-use super::request::is_json;
-use crate::{
-    close::{after_ms, close_code},
-    entry::{Body, Publication},
-};
-use base64::{Engine, engine::general_purpose::STANDARD};
+use crate::close::{after_ms, close_code};
 use riser_model::{
-    AccountName, ClientId, ConnectionId, Gap, Position, RoomName, SessionId, Wall,
+    AccountName, ClientId, ConnectionId, Gap, Position, RoomName,
     door::{Completeness, Prompt, Refusal},
     event::Scope,
 };
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
-use std::{collections::BTreeMap, fmt::Write};
+use std::collections::BTreeMap;
 
 /// The reply to a request that was done.
 pub fn ok(id: Option<u64>, done: &Done<'_>) -> String {
@@ -191,80 +186,6 @@ impl Serialize for Receipt {
     }
 }
 
-/// What a message says of its publication, the same to everybody who gets it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Published<'a> {
-    /// Where it is. Latest has no position and moves none.
-    #[serde(serialize_with = "shown_if", skip_serializing_if = "Option::is_none")]
-    pub pos: Option<Position>,
-    /// In which channel.
-    pub channel: &'a str,
-    /// Whose.
-    pub client: ClientId,
-    /// When, milliseconds since 1970 by the wall clock of the host that took it.
-    pub time: Wall,
-    /// Of which publication it is another wording.
-    #[serde(serialize_with = "shown_if", skip_serializing_if = "Option::is_none")]
-    pub replaces: Option<Position>,
-    /// What, and as what.
-    #[serde(flatten)]
-    pub payload: Payload<'a>,
-}
-
-impl<'a> Published<'a> {
-    /// A publication as it lies in a log. What names another log than its own was checked by nobody here.
-    pub fn new(
-        pos: Option<Position>,
-        channel: &'a str,
-        client: ClientId,
-        body: &Body<'a>,
-        publication: &Publication<'a>,
-    ) -> Self {
-        let replaces = publication.replaces.filter(|replaced| pos.is_some_and(|pos| pos.log == replaced.log));
-        Self { pos, channel, client, time: body.stamp.wall, replaces, payload: Payload::new(publication) }
-    }
-
-    /// The fields of the message, without the braces around them: made once for all who get it.
-    pub fn fields(&self) -> String {
-        let mut fields = text(self);
-        fields.pop();
-        fields.remove(0);
-        fields
-    }
-}
-
-/// What a message says to one subscription.
-#[derive(Clone, Debug)]
-pub struct Msg<'a> {
-    /// For which subscription.
-    pub sub: u32,
-    /// The subscription's position before it: a client whose own differs resumes from its own.
-    pub prev: Position,
-    /// [`Published::fields`].
-    pub fields: &'a str,
-    /// How many of this channel were passed over since the last one (`conflate`).
-    pub skipped: u64,
-    /// Whether it is shown ahead of the log, while a backlog drains.
-    pub latest: bool,
-    /// The session that it belongs to, if it is replayed to others until that ends.
-    pub session: Option<SessionId>,
-}
-
-impl Msg<'_> {
-    /// The text message.
-    pub fn text(&self) -> String {
-        let Self { sub, prev, fields, skipped, latest, session } = self;
-        let mut text = String::with_capacity(fields.len() + 160);
-        let written = write!(text, r#"{{"ev":"msg","sub":{sub},"prev":"{prev}",{fields}"#)
-            .and_then(|()| if *skipped > 0 { write!(text, r#","skipped":{skipped}"#) } else { Ok(()) })
-            .and_then(|()| if *latest { text.write_str(r#","latest":true"#) } else { Ok(()) })
-            .and_then(|()| session.map_or(Ok(()), |session| write!(text, r#","session":"{session}""#)));
-        written.expect("a String takes whatever is written");
-        text.push('}');
-        text
-    }
-}
-
 /// What the server says of itself.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "ev", rename_all = "snake_case")]
@@ -376,48 +297,6 @@ pub fn scope_name(scope: Scope) -> &'static str {
         Scope::Room(_) => "room",
         Scope::Account(_) => "account",
         Scope::Instance => "hub",
-    }
-}
-
-/// A payload in JSON.
-#[derive(Clone, Debug, Serialize)]
-pub struct Payload<'a> {
-    #[serde(rename = "type")]
-    content_type: &'a str,
-    #[serde(flatten)]
-    form: Form<'a>,
-}
-
-#[derive(Clone, Debug)]
-enum Form<'a> {
-    Json(&'a RawValue),
-    Text(&'a str),
-    Octets(&'a [u8]),
-}
-
-impl Serialize for Form<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Json(json) => serializer.collect_map([("data", json)]),
-            Self::Text(text) => serializer.collect_map([("data", text)]),
-            Self::Octets(octets) => serializer.collect_map([("data_b64", STANDARD.encode(octets))]),
-        }
-    }
-}
-
-impl<'a> Payload<'a> {
-    /// A publication's payload; what is not what it is declared to be goes as octets.
-    pub fn new(publication: &Publication<'a>) -> Self {
-        let content_type = publication.content_type.name();
-        let utf8 = || std::str::from_utf8(publication.payload).ok();
-        let form = if is_json(content_type) {
-            utf8().and_then(|text| serde_json::from_str(text).ok()).map(Form::Json)
-        } else if content_type.starts_with("text/") {
-            utf8().map(Form::Text)
-        } else {
-            None
-        };
-        Self { content_type, form: form.unwrap_or(Form::Octets(publication.payload)) }
     }
 }
 

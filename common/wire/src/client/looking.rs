@@ -28,8 +28,8 @@
 //! it is stored. What it replaces stays in the log as it was.
 
 use super::{
-    answer::{Payload, Published},
     object::Object,
+    published::{Payload, Published},
     request::{Text, parsed, read_payload},
 };
 use crate::entry::{Body, Publication};
@@ -293,7 +293,8 @@ fn payload(body: &[u8], bytes_max: usize) -> Map<String, Value> {
         r#type: &'a str,
         data_b64: String,
     }
-    let shown = serde_json::to_value(Payload::new(&publication)).or_else(|_| {
+    let fields = Payload::new(&publication).fields();
+    let shown = serde_json::from_str(&format!("{{{fields}}}")).or_else(|_| {
         let (r#type, data_b64) = (publication.content_type.name(), STANDARD.encode(publication.payload));
         serde_json::to_value(Octets { r#type, data_b64 })
     });
