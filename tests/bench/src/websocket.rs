@@ -92,9 +92,10 @@ pub async fn open(server: SocketAddr, path: &str, hello: &str) -> anyhow::Result
     Ok((socket, input))
 }
 
-/// Reads until that many messages have come, and nothing else but pings.
+/// Reads until that many messages have come, each after the one before it, and nothing else but pings.
 pub async fn read_messages(socket: &mut TcpStream, mut input: BytesMut, count: u64) -> anyhow::Result<()> {
     let mut seen = 0;
+    let mut last: Vec<u8> = Vec::new();
     loop {
         while let Some((frame, length)) = frame(&input) {
             if let Frame::Text(text) = frame {
@@ -102,6 +103,11 @@ pub async fn read_messages(socket: &mut TcpStream, mut input: BytesMut, count: u
                 let is_ping = text.starts_with(br#"{"ev":"ping""#);
                 ensure!(is_message || is_ping, "the hub said {}", String::from_utf8_lossy(text));
                 seen += u64::from(is_message);
+                let (prev, pos) = positions(text).unwrap_or_default();
+                let follows = last.is_empty() || prev == last;
+                ensure!(follows || is_ping, "not the next one: {}", String::from_utf8_lossy(text));
+                last.clear();
+                last.extend_from_slice(pos);
             }
             input.advance(length);
         }
@@ -109,9 +115,21 @@ pub async fn read_messages(socket: &mut TcpStream, mut input: BytesMut, count: u
         if seen == count {
             return Ok(());
         }
-        input.reserve(64 * 1024);
+        input.reserve(256 * 1024);
         ensure!(socket.read_buf(&mut input).await? > 0, "the hub closed after {seen} of {count} messages");
     }
+}
+
+/// What a message says of the one before it, and where it is itself.
+fn positions(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let of = |text: &'_ [u8], field: &[u8]| {
+        let begin = text.windows(field.len()).position(|found| found == field)? + field.len();
+        Some((begin, begin + text.get(begin..)?.iter().position(|byte| *byte == b'"')?))
+    };
+    let (begin, end) = of(text.get(..text.len().min(128))?, br#""prev":""#)?;
+    let rest = text.get(end..)?;
+    let (from, to) = of(rest.get(..rest.len().min(64))?, br#""pos":""#)?;
+    Some((text.get(begin..end)?, rest.get(from..to)?))
 }
 
 /// Sends a request and waits for its answer, which must be a good one.
@@ -142,6 +160,14 @@ pub async fn request(socket: &mut TcpStream, input: &mut BytesMut, text: &str) -
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn message_says_what_it_follows() {
+        let text = br#"{"ev":"msg","sub":1,"prev":"0000000000000abc.ffffffffffffffff.5","pos":"0000000000000abc.ffffffffffffffff.6","channel":"a/b","data":1}"#;
+        let (prev, pos) = positions(text).unwrap();
+        assert!(prev.ends_with(b"f.5") && pos.ends_with(b"f.6"));
+        assert_eq!(positions(br#"{"ev":"ping"}"#), None);
+    }
 
     #[test]
     fn frames_of_each_length_are_read_whole() {

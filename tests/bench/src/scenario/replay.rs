@@ -5,28 +5,25 @@ use super::quiet;
 use crate::{
     attack::{self, Attack},
     command::Bench,
-    corpus, dashboard,
+    corpus,
     report::Report,
     riser::{ACCOUNT, Hub, ROOM, SESSION_ROOM},
     series::Claim,
     websocket,
 };
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use bytes::Bytes;
-use futures_util::StreamExt;
 use riser_host::setup;
 use riser_log::Config;
 use riser_model::{AccountId, Batch, ChannelName, ClientId, RoomId, Route, RouteNumber, Stamp};
 use riser_shell::{Clock, entropy};
 use riser_wire::entry::{ContentType, Publication};
-use serde_json::json;
 use std::{
     fs::{self, File},
     io::Read,
     path::Path,
     time::Instant,
 };
-use tokio_tungstenite::tungstenite::Message;
 
 pub(super) const NAME: &str = "replay";
 const ALL: &str = "a log's entries to one subscriber";
@@ -165,18 +162,11 @@ fn entries(quiet: bool) -> Bytes {
 
 /// Seconds until a dashboard that subscribed from the start has that many.
 async fn replay(hub: &Hub, channels: &str, count: u64) -> anyhow::Result<f64> {
-    let subscription = json!([{ "sub": 1, "channels": channels, "from": "start", "flow": "credit" }]);
+    let subscription = format!(r#"{{"sub":1,"channels":"{channels}","from":"start"}}"#);
+    let hello = format!(r#"{{"op":"hello","id":1,"events":false,"subscriptions":[{subscription}]}}"#);
     let began = Instant::now();
-    let mut socket = dashboard::open(hub.http, subscription).await?;
-    let mut seen = 0;
-    while seen < count {
-        let message = socket.next().await.context("the hub closed")??;
-        if let Message::Text(text) = message {
-            ensure!(!text.contains("\"ev\":\"gap\""), "a gap where nothing is gone: {text}");
-            seen += text.matches("\"ev\":\"msg\"").count() as u64;
-        }
-    }
-    ensure!(seen == count, "{seen} of {count} {ACCOUNT}'s entries");
+    let (mut socket, input) = websocket::open(hub.http, &format!("/{ACCOUNT}/{ROOM}"), &hello).await?;
+    websocket::read_messages(&mut socket, input, count).await.context("read the past")?;
     Ok(began.elapsed().as_secs_f64())
 }
 
