@@ -18,6 +18,7 @@ use crate::{
     producers::Producers,
     publish::against,
     retained::RetainedTable,
+    rounds::Rounds,
     routes::Routes,
     share::Shares,
     statistics::{ChannelStatistics, Counters, RoomStatistics, Statistics},
@@ -74,8 +75,8 @@ pub struct Bus {
     pub(crate) latest_bytes: usize,
     pub(crate) counters: Counters,
     pub(crate) outputs: VecDeque<Output>,
-    /// Connections whose pulls stand and that have something.
-    pub(crate) due: VecDeque<ConnectionId>,
+    /// Connections that have something and hear so in their turn.
+    pub(crate) rounds: Rounds,
     pub(crate) closing: bool,
     /// As what publications are refused since a batch failed.
     pub(crate) failing: Option<Code>,
@@ -130,7 +131,7 @@ impl Bus {
             latest_bytes: 0,
             counters: Counters::default(),
             outputs: VecDeque::new(),
-            due: VecDeque::new(),
+            rounds: Rounds::default(),
             closing: false,
             failing: None,
             traffic_due: Time::default(),
@@ -320,7 +321,8 @@ impl Bus {
         let commit = self.line.deadline(self.config.hold()).map(|at| (at, Wake::Commit));
         let read = self.reads.again.first().map(|(at, _)| (*at, Wake::Read));
         let event = self.technical.due().map(|at| (at, Wake::Event));
-        commit.into_iter().chain(read).chain(event).min_by_key(|(at, _)| *at)
+        let round = self.rounds.deadline().map(|at| (at, Wake::Round));
+        commit.into_iter().chain(read).chain(event).chain(round).min_by_key(|(at, _)| *at)
     }
 
     /// The log.

@@ -11,6 +11,7 @@ use crate::{
     intake::{Piece, Unstored, failure},
     output::{Output, Placed},
     retained::Changes,
+    rounds,
     subscription::State,
     tail::Block,
     topics,
@@ -265,8 +266,9 @@ impl Bus {
             // Of a group the one that waits longest is told first.
             waiting.sort_by_key(|(key, _)| self.shares.served(*key));
         }
+        let mut roused = Vec::with_capacity(waiting.len());
         for (key, exact) in waiting {
-            if self.rouse(key, slot, before, turn, present_only) {
+            if self.rouse(key, slot, before, turn, present_only, &mut roused) {
                 if exact {
                     self.graph.channel_mut(slot).waiters.remove(&key);
                 } else {
@@ -274,10 +276,38 @@ impl Bus {
                 }
             }
         }
+        let many = self.is_wide(slot, roused.len());
+        for (id, subscription) in roused {
+            let Some(connection) = self.connections.get_mut(&id) else { continue };
+            // Of a group one hears of it, not many.
+            let many =
+                many && connection.subscriptions.get(&subscription).is_some_and(|one| one.share.is_none());
+            let heard = connection.activate(subscription, many);
+            self.let_hear(id, heard);
+        }
     }
 
-    /// Whether it need not wait there any more.
-    fn rouse(&mut self, key: Key, slot: ChannelSlot, before: Seq, turn: u64, present_only: bool) -> bool {
+    /// Whether a channel's fan-out is one to many: so many waited for it, or did a moment ago, and some of them still read
+    /// what they had.
+    fn is_wide(&mut self, slot: ChannelSlot, roused: usize) -> bool {
+        let now = self.now.time;
+        let channel = self.graph.channel_mut(slot);
+        if roused >= rounds::MANY {
+            channel.wide_until = now.plus(rounds::WAIT_MAX);
+        }
+        now < channel.wide_until
+    }
+
+    /// Whether it need not wait there any more; `roused` if it is because it has something.
+    fn rouse(
+        &mut self,
+        key: Key,
+        slot: ChannelSlot,
+        before: Seq,
+        turn: u64,
+        present_only: bool,
+        roused: &mut Vec<Key>,
+    ) -> bool {
         let Some(connection) = self.connections.get_mut(&key.0) else { return true };
         let Some(subscription) = connection.subscriptions.get_mut(&key.1) else { return true };
         if subscription.state != State::Idle {
@@ -294,8 +324,7 @@ impl Bus {
         if let Some(conflation) = &mut subscription.conflation {
             conflation.turn = conflation.turn.max(turn);
         }
-        let heard = connection.activate(key.1);
-        self.let_hear(key.0, heard);
+        roused.push(key);
         true
     }
 

@@ -3,6 +3,7 @@
 use crate::{
     graph::{Graph, Key, RoomSlot, Way},
     replay::Replay,
+    rounds::Place,
     subscription::{Scope, State, Subscription},
 };
 use riser_model::{
@@ -43,6 +44,8 @@ pub(crate) enum Heard {
     Ready,
     /// What it is: it has pulled already.
     Delivery,
+    /// One or the other, in the next round.
+    InRound,
 }
 
 /// What keeps a connection in a room.
@@ -66,6 +69,8 @@ pub(crate) struct Connection {
     pub(crate) unretained: bool,
     /// Whether it was told, or is to be, that there is something, and it was not yet shown all of it.
     pub(crate) told: bool,
+    /// Whether it is to hear so in a round.
+    pub(crate) round: Place,
     /// What is left of a pull that stands.
     pub(crate) standing: u32,
     /// Batches that wait for the disk.
@@ -92,6 +97,7 @@ impl Connection {
             active: VecDeque::new(),
             unretained: false,
             told: false,
+            round: Place::None,
             standing: 0,
             unstored: 0,
             unstored_bytes: 0,
@@ -104,16 +110,33 @@ impl Connection {
         }
     }
 
-    /// Puts a subscription among those that have something. What its connection is to hear of that.
-    pub(crate) fn activate(&mut self, id: SubscriptionId) -> Heard {
+    /// Puts a subscription among those that have something. What its connection is to hear of that, as one of many or not.
+    pub(crate) fn activate(&mut self, id: SubscriptionId, many: bool) -> Heard {
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return Heard::Nothing };
         subscription.state = State::Active;
         self.active.push_back(id);
-        match (std::mem::replace(&mut self.told, true), self.standing) {
-            (true, _) => Heard::Nothing,
-            (false, 0) => Heard::Ready,
-            (false, 1..) => Heard::Delivery,
+        match (std::mem::replace(&mut self.told, true), self.round, many) {
+            // What is not for many does not wait with what is.
+            (true, Place::Waits, false) => {
+                self.round = Place::Had;
+                self.hears()
+            }
+            (true, ..) => Heard::Nothing,
+            (false, Place::None, true) => {
+                self.round = Place::Waits;
+                Heard::InRound
+            }
+            (false, Place::Waits | Place::Had, true) => {
+                self.round = Place::Waits;
+                Heard::Nothing
+            }
+            (false, _, false) => self.hears(),
         }
+    }
+
+    /// What it hears when it has something.
+    pub(crate) fn hears(&self) -> Heard {
+        if self.standing == 0 { Heard::Ready } else { Heard::Delivery }
     }
 
     /// Whether any subscription stands in what was read for this connection.

@@ -100,6 +100,8 @@ pub(crate) struct Channel {
     /// Its publications in the tail.
     pub(crate) index: VecDeque<Seq>,
     pub(crate) waiters: BTreeSet<Key>,
+    /// Until then what is published in it is for many.
+    pub(crate) wide_until: Time,
     pub(crate) subscribers: u32,
     pub(crate) value: Option<Value>,
     pub(crate) turn: u64,
@@ -312,6 +314,7 @@ impl Graph {
             place: None,
             index: VecDeque::new(),
             waiters: BTreeSet::new(),
+            wide_until: Time::default(),
             subscribers: 0,
             value: None,
             turn: 0,

@@ -32,6 +32,7 @@ mod quota;
 mod rates;
 mod replay;
 pub mod retained;
+mod rounds;
 mod routes;
 mod session;
 pub mod settled;

@@ -89,4 +89,6 @@ pub enum Wake {
     Read,
     /// What happened and was held back is said.
     Event,
+    /// Those of a wide fan-out hear what has gathered since the last.
+    Round,
 }

@@ -8,6 +8,7 @@ use crate::{
     connection::{self, Connection, Heard},
     output::Output,
     push::push,
+    rounds::{Place, Turn},
     subscription::{Next, State, Subscription, View},
     topics,
 };
@@ -35,7 +36,8 @@ impl Bus {
         match heard {
             Heard::Nothing => {}
             Heard::Ready => self.outputs.push_back(Output::Tell { connection, tell: Tell::Ready }),
-            Heard::Delivery => self.due.push_back(connection),
+            Heard::Delivery => self.rounds.push(connection),
+            Heard::InRound => self.rounds.gather(connection),
         }
     }
 
@@ -44,11 +46,22 @@ impl Bus {
         self.deliver(connection, (pushes, more), if stands { left } else { 0 });
     }
 
-    /// What the next connection is due whose pull stands. None if it is nothing, or nobody is left.
+    /// What the next connection hears whose turn it is. None if nobody's is.
     pub(crate) fn deliver_due(&mut self) -> Option<Output> {
-        while let Some(connection) = self.due.pop_front() {
+        while let Some(turn) = self.rounds.pop(self.now.time) {
+            let (Turn::AtOnce(connection) | Turn::InRound(connection)) = turn;
             // It may have left, or pulled by itself meanwhile.
-            let standing = self.connections.get(&connection).map_or(0, |reader| reader.standing);
+            let Some(reader) = self.connections.get_mut(&connection) else { continue };
+            if matches!(turn, Turn::InRound(_)) {
+                let place = std::mem::take(&mut reader.round);
+                if place == Place::Waits && reader.hears() == Heard::Ready {
+                    return Some(Output::Tell { connection, tell: Tell::Ready });
+                }
+                if place == Place::Had {
+                    continue;
+                }
+            }
+            let standing = reader.standing;
             if standing == 0 {
                 continue;
             }
@@ -66,6 +79,9 @@ impl Bus {
     fn deliver(&mut self, connection: ConnectionId, (pushes, more): (Vec<Push>, bool), standing: u32) {
         if let Some(reader) = self.connections.get_mut(&connection) {
             (reader.told, reader.standing) = (more, standing);
+            if reader.round == Place::Waits {
+                reader.round = Place::Had;
+            }
         }
         self.outputs.push_back(Output::Tell { connection, tell: Tell::Deliver { pushes, more } });
         self.let_go(connection);
@@ -285,7 +301,7 @@ impl Bus {
         let Some(reader) = self.connections.get_mut(&connection) else { return };
         reader.subscriptions.insert(id, subscription);
         if matches!(after, After::Goes) {
-            let heard = reader.activate(id);
+            let heard = reader.activate(id, false);
             self.let_hear(connection, heard);
         }
     }

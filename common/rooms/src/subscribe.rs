@@ -79,6 +79,7 @@ impl Bus {
     pub(crate) fn shutdown(&mut self, now: Now) {
         self.closing = true;
         self.line.hurry(now.time);
+        self.rounds.hurry();
         let settled = self.connections.iter().filter(|(_, one)| one.unstored == 0).map(|(id, _)| *id);
         for connection in settled.collect::<Vec<_>>() {
             self.send_away(connection);

@@ -9,6 +9,7 @@ mod quotas;
 mod readers;
 mod resent;
 mod retained;
+mod rounds;
 mod script;
 mod sessions;
 mod sharing;
