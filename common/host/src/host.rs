@@ -11,7 +11,7 @@ use riser_instance::{
 };
 use riser_model::{
     Audited, ConnectionId, Now, Read, Room, Selected, Seq, Time,
-    door::{Ask, Code, Refusal},
+    door::{Ask, Code, Push, Refusal, Tell},
 };
 use riser_net::{Arrival, Asked, CoreInbox, TellOutbox};
 use riser_rooms::Input as RoomsInput;
@@ -29,13 +29,18 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
     task::AbortHandle,
 };
 
 /// What readers are given in one turn takes about so long at most. Whatever else comes meanwhile goes first: two hundred
 /// who read the past would keep a publication waiting at each of its steps.
 const GIVING_MAX: Duration = Duration::from_micros(500);
+/// A delivery of more takes long to word: few are worded at once. On the threads of those who do so whoever else is ready
+/// waits for its turn.
+const LARGE_BYTES: usize = 8 * 1024;
+/// At least so many are, and one for each of the threads.
+const WORDING_MIN: usize = 2;
 /// Arrivals that one turn takes at most: enough to fill a batch, few enough that a deadline is met.
 const ARRIVALS_MAX: usize = 256;
 /// A farewell is pulled within this, or not at all.
@@ -166,6 +171,10 @@ pub struct Host<C: Core, L: Links<C>, W: Watch> {
     seen: Seq,
     /// What readers asked for, and what was read for them, in the order in which it came.
     giving: VecDeque<Giving>,
+    /// How many large deliveries may be worded at once.
+    turns: Arc<Semaphore>,
+    /// For the next one.
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 /// What somebody who reads is to be given.
@@ -203,8 +212,8 @@ enum Turn<C: Core> {
     Arrived,
     Ordered(Order<C>),
     Deadline,
-    /// Nothing came, and readers wait.
-    Giving,
+    /// Nothing came, readers wait, and one more may be given something large.
+    Giving(Option<OwnedSemaphorePermit>),
 }
 
 impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
@@ -220,6 +229,8 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             unsaved: VecDeque::new(),
             seen: Seq::ZERO,
             giving: VecDeque::new(),
+            turns: Arc::new(Semaphore::new(WORDING_MIN)),
+            turn: None,
         };
         (host, HostHandle { orders: sender })
     }
@@ -227,6 +238,8 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
     /// Runs until the core is drained after a shutdown. Returns the core, to say where it stopped.
     pub async fn run(mut self) -> C {
         let mut arrivals = Vec::with_capacity(ARRIVALS_MAX);
+        let workers = tokio::runtime::Handle::current().metrics().num_workers();
+        self.turns.add_permits(workers.saturating_sub(WORDING_MIN));
         self.drain();
         while !(self.shutting_down && self.parts.core.is_drained()) {
             let deadline = self.parts.core.poll_timeout();
@@ -238,7 +251,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                 let more = ARRIVALS_MAX - arrivals.len();
                 self.parts.inbox.try_recv_many(&mut arrivals, more);
             }
-            if matches!(turn, Turn::Giving) {
+            if matches!(turn, Turn::Giving(_)) {
                 // Nothing is awaited in such a turn: whoever is on this thread has its own first.
                 tokio::task::yield_now().await;
             }
@@ -259,7 +272,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             Some(input) = parts.link_inputs.recv() => Turn::Link(input),
             Some(order) = self.orders.recv() => Turn::Ordered(order),
             1.. = parts.inbox.recv_many(arrivals, ARRIVALS_MAX) => Turn::Arrived,
-            () = std::future::ready(()), if !self.giving.is_empty() => Turn::Giving,
+            turn = Arc::clone(&self.turns).acquire_owned(), if !self.giving.is_empty() => Turn::Giving(turn.ok()),
             () = parts.clock.sleep_until(deadline) => Turn::Deadline,
         }
     }
@@ -292,7 +305,8 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                 self.shutting_down = true;
                 self.parts.core.handle(Input::Shutdown, now);
             }
-            Turn::Deadline | Turn::Giving => {}
+            Turn::Giving(turn) => self.turn = turn,
+            Turn::Deadline => {}
         }
     }
 
@@ -311,9 +325,9 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
         }
         let began = self.parts.clock.now();
         let mut now = began;
-        while now.time.since(began.time) < GIVING_MAX
-            && let Some(giving) = self.giving.pop_front()
-        {
+        while now.time.since(began.time) < GIVING_MAX {
+            self.turn = self.turn.take().or_else(|| Arc::clone(&self.turns).try_acquire_owned().ok());
+            let Some(giving) = self.giving.pop_front_if(|_| self.turn.is_some()) else { break };
             match giving {
                 Giving::Pull { connection, bytes, stands } => {
                     self.instance(InstanceInput::Ask { connection, ask: Ask::Pull { bytes, stands } }, now);
@@ -323,6 +337,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             self.drain();
             now = self.parts.clock.now();
         }
+        self.turn = None;
     }
 
     fn stored(&mut self, answer: Answer, now: Now) {
@@ -397,8 +412,10 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
     fn perform(&mut self, output: InstanceOutput) {
         match output {
             InstanceOutput::Tell { connection, tell } => {
-                if let Some(door) = self.doors.get(&connection) {
-                    door.tells.tell(tell);
+                let Some(door) = self.doors.get(&connection) else { return };
+                match self.turn.take_if(|_| is_large(&tell)) {
+                    Some(turn) => door.tells.tell_in_turn(tell, turn),
+                    None => door.tells.tell(tell),
                 }
             }
             InstanceOutput::Persist { ticket, batch, connections } => {
@@ -439,6 +456,15 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             InstanceOutput::Done { .. } | InstanceOutput::Committed { .. } => {}
         }
     }
+}
+
+fn is_large(tell: &Tell) -> bool {
+    let Tell::Deliver { pushes, .. } = tell else { return false };
+    let bytes = |push: &Push| match push {
+        Push::Publication(delivery) => delivery.body.len(),
+        Push::Gap { .. } | Push::Wiped { .. } | Push::Through { .. } => 0,
+    };
+    pushes.iter().map(bytes).sum::<usize>() > LARGE_BYTES
 }
 
 fn not_run<T>(why: &mpsc::error::TrySendError<T>) -> Refusal {

@@ -173,7 +173,9 @@ impl<P: Pipe> Connection<P> {
         }
         self.told = VecDeque::new();
         let _ = self.asker.poll_asked(cx);
-        if let Poll::Ready(turn) = self.poll_write(cx) {
+        let written = self.poll_write(cx);
+        self.tells.done();
+        if let Poll::Ready(turn) = written {
             return Poll::Ready(turn);
         }
         if let Poll::Ready(turn) = self.poll_deadline(cx) {

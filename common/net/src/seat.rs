@@ -78,7 +78,11 @@ impl Seat {
                     Told::Overrun => return Poll::Ready(Call::Again),
                 }
             }
-            self.told.pop_front().map_or(Poll::Pending, |tell| Poll::Ready(Call::Tell(tell)))
+            let Some(tell) = self.told.pop_front() else {
+                self.tells.done();
+                return Poll::Pending;
+            };
+            Poll::Ready(Call::Tell(tell))
         })
         .await
     }

@@ -6,6 +6,9 @@
 //! answer one ask each, and a door has a bound on its subscriptions; `Ready` and `Refused` come once. A queue
 //! that grows past [`TELLS_MAX`] all the same ends its connection as too slow.
 //!
+//! With a tell that takes long to word goes a permit ([`TellOutbox::tell_in_turn`]), which is given back when its door has
+//! worded it and offered it to its socket, whatever that takes: so who tells can let few do so at once.
+//!
 //! A library's queue would hold room for 32 tells from the first moment on: more memory than all the rest of
 //! an idle connection.
 
@@ -15,6 +18,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Publish tickets that may be open before a connection stops reading its socket.
 pub const TICKETS_MAX: u32 = 256;
@@ -24,12 +28,14 @@ pub const TELLS_MAX: usize = 4096;
 /// A queue of tells for one connection.
 pub fn tell_queue() -> (TellOutbox, TellInbox) {
     let queue = Arc::new(Mutex::new(Queue::default()));
-    (TellOutbox(Arc::clone(&queue)), TellInbox(queue))
+    (TellOutbox(Arc::clone(&queue)), TellInbox { queue, turn: None })
 }
 
 #[derive(Default, Debug)]
 struct Queue {
     tells: VecDeque<Tell>,
+    /// What goes with the last of them that had one.
+    turn: Option<OwnedSemaphorePermit>,
     waker: Option<Waker>,
     stop: bool,
     overrun: bool,
@@ -57,6 +63,16 @@ impl TellOutbox {
                 queue.overrun = true;
             }
         });
+    }
+
+    /// The same with a permit. A closed connection gives it back at once.
+    pub fn tell_in_turn(&self, tell: Tell, turn: OwnedSemaphorePermit) {
+        let mut queue = lock(&self.0);
+        if !queue.closed {
+            queue.turn = Some(turn);
+        }
+        drop(queue);
+        self.tell(tell);
     }
 
     /// Asks the connection to finish what it has taken and to close, because the process ends.
@@ -89,13 +105,18 @@ pub enum Told {
 
 /// The connection's end.
 #[derive(Debug)]
-pub struct TellInbox(Arc<Mutex<Queue>>);
+pub struct TellInbox {
+    queue: Arc<Mutex<Queue>>,
+    /// What went with the tells that were taken.
+    turn: Option<OwnedSemaphorePermit>,
+}
 
 impl TellInbox {
     /// Moves all that was told to `into`, which must be empty.
     pub fn poll_told(&mut self, cx: &mut Context<'_>, into: &mut VecDeque<Tell>) -> Poll<Told> {
-        let mut queue = lock(&self.0);
+        let mut queue = lock(&self.queue);
         if !queue.tells.is_empty() {
+            self.turn = queue.turn.take().or(self.turn.take());
             std::mem::swap(&mut queue.tells, into);
             return Poll::Ready(Told::Tells);
         }
@@ -114,10 +135,17 @@ impl TellInbox {
 }
 
 impl TellInbox {
+    /// What was told so far is worded, and written as far as the socket takes it.
+    pub fn done(&mut self) {
+        self.turn = None;
+    }
+
     /// Takes nothing more.
     pub fn close(&mut self) {
-        let mut queue = lock(&self.0);
+        self.turn = None;
+        let mut queue = lock(&self.queue);
         queue.closed = true;
+        queue.turn = None;
         queue.tells = VecDeque::new();
         queue.waker = None;
     }
@@ -132,4 +160,29 @@ impl Drop for TellInbox {
 /// Nothing in here can be left half done, so a panic elsewhere poisons nothing.
 fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
     queue.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::Semaphore;
+
+    #[test]
+    fn turn_is_given_back_when_what_was_told_is_done_or_nobody_is_there() {
+        let turns = Arc::new(Semaphore::new(1));
+        let take = || Arc::clone(&turns).try_acquire_owned().expect("nobody has it");
+        let (outbox, mut inbox) = tell_queue();
+        let (cx, mut told) = (&mut Context::from_waker(Waker::noop()), VecDeque::new());
+        outbox.tell_in_turn(Tell::Ready, take());
+        assert!(inbox.poll_told(cx, &mut told).is_ready());
+        told.clear();
+        outbox.tell(Tell::Ready);
+        assert!(inbox.poll_told(cx, &mut told).is_ready());
+        assert_eq!(turns.available_permits(), 0, "it is being worded");
+        inbox.done();
+        outbox.tell_in_turn(Tell::Ready, take());
+        inbox.close();
+        outbox.tell_in_turn(Tell::Ready, take());
+        assert_eq!(turns.available_permits(), 1);
+    }
 }

@@ -17,6 +17,8 @@ use std::{
     time::Duration,
 };
 
+/// However many read, a read asks for so much.
+const READ_BYTES_MIN: u32 = 32 << 10;
 /// A read that brought nothing is tried again after this.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -66,7 +68,7 @@ impl Bus {
                     reader.subscriptions.get(id).is_some_and(|one| one.state == State::Reading)
                 };
                 let readers: BTreeSet<_> = reader.replay.reading.iter().filter(reads).copied().collect();
-                let max_bytes = self.config.read_bytes;
+                let max_bytes = self.share_of_chunks();
                 let reader = self.connections.get(&connection);
                 let mut these = readers.iter().filter_map(|id| reader?.subscriptions.get(id));
                 let read = if these.any(|one| self.reads_all(one)) {
@@ -86,6 +88,14 @@ impl Bus {
             reader.replay.asked = Some(Asked { ticket, what });
         }
         self.outputs.push_back(Output::Read { ticket, read });
+    }
+
+    /// What one read brings at most. Where many read, each has less: what is let go before its reader comes is read again.
+    fn share_of_chunks(&self) -> u32 {
+        let readers = self.reads.asked.len() + self.reads.held.len() + 1;
+        // With its index a chunk takes a little more than was read.
+        let share = u32::try_from(self.config.chunks_bytes_max / 4 * 3 / readers).unwrap_or(u32::MAX);
+        share.clamp(READ_BYTES_MIN.min(self.config.read_bytes), self.config.read_bytes)
     }
 
     /// What may concern these subscriptions of a connection.

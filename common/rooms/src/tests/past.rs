@@ -1,10 +1,14 @@
 //! What a room's past is when retention, or the log's quota, came over it.
 
-use super::{readers::numbers, script::*, writers::ingest};
+use super::{
+    readers::{numbers, small},
+    script::*,
+    writers::ingest,
+};
 use crate::{Config, Input};
 use riser_model::{
-    Cause, Retention, Seq, SubscriptionId,
-    door::{Completeness, Flow, From, Push},
+    Cause, Read, Retention, Seq, SubscriptionId,
+    door::{Ask, Completeness, Flow, From, Push, Showing},
 };
 
 /// Room `a` keeps its newest twenty.
@@ -54,9 +58,34 @@ fn one_room_over_its_retention_trims_itself_and_holds_up_neither_links_nor_other
     }
     world.subscribe(2, 1, in_room("b", "#"), From::Start, Flow::Credit);
     assert_eq!(world.payloads(2), numbers(0..100), "the other room has all of its past");
-    world.ask(2, riser_model::door::Ask::Unsubscribe { subscription: SubscriptionId(1) });
+    world.ask(2, Ask::Unsubscribe { subscription: SubscriptionId(1) });
     world.subscribe(2, 2, in_room("a", "#"), From::Start, Flow::Credit);
     let kept = world.payloads(2);
     assert!((20..=23).contains(&kept.len()), "{kept:?}");
     assert_eq!(kept.last().map(String::as_str), Some("a99"));
+}
+
+#[test]
+fn the_more_read_the_past_the_less_each_is_read_at_once() {
+    let all = 256 << 10;
+    let config = Config { read_bytes: all, chunks_bytes_max: all as usize, ..small() };
+    let mut world = World::new(config);
+    world.open(1);
+    for n in 0..60 {
+        world.publish(1, &[("a/x", &n.to_string())]);
+    }
+    for n in 10..20 {
+        world.open(n);
+        let (subscription, from, flow) = (SubscriptionId(1), From::Start, Flow::Credit);
+        let (want, retained) = (in_room("a", "x"), Showing::Nothing);
+        world.ask(n, Ask::Subscribe { subscription, want, from, flow, keep: None, retained });
+    }
+    let most = |(_, read): &(u64, Read)| match read {
+        Read::Of { max_bytes, .. } | Read::All { max_bytes, .. } => *max_bytes,
+        other => panic!("{other:?}"),
+    };
+    let asked: Vec<u32> = world.storage.reads.iter().map(most).collect();
+    assert_eq!(asked.len(), 10);
+    assert!(asked.is_sorted_by(|a, b| a >= b) && asked[0] > 2 * asked[3], "{asked:?}");
+    assert_eq!(asked[9], 32 << 10, "however many they are");
 }
