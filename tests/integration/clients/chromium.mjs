@@ -49,7 +49,8 @@ export async function look(what) {
     process.exit(1);
   }
   await browser.close();
-  process.exit(0);
+  // What waits for a pipe would be cut off.
+  process.stdout.write("", () => process.exit(0));
 }
 
 /** Signs in as somebody. */

@@ -27,6 +27,11 @@ class Counted extends WebSocket {
   }
 }
 
+/** Ends the process when all that was said is out: what waits for a pipe would be cut off. */
+function leave() {
+  process.stdout.write("", () => process.exit(0));
+}
+
 function enter(given = {}) {
   return connect(want.url, {
     WebSocket: Counted,
@@ -162,7 +167,7 @@ const scenarios = {
     await messages.return();
     room.close();
     await room.ready().catch(({ code }) => mark(`then ${code}`));
-    process.exit(0);
+    leave();
   },
 
   /** As many subscriptions as one connection may have, of every shape and both flows, and one more. */
@@ -185,7 +190,7 @@ const scenarios = {
     mark(`each has its own ${seen.every((got, n) => got.join() === `m/${n}/${long}=${n}`)}`);
     mark(`still ${room.state}`);
     room.close();
-    process.exit(0);
+    leave();
   },
 
   /** Where a subscription may begin, and that another run goes on where one stopped. */
@@ -222,7 +227,7 @@ const scenarios = {
     }
     mark(`another run ${got[0]}..${got.at(-1)} of ${got.length}`);
     next.close();
-    process.exit(0);
+    leave();
   },
 
   /** A consumer that takes nothing while a thousand times its window is published; then it takes all of it. */
@@ -244,7 +249,7 @@ const scenarios = {
     }
     mark("the slow one has everything");
     room.close();
-    process.exit(0);
+    leave();
   },
 
   /** A conflating consumer that is held up at its first message. */
@@ -279,7 +284,7 @@ const scenarios = {
     mark(`all are counted ${["a", "b", "c"].every((channel) => passed[channel] === count)}`);
     mark(`fewer were sent ${wire.messages[2] < 3 * count}`);
     room.close();
-    process.exit(0);
+    leave();
   },
 
   /** Takes one, then nothing while more is published than the server keeps; then whatever there is. */
@@ -307,7 +312,7 @@ const scenarios = {
     if (told.some(({ from, to, count: gone }) => to - from + 1 !== gone)) mark("a gap's range is not its count");
     mark(`gaps ${told.length > 0}`);
     room.close();
-    process.exit(0);
+    leave();
   },
 
   /** Raw sockets that enter by tickets, at a channel, at one's own address in it and at another's. */
@@ -375,7 +380,7 @@ const scenarios = {
     mark(`ticket ${last}`);
     them.close();
     room.close();
-    process.exit(0);
+    leave();
   },
 
   /** What is wrong is said clearly, and not tried again where that is pointless. */
@@ -414,7 +419,7 @@ const scenarios = {
       });
     });
     mark(`away ${away.code}`);
-    process.exit(0);
+    leave();
   },
 };
 

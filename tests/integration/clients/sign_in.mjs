@@ -65,4 +65,5 @@ try {
   process.exit(1);
 }
 await browser.close();
-process.exit(0);
+// What waits for a pipe would be cut off.
+process.stdout.write("", () => process.exit(0));

@@ -165,4 +165,5 @@ for await (const line of createInterface({ input: process.stdin })) {
     else say({ id: asked.n, failed: String(error) });
   }
 }
-process.exit(0);
+// What waits for a pipe would be cut off.
+process.stdout.write("", () => process.exit(0));

@@ -220,7 +220,7 @@ fn misbehaving_websockets_are_told_what_would_be_right() {
             "open",
         ),
         (case("no position", json!([subscribe(json!({ "after": "yesterday" }))])), "error bad_name", "open"),
-        (case("oversize", json!([{ "repeat": ["x", 1_100_000] }])), "bye too_large", "closed 4105"),
+        (case("oversize", json!([{ "repeat": ["x", 1_100_000] }])), "bye too_large", "closed 1009"),
     ];
     let items: Vec<&Value> = cases.iter().map(|(case, _, _)| case).collect();
     let url = format!("ws://127.0.0.1:{}/", site.hub.http);
