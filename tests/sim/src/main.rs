@@ -41,7 +41,7 @@ enum Command {
     /// Runs every wrong variant until a seed catches it. One that no seed catches fails.
     Mutants {
         /// How many seeds each may take.
-        #[arg(long, default_value_t = 100)]
+        #[arg(long, default_value_t = 200)]
         seeds: u64,
     },
 }
