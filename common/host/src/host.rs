@@ -10,7 +10,7 @@ use riser_instance::{
     core::{Input, Output},
 };
 use riser_model::{
-    Audited, ConnectionId, Now, Read, Room, Selected, Seq, Time,
+    Audited, ConnectionId, Now, NumberMap, Read, Room, Selected, Seq, Time,
     door::{Ask, Code, Push, Refusal, Tell},
 };
 use riser_net::{Arrival, Asked, CoreInbox, TellOutbox};
@@ -23,7 +23,7 @@ use riser_shell::{
     tables::{Change, Saver},
 };
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     net::IpAddr,
     sync::Arc,
     time::Duration,
@@ -160,7 +160,7 @@ impl<C: Core> HostHandle<C> {
 /// The task that owns a core.
 pub struct Host<C: Core, L: Links<C>, W: Watch> {
     parts: Parts<C, L, W>,
-    doors: HashMap<ConnectionId, Door>,
+    doors: NumberMap<ConnectionId, Door>,
     verdicts: (mpsc::UnboundedSender<Judged>, mpsc::UnboundedReceiver<Judged>),
     orders: mpsc::UnboundedReceiver<Order<C>>,
     shutting_down: bool,
@@ -222,7 +222,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
         let (sender, orders) = mpsc::unbounded_channel();
         let host = Self {
             parts,
-            doors: HashMap::new(),
+            doors: NumberMap::default(),
             verdicts: mpsc::unbounded_channel(),
             orders,
             shutting_down: false,
@@ -461,7 +461,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
 fn is_large(tell: &Tell) -> bool {
     let Tell::Deliver { pushes, .. } = tell else { return false };
     let bytes = |push: &Push| match push {
-        Push::Publication(delivery) => delivery.body.len(),
+        Push::Publication(delivery) => delivery.content.body.len(),
         Push::Gap { .. } | Push::Wiped { .. } | Push::Through { .. } => 0,
     };
     pushes.iter().map(bytes).sum::<usize>() > LARGE_BYTES

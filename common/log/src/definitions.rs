@@ -4,15 +4,11 @@
 //! and there it means what it meant to them. A definition rides in two blocks in a row, so that one damaged
 //! block does not orphan the entries after it.
 
-use riser_model::Seq;
-use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
-};
+use riser_model::{NumberMap, Seq};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Definitions<T> {
-    by_number: HashMap<u32, Definition<T>, BuildHasherDefault<NumberHasher>>,
+    by_number: NumberMap<u32, Definition<T>>,
     next: u32,
 }
 
@@ -37,7 +33,7 @@ enum Known {
 impl<T: Clone + PartialEq> Definitions<T> {
     /// None yet; the first number will be `next`.
     pub fn new(next: u32) -> Self {
-        Self { by_number: HashMap::default(), next }
+        Self { by_number: NumberMap::default(), next }
     }
 
     /// The first number that was never used.
@@ -155,26 +151,6 @@ impl<T> Definition<T> {
             Known::Staged(at) => at <= block,
             Known::Disk => self.last >= floor,
         }
-    }
-}
-
-/// Small dense numbers need no more than this.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct NumberHasher(u64);
-
-impl Hasher for NumberHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u32(u32::from(*byte));
-        }
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
     }
 }
 

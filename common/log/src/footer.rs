@@ -5,15 +5,12 @@
 
 use crate::{
     block::{HEADER_BYTES, padded},
-    definitions::{Definitions, NumberHasher},
+    definitions::Definitions,
 };
-use riser_model::{ChannelName, Interest, RoomId, Route, RouteNumber, Seq, Wall};
+use riser_model::{ChannelName, Interest, NumberMap, RoomId, Route, RouteNumber, Seq, Wall};
 use riser_wire::entry::{FRAME_HEADER_BYTES, Frame, frames};
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::{BTreeMap, HashMap},
-    hash::BuildHasherDefault,
-};
+use std::collections::BTreeMap;
 
 /// The most points of one segment.
 pub(crate) const POINTS_MAX: u64 = 256;
@@ -163,7 +160,7 @@ pub(crate) struct Tally {
     /// Every seq from the first to the last was counted.
     whole: bool,
     points: Vec<Point>,
-    by_route: HashMap<u32, RouteTally, BuildHasherDefault<NumberHasher>>,
+    by_route: NumberMap<u32, RouteTally>,
 }
 
 #[derive(Clone, Debug)]
@@ -187,7 +184,7 @@ impl Tally {
             stride: length.div_ceil(POINTS_MAX),
             whole: true,
             points: Vec::new(),
-            by_route: HashMap::default(),
+            by_route: NumberMap::default(),
         }
     }
 

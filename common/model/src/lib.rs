@@ -18,6 +18,7 @@ pub mod id;
 pub mod interest;
 pub mod look;
 pub mod name;
+pub mod number;
 pub mod position;
 pub mod principal;
 pub mod quota;
@@ -39,6 +40,7 @@ pub use id::{
 };
 pub use interest::{Interest, Selection, Since};
 pub use name::{AccountName, ChannelName, Filter, RoomName};
+pub use number::NumberMap;
 pub use position::Position;
 pub use principal::{Grants, Principal, Right};
 pub use quota::Quota;

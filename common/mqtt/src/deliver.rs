@@ -186,7 +186,7 @@ impl Deliveries {
         let walking = self.subscriptions.get_mut(&subscription).and_then(|one| one.walking.as_mut());
         match (push, walking) {
             (Push::Publication(delivery), Some(walking)) if delivery.retained.is_some() => {
-                return walking.receive(&delivery.route);
+                return walking.receive(&delivery.content.route);
             }
             (Push::Through { .. }, Some(walking)) if walking.coming() != Showing::Nothing => {
                 return walking.received_all();
@@ -267,11 +267,11 @@ impl Deliveries {
             return;
         }
         for push in &self.held {
-            let Push::Publication(Delivery { subscription: id, pos: Some(pos), body, .. }) = push else {
+            let Push::Publication(Delivery { subscription: id, pos: Some(pos), content, .. }) = push else {
                 continue;
             };
             let exactly = |subscription: &Subscription| {
-                let published = Body::read(body).and_then(|body| Publication::read(&body));
+                let published = Body::read(&content.body).and_then(|body| Publication::read(&body));
                 published.is_ok_and(|publication| subscription.qos().min(publication.qos) == 2)
             };
             if let Some(subscription) = self.subscriptions.get(id).filter(|one| exactly(one)) {
@@ -294,7 +294,7 @@ impl Deliveries {
         let Some(subscription) = self.subscriptions.get_mut(&delivery.subscription) else {
             return Sent::Done;
         };
-        let body = Body::read(&delivery.body);
+        let body = Body::read(&delivery.content.body);
         let publication = body.and_then(|body| Publication::read(&body));
         let Ok(publication) = publication else {
             counters.unreadable.add(1);
@@ -311,7 +311,7 @@ impl Deliveries {
         }
         // What was begun is finished, expired or not.
         let begun = delivery.pos.is_some_and(|pos| self.outbox.is_begun(delivery.subscription, pos));
-        let properties = match aged(publication.properties, delivery.wall, now) {
+        let properties = match aged(publication.properties, delivery.content.wall, now) {
             Some(properties) => properties,
             None if begun => over(publication.properties),
             None => {
@@ -349,14 +349,14 @@ impl Deliveries {
         };
         let notes: Vec<_> = subscription.noted_gaps().iter().map(gap_note).collect();
         let root = root(delivery);
-        let room = (!delivery.rooted).then_some(&*root);
+        let room = (!delivery.content.rooted).then_some(&*root);
         let outgoing = Outgoing {
             qos,
             retain: delivery.retained.is_some()
                 || publication.retain && subscription.has(options::RETAIN_AS_PUBLISHED),
             room,
-            topic: delivery.route.channel.as_str(),
-            alias: self.aliases.of(room, delivery.route.channel.as_str()),
+            topic: delivery.content.route.channel.as_str(),
+            alias: self.aliases.of(room, delivery.content.route.channel.as_str()),
             id,
             dup,
             content_type: publication.content_type,
@@ -395,7 +395,7 @@ impl Deliveries {
         now: Wall,
     ) -> Sent {
         let Some(at) = delivery.pos.or(delivery.retained) else { return Sent::Done };
-        let publication = Body::read(&delivery.body).and_then(|body| Publication::read(&body));
+        let publication = Body::read(&delivery.content.body).and_then(|body| Publication::read(&body));
         let mut waits = self.finishing.take(at.seq).into_iter();
         while let Some(one) = waits.next() {
             let Ok(publication) = &publication else {
@@ -409,7 +409,7 @@ impl Deliveries {
                 self.finishing.put_back(std::iter::once(one).chain(waits));
                 return Sent::Waits;
             }
-            let properties = match aged(publication.properties, delivery.wall, now) {
+            let properties = match aged(publication.properties, delivery.content.wall, now) {
                 Some(properties) => properties,
                 None => over(publication.properties),
             };
@@ -417,8 +417,8 @@ impl Deliveries {
             let outgoing = Outgoing {
                 qos: if one.at_least_once { 1 } else { 2 },
                 retain: one.retained,
-                room: (!delivery.rooted).then_some(&*root),
-                topic: delivery.route.channel.as_str(),
+                room: (!delivery.content.rooted).then_some(&*root),
+                topic: delivery.content.route.channel.as_str(),
                 alias: None,
                 id: one.id,
                 dup: true,
@@ -677,7 +677,7 @@ fn with_expiry(properties: &[u8], at: usize, seconds: u32) -> Vec<u8> {
 fn pass(subscription: &mut Subscription, delivery: &Delivery) -> Sent {
     match (delivery.pos, delivery.retained, &mut subscription.walking) {
         (Some(pos), _, _) => subscription.pass(pos),
-        (None, Some(_), Some(walking)) => walking.pass(&delivery.route),
+        (None, Some(_), Some(walking)) => walking.pass(&delivery.content.route),
         (None, _, _) => {}
     }
     Sent::Done
@@ -725,9 +725,9 @@ pub(crate) fn write_system<'a>(
 
 /// What stands before a channel in its topic.
 fn root(delivery: &Delivery) -> Cow<'_, str> {
-    match delivery.technical {
-        None => Cow::Borrowed(delivery.room.as_str()),
-        Some(Scope::Room(_)) => Cow::Owned(format!("$riser/room/{}", delivery.room)),
+    match delivery.content.technical {
+        None => Cow::Borrowed(delivery.content.room.as_str()),
+        Some(Scope::Room(_)) => Cow::Owned(format!("$riser/room/{}", delivery.content.room)),
         Some(Scope::Account(_)) => Cow::Borrowed("$riser/account"),
         Some(Scope::Instance) => Cow::Borrowed("$riser/hub"),
     }

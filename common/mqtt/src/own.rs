@@ -13,6 +13,6 @@ pub(crate) struct Own {
 
 impl Own {
     pub(crate) fn is_of(self, delivery: &Delivery, publication: &Publication<'_>) -> bool {
-        publication.publisher == Some(self.publisher) && delivery.route.client == self.client
+        publication.publisher == Some(self.publisher) && delivery.content.route.client == self.client
     }
 }

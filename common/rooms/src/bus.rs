@@ -21,13 +21,13 @@ use crate::{
     rounds::Rounds,
     routes::Routes,
     share::Shares,
+    shelf::Shelf,
     statistics::{ChannelStatistics, Counters, RoomStatistics, Statistics},
     subscription::{self, State},
     tail::Tail,
     technical::Technical,
     topics,
     warm::{Deferred, Warm},
-    wordings::Wordings,
 };
 use riser_model::{
     AccountId, AccountName, Binding, Chunk, ConnectionId, CursorKey, CursorValue, Epoch, History, LogId, Now,
@@ -85,7 +85,7 @@ pub struct Bus {
     /// Up to here [`Output::Committed`] was handed out.
     pub(crate) said: Seq,
     pub(crate) warm: Warm,
-    pub(crate) wordings: Wordings,
+    pub(crate) shelf: Shelf,
     pub(crate) now: Now,
 }
 
@@ -125,7 +125,7 @@ impl Bus {
             technical: Technical::default(),
             shares: Shares::default(),
             bindings: start.bindings,
-            connections: Connections::new(),
+            connections: Connections::default(),
             left: BTreeMap::new(),
             reads: Reads::default(),
             latest_bytes: 0,
@@ -137,7 +137,7 @@ impl Bus {
             traffic_due: Time::default(),
             said: start.next.prev(),
             warm: Warm::default(),
-            wordings: Wordings::default(),
+            shelf: Shelf::default(),
             now: Now::default(),
         };
         bus.warm_up();
@@ -200,7 +200,7 @@ impl Bus {
 
     /// Whether what was said on technical channels is on disk, and everybody who listens there has pulled it.
     pub fn is_heard(&self) -> bool {
-        let mut all = self.connections.values().flat_map(|reader| reader.subscriptions.values());
+        let mut all = self.connections.all().flat_map(|reader| reader.subscriptions.values());
         self.events_are_stored() && all.all(|one| one.state == State::Idle || !self.is_technical(&one.scope))
     }
 
@@ -244,7 +244,7 @@ impl Bus {
     }
 
     fn ask(&mut self, connection: ConnectionId, ask: Ask, now: Now) {
-        if !self.connections.contains_key(&connection) {
+        if !self.connections.contains(&connection) {
             self.counters.strays += 1;
             return;
         }
@@ -425,7 +425,7 @@ impl Bus {
 
     /// Subscriptions of an account's connections.
     pub fn subscriptions_of(&self, account: AccountId) -> usize {
-        let own = self.connections.values().filter(|connection| connection.principal.account == account);
+        let own = self.connections.all().filter(|connection| connection.principal.account == account);
         own.map(|connection| connection.subscriptions.len()).sum()
     }
 
@@ -452,7 +452,7 @@ impl Bus {
         Statistics {
             rooms: configured.collect(),
             connections: self.connections.len(),
-            subscriptions: self.connections.values().map(|connection| connection.subscriptions.len()).sum(),
+            subscriptions: self.connections.all().map(|connection| connection.subscriptions.len()).sum(),
             routes: self.routes.len(),
             retained: self.retained.len(),
             tail_bytes: self.tail.bytes(),

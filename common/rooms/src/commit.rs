@@ -23,7 +23,7 @@ use riser_model::{
     event::{Scope, SystemEvent},
 };
 use riser_wire::entry::{Publication, PublishId};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 impl Bus {
     /// The batches up to this ticket are on disk.
@@ -135,7 +135,7 @@ impl Bus {
 
     /// What a session published is replayed from now on, if it is on disk and the session is still there.
     fn own(&mut self, connection: ConnectionId, owned: Vec<(Seq, RoomSlot)>, stored: bool) {
-        let (lives, owner) = (self.connections.contains_key(&connection), self.session_id(connection));
+        let (lives, owner) = (self.connections.contains(&connection), self.session_id(connection));
         for (seq, room) in owned {
             match &mut self.graph.room_mut(room).session {
                 Some(session) if stored && lives => session.add(seq, owner),
@@ -249,6 +249,7 @@ impl Bus {
                     self.copies.keep(seq, found, self.config.copies_bytes_max);
                 }
             }
+            self.shelf.trim(block.next());
         }
     }
 
@@ -267,15 +268,14 @@ impl Bus {
             waiting.sort_by_key(|(key, _)| self.shares.served(*key));
         }
         let mut roused = Vec::with_capacity(waiting.len());
+        let mut gone = (Vec::new(), Vec::new());
         for (key, exact) in waiting {
             if self.rouse(key, slot, before, turn, present_only, &mut roused) {
-                if exact {
-                    self.graph.channel_mut(slot).waiters.remove(&key);
-                } else {
-                    self.graph.room_mut(room).waiters.remove(&key);
-                }
+                if exact { &mut gone.0 } else { &mut gone.1 }.push(key);
             }
         }
+        let_go(&mut self.graph.channel_mut(slot).waiters, &gone.0);
+        let_go(&mut self.graph.room_mut(room).waiters, &gone.1);
         let many = self.is_wide(slot, roused.len());
         for (id, subscription) in roused {
             let Some(connection) = self.connections.get_mut(&id) else { continue };
@@ -386,6 +386,17 @@ impl Bus {
             self.left.insert(connection, gone.unstored);
         } else {
             self.outputs.push_back(Output::Settled { connection });
+        }
+    }
+}
+
+/// These wait no more. Almost always they are all who did.
+fn let_go(waiters: &mut BTreeSet<Key>, gone: &[Key]) {
+    if gone.len() == waiters.len() {
+        waiters.clear();
+    } else {
+        for key in gone {
+            waiters.remove(key);
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     subscription::{Scope, State, Subscription},
 };
 use riser_model::{
-    ConnectionId, Principal, Seq, SubscriptionId, Time, Wall,
+    ConnectionId, NumberMap, Principal, Seq, SubscriptionId, Time, Wall,
     door::{Code, Refusal, Target},
 };
 use std::{
@@ -194,5 +194,48 @@ pub(crate) fn refuse_all(
     refused.sort_by_key(|(index, _)| *index);
 }
 
-/// The connections of one bus.
-pub(crate) type Connections = BTreeMap<ConnectionId, Connection>;
+/// The connections of one bus: found several times for each delivery, and seldom walked.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    /// Each in a place of its own: they are large, and a map has room for more than it has.
+    by_id: NumberMap<ConnectionId, Box<Connection>>,
+}
+
+impl Connections {
+    pub(crate) fn get(&self, id: &ConnectionId) -> Option<&Connection> {
+        self.by_id.get(id).map(|connection| &**connection)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: &ConnectionId) -> Option<&mut Connection> {
+        self.by_id.get_mut(id).map(|connection| &mut **connection)
+    }
+
+    /// One that is there already stays as it is.
+    pub(crate) fn add(&mut self, id: ConnectionId, connection: Connection) {
+        self.by_id.entry(id).or_insert_with(|| Box::new(connection));
+    }
+
+    pub(crate) fn remove(&mut self, id: &ConnectionId) -> Option<Connection> {
+        self.by_id.remove(id).map(|connection| *connection)
+    }
+
+    pub(crate) fn contains(&self, id: &ConnectionId) -> bool {
+        self.by_id.contains_key(id)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// All, in no order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Connection> {
+        self.by_id.values().map(|connection| &**connection)
+    }
+
+    /// Who is there, in the order in which they came.
+    pub(crate) fn ids(&self) -> Vec<ConnectionId> {
+        let mut ids: Vec<ConnectionId> = self.by_id.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+}

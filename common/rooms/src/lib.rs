@@ -38,6 +38,7 @@ mod session;
 pub mod settled;
 mod share;
 mod sharing;
+mod shelf;
 pub mod statistics;
 mod subscribe;
 mod subscription;
@@ -45,7 +46,6 @@ mod tail;
 mod technical;
 mod topics;
 mod warm;
-mod wordings;
 
 pub use behind::EdgeSessions;
 pub use bus::Bus;

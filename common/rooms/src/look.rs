@@ -5,7 +5,6 @@
 
 use crate::{
     bus::Bus,
-    connection::Connection,
     graph::{Channel, ChannelSlot, Room, RoomSlot, Value},
     topics,
 };
@@ -66,10 +65,11 @@ impl Bus {
     /// The connections of this instance that are in a room.
     pub fn present(&self, room: RoomId) -> impl Iterator<Item = Present> {
         let slot = self.graph.room_of(room);
-        self.connections.iter().filter_map(move |(id, one): (_, &Connection)| {
+        self.connections.ids().into_iter().filter_map(move |id| {
+            let one = self.connections.get(&id)?;
             let member = one.members.get(&slot?)?;
             let (client, name) = (one.principal.client, one.principal.name.clone());
-            Some(Present { client, name, connection: *id, since: member.since, behind: None })
+            Some(Present { client, name, connection: id, since: member.since, behind: None })
         })
     }
 

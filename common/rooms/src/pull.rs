@@ -23,6 +23,9 @@ const PUSH_BYTES: u32 = 64;
 /// What a subscription may take before the next one's turn.
 const QUANTUM_BYTES: u32 = 8192;
 
+/// What gathers for one who hears in a round, as a rule.
+const GATHERED: usize = 8;
+
 /// What a subscription does after its turn.
 enum After {
     Goes,
@@ -42,7 +45,7 @@ impl Bus {
     }
 
     pub(crate) fn pull(&mut self, connection: ConnectionId, bytes: u32, stands: bool) {
-        let Some((pushes, more, left)) = self.turn(connection, bytes.max(1)) else { return };
+        let Some((pushes, more, left)) = self.turn(connection, bytes.max(1), 1) else { return };
         self.deliver(connection, (pushes, more), if stands { left } else { 0 });
     }
 
@@ -66,10 +69,10 @@ impl Bus {
                 continue;
             }
             // No more at once than one subscription's turn: what is told is not waited for.
-            let Some((pushes, more, left)) = self.turn(connection, standing.min(QUANTUM_BYTES)) else {
-                continue;
-            };
-            let shown = standing.min(QUANTUM_BYTES) - left;
+            let most = standing.min(QUANTUM_BYTES);
+            let gathered = if matches!(turn, Turn::InRound(_)) { GATHERED } else { 1 };
+            let Some((pushes, more, left)) = self.turn(connection, most, gathered) else { continue };
+            let shown = most - left;
             self.deliver(connection, (pushes, more), if more { 0 } else { standing - shown });
             return self.outputs.pop_front();
         }
@@ -89,10 +92,14 @@ impl Bus {
     }
 
     /// What a connection has, of about so many bytes; whether there is more, and how many bytes are left. None if it is
-    /// gone.
-    fn turn(&mut self, connection: ConnectionId, bytes: u32) -> Option<(Vec<Push>, bool, u32)> {
-        // Almost always it is one.
-        let mut pushes = Vec::with_capacity(1);
+    /// gone. Probably there are `pushes` of them.
+    fn turn(
+        &mut self,
+        connection: ConnectionId,
+        bytes: u32,
+        pushes: usize,
+    ) -> Option<(Vec<Push>, bool, u32)> {
+        let mut pushes = Vec::with_capacity(pushes);
         self.tell_through(connection, self.now, &mut pushes);
         let mut budget = bytes;
         // A member of a group has one turn: then it is others'.
@@ -136,11 +143,12 @@ impl Bus {
     ) {
         let mut quantum = QUANTUM_BYTES.min(*budget);
         let mut portion = self.portion(subscription);
+        let mut shelf = std::mem::take(&mut self.shelf);
         let after = loop {
             if quantum == 0 || portion == 0 {
                 break After::Goes;
             }
-            let Some(next) = self.next_of(connection, subscription) else { return };
+            let Some(next) = self.next_of(connection, subscription) else { break After::Waits };
             match next {
                 Next::Nothing => break After::Waits,
                 Next::Blocked => break After::Reads,
@@ -158,13 +166,8 @@ impl Bus {
                         | Next::Blocked => None,
                     };
                     self.give(connection, subscription, &next);
-                    let Some(view) = self.view(connection) else { return };
-                    let mut push = push(subscription, &view, next);
-                    if let Some(Push::Publication(delivery)) = &mut push {
-                        // Of what has no position (Latest, retained) and of what was read from the disk each is for few.
-                        let pos = delivery.pos.filter(|pos| pos.seq >= self.tail.first());
-                        delivery.wording = pos.and_then(|pos| self.wordings.of(pos.seq, delivery.body.len()));
-                    }
+                    let Some(view) = self.view(connection) else { break After::Waits };
+                    let push = push(subscription, &view, &mut shelf, next);
                     let cost = cost(&push);
                     self.count(&push);
                     if let Some(seq) = replayed {
@@ -181,6 +184,7 @@ impl Bus {
                 }
             }
         };
+        self.shelf = shelf;
         self.rest(connection, subscription, &after);
     }
 
@@ -309,7 +313,7 @@ impl Bus {
 
 fn cost(push: &Option<Push>) -> u32 {
     let body = match push {
-        Some(Push::Publication(delivery)) => delivery.body.len(),
+        Some(Push::Publication(delivery)) => delivery.content.body.len(),
         Some(Push::Gap { .. } | Push::Wiped { .. } | Push::Through { .. }) | None => 0,
     };
     // A body is bounded far below u32.

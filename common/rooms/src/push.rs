@@ -1,11 +1,13 @@
 //! The push that a subscription's look comes to, and how that moves the subscription.
 
-use crate::subscription::{Newest, Next, Subscription, View};
+use crate::{
+    shelf::{Ready, Shelf, Told},
+    subscription::{Newest, Next, Subscription, View},
+};
 use bytes::Bytes;
 use riser_model::{
-    Position, RoomName, Route, Seq, SessionId, Wall,
-    door::{Delivery, Push},
-    event::Scope,
+    Position, Route, Seq, SessionId, Wall,
+    door::{Content, Delivery, Push, Wording},
 };
 use riser_wire::entry::{Body, Publication};
 use std::sync::Arc;
@@ -21,7 +23,12 @@ struct Found {
 }
 
 /// Makes the push that a look found, and moves the subscription past it. None if it cannot be named.
-pub(crate) fn push(subscription: &mut Subscription, view: &View<'_>, next: Next) -> Option<Push> {
+pub(crate) fn push(
+    subscription: &mut Subscription,
+    view: &View<'_>,
+    shelf: &mut Shelf,
+    next: Next,
+) -> Option<Push> {
     let id = subscription.id;
     match next {
         Next::Retained { route, retained } => {
@@ -30,7 +37,7 @@ pub(crate) fn push(subscription: &mut Subscription, view: &View<'_>, next: Next)
             }
             subscription.own.remove(&retained.position.seq);
             let (body, wall, retained) = (retained.body, retained.wall, Some(retained.position));
-            deliver(subscription, view, Found { pos: None, retained, route, body, wall, skipped: 0 })
+            deliver(subscription, view, shelf, Found { pos: None, retained, route, body, wall, skipped: 0 })
         }
         Next::Shown => {
             subscription.walk = None;
@@ -41,7 +48,7 @@ pub(crate) fn push(subscription: &mut Subscription, view: &View<'_>, next: Next)
             let route = Arc::clone(&view.routes.known(found.route)?.route);
             let pos = Some(Position { log: view.chain.log, epoch: found.epoch, seq });
             let (body, wall) = (found.body, found.wall);
-            deliver(subscription, view, Found { pos, retained: None, route, body, wall, skipped: 0 })
+            deliver(subscription, view, shelf, Found { pos, retained: None, route, body, wall, skipped: 0 })
         }
         Next::Newest { channel, value, skipped } => {
             if let Some(conflation) = &mut subscription.conflation {
@@ -61,7 +68,7 @@ pub(crate) fn push(subscription: &mut Subscription, view: &View<'_>, next: Next)
                     return Some(Push::Gap { subscription: id, gap, pos });
                 }
             };
-            deliver(subscription, view, Found { pos, retained: None, route, body, wall, skipped })
+            deliver(subscription, view, shelf, Found { pos, retained: None, route, body, wall, skipped })
         }
         Next::Wiped(session) => {
             subscription.wiped.pop_front();
@@ -78,59 +85,59 @@ pub(crate) fn push(subscription: &mut Subscription, view: &View<'_>, next: Next)
     }
 }
 
-fn deliver(subscription: &mut Subscription, view: &View<'_>, found: Found) -> Option<Push> {
-    let Found { pos, retained, route, body, wall, skipped } = found;
-    let Named { room, rooted, technical, linked } = named(view, &route)?;
+fn deliver(
+    subscription: &mut Subscription,
+    view: &View<'_>,
+    shelf: &mut Shelf,
+    found: Found,
+) -> Option<Push> {
+    let Found { pos, retained, skipped, .. } = found;
+    // Of what has no position (Latest, retained) and of what was read from the disk each is for few.
+    let many = pos.filter(|pos| pos.seq >= view.tail.first() && Shelf::takes(found.body.len()));
+    let Ready { content, told, has_sessions } = match many {
+        Some(pos) => shelf.of(pos.seq, || ready(view, found, Some(Wording::default())))?,
+        None => ready(view, found, None)?,
+    };
     let prev = subscription.at;
     subscription.at = pos.unwrap_or(prev);
-    let session = pos.and_then(|pos| session_of(view, &route, pos.seq));
+    let session = pos.filter(|_| has_sessions).and_then(|pos| session_of(view, &content.route, pos.seq));
     let in_log = pos.is_some() || retained.is_some();
+    let reported = in_log && told.of(view.principal.client);
+    let subscription = subscription.id;
+    Some(Push::Publication(Delivery {
+        subscription,
+        pos,
+        prev,
+        content,
+        skipped,
+        retained,
+        session,
+        reported,
+    }))
+}
+
+/// A publication as everybody gets it. None if its room cannot be named.
+fn ready(view: &View<'_>, found: Found, wording: Option<Wording>) -> Option<Ready> {
+    let Found { route, body, wall, .. } = found;
+    let slot = view.graph.room_of(route.room)?;
+    let (name, room) = (view.graph.name(slot)?, view.graph.room(slot));
+    let technical = room.speaks;
+    let linked = room.declared.as_ref().is_some_and(|declared| declared.linked);
+    let rooted = technical.is_none() && view.root == Some(name);
     // What is addressed to one client is nobody else's to have, wherever it was published; of what came down the first who
     // has it is told.
     let told = match route.channel.addressee() {
-        Some(client) => client == view.principal.client,
-        None => linked,
+        _ if !Publication::has_publish_id(&body) => Told::Nobodys,
+        Some(client) => Told::Only(client),
+        None if linked => Told::Anybodys,
+        None => Told::Nobodys,
     };
-    let reported = told && in_log && Publication::has_publish_id(&body);
-    Some(Push::Publication(Delivery {
-        subscription: subscription.id,
-        pos,
-        prev,
-        route,
-        room,
-        body,
-        wording: None,
-        skipped,
-        retained,
-        wall,
-        rooted,
-        session,
-        technical,
-        reported,
-    }))
+    let content = Content { route, room: name.clone(), body, wall, rooted, technical, wording };
+    Some(Ready { content: Arc::new(content), told, has_sessions: room.session.is_some() })
 }
 
 /// The session that an entry belongs to, as long as it is replayed.
 fn session_of(view: &View<'_>, route: &Route, seq: Seq) -> Option<SessionId> {
     let session = view.graph.room(view.graph.room_of(route.room)?).session.as_ref()?;
     session.owner(seq)
-}
-
-/// What of a delivery its room says.
-struct Named {
-    room: RoomName,
-    /// It is the root of MQTT's topics.
-    rooted: bool,
-    /// Whose technical channel it is.
-    technical: Option<Scope>,
-    /// Whether uplinks carry it.
-    linked: bool,
-}
-
-fn named(view: &View<'_>, route: &Route) -> Option<Named> {
-    let slot = view.graph.room_of(route.room)?;
-    let (name, room) = (view.graph.name(slot)?, view.graph.room(slot));
-    let (technical, linked) = (room.speaks, room.declared.as_ref().is_some_and(|declared| declared.linked));
-    let rooted = technical.is_none() && view.root == Some(name);
-    Some(Named { room: name.clone(), rooted, technical, linked })
 }

@@ -46,7 +46,7 @@ impl Begin {
 impl Bus {
     pub(crate) fn open(&mut self, connection: ConnectionId, principal: Arc<Principal>, now: Now) {
         let opened = Connection::new(Arc::clone(&principal), now.time.plus(self.config.through_every()));
-        self.connections.entry(connection).or_insert(opened);
+        self.connections.add(connection, opened);
         let (client, name) = (principal.client, principal.name.clone());
         self.event(
             event::Scope::Account(principal.account),
@@ -80,8 +80,8 @@ impl Bus {
         self.closing = true;
         self.line.hurry(now.time);
         self.rounds.hurry();
-        let settled = self.connections.iter().filter(|(_, one)| one.unstored == 0).map(|(id, _)| *id);
-        for connection in settled.collect::<Vec<_>>() {
+        let settled = |id: &ConnectionId| self.connections.get(id).is_some_and(|one| one.unstored == 0);
+        for connection in self.connections.ids().into_iter().filter(settled).collect::<Vec<_>>() {
             self.send_away(connection);
         }
     }
@@ -468,7 +468,8 @@ impl Bus {
     pub(crate) fn reconfigure(&mut self, rooms: Vec<Room>, bindings: Vec<Binding>) {
         self.graph.declare(rooms);
         self.bindings = bindings;
-        for connection in self.connections.keys().copied().collect::<Vec<_>>() {
+        self.shelf.clear();
+        for connection in self.connections.ids() {
             self.check(connection);
         }
         self.event(event::Scope::Instance, SystemEvent::ConfigurationChanged);

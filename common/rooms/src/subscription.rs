@@ -11,7 +11,7 @@ use crate::{
     retained::{self, Retained, RetainedTable},
     routes::Routes,
     share::ShareId,
-    tail::{Found, Tail},
+    tail::{Found, Tail, point_near_end},
     topics,
 };
 use bytes::Bytes;
@@ -400,7 +400,7 @@ impl Subscription {
         match &self.scope {
             Scope::Channel(slot) => {
                 let channel = graph.channel(*slot);
-                let from = channel.index.partition_point(|&at| at <= cursor);
+                let from = point_near_end(&channel.index, |at| *at <= cursor);
                 let (room, joined) = (channel.room, self.joined);
                 let mut rest = channel.index.range(from..);
                 rest.find(|seq| **seq > joined || is_replayed(graph, room, **seq)).copied()
@@ -409,7 +409,7 @@ impl Subscription {
                 let rooms: Vec<RoomSlot> = rooms.keys().copied().collect();
                 let firsts = rooms.into_iter().filter_map(|room| {
                     let index = &graph.room(room).index;
-                    let from = index.partition_point(|&(at, _)| at <= cursor);
+                    let from = point_near_end(index, |(at, _)| *at <= cursor);
                     let mut rest = index.range(from..);
                     let met =
                         |(seq, slot): &&(Seq, ChannelSlot)| self.meets(graph, view.principal, *slot, *seq);

@@ -12,6 +12,15 @@ use std::collections::VecDeque;
 /// What the index of one entry takes: its place here, and its seq in its channel and its room.
 const INDEX_BYTES: usize = 32;
 
+/// So many from the end are looked at one by one.
+const NEAR: usize = 16;
+
+/// `VecDeque::partition_point` for a point that almost always is near the end: who is up to date wants what came last.
+pub(crate) fn point_near_end<T>(all: &VecDeque<T>, is_before: impl Fn(&T) -> bool) -> usize {
+    let near = all.iter().rev().take(NEAR).take_while(|item| !is_before(item)).count();
+    if near < NEAR { all.len() - near } else { all.partition_point(is_before) }
+}
+
 /// Entries that follow one another, with the place of each.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Block {
@@ -126,7 +135,7 @@ impl Tail {
     }
 
     fn index(&self, seq: Seq) -> usize {
-        self.blocks.partition_point(|block| block.next() <= seq)
+        point_near_end(&self.blocks, |block| block.next() <= seq)
     }
 
     pub(crate) fn get(&self, seq: Seq) -> Option<Found> {
@@ -175,5 +184,25 @@ impl Tail {
             }
         }
         Some(chunk)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_point_near_the_end_is_where_the_whole_search_finds_it() {
+        for count in [0, 1, NEAR - 1, NEAR, NEAR + 1, 100] {
+            let all: VecDeque<usize> = (0..count).collect();
+            for point in 0..=count + 1 {
+                let is_before = |item: &usize| *item < point;
+                assert_eq!(
+                    point_near_end(&all, is_before),
+                    all.partition_point(is_before),
+                    "{point} of {count}"
+                );
+            }
+        }
     }
 }

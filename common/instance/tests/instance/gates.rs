@@ -291,7 +291,9 @@ fn who_knocks_is_let_in_by_an_admin_of_that_room_only() {
             _ => None,
         });
         let knocks = pushes.unwrap().into_iter().filter_map(|push| match push {
-            Push::Publication(said) if said.route.channel.as_str() == "knock" => Some(said.body),
+            Push::Publication(said) if said.content.route.channel.as_str() == "knock" => {
+                Some(said.content.body.clone())
+            }
             _ => None,
         });
         knocks.map(|body| String::from_utf8_lossy(&body).into_owned()).collect::<Vec<_>>()

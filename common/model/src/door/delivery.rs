@@ -17,10 +17,15 @@ use std::{
 
 /// What the doors of one protocol make of a publication for everybody who gets it: the first that needs it makes it.
 /// Says nothing of the publication, and so makes no difference between deliveries.
-#[derive(Clone, Default)]
-pub struct Wording(Arc<OnceLock<Box<str>>>);
+#[derive(Default)]
+pub struct Wording(OnceLock<Box<str>>);
 
 impl Wording {
+    /// The words, if somebody has made them.
+    pub fn made(&self) -> Option<&str> {
+        self.0.get().map(|words| &**words)
+    }
+
     /// The words, made by `make` if nobody has made them yet.
     pub fn get(&self, make: impl FnOnce() -> String) -> &str {
         self.0.get_or_init(|| make().into_boxed_str())
@@ -41,6 +46,25 @@ impl fmt::Debug for Wording {
     }
 }
 
+/// What of a publication is the same to everybody who gets it: made once, and shared where many do.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Content {
+    /// Room, channel, source.
+    pub route: Arc<Route>,
+    /// The room's name.
+    pub room: RoomName,
+    /// The entry's body (`riser-wire`'s `entry::Body`).
+    pub body: Bytes,
+    /// When it was published, by the clock of this instance (section 7.10).
+    pub wall: Wall,
+    /// Its room is the root of MQTT's topics: its channel is the topic, without the room before it.
+    pub rooted: bool,
+    /// The system says it, in this technical channel; `room` is then the room it speaks of, or says whose it is.
+    pub technical: Option<Scope>,
+    /// What envelope doors make of it, where more than one may get it.
+    pub wording: Option<Wording>,
+}
+
 /// One publication for one subscription.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Delivery {
@@ -50,27 +74,15 @@ pub struct Delivery {
     pub pos: Option<Position>,
     /// The subscription's position before it.
     pub prev: Position,
-    /// Room, channel, source.
-    pub route: Arc<Route>,
-    /// The room's name.
-    pub room: RoomName,
-    /// The entry's body (`riser-wire`'s `entry::Body`).
-    pub body: Bytes,
-    /// What envelope doors make of it, where more than one may get it.
-    pub wording: Option<Wording>,
+    /// What it is.
+    pub content: Arc<Content>,
     /// How many were passed over since the last one (`conflate`).
     pub skipped: u64,
     /// It is shown because its channel retains it, to a subscription that was not there when it was published: where it
     /// was published.
     pub retained: Option<Position>,
-    /// When it was published, by the clock of this instance (section 7.10).
-    pub wall: Wall,
-    /// Its room is the root of MQTT's topics: its channel is the topic, without the room before it.
-    pub rooted: bool,
     /// Whose session it belongs to, if it is replayed to others until that ends.
     pub session: Option<SessionId>,
-    /// The system says it, in this technical channel; `room` is then the room it speaks of, or says whose it is.
-    pub technical: Option<Scope>,
     /// Whoever published it may hear what became of it: the door says when its peer has it.
     pub reported: bool,
 }

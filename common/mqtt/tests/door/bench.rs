@@ -5,7 +5,7 @@ use riser_model::{
     AccountId, ClientId, ConnectionId, Epoch, LogId, Now, Position, Principal, RoomId, Route, RouteNumber,
     Seq, SubscriptionId, Time, Wall,
     door::{
-        Ask, Code, Completeness, Delivery, Door, Input, Intake, Output, Push, Refusal, SessionState,
+        Ask, Code, Completeness, Content, Delivery, Door, Input, Intake, Output, Push, Refusal, SessionState,
         Subscribed, Target, Tell,
     },
 };
@@ -327,21 +327,23 @@ pub fn delivery(subscription: u32, seq: u64, channel: &str, publication: Publica
         subscription: SubscriptionId(subscription),
         pos: Some(position(seq)),
         prev: position(seq - 1),
-        route: Arc::new(Route {
-            room: RoomId(uuid::Uuid::from_u128(3)),
-            channel: channel.parse().unwrap(),
-            client: ClientId(uuid::Uuid::from_u128(4)),
+        content: Arc::new(Content {
+            route: Arc::new(Route {
+                room: RoomId(uuid::Uuid::from_u128(3)),
+                channel: channel.parse().unwrap(),
+                client: ClientId(uuid::Uuid::from_u128(4)),
+            }),
+            room: "hall".parse().unwrap(),
+            body: Bytes::copy_from_slice(read.body),
+            wall: WALL,
+            rooted: false,
+            technical: None,
+            wording: None,
         }),
-        room: "hall".parse().unwrap(),
-        body: Bytes::copy_from_slice(read.body),
-        wording: None,
         skipped: 0,
-        rooted: false,
         session: None,
         retained: None,
-        technical: None,
         reported: false,
-        wall: WALL,
     })
 }
 

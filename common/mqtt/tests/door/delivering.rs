@@ -356,7 +356,7 @@ fn what_the_system_says_comes_under_its_own_topics_and_is_acknowledged() {
         bench.tell(Tell::Ready);
         let mut said = delivery(0, 11, "joined", plain(1, b"{}"));
         if let Push::Publication(delivery) = &mut said {
-            delivery.technical = Some(scope);
+            Arc::get_mut(&mut delivery.content).unwrap().technical = Some(scope);
         }
         deliver(&mut bench, vec![said]);
         let got = bench.got();
@@ -371,8 +371,9 @@ fn published_by(id: &str, own_client: bool, seq: u64) -> Push {
     let publication = Publication { publisher: Some(Publisher::of(id)), ..plain(0, &payload) };
     match delivery(0, seq, "a", publication) {
         Push::Publication(mut delivery) if own_client => {
-            let route = Route { client: ClientId(uuid::Uuid::from_u128(2)), ..(*delivery.route).clone() };
-            delivery.route = Arc::new(route);
+            let route =
+                Route { client: ClientId(uuid::Uuid::from_u128(2)), ..(*delivery.content.route).clone() };
+            Arc::get_mut(&mut delivery.content).unwrap().route = Arc::new(route);
             Push::Publication(delivery)
         }
         other => other,

@@ -193,7 +193,9 @@ fn kept(qos: u8, channels: &[(&str, u64)]) -> Vec<Push> {
 
 fn behind(channel: &str) -> Showing {
     match &kept(0, &[(channel, 1)])[..] {
-        [Push::Publication(delivery)] => Showing::After(delivery.route.room, delivery.route.channel.clone()),
+        [Push::Publication(delivery)] => {
+            Showing::After(delivery.content.route.room, delivery.content.route.channel.clone())
+        }
         other => panic!("{other:?}"),
     }
 }

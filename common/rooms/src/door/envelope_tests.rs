@@ -582,7 +582,7 @@ fn subscriptions_are_counted_and_a_refused_one_frees_its_place() {
 fn event(sub: u32, prev: u64, seq: u64) -> riser_model::door::Push {
     let mut push = publication(sub, prev, seq, ContentType::Json, br#"{"type":"riser.joined"}"#);
     if let riser_model::door::Push::Publication(delivery) = &mut push {
-        delivery.technical = Some(Scope::Instance);
+        Arc::get_mut(&mut delivery.content).unwrap().technical = Some(Scope::Instance);
     }
     push
 }

@@ -214,7 +214,7 @@ impl Raw {
         match push {
             Push::Publication(delivery) => {
                 if matches!(self.phase, Phase::Open { .. })
-                    && self.of.is_none_or(|of| of == delivery.route.client)
+                    && self.of.is_none_or(|of| of == delivery.content.route.client)
                     && let Some((output, bytes)) = message(&delivery)
                 {
                     self.pull.wrote(bytes);
@@ -263,7 +263,7 @@ impl Raw {
 
 /// A delivery as it came in: text as text where it is valid, anything else as bytes.
 fn message(delivery: &Delivery) -> Option<(Output, usize)> {
-    let body = Body::read(&delivery.body).ok().filter(|body| body.kind == Kind::Publication)?;
+    let body = Body::read(&delivery.content.body).ok().filter(|body| body.kind == Kind::Publication)?;
     let publication = Publication::read(&body).ok()?;
     let is_text = match publication.content_type {
         ContentType::Text | ContentType::Json => true,
@@ -275,7 +275,7 @@ fn message(delivery: &Delivery) -> Option<(Output, usize)> {
     let output = match text {
         Some(text) => Output::Text(text.into()),
         // The payload is the body's end.
-        None => Output::Bytes(delivery.body.slice(delivery.body.len() - payload.len()..)),
+        None => Output::Bytes(delivery.content.body.slice(delivery.content.body.len() - payload.len()..)),
     };
     Some((output, payload.len()))
 }

@@ -8,7 +8,7 @@
 use super::{refusal, reported_at};
 use riser_model::{
     Cause, Gap, Position, RoomName, SubscriptionId,
-    door::{self, Ask, Code, Delivery, Flow, From, Output, Refusal, Showing, Subscribed, Want},
+    door::{self, Ask, Code, Delivery, Flow, From, Output, Refusal, Showing, Subscribed, Want, Wording},
 };
 use riser_wire::{
     client::{Channels, Fields, Msg, Published, Push, Started, Subscribe, Technical, scope_name},
@@ -362,29 +362,32 @@ fn pause(sub: u32, paused: bool) -> Ask {
 /// A delivery as its client reads it; none for entries that are not publications. What cannot be read is a
 /// gap in place.
 fn message(sub: u32, prev: Position, delivery: &Delivery) -> Option<String> {
+    let (skipped, latest, session) = (delivery.skipped, delivery.pos.is_none(), delivery.session);
+    let say = |fields: Fields<'_>| Msg { sub, prev, fields, skipped, latest, session }.text();
+    if let Some(words) = delivery.content.wording.as_ref().and_then(Wording::made) {
+        return Some(say(Fields::Worded(words)));
+    }
     let damaged = || {
         let pos = delivery.pos.filter(|_| sub != UNASKED)?;
         let hole = Gap { from: pos.seq, to: pos.seq, cause: Cause::Damage }.into();
         Some(Push::Gap { sub, hole, pos }.text())
     };
-    let Ok(body) = Body::read(&delivery.body) else { return damaged() };
+    let Ok(body) = Body::read(&delivery.content.body) else { return damaged() };
     if body.kind != Kind::Publication {
         return None;
     }
     let Ok(publication) = Publication::read(&body) else { return damaged() };
-    if let Some(scope) = delivery.technical {
+    if let Some(scope) = delivery.content.technical {
         let Some(event) = cloud_event::embedded(publication.payload) else { return damaged() };
         let (pos, skipped, scope) = (delivery.pos, delivery.skipped, scope_name(scope));
         let sub = (sub != UNASKED).then_some(sub);
         return Some(Push::Event { sub, pos, prev, scope, skipped, event }.text());
     }
-    let (skipped, latest, session) = (delivery.skipped, delivery.pos.is_none(), delivery.session);
-    let say = |fields: Fields<'_>| Msg { sub, prev, fields, skipped, latest, session }.text();
     let published = || {
-        let (pos, route) = (delivery.pos, &delivery.route);
+        let (pos, route) = (delivery.pos, &delivery.content.route);
         Published::new(pos, route.channel.as_str(), route.client, &body, &publication)
     };
-    Some(match &delivery.wording {
+    Some(match &delivery.content.wording {
         Some(wording) => say(Fields::Worded(wording.get(|| published().fields()))),
         None => say(Fields::Of(&published())),
     })
@@ -402,7 +405,7 @@ fn subscription(push: &door::Push) -> SubscriptionId {
 /// What a parked push costs.
 fn size(push: &door::Push) -> usize {
     let body = match push {
-        door::Push::Publication(delivery) => delivery.body.len(),
+        door::Push::Publication(delivery) => delivery.content.body.len(),
         door::Push::Gap { .. } | door::Push::Wiped { .. } | door::Push::Through { .. } => 0,
     };
     body + 128

@@ -6,7 +6,8 @@ use riser_model::{
     AccountId, Cause, ClientId, ConnectionId, Epoch, Gap, LogId, Now, Position, Principal, RoomId, RoomName,
     Route, RouteNumber, Seq, SubscriptionId, Time, Wall,
     door::{
-        Ask, Code, Completeness, Credential, Delivery, Door, Input, Output, Push, Refusal, Subscribed, Tell,
+        Ask, Code, Completeness, Content, Credential, Delivery, Door, Input, Output, Push, Refusal,
+        Subscribed, Tell,
     },
 };
 use riser_wire::entry::{self, ContentType, Publication};
@@ -119,17 +120,19 @@ pub(super) fn delivery(sub: u32, prev: u64, seq: u64, body: Bytes) -> Push {
         subscription: SubscriptionId(sub),
         pos: (seq > 0).then(|| position(seq)),
         prev: position(prev),
-        route: Arc::new(route),
-        room: "plant".parse().unwrap(),
-        body,
-        wording: None,
+        content: Arc::new(Content {
+            route: Arc::new(route),
+            room: "plant".parse().unwrap(),
+            body,
+            wall: Wall(0),
+            rooted: false,
+            technical: None,
+            wording: None,
+        }),
         skipped: 0,
-        rooted: false,
         session: None,
         retained: None,
-        technical: None,
         reported: false,
-        wall: Wall(0),
     })
 }
 

@@ -323,7 +323,7 @@ impl Tty {
         match push {
             Push::Publication(delivery) => {
                 if let (Phase::Lobby(lobby), Some(line)) = (&self.phase, shown(&delivery))
-                    && lobby.room.as_ref() == Some(&delivery.room)
+                    && lobby.room.as_ref() == Some(&delivery.content.room)
                 {
                     self.say(line);
                     self.out.extend(reported_at(&delivery).map(Output::Ask));
@@ -380,9 +380,9 @@ impl Tty {
 
 /// A delivery as a line: what a terminal would take for a command to itself is not shown as such.
 fn shown(delivery: &Delivery) -> Option<String> {
-    let body = Body::read(&delivery.body).ok()?;
+    let body = Body::read(&delivery.content.body).ok()?;
     let publication = Publication::read(&body).ok()?;
-    let channel = delivery.route.channel.as_str();
+    let channel = delivery.content.route.channel.as_str();
     let payload = match std::str::from_utf8(publication.payload) {
         Ok(text) => {
             let plain = |letter: char| if letter.is_control() { '.' } else { letter };

@@ -314,7 +314,7 @@ fn who_rests_holds_nobody_up_stays_in_the_room_and_goes_on_where_it_was() {
     let of = |world: &mut World, id: u32| -> Vec<String> {
         let pushes = world.all(2);
         let mine = pushes.iter().filter_map(delivery).filter(|one| one.subscription == SubscriptionId(id));
-        mine.map(|one| payload(&one.body)).collect()
+        mine.map(|one| payload(&one.content.body)).collect()
     };
     let pause = |world: &mut World, id, paused| {
         world.ask(2, Ask::Pause { subscription: SubscriptionId(id), paused });

@@ -13,6 +13,7 @@ mod rounds;
 mod script;
 mod sessions;
 mod sharing;
+mod shelf;
 mod standing;
 mod storage;
 mod technical;

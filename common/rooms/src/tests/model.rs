@@ -345,8 +345,8 @@ impl Run {
                 let pos = delivery.pos.unwrap();
                 let entry = &self.committed[pos.seq.0 as usize - 1];
                 assert!(follower.wants(pos.seq, entry), "{} {}", entry.room, entry.channel);
-                assert_eq!(payload(&delivery.body), entry.text);
-                assert_eq!(delivery.room.as_str(), entry.room);
+                assert_eq!(payload(&delivery.content.body), entry.text);
+                assert_eq!(delivery.content.room.as_str(), entry.room);
                 assert_eq!(pos.epoch, self.world.storage.entries[pos.seq.0 as usize - 1].epoch);
                 self.delivered += 1;
                 follower.at = Some(pos);

@@ -16,7 +16,7 @@ pub(super) fn body(payload: &str) -> Bytes {
 }
 
 pub(super) fn shown(pushes: &[Push]) -> Vec<(String, u64)> {
-    pushes.iter().filter_map(delivery).map(|one| (payload(&one.body), one.skipped)).collect()
+    pushes.iter().filter_map(delivery).map(|one| (payload(&one.content.body), one.skipped)).collect()
 }
 
 pub(super) fn values(pairs: &[(&str, u64)]) -> Vec<(String, u64)> {

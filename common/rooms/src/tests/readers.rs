@@ -123,7 +123,7 @@ fn replay_from_the_disk_meets_the_present_without_hole_or_double() {
         world.publish(1, &[("a/x", &n.to_string())]);
         world.read_one();
         let (pushes, _) = world.pull(2, 200);
-        got.extend(pushes.iter().filter_map(delivery).map(|delivery| payload(&delivery.body)));
+        got.extend(pushes.iter().filter_map(delivery).map(|delivery| payload(&delivery.content.body)));
     }
     got.extend(world.payloads(2));
     assert_eq!(got, numbers(0..60));
@@ -138,7 +138,7 @@ fn live_traffic_goes_on_while_another_subscription_is_read_for() {
     assert_eq!(world.storage.reads.len(), 1, "one read at a time");
     world.publish(1, &[("a/now", "live")]);
     let (pushes, _) = world.pull(2, 100_000);
-    assert!(pushes.iter().filter_map(delivery).any(|delivery| payload(&delivery.body) == "live"));
+    assert!(pushes.iter().filter_map(delivery).any(|delivery| payload(&delivery.content.body) == "live"));
     assert_eq!(world.storage.reads.len(), 1);
 }
 
@@ -216,7 +216,7 @@ fn pull_is_fair_between_the_subscriptions_of_a_connection() {
     world.publish(1, &[("a/drop", "me too")]);
     let (pushes, more) = world.pull(2, 20_000);
     assert!(more);
-    assert!(pushes.iter().filter_map(delivery).any(|delivery| payload(&delivery.body) == "me too"));
+    assert!(pushes.iter().filter_map(delivery).any(|delivery| payload(&delivery.content.body) == "me too"));
 }
 
 #[test]

@@ -57,8 +57,9 @@ fn shown(world: &mut World, n: u64, want: Want) -> Vec<(String, String, bool)> {
 fn pulled(world: &mut World, n: u64) -> Vec<(String, String, bool)> {
     let all = world.all(n);
     let deliveries = all.iter().filter_map(delivery);
-    let named =
-        |one: &Delivery| (one.route.channel.as_str().to_owned(), payload(&one.body), one.retained.is_some());
+    let named = |one: &Delivery| {
+        (one.content.route.channel.as_str().to_owned(), payload(&one.content.body), one.retained.is_some())
+    };
     deliveries.map(named).collect()
 }
 
@@ -316,7 +317,10 @@ fn goes_on(world: &mut World, n: u64, want: Want, retained: Showing) -> (Vec<(Ro
     let keep = Some(Keep { options: 1, identifier: 0 });
     world.ask(n, Ask::Subscribe { subscription, want, from, flow, keep, retained });
     let all = world.all(n);
-    let places = all.iter().filter_map(delivery).map(|one| (one.route.room, one.route.channel.clone()));
+    let places = all
+        .iter()
+        .filter_map(delivery)
+        .map(|one| (one.content.route.room, one.content.route.channel.clone()));
     let told = all.iter().filter(|push| matches!(push, Push::Through { .. })).count();
     (places.collect(), told == 1)
 }

@@ -35,7 +35,7 @@ fn delivered(world: &mut World, n: u64) -> Vec<Vec<String>> {
 }
 
 fn payloads(pushes: &[Push]) -> Vec<String> {
-    pushes.iter().filter_map(delivery).map(|delivery| payload(&delivery.body)).collect()
+    pushes.iter().filter_map(delivery).map(|delivery| payload(&delivery.content.body)).collect()
 }
 
 /// Time passes until the bus wants to be woken for a round.

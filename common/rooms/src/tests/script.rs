@@ -304,7 +304,7 @@ impl World {
 
     /// The payloads of [`World::all`].
     pub(super) fn payloads(&mut self, n: u64) -> Vec<String> {
-        self.all(n).iter().filter_map(delivery).map(|delivery| payload(&delivery.body)).collect()
+        self.all(n).iter().filter_map(delivery).map(|delivery| payload(&delivery.content.body)).collect()
     }
 
     pub(super) fn ready(&mut self, n: u64) -> bool {

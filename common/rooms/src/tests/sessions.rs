@@ -96,7 +96,7 @@ fn owner_that_drops_during_a_replay_is_replayed_no_further() {
     let rest = world.all(9);
     assert_eq!(wiped(&rest), [1]);
     let shown = rest.iter().filter_map(|push| match push {
-        Push::Publication(delivery) => Some(payload(&delivery.body)),
+        Push::Publication(delivery) => Some(payload(&delivery.content.body)),
         Push::Gap { .. } | Push::Wiped { .. } | Push::Through { .. } => None,
     });
     let shown: Vec<String> = shown.collect();
@@ -288,7 +288,7 @@ fn what_came_over_a_link_is_replayed_until_it_ends_and_what_found_no_place_is_a_
     join(&mut world, 9);
     let pushes = world.all(9);
     let shown = |push: &Push| match push {
-        Push::Publication(delivery) => payload(&delivery.body),
+        Push::Publication(delivery) => payload(&delivery.content.body),
         Push::Gap { gap, .. } => format!("{} missing: {}", gap.count(), gap.cause.name()),
         Push::Wiped { .. } | Push::Through { .. } => String::new(),
     };

@@ -52,7 +52,7 @@ fn work(world: &mut World, members: std::ops::RangeInclusive<u64>) -> Vec<(u64, 
         for n in members.clone() {
             world.read();
             let (pushes, _) = world.pull(n, 4096);
-            got.extend(pushes.iter().filter_map(delivery).map(|one| (n, payload(&one.body))));
+            got.extend(pushes.iter().filter_map(delivery).map(|one| (n, payload(&one.content.body))));
             settle(world, n, &seqs(&pushes), &[]);
         }
         if got.len() == before && world.storage.reads.is_empty() {
@@ -222,7 +222,7 @@ fn single_entries_come_by_their_places_and_what_is_gone_is_passed_over() {
     let told: Vec<String> = all
         .iter()
         .map(|push| match push {
-            Push::Publication(one) => payload(&one.body),
+            Push::Publication(one) => payload(&one.content.body),
             Push::Through { pos, .. } => format!("no {}", pos.seq.0 - first),
             Push::Gap { .. } | Push::Wiped { .. } => panic!("{push:?}"),
         })

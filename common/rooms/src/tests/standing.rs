@@ -16,7 +16,7 @@ fn delivered(world: &mut World) -> Option<(Vec<Push>, bool)> {
 }
 
 fn payloads(pushes: &[Push]) -> Vec<String> {
-    pushes.iter().filter_map(delivery).map(|delivery| payload(&delivery.body)).collect()
+    pushes.iter().filter_map(delivery).map(|delivery| payload(&delivery.content.body)).collect()
 }
 
 #[test]

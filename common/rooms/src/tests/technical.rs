@@ -44,13 +44,13 @@ fn say(world: &mut World, scope: Scope, event: SystemEvent) {
 fn kinds(pushes: &[Push]) -> Vec<(String, u64)> {
     let kind = |push: &Push| {
         let delivery = delivery(push)?;
-        assert!(delivery.technical.is_some());
-        let text = payload(&delivery.body);
+        assert!(delivery.content.technical.is_some());
+        let text = payload(&delivery.content.body);
         let count = text
             .split_once("\"count\":")
             .map_or(1, |(_, rest)| rest.split(',').next().unwrap().parse().unwrap());
-        assert!(text.contains(&format!("\"type\":\"riser.{}\"", delivery.route.channel)), "{text}");
-        Some((delivery.route.channel.as_str().to_owned(), count))
+        assert!(text.contains(&format!("\"type\":\"riser.{}\"", delivery.content.route.channel)), "{text}");
+        Some((delivery.content.route.channel.as_str().to_owned(), count))
     };
     pushes.iter().filter_map(kind).collect()
 }
@@ -78,8 +78,8 @@ fn joins_and_leaves_are_heard_in_their_room_only() {
     settle(&mut world);
     let pushes = world.all(2);
     let left = delivery(&pushes[0]).unwrap();
-    assert_eq!(left.technical, Some(Scope::Room(world.rooms[0].id)));
-    assert!(payload(&left.body).contains("\"cause\":\"too_slow\""));
+    assert_eq!(left.content.technical, Some(Scope::Room(world.rooms[0].id)));
+    assert!(payload(&left.content.body).contains("\"cause\":\"too_slow\""));
     assert_eq!(pushes.len(), 1);
     let hooks: Vec<bool> =
         world.events.iter().map(|output| matches!(output, Output::Joined { .. })).collect();

@@ -289,7 +289,7 @@ fn the_room_of_a_binding_of_everything_is_the_root_of_topics_both_ways() {
         let got: Vec<(&str, bool)> = all
             .iter()
             .filter_map(delivery)
-            .map(|delivery| (delivery.route.channel.as_str(), delivery.rooted))
+            .map(|delivery| (delivery.content.route.channel.as_str(), delivery.content.rooted))
             .collect();
         let wanted: Vec<(&str, bool)> = channels.into_iter().map(|channel| (channel, true)).collect();
         assert_eq!(got, wanted, "{filter}");
