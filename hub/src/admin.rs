@@ -1,33 +1,32 @@
 //! The admin interface: accounts, users, clients, credentials, rooms, grants, connections, knocks and the audit log, as JSON
-//! on a listener of its own.
+//! on a listener of its own; and what of it the page of a hub needs, below `/api/admin` of its listeners of HTTP.
 //!
-//! Two kinds of people are let in: the **operator** of this hub, who shows the token that lies in `admin.token` of its data
-//! folder (mode 0600), and who administers an **account**, with that one's user and password or token, who sees that account
-//! and nothing else. What a request may say is in [`requests`]; `GET /openapi.json` is made of the same types and the same
+//! Three kinds of people are let in: the **operator** of this hub, who shows the token that lies in `admin.token` of its data
+//! folder (mode 0600), and not by way of the page; who administers an **account**, with that one's user and password or token,
+//! who sees that account and nothing else; and who administers a **room**, who sees that room and who could be in it, and
+//! changes what is that room's alone ([`Needs`]). By way of the page a cookie counts as well, beside an Origin that may connect
+//! there. What a request may say is in [`requests`]; `GET /openapi.json` is made of the same types and the same
 //! table of routes ([`routes`]). A secret is in an answer once: in that of the request that made it.
 
 use crate::{
     accounts::{NotChanged, Registrar, Told, Wanted},
-    api,
+    api::{self, Api},
     audit::Audit,
-    verifier::Verifier,
+    needs::Needs,
 };
 use axum::{
     Json,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use riser_gate::{Account, Change, Directory, Evidence, Holds, Policy, TokenHash, accounts::Why};
-use riser_host::{HostHandle, Policies};
-use riser_hub_core::HubCore;
+use riser_gate::{Account, Change, Directory, Evidence, RoomConfig, TokenHash, accounts::Why};
 use riser_model::{
-    AccountId, Principal,
-    door::{Credential, Refusal},
+    AccountId, ConnectionId, Principal, Right, RoomId,
+    door::{Code, Credential, Refusal},
 };
-use riser_net::{Origins, entrance::Peer};
+use riser_net::entrance::Peer;
 use serde_json::json;
 use std::sync::Arc;
-use tokio::sync::watch;
 
 mod answers;
 mod handlers;
@@ -48,14 +47,10 @@ const BODY_BYTES_MAX: usize = 256 << 10;
 pub struct Admin {
     pub(crate) registrar: Registrar,
     pub(crate) audit: Audit,
-    pub(crate) core: HostHandle<HubCore>,
-    pub(crate) policies: watch::Receiver<Policies>,
-    /// The listener's name.
-    pub(crate) listener: Arc<str>,
-    pub(crate) verifier: Arc<Verifier>,
-    pub(crate) origins: Arc<Origins>,
-    /// The operator's.
-    pub(crate) token: TokenHash,
+    /// Of the listener.
+    pub(crate) api: Api,
+    /// The operator's; none where pages ask: nobody operates a hub from there.
+    pub(crate) token: Option<TokenHash>,
     pub(crate) pace: Arc<Pace>,
 }
 
@@ -64,21 +59,32 @@ pub struct Admin {
 pub(crate) enum By {
     /// Who operates the hub.
     Operator,
-    /// Who administers an account, and by which credentials it came in.
+    /// Who administers an account or a room of it, with the rights that gates leave it, and by which credentials it came in.
     Account(Arc<Principal>, Evidence),
 }
 
 impl By {
-    /// Whether that one may administer, by a directory.
-    fn may(&self, directory: &Directory) -> bool {
+    /// Whether that one may do what needs this, by a directory.
+    fn may(&self, needs: Needs, directory: &Directory) -> bool {
         match self {
             Self::Operator => true,
-            Self::Account(principal, evidence) => {
-                let known = directory.principal(principal.client);
-                known.is_some_and(|known| known.account == principal.account && known.grants.administer())
-                    && directory.holds(principal.client, evidence) == Holds::Yes
-            }
+            Self::Account(principal, evidence) => needs.met(directory, principal.client, evidence),
         }
+    }
+
+    /// Whether all of that account is its to administer.
+    fn administers(&self, account: AccountId) -> bool {
+        match self {
+            Self::Operator => true,
+            Self::Account(principal, _) => principal.account == account && principal.grants.administer(),
+        }
+    }
+
+    /// The same of a room. Who is not let in there by the room's own gate looks after all of the account, or not after it.
+    fn looks_after(&self, account: AccountId, room: RoomId) -> bool {
+        self.administers(account)
+            || matches!(self, Self::Account(principal, _)
+                if principal.account == account && principal.grants.whole(Right::Admin, room))
     }
 
     /// As it is written down.
@@ -95,6 +101,15 @@ impl By {
 pub(crate) struct Asked {
     pub(crate) by: By,
     from: String,
+}
+
+/// A room that is the business of whoever asks.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) account: AccountId,
+    pub(crate) known: Arc<Account>,
+    pub(crate) room: RoomConfig,
+    pub(crate) id: RoomId,
 }
 
 /// Why a request was not done.
@@ -167,31 +182,35 @@ impl IntoResponse for Failure {
 }
 
 impl Admin {
-    fn policy(&self) -> Option<Arc<Policy>> {
-        self.policies.borrow().get(&self.listener).cloned()
-    }
-
-    /// Who asks, if it may.
-    pub(crate) async fn enter(&self, peer: &Peer, headers: &HeaderMap) -> Result<Asked, Failure> {
+    /// Who asks, if there is something here that it may ask.
+    pub(crate) async fn enter(
+        &self,
+        peer: &Peer,
+        connection: ConnectionId,
+        headers: &HeaderMap,
+    ) -> Result<Asked, Failure> {
         let from = peer.address.ip().to_string();
-        let shown = api::credential(headers).ok_or_else(api::not_authorised)?;
-        if let Credential::Token(token) = &shown
-            && TokenHash::of(&token.0).same(&self.token)
-        {
-            return Ok(Asked { by: By::Operator, from });
-        }
-        if !self.pace.take(Whose::Address(peer.address.ip().to_canonical())) {
-            return Err(too_many());
-        }
-        if shown == Credential::Anonymous {
-            return Err(api::not_authorised().into());
-        }
-        let policy = self.policy().ok_or_else(api::not_authorised)?;
-        let (verifier, mut tells) = (self.verifier.as_ref(), Vec::new());
-        let entered = api::entered(&policy, verifier, &self.origins, peer, headers, &mut tells).await;
-        // What was revoked while it was verified counts no more.
+        let entered = match &self.token {
+            Some(own) => {
+                let shown = api::credential(headers).ok_or_else(api::not_authorised)?;
+                if matches!(&shown, Credential::Token(token) if TokenHash::of(&token.0).same(own)) {
+                    return Ok(Asked { by: By::Operator, from });
+                }
+                if !self.pace.take(Whose::Address(peer.address.ip().to_canonical())) {
+                    return Err(too_many());
+                }
+                if shown == Credential::Anonymous {
+                    return Err(api::not_authorised().into());
+                }
+                let (policy, verifier) = (self.api.policy(), self.api.verifier.as_ref());
+                api::entered(&policy, verifier, &self.api.origins, peer, headers, &mut Vec::new()).await
+            }
+            None => self.enter_by_page(peer, connection, headers).await,
+        };
         let admin = entered.map(|(principal, evidence)| By::Account(principal, evidence));
-        match admin.and_then(|by| self.still_may(&by).then_some(by).ok_or_else(api::not_authorised)) {
+        // What was revoked while it was verified counts no more.
+        let may = |by: By| self.may(&by, Needs::Something).then_some(by).ok_or_else(api::not_authorised);
+        match admin.and_then(may) {
             Ok(by) => {
                 if let By::Account(principal, _) = &by
                     && !self.pace.take(Whose::Client(principal.client))
@@ -208,19 +227,55 @@ impl Admin {
         }
     }
 
-    /// The account that is meant, if it is the business of whoever asks.
+    /// Who asks by way of the page: with a cookie, or with what it would show a room. What a listener lends to those who show
+    /// nothing administers nothing.
+    async fn enter_by_page(
+        &self,
+        peer: &Peer,
+        connection: ConnectionId,
+        headers: &HeaderMap,
+    ) -> Result<(Arc<Principal>, Evidence), Refusal> {
+        api::unheard(peer)?;
+        if !self.api.origins.allow(headers) {
+            return Err(Refusal {
+                code: Code::Denied,
+                what: "no Origin that may ask here".to_owned(),
+                want: "a page from here, or its origin in the configured list".to_owned(),
+            });
+        }
+        let shows_nothing = api::credential(headers) == Some(Credential::Anonymous);
+        if shows_nothing && api::cookie_of(&self.api.origins, headers).is_none() {
+            return Err(api::not_authorised());
+        }
+        self.api.entered(peer, connection, headers).await
+    }
+
+    /// The account that is meant, if all of it is the business of whoever asks.
     pub(crate) async fn account(
         &self,
         asked: &Asked,
         text: &str,
     ) -> Result<(AccountId, Arc<Account>), Failure> {
+        let found = self.find(text).await.filter(|(id, _)| asked.by.administers(*id));
+        found.ok_or_else(not_yours)
+    }
+
+    /// The room that is meant, if it is the business of whoever asks. To who looks after rooms only, those of others look like
+    /// none.
+    pub(crate) async fn room(&self, asked: &Asked, account: &str, room: &str) -> Result<Place, Failure> {
+        let (account, known) = self.find(account).await.ok_or_else(not_yours)?;
+        let found = handlers::find_room(&known, room);
+        let place = found.and_then(|room| Ok((handlers::room_id(&room)?, room)));
+        match place {
+            Ok((id, room)) if asked.by.looks_after(account, id) => Ok(Place { account, known, room, id }),
+            Err(failure) if asked.by.administers(account) => Err(failure),
+            Ok(_) | Err(_) => Err(not_yours()),
+        }
+    }
+
+    async fn find(&self, text: &str) -> Option<(AccountId, Arc<Account>)> {
         let accounts = self.registrar.accounts().await;
-        let found = accounts.named(text).map(|(id, account)| (id, Arc::clone(account)));
-        let own = |id: AccountId| match &asked.by {
-            By::Operator => true,
-            By::Account(principal, _) => principal.account == id,
-        };
-        found.filter(|(id, _)| own(*id)).ok_or_else(|| Failure::unknown("no such account, or not yours"))
+        accounts.named(text).map(|(id, account)| (id, Arc::clone(account)))
     }
 
     /// Only who operates the hub.
@@ -236,14 +291,15 @@ impl Admin {
         }
     }
 
-    /// Whether who asks still may, by what it showed: a request's body may come long after its head.
-    fn still_may(&self, by: &By) -> bool {
-        self.policy().is_some_and(|policy| by.may(&policy.directory))
+    /// Whether who asks may do what needs this, by the directory in force.
+    fn may(&self, by: &By, needs: Needs) -> bool {
+        by.may(needs, &self.api.policy().directory)
     }
 
-    /// The same, as a request hears it.
-    pub(crate) fn still(&self, asked: &Asked) -> Result<(), Failure> {
-        if self.still_may(&asked.by) { Ok(()) } else { Err(api::not_authorised().into()) }
+    /// Whether who asks still administers the account: a request's body may come long after its head.
+    pub(crate) fn still(&self, asked: &Asked, account: AccountId) -> Result<(), Failure> {
+        let may = self.may(&asked.by, Needs::Account(account));
+        if may { Ok(()) } else { Err(api::not_authorised().into()) }
     }
 
     pub(crate) async fn change(
@@ -266,10 +322,14 @@ impl Admin {
         revision: Option<u64>,
     ) -> Result<(AccountId, Arc<Account>), Failure> {
         let told = Told { what, of: of.into(), by: asked.by.name(), from: asked.from.clone() };
-        let by = asked.by.clone();
-        let wanted = Wanted { change, revision, may: Box::new(move |directory| by.may(directory)) };
+        let (by, needs) = (asked.by.clone(), Needs::of(&change));
+        let wanted = Wanted { change, revision, may: Box::new(move |directory| by.may(needs, directory)) };
         Ok(self.registrar.change(told, wanted).await?)
     }
+}
+
+fn not_yours() -> Failure {
+    Failure::unknown("no such account, or not yours")
 }
 
 fn too_many() -> Failure {

@@ -2,8 +2,8 @@
 
 use crate::{
     admin::requests::{
-        AuditQuery, CredentialKind, Decision, GrantRequest, MemberChange, NewAccount, NewCredential,
-        NewMember, Replacement,
+        CredentialKind, Decision, GrantRequest, MemberChange, NewAccount, NewCredential, NewMember,
+        Replacement,
     },
     remote::Remote,
 };
@@ -237,6 +237,9 @@ pub(crate) struct AuditArgs {
     /// At most so many.
     #[arg(long)]
     limit: Option<usize>,
+    /// Lines that contain this.
+    #[arg(long)]
+    contains: Option<String>,
 }
 
 /// One request, as a command says it.
@@ -398,10 +401,11 @@ impl ConnectionCommand {
 impl AuditArgs {
     /// What it asks.
     pub(crate) fn wish(&self) -> anyhow::Result<Wish> {
-        let AuditQuery { before, limit } = AuditQuery { before: self.before, limit: self.limit };
+        let Self { account: _, before, limit, contains } = self;
         let before = before.map(|before| format!("before={before}"));
-        let query: Vec<String> =
-            before.into_iter().chain(limit.map(|limit| format!("limit={limit}"))).collect();
+        let limit = limit.map(|limit| format!("limit={limit}"));
+        let contains = contains.as_ref().map(|text| format!("contains={}", quoted(text)));
+        let query: Vec<String> = [before, limit, contains].into_iter().flatten().collect();
         let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
         let path = match &self.account {
             Some(account) => of_account(account, "/audit")?,
@@ -419,6 +423,14 @@ fn word(text: &str) -> anyhow::Result<&str> {
     } else {
         bail!("{text:?} is no name, and no id")
     }
+}
+
+/// As it stands in a query (RFC 3986, section 2).
+fn quoted(text: &str) -> String {
+    let stays = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes()
+        .map(|byte| if stays(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 fn pair(text: &str) -> anyhow::Result<(&str, &str)> {

@@ -1,5 +1,6 @@
-//! What whoever asks may see of a hub: `GET /api/status` (edges and rooms), `/api/rooms/{room}/presence` and
-//! `/api/rooms/{room}/statistics?channels={filter}`.
+//! What whoever asks may see of a hub: `GET /api/status` (edges and rooms), `/api/rooms/{room}/presence`,
+//! `/api/rooms/{room}/statistics?channels={filter}`, and who clients are that had something to say in a room:
+//! `/api/rooms/{room}/names?clients={id},{id}`.
 //!
 //! Who asks passes the gates of the listener and of its account, like everybody, and sees nothing of a room whose own gate
 //! does not let it pass. A request knows no conversation: who would be asked anything at a gate is not let in there.
@@ -20,7 +21,7 @@ use riser_gate::{
 use riser_host::{HostHandle, Policies};
 use riser_hub_core::HubCore;
 use riser_model::{
-    Audited, ConnectionId, Deed, Principal, RoomName,
+    Audited, ClientId, ConnectionId, Deed, Principal, Right, Room, RoomName,
     door::{Code, Credential, Refusal, Secret},
     event::{GateStep, Scope, SystemEvent},
     look::Look,
@@ -30,8 +31,12 @@ use riser_shell::{Clock, proofs::Verify};
 use riser_wire::client;
 use serde::Deserialize;
 use serde_json::json;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::watch;
+use uuid::Uuid;
+
+/// So many names are asked for at once.
+const NAMES_MAX: usize = 100;
 
 /// What the API needs.
 #[derive(Clone)]
@@ -60,13 +65,23 @@ impl Api {
         connection: ConnectionId,
         headers: &HeaderMap,
     ) -> Result<Arc<Principal>, Refusal> {
+        self.entered(peer, connection, headers).await.map(|(principal, _)| principal)
+    }
+
+    /// The same, and by which credentials.
+    pub(crate) async fn entered(
+        &self,
+        peer: &Peer,
+        connection: ConnectionId,
+        headers: &HeaderMap,
+    ) -> Result<(Arc<Principal>, Evidence), Refusal> {
         let is_guess = matches!(credential(headers), Some(Credential::Password { .. }));
         if is_guess && self.knows_offender(peer).await {
             return Err(wrong_too_often());
         }
         let mut tells = Vec::new();
         let (policy, verifier) = (self.policy(), self.verifier.as_ref());
-        let entered = enter(&policy, verifier, &self.origins, peer, headers, &mut tells).await;
+        let entered = entered(&policy, verifier, &self.origins, peer, headers, &mut tells).await;
         if let Err(refusal) = &entered
             && headers.contains_key(header::AUTHORIZATION)
         {
@@ -132,6 +147,7 @@ pub fn routes(api: Api) -> Router {
         .route("/api/status", get(status))
         .route("/api/rooms/{room}/presence", get(presence))
         .route("/api/rooms/{room}/statistics", get(statistics))
+        .route("/api/rooms/{room}/names", get(names))
         .with_state(api)
 }
 
@@ -180,6 +196,55 @@ async fn statistics(
     .await
 }
 
+#[derive(Deserialize)]
+struct Whom {
+    clients: String,
+}
+
+/// Who may see who is in a room may know the names of those who could be: of users and clients of the account that may read
+/// or say something there.
+async fn names(
+    State(api): State<Api>,
+    Extension(peer): Extension<Arc<Peer>>,
+    Extension(connection): Extension<ConnectionId>,
+    Path(room): Path<String>,
+    Query(whom): Query<Whom>,
+    headers: HeaderMap,
+) -> Response {
+    let principal = match api.enter(&peer, connection, &headers).await {
+        Ok(principal) => principal,
+        Err(refusal) => return refused(&refusal),
+    };
+    let asked: Vec<&str> = whom.clients.split(',').collect();
+    if asked.len() > NAMES_MAX {
+        return refused(&bad("clients", &format!("at most {NAMES_MAX} ids with commas")));
+    }
+    let directory = &api.policy().directory;
+    let own = |one: &&Room| one.account == principal.account && one.name.as_str() == room;
+    let found = directory.rooms().iter().find(own);
+    let Some(room) = found.filter(|room| principal.grants.reach(Right::Subscribe, room.id)) else {
+        return refused(&Refusal {
+            code: Code::Denied,
+            what: "no such room, or not yours".to_owned(),
+            want: "a room of this account of which this principal may read a channel".to_owned(),
+        });
+    };
+    let is_there = |who: &Principal| {
+        let rights = [Right::Publish, Right::Subscribe];
+        who.account == principal.account && rights.iter().any(|right| who.grants.reach(*right, room.id))
+    };
+    let known = asked.iter().filter_map(|text| directory.principal(ClientId(Uuid::try_parse(text).ok()?)));
+    let names: BTreeMap<String, &str> =
+        known.filter(|who| is_there(who)).map(|who| (who.client.to_string(), who.name.as_str())).collect();
+    no_store(Json(json!({ "names": names })).into_response())
+}
+
+/// Nothing that is answered here is kept.
+pub(crate) fn no_store(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 async fn look(
     api: &Api,
     peer: &Peer,
@@ -210,17 +275,6 @@ async fn look(
 
 fn bad(what: &str, want: &str) -> Refusal {
     Refusal { code: Code::BadName, what: format!("wrong {what}"), want: want.to_owned() }
-}
-
-pub(crate) async fn enter(
-    policy: &Policy,
-    verifier: &dyn Verify,
-    origins: &Origins,
-    peer: &Peer,
-    headers: &HeaderMap,
-    tells: &mut Vec<Told>,
-) -> Result<Arc<Principal>, Refusal> {
-    entered(policy, verifier, origins, peer, headers, tells).await.map(|(principal, _)| principal)
 }
 
 /// Who asks, and by which credentials.
@@ -268,7 +322,7 @@ pub(crate) async fn entered(
 
 /// The cookie of who has signed in, from a page whose Origin may connect here. A browser gives no Origin with a plain GET
 /// of a page's own; then it says itself that it is one (Fetch Metadata, `Sec-Fetch-Site`), which no page can.
-fn cookie_of(origins: &Origins, headers: &HeaderMap) -> Option<Credential> {
+pub(crate) fn cookie_of(origins: &Origins, headers: &HeaderMap) -> Option<Credential> {
     let own = headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin");
     let pages = match origins.vouch(headers) {
         Some(page) => vec![page],
@@ -335,6 +389,18 @@ pub(crate) async fn pass(
     })
 }
 
+/// Over TLS, or within one host: nobody else hears what is shown.
+pub(crate) fn unheard(peer: &Peer) -> Result<(), Refusal> {
+    if peer.tls || peer.address.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    Err(Refusal {
+        code: Code::Denied,
+        what: "credentials in the clear".to_owned(),
+        want: "https, or a proxy on this host that speaks it".to_owned(),
+    })
+}
+
 pub(crate) fn not_authorised() -> Refusal {
     Refusal {
         code: Code::NotAuthorised,
@@ -378,10 +444,8 @@ pub(crate) fn refused(refusal: &Refusal) -> Response {
         StatusCode::from_u16(riser_net::site::status(refusal.code).as_u16()).unwrap_or(StatusCode::FORBIDDEN);
     let error =
         json!({ "error": { "code": refusal.code.name(), "what": refusal.what, "want": refusal.want } });
-    let mut response = (status, Json(error)).into_response();
     // No challenge: a browser would ask for a password over the page's own sign-in.
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    no_store((status, Json(error)).into_response())
 }
 
 #[cfg(test)]
@@ -390,7 +454,7 @@ mod tests {
     use riser_gate::{
         AcceptorConfig, AccountConfig, Directory, GateConfig, RoomConfig, TokenHash, UserConfig, config::Role,
     };
-    use riser_model::{AccountId, History, Right, RoomId};
+    use riser_model::{AccountId, History, RoomId};
     use riser_shell::Passwords;
 
     /// Whom somebody with these headers is let in as, where the account has this gate and the listener lets `guest` in
@@ -401,7 +465,7 @@ mod tests {
         let account = AccountConfig {
             gate: GateConfig(stage),
             user: vec![UserConfig { tokens: vec![TokenHash::of(b"of-ann")], ..user("ann") }, user("guest")],
-            ..AccountConfig::new("acme".parse().unwrap(), AccountId(uuid::Uuid::from_u128(1)))
+            ..AccountConfig::new("acme".parse().unwrap(), AccountId(Uuid::from_u128(1)))
         };
         let directory = Arc::new(Directory::compile(&[account]).unwrap());
         let policy = Policy::new(&directory, Some("guest"), "listen").unwrap();
@@ -409,8 +473,8 @@ mod tests {
             Peer { address: from.parse().unwrap(), listener: "http".into(), tls: false, certificate: None };
         let headers = shown.iter().map(|value| (header::AUTHORIZATION, value.parse().unwrap())).collect();
         let entered =
-            enter(&policy, &Passwords::new(1), &Origins::default(), &peer, &headers, &mut Vec::new()).await;
-        entered.map(|principal| principal.name.to_string()).map_err(|refusal| refusal.code)
+            entered(&policy, &Passwords::new(1), &Origins::default(), &peer, &headers, &mut Vec::new()).await;
+        entered.map(|(principal, _)| principal.name.to_string()).map_err(|refusal| refusal.code)
     }
 
     #[tokio::test]
@@ -450,7 +514,7 @@ mod tests {
         let account = AccountConfig {
             room: rooms.collect(),
             user: vec![ann],
-            ..AccountConfig::new("acme".parse().unwrap(), AccountId(uuid::Uuid::from_u128(1)))
+            ..AccountConfig::new("acme".parse().unwrap(), AccountId(Uuid::from_u128(1)))
         };
         let directory = Arc::new(Directory::compile(&[account]).unwrap());
         let policy = Policy::new(&directory, None, "listen").unwrap();
@@ -461,8 +525,8 @@ mod tests {
             certificate: None,
         };
         let headers = HeaderMap::from_iter([(header::AUTHORIZATION, "Bearer of-ann".parse().unwrap())]);
-        let principal =
-            enter(&policy, &Passwords::new(1), &Origins::default(), &peer, &headers, &mut Vec::new())
+        let (principal, _) =
+            entered(&policy, &Passwords::new(1), &Origins::default(), &peer, &headers, &mut Vec::new())
                 .await
                 .unwrap();
         let sees = |n: usize| {

@@ -8,6 +8,7 @@
 //! ten seconds, which counts them: a storm neither fills it nor hides what else happens, and no coming and going, however
 //! varied, takes the place of a change.
 
+use crate::admin::requests::AuditQuery;
 use riser_model::{AccountId, Audited, Deed, Time, Wall};
 use riser_shell::{Clock, Metrics};
 use serde::{Deserialize, Serialize};
@@ -40,7 +41,8 @@ const WAITING_MAX: usize = 16_384;
 const EVERY_MS: i64 = 10_000;
 /// How many different ones are counted apart; the others together.
 const KINDS_MAX: usize = 1024;
-/// Lines in one answer.
+/// Lines in one answer: unless somebody asks for more, and at most.
+const LINES: usize = 100;
 pub const LINES_MAX: usize = 1000;
 
 /// One line.
@@ -93,6 +95,12 @@ impl Line {
         let (who, from, what, of) = (who.to_owned(), from.to_owned(), what.to_owned(), of.to_owned());
         let at = Clock.now().wall.0;
         Self { at, account, who, from, what, of, result, count: 1, ..Self::default() }
+    }
+
+    /// Whether anything that a person reads in it contains a text in lower case.
+    fn contains(&self, text: &str) -> bool {
+        let all = [&self.who, &self.from, &self.what, &self.of, &self.result];
+        all.into_iter().any(|one| one.to_lowercase().contains(text))
     }
 
     /// Of what was done at a gate.
@@ -355,8 +363,10 @@ impl Audit {
         let _ = work.await;
     }
 
-    /// The newest lines before `before`, newest first: of one account, or all.
-    pub async fn read(&self, account: Option<AccountId>, before: Option<u64>, most: usize) -> Vec<Line> {
+    /// The newest lines that are asked for, newest first: of one account, or all.
+    pub async fn read(&self, account: Option<AccountId>, asked: &AuditQuery) -> Vec<Line> {
+        let (before, most) = (asked.before, asked.limit.unwrap_or(LINES));
+        let contains = asked.contains.as_deref().map(str::to_lowercase);
         let Ok(_turn) = self.reading.acquire().await else { return Vec::new() };
         let books = Arc::clone(&self.books);
         let work = tokio::task::spawn_blocking(move || {
@@ -368,6 +378,7 @@ impl Audit {
             let is_meant = |line: &Line| {
                 account.is_none_or(|account| line.account == Some(account))
                     && before.is_none_or(|before| line.n < before)
+                    && contains.as_ref().is_none_or(|text| line.contains(text))
             };
             let mut meant = Vec::new();
             for [path, older] in paths {

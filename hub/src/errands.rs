@@ -4,11 +4,13 @@
 //! Whether somebody may have an errand done, the instance has looked at. One is done after the other; what somebody may have
 //! changed in an hour is bounded, since each change is remembered for ever.
 
-use crate::accounts::{self, May, NotChanged, Registrar, Told};
+use crate::{
+    accounts::{self, May, NotChanged, Registrar, Told},
+    needs::Needs,
+};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use riser_gate::{
-    Account, Change, CredentialConfig, Evidence, Fingerprint, GrantConfig, Holds, RoomConfig, TokenHash,
-    UserConfig,
+    Account, Change, CredentialConfig, Evidence, Fingerprint, GrantConfig, RoomConfig, TokenHash, UserConfig,
     accounts::AccountChange,
     config::{Rights, Whom},
     credential::Member,
@@ -61,26 +63,8 @@ impl Of {
     /// Whether that one may have it done in the moment in which it is: it has waited behind others.
     fn may(&self, needs: Needs) -> May {
         let (client, evidence) = (self.by.client, self.evidence.clone());
-        Box::new(move |directory| {
-            let known = directory.principal(client).is_some_and(|known| match needs {
-                Needs::Account => known.grants.administer(),
-                Needs::Room(room) => known.grants.administer() || known.grants.whole(Right::Admin, room),
-                Needs::Nothing => true,
-            });
-            known && directory.holds(client, &evidence) == Holds::Yes
-        })
+        Box::new(move |directory| needs.met(directory, client, &evidence))
     }
-}
-
-/// What somebody has to administer to have something done.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Needs {
-    /// The account.
-    Account,
-    /// The account, or that room.
-    Room(RoomId),
-    /// Its own keys are its own business.
-    Nothing,
 }
 
 impl Errands {
@@ -171,7 +155,8 @@ impl Errands {
         let id = if known.gone.contains(&derived.0) { RoomId(entropy::uuid()) } else { derived };
         let config = RoomConfig { id: Some(id), kind, ..RoomConfig::new(room.clone(), history) };
         let told = of.told("room created", format!("room {room}"));
-        self.change((of, Needs::Account), told, AccountChange::CreateRoom(Box::new(config))).await?;
+        let needs = Needs::Account(of.by.account);
+        self.change((of, needs), told, AccountChange::CreateRoom(Box::new(config))).await?;
         Ok(Finished::RoomCreated { room, id })
     }
 
@@ -185,7 +170,7 @@ impl Errands {
     ) -> Result<Finished, Refusal> {
         let place = known.config.room.iter().find(|one| one.name == room).and_then(|one| one.id);
         let place = place.ok_or_else(unknown)?;
-        let is_there = known.members().any(|one| named(&one) == &name);
+        let is_there = known.members().any(|one| one.name() == &name);
         // Who looks after a room only invites who is there.
         if !is_there && !of.by.grants.administer() {
             return Err(unknown());
@@ -195,15 +180,16 @@ impl Errands {
             let user = UserConfig { id: Some(client), ..UserConfig::new(name.clone()) };
             let told = of.told("created", format!("user {name}"));
             let change = AccountChange::CreateMember(Box::new(Member::User(user)));
-            self.change((of, Needs::Account), told, change).await?;
+            self.change((of, Needs::Account(of.by.account)), told, change).await?;
         }
         let told = of.told("granted", format!("{} to {name} in room {room}", words(&rights)));
         let to = Whom::Named(name.clone());
         let grant = GrantConfig { to, right: Rights(rights), channels: Filter::all(), deny: false };
-        self.change((of, Needs::Room(place)), told, AccountChange::Grant(Some(place), grant)).await?;
+        let needs = Needs::Room(of.by.account, place);
+        self.change((of, needs), told, AccountChange::Grant(Some(place), grant)).await?;
         let token = match is_there {
             true => None,
-            false => Some(self.make_token((of, Needs::Account), client, &name).await?.1),
+            false => Some(self.make_token((of, Needs::Account(of.by.account)), client, &name).await?.1),
         };
         Ok(Finished::Invited { name, room, token })
     }
@@ -225,13 +211,6 @@ impl Errands {
 
 fn member(account: &Account, client: ClientId) -> Result<Member, Refusal> {
     account.member(client).ok_or_else(unknown)
-}
-
-fn named(member: &Member) -> &AccountName {
-    match member {
-        Member::User(user) => &user.name,
-        Member::Client(client) => &client.name,
-    }
 }
 
 fn info(credential: &CredentialConfig) -> KeyInfo {

@@ -300,6 +300,7 @@ impl Hub {
             .of_mqtt();
             self.background.spawn(serve_mqtt(bound, Arc::clone(&self.entrance), doors));
         }
+        let pace = Arc::<admin::Pace>::default();
         for (name, listener) in config.listen.http.named("http") {
             let bound = Listener::bind(
                 name.as_str(),
@@ -307,15 +308,16 @@ impl Hub {
                 setup::acceptor(&listener.tls, tls, listener.client_ca.as_deref())?,
             )?;
             let origins = Arc::new(Origins::new(&listener.origins)?);
-            let api = Api {
-                status: shared.status.clone(),
-                policies: shared.policies.clone(),
-                listener: name.as_str().into(),
-                verifier: Arc::clone(&shared.verifier),
-                origins: Arc::clone(&origins),
-                core: self.handle.clone(),
+            let api = self.api(name.as_str(), shared, &origins);
+            let admin = Admin {
+                registrar: self.registrar.clone(),
+                audit: self.audit.clone(),
+                api: api.clone(),
+                token: None,
+                pace: Arc::clone(&pace),
             };
             let mut routes = api::routes(api.clone());
+            routes = routes.nest("/api/admin", admin::routes::for_pages(admin));
             if let Some(cookies) = &shared.cookies {
                 routes = routes.merge(sign_in::routes(api, Arc::clone(cookies), Arc::clone(&sign_ins)));
             }
@@ -387,18 +389,25 @@ impl Hub {
             let admin = Admin {
                 registrar: self.registrar.clone(),
                 audit: self.audit.clone(),
-                core: self.handle.clone(),
-                policies: shared.policies.clone(),
-                listener: name.as_str().into(),
-                verifier: Arc::clone(&shared.verifier),
-                origins: Arc::clone(&origins),
-                token: TokenHash::of(token.private_text().as_bytes()),
+                api: self.api(name.as_str(), shared, &origins),
+                token: Some(TokenHash::of(token.private_text().as_bytes())),
                 pace: Arc::default(),
             };
             let site = AdminSite { origins, routes: admin::routes::routes(admin) };
             self.background.spawn(serve_http(bound, Arc::clone(&entrance), Arc::new(site)));
         }
         Ok(())
+    }
+
+    fn api(&self, listener: &str, shared: &Shared, origins: &Arc<Origins>) -> Api {
+        Api {
+            status: shared.status.clone(),
+            policies: shared.policies.clone(),
+            listener: listener.into(),
+            verifier: Arc::clone(&shared.verifier),
+            origins: Arc::clone(origins),
+            core: self.handle.clone(),
+        }
     }
 
     /// The address of the first listener of that kind (`mqtt`, `http`, `link`, `operations`).

@@ -16,6 +16,7 @@ mod footers;
 pub mod hub;
 mod key_sets;
 mod ldap;
+mod needs;
 mod page;
 mod remote;
 mod schemas;

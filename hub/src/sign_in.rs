@@ -153,7 +153,7 @@ async fn whoami(
             let who = json!({
                 "account": principal.account_name, "name": principal.name, "client": principal.client,
             });
-            no_store(Json(who).into_response())
+            api::no_store(Json(who).into_response())
         }
         Err(why) => api::refused(&why),
     }
@@ -193,10 +193,7 @@ fn end(door: &Door, shown: &Secret) -> Option<CookieId> {
 
 /// The page that asks, if it may.
 fn page(door: &Door, peer: &Peer, headers: &HeaderMap) -> Result<Vouched, Refusal> {
-    if !peer.tls && !peer.address.ip().to_canonical().is_loopback() {
-        let want = "https, or a proxy on this host that speaks it";
-        return Err(refusal(Code::Denied, "credentials in the clear", want));
-    }
+    api::unheard(peer)?;
     let want = "a page from here, or its origin in the configured list";
     door.api
         .origins
@@ -308,12 +305,7 @@ fn state(
 fn with_cookie(mut response: Response, cookie: &str) -> Response {
     let value = HeaderValue::from_str(cookie).expect("names, numbers and base64 are a header's value");
     response.headers_mut().insert(header::SET_COOKIE, value);
-    no_store(response)
-}
-
-fn no_store(mut response: Response) -> Response {
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    api::no_store(response)
 }
 
 fn refusal(code: Code, what: &str, want: &str) -> Refusal {

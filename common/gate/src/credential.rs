@@ -9,6 +9,7 @@ use crate::{
     hidden::{PasswordHash, SharedSecret, TokenHash},
     key::KeyText,
 };
+use riser_model::AccountName;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::{fmt, str::FromStr};
@@ -128,6 +129,14 @@ pub enum Member {
 }
 
 impl Member {
+    /// Its name.
+    pub fn name(&self) -> &AccountName {
+        match self {
+            Self::User(user) => &user.name,
+            Self::Client(client) => &client.name,
+        }
+    }
+
     /// Its credentials.
     pub fn credentials(&self) -> Vec<CredentialConfig> {
         let (password, tokens, keys, secret, certificates, edge) = match self {

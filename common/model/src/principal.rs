@@ -93,6 +93,12 @@ impl Grants {
         !denied && rules.any(|r| r.channels == Filter::all())
     }
 
+    /// Whether there may be a room that is its to administer. Which one, [`Self::whole`] says.
+    pub fn administers_some(&self) -> bool {
+        let mut rules = self.rules.iter().filter(|r| r.right == Right::Admin);
+        rules.any(|r| !r.deny && r.channels == Filter::all())
+    }
+
     /// These rights, and none in those rooms.
     #[must_use]
     pub fn without(&self, rooms: impl IntoIterator<Item = RoomId>) -> Self {

@@ -1,11 +1,13 @@
 //! What the admin interface answers. No secret but one that was made for this answer.
 
+use super::Place;
 use crate::audit::Line;
 use riser_gate::{Account, credential::Member};
 use riser_model::AccountId;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// An account in a list.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -37,14 +39,41 @@ pub(crate) struct AccountAnswer {
     grants: Value,
 }
 
+/// A room, for who looks after it.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct RoomAnswer {
+    /// As in the configuration, with its id.
+    room: Value,
+    /// What `If-Match` says of it as it is.
+    tag: String,
+    /// Rights in all rooms of the account.
+    everywhere: Value,
+    /// Whether who asks administers all of the account.
+    account: bool,
+}
+
 /// A user or client.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(crate) struct MemberAnswer {
     name: String,
     id: Option<String>,
+    /// `user` or `client`.
+    kind: &'static str,
     role: Option<Value>,
     groups: Vec<String>,
-    credentials: Vec<CredentialAnswer>,
+    /// What `If-Match` says of it as it is.
+    tag: String,
+    /// For who administers the account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credentials: Option<Vec<CredentialAnswer>>,
+}
+
+/// Users and clients of an account.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct MembersAnswer {
+    pub(crate) members: Vec<MemberAnswer>,
+    /// So many there are beside them.
+    pub(crate) more: usize,
 }
 
 /// A credential, without what it is.
@@ -148,22 +177,45 @@ impl AccountAnswer {
     }
 }
 
+impl RoomAnswer {
+    pub(crate) fn of(place: &Place, account: bool) -> Self {
+        let Place { known, room, .. } = place;
+        Self { room: json!(room), tag: tag(room), everywhere: json!(known.config.grant), account }
+    }
+}
+
 impl MemberAnswer {
     pub(crate) fn of(member: &Member) -> Self {
-        let (name, id, role, groups) = match member {
-            Member::User(user) => (&user.name, user.id, user.role, &user.groups),
-            Member::Client(client) => (&client.name, client.id, client.role, &client.groups),
+        let own = member.credentials().into_iter();
+        let credentials =
+            own.map(|one| CredentialAnswer { kind: one.kind(), fingerprint: one.fingerprint().to_string() });
+        Self { credentials: Some(credentials.collect()), ..Self::without_credentials(member) }
+    }
+
+    pub(crate) fn without_credentials(member: &Member) -> Self {
+        let (kind, name, id, role, groups) = match member {
+            Member::User(user) => ("user", &user.name, user.id, user.role, &user.groups),
+            Member::Client(client) => ("client", &client.name, client.id, client.role, &client.groups),
         };
-        let credentials = member
-            .credentials()
-            .into_iter()
-            .map(|one| CredentialAnswer { kind: one.kind(), fingerprint: one.fingerprint().to_string() });
         Self {
             name: name.to_string(),
             id: id.map(|id| id.to_string()),
+            kind,
             role: role.map(|role| json!(role)),
             groups: groups.iter().map(ToString::to_string).collect(),
-            credentials: credentials.collect(),
+            tag: tag(&(name, role, groups)),
+            credentials: None,
         }
     }
+
+    pub(crate) fn tag(&self) -> &str {
+        &self.tag
+    }
+}
+
+/// What tells something from the same thing after a change. Not a secret, and no proof of anything.
+pub(crate) fn tag(of: &impl Serialize) -> String {
+    let mut hasher = DefaultHasher::new();
+    serde_json::to_vec(of).unwrap_or_default().hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
 }

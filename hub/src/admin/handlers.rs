@@ -1,19 +1,19 @@
 //! Accounts, rooms, grants, connections and the audit log: one function for each verb.
 
 use super::{
-    Admin, Asked, By, Failure,
-    answers::{AccountAnswer, AccountRow, AuditAnswer, ConnectionAnswer, Done, MadeAccount},
+    Admin, Asked, Failure, Place,
+    answers::{AccountAnswer, AccountRow, AuditAnswer, ConnectionAnswer, Done, MadeAccount, RoomAnswer, tag},
     requests::{AuditQuery, Decision, GrantRequest, NewAccount, NewGate, NewIssuers, NewName, RoomFields},
 };
 use axum::{
     Json,
     extract::{FromRequest, FromRequestParts, Path, Query, Request, State},
-    http::{StatusCode, request::Parts},
+    http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use riser_gate::{
-    Account, AccountConfig, Change, IssuerConfig, Role, RoomConfig, TokenHash, UserConfig,
+    Account, AccountConfig, Change, GrantConfig, IssuerConfig, Role, RoomConfig, TokenHash, UserConfig,
     accounts::AccountChange,
 };
 use riser_model::{AccountId, ClientId, ConnectionId, RoomId};
@@ -28,8 +28,9 @@ impl FromRequestParts<Admin> for Asked {
 
     async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, Failure> {
         let peer = parts.extensions.get::<Arc<Peer>>().cloned();
-        let peer = peer.ok_or_else(|| Failure::unknown("nobody is there"))?;
-        admin.enter(&peer, &parts.headers).await
+        let connection = parts.extensions.get::<ConnectionId>().copied();
+        let (peer, connection) = peer.zip(connection).ok_or_else(|| Failure::unknown("nobody is there"))?;
+        admin.enter(&peer, connection, &parts.headers).await
     }
 }
 
@@ -58,10 +59,7 @@ pub(super) type Answer<T> = Result<Json<T>, Failure>;
 
 pub(super) async fn accounts(State(admin): State<Admin>, asked: Asked) -> Answer<Vec<AccountRow>> {
     let accounts = admin.registrar.accounts().await;
-    let own = |id: AccountId| match &asked.by {
-        By::Operator => true,
-        By::Account(principal, _) => principal.account == id,
-    };
+    let own = |id: AccountId| asked.by.administers(id);
     Ok(Json(accounts.iter().filter(|(id, _)| own(*id)).map(|(id, one)| AccountRow::of(id, one)).collect()))
 }
 
@@ -186,14 +184,14 @@ fn reaches_out(issuer: &IssuerConfig) -> bool {
 // Rooms.
 
 /// The room of that name or id.
-fn find_room(account: &Account, text: &str) -> Result<RoomConfig, Failure> {
+pub(super) fn find_room(account: &Account, text: &str) -> Result<RoomConfig, Failure> {
     let mut rooms = account.config.room.iter();
     let is_it =
         |room: &&RoomConfig| room.name.as_str() == text || room.id.is_some_and(|id| id.to_string() == text);
     rooms.find(is_it).cloned().ok_or_else(|| Failure::unknown("no such room"))
 }
 
-fn room_id(room: &RoomConfig) -> Result<RoomId, Failure> {
+pub(super) fn room_id(room: &RoomConfig) -> Result<RoomId, Failure> {
     room.id.ok_or_else(|| Failure::unknown("no such room"))
 }
 
@@ -230,20 +228,54 @@ pub(super) async fn create_room(
     done(id, &admin.change(&asked, "room created", of, change).await?.1)
 }
 
+pub(super) async fn room(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path((account, room)): Path<(String, String)>,
+) -> Answer<RoomAnswer> {
+    let place = admin.room(&asked, &account, &room).await?;
+    Ok(Json(RoomAnswer::of(&place, asked.by.administers(place.account))))
+}
+
+/// What of a room touches more than the room: what else there is in the account, the hub's disk, the account's edges.
+const THE_ACCOUNTS: [&str; 5] = ["name", "id", "quota", "linked", "down"];
+
 pub(super) async fn set_room(
     State(admin): State<Admin>,
     asked: Asked,
     Path((account, room)): Path<(String, String)>,
+    headers: HeaderMap,
     Said(said): Said<RoomFields>,
 ) -> Answer<Done> {
-    let (account, known) = admin.account(&asked, &account).await?;
-    let before = find_room(&known, &room)?;
-    let id = room_id(&before)?;
+    let Place { account, known, room: before, id } = admin.room(&asked, &account, &room).await?;
+    if !asked.by.administers(account)
+        && let Some(field) = said.0.keys().find(|field| THE_ACCOUNTS.contains(&field.as_str()))
+    {
+        let what = format!("{field} is for who administers the account");
+        let want = format!("a change without {}", THE_ACCOUNTS.join(", "));
+        return Err(Failure::new(StatusCode::FORBIDDEN, "denied", what, want));
+    }
+    unchanged(&headers, &tag(&before), "room")?;
     let before = serde_json::to_value(&before).unwrap_or_default();
     let room = RoomConfig { id: Some(id), ..merged(before, said)? };
     let of = format!("room {}", room.name);
     let change = Change::Within(account, AccountChange::SetRoom(Box::new(room)));
     done(id, &admin.change_of(&asked, "room set", of, change, Some(known.revision)).await?.1)
+}
+
+/// Whether something is what it was when who asks looked at it, if it says what that was (`If-Match`, RFC 9110 13.1.1).
+pub(super) fn unchanged(headers: &HeaderMap, tag: &str, what: &str) -> Result<(), Failure> {
+    let mut shown = headers.get_all(header::IF_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let is_it = |value: &str| value == "*" || value.split(',').any(|one| one.trim().trim_matches('"') == tag);
+    if !headers.contains_key(header::IF_MATCH) || shown.any(is_it) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        StatusCode::PRECONDITION_FAILED,
+        "taken",
+        format!("somebody else changed this {what} meanwhile"),
+        "to look at it again, and ask again",
+    ))
 }
 
 pub(super) async fn remove_room(
@@ -264,10 +296,8 @@ pub(super) async fn grant(
     Path(account): Path<String>,
     Said(said): Said<GrantRequest>,
 ) -> Answer<Done> {
-    let (id, room, of) = granted(&admin, &asked, &account, &said).await?;
     let what = if said.deny { "denied" } else { "granted" };
-    let change = Change::Within(id, AccountChange::Grant(room, said.grant()));
-    done(id, &admin.change(&asked, what, of, change).await?.1)
+    change_grants(&admin, &asked, &account, &said, what, AccountChange::Grant).await
 }
 
 pub(super) async fn ungrant(
@@ -276,25 +306,30 @@ pub(super) async fn ungrant(
     Path(account): Path<String>,
     Said(said): Said<GrantRequest>,
 ) -> Answer<Done> {
-    let (id, room, of) = granted(&admin, &asked, &account, &said).await?;
     let what = if said.deny { "deny taken back" } else { "grant taken back" };
-    let change = Change::Within(id, AccountChange::Ungrant(room, said.grant()));
-    done(id, &admin.change(&asked, what, of, change).await?.1)
+    change_grants(&admin, &asked, &account, &said, what, AccountChange::Ungrant).await
 }
 
-async fn granted(
+async fn change_grants(
     admin: &Admin,
     asked: &Asked,
     account: &str,
     said: &GrantRequest,
-) -> Result<(AccountId, Option<RoomId>, String), Failure> {
-    let (id, known) = admin.account(asked, account).await?;
-    let room = said.room.as_deref().map(|room| find_room(&known, room)).transpose()?;
+    what: &'static str,
+    change: impl FnOnce(Option<RoomId>, GrantConfig) -> AccountChange,
+) -> Answer<Done> {
+    let (id, room, place) = match &said.room {
+        Some(room) => {
+            let Place { account, room, id, .. } = admin.room(asked, account, room).await?;
+            (account, Some(id), format!("room {}", room.name))
+        }
+        None => (admin.account(asked, account).await?.0, None, "every room".to_owned()),
+    };
     let rights = serde_json::to_string(&said.right).unwrap_or_default();
     let to = serde_json::to_string(&said.to).unwrap_or_default();
-    let place = room.as_ref().map_or_else(|| "every room".to_owned(), |room| format!("room {}", room.name));
     let of = format!("{rights} to {to} in {place}, channels {}", said.channels.as_str());
-    Ok((id, room.map(|room| room_id(&room)).transpose()?, of))
+    let change = Change::Within(id, change(room, said.grant()));
+    done(id, &admin.change(asked, what, of, change).await?.1)
 }
 
 // Who is there.
@@ -305,7 +340,8 @@ pub(super) async fn connections(
     Path(account): Path<String>,
 ) -> Answer<Vec<ConnectionAnswer>> {
     let (id, _) = admin.account(&asked, &account).await?;
-    let seen = admin.core.ask(move |core, _| core.instance().connections_of(id)).await.unwrap_or_default();
+    let seen =
+        admin.api.core.ask(move |core, _| core.instance().connections_of(id)).await.unwrap_or_default();
     let answers = seen.into_iter().map(|one| ConnectionAnswer {
         connection: one.connection.0,
         name: one.name.to_string(),
@@ -325,9 +361,9 @@ pub(super) async fn decide(
     Said(Decision { admit }): Said<Decision>,
 ) -> Answer<Done> {
     let (id, known) = admin.account(&asked, &account).await?;
-    admin.still(&asked)?;
+    admin.still(&asked, id)?;
     let (knocker, by) = (ConnectionId(connection), asked.by.name());
-    let decided = admin.core.ask(move |core, now| core.decide(id, knocker, admit, &by, now)).await;
+    let decided = admin.api.core.ask(move |core, now| core.decide(id, knocker, admit, &by, now)).await;
     match decided {
         Some(true) => done(connection, &known),
         Some(false) | None => Err(Failure::unknown("nobody knocks by that number")),
@@ -340,9 +376,9 @@ pub(super) async fn send_away(
     Path((account, connection)): Path<(String, u64)>,
 ) -> Answer<Done> {
     let (id, known) = admin.account(&asked, &account).await?;
-    admin.still(&asked)?;
+    admin.still(&asked, id)?;
     let (gone, by) = (ConnectionId(connection), asked.by.name());
-    match admin.core.ask(move |core, now| core.send_away(id, gone, &by, now)).await {
+    match admin.api.core.ask(move |core, now| core.send_away(id, gone, &by, now)).await {
         Some(true) => done(connection, &known),
         Some(false) | None => Err(Failure::unknown("no such connection")),
     }
@@ -356,7 +392,7 @@ pub(super) async fn audit(
     Query(query): Query<AuditQuery>,
 ) -> Answer<AuditAnswer> {
     Admin::operator(&asked)?;
-    let lines = admin.audit.read(None, query.before, query.limit.unwrap_or(100)).await;
+    let lines = admin.audit.read(None, &query).await;
     Ok(Json(AuditAnswer { lines }))
 }
 
@@ -367,7 +403,7 @@ pub(super) async fn account_audit(
     Query(query): Query<AuditQuery>,
 ) -> Answer<AuditAnswer> {
     let (id, _) = admin.account(&asked, &account).await?;
-    let lines = admin.audit.read(Some(id), query.before, query.limit.unwrap_or(100)).await;
+    let lines = admin.audit.read(Some(id), &query).await;
     Ok(Json(AuditAnswer { lines }))
 }
 

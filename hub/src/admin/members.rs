@@ -2,13 +2,14 @@
 
 use super::{
     Admin, Asked, Failure,
-    answers::{Done, MadeCredential},
-    handlers::{Answer, Said, done, hashed, secret},
-    requests::{CredentialKind, MemberChange, NewCredential, NewMember, Replacement},
+    answers::{Done, MadeCredential, MemberAnswer, MembersAnswer},
+    handlers::{Answer, Said, done, hashed, secret, unchanged},
+    requests::{CredentialKind, MemberChange, MembersQuery, NewCredential, NewMember, Replacement},
 };
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{Path, Query, State},
+    http::{HeaderMap, header},
 };
 use riser_gate::{
     Account, Change, ClientConfig, CredentialConfig, Fingerprint, TokenHash, UserConfig,
@@ -20,13 +21,37 @@ use riser_shell::entropy;
 /// The user or client of that name or id.
 fn find(account: &Account, text: &str) -> Result<(ClientId, String, Member), Failure> {
     let found = account.members().find_map(|member| {
-        let (name, id) = match &member {
-            Member::User(user) => (user.name.clone(), user.id?),
-            Member::Client(client) => (client.name.clone(), client.id?),
+        let id = match &member {
+            Member::User(user) => user.id?,
+            Member::Client(client) => client.id?,
         };
-        (name.as_str() == text || id.to_string() == text).then(|| (id, name.to_string(), member))
+        let name = member.name().to_string();
+        (name == text || id.to_string() == text).then_some((id, name, member))
     });
     found.ok_or_else(|| Failure::unknown("no such user or client"))
+}
+
+/// Those in one answer.
+const SHOWN_MAX: usize = 1000;
+
+/// The users and clients of a room's account, for who looks after the room: their credentials are the account's business.
+pub(super) async fn members(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path((account, room)): Path<(String, String)>,
+    Query(query): Query<MembersQuery>,
+) -> Answer<MembersAnswer> {
+    let place = admin.room(&asked, &account, &room).await?;
+    let of = match asked.by.administers(place.account) {
+        true => MemberAnswer::of,
+        false => MemberAnswer::without_credentials,
+    };
+    let (contains, most) = (query.contains.unwrap_or_default(), query.limit.unwrap_or(100).min(SHOWN_MAX));
+    let meant = place.known.members().filter(|member| member.name().as_str().contains(&contains));
+    let mut meant: Vec<Member> = meant.collect();
+    let more = meant.len().saturating_sub(most);
+    meant.truncate(most);
+    Ok(Json(MembersAnswer { members: meant.iter().map(of).collect(), more }))
 }
 
 pub(super) async fn create_user(
@@ -76,18 +101,22 @@ pub(super) async fn change(
     State(admin): State<Admin>,
     asked: Asked,
     Path((account, member)): Path<(String, String)>,
+    headers: HeaderMap,
     Said(said): Said<MemberChange>,
 ) -> Answer<Done> {
     let (account, known) = admin.account(&asked, &account).await?;
-    let (id, name, _) = find(&known, &member)?;
+    let (id, name, member) = find(&known, &member)?;
+    unchanged(&headers, MemberAnswer::without_credentials(&member).tag(), "user or client")?;
     let MemberChange { name: another, role, groups } = said;
     let another = another.map(|another| ("renamed", AccountChange::RenameMember(id, another)));
     let role = role.map(|role| ("role set", AccountChange::SetRole(id, role)));
     let groups = groups.map(|groups| ("groups set", AccountChange::SetGroups(id, groups)));
     let mut latest = known;
     for (what, change) in role.into_iter().chain(groups).chain(another) {
-        let changed = admin.change(&asked, what, name.clone(), Change::Within(account, change)).await?;
-        latest = changed.1;
+        // Who looked at it first is told of what came between; who did not look changes what there is.
+        let revision = headers.contains_key(header::IF_MATCH).then_some(latest.revision);
+        let change = Change::Within(account, change);
+        latest = admin.change_of(&asked, what, name.clone(), change, revision).await?.1;
     }
     done(id, &latest)
 }

@@ -46,6 +46,10 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
     if let Some(query) = route.query {
         parameters.push(json!({ "name": "query", "in": "query", "style": "form", "explode": true, "schema": query(generator) }));
     }
+    if route.matches {
+        let does = "the tag of what was looked at; 412 where somebody else changed it meanwhile";
+        parameters.push(json!({ "name": "If-Match", "in": "header", "description": does, "schema": { "type": "string" } }));
+    }
     let content = |schema: schemars::Schema| json!({ "application/json": { "schema": schema } });
     let error = json!({
         "description": "What was wrong, and what would be right",

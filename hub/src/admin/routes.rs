@@ -2,13 +2,17 @@
 
 use super::{
     Admin, BODY_BYTES_MAX, Failure,
-    answers::{AccountAnswer, AccountRow, AuditAnswer, ConnectionAnswer, Done, MadeAccount, MadeCredential},
+    answers::{
+        AccountAnswer, AccountRow, AuditAnswer, ConnectionAnswer, Done, MadeAccount, MadeCredential,
+        MembersAnswer, RoomAnswer,
+    },
     handlers as h, members as m, openapi,
     requests::{
-        AuditQuery, Decision, GrantRequest, MemberChange, NewAccount, NewCredential, NewGate, NewIssuers,
-        NewMember, NewName, Replacement, RoomFields,
+        AuditQuery, Decision, GrantRequest, MemberChange, MembersQuery, NewAccount, NewCredential, NewGate,
+        NewIssuers, NewMember, NewName, Replacement, RoomFields,
     },
 };
+use crate::api;
 use axum::{
     Json, Router,
     extract::DefaultBodyLimit,
@@ -34,6 +38,10 @@ pub(super) struct Route {
     pub(super) body: Option<Shape>,
     /// What it answers.
     pub(super) answer: Shape,
+    /// Whether it looks at `If-Match`.
+    pub(super) matches: bool,
+    /// Whether the page has it too.
+    for_pages: bool,
     handler: MethodRouter<Admin>,
 }
 
@@ -47,7 +55,17 @@ fn route<A: JsonSchema>(
     does: &'static str,
     handler: MethodRouter<Admin>,
 ) -> Route {
-    Route { method, path, does, query: None, body: None, answer: shape::<A>, handler }
+    Route {
+        method,
+        path,
+        does,
+        query: None,
+        body: None,
+        answer: shape::<A>,
+        matches: false,
+        for_pages: false,
+        handler,
+    }
 }
 
 impl Route {
@@ -58,11 +76,20 @@ impl Route {
     fn asks<Q: JsonSchema>(self) -> Self {
         Self { query: Some(shape::<Q>), ..self }
     }
+
+    fn matches(self) -> Self {
+        Self { matches: true, ..self }
+    }
+
+    fn for_pages(self) -> Self {
+        Self { for_pages: true, ..self }
+    }
 }
 
 /// All of them.
 pub(super) fn table() -> Vec<Route> {
     let (account, member) = ("/v1/accounts/{account}", "/v1/accounts/{account}/members/{member}");
+    let room = "/v1/accounts/{account}/rooms/{room}";
     vec![
         route::<Vec<AccountRow>>(
             "get",
@@ -100,8 +127,11 @@ pub(super) fn table() -> Vec<Route> {
             .says::<NewMember>(),
         route::<Done>("post", "/v1/accounts/{account}/clients", "Make a client", post(m::create_client))
             .says::<NewMember>(),
-        route::<Done>("patch", member, "Change a user or client", patch(m::change)).says::<MemberChange>(),
-        route::<Done>("delete", member, "Remove a user or client, for ever", delete(m::remove)),
+        route::<Done>("patch", member, "Change a user or client", patch(m::change))
+            .says::<MemberChange>()
+            .matches()
+            .for_pages(),
+        route::<Done>("delete", member, "Remove a user or client, for ever", delete(m::remove)).for_pages(),
         route::<MadeCredential>(
             "post",
             "/v1/accounts/{account}/members/{member}/credentials",
@@ -114,13 +144,15 @@ pub(super) fn table() -> Vec<Route> {
             "/v1/accounts/{account}/members/{member}/credentials",
             "Revoke all credentials",
             delete(m::revoke_all),
-        ),
+        )
+        .for_pages(),
         route::<Done>(
             "delete",
             "/v1/accounts/{account}/members/{member}/credentials/{fingerprint}",
             "Revoke a credential, for ever",
             delete(m::revoke_credential),
-        ),
+        )
+        .for_pages(),
         route::<MadeCredential>(
             "post",
             "/v1/accounts/{account}/members/{member}/credentials/{fingerprint}/rotate",
@@ -130,23 +162,31 @@ pub(super) fn table() -> Vec<Route> {
         .says::<Replacement>(),
         route::<Done>("post", "/v1/accounts/{account}/rooms", "Make a room", post(h::create_room))
             .says::<RoomFields>(),
-        route::<Done>("patch", "/v1/accounts/{account}/rooms/{room}", "Change a room", patch(h::set_room))
-            .says::<RoomFields>(),
-        route::<Done>(
-            "delete",
-            "/v1/accounts/{account}/rooms/{room}",
-            "Remove a room",
-            delete(h::remove_room),
-        ),
+        route::<RoomAnswer>("get", room, "A room, for who looks after it", get(h::room)).for_pages(),
+        route::<Done>("patch", room, "Change a room", patch(h::set_room))
+            .says::<RoomFields>()
+            .matches()
+            .for_pages(),
+        route::<MembersAnswer>(
+            "get",
+            "/v1/accounts/{account}/rooms/{room}/members",
+            "The users and clients of a room's account, for who looks after the room",
+            get(m::members),
+        )
+        .asks::<MembersQuery>()
+        .for_pages(),
+        route::<Done>("delete", room, "Remove a room", delete(h::remove_room)),
         route::<Done>("post", "/v1/accounts/{account}/grants", "Grant or deny a right", post(h::grant))
-            .says::<GrantRequest>(),
+            .says::<GrantRequest>()
+            .for_pages(),
         route::<Done>(
             "post",
             "/v1/accounts/{account}/ungrant",
             "Take a grant or deny back",
             post(h::ungrant),
         )
-        .says::<GrantRequest>(),
+        .says::<GrantRequest>()
+        .for_pages(),
         route::<Vec<ConnectionAnswer>>(
             "get",
             "/v1/accounts/{account}/connections",
@@ -174,7 +214,8 @@ pub(super) fn table() -> Vec<Route> {
             "The audit log of an account",
             get(h::account_audit),
         )
-        .asks::<AuditQuery>(),
+        .asks::<AuditQuery>()
+        .for_pages(),
     ]
 }
 
@@ -182,6 +223,16 @@ pub(super) fn table() -> Vec<Route> {
 async fn last(mut response: Response) -> Response {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
+}
+
+/// What of it the page has: the same handlers, and so the same checks.
+pub fn for_pages(admin: Admin) -> Router {
+    let own = table().into_iter().filter(|route| route.for_pages);
+    own.fold(Router::new(), |router, route| router.route(route.path, route.handler))
+        .fallback(async || Failure::unknown("nothing is here"))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(map_response(async |response: Response| api::no_store(response)))
+        .with_state(admin)
 }
 
 /// The interface.

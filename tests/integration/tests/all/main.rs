@@ -11,6 +11,7 @@ mod tidy;
 
 mod accounts;
 mod admin_rights;
+mod administration;
 mod bad_input;
 mod bad_world;
 mod certificates;

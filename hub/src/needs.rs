@@ -1,0 +1,117 @@
+//! What somebody has to administer to have a change made: one answer for every way in which changes are asked for.
+//!
+//! It is asked of the directory that is in force in the moment in which the change is made, under the registrar's lock: who
+//! asked may have waited behind others, and a right that was taken meanwhile is gone.
+
+use riser_gate::{Change, Directory, Evidence, Holds, accounts::AccountChange};
+use riser_model::{AccountId, ClientId, Right, RoomId};
+
+/// See the module.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Needs {
+    /// The hub: nobody does who is in an account.
+    Hub,
+    /// That account.
+    Account(AccountId),
+    /// That account, or that room of it.
+    Room(AccountId, RoomId),
+    /// Some room of its account, or all of it.
+    Something,
+    /// Nothing: its own keys are its own business.
+    Nothing,
+}
+
+impl Needs {
+    /// Of a change. What looks after a room only is named here; everything else is the account's.
+    pub(crate) fn of(change: &Change) -> Self {
+        match change {
+            Change::CreateAccount(_) | Change::RemoveAccount(_) | Change::Unseal(_) => Self::Hub,
+            Change::Within(account, change) => match change {
+                AccountChange::Rename(_) => Self::Hub,
+                AccountChange::SetRoom(room) => match room.id {
+                    Some(id) => Self::Room(*account, id),
+                    None => Self::Account(*account),
+                },
+                AccountChange::Grant(Some(room), _) | AccountChange::Ungrant(Some(room), _) => {
+                    Self::Room(*account, *room)
+                }
+                AccountChange::Grant(None, _)
+                | AccountChange::Ungrant(None, _)
+                | AccountChange::SetGate(_)
+                | AccountChange::SetIssuers(_)
+                | AccountChange::CreateMember(_)
+                | AccountChange::RenameMember(..)
+                | AccountChange::RemoveMember(_)
+                | AccountChange::SetRole(..)
+                | AccountChange::SetGroups(..)
+                | AccountChange::AddCredential(..)
+                | AccountChange::RevokeCredential(..)
+                | AccountChange::RevokeAll(_)
+                | AccountChange::CreateRoom(_)
+                | AccountChange::RemoveRoom(_) => Self::Account(*account),
+            },
+        }
+    }
+
+    /// Whether that client may, who came in by this evidence.
+    pub(crate) fn met(self, directory: &Directory, client: ClientId, evidence: &Evidence) -> bool {
+        let may = directory.principal(client).is_some_and(|known| match self {
+            Self::Hub => false,
+            Self::Account(account) => known.account == account && known.grants.administer(),
+            Self::Room(account, room) => {
+                known.account == account
+                    && (known.grants.administer() || known.grants.whole(Right::Admin, room))
+            }
+            Self::Something => known.grants.administers_some(),
+            Self::Nothing => true,
+        });
+        may && directory.holds(client, evidence) == Holds::Yes
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use riser_gate::{AccountConfig, GrantConfig, RoomConfig, TokenHash, UserConfig, config::Rights};
+    use riser_model::{Filter, History};
+    use uuid::Uuid;
+
+    #[test]
+    fn who_looks_after_a_room_has_changes_made_of_that_room_and_no_others() {
+        let account = AccountId(Uuid::from_u128(1));
+        let [own, other] = [RoomId(Uuid::from_u128(2)), RoomId(Uuid::from_u128(3))];
+        let kim = ClientId(Uuid::from_u128(4));
+        let room = |name: &str, id, grant| RoomConfig {
+            id: Some(id),
+            grant,
+            ..RoomConfig::new(name.parse().unwrap(), History::Log)
+        };
+        let right = Rights(vec![Right::Admin]);
+        let to = serde_json::from_str("\"kim\"").unwrap();
+        let grant = GrantConfig { to, right, channels: Filter::all(), deny: false };
+        let user = UserConfig {
+            id: Some(kim),
+            tokens: vec![TokenHash::of(b"of-kim")],
+            ..UserConfig::new("kim".parse().unwrap())
+        };
+        let config = AccountConfig {
+            user: vec![user],
+            room: vec![room("own", own, vec![grant.clone()]), room("other", other, vec![])],
+            ..AccountConfig::new("acme".parse().unwrap(), account)
+        };
+        let directory = Directory::compile(&[config]).unwrap();
+        let may = |change| {
+            let needs = Needs::of(&Change::Within(account, change));
+            needs.met(&directory, kim, &Evidence::default())
+        };
+        let set = |id| AccountChange::SetRoom(Box::new(room("own", id, vec![])));
+        assert!(may(set(own)) && may(AccountChange::Grant(Some(own), grant.clone())));
+        assert!(may(AccountChange::Ungrant(Some(own), grant.clone())));
+        assert!(!may(set(other)) && !may(AccountChange::Grant(Some(other), grant.clone())));
+        assert!(!may(AccountChange::Grant(None, grant)) && !may(AccountChange::RemoveRoom(own)));
+        assert!(!may(AccountChange::RevokeAll(kim)) && !may(AccountChange::Rename("foo".parse().unwrap())));
+        assert!(Needs::Something.met(&directory, kim, &Evidence::default()));
+        assert!(!Needs::Hub.met(&directory, kim, &Evidence::default()));
+    }
+}
