@@ -119,6 +119,11 @@ export class Board {
     for (const entry of this.#said.all) this.#draw(entry);
   }
 
+  /** Who a client is, is known by now. */
+  rename(client) {
+    for (const entry of this.#said.all) if (entry.client === client) this.#draw(entry);
+  }
+
   #show(message) {
     const entry = this.#said.add(message);
     if (!entry) return;

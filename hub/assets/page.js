@@ -23,6 +23,7 @@
 //     { "account": "demo", "room": "plant", "user": "viewer", "password": "…", "try": "mosquitto_pub …" }</script>
 // With it the page signs in by itself and shows its buttons: POST /demo/cut?edge=NAME, /demo/restore, /demo/kill.
 
+import { Administration } from "/assets/administration.js";
 import { Board } from "/assets/board.js";
 import { Cells } from "/assets/cells.js";
 import { Session, known, signIn as showCredential } from "/assets/door.js";
@@ -32,6 +33,7 @@ import { Feed, words } from "/assets/feed.js";
 import { Devices } from "/assets/devices.js";
 import { AtGate } from "/assets/gate.js";
 import { LobbyView } from "/assets/lobby.js";
+import { Names } from "/assets/names.js";
 import { Past } from "/assets/past.js";
 import { People } from "/assets/people.js";
 import { connect } from "/assets/riser.js";
@@ -67,9 +69,12 @@ const edges = new Edges(at("edges"), demo && press);
 const feed = new Feed(at("feed"), at("feed-empty"));
 const people = new People(at("people"), at("people-note"));
 const detained = new Detained(at("quarantine"), at("detained"), at("quarantine-note"));
-/** Who clients are, as far as somebody said so. */
-const names = new Map();
-const board = new Board(at("board"), (client) => names.get(client) ?? client.slice(0, 8));
+const names = new Names((client) => board.rename(client));
+const board = new Board(at("board"), (client) => names.of(client));
+const administration = new Administration(at("administration"), {
+  named: (members) => members.forEach(({ id, name }) => names.learn(id, name)),
+  enter: (name) => enter(name),
+});
 const devices = new Devices(at("devices"));
 const gate = new AtGate(at("gate"), at("gate-list"), at("gate-note"));
 const lobby = new LobbyView(at("lobby"), {
@@ -96,6 +101,7 @@ function enter(name) {
   cells.clear();
   feed.clear();
   people.clear();
+  names.enter(session, name);
   const mine = turn;
   room = connect(`/${session.account}/${name}`, {
     credential: session.credential,
@@ -139,6 +145,7 @@ function onState(state, { error, retryMs }) {
     detained.enter(room);
     gate.enter(room);
     devices.enter(room);
+    administration.enter(session, roomName);
     if (named !== null) openPast(named);
     named = null;
   }
@@ -207,6 +214,7 @@ function openPast(channel) {
 
 function leaveRoom() {
   past.close();
+  administration.leave();
   board.leave();
   boarded = null;
   turn += 1;
@@ -351,10 +359,11 @@ async function meet() {
   try {
     const presence = await asked.presence();
     if (asked !== room) return;
-    for (const { client, name } of presence.present) names.set(client, name);
+    for (const { client, name } of presence.present) names.learn(client, name);
     people.update(presence, Date.now() + skewMs);
     gate.update(presence);
     devices.update(presence);
+    administration.update(presence);
     showReadiness(presence);
     if (presence.kind === "board" && asked !== boarded) {
       boarded = asked;
@@ -383,7 +392,7 @@ async function press(verb, edge) {
 
 function heard(said) {
   const { event } = said;
-  if (event.client && event.name) names.set(event.client, event.name);
+  if (event.client && event.name) names.learn(event.client, event.name);
   devices.hear(event);
   feed.hear(said, event.name ?? edges.name(event.edge) ?? "an edge");
   // What is told of the past was seen when it was the present.
@@ -392,6 +401,7 @@ function heard(said) {
   if (event.type === "link_gap") cells.gap(event.gap.cause, event.gap.to - event.gap.from + 1);
   if (["joined", "left", "gate", "knock", "closed", "ready"].includes(event.type)) meet();
   if (event.type === "quarantined" || event.type === "released" || event.type === "dropped") detained.load();
+  if (event.type === "account_changed") administration.changed();
   if (event.edge) poll();
 }
 

@@ -72,6 +72,11 @@ name = "mia"
 password = "{hash}"
 role = "member"
 
+[[account.user]]
+name = "kim"
+password = "{hash}"
+role = "member"
+
 [[account.client]]
 name = "pump"
 password = "{hash}"
@@ -88,6 +93,7 @@ name = "talk"
 kind = "board"
 history = "log"
 ready = ["pump"]
+grant = [{ to = "kim", right = "admin" }]
 "#;
     let hub_account = people.replace("{hash}", crate::site::password_hash());
     let hub_top = if login { "[login]\n" } else { "" }.to_owned();
@@ -130,4 +136,22 @@ fn a_board_is_paged_back_and_edited_by_its_authors_and_a_room_is_ready_with_its_
         "not ready without it",
     ];
     look(&site, "look_board.mjs", json!({ "guest": "mia", "board": "talk", "device": "pump" }), &seen);
+}
+
+#[test]
+fn a_room_is_administered_by_who_may_and_by_nobody_else() {
+    needs!(Need::Program("chromium"), Need::Node);
+    let site = rooms(true);
+    let seen = [
+        "a room is configured by keyboard",
+        "what is wrong is said in the server's words",
+        "who is second is told and overwrites nothing",
+        "rights are given and taken back",
+        "a credential is revoked and a role set",
+        "the audit log is filtered",
+        "who administers nothing is shown nothing and refused",
+        "who is away has a name",
+    ];
+    let asked = json!({ "guest": "mia", "keeper": "kim", "board": "talk", "spare": "pump" });
+    look(&site, "look_administration.mjs", asked, &seen);
 }

@@ -1,0 +1,59 @@
+// Elements of the page, made in one call each, and buttons for what is done at a server.
+
+/** An element with properties (`dataset`, `role` and `aria-…` too) and children; those that are null are left out. */
+export function made(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name === "dataset") Object.assign(element.dataset, value);
+    else if (name === "role" || name.startsWith("aria-") || name === "list") element.setAttribute(name, value);
+    else element[name] = value;
+  }
+  element.append(...children.filter((child) => child !== null));
+  return element;
+}
+
+/** Another text, where it is another one: what reads the page aloud is not told the same again. */
+export function write(place, text) {
+  if (place.textContent !== text) place.textContent = text;
+}
+
+/** What is wrong, and what would be right, as a sentence. */
+export function reason({ what, want, message }) {
+  const text = what ?? message;
+  const sentence = `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+  return want ? `${sentence} Needed: ${want}.` : sentence;
+}
+
+/** A button that does something at the server, and is not pressed twice meanwhile. What goes wrong is `said`. */
+export function button(text, label, act, said) {
+  const pressed = made("button", { type: "button", textContent: text, "aria-label": label });
+  pressed.addEventListener("click", async () => {
+    pressed.disabled = true;
+    said.textContent = "";
+    try {
+      await act();
+    } catch (error) {
+      said.textContent = reason(error);
+    } finally {
+      pressed.disabled = false;
+    }
+  });
+  return pressed;
+}
+
+/** The same for what cannot be taken back: it asks, and does it when it is pressed again before it is left. */
+export function finalButton(text, label, act, said) {
+  let isSure = false;
+  const ask = (sure) => {
+    isSure = sure;
+    pressed.textContent = sure ? `${text}: sure?` : text;
+    pressed.setAttribute("aria-label", sure ? `${text}: sure? ${label}, for ever` : label);
+  };
+  const pressed = button(text, label, async () => {
+    if (!isSure) return ask(true);
+    ask(false);
+    await act();
+  }, said);
+  pressed.addEventListener("blur", () => !pressed.disabled && ask(false));
+  return pressed;
+}

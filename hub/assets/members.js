@@ -1,0 +1,119 @@
+// The users and clients of a room's account: who each is and which role it has. Who administers the account changes
+// roles and groups here, and revokes credentials: passwords, tokens, keys, and names in certificates.
+
+import { button, finalButton, made, reason } from "./element.js";
+
+const SHOWN_MAX = 100;
+const ROLES = ["", "owner", "member", "reader", "writer", "device"];
+
+export class Members {
+  #details;
+  #list;
+  #form;
+  #note;
+  #said;
+  #named;
+  #office = null;
+  #isAccounts = false;
+
+  /** `named` is told who clients are. */
+  constructor(details, named) {
+    this.#details = details;
+    const part = (name) => details.querySelector(`[data-part="${name}"]`);
+    [this.#list, this.#form, this.#note, this.#said] = ["list", "form", "note", "form-said"].map(part);
+    this.#named = named;
+    details.addEventListener("toggle", () => this.load());
+    this.#form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      // What was edited is given up: it is looked at anew.
+      this.#list.replaceChildren();
+      this.load();
+    });
+  }
+
+  /** As who administers the account, or who looks after a room of it. */
+  enter(office, isAccounts) {
+    [this.#office, this.#isAccounts] = [office, isAccounts];
+    this.load();
+  }
+
+  async load() {
+    const office = this.#office;
+    if (!office || !this.#details.open) return;
+    try {
+      const { members, more } = await office.members(this.#form.elements.contains.value.trim(), SHOWN_MAX);
+      if (office !== this.#office) return;
+      this.#named(members);
+      this.#note.textContent = `${members.length}${more > 0 ? `, and ${more} more` : ""}`;
+      // Not from under who is editing one.
+      const edited = [...this.#list.children].filter((item) => item.contains(document.activeElement) || item.dataset.edited);
+      const kept = new Map(edited.map((item) => [item.dataset.id, item]));
+      const items = members.map((member) => kept.get(member.id) ?? this.#item(member));
+      if (kept.size === 0) this.#list.replaceChildren(...items);
+      else this.#mend(items);
+    } catch (error) {
+      if (office === this.#office) this.#said.textContent = reason(error);
+    }
+  }
+
+  /** The same list without touching what stays: an element that is moved loses the focus. */
+  #mend(items) {
+    for (const item of [...this.#list.children]) if (!items.includes(item)) item.remove();
+    items.forEach((item, index) => {
+      if (this.#list.children[index] !== item) this.#list.insertBefore(item, this.#list.children[index] ?? null);
+    });
+  }
+
+  #item({ name, id, kind, role, groups, tag, credentials }) {
+    const said = made("p", { className: "error", role: "alert" });
+    const item = made("li", { dataset: { id, name } }, made("h3", { textContent: name }));
+    const groupText = groups.length === 0 ? "" : `, in ${groups.join(", ")}`;
+    item.append(made("p", { textContent: `${kind}, ${role ?? "no role"}${groupText}` }));
+    if (!this.#isAccounts) return item;
+    const again = async () => {
+      delete item.dataset.edited;
+      item.remove();
+      await this.load();
+      const now = [...this.#list.children].find(({ dataset }) => dataset.id === id);
+      (now?.querySelector("select") ?? this.#form.elements.contains).focus();
+    };
+    item.append(this.#roleForm({ name, role, groups, tag }, item, said, again));
+    const list = made("ul", { "aria-label": `Credentials of ${name}` });
+    for (const { kind: of, fingerprint } of credentials) {
+      const revoke = finalButton("Revoke", `Revoke ${of} ${fingerprint} of ${name}`, async () => {
+        await this.#office.revoke(name, fingerprint);
+        await again();
+      }, said);
+      list.append(made("li", {}, made("span", { textContent: `${of.replaceAll("_", " ")} ${fingerprint}` }), " ", revoke));
+    }
+    if (credentials.length > 0) item.append(list);
+    const all = finalButton("Revoke all", `Revoke all credentials of ${name}`, async () => {
+      const { still = [] } = await this.#office.revoke(name);
+      await again();
+      if (still.length > 0) this.#said.textContent = `${name} is still let in by ${still.join(" and ")}.`;
+    }, said);
+    all.disabled = credentials.length === 0;
+    const remove = finalButton("Remove", `Remove ${name}`, async () => {
+      await this.#office.removeMember(name);
+      await again();
+    }, said);
+    item.append(made("p", { className: "decide" }, all, remove), said);
+    return item;
+  }
+
+  #roleForm({ name, role, groups, tag }, item, said, again) {
+    const chosen = made("select", {}, ...ROLES.map((one) => new Option(one || "none", one, false, one === (role ?? ""))));
+    const inGroups = made("input", { value: groups.join(", "), autocomplete: "off", autocapitalize: "none", spellcheck: false });
+    const set = button("Set", `Set role and groups of ${name}`, async () => {
+      const list = inGroups.value.split(/[\s,@]+/).filter(Boolean);
+      const fields = {};
+      if (chosen.value !== (role ?? "")) fields.role = chosen.value || null;
+      if (list.join() !== groups.join()) fields.groups = list;
+      await this.#office.setMember(name, fields, tag);
+      await again();
+    }, said);
+    const form = made("div", { className: "member-role" }, made("label", {}, "Role ", chosen), made("label", {}, "Groups ", inGroups), set);
+    form.addEventListener("input", () => (item.dataset.edited = "true"));
+    return form;
+  }
+}
