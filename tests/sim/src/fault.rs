@@ -179,6 +179,14 @@ pub fn writers(seed: u64, knobs: &Knobs, rng: &mut Rng) -> Vec<Planned> {
     all
 }
 
+/// What the roads of those suffer who come to a house.
+pub fn callers(seed: u64, knobs: &Knobs, rng: &mut Rng) -> Vec<Planned> {
+    let count = rng.usize(0..16);
+    let people = knobs.house.as_ref().map_or(0, |house| house.people.len());
+    let roads: Vec<Road> = (0..people).map(Road::Caller).collect();
+    if roads.is_empty() { Vec::new() } else { of_roads(seed, knobs, rng, (count, &roads)) }
+}
+
 fn of_roads(seed: u64, knobs: &Knobs, rng: &mut Rng, (count, roads): (usize, &[Road])) -> Vec<Planned> {
     if seed % 16 == 15 {
         return Vec::new();

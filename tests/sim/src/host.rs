@@ -8,6 +8,7 @@ use crate::{
     door::DoorEnd,
     journal::{Journal, Lost, of_runs},
     mutant::Mutant,
+    registrar::Registrar,
     site::{self, EdgeIdentity, Memory},
     storage::{Answer, Storage, numbers},
     table::{SAVE_EVERY, Table},
@@ -15,18 +16,19 @@ use crate::{
 };
 use fastrand::Rng;
 use riser_edge_core::LinkOutput as EdgeLink;
-use riser_gate::{Directory, Policy, Verdict};
+use riser_gate::{Caller, Directory, Policy, Verdict};
 use riser_ingest::LinkOutput as HubLink;
 use riser_instance::{Input as InstanceInput, LogFold, core::Input};
 use riser_log::{Config as LogConfig, Entropy, Finding, Writer};
 use riser_model::{ConnectionId, LogId, Now, Read, Selected, Seq, Time, Wall, door::Ask};
 use riser_rooms::Input as RoomsInput;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
+mod accounts;
 mod doors;
 mod turns;
 
@@ -53,6 +55,8 @@ pub enum Later {
     Wake(Time),
     /// A password was verified.
     Verified(ConnectionId, u64, Verdict),
+    /// A change of accounts is saved, or could not be.
+    AccountsSaved,
     /// A door hears what it was told.
     Tells(ConnectionId),
     /// A door's deadline, as it was armed.
@@ -82,6 +86,8 @@ pub enum Effect {
     Crashed,
     /// The process is over, on purpose.
     Stopped,
+    /// A change of accounts is in force.
+    Changed,
     /// Something is not as it must be.
     Wrong(String),
     /// Something worth a line in the trace.
@@ -101,7 +107,7 @@ pub enum DoorSays {
 
 #[derive(Debug)]
 enum Arrival {
-    Opened(ConnectionId),
+    Opened(ConnectionId, Box<Caller>),
     Asked(ConnectionId, Ask),
     Closed(ConnectionId),
 }
@@ -144,8 +150,14 @@ pub struct Setup {
 
 /// See the module.
 pub struct Host {
-    /// What never changes.
+    /// What it is made with.
     pub setup: Setup,
+    /// Its accounts, where they change.
+    pub registrar: Option<Registrar>,
+    /// Whether those who know passwords and keys elsewhere answer at once, and rightly.
+    pub outside_is_well: bool,
+    /// Connections of whom one of those said no and should have said yes.
+    pub misjudged: BTreeSet<ConnectionId>,
     /// Its disk.
     pub disk: SimDisk,
     /// What its log really holds.
@@ -213,6 +225,9 @@ impl Host {
             boot: rng.u64(1..),
             table: Table::new(Rng::with_seed(setup.number as u64), setup.mutant),
             setup,
+            registrar: None,
+            outside_is_well: false,
+            misjudged: BTreeSet::new(),
             disk,
             journal: Journal::default(),
             answered: Seq::ZERO,
@@ -271,6 +286,10 @@ impl Host {
     /// Starts the process over its disk. False if it could not be, and should be tried again.
     pub fn start(&mut self, at: Time) -> bool {
         self.life += 1;
+        if let Some(registrar) = &self.registrar {
+            self.setup.directory = registrar.directory();
+            self.setup.policy = site::policy(&self.setup.directory);
+        }
         let now = self.now(at);
         let mutant = self.setup.mutant;
         let entropy = if mutant == Some(Mutant::EpochReused) { 7 } else { self.rng.u64(..) };
@@ -404,6 +423,9 @@ impl Host {
         self.life += 1;
         self.ended.push(at);
         self.table.die();
+        if let Some(registrar) = &mut self.registrar {
+            registrar.die(self.rng.bool());
+        }
         let Some(process) = self.process.take() else { return Vec::new() };
         process.doors.values().map(|door| door.socket).collect()
     }
@@ -468,6 +490,7 @@ impl Host {
                 self.input(Input::Instance(InstanceInput::Verified { connection, ticket, verdict }), now);
                 self.drain(at);
             }
+            Later::AccountsSaved => self.accounts_saved(at),
             Later::Tells(connection) => self.tells(connection, at),
             Later::DoorWake(connection, armed) => self.door_wake(connection, armed, at),
             Later::SaveBegins => {

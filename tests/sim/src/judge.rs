@@ -223,13 +223,13 @@ fn at(place: &Place) -> String {
 
 /// Whether a link carries it.
 fn carried(entry: &Logged) -> bool {
-    let linked = [site::room(site::PLANT), site::room(site::YARD)];
-    let of_room = || entry.room.is_some_and(|room| linked.contains(&room));
+    let linked = [site::PLANT, site::YARD].into_iter().chain(site::VAULTS).map(site::room);
+    let of_room = || entry.room.is_some_and(|room| linked.clone().any(|one| one == room));
     // What edges say of publications that came down.
     let is_outcome = || {
-        let spoken = linked.map(|room| Scope::Room(room).room());
+        let mut spoken = linked.clone().map(|room| Scope::Room(room).room());
         let channel = entry.channel.as_ref();
-        entry.room.is_some_and(|room| spoken.contains(&room)) && channel.is_some_and(event::is_outcome)
+        entry.room.is_some_and(|room| spoken.any(|one| one == room)) && channel.is_some_and(event::is_outcome)
     };
     (of_room() || is_outcome())
         // What came down does not go up again.

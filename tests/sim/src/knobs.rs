@@ -4,6 +4,7 @@ use crate::{
     dice::Dice,
     fault::{self, Planned},
     guest::{Comes, Identity as Guest},
+    house::House,
     site::{self, Memory},
     subscriber::{Identity as Reader, Reads},
     wires::Quality,
@@ -13,6 +14,29 @@ use fastrand::Rng;
 use riser_log::{Config as LogConfig, Holds, OnFull};
 use riser_model::Time;
 use std::time::Duration;
+
+/// What a run is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Theme {
+    /// Custody and delivery over many kinds of connections and faults.
+    #[default]
+    Site,
+    /// Gates, and accounts that change.
+    House,
+}
+
+impl Theme {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Site, Self::House];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Site => "site",
+            Self::House => "house",
+        }
+    }
+}
 
 /// What a device does over a run.
 #[derive(Clone, Debug)]
@@ -50,6 +74,8 @@ pub struct Knobs {
     pub guests: Vec<Guest>,
     /// Who publishes over WebSockets.
     pub writers: Vec<Writer>,
+    /// The gates and people of a house, if it is one.
+    pub house: Option<House>,
     /// The edges' logs.
     pub edge_log: LogConfig,
     /// The hub's log.
@@ -106,6 +132,7 @@ impl Knobs {
             readers: readers(),
             writers: writers(dice.stream("writers", 0).usize(1..=edges)),
             guests: guests(&mut dice.stream("guests", 0), edges, Time(0).plus(lasts)),
+            house: None,
             edge_log,
             hub_log,
             memory: Memory { tail_bytes, read_bytes: rng.u32(1_000..40_000) },
@@ -117,6 +144,27 @@ impl Knobs {
         knobs.faults = fault::plan(seed, &knobs, &mut dice.stream("faults", 0));
         knobs.faults.extend(fault::guests(seed, &knobs, &mut dice.stream("guest faults", 0)));
         knobs.faults.extend(fault::writers(seed, &knobs, &mut dice.stream("writer faults", 0)));
+        knobs
+    }
+
+    /// Those of a house: less traffic, shorter, and no disk that was meddled with.
+    pub fn draw_house(seed: u64) -> Self {
+        let dice = Dice(seed);
+        let mut rng = dice.stream("house knobs", 0);
+        let mut knobs = Self::draw(seed);
+        knobs.lasts = Duration::from_secs(rng.u64(12..=20) * 60);
+        knobs.edges = 1;
+        knobs.parents = vec![0];
+        knobs.edge_log = LogConfig { on_full: OnFull::Reject, ..knobs.edge_log };
+        knobs.devices = (0..2).map(|_| device(&mut rng, 1, 120)).collect();
+        knobs.readers = vec![reader(site::OPERATOR, site::PLANT, "nothing", Reads::Technical, false)];
+        (knobs.writers, knobs.guests) = (Vec::new(), Vec::new());
+        knobs.house = Some(House::draw(dice, knobs.lasts));
+        knobs.faults = fault::plan(seed, &knobs, &mut dice.stream("house faults", 0));
+        knobs.faults.retain(|(_, fault)| {
+            !matches!(fault, fault::Fault::Flip(_) | fault::Fault::Backup(_) | fault::Fault::Restore(_))
+        });
+        knobs.faults.extend(fault::callers(seed, &knobs, &mut dice.stream("caller faults", 0)));
         knobs
     }
 

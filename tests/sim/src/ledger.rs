@@ -50,6 +50,16 @@ pub struct Counts {
     pub wills: u64,
     /// Publications that a writer sent again and that were stored already.
     pub dups: u64,
+    /// Messages to those who come to a house.
+    pub heard: u64,
+    /// Times that somebody was let into a vault.
+    pub entries: u64,
+    /// Times that somebody was refused, or told to go.
+    pub turned_away: u64,
+    /// Those who were told all of a vault at the end.
+    pub whole: u64,
+    /// Changes of accounts.
+    pub changes: u64,
     /// Roads cut.
     pub cuts: u64,
     /// Machines and processes that died.
@@ -79,6 +89,11 @@ impl Counts {
         self.kept += other.kept;
         self.wills += other.wills;
         self.dups += other.dups;
+        self.heard += other.heard;
+        self.entries += other.entries;
+        self.turned_away += other.turned_away;
+        self.whole += other.whole;
+        self.changes += other.changes;
         self.cuts += other.cuts;
         self.crashes += other.crashes;
         self.others += other.others;

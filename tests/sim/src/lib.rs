@@ -7,6 +7,8 @@
 //!
 //! Read [`world`] first (what there is), then [`judge`] (what must hold).
 
+pub mod book;
+pub mod caller;
 pub mod device;
 pub mod dice;
 pub mod disk;
@@ -15,6 +17,7 @@ mod downward;
 pub mod fault;
 pub mod guest;
 pub mod host;
+pub mod house;
 pub mod journal;
 pub mod judge;
 pub mod keeping;
@@ -22,11 +25,14 @@ pub mod knobs;
 pub mod ledger;
 pub mod mqtt;
 pub mod mutant;
+pub mod proofs;
 pub mod queue;
 pub mod reading;
+pub mod registrar;
 pub mod run;
 pub mod shown;
 pub mod site;
+pub mod statutes;
 pub mod storage;
 pub mod subscriber;
 pub mod swarm;

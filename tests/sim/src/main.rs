@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use riser_sim::{Report, mutant::Mutant, run, swarm};
+use riser_sim::{Report, knobs::Theme, mutant::Mutant, run::run_theme, swarm};
 use std::{io::Write, process::Command as Process};
 
 #[derive(Parser)]
@@ -22,6 +22,9 @@ enum Command {
         /// With this wrong variant.
         #[arg(long)]
         mutant: Option<String>,
+        /// What it is about: site or house.
+        #[arg(long, default_value = "site")]
+        theme: String,
     },
     /// Runs many seeds and prints what was counted.
     Swarm {
@@ -31,12 +34,18 @@ enum Command {
         /// The first.
         #[arg(long, default_value_t = 1)]
         from: u64,
+        /// What they are about, each seed in turn: site, house, or both unless given.
+        #[arg(long)]
+        theme: Option<String>,
     },
     /// Runs a seed in two processes: the traces must be the same, byte for byte.
     Meta {
         /// Which.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// What it is about: site or house.
+        #[arg(long, default_value = "site")]
+        theme: String,
     },
     /// Runs every wrong variant until a seed catches it. One that no seed catches fails.
     Mutants {
@@ -48,16 +57,25 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
-        Command::Run { seed, mutant } => one(seed, mutant.as_deref()),
-        Command::Swarm { seeds, from } => many(from, seeds),
-        Command::Meta { seed } => meta(seed),
+        Command::Run { seed, mutant, theme } => one(theme_of(&theme)?, seed, mutant.as_deref()),
+        Command::Swarm { seeds, from, theme } => {
+            let one = theme.as_deref().map(theme_of).transpose()?;
+            many(&one.map_or(Theme::ALL.to_vec(), |one| vec![one]), from, seeds)
+        }
+        Command::Meta { seed, theme } => meta(theme_of(&theme)?, seed),
         Command::Mutants { seeds } => mutants(seeds),
     }
 }
 
-fn one(seed: u64, mutant: Option<&str>) -> anyhow::Result<()> {
+fn theme_of(name: &str) -> anyhow::Result<Theme> {
+    Theme::ALL.into_iter().find(|theme| theme.name() == name).context("no such theme: want site or house")
+}
+
+fn one(theme: Theme, seed: u64, mutant: Option<&str>) -> anyhow::Result<()> {
     let mutant = mutant.map(|name| named(name).context("no wrong variant of that name")).transpose()?;
-    let report = run(seed, mutant, true);
+    // A wrong variant shows where it shows.
+    let theme = mutant.map_or(theme, Mutant::theme);
+    let report = run_theme(theme, seed, mutant, true);
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for line in &report.lines {
         writeln!(out, "{line}")?;
@@ -70,17 +88,18 @@ fn named(name: &str) -> Option<Mutant> {
     Mutant::ALL.into_iter().find(|mutant| mutant.to_string() == name)
 }
 
-fn many(from: u64, seeds: u64) -> anyhow::Result<()> {
-    let total = swarm::swarm(from..from + seeds, |report| {
+fn many(themes: &[Theme], from: u64, seeds: u64) -> anyhow::Result<()> {
+    let total = swarm::swarm(themes, from..from + seeds, |report| {
         if !report.wrong.is_empty() {
             show(report);
         }
     });
     let c = total.counts;
     println!(
-        "{} seeds, {:.0} simulated hours, {} partitions, {} crashes, {} other faults, {} messages offered, \
+        "{} runs, {:.0} simulated hours, {} partitions, {} crashes, {} other faults, {} messages offered, \
          {} acknowledged, {} at the hub, {} delivered, {} at QoS 2 to sessions that are kept, {} times shown what is \
-         retained, {} wills, {} sent again and stored once, {} under gaps, {} gone with a disk, {} violations",
+         retained, {} wills, {} sent again and stored once, {} under gaps, {} gone with a disk, {} times let in at a gate and {} \
+         turned away, {} told all behind it, {} changes of accounts, {} violations",
         total.seeds,
         total.hours,
         c.cuts,
@@ -96,23 +115,28 @@ fn many(from: u64, seeds: u64) -> anyhow::Result<()> {
         c.dups,
         c.gapped,
         c.disk_lost,
+        c.entries,
+        c.turned_away,
+        c.whole,
+        c.changes,
         total.failed.len()
     );
     if total.failed.is_empty() { Ok(()) } else { bail!("{} seeds failed", total.failed.len()) }
 }
 
 fn show(report: &Report) {
-    println!("seed {} fails; see it with: riser-sim run --seed {}", report.seed, report.seed);
+    let (theme, seed) = (report.theme.name(), report.seed);
+    println!("seed {seed} of a {theme} fails; see it with: riser-sim run --seed {seed} --theme {theme}");
     for (at, what) in report.wrong.iter().take(4) {
         println!("  {} {what}", riser_sim::trace::shown(*at));
     }
 }
 
-fn meta(seed: u64) -> anyhow::Result<()> {
+fn meta(theme: Theme, seed: u64) -> anyhow::Result<()> {
     let this = std::env::current_exe().context("find this program")?;
     let trace = || -> anyhow::Result<Vec<u8>> {
         let mut process = Process::new(&this);
-        process.args(["run", "--seed", &seed.to_string()]);
+        process.args(["run", "--seed", &seed.to_string(), "--theme", theme.name()]);
         Ok(process.output().context("run a seed in a process of its own")?.stdout)
     };
     let (first, second) = (trace()?, trace()?);

@@ -1,5 +1,7 @@
 //! Deliberately wrong variants of the wiring around the cores: each must be caught by the ledger.
 
+use crate::knobs::Theme;
+
 /// One wrong variant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Mutant {
@@ -89,11 +91,21 @@ pub enum Mutant {
     WilledDropped,
     /// That a will is not wanted, or was published, is not stored.
     UnwilledDropped,
+    /// Gates of rooms are left out of the directory.
+    GatesLeftOut,
+    /// Whoever is asked whether a proof is right says yes.
+    EveryProofMatches,
+    /// Changes of accounts are in force, and not on disk.
+    AccountsForgotten,
+    /// Changes of accounts are on disk, and a running core is not told.
+    ChangeUntold,
+    /// What an admin says to somebody who knocks is heard as yes.
+    DecisionsTurned,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 48] = [
         Self::NoSync,
         Self::NoDirectorySync,
         Self::FailedSyncHidden,
@@ -137,7 +149,24 @@ impl Mutant {
         Self::PubrelEarly,
         Self::WilledDropped,
         Self::UnwilledDropped,
+        Self::GatesLeftOut,
+        Self::EveryProofMatches,
+        Self::AccountsForgotten,
+        Self::ChangeUntold,
+        Self::DecisionsTurned,
     ];
+
+    /// Where it shows.
+    pub fn theme(self) -> Theme {
+        match self {
+            Self::GatesLeftOut
+            | Self::EveryProofMatches
+            | Self::AccountsForgotten
+            | Self::ChangeUntold
+            | Self::DecisionsTurned => Theme::House,
+            _ => Theme::Site,
+        }
+    }
 }
 
 impl std::fmt::Display for Mutant {

@@ -1,6 +1,12 @@
 //! One run: a seed's world, its faults, its healing, and the verdict.
 
-use crate::{downward, judge, knobs::Knobs, ledger::Counts, mutant::Mutant, world::World};
+use crate::{
+    downward, judge,
+    knobs::{Knobs, Theme},
+    ledger::Counts,
+    mutant::Mutant,
+    world::World,
+};
 use riser_model::Time;
 use riser_wire::entry::Kind;
 use std::time::Duration;
@@ -13,6 +19,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(3_700);
 /// What a run came to.
 #[derive(Debug)]
 pub struct Report {
+    /// What it was about.
+    pub theme: Theme,
     /// Its seed.
     pub seed: u64,
     /// How long it lasted, in its own time.
@@ -25,32 +33,41 @@ pub struct Report {
     pub lines: Vec<String>,
 }
 
-/// Runs a seed to its end.
+/// Runs a seed of a site to its end.
 pub fn run(seed: u64, mutant: Option<Mutant>, traced: bool) -> Report {
-    let mut world = World::new(seed, Knobs::draw(seed), mutant, traced);
+    run_theme(Theme::Site, seed, mutant, traced)
+}
+
+/// Runs a seed to its end.
+pub fn run_theme(theme: Theme, seed: u64, mutant: Option<Mutant>, traced: bool) -> Report {
+    let knobs = match theme {
+        Theme::Site => Knobs::draw(seed),
+        Theme::House => Knobs::draw_house(seed),
+    };
+    let mut world = World::new(seed, knobs, mutant, traced);
     let heals_at = world.knobs.heals_at();
     world.run_until(heals_at);
-    conclude(seed, world)
+    conclude((theme, seed), world)
 }
 
 /// Heals a world, waits until all is where it belongs, and judges it.
-pub fn conclude(seed: u64, mut world: World) -> Report {
+pub fn conclude(which: (Theme, u64), mut world: World) -> Report {
     world.heal();
     let until = world.now.plus(HEALS_WITHIN);
-    let mut unfinished = unfinished(&world);
+    let mut unfinished = unfinished(&mut world);
     while unfinished.is_some() && world.now < until {
         let next = world.now.plus(LOOK_EVERY);
         world.run_until(next);
-        unfinished = self::unfinished(&world);
+        unfinished = self::unfinished(&mut world);
     }
     if let Some(what) = unfinished {
         let at = world.now;
         world.trace.wrong(at, format!("20 minutes after the last fault: {what}"));
     }
-    finish(seed, world)
+    finish(which, world)
 }
 
-fn finish(seed: u64, mut world: World) -> Report {
+fn finish((theme, seed): (Theme, u64), mut world: World) -> Report {
     let mut wrong = judge::judge(&world.hosts, &mut world.ledger);
     wrong.extend(judge::written(&world.hosts, &world.ledger));
     let (of_downlinks, came_down) = downward::judge(&world.hosts, &world.ledger);
@@ -62,11 +79,12 @@ fn finish(seed: u64, mut world: World) -> Report {
         world.trace.wrong(at, what);
     }
     let counts = world.ledger.counts;
-    if counts.delivered == 0 || counts.hub_entries == 0 {
+    if counts.delivered + counts.heard == 0 || counts.hub_entries == 0 {
         world.trace.wrong(at, "nothing was delivered".to_owned());
     }
     world.trace.line(at, || format!("{counts:?}"));
     Report {
+        theme,
         seed,
         lasted: Duration::from_nanos(at.0),
         counts,
@@ -76,7 +94,7 @@ fn finish(seed: u64, mut world: World) -> Report {
 }
 
 /// What is not where it belongs yet.
-fn unfinished(world: &World) -> Option<String> {
+fn unfinished(world: &mut World) -> Option<String> {
     for (n, seat) in world.devices.iter().enumerate() {
         if seat.device.owes() > 0 {
             return Some(format!("device {n} still has {} to publish", seat.device.owes()));
@@ -86,6 +104,9 @@ fn unfinished(world: &World) -> Option<String> {
         if seat.writer.owes() > 0 {
             return Some(format!("writer {n} still has {} to publish", seat.writer.owes()));
         }
+    }
+    if let Some(owed) = world.callers_owed() {
+        return Some(owed);
     }
     let hub = world.hosts.first()?;
     if let Some(behind) = world.hosts.iter().find_map(|host| host.behind_downwards(world.now)) {

@@ -39,6 +39,11 @@ pub const FORBIDDEN: &str = "forbidden";
 /// The user who may not read what is secret.
 pub const LIMITED: &str = "bob";
 
+/// Linked rooms of a house, with history, each behind a gate at the hub.
+pub const VAULTS: [&str; 3] = ["vault-0", "vault-1", "vault-2"];
+/// Who looks after the account, and answers who knocks.
+pub const OPERATOR: &str = "operator";
+
 /// Who reads at an edge.
 pub const VIEWER: &str = "viewer";
 /// Who publishes over WebSockets, at the hub and at edges.
@@ -128,6 +133,12 @@ fn rooms() -> Vec<RoomConfig> {
     vec![make(PLANT, History::Log, true), make(YARD, History::None, true), make(SHED, History::Log, false)]
 }
 
+/// A vault without its gate.
+pub fn vault(name: &str) -> RoomConfig {
+    let name = name.parse::<RoomName>().expect("the names of a run are names");
+    RoomConfig { id: Some(room(name.as_str())), ..RoomConfig::new(name, History::Log) }
+}
+
 /// An edge as whoever is above declares it.
 #[derive(Clone, Debug)]
 pub struct Declared {
@@ -150,9 +161,12 @@ impl Declared {
 }
 
 /// Who exists at an edge: its devices, a viewer, and the edges below it.
-pub fn edge_directory(devices: &[String], below: &[Declared]) -> Arc<Directory> {
+pub fn edge_directory(devices: &[String], below: &[Declared], house: bool) -> Arc<Directory> {
     let mut config = AccountConfig::new(ACCOUNT.parse().expect("it is a name"), account());
     config.room = rooms();
+    if house {
+        config.room.extend(VAULTS.map(vault));
+    }
     config.user = devices.iter().map(|name| user(name, Role::Member)).collect();
     config.user.push(user(VIEWER, Role::Reader));
     config.user.push(user(MOURNER, Role::Member));
@@ -163,11 +177,17 @@ pub fn edge_directory(devices: &[String], below: &[Declared]) -> Arc<Directory> 
 
 /// Who exists at the hub.
 pub fn hub_directory(edges: &[Declared], devices: &[String], mutant: Option<Mutant>) -> Arc<Directory> {
+    let config = hub_account(edges, devices, mutant);
+    Arc::new(Directory::compile(&[config]).expect("a run's directory is valid"))
+}
+
+/// The hub's account, as its file declares it.
+pub fn hub_account(edges: &[Declared], devices: &[String], mutant: Option<Mutant>) -> AccountConfig {
     let mut config = AccountConfig::new(ACCOUNT.parse().expect("it is a name"), account());
     config.room = rooms();
     config.user = devices.iter().map(|name| user(name, Role::Member)).collect();
     config.user.extend(["ann", LIMITED, "eve", "cleo", "dan"].map(|name| user(name, Role::Reader)));
-    config.user.push(user("operator", Role::Owner));
+    config.user.push(user(OPERATOR, Role::Owner));
     config.user.push(user(MOURNER, Role::Member));
     config.user.push(user(SCRIBE, Role::Member));
     let mut denials = vec![denies(LIMITED, Right::Subscribe, SECRET)];
@@ -180,7 +200,7 @@ pub fn hub_directory(edges: &[Declared], devices: &[String], mutant: Option<Muta
     {
         plant.grant = denials;
     }
-    Arc::new(Directory::compile(&[config]).expect("a run's directory is valid"))
+    config
 }
 
 /// The policy of every listener of doors.
@@ -302,14 +322,8 @@ fn below(
     Below::new(receivers, Arc::clone(directory), &opened, instance, now)
 }
 
-/// A hub over its log.
-pub fn hub(
-    recovered: &Recovered<LogFold>,
-    directory: &Arc<Directory>,
-    secret: &[u8; 32],
-    (memory, retained): (Memory, RetainedTable),
-    now: Now,
-) -> HubCore {
+/// The rooms of a hub: those that are declared, and what is not let in anywhere else.
+pub fn hub_rooms(directory: &Directory) -> Vec<Room> {
     let mut rooms = directory.rooms().to_vec();
     for (name, id) in directory.accounts() {
         rooms.push(Room {
@@ -327,7 +341,18 @@ pub fn hub(
             schema: None,
         });
     }
-    let instance = instance(recovered, rooms, Vec::new(), memory, retained, now);
+    rooms
+}
+
+/// A hub over its log.
+pub fn hub(
+    recovered: &Recovered<LogFold>,
+    directory: &Arc<Directory>,
+    secret: &[u8; 32],
+    (memory, retained): (Memory, RetainedTable),
+    now: Now,
+) -> HubCore {
+    let instance = instance(recovered, hub_rooms(directory), Vec::new(), memory, retained, now);
     let config = ReceiversConfig {
         key: Key::from_secret(secret),
         log: recovered.log,

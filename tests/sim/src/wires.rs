@@ -60,6 +60,8 @@ pub enum Client {
     Guest(usize),
     /// A writer.
     Writer(usize),
+    /// Somebody who comes to a house.
+    Caller(usize),
     /// An edge's uplink.
     Edge {
         /// The host.
@@ -100,6 +102,8 @@ pub enum Road {
     Guest(usize),
     /// A writer and its host.
     Writer(usize),
+    /// Somebody who comes to a house, and the hub.
+    Caller(usize),
 }
 
 /// How a road is.

@@ -4,39 +4,53 @@
 //! says, and has the ledger written. All randomness comes from the seed, all order from the queue.
 
 use crate::{
+    book::Book,
+    caller::Caller,
     device::{Device, Identity},
     dice::Dice,
     disk::SimDisk,
     fault::{Death, Fault},
     guest::Guest,
     host::{Host, Later, Role, Setup},
+    house::Change,
     journal::Journal,
     knobs::Knobs,
     ledger::Ledger,
     mutant::Mutant,
     queue::Queue,
     reading::Reading,
+    registrar::Registrar,
     site::{self, Declared, EdgeIdentity},
+    statutes,
     subscriber::Subscriber,
     trace::Trace,
     wires::{Network, Quality, Road, Way, WireId},
     writer::{FIRST_KEY, Writer},
 };
 use fastrand::Rng;
+use riser_gate::{Account, Accounts};
 use riser_log::fault::Image;
 use riser_model::{ConnectionId, Time};
 use riser_mqtt::{Config as MqttConfig, Counters as MqttCounters};
 use riser_rooms::retained::Saved;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 mod actors;
 mod breaking;
+mod callers;
+mod changes;
 mod guests;
 mod hosts;
 mod sockets;
 mod twisting;
 mod writers;
 
+pub use callers::{CallerSeat, Visits};
+pub use changes::Changing;
 pub use guests::GuestSeat;
 pub use writers::WriterSeat;
 
@@ -67,6 +81,18 @@ pub enum Event {
     Guest(usize, Time),
     /// A writer's deadline.
     Writer(usize, Time),
+    /// A caller's deadline.
+    Caller(usize, Time),
+    /// A caller's gate must have ended.
+    GateDue(WireId),
+    /// Somebody sat down in a vault.
+    Seated(usize),
+    /// The operator decides about somebody who knocks.
+    Decide(u64, bool),
+    /// The plan's next change of accounts.
+    Change(usize),
+    /// Whoever asked for a change and has no answer asks again.
+    AskForChange,
     /// A writer has something to say.
     Write(usize),
     /// A device has something to say.
@@ -144,6 +170,16 @@ pub struct World {
     pub guests: Vec<GuestSeat>,
     /// Who publishes over WebSockets.
     pub writers: Vec<WriterSeat>,
+    /// Who comes to a house.
+    pub callers: Vec<CallerSeat>,
+    /// What is known of their connections.
+    pub visits: Visits,
+    /// Who may what in a house.
+    pub book: Book,
+    /// Changes that wait.
+    changes_asked: VecDeque<Change>,
+    /// The change that is on its way.
+    changing: Option<Changing>,
     /// Roads that were broken, and when.
     pub broken: Vec<(Time, Road)>,
     /// What was promised.
@@ -179,6 +215,11 @@ impl World {
             subscribers: Vec::new(),
             guests: Vec::new(),
             writers: Vec::new(),
+            callers: Vec::new(),
+            visits: Visits::default(),
+            book: Book::default(),
+            changes_asked: VecDeque::new(),
+            changing: None,
             broken: Vec::new(),
             ledger: Ledger::default(),
             trace: Trace::new(traced),
@@ -215,10 +256,21 @@ impl World {
                 .collect()
         };
         self.add(dice, Role::Hub, site::hub_directory(&declared(0), &all, self.mutant), 0);
+        if let Some(house) = &knobs.house {
+            let account = site::hub_account(&declared(0), &all, self.mutant);
+            let account = statutes::account(account, house, self.mutant);
+            self.hosts[0].registrar = Some(Registrar::new(Accounts::of([Account::new(account)])));
+            self.book = Book::new(house);
+        }
         for ((n, identity), parent) in (1..).zip(&identities).zip(&knobs.parents) {
             let on_site = knobs.devices.iter().enumerate().filter(|(_, device)| device.edge == n);
             let names: Vec<String> = on_site.map(|(number, _)| name(number)).collect();
-            self.add(dice, Role::Edge(identity.clone()), site::edge_directory(&names, &declared(n)), *parent);
+            self.add(
+                dice,
+                Role::Edge(identity.clone()),
+                site::edge_directory(&names, &declared(n), knobs.house.is_some()),
+                *parent,
+            );
             self.net.build(Road::Uplink(n), knobs.uplink);
             self.net.build(Road::Site(n), knobs.site);
         }
@@ -279,6 +331,19 @@ impl World {
             self.writers.push(WriterSeat::new(Writer::new(writer.clone(), at), rng));
             self.writer_acts(n);
             self.queue.put(at, Event::Write(n));
+        }
+        for (n, person) in knobs.house.iter().flat_map(|house| &house.people).enumerate() {
+            let mut rng = dice.stream("caller", n as u64);
+            let delay = Duration::from_millis(rng.u64(1..200));
+            let road = Quality { delay, jitter: delay, rate: rng.u64(20_000..1_000_000) };
+            self.net.build(Road::Caller(n), road);
+            let at = Time(0).plus(Duration::from_millis(rng.u64(2_000..60_000)));
+            let caller = Caller::new(n, person.name.clone(), at, rng);
+            self.callers.push(CallerSeat { caller, done: false, wire: None, armed: None });
+            self.caller_acts(n);
+        }
+        for (n, (at, _)) in knobs.house.iter().flat_map(|house| &house.changes).enumerate() {
+            self.queue.put(*at, Event::Change(n));
         }
         for (n, (at, _)) in knobs.faults.iter().enumerate() {
             self.queue.put(*at, Event::Fault(n));
@@ -359,6 +424,12 @@ impl World {
             Event::Subscriber(n, armed) => self.wake_subscriber(n, armed),
             Event::Guest(n, armed) => self.wake_guest(n, armed),
             Event::Writer(n, armed) => self.wake_writer(n, armed),
+            Event::Caller(n, armed) => self.wake_caller(n, armed),
+            Event::GateDue(id) => self.gate_due(id),
+            Event::Seated(vault) => self.seated(vault),
+            Event::Decide(connection, admit) => self.decide(connection, admit),
+            Event::Change(n) => self.change_is_due(n),
+            Event::AskForChange => self.ask_for_change(),
             Event::Write(n) => self.write(n),
             Event::Speak(n) => self.speak(n),
             Event::Fault(n) => {

@@ -8,7 +8,7 @@ use riser_sim::{
     Report,
     fault::{Death, Fault},
     guest::Comes,
-    knobs::{DeviceKnobs, Knobs},
+    knobs::{DeviceKnobs, Knobs, Theme},
     mutant::Mutant,
     run::conclude,
     wires::Road,
@@ -45,7 +45,7 @@ fn play(knobs: Knobs, mutant: Option<Mutant>) -> Report {
     let until = knobs.heals_at();
     let mut world = World::new(SEED, knobs, mutant, false);
     world.run_until(until);
-    conclude(SEED, world)
+    conclude((Theme::Site, SEED), world)
 }
 
 fn suffers(fault: &Fault, at: Time, mutant: Option<Mutant>) -> Report {

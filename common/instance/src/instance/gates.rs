@@ -99,6 +99,11 @@ impl Instance {
             Some(Ask::Enter { room: Some(room), .. }) => Some(room.clone()),
             Some(_) | None => None,
         };
+        // What it may do there may have been taken while it stood at the gate: nobody sits where it may do nothing.
+        let is_reached = |(room, name): (RoomId, &RoomName)| self.bus.reached(&principal, name) == Some(room);
+        if at.before.room().is_some_and(|room| !is_reached(room)) {
+            return self.not_past(id, at.before, no_such_room(), now);
+        }
         // Others may have sat down while it was asked something at a later stage.
         let room = at.before.room().and_then(|(room, _)| self.seats.get(&room));
         if at.seats.is_some_and(|most| has_seat(room, id, most) != Verdict::Matches) {

@@ -272,6 +272,38 @@ fn who_stands_at_a_gate_that_changes_stands_at_the_new_one() {
 }
 
 #[test]
+fn whose_rights_are_taken_while_it_stands_at_a_gate_is_not_let_into_the_room() {
+    for moves in [false, true] {
+        let mut world = World::gated("['knock']", "");
+        world.enter_as(BOSS, "boss", None);
+        world.enter(C1, None, (!moves).then_some("hall"));
+        if moves {
+            world.ask(C1, Ask::Move { room: "hall".parse().unwrap() });
+        }
+        let grant = GrantConfig {
+            to: Whom::Everyone,
+            right: Rights(vec![Right::Subscribe, Right::Publish, Right::Admin]),
+            channels: "#".parse().unwrap(),
+            deny: true,
+        };
+        let named = GrantConfig { to: Whom::Named("guest".parse().unwrap()), ..grant };
+        world.change(|config| config.room[0].grant.push(named));
+        world.told(C1);
+        world.ask(BOSS, Ask::Decide { connection: C1, admit: true });
+        let told = world.told(C1);
+        match moves {
+            false => {
+                assert!(matches!(&told[..], [Tell::Refused(why)] if why.code == Code::Denied), "{told:?}")
+            }
+            true => assert!(
+                matches!(&told[..], [Tell::Moved { result: Err(why), .. }] if why.code == Code::Denied),
+                "{told:?}"
+            ),
+        }
+    }
+}
+
+#[test]
 fn sessions_and_wills_of_who_is_removed_end_with_it() {
     let will = Will {
         target: Target::Topic("hall/state".to_owned()),

@@ -1,6 +1,7 @@
 //! The doors of a process: sockets accepted, what happens on them, what they ask.
 
 use super::{Arrival, DoorEnd, Effect, Host, Later};
+use riser_gate::Caller;
 use riser_model::{
     ConnectionId, Time,
     door::{Door, Input as DoorInput},
@@ -9,12 +10,18 @@ use std::time::Duration;
 
 impl Host {
     /// A socket was accepted: its door's connection. None while the process goes down.
-    pub fn open_door(&mut self, socket: usize, door: Box<dyn Door>, at: Time) -> Option<ConnectionId> {
+    pub fn open_door(
+        &mut self,
+        socket: usize,
+        door: Box<dyn Door>,
+        caller: Caller,
+        at: Time,
+    ) -> Option<ConnectionId> {
         let process = self.process.as_mut().filter(|process| !process.stopping)?;
         process.next_connection += 1;
         let connection = ConnectionId(process.next_connection);
         process.doors.insert(connection, DoorEnd::new(socket, door));
-        process.inbox.push_back(Arrival::Opened(connection));
+        process.inbox.push_back(Arrival::Opened(connection, Box::new(caller)));
         self.inbox_soon(at);
         self.door_input(connection, DoorInput::Room(crate::door::WRITE_BYTES_MAX), at);
         Some(connection)

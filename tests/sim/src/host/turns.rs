@@ -1,10 +1,10 @@
 //! A process's turns: storage, the core's task, and what a drained core wants done.
 
 use super::{ARRIVALS_MAX, Arrival, Effect, FOR_LINK, Host, Later, SPINS_MAX};
-use crate::{mutant::Mutant, site, table::SAVE_EVERY, tier::Output};
-use riser_gate::{Caller, Proof, Verdict};
+use crate::{mutant::Mutant, proofs, site, table::SAVE_EVERY, tier::Output};
+use riser_gate::{Proof, Verdict, VerifyingKey};
 use riser_instance::{Input as InstanceInput, Output as InstanceOutput, core::Input};
-use riser_model::{Read, Time};
+use riser_model::{ConnectionId, Read, Time};
 use std::{sync::Arc, time::Duration};
 
 impl Host {
@@ -106,9 +106,9 @@ impl Host {
         for _ in 0..ARRIVALS_MAX {
             let Some(arrival) = process.inbox.pop_front() else { break };
             let input = match arrival {
-                Arrival::Opened(connection) => {
-                    let (policy, caller) = (Arc::clone(&policy), Caller::default());
-                    InstanceInput::Opened { connection, policy, caller }
+                Arrival::Opened(connection, caller) => {
+                    let policy = Arc::clone(&policy);
+                    InstanceInput::Opened { connection, policy, caller: *caller }
                 }
                 Arrival::Asked(connection, ask) => InstanceInput::Ask { connection, ask },
                 Arrival::Closed(connection) => {
@@ -199,19 +199,7 @@ impl Host {
                 self.later(at.plus(moment), Later::Read(ticket, read));
             }
             InstanceOutput::Verify { connection, ticket, proof } => {
-                let matches = match proof {
-                    Proof::Password { hash, password } => {
-                        site::hash(&String::from_utf8_lossy(&password.0)) == hash
-                    }
-                    // Nobody here has a key, a secret, an issuer or a browser.
-                    Proof::Signature { .. }
-                    | Proof::Token { .. }
-                    | Proof::Ldap { .. }
-                    | Proof::Cookie { .. } => false,
-                };
-                let verdict = if matches { Verdict::Matches } else { Verdict::Differs };
-                let takes = Duration::from_millis(self.rng.u64(1..60));
-                self.later(at.plus(takes), Later::Verified(connection, ticket, verdict));
+                self.verify((connection, ticket), &proof, at);
             }
             InstanceOutput::Retained(changes) => {
                 let (hold, begin) = self.table.change(&changes);
@@ -228,5 +216,46 @@ impl Host {
             | InstanceOutput::Done { .. }
             | InstanceOutput::Committed { .. } => {}
         }
+    }
+
+    /// Verifies a proof: here, or where somebody else knows, who may be slow, silent, or wrong.
+    fn verify(&mut self, (connection, ticket): (ConnectionId, u64), proof: &Proof, at: Time) {
+        let (matches, outside) = match proof {
+            Proof::Password { hash, password } => {
+                (site::hash(&String::from_utf8_lossy(&password.0)) == *hash, false)
+            }
+            Proof::Signature { keys, message, signature } => {
+                let proves = |key: &VerifyingKey| match key {
+                    VerifyingKey::Ed25519(key) => {
+                        signature.len() == 64 && proofs::proves(key, message, signature)
+                    }
+                    VerifyingKey::Hmac(secret) => proofs::proves(secret.expose(), message, signature),
+                    VerifyingKey::P256(_) | VerifyingKey::Rsa { .. } => false,
+                };
+                (keys.iter().any(proves), false)
+            }
+            Proof::Token { message, signature, .. } => (proofs::issuer_signed(message, signature), true),
+            Proof::Ldap { user, password, .. } => {
+                (proofs::directory_password(user).as_bytes() == &password.0[..], true)
+            }
+            // Nobody here has a browser.
+            Proof::Cookie { .. } => (false, false),
+        };
+        let matches = matches || self.setup.mutant == Some(Mutant::EveryProofMatches);
+        let mut verdict = if matches { Verdict::Matches } else { Verdict::Differs };
+        let mut takes = Duration::from_millis(self.rng.u64(1..60));
+        if outside && !self.outside_is_well {
+            match self.rng.u8(0..12) {
+                0 => return,
+                1 => verdict = Verdict::Away,
+                2 => {
+                    verdict = Verdict::Differs;
+                    self.misjudged.insert(connection);
+                }
+                3..6 => takes = Duration::from_millis(self.rng.u64(1_000..40_000)),
+                _ => {}
+            }
+        }
+        self.later(at.plus(takes), Later::Verified(connection, ticket, verdict));
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     journal::Key,
     ledger::Offer,
     site,
-    subscriber::Act as ReaderAct,
+    subscriber::{Act as ReaderAct, Told},
     wires::{Client, Message, Road, Way},
 };
 use bytes::Bytes;
@@ -100,11 +100,12 @@ impl World {
     }
 
     fn publish(&mut self, n: usize, padding: usize) {
-        let now = self.now;
+        let (now, in_house) = (self.now, self.knobs.house.is_some());
         let seat = &mut self.devices[n];
         seat.said += 1;
         let key = Key { device: n as u32, n: seat.said };
         let topic = match seat.rng.u8(0..16) {
+            draw if in_house => format!("{}/dev{n}", site::VAULTS[usize::from(draw) % site::VAULTS.len()]),
             0 => format!("{}/dev{n}", site::YARD),
             1 => format!("{}/dev{n}", site::SHED),
             2 => format!("{}/{}/dev{n}", site::PLANT, site::SECRET),
@@ -181,8 +182,11 @@ impl World {
 
     /// What a dashboard was told is judged at once.
     fn read_on(&mut self, n: usize) {
-        let seat = &mut self.subscribers[n];
-        for told in std::mem::take(&mut seat.subscriber.told) {
+        for told in std::mem::take(&mut self.subscribers[n].subscriber.told) {
+            if let Told::Event(event) = &told {
+                self.heard_of(event);
+            }
+            let seat = &mut self.subscribers[n];
             let hub = &self.hosts[0];
             let meddled = hub.stale || hub.damaged;
             let wrong = seat.reading.told(&seat.subscriber.identity, &told, &hub.journal, meddled);

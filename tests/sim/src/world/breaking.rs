@@ -151,5 +151,10 @@ impl World {
         for n in 0..self.writers.len() {
             self.mend(Road::Writer(n));
         }
+        for n in 0..self.callers.len() {
+            self.mend(Road::Caller(n));
+        }
+        self.hosts.iter_mut().for_each(|host| host.outside_is_well = true);
+        self.last_visits();
     }
 }

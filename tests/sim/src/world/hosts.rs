@@ -33,6 +33,7 @@ impl World {
                     self.die(n, death);
                 }
                 Effect::Stopped => self.stopped(n),
+                Effect::Changed => self.change_answered(),
                 Effect::Wrong(what) => self.wrong(what),
                 Effect::Note(what) => self.trace.line(self.now, || what),
             }
@@ -45,7 +46,10 @@ impl World {
         }
         match says {
             DoorSays::Bytes(bytes) => self.net.send(wire, Way::Down, Message::Bytes(bytes), self.now),
-            DoorSays::Text(text) => self.net.send(wire, Way::Down, Message::Text(text), self.now),
+            DoorSays::Text(text) => {
+                self.caller_told(wire, &text);
+                self.net.send(wire, Way::Down, Message::Text(text), self.now);
+            }
             DoorSays::End => return self.end_server(wire),
         }
         self.written(wire);

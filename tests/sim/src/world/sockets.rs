@@ -7,6 +7,7 @@ use crate::{
 };
 use bytes::Bytes;
 use riser_edge_core::LinkInput as EdgeInput;
+use riser_gate::Caller;
 use riser_ingest::LinkInput as HubInput;
 use riser_model::{
     ConnectionId,
@@ -43,9 +44,11 @@ impl World {
         }
         let far = match client {
             Client::Edge { .. } => self.take_link(server, id),
-            Client::Device(_) | Client::Subscriber(_) | Client::Guest(_) | Client::Writer(_) => {
-                self.take_door(server, id, client)
-            }
+            Client::Device(_)
+            | Client::Subscriber(_)
+            | Client::Guest(_)
+            | Client::Writer(_)
+            | Client::Caller(_) => self.take_door(server, id, client),
         };
         let Some(far) = far else { return self.after(delay, Event::Unopened(id)) };
         if let Some(wire) = self.net.wires.get_mut(&id) {
@@ -72,7 +75,13 @@ impl World {
 
     fn take_door(&mut self, server: usize, id: WireId, client: Client) -> Option<Far> {
         let now = self.hosts[server].now(self.now);
+        let mut from = Caller::default();
         let door: Box<dyn Door> = match client {
+            Client::Caller(_) => {
+                let door;
+                (door, from) = self.caller_door(id, now)?;
+                door
+            }
             Client::Subscriber(n) => {
                 let room = &self.subscribers[n].subscriber.identity.room;
                 Box::new(Envelope::new(place(room)?, TicketSeed([0; 32]), now))
@@ -87,7 +96,7 @@ impl World {
                 Box::new(MqttDoor::new(config, counters, self.rng.u64(..), now))
             }
         };
-        self.hosts[server].open_door(id, door, self.now).map(Far::Door)
+        self.hosts[server].open_door(id, door, from, self.now).map(Far::Door)
     }
 
     fn nonce(&mut self) -> Nonce {
@@ -103,6 +112,7 @@ impl World {
             Client::Subscriber(n) => self.subscribers[n].wire == Some(id),
             Client::Guest(n) => self.guests[n].wire == Some(id),
             Client::Writer(n) => self.writers[n].wire == Some(id),
+            Client::Caller(n) => self.callers[n].wire == Some(id),
             Client::Edge { host, life, attempt, .. } => {
                 self.hosts[host].life == life && self.uplinks.get(&host) == Some(&(attempt, id))
             }
@@ -134,6 +144,11 @@ impl World {
             Client::Writer(n) => {
                 self.writers[n].writer.connected(self.now);
                 self.writer_acts(n);
+            }
+            Client::Caller(n) => {
+                let wall_s = self.hosts[0].now(self.now).wall.0.div_euclid(1000);
+                self.callers[n].caller.connected(self.now, wall_s);
+                self.caller_acts(n);
             }
             Client::Edge { host, uplink, attempt, .. } => {
                 let nonce = self.nonce();
@@ -174,6 +189,11 @@ impl World {
                 self.writers[n].writer.closed(self.now);
                 self.writer_acts(n);
             }
+            Client::Caller(n) => {
+                self.callers[n].wire = None;
+                self.callers[n].caller.closed(self.now);
+                self.caller_acts(n);
+            }
             Client::Edge { host, uplink, attempt, .. } => {
                 self.uplinks.retain(|_, (_, wire)| *wire != id);
                 self.hosts[host].edge_link(EdgeInput::Disconnected { uplink, attempt }, self.now);
@@ -207,6 +227,7 @@ impl World {
                 self.hosts[server].door_input(connection, DoorInput::Bytes(bytes), self.now);
             }
             (Far::Door(connection), Message::Text(text)) => {
+                self.caller_said(id, &text);
                 self.hosts[server].door_input(connection, DoorInput::Text(text), self.now);
             }
             (Far::Door(connection), Message::End) => {
@@ -292,6 +313,13 @@ impl World {
                 self.trace.line(self.now, || format!("writer {n} hears {text:.160}"));
                 self.writers[n].writer.heard(&text, self.now);
                 self.writer_acts(n);
+            }
+            (Client::Caller(n), Message::Text(text)) => {
+                self.trace.line(self.now, || format!("caller {n} hears {text:.160}"));
+                if self.callers[n].wire == Some(id) {
+                    self.callers[n].caller.heard(&text, self.now);
+                    self.caller_acts(n);
+                }
             }
             (Client::Edge { host, uplink, attempt, .. }, Message::Bytes(bytes)) => {
                 match decode_hub(bytes, Stage::Welcomed, |_, _| None) {

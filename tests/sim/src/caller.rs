@@ -1,0 +1,290 @@
+//! Somebody who comes to a house: shows what it has, answers what a gate asks, reads for a while, and leaves. Some visits
+//! are hostile, or ill-mannered: they show what is wrong or was revoked, answer nothing, or more than was asked.
+//!
+//! It speaks the envelope protocol, to a room or to the lobby. It judges nothing; what it was told is the world's to judge.
+
+use crate::{house::Means, proofs, proofs::Token, site};
+use fastrand::Rng;
+use riser_model::Time;
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
+
+/// Nobody waits longer than this for a gate: an admin has two minutes.
+const PATIENCE: Duration = Duration::from_secs(400);
+
+/// What is shown first.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Shows {
+    /// A credential of its own, as it is or was.
+    Own(Token),
+    /// What the directory server knows, or not.
+    Directory {
+        /// The right password.
+        right: bool,
+    },
+    /// A token of the issuer's.
+    Jwt {
+        /// Good for so long, seconds.
+        lasts_s: i64,
+        /// Signed by the issuer.
+        right: bool,
+    },
+    /// A ticket.
+    Ticket(String),
+    /// A password that nobody has.
+    Wrong,
+}
+
+/// How what a gate asks is answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Manner {
+    /// As it should be.
+    Honest,
+    /// With something else.
+    Wrong,
+    /// Not at all.
+    Silent,
+    /// Twice.
+    Twice,
+}
+
+/// One visit, as it is meant to go.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Through the lobby, or straight to the vault.
+    pub lobby: bool,
+    /// Which vault.
+    pub vault: usize,
+    /// What is shown.
+    pub shows: Shows,
+    /// How is answered.
+    pub manner: Manner,
+    /// How long it stays, once in.
+    pub stays: Duration,
+    /// Whether it has a ticket made.
+    pub asks_ticket: bool,
+    /// What answers a challenge by key, and one by secret.
+    pub answers: [Option<Token>; 2],
+}
+
+/// What it does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Act {
+    /// Wants to come: [`Caller::comes`] says how.
+    Dial,
+    /// Says this.
+    Say(String),
+    /// Has proven this.
+    Proven(Token),
+    /// Has a ticket.
+    Ticket(String),
+    /// Leaves the socket.
+    Hangup,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Off {
+        retry_at: Time,
+    },
+    Dialing,
+    /// Waits for an answer, since then.
+    Waits(Time),
+    /// Reads, until then.
+    In(Time),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Caller {
+    /// Which person it is.
+    pub person: usize,
+    /// Its name.
+    pub name: String,
+    /// The visit.
+    pub plan: Option<Plan>,
+    /// What it was told in this visit: seqs.
+    pub told: BTreeSet<u64>,
+    /// Messages in all visits.
+    pub messages: u64,
+    /// It has a ticket to show.
+    pub ticket: Option<String>,
+    /// Whether it stays until it was told everything.
+    pub last: bool,
+    state: State,
+    pub(crate) rng: Rng,
+    acts: VecDeque<Act>,
+}
+
+impl Caller {
+    /// One that comes at that time.
+    pub fn new(person: usize, name: String, at: Time, rng: Rng) -> Self {
+        let (told, acts) = (BTreeSet::new(), VecDeque::new());
+        let state = State::Off { retry_at: at };
+        Self { person, name, plan: None, told, messages: 0, ticket: None, last: false, state, rng, acts }
+    }
+
+    /// What it does next.
+    pub fn poll(&mut self) -> Option<Act> {
+        self.acts.pop_front()
+    }
+
+    /// How this visit is meant to go.
+    pub fn comes(&mut self, plan: Plan) {
+        self.told.clear();
+        self.plan = Some(plan);
+    }
+
+    /// It is in.
+    pub fn is_in(&self) -> bool {
+        matches!(self.state, State::In(_))
+    }
+
+    /// The socket is open.
+    pub fn connected(&mut self, now: Time, wall_s: i64) {
+        let Some(plan) = self.plan.clone() else { return };
+        self.state = State::Waits(now);
+        let user = if plan.lobby { format!("{}/{}", site::ACCOUNT, self.name) } else { self.name.clone() };
+        let credential = match &plan.shows {
+            Shows::Own(token) => match token.means {
+                Means::Token => json!({"token": token.text()}),
+                Means::Key => json!({"user": user, "method": "ed25519"}),
+                Means::Secret => json!({"user": user, "method": "hmac-sha256"}),
+                Means::Password | Means::Directory | Means::Jwt => {
+                    json!({"user": user, "password": token.text()})
+                }
+            },
+            Shows::Directory { right: true } => {
+                json!({"user": user, "password": proofs::directory_password(&self.name)})
+            }
+            Shows::Directory { right: false } | Shows::Wrong => json!({"user": user, "password": "guessed"}),
+            Shows::Jwt { lasts_s, right } => {
+                json!({"token": proofs::jwt(&self.name, wall_s + lasts_s, *right)})
+            }
+            Shows::Ticket(_) => Value::Null,
+        };
+        let mut hello = json!({"op": "hello", "id": 1, "events": false});
+        if !credential.is_null() {
+            hello["credential"] = credential;
+        }
+        if !plan.lobby {
+            hello["subscriptions"] = json!([{"sub": 1, "channels": "#", "from": "start"}]);
+        }
+        self.say(&hello);
+        if plan.manner == Manner::Twice {
+            self.say(&json!({"op": "answer", "proof": "AAAA"}));
+        }
+    }
+
+    fn say(&mut self, message: &Value) {
+        self.acts.push_back(Act::Say(message.to_string()));
+    }
+
+    /// The socket is gone, or never was.
+    pub fn closed(&mut self, now: Time) {
+        let most = if self.last { 3_000 } else { 30_000 };
+        let pause = Duration::from_millis(self.rng.u64(200..most));
+        self.state = State::Off { retry_at: now.plus(pause) };
+        self.plan = None;
+    }
+
+    /// A message came.
+    pub fn heard(&mut self, text: &str, now: Time) {
+        let (Ok(message), Some(plan)) = (serde_json::from_str::<Value>(text), self.plan.clone()) else {
+            return;
+        };
+        match message["ev"].as_str() {
+            Some("challenge") => self.challenged(&plan, &message),
+            Some("msg") => {
+                let seq: Option<u64> =
+                    message["pos"].as_str().and_then(|at| at.rsplit('.').next()?.parse().ok());
+                self.told.extend(seq);
+                self.messages += 1;
+            }
+            Some("end" | "bye") => self.hang_up(now),
+            Some(_) => {}
+            None if message["ok"].is_object() => self.answered(&plan, &message, now),
+            None => self.hang_up(now),
+        }
+    }
+
+    fn answered(&mut self, plan: &Plan, message: &Value, now: Time) {
+        match message["re"].as_u64() {
+            Some(1) if plan.lobby => {
+                self.state = State::Waits(now);
+                self.say(&json!({"op": "move", "id": 2, "room": site::VAULTS[plan.vault]}));
+            }
+            Some(1 | 2) => {
+                self.state = State::In(now.plus(plan.stays));
+                if plan.lobby {
+                    self.say(
+                        &json!({"op": "subscribe", "id": 3, "sub": 1, "channels": "#", "from": "start"}),
+                    );
+                } else if message["ok"]["subscriptions"][0]["error"].is_object() {
+                    return self.hang_up(now);
+                }
+                if plan.asks_ticket {
+                    self.say(&json!({"op": "ticket", "id": 4}));
+                }
+            }
+            Some(4) => {
+                if let Some(ticket) = message["ok"]["ticket"].as_str() {
+                    self.ticket = Some(ticket.to_owned());
+                    self.acts.push_back(Act::Ticket(ticket.to_owned()));
+                }
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    fn challenged(&mut self, plan: &Plan, message: &Value) {
+        let nonce = message["nonce"].as_str().unwrap_or_default();
+        let own = plan.answers[usize::from(message["method"] == "hmac-sha256")];
+        let name = format!("{}/{}", site::ACCOUNT, self.name);
+        let right = own.map(|token| token.answer(&name, nonce));
+        let (proof, count) = match (plan.manner, right) {
+            (Manner::Silent, _) => return,
+            (Manner::Wrong, Some(right)) => (right.chars().rev().collect(), 1),
+            (Manner::Twice, Some(right)) => (right, 2),
+            (Manner::Honest, Some(right)) => {
+                self.acts.extend(own.map(Act::Proven));
+                (right, 1)
+            }
+            (_, None) => ("AAAA".to_owned(), 1),
+        };
+        for _ in 0..count {
+            self.say(&json!({"op": "answer", "proof": proof}));
+        }
+    }
+
+    fn hang_up(&mut self, now: Time) {
+        self.acts.push_back(Act::Hangup);
+        self.closed(now);
+    }
+
+    /// When it wants to be woken.
+    pub fn wake_at(&self) -> Option<Time> {
+        match self.state {
+            State::Off { retry_at } => Some(retry_at),
+            State::Dialing => None,
+            State::Waits(since) => Some(since.plus(PATIENCE)),
+            State::In(until) => Some(until),
+        }
+    }
+
+    /// The time has come.
+    pub fn wake(&mut self, now: Time) {
+        match self.state {
+            State::Off { retry_at } if retry_at <= now => {
+                self.state = State::Dialing;
+                self.acts.push_back(Act::Dial);
+            }
+            State::Waits(since) if since.plus(PATIENCE) <= now => self.hang_up(now),
+            State::In(until) if until <= now => self.hang_up(now),
+            State::Off { .. } | State::Dialing | State::Waits(_) | State::In(_) => {}
+        }
+    }
+}

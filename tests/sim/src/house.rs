@@ -1,0 +1,178 @@
+//! A house: rooms with gates at the hub, people who want to read in them, and accounts that change meanwhile. How it is,
+//! all of it drawn from the seed before the run begins.
+
+use crate::{dice::Dice, site};
+use fastrand::Rng;
+use riser_model::Time;
+use std::{collections::BTreeSet, time::Duration};
+
+/// What somebody proves itself with.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Means {
+    /// A password that the hub has the hash of.
+    Password,
+    /// A password that a directory server knows.
+    Directory,
+    /// A bearer token.
+    Token,
+    /// A token that an issuer signs, whose keys it publishes.
+    Jwt,
+    /// A key that answers challenges.
+    Key,
+    /// A secret that answers challenges.
+    Secret,
+}
+
+/// One acceptor of a gate, as whoever writes the configuration means it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Want {
+    /// Who came by one of those means, or can answer the challenge of it.
+    Shows(Means),
+    /// Who comes from inside.
+    Inside,
+    /// Who comes in these minutes of the day on which runs begin.
+    Between(u16, u16),
+    /// That fewer are in the room.
+    Seats(u32),
+    /// That an admin says yes.
+    Knock,
+}
+
+/// A gate: of each stage one has to let pass.
+pub type Stages = Vec<Vec<Want>>;
+
+/// Somebody who wants to read.
+#[derive(Clone, Debug)]
+pub struct Person {
+    /// The name.
+    pub name: String,
+    /// What it has.
+    pub means: BTreeSet<Means>,
+    /// The vaults in which it may read at the beginning.
+    pub reads: Vec<bool>,
+    /// Whether it comes from inside.
+    pub inside: bool,
+    /// Whether the admin lets it in when it knocks.
+    pub welcome: bool,
+}
+
+/// One change of the account. Vaults and people by number.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// Grants somebody to read in a vault, or takes that back.
+    Grant {
+        /// Who.
+        person: usize,
+        /// Where.
+        vault: usize,
+        /// Or takes it back.
+        on: bool,
+    },
+    /// Revokes what somebody proves itself with, for ever.
+    Revoke {
+        /// Who.
+        person: usize,
+        /// Which.
+        means: Means,
+    },
+    /// Gives somebody another one of these.
+    Renew {
+        /// Who.
+        person: usize,
+        /// Which.
+        means: Means,
+    },
+    /// Removes somebody, for ever.
+    Remove {
+        /// Who.
+        person: usize,
+    },
+    /// Gives a vault another gate.
+    Regate {
+        /// Which.
+        vault: usize,
+        /// The gate.
+        stages: Stages,
+    },
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct House {
+    /// The gates at the beginning.
+    pub gates: Vec<Stages>,
+    /// The people.
+    pub people: Vec<Person>,
+    /// What changes, and when it is asked for.
+    pub changes: Vec<(Time, Change)>,
+}
+
+impl House {
+    /// That of a seed, over so long.
+    pub fn draw(dice: Dice, lasts: Duration) -> Self {
+        let mut rng = dice.stream("house", 0);
+        let gates: Vec<Stages> = site::VAULTS.iter().map(|_| stages(&mut rng)).collect();
+        let people: Vec<Person> = (0..rng.usize(5..=9)).map(|n| person(&mut rng, n, gates.len())).collect();
+        let count = rng.usize(4..=24);
+        let mut changes: Vec<_> = (0..count)
+            .map(|_| {
+                let at = Time(rng.u64(30_000..lasts.as_millis() as u64) * 1_000_000);
+                (at, change(&mut rng, people.len(), gates.len()))
+            })
+            .collect();
+        changes.sort_by_key(|(at, _)| *at);
+        Self { gates, people, changes }
+    }
+}
+
+fn stages(rng: &mut Rng) -> Stages {
+    (0..rng.usize(1..=3)).map(|_| (0..rng.usize(1..=3)).map(|_| want(rng)).collect()).collect()
+}
+
+fn want(rng: &mut Rng) -> Want {
+    match rng.u8(0..12) {
+        0 | 1 => Want::Shows(Means::Password),
+        2 => Want::Shows(Means::Token),
+        3 => Want::Shows(Means::Jwt),
+        4 | 5 => Want::Shows(Means::Key),
+        6 => Want::Shows(Means::Secret),
+        7 => Want::Inside,
+        8 => {
+            let from = rng.u16(0..20);
+            Want::Between(from, from + rng.u16(3..30))
+        }
+        9 => Want::Seats(rng.u32(1..4)),
+        _ => Want::Knock,
+    }
+}
+
+fn person(rng: &mut Rng, n: usize, vaults: usize) -> Person {
+    // Whoever has a password of its own is nobody whom the directory server is asked about.
+    let password = if rng.bool() { Means::Password } else { Means::Directory };
+    let mut means = BTreeSet::from([password]);
+    for one in [Means::Token, Means::Jwt, Means::Key, Means::Secret] {
+        if rng.u8(0..3) > 0 {
+            means.insert(one);
+        }
+    }
+    Person {
+        name: format!("guest-{n}"),
+        means,
+        reads: (0..vaults).map(|_| rng.u8(0..4) > 0).collect(),
+        inside: rng.bool(),
+        welcome: rng.u8(0..3) > 0,
+    }
+}
+
+fn change(rng: &mut Rng, people: usize, vaults: usize) -> Change {
+    let (person, vault) = (rng.usize(0..people), rng.usize(0..vaults));
+    let means =
+        rng.choice([Means::Password, Means::Token, Means::Key, Means::Secret]).expect("it is not empty");
+    match rng.u8(0..10) {
+        0..4 => Change::Grant { person, vault, on: rng.bool() },
+        4 | 5 => Change::Revoke { person, means },
+        6 | 7 => Change::Renew { person, means },
+        8 => Change::Regate { vault, stages: stages(rng) },
+        _ => Change::Remove { person },
+    }
+}

@@ -1,0 +1,602 @@
+//! Those who come to a house: what they do, what they are told, and whether that was theirs to hear.
+//!
+//! A visit is judged where it is said: what the hub's doors say on their sockets, at the moment when they say it, against
+//! the book of that moment.
+
+use super::{Event, World, actors::due};
+use crate::{
+    book::{Before, Expect, Fact, GRACE, in_between, kind},
+    caller::{Act, Caller, Manner, Plan, Shows},
+    house::{Means, Stages, Want},
+    proofs::{INSTANCE, Token},
+    site, statutes,
+    wires::{Client, Far, Message, Road, Way, WireId},
+};
+use riser_gate::Caller as From;
+use riser_model::{
+    Now, Time,
+    door::{Credential, Door, Secret},
+};
+use riser_rooms::door::{Envelope, Lobby, Place, TicketSeed};
+use riser_wire::entry::Kind;
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+const DIAL_FOR: Duration = Duration::from_secs(10);
+/// How long a ticket may be shown.
+const TICKET_LASTS: Duration = Duration::from_secs(30);
+/// A token holds for so much longer than it says.
+const SKEW: Duration = Duration::from_secs(60);
+/// What was shown may have been made so much earlier, in whole seconds: the network takes its time.
+const ON_ITS_WAY: Duration = Duration::from_secs(12);
+/// A first frame, and what is verified and asked at a gate before any room.
+const FRONT_LASTS: Duration = Duration::from_secs(5 + 5 + 15 + 15);
+/// An admin's two minutes, for each acceptor of a gate of three stages of three.
+const GATE_LASTS: Duration = Duration::from_secs(9 * 120 + 30);
+
+/// A caller and where it is.
+#[derive(Debug)]
+pub struct CallerSeat {
+    /// The caller.
+    pub caller: Caller,
+    /// It was told all that it could be, after everything was made well.
+    pub done: bool,
+    pub(super) wire: Option<WireId>,
+    pub(super) armed: Option<Time>,
+}
+
+/// One connection to the hub of somebody who comes, and what is known of it.
+#[derive(Clone, Debug)]
+pub struct Visit {
+    caller: usize,
+    person: usize,
+    plan: Plan,
+    /// What it has proven, and what the one proved who had its ticket made.
+    tokens: BTreeSet<Token>,
+    /// By which means it came.
+    came: Vec<Means>,
+    /// Until when what it has shown holds.
+    until: Option<Time>,
+    /// Its hello arrived.
+    hello: Option<Time>,
+    /// It is let into the lobby, or further.
+    known: bool,
+    /// It asks to be let into the vault, since then.
+    wants: Option<Time>,
+    /// That was answered with no.
+    over: bool,
+    /// An admin said yes.
+    yes: Option<Time>,
+    /// It is in its vault, past these gates of it.
+    inside: Option<Vec<u32>>,
+}
+
+/// A ticket that somebody has.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    at: Time,
+    life: u64,
+    used: bool,
+    of: Visit,
+}
+
+/// What there is of callers in a world.
+#[derive(Debug, Default)]
+pub struct Visits {
+    /// Their connections.
+    pub by_wire: BTreeMap<WireId, Visit>,
+    tickets: BTreeMap<String, Issued>,
+    decisions: u64,
+}
+
+impl World {
+    pub(super) fn caller_acts(&mut self, n: usize) {
+        while let Some(act) = self.callers[n].caller.poll() {
+            let wire = self.callers[n].wire;
+            match act {
+                Act::Dial => self.caller_dials(n),
+                Act::Say(text) => {
+                    self.trace.line(self.now, || format!("caller {n} says {text:.200}"));
+                    if let Some(id) = wire {
+                        self.net.send(id, Way::Up, Message::Text(text), self.now);
+                    }
+                }
+                Act::Proven(token) => {
+                    if let Some(visit) = wire.and_then(|id| self.visits.by_wire.get_mut(&id)) {
+                        visit.tokens.insert(token);
+                    }
+                }
+                Act::Ticket(_) => {}
+                Act::Hangup => {
+                    self.callers[n].wire = None;
+                    if let Some(id) = wire {
+                        self.end_client(id);
+                    }
+                }
+            }
+        }
+        self.ledger.counts.heard = self.callers.iter().map(|seat| seat.caller.messages).sum();
+        let seat = &mut self.callers[n];
+        if seat.done {
+            return;
+        }
+        if let Some(at) = due(seat.caller.wake_at(), &mut seat.armed, self.now) {
+            self.queue.put(at, Event::Caller(n, at));
+        }
+    }
+
+    pub(super) fn wake_caller(&mut self, n: usize, armed: Time) {
+        if self.callers[n].armed.take_if(|due| *due == armed).is_none() {
+            return;
+        }
+        self.callers[n].caller.wake(self.now);
+        self.caller_acts(n);
+    }
+
+    fn caller_dials(&mut self, n: usize) {
+        let plan = self.plan_visit(n);
+        let person = self.callers[n].caller.person;
+        self.trace.line(self.now, || format!("caller {n} comes: {plan:?}"));
+        let id = self.dial(Client::Caller(n), 0, Road::Caller(n), DIAL_FOR);
+        let (mut tokens, came) = (
+            BTreeSet::new(),
+            match &plan.shows {
+                Shows::Own(token) => vec![token.means],
+                Shows::Directory { .. } => vec![Means::Directory],
+                Shows::Jwt { .. } => vec![Means::Jwt],
+                Shows::Ticket(_) | Shows::Wrong => Vec::new(),
+            },
+        );
+        // What is shown at once needs no proof beyond itself.
+        if let Shows::Own(token @ Token { means: Means::Password | Means::Token, .. }) = &plan.shows {
+            tokens.insert(*token);
+        }
+        let (until, hello, wants, yes, inside) = (None, None, None, None, None);
+        let visit = Visit {
+            caller: n,
+            person,
+            plan: plan.clone(),
+            tokens,
+            came,
+            until,
+            hello,
+            known: false,
+            wants,
+            over: false,
+            yes,
+            inside,
+        };
+        self.visits.by_wire.insert(id, visit);
+        self.callers[n].caller.comes(plan);
+        self.callers[n].wire = Some(id);
+    }
+
+    fn plan_visit(&mut self, n: usize) -> Plan {
+        let caller = &mut self.callers[n].caller;
+        let (person, vaults) = (caller.person, site::VAULTS.len());
+        let own: Vec<Means> = self.book.people[person].means.iter().copied().collect();
+        let answers = [Means::Key, Means::Secret]
+            .map(|means| own.contains(&means).then(|| self.book.newest(person, means)).flatten());
+        let book = &self.book;
+        let shows = |means: Means, lasts_s: i64| match means {
+            Means::Directory => Shows::Directory { right: true },
+            Means::Jwt => Shows::Jwt { lasts_s, right: true },
+            Means::Password | Means::Token | Means::Key | Means::Secret => {
+                book.newest(person, means).map_or(Shows::Wrong, Shows::Own)
+            }
+        };
+        if caller.last {
+            let (vault, lobby) = (n % vaults, caller.rng.bool());
+            let best = self.best_means(person, vault, &own);
+            let shows = shows(best.map_or(own[0], |(means, _)| means), 900);
+            let (manner, stays) = (Manner::Honest, Duration::from_secs(60));
+            return Plan { lobby, vault, shows, manner, stays, asks_ticket: false, answers };
+        }
+        let rng = &mut caller.rng;
+        let means = *rng.choice(&own).expect("everybody has some means");
+        let lasts_s = rng.i64(20..400);
+        let ticket = caller.ticket.take_if(|_| rng.bool());
+        let honest = shows(means, lasts_s);
+        let shows = match (rng.u8(0..16), ticket) {
+            (0..8, Some(ticket)) => Shows::Ticket(ticket),
+            (0, None) => Shows::Wrong,
+            (1, None) => Shows::Directory { right: false },
+            (2, None) => Shows::Jwt { lasts_s, right: false },
+            (3, None) => Shows::Jwt { lasts_s: -rng.i64(62..1000), right: true },
+            (4, None) => match honest {
+                Shows::Own(token) => Shows::Own(Token { n: token.n.saturating_sub(1), ..token }),
+                other => other,
+            },
+            (..) => honest,
+        };
+        let lobby = rng.bool() && !matches!(shows, Shows::Ticket(_));
+        let manner = match rng.u8(0..12) {
+            0 => Manner::Wrong,
+            1 => Manner::Silent,
+            2 => Manner::Twice,
+            _ => Manner::Honest,
+        };
+        let (vault, stays) = (rng.usize(0..vaults), Duration::from_millis(rng.u64(1_000..120_000)));
+        Plan { lobby, vault, shows, manner, stays, asks_ticket: rng.u8(0..3) == 0, answers }
+    }
+
+    /// By which of its means somebody gets into a vault now, if by any.
+    fn best_means(&self, person: usize, vault: usize, own: &[Means]) -> Option<(Means, Expect)> {
+        let holds = |means: Means| match means {
+            Means::Directory | Means::Jwt => true,
+            Means::Password | Means::Token | Means::Key | Means::Secret => {
+                let newest = self.book.newest(person, means);
+                newest.is_some_and(|token| self.book.must(Fact::Holds(token), self.now))
+            }
+        };
+        let minutes = self.minutes(self.now);
+        let expect = |means: Means| {
+            let before = Before { person, came: &[means], minutes };
+            (means, self.book.expect(vault, &before, self.now))
+        };
+        let mut all = own.iter().copied().filter(|means| holds(*means)).map(expect);
+        all.find(|(_, expect)| matches!(expect, Expect::In | Expect::WithSeat))
+    }
+
+    /// The minutes of the day at the hub from then until now.
+    fn minutes(&self, since: Time) -> Option<(u16, u16)> {
+        let minute = |at: Time| {
+            let ms = self.hosts[0].now(at).wall.0;
+            u16::try_from(ms.div_euclid(60_000).rem_euclid(24 * 60)).unwrap_or_default()
+        };
+        (!self.hosts[0].stepped).then(|| (minute(since), minute(self.now)))
+    }
+
+    // At the hub's end.
+
+    /// The door that a caller knocks at, and what is known of it there.
+    pub(super) fn caller_door(&mut self, id: WireId, now: Now) -> Option<(Box<dyn Door>, From)> {
+        let visit = self.visits.by_wire.get(&id)?;
+        let inside = self.book.people[visit.person].inside;
+        let address = if inside { [192, 0, 2, 7] } else { [198, 51, 100, 7] };
+        let mut entropy = [0; 32];
+        self.rng.fill(&mut entropy);
+        let from = From {
+            address: Some(address.into()),
+            tls: true,
+            entropy,
+            instance: INSTANCE.into(),
+            ..From::default()
+        };
+        let visit = self.visits.by_wire.get(&id)?;
+        let seed = TicketSeed(entropy);
+        let door: Box<dyn Door> = if visit.plan.lobby {
+            Box::new(Lobby::new(None, None, false, seed, now))
+        } else {
+            let credential = match &visit.plan.shows {
+                Shows::Ticket(ticket) => Credential::Ticket(Secret(ticket.clone().into())),
+                Shows::Own(_) | Shows::Directory { .. } | Shows::Jwt { .. } | Shows::Wrong => {
+                    Credential::Anonymous
+                }
+            };
+            let (account, room) = (site::ACCOUNT.parse().ok()?, site::VAULTS[visit.plan.vault].parse().ok()?);
+            Box::new(Envelope::new(Place { account, room, credential, anonymous: false }, seed, now))
+        };
+        self.after(FRONT_LASTS + GATE_LASTS, Event::GateDue(id));
+        Some((door, from))
+    }
+
+    /// Something of a caller's arrives at the hub.
+    pub(super) fn caller_said(&mut self, id: WireId, text: &str) {
+        let (now, life) = (self.now, self.hosts[0].life);
+        let Ok(message) = serde_json::from_str::<Value>(text) else { return };
+        let Some(visit) = self.visits.by_wire.get_mut(&id) else { return };
+        match message["op"].as_str() {
+            Some("hello") => {
+                visit.hello = Some(now);
+                visit.wants = (!visit.plan.lobby).then_some(now);
+                visit.until = match &visit.plan.shows {
+                    Shows::Directory { .. } => {
+                        Some(now.plus(Duration::from_secs(statutes::DIRECTORY_LASTS_S)))
+                    }
+                    Shows::Jwt { lasts_s, .. } => {
+                        let lasts = Duration::from_secs(u64::try_from(*lasts_s).unwrap_or(0));
+                        Some(now.plus(lasts + SKEW))
+                    }
+                    Shows::Own(_) | Shows::Ticket(_) | Shows::Wrong => None,
+                };
+                if let Shows::Ticket(ticket) = &visit.plan.shows
+                    && let Some(issued) = self.visits.tickets.get(ticket).filter(|one| one.life == life)
+                {
+                    visit.tokens.clone_from(&issued.of.tokens);
+                    visit.came.clone_from(&issued.of.came);
+                    visit.until = issued.of.until;
+                }
+            }
+            Some("move") => (visit.wants, visit.over) = (Some(now), false),
+            Some(_) | None => {}
+        }
+    }
+
+    /// The hub's door says something to a caller.
+    pub(super) fn caller_told(&mut self, id: WireId, text: &str) {
+        let Ok(message) = serde_json::from_str::<Value>(text) else { return };
+        let Some(visit) = self.visits.by_wire.get(&id).cloned() else { return };
+        let wrong = match (message["ev"].as_str(), message["re"].as_u64()) {
+            (Some("msg"), _) => self.not_to_hear(&visit, &message),
+            (Some("bye"), _) => self.turned_away(id, &visit, &message),
+            (Some(_), _) => None,
+            (None, Some(1 | 2)) if message["error"].is_object() => {
+                let wrong = self.turned_away(id, &visit, &message["error"]);
+                if let Some(visit) = self.visits.by_wire.get_mut(&id) {
+                    visit.over = true;
+                }
+                wrong
+            }
+            (None, _) if message["error"].is_object() => None,
+            (None, Some(1)) if visit.plan.lobby => self.let_in(id, &visit),
+            (None, Some(1 | 2)) => self.let_in(id, &visit).or_else(|| self.entered(id)),
+            (None, Some(4)) => {
+                if let Some(ticket) = message["ok"]["ticket"].as_str() {
+                    let issued =
+                        Issued { at: self.now, life: self.hosts[0].life, used: false, of: visit.clone() };
+                    self.visits.tickets.insert(ticket.to_owned(), issued);
+                }
+                None
+            }
+            (None, _) => None,
+        };
+        if let Some(wrong) = wrong {
+            let who = &self.book.people[visit.person].name;
+            let wrong =
+                format!("{who} at {}: {wrong} ({:?})", site::VAULTS[visit.plan.vault], visit.plan.shows);
+            self.wrong(wrong);
+        }
+    }
+
+    /// Whether what was shown is that person's, at this moment.
+    fn is_known(&self, visit: &Visit, holds: impl Fn(Fact) -> bool) -> bool {
+        let own = match &visit.plan.shows {
+            Shows::Own(token) if matches!(token.means, Means::Key | Means::Secret) => {
+                visit.tokens.iter().any(|one| one.means == token.means)
+            }
+            Shows::Own(_) => true,
+            Shows::Directory { right } => {
+                *right && self.book.people[visit.person].means.contains(&Means::Directory)
+            }
+            Shows::Jwt { right, lasts_s } => *right && *lasts_s > -60,
+            Shows::Ticket(ticket) => self.visits.tickets.get(ticket).is_some_and(|issued| {
+                let in_time = visit.hello.is_some_and(|at| at <= issued.at.plus(TICKET_LASTS + GRACE));
+                (!issued.used || visit.known) && in_time && issued.life == self.hosts[0].life
+            }),
+            Shows::Wrong => false,
+        };
+        own && holds(Fact::Lives(visit.person)) && visit.tokens.iter().all(|token| holds(Fact::Holds(*token)))
+    }
+
+    fn let_in(&mut self, id: WireId, visit: &Visit) -> Option<String> {
+        let known = self.is_known(visit, |fact| self.book.may(fact, self.now));
+        if let Shows::Ticket(ticket) = &visit.plan.shows
+            && let Some(issued) = self.visits.tickets.get_mut(ticket)
+        {
+            issued.used = true;
+        }
+        if let Some(visit) = self.visits.by_wire.get_mut(&id) {
+            visit.known = true;
+        }
+        (!known).then(|| "it was let in by what is not its own".to_owned())
+    }
+
+    fn entered(&mut self, id: WireId) -> Option<String> {
+        self.ledger.counts.entries += 1;
+        let visit = self.visits.by_wire.get(&id)?;
+        let (vault, person) = (visit.plan.vault, visit.person);
+        let gates = self.book.gates(vault, self.now);
+        let past: Vec<u32> = gates.filter(|(_, stages)| self.passes(stages, visit)).map(|(n, _)| n).collect();
+        let wrong = if past.is_empty() {
+            Some("no gate that is there lets it pass".to_owned())
+        } else if !self.book.may(Fact::Reads(person, vault), self.now) {
+            Some("it was let in and may do nothing there".to_owned())
+        } else {
+            None
+        };
+        self.visits.by_wire.get_mut(&id)?.inside = Some(past);
+        // Whoever leaves at this moment may be told so a moment later.
+        self.after(Duration::from_millis(1), Event::Seated(vault));
+        wrong
+    }
+
+    /// Whether all that a gate wants is there.
+    fn passes(&self, stages: &Stages, visit: &Visit) -> bool {
+        let since = visit.wants.unwrap_or(visit.hello.unwrap_or_default());
+        let came = |means: Means| {
+            let proven = visit.tokens.iter().map(|token| token.means);
+            visit.came.iter().copied().chain(proven).any(|one| kind(one) == kind(means))
+        };
+        let is_met = |want: &Want| match want {
+            Want::Shows(means) => came(*means),
+            Want::Inside => self.book.people[visit.person].inside,
+            Want::Between(from, until) => self.minutes(since).is_none_or(|(first, last)| {
+                in_between(*from, *until, first) || in_between(*from, *until, last)
+            }),
+            Want::Seats(_) => true,
+            Want::Knock => visit.yes.is_some_and(|yes| yes >= since),
+        };
+        stages.iter().all(|stage| stage.iter().any(is_met))
+    }
+
+    /// No more sit in a vault than its gate has seats, where nothing else lets anybody pass.
+    pub(super) fn seated(&mut self, vault: usize) {
+        let newest = self.book.newest_gate(vault);
+        let Some((_, stages)) = self.book.gates(vault, self.now).find(|(n, _)| *n == newest) else { return };
+        let most = stages.iter().filter_map(|stage| match &stage[..] {
+            [Want::Seats(most)] => Some(*most),
+            _ => None,
+        });
+        let Some(most) = most.min() else { return };
+        let sits = |(id, visit): &(&WireId, &Visit)| {
+            let past = visit.inside.as_ref().is_some_and(|past| past.contains(&newest));
+            past && visit.plan.vault == vault && self.net.wires.get(id).is_some_and(|wire| wire.server_open)
+        };
+        let sit = self.visits.by_wire.iter().filter(sits).count();
+        if sit > most as usize {
+            self.wrong(format!("{sit} sit in {} and there are {most} seats", site::VAULTS[vault]));
+        }
+    }
+
+    /// What it is told is not its to hear.
+    fn not_to_hear(&self, visit: &Visit, message: &Value) -> Option<String> {
+        let (now, vault) = (self.now, visit.plan.vault);
+        let seq = message["pos"].as_str()?.rsplit('.').next()?.parse().ok()?;
+        let room = self.hosts[0].journal.entries.get(&riser_model::Seq(seq)).and_then(|entry| entry.room);
+        let is_its = room == Some(site::room(site::VAULTS[vault]));
+        let Some(past) = &visit.inside else { return Some("it hears something and is not in".to_owned()) };
+        let expired = visit.until.is_some_and(|until| now > until.plus(GRACE)) && !self.hosts[0].stepped;
+        let holds = |fact| self.book.may(fact, now);
+        if !is_its {
+            Some(format!("{seq} is of another room"))
+        } else if !self.is_known(visit, holds) {
+            Some(format!("it hears {seq} by what is its own no more"))
+        } else if !holds(Fact::Reads(visit.person, vault)) {
+            Some(format!("it hears {seq} and may not any more"))
+        } else if !past.iter().any(|number| holds(Fact::Gate(vault, *number))) {
+            Some(format!("it hears {seq} past a gate that is no more"))
+        } else if expired {
+            Some(format!("it hears {seq} after what it has shown expired"))
+        } else {
+            None
+        }
+    }
+
+    /// Somebody is refused, or told to go: wrong if all was as it should be.
+    fn turned_away(&mut self, id: WireId, visit: &Visit, refusal: &Value) -> Option<String> {
+        self.ledger.counts.turned_away += 1;
+        let code = refusal["code"].as_str().unwrap_or_default();
+        let passing = ["timeout", "too_many", "shutting_down", "log_failing", "too_slow", "quota_exceeded"];
+        let since = visit.wants.or(visit.hello)?;
+        let is_door = |host: &crate::host::Host| match self.net.wires.get(&id).map(|wire| wire.far) {
+            Some(Far::Door(connection)) => host.misjudged.contains(&connection),
+            Some(Far::Dialing { .. } | Far::Link(_)) | None => false,
+        };
+        let excused = passing.contains(&code)
+            || visit.plan.manner != Manner::Honest
+            || matches!(visit.plan.shows, Shows::Ticket(_))
+            || visit.until.is_some_and(|until| self.now.plus(ON_ITS_WAY) >= until)
+            || self.hosts[0].stepped && visit.until.is_some()
+            || visit.inside.is_some()
+            || is_door(&self.hosts[0]);
+        if visit.over || excused || !self.is_known(visit, |fact| self.book.must(fact, since)) {
+            return None;
+        }
+        if visit.wants.is_none() {
+            return Some(format!("it is who it says and was not let in: {refusal}"));
+        }
+        let before = Before { person: visit.person, came: &visit.came, minutes: self.minutes(since) };
+        let expect = self.book.expect(visit.plan.vault, &before, since);
+        (expect == Expect::In).then(|| format!("all was as it should be, and it was refused: {refusal}"))
+    }
+
+    /// Every gate ends.
+    pub(super) fn gate_due(&mut self, id: WireId) {
+        let open = self.net.wires.get(&id).is_some_and(|wire| wire.server_open);
+        let Some(visit) = self.visits.by_wire.get(&id).filter(|_| open) else {
+            self.visits.by_wire.remove(&id);
+            return;
+        };
+        // In a lobby that has let it in one may stay.
+        if visit.inside.is_none() && !(visit.known && (visit.over || visit.wants.is_none())) {
+            let what = format!("caller {} stands at a gate for ever: {:?}", visit.caller, visit.plan);
+            self.wrong(what);
+        }
+    }
+
+    // Who looks after the account.
+
+    /// The operator hears that somebody knocks, and answers after a while.
+    pub(super) fn heard_of(&mut self, event: &Value) {
+        let data = &event["data"];
+        if event["type"].as_str().is_none_or(|kind| !kind.ends_with("knock")) {
+            return;
+        }
+        let named = |name: &str| self.book.people.iter().find(|person| person.name == name);
+        let (Some(connection), Some(person)) =
+            (data["connection"].as_u64(), data["name"].as_str().and_then(named))
+        else {
+            return;
+        };
+        let admit = person.welcome;
+        let most = if self.healed { 3_000 } else { 130_000 };
+        let pause = Duration::from_millis(self.rng.u64(50..most));
+        self.after(pause, Event::Decide(connection, admit));
+    }
+
+    pub(super) fn decide(&mut self, connection: u64, admit: bool) {
+        let Some(id) = self.subscribers.first().and_then(|seat| seat.wire) else { return };
+        self.visits.decisions += 1;
+        let number = 100 + self.visits.decisions;
+        let said = admit || self.mutant == Some(crate::mutant::Mutant::DecisionsTurned);
+        let text = serde_json::json!({"op": "decide", "id": number, "connection": connection, "admit": said});
+        self.trace.line(self.now, || format!("the operator says {text}"));
+        self.net.send(id, Way::Up, Message::Text(text.to_string()), self.now);
+        if admit {
+            let now = self.now;
+            let is_it = |id: &WireId| {
+                let far = self.net.wires.get(id).map(|wire| wire.far);
+                matches!(far, Some(Far::Door(one)) if one.0 == connection)
+            };
+            if let Some((_, visit)) = self.visits.by_wire.iter_mut().find(|(id, _)| is_it(id)) {
+                visit.yes = Some(now);
+            }
+        }
+    }
+
+    // The end.
+
+    /// Everything is well: each comes once more, as it should, and stays until it was told everything.
+    pub(super) fn last_visits(&mut self) {
+        for seat in &mut self.callers {
+            seat.caller.last = true;
+        }
+    }
+
+    /// Whether somebody is not in who should be, or was not told everything.
+    pub fn callers_owed(&mut self) -> Option<String> {
+        if self.changing.is_some() || !self.changes_asked.is_empty() {
+            return (!self.callers.is_empty()).then(|| "a change of accounts is not answered".to_owned());
+        }
+        let mut owed = None;
+        for n in 0..self.callers.len() {
+            if self.callers[n].done {
+                continue;
+            }
+            let (person, vault) = (self.callers[n].caller.person, n % site::VAULTS.len());
+            let own: Vec<Means> = self.book.people[person].means.iter().copied().collect();
+            let comes = self.best_means(person, vault, &own).is_some();
+            let room = site::room(site::VAULTS[vault]);
+            let caller = &self.callers[n].caller;
+            let here = caller.is_in() && caller.plan.as_ref().is_some_and(|plan| plan.vault == vault);
+            let mut all = self.hosts[0].journal.entries.range(self.hosts[0].oldest_there()..);
+            let missing = all.find(|(seq, entry)| {
+                entry.room == Some(room) && entry.kind == Kind::Publication && !caller.told.contains(&seq.0)
+            });
+            match missing.map(|(seq, _)| seq.0) {
+                _ if !comes => self.callers[n].done = true,
+                None if here => {
+                    self.callers[n].done = true;
+                    self.ledger.counts.whole += 1;
+                    if let Some(id) = self.callers[n].wire.take() {
+                        self.end_client(id);
+                    }
+                }
+                missing => {
+                    let what = || {
+                        format!(
+                            "caller {n} is not told all of {}: {missing:?}, in: {here}",
+                            site::VAULTS[vault]
+                        )
+                    };
+                    owed = owed.or_else(|| Some(what()));
+                }
+            }
+        }
+        owed
+    }
+}

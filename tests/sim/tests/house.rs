@@ -1,0 +1,48 @@
+//! Houses: fixed seeds, each that once found something, and the wrong variants that show there.
+#![allow(clippy::panic, reason = "tests")]
+
+use riser_sim::{Report, knobs::Theme, mutant::Mutant, run::run_theme, swarm};
+
+fn holds(seed: u64) -> Report {
+    let report = run_theme(Theme::House, seed, None, false);
+    assert!(
+        report.wrong.is_empty(),
+        "see it with: cargo run --release -p riser-sim -- run --seed {seed} --theme house\n{:#?}",
+        report.wrong
+    );
+    report
+}
+
+#[test]
+fn gates_let_in_whom_the_book_lets_in_and_nobody_else() {
+    let mut counts = riser_sim::ledger::Counts::default();
+    for seed in 1..=6 {
+        counts.add(&holds(seed).counts);
+    }
+    assert!(counts.entries > 50 && counts.turned_away > 50 && counts.changes > 20, "{counts:?}");
+    assert!(counts.heard > 500 && counts.whole > 5, "{counts:?}");
+}
+
+#[test]
+fn a_house_without_faults_lets_in_all_who_should_be_in() {
+    assert!(holds(15).counts.whole > 0);
+}
+
+#[test]
+fn who_loses_its_rights_while_it_stands_at_a_gate_does_not_pass_it() {
+    holds(24);
+}
+
+#[test]
+fn the_same_seed_is_the_same_house() {
+    let lines = || run_theme(Theme::House, 7, None, true).lines;
+    let first = lines();
+    assert!(first.len() > 1000 && first == lines());
+}
+
+#[test]
+fn wrong_variants_of_a_house_are_caught() {
+    for mutant in Mutant::ALL.into_iter().filter(|mutant| mutant.theme() == Theme::House) {
+        assert!(swarm::hunt(mutant, 20).is_some(), "{mutant} survived");
+    }
+}
