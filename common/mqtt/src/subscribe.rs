@@ -24,6 +24,7 @@ use riser_model::{
 };
 use riser_wire::limits::SUBSCRIPTIONS_MAX;
 use rumqttc::v5::mqttbytes::v5::DisconnectReasonCode;
+use std::collections::BTreeMap;
 
 /// SUBSCRIBEs and UNSUBSCRIBEs of one connection that wait for the bus.
 const WAITS_MAX: usize = 256;
@@ -34,6 +35,9 @@ pub(crate) struct Subscribing {
     /// Numbers are not reused within a connection.
     next: u32,
     waits: Vec<Wait>,
+    /// What the session holds and the bus did not take up, by filter, and where the session left it: what waits there is the
+    /// client's still when it asks again.
+    left: BTreeMap<String, (SubscriptionId, Option<Position>)>,
 }
 
 #[derive(Debug)]
@@ -106,7 +110,8 @@ impl Subscribing {
             return Slot::Known(Grant::Refused(Code::TooMany));
         }
         let id = self.next_id();
-        let mut subscription = Subscription::new(filter, want, keep, kept, None);
+        let through = self.left.remove(&filter).and_then(|(_, through)| through);
+        let mut subscription = Subscription::new(filter, want, keep, kept, through);
         let shown = subscription.retain_handling() != RetainHandling::Never && !subscription.is_shared();
         let retained = if shown { Showing::All } else { Showing::Nothing };
         asks.push(ask(id, &mut subscription, retained, window, &[]));
@@ -176,6 +181,7 @@ impl Subscribing {
         let mut asks = Vec::new();
         let slots = packet.filters.into_iter().map(|filter| {
             let found = deliveries.subscriptions.iter().find(|(_, s)| s.filter == filter).map(|(id, _)| *id);
+            let found = found.or(self.left.remove(&filter).map(|(id, _)| id));
             let Some(subscription) = found else {
                 return Slot::Known(Ungrant::Unknown);
             };
@@ -217,6 +223,10 @@ impl Subscribing {
                     }
                 }
                 Err(_) if subscription.answered == subscription.asked => {
+                    if subscription.kept && subscription.received().is_some() && !subscription.is_shared() {
+                        let filter = subscription.filter.clone();
+                        self.left.insert(filter, (id, subscription.received()));
+                    }
                     deliveries.gone(id);
                     counters.lost_subscriptions.add(u64::from(!self.is_awaited(id)));
                 }

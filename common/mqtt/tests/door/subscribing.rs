@@ -128,12 +128,23 @@ fn asking_again_changes_options_without_the_bus_where_nobody_keeps_them() {
 }
 
 #[test]
-fn a_held_subscription_that_is_refused_on_return_is_counted() {
+fn a_held_subscription_that_is_refused_on_return_is_counted_and_goes_on_where_it_was_when_it_is_allowed() {
     let mut bench = Bench::open_with(4, Config::default(), session(vec![held("hall/a", 1, 70)]));
     bench.asks();
     bench.tell(Tell::Subscribed { subscription: SubscriptionId(0), result: Err(refusal(Code::Denied)) });
     assert_eq!(bench.counters.lost_subscriptions.total(), 1);
     bench.send(&subscribe(4, 9, &[("hall/a", 1)]));
+    assert_eq!(asked(&bench.asks()[0]).2, From::After(position(70)), "what waits there is the client's");
+}
+
+#[test]
+fn a_held_subscription_that_is_refused_on_return_can_be_given_up() {
+    let mut bench = Bench::open_with(5, Config::default(), session(vec![held("hall/a", 1, 70)]));
+    bench.asks();
+    bench.tell(Tell::Subscribed { subscription: SubscriptionId(0), result: Err(refusal(Code::Denied)) });
+    bench.send(&unsubscribe(5, 9, &["hall/a"]));
+    assert_eq!(bench.asks(), [Ask::Unsubscribe { subscription: SubscriptionId(0) }]);
+    bench.send(&subscribe(5, 10, &[("hall/a", 1)]));
     assert_eq!(asked(&bench.asks()[0]).2, From::Live);
 }
 
