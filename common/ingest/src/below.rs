@@ -16,9 +16,10 @@ use riser_link::{
 };
 use riser_model::{
     AccountId, Cause, Chunk, ClientId, ConnectionId, Epoch, Gap, LogId, Now, Seq, Time,
+    door::Code,
     event::{Scope, SystemEvent},
 };
-use riser_rooms::{Append, Ingest as RoomsIngest, Input as RoomsInput};
+use riser_rooms::{Append, Ingest as RoomsIngest, Input as RoomsInput, Placed as RoomsPlaced};
 use riser_wire::link::{DownFrame, EdgeFrame, HubFrame, Nonce, RefusedCode};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -517,6 +518,7 @@ impl Below {
                 origins,
                 elsewhere,
                 overflow: placing::overflow(account, edge),
+                counted: true,
                 cursors,
                 clock,
             }),
@@ -571,14 +573,21 @@ impl Below {
     }
 
     /// The commit with that token returned, or failed.
-    pub fn placed(&mut self, token: u64, durable: bool, instance: &mut Instance, now: Now) {
+    pub fn placed(
+        &mut self,
+        token: u64,
+        result: Result<RoomsPlaced, Code>,
+        instance: &mut Instance,
+        now: Now,
+    ) {
         let Some(outstanding) = self.outstanding.remove(&token) else { return };
-        if !durable {
+        let Ok(placed) = result else {
             self.tell(ReceiversInput::Failed { token }, instance, now);
             return;
-        }
+        };
         if let Some(edge) = self.edges.get_mut(&outstanding.edge) {
-            edge.taken(outstanding.seqs, outstanding.quarantined, now);
+            let quarantined = outstanding.quarantined + u64::from(placed.quarantined);
+            edge.taken(outstanding.seqs, quarantined, now);
         }
         self.tell(ReceiversInput::Ingested { token, refused: Vec::new() }, instance, now);
         self.watch(outstanding.edge, instance, now);

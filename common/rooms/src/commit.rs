@@ -90,11 +90,28 @@ impl Bus {
     pub(crate) fn complete(&mut self, piece: Piece, result: Result<(), Code>) {
         match piece {
             Piece::Said(said) => self.said(*said, result.is_ok()),
-            Piece::Done { token, placed } => {
+            Piece::Done { token, placed, charged } => {
+                if result.is_err() {
+                    self.graph.refund(charged);
+                }
                 let result: Result<Placed, Code> = result.map(|()| placed);
                 self.outputs.push_back(Output::Done { token, result });
             }
-            Piece::Intake { connection, ticket, first, indexes, mut refused, resent, owned, bytes, last } => {
+            Piece::Intake {
+                connection,
+                ticket,
+                first,
+                indexes,
+                mut refused,
+                resent,
+                owned,
+                bytes,
+                charged,
+                last,
+            } => {
+                if result.is_err() {
+                    self.graph.refund(charged);
+                }
                 self.own(connection, owned, result.is_ok());
                 if !resent.is_empty() {
                     self.answer_resent(&mut refused, resent);
@@ -331,7 +348,7 @@ impl Bus {
     /// A channel's present, beside a backlog.
     pub(crate) fn latest(&mut self, latest: Latest) {
         let Latest { log, epoch, seq, route, body } = latest;
-        if self.graph.channels() >= self.config.routes_max {
+        if self.graph.channels() >= self.config.routes_max || self.graph.is_beyond(&route).is_some() {
             self.counters.latest_discarded += 1;
             return;
         }

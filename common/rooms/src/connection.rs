@@ -24,6 +24,8 @@ pub(crate) enum Alias {
     Device(Way),
     /// A device that no refusal reaches named no channel: to quarantine. As what it is asked again.
     Quarantine(Way, Box<Target>),
+    /// It may, when its room has a place for it: looked at again when it publishes.
+    Full(Way, Box<(Target, Refusal)>),
     /// It may not, and why; asked again when the configuration changes.
     Refused(Box<(Target, Refusal)>),
 }
@@ -61,6 +63,8 @@ pub(crate) struct Member {
 pub(crate) struct Connection {
     pub(crate) principal: Arc<Principal>,
     pub(crate) aliases: Vec<Alias>,
+    /// Whether any of them waits for a place in its room.
+    pub(crate) waits_for_place: bool,
     /// Each in a place of its own: a map has room for eleven where it has one, and turns take them out and put them back.
     pub(crate) subscriptions: BTreeMap<SubscriptionId, Box<Subscription>>,
     /// Subscriptions that have something, in the order of their turns. May name some that have not.
@@ -93,6 +97,7 @@ impl Connection {
         Self {
             principal,
             aliases: Vec::new(),
+            waits_for_place: false,
             subscriptions: BTreeMap::new(),
             active: VecDeque::new(),
             unretained: false,

@@ -76,6 +76,8 @@ pub struct Ingest {
     /// Where entries go for whose own route the log has no number left: a link is never held up (rule 7.3). One
     /// per edge, so that these are few however many channels an edge makes up.
     pub overflow: Route,
+    /// Whether rooms' quotas count it. What comes down from a hub was counted there when it was published.
+    pub counted: bool,
     /// Cursors that move in the same commit.
     pub cursors: Vec<CursorMove>,
     /// How the clock of these entries' boot relates to this instance's.

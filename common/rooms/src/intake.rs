@@ -8,6 +8,7 @@
 use crate::{
     graph::{ChannelSlot, RoomSlot, Way},
     output::{Output, Placed},
+    quota::Charged,
     routes::{Definitions, Routes, Written},
     tail::Block,
     technical::Said,
@@ -41,13 +42,15 @@ pub(crate) enum Piece {
         /// Those that are replayed to others from their commit on.
         owned: Vec<(Seq, RoomSlot)>,
         bytes: usize,
+        /// What rooms' quotas were charged for them.
+        charged: Charged,
         /// Whether the intake ends here.
         last: bool,
     },
     /// Nobody: the system speaks.
     Said(Box<Said>),
-    /// The layer above.
-    Done { token: u64, placed: Placed },
+    /// The layer above. With what rooms' quotas were charged.
+    Done { token: u64, placed: Placed, charged: Charged },
 }
 
 /// Whose pieces come in an order that is kept.

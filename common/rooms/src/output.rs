@@ -15,6 +15,8 @@ pub struct Placed {
     pub first: Seq,
     /// How many.
     pub count: u32,
+    /// How many of them are elsewhere than their route says, because their room took no more.
+    pub quarantined: u32,
 }
 
 /// One effect.

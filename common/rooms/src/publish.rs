@@ -1,40 +1,29 @@
-//! Entries on their way in: from connections, from the instance itself, and from links.
+//! Publications on their way in from connections.
 
 use crate::{
     bus::Bus,
     config::Config,
     connection::{Alias, refuse_all},
-    graph::{ChannelSlot, Graph, Way},
-    input::{Append, Ingest},
+    graph::{Graph, Way},
     intake::{Line, Piece, failure},
-    output::{Output, Placed},
     producers::id_of,
-    quota::Over,
+    quota::{Charged, Over},
     retained::RetainedTable,
+    session::SessionHistory,
     topics,
 };
 use riser_model::{
-    ClientId, ConnectionId, CursorMove, Epoch, LogId, Now, Principal, RoomId, Route, RouteNumber, Run,
-    Schema, Seq,
+    ClientId, ConnectionId, Now, Principal, RoomId, Route, Schema,
     door::{Code, Intake, Refusal, Target},
     event::{Scope, SystemEvent},
     room::QUARANTINE,
     schema::Broken,
-    time::Clock,
 };
-use riser_wire::entry::{Body, Frame, Kind, ORIGIN_BYTES, Origin, Publication, frames};
+use riser_wire::entry::{Body, Frame, Publication, frames};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// The quarantine's channel of what names no channel.
 const BAD_NAME: &str = "bad-name";
-/// That of what rooms took no more of when a link brought it.
-const QUOTA: &str = "quota";
-
-/// What the frames of one batch from above mean by their route numbers, in this log's terms.
-struct Ways<'a> {
-    routes: &'a [Route],
-    known: Vec<Option<Way>>,
-}
 
 impl Bus {
     pub(crate) fn publish(&mut self, connection: ConnectionId, intake: Intake, now: Now) {
@@ -42,6 +31,7 @@ impl Bus {
         for (number, target) in aliases {
             self.define(connection, number, target);
         }
+        self.look_for_place(connection, &entries);
         let refusal = self.refusal(connection, (ticket, seen), entries.len());
         let Self { connections, line, routes, config, outputs, counters, graph, retained, producers, .. } =
             self;
@@ -49,6 +39,7 @@ impl Bus {
         let client = publisher.principal.client;
         let mut refused: Vec<(u32, Refusal)> = Vec::new();
         let (mut resent, mut owned, mut unretained) = (Vec::new(), Vec::new(), 0);
+        let mut charged = Charged::default();
         let mut over: BTreeMap<Over, u64> = BTreeMap::new();
         let (mut index, mut from, mut bytes) = (0, 0, 0);
         let mut first = line.next();
@@ -78,7 +69,7 @@ impl Bus {
                             None => Ok((frame, *way)),
                         },
                         Some(Alias::Quarantine(way, _)) => Ok((frame, *way)),
-                        Some(Alias::Refused(refused)) => Err(refused.1.clone()),
+                        Some(Alias::Refused(refused) | Alias::Full(_, refused)) => Err(refused.1.clone()),
                         None => Err(malformed()),
                     }
                 });
@@ -94,13 +85,6 @@ impl Bus {
                             continue;
                         }
                         let room = graph.channel(way.channel).room;
-                        if let Err(full) = graph.charge(room, frame.body.len(), now.time) {
-                            counters.refuse(Code::QuotaExceeded, 1);
-                            refused.push((index, full.refusal()));
-                            *over.entry(full).or_default() += 1;
-                            index += 1;
-                            continue;
-                        }
                         if publisher.session
                             && let Some(session) = &mut graph.room_mut(room).session
                         {
@@ -112,11 +96,24 @@ impl Bus {
                             }
                             replayed = Some(room);
                         }
+                        let charge = match graph.charge(room, frame.body.len(), (now, None)) {
+                            Ok(charge) => charge,
+                            Err(full) => {
+                                let session = replayed.and_then(|room| graph.room_mut(room).session.as_mut());
+                                session.into_iter().for_each(SessionHistory::release);
+                                counters.refuse(Code::QuotaExceeded, 1);
+                                refused.push((index, full.refusal()));
+                                *over.entry(full).or_default() += 1;
+                                index += 1;
+                                continue;
+                            }
+                        };
                         let size = Line::size(&frame, None);
                         if !line.fits(size, config.batch_bytes_max) {
                             let refused = std::mem::take(&mut refused);
                             let resent = std::mem::take(&mut resent);
                             let owned = std::mem::take(&mut owned);
+                            let charged = std::mem::take(&mut charged);
                             let part = std::mem::take(&mut bytes);
                             if index > from {
                                 publisher.unstored += 1;
@@ -132,6 +129,7 @@ impl Bus {
                                     resent,
                                     owned,
                                     bytes,
+                                    charged,
                                     last,
                                 };
                                 line.await_open(piece, now.time);
@@ -140,6 +138,7 @@ impl Bus {
                             (first, from) = (line.next(), index);
                         }
                         owned.extend(replayed.map(|room| (line.next(), room)));
+                        charged.add(charge);
                         line.add(&frame, way, None);
                         if let Some(id) = id {
                             line.identify(client, id);
@@ -173,6 +172,7 @@ impl Bus {
             resent,
             owned,
             bytes,
+            charged,
             last: true,
         };
         let nothing_waits = publisher.unstored == 0;
@@ -230,26 +230,67 @@ impl Bus {
             return;
         }
         let principal = Arc::clone(&publisher.principal);
-        let named = target.clone();
-        let mut alias = self.alias(&principal, target);
-        if let Alias::Way(way) | Alias::Device(way) = &alias
-            && let Err(full) = self.has_place(connection, self.graph.channel(way.channel).room)
-        {
-            self.was_over(&full, 1);
-            alias = Alias::Refused(Box::new((named, full.refusal())));
-        }
+        let alias = self.meaning(connection, &principal, target);
         match &alias {
-            Alias::Way(way) | Alias::Device(way) => {
-                let room = self.graph.channel(way.channel).room;
-                self.join(connection, room, |member| member.published = true);
-            }
-            Alias::Quarantine(..) => {}
-            Alias::Refused(refused) => self.denied(connection, &refused.1),
+            Alias::Way(_) | Alias::Device(_) | Alias::Quarantine(..) => {}
+            Alias::Refused(refused) | Alias::Full(_, refused) => self.denied(connection, &refused.1),
         }
         let Some(publisher) = self.connections.get_mut(&connection) else { return };
         match publisher.aliases.get_mut(place) {
             Some(slot) => *slot = alias,
             None => publisher.aliases.push(alias),
+        }
+    }
+
+    /// What a connection means by a target: where it may publish, it is in the room from here on.
+    pub(crate) fn meaning(
+        &mut self,
+        connection: ConnectionId,
+        principal: &Principal,
+        target: Target,
+    ) -> Alias {
+        let named = target.clone();
+        let alias = self.alias(principal, target);
+        let (Alias::Way(way) | Alias::Device(way)) = &alias else { return alias };
+        let (way, room) = (*way, self.graph.channel(way.channel).room);
+        match self.has_place(connection, room) {
+            Ok(()) => {
+                self.join(connection, room, |member| member.published = true);
+                alias
+            }
+            Err(full) => {
+                self.was_over(&full, 1);
+                if let Some(publisher) = self.connections.get_mut(&connection) {
+                    publisher.waits_for_place = true;
+                }
+                Alias::Full(way, Box::new((named, full.refusal())))
+            }
+        }
+    }
+
+    /// Who was refused for want of a place publishes again: somebody may have left.
+    fn look_for_place(&mut self, connection: ConnectionId, entries: &[u8]) {
+        let Some(publisher) = self.connections.get(&connection).filter(|one| one.waits_for_place) else {
+            return;
+        };
+        let numbers = frames(entries).map_while(Result::ok).map(|frame| frame.route.0 as usize);
+        let full = numbers.filter_map(|number| match publisher.aliases.get(number)? {
+            Alias::Full(way, refused) => {
+                let is_device = matches!(refused.0, Target::Device(_));
+                Some((number, if is_device { Alias::Device(*way) } else { Alias::Way(*way) }, way.channel))
+            }
+            Alias::Way(_) | Alias::Device(_) | Alias::Quarantine(..) | Alias::Refused(_) => None,
+        });
+        for (number, alias, channel) in full.collect::<Vec<_>>() {
+            let room = self.graph.channel(channel).room;
+            if self.has_place(connection, room).is_err() {
+                continue;
+            }
+            self.join(connection, room, |member| member.published = true);
+            let publisher = self.connections.get_mut(&connection);
+            if let Some(slot) = publisher.and_then(|one| one.aliases.get_mut(number)) {
+                *slot = alias;
+            }
         }
     }
 
@@ -297,7 +338,7 @@ impl Bus {
         })
     }
 
-    fn intern(&mut self, route: &Route) -> Option<Way> {
+    pub(crate) fn intern(&mut self, route: &Route) -> Option<Way> {
         if let Some(number) = self.routes.number(route) {
             return Some(Way { route: number, channel: self.routes.known(number)?.channel });
         }
@@ -313,181 +354,6 @@ impl Bus {
         }
         let channel = self.graph.add_routed(route.room, &route.channel);
         Way { route: self.routes.add(route.clone(), channel), channel }
-    }
-
-    fn way_of(&mut self, ways: &mut Ways<'_>, number: RouteNumber) -> Result<Way, Code> {
-        if number == RouteNumber::NONE {
-            // What belongs to no channel (sessions, anchors) has no route either.
-            return Ok(Way { route: RouteNumber::NONE, channel: ChannelSlot::NONE });
-        }
-        let place = number.0 as usize;
-        let known = ways.known.get_mut(place).ok_or(Code::Malformed)?;
-        if let Some(way) = known {
-            return Ok(*way);
-        }
-        let route = ways.routes.get(place).ok_or(Code::Malformed)?;
-        let way = self.intern(route).ok_or(Code::TooMany)?;
-        *known = Some(way);
-        Ok(way)
-    }
-
-    pub(crate) fn append(&mut self, append: Append, now: Now) {
-        let Append { token, routes, entries, cursors } = append;
-        let mut ways = Ways { routes: &routes, known: vec![None; routes.len()] };
-        self.place(token, entries.len(), cursors, now, |bus| {
-            for frame in frames(&entries) {
-                let frame = frame.map_err(|_| Code::Malformed)?;
-                let way = bus.way_of(&mut ways, frame.route)?;
-                bus.line.add(&frame, way, None);
-            }
-            Ok(())
-        });
-    }
-
-    /// Places what a link brought: this log's routes, and its number for where each entry came from.
-    pub(crate) fn ingest(&mut self, ingest: Ingest, now: Now) {
-        let Ingest { token, log, runs, routes, origins, elsewhere, overflow, cursors, clock } = ingest;
-        let elsewhere: BTreeMap<Seq, Route> = elsewhere.into_iter().collect();
-        let origins: BTreeMap<u32, (LogId, Epoch)> = origins.into_iter().collect();
-        let mut ways = Ways { routes: &routes, known: vec![None; routes.len()] };
-        // Told when all of it is placed: what is told is an entry too.
-        let mut over = Vec::new();
-        let size = runs.iter().map(|run| match run {
-            Run::Entries { entries, count, .. } => entries.len() + ORIGIN_BYTES * *count as usize,
-            Run::Gap(_) => 0,
-        });
-        self.place(token, size.sum(), cursors, now, |bus| {
-            for run in &runs {
-                let Run::Entries { first, count, epoch, entries } = run else { continue };
-                let mut seq = *first;
-                for frame in frames(entries) {
-                    let frame = frame.map_err(|_| Code::Malformed)?;
-                    let way = match elsewhere.get(&seq) {
-                        Some(route) => bus.intern(route).ok_or(Code::TooMany),
-                        None => match bus.is_beyond(&ways, frame.route) {
-                            Some(full) => {
-                                over.push((full, seq));
-                                Err(Code::QuotaExceeded)
-                            }
-                            None => bus.way_of(&mut ways, frame.route),
-                        },
-                    };
-                    let way = match way {
-                        Err(code @ (Code::TooMany | Code::QuotaExceeded)) => {
-                            bus.counters.refuse(code, 1);
-                            bus.intern_beyond(&overflow)
-                        }
-                        way => {
-                            let way = way?;
-                            match bus.charge(way, &frame, now) {
-                                Ok(()) => way,
-                                Err(full) => {
-                                    over.push((full, seq));
-                                    bus.counters.refuse(Code::QuotaExceeded, 1);
-                                    bus.in_quarantine(way, &overflow)
-                                }
-                            }
-                        }
-                    };
-                    let origin = bus.origin_of(&frame, (log, *epoch), seq, (&origins, clock))?;
-                    bus.line.add(&frame, way, Some(origin));
-                    seq = seq.next();
-                }
-                if seq != first.plus(u64::from(*count)) {
-                    return Err(Code::Malformed);
-                }
-            }
-            Ok(())
-        });
-        for (full, seq) in over {
-            self.was_over(&full, 1);
-            self.tell_quarantined(&full, overflow.client, seq);
-        }
-    }
-
-    /// Whether a route of a link's makes a channel more than its room takes.
-    fn is_beyond(&self, ways: &Ways<'_>, number: RouteNumber) -> Option<Over> {
-        let place = number.0 as usize;
-        let is_known = ways.known.get(place).is_none_or(Option::is_some);
-        ways.routes.get(place).filter(|_| !is_known).and_then(|route| self.graph.is_beyond(route))
-    }
-
-    /// Counts what a link brought, if its room takes it.
-    fn charge(&mut self, way: Way, frame: &Frame<'_>, now: Now) -> Result<(), Over> {
-        let is_publication = Body::read(frame.body).is_ok_and(|body| body.kind == Kind::Publication);
-        if way.channel == ChannelSlot::NONE || !is_publication {
-            return Ok(());
-        }
-        let room = self.graph.channel(way.channel).room;
-        self.graph.charge(room, frame.body.len(), now.time)
-    }
-
-    /// Where an entry goes whose room takes no more: it never waits.
-    fn in_quarantine(&mut self, way: Way, overflow: &Route) -> Way {
-        let channel = self.graph.channel(way.channel);
-        let (room, name) = (self.graph.room(channel.room).id, &channel.name);
-        let meant = format!("{QUOTA}/{room}/{name}").parse().or_else(|_| format!("{QUOTA}/{room}").parse());
-        let route = meant.ok().map(|channel| Route { channel, ..overflow.clone() });
-        route.and_then(|route| self.intern(&route)).unwrap_or_else(|| self.intern_beyond(overflow))
-    }
-
-    fn tell_quarantined(&mut self, full: &Over, edge: ClientId, seq: Seq) {
-        let declared = self.graph.room(full.room).declared.as_ref();
-        let Some(account) = declared.map(|declared| declared.account) else { return };
-        let (code, reason) = (QUOTA.to_owned(), full.to_string());
-        self.event(Scope::Account(account), SystemEvent::Quarantined { edge, seq, code, reason });
-    }
-
-    /// An entry keeps the identity of the log that it was first appended to, and the time that was found for it first,
-    /// by this end's clock.
-    fn origin_of(
-        &mut self,
-        frame: &Frame<'_>,
-        from: (LogId, Epoch),
-        seq: Seq,
-        (origins, clock): (&BTreeMap<u32, (LogId, Epoch)>, Clock),
-    ) -> Result<Origin, Code> {
-        match frame.origin {
-            Some(origin) => {
-                let of = *origins.get(&origin.number).ok_or(Code::Malformed)?;
-                let wall = clock.passed_on(origin.wall);
-                Ok(Origin { number: self.routes.add_origin(of), wall, ..origin })
-            }
-            None => {
-                let stamp = Body::read(frame.body).map_err(|_| Code::Malformed)?.stamp;
-                let number = self.routes.add_origin(from);
-                Ok(Origin { number, seq, wall: clock.corrected(stamp).wall })
-            }
-        }
-    }
-
-    /// Adds entries and cursors that belong into one batch: all of them or nothing.
-    fn place(
-        &mut self,
-        token: u64,
-        bytes: usize,
-        cursors: Vec<CursorMove>,
-        now: Now,
-        add: impl FnOnce(&mut Self) -> Result<(), Code>,
-    ) {
-        if !self.line.fits(bytes, self.config.batch_bytes_max) {
-            self.outputs.extend(self.line.seal(&mut self.routes));
-        }
-        let (mark, first) = (self.line.mark(), self.line.next());
-        match add(self) {
-            Ok(()) => {
-                // As many as fit into a batch.
-                let count = (self.line.next().0 - first.0) as u32;
-                let placed = Placed { epoch: self.chain.epoch, first, count };
-                self.line.await_open(Piece::Done { token, placed }, now.time);
-                self.line.move_cursors(cursors, now.time);
-            }
-            Err(code) => {
-                self.line.back(mark);
-                self.counters.refuse(code, 1);
-                self.outputs.push_back(Output::Done { token, result: Err(code) });
-            }
-        }
     }
 }
 

@@ -94,17 +94,19 @@ impl Bus {
         let full = asked_for >= self.config.subscriptions_max && id != SubscriptionId::UNASKED;
         // Single entries are what its session has begun: they are bounded there.
         let picked = matches!(want, Want::Positions(_));
+        // What a session left is its client's due: it was taken when it was begun, and what waits there is owed.
+        let goes_on = matches!(how, (From::After(_), .., true));
         let made = if full && !picked && !reader.subscriptions.contains_key(&id) {
             let want = format!("at most {} subscriptions on one connection", self.config.subscriptions_max);
             Err(topics::refuse(Code::TooMany, "one subscription more", &want))
         } else {
             match topics::want(&self.graph, &self.bindings, &principal, want) {
                 Ok(reach) => match self.may_subscribe(connection, id, &reach) {
-                    Ok(()) => self.make(connection, id, &principal, (want, reach), how),
-                    Err(full) => {
+                    Err(full) if !goes_on => {
                         self.was_over(&full, 1);
                         Err(full.refusal())
                     }
+                    Ok(()) | Err(_) => self.make(connection, id, &principal, (want, reach), how),
                 },
                 Err(refusal) => Err(refusal),
             }
@@ -446,7 +448,7 @@ impl Bus {
         self.outputs.push_back(Output::Tell { connection, tell });
     }
 
-    fn rooms_in(&self, scope: &Scope) -> Vec<RoomSlot> {
+    pub(crate) fn rooms_in(&self, scope: &Scope) -> Vec<RoomSlot> {
         match scope {
             Scope::Channel(slot) => vec![self.graph.channel(*slot).room],
             Scope::Rooms { rooms, .. } => rooms.keys().copied().collect(),
@@ -496,9 +498,10 @@ impl Bus {
         let Some(one) = self.connections.get_mut(&connection) else { return };
         let principal = Arc::clone(&one.principal);
         let aliases = std::mem::take(&mut one.aliases);
-        let checked = aliases.into_iter().map(|alias| {
+        let mut checked = Vec::with_capacity(aliases.len());
+        for alias in aliases {
             let is_device = matches!(alias, Alias::Device(_));
-            let checked = match alias {
+            let again = match alias {
                 Alias::Way(way) | Alias::Device(way) => {
                     let channel = self.graph.channel(way.channel);
                     let room = self.graph.room(channel.room);
@@ -507,7 +510,7 @@ impl Bus {
                     let target =
                         named.map(|room| riser_model::door::Target::Channel(room, channel.name.clone()));
                     match target {
-                        Some(target) => self.alias(&principal, target),
+                        Some(target) => self.meaning(connection, &principal, target),
                         None => {
                             let target = riser_model::door::Target::Topic(channel.name.as_str().into());
                             let refusal = topics::refuse(
@@ -519,15 +522,16 @@ impl Bus {
                         }
                     }
                 }
-                Alias::Refused(refused) => self.alias(&principal, refused.0),
-                Alias::Quarantine(_, target) => self.alias(&principal, *target),
+                Alias::Refused(refused) | Alias::Full(_, refused) => {
+                    self.meaning(connection, &principal, refused.0)
+                }
+                Alias::Quarantine(_, target) => self.meaning(connection, &principal, *target),
             };
-            match checked {
+            checked.push(match again {
                 Alias::Way(way) if is_device => Alias::Device(way),
-                checked => checked,
-            }
-        });
-        let checked: Vec<Alias> = checked.collect();
+                again => again,
+            });
+        }
         if let Some(one) = self.connections.get_mut(&connection) {
             one.aliases = checked;
         }

@@ -256,7 +256,19 @@ impl Downlink {
         // Where no number is left for a channel, an entry is kept where nobody reads it.
         let channel = "too-many/channels".parse().expect("lower-case letters and a slash are a channel");
         let overflow = Route { room: RoomId(self.edge.0), channel, client: self.edge };
-        Ingest { token, log, runs, routes, origins, elsewhere: Vec::new(), overflow, cursors, clock }
+        Ingest {
+            token,
+            log,
+            runs,
+            routes,
+            origins,
+            elsewhere: Vec::new(),
+            overflow,
+            // The hub counted it when it was published. Here nobody would hear what became of what is beyond.
+            counted: false,
+            cursors,
+            clock,
+        }
     }
 
     fn define(&mut self, definitions: Definitions) {

@@ -569,7 +569,7 @@ impl Core for EdgeCore {
                     self.placed(token, result.is_ok(), now);
                 }
                 InstanceOutput::Done { token, result } => {
-                    self.below.placed(token, result.is_ok(), &mut self.instance, now);
+                    self.below.placed(token, result, &mut self.instance, now);
                 }
                 output => return Some(Output::Instance(output)),
             }

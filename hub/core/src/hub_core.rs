@@ -157,7 +157,7 @@ impl Core for HubCore {
                 return Some(output);
             }
             match instance.poll(now)? {
-                InstanceOutput::Done { token, result } => below.placed(token, result.is_ok(), instance, now),
+                InstanceOutput::Done { token, result } => below.placed(token, result, instance, now),
                 InstanceOutput::Committed { through } => below.committed(through, instance, now),
                 output => return Some(Output::Instance(output)),
             }

@@ -4,15 +4,15 @@ use super::{
     script::*,
     writers::{ingest, stored},
 };
-use crate::{Config, Input, Placed};
+use crate::{Config, Ingest, Input, Latest, Placed};
 use riser_model::{
-    Epoch, History, Quota, Seq,
-    door::{Ask, Code, Flow, From, Tell},
+    Epoch, History, Quota, Route, RouteNumber, Run, Seq, Stamp, SubscriptionId, Wall,
+    door::{Ask, Code, Flow, From, Intake, Keep, Showing, Tell},
     duration::Duration,
     event::Scope,
     size::ByteSize,
 };
-use riser_wire::entry::frames;
+use riser_wire::entry::{ContentType, Publication, frames};
 
 /// The rooms `a` (with this quota), `b` and `quiet`.
 fn with(quota: Quota) -> Input {
@@ -111,21 +111,23 @@ fn what_a_link_brings_beyond_a_quota_goes_to_quarantine_and_never_waits() {
     world.commit();
     assert_eq!(
         world.done,
-        [(3, Ok(Placed { epoch: Epoch(1), first: Seq(1), count: 4 }))],
+        [(3, Ok(Placed { epoch: Epoch(1), first: Seq(1), count: 4, quarantined: 1 }))],
         "its cursor moves past all of them"
     );
-    let places: Vec<String> = world
-        .storage
-        .entries
-        .iter()
-        .map(|entry| {
-            let frame = frames(&entry.frame).next().unwrap().unwrap();
-            world.storage.routes[&frame.route].channel.as_str().to_owned()
-        })
-        .collect();
     let quarantined = format!("quota/{}/t", room("a", History::Log).id);
-    assert_eq!(places, ["t", "t", quarantined.as_str(), "t"]);
+    assert_eq!(channels(&world), ["t", "t", quarantined.as_str(), "t"]);
+    assert_eq!(route_of(&world, 2).client, route("a", "t", 7).client, "it stays whose it is");
     assert_eq!(world.bus.statistics().counters.over_quota, 1);
+}
+
+fn route_of(world: &World, entry: usize) -> Route {
+    let frame = frames(&world.storage.entries[entry].frame).next().unwrap().unwrap();
+    world.storage.routes[&frame.route].clone()
+}
+
+fn channels(world: &World) -> Vec<String> {
+    let all = 0..world.storage.entries.len();
+    all.map(|entry| route_of(world, entry).channel.as_str().to_owned()).collect()
 }
 
 #[test]
@@ -136,11 +138,176 @@ fn what_a_link_brings_for_a_channel_too_many_goes_to_quarantine() {
     world.input(Input::Ingest(brought));
     world.commit();
     assert!(matches!(world.done[..], [(3, Ok(Placed { count: 2, .. }))]), "{:?}", world.done);
-    let channel = |entry: usize| {
-        let frame = frames(&world.storage.entries[entry].frame).next().unwrap().unwrap();
-        world.storage.routes[&frame.route].channel.as_str().to_owned()
+    let quarantined = format!("quota/{}/t", room("a", History::Log).id);
+    assert_eq!(channels(&world), [quarantined.as_str(), "t"]);
+    assert_eq!(
+        route_of(&world, 0),
+        Route { channel: quarantined.parse().unwrap(), ..route("quiet", "t", 7) }
+    );
+}
+
+#[test]
+fn where_the_log_has_no_number_left_what_is_beyond_a_quota_overflows() {
+    let mut world = World::new(Config { routes_max: 1, ..Config::default() });
+    world.input(with(Quota { channels: Some(0), ..Quota::default() }));
+    let mut brought = ingest(3, 11, &[(1, "b"), (0, "one")]);
+    brought.elsewhere.clear();
+    world.input(Input::Ingest(brought));
+    world.commit();
+    assert_eq!(channels(&world), ["t", "overflow"]);
+}
+
+#[test]
+fn what_comes_down_was_counted_where_it_was_published() {
+    let mut world = world(Quota { messages: Some(0), channels: Some(0), ..Quota::default() });
+    let mut brought = Ingest { counted: false, ..ingest(3, 11, &[(0, "one"), (0, "two")]) };
+    brought.elsewhere.clear();
+    world.input(Input::Ingest(brought));
+    world.commit();
+    assert_eq!(world.done, [(3, Ok(Placed { epoch: Epoch(1), first: Seq(1), count: 2, quarantined: 0 }))]);
+    assert_eq!(channels(&world), ["t", "t"]);
+    let routes = [route_of(&world, 0), route_of(&world, 1)];
+    assert!(routes.iter().all(|at| *at == route("a", "t", 7)), "{routes:?}");
+}
+
+/// Entries of room `a` that were made at these times.
+fn made_at(token: u64, first: u64, walls: &[i64]) -> Ingest {
+    let mut bytes = Vec::new();
+    for wall in walls {
+        let stamp = Stamp { wall: Wall(*wall), ..Stamp::default() };
+        Publication::new(ContentType::Text, b"late").write_frame(&mut bytes, RouteNumber(0), stamp);
+    }
+    let (epoch, count) = (Epoch(50), walls.len() as u32);
+    let run = Run::Entries { first: Seq(first), count, epoch, entries: bytes.into() };
+    Ingest { runs: vec![run], elsewhere: Vec::new(), ..ingest(token, first, &[]) }
+}
+
+#[test]
+fn a_site_that_was_cut_off_brings_its_backlog_within_the_quota_that_it_kept() {
+    let every = Some(Duration::seconds(60));
+    let mut world = world(Quota { messages: Some(2), every, ..Quota::default() });
+    world.now.wall = Wall(100_000_000);
+    let each_half_minute: Vec<i64> = (0..20).map(|n| 90_000_000 + n * 30_000).collect();
+    world.input(Input::Ingest(made_at(3, 11, &each_half_minute)));
+    world.input(Input::Ingest(made_at(4, 31, &[90_001_000, 100_000_000, 100_000_000, 100_000_000])));
+    world.commit();
+    let quarantined: Vec<u32> =
+        world.done.iter().map(|(_, placed)| placed.as_ref().unwrap().quarantined).collect();
+    assert_eq!(quarantined, [0, 2], "one that is a third in its minute, and one that is now");
+}
+
+#[test]
+fn what_could_not_be_stored_is_not_counted() {
+    let mut world = world(Quota { messages: Some(1), ..Quota::default() });
+    world.send(1, &[("a/x", "lost")], 1);
+    world.fail(Code::LogFailing);
+    assert_eq!(stored(world.told(1)).2, [(0, Code::LogFailing)]);
+    world.send(1, &[("a/x", "again")], 1);
+    assert_eq!(refusals(&mut world), []);
+
+    let mut world = self::world(Quota { messages: Some(1), ..Quota::default() });
+    let mut broken = ingest(3, 11, &[(0, "fine"), (9, "unknown route")]);
+    broken.elsewhere.clear();
+    world.input(Input::Ingest(broken));
+    world.input(Input::Ingest(made_at(4, 11, &[5])));
+    world.fail(Code::LogFailing);
+    world.input(Input::Ingest(made_at(5, 11, &[5])));
+    world.commit();
+    let placed = Placed { epoch: Epoch(1), first: Seq(1), count: 1, quarantined: 0 };
+    assert_eq!(world.done, [(3, Err(Code::Malformed)), (4, Err(Code::LogFailing)), (5, Ok(placed))]);
+}
+
+#[test]
+fn what_a_session_has_no_place_for_is_not_counted() {
+    let mut world = World::new(Config { session_max: 1, ..Config::default() });
+    world.open(1);
+    let mut rooms = vec![room("a", History::Session)];
+    rooms[0].quota = Quota { messages: Some(2), ..Quota::default() };
+    world.input(Input::Reconfigured { rooms, bindings: Vec::new() });
+    world.ask(1, Ask::KeepSession);
+    world.send(1, &[("a/x", "1"), ("a/x", "no place"), ("a/x", "nor here")], 1);
+    let codes: Vec<Code> = refusals(&mut world).into_iter().map(|(_, code, ..)| code).collect();
+    assert_eq!(codes, [Code::SessionFull, Code::SessionFull]);
+    world.open(2);
+    world.send(2, &[("a/x", "of no session"), ("a/x", "too many")], 1);
+    world.commit();
+    assert_eq!(stored(world.told(2)).2, [(1, Code::QuotaExceeded)]);
+}
+
+#[test]
+fn a_present_beside_a_backlog_makes_no_channel_too_many() {
+    let mut world = world(Quota { channels: Some(1), ..Quota::default() });
+    let mut present = |seq, channel| {
+        let newest = entries(&[(0, "newest")], 1);
+        let body = newest.slice_ref(frames(&newest).next().unwrap().unwrap().body);
+        let latest = Latest {
+            log: riser_model::LogId(9),
+            epoch: Epoch(1),
+            seq: Seq(seq),
+            route: route("a", channel, 7),
+            body,
+        };
+        world.input(Input::Latest(latest));
+        world.bus.statistics().counters.latest_discarded
     };
-    assert_eq!((channel(0), channel(1)), ("overflow".to_owned(), "t".to_owned()));
+    assert_eq!([present(1, "x"), present(2, "y"), present(3, "x")], [0, 1, 1]);
+}
+
+/// Publishes one under the alias 0, which was defined before, and says what was refused.
+fn send_again(world: &mut World, n: u64) -> Vec<(u32, Code)> {
+    world.tickets += 1;
+    let entries = entries(&[(0, "again")], 1);
+    let (ticket, seen) = (world.tickets, world.tickets - 1);
+    world.ask(n, Ask::Publish(Intake { ticket, seen, aliases: Vec::new(), entries, count: 1 }));
+    world.commit();
+    stored(world.told(n)).2
+}
+
+#[test]
+fn who_was_refused_for_want_of_a_place_has_one_when_somebody_left_and_not_before() {
+    let quota = Quota { connections: Some(1), ..Quota::default() };
+    let mut world = world(quota);
+    world.open(2);
+    world.publish(1, &[("a/x", "the one")]);
+    world.publish(2, &[("a/x", "one more")]);
+    assert_eq!(stored(world.told(2)).2, [(0, Code::QuotaExceeded)]);
+    world.input(with(Quota { messages: Some(9), ..quota }));
+    assert_eq!(send_again(&mut world, 2), [(0, Code::QuotaExceeded)], "a new configuration is no place");
+    world.ask(1, Ask::Leave { cause: "normal".into(), expiry_s: None });
+    assert_eq!(send_again(&mut world, 2), []);
+    world.open(3);
+    world.publish(3, &[("a/x", "one more")]);
+    assert_eq!(stored(world.told(3)).2, [(0, Code::QuotaExceeded)], "that one is in the room");
+}
+
+#[test]
+fn a_subscription_in_the_place_of_one_of_another_room_is_one_more() {
+    let mut world = world(Quota { subscriptions: Some(1), ..Quota::default() });
+    let mut subscribe =
+        |id, room| world.try_subscribe(1, id, in_room(room, "#"), From::Live, Flow::Credit).map(drop);
+    assert_eq!((subscribe(1, "a"), subscribe(2, "b")), (Ok(()), Ok(())));
+    assert_eq!(subscribe(2, "a"), Err(Code::QuotaExceeded));
+    assert_eq!(subscribe(1, "a"), Ok(()));
+}
+
+#[test]
+fn what_a_session_left_is_taken_up_whatever_the_quota() {
+    let mut world = world(Quota { subscriptions: Some(1), connections: Some(1), ..Quota::default() });
+    world.open(2);
+    world.subscribe(1, 1, in_room("a", "#"), From::Live, Flow::Credit);
+    let mut subscribe = |from, keep| {
+        let (subscription, want) = (SubscriptionId(1), in_room("a", "#"));
+        let (flow, retained) = (Flow::Credit, Showing::Nothing);
+        world.ask(2, Ask::Subscribe { subscription, want, from, flow, keep, retained });
+        match world.told(2) {
+            Some(Tell::Subscribed { result, .. }) => result.map(drop).map_err(|refusal| refusal.code),
+            other => panic!("{other:?}"),
+        }
+    };
+    let kept = Some(Keep { options: 1, identifier: 0 });
+    assert_eq!(subscribe(From::Live, kept), Err(Code::QuotaExceeded), "a new one");
+    assert_eq!(subscribe(From::After(at(1, 0)), None), Err(Code::QuotaExceeded), "nobody keeps it");
+    assert_eq!(subscribe(From::After(at(1, 0)), kept), Ok(()));
 }
 
 #[test]

@@ -356,7 +356,7 @@ fn link_is_not_held_up_by_a_log_without_numbers() {
     world.publish(1, &[("b/t", "own")]);
     world.input(Input::Ingest(ingest(3, 11, &[(1, "known"), (0, "new")])));
     world.commit();
-    assert_eq!(world.done, [(3, Ok(Placed { epoch: Epoch(1), first: Seq(2), count: 2 }))]);
+    assert_eq!(world.done, [(3, Ok(Placed { epoch: Epoch(1), first: Seq(2), count: 2, quarantined: 0 }))]);
     let frame = frames(&world.storage.entries[2].frame).next().unwrap().unwrap();
     assert_eq!(world.storage.routes[&frame.route], route("quiet", "overflow", 0));
     assert_eq!(world.bus.statistics().counters.refused(Code::TooMany), 2);
@@ -375,7 +375,7 @@ fn system_entries_are_stored_and_shown_to_no_subscriber() {
     assert!(world.storage.waiting.is_empty(), "a cursor causes no commit");
     world.input(Input::Append(Append { token: 5, routes, entries: frames.into(), cursors: vec![] }));
     world.commit();
-    assert_eq!(world.done, [(5, Ok(Placed { epoch: Epoch(1), first: Seq(1), count: 1 }))]);
+    assert_eq!(world.done, [(5, Ok(Placed { epoch: Epoch(1), first: Seq(1), count: 1, quarantined: 0 }))]);
     assert_eq!(world.storage.cursors[&key], value);
     assert_eq!(world.all(1), []);
     let bad = Append { token: 6, routes: vec![], entries: entries(&[(0, "")], 1), cursors: vec![] };
@@ -429,6 +429,7 @@ pub(super) fn ingest(token: u64, first: u64, payloads: &[(u32, &str)]) -> Ingest
         origins: vec![],
         elsewhere: vec![(Seq(first), route("quiet", "quarantine", 7))],
         overflow: route("quiet", "overflow", 0),
+        counted: true,
         cursors: vec![(CursorKey::Ingest(EDGE, LogId(9), Epoch(50)), Some(value))],
         clock: Clock::Unanchored,
     }
@@ -442,7 +443,7 @@ fn ingest_renumbers_keeps_origins_and_moves_its_cursor_in_the_same_batch() {
     assert_eq!(world.storage.waiting.len(), 1);
     assert_eq!(world.storage.waiting[0].1.cursors.len(), 1);
     world.commit();
-    assert_eq!(world.done, [(3, Ok(Placed { epoch: Epoch(1), first: Seq(2), count: 3 }))]);
+    assert_eq!(world.done, [(3, Ok(Placed { epoch: Epoch(1), first: Seq(2), count: 3, quarantined: 0 }))]);
     let placed: Vec<_> = world.storage.entries[1..]
         .iter()
         .map(|entry| {

@@ -108,6 +108,10 @@ fn what_is_for_no_room_here_is_refused_and_the_hub_is_told_after_the_commit() {
         .collect();
     assert_eq!(firsts, [(Seq(1), 1), (Seq(3), 1)]);
     assert_eq!(ingest.routes.len(), 1);
+    assert!(
+        !ingest.counted,
+        "a quota has counted it at the hub, and nobody here hears of what is beyond one"
+    );
     assert_eq!(ingest.cursors.len(), 1, "the cursor is in the commit");
     let said = hand.input(Input::Placed { token, durable: true }, at(30));
     let refused = vec![Gap { from: Seq(2), to: Seq(2), cause: Cause::Refused }];
