@@ -19,7 +19,15 @@ pub struct Position {
     pub seq: Seq,
 }
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
+/// Each byte in hexadecimal.
+const HEX: [[u8; 2]; 256] = {
+    let (digits, mut all, mut byte) = (b"0123456789abcdef", [[0; 2]; 256], 0);
+    while byte < all.len() {
+        all[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    all
+};
 /// Of a number of 64 bits.
 const HEX_DIGITS: usize = 16;
 /// Two numbers in hexadecimal and one in decimal, with dots between.
@@ -31,8 +39,8 @@ impl fmt::Display for Position {
         let mut text = [b'.'; TEXT_BYTES_MAX];
         let (numbers, seq) = text.split_at_mut(2 * (HEX_DIGITS + 1));
         for (place, number) in numbers.chunks_exact_mut(HEX_DIGITS + 1).zip([self.log.0, self.epoch.0]) {
-            for (digit, nibble) in place.iter_mut().zip((0..HEX_DIGITS).rev()) {
-                *digit = HEX[(number >> (4 * nibble)) as usize & 15];
+            for (digits, byte) in place.chunks_exact_mut(2).zip(number.to_be_bytes()) {
+                digits.copy_from_slice(&HEX[usize::from(byte)]);
             }
         }
         let (mut begin, mut left) = (seq.len(), self.seq.0);
