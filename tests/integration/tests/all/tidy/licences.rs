@@ -3,7 +3,7 @@
 use super::{expect_none, workspace};
 
 /// Permissive, or with a reach of one file; nothing that binds the whole program.
-const ALLOWED: [&str; 16] = [
+const ALLOWED: [&str; 17] = [
     "0BSD",
     "Apache-2.0",
     "BSD-1-Clause",
@@ -16,6 +16,7 @@ const ALLOWED: [&str; 16] = [
     "MIT",
     "MIT-0",
     "MPL-2.0",
+    "NCSA",
     "Unicode-3.0",
     "Unicode-DFS-2016",
     "Unlicense",
