@@ -6,6 +6,7 @@ import { made, reason } from "./element.js";
 /** For who administers the account. */
 const THE_ACCOUNTS = ["name", "linked", "down", "quota.messages", "quota.bytes", "quota.every", "quota.connections", "quota.channels", "quota.subscriptions"];
 const NUMBERS = ["retention.count", "quota.messages", "quota.connections", "quota.channels", "quota.subscriptions"];
+const TABLES = ["retention", "quota"];
 const TEXTS = ["retention.bytes", "retention.age", "quota.bytes", "quota.every"];
 
 export class Configuration {
@@ -85,7 +86,10 @@ export class Configuration {
   #edited() {
     const now = this.#read();
     const isOther = ([key, value]) => JSON.stringify(value) !== JSON.stringify(this.#before[key]);
-    return Object.fromEntries(Object.entries(now).filter(isOther));
+    // Of a table what is not named stays.
+    const over = (value, before) => value && { ...Object.fromEntries(Object.keys(before ?? {}).map((key) => [key, null])), ...value };
+    const said = ([key, value]) => [key, TABLES.includes(key) ? over(value, this.#before[key]) : value];
+    return Object.fromEntries(Object.entries(now).filter(isOther).map(said));
   }
 
   #read() {

@@ -197,16 +197,33 @@ pub(super) fn room_id(room: &RoomConfig) -> Result<RoomId, Failure> {
 
 /// What was said of a room, over what it is.
 fn merged(mut before: Value, said: RoomFields) -> Result<RoomConfig, Failure> {
-    for (key, value) in said.0 {
-        match (&mut before, value) {
-            (Value::Object(all), Value::Null) => drop(all.remove(&key)),
-            (Value::Object(all), value) => drop(all.insert(key, value)),
-            _ => {}
-        }
+    let schema = said.0.get("schema").cloned();
+    merge(&mut before, Value::Object(said.0));
+    if let (Value::Object(all), Some(schema)) = (&mut before, schema.filter(|schema| !schema.is_null())) {
+        // One value, and not what is said over the former one.
+        all.insert("schema".to_owned(), schema);
     }
     serde_json::from_value(before).map_err(|error| {
         Failure::invalid(format!("the room: {error}"), "the fields of [[account.room]] in the configuration")
     })
+}
+
+/// JSON Merge Patch (RFC 7396): what is not named stays, and null takes away.
+fn merge(before: &mut Value, said: Value) {
+    let Value::Object(said) = said else {
+        *before = said;
+        return;
+    };
+    if !before.is_object() {
+        *before = Value::Object(Default::default());
+    }
+    let Value::Object(all) = before else { return };
+    for (key, value) in said {
+        match value {
+            Value::Null => drop(all.remove(&key)),
+            value => merge(all.entry(key).or_insert(Value::Null), value),
+        }
+    }
 }
 
 pub(super) async fn create_room(
@@ -423,5 +440,26 @@ mod tests {
         assert!(with("key_set", "http://127.0.0.1:9420/metrics".into()));
         assert!(with("discover", true.into()));
         assert!(with("ca", "/etc/shadow".into()));
+    }
+
+    #[test]
+    fn what_is_not_named_of_a_room_s_quota_and_retention_stays_and_null_takes_it_away() {
+        let patched = |before: Value, said: Value| {
+            let Value::Object(said) = said else { panic!("an object") };
+            serde_json::to_value(merged(before, RoomFields(said)).unwrap()).unwrap()
+        };
+        let before = serde_json::json!({
+            "name": "plant",
+            "quota": { "messages": 10, "connections": 5 },
+            "retention": { "count": 7, "age": "1h" },
+            "schema": { "type": "object", "maxProperties": 1 },
+        });
+        let said = serde_json::json!({ "quota": { "messages": 1000 }, "retention": { "age": null } });
+        let after = patched(before.clone(), said);
+        assert_eq!(after["quota"], serde_json::json!({ "messages": 1000, "connections": 5 }));
+        assert_eq!(after["retention"], serde_json::json!({ "count": 7 }));
+        let after = patched(before, serde_json::json!({ "quota": null, "schema": { "type": "array" } }));
+        assert_eq!(after.get("quota"), None);
+        assert!(!after["schema"].to_string().contains("maxProperties"), "a schema is one value: {after}");
     }
 }
