@@ -111,7 +111,7 @@ impl Edge {
             let log = (&recovered, &moved, segment_bytes);
             let (sender, downlink) = ends(uplink, config.data(), log, only, now)?;
             let uplinked = Uplink::new(uplink.name(index), sender, downlink, linked.clone());
-            uplinks.push(uplinked.asking(vouched.is_some()));
+            uplinks.push(uplinked.asking(vouched.as_ref().map(Vouched::ask_every)));
             let route = Route::new(uplink, uplink.name(index).to_string(), Arc::clone(&metrics));
             routes.push(route.with_context(|| format!("set up uplink {}", uplink.name(index)))?);
         }
@@ -421,7 +421,9 @@ fn below(
     }
     let gaps = recovered.gaps.iter().map(|record| record.gap).collect();
     let opened = downlinks::opened(recovered.log, &recovered.chain, &recovered.cursors, gaps);
-    let below = Below::new(receivers, directory, &opened, instance, now);
+    let mut below = Below::new(receivers, directory, &opened, instance, now);
+    // It knows by its hubs' word only, and when it has heard it.
+    below.speak_for(BTreeSet::new());
     Ok(if listens { below } else { below.closed() })
 }
 

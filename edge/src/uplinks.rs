@@ -64,7 +64,7 @@ pub struct Uplinks {
     forked: watch::Sender<bool>,
     below: LinkSockets,
     /// A hub says no more of it than there is, and the link's window bounds how fast.
-    given_up: mpsc::UnboundedSender<GivenUp>,
+    given_up: mpsc::UnboundedSender<(UplinkNumber, GivenUp)>,
 }
 
 impl Uplinks {
@@ -75,7 +75,7 @@ impl Uplinks {
         counters: Arc<Counters>,
         forked: watch::Sender<bool>,
         below: LinkSockets,
-        given_up: mpsc::UnboundedSender<GivenUp>,
+        given_up: mpsc::UnboundedSender<(UplinkNumber, GivenUp)>,
     ) -> Self {
         Self { routes, inbox, counters, connections: BTreeMap::new(), forked, below, given_up }
     }
@@ -111,7 +111,12 @@ impl Links<EdgeCore> for Uplinks {
             }
             LinkOutput::Event { uplink, event } => say(uplink, &event),
             // Whoever hears it ends with the edge.
-            LinkOutput::GivenUp { said, .. } => drop(self.given_up.send(said)),
+            LinkOutput::GivenUp { uplink, said } => drop(self.given_up.send((uplink, said))),
+            LinkOutput::Unanswered { uplink, again } => tracing::error!(
+                uplink = uplink.0,
+                again_s = again.as_secs(),
+                "the hub closed the link when it was asked what it revoked ([vouched]): it is asked again that long after the link is up; if it is older than this edge, upgrade it"
+            ),
             LinkOutput::Below(output) => self.below.perform(output),
             LinkOutput::Missing { uplink, gap } => tracing::warn!(
                 uplink = uplink.0,

@@ -132,6 +132,8 @@ pub struct Below {
     edges: BTreeMap<ClientId, Edge>,
     /// How far those who asked were told what was given up of their accounts.
     told: BTreeMap<ConnectionId, Walk>,
+    /// The accounts of which it is known what was given up: all, unless said otherwise.
+    speaks_for: Option<BTreeSet<AccountId>>,
     /// By the receivers' token, which is the rooms' token too.
     outstanding: BTreeMap<u64, Outstanding>,
     /// What edges refused and is read from the disk, by ticket.
@@ -170,6 +172,7 @@ impl Below {
             tables: BTreeMap::new(),
             welcomed: BTreeMap::new(),
             told: BTreeMap::new(),
+            speaks_for: None,
             outstanding: BTreeMap::new(),
             refused: BTreeMap::new(),
             asked: BTreeSet::new(),

@@ -15,7 +15,7 @@ use riser_link::{
     sender::{Input as SenderInput, LinkEvent, Output as SenderOutput},
 };
 use riser_model::{
-    CursorKey, Gap, LogId, Now, RouteNumber, Run, Seq, Time,
+    AccountId, CursorKey, Gap, LogId, Now, RouteNumber, Run, Seq, Time,
     event::{Scope, SystemEvent},
     time::Anchor,
 };
@@ -110,6 +110,13 @@ pub enum LinkOutput {
         uplink: UplinkNumber,
         /// What.
         said: GivenUp,
+    },
+    /// The hub closed the link when it was asked what was given up: it may be older than that question.
+    Unanswered {
+        /// Whose.
+        uplink: UplinkNumber,
+        /// When it is asked again, from the next time that the link is up.
+        again: Duration,
     },
     /// A hub has other entries under this epoch's name: the log has to be opened anew.
     Reopen {
@@ -218,6 +225,9 @@ impl EdgeCore {
                 self.sender(uplink, SenderInput::Heard { attempt }, now);
                 // Only a hub that has proven who it is.
                 if self.uplinks.get(&uplink).is_some_and(|one| one.attempt == attempt && one.is_up()) {
+                    if let Some(one) = self.uplinks.get_mut(&uplink) {
+                        one.asking.answered();
+                    }
                     if said.more {
                         self.out(LinkOutput::Send { uplink, attempt, frame: EdgeFrame::GivenUp });
                     }
@@ -301,17 +311,39 @@ impl EdgeCore {
                 if let LinkEvent::Above(above) = &event {
                     self.above(number, above, now);
                 }
-                let is_up = matches!(event, LinkEvent::Up { .. });
                 self.emit(number, event, now);
-                if let Some(uplink) = self.uplinks.get(&number).filter(|uplink| is_up && uplink.asks) {
-                    let (attempt, frame) = (uplink.attempt, EdgeFrame::GivenUp);
-                    self.out(LinkOutput::Send { uplink: number, attempt, frame });
+                match (&input, self.uplinks.get_mut(&number)) {
+                    (Some(downlink::Input::LinkUp), Some(uplink)) => {
+                        uplink.asking.up(now.time);
+                        self.ask_given_up(number, now);
+                    }
+                    (Some(downlink::Input::LinkDown), Some(uplink)) => {
+                        if let Some(again) = uplink.asking.down(now.time) {
+                            self.out(LinkOutput::Unanswered { uplink: number, again });
+                        }
+                    }
+                    _ => {}
                 }
                 if let Some(input) = input {
                     self.downlink(number, input, now);
                 }
             }
         }
+    }
+
+    /// The hub is asked what was given up of this edge's account, if that is due.
+    fn ask_given_up(&mut self, number: UplinkNumber, now: Now) {
+        if let Some(uplink) = self.uplinks.get_mut(&number)
+            && uplink.asking.asks(now.time)
+        {
+            let (attempt, frame) = (uplink.attempt, EdgeFrame::GivenUp);
+            self.out(LinkOutput::Send { uplink: number, attempt, frame });
+        }
+    }
+
+    /// Edges below that ask what was given up are told of these accounts: of others this edge does not know it.
+    pub fn speak_for(&mut self, accounts: BTreeSet<AccountId>) {
+        self.below.speak_for(accounts);
     }
 
     /// What lies above this edge, over all uplinks. Of one that is down it is what was heard last.
@@ -518,6 +550,9 @@ impl Core for EdgeCore {
                 for number in numbers {
                     self.sender(number, SenderInput::Deadline, now);
                 }
+                for number in self.uplinks.keys().copied().collect::<Vec<_>>() {
+                    self.ask_given_up(number, now);
+                }
                 let due =
                     |uplink: &Uplink| uplink.downlink.poll_timeout().is_some_and(|time| time <= now.time);
                 let numbers: Vec<UplinkNumber> = self
@@ -579,9 +614,10 @@ impl Core for EdgeCore {
     fn poll_timeout(&self) -> Option<Time> {
         let senders = self.uplinks.values().filter_map(|uplink| uplink.sender.poll_timeout());
         let downlinks = self.uplinks.values().filter_map(|uplink| uplink.downlink.poll_timeout());
+        let asking = self.uplinks.values().filter_map(|uplink| uplink.asking.due_at());
         let instance = self.instance.poll_timeout().map(|(time, _)| time);
         let below = self.below.poll_timeout();
-        senders.map(|(time, _)| time).chain(downlinks).chain(instance).chain(below).min()
+        senders.map(|(time, _)| time).chain(downlinks).chain(asking).chain(instance).chain(below).min()
     }
 
     fn is_drained(&self) -> bool {

@@ -7,6 +7,7 @@
 //!
 //! Read [`EdgeCore`] first, then [`uplink`].
 
+mod asking;
 pub mod downlink;
 mod edge_core;
 pub mod uplink;

@@ -1,6 +1,6 @@
 //! One uplink: its sender, what comes down on it, and how much of the log's numbering it has been told.
 
-use crate::downlink::Downlink;
+use crate::{asking::Asking, downlink::Downlink};
 use riser_link::{
     Receivers, Sender,
     sender::{Down, Input, LinkEvent},
@@ -11,7 +11,7 @@ use riser_model::{
 };
 use riser_rooms::Bus;
 use riser_wire::link::Above;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 /// An uplink's place in the configuration.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -32,8 +32,8 @@ pub struct Uplink {
     told_of: BTreeSet<RoomId>,
     /// What lies above it.
     pub(crate) above: Option<Above>,
-    /// It asks what was given up of the edge's account.
-    pub(crate) asks: bool,
+    /// When it asks what was given up of the edge's account.
+    pub(crate) asking: Asking,
     /// The newest attempt to be connected.
     pub(crate) attempt: u64,
     routes_told: u32,
@@ -61,7 +61,7 @@ impl Uplink {
             told_of: linked.iter().map(|room| Scope::Room(*room).room()).collect(),
             linked,
             above: None,
-            asks: false,
+            asking: Asking::default(),
             attempt: 0,
             routes_told: 0,
             origins_told: 1,
@@ -73,10 +73,10 @@ impl Uplink {
         }
     }
 
-    /// The same that asks its hub what was given up of the edge's account.
+    /// The same that asks its hub what was given up of the edge's account, again and again while the link is up.
     #[must_use]
-    pub fn asking(self, asks: bool) -> Self {
-        Self { asks, ..self }
+    pub fn asking(self, every: Option<Duration>) -> Self {
+        Self { asking: every.map(Asking::every).unwrap_or_default(), ..self }
     }
 
     /// Whether its hub has welcomed it.

@@ -74,6 +74,10 @@ impl Walk {
     /// The account stands like this by now. Whether there is something to be told at once: somebody who is in the middle
     /// asks for the next part by himself, and begins anew.
     pub fn go_on(&mut self, now: Option<Arc<Account>>) -> bool {
+        // It only ever grows: where there is as much as there was, it is the same.
+        if self.is_done && amount(self.account.as_deref()) == amount(now.as_deref()) {
+            return false;
+        }
         let before = if self.is_done { self.account.take() } else { self.before.take() };
         let was_done = std::mem::replace(&mut self.is_done, false);
         *self = Self { before, ..Self::of(now) };
@@ -84,6 +88,10 @@ impl Walk {
         self.is_done = !has_more;
         has_more
     }
+}
+
+fn amount(account: Option<&Account>) -> (usize, usize) {
+    account.map_or((0, 0), |account| (account.revoked.len(), account.gone.len()))
 }
 
 fn after<T>(last: Option<T>) -> Bound<T> {

@@ -1,0 +1,111 @@
+//! When an edge asks its hub what was given up of its account: when the link comes up, and again and again while it is, for
+//! an answer is what says that the hub is heard.
+//!
+//! A hub that is older than that question closes the link over it. Then it is asked later, and later still: the way up has
+//! to go on.
+
+use riser_model::Time;
+use std::time::Duration;
+
+/// Whoever closes the link so soon after it was asked did so because of that.
+const CLOSES_WITHIN: Duration = Duration::from_secs(10);
+/// How long it is not asked then, at first and at most.
+const SHY: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(3600)];
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Asking {
+    /// None where nobody is asked.
+    every: Option<Duration>,
+    at: Option<Time>,
+    unanswered: Option<Time>,
+    shy: Duration,
+}
+
+impl Asking {
+    pub(crate) fn every(every: Duration) -> Self {
+        Self { every: Some(every), ..Self::default() }
+    }
+
+    /// The link is up.
+    pub(crate) fn up(&mut self, now: Time) {
+        self.at = self.every.map(|_| now.plus(self.shy));
+    }
+
+    /// The link is down. For how long it is not asked, if that is why.
+    pub(crate) fn down(&mut self, now: Time) -> Option<Duration> {
+        self.at = None;
+        self.unanswered.take().filter(|asked| now.since(*asked) < CLOSES_WITHIN)?;
+        self.shy = (self.shy * 2).clamp(SHY[0], SHY[1]);
+        Some(self.shy)
+    }
+
+    /// When it is to be asked.
+    pub(crate) fn due_at(&self) -> Option<Time> {
+        self.at
+    }
+
+    /// Whether it is to be asked now: then it is.
+    pub(crate) fn asks(&mut self, now: Time) -> bool {
+        let is_due = self.at.is_some_and(|at| at <= now);
+        if is_due {
+            self.unanswered = Some(now);
+            self.at = self.every.map(|every| now.plus(every));
+        }
+        is_due
+    }
+
+    /// It answered.
+    pub(crate) fn answered(&mut self) {
+        (self.unanswered, self.shy) = (None, Duration::ZERO);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(s: u64) -> Time {
+        Time(0).plus(Duration::from_secs(s))
+    }
+
+    #[test]
+    fn a_hub_is_asked_when_the_link_comes_up_and_again_and_again() {
+        let mut asking = Asking::every(Duration::from_secs(60));
+        assert_eq!((asking.asks(at(0)), asking.due_at()), (false, None));
+        asking.up(at(1));
+        assert!(asking.asks(at(1)) && !asking.asks(at(2)));
+        asking.answered();
+        assert_eq!(asking.due_at(), Some(at(61)));
+        assert!(asking.asks(at(61)));
+        asking.answered();
+        assert_eq!(asking.down(at(62)), None);
+        asking.up(at(63));
+        assert!(asking.asks(at(63)), "at once, over a cut");
+        let mut nobody = Asking::default();
+        nobody.up(at(0));
+        assert_eq!(nobody.due_at(), None);
+    }
+
+    #[test]
+    fn a_hub_that_closes_over_the_question_is_asked_later_and_later_until_it_answers() {
+        let mut asking = Asking::every(Duration::from_secs(60));
+        let mut now = 0;
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            asking.up(at(now));
+            now = asking.due_at().unwrap().since(at(0)).as_secs();
+            assert!(asking.asks(at(now)));
+            waits.push(asking.down(at(now + 1)).unwrap().as_secs());
+        }
+        assert_eq!(waits, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
+        asking.up(at(now));
+        now += 3600;
+        assert!(asking.asks(at(now)));
+        asking.answered();
+        asking.down(at(now + 1));
+        asking.up(at(now + 1));
+        assert!(asking.asks(at(now + 1)));
+        assert_eq!(asking.down(at(now + 20)), None, "that was no answer to a question");
+    }
+}
