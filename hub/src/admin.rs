@@ -203,7 +203,12 @@ impl Admin {
                     return Err(api::not_authorised().into());
                 }
                 let (policy, verifier) = (self.api.policy(), self.api.verifier.as_ref());
-                api::entered(&policy, verifier, &self.api.origins, peer, headers, &mut Vec::new()).await
+                let entered =
+                    api::entered(&policy, verifier, &self.api.origins, peer, headers, &mut Vec::new()).await;
+                if let Ok((principal, _)) = &entered {
+                    self.api.came(principal.client).await;
+                }
+                entered
             }
             None => self.enter_by_page(peer, connection, headers).await,
         };

@@ -89,7 +89,15 @@ impl Api {
             let (deed, why) = (Deed::Refused, why(&tells, refusal));
             self.write_down(audited(&tells, peer, connection, deed, why), is_wrong).await;
         }
+        if let Ok((principal, _)) = &entered {
+            self.came(principal.client).await;
+        }
         entered
+    }
+
+    /// Who is let in by a request is used too.
+    pub(crate) async fn came(&self, client: ClientId) {
+        self.core.ask(move |core, _| core.came(client)).await;
     }
 
     pub(crate) async fn knows_offender(&self, peer: &Peer) -> bool {

@@ -242,6 +242,8 @@ impl Hub {
             let (unused, metrics) = (config.clients.unused.0, Arc::clone(&shared.metrics));
             let caretaker = Caretaker::open(config.data(), unused, registrar, core, metrics);
             hub.background.spawn(caretaker.keep());
+        } else {
+            Caretaker::forget(config.data());
         }
         let lookout = Arc::new(Lookout::new(
             hub.handle.clone(),

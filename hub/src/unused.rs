@@ -1,7 +1,8 @@
 //! Clients that are used no more: once an hour it is looked who came, and who came nowhere for too long is warned of and
 //! then removed, as an admin would.
 //!
-//! How long each was not used is in `clients-idle.json` of the data folder. Where that is lost, the time begins anew.
+//! How long each was not used is in `clients-idle.json` of the data folder. Where that is lost, or nobody looked for a while,
+//! the time begins anew. Who came while others were being removed is not.
 
 use crate::accounts::{Registrar, Told, Wanted};
 use riser_gate::{
@@ -11,8 +12,10 @@ use riser_gate::{
 };
 use riser_host::HostHandle;
 use riser_hub_core::HubCore;
+use riser_model::Wall;
 use riser_model::event::{Scope, SystemEvent};
-use riser_shell::Metrics;
+use riser_shell::{Clock, Metrics};
+use serde::{Deserialize, Serialize};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -24,6 +27,14 @@ use std::{
 const NAME: &str = "clients-idle.json";
 /// How often it is looked at.
 const EVERY: Duration = Duration::from_secs(3600);
+
+/// What the file says.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    /// When, milliseconds since 1970.
+    at: i64,
+    idle: Idle,
+}
 
 /// See the module.
 pub struct Caretaker {
@@ -45,8 +56,14 @@ impl Caretaker {
         metrics: Arc<Metrics>,
     ) -> Self {
         let file = folder.join(NAME);
-        let idle = fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        Self { file, idle: idle.unwrap_or_default(), lasts, registrar, core, metrics }
+        let idle = read(&file, Clock.now().wall);
+        Self { file, idle, lasts, registrar, core, metrics }
+    }
+
+    /// Nobody looks: what was known is no reason to remove anybody when somebody looks again.
+    pub fn forget(folder: &Path) {
+        // Mostly there is none.
+        let _ = fs::remove_file(folder.join(NAME));
     }
 
     /// Looks again and again, for as long as the hub runs.
@@ -80,6 +97,9 @@ impl Caretaker {
     }
 
     async fn remove(&self, Unused { account, client, name }: Unused) {
+        if self.core.ask(move |core, _| core.has_come(client)).await != Some(false) {
+            return;
+        }
         let lasts = riser_model::duration::Duration(self.lasts);
         let told = Told {
             what: "removed",
@@ -97,7 +117,17 @@ impl Caretaker {
 
     fn save(&self) -> io::Result<()> {
         let new = self.file.with_extension("new");
-        fs::write(&new, serde_json::to_vec(&self.idle)?)?;
+        let written = Written { at: Clock.now().wall.0, idle: self.idle.clone() };
+        fs::write(&new, serde_json::to_vec(&written)?)?;
         fs::rename(new, &self.file)
     }
+}
+
+fn read(file: &Path, now: Wall) -> Idle {
+    let bytes = fs::read(file).unwrap_or_default();
+    let Ok(Written { at, mut idle }) = serde_json::from_slice(&bytes) else { return Idle::default() };
+    // A clock that was set back says nothing of how long it lay there.
+    let ago = u64::try_from(now.0.saturating_sub(at)).map_or(Duration::MAX, Duration::from_millis);
+    idle.resume(ago);
+    idle
 }

@@ -1,6 +1,7 @@
 //! Which clients are not used any more: for how long each was let in nowhere, while the instance ran.
 //!
-//! Only time in which it could have come counts: neither a stop nor a step of a clock makes a client old. Users, edges, and
+//! Only time in which it could have come counts: neither a stop, nor a step of a clock, nor a sealed account makes a client
+//! old. Nobody is removed but some time after a warning that said so, by the same configuration and lately. Users, edges, and
 //! what a file declares are never of these: people come back from a long leave, what is behind an edge speaks for it, and a
 //! file is its owner's to clear up.
 
@@ -38,16 +39,31 @@ pub struct Unused {
 /// For how long each client was not used.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Idle {
+    /// How long nobody might be unused when it was last looked, seconds.
+    lasts: u64,
     clients: BTreeMap<ClientId, Since>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 struct Since {
     seconds: u64,
-    warned: bool,
+    /// For how many it was not used when its admins were warned.
+    warned: Option<u64>,
 }
 
 impl Idle {
+    /// It was written down so long ago. What was warned of then is warned of again, if it would be over by now: what lay aside,
+    /// as in a backup, knows nothing of who came meanwhile.
+    pub fn resume(&mut self, written: Duration) {
+        if written.as_secs() >= self.lasts / u64::from(WARNED_BEFORE) {
+            self.forget_warnings();
+        }
+    }
+
+    fn forget_warnings(&mut self) {
+        self.clients.values_mut().for_each(|since| since.warned = None);
+    }
+
     /// So much time went by, in which these were used. What is to be done about the others, where nobody may be unused for
     /// longer than `lasts`.
     pub fn pass(
@@ -57,23 +73,32 @@ impl Idle {
         used: &BTreeSet<ClientId>,
         lasts: Duration,
     ) -> Vec<Verdict> {
+        if std::mem::replace(&mut self.lasts, lasts.as_secs()) != lasts.as_secs() {
+            self.forget_warnings();
+        }
         let mut before = std::mem::take(&mut self.clients);
         let mut verdicts = Vec::new();
+        let notice = lasts / WARNED_BEFORE;
         for (id, account) in accounts.iter() {
             for (client, name) in made_here(account) {
                 let mut since = before.remove(&client).unwrap_or_default();
                 if used.contains(&client) {
                     since = Since::default();
-                } else {
+                } else if !account.sealed {
                     since.seconds = since.seconds.saturating_add(by.as_secs());
                 }
                 let idle = Duration::from_secs(since.seconds);
                 let unused = || Unused { account: id, client, name: name.clone() };
-                if idle >= lasts {
-                    verdicts.push(Verdict::Remove(unused()));
-                } else if idle >= lasts - lasts / WARNED_BEFORE && !since.warned {
-                    since.warned = true;
-                    verdicts.push(Verdict::Warn(unused(), lasts - idle));
+                match since.warned {
+                    _ if account.sealed => {}
+                    Some(at) if idle >= lasts && since.seconds >= at.saturating_add(notice.as_secs()) => {
+                        verdicts.push(Verdict::Remove(unused()));
+                    }
+                    None if idle >= lasts - notice => {
+                        since.warned = Some(since.seconds);
+                        verdicts.push(Verdict::Warn(unused(), lasts.saturating_sub(idle).max(notice)));
+                    }
+                    Some(_) | None => {}
                 }
                 self.clients.insert(client, since);
             }
@@ -144,6 +169,61 @@ mod tests {
     fn who_comes_nowhere_for_thirty_days_is_warned_of_and_removed_and_nobody_else() {
         let told = days(|day| if day % 29 == 0 { vec![LAMP] } else { vec![] }, 30);
         assert_eq!(told, [(27, PUMP, "warned"), (27, LAMP, "warned"), (30, PUMP, "removed")]);
+    }
+
+    /// What is told of the two when it is looked `days` later, where nobody may be unused for longer than `lasts`.
+    fn told(idle: &mut Idle, days: u32, lasts: Duration) -> Vec<&'static str> {
+        let verdicts = idle.pass(DAY * days, &accounts(), &BTreeSet::new(), lasts);
+        verdicts
+            .iter()
+            .map(|verdict| match verdict {
+                Verdict::Warn(_, left) => {
+                    assert!(*left >= lasts / WARNED_BEFORE, "{left:?}");
+                    "warned"
+                }
+                Verdict::Remove(_) => "removed",
+            })
+            .collect()
+    }
+
+    #[test]
+    fn nobody_is_removed_without_a_warning_by_the_same_configuration_some_time_before() {
+        let mut idle = Idle::default();
+        assert_eq!(told(&mut idle, 28, LASTS), ["warned"; 2]);
+        assert_eq!(
+            told(&mut idle, 0, DAY * 10),
+            ["warned"; 2],
+            "it lasts less by now: that is another warning"
+        );
+        assert_eq!(told(&mut idle, 0, DAY * 10), [""; 0]);
+        assert_eq!(told(&mut idle, 1, DAY * 10), ["removed"; 2]);
+        let mut idle = Idle::default();
+        assert_eq!(told(&mut idle, 100, LASTS), ["warned"; 2], "whatever it is late for");
+        assert_eq!(told(&mut idle, 2, LASTS), [""; 0]);
+        assert_eq!(told(&mut idle, 1, LASTS), ["removed"; 2]);
+    }
+
+    #[test]
+    fn what_was_written_long_ago_warns_again_before_anybody_is_removed() {
+        let mut idle = Idle::default();
+        assert_eq!(told(&mut idle, 29, LASTS), ["warned"; 2]);
+        let mut backup = idle.clone();
+        idle.resume(DAY * 2);
+        assert_eq!(told(&mut idle, 3, LASTS), ["removed"; 2]);
+        backup.resume(DAY * 3);
+        assert_eq!(told(&mut backup, 3, LASTS), ["warned"; 2]);
+    }
+
+    #[test]
+    fn time_in_which_an_account_was_sealed_does_not_count() {
+        let mut idle = Idle::default();
+        assert_eq!(told(&mut idle, 29, LASTS), ["warned"; 2]);
+        let all = accounts();
+        let account = all.iter().next().unwrap().1;
+        let sealed = Accounts::of([Account { sealed: true, ..Account::clone(account) }]);
+        assert_eq!(idle.pass(DAY * 100, &sealed, &BTreeSet::new(), LASTS), []);
+        assert_eq!(told(&mut idle, 2, LASTS), [""; 0]);
+        assert_eq!(told(&mut idle, 1, LASTS), ["removed"; 2]);
     }
 
     #[test]

@@ -391,11 +391,21 @@ impl Instance {
         self.connections.len()
     }
 
-    /// Who was let in since this was asked for, is connected, or is behind an edge.
+    /// Who was let in or published behind an edge since this was asked for, is connected, or is in a room behind an edge.
     pub fn used(&mut self) -> BTreeSet<ClientId> {
         let mut used = std::mem::take(&mut self.came);
         used.extend(self.of_client.keys().copied().chain(self.presences.clients()));
         used
+    }
+
+    /// Whether that one was let in since who was used was asked for, or is connected.
+    pub fn has_come(&self, client: ClientId) -> bool {
+        self.came.contains(&client) || self.of_client.contains_key(&client)
+    }
+
+    /// Somebody was let in without a connection, as by a request.
+    pub fn came(&mut self, client: ClientId) {
+        self.came.insert(client);
     }
 
     /// Whether whoever comes from there was sent away several times lately.

@@ -88,6 +88,16 @@ impl HubCore {
         self.instance.used()
     }
 
+    /// Whether that one was let in since who was used was asked for, or is connected.
+    pub fn has_come(&self, client: ClientId) -> bool {
+        self.instance.has_come(client)
+    }
+
+    /// Somebody was let in without a connection, as by a request.
+    pub fn came(&mut self, client: ClientId) {
+        self.instance.came(client);
+    }
+
     /// What became of an errand of that connection's.
     pub fn ran(&mut self, connection: ConnectionId, result: Result<Finished, Refusal>, now: Now) {
         self.instance.handle(InstanceInput::Ran { connection, result }, now);

@@ -147,6 +147,9 @@ impl Instance {
                                 self.note_void(&frame);
                                 continue;
                             }
+                            // Whoever published behind an edge came, however short it was there.
+                            let brought = self.bus.route(frame.route).filter(|_| frame.origin.is_some());
+                            self.came.extend(brought.map(|route| route.client));
                             self.sessions.apply(first.plus(n as u64), &frame);
                             changes.extend(self.presences.apply(&frame));
                             self.settled.apply(&frame);

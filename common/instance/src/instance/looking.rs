@@ -124,6 +124,9 @@ impl Instance {
     pub(super) fn say_change(&mut self, change: Change, now: Now) {
         let Change { log, room, client, name, connection, left } = change;
         self.readiness.is_due = true;
+        if left.is_none() {
+            self.came.insert(client);
+        }
         let behind = self.sites.get(&log).map(|site| site.name.clone());
         let event = match left {
             None => SystemEvent::Joined { client, name, connection, behind },
