@@ -33,6 +33,7 @@ mod own_client;
 mod page;
 mod partition;
 mod proxy;
+mod quotas;
 mod readme;
 mod retaining;
 mod rights;
