@@ -305,6 +305,15 @@ impl EdgeConfig {
         wrong
     }
 
+    fn check_archived(&self) -> impl Iterator<Item = Invalid> {
+        let rooms =
+            self.account.iter().flat_map(|account| account.room.iter().map(move |room| (account, room)));
+        rooms.filter(|(_, room)| room.archive).map(|(account, room)| {
+            let key = format!("account[{}].room[{}].archive", account.name, room.name);
+            Invalid::new(key, "edges have no archive", "leave it out here, and set it at the hub")
+        })
+    }
+
     fn check_room(&self, key: &str, room: &RoomName) -> Option<Invalid> {
         let rooms = || self.account.iter().flat_map(|account| &account.room).map(|room| room.name.as_str());
         let room = room.as_str();
@@ -334,6 +343,7 @@ impl Program for EdgeConfig {
         wrong.extend(self.check_uplinks());
         wrong.extend(self.check_bindings());
         wrong.extend(self.check_sources());
+        wrong.extend(self.check_archived());
         wrong.extend(self.vouched.as_ref().and_then(|vouched| vouched.check(self)));
         match self.directory() {
             Ok(directory) => {

@@ -93,9 +93,9 @@ impl Edge {
         let path = config.data().join(setup::RETAINED);
         let (retained, table) = setup::retained(&path, &recovered, writer.reader(), &config.limits);
         let (rooms, bindings) = (rooms(&directory), config.bindings());
-        let pasts = pasts(&rooms, &writer.reader());
+        let past = setup::Past { pasts: pasts(&rooms, &writer.reader(), None), ..setup::Past::default() };
         let linked: BTreeSet<RoomId> = rooms.iter().filter(|room| room.linked).map(|room| room.id).collect();
-        let mut instance = setup::instance(&recovered, rooms, bindings, &config.limits, retained, pasts, now);
+        let mut instance = setup::instance(&recovered, rooms, bindings, &config.limits, retained, past, now);
         instance.know(Arc::clone(&directory));
         let metrics = Arc::new(Metrics::new("edge", env!("CARGO_PKG_VERSION")));
         metrics.configuration_refused.set(u64::from(refused.is_some()));
@@ -121,7 +121,7 @@ impl Edge {
         let (fork_sender, forked) = watch::channel(false);
         let (answer, answers) = mpsc::unbounded_channel();
         let saved = answer.clone();
-        let storage = Storage::start(writer, Box::new(()), move |said| {
+        let storage = Storage::start(writer, Box::new(()), None, move |said| {
             // The host may have ended; then nobody waits.
             let _ = answer.send(said);
         })
@@ -438,6 +438,7 @@ fn rooms(directory: &Directory) -> Vec<Room> {
         ready: Vec::new(),
         history: History::Log,
         retention: Default::default(),
+        archive: false,
         quota: Default::default(),
         linked: true,
         down: false,

@@ -4,7 +4,7 @@
 import { made, reason } from "./element.js";
 
 /** For who administers the account. */
-const THE_ACCOUNTS = ["name", "linked", "down", "quota.messages", "quota.bytes", "quota.every", "quota.connections", "quota.channels", "quota.subscriptions"];
+const THE_ACCOUNTS = ["name", "archive", "linked", "down", "quota.messages", "quota.bytes", "quota.every", "quota.connections", "quota.channels", "quota.subscriptions"];
 const NUMBERS = ["retention.count", "quota.messages", "quota.connections", "quota.channels", "quota.subscriptions"];
 const TABLES = ["retention", "quota"];
 const TEXTS = ["retention.bytes", "retention.age", "quota.bytes", "quota.every"];
@@ -50,6 +50,7 @@ export class Configuration {
     fields.name.value = room.name;
     fields.kind.value = room.kind ?? "bus";
     fields.history.value = room.history;
+    fields.archive.checked = room.archive ?? false;
     fields.linked.checked = room.linked;
     fields.down.checked = room.down;
     fields.ready.value = (room.ready ?? []).join(", ");
@@ -106,6 +107,7 @@ export class Configuration {
       history: fields.history.value,
       retention: table("retention"),
       quota: table("quota"),
+      archive: fields.archive.checked,
       linked: fields.linked.checked,
       down: fields.down.checked,
       ready: list(fields.ready.value.split(/[\s,]+/).filter(Boolean)),

@@ -520,11 +520,18 @@ mod tests {
 
     #[test]
     fn fields_of_a_room_are_typed_as_in_the_file() {
-        let fields =
-            ["history=log", "retention.count=20", "down=true", "gate=[\"key\"]", "retention.age=30d", "id="];
+        let fields = [
+            "history=log",
+            "retention.count=20",
+            "down=true",
+            "archive=true",
+            "gate=[\"key\"]",
+            "retention.age=30d",
+            "id=",
+        ];
         let all = room_fields(&fields.map(str::to_owned)).unwrap();
         let want = json!({
-            "history": "log", "retention": { "count": 20, "age": "30d" }, "down": true, "gate": ["key"], "id": null,
+            "history": "log", "retention": { "count": 20, "age": "30d" }, "down": true, "archive": true, "gate": ["key"], "id": null,
         });
         assert_eq!(Value::Object(all), want);
         assert!(room_fields(&["nonsense".to_owned()]).is_err());

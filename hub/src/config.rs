@@ -132,6 +132,9 @@ pub struct HubQuota {
     pub bytes: ByteSize,
     /// The length of one of its files.
     pub segment: ByteSize,
+    /// The most that what is archived takes on disk, beside the log; four times the log's unless set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive: Option<ByteSize>,
 }
 
 impl Default for HubConfig {
@@ -167,11 +170,16 @@ impl Default for HubListen {
 
 impl Default for HubQuota {
     fn default() -> Self {
-        Self { bytes: ByteSize::gib(16), segment: ByteSize::mib(64) }
+        Self { bytes: ByteSize::gib(16), segment: ByteSize::mib(64), archive: None }
     }
 }
 
 impl HubQuota {
+    /// The most that the archive takes, bytes.
+    pub fn archive_bytes(&self) -> u64 {
+        self.archive.map_or(self.bytes.0.saturating_mul(4), |archive| archive.0)
+    }
+
     /// The bounds of the log.
     pub fn log(&self) -> riser_log::Config {
         let standard = riser_log::Config::hub();
@@ -187,6 +195,11 @@ impl HubQuota {
         if self.segment.0 < SEGMENT_MIN.0 {
             let what = format!("files of {} do not take the largest batch of a link", self.segment);
             return Some(Invalid::new("quota.segment", what, format!("{SEGMENT_MIN} or more")));
+        }
+        if let Some(archive) = self.archive.filter(|archive| *archive < self.bytes) {
+            let what = format!("an archive of {archive} is smaller than its log");
+            let want = format!("{} or more: it has what the log has still, too", self.bytes);
+            return Some(Invalid::new("quota.archive", what, want));
         }
         let bad = self.log().check().err()?;
         Some(Invalid::new("quota", bad.to_string(), "correct quota.bytes or quota.segment"))

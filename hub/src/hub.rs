@@ -31,6 +31,7 @@ use riser_link::{
     Key, Receivers,
     receivers::{Config as ReceiversConfig, LIMITS, Others, cursors_max},
 };
+use riser_log::archive::Archive;
 use riser_model::{
     History, Now, Room,
     event::{Scope, SystemEvent},
@@ -133,9 +134,16 @@ impl Hub {
         let path = config.data().join(setup::RETAINED);
         let (retained, table) = setup::retained(&path, &recovered, writer.reader(), &config.limits);
         let rooms = rooms(&directory);
-        let pasts = pasts(&rooms, &writer.reader());
+        let path_of_archive = config.data().join(setup::ARCHIVE);
+        let archive = setup::open_archive(&path_of_archive, config.quota.archive_bytes(), &rooms, &recovered);
+        let mut archived = archive.as_ref().map(Archive::reader);
+        let past = setup::Past {
+            pasts: pasts(&rooms, &writer.reader(), archived.as_mut()),
+            archived: archive.as_ref().map(Archive::rooms).unwrap_or_default(),
+            spans: archive.as_ref().map(Archive::spans).unwrap_or_default(),
+        };
         let mut instance =
-            setup::instance(&recovered, rooms, Vec::new(), &config.limits, retained, pasts, now);
+            setup::instance(&recovered, rooms, Vec::new(), &config.limits, retained, past, now);
         instance.know(Arc::clone(&directory));
         let receivers = Receivers::new(
             ReceiversConfig {
@@ -152,6 +160,7 @@ impl Hub {
         let opened = downlinks::opened(recovered.log, &recovered.chain, &recovered.cursors, gaps);
         let metrics = Arc::new(Metrics::new("hub", env!("CARGO_PKG_VERSION")));
         metrics.configuration_refused.set(u64::from(refused.is_some()));
+        metrics.archive_failing.set(u64::from(archive.is_none()));
         let audit = Audit::open(config.data(), Arc::clone(&metrics));
         let (audited, keep_audit) = audit.gates();
         let health = Arc::new(Health::default());
@@ -159,7 +168,7 @@ impl Hub {
         let (answer, answers) = mpsc::unbounded_channel();
         let saved = answer.clone();
         let footers = Footers::open(&config.data().join(HISTORY));
-        let storage = Storage::start(writer, Box::new(footers), move |said| {
+        let storage = Storage::start(writer, Box::new(footers), archive, move |said| {
             // The host may have ended; then nobody waits.
             let _ = answer.send(said);
         })
@@ -470,6 +479,7 @@ pub(crate) fn rooms(directory: &Directory) -> Vec<Room> {
         ready: Vec::new(),
         history: History::Log,
         retention: Default::default(),
+        archive: false,
         quota: Default::default(),
         linked: false,
         down: false,

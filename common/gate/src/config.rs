@@ -179,6 +179,9 @@ pub struct RoomConfig {
     /// How much of the past is kept: `{ count = 10000, bytes = "64 MiB", age = "30d" }`, each of them optional.
     #[serde(default, skip_serializing_if = "Retention::is_empty")]
     pub retention: Retention,
+    /// Whether a hub keeps what its log's quota recycles of it, within `quota.archive` of the hub. With `history = "log"`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub archive: bool,
     /// What it takes: `{ messages = 1000, bytes = "1 MiB", every = "1m", connections = 50, channels = 200,
     /// subscriptions = 500 }`, each of them optional.
     #[serde(default, skip_serializing_if = "Quota::is_empty")]
@@ -213,6 +216,7 @@ impl RoomConfig {
             ready,
             history,
             retention,
+            archive: false,
             quota: Quota::default(),
             linked: true,
             down: false,

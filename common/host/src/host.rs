@@ -353,6 +353,8 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                 self.parts.core.handle(Input::Lost(gaps.clone()), now);
                 self.rooms(RoomsInput::Trimmed { oldest, oldest_at, gaps }, now);
             }
+            Answer::Archived { rooms, .. } => self.rooms(RoomsInput::Archived { rooms }, now),
+            Answer::Routes(routes) => self.rooms(RoomsInput::ArchivedRoutes(routes), now),
             Answer::Recovered => {}
             Answer::Saved { changes } => {
                 self.unsaved.drain(..changes.min(self.unsaved.len()));
@@ -441,6 +443,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                 let now = self.parts.clock.now();
                 self.instance(InstanceInput::Ran { connection, result: Err(not_run(&why)) }, now);
             }
+            InstanceOutput::Archive(rooms) => self.parts.storage.archive(rooms),
             InstanceOutput::Retained(changes) => {
                 if self.unsaved.is_empty() {
                     self.parts.storage.hold_for_views(Some(self.seen));

@@ -42,7 +42,14 @@ impl Watch for Meter {
                 }
             }
             Answer::Recovered => self.health.log_failing(None),
-            Answer::Read { .. } | Answer::Saved { .. } => {}
+            Answer::Archived { status, let_go, failing, .. } => {
+                self.metrics.archive_used.set(status.bytes);
+                self.metrics.archive_quota.set(status.quota);
+                self.metrics.archive_volumes.set(status.volumes);
+                self.metrics.archive_let_go.inc_by(*let_go);
+                self.metrics.archive_failing.set(u64::from(failing.is_some()));
+            }
+            Answer::Read { .. } | Answer::Routes(_) | Answer::Saved { .. } => {}
         }
     }
 

@@ -1,8 +1,12 @@
 //! What a process sets up around its core before it runs: the log, the instance over it, the network's limits.
 
 use riser_instance::{Instance, LogFold};
-use riser_log::{Config as LogConfig, Disk, Entropy, Finding, OpenError, Reader, Recovered, Writer};
-use riser_model::{Binding, Chunk, Now, Position, Room, RoomId, Route, RouteNumber, Run, Seq};
+use riser_log::{
+    Config as LogConfig, Disk, Entropy, Finding, OpenError, Reader, Recovered, Writer, archive::Archive,
+};
+use riser_model::{
+    Archived, Binding, Chunk, EpochSpan, Now, Position, Room, RoomId, Route, RouteNumber, Run, Seq,
+};
 use riser_net::{Clock as NetClock, Entrance, Limits, core_inbox, inbox::CoreInbox, tls};
 use riser_rooms::{Bus, Config as RoomsConfig, Mark, RetainedTable, Start, retained::Saved};
 use riser_shell::{
@@ -27,6 +31,8 @@ const INBOX_BYTES_MAX: u32 = 16 << 20;
 const READ_BYTES: usize = 1 << 20;
 /// The table of what channels retain, in the data folder.
 pub const RETAINED: &str = "retained.redb";
+/// The folder of the archive, in the data folder.
+pub const ARCHIVE: &str = "archive";
 
 /// Why a log could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +72,37 @@ pub fn open_log(
         "log opened"
     );
     Ok((writer, recovered))
+}
+
+/// Opens the archive in a folder, of a log as it was found, for these rooms. Without it nothing of them is kept beyond
+/// the log: what keeps it from opening is said, and whatever else there is goes on (promise 4).
+pub fn open_archive(
+    folder: &Path,
+    quota_bytes: u64,
+    rooms: &[Room],
+    recovered: &Recovered<LogFold>,
+) -> Option<Archive<RealDisk>> {
+    let wanted: BTreeMap<RoomId, Seq> =
+        rooms.iter().filter(|room| room.archive).map(|room| (room.id, Seq::ZERO)).collect();
+    let opened = RealDisk::open(folder)
+        .map_err(anyhow::Error::from)
+        .and_then(|disk| Ok(Archive::open(disk, recovered.log, &recovered.chain, quota_bytes)?));
+    let (mut archive, findings) = opened
+        .inspect_err(|error| {
+            tracing::error!(
+                %error,
+                folder = %folder.display(),
+                "the archive cannot be opened: what the log lets go of is lost until the next start"
+            );
+        })
+        .ok()?;
+    for finding in findings {
+        tracing::warn!(?finding, "the archive is not as it should be");
+    }
+    archive.want(wanted);
+    let status = archive.status();
+    tracing::info!(folder = %folder.display(), volumes = status.volumes, bytes = status.bytes, "archive opened");
+    Some(archive)
 }
 
 /// What channels retain, as it was saved beside the log and with what the log has beyond that; and its table, if there
@@ -124,6 +161,25 @@ fn opened(path: &Path) -> anyhow::Result<(Table, (RetainedTable, Option<Position
     Ok((table, saved))
 }
 
+/// What there is of the rooms' past, beside what the log says of itself.
+#[derive(Debug, Default)]
+pub struct Past {
+    /// How much of which room is there, as [`riser_instance::pasts`] counts it.
+    pub pasts: Vec<(RoomId, Vec<Mark>)>,
+    /// From where on an archive has everything of which room that the log has not.
+    pub archived: BTreeMap<RoomId, Archived>,
+    /// The epochs of what is in the archive.
+    pub spans: Vec<EpochSpan>,
+}
+
+impl Past {
+    /// The epochs of the log, and before them those that only the archive still knows.
+    fn chain(&self, log: &[EpochSpan]) -> Vec<EpochSpan> {
+        let unknown = |span: &&EpochSpan| log.iter().all(|known| known.epoch != span.epoch);
+        self.spans.iter().filter(unknown).chain(log).copied().collect()
+    }
+}
+
 /// The instance over a log as it was opened.
 pub fn instance(
     recovered: &Recovered<LogFold>,
@@ -131,7 +187,7 @@ pub fn instance(
     bindings: Vec<Binding>,
     limits: &LimitsConfig,
     retained: RetainedTable,
-    pasts: Vec<(RoomId, Vec<Mark>)>,
+    past: Past,
     now: Now,
 ) -> Instance {
     let standard = RoomsConfig::default();
@@ -145,11 +201,12 @@ pub fn instance(
     let start = Start {
         log: recovered.log,
         epoch: recovered.epoch,
-        chain: recovered.chain.clone(),
+        chain: past.chain(&recovered.chain),
         next: recovered.next,
         oldest: recovered.oldest,
         oldest_at: recovered.oldest_at,
-        pasts,
+        archived: past.archived,
+        pasts: past.pasts,
         gaps: recovered.gaps.iter().map(|record| record.gap).collect(),
         routes: recovered.routes.clone(),
         origins: recovered.origins.clone(),

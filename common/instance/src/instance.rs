@@ -164,6 +164,8 @@ pub enum Output {
     },
     /// The table of what channels retain is to have these on disk too, sooner or later. Not answered.
     Retained(Changes),
+    /// These rooms are archived, and no other; each shows nothing up to that seq any more.
+    Archive(BTreeMap<RoomId, Seq>),
     /// Everything up to here is on disk.
     Committed {
         /// The new `last_added`.

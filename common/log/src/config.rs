@@ -27,6 +27,8 @@ pub struct Holds {
     pub custodians: usize,
     /// Everything after this is wanted by views, and held within [`Config::view_bytes_max`].
     pub views: Option<Seq>,
+    /// Everything after this is not archived yet: while it is the oldest, the log may take half its quota more.
+    pub archive: Option<Seq>,
     /// Ways down hold as views do: where new entries are refused before old ones go, a site that is away must not stop
     /// what comes in.
     pub downlinks_as_views: bool,

@@ -119,6 +119,12 @@ impl Footer {
         after.checked_sub(1).and_then(|at| self.points.get(at)).map_or(self.first, |point| point.first)
     }
 
+    /// Where the last point at or before `seq` is.
+    pub(crate) fn offset_before(&self, seq: Seq) -> u64 {
+        let after = self.points.partition_point(|point| point.first <= seq);
+        after.checked_sub(1).and_then(|at| self.points.get(at)).map_or(0, |point| point.offset)
+    }
+
     /// One that lists no channels, and says so.
     pub(crate) fn unlisted(first: Seq, last: Seq, data_end: u64, points: Vec<Point>) -> Self {
         Self { first, last, data_end, complete: false, points, channels: Vec::new() }
@@ -219,6 +225,28 @@ impl Tally {
         point
     }
 
+    /// A piece was appended that speaks of all seqs from `first` on and holds some of them: what
+    /// [`Tally::add_some`] is told next. Beyond the most points there may be, it belongs to the last.
+    pub fn begin_piece(&mut self, offset: u64, first: Seq) {
+        let far = self.points.last().is_none_or(|point| offset >= point.offset + self.stride);
+        if far && (self.points.len() as u64) < POINTS_MAX {
+            self.points.push(Point { offset, first });
+        }
+    }
+
+    /// Entries of the piece at hand, dense from `first` on.
+    pub fn add_some(&mut self, first: Seq, entries: &[u8]) {
+        let slot = self.points.len().saturating_sub(1);
+        for (frame, n) in frames(entries).map_while(Result::ok).zip(0..) {
+            self.take(Some((frame.route, RouteTally::of(first.plus(n), &frame, slot))));
+        }
+    }
+
+    /// The piece at hand speaks of everything up to `last`, and ends there.
+    pub fn end_piece(&mut self, last: Seq, end: u64) {
+        (self.last, self.data_end) = (last, end);
+    }
+
     fn take(&mut self, run: Option<(RouteNumber, RouteTally)>) {
         let Some((route, run)) = run.filter(|(route, _)| *route != RouteNumber::NONE) else { return };
         self.by_route.entry(route.0).and_modify(|tally| tally.go_on(&run)).or_insert(run);
@@ -234,6 +262,13 @@ impl Tally {
         let points = self.points.len() as u64 * 10;
         let channels = self.by_route.len() as u64 * 120;
         padded(HEADER_BYTES as u64 + 64 + points + channels).min(max)
+    }
+
+    /// The footer of pieces that hold some of the seqs: all of the channels that are there.
+    pub fn footer_of_some(&self, routes: &Definitions<Route>) -> Footer {
+        let footer = self.footer(routes, u64::MAX);
+        let complete = self.by_route.keys().all(|number| routes.contains(*number));
+        Footer { complete, ..footer }
     }
 
     /// The footer, with as many channels as fit in about `max` bytes.

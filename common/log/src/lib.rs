@@ -10,6 +10,7 @@
 //! looked into without being opened is in [`survey`] and [`verification`].
 #![warn(clippy::indexing_slicing)]
 
+pub mod archive;
 mod block;
 mod checkpoint;
 mod commit;

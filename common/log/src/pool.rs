@@ -84,6 +84,15 @@ impl<D: Disk> Pool<D> {
         self.fresh.is_some() || self.spares.iter().any(|spare| spare.length >= length)
     }
 
+    /// Removes a file that holds nothing, if there is one.
+    pub fn remove_spare(&mut self) -> io::Result<bool> {
+        let Some(spare) = self.spares.last() else { return Ok(false) };
+        self.disk.remove(&spare.name)?;
+        self.spares.pop();
+        self.disk.sync_dir()?;
+        Ok(true)
+    }
+
     /// Does a bounded piece of making a segment of at least that length ready out of what is here. Whether it did
     /// anything.
     pub fn step(&mut self, length: u64) -> io::Result<bool> {
@@ -101,11 +110,7 @@ impl<D: Disk> Pool<D> {
         if let Some(ready) = self.ready.take() {
             self.spares.push(Spare { name: segment_name(ready.number), length: ready.length });
         }
-        let Some(spare) = self.spares.last() else { return Ok(false) };
-        self.disk.remove(&spare.name)?;
-        self.spares.pop();
-        self.disk.sync_dir()?;
-        Ok(true)
+        self.remove_spare()
     }
 
     /// Begins a new file.

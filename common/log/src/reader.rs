@@ -25,7 +25,7 @@ const AHEAD_BYTES_MAX: usize = 1024 * 1024;
 
 /// Reads a log. Clones are independent; none disturbs the writer.
 pub struct Reader<D: Disk> {
-    disk: D,
+    pub(crate) disk: D,
     pub(crate) shared: Arc<Shared<D>>,
     place: Option<Place<D>>,
     /// What the last few segments hold that somebody looked for something in, the newest last.

@@ -47,6 +47,9 @@ impl<D: Disk, F: Fold> Writer<D, F> {
             return Ok(true);
         }
         self.blocked = None;
+        if self.holds.archive.is_some() && self.bytes() > self.quota() && self.shrink()? {
+            return Ok(true);
+        }
         if self.pool.is_ready(length) {
             return Ok(false);
         }
@@ -54,7 +57,7 @@ impl<D: Disk, F: Fold> Writer<D, F> {
             return Ok(!self.pool.is_ready(length));
         }
         let mut refused = Refused::Quota { quota: self.config.quota_bytes };
-        if self.bytes() + length <= self.config.quota_bytes {
+        if self.bytes() + length <= self.quota() {
             if self.disk.free_space()? >= length {
                 return self.pool.begin(length).map(|()| true);
             }
@@ -65,6 +68,21 @@ impl<D: Disk, F: Fold> Writer<D, F> {
             self.blocked = Some(refused);
         }
         Ok(trimmed)
+    }
+
+    /// What all files may take now: half as much again as the quota while an archive has not seen the oldest segment.
+    fn quota(&self) -> u64 {
+        let quota = self.config.quota_bytes;
+        if self.oldest_unarchived() { quota + quota / 2 } else { quota }
+    }
+
+    fn oldest_unarchived(&self) -> bool {
+        self.holds.archive.is_some_and(|through| self.last_of_oldest() > through) && self.segments.len() > 1
+    }
+
+    /// Gives back what was taken beyond the quota while an archive was behind.
+    fn shrink(&mut self) -> io::Result<bool> {
+        Ok(self.pool.remove_spare()? || self.trim_oldest()?)
     }
 
     /// Takes a step towards giving up the oldest segment, if that is allowed: first what frees it is made durable,
@@ -116,7 +134,7 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         let bytes: u64 = self.segments.iter().map(|segment| segment.length).sum();
         let bound = self.config.view_bytes_max.min(self.config.quota_bytes / 2);
         let wanted = self.tables.wanted(self.holds).is_some_and(|through| last > through) && bytes <= bound;
-        custody.is_none_or(|through| last <= through) && !wanted
+        custody.is_none_or(|through| last <= through) && !wanted && !self.oldest_unarchived()
     }
 
     fn last_of_oldest(&self) -> Seq {
@@ -128,6 +146,7 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         let Some(oldest) = self.segments.first().cloned() else { return };
         let last = self.last_of_oldest();
         let custody = self.tables.custody(self.holds, &self.moved).unwrap_or(last);
+        let custody = custody.min(self.holds.archive.unwrap_or(last));
         let from = oldest.first.max(custody.next());
         if from <= last {
             let record = self.lost(&oldest, from, last);

@@ -225,6 +225,17 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         self.holds.views = views;
     }
 
+    /// Says up to where an archive has what it wants; everything, with none. What it has not is held while the log takes
+    /// less than half its quota more than that.
+    pub fn set_archived(&mut self, through: Option<Seq>) {
+        self.holds.archive = through;
+    }
+
+    /// Which segment is written to, as a number that rises with each.
+    pub fn segment(&self) -> Option<u64> {
+        self.active.as_ref().map(|active| active.segment.identity.segment)
+    }
+
     /// Does a bounded piece of what makes the next segment ready, and whatever else was put off; says whether
     /// there is more to do. For idle moments.
     pub fn prepare(&mut self, now: Now) -> io::Result<bool> {

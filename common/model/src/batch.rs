@@ -6,6 +6,7 @@ use crate::{
     id::{Epoch, LogId, Seq},
     interest::Interest,
     route::{Route, RouteNumber},
+    time::Wall,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -91,6 +92,15 @@ pub enum Read {
         /// What concerns it.
         of: Arc<Interest>,
     },
+}
+
+/// From where on an archive has everything of a room that its log has not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Archived {
+    /// The oldest seq.
+    pub oldest: Seq,
+    /// What is before it was committed before this, by the host's clock.
+    pub oldest_at: Wall,
 }
 
 /// What a read brought that may have passed over what does not concern its reader.

@@ -53,7 +53,8 @@ impl RoomKind {
 }
 
 /// How much of a room's past is kept. What is named is kept at least, and at most 1/64 more of it, or what one segment of
-/// the log held when it was opened; what the log's own quota has let go of is gone all the same.
+/// the log held when it was opened; what the log's own quota has let go of is gone all the same,
+/// unless the room is archived.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retention {
@@ -94,6 +95,8 @@ pub struct Room {
     pub history: History,
     /// How much of the past that is.
     pub retention: Retention,
+    /// Whether what the log's quota recycles of it is kept (hubs).
+    pub archive: bool,
     /// What it takes.
     pub quota: Quota,
     /// Whether the uplinks carry it (edges).

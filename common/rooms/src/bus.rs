@@ -86,6 +86,8 @@ pub struct Bus {
     pub(crate) said: Seq,
     pub(crate) warm: Warm,
     pub(crate) shelf: Shelf,
+    /// What was said last of which rooms are archived.
+    pub(crate) archived_said: BTreeMap<RoomId, Seq>,
     pub(crate) now: Now,
 }
 
@@ -97,6 +99,7 @@ impl Bus {
         graph.events = events;
         graph.remember(start.pasts);
         graph.declare(start.rooms);
+        graph.set_archived(&start.archived);
         let mut routes = Routes::default();
         for (number, route) in start.routes {
             let channel = graph.add_routed(route.room, &route.channel);
@@ -138,6 +141,7 @@ impl Bus {
             said: start.next.prev(),
             warm: Warm::default(),
             shelf: Shelf::default(),
+            archived_said: BTreeMap::new(),
             now: Now::default(),
         };
         bus.warm_up();
@@ -234,6 +238,8 @@ impl Bus {
             Input::Failed { ticket, code } => self.failed(ticket, code),
             Input::Read { ticket, found } => self.read(ticket, found, now),
             Input::Trimmed { oldest, oldest_at, gaps } => self.trimmed((oldest, oldest_at), gaps),
+            Input::Archived { rooms } => self.archived(&rooms),
+            Input::ArchivedRoutes(routes) => self.know_archived(routes),
             Input::Reconfigured { rooms, bindings } => self.reconfigure(rooms, bindings),
             Input::Deadline => {
                 self.say_held();

@@ -3,7 +3,7 @@
 //! Owns the translation between seqs and positions. A position of a fork that no longer exists is never
 //! matched by its number (section 7.4).
 
-use riser_model::{Cause, Epoch, EpochSpan, Gap, LogId, Position, Seq, Wall};
+use riser_model::{Archived, Cause, Epoch, EpochSpan, Gap, LogId, Position, Seq, Wall};
 
 /// The most gaps whose causes are remembered; older ones are told as `retention`.
 const GAPS_MAX: usize = 1024;
@@ -105,14 +105,15 @@ impl Chain {
         self.gaps.drain(..surplus);
     }
 
-    /// Whether nothing that was published from then on is gone: what is gone was committed before.
-    pub(crate) fn has_all_since(&self, wall: Wall) -> bool {
-        self.oldest <= Seq(1) || wall >= self.oldest_at
+    /// Where the past begins of a room of which that is archived, or of one that is not.
+    pub(crate) fn past(&self, archived: Option<Archived>) -> Archived {
+        let log = Archived { oldest: self.oldest, oldest_at: self.oldest_at };
+        archived.filter(|archived| archived.oldest < log.oldest).unwrap_or(log)
     }
 
-    /// What is below the oldest seq and after `seq`, with its causes, in order.
-    pub(crate) fn missing_after(&self, seq: Seq) -> Vec<Gap> {
-        self.missing(seq.next(), self.oldest.prev())
+    /// What is before `oldest`, which is no more there, and after `seq`, with its causes, in order.
+    pub(crate) fn missing_after(&self, seq: Seq, oldest: Seq) -> Vec<Gap> {
+        self.missing(seq.next(), oldest.prev())
     }
 
     /// The seqs `from..=to`, all of them gone, cut by their causes.
@@ -199,10 +200,13 @@ mod tests {
         let mut chain = chain();
         let retention = Cause::Retention;
         let all = [gap(1, 4, retention), gap(5, 6, Cause::Quota), gap(7, 8, retention)];
-        assert_eq!(chain.missing_after(Seq(0)), all);
-        assert_eq!(chain.missing_after(Seq(5)), [gap(6, 6, Cause::Quota), gap(7, 8, retention)]);
-        assert_eq!(chain.missing_after(Seq(8)), []);
+        assert_eq!(chain.missing_after(Seq(0), chain.oldest), all);
+        assert_eq!(
+            chain.missing_after(Seq(5), chain.oldest),
+            [gap(6, 6, Cause::Quota), gap(7, 8, retention)]
+        );
+        assert_eq!(chain.missing_after(Seq(8), chain.oldest), []);
         chain.trim((Seq(12), Wall(9)), vec![gap(7, 11, Cause::Quota)]);
-        assert_eq!(chain.missing_after(Seq(4)), [gap(5, 11, Cause::Quota)]);
+        assert_eq!(chain.missing_after(Seq(4), chain.oldest), [gap(5, 11, Cause::Quota)]);
     }
 }

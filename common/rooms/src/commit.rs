@@ -67,6 +67,7 @@ impl Bus {
             | Output::Done { .. }
             | Output::Committed { .. }
             | Output::Retained(_)
+            | Output::Archive(_)
             | Output::Joined { .. }
             | Output::Left { .. }
             | Output::Settled { .. } => true,
@@ -379,6 +380,7 @@ impl Bus {
     pub(crate) fn trimmed(&mut self, oldest: (Seq, Wall), gaps: Vec<Gap>) {
         self.chain.trim(oldest, gaps);
         self.copies.trim(self.chain.oldest);
+        self.say_archived();
     }
 
     /// Nothing of what waits may be told to this connection any more.

@@ -5,7 +5,7 @@ use crate::{
     bus::Bus,
     output::Output,
     replay::{Asked, Held, Sought, What},
-    subscription::State,
+    subscription::{State, Subscription},
 };
 use riser_model::{
     ConnectionId, Interest, Now, Read, RoomId, Run, Selected, Selection, Seq, SubscriptionId,
@@ -28,7 +28,8 @@ impl Bus {
         let Some(reader) = self.connections.get_mut(&connection) else { return };
         let Some(subscription) = reader.subscriptions.get_mut(&id) else { return };
         let State::Seeking(seek) = &subscription.state else { return };
-        let oldest = self.chain.oldest.max(subscription.scope.floor(&self.graph).next());
+        let oldest = subscription.oldest(&self.graph, &self.chain);
+        let oldest = oldest.max(subscription.scope.floor(&self.graph).next());
         let Sought::Start { cursor, whole } = seek.stands(oldest) else {
             reader.replay.reading.insert(id);
             return;
@@ -53,7 +54,8 @@ impl Bus {
         let Some(subscription) = reader.subscriptions.get(&id) else { return };
         let (what, read) = match &subscription.state {
             State::Seeking(seek) => {
-                let oldest = self.chain.oldest.max(subscription.scope.floor(&self.graph).next());
+                let oldest = subscription.oldest(&self.graph, &self.chain);
+                let oldest = oldest.max(subscription.scope.floor(&self.graph).next());
                 let Sought::Before(before) = seek.stands(oldest) else {
                     // What it looked for was trimmed meanwhile.
                     self.sought(connection, id);
@@ -64,8 +66,13 @@ impl Bus {
             }
             State::Idle | State::Active | State::Reading => {
                 let from = subscription.wanted;
-                let reads = |id: &&SubscriptionId| {
-                    reader.subscriptions.get(id).is_some_and(|one| one.state == State::Reading)
+                // What the log has let go of is read for those only who find it in the archive.
+                let is_there = |one: &Subscription| {
+                    from >= self.chain.oldest || one.oldest(&self.graph, &self.chain) <= from
+                };
+                let reads = |other: &&SubscriptionId| {
+                    let one = reader.subscriptions.get(other);
+                    **other == id || one.is_some_and(|one| one.state == State::Reading && is_there(one))
                 };
                 let readers: BTreeSet<_> = reader.replay.reading.iter().filter(reads).copied().collect();
                 let max_bytes = self.share_of_chunks();
@@ -185,7 +192,7 @@ impl Bus {
             }
             (None, _) | (_, None) => {
                 seek.passed(down_to);
-                down_to < before || before <= self.chain.oldest
+                down_to < before || before <= subscription.oldest(&self.graph, &self.chain)
             }
         };
         subscription.state = State::Seeking(seek);

@@ -5,6 +5,7 @@
 //! walk over changed channels, never over messages.
 
 use crate::{
+    chain::Chain,
     depth::{Depth, Mark},
     quota::Taken,
     rates::Rates,
@@ -13,8 +14,8 @@ use crate::{
 };
 use bytes::Bytes;
 use riser_model::{
-    AccountId, ChannelName, ConnectionId, Epoch, History, LogId, Now, Retention, Room as Declared, RoomId,
-    RoomName, Route, RouteNumber, Seq, SessionId, SubscriptionId, Time, event::Scope,
+    AccountId, Archived, ChannelName, ConnectionId, Epoch, History, LogId, Now, Retention, Room as Declared,
+    RoomId, RoomName, Route, RouteNumber, Seq, SessionId, SubscriptionId, Time, event::Scope,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -58,6 +59,8 @@ pub(crate) struct Room {
     pub(crate) depth: Option<Depth>,
     /// Nothing at or below is shown.
     pub(crate) floor: Seq,
+    /// From where on the archive has all of it that the log has not.
+    pub(crate) archived: Option<Archived>,
     /// What is replayed to those who join, where the room offers that.
     pub(crate) session: Option<SessionHistory>,
     pub(crate) rates: Rates,
@@ -144,6 +147,10 @@ pub(crate) struct Graph {
     hub_name: RoomName,
 }
 
+fn is_archived(declared: &Declared) -> bool {
+    declared.archive && declared.history == History::Log
+}
+
 impl Default for Graph {
     fn default() -> Self {
         Self {
@@ -179,6 +186,25 @@ impl Graph {
                 room.floor = depth.advance(retention, now);
             }
         }
+    }
+
+    /// Where what is there of a room's past begins: in the archive, if it is archived, else in the log.
+    pub(crate) fn past(&self, room: RoomSlot, chain: &Chain) -> Archived {
+        let room = self.room(room);
+        chain.past(room.archived.filter(|_| room.declared.as_ref().is_some_and(is_archived)))
+    }
+
+    /// The archive has other things than before.
+    pub(crate) fn set_archived(&mut self, rooms: &BTreeMap<RoomId, Archived>) {
+        for room in &mut self.rooms {
+            room.archived = rooms.get(&room.id).copied();
+        }
+    }
+
+    /// The archived rooms, and up to where each shows nothing any more.
+    pub(crate) fn archived(&self) -> BTreeMap<RoomId, Seq> {
+        let archived = |room: &&Room| room.declared.as_ref().is_some_and(is_archived);
+        self.rooms.iter().filter(archived).map(|room| (room.id, room.floor)).collect()
     }
 
     /// A connection ended: nothing of it is replayed any more. Who is to be told.
@@ -223,6 +249,7 @@ impl Graph {
                 traffic: Traffic::default(),
                 depth: None,
                 floor: Seq::ZERO,
+                archived: None,
                 session: None,
                 rates: Rates::default(),
                 other: Default::default(),

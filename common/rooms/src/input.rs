@@ -3,13 +3,13 @@
 use crate::{depth::Mark, producers::Producers, retained::RetainedTable};
 use bytes::Bytes;
 use riser_model::{
-    Binding, ConnectionId, CursorKey, CursorMove, CursorValue, Epoch, EpochSpan, Gap, LogId, Principal, Room,
-    RoomId, Route, RouteNumber, Run, Selected, Seq, ShareChange, Wall,
+    Archived, Binding, ConnectionId, CursorKey, CursorMove, CursorValue, Epoch, EpochSpan, Gap, LogId,
+    Principal, Room, RoomId, Route, RouteNumber, Run, Selected, Seq, ShareChange, Wall,
     door::{Ask, Code},
     event::{Scope, SystemEvent},
     time::Clock,
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// What the log said when it was opened, and what the configuration says.
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub struct Start {
     pub routes: Vec<(RouteNumber, Route)>,
     /// The origins that the log has defined.
     pub origins: Vec<(u32, (LogId, Epoch))>,
+    /// From where on the archive has everything of which room that the log has not.
+    pub archived: BTreeMap<RoomId, Archived>,
     /// The past of rooms whose retention names how much of it is kept, oldest first.
     pub pasts: Vec<(RoomId, Vec<Mark>)>,
     /// The rooms.
@@ -180,6 +182,13 @@ pub enum Input {
         /// Why the ones below are gone.
         gaps: Vec<Gap>,
     },
+    /// From where on the archive has everything of which room that the log has not.
+    Archived {
+        /// Rooms that are not named are not in it.
+        rooms: BTreeMap<RoomId, Archived>,
+    },
+    /// What route numbers mean under which archived entries come from here on.
+    ArchivedRoutes(Vec<(RouteNumber, Route)>),
     /// The configuration changed.
     Reconfigured {
         /// The rooms, all of them.

@@ -6,6 +6,7 @@
 //!
 //! Read [`input`] and [`output`] first (what it is told and what it wants), then [`bus`] (the branches).
 
+mod archived;
 pub mod behind;
 pub mod bus;
 mod chain;

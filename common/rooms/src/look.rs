@@ -42,7 +42,8 @@ impl Bus {
         let slot = self.graph.room_of(room)?;
         let declared = self.graph.room(slot).declared.as_ref()?;
         let floor = self.graph.room(slot).floor;
-        (declared.history == History::Log).then(|| self.chain.oldest.max(floor.next()))
+        (declared.history == History::Log)
+            .then(|| self.graph.past(slot, &self.chain).oldest.max(floor.next()))
     }
 
     /// What a configured room is for.

@@ -5,6 +5,7 @@ use riser_model::{
     Batch, ConnectionId, Epoch, Read, RoomId, Seq,
     door::{Code, Tell},
 };
+use std::collections::BTreeMap;
 
 /// Where appended or ingested entries are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,6 +60,9 @@ pub enum Output {
         /// The new `last_added`.
         through: Seq,
     },
+    /// These rooms are archived, and no other; each shows nothing up to that seq any more. Answered by `Archived`,
+    /// whenever there is something to say.
+    Archive(BTreeMap<RoomId, Seq>),
     /// A connection published or subscribed in a room for the first time.
     Joined {
         /// Which.

@@ -32,6 +32,8 @@ pub(crate) struct Definitions {
 pub(crate) struct Routes {
     known: Vec<Option<Known>>,
     numbers: BTreeMap<Arc<Route>, RouteNumber>,
+    /// What the numbers mean under which an archive's reader hands out routes, without the bit that tells them apart.
+    archived: Vec<Option<Known>>,
     origins: Vec<Option<(LogId, Epoch)>>,
     origin_numbers: BTreeMap<(LogId, Epoch), u32>,
     written: Written,
@@ -72,7 +74,19 @@ impl Routes {
     }
 
     pub(crate) fn known(&self, number: RouteNumber) -> Option<&Known> {
-        self.known.get(number.0 as usize)?.as_ref()
+        match number.0 & RouteNumber::ARCHIVED {
+            0 => self.known.get(number.0 as usize)?.as_ref(),
+            _ => self.archived.get((number.0 & !RouteNumber::ARCHIVED) as usize)?.as_ref(),
+        }
+    }
+
+    /// Takes a route that an archive's reader hands out.
+    pub(crate) fn know_archived(&mut self, number: RouteNumber, route: Route, channel: ChannelSlot) {
+        let place = (number.0 & !RouteNumber::ARCHIVED) as usize;
+        // They come in order, without a hole: whoever says another number does not make this list long.
+        if place <= self.archived.len() {
+            put(&mut self.archived, place, Known { route: Arc::new(route), channel });
+        }
     }
 
     /// Gives a new route its number.

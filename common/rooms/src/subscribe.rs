@@ -12,7 +12,7 @@ use crate::{
     topics::{self, Reach},
 };
 use riser_model::{
-    Binding, Cause, ConnectionId, Gap, History, Now, Principal, Room, Seq, Since, SubscriptionId,
+    Archived, Binding, Cause, ConnectionId, Gap, History, Now, Principal, Room, Seq, Since, SubscriptionId,
     door::{Code, Completeness, Flow, From, Refusal, Showing, Subscribed, Tell, Want},
     event::{self, SystemEvent},
 };
@@ -141,16 +141,17 @@ impl Bus {
             Reach::Picked => false,
             Reach::Technical(..) => true,
         };
-        let begin = self.place_of(from, history)?;
+        let past = self.past_of(principal, &reach, want);
+        let begin = self.place_of(from, history, past)?;
         let mut gaps = match begin {
             Begin { last: 1.., .. } => Vec::new(),
             // What is gone may have been of that time.
             Begin { since: Some(_), completeness: Completeness::Partial, .. } => {
-                self.chain.missing_after(Seq::ZERO)
+                self.chain.missing_after(Seq::ZERO, past.oldest)
             }
-            Begin { cursor, .. } => self.chain.missing_after(cursor),
+            Begin { cursor, .. } => self.chain.missing_after(cursor, past.oldest),
         };
-        let mut cursor = begin.cursor.max(self.chain.oldest.prev());
+        let mut cursor = begin.cursor.max(past.oldest.prev());
         let mut floors = begin.floors;
         let mut completeness = begin.completeness;
         if flow == Flow::Conflate && completeness == Completeness::Full && cursor.next() < self.warm.known {
@@ -274,15 +275,17 @@ impl Bus {
     }
 
     /// Where `from` is. Rooms without history have no past for those who come without a position.
-    fn place_of(&self, from: From, history: bool) -> Result<Begin, Refusal> {
-        let start = self.chain.oldest.prev();
+    fn place_of(&self, from: From, history: bool, past: Archived) -> Result<Begin, Refusal> {
+        let start = past.oldest.prev();
         let full = Completeness::Full;
         Ok(match from {
             From::Live | From::Last(0) => self.live(),
             From::Start | From::Since(_) | From::Last(_) if !history => self.live(),
             From::Start => Begin::at(start, full, true),
             From::Since(wall) => {
-                let completeness = if self.chain.has_all_since(wall) { full } else { Completeness::Partial };
+                // What is gone was committed before that.
+                let has_all = past.oldest <= Seq(1) || wall >= past.oldest_at;
+                let completeness = if has_all { full } else { Completeness::Partial };
                 let since = Some(Since { wall, until: self.chain.committed });
                 Begin { since, ..Begin::at(start, completeness, true) }
             }
@@ -293,7 +296,7 @@ impl Bus {
             From::After(position) => {
                 let partial = |cursor, floors| Begin::at(cursor, Completeness::Partial, floors);
                 match self.chain.resume(position) {
-                    Resume::Exact(seq) if seq.next() < self.chain.oldest => partial(seq, false),
+                    Resume::Exact(seq) if seq.next() < past.oldest => partial(seq, false),
                     Resume::Exact(cursor) => Begin::at(cursor, full, false),
                     Resume::Fork(seq) => partial(seq, false),
                     Resume::Unknown if history => partial(start, true),
@@ -470,6 +473,7 @@ impl Bus {
     pub(crate) fn reconfigure(&mut self, rooms: Vec<Room>, bindings: Vec<Binding>) {
         self.graph.declare(rooms);
         self.bindings = bindings;
+        self.say_archived();
         self.shelf.clear();
         for connection in self.connections.ids() {
             self.check(connection);

@@ -16,8 +16,8 @@ use crate::{
 };
 use bytes::Bytes;
 use riser_model::{
-    Cause, ChannelName, Filter, Gap, Position, Principal, RoomId, RoomName, Route, Selection, Seq, SessionId,
-    Since, SubscriptionId, Wall, door::Showing,
+    Archived, Cause, ChannelName, Filter, Gap, Position, Principal, RoomId, RoomName, Route, Selection, Seq,
+    SessionId, Since, SubscriptionId, Wall, door::Showing,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -102,6 +102,17 @@ impl Scope {
                 rooms.keys().map(|room| graph.room(*room).floor).min().unwrap_or_default()
             }
         }
+    }
+
+    /// Where what is there of all of its rooms begins.
+    pub(crate) fn past(&self, graph: &Graph, chain: &Chain) -> Archived {
+        let youngest = match self {
+            Self::Channel(slot) => Some(graph.past(graph.channel(*slot).room, chain)),
+            Self::Rooms { rooms, .. } => {
+                rooms.keys().map(|room| graph.past(*room, chain)).max_by_key(|past| past.oldest)
+            }
+        };
+        youngest.unwrap_or_else(|| chain.past(None))
     }
 
     /// Whether nothing that was published from then on is below a room's floor.
@@ -283,6 +294,12 @@ impl Subscription {
         self.since.is_none_or(|since| since.meets(seq, wall))
     }
 
+    /// The oldest seq that it may still read. Who shares a place in the log, or reads single entries, reads the log.
+    pub(crate) fn oldest(&self, graph: &Graph, chain: &Chain) -> Seq {
+        let archives = self.share.is_none() && self.own.is_empty();
+        if archives { self.scope.past(graph, chain).oldest } else { chain.oldest }
+    }
+
     /// What of the log may concern it, by room.
     pub(crate) fn interest(&self, graph: &Graph) -> Vec<(RoomId, Selection)> {
         let selection = |channels: Filter| Selection { channels, since: self.since };
@@ -351,8 +368,10 @@ impl Subscription {
                 }
             }
             if next < view.chain.oldest {
-                let gap = view.chain.missing_after(self.cursor).into_iter().next();
-                return Next::Gap(gap.expect("a seq below the oldest is missing"));
+                let oldest = self.oldest(view.graph, view.chain);
+                if let Some(gap) = view.chain.missing_after(self.cursor, oldest).into_iter().next() {
+                    return Next::Gap(gap);
+                }
             }
             self.wanted = next;
             return Next::Blocked;

@@ -203,6 +203,16 @@ pub struct Metrics {
     pub log_used: Level,
     /// What it may take.
     pub log_quota: Level,
+    /// What the archive takes on disk.
+    pub archive_used: Level,
+    /// What it may take.
+    pub archive_quota: Level,
+    /// Segments of the log of which it has something, or that there was nothing.
+    pub archive_volumes: Level,
+    /// Seqs that its quota cost.
+    pub archive_let_go: Counter,
+    /// 1 while it cannot be written.
+    pub archive_failing: Level,
     /// The newest seq of the log.
     pub log_end: Level,
     /// 1 while the link is welcomed.
@@ -282,6 +292,11 @@ impl Metrics {
             log_sync: Histogram::new(exponential_buckets(50e-6, 2.0, 16)),
             log_used: Level::default(),
             log_quota: Level::default(),
+            archive_used: Level::default(),
+            archive_quota: Level::default(),
+            archive_volumes: Level::default(),
+            archive_let_go: Counter::default(),
+            archive_failing: Level::default(),
             log_end: Level::default(),
             uplink_up: Family::default(),
             uplink_silence: Family::default(),
@@ -385,6 +400,25 @@ impl Metrics {
             "What the log may take on disk",
             bytes(),
             self.log_quota.clone(),
+        );
+        metric.register_with_unit(
+            "archive_used",
+            "What the archive takes on disk",
+            bytes(),
+            self.archive_used.clone(),
+        );
+        metric.register_with_unit(
+            "archive_quota",
+            "What the archive may take on disk",
+            bytes(),
+            self.archive_quota.clone(),
+        );
+        metric.register("archive_volumes", "Files of the archive", self.archive_volumes.clone());
+        metric.register("archive_let_go", "Seqs that the archive's quota cost", self.archive_let_go.clone());
+        metric.register(
+            "archive_failing",
+            "1 while the archive cannot be written",
+            self.archive_failing.clone(),
         );
         metric.register("log_end_seq", "The newest seq of the log", self.log_end.clone());
         metric.register("uplink_up", "1 while the link is welcomed", self.uplink_up.clone());

@@ -1,13 +1,25 @@
-//! The log's two workers, threads of their own: one that commits, one that reads. The task that owns the core never waits for a disk.
+//! The log's workers, threads of their own: one that commits, one that reads, and one that archives. The task that owns the core never waits for a disk.
 //!
 //! The committing one takes everything that waits, stages it, and makes it durable with one write and one sync;
 //! what arrives meanwhile is the next commit (rules 6.3 and 6.4). What may wait is bounded by the core, which
 //! refuses publications beyond its bound. Answers come in the order of the tickets.
 
 use crate::clock::Clock;
-use riser_log::{Committed, Decision, Disk, Fold, Index, Pacer, Reader, Refused, Status, Waiting, Writer};
-use riser_model::{Batch, CursorKey, CursorValue, Gap, Read, Selected, Seq, Wall, door::Code};
-use std::{collections::VecDeque, time::Duration};
+use archiving::Archiving;
+use riser_log::{
+    Committed, Decision, Disk, Fold, Index, Pacer, Reader, Refused, Status, Waiting, Writer,
+    archive::{Archive, ArchiveReader, ArchiveStatus},
+};
+use riser_model::{
+    Archived, Batch, CursorKey, CursorValue, Gap, Read, RoomId, Route, RouteNumber, Selected, Seq, Wall,
+    door::Code,
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+mod archiving;
 
 // In a simulation there is one thread, and a sync takes virtual time.
 #[cfg(riser_turmoil)]
@@ -62,6 +74,19 @@ pub enum Answer {
         /// What was found.
         found: Selected,
     },
+    /// What route numbers mean under which archived entries come from here on.
+    Routes(Vec<(RouteNumber, Route)>),
+    /// The archive took a step, or could not.
+    Archived {
+        /// From where on it has everything of which room that the log has not.
+        rooms: BTreeMap<RoomId, Archived>,
+        /// Its size.
+        status: ArchiveStatus,
+        /// How many seqs its quota cost in this step.
+        let_go: u64,
+        /// Why it cannot be written, for people.
+        failing: Option<String>,
+    },
     /// The log writes again after it failed.
     Recovered,
     /// So many changes of a view are in its table on disk, in the order in which they were ordered.
@@ -76,6 +101,7 @@ enum Order {
     Persist { ticket: u64, batch: Batch, connections: u32 },
     Cursor(CursorKey, CursorValue),
     Views(Option<Seq>),
+    Archived(Option<Seq>),
 }
 
 /// The way to the log's workers. Dropped, it ends them when they have done what was ordered.
@@ -85,15 +111,25 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// Starts the workers. `index` knows what the log's segments hold; `answer` is called from both and must not wait.
+    /// Starts the workers. `index` knows what the log's segments hold; `archive`, if there is one, knows already which
+    /// rooms are archived; `answer` is called from all of them and must not wait.
     pub fn start<D: Disk, F: Fold>(
-        writer: Writer<D, F>,
+        mut writer: Writer<D, F>,
         index: Box<dyn Index + Send>,
+        archive: Option<Archive<D>>,
         answer: impl Fn(Answer) + Clone + Send + 'static,
     ) -> std::io::Result<Self> {
-        let reading = Reading { reader: writer.reader(), index, answer: answer.clone() };
-        let workers = Workers::start(Committing::new(writer, answer), reading)?;
+        let archived = archive.as_ref().map(Archive::reader);
+        let reading = Reading { reader: writer.reader(), archived, index, answer: answer.clone() };
+        let archiving = archive.map(|archive| Archiving::new(archive, writer.reader(), answer.clone()));
+        writer.set_archived(archiving.as_ref().and_then(Archiving::through));
+        let workers = Workers::start(Committing::new(writer, answer), reading, archiving)?;
         Ok(Self { workers })
+    }
+
+    /// These rooms are archived from here on, and no other; each shows nothing up to that seq any more.
+    pub fn archive(&self, rooms: BTreeMap<RoomId, Seq>) {
+        self.workers.archive(archiving::Order::Rooms(rooms));
     }
 
     /// Stores a batch for that many connections. Answered by `Persisted` or `Failed`.
@@ -137,7 +173,13 @@ struct Committing<D: Disk, F: Fold, A> {
     staged: VecDeque<(u64, Seq)>,
     connections: u32,
     failing: bool,
+    /// Who hears that a segment was sealed, and the one that is written to.
+    sealed: Option<Sealed>,
+    segment: Option<u64>,
 }
+
+/// Hears that a segment was sealed.
+type Sealed = Box<dyn Fn() + Send>;
 
 impl<D: Disk, F: Fold, A: Fn(Answer)> Committing<D, F, A> {
     fn new(writer: Writer<D, F>, answer: A) -> Self {
@@ -150,6 +192,8 @@ impl<D: Disk, F: Fold, A: Fn(Answer)> Committing<D, F, A> {
             staged: VecDeque::new(),
             connections: 0,
             failing,
+            sealed: None,
+            segment: None,
         }
     }
 
@@ -181,6 +225,7 @@ impl<D: Disk, F: Fold, A: Fn(Answer)> Committing<D, F, A> {
         match order {
             Order::Cursor(key, value) => self.writer.set_cursor(key, value),
             Order::Views(views) => self.writer.set_views(views),
+            Order::Archived(through) => self.writer.set_archived(through),
             Order::Persist { ticket, batch, connections } => {
                 let first = batch.first;
                 let mut staged = self.writer.stage(batch.clone());
@@ -278,6 +323,11 @@ impl<D: Disk, F: Fold, A: Fn(Answer)> Committing<D, F, A> {
             (self.answer)(Answer::Persisted { ticket, committed, took, status });
         }
         trimmed.into_iter().for_each(&self.answer);
+        let segment = self.writer.segment();
+        if let Some(sealed) = self.sealed.as_ref().filter(|_| segment != self.segment) {
+            self.segment = segment;
+            sealed();
+        }
     }
 
     /// What must not wait for an idle moment: the next segment, and a second try after a failure.
@@ -309,6 +359,7 @@ impl<D: Disk, F: Fold, A: Fn(Answer)> Committing<D, F, A> {
 
 struct Reading<D: Disk, A> {
     reader: Reader<D>,
+    archived: Option<ArchiveReader<D>>,
     index: Box<dyn Index + Send>,
     answer: A,
 }
@@ -323,10 +374,18 @@ impl<D: Disk, A: Fn(Answer)> Reading<D, A> {
     }
 
     fn perform(&mut self, ticket: u64, read: &Read) {
-        let found = self.reader.perform(read, &mut *self.index).unwrap_or_else(|error| {
+        let found = match &mut self.archived {
+            Some(archived) => archived.perform(&mut self.reader, read, &mut *self.index),
+            None => self.reader.perform(read, &mut *self.index),
+        };
+        let found = found.unwrap_or_else(|error| {
             tracing::warn!(%error, "the log could not be read");
             read.nothing()
         });
+        let routes = self.archived.as_mut().map(ArchiveReader::take_routes).unwrap_or_default();
+        if !routes.is_empty() {
+            (self.answer)(Answer::Routes(routes));
+        }
         (self.answer)(Answer::Read { ticket, found });
     }
 }

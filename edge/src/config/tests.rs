@@ -128,6 +128,11 @@ fn what_contradicts_itself_is_refused_by_key() {
             "[[account]]",
         ),
         ("[listen.http]\naddress = \"[::]:1\"\ntls = true".to_owned(), "listen.http[0].tls", "[tls]"),
+        (
+            format!("{account}history = \"log\"\narchive = true"),
+            "account[a].room[plant].archive",
+            "at the hub",
+        ),
     ] {
         let Err(ConfigError::Wrong(problems)) = load(&text) else { panic!("{key} is wrong") };
         let found = problems.iter().any(|p| p.invalid.key == key && p.invalid.want.contains(want));

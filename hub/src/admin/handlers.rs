@@ -255,7 +255,7 @@ pub(super) async fn room(
 }
 
 /// What of a room touches more than the room: what else there is in the account, the hub's disk, the account's edges.
-const THE_ACCOUNTS: [&str; 5] = ["name", "id", "quota", "linked", "down"];
+const THE_ACCOUNTS: [&str; 6] = ["name", "id", "quota", "archive", "linked", "down"];
 
 pub(super) async fn set_room(
     State(admin): State<Admin>,

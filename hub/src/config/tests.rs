@@ -94,6 +94,9 @@ fn the_quota_is_the_logs() {
     assert_eq!((log.quota_bytes, log.segment_bytes), (1 << 30, 64 << 20));
     assert!(log.view_bytes_max <= log.quota_bytes / 4);
     assert_eq!(HubQuota::default().log(), riser_log::Config::hub());
+    assert_eq!(config.quota.archive_bytes(), 4 << 30);
+    let config = load("[quota]\nbytes = \"1 GiB\"\narchive = \"2 GiB\"").unwrap();
+    assert_eq!(config.quota.archive_bytes(), 2 << 30);
 }
 
 #[test]
@@ -110,6 +113,7 @@ fn what_contradicts_itself_is_refused_by_key() {
     for (text, key, want) in [
         ("[quota]\nsegment = \"2 MiB\"".to_owned(), "quota.segment", "4 MiB or more"),
         ("[quota]\nbytes = \"64 MiB\"".to_owned(), "quota", "quota.bytes"),
+        ("[quota]\narchive = \"1 GiB\"".to_owned(), "quota.archive", "16 GiB or more"),
         (format!("{account}key = \"{weak}\""), "account[a].client[edge].key", "key show"),
         ("listen.link = \"0.0.0.0:7420\"".to_owned(), "listen.link[0].tls", "insecure = true"),
         ("[listen.link]\naddress = \"[::]:1\"\ntls = true".to_owned(), "listen.link[0].tls", "[tls]"),

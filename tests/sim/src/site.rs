@@ -239,6 +239,7 @@ fn instance(
         oldest: recovered.oldest,
         oldest_at: recovered.oldest_at,
         pasts: Vec::new(),
+        archived: Default::default(),
         gaps: recovered.gaps.iter().map(|record| record.gap).collect(),
         routes: recovered.routes.clone(),
         origins: recovered.origins.clone(),
@@ -338,6 +339,7 @@ pub fn hub_rooms(directory: &Directory) -> Vec<Room> {
             quota: Default::default(),
             linked: false,
             down: false,
+            archive: false,
             schema: None,
         });
     }

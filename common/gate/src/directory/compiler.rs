@@ -170,6 +170,10 @@ impl Compiler {
                 let want = "history = \"log\", or kind = \"bus\"";
                 self.refuse(format!("{key}.kind"), "a board without a past", want);
             }
+            if room.archive && room.history != History::Log {
+                let want = "history = \"log\", or no archive";
+                self.refuse(format!("{key}.archive"), "an archive of a room without a past", want);
+            }
             let gate = self.gate(&format!("{key}.gate"), &room.gate, true);
             self.directory.room_gates.extend(gate.map(|gate| (room_id, (id, gate))));
             self.directory.by_id.insert(room_id, self.directory.rooms.len());
@@ -182,6 +186,7 @@ impl Compiler {
                 ready: room.ready.clone(),
                 history: room.history,
                 retention: room.retention,
+                archive: room.archive,
                 quota: room.quota,
                 linked: room.linked,
                 down: room.down,

@@ -235,6 +235,7 @@ fn every_contradiction_names_its_key_and_a_remedy() {
         ),
         (acme() + "ready = [\"an\"]", "account[acme].room[yard].ready", "did you mean \"ann\"?"),
         (acme() + "kind = \"board\"", "account[acme].room[yard].kind", "history = \"log\""),
+        (acme() + "archive = true", "account[acme].room[yard].archive", "history = \"log\""),
     ];
     for (text, key, want) in cases {
         let wrong = compile(&text).expect_err(key);

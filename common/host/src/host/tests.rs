@@ -96,7 +96,7 @@ async fn who_closes_lets_go_of_the_verifier() {
         core: Asking::default(),
         inbox,
         policies: watch::Sender::new([("mqtt".into(), policy)].into()),
-        storage: Storage::start(writer, Box::new(()), |_| {}).unwrap(),
+        storage: Storage::start(writer, Box::new(()), None, |_| {}).unwrap(),
         retained: Saver::start(path, Some(table), |_| {}).unwrap(),
         answers,
         link_inputs,

@@ -151,15 +151,14 @@ impl Instance {
     fn read_past(&mut self, asked: Asked) {
         self.next_care += 1;
         let ticket = OWN_READS | self.next_care;
+        let of = |channels| {
+            let rooms = [(asked.room, vec![Selection { channels, since: None }])].into();
+            let grants = Arc::clone(&asked.principal.grants);
+            Arc::new(Interest { rooms, grants, open: Default::default() })
+        };
         let read = match &asked.what {
-            What::Page(page) => {
-                let selection = Selection { channels: page.channels.clone(), since: None };
-                let rooms = [(asked.room, vec![selection])].into();
-                let grants = Arc::clone(&asked.principal.grants);
-                let of = Arc::new(Interest { rooms, grants, open: Default::default() });
-                Read::Before { before: page.before, of }
-            }
-            What::Edit(edit) => Read::All { from: edit.entry.seq, max_bytes: 1 },
+            What::Page(page) => Read::Before { before: page.before, of: of(page.channels.clone()) },
+            What::Edit(edit) => Read::Of { from: edit.entry.seq, max_bytes: 1, of: of(Filter::all()) },
         };
         self.past.reads.insert(ticket, asked);
         self.outputs.push_back(Output::Read { ticket, read });

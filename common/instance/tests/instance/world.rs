@@ -192,6 +192,7 @@ impl World {
                 Output::Done { .. }
                 | Output::Committed { .. }
                 | Output::Retained(_)
+                | Output::Archive(_)
                 | Output::Refused { .. } => {}
             }
         }
@@ -348,6 +349,7 @@ fn instance(
         oldest: Seq(1),
         oldest_at: Wall(0),
         pasts: Vec::new(),
+        archived: Default::default(),
         gaps: Vec::new(),
         routes: routes.iter().map(|(number, route)| (*number, route.clone())).collect(),
         origins: Vec::new(),

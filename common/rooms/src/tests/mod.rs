@@ -1,6 +1,7 @@
 //! The bus against a storage that is a plain list.
 
 mod again;
+mod archived;
 mod corners;
 mod model;
 mod past;

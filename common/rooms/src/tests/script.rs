@@ -32,6 +32,7 @@ pub(super) fn room(name: &str, history: History) -> Room {
         quota: Default::default(),
         linked: false,
         down: false,
+        archive: false,
         schema: None,
     }
 }
@@ -94,6 +95,7 @@ pub(super) struct World {
     pub(super) events: Vec<Output>,
     /// What a table on disk was to have.
     pub(super) retained: Vec<Changes>,
+    pub(super) archive: BTreeMap<RoomId, Seq>,
     pub(super) rooms: Vec<Room>,
     pub(super) config: Config,
     pub(super) tickets: u64,
@@ -124,6 +126,7 @@ impl World {
             done: Vec::new(),
             events: Vec::new(),
             retained: Vec::new(),
+            archive: Default::default(),
             rooms,
             config,
             tickets: 0,
@@ -155,6 +158,7 @@ impl World {
                 Output::Done { token, result } => self.done.push((token, result)),
                 Output::Committed { through } => assert_eq!(through, self.bus.committed()),
                 Output::Retained(changes) => self.retained.push(changes),
+                Output::Archive(rooms) => self.archive = rooms,
                 Output::Joined { .. } | Output::Left { .. } | Output::Settled { .. } => {
                     self.events.push(output);
                 }

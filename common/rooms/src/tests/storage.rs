@@ -8,9 +8,9 @@ use crate::{
 use bytes::Bytes;
 use riser_model::{
     Batch, Cause, Chunk, CursorKey, CursorValue, Epoch, EpochSpan, Gap, Interest, LogId, Position, Read,
-    Room, Route, RouteNumber, Run, Selected, Seq, Wall,
+    Room, RoomId, Route, RouteNumber, Run, Selected, Seq, Wall,
 };
-use riser_wire::entry::{Frame, frames};
+use riser_wire::entry::{Frame, frames, set_route};
 use std::collections::{BTreeMap, VecDeque};
 
 #[derive(Clone, Debug)]
@@ -38,6 +38,8 @@ pub(super) struct Storage {
     pub(super) damaged: Vec<(Seq, Seq)>,
     /// The table of what channels retain, as it is on disk.
     pub(super) saved: Saved,
+    /// From where on an archive has what is gone, by room.
+    pub(super) archived: BTreeMap<RoomId, Seq>,
     /// It cannot tell what concerns whom.
     pub(super) blunt: bool,
     /// How many entries it read for others than links.
@@ -69,6 +71,7 @@ impl Storage {
             oldest: self.oldest,
             oldest_at: self.oldest_at,
             pasts: Vec::new(),
+            archived: Default::default(),
             gaps: self.gaps.clone(),
             routes: self.routes.iter().map(|(number, route)| (*number, route.clone())).collect(),
             origins: self.origins.iter().map(|(number, origin)| (*number, *origin)).collect(),
@@ -166,7 +169,46 @@ impl Storage {
 
     pub(super) fn read(&mut self) -> Option<(u64, Selected)> {
         let (ticket, read) = self.reads.pop_front()?;
-        let found = match read {
+        let found = self.read_archive(&read).unwrap_or_else(|| self.read_log(read));
+        self.brought += found.chunk.runs.len();
+        Some((ticket, found))
+    }
+
+    /// What is gone from the log, if it is archived for all for whom it is read.
+    fn read_archive(&mut self, read: &Read) -> Option<Selected> {
+        let (Read::Of { from: at, of, .. } | Read::Before { before: at, of }) = read else { return None };
+        let below = match read {
+            Read::Before { .. } => *at <= self.oldest,
+            Read::Of { .. } | Read::All { .. } => *at < self.oldest,
+        };
+        let oldest = of.rooms.keys().map(|room| self.archived.get(room).copied()).max()??;
+        let first = if matches!(read, Read::Before { .. }) { at.prev() } else { *at };
+        let has = |room: &RoomId| self.archived.get(room).is_some_and(|oldest| *oldest <= first);
+        if !below || !of.rooms.keys().any(has) {
+            return None;
+        }
+        assert!(of.rooms.keys().all(has), "it is read for those only who find it there");
+        let end = std::mem::replace(&mut self.oldest, oldest);
+        let mut found = match read {
+            Read::Of { from, max_bytes, of } => self.select(*from, end, *max_bytes as usize, of),
+            Read::Before { .. } | Read::All { .. } => self.read_log(read.clone()),
+        };
+        self.oldest = end;
+        for run in &mut found.chunk.runs {
+            let Run::Entries { entries, .. } = run else { continue };
+            let mut bytes = entries.to_vec();
+            let mut at = 0;
+            while let Ok((frame, next)) = Frame::read(entries, at) {
+                set_route(&mut bytes, at, RouteNumber(frame.route.0 | RouteNumber::ARCHIVED));
+                at = next;
+            }
+            *entries = bytes.into();
+        }
+        Some(found)
+    }
+
+    fn read_log(&self, read: Read) -> Selected {
+        match read {
             Read::All { from, max_bytes } => self.chunk(from, max_bytes as usize).into(),
             Read::Of { from, max_bytes, of } => self.select(from, self.next(), max_bytes as usize, &of),
             Read::Before { before, of } => {
@@ -181,9 +223,7 @@ impl Storage {
                     None => Chunk { runs: Vec::new(), next: self.oldest.min(before) }.into(),
                 }
             }
-        };
-        self.brought += found.chunk.runs.len();
-        Some((ticket, found))
+        }
     }
 
     fn concerns(&self, seq: Seq, of: &Interest) -> bool {

@@ -1,7 +1,10 @@
 //! The workers as tasks of a simulation, in which a commit takes virtual time. A host that crashes takes them along:
 //! what was ordered and not committed by then is gone.
 
-use super::{Answer, Committing, Order, Pause, Reading};
+use super::{
+    Answer, Committing, Order, Pause, Reading,
+    archiving::{self, Archiving, Next},
+};
 use riser_log::{Disk, Fold};
 use riser_model::Read;
 use std::{io, time::Duration};
@@ -21,25 +24,37 @@ const READ_TAKES: Duration = Duration::from_millis(1);
 pub(super) struct Workers {
     orders: UnboundedSender<Order>,
     reads: UnboundedSender<(u64, Read)>,
+    archive: UnboundedSender<archiving::Order>,
     _tasks: JoinSet<()>,
 }
 
 impl Workers {
     pub(super) fn start<D: Disk, F: Fold, A: Fn(Answer) + Send + 'static>(
-        committing: Committing<D, F, A>,
+        mut committing: Committing<D, F, A>,
         reading: Reading<D, A>,
+        archiving: Option<Archiving<D, A>>,
     ) -> io::Result<Self> {
         let (orders, ordered) = mpsc::unbounded_channel();
         let (reads, asked) = mpsc::unbounded_channel();
+        let (archive, woken) = mpsc::unbounded_channel();
         let mut tasks = JoinSet::new();
+        if let Some(archiving) = archiving {
+            let sealed = archive.clone();
+            committing.sealed = Some(Box::new(move || drop(sealed.send(archiving::Order::Sealed))));
+            tasks.spawn(self::archive(archiving, woken, orders.clone()));
+        }
         tasks.spawn(commit(committing, ordered));
         tasks.spawn(read(reading, asked));
-        Ok(Self { orders, reads, _tasks: tasks })
+        Ok(Self { orders, reads, archive, _tasks: tasks })
     }
 
     pub(super) fn order(&self, order: Order) {
         // A task that has ended panicked, and the simulation with it.
         let _ = self.orders.send(order);
+    }
+
+    pub(super) fn archive(&self, order: archiving::Order) {
+        let _ = self.archive.send(order);
     }
 
     pub(super) fn read(&self, ticket: u64, read: Read) {
@@ -66,6 +81,26 @@ async fn commit<D: Disk, F: Fold, A: Fn(Answer)>(
         }
         time::sleep(COMMIT_TAKES).await;
         committing.work();
+    }
+}
+
+async fn archive<D: Disk, A: Fn(Answer)>(
+    mut archiving: Archiving<D, A>,
+    mut woken: UnboundedReceiver<archiving::Order>,
+    orders: UnboundedSender<Order>,
+) {
+    loop {
+        time::sleep(COMMIT_TAKES).await;
+        let next = archiving.step();
+        let _ = orders.send(Order::Archived(archiving.through()));
+        let order = match next {
+            Next::Step => woken.try_recv().ok(),
+            Next::Wait(None) => woken.recv().await,
+            Next::Wait(Some(time)) => time::timeout(time, woken.recv()).await.ok().flatten(),
+        };
+        if order.is_some_and(|order| !archiving.take(order)) {
+            return;
+        }
     }
 }
 

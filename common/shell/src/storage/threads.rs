@@ -1,6 +1,9 @@
 //! The workers as threads.
 
-use super::{Answer, Committing, Order, Pause, Reading};
+use super::{
+    Answer, Committing, Order, Pause, Reading,
+    archiving::{self, Archiving, Next},
+};
 use riser_log::{Disk, Fold};
 use riser_model::Read;
 use std::{
@@ -14,21 +17,40 @@ use std::{
 pub(super) struct Workers {
     orders: Option<Sender<Order>>,
     reads: Option<Sender<(u64, Read)>>,
+    archive: Option<Sender<archiving::Order>>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Workers {
     pub(super) fn start<D: Disk, F: Fold, A: Fn(Answer) + Send + 'static>(
-        committing: Committing<D, F, A>,
+        mut committing: Committing<D, F, A>,
         reading: Reading<D, A>,
+        archiving: Option<Archiving<D, A>>,
     ) -> io::Result<Self> {
         let (orders, ordered) = mpsc::channel();
         let (reads, asked) = mpsc::channel();
-        let threads = vec![
+        let (mut threads, mut archive) = (Vec::new(), None);
+        if let Some(archiving) = archiving {
+            let (wake, woken) = mpsc::channel();
+            let sealed = wake.clone();
+            // A thread that has ended panicked, and took the process's answer with it.
+            committing.sealed = Some(Box::new(move || drop(sealed.send(archiving::Order::Sealed))));
+            archive = Some(wake);
+            let orders = orders.clone();
+            let thread = thread::Builder::new().name("log-archive".into());
+            threads.push(thread.spawn(move || self::archive(archiving, &woken, &orders))?);
+        }
+        threads.extend([
             thread::Builder::new().name("log-commit".into()).spawn(move || commit(committing, &ordered))?,
             thread::Builder::new().name("log-read".into()).spawn(move || read(reading, &asked))?,
-        ];
-        Ok(Self { orders: Some(orders), reads: Some(reads), threads })
+        ]);
+        Ok(Self { orders: Some(orders), reads: Some(reads), archive, threads })
+    }
+
+    pub(super) fn archive(&self, order: archiving::Order) {
+        if let Some(archive) = &self.archive {
+            let _ = archive.send(order);
+        }
     }
 
     pub(super) fn order(&self, order: Order) {
@@ -45,6 +67,8 @@ impl Workers {
 
 impl Drop for Workers {
     fn drop(&mut self) {
+        // It has a way to the committing thread, which ends when nobody has.
+        self.archive(archiving::Order::Stop);
         self.orders = None;
         self.reads = None;
         for thread in self.threads.drain(..) {
@@ -71,6 +95,34 @@ fn commit<D: Disk, F: Fold, A: Fn(Answer)>(mut committing: Committing<D, F, A>, 
             committing.take(order);
         }
         committing.work();
+    }
+}
+
+fn archive<D: Disk, A: Fn(Answer)>(
+    mut archiving: Archiving<D, A>,
+    woken: &Receiver<archiving::Order>,
+    orders: &Sender<Order>,
+) {
+    let mut next = Next::Step;
+    loop {
+        let order = match next {
+            Next::Step => woken.try_recv().map_err(|empty| empty == TryRecvError::Disconnected),
+            Next::Wait(None) => woken.recv().map_err(|_| true),
+            Next::Wait(Some(time)) => {
+                woken.recv_timeout(time).map_err(|error| error == RecvTimeoutError::Disconnected)
+            }
+        };
+        match order {
+            Ok(order) => {
+                if !archiving.take(order) {
+                    return;
+                }
+            }
+            Err(true) => return,
+            Err(false) => {}
+        }
+        next = archiving.step();
+        let _ = orders.send(Order::Archived(archiving.through()));
     }
 }
 

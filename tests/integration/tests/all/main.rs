@@ -12,6 +12,7 @@ mod tidy;
 mod accounts;
 mod admin_rights;
 mod administration;
+mod archive;
 mod bad_input;
 mod bad_world;
 mod certificates;

@@ -201,6 +201,8 @@ impl Host {
             InstanceOutput::Verify { connection, ticket, proof } => {
                 self.verify((connection, ticket), &proof, at);
             }
+            // No room of a simulated site is archived.
+            InstanceOutput::Archive(_) => {}
             InstanceOutput::Retained(changes) => {
                 let (hold, begin) = self.table.change(&changes);
                 if let (Some(process), Some(_)) = (&mut self.process, hold) {

@@ -1,0 +1,332 @@
+//! What archived rooms had in segments that the log recycles: kept beyond the log's quota.
+//!
+//! It owns a folder of its own with one file, a *volume*, per sealed segment: everything that archived rooms have in
+//! it, at its positions. What always holds: a volume counts only when all of it is on disk under its name, and never
+//! changes after that; the log is held until the volume of its oldest segment is there ([`Archive::through`]). So
+//! there is no cursor that could be wrong after a crash: what is missing is made again, and what is there twice is the
+//! same. Damage is a gap in place and deletes nothing.
+//!
+//! How it is read is in [`ArchiveReader`]. The rules, with their bounds, are in this crate's `README.md`.
+
+mod copy;
+mod shelf;
+mod volume;
+
+pub use shelf::ArchiveReader;
+
+use crate::{disk::Disk, reader::Reader, view::View};
+use riser_model::{Archived, EpochSpan, LogId, RoomId, Seq};
+use shelf::{Shelf, Volume};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    sync::Arc,
+};
+use volume::{ASIDE, Head, Making, Name, Opened, UNFINISHED};
+
+/// Something in an archive's folder that was not as it should be. Nothing was deleted because of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ArchiveFinding {
+    /// What it says of itself cannot be read: it is a gap `damage`, but for what of it can be.
+    Unreadable {
+        /// The file.
+        file: String,
+    },
+    /// It is not of this log, or of a past that this log does not have: it was renamed and is not read.
+    SetAside {
+        /// The name that it has now.
+        file: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
+/// What a step did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// Nothing: everything that is sealed is archived, and nothing is too much.
+    Rests,
+    /// A segment's volume is on disk.
+    Archived {
+        /// Its first seq.
+        first: Seq,
+        /// Its last.
+        last: Seq,
+        /// Its bytes.
+        bytes: u64,
+    },
+    /// The oldest volume went.
+    LetGo {
+        /// Its first seq.
+        first: Seq,
+        /// Its last.
+        last: Seq,
+        /// Because of the archive's quota; else because no room shows any of it any more.
+        by_quota: bool,
+    },
+}
+
+/// An archive's size, now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ArchiveStatus {
+    /// Bytes of all its volumes, those that were set aside included.
+    pub bytes: u64,
+    /// Its quota.
+    pub quota: u64,
+    /// How many volumes there are.
+    pub volumes: u64,
+}
+
+/// The one that writes. Everything it does to the disk happens in the caller's thread.
+pub struct Archive<D: Disk> {
+    disk: D,
+    log: LogId,
+    quota_bytes: u64,
+    /// The archived rooms, and up to where each shows nothing any more.
+    wanted: BTreeMap<RoomId, Seq>,
+    /// In order.
+    volumes: Vec<Arc<Volume>>,
+    shelf: Arc<Shelf>,
+    aside_bytes: u64,
+    /// Nothing below is archived: it was let go, though the log may have it still.
+    given_up: Seq,
+    generation: u32,
+}
+
+impl<D: Disk> Archive<D> {
+    /// Opens the archive of the log with that id and those epochs, or makes one. What is of another log or of a past
+    /// that this log does not have is set aside. The folder must be locked by the caller.
+    pub fn open(
+        disk: D,
+        log: LogId,
+        chain: &[EpochSpan],
+        quota_bytes: u64,
+    ) -> io::Result<(Self, Vec<ArchiveFinding>)> {
+        let mut archive = Self {
+            disk,
+            log,
+            quota_bytes,
+            wanted: BTreeMap::new(),
+            volumes: Vec::new(),
+            shelf: Arc::default(),
+            aside_bytes: 0,
+            given_up: Seq::ZERO,
+            generation: 0,
+        };
+        let mut findings = Vec::new();
+        let mut names: Vec<Name> = Vec::new();
+        for file in archive.disk.list()? {
+            if file.starts_with(UNFINISHED) {
+                archive.disk.remove(&file)?;
+            } else if file.starts_with(ASIDE) {
+                archive.aside_bytes += archive.disk.open(&file)?.1;
+            } else {
+                names.extend(Name::of(&file));
+            }
+        }
+        archive.generation = names.iter().map(|name| name.generation).max().unwrap_or(0);
+        // Of one place the newest first, and what speaks of more before what speaks of less.
+        names.sort_by_key(|name| (name.first, std::cmp::Reverse((name.last, name.generation))));
+        for name in names {
+            archive.take(name, chain, &mut findings)?;
+        }
+        archive.publish();
+        Ok((archive, findings))
+    }
+
+    /// Takes a volume that was found.
+    fn take(
+        &mut self,
+        name: Name,
+        chain: &[EpochSpan],
+        findings: &mut Vec<ArchiveFinding>,
+    ) -> io::Result<()> {
+        let (file, bytes) = self.disk.open(&name.file())?;
+        let head = Opened::new(self.disk.clone(), file, bytes, self.log, name).head(name)?;
+        if head.is_none() {
+            findings.push(ArchiveFinding::Unreadable { file: name.file() });
+        }
+        let newer = self.volumes.last().map(|volume| volume.name);
+        let why = match &head {
+            Some(head) if !head.spans.iter().all(|span| is_of(chain, span)) => {
+                Some("a past that the log does not have")
+            }
+            Some(_) | None
+                if newer.is_some_and(|newer| (newer.first, newer.last) == (name.first, name.last)) =>
+            {
+                // A crash came between the newer one and this one's end.
+                return self.disk.remove(&name.file());
+            }
+            Some(_) | None if newer.is_some_and(|newer| newer.last >= name.first) => {
+                Some("another volume speaks of it")
+            }
+            Some(_) | None => None,
+        };
+        match why {
+            Some(why) => findings.push(self.set_aside(name, bytes, why)?),
+            None => self.volumes.push(Arc::new(Volume { name, bytes, head })),
+        }
+        Ok(())
+    }
+
+    fn set_aside(&mut self, name: Name, bytes: u64, why: &'static str) -> io::Result<ArchiveFinding> {
+        let taken = self.disk.list()?;
+        let numbered = (0..).map(|n: u32| format!("{ASIDE}{n:x}-{}", name.file()));
+        let file = numbered.into_iter().find(|file| !taken.contains(file)).unwrap_or_default();
+        self.disk.rename(&name.file(), &file)?;
+        self.disk.sync_dir()?;
+        self.aside_bytes += bytes;
+        Ok(ArchiveFinding::SetAside { file, why })
+    }
+
+    /// A reader of it. Readers see a volume when all of it is on disk.
+    pub fn reader(&self) -> ArchiveReader<D> {
+        ArchiveReader::new(self.disk.clone(), self.log, Arc::clone(&self.shelf))
+    }
+
+    /// From where on there is everything of which room.
+    pub fn rooms(&self) -> BTreeMap<RoomId, Archived> {
+        self.shelf.contents().rooms.clone()
+    }
+
+    /// The epochs of everything in it, as far as it knows them.
+    pub fn spans(&self) -> Vec<EpochSpan> {
+        let mut spans: Vec<EpochSpan> = Vec::new();
+        for span in self.volumes.iter().filter_map(|volume| volume.head.as_ref()).flat_map(|head| &head.spans)
+        {
+            match spans.last_mut() {
+                Some(last) if last.epoch == span.epoch => last.last = span.last,
+                _ => spans.push(*span),
+            }
+        }
+        spans
+    }
+
+    /// Its size.
+    pub fn status(&self) -> ArchiveStatus {
+        ArchiveStatus { bytes: self.bytes(), quota: self.quota_bytes, volumes: self.volumes.len() as u64 }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.aside_bytes + self.volumes.iter().map(|volume| volume.bytes).sum::<u64>()
+    }
+
+    /// Which rooms are archived from here on, each with the seq up to which it shows nothing any more. What is there
+    /// of other rooms stays until the quota wants its space.
+    pub fn want(&mut self, rooms: BTreeMap<RoomId, Seq>) {
+        self.wanted = rooms;
+    }
+
+    /// Up to where the log may let go of its segments; none if all of it may go.
+    pub fn through(&self, log: &Reader<D>) -> Option<Seq> {
+        if self.wanted.is_empty() {
+            return None;
+        }
+        let view = log.shared.view();
+        let due = self.due(&view).and_then(|at| view.segments.get(at)).or(view.segments.last());
+        Some(due.map_or(view.end, |segment| segment.first.prev()))
+    }
+
+    /// Does one bounded thing: lets go of the oldest volume if it is too much, or archives the oldest segment of the log
+    /// that is not. An error leaves everything as it was; the next step tries again.
+    pub fn step(&mut self, log: &Reader<D>) -> io::Result<Step> {
+        if let Some(step) = self.let_go()? {
+            return Ok(step);
+        }
+        let view = log.shared.view();
+        let Some(at) = self.due(&view).filter(|_| !self.wanted.is_empty()) else { return Ok(Step::Rests) };
+        self.archive(log, &view, at)
+    }
+
+    /// The oldest sealed segment of which there is no volume that names all archived rooms.
+    fn due(&self, view: &View<D>) -> Option<usize> {
+        let sealed = view.segments.len().checked_sub(1)?;
+        (0..sealed).find(|at| {
+            let first = view.segments.get(*at).map_or(Seq::ZERO, |segment| segment.first);
+            let last = view.last_of(*at);
+            first <= last && last >= self.given_up && !self.has(first, last)
+        })
+    }
+
+    fn has(&self, first: Seq, last: Seq) -> bool {
+        let at = self.volumes.partition_point(|volume| volume.name.first < first);
+        let volume =
+            self.volumes.get(at).filter(|volume| (volume.name.first, volume.name.last) == (first, last));
+        let head = volume.and_then(|volume| volume.head.as_ref());
+        head.is_some_and(|head| self.wanted.keys().all(|room| head.rooms.contains(room)))
+    }
+
+    fn let_go(&mut self) -> io::Result<Option<Step>> {
+        let Some(oldest) = self.volumes.first().cloned() else { return Ok(None) };
+        let by_quota = self.bytes() > self.quota_bytes && self.volumes.len() > 1;
+        let shown = |room: &RoomId| self.wanted.get(room).is_none_or(|floor| *floor < oldest.name.last);
+        let nobodys = oldest.head.as_ref().is_some_and(|head| !head.rooms.iter().any(shown));
+        if !by_quota && !nobodys {
+            return Ok(None);
+        }
+        let Name { first, last, .. } = oldest.name;
+        // Readers know first: what they do not find then is a hole, and no error.
+        self.volumes.remove(0);
+        self.given_up = self.given_up.max(last.next());
+        self.publish();
+        self.disk.remove(&oldest.name.file())?;
+        self.disk.sync_dir()?;
+        Ok(Some(Step::LetGo { first, last, by_quota }))
+    }
+
+    fn archive(&mut self, log: &Reader<D>, view: &View<D>, at: usize) -> io::Result<Step> {
+        let Some(segment) = view.segments.get(at) else { return Ok(Step::Rests) };
+        self.generation = self.generation.wrapping_add(1);
+        let name = Name { first: segment.first, last: view.last_of(at), generation: self.generation };
+        let rooms: BTreeSet<RoomId> = self.wanted.keys().copied().collect();
+        let head = Head { log: self.log, name, began: segment.began, rooms, spans: Vec::new() };
+        let unfinished = format!("{UNFINISHED}{}", name.file());
+        let file = self.disk.create(&unfinished)?;
+        let made = Making::begin(self.disk.clone(), file, head, segment.length)
+            .and_then(|making| copy::copy(log, view, at, making))
+            .and_then(|making| making.finish())
+            .and_then(|made| {
+                // Recycled while it was read: what was read is of its next use.
+                let whole = log.shared.view().holds(segment);
+                whole
+                    .then_some(made)
+                    .ok_or_else(|| io::Error::other("the segment was recycled before it was archived"))
+            })
+            .and_then(|made| self.disk.rename(&unfinished, &name.file()).map(|()| made));
+        let (head, bytes) = made.inspect_err(|_| {
+            // If it cannot be removed now, the next start does.
+            let _ = self.disk.remove(&unfinished);
+        })?;
+        if let Err(error) = self.disk.sync_dir() {
+            // Whether that name is durable nobody knows: another is made.
+            let _ = self.disk.remove(&name.file());
+            return Err(error);
+        }
+        let older: Vec<Arc<Volume>> = self
+            .volumes
+            .iter()
+            .filter(|volume| volume.name.first <= name.last && volume.name.last >= name.first)
+            .cloned()
+            .collect();
+        self.volumes.retain(|volume| volume.name.last < name.first || volume.name.first > name.last);
+        let place = self.volumes.partition_point(|volume| volume.name.first < name.first);
+        self.volumes.insert(place, Arc::new(Volume { name, bytes, head: Some(head) }));
+        self.publish();
+        for volume in older {
+            // What it had is in the newer one. If it stays now, the next start removes it.
+            let _ = self.disk.remove(&volume.name.file());
+        }
+        Ok(Step::Archived { first: name.first, last: name.last, bytes })
+    }
+
+    fn publish(&self) {
+        self.shelf.publish(self.volumes.clone());
+    }
+}
+
+/// Whether the log has that past, as far as it remembers.
+fn is_of(chain: &[EpochSpan], span: &EpochSpan) -> bool {
+    let oldest = chain.first().map_or(Seq(1), |first| first.first);
+    let known = chain.iter().find(|known| known.epoch == span.epoch);
+    known.map_or(span.last < oldest, |known| known.first <= span.first && span.last <= known.last)
+}

@@ -1,0 +1,53 @@
+//! Rooms whose past reaches beyond the log: what the archive has of them, and what it is told.
+//!
+//! Where a room's past begins is a question of the room: in the archive if it is archived, else in the log. A
+//! subscription over several rooms reads the archive from where all of them are in it.
+
+use crate::{
+    bus::Bus,
+    output::Output,
+    topics::{self, Reach},
+};
+use riser_model::{Archived, Principal, RoomId, Route, RouteNumber, door::Want};
+use std::collections::BTreeMap;
+
+impl Bus {
+    /// Where what is there of all that is wanted begins. Who shares a place in the log has no other.
+    pub(crate) fn past_of(&self, principal: &Principal, reach: &Reach, want: &Want) -> Archived {
+        let youngest = match reach {
+            _ if matches!(want, Want::Shared(_)) => None,
+            Reach::Channel(room, _) | Reach::Room(room, _) => Some(self.graph.past(*room, &self.chain)),
+            Reach::Rooms(_) => {
+                let rooms = self.graph.rooms_of(principal.account);
+                let reached = rooms.filter(|room| topics::reaches(&self.graph, principal, *room));
+                reached.map(|room| self.graph.past(room, &self.chain)).max_by_key(|past| past.oldest)
+            }
+            Reach::Picked | Reach::Technical(..) => None,
+        };
+        youngest.unwrap_or_else(|| self.chain.past(None))
+    }
+
+    /// The archive has other things than before.
+    pub(crate) fn archived(&mut self, rooms: &BTreeMap<RoomId, Archived>) {
+        self.graph.set_archived(rooms);
+        self.say_archived();
+    }
+
+    /// What an archive's reader hands out from here on.
+    pub(crate) fn know_archived(&mut self, routes: Vec<(RouteNumber, Route)>) {
+        for (number, route) in routes {
+            let channel = self.graph.add_routed(route.room, &route.channel);
+            self.routes.know_archived(number, route, channel);
+        }
+    }
+
+    /// Says which rooms are archived and what they still show, where that is news.
+    pub(crate) fn say_archived(&mut self) {
+        self.graph.advance_floors(self.now);
+        let rooms = self.graph.archived();
+        if rooms != self.archived_said {
+            self.archived_said.clone_from(&rooms);
+            self.outputs.push_back(Output::Archive(rooms));
+        }
+    }
+}
