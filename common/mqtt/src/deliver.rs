@@ -3,11 +3,18 @@
 //! Order is kept per subscription: what waits for a free packet id holds up what is behind it. Nothing is
 //! pulled while something is held, so what waits here is at most one pull.
 
+mod answers;
+mod expiry;
+
+use self::{
+    answers::Settled,
+    expiry::{aged, over},
+};
 use crate::{
     Counters,
     aliases::{Alias, Aliases},
     finishing::Finishing,
-    outbox::{Course, News, Outbox, Received, Stored, Turn, Unacknowledged},
+    outbox::{Course, News, Outbox, Stored, Turn, Unacknowledged},
     outgoing::Outgoing,
     own::Own,
     peer::Peer,
@@ -19,14 +26,11 @@ use crate::{
 };
 use bytes::BytesMut;
 use riser_model::{
-    Position, Seq, SubscriptionId, Wall,
+    Seq, SubscriptionId, Wall,
     door::{Ask, Delivery, Push, SessionDelivery, Showing},
     event::Scope,
 };
-use riser_wire::{
-    entry::{Body, ContentType, Publication},
-    property,
-};
+use riser_wire::entry::{Body, ContentType, Publication};
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -56,13 +60,6 @@ pub(crate) struct Deliveries {
     got_on: bool,
     /// What a session remembers of what channels retained: it is finished, and not shown once more.
     remembered: BTreeSet<Seq>,
-}
-
-/// Entries of one shared subscription.
-#[derive(Debug, Default)]
-struct Settled {
-    done: Vec<Seq>,
-    returned: Vec<Seq>,
 }
 
 /// What happened to the first that was held.
@@ -441,34 +438,9 @@ impl Deliveries {
         Sent::Awaits { exactly: true }
     }
 
-    /// What was said at QoS 2 is for nobody else, whatever becomes of it (MQTT 5, section 4.8.2); at QoS 1 the peer is to
-    /// acknowledge it first.
-    fn settle(&mut self, delivery: &Delivery, sent: &Sent) {
-        let over = match sent {
-            Sent::Done | Sent::Given | Sent::Awaits { exactly: true } => true,
-            Sent::Awaits { exactly: false } | Sent::Waits => false,
-        };
-        if let Some(pos) = delivery.pos.filter(|_| over) {
-            self.settled(delivery.subscription, pos);
-        }
-    }
-
-    fn settled(&mut self, subscription: SubscriptionId, pos: Position) {
-        if self.subscriptions.get(&subscription).is_some_and(Subscription::is_shared) {
-            self.settled.entry(subscription).or_default().done.push(pos.seq);
-        }
-    }
-
     /// What the peer has of what its publishers want to hear of.
     pub(crate) fn reports(&mut self) -> Option<Ask> {
         self.reports.take()
-    }
-
-    /// What became of entries of shared subscriptions.
-    pub(crate) fn settles(&mut self) -> impl Iterator<Item = Ask> {
-        std::mem::take(&mut self.settled)
-            .into_iter()
-            .map(|(subscription, Settled { done, returned })| Ask::Settle { subscription, done, returned })
     }
 
     fn note(&mut self, push: &Push, peer: &Peer, out: &mut BytesMut, counters: &Counters) -> Sent {
@@ -504,94 +476,6 @@ impl Deliveries {
             Push::Wiped { .. } | Push::Publication(_) => {}
         }
         Sent::Done
-    }
-
-    /// PUBACK. False if nothing waited for it.
-    pub(crate) fn acknowledged(&mut self, id: u16, accepted: bool) -> bool {
-        let Some((subscription, pos)) = self.outbox.acknowledged(id) else {
-            return false;
-        };
-        if let Some(pos) = pos.filter(|_| !accepted) {
-            self.reports.answered(pos, false);
-        }
-        self.has(subscription, pos);
-        true
-    }
-
-    fn has(&mut self, subscription: SubscriptionId, pos: Option<Position>) {
-        self.got_on = true;
-        let Some(pos) = pos else { return };
-        self.reports.answered(pos, true);
-        match self.subscriptions.get_mut(&subscription) {
-            Some(subscription) => subscription.acknowledged(pos),
-            None if self.parting.contains(&subscription) => {
-                self.settled.entry(subscription).or_default().done.push(pos.seq);
-                self.parted(subscription);
-            }
-            None => {}
-        }
-        self.settled(subscription, pos);
-    }
-
-    /// Whether a packet id is that of a delivery at QoS 1.
-    pub(crate) fn is_at_least_once(&self, id: u16) -> bool {
-        self.outbox.is_at_least_once(id)
-    }
-
-    /// PUBREC.
-    pub(crate) fn received(&mut self, id: u16, accepted: bool) -> Received {
-        let place = self.outbox.place(id);
-        if let Some((_, Some(pos))) = place.filter(|_| !accepted) {
-            self.reports.answered(pos, false);
-        }
-        let received = self.outbox.received(id, accepted);
-        // What nobody has to remember is done with.
-        if let Some((subscription, pos)) = place.filter(|_| !self.outbox.is_durable()) {
-            self.has(subscription, pos);
-        }
-        received
-    }
-
-    /// PUBCOMP. False if nothing waited for it.
-    pub(crate) fn completed(&mut self, id: u16) -> bool {
-        let Some((subscription, pos)) = self.outbox.completed(id) else {
-            return false;
-        };
-        self.has(subscription, pos);
-        true
-    }
-
-    /// A subscription is no more.
-    pub(crate) fn gone(&mut self, subscription: SubscriptionId) {
-        let gone = self.subscriptions.remove(&subscription);
-        if gone.as_ref().is_some_and(Subscription::is_shared) {
-            self.parting.insert(subscription);
-            self.return_held(subscription);
-        }
-        let begun = self.outbox.gone(subscription);
-        if self.outbox.is_durable() && self.parting.contains(&subscription) {
-            // The session finishes them.
-            self.settled.entry(subscription).or_default().done.extend(begun);
-        }
-    }
-
-    /// What of a group's was not said is for its other members.
-    fn return_held(&mut self, of: SubscriptionId) {
-        let (held, outbox) = (&self.held, &self.outbox);
-        let unsaid = held.iter().filter_map(|push| match push {
-            Push::Publication(Delivery { subscription, pos: Some(pos), .. }) if *subscription == of => {
-                (!outbox.is_begun(of, *pos)).then_some(pos.seq)
-            }
-            _ => None,
-        });
-        self.settled.entry(of).or_default().returned.extend(unsaid);
-    }
-
-    /// The bus knows that a subscription is no more, or the peer has one more of it.
-    pub(crate) fn parted(&mut self, subscription: SubscriptionId) {
-        if !self.outbox.has_of(subscription) {
-            self.parting.remove(&subscription);
-        }
     }
 
     /// What was said at QoS 1 and is not acknowledged, for who comes back.
@@ -649,29 +533,6 @@ impl Deliveries {
             Some(Ask::Confirm { subscription: *id, through })
         })
     }
-}
-
-/// The properties with as much of the message's expiry as is left; none if it is over (MQTT 5, section 3.3.2.3.3).
-fn aged(properties: &[u8], published: Wall, now: Wall) -> Option<Cow<'_, [u8]>> {
-    let Some(at) = property::expiry_at(properties) else { return Some(Cow::Borrowed(properties)) };
-    let left = now.seconds_until(published.plus_s(property::expiry_s(properties)?))?;
-    Some(Cow::Owned(with_expiry(properties, at, left)))
-}
-
-/// The properties of what was begun and whose time is over.
-fn over(properties: &[u8]) -> Cow<'_, [u8]> {
-    match property::expiry_at(properties) {
-        Some(at) => Cow::Owned(with_expiry(properties, at, 0)),
-        None => Cow::Borrowed(properties),
-    }
-}
-
-fn with_expiry(properties: &[u8], at: usize, seconds: u32) -> Vec<u8> {
-    let mut properties = properties.to_vec();
-    if let Some(place) = properties.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
-        *place = seconds.to_be_bytes();
-    }
-    properties
 }
 
 fn pass(subscription: &mut Subscription, delivery: &Delivery) -> Sent {
