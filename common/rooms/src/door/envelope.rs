@@ -15,7 +15,7 @@ use super::{
 };
 use riser_model::{
     ConnectionId, Now, Position, Principal, Time,
-    door::{Ask, Code, Credential, Door, Input, Output, Refusal, Tell},
+    door::{self, Ask, Code, Credential, Door, Input, Output, Refusal, Tell},
 };
 use riser_wire::{
     client::{
@@ -24,7 +24,7 @@ use riser_wire::{
     },
     limits::{CLIENT_PING_EVERY, FIRST_FRAME_DEADLINE, UNAUTHENTICATED_BYTES_MAX},
 };
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, vec};
 
 /// See the module.
 #[derive(Debug)]
@@ -60,6 +60,8 @@ struct Open {
     looks: Looks,
     pull: Pull,
     tickets: Tickets,
+    /// What the bus pushed last and is not said yet: it is worded as the socket takes it.
+    unsaid: Option<vec::IntoIter<door::Push>>,
     ping_at: Time,
     ping_due: bool,
     /// Decisions about those who knock that are not answered, with the requests they came in.
@@ -200,6 +202,7 @@ impl Envelope {
             pull: Pull::default(),
             tickets: Tickets::new(self.seed.clone()),
             ping_at: now.time.plus(CLIENT_PING_EVERY),
+            unsaid: None,
             ping_due: false,
             deciding: VecDeque::new(),
         };
@@ -373,14 +376,12 @@ impl Open {
             Tell::Ready => self.pull.ready(),
             Tell::Deliver { pushes, more } => {
                 self.pull.delivered(more);
-                let before = out.len();
-                for push in pushes {
-                    self.readers.push(push, out);
+                self.unsaid = Some(pushes.into_iter());
+                // While these are worded and written, the bus looks for what follows.
+                if more && self.hello.is_none() && self.readers.hold_nothing() {
+                    out.extend(self.pull.next(true).map(Output::Ask));
                 }
-                self.count_written(out, before);
-                if self.ping_due {
-                    self.say_ping(out);
-                }
+                return;
             }
             Tell::Decided { connection, result } => {
                 let place = self.deciding.iter().position(|(of, _)| *of == connection);
@@ -400,6 +401,23 @@ impl Open {
             | Tell::Moved { .. } => {}
         }
         self.pull(out);
+    }
+
+    /// Says the next of what was pushed, if anything. Whether there was something to do.
+    fn go_on(&mut self, out: &mut VecDeque<Output>) -> bool {
+        let Some(unsaid) = &mut self.unsaid else { return false };
+        if let Some(push) = unsaid.next() {
+            let before = out.len();
+            self.readers.push(push, out);
+            self.count_written(out, before);
+            return true;
+        }
+        self.unsaid = None;
+        if self.ping_due {
+            self.say_ping(out);
+        }
+        self.pull(out);
+        true
     }
 
     fn started(&mut self, asked: Asked, started: Started, out: &mut VecDeque<Output>) {
@@ -513,7 +531,15 @@ impl Door for Envelope {
     }
 
     fn poll(&mut self) -> Option<Output> {
-        self.out.pop_front()
+        loop {
+            if let Some(output) = self.out.pop_front() {
+                return Some(output);
+            }
+            let Phase::Open(open) = &mut self.phase else { return None };
+            if !open.go_on(&mut self.out) {
+                return None;
+            }
+        }
     }
 
     fn poll_timeout(&self) -> Option<Time> {

@@ -579,9 +579,9 @@ fn subscriptions_are_counted_and_a_refused_one_frees_its_place() {
 }
 
 /// What the system says, as the bus delivers it.
-fn event(sub: u32, prev: u64, seq: u64) -> riser_model::door::Push {
+fn event(sub: u32, prev: u64, seq: u64) -> door::Push {
     let mut push = publication(sub, prev, seq, ContentType::Json, br#"{"type":"riser.joined"}"#);
-    if let riser_model::door::Push::Publication(delivery) = &mut push {
+    if let door::Push::Publication(delivery) = &mut push {
         Arc::get_mut(&mut delivery.content).unwrap().technical = Some(Scope::Instance);
     }
     push

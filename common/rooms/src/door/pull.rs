@@ -2,12 +2,17 @@
 
 use riser_model::door::Ask;
 
+/// Who is behind asks for so much at a time, bytes: the bus looks for one part while the one before is worded and written.
+const PART_BYTES: usize = 32 * 1024;
+
 /// The pace of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Pull {
     ready: bool,
     asked: bool,
     room: usize,
+    /// More waits than the last pull brought.
+    behind: bool,
 }
 
 impl Pull {
@@ -24,7 +29,7 @@ impl Pull {
     /// The bus answered. If no more waits, it says `Ready` when there is something again.
     pub(super) fn delivered(&mut self, more: bool) {
         self.asked = false;
-        self.ready = more;
+        (self.ready, self.behind) = (more, more);
     }
 
     /// So much was written.
@@ -48,6 +53,7 @@ impl Pull {
             return None;
         }
         self.asked = true;
-        Some(Ask::Pull { bytes: u32::try_from(self.room).unwrap_or(u32::MAX), stands })
+        let most = if self.behind { PART_BYTES } else { usize::MAX };
+        Some(Ask::Pull { bytes: u32::try_from(self.room.min(most)).unwrap_or(u32::MAX), stands })
     }
 }
