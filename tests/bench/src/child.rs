@@ -4,6 +4,7 @@ use crate::{
     attack::Attack,
     fan,
     raw::{BareServer, Custody},
+    websocket,
 };
 use anyhow::Context;
 use clap::ValueEnum;
@@ -16,6 +17,9 @@ pub const RUMQTTD: &str = "rumqttd-process";
 pub const BARE: &str = "bare-process";
 /// First argument of the bare fan-out; its address follows.
 pub const BARE_FAN: &str = "bare-fan-process";
+
+/// First argument of a WebSocket server that answers everything with yes; its address follows.
+pub const BARE_WEBSOCKET: &str = "bare-websocket-process";
 
 /// First argument of an attack; its name follows, the hub's MQTT and WebSocket doors, and where it says that it is at it.
 pub const ATTACK: &str = "attack-process";
@@ -34,6 +38,7 @@ pub fn run(arguments: &[OsString]) -> Option<anyhow::Result<()>> {
         RUMQTTD => Some(rumqttd(rest)),
         BARE => Some(bare(rest)),
         BARE_FAN => Some(bare_fan(rest)),
+        BARE_WEBSOCKET => Some(bare_websocket(rest)),
         ATTACK => Some(attack(rest)),
         _ => None,
     }
@@ -71,6 +76,10 @@ fn bare(rest: &[OsString]) -> anyhow::Result<()> {
 
 fn bare_fan(rest: &[OsString]) -> anyhow::Result<()> {
     riser_host::setup::runtime(2)?.block_on(fan::serve(address(rest)?))
+}
+
+fn bare_websocket(rest: &[OsString]) -> anyhow::Result<()> {
+    riser_host::setup::runtime(2)?.block_on(websocket::serve(address(rest)?))
 }
 
 fn attack(rest: &[OsString]) -> anyhow::Result<()> {

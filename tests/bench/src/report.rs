@@ -48,7 +48,7 @@ fn promise(subject: &str) -> &'static str {
         "nats" => "in the page cache: synced every 2 minutes",
         "rumqttd" => "in RAM: never saved",
         "bare, group commit" => "on disk: fdatasync before each acknowledgement",
-        "bare" | "bare fan-out" => "none",
+        "bare" | "bare fan-out" | "bare WebSocket" => "none",
         "raw append" => "on disk: fdatasync after each block",
         _ => "",
     }

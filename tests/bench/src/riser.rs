@@ -21,6 +21,9 @@ pub const ROOM: &str = "bench";
 /// A room that replays what those said who are still there.
 pub const SESSION_ROOM: &str = "session";
 
+/// Whose password is guessed, and who comes by a token.
+pub const GUARDED: &str = "guarded";
+
 const EDGE: &str = "riser-edge";
 const HUB: &str = "riser-hub";
 
@@ -130,6 +133,25 @@ impl Hub {
         Ok(Self { mqtt, http, process })
     }
 
+    /// Starts one whose people sign in, by passwords and by the tokens of an issuer: `guarded`, who may enter one room, and not
+    /// the one called `closed`.
+    pub fn with_gate(folder: &Path, issuer: &str) -> anyhow::Result<Self> {
+        let (mqtt, http, folder) = (free_address()?, free_address()?, folder.join("riser-hub"));
+        let key = key(&folder.join("edge.key"))?;
+        let hash = passwords::hash(b"what nobody guesses");
+        let guarded = format!(
+            "[[account.client]]\nname = \"{GUARDED}\"\npassword = \"{}\"\n\
+             [[account.room]]\nname = \"closed\"\nhistory = \"log\"\n",
+            hash.expose()
+        );
+        let grant = format!("{{ to = \"{GUARDED}\", right = [\"publish\", \"subscribe\"] }}");
+        let account = granted(accounts(entropy::uuid(), &key), &grant);
+        let text = format!("data = {folder:?}\n{}[login]\n{account}{guarded}{issuer}", doors(mqtt, http)?);
+        let mut process = start(HUB, &folder, &text)?;
+        process.accepts(http)?;
+        Ok(Self { mqtt, http, process })
+    }
+
     /// What it has read so far, from the disk and from the system's cache of it.
     pub fn bytes_read(&self) -> anyhow::Result<u64> {
         let io = fs::read_to_string(format!("/proc/{}/io", self.process.process()))?;
@@ -153,6 +175,12 @@ fn start(name: &str, folder: &Path, config: &str) -> anyhow::Result<Peer> {
         command.env("MALLOC_ARENA_MAX", "1");
     }
     Peer::start(name, command, folder)
+}
+
+/// The same accounts, with grants in the room of everything.
+fn granted(accounts: String, grants: &str) -> String {
+    let own = format!("name = \"{ROOM}\"\nhistory = \"log\"\n");
+    accounts.replace(&own, &format!("{own}grant = [{grants}]\n"))
 }
 
 /// Of the account before it.

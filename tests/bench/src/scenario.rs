@@ -5,6 +5,7 @@ mod backlog;
 mod fanout;
 mod flood;
 mod footprint;
+mod gate;
 mod ingest;
 mod latency;
 mod log;
@@ -39,11 +40,13 @@ pub enum Scenario {
     Replay,
     /// A quiet client beside attackers.
     Attacks,
+    /// What a gate costs, and what it tells who is not let in.
+    Gate,
 }
 
 impl Scenario {
     /// In the order in which they run.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Log,
         Self::Ingest,
         Self::Flood,
@@ -53,6 +56,7 @@ impl Scenario {
         Self::Fanout,
         Self::Replay,
         Self::Attacks,
+        Self::Gate,
     ];
 
     /// Its name.
@@ -67,6 +71,7 @@ impl Scenario {
             Self::Fanout => fanout::NAME,
             Self::Replay => replay::NAME,
             Self::Attacks => attacks::NAME,
+            Self::Gate => gate::NAME,
         }
     }
 
@@ -82,6 +87,7 @@ impl Scenario {
             Self::Fanout => fanout::round(bench, report).await,
             Self::Replay => replay::round(bench, report).await,
             Self::Attacks => attacks::round(bench, report).await,
+            Self::Gate => gate::round(bench, report).await,
         }
     }
 
@@ -97,6 +103,7 @@ impl Scenario {
             Self::Fanout => fanout::claims(report),
             Self::Replay => replay::claims(report),
             Self::Attacks => attacks::claims(report),
+            Self::Gate => gate::claims(report),
         }
     }
 }

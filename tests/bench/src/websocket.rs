@@ -4,10 +4,19 @@
 
 use anyhow::{Context, ensure};
 use bytes::{Buf, BytesMut};
+use futures_util::{SinkExt, StreamExt};
 use std::net::SocketAddr;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
+};
+use tokio_tungstenite::{
+    accept_hdr_async,
+    tungstenite::{
+        Message,
+        handshake::server::{Request, Response},
+        http::HeaderValue,
+    },
 };
 
 /// An empty pong. Its mask is zero, as is that of everything here: masks protect proxies, and there is none.
@@ -56,8 +65,47 @@ pub fn put_text(output: &mut Vec<u8>, text: &str) {
     output.extend_from_slice(text.as_bytes());
 }
 
+/// Serves WebSockets of tokio-tungstenite there until the process ends: each message is answered with yes. Nothing that
+/// speaks WebSocket can do less.
+pub async fn serve(address: SocketAddr) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(address).await.context("bind")?;
+    loop {
+        let (socket, _) = listener.accept().await.context("accept")?;
+        socket.set_nodelay(true)?;
+        // A client that breaks off ends its own connection only.
+        tokio::spawn(async move { say_yes(socket).await.ok() });
+    }
+}
+
+#[expect(clippy::result_large_err, reason = "the library's callback")]
+async fn say_yes(socket: TcpStream) -> anyhow::Result<()> {
+    let agree = |_: &Request, mut response: Response| {
+        response.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("riser.v1.json"));
+        Ok(response)
+    };
+    let mut socket = accept_hdr_async(socket, agree).await?;
+    while let Some(message) = socket.next().await {
+        if message?.is_text() {
+            socket.send(Message::text(r#"{"re":1,"ok":{}}"#)).await?;
+        }
+    }
+    Ok(())
+}
+
 /// A WebSocket in envelope mode whose hello was taken, and what came after the answer.
 pub async fn open(server: SocketAddr, path: &str, hello: &str) -> anyhow::Result<(TcpStream, BytesMut)> {
+    let (socket, input, answer) = answer(server, path, hello).await?;
+    let taken = answer.contains(r#""ok":{"#) && !answer.contains(r#""error":"#);
+    ensure!(taken, "hello was refused: {answer}");
+    Ok((socket, input))
+}
+
+/// The same whatever the answer is, and that.
+pub async fn answer(
+    server: SocketAddr,
+    path: &str,
+    hello: &str,
+) -> anyhow::Result<(TcpStream, BytesMut, String)> {
     let mut socket = TcpStream::connect(server).await.context("connect the WebSocket")?;
     socket.set_nodelay(true)?;
     let head = format!(
@@ -76,20 +124,17 @@ pub async fn open(server: SocketAddr, path: &str, hello: &str) -> anyhow::Result
     let mut output = Vec::new();
     put_text(&mut output, hello);
     socket.write_all(&output).await?;
-    let length = loop {
+    let (answer, length) = loop {
         match frame(&input) {
             Some((Frame::Text(answer), length)) => {
-                let answer = String::from_utf8_lossy(answer);
-                let taken = answer.contains(r#""ok":{"#) && !answer.contains(r#""error":"#);
-                ensure!(taken, "hello was refused: {answer}");
-                break length;
+                break (String::from_utf8_lossy(answer).into_owned(), length);
             }
             Some((_, length)) => input.advance(length),
             None => ensure!(socket.read_buf(&mut input).await? > 0, "the hub closed at hello"),
         }
     };
     input.advance(length);
-    Ok((socket, input))
+    Ok((socket, input, answer))
 }
 
 /// Reads until that many messages have come, each after the one before it, and nothing else but pings.
