@@ -84,7 +84,7 @@ impl World {
             }
             EdgeLink::Below(output) => self.hub_wants(n, output),
             // No edge here asks.
-            EdgeLink::GivenUp { .. } => {}
+            EdgeLink::GivenUp { .. } | EdgeLink::Unanswered { .. } => {}
             EdgeLink::Missing { gap, .. } => {
                 self.ledger.missing.entry(n).or_default().push(gap);
                 self.trace.line(self.now, || format!("edge {n} misses {gap:?} of the hub's log"));
