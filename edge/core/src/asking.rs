@@ -94,7 +94,9 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..8 {
             asking.up(at(now));
-            now = asking.due_at().unwrap().since(at(0)).as_secs();
+            let due = asking.due_at().unwrap().since(at(0)).as_secs();
+            assert_eq!(due - now, waits.last().copied().unwrap_or(0), "the way up goes on meanwhile");
+            now = due;
             assert!(asking.asks(at(now)));
             waits.push(asking.down(at(now + 1)).unwrap().as_secs());
         }

@@ -3,10 +3,12 @@
 use crate::world::*;
 use riser_instance::Input;
 use riser_model::{
-    ConnectionId,
+    ClientId, ConnectionId, Epoch, LogId, RoomId, Route, RouteNumber, Run, Seq, Stamp,
     door::{Ask, Code, Credential, SessionRequest, Tell},
+    time::Clock,
 };
-use riser_rooms::Input as BusInput;
+use riser_rooms::{Ingest, Input as BusInput};
+use riser_wire::entry::{ContentType, Publication};
 
 #[test]
 fn room_without_a_right_looks_like_a_room_that_is_not() {
@@ -118,4 +120,37 @@ fn connections_of_one_client_are_bounded_and_one_that_ends_frees_its_place() {
     let fourth = ConnectionId(78);
     world.enter(fourth, None, None);
     assert!(world.entered(fourth));
+}
+
+#[test]
+fn who_publishes_behind_an_edge_or_asks_without_a_connection_is_used() {
+    let mut world = World::new();
+    let [device, page] = [7, 8].map(|n| ClientId(uuid::Uuid::from_u128(n)));
+    let mut entries = Vec::new();
+    let stamp = Stamp::default();
+    let publication = Publication { qos: 1, ..Publication::new(ContentType::Text, b"on") };
+    publication.write_frame(&mut entries, RouteNumber(0), stamp);
+    let run = Run::Entries { first: Seq(1), count: 1, epoch: Epoch(50), entries: entries.into() };
+    let room = RoomId::of(world.account(), "hall");
+    let route = Route { room, channel: "x".parse().unwrap(), client: device };
+    let ingest = Ingest {
+        token: 1,
+        log: LogId(9),
+        runs: vec![run],
+        routes: vec![route.clone()],
+        origins: Vec::new(),
+        elsewhere: Vec::new(),
+        overflow: route,
+        counted: true,
+        cursors: Vec::new(),
+        clock: Clock::Unanchored,
+    };
+    world.input(Input::Rooms(BusInput::Ingest(ingest)));
+    while !world.waiting.is_empty() {
+        world.commit();
+    }
+    world.instance.came(page);
+    assert!(world.instance.has_come(device) && world.instance.has_come(page));
+    assert_eq!(world.instance.used(), [device, page].into());
+    assert_eq!(world.instance.used(), [].into(), "since it was asked for");
 }
