@@ -45,6 +45,7 @@ fn edge(through: &[u64]) -> EdgeCore {
         oldest: Seq(1),
         oldest_at: Wall(0),
         pasts: Vec::new(),
+        archived: Default::default(),
         gaps: Vec::new(),
         routes: Vec::new(),
         origins: Vec::new(),
