@@ -84,7 +84,9 @@ fn session_is_replayed_to_who_joins_and_wiped_when_it_ends() {
     let _later = site.dashboard("later", &site.hub, "lounge", json!({ "from": "live" }));
     site.history.wait_mark("later ready", SOON);
     publish(&site, "new", "lounge", 3);
-    site.history.wait("what is new", EVENTUALLY, |ledger| ledger.delivered("later") >= 3);
+    site.history.wait("what is new", EVENTUALLY, |ledger| {
+        ledger.delivered("late") >= 53 && ledger.delivered("later") >= 3
+    });
     let ledger = site.history.ledger();
     assert_eq!((ledger.delivered("late"), ledger.delivered("later")), (53, 3));
     assert!(!ledger.has_mark("late torn") && !ledger.has_mark("later torn"));
