@@ -1,9 +1,11 @@
 //! What a room has taken of its quota, and what is said when it takes no more.
 //!
 //! Publications are counted in spans, one after the other, from the first one on: what was refused, or could not be stored,
-//! counts for nothing. What a link brings late is counted in the span in which it was made, so that a site that was cut off
-//! brings its backlog without being over. How many are connected, subscribed and published in is what the room knows of
-//! itself. A restart begins a new span.
+//! counts for nothing. What a link brings late is counted where it was made, in spans of the wall clock, beside what was
+//! taken then. The spans of who took it first began at another moment, so that a site that kept to its quota may have
+//! twice that in one of them, and one span's worth more than the spans in sixteen: that much is taken. An edge is believed
+//! when it made something: what a room did not take in spans that are over may be brought once. How many are connected,
+//! subscribed and published in is what the room knows of itself. A restart begins a new span, and knows of none before.
 
 use crate::{
     bus::Bus,
@@ -17,9 +19,13 @@ use riser_model::{
 };
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-/// Spans that are over and of which it is known what a room took: a week of minutes. What is older than that counts in the
-/// span that runs, so that nobody gets around a quota by what its clock says.
+/// Spans of the wall clock of which it is known what a room took: a week of minutes. What is older than that counts in the
+/// span that runs.
 const PAST_SPANS_MAX: i64 = 7 * 24 * 60;
+
+/// So many spans of the wall clock together take one span's worth more: who is late in each of them for ever brings no
+/// more than that.
+const PAST_TOGETHER: i64 = 16;
 
 /// Which of a room's limits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -95,34 +101,42 @@ impl Amount {
         self.bytes = self.bytes.saturating_add(other.bytes);
     }
 
+    fn and(mut self, other: Self) -> Self {
+        self.add(other);
+        self
+    }
+
     fn take(&mut self, other: Self) {
         self.messages = self.messages.saturating_sub(other.messages);
         self.bytes = self.bytes.saturating_sub(other.bytes);
     }
 
-    /// The limit that it is beyond, and how much that is.
-    fn beyond(&self, quota: &Quota) -> Option<(Limit, u64)> {
-        let messages = quota.messages.filter(|most| self.messages > *most);
-        let bytes = quota.bytes.filter(|most| self.bytes > most.0);
+    /// The limit that it is beyond in so many spans, and how much that is in one.
+    fn beyond(&self, quota: &Quota, spans: u64) -> Option<(Limit, u64)> {
+        let messages = quota.messages.filter(|most| self.messages > most.saturating_mul(spans));
+        let bytes = quota.bytes.filter(|most| self.bytes > most.0.saturating_mul(spans));
         messages.map(|most| (Limit::Messages, most)).or(bytes.map(|most| (Limit::Bytes, most.0)))
     }
 }
 
-/// A span of a room's.
+/// Where something was counted.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Span {
-    /// The one that began then, and runs or ran last.
-    Running(Time),
-    /// One that was over when what was made in it came: its number from the epoch on, by the wall clock.
-    Past(i64),
+struct Span {
+    /// The span that began then, and runs or ran last; none for what came late.
+    running: Option<Time>,
+    /// The number of the wall clock's span, from the epoch on.
+    wall: i64,
 }
 
-/// What a room has taken in the span that runs, and in those before it of what came late.
+/// What a room has taken in the span that runs, and in spans of the wall clock.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
     since: Option<Time>,
     running: Amount,
-    past: BTreeMap<i64, Amount>,
+    /// How long the wall clock's spans are that are counted.
+    every: Duration,
+    /// All that was taken, by when it was made.
+    made: BTreeMap<i64, Amount>,
 }
 
 impl Taken {
@@ -140,38 +154,60 @@ impl Taken {
             (self.since, self.running) = (Some(now.time), Amount::default());
             (now.time, Duration::ZERO)
         });
-        let (span, left) = match made.and_then(|made| past_span(every, ran, now.wall, made)) {
-            None => (Span::Running(since), every - ran),
-            Some(number) => (Span::Past(number), Duration::ZERO),
+        self.forget(every, now.wall);
+        let amount = Amount { messages: 1, bytes };
+        let late = made.and_then(|made| past_span(every, ran, now.wall, made));
+        let (beyond, left) = match late {
+            None => (self.running.and(amount).beyond(quota, 1), every - ran),
+            Some(number) => {
+                (self.beyond_late(quota, number, (number_of(every, now.wall), amount)), Duration::ZERO)
+            }
         };
-        let first = number_of(every, now.wall).saturating_sub(PAST_SPANS_MAX);
-        while self.past.first_key_value().is_some_and(|(number, _)| *number <= first) {
-            self.past.pop_first();
-        }
-        let taken = self.amount(span);
-        let mut with = *taken;
-        with.add(Amount { messages: 1, bytes });
-        if let Some((limit, most)) = with.beyond(quota) {
+        if let Some((limit, most)) = beyond {
             return Err(Over { room, limit, most, span: Some((every, left)) });
         }
-        *taken = with;
-        Ok(span)
+        if late.is_none() {
+            self.running.add(amount);
+        }
+        let wall = late.unwrap_or_else(|| number_of(every, now.wall));
+        self.made.entry(wall).or_default().add(amount);
+        Ok(Span { running: late.is_none().then_some(since), wall })
     }
 
-    fn amount(&mut self, span: Span) -> &mut Amount {
-        match span {
-            Span::Running(_) => &mut self.running,
-            Span::Past(number) => self.past.entry(number).or_default(),
+    /// Spans of another length say nothing of these, nor do those that are long over, or yet to come since the wall clock was
+    /// set back.
+    fn forget(&mut self, every: Duration, now: Wall) {
+        if self.every != every {
+            self.every = every;
+            self.made.clear();
+        }
+        let now = number_of(every, now);
+        let is_old = |number: i64| number <= now.saturating_sub(PAST_SPANS_MAX);
+        while self.made.first_key_value().is_some_and(|(number, _)| is_old(*number)) {
+            self.made.pop_first();
+        }
+        while self.made.last_key_value().is_some_and(|(number, _)| *number > now) {
+            self.made.pop_last();
         }
     }
 
-    /// What could not be stored is given back to the span that it was charged to, if that is still known.
-    fn refund(&mut self, span: Span, amount: Amount) {
-        let taken = match span {
-            Span::Running(since) => Some(&mut self.running).filter(|_| self.since == Some(since)),
-            Span::Past(number) => self.past.get_mut(&number),
-        };
-        if let Some(taken) = taken {
+    /// The limit that something late is beyond. Spans that do not begin where the wall clock's do meet one of these twice,
+    /// and so many together once more than they are. Those that are yet to come take nothing for these.
+    fn beyond_late(&self, quota: &Quota, number: i64, (now, amount): (i64, Amount)) -> Option<(Limit, u64)> {
+        let first = number.saturating_sub(number.rem_euclid(PAST_TOGETHER));
+        let begun = now.saturating_sub(first).saturating_add(1).clamp(1, PAST_TOGETHER);
+        let mut together = amount;
+        self.made.range(first..first.saturating_add(begun)).for_each(|(_, taken)| together.add(*taken));
+        let alone = self.made.get(&number).copied().unwrap_or_default().and(amount);
+        alone.beyond(quota, 2).or_else(|| together.beyond(quota, begun.unsigned_abs() + 1))
+    }
+
+    /// What could not be stored is given back to where it was counted, if that is still known.
+    fn refund(&mut self, Span { running, wall }: Span, amount: Amount) {
+        if running.is_some() && self.since == running {
+            self.running.take(amount);
+        }
+        if let Some(taken) = self.made.get_mut(&wall) {
             taken.take(amount);
         }
     }
@@ -218,7 +254,8 @@ impl Graph {
         bytes: usize,
         (now, made): (Now, Option<Wall>),
     ) -> Result<Charge, Over> {
-        let Some(quota) = self.quota(room) else { return Ok(Charge(None)) };
+        let counts = |quota: &Quota| quota.messages.is_some() || quota.bytes.is_some();
+        let Some(quota) = self.quota(room).filter(counts) else { return Ok(Charge(None)) };
         let amount = Amount { messages: 1, bytes: bytes as u64 };
         let span = self.room_mut(room).taken.charge(room, &quota, amount.bytes, (now, made))?;
         Ok(Charge(Some((room, span, amount))))
@@ -326,29 +363,77 @@ mod tests {
         assert_eq!(charge(10, 110), Ok(()), "another span");
     }
 
-    #[test]
-    fn what_comes_late_counts_in_the_span_in_which_it_was_made_for_a_week_of_minutes() {
+    fn late(s: u64) -> Option<Wall> {
+        Some(Wall(i64::try_from(s * 1000).unwrap()))
+    }
+
+    fn in_ten_seconds(messages: u64) -> Quota {
         let every = Some(riser_model::duration::Duration::seconds(10));
-        let quota = Quota { messages: Some(2), every, ..Quota::default() };
+        Quota { messages: Some(messages), every, ..Quota::default() }
+    }
+
+    #[test]
+    fn what_comes_late_counts_where_it_was_made_for_a_week_of_minutes() {
+        let quota = in_ten_seconds(2);
         let mut taken = Taken::default();
         let now = 10 * PAST_SPANS_MAX as u64 + 1000;
-        let mut late = |made: u64| {
-            let charged = taken.charge(
-                RoomSlot(0),
-                &quota,
-                1,
-                (at(now), Some(Wall(i64::try_from(made * 1000).unwrap()))),
-            );
+        let mut charge = |made: u64| {
+            let charged = taken.charge(RoomSlot(0), &quota, 1, (at(now), late(made)));
             charged.map(drop).map_err(|over| over.event())
         };
         let mut all = (now - 900..now - 800).filter(|made| made % 5 == 0);
-        assert!(all.all(|made| late(made).is_ok()), "as many in each span as there may be");
+        assert!(all.all(|made| charge(made).is_ok()), "as many in each span as there may be");
         let over = |again_ms| Err(SystemEvent::RoomQuota { limit: "messages".to_owned(), most: 2, again_ms });
-        assert_eq!(late(now - 850), over(None), "that one is over, and its quota used up");
-        assert_eq!((late(now), late(now + 50)), (Ok(()), Ok(())), "what was made now, or says it will be");
-        assert_eq!(late(0), over(Some(10_000)), "what is very old counts as what is made now");
-        assert!((late(1010), late(now - 700)) == (Ok(()), Ok(())));
-        assert!(taken.past.len() as i64 <= PAST_SPANS_MAX, "{}", taken.past.len());
+        assert_eq!((charge(now - 850), charge(now - 850)), (Ok(()), Ok(())), "spans that began elsewhere");
+        assert_eq!(charge(now - 850), over(None), "more than two of them can hold");
+        assert_eq!(
+            (charge(now), charge(now + 50)),
+            (Ok(()), Ok(())),
+            "what was made now, or says it will be"
+        );
+        assert_eq!(charge(0), over(Some(10_000)), "what is very old counts as what is made now");
+        assert!((charge(1010), charge(now - 700)) == (Ok(()), Ok(())));
+        assert!(taken.made.len() as i64 <= PAST_SPANS_MAX, "{}", taken.made.len());
+    }
+
+    #[test]
+    fn who_kept_to_a_quota_in_spans_that_began_at_any_moment_is_not_over_it_when_it_comes_late() {
+        for offset in 0..10 {
+            let (quota, mut kept, mut taken) = (in_ten_seconds(3), Taken::default(), Taken::default());
+            // Bursts at the end of one span and the beginning of the next.
+            let bursts = (0..100).flat_map(|n| [(n * 20, 1), (n * 20 + 9, 9), (n * 20 + 10, 9)]);
+            let tried = bursts.flat_map(|(s, count)| (0..count).map(move |_| 1000 + offset + s));
+            let all: Vec<u64> =
+                tried.filter(|s| kept.charge(RoomSlot(0), &quota, 1, (at(*s), None)).is_ok()).collect();
+            assert_eq!(all.len(), 600, "as much as there may be");
+            let brings = |s: &u64| taken.charge(RoomSlot(0), &quota, 1, (at(9000), late(*s))).is_ok();
+            assert!(all.iter().all(brings), "{offset}");
+        }
+    }
+
+    #[test]
+    fn who_is_late_in_every_span_brings_a_sixteenth_more_and_not_as_much_again() {
+        let (quota, mut taken, mut count) = (in_ten_seconds(10), Taken::default(), 0);
+        for s in (100_000..101_600).step_by(10) {
+            let mut charge = |made| taken.charge(RoomSlot(0), &quota, 1, (at(s), made)).is_ok();
+            count +=
+                (0..30).filter(|_| charge(None)).count() + (0..30).filter(|_| charge(late(s - 10))).count();
+        }
+        assert!((1600..=1720).contains(&count), "{count} in 160 spans of 10, and in the one before");
+    }
+
+    #[test]
+    fn what_is_known_of_spans_is_of_those_that_are_and_of_what_was_taken() {
+        let (quota, mut taken) = (in_ten_seconds(0), Taken::default());
+        assert!(taken.charge(RoomSlot(0), &quota, 1, (at(1000), late(900))).is_err());
+        assert!(taken.made.is_empty(), "what was refused is not counted");
+        let quota = in_ten_seconds(9);
+        taken.charge(RoomSlot(0), &quota, 1, (at(1000), None)).unwrap();
+        taken.charge(RoomSlot(0), &quota, 1, (at(500), None)).unwrap();
+        assert_eq!(taken.made.keys().collect::<Vec<_>>(), [&50], "the clock was set back");
+        let every = Some(riser_model::duration::Duration::seconds(1));
+        taken.charge(RoomSlot(0), &Quota { every, ..quota }, 1, (at(600), None)).unwrap();
+        assert_eq!(taken.made.keys().collect::<Vec<_>>(), [&600], "spans of another length");
     }
 
     #[test]
@@ -356,13 +441,13 @@ mod tests {
         let quota = Quota { messages: Some(1), ..Quota::default() };
         let mut taken = Taken::default();
         let mut charge = |made| taken.charge(RoomSlot(0), &quota, 1, (at(1000), made)).unwrap();
-        let (running, past) = (charge(None), charge(Some(Wall(500_000))));
-        for (span, made) in [(running, None), (past, Some(Wall(500_000)))] {
+        let spans = [charge(None), charge(late(500)), charge(late(500))];
+        for (span, made) in [(spans[0], None), (spans[1], late(500))] {
             taken.refund(span, Amount { messages: 1, bytes: 1 });
             assert!(taken.charge(RoomSlot(0), &quota, 1, (at(1000), made)).is_ok());
             assert!(taken.charge(RoomSlot(0), &quota, 1, (at(1000), made)).is_err());
         }
-        taken.refund(Span::Running(Time(7)), Amount { messages: 1, bytes: 1 });
+        taken.refund(Span { running: Some(Time(7)), wall: 7 }, Amount { messages: 1, bytes: 1 });
         assert!(taken.charge(RoomSlot(0), &quota, 1, (at(1000), None)).is_err(), "another span's");
     }
 

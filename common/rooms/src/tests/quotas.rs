@@ -189,11 +189,12 @@ fn a_site_that_was_cut_off_brings_its_backlog_within_the_quota_that_it_kept() {
     world.now.wall = Wall(100_000_000);
     let each_half_minute: Vec<i64> = (0..20).map(|n| 90_000_000 + n * 30_000).collect();
     world.input(Input::Ingest(made_at(3, 11, &each_half_minute)));
-    world.input(Input::Ingest(made_at(4, 31, &[90_001_000, 100_000_000, 100_000_000, 100_000_000])));
+    let late = [90_001_000, 90_001_000, 90_001_000, 100_000_000, 100_000_000, 100_000_000];
+    world.input(Input::Ingest(made_at(4, 31, &late)));
     world.commit();
     let quarantined: Vec<u32> =
         world.done.iter().map(|(_, placed)| placed.as_ref().unwrap().quarantined).collect();
-    assert_eq!(quarantined, [0, 2], "one that is a third in its minute, and one that is now");
+    assert_eq!(quarantined, [0, 2], "one that is a fifth in its minute, and one that is now");
 }
 
 #[test]
