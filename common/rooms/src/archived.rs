@@ -36,7 +36,7 @@ impl Bus {
     /// What an archive's reader hands out from here on.
     pub(crate) fn know_archived(&mut self, routes: Vec<(RouteNumber, Route)>) {
         for (number, route) in routes {
-            let channel = self.graph.add_routed(route.room, &route.channel);
+            let channel = self.graph.add_routed(&route);
             self.routes.know_archived(number, route, channel);
         }
     }

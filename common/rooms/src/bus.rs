@@ -102,7 +102,7 @@ impl Bus {
         graph.set_archived(&start.archived);
         let mut routes = Routes::default();
         for (number, route) in start.routes {
-            let channel = graph.add_routed(route.room, &route.channel);
+            let channel = graph.add_routed(&route);
             routes.restore(number, route, channel);
         }
         for (number, origin) in start.origins {

@@ -353,7 +353,7 @@ impl Bus {
             self.counters.latest_discarded += 1;
             return;
         }
-        let slot = self.graph.add_routed(route.room, &route.channel);
+        let slot = self.graph.add_routed(&route);
         let channel = self.graph.channel(slot);
         if !conflate::is_news(channel, &self.routes, log, epoch, seq) {
             return;

@@ -24,8 +24,8 @@ pub(crate) enum Alias {
     Device(Way),
     /// A device that no refusal reaches named no channel: to quarantine. As what it is asked again.
     Quarantine(Way, Box<Target>),
-    /// It may, when its room has a place for it: looked at again when it publishes.
-    Full(Way, Box<(Target, Refusal)>),
+    /// It may, when that room has a place for it: looked at again when it publishes.
+    Full(RoomSlot, Box<(Target, Refusal)>),
     /// It may not, and why; asked again when the configuration changes.
     Refused(Box<(Target, Refusal)>),
 }

@@ -7,7 +7,7 @@
 use crate::{
     chain::Chain,
     depth::{Depth, Mark},
-    quota::Taken,
+    quota::{Taken, is_of_members},
     rates::Rates,
     session::SessionHistory,
     statistics::Traffic,
@@ -47,6 +47,8 @@ pub(crate) struct Room {
     pub(crate) speaks: Option<Scope>,
     /// Its channels that have routes, in the order in which they got them. Only grows.
     pub(crate) channels: Vec<ChannelSlot>,
+    /// How many of them others than the system have routes in.
+    pub(crate) published: u32,
     /// Its publications in the tail.
     pub(crate) index: VecDeque<(Seq, ChannelSlot)>,
     /// Its channels by the turn of their newest value.
@@ -100,6 +102,8 @@ pub(crate) struct Channel {
     pub(crate) name: ChannelName,
     /// Its place among its room's channels, once it has a route.
     pub(crate) place: Option<u32>,
+    /// Whether another than the system has a route in it.
+    pub(crate) published: bool,
     /// Its publications in the tail.
     pub(crate) index: VecDeque<Seq>,
     pub(crate) waiters: BTreeSet<Key>,
@@ -241,6 +245,7 @@ impl Graph {
                 declared: None,
                 speaks: None,
                 channels: Vec::new(),
+                published: 0,
                 index: VecDeque::new(),
                 recent: BTreeMap::new(),
                 waiters: BTreeSet::new(),
@@ -339,6 +344,7 @@ impl Graph {
             room,
             name: name.clone(),
             place: None,
+            published: false,
             index: VecDeque::new(),
             waiters: BTreeSet::new(),
             wide_until: Time::default(),
@@ -367,9 +373,13 @@ impl Graph {
     }
 
     /// A channel that has a route, and with it a place among its room's channels for ever.
-    pub(crate) fn add_routed(&mut self, room: RoomId, name: &ChannelName) -> ChannelSlot {
-        let room = self.add_room(room);
-        let slot = self.add_channel(room, name.clone());
+    pub(crate) fn add_routed(&mut self, route: &Route) -> ChannelSlot {
+        let room = self.add_room(route.room);
+        let slot = self.add_channel(room, route.channel.clone());
+        if !is_of_members(route) && !self.channel(slot).published {
+            self.channel_mut(slot).published = true;
+            self.room_mut(room).published += 1;
+        }
         if self.channel(slot).place.is_none() {
             let channels = &mut self.room_mut(room).channels;
             channels.push(slot);
@@ -379,10 +389,10 @@ impl Graph {
         slot
     }
 
-    /// Whether anybody ever published there.
-    pub(crate) fn is_routed(&self, room: RoomSlot, name: &ChannelName) -> bool {
+    /// Whether anybody but the system ever published there.
+    pub(crate) fn is_published(&self, room: RoomSlot, name: &ChannelName) -> bool {
         let slot = self.by_channel.get(&(room, name.clone()));
-        slot.is_some_and(|slot| self.channel(*slot).place.is_some())
+        slot.is_some_and(|slot| self.channel(*slot).published)
     }
 
     /// A reader of one channel went; a channel that nobody ever published in goes with its last.

@@ -20,6 +20,9 @@ use std::{collections::BTreeMap, sync::Arc};
 /// The quarantine's channel of what rooms took no more of when a link brought it.
 const QUOTA: &str = "quota";
 
+/// Routes of an account's quarantine, past which what rooms took no more of overflows: the routes of all are counted together.
+const QUARANTINE_ROUTES_MAX: u32 = 1000;
+
 /// What the frames of one batch from above mean by their route numbers, in this log's terms.
 struct Ways<'a> {
     routes: &'a [Route],
@@ -157,6 +160,11 @@ impl Bus {
         let named =
             format!("{QUOTA}/{room}/{channel}").parse().or_else(|_| format!("{QUOTA}/{room}").parse());
         let route = named.ok().map(|channel| Route { room: overflow.room, channel, client: *client });
+        // Not as many as somebody finds names for.
+        let has_room = |route: &Route| {
+            self.routes.number(route).is_some() || self.routes.count(route.room) < QUARANTINE_ROUTES_MAX
+        };
+        let route = route.filter(has_room);
         route.and_then(|route| self.intern(&route)).unwrap_or_else(|| self.intern_beyond(overflow))
     }
 

@@ -4,7 +4,7 @@ use crate::{
     bus::Bus,
     config::Config,
     connection::{Alias, refuse_all},
-    graph::{Graph, Way},
+    graph::{Graph, RoomSlot, Way},
     intake::{Line, Piece, failure},
     producers::id_of,
     quota::{Charged, Over},
@@ -13,7 +13,7 @@ use crate::{
     topics,
 };
 use riser_model::{
-    ClientId, ConnectionId, Now, Principal, RoomId, Route, Schema,
+    ChannelName, ClientId, ConnectionId, Now, Principal, RoomId, Route, Schema,
     door::{Code, Intake, Refusal, Target},
     event::{Scope, SystemEvent},
     room::QUARANTINE,
@@ -242,30 +242,30 @@ impl Bus {
         }
     }
 
-    /// What a connection means by a target: where it may publish, it is in the room from here on.
+    /// What a connection means by a target, the one check of the right to publish: where it may publish, it is in the room from here on.
     pub(crate) fn meaning(
         &mut self,
         connection: ConnectionId,
         principal: &Principal,
         target: Target,
     ) -> Alias {
-        let named = target.clone();
-        let alias = self.alias(principal, target);
-        let (Alias::Way(way) | Alias::Device(way)) = &alias else { return alias };
-        let (way, room) = (*way, self.graph.channel(way.channel).room);
-        match self.has_place(connection, room) {
-            Ok(()) => {
-                self.join(connection, room, |member| member.published = true);
-                alias
+        // Before it is given a route: who has no place takes no channel of the room's quota.
+        let meant = topics::target(&self.graph, &self.bindings, principal, &target);
+        if let Ok((room, _)) = &meant
+            && let Err(full) = self.has_place(connection, *room)
+        {
+            self.was_over(&full, 1);
+            if let Some(publisher) = self.connections.get_mut(&connection) {
+                publisher.waits_for_place = true;
             }
-            Err(full) => {
-                self.was_over(&full, 1);
-                if let Some(publisher) = self.connections.get_mut(&connection) {
-                    publisher.waits_for_place = true;
-                }
-                Alias::Full(way, Box::new((named, full.refusal())))
-            }
+            return Alias::Full(*room, Box::new((target, full.refusal())));
         }
+        let alias = self.alias(principal, target, meant);
+        if let Alias::Way(way) | Alias::Device(way) = &alias {
+            let room = self.graph.channel(way.channel).room;
+            self.join(connection, room, |member| member.published = true);
+        }
+        alias
     }
 
     /// Who was refused for want of a place publishes again: somebody may have left.
@@ -275,18 +275,15 @@ impl Bus {
         };
         let numbers = frames(entries).map_while(Result::ok).map(|frame| frame.route.0 as usize);
         let full = numbers.filter_map(|number| match publisher.aliases.get(number)? {
-            Alias::Full(way, refused) => {
-                let is_device = matches!(refused.0, Target::Device(_));
-                Some((number, if is_device { Alias::Device(*way) } else { Alias::Way(*way) }, way.channel))
-            }
+            Alias::Full(room, refused) => Some((number, *room, refused.0.clone())),
             Alias::Way(_) | Alias::Device(_) | Alias::Quarantine(..) | Alias::Refused(_) => None,
         });
-        for (number, alias, channel) in full.collect::<Vec<_>>() {
-            let room = self.graph.channel(channel).room;
+        let principal = Arc::clone(&publisher.principal);
+        for (number, room, target) in full.collect::<Vec<_>>() {
             if self.has_place(connection, room).is_err() {
                 continue;
             }
-            self.join(connection, room, |member| member.published = true);
+            let alias = self.meaning(connection, &principal, target);
             let publisher = self.connections.get_mut(&connection);
             if let Some(slot) = publisher.and_then(|one| one.aliases.get_mut(number)) {
                 *slot = alias;
@@ -294,9 +291,14 @@ impl Bus {
         }
     }
 
-    pub(crate) fn alias(&mut self, principal: &Principal, target: Target) -> Alias {
+    fn alias(
+        &mut self,
+        principal: &Principal,
+        target: Target,
+        meant: Result<(RoomSlot, ChannelName), Refusal>,
+    ) -> Alias {
         let is_device = matches!(target, Target::Device(_));
-        match self.way(principal, &target) {
+        match meant.and_then(|(room, channel)| self.way(principal, room, channel)) {
             Ok(way) if is_device => Alias::Device(way),
             Ok(way) => Alias::Way(way),
             Err(refusal) if is_device && refusal.code == Code::BadName => {
@@ -324,9 +326,8 @@ impl Bus {
         Alias::Quarantine(self.intern_beyond(&route), Box::new(target))
     }
 
-    /// The route of a connection's target: the one check of the right to publish.
-    fn way(&mut self, principal: &Principal, target: &Target) -> Result<Way, Refusal> {
-        let (room, channel) = topics::target(&self.graph, &self.bindings, principal, target)?;
+    /// The route of a connection's target.
+    fn way(&mut self, principal: &Principal, room: RoomSlot, channel: ChannelName) -> Result<Way, Refusal> {
         let route = Route { room: self.graph.room(room).id, channel, client: principal.client };
         if let Some(full) = self.graph.is_beyond(&route) {
             self.was_over(&full, 1);
@@ -352,7 +353,7 @@ impl Bus {
         {
             return Way { route: number, channel: known.channel };
         }
-        let channel = self.graph.add_routed(route.room, &route.channel);
+        let channel = self.graph.add_routed(route);
         Way { route: self.routes.add(route.clone(), channel), channel }
     }
 }

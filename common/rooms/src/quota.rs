@@ -13,10 +13,11 @@ use crate::{
     topics::{self, Reach},
 };
 use riser_model::{
-    ConnectionId, Now, Quota, Route, SubscriptionId, Time, Wall,
+    ClientId, ConnectionId, Now, Quota, Route, SubscriptionId, Time, Wall,
     door::{Code, Refusal},
     event::{Scope, SystemEvent},
 };
+use riser_wire::membership;
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// Spans of the wall clock of which it is known what a room took: a week of minutes. What is older than that counts in the
@@ -242,6 +243,11 @@ impl Charged {
     }
 }
 
+/// Whether it is the route on which the system tells who came and went.
+pub(crate) fn is_of_members(route: &Route) -> bool {
+    route.client == ClientId::SYSTEM && route.channel.as_str() == membership::CHANNEL
+}
+
 impl Graph {
     fn quota(&self, room: RoomSlot) -> Option<Quota> {
         self.room(room).declared.as_ref().map(|declared| declared.quota).filter(|quota| !quota.is_empty())
@@ -272,8 +278,10 @@ impl Graph {
     pub(crate) fn is_beyond(&self, route: &Route) -> Option<Over> {
         let room = self.room_of(route.room)?;
         let most = self.quota(room)?.channels?;
-        let is_more =
-            self.room(room).channels.len() >= most as usize && !self.is_routed(room, &route.channel);
+        // Who came and went is told in a channel of the system's.
+        let is_more = !is_of_members(route)
+            && self.room(room).published >= most
+            && !self.is_published(room, &route.channel);
         is_more.then_some(Over { room, limit: Limit::Channels, most: u64::from(most), span: None })
     }
 }

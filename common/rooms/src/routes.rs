@@ -4,7 +4,7 @@
 //! it, and the next batch makes it again under the same number.
 
 use crate::graph::ChannelSlot;
-use riser_model::{Epoch, LogId, Route, RouteNumber};
+use riser_model::{Epoch, LogId, RoomId, Route, RouteNumber};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// A route and the channel it belongs to.
@@ -32,6 +32,8 @@ pub(crate) struct Definitions {
 pub(crate) struct Routes {
     known: Vec<Option<Known>>,
     numbers: BTreeMap<Arc<Route>, RouteNumber>,
+    /// How many each room has.
+    counts: BTreeMap<RoomId, u32>,
     /// What the numbers mean under which an archive's reader hands out routes, without the bit that tells them apart.
     archived: Vec<Option<Known>>,
     origins: Vec<Option<(LogId, Epoch)>>,
@@ -53,6 +55,7 @@ impl Routes {
     pub(crate) fn restore(&mut self, number: RouteNumber, route: Route, channel: ChannelSlot) {
         let route = Arc::new(route);
         put(&mut self.known, number.0 as usize, Known { route: Arc::clone(&route), channel });
+        *self.counts.entry(route.room).or_default() += 1;
         self.numbers.insert(route, number);
         self.written.routes = self.known.len();
     }
@@ -67,6 +70,11 @@ impl Routes {
 
     pub(crate) fn number(&self, route: &Route) -> Option<RouteNumber> {
         self.numbers.get(route).copied()
+    }
+
+    /// How many a room has.
+    pub(crate) fn count(&self, room: RoomId) -> u32 {
+        self.counts.get(&room).copied().unwrap_or_default()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -95,6 +103,7 @@ impl Routes {
         let number = RouteNumber(self.known.len() as u32);
         let route = Arc::new(route);
         self.known.push(Some(Known { route: Arc::clone(&route), channel }));
+        *self.counts.entry(route.room).or_default() += 1;
         self.numbers.insert(route, number);
         number
     }

@@ -335,3 +335,65 @@ fn a_room_says_that_its_quota_is_used_up() {
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].contains(r#""limit":"messages""#) && said[0].contains(r#""again_ms":60000"#), "{said:?}");
 }
+
+#[test]
+fn who_came_and_went_takes_no_channel_of_the_quota() {
+    let mut world = World::speaking(Config::default());
+    world.open(1);
+    world.input(with(Quota { channels: Some(1), ..Quota::default() }));
+    let system = Route { client: riser_model::ClientId::SYSTEM, ..route("a", "members", 7) };
+    let mut brought = ingest(3, 11, &[(0, "who came"), (1, "b")]);
+    brought.elsewhere.clear();
+    brought.routes[0] = system;
+    world.input(Input::Ingest(brought));
+    world.send(1, &[("a/x", "the first channel"), ("a/y", "the second")], 1);
+    let refused: Vec<u32> = refusals(&mut world).into_iter().map(|(index, ..)| index).collect();
+    assert_eq!(refused, [1]);
+    world.send(1, &[("a/members", "one of another's")], 1);
+    assert_eq!(refusals(&mut world).len(), 1, "a channel that is called so is one");
+    let mut brought = ingest(4, 21, &[(0, "who came")]);
+    brought.elsewhere.clear();
+    brought.routes[0] = Route { client: riser_model::ClientId::SYSTEM, ..route("a", "members", 7) };
+    world.input(Input::Ingest(brought));
+    world.commit();
+    assert!(
+        world.done.iter().all(|(_, placed)| placed.as_ref().unwrap().quarantined == 0),
+        "{:?}",
+        world.done
+    );
+}
+
+#[test]
+fn who_has_no_place_takes_no_channel() {
+    let mut world = world(Quota { connections: Some(1), channels: Some(1), ..Quota::default() });
+    world.open(2);
+    world.subscribe(1, 1, in_room("a", "#"), From::Live, Flow::Credit);
+    world.publish(2, &[("a/y", "no place")]);
+    assert_eq!(stored(world.told(2)).2, [(0, Code::QuotaExceeded)]);
+    world.send(1, &[("a/x", "the one channel")], 1);
+    assert_eq!(refusals(&mut world), []);
+    world.ask(1, Ask::Leave { cause: "normal".into(), expiry_s: None });
+    assert_eq!(
+        send_again(&mut world, 2),
+        [(0, Code::QuotaExceeded)],
+        "a place by now, and a channel too many"
+    );
+}
+
+#[test]
+fn what_is_beyond_a_quota_has_so_many_routes_and_no_more() {
+    let mut world = world(Quota { channels: Some(0), ..Quota::default() });
+    let routes: Vec<Route> = (0..1500).map(|n| route("a", &format!("c{n}"), 7)).collect();
+    let sent: Vec<(u32, String)> = (0..1500).map(|n| (n, n.to_string())).collect();
+    let sent: Vec<(u32, &str)> = sent.iter().map(|(n, text)| (*n, text.as_str())).collect();
+    let mut brought = ingest(3, 11, &sent);
+    brought.elsewhere.clear();
+    brought.routes = routes;
+    world.input(Input::Ingest(brought));
+    world.commit();
+    let placed: Vec<u32> =
+        world.done.iter().map(|(_, placed)| placed.as_ref().unwrap().quarantined).collect();
+    assert_eq!(placed, [1500]);
+    let routes = world.bus.statistics().routes;
+    assert!((1000..1010).contains(&routes), "{routes}");
+}
