@@ -14,14 +14,23 @@ import { Rights } from "./rights.js";
 class Office {
   #session;
   #room;
+  /** The room's, once it was looked at: another one may have its name by now. */
+  #id = null;
 
   constructor(session, room) {
     this.#session = session;
     this.#room = room;
   }
 
-  room() {
-    return this.#ask("GET", this.#ofRoom());
+  /** Whether it is that room's, and of who is signed in there. */
+  isOf(session, room) {
+    return this.#session === session && this.#room === room;
+  }
+
+  async room() {
+    const answer = await this.#ask("GET", this.#ofRoom());
+    this.#id = answer.room.id;
+    return answer;
   }
 
   setRoom(fields, tag) {
@@ -32,24 +41,25 @@ class Office {
     return this.#ask("GET", `${this.#ofRoom()}/members?${new URLSearchParams({ contains, limit })}`);
   }
 
-  setMember(name, fields, tag) {
-    return this.#ask("PATCH", `members/${name}`, fields, tag);
+  // Whom by the id: a name may be somebody else's by now.
+  setMember(id, fields, tag) {
+    return this.#ask("PATCH", `members/${id}`, fields, tag);
   }
 
-  removeMember(name) {
-    return this.#ask("DELETE", `members/${name}`);
+  removeMember(id, tag) {
+    return this.#ask("DELETE", `members/${id}`, undefined, tag);
   }
 
-  revoke(name, fingerprint = null) {
-    return this.#ask("DELETE", `members/${name}/credentials${fingerprint === null ? "" : `/${fingerprint}`}`);
+  revoke(id, fingerprint = null) {
+    return this.#ask("DELETE", `members/${id}/credentials${fingerprint === null ? "" : `/${fingerprint}`}`);
   }
 
-  grant(grant) {
-    return this.#ask("POST", "grants", { ...grant, room: this.#room });
+  grant(grant, tag) {
+    return this.#ask("POST", "grants", { ...grant, room: this.#id }, tag);
   }
 
-  ungrant(grant) {
-    return this.#ask("POST", "ungrant", { ...grant, room: this.#room });
+  ungrant(grant, tag) {
+    return this.#ask("POST", "ungrant", { ...grant, room: this.#id }, tag);
   }
 
   audit(asked) {
@@ -57,7 +67,7 @@ class Office {
   }
 
   #ofRoom() {
-    return `rooms/${this.#room}`;
+    return `rooms/${this.#id ?? this.#room}`;
   }
 
   async #ask(method, path, body, tag) {
@@ -83,7 +93,8 @@ export class Administration {
   #members;
   #audit;
   #entered = null;
-  #loading = false;
+  /** As what is being looked at. */
+  #loading = null;
   #isShown = false;
 
   /** `named` is told who clients are, and `enter` is asked to go into a room. */
@@ -99,15 +110,31 @@ export class Administration {
 
   /** A room of a session; whether it is this one's to look after, presence says. */
   enter(session, room) {
+    // Only the connection is another one: what is being edited stays.
+    if (this.#entered?.isOf(session, room)) return this.changed();
     this.#entered = new Office(session, room);
     this.#isShown = false;
-    this.#section.hidden = true;
+    this.#clear();
     for (const details of this.#section.querySelectorAll("details")) details.open = false;
   }
 
   leave() {
     this.#entered = null;
+    this.#clear();
+  }
+
+  /** Nothing that was shown of a room, and nobody's right to it, is left for who comes next. */
+  #clear() {
     this.#section.hidden = true;
+    this.#show(false);
+    write(this.#said, "");
+    write(this.#note, "");
+    for (const part of [...this.#parts, this.#members, this.#audit]) part.leave();
+  }
+
+  /** The parts, or but what is said of them. */
+  #show(isShown) {
+    for (const details of this.#section.querySelectorAll("details")) details.hidden = !isShown;
   }
 
   update({ administers = false }) {
@@ -129,13 +156,14 @@ export class Administration {
     const isEdited = () => gently && this.#parts.some((part) => part.isEdited);
     const office = this.#entered;
     if (isEdited()) return;
-    if (!office || this.#loading) return;
-    this.#loading = true;
+    if (!office || this.#loading === office) return;
+    this.#loading = office;
     try {
       const answer = await office.room();
       if (office !== this.#entered || isEdited()) return;
       write(this.#said, "");
       write(this.#note, answer.account ? "you administer the account" : "you look after this room");
+      this.#show(true);
       for (const part of this.#parts) part.show(office, answer);
       this.#members.enter(office, answer.account);
       this.#audit.enter(answer.account ? office : null);
@@ -146,7 +174,7 @@ export class Administration {
       this.#section.hidden = error.code === "unknown" || error.code === "not_authorised";
       write(this.#said, reason(error));
     } finally {
-      this.#loading = false;
+      if (this.#loading === office) this.#loading = null;
     }
   }
 }

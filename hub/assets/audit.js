@@ -32,6 +32,13 @@ export class AuditLog {
     this.load();
   }
 
+  leave() {
+    this.enter(null);
+    this.#list.replaceChildren();
+    this.#form.reset();
+    this.#said.textContent = "";
+  }
+
   /** The newest lines. */
   load() {
     if (this.#office && this.#details.open) this.#more();

@@ -61,6 +61,14 @@ export class Configuration {
     this.#before = this.#read();
   }
 
+  leave() {
+    [this.#office, this.#tag] = [null, null];
+    this.#form.reset();
+    this.#stages.replaceChildren();
+    this.#said.textContent = "";
+    this.#before = this.#read();
+  }
+
   async #save(again, enter) {
     const said = this.#said;
     const fields = this.#edited();
@@ -71,13 +79,15 @@ export class Configuration {
     const submit = this.#form.querySelector('[type="submit"]');
     submit.disabled = true;
     said.textContent = "";
+    const office = this.#office;
     try {
-      await this.#office.setRoom(fields, this.#tag);
+      await office.setRoom(fields, this.#tag);
+      if (office !== this.#office) return;
       if ("gate" in fields || "name" in fields) return enter(this.#form.elements.name.value);
       await again();
       said.textContent = "Saved.";
     } catch (error) {
-      said.textContent = reason(error);
+      if (office === this.#office) said.textContent = reason(error);
     } finally {
       submit.disabled = false;
     }

@@ -37,6 +37,13 @@ export class Members {
     this.load();
   }
 
+  leave() {
+    this.#office = null;
+    this.#list.replaceChildren();
+    this.#form.reset();
+    [this.#note.textContent, this.#said.textContent] = ["", ""];
+  }
+
   async load() {
     const office = this.#office;
     if (!office || !this.#details.open) return;
@@ -70,6 +77,7 @@ export class Members {
     const groupText = groups.length === 0 ? "" : `, in ${groups.join(", ")}`;
     item.append(made("p", { textContent: `${kind}, ${role ?? "no role"}${groupText}` }));
     if (!this.#isAccounts) return item;
+    const office = this.#office;
     const again = async () => {
       delete item.dataset.edited;
       item.remove();
@@ -77,31 +85,32 @@ export class Members {
       const now = [...this.#list.children].find(({ dataset }) => dataset.id === id);
       (now?.querySelector("select") ?? this.#form.elements.contains).focus();
     };
-    item.append(this.#roleForm({ name, role, groups, tag }, item, said, again));
+    item.append(this.#roleForm({ id, name, role, groups, tag }, item, said, again));
     const list = made("ul", { "aria-label": `Credentials of ${name}` });
     for (const { kind: of, fingerprint } of credentials) {
       const revoke = finalButton("Revoke", `Revoke ${of} ${fingerprint} of ${name}`, async () => {
-        await this.#office.revoke(name, fingerprint);
+        await office.revoke(id, fingerprint);
         await again();
       }, said);
       list.append(made("li", {}, made("span", { textContent: `${of.replaceAll("_", " ")} ${fingerprint}` }), " ", revoke));
     }
     if (credentials.length > 0) item.append(list);
     const all = finalButton("Revoke all", `Revoke all credentials of ${name}`, async () => {
-      const { still = [] } = await this.#office.revoke(name);
+      const { still = [] } = await office.revoke(id);
       await again();
       if (still.length > 0) this.#said.textContent = `${name} is still let in by ${still.join(" and ")}.`;
     }, said);
     all.disabled = credentials.length === 0;
     const remove = finalButton("Remove", `Remove ${name}`, async () => {
-      await this.#office.removeMember(name);
+      await office.removeMember(id, tag);
       await again();
     }, said);
     item.append(made("p", { className: "decide" }, all, remove), said);
     return item;
   }
 
-  #roleForm({ name, role, groups, tag }, item, said, again) {
+  #roleForm({ id, name, role, groups, tag }, item, said, again) {
+    const office = this.#office;
     const chosen = made("select", {}, ...ROLES.map((one) => new Option(one || "none", one, false, one === (role ?? ""))));
     const inGroups = made("input", { value: groups.join(", "), autocomplete: "off", autocapitalize: "none", spellcheck: false });
     const set = button("Set", `Set role and groups of ${name}`, async () => {
@@ -109,7 +118,7 @@ export class Members {
       const fields = {};
       if (chosen.value !== (role ?? "")) fields.role = chosen.value || null;
       if (list.join() !== groups.join()) fields.groups = list;
-      await this.#office.setMember(name, fields, tag);
+      await office.setMember(id, fields, tag);
       await again();
     }, said);
     const form = made("div", { className: "member-role" }, made("label", {}, "Role ", chosen), made("label", {}, "Groups ", inGroups), set);

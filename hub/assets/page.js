@@ -341,7 +341,8 @@ function roomButton(name) {
 
 // Who is here.
 
-let meeting = false;
+/** The connection that was asked who is there, and has not answered. */
+let meeting = null;
 /** The connection whose board is shown. */
 let boarded = null;
 
@@ -353,9 +354,9 @@ function showReadiness({ ready, absent = [] }) {
 }
 
 async function meet() {
-  if (meeting || !room || document.hidden) return;
-  meeting = true;
+  if (!room || meeting === room || document.hidden) return;
   const asked = room;
+  meeting = asked;
   try {
     const presence = await asked.presence();
     if (asked !== room) return;
@@ -373,7 +374,7 @@ async function meet() {
   } catch {
     // The connection says for itself what became of it.
   } finally {
-    meeting = false;
+    if (meeting === asked) meeting = null;
   }
 }
 

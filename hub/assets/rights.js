@@ -9,6 +9,7 @@ export class Rights {
   #said;
   #again;
   #office = null;
+  #tag = null;
 
   /** `again` looks at the room once more. */
   constructor(details, again) {
@@ -25,10 +26,17 @@ export class Rights {
     return this.#form.elements.to.value !== "";
   }
 
-  show(office, { room, everywhere }) {
-    this.#office = office;
+  show(office, { room, tag, everywhere }) {
+    [this.#office, this.#tag] = [office, tag];
     const own = (room.grant ?? []).map((grant) => this.#item(grant, false));
     this.#list.replaceChildren(...own, ...everywhere.map((grant) => this.#item(grant, true)));
+  }
+
+  leave() {
+    this.#office = null;
+    this.#list.replaceChildren();
+    this.#form.reset();
+    this.#said.textContent = "";
   }
 
   async #grant() {
@@ -41,12 +49,14 @@ export class Rights {
     const submit = this.#form.querySelector('[type="submit"]');
     submit.disabled = true;
     this.#said.textContent = "";
+    const office = this.#office;
     try {
-      await this.#office.grant({ to: to.value.trim(), right, channels: channels.value.trim() || "#", deny: deny.checked });
+      await office.grant({ to: to.value.trim(), right, channels: channels.value.trim() || "#", deny: deny.checked });
+      if (office !== this.#office) return;
       this.#form.reset();
       await this.#again();
     } catch (error) {
-      this.#said.textContent = reason(error);
+      if (office === this.#office) this.#said.textContent = reason(error);
     } finally {
       submit.disabled = false;
     }
@@ -56,10 +66,12 @@ export class Rights {
     const { to, right, channels, deny = false } = grant;
     const rights = [right].flat().join(", ");
     const text = `${to} ${deny ? "is denied" : "may"} ${rights} on ${channels}`;
+    const [office, tag] = [this.#office, this.#tag];
     const item = made("li", { dataset: { deny } }, made("span", { textContent: isEverywhere ? `${text}, in every room` : text }));
     if (!isEverywhere) {
       item.append(button("Take back", `Take back: ${text}`, async () => {
-        await this.#office.ungrant(grant);
+        await office.ungrant(grant, tag);
+        if (office !== this.#office) return;
         await this.#again();
         this.#form.elements.to.focus();
       }, this.#said));

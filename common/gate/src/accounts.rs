@@ -29,7 +29,7 @@ mod given_up;
 mod import;
 pub mod row;
 
-pub use change::{AccountChange, Change, Refused, Why};
+pub use change::{AccountChange, Change, MemberChange, Refused, Why};
 pub use given_up::{GivenUp, Walk};
 pub use import::Note;
 

@@ -295,58 +295,73 @@ pub(super) fn unchanged(headers: &HeaderMap, tag: &str, what: &str) -> Result<()
     ))
 }
 
+/// Who looked at something first is told of what came between; who did not look changes what there is.
+pub(super) fn looked_at(headers: &HeaderMap, known: &Account) -> Option<u64> {
+    headers.contains_key(header::IF_MATCH).then_some(known.revision)
+}
+
 pub(super) async fn remove_room(
     State(admin): State<Admin>,
     asked: Asked,
     Path((account, room)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Answer<Done> {
     let (account, known) = admin.account(&asked, &account).await?;
     let room = find_room(&known, &room)?;
     let id = room_id(&room)?;
-    let change = Change::Within(account, AccountChange::RemoveRoom(id));
-    done(id, &admin.change(&asked, "room removed", format!("room {}", room.name), change).await?.1)
+    unchanged(&headers, &tag(&room), "room")?;
+    let (change, of) =
+        (Change::Within(account, AccountChange::RemoveRoom(id)), format!("room {}", room.name));
+    done(id, &admin.change_of(&asked, "room removed", of, change, looked_at(&headers, &known)).await?.1)
 }
 
 pub(super) async fn grant(
     State(admin): State<Admin>,
     asked: Asked,
     Path(account): Path<String>,
+    headers: HeaderMap,
     Said(said): Said<GrantRequest>,
 ) -> Answer<Done> {
     let what = if said.deny { "denied" } else { "granted" };
-    change_grants(&admin, &asked, &account, &said, what, AccountChange::Grant).await
+    change_grants(&admin, &asked, (&account, &headers), &said, what, AccountChange::Grant).await
 }
 
 pub(super) async fn ungrant(
     State(admin): State<Admin>,
     asked: Asked,
     Path(account): Path<String>,
+    headers: HeaderMap,
     Said(said): Said<GrantRequest>,
 ) -> Answer<Done> {
     let what = if said.deny { "deny taken back" } else { "grant taken back" };
-    change_grants(&admin, &asked, &account, &said, what, AccountChange::Ungrant).await
+    change_grants(&admin, &asked, (&account, &headers), &said, what, AccountChange::Ungrant).await
 }
 
 async fn change_grants(
     admin: &Admin,
     asked: &Asked,
-    account: &str,
+    (account, headers): (&str, &HeaderMap),
     said: &GrantRequest,
     what: &'static str,
     change: impl FnOnce(Option<RoomId>, GrantConfig) -> AccountChange,
 ) -> Answer<Done> {
-    let (id, room, place) = match &said.room {
+    let (id, known, room, place) = match &said.room {
         Some(room) => {
-            let Place { account, room, id, .. } = admin.room(asked, account, room).await?;
-            (account, Some(id), format!("room {}", room.name))
+            let Place { account, known, room, id } = admin.room(asked, account, room).await?;
+            unchanged(headers, &tag(&room), "room")?;
+            (account, known, Some(id), format!("room {}", room.name))
         }
-        None => (admin.account(asked, account).await?.0, None, "every room".to_owned()),
+        None => {
+            let (account, known) = admin.account(asked, account).await?;
+            unchanged(headers, &known.revision.to_string(), "account")?;
+            (account, known, None, "every room".to_owned())
+        }
     };
     let rights = serde_json::to_string(&said.right).unwrap_or_default();
     let to = serde_json::to_string(&said.to).unwrap_or_default();
     let of = format!("{rights} to {to} in {place}, channels {}", said.channels.as_str());
     let change = Change::Within(id, change(room, said.grant()));
-    done(id, &admin.change(asked, what, of, change).await?.1)
+    done(id, &admin.change_of(asked, what, of, change, looked_at(headers, &known)).await?.1)
 }
 
 // Who is there.

@@ -3,17 +3,18 @@
 use super::{
     Admin, Asked, Failure,
     answers::{Done, MadeCredential, MemberAnswer, MembersAnswer},
-    handlers::{Answer, Said, done, hashed, secret, unchanged},
+    handlers::{Answer, Said, done, hashed, looked_at, secret, unchanged},
     requests::{CredentialKind, MemberChange, MembersQuery, NewCredential, NewMember, Replacement},
 };
 use axum::{
     Json,
     extract::{Path, Query, State},
-    http::{HeaderMap, header},
+    http::HeaderMap,
 };
 use riser_gate::{
     Account, Change, ClientConfig, CredentialConfig, Fingerprint, TokenHash, UserConfig,
-    accounts::AccountChange, credential::Member,
+    accounts::{self, AccountChange},
+    credential::Member,
 };
 use riser_model::{AccountId, ClientId};
 use riser_shell::entropy;
@@ -108,28 +109,34 @@ pub(super) async fn change(
     let (id, name, member) = find(&known, &member)?;
     unchanged(&headers, MemberAnswer::without_credentials(&member).tag(), "user or client")?;
     let MemberChange { name: another, role, groups } = said;
-    let another = another.map(|another| ("renamed", AccountChange::RenameMember(id, another)));
-    let role = role.map(|role| ("role set", AccountChange::SetRole(id, role)));
-    let groups = groups.map(|groups| ("groups set", AccountChange::SetGroups(id, groups)));
-    let mut latest = known;
-    for (what, change) in role.into_iter().chain(groups).chain(another) {
-        // Who looked at it first is told of what came between; who did not look changes what there is.
-        let revision = headers.contains_key(header::IF_MATCH).then_some(latest.revision);
-        let change = Change::Within(account, change);
-        latest = admin.change_of(&asked, what, name.clone(), change, revision).await?.1;
-    }
-    done(id, &latest)
+    let named = [(role.is_some(), "role"), (groups.is_some(), "groups"), (another.is_some(), "name")];
+    let fields: Vec<&str> = named.into_iter().filter_map(|(is, field)| is.then_some(field)).collect();
+    let what = match fields[..] {
+        [] => return done(id, &known),
+        ["role"] => "role set",
+        ["groups"] => "groups set",
+        ["name"] => "renamed",
+        [..] => "set",
+    };
+    let of = if what == "set" { format!("{name}: {}", fields.join(", ")) } else { name };
+    let change = accounts::MemberChange { name: another, role, groups };
+    let change = Change::Within(account, AccountChange::SetMember(id, change));
+    let revision = looked_at(&headers, &known);
+    done(id, &admin.change_of(&asked, what, of, change, revision).await?.1)
 }
 
 pub(super) async fn remove(
     State(admin): State<Admin>,
     asked: Asked,
     Path((account, member)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Answer<Done> {
     let (account, known) = admin.account(&asked, &account).await?;
-    let (id, name, _) = find(&known, &member)?;
+    let (id, name, member) = find(&known, &member)?;
+    unchanged(&headers, MemberAnswer::without_credentials(&member).tag(), "user or client")?;
     let change = Change::Within(account, AccountChange::RemoveMember(id));
-    done(id, &admin.change(&asked, "removed", name, change).await?.1)
+    let revision = looked_at(&headers, &known);
+    done(id, &admin.change_of(&asked, "removed", name, change, revision).await?.1)
 }
 
 /// The credential that a request asks for, and its secret where it is made here.

@@ -131,7 +131,9 @@ pub(super) fn table() -> Vec<Route> {
             .says::<MemberChange>()
             .matches()
             .for_pages(),
-        route::<Done>("delete", member, "Remove a user or client, for ever", delete(m::remove)).for_pages(),
+        route::<Done>("delete", member, "Remove a user or client, for ever", delete(m::remove))
+            .matches()
+            .for_pages(),
         route::<MadeCredential>(
             "post",
             "/v1/accounts/{account}/members/{member}/credentials",
@@ -175,9 +177,10 @@ pub(super) fn table() -> Vec<Route> {
         )
         .asks::<MembersQuery>()
         .for_pages(),
-        route::<Done>("delete", room, "Remove a room", delete(h::remove_room)),
+        route::<Done>("delete", room, "Remove a room", delete(h::remove_room)).matches(),
         route::<Done>("post", "/v1/accounts/{account}/grants", "Grant or deny a right", post(h::grant))
             .says::<GrantRequest>()
+            .matches()
             .for_pages(),
         route::<Done>(
             "post",
@@ -186,6 +189,7 @@ pub(super) fn table() -> Vec<Route> {
             post(h::ungrant),
         )
         .says::<GrantRequest>()
+        .matches()
         .for_pages(),
         route::<Vec<ConnectionAnswer>>(
             "get",

@@ -41,14 +41,10 @@ pub enum AccountChange {
     SetIssuers(Vec<IssuerConfig>),
     /// Makes a user or client. Its id must be set, and never have been one.
     CreateMember(Box<Member>),
-    /// Gives a user or client another name.
-    RenameMember(ClientId, AccountName),
     /// Removes a user or client, with what was granted to it; no room waits for it any more.
     RemoveMember(ClientId),
-    /// Gives a user or client another role.
-    SetRole(ClientId, Option<Role>),
-    /// Puts a user or client into these groups, and into no others.
-    SetGroups(ClientId, Vec<AccountName>),
+    /// Changes what is said of a user or client: all of it, or nothing.
+    SetMember(ClientId, MemberChange),
     /// Gives a user or client one more credential, or another one where it may have one only: then the former is revoked.
     AddCredential(ClientId, CredentialConfig),
     /// Revokes a credential, for ever.
@@ -65,6 +61,17 @@ pub enum AccountChange {
     Grant(Option<RoomId>, GrantConfig),
     /// Takes that back.
     Ungrant(Option<RoomId>, GrantConfig),
+}
+
+/// What is said of a user or client from now on. What is not named stays.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct MemberChange {
+    /// Its name; the id stays.
+    pub name: Option<AccountName>,
+    /// Its role, or none.
+    pub role: Option<Option<Role>>,
+    /// The groups that it is in, and no others.
+    pub groups: Option<Vec<AccountName>>,
 }
 
 /// Why a change was refused.
@@ -224,10 +231,8 @@ impl AccountChange {
             Self::Rename(_)
             | Self::SetGate(_)
             | Self::SetIssuers(_)
-            | Self::RenameMember(..)
             | Self::RemoveMember(_)
-            | Self::SetRole(..)
-            | Self::SetGroups(..)
+            | Self::SetMember(..)
             | Self::AddCredential(..)
             | Self::RevokeCredential(..)
             | Self::RevokeAll(_)
@@ -252,31 +257,8 @@ impl Account {
                 self.config.issuer = issuers;
             }
             AccountChange::CreateMember(member) => self.create_member(*member)?,
-            AccountChange::RenameMember(id, name) => self.rename_member(id, name)?,
             AccountChange::RemoveMember(id) => self.remove_member(id)?,
-            AccountChange::SetRole(id, role) => match &mut self.found(id)? {
-                Member::User(user) => {
-                    user.role = role;
-                    self.put(Member::User(user.clone()));
-                }
-                Member::Client(client) => {
-                    client.role = role;
-                    self.put(Member::Client(client.clone()));
-                }
-            },
-            AccountChange::SetGroups(id, groups) => {
-                few(groups.len(), GROUPS_MAX, "groups")?;
-                match &mut self.found(id)? {
-                    Member::User(user) => {
-                        user.groups = groups;
-                        self.put(Member::User(user.clone()));
-                    }
-                    Member::Client(client) => {
-                        client.groups = groups;
-                        self.put(Member::Client(client.clone()));
-                    }
-                }
-            }
+            AccountChange::SetMember(id, change) => self.set_member(id, change)?,
             AccountChange::AddCredential(id, credential) => self.add_credential(id, credential)?,
             AccountChange::RevokeCredential(id, fingerprint) => {
                 let member = self.found(id)?;
@@ -332,6 +314,22 @@ impl Account {
             }
         }
         Ok(())
+    }
+
+    fn set_member(&mut self, id: ClientId, change: MemberChange) -> Result<(), Refused> {
+        let MemberChange { name, role, groups } = change;
+        few(groups.as_ref().map_or(0, Vec::len), GROUPS_MAX, "groups")?;
+        let mut member = self.found(id)?;
+        let (own_role, own_groups) = match &mut member {
+            Member::User(user) => (&mut user.role, &mut user.groups),
+            Member::Client(client) => (&mut client.role, &mut client.groups),
+        };
+        *own_role = role.unwrap_or(*own_role);
+        if let Some(groups) = groups {
+            *own_groups = groups;
+        }
+        self.put(member);
+        name.map_or(Ok(()), |name| self.rename_member(id, name))
     }
 
     fn found(&self, id: ClientId) -> Result<Member, Refused> {

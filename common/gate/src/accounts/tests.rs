@@ -144,7 +144,11 @@ fn a_user_is_made_renamed_granted_grouped_and_removed() {
     let directory = change(&mut accounts, AccountChange::Grant(Some(hall()), to_bob.clone())).unwrap();
     assert!(reads(&directory, bob));
     assert_eq!(change(&mut accounts, AccountChange::Grant(Some(hall()), to_bob)).err(), Some(Why::Taken));
-    let directory = change(&mut accounts, AccountChange::RenameMember(bob, name("rob"))).unwrap();
+    let directory = change(
+        &mut accounts,
+        AccountChange::SetMember(bob, MemberChange { name: Some(name("rob")), ..MemberChange::default() }),
+    )
+    .unwrap();
     assert!(reads(&directory, bob) && directory.named("acme/rob").is_some());
     assert!(directory.named("acme/bob").is_none());
     let mut waiting = Box::new(RoomConfig::new("hall".parse::<RoomName>().unwrap(), History::Log));
@@ -153,13 +157,32 @@ fn a_user_is_made_renamed_granted_grouped_and_removed() {
     let yard = |directory: &Directory| directory.room(ACME, RoomId::of(ACME, "yard")).unwrap().ready.clone();
     let directory = change(&mut accounts, AccountChange::CreateRoom(waiting)).unwrap();
     assert_eq!(yard(&directory), [name("rob")]);
-    let directory = change(&mut accounts, AccountChange::RenameMember(bob, name("bob"))).unwrap();
+    let directory = change(
+        &mut accounts,
+        AccountChange::SetMember(bob, MemberChange { name: Some(name("bob")), ..MemberChange::default() }),
+    )
+    .unwrap();
     assert_eq!(yard(&directory), [name("bob")], "who is waited for keeps being");
-    change(&mut accounts, AccountChange::RenameMember(bob, name("rob"))).unwrap();
+    change(
+        &mut accounts,
+        AccountChange::SetMember(bob, MemberChange { name: Some(name("rob")), ..MemberChange::default() }),
+    )
+    .unwrap();
     change(&mut accounts, AccountChange::Grant(None, grant(Whom::Group(name("ops")), true))).unwrap();
-    let directory = change(&mut accounts, AccountChange::SetGroups(bob, vec![name("ops")])).unwrap();
+    let directory = change(
+        &mut accounts,
+        AccountChange::SetMember(
+            bob,
+            MemberChange { groups: Some(vec![name("ops")]), ..MemberChange::default() },
+        ),
+    )
+    .unwrap();
     assert!(!reads(&directory, bob) && reads(&directory, ann()), "a group's deny wins for who is in it");
-    let directory = change(&mut accounts, AccountChange::SetGroups(bob, vec![])).unwrap();
+    let directory = change(
+        &mut accounts,
+        AccountChange::SetMember(bob, MemberChange { groups: Some(vec![]), ..MemberChange::default() }),
+    )
+    .unwrap();
     assert!(reads(&directory, bob));
     let directory = change(&mut accounts, AccountChange::RemoveMember(bob)).unwrap();
     assert!(directory.principal(bob).is_none());
@@ -284,7 +307,14 @@ fn a_file_is_taken_once_and_what_both_changed_stays_as_it_runs() {
     assert_eq!(accounts.import(&file(&declared())), vec![], "the same again says nothing");
     assert_eq!(accounts.get(ACME).unwrap().revision, revision);
     // Only here: the file has nothing to say about it.
-    change(&mut accounts, AccountChange::SetRole(ann(), Some(Role::Owner))).unwrap();
+    change(
+        &mut accounts,
+        AccountChange::SetMember(
+            ann(),
+            MemberChange { role: Some(Some(Role::Owner)), ..MemberChange::default() },
+        ),
+    )
+    .unwrap();
     change(&mut accounts, AccountChange::CreateMember(user("bob"))).unwrap();
     assert_eq!(accounts.import(&file(&declared())), vec![]);
     assert!(accounts.compile().unwrap().named("acme/ann").unwrap().grants.administer());
@@ -329,7 +359,11 @@ fn an_account_that_the_file_declares_no_more_is_gone_unless_it_was_changed_here(
     assert_eq!(accounts.iter().count(), 0);
     accounts.import(&file(&declared()));
     assert_eq!(accounts.iter().count(), 1, "the file may declare it again");
-    change(&mut accounts, AccountChange::SetRole(ann(), None)).unwrap();
+    change(
+        &mut accounts,
+        AccountChange::SetMember(ann(), MemberChange { role: Some(None), ..MemberChange::default() }),
+    )
+    .unwrap();
     assert_eq!(accounts.import(&[]).len(), 1);
     assert_eq!(accounts.iter().count(), 1);
     let (mut accounts, ..) = accounts.apply(Change::RemoveAccount(ACME)).unwrap();
@@ -499,7 +533,14 @@ fn what_an_account_makes_of_itself_is_bounded_and_a_file_that_declares_more_is_i
     let set = |count| AccountChange::SetRoom(Box::new(more(count)));
     assert_eq!(change(&mut accounts, set(GRANTS_MAX + 1)).err(), Some(Why::TooMany));
     let groups = (0..=GROUPS_MAX).map(|n| name(&format!("group-{n}"))).collect();
-    assert_eq!(change(&mut accounts, AccountChange::SetGroups(ann(), groups)).err(), Some(Why::TooMany));
+    assert_eq!(
+        change(
+            &mut accounts,
+            AccountChange::SetMember(ann(), MemberChange { groups: Some(groups), ..MemberChange::default() })
+        )
+        .err(),
+        Some(Why::TooMany)
+    );
     // As a file may declare it: everybody times everything.
     let mut account = Account::clone(accounts.get(ACME).unwrap());
     let declared = (0..2 * RULES_MAX / GRANTS_MAX).map(|n| {

@@ -155,13 +155,14 @@ fn who_changes_what_somebody_else_changed_meanwhile_is_told_and_overwrites_nothi
     needs!(Need::Program("curl"));
     let site = site("");
     let shown = || asks(&site, OWNER, "GET", "rooms/talk", &Value::Null).1;
-    let with = |tag: &Value, path: &str, body: Value| {
+    let ask_with = |method: &str, tag: &Value, path: &str, body: Value| {
         use base64::{Engine, engine::general_purpose::STANDARD};
         let shown = STANDARD.encode(format!("{ACCOUNT}/{OWNER}:{PASSWORD}"));
         let path = format!("/api/admin/v1/accounts/{ACCOUNT}/{path}");
         let tag = format!("If-Match: \"{}\"", tag.as_str().unwrap());
-        ask(&site, "PATCH", &path, &[&format!("Authorization: Basic {shown}"), &tag], &body)
+        ask(&site, method, &path, &[&format!("Authorization: Basic {shown}"), &tag], &body)
     };
+    let with = |tag: &Value, path: &str, body: Value| ask_with("PATCH", tag, path, body);
     let before = shown();
     assert_eq!(with(&before["tag"], "rooms/talk", json!({ "retention": { "count": 5 } })).0, 200);
     let (status, said) = with(&before["tag"], "rooms/talk", json!({ "history": "none" }));
@@ -176,6 +177,21 @@ fn who_changes_what_somebody_else_changed_meanwhile_is_told_and_overwrites_nothi
     assert_eq!(with(&kim["tag"], "members/kim", json!({ "role": null })).0, 412);
     assert_eq!((&member()["role"], &member()["groups"]), (&json!("reader"), &json!(["ops"])));
     assert_eq!(with(&now["tag"], "rooms/talk", json!({ "history": "none" })).0, 200);
+    let grant = json!({ "room": "talk", "to": "kim", "right": "publish", "channels": "late" });
+    for (method, tag, path, body) in [
+        ("DELETE", &kim["tag"], "members/kim", &Value::Null),
+        ("POST", &before["tag"], "grants", &grant),
+        ("POST", &before["tag"], "ungrant", &grant),
+    ] {
+        assert_eq!(ask_with(method, tag, path, body.clone()).0, 412, "{path}");
+    }
+    // One change is taken as a whole or not at all.
+    let (status, said) = with(&member()["tag"], "members/kim", json!({ "role": null, "name": READER }));
+    assert!(status >= 400, "{said}");
+    assert_eq!((&member()["role"], &member()["groups"]), (&json!("reader"), &json!(["ops"])));
+    assert_eq!(ask_with("POST", &shown()["tag"], "grants", grant.clone()).0, 200);
+    assert_eq!(ask_with("POST", &shown()["tag"], "ungrant", grant).0, 200);
+    assert_eq!(ask_with("DELETE", &member()["tag"], "members/kim", Value::Null).0, 200);
 }
 
 #[test]
