@@ -125,7 +125,7 @@ impl Hub {
         if made {
             tracing::info!(file = %file.display(), key = identity.public_text(), "made a key; edges pin it as hub_key");
         }
-        let (writer, recovered) = setup::open_log(&config.data().join("log"), config.quota.log(), now)?;
+        let (mut writer, recovered) = setup::open_log(&config.data().join("log"), config.quota.log(), now)?;
         // Behind the log's lock: nobody else has this folder.
         let loaded = accounts::Loaded::open(config.data(), &config.account);
         let (directory, damaged) = (Arc::clone(&loaded.directory), loaded.damaged);
@@ -135,7 +135,8 @@ impl Hub {
         let (retained, table) = setup::retained(&path, &recovered, writer.reader(), &config.limits);
         let rooms = rooms(&directory);
         let path_of_archive = config.data().join(setup::ARCHIVE);
-        let archive = setup::open_archive(&path_of_archive, config.quota.archive_bytes(), &rooms, &recovered);
+        let quota = config.quota.archive_bytes();
+        let archive = setup::open_archive(&path_of_archive, quota, &rooms, &recovered, &mut writer);
         let mut archived = archive.as_ref().map(Archive::reader);
         let past = setup::Past {
             pasts: pasts(&rooms, &writer.reader(), archived.as_mut()),

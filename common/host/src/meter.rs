@@ -44,6 +44,7 @@ impl Watch for Meter {
             Answer::Recovered => self.health.log_failing(None),
             Answer::Archived { status, let_go, failing, .. } => {
                 self.metrics.archive_used.set(status.bytes);
+                self.metrics.archive_aside.set(status.aside);
                 self.metrics.archive_quota.set(status.quota);
                 self.metrics.archive_volumes.set(status.volumes);
                 self.metrics.archive_let_go.inc_by(*let_go);

@@ -75,12 +75,14 @@ pub fn open_log(
 }
 
 /// Opens the archive in a folder, of a log as it was found, for these rooms. Without it nothing of them is kept beyond
-/// the log: what keeps it from opening is said, and whatever else there is goes on (promise 4).
+/// the log, which holds what is not archived within its bound: what keeps the archive from opening is said, and whatever
+/// else there is goes on (promise 4).
 pub fn open_archive(
     folder: &Path,
     quota_bytes: u64,
     rooms: &[Room],
     recovered: &Recovered<LogFold>,
+    writer: &mut Writer<RealDisk, LogFold>,
 ) -> Option<Archive<RealDisk>> {
     let wanted: BTreeMap<RoomId, Seq> =
         rooms.iter().filter(|room| room.archive).map(|room| (room.id, Seq::ZERO)).collect();
@@ -92,8 +94,12 @@ pub fn open_archive(
             tracing::error!(
                 %error,
                 folder = %folder.display(),
-                "the archive cannot be opened: what the log lets go of is lost until the next start"
+                "the archive cannot be opened: the log keeps everything until it is half as large again as its \
+                 quota, then the oldest is lost; mend the folder and start again"
             );
+            if !wanted.is_empty() {
+                writer.set_archived(Some(Seq::ZERO));
+            }
         })
         .ok()?;
     for finding in findings {

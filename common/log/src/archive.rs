@@ -32,7 +32,8 @@ pub enum ArchiveFinding {
         /// The file.
         file: String,
     },
-    /// It is not of this log, or of a past that this log does not have: it was renamed and is not read.
+    /// It is of another log, of a past that this log does not have, or in the place of another: it was renamed and is
+    /// not read.
     SetAside {
         /// The name that it has now.
         file: String,
@@ -40,6 +41,11 @@ pub enum ArchiveFinding {
         why: &'static str,
     },
 }
+
+/// A segment of which the medium cannot read everything is tried again so often; then the rest of it is archived.
+const UNREADABLE_TRIES: u32 = 30;
+/// Why something is set aside that speaks of what another volume speaks of.
+const IN_PLACE: &str = "another volume speaks of it";
 
 /// What a step did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,8 +75,10 @@ pub enum Step {
 /// An archive's size, now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ArchiveStatus {
-    /// Bytes of all its volumes, those that were set aside included.
+    /// Bytes of all its volumes, but for what was set aside.
     pub bytes: u64,
+    /// Bytes of what was set aside. It does not count against the quota: it would cost what can be read.
+    pub aside: u64,
     /// Its quota.
     pub quota: u64,
     /// How many volumes there are.
@@ -91,11 +99,14 @@ pub struct Archive<D: Disk> {
     /// Nothing below is archived: it was let go, though the log may have it still.
     given_up: Seq,
     generation: u32,
+    /// How often the medium could not read all of which segment.
+    unreadable: (Seq, u32),
 }
 
 impl<D: Disk> Archive<D> {
     /// Opens the archive of the log with that id and those epochs, or makes one. What is of another log or of a past
-    /// that this log does not have is set aside. The folder must be locked by the caller.
+    /// that this log does not have is set aside. The folder must be locked by the caller. What is wrong with one file
+    /// costs that file alone: an error is one of the folder.
     pub fn open(
         disk: D,
         log: LogId,
@@ -112,14 +123,16 @@ impl<D: Disk> Archive<D> {
             aside_bytes: 0,
             given_up: Seq::ZERO,
             generation: 0,
+            unreadable: (Seq::ZERO, 0),
         };
         let mut findings = Vec::new();
         let mut names: Vec<Name> = Vec::new();
         for file in archive.disk.list()? {
             if file.starts_with(UNFINISHED) {
-                archive.disk.remove(&file)?;
+                // If it cannot be removed now, a later start does.
+                let _ = archive.disk.remove(&file);
             } else if file.starts_with(ASIDE) {
-                archive.aside_bytes += archive.disk.open(&file)?.1;
+                archive.aside_bytes += archive.disk.open(&file).map_or(0, |(_, bytes)| bytes);
             } else {
                 names.extend(Name::of(&file));
             }
@@ -128,45 +141,50 @@ impl<D: Disk> Archive<D> {
         // Of one place the newest first, and what speaks of more before what speaks of less.
         names.sort_by_key(|name| (name.first, std::cmp::Reverse((name.last, name.generation))));
         for name in names {
-            archive.take(name, chain, &mut findings)?;
+            archive.take(name, chain, &mut findings);
         }
         archive.publish();
         Ok((archive, findings))
     }
 
-    /// Takes a volume that was found.
-    fn take(
-        &mut self,
-        name: Name,
-        chain: &[EpochSpan],
-        findings: &mut Vec<ArchiveFinding>,
-    ) -> io::Result<()> {
-        let (file, bytes) = self.disk.open(&name.file())?;
-        let head = Opened::new(self.disk.clone(), file, bytes, self.log, name).head(name)?;
-        if head.is_none() {
+    /// Takes a volume that was found, if it is of this log and in nobody's place; else it is set aside.
+    fn take(&mut self, name: Name, chain: &[EpochSpan], findings: &mut Vec<ArchiveFinding>) {
+        let opened = self.disk.open(&name.file());
+        let bytes = opened.as_ref().map_or(0, |(_, bytes)| *bytes);
+        if name.log != self.log {
+            return self.put_aside(name, bytes, "another log", findings);
+        }
+        let head =
+            opened.and_then(|(file, bytes)| Opened::new(self.disk.clone(), file, bytes, name).head(name));
+        // It may be read later: what keeps it from being read now is no reason to lose it.
+        let head = head.unwrap_or_default();
+        if let Some(head) = &head
+            && !head.spans.iter().all(|span| is_of(chain, span))
+        {
+            return self.put_aside(name, bytes, "a past that the log does not have", findings);
+        }
+        if let Some(newer) = self.volumes.last().cloned().filter(|newer| newer.name.last >= name.first) {
+            if !newer.name.is_of_the_same(&name) || head.is_none() {
+                return self.put_aside(name, bytes, IN_PLACE, findings);
+            }
+            if newer.head.is_some() {
+                // A crash came between the newer one and this one's end. If it stays, a later start removes it.
+                let _ = self.disk.remove(&name.file());
+                return;
+            }
+            // Of the newer one nothing is known, and this one is whole.
+            self.volumes.pop();
+            self.put_aside(newer.name, newer.bytes, IN_PLACE, findings);
+        } else if head.is_none() {
             findings.push(ArchiveFinding::Unreadable { file: name.file() });
         }
-        let newer = self.volumes.last().map(|volume| volume.name);
-        let why = match &head {
-            Some(head) if !head.spans.iter().all(|span| is_of(chain, span)) => {
-                Some("a past that the log does not have")
-            }
-            Some(_) | None
-                if newer.is_some_and(|newer| (newer.first, newer.last) == (name.first, name.last)) =>
-            {
-                // A crash came between the newer one and this one's end.
-                return self.disk.remove(&name.file());
-            }
-            Some(_) | None if newer.is_some_and(|newer| newer.last >= name.first) => {
-                Some("another volume speaks of it")
-            }
-            Some(_) | None => None,
-        };
-        match why {
-            Some(why) => findings.push(self.set_aside(name, bytes, why)?),
-            None => self.volumes.push(Arc::new(Volume { name, bytes, head })),
-        }
-        Ok(())
+        self.volumes.push(Arc::new(Volume { name, bytes, head }));
+    }
+
+    /// Sets it aside; where that fails it is not read either, and stays as it is.
+    fn put_aside(&mut self, name: Name, bytes: u64, why: &'static str, findings: &mut Vec<ArchiveFinding>) {
+        let aside = self.set_aside(name, bytes, why);
+        findings.push(aside.unwrap_or_else(|_| ArchiveFinding::SetAside { file: name.file(), why }));
     }
 
     fn set_aside(&mut self, name: Name, bytes: u64, why: &'static str) -> io::Result<ArchiveFinding> {
@@ -181,7 +199,7 @@ impl<D: Disk> Archive<D> {
 
     /// A reader of it. Readers see a volume when all of it is on disk.
     pub fn reader(&self) -> ArchiveReader<D> {
-        ArchiveReader::new(self.disk.clone(), self.log, Arc::clone(&self.shelf))
+        ArchiveReader::new(self.disk.clone(), Arc::clone(&self.shelf))
     }
 
     /// From where on there is everything of which room.
@@ -204,11 +222,16 @@ impl<D: Disk> Archive<D> {
 
     /// Its size.
     pub fn status(&self) -> ArchiveStatus {
-        ArchiveStatus { bytes: self.bytes(), quota: self.quota_bytes, volumes: self.volumes.len() as u64 }
+        ArchiveStatus {
+            bytes: self.bytes(),
+            aside: self.aside_bytes,
+            quota: self.quota_bytes,
+            volumes: self.volumes.len() as u64,
+        }
     }
 
     fn bytes(&self) -> u64 {
-        self.aside_bytes + self.volumes.iter().map(|volume| volume.bytes).sum::<u64>()
+        self.volumes.iter().map(|volume| volume.bytes).sum()
     }
 
     /// Which rooms are archived from here on, each with the seq up to which it shows nothing any more. What is there
@@ -276,14 +299,30 @@ impl<D: Disk> Archive<D> {
 
     fn archive(&mut self, log: &Reader<D>, view: &View<D>, at: usize) -> io::Result<Step> {
         let Some(segment) = view.segments.get(at) else { return Ok(Step::Rests) };
+        // As much again stays for the log, which promises more.
+        let needed = segment.length.saturating_mul(2);
+        let free = self.disk.free_space()?;
+        if free < needed {
+            let kind = io::ErrorKind::StorageFull;
+            return Err(io::Error::new(
+                kind,
+                format!("it needs {needed} bytes of free space, {free} are there"),
+            ));
+        }
+        if self.unreadable.0 != segment.first {
+            self.unreadable = (segment.first, 0);
+        }
+        let as_it_is = self.unreadable.1 >= UNREADABLE_TRIES;
+        self.unreadable.1 += 1;
         self.generation = self.generation.wrapping_add(1);
-        let name = Name { first: segment.first, last: view.last_of(at), generation: self.generation };
+        let name =
+            Name { first: segment.first, last: view.last_of(at), generation: self.generation, log: self.log };
         let rooms: BTreeSet<RoomId> = self.wanted.keys().copied().collect();
-        let head = Head { log: self.log, name, began: segment.began, rooms, spans: Vec::new() };
+        let head = Head { name, began: segment.began, rooms, spans: Vec::new() };
         let unfinished = format!("{UNFINISHED}{}", name.file());
         let file = self.disk.create(&unfinished)?;
         let made = Making::begin(self.disk.clone(), file, head, segment.length)
-            .and_then(|making| copy::copy(log, view, at, making))
+            .and_then(|making| copy::copy(log, view, at, making, as_it_is))
             .and_then(|making| making.finish())
             .and_then(|made| {
                 // Recycled while it was read: what was read is of its next use.
@@ -313,8 +352,12 @@ impl<D: Disk> Archive<D> {
         self.volumes.insert(place, Arc::new(Volume { name, bytes, head: Some(head) }));
         self.publish();
         for volume in older {
-            // What it had is in the newer one. If it stays now, the next start removes it.
-            let _ = self.disk.remove(&volume.name.file());
+            // What it had is in the newer one, if that is known of it. If it stays now, the next start sees to it.
+            if volume.head.is_some() && name.is_of_the_same(&volume.name) {
+                let _ = self.disk.remove(&volume.name.file());
+            } else {
+                let _ = self.set_aside(volume.name, volume.bytes, IN_PLACE);
+            }
         }
         Ok(Step::Archived { first: name.first, last: name.last, bytes })
     }

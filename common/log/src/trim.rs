@@ -47,7 +47,7 @@ impl<D: Disk, F: Fold> Writer<D, F> {
             return Ok(true);
         }
         self.blocked = None;
-        if self.holds.archive.is_some() && self.bytes() > self.quota() && self.shrink()? {
+        if self.is_too_large() && self.shrink()? {
             return Ok(true);
         }
         if self.pool.is_ready(length) {
@@ -78,6 +78,13 @@ impl<D: Disk, F: Fold> Writer<D, F> {
 
     fn oldest_unarchived(&self) -> bool {
         self.holds.archive.is_some_and(|through| self.last_of_oldest() > through) && self.segments.len() > 1
+    }
+
+    /// Whether it took more while an archive was behind, this one's or one before a restart. What was set aside cannot be
+    /// given back, and who never gives up what is not confirmed needs its spare files to go on at all.
+    fn is_too_large(&self) -> bool {
+        let gives_up = self.holds.archive.is_some() || self.config.on_full == OnFull::DropOldest;
+        gives_up && self.bytes() - self.aside_bytes > self.quota()
     }
 
     /// Gives back what was taken beyond the quota while an archive was behind.

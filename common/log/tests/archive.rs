@@ -8,7 +8,7 @@ mod support;
 use riser_log::{
     Config, Entropy, OnFull, Writer,
     archive::{Archive, ArchiveFinding, ArchiveReader, Step},
-    fault::{Fate, FaultDisk},
+    fault::{Failure, Fate, FaultDisk},
 };
 use riser_model::{
     Batch, Cause, EpochSpan, Filter, Gap, Grants, Interest, LogId, Read, RoomId, Route, RouteNumber, Run,
@@ -559,4 +559,164 @@ fn the_quota_costs_the_oldest_volumes_and_a_floor_what_nobody_shows() {
     world.archive.as_mut().unwrap().want(BTreeMap::new());
     world.archive();
     assert_eq!(world.volumes(), before);
+}
+
+#[test]
+fn what_a_log_that_was_lost_has_archived_is_set_aside_and_never_deleted() {
+    let mut world = filled();
+    let volumes = world.volumes();
+    // The folder of the log is not there any more, and another one begins.
+    world.log = FaultDisk::new(3);
+    (world.acked, world.tried) = Default::default();
+    assert!(world.open());
+    assert_eq!((world.volumes(), world.findings.len()), (vec![], volumes.len()));
+    world.run(120);
+    world.check();
+    let files = world.disk.snapshot();
+    assert!(volumes.iter().all(|volume| files.contains_key(&format!("aside-0-{volume}"))), "{files:?}");
+    let status = world.archive.as_ref().unwrap().status();
+    assert!(status.aside > 0 && status.bytes + status.aside == world.disk.used());
+}
+
+#[test]
+fn what_was_set_aside_costs_nothing_that_can_be_read() {
+    let mut world = filled();
+    world.log = FaultDisk::new(3);
+    (world.acked, world.tried) = Default::default();
+    world.quota = world.disk.used() / 2;
+    assert!(world.open());
+    world.run(30);
+    assert!(world.volumes().len() > 1 && world.archive.as_ref().unwrap().status().aside > world.quota);
+    world.check();
+}
+
+/// A world whose log has a sealed segment that is not archived, and that segment's file.
+fn sealed(wanted: &[u32]) -> (World, String) {
+    let mut world = World::new(wanted);
+    assert!(world.open());
+    while world.writer.as_ref().unwrap().segment() < Some(6) {
+        world.publish();
+    }
+    let segments = world.log.snapshot().into_keys().filter(|name| name.starts_with("segment-"));
+    let mut segments: Vec<String> = segments.collect();
+    segments.sort();
+    let name = segments[1].clone();
+    (world, name)
+}
+
+#[test]
+fn what_the_log_had_lost_when_it_was_copied_is_told_to_who_has_nothing_beside_it() {
+    // Room 7 is archived and nobody publishes there.
+    let quiet = RoomId(uuid::Uuid::from_u128(7));
+    let (mut world, segment) = sealed(&[0]);
+    world.wanted.insert(quiet, Seq::ZERO);
+    world.archive.as_mut().unwrap().want(world.wanted.clone());
+    assert!(world.log.flip(&segment, SEGMENT / 2, 3));
+    world.run(100);
+    let (of, mut gaps) = (World::of([quiet]), Vec::new());
+    let mut at = Seq(1);
+    while at.0 < world.oldest() {
+        let part = world.perform(&Read::Of { from: at, max_bytes: 1 << 20, of: of.clone() });
+        gaps.extend(part.chunk.runs.iter().filter_map(|run| match run {
+            Run::Gap(gap) => Some(*gap),
+            Run::Entries { .. } => None,
+        }));
+        at = part.chunk.next;
+    }
+    assert!(!gaps.is_empty() && gaps.iter().all(|gap| gap.cause == Cause::Damage), "{gaps:?}");
+}
+
+#[test]
+fn what_the_medium_cannot_read_for_a_time_is_archived_when_it_can() {
+    let (mut world, segment) = sealed(&[0, 1]);
+    let image = world.log.snapshot();
+    world.log.make_unreadable(&segment, SEGMENT / 2..SEGMENT / 2 + 4096);
+    assert!(!world.archive() && !world.archive());
+    world.log.restore(&image);
+    assert!(world.open());
+    world.run(100);
+    world.check();
+}
+
+#[test]
+fn what_the_medium_can_never_read_is_a_gap_and_the_rest_is_archived() {
+    let (mut world, segment) = sealed(&[0, 1]);
+    world.log.make_unreadable(&segment, SEGMENT / 2..SEGMENT / 2 + 4096);
+    let tries = (0..100).take_while(|_| !world.archive()).count();
+    assert!(tries > 1 && tries < 100, "{tries}");
+    world.run(100);
+    let (found, gaps) = world.replay(1, &[0, 1]);
+    // The log uses the file again, with what is wrong with it: of what came after the first gap nothing is said here.
+    assert!(gaps[0].cause == Cause::Damage && gaps[0].count() < 20, "{gaps:?}");
+    let around = |seq: &u64| (gaps[0].from.0 - 10..gaps[0].to.0 + 10).contains(seq);
+    let mut expected = world.expected(1, &[0, 1]);
+    expected.retain(|seq, _| around(seq) && !(gaps[0].from.0..=gaps[0].to.0).contains(seq));
+    assert!(expected.iter().all(|(seq, entry)| found.get(seq) == Some(entry)));
+}
+
+#[test]
+fn an_older_volume_that_is_whole_is_read_where_nothing_is_known_of_the_newer_one() {
+    let mut world = filled();
+    let name = world.volumes()[1].clone();
+    let mut image = world.disk.snapshot();
+    let (_, bytes) = image.iter().find(|(file, _)| **file == name).unwrap();
+    let cut = bytes[..40].to_vec();
+    let mut parts: Vec<&str> = name.split('-').collect();
+    parts[3] = "000fffff";
+    let newer = parts.join("-");
+    image.insert(newer.clone(), cut);
+    world.disk.restore(&image);
+    assert_eq!(damaged(&mut world, &name), 0);
+    let volumes = world.volumes();
+    assert!(volumes.contains(&name) && !volumes.contains(&newer));
+}
+
+#[test]
+fn a_volume_that_somebody_removed_is_a_gap_in_place() {
+    let mut world = filled();
+    let name = world.volumes()[1].clone();
+    let mut image = world.disk.snapshot();
+    image.remove(&name);
+    world.disk.restore(&image);
+    let (found, gaps) = world.replay(1, &[0, 1]);
+    assert!(gaps.len() == 1 && gaps[0].cause == Cause::Damage, "{gaps:?}");
+    let mut expected = world.expected(1, &[0, 1]);
+    expected.retain(|seq, _| !(gaps[0].from.0..=gaps[0].to.0).contains(seq));
+    assert_eq!(found, expected);
+    assert_eq!(world.backwards(&[0, 1]), expected);
+}
+
+#[test]
+fn what_keeps_one_file_from_being_opened_costs_that_file_alone() {
+    let mut world = filled();
+    let before = world.disk.counts().calls;
+    assert!(world.open_archive());
+    let calls = world.disk.counts().calls - before;
+    let volumes = world.volumes();
+    // The first is the list of the folder.
+    for call in 2..=calls {
+        let next = world.disk.counts().calls + call;
+        world.disk.fail_call(next, Failure::Full);
+        assert!(world.open_archive(), "call {call}");
+        assert_eq!(world.volumes(), volumes);
+        assert!(world.findings.len() <= 1);
+        world.disk.calm();
+    }
+    assert!(world.open_archive());
+    world.check();
+}
+
+#[test]
+fn a_log_that_took_more_for_an_archive_gives_it_back_without_one() {
+    let mut world = filled();
+    world.disk.set_capacity(Some(world.disk.used() + 600));
+    (0..40).for_each(|_| {
+        assert!(world.publish());
+        world.archive();
+    });
+    let mut writer = world.writer.take().unwrap();
+    assert!(writer.status().bytes > QUOTA);
+    writer.set_archived(None);
+    while writer.prepare(now(9)).unwrap() {}
+    assert!(writer.status().bytes <= QUOTA, "{}", writer.status().bytes);
 }

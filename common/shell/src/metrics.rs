@@ -205,6 +205,8 @@ pub struct Metrics {
     pub log_quota: Level,
     /// What the archive takes on disk.
     pub archive_used: Level,
+    /// What was set aside in its folder takes beside that.
+    pub archive_aside: Level,
     /// What it may take.
     pub archive_quota: Level,
     /// Segments of the log of which it has something, or that there was nothing.
@@ -293,6 +295,7 @@ impl Metrics {
             log_used: Level::default(),
             log_quota: Level::default(),
             archive_used: Level::default(),
+            archive_aside: Level::default(),
             archive_quota: Level::default(),
             archive_volumes: Level::default(),
             archive_let_go: Counter::default(),
@@ -406,6 +409,12 @@ impl Metrics {
             "What the archive takes on disk",
             bytes(),
             self.archive_used.clone(),
+        );
+        metric.register_with_unit(
+            "archive_aside",
+            "What was set aside in the archive's folder and is not read takes on disk",
+            bytes(),
+            self.archive_aside.clone(),
         );
         metric.register_with_unit(
             "archive_quota",

@@ -112,7 +112,7 @@ pub struct Storage {
 
 impl Storage {
     /// Starts the workers. `index` knows what the log's segments hold; `archive`, if there is one, knows already which
-    /// rooms are archived; `answer` is called from all of them and must not wait.
+    /// rooms are archived, and without one what the writer was told of it stays; `answer` is called from all of them and must not wait.
     pub fn start<D: Disk, F: Fold>(
         mut writer: Writer<D, F>,
         index: Box<dyn Index + Send>,
@@ -122,7 +122,9 @@ impl Storage {
         let archived = archive.as_ref().map(Archive::reader);
         let reading = Reading { reader: writer.reader(), archived, index, answer: answer.clone() };
         let archiving = archive.map(|archive| Archiving::new(archive, writer.reader(), answer.clone()));
-        writer.set_archived(archiving.as_ref().and_then(Archiving::through));
+        if let Some(archiving) = &archiving {
+            writer.set_archived(archiving.through());
+        }
         let workers = Workers::start(Committing::new(writer, answer), reading, archiving)?;
         Ok(Self { workers })
     }

@@ -14,7 +14,7 @@ use crate::{
     view::View,
 };
 use riser_model::{Cause, Epoch, EpochSpan, Gap, RoomId, Route, RouteNumber, Seq};
-use riser_wire::entry::Frame;
+use riser_wire::entry::{Frame, frames};
 use std::{
     collections::{BTreeSet, HashMap},
     io,
@@ -31,12 +31,14 @@ struct Copy<D: Disk> {
     spans: Vec<EpochSpan>,
 }
 
-/// Copies what a volume is to have of the segment at that place.
+/// Copies what a volume is to have of the segment at that place. What the medium could not read is an error, and with
+/// `as_it_is` a gap: it may be readable again, and a gap in a volume is for ever.
 pub(super) fn copy<D: Disk>(
     log: &Reader<D>,
     view: &View<D>,
     at: usize,
     making: Making<D>,
+    as_it_is: bool,
 ) -> io::Result<Making<D>> {
     let Some(segment) = view.segments.get(at) else { return Ok(making) };
     let mut copy = Copy {
@@ -48,22 +50,22 @@ pub(super) fn copy<D: Disk>(
         spans: Vec::new(),
     };
     let mut scanner = scanner(log, view, at);
-    let mut defined = false;
+    let mut asked = false;
     loop {
         match scanner.step()? {
             Step::Block(block) if block.header.first > copy.last => break,
             Step::Block(block) => {
                 match block.header.kind {
-                    Kind::Checkpoint => defined |= copy.learn(Checkpoint::load(&block.meta)),
+                    Kind::Checkpoint => copy.learn(Checkpoint::load(&block.meta)),
                     Kind::Changes => {
                         copy.routes.extend(Changes::load(&block.meta).unwrap_or_default().routes)
                     }
                     Kind::Footer => break,
                 }
-                if !defined {
-                    // Its checkpoint cannot be read. The next segment's names what live entries use.
+                if !asked && copy.lacks(&block.entries) {
+                    // What defined it cannot be read. The next segment's checkpoint names what live entries use.
                     copy.learn(next_checkpoint(log, view, at + 1)?);
-                    defined = true;
+                    asked = true;
                 }
                 copy.hole(view, block.header.first.prev().min(copy.last));
                 copy.block(block.header.first, block.header.epoch, &block.entries)?;
@@ -72,20 +74,27 @@ pub(super) fn copy<D: Disk>(
             Step::End { .. } => break,
         }
     }
+    if scanner.window.unreadable() && !as_it_is {
+        return Err(io::Error::other("a segment of the log cannot be read where the medium should know it"));
+    }
     copy.hole(view, copy.last);
     copy.making.spans(copy.spans);
     Ok(copy.making)
 }
 
 impl<D: Disk> Copy<D> {
-    fn learn(&mut self, checkpoint: Option<Checkpoint>) -> bool {
-        let found = checkpoint.is_some();
+    fn learn(&mut self, checkpoint: Option<Checkpoint>) {
         let routes = checkpoint.into_iter().flat_map(|checkpoint| checkpoint.routes);
         // What is known from the segment itself stays.
         routes.for_each(|(number, route, _)| {
             self.routes.entry(number).or_insert(route);
         });
-        found
+    }
+
+    /// Whether it is not known what all these entries' numbers mean.
+    fn lacks(&self, entries: &[u8]) -> bool {
+        let known = |number: RouteNumber| number == RouteNumber::NONE || self.routes.contains_key(&number.0);
+        frames(entries).map_while(Result::ok).any(|frame| !known(frame.route))
     }
 
     /// The log has nothing up to here any more.

@@ -8,7 +8,7 @@ use super::volume::{Directory, Found, Head, Name, Opened, routes};
 use crate::{disk::Disk, errors::ReadError, footer::Footer, reader::Reader, selective::Index};
 use bytes::Bytes;
 use riser_model::{
-    Archived, Cause, Chunk, Gap, Interest, LogId, Read, RoomId, Route, RouteNumber, Run, Selected, Seq,
+    Archived, Cause, Chunk, Gap, Interest, Read, RoomId, Route, RouteNumber, Run, Selected, Seq,
 };
 use riser_wire::entry::{Frame, set_route};
 use std::{
@@ -89,7 +89,6 @@ enum Covers {
 /// Reads an archive, and its log where that has what is asked for. It disturbs nobody who writes.
 pub struct ArchiveReader<D: Disk> {
     disk: D,
-    log: LogId,
     shelf: Arc<Shelf>,
     listings: VecDeque<(Name, Arc<Footer>)>,
     numbers: HashMap<Route, RouteNumber>,
@@ -97,9 +96,9 @@ pub struct ArchiveReader<D: Disk> {
 }
 
 impl<D: Disk> ArchiveReader<D> {
-    pub(crate) fn new(disk: D, log: LogId, shelf: Arc<Shelf>) -> Self {
+    pub(crate) fn new(disk: D, shelf: Arc<Shelf>) -> Self {
         let (listings, numbers, fresh) = Default::default();
-        Self { disk, log, shelf, listings, numbers, fresh }
+        Self { disk, shelf, listings, numbers, fresh }
     }
 
     /// From where on there is everything of which room.
@@ -193,7 +192,10 @@ impl<D: Disk> ArchiveReader<D> {
                 if from <= to { self.read(volume, from, to, bytes_max, &mut found) } else { Ok(()) }
             });
             looks += 1;
-            self.check(part, volume, at)?;
+            if self.is_lost(part, volume, at)? {
+                let next = found.next();
+                found.gap(next, last.max(next), Cause::Damage);
+            }
         }
         Ok(found.selected)
     }
@@ -227,7 +229,9 @@ impl<D: Disk> ArchiveReader<D> {
                 found = Some(answer).filter(|answer| !answer.selected.chunk.runs.is_empty());
                 Ok(())
             });
-            self.check(part, volume, at)?;
+            if self.is_lost(part, volume, at)? {
+                end = volume.name.first;
+            }
             if let Some(mut answer) = found {
                 let next = answer.next();
                 if next < before {
@@ -239,12 +243,13 @@ impl<D: Disk> ArchiveReader<D> {
         Ok(Selected { chunk: Chunk { runs: Vec::new(), next: end }, skips: Vec::new() })
     }
 
-    /// A volume that went away meanwhile is a hole at the next look.
-    fn check(&self, result: io::Result<()>, volume: &Volume, at: Seq) -> Result<(), ReadError> {
-        let gone = || !self.shelf.contents().volumes.iter().any(|held| held.name == volume.name);
+    /// Whether a volume is missing that should be there: somebody removed it, and what it had is damage. One that the
+    /// archive let go of meanwhile is a hole at the next look.
+    fn is_lost(&self, result: io::Result<()>, volume: &Volume, at: Seq) -> Result<bool, ReadError> {
+        let held = || self.shelf.contents().volumes.iter().any(|held| held.name == volume.name);
         match result {
-            Err(source) if source.kind() == io::ErrorKind::NotFound && gone() => Ok(()),
-            other => other.map_err(|source| ReadError { at, source }),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(held()),
+            other => other.map(|()| false).map_err(|source| ReadError { at, source }),
         }
     }
 
@@ -273,7 +278,7 @@ impl<D: Disk> ArchiveReader<D> {
 
     fn open(&self, volume: &Volume) -> io::Result<Opened<D>> {
         let (file, length) = self.disk.open(&volume.name.file())?;
-        Ok(Opened::new(self.disk.clone(), file, length, self.log, volume.name))
+        Ok(Opened::new(self.disk.clone(), file, length, volume.name))
     }
 
     fn listing(&mut self, volume: &Volume) -> io::Result<Option<Arc<Footer>>> {

@@ -34,7 +34,7 @@ const PIECE_RUNS: usize = 2048;
 const PREFIX: &str = "volume-";
 /// What a volume is called until all of it is on disk.
 pub(crate) const UNFINISHED: &str = "unfinished-";
-/// What a volume is called that is of no log, or of a past, that this one knows.
+/// What a volume is called that is of another log, of a past that this one does not know, or in another's place.
 pub(crate) const ASIDE: &str = "aside-";
 
 /// Which volume it is.
@@ -46,11 +46,19 @@ pub(crate) struct Name {
     pub last: Seq,
     /// Of those that speak of the same seqs the highest counts: it was made later, of other rooms.
     pub generation: u32,
+    /// The log that it was copied from. It is in the file's name, so that no damage in it makes it another log's.
+    pub log: LogId,
 }
 
 impl Name {
     pub fn file(&self) -> String {
-        format!("{PREFIX}{:016x}-{:016x}-{:08x}", self.first.0, self.last.0, self.generation)
+        let Self { first, last, generation, log } = self;
+        format!("{PREFIX}{:016x}-{:016x}-{generation:08x}-{:016x}", first.0, last.0, log.0)
+    }
+
+    /// Whether both speak of the same seqs of the same log.
+    pub fn is_of_the_same(&self, other: &Self) -> bool {
+        (self.log, self.first, self.last) == (other.log, other.first, other.last)
     }
 
     /// None for other files.
@@ -58,7 +66,7 @@ impl Name {
         let mut parts = file.strip_prefix(PREFIX)?.split('-');
         let mut number = || u64::from_str_radix(parts.next()?, 16).ok();
         let (first, last, generation) = (Seq(number()?), Seq(number()?), u32::try_from(number()?).ok()?);
-        let name = Self { first, last, generation };
+        let name = Self { first, last, generation, log: LogId(number()?) };
         (name.file() == file && first <= last).then_some(name)
     }
 }
@@ -66,7 +74,6 @@ impl Name {
 /// What a volume says of itself.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Head {
-    pub log: LogId,
     pub name: Name,
     /// What is before its first seq was committed before this, by the host's clock.
     pub began: Wall,
@@ -133,6 +140,8 @@ pub(crate) struct Making<D: Disk> {
     piece: Directory,
     used: BTreeSet<u32>,
     entries: Vec<u8>,
+    /// The log had lost something of it. Whose that was nobody knows, so every reader has to come by.
+    gapped: bool,
 }
 
 impl<D: Disk> Making<D> {
@@ -140,7 +149,7 @@ impl<D: Disk> Making<D> {
     pub fn begin(disk: D, file: D::File, head: Head, segment_bytes: u64) -> io::Result<Self> {
         let first = head.name.first;
         let mut making = Self {
-            seed: seed(head.log, head.name),
+            seed: seed(head.name),
             disk,
             file,
             at: 0,
@@ -150,6 +159,7 @@ impl<D: Disk> Making<D> {
             piece: Directory { first, ..Directory::default() },
             used: BTreeSet::new(),
             entries: Vec::new(),
+            gapped: false,
             head,
         };
         let head = save(&making.head);
@@ -193,7 +203,11 @@ impl<D: Disk> Making<D> {
 
     /// The log has lost that.
     pub fn gap(&mut self, gap: Gap) {
-        self.piece.gaps.push(gap);
+        self.gapped = true;
+        match self.piece.gaps.last_mut() {
+            Some(last) if last.cause == gap.cause && last.to.next() == gap.from => last.to = gap.to,
+            _ => self.piece.gaps.push(gap),
+        }
     }
 
     /// Under which epochs the seqs were given.
@@ -207,7 +221,8 @@ impl<D: Disk> Making<D> {
         if self.piece.first <= last {
             self.flush(last)?;
         }
-        let footer = self.tally.footer_of_some(&self.routes);
+        let listed = self.tally.footer_of_some(&self.routes);
+        let footer = Footer { complete: listed.complete && !self.gapped, ..listed };
         let index = Index { head: self.head.clone(), footer };
         let at = self.at;
         self.record(Kind::Index, &save(&index))?;
@@ -276,8 +291,8 @@ pub(crate) struct Opened<D: Disk> {
 }
 
 impl<D: Disk> Opened<D> {
-    pub fn new(disk: D, file: D::File, length: u64, log: LogId, name: Name) -> Self {
-        Self { window: Window::new(disk, file, length), seed: seed(log, name) }
+    pub fn new(disk: D, file: D::File, length: u64, name: Name) -> Self {
+        Self { window: Window::new(disk, file, length), seed: seed(name) }
     }
 
     /// Reads so much at once.
@@ -372,8 +387,8 @@ fn piece(payload: &Bytes) -> Option<(Directory, Bytes)> {
 }
 
 /// Whose records they are: one of another volume is none.
-fn seed(log: LogId, name: Name) -> u32 {
-    let numbers = [log.0, name.first.0, name.last.0, u64::from(name.generation)];
+fn seed(name: Name) -> u32 {
+    let numbers = [name.log.0, name.first.0, name.last.0, u64::from(name.generation)];
     numbers.iter().fold(0, |seed, number| crc32c::crc32c_append(seed, &number.to_le_bytes()))
 }
 

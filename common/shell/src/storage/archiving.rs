@@ -11,6 +11,9 @@ use riser_log::{
 use riser_model::{RoomId, Seq};
 use std::{collections::BTreeMap, time::Duration};
 
+/// An archive that cannot be written tries again this often at least, and sooner when a segment is sealed.
+const RETRY_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
+
 /// What the archiving worker is told.
 #[derive(Debug)]
 pub(super) enum Order {
@@ -34,12 +37,13 @@ pub(super) struct Archiving<D: Disk, A> {
     archive: Archive<D>,
     log: Reader<D>,
     answer: A,
-    failing: bool,
+    /// When it tries again, while it fails.
+    failing: Option<Duration>,
 }
 
 impl<D: Disk, A: Fn(Answer)> Archiving<D, A> {
     pub(super) fn new(archive: Archive<D>, log: Reader<D>, answer: A) -> Self {
-        Self { archive, log, answer, failing: false }
+        Self { archive, log, answer, failing: None }
     }
 
     /// False if it is to end.
@@ -82,22 +86,24 @@ impl<D: Disk, A: Fn(Answer)> Archiving<D, A> {
                 Next::Step
             }
             Err(error) => {
-                if !self.failing {
+                if self.failing.is_none() {
                     tracing::error!(
                         %error,
                         "the archive cannot be written: the log keeps what is not archived until it is half as \
                          large again as its quota, then the oldest is lost; free space, or mend the disk"
                     );
                 }
-                self.failing = true;
+                // Each try may write as much as a segment, where others want the disk.
+                let wait = self.failing.map_or(RETRY_EVERY, |wait| (wait * 2).min(RETRY_AT_LEAST_EVERY));
+                self.failing = Some(wait);
                 self.say(Some(error.to_string()), 0);
-                Next::Wait(Some(RETRY_EVERY))
+                Next::Wait(Some(wait))
             }
         }
     }
 
     fn recovered(&mut self) {
-        if std::mem::take(&mut self.failing) {
+        if self.failing.take().is_some() {
             tracing::info!("the archive is written again");
         }
     }
