@@ -248,10 +248,10 @@ impl Caller {
         let (proof, count) = match (plan.manner, right) {
             (Manner::Silent, _) => return,
             (Manner::Wrong, Some(right)) => (right.chars().rev().collect(), 1),
-            (Manner::Twice, Some(right)) => (right, 2),
-            (Manner::Honest, Some(right)) => {
+            // Who proves it twice has proven it, and may be in when the second comes.
+            (Manner::Honest | Manner::Twice, Some(right)) => {
                 self.acts.extend(own.map(Act::Proven));
-                (right, 1)
+                (right, if plan.manner == Manner::Twice { 2 } else { 1 })
             }
             (_, None) => ("AAAA".to_owned(), 1),
         };
