@@ -385,6 +385,15 @@ fn a_bus_that_goes_on_from_the_last_delivery_is_followed_too() {
 }
 
 #[test]
+fn who_is_behind_asks_for_the_next_part_before_it_says_this_one_unless_its_window_decides_that() {
+    let part = |door: &mut Envelope| tell(door, Tell::Deliver { pushes: vec![msg(5, 10, 11)], more: true });
+    let behind = part(&mut reading(""));
+    assert!(matches!(behind[..], [Output::Ask(Ask::Pull { bytes: 32_768, stands: true }), Output::Text(_)]));
+    let windowed = part(&mut reading(r#","credit":9"#));
+    assert!(matches!(windowed[..], [Output::Text(_), Output::Ask(Ask::Pull { stands: false, .. })]));
+}
+
+#[test]
 fn pings_carry_how_far_everything_was_pushed_and_move_the_client_there() {
     let mut door = reading("");
     tell(&mut door, deliver(vec![msg(5, 10, 11)]));
