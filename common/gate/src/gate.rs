@@ -296,6 +296,15 @@ impl Gate {
         }
     }
 
+    /// Accounts changed: whoever has shown nothing yet is asked by its listener as that is by now. Who has is judged by the
+    /// accounts as they were when it did, and what that proves is looked at again when it passes: between the two, the
+    /// new password is not what an old one was verified as.
+    pub fn renew(&mut self, policy: &Policy) {
+        if let State::Arrived { .. } = self.state {
+            (self.directory, self.sequence) = (Arc::clone(&policy.directory), Arc::clone(&policy.front));
+        }
+    }
+
     /// Takes one input. Drain [`Self::poll`] before the next.
     pub fn handle(&mut self, input: Input, now: Now) {
         let state = std::mem::replace(&mut self.state, State::Refused);

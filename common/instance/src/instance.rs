@@ -275,6 +275,7 @@ impl Instance {
         let LogFold { sessions, presences, mut settled, mut outcomes, edge_sessions, .. } = fold;
         settled.trim(bus.oldest());
         outcomes.retain(|one| one.origin().is_none() || bus.is_linked(one.room));
+        outcomes.start(bus.oldest());
         let steady = Steady::new(sessions.time_at_start(now.wall), now.time);
         let restarted = sessions.restarted(steady.wall(now));
         let mut instance = Self {

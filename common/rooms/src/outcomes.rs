@@ -194,6 +194,16 @@ impl Outcomes {
         }
     }
 
+    /// The log was opened, and this is its oldest. What came from other logs and is there no more is forgotten: by now the
+    /// numbers of those logs may be other logs', and what became of one would be told of another. What the process before
+    /// did not get to tell of it when the log let go of it is told to nobody.
+    pub fn start(&mut self, oldest: Seq) {
+        let before = self.pending.range(..oldest).filter(|(_, one)| one.origin != OWN);
+        for seq in before.map(|(seq, _)| *seq).collect::<Vec<_>>() {
+            self.take(seq);
+        }
+    }
+
     /// How many wait.
     pub fn len(&self) -> usize {
         self.pending.len()
@@ -332,6 +342,23 @@ mod tests {
         assert!(outcomes.take_expired(Wall(5999)).is_none());
         assert_eq!(outcomes.take_expired(Wall(6000)).unwrap().seq, Seq(20));
         assert!(outcomes.is_empty() && outcomes.first_expiry().is_none());
+    }
+
+    #[test]
+    fn what_the_log_let_go_of_before_a_start_is_not_told_by_a_number_that_is_another_s_by_now() {
+        let mut outcomes = Outcomes::default();
+        let lamp = Uuid::from_u128(7).to_string() + "/mode";
+        come_to(&mut outcomes, 1, 1, None, (HERE, &lamp));
+        (2..=4).for_each(|n| come(&mut outcomes, n, n, Some(5), 1));
+        outcomes.start(Seq(4));
+        assert_eq!(
+            outcomes.take_trimmed(Seq(4)).map(|one| one.origin()),
+            Some(None),
+            "its own has no number"
+        );
+        assert!(outcomes.take_trimmed(Seq(4)).is_none());
+        assert_eq!(outcomes.take_expired(Wall(i64::MAX)).map(|one| one.n), Some(4), "it is there");
+        assert!(outcomes.is_empty() && outcomes.by_id.is_empty());
     }
 
     #[test]

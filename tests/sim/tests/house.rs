@@ -34,6 +34,11 @@ fn who_loses_its_rights_while_it_stands_at_a_gate_does_not_pass_it() {
 }
 
 #[test]
+fn who_was_at_the_door_when_its_key_came_gets_in_by_it() {
+    holds(7_000_227);
+}
+
+#[test]
 fn the_same_seed_is_the_same_house() {
     let lines = || run_theme(Theme::House, 7, None, true).lines;
     let first = lines();

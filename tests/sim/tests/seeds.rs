@@ -79,6 +79,11 @@ fn a_storm_of_events_is_no_batch_that_the_log_cannot_take() {
 }
 
 #[test]
+fn what_came_up_and_was_let_go_of_before_a_restart_is_told_to_nobody() {
+    holds(8_100_008);
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     let (first, second) = (run(7, None, true), run(7, None, true));
     assert!(first.lines.len() > 1000);

@@ -64,6 +64,9 @@ impl Instance {
                 }
             };
             before.insert(*id, Arc::clone(&former.directory));
+            if let Some(at) = &mut connection.at {
+                at.gate.renew(&policy);
+            }
             connection.policy = policy;
         }
         before

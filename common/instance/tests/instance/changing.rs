@@ -191,6 +191,20 @@ fn a_password_that_is_revoked_while_it_is_verified_lets_nobody_in() {
 }
 
 #[test]
+fn who_has_shown_nothing_yet_when_accounts_change_is_known_by_what_it_was_given_then() {
+    let mut world = world();
+    for connection in [C1, C2] {
+        world.open(connection);
+    }
+    world.change(|config| user(config, "guest").tokens = vec![TokenHash::of(b"third")]);
+    for (connection, shown) in [(C1, "third"), (C2, "first")] {
+        world.ask(connection, Ask::Enter { credential: token(shown), session: None, room: None });
+    }
+    assert!(world.entered(C1));
+    assert_eq!(world.refused(C2), Some(Code::NotAuthorised));
+}
+
+#[test]
 fn rights_that_are_taken_hold_at_once_and_so_do_those_that_are_given() {
     let mut world = world();
     world.show(C1, token("first"), None);
