@@ -68,7 +68,7 @@ impl By {
     fn may(&self, needs: Needs, directory: &Directory) -> bool {
         match self {
             Self::Operator => true,
-            Self::Account(principal, evidence) => needs.met(directory, principal.client, evidence),
+            Self::Account(principal, evidence) => needs.met(directory, principal, evidence),
         }
     }
 

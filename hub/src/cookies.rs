@@ -185,7 +185,14 @@ mod tests {
     fn statement(n: u8) -> Statement {
         let client = riser_model::ClientId(uuid::Uuid::nil());
         let passed = [riser_gate::acceptor::Kind::Password].into();
-        Statement { client, passed, until: after(HOUR), proven_until: None, nonce: [n; 16] }
+        Statement {
+            client,
+            passed,
+            until: after(HOUR),
+            proven_until: None,
+            memberships: Default::default(),
+            nonce: [n; 16],
+        }
     }
 
     #[test]

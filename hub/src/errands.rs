@@ -62,8 +62,8 @@ impl Of {
 
     /// Whether that one may have it done in the moment in which it is: it has waited behind others.
     fn may(&self, needs: Needs) -> May {
-        let (client, evidence) = (self.by.client, self.evidence.clone());
-        Box::new(move |directory| needs.met(directory, client, &evidence))
+        let (by, evidence) = (Arc::clone(&self.by), self.evidence.clone());
+        Box::new(move |directory| needs.met(directory, &by, &evidence))
     }
 }
 

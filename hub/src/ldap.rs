@@ -7,12 +7,12 @@
 use ldap3::{
     Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope, SearchEntry, SearchOptions, ldap_escape,
 };
-use riser_gate::{LdapServer, Verdict};
-use riser_model::door::Secret;
+use riser_gate::{GroupAs, LdapServer, Verdict};
+use riser_model::{Memberships, door::Secret};
 use riser_net::tls::{self, SYSTEM_AUTHORITIES, Trust};
 use riser_shell::Places;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     net::IpAddr,
     os::unix::fs::PermissionsExt,
@@ -33,6 +33,9 @@ const ALL: Duration = Duration::from_secs(10);
 const AT_ONCE: usize = 8;
 /// Connections that are kept to bind on.
 const IDLE_MAX: usize = 4;
+/// How many groups of a person are looked at, and how deep they may be in each other.
+const GROUPS_MAX: usize = 128;
+const DEPTH_MAX: usize = 8;
 /// The longest password that is shown to a server, bytes.
 const PASSWORD_BYTES_MAX: usize = 256;
 
@@ -104,14 +107,14 @@ impl Ldaps {
         let asked = async {
             // It is never closed.
             let Ok(_turn) = connections.turns.acquire().await else { return Err(NoAnswer::Late) };
-            connections.is_right(server, user, password).await
+            connections.judge(server, user, password).await
         };
         let result = tokio::time::timeout(ALL, asked).await.unwrap_or(Err(NoAnswer::Late));
         let was_away = std::mem::replace(&mut *lock(&connections.away), result.is_err());
         match result {
-            Ok(right) => {
+            Ok(verdict) => {
                 self.answered.fetch_add(1, Ordering::Relaxed);
-                if right { Verdict::Matches } else { Verdict::Differs }
+                verdict
             }
             Err(error) => {
                 self.failed.fetch_add(1, Ordering::Relaxed);
@@ -134,40 +137,114 @@ impl Ldaps {
 }
 
 impl Connections {
-    async fn is_right(&self, server: &LdapServer, user: &str, password: &str) -> Result<bool, NoAnswer> {
+    async fn judge(&self, server: &LdapServer, user: &str, password: &str) -> Result<Verdict, NoAnswer> {
         let person = person(server, user);
         let entry = self.one(server, &server.base, &person).await?;
         // Nobody has this name: who may make entries here made none like it.
         let nobody = format!("{}=nobody-{:032x},{}", server.attribute, u128::MAX, server.base);
         let holds = self.binds(server, entry.as_deref().unwrap_or(&nobody), password).await?;
-        let (Some(entry), true) = (entry, holds) else { return Ok(false) };
-        match &server.groups {
-            None => Ok(true),
-            Some((base, names)) => Ok(self.any(server, base, &group(names, &entry, user)).await?),
+        let (Some(entry), true) = (entry, holds) else { return Ok(Verdict::Differs) };
+        let asks_groups = server.groups.is_some() || !server.groups_as.is_empty();
+        let around = match server.nested && asks_groups {
+            true => self.groups_around(server, &entry, user).await?,
+            false => BTreeSet::new(),
+        };
+        if let Some((base, names)) = &server.groups {
+            let is_in = match server.nested {
+                true => names.iter().any(|name| around.contains(&folded(name))),
+                false => self.any(server, base, &group(names, &entry, user)).await?,
+            };
+            if !is_in {
+                return Ok(Verdict::Differs);
+            }
         }
+        if server.groups_as.is_empty() {
+            return Ok(Verdict::Matches);
+        }
+        let found = match server.nested {
+            true => around,
+            false => {
+                let names: Vec<String> = server.groups_as.iter().map(|one| one.group.clone()).collect();
+                let groups = self.groups(server, &group(&names, &entry, user)).await?;
+                groups.into_iter().flat_map(|group| group.names).collect()
+            }
+        };
+        let is_in = |one: &GroupAs| found.contains(&folded(&one.group));
+        let places =
+            server.groups_as.iter().enumerate().filter(|(_, one)| is_in(one)).map(|(place, _)| place);
+        Ok(Verdict::MatchesIn(Memberships::of(places)))
+    }
+
+    /// The names of all groups that a person is in, and of those that these are in.
+    async fn groups_around(
+        &self,
+        server: &LdapServer,
+        entry: &str,
+        user: &str,
+    ) -> Result<BTreeSet<String>, NoAnswer> {
+        let (mut entries, mut names) = (BTreeSet::new(), BTreeSet::new());
+        let mut filter = format!("(|{})", naming(entry, Some(user)));
+        for _ in 0..DEPTH_MAX {
+            let found = self.groups(server, &filter).await?;
+            let left = GROUPS_MAX.saturating_sub(entries.len());
+            let new: Vec<Group> = found.into_iter().filter(|group| !entries.contains(&group.entry)).collect();
+            if new.len() > left {
+                tracing::warn!(
+                    server = server.url,
+                    most = GROUPS_MAX,
+                    "somebody is in more groups than are looked at, and has what those give that were"
+                );
+            }
+            let new: Vec<Group> = new.into_iter().take(left).collect();
+            if new.is_empty() {
+                return Ok(names);
+            }
+            filter = new.iter().map(|group| naming(&group.entry, None)).collect();
+            filter = format!("(|{filter})");
+            for Group { entry, names: called } in new {
+                entries.insert(entry);
+                names.extend(called);
+            }
+        }
+        Ok(names)
+    }
+
+    /// The groups that a filter finds.
+    async fn groups(&self, server: &LdapServer, filter: &str) -> Result<Vec<Group>, NoAnswer> {
+        let most = i32::try_from(GROUPS_MAX + 1).unwrap_or(i32::MAX);
+        let found = self.search(server, &server.group_base, filter, most, "cn").await?;
+        Ok(found.into_iter().map(Group::of).collect())
     }
 
     /// The one entry that a filter finds; none if there are several.
     async fn one(&self, server: &LdapServer, base: &str, filter: &str) -> Result<Option<String>, NoAnswer> {
-        let mut found = self.search(server, base, filter).await?;
-        let one = found.pop();
+        // As RFC 4511 calls no attribute at all.
+        let mut found = self.search(server, base, filter, 2, "1.1").await?;
+        let one = found.pop().map(|entry| entry.dn);
         Ok(one.filter(|_| found.is_empty()))
     }
 
     async fn any(&self, server: &LdapServer, base: &str, filter: &str) -> Result<bool, NoAnswer> {
-        Ok(!self.search(server, base, filter).await?.is_empty())
+        Ok(!self.search(server, base, filter, 1, "1.1").await?.is_empty())
     }
 
-    /// The names of up to two entries. A connection that was lost meanwhile is made again, once.
-    async fn search(&self, server: &LdapServer, base: &str, filter: &str) -> Result<Vec<String>, NoAnswer> {
+    /// Up to so many entries, each with one of its attributes. A connection that was lost meanwhile is made again, once.
+    async fn search(
+        &self,
+        server: &LdapServer,
+        base: &str,
+        filter: &str,
+        most: i32,
+        attribute: &str,
+    ) -> Result<Vec<SearchEntry>, NoAnswer> {
         for last in [false, true] {
             let mut ldap = self.searcher(server).await?;
-            ldap.with_timeout(QUESTION).with_search_options(SearchOptions::new().sizelimit(2));
-            match ldap.search(base, Scope::Subtree, filter, ["1.1"]).await {
+            ldap.with_timeout(QUESTION).with_search_options(SearchOptions::new().sizelimit(most));
+            match ldap.search(base, Scope::Subtree, filter, [attribute]).await {
                 Ok(result) if matches!(result.1.rc, SUCCESS | SIZE_LIMIT_EXCEEDED | NO_SUCH_OBJECT) => {
                     let entries =
                         result.0.into_iter().filter(|entry| !entry.is_ref() && !entry.is_intermediate());
-                    return Ok(entries.map(|entry| SearchEntry::construct(entry).dn).collect());
+                    return Ok(entries.map(SearchEntry::construct).collect());
                 }
                 Ok(result) => return Err(NoAnswer::Search(result.1.rc)),
                 Err(error) => {
@@ -265,11 +342,35 @@ fn person(server: &LdapServer, user: &str) -> String {
     }
 }
 
-/// Finds those of the groups that a person is in, in each of the ways that groups name their members.
+/// Finds those of the groups that a person is in.
 fn group(names: &[String], entry: &str, user: &str) -> String {
     let named: String = names.iter().map(|name| format!("(cn={})", ldap_escape(name.as_str()))).collect();
-    let (entry, user) = (ldap_escape(entry), ldap_escape(user));
-    format!("(&(|{named})(|(member={entry})(uniqueMember={entry})(memberUid={user})))")
+    format!("(&(|{named})(|{}))", naming(entry, Some(user)))
+}
+
+/// The ways in which groups name their members: by entry, and people by name.
+fn naming(entry: &str, user: Option<&str>) -> String {
+    let entry = ldap_escape(entry);
+    let user = user.map(|user| format!("(memberUid={})", ldap_escape(user))).unwrap_or_default();
+    format!("(member={entry})(uniqueMember={entry}){user}")
+}
+
+/// A group, as it was found: its entry, and what it is called.
+struct Group {
+    entry: String,
+    names: Vec<String>,
+}
+
+impl Group {
+    fn of(found: SearchEntry) -> Self {
+        let cn = found.attrs.into_iter().filter(|(attribute, _)| attribute.eq_ignore_ascii_case("cn"));
+        Self { entry: found.dn, names: cn.flat_map(|(_, names)| names).map(|name| folded(&name)).collect() }
+    }
+}
+
+/// As servers compare a `cn` (RFC 4517 section 4.2.11): in any case, however many spaces are in it.
+fn folded(name: &str) -> String {
+    name.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -290,6 +391,9 @@ mod tests {
             filter: Some("(objectClass=person)".into()),
             bind: None,
             groups: None,
+            group_base: String::new(),
+            groups_as: vec![],
+            nested: false,
             lasts: riser_model::duration::Duration::seconds(3600),
         }
     }

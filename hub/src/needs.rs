@@ -4,7 +4,7 @@
 //! asked may have waited behind others, and a right that was taken meanwhile is gone.
 
 use riser_gate::{Change, Directory, Evidence, Holds, accounts::AccountChange};
-use riser_model::{AccountId, ClientId, Right, RoomId};
+use riser_model::{AccountId, Principal, Right, RoomId};
 
 /// See the module.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,9 +51,9 @@ impl Needs {
         }
     }
 
-    /// Whether that client may, who came in by this evidence.
-    pub(crate) fn met(self, directory: &Directory, client: ClientId, evidence: &Evidence) -> bool {
-        let may = directory.principal(client).is_some_and(|known| match self {
+    /// Whether that one may, who came in by this evidence.
+    pub(crate) fn met(self, directory: &Directory, who: &Principal, evidence: &Evidence) -> bool {
+        let may = directory.known(who).is_some_and(|known| match self {
             Self::Hub => false,
             Self::Account(account) => known.account == account && known.grants.administer(),
             Self::Room(account, room) => {
@@ -63,7 +63,7 @@ impl Needs {
             Self::Something => known.grants.administers_some(),
             Self::Nothing => true,
         });
-        may && directory.holds(client, evidence) == Holds::Yes
+        may && directory.holds(who.client, evidence) == Holds::Yes
     }
 }
 
@@ -72,7 +72,7 @@ impl Needs {
 mod tests {
     use super::*;
     use riser_gate::{AccountConfig, GrantConfig, RoomConfig, TokenHash, UserConfig, config::Rights};
-    use riser_model::{Filter, History};
+    use riser_model::{ClientId, Filter, History};
     use uuid::Uuid;
 
     #[test]
@@ -99,9 +99,10 @@ mod tests {
             ..AccountConfig::new("acme".parse().unwrap(), account)
         };
         let directory = Directory::compile(&[config]).unwrap();
+        let who = directory.principal(kim).unwrap();
         let may = |change| {
             let needs = Needs::of(&Change::Within(account, change));
-            needs.met(&directory, kim, &Evidence::default())
+            needs.met(&directory, who, &Evidence::default())
         };
         let set = |id| AccountChange::SetRoom(Box::new(room("own", id, vec![])));
         assert!(may(set(own)) && may(AccountChange::Grant(Some(own), grant.clone())));
@@ -109,7 +110,7 @@ mod tests {
         assert!(!may(set(other)) && !may(AccountChange::Grant(Some(other), grant.clone())));
         assert!(!may(AccountChange::Grant(None, grant)) && !may(AccountChange::RemoveRoom(own)));
         assert!(!may(AccountChange::RevokeAll(kim)) && !may(AccountChange::Rename("foo".parse().unwrap())));
-        assert!(Needs::Something.met(&directory, kim, &Evidence::default()));
-        assert!(!Needs::Hub.met(&directory, kim, &Evidence::default()));
+        assert!(Needs::Something.met(&directory, who, &Evidence::default()));
+        assert!(!Needs::Hub.met(&directory, who, &Evidence::default()));
     }
 }

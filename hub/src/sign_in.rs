@@ -297,6 +297,7 @@ fn state(
         passed: standing.passed.clone(),
         until: standing.until.map_or(until, |proven| until.min(proven)),
         proven_until: standing.until,
+        memberships: standing.principal.as_ref().map(|who| who.grants.memberships()).unwrap_or_default(),
         nonce: entropy::bytes(),
     };
     Ok((Arc::clone(principal), bound, statement))

@@ -356,16 +356,26 @@ impl Awaits {
         Self { whom, no: No::Refuse(not_authorised(why)), deadline: VERDICT_DEADLINE }
     }
 
-    pub(crate) fn judge(self, verdict: Verdict) -> Step {
+    pub(crate) fn judge(self, verdict: Verdict, directory: &Directory) -> Step {
+        let memberships = verdict.memberships();
         match (verdict, self.whom) {
-            (Verdict::Matches, Whom::Known(principal)) => Step::Pass(Some(principal), None),
-            (Verdict::Matches, Whom::Until(principal, until)) => Step::Pass(Some(principal), Some(until)),
-            (Verdict::Matches, Whom::Proven(principal, passed, until)) => {
+            (Verdict::Matches | Verdict::MatchesIn(_), Whom::Known(principal)) => {
+                Step::Pass(Some(principal), None)
+            }
+            // Only a directory server names groups with its yes.
+            (Verdict::Matches | Verdict::MatchesIn(_), Whom::Until(principal, until)) => {
+                let known = directory.principal_in(principal.client, memberships);
+                Step::Pass(Some(known.unwrap_or(principal)), Some(until))
+            }
+            (Verdict::Matches | Verdict::MatchesIn(_), Whom::Proven(principal, passed, until)) => {
                 Step::Proven(principal, passed, until)
             }
-            (Verdict::Matches, Whom::Once(principal, digest)) => signed::once(principal, digest),
-            (Verdict::Matches, Whom::Anybody) => Step::Pass(None, None),
-            (Verdict::Matches, Whom::Nobody) | (Verdict::Differs, _) => match self.no {
+            (Verdict::Matches | Verdict::MatchesIn(_), Whom::Once(principal, digest)) => {
+                signed::once(principal, digest)
+            }
+            (Verdict::Matches | Verdict::MatchesIn(_), Whom::Anybody) => Step::Pass(None, None),
+            (Verdict::Matches | Verdict::MatchesIn(_), Whom::Nobody) | (Verdict::Differs, _) => match self.no
+            {
                 No::Refuse(refused) => Step::Refuse(refused),
                 No::Next(refused) => Step::Next(Some(refused)),
                 No::Another { others, refused } => another(others, refused),

@@ -13,8 +13,11 @@ use crate::{
     ldap::LdapServer,
     sequence::Sequence,
 };
-use compiler::Compiler;
-use riser_model::{AccountId, AccountName, ClientId, Principal, PublicKey, Room, RoomId, schema::Check};
+use compiler::{Compiler, complete};
+use riser_model::{
+    AccountId, AccountName, ClientId, Grants, Memberships, Principal, PublicKey, Room, RoomId,
+    principal::Rule, schema::Check,
+};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -54,6 +57,8 @@ pub struct Directory {
     no_secret: [u8; 32],
     issuers: Vec<Issuer>,
     ldaps: BTreeMap<AccountName, Arc<LdapServer>>,
+    /// What each of the groups gives that an account's directory server names, in the order of its list.
+    memberships: BTreeMap<AccountId, Vec<Vec<Rule>>>,
     /// The issuers of each account, by what is known of them.
     vouched: BTreeMap<AccountId, BTreeSet<[u8; 32]>>,
     gates: BTreeMap<AccountId, Arc<Sequence>>,
@@ -66,6 +71,8 @@ pub struct Directory {
 struct Member {
     principal: Arc<Principal>,
     is_person: bool,
+    /// What its rights are made of.
+    rules: Vec<Rule>,
     password: Option<PasswordHash>,
     key: Option<PublicKey>,
     relays: bool,
@@ -161,6 +168,25 @@ impl Directory {
     /// The user or client with that id.
     pub fn principal(&self, client: ClientId) -> Option<&Arc<Principal>> {
         self.members.get(&client).map(|member| &member.principal)
+    }
+
+    /// The user or client with that id, with what these groups of its account's directory server give it.
+    pub fn principal_in(&self, client: ClientId, memberships: Memberships) -> Option<Arc<Principal>> {
+        let member = self.members.get(&client)?;
+        let account = member.principal.account;
+        let given = self.memberships.get(&account).filter(|_| self.judging(member).is_some());
+        let Some(given) = given.filter(|_| !memberships.is_empty()) else {
+            return Some(Arc::clone(&member.principal));
+        };
+        let groups = given.iter().enumerate().filter(|(place, _)| memberships.has(*place));
+        let rules = member.rules.iter().chain(groups.flat_map(|(_, rules)| rules)).cloned().collect();
+        let grants = Grants::new(complete(rules, account)).of(client).by(memberships);
+        Some(Arc::new(Principal { grants: Arc::new(grants), ..Principal::clone(&member.principal) }))
+    }
+
+    /// Somebody, as it is known here.
+    pub fn known(&self, who: &Principal) -> Option<Arc<Principal>> {
+        self.principal_in(who.client, who.grants.memberships())
     }
 
     /// A user or client, and a digest of everything that it proves itself with, and of whoever vouches for it: another

@@ -24,7 +24,7 @@ use crate::{
 };
 use bytes::Bytes;
 use riser_model::{
-    Certificate, ClientId, Now, Principal, Time, Wall,
+    Certificate, ClientId, Memberships, Now, Principal, Time, Wall,
     door::{Code, Credential, Prompt, Refusal, Secret},
     event::GateStep,
 };
@@ -84,12 +84,24 @@ pub struct Standing {
 pub enum Verdict {
     /// Yes.
     Matches,
+    /// Yes, and a directory server says that it is in these groups.
+    MatchesIn(Memberships),
     /// No.
     Differs,
     /// Too many are waiting; nobody looked.
     Busy,
     /// Who would know does not answer.
     Away,
+}
+
+impl Verdict {
+    /// In which groups a directory server says that somebody is.
+    pub fn memberships(self) -> Memberships {
+        match self {
+            Self::MatchesIn(memberships) => memberships,
+            Self::Matches | Self::Differs | Self::Busy | Self::Away => Memberships::default(),
+        }
+    }
 }
 
 /// What is to be verified.
@@ -326,7 +338,7 @@ impl Gate {
                 self.take(step, heard + 1, now);
             }
             (State::Awaits { awaits, ticket, .. }, Input::Done { ticket: of, verdict }) if of == ticket => {
-                let step = awaits.judge(verdict);
+                let step = awaits.judge(verdict, &self.directory);
                 let was_judged = !matches!(verdict, Verdict::Busy | Verdict::Away);
                 let is_wrong = was_judged && matches!(step, Step::Refuse(_));
                 self.offended = is_wrong && self.current() == Some(Kind::Tty);

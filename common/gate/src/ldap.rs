@@ -7,10 +7,10 @@ use crate::{
     invalid::Invalid,
     nearby::{is_local, names_host},
 };
-use riser_model::duration::Duration;
-use serde::{Deserialize, Serialize};
+use riser_model::{AccountName, Memberships, duration::Duration};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 /// How long a yes holds unless said otherwise: nobody tells us when somebody is taken out of the tree.
 const LASTS: Duration = Duration::seconds(3600);
@@ -52,6 +52,13 @@ pub struct LdapConfig {
     /// The groups (by `cn`) of which a person must be in one; without any, everybody may come.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
+    /// Groups there (by `cn`) that are groups here, for as long as who is in them stays in by its password: by the same name, or
+    /// `{ group = "Night Shift", as = "night" }`. Nobody is in a group here by what is not named.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups_as: Vec<GroupAs>,
+    /// Whether who is in a group that is in another one is in that one too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub nested: bool,
     /// How long who came in by its password stays in; then it comes back and shows it again. An hour unless set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Duration>,
@@ -63,6 +70,63 @@ pub struct LdapConfig {
 pub enum Preset {
     /// YunoHost's, on the same host.
     Yunohost,
+}
+
+/// A group there that is a group here.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct GroupAs {
+    /// Its `cn` there.
+    pub group: String,
+    /// What it is called here.
+    pub name: AccountName,
+}
+
+/// The longest `cn` that a group is looked for by, bytes.
+const GROUP_BYTES_MAX: usize = 256;
+
+/// As it stands in a file where the names differ.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Renamed {
+    group: String,
+    #[serde(rename = "as")]
+    name: AccountName,
+}
+
+impl Serialize for GroupAs {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { group, name } = self.clone();
+        if group == name.as_str() {
+            return name.serialize(serializer);
+        }
+        Renamed { group, name }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for GroupAs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameOrTable;
+
+        impl<'de> de::Visitor<'de> for NameOrTable {
+            type Value = GroupAs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a group, or { group = \"Night Shift\", as = \"night\" }")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<GroupAs, E> {
+                let name = text.parse().map_err(E::custom)?;
+                Ok(GroupAs { group: text.to_owned(), name })
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<GroupAs, A::Error> {
+                let of = de::value::MapAccessDeserializer::new(map);
+                Renamed::deserialize(of).map(|Renamed { group, name }| GroupAs { group, name })
+            }
+        }
+
+        deserializer.deserialize_any(NameOrTable)
+    }
 }
 
 /// A server, as it is asked.
@@ -84,6 +148,12 @@ pub struct LdapServer {
     pub bind: Option<(String, PathBuf)>,
     /// Below which entry groups are, and of which of them a person must be in one.
     pub groups: Option<(String, Vec<String>)>,
+    /// Below which entry groups are that are groups here.
+    pub group_base: String,
+    /// Which they are: at most [`Memberships::GROUPS_MAX`], in the order in which they are counted.
+    pub groups_as: Vec<GroupAs>,
+    /// Whether who is in a group that is in another one is in that one too.
+    pub nested: bool,
     /// How long its yes holds.
     pub lasts: Duration,
 }
@@ -91,7 +161,20 @@ pub struct LdapServer {
 impl LdapServer {
     /// All that is known of it, in 32 bytes.
     pub(crate) fn digest(&self) -> [u8; 32] {
-        let Self { url, start_tls, ca, base, attribute, filter, bind, groups, lasts } = self;
+        let Self {
+            url,
+            start_tls,
+            ca,
+            base,
+            attribute,
+            filter,
+            bind,
+            groups,
+            group_base,
+            groups_as,
+            nested,
+            lasts,
+        } = self;
         let mut digest = Sha256::new();
         let mut add = |part: &[u8]| {
             digest.update((part.len() as u64).to_be_bytes());
@@ -109,6 +192,15 @@ impl LdapServer {
         if let Some((base, names)) = groups {
             add(base.as_bytes());
             names.iter().for_each(|name| add(name.as_bytes()));
+        }
+        // Whoever is in without any of it stays in when a hub learns of it.
+        if !groups_as.is_empty() || *nested {
+            add(group_base.as_bytes());
+            add(&[u8::from(*nested)]);
+            for GroupAs { group, name } in groups_as {
+                add(group.as_bytes());
+                add(name.as_str().as_bytes());
+            }
         }
         add(&lasts.ms().to_be_bytes());
         digest.finalize().into()
@@ -129,6 +221,8 @@ impl LdapConfig {
             bind_password_file,
             group_base,
             groups,
+            groups_as,
+            nested,
             lasts,
         } = self;
         let preset_of = |text: &str| preset.as_ref().map(|Preset::Yunohost| text.to_owned());
@@ -145,15 +239,13 @@ impl LdapConfig {
         let base = need("base", own(base, "ou=users,dc=yunohost,dc=org"), "the entry below which people are");
         let attribute = own(attribute, "uid").unwrap_or_else(|| "uid".to_owned());
         let group_base = own(group_base, "ou=groups,dc=yunohost,dc=org");
-        let groups = match (group_base, groups.is_empty()) {
-            (_, true) => None,
-            (Some(base), false) => Some((base, groups.clone())),
-            (None, false) => {
-                let want = "the entry below which groups are";
-                wrong.push(Invalid::new(format!("{key}.group_base"), "it is missing", want));
-                None
-            }
-        };
+        if group_base.is_none() && !(groups.is_empty() && groups_as.is_empty()) {
+            let want = "the entry below which groups are";
+            wrong.push(Invalid::new(format!("{key}.group_base"), "it is missing", want));
+        }
+        let group_base = group_base.unwrap_or_default();
+        let groups = (!groups.is_empty()).then(|| (group_base.clone(), groups.clone()));
+        wrong.extend(wrong_groups(&format!("{key}.groups_as"), groups_as));
         let bind = match (bind, bind_password_file) {
             (None, None) => None,
             (Some(bind), Some(file)) => Some((bind.clone(), file.clone())),
@@ -190,9 +282,40 @@ impl LdapConfig {
             wrong.push(Invalid::new(format!("{key}.lasts"), what, format!("want {least} to {most}")));
         }
         let ca = ca.clone();
-        let server = LdapServer { url, start_tls, ca, base, attribute, filter, bind, groups, lasts };
+        let (groups_as, nested) = (groups_as.clone(), *nested);
+        let server = LdapServer {
+            url,
+            start_tls,
+            ca,
+            base,
+            attribute,
+            filter,
+            bind,
+            groups,
+            group_base,
+            groups_as,
+            nested,
+            lasts,
+        };
         if wrong.is_empty() { Ok(server) } else { Err(wrong) }
     }
+}
+
+/// What is wrong with the groups that are to be groups here.
+fn wrong_groups(key: &str, groups_as: &[GroupAs]) -> Vec<Invalid> {
+    let mut wrong = Vec::new();
+    if groups_as.len() > Memberships::GROUPS_MAX {
+        let (count, most) = (groups_as.len(), Memberships::GROUPS_MAX);
+        wrong.push(Invalid::new(key, format!("{count} groups"), format!("at most {most}")));
+    }
+    for GroupAs { group, .. } in groups_as {
+        let bytes = group.len();
+        if group.trim().is_empty() || bytes > GROUP_BYTES_MAX || group.contains(char::is_control) {
+            let want = format!("the cn of a group, 1 to {GROUP_BYTES_MAX} bytes without control characters");
+            wrong.push(Invalid::new(key, format!("{group:?} names no group"), want));
+        }
+    }
+    wrong
 }
 
 #[cfg(test)]
@@ -231,6 +354,25 @@ mod tests {
     }
 
     #[test]
+    fn groups_there_are_groups_here_by_their_name_or_by_another_one() {
+        let text = r#"{"preset":"yunohost","groups_as":["ops",{"group":"Night Shift","as":"night"}]}"#;
+        let config: LdapConfig = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&config).unwrap(), text, "it is written as it was read");
+        let other = |text: &str| compiled(text).unwrap().digest();
+        let without = other(r#"{"preset":"yunohost"}"#);
+        assert_ne!(without, other(text), "who came in by another list comes back");
+        assert_ne!(other(text), other(&text.replace("Night", "Day")));
+        for wrong in [r#"["Night Shift"]"#, r#"[{"group":"x"}]"#, r#"[{"group":"x","as":"y","z":1}]"#, "[1]"]
+        {
+            let text = format!(r#"{{"preset":"yunohost","groups_as":{wrong}}}"#);
+            assert!(serde_json::from_str::<LdapConfig>(&text).is_err(), "{wrong}");
+        }
+        let many = (0..=Memberships::GROUPS_MAX).map(|n| format!("\"g{n}\"")).collect::<Vec<_>>().join(",");
+        let text = format!(r#"{{"preset":"yunohost","groups_as":[{many}]}}"#);
+        assert_eq!(compiled(&text), Err(vec!["ldap.groups_as".to_owned()]));
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (text, key) in [
             (r#"{"base":"dc=x"}"#, "ldap.url"),
@@ -238,6 +380,9 @@ mod tests {
             (r#"{"url":"http://x","base":"dc=x"}"#, "ldap.url"),
             (r#"{"url":"ldaps://x","base":"dc=x","bind":"cn=x"}"#, "ldap.bind"),
             (r#"{"url":"ldaps://x","base":"dc=x","groups":["a"]}"#, "ldap.group_base"),
+            (r#"{"url":"ldaps://x","base":"dc=x","groups_as":["a"]}"#, "ldap.group_base"),
+            (r#"{"preset":"yunohost","groups_as":[{"group":" ","as":"a"}]}"#, "ldap.groups_as"),
+            (r#"{"preset":"yunohost","groups_as":[{"group":"a\u0000","as":"a"}]}"#, "ldap.groups_as"),
             (r#"{"url":"ldaps://x","base":"dc=x","attribute":"a)(b"}"#, "ldap.attribute"),
             (r#"{"url":"ldaps://x","base":"dc=x","filter":"a=b"}"#, "ldap.filter"),
             (r#"{"url":"ldaps://x","base":"dc=x","lasts":"30d"}"#, "ldap.lasts"),

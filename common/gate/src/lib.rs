@@ -50,7 +50,7 @@ pub use invalid::{Invalid, nearest};
 pub use issuer::{Algorithm, IssuerConfig, JwkConfig};
 pub use key::KeyText;
 pub use key_set::{KeySet, KeySource};
-pub use ldap::{LdapConfig, LdapServer};
+pub use ldap::{GroupAs, LdapConfig, LdapServer};
 pub use offenders::Offenders;
 pub use persons::Persons;
 pub use policy::Policy;

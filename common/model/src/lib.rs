@@ -42,7 +42,7 @@ pub use interest::{Interest, Selection, Since};
 pub use name::{AccountName, ChannelName, Filter, RoomName};
 pub use number::NumberMap;
 pub use position::Position;
-pub use principal::{Grants, Principal, Right};
+pub use principal::{Grants, Memberships, Principal, Right};
 pub use quota::Quota;
 pub use room::{Binding, History, Retention, Room, RoomKind};
 pub use route::{Route, RouteNumber};

@@ -32,10 +32,38 @@ pub struct Rule {
     pub deny: bool,
 }
 
+/// In which of the groups somebody is that a directory server names for an account: a bit for each, by its place in the
+/// account's list of them. It says nothing without the list that it was made by.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Memberships(pub u64);
+
+impl Memberships {
+    /// So many groups a list may have.
+    pub const GROUPS_MAX: usize = 64;
+
+    /// In those at these places.
+    pub fn of(places: impl IntoIterator<Item = usize>) -> Self {
+        let bit = |place: usize| u32::try_from(place).ok().and_then(|place| 1u64.checked_shl(place));
+        Self(places.into_iter().filter_map(bit).fold(0, |all, bit| all | bit))
+    }
+
+    /// Whether it is in the one at that place.
+    pub fn has(self, place: usize) -> bool {
+        self.0 & Self::of([place]).0 != 0
+    }
+
+    /// Whether it is in none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
 /// The compiled rights of one principal. The one check on every delivery path (promise 8).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Grants {
     rules: Vec<Rule>,
+    /// The groups of a directory server that some of the rules are by.
+    memberships: Memberships,
     /// Whose they are.
     own: Option<ClientId>,
     /// It carries what others address.
@@ -45,13 +73,24 @@ pub struct Grants {
 impl Grants {
     /// Rights made of rules, in any order.
     pub fn new(rules: Vec<Rule>) -> Self {
-        Self { rules, own: None, carries: false }
+        Self { rules, memberships: Memberships::default(), own: None, carries: false }
     }
 
     /// The same as this client's, which reads what is addressed to it wherever it may read anything.
     #[must_use]
     pub fn of(self, client: ClientId) -> Self {
         Self { own: Some(client), ..self }
+    }
+
+    /// The same, some of them by these groups of a directory server.
+    #[must_use]
+    pub fn by(self, memberships: Memberships) -> Self {
+        Self { memberships, ..self }
+    }
+
+    /// The groups of a directory server that some of them are by.
+    pub fn memberships(&self) -> Memberships {
+        self.memberships
     }
 
     /// The same as an edge's, which carries what is addressed to whoever is behind it.

@@ -77,7 +77,14 @@ mod tests {
         let mut nonce = [0; 16];
         nonce[..8].copy_from_slice(&n.to_le_bytes());
         let client = ClientId(Uuid::from_u128(client));
-        Statement { client, passed: Default::default(), until: Wall(until), proven_until: None, nonce }
+        Statement {
+            client,
+            passed: Default::default(),
+            until: Wall(until),
+            proven_until: None,
+            memberships: Default::default(),
+            nonce,
+        }
     }
 
     #[test]

@@ -12,15 +12,17 @@ use crate::gate::{Effect, Proof};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use riser_model::{
-    ClientId, Wall,
+    ClientId, Memberships, Wall,
     door::{Credential, Secret},
 };
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt};
 use uuid::Uuid;
 
 /// The longest cookie that is looked at, bytes; ours have about 160.
 pub const COOKIE_BYTES_MAX: usize = 512;
 const VERSION: &str = "1";
+/// One of somebody who is in groups of a directory server has one part more.
+const VERSION_OF_MEMBER: &str = "2";
 /// What is signed begins so.
 const HEADER: &str = "riser cookie 1";
 
@@ -52,18 +54,24 @@ pub struct Statement {
     pub until: Wall,
     /// What was shown at sign-in expires by itself then.
     pub proven_until: Option<Wall>,
+    /// In which groups a directory server had said that it is.
+    pub memberships: Memberships,
     /// Drawn for this cookie.
     pub nonce: [u8; 16],
 }
 
 impl Statement {
-    /// As it stands in the cookie, before the signature: six parts between dots.
+    /// As it stands in the cookie, before the signature: six parts between dots, or seven.
     pub fn text(&self) -> String {
         let passed: Vec<&str> = self.passed.iter().map(|kind| kind.name()).collect();
         let proven_until = self.proven_until.map(|until| until.0.to_string()).unwrap_or_default();
         let (until, client, nonce) =
             (self.until.0, self.client.0.simple(), URL_SAFE_NO_PAD.encode(self.nonce));
-        format!("{VERSION}.{until}.{proven_until}.{client}.{}.{nonce}", passed.join("-"))
+        let (version, memberships) = match self.memberships {
+            Memberships(0) => (VERSION, String::new()),
+            Memberships(bits) => (VERSION_OF_MEMBER, format!(".{bits:x}")),
+        };
+        format!("{version}.{until}.{proven_until}.{client}.{}.{nonce}{memberships}", passed.join("-"))
     }
 
     /// What is signed. `bound` is what the directory knows the client by ([`Directory::bound`](crate::Directory::bound)).
@@ -89,9 +97,11 @@ impl Statement {
     pub fn read(text: &str) -> Option<Self> {
         let mut parts = text.split('.');
         let mut next = || parts.next();
-        if next()? != VERSION {
-            return None;
-        }
+        let is_member = match next()? {
+            VERSION => false,
+            VERSION_OF_MEMBER => true,
+            _ => return None,
+        };
         let until = Wall(next()?.parse().ok()?);
         let proven_until = match next()? {
             "" => None,
@@ -100,7 +110,13 @@ impl Statement {
         let client = ClientId(Uuid::try_parse(next()?).ok()?);
         let passed = next()?.split('-').map(Kind::proving).collect::<Option<_>>()?;
         let nonce = URL_SAFE_NO_PAD.decode(next()?).ok()?.try_into().ok()?;
-        parts.next().is_none().then_some(Self { client, passed, until, proven_until, nonce })
+        let memberships = match is_member {
+            true => {
+                Some(Memberships(u64::from_str_radix(next()?, 16).ok()?)).filter(|one| !one.is_empty())?
+            }
+            false => Memberships::default(),
+        };
+        parts.next().is_none().then_some(Self { client, passed, until, proven_until, memberships, nonce })
     }
 }
 
@@ -122,14 +138,17 @@ pub(crate) fn begin(given: &Given<'_>) -> Step {
     if ended(statement.until) || statement.proven_until.is_some_and(ended) {
         return not("a cookie that has expired");
     }
-    let Some((principal, bound)) = given.directory.bound(statement.client) else {
+    let known = given.directory.bound(statement.client);
+    // The groups are signed with the server's list that they are of.
+    let principal = given.directory.principal_in(statement.client, statement.memberships);
+    let Some(((_, bound), principal)) = known.zip(principal) else {
         return not("a cookie of nobody who is known here");
     };
     if !given.directory.backs(statement.client, &statement.passed) {
         return not("a cookie by a credential of which there is none any more");
     }
     let message = Statement::message(text, &bound);
-    let whom = Whom::Proven(Arc::clone(principal), statement.passed, statement.proven_until);
+    let whom = Whom::Proven(principal, statement.passed, statement.proven_until);
     let no = No::Next(not_authorised(
         "a cookie that is not ours, was ended, or is from before the credentials changed",
     ));
@@ -147,6 +166,7 @@ mod tests {
             passed: [Kind::Password, Kind::Jwt].into(),
             until: Wall(1_700_000_000_000),
             proven_until: None,
+            memberships: Memberships::default(),
             nonce: [3; 16],
         }
     }
@@ -161,6 +181,14 @@ mod tests {
         assert_eq!(Statement::read(&text), Some(statement()));
         let timed = Statement { proven_until: Some(Wall(5)), ..statement() };
         assert_eq!(Statement::read(&timed.text()), Some(timed));
+        let member = Statement { memberships: Memberships::of([0, 4]), ..statement() };
+        assert!(member.text().starts_with("2.") && member.text().ends_with(".11"));
+        assert_eq!(Statement::read(&member.text()), Some(member.clone()));
+        let nowhere =
+            [member.text().replace(".11", ".0"), member.text().replacen('2', "1", 1), format!("{text}.11")];
+        for wrong in nowhere {
+            assert_eq!(Statement::read(&wrong), None, "{wrong}");
+        }
         for wrong in ["", "1", "2.1..a", &text.replace("password", "knock"), &format!("{text}.x")] {
             assert_eq!(Statement::read(wrong), None, "{wrong}");
         }

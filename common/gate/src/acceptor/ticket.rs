@@ -6,13 +6,12 @@
 use super::{Given, Kind, Step, cookie::CookieId, not_authorised};
 use crate::directory::Evidence;
 use riser_model::{
-    ClientId, Now, Time, Wall,
+    ClientId, Memberships, Now, Time, Wall,
     door::{Code, Credential, Refusal, Secret, TicketHash},
 };
 use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
     time::Duration,
 };
 
@@ -27,11 +26,9 @@ const TICKET_BYTES_MAX: usize = 64;
 
 pub(crate) fn begin(given: &Given<'_>) -> Step {
     let Credential::Ticket(_) = given.credential else { return Step::Next(None) };
-    let of = |redeemed: &'_ Redeemed| given.directory.principal(redeemed.client);
+    let of = |redeemed: &'_ Redeemed| given.directory.principal_in(redeemed.client, redeemed.memberships);
     match given.redeemed.and_then(|redeemed| of(redeemed).zip(Some(redeemed))) {
-        Some((principal, redeemed)) => {
-            Step::Proven(Arc::clone(principal), redeemed.passed.clone(), redeemed.until)
-        }
+        Some((principal, redeemed)) => Step::Proven(principal, redeemed.passed.clone(), redeemed.until),
         None => Step::Refuse(not_authorised("a ticket that is not out")),
     }
 }
@@ -45,6 +42,8 @@ pub struct Redeemed {
     pub passed: BTreeSet<Kind>,
     /// By which credentials.
     pub evidence: Evidence,
+    /// In which groups a directory server had said that it is.
+    pub memberships: Memberships,
     /// When what it had shown expires.
     pub until: Option<Wall>,
     /// The cookie that it had come by.
@@ -136,7 +135,8 @@ mod tests {
 
     fn nobody() -> Redeemed {
         let (client, passed, evidence) = (ClientId(Uuid::nil()), BTreeSet::new(), BTreeSet::new());
-        Redeemed { client, passed, evidence, until: None, cookie: None }
+        let memberships = Memberships::default();
+        Redeemed { client, passed, evidence, memberships, until: None, cookie: None }
     }
 
     fn client(n: u128) -> Redeemed {

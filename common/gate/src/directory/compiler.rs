@@ -9,6 +9,7 @@ use crate::{
     hidden::{PasswordHash, SharedSecret, TokenHash},
     invalid::Invalid,
     key::KeyText,
+    ldap::GroupAs,
     sequence::Sequence,
 };
 use riser_model::{
@@ -139,10 +140,34 @@ impl Compiler {
             None => {}
         }
         let rules = self.rules(&key, id, account);
+        self.memberships(&key, id, account, &rules);
         let users = account.user.iter().map(|user| Entrant::user(&key, user));
         let clients = account.client.iter().map(|client| Entrant::client(&key, client));
         for entrant in users.chain(clients) {
             self.entrant(account, id, &entrant, &rules);
+        }
+    }
+
+    /// What the groups give that the account's directory server names. Nothing may be denied to one of them: who comes in by
+    /// something else than that server is in none.
+    fn memberships(&mut self, key: &str, id: AccountId, account: &AccountConfig, rules: &[(Whom, Rule)]) {
+        let Some(server) = self.directory.ldaps.get(&account.name).cloned() else { return };
+        let mut all = Vec::new();
+        for GroupAs { group, name } in &server.groups_as {
+            let own = rules.iter().filter(|(whom, _)| *whom == Whom::Group(name.clone()));
+            let (denied, given): (Vec<&Rule>, Vec<&Rule>) =
+                own.map(|(_, rule)| rule).partition(|rule| rule.deny);
+            if !denied.is_empty() {
+                self.refuse(
+                    format!("{key}.ldap.groups_as[{group}]"),
+                    format!("something is denied to @{name}, which would not hold for who comes in by another credential"),
+                    "deny it by name, or to a group that is declared here only",
+                );
+            }
+            all.push(given.into_iter().cloned().collect());
+        }
+        if !all.is_empty() {
+            self.directory.memberships.insert(id, all);
         }
     }
 
@@ -327,7 +352,8 @@ impl Compiler {
         }
         self.directory.hashes.extend(entrant.password.cloned());
         let key = entrant.public.map(|key| key.0);
-        let grants = Grants::new(rules_of(entrant, client, rules, id)).of(client);
+        let rules = rules_of(entrant, client, rules);
+        let grants = Grants::new(complete(rules.clone(), id)).of(client);
         let grants = if key.is_some() { grants.carrying() } else { grants };
         let principal = Arc::new(Principal {
             account: id,
@@ -342,7 +368,7 @@ impl Compiler {
         let certificates = entrant.certificates.iter().map(|name| digest(name.as_bytes())).collect();
         let is_person = entrant.is_person;
         let member =
-            Member { principal, is_person, password, key, relays, keys, secret, tokens, certificates };
+            Member { principal, is_person, rules, password, key, relays, keys, secret, tokens, certificates };
         self.directory.members.insert(client, member);
     }
 
@@ -351,12 +377,7 @@ impl Compiler {
     }
 }
 
-fn rules_of(
-    entrant: &Entrant<'_>,
-    client: ClientId,
-    rules: &[(Whom, Rule)],
-    account: AccountId,
-) -> Vec<Rule> {
+fn rules_of(entrant: &Entrant<'_>, client: ClientId, rules: &[(Whom, Rule)]) -> Vec<Rule> {
     let role = entrant.role.map(Role::rights).unwrap_or_default().iter();
     let by_role = role.map(|right| Rule { room: None, channels: Filter::all(), right: *right, deny: false });
     let by_grant = rules.iter().filter(|(whom, _)| match whom {
@@ -370,7 +391,11 @@ fn rules_of(
         right: Right::Subscribe,
         deny: false,
     });
-    let mut rules: Vec<Rule> = by_role.chain(orders).chain(by_grant.map(|(_, rule)| rule.clone())).collect();
+    by_role.chain(orders).chain(by_grant.map(|(_, rule)| rule.clone())).collect()
+}
+
+/// These rules, and what holds for the account's quarantine.
+pub(super) fn complete(mut rules: Vec<Rule>, account: AccountId) -> Vec<Rule> {
     // It holds what was refused elsewhere, also to those who may not read it there.
     let is_admin = rules.iter().any(|rule| rule.right == Right::Admin && rule.room.is_none() && !rule.deny);
     let denied = if is_admin { &[Right::Publish][..] } else { &[Right::Publish, Right::Subscribe] };

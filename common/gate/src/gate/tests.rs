@@ -615,6 +615,7 @@ fn ticket_lets_in_whom_it_was_made_for_and_looks_wrong_like_everything_else() {
     let shown = |whose: Option<ClientId>| {
         let mut gate = Gate::front(&policy, Caller::default(), Now::default());
         let what = whose.map(|client| Redeemed {
+            memberships: Default::default(),
             client,
             passed: [Kind::Password].into(),
             evidence: Evidence::new(),

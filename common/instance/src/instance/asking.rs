@@ -95,11 +95,10 @@ impl Instance {
                 }
             }
             Ask::Ticket { hash } => {
-                let Some(client) = connection.principal.as_ref().map(|principal| principal.client) else {
-                    return;
-                };
+                let Some(principal) = &connection.principal else { return };
                 let what = Redeemed {
-                    client,
+                    client: principal.client,
+                    memberships: principal.grants.memberships(),
                     passed: connection.standing.passed.clone(),
                     evidence: connection.standing.evidence.clone(),
                     until: connection.standing.until,

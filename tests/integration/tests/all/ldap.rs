@@ -47,6 +47,42 @@ member: uid=eve,ou=users,dc=yunohost,dc=org
 member: uid=mallory,ou=users,dc=yunohost,dc=org
 ";
 
+/// People who are in groups, each in another one and in another way.
+const MEMBERS: [&str; 6] = ["nina", "oda", "pia", "ines", "carla", "zoe"];
+const GROUPS: &str = "
+dn: cn=Night  Shift,ou=groups,dc=yunohost,dc=org
+objectClass: groupOfNames
+cn: Night  Shift
+member: uid=nina,ou=users,dc=yunohost,dc=org
+
+dn: cn=Odd*(Name)\\2c \\c3\\a9t\\c3\\a9,ou=groups,dc=yunohost,dc=org
+objectClass: groupOfUniqueNames
+cn: Odd*(Name), \u{e9}t\u{e9}
+uniqueMember: uid=oda,ou=users,dc=yunohost,dc=org
+
+dn: cn=posix,ou=groups,dc=yunohost,dc=org
+objectClass: posixGroup
+cn: posix
+gidNumber: 1001
+memberUid: pia
+
+dn: cn=inner,ou=groups,dc=yunohost,dc=org
+objectClass: groupOfNames
+cn: inner
+member: uid=ines,ou=users,dc=yunohost,dc=org
+member: cn=outer,ou=groups,dc=yunohost,dc=org
+
+dn: cn=outer,ou=groups,dc=yunohost,dc=org
+objectClass: groupOfNames
+cn: outer
+member: cn=inner,ou=groups,dc=yunohost,dc=org
+
+dn: cn=admins,ou=groups,dc=yunohost,dc=org
+objectClass: groupOfNames
+cn: admins
+member: uid=carla,ou=users,dc=yunohost,dc=org
+";
+
 fn person(name: &str) -> String {
     format!(
         "\ndn: uid={name},ou=users,dc=yunohost,dc=org\nobjectClass: inetOrgPerson\nuid: {name}\ncn: {name}\nsn: {name}\n\
@@ -78,7 +114,8 @@ impl Slapd {
             data.display(),
         );
         fs::write(folder.join("slapd.conf"), config).unwrap();
-        let tree = format!("{TREE}{}{}{}", person("eve"), person("mallory"), person("stranger"));
+        let people: String = ["eve", "mallory", "stranger"].into_iter().chain(MEMBERS).map(person).collect();
+        let tree = format!("{TREE}{GROUPS}{people}");
         fs::write(folder.join("tree.ldif"), tree).unwrap();
         let mut command = Command::new(find("slapadd").expect("it comes with slapd"));
         output({
@@ -105,7 +142,16 @@ impl Slapd {
 
 /// A hub whose people are in the tree, and the server of that. `believes` is whom it takes for the server.
 fn site(believes: impl FnOnce(&Path, &(PathBuf, PathBuf)) -> PathBuf) -> (Site, Slapd) {
-    let mut site = Site::laid_out(Plan::default());
+    site_with(believes, "", "groups = [\"building\", \"cellar\"]\n")
+}
+
+/// The same, with these lines of its account before those about the server, and these at their end.
+fn site_with(
+    believes: impl FnOnce(&Path, &(PathBuf, PathBuf)) -> PathBuf,
+    lines: &str,
+    groups: &str,
+) -> (Site, Slapd) {
+    let mut site = Site::laid_out(Plan { hub_top: "[login]\n".into(), ..Plan::default() });
     let folder = site.folder.path();
     let own = certificate(folder, "slapd");
     let slapd = Slapd::start(folder, &own);
@@ -126,7 +172,7 @@ role = "member"
 [[account.client]]
 name = "mallory"
 role = "member"
-
+{lines}
 [account.ldap]
 preset = "yunohost"
 url = "ldap://127.0.0.1:{}"
@@ -135,8 +181,7 @@ ca = {ca:?}
 filter = "(objectClass=inetOrgPerson)"
 bind = "cn=looker,dc=yunohost,dc=org"
 bind_password_file = {looks:?}
-groups = ["building", "cellar"]
-"#,
+{groups}"#,
         slapd.port
     );
     let text = fs::read_to_string(&site.hub.config).unwrap();
@@ -224,4 +269,63 @@ async fn server_that_is_gone_or_slow_keeps_nobody_else_waiting_and_is_asked_when
     assert!(began.elapsed() < Duration::from_secs(15));
     slapd.process.signal(Signal::CONT);
     assert_eq!(enters(&site, "eve", WORD).await, "eve");
+}
+
+/// Members of the account who may nothing but what a group gives them, and what each group gives.
+fn members() -> String {
+    let users: String =
+        MEMBERS.iter().map(|name| format!("\n[[account.user]]\nname = \"{name}\"\n")).collect();
+    let given = ["night", "odd", "posix", "outer", "admins"];
+    let grant = |group| format!("\n[[account.grant]]\nto = \"@{group}\"\nright = \"subscribe\"\n");
+    users + &given.into_iter().map(grant).collect::<String>()
+}
+
+const GROUPS_AS: &str = "groups_as = [\"posix\", \"outer\", \"nowhere\", { group = \"NIGHT shift\", as = \"night\" }, \
+                         { group = \"odd*(name), \u{c9}T\u{c9}\", as = \"odd\" }]\n";
+
+#[tokio::test]
+async fn groups_of_the_tree_give_what_is_granted_to_them_here_and_what_is_not_named_gives_nothing() {
+    needs!(Need::Program("slapd"), Need::Program("curl"));
+    let (site, mut slapd) = site_with(|_, own| own.0.clone(), &members(), GROUPS_AS);
+    for (user, why) in [("nina", "member"), ("oda", "uniqueMember, an odd name"), ("pia", "memberUid")] {
+        assert_eq!(enters(&site, user, WORD).await, user, "{why}");
+    }
+    for (user, why) in [
+        ("carla", "a group that is granted something here, and is not named for the tree"),
+        ("ines", "a group in a group"),
+        ("zoe", "in no group"),
+    ] {
+        assert_eq!(enters(&site, user, WORD).await, "denied", "{user}: {why}");
+        assert_eq!(enters(&site, user, "another").await, "not_authorised", "{user}");
+    }
+    assert_eq!(enters(&site, "nina", "another").await, "not_authorised");
+    let reads = |user: &str| {
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--user", &format!("{user}:{WORD}"), "--output", "-"]);
+        command.arg(format!("http://127.0.0.1:{}/api/rooms/hall/presence", site.hub.http));
+        !output(command).contains("\"error\"")
+    };
+    assert!(reads("nina") && !reads("zoe"), "by a request too");
+
+    slapd.process.kill();
+    let gone = slapd.folder.join("gone.ldif");
+    let text = "dn: cn=Night  Shift,ou=groups,dc=yunohost,dc=org\nchangetype: modify\nreplace: member\n\
+                member: uid=zoe,ou=users,dc=yunohost,dc=org\n";
+    fs::write(&gone, text).unwrap();
+    let mut command = Command::new(find("slapmodify").expect("it comes with slapd"));
+    command.arg("-f").arg(slapd.folder.join("slapd.conf")).arg("-l").arg(&gone);
+    output(command);
+    slapd.again();
+    assert_eq!(enters(&site, "nina", WORD).await, "denied", "who is in it no more");
+    assert_eq!(enters(&site, "zoe", WORD).await, "zoe");
+}
+
+#[tokio::test]
+async fn who_is_in_a_group_of_the_tree_that_is_in_another_one_is_in_that_too_where_that_is_said() {
+    needs!(Need::Program("slapd"), Need::Program("curl"));
+    let groups = format!("{GROUPS_AS}nested = true\ngroups = [\"outer\", \"Night Shift\"]\n");
+    let (site, _slapd) = site_with(|_, own| own.0.clone(), &members(), &groups);
+    assert_eq!(enters(&site, "ines", WORD).await, "ines", "though the groups are in each other");
+    assert_eq!(enters(&site, "nina", WORD).await, "nina");
+    assert_eq!(enters(&site, "pia", WORD).await, "not_authorised", "in none of those who may come");
 }

@@ -2,12 +2,13 @@
 
 use super::*;
 use crate::{
-    acceptor::cookie::Statement,
+    acceptor::{cookie::Statement, ticket::Redeemed},
+    config::{GrantConfig, Rights, RoomConfig},
     issuer::{Algorithm, IssuerConfig},
-    ldap::LdapConfig,
+    ldap::{GroupAs, LdapConfig},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use riser_model::Certificate;
+use riser_model::{Certificate, Filter, History, Right, RoomId};
 
 const NOW: Now = Now { time: Time(0), wall: Wall(1_700_000_000_000) };
 
@@ -66,7 +67,14 @@ fn judged(gate: &mut Gate, output: &Output, verdict: Verdict) -> Output {
 fn cookie(passed: Kind, s: i64) -> Credential {
     let client = policy(&house(), None).directory.named("ann").unwrap().client;
     let until = Wall(NOW.wall.0 + 1000 * s);
-    let statement = Statement { client, passed: [passed].into(), until, proven_until: None, nonce: [7; 16] };
+    let statement = Statement {
+        client,
+        passed: [passed].into(),
+        until,
+        proven_until: None,
+        memberships: Default::default(),
+        nonce: [7; 16],
+    };
     Credential::Cookie(secret(&format!("{}.AQIDBA", statement.text())))
 }
 
@@ -111,7 +119,14 @@ fn message(account: &AccountConfig, name: &str, passed: Kind) -> Option<Bytes> {
     let policy = policy(account, None);
     let client = policy.directory.named(name).unwrap().client;
     let until = Wall(NOW.wall.0 + 1000);
-    let statement = Statement { client, passed: [passed].into(), until, proven_until: None, nonce: [7; 16] };
+    let statement = Statement {
+        client,
+        passed: [passed].into(),
+        until,
+        proven_until: None,
+        memberships: Default::default(),
+        nonce: [7; 16],
+    };
     let cookie = Credential::Cookie(secret(&format!("{}.AQIDBA", statement.text())));
     let mut gate = Gate::front(&policy, Caller::default(), NOW);
     match shown(&mut gate, cookie) {
@@ -250,6 +265,104 @@ fn nobody_can_tell_by_what_is_asked_of_a_directory_server_who_exists() {
     }
     let local = shown(&mut front(None, None), password(None, "ann", "x"));
     assert!(matches!(local, Output::Do { effect: Effect::Verify(Proof::Password { .. }), .. }));
+}
+
+/// The same house; who is in the tree's `ops` administers it, who is on its `Night Shift` publishes in the hall.
+fn house_of_groups() -> AccountConfig {
+    let grant = |to: &str, rights: &[Right]| GrantConfig {
+        to: crate::config::Whom::Group(to.parse().unwrap()),
+        right: Rights(rights.to_vec()),
+        channels: Filter::all(),
+        deny: false,
+    };
+    let mut account = house();
+    let as_here = |group: &str, name: &str| GroupAs { group: group.into(), name: name.parse().unwrap() };
+    let ldap = account.ldap.as_mut().unwrap();
+    ldap.groups_as = vec![as_here("ops", "ops"), as_here("Night Shift", "night")];
+    ldap.group_base = Some("dc=example".into());
+    account.grant = vec![grant("ops", &[Right::Admin, Right::Subscribe])];
+    account.room = vec![RoomConfig {
+        grant: vec![grant("night", &[Right::Publish])],
+        ..RoomConfig::new("hall".parse().unwrap(), History::Log)
+    }];
+    account
+}
+
+#[test]
+fn groups_of_a_directory_server_give_what_is_granted_to_them_here_to_whom_it_names() {
+    let account = house_of_groups();
+    let (policy, id) = (policy(&account, None), account.id.unwrap());
+    let [hall, quarantine] = ["hall", crate::directory::QUARANTINE].map(|name| RoomId::of(id, name));
+    let rights = |principal: &Principal| {
+        let grants = &principal.grants;
+        let reads = grants.reach(Right::Subscribe, quarantine);
+        assert_eq!(reads, grants.administer(), "admins read what was refused");
+        (grants.administer(), grants.reach(Right::Publish, hall))
+    };
+    let by = |user: &str, verdict| {
+        let mut gate = Gate::front(&policy, Caller::default(), NOW);
+        let verify = shown(&mut gate, password(None, user, "x"));
+        assert_eq!(judged(&mut gate, &verify, verdict), Output::Pass);
+        gate.standing().principal.clone().unwrap()
+    };
+    let inside = |places: &[usize]| Verdict::MatchesIn(Memberships::of(places.iter().copied()));
+    assert_eq!(rights(&by("eve", inside(&[0]))), (true, false));
+    assert_eq!(rights(&by("eve", inside(&[1]))), (false, true));
+    assert_eq!(rights(&by("eve", Verdict::Matches)), (false, false), "in no group");
+    assert_eq!(
+        rights(&by("eve", inside(&[2, 63, 64, 1000]))),
+        (false, false),
+        "in groups that are none here"
+    );
+    let both = by("eve", inside(&[0, 1]));
+    assert_eq!((both.grants.administer(), both.grants.reach(Right::Publish, hall)), (true, true));
+
+    // What stands for it stands for its groups: a ticket, a cookie; and so do other rights of a group.
+    let night = by("eve", inside(&[1]));
+    let mut gate = Gate::front(&policy, Caller::default(), NOW);
+    let redeemed = Redeemed {
+        client: night.client,
+        passed: [Kind::Password].into(),
+        evidence: Evidence::default(),
+        memberships: night.grants.memberships(),
+        until: None,
+        cookie: None,
+    };
+    gate.handle(Input::Redeemed(Some(redeemed)), NOW);
+    assert_eq!(next(&mut gate), Some(Output::Pass));
+    assert_eq!(rights(gate.standing().principal.as_ref().unwrap()), (false, true));
+    let statement = Statement {
+        client: night.client,
+        passed: [Kind::Password].into(),
+        until: Wall(i64::MAX),
+        proven_until: None,
+        memberships: night.grants.memberships(),
+        nonce: [1; 16],
+    };
+    let cookie = format!("{}.{}", statement.text(), URL_SAFE_NO_PAD.encode([0; 32]));
+    let mut gate = Gate::front(&policy, Caller::default(), NOW);
+    let verify = shown(&mut gate, Credential::Cookie(secret(&cookie)));
+    assert_eq!(judged(&mut gate, &verify, Verdict::Matches), Output::Pass);
+    assert_eq!(rights(gate.standing().principal.as_ref().unwrap()), (false, true));
+    let mut without = account.clone();
+    without.room[0].grant.clear();
+    let without = Directory::compile(&[without]).unwrap();
+    assert_eq!(rights(&without.known(&night).unwrap()), (false, false), "what was taken from the group");
+    assert_eq!(without.known(&night).unwrap().grants.memberships(), night.grants.memberships());
+    assert_eq!(rights(&policy.directory.known(&night).unwrap()), (false, true));
+
+    // Who has a password here is asked for nowhere else, and is in none of them.
+    let own = by("ann", inside(&[1]));
+    assert!(own.grants.memberships().is_empty());
+}
+
+#[test]
+fn nothing_is_denied_to_a_group_of_a_directory_server() {
+    let mut account = house_of_groups();
+    account.room[0].grant[0].deny = true;
+    let wrong = Directory::compile(&[account]).unwrap_err();
+    let keys: Vec<&str> = wrong.iter().map(|invalid| invalid.key.as_str()).collect();
+    assert_eq!(keys, ["account[acme].ldap.groups_as[Night Shift]"]);
 }
 
 /// Whatever comes, in whatever order: a gate ends once, says nothing after its end, always waits with a deadline, and lets
