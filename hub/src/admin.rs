@@ -212,6 +212,9 @@ impl Admin {
             }
             None => self.enter_by_page(peer, connection, headers).await,
         };
+        // What was shown here and is not accepted is written down with what is shown elsewhere; who shows nothing is nobody's
+        // business, and takes no place in the audit log.
+        let is_told = self.token.is_some() || entered.is_ok();
         let admin = entered.map(|(principal, evidence)| By::Account(principal, evidence));
         // What was revoked while it was verified counts no more.
         let may = |by: By| self.may(&by, Needs::Something).then_some(by).ok_or_else(api::not_authorised);
@@ -225,8 +228,9 @@ impl Admin {
                 Ok(Asked { by, from })
             }
             Err(refusal) => {
-                let result = refusal.code.name().to_owned();
-                self.audit.refused_admin(&from, result).await;
+                if is_told {
+                    self.audit.refused_admin(&from, refusal.code.name().to_owned()).await;
+                }
                 Err(refusal.into())
             }
         }

@@ -9,7 +9,7 @@
 //! varied, takes the place of a change.
 
 use crate::admin::requests::AuditQuery;
-use riser_model::{AccountId, Audited, Deed, Time, Wall};
+use riser_model::{AccountId, Audited, ClientId, Deed, Time, Wall};
 use riser_shell::{Clock, Metrics};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -272,6 +272,40 @@ fn newest(path: &Path, is_meant: impl Fn(&Line) -> bool, most: usize) -> VecDequ
     newest
 }
 
+/// A read of a client's that is under way.
+struct Reader(Arc<Mutex<BTreeMap<ClientId, u32>>>, Option<ClientId>);
+
+impl Reader {
+    /// One more, unless it has too many. The operator has as many as it likes.
+    fn new(all: &Arc<Mutex<BTreeMap<ClientId, u32>>>, client: Option<ClientId>) -> Option<Self> {
+        if let Some(client) = client {
+            let mut own = all.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = own.entry(client).or_default();
+            if *count >= READS_MAX {
+                return None;
+            }
+            *count += 1;
+        }
+        Some(Self(Arc::clone(all), client))
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let Some(client) = self.1 else { return };
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = all.get_mut(&client) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&client);
+            }
+        }
+    }
+}
+
+/// Reads of one client at once: one that runs, and one that waits.
+const READS_MAX: u32 = 2;
+
 /// The audit log of a hub.
 #[derive(Clone, Debug)]
 pub struct Audit {
@@ -279,6 +313,8 @@ pub struct Audit {
     begun: Place,
     /// One reads at a time: each reads up to four files.
     reading: Arc<Semaphore>,
+    /// How many reads each client has under way.
+    readers: Arc<Mutex<BTreeMap<ClientId, u32>>>,
     metrics: Arc<Metrics>,
     /// Refusals at the admin interface that are not written yet, and when the last was.
     refused: Arc<Mutex<(u64, Option<Time>)>>,
@@ -289,7 +325,7 @@ impl Audit {
     pub fn open(folder: &Path, metrics: Arc<Metrics>) -> Self {
         let books = Arc::new(Mutex::new(Books::open(folder)));
         let (begun, reading) = (Place::of(folder), Arc::new(Semaphore::new(1)));
-        Self { books, begun, reading, metrics, refused: Arc::default() }
+        Self { books, begun, reading, readers: Arc::default(), metrics, refused: Arc::default() }
     }
 
     /// Writes down what is about to be saved. It is on disk when this returns.
@@ -363,13 +399,25 @@ impl Audit {
         let _ = work.await;
     }
 
-    /// The newest lines that are asked for, newest first: of one account, or all.
-    pub async fn read(&self, account: Option<AccountId>, asked: &AuditQuery) -> Vec<Line> {
+    /// The newest lines that are asked for, newest first: of one account, or all. None where this client has one read running
+    /// and another one waiting.
+    pub async fn read(
+        &self,
+        client: Option<ClientId>,
+        account: Option<AccountId>,
+        asked: &AuditQuery,
+    ) -> Option<Vec<Line>> {
         let (before, most) = (asked.before, asked.limit.unwrap_or(LINES));
+        if most == 0 {
+            return Some(Vec::new());
+        }
+        let reader = Reader::new(&self.readers, client)?;
         let contains = asked.contains.as_deref().map(str::to_lowercase);
-        let Ok(_turn) = self.reading.acquire().await else { return Vec::new() };
+        let turn = Arc::clone(&self.reading).acquire_owned().await.ok()?;
         let books = Arc::clone(&self.books);
         let work = tokio::task::spawn_blocking(move || {
+            // Whoever gave up waiting for the answer does not make room for another before this has ended.
+            let _held = (turn, reader);
             let paths = {
                 let books = books.lock().unwrap_or_else(PoisonError::into_inner);
                 [&books.changes, &books.gates].map(|files| [files.path.clone(), files.older.clone()])
@@ -392,7 +440,7 @@ impl Audit {
             meant.truncate(most);
             meant
         });
-        work.await.unwrap_or_default()
+        Some(work.await.unwrap_or_default())
     }
 
     /// Takes what gates do, until the sender is gone.
@@ -455,6 +503,31 @@ mod tests {
         books.write(Book::Changes, vec![line("c")]).unwrap();
         let read: Vec<(u64, String)> = lines(&path).map(|line| (line.n, line.what)).collect();
         assert_eq!(read, [(1, "a".to_owned()), (2, "b".to_owned()), (3, "c".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn a_client_has_one_read_that_waits_and_what_asks_for_nothing_reads_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let audit = Audit::open(folder.path(), Arc::new(Metrics::new("hub", "0")));
+        audit.write_all(Book::Gates, vec![line("a"), line("b")]).await;
+        let asked = |limit| AuditQuery { limit: Some(limit), ..AuditQuery::default() };
+        let client = |n| Some(ClientId(uuid::Uuid::from_u128(n)));
+        let turn = Arc::clone(&audit.reading).acquire_owned().await.unwrap();
+        let reads: Vec<_> = (0..READS_MAX)
+            .map(|_| {
+                let audit = audit.clone();
+                tokio::spawn(async move { audit.read(client(1), None, &asked(9)).await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        assert_eq!(audit.read(client(1), None, &asked(9)).await, None, "one too many");
+        assert_eq!(audit.read(client(2), None, &asked(0)).await, Some(Vec::new()), "it does not wait either");
+        drop(turn);
+        for read in reads {
+            assert_eq!(read.await.unwrap().map(|lines| lines.len()), Some(2));
+        }
+        assert_eq!(audit.read(client(1), None, &asked(1)).await.map(|lines| lines.len()), Some(1));
+        assert!(audit.readers.lock().unwrap().is_empty());
     }
 
     #[test]

@@ -36,6 +36,15 @@ pub(crate) enum Before {
 }
 
 impl Before {
+    /// The same, with the room's name as it is by now.
+    pub(crate) fn called(self, name: RoomName) -> Self {
+        match self {
+            Self::Front | Self::Account(None) => self,
+            Self::Account(Some((id, _))) => Self::Account(Some((id, name))),
+            Self::Move(id, _) => Self::Move(id, name),
+        }
+    }
+
     /// The room, if it is one's.
     pub(crate) fn room(&self) -> Option<(RoomId, &RoomName)> {
         match self {
@@ -69,6 +78,8 @@ pub(crate) struct Connection {
     pub(crate) standing: Standing,
     /// When what it has shown expires.
     pub(crate) expires: Option<Time>,
+    /// The room that it was let into by its address, or moved into; none in a lobby, and of MQTT.
+    pub(crate) room: Option<RoomId>,
     /// The rooms with gates of their own that it was let into.
     pub(crate) allowed: BTreeSet<RoomId>,
     /// As whom and with which rights, once the gates have passed it.
@@ -126,6 +137,7 @@ impl Connection {
             at: Some(Box::new(AtGate { gate, before: Before::Front, knocks: None, seats: None })),
             standing: Standing::default(),
             expires: None,
+            room: None,
             allowed: BTreeSet::new(),
             principal: None,
             entering: None,

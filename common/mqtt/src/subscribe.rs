@@ -223,7 +223,13 @@ impl Subscribing {
                     }
                 }
                 Err(_) if subscription.answered == subscription.asked => {
-                    if subscription.kept && subscription.received().is_some() && !subscription.is_shared() {
+                    // A position that is none any more would be refused again, for ever.
+                    let is_position = refused != Some(Code::UnknownPosition);
+                    if is_position
+                        && subscription.kept
+                        && subscription.received().is_some()
+                        && !subscription.is_shared()
+                    {
                         let filter = subscription.filter.clone();
                         self.left.insert(filter, (id, subscription.received()));
                     }

@@ -161,6 +161,19 @@ impl Bus {
         known.filter(|id| rights.into_iter().any(|right| principal.grants.reach(right, *id)))
     }
 
+    /// What a declared room is called.
+    pub fn name_of(&self, room: RoomId) -> Option<&RoomName> {
+        let slot = self.graph.room_of(room)?;
+        self.graph.room(slot).declared.as_ref().map(|room| &room.name)
+    }
+
+    /// Whether a connection reads something in a room, or has published there.
+    pub fn is_in(&self, connection: ConnectionId, room: RoomId) -> bool {
+        let slot = self.graph.room_of(room);
+        let known = self.connections.get(&connection);
+        known.zip(slot).is_some_and(|(known, slot)| known.members.contains_key(&slot))
+    }
+
     /// Whether that may be published in a room, as far as its schema says.
     pub fn check_payload(&self, room: RoomId, payload: &[u8]) -> Result<(), Refusal> {
         let declared = self.graph.room_of(room).and_then(|slot| self.graph.room(slot).declared.as_ref());

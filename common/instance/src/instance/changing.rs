@@ -4,12 +4,17 @@
 //! nothing any more; everybody else has the rights that the new directory says, in rooms whose gates it passed as they are
 //! now; what is kept for those who are gone ends.
 
-use super::{Awaited, Instance, Output, Record, gates::passes_silently, refusal};
+use super::{
+    Awaited, Instance, Output, Record,
+    entering::no_such_room,
+    gates::{may_enter, passes_silently},
+    refusal,
+};
 use crate::connection::{Before, Connection, State};
 use riser_gate::{Directory, Holds, Policy, Sequence, Verdict};
 use riser_model::{
-    AccountId, ClientId, ConnectionId, Deed, Now, Principal, Right, Room, RoomId, Route,
-    door::{Code, Refusal},
+    AccountId, ClientId, ConnectionId, Deed, Now, Principal, Right, Room, RoomId, RoomName, Route,
+    door::{Code, Refusal, Tell},
 };
 use riser_mqtt::SessionKey;
 use riser_rooms::Input as BusInput;
@@ -24,17 +29,13 @@ impl Instance {
         let before = self.renew_policies(&directory);
         let known = self.connections.iter().filter_map(|(id, one)| {
             let who = one.standing.principal.as_ref()?;
-            (!matches!(one.state, State::Leaving)).then(|| (*id, who.account, who.client))
+            (!matches!(one.state, State::Leaving)).then(|| (*id, Arc::clone(who)))
         });
-        let known: Vec<(ConnectionId, AccountId, ClientId)> = known.collect();
-        for (id, account, client) in known {
+        let known: Vec<(ConnectionId, Arc<Principal>)> = known.collect();
+        for (id, who) in known {
             let Some(connection) = self.connections.get(&id) else { continue };
-            match standing(
-                &directory,
-                account,
-                client,
-                directory.holds(client, &connection.standing.evidence),
-            ) {
+            let holds = directory.holds(who.client, &connection.standing.evidence);
+            match standing(&directory, &who, holds) {
                 Ok(principal) => self.change_rights(id, principal, before.get(&id), now),
                 Err(refusal) => {
                     self.audit(id, Deed::Revoked, None, refusal.what.clone());
@@ -87,10 +88,11 @@ impl Instance {
             let former = before.and_then(|before| before.room_gate(*room));
             former.is_some() && former == directory.room_gate(*room)
         };
-        let kept: BTreeSet<RoomId> = connection.allowed.iter().copied().filter(same).collect();
+        // Nobody sits where it may do nothing any more.
+        let stays = |room: &RoomId| same(room) && may_enter(&principal, *room);
+        let kept: BTreeSet<RoomId> = connection.allowed.iter().copied().filter(stays).collect();
         let is_inside = matches!(connection.state, State::Session | State::Rooms);
-        let is_mqtt = connection.session.is_some();
-        let silently = if is_mqtt { self.silently(id, &principal, now) } else { Vec::new() };
+        let silently = if is_inside { self.silently(id, &principal, now) } else { Vec::new() };
         self.allow(id, kept.into_iter().chain(silently));
         if is_inside && !self.account_lets(id, &principal, before, now) {
             let refusal = refusal(
@@ -99,6 +101,15 @@ impl Instance {
                 "come back and pass it",
             );
             self.audit(id, Deed::Revoked, None, refusal.what.clone());
+            return self.refuse(id, refusal, now);
+        }
+        if is_inside && let Some(name) = self.shut_out(id, &principal, before) {
+            let refusal = refusal(
+                Code::Timeout,
+                &format!("the room {name} has another gate, which has not let this connection pass"),
+                "come back and pass it",
+            );
+            self.audit(id, Deed::Revoked, Some(name), refusal.what.clone());
             return self.refuse(id, refusal, now);
         }
         if is_inside {
@@ -113,6 +124,25 @@ impl Instance {
             }
         }
         self.gate_anew(id, &principal, now);
+    }
+
+    /// A room that a connection is in, by its address or by what it reads or published there, and whose gate is another one by
+    /// now that has not let it pass. Nobody is left in a room without rights and without a word.
+    fn shut_out(
+        &self,
+        id: ConnectionId,
+        principal: &Principal,
+        before: Option<&Arc<Directory>>,
+    ) -> Option<RoomName> {
+        let connection = self.connections.get(&id)?;
+        let directory = &connection.policy.directory;
+        let out = directory.gated(principal.account).find(|(room, gate)| {
+            let is_in = connection.room == Some(*room) || self.bus.is_in(id, *room);
+            let is_other = before.and_then(|before| before.room_gate(*room)) != Some(*gate);
+            is_in && is_other && !connection.allowed.contains(room) && may_enter(principal, *room)
+        });
+        let (room, _) = out?;
+        directory.room(principal.account, room).map(|room| room.name.clone())
     }
 
     /// Whether the gate of its account is the one that let it pass, or lets it pass without a question.
@@ -141,7 +171,7 @@ impl Instance {
     fn gate_anew(&mut self, id: ConnectionId, principal: &Arc<Principal>, now: Now) {
         let Some(connection) = self.connections.get(&id) else { return };
         let Some(at) = &connection.at else { return };
-        let directory = &connection.policy.directory;
+        let directory = Arc::clone(&connection.policy.directory);
         let own = at.before.room().and_then(|(room, _)| directory.room_gate(room));
         let sequence = match (&at.before, directory.gate(principal.account), own) {
             (Before::Front, ..) => return,
@@ -152,11 +182,21 @@ impl Instance {
         if sequence.as_ref().map(|sequence| -> &Sequence { sequence }) == Some(at.gate.sequence()) {
             return;
         }
+        // By its id: it may have another name by now, which the rooms have yet to hear.
+        let known = |room: RoomId| {
+            let room = directory.room(principal.account, room).filter(|room| may_enter(principal, room.id));
+            room.map(|room| (room.id, room.name.clone()))
+        };
         match self.leave_gate(id).map(|(_, at)| at.before) {
-            Some(Before::Account(room)) => {
-                self.at_account(id, principal, room.map(|(_, name)| name), now);
-            }
-            Some(Before::Move(_, name)) => self.move_to(id, name, now),
+            Some(Before::Account(None)) => self.at_account_and(id, principal, None, now),
+            Some(Before::Account(Some((room, _)))) => match known(room) {
+                Some(room) => self.at_account_and(id, principal, Some(room), now),
+                None => self.refuse(id, no_such_room(), now),
+            },
+            Some(Before::Move(room, name)) => match known(room) {
+                Some(room) => self.move_into(id, principal, room, now),
+                None => self.tell(id, Tell::Moved { room: name, result: Err(no_such_room()) }),
+            },
             Some(Before::Front) | None => {}
         }
     }
@@ -167,7 +207,7 @@ impl Instance {
         let Some(principal) = connection.standing.principal.clone() else { return Ok(None) };
         let Some(directory) = &self.directory else { return Ok(Some(principal)) };
         let holds = directory.holds(principal.client, &connection.standing.evidence);
-        let principal = standing(directory, principal.account, principal.client, holds)?;
+        let principal = standing(directory, &principal, holds)?;
         connection.standing.principal = Some(Arc::clone(&principal));
         Ok(Some(principal))
     }
@@ -205,15 +245,10 @@ impl Instance {
     }
 }
 
-fn standing(
-    directory: &Directory,
-    account: AccountId,
-    client: ClientId,
-    holds: Holds,
-) -> Result<Arc<Principal>, Refusal> {
-    let principal = directory.principal(client).filter(|principal| principal.account == account);
+fn standing(directory: &Directory, who: &Principal, holds: Holds) -> Result<Arc<Principal>, Refusal> {
+    let principal = directory.known(who).filter(|principal| principal.account == who.account);
     match (holds, principal) {
-        (Holds::Yes, Some(principal)) => Ok(Arc::clone(principal)),
+        (Holds::Yes, Some(principal)) => Ok(principal),
         (Holds::Unsure, Some(_)) => Err(refusal(
             Code::Timeout,
             "one of the credentials of this user or client was revoked",

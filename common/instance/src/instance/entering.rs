@@ -72,6 +72,7 @@ impl Instance {
             return;
         };
         connection.entering = None;
+        let room = connection.room.and_then(|room| self.bus.name_of(room)).cloned();
         connection.state = State::Rooms;
         self.rooms(BusInput::Open { connection: id, principal: Arc::clone(&principal) }, now);
         let is_mqtt = self.connections.get(&id).is_some_and(|connection| connection.session.is_some());
@@ -79,7 +80,7 @@ impl Instance {
             self.count_entry(principal.account, now);
         }
         let session = SessionState { tally: self.system(principal.account).tally.clone(), ..session };
-        self.tell(id, Tell::Entered { principal, connection: id, session });
+        self.tell(id, Tell::Entered { principal, connection: id, session, room });
     }
 
     // The end of a connection.

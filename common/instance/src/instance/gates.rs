@@ -100,16 +100,21 @@ impl Instance {
             Some(_) | None => None,
         };
         // What it may do there may have been taken while it stood at the gate: nobody sits where it may do nothing.
-        let is_reached = |(room, name): (RoomId, &RoomName)| self.bus.reached(&principal, name) == Some(room);
-        if at.before.room().is_some_and(|room| !is_reached(room)) {
-            return self.not_past(id, at.before, no_such_room(), now);
-        }
+        // And the room may have got another name: who was let into it is in it, however it is called.
+        let is_reached = |room| self.bus.name_of(room).filter(|_| may_enter(&principal, room)).cloned();
+        let (room, before) = match at.before.room() {
+            None => (None, at.before),
+            Some((room, _)) => match is_reached(room) {
+                Some(name) => (Some(room), at.before.called(name)),
+                None => return self.not_past(id, at.before, no_such_room(), now),
+            },
+        };
         // Others may have sat down while it was asked something at a later stage.
-        let room = at.before.room().and_then(|(room, _)| self.seats.get(&room));
-        if at.seats.is_some_and(|most| has_seat(room, id, most) != Verdict::Matches) {
-            return self.not_past(id, at.before, room_full(), now);
+        let seats = room.and_then(|room| self.seats.get(&room));
+        if at.seats.is_some_and(|most| has_seat(seats, id, most) != Verdict::Matches) {
+            return self.not_past(id, before, room_full(), now);
         }
-        match at.before {
+        match before {
             Before::Front => self.at_account(id, &principal, asked, now),
             Before::Account(room) => self.let_in(id, &principal, room, now),
             Before::Move(room, name) => {
@@ -160,8 +165,6 @@ impl Instance {
         room: Option<RoomName>,
         now: Now,
     ) {
-        let Some(connection) = self.connections.get(&id) else { return };
-        let directory = Arc::clone(&connection.policy.directory);
         let room = match room {
             Some(name) => match self.bus.reached(principal, &name) {
                 Some(room) => Some((room, name)),
@@ -169,6 +172,19 @@ impl Instance {
             },
             None => None,
         };
+        self.at_account_and(id, principal, room, now);
+    }
+
+    /// The same with a room that there is.
+    pub(super) fn at_account_and(
+        &mut self,
+        id: ConnectionId,
+        principal: &Arc<Principal>,
+        room: Option<(RoomId, RoomName)>,
+        now: Now,
+    ) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let directory = Arc::clone(&connection.policy.directory);
         let own = room.as_ref().and_then(|(room, _)| directory.room_gate(*room));
         match (directory.gate(principal.account), own) {
             (None, None) => self.let_in(id, principal, room, now),
@@ -210,15 +226,21 @@ impl Instance {
             None => self.silently(id, principal, now),
         };
         self.allow(id, allowed);
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.room = room.as_ref().map(|(room, _)| *room);
+        }
         self.expires(id, now);
         self.audit_entry(id, room.map(|(_, name)| name));
         let principal = self.with_rights(id, principal);
         self.passed(id, principal, now);
     }
 
-    /// The rooms whose gates let a connection pass that is asked nothing.
+    /// The rooms whose gates let a connection pass that is asked nothing: of MQTT all, of others the one that it is in.
     pub(super) fn silently(&self, id: ConnectionId, principal: &Arc<Principal>, now: Now) -> Vec<RoomId> {
         let Some(connection) = self.connections.get(&id) else { return Vec::new() };
+        let is_mqtt = connection.session.is_some()
+            || matches!(connection.entering, Some(Ask::Enter { session: Some(_), .. }));
+        let is_its = |room| is_mqtt || connection.room == Some(room);
         let (directory, standing) = (&connection.policy.directory, &connection.standing);
         let silently = |room, sequence| {
             let seats = self.seats.get(&room);
@@ -226,7 +248,9 @@ impl Instance {
             passes_silently(directory, sequence, standing, &connection.caller, has_seat, now)
         };
         // Nobody sits where it may do nothing.
-        let gated = directory.gated(principal.account).filter(|(room, _)| may_enter(principal, *room));
+        let gated = directory
+            .gated(principal.account)
+            .filter(|(room, _)| is_its(*room) && may_enter(principal, *room));
         gated.filter(|(room, sequence)| silently(*room, sequence)).map(|(room, _)| room).collect()
     }
 
@@ -276,13 +300,25 @@ impl Instance {
                 return self.tell(id, Tell::Moved { room: name, result: Err(why) });
             }
         };
+        self.move_into(id, &principal, (room, name), now);
+    }
+
+    /// The same into a room that there is.
+    pub(super) fn move_into(
+        &mut self,
+        id: ConnectionId,
+        principal: &Arc<Principal>,
+        (room, name): (RoomId, RoomName),
+        now: Now,
+    ) {
+        let Some(connection) = self.connections.get(&id) else { return };
         match connection.policy.directory.room_gate(room) {
             Some(sequence) => {
                 let sequence = Arc::clone(sequence);
                 self.stand_at(id, sequence, Before::Move(room, name), now);
             }
             None => {
-                self.moved(id, &principal, room, now);
+                self.moved(id, principal, room, now);
                 self.tell(id, Tell::Moved { room: name, result: Ok(()) });
             }
         }
@@ -311,6 +347,7 @@ impl Instance {
         let principal = self.with_rights(id, principal);
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.principal = Some(Arc::clone(&principal));
+            connection.room = Some(room);
         }
         self.rooms(BusInput::Principal { connection: id, principal }, now);
     }
@@ -405,7 +442,7 @@ pub(super) fn passes_silently(
     false
 }
 
-fn may_enter(principal: &Principal, room: RoomId) -> bool {
+pub(super) fn may_enter(principal: &Principal, room: RoomId) -> bool {
     let rights = [Right::Publish, Right::Subscribe, Right::Admin];
     rights.into_iter().any(|right| principal.grants.reach(right, room))
 }

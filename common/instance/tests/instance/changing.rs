@@ -8,7 +8,7 @@ use riser_gate::{
 };
 use riser_instance::Input;
 use riser_model::{
-    ConnectionId, History, Right, RouteNumber, SubscriptionId,
+    ConnectionId, History, Right, RoomId, RouteNumber, SubscriptionId,
     door::{
         Ask, Code, Credential, Flow, From, Intake, Push, Secret, SessionRequest, Showing, Target, Tell,
         TicketHash, Want, Will,
@@ -251,25 +251,139 @@ fn rooms_are_there_as_soon_as_they_are_made_and_gone_as_soon_as_they_are_removed
     assert_eq!(subscribe(&mut world, C1, "yard/#"), Err(Code::Denied));
 }
 
+/// Connections that are in the hall, each in another way: by its address, moved there, over MQTT.
+fn in_the_hall(world: &mut World) -> [ConnectionId; 3] {
+    let own = [11, 12, 13].map(ConnectionId);
+    let [by_address, moved, mqtt] = own;
+    let room = Some("hall".parse().unwrap());
+    world.open(by_address);
+    world.ask(by_address, Ask::Enter { credential: token("first"), session: None, room });
+    world.show(moved, token("first"), None);
+    world.ask(moved, Ask::Move { room: "hall".parse().unwrap() });
+    world.show(mqtt, token("first"), Some(brief()));
+    assert_eq!(subscribe(world, mqtt, "hall/#"), Ok(()));
+    assert_eq!(subscribe(world, by_address, "hall/#"), Ok(()));
+    own
+}
+
+fn hall(config: &mut AccountConfig, gate: Vec<AcceptorConfig>) {
+    config.room[0].gate = GateConfig(gate);
+}
+
 #[test]
-fn a_gate_that_a_room_is_given_asks_those_who_are_inside_anew() {
+fn who_is_in_a_room_that_is_given_another_gate_is_told_so_and_comes_back_to_pass_it() {
     let mut world = world();
-    world.show(C1, token("first"), None);
-    world.show(C2, token("first"), Some(brief()));
-    for connection in [C1, C2] {
-        assert_eq!(subscribe(&mut world, connection, "hall/#"), Ok(()));
+    let inside = in_the_hall(&mut world);
+    let [elsewhere, lobby, mqtt] = [21, 22, 23].map(ConnectionId);
+    world.enter(elsewhere, None, Some("cellar"));
+    world.show(lobby, token("first"), None);
+    world.show(mqtt, token("second"), Some(SessionRequest { id: "other".to_owned(), ..brief() }));
+    assert_eq!(subscribe(&mut world, mqtt, "cellar/#"), Ok(()));
+    world.change(|config| hall(config, vec![AcceptorConfig::Token]));
+    for connection in inside {
+        assert_eq!(world.refused(connection), None, "it has passed that: {connection}");
+        assert_eq!(subscribe(&mut world, connection, "hall/a"), Ok(()), "and may what it might");
     }
-    world.change(|config| config.room[0].gate = GateConfig(vec![AcceptorConfig::Key]));
+    let any = AcceptorConfig::Any(vec![AcceptorConfig::Certificate, AcceptorConfig::Token]);
+    world.change(|config| hall(config, vec![any]));
+    world.change(|config| config.room[2].gate = GateConfig(vec![]));
+    assert_eq!(inside.map(|connection| world.refused(connection)), [None; 3]);
     publish(&mut world, 1, "hall/a");
-    for connection in [C1, C2] {
-        assert_eq!(world.refused(connection), None);
-        assert_eq!(pulled(&mut world, connection), 0, "{connection} has not passed it");
+    world.change(|config| hall(config, vec![AcceptorConfig::Key]));
+    for connection in inside {
+        let told = world.told(connection);
+        let why = told.iter().find_map(|tell| match tell {
+            Tell::Refused(refusal) => Some(refusal),
+            _ => None,
+        });
+        let why = why.unwrap_or_else(|| panic!("{connection} is told nothing"));
+        assert_eq!((why.code, why.want.as_str()), (Code::Timeout, "come back and pass it"));
+        assert!(why.what.contains("hall"), "{why:?}");
+        assert_eq!(pulled(&mut world, connection), 0);
     }
-    world.change(|config| config.room[0].gate = GateConfig(vec![AcceptorConfig::Token]));
-    assert_eq!(subscribe(&mut world, C2, "hall/#"), Ok(()), "this one asks what CONNECT brought");
-    assert_eq!(subscribe(&mut world, C1, "hall/#"), Err(Code::Denied));
-    world.ask(C1, Ask::Move { room: "hall".parse().unwrap() });
-    assert_eq!(subscribe(&mut world, C1, "hall/#"), Ok(()));
+    for other in [elsewhere, lobby, mqtt, BOSS] {
+        assert_eq!(world.refused(other), None, "{other} is not there");
+    }
+    world.change(|config| hall(config, vec![]));
+    assert_eq!(subscribe(&mut world, mqtt, "hall/#"), Ok(()));
+}
+
+#[test]
+fn who_loses_its_rights_in_a_room_loses_its_seat_there() {
+    for (n, gate) in [vec![AcceptorConfig::Seats(3)], vec![AcceptorConfig::Token, AcceptorConfig::Seats(3)]]
+        .into_iter()
+        .enumerate()
+    {
+        let mut world = world();
+        world.change(|config| hall(config, gate));
+        let inside = in_the_hall(&mut world);
+        world.show(C1, token("first"), None);
+        world.ask(C1, Ask::Move { room: "hall".parse().unwrap() });
+        let full = world.told(C1);
+        assert!(
+            full.iter().any(
+                |tell| matches!(tell, Tell::Moved { result: Err(why), .. } if why.code == Code::TooMany)
+            )
+        );
+        let granted = std::cell::Cell::new(None);
+        world.change(|config| granted.set(config.room[0].grant.pop()));
+        for connection in inside {
+            assert_eq!(subscribe(&mut world, connection, "hall/#"), Err(Code::Denied), "{n}");
+        }
+        // Somebody else's that has rights: the boss.
+        let others = [31, 32, 33].map(ConnectionId);
+        if n == 0 {
+            for other in others {
+                world.enter_as(other, "boss", Some("hall"));
+                assert!(world.entered(other), "the seats are free");
+            }
+        }
+        world.change(|config| config.room[0].grant.extend(granted.take()));
+        let back = inside.map(|connection| subscribe(&mut world, connection, "hall/#").is_ok());
+        assert_eq!(back, [n == 1; 3], "who has rights again has its seat again, if there is one");
+    }
+}
+
+#[test]
+fn who_stands_at_the_gate_of_a_room_that_gets_another_name_is_let_into_that_room() {
+    for moves in [false, true] {
+        let mut world = World::gated("['knock']", "");
+        world.enter_as(BOSS, "boss", None);
+        let account = world.account();
+        let rename = |config: &mut AccountConfig| {
+            config.room[0].id = Some(RoomId::of(account, "hall"));
+            config.room[0].name = "saal".parse().unwrap();
+        };
+        let other_gate = |config: &mut AccountConfig| {
+            config.room[0].name = "salle".parse().unwrap();
+            hall(config, vec![AcceptorConfig::Knock, AcceptorConfig::Knock]);
+        };
+        let at = |world: &mut World, connection| {
+            world.enter(connection, None, (!moves).then_some("hall"));
+            if moves {
+                world.ask(connection, Ask::Move { room: "hall".parse().unwrap() });
+            }
+        };
+        at(&mut world, C1);
+        at(&mut world, C2);
+        world.change(rename);
+        world.told(C1);
+        world.ask(BOSS, Ask::Decide { connection: C1, admit: true });
+        world.change(other_gate);
+        world.told(C2);
+        world.ask(BOSS, Ask::Decide { connection: C2, admit: true });
+        world.ask(BOSS, Ask::Decide { connection: C2, admit: true });
+        for (connection, name) in [(C1, "saal"), (C2, "salle")] {
+            let told = world.told(connection);
+            let into = told.iter().find_map(|tell| match tell {
+                Tell::Entered { room, .. } => room.clone(),
+                Tell::Moved { room, result: Ok(()) } => Some(room.clone()),
+                _ => None,
+            });
+            assert_eq!(into.as_ref().map(|room| room.as_str()), Some(name), "{moves}: {told:?}");
+        }
+        assert_eq!(subscribe(&mut world, C2, "salle/#"), Ok(()));
+    }
 }
 
 #[test]

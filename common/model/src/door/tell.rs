@@ -61,6 +61,8 @@ pub enum Tell {
         connection: ConnectionId,
         /// Its MQTT session, if it asked for one.
         session: SessionState,
+        /// The room in its address, as it is called by now: it may have got another name while this stood at its gate.
+        room: Option<RoomName>,
     },
     /// It is not let in, or no longer: say so and close.
     Refused(Refusal),

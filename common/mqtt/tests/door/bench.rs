@@ -174,7 +174,7 @@ pub fn entered(session: SessionState) -> Tell {
         name: "pump".parse().unwrap(),
         grants: Arc::default(),
     };
-    Tell::Entered { principal: Arc::new(principal), connection: ConnectionId(1), session }
+    Tell::Entered { principal: Arc::new(principal), connection: ConnectionId(1), session, room: None }
 }
 
 pub fn string(text: &str) -> Vec<u8> {

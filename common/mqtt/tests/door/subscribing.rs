@@ -138,6 +138,16 @@ fn a_held_subscription_that_is_refused_on_return_is_counted_and_goes_on_where_it
 }
 
 #[test]
+fn a_held_subscription_whose_position_is_none_any_more_begins_anew_when_it_is_asked_for() {
+    let mut bench = Bench::open_with(4, Config::default(), session(vec![held("hall/a", 1, 70)]));
+    bench.asks();
+    let result = Err(refusal(Code::UnknownPosition));
+    bench.tell(Tell::Subscribed { subscription: SubscriptionId(0), result });
+    bench.send(&subscribe(4, 9, &[("hall/a", 1)]));
+    assert_eq!(asked(&bench.asks()[0]).2, From::Live);
+}
+
+#[test]
 fn a_held_subscription_that_is_refused_on_return_can_be_given_up() {
     let mut bench = Bench::open_with(5, Config::default(), session(vec![held("hall/a", 1, 70)]));
     bench.asks();

@@ -254,7 +254,7 @@ pub fn entered(connection: ConnectionId) -> Tell {
         name: "ann".parse().unwrap(),
         grants: Arc::new(Grants::default()),
     };
-    Tell::Entered { principal: Arc::new(principal), connection, session: SessionState::default() }
+    Tell::Entered { principal: Arc::new(principal), connection, session: SessionState::default(), room: None }
 }
 
 pub fn stored(ticket: u64, seq: u64) -> Tell {

@@ -177,7 +177,10 @@ impl Envelope {
         if let Tell::Prompt(prompt) = &tell {
             return self.out.push_back(Output::Text(Push::prompt(prompt).text()));
         }
-        if let Tell::Entered { principal, connection, .. } = tell {
+        if let Tell::Entered { principal, connection, room, .. } = tell {
+            if let Some(room) = room {
+                self.place.room = room;
+            }
             return self.entered(principal, connection, now);
         }
         if let Phase::Open(open) = &mut self.phase {

@@ -134,10 +134,16 @@ impl Raw {
 
     fn tell(&mut self, tell: Tell, now: Now) {
         match tell {
-            Tell::Entered { principal, .. } => match self.place.holds(&principal) {
-                Ok(()) => self.entered(principal.client, now),
-                Err(why) => self.close(why),
-            },
+            Tell::Entered { principal, room, .. } => {
+                if let Some(room) = room {
+                    self.publisher = Publisher::new(room.clone());
+                    self.place.room = room;
+                }
+                match self.place.holds(&principal) {
+                    Ok(()) => self.entered(principal.client, now),
+                    Err(why) => self.close(why),
+                }
+            }
             Tell::Refused(why) => match self.phase {
                 // The bus never had this connection: there is nothing to leave.
                 Phase::Entering { .. } => self.bye(why),

@@ -61,7 +61,12 @@ pub(super) fn entered(account: &str) -> Tell {
         name: "ann".parse().unwrap(),
         grants: Arc::default(),
     };
-    Tell::Entered { principal: Arc::new(principal), connection: ConnectionId(3), session: Default::default() }
+    Tell::Entered {
+        principal: Arc::new(principal),
+        connection: ConnectionId(3),
+        session: Default::default(),
+        room: None,
+    }
 }
 
 pub(super) fn subscribed(sub: u32, seq: u64) -> Tell {

@@ -126,7 +126,7 @@ impl Run {
         let principal = principal(u128::from(self.connection), super::script::grants());
         let connection: ConnectionId = c(self.connection);
         self.world.input(Input::Open { connection, principal: principal.clone() });
-        let entered = Tell::Entered { principal, connection, session: Default::default() };
+        let entered = Tell::Entered { principal, connection, session: Default::default(), room: None };
         self.world.tells.entry(connection).or_default().push_front(entered);
     }
 

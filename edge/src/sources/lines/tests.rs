@@ -23,7 +23,7 @@ fn opened() -> Lines {
     });
     let session = SessionState::default();
     lines.handle(
-        Input::Tell(Tell::Entered { principal, connection: ConnectionId(1), session }),
+        Input::Tell(Tell::Entered { principal, connection: ConnectionId(1), session, room: None }),
         Now::default(),
     );
     assert!(lines.may_read());

@@ -87,7 +87,12 @@ impl<D: Door> Site<D> {
                     grants: Arc::default(),
                 };
                 let session = self.session.clone();
-                Some(Tell::Entered { principal: Arc::new(principal), connection: ConnectionId(1), session })
+                Some(Tell::Entered {
+                    principal: Arc::new(principal),
+                    connection: ConnectionId(1),
+                    session,
+                    room: None,
+                })
             }
             Ask::Publish(intake) => Some(self.stored(&intake)),
             Ask::Release { ticket, .. } | Ask::HandOver { ticket, .. } => Some(self.ticket(ticket, 0)),

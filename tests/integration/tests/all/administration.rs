@@ -222,3 +222,19 @@ fn who_reads_a_room_learns_the_names_of_those_who_could_be_in_it() {
     assert_eq!(asks(&site, OWNER, "POST", "grants", &deny).0, 200);
     assert_eq!(names(READER, "talk", &kim).1["names"], json!({}));
 }
+
+#[test]
+fn who_shows_nothing_takes_no_place_in_the_audit_log() {
+    needs!(Need::Program("curl"));
+    let site = site("");
+    let path = format!("/api/admin/v1/accounts/{ACCOUNT}/rooms/talk");
+    assert_eq!(ask(&site, "GET", &path, &[], &Value::Null).0, 401);
+    assert_eq!(asks(&site, READER, "GET", "rooms/talk", &Value::Null).0, 401);
+    let written = || std::fs::read_to_string(site.hub.data.join("audit-gates.jsonl")).unwrap_or_default();
+    let lines = crate::program::wait(crate::program::SOON, || {
+        let lines = written().lines().filter(|line| line.contains("the admin interface")).count();
+        (lines > 0).then_some(lines)
+    });
+    assert_eq!(lines, Some(1), "who is known and may not is written down: {}", written());
+    assert!(!written().contains("\"count\":2"), "{}", written());
+}

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::client::Client;
 use crate::needs::{Need, needs};
 use crate::program::{EVENTUALLY, SOON};
-use crate::site::{ACCOUNT, Node, OWNER, PASSWORD, READER, SENSOR, Site};
+use crate::site::{ACCOUNT, Node, OWNER, PASSWORD, Plan, READER, SENSOR, Site};
 
 /// A stream that flows through edge and hub while others misbehave.
 pub struct Bystander {
@@ -242,17 +242,30 @@ fn misbehaving_websockets_are_told_what_would_be_right() {
 #[test]
 fn unknown_room_and_forbidden_room_look_the_same() {
     needs!(Need::Program("curl"), Need::Node);
-    let site = Site::start();
+    let mut site = Site::laid_out(Plan::default());
+    let text = std::fs::read_to_string(&site.hub.config).unwrap();
+    let cellar = "name = \"cellar\"\n";
+    let rights = "[\"publish\", \"subscribe\", \"admin\"]";
+    let deny = format!("{cellar}grant = [{{ to = \"{READER}\", right = {rights}, deny = true }}]\n");
+    assert!(text.contains(cellar));
+    site.hub.write_config(&text.replace(cellar, &deny));
+    site.hub.start();
     let at = |name: &str, path: String| json!({ "name": name, "path": path, "login": true });
     let cases = json!([
+        at("forbidden room", format!("/{ACCOUNT}/cellar")),
         at("unknown room", format!("/{ACCOUNT}/attic")),
         at("unknown account", "/nobody/hall".to_owned()),
         at("bad name", format!("/{ACCOUNT}/UPPER")),
     ]);
     let asked = json!({ "url": format!("ws://127.0.0.1:{}/", site.hub.http), "cases": cases });
-    site.client("misbehave", "misbehave.mjs", &site.hub, OWNER, asked).finish(EVENTUALLY);
+    site.client("misbehave", "misbehave.mjs", &site.hub, READER, asked).finish(EVENTUALLY);
     let ledger = site.history.ledger();
     assert!(ledger.has_mark("unknown room closed 4104"), "{}", ledger.summary());
+    let said = |case: &str| {
+        let all = ledger.marks().filter_map(|mark| mark.strip_prefix(case).map(str::to_owned));
+        all.collect::<Vec<_>>()
+    };
+    assert_eq!(said("forbidden room"), said("unknown room"));
     assert!(ledger.has_mark("unknown account closed 4103"), "{}", ledger.summary());
     assert!(
         ledger.has_mark("bad name status 404") || ledger.has_mark("bad name status 400"),

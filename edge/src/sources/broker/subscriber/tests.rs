@@ -98,7 +98,7 @@ impl Line {
             grants: Arc::new(Grants::default()),
         });
         let session = SessionState { number, open_ids: open_ids.to_vec(), ..SessionState::default() };
-        self.told(Tell::Entered { principal, connection: ConnectionId(1), session })
+        self.told(Tell::Entered { principal, connection: ConnectionId(1), session, room: None })
     }
 
     /// As far as messages flow; the broker had no session.
