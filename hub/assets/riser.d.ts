@@ -104,6 +104,8 @@ export interface Start {
   complete: "full" | "partial" | "none";
   /** Each is told to `gap` as well, in its place. */
   gaps: Gap[];
+  /** Up to here something of the past that was asked for is not kept any more; null where nothing is. */
+  floor: Position | null;
 }
 
 export interface SubscribeOptions {

@@ -599,7 +599,7 @@ export class Subscription {
     return request;
   }
 
-  started({ error, pos, complete, gaps = [] }) {
+  started({ error, pos, complete, gaps = [], floor = null }) {
     this.#resuming = false;
     if (this.#over) return;
     if (error?.code === "unknown_position") return this.#forked();
@@ -608,7 +608,7 @@ export class Subscription {
       return this.end(error instanceof RiserError ? error : new RiserError(error));
     }
     this.#at = pos;
-    this.#room.call(this.#handlers.start, { pos, complete, gaps });
+    this.#room.call(this.#handlers.start, { pos, complete, gaps, floor });
     for (const gap of gaps) this.#add({ gap: { ...gap, pos } });
     this.#free(0);
     this.#settle();

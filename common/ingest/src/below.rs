@@ -189,6 +189,7 @@ impl Below {
         for client in below.edges.keys().copied().collect::<Vec<_>>() {
             below.know_sites(client, instance);
         }
+        below.end_removed(instance, now);
         below
     }
 
@@ -247,6 +248,7 @@ impl Below {
         for client in self.edges.keys().copied().collect::<Vec<_>>() {
             self.know_sites(client, instance);
         }
+        self.end_removed(instance, now);
     }
 
     /// The receiving end of their links, to look at.
@@ -332,6 +334,21 @@ impl Below {
         }
     }
 
+    /// An edge that came with another log of its own has lost the one before, with everybody who was behind that.
+    fn end_former(&self, client: ClientId, instance: &mut Instance, now: Now) {
+        for log in self.receivers.former_logs(client).collect::<Vec<_>>() {
+            instance.end_site(log, "replaced", now);
+        }
+    }
+
+    /// Who is no edge any more has nobody behind it. What came through it of others may come another way.
+    fn end_removed(&self, instance: &mut Instance, now: Now) {
+        let removed = |(_, edge): &(LogId, ClientId)| self.directory.edge(*edge).is_none();
+        for (log, _) in self.receivers.own_logs().filter(removed).collect::<Vec<_>>() {
+            instance.end_site(log, "removed", now);
+        }
+    }
+
     /// Whether an edge is behind, for those who listen.
     fn watch(&mut self, client: ClientId, instance: &mut Instance, now: Now) {
         let progress = self.receivers.progress(client);
@@ -371,6 +388,7 @@ impl Below {
                     edge.online = true;
                 }
                 self.know_sites(edge, instance);
+                self.end_former(edge, instance, now);
                 self.watch(edge, instance, now);
                 self.out(LinkOutput::Welcomed { connection });
             }

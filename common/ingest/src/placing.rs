@@ -143,7 +143,13 @@ impl Table {
             Ok(Kind::Quarantined | Kind::Other(_)) => (allowed.publish, false),
             Ok(Kind::Opened | Kind::Closed) => (allowed.room, false),
             Ok(
-                Kind::Canary | Kind::Anchor | Kind::Release | Kind::Session | Kind::Settled | Kind::Passed,
+                Kind::Canary
+                | Kind::Anchor
+                | Kind::Release
+                | Kind::Session
+                | Kind::Settled
+                | Kind::Passed
+                | Kind::Departed,
             )
             | Err(_) => {
                 return Err(Reason::Kind);

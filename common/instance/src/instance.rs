@@ -338,6 +338,11 @@ impl Instance {
         instance
     }
 
+    /// Who is in the rooms that uplinks carry is named anew, for something that was said of it may be lost.
+    pub fn name_members(&mut self, now: Now) {
+        self.rooms(BusInput::NameMembers, now);
+    }
+
     /// Bounds the connections of one user or client; more are refused.
     pub fn limit_connections_of_client(&mut self, most: usize) {
         self.of_client_max = most;

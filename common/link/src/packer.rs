@@ -251,7 +251,7 @@ impl Packing<'_> {
             Kind::Canary => Fate::Send { routed: false },
             Kind::Passed if relayed => Fate::Send { routed: true },
             Kind::Passed => Fate::Skip,
-            Kind::Anchor | Kind::Release | Kind::Session | Kind::Settled => Fate::Skip,
+            Kind::Anchor | Kind::Release | Kind::Session | Kind::Settled | Kind::Departed => Fate::Skip,
             Kind::Publication | Kind::Opened | Kind::Closed | Kind::Quarantined | Kind::Other(_) => {
                 match self.table.get(frame.route) {
                     None => Fate::Lose(Cause::Damage),

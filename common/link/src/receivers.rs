@@ -248,6 +248,16 @@ impl Receivers {
         self.registry.logs_of(edge)
     }
 
+    /// The own logs of an edge that it had before the one that it shows: their disks are gone, or were emptied.
+    pub fn former_logs(&self, edge: ClientId) -> impl Iterator<Item = LogId> {
+        self.registry.former_logs(edge)
+    }
+
+    /// Each edge's own logs, whether there still is such an edge or not.
+    pub fn own_logs(&self) -> impl Iterator<Item = (LogId, ClientId)> {
+        self.registry.own_logs()
+    }
+
     /// How many link connections there are.
     pub fn connections(&self) -> usize {
         self.connections.len()

@@ -310,6 +310,18 @@ impl Registry {
         self.owners.iter().filter(move |(_, owner)| owner.edge == edge).map(|(log, _)| *log)
     }
 
+    /// Each edge's own logs.
+    pub(crate) fn own_logs(&self) -> impl Iterator<Item = (LogId, ClientId)> {
+        self.owners.iter().filter(|(_, owner)| owner.own).map(|(log, owner)| (*log, owner.edge))
+    }
+
+    /// The own logs of an edge that it had before the one that it shows.
+    pub(crate) fn former_logs(&self, edge: ClientId) -> impl Iterator<Item = LogId> {
+        let shown = self.edges.get(&edge).and_then(|edge| edge.shown).map(|(log, _)| log);
+        let of_edge = self.own_logs().filter(move |(_, owner)| *owner == edge).map(|(log, _)| log);
+        of_edge.filter(move |log| shown.is_some_and(|shown| shown != *log))
+    }
+
     /// Whether the log is this edge's: the first edge that shows it owns it. Otherwise one edge could move the
     /// cursors of another's log.
     pub(crate) fn owns(&mut self, log: LogId, edge: ClientId) -> bool {

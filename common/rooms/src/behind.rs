@@ -2,13 +2,14 @@
 //!
 //! What they publish says which connection it is of; that one closed, or that its edge began anew, is an entry as well, in
 //! order with the rest. So a hub that restarts, or whose link is cut, knows these sessions as before: they end when the
-//! edge says so and not before. What came down from elsewhere has no such entries, and is nobody's session here. It owns
+//! edge says so, or is no more, and not before. What came down from elsewhere has no such entries, and is nobody's session here. It owns
 //! its bound, [`KEPT_MAX`] for each room: what comes on top of it is live only, and known to be missing.
 
 use riser_model::{ConnectionId, LogId, RoomId, Route, Seq};
 use riser_wire::{
+    departed::Departed,
     entry::{Body, Frame, Kind, Publication},
-    membership::Membership,
+    membership::{ALL, ANEW, Membership, NOBODY},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +18,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const KEPT_MAX: usize = 8192;
 /// Those of all rooms together, with those that are known to be missing. At most some 512 KiB in a checkpoint.
 const ALL_MAX: usize = 65_536;
-const SAVED_VERSION: u8 = 1;
+const SAVED_VERSION: u8 = 2;
+/// Without [`EdgeSessions::doubted`].
+const VERSION_1: u8 = 1;
 
 /// A connection behind an edge: this log's number for the edge's (log, epoch), and the connection's there.
 pub type Behind = (u32, ConnectionId);
@@ -50,13 +53,17 @@ pub struct EdgeSessions {
     /// The number of each edge's newest epoch.
     edges: BTreeMap<LogId, u32>,
     rooms: BTreeMap<RoomId, BTreeMap<Seq, (Behind, bool)>>,
+    /// Whom their edges, which say who is in a room anew, have not named yet.
+    doubted: BTreeMap<(RoomId, u32), BTreeSet<ConnectionId>>,
 }
 
 impl EdgeSessions {
     /// Takes an entry of this log, and says what it changed.
     pub fn apply(&mut self, seq: Seq, frame: &Frame<'_>, route: Option<&Route>) -> Vec<Change> {
-        let Some(origin) = frame.origin else { return Vec::new() };
         let kind = frame.body.get(1).map(|kind| Kind::from_number(*kind));
+        let Some(origin) = frame.origin else {
+            return if kind == Some(Kind::Departed) { self.departed(frame) } else { Vec::new() };
+        };
         if matches!(kind, Some(Kind::Opened | Kind::Closed)) {
             return self.moved(origin.number, frame);
         }
@@ -84,13 +91,46 @@ impl EdgeSessions {
         let Ok(membership) = Membership::read(&body) else { return Vec::new() };
         let mut ended = Vec::new();
         if let Some(before) = self.edges.insert(membership.log, number).filter(|before| *before != number) {
-            ended = self.end(|(of, _)| of == before);
+            ended = self.end_epoch(before);
         }
-        if body.kind == Kind::Closed {
-            let gone = (number, membership.connection);
-            ended.extend(self.end_in(membership.room, gone));
+        let Membership { room, connection, cause, .. } = membership;
+        let doubted = (room, number);
+        match body.kind {
+            Kind::Closed if connection == NOBODY && cause == ANEW => {
+                let kept = self.rooms.get(&room).into_iter().flat_map(BTreeMap::values);
+                let of_it = kept.filter(|((of, _), _)| *of == number).map(|((_, connection), _)| *connection);
+                self.doubted.insert(doubted, of_it.collect());
+            }
+            Kind::Closed if connection == NOBODY && cause == ALL => {
+                let gone = self.doubted.remove(&doubted).unwrap_or_default();
+                ended.extend(
+                    gone.into_iter().filter_map(|connection| self.end_in(room, (number, connection))),
+                );
+            }
+            Kind::Closed => ended.extend(self.end_in(room, (number, connection))),
+            _ => {
+                if let Some(doubted) = self.doubted.get_mut(&doubted) {
+                    doubted.remove(&connection);
+                }
+            }
         }
         ended
+    }
+
+    fn departed(&mut self, frame: &Frame<'_>) -> Vec<Change> {
+        let departed = Body::read(frame.body).and_then(|body| Departed::read(&body));
+        let number = departed.ok().and_then(|departed| self.edges.remove(&departed.log));
+        number.map(|number| self.end_epoch(number)).unwrap_or_default()
+    }
+
+    fn end_epoch(&mut self, number: u32) -> Vec<Change> {
+        self.doubted.retain(|(_, of), _| *of != number);
+        self.end(|(of, _)| of == number)
+    }
+
+    /// Whether anything of that log is known.
+    pub fn knows(&self, log: LogId) -> bool {
+        self.edges.contains_key(&log)
     }
 
     /// Who left a room has no session in it any more.
@@ -140,7 +180,14 @@ impl EdgeSessions {
     /// As it was kept; none of another version, or damaged.
     pub fn load(bytes: &[u8]) -> Option<Self> {
         let (version, rest) = bytes.split_first()?;
-        postcard::from_bytes(rest).ok().filter(|_| *version == SAVED_VERSION)
+        match *version {
+            SAVED_VERSION => postcard::from_bytes(rest).ok(),
+            VERSION_1 => {
+                let (edges, rooms) = postcard::from_bytes(rest).ok()?;
+                Some(Self { edges, rooms, doubted: BTreeMap::new() })
+            }
+            _ => None,
+        }
     }
 }
 
@@ -171,6 +218,10 @@ mod tests {
         }
 
         fn says(&mut self, kind: Kind, epoch: u32, connection: u64) -> Vec<Change> {
+            self.says_why(kind, epoch, connection, "")
+        }
+
+        fn says_why(&mut self, kind: Kind, epoch: u32, connection: u64, cause: &str) -> Vec<Change> {
             let membership = Membership {
                 log: LogId(1),
                 epoch: Epoch(u64::from(epoch)),
@@ -178,7 +229,7 @@ mod tests {
                 connection: ConnectionId(connection),
                 client: ClientId(Uuid::nil()),
                 name: "ann".parse().unwrap(),
-                cause: String::new(),
+                cause: cause.to_owned(),
             };
             let mut bytes = Vec::new();
             write_frame(&mut bytes, RouteNumber(0), kind, 0, Stamp::default(), |out| membership.write(out));
@@ -214,6 +265,38 @@ mod tests {
         assert_eq!(site.kept(), [(5, 8)], "a clone's is its own");
         assert_eq!(site.says(Kind::Closed, 2, 0), [Change::Ended((1, ConnectionId(8)))], "it began anew");
         assert_eq!(site.kept(), []);
+    }
+
+    #[test]
+    fn a_session_whose_end_was_lost_ends_when_all_are_named_anew() {
+        let mut site = Site::default();
+        (7..=8).for_each(|connection| {
+            site.says(Kind::Opened, 1, connection);
+            site.publishes(1, Some(connection));
+        });
+        site.says_why(Kind::Closed, 1, 0, ANEW);
+        site.says(Kind::Opened, 1, 8);
+        site.sessions = EdgeSessions::load(&site.sessions.save()).unwrap();
+        assert_eq!(site.kept(), [(2, 7), (4, 8)]);
+        assert_eq!(site.says_why(Kind::Closed, 1, 0, ALL), [Change::Ended((1, ConnectionId(7)))]);
+        assert_eq!(site.kept(), [(4, 8)], "the other's stays whole");
+        let saved =
+            postcard::to_extend(&(&site.sessions.edges, &site.sessions.rooms), vec![VERSION_1]).unwrap();
+        assert_eq!(EdgeSessions::load(&saved), Some(site.sessions));
+    }
+
+    #[test]
+    fn a_log_that_is_no_more_has_no_sessions() {
+        let mut site = Site::default();
+        site.says(Kind::Opened, 1, 7);
+        site.publishes(1, Some(7));
+        assert!(site.sessions.knows(LogId(1)));
+        let mut bytes = Vec::new();
+        Departed { log: LogId(1), cause: "replaced".into() }.write_frame(&mut bytes, Stamp::default());
+        let (frame, _) = Frame::read(&bytes, 0).unwrap();
+        let ended = site.sessions.apply(Seq(9), &frame, None);
+        assert_eq!(ended, [Change::Ended((1, ConnectionId(7)))]);
+        assert_eq!((site.kept(), site.sessions.knows(LogId(1))), (vec![], false));
     }
 
     #[test]

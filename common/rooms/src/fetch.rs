@@ -37,7 +37,12 @@ impl Bus {
         let at = self.chain.position(cursor);
         (subscription.cursor, subscription.at, subscription.state) = (cursor, at, State::Idle);
         let completeness = if whole { Completeness::Full } else { Completeness::Partial };
-        let subscribed = Subscribed { completeness, gaps: Vec::new(), at };
+        let Some(subscription) = self.connections.get(&connection).and_then(|one| one.subscriptions.get(&id))
+        else {
+            return;
+        };
+        let floor = self.floor_of(&subscription.scope, subscription.oldest(&self.graph, &self.chain));
+        let subscribed = Subscribed { completeness, gaps: Vec::new(), at, floor };
         let tell = Tell::Subscribed { subscription: id, result: Ok(subscribed) };
         self.outputs.push_back(Output::Tell { connection, tell });
         self.look(connection, id);

@@ -151,6 +151,8 @@ pub enum Input {
         /// What.
         event: SystemEvent,
     },
+    /// Something that was said upwards of who is in which room may be lost: everybody is named anew.
+    NameMembers,
     /// The batch with this ticket, and all before it, are on disk.
     Persisted {
         /// Which.

@@ -3,9 +3,19 @@
 //! Coming and going is said on the room's technical channel. In a room that uplinks carry it is an entry of the room as
 //! well, in order with what its connections publish, so that hubs know who is here.
 
-use crate::{bus::Bus, connection::Member, graph::RoomSlot, output::Output, technical::Said};
-use riser_model::{ConnectionId, Principal, RoomId, event::SystemEvent};
-use riser_wire::{entry::Kind, membership::Membership};
+use crate::{
+    bus::Bus,
+    connection::Member,
+    graph::{Room, RoomSlot},
+    output::Output,
+    technical::Said,
+};
+use riser_model::{AccountName, ClientId, ConnectionId, Principal, event::SystemEvent};
+use riser_wire::{
+    entry::Kind,
+    membership::{ALL, ANEW, Membership, NOBODY, RESTART},
+};
+use std::sync::Arc;
 
 impl Bus {
     /// A connection has to do with a room.
@@ -17,7 +27,7 @@ impl Bus {
         if one.members.len() == before {
             return;
         }
-        let principal = std::sync::Arc::clone(&one.principal);
+        let principal = Arc::clone(&one.principal);
         let room = self.graph.room_mut(slot);
         room.members += 1;
         self.outputs.push_back(Output::Joined { connection, room: room.id });
@@ -39,7 +49,7 @@ impl Bus {
 
     pub(crate) fn left_room(&mut self, connection: ConnectionId, slot: RoomSlot, cause: &str) {
         let Some(one) = self.connections.get(&connection) else { return };
-        let principal = std::sync::Arc::clone(&one.principal);
+        let principal = Arc::clone(&one.principal);
         let room = self.graph.room_mut(slot);
         room.members = room.members.saturating_sub(1);
         self.outputs.push_back(Output::Left { connection, room: room.id, cause: cause.into() });
@@ -77,22 +87,44 @@ impl Bus {
     /// An instance that begins says so in every room that uplinks carry: whoever was there before is not any more.
     pub fn began(&mut self, now: riser_model::Now) {
         self.now = now;
-        let linked = |room: &crate::graph::Room| {
-            let declared = room.declared.as_ref().filter(|declared| declared.linked)?;
-            Some((room.id, declared.account_name.clone()))
-        };
-        let rooms: Vec<(RoomId, _)> = self.graph.rooms().iter().filter_map(linked).collect();
-        for (room, name) in rooms {
-            let membership = Membership {
-                log: self.chain.log,
-                epoch: self.chain.epoch,
-                room,
-                connection: ConnectionId(0),
-                client: riser_model::ClientId::SYSTEM,
-                name,
-                cause: "restart".to_owned(),
-            };
-            self.write_said(Said::Member(Kind::Closed, membership));
+        for (slot, account) in self.linked_rooms() {
+            self.of_nobody(slot, &account, RESTART);
         }
+    }
+
+    /// Some of what was said of who comes and goes may be lost: everybody who is in a room that uplinks carry is named.
+    pub(crate) fn name_members(&mut self) {
+        let rooms = self.linked_rooms();
+        rooms.iter().for_each(|(slot, account)| self.of_nobody(*slot, account, ANEW));
+        for connection in self.connections.ids() {
+            let Some(one) = self.connections.get(&connection) else { continue };
+            let principal = Arc::clone(&one.principal);
+            for slot in one.members.keys().copied().collect::<Vec<_>>() {
+                self.carry(Kind::Opened, slot, connection, &principal, "");
+            }
+        }
+        rooms.iter().for_each(|(slot, account)| self.of_nobody(*slot, account, ALL));
+    }
+
+    fn linked_rooms(&self) -> Vec<(RoomSlot, AccountName)> {
+        let linked = |room: &Room| {
+            let declared = room.declared.as_ref().filter(|declared| declared.linked)?;
+            Some((self.graph.room_of(room.id)?, declared.account_name.clone()))
+        };
+        self.graph.rooms().iter().filter_map(linked).collect()
+    }
+
+    /// What is said of a room as a whole.
+    fn of_nobody(&mut self, slot: RoomSlot, account: &AccountName, cause: &str) {
+        let membership = Membership {
+            log: self.chain.log,
+            epoch: self.chain.epoch,
+            room: self.graph.room(slot).id,
+            connection: NOBODY,
+            client: ClientId::SYSTEM,
+            name: account.clone(),
+            cause: cause.to_owned(),
+        };
+        self.write_said(Said::Member(Kind::Closed, membership));
     }
 }

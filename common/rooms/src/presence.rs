@@ -1,23 +1,29 @@
 //! Who is in rooms behind edges: a fold over the entries that say so, which came up their links in order.
 //!
 //! What always holds: an edge's connections are those of its newest epoch that has said anything here, for a process
-//! that began anew has nobody yet; and nothing is known of an edge that no entry said. A hub that restarts knows them
-//! as before.
+//! that began anew has nobody yet; and nothing is known of an edge that no entry said. An edge of which something was lost
+//! says who is there anew, and whoever it does not name has gone; of a log that is no more nobody is there. A hub that
+//! restarts knows them as before.
 
 use riser_model::{
     AccountName, ClientId, ConnectionId, Epoch, LogId, RoomId, Wall,
     look::{Behind, Present},
 };
 use riser_wire::{
+    departed::Departed,
     entry::{Body, Frame, Kind},
-    membership::Membership,
+    membership::{ALL, ANEW, Membership, NOBODY, RESTART},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Connections behind all edges together that are known; those beyond are counted.
 const MEMBERS_MAX: usize = 16_384;
-const SAVED_VERSION: u8 = 1;
+const SAVED_VERSION: u8 = 2;
+/// Without [`Presences::doubted`].
+const VERSION_1: u8 = 1;
+/// Why somebody left of whose leaving no entry came.
+const UNSAID: &str = "unsaid";
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -26,6 +32,8 @@ pub struct Presences {
     members: usize,
     /// Those that were not kept for want of room.
     beyond: u64,
+    /// Whom their edges, which say it all anew, have not named yet.
+    doubted: BTreeMap<(LogId, RoomId), BTreeSet<ConnectionId>>,
 }
 
 /// One edge's log.
@@ -40,6 +48,20 @@ struct Member {
     client: ClientId,
     name: AccountName,
     since: Wall,
+}
+
+impl Edge {
+    fn in_room(&self, room: RoomId) -> impl Iterator<Item = (ConnectionId, &Member)> {
+        let of_room = (room, ConnectionId(0))..=(room, ConnectionId(u64::MAX));
+        self.members.range(of_room).map(|((_, connection), member)| (*connection, member))
+    }
+}
+
+impl Member {
+    fn left(self, log: LogId, (room, connection): (RoomId, ConnectionId), cause: &str) -> Change {
+        let Self { client, name, .. } = self;
+        Change { log, room, client, name, connection, left: Some(cause.to_owned()) }
+    }
 }
 
 /// What an entry changed.
@@ -60,23 +82,62 @@ pub struct Change {
 }
 
 impl Presences {
-    /// Takes an entry, and says what it changed. Entries of this log's own are no news: their connections are here.
+    /// Takes an entry, and says what it changed. Who comes and goes by entries of this log's own is no news: those
+    /// connections are here.
     pub fn apply(&mut self, frame: &Frame<'_>) -> Vec<Change> {
-        let is_membership = matches!(
-            frame.body.get(1).map(|kind| Kind::from_number(*kind)),
-            Some(Kind::Opened | Kind::Closed)
-        );
-        if frame.origin.is_none() || !is_membership {
-            return Vec::new();
+        let kind = frame.body.get(1).map(|kind| Kind::from_number(*kind));
+        match (kind, frame.origin) {
+            (Some(Kind::Opened | Kind::Closed), Some(_)) => {}
+            (Some(Kind::Departed), None) => {
+                let departed = Body::read(frame.body).and_then(|body| Departed::read(&body));
+                return departed.map(|departed| self.departed(&departed)).unwrap_or_default();
+            }
+            _ => return Vec::new(),
         }
         let Ok(body) = Body::read(frame.body) else { return Vec::new() };
         let Ok(membership) = Membership::read(&body) else { return Vec::new() };
         let mut changes = self.begin(&membership);
         match body.kind {
             Kind::Opened => changes.extend(self.opened(membership, frame.wall())),
+            _ if membership.connection == NOBODY => changes.extend(self.of_nobody(&membership)),
             _ => changes.extend(self.closed(membership)),
         }
         changes
+    }
+
+    /// What was behind a log that is no more.
+    fn departed(&mut self, departed: &Departed) -> Vec<Change> {
+        let log = departed.log;
+        self.doubted.retain(|(of, _), _| *of != log);
+        let gone = self.edges.remove(&log).map(|edge| edge.members).unwrap_or_default();
+        self.members -= gone.len();
+        gone.into_iter().map(|(at, member)| member.left(log, at, &departed.cause)).collect()
+    }
+
+    /// Who is in a room is said anew, or has been.
+    fn of_nobody(&mut self, membership: &Membership) -> Vec<Change> {
+        let Membership { log, room, .. } = membership;
+        match membership.cause.as_str() {
+            ANEW => {
+                let known = self.edges.get(log).into_iter().flat_map(|edge| edge.in_room(*room));
+                let known = known.map(|(connection, _)| connection).collect();
+                self.doubted.insert((*log, *room), known);
+                Vec::new()
+            }
+            ALL => {
+                let gone = self.doubted.remove(&(*log, *room)).unwrap_or_default();
+                gone.into_iter()
+                    .filter_map(|connection| self.left(*log, (*room, connection), UNSAID))
+                    .collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn left(&mut self, log: LogId, at: (RoomId, ConnectionId), cause: &str) -> Option<Change> {
+        let member = self.edges.get_mut(&log)?.members.remove(&at)?;
+        self.members -= 1;
+        Some(member.left(log, at, cause))
     }
 
     /// A newer epoch has nobody of the one before.
@@ -89,19 +150,15 @@ impl Presences {
         edge.epoch = *epoch;
         let gone = std::mem::take(&mut edge.members);
         self.members -= gone.len();
-        let left = |((room, connection), Member { client, name, .. })| Change {
-            log: *log,
-            room,
-            client,
-            name,
-            connection,
-            left: Some("restart".to_owned()),
-        };
-        gone.into_iter().map(left).collect()
+        self.doubted.retain(|(of, _), _| of != log);
+        gone.into_iter().map(|(at, member)| member.left(*log, at, RESTART)).collect()
     }
 
     fn opened(&mut self, membership: Membership, since: Wall) -> Option<Change> {
         let Membership { log, room, connection, client, name, .. } = membership;
+        if let Some(doubted) = self.doubted.get_mut(&(log, room)) {
+            doubted.remove(&connection);
+        }
         let edge = self.edges.get_mut(&log)?;
         if self.members >= MEMBERS_MAX && !edge.members.contains_key(&(room, connection)) {
             self.beyond += 1;
@@ -115,20 +172,22 @@ impl Presences {
 
     fn closed(&mut self, membership: Membership) -> Option<Change> {
         let Membership { log, room, connection, cause, .. } = membership;
-        let Member { client, name, .. } = self.edges.get_mut(&log)?.members.remove(&(room, connection))?;
-        self.members -= 1;
-        Some(Change { log, room, client, name, connection, left: Some(cause) })
+        self.left(log, (room, connection), &cause)
+    }
+
+    /// Whether somebody is known behind that log.
+    pub fn knows(&self, log: LogId) -> bool {
+        self.edges.get(&log).is_some_and(|edge| !edge.members.is_empty())
     }
 
     /// Who is in a room behind an edge. `edge` says what is known of the edge with that log.
     pub fn present(&self, room: RoomId, edge: impl Fn(LogId) -> Behind) -> Vec<Present> {
         let mut all = Vec::new();
         for (log, known) in &self.edges {
-            let of_room = (room, ConnectionId(0))..=(room, ConnectionId(u64::MAX));
-            for ((_, connection), member) in known.members.range(of_room) {
+            for (connection, member) in known.in_room(room) {
                 let Member { client, name, since } = member.clone();
                 let behind = Some(edge(*log));
-                all.push(Present { client, name, connection: *connection, since, behind });
+                all.push(Present { client, name, connection, since, behind });
             }
         }
         all
@@ -136,8 +195,7 @@ impl Presences {
 
     /// Whether a client is in a room behind any edge.
     pub fn has(&self, room: RoomId, client: ClientId) -> bool {
-        let of_room = (room, ConnectionId(0))..=(room, ConnectionId(u64::MAX));
-        let mut all = self.edges.values().flat_map(|edge| edge.members.range(of_room.clone()));
+        let mut all = self.edges.values().flat_map(|edge| edge.in_room(room));
         all.any(|(_, member)| member.client == client)
     }
 
@@ -155,7 +213,14 @@ impl Presences {
     /// As it was kept; none of another version, or damaged.
     pub fn load(bytes: &[u8]) -> Option<Self> {
         let (version, rest) = bytes.split_first()?;
-        let loaded: Self = postcard::from_bytes(rest).ok().filter(|_| *version == SAVED_VERSION)?;
+        let loaded: Self = match *version {
+            SAVED_VERSION => postcard::from_bytes(rest).ok()?,
+            VERSION_1 => {
+                let (edges, members, beyond) = postcard::from_bytes(rest).ok()?;
+                Self { edges, members, beyond, doubted: BTreeMap::new() }
+            }
+            _ => return None,
+        };
         let members = loaded.edges.values().map(|edge| edge.members.len()).sum();
         Some(Self { members, ..loaded })
     }
@@ -177,6 +242,16 @@ mod tests {
 
     impl Edge {
         fn says(&mut self, kind: Kind, connection: u64, from_here: bool) -> Vec<(u64, Option<String>)> {
+            self.says_why(kind, connection, from_here, "cut")
+        }
+
+        fn says_why(
+            &mut self,
+            kind: Kind,
+            connection: u64,
+            from_here: bool,
+            cause: &str,
+        ) -> Vec<(u64, Option<String>)> {
             let membership = Membership {
                 log: LogId(1),
                 epoch: Epoch(self.epoch),
@@ -184,7 +259,7 @@ mod tests {
                 connection: ConnectionId(connection),
                 client: ClientId(Uuid::from_u128(u128::from(connection))),
                 name: "ann".parse().unwrap(),
-                cause: "cut".into(),
+                cause: cause.into(),
             };
             let mut bytes = Vec::new();
             write_frame(&mut bytes, RouteNumber(0), kind, 0, Stamp::default(), |out| membership.write(out));
@@ -229,6 +304,53 @@ mod tests {
         assert_eq!(edge.says(Kind::Closed, 0, false), [(3, restart.clone()), (4, restart)]);
         assert_eq!(edge.present(), [0; 0]);
         assert_eq!(edge.says(Kind::Opened, 3, false), [(3, None)], "numbers begin anew");
+    }
+
+    #[test]
+    fn who_is_not_named_when_all_are_named_anew_has_gone() {
+        let mut edge = edge();
+        (3..=5).for_each(|connection| drop(edge.says(Kind::Opened, connection, false)));
+        assert_eq!(edge.says_why(Kind::Closed, 0, false, ANEW), []);
+        assert_eq!(edge.says(Kind::Opened, 4, false), [], "it was there and is");
+        assert_eq!(edge.present(), [3, 4, 5], "until all are named");
+        edge.presences = Presences::load(&edge.presences.save()).unwrap();
+        assert_eq!(edge.says(Kind::Opened, 6, false), [(6, None)], "that it came was lost");
+        assert_eq!(edge.says(Kind::Closed, 5, false), [(5, Some("cut".to_owned()))]);
+        assert_eq!(edge.says_why(Kind::Closed, 0, false, ALL), [(3, Some(UNSAID.to_owned()))]);
+        assert_eq!(edge.present(), [4, 6]);
+        assert_eq!(edge.says_why(Kind::Closed, 0, false, ALL), [], "nothing was begun");
+        assert_eq!(edge.present(), [4, 6]);
+    }
+
+    #[test]
+    fn of_a_log_that_is_no_more_nobody_is_there_and_if_it_comes_back_it_is_known_again() {
+        let mut edge = edge();
+        edge.says(Kind::Opened, 3, false);
+        assert!(edge.presences.knows(LogId(1)));
+        let mut departs = |log, origin| {
+            let mut bytes = Vec::new();
+            Departed { log: LogId(log), cause: "replaced".into() }.write_frame(&mut bytes, Stamp::default());
+            let (frame, _) = Frame::read(&bytes, 0).unwrap();
+            edge.presences.apply(&Frame { origin, ..frame })
+        };
+        assert_eq!(departs(2, None), [], "another");
+        let by_link = Some(Origin { number: 1, seq: Seq(1), wall: Wall(77) });
+        assert_eq!(departs(1, by_link), [], "no edge says it of another");
+        let changes = departs(1, None);
+        assert_eq!(changes.len(), 1);
+        assert_eq!(changes[0].left.as_deref(), Some("replaced"));
+        assert!(!edge.presences.knows(LogId(1)));
+        assert_eq!((edge.present(), edge.presences.members), (vec![], 0));
+        assert_eq!(edge.says(Kind::Opened, 3, false), [(3, None)]);
+    }
+
+    #[test]
+    fn what_an_older_version_saved_is_read() {
+        let mut edge = edge();
+        edge.says(Kind::Opened, 3, false);
+        let Presences { edges, members, beyond, .. } = &edge.presences;
+        let saved = postcard::to_extend(&(edges, members, beyond), vec![VERSION_1]).unwrap();
+        assert_eq!(Presences::load(&saved), Some(edge.presences.clone()));
     }
 
     #[test]

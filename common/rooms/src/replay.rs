@@ -249,6 +249,8 @@ pub(crate) struct Seek {
     live: Seq,
     /// How many entries it may still look at.
     seqs_left: u64,
+    /// More were asked for than it looks for.
+    bounded: bool,
 }
 
 /// How a search stands.
@@ -263,7 +265,12 @@ pub(crate) enum Sought {
 impl Seek {
     /// Goes on before `before`, `earliest` being what the tail had.
     pub(crate) fn new(wanted: usize, before: Seq, earliest: Option<Seq>, live: Seq, seqs_max: u64) -> Self {
-        Self { wanted, before, earliest, live, seqs_left: seqs_max }
+        Self { wanted, before, earliest, live, seqs_left: seqs_max, bounded: false }
+    }
+
+    /// The same where more were asked for than it looks for: what it finds is not all.
+    pub(crate) fn bounded(self, bounded: bool) -> Self {
+        Self { bounded, ..self }
     }
 
     /// How it stands.
@@ -271,7 +278,7 @@ impl Seek {
         // What was trimmed since it was found is not there any more; what came after it is.
         let cursor = self.earliest.map_or(self.live, |seq| seq.max(oldest).prev());
         if self.wanted == 0 || self.before <= oldest {
-            return Sought::Start { cursor, whole: true };
+            return Sought::Start { cursor, whole: !self.bounded || self.wanted > 0 };
         }
         if self.seqs_left == 0 {
             return Sought::Start { cursor, whole: false };

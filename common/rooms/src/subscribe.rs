@@ -12,7 +12,8 @@ use crate::{
     topics::{self, Reach},
 };
 use riser_model::{
-    Archived, Binding, Cause, ConnectionId, Gap, History, Now, Principal, Room, Seq, Since, SubscriptionId,
+    Archived, Binding, Cause, ConnectionId, Gap, History, Now, Position, Principal, Room, Seq, Since,
+    SubscriptionId,
     door::{Code, Completeness, Flow, From, Refusal, Showing, Subscribed, Tell, Want},
     event::{self, SystemEvent},
 };
@@ -254,10 +255,21 @@ impl Bus {
         }
         self.start_conflation(&mut subscription);
         if begin.last > 0 && subscription.conflation.is_none() {
-            return Ok((self.seek(connection, subscription, begin.last), None));
+            let bounded = begin.completeness == Completeness::Partial;
+            return Ok((self.seek(connection, subscription, (begin.last, bounded)), None));
         }
-        let subscribed = Subscribed { completeness, gaps, at: subscription.at };
+        let asks_past = history && matches!(from, From::Start | From::Since(_));
+        let floor = self.floor_of(&subscription.scope, past.oldest).filter(|_| asks_past);
+        let subscribed = Subscribed { completeness, gaps, at: subscription.at, floor };
         Ok((subscription, Some(subscribed)))
+    }
+
+    /// Up to where what rooms keep of their past is not there whole, if its oldest is this.
+    pub(crate) fn floor_of(&self, scope: &Scope, oldest: Seq) -> Option<Position> {
+        let rooms = scope.rooms(&self.graph).into_iter().filter(|room| self.keeps(*room));
+        let hidden = rooms.map(|room| self.graph.room(room).floor).max().unwrap_or_default();
+        let floor = hidden.max(oldest.prev());
+        (floor > Seq::ZERO).then(|| self.chain.position(floor))
     }
 
     fn keeps(&self, room: RoomSlot) -> bool {
@@ -290,8 +302,10 @@ impl Bus {
                 Begin { since, ..Begin::at(start, completeness, true) }
             }
             From::Last(n) => {
-                let last = n.min(self.config.last_max) as usize;
-                Begin { last, ..Begin::at(self.chain.committed, full, true) }
+                let last = n.min(self.config.last_max);
+                // Of more than that nobody looks whether they are there.
+                let completeness = if last < n { Completeness::Partial } else { full };
+                Begin { last: last as usize, ..Begin::at(self.chain.committed, completeness, true) }
             }
             From::After(position) => {
                 let partial = |cursor, floors| Begin::at(cursor, Completeness::Partial, floors);
@@ -383,12 +397,17 @@ impl Bus {
     }
 
     /// Looks for the n-th last in the tail; what is left to find is sought on the disk.
-    fn seek(&mut self, connection: ConnectionId, mut subscription: Subscription, n: usize) -> Subscription {
+    fn seek(
+        &mut self,
+        connection: ConnectionId,
+        mut subscription: Subscription,
+        (n, bounded): (usize, bool),
+    ) -> Subscription {
         let (first, live) = (self.tail.first(), self.chain.committed);
         let Some(view) = self.view(connection) else { return subscription };
         let (found, earliest) = last_in_tail(&mut subscription, &view, n);
         let seek = Seek::new(n - found, first, earliest, live, self.config.seek_seqs_max);
-        subscription.state = State::Seeking(Box::new(seek));
+        subscription.state = State::Seeking(Box::new(seek.bounded(bounded)));
         subscription
     }
 

@@ -81,6 +81,8 @@ pub(crate) struct Technical {
     all: Pace,
     /// What a batch that failed held.
     again: VecDeque<Said>,
+    /// Of who came and went more failed than waits: who is there is to be said anew.
+    members_lost: bool,
     /// Events on their way to the disk.
     unstored: usize,
 }
@@ -124,10 +126,17 @@ impl Technical {
 
     /// Its batch failed.
     fn failed(&mut self, said: Said) {
+        if self.members_lost && matches!(said, Said::Member(..)) {
+            return;
+        }
         if self.again.len() < AGAIN_MAX {
             return self.again.push_back(said);
         }
-        let Said::Event(spoken) = said else { return };
+        let Said::Event(spoken) = said else {
+            self.members_lost = true;
+            self.again.retain(|one| matches!(one, Said::Event(_)));
+            return;
+        };
         let last = self.again.iter_mut().rev().find_map(|one| match one {
             Said::Event(last) if last.scope == spoken.scope && last.event.kind() == spoken.event.kind() => {
                 Some(last)
@@ -184,6 +193,9 @@ impl Bus {
     pub(crate) fn say_again(&mut self) {
         for said in std::mem::take(&mut self.technical.again) {
             self.write_said(said);
+        }
+        if std::mem::take(&mut self.technical.members_lost) {
+            self.name_members();
         }
     }
 

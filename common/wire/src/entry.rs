@@ -217,6 +217,8 @@ pub enum Kind {
     Settled,
     /// Seqs of a log below that are no entries.
     Passed,
+    /// A log below is no more.
+    Departed,
     /// From a newer version: stored and forwarded.
     Other(u8),
 }
@@ -235,6 +237,7 @@ impl Kind {
             Self::Quarantined => 8,
             Self::Settled => 9,
             Self::Passed => 10,
+            Self::Departed => 11,
             Self::Other(number) => number,
         }
     }
@@ -252,6 +255,7 @@ impl Kind {
             8 => Self::Quarantined,
             9 => Self::Settled,
             10 => Self::Passed,
+            11 => Self::Departed,
             other => Self::Other(other),
         }
     }

@@ -9,6 +9,7 @@
 pub mod client;
 pub mod close;
 pub mod cloud_event;
+pub mod departed;
 pub mod entry;
 pub mod limits;
 pub mod link;

@@ -3,6 +3,10 @@
 //! Such an entry lies in the room's channel [`CHANNEL`], so that it goes up with what the room carries, in order. It
 //! names its own log and epoch: what is folded from it must not depend on numbers that a log gives anew. Version 1 in
 //! postcard, after one byte that says so.
+//!
+//! Entries of no connection ([`NOBODY`]) speak of the room as a whole: that an instance began, whose earlier connections are
+//! over; and, where some of what it said may be lost, [`ANEW`], then everybody who is there as if they had just come, then
+//! [`ALL`]: whoever was not among them is there no more. To whoever does not know these words they say nothing.
 
 use crate::entry::{BadEntry, Body};
 use riser_model::{AccountName, ClientId, ConnectionId, Epoch, LogId, RoomId};
@@ -10,6 +14,15 @@ use serde::{Deserialize, Serialize};
 
 /// The channel of such entries. Publications may be in a channel of that name too: they are of another kind.
 pub const CHANNEL: &str = "members";
+
+/// What stands for no connection: none has this id.
+pub const NOBODY: ConnectionId = ConnectionId(0);
+/// Why an instance that began says so of [`NOBODY`].
+pub const RESTART: &str = "restart";
+/// From here on everybody who is in the room is said again.
+pub const ANEW: &str = "anew";
+/// Everybody has been.
+pub const ALL: &str = "all";
 
 const VERSION: u8 = 1;
 

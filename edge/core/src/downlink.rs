@@ -352,7 +352,8 @@ impl Placing<'_> {
             | Kind::Closed
             | Kind::Quarantined
             | Kind::Settled
-            | Kind::Passed => return None,
+            | Kind::Passed
+            | Kind::Departed => return None,
         }
         if let Some(number) = self.numbers.get(&frame.route) {
             return Some(*number);

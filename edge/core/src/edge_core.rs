@@ -461,9 +461,12 @@ impl EdgeCore {
 
     fn emit(&mut self, number: UplinkNumber, event: LinkEvent, now: Now) {
         if let Some(uplink) = self.uplinks.get_mut(&number) {
-            let said = uplink.note(event.clone());
+            let (said, names) = (uplink.note(event.clone()), uplink.names_members(&event));
             if let Some(said) = said {
                 self.say(said, now);
+            }
+            if names {
+                self.instance.name_members(now);
             }
         }
         self.out(LinkOutput::Event { uplink: number, event });

@@ -49,6 +49,8 @@ pub struct Uplink {
     /// Whether it was told that the hub has everything since the link came up. Once only: what is told is an entry
     /// that the hub has to be told to skip, and over a slow link that alone would be a backlog again.
     drained: bool,
+    /// Something was lost on the way: who left may have been in it, or who came.
+    lost: bool,
 }
 
 impl Uplink {
@@ -70,6 +72,7 @@ impl Uplink {
             last_event: None,
             down: Some(""),
             drained: false,
+            lost: false,
         }
     }
 
@@ -106,6 +109,17 @@ impl Uplink {
         }
         self.routes_told = bus.routes_end();
         self.origins_told = bus.origins_end();
+    }
+
+    /// Whether its hub is to be told anew who is in its rooms: once it has all that there is, after something was lost.
+    /// Not before: what is told then would lie behind what is lost, and be lost like it.
+    pub(crate) fn names_members(&mut self, event: &LinkEvent) -> bool {
+        match event {
+            LinkEvent::Gap { .. } => self.lost = true,
+            LinkEvent::CaughtUp { .. } => return std::mem::take(&mut self.lost),
+            _ => {}
+        }
+        false
     }
 
     /// Keeps what happened to the link, and says what of it belongs into the technical channel.

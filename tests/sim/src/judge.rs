@@ -243,6 +243,7 @@ fn carried(entry: &Logged) -> bool {
             | Kind::Quarantined
             | Kind::Settled
             | Kind::Passed
+            | Kind::Departed
             | Kind::Other(_) => false,
         }
 }

@@ -126,6 +126,7 @@ fn kind(kind: Kind) -> String {
         Kind::Quarantined => "quarantined",
         Kind::Settled => "settled",
         Kind::Passed => "passed",
+        Kind::Departed => "departed",
         Kind::Other(number) => return format!("kind {number}"),
     };
     name.to_owned()

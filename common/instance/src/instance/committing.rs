@@ -119,9 +119,6 @@ impl Instance {
 
     /// What connections behind edges publish is replayed, and what of them is over is not.
     fn fold_sessions(&mut self, seq: Seq, frame: &Frame<'_>) {
-        if frame.origin.is_none() {
-            return;
-        }
         let is_of_one = Publication::has_session(frame.body);
         let route = self.bus.route(frame.route).filter(|_| is_of_one).cloned();
         for change in self.edge_sessions.apply(seq, frame, route.as_deref()) {

@@ -16,7 +16,7 @@ impl Instance {
         let result = if principal.grants.administer() {
             connection.listening.insert(subscription);
             let at = self.bus.position(self.bus.committed());
-            Ok(Subscribed { completeness: Completeness::None, gaps: Vec::new(), at })
+            Ok(Subscribed { completeness: Completeness::None, gaps: Vec::new(), at, floor: None })
         } else {
             let what = "read $SYS";
             Err(refusal(Code::Denied, what, "a user who administers the account, as an owner does"))

@@ -8,7 +8,8 @@ use riser_model::{
     event::{Scope, SystemEvent},
     look::{Behind, Device, Look, Presence, Present, Seen, Waiting},
 };
-use riser_rooms::presence::Change;
+use riser_rooms::{Append, Input as BusInput, presence::Change};
+use riser_wire::departed::Departed;
 
 /// Connections in one answer.
 const PRESENT_MAX: usize = 1000;
@@ -109,6 +110,19 @@ impl Instance {
             let from = |origin: u32| bus.origin(origin).is_some_and(|(from, _)| from == log);
             self.outcomes.retain(|one| !one.origin().is_some_and(from));
         }
+    }
+
+    /// An edge's log is no more, so nobody is behind it: it is written down, if anybody was.
+    pub fn end_site(&mut self, log: LogId, cause: &str, now: Now) {
+        self.sites.remove(&log);
+        if !self.presences.knows(log) && !self.edge_sessions.knows(log) {
+            return;
+        }
+        let mut entries = Vec::new();
+        Departed { log, cause: cause.to_owned() }.write_frame(&mut entries, now.stamp());
+        // Nobody waits for it: if it fails it is written when the edge comes again, or the process begins.
+        let append = Append { token: 0, routes: Vec::new(), entries: entries.into(), cursors: Vec::new() };
+        self.rooms(BusInput::Append(append), now);
     }
 
     pub(super) fn behind(&self, log: LogId) -> Behind {

@@ -32,6 +32,9 @@ pub struct Subscribed {
     pub gaps: Vec<Gap>,
     /// The subscription's position: the first push's `prev`.
     pub at: Position,
+    /// Where the past that was asked for is not kept whole: up to here something of it is gone, by retention or because
+    /// the log let it go. None where nothing is, and for who did not ask for the past or goes on from a position.
+    pub floor: Option<Position>,
 }
 
 /// A room as a lobby shows it.

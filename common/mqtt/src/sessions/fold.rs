@@ -30,6 +30,7 @@ impl Sessions {
             | Kind::Quarantined
             | Kind::Settled
             | Kind::Passed
+            | Kind::Departed
             | Kind::Other(_) => {}
         }
     }

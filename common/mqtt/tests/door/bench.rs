@@ -149,7 +149,8 @@ impl Bench {
     }
 
     pub fn subscribed(&mut self, subscription: u32, at: u64) {
-        let subscribed = Subscribed { completeness: Completeness::Full, gaps: vec![], at: position(at) };
+        let subscribed =
+            Subscribed { completeness: Completeness::Full, gaps: vec![], at: position(at), floor: None };
         self.tell(Tell::Subscribed { subscription: SubscriptionId(subscription), result: Ok(subscribed) });
     }
 

@@ -282,13 +282,32 @@ fn last_n_are_found_in_the_tail_and_on_the_disk() {
     let mut world = deep(40);
     for (id, n) in [(1, 1), (2, 3), (3, 30), (4, 1000)] {
         let subscribed = world.subscribe(2, id, in_room("a", "x"), From::Last(n), Flow::Credit);
-        assert_eq!(subscribed.completeness, Completeness::Full);
+        assert_eq!((subscribed.completeness, subscribed.floor), (Completeness::Full, None));
         assert_eq!(world.payloads(2), numbers(40 - (n as usize).min(40)..40), "last {n}");
         world.ask(2, Ask::Unsubscribe { subscription: riser_model::SubscriptionId(id) });
     }
     let subscribed = world.subscribe(2, 9, in_room("a", "never"), From::Last(3), Flow::Credit);
     assert_eq!(subscribed.at.seq, Seq(40));
     assert_eq!(world.payloads(2), [""; 0]);
+}
+
+#[test]
+fn who_asks_for_more_than_is_looked_for_is_told_that_it_is_not_all() {
+    let mut world = World::new(Config { last_max: 10, ..small() });
+    (1..=2).for_each(|n| world.open(n));
+    for n in 0..40 {
+        world.publish(1, &[("a/x", &n.to_string())]);
+    }
+    for (id, channel, n, complete) in [
+        (1, "x", 10, Completeness::Full),
+        (2, "x", 11, Completeness::Partial),
+        // As many are not there: those that are, are all.
+        (3, "never", 11, Completeness::Full),
+    ] {
+        let subscribed = world.subscribe(2, id, in_room("a", channel), From::Last(n), Flow::Credit);
+        assert_eq!(subscribed.completeness, complete, "last {n} of {channel}");
+        world.payloads(2);
+    }
 }
 
 #[test]
@@ -603,14 +622,18 @@ fn shallow() -> World {
 fn room_shows_the_past_that_its_retention_names_and_no_more() {
     let mut world = shallow();
     for (id, from) in [(1, From::Start), (2, From::Last(90)), (3, From::Since(Wall(0)))] {
-        world.subscribe(2, id, in_room("a", "x"), from, Flow::Credit);
+        let subscribed = world.subscribe(2, id, in_room("a", "x"), from, Flow::Credit);
         let payloads = world.payloads(2);
+        let floor = subscribed.floor.expect("it says that there was more");
+        assert!(floor.seq >= Seq(2 * 77) && floor.seq <= subscribed.at.seq, "{subscribed:?}");
         assert!((20..=22).contains(&payloads.len()), "{from:?}: {payloads:?}");
         assert_eq!(payloads, numbers(100 - payloads.len()..100), "{from:?}");
         world.ask(2, Ask::Unsubscribe { subscription: riser_model::SubscriptionId(id) });
     }
-    world.subscribe(2, 4, in_room("b", "x"), From::Start, Flow::Credit);
-    assert_eq!(world.payloads(2).len(), 100, "the other room keeps all");
+    let subscribed = world.subscribe(2, 4, in_room("b", "x"), From::Start, Flow::Credit);
+    assert_eq!((world.payloads(2).len(), subscribed.floor), (100, None), "the other room keeps all");
+    let subscribed = world.subscribe(2, 5, in_room("a", "x"), From::Live, Flow::Credit);
+    assert_eq!(subscribed.floor, None, "who asks for nothing of the past misses nothing of it");
 }
 
 #[test]

@@ -1,14 +1,15 @@
 //! What the system says: entries of the log that nobody waits for, a history of their own, and no storms.
 
 use super::{readers::world, script::*};
-use crate::{Config, Input, Output};
+use crate::{Config, Input, Output, Presences};
 use riser_model::{
-    Cause, Epoch, Gap, Right, Seq,
+    Cause, ConnectionId, Epoch, Gap, Right, Seq, Wall,
     door::{Ask, Code, Flow, From, Push, Technical, Want},
     event::{Scope, SystemEvent},
+    look::Behind,
     principal::Rule,
 };
-use riser_wire::entry::{Body, Frame, Kind};
+use riser_wire::entry::{Body, Frame, Kind, Origin};
 use std::time::Duration;
 
 const CLOCK: SystemEvent = SystemEvent::ClockStepped { by_ms: 1 };
@@ -263,6 +264,48 @@ fn who_comes_and_goes_is_an_entry_of_a_room_that_uplinks_carry() {
         })
         .collect();
     assert_eq!(kinds, [Kind::Opened, Kind::Closed], "of the room that is carried, and of no other");
+}
+
+/// Who a hub would say is in the room, from what lies in this log.
+fn present_above(world: &World) -> Vec<ConnectionId> {
+    let mut presences = Presences::default();
+    for entry in &world.storage.entries {
+        let (frame, _) = Frame::read(&entry.frame, 0).unwrap();
+        let origin = Some(Origin { number: 1, seq: Seq(1), wall: Wall(0) });
+        presences.apply(&Frame { origin, ..frame });
+    }
+    let behind = |log| Behind { edge: None, log, cut_off: false };
+    presences.present(world.rooms[0].id, behind).iter().map(|one| one.connection).collect()
+}
+
+#[test]
+fn who_is_there_is_named_anew_when_more_came_and_went_than_waits_for_a_failing_log() {
+    let mut world = World::new(Config::default());
+    world.rooms[0].linked = true;
+    world.restart(Epoch(2));
+    let came = |world: &mut World, n| {
+        world.open(n);
+        world.subscribe(n, 1, in_room("a", "#"), From::Live, Flow::Credit);
+    };
+    let goes = |world: &mut World, n| {
+        world.ask(n, Ask::Leave { cause: "cut".into(), expiry_s: None });
+    };
+    came(&mut world, 1);
+    came(&mut world, 2);
+    settle(&mut world);
+    assert_eq!(present_above(&world), [c(1), c(2)]);
+    for n in 10..900 {
+        came(&mut world, n);
+        goes(&mut world, n);
+        world.now.time = world.now.time.plus(Duration::from_millis(60));
+        world.input(Input::Deadline);
+        world.fail(Code::LogFailing);
+    }
+    goes(&mut world, 2);
+    came(&mut world, 3);
+    settle(&mut world);
+    settle(&mut world);
+    assert_eq!(present_above(&world), [c(1), c(3)]);
 }
 
 #[test]

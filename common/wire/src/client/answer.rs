@@ -141,6 +141,8 @@ impl Serialize for Started {
                 gaps: Vec<Hole>,
                 #[serde(serialize_with = "shown")]
                 pos: Position,
+                #[serde(skip_serializing_if = "Option::is_none")]
+                floor: Option<String>,
             },
             Bad {
                 sub: u32,
@@ -158,6 +160,7 @@ impl Serialize for Started {
                 },
                 gaps: good.gaps.iter().copied().map(Hole::from).collect(),
                 pos: good.at,
+                floor: good.floor.map(|floor| floor.to_string()),
             },
             Err(refusal) => Form::Bad { sub, error: refusal.into() },
         }

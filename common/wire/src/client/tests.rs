@@ -356,7 +356,12 @@ fn replies_are_golden() {
     let gap = Gap { from: Seq(3), to: Seq(5), cause: Cause::Retention };
     let good = Started {
         sub: 1,
-        result: Ok(Subscribed { completeness: Completeness::Partial, gaps: vec![gap], at: position(5) }),
+        result: Ok(Subscribed {
+            completeness: Completeness::Partial,
+            gaps: vec![gap],
+            at: position(5),
+            floor: None,
+        }),
     };
     let bad = Started { sub: 2, result: Err(refusal()) };
     let entered = Done::Entered(Entered {

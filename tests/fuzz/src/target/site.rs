@@ -98,7 +98,8 @@ impl<D: Door> Site<D> {
             Ask::Release { ticket, .. } | Ask::HandOver { ticket, .. } => Some(self.ticket(ticket, 0)),
             Ask::Subscribe { subscription, .. } => {
                 let at = Position { log: LOG, epoch: EPOCH, seq: Seq(self.seq) };
-                let result = Ok(Subscribed { completeness: Completeness::Full, gaps: Vec::new(), at });
+                let result =
+                    Ok(Subscribed { completeness: Completeness::Full, gaps: Vec::new(), at, floor: None });
                 Some(Tell::Subscribed { subscription, result })
             }
             Ask::Unsubscribe { subscription } => Some(Tell::Unsubscribed { subscription }),

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::json;
 
 use crate::needs::{Need, needs};
+use crate::place::Cable;
 use crate::program::{EVENTUALLY, SOON, wait};
 use crate::site::{Plan, Site};
 
@@ -93,7 +94,7 @@ fn session_is_replayed_to_who_joins_and_wiped_when_it_ends() {
 }
 
 #[test]
-fn session_behind_an_edge_is_replayed_above_over_a_cut_and_a_restart_until_it_ends() {
+fn session_behind_an_edge_is_replayed_above_over_restarts_until_it_ends() {
     needs!(Need::Node);
     let mut site = Site::start();
     let publish = |stream: &str| {
@@ -126,4 +127,33 @@ fn session_behind_an_edge_is_replayed_above_over_a_cut_and_a_restart_until_it_en
     site.edge.start();
     site.history.wait_mark("later wiped", EVENTUALLY);
     assert_eq!(site.history.ledger().delivered("later"), 50);
+}
+
+#[test]
+fn session_behind_a_cut_cable_lasts_until_the_site_can_say_that_it_ended() {
+    needs!(Need::Namespaces, Need::Node);
+    let cable = Cable::lay();
+    let plan =
+        Plan { hub_place: Some(cable.a.clone()), edge_place: Some(cable.b.clone()), ..Plan::default() };
+    let site = Site::planned(plan);
+    let asked = json!({
+        "from": "live", "session": true, "publish": { "stream": "s", "channel": "x", "count": 50 },
+    });
+    let owner = site.dashboard("owner", &site.edge, "lounge", asked);
+    site.history.wait_mark("s done", EVENTUALLY);
+    let joins = |name: &str, count: u64| {
+        let board = site.dashboard(name, &site.hub, "lounge", json!({ "from": "live" }));
+        site.history.wait("what it published", EVENTUALLY, |ledger| ledger.delivered(name) >= count);
+        board
+    };
+    let _early = joins("early", 50);
+    cable.cut();
+    drop(owner);
+    // The hub knows nothing of that, however often it is asked.
+    let _meanwhile = joins("meanwhile", 50);
+    assert!(!site.history.ledger().has_mark("early wiped"));
+    cable.heal();
+    for name in ["early", "meanwhile"] {
+        site.history.wait_mark(&format!("{name} wiped"), EVENTUALLY);
+    }
 }

@@ -115,6 +115,19 @@ fn presence_shows_who_is_there_behind_edges_too_and_a_cut_off_site_as_such() {
     // The panel comes back to the edge by itself, as another connection.
     site.edge.start();
     present(&site, &[(OWNER, Value::Null), (READER, json!(false))]);
+    // Its disk is replaced: nobody is left who could say that those are gone who were behind the former one.
+    site.edge.kill();
+    for file in std::fs::read_dir(&site.edge.data).unwrap().map(Result::unwrap) {
+        let name = file.file_name().to_string_lossy().into_owned();
+        match file.file_type().unwrap() {
+            _ if name.contains("key") => {}
+            kind if kind.is_dir() => std::fs::remove_dir_all(file.path()).unwrap(),
+            _ => std::fs::remove_file(file.path()).unwrap(),
+        }
+    }
+    present(&site, &[(OWNER, Value::Null), (READER, json!(true))]);
+    site.edge.start();
+    present(&site, &[(OWNER, Value::Null), (READER, json!(false))]);
     drop(panel);
     present(&site, &[(OWNER, Value::Null)]);
     // The same over the socket, and not for those who may read nothing.
