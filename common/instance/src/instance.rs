@@ -240,7 +240,7 @@ pub struct Instance {
     seats: BTreeMap<RoomId, BTreeSet<ConnectionId>>,
     tickets: Tickets,
     /// How many connections each user or client has, and how many it may have.
-    of_client: BTreeMap<ClientId, usize>,
+    of_client: BTreeMap<ClientId, Vec<ConnectionId>>,
     of_client_max: usize,
     /// Who was let in since that was asked for.
     came: BTreeSet<ClientId>,

@@ -393,6 +393,16 @@ impl Bus {
         declared.is_some_and(|one| one.history != History::Log && !one.linked && !one.down)
     }
 
+    /// Whether any of these connections has a subscription that meets what has that route number.
+    pub fn is_heard_by(&mut self, connections: &[ConnectionId], number: RouteNumber) -> bool {
+        let Some(slot) = self.routes.known(number).map(|known| known.channel) else { return false };
+        connections.iter().any(|connection| {
+            let Some(one) = self.connections.get_mut(connection) else { return false };
+            let principal = &one.principal;
+            one.subscriptions.values_mut().any(|one| one.meets_channel(&self.graph, principal, slot))
+        })
+    }
+
     /// A publication of that room was addressed to a client that is not there.
     pub fn note_void(&mut self, room: RoomId) {
         if let Some(slot) = self.graph.room_of(room) {

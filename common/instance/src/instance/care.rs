@@ -25,8 +25,9 @@ use std::sync::Arc;
 const READ_BYTES: u32 = 256 << 10;
 /// Reads for one list: after that it ends with where to go on.
 const READS_MAX: u32 = 64;
-/// What is asked of the quarantine by all connections at once.
+/// What is asked of the quarantine by all connections at once, and by those of one client.
 const CARES_MAX: usize = 64;
+const CARES_OF_CLIENT_MAX: usize = 8;
 
 /// Somebody's question, until the log was read far enough.
 #[derive(Debug)]
@@ -62,7 +63,7 @@ impl Instance {
     pub(super) fn care(&mut self, connection: ConnectionId, id: u64, principal: Arc<Principal>, care: Care) {
         let result = if !principal.grants.administer() {
             Err(not_for_you())
-        } else if self.caring.len() >= CARES_MAX {
+        } else if self.caring.len() >= CARES_MAX || self.caring_of(&principal) >= CARES_OF_CLIENT_MAX {
             Err(refusal(Code::TooMany, "the quarantine is being looked into already", "wait for answers"))
         } else {
             self.first_of(&care)
@@ -74,6 +75,10 @@ impl Instance {
             }
             Err(refusal) => self.tell(connection, Tell::Seen { id, result: Err(refusal) }),
         }
+    }
+
+    fn caring_of(&self, principal: &Principal) -> usize {
+        self.caring.values().filter(|caring| caring.principal.client == principal.client).count()
     }
 
     /// Where the log is read first.

@@ -20,8 +20,8 @@ impl Instance {
         connection.principal = Some(principal);
         self.came.insert(client);
         let own = self.of_client.entry(client).or_default();
-        *own += 1;
-        if *own > self.of_client_max {
+        own.push(id);
+        if own.len() > self.of_client_max {
             return self.refuse(id, too_many(self.of_client_max), now);
         }
         let Some(connection) = self.connections.get_mut(&id) else { return };
@@ -161,8 +161,8 @@ impl Instance {
         if let Some(client) = gone.principal.map(|principal| principal.client)
             && let Some(own) = self.of_client.get_mut(&client)
         {
-            *own -= 1;
-            if *own == 0 {
+            own.retain(|one| *one != id);
+            if own.is_empty() {
                 self.of_client.remove(&client);
             }
         }

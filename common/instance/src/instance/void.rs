@@ -1,4 +1,5 @@
-//! What is addressed to a client that is not there and is not kept for it: it dies in the void, and is counted.
+//! What is addressed to a client that is not there, or does not listen, and is not kept for it: it dies in the void, and is
+//! counted.
 //!
 //! Only where everybody who could ever read it is known here: in rooms that go neither up nor down. It is in the log like any
 //! other entry until that lets it go, and no one may read it there.
@@ -16,10 +17,13 @@ impl Instance {
         if !is_publication || Publication::is_retained(frame.body) || !self.bus.is_fleeting(room) {
             return;
         }
-        let is_here = self.of_client.contains_key(&client)
-            || account.is_some_and(|account| self.sessions.has_of(account, client))
-            || self.presences.has(room, client);
-        if !is_here {
+        // What a kept session wants is found out when it comes back; who is behind an edge is asked for by nobody.
+        let may_come = account.is_some_and(|account| self.sessions.has_of(account, client));
+        if may_come || self.presences.has(room, client) {
+            return;
+        }
+        let (here, number) = (self.of_client.get(&client), frame.route);
+        if !here.is_some_and(|here| self.bus.is_heard_by(here, number)) {
             self.bus.note_void(room);
         }
     }

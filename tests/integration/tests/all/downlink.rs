@@ -287,12 +287,30 @@ fn a_message_to_a_client_reaches_all_its_connections_wherever_they_are_and_nobod
     let request = json!({ "op": "publish", "channel": format!("{other}/mode"), "data": "dusk" });
     asks(&site, "thief", "orders", json!({ "requests": [request], "user": SENSOR })).finish(SOON);
     assert_eq!(site.history.ledger().marks_of("thief answer 2 {\"code\":\"denied\"").len(), 1);
-    // Where nothing is kept and nobody is there, it is nobody's, and counted.
+    // Where nothing is kept and nobody listens, it is nobody's, and counted.
     let void = || get(&site, "/api/rooms/fleeting/statistics")["void"].clone();
     assert_eq!(void(), json!(0));
     publish(&site, &site.hub, &["-t", &format!("fleeting/{other}/mode"), "-m", "void"]);
+    publish(&site, &site.hub, &["-t", &format!("fleeting/{client}/mode"), "-m", "unheard"]);
+    assert_eq!(void(), json!(2), "it is there, and listens elsewhere");
+    let mut hears = site.hub.place.command("stdbuf");
+    hears.args([
+        "-oL",
+        "mosquitto_sub",
+        "-d",
+        "-p",
+        &site.hub.mqtt.to_string(),
+        "-u",
+        SENSOR,
+        "-P",
+        PASSWORD,
+    ]);
+    hears.args(["-t", "fleeting/#"]);
+    let mut hears = Program::start("hears", hears, site.folder.path());
+    hears.wait_printed("Subscribed", SOON);
     publish(&site, &site.hub, &["-t", &format!("fleeting/{client}/mode"), "-m", "heard"]);
-    assert_eq!(void(), json!(1));
+    hears.wait_printed("heard", SOON);
+    assert_eq!(void(), json!(2));
     let counted = site.hub.metric("riser_publications_void", "");
-    assert_eq!(counted, Some(1.0));
+    assert_eq!(counted, Some(2.0));
 }
