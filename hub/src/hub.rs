@@ -136,7 +136,8 @@ impl Hub {
         let rooms = rooms(&directory);
         let path_of_archive = config.data().join(setup::ARCHIVE);
         let quota = config.quota.archive_bytes();
-        let archive = setup::open_archive(&path_of_archive, quota, &rooms, &recovered, &mut writer);
+        let archive =
+            setup::open_archive(&path_of_archive, quota, &rooms, damaged.is_some(), &recovered, &mut writer);
         let mut archived = archive.as_ref().map(Archive::reader);
         let past = setup::Past {
             pasts: pasts(&rooms, &writer.reader(), archived.as_mut()),

@@ -74,18 +74,19 @@ pub fn open_log(
     Ok((writer, recovered))
 }
 
-/// Opens the archive in a folder, of a log as it was found, for these rooms. Without it nothing of them is kept beyond
+/// Opens the archive in a folder, of a log as it was found, for these rooms, or with `misses` for some of them. Without it nothing of them is kept beyond
 /// the log, which holds what is not archived within its bound: what keeps the archive from opening is said, and whatever
 /// else there is goes on (promise 4).
 pub fn open_archive(
     folder: &Path,
     quota_bytes: u64,
     rooms: &[Room],
+    misses: bool,
     recovered: &Recovered<LogFold>,
     writer: &mut Writer<RealDisk, LogFold>,
 ) -> Option<Archive<RealDisk>> {
     let wanted: BTreeMap<RoomId, Seq> =
-        rooms.iter().filter(|room| room.archive).map(|room| (room.id, Seq::ZERO)).collect();
+        rooms.iter().filter(|room| room.is_archived()).map(|room| (room.id, Seq::ZERO)).collect();
     let opened = RealDisk::open(folder)
         .map_err(anyhow::Error::from)
         .and_then(|disk| Ok(Archive::open(disk, recovered.log, &recovered.chain, quota_bytes)?));
@@ -105,7 +106,10 @@ pub fn open_archive(
     for finding in findings {
         tracing::warn!(?finding, "the archive is not as it should be");
     }
-    archive.want(wanted);
+    if misses {
+        archive.expect_misses();
+    }
+    archive.want(wanted, &writer.reader());
     let status = archive.status();
     tracing::info!(folder = %folder.display(), volumes = status.volumes, bytes = status.bytes, "archive opened");
     Some(archive)

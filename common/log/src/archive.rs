@@ -10,6 +10,7 @@
 
 mod copy;
 mod shelf;
+mod since;
 mod volume;
 
 pub use shelf::ArchiveReader;
@@ -17,6 +18,7 @@ pub use shelf::ArchiveReader;
 use crate::{disk::Disk, reader::Reader, view::View};
 use riser_model::{Archived, EpochSpan, LogId, RoomId, Seq};
 use shelf::{Shelf, Volume};
+use since::Since;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
@@ -29,6 +31,11 @@ use volume::{ASIDE, Head, Making, Name, Opened, UNFINISHED};
 pub enum ArchiveFinding {
     /// What it says of itself cannot be read: it is a gap `damage`, but for what of it can be.
     Unreadable {
+        /// The file.
+        file: String,
+    },
+    /// Since when which room is archived cannot be read there: it is taken from an older file, or from the volumes.
+    RoomsLost {
         /// The file.
         file: String,
     },
@@ -92,6 +99,8 @@ pub struct Archive<D: Disk> {
     quota_bytes: u64,
     /// The archived rooms, and up to where each shows nothing any more.
     wanted: BTreeMap<RoomId, Seq>,
+    since: Since,
+    misses: bool,
     /// In order.
     volumes: Vec<Arc<Volume>>,
     shelf: Arc<Shelf>,
@@ -113,11 +122,15 @@ impl<D: Disk> Archive<D> {
         chain: &[EpochSpan],
         quota_bytes: u64,
     ) -> io::Result<(Self, Vec<ArchiveFinding>)> {
+        let files = disk.list()?;
+        let (since, damaged) = Since::load(&disk, &files, log)?;
         let mut archive = Self {
             disk,
             log,
             quota_bytes,
             wanted: BTreeMap::new(),
+            since,
+            misses: false,
             volumes: Vec::new(),
             shelf: Arc::default(),
             aside_bytes: 0,
@@ -125,9 +138,10 @@ impl<D: Disk> Archive<D> {
             generation: 0,
             unreadable: (Seq::ZERO, 0),
         };
-        let mut findings = Vec::new();
+        let mut findings: Vec<ArchiveFinding> =
+            damaged.into_iter().map(|file| ArchiveFinding::RoomsLost { file }).collect();
         let mut names: Vec<Name> = Vec::new();
-        for file in archive.disk.list()? {
+        for file in files {
             if file.starts_with(UNFINISHED) {
                 // If it cannot be removed now, a later start does.
                 let _ = archive.disk.remove(&file);
@@ -235,9 +249,17 @@ impl<D: Disk> Archive<D> {
     }
 
     /// Which rooms are archived from here on, each with the seq up to which it shows nothing any more. What is there
-    /// of other rooms stays until the quota wants its space.
-    pub fn want(&mut self, rooms: BTreeMap<RoomId, Seq>) {
+    /// of other rooms stays until the quota wants its space, and is never shown again.
+    pub fn want(&mut self, rooms: BTreeMap<RoomId, Seq>, log: &Reader<D>) {
+        self.since.want(rooms.keys(), self.misses, log);
         self.wanted = rooms;
+        self.publish();
+    }
+
+    /// Whoever says which rooms are archived may miss some until this process ends: what they had is shown when they
+    /// are back.
+    pub fn expect_misses(&mut self) {
+        self.misses = true;
     }
 
     /// Up to where the log may let go of its segments; none if all of it may go.
@@ -253,6 +275,7 @@ impl<D: Disk> Archive<D> {
     /// Does one bounded thing: lets go of the oldest volume if it is too much, or archives the oldest segment of the log
     /// that is not. An error leaves everything as it was; the next step tries again.
     pub fn step(&mut self, log: &Reader<D>) -> io::Result<Step> {
+        self.since.save(&self.disk, self.log)?;
         if let Some(step) = self.let_go()? {
             return Ok(step);
         }
@@ -282,7 +305,10 @@ impl<D: Disk> Archive<D> {
     fn let_go(&mut self) -> io::Result<Option<Step>> {
         let Some(oldest) = self.volumes.first().cloned() else { return Ok(None) };
         let by_quota = self.bytes() > self.quota_bytes && self.volumes.len() > 1;
-        let shown = |room: &RoomId| self.wanted.get(room).is_none_or(|floor| *floor < oldest.name.last);
+        let shown = |room: &RoomId| {
+            let floor = self.wanted.get(room).map(|floor| (*floor).max(self.since.before(*room)));
+            floor.is_none_or(|floor| floor < oldest.name.last)
+        };
         let nobodys = oldest.head.as_ref().is_some_and(|head| !head.rooms.iter().any(shown));
         if !by_quota && !nobodys {
             return Ok(None);
@@ -363,7 +389,7 @@ impl<D: Disk> Archive<D> {
     }
 
     fn publish(&self) {
-        self.shelf.publish(self.volumes.clone());
+        self.shelf.publish(self.volumes.clone(), &self.since);
     }
 }
 

@@ -110,6 +110,12 @@ impl<D: Disk> Reader<D> {
         self.shared.view().oldest()
     }
 
+    /// The oldest seq that is still there, and when what is before it had been committed, by the host's clock.
+    pub(crate) fn begins(&self) -> (Seq, riser_model::Wall) {
+        let view = self.shared.view();
+        (view.oldest(), view.oldest_at())
+    }
+
     /// What each segment holds, newest first, the one written to included: with [`Footer::ranges`] a search for
     /// the last entries of a channel reads nothing in vain. The one written to lists what it had a while ago, and one
     /// that has lost its footer no channels.

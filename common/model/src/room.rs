@@ -107,6 +107,13 @@ pub struct Room {
     pub schema: Option<Schema>,
 }
 
+impl Room {
+    /// Whether anything of it is archived: what is not replayed at all is not.
+    pub fn is_archived(&self) -> bool {
+        self.archive && self.history == History::Log
+    }
+}
+
 /// Maps a source's topics to a room and channel, at an edge. Fixed at acceptance: the first that matches wins.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Binding {

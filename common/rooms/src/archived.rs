@@ -8,7 +8,7 @@ use crate::{
     output::Output,
     topics::{self, Reach},
 };
-use riser_model::{Archived, Principal, RoomId, Route, RouteNumber, door::Want};
+use riser_model::{Archived, Principal, RoomId, Route, RouteNumber, Seq, door::Want};
 use std::collections::BTreeMap;
 
 impl Bus {
@@ -25,6 +25,12 @@ impl Bus {
             Reach::Picked | Reach::Technical(..) => None,
         };
         youngest.unwrap_or_else(|| self.chain.past(None))
+    }
+
+    /// What is archived beside these was not until now. The archive says the same of it as soon as it has heard of it.
+    pub(crate) fn archive_anew(&mut self, before: &BTreeMap<RoomId, Seq>) {
+        let rooms = self.graph.archived().into_keys().filter(|room| !before.contains_key(room));
+        self.graph.archive_anew(rooms, self.chain.past(None));
     }
 
     /// The archive has other things than before.

@@ -63,6 +63,8 @@ pub(crate) struct Room {
     pub(crate) floor: Seq,
     /// From where on the archive has all of it that the log has not.
     pub(crate) archived: Option<Archived>,
+    /// Where the log began when it was archived anew: nothing of what was archived before is shown.
+    pub(crate) archived_since: Option<Archived>,
     /// What is replayed to those who join, where the room offers that.
     pub(crate) session: Option<SessionHistory>,
     pub(crate) rates: Rates,
@@ -151,10 +153,6 @@ pub(crate) struct Graph {
     hub_name: RoomName,
 }
 
-fn is_archived(declared: &Declared) -> bool {
-    declared.archive && declared.history == History::Log
-}
-
 impl Default for Graph {
     fn default() -> Self {
         Self {
@@ -195,7 +193,9 @@ impl Graph {
     /// Where what is there of a room's past begins: in the archive, if it is archived, else in the log.
     pub(crate) fn past(&self, room: RoomSlot, chain: &Chain) -> Archived {
         let room = self.room(room);
-        chain.past(room.archived.filter(|_| room.declared.as_ref().is_some_and(is_archived)))
+        let archived = room.archived.filter(|_| room.declared.as_ref().is_some_and(Declared::is_archived));
+        let since = archived.and(room.archived_since);
+        chain.past(archived.into_iter().chain(since).max_by_key(|past| past.oldest))
     }
 
     /// The archive has other things than before.
@@ -205,9 +205,18 @@ impl Graph {
         }
     }
 
+    /// These rooms are archived from where the log begins by now, whatever the archive has of them.
+    pub(crate) fn archive_anew(&mut self, rooms: impl Iterator<Item = RoomId>, begins: Archived) {
+        for id in rooms {
+            if let Some(slot) = self.room_of(id) {
+                self.room_mut(slot).archived_since = Some(begins);
+            }
+        }
+    }
+
     /// The archived rooms, and up to where each shows nothing any more.
     pub(crate) fn archived(&self) -> BTreeMap<RoomId, Seq> {
-        let archived = |room: &&Room| room.declared.as_ref().is_some_and(is_archived);
+        let archived = |room: &&Room| room.declared.as_ref().is_some_and(Declared::is_archived);
         self.rooms.iter().filter(archived).map(|room| (room.id, room.floor)).collect()
     }
 
@@ -255,6 +264,7 @@ impl Graph {
                 depth: None,
                 floor: Seq::ZERO,
                 archived: None,
+                archived_since: None,
                 session: None,
                 rates: Rates::default(),
                 other: Default::default(),

@@ -490,7 +490,9 @@ impl Bus {
 
     /// Takes a new configuration: rights are looked up again, and filters over all rooms meet the new ones.
     pub(crate) fn reconfigure(&mut self, rooms: Vec<Room>, bindings: Vec<Binding>) {
+        let before = self.graph.archived();
         self.graph.declare(rooms);
+        self.archive_anew(&before);
         self.bindings = bindings;
         self.say_archived();
         self.shelf.clear();

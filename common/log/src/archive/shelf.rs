@@ -4,6 +4,7 @@
 //! belongs to no archived room. Entries come with route numbers of the reader's own ([`RouteNumber::ARCHIVED`]): the
 //! log gives a number anew when no entry of it uses it any more.
 
+use super::since::Since;
 use super::volume::{Directory, Found, Head, Name, Opened, routes};
 use crate::{disk::Disk, errors::ReadError, footer::Footer, reader::Reader, selective::Index};
 use bytes::Bytes;
@@ -54,8 +55,10 @@ impl Shelf {
         self.newest.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub fn publish(&self, volumes: Vec<Arc<Volume>>) {
-        let contents = Contents { rooms: rooms(&volumes), volumes };
+    pub fn publish(&self, volumes: Vec<Arc<Volume>>, since: &Since) {
+        let rooms = rooms(&volumes).into_iter();
+        let rooms = rooms.filter_map(|(room, archived)| Some((room, since.of(room, archived)?))).collect();
+        let contents = Contents { rooms, volumes };
         *self.newest.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(contents);
     }
 }

@@ -162,3 +162,30 @@ fn what_is_archived_is_said_with_the_floors_that_retention_makes() {
     let floor = world.archive[&id("a")].0;
     assert!((36..=40).contains(&floor), "{floor}");
 }
+
+#[test]
+fn a_room_that_is_archived_anew_shows_nothing_of_what_was_archived_before_whatever_the_archive_still_says() {
+    let mut world = world();
+    for archive in [false, true] {
+        world.rooms[0].archive = archive;
+        let rooms = world.rooms.clone();
+        world.input(Input::Reconfigured { rooms, bindings: vec![] });
+    }
+    // The archive has not heard of it yet.
+    world.open(3);
+    let subscribed = world.subscribe(3, 1, in_room("a", "#"), From::After(at(1, 2)), Flow::Credit);
+    assert_eq!(subscribed.completeness, Completeness::Partial);
+    assert_eq!(world.payloads(3), numbers(40..60));
+    archive(&mut world, 1);
+    world.open(4);
+    world.subscribe(4, 1, in_room("a", "#"), From::Start, Flow::Credit);
+    assert_eq!(world.payloads(4), numbers(40..60));
+    // What is archived from here on is shown when the log has let go of it.
+    archive(&mut world, 81);
+    world.storage.archived = [(id("a"), Seq(81))].into();
+    world.trim(101, vec![]);
+    world.open(5);
+    let subscribed = world.subscribe(5, 1, in_room("a", "#"), From::After(at(1, 80)), Flow::Credit);
+    assert_eq!(subscribed.completeness, Completeness::Full);
+    assert_eq!(world.payloads(5), numbers(40..60));
+}

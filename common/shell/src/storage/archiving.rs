@@ -50,7 +50,7 @@ impl<D: Disk, A: Fn(Answer)> Archiving<D, A> {
     pub(super) fn take(&mut self, order: Order) -> bool {
         match order {
             Order::Sealed => {}
-            Order::Rooms(rooms) => self.archive.want(rooms),
+            Order::Rooms(rooms) => self.archive.want(rooms, &self.log),
             Order::Stop => return false,
         }
         true
