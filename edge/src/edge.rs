@@ -14,13 +14,14 @@ use riser_edge_core::{Downlink, EdgeCore, LinkInput, Uplink};
 use riser_gate::Directory;
 use riser_host::{Host, HostHandle, InstanceMeter, LinkSockets, Lookout, Meter, Parts, doors::Doors, setup};
 use riser_ingest::{Below, downlinks};
-use riser_instance::{Instance, LogFold, pasts};
+use riser_instance::{Instance, LogFold};
 use riser_link::{
     Key, Receivers, Sender,
     receivers::{Config as ReceiversConfig, Input as ReceiversInput, Others, cursors_max, relay_limits},
     sender::{Config as SenderConfig, Opened, Way},
 };
 use riser_log::Recovered;
+use riser_log::pasts;
 use riser_model::{
     AccountId, AccountName, ClientId, CursorKey, History, Now, PublicKey, Room, RoomId, event::SystemEvent,
     room::QUARANTINE,

@@ -183,8 +183,8 @@ export class Room {
   }
 
   async past(channels = "#", { before, most } = {}) {
-    const { messages, next } = await this.#request({ op: "past", channels, before, most });
-    return { messages: messages.map(messageOf), next };
+    const { messages, gaps = [], next } = await this.#request({ op: "past", channels, before, most });
+    return { messages: messages.map(messageOf), gaps, next };
   }
 
   edit(pos, value, { type } = {}) {

@@ -26,12 +26,11 @@ use riser_host::{
 };
 use riser_hub_core::{HubCore, LinkInput};
 use riser_ingest::{downlinks, placing};
-use riser_instance::pasts;
 use riser_link::{
     Key, Receivers,
     receivers::{Config as ReceiversConfig, LIMITS, Others, cursors_max},
 };
-use riser_log::archive::Archive;
+use riser_log::{archive::Archive, pasts};
 use riser_model::{
     History, Now, Room,
     event::{Scope, SystemEvent},

@@ -10,7 +10,7 @@ use riser_instance::{
     core::{Input, Output},
 };
 use riser_model::{
-    Audited, ConnectionId, Now, NumberMap, Read, Room, Selected, Seq, Time,
+    Audited, ConnectionId, Now, NumberMap, Read, Room, Route, RouteNumber, Selected, Seq, Time,
     door::{Ask, Code, Push, Refusal, Tell},
 };
 use riser_net::{Arrival, Asked, CoreInbox, TellOutbox};
@@ -181,6 +181,8 @@ pub struct Host<C: Core, L: Links<C>, W: Watch> {
 enum Giving {
     /// It pulls.
     Pull { connection: ConnectionId, bytes: u32, stands: bool },
+    /// What numbers mean in what was read next.
+    Routes(Vec<(RouteNumber, Route)>),
     /// The log was read for it.
     Read { ticket: u64, found: Selected },
 }
@@ -332,6 +334,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                 Giving::Pull { connection, bytes, stands } => {
                     self.instance(InstanceInput::Ask { connection, ask: Ask::Pull { bytes, stands } }, now);
                 }
+                Giving::Routes(routes) => self.rooms(RoomsInput::ArchivedRoutes(routes), now),
                 Giving::Read { ticket, found } => self.rooms(RoomsInput::Read { ticket, found }, now),
             }
             self.drain();
@@ -354,7 +357,8 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                 self.rooms(RoomsInput::Trimmed { oldest, oldest_at, gaps }, now);
             }
             Answer::Archived { rooms, .. } => self.rooms(RoomsInput::Archived { rooms }, now),
-            Answer::Routes(routes) => self.rooms(RoomsInput::ArchivedRoutes(routes), now),
+            Answer::Routes(routes) => self.giving.push_back(Giving::Routes(routes)),
+            Answer::Pasts(pasts) => self.rooms(RoomsInput::Pasts(pasts), now),
             Answer::Recovered => {}
             Answer::Saved { changes } => {
                 self.unsaved.drain(..changes.min(self.unsaved.len()));
@@ -444,6 +448,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                 self.instance(InstanceInput::Ran { connection, result: Err(not_run(&why)) }, now);
             }
             InstanceOutput::Archive(rooms) => self.parts.storage.archive(rooms),
+            InstanceOutput::Count(rooms) => self.parts.storage.count(rooms),
             InstanceOutput::Retained(changes) => {
                 if self.unsaved.is_empty() {
                     self.parts.storage.hold_for_views(Some(self.seen));

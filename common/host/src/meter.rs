@@ -50,7 +50,7 @@ impl Watch for Meter {
                 self.metrics.archive_let_go.inc_by(*let_go);
                 self.metrics.archive_failing.set(u64::from(failing.is_some()));
             }
-            Answer::Read { .. } | Answer::Routes(_) | Answer::Saved { .. } => {}
+            Answer::Read { .. } | Answer::Routes(_) | Answer::Pasts(_) | Answer::Saved { .. } => {}
         }
     }
 

@@ -5,10 +5,10 @@ use riser_log::{
     Config as LogConfig, Disk, Entropy, Finding, OpenError, Reader, Recovered, Writer, archive::Archive,
 };
 use riser_model::{
-    Archived, Binding, Chunk, EpochSpan, Now, Position, Room, RoomId, Route, RouteNumber, Run, Seq,
+    Archived, Binding, Chunk, EpochSpan, Mark, Now, Position, Room, RoomId, Route, RouteNumber, Run, Seq,
 };
 use riser_net::{Clock as NetClock, Entrance, Limits, core_inbox, inbox::CoreInbox, tls};
-use riser_rooms::{Bus, Config as RoomsConfig, Mark, RetainedTable, Start, retained::Saved};
+use riser_rooms::{Bus, Config as RoomsConfig, RetainedTable, Start, retained::Saved};
 use riser_shell::{
     Clock, RealDisk,
     config::{LimitsConfig, TlsConfig, TlsFiles},
@@ -174,7 +174,7 @@ fn opened(path: &Path) -> anyhow::Result<(Table, (RetainedTable, Option<Position
 /// What there is of the rooms' past, beside what the log says of itself.
 #[derive(Debug, Default)]
 pub struct Past {
-    /// How much of which room is there, as [`riser_instance::pasts`] counts it.
+    /// How much of which room is there, as [`riser_log::pasts`] counts it.
     pub pasts: Vec<(RoomId, Vec<Mark>)>,
     /// From where on an archive has everything of which room that the log has not.
     pub archived: BTreeMap<RoomId, Archived>,

@@ -166,6 +166,8 @@ pub enum Output {
     Retained(Changes),
     /// These rooms are archived, and no other; each shows nothing up to that seq any more.
     Archive(BTreeMap<RoomId, Seq>),
+    /// How much of these rooms is there is to be counted. Answered by `Pasts`.
+    Count(Vec<Room>),
     /// Everything up to here is on disk.
     Committed {
         /// The new `last_added`.

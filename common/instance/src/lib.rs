@@ -11,10 +11,8 @@ mod connection;
 pub mod core;
 pub mod instance;
 mod log_fold;
-mod past;
 mod system;
 
 pub use crate::core::Core;
 pub use instance::{Connected, Input, Instance, Output, Wake, Wanted};
 pub use log_fold::LogFold;
-pub use past::pasts;

@@ -9,10 +9,11 @@ use riser_log::{
     Config, Entropy, OnFull, Writer,
     archive::{Archive, ArchiveFinding, ArchiveReader, Step},
     fault::{Failure, Fate, FaultDisk},
+    pasts,
 };
 use riser_model::{
-    Batch, Cause, EpochSpan, Filter, Gap, Grants, Interest, LogId, Read, RoomId, Route, RouteNumber, Run,
-    Selected, Selection, Seq,
+    AccountId, Batch, Cause, EpochSpan, Filter, Gap, Grants, History, Interest, LogId, Read, Retention, Room,
+    RoomId, Route, RouteNumber, Run, Selected, Selection, Seq,
 };
 use riser_wire::entry::frames;
 use std::{
@@ -658,6 +659,51 @@ fn a_log_that_went_back_before_a_room_was_archived_anew_shows_it_from_where_the_
     assert!(world.open());
     world.run(60);
     assert_eq!(begins(&world, 1), Some(oldest));
+}
+
+/// Room `n` with that retention, archived or not.
+fn declared(n: u32, archive: bool, retention: Retention) -> Room {
+    Room {
+        id: room(n),
+        account: AccountId(uuid::Uuid::from_u128(1)),
+        account_name: "acme".parse().unwrap(),
+        name: "room".parse().unwrap(),
+        kind: Default::default(),
+        ready: Vec::new(),
+        history: History::Log,
+        retention,
+        archive,
+        quota: Default::default(),
+        linked: false,
+        down: false,
+        schema: None,
+    }
+}
+
+#[test]
+fn a_past_is_counted_over_the_seam_and_no_further_than_a_room_keeps() {
+    let mut world = filled();
+    let count = |world: &mut World, n, archive, most: u64| -> (u64, u64) {
+        let rooms = [declared(n, archive, Retention { count: Some(most), ..Retention::default() })];
+        let reader = world.writer.as_ref().unwrap().reader();
+        let before = world.disk.counts().calls;
+        let found = pasts(&rooms, &reader, world.reader.as_mut());
+        let sum = found[0].1.iter().map(|mark| mark.count).sum();
+        let last = found[0].1.last().unwrap().last;
+        // What is written to says what it held a while ago.
+        let footer = reader.footers().next().unwrap().unwrap();
+        assert!(last <= footer.last);
+        (sum, world.disk.counts().calls - before)
+    };
+    let (all, calls) = count(&mut world, 0, true, u64::MAX);
+    let held = world.expected(1, &[0]).len() as u64;
+    assert!(all <= held && held - all < 20, "{all} of {held}");
+    let (some, fewer) = count(&mut world, 0, true, held / 2);
+    assert!(some >= held / 2 && some < all, "{some} of {all}");
+    assert!(fewer < calls, "{fewer} calls, {calls} for all");
+    let (log, none) = count(&mut world, 0, false, u64::MAX);
+    let oldest = world.oldest();
+    assert!(log <= world.expected(oldest, &[0]).len() as u64 && none == 0);
 }
 
 #[test]

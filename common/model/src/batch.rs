@@ -103,6 +103,19 @@ pub struct Archived {
     pub oldest_at: Wall,
 }
 
+/// A part of a room's past: so much of it, up to here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mark {
+    /// Its last seq.
+    pub last: Seq,
+    /// How many publications.
+    pub count: u64,
+    /// How many bytes of entries.
+    pub bytes: u64,
+    /// The latest time of any, by this instance's clock.
+    pub newest: Wall,
+}
+
 /// What a read brought that may have passed over what does not concern its reader.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Selected {

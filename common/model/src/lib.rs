@@ -31,7 +31,7 @@ pub mod tally;
 pub mod time;
 
 pub use audit::{Audited, Deed};
-pub use batch::{Archived, Batch, Chunk, Read, Run, Selected};
+pub use batch::{Archived, Batch, Chunk, Mark, Read, Run, Selected};
 pub use certificate::Certificate;
 pub use cursor::{CursorKey, CursorMove, CursorValue, EpochSpan, HubIdentity, PublicKey};
 pub use gap::{Cause, Gap};

@@ -2,6 +2,7 @@
 //! it, and what lies in quarantine.
 
 use crate::{
+    gap::Gap,
     id::{ClientId, ConnectionId, LogId},
     name::{AccountName, ChannelName, Filter, RoomName},
     position::Position,
@@ -113,6 +114,9 @@ pub struct PastWanted {
 pub struct Past {
     /// The oldest first.
     pub entries: Vec<PastEntry>,
+    /// What is gone between them, down to where the next page begins, in order: nobody knows any more whether there was
+    /// anything for the reader.
+    pub gaps: Vec<Gap>,
     /// Before which one to go on, if there may be more.
     pub next: Option<Position>,
 }

@@ -53,7 +53,7 @@ impl RoomKind {
 }
 
 /// How much of a room's past is kept. What is named is kept at least, and at most 1/64 more of it, or what one segment of
-/// the log held when it was opened; what the log's own quota has let go of is gone all the same,
+/// the log held when it was opened, or when that was named; what the log's own quota has let go of is gone all the same,
 /// unless the room is archived.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

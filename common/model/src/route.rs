@@ -25,6 +25,6 @@ pub struct Route {
 impl RouteNumber {
     /// Of an entry that belongs to no channel: a session, a release, an anchor.
     pub const NONE: Self = Self(u32::MAX);
-    /// The bit of numbers that no log gives: an archive's readers do, to what they hand out, until the process ends.
+    /// The bit of numbers that no log gives: an archive's readers do, to what they hand out, for one answer.
     pub const ARCHIVED: u32 = 1 << 31;
 }

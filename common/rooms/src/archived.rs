@@ -8,7 +8,7 @@ use crate::{
     output::Output,
     topics::{self, Reach},
 };
-use riser_model::{Archived, Principal, RoomId, Route, RouteNumber, Seq, door::Want};
+use riser_model::{Archived, Mark, Principal, RoomId, Route, RouteNumber, Seq, door::Want};
 use std::collections::BTreeMap;
 
 impl Bus {
@@ -33,17 +33,37 @@ impl Bus {
         self.graph.archive_anew(rooms, self.chain.past(None));
     }
 
+    /// How much of rooms was there whose retention is new: what they do not keep is hidden from here on.
+    pub(crate) fn recall(&mut self, pasts: Vec<(RoomId, Vec<Mark>)>) {
+        self.graph.recall(pasts);
+        self.say_archived();
+    }
+
     /// The archive has other things than before.
     pub(crate) fn archived(&mut self, rooms: &BTreeMap<RoomId, Archived>) {
         self.graph.set_archived(rooms);
         self.say_archived();
     }
 
-    /// What an archive's reader hands out from here on.
+    /// What numbers mean in the answer that comes next. What nobody holds of the answer before is forgotten.
     pub(crate) fn know_archived(&mut self, routes: Vec<(RouteNumber, Route)>) {
+        let before = std::mem::take(&mut self.archived_routes);
+        self.forget_archived(before);
         for (number, route) in routes {
-            let channel = self.graph.add_routed(&route);
-            self.routes.know_archived(number, route, channel);
+            let channel = self.graph.lend_channel(&route);
+            self.archived_routes.push(number);
+            if let Some(before) = self.routes.know_archived(number, route, channel) {
+                self.graph.take_back_channel(before);
+            }
+        }
+    }
+
+    /// What was held with these numbers is held no more.
+    pub(crate) fn forget_archived(&mut self, numbers: Vec<RouteNumber>) {
+        for number in numbers {
+            if let Some(channel) = self.routes.forget_archived(number) {
+                self.graph.take_back_channel(channel);
+            }
         }
     }
 

@@ -88,6 +88,8 @@ pub struct Bus {
     pub(crate) shelf: Shelf,
     /// What was said last of which rooms are archived.
     pub(crate) archived_said: BTreeMap<RoomId, Seq>,
+    /// The numbers of an archive's routes that the answer which comes next may use.
+    pub(crate) archived_routes: Vec<RouteNumber>,
     pub(crate) now: Now,
 }
 
@@ -98,7 +100,7 @@ impl Bus {
         let mut graph = Graph::default();
         graph.events = events;
         graph.remember(start.pasts);
-        graph.declare(start.rooms);
+        graph.declare(start.rooms, start.next);
         graph.set_archived(&start.archived);
         let mut routes = Routes::default();
         for (number, route) in start.routes {
@@ -142,6 +144,7 @@ impl Bus {
             warm: Warm::default(),
             shelf: Shelf::default(),
             archived_said: BTreeMap::new(),
+            archived_routes: Vec::new(),
             now: Now::default(),
         };
         bus.warm_up();
@@ -253,6 +256,7 @@ impl Bus {
             Input::Read { ticket, found } => self.read(ticket, found, now),
             Input::Trimmed { oldest, oldest_at, gaps } => self.trimmed((oldest, oldest_at), gaps),
             Input::Archived { rooms } => self.archived(&rooms),
+            Input::Pasts(pasts) => self.recall(pasts),
             Input::ArchivedRoutes(routes) => self.know_archived(routes),
             Input::Reconfigured { rooms, bindings } => self.reconfigure(rooms, bindings),
             Input::Deadline => {

@@ -68,6 +68,7 @@ impl Bus {
             | Output::Committed { .. }
             | Output::Retained(_)
             | Output::Archive(_)
+            | Output::Count(_)
             | Output::Joined { .. }
             | Output::Left { .. }
             | Output::Settled { .. } => true,

@@ -4,21 +4,8 @@
 //! one segment held when the log was opened; the floor never comes down while the process runs. What is below it stays on disk until the log lets it go: the floor
 //! is where replay begins, not where bytes end.
 
-use riser_model::{Now, Retention, Seq, Time, Wall};
+use riser_model::{Mark, Now, Retention, Seq, Time, Wall};
 use std::collections::VecDeque;
-
-/// A part of a room's past: so much of it, up to here.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Mark {
-    /// Its last seq.
-    pub last: Seq,
-    /// How many publications.
-    pub count: u64,
-    /// How many bytes of entries.
-    pub bytes: u64,
-    /// The latest time of any, by this instance's clock.
-    pub newest: Wall,
-}
 
 /// A mark holds at most this part of all, so that the floor is at most this part too low.
 const PARTS: u64 = 64;
@@ -32,6 +19,8 @@ pub(crate) struct Depth {
     count: u64,
     bytes: u64,
     floor: Seq,
+    /// From here on it has counted itself.
+    counted_from: Seq,
     /// What is below the floor is not younger than this.
     floor_at: Wall,
     /// The clocks when the process looked first.
@@ -44,6 +33,23 @@ impl Depth {
         let mut depth = Self { floor_at: Wall(i64::MIN), ..Self::default() };
         past.into_iter().for_each(|mark| depth.push(mark, None));
         depth
+    }
+
+    /// A room that is counted from there on. What it had before it may [recall](Self::recall).
+    pub(crate) fn from(next: Seq) -> Self {
+        Self { counted_from: next, ..Self::new(Vec::new()) }
+    }
+
+    /// What was there before it was counted, oldest first. A part that reaches into what it has counted itself is left
+    /// out: then more is kept than is named.
+    pub(crate) fn recall(&mut self, past: Vec<Mark>) {
+        let own = std::mem::take(&mut self.marks);
+        let before: Vec<Mark> = past.into_iter().filter(|mark| mark.last < self.counted_from).collect();
+        self.count += before.iter().map(|mark| mark.count).sum::<u64>();
+        self.bytes += before.iter().map(|mark| mark.bytes).sum::<u64>();
+        self.marks = before.into_iter().map(|mark| (mark, None)).chain(own).collect();
+        // It recalls once.
+        self.counted_from = Seq::ZERO;
     }
 
     /// One more publication was committed.

@@ -166,7 +166,7 @@ impl Bus {
             return false;
         };
         let Some(reader) = self.connections.get_mut(&connection) else { return true };
-        let held = held.with_readers(readers);
+        let held = held.with_readers(readers).with_routes(std::mem::take(&mut self.archived_routes));
         self.reads.bytes += held.bytes;
         self.reads.held.insert(held.arrival, connection);
         reader.replay.held = Some(held);
@@ -245,6 +245,7 @@ impl Bus {
         if let Some(held) = held {
             self.reads.held.remove(&held.arrival);
             self.reads.bytes -= held.bytes;
+            self.forget_archived(held.archived);
         }
     }
 

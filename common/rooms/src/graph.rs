@@ -6,7 +6,7 @@
 
 use crate::{
     chain::Chain,
-    depth::{Depth, Mark},
+    depth::Depth,
     quota::{Taken, is_of_members},
     rates::Rates,
     session::SessionHistory,
@@ -14,8 +14,9 @@ use crate::{
 };
 use bytes::Bytes;
 use riser_model::{
-    AccountId, Archived, ChannelName, ConnectionId, Epoch, History, LogId, Now, Retention, Room as Declared,
-    RoomId, RoomName, Route, RouteNumber, Seq, SessionId, SubscriptionId, Time, event::Scope,
+    AccountId, Archived, ChannelName, ConnectionId, Epoch, History, LogId, Mark, Now, Retention,
+    Room as Declared, RoomId, RoomName, Route, RouteNumber, Seq, SessionId, SubscriptionId, Time,
+    event::Scope,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -121,6 +122,8 @@ pub(crate) struct Channel {
     /// The origin of its newest entry: (number, seq there).
     pub(crate) origin: Option<(u32, Seq)>,
     pub(crate) presents: BTreeMap<LogId, Present>,
+    /// How many routes name it under which archived entries are held.
+    pub(crate) lent: u32,
     pub(crate) traffic: Traffic,
     /// None past the bound of channels of a room that have rates.
     pub(crate) rates: Option<Box<Rates>>,
@@ -226,8 +229,20 @@ impl Graph {
         sessions.flat_map(|session| session.wipe(owner)).collect()
     }
 
-    /// Takes the configured rooms, in place of those before.
-    pub(crate) fn declare(&mut self, rooms: Vec<Declared>) {
+    /// What rooms had before they were counted.
+    pub(crate) fn recall(&mut self, pasts: Vec<(RoomId, Vec<Mark>)>) {
+        for (room, past) in pasts {
+            let slot = self.room_of(room);
+            if let Some(depth) = slot.and_then(|slot| self.room_mut(slot).depth.as_mut()) {
+                depth.recall(past);
+            }
+        }
+    }
+
+    /// Takes the configured rooms, in place of those before. Those are said that have to be counted, from the publications
+    /// on that come `next`: what they had before has not been.
+    pub(crate) fn declare(&mut self, rooms: Vec<Declared>, next: Seq) -> Vec<Declared> {
+        let mut uncounted = Vec::new();
         self.by_name.clear();
         self.rooms.iter_mut().for_each(|room| room.declared = None);
         self.add_technical(Scope::Instance);
@@ -237,14 +252,16 @@ impl Graph {
             let slot = self.add_room(declared.id);
             self.by_name.insert((declared.account, declared.name.clone()), slot);
             let room = self.room_mut(slot);
-            if !declared.retention.is_empty() {
-                room.depth.get_or_insert_with(|| Depth::new(Vec::new()));
+            if !declared.retention.is_empty() && room.depth.is_none() {
+                room.depth = Some(Depth::from(next));
+                uncounted.push(declared.clone());
             }
             let offers = declared.history == History::Session;
             room.session =
                 room.session.take().filter(|_| offers).or_else(|| offers.then(SessionHistory::default));
             room.declared = Some(declared);
         }
+        uncounted
     }
 
     pub(crate) fn add_room(&mut self, id: RoomId) -> RoomSlot {
@@ -365,6 +382,7 @@ impl Graph {
             total: 0,
             origin: None,
             presents: BTreeMap::new(),
+            lent: 0,
             traffic: Traffic::default(),
             rates: None,
         };
@@ -405,11 +423,32 @@ impl Graph {
         slot.is_some_and(|slot| self.channel(*slot).published)
     }
 
+    /// A channel of an archived entry, for as long as that is held. If the log has nothing of it, it is none of its room's.
+    pub(crate) fn lend_channel(&mut self, route: &Route) -> ChannelSlot {
+        let room = self.add_room(route.room);
+        let slot = self.add_channel(room, route.channel.clone());
+        self.channel_mut(slot).lent += 1;
+        slot
+    }
+
+    /// An archived entry is held no more.
+    pub(crate) fn take_back_channel(&mut self, slot: ChannelSlot) {
+        let channel = self.channel_mut(slot);
+        channel.lent = channel.lent.saturating_sub(1);
+        self.drop_channel(slot);
+    }
+
     /// A reader of one channel went; a channel that nobody ever published in goes with its last.
     pub(crate) fn release_channel(&mut self, slot: ChannelSlot) {
         let channel = self.channel_mut(slot);
         channel.subscribers = channel.subscribers.saturating_sub(1);
-        if channel.subscribers == 0 && channel.place.is_none() && channel.presents.is_empty() {
+        self.drop_channel(slot);
+    }
+
+    fn drop_channel(&mut self, slot: ChannelSlot) {
+        let channel = self.channel_mut(slot);
+        let used = channel.subscribers > 0 || channel.lent > 0;
+        if !used && channel.place.is_none() && channel.presents.is_empty() {
             let key = (channel.room, channel.name.clone());
             self.by_channel.remove(&key);
             self.free.push(slot);

@@ -1,9 +1,9 @@
 //! What the bus is told: by connections, by links and sessions above it, and by the storage below it.
 
-use crate::{depth::Mark, producers::Producers, retained::RetainedTable};
+use crate::{producers::Producers, retained::RetainedTable};
 use bytes::Bytes;
 use riser_model::{
-    Archived, Binding, ConnectionId, CursorKey, CursorMove, CursorValue, Epoch, EpochSpan, Gap, LogId,
+    Archived, Binding, ConnectionId, CursorKey, CursorMove, CursorValue, Epoch, EpochSpan, Gap, LogId, Mark,
     Principal, Room, RoomId, Route, RouteNumber, Run, Selected, Seq, ShareChange, Wall,
     door::{Ask, Code},
     event::{Scope, SystemEvent},
@@ -189,8 +189,11 @@ pub enum Input {
         /// Rooms that are not named are not in it.
         rooms: BTreeMap<RoomId, Archived>,
     },
-    /// What route numbers mean under which archived entries come from here on.
+    /// What route numbers mean in the answer to a read that comes next: there, and nowhere else. Numbers that an answer
+    /// before had are no others while what it brought may be held.
     ArchivedRoutes(Vec<(RouteNumber, Route)>),
+    /// How much of which room was there, oldest first, when that was asked.
+    Pasts(Vec<(RoomId, Vec<Mark>)>),
     /// The configuration changed.
     Reconfigured {
         /// The rooms, all of them.

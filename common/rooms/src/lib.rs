@@ -52,7 +52,6 @@ mod warm;
 pub use behind::EdgeSessions;
 pub use bus::Bus;
 pub use config::Config;
-pub use depth::Mark;
 pub use input::{Append, Ingest, Input, Latest, Start};
 pub use outcomes::Outcomes;
 pub use output::{Output, Placed, Wake};

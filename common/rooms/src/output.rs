@@ -2,7 +2,7 @@
 
 use crate::retained::Changes;
 use riser_model::{
-    Batch, ConnectionId, Epoch, Read, RoomId, Seq,
+    Batch, ConnectionId, Epoch, Read, Room, RoomId, Seq,
     door::{Code, Tell},
 };
 use std::collections::BTreeMap;
@@ -63,6 +63,8 @@ pub enum Output {
     /// These rooms are archived, and no other; each shows nothing up to that seq any more. Answered by `Archived`,
     /// whenever there is something to say.
     Archive(BTreeMap<RoomId, Seq>),
+    /// How much of these rooms is there is to be counted: how much of it they keep is new. Answered by `Pasts`.
+    Count(Vec<Room>),
     /// A connection published or subscribed in a room for the first time.
     Joined {
         /// Which.

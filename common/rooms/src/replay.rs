@@ -10,7 +10,7 @@ use crate::{
     subscription::{Scope, Subscription, View},
     tail::{Block, Found},
 };
-use riser_model::{Gap, Principal, Run, Selected, Seq, SubscriptionId, Time};
+use riser_model::{Gap, Principal, RouteNumber, Run, Selected, Seq, SubscriptionId, Time};
 use riser_wire::entry::{Body, Kind, frames};
 use std::collections::{BTreeSet, VecDeque};
 
@@ -76,7 +76,12 @@ pub(crate) struct Held {
     pub(crate) arrival: u64,
     /// For whom it was read; none means for everybody.
     readers: Option<BTreeSet<SubscriptionId>>,
+    /// The numbers that are known for it alone.
+    pub(crate) archived: Vec<RouteNumber>,
 }
+
+/// About what a route takes that is known for one chunk alone.
+const ROUTE_BYTES: usize = 512;
 
 impl Held {
     /// Indexes what was read. Holes between the runs that were not passed over become gaps, as `missing` words them.
@@ -88,7 +93,8 @@ impl Held {
         missing: impl Fn(Seq, Seq) -> Vec<Gap>,
         arrival: u64,
     ) -> Option<Self> {
-        let mut held = Self { from, pieces: Vec::new(), bytes: 0, arrival, readers: None };
+        let mut held =
+            Self { from, pieces: Vec::new(), bytes: 0, arrival, readers: None, archived: Vec::new() };
         let mut skips = found.skips.into_iter().peekable();
         for run in found.chunk.runs {
             let piece = match run {
@@ -109,6 +115,11 @@ impl Held {
     /// The same, with what may concern these subscriptions only.
     pub(crate) fn with_readers(self, readers: BTreeSet<SubscriptionId>) -> Self {
         Self { readers: Some(readers), ..self }
+    }
+
+    /// The same, with numbers that are forgotten with it.
+    pub(crate) fn with_routes(self, archived: Vec<RouteNumber>) -> Self {
+        Self { bytes: self.bytes + archived.len() * ROUTE_BYTES, archived, ..self }
     }
 
     fn push(&mut self, piece: Piece, missing: &impl Fn(Seq, Seq) -> Vec<Gap>) {

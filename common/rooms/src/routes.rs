@@ -34,8 +34,8 @@ pub(crate) struct Routes {
     numbers: BTreeMap<Arc<Route>, RouteNumber>,
     /// How many each room has.
     counts: BTreeMap<RoomId, u32>,
-    /// What the numbers mean under which an archive's reader hands out routes, without the bit that tells them apart.
-    archived: Vec<Option<Known>>,
+    /// What the numbers mean under which an archive's reader hands out routes, while something is held that has them.
+    archived: BTreeMap<RouteNumber, Known>,
     origins: Vec<Option<(LogId, Epoch)>>,
     origin_numbers: BTreeMap<(LogId, Epoch), u32>,
     written: Written,
@@ -84,17 +84,30 @@ impl Routes {
     pub(crate) fn known(&self, number: RouteNumber) -> Option<&Known> {
         match number.0 & RouteNumber::ARCHIVED {
             0 => self.known.get(number.0 as usize)?.as_ref(),
-            _ => self.archived.get((number.0 & !RouteNumber::ARCHIVED) as usize)?.as_ref(),
+            _ => self.archived.get(&number),
         }
     }
 
-    /// Takes a route that an archive's reader hands out.
-    pub(crate) fn know_archived(&mut self, number: RouteNumber, route: Route, channel: ChannelSlot) {
-        let place = (number.0 & !RouteNumber::ARCHIVED) as usize;
-        // They come in order, without a hole: whoever says another number does not make this list long.
-        if place <= self.archived.len() {
-            put(&mut self.archived, place, Known { route: Arc::new(route), channel });
-        }
+    /// Takes a route that an archive's reader hands out. The channel of what had the number before, if it was given.
+    pub(crate) fn know_archived(
+        &mut self,
+        number: RouteNumber,
+        route: Route,
+        channel: ChannelSlot,
+    ) -> Option<ChannelSlot> {
+        let known = Known { route: Arc::new(route), channel };
+        self.archived.insert(number, known).map(|before| before.channel)
+    }
+
+    /// Nothing is held any more that has this number. Its channel.
+    pub(crate) fn forget_archived(&mut self, number: RouteNumber) -> Option<ChannelSlot> {
+        self.archived.remove(&number).map(|known| known.channel)
+    }
+
+    /// How many there are that an archive's reader has handed out.
+    #[cfg(test)]
+    pub(crate) fn archived(&self) -> usize {
+        self.archived.len()
     }
 
     /// Gives a new route its number.

@@ -491,7 +491,10 @@ impl Bus {
     /// Takes a new configuration: rights are looked up again, and filters over all rooms meet the new ones.
     pub(crate) fn reconfigure(&mut self, rooms: Vec<Room>, bindings: Vec<Binding>) {
         let before = self.graph.archived();
-        self.graph.declare(rooms);
+        let uncounted = self.graph.declare(rooms, self.chain.committed.next());
+        if !uncounted.is_empty() {
+            self.outputs.push_back(Output::Count(uncounted));
+        }
         self.archive_anew(&before);
         self.bindings = bindings;
         self.say_archived();

@@ -159,8 +159,11 @@ impl RoomScope {
     pub(crate) fn meets(&mut self, graph: &Graph, principal: &Principal, channel: &Channel) -> bool {
         const YES: u8 = 1;
         const NO: u8 = 2;
-        let Some(place) = channel.place else { return false };
-        let place = place as usize;
+        let Some(place) = channel.place.map(|place| place as usize) else {
+            // Only the archive has anything of it.
+            let name = &channel.name;
+            return self.filter.matches(name) && topics::readable(graph, principal, channel.room, name);
+        };
         if self.verdicts.len() <= place {
             self.verdicts.resize(graph.room(channel.room).channels.len().max(place + 1), 0);
         }

@@ -9,10 +9,11 @@ use archiving::Archiving;
 use riser_log::{
     Committed, Decision, Disk, Fold, Index, Pacer, Reader, Refused, Status, Waiting, Writer,
     archive::{Archive, ArchiveReader, ArchiveStatus},
+    pasts,
 };
 use riser_model::{
-    Archived, Batch, CursorKey, CursorValue, Gap, Read, RoomId, Route, RouteNumber, Selected, Seq, Wall,
-    door::Code,
+    Archived, Batch, CursorKey, CursorValue, Gap, Mark, Read, Room, RoomId, Route, RouteNumber, Selected,
+    Seq, Wall, door::Code,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -76,6 +77,8 @@ pub enum Answer {
     },
     /// What route numbers mean under which archived entries come from here on.
     Routes(Vec<(RouteNumber, Route)>),
+    /// How much of which room is there, oldest first.
+    Pasts(Vec<(RoomId, Vec<Mark>)>),
     /// The archive took a step, or could not.
     Archived {
         /// From where on it has everything of which room that the log has not.
@@ -152,8 +155,20 @@ impl Storage {
 
     /// Reads. Answered by `Read`.
     pub fn read(&self, ticket: u64, read: Read) {
-        self.workers.read(ticket, read);
+        self.workers.read(Asked::Read(ticket, read));
     }
+
+    /// Counts how much of these rooms is there. Answered by `Pasts`.
+    pub fn count(&self, rooms: Vec<Room>) {
+        self.workers.read(Asked::Count(rooms));
+    }
+}
+
+/// What the reading worker is asked.
+#[derive(Debug)]
+enum Asked {
+    Read(u64, Read),
+    Count(Vec<Room>),
 }
 
 /// What the committing worker does before it looks what else was ordered.
@@ -373,6 +388,16 @@ impl<D: Disk, A: Fn(Answer)> Reading<D, A> {
             tracing::warn!(%error, "the log's index could not be told what a segment holds");
             false
         })
+    }
+
+    fn answer(&mut self, asked: &Asked) {
+        match asked {
+            Asked::Read(ticket, read) => self.perform(*ticket, read),
+            Asked::Count(rooms) => {
+                let pasts = pasts(rooms, &self.reader, self.archived.as_mut());
+                (self.answer)(Answer::Pasts(pasts));
+            }
+        }
     }
 
     fn perform(&mut self, ticket: u64, read: &Read) {

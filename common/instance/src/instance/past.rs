@@ -7,8 +7,8 @@
 use super::{Instance, OWN_READS, Output, log_failing, refusal};
 use bytes::Bytes;
 use riser_model::{
-    ClientId, ConnectionId, Filter, Interest, Now, Position, Principal, Read, Right, RoomId, RoomKind, Route,
-    RouteNumber, Run, Selected, Selection, Seq,
+    ClientId, ConnectionId, Filter, Gap, Interest, Now, Position, Principal, Read, Right, RoomId, RoomKind,
+    Route, RouteNumber, Run, Selected, Selection, Seq,
     door::{Code, Refusal, Target, Tell},
     look::{Edit, Past, PastEntry, PastWanted, Seen},
 };
@@ -20,6 +20,8 @@ use std::{collections::BTreeMap, sync::Arc};
 const PAGE_BYTES_MAX: usize = 1 << 20;
 /// Reads for one page: after that it ends with where to go on.
 const READS_MAX: u32 = 32;
+/// Gaps in one page: after that it ends in the same way.
+const GAPS_MAX: usize = 100;
 /// What is asked of the past by all connections at once, and by those of one client.
 const ASKED_MAX: usize = 256;
 const ASKED_BY_ONE_MAX: usize = 8;
@@ -78,11 +80,25 @@ struct Page {
     /// Nothing older is shown.
     from: Seq,
     found: Vec<PastEntry>,
+    gaps: Vec<Gap>,
     bytes: usize,
     reads: u32,
 }
 
 impl Page {
+    /// Takes what is gone of what it has not looked at yet.
+    fn lose(&mut self, runs: &[Run]) {
+        for run in runs.iter().rev() {
+            let Run::Gap(gap) = run else { continue };
+            let (from, to) = (gap.from.max(self.from), gap.to.min(self.before.prev()));
+            match self.gaps.last_mut() {
+                _ if from > to => {}
+                Some(newer) if newer.cause == gap.cause && newer.from == to.next() => newer.from = from,
+                _ => self.gaps.push(Gap { from, to, cause: gap.cause }),
+            }
+        }
+    }
+
     fn is_full(&self) -> bool {
         self.found.len() >= self.most || self.bytes >= PAGE_BYTES_MAX
     }
@@ -120,8 +136,8 @@ impl Instance {
             Some(_) => return Err(not_here()),
         };
         let Some(from) = self.bus.past_from(room).filter(|from| *from < before) else { return Ok(None) };
-        let (most, found) = (most as usize, Vec::new());
-        Ok(Some((room, Page { channels, before, most, from, found, bytes: 0, reads: 0 })))
+        let (most, found, gaps) = (most as usize, Vec::new(), Vec::new());
+        Ok(Some((room, Page { channels, before, most, from, found, gaps, bytes: 0, reads: 0 })))
     }
 
     /// Whether it is a place of this log that was given out.
@@ -193,6 +209,7 @@ impl Instance {
         page.reads += 1;
         let down_to = found.chunk.runs.first().map_or(found.chunk.next, Run::first);
         let mut piece = Vec::new();
+        page.lose(&found.chunk.runs);
         for run in &found.chunk.runs {
             let Run::Entries { first, entries, .. } = run else { continue };
             for (n, frame) in frames(entries).map_while(Result::ok).enumerate() {
@@ -221,15 +238,18 @@ impl Instance {
             page.found.last().map(|oldest| oldest.entry)
         } else if down_to <= page.from {
             None
-        } else if !went_on || page.reads >= READS_MAX {
+        } else if !went_on || page.reads >= READS_MAX || page.gaps.len() >= GAPS_MAX {
             Some(self.bus.position(down_to.min(page.before)))
         } else {
             page.before = down_to;
             return self.read_past(asked);
         };
-        let mut entries = std::mem::take(&mut page.found);
+        let (mut entries, mut gaps) = (std::mem::take(&mut page.found), std::mem::take(&mut page.gaps));
         entries.reverse();
-        self.answer_past(asked.connection, asked.id, Ok(Seen::Past(Past { entries, next })));
+        gaps.reverse();
+        // What is before the next page's end is told there.
+        gaps.retain(|gap| next.is_none_or(|next| gap.from >= next.seq));
+        self.answer_past(asked.connection, asked.id, Ok(Seen::Past(Past { entries, gaps, next })));
     }
 
     /// An entry as somebody may see it.

@@ -35,6 +35,7 @@ impl Instance {
             // The rooms have said so on their technical channels.
             BusOutput::Joined { .. } | BusOutput::Left { .. } => self.readiness.is_due = true,
             BusOutput::Settled { connection } => self.settled(connection, now),
+            BusOutput::Count(rooms) => self.outputs.push_back(Output::Count(rooms)),
             BusOutput::Archive(rooms) => self.outputs.push_back(Output::Archive(rooms)),
             BusOutput::Retained(changes) => self.outputs.push_back(Output::Retained(changes)),
             BusOutput::Persist { ticket, batch, connections } => {

@@ -4,7 +4,8 @@ use crate::world::*;
 use riser_gate::directory::client_id;
 use riser_instance::Input;
 use riser_model::{
-    AccountId, ClientId, ConnectionId, Epoch, LogId, Position, RoomId, Route, RouteNumber, Seq, Stamp,
+    AccountId, Cause, ClientId, ConnectionId, Epoch, Gap, LogId, Position, RoomId, Route, RouteNumber, Seq,
+    Stamp,
     door::{Ask, Code, Tell},
     look::{Edit, Look, Past, PastWanted, Seen},
 };
@@ -120,6 +121,33 @@ fn pages_go_backwards_through_the_past_without_hole_or_double() {
     let some = page(&mut world, C1, ("cellar", "news"), None, 3).unwrap();
     assert_eq!(texts(&some), ["3", "4", "5"], "of one channel");
     assert_eq!(page(&mut world, C1, ("cellar", "none"), None, 3), Ok(Past::default()));
+}
+
+#[test]
+fn what_is_gone_between_the_entries_of_a_page_is_told_there_and_once() {
+    let mut world = world();
+    let all = page(&mut world, C1, ("cellar", "#"), None, 100).unwrap();
+    assert_eq!(all.gaps, []);
+    let lost = [all.entries[1].entry.seq, all.entries[2].entry.seq, all.entries[4].entry.seq];
+    world.damaged = lost.to_vec();
+    for most in 1..8 {
+        let (mut found, mut gaps, mut before) = (Vec::new(), Vec::new(), None);
+        loop {
+            let past = page(&mut world, C1, ("cellar", "#"), before, most).unwrap();
+            let between = |gap: &Gap| past.next.is_none_or(|next| gap.from >= next.seq);
+            assert!(past.gaps.iter().all(between), "{past:?}");
+            found.splice(0..0, texts(&past));
+            gaps.splice(0..0, past.gaps);
+            before = past.next;
+            if before.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, ["1", "4", "6"]);
+        let told: Vec<Seq> = gaps.iter().flat_map(|gap| (gap.from.0..=gap.to.0).map(Seq)).collect();
+        assert_eq!(told, lost, "{most} a page");
+        assert!(gaps.iter().all(|gap| gap.cause == Cause::Damage));
+    }
 }
 
 #[test]

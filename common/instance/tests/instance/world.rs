@@ -10,8 +10,8 @@ use riser_gate::{
 use riser_instance::{Input, Instance, LogFold, Output, Wanted};
 use riser_log::Fold;
 use riser_model::{
-    AccountId, Audited, Batch, Chunk, ConnectionId, Epoch, EpochSpan, History, LogId, Now, Read, Right, Room,
-    RoomKind, Route, RouteNumber, Run, Seq, Time, Wall,
+    AccountId, Audited, Batch, Cause, Chunk, ConnectionId, Epoch, EpochSpan, Gap, History, LogId, Now, Read,
+    Right, Room, RoomKind, Route, RouteNumber, Run, Seq, Time, Wall,
     door::{Ask, Code, Credential, Intake, SessionRequest, Tell},
 };
 use riser_rooms::{Bus, Config, Input as BusInput, RetainedTable, Start};
@@ -50,6 +50,8 @@ pub struct World {
     reads: Vec<(u64, Read)>,
     /// What is on disk, oldest first.
     stored: Vec<(Seq, Bytes, u32)>,
+    /// Batches that cannot be read any more, by their first seq.
+    pub damaged: Vec<Seq>,
     next: Seq,
 }
 
@@ -117,6 +119,7 @@ impl World {
             routes,
             disk: LogFold::default(),
             reads: Vec::new(),
+            damaged: Vec::new(),
             stored: Vec::new(),
             next,
         }
@@ -193,6 +196,7 @@ impl World {
                 | Output::Committed { .. }
                 | Output::Retained(_)
                 | Output::Archive(_)
+                | Output::Count(_)
                 | Output::Refused { .. } => {}
             }
         }
@@ -264,11 +268,12 @@ impl World {
                     self.stored.iter().rev().find(|(first, ..)| *first < before).into_iter().collect()
                 }
             };
-            let runs = runs.into_iter().map(|(first, entries, count)| Run::Entries {
-                first: *first,
-                count: *count,
-                epoch: Epoch(1),
-                entries: entries.clone(),
+            let runs = runs.into_iter().map(|(first, entries, count)| {
+                if self.damaged.contains(first) {
+                    let to = first.plus(u64::from(*count)).prev();
+                    return Run::Gap(Gap { from: *first, to, cause: Cause::Damage });
+                }
+                Run::Entries { first: *first, count: *count, epoch: Epoch(1), entries: entries.clone() }
             });
             let found = Chunk { runs: runs.collect(), next: self.next }.into();
             self.input(Input::Rooms(BusInput::Read { ticket, found }));

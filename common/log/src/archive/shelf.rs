@@ -1,8 +1,8 @@
 //! Reads an archive: what archived rooms had in seqs that the log has let go of.
 //!
 //! What always holds: every seq that is asked for is answered, by entries, by a gap with its cause, or as one that
-//! belongs to no archived room. Entries come with route numbers of the reader's own ([`RouteNumber::ARCHIVED`]): the
-//! log gives a number anew when no entry of it uses it any more.
+//! belongs to no archived room. Entries come with route numbers of the reader's own ([`RouteNumber::ARCHIVED`]), of each
+//! answer its own: so nobody has to remember whatever was once read.
 
 use super::since::Since;
 use super::volume::{Directory, Found, Head, Name, Opened, routes};
@@ -94,14 +94,15 @@ pub struct ArchiveReader<D: Disk> {
     disk: D,
     shelf: Arc<Shelf>,
     listings: VecDeque<(Name, Arc<Footer>)>,
+    /// The numbers of the answer at hand.
     numbers: HashMap<Route, RouteNumber>,
-    fresh: Vec<(RouteNumber, Route)>,
+    given: u32,
 }
 
 impl<D: Disk> ArchiveReader<D> {
     pub(crate) fn new(disk: D, shelf: Arc<Shelf>) -> Self {
-        let (listings, numbers, fresh) = Default::default();
-        Self { disk, shelf, listings, numbers, fresh }
+        let (listings, numbers) = Default::default();
+        Self { disk, shelf, listings, numbers, given: 0 }
     }
 
     /// From where on there is everything of which room.
@@ -109,16 +110,22 @@ impl<D: Disk> ArchiveReader<D> {
         self.shelf.contents().rooms.clone()
     }
 
-    /// What numbers mean that were not handed out before: to be told before what was read.
+    /// What numbers mean in what was read last: to be told before it. They come again when 2^31 others were given.
     pub fn take_routes(&mut self) -> Vec<(RouteNumber, Route)> {
-        std::mem::take(&mut self.fresh)
+        self.numbers.drain().map(|(route, number)| (number, route)).collect()
     }
 
-    /// What each volume holds, newest first, of those that end before `end`; of one that cannot be read nothing.
-    pub fn footers(&mut self, end: Seq) -> Vec<Arc<Footer>> {
+    /// Shows what each volume holds, newest first, of those that end before `end`, as long as `each` wants more; of one that
+    /// cannot be read nothing.
+    pub fn visit(&mut self, end: Seq, mut each: impl FnMut(&Footer) -> bool) {
         let contents = self.shelf.contents();
-        let before = contents.volumes.iter().rev().filter(|volume| volume.name.last < end);
-        before.filter_map(|volume| self.listing(volume).ok().flatten()).collect()
+        for volume in contents.volumes.iter().rev().filter(|volume| volume.name.last < end) {
+            if let Ok(Some(footer)) = self.listing(volume)
+                && !each(&footer)
+            {
+                return;
+            }
+        }
     }
 
     /// Does what is asked where the log has it, and where it has not for rooms that are archived there. An answer brings
@@ -129,6 +136,7 @@ impl<D: Disk> ArchiveReader<D> {
         read: &Read,
         index: &mut dyn Index,
     ) -> Result<Selected, ReadError> {
+        self.numbers.clear();
         match read {
             Read::All { .. } => log.perform(read, index),
             Read::Of { from, max_bytes, of } => {
@@ -192,7 +200,7 @@ impl<D: Disk> ArchiveReader<D> {
                 if from > at {
                     found.skip(at, from.prev());
                 }
-                if from <= to { self.read(volume, from, to, bytes_max, &mut found) } else { Ok(()) }
+                if from <= to { self.read(volume, from, to, bytes_max, of, &mut found) } else { Ok(()) }
             });
             looks += 1;
             if self.is_lost(part, volume, at)? {
@@ -215,10 +223,8 @@ impl<D: Disk> ArchiveReader<D> {
             }
             let at = end.prev();
             let Some(volume) = find(volumes, at) else {
-                // A hole: what is before it.
                 let below = volumes.iter().rev().map(|volume| volume.name.last).find(|last| *last < at);
-                end = below.unwrap_or_default().next();
-                continue;
+                return Ok(gone(below.unwrap_or_default().next(), at, Cause::HubQuota, before));
             };
             let mut found = None;
             let part = self.newest(volume, at, of).and_then(|part| {
@@ -227,13 +233,13 @@ impl<D: Disk> ArchiveReader<D> {
                     return Ok(());
                 };
                 let mut answer = Answer::new(from);
-                self.read(volume, from, to, usize::MAX, &mut answer)?;
+                self.read(volume, from, to, usize::MAX, of, &mut answer)?;
                 end = from;
                 found = Some(answer).filter(|answer| !answer.selected.chunk.runs.is_empty());
                 Ok(())
             });
             if self.is_lost(part, volume, at)? {
-                end = volume.name.first;
+                return Ok(gone(volume.name.first, at, Cause::Damage, before));
             }
             if let Some(mut answer) = found {
                 let next = answer.next();
@@ -304,6 +310,7 @@ impl<D: Disk> ArchiveReader<D> {
         from: Seq,
         to: Seq,
         bytes_max: usize,
+        of: &Interest,
         found: &mut Answer,
     ) -> io::Result<()> {
         let mut offset = match self.listing(volume)? {
@@ -322,7 +329,7 @@ impl<D: Disk> ArchiveReader<D> {
                     if directory.first > found.next() {
                         found.gap(found.next(), directory.first.prev().min(to), Cause::Damage);
                     }
-                    self.take(&directory, &entries, to, found);
+                    self.take(&directory, &entries, to, of, found);
                 }
                 Found::Other { next } => offset = next,
                 Found::End => found.gap(found.next(), to, Cause::Damage),
@@ -332,7 +339,7 @@ impl<D: Disk> ArchiveReader<D> {
     }
 
     /// Takes what a piece says of what comes next, up to `to`.
-    fn take(&mut self, piece: &Directory, entries: &Bytes, to: Seq, found: &mut Answer) {
+    fn take(&mut self, piece: &Directory, entries: &Bytes, to: Seq, of: &Interest, found: &mut Answer) {
         let to = piece.last.min(to);
         let known = routes(piece);
         let mut gaps = piece.gaps.iter().peekable();
@@ -346,7 +353,11 @@ impl<D: Disk> ArchiveReader<D> {
             let mut run: Option<(Seq, u32, Vec<u8>)> = None;
             while let Ok((frame, next)) = Frame::read(&bytes, at) {
                 if seq >= found.next() && seq <= to {
-                    let number = known.get(&frame.route).map(|route| self.number(route));
+                    // What concerns nobody for whom it is read has no number there.
+                    let route = known
+                        .get(&frame.route)
+                        .filter(|route| of.meets(route.room, &route.channel, seq, frame.wall()));
+                    let number = route.map(|route| self.number(route));
                     let (_, count, copied) = run.get_or_insert_with(|| (seq, 0, Vec::new()));
                     let begins = copied.len();
                     copied.extend_from_slice(bytes.get(at..next).unwrap_or_default());
@@ -371,10 +382,10 @@ impl<D: Disk> ArchiveReader<D> {
         if let Some(number) = self.numbers.get(route) {
             return *number;
         }
-        // Memory ends long before the numbers do; the last is `RouteNumber::NONE`.
-        let number = RouteNumber(RouteNumber::ARCHIVED | self.numbers.len() as u32);
+        // The last is `RouteNumber::NONE`.
+        self.given = (self.given + 1) % (RouteNumber::ARCHIVED - 1);
+        let number = RouteNumber(RouteNumber::ARCHIVED | self.given);
         self.numbers.insert(route.clone(), number);
-        self.fresh.push((number, route.clone()));
         number
     }
 }
@@ -382,6 +393,16 @@ impl<D: Disk> ArchiveReader<D> {
 fn find(volumes: &[Arc<Volume>], seq: Seq) -> Option<&Arc<Volume>> {
     let after = volumes.partition_point(|volume| volume.name.first <= seq);
     volumes.get(after.checked_sub(1)?).filter(|volume| volume.name.last >= seq)
+}
+
+/// These are gone, and what comes after them before `before` was passed over.
+fn gone(from: Seq, to: Seq, cause: Cause, before: Seq) -> Selected {
+    let mut answer = Answer::new(from);
+    answer.gap(from, to, cause);
+    if to.next() < before {
+        answer.skip(to.next(), before.prev());
+    }
+    answer.selected
 }
 
 /// What a read has brought so far, without a hole.

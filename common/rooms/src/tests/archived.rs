@@ -6,7 +6,7 @@ use super::{
 };
 use crate::Input;
 use riser_model::{
-    Archived, Cause, History, Retention, RoomId, RouteNumber, Seq, SubscriptionId, Wall,
+    Archived, Cause, History, Quota, Retention, RoomId, RouteNumber, Seq, SubscriptionId, Wall,
     door::{Ask, Completeness, Flow, From, Push},
 };
 
@@ -35,9 +35,6 @@ fn archive(world: &mut World, oldest: u64) {
     world.storage.archived = [(id("a"), Seq(oldest))].into();
     let archived = Archived { oldest: Seq(oldest), oldest_at: Wall(oldest as i64) };
     world.input(Input::Archived { rooms: [(id("a"), archived)].into() });
-    let routes = world.storage.routes.iter();
-    let routes = routes.map(|(n, route)| (RouteNumber(n.0 | RouteNumber::ARCHIVED), route.clone())).collect();
-    world.input(Input::ArchivedRoutes(routes));
 }
 
 #[test]
@@ -188,4 +185,43 @@ fn a_room_that_is_archived_anew_shows_nothing_of_what_was_archived_before_whatev
     let subscribed = world.subscribe(5, 1, in_room("a", "#"), From::After(at(1, 80)), Flow::Credit);
     assert_eq!(subscribed.completeness, Completeness::Full);
     assert_eq!(world.payloads(5), numbers(40..60));
+}
+
+#[test]
+fn channels_that_only_the_archive_has_are_read_and_count_nowhere_and_are_forgotten_when_they_were() {
+    let mut world = World::new(small());
+    world.rooms[0].archive = true;
+    world.rooms[0].quota = Quota { channels: Some(41), ..Quota::default() };
+    let rooms = world.rooms.clone();
+    world.input(Input::Reconfigured { rooms, bindings: vec![] });
+    world.open(1);
+    for n in 0..40 {
+        world.publish(1, &[(&format!("a/{n}"), &n.to_string())]);
+    }
+    world.publish(1, &[("b/x", "0")]);
+    archive(&mut world, 1);
+    world.trim(41, vec![]);
+    // After a start the log says nothing of them.
+    let kept = world.storage.routes.split_off(&RouteNumber(40));
+    world.storage.gone = std::mem::replace(&mut world.storage.routes, kept);
+    world.restart(riser_model::Epoch(2));
+    archive(&mut world, 1);
+    world.open(1);
+    world.open(2);
+    for (id, topic) in [(1, "#"), (2, "7"), (3, "+")] {
+        world.subscribe(2, id, in_room("a", topic), From::Start, Flow::Credit);
+    }
+    let pushes = world.all(2);
+    let of = |n: u32| -> Vec<String> {
+        let all = pushes.iter().filter_map(delivery).filter(|one| one.subscription.0 == n);
+        all.map(|one| payload(&one.content.body)).collect()
+    };
+    assert_eq!((of(1), of(2), of(3)), (numbers(0..40), numbers(7..8), numbers(0..40)));
+    assert_eq!(world.bus.statistics().rooms.iter().find(|room| room.id == id("a")).unwrap().channels, 0);
+    let new: Vec<String> = (100..141).map(|n| format!("a/{n}")).collect();
+    for topic in &new {
+        world.publish(1, &[(topic, "new")]);
+    }
+    assert_eq!(world.payloads(2).len(), 82, "the room's quota has space for all of them");
+    assert_eq!(world.bus.routes.archived(), 0, "nothing of what was read is known any more");
 }

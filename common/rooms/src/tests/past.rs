@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{Config, Input};
 use riser_model::{
-    Cause, Read, Retention, Seq, SubscriptionId,
+    Cause, Mark, Read, Retention, Seq, SubscriptionId, Wall,
     door::{Ask, Completeness, Flow, From, Push, Showing},
 };
 
@@ -88,4 +88,34 @@ fn the_more_read_the_past_the_less_each_is_read_at_once() {
     assert_eq!(asked.len(), 10);
     assert!(asked.is_sorted_by(|a, b| a >= b) && asked[0] > 2 * asked[3], "{asked:?}");
     assert_eq!(asked[9], 32 << 10, "however many they are");
+}
+
+#[test]
+fn a_retention_that_is_new_hides_what_is_older_as_soon_as_that_is_counted() {
+    let mut world = World::new(small());
+    world.open(1);
+    for n in 0..60 {
+        world.publish(1, &[("a/x", &n.to_string())]);
+    }
+    world.rooms[0].retention = Retention { count: Some(20), ..Retention::default() };
+    let rooms = world.rooms.clone();
+    world.input(Input::Reconfigured { rooms: rooms.clone(), bindings: vec![] });
+    assert_eq!(world.counted, [world.rooms[0].id]);
+    for n in 60..65 {
+        world.publish(1, &[("a/x", &n.to_string())]);
+    }
+    let id = world.rooms[0].id;
+    let mark = |last, count| Mark { last: Seq(last), count, bytes: 100, newest: Wall(5) };
+    // The newest part reaches into what it has counted itself.
+    world.input(Input::Pasts(vec![(id, vec![mark(20, 20), mark(40, 20), mark(55, 15), mark(62, 7)])]));
+    world.open(2);
+    world.subscribe(2, 1, in_room("a", "#"), From::Start, Flow::Credit);
+    assert_eq!(world.payloads(2), numbers(40..65), "at least twenty, and no part more than that takes");
+    // Once it counts, it counts.
+    world.input(Input::Reconfigured { rooms, bindings: vec![] });
+    world.input(Input::Pasts(vec![(id, vec![mark(64, 1000)])]));
+    assert_eq!(world.counted.len(), 1);
+    world.open(3);
+    world.subscribe(3, 1, in_room("a", "#"), From::Start, Flow::Credit);
+    assert_eq!(world.payloads(3), numbers(40..65));
 }

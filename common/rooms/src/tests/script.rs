@@ -96,6 +96,8 @@ pub(super) struct World {
     /// What a table on disk was to have.
     pub(super) retained: Vec<Changes>,
     pub(super) archive: BTreeMap<RoomId, Seq>,
+    /// Of which rooms it was to be counted how much is there.
+    pub(super) counted: Vec<RoomId>,
     pub(super) rooms: Vec<Room>,
     pub(super) config: Config,
     pub(super) tickets: u64,
@@ -127,6 +129,7 @@ impl World {
             events: Vec::new(),
             retained: Vec::new(),
             archive: Default::default(),
+            counted: Vec::new(),
             rooms,
             config,
             tickets: 0,
@@ -159,6 +162,7 @@ impl World {
                 Output::Committed { through } => assert_eq!(through, self.bus.committed()),
                 Output::Retained(changes) => self.retained.push(changes),
                 Output::Archive(rooms) => self.archive = rooms,
+                Output::Count(rooms) => self.counted.extend(rooms.into_iter().map(|room| room.id)),
                 Output::Joined { .. } | Output::Left { .. } | Output::Settled { .. } => {
                     self.events.push(output);
                 }
@@ -241,6 +245,10 @@ impl World {
 
     pub(super) fn read_one(&mut self) -> bool {
         let Some((ticket, found)) = self.storage.read() else { return false };
+        let routes = std::mem::take(&mut self.storage.lent_routes);
+        if !routes.is_empty() {
+            self.input(Input::ArchivedRoutes(routes));
+        }
         self.input(Input::Read { ticket, found });
         true
     }

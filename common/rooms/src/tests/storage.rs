@@ -40,6 +40,11 @@ pub(super) struct Storage {
     pub(super) saved: Saved,
     /// From where on an archive has what is gone, by room.
     pub(super) archived: BTreeMap<RoomId, Seq>,
+    /// What the numbers of the archive's last answer mean, and how many there were of all.
+    pub(super) lent_routes: Vec<(RouteNumber, Route)>,
+    lent: u32,
+    /// Routes that the archive alone has.
+    pub(super) gone: BTreeMap<RouteNumber, Route>,
     /// It cannot tell what concerns whom.
     pub(super) blunt: bool,
     /// How many entries it read for others than links.
@@ -199,7 +204,14 @@ impl Storage {
             let mut bytes = entries.to_vec();
             let mut at = 0;
             while let Ok((frame, next)) = Frame::read(entries, at) {
-                set_route(&mut bytes, at, RouteNumber(frame.route.0 | RouteNumber::ARCHIVED));
+                let route = self.routes.get(&frame.route).or_else(|| self.gone.get(&frame.route)).cloned();
+                let number = route.map(|route| {
+                    self.lent += 1;
+                    let number = RouteNumber(self.lent | RouteNumber::ARCHIVED);
+                    self.lent_routes.push((number, route));
+                    number
+                });
+                set_route(&mut bytes, at, number.unwrap_or(RouteNumber::NONE));
                 at = next;
             }
             *entries = bytes.into();
@@ -230,7 +242,8 @@ impl Storage {
         let entry = &self.entries[seq.0 as usize - 1];
         let (frame, _) = Frame::read(&entry.frame, 0).unwrap();
         let meets = |route: &Route| of.meets(route.room, &route.channel, seq, frame.wall());
-        self.blunt || self.routes.get(&entry.route).is_some_and(meets)
+        let route = self.routes.get(&entry.route).or_else(|| self.gone.get(&entry.route));
+        self.blunt || route.is_some_and(meets)
     }
 
     fn select(&self, from: Seq, to: Seq, max_bytes: usize, of: &Interest) -> Selected {

@@ -2,11 +2,10 @@
 //! what was ordered and not committed by then is gone.
 
 use super::{
-    Answer, Committing, Order, Pause, Reading,
+    Answer, Asked, Committing, Order, Pause, Reading,
     archiving::{self, Archiving, Next},
 };
 use riser_log::{Disk, Fold};
-use riser_model::Read;
 use std::{io, time::Duration};
 use tokio::{
     sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
@@ -23,7 +22,7 @@ const READ_TAKES: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(super) struct Workers {
     orders: UnboundedSender<Order>,
-    reads: UnboundedSender<(u64, Read)>,
+    reads: UnboundedSender<Asked>,
     archive: UnboundedSender<archiving::Order>,
     _tasks: JoinSet<()>,
 }
@@ -57,8 +56,8 @@ impl Workers {
         let _ = self.archive.send(order);
     }
 
-    pub(super) fn read(&self, ticket: u64, read: Read) {
-        let _ = self.reads.send((ticket, read));
+    pub(super) fn read(&self, asked: Asked) {
+        let _ = self.reads.send(asked);
     }
 }
 
@@ -104,10 +103,10 @@ async fn archive<D: Disk, A: Fn(Answer)>(
     }
 }
 
-async fn read<D: Disk, A: Fn(Answer)>(mut reading: Reading<D, A>, mut reads: UnboundedReceiver<(u64, Read)>) {
-    while let Some((ticket, read)) = reads.recv().await {
+async fn read<D: Disk, A: Fn(Answer)>(mut reading: Reading<D, A>, mut reads: UnboundedReceiver<Asked>) {
+    while let Some(asked) = reads.recv().await {
         time::sleep(READ_TAKES).await;
-        reading.perform(ticket, &read);
+        reading.answer(&asked);
         while reading.teach() {}
     }
 }

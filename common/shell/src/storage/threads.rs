@@ -1,11 +1,10 @@
 //! The workers as threads.
 
 use super::{
-    Answer, Committing, Order, Pause, Reading,
+    Answer, Asked, Committing, Order, Pause, Reading,
     archiving::{self, Archiving, Next},
 };
 use riser_log::{Disk, Fold};
-use riser_model::Read;
 use std::{
     io,
     sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError},
@@ -16,7 +15,7 @@ use std::{
 #[derive(Debug)]
 pub(super) struct Workers {
     orders: Option<Sender<Order>>,
-    reads: Option<Sender<(u64, Read)>>,
+    reads: Option<Sender<Asked>>,
     archive: Option<Sender<archiving::Order>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -59,9 +58,9 @@ impl Workers {
         let _ = orders.send(order);
     }
 
-    pub(super) fn read(&self, ticket: u64, read: Read) {
+    pub(super) fn read(&self, asked: Asked) {
         let reads = self.reads.as_ref().expect("only drop takes it");
-        let _ = reads.send((ticket, read));
+        let _ = reads.send(asked);
     }
 }
 
@@ -126,15 +125,15 @@ fn archive<D: Disk, A: Fn(Answer)>(
     }
 }
 
-fn read<D: Disk, A: Fn(Answer)>(mut reading: Reading<D, A>, reads: &Receiver<(u64, Read)>) {
+fn read<D: Disk, A: Fn(Answer)>(mut reading: Reading<D, A>, reads: &Receiver<Asked>) {
     let mut learning = true;
     loop {
         // What the index does not know it is told while nobody waits.
         let next =
             if learning { reads.try_recv() } else { reads.recv().map_err(|_| TryRecvError::Disconnected) };
         match next {
-            Ok((ticket, read)) => {
-                reading.perform(ticket, &read);
+            Ok(asked) => {
+                reading.answer(&asked);
                 learning = true;
             }
             Err(TryRecvError::Disconnected) => return,

@@ -20,7 +20,8 @@
 //! **A page of the past** is what a room with history `log` has of channels before a position, or the newest without one:
 //! at most 200 publications and about 1 MiB, the oldest first, those that the reader may read and no others. `next` is
 //! the position to go on before; none where nothing is before it. A page that took many reads may hold fewer, or none,
-//! and a `next` all the same.
+//! and a `next` all the same. What is gone between them is told in `gaps`, as a subscription has it
+//! (`[{"from":3,"to":4,"count":2,"cause":"damage"}]`), where there is any.
 //!
 //! **An edit** is a publication of its own, in the channel of the one that it replaces, and carries `replaces`, its
 //! position: with every message that shows it, live and of the past. Only in a board, of a publication that is no edit,
@@ -28,6 +29,7 @@
 //! it is stored. What it replaces stays in the log as it was.
 
 use super::{
+    answer::Hole,
     object::Object,
     published::{Payload, Published},
     request::{Text, parsed, read_payload},
@@ -177,9 +179,14 @@ pub fn seen(room: &RoomName, seen: &Seen) -> Value {
             }
             shown
         }
-        Seen::Past(Past { entries, next }) => {
+        Seen::Past(Past { entries, gaps, next }) => {
             let messages: Vec<Value> = entries.iter().filter_map(message).collect();
-            json!({ "messages": messages, "next": next.map(|position| position.to_string()) })
+            let mut page = json!({ "messages": messages, "next": next.map(|position| position.to_string()) });
+            if let Some(fields) = page.as_object_mut().filter(|_| !gaps.is_empty()) {
+                let gaps: Vec<Hole> = gaps.iter().copied().map(Hole::from).collect();
+                fields.insert("gaps".into(), json!(gaps));
+            }
+            page
         }
         Seen::Edited(position) => json!({ "pos": position.to_string() }),
         Seen::Devices(devices) => {
@@ -309,7 +316,9 @@ mod tests {
     use super::*;
     use crate::client::{Op, Request};
     use crate::entry::{ContentType, FRAME_HEADER_BYTES};
-    use riser_model::{ClientId, ConnectionId, Epoch, LogId, RouteNumber, Seq, Stamp, Wall, look};
+    use riser_model::{
+        Cause, ClientId, ConnectionId, Epoch, Gap, LogId, RouteNumber, Seq, Stamp, Wall, look,
+    };
 
     fn looked(text: &str) -> Result<Looking, Refusal> {
         match Request::read(text) {
@@ -381,7 +390,13 @@ mod tests {
         let said = Publication::new(ContentType::Text, b"x");
         let edit = |log| Publication { replaces: Some(Position { log, ..entry() }), ..said };
         let entries = vec![one(edit(LogId(1))), one(edit(LogId(9)))];
-        let past = Past { entries, next: Some(entry()) };
+        let gap = Gap { from: Seq(3), to: Seq(4), cause: Cause::Damage };
+        let lost = Past { gaps: vec![gap], ..Past::default() };
+        assert_eq!(
+            seen(&"hall".parse().unwrap(), &Seen::Past(lost)).to_string(),
+            r#"{"gaps":[{"cause":"damage","count":2,"from":3,"to":4}],"messages":[],"next":null}"#
+        );
+        let past = Past { entries, gaps: Vec::new(), next: Some(entry()) };
         assert_eq!(
             seen(&"hall".parse().unwrap(), &Seen::Past(past)).to_string(),
             r#"{"messages":[{"channel":"a","client":"00000000-0000-0000-0000-000000000000","data":"x","pos":"0000000000000001.0000000000000002.3","replaces":"0000000000000001.0000000000000002.3","time":0,"type":"text/plain"},{"channel":"a","client":"00000000-0000-0000-0000-000000000000","data":"x","pos":"0000000000000001.0000000000000002.3","time":0,"type":"text/plain"}],"next":"0000000000000001.0000000000000002.3"}"#

@@ -201,8 +201,8 @@ impl Host {
             InstanceOutput::Verify { connection, ticket, proof } => {
                 self.verify((connection, ticket), &proof, at);
             }
-            // No room of a simulated site is archived.
-            InstanceOutput::Archive(_) => {}
+            // No room of a simulated site is archived, and none gets another retention.
+            InstanceOutput::Archive(_) | InstanceOutput::Count(_) => {}
             InstanceOutput::Retained(changes) => {
                 let (hold, begin) = self.table.change(&changes);
                 if let (Some(process), Some(_)) = (&mut self.process, hold) {
