@@ -193,6 +193,8 @@ pub enum Input {
     },
     /// The time that [`Gate::poll_timeout`] named has come.
     Deadline,
+    /// What it said last can be said to nobody: the next acceptor of the stage has its turn.
+    Unasked,
 }
 
 /// What a gate wants done.
@@ -350,6 +352,11 @@ impl Gate {
                 }
                 self.refuse(too_late());
             }
+            (State::Hears { .. }, Input::Unasked) => {
+                let nobody = not_authorised("an acceptor that asks, where nobody can be asked");
+                self.take(Step::Next(Some(nobody)), 0, now);
+            }
+            (state, Input::Unasked) => self.state = state,
             (State::Arrived { .. }, Input::Deadline) => self.refuse(too_late()),
             (State::Hears { .. } | State::Awaits { .. }, Input::Shown(_) | Input::Redeemed(_)) => {
                 self.refuse(out_of_turn("a second credential"));
@@ -379,6 +386,11 @@ impl Gate {
             }
             State::Finished | State::Refused => None,
         }
+    }
+
+    /// The stage that it is at, counted from none.
+    pub fn stage(&self) -> usize {
+        self.at.0
     }
 
     /// Where the connection stands.
@@ -511,6 +523,10 @@ impl Gate {
                 }
                 if kind.identifies() {
                     self.standing.passed.insert(kind);
+                }
+                if kind == Kind::Tty {
+                    // At a terminal it was asked for its password, and by nothing else.
+                    self.standing.passed.insert(Kind::Password);
                 }
                 self.tell(kind, GateStep::Passed, "");
                 self.refused = None;

@@ -59,6 +59,8 @@ impl Before {
 pub(crate) struct AtGate {
     pub(crate) gate: Gate,
     pub(crate) before: Before,
+    /// How many of its stages, from the first, the account's admins look after, and nobody else.
+    pub(crate) of_account: usize,
     /// The ticket of a question to the admins.
     pub(crate) knocks: Option<u64>,
     /// It passed a stage by a free seat, of at most so many: that must still hold when it takes it.
@@ -134,7 +136,13 @@ impl Connection {
             state: State::Gate,
             policy,
             caller,
-            at: Some(Box::new(AtGate { gate, before: Before::Front, knocks: None, seats: None })),
+            at: Some(Box::new(AtGate {
+                gate,
+                before: Before::Front,
+                of_account: usize::MAX,
+                knocks: None,
+                seats: None,
+            })),
             standing: Standing::default(),
             expires: None,
             room: None,

@@ -69,6 +69,14 @@ pub(crate) fn begin(method: Method, given: &Given<'_>) -> Step {
     let message = Prompt::challenge(&nonce, &claimed(account.as_ref(), &name), &given.caller.instance);
     let member = given.directory.claimed(account.as_ref(), &name);
     let stand_in = || given.directory.stand_in_secret();
+    let has_none = member.as_ref().is_some_and(|member| match method {
+        Method::Key => member.keys.is_empty(),
+        Method::Secret => member.secret.is_none(),
+    });
+    if given.standing.principal.is_some() && has_none {
+        // It is known who is there: nothing is given away, and another acceptor of the stage may do.
+        return Step::Next(Some(not_authorised("no such credential that could be asked for")));
+    }
     let (whom, against) = match (method, member) {
         (Method::Key, Some(member)) if !member.keys.is_empty() => {
             (Some(member.principal), Against::Keys(member.keys.to_vec()))

@@ -378,8 +378,15 @@ fn what_somebody_has_proven_stands_and_what_it_has_not_is_asked() {
     assert_eq!(next(&mut one), Some(Output::Pass), "finished");
     let mut other = inner("gate = ['token']", &ann, Caller::default(), Now::default());
     assert_eq!(code(&next(&mut other).unwrap()), Code::NotAuthorised);
-    let mut more = inner("gate = ['password', 'key']", &ann, Caller::default(), Now::default());
+    let pump = standing("pump", Kind::Token);
+    let mut more = inner("gate = ['token', 'key']", &pump, Caller::default(), Now::default());
     assert!(matches!(next(&mut more), Some(Output::Say(Prompt::Challenge { .. }))));
+    let mut none = inner("gate = ['password', 'key']", &ann, Caller::default(), Now::default());
+    assert_eq!(
+        code(&next(&mut none).unwrap()),
+        Code::NotAuthorised,
+        "it has no key that it could be asked for"
+    );
 }
 
 #[test]
@@ -401,6 +408,26 @@ fn any_of_several_conditions_is_enough_and_none_is_not() {
         assert_eq!(code(&judge(&mut gate, &seat, Verdict::Differs)), Code::TooMany);
     }
     assert_eq!(code(&at("198.51.100.1", thursday).1), Code::Denied);
+}
+
+#[test]
+fn who_has_no_key_comes_to_what_else_a_stage_takes() {
+    for method in ["key", "secret"] {
+        let stages = format!("gate = [{{ any = ['{method}', 'knock'] }}]");
+        let at = |name| inner(&stages, &standing(name, Kind::Token), Caller::default(), Now::default());
+        assert_eq!(next(&mut at("bob")), Some(Output::Say(Prompt::Knocked)), "{method}");
+        assert!(matches!(next(&mut at("pump")), Some(Output::Say(Prompt::Challenge { .. }))), "{method}");
+    }
+    // Who has one and cannot be asked for it comes there too.
+    let stages = "gate = [{ any = ['key', { address = ['192.0.2.0/24'] }] }]";
+    for (address, passes) in [("192.0.2.7", true), ("198.51.100.1", false)] {
+        let caller = Caller { address: Some(address.parse().unwrap()), ..Caller::default() };
+        let mut gate = inner(stages, &standing("pump", Kind::Token), caller, Now::default());
+        assert!(matches!(next(&mut gate), Some(Output::Say(Prompt::Challenge { .. }))));
+        gate.handle(Input::Unasked, Now::default());
+        let output = next(&mut gate).unwrap();
+        assert_eq!(output == Output::Pass, passes, "{output:?}");
+    }
 }
 
 #[test]
@@ -457,6 +484,10 @@ fn chat_bot_asks_name_and_password_once_and_drops_who_is_wrong() {
         if passes {
             let passed = next(&mut gate).unwrap();
             assert_eq!(who(&gate, &passed), "ann");
+            // A room that wants a password has had it.
+            let (stages, caller) = ("gate = ['password']", Caller::default());
+            let mut room = inner(stages, gate.standing(), caller, Now::default());
+            assert_eq!(next(&mut room), Some(Output::Pass));
         } else {
             assert_eq!(said(&mut gate), "!! incorrect", "{name}");
             assert_eq!(code(&next(&mut gate).unwrap()), Code::NotAuthorised);

@@ -188,23 +188,33 @@ impl Instance {
         let own = room.as_ref().and_then(|(room, _)| directory.room_gate(*room));
         match (directory.gate(principal.account), own) {
             (None, None) => self.let_in(id, principal, room, now),
-            (Some(one), None) | (None, Some(one)) => {
-                let sequence = Arc::clone(one);
-                self.stand_at(id, sequence, Before::Account(room), now);
+            (Some(account), None) => {
+                let (sequence, of_account) = (Arc::clone(account), account.stages.len());
+                self.stand_at(id, (sequence, of_account), Before::Account(room), now);
+            }
+            (None, Some(own)) => {
+                let sequence = Arc::clone(own);
+                self.stand_at(id, (sequence, 0), Before::Account(room), now);
             }
             (Some(account), Some(own)) => {
-                let sequence = Arc::new(account.then(own));
-                self.stand_at(id, sequence, Before::Account(room), now);
+                let (sequence, of_account) = (Arc::new(account.then(own)), account.stages.len());
+                self.stand_at(id, (sequence, of_account), Before::Account(room), now);
             }
         }
     }
 
-    fn stand_at(&mut self, id: ConnectionId, sequence: Arc<Sequence>, before: Before, now: Now) {
+    fn stand_at(
+        &mut self,
+        id: ConnectionId,
+        (sequence, of_account): (Arc<Sequence>, usize),
+        before: Before,
+        now: Now,
+    ) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let directory = Arc::clone(&connection.policy.directory);
         let (standing, caller) = (connection.standing.clone(), connection.caller.clone());
         let gate = Gate::inner(directory, sequence, standing, caller, now);
-        connection.at = Some(Box::new(AtGate { gate, before, knocks: None, seats: None }));
+        connection.at = Some(Box::new(AtGate { gate, before, of_account, knocks: None, seats: None }));
         self.go_on(id, now);
     }
 
@@ -315,7 +325,7 @@ impl Instance {
         match connection.policy.directory.room_gate(room) {
             Some(sequence) => {
                 let sequence = Arc::clone(sequence);
-                self.stand_at(id, sequence, Before::Move(room, name), now);
+                self.stand_at(id, (sequence, 0), Before::Move(room, name), now);
             }
             None => {
                 self.moved(id, principal, room, now);
@@ -357,15 +367,8 @@ impl Instance {
         // Its own rights, not those of the room that it is in at the moment.
         let admin = self.connections.get(&id).and_then(|one| one.standing.principal.clone());
         let at = self.connections.get(&knocker).and_then(|one| one.at.as_ref());
-        let knock =
-            at.and_then(|at| Some((at.knocks?, at.before.room(), at.gate.standing().principal.as_ref()?)));
-        let own = knock.zip(admin).is_some_and(|((_, room, who), admin)| {
-            let its = match room {
-                Some((room, _)) => admin.grants.reach(Right::Admin, room),
-                None => admin.grants.administer(),
-            };
-            its && who.account == admin.account
-        });
+        let knock = at.and_then(|at| Some((at.knocks?, at)));
+        let own = knock.zip(admin).is_some_and(|((_, at), admin)| self.looks_after(&admin, at));
         let result = match knock.filter(|_| own) {
             Some((ticket, ..)) => {
                 let verdict = if admit { Verdict::Matches } else { Verdict::Differs };
@@ -382,6 +385,15 @@ impl Instance {
             )),
         };
         self.tell(id, Tell::Decided { connection: knocker, result });
+    }
+
+    /// Whether somebody looks after the stage of a gate at which another one stands: of an account's stages its owners, of
+    /// a room's also who administers the whole room.
+    pub(super) fn looks_after(&self, admin: &Principal, at: &AtGate) -> bool {
+        let Some(who) = at.gate.standing().principal.as_ref() else { return false };
+        let room = at.before.room().filter(|_| at.gate.stage() >= at.of_account);
+        let of_room = room.is_some_and(|(room, _)| admin.grants.whole(Right::Admin, room));
+        (of_room || admin.grants.administer()) && who.account == admin.account
     }
 
     /// It is in these rooms that have gates of their own, and in no other such room.
@@ -436,7 +448,9 @@ pub(super) fn passes_silently(
                 gate.handle(Input::Done { ticket, verdict: seat(most) }, now);
             }
             GateOutput::Tell { .. } => {}
-            GateOutput::Say(_) | GateOutput::Do { .. } | GateOutput::Refuse(_) => return false,
+            // Another acceptor of the same stage may ask nothing.
+            GateOutput::Say(_) => gate.handle(Input::Unasked, now),
+            GateOutput::Do { .. } | GateOutput::Refuse(_) => return false,
         }
     }
     false

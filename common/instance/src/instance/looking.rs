@@ -34,7 +34,7 @@ impl Instance {
                 let more = all.len().saturating_sub(PRESENT_MAX) as u64;
                 let present = all.into_iter().take(PRESENT_MAX).collect();
                 let (absent, kind) = (self.absent(id), self.bus.kind_of(id).unwrap_or_default());
-                let administers = principal.grants.reach(Right::Admin, id);
+                let administers = principal.grants.whole(Right::Admin, id);
                 let seen = Presence { present, more, absent, kind, administers, ..Presence::default() };
                 Ok(Seen::Presence(seen))
             }
@@ -56,18 +56,14 @@ impl Instance {
     /// By its own rights, not by those of the room that it is in.
     pub(super) fn see_gate(&self, directory: &Directory, who: &Principal, room: RoomId, seen: &mut Presence) {
         let names = |stage: &Stage| stage.any.iter().map(|one| one.kind().name()).collect();
-        let gate = directory.room_gate(room).filter(|_| who.grants.reach(Right::Admin, room));
+        let gate = directory.room_gate(room).filter(|_| who.grants.whole(Right::Admin, room));
         seen.gate = gate.map(|gate| gate.stages.iter().map(names).collect()).unwrap_or_default();
         let standing = self.connections.iter().filter_map(|(id, one)| Some((id, one.at.as_ref()?)));
         let waiting = standing.filter_map(|(connection, at)| {
             let (Stand::Hears(acceptor) | Stand::Awaits(acceptor)) = at.gate.stand() else { return None };
             let principal = at.gate.standing().principal.as_ref()?;
             let before = at.before.room();
-            let its = match before {
-                Some((room, _)) => who.grants.reach(Right::Admin, room),
-                None => who.grants.administer(),
-            };
-            (its && principal.account == who.account).then(|| Waiting {
+            self.looks_after(who, at).then(|| Waiting {
                 connection: *connection,
                 name: Some(principal.name.clone()),
                 acceptor: acceptor.name(),
@@ -86,7 +82,7 @@ impl Instance {
         room: &RoomName,
     ) -> Result<Seen, Refusal> {
         let id = self.bus.readable_room(who, room)?;
-        if !who.grants.reach(Right::Admin, id) {
+        if !who.grants.whole(Right::Admin, id) {
             let want = "the right to administer the room";
             return Err(super::refusal(Code::Denied, "look for the devices of a room", want));
         }

@@ -1,10 +1,14 @@
 //! Gates of accounts and rooms: who passes which, and what is denied until then.
 
 use crate::world::*;
-use riser_gate::{Stand, Verdict, acceptor::Kind};
+use riser_gate::{
+    Stand, Verdict,
+    acceptor::Kind,
+    config::{GrantConfig, Rights, Whom},
+};
 use riser_instance::Input;
 use riser_model::{
-    Deed, SubscriptionId,
+    Deed, Right, SubscriptionId,
     door::{Ask, Code, Credential, Flow, From, Method, Prompt, Push, Secret, Showing, Technical, Tell, Want},
 };
 
@@ -414,4 +418,39 @@ fn thousand_that_are_stuck_at_a_gate_leave_when_their_time_is_up() {
     assert_eq!(world.instance.connections(), 1001);
     world.wait(6);
     assert_eq!(world.instance.connections(), 1, "who was admitted stays, and nobody else");
+}
+
+#[test]
+fn who_administers_a_room_says_yes_at_its_gate_and_not_at_the_accounts() {
+    for (gates, channels, opens) in [
+        (("['knock']", ""), "#", true),
+        // Some channels of it are not the room.
+        (("['knock']", ""), "x/#", false),
+        (("", "['knock']"), "#", false),
+        // The account's stage comes first, and is its owners'.
+        (("['knock']", "['knock']"), "#", false),
+    ] {
+        let mut world = World::gated(gates.0, gates.1);
+        world.change(|config| {
+            config.room[0].grant.push(GrantConfig {
+                to: Whom::Named("stranger".parse().unwrap()),
+                right: Rights(vec![Right::Admin]),
+                channels: channels.parse().unwrap(),
+                deny: false,
+            });
+            // It is where no gate is.
+            config.gate = gate("");
+        });
+        world.enter_as(C2, "stranger", None);
+        assert!(world.entered(C2));
+        world.change(|config| config.gate = gate(gates.1));
+        world.told(C2);
+        world.enter(C1, None, Some("hall"));
+        assert_eq!(prompt(&mut world, C1), Prompt::Knocked, "{gates:?}");
+        world.ask(C2, Ask::Decide { connection: C1, admit: true });
+        let said = world.told(C2);
+        let yes = said.iter().any(|tell| matches!(tell, Tell::Decided { result: Ok(()), .. }));
+        assert_eq!(yes, opens, "{gates:?} {channels}: {said:?}");
+        assert_eq!(world.entered(C1), opens, "{gates:?} {channels}");
+    }
 }

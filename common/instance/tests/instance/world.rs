@@ -325,7 +325,7 @@ impl World {
     }
 }
 
-fn gate(text: &str) -> GateConfig {
+pub fn gate(text: &str) -> GateConfig {
     let words = text.trim_matches(['[', ']']);
     let one = |word: &str| match word {
         "'key'" => AcceptorConfig::Key,
