@@ -4,7 +4,7 @@ mod source;
 
 pub use source::{BrokerConfig, BrokerUrl, ClientIdText, SourceConfig, TopicFilter};
 
-use riser_gate::{AccountConfig, Directory, Invalid, Policy, Words};
+use riser_gate::{AccountConfig, Directory, Invalid, Policy, Words, config::RoomConfig};
 use riser_log::OnFull;
 use riser_model::{AccountName, Binding, RoomName};
 use riser_shell::{
@@ -305,12 +305,26 @@ impl EdgeConfig {
         wrong
     }
 
-    fn check_archived(&self) -> impl Iterator<Item = Invalid> {
-        let rooms =
-            self.account.iter().flat_map(|account| account.room.iter().map(move |room| (account, room)));
-        rooms.filter(|(_, room)| room.archive).map(|(account, room)| {
-            let key = format!("account[{}].room[{}].archive", account.name, room.name);
-            Invalid::new(key, "edges have no archive", "leave it out here, and set it at the hub")
+    /// What of an account only hubs do: said here, it would be nothing that anybody holds to.
+    fn check_for_hubs(&self) -> impl Iterator<Item = Invalid> {
+        let want = "leave it out here, and set it at the hub";
+        let of_room = move |key: String, room: &RoomConfig| {
+            let all = [
+                ("archive", room.archive, "edges have no archive"),
+                ("schema", room.schema.is_some(), "edges hold nobody to a schema"),
+            ];
+            let said = all.into_iter().filter(|(_, is_set, _)| *is_set);
+            said.map(move |(word, _, what)| Invalid::new(format!("{key}.{word}"), what, want))
+        };
+        self.account.iter().flat_map(move |account| {
+            let key = format!("account[{}]", account.name);
+            let ldap = account
+                .ldap
+                .is_some()
+                .then(|| Invalid::new(format!("{key}.ldap"), "edges ask no directory server", want));
+            let rooms = account.room.iter();
+            let rooms = rooms.flat_map(move |room| of_room(format!("{key}.room[{}]", room.name), room));
+            rooms.chain(ldap)
         })
     }
 
@@ -343,7 +357,7 @@ impl Program for EdgeConfig {
         wrong.extend(self.check_uplinks());
         wrong.extend(self.check_bindings());
         wrong.extend(self.check_sources());
-        wrong.extend(self.check_archived());
+        wrong.extend(self.check_for_hubs());
         wrong.extend(self.vouched.as_ref().and_then(|vouched| vouched.check(self)));
         match self.directory() {
             Ok(directory) => {

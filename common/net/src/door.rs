@@ -456,6 +456,7 @@ impl<P: Pipe> Connection<P> {
                     | Ask::Answer(_)
                     | Ask::Leave { .. }
                     | Ask::Move { .. }
+                    | Ask::Part
                     | Ask::Rooms
                     | Ask::KeepSession
                     | Ask::Delivered { .. }

@@ -124,6 +124,7 @@ fn cost(ask: &Ask) -> u32 {
         Ask::Answer(answer) => answer.0.len(),
         Ask::Leave { .. } => return 0,
         Ask::Move { .. }
+        | Ask::Part
         | Ask::Rooms
         | Ask::KeepSession
         | Ask::Decide { .. }
@@ -224,6 +225,7 @@ impl Asker {
             Ask::Leave { .. } => self.left = true,
             Ask::Answer(_)
             | Ask::Move { .. }
+            | Ask::Part
             | Ask::Rooms
             | Ask::KeepSession
             | Ask::Delivered { .. }

@@ -301,6 +301,7 @@ impl Bus {
                 self.settle_share((connection, subscription), &done, &returned);
             }
             Ask::Leave { cause, expiry_s: _ } => self.leave(connection, &cause),
+            Ask::Part => self.part_unread(connection),
             Ask::Enter { .. }
             | Ask::Answer(_)
             | Ask::Move { .. }

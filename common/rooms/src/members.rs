@@ -47,6 +47,18 @@ impl Bus {
         }
     }
 
+    /// A connection has gone out of its room: it is in none any more of which it reads nothing.
+    pub(crate) fn part_unread(&mut self, connection: ConnectionId) {
+        let Some(one) = self.connections.get_mut(&connection) else { return };
+        let unread = one.members.iter().filter(|(_, member)| member.subscriptions == 0);
+        for slot in unread.map(|(slot, _)| *slot).collect::<Vec<_>>() {
+            if let Some(one) = self.connections.get_mut(&connection) {
+                one.members.remove(&slot);
+            }
+            self.left_room(connection, slot, "left");
+        }
+    }
+
     pub(crate) fn left_room(&mut self, connection: ConnectionId, slot: RoomSlot, cause: &str) {
         let Some(one) = self.connections.get(&connection) else { return };
         let principal = Arc::clone(&one.principal);

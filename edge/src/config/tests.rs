@@ -133,6 +133,16 @@ fn what_contradicts_itself_is_refused_by_key() {
             "account[a].room[plant].archive",
             "at the hub",
         ),
+        (
+            format!("{account}history = \"log\"\nschema = '{{}}'"),
+            "account[a].room[plant].schema",
+            "at the hub",
+        ),
+        (
+            format!("{account}[account.ldap]\nurl = \"ldaps://dc\"\nbase = \"o=x\""),
+            "account[a].ldap",
+            "at the hub",
+        ),
     ] {
         let Err(ConfigError::Wrong(problems)) = load(&text) else { panic!("{key} is wrong") };
         let found = problems.iter().any(|p| p.invalid.key == key && p.invalid.want.contains(want));

@@ -140,6 +140,7 @@ impl Instance {
                 }
             }
             Ask::Move { room } => self.move_to(id, room, now),
+            Ask::Part => self.back_to_lobby(id, now),
             Ask::Rooms => self.say_rooms(id),
             Ask::Run(errand) => self.run(id, *errand),
             Ask::Decide { connection, admit } => self.decide(id, connection, admit, now),

@@ -362,6 +362,22 @@ impl Instance {
         self.rooms(BusInput::Principal { connection: id, principal }, now);
     }
 
+    /// Out of its room.
+    pub(super) fn back_to_lobby(&mut self, id: ConnectionId, now: Now) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if connection.room.take().is_none() {
+            return;
+        }
+        let Some(principal) = connection.standing.principal.clone() else { return };
+        self.allow(id, []);
+        let principal = self.with_rights(id, &principal);
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.principal = Some(Arc::clone(&principal));
+        }
+        self.rooms(BusInput::Principal { connection: id, principal }, now);
+        self.rooms(BusInput::Ask { connection: id, ask: Ask::Part }, now);
+    }
+
     /// An admin says yes or no to somebody who knocks.
     pub(super) fn decide(&mut self, id: ConnectionId, knocker: ConnectionId, admit: bool, now: Now) {
         // Its own rights, not those of the room that it is in at the moment.

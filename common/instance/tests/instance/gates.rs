@@ -454,3 +454,30 @@ fn who_administers_a_room_says_yes_at_its_gate_and_not_at_the_accounts() {
         assert_eq!(world.entered(C1), opens, "{gates:?} {channels}");
     }
 }
+
+#[test]
+fn who_goes_out_of_a_room_gives_its_seat_back_and_may_do_nothing_there() {
+    let mut world = World::gated("[{ seats = 1 }]", "");
+    let hall = || Ask::Move { room: "hall".parse().unwrap() };
+    let moved = |world: &mut World, connection| {
+        let told = world.told(connection);
+        told.iter().any(|tell| matches!(tell, Tell::Moved { result: Ok(()), .. }))
+    };
+    for one in [C1, C2] {
+        world.enter(one, None, None);
+        world.told(one);
+    }
+    world.ask(C1, hall());
+    assert!(moved(&mut world, C1));
+    assert_eq!(subscribe(&mut world, C1, "hall/x"), Ok(()));
+    world.ask(C2, hall());
+    assert!(!moved(&mut world, C2), "the room is full");
+    world.ask(C1, Ask::Unsubscribe { subscription: SUB });
+    world.ask(C1, Ask::Part);
+    world.told(C1);
+    world.ask(C2, hall());
+    assert!(moved(&mut world, C2));
+    assert_eq!(subscribe(&mut world, C1, "hall/x"), Err(Code::Denied));
+    world.ask(C1, hall());
+    assert!(!moved(&mut world, C1), "the room is full");
+}

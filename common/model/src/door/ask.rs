@@ -131,6 +131,9 @@ pub enum Ask {
         /// Where to.
         room: RoomName,
     },
+    /// Out of its room, back into the lobby: its seat is another's, and what the room's gate let it do it may do no more.
+    /// Its subscriptions end by themselves. Not answered.
+    Part,
     /// Which rooms are there? Answered by [`Tell::Rooms`](super::Tell::Rooms).
     Rooms,
     /// Say yes or no to a connection that knocks. Answered by [`Tell::Decided`](super::Tell::Decided).

@@ -210,6 +210,7 @@ impl Tty {
         let line = match lobby.room.take() {
             Some(room) => {
                 self.out.push_back(Output::Ask(Ask::Unsubscribe { subscription: SUBSCRIPTION }));
+                self.out.push_back(Output::Ask(Ask::Part));
                 format!("you left {room}\r\n{PROMPT}")
             }
             None => format!("!! you are in the lobby\r\n{PROMPT}"),
