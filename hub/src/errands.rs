@@ -175,23 +175,27 @@ impl Errands {
         if !is_there && !of.by.grants.administer() {
             return Err(unknown());
         }
-        let client = ClientId(entropy::uuid());
-        if !is_there {
-            let user = UserConfig { id: Some(client), ..UserConfig::new(name.clone()) };
-            let told = of.told("created", format!("user {name}"));
-            let change = AccountChange::CreateMember(Box::new(Member::User(user)));
-            self.change((of, Needs::Account(of.by.account)), told, change).await?;
-        }
-        let told = of.told("granted", format!("{} to {name} in room {room}", words(&rights)));
         let to = Whom::Named(name.clone());
-        let grant = GrantConfig { to, right: Rights(rights), channels: Filter::all(), deny: false };
-        let needs = Needs::Room(of.by.account, place);
-        self.change((of, needs), told, AccountChange::Grant(Some(place), grant)).await?;
-        let token = match is_there {
-            true => None,
-            false => Some(self.make_token((of, Needs::Account(of.by.account)), client, &name).await?.1),
-        };
-        Ok(Finished::Invited { name, room, token })
+        let grant = GrantConfig { to, right: Rights(rights.clone()), channels: Filter::all(), deny: false };
+        let grant = AccountChange::Grant(Some(place), grant);
+        let granted = format!("{} to {name} in room {room}", words(&rights));
+        if is_there {
+            let needs = Needs::Room(of.by.account, place);
+            self.change((of, needs), of.told("granted", granted), grant).await?;
+            return Ok(Finished::Invited { name, room, token: None });
+        }
+        // All of it or nothing: who was made without its token could never come, and never be invited again.
+        let client = ClientId(entropy::uuid());
+        let user = UserConfig { id: Some(client), ..UserConfig::new(name.clone()) };
+        let (credential, key, token) = new_token();
+        let told = of.told("invited", format!("user {name}: {} {}; {granted}", key.kind, key.fingerprint));
+        let change = AccountChange::All(vec![
+            AccountChange::CreateMember(Box::new(Member::User(user))),
+            grant,
+            AccountChange::AddCredential(client, credential),
+        ]);
+        self.change((of, Needs::Account(of.by.account)), told, change).await?;
+        Ok(Finished::Invited { name, room, token: Some(token) })
     }
 
     async fn make_token(
@@ -200,13 +204,19 @@ impl Errands {
         client: ClientId,
         name: &AccountName,
     ) -> Result<(KeyInfo, Secret), Refusal> {
-        let text = URL_SAFE_NO_PAD.encode(entropy::bytes::<32>());
-        let credential = CredentialConfig::Token(TokenHash::of(text.as_bytes()));
-        let key = info(&credential);
+        let (credential, key, token) = new_token();
         let told = of.told("credential added", format!("{name}: {} {}", key.kind, key.fingerprint));
         self.change((of, needs), told, AccountChange::AddCredential(client, credential)).await?;
-        Ok((key, Secret(text.into())))
+        Ok((key, token))
     }
+}
+
+/// A token that nobody has yet: what is kept of it, and what is shown once.
+fn new_token() -> (CredentialConfig, KeyInfo, Secret) {
+    let text = URL_SAFE_NO_PAD.encode(entropy::bytes::<32>());
+    let credential = CredentialConfig::Token(TokenHash::of(text.as_bytes()));
+    let key = info(&credential);
+    (credential, key, Secret(text.into()))
 }
 
 fn member(account: &Account, client: ClientId) -> Result<Member, Refusal> {

@@ -27,6 +27,16 @@ impl Needs {
         match change {
             Change::CreateAccount(_) | Change::RemoveAccount(_) | Change::Unseal(_) => Self::Hub,
             Change::Within(account, change) => match change {
+                AccountChange::All(all) => {
+                    let needs = |one: &AccountChange| Self::of(&Change::Within(*account, one.clone()));
+                    let mut all = all.iter().map(needs);
+                    let first = all.next().unwrap_or(Self::Account(*account));
+                    all.fold(first, |one, other| match (one, other) {
+                        (one, other) if one == other => one,
+                        (Self::Hub, _) | (_, Self::Hub) => Self::Hub,
+                        _ => Self::Account(*account),
+                    })
+                }
                 AccountChange::Rename(_) => Self::Hub,
                 AccountChange::SetRoom(room) => match room.id {
                     Some(id) => Self::Room(*account, id),
@@ -108,6 +118,10 @@ mod tests {
         assert!(may(set(own)) && may(AccountChange::Grant(Some(own), grant.clone())));
         assert!(may(AccountChange::Ungrant(Some(own), grant.clone())));
         assert!(!may(set(other)) && !may(AccountChange::Grant(Some(other), grant.clone())));
+        // Of several changes everything is needed that any of them needs.
+        let both = |one, other| AccountChange::All(vec![one, other]);
+        assert!(may(both(set(own), AccountChange::Grant(Some(own), grant.clone()))));
+        assert!(!may(both(set(own), set(other))) && !may(both(set(own), AccountChange::RevokeAll(kim))));
         assert!(!may(AccountChange::Grant(None, grant)) && !may(AccountChange::RemoveRoom(own)));
         assert!(!may(AccountChange::RevokeAll(kim)) && !may(AccountChange::Rename("foo".parse().unwrap())));
         assert!(Needs::Something.met(&directory, who, &Evidence::default()));

@@ -191,6 +191,7 @@ async fn add(
     account: AccountId,
     (id, name): (ClientId, &str),
     (kind, value): (CredentialKind, Option<String>),
+    in_place_of: Option<Fingerprint>,
 ) -> Result<MadeCredential, Failure> {
     let (credential, value) = made(kind, value).await?;
     if let CredentialConfig::EdgeKey(key) = &credential
@@ -203,8 +204,15 @@ async fn add(
     }
     let (kind, fingerprint) = (credential.kind(), credential.fingerprint().to_string());
     let of = format!("{name}: {kind} {fingerprint}");
-    let change = Change::Within(account, AccountChange::AddCredential(id, credential));
-    admin.change(asked, "credential added", of, change).await?;
+    let add = AccountChange::AddCredential(id, credential);
+    match in_place_of {
+        None => admin.change(asked, "credential added", of, Change::Within(account, add)).await?,
+        Some(old) => {
+            let of = format!("{of} in place of {old}");
+            let change = AccountChange::All(vec![add, AccountChange::RevokeCredential(id, old)]);
+            admin.change(asked, "credential rotated", of, Change::Within(account, change)).await?
+        }
+    };
     Ok(MadeCredential { kind, fingerprint, value })
 }
 
@@ -216,7 +224,7 @@ pub(super) async fn add_credential(
 ) -> Answer<MadeCredential> {
     let (account, known) = admin.account(&asked, &account).await?;
     let (id, name, _) = find(&known, &member)?;
-    Ok(Json(add(&admin, &asked, account, (id, &name), (kind, value)).await?))
+    Ok(Json(add(&admin, &asked, account, (id, &name), (kind, value), None).await?))
 }
 
 fn named(member: &Member, text: &str) -> Result<CredentialConfig, Failure> {
@@ -226,7 +234,7 @@ fn named(member: &Member, text: &str) -> Result<CredentialConfig, Failure> {
     found.ok_or_else(|| Failure::unknown("no such credential"))
 }
 
-/// The new one is there before the old one is not: who shows either meanwhile is let in.
+/// The new one comes and the old one goes in one change: a secret that is in force was shown to somebody.
 pub(super) async fn rotate_credential(
     State(admin): State<Admin>,
     asked: Asked,
@@ -244,13 +252,8 @@ pub(super) async fn rotate_credential(
         CredentialConfig::EdgeKey(_) => (CredentialKind::EdgeKey, false),
         CredentialConfig::Certificate(_) => (CredentialKind::Certificate, true),
     };
-    let made = add(&admin, &asked, account, (id, &name), (kind, value)).await?;
-    if is_one_of_several {
-        let of = format!("{name}: {} {fingerprint}", old.kind());
-        let change = Change::Within(account, AccountChange::RevokeCredential(id, old.fingerprint()));
-        admin.change(&asked, "credential revoked", of, change).await?;
-    }
-    Ok(Json(made))
+    let revoked = is_one_of_several.then(|| old.fingerprint());
+    Ok(Json(add(&admin, &asked, account, (id, &name), (kind, value), revoked).await?))
 }
 
 pub(super) async fn revoke_credential(

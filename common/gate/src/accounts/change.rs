@@ -33,6 +33,8 @@ pub enum Change {
 /// A change of what an account has.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum AccountChange {
+    /// These, one after the other: all of them, or nothing.
+    All(Vec<AccountChange>),
     /// Gives it another name.
     Rename(AccountName),
     /// Gives it another gate.
@@ -138,11 +140,13 @@ impl Accounts {
             }
             Change::Within(id, change) => {
                 let mut account = self.known(id)?;
-                if let Some(new) = change.new_id() {
-                    self.unused(new)?;
-                }
-                if let AccountChange::SetIssuers(issuers) = &change {
-                    self.own_issuers(&account, issuers)?;
+                for one in change.parts() {
+                    if let Some(new) = one.new_id() {
+                        self.unused(new)?;
+                    }
+                    if let AccountChange::SetIssuers(issuers) = one {
+                        self.own_issuers(&account, issuers)?;
+                    }
                 }
                 let rules = account.rules();
                 account.change(id, change)?;
@@ -220,6 +224,14 @@ impl Accounts {
 }
 
 impl AccountChange {
+    /// What it is made of: itself, unless it is several.
+    pub fn parts(&self) -> Vec<&Self> {
+        match self {
+            Self::All(all) => all.iter().flat_map(Self::parts).collect(),
+            one => vec![one],
+        }
+    }
+
     /// The id that it gives to something new.
     fn new_id(&self) -> Option<Uuid> {
         match self {
@@ -228,7 +240,8 @@ impl AccountChange {
                 Member::Client(client) => client.id.map(|id| id.0),
             },
             Self::CreateRoom(room) => room.id.map(|id| id.0),
-            Self::Rename(_)
+            Self::All(_)
+            | Self::Rename(_)
             | Self::SetGate(_)
             | Self::SetIssuers(_)
             | Self::RemoveMember(_)
@@ -247,6 +260,11 @@ impl AccountChange {
 impl Account {
     fn change(&mut self, account: AccountId, change: AccountChange) -> Result<(), Refused> {
         match change {
+            AccountChange::All(all) => {
+                for one in all {
+                    self.change(account, one)?;
+                }
+            }
             AccountChange::Rename(name) => self.config.name = name,
             AccountChange::SetGate(gate) => {
                 few(gate.0.len(), ACCEPTORS_MAX, "acceptors")?;

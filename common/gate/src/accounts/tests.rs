@@ -194,6 +194,25 @@ fn a_user_is_made_renamed_granted_grouped_and_removed() {
 }
 
 #[test]
+fn of_several_changes_all_are_made_or_none() {
+    let mut accounts = imported();
+    let before = accounts.clone();
+    let invited = |room| {
+        AccountChange::All(vec![
+            AccountChange::CreateMember(user("new")),
+            AccountChange::Grant(Some(room), grant(Whom::Named(name("new")), false)),
+            AccountChange::AddCredential(user_id("new"), token("of-new")),
+        ])
+    };
+    let nowhere = RoomId(Uuid::from_u128(404));
+    assert_eq!(change(&mut accounts, invited(nowhere)).err(), Some(Why::Unknown));
+    assert_eq!(accounts, before, "nobody was made who could not come");
+    let directory = change(&mut accounts, invited(hall())).unwrap();
+    assert!(reads(&directory, user_id("new")));
+    assert_eq!(change(&mut accounts, invited(hall())).err(), Some(Why::Taken));
+}
+
+#[test]
 fn what_was_revoked_holds_no_more_and_never_again() {
     let mut accounts = imported();
     let (first, second) = (token("first"), token("second"));

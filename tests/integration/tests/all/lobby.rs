@@ -89,7 +89,7 @@ async fn program_makes_a_room_invites_into_it_and_whoever_is_invited_looks_after
         &site,
         &[
             "room created|room plant|house/ann|done",
-            "granted|publish and subscribe to bob in room plant|done",
+            "invited|user bob: token|house/ann",
             "credential added|bob: token|house/bob",
             "credential revoked|house/bob|done",
             "refused|create room: not for you",
