@@ -386,7 +386,7 @@ pub(crate) async fn pass(
             }
             Output::Say(_) | Output::Do { effect: Effect::Once { .. } | Effect::Knock, .. } => break,
             Output::Tell { acceptor, step, why } => {
-                tells.push(Told { acceptor, step, why, who: gate.claimed().cloned() });
+                tells.push(Told { acceptor, step, why, who: gate.claimed() });
             }
         }
     }

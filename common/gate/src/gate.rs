@@ -10,7 +10,9 @@
 
 use crate::{
     acceptor::{
-        Acceptor, Awaits, Given, Hears, Kind, Refused, Step, cookie::CookieId, not_authorised,
+        Acceptor, Awaits, Given, Hears, Kind, Refused, Step,
+        cookie::{CookieId, Statement},
+        jwt, not_authorised,
         ticket::Redeemed,
     },
     directory::{Directory, Evidence},
@@ -255,6 +257,8 @@ pub struct Gate {
     refused: Option<(Kind, Refused)>,
     /// A person's credential was judged wrong.
     offended: bool,
+    /// The name that a person gave.
+    name: Option<String>,
     outputs: VecDeque<Output>,
 }
 
@@ -306,6 +310,7 @@ impl Gate {
             at: (0, 0),
             refused: None,
             offended: false,
+            name: None,
             outputs: VecDeque::new(),
         }
     }
@@ -335,6 +340,9 @@ impl Gate {
             (State::Hears { hears, heard, .. }, Input::Answered(answer)) => {
                 if heard >= hears.frames_max() {
                     return self.refuse(out_of_turn("more answers than were asked for"));
+                }
+                if self.name.is_none() && matches!(hears, Hears::Chat(_)) {
+                    self.name = std::str::from_utf8(&answer.0).ok().map(|name| name.trim().to_owned());
                 }
                 let step = hears.hear(&answer, &self.given(now));
                 self.take(step, heard + 1, now);
@@ -426,16 +434,19 @@ impl Gate {
     }
 
     /// Whom its credential speaks of, if that is somebody: for admins, before it is proven.
-    pub fn claimed(&self) -> Option<&Arc<Principal>> {
-        self.standing.principal.as_ref().or_else(|| match &self.credential {
+    pub fn claimed(&self) -> Option<Arc<Principal>> {
+        self.standing.principal.clone().or_else(|| match &self.credential {
             Credential::Password { account, user: name, .. } | Credential::Claim { account, name, .. } => {
-                self.directory.claimed(account.as_ref(), name).map(|member| member.principal)
+                self.directory.claimed(account.as_ref(), name).map(|member| Arc::clone(member.principal))
             }
-            Credential::Anonymous
-            | Credential::Person
-            | Credential::Token(_)
-            | Credential::Ticket(_)
-            | Credential::Cookie(_) => None,
+            Credential::Token(token) => jwt::claimed(&self.directory, &token.0),
+            Credential::Cookie(shown) => Statement::shown(shown)
+                .and_then(|statement| self.directory.principal(statement.client).cloned()),
+            Credential::Person => {
+                let name = self.name.as_ref()?;
+                self.directory.claimed(None, name).map(|member| Arc::clone(member.principal))
+            }
+            Credential::Anonymous | Credential::Ticket(_) => None,
         })
     }
 

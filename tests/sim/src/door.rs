@@ -63,6 +63,7 @@ impl DoorEnd {
                         Ask::Leave { .. } => self.left = true,
                         Ask::Answer(_)
                         | Ask::Move { .. }
+                        | Ask::Part
                         | Ask::Rooms
                         | Ask::KeepSession
                         | Ask::Delivered { .. }

@@ -39,7 +39,7 @@ impl fmt::Debug for CookieId {
 impl CookieId {
     /// Of what was shown, if that can be read.
     pub fn of(shown: &Secret) -> Option<Self> {
-        parts(&shown.0).and_then(|(text, _)| Statement::read(text)).map(|statement| statement.id())
+        Statement::shown(shown).map(|statement| statement.id())
     }
 }
 
@@ -86,6 +86,11 @@ impl Statement {
             return None;
         }
         Self::read(lines.next()?)
+    }
+
+    /// What a cookie that was shown states, whether or not it holds.
+    pub fn shown(shown: &Secret) -> Option<Self> {
+        parts(&shown.0).and_then(|(text, _)| Self::read(text))
     }
 
     /// Which it is: the nonce comes once.

@@ -7,12 +7,13 @@
 
 use super::{Awaits, Given, No, Step, VERDICT_DEADLINE, Whom, not_authorised};
 use crate::{
+    directory::Directory,
     gate::{Effect, Proof},
     issuer::{Algorithm, Issuer},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use riser_model::{Wall, door::Credential};
+use riser_model::{Principal, Wall, door::Credential};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt, sync::Arc};
@@ -48,7 +49,7 @@ fn read(given: &Given<'_>, token: &[u8]) -> Result<Step, &'static str> {
         return Err("a token whose header asks for what is not done here");
     }
     let (alg, kid) = (text_of(&header, "alg").ok_or(UNREADABLE)?, text_of(&header, "kid"));
-    let issuers = issuers(given, &claims)?;
+    let issuers = issuers(given.directory, &claims)?;
     let until = times(&claims, given.now.wall)?;
     let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| UNREADABLE)?.into();
     let shown = Shown { alg, kid, message: Bytes::copy_from_slice(message.as_bytes()), signature };
@@ -70,6 +71,17 @@ fn read(given: &Given<'_>, token: &[u8]) -> Result<Step, &'static str> {
     let (proof, whom) = tries.next().ok_or("a token that none of its issuer's keys is for")?;
     let no = No::Another { others: tries.collect(), refused: not_authorised(why) };
     Ok(Step::have(Effect::Verify(proof), None, Awaits { whom, no, deadline: VERDICT_DEADLINE }))
+}
+
+/// Whom a token speaks of, whether or not it holds.
+pub(crate) fn claimed(directory: &Directory, token: &[u8]) -> Option<Arc<Principal>> {
+    let text = std::str::from_utf8(token).ok().filter(|text| text.len() <= JWT_BYTES_MAX)?;
+    let claims = object(text.split('.').nth(1)?).ok()?;
+    let whom = |issuer: &Issuer| {
+        let name = text_of(&claims, &issuer.claim)?;
+        directory.claimed(Some(&issuer.account), name).map(|member| Arc::clone(member.principal))
+    };
+    issuers(directory, &claims).ok()?.into_iter().find_map(whom)
 }
 
 /// What a token brings to be verified.
@@ -100,14 +112,14 @@ const WRONG: &str = "a token with a wrong signature";
 const UNREADABLE: &str = "a token that cannot be read";
 
 /// Those that it may be of: the same issuer may vouch in several accounts, with keys that are each account's own to name.
-fn issuers<'a>(given: &'a Given<'_>, claims: &Object) -> Result<Vec<&'a Issuer>, &'static str> {
+fn issuers<'a>(directory: &'a Directory, claims: &Object) -> Result<Vec<&'a Issuer>, &'static str> {
     let iss = text_of(claims, "iss").ok_or("a token without an issuer")?;
     let meant = |audience: &str| match claims.get("aud") {
         Some(Value::String(one)) => one == audience,
         Some(Value::Array(several)) => several.iter().any(|one| one.as_str() == Some(audience)),
         Some(_) | None => false,
     };
-    let mut known = given.directory.issuers().iter().filter(|issuer| issuer.issuer == iss).peekable();
+    let mut known = directory.issuers().iter().filter(|issuer| issuer.issuer == iss).peekable();
     if known.peek().is_none() {
         return Err("a token of an unknown issuer");
     }

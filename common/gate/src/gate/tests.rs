@@ -489,6 +489,8 @@ fn chat_bot_asks_name_and_password_once_and_drops_who_is_wrong() {
             let mut room = inner(stages, gate.standing(), caller, Now::default());
             assert_eq!(next(&mut room), Some(Output::Pass));
         } else {
+            let claimed = gate.claimed().map(|who| who.name.to_string());
+            assert_eq!(claimed.as_deref(), (name == "ann").then_some("ann"), "admins learn who was meant");
             assert_eq!(said(&mut gate), "!! incorrect", "{name}");
             assert_eq!(code(&next(&mut gate).unwrap()), Code::NotAuthorised);
         }

@@ -30,7 +30,7 @@ impl Instance {
     pub fn connections_of(&self, account: AccountId) -> Vec<Connected> {
         let connected = self.connections.iter().filter_map(|(id, one)| {
             let claimed = one.at.as_ref().and_then(|at| at.gate.claimed());
-            let who = one.standing.principal.as_ref().or(claimed).filter(|who| who.account == account)?;
+            let who = one.standing.principal.clone().or(claimed).filter(|who| who.account == account)?;
             let stands = match self.state_of(*id)? {
                 Stand::Arrived => "arrived",
                 Stand::Hears(kind) | Stand::Awaits(kind) => kind.name(),

@@ -9,10 +9,10 @@ impl Instance {
     pub(super) fn audit(&mut self, id: ConnectionId, deed: Deed, room: Option<RoomName>, why: String) {
         let Some(connection) = self.connections.get(&id) else { return };
         let claimed = connection.at.as_ref().and_then(|at| at.gate.claimed());
-        let who: Option<&Arc<Principal>> = connection.standing.principal.as_ref().or(claimed);
+        let who: Option<Arc<Principal>> = connection.standing.principal.clone().or(claimed);
         self.outputs.push_back(Output::Audited(Audited {
-            account: who.map(|who| who.account),
-            client: who.map(|who| who.client),
+            account: who.as_ref().map(|who| who.account),
+            client: who.as_ref().map(|who| who.client),
             name: who.map(|who| who.name.clone()),
             from: connection.caller.address,
             connection: id,

@@ -237,6 +237,7 @@ async fn run(
                         | Ask::Pause { .. }
                         | Ask::Ticket { .. }
                         | Ask::Look { .. }
+                        | Ask::Part
                         | Ask::Confirm { .. } => continue,
                     }
                 }

@@ -116,6 +116,7 @@ impl<D: Door> Site<D> {
             | Ask::Pause { .. }
             | Ask::Confirm { .. }
             | Ask::Settle { .. }
+            | Ask::Part
             | Ask::Leave { .. } => None,
         }
     }

@@ -426,3 +426,21 @@ fn any_order_of_events_keeps_those_out_for_whom_nobody_vouched() {
         }
     });
 }
+
+#[test]
+fn admins_learn_of_whom_a_credential_speaks_that_does_not_hold() {
+    let claimed = |gate: &Gate| gate.claimed().map(|who| who.name.to_string());
+    let ann = Some("ann".to_owned());
+    let mut gate = front(None, None);
+    let claims = r#"{"iss":"https://sso.example","aud":"riser","sub":"ann","exp":1}"#;
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let token = format!("{}.{}.AAAA", part(r#"{"alg":"EdDSA"}"#), part(claims));
+    assert_eq!(code(&shown(&mut gate, Credential::Token(secret(&token)))), Code::NotAuthorised);
+    assert_eq!(claimed(&gate), ann, "its token has expired");
+    let mut gate = front(None, None);
+    assert_eq!(code(&shown(&mut gate, cookie(Kind::Password, -1))), Code::NotAuthorised);
+    assert_eq!(claimed(&gate), ann, "its cookie has expired");
+    let mut gate = front(None, None);
+    assert_eq!(code(&shown(&mut gate, Credential::Token(secret("of-nobody")))), Code::NotAuthorised);
+    assert_eq!(claimed(&gate), None);
+}
