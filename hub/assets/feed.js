@@ -10,7 +10,7 @@ const GROUPS = {
   people: ["ready", "joined", "left", "opened", "closed", "gate", "knock", "account_changed"],
   edges: ["edge_online", "edge_silent", "edge_refused", "edge_flowing", "edge_lag", "caught_up", "link_gap", "clone", "uplink_up", "uplink_down", "uplink_drained", "uplink_gap", "uplink_awaits"],
   quarantine: ["quarantined", "released", "dropped"],
-  hub: ["started", "shutdown", "log_failing", "quota_reached", "log_recovered", "clock_stepped", "configuration_refused", "configuration_changed", "accounts_damaged"],
+  hub: ["started", "shutdown", "log_failing", "quota_reached", "log_recovered", "archive_failing", "archive_recovered", "archive_let_go", "archive_damaged", "clock_stepped", "configuration_refused", "configuration_changed", "accounts_damaged"],
 };
 
 export function words(name) {
@@ -53,6 +53,10 @@ const SENTENCES = {
   log_failing: (event) => ["bad", `The log cannot commit: ${words(event.code)}`],
   quota_reached: () => ["bad", "The log's quota is used up"],
   log_recovered: () => ["good", "The log commits again"],
+  archive_failing: (event) => ["bad", event.code === "disk_full" ? "The disk is full: what archived rooms have is not archived" : "The archive cannot be written"],
+  archive_recovered: () => ["good", "The archive is written again"],
+  archive_let_go: (event) => [event.why === "quota" ? "" : "warn", `The archive let go of its oldest, ${whole(event.seqs)} entries of all rooms: ${event.why === "quota" ? "its quota is used up" : "the disk is full"}`],
+  archive_damaged: (event) => ["bad", `${whole(event.files)} ${event.files === 1 ? "file" : "files"} of the archive cannot be read whole`],
   clock_stepped: (event) => ["warn", `The clock was stepped by ${duration(Math.abs(event.by_ms))} ${event.by_ms < 0 ? "back" : "ahead"}`],
   configuration_refused: () => ["warn", "A new configuration was refused; the last good one runs"],
   accounts_damaged: (event) => ["bad", event.lost ? "What was known of accounts is lost: nobody is let in by what files declare" : "Where accounts are kept was damaged; nothing is lost"],

@@ -124,7 +124,7 @@ impl Hub {
         if made {
             tracing::info!(file = %file.display(), key = identity.public_text(), "made a key; edges pin it as hub_key");
         }
-        let (mut writer, recovered) = setup::open_log(&config.data().join("log"), config.quota.log(), now)?;
+        let (writer, recovered) = setup::open_log(&config.data().join("log"), config.quota.log(), now)?;
         // Behind the log's lock: nobody else has this folder.
         let loaded = accounts::Loaded::open(config.data(), &config.account);
         let (directory, damaged) = (Arc::clone(&loaded.directory), loaded.damaged);
@@ -135,13 +135,20 @@ impl Hub {
         let rooms = rooms(&directory);
         let path_of_archive = config.data().join(setup::ARCHIVE);
         let quota = config.quota.archive_bytes();
-        let archive =
-            setup::open_archive(&path_of_archive, quota, &rooms, damaged.is_some(), &recovered, &mut writer);
-        let mut archived = archive.as_ref().map(Archive::reader);
+        let (archive, amiss) = setup::open_archive(
+            &path_of_archive,
+            quota,
+            &rooms,
+            damaged.is_some(),
+            &recovered,
+            &writer.reader(),
+        );
+        let opened = archive.archive.as_ref();
+        let mut archived = opened.map(Archive::reader);
         let past = setup::Past {
             pasts: pasts(&rooms, &writer.reader(), archived.as_mut()),
-            archived: archive.as_ref().map(Archive::rooms).unwrap_or_default(),
-            spans: archive.as_ref().map(Archive::spans).unwrap_or_default(),
+            archived: opened.map(Archive::rooms).unwrap_or_default(),
+            spans: opened.map(Archive::spans).unwrap_or_default(),
         };
         let mut instance =
             setup::instance(&recovered, rooms, Vec::new(), &config.limits, retained, past, now);
@@ -161,7 +168,8 @@ impl Hub {
         let opened = downlinks::opened(recovered.log, &recovered.chain, &recovered.cursors, gaps);
         let metrics = Arc::new(Metrics::new("hub", env!("CARGO_PKG_VERSION")));
         metrics.configuration_refused.set(u64::from(refused.is_some()));
-        metrics.archive_failing.set(u64::from(archive.is_none()));
+        metrics.archive_failing.set(u64::from(archive.archive.is_none()));
+        metrics.archive_amiss.inc_by(amiss);
         let audit = Audit::open(config.data(), Arc::clone(&metrics));
         let (audited, keep_audit) = audit.gates();
         let health = Arc::new(Health::default());
@@ -169,7 +177,7 @@ impl Hub {
         let (answer, answers) = mpsc::unbounded_channel();
         let saved = answer.clone();
         let footers = Footers::open(&config.data().join(HISTORY));
-        let storage = Storage::start(writer, Box::new(footers), archive, move |said| {
+        let storage = Storage::start(writer, Box::new(footers), Some(archive), move |said| {
             // The host may have ended; then nobody waits.
             let _ = answer.send(said);
         })
@@ -281,6 +289,9 @@ impl Hub {
         }
         if let Some(lost) = damaged {
             hub.say(SystemEvent::AccountsDamaged { lost }).await;
+        }
+        if amiss > 0 {
+            hub.say(SystemEvent::ArchiveDamaged { files: amiss }).await;
         }
         for (name, address) in &hub.addresses {
             tracing::info!(listener = name, %address, "listening");

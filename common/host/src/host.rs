@@ -4,6 +4,7 @@
 //! into inputs, let the core handle them, drain it, perform. The core never waits for anybody: doors are bounded
 //! by their protocol, storage and verifiers by what the core lets in, links by their window.
 
+use crate::archive_news::ArchiveNews;
 use riser_gate::{Caller, Directory, Policy, Verdict};
 use riser_instance::{
     Core, Input as InstanceInput, Output as InstanceOutput, Wanted,
@@ -12,6 +13,7 @@ use riser_instance::{
 use riser_model::{
     Audited, ConnectionId, Now, NumberMap, Read, Room, Route, RouteNumber, Selected, Seq, Time,
     door::{Ask, Code, Push, Refusal, Tell},
+    event::{Scope, SystemEvent},
 };
 use riser_net::{Arrival, Asked, CoreInbox, TellOutbox};
 use riser_rooms::Input as RoomsInput;
@@ -175,6 +177,7 @@ pub struct Host<C: Core, L: Links<C>, W: Watch> {
     turns: Arc<Semaphore>,
     /// For the next one.
     turn: Option<OwnedSemaphorePermit>,
+    archive_news: ArchiveNews,
 }
 
 /// What somebody who reads is to be given.
@@ -233,6 +236,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             giving: VecDeque::new(),
             turns: Arc::new(Semaphore::new(WORDING_MIN)),
             turn: None,
+            archive_news: ArchiveNews::default(),
         };
         (host, HostHandle { orders: sender })
     }
@@ -343,6 +347,16 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
         self.turn = None;
     }
 
+    fn say_damaged(&mut self, files: u64, now: Now) {
+        if files > 0 {
+            self.say(SystemEvent::ArchiveDamaged { files }, now);
+        }
+    }
+
+    fn say(&mut self, event: SystemEvent, now: Now) {
+        self.rooms(RoomsInput::Event { scope: Scope::Instance, event }, now);
+    }
+
     fn stored(&mut self, answer: Answer, now: Now) {
         self.parts.watch.stored(&answer);
         match answer {
@@ -356,7 +370,15 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                 self.parts.core.handle(Input::Lost(gaps.clone()), now);
                 self.rooms(RoomsInput::Trimmed { oldest, oldest_at, gaps }, now);
             }
-            Answer::Archived { rooms, .. } => self.rooms(RoomsInput::Archived { rooms }, now),
+            Answer::Archived { rooms, let_go, failing, .. } => {
+                self.rooms(RoomsInput::Archived { rooms }, now);
+                self.archive_news.of(let_go, failing).into_iter().for_each(|event| self.say(event, now));
+            }
+            Answer::ArchiveOpened { spans, amiss } => {
+                self.rooms(RoomsInput::ArchiveOpened(spans), now);
+                self.say_damaged(amiss, now);
+            }
+            Answer::ArchiveDamaged { volumes } => self.say_damaged(volumes, now),
             Answer::Routes(routes) => self.giving.push_back(Giving::Routes(routes)),
             Answer::Pasts(pasts) => self.rooms(RoomsInput::Pasts(pasts), now),
             Answer::Recovered => {}

@@ -5,6 +5,7 @@
 //!
 //! Read [`host`] first: it is the one screen of async code that both tiers run on.
 
+mod archive_news;
 mod below;
 pub mod doors;
 pub mod host;

@@ -1,16 +1,17 @@
 //! `log inspect` and `log verify`: what a log holds, and whether all of it can be read; of a program that runs, of
 //! one that does not, and of a copy.
 //!
-//! Neither changes anything: no lock is taken, no epoch begins, nothing is written. What is printed is made in
+//! An archive in a folder `archive` beside it is looked into as well. Neither changes anything: no lock is taken, no epoch begins, nothing is written. What is printed is made in
 //! [`report`].
 
 mod entries;
 mod report;
 
+use crate::setup::ARCHIVE;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use entries::Range;
-use riser_log::{Config, Survey, verify};
+use riser_log::{Config, Survey, archive::ArchiveSurvey, verify};
 use riser_shell::RealDisk;
 use std::{
     io::{self, Write},
@@ -20,7 +21,7 @@ use std::{
 /// Looks into a log.
 #[derive(Clone, Debug, Subcommand)]
 pub enum LogCommand {
-    /// Say what the log holds: epochs, seqs, segments, cursors, gaps, routes; changes nothing.
+    /// Say what the log holds, and the archive beside it: epochs, seqs, segments, cursors, gaps, routes; changes nothing.
     Inspect {
         /// What both take.
         #[command(flatten)]
@@ -32,7 +33,7 @@ pub enum LogCommand {
         #[arg(long, requires = "entries")]
         payload: bool,
     },
-    /// Read every block and check every checksum; ends with 1 if there is damage. Changes nothing.
+    /// Read every block, and what is archived, and check every checksum; ends with 1 if there is damage. Changes nothing.
     Verify {
         /// What both take.
         #[command(flatten)]
@@ -75,10 +76,16 @@ impl LogCommand {
             Self::Inspect { common, entries, payload } => {
                 let (folder, disk, config) = common.open(configured)?;
                 let mut survey = Survey::of(disk, &config).with_context(|| remedy(&folder))?;
+                let archive = archive_of(&folder, false)?;
                 if common.json {
-                    writeln!(out, "{}", report::inspect_json(&survey))?;
+                    writeln!(
+                        out,
+                        "{}",
+                        report::with_archive(report::inspect_json(&survey), archive.as_ref())
+                    )?;
                 } else {
                     report::inspect_text(out, &folder, &survey)?;
+                    archive.map(|archive| report::archive_text(out, &archive)).transpose()?;
                 }
                 if let Some(range) = entries {
                     entries::each(&mut survey, *range, *payload, |listed| {
@@ -90,12 +97,15 @@ impl LogCommand {
             Self::Verify { common } => {
                 let (folder, disk, config) = common.open(configured)?;
                 let found = verify(disk, &config).with_context(|| remedy(&folder))?;
+                let archive = archive_of(&folder, true)?;
+                let volumes = archive.iter().flat_map(|archive| &archive.volumes);
+                let damages = found.damages.len() + volumes.filter(|volume| volume.is_damaged()).count();
                 if common.json {
-                    writeln!(out, "{}", report::verify_json(&found))?;
+                    writeln!(out, "{}", report::with_archive(report::verify_json(&found), archive.as_ref()))?;
                 } else {
                     report::verify_text(out, &folder, &found)?;
+                    archive.map(|archive| report::archive_text(out, &archive)).transpose()?;
                 }
-                let damages = found.damages.len();
                 Ok((damages > 0).then(|| {
                     format!("verify the log in {}: damage in {damages} places, see above", folder.display())
                 }))
@@ -116,6 +126,17 @@ impl CommonArgs {
         let disk = RealDisk::open_to_look(&folder)?;
         Ok((folder, disk, config))
     }
+}
+
+/// The archive beside a log, if there is one; with `whole` it is read to its end.
+fn archive_of(folder: &Path, whole: bool) -> anyhow::Result<Option<ArchiveSurvey>> {
+    let folder = folder.with_file_name(ARCHIVE);
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    let looked = RealDisk::open_to_look(&folder).map_err(anyhow::Error::from);
+    let survey = looked.and_then(|disk| Ok(ArchiveSurvey::of(&disk, whole)?));
+    survey.map(Some).with_context(|| format!("look into the archive in {}", folder.display()))
 }
 
 /// What to do about a folder that is no log.

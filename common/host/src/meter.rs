@@ -47,8 +47,11 @@ impl Watch for Meter {
                 self.metrics.archive_aside.set(status.aside);
                 self.metrics.archive_quota.set(status.quota);
                 self.metrics.archive_volumes.set(status.volumes);
-                self.metrics.archive_let_go.inc_by(*let_go);
+                self.metrics.archive_let_go.inc_by(let_go.map_or(0, |(seqs, _)| seqs));
                 self.metrics.archive_failing.set(u64::from(failing.is_some()));
+            }
+            Answer::ArchiveOpened { amiss: files, .. } | Answer::ArchiveDamaged { volumes: files } => {
+                self.metrics.archive_amiss.inc_by(*files);
             }
             Answer::Read { .. } | Answer::Routes(_) | Answer::Pasts(_) | Answer::Saved { .. } => {}
         }

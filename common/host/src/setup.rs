@@ -2,7 +2,8 @@
 
 use riser_instance::{Instance, LogFold};
 use riser_log::{
-    Config as LogConfig, Disk, Entropy, Finding, OpenError, Reader, Recovered, Writer, archive::Archive,
+    Config as LogConfig, Disk, Entropy, Finding, OpenError, Reader, Recovered, Writer,
+    archive::{Archive, ArchiveStatus},
 };
 use riser_model::{
     Archived, Binding, Chunk, EpochSpan, Mark, Now, Position, Room, RoomId, Route, RouteNumber, Run, Seq,
@@ -14,11 +15,13 @@ use riser_shell::{
     config::{LimitsConfig, TlsConfig, TlsFiles},
     disk::FolderFailed,
     entropy,
+    storage::{ArchiveFolder, Open},
     tables::{Contents, Table},
 };
 use riser_wire::entry::frames;
 use std::{
     collections::BTreeMap,
+    io,
     path::Path,
     sync::{Arc, atomic::AtomicU64},
 };
@@ -74,45 +77,49 @@ pub fn open_log(
     Ok((writer, recovered))
 }
 
-/// Opens the archive in a folder, of a log as it was found, for these rooms, or with `misses` for some of them. Without it nothing of them is kept beyond
-/// the log, which holds what is not archived within its bound: what keeps the archive from opening is said, and whatever
-/// else there is goes on (promise 4).
+/// Opens the archive in a folder, of a log as it was found, for these rooms, or with `misses` for some of them; and how
+/// many of its files are not as they should be. While it cannot be opened the log holds what is not archived within its
+/// bound, the archive's worker tries again, and whatever else there is goes on (promise 4).
 pub fn open_archive(
     folder: &Path,
     quota_bytes: u64,
     rooms: &[Room],
     misses: bool,
     recovered: &Recovered<LogFold>,
-    writer: &mut Writer<RealDisk, LogFold>,
-) -> Option<Archive<RealDisk>> {
+    log: &Reader<RealDisk>,
+) -> (ArchiveFolder<RealDisk>, u64) {
     let wanted: BTreeMap<RoomId, Seq> =
         rooms.iter().filter(|room| room.is_archived()).map(|room| (room.id, Seq::ZERO)).collect();
-    let opened = RealDisk::open(folder)
-        .map_err(anyhow::Error::from)
-        .and_then(|disk| Ok(Archive::open(disk, recovered.log, &recovered.chain, quota_bytes)?));
-    let (mut archive, findings) = opened
-        .inspect_err(|error| {
+    let (path, id, chain) = (folder.to_owned(), recovered.log, recovered.chain.clone());
+    let oldest = recovered.oldest;
+    let mut open: Open<RealDisk> = Box::new(move || {
+        let disk = RealDisk::open(&path).map_err(io::Error::other)?;
+        let (mut archive, findings) = Archive::open(disk, id, &chain, oldest, quota_bytes)?;
+        for finding in &findings {
+            tracing::warn!(?finding, "the archive is not as it should be");
+        }
+        if misses {
+            archive.expect_misses();
+        }
+        Ok((archive, findings.len() as u64))
+    });
+    match open() {
+        Ok((mut archive, amiss)) => {
+            archive.want(wanted.clone(), log);
+            let ArchiveStatus { volumes, bytes, .. } = archive.status();
+            tracing::info!(folder = %folder.display(), volumes, bytes, "archive opened");
+            (ArchiveFolder { archive: Some(archive), open, wanted }, amiss)
+        }
+        Err(error) => {
             tracing::error!(
                 %error,
                 folder = %folder.display(),
                 "the archive cannot be opened: the log keeps everything until it is half as large again as its \
-                 quota, then the oldest is lost; mend the folder and start again"
+                 quota, then the oldest is lost; mend the folder, it is tried again"
             );
-            if !wanted.is_empty() {
-                writer.set_archived(Some(Seq::ZERO));
-            }
-        })
-        .ok()?;
-    for finding in findings {
-        tracing::warn!(?finding, "the archive is not as it should be");
+            (ArchiveFolder { archive: None, open, wanted }, 0)
+        }
     }
-    if misses {
-        archive.expect_misses();
-    }
-    archive.want(wanted, &writer.reader());
-    let status = archive.status();
-    tracing::info!(folder = %folder.display(), volumes = status.volumes, bytes = status.bytes, "archive opened");
-    Some(archive)
 }
 
 /// What channels retain, as it was saved beside the log and with what the log has beyond that; and its table, if there
@@ -264,6 +271,6 @@ pub fn acceptor(
 }
 
 /// The runtime of a program with so many worker threads.
-pub fn runtime(workers: usize) -> std::io::Result<tokio::runtime::Runtime> {
+pub fn runtime(workers: usize) -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()
 }

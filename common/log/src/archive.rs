@@ -9,11 +9,14 @@
 //! How it is read is in [`ArchiveReader`]. The rules, with their bounds, are in this crate's `README.md`.
 
 mod copy;
+mod merge;
 mod shelf;
 mod since;
+mod survey;
 mod volume;
 
 pub use shelf::ArchiveReader;
+pub use survey::{ArchiveSurvey, Held, VolumeSurvey};
 
 use crate::{disk::Disk, reader::Reader, view::View};
 use riser_model::{Archived, EpochSpan, LogId, RoomId, Seq};
@@ -68,15 +71,35 @@ pub enum Step {
         /// Its bytes.
         bytes: u64,
     },
+    /// Small volumes that followed one another are one.
+    Merged {
+        /// The first seq of it.
+        first: Seq,
+        /// The last.
+        last: Seq,
+        /// How many there were.
+        volumes: usize,
+    },
     /// The oldest volume went.
     LetGo {
         /// Its first seq.
         first: Seq,
         /// Its last.
         last: Seq,
-        /// Because of the archive's quota; else because no room shows any of it any more.
-        by_quota: bool,
+        /// Why.
+        why: Why,
     },
+}
+
+/// Why the oldest volume went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Why {
+    /// The archive is over its quota.
+    Quota,
+    /// The disk is full, and the log is about to let go of what is not archived: the newest is worth more.
+    Disk,
+    /// No room shows any of it any more.
+    Unseen,
 }
 
 /// An archive's size, now.
@@ -110,16 +133,23 @@ pub struct Archive<D: Disk> {
     generation: u32,
     /// How often the medium could not read all of which segment.
     unreadable: (Seq, u32),
+    /// A volume of the segment that begins there did not find space, though there seemed to be enough.
+    refused: Option<Seq>,
+    /// How much it let go of for the volume at hand, bytes.
+    freed: u64,
+    /// Small volumes that are not to be merged with others: that failed, or something of them cannot be read.
+    stay: BTreeSet<Name>,
 }
 
 impl<D: Disk> Archive<D> {
-    /// Opens the archive of the log with that id and those epochs, or makes one. What is of another log or of a past
-    /// that this log does not have is set aside. The folder must be locked by the caller. What is wrong with one file
+    /// Opens the archive of the log with that id and those epochs, which has everything from `oldest` on, or makes one. What
+    /// is of another log or of a past that this log does not have is set aside. The folder must be locked by the caller. What is wrong with one file
     /// costs that file alone: an error is one of the folder.
     pub fn open(
         disk: D,
         log: LogId,
         chain: &[EpochSpan],
+        oldest: Seq,
         quota_bytes: u64,
     ) -> io::Result<(Self, Vec<ArchiveFinding>)> {
         let files = disk.list()?;
@@ -137,6 +167,9 @@ impl<D: Disk> Archive<D> {
             given_up: Seq::ZERO,
             generation: 0,
             unreadable: (Seq::ZERO, 0),
+            refused: None,
+            freed: 0,
+            stay: BTreeSet::new(),
         };
         let mut findings: Vec<ArchiveFinding> =
             damaged.into_iter().map(|file| ArchiveFinding::RoomsLost { file }).collect();
@@ -155,14 +188,14 @@ impl<D: Disk> Archive<D> {
         // Of one place the newest first, and what speaks of more before what speaks of less.
         names.sort_by_key(|name| (name.first, std::cmp::Reverse((name.last, name.generation))));
         for name in names {
-            archive.take(name, chain, &mut findings);
+            archive.take(name, (chain, oldest), &mut findings);
         }
         archive.publish();
         Ok((archive, findings))
     }
 
     /// Takes a volume that was found, if it is of this log and in nobody's place; else it is set aside.
-    fn take(&mut self, name: Name, chain: &[EpochSpan], findings: &mut Vec<ArchiveFinding>) {
+    fn take(&mut self, name: Name, (chain, oldest): (&[EpochSpan], Seq), findings: &mut Vec<ArchiveFinding>) {
         let opened = self.disk.open(&name.file());
         let bytes = opened.as_ref().map_or(0, |(_, bytes)| *bytes);
         if name.log != self.log {
@@ -175,10 +208,15 @@ impl<D: Disk> Archive<D> {
         if let Some(head) = &head
             && !head.spans.iter().all(|span| is_of(chain, span))
         {
+            // What was made of several may begin long before the log went back.
+            if let Some(kept) = self.keep_before(head, chain, oldest) {
+                self.volumes.push(kept);
+            }
             return self.put_aside(name, bytes, "a past that the log does not have", findings);
         }
         if let Some(newer) = self.volumes.last().cloned().filter(|newer| newer.name.last >= name.first) {
-            if !newer.name.is_of_the_same(&name) || head.is_none() {
+            let merged = newer.name.holds(&name) && has_rooms_of(newer.head.as_ref(), head.as_ref());
+            if !(newer.name.is_of_the_same(&name) || merged) || head.is_none() {
                 return self.put_aside(name, bytes, IN_PLACE, findings);
             }
             if newer.head.is_some() {
@@ -280,8 +318,10 @@ impl<D: Disk> Archive<D> {
             return Ok(step);
         }
         let view = log.shared.view();
-        let Some(at) = self.due(&view).filter(|_| !self.wanted.is_empty()) else { return Ok(Step::Rests) };
-        self.archive(log, &view, at)
+        match self.due(&view).filter(|_| !self.wanted.is_empty()) {
+            Some(at) => self.archive(log, &view, at),
+            None => self.merge(&view),
+        }
     }
 
     /// The oldest sealed segment of which there is no volume that names all archived rooms.
@@ -295,39 +335,154 @@ impl<D: Disk> Archive<D> {
     }
 
     fn has(&self, first: Seq, last: Seq) -> bool {
-        let at = self.volumes.partition_point(|volume| volume.name.first < first);
-        let volume =
-            self.volumes.get(at).filter(|volume| (volume.name.first, volume.name.last) == (first, last));
-        let head = volume.and_then(|volume| volume.head.as_ref());
+        let Some(volume) = shelf::find(&self.volumes, first) else { return false };
+        if (volume.name.first, volume.name.last) != (first, last) {
+            // It was made of several, of what the log had let go of, and the log went back since: it stays whole.
+            return volume.name.first < first && last <= volume.name.last;
+        }
+        let head = volume.head.as_ref();
         head.is_some_and(|head| self.wanted.keys().all(|room| head.rooms.contains(room)))
     }
 
+    /// Makes one volume of small ones, where there are enough of them.
+    fn merge(&mut self, view: &View<D>) -> io::Result<Step> {
+        let Some(segment) = view.segments.first() else { return Ok(Step::Rests) };
+        let Some(run) = merge::run(&self.volumes, view.oldest(), segment.length, &self.stay) else {
+            return Ok(Step::Rests);
+        };
+        let bytes: u64 = run.iter().map(|volume| volume.bytes).sum();
+        if self.disk.free_space()? < bytes.saturating_add(segment.length.saturating_mul(2)) {
+            return Ok(Step::Rests);
+        }
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(Step::Rests) };
+        let (first, last) = (first.name.first, last.name.last);
+        let heads = run.iter().filter_map(|volume| volume.head.as_ref());
+        let names: Vec<Name> = run.iter().map(|volume| volume.name).collect();
+        let made = self.make_of(heads, &names, (first, last), bytes);
+        let Some(merged) = made.unwrap_or(None) else {
+            // Nothing is lost by it: they stay as they are until the next start.
+            self.stay.extend(names);
+            return Ok(Step::Rests);
+        };
+        self.volumes.retain(|volume| volume.name.last < first || volume.name.first > last);
+        let place = self.volumes.partition_point(|volume| volume.name.first < first);
+        self.volumes.insert(place, merged);
+        self.publish();
+        for name in &names {
+            // If one stays now, the next start sees to it.
+            let _ = self.disk.remove(&name.file());
+        }
+        Ok(Step::Merged { first, last, volumes: names.len() })
+    }
+
+    /// Makes a volume of what these have in those seqs. None if something of them cannot be read.
+    fn make_of<'a>(
+        &mut self,
+        heads: impl Iterator<Item = &'a Head> + Clone,
+        names: &[Name],
+        (first, last): (Seq, Seq),
+        bytes: u64,
+    ) -> io::Result<Option<Arc<Volume>>> {
+        self.generation = self.generation.wrapping_add(1);
+        let name = Name { first, last, generation: self.generation, log: self.log };
+        let Some(head) = merge::head(heads, name) else { return Ok(None) };
+        let spans = head.spans.clone();
+        let unfinished = format!("{UNFINISHED}{}", name.file());
+        let file = self.disk.create(&unfinished)?;
+        let make = || {
+            let mut making = Making::begin(self.disk.clone(), file, head, bytes)?;
+            for part in names {
+                if !merge::copy(&self.disk, (*part, part.last.min(last)), &mut making)? {
+                    return Ok(None);
+                }
+            }
+            making.spans(spans);
+            let made = making.finish()?;
+            self.disk.rename(&unfinished, &name.file())?;
+            self.disk.sync_dir()?;
+            Ok(Some(made))
+        };
+        let made: io::Result<Option<(Head, u64)>> = make();
+        if !matches!(made, Ok(Some(_))) {
+            // Under whatever name it has by now.
+            let _ = self.disk.remove(&unfinished);
+            let _ = self.disk.remove(&name.file());
+        }
+        Ok(made?.map(|(head, bytes)| Arc::new(Volume { name, bytes, head: Some(head) })))
+    }
+
+    /// What a volume has from before both the log's past and what it holds part, as a volume of its own: the log has the
+    /// rest, as it was then.
+    fn keep_before(&mut self, head: &Head, chain: &[EpochSpan], oldest: Seq) -> Option<Arc<Volume>> {
+        let parts = head.spans.iter().find(|span| !is_of(chain, span))?;
+        let known = chain.iter().find(|known| known.epoch == parts.epoch && known.first <= parts.first);
+        let last = known.map_or(parts.first.prev(), |known| known.last).min(oldest.prev());
+        if last < head.name.first
+            || self.volumes.last().is_some_and(|volume| volume.name.last >= head.name.first)
+        {
+            return None;
+        }
+        let (_, bytes) = self.disk.open(&head.name.file()).ok()?;
+        let names = [head.name];
+        self.make_of(std::iter::once(head), &names, (head.name.first, last), bytes).ok().flatten()
+    }
+
     fn let_go(&mut self) -> io::Result<Option<Step>> {
-        let Some(oldest) = self.volumes.first().cloned() else { return Ok(None) };
-        let by_quota = self.bytes() > self.quota_bytes && self.volumes.len() > 1;
+        let Some(oldest) = self.volumes.first() else { return Ok(None) };
         let shown = |room: &RoomId| {
             let floor = self.wanted.get(room).map(|floor| (*floor).max(self.since.before(*room)));
             floor.is_none_or(|floor| floor < oldest.name.last)
         };
         let nobodys = oldest.head.as_ref().is_some_and(|head| !head.rooms.iter().any(shown));
-        if !by_quota && !nobodys {
-            return Ok(None);
+        if self.bytes() > self.quota_bytes && self.volumes.len() > 1 {
+            self.let_go_of_oldest(Why::Quota)
+        } else if nobodys {
+            self.let_go_of_oldest(Why::Unseen)
+        } else {
+            Ok(None)
         }
+    }
+
+    fn let_go_of_oldest(&mut self, why: Why) -> io::Result<Option<Step>> {
+        let Some(oldest) = self.volumes.first().cloned() else { return Ok(None) };
         let Name { first, last, .. } = oldest.name;
         // Readers know first: what they do not find then is a hole, and no error.
         self.volumes.remove(0);
-        self.given_up = self.given_up.max(last.next());
         self.publish();
-        self.disk.remove(&oldest.name.file())?;
-        self.disk.sync_dir()?;
-        Ok(Some(Step::LetGo { first, last, by_quota }))
+        if let Err(error) = self.disk.remove(&oldest.name.file()) {
+            self.volumes.insert(0, oldest);
+            self.publish();
+            return Err(error);
+        }
+        self.given_up = self.given_up.max(last.next());
+        self.freed += if why == Why::Disk { oldest.bytes } else { 0 };
+        // One that comes back with a crash goes again.
+        let _ = self.disk.sync_dir();
+        Ok(Some(Step::LetGo { first, last, why }))
+    }
+
+    /// On a full disk the newest is worth more than the oldest. But somebody else may fill it, and for a time: so nothing
+    /// goes before the log is about to let go of what is not archived, and then no more than makes space for that.
+    fn make_space(&mut self, needed: u64) -> io::Result<Option<Step>> {
+        if self.volumes.len() < 2 || self.freed >= needed {
+            return Ok(None);
+        }
+        self.let_go_of_oldest(Why::Disk)
     }
 
     fn archive(&mut self, log: &Reader<D>, view: &View<D>, at: usize) -> io::Result<Step> {
         let Some(segment) = view.segments.get(at) else { return Ok(Step::Rests) };
-        // As much again stays for the log, which promises more.
-        let needed = segment.length.saturating_mul(2);
+        // As much again stays for the log, which promises more; not where the log would let go of this very segment soon.
+        let soon = at < view.segments.len().saturating_sub(1).div_ceil(2);
+        let needed = segment.length.saturating_mul(if soon { 1 } else { 2 });
         let free = self.disk.free_space()?;
+        if soon
+            && (free < needed || self.refused == Some(segment.first))
+            && let Some(step) = self.make_space(needed)?
+        {
+            self.refused = None;
+            return Ok(step);
+        }
         if free < needed {
             let kind = io::ErrorKind::StorageFull;
             return Err(io::Error::new(
@@ -358,7 +513,8 @@ impl<D: Disk> Archive<D> {
                     .ok_or_else(|| io::Error::other("the segment was recycled before it was archived"))
             })
             .and_then(|made| self.disk.rename(&unfinished, &name.file()).map(|()| made));
-        let (head, bytes) = made.inspect_err(|_| {
+        let (head, bytes) = made.inspect_err(|error| {
+            self.refused = (error.kind() == io::ErrorKind::StorageFull).then_some(name.first);
             // If it cannot be removed now, the next start does.
             let _ = self.disk.remove(&unfinished);
         })?;
@@ -374,6 +530,7 @@ impl<D: Disk> Archive<D> {
             .cloned()
             .collect();
         self.volumes.retain(|volume| volume.name.last < name.first || volume.name.first > name.last);
+        (self.refused, self.freed) = (None, 0);
         let place = self.volumes.partition_point(|volume| volume.name.first < name.first);
         self.volumes.insert(place, Arc::new(Volume { name, bytes, head: Some(head) }));
         self.publish();
@@ -391,6 +548,13 @@ impl<D: Disk> Archive<D> {
     fn publish(&self) {
         self.shelf.publish(self.volumes.clone(), &self.since);
     }
+}
+
+/// Whether a volume has everything of the rooms of which another has.
+fn has_rooms_of(newer: Option<&Head>, older: Option<&Head>) -> bool {
+    // Of one that says nothing of itself nothing is known either way: the other one is taken.
+    let (Some(newer), Some(older)) = (newer, older) else { return true };
+    newer.rooms.is_superset(&older.rooms)
 }
 
 /// Whether the log has that past, as far as it remembers.

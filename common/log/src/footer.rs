@@ -7,7 +7,7 @@ use crate::{
     block::{HEADER_BYTES, padded},
     definitions::Definitions,
 };
-use riser_model::{ChannelName, Interest, NumberMap, RoomId, Route, RouteNumber, Seq, Wall};
+use riser_model::{ChannelName, Interest, Mark, NumberMap, RoomId, Route, RouteNumber, Seq, Wall};
 use riser_wire::entry::{FRAME_HEADER_BYTES, Frame, frames};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -69,6 +69,20 @@ pub struct ChannelFooter {
 type Slots = [u64; 4];
 
 impl Footer {
+    /// How much it holds of each room, as far as it lists its channels.
+    pub fn sums(&self) -> BTreeMap<RoomId, Mark> {
+        let mut sums: BTreeMap<RoomId, Mark> = BTreeMap::new();
+        for channel in &self.channels {
+            let nothing = Mark { last: channel.last, count: 0, bytes: 0, newest: Wall(i64::MIN) };
+            let sum = sums.entry(channel.room).or_insert(nothing);
+            sum.last = sum.last.max(channel.last);
+            sum.count += channel.count;
+            sum.bytes += channel.bytes;
+            sum.newest = sum.newest.max(channel.time_max);
+        }
+        sums
+    }
+
     /// What it says of a channel, if it lists it.
     pub fn channel(&self, room: RoomId, channel: &ChannelName) -> Option<&ChannelFooter> {
         let at = self.channels.binary_search_by(|c| (c.room, &c.channel).cmp(&(room, channel))).ok()?;

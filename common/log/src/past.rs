@@ -1,7 +1,7 @@
 //! How much of which room a log holds, and its archive, by what their files say that they hold.
 
-use crate::{archive::ArchiveReader, disk::Disk, footer::Footer, reader::Reader};
-use riser_model::{Mark, Retention, Room, RoomId, Wall};
+use crate::{archive::ArchiveReader, disk::Disk, reader::Reader};
+use riser_model::{Mark, Retention, Room, RoomId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The past of those rooms whose retention names how much of it is kept, oldest first, as far down as it is kept and one
@@ -18,7 +18,7 @@ pub fn pasts<D: Disk>(
     let mut counting = Counting { open, done: BTreeMap::new() };
     let mut footers = reader.footers().map_while(Result::ok);
     while let Some(footer) = (!counting.open.is_empty()).then(|| footers.next()).flatten() {
-        counting.add(&footer, |_| true);
+        counting.add(footer.sums());
     }
     if let Some(archive) = archive {
         let there = archive.rooms();
@@ -32,8 +32,9 @@ pub fn pasts<D: Disk>(
             goes_on
         });
         if !counting.open.is_empty() {
-            archive.visit(reader.oldest(), |footer| {
-                counting.add(footer, |room| there.get(&room).is_some_and(|one| one.oldest <= footer.first));
+            archive.visit(reader.oldest(), |first, mut sums| {
+                sums.retain(|room, _| there.get(room).is_some_and(|one| one.oldest <= first));
+                counting.add(sums);
                 !counting.open.is_empty()
             });
         }
@@ -71,20 +72,7 @@ impl Counted {
 
 impl Counting {
     /// Counts what a segment, or what is archived of one, has of the rooms.
-    fn add(&mut self, footer: &Footer, counts: impl Fn(RoomId) -> bool) {
-        let mut sums: BTreeMap<RoomId, Mark> = BTreeMap::new();
-        let counted = footer
-            .channels
-            .iter()
-            .filter(|channel| self.open.contains_key(&channel.room) && counts(channel.room));
-        for channel in counted {
-            let nothing = Mark { last: channel.last, count: 0, bytes: 0, newest: Wall(i64::MIN) };
-            let sum = sums.entry(channel.room).or_insert(nothing);
-            sum.last = sum.last.max(channel.last);
-            sum.count += channel.count;
-            sum.bytes += channel.bytes;
-            sum.newest = sum.newest.max(channel.time_max);
-        }
+    fn add(&mut self, sums: BTreeMap<RoomId, Mark>) {
         for (room, mark) in sums {
             let Some(counted) = self.open.get_mut(&room) else { continue };
             // The first that is not kept says where the rest begins.

@@ -9,6 +9,7 @@ use crate::{
     time::Wall,
 };
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Numbered entries and what commits with them. A commit holds whole batches.
@@ -104,7 +105,7 @@ pub struct Archived {
 }
 
 /// A part of a room's past: so much of it, up to here.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Mark {
     /// Its last seq.
     pub last: Seq,

@@ -50,6 +50,10 @@
 //! | `quota_reached` | hub | | everybody who is let in |
 //! | `log_recovered` | hub | | everybody who is let in |
 //! | `clock_stepped` | hub | by_ms | everybody who is let in |
+//! | `archive_failing` | hub | code: `disk_full` or `disk` | everybody who is let in |
+//! | `archive_recovered` | hub | | everybody who is let in |
+//! | `archive_let_go` | hub | seqs, why: `quota` or `disk_full` | everybody who is let in |
+//! | `archive_damaged` | hub | files: so many more in which something cannot be read, or that are not the archive's | everybody who is let in |
 //! | `configuration_refused` | hub | | everybody who is let in |
 //! | `accounts_damaged` | hub | lost: whether some is known no more | everybody who is let in |
 //! | `configuration_changed` | hub | | everybody who is let in |
@@ -431,6 +435,25 @@ pub enum SystemEvent {
     QuotaReached,
     /// The log commits again.
     LogRecovered,
+    /// What archived rooms have cannot be archived. The log holds it within a bound.
+    ArchiveFailing {
+        /// Why: `disk_full`, or `disk` for whatever else the hub's own log names.
+        code: String,
+    },
+    /// The archive is written again.
+    ArchiveRecovered,
+    /// The archive let go of its oldest.
+    ArchiveLetGo {
+        /// How many seqs.
+        seqs: u64,
+        /// For what: its `quota`, or what comes on a full disk (`disk_full`).
+        why: String,
+    },
+    /// Files of the archive are not as they should be: nothing is deleted, and what is missing is told as gaps.
+    ArchiveDamaged {
+        /// How many more.
+        files: u64,
+    },
     /// The wall clock was stepped.
     ClockStepped {
         /// By how much, milliseconds; negative is back.
@@ -609,6 +632,10 @@ impl SystemEvent {
             Self::LogFailing { .. } => "log_failing",
             Self::QuotaReached => "quota_reached",
             Self::LogRecovered => "log_recovered",
+            Self::ArchiveFailing { .. } => "archive_failing",
+            Self::ArchiveRecovered => "archive_recovered",
+            Self::ArchiveLetGo { .. } => "archive_let_go",
+            Self::ArchiveDamaged { .. } => "archive_damaged",
             Self::ClockStepped { .. } => "clock_stepped",
             Self::ConfigurationRefused => "configuration_refused",
             Self::ConfigurationChanged => "configuration_changed",
@@ -633,6 +660,10 @@ impl SystemEvent {
             | Self::LogFailing { .. }
             | Self::QuotaReached
             | Self::LogRecovered
+            | Self::ArchiveFailing { .. }
+            | Self::ArchiveRecovered
+            | Self::ArchiveLetGo { .. }
+            | Self::ArchiveDamaged { .. }
             | Self::ClockStepped { .. }
             | Self::ConfigurationRefused
             | Self::ConfigurationChanged

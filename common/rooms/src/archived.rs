@@ -8,7 +8,7 @@ use crate::{
     output::Output,
     topics::{self, Reach},
 };
-use riser_model::{Archived, Mark, Principal, RoomId, Route, RouteNumber, Seq, door::Want};
+use riser_model::{Archived, EpochSpan, Mark, Principal, Room, RoomId, Route, RouteNumber, Seq, door::Want};
 use std::collections::BTreeMap;
 
 impl Bus {
@@ -31,6 +31,17 @@ impl Bus {
     pub(crate) fn archive_anew(&mut self, before: &BTreeMap<RoomId, Seq>) {
         let rooms = self.graph.archived().into_keys().filter(|room| !before.contains_key(room));
         self.graph.archive_anew(rooms, self.chain.past(None));
+    }
+
+    /// The archive could not be opened at the start, and now is.
+    pub(crate) fn archive_opened(&mut self, spans: Vec<EpochSpan>) {
+        self.chain.learn(spans);
+        let declared = self.graph.rooms().iter().filter_map(|room| room.declared.as_ref());
+        let uncounted = declared.filter(|room| room.is_archived() && !room.retention.is_empty());
+        let uncounted: Vec<Room> = uncounted.cloned().collect();
+        if !uncounted.is_empty() {
+            self.outputs.push_back(Output::Count(uncounted));
+        }
     }
 
     /// How much of rooms was there whose retention is new: what they do not keep is hidden from here on.

@@ -99,7 +99,7 @@ impl Bus {
         let events = Retention { count: Some(config.events_kept), ..Retention::default() };
         let mut graph = Graph::default();
         graph.events = events;
-        graph.remember(start.pasts);
+        graph.remember(start.pasts, start.oldest);
         graph.declare(start.rooms, start.next);
         graph.set_archived(&start.archived);
         let mut routes = Routes::default();
@@ -256,6 +256,7 @@ impl Bus {
             Input::Read { ticket, found } => self.read(ticket, found, now),
             Input::Trimmed { oldest, oldest_at, gaps } => self.trimmed((oldest, oldest_at), gaps),
             Input::Archived { rooms } => self.archived(&rooms),
+            Input::ArchiveOpened(spans) => self.archive_opened(spans),
             Input::Pasts(pasts) => self.recall(pasts),
             Input::ArchivedRoutes(routes) => self.know_archived(routes),
             Input::Reconfigured { rooms, bindings } => self.reconfigure(rooms, bindings),

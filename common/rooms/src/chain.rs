@@ -61,6 +61,13 @@ impl Chain {
         chain
     }
 
+    /// Epochs of which only the archive knows.
+    pub(crate) fn learn(&mut self, spans: Vec<EpochSpan>) {
+        let known = |epoch| epoch == self.epoch || self.spans.iter().any(|span| span.epoch == epoch);
+        let unknown: Vec<EpochSpan> = spans.into_iter().filter(|span| !known(span.epoch)).collect();
+        self.spans.splice(0..0, unknown);
+    }
+
     /// The position of a seq. A seq just below its epoch's first is where that epoch began.
     pub(crate) fn position(&self, seq: Seq) -> Position {
         let holds = |span: &&EpochSpan| span.first <= seq && seq <= span.last;

@@ -35,9 +35,9 @@ impl Depth {
         depth
     }
 
-    /// A room that is counted from there on. What it had before it may [recall](Self::recall).
-    pub(crate) fn from(next: Seq) -> Self {
-        Self { counted_from: next, ..Self::new(Vec::new()) }
+    /// A room that is counted from there on, and has that past. What it had before it may [recall](Self::recall).
+    pub(crate) fn from(first: Seq, past: Vec<Mark>) -> Self {
+        Self { counted_from: first, ..Self::new(past) }
     }
 
     /// What was there before it was counted, oldest first. A part that reaches into what it has counted itself is left

@@ -175,10 +175,11 @@ impl Default for Graph {
 
 impl Graph {
     /// The past of rooms whose retention names how much of it is kept, as the log had it when it was opened.
-    pub(crate) fn remember(&mut self, pasts: Vec<(RoomId, Vec<Mark>)>) {
+    pub(crate) fn remember(&mut self, pasts: Vec<(RoomId, Vec<Mark>)>, oldest: Seq) {
         for (room, past) in pasts {
             let slot = self.add_room(room);
-            self.room_mut(slot).depth = Some(Depth::new(past));
+            // What was before that may be in an archive that is not open yet.
+            self.room_mut(slot).depth = Some(Depth::from(oldest, past));
         }
     }
 
@@ -253,7 +254,7 @@ impl Graph {
             self.by_name.insert((declared.account, declared.name.clone()), slot);
             let room = self.room_mut(slot);
             if !declared.retention.is_empty() && room.depth.is_none() {
-                room.depth = Some(Depth::from(next));
+                room.depth = Some(Depth::from(next, Vec::new()));
                 uncounted.push(declared.clone());
             }
             let offers = declared.history == History::Session;

@@ -192,6 +192,8 @@ pub enum Input {
     /// What route numbers mean in the answer to a read that comes next: there, and nowhere else. Numbers that an answer
     /// before had are no others while what it brought may be held.
     ArchivedRoutes(Vec<(RouteNumber, Route)>),
+    /// The archive could be opened after the start only: the epochs of what it has.
+    ArchiveOpened(Vec<EpochSpan>),
     /// How much of which room was there, oldest first, when that was asked.
     Pasts(Vec<(RoomId, Vec<Mark>)>),
     /// The configuration changed.

@@ -211,10 +211,12 @@ pub struct Metrics {
     pub archive_quota: Level,
     /// Segments of the log of which it has something, or that there was nothing.
     pub archive_volumes: Level,
-    /// Seqs that its quota cost.
+    /// Seqs that its quota or a full disk cost.
     pub archive_let_go: Counter,
     /// 1 while it cannot be written.
     pub archive_failing: Level,
+    /// Its files that are not as they should be.
+    pub archive_amiss: Counter,
     /// The newest seq of the log.
     pub log_end: Level,
     /// 1 while the link is welcomed.
@@ -300,6 +302,7 @@ impl Metrics {
             archive_volumes: Level::default(),
             archive_let_go: Counter::default(),
             archive_failing: Level::default(),
+            archive_amiss: Counter::default(),
             log_end: Level::default(),
             uplink_up: Family::default(),
             uplink_silence: Family::default(),
@@ -423,11 +426,20 @@ impl Metrics {
             self.archive_quota.clone(),
         );
         metric.register("archive_volumes", "Files of the archive", self.archive_volumes.clone());
-        metric.register("archive_let_go", "Seqs that the archive's quota cost", self.archive_let_go.clone());
+        metric.register(
+            "archive_let_go",
+            "Seqs that the archive's quota or a full disk cost",
+            self.archive_let_go.clone(),
+        );
         metric.register(
             "archive_failing",
             "1 while the archive cannot be written",
             self.archive_failing.clone(),
+        );
+        metric.register(
+            "archive_amiss",
+            "Files of the archive that cannot be read whole or are not its own, since the start",
+            self.archive_amiss.clone(),
         );
         metric.register("log_end_seq", "The newest seq of the log", self.log_end.clone());
         metric.register("uplink_up", "1 while the link is welcomed", self.uplink_up.clone());

@@ -8,19 +8,22 @@ use crate::clock::Clock;
 use archiving::Archiving;
 use riser_log::{
     Committed, Decision, Disk, Fold, Index, Pacer, Reader, Refused, Status, Waiting, Writer,
-    archive::{Archive, ArchiveReader, ArchiveStatus},
+    archive::{Archive, ArchiveReader, ArchiveStatus, Why},
     pasts,
 };
 use riser_model::{
-    Archived, Batch, CursorKey, CursorValue, Gap, Mark, Read, Room, RoomId, Route, RouteNumber, Selected,
-    Seq, Wall, door::Code,
+    Archived, Batch, CursorKey, CursorValue, EpochSpan, Gap, Mark, Read, Room, RoomId, Route, RouteNumber,
+    Selected, Seq, Time, Wall, door::Code,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 mod archiving;
+
+pub use archiving::{ArchiveFolder, Open};
 
 // In a simulation there is one thread, and a sync takes virtual time.
 #[cfg(riser_turmoil)]
@@ -85,10 +88,22 @@ pub enum Answer {
         rooms: BTreeMap<RoomId, Archived>,
         /// Its size.
         status: ArchiveStatus,
-        /// How many seqs its quota cost in this step.
-        let_go: u64,
-        /// Why it cannot be written, for people.
-        failing: Option<String>,
+        /// How many seqs it let go of in this step that somebody may miss, and why.
+        let_go: Option<(u64, Why)>,
+        /// Why it cannot be written.
+        failing: Option<Failing>,
+    },
+    /// The archive could be opened after the start only. After it, `Archived` says what it has.
+    ArchiveOpened {
+        /// The epochs of what is in it.
+        spans: Vec<EpochSpan>,
+        /// How many of its files are not as they should be.
+        amiss: u64,
+    },
+    /// What somebody reads of the archive cannot be read: in so many volumes in which that was not known.
+    ArchiveDamaged {
+        /// How many.
+        volumes: u64,
     },
     /// The log writes again after it failed.
     Recovered,
@@ -97,6 +112,15 @@ pub enum Answer {
         /// How many.
         changes: usize,
     },
+}
+
+/// Why an archive cannot be written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Failing {
+    /// The disk is full.
+    DiskFull,
+    /// Something else; the log says what.
+    Disk,
 }
 
 /// What the committing worker is told.
@@ -115,16 +139,19 @@ pub struct Storage {
 
 impl Storage {
     /// Starts the workers. `index` knows what the log's segments hold; `archive`, if there is one, knows already which
-    /// rooms are archived, and without one what the writer was told of it stays; `answer` is called from all of them and must not wait.
+    /// rooms are archived; `answer` is called from all of them and must not wait.
     pub fn start<D: Disk, F: Fold>(
         mut writer: Writer<D, F>,
         index: Box<dyn Index + Send>,
-        archive: Option<Archive<D>>,
+        archive: Option<ArchiveFolder<D>>,
         answer: impl Fn(Answer) + Clone + Send + 'static,
     ) -> std::io::Result<Self> {
-        let archived = archive.as_ref().map(Archive::reader);
-        let reading = Reading { reader: writer.reader(), archived, index, answer: answer.clone() };
-        let archiving = archive.map(|archive| Archiving::new(archive, writer.reader(), answer.clone()));
+        let archived = archive.as_ref().and_then(|folder| folder.archive.as_ref()).map(Archive::reader);
+        let (late, unreadable) = (Late::default(), BTreeMap::new());
+        let (reader, log) = (writer.reader(), writer.reader());
+        let archiving = archive.map(|folder| Archiving::new(folder, Arc::clone(&late), log, answer.clone()));
+        let reading =
+            Reading { reader, archived, late, index, answer: answer.clone(), clock: Clock, unreadable };
         if let Some(archiving) = &archiving {
             writer.set_archived(archiving.through());
         }
@@ -374,11 +401,23 @@ impl<D: Disk, F: Fold, A: Fn(Answer)> Committing<D, F, A> {
     }
 }
 
+/// The reader of an archive whose folder could be opened late.
+type Late<D> = Arc<Mutex<Option<ArchiveReader<D>>>>;
+
+/// A volume that cannot be read is tried so long before what it has is told as damage.
+const UNREADABLE_FOR: Duration = Duration::from_secs(30);
+/// It was readable in between, if nobody failed there for so long.
+const READ_BETWEEN: Duration = Duration::from_secs(10);
+
 struct Reading<D: Disk, A> {
     reader: Reader<D>,
     archived: Option<ArchiveReader<D>>,
+    late: Late<D>,
     index: Box<dyn Index + Send>,
     answer: A,
+    clock: Clock,
+    /// The archive's volumes that cannot be read: since when, and when that was last seen.
+    unreadable: BTreeMap<Seq, (Time, Time)>,
 }
 
 impl<D: Disk, A: Fn(Answer)> Reading<D, A> {
@@ -391,6 +430,9 @@ impl<D: Disk, A: Fn(Answer)> Reading<D, A> {
     }
 
     fn answer(&mut self, asked: &Asked) {
+        if self.archived.is_none() {
+            self.archived = self.late.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
         match asked {
             Asked::Read(ticket, read) => self.perform(*ticket, read),
             Asked::Count(rooms) => {
@@ -407,13 +449,38 @@ impl<D: Disk, A: Fn(Answer)> Reading<D, A> {
         };
         let found = found.unwrap_or_else(|error| {
             tracing::warn!(%error, "the log could not be read");
+            self.failed_at(error.at, self.clock.now().time);
             read.nothing()
         });
+        let volumes = self.archived.as_mut().map_or(0, ArchiveReader::take_damaged);
+        if volumes > 0 {
+            tracing::error!(volumes, "something in the archive cannot be read: `log verify` says what");
+            (self.answer)(Answer::ArchiveDamaged { volumes });
+        }
         let routes = self.archived.as_mut().map(ArchiveReader::take_routes).unwrap_or_default();
         if !routes.is_empty() {
             (self.answer)(Answer::Routes(routes));
         }
         (self.answer)(Answer::Read { ticket, found });
+    }
+
+    /// Whoever reads there is not held up for ever, where it is the archive that cannot be read.
+    fn failed_at(&mut self, at: Seq, now: Time) {
+        let Some(archived) = &mut self.archived else { return };
+        let Some(volume) = archived.volume_of(at) else { return };
+        let (since, last) = self.unreadable.entry(volume).or_insert((now, now));
+        if now.since(*last) > READ_BETWEEN {
+            *since = now;
+        }
+        *last = now;
+        if now.since(*since) >= UNREADABLE_FOR {
+            tracing::error!(
+                at = at.0,
+                "a volume of the archive cannot be read: what it has is told as damage"
+            );
+            archived.give_up(volume);
+            self.unreadable.remove(&volume);
+        }
     }
 }
 
@@ -424,6 +491,98 @@ mod tests {
     use riser_model::{HubIdentity, LogId, Now, PublicKey, RouteNumber, Stamp};
     use riser_wire::entry::{self, Kind};
     use std::sync::mpsc;
+
+    /// A log with some sealed segments, an archive's disk, and what opens that.
+    fn archived() -> (Writer<FaultDisk>, FaultDisk, Open<FaultDisk>, BTreeMap<RoomId, Seq>) {
+        let (disk, archive) = (FaultDisk::new(1), FaultDisk::new(2));
+        let opened = Writer::<_, ()>::open(disk, Config::tiny(), Entropy(1), Now::default());
+        let (mut writer, recovered) = opened.unwrap();
+        let route = Route {
+            room: RoomId(uuid::Uuid::from_u128(1)),
+            channel: "a".parse().unwrap(),
+            client: riser_model::ClientId(uuid::Uuid::from_u128(2)),
+        };
+        for n in 0..12 {
+            let mut entries = Vec::new();
+            let publication = entry::Publication::new(entry::ContentType::Octets, &[7; 4000]);
+            publication.write_frame(&mut entries, RouteNumber(0), Stamp::default());
+            let routes = if n == 0 { vec![(RouteNumber(0), route.clone())] } else { Vec::new() };
+            let (first, entries) = (writer.next(), entries.into());
+            writer.stage(Batch { first, entries, count: 1, routes, ..Batch::default() }).unwrap();
+            writer.commit(Now::default()).unwrap();
+            writer.prepare(Now::default()).unwrap();
+        }
+        let (log, chain, on) = (recovered.log, recovered.chain, archive.clone());
+        let open: Open<FaultDisk> = Box::new(move || {
+            Archive::open(on.clone(), log, &chain, Seq(1), 1 << 30)
+                .map(|(archive, found)| (archive, found.len() as u64))
+        });
+        (writer, archive, open, [(route.room, Seq::ZERO)].into())
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_opened_is_tried_again_and_read_when_it_can_be() {
+        let (writer, disk, open, wanted) = archived();
+        let (said, answers) = mpsc::channel();
+        let answer = move |answer| said.send(answer).unwrap();
+        let late = Late::default();
+        let folder = ArchiveFolder { archive: None, open, wanted };
+        let mut archiving = Archiving::new(folder, Arc::clone(&late), writer.reader(), answer.clone());
+        let next = disk.counts().calls;
+        (1..=3).for_each(|call| disk.fail_call(next + call, riser_log::fault::Failure::Io));
+        for _ in 0..3 {
+            assert!(matches!(archiving.step(), archiving::Next::Wait(Some(_))));
+            assert_eq!(archiving.through(), Some(Seq::ZERO), "the log holds all of it");
+            let failing = |answer| matches!(answer, Answer::Archived { failing: Some(Failing::Disk), .. });
+            assert!(answers.try_iter().all(failing) && late.lock().unwrap().is_none());
+        }
+        while matches!(archiving.step(), archiving::Next::Step) {}
+        let all: Vec<Answer> = answers.try_iter().collect();
+        assert!(matches!(all[0], Answer::ArchiveOpened { amiss: 0, .. }), "{all:?}");
+        let Some(Answer::Archived { rooms, failing: None, .. }) = all.last() else { panic!("{all:?}") };
+        assert_eq!(rooms.len(), 1);
+        assert!(archiving.through().unwrap() > Seq::ZERO);
+        // Who reads finds it.
+        let (archived, unreadable) = (None, BTreeMap::new());
+        let (reader, index) = (writer.reader(), Box::new(()));
+        let mut reading = Reading { reader, archived, late, index, answer, clock: Clock, unreadable };
+        reading.answer(&Asked::Count(Vec::new()));
+        assert!(reading.archived.is_some());
+    }
+
+    #[test]
+    fn a_volume_that_cannot_be_read_for_half_a_minute_is_told_as_damage() {
+        let (writer, disk, mut open, wanted) = archived();
+        let (mut archive, _) = open().unwrap();
+        archive.want(wanted, &writer.reader());
+        while archive.step(&writer.reader()).unwrap() != riser_log::archive::Step::Rests {}
+        let answer = |_| {};
+        let (reader, index) = (writer.reader(), Box::new(()));
+        let (archived, late, unreadable) = (Some(archive.reader()), Late::default(), BTreeMap::new());
+        let mut reading = Reading { reader, archived, late, index, answer, clock: Clock, unreadable };
+        let read = |fails_at: u64, reading: &mut Reading<FaultDisk, _>| {
+            let next = disk.counts().calls;
+            (1..20).for_each(|call| disk.fail_call(next + call, riser_log::fault::Failure::Full));
+            let of = riser_model::Interest {
+                rooms: [(RoomId(uuid::Uuid::from_u128(1)), Vec::new())].into(),
+                grants: Arc::new(riser_model::Grants::new(Vec::new())),
+                open: Default::default(),
+            };
+            let found = reading.archived.as_mut().unwrap().read_of(Seq(1), Seq(2), 1, &of);
+            disk.calm();
+            if let Err(error) = &found {
+                reading.failed_at(error.at, Time(fails_at * 1_000_000_000));
+            }
+            found.is_ok()
+        };
+        // It could be read in between: it waits anew.
+        assert!(!read(100, &mut reading) && !read(105, &mut reading) && !read(140, &mut reading));
+        for second in 141..170 {
+            assert!(!read(second, &mut reading), "{second}");
+        }
+        assert!(!read(170, &mut reading));
+        assert!(read(171, &mut reading), "then it is a gap");
+    }
 
     #[test]
     fn every_batch_of_a_failed_commit_is_answered() {

@@ -2,7 +2,10 @@
 
 use super::entries::Listed;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use riser_log::{Disk, Finding, GapRecord, Survey, Verification};
+use riser_log::{
+    Disk, Finding, GapRecord, Survey, Verification,
+    archive::{ArchiveSurvey, Held, VolumeSurvey},
+};
 use riser_model::{CursorKey, CursorValue, Gap, Seq};
 use serde_json::{Map, Value, json};
 use std::{
@@ -160,6 +163,43 @@ pub fn verify_text(out: &mut impl Write, folder: &Path, found: &Verification) ->
     }
     if found.damages.is_empty() {
         writeln!(out, "no damage")?;
+    }
+    Ok(())
+}
+
+/// What is said of a log, and of the archive beside it.
+pub fn with_archive(mut said: Value, archive: Option<&ArchiveSurvey>) -> Value {
+    if let (Some(fields), Some(ArchiveSurvey { volumes, aside })) = (said.as_object_mut(), archive) {
+        let volumes = volumes.iter().map(|volume| {
+            json!({
+                "file": volume.file, "bytes": volume.bytes, "log": id(volume.log.0),
+                "first": volume.seqs.0.0, "last": volume.seqs.1.0, "rooms": volume.rooms,
+                "entries": volume.held.map(|held| held.entries), "lost": volume.held.map(|held| held.lost),
+                "damaged": volume.held.map(|held| held.damaged),
+            })
+        });
+        let aside = aside.iter().map(|(file, bytes)| json!({ "file": file, "bytes": bytes }));
+        let (volumes, aside): (Vec<Value>, Vec<Value>) = (volumes.collect(), aside.collect());
+        fields.insert("archive".into(), json!({ "volumes": volumes, "aside": aside }));
+    }
+    said
+}
+
+pub fn archive_text(out: &mut impl Write, archive: &ArchiveSurvey) -> io::Result<()> {
+    let ArchiveSurvey { volumes, aside } = archive;
+    let bytes: u64 = volumes.iter().map(|volume| volume.bytes).sum();
+    writeln!(out, "archive: {} volumes, {bytes} bytes", volumes.len())?;
+    for volume in volumes {
+        let VolumeSurvey { file, bytes, seqs, rooms, held, .. } = volume;
+        let rooms =
+            rooms.as_ref().map_or_else(|| "unreadable".to_owned(), |rooms| format!("{} rooms", rooms.len()));
+        let held = held.map_or_else(String::new, |Held { entries, lost, damaged }| {
+            format!(", {entries} entries, {lost} seqs lost before, {damaged} damaged")
+        });
+        writeln!(out, "volume {file}: {}, {bytes} bytes, {rooms}{held}", span(Some(*seqs)))?;
+    }
+    for (file, bytes) in aside {
+        writeln!(out, "set aside {file}: {bytes} bytes")?;
     }
     Ok(())
 }

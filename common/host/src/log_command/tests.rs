@@ -6,7 +6,10 @@ use super::{
     report::date,
 };
 use clap::{Parser, error::ErrorKind};
-use riser_log::{Config, Entropy, Writer};
+use riser_log::{
+    Config, Entropy, Writer,
+    archive::{Archive, Step},
+};
 use riser_model::{
     Batch, ClientId, CursorKey, CursorValue, Epoch, LogId, Now, RoomId, Route, RouteNumber, Seq, Stamp, Time,
     Wall,
@@ -206,4 +209,55 @@ fn dates_are_those_of_the_calendar() {
     ] {
         assert_eq!(date(ms), text);
     }
+}
+
+#[test]
+fn what_is_archived_beside_a_log_is_said_and_read_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, beside) = (folder.path().join("log"), folder.path().join("archive"));
+    let (writer, recovered) = {
+        let disk = RealDisk::open(&log).unwrap();
+        Writer::<_, ()>::open(disk, Config::tiny(), Entropy(1), Now::default()).unwrap()
+    };
+    let mut writer = writer;
+    let room = RoomId(Uuid::from_u128(1));
+    let client = ClientId(Uuid::from_u128(2));
+    let route = Route { room, channel: "a".parse().unwrap(), client };
+    for n in 0..12 {
+        let mut entries = Vec::new();
+        Publication::new(ContentType::Octets, &[7; 4000]).write_frame(
+            &mut entries,
+            RouteNumber(0),
+            Stamp::default(),
+        );
+        let routes = if n == 0 { vec![(RouteNumber(0), route.clone())] } else { vec![] };
+        let (first, entries) = (writer.next(), entries.into());
+        writer.stage(Batch { first, entries, count: 1, routes, ..Batch::default() }).unwrap();
+        writer.commit(Now::default()).unwrap();
+        writer.prepare(Now::default()).unwrap();
+    }
+    let disk = RealDisk::open(&beside).unwrap();
+    let (mut archive, _) = Archive::open(disk, recovered.log, &recovered.chain, Seq(1), 1 << 30).unwrap();
+    archive.want([(room, Seq::ZERO)].into(), &writer.reader());
+    while archive.step(&writer.reader()).unwrap() != Step::Rests {}
+    let (text, ended) = run(&log, &["inspect", "--json"]);
+    ended.unwrap();
+    let said: Value = serde_json::from_str(&text).unwrap();
+    let volumes = said["archive"]["volumes"].as_array().unwrap();
+    assert!(volumes.len() > 1 && volumes[0]["first"] == 1 && volumes[0]["rooms"][0] == room.to_string());
+    let (text, ended) = run(&log, &["verify"]);
+    ended.unwrap();
+    assert!(text.contains("0 seqs lost before, 0 damaged"), "{text}");
+    // A bit of the oldest.
+    let path = beside.join(volumes[0]["file"].as_str().unwrap());
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let (text, ended) = run(&log, &["verify"]);
+    assert!(ended.unwrap_err().contains("damage in 1 places"), "{text}");
+    assert!(
+        !text.contains("0 seqs lost before, 0 damaged")
+            || text.matches("0 damaged").count() < text.matches(" damaged").count()
+    );
 }

@@ -123,9 +123,7 @@ impl<D: Disk> Copy<D> {
             _ => self.spans.push(EpochSpan { epoch, first: seq, last: seq }),
         }
         match self.routes.get(&number.0) {
-            Some(route) if self.rooms.contains(&route.room) => {
-                self.making.entry(seq, epoch, frame, number.0, route)
-            }
+            Some(route) if self.rooms.contains(&route.room) => self.making.entry(seq, epoch, frame, route),
             Some(_) => Ok(()),
             None if number == RouteNumber::NONE => Ok(()),
             None => {

@@ -5,11 +5,17 @@
 //! answer its own: so nobody has to remember whatever was once read.
 
 use super::since::Since;
-use super::volume::{Directory, Found, Head, Name, Opened, routes};
-use crate::{disk::Disk, errors::ReadError, footer::Footer, reader::Reader, selective::Index};
+use super::volume::{Directory, Found, Head, Name, Opened, Part, routes};
+use crate::{
+    disk::Disk,
+    errors::ReadError,
+    footer::{Footer, POINTS_MAX, Point},
+    reader::Reader,
+    selective::Index,
+};
 use bytes::Bytes;
 use riser_model::{
-    Archived, Cause, Chunk, Gap, Interest, Read, RoomId, Route, RouteNumber, Run, Selected, Seq,
+    Archived, Cause, Chunk, Gap, Interest, Mark, Read, RoomId, Route, RouteNumber, Run, Selected, Seq,
 };
 use riser_wire::entry::{Frame, set_route};
 use std::{
@@ -93,16 +99,20 @@ enum Covers {
 pub struct ArchiveReader<D: Disk> {
     disk: D,
     shelf: Arc<Shelf>,
-    listings: VecDeque<(Name, Arc<Footer>)>,
+    listings: VecDeque<(Name, Arc<Footer>, Arc<Vec<Part>>)>,
     /// The numbers of the answer at hand.
     numbers: HashMap<Route, RouteNumber>,
     given: u32,
+    /// Those that are not waited for: what cannot be read of them is damage.
+    given_up: BTreeSet<Name>,
+    /// Those in which damage was met, and how many of them nobody was told of.
+    damaged: (BTreeSet<Name>, u64),
 }
 
 impl<D: Disk> ArchiveReader<D> {
     pub(crate) fn new(disk: D, shelf: Arc<Shelf>) -> Self {
-        let (listings, numbers) = Default::default();
-        Self { disk, shelf, listings, numbers, given: 0 }
+        let (listings, numbers, given_up, damaged) = Default::default();
+        Self { disk, shelf, listings, numbers, given: 0, given_up, damaged }
     }
 
     /// From where on there is everything of which room.
@@ -110,19 +120,41 @@ impl<D: Disk> ArchiveReader<D> {
         self.shelf.contents().rooms.clone()
     }
 
+    /// The first seq of the volume that speaks of a seq, if one does.
+    pub fn volume_of(&self, seq: Seq) -> Option<Seq> {
+        find(&self.shelf.contents().volumes, seq).map(|volume| volume.name.first)
+    }
+
+    /// Waits no more for that volume: what cannot be read of it, for whatever reason, is damage from here on. It is
+    /// read again as soon as it can be.
+    pub fn give_up(&mut self, first: Seq) {
+        if let Some(volume) = find(&self.shelf.contents().volumes, first) {
+            self.given_up.insert(volume.name);
+        }
+    }
+
+    /// In how many volumes more damage was met.
+    pub fn take_damaged(&mut self) -> u64 {
+        std::mem::take(&mut self.damaged.1)
+    }
+
+    fn meets_damage(&mut self, name: Name) {
+        let is_new = self.damaged.0.insert(name);
+        self.damaged.1 += u64::from(is_new);
+    }
+
     /// What numbers mean in what was read last: to be told before it. They come again when 2^31 others were given.
     pub fn take_routes(&mut self) -> Vec<(RouteNumber, Route)> {
         self.numbers.drain().map(|(route, number)| (number, route)).collect()
     }
 
-    /// Shows what each volume holds, newest first, of those that end before `end`, as long as `each` wants more; of one that
-    /// cannot be read nothing.
-    pub fn visit(&mut self, end: Seq, mut each: impl FnMut(&Footer) -> bool) {
+    /// Shows how much of each room a volume holds, or a part of it, and where that begins: newest first, of those that end
+    /// before `end`, as long as `each` wants more. Of one that cannot be read nothing.
+    pub fn visit(&mut self, end: Seq, mut each: impl FnMut(Seq, BTreeMap<RoomId, Mark>) -> bool) {
         let contents = self.shelf.contents();
         for volume in contents.volumes.iter().rev().filter(|volume| volume.name.last < end) {
-            if let Ok(Some(footer)) = self.listing(volume)
-                && !each(&footer)
-            {
+            let Ok((_, parts)) = self.listed(volume) else { continue };
+            if !parts.iter().rev().all(|part| each(part.first, part.rooms.clone())) {
                 return;
             }
         }
@@ -252,21 +284,27 @@ impl<D: Disk> ArchiveReader<D> {
         Ok(Selected { chunk: Chunk { runs: Vec::new(), next: end }, skips: Vec::new() })
     }
 
-    /// Whether a volume is missing that should be there: somebody removed it, and what it had is damage. One that the
-    /// archive let go of meanwhile is a hole at the next look.
-    fn is_lost(&self, result: io::Result<()>, volume: &Volume, at: Seq) -> Result<bool, ReadError> {
-        let held = || self.shelf.contents().volumes.iter().any(|held| held.name == volume.name);
-        match result {
-            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(held()),
-            other => other.map(|()| false).map_err(|source| ReadError { at, source }),
+    /// Whether a volume cannot be had that should be there: somebody removed it, or it is not waited for. What it had is
+    /// damage. One that the archive let go of meanwhile is a hole at the next look.
+    fn is_lost(&mut self, result: io::Result<()>, volume: &Volume, at: Seq) -> Result<bool, ReadError> {
+        let Err(source) = result else { return Ok(false) };
+        let gone = source.kind() == io::ErrorKind::NotFound;
+        if !gone && !self.given_up.contains(&volume.name) {
+            return Err(ReadError { at, source });
         }
+        let held = self.shelf.contents().volumes.iter().any(|held| held.name == volume.name);
+        if held {
+            self.meets_damage(volume.name);
+        }
+        Ok(held)
     }
 
     /// From where to where to read next; from after the end if there is nothing to `last`.
     fn part(&mut self, volume: &Volume, at: Seq, last: Seq, of: &Interest) -> io::Result<(Seq, Seq)> {
-        let Some(listing) = self.listing(volume)?.filter(|listing| listing.complete) else {
+        let listing = self.listing(volume)?;
+        if !listing.complete {
             return Ok((at, last));
-        };
+        }
         let next = listing.wanted(of).into_iter().find(|(_, to)| *to >= at);
         Ok(match next {
             Some((from, to)) if from <= last => (from.max(at), to.min(last)),
@@ -275,9 +313,10 @@ impl<D: Disk> ArchiveReader<D> {
     }
 
     fn newest(&mut self, volume: &Volume, at: Seq, of: &Interest) -> io::Result<Option<(Seq, Seq)>> {
-        let Some(listing) = self.listing(volume)?.filter(|listing| listing.complete) else {
-            return Ok(Some((volume.name.first, at)));
-        };
+        let listing = self.listing(volume)?;
+        if !listing.complete {
+            return Ok(Some((listing.point_before(at), at)));
+        }
         let range = listing.wanted(of).into_iter().rev().find(|(from, _)| *from <= at);
         Ok(range.map(|(from, to)| {
             let to = to.min(at);
@@ -290,17 +329,25 @@ impl<D: Disk> ArchiveReader<D> {
         Ok(Opened::new(self.disk.clone(), file, length, volume.name))
     }
 
-    fn listing(&mut self, volume: &Volume) -> io::Result<Option<Arc<Footer>>> {
-        if let Some((_, listing)) = self.listings.iter().find(|(name, _)| *name == volume.name) {
-            return Ok(Some(listing.clone()));
+    /// What it holds, and where its pieces are. Where it does not say so any more, the latter alone.
+    fn listing(&mut self, volume: &Volume) -> io::Result<Arc<Footer>> {
+        self.listed(volume).map(|(listing, _)| listing)
+    }
+
+    fn listed(&mut self, volume: &Volume) -> io::Result<(Arc<Footer>, Arc<Vec<Part>>)> {
+        if let Some((_, listing, parts)) = self.listings.iter().find(|(name, ..)| *name == volume.name) {
+            return Ok((listing.clone(), parts.clone()));
         }
-        let Some(footer) = self.open(volume)?.footer()? else { return Ok(None) };
-        let footer = Arc::new(footer);
-        self.listings.push_back((volume.name, footer.clone()));
+        let mut opened = self.open(volume)?;
+        let footer = match opened.footer()? {
+            Some((footer, parts)) => (Arc::new(footer), Arc::new(parts)),
+            None => (Arc::new(unlisted(volume, &mut opened)?), Arc::default()),
+        };
+        self.listings.push_back((volume.name, footer.0.clone(), footer.1.clone()));
         if self.listings.len() > LISTINGS_MAX {
             self.listings.pop_front();
         }
-        Ok(Some(footer))
+        Ok(footer)
     }
 
     /// Reads `from..=to` of a volume, or as much as comes to about `bytes_max`.
@@ -313,10 +360,7 @@ impl<D: Disk> ArchiveReader<D> {
         of: &Interest,
         found: &mut Answer,
     ) -> io::Result<()> {
-        let mut offset = match self.listing(volume)? {
-            Some(listing) => listing.offset_before(from),
-            None => 0,
-        };
+        let mut offset = self.listing(volume)?.offset_before(from);
         let mut opened = self.open(volume)?;
         opened.set_ahead(AHEAD_BYTES);
         while found.next() <= to && found.bytes < bytes_max.max(1) {
@@ -327,12 +371,16 @@ impl<D: Disk> ArchiveReader<D> {
                         continue;
                     }
                     if directory.first > found.next() {
+                        self.meets_damage(volume.name);
                         found.gap(found.next(), directory.first.prev().min(to), Cause::Damage);
                     }
                     self.take(&directory, &entries, to, of, found);
                 }
                 Found::Other { next } => offset = next,
-                Found::End => found.gap(found.next(), to, Cause::Damage),
+                Found::End => {
+                    self.meets_damage(volume.name);
+                    found.gap(found.next(), to, Cause::Damage);
+                }
             }
         }
         Ok(())
@@ -390,7 +438,29 @@ impl<D: Disk> ArchiveReader<D> {
     }
 }
 
-fn find(volumes: &[Arc<Volume>], seq: Seq) -> Option<&Arc<Volume>> {
+/// Where the pieces of a volume are whose index cannot be read: nobody reads more of it at once than lies between two.
+fn unlisted<D: Disk>(volume: &Volume, opened: &mut Opened<D>) -> io::Result<Footer> {
+    let Name { first, last, .. } = volume.name;
+    let stride = volume.bytes.div_ceil(POINTS_MAX);
+    let mut points = vec![Point { offset: 0, first }];
+    opened.set_ahead(AHEAD_BYTES);
+    let mut offset = 0;
+    loop {
+        offset = match opened.piece(offset)? {
+            Found::Piece { directory, next, .. } => {
+                let far = points.last().is_none_or(|point| offset >= point.offset + stride);
+                let rises = points.last().is_none_or(|point| directory.first > point.first);
+                points.extend((far && rises).then_some(Point { offset, first: directory.first }));
+                next
+            }
+            Found::Other { next } => next,
+            Found::End => break,
+        };
+    }
+    Ok(Footer::unlisted(first, last, volume.bytes, points))
+}
+
+pub(super) fn find(volumes: &[Arc<Volume>], seq: Seq) -> Option<&Arc<Volume>> {
     let after = volumes.partition_point(|volume| volume.name.first <= seq);
     volumes.get(after.checked_sub(1)?).filter(|volume| volume.name.last >= seq)
 }

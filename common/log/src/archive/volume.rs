@@ -12,10 +12,11 @@ use crate::{
     scan::Window,
 };
 use bytes::Bytes;
-use riser_model::{EpochSpan, Gap, LogId, RoomId, Route, RouteNumber, Seq, Wall};
+use riser_model::{EpochSpan, Gap, LogId, Mark, RoomId, Route, RouteNumber, Seq, Wall};
+use riser_wire::entry::set_route;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     io,
 };
 
@@ -59,6 +60,11 @@ impl Name {
     /// Whether both speak of the same seqs of the same log.
     pub fn is_of_the_same(&self, other: &Self) -> bool {
         (self.log, self.first, self.last) == (other.log, other.first, other.last)
+    }
+
+    /// Whether it speaks of everything that the other one does, of the same log.
+    pub fn holds(&self, other: &Self) -> bool {
+        self.log == other.log && self.first <= other.first && other.last <= self.last
     }
 
     /// None for other files.
@@ -105,6 +111,16 @@ pub(crate) struct Directory {
     pub routes: Vec<(u32, Route)>,
 }
 
+/// What a volume that was made of several has from one of them, or from a segment of the log: so that a room's floor
+/// comes down with a restart no further than that.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Part {
+    /// The first seq that it spoke of.
+    pub first: Seq,
+    /// How much it had of each room.
+    pub rooms: BTreeMap<RoomId, Mark>,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Index {
     head: Head,
@@ -137,11 +153,14 @@ pub(crate) struct Making<D: Disk> {
     head: Head,
     tally: Tally,
     routes: Definitions<Route>,
+    /// Its own numbers: what it is copied from may give one to two routes, one after the other.
+    numbers: HashMap<Route, u32>,
     piece: Directory,
     used: BTreeSet<u32>,
     entries: Vec<u8>,
     /// The log had lost something of it. Whose that was nobody knows, so every reader has to come by.
     gapped: bool,
+    parts: Vec<Part>,
 }
 
 impl<D: Disk> Making<D> {
@@ -156,10 +175,12 @@ impl<D: Disk> Making<D> {
             // A volume has a little more than it took of its segment.
             tally: Tally::new(first, segment_bytes.saturating_mul(2)),
             routes: Definitions::new(0),
+            numbers: HashMap::new(),
             piece: Directory { first, ..Directory::default() },
             used: BTreeSet::new(),
             entries: Vec::new(),
             gapped: false,
+            parts: Vec::new(),
             head,
         };
         let head = save(&making.head);
@@ -178,9 +199,17 @@ impl<D: Disk> Making<D> {
         seq: Seq,
         epoch: riser_model::Epoch,
         frame: &[u8],
-        number: u32,
         route: &Route,
     ) -> io::Result<()> {
+        let number = match self.numbers.get(route) {
+            Some(number) => *number,
+            None => {
+                // A volume has far fewer routes than there are numbers.
+                let number = self.numbers.len() as u32;
+                self.numbers.insert(route.clone(), number);
+                number
+            }
+        };
         if self.used.insert(number) {
             self.piece.routes.push((number, route.clone()));
             self.routes.load(number, route.clone(), seq);
@@ -194,7 +223,9 @@ impl<D: Disk> Making<D> {
             }
             _ => self.piece.stretches.push(Stretch { first: seq, count: 1, epoch, bytes }),
         }
+        let at = self.entries.len();
         self.entries.extend_from_slice(frame);
+        set_route(&mut self.entries, at, RouteNumber(number));
         if self.entries.len() >= PIECE_BYTES || self.piece.stretches.len() >= PIECE_RUNS {
             self.flush(seq)?;
         }
@@ -215,6 +246,11 @@ impl<D: Disk> Making<D> {
         self.head.spans = spans;
     }
 
+    /// It is made of these, in order.
+    pub fn parts(&mut self, parts: Vec<Part>) {
+        self.parts.extend(parts);
+    }
+
     /// Ends it; its bytes are on disk when this returns. How many.
     pub fn finish(mut self) -> io::Result<(Head, u64)> {
         let last = self.head.name.last;
@@ -225,7 +261,11 @@ impl<D: Disk> Making<D> {
         let footer = Footer { complete: listed.complete && !self.gapped, ..listed };
         let index = Index { head: self.head.clone(), footer };
         let at = self.at;
-        self.record(Kind::Index, &save(&index))?;
+        let mut payload = save(&index);
+        if !self.parts.is_empty() {
+            payload.extend(save(&self.parts));
+        }
+        self.record(Kind::Index, &payload)?;
         let mut trailer = Vec::with_capacity(TRAILER_BYTES);
         trailer.extend_from_slice(&at.to_le_bytes());
         trailer.extend_from_slice(&TRAILER_MAGIC);
@@ -307,16 +347,19 @@ impl<D: Disk> Opened<D> {
         let head = first.filter(|(kind, ..)| *kind == Kind::Head.number());
         let head = head.and_then(|(_, payload, _)| load::<Head>(&payload)).filter(|head| head.name == name);
         // The head at the beginning was written before its epochs were read.
-        Ok(self.index()?.map(|index| index.head).filter(|head| head.name == name).or(head))
+        Ok(self.index()?.map(|(index, _)| index.head).filter(|head| head.name == name).or(head))
     }
 
-    /// What it holds, if its index can be read.
-    pub fn footer(&mut self) -> io::Result<Option<Footer>> {
+    /// What it holds, if its index can be read, and of what parts it was made, oldest first.
+    pub fn footer(&mut self) -> io::Result<Option<(Footer, Vec<Part>)>> {
         self.window.set_ahead(4096);
-        Ok(self.index()?.map(|index| index.footer))
+        let Some((index, parts)) = self.index()? else { return Ok(None) };
+        let whole = || Part { first: index.footer.first, rooms: index.footer.sums() };
+        let parts = if parts.is_empty() { vec![whole()] } else { parts };
+        Ok(Some((index.footer, parts)))
     }
 
-    fn index(&mut self) -> io::Result<Option<Index>> {
+    fn index(&mut self) -> io::Result<Option<(Index, Vec<Part>)>> {
         let Some(at) = self.window.stop().checked_sub(TRAILER_BYTES as u64) else { return Ok(None) };
         let trailer = self.window.get(at, TRAILER_BYTES)?;
         let Some((said, crc)) = trailer.split_last_chunk::<4>() else { return Ok(None) };
@@ -324,7 +367,11 @@ impl<D: Disk> Opened<D> {
         let whole = crc32c::crc32c(said) == u32::from_le_bytes(*crc);
         let Some(place) = place.filter(|_| whole).map(u64::from_le_bytes) else { return Ok(None) };
         let found = self.record(place)?.filter(|(kind, ..)| *kind == Kind::Index.number());
-        Ok(found.and_then(|(_, payload, _)| load(&payload)))
+        Ok(found.and_then(|(_, payload, _)| {
+            let (index, rest) = postcard::take_from_bytes(&payload).ok()?;
+            // One that was made of a segment says nothing of parts.
+            Some((index, load(rest).unwrap_or_default()))
+        }))
     }
 
     /// The piece at `at`, or what is there instead.

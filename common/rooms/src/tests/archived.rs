@@ -6,7 +6,8 @@ use super::{
 };
 use crate::Input;
 use riser_model::{
-    Archived, Cause, History, Quota, Retention, RoomId, RouteNumber, Seq, SubscriptionId, Wall,
+    Archived, Cause, Epoch, EpochSpan, History, Mark, Quota, Retention, RoomId, RouteNumber, Seq,
+    SubscriptionId, Wall,
     door::{Ask, Completeness, Flow, From, Push},
 };
 
@@ -204,7 +205,7 @@ fn channels_that_only_the_archive_has_are_read_and_count_nowhere_and_are_forgott
     // After a start the log says nothing of them.
     let kept = world.storage.routes.split_off(&RouteNumber(40));
     world.storage.gone = std::mem::replace(&mut world.storage.routes, kept);
-    world.restart(riser_model::Epoch(2));
+    world.restart(Epoch(2));
     archive(&mut world, 1);
     world.open(1);
     world.open(2);
@@ -224,4 +225,42 @@ fn channels_that_only_the_archive_has_are_read_and_count_nowhere_and_are_forgott
     }
     assert_eq!(world.payloads(2).len(), 82, "the room's quota has space for all of them");
     assert_eq!(world.bus.routes.archived(), 0, "nothing of what was read is known any more");
+}
+
+#[test]
+fn an_archive_that_is_opened_late_is_read_by_its_positions_and_counted() {
+    let mut world = World::new(small());
+    world.rooms[0].archive = true;
+    world.rooms[0].retention = Retention { count: Some(30), ..Retention::default() };
+    let rooms = world.rooms.clone();
+    world.input(Input::Reconfigured { rooms, bindings: vec![] });
+    world.open(1);
+    for n in 0..60 {
+        if n == 40 {
+            world.restart(Epoch(2));
+            world.open(1);
+        }
+        world.publish(1, &[("a/x", &n.to_string())]);
+    }
+    world.trim(41, vec![]);
+    // The log has twenty of them, and knows nothing of the epoch before.
+    world.storage.forget(Epoch(1));
+    world.restart(Epoch(3));
+    world.counted.clear();
+    world.open(2);
+    let subscribed = world.subscribe(2, 1, in_room("a", "#"), From::After(at(1, 35)), Flow::Credit);
+    assert_ne!(subscribed.completeness, Completeness::Full);
+    let span = EpochSpan { epoch: Epoch(1), first: Seq(1), last: Seq(40) };
+    world.input(Input::ArchiveOpened(vec![span]));
+    assert_eq!(world.counted, [id("a")]);
+    archive(&mut world, 1);
+    let mark = |last, count| Mark { last: Seq(last), count, bytes: 100, newest: Wall(5) };
+    world.input(Input::Pasts(vec![(id("a"), vec![mark(20, 20), mark(30, 10), mark(40, 10), mark(60, 20)])]));
+    world.open(3);
+    let subscribed = world.subscribe(3, 1, in_room("a", "#"), From::After(at(1, 35)), Flow::Credit);
+    assert_eq!((subscribed.completeness, subscribed.gaps), (Completeness::Full, vec![]));
+    assert_eq!(world.payloads(3), numbers(35..60));
+    world.open(4);
+    world.subscribe(4, 1, in_room("a", "#"), From::Start, Flow::Credit);
+    assert_eq!(world.payloads(4), numbers(30..60), "what it keeps, wherever it is");
 }

@@ -58,6 +58,11 @@ impl Storage {
         Seq(self.entries.len() as u64 + 1)
     }
 
+    /// The log has nothing of that epoch any more.
+    pub(super) fn forget(&mut self, epoch: Epoch) {
+        self.chain.retain(|span| span.epoch != epoch);
+    }
+
     pub(super) fn open(&mut self, epoch: Epoch, rooms: Vec<Room>) -> Start {
         if self.oldest == Seq::ZERO {
             self.oldest = Seq(1);

@@ -3,13 +3,13 @@
 //! It is told when a segment was sealed and which rooms are archived; whatever it does, the core hears first and the
 //! committing worker then, so that nothing leaves the log before it can be read from the archive.
 
-use super::{Answer, RETRY_EVERY};
+use super::{Answer, Failing, Late, RETRY_EVERY};
 use riser_log::{
     Disk, Reader,
-    archive::{Archive, Step},
+    archive::{Archive, Step, Why},
 };
 use riser_model::{RoomId, Seq};
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, io, sync::PoisonError, time::Duration};
 
 /// An archive that cannot be written tries again this often at least, and sooner when a segment is sealed.
 const RETRY_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
@@ -33,8 +33,23 @@ pub(super) enum Next {
     Wait(Option<Duration>),
 }
 
+/// Opens an archive; how many of its files are not as they should be.
+pub type Open<D> = Box<dyn FnMut() -> io::Result<(Archive<D>, u64)> + Send>;
+
+/// The folder of an archive.
+pub struct ArchiveFolder<D: Disk> {
+    /// The archive in it; none while it cannot be opened.
+    pub archive: Option<Archive<D>>,
+    /// Opens it.
+    pub open: Open<D>,
+    /// The archived rooms, and up to where each shows nothing any more.
+    pub wanted: BTreeMap<RoomId, Seq>,
+}
+
 pub(super) struct Archiving<D: Disk, A> {
-    archive: Archive<D>,
+    folder: ArchiveFolder<D>,
+    /// Where a reader is left for who reads, if the folder is opened later.
+    late: Late<D>,
     log: Reader<D>,
     answer: A,
     /// When it tries again, while it fails.
@@ -42,64 +57,115 @@ pub(super) struct Archiving<D: Disk, A> {
 }
 
 impl<D: Disk, A: Fn(Answer)> Archiving<D, A> {
-    pub(super) fn new(archive: Archive<D>, log: Reader<D>, answer: A) -> Self {
-        Self { archive, log, answer, failing: None }
+    pub(super) fn new(folder: ArchiveFolder<D>, late: Late<D>, log: Reader<D>, answer: A) -> Self {
+        Self { folder, late, log, answer, failing: None }
     }
 
     /// False if it is to end.
     pub(super) fn take(&mut self, order: Order) -> bool {
         match order {
             Order::Sealed => {}
-            Order::Rooms(rooms) => self.archive.want(rooms, &self.log),
+            Order::Rooms(rooms) => {
+                self.folder.wanted = rooms;
+                self.want();
+            }
             Order::Stop => return false,
         }
         true
     }
 
+    fn want(&mut self) {
+        if let Some(archive) = &mut self.folder.archive {
+            archive.want(self.folder.wanted.clone(), &self.log);
+        }
+    }
+
     /// Up to where the log may let go of what it has.
     pub(super) fn through(&self) -> Option<Seq> {
-        self.archive.through(&self.log)
+        match &self.folder.archive {
+            Some(archive) => archive.through(&self.log),
+            None => (!self.folder.wanted.is_empty()).then_some(Seq::ZERO),
+        }
     }
 
     pub(super) fn step(&mut self) -> Next {
-        match self.archive.step(&self.log) {
+        let Some(archive) = &mut self.folder.archive else { return self.open() };
+        match archive.step(&self.log) {
             Ok(Step::Rests) => {
                 self.recovered();
-                self.say(None, 0);
+                self.say(None, None);
                 Next::Wait(None)
             }
             Ok(Step::Archived { first, last, bytes }) => {
                 self.recovered();
                 tracing::debug!(first = first.0, last = last.0, bytes, "a segment of the log is archived");
-                self.say(None, 0);
+                self.say(None, None);
                 Next::Step
             }
-            Ok(Step::LetGo { first, last, by_quota }) => {
-                if by_quota {
-                    tracing::info!(
-                        first = first.0,
-                        last = last.0,
+            Ok(Step::Merged { first, last, volumes }) => {
+                tracing::debug!(
+                    first = first.0,
+                    last = last.0,
+                    volumes,
+                    "small files of the archive are one"
+                );
+                self.say(None, None);
+                Next::Step
+            }
+            Ok(Step::LetGo { first, last, why }) => {
+                let (first, last) = (first.0, last.0);
+                match why {
+                    Why::Quota => tracing::info!(
+                        first,
+                        last,
                         "the archive is full and let go of its oldest; quota.archive says how much it keeps"
-                    );
+                    ),
+                    Why::Disk => tracing::warn!(
+                        first,
+                        last,
+                        "the disk is full, and the archive let go of its oldest for what comes; free space"
+                    ),
+                    Why::Unseen => {}
                 }
-                self.say(None, if by_quota { last.0 + 1 - first.0 } else { 0 });
+                let lost = (why != Why::Unseen).then_some((last + 1 - first, why));
+                // It goes on failing until something is written.
+                self.say(self.failing.map(|_| Failing::Disk), lost);
                 Next::Step
             }
-            Err(error) => {
-                if self.failing.is_none() {
-                    tracing::error!(
-                        %error,
-                        "the archive cannot be written: the log keeps what is not archived until it is half as \
-                         large again as its quota, then the oldest is lost; free space, or mend the disk"
-                    );
-                }
-                // Each try may write as much as a segment, where others want the disk.
-                let wait = self.failing.map_or(RETRY_EVERY, |wait| (wait * 2).min(RETRY_AT_LEAST_EVERY));
-                self.failing = Some(wait);
-                self.say(Some(error.to_string()), 0);
-                Next::Wait(Some(wait))
-            }
+            Err(error) => self.failed(&error),
         }
+    }
+
+    /// The folder could not be opened so far.
+    fn open(&mut self) -> Next {
+        match (self.folder.open)() {
+            Ok((archive, amiss)) => {
+                let spans = archive.spans();
+                *self.late.lock().unwrap_or_else(PoisonError::into_inner) = Some(archive.reader());
+                self.folder.archive = Some(archive);
+                self.want();
+                tracing::info!("the archive could be opened");
+                (self.answer)(Answer::ArchiveOpened { spans, amiss });
+                Next::Step
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn failed(&mut self, error: &io::Error) -> Next {
+        if self.failing.is_none() {
+            tracing::error!(
+                %error,
+                "the archive cannot be written: the log keeps what is not archived until it is half as \
+                 large again as its quota, then the oldest is lost; free space, or mend the disk"
+            );
+        }
+        // Each try may write as much as a segment, where others want the disk.
+        let wait = self.failing.map_or(RETRY_EVERY, |wait| (wait * 2).min(RETRY_AT_LEAST_EVERY));
+        self.failing = Some(wait);
+        let full = error.kind() == io::ErrorKind::StorageFull;
+        self.say(Some(if full { Failing::DiskFull } else { Failing::Disk }), None);
+        Next::Wait(Some(wait))
     }
 
     fn recovered(&mut self) {
@@ -108,8 +174,10 @@ impl<D: Disk, A: Fn(Answer)> Archiving<D, A> {
         }
     }
 
-    fn say(&self, failing: Option<String>, let_go: u64) {
-        let (rooms, status) = (self.archive.rooms(), self.archive.status());
+    fn say(&self, failing: Option<Failing>, let_go: Option<(u64, Why)>) {
+        let archive = self.folder.archive.as_ref();
+        let rooms = archive.map(Archive::rooms).unwrap_or_default();
+        let status = archive.map(Archive::status).unwrap_or_default();
         (self.answer)(Answer::Archived { rooms, status, let_go, failing });
     }
 }

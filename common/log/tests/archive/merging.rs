@@ -1,0 +1,97 @@
+//! Small volumes that become one.
+
+use crate::world::*;
+
+#[test]
+fn small_volumes_become_one_and_nothing_of_them_is_lost_or_comes_twice() {
+    let mut world = quiet(700);
+    let segments = world.oldest() / 33;
+    assert!(segments > 24, "{segments}");
+    assert!((world.volumes().len() as u64) < segments / 2 + 8, "{} of {segments}", world.volumes().len());
+    world.check();
+    for from in (1..world.oldest() + 5).step_by(17) {
+        assert_eq!(world.replay(from, &[1]), (world.expected(from, &[1]), vec![]), "from {from}");
+    }
+    assert!(world.open());
+    assert_eq!(world.findings, []);
+    world.check();
+    // What of them is damaged stays as it is, and a gap as before.
+    let files = world.volumes();
+    world.run(150);
+    let name = world.volumes().into_iter().find(|name| !files.contains(name)).unwrap();
+    assert!(world.disk.flip(&name, 200, 3));
+    world.run(600);
+    assert!(world.volumes().contains(&name), "nothing that cannot be read whole is merged");
+}
+
+#[test]
+fn what_a_room_keeps_is_counted_by_the_parts_that_a_volume_was_made_of() {
+    let mut world = quiet(700);
+    let held = world.expected(1, &[0]).len() as u64;
+    let most = held * 2 / 3;
+    let rooms = [declared(0, true, Retention { count: Some(most), ..Retention::default() })];
+    let reader = world.writer.as_ref().unwrap().reader();
+    let found = pasts(&rooms, &reader, world.reader.as_mut());
+    let marks = &found[0].1;
+    assert!(marks.len() > 5, "{}", marks.len());
+    let counted: u64 = marks.iter().map(|mark| mark.count).sum();
+    // No more than one part beyond what is named, and that part is what a segment held.
+    assert!(counted >= most && counted - marks[0].count <= most, "{counted} of {most}");
+    assert!(marks.iter().all(|mark| mark.count <= 12), "{marks:?}");
+}
+
+#[test]
+fn power_loss_between_every_two_calls_of_a_merge_loses_and_doubles_nothing() {
+    let mut world = quiet(0);
+    // As it is right before the first merge.
+    let disk = loop {
+        let before = (world.disk.snapshot(), world.volumes().len());
+        world.run(1);
+        if world.volumes().len() < before.1 {
+            break before.0;
+        }
+    };
+    for call in 1.. {
+        let fates = [Fate::Lost, Fate::Kept, Fate::Dice];
+        let mut merged = false;
+        for fate in fates {
+            world.disk.restore(&disk);
+            world.disk.set_fate(fate);
+            assert!(world.open_archive());
+            world.disk.crash_at(world.disk.counts().calls + call);
+            world.archive();
+            merged = world.disk.is_up();
+            world.disk.crash();
+            world.disk.restart();
+            assert!(world.open_archive(), "it always starts");
+            assert_eq!(world.findings, [], "call {call}");
+            world.check();
+            world.archive();
+            world.check();
+        }
+        if merged {
+            assert!(call > 20, "{call}");
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_log_that_went_back_keeps_what_merged_volumes_have_from_before() {
+    let mut world = quiet(300);
+    let (image, acked) = (world.log.snapshot(), world.acked.clone());
+    let before = world.oldest();
+    world.run(700);
+    assert!(world.oldest() > before + 300, "the log has nothing of what it had then");
+    world.log.restore(&image);
+    world.acked = acked;
+    world.tried = world.acked.iter().map(|(seq, entry)| (*seq, [entry.clone()].into())).collect();
+    assert!(world.open());
+    assert!(!world.findings.is_empty());
+    assert_eq!(begins(&world, 0), Some(1));
+    world.run(60);
+    world.check();
+    assert!(world.open());
+    assert_eq!(world.findings, []);
+    world.check();
+}
