@@ -2,8 +2,9 @@
 //!
 //! A secret signs for [`SIGNS`] and verifies until the last cookie that it signed has expired; then it is forgotten, on
 //! disk too. The file is written as a whole and renamed into place. One that is bad or that others may read is moved aside
-//! and made anew: people sign in again. What was ended by signing out is kept in memory until it would have expired
-//! ([`ended`]), so a restart forgets it.
+//! and made anew: people sign in again. What was ended by signing out is kept until it would have expired ([`ended`]), in
+//! the file `cookie.ended` beside it as well, which is on disk before anybody is told. Where that file cannot be read, what it
+//! said of is not known, so the secrets go with it.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ended::Ended;
@@ -27,6 +28,10 @@ mod ended;
 pub const SIGNS: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The first line of the file.
 const HEADER: &str = "riser cookie secrets 1";
+/// The first line of the file of those that were ended.
+const ENDED_HEADER: &str = "riser cookies ended 1";
+/// Beyond so many bytes that file is written anew, without what has expired.
+const ENDED_BYTES_MAX: u64 = 1 << 20;
 
 /// See the module.
 pub struct Cookies {
@@ -40,6 +45,17 @@ struct Inner {
     /// Newest last.
     secrets: Vec<Secret>,
     ended: Ended,
+    /// Of those that were ended, once it was written here, and how long it is.
+    file: Option<(File, u64)>,
+}
+
+impl Inner {
+    fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.secrets.iter().any(|secret| {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, &secret.bytes);
+            hmac::verify(&key, message, signature).is_ok()
+        })
+    }
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -71,7 +87,24 @@ impl Cookies {
             }
             Err(error) => return Err(error),
         };
-        let inner = Mutex::new(Inner { secrets, ended: Ended::default() });
+        let ended_path = path.with_extension("ended");
+        let (secrets, ended) = match read_ended(&ended_path) {
+            Ok(ended) => (secrets, ended),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                let aside = path.with_extension("ended.bad");
+                tracing::warn!(%error, file = %ended_path.display(), aside = %aside.display(),
+                    "which cookies were ended cannot be read; everybody signs in again");
+                match fs::remove_file(path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    Ok(()) | Err(_) => {}
+                }
+                fs::rename(&ended_path, aside)?;
+                (Vec::new(), Ended::default())
+            }
+            Err(error) => return Err(error),
+        };
+        // What was read is written as a whole before anything is appended: its end may be torn.
+        let inner = Mutex::new(Inner { secrets, ended, file: None });
         Ok(Self { path: path.to_owned(), lasts, inner })
     }
 
@@ -100,16 +133,17 @@ impl Cookies {
     /// Whether one of the secrets has signed it, and it was not ended.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Verdict {
         let inner = self.inner();
-        let signed = inner.secrets.iter().any(|secret| {
-            let key = hmac::Key::new(hmac::HMAC_SHA256, &secret.bytes);
-            hmac::verify(&key, message, signature).is_ok()
-        });
         let holds = |statement: Statement| !inner.ended.has(&statement);
-        if signed && Statement::of_message(message).is_some_and(holds) {
+        if inner.has_signed(message, signature) && Statement::of_message(message).is_some_and(holds) {
             Verdict::Matches
         } else {
             Verdict::Differs
         }
+    }
+
+    /// Whether one of the secrets has signed it, whether or not it was ended.
+    pub fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.inner().has_signed(message, signature)
     }
 
     /// Whether one that states this was ended.
@@ -117,9 +151,36 @@ impl Cookies {
         self.inner().ended.has(statement)
     }
 
-    /// Ends one that verified, and that nobody may show again until it would have expired anyway.
-    pub fn end(&self, statement: &Statement, now: Wall) {
-        self.inner().ended.add(statement, now);
+    /// Ends one that verified, and that nobody may show again until it would have expired anyway. Writes to the disk; where
+    /// that fails it is ended until a restart.
+    pub fn end(&self, statement: &Statement, now: Wall) -> io::Result<()> {
+        let mut inner = self.inner();
+        let inner = &mut *inner;
+        if inner.ended.has(statement) && inner.file.is_some() {
+            return Ok(());
+        }
+        inner.ended.add(statement, now);
+        let line = Ended::line(statement);
+        let written = match &mut inner.file {
+            Some((file, bytes)) if *bytes < ENDED_BYTES_MAX => {
+                *bytes += line.len() as u64;
+                file.write_all(line.as_bytes()).and_then(|()| file.sync_data())
+            }
+            Some(_) | None => {
+                let path = self.path.with_extension("ended");
+                let text = format!("{ENDED_HEADER}\n{}", inner.ended.text());
+                replace(&path, &text).and_then(|()| {
+                    let file = OpenOptions::new().append(true).open(&path)?;
+                    inner.file = Some((file, text.len() as u64));
+                    Ok(())
+                })
+            }
+        };
+        if written.is_err() {
+            // What it has at its end is not known: it is written as a whole the next time.
+            inner.file = None;
+        }
+        written
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -152,9 +213,30 @@ fn parse(text: &str) -> Option<Vec<Secret>> {
     lines.map(secret).collect()
 }
 
+fn read_ended(path: &Path) -> io::Result<Ended> {
+    let text = match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ended::default()),
+        text => text?,
+    };
+    let bad = || io::Error::new(io::ErrorKind::InvalidData, "it does not hold what was ended");
+    // What has no end was being written when the power failed, and nobody was told.
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    let mut lines = whole.lines();
+    if lines.next() != Some(ENDED_HEADER) {
+        return Err(bad());
+    }
+    let mut ended = Ended::default();
+    lines.try_for_each(|line| ended.read(line)).ok_or_else(bad)?;
+    Ok(ended)
+}
+
 fn write(path: &Path, secrets: &[Secret]) -> io::Result<()> {
     let line = |secret: &Secret| format!("{} {}\n", secret.made.0, URL_SAFE_NO_PAD.encode(secret.bytes));
-    let text = format!("{HEADER}\n{}", secrets.iter().map(line).collect::<String>());
+    replace(path, &format!("{HEADER}\n{}", secrets.iter().map(line).collect::<String>()))
+}
+
+/// Writes a file as a whole, on disk when this returns: what was there before is there or what is there now.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
     let new = path.with_extension("new");
     match fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -227,9 +309,30 @@ mod tests {
         let sign = |of: &Statement| bytes(&cookies.sign(&message(of), after(Duration::ZERO)).unwrap());
         let (signed, also) = (sign(&one), sign(&other));
         assert_eq!(cookies.verify(&message(&one), &signed), Verdict::Matches);
-        cookies.end(&one, after(Duration::ZERO));
+        cookies.end(&one, after(Duration::ZERO)).unwrap();
         assert_eq!(cookies.verify(&message(&one), &signed), Verdict::Differs);
         assert_eq!(cookies.verify(&message(&other), &also), Verdict::Matches);
+        // Over a restart too, and over one in the middle of a line.
+        let path = folder.path().join("cookie.key");
+        let file = folder.path().join("cookie.ended");
+        let [third, fourth] = [3, 4].map(statement);
+        for torn in [false, true] {
+            let again = Cookies::open(&path, HOUR).unwrap();
+            assert_eq!(again.verify(&message(&one), &signed), Verdict::Differs, "{torn}");
+            assert_eq!(again.verify(&message(&other), &also), Verdict::Matches, "{torn}");
+            for one in [&third, &fourth, &third] {
+                again.end(one, after(Duration::ZERO)).unwrap();
+            }
+            let mut text = fs::read_to_string(&file).unwrap();
+            assert_eq!(text.lines().count(), 4, "{text}");
+            text.push_str("one 00");
+            fs::write(&file, text).unwrap();
+        }
+        // What cannot be read may have said anything: all sign in again.
+        fs::write(&file, "nonsense\n").unwrap();
+        let again = Cookies::open(&path, HOUR).unwrap();
+        assert_eq!(again.verify(&message(&other), &also), Verdict::Differs);
+        assert!(!file.exists() && folder.path().join("cookie.ended.bad").exists());
     }
 
     #[test]

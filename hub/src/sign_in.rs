@@ -16,9 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use riser_gate::{
-    Caller, CookieId, Directory, Gate, Holds, Input, Standing, Statement, Verdict, acceptor::cookie::parts,
-};
+use riser_gate::{Caller, Directory, Gate, Holds, Input, Standing, Statement, acceptor::cookie::parts};
 use riser_hub_core::HubCore;
 use riser_model::{
     ConnectionId, Deed, Principal, Wall,
@@ -169,26 +167,30 @@ async fn logout(
         Err(why) => return api::refused(&why),
     };
     if let Some(shown) = cookie::shown(&headers, page)
-        && let Some(ended) = end(&door, &shown)
+        && let Some(statement) = signed(&door, &shown)
     {
+        let (cookies, ended) = (Arc::clone(&door.cookies), statement.id());
+        // It writes its file.
+        let written = tokio::task::spawn_blocking(move || cookies.end(&statement, Clock.now().wall)).await;
+        door.counts.ended.fetch_add(1, Ordering::Relaxed);
         // A core that has ended has no connections.
         door.api.core.ask(move |core, now| core.end_cookie(ended, now)).await;
+        if let Ok(Err(error)) = written {
+            tracing::error!(%error, "a cookie that was ended would hold again after a restart: its file cannot be written");
+            let want = "to sign out again when its disk is well: until then a restart would forget that this cookie was ended";
+            return api::refused(&refusal(Code::LogFailing, "the hub cannot write to its disk", want));
+        }
     }
     with_cookie(StatusCode::NO_CONTENT.into_response(), &cookie::taken(page))
 }
 
-/// Ends a cookie, if it is one: nobody else's is ended by guessing.
-fn end(door: &Door, shown: &Secret) -> Option<CookieId> {
+/// What a cookie states, if it is one: nobody else's is ended by guessing.
+fn signed(door: &Door, shown: &Secret) -> Option<Statement> {
     let (text, signature) = parts(&shown.0)?;
     let statement = Statement::read(text)?;
     let bound = door.api.policy().directory.bound(statement.client)?.1;
     let message = Statement::message(text, &bound);
-    if door.cookies.verify(&message, &signature.0) != Verdict::Matches {
-        return None;
-    }
-    door.cookies.end(&statement, Clock.now().wall);
-    door.counts.ended.fetch_add(1, Ordering::Relaxed);
-    Some(statement.id())
+    door.cookies.has_signed(&message, &signature.0).then_some(statement)
 }
 
 /// The page that asks, if it may.

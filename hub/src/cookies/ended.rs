@@ -3,10 +3,14 @@
 //! What was ended is never forgotten while it would hold, and it never takes more memory than it may: of a person who ends
 //! very many, and of everybody when very many do, all that expires up to then is ended in their place. That asks people to
 //! sign in again; the other way would let a cookie back in.
+//!
+//! Lines of text hold the same, in any order and each as often as it likes ([`Ended::text`], [`Ended::read`]).
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use riser_gate::{CookieId, Statement};
 use riser_model::{ClientId, Wall};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write};
+use uuid::Uuid;
 
 /// Of one client; one more, and all that it was given before are ended.
 pub const OF_CLIENT_MAX: usize = 32;
@@ -45,8 +49,48 @@ impl Ended {
     /// Takes one more.
     pub fn add(&mut self, statement: &Statement, now: Wall) {
         self.expire(now);
-        let own = self.of.entry(statement.client).or_default();
-        own.each.insert(statement.id(), statement.until);
+        self.insert(statement.client, statement.id(), statement.until);
+    }
+
+    /// One more, as a line.
+    pub fn line(statement: &Statement) -> String {
+        one(statement.client, statement.id(), statement.until)
+    }
+
+    /// All of it, as lines.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for (client, own) in &self.of {
+            let id = client.0.simple();
+            text.extend(own.each.iter().map(|(cookie, until)| one(*client, *cookie, *until)));
+            let _ = own.all.map(|Wall(until)| writeln!(text, "all {id} {until}"));
+        }
+        let _ = self.everybody.map(|Wall(until)| writeln!(text, "everybody {until}"));
+        text
+    }
+
+    /// Takes what a line says; none if it says nothing.
+    pub fn read(&mut self, line: &str) -> Option<()> {
+        let words: Vec<&str> = line.split(' ').collect();
+        let client = |word: &str| Uuid::try_parse(word).ok().map(ClientId);
+        match words[..] {
+            ["one", id, cookie, until] => {
+                let cookie = CookieId(URL_SAFE_NO_PAD.decode(cookie).ok()?.try_into().ok()?);
+                self.insert(client(id)?, cookie, Wall(until.parse().ok()?));
+            }
+            ["all", id, until] => {
+                let own = self.of.entry(client(id)?).or_default();
+                own.all = own.all.max(Some(Wall(until.parse().ok()?)));
+            }
+            ["everybody", until] => self.everybody = self.everybody.max(Some(Wall(until.parse().ok()?))),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn insert(&mut self, client: ClientId, cookie: CookieId, until: Wall) {
+        let own = self.of.entry(client).or_default();
+        own.each.insert(cookie, until);
         if own.each.len() > OF_CLIENT_MAX {
             own.all = own.last();
             own.each.clear();
@@ -68,10 +112,13 @@ impl Ended {
     }
 }
 
+fn one(ClientId(client): ClientId, CookieId(cookie): CookieId, Wall(until): Wall) -> String {
+    format!("one {} {} {until}\n", client.simple(), URL_SAFE_NO_PAD.encode(cookie))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use uuid::Uuid;
 
     fn given(client: u128, n: u64, until: i64) -> Statement {
         let mut nonce = [0; 16];
@@ -101,6 +148,26 @@ mod tests {
         assert_eq!(ended.of.values().map(|own| own.each.len()).sum::<usize>(), 1);
         ended.add(&given(bob, 2, 300), Wall(200));
         assert_eq!(ended.of.len(), 1, "what has expired needs no remembering");
+    }
+
+    #[test]
+    fn lines_hold_all_of_it() {
+        let mut ended = Ended::default();
+        let (ann, bob, kim) = (1, 2, 3);
+        ended.add(&given(ann, 7, 100), Wall(0));
+        (0..=OF_CLIENT_MAX as u64).for_each(|n| ended.add(&given(bob, n, 200), Wall(0)));
+        ended.everybody = Some(Wall(50));
+        let mut read = Ended::default();
+        assert!(ended.text().lines().all(|line| read.read(line).is_some()));
+        assert_eq!(read.text(), ended.text());
+        assert!(read.has(&given(ann, 7, 100)) && !read.has(&given(ann, 8, 100)));
+        assert!(read.has(&given(bob, 999, 200)) && read.has(&given(kim, 1, 50)));
+        let mut line = Ended::default();
+        line.read(Ended::line(&given(ann, 7, 100)).trim_end()).unwrap();
+        assert!(line.has(&given(ann, 7, 100)));
+        for wrong in ["", "one", "all x 1", "everybody", "one  AA 1", "nobody 1"] {
+            assert_eq!(Ended::default().read(wrong), None, "{wrong:?}");
+        }
     }
 
     #[test]
