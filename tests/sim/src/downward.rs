@@ -44,8 +44,10 @@ pub fn judge(hosts: &[Host], ledger: &Ledger) -> (Vec<String>, u64) {
             if !goes_down(entry) {
                 wrong.push(format!("{name}: {place:?} is not for an edge: {entry:?}"));
             }
-            match there.get(&place) {
-                Some((at, _)) if *at <= newest && !hurt => {
+            let above = there.get(&place).map_or(&[][..], Vec::as_slice);
+            let next = above.iter().find(|(at, _)| *at > newest);
+            match next.or(above.last()) {
+                Some(_) if next.is_none() && !hurt => {
                     wrong.push(format!("{name}: {place:?} came after what follows it above"));
                 }
                 Some((_, source)) if source.body != entry.body || source.channel != entry.channel => {
@@ -57,14 +59,15 @@ pub fn judge(hosts: &[Host], ledger: &Ledger) -> (Vec<String>, u64) {
             }
         }
         let is_told = |at: Seq| missing.iter().any(|gap| gap.from <= at && at <= gap.to);
-        let due = there.iter().filter(|(place, (_, entry))| {
-            place.0 != own && !below.contains(&place.0) && goes_down(entry) && !here.contains_key(*place)
-        });
+        let due = there
+            .iter()
+            .filter(|(place, _)| place.0 != own && !below.contains(&place.0) && !here.contains_key(*place));
+        let due = due.flat_map(|(place, all)| all.iter().map(move |(at, entry)| (place, *at, *entry)));
         // Only an edge lets go of what one below it does not have yet, and says so.
-        let owed = due.filter(|(_, (at, _))| edge.setup.parent == 0 || !is_told(*at));
+        let owed = due.filter(|(_, at, entry)| goes_down(entry) && (edge.setup.parent == 0 || !is_told(*at)));
         if !hurt {
             wrong.extend(
-                owed.map(|(place, (at, _))| format!("{name}: {place:?}, {} above, did not come down", at.0)),
+                owed.map(|(place, at, _)| format!("{name}: {place:?}, {} above, did not come down", at.0)),
             );
         }
     }
@@ -81,10 +84,13 @@ pub fn logs_below(hosts: &[Host], number: usize) -> BTreeSet<LogId> {
     below
 }
 
-/// A log's entries by where they were first appended.
-fn places(journal: &Journal, log: LogId) -> BTreeMap<Place, (Seq, &Logged)> {
-    let place = |seq: &Seq, entry: &Logged| entry.origin.unwrap_or((log, entry.epoch, *seq));
-    journal.entries.iter().map(|(seq, entry)| (place(seq, entry), (*seq, entry))).collect()
+/// A log's entries by where they were first appended. What a hub forgot may be there again.
+fn places(journal: &Journal, log: LogId) -> BTreeMap<Place, Vec<(Seq, &Logged)>> {
+    let mut places: BTreeMap<Place, Vec<(Seq, &Logged)>> = BTreeMap::new();
+    for (seq, entry) in &journal.entries {
+        places.entry(entry.origin.unwrap_or((log, entry.epoch, *seq))).or_default().push((*seq, entry));
+    }
+    places
 }
 
 /// Whether an edge is to have it.

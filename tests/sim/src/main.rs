@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use riser_sim::{Report, knobs::Theme, mutant::Mutant, run::run_theme, swarm};
-use std::{io::Write, process::Command as Process};
+use std::{io::Write, ops::Range, process::Command as Process};
 
 #[derive(Parser)]
 #[command(about = "Whole edges and hubs in virtual time, on a network, disks and clocks that fail")]
@@ -37,6 +37,9 @@ enum Command {
         /// What they are about, each seed in turn: site, house, or both unless given.
         #[arg(long)]
         theme: Option<String>,
+        /// How many at once: one for each processor unless given.
+        #[arg(long)]
+        jobs: Option<usize>,
     },
     /// Runs a seed in two processes: the traces must be the same, byte for byte.
     Meta {
@@ -52,18 +55,21 @@ enum Command {
         /// How many seeds each may take.
         #[arg(long, default_value_t = 200)]
         seeds: u64,
+        /// How many at once: one for each processor unless given.
+        #[arg(long)]
+        jobs: Option<usize>,
     },
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Run { seed, mutant, theme } => one(theme_of(&theme)?, seed, mutant.as_deref()),
-        Command::Swarm { seeds, from, theme } => {
+        Command::Swarm { seeds, from, theme, jobs } => {
             let one = theme.as_deref().map(theme_of).transpose()?;
-            many(&one.map_or(Theme::ALL.to_vec(), |one| vec![one]), from, seeds)
+            many(&one.map_or(Theme::ALL.to_vec(), |one| vec![one]), from..from + seeds, at_once(jobs))
         }
         Command::Meta { seed, theme } => meta(theme_of(&theme)?, seed),
-        Command::Mutants { seeds } => mutants(seeds),
+        Command::Mutants { seeds, jobs } => mutants(seeds, at_once(jobs)),
     }
 }
 
@@ -88,8 +94,12 @@ fn named(name: &str) -> Option<Mutant> {
     Mutant::ALL.into_iter().find(|mutant| mutant.to_string() == name)
 }
 
-fn many(themes: &[Theme], from: u64, seeds: u64) -> anyhow::Result<()> {
-    let total = swarm::swarm(themes, from..from + seeds, |report| {
+fn at_once(jobs: Option<usize>) -> usize {
+    jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+fn many(themes: &[Theme], seeds: Range<u64>, jobs: usize) -> anyhow::Result<()> {
+    let total = swarm::swarm(themes, seeds, jobs, |report| {
         if !report.wrong.is_empty() {
             show(report);
         }
@@ -147,19 +157,17 @@ fn meta(theme: Theme, seed: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn mutants(seeds: u64) -> anyhow::Result<()> {
+fn mutants(seeds: u64, jobs: usize) -> anyhow::Result<()> {
     // What panics on its way is caught and counted: its backtrace is of no use here.
     std::panic::set_hook(Box::new(|_| {}));
     let mut survivors = Vec::new();
-    for mutant in Mutant::ALL {
-        match swarm::hunt(mutant, seeds) {
-            Some((seed, what)) => println!("{mutant}: caught by seed {seed}: {what:.120}"),
-            None => {
-                println!("{mutant}: SURVIVED {seeds} seeds");
-                survivors.push(mutant);
-            }
+    swarm::hunt_all(seeds, jobs, |mutant, caught| match caught {
+        Some((seed, what)) => println!("{mutant}: caught by seed {seed}: {what:.120}"),
+        None => {
+            println!("{mutant}: SURVIVED {seeds} seeds");
+            survivors.push(mutant);
         }
-    }
+    });
     println!("{} wrong variants, {} caught", Mutant::ALL.len(), Mutant::ALL.len() - survivors.len());
     if survivors.is_empty() { Ok(()) } else { bail!("survivors: {survivors:?}") }
 }

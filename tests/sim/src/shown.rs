@@ -114,8 +114,8 @@ fn between<'a>(
     let here = journal.entries.range(from..=to).filter(move |(_, entry)| entry.room == Some(room));
     here.filter_map(|(_, entry)| {
         let channel = entry.channel.as_ref()?.as_str();
-        let stays = entry.manner().is_some_and(|(_, retain)| retain);
-        let payload = entry.payload().filter(|_| stays && may_hear(&who.user, &who.filter, channel))?;
-        Some((channel, payload))
+        let (_, retain) = entry.manner()?;
+        let payload = if retain { entry.payload()? } else { return None };
+        may_hear(&who.user, &who.filter, channel).then_some((channel, payload))
     })
 }

@@ -21,7 +21,10 @@ use riser_model::{
 };
 use riser_rooms::{Bus, Config as RoomsConfig, RetainedTable, Start};
 use riser_wire::link::{Above, Opening};
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, LazyLock},
+};
 use uuid::Uuid;
 
 /// The tenant of every run.
@@ -56,14 +59,20 @@ pub fn account() -> AccountId {
     AccountId(Uuid::from_u128(0xacce))
 }
 
-/// The id of a room of the tenant.
+/// The id of a room of the tenant. Those of a run are asked for with each entry, and made once.
 pub fn room(name: &str) -> RoomId {
-    RoomId::of(account(), name)
+    static KNOWN: LazyLock<Vec<(&str, RoomId)>> = LazyLock::new(|| {
+        let names = [PLANT, YARD, SHED].into_iter().chain(VAULTS);
+        names.map(|name| (name, RoomId::of(account(), name))).collect()
+    });
+    let known = KNOWN.iter().find(|(known, _)| *known == name);
+    known.map_or_else(|| RoomId::of(account(), name), |(_, id)| *id)
 }
 
 /// The tenant's quarantine.
 pub fn quarantine() -> RoomId {
-    placing::quarantine(account())
+    static KNOWN: LazyLock<RoomId> = LazyLock::new(|| placing::quarantine(account()));
+    *KNOWN
 }
 
 /// Everybody's password.

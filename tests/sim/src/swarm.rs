@@ -1,7 +1,12 @@
 //! Many runs: over fresh seeds, and over the wrong variants, each of which some seed must catch.
+//!
+//! Runs share nothing, so as many go on at once as there are threads to be had.
 
 use crate::{Report, knobs::Theme, ledger::Counts, mutant::Mutant, run::run_theme};
-use std::ops::Range;
+use std::{
+    ops::Range,
+    sync::{Mutex, PoisonError},
+};
 
 /// What a swarm came to.
 #[derive(Debug, Default)]
@@ -16,11 +21,14 @@ pub struct Total {
     pub failed: Vec<(Theme, u64)>,
 }
 
-/// Runs these seeds; each report is shown as it comes.
-pub fn swarm(themes: &[Theme], seeds: Range<u64>, mut show: impl FnMut(&Report)) -> Total {
-    let mut total = Total::default();
-    for (seed, theme) in seeds.flat_map(|seed| themes.iter().map(move |theme| (seed, *theme))) {
+/// Runs these seeds, so many at once; each report is shown as it comes.
+pub fn swarm(themes: &[Theme], seeds: Range<u64>, jobs: usize, show: impl FnMut(&Report) + Send) -> Total {
+    let runs = seeds.flat_map(|seed| themes.iter().map(move |theme| (seed, *theme)));
+    let all = Mutex::new((Total::default(), show));
+    each(runs, jobs, |(seed, theme)| {
         let report = run_theme(theme, seed, None, false);
+        let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+        let (total, show) = &mut *all;
         total.seeds += 1;
         total.hours += report.lasted.as_secs_f64() / 3600.0;
         total.counts.add(&report.counts);
@@ -28,8 +36,18 @@ pub fn swarm(themes: &[Theme], seeds: Range<u64>, mut show: impl FnMut(&Report))
             total.failed.push((theme, seed));
         }
         show(&report);
-    }
-    total
+    });
+    all.into_inner().unwrap_or_else(PoisonError::into_inner).0
+}
+
+/// Hunts every wrong variant, so many at once. What each came to is shown as it comes: the seed that catches it and what that
+/// says, or nothing.
+pub fn hunt_all(seeds: u64, jobs: usize, show: impl FnMut(Mutant, Option<(u64, String)>) + Send) {
+    let show = Mutex::new(show);
+    each(Mutant::ALL.into_iter(), jobs, |mutant| {
+        let caught = hunt(mutant, seeds);
+        (show.lock().unwrap_or_else(PoisonError::into_inner))(mutant, caught);
+    });
 }
 
 /// Which of the first seeds catches a wrong variant, and by what.
@@ -42,4 +60,19 @@ pub fn hunt(mutant: Mutant, seeds: u64) -> Option<(u64, String)> {
             Err(_) => Some((seed, "a core panicked".to_owned())),
         }
     })
+}
+
+/// Does it with each, so many at once.
+fn each<T: Send>(all: impl Iterator<Item = T> + Send, jobs: usize, does: impl Fn(T) + Sync) {
+    let all = Mutex::new(all);
+    let next = || all.lock().unwrap_or_else(PoisonError::into_inner).next();
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                while let Some(one) = next() {
+                    does(one);
+                }
+            });
+        }
+    });
 }

@@ -112,15 +112,13 @@ impl Tier {
 
     /// An equation that does not hold.
     pub fn broken_equation(&self) -> Option<String> {
-        let mut tallies: Vec<_> = match self {
-            Self::Edge(core) => core.uplinks().flat_map(|(_, uplink)| uplink.sender.tallies()).collect(),
-            Self::Hub(_) => Vec::new(),
+        let up = match self {
+            Self::Edge(core) => Some(core.uplinks().flat_map(|(_, uplink)| uplink.sender.tallies())),
+            Self::Hub(_) => None,
         };
-        tallies.extend(self.below().downlinks().tallies().map(|(_, epoch, tally)| (epoch, tally)));
-        tallies
-            .drain(..)
-            .find(|(_, tally)| !tally.holds())
-            .map(|(epoch, tally)| format!("epoch {:x}: {tally:?}", epoch.0))
+        let down = self.below().downlinks().tallies().map(|(_, epoch, tally)| (epoch, tally));
+        let mut broken = up.into_iter().flatten().chain(down).filter(|(_, tally)| !tally.holds());
+        broken.next().map(|(epoch, tally)| format!("epoch {:x}: {tally:?}", epoch.0))
     }
 
     /// A way down that has not passed everything.

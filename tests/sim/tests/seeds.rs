@@ -84,6 +84,16 @@ fn what_came_up_and_was_let_go_of_before_a_restart_is_told_to_nobody() {
 }
 
 #[test]
+fn what_an_edge_between_has_twice_comes_down_in_the_order_of_either() {
+    holds(9_200_134);
+}
+
+#[test]
+fn a_will_that_met_a_full_log_is_owed_though_its_client_is_back() {
+    holds(9_200_106);
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     let (first, second) = (run(7, None, true), run(7, None, true));
     assert!(first.lines.len() > 1000);

@@ -116,12 +116,16 @@ impl Instance {
                 self.append_will(key, record, now);
             }
         }
-        let overdue = std::mem::take(&mut self.overdue);
         let due = self.sessions.due_wills(self.steady.wall(now));
-        for key in overdue.into_iter().chain(due) {
-            if !self.holders.contains_key(&key) {
-                self.fire(&key, now);
-            }
+        let due = due.into_iter().filter(|key| !self.holders.contains_key(key));
+        // One that is owed is the former session's: who is back has not undone it, unless it brought one of its own.
+        let has_own = |key: &SessionKey| {
+            let holder = self.holders.get(key).and_then(|id| self.connections.get(id));
+            holder.is_some_and(|connection| connection.willed)
+        };
+        let overdue = std::mem::take(&mut self.overdue).into_iter().filter(|key| !has_own(key));
+        for key in overdue.chain(due).collect::<Vec<_>>() {
+            self.fire(&key, now);
         }
     }
 

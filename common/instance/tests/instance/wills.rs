@@ -206,6 +206,21 @@ fn will_that_the_log_could_not_take_is_published_when_it_can() {
     assert_eq!(published(&world), 1);
 }
 
+#[test]
+fn will_that_the_log_could_not_take_is_owed_though_its_client_is_back() {
+    let mut world = entered(willed(0, 0));
+    world.input(Input::Closed { connection: C1 });
+    fail(&mut world);
+    world.enter(C2, Some(SessionRequest { clean: true, expiry_s: 0, ..session() }), None);
+    fail(&mut world);
+    assert!(world.entered(C2), "of a session that lasts as long as its connection nothing is stored");
+    world.wait(5);
+    assert_eq!(published(&world), 1);
+    cut(&mut world, C2);
+    world.wait(20);
+    assert_eq!(published(&world), 1);
+}
+
 fn fail(world: &mut World) {
     for ticket in std::mem::take(&mut world.waiting) {
         world.input(Input::Rooms(BusInput::Failed { ticket, code: Code::LogFailing }));
