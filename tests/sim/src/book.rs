@@ -134,6 +134,11 @@ impl Book {
         self.gates.range((vault, 0)..=(vault, u32::MAX)).next_back().map_or(0, |((_, number), _)| *number)
     }
 
+    /// What a vault's gate of that number wants.
+    pub fn stages(&self, vault: usize, number: u32) -> Option<&Stages> {
+        self.gates.get(&(vault, number))
+    }
+
     /// The gates that a vault may have at this moment.
     pub fn gates(&self, vault: usize, now: Time) -> impl Iterator<Item = (u32, &Stages)> {
         let of = self.gates.range((vault, 0)..=(vault, u32::MAX));

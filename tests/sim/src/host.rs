@@ -190,6 +190,8 @@ pub struct Host {
     pub stepped: bool,
     /// When its processes ended.
     pub ended: Vec<Time>,
+    /// When the core heard that the log begins there, in order.
+    pub let_go: Vec<(Time, Seq)>,
     booted_at: Time,
     boot: u64,
     rng: Rng,
@@ -243,6 +245,7 @@ impl Host {
             refused: false,
             stepped: false,
             ended: Vec::new(),
+            let_go: Vec::new(),
             booted_at: Time(0),
             rng,
             effects: VecDeque::new(),
@@ -330,6 +333,8 @@ impl Host {
         self.log = Some(recovered.log);
         self.reconcile(&mut storage, &recovered);
         (self.answered, self.oldest) = (self.journal.next().prev(), recovered.oldest);
+        // Nobody tells what was let go of while no process ran, or just before: the end is when that was.
+        self.let_go.extend(self.ended.last().map(|ended| (*ended, recovered.oldest)));
         let retained = (self.setup.memory, self.table.recover(&recovered, storage.reader()));
         self.disk.take_cost();
         let tier = match &self.setup.role {
@@ -467,6 +472,9 @@ impl Host {
                     self.answered = self.journal.next().prev();
                 }
                 for answer in answers {
+                    if let Answer::Trimmed(oldest, ..) = &answer {
+                        self.let_go.push((at, *oldest));
+                    }
                     self.answered(answer, now);
                 }
                 self.drain(at);

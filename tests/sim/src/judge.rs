@@ -132,7 +132,9 @@ impl Edge<'_> {
                 wrong.push(format!("{}: {} changed on its way", self.name(), at(place)));
             }
             let quarantined = entry.room == Some(site::quarantine());
-            if forbidden(source) != quarantined {
+            let why =
+                quarantined.then(|| entry.channel.as_ref().and_then(|name| name.as_str().split('/').next()));
+            if self.unplaceable(source) != why.flatten() {
                 wrong.push(format!(
                     "{}: {} is in the wrong room: {:?} {:?} {:?}",
                     self.name(),
@@ -146,6 +148,18 @@ impl Edge<'_> {
                 wrong.push(format!("{}: {} is in another channel", self.name(), at(place)));
             }
         }
+    }
+
+    /// Why the hub cannot place an entry, if it cannot.
+    fn unplaceable(&self, entry: &Logged) -> Option<&'static str> {
+        if forbidden(entry) {
+            return Some("denied");
+        }
+        let in_yard = entry.room == Some(site::room(site::YARD));
+        let payload = entry.payload().filter(|_| self.ledger.schema && in_yard)?;
+        // Nothing, to stay, takes away what is there.
+        let clears = payload.is_empty() && entry.manner().is_some_and(|(_, retain)| retain);
+        (!clears && !site::fits(&payload)).then_some("schema")
     }
 
     /// What the edge has for the hub is there, or gone for a cause. Returns how many are gone.

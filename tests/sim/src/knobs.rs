@@ -74,6 +74,8 @@ pub struct Knobs {
     pub guests: Vec<Guest>,
     /// Who publishes over WebSockets.
     pub writers: Vec<Writer>,
+    /// The yard has a schema at the hub, and somebody at an edge hears what goes down there.
+    pub yard: bool,
     /// The gates and people of a house, if it is one.
     pub house: Option<House>,
     /// The edges' logs.
@@ -132,6 +134,7 @@ impl Knobs {
             readers: readers(),
             writers: writers(dice.stream("writers", 0).usize(1..=edges)),
             guests: guests(&mut dice.stream("guests", 0), edges, Time(0).plus(lasts)),
+            yard: false,
             house: None,
             edge_log,
             hub_log,
@@ -144,6 +147,11 @@ impl Knobs {
         knobs.faults = fault::plan(seed, &knobs, &mut dice.stream("faults", 0));
         knobs.faults.extend(fault::guests(seed, &knobs, &mut dice.stream("guest faults", 0)));
         knobs.faults.extend(fault::writers(seed, &knobs, &mut dice.stream("writer faults", 0)));
+        let mut rng = dice.stream("yard", 0);
+        knobs.yard = rng.u8(0..3) == 0;
+        if knobs.yard {
+            knobs.guests.push(listener(&mut rng, &knobs));
+        }
         knobs
     }
 
@@ -158,7 +166,7 @@ impl Knobs {
         knobs.edge_log = LogConfig { on_full: OnFull::Reject, ..knobs.edge_log };
         knobs.devices = (0..2).map(|_| device(&mut rng, 1, 120)).collect();
         knobs.readers = vec![reader(site::OPERATOR, site::PLANT, "nothing", Reads::Technical, false)];
-        (knobs.writers, knobs.guests) = (Vec::new(), Vec::new());
+        (knobs.writers, knobs.guests, knobs.yard) = (Vec::new(), Vec::new(), false);
         knobs.house = Some(House::draw(dice, knobs.lasts));
         knobs.faults = fault::plan(seed, &knobs, &mut dice.stream("house faults", 0));
         knobs.faults.retain(|(_, fault)| {
@@ -226,6 +234,23 @@ fn writers(edge: usize) -> Vec<Writer> {
         host,
     };
     (0..).zip([(0, site::PLANT), (edge, site::PLANT), (0, site::YARD)]).map(writer).collect()
+}
+
+/// Who acknowledges at an edge what goes down to it.
+fn listener(rng: &mut Rng, knobs: &Knobs) -> Guest {
+    Guest {
+        id: format!("guest-{}", knobs.guests.len()),
+        user: site::VIEWER.to_owned(),
+        password: site::password(site::VIEWER),
+        host: rng.usize(1..=knobs.edges),
+        comes: Comes::Late,
+        v5: rng.bool(),
+        room: site::YARD.to_owned(),
+        filter: "#".to_owned(),
+        qos: rng.u8(1..3),
+        receive_max: rng.u16(1..30),
+        settles_at: knobs.heals_at(),
+    }
 }
 
 fn guests(rng: &mut Rng, edges: usize, ends_at: Time) -> Vec<Guest> {

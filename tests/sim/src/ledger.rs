@@ -70,6 +70,10 @@ pub struct Counts {
     pub hub_entries: u64,
     /// Entries in edges' logs that came down a link.
     pub came_down: u64,
+    /// Times that an edge said what became of a publication.
+    pub outcomes: u64,
+    /// Publications that a writer was told break a schema.
+    pub broken: u64,
     /// Seqs under link gaps.
     pub gapped: u64,
     /// Committed entries that went with a disk.
@@ -99,6 +103,8 @@ impl Counts {
         self.others += other.others;
         self.hub_entries += other.hub_entries;
         self.came_down += other.came_down;
+        self.outcomes += other.outcomes;
+        self.broken += other.broken;
         self.gapped += other.gapped;
         self.disk_lost += other.disk_lost;
         self.events += other.events;
@@ -126,6 +132,10 @@ pub struct Ledger {
     pub claims: BTreeMap<(LogId, Epoch), BTreeMap<Seq, Claim>>,
     /// What each edge was told is gone of what was meant for it: seqs of the log above it.
     pub missing: BTreeMap<usize, Vec<Gap>>,
+    /// What devices at each edge were told of what goes down.
+    pub heard: BTreeSet<(usize, Key)>,
+    /// The yard has a schema at the hub.
+    pub schema: bool,
     /// Forks that edges were told of.
     pub forks: u64,
     /// The counts.

@@ -25,6 +25,7 @@ pub mod knobs;
 pub mod ledger;
 pub mod mqtt;
 pub mod mutant;
+mod outcomes;
 pub mod proofs;
 pub mod queue;
 pub mod reading;

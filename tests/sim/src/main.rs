@@ -109,7 +109,8 @@ fn many(themes: &[Theme], seeds: Range<u64>, jobs: usize) -> anyhow::Result<()> 
         "{} runs, {:.0} simulated hours, {} partitions, {} crashes, {} other faults, {} messages offered, \
          {} acknowledged, {} at the hub, {} delivered, {} at QoS 2 to sessions that are kept, {} times shown what is \
          retained, {} wills, {} sent again and stored once, {} under gaps, {} gone with a disk, {} times let in at a gate and {} \
-         turned away, {} told all behind it, {} changes of accounts, {} violations",
+         turned away, {} told all behind it, {} changes of accounts, {} times told what became of a publication, {} times told that a schema is broken, {} \
+         violations",
         total.seeds,
         total.hours,
         c.cuts,
@@ -129,6 +130,8 @@ fn many(themes: &[Theme], seeds: Range<u64>, jobs: usize) -> anyhow::Result<()> 
         c.turned_away,
         c.whole,
         c.changes,
+        c.outcomes,
+        c.broken,
         total.failed.len()
     );
     if total.failed.is_empty() { Ok(()) } else { bail!("{} seeds failed", total.failed.len()) }

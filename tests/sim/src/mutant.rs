@@ -91,6 +91,14 @@ pub enum Mutant {
     WilledDropped,
     /// That a will is not wanted, or was published, is not stored.
     UnwilledDropped,
+    /// What became of publications is not stored.
+    OutcomesLost,
+    /// What became of a publication is stored as that of another.
+    OutcomesOfOthers,
+    /// The core hears that the log let go of more than it did.
+    TrimmedAhead,
+    /// The yard takes what breaks its schema.
+    SchemaIgnored,
     /// Gates of rooms are left out of the directory.
     GatesLeftOut,
     /// Whoever is asked whether a proof is right says yes.
@@ -105,7 +113,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 52] = [
         Self::NoSync,
         Self::NoDirectorySync,
         Self::FailedSyncHidden,
@@ -149,6 +157,10 @@ impl Mutant {
         Self::PubrelEarly,
         Self::WilledDropped,
         Self::UnwilledDropped,
+        Self::OutcomesLost,
+        Self::OutcomesOfOthers,
+        Self::TrimmedAhead,
+        Self::SchemaIgnored,
         Self::GatesLeftOut,
         Self::EveryProofMatches,
         Self::AccountsForgotten,

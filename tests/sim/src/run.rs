@@ -5,6 +5,7 @@ use crate::{
     knobs::{Knobs, Theme},
     ledger::Counts,
     mutant::Mutant,
+    outcomes,
     world::World,
 };
 use riser_model::Time;
@@ -73,6 +74,9 @@ fn finish((theme, seed): (Theme, u64), mut world: World) -> Report {
     let (of_downlinks, came_down) = downward::judge(&world.hosts, &world.ledger);
     wrong.extend(of_downlinks);
     world.ledger.counts.came_down += came_down;
+    let (of_outcomes, outcomes) = outcomes::judge(&world.hosts, &world.ledger, world.now);
+    wrong.extend(of_outcomes);
+    world.ledger.counts.outcomes += outcomes;
     wrong.extend(world.judge_guests());
     let at = world.now;
     for what in wrong {

@@ -1,9 +1,10 @@
 //! Who exists in a run, and how an edge and a hub are put together over an opened log: what the two programs do.
 
-use crate::{dice::Dice, mutant::Mutant};
+use crate::{dice::Dice, journal::Key as PublicationKey, mutant::Mutant};
 use riser_edge_core::{Downlink, EdgeCore, Uplink};
 use riser_gate::{
-    AccountConfig, ClientConfig, Directory, GrantConfig, PasswordHash, Policy, Role, RoomConfig, UserConfig,
+    AccountConfig, ClientConfig, Directory, GrantConfig, PasswordHash, Policy, Role, RoomConfig, SchemaText,
+    UserConfig,
     config::{Rights, Whom},
     key::KeyText,
 };
@@ -18,6 +19,7 @@ use riser_link::{
 use riser_log::Recovered;
 use riser_model::{
     AccountId, Binding, BootId, ClientId, CursorKey, History, Now, PublicKey, Right, Room, RoomId, RoomName,
+    schema::{Broken, Check},
 };
 use riser_rooms::{Bus, Config as RoomsConfig, RetainedTable, Start};
 use riser_wire::link::{Above, Opening};
@@ -184,10 +186,37 @@ pub fn edge_directory(devices: &[String], below: &[Declared], house: bool) -> Ar
     Arc::new(Directory::compile(&[config]).expect("a run's directory is valid"))
 }
 
-/// Who exists at the hub.
-pub fn hub_directory(edges: &[Declared], devices: &[String], mutant: Option<Mutant>) -> Arc<Directory> {
-    let config = hub_account(edges, devices, mutant);
-    Arc::new(Directory::compile(&[config]).expect("a run's directory is valid"))
+/// Who exists at the hub. With a schema, the yard there wants of payloads what [`fits`] says.
+pub fn hub_directory(
+    edges: &[Declared],
+    devices: &[String],
+    schema: bool,
+    mutant: Option<Mutant>,
+) -> Arc<Directory> {
+    let mut config = hub_account(edges, devices, mutant);
+    for yard in config.room.iter_mut().filter(|room| schema && room.name.as_str() == YARD) {
+        yard.schema = Some(SchemaText::read("{}").expect("it is a schema"));
+    }
+    let mut directory = Directory::compile(&[config]).expect("a run's directory is valid");
+    if mutant != Some(Mutant::SchemaIgnored) {
+        directory.compile_schemas(|_, _| Arc::new(YardSchema));
+    }
+    Arc::new(directory)
+}
+
+/// Whether the yard takes a payload, in a run in which it has a schema: one that is there, and whose number is no multiple
+/// of seven.
+pub fn fits(payload: &[u8]) -> bool {
+    !payload.is_empty() && PublicationKey::of(payload).is_none_or(|key| !key.n.is_multiple_of(7))
+}
+
+struct YardSchema;
+
+impl Check for YardSchema {
+    fn check(&self, payload: &[u8]) -> Result<(), Broken> {
+        let broken = || Broken { path: String::new(), rule: "no multiple of seven".to_owned() };
+        if fits(payload) { Ok(()) } else { Err(broken()) }
+    }
 }
 
 /// The hub's account, as its file declares it.

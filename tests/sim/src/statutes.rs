@@ -160,8 +160,13 @@ pub fn asked(change: &Change, book: &mut Book) -> Option<(accounts::Change, Vec<
         }
         Change::Regate { vault, stages } => {
             let (former, number) = (book.newest_gate(*vault), book.newest_gate(*vault) + 1);
-            book.gate_of(*vault, number, stages.clone());
-            let facts = vec![(Fact::Gate(*vault, number), true), (Fact::Gate(*vault, former), false)];
+            // The gate that is there already is no other one: who passed it has passed it.
+            let facts = if book.stages(*vault, former) == Some(stages) {
+                Vec::new()
+            } else {
+                book.gate_of(*vault, number, stages.clone());
+                vec![(Fact::Gate(*vault, number), true), (Fact::Gate(*vault, former), false)]
+            };
             // What is said of a room is replaced as a whole: with those who may read there.
             let may =
                 (0..book.people.len()).filter(|n| book.must(Fact::Reads(*n, *vault), NOW) && lives(book, *n));

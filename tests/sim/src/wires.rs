@@ -75,6 +75,16 @@ pub enum Client {
     },
 }
 
+impl Client {
+    /// Whether whoever took it pings it when it is silent: WebSockets, by the program. MQTT and links have pings of their own.
+    pub fn is_pinged(self) -> bool {
+        match self {
+            Self::Subscriber(_) | Self::Writer(_) | Self::Caller(_) => true,
+            Self::Device(_) | Self::Guest(_) | Self::Edge { .. } => false,
+        }
+    }
+}
+
 /// What a connection is at the host that took it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Far {

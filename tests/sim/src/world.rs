@@ -71,6 +71,8 @@ pub enum Event {
     Offer(WireId),
     /// A door's writing may have been stuck for too long.
     Stall(WireId),
+    /// A WebSocket's peer may have been silent for too long.
+    Silent(WireId),
     /// A link's socket is gone, says its task.
     LinkGone(usize, u64, ConnectionId),
     /// A device's deadline.
@@ -255,7 +257,8 @@ impl World {
                 })
                 .collect()
         };
-        self.add(dice, Role::Hub, site::hub_directory(&declared(0), &all, self.mutant), 0);
+        self.add(dice, Role::Hub, site::hub_directory(&declared(0), &all, knobs.yard, self.mutant), 0);
+        self.ledger.schema = knobs.yard;
         if let Some(house) = &knobs.house {
             let account = site::hub_account(&declared(0), &all, self.mutant);
             let account = statutes::account(account, house, self.mutant);
@@ -413,6 +416,7 @@ impl World {
             Event::Unopened(id) => self.unopened(id),
             Event::Offer(id) => self.offer(id),
             Event::Stall(id) => self.stalled(id),
+            Event::Silent(id) => self.silent(id),
             Event::LinkGone(n, life, connection) => {
                 if self.hosts[n].life == life {
                     let input = riser_ingest::LinkInput::Closed { connection };

@@ -32,6 +32,8 @@ pub enum Act {
         /// It was stored before.
         dup: bool,
     },
+    /// Was told that it breaks its room's schema.
+    Broken(Key),
     /// Saw that something is not as it must be.
     Wrong(String),
 }
@@ -194,6 +196,13 @@ impl Writer {
             match code {
                 None | Some("dup") => self.receipt(n, code.is_some()),
                 Some("log_failing" | "quota_exceeded" | "too_many" | "shutting_down") => refused = true,
+                Some("malformed") => {
+                    if let Some(at) = self.owed.iter().position(|out| out.key.n == n)
+                        && let Some(out) = self.owed.remove(at)
+                    {
+                        self.acts.push_back(Act::Broken(out.key));
+                    }
+                }
                 Some(code) => self.acts.push_back(Act::Wrong(format!("{n} is refused: {code}"))),
             }
         }

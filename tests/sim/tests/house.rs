@@ -39,6 +39,16 @@ fn who_was_at_the_door_when_its_key_came_gets_in_by_it() {
 }
 
 #[test]
+fn a_gate_that_is_given_again_is_no_other_one() {
+    holds(9_300_119);
+}
+
+#[test]
+fn a_seat_is_free_again_when_the_network_has_forgotten_who_sat_there() {
+    holds(9_300_084);
+}
+
+#[test]
 fn the_same_seed_is_the_same_house() {
     let lines = || run_theme(Theme::House, 7, None, true).lines;
     let first = lines();

@@ -7,6 +7,10 @@ use crate::{
     journal::Lost,
     wires::{Road, Way},
 };
+use std::time::Duration;
+
+/// A WebSocket of which nothing is heard is pinged after 25 s, and left 12 s later.
+const SILENT_AFTER: Duration = Duration::from_secs(25 + 12);
 
 impl World {
     pub(super) fn break_something(&mut self, fault: Fault) {
@@ -20,9 +24,12 @@ impl World {
             Fault::Forget(road) => {
                 self.ledger.counts.cuts += 1;
                 self.broken.push((self.now, road));
-                for wire in self.net.wires.values_mut().filter(|wire| wire.road == road) {
+                let mut left = Vec::new();
+                for (id, wire) in self.net.wires.iter_mut().filter(|(_, wire)| wire.road == road) {
                     wire.forgotten = true;
+                    left.extend(wire.client.is_pinged().then_some(*id));
                 }
+                left.into_iter().for_each(|id| self.after(SILENT_AFTER, Event::Silent(id)));
             }
             Fault::Dies(n, death) => self.die(n, death),
             Fault::DiesAtCall(n, calls) => self.hosts[n].disk.crash_in(calls),
@@ -77,7 +84,7 @@ impl World {
                 self.hosts[n].skew_ms += by_ms;
                 self.hosts[n].stepped = true;
                 let life = self.hosts[n].life;
-                let noticed = std::time::Duration::from_millis(self.rng.u64(1..500));
+                let noticed = Duration::from_millis(self.rng.u64(1..500));
                 self.after(noticed, Event::Host(n, life, Later::ClockStepped(by_ms)));
             }
         }

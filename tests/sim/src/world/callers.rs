@@ -587,9 +587,18 @@ impl World {
                     }
                 }
                 missing => {
+                    let sits = |(id, visit): (&WireId, &Visit)| {
+                        let open = self.net.wires.get(id).is_some_and(|wire| wire.server_open);
+                        (visit.plan.vault == vault && visit.inside.is_some()).then_some((
+                            *id,
+                            visit.caller,
+                            open,
+                        ))
+                    };
                     let what = || {
+                        let sit: Vec<_> = self.visits.by_wire.iter().filter_map(sits).collect();
                         format!(
-                            "caller {n} is not told all of {}: {missing:?}, in: {here}",
+                            "caller {n} is not told all of {}: {missing:?}, in: {here}; there sit {sit:?}",
                             site::VAULTS[vault]
                         )
                     };

@@ -3,10 +3,12 @@
 use super::{Event, World, actors::due};
 use crate::{
     guest::{Act, Comes, Goes, Guest, Identity},
+    journal::Key,
     keeping::Keeping,
     mqtt,
     mutant::Mutant,
     shown::Shown,
+    site,
     wills::Wills,
     wires::{Client, Message, Road, Way, WireId},
 };
@@ -146,19 +148,24 @@ impl World {
                 }
                 None
             }
-            Act::Told(published) => match who.comes {
-                Comes::Late => {
-                    let (wrong, whole) = seat.shown.told(who, &published, &host.journal);
-                    self.ledger.counts.shows += u64::from(whole);
-                    wrong
+            Act::Told(published) => {
+                if who.room == site::YARD {
+                    self.ledger.heard.extend(Key::of(&published.payload).map(|key| (who.host, key)));
                 }
-                Comes::ToKeep => {
-                    self.ledger.counts.kept += u64::from(published.qos == 2 && !published.retain);
-                    let oldest = (host.oldest, host.oldest_there());
-                    seat.keeping.told(who, &published, &host.journal, oldest)
+                match who.comes {
+                    Comes::Late => {
+                        let (wrong, whole) = seat.shown.told(who, &published, &host.journal);
+                        self.ledger.counts.shows += u64::from(whole);
+                        wrong
+                    }
+                    Comes::ToKeep => {
+                        self.ledger.counts.kept += u64::from(published.qos == 2 && !published.retain);
+                        let oldest = (host.oldest, host.oldest_there());
+                        seat.keeping.told(who, &published, &host.journal, oldest)
+                    }
+                    Comes::ToLeave => None,
                 }
-                Comes::ToLeave => None,
-            },
+            }
             Act::HasSeen => {
                 let (wrong, whole) = seat.shown.has_seen(who, &host.journal);
                 self.ledger.counts.shows += u64::from(whole);

@@ -381,6 +381,17 @@ impl World {
         self.settle(server);
     }
 
+    /// Nothing comes any more of what the network has forgotten: its WebSocket was pinged, and nobody answered.
+    pub(super) fn silent(&mut self, id: WireId) {
+        if self.net.wires.get(&id).is_some_and(|wire| wire.forgotten && wire.server_open)
+            && let Some((server, Far::Door(connection))) = self.far(id)
+        {
+            self.end_server(id);
+            self.hosts[server].door_input(connection, DoorInput::Gone("silent"), self.now);
+            self.settle(server);
+        }
+    }
+
     // Ends.
 
     /// The server's end closes and says so.

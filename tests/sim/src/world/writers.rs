@@ -55,6 +55,14 @@ impl World {
                         self.end_client(id);
                     }
                 }
+                Act::Broken(key) if self.breaks(n, key) => self.ledger.counts.broken += 1,
+                Act::Broken(key) => self.wrong(format!("writer {n}: {} breaks no schema", key.n)),
+                Act::Receipt { key, .. } if self.breaks(n, key) => {
+                    self.wrong(format!(
+                        "writer {n} has a receipt for {}, which breaks its room's schema",
+                        key.n
+                    ));
+                }
                 Act::Receipt { key, dup } => {
                     self.trace
                         .line(self.now, || format!("writer {n} has a receipt for {} (dup {dup})", key.n));
@@ -68,6 +76,12 @@ impl World {
         if let Some(at) = due(seat.writer.wake_at(), &mut seat.armed, self.now) {
             self.queue.put(at, Event::Writer(n, at));
         }
+    }
+
+    /// Whether what a writer says there breaks the schema of its room.
+    fn breaks(&self, n: usize, key: Key) -> bool {
+        let who = &self.writers[n].writer.identity;
+        self.ledger.schema && who.host == 0 && who.room == site::YARD && key.n.is_multiple_of(7)
     }
 
     pub(super) fn wake_writer(&mut self, n: usize, armed: Time) {

@@ -1,0 +1,179 @@
+//! What hosts say became of publications that came down to them, as those hear it who published them, held against the
+//! journals: of what came down there and of nothing else, once, and as it was.
+
+use crate::{
+    downward::logs_below,
+    host::Host,
+    journal::{Key, Logged},
+    ledger::Ledger,
+    site,
+    writer::FIRST_KEY,
+};
+use riser_model::{
+    Epoch, LogId, Position, Seq, Time,
+    event::{self, Scope},
+};
+use riser_wire::entry::Kind;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+/// Where an entry was first appended.
+type Place = (LogId, Epoch, Seq);
+
+/// What was let go of is told within this, unless its host ends or its log refuses.
+const TOLD_WITHIN: Duration = Duration::from_secs(20);
+
+/// What a host says of a publication.
+struct Said {
+    place: Place,
+    key: Key,
+    client: String,
+    code: String,
+}
+
+/// What is wrong with what hosts say, and how often they say something.
+pub fn judge(hosts: &[Host], ledger: &Ledger, now: Time) -> (Vec<String>, u64) {
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    let again = hosts.iter().any(|host| host.stale);
+    for host in hosts.iter().filter(|host| !host.stale && !host.damaged) {
+        let Some(log) = host.log else { continue };
+        let below = logs_below(hosts, host.setup.number);
+        let judged = Judged { host, ledger, here: came_down(host, log, &below), again };
+        let mut told = BTreeSet::new();
+        for (seq, entry) in host.journal.entries.iter().filter(|(_, entry)| is_outcome(entry)) {
+            count += 1;
+            let said = said(entry);
+            let why = said.as_ref().map_or_else(|| Some("of nothing".to_owned()), |s| judged.why(entry, s));
+            if let Some(why) = why {
+                wrong.push(format!(
+                    "{} tells at {} what became of a publication: {why}",
+                    judged.name(),
+                    seq.0
+                ));
+            }
+            if let Some(said) = said
+                && !told.insert(said.place)
+                && !again
+            {
+                wrong.push(format!("{} tells twice what became of {:?}", judged.name(), said.key));
+            }
+        }
+        wrong.extend(judged.untold(&told, now));
+    }
+    (wrong, count)
+}
+
+struct Judged<'a> {
+    host: &'a Host,
+    ledger: &'a Ledger,
+    /// What came from above.
+    here: BTreeMap<Place, Vec<(Seq, &'a Logged)>>,
+    /// What a hub forgot comes again.
+    again: bool,
+}
+
+impl Judged<'_> {
+    fn name(&self) -> String {
+        format!("host {}", self.host.setup.number)
+    }
+
+    /// Why that may not be said.
+    fn why(&self, entry: &Logged, said: &Said) -> Option<String> {
+        let key = said.key;
+        let copies = self.here.get(&said.place).map_or(&[][..], Vec::as_slice);
+        let Some((_, copy)) = copies.first() else {
+            return Some(format!("{key:?}, which did not come down there"));
+        };
+        if copy.key() != Some(key)
+            || copy.client.map(|client| client.to_string()).as_ref() != Some(&said.client)
+        {
+            return Some(format!("{key:?} by {}, and it is {:?}", said.client, copy.key()));
+        }
+        if copy.room.map(|room| Scope::Room(room).room()) != entry.room {
+            return Some(format!("{key:?}, in the channel of another room"));
+        }
+        let oldest = self.host.oldest_there();
+        match entry.channel.as_ref().map_or("", |channel| channel.as_str()) {
+            "failed" if said.code != "gone" => Some(format!("{key:?} is {}", said.code)),
+            "failed" if copies.iter().all(|(at, _)| *at >= oldest) => {
+                Some(format!("{key:?} is gone, and is there"))
+            }
+            "failed" => None,
+            "delivered" if self.ledger.heard.contains(&(self.host.setup.number, key)) => None,
+            "delivered" => Some(format!("a device has {key:?}, and none was told it")),
+            other => Some(format!("{key:?} is {other}: nothing here expires")),
+        }
+    }
+
+    /// What came down and was let go of, and nobody was told what became of it.
+    fn untold(&self, told: &BTreeSet<Place>, now: Time) -> Vec<String> {
+        if self.again || self.host.refused {
+            return Vec::new();
+        }
+        let quiet = |at: &Time| {
+            let within = *at..=at.plus(TOLD_WITHIN);
+            at.plus(TOLD_WITHIN) < now && !self.host.ended.iter().any(|ended| within.contains(ended))
+        };
+        let let_go = |seq: Seq| {
+            let mut known = self.host.let_go.iter().filter(|(_, oldest)| seq < *oldest);
+            known.next().is_some_and(|(at, _)| quiet(at))
+        };
+        let owed = self.here.iter().filter(|(place, copies)| {
+            let is_owed = |(seq, copy): &(Seq, &Logged)| {
+                copy.key().is_some_and(|key| key.device >= FIRST_KEY) && let_go(*seq)
+            };
+            !told.contains(*place) && copies.iter().all(is_owed)
+        });
+        let what = |(_, copies): (&Place, &Vec<(Seq, &Logged)>)| {
+            let key = copies.first().and_then(|(_, copy)| copy.key());
+            format!("{} let go of {key:?}, and tells nobody what became of it", self.name())
+        };
+        owed.map(what).collect()
+    }
+}
+
+/// What came to a host from above, by where it was first appended.
+fn came_down<'a>(
+    host: &'a Host,
+    log: LogId,
+    below: &BTreeSet<LogId>,
+) -> BTreeMap<Place, Vec<(Seq, &'a Logged)>> {
+    let mut here: BTreeMap<Place, Vec<(Seq, &Logged)>> = BTreeMap::new();
+    if host.setup.number == 0 {
+        return here;
+    }
+    for (seq, entry) in host.journal.entries.iter().filter(|(_, entry)| entry.kind == Kind::Publication) {
+        if let Some(place) = entry.origin.filter(|(from, ..)| *from != log && !below.contains(from)) {
+            here.entry(place).or_default().push((*seq, entry));
+        }
+    }
+    here
+}
+
+/// Whether the host itself says there what became of a publication.
+pub fn is_outcome(entry: &Logged) -> bool {
+    let mut spoken =
+        [site::PLANT, site::YARD, site::SHED].map(|room| Scope::Room(site::room(room)).room()).into_iter();
+    entry.origin.is_none()
+        && entry.kind == Kind::Publication
+        && entry.room.is_some_and(|room| spoken.any(|one| one == room))
+        && entry.channel.as_ref().is_some_and(event::is_outcome)
+}
+
+fn said(entry: &Logged) -> Option<Said> {
+    let event: serde_json::Value = serde_json::from_slice(&entry.payload()?).ok()?;
+    let data = event.get("data")?;
+    let Position { log, epoch, seq } = data.get("entry")?.as_str()?.parse().ok()?;
+    let id = data.get("publish_id")?;
+    let device = FIRST_KEY + id.get("producer")?.as_str()?.parse::<u32>().ok()?;
+    let n = u32::try_from(id.get("n")?.as_u64()?).ok()?;
+    let word = |name: &str| data.get(name).and_then(|word| word.as_str()).unwrap_or_default().to_owned();
+    Some(Said {
+        place: (log, epoch, seq),
+        key: Key { device, n },
+        client: word("client"),
+        code: word("code"),
+    })
+}
