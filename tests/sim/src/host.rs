@@ -329,6 +329,9 @@ impl Host {
         if mutant == Some(Mutant::IdsInMemoryOnly) {
             recovered.fold.producers = Default::default();
         }
+        if mutant == Some(Mutant::OutcomesForgotten) {
+            recovered.fold.outcomes = Default::default();
+        }
         let mut storage = Storage::new(self.disk.clone(), writer, &recovered, is_hub, mutant);
         self.log = Some(recovered.log);
         self.reconcile(&mut storage, &recovered);

@@ -76,6 +76,8 @@ pub struct Knobs {
     pub writers: Vec<Writer>,
     /// The yard has a schema at the hub, and somebody at an edge hears what goes down there.
     pub yard: bool,
+    /// The yard takes so many channels at the hub.
+    pub channels: Option<u32>,
     /// The gates and people of a house, if it is one.
     pub house: Option<House>,
     /// The edges' logs.
@@ -135,6 +137,7 @@ impl Knobs {
             writers: writers(dice.stream("writers", 0).usize(1..=edges)),
             guests: guests(&mut dice.stream("guests", 0), edges, Time(0).plus(lasts)),
             yard: false,
+            channels: None,
             house: None,
             edge_log,
             hub_log,
@@ -151,6 +154,9 @@ impl Knobs {
         knobs.yard = rng.u8(0..3) == 0;
         if knobs.yard {
             knobs.guests.push(listener(&mut rng, &knobs));
+            knobs.channels = rng.bool().then(|| rng.u32(3..12));
+            let of_yard = knobs.writers.iter_mut().filter(|writer| writer.room == site::YARD);
+            of_yard.for_each(|writer| writer.bounded = knobs.channels.is_some());
         }
         knobs
     }
@@ -167,6 +173,7 @@ impl Knobs {
         knobs.devices = (0..2).map(|_| device(&mut rng, 1, 120)).collect();
         knobs.readers = vec![reader(site::OPERATOR, site::PLANT, "nothing", Reads::Technical, false)];
         (knobs.writers, knobs.guests, knobs.yard) = (Vec::new(), Vec::new(), false);
+        knobs.channels = None;
         knobs.house = Some(House::draw(dice, knobs.lasts));
         knobs.faults = fault::plan(seed, &knobs, &mut dice.stream("house faults", 0));
         knobs.faults.retain(|(_, fault)| {
@@ -232,6 +239,7 @@ fn writers(edge: usize) -> Vec<Writer> {
         password: site::password(site::SCRIBE),
         room: room.to_owned(),
         host,
+        bounded: false,
     };
     (0..).zip([(0, site::PLANT), (edge, site::PLANT), (0, site::YARD)]).map(writer).collect()
 }

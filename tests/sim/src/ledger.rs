@@ -72,7 +72,7 @@ pub struct Counts {
     pub came_down: u64,
     /// Times that an edge said what became of a publication.
     pub outcomes: u64,
-    /// Publications that a writer was told break a schema.
+    /// Publications that a writer was told break a schema, or the room's quota of channels.
     pub broken: u64,
     /// Seqs under link gaps.
     pub gapped: u64,
@@ -136,6 +136,8 @@ pub struct Ledger {
     pub heard: BTreeSet<(usize, Key)>,
     /// The yard has a schema at the hub.
     pub schema: bool,
+    /// The yard takes so many channels at the hub.
+    pub channels: Option<u32>,
     /// Forks that edges were told of.
     pub forks: u64,
     /// The counts.

@@ -9,6 +9,7 @@
 
 pub mod book;
 pub mod caller;
+mod channels;
 pub mod device;
 pub mod dice;
 pub mod disk;

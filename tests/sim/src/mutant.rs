@@ -91,14 +91,14 @@ pub enum Mutant {
     WilledDropped,
     /// That a will is not wanted, or was published, is not stored.
     UnwilledDropped,
-    /// What became of publications is not stored.
-    OutcomesLost,
-    /// What became of a publication is stored as that of another.
-    OutcomesOfOthers,
+    /// Which publications wait for what becomes of them is forgotten at a restart.
+    OutcomesForgotten,
     /// The core hears that the log let go of more than it did.
     TrimmedAhead,
     /// The yard takes what breaks its schema.
     SchemaIgnored,
+    /// The yard takes more channels than it may have.
+    ChannelsUncounted,
     /// Gates of rooms are left out of the directory.
     GatesLeftOut,
     /// Whoever is asked whether a proof is right says yes.
@@ -157,10 +157,10 @@ impl Mutant {
         Self::PubrelEarly,
         Self::WilledDropped,
         Self::UnwilledDropped,
-        Self::OutcomesLost,
-        Self::OutcomesOfOthers,
+        Self::OutcomesForgotten,
         Self::TrimmedAhead,
         Self::SchemaIgnored,
+        Self::ChannelsUncounted,
         Self::GatesLeftOut,
         Self::EveryProofMatches,
         Self::AccountsForgotten,

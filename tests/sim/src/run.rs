@@ -1,7 +1,7 @@
 //! One run: a seed's world, its faults, its healing, and the verdict.
 
 use crate::{
-    downward, judge,
+    channels, downward, judge,
     knobs::{Knobs, Theme},
     ledger::Counts,
     mutant::Mutant,
@@ -74,6 +74,7 @@ fn finish((theme, seed): (Theme, u64), mut world: World) -> Report {
     let (of_downlinks, came_down) = downward::judge(&world.hosts, &world.ledger);
     wrong.extend(of_downlinks);
     world.ledger.counts.came_down += came_down;
+    wrong.extend(world.hosts.first().into_iter().flat_map(|hub| channels::judge(hub, &world.ledger)));
     let (of_outcomes, outcomes) = outcomes::judge(&world.hosts, &world.ledger, world.now);
     wrong.extend(of_outcomes);
     world.ledger.counts.outcomes += outcomes;

@@ -186,16 +186,17 @@ pub fn edge_directory(devices: &[String], below: &[Declared], house: bool) -> Ar
     Arc::new(Directory::compile(&[config]).expect("a run's directory is valid"))
 }
 
-/// Who exists at the hub. With a schema, the yard there wants of payloads what [`fits`] says.
+/// Who exists at the hub. With a schema, the yard there wants of payloads what [`fits`] says; it may take so many channels.
 pub fn hub_directory(
     edges: &[Declared],
     devices: &[String],
-    schema: bool,
+    (schema, channels): (bool, Option<u32>),
     mutant: Option<Mutant>,
 ) -> Arc<Directory> {
     let mut config = hub_account(edges, devices, mutant);
-    for yard in config.room.iter_mut().filter(|room| schema && room.name.as_str() == YARD) {
-        yard.schema = Some(SchemaText::read("{}").expect("it is a schema"));
+    for yard in config.room.iter_mut().filter(|room| room.name.as_str() == YARD) {
+        yard.schema = schema.then(|| SchemaText::read("{}").expect("it is a schema"));
+        yard.quota.channels = channels.filter(|_| mutant != Some(Mutant::ChannelsUncounted));
     }
     let mut directory = Directory::compile(&[config]).expect("a run's directory is valid");
     if mutant != Some(Mutant::SchemaIgnored) {

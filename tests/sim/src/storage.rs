@@ -12,14 +12,10 @@ use bytes::{Bytes, BytesMut};
 use riser_instance::LogFold;
 use riser_log::{Committed, Decision, Pacer, Reader, Recovered, Refused, Waiting, Writer};
 use riser_model::{
-    Batch, CursorKey, CursorMove, CursorValue, Gap, Now, Read, RouteNumber, Selected, Seq, Stamp, Wall,
-    door::Code,
+    Batch, CursorKey, CursorMove, CursorValue, Gap, Now, Read, Selected, Seq, Stamp, Wall, door::Code,
 };
 use riser_mqtt::Record;
-use riser_wire::{
-    cloud_event,
-    entry::{Body, Kind, Publication, frames},
-};
+use riser_wire::entry::{Body, frames};
 use std::{collections::VecDeque, time::Duration};
 
 /// A log that could not write tries again this often.
@@ -313,9 +309,6 @@ impl Storage {
         if let Some(drops) = dropped(self.mutant) {
             batch.entries = without(&batch.entries, drops);
         }
-        if let Some(lost @ (Mutant::OutcomesLost | Mutant::OutcomesOfOthers)) = self.mutant {
-            batch.entries = misreported(&batch.entries, lost == Mutant::OutcomesLost);
-        }
         if !self.hub {
             if self.mutant == Some(Mutant::DownCursorInNextCommit) {
                 let down = |(key, _): &(CursorKey, _)| matches!(key, CursorKey::Ingest(..));
@@ -380,28 +373,6 @@ fn without(entries: &Bytes, drops: fn(&Record) -> bool) -> Bytes {
             nothing.write_frame(&mut out, frame.route, Stamp::default());
         } else {
             frame.write(&mut out);
-        }
-    }
-    out.into()
-}
-
-/// The frames of a batch with what is said of what became of publications lost, or said of others.
-fn misreported(entries: &Bytes, lost: bool) -> Bytes {
-    let mut out = Vec::with_capacity(entries.len());
-    for frame in frames(entries).map_while(Result::ok) {
-        let body = Body::read(frame.body).ok().filter(|body| body.kind == Kind::Publication);
-        let said = body.as_ref().and_then(|body| Publication::read(body).ok());
-        match said.filter(|said| frame.origin.is_none() && cloud_event::outcome(said.payload).is_some()) {
-            None => frame.write(&mut out),
-            Some(_) if lost => {
-                let nothing = Record::Confirmed { number: 0, through: Vec::new() };
-                nothing.write_frame(&mut out, RouteNumber::NONE, Stamp::default());
-            }
-            Some(said) => {
-                let text = String::from_utf8_lossy(said.payload).replacen("\"n\":", "\"n\":9", 1);
-                let said = Publication { payload: text.as_bytes(), ..said };
-                said.write_frame(&mut out, frame.route, Stamp::default());
-            }
         }
     }
     out.into()

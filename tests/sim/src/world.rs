@@ -257,8 +257,13 @@ impl World {
                 })
                 .collect()
         };
-        self.add(dice, Role::Hub, site::hub_directory(&declared(0), &all, knobs.yard, self.mutant), 0);
-        self.ledger.schema = knobs.yard;
+        self.add(
+            dice,
+            Role::Hub,
+            site::hub_directory(&declared(0), &all, (knobs.yard, knobs.channels), self.mutant),
+            0,
+        );
+        (self.ledger.schema, self.ledger.channels) = (knobs.yard, knobs.channels);
         if let Some(house) = &knobs.house {
             let account = site::hub_account(&declared(0), &all, self.mutant);
             let account = statutes::account(account, house, self.mutant);

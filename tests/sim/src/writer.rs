@@ -34,6 +34,8 @@ pub enum Act {
     },
     /// Was told that it breaks its room's schema.
     Broken(Key),
+    /// Was told that its room takes no more channels.
+    Beyond(Key, String),
     /// Saw that something is not as it must be.
     Wrong(String),
 }
@@ -51,6 +53,8 @@ pub struct Identity {
     pub room: String,
     /// Where it goes.
     pub host: usize,
+    /// Its room takes so many channels and no more: what is beyond that it gives up.
+    pub bounded: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -195,13 +199,14 @@ impl Writer {
             let code = receipt["error"]["code"].as_str();
             match code {
                 None | Some("dup") => self.receipt(n, code.is_some()),
+                Some("quota_exceeded") if self.identity.bounded => {
+                    let beyond = self.gives_up(n).map(|out| Act::Beyond(out.key, out.channel));
+                    self.acts.extend(beyond);
+                }
                 Some("log_failing" | "quota_exceeded" | "too_many" | "shutting_down") => refused = true,
                 Some("malformed") => {
-                    if let Some(at) = self.owed.iter().position(|out| out.key.n == n)
-                        && let Some(out) = self.owed.remove(at)
-                    {
-                        self.acts.push_back(Act::Broken(out.key));
-                    }
+                    let broken = self.gives_up(n).map(|out| Act::Broken(out.key));
+                    self.acts.extend(broken);
                 }
                 Some(code) => self.acts.push_back(Act::Wrong(format!("{n} is refused: {code}"))),
             }
@@ -212,11 +217,14 @@ impl Writer {
     }
 
     fn receipt(&mut self, n: u32, dup: bool) {
-        if let Some(at) = self.owed.iter().position(|out| out.key.n == n)
-            && let Some(out) = self.owed.remove(at)
-        {
-            self.acts.push_back(Act::Receipt { key: out.key, dup });
-        }
+        let receipt = self.gives_up(n).map(|out| Act::Receipt { key: out.key, dup });
+        self.acts.extend(receipt);
+    }
+
+    /// It does not owe that any more.
+    fn gives_up(&mut self, n: u32) -> Option<Outgoing> {
+        let at = self.owed.iter().position(|out| out.key.n == n)?;
+        self.owed.remove(at)
     }
 
     fn hang_up(&mut self, now: Time) {

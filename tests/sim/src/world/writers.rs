@@ -2,6 +2,7 @@
 
 use super::{Event, World, actors::due};
 use crate::{
+    channels,
     journal::Key,
     ledger::Offer,
     site,
@@ -10,7 +11,7 @@ use crate::{
 };
 use bytes::Bytes;
 use fastrand::Rng;
-use riser_model::Time;
+use riser_model::{Seq, Time};
 use std::time::Duration;
 
 const DIAL_FOR: Duration = Duration::from_secs(10);
@@ -57,6 +58,12 @@ impl World {
                 }
                 Act::Broken(key) if self.breaks(n, key) => self.ledger.counts.broken += 1,
                 Act::Broken(key) => self.wrong(format!("writer {n}: {} breaks no schema", key.n)),
+                Act::Beyond(key, channel) => {
+                    self.ledger.counts.broken += 1;
+                    if channels::are_there(&self.hosts[0].journal, Seq(u64::MAX)).contains(&channel[..]) {
+                        self.wrong(format!("writer {n}: {} is refused, and its channel is there", key.n));
+                    }
+                }
                 Act::Receipt { key, .. } if self.breaks(n, key) => {
                     self.wrong(format!(
                         "writer {n} has a receipt for {}, which breaks its room's schema",
