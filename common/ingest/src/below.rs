@@ -508,13 +508,8 @@ impl Below {
         };
         if let Some(known) = self.edges.get(&edge) {
             instance.know_site(log, known.name(), true);
-            for (_, (below, _)) in &definitions.origins {
-                // What another edge brings too is shown behind whoever brought it first.
-                if self.receivers.owner(*below).is_none_or(|owner| owner == edge) {
-                    instance.know_site(*below, known.name(), true);
-                }
-            }
         }
+        self.know_below(edge, &definitions, instance);
         let table = self.tables.entry(connection).or_default();
         table.define(definitions, edge, &self.directory);
         let Placed { runs, routes, origins, elsewhere, quarantined } =

@@ -84,7 +84,8 @@ impl Judged<'_> {
         let key = said.key;
         let copies = self.here.get(&said.place).map_or(&[][..], Vec::as_slice);
         let Some((_, copy)) = copies.first() else {
-            return Some(format!("{key:?}, which did not come down there"));
+            let what = entry.channel.as_ref().map_or("", |channel| channel.as_str());
+            return Some(format!("{key:?}, which did not come down there, is {what} {}", said.code));
         };
         if copy.key() != Some(key)
             || copy.client.map(|client| client.to_string()).as_ref() != Some(&said.client)

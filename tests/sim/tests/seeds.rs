@@ -94,6 +94,11 @@ fn a_will_that_met_a_full_log_is_owed_though_its_client_is_back() {
 }
 
 #[test]
+fn what_comes_from_two_tiers_below_did_not_come_down_whichever_frame_names_its_log_first() {
+    holds(9_500_070);
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     let (first, second) = (run(7, None, true), run(7, None, true));
     assert!(first.lines.len() > 1000);

@@ -40,6 +40,18 @@ impl Below {
         self.tell(ReceiversInput::Reached { log, epoch, through }, instance, now);
     }
 
+    /// The logs that an edge has from below it are known from the moment on at which it says what its numbers mean: what comes
+    /// from them is nobody's that came down. A frame with the present may say that first, and no batch says it again.
+    pub(super) fn know_below(&self, edge: ClientId, definitions: &Definitions, instance: &mut Instance) {
+        let Some(known) = self.edges.get(&edge) else { return };
+        for (_, (below, _)) in &definitions.origins {
+            // What another edge brings too is shown behind whoever brought it first.
+            if self.receivers.owner(*below).is_none_or(|owner| owner == edge) {
+                instance.know_site(*below, known.name(), true);
+            }
+        }
+    }
+
     pub(super) fn latest(
         &mut self,
         (connection, edge): (ConnectionId, ClientId),
@@ -49,6 +61,7 @@ impl Below {
         instance: &mut Instance,
         now: Now,
     ) {
+        self.know_below(edge, &definitions, instance);
         let table = self.tables.entry(connection).or_default();
         table.define(definitions, edge, &self.directory);
         let mut present = Vec::new();
