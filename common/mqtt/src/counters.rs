@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Counters {
     /// QoS 0 publications that the bus refused for want of space.
     pub shed: Count,
+    /// Publications that can never be stored, of clients that hear of no refusal: at QoS 0, and at any of MQTT 3.1.1.
+    pub given_up: Count,
     /// QoS 2 publications and PUBRELs that came again and shared the first one's answer.
     pub duplicates: Count,
     /// Publications of clients that had as many unacknowledged as the Receive Maximum allows, and were taken all the same.
@@ -30,6 +32,7 @@ impl Counters {
     pub fn each(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         [
             ("mqtt_qos0_shed", &self.shed),
+            ("mqtt_publications_given_up", &self.given_up),
             ("mqtt_qos2_duplicates", &self.duplicates),
             ("mqtt_over_receive_maximum", &self.over_receive_maximum),
             ("mqtt_deliveries_too_large", &self.too_large),

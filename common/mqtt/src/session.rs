@@ -272,8 +272,8 @@ impl Session {
         Ok(())
     }
 
-    /// At QoS 0 nobody waits for an answer. Shedding is counted; what can never be placed ends the connection,
-    /// for nothing else would tell.
+    /// At QoS 0 nobody waits for an answer, and a client would not know what a closed connection is to say: it comes back
+    /// and goes on. What is shed is counted, what can never be stored is told to who administers the account.
     fn refused_unheard(&mut self, refusal: &Refusal) -> Result<(), End> {
         match refusal.code {
             Code::QuotaExceeded
@@ -286,17 +286,27 @@ impl Session {
                 self.tallied.publications_dropped += 1;
                 Ok(())
             }
-            Code::Malformed
-            | Code::WrongState
-            | Code::BadName
-            | Code::NotAuthorised
-            | Code::Denied
-            | Code::TooLarge
-            | Code::UnknownPosition
-            | Code::TakenOver
-            | Code::Timeout
-            | Code::Dup => Err(End::Refused(refusal.clone())),
+            Code::Malformed | Code::BadName | Code::NotAuthorised | Code::Denied | Code::TooLarge => {
+                self.give_up(refusal.clone());
+                Ok(())
+            }
+            Code::WrongState | Code::UnknownPosition | Code::TakenOver | Code::Timeout | Code::Dup => {
+                Err(End::Refused(refusal.clone()))
+            }
         }
+    }
+
+    /// A publication that is not stored, of which its client hears nothing.
+    fn give_up(&mut self, refusal: Refusal) {
+        self.counters.given_up.add(1);
+        self.tallied.publications_dropped += 1;
+        if let Some(Ask::Dropped { refusal: last, count }) = self.asks.back_mut()
+            && last.code == refusal.code
+        {
+            (*last, *count) = (refusal, count.saturating_add(1));
+            return;
+        }
+        self.asks.push_back(Ask::Dropped { refusal, count: 1 });
     }
 
     fn await_ack(&mut self, publish: &Publish<'_>, waits: Option<Place>, outcome: Outcome) {
@@ -481,7 +491,14 @@ impl Session {
         if self.acks.has_ready() {
             self.out.reserve(ACK_BYTES * self.acks.len().min(ACKS_AT_ONCE));
         }
-        while let Some(ack) = self.acks.pop() {
+        while let Some(mut ack) = self.acks.pop() {
+            if self.peer.version == Version::V4
+                && let Outcome::Refused(refusal) = &ack.outcome
+                && is_refused_for_good(refusal.code)
+            {
+                self.give_up((**refusal).clone());
+                ack.outcome = Outcome::Done;
+            }
             let accepted = !matches!(ack.outcome, Outcome::Refused(_));
             match ack.kind {
                 AckKind::Published => self.unacknowledged -= 1,
@@ -594,6 +611,12 @@ impl Session {
 fn handed_over(ticket: u64, news: News) -> Ask {
     let News { sent, released, loose, done, shown } = news;
     Ask::HandOver { ticket, sent, released, left: Vec::new(), loose, done, shown }
+}
+
+/// Whether a publication is refused for what it is, whenever it comes: a device that hears no reason would come back and
+/// send it again for ever, and nothing behind it would get through.
+fn is_refused_for_good(code: Code) -> bool {
+    matches!(code, Code::TooLarge | Code::Malformed)
 }
 
 fn topic_of(topics: &[Option<Box<[u8]>>], alias: u16) -> Option<&[u8]> {

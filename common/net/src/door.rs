@@ -120,6 +120,8 @@ struct Connection<P> {
     pace: Option<Arc<Pace>>,
     /// Until then nothing is read: its principal has published or subscribed to more than it may.
     paced: Option<Time>,
+    /// The door has given up publications.
+    has_dropped: bool,
     /// Since when nothing is read.
     deaf: Option<Time>,
     timer: Timer,
@@ -150,6 +152,7 @@ impl<P: Pipe> Connection<P> {
             silence: None,
             pace: None,
             paced: None,
+            has_dropped: false,
             deaf: None,
             timer: Timer::default(),
             visitor,
@@ -452,6 +455,7 @@ impl<P: Pipe> Connection<P> {
                             self.keep_pace(|pace, limits, now| pace.take_edit(edit, limits, now));
                         }
                     }
+                    Ask::Dropped { refusal, count } => self.log_dropped(refusal, *count),
                     Ask::Enter { .. }
                     | Ask::Answer(_)
                     | Ask::Leave { .. }
@@ -483,6 +487,18 @@ impl<P: Pipe> Connection<P> {
             Output::Close(refusal) if speaks => self.close(Some(&refusal)),
             Output::Done if speaks => self.close(None),
             Output::Bytes(_) | Output::Text(_) | Output::Close(_) | Output::Done => {}
+        }
+    }
+
+    /// Once for a connection loudly: what it goes on losing is counted.
+    fn log_dropped(&mut self, refusal: &Refusal, count: u32) {
+        let Refusal { code, what, want } = refusal;
+        let (connection, code) = (self.visitor.connection.0, code.name());
+        let address = &self.visitor.peer.address;
+        if std::mem::replace(&mut self.has_dropped, true) {
+            tracing::debug!(connection, %address, code, what, want, count, "publications were given up");
+        } else {
+            tracing::warn!(connection, %address, code, what, want, count, "publications were given up");
         }
     }
 

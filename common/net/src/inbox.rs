@@ -111,6 +111,7 @@ fn cost(ask: &Ask) -> u32 {
         }
         Ask::Settle { done, returned, .. } => (done.len() + returned.len()) * size_of::<u64>(),
         Ask::Delivered { at } => at.len() * 32,
+        Ask::Dropped { refusal, .. } => refusal.what.len() + refusal.want.len(),
         Ask::Subscribe { want, .. } => match want {
             Want::Room(_, filter) => filter.as_str().len(),
             Want::Topic(topic) | Want::System(topic) => topic.len(),
@@ -229,6 +230,7 @@ impl Asker {
             | Ask::Rooms
             | Ask::KeepSession
             | Ask::Delivered { .. }
+            | Ask::Dropped { .. }
             | Ask::Decide { .. }
             | Ask::Run(_)
             | Ask::Publish(_)

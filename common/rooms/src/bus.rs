@@ -301,6 +301,7 @@ impl Bus {
             Ask::Settle { subscription, done, returned } => {
                 self.settle_share((connection, subscription), &done, &returned);
             }
+            Ask::Dropped { refusal, count } => self.dropped(connection, &refusal, count),
             Ask::Leave { cause, expiry_s: _ } => self.leave(connection, &cause),
             Ask::Part => self.part_unread(connection),
             Ask::Enter { .. }

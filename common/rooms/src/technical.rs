@@ -156,7 +156,12 @@ impl Bus {
             self.counters.strays += 1;
             return;
         }
-        let spoken = Spoken { scope, event, count: 1 };
+        self.events(scope, event, 1);
+    }
+
+    /// The same, for so many of which this is the newest.
+    fn events(&mut self, scope: Scope, event: SystemEvent, count: u64) {
+        let spoken = Spoken { scope, event, count };
         let now = self.now.time;
         // There is one for each publication at most, and its id is what it is for.
         if event::is_outcome(&spoken.event.channel()) {
@@ -170,13 +175,25 @@ impl Bus {
 
     /// A connection was refused something that it has no right to.
     pub(crate) fn denied(&mut self, connection: ConnectionId, refusal: &Refusal) {
-        let Some(one) = self.connections.get(&connection).filter(|_| refusal.code == Code::Denied) else {
-            return;
-        };
+        if refusal.code == Code::Denied {
+            self.say_refused(connection, refusal, 1);
+        }
+    }
+
+    /// A connection's door gave up publications that nobody else hears of. Of what it has no right to was told when it
+    /// named the channel.
+    pub(crate) fn dropped(&mut self, connection: ConnectionId, refusal: &Refusal, count: u32) {
+        if refusal.code != Code::Denied {
+            self.say_refused(connection, refusal, u64::from(count));
+        }
+    }
+
+    fn say_refused(&mut self, connection: ConnectionId, refusal: &Refusal, count: u64) {
+        let Some(one) = self.connections.get(&connection) else { return };
         let (client, name) = (Some(one.principal.client), Some(one.principal.name.clone()));
         let scope = Scope::Account(one.principal.account);
         let (code, what) = (refusal.code.name().into(), refusal.what.clone());
-        self.event(scope, SystemEvent::Refused { code, what, client, name, connection });
+        self.events(scope, SystemEvent::Refused { code, what, client, name, connection }, count);
     }
 
     /// What was held and may be said.

@@ -67,6 +67,7 @@ impl DoorEnd {
                         | Ask::Rooms
                         | Ask::KeepSession
                         | Ask::Delivered { .. }
+                        | Ask::Dropped { .. }
                         | Ask::Decide { .. }
                         | Ask::Run(_)
                         | Ask::Look { .. }

@@ -109,9 +109,11 @@ impl Instance {
                 self.tell(id, Tell::Ticketed(issued.map(|lasts| lasts.as_secs() as u32)));
             }
             Ask::Delivered { at } => self.delivered(id, &at, now),
-            ask @ (Ask::Pull { .. } | Ask::Pause { .. } | Ask::Settle { .. } | Ask::KeepSession) => {
-                self.rooms(BusInput::Ask { connection: id, ask }, now)
-            }
+            ask @ (Ask::Pull { .. }
+            | Ask::Pause { .. }
+            | Ask::Settle { .. }
+            | Ask::KeepSession
+            | Ask::Dropped { .. }) => self.rooms(BusInput::Ask { connection: id, ask }, now),
             Ask::Look { id: look, look: at } => {
                 let Some(principal) = connection.principal.clone() else { return };
                 match *at {

@@ -1,6 +1,6 @@
 //! What a door asks of the bus.
 
-use super::{Credential, Errand, Keep, Loose, Secret, SessionRequest, Showing, TicketHash};
+use super::{Credential, Errand, Keep, Loose, Refusal, Secret, SessionRequest, Showing, TicketHash};
 use crate::{
     id::{ConnectionId, Seq, SubscriptionId},
     look::Look,
@@ -208,6 +208,14 @@ pub enum Ask {
     Delivered {
         /// Where they are.
         at: Vec<Position>,
+    },
+    /// Publications that can never be stored were given up, and their peer has no word to hear it: who administers the
+    /// account is told. Not answered.
+    Dropped {
+        /// Why, of the newest of them.
+        refusal: Refusal,
+        /// How many.
+        count: u32,
     },
     /// Stop reading. Answered by [`Tell::Unsubscribed`](super::Tell::Unsubscribed).
     Unsubscribe {

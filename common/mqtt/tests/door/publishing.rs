@@ -154,7 +154,20 @@ fn mqtt_3_has_no_word_for_a_refusal_so_the_connection_closes_without_an_ack() {
 }
 
 #[test]
-fn qos_0_is_shed_for_want_of_space_and_counted_but_an_unknown_room_is_never_swallowed() {
+fn what_a_device_of_mqtt_3_sends_and_no_room_ever_takes_is_acknowledged_counted_and_told() {
+    for (qos, first) in [(1, 0x40), (2, 0x50)] {
+        let mut bench = Bench::open(4);
+        bench.send(&[publish(4, "hall/a", qos, 1, b""), publish(4, "hall/b", qos, 2, b"")].concat());
+        bench.asks();
+        bench.store(1, 2, &[(0, Code::Malformed)]);
+        assert_eq!(bench.acks(), [(first, 1, 0), (first, 2, 0)]);
+        assert_eq!(bench.asks(), [Ask::Dropped { refusal: refusal(Code::Malformed), count: 1 }]);
+        assert_eq!((bench.closed.clone(), bench.counters.given_up.total()), (None, 1));
+    }
+}
+
+#[test]
+fn qos_0_is_shed_for_want_of_space_and_counted_and_what_is_never_stored_is_counted_and_told() {
     for level in BOTH {
         let mut bench = Bench::open(level);
         let stream = [publish(level, "hall/a", 0, 0, b"x"), publish(level, "hall/a", 1, 3, b"x")].concat();
@@ -163,9 +176,15 @@ fn qos_0_is_shed_for_want_of_space_and_counted_but_an_unknown_room_is_never_swal
         assert_eq!(bench.acks(), [(0x40, 3, 0)]);
         assert_eq!((bench.closed.clone(), bench.counters.shed.total()), (None, 1));
         bench.send(&stream);
-        bench.store(2, 2, &[(0, Code::Denied)]);
-        assert_eq!(bench.code(), Some(Code::Denied));
-        assert_eq!(bench.got()[..4], [0x40, 2, 0, 3], "what is stored is acknowledged first");
+        bench.asks();
+        for (n, code) in [Code::Denied, Code::BadName, Code::Malformed].into_iter().enumerate() {
+            bench.store(2 + n as u64, 2, &[(0, code)]);
+            assert_eq!(bench.acks(), [(0x40, 3, 0)]);
+            assert_eq!((bench.closed.clone(), bench.counters.given_up.total()), (None, n as u64 + 1));
+            assert_eq!(bench.asks(), [Ask::Dropped { refusal: refusal(code), count: 1 }]);
+            bench.send(&stream);
+            bench.asks();
+        }
     }
 }
 
@@ -287,17 +306,44 @@ fn a_refusal_of_our_own_keeps_its_place_among_the_acks() {
 }
 
 #[test]
-fn a_publication_larger_than_an_entry_may_be_is_refused() {
+fn a_publication_larger_than_an_entry_may_be_is_refused_where_that_is_heard_and_given_up_elsewhere() {
     let large = vec![0; PUBLICATION_BYTES_MAX + 1];
     let mut bench = Bench::open(5);
     bench.send(&publish(5, "hall/a", 1, 1, &large));
     assert_eq!(bench.acks(), [(0x40, 1, 0x83)]);
     bench.send(&publish(5, "hall/a", 1, 2, &large[1..]));
     assert_eq!(bench.intake().count, 1);
-    for qos in [0, 1] {
-        let mut bench = Bench::open(4);
-        bench.send(&publish(4, "hall/a", qos, 1, &large));
-        assert_eq!(bench.code(), Some(Code::TooLarge));
+    let (small, behind) = (b"x".as_slice(), 7);
+    for (level, qos, first) in [(4, 0, 0), (5, 0, 0), (4, 1, 0x40), (4, 2, 0x50)] {
+        let mut bench = Bench::open(level);
+        let stream = [
+            publish(level, "hall/a", qos, 1, &large),
+            publish(level, "hall/a", qos, 2, &large),
+            publish(level, "hall/a", 1, behind, small),
+        ];
+        bench.send(&stream.concat());
+        let asks = bench.asks();
+        let stored: Vec<_> = asks
+            .iter()
+            .filter_map(|ask| if let Ask::Publish(intake) = ask { Some(intake.count) } else { None })
+            .collect();
+        assert_eq!((&stored[..], bench.closed.clone()), (&[1][..], None), "what is behind it gets through");
+        let told: Vec<_> = asks
+            .iter()
+            .filter_map(|ask| match ask {
+                Ask::Dropped { refusal, count } => Some((refusal.code, *count)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(told, [(Code::TooLarge, 2)]);
+        bench.store(1, 1, &[]);
+        let heard = if qos == 0 { vec![] } else { vec![(first, 1, 0), (first, 2, 0)] };
+        assert_eq!(bench.acks(), [heard, vec![(0x40, behind, 0)]].concat());
+        assert_eq!(bench.counters.given_up.total(), 2);
+        if qos == 2 {
+            bench.send(&ack(0x62, 1));
+            assert_eq!(bench.acks(), [(0x70, 1, 0)]);
+        }
     }
     let mut bench = Bench::with(4, Config { packet_bytes_max: 100, ..Config::default() });
     bench.send(&connect(4, true, 0, 0));

@@ -227,6 +227,7 @@ async fn run(
                         | Ask::Rooms
                         | Ask::KeepSession
                         | Ask::Delivered { .. }
+                        | Ask::Dropped { .. }
                         | Ask::Decide { .. }
                         | Ask::Run(_)
                         | Ask::Release { .. }

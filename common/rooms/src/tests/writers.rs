@@ -665,3 +665,22 @@ fn what_a_device_says_that_names_no_channel_is_in_quarantine_and_told() {
         assert!(matches!(world.told(1), Some(Tell::Stored { refused, .. }) if refused.len() == 1));
     }
 }
+
+#[test]
+fn publications_that_a_door_gave_up_are_told_and_what_was_told_at_its_channel_is_not_told_again() {
+    let mut world = World::speaking(Config::default());
+    world.open(1);
+    let refusal = |code| riser_model::door::Refusal { code, what: "it".into(), want: "that".into() };
+    let technical = riser_model::event::Scope::Account(ACCOUNT).room();
+    let told = |world: &World| {
+        let refused = world.bus.channels(technical).find(|one| one.name.as_str() == "refused");
+        refused.map_or(0, |one| one.traffic.messages)
+    };
+    for (code, events) in [(Code::Denied, 0), (Code::TooLarge, 1)] {
+        world.ask(1, Ask::Dropped { refusal: refusal(code), count: 3 });
+        world.now.time.0 += 1_000_000_000;
+        world.input(Input::Deadline);
+        world.commit();
+        assert_eq!(told(&world), events, "{code:?}");
+    }
+}

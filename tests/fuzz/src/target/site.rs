@@ -113,6 +113,7 @@ impl<D: Door> Site<D> {
             Ask::Answer(_)
             | Ask::KeepSession
             | Ask::Delivered { .. }
+            | Ask::Dropped { .. }
             | Ask::Pause { .. }
             | Ask::Confirm { .. }
             | Ask::Settle { .. }
