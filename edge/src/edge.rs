@@ -234,8 +234,9 @@ impl Edge {
             )?;
             self.addresses.push((name, bound.address()?));
             let doors = Doors::new(
-                listener.anonymous.is_some(),
-                listener.client_ca.is_some(),
+                (listener.anonymous.is_some(), listener.client_ca.is_some()),
+                &listener.terms,
+                &config.limits,
                 Arc::clone(&mqtt_counters),
             )
             .of_mqtt();
@@ -250,8 +251,9 @@ impl Edge {
             self.addresses.push((name, bound.address()?));
             let site = EdgeSite {
                 doors: Doors::new(
-                    listener.anonymous.is_some(),
-                    listener.client_ca.is_some(),
+                    (listener.anonymous.is_some(), listener.client_ca.is_some()),
+                    &listener.terms,
+                    &config.limits,
                     Arc::clone(&mqtt_counters),
                 ),
                 origins: Origins::new(&listener.origins)?,

@@ -18,7 +18,7 @@ mod stdin;
 pub use lines::Receipt;
 
 use crate::config::{EdgeConfig, SourceConfig};
-use broker::{Broker, Setup};
+use broker::{Broker, Mark, Setup};
 use lines::Lines;
 use mapping::Mapping;
 use meter::Meter;
@@ -26,6 +26,7 @@ use riser_net::{Entrance, Peer};
 use riser_shell::Metrics;
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     sync::Arc,
 };
 use tokio::{io::AsyncRead, task::JoinSet};
@@ -35,6 +36,8 @@ pub(crate) struct Sources {
     configured: Vec<SourceConfig>,
     entrance: Arc<Entrance>,
     metrics: Arc<Metrics>,
+    /// The edge's data.
+    folder: PathBuf,
 }
 
 impl Sources {
@@ -46,6 +49,7 @@ impl Sources {
             configured: config.source.clone(),
             entrance: entrance.apart(places),
             metrics: Arc::clone(metrics),
+            folder: config.data.clone(),
         }
     }
 
@@ -54,7 +58,8 @@ impl Sources {
         for (index, source) in self.configured.iter().enumerate() {
             let Some(broker) = source.mqtt.clone() else { continue };
             let meter = Meter::new(source.name.as_str(), &self.metrics);
-            let setup = Arc::new(Setup::new(broker, Mapping::new(source), meter));
+            let mark = Mark::new(&self.folder, source.name.as_str(), &broker);
+            let setup = Arc::new(Setup::new(broker, Mapping::new(source), meter, mark));
             let key = SourceConfig::key(index).into();
             tasks.spawn(Broker { setup, entrance: Arc::clone(&self.entrance), key }.run());
         }

@@ -316,8 +316,9 @@ impl Hub {
             )?;
             self.addresses.push((name, bound.address()?));
             let doors = Doors::new(
-                listener.anonymous.is_some(),
-                listener.client_ca.is_some(),
+                (listener.anonymous.is_some(), listener.client_ca.is_some()),
+                &listener.terms,
+                &config.limits,
                 Arc::clone(&mqtt_counters),
             )
             .of_mqtt();
@@ -354,8 +355,9 @@ impl Hub {
             self.addresses.push((name, bound.address()?));
             let site = HubSite {
                 doors: Doors::new(
-                    listener.anonymous.is_some(),
-                    listener.client_ca.is_some(),
+                    (listener.anonymous.is_some(), listener.client_ca.is_some()),
+                    &listener.terms,
+                    &config.limits,
                     Arc::clone(&mqtt_counters),
                 ),
                 origins,

@@ -7,7 +7,11 @@ use riser_model::{
 use riser_mqtt::{Config as MqttConfig, Counters as MqttCounters, MqttDoor};
 use riser_net::{Doorway, Knock, MqttDoors};
 use riser_rooms::door::{Envelope, Lobby, Place, Raw, TicketSeed, Tty};
-use riser_shell::{Clock, entropy};
+use riser_shell::{
+    Clock,
+    config::{LimitsConfig, Terms},
+    entropy,
+};
 use std::sync::Arc;
 
 /// One listener's doors.
@@ -22,9 +26,22 @@ pub struct Doors {
 impl Doors {
     /// For a listener that lets in those without a credential, or not; and that asks for certificates, or not: then who
     /// shows nothing else may have shown one, and the gate knows.
-    pub fn new(anonymous: bool, certified: bool, counters: Arc<MqttCounters>) -> Self {
-        let allow_anonymous = anonymous || certified;
-        let mqtt = Arc::new(MqttConfig { allow_anonymous, ..MqttConfig::default() });
+    pub fn new(
+        (anonymous, certified): (bool, bool),
+        terms: &Terms,
+        limits: &LimitsConfig,
+        counters: Arc<MqttCounters>,
+    ) -> Self {
+        let mqtt = Arc::new(MqttConfig {
+            packet_bytes_max: u32::try_from(terms.packet_max.0).unwrap_or(u32::MAX),
+            receive_maximum: terms.receive_maximum,
+            inflight_max: terms.inflight_max,
+            keepalive_s_max: terms.keepalive_s(),
+            session_expiry_s_max: terms.session_expiry_s(),
+            subscriptions_max: limits.subscriptions,
+            allow_anonymous: anonymous || certified,
+            ..MqttConfig::default()
+        });
         Self { mqtt, counters, anonymous, certified }
     }
 

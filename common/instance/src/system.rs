@@ -18,6 +18,8 @@ pub(crate) struct System {
     pub(crate) tally: Tally,
     /// Connections, since the process started.
     pub(crate) connections: u64,
+    /// Of those, the ones that are there.
+    pub(crate) connected: usize,
     /// The most at a time.
     pub(crate) connected_max: usize,
     /// Sessions that ended by their expiry.

@@ -1,6 +1,7 @@
 //! What a door answers, before the version in use words it.
 
-use riser_model::door::{Code, Method, Refusal};
+use riser_model::door::{Method, Refusal};
+use std::sync::Arc;
 
 /// Which acknowledgement.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,12 +26,12 @@ pub(crate) enum Outcome {
 }
 
 /// What became of one filter of a SUBSCRIBE.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Grant {
     /// Subscribed, with this QoS.
     Qos(u8),
     /// Refused by the bus or by a limit.
-    Refused(Code),
+    Refused(Arc<Refusal>),
     /// Not a filter that this server knows.
     Invalid,
 }

@@ -10,11 +10,14 @@ use crate::{
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use riser_model::door::{Method, Secret};
+use rumqttc::v5::mqttbytes::v5::DisconnectReasonCode;
 
 /// The first byte of AUTH.
 const AUTH: u8 = 0xf0;
 /// Its reason code in the middle of a conversation: continue.
 const CONTINUE: u8 = 0x18;
+/// The one with which a client begins anew.
+const ANEW: u8 = 0x19;
 
 /// What a client answers, if it is an answer by this method.
 pub(crate) fn answer(body: &[u8], method: Method) -> Result<Secret, Fault> {
@@ -36,6 +39,32 @@ pub(crate) fn answer(body: &[u8], method: Method) -> Result<Secret, Fault> {
     let data = value(AUTHENTICATION_DATA)
         .ok_or(Fault::protocol("AUTH without data", "the signature or HMAC as data"))?;
     Ok(Secret(Bytes::copy_from_slice(data)))
+}
+
+/// What is wrong with AUTH after CONNACK. Who wants to authenticate anew, as it may that began with a method, is told that
+/// nobody does so here, and how it goes on.
+pub(crate) fn again(body: &[u8], method: Option<Method>) -> Fault {
+    let Some(method) = method else {
+        return Fault::protocol("AUTH without a method in CONNECT", "no AUTH");
+    };
+    let mut fields = Fields::new(body);
+    let Some(reason) = fields.u8() else { return CUT };
+    let section = match property::section(&mut fields, IN_AUTH) {
+        Ok(section) if fields.is_empty() => section,
+        Ok(_) => return Fault::malformed("bytes behind the end of AUTH"),
+        Err(fault) => return fault,
+    };
+    let mut named = property::each(section).filter(|property| property.id == AUTHENTICATION_METHOD);
+    if reason != ANEW || named.next().map(|property| property.value) != Some(method.name().as_bytes()) {
+        return Fault::protocol("an AUTH that begins nothing", "AUTH 0x19 by CONNECT's method");
+    }
+    Fault {
+        reason: DisconnectReasonCode::ImplementationSpecificError,
+        ..Fault::protocol(
+            "nobody authenticates anew on a connection",
+            "another connection: its session goes on",
+        )
+    }
 }
 
 /// Challenges a client.

@@ -1,6 +1,6 @@
 //! What a listener allows its MQTT clients.
 
-use riser_wire::limits::{MQTT_PACKET_BYTES_MAX, RECEIVE_MAXIMUM};
+use riser_wire::limits::{MQTT_PACKET_BYTES_MAX, RECEIVE_MAXIMUM, SUBSCRIPTIONS_MAX};
 use serde::{Deserialize, Serialize};
 
 /// One listener's limits, the same for all of its connections.
@@ -9,19 +9,21 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// The largest packet that is taken, bytes; clients of MQTT 5 are told.
     pub packet_bytes_max: u32,
-    /// How many QoS 1 and 2 publications may wait for our acknowledgement; clients of MQTT 5 are told, and
-    /// closed at twice as many.
+    /// How many QoS 1 and 2 publications may wait for our acknowledgement; clients of MQTT 5 are told. Who has more is
+    /// counted, and closed at 65,535.
     pub receive_maximum: u16,
     /// How many QoS 1 publications may wait for the client's acknowledgement, if it does not want fewer.
     pub inflight_max: u16,
     /// The longest keepalive, seconds; clients of MQTT 5 that want a longer one or none are told. 0: any.
     pub keepalive_s_max: u16,
-    /// The longest that a session may outlive its connection, seconds; clients of MQTT 5 are told.
+    /// The longest that a session may outlive its connection, seconds, in both versions; clients of MQTT 5 are told.
     pub session_expiry_s_max: u32,
     /// How many topic aliases a client of MQTT 5 may define.
     pub topic_aliases_max: u16,
     /// How many topic aliases are given out to a client of MQTT 5, if it does not take fewer.
     pub aliases_given_max: u16,
+    /// How many subscriptions one connection, and its session, may hold.
+    pub subscriptions_max: usize,
     /// Whether clients without any credential are let in.
     pub allow_anonymous: bool,
 }
@@ -36,6 +38,7 @@ impl Default for Config {
             session_expiry_s_max: u32::MAX,
             topic_aliases_max: 32,
             aliases_given_max: 32,
+            subscriptions_max: SUBSCRIPTIONS_MAX,
             allow_anonymous: false,
         }
     }

@@ -7,7 +7,7 @@ use crate::{
     Config,
     fault::Fault,
     fields::{CUT, Fields},
-    filters::{head_v4, head_v5},
+    filters::head_v5,
     frame::Frame,
     peer::{Peer, Version},
     property::{self, AUTHENTICATION_DATA, AUTHENTICATION_METHOD, IN_CONNECT, IN_WILL, Travelling},
@@ -18,16 +18,13 @@ use riser_model::{
     AccountName,
     door::{Code, Credential, Method, Refusal, Secret, SessionRequest, Target, Will},
 };
-use rumqttc::{
-    mqttbytes::v4,
-    v5::mqttbytes::v5::{self, ConnectReturnCode},
-};
+use rumqttc::v5::mqttbytes::v5::{self, ConnectReturnCode};
 use std::time::Duration;
 
 /// The longest MQTT client id. Identity comes from the credential; the id only names a session.
 const CLIENT_ID_BYTES_MAX: usize = 256;
-/// Levels of MQTT that are spoken here.
-const LEVELS: [u8; 2] = [4, 5];
+/// Levels of MQTT that are spoken here: 3.1, 3.1.1 and 5.
+const LEVELS: [u8; 3] = [3, 4, 5];
 
 /// A CONNECT that may be answered by the bus.
 #[derive(Debug)]
@@ -60,33 +57,36 @@ pub(crate) enum BadConnect {
 
 /// Reads a CONNECT frame. `entropy` names a session whose client leaves that to us.
 pub(crate) fn read(frame: &Frame<'_>, config: &Config, entropy: u64) -> Result<Connect, BadConnect> {
-    let version = version(frame.body())?;
-    let mut peer = Peer::new(version);
-    check(frame.body(), version).map_err(|fault| BadConnect::Fault(Some(peer), fault))?;
+    let (version, old) = version(frame.body())?;
+    let mut peer = Peer { old, ..Peer::new(version) };
+    check(frame.body(), peer).map_err(|fault| BadConnect::Fault(Some(peer), fault))?;
     let offer = match version {
-        Version::V4 => Offer::v4(frame),
+        Version::V4 => Offer::v4(frame.body()),
         Version::V5 => Offer::v5(frame, &mut peer),
     };
     let offer = offer.ok_or(Fault::malformed("the codec reads no CONNECT in it"));
     accept(offer.map_err(|fault| BadConnect::Fault(Some(peer), fault))?, peer, config, entropy)
 }
 
-fn version(body: &[u8]) -> Result<Version, BadConnect> {
+/// Which MQTT; true for the oldest, 3.1.
+fn version(body: &[u8]) -> Result<(Version, bool), BadConnect> {
     let mut fields = Fields::new(body);
     let name = fields.text().map_err(|fault| BadConnect::Fault(None, fault))?;
     match (name, fields.u8()) {
-        ("MQTT", Some(4)) => Ok(Version::V4),
-        ("MQTT", Some(5)) => Ok(Version::V5),
+        ("MQIsdp", Some(3)) => Ok((Version::V4, true)),
+        ("MQTT", Some(4)) => Ok((Version::V4, false)),
+        ("MQTT", Some(5)) => Ok((Version::V5, false)),
         ("MQTT" | "MQIsdp", Some(_)) => Err(BadConnect::UnknownVersion(Refusal {
             code: Code::Malformed,
             what: "a protocol level that is not spoken here".to_owned(),
-            want: format!("MQTT with level {} (3.1.1) or {} (5)", LEVELS[0], LEVELS[1]),
+            want: format!("level {} (3.1), {} (3.1.1) or {} (5)", LEVELS[0], LEVELS[1], LEVELS[2]),
         })),
         _ => Err(BadConnect::Fault(None, Fault::malformed("the protocol is not MQTT"))),
     }
 }
 
 const NAME_AND_LEVEL_BYTES: usize = 7;
+const CLEAN: u8 = 0x02;
 const WILL: u8 = 0x04;
 const WILL_QOS: u8 = 0x18;
 const WILL_RETAIN: u8 = 0x20;
@@ -94,13 +94,17 @@ const PASSWORD: u8 = 0x40;
 const USER: u8 = 0x80;
 
 /// The whole packet, field by field.
-fn check(body: &[u8], version: Version) -> Result<(), Fault> {
+fn check(body: &[u8], peer: Peer) -> Result<(), Fault> {
+    let version = peer.version;
     let mut fields = Fields::new(body);
-    fields.take(NAME_AND_LEVEL_BYTES).ok_or(CUT)?;
+    fields.text()?;
+    fields.u8().ok_or(CUT)?;
     let flags = fields.u8().ok_or(CUT)?;
     let has = |flag| flags & flag != 0;
     fields.u16().ok_or(CUT)?;
-    if flags & 1 != 0 || flags & WILL_QOS == WILL_QOS || !has(WILL) && has(WILL_QOS | WILL_RETAIN) {
+    // What MQTT 3.1 does not use it does not forbid.
+    let reserved = flags & 1 != 0 || !has(WILL) && has(WILL_QOS | WILL_RETAIN);
+    if reserved && !peer.old || has(WILL) && flags & WILL_QOS == WILL_QOS {
         return Err(Fault::malformed("CONNECT's flags"));
     }
     if version == Version::V4 && has(PASSWORD) && !has(USER) {
@@ -145,28 +149,33 @@ struct Offer {
 }
 
 impl Offer {
-    fn v4(frame: &Frame<'_>) -> Option<Self> {
-        let connect = v4::Connect::read(head_v4(frame)?, Bytes::copy_from_slice(frame.whole)).ok()?;
-        let will = connect.last_will.map(|will| Will {
-            target: Target::Topic(will.topic),
-            retain: will.retain,
-            qos: will.qos as u8,
-            content_type: String::new(),
-            properties: Bytes::new(),
-            payload: will.message,
-            delay_s: 0,
-        });
-        let (user, password) = login(frame, connect.login.map(|login| (login.username, login.password)));
-        Some(Self {
-            id: connect.client_id,
-            clean: connect.clean_session,
-            expiry_s: if connect.clean_session { 0 } else { u32::MAX },
-            keepalive_s: connect.keep_alive,
-            user,
-            password,
-            method: None,
-            will,
-        })
+    /// By hand: the codec knows no MQTT 3.1.
+    fn v4(body: &[u8]) -> Option<Self> {
+        let mut fields = Fields::new(body);
+        fields.text().ok()?;
+        fields.u8()?;
+        let flags = fields.u8()?;
+        let has = |flag| flags & flag != 0;
+        let keepalive_s = fields.u16()?;
+        let id = fields.text().ok()?.to_owned();
+        let will = if has(WILL) {
+            Some(Will {
+                target: Target::Topic(fields.text().ok()?.to_owned()),
+                retain: has(WILL_RETAIN),
+                qos: (flags & WILL_QOS) >> 3,
+                content_type: String::new(),
+                properties: Bytes::new(),
+                payload: Bytes::copy_from_slice(fields.binary()?),
+                delay_s: 0,
+            })
+        } else {
+            None
+        };
+        let user = if has(USER) { Some(fields.text().ok()?.to_owned()) } else { None };
+        let password = if has(PASSWORD) { Some(Bytes::copy_from_slice(fields.binary()?)) } else { None };
+        let clean = has(CLEAN);
+        let expiry_s = if clean { 0 } else { u32::MAX };
+        Some(Self { id, clean, expiry_s, keepalive_s, user, password, method: None, will })
     }
 
     fn v5(frame: &Frame<'_>, peer: &mut Peer) -> Option<Self> {
@@ -237,12 +246,18 @@ fn accept(offer: Offer, peer: Peer, config: &Config, entropy: u64) -> Result<Con
         );
     }
     let method = method.flatten();
+    let peer = Peer { method, ..peer };
     let bad_id = ConnectReturnCode::ClientIdentifierNotValid;
     if offer.id.len() > CLIENT_ID_BYTES_MAX {
         return refuse(bad_id, Code::BadName, "a long client id", "at most 256 bytes");
     }
-    if offer.id.is_empty() && peer.version == Version::V4 && !offer.clean {
-        return refuse(bad_id, Code::BadName, "a session that is kept and has no client id", "a client id");
+    if offer.id.is_empty() && peer.version == Version::V4 && (!offer.clean || peer.old) {
+        return refuse(
+            bad_id,
+            Code::BadName,
+            "no client id, in MQTT 3.1 or for a session that is kept",
+            "a client id",
+        );
     }
     let credential = match (method, offer.user, offer.password) {
         (Some(method), user, _) => {

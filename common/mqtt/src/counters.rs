@@ -9,6 +9,8 @@ pub struct Counters {
     pub shed: Count,
     /// Publications that can never be stored, of clients that hear of no refusal: at QoS 0, and at any of MQTT 3.1.1.
     pub given_up: Count,
+    /// Clients of MQTT 3.1 that were let in.
+    pub old_clients: Count,
     /// QoS 2 publications and PUBRELs that came again and shared the first one's answer.
     pub duplicates: Count,
     /// Publications of clients that had as many unacknowledged as the Receive Maximum allows, and were taken all the same.
@@ -33,6 +35,7 @@ impl Counters {
         [
             ("mqtt_qos0_shed", &self.shed),
             ("mqtt_publications_given_up", &self.given_up),
+            ("mqtt_old_clients", &self.old_clients),
             ("mqtt_qos2_duplicates", &self.duplicates),
             ("mqtt_over_receive_maximum", &self.over_receive_maximum),
             ("mqtt_deliveries_too_large", &self.too_large),

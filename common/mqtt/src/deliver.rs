@@ -21,6 +21,7 @@ use crate::{
     pull::Pull,
     reports::Reports,
     subscription::{Subscription, options},
+    subscriptions::Subscriptions,
     system::System,
     walking::Walking,
 };
@@ -40,7 +41,7 @@ use std::{
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Deliveries {
-    pub(crate) subscriptions: BTreeMap<SubscriptionId, Subscription>,
+    pub(crate) subscriptions: Subscriptions,
     pub(crate) pull: Pull,
     own: Own,
     aliases: Aliases,
@@ -83,7 +84,7 @@ impl Deliveries {
         last_id: u16,
     ) -> Self {
         Self {
-            subscriptions: BTreeMap::new(),
+            subscriptions: Subscriptions::default(),
             pull: Pull::default(),
             own,
             aliases: Aliases::new(aliases_max),
@@ -132,13 +133,13 @@ impl Deliveries {
                 }
                 continue;
             };
-            let found = self.subscriptions.iter_mut().find(|(_, one)| one.filter == *filter);
-            let Some((of, subscription)) = found else { continue };
+            let Some(of) = self.subscriptions.find(filter) else { continue };
+            let Some(subscription) = self.subscriptions.get_mut(of) else { continue };
             if subscription.is_shared() {
                 // It does not come by the way of the log that tells what is not over.
                 subscription.await_ack(position, position);
             }
-            if self.outbox.restore(id, *of, (position, course(subscription)), (has, over, at_least_once)) {
+            if self.outbox.restore(id, of, (position, course(subscription)), (has, over, at_least_once)) {
                 released.push(id);
             }
         }
@@ -180,7 +181,7 @@ impl Deliveries {
         if self.finishing.subscription == Some(subscription) {
             return true;
         }
-        let walking = self.subscriptions.get_mut(&subscription).and_then(|one| one.walking.as_mut());
+        let walking = self.subscriptions.get_mut(subscription).and_then(|one| one.walking.as_mut());
         match (push, walking) {
             (Push::Publication(delivery), Some(walking)) if delivery.retained.is_some() => {
                 return walking.receive(&delivery.content.route);
@@ -190,7 +191,7 @@ impl Deliveries {
             }
             _ => {}
         }
-        match (self.subscriptions.get_mut(&subscription), pos) {
+        match (self.subscriptions.get_mut(subscription), pos) {
             (Some(subscription), Some(pos)) => subscription.receive(pos),
             (Some(_), None) => true,
             (None, pos) => {
@@ -271,7 +272,7 @@ impl Deliveries {
                 let published = Body::read(&content.body).and_then(|body| Publication::read(&body));
                 published.is_ok_and(|publication| subscription.qos().min(publication.qos) == 2)
             };
-            if let Some(subscription) = self.subscriptions.get(id).filter(|one| exactly(one)) {
+            if let Some(subscription) = self.subscriptions.get(*id).filter(|one| exactly(one)) {
                 self.outbox.number(*id, *pos, course(subscription));
             }
         }
@@ -288,7 +289,7 @@ impl Deliveries {
         if self.finishing.subscription == Some(delivery.subscription) {
             return self.say_again(delivery, peer, out, counters, now);
         }
-        let Some(subscription) = self.subscriptions.get_mut(&delivery.subscription) else {
+        let Some(subscription) = self.subscriptions.get_mut(delivery.subscription) else {
             return Sent::Done;
         };
         let body = Body::read(&delivery.content.body);
@@ -446,7 +447,7 @@ impl Deliveries {
     fn note(&mut self, push: &Push, peer: &Peer, out: &mut BytesMut, counters: &Counters) -> Sent {
         match push {
             Push::Gap { subscription, gap, pos } => {
-                if let Some(subscription) = self.subscriptions.get_mut(subscription) {
+                if let Some(subscription) = self.subscriptions.get_mut(*subscription) {
                     subscription.note_gap(*gap);
                     subscription.pass(*pos);
                 }
@@ -460,7 +461,7 @@ impl Deliveries {
                     }
                 }
             }
-            Push::Through { subscription, pos } => match self.subscriptions.get_mut(subscription) {
+            Push::Through { subscription, pos } => match self.subscriptions.get_mut(*subscription) {
                 Some(shown) if shown.walking.as_ref().is_some_and(Walking::is_unfinished) => {
                     shown.pass_retained(*pos);
                 }

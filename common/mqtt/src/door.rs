@@ -271,6 +271,10 @@ impl MqttDoor {
             return self.close(BytesMut::new(), Output::Close(refusal));
         }
         self.outputs.push_back(Output::Bytes(out.freeze()));
+        if connect.peer.old {
+            self.splitter.is_old();
+            self.counters.old_clients.add(1);
+        }
         self.silence_max = connect.silence_max;
         self.deadline = self.silence_max.map(|silence_max| now.time.plus(silence_max));
         let expires = connect.session.expiry_s > 0;

@@ -11,6 +11,7 @@ use crate::{
 };
 use bytes::Bytes;
 use riser_model::door::{Code, Keep};
+use riser_wire::limits::SUBSCRIPTIONS_CEILING;
 use rumqttc::{
     mqttbytes::v4,
     v5::mqttbytes::v5::{self, DisconnectReasonCode, RetainForwardRule},
@@ -30,8 +31,8 @@ pub(crate) struct Unsubscribe {
     pub(crate) filters: Vec<String>,
 }
 
-/// The most filters of one packet: ten times what a connection may hold.
-const FILTERS_MAX: usize = 1000;
+/// The most filters of one packet: as many as a connection may ever hold.
+const FILTERS_MAX: usize = SUBSCRIPTIONS_CEILING;
 
 /// Reads SUBSCRIBE.
 pub(crate) fn read_subscribe(frame: &Frame<'_>, version: Version) -> Result<Subscribe, Fault> {
@@ -84,7 +85,7 @@ fn check(
                 code: Code::TooMany,
                 reason: DisconnectReasonCode::QuotaExceeded,
                 what: "very many filters in one packet",
-                want: "at most 1000",
+                want: "at most 10000",
             });
         }
         if fields.text()?.is_empty() {

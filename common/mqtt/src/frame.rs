@@ -6,7 +6,7 @@
 
 use crate::{fault::Fault, fields::Fields};
 
-/// The largest packet other than PUBLISH: no filter list or property section of an honest client comes near.
+/// The largest packet that carries neither a payload nor filters: no property section of an honest client comes near.
 pub(crate) const CONTROL_BYTES_MAX: usize = 64 * 1024;
 
 /// A partial frame's buffer above this size is given back when the frame is done.
@@ -56,12 +56,13 @@ impl<'a> Frame<'a> {
 }
 
 /// Reads a fixed header. None if it is not whole yet.
-pub(crate) fn head(bytes: &[u8], packet_bytes_max: usize) -> Result<Option<Head>, Fault> {
+/// `old`: from a client of MQTT 3.1.
+pub(crate) fn head(bytes: &[u8], packet_bytes_max: usize, old: bool) -> Result<Option<Head>, Fault> {
     let mut fields = Fields::new(bytes);
     let Some(first) = fields.u8() else {
         return Ok(None);
     };
-    let (kind, flags) = kind(first)?;
+    let (kind, flags) = kind(first, old)?;
     let Some(body_bytes) = fields.varint() else {
         // The longest one has four bytes, and a shorter one that is whole was not in its shortest form.
         let whole = fields_whole(bytes);
@@ -69,7 +70,11 @@ pub(crate) fn head(bytes: &[u8], packet_bytes_max: usize) -> Result<Option<Head>
     };
     let head =
         Head { kind, flags, bytes: bytes.len() - fields.rest().len(), body_bytes: body_bytes as usize };
-    let most = if kind == Kind::Publish { packet_bytes_max } else { packet_bytes_max.min(CONTROL_BYTES_MAX) };
+    let most = match kind {
+        // Some clients (MQTT.js) ask again for all of their filters in one packet when they come back.
+        Kind::Publish | Kind::Subscribe | Kind::Unsubscribe => packet_bytes_max,
+        _ => packet_bytes_max.min(CONTROL_BYTES_MAX),
+    };
     if head.bytes + head.body_bytes > most {
         return Err(Fault::too_large("the packet is larger than is taken here", "smaller packets"));
     }
@@ -81,8 +86,10 @@ fn fields_whole(bytes: &[u8]) -> bool {
     bytes.len() > 4 || bytes.iter().skip(1).any(|byte| byte & 0x80 == 0)
 }
 
-fn kind(first: u8) -> Result<(Kind, u8), Fault> {
-    let flags = first & 0x0f;
+fn kind(first: u8, old: bool) -> Result<(Kind, u8), Fault> {
+    // MQTT 3.1 has DUP in what is said again, whatever it is.
+    let repeats = old && matches!(first >> 4, 6 | 8 | 10);
+    let flags = first & if repeats { 0x07 } else { 0x0f };
     let (kind, wanted) = match first >> 4 {
         1 => (Kind::Connect, 0),
         3 => return if flags & 6 == 6 { Err(Fault::malformed("QoS 3")) } else { Ok((Kind::Publish, flags)) },
@@ -109,9 +116,16 @@ pub(crate) struct Splitter {
     partial: Vec<u8>,
     /// The partial frame was made whole and handed out.
     spent: bool,
+    /// The client speaks MQTT 3.1.
+    old: bool,
 }
 
 impl Splitter {
+    /// From here on the rules of MQTT 3.1 hold.
+    pub(crate) fn is_old(&mut self) {
+        self.old = true;
+    }
+
     /// The next whole frame of what is kept and `input`. None when more is needed: then all of `input` is kept.
     pub(crate) fn next<'f, 'i: 'f>(
         &'f mut self,
@@ -125,7 +139,7 @@ impl Splitter {
             return self.whole_or_keep(input, packet_bytes_max);
         }
         let head = loop {
-            match head(&self.partial, packet_bytes_max)? {
+            match head(&self.partial, packet_bytes_max, self.old)? {
                 Some(head) => break head,
                 None => match input.split_off_first() {
                     Some(byte) => self.partial.push(*byte),
@@ -149,7 +163,7 @@ impl Splitter {
         input: &mut &'i [u8],
         packet_bytes_max: usize,
     ) -> Result<Option<Frame<'i>>, Fault> {
-        if let Some(head) = head(input, packet_bytes_max)?
+        if let Some(head) = head(input, packet_bytes_max, self.old)?
             && let Some(whole) = input.split_off(..head.bytes + head.body_bytes)
         {
             return Ok(Some(Frame { head, whole }));
@@ -223,20 +237,24 @@ mod tests {
                 first,
                 0x10 | 0x30..=0x35 | 0x38..=0x3d | 0x40 | 0x50 | 0x62 | 0x70 | 0x82 | 0xa2 | 0xc0 | 0xe0 | 0xf0
             );
-            assert_eq!(head(&[first], MAX).is_ok(), allowed, "{first:#x}");
+            assert_eq!(head(&[first], MAX, false).is_ok(), allowed, "{first:#x}");
         }
     }
 
     #[test]
     fn too_much_is_refused_before_it_is_here() {
-        assert!(head(&[0x30, 0xff, 0xff, 0xff, 0x7f], MAX).is_err());
-        assert!(head(&[0x82, 0xff, 0xff, 0x07], MAX).is_err(), "only PUBLISH may be large");
-        assert!(head(&[0x30, 0xff, 0xff, 0x07], MAX).unwrap().is_some());
+        assert!(head(&[0x30, 0xff, 0xff, 0xff, 0x7f], MAX, false).is_err());
+        assert!(
+            head(&[0x62, 0xff, 0xff, 0x07], MAX, false).is_err(),
+            "only payloads and filters may be many"
+        );
+        assert!(head(&[0x82, 0xff, 0xff, 0x07], MAX, false).unwrap().is_some());
+        assert!(head(&[0x30, 0xff, 0xff, 0x07], MAX, false).unwrap().is_some());
         for length in [&[0x80, 0x80, 0x80, 0x80][..], &[0x80, 0x00]] {
-            assert!(head(&[&[0x30], length].concat(), MAX).is_err(), "{length:?}");
+            assert!(head(&[&[0x30], length].concat(), MAX, false).is_err(), "{length:?}");
         }
         for length in [&[][..], &[0x80], &[0x80, 0x80], &[0xff, 0xff, 0xff]] {
-            assert_eq!(head(&[&[0x30], length].concat(), MAX), Ok(None), "{length:?}");
+            assert_eq!(head(&[&[0x30], length].concat(), MAX, false), Ok(None), "{length:?}");
         }
     }
 }

@@ -38,6 +38,7 @@ mod session;
 mod sessions;
 mod subscribe;
 mod subscription;
+mod subscriptions;
 mod system;
 mod tallying;
 mod topic;

@@ -5,7 +5,7 @@ use crate::{
     v4, v5,
 };
 use bytes::BytesMut;
-use riser_model::door::Refusal;
+use riser_model::door::{Method, Refusal};
 use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode};
 
 /// MQTT's protocol level.
@@ -21,6 +21,10 @@ pub(crate) enum Version {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Peer {
     pub(crate) version: Version,
+    /// It speaks MQTT 3.1, which was looser: as 3.1.1 otherwise.
+    pub(crate) old: bool,
+    /// The conversation by which it was let in, if there was one.
+    pub(crate) method: Option<Method>,
     /// How many QoS 1 publications it takes unacknowledged.
     pub(crate) receive_maximum: u16,
     /// The largest packet that it takes.
@@ -35,12 +39,21 @@ impl Peer {
     /// A peer that named no limits.
     pub(crate) fn new(version: Version) -> Self {
         let (receive_maximum, packet_bytes_max, topic_aliases_max) = (u16::MAX, u32::MAX, 0);
-        Self { version, receive_maximum, packet_bytes_max, topic_aliases_max, problem_information: true }
+        Self {
+            version,
+            old: false,
+            method: None,
+            receive_maximum,
+            packet_bytes_max,
+            topic_aliases_max,
+            problem_information: true,
+        }
     }
 
     pub(crate) fn connected(&self, out: &mut BytesMut, welcome: Welcome) {
         match self.version {
-            Version::V4 => v4::connected(out, welcome.session_present),
+            // In MQTT 3.1 that byte is reserved.
+            Version::V4 => v4::connected(out, welcome.session_present && !self.old),
             Version::V5 => v5::connected(out, welcome),
         }
     }
@@ -71,21 +84,21 @@ impl Peer {
     pub(crate) fn release_unknown(&self, out: &mut BytesMut, id: u16) {
         match self.version {
             Version::V4 => v4::release(out, id),
-            Version::V5 => v5::release_unknown(out, id),
+            Version::V5 => self.briefly(out, |out, speak| v5::release_unknown(out, id, speak)),
         }
     }
 
     pub(crate) fn subscribed(&self, out: &mut BytesMut, id: u16, grants: &[Grant]) {
         match self.version {
             Version::V4 => v4::subscribed(out, id, grants),
-            Version::V5 => v5::subscribed(out, id, grants),
+            Version::V5 => self.briefly(out, |out, speak| v5::subscribed(out, id, grants, speak)),
         }
     }
 
     pub(crate) fn unsubscribed(&self, out: &mut BytesMut, id: u16, ungrants: &[Ungrant]) {
         match self.version {
             Version::V4 => v4::unsubscribed(out, id),
-            Version::V5 => v5::unsubscribed(out, id, ungrants),
+            Version::V5 => self.briefly(out, |out, speak| v5::unsubscribed(out, id, ungrants, speak)),
         }
     }
 

@@ -124,7 +124,8 @@ mod tests {
     }
 
     fn ours(bytes: &[u8], version: Version) -> Option<Publish<'_>> {
-        let head = frame::head(bytes, 1 << 20).ok()?.filter(|head| head.kind == frame::Kind::Publish)?;
+        let head =
+            frame::head(bytes, 1 << 20, false).ok()?.filter(|head| head.kind == frame::Kind::Publish)?;
         let whole = bytes.get(..head.bytes + head.body_bytes)?;
         read(&Frame { head, whole }, version).ok()
     }

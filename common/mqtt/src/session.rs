@@ -7,7 +7,7 @@ use crate::{
     Config, Counters,
     acks::{Ack, Acks},
     answer::{AckKind, Outcome},
-    control,
+    auth, control,
     deliver::Deliveries,
     fault::Fault,
     filters,
@@ -110,7 +110,7 @@ impl Session {
         let window = peer.receive_maximum.min(config.inflight_max);
         let aliases = peer.topic_aliases_max.min(config.aliases_given_max);
         let mut deliveries = Deliveries::new((window, aliases), own, state.number != 0, state.last_id);
-        let mut subscribing = Subscribing::default();
+        let mut subscribing = Subscribing::new(config.subscriptions_max);
         let (held, remembered) = (state.subscriptions, &state.deliveries);
         let asks = subscribing.restore(held, remembered, &mut deliveries, &counters);
         let mut out = BytesMut::new();
@@ -157,7 +157,7 @@ impl Session {
             Kind::PingReq => Ok(self.ping(frame)?),
             Kind::Disconnect => Err(self.disconnect(frame)?),
             Kind::Connect => Err(Fault::protocol("a second CONNECT", "one for a connection").into()),
-            Kind::Auth => Err(Fault::protocol("AUTH without a method in CONNECT", "no AUTH").into()),
+            Kind::Auth => Err(auth::again(frame.body(), self.peer.method).into()),
         }
     }
 
@@ -245,12 +245,11 @@ impl Session {
     }
 
     fn check_unacknowledged(&self) -> Result<(), Fault> {
-        let (waiting, most) = match self.peer.version {
-            Version::V4 => (self.acks.len(), usize::MAX),
-            Version::V5 => {
-                (self.unacknowledged + self.received.len(), usize::from(self.config.receive_maximum))
-            }
+        let waiting = match self.peer.version {
+            Version::V4 => self.acks.len(),
+            Version::V5 => self.unacknowledged + self.received.len(),
         };
+        let most = usize::from(self.config.receive_maximum);
         if waiting < UNACKNOWLEDGED_MAX {
             self.counters.over_receive_maximum.add(u64::from(waiting >= most));
             return Ok(());

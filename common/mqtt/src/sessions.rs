@@ -14,9 +14,9 @@ use riser_model::{
         Showing,
     },
 };
-use riser_wire::limits::SUBSCRIPTIONS_MAX;
+use riser_wire::limits::SUBSCRIPTIONS_CEILING;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 /// The most sessions of one instance.
 pub const SESSIONS_MAX: usize = 100_000;
@@ -64,7 +64,8 @@ struct Session {
     /// When its connection ended, if it has none and will expire.
     left: Option<Wall>,
     open_ids: BTreeSet<u16>,
-    held: Vec<Held>,
+    /// By their filters as the client wrote them.
+    held: BTreeMap<String, Held>,
     deliveries: BTreeMap<u16, Delivered>,
     /// The last packet id that a delivery is known to have got: the next ones are others than those that a peer may still
     /// hold.
@@ -85,7 +86,6 @@ struct Delivered {
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 struct Held {
-    filter: String,
     options: u8,
     identifier: u32,
     through: Option<Position>,
@@ -323,7 +323,7 @@ impl Sessions {
 
     /// What a subscription is still to be shown of what its channels retain. None if nothing changes.
     pub fn show(&self, number: u64, filter: &str, left: Showing) -> Option<Record> {
-        let held = self.by_number.get(&number)?.held.iter().find(|held| held.filter == filter);
+        let held = self.by_number.get(&number)?.held.get(filter);
         let changes = held.map_or(left != Showing::Nothing, |held| held.showing != left);
         changes.then(|| Record::Shown { number, filter: filter.to_owned(), left })
     }
@@ -362,15 +362,15 @@ impl Sessions {
             return Ok(None);
         };
         let Keep { options, identifier } = keep;
-        let held = session.held.iter().find(|held| held.filter == filter);
+        let held = session.held.get(filter);
         if held.is_some_and(|h| h.options == options && h.identifier == identifier) {
             return Ok(None);
         }
-        if held.is_none() && session.held.len() >= SUBSCRIPTIONS_MAX {
+        if held.is_none() && session.held.len() >= SUBSCRIPTIONS_CEILING {
             return Err(Refusal {
                 code: Code::TooMany,
                 what: "the session holds as many subscriptions as it may".to_owned(),
-                want: format!("at most {SUBSCRIPTIONS_MAX}"),
+                want: format!("at most {SUBSCRIPTIONS_CEILING}"),
             });
         }
         let through = held.map_or(through, |held| held.through);
@@ -380,7 +380,7 @@ impl Sessions {
     /// Gives a subscription up: to be committed before UNSUBACK. None if there is no such.
     pub fn remove_subscription(&self, number: u64, filter: &str) -> Option<Record> {
         let session = self.by_number.get(&number)?;
-        let held = session.held.iter().any(|held| held.filter == filter);
+        let held = session.held.contains_key(filter);
         held.then(|| Record::Unsubscribed { number, filter: filter.to_owned() })
     }
 
@@ -389,7 +389,7 @@ impl Sessions {
     pub fn confirm(&self, number: u64, through: &[(String, Position)]) -> Option<Record> {
         let session = self.by_number.get(&number)?;
         let changes = |(filter, position): &&(String, Position)| {
-            session.held.iter().any(|held| held.filter == *filter && held.through != Some(*position))
+            session.held.get(filter).is_some_and(|held| held.through != Some(*position))
         };
         let through: Vec<_> = through.iter().filter(changes).cloned().collect();
         (!through.is_empty()).then_some(Record::Confirmed { number, through })
@@ -431,7 +431,7 @@ impl Session {
             open_ids: self.open_ids.iter().copied().collect(),
             last_id: self.last_id,
             deliveries: self.deliveries.iter().map(|(id, delivered)| delivered.numbered(*id)).collect(),
-            subscriptions: self.held.iter().map(Held::subscription).collect(),
+            subscriptions: self.held.iter().map(|(filter, held)| held.subscription(filter)).collect(),
             tally: Default::default(),
         }
     }
@@ -457,18 +457,19 @@ impl Session {
         }
     }
 
-    /// True for one more.
-    fn hold(&mut self, new: Held) -> bool {
-        let full = self.held.len() >= SUBSCRIPTIONS_MAX;
-        match self.held.iter_mut().find(|held| held.filter == new.filter) {
-            Some(held) => *held = Held { showing: std::mem::take(&mut held.showing), ..new },
-            None if full => {}
-            None => {
-                self.held.push(new);
-                return true;
+    /// True for one more. What the log says is held is: the bound is kept before.
+    fn hold(&mut self, filter: String, new: Held) -> bool {
+        match self.held.entry(filter) {
+            Entry::Occupied(mut held) => {
+                let showing = std::mem::take(&mut held.get_mut().showing);
+                held.insert(Held { showing, ..new });
+                false
+            }
+            Entry::Vacant(place) => {
+                place.insert(new);
+                true
             }
         }
-        false
     }
 }
 
@@ -491,13 +492,13 @@ fn is_loose(filter: &str) -> bool {
 }
 
 impl Held {
-    fn new(filter: String, (options, identifier): (u8, u32), through: Option<Position>) -> Self {
-        Self { filter, options, identifier, through, showing: Showing::Nothing }
+    fn new((options, identifier): (u8, u32), through: Option<Position>) -> Self {
+        Self { options, identifier, through, showing: Showing::Nothing }
     }
 
-    fn subscription(&self) -> SessionSubscription {
+    fn subscription(&self, filter: &str) -> SessionSubscription {
         SessionSubscription {
-            filter: self.filter.clone(),
+            filter: filter.to_owned(),
             keep: Keep { options: self.options, identifier: self.identifier },
             through: self.through,
             showing: self.showing.clone(),

@@ -22,16 +22,19 @@ use riser_model::{
         Ask, Code, Flow, From, Keep, Refusal, SessionDelivery, SessionSubscription, Showing, Subscribed, Want,
     },
 };
-use riser_wire::limits::SUBSCRIPTIONS_MAX;
 use rumqttc::v5::mqttbytes::v5::DisconnectReasonCode;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// SUBSCRIBEs and UNSUBSCRIBEs of one connection that wait for the bus.
 const WAITS_MAX: usize = 256;
+/// Filters in those, before one more packet.
+const FILTERS_WAIT_MAX: usize = 10_000;
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Subscribing {
+    /// How many the connection may hold.
+    most: usize,
     /// Numbers are not reused within a connection.
     next: u32,
     waits: Vec<Wait>,
@@ -55,6 +58,10 @@ enum Slot<T> {
 }
 
 impl Subscribing {
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most, next: 0, waits: Vec::new(), left: BTreeMap::new() }
+    }
+
     /// SUBSCRIBE. `kept`: the session outlives the connection.
     pub(crate) fn subscribe(
         &mut self,
@@ -77,7 +84,11 @@ impl Subscribing {
     }
 
     fn check_bound(&self) -> Result<(), Fault> {
-        if self.waits.len() < WAITS_MAX {
+        let filters = self.waits.iter().map(|wait| match wait {
+            Wait::Subscribe { slots, .. } => slots.len(),
+            Wait::Unsubscribe { slots, .. } => slots.len(),
+        });
+        if self.waits.len() < WAITS_MAX && filters.sum::<usize>() <= FILTERS_WAIT_MAX {
             return Ok(());
         }
         Err(Fault {
@@ -101,13 +112,15 @@ impl Subscribing {
             Err(BadFilter) => return Slot::Known(Grant::Invalid),
         };
         let window = deliveries.window();
-        let full = deliveries.subscriptions.len() >= SUBSCRIPTIONS_MAX;
-        let found = deliveries.subscriptions.iter_mut().find(|(_, s)| s.filter == filter);
-        if let Some((id, subscription)) = found {
-            return again(*id, subscription, keep, window, asks);
+        let full = deliveries.subscriptions.len() >= self.most;
+        let found = deliveries.subscriptions.find(&filter);
+        if let Some((id, subscription)) =
+            found.and_then(|id| Some((id, deliveries.subscriptions.get_mut(id)?)))
+        {
+            return again(id, subscription, keep, window, asks);
         }
         if full {
-            return Slot::Known(Grant::Refused(Code::TooMany));
+            return Slot::Known(Grant::Refused(self.full()));
         }
         let id = self.next_id();
         let through = self.left.remove(&filter).and_then(|(_, through)| through);
@@ -118,6 +131,14 @@ impl Subscribing {
         let slot = Slot::Waits(id, subscription.asked, Grant::Qos(subscription.qos()));
         deliveries.subscriptions.insert(id, subscription);
         slot
+    }
+
+    fn full(&self) -> Arc<Refusal> {
+        Arc::new(Refusal {
+            code: Code::TooMany,
+            what: "one subscription more".to_owned(),
+            want: format!("at most {} on one connection", self.most),
+        })
     }
 
     fn next_id(&mut self) -> SubscriptionId {
@@ -144,7 +165,7 @@ impl Subscribing {
             let id = self.next_id();
             let mut subscription = Subscription::new(filter, want, keep, true, through);
             let of = remembered.iter().filter(|one| {
-                one.filter.as_ref() == Some(&subscription.filter) && !one.released && !one.over
+                one.filter.as_deref() == Some(&*subscription.filter) && !one.released && !one.over
             });
             let own: Vec<Position> = of.map(|one| one.position).collect();
             asks.push(ask(id, &mut subscription, showing, window, &own));
@@ -180,8 +201,8 @@ impl Subscribing {
         self.check_bound()?;
         let mut asks = Vec::new();
         let slots = packet.filters.into_iter().map(|filter| {
-            let found = deliveries.subscriptions.iter().find(|(_, s)| s.filter == filter).map(|(id, _)| *id);
-            let found = found.or(self.left.remove(&filter).map(|(id, _)| id));
+            let found =
+                deliveries.subscriptions.find(&filter).or(self.left.remove(&filter).map(|(id, _)| id));
             let Some(subscription) = found else {
                 return Slot::Known(Ungrant::Unknown);
             };
@@ -202,10 +223,10 @@ impl Subscribing {
         deliveries: &mut Deliveries,
         counters: &Counters,
     ) {
-        let refused = result.as_ref().err().map(|refusal| refusal.code);
+        let refused = result.as_ref().err().map(|refusal| Arc::new(refusal.clone()));
         // One that was given up in the meantime has nothing left to wait for.
         let mut answered = u32::MAX;
-        if let Some(subscription) = deliveries.subscriptions.get_mut(&id) {
+        if let Some(subscription) = deliveries.subscriptions.get_mut(id) {
             subscription.answered += 1;
             answered = subscription.answered;
             let shown = subscription.showing;
@@ -222,16 +243,12 @@ impl Subscribing {
                         subscription.note_gap(gap);
                     }
                 }
-                Err(_) if subscription.answered == subscription.asked => {
-                    // A position that is none any more would be refused again, for ever.
-                    let is_position = refused != Some(Code::UnknownPosition);
-                    if is_position
-                        && subscription.kept
-                        && subscription.received().is_some()
-                        && !subscription.is_shared()
-                    {
-                        let filter = subscription.filter.clone();
-                        self.left.insert(filter, (id, subscription.received()));
+                Err(refusal) if subscription.answered == subscription.asked => {
+                    // A place that the log does not know will not come back: who asks again begins anew.
+                    let through = subscription.received().filter(|_| refusal.code != Code::UnknownPosition);
+                    if subscription.kept && subscription.received().is_some() && !subscription.is_shared() {
+                        let filter = subscription.filter.to_string();
+                        self.left.insert(filter, (id, through));
                     }
                     deliveries.gone(id);
                     counters.lost_subscriptions.add(u64::from(!self.is_awaited(id)));
@@ -246,7 +263,7 @@ impl Subscribing {
                         && *waits == id
                         && *nth <= answered
                     {
-                        *slot = Slot::Known(refused.map_or(*grant, Grant::Refused));
+                        *slot = Slot::Known(refused.clone().map_or_else(|| grant.clone(), Grant::Refused));
                     }
                 }
             }
@@ -300,9 +317,9 @@ impl Subscribing {
     }
 }
 
-fn known<T: Copy>(slots: &[Slot<T>]) -> Option<Vec<T>> {
+fn known<T: Clone>(slots: &[Slot<T>]) -> Option<Vec<T>> {
     let known = slots.iter().map(|slot| match slot {
-        Slot::Known(answer) => Some(*answer),
+        Slot::Known(answer) => Some(answer.clone()),
         Slot::Waits(..) => None,
     });
     known.collect()

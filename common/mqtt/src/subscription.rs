@@ -5,7 +5,7 @@ use riser_model::{
     Gap, Position,
     door::{Keep, Showing, Want},
 };
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 /// MQTT's subscription options.
 pub(crate) mod options {
@@ -30,7 +30,7 @@ pub(crate) enum RetainHandling {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Subscription {
-    pub(crate) filter: String,
+    pub(crate) filter: Arc<str>,
     pub(crate) want: Want,
     pub(crate) keep: Keep,
     /// The session holds it.
@@ -58,7 +58,7 @@ impl Subscription {
     /// `through`: where a session that holds it left it.
     pub(crate) fn new(filter: String, want: Want, keep: Keep, kept: bool, through: Option<Position>) -> Self {
         Self {
-            filter,
+            filter: filter.into(),
             want,
             keep,
             kept,

@@ -8,10 +8,11 @@ use crate::{
     deliver::{fit, write_system},
     peer::Peer,
     subscription::{Subscription, options},
+    subscriptions::Subscriptions,
     topic,
 };
 use bytes::BytesMut;
-use riser_model::{SubscriptionId, door::Want};
+use riser_model::door::Want;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// See the module.
@@ -31,7 +32,7 @@ impl System {
     /// Says what is to be said.
     pub(crate) fn say(
         &mut self,
-        subscriptions: &mut BTreeMap<SubscriptionId, Subscription>,
+        subscriptions: &mut Subscriptions,
         peer: &Peer,
         out: &mut BytesMut,
         counters: &Counters,

@@ -10,14 +10,24 @@ use rumqttc::v5::mqttbytes::{
     QoS,
     v5::{
         ConnAck, ConnAckProperties, ConnectReturnCode, Disconnect, DisconnectProperties,
-        DisconnectReasonCode, PubAck, PubAckProperties, PubAckReason, PubComp, PubCompReason, PubRec,
-        PubRecProperties, PubRecReason, PubRel, PubRelReason, SubAck, SubscribeReasonCode, UnsubAck,
-        UnsubAckReason,
+        DisconnectReasonCode, PubAck, PubAckProperties, PubAckReason, PubComp, PubCompProperties,
+        PubCompReason, PubRec, PubRecProperties, PubRecReason, PubRel, PubRelProperties, PubRelReason,
+        SubAck, SubAckProperties, SubscribeReasonCode, UnsubAck, UnsubAckProperties, UnsubAckReason,
     },
 };
 
 /// The codec fails only on packets that cannot be sent, which these are not.
 const SENDABLE: &str = "packet ids are not 0 and lengths are bounded";
+/// What PUBCOMP 0x92,
+const UNKNOWN_ID: &str = "nothing is open under this packet id; want PUBREL after PUBREC only";
+/// PUBREL 0x92,
+const UNKNOWN_RECEIVED: &str =
+    "nothing was sent under this packet id; want PUBREC for what came at QoS 2 only";
+/// SUBACK 0x8F
+const BAD_FILTER: &str =
+    "not a topic filter that this server knows; want room/channel with + and # as whole levels";
+/// and UNSUBACK 0x11 say in words.
+const NOT_SUBSCRIBED: &str = "nothing was subscribed by this filter; want it as it was in SUBSCRIBE";
 /// The longest sentence for people.
 const REASON_BYTES_MAX: usize = 255;
 
@@ -159,45 +169,90 @@ pub(crate) fn ack(out: &mut BytesMut, kind: AckKind, id: u16, outcome: &Outcome,
                 Outcome::Done | Outcome::Refused(_) => PubCompReason::Success,
                 Outcome::UnknownId => PubCompReason::PacketIdentifierNotFound,
             };
-            PubComp { pkid: id, reason, properties: None }.write(out)
+            let text = matches!(outcome, Outcome::UnknownId) && speak;
+            let properties = text.then(|| PubCompProperties {
+                reason_string: Some(UNKNOWN_ID.to_owned()),
+                user_properties: Vec::new(),
+            });
+            PubComp { pkid: id, reason, properties }.write(out)
         }
     }
     .expect(SENDABLE);
 }
 
-/// PUBREL for an id that nothing waits for.
+/// PUBREL.
 pub(crate) fn release(out: &mut BytesMut, id: u16) {
     let release = PubRel { pkid: id, reason: PubRelReason::Success, properties: None };
     release.write(out).expect(SENDABLE);
 }
 
-pub(crate) fn release_unknown(out: &mut BytesMut, id: u16) {
-    let release = PubRel { pkid: id, reason: PubRelReason::PacketIdentifierNotFound, properties: None };
-    release.write(out).expect(SENDABLE);
+/// PUBREL for an id that nothing waits for.
+pub(crate) fn release_unknown(out: &mut BytesMut, id: u16, speak: bool) {
+    let properties = speak.then(|| PubRelProperties {
+        reason_string: Some(UNKNOWN_RECEIVED.to_owned()),
+        user_properties: Vec::new(),
+    });
+    let reason = PubRelReason::PacketIdentifierNotFound;
+    PubRel { pkid: id, reason, properties }.write(out).expect(SENDABLE);
 }
 
-pub(crate) fn subscribed(out: &mut BytesMut, id: u16, grants: &[Grant]) {
-    let return_codes = grants.iter().map(|grant| match grant {
+pub(crate) fn subscribed(out: &mut BytesMut, id: u16, grants: &[Grant], speak: bool) {
+    let code = |grant: &Grant| match grant {
         Grant::Qos(0) => SubscribeReasonCode::Success(QoS::AtMostOnce),
         Grant::Qos(1) => SubscribeReasonCode::Success(QoS::AtLeastOnce),
         Grant::Qos(_) => SubscribeReasonCode::Success(QoS::ExactlyOnce),
-        Grant::Invalid | Grant::Refused(Code::BadName) => SubscribeReasonCode::TopicFilterInvalid,
-        Grant::Refused(Code::NotAuthorised | Code::Denied) => SubscribeReasonCode::NotAuthorized,
-        Grant::Refused(Code::TooMany | Code::QuotaExceeded | Code::SessionFull) => {
-            SubscribeReasonCode::QuotaExceeded
-        }
-        Grant::Refused(Code::UnknownPosition) => SubscribeReasonCode::ImplementationSpecific,
-        Grant::Refused(_) => SubscribeReasonCode::Unspecified,
+        Grant::Invalid => SubscribeReasonCode::TopicFilterInvalid,
+        Grant::Refused(refusal) => subscribe_reason(refusal.code),
+    };
+    let reason_string = grants.iter().zip(1..).find_map(|(grant, nth)| {
+        let text = match grant {
+            Grant::Qos(_) => return None,
+            Grant::Invalid => BAD_FILTER.to_owned(),
+            Grant::Refused(refusal) => sentence(refusal),
+        };
+        Some(of_filter(grants.len(), nth, text))
     });
-    SubAck { pkid: id, return_codes: return_codes.collect(), properties: None }.write(out).expect(SENDABLE);
+    let properties = reason_string
+        .filter(|_| speak)
+        .map(|text| SubAckProperties { reason_string: Some(text), user_properties: Vec::new() });
+    let return_codes = grants.iter().map(code).collect();
+    SubAck { pkid: id, return_codes, properties }.write(out).expect(SENDABLE);
 }
 
-pub(crate) fn unsubscribed(out: &mut BytesMut, id: u16, ungrants: &[Ungrant]) {
+fn subscribe_reason(code: Code) -> SubscribeReasonCode {
+    match code {
+        Code::BadName => SubscribeReasonCode::TopicFilterInvalid,
+        Code::NotAuthorised | Code::Denied => SubscribeReasonCode::NotAuthorized,
+        Code::TooMany | Code::QuotaExceeded | Code::SessionFull => SubscribeReasonCode::QuotaExceeded,
+        Code::UnknownPosition => SubscribeReasonCode::ImplementationSpecific,
+        Code::Malformed
+        | Code::WrongState
+        | Code::TooLarge
+        | Code::LogFailing
+        | Code::TakenOver
+        | Code::ShuttingDown
+        | Code::Timeout
+        | Code::TooSlow
+        | Code::Dup => SubscribeReasonCode::Unspecified,
+    }
+}
+
+pub(crate) fn unsubscribed(out: &mut BytesMut, id: u16, ungrants: &[Ungrant], speak: bool) {
     let reasons = ungrants.iter().map(|ungrant| match ungrant {
         Ungrant::Done => UnsubAckReason::Success,
         Ungrant::Unknown => UnsubAckReason::NoSubscriptionExisted,
     });
-    UnsubAck { pkid: id, reasons: reasons.collect(), properties: None }.write(out).expect(SENDABLE);
+    let unknown = ungrants.iter().zip(1..).find(|(ungrant, _)| **ungrant == Ungrant::Unknown);
+    let properties = unknown.filter(|_| speak).map(|(_, nth)| UnsubAckProperties {
+        reason_string: Some(of_filter(ungrants.len(), nth, NOT_SUBSCRIBED.to_owned())),
+        user_properties: Vec::new(),
+    });
+    UnsubAck { pkid: id, reasons: reasons.collect(), properties }.write(out).expect(SENDABLE);
+}
+
+/// One packet has one sentence: that of the first filter that went wrong, by its place among several.
+fn of_filter(count: usize, nth: usize, text: String) -> String {
+    if count == 1 { text } else { format!("filter {nth}: {text}") }
 }
 
 pub(crate) fn disconnect(out: &mut BytesMut, reason_code: DisconnectReasonCode, why: Option<&Refusal>) {

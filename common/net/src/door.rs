@@ -509,11 +509,12 @@ impl<P: Pipe> Connection<P> {
     }
 
     fn pace_until(&mut self, until: Option<Time>) {
+        // Who is under its rate again is read from as ever; a read that follows a wait at once is not.
+        self.pipe.socket().read_little(until.is_some());
         let Some(until) = until else { return };
         if self.paced.replace(until).is_none() {
             self.visitor.entrance.counters.paced.one();
         }
-        self.pipe.socket().read_little();
     }
 
     fn close(&mut self, refusal: Option<&Refusal>) {

@@ -81,9 +81,9 @@ impl Socket {
         self.starved = false;
     }
 
-    /// From here on a read takes little: of who publishes more than it may, each read is waited for.
-    pub(crate) fn read_little(&mut self) {
-        self.read_max = READ_LITTLE_BYTES;
+    /// From here on a read takes little, or as much as ever: of who publishes more than it may, each read is waited for.
+    pub(crate) fn read_little(&mut self, little: bool) {
+        self.read_max = if little { READ_LITTLE_BYTES } else { READ_BYTES_MAX };
     }
 
     /// Whether the peer has sent all it may before it is authenticated, and a read had to be refused.

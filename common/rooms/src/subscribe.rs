@@ -90,8 +90,8 @@ impl Bus {
     pub(crate) fn subscribe(&mut self, connection: ConnectionId, id: SubscriptionId, want: &Want, how: How) {
         let Some(reader) = self.connections.get(&connection) else { return };
         let principal = Arc::clone(&reader.principal);
-        let counts = |one: &&SubscriptionId| **one != SubscriptionId::UNASKED;
-        let asked_for = reader.subscriptions.keys().filter(counts).count();
+        let unasked = usize::from(reader.subscriptions.contains_key(&SubscriptionId::UNASKED));
+        let asked_for = reader.subscriptions.len() - unasked;
         let full = asked_for >= self.config.subscriptions_max && id != SubscriptionId::UNASKED;
         // Single entries are what its session has begun: they are bounded there.
         let picked = matches!(want, Want::Positions(_));

@@ -12,6 +12,7 @@ pub mod limits;
 pub mod listen;
 pub mod problem;
 pub mod sources;
+mod terms;
 pub mod uplink;
 
 pub use binding::BindingConfig;
@@ -22,6 +23,7 @@ pub use listen::{
 };
 pub use problem::{ConfigError, Problem};
 pub use sources::Sources;
+pub use terms::Terms;
 pub use uplink::{UplinkConfig, UplinkUrl};
 
 pub use riser_model::{duration::Duration, size::ByteSize};

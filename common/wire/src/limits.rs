@@ -20,8 +20,10 @@ pub const COMPRESSION_RATIO_MAX: usize = 200;
 pub const UNAUTHENTICATED_BYTES_MAX: usize = 16 * 1024;
 /// Connections of one process.
 pub const CONNECTIONS_MAX: usize = 10_000;
-/// Subscriptions of one connection.
+/// Subscriptions of one connection, unless configuration says otherwise; and of one `hello`.
 pub const SUBSCRIPTIONS_MAX: usize = 100;
+/// The most that configuration may make of it.
+pub const SUBSCRIPTIONS_CEILING: usize = 10_000;
 /// Unacknowledged QoS 1 and 2 publications of one MQTT connection, each way.
 pub const RECEIVE_MAXIMUM: u16 = 100;
 /// TCP, TLS, HTTP and the first frame.

@@ -6,8 +6,10 @@
 
 mod custody;
 mod frame;
+mod mark;
 mod subscriber;
 
+pub(crate) use mark::Mark;
 pub(crate) use subscriber::{Setup, Subscriber};
 
 use crate::config::BrokerUrl;

@@ -56,6 +56,7 @@ impl Instance {
         let is_willed = matches!(willed, Some(Record::Willed { .. }));
         connection.willed = is_willed;
         connection.session = Some(Session::new(opening.state.number, key.clone()));
+        self.system(key.account).connected += 1;
         self.holders.insert(key.clone(), id);
         let records: Vec<Record> = opening.record.into_iter().chain(willed).collect();
         if records.is_empty() {
@@ -167,6 +168,9 @@ impl Instance {
             }
         }
         let session = gone.session;
+        if let Some(account) = session.as_ref().map(|session| session.key.account) {
+            self.system(account).connected -= 1;
+        }
         if let Some(key) = session.map(|session| session.key).filter(|key| self.holders.get(key) == Some(&id))
         {
             self.holders.remove(&key);

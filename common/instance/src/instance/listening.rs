@@ -89,9 +89,9 @@ impl Instance {
         }
     }
 
+    /// Connections of MQTT that have a session or wait for its commit. Counted, as thousands may come back at once.
     fn mqtt_connections(&self, account: AccountId) -> usize {
-        let of = self.connections.values().filter_map(|connection| connection.session.as_ref());
-        of.filter(|session| session.key.account == account).count()
+        self.systems.get(&account).map_or(0, |system| system.connected)
     }
 
     fn standing(&self, account: AccountId, now: Now) -> Standing {

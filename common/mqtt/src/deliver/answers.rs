@@ -28,7 +28,7 @@ impl Deliveries {
     }
 
     pub(super) fn settled(&mut self, subscription: SubscriptionId, pos: Position) {
-        if self.subscriptions.get(&subscription).is_some_and(Subscription::is_shared) {
+        if self.subscriptions.get(subscription).is_some_and(Subscription::is_shared) {
             self.settled.entry(subscription).or_default().done.push(pos.seq);
         }
     }
@@ -56,7 +56,7 @@ impl Deliveries {
         self.got_on = true;
         let Some(pos) = pos else { return };
         self.reports.answered(pos, true);
-        match self.subscriptions.get_mut(&subscription) {
+        match self.subscriptions.get_mut(subscription) {
             Some(subscription) => subscription.acknowledged(pos),
             None if self.parting.contains(&subscription) => {
                 self.settled.entry(subscription).or_default().done.push(pos.seq);
@@ -97,7 +97,7 @@ impl Deliveries {
 
     /// A subscription is no more.
     pub(crate) fn gone(&mut self, subscription: SubscriptionId) {
-        let gone = self.subscriptions.remove(&subscription);
+        let gone = self.subscriptions.remove(subscription);
         if gone.as_ref().is_some_and(Subscription::is_shared) {
             self.parting.insert(subscription);
             self.return_held(subscription);

@@ -58,7 +58,7 @@ impl Sessions {
             Record::Ended { number } => self.remove(number),
             Record::Subscribed { number, filter, options, identifier, through } => {
                 if let Some(session) = self.by_number.get_mut(&number)
-                    && session.hold(Held::new(filter.clone(), (options, identifier), through))
+                    && session.hold(filter.clone(), Held::new((options, identifier), through))
                 {
                     self.shares.hold(session.key.account, &filter, through);
                 }
@@ -70,9 +70,7 @@ impl Sessions {
                     for (_, one) in dropped.filter(|(_, one)| !one.released && !one.over) {
                         self.shares.returned(session.key.account, one.filter, one.position.seq);
                     }
-                    let before = session.held.len();
-                    session.held.retain(|held| held.filter != filter);
-                    if session.held.len() < before {
+                    if session.held.remove(&filter).is_some() {
                         self.shares.let_go(session.key.account, &filter);
                     }
                 }
@@ -89,7 +87,7 @@ impl Sessions {
                             delivered.filter != filter || delivered.position.seq > position.seq
                         });
                     }
-                    if let Some(held) = session.held.iter_mut().find(|held| held.filter == filter) {
+                    if let Some(held) = session.held.get_mut(&filter) {
                         held.through = Some(position);
                     }
                 }
@@ -127,7 +125,7 @@ impl Sessions {
             }
             Record::Shown { number, filter, left } => {
                 let session = self.by_number.get_mut(&number);
-                let held = session.and_then(|one| one.held.iter_mut().find(|held| held.filter == filter));
+                let held = session.and_then(|one| one.held.get_mut(&filter));
                 if let Some(held) = held {
                     held.showing = left;
                 }
@@ -163,7 +161,7 @@ impl Sessions {
             expiry_s,
             left: None,
             open_ids: BTreeSet::new(),
-            held: Vec::new(),
+            held: BTreeMap::new(),
             deliveries: BTreeMap::new(),
             last_id: 0,
         };
@@ -183,8 +181,8 @@ impl Sessions {
                 *self.unfinished.entry(key.account).or_default() += 1;
             }
         }
-        for held in held {
-            self.shares.let_go(key.account, &held.filter);
+        for filter in held.keys() {
+            self.shares.let_go(key.account, filter);
         }
         if let Entry::Occupied(mut client) = self.by_client.entry((key.account, key.client)) {
             client.get_mut().remove(&key.id);

@@ -111,7 +111,7 @@ impl From<UnshownSession> for Session {
         let UnshownSession { key, expiry_s, left, open_ids, held, deliveries, last_id } = former;
         let held = held.into_iter().map(|one| {
             let UnshownHeld { filter, options, identifier, through } = one;
-            Held::new(filter, (options, identifier), through)
+            (filter, Held::new((options, identifier), through))
         });
         Self { key, expiry_s, left, open_ids, held: held.collect(), deliveries, last_id }
     }

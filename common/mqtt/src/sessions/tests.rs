@@ -204,12 +204,25 @@ fn a_changed_subscription_keeps_its_place() {
 fn bounds_hold() {
     let mut log = Log::default();
     let number = log.open(PUMP, &request("pump", false, NEVER)).number;
-    for n in 0..SUBSCRIPTIONS_MAX {
+    for n in 0..SUBSCRIPTIONS_CEILING {
         log.commit(log.sessions.set_subscription(number, &n.to_string(), KEEP, None).unwrap());
     }
     let one_more = log.sessions.set_subscription(number, "more", KEEP, None);
     assert_eq!(one_more.unwrap_err().code, Code::TooMany);
     assert!(log.sessions.set_subscription(number, "0", Keep { options: 0, ..KEEP }, None).is_ok());
+}
+
+#[test]
+fn what_was_asked_in_one_breath_and_committed_is_held_though_it_is_one_too_many() {
+    let mut log = Log::default();
+    let number = log.open(PUMP, &request("pump", false, NEVER)).number;
+    for n in 1..SUBSCRIPTIONS_CEILING {
+        log.commit(log.sessions.set_subscription(number, &n.to_string(), KEEP, None).unwrap());
+    }
+    let pair = ["x", "y"].map(|filter| log.sessions.set_subscription(number, filter, KEEP, None).unwrap());
+    pair.into_iter().for_each(|record| log.commit(record));
+    let held = log.sessions.state(number).unwrap().subscriptions;
+    assert!(["x", "y"].iter().all(|filter| held.iter().any(|one| one.filter == *filter)), "SUBACK said so");
 }
 
 #[test]

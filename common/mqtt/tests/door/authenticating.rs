@@ -123,3 +123,25 @@ fn who_named_no_method_is_refused_where_the_gate_asks() {
         bench.pass(Duration::from_secs(1));
     }
 }
+
+#[test]
+fn who_wants_to_authenticate_anew_is_told_that_nobody_does_and_who_says_it_wrongly_is_told_what_is_wrong() {
+    for (what, bytes, reason) in [
+        ("by the method it began with", auth(0x19, &by("ed25519")), 0x83),
+        ("by another", auth(0x19, &by("hmac-sha256")), 0x82),
+        ("by none", auth(0x19, &[]), 0x82),
+        ("an answer to nothing", answer("ed25519", b"x"), 0x82),
+        ("cut", vec![0xf0, 0], 0x81),
+    ] {
+        let mut bench = challenged();
+        bench.send(&answer("ed25519", &[7; 64]));
+        bench.tell(entered(SessionState::default()));
+        bench.got();
+        bench.send(&bytes);
+        let got = bench.got();
+        assert_eq!((got[0], got[2]), (0xe0, reason), "{what}");
+        let words = String::from_utf8_lossy(&got).into_owned();
+        assert_eq!(words.contains("nobody authenticates anew"), reason == 0x83, "{what}: {words}");
+        assert!(bench.code().is_some(), "{what}");
+    }
+}

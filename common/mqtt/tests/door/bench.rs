@@ -51,6 +51,20 @@ impl Bench {
         Self::open_with(level, Config::default(), SessionState::default())
     }
 
+    /// Connected, without a session that outlives it, and wanting no sentences beside reason codes.
+    pub fn open_terse(level: u8) -> Self {
+        if level == 4 {
+            return Self::open(4);
+        }
+        let mut bench = Self::new(level);
+        let fields: [&[u8]; 3] = [&string("pump-1"), &string("acme/pump"), &string("secret")];
+        bench.send(&connect_of(level, 0xc2, &[23, 0], &fields));
+        bench.asks();
+        bench.tell(entered(SessionState::default()));
+        bench.got();
+        bench
+    }
+
     /// Connected, with a session as the bus has it.
     pub fn open_with(level: u8, config: Config, session: SessionState) -> Self {
         let mut bench = Self::with(level, config);

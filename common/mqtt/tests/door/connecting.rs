@@ -334,3 +334,51 @@ fn at_most_16_kib_are_taken_before_anybody_is_authenticated() {
     bench.send(&[0x10, 0xff, 0xff, 0x01]);
     assert_eq!(bench.code(), Some(Code::TooLarge), "refused at its fixed header");
 }
+
+/// CONNECT of MQTT 3.1 with these flags.
+fn connect_3_1(flags: u8, fields: &[&[u8]]) -> Vec<u8> {
+    let mut body = string("MQIsdp");
+    body.extend([3, flags, 0, 60]);
+    fields.iter().for_each(|field| body.extend_from_slice(field));
+    packet(0x10, &body)
+}
+
+#[test]
+fn a_client_of_mqtt_3_1_is_served_by_its_looser_rules_and_counted() {
+    let fields: [&[u8]; 5] =
+        [&string("pump-1"), &string("hall/will"), &string("gone"), &string("acme/pump"), &string("secret")];
+    let mut bench = Bench::new(4);
+    // The lowest bit and a will's bits without a will were nobody's concern.
+    bench.send(&connect_3_1(0xc0 | 0x04 | 0x08 | 0x01, &fields));
+    let (credential, session) = asked(&mut bench);
+    assert!(matches!(credential, Credential::Password { user, .. } if user == "pump"));
+    assert_eq!((session.id.as_str(), session.clean, session.expiry_s), ("pump-1", false, u32::MAX));
+    let will = session.will.unwrap();
+    assert_eq!(
+        (will.target, &will.payload[..], will.qos),
+        (Target::Topic("hall/will".into()), &b"gone"[..], 1)
+    );
+    bench.tell(entered(SessionState { present: true, number: 7, ..SessionState::default() }));
+    assert_eq!(bench.got(), [0x20, 2, 0, 0], "there is no session present in it");
+    assert_eq!(bench.counters.old_clients.total(), 1);
+    bench.asks();
+    bench.send(&subscribe(4, 9, &[("hall/#", 1)]).iter().enumerate().map(again).collect::<Vec<_>>());
+    bench.subscribed(0, 1);
+    assert_eq!(bench.got(), [0x90, 3, 0, 9, 1], "what is said again has DUP, whatever it is");
+    bench.send(&[0x6a, 2, 0, 5]);
+    assert_eq!((bench.got(), bench.closed.clone()), (vec![0x70, 2, 0, 5], None));
+
+    let mut bench = Bench::new(4);
+    bench.send(&connect_3_1(0xc2, &[&string(""), &string("u"), &string("p")]));
+    assert_eq!(bench.got(), [0x20, 2, 0, 2], "it has to have an id");
+    for level in BOTH {
+        let mut bench = Bench::open(level);
+        bench.send(&[0x6a, 2, 0, 5]);
+        assert_eq!(bench.code(), Some(Code::Malformed), "in later ones that bit is reserved");
+        assert_eq!(bench.counters.old_clients.total(), 0);
+    }
+}
+
+fn again((place, byte): (usize, &u8)) -> u8 {
+    if place == 0 { byte | 8 } else { *byte }
+}

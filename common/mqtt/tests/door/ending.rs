@@ -1,8 +1,14 @@
 //! The last word: DISCONNECT's codes, what fits into it, and that nothing follows.
 
 use crate::bench::*;
-use riser_model::door::{Code, Input, Refusal, SessionState, Tell};
-use rumqttc::v5::mqttbytes::v5::Packet;
+use riser_model::{
+    SubscriptionId,
+    door::{Code, Input, Refusal, SessionState, Tell},
+};
+use rumqttc::v5::mqttbytes::{
+    QoS,
+    v5::{Packet, PubCompReason, PubRelReason, SubscribeReasonCode, UnsubAckReason},
+};
 use std::time::Duration;
 
 /// What a server may say in DISCONNECT, MQTT 5 table 3-10.
@@ -75,6 +81,66 @@ fn a_sentence_that_does_not_fit_is_left_out() {
         tell(&mut bench);
         assert!(bench.got().len() > 200, "where it fits it is said");
     }
+}
+
+/// What SUBACK, UNSUBACK, PUBCOMP and PUBREL say in words, of a client that refuses, forgets and makes up things.
+fn noes(properties: &[u8]) -> Vec<(Packet, Option<String>)> {
+    let mut bench = open_with(properties);
+    bench.send(&subscribe(5, 1, &[("hall/a", 0), ("hall/b", 0), ("a/#/b", 0)]));
+    bench.subscribed(0, 1);
+    bench.tell(Tell::Subscribed { subscription: SubscriptionId(1), result: Err(wordy(Code::Denied)) });
+    bench.send(&unsubscribe(5, 2, &["nothing"]));
+    bench.send(&ack(0x62, 3));
+    bench.send(&ack(0x50, 4));
+    let got = bench.got_v5();
+    let words = |packet: Packet| {
+        let text = match &packet {
+            Packet::SubAck(ack) => ack.properties.as_ref().and_then(|p| p.reason_string.clone()),
+            Packet::UnsubAck(ack) => ack.properties.as_ref().and_then(|p| p.reason_string.clone()),
+            Packet::PubComp(ack) => ack.properties.as_ref().and_then(|p| p.reason_string.clone()),
+            Packet::PubRel(ack) => ack.properties.as_ref().and_then(|p| p.reason_string.clone()),
+            other => panic!("{other:?}"),
+        };
+        (packet, text)
+    };
+    got.into_iter().map(words).collect()
+}
+
+#[test]
+fn every_acknowledgement_that_says_no_says_why() {
+    let noes = noes(&[]);
+    let [
+        (Packet::SubAck(suback), Some(refused)),
+        (Packet::UnsubAck(unsuback), Some(unknown)),
+        (Packet::PubComp(pubcomp), Some(released)),
+        (Packet::PubRel(pubrel), Some(received)),
+    ] = &noes[..]
+    else {
+        panic!("{noes:?}")
+    };
+    let codes = [
+        SubscribeReasonCode::Success(QoS::AtMostOnce),
+        SubscribeReasonCode::NotAuthorized,
+        SubscribeReasonCode::TopicFilterInvalid,
+    ];
+    assert_eq!(suback.return_codes, codes);
+    assert!(refused.starts_with("filter 2: xxx"), "the first that is refused: {refused}");
+    assert_eq!(unsuback.reasons, [UnsubAckReason::NoSubscriptionExisted]);
+    assert!(unknown.contains("nothing was subscribed"), "{unknown}");
+    assert_eq!(pubcomp.reason, PubCompReason::PacketIdentifierNotFound);
+    assert_eq!(pubrel.reason, PubRelReason::PacketIdentifierNotFound);
+    assert!(released.contains("want") && received.contains("want"), "{released} {received}");
+}
+
+#[test]
+fn what_an_acknowledgement_says_in_words_is_left_out_where_it_does_not_fit_or_is_not_wanted() {
+    for properties in [&[39, 0, 0, 0, 40][..], &[23, 0]] {
+        let noes = noes(properties);
+        assert_eq!(noes.len(), 4, "the codes are said: {noes:?}");
+        assert!(noes.iter().all(|(_, words)| words.is_none()), "{noes:?}");
+    }
+    let room = noes(&[39, 0, 0, 1, 0]);
+    assert!(room.iter().all(|(_, words)| words.is_some()), "{room:?}");
 }
 
 #[test]

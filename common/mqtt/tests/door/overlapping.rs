@@ -15,7 +15,7 @@ fn subscribe_as(identifier: u8, filter: &str, options: u8) -> Vec<u8> {
 
 /// Subscribed like this, one after the other from subscription 0, with room.
 fn listening(level: u8, filters: &[(u8, &str, u8)]) -> Bench {
-    let mut bench = Bench::open(level);
+    let mut bench = Bench::open_terse(level);
     for (n, (identifier, filter, options)) in filters.iter().enumerate() {
         let bytes = match level {
             5 => subscribe_as(*identifier, filter, *options),
@@ -90,9 +90,9 @@ fn only_the_same_filter_gives_a_subscription_up() {
 #[test]
 fn one_packet_of_many_filters_is_many_packets_with_one_answer() {
     let filters = [("hall/a", 0), ("hall/b", 1), ("bad#", 1), ("hall/a", 1), ("hall/c", 2)];
-    let mut together = Bench::open(5);
+    let mut together = Bench::open_terse(5);
     together.send(&subscribe(5, 9, &filters));
-    let mut alone = Bench::open(5);
+    let mut alone = Bench::open_terse(5);
     filters.iter().for_each(|filter| alone.send(&subscribe(5, 9, &[*filter])));
     assert_eq!(together.asks(), alone.asks());
     for bench in [&mut together, &mut alone] {

@@ -183,7 +183,7 @@ fn a_client_of_3_1_1_gets_the_payload_without_properties() {
 
 #[test]
 fn an_answer_without_properties_says_so_by_a_length_of_0() {
-    let mut bench = Bench::open(5);
+    let mut bench = Bench::open_terse(5);
     bench.send(&[subscribe(5, 9, &[("bad#", 0)]), unsubscribe(5, 10, &["hall/a"])].concat());
     assert_eq!(bench.got(), [0x90, 4, 0, 9, 0, 0x8f, 0xb0, 4, 0, 10, 0, 0x11]);
     let mut bench = listening(&[]);

@@ -167,6 +167,17 @@ fn what_a_device_of_mqtt_3_sends_and_no_room_ever_takes_is_acknowledged_counted_
 }
 
 #[test]
+fn more_unacknowledged_than_the_receive_maximum_are_counted_in_every_version() {
+    for level in BOTH {
+        let config = Config { receive_maximum: 4, ..Config::default() };
+        let mut bench = Bench::open_with(level, config, Default::default());
+        let many: Vec<u8> = (1..=10).flat_map(|id| publish(level, "hall/a", 1, id, b"")).collect();
+        bench.send(&many);
+        assert_eq!((bench.closed.clone(), bench.counters.over_receive_maximum.total()), (None, 6), "{level}");
+    }
+}
+
+#[test]
 fn qos_0_is_shed_for_want_of_space_and_counted_and_what_is_never_stored_is_counted_and_told() {
     for level in BOTH {
         let mut bench = Bench::open(level);

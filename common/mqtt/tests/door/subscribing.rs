@@ -6,6 +6,7 @@ use riser_model::{
     door::{Ask, Code, Flow, From, Keep, SessionState, SessionSubscription, Showing, Technical, Tell, Want},
 };
 use riser_mqtt::Config;
+use rumqttc::{mqttbytes::v4, v5::mqttbytes::v5};
 
 fn asked(ask: &Ask) -> (u32, &Want, From, Option<Keep>) {
     match ask {
@@ -144,7 +145,7 @@ fn a_held_subscription_whose_position_is_none_any_more_begins_anew_when_it_is_as
     let result = Err(refusal(Code::UnknownPosition));
     bench.tell(Tell::Subscribed { subscription: SubscriptionId(0), result });
     bench.send(&subscribe(4, 9, &[("hall/a", 1)]));
-    assert_eq!(asked(&bench.asks()[0]).2, From::Live);
+    assert_eq!(asked(&bench.asks()[0]).2, From::Live, "that place would be refused for ever");
 }
 
 #[test]
@@ -161,7 +162,7 @@ fn a_held_subscription_that_is_refused_on_return_can_be_given_up() {
 #[test]
 fn unsuback_waits_for_the_bus_and_knows_what_was_not_there() {
     for level in BOTH {
-        let mut bench = Bench::open(level);
+        let mut bench = Bench::open_terse(level);
         bench.send(&subscribe(level, 9, &[("hall/a", 1)]));
         bench.subscribed(0, 1);
         bench.asks();
@@ -239,6 +240,56 @@ fn one_packet_that_names_a_filter_a_thousand_times_is_one_look_at_what_is_retain
     bench.got();
     bench.send(&subscribe(5, 10, &[("hall/#", 1)]));
     assert_eq!(bench.asks().len(), 1, "and again when it was answered");
-    bench.send(&subscribe(5, 11, &[("hall/#", 1); 1001]));
+    bench.send(&subscribe(5, 11, &[("hall/#", 1); 10_001]));
     assert_eq!(bench.code(), Some(Code::TooMany));
+}
+
+#[test]
+fn a_connection_holds_as_many_subscriptions_as_its_listener_says_and_the_next_one_is_told() {
+    let config = Config { subscriptions_max: 1_000, ..Config::default() };
+    for level in BOTH {
+        let mut bench = Bench::open_with(level, config.clone(), Default::default());
+        let filters: Vec<String> = (0..1_001).map(|n| format!("hall/{n}")).collect();
+        let asked: Vec<(&str, u8)> = filters.iter().map(|filter| (filter.as_str(), 0)).collect();
+        bench.send(&subscribe(level, 1, &asked));
+        assert_eq!(bench.asks().iter().filter(|ask| matches!(ask, Ask::Subscribe { .. })).count(), 1_000);
+        (0..1_000).for_each(|n| bench.subscribed(n, 1));
+        let codes: Vec<u8> = match level {
+            4 => match &bench.got_v4()[..] {
+                [v4::Packet::SubAck(ack)] => ack.return_codes.iter().map(|code| code4(*code)).collect(),
+                other => panic!("{other:?}"),
+            },
+            _ => match &bench.got_v5()[..] {
+                [v5::Packet::SubAck(ack)] => {
+                    let words = ack.properties.as_ref().and_then(|p| p.reason_string.as_deref());
+                    assert_eq!(
+                        words,
+                        Some("filter 1001: one subscription more; want at most 1000 on one connection")
+                    );
+                    ack.return_codes.iter().map(|code| code5(*code)).collect()
+                }
+                other => panic!("{other:?}"),
+            },
+        };
+        let refused = if level == 4 { 0x80 } else { 0x97 };
+        assert_eq!((codes[999], codes[1_000], codes.len()), (0, refused, 1_001));
+        // Who gives one up has room for another, and asks again for what it has.
+        bench.send(&unsubscribe(level, 2, &["hall/7"]));
+        bench.tell(Tell::Unsubscribed { subscription: SubscriptionId(7) });
+        bench.got();
+        bench.send(&subscribe(level, 3, &[("hall/1000", 0), ("hall/8", 0), ("hall/7", 0)]));
+        assert_eq!(bench.asks().iter().filter(|ask| matches!(ask, Ask::Subscribe { .. })).count(), 2);
+    }
+}
+
+fn code4(code: v4::SubscribeReasonCode) -> u8 {
+    if matches!(code, v4::SubscribeReasonCode::Success(_)) { 0 } else { 0x80 }
+}
+
+fn code5(code: v5::SubscribeReasonCode) -> u8 {
+    match code {
+        v5::SubscribeReasonCode::Success(_) => 0,
+        v5::SubscribeReasonCode::QuotaExceeded => 0x97,
+        other => panic!("{other:?}"),
+    }
 }

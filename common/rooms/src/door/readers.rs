@@ -14,7 +14,7 @@ use riser_wire::{
     client::{Channels, Fields, Msg, Published, Push, Started, Subscribe, Technical, scope_name},
     cloud_event,
     entry::{Body, Kind, Publication},
-    limits::SUBSCRIPTIONS_MAX,
+    limits::SUBSCRIPTIONS_CEILING,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -93,8 +93,8 @@ impl Readers {
     /// Starts or replaces one.
     pub(super) fn subscribe(&mut self, asked: Asked, request: Subscribe) -> Result<Ask, Refusal> {
         let asked_for = self.readers.len() - usize::from(self.readers.contains_key(&UNASKED));
-        if asked_for >= SUBSCRIPTIONS_MAX && !self.readers.contains_key(&request.sub) {
-            let what = format!("more than {SUBSCRIPTIONS_MAX} subscriptions on one connection");
+        if asked_for >= SUBSCRIPTIONS_CEILING && !self.readers.contains_key(&request.sub) {
+            let what = format!("more than {SUBSCRIPTIONS_CEILING} subscriptions on one connection");
             return Err(refusal(Code::TooMany, &what, "wider filters, or another connection"));
         }
         let want = match request.channels {

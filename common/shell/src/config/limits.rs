@@ -102,7 +102,7 @@ impl LimitsConfig {
             count("connections", self.connections, 1_000_000),
             count("connections_per_address", self.connections_per_address, 1_000_000),
             count("connections_per_principal", self.connections_per_principal, 1_000_000),
-            count("subscriptions", self.subscriptions, limits::SUBSCRIPTIONS_MAX),
+            count("subscriptions", self.subscriptions, limits::SUBSCRIPTIONS_CEILING),
             length("first_frame", self.first_frame, 60),
             length("stall", self.stall, 3600),
             length("drain", self.drain, 600),

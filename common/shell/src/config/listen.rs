@@ -1,5 +1,6 @@
 //! `[listen]`: which doors are open, where, and on what terms. What is not listed is closed.
 
+use super::Terms;
 use riser_gate::{Directory, Invalid, Policy, Words};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{collections::BTreeMap, fmt, marker::PhantomData, net::SocketAddr, path::PathBuf, sync::Arc};
@@ -93,6 +94,9 @@ pub struct MqttListener {
     /// does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anonymous: Option<String>,
+    /// What its MQTT clients are held to.
+    #[serde(default, skip_serializing_if = "Terms::is_default")]
+    pub terms: Terms,
 }
 
 /// Where HTTP and WebSocket are spoken.
@@ -112,6 +116,9 @@ pub struct HttpListener {
     /// does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anonymous: Option<String>,
+    /// What its MQTT clients are held to.
+    #[serde(default, skip_serializing_if = "Terms::is_default")]
+    pub terms: Terms,
     /// The Origins (`https://board.example`) from which browsers may connect, beside the listener's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub origins: Vec<String>,
@@ -161,13 +168,20 @@ pub struct OperationsListener {
 
 impl From<SocketAddr> for MqttListener {
     fn from(address: SocketAddr) -> Self {
-        Self { address, tls: TlsConfig::Off, client_ca: None, anonymous: None }
+        Self { address, tls: TlsConfig::Off, client_ca: None, anonymous: None, terms: Terms::default() }
     }
 }
 
 impl From<SocketAddr> for HttpListener {
     fn from(address: SocketAddr) -> Self {
-        Self { address, tls: TlsConfig::Off, client_ca: None, anonymous: None, origins: vec![] }
+        Self {
+            address,
+            tls: TlsConfig::Off,
+            client_ca: None,
+            anonymous: None,
+            terms: Terms::default(),
+            origins: vec![],
+        }
     }
 }
 
@@ -200,14 +214,14 @@ fn check_clients(
 impl MqttListener {
     /// What is wrong with it.
     pub fn check(&self, key: &str, shared: Option<&TlsFiles>) -> Option<Invalid> {
-        check_clients(key, &self.tls, shared, self.client_ca.as_ref())
+        check_clients(key, &self.tls, shared, self.client_ca.as_ref()).or_else(|| self.terms.check(key))
     }
 }
 
 impl HttpListener {
     /// What is wrong with it.
     pub fn check(&self, key: &str, shared: Option<&TlsFiles>) -> Option<Invalid> {
-        check_clients(key, &self.tls, shared, self.client_ca.as_ref())
+        check_clients(key, &self.tls, shared, self.client_ca.as_ref()).or_else(|| self.terms.check(key))
     }
 }
 

@@ -12,6 +12,7 @@
 use super::{
     custody::Custody,
     frame::{Frame, Splitter, malformed},
+    mark::Mark,
 };
 use crate::{
     config::BrokerConfig,
@@ -50,6 +51,8 @@ pub(crate) struct Setup {
     pub(crate) mapping: Mapping,
     pub(crate) meter: Meter,
     standing: Mutex<Standing>,
+    /// At QoS 0 there is none: the session keeps nothing of what was on its way when the edge ended.
+    mark: Option<Mark>,
 }
 
 /// What a connection leaves to the next one.
@@ -73,8 +76,36 @@ impl fmt::Debug for Setup {
 
 impl Setup {
     /// Of a source that was never connected.
-    pub(crate) fn new(broker: BrokerConfig, mapping: Mapping, meter: Meter) -> Self {
-        Self { broker, mapping, meter, standing: Mutex::default() }
+    pub(crate) fn new(broker: BrokerConfig, mapping: Mapping, meter: Meter, mark: Mark) -> Self {
+        let mark = (broker.qos > 0).then_some(mark);
+        let subscribed = mark.as_ref().is_some_and(Mark::is_set);
+        let standing = Mutex::new(Standing { subscribed, ..Standing::default() });
+        Self { broker, mapping, meter, standing, mark }
+    }
+
+    /// Whether the filters are the session's, if the broker has kept it. From here on nobody knows, until the broker has
+    /// said so.
+    fn take_subscribed(&self) -> bool {
+        let mut was = false;
+        self.change(|standing| was = std::mem::take(&mut standing.subscribed));
+        if let Some(mark) = &self.mark
+            && let Err(error) = mark.clear()
+        {
+            // What cannot be taken away could be believed after a restart, and then something would be missing.
+            let source = &*self.meter.name;
+            tracing::warn!(source, %error, "what is subscribed cannot be kept; what the broker retains may come again");
+            return false;
+        }
+        was
+    }
+
+    /// The broker has said whether all of the filters are its session's.
+    fn keep_subscribed(&self, all: bool) {
+        self.change(|standing| standing.subscribed = all);
+        if all && let Some(Err(error)) = self.mark.as_ref().map(Mark::set) {
+            let source = &*self.meter.name;
+            tracing::warn!(source, %error, "what is subscribed is not kept; after a restart what the broker retains comes again");
+        }
     }
 
     /// What the last connection left.
@@ -116,6 +147,8 @@ pub(crate) struct Subscriber {
     setup: Arc<Setup>,
     password: Password,
     state: State,
+    /// What was subscribed when CONNECT was said.
+    subscribed: bool,
     splitter: Splitter,
     custody: Custody,
     /// When something was said last.
@@ -146,6 +179,7 @@ impl Subscriber {
             setup,
             password: Password(password),
             state: State::Entering,
+            subscribed: false,
             splitter: Splitter::default(),
             custody,
             said: now.time,
@@ -195,6 +229,7 @@ impl Subscriber {
         }
         let mut out = BytesMut::new();
         connect.write(&mut out).expect("no configured text is longer than a packet may be");
+        self.subscribed = self.setup.take_subscribed();
         self.say(out, now);
         self.state = State::Greeting(now.time.plus(ANSWER_WITHIN));
     }
@@ -256,10 +291,12 @@ impl Subscriber {
             ConnectReturnCode::NotAuthorized => Some("a user that the broker lets in, and its password"),
         };
         if let Some(want) = want {
+            // It opened no session anew.
+            self.setup.keep_subscribed(self.subscribed);
             let what = format!("the broker refuses the connection: {:?}", connack.code);
             return Err(Refusal { code: Code::NotAuthorised, what, want: want.to_owned() });
         }
-        let subscribed = self.setup.standing().subscribed;
+        let subscribed = self.subscribed;
         if connack.session_present && subscribed {
             self.up("as before", true);
             return Ok(());
@@ -342,6 +379,7 @@ impl Subscriber {
             tracing::info!(source, %url, client_id = client_id.as_str(), subscribed, "source connected");
         }
         self.setup.meter.up.set(1);
+        self.setup.keep_subscribed(all);
         self.setup.change(|standing| {
             *standing = Standing { subscribed: all, was_up: true, was_ever_up: true, end: String::new() };
         });

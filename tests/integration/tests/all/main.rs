@@ -48,6 +48,7 @@ mod sources;
 mod stuck;
 mod technical;
 mod terminal;
+mod terms;
 mod tiers;
 mod tls;
 mod vouched;

@@ -28,11 +28,14 @@ pub enum Packet {
 pub struct Mqtt {
     socket: TcpStream,
     version: Version,
+    /// The body of its CONNACK.
+    pub welcome: Vec<u8>,
     /// What was published and not asked for yet.
     pub heard: Vec<(String, Vec<u8>, bool)>,
 }
 
-fn text(out: &mut Vec<u8>, text: &str) {
+/// A string with its length.
+pub fn text(out: &mut Vec<u8>, text: &str) {
     out.extend(u16::try_from(text.len()).unwrap().to_be_bytes());
     out.extend(text.as_bytes());
 }
@@ -46,8 +49,6 @@ impl Mqtt {
         (user, password): (Option<&str>, &str),
         (clean, lasts): (bool, u32),
     ) -> Result<Self, u8> {
-        let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        socket.set_read_timeout(Some(SOON)).unwrap();
         let mut body = Vec::new();
         text(&mut body, "MQTT");
         body.push(if version == Version::Five { 5 } else { 4 });
@@ -63,16 +64,24 @@ impl Mqtt {
             text(&mut body, user);
         }
         text(&mut body, password);
-        let mut one = Self { socket, version, heard: Vec::new() };
-        one.send(0x10, &body);
+        Self::connect_as(port, version, &body)
+    }
+
+    /// Connects with this CONNECT, behind its length.
+    pub fn connect_as(port: u16, version: Version, body: &[u8]) -> Result<Self, u8> {
+        let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        socket.set_read_timeout(Some(SOON)).unwrap();
+        let mut one = Self { socket, version, welcome: Vec::new(), heard: Vec::new() };
+        one.send(0x10, body);
         match one.packet() {
-            Some(Packet::Other(0x20, body)) if body[1] == 0 => Ok(one),
+            Some(Packet::Other(0x20, body)) if body[1] == 0 => Ok(Self { welcome: body, ..one }),
             Some(Packet::Other(0x20, body)) => Err(body[1]),
             other => panic!("no CONNACK: {other:?}"),
         }
     }
 
-    fn send(&mut self, head: u8, body: &[u8]) {
+    /// Says a packet of that first byte.
+    pub fn send(&mut self, head: u8, body: &[u8]) {
         let mut packet = vec![head];
         let mut rest = body.len();
         loop {

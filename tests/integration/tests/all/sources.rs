@@ -114,6 +114,39 @@ fn wait_for(site: &Site, count: u64) {
     site.history.wait(&format!("{count} delivered"), EVENTUALLY, |ledger| ledger.delivered("board") >= count);
 }
 
+/// Publishes a retained message at the broker.
+fn retain(broker: &Broker, topic: &str, payload: &str) {
+    let mut command = Command::new(crate::needs::find("mosquitto_pub").expect("the test needs it"));
+    let port = broker.port.to_string();
+    command.args(["-h", "127.0.0.1", "-p", &port, "-q", "1", "-r", "-t", topic, "-m", payload]);
+    output(command);
+}
+
+#[test]
+fn what_mosquitto_retains_is_stored_once_however_often_the_edge_is_killed() {
+    needs!(Need::Program("mosquitto"), Need::Program("mosquitto_pub"), Need::Program("curl"));
+    let mut site = Site::laid_out(Plan::default());
+    let broker = Broker::start("mosquitto", &site, "");
+    (0..5).for_each(|n| retain(&broker, &format!("plant/{n}"), "as it stands"));
+    add_source(&site, &broker, 1, "");
+    site.edge.start();
+    wait_up(&site);
+    let stored = |site: &Site, count: f64| {
+        let has = || (counted(site, "acknowledged") >= count).then_some(());
+        assert!(wait(SOON, has).is_some(), "acknowledged: {}", counted(site, "acknowledged"));
+    };
+    stored(&site, 5.0);
+    for n in 0..2 {
+        site.edge.kill();
+        site.edge.start();
+        wait_up(&site);
+        // What is retained would come before what is published from here on.
+        retain(&broker, "plant/0", &format!("as it stands after {n}"));
+        stored(&site, 1.0);
+        assert_eq!(counted(&site, "received"), 1.0, "none of it comes again");
+    }
+}
+
 /// The broker is given a stream while the edge is down; the edge then has all of it.
 fn kept_for_an_edge_that_is_down(kind: &'static str, qos: u8) {
     const COUNT: u64 = 400;

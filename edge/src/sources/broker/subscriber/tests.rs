@@ -25,11 +25,16 @@ enum Did {
     Closed(Code),
 }
 
+/// Of an edge that can keep nothing beside its log.
 fn setup(qos: u8, room: Option<&str>) -> Arc<Setup> {
+    setup_in(std::path::Path::new("/nowhere"), (qos, ["a/#", "é/+"]), room)
+}
+
+fn setup_in(folder: &std::path::Path, (qos, filters): (u8, [&str; 2]), room: Option<&str>) -> Arc<Setup> {
     let broker = BrokerConfig {
         url: "mqtt://127.0.0.1".parse().unwrap(),
         client_id: "x".parse().unwrap(),
-        filters: ["a/#", "é/+"].map(|filter| filter.parse().unwrap()).into(),
+        filters: filters.map(|filter| filter.parse().unwrap()).into(),
         qos,
         user: Some("u".to_owned()),
         password_file: None,
@@ -47,7 +52,8 @@ fn setup(qos: u8, room: Option<&str>) -> Arc<Setup> {
         mqtt: Some(broker.clone()),
     };
     let meter = Meter::new("s", &Arc::new(Metrics::new("edge", "0")));
-    Arc::new(Setup::new(broker, Mapping::new(&config), meter))
+    let mark = Mark::new(folder, "s", &broker);
+    Arc::new(Setup::new(broker, Mapping::new(&config), meter, mark))
 }
 
 impl Line {
@@ -476,4 +482,53 @@ fn a_stop_acknowledges_what_is_on_disk_and_says_goodbye() {
     let leave = Ask::Leave { cause: NORMAL.to_owned(), expiry_s: None };
     let want = [Did::Said(DISCONNECT.to_vec()), Did::Asked(leave), Did::Closed(Code::ShuttingDown)];
     assert_eq!(line.told(Tell::Refused(stop)), want);
+}
+
+/// What a connection of an edge that has just started says to that CONNACK.
+fn says_after_a_restart(setup: &Arc<Setup>, connack: &[u8]) -> Vec<Did> {
+    let mut line = Line::new(setup);
+    line.did();
+    line.enters(0, &[]);
+    line.hears(connack)
+}
+
+fn is_subscribe(did: &[Did]) -> bool {
+    matches!(did, [Did::Said(subscribe)] if subscribe[0] == 0x82)
+}
+
+#[test]
+fn after_a_restart_the_filters_are_asked_for_again_only_where_the_broker_s_session_has_not_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let (filters, others) = (["a/#", "é/+"], ["a/#", "é/#"]);
+    for qos in [1, 2] {
+        Line::open(&setup_in(folder.path(), (qos, filters), None), 0);
+        let again = setup_in(folder.path(), (qos, filters), None);
+        assert_eq!(says_after_a_restart(&again, &CONNACK_PRESENT), [], "nothing retained comes twice");
+        let again = setup_in(folder.path(), (qos, filters), None);
+        assert_eq!(says_after_a_restart(&again, &CONNACK_PRESENT), [], "nor after the next one");
+        let changed = setup_in(folder.path(), (qos, others), None);
+        assert!(is_subscribe(&says_after_a_restart(&changed, &CONNACK_PRESENT)), "other filters");
+        Line::open(&setup_in(folder.path(), (qos, filters), None), 0);
+        let forgotten = setup_in(folder.path(), (qos, filters), None);
+        assert!(is_subscribe(&says_after_a_restart(&forgotten, &CONNACK_NEW)), "the session is another one");
+    }
+    Line::open(&setup_in(folder.path(), (0, filters), None), 0);
+    let again = setup_in(folder.path(), (0, filters), None);
+    assert!(is_subscribe(&says_after_a_restart(&again, &CONNACK_PRESENT)), "at QoS 0 nothing is kept");
+}
+
+#[test]
+fn who_ends_before_connack_believes_nothing_of_the_session_that_the_broker_has_then() {
+    let folder = tempfile::tempdir().unwrap();
+    for restarts in [false, true] {
+        let setup = setup_in(folder.path(), (1, ["a/#", "é/+"]), None);
+        Line::open(&setup, 0);
+        let mut cut = Line::new(&setup);
+        cut.did();
+        // CONNECT is said: a broker that had forgotten the session has a new one from here on.
+        cut.enters(0, &[]);
+        drop(cut);
+        let setup = if restarts { setup_in(folder.path(), (1, ["a/#", "é/+"]), None) } else { setup };
+        assert!(is_subscribe(&says_after_a_restart(&setup, &CONNACK_PRESENT)), "restarts: {restarts}");
+    }
 }
