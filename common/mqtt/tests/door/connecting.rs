@@ -169,7 +169,7 @@ fn a_refusal_that_will_pass_closes_without_a_word() {
 
 #[test]
 fn other_levels_are_told_which_are_spoken() {
-    for (name, level) in [("MQIsdp", 3), ("MQTT", 3), ("MQTT", 6), ("MQTT", 0x84)] {
+    for (name, level) in [("MQIsdp", 4), ("MQTT", 3), ("MQTT", 6), ("MQTT", 0x84)] {
         let mut bench = Bench::new(level);
         let body = [string(name), vec![level, 2, 0, 60], string("id")].concat();
         bench.send(&packet(0x10, &body));

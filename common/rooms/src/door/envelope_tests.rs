@@ -9,6 +9,7 @@ use riser_model::{
     event::Scope,
 };
 use riser_wire::entry::{self, ContentType};
+use riser_wire::limits::SUBSCRIPTIONS_CEILING;
 use serde_json::{Value, json};
 
 const HELLO: &str =
@@ -578,13 +579,17 @@ fn pushes_of_a_replaced_subscription_belong_to_nobody() {
 fn subscriptions_are_counted_and_a_refused_one_frees_its_place() {
     let mut door = open();
     let request = |sub| format!(r##"{{"op":"subscribe","id":3,"sub":{sub},"channels":"#"}}"##);
-    for sub in 0..100 {
+    for sub in 0..SUBSCRIPTIONS_CEILING {
         assert_eq!(asks(&text(&mut door, &request(sub))).len(), 1);
     }
-    assert_eq!(texts(&text(&mut door, &request(100)))[0]["error"]["code"], "too_many");
-    assert_eq!(asks(&text(&mut door, &request(99))).len(), 1, "a replacement needs no place");
+    assert_eq!(texts(&text(&mut door, &request(SUBSCRIPTIONS_CEILING)))[0]["error"]["code"], "too_many");
+    assert_eq!(
+        asks(&text(&mut door, &request(SUBSCRIPTIONS_CEILING - 1))).len(),
+        1,
+        "a replacement needs no place"
+    );
     assert_eq!(texts(&tell(&mut door, not_subscribed(7, Code::Denied)))[0]["error"]["code"], "denied");
-    assert_eq!(asks(&text(&mut door, &request(100))).len(), 1);
+    assert_eq!(asks(&text(&mut door, &request(SUBSCRIPTIONS_CEILING))).len(), 1);
 }
 
 /// What the system says, as the bus delivers it.
