@@ -1,5 +1,5 @@
 // The account's quarantine, for those who look after it: entries that could not be placed, and why. Each is released
-// (placed where it was meant to go) or dropped, with a reason that everybody can read in the feed.
+// (placed where it was meant to go) or dropped, with a reason that whoever else administers the account reads in the feed.
 
 const SHOWN_MAX = 100;
 const PAYLOAD_MAX = 2000;

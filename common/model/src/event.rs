@@ -29,9 +29,9 @@
 //! | `caught_up` | account | edge, name, through | members |
 //! | `link_gap` | account | edge, log, epoch, gap (from, to, cause), at_least | members |
 //! | `downlink_gap` | account | edge, name, gap (from, to, cause) | members |
-//! | `quarantined` | account | edge, seq, code, reason | members |
-//! | `released` | account | entry, to, by, reason | members |
-//! | `dropped` | account | entry, by, reason | members |
+//! | `quarantined` | account | edge, seq, code, reason | admins |
+//! | `released` | account | entry, to, by, reason | admins |
+//! | `dropped` | account | entry, by, reason | admins |
 //! | `account_changed` | account | what, of, by: what was made, changed, granted or revoked | admins |
 //! | `client_unused` | account | client, name, left_s: nobody uses it, and so soon it is removed | admins |
 //! | `not_retained` | account | client, name, reason | members |
@@ -571,8 +571,19 @@ pub fn is_outcome(channel: &ChannelName) -> bool {
     OUTCOMES.contains(&channel.as_str())
 }
 
-/// The kinds that only admins hear: of the account for its channel, of the room for a room's.
-const FOR_ADMINS: [&str; 6] = ["refused", "gate", "knock", "clone", "account_changed", "client_unused"];
+/// The kinds that only admins hear: of the account for its channel, of the room for a room's. What lies in quarantine names
+/// rooms and channels that not every member may read.
+const FOR_ADMINS: [&str; 9] = [
+    "refused",
+    "gate",
+    "knock",
+    "clone",
+    "account_changed",
+    "client_unused",
+    "quarantined",
+    "released",
+    "dropped",
+];
 
 /// Whether an event in that channel of a technical channel is for admins only.
 pub fn is_for_admins(channel: &ChannelName) -> bool {

@@ -5,7 +5,7 @@ use crate::{Config, Input, Output, Presences};
 use riser_model::{
     Cause, ConnectionId, Epoch, Gap, Right, Seq, Wall,
     door::{Ask, Code, Flow, From, Push, Technical, Want},
-    event::{Scope, SystemEvent},
+    event::{Destination, Scope, SystemEvent},
     look::Behind,
     principal::Rule,
 };
@@ -188,6 +188,45 @@ fn events_for_admins_reach_nobody_else_on_any_path() {
     assert_eq!(heard(&mut world, 1), [""; 0]);
     world.subscribe(3, 4, Want::Technical(only), From::Start, Flow::Credit);
     assert_eq!(heard(&mut world, 3), ["refused"]);
+}
+
+#[test]
+fn what_is_said_of_the_quarantine_is_for_admins_it_names_rooms_that_others_may_not_read() {
+    let mut world = speaking();
+    world.open_as(3, [grants(), vec![rule(None, "#", Right::Admin, false)]].concat());
+    settle(&mut world);
+    for n in [1, 3] {
+        world.subscribe(n, 1, of_account(), From::Live, Flow::Credit);
+        world.subscribe(n, 2, of_account(), From::Live, Flow::Conflate);
+        heard(&mut world, n);
+    }
+    let entry = world.bus.position(Seq(1));
+    let (by, reason) = ("ann".parse().unwrap(), "the room was made");
+    let to = Destination { room: "b".parse().unwrap(), channel: "secret/x".parse().unwrap() };
+    let all = [
+        SystemEvent::Quarantined {
+            edge: riser_model::ClientId::SYSTEM,
+            seq: Seq(1),
+            code: "bad_name".to_owned(),
+            reason: "the topic `secret//x`".to_owned(),
+        },
+        SystemEvent::Released { entry, to, by, reason: reason.to_owned() },
+        SystemEvent::Dropped { entry, by: "ann".parse().unwrap(), reason: reason.to_owned() },
+    ];
+    let said = all.each_ref().map(|event| event.kind().to_owned());
+    all.into_iter().for_each(|event| say(&mut world, Scope::Account(ACCOUNT), event));
+    assert_eq!(heard(&mut world, 1), [""; 0], "live");
+    assert_eq!(heard(&mut world, 3), [&said[..], &said[..]].concat());
+    for kind in &said {
+        let kinds = kind.parse().unwrap();
+        let only = Technical { kinds, hub: false, ..Technical::of_account() };
+        world.subscribe(1, 3, Want::Technical(only.clone()), From::Start, Flow::Credit);
+        assert_eq!(heard(&mut world, 1), [""; 0], "{kind}, of the past");
+        world.ask(1, Ask::Unsubscribe { subscription: riser_model::SubscriptionId(3) });
+        world.subscribe(3, 3, Want::Technical(only), From::Start, Flow::Credit);
+        assert_eq!(heard(&mut world, 3), [kind.as_str()]);
+        world.ask(3, Ask::Unsubscribe { subscription: riser_model::SubscriptionId(3) });
+    }
 }
 
 #[test]
