@@ -39,9 +39,17 @@ export class Said {
     return entries;
   }
 
+  /** A session ended: takes away what it said, and returns it. */
+  wipe(session) {
+    const gone = this.#all.filter((entry) => entry.session === session);
+    this.#all = this.#all.filter((entry) => entry.session !== session);
+    for (const { pos } of gone) this.#byPos.delete(pos);
+    return gone;
+  }
+
   #entry({ pos, channel, client, time, ...message }) {
     if (this.#byPos.has(pos)) return null;
-    const entry = { pos, channel, client, time, text: textOf(message), edited: null };
+    const entry = { pos, channel, client, time, session: message.session, text: textOf(message), edited: null };
     this.#byPos.set(pos, entry);
     const later = this.#early.get(pos);
     if (later) Object.assign(entry, { text: textOf(later), edited: later.time });
@@ -108,6 +116,7 @@ export class Board {
       from: { last: PAGE },
       start: ({ pos }) => (this.#next ??= pos),
       message: (message) => this.#show(message),
+      wiped: (session) => this.#wipe(session),
     });
     this.#next = null;
     this.#parts.earlier.hidden = false;
@@ -131,6 +140,13 @@ export class Board {
     const isAtEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 60;
     this.#draw(entry);
     if (isAtEnd) list.scrollTop = list.scrollHeight;
+  }
+
+  #wipe(session) {
+    for (const { pos } of this.#said.wipe(session)) {
+      this.#items.get(pos)?.remove();
+      this.#items.delete(pos);
+    }
   }
 
   /** One page back. */

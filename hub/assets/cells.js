@@ -5,6 +5,8 @@ import { Series, WINDOW_MS, decimals, duration, readable, shown, whole } from ".
 
 const DRAW_EVERY_MS = 200;
 const SAY_EVERY_MS = 5000;
+/** Of so many sessions a cell knows what they said last. */
+const SESSIONS_MAX = 8;
 
 export class Cells {
   #list;
@@ -61,7 +63,19 @@ export class Cells {
   /** The next of a channel, in order. */
   add(message) {
     const { number } = shown(message);
-    this.#cell(message.channel).series.add(message.time, number ?? null);
+    this.#cell(message.channel).series.add(message.time, number ?? null, message.session);
+  }
+
+  /** A session ended: what it said is shown no more, and a channel in which nobody else spoke goes with it. */
+  wiped(session) {
+    for (const [channel, cell] of this.#cells) {
+      if (cell.wipe(session)) continue;
+      this.#observer.unobserve(cell.element);
+      this.#visible.delete(cell);
+      this.#cells.delete(channel);
+      cell.element.remove();
+    }
+    this.#empty.hidden = this.#cells.size > 0;
   }
 
   /** Something is gone: which channels it hits shows where nothing is. */
@@ -105,6 +119,8 @@ class Cell {
   #skipped = 0;
   #places = 0;
   #lastUnit = "";
+  /** What each session said last, and everybody else: the newest last. */
+  #lasts = new Map();
   #saidAt = 0;
 
   constructor(channel, open) {
@@ -133,22 +149,40 @@ class Cell {
   }
 
   show(message) {
-    const { number, unit, text } = shown(message);
-    if (number !== undefined) {
-      this.#places = Math.max(this.#places, decimals(number));
-      this.#lastUnit = unit;
-    }
-    const [value, shownUnit] = number === undefined ? [text, ""] : readable(number, unit, this.#places);
-    this.#output.textContent = value;
-    this.#output.classList.toggle("text", number === undefined);
-    this.#output.title = number === undefined ? text : "";
-    this.#unit.textContent = shownUnit;
-    this.series.show(message.time, number ?? null);
+    this.#lasts.delete(message.session);
+    this.#lasts.set(message.session, message);
+    if (this.#lasts.size > SESSIONS_MAX) this.#lasts.delete(this.#lasts.keys().next().value);
+    const { number } = this.#write(message);
+    this.series.show(message.time, number ?? null, message.session);
     this.#skipped += message.skipped;
     if (this.#skipped > 0) {
       this.#passed.hidden = false;
       this.#passed.textContent = `${whole(this.#skipped)} passed over to show the newest`;
     }
+  }
+
+  /** Takes away what a session said; whether anything is left. */
+  wipe(session) {
+    this.series.wipe(session);
+    if (!this.#lasts.delete(session)) return true;
+    const last = [...this.#lasts.values()].at(-1);
+    if (last) this.#write(last);
+    return last !== undefined;
+  }
+
+  #write(message) {
+    const value = shown(message);
+    const { number, unit, text } = value;
+    if (number !== undefined) {
+      this.#places = Math.max(this.#places, decimals(number));
+      this.#lastUnit = unit;
+    }
+    const [words, shownUnit] = number === undefined ? [text, ""] : readable(number, unit, this.#places);
+    this.#output.textContent = words;
+    this.#output.classList.toggle("text", number === undefined);
+    this.#output.title = number === undefined ? text : "";
+    this.#unit.textContent = shownUnit;
+    return value;
   }
 
   draw(now, colors) {

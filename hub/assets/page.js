@@ -113,11 +113,13 @@ function enter(name) {
       lobby.waits(name);
     },
   });
-  room.subscribe("#", { flow: "conflate", from: { last: 500 }, message: (message) => cells.show(message) });
+  const shows = { wiped: (session) => cells.wiped(session), waits: waitsToRead };
+  room.subscribe("#", { flow: "conflate", from: { last: 500 }, message: (message) => cells.show(message), ...shows });
   room.subscribe("#", {
     from: { last: HISTORY },
     window: WINDOW,
     message: (message) => cells.add(message),
+    ...shows,
     gap(gap) {
       cells.gap(gap.cause, gap.count);
       feed.tell("bad", `${gap.count === null ? "An unknown number of" : whole(gap.count)} entries are gone for this reader: ${words(gap.cause)}`);
@@ -125,6 +127,11 @@ function enter(name) {
   });
   room.subscribeTechnical("room", { from: { last: EVENTS }, event: heard });
   room.subscribeTechnical("account", { from: { last: EVENTS }, event: heard });
+}
+
+/** Everything on the page reads by the same room: it is told once, of the first. */
+function waitsToRead({ what }) {
+  feed.tell("warn", `This page reads nothing for now: ${what}; it asks again`);
 }
 
 function onState(state, { error, retryMs }) {

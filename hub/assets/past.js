@@ -122,6 +122,10 @@ export class Past {
         timeline.gap(cause, count);
         this.#stale = true;
       },
+      wiped: (session) => {
+        timeline.wipe(session);
+        this.#stale = true;
+      },
       end: (error) => {
         this.#note = error.want ? `${error.what}. Needed: ${error.want}.` : `${error.what}.`;
         this.#stale = true;

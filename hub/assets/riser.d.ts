@@ -80,6 +80,8 @@ export interface Message {
   skipped: number;
   /** In a board: the position of what this is another wording of; its server has checked who says so. */
   replaces?: Position;
+  /** The session that it belongs to: in a replay it is there until that ends (`wiped`). */
+  session?: string;
   /** Shown ahead of the log while a backlog drains (`conflate`); it may come once more, with its position. */
   latest: boolean;
   /** In an iteration: what is gone between the last message and this one. A handler has `gap` for it. */
@@ -122,6 +124,11 @@ export interface Handlers<T> {
   start?: (start: Start) => void;
   /** Something is gone here: called in place, between the messages around it. */
   gap?: (gap: Gap) => void;
+  /**
+   * It ran before a cut, and is refused now for something that passes, such as a place that the old connection still
+   * has: it is asked for again, with backoff, and goes on where it was. `start` says when.
+   */
+  waits?: (error: RiserError) => void;
   /** Nothing more comes: the server ended or refused it, or the connection was closed for good. */
   end?: (error: RiserError) => void;
 }
@@ -129,6 +136,11 @@ export interface Handlers<T> {
 export interface MessageHandlers extends Handlers<Message> {
   /** A promise holds back the next message, and the credit for this one, until it is settled. */
   message?: (message: Message) => unknown;
+  /**
+   * A session ended of which this subscription was shown something when it joined: who shows messages with that
+   * `session` takes them away. Called in its place between messages, in an iteration too. Who was away then is not told.
+   */
+  wiped?: (session: string) => void;
 }
 
 export interface TechnicalEvent {
@@ -268,6 +280,12 @@ export class Room {
   publishMany(
     messages: ({ channel: string; value: Value } & PublishOptions)[],
   ): Promise<(Receipt | { error: RiserError })[]>;
+  /**
+   * What this client publishes in a room whose history is `session` is replayed to whoever joins, from here on until the
+   * connection ends; then it is wiped. After a cut the next connection has a session of its own. Without such a history
+   * nothing is replayed, and nobody says so.
+   */
+  session(): Promise<void>;
   /**
    * A ticket for one raw WebSocket as oneself, good once and for `expires_s` seconds: `{ticket}` in
    * `wss://{host}/{account}/{room}/{channel}?ticket={ticket}`.

@@ -14,6 +14,7 @@
 //   in `conflate` the newest of each channel waits, and of events the oldest go, counted.
 // - `publish` resolves only with a receipt, after the server's commit. If the connection breaks before that, it is
 //   sent again under the same publish id; a server that has it already answers `dup`, and that is a receipt too.
+// - A subscription that ran and is refused for something that passes (4000-4099) is asked for again, with backoff.
 // - A connection that the server closed for a reason that would only repeat itself (4100-4199, and what WebSocket itself
 //   has for broken rules, sizes and policy) is not tried again.
 
@@ -111,6 +112,8 @@ export class Room {
   #waiting = [];
   #held = { count: 0, bytes: 0 };
   #subscriptions = new Map();
+  /** Whether what this client publishes is to be replayed to who joins: each connection says so anew. */
+  #keepsSession = false;
   #bye = null;
   #me = null;
   #why = null;
@@ -164,6 +167,11 @@ export class Room {
       if (!error) return receipt;
       return error.code === "dup" ? { dup: true } : { error: new RiserError(error) };
     });
+  }
+
+  async session() {
+    this.#keepsSession = true;
+    await this.#request({ op: "session" });
   }
 
   ticket() {
@@ -274,6 +282,8 @@ export class Room {
     const { subscriptions = [], ping_s, ...me } = ok;
     this.#me = me;
     this.#watch();
+    // What was published before the cut went with that connection; what follows is this one's.
+    if (this.#keepsSession) this.#send({ text: '{"op":"session"', resolve: () => {}, reject: () => {} });
     // Before anybody is told, who might publish more: publish ids rise.
     for (const request of this.#waiting.splice(0)) this.#send(request);
     this.#setState("open");
@@ -285,7 +295,7 @@ export class Room {
     }
     // Those that did not fit into hello, or came while it was under way.
     for (const subscription of this.#subscriptions.values()) {
-      if (!subscription.asked) this.#ask(subscription);
+      if (!subscription.asked && !subscription.waits) this.#ask(subscription);
     }
   }
 
@@ -344,7 +354,10 @@ export class Room {
       else request.reject(error);
     }
     this.#requests.clear();
-    for (const subscription of this.#subscriptions.values()) subscription.asked = false;
+    for (const subscription of this.#subscriptions.values()) {
+      subscription.asked = false;
+      this.#stopWaiting(subscription);
+    }
     const { backoffMinMs, backoffMaxMs, random } = this.#options;
     const ceiling = Math.min(backoffMaxMs, backoffMinMs * 2 ** this.#attempts);
     this.#attempts += 1;
@@ -369,7 +382,10 @@ export class Room {
     this.#ready = [];
     const subscriptions = [...this.#subscriptions.values()];
     this.#subscriptions.clear();
-    for (const subscription of subscriptions) subscription.end(error);
+    for (const subscription of subscriptions) {
+      this.#stopWaiting(subscription);
+      subscription.end(error);
+    }
     this.#setState("closed", { error });
   }
 
@@ -490,7 +506,11 @@ export class Room {
         if (this.#entered) this.#socket.send(JSON.stringify({ op: "credit", sub, n }));
         return this.#entered;
       },
-      drop: () => this.#subscriptions.delete(sub),
+      later: (attempts) => this.#askLater(subscription, attempts),
+      drop: () => {
+        this.#stopWaiting(subscription);
+        return this.#subscriptions.delete(sub);
+      },
       forget: () => this.#forget(sub),
       call: (handler, ...args) => this.#call(handler, ...args),
       report: (error) => this.#options.onError(error),
@@ -513,6 +533,22 @@ export class Room {
       // A lost connection asks again by itself.
       reject: (error) => this.#entered && subscription.started({ error }),
     });
+  }
+
+  /** It was refused for something that passes: another connection's place, or a server that is busy. */
+  #askLater(subscription, attempts) {
+    const { backoffMinMs, backoffMaxMs, random } = this.#options;
+    const ceiling = Math.min(backoffMaxMs, backoffMinMs * 2 ** attempts);
+    this.#stopWaiting(subscription);
+    subscription.waits = setTimeout(() => {
+      subscription.waits = null;
+      this.#ask(subscription);
+    }, random() * ceiling);
+  }
+
+  #stopWaiting(subscription) {
+    clearTimeout(subscription.waits);
+    subscription.waits = null;
   }
 
   async #forget(sub) {
@@ -542,10 +578,14 @@ export class Subscription {
   #resuming = false;
   #over = null;
   #ended = false;
+  /** Refusals in a row since it last ran. */
+  #refusals = 0;
 
   constructor(sub, want, handlers, window, room) {
     this.sub = sub;
     this.asked = false;
+    /** The timer by which it is asked for again, while it was refused for something that passes. */
+    this.waits = null;
     this.#want = want;
     this.#handlers = handlers;
     this.#window = window;
@@ -600,13 +640,16 @@ export class Subscription {
   }
 
   started({ error, pos, complete, gaps = [], floor = null }) {
-    this.#resuming = false;
     if (this.#over) return;
+    // Whoever had it keeps it. Who never did is told: it may be that this connection has as many as it may.
+    if (error && this.#at && passes(error.code)) return this.#refused(error);
+    this.#resuming = false;
     if (error?.code === "unknown_position") return this.#forked();
     if (error) {
       this.#room.drop();
       return this.end(error instanceof RiserError ? error : new RiserError(error));
     }
+    this.#refusals = 0;
     this.#at = pos;
     this.#room.call(this.#handlers.start, { pos, complete, gaps, floor });
     for (const gap of gaps) this.#add({ gap: { ...gap, pos } });
@@ -624,6 +667,8 @@ export class Subscription {
       this.#add({ gap: { from, to, count, cause, pos } });
     } else if (push.ev === "event") {
       this.#event(push);
+    } else if (push.ev === "wiped") {
+      this.#add({ wiped: [push.session] });
     } else if (push.ev === "end") {
       this.#room.drop();
       this.end(new RiserError(push.error));
@@ -649,6 +694,14 @@ export class Subscription {
     this.#want = { ...this.#want, from: "live" };
     this.#add({ gap: { from: null, to: null, count: null, cause: "unknown_position", pos } });
     this.#room.ask();
+  }
+
+  /** What comes until it runs again is not ours: the server may have one of before a jump. */
+  #refused(error) {
+    this.#resuming = true;
+    this.#room.call(this.#handlers.waits, error instanceof RiserError ? error : new RiserError(error));
+    this.#room.later(this.#refusals);
+    this.#refusals += 1;
   }
 
   #message(push) {
@@ -695,6 +748,9 @@ export class Subscription {
       const joined = join(last.gap, item.gap);
       if (joined) last.gap = joined;
       return joined !== null;
+    } else if (item.wiped && last?.wiped) {
+      last.wiped.push(...item.wiped);
+      return true;
     } else if (item.event && this.#queue.length >= EVENTS_MAX) {
       const [gone] = this.#queue.splice(0, 1);
       this.#queue[0].event.missed += gone.event.missed + 1;
@@ -709,6 +765,10 @@ export class Subscription {
       const item = this.#queue.shift();
       if (item.gap) {
         this.#tookGap(item.gap, handler);
+        continue;
+      }
+      if (item.wiped) {
+        for (const session of item.wiped) this.#room.call(this.#handlers.wiped, session);
         continue;
       }
       if (item.message) this.#took(item.message);
@@ -782,6 +842,11 @@ export class Subscription {
   }
 }
 
+/** Whether what a refusal says may be otherwise later: the band of close codes says so. */
+function passes(code) {
+  return Object.entries(CLOSE_CODES).some(([close, name]) => name === code && comesBack(Number(close)));
+}
+
 /** Two gaps of one cause without anything between them are one; null where they are not. */
 function join(one, two) {
   if (one.cause !== two.cause || !one.count || !two.count) return null;
@@ -822,9 +887,10 @@ function shut(socket, code) {
 }
 
 /** A message as its consumers have it. */
-function messageOf({ channel, client, time, type, pos = null, replaces, skipped = 0, latest = false, data, data_b64 }) {
+function messageOf({ channel, client, time, type, pos = null, replaces, session, skipped = 0, latest = false, data, data_b64 }) {
   const message = { channel, client, time, type, pos, skipped, latest };
   if (replaces !== undefined) message.replaces = replaces;
+  if (session !== undefined) message.session = session;
   if (data_b64 === undefined) message.data = data;
   else message.bytes = fromBase64(data_b64);
   return message;

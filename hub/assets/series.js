@@ -23,28 +23,35 @@ export class Series {
   }
 
   /** A message of the complete subscription. */
-  add(time, value) {
+  add(time, value, session) {
     const last = this.last;
     // A publisher's clock may step back; the line may not.
     const at = last && time < last.time ? last.time : time;
-    this.points.push({ time: at, value });
+    this.points.push({ time: at, value, session });
     let done = 0;
     while (done < this.ahead.length && this.ahead[done].time <= at) done += 1;
     if (done > 0) this.ahead.splice(0, done);
   }
 
   /** A message of the conflating subscription. */
-  show(time, value) {
+  show(time, value, session) {
     const reached = this.last && time <= this.last.time;
     const known = this.ahead.length > 0 && time <= this.ahead.at(-1).time;
     if (reached || known) return;
-    this.ahead.push({ time, value });
+    this.ahead.push({ time, value, session });
     if (this.ahead.length > AHEAD_MAX) this.ahead.shift();
   }
 
   /** The subscription was told that something is gone here. */
   gap(cause, count) {
     this.gaps.push({ after: this.last?.time ?? -Infinity, cause, count });
+  }
+
+  /** A session ended: what it said is not there any more. */
+  wipe(session) {
+    const stays = (point) => point.session !== session;
+    this.points = this.points.filter(stays);
+    this.ahead = this.ahead.filter(stays);
   }
 
   /** Forgets what has left the window. */

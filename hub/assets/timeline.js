@@ -30,11 +30,16 @@ export class Timeline {
   add(message) {
     const { time, client, pos } = message;
     const { number = null, unit = "", text } = shown(message);
-    const point = { time, value: number, unit, text: text ?? null, client, pos };
+    const point = { time, value: number, unit, text: text ?? null, client, pos, session: message.session };
     this.points.splice(this.#after(time), 0, point);
     for (const gap of this.gaps) gap.before ??= time;
     this.reached = time;
     return point;
+  }
+
+  /** A session ended: what it said is not there any more. */
+  wipe(session) {
+    this.points = this.points.filter((point) => point.session !== session);
   }
 
   /** Something is gone here. */

@@ -32,8 +32,8 @@ function leave() {
   process.stdout.write("", () => process.exit(0));
 }
 
-function enter(given = {}) {
-  return connect(want.url, {
+function enter(given = {}, url = want.url) {
+  return connect(url, {
     WebSocket: Counted,
     credential: { user: want.user, password: want.password },
     backoffMaxMs: 500,
@@ -71,6 +71,26 @@ async function frayed(url, every) {
   const here = new URL(url);
   here.port = server.address().port;
   return here.href;
+}
+
+/** A cable to the server that goes on one day to hold back what comes, both ways, while both ends think that it is whole. */
+async function held(url) {
+  const { hostname, port } = new URL(url);
+  const pairs = new Set();
+  const server = createServer((near) => {
+    const pair = { near, up: dial(port, hostname), isHeld: false };
+    pairs.add(pair);
+    for (const [one, other] of [[near, pair.up], [pair.up, near]]) {
+      one.on("data", (bytes) => pair.isHeld || other.write(bytes));
+      one.on("error", () => {}).on("close", () => pair.isHeld || other.destroy());
+    }
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const here = new URL(url);
+  here.port = server.address().port;
+  const hold = () => pairs.forEach((pair) => (pair.isHeld = true));
+  const breaks = () => pairs.forEach((pair) => pair.isHeld && [pair.near, pair.up].forEach((end) => end.destroy()));
+  return { url: here.href, hold, breaks };
 }
 
 /** Publishes a stream with so many under way. */
@@ -312,6 +332,73 @@ const scenarios = {
     if (told.some(({ from, to, count: gone }) => to - from + 1 !== gone)) mark("a gap's range is not its count");
     mark(`gaps ${told.length > 0}`);
     room.close();
+    leave();
+  },
+
+  /** What a session says is replayed with its name, and taken back when it ends; after a cut there is another. */
+  async session() {
+    const cable = await held(want.url);
+    const owner = enter({}, cable.url);
+    await owner.session();
+    await owner.publish("x", 1);
+    await owner.publish("x", 2);
+    const late = enter();
+    const told = [];
+    const names = new Set();
+    const tell = (reader) => ({
+      message: ({ data, session }) => {
+        if (session !== undefined) names.add(session);
+        told.push(`${reader} ${data} ${session === undefined ? "of nobody's" : "of a session"}`);
+      },
+      wiped: (session) => told.push(`${reader} wiped ${names.has(session)}`),
+    });
+    late.subscribe("#", tell("handles"));
+    const iterates = (async () => {
+      const { message, wiped } = tell("iterates");
+      for await (const one of late.subscribe("#", { wiped })) message(one);
+    })();
+    await until(() => told.length === 4);
+    cable.hold();
+    cable.breaks();
+    await until(() => told.filter((one) => one.includes("wiped")).length === 2);
+    await late.publish("x", 3);
+    await until(() => told.filter((one) => one.includes(" 3 ")).length === 2);
+    await owner.publish("x", 4);
+    await until(() => told.filter((one) => one.includes(" 4 ")).length === 2);
+    for (const reader of ["handles", "iterates"]) mark(told.filter((one) => one.startsWith(reader)).join(", "));
+    const joins = [];
+    const later = enter();
+    later.subscribe("#", { message: ({ data, session }) => joins.push(`${data} ${session !== undefined}`) });
+    await until(() => joins.length > 0);
+    mark(`later ${joins} ${names.size}`);
+    for (const room of [late, later, owner]) room.close();
+    await iterates;
+    leave();
+  },
+
+  /** The old connection has its place still, and the new one is refused until it is gone. */
+  async halfOpen() {
+    const cable = await held(want.url);
+    const room = enter({}, cable.url);
+    const told = [];
+    room.subscribe("#", {
+      start: () => told.push("runs"),
+      message: ({ data }) => told.push(data),
+      waits: ({ code }) => told.push(code),
+      end: ({ code }) => mark(`ended ${code}`),
+    });
+    await room.publish("x", 1);
+    await until(() => told.includes(1));
+    cable.hold();
+    await until(() => told.filter((one) => one === "quota_exceeded").length > 1);
+    const other = enter();
+    await new Promise((end) => other.subscribe("#", { end })).then(({ code }) => mark(`who never ran ${code}`));
+    await other.publish("x", 2);
+    cable.breaks();
+    await until(() => told.includes(2));
+    mark(told.filter((one, at) => one !== told[at - 1]).join(", "));
+    mark(`still ${room.state}`);
+    for (const one of [room, other]) one.close();
     leave();
   },
 

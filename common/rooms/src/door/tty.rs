@@ -27,6 +27,8 @@ const SHOWN_BYTES_MAX: usize = 1024;
 /// The one subscription: all channels of the room.
 const SUBSCRIPTION: SubscriptionId = SubscriptionId(0);
 const PROMPT: &str = "> ";
+/// What a person is told who was shown something of a session. Lines do not say whose they are, so it names none.
+const WIPED: &str = "(a session ended: what it said here is shown to nobody any more)\r\n";
 
 /// See the module.
 #[derive(Debug)]
@@ -330,7 +332,12 @@ impl Tty {
                     self.out.extend(reported_at(&delivery).map(Output::Ask));
                 }
             }
-            Push::Gap { .. } | Push::Wiped { .. } | Push::Through { .. } => {}
+            Push::Wiped { .. } => {
+                if matches!(&self.phase, Phase::Lobby(lobby) if lobby.room.is_some()) {
+                    self.say(WIPED);
+                }
+            }
+            Push::Gap { .. } | Push::Through { .. } => {}
         }
     }
 

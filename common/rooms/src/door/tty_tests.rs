@@ -4,7 +4,7 @@ use super::*;
 use crate::door::script::*;
 use bytes::Bytes;
 use riser_model::{
-    History, Right, RoomKind,
+    History, Right, RoomKind, SessionId,
     door::{Errand, KeyInfo},
 };
 use riser_wire::entry::ContentType;
@@ -123,6 +123,20 @@ fn person_in_a_room_says_and_hears_what_the_room_lets_it() {
     let left = text(&mut door, "leave");
     assert_eq!(asks(&left), [&Ask::Unsubscribe { subscription: SUBSCRIPTION }, &Ask::Part]);
     assert!(lines(&text(&mut door, "say a/b x"))[0].starts_with("!! connect"));
+}
+
+#[test]
+fn person_hears_that_a_session_ended_of_which_something_was_shown() {
+    let wiped = |n| Push::Wiped {
+        subscription: SUBSCRIPTION,
+        session: SessionId { epoch: riser_model::Epoch(1), connection: riser_model::ConnectionId(n) },
+    };
+    let mut door = hall();
+    tell(&mut door, Tell::Ready);
+    assert_eq!(lines(&tell(&mut door, deliver(vec![wiped(1)]))), [WIPED]);
+    text(&mut door, "leave");
+    tell(&mut door, Tell::Ready);
+    assert!(lines(&tell(&mut door, deliver(vec![wiped(2)]))).is_empty(), "of a room that it has left");
 }
 
 #[test]

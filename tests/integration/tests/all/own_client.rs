@@ -14,7 +14,12 @@ use crate::site::{ACCOUNT, OWNER, PASSWORD, Plan, READER, SENSOR, Site};
 
 /// A scenario of `riser.mjs` in the hall of a hub.
 fn scenario(site: &Site, name: &str, user: &str, asked: Value) -> Client {
-    let url = format!("ws://{}:{}/{ACCOUNT}/hall", site.hub.place.address(), site.hub.http);
+    scenario_in(site, "hall", name, user, asked)
+}
+
+/// The same in another room.
+fn scenario_in(site: &Site, room: &str, name: &str, user: &str, asked: Value) -> Client {
+    let url = format!("ws://{}:{}/{ACCOUNT}/{room}", site.hub.place.address(), site.hub.http);
     let mut all = json!({ "scenario": name, "url": url, "user": user, "password": PASSWORD });
     all.as_object_mut().unwrap().extend(asked.as_object().unwrap().clone());
     let mut command = site.hub.place.command(find("node").expect("it is there"));
@@ -263,6 +268,32 @@ fn own_client_shows_the_present_to_a_slow_consumer_and_counts_what_it_passed_ove
     must_have(&site, &["the present is shown", "all are counted true"]);
     let ledger = site.history.ledger();
     assert!(!ledger.summary().contains("stepped back"), "{}", ledger.summary());
+}
+
+#[test]
+fn own_client_keeps_a_session_over_cuts_and_tells_when_what_one_said_is_wiped() {
+    needs!(Need::Program("curl"), Need::Node);
+    let site = hub("");
+    scenario_in(&site, "lounge", "session", OWNER, json!({})).finish(EVENTUALLY);
+    let told = |reader: &str| {
+        format!(
+            "{reader} 1 of a session, {reader} 2 of a session, {reader} wiped true, {reader} 3 of nobody's, \
+             {reader} 4 of a session"
+        )
+    };
+    must_have(&site, &[&told("handles"), &told("iterates"), "later 4 true 2"]);
+}
+
+#[test]
+fn subscription_that_is_refused_while_its_old_connection_has_its_place_comes_back() {
+    needs!(Need::Program("curl"), Need::Node);
+    let mut site = Site::laid_out(Plan::default());
+    crate::quotas::bound(&site.hub, "hall", "subscriptions = 1");
+    site.hub.start();
+    let options = json!({ "watchEveryMs": 100, "backoffMinMs": 20, "backoffMaxMs": 100 });
+    scenario(&site, "halfOpen", OWNER, json!({ "options": options })).finish(EVENTUALLY);
+    must_have(&site, &["who never ran quota_exceeded", "runs, 1, quota_exceeded, runs, 2", "still open"]);
+    assert!(!site.history.ledger().has_mark("ended quota_exceeded"));
 }
 
 #[test]

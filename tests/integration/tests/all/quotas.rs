@@ -4,7 +4,7 @@ use crate::mqtt_wire::{Mqtt, Version};
 use crate::site::{Node, OWNER, PASSWORD, Plan, READER, SENSOR, Site};
 
 /// A room of that program's file takes no more than this.
-fn bound(node: &Node, room: &str, quota: &str) {
+pub fn bound(node: &Node, room: &str, quota: &str) {
     let text = std::fs::read_to_string(&node.config).unwrap();
     let named = format!("name = \"{room}\"\n");
     assert!(text.contains(&named));
