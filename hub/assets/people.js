@@ -18,7 +18,7 @@ export class People {
   }
 
   /** As the hub answers, with its clock. */
-  update({ present, more }, now) {
+  update({ present, more, incomplete }, now) {
     const clients = new Map();
     for (const one of present) {
       const known = clients.get(one.client);
@@ -28,7 +28,8 @@ export class People {
     const all = [...clients.values()].sort(([one], [other]) => one.name.localeCompare(other.name));
     this.#list.replaceChildren(...all.map((connections) => person(connections, now)));
     const count = present.length + more;
-    this.#note.textContent = count === 0 ? "nobody" : `${all.length}${more ? " and more" : ""} with ${count} ${count === 1 ? "connection" : "connections"}`;
+    const known = count === 0 ? "nobody" : `${all.length}${more ? " and more" : ""} with ${count} ${count === 1 ? "connection" : "connections"}`;
+    this.#note.textContent = incomplete ? `${known}; the hub keeps no more of those behind edges, some may be missing` : known;
   }
 }
 

@@ -200,8 +200,11 @@ export interface Presence {
     /** The edge that the connection is at; `cut_off` while no link to it is up. */
     behind?: { edge: string | null; log: string; cut_off: boolean };
   }[];
-  /** Connections that were left out. */
+  /** Connections after these, and what to give as `after` for the next 1,000; absent where there are none. */
   more: number;
+  next?: number;
+  /** There were more behind edges than a hub keeps (16,384): some may be missing. */
+  incomplete?: true;
   /** In a room that waits for somebody: whether all of those are there, and who is not. */
   ready?: boolean;
   absent?: string[];
@@ -229,7 +232,7 @@ export interface Rates {
   last_min: { messages: number; bytes: number };
 }
 
-/** The rows and `other` add up to the room. */
+/** The rows of this page and `other` add up to the room. */
 export interface Statistics extends Rates {
   room: string;
   last: number | null;
@@ -240,8 +243,10 @@ export interface Statistics extends Rates {
   partial: boolean;
   /** Publications addressed to a client that was not there, in a room that keeps nothing for it. */
   void: number;
-  /** Channels beyond those of which rates are kept. */
+  /** What is in none of these rows: that of other pages, and the last minute of channels of which no rates are kept. */
   other: Rates | null;
+  /** After which channel the next page begins; null where there is none. */
+  next: string | null;
   channels: (Rates & { channel: string; last: number | null; subscribers: number; value?: Payload })[];
 }
 
@@ -291,10 +296,13 @@ export class Room {
    * `wss://{host}/{account}/{room}/{channel}?ticket={ticket}`.
    */
   ticket(): Promise<{ ticket: string; expires_s: number }>;
-  /** Who is in the room at the moment, behind edges too, as far as the hub has heard. */
-  presence(): Promise<Presence>;
-  /** What goes through the room, with a row for each channel that the filter names. */
-  statistics(channels?: string): Promise<Statistics>;
+  /** Who is in the room at the moment, behind edges too, as far as the hub has heard: 1,000 connections after so many. */
+  presence(page?: { after?: number }): Promise<Presence>;
+  /**
+   * What goes through the room, with a row for each channel that the filter names and that has a newest value: by name, at
+   * most 512 (`most`) of those after a channel.
+   */
+  statistics(channels?: string, page?: { after?: string; most?: number }): Promise<Statistics>;
   /** The account's quarantine, for its admins: what lies there, one entry in full, and what becomes of it. */
   quarantine(what: { list: { after?: Position; most?: number } }): Promise<{ detained: Detained[]; next: Position | null }>;
   quarantine(what: { inspect: Position }): Promise<Detained & Payload>;

@@ -178,12 +178,12 @@ export class Room {
     return this.#request({ op: "ticket" });
   }
 
-  presence() {
-    return this.#request({ op: "presence" });
+  presence({ after } = {}) {
+    return this.#request({ op: "presence", after });
   }
 
-  statistics(channels = "#") {
-    return this.#request({ op: "statistics", channels });
+  statistics(channels = "#", { after, most } = {}) {
+    return this.#request({ op: "statistics", channels, after, most });
   }
 
   quarantine(what) {

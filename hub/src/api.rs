@@ -1,5 +1,5 @@
 //! What whoever asks may see of a hub: `GET /api/status` (edges and rooms), `/api/rooms/{room}/presence`,
-//! `/api/rooms/{room}/statistics?channels={filter}`, and who clients are that had something to say in a room:
+//! `/api/rooms/{room}/statistics?channels={filter}` (a page each: what `next` says is the next one's `after`), and who clients are that had something to say in a room:
 //! `/api/rooms/{room}/names?clients={id},{id}`.
 //!
 //! Who asks passes the gates of the listener and of its account, like everybody, and sees nothing of a room whose own gate
@@ -24,7 +24,7 @@ use riser_model::{
     Audited, ClientId, ConnectionId, Deed, Principal, Right, Room, RoomName,
     door::{Code, Credential, Refusal, Secret},
     event::{GateStep, Scope, SystemEvent},
-    look::Look,
+    look::{Look, ROWS_MAX, RowsWanted},
 };
 use riser_net::{Origins, Vouched, cookie, entrance::Peer};
 use riser_shell::{Clock, proofs::Verify};
@@ -176,14 +176,23 @@ async fn presence(
     Extension(peer): Extension<Arc<Peer>>,
     Extension(connection): Extension<ConnectionId>,
     Path(room): Path<String>,
+    Query(People { after }): Query<People>,
     headers: HeaderMap,
 ) -> Response {
-    look(&api, &peer, (connection, &headers), &room, |room| Ok(Look::Presence { room })).await
+    let after = after.unwrap_or(0);
+    look(&api, &peer, (connection, &headers), &room, |room| Ok(Look::Presence { room, after })).await
+}
+
+#[derive(Deserialize)]
+struct People {
+    after: Option<u64>,
 }
 
 #[derive(Deserialize)]
 struct Rows {
     channels: Option<String>,
+    after: Option<String>,
+    most: Option<u32>,
 }
 
 async fn statistics(
@@ -199,7 +208,10 @@ async fn statistics(
         let channels = channels.parse().map_err(|_| {
             bad("channels", "a channel in which a whole level may be + and the last level may be #")
         })?;
-        Ok(Look::Statistics { room, channels })
+        let after = rows.after.as_deref().map(str::parse).transpose();
+        let after = after.map_err(|_| bad("after", "a channel, as `next` names it"))?;
+        let most = rows.most.unwrap_or(ROWS_MAX).max(1);
+        Ok(Look::Statistics(RowsWanted { room, channels, after, most }))
     })
     .await
 }

@@ -43,7 +43,7 @@
 //! | `left` | room | client, name, connection, behind, cause | readers of the room |
 //! | `ready` | room | ready, absent: those who are waited for and are not there | readers of the room |
 //! | `room_quota` | room | limit, most, again_ms: it takes no more of these, for so long where it is by time | readers of the room |
-//! | `statistics` | room | messages, bytes, per_min, subscribers, connections | readers of the room |
+//! | `statistics` | room | messages, bytes, per_s, per_min, last, subscribers, connections | readers of the room |
 //! | `started` | hub | epoch, through | everybody who is let in |
 //! | `shutdown` | hub | queued | everybody who is let in |
 //! | `log_failing` | hub | code | everybody who is let in |
@@ -71,6 +71,7 @@ use crate::{
     id::{AccountId, ClientId, ConnectionId, Epoch, LogId, RoomId, Seq},
     name::{AccountName, ChannelName, RoomName},
     position::Position,
+    time::Wall,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -106,8 +107,14 @@ pub struct Told {
     pub messages: u64,
     /// Their bodies, bytes.
     pub bytes: u64,
+    /// Publications of the last whole second.
+    #[serde(default)]
+    pub per_s: u64,
     /// Publications of the last minute.
     pub per_min: u64,
+    /// When the newest was committed, milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Wall>,
     /// Subscriptions that read the room.
     pub subscribers: u32,
     /// Connections in it.

@@ -18,14 +18,11 @@ pub enum Look {
     Presence {
         /// Which.
         room: RoomName,
+        /// Without so many of the first connections: where a page before this one ended.
+        after: u64,
     },
     /// What goes through a room.
-    Statistics {
-        /// Which.
-        room: RoomName,
-        /// Of which channels rows are wanted.
-        channels: Filter,
-    },
+    Statistics(RowsWanted),
     /// A page of a room's past, backwards.
     Past(PastWanted),
     /// Another wording of what was published in a board.
@@ -67,8 +64,12 @@ pub enum Seen {
 pub struct Presence {
     /// Connections: this instance's own first, those behind edges after them.
     pub present: Vec<Present>,
-    /// Those that were left out, for there are very many.
+    /// Those after these, for there are very many.
     pub more: u64,
+    /// After how many connections to go on, if there are more.
+    pub next: Option<u64>,
+    /// There were more behind edges than an instance keeps: some may be missing, here or in other rooms.
+    pub incomplete: bool,
     /// Who is missing of those without whom the room is not ready; none for a room that waits for nobody.
     pub absent: Option<Vec<AccountName>>,
     /// What the room is for.
@@ -79,6 +80,22 @@ pub struct Presence {
     pub gate: Vec<Vec<&'static str>>,
     /// Who stands at the gates of the account and its rooms, as far as they are the asking one's to look after.
     pub waiting: Vec<Waiting>,
+}
+
+/// The most rows of channels in one answer.
+pub const ROWS_MAX: u32 = 512;
+
+/// What is wanted of what goes through a room: a page of rows, by the names of channels.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RowsWanted {
+    /// Which room.
+    pub room: RoomName,
+    /// Of which channels.
+    pub channels: Filter,
+    /// Those after this one; from the first without one.
+    pub after: Option<ChannelName>,
+    /// At most so many, and [`ROWS_MAX`].
+    pub most: u32,
 }
 
 /// A connection at a gate.
@@ -200,9 +217,9 @@ pub struct Rates {
 /// What goes through a room at the moment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RoomTraffic {
-    /// The sum of all rows.
+    /// The sum of all rows of all pages, and of what is `other`.
     pub rates: Rates,
-    /// When the newest was committed.
+    /// When the newest was committed; of one that was there at the start, when it was published.
     pub last: Option<Wall>,
     /// Subscriptions that read the room.
     pub subscribers: u32,
@@ -210,9 +227,13 @@ pub struct RoomTraffic {
     pub connections: u32,
     /// Channels that were ever published in.
     pub channels: u32,
-    /// One row for each channel that was asked for and may be read.
+    /// One row for each channel that was asked for, may be read and has a newest value or had a publication since the
+    /// process started; by name.
     pub rows: Vec<ChannelTraffic>,
-    /// All channels that have no row of their own in the instance's memory; none for those who may not read them all.
+    /// After which channel to go on, if there are more.
+    pub next: Option<ChannelName>,
+    /// What is in none of these rows: that of other pages, and the last minute of channels beyond those of which rates are
+    /// kept. None for those who may not read them all.
     pub other: Option<Rates>,
     /// The sums leave out what may not be read, or was not asked for.
     pub partial: bool,
@@ -228,7 +249,7 @@ pub struct ChannelTraffic {
     pub channel: ChannelName,
     /// What went through it.
     pub rates: Rates,
-    /// When the newest was committed.
+    /// When the newest was committed; of one that was there at the start, when it was published.
     pub last: Option<Wall>,
     /// The body of its newest publication, where that is in memory.
     pub value: Option<Bytes>,

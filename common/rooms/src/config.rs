@@ -46,7 +46,8 @@ pub struct Config {
     pub subscriptions_max: usize,
     /// Aliases of one connection: a higher number is refused.
     pub aliases_max: usize,
-    /// Channels of one room of which rates are kept; the others share one row of its statistics.
+    /// Channels of one room of which rates are kept at a time: who was quiet for over a minute makes place. Of the others
+    /// only what went through them altogether is known, and their last minute is part of what the room has beside its rows.
     pub channels_tracked_max: usize,
     /// How often a room in which something happens tells where its traffic stands, milliseconds.
     pub traffic_every_ms: u64,

@@ -15,11 +15,12 @@ use crate::{
 use bytes::Bytes;
 use riser_model::{
     AccountId, Archived, ChannelName, ConnectionId, Epoch, History, LogId, Mark, Now, Retention,
-    Room as Declared, RoomId, RoomName, Route, RouteNumber, Seq, SessionId, SubscriptionId, Time,
+    Room as Declared, RoomId, RoomName, Route, RouteNumber, Seq, SessionId, SubscriptionId, Time, Wall,
     event::Scope,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::Bound,
     sync::Arc,
 };
 
@@ -69,10 +70,8 @@ pub(crate) struct Room {
     /// What is replayed to those who join, where the room offers that.
     pub(crate) session: Option<SessionHistory>,
     pub(crate) rates: Rates,
-    /// What went through its channels that have no rates of their own.
-    pub(crate) other: (Rates, Traffic),
-    /// How many channels have.
-    pub(crate) tracked: usize,
+    /// Its channels that have rates of their own.
+    pub(crate) tracked: VecDeque<ChannelSlot>,
     /// How many publications were counted when that was last told.
     pub(crate) told: u64,
     /// Publications that were addressed to a client that was not there, and are not kept for it.
@@ -125,7 +124,7 @@ pub(crate) struct Channel {
     /// How many routes name it under which archived entries are held.
     pub(crate) lent: u32,
     pub(crate) traffic: Traffic,
-    /// None past the bound of channels of a room that have rates.
+    /// None past the bound of channels of a room that have rates, and of one that was quiet while another wanted its place.
     pub(crate) rates: Option<Box<Rates>>,
 }
 
@@ -135,6 +134,12 @@ impl Channel {
         (self.index.len() - self.index.partition_point(|&at| at <= seq)) as u64
     }
 }
+
+/// No channel's name comes before it: none has control characters.
+const FIRST: &str = " ";
+
+/// Of so many channels is asked at once whether they need their rates no more.
+const ASKED_FOR_PLACE: usize = 8;
 
 /// The turn before the first update: those below are for what was there at the start.
 pub(crate) const TURN: u64 = 1 << 32;
@@ -285,8 +290,7 @@ impl Graph {
                 archived_since: None,
                 session: None,
                 rates: Rates::default(),
-                other: Default::default(),
-                tracked: 0,
+                tracked: VecDeque::new(),
                 told: 0,
                 void: 0,
                 taken: Taken::default(),
@@ -459,20 +463,61 @@ impl Graph {
     /// A batch is about to bring publications of a channel: its rates and its room's know what there was before.
     pub(crate) fn roll(&mut self, slot: ChannelSlot, tracked_max: usize, now: Time) {
         let channel = self.channel(slot);
-        let (room, is_new) = (channel.room, channel.rates.is_none() && channel.traffic.messages == 0);
+        let (room, has_none) = (channel.room, channel.rates.is_none());
+        let tracks = has_none && self.has_place_for_rates(room, tracked_max, now);
         let room = self.room_mut(room);
         room.rates.roll(&room.traffic, now);
-        let tracks = is_new && room.tracked < tracked_max;
-        room.tracked += usize::from(tracks);
-        let (other, counted) = &mut room.other;
-        other.roll(counted, now);
+        if tracks {
+            room.tracked.push_back(slot);
+        }
         let channel = self.channel_mut(slot);
         if tracks {
-            channel.rates = Some(Box::default());
+            channel.rates = Some(Box::new(Rates::since(&channel.traffic, now)));
         }
         if let Some(rates) = &mut channel.rates {
             rates.roll(&channel.traffic, now);
         }
+    }
+
+    /// Whether one more channel of a room may have rates. One that was quiet for as long as they reach back gives up its
+    /// own: they would say nothing.
+    fn has_place_for_rates(&mut self, room: RoomSlot, tracked_max: usize, now: Time) -> bool {
+        if self.room(room).tracked.len() < tracked_max {
+            return true;
+        }
+        for _ in 0..ASKED_FOR_PLACE {
+            let Some(first) = self.room_mut(room).tracked.pop_front() else { return false };
+            let rates = &mut self.channel_mut(first).rates;
+            if rates.take_if(|rates| rates.is_quiet(now)).is_some() {
+                return true;
+            }
+            self.room_mut(room).tracked.push_back(first);
+        }
+        false
+    }
+
+    /// The channels of a room that have routes, by name, those after one.
+    pub(crate) fn by_name(
+        &self,
+        room: RoomSlot,
+        after: Option<&ChannelName>,
+    ) -> impl Iterator<Item = &Channel> {
+        let from = match after {
+            Some(name) => Bound::Excluded((room, name.clone())),
+            None => Bound::Included((room, FIRST.parse().expect("a blank is a channel"))),
+        };
+        let all = self.by_channel.range((from, Bound::Unbounded));
+        let own = all.take_while(move |((of, _), _)| *of == room).map(|(_, slot)| self.channel(*slot));
+        own.filter(|channel| channel.place.is_some())
+    }
+
+    /// What was there at the start was published then.
+    pub(crate) fn learn_last(&mut self, slot: ChannelSlot, wall: Wall) {
+        let channel = self.channel_mut(slot);
+        channel.traffic.last = channel.traffic.last.max(Some(wall));
+        let room = channel.room;
+        let traffic = &mut self.room_mut(room).traffic;
+        traffic.last = traffic.last.max(Some(wall));
     }
 
     /// Notes one publication.
@@ -482,11 +527,8 @@ impl Graph {
         channel.index.push_back(seq);
         channel.total += 1;
         channel.traffic.add(bytes, wall);
-        let (room, has_rates) = (channel.room, channel.rates.is_some());
+        let room = channel.room;
         let room = self.room_mut(room);
-        if !has_rates {
-            room.other.1.add(bytes, wall);
-        }
         room.index.push_back((seq, slot));
         room.traffic.add(bytes, wall);
         if let Some(depth) = &mut room.depth {

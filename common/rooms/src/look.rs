@@ -6,6 +6,7 @@
 use crate::{
     bus::Bus,
     graph::{Channel, ChannelSlot, Room, RoomSlot, Value},
+    statistics::Traffic,
     topics,
 };
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use riser_model::{
     AccountName, Filter, History, Principal, Right, RoomId, RoomKind, RoomName, Seq, Time,
     door::{Code, Refusal},
     event::{Scope, SystemEvent, Told},
-    look::{ChannelTraffic, Present, Rates, RoomTraffic},
+    look::{ChannelTraffic, Present, ROWS_MAX, Rates, RoomTraffic, RowsWanted},
 };
 use riser_wire::membership;
 
@@ -74,23 +75,26 @@ impl Bus {
         })
     }
 
-    /// What goes through a room, with rows for the channels that the filter meets and the principal may read.
+    /// What goes through a room, with a page of rows for the channels that the filter meets, that the principal may read
+    /// and that have or had anything.
     pub fn traffic(
         &self,
         principal: &Principal,
-        room: &RoomName,
-        channels: &Filter,
+        wanted: &RowsWanted,
         now: Time,
     ) -> Result<RoomTraffic, Refusal> {
+        let RowsWanted { room, channels, after, most } = wanted;
         let slot = self.readable_slot(principal, room)?;
         let room = self.graph.room(slot);
-        let row = |slot: &ChannelSlot| {
-            let channel = self.graph.channel(*slot);
-            let shown = channels.matches(&channel.name)
-                && topics::readable(&self.graph, principal, channel.room, &channel.name);
-            if shown { self.row(channel, now) } else { None }
+        let shown = |channel: &&Channel| {
+            channels.matches(&channel.name)
+                && (channel.traffic.messages > 0 || newest(channel, room).is_some())
+                && topics::readable(&self.graph, principal, channel.room, &channel.name)
         };
-        let rows: Vec<ChannelTraffic> = room.channels.iter().filter_map(row).collect();
+        let mut rest = self.graph.by_name(slot, after.as_ref()).filter(shown);
+        let rows: Vec<ChannelTraffic> =
+            rest.by_ref().take((*most).min(ROWS_MAX) as usize).map(|one| self.row(one, room, now)).collect();
+        let next = rest.next().and(rows.last()).map(|row| row.channel.clone());
         // What is addressed to others is not shown, if there is any.
         let is_kept_back = |slot: &ChannelSlot| {
             let channel = self.graph.channel(*slot);
@@ -100,24 +104,17 @@ impl Bus {
         let partial = *channels != Filter::all()
             || !principal.grants.whole(Right::Subscribe, room.id)
             || room.channels.iter().any(is_kept_back);
-        let (rates, other) = if partial {
-            (sum(rows.iter().map(|row| row.rates)), None)
+        let all = || self.graph.by_name(slot, None).filter(shown);
+        let (rates, other, last, channels) = if partial {
+            let last = all().filter_map(|one| one.traffic.last).max();
+            (sum(all().map(|one| lately(one, now))), None, last, count(all().count()))
         } else {
-            let (other, counted) = &room.other;
-            (room.rates.at(&room.traffic, now), Some(other.at(counted, now)))
+            let whole = room.rates.at(&room.traffic, now);
+            let other = less(whole, sum(rows.iter().map(|row| row.rates)));
+            (whole, Some(other), room.traffic.last, self.published(room))
         };
-        let newest = rows.iter().filter_map(|row| row.last).max();
-        Ok(RoomTraffic {
-            rates,
-            last: if partial { newest } else { room.traffic.last },
-            subscribers: room.subscribers,
-            connections: room.members,
-            channels: if partial { count(rows.len()) } else { self.published(room) },
-            rows,
-            other,
-            partial,
-            void: room.void,
-        })
+        let (subscribers, connections, void) = (room.subscribers, room.members, room.void);
+        Ok(RoomTraffic { rates, last, subscribers, connections, channels, rows, next, other, partial, void })
     }
 
     /// Channels that were ever published in: that of those who come and go is not one.
@@ -129,20 +126,18 @@ impl Bus {
         count(room.channels.iter().filter(is_one).count())
     }
 
-    fn row(&self, channel: &Channel, now: Time) -> Option<ChannelTraffic> {
-        let rates = channel.rates.as_ref()?.at(&channel.traffic, now);
-        let (last, subscribers) = (channel.traffic.last, channel.subscribers);
-        Some(ChannelTraffic {
+    fn row(&self, channel: &Channel, room: &Room, now: Time) -> ChannelTraffic {
+        ChannelTraffic {
             channel: channel.name.clone(),
-            rates,
-            last,
-            value: self.value(channel),
-            subscribers,
-        })
+            rates: lately(channel, now),
+            last: channel.traffic.last,
+            value: self.value(channel, room),
+            subscribers: channel.subscribers,
+        }
     }
 
-    fn value(&self, channel: &Channel) -> Option<Bytes> {
-        match channel.value? {
+    fn value(&self, channel: &Channel, room: &Room) -> Option<Bytes> {
+        match newest(channel, room)? {
             Value::Log(seq) => self.tail.get(seq).map(|found| found.body).or_else(|| self.copies.body(seq)),
             Value::Latest(log) => Some(channel.presents.get(&log)?.body.clone()),
         }
@@ -160,9 +155,10 @@ impl Bus {
             room.speaks.is_none() && room.traffic.messages != room.told && heard
         };
         let told = |room: &Room| {
-            let Rates { messages, bytes, minute, .. } = room.rates.at(&room.traffic, now);
+            let Rates { messages, bytes, second, minute } = room.rates.at(&room.traffic, now);
+            let (per_s, per_min, last) = (second.0, minute.0, room.traffic.last);
             let (subscribers, connections) = (room.subscribers, room.members);
-            (room.id, Told { messages, bytes, per_min: minute.0, subscribers, connections })
+            (room.id, Told { messages, bytes, per_s, per_min, last, subscribers, connections })
         };
         let rooms: Vec<(RoomId, Told)> = self.graph.rooms().iter().filter(moved).map(told).collect();
         for (id, told) in rooms {
@@ -174,9 +170,29 @@ impl Bus {
     }
 }
 
+/// What a channel shows, if its room has not let go of it.
+fn newest(channel: &Channel, room: &Room) -> Option<Value> {
+    channel.value.filter(|value| !matches!(value, Value::Log(seq) if *seq <= room.floor))
+}
+
+/// What went through a channel. Past the bound of those that have rates nothing is known of the last minute.
+fn lately(channel: &Channel, now: Time) -> Rates {
+    let Traffic { messages, bytes, .. } = channel.traffic;
+    let unknown = || Rates { messages, bytes, ..Rates::default() };
+    channel.rates.as_ref().map_or_else(unknown, |rates| rates.at(&channel.traffic, now))
+}
+
 fn count(channels: usize) -> u32 {
     // `routes_max` keeps them far below u32.
     u32::try_from(channels).unwrap_or(u32::MAX)
+}
+
+fn less(whole: Rates, part: Rates) -> Rates {
+    let pair = |(messages, bytes): (u64, u64), (fewer, smaller): (u64, u64)| {
+        (messages.saturating_sub(fewer), bytes.saturating_sub(smaller))
+    };
+    let (messages, bytes) = pair((whole.messages, whole.bytes), (part.messages, part.bytes));
+    Rates { messages, bytes, second: pair(whole.second, part.second), minute: pair(whole.minute, part.minute) }
 }
 
 fn sum(rows: impl Iterator<Item = Rates>) -> Rates {

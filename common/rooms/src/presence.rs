@@ -193,6 +193,11 @@ impl Presences {
         all
     }
 
+    /// How many came that were not kept for want of room.
+    pub fn beyond(&self) -> u64 {
+        self.beyond
+    }
+
     /// Whether a client is in a room behind any edge.
     pub fn has(&self, room: RoomId, client: ClientId) -> bool {
         let mut all = self.edges.values().flat_map(|edge| edge.in_room(room));

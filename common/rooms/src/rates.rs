@@ -37,6 +37,16 @@ fn count(traffic: &Traffic) -> Count {
 }
 
 impl Rates {
+    /// Of something of which so much was counted before.
+    pub(crate) fn since(traffic: &Traffic, now: Time) -> Self {
+        Self { second: second(now), began_with: count(traffic), ..Self::default() }
+    }
+
+    /// Whether nothing came for as long as they reach back.
+    pub(crate) fn is_quiet(&self, now: Time) -> bool {
+        self.spans.back().is_none_or(|(last, _)| last + SPANS < second(now) / SPAN_S)
+    }
+
     /// More is about to be counted than there is up to now.
     pub(crate) fn roll(&mut self, traffic: &Traffic, now: Time) {
         let (second, so_far) = (second(now), count(traffic));

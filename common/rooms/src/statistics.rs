@@ -11,7 +11,7 @@ pub struct Traffic {
     pub messages: u64,
     /// Their bodies, bytes.
     pub bytes: u64,
-    /// When the newest was committed.
+    /// When the newest was committed; of one that was there at the start, when it was published.
     pub last: Option<Wall>,
 }
 

@@ -11,7 +11,7 @@ use crate::{
     replay::{Held, Item},
     subscribe::How,
 };
-use riser_model::{ConnectionId, Read, Selected, Seq, SubscriptionId, door::Want};
+use riser_model::{ConnectionId, Read, Selected, Seq, SubscriptionId, Wall, door::Want};
 use std::collections::{BTreeMap, VecDeque};
 
 /// A subscription that waits for the newest values.
@@ -29,7 +29,7 @@ pub(crate) struct Warm {
     ticket: Option<u64>,
     next: Seq,
     end: Seq,
-    newest: BTreeMap<ChannelSlot, Seq>,
+    newest: BTreeMap<ChannelSlot, (Seq, Wall)>,
     pub(crate) deferred: VecDeque<Deferred>,
     /// The newest values of all channels are known if they are from here on.
     pub(crate) known: Seq,
@@ -91,10 +91,10 @@ impl Bus {
                 Item::Skip(_, to) => to,
                 Item::Entry(seq, ChannelSlot::NONE) => seq,
                 Item::Entry(seq, slot) => {
-                    if let Some(before) = self.warm.newest.insert(slot, seq) {
-                        self.copies.remove(before);
-                    }
                     if let Some(found) = held.get(seq) {
+                        if let Some((before, _)) = self.warm.newest.insert(slot, (seq, found.wall)) {
+                            self.copies.remove(before);
+                        }
                         self.copies.keep(seq, found, self.config.copies_bytes_max);
                     }
                     seq
@@ -106,10 +106,12 @@ impl Bus {
 
     /// Channels that were not published in since show what was found, in its order, before all that is newer.
     fn show_learned(&mut self) {
-        let mut learned: Vec<(Seq, ChannelSlot)> =
-            std::mem::take(&mut self.warm.newest).into_iter().map(|(slot, seq)| (seq, slot)).collect();
+        let newest = std::mem::take(&mut self.warm.newest);
+        let mut learned: Vec<(Seq, ChannelSlot, Wall)> =
+            newest.into_iter().map(|(slot, (seq, wall))| (seq, slot, wall)).collect();
         learned.sort_unstable();
-        for (turn, (seq, slot)) in learned.into_iter().enumerate() {
+        for (turn, (seq, slot, wall)) in learned.into_iter().enumerate() {
+            self.graph.learn_last(slot, wall);
             if self.graph.channel(slot).value.is_none() {
                 self.graph.show_at(slot, Value::Log(seq), turn as u64 + 1);
             } else {

@@ -125,17 +125,17 @@ impl Instance {
                         let result = self.devices(&directory, &principal, &room);
                         self.tell(id, Tell::Seen { id: look, result });
                     }
-                    Look::Presence { room } => {
+                    Look::Presence { room, after } => {
                         let directory = Arc::clone(&connection.policy.directory);
                         let own = connection.standing.principal.clone().unwrap_or_else(|| principal.clone());
                         let of = self.bus.readable_room(&principal, &room);
-                        let mut result = self.look(&principal, &Look::Presence { room }, now);
+                        let mut result = self.look(&principal, &Look::Presence { room, after }, now);
                         if let (Ok(Seen::Presence(seen)), Ok(room)) = (&mut result, of) {
                             self.see_gate(&directory, &own, room, seen);
                         }
                         self.tell(id, Tell::Seen { id: look, result });
                     }
-                    at @ Look::Statistics { .. } => {
+                    at @ Look::Statistics(_) => {
                         let result = self.look(&principal, &at, now);
                         self.tell(id, Tell::Seen { id: look, result });
                     }

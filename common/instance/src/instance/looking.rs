@@ -27,19 +27,22 @@ impl Instance {
     /// What somebody may see of what is looked at. What takes a while (the quarantine) is answered only to connections.
     pub fn look(&self, principal: &Principal, look: &Look, now: Now) -> Result<Seen, Refusal> {
         match look {
-            Look::Presence { room } => {
+            Look::Presence { room, after } => {
                 let id = self.bus.readable_room(principal, room)?;
                 let behind = self.presences.present(id, |log| self.behind(log));
-                let all: Vec<Present> = self.bus.present(id).chain(behind).collect();
-                let more = all.len().saturating_sub(PRESENT_MAX) as u64;
-                let present = all.into_iter().take(PRESENT_MAX).collect();
+                let skipped = usize::try_from(*after).unwrap_or(usize::MAX);
+                let mut rest = self.bus.present(id).chain(behind).skip(skipped);
+                let present: Vec<Present> = rest.by_ref().take(PRESENT_MAX).collect();
+                let more = rest.count() as u64;
+                let next = (more > 0).then(|| after.saturating_add(present.len() as u64));
+                let incomplete = self.presences.beyond() > 0;
                 let (absent, kind) = (self.absent(id), self.bus.kind_of(id).unwrap_or_default());
                 let administers = principal.grants.whole(Right::Admin, id);
-                let seen = Presence { present, more, absent, kind, administers, ..Presence::default() };
-                Ok(Seen::Presence(seen))
+                let of = Presence { absent, kind, administers, ..Presence::default() };
+                Ok(Seen::Presence(Presence { present, more, next, incomplete, ..of }))
             }
-            Look::Statistics { room, channels } => {
-                let traffic = self.bus.traffic(principal, room, channels, now.time)?;
+            Look::Statistics(wanted) => {
+                let traffic = self.bus.traffic(principal, wanted, now.time)?;
                 Ok(Seen::Statistics(Box::new(traffic)))
             }
             Look::Quarantine(_) | Look::Past(_) | Look::Edit(_) | Look::Devices { .. } => {
@@ -50,6 +53,11 @@ impl Instance {
                 ))
             }
         }
+    }
+
+    /// How many connections behind edges are not kept for want of room, of those that came.
+    pub fn beyond(&self) -> u64 {
+        self.presences.beyond()
     }
 
     /// What somebody sees of a room's gate who looks after it, and who stands at the gates of what is its to look after.

@@ -8,7 +8,7 @@ use riser_model::{
 };
 
 fn absent(world: &mut World, connection: ConnectionId) -> Option<Vec<String>> {
-    let look = Look::Presence { room: "cellar".parse().unwrap() };
+    let look = Look::Presence { room: "cellar".parse().unwrap(), after: 0 };
     world.ask(connection, Ask::Look { id: 7, look: Box::new(look) });
     let seen = world.told(connection).into_iter().find_map(|tell| match tell {
         Tell::Seen { id: 7, result } => Some(result.unwrap()),

@@ -7,7 +7,7 @@ use super::refusal;
 use riser_model::{
     RoomName,
     door::{Ask, Code, Refusal},
-    look::{Edit, Look, PastWanted},
+    look::{Edit, Look, PastWanted, RowsWanted},
 };
 use riser_wire::client::Looking;
 use std::collections::{BTreeMap, VecDeque};
@@ -46,8 +46,10 @@ impl Looks {
         self.waiting.insert(id, request);
         let room = room.clone();
         let look = match looking {
-            Looking::Presence => Look::Presence { room },
-            Looking::Statistics(channels) => Look::Statistics { room, channels },
+            Looking::Presence { after } => Look::Presence { room, after },
+            Looking::Statistics { channels, after, most } => {
+                Look::Statistics(RowsWanted { room, channels, after, most })
+            }
             Looking::Quarantine(care) => Look::Quarantine(care),
             Looking::Past { channels, before, most } => {
                 Look::Past(PastWanted { room, channels, before, most })

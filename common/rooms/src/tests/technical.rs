@@ -6,7 +6,7 @@ use riser_model::{
     Cause, ConnectionId, Epoch, Gap, Right, Seq, Wall,
     door::{Ask, Code, Flow, From, Push, Technical, Want},
     event::{Destination, Scope, SystemEvent},
-    look::Behind,
+    look::{Behind, ChannelTraffic, Rates, RowsWanted},
     principal::Rule,
 };
 use riser_wire::entry::{Body, Frame, Kind, Origin};
@@ -355,16 +355,17 @@ fn channels_add_up_to_their_room_also_beyond_those_that_are_tracked() {
         world.publish(1, &[(&format!("a/c{}", n % 8), &"x".repeat(n))]);
     }
     let see = |world: &World, rules: Vec<Rule>, filter: &str| {
-        let (room, filter) = ("a".parse().unwrap(), filter.parse().unwrap());
-        world.bus.traffic(&principal(1, rules), &room, &filter, world.now.time).unwrap()
+        world.bus.traffic(&principal(1, rules), &rows(filter, None, 100), world.now.time).unwrap()
     };
     let all = vec![rule(None, "#", Right::Subscribe, false)];
     let seen = see(&world, all.clone(), "#");
     let other = seen.other.unwrap();
-    let sum = |of: fn(&riser_model::look::Rates) -> u64| {
+    let sum = |of: fn(&Rates) -> u64| {
         seen.rows.iter().map(|row| of(&row.rates)).sum::<u64>() + of(&other)
     };
-    assert_eq!((seen.rows.len(), seen.channels), (3, 8));
+    assert_eq!((seen.rows.len(), seen.channels), (8, 8));
+    let lately = seen.rows.iter().filter(|row| row.rates.minute.0 > 0).count();
+    assert_eq!((lately, other.messages, other.minute.0), (3, 0, 25));
     assert_eq!((seen.rates.messages, sum(|r| r.messages)), (40, 40));
     assert_eq!((seen.rates.bytes, seen.rates.minute.1), (sum(|r| r.bytes), sum(|r| r.minute.1)));
     assert_eq!(payload(seen.rows[0].value.as_ref().unwrap()), "x".repeat(32));
@@ -372,6 +373,87 @@ fn channels_add_up_to_their_room_also_beyond_those_that_are_tracked() {
     let some = vec![rule(None, "#", Right::Subscribe, false), rule(None, "c1", Right::Subscribe, true)];
     let seen = see(&world, some, "#");
     assert!(seen.partial && seen.other.is_none() && seen.rows.iter().all(|row| row.channel.as_str() != "c1"));
-    assert_eq!(seen.rates.messages, 10);
+    assert_eq!((seen.rates.messages, seen.rows.len()), (35, 7));
     assert_eq!(see(&world, all, "c2").rates.messages, 5);
+}
+
+fn rows(filter: &str, after: Option<&str>, most: u32) -> RowsWanted {
+    let after = after.map(|name| name.parse().unwrap());
+    RowsWanted { room: "a".parse().unwrap(), channels: filter.parse().unwrap(), after, most }
+}
+
+#[test]
+fn channels_that_have_a_value_have_a_row_after_a_restart_too_page_by_page() {
+    let mut world = World::new(Config::default());
+    world.open(1);
+    for n in 0..5 {
+        world.publish_at(1, &format!("a/c{n}"), &n.to_string(), Wall(1000 + n));
+    }
+    world.restart(Epoch(2));
+    let all = principal(1, vec![rule(None, "#", Right::Subscribe, false)]);
+    let see = |after: Option<&str>| world.bus.traffic(&all, &rows("#", after, 2), world.now.time).unwrap();
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let page = see(after.as_deref());
+        let shown = |row: &ChannelTraffic| {
+            assert_eq!(row.rates, Rates::default());
+            (row.channel.to_string(), row.last, payload(row.value.as_ref().unwrap()))
+        };
+        seen.push(page.rows.iter().map(shown).collect::<Vec<_>>());
+        assert_eq!((page.last, page.channels), (Some(Wall(1004)), 5));
+        let Some(next) = page.next else { break };
+        after = Some(next.to_string());
+    }
+    let row = |n: i64| (format!("c{n}"), Some(Wall(1000 + n)), n.to_string());
+    assert_eq!(seen, [vec![row(0), row(1)], vec![row(2), row(3)], vec![row(4)]]);
+}
+
+#[test]
+fn a_channel_has_rates_as_soon_as_another_was_quiet_for_more_than_a_minute() {
+    let mut world = World::new(Config { channels_tracked_max: 2, ..Config::default() });
+    world.open(1);
+    let all = principal(1, vec![rule(None, "#", Right::Subscribe, false)]);
+    let lately = |world: &World| {
+        let seen = world.bus.traffic(&all, &rows("#", None, 10), world.now.time).unwrap();
+        let rows: Vec<_> = seen.rows.iter().map(|row| (row.rates.messages, row.rates.minute.0)).collect();
+        (rows, seen.other.unwrap().minute.0)
+    };
+    for topic in ["a/c0", "a/c1", "a/c2"] {
+        world.publish(1, &[(topic, "x")]);
+    }
+    assert_eq!(lately(&world), (vec![(1, 1), (1, 1), (1, 0)], 1));
+    world.now.time = world.now.time.plus(Duration::from_secs(70));
+    for _ in 0..2 {
+        world.publish(1, &[("a/c1", "x"), ("a/c2", "y")]);
+    }
+    assert_eq!(lately(&world), (vec![(1, 0), (3, 2), (3, 2)], 0));
+    world.publish(1, &[("a/c0", "x")]);
+    assert_eq!(lately(&world), (vec![(2, 0), (3, 2), (3, 2)], 1), "who is not quiet keeps its place");
+}
+
+#[test]
+fn what_a_rooms_traffic_event_says_has_the_last_second_and_the_time_of_the_newest() {
+    let config = Config { traffic_every_ms: 1000, ..Config::default() };
+    let mut world = World::speaking(config);
+    world.open(1);
+    world.open(2);
+    world.subscribe(2, 1, of_room("a"), From::Live, Flow::Credit);
+    for ms in [5000, 1000] {
+        for _ in 0..3 {
+            world.publish(1, &[("a/x", "1")]);
+        }
+        world.now.time = world.now.time.plus(Duration::from_millis(ms));
+        world.now.wall = Wall(77_000 + ms as i64);
+    }
+    world.publish(1, &[("a/x", "2")]);
+    settle(&mut world);
+    let told: Vec<String> = world
+        .all(2)
+        .iter()
+        .filter_map(delivery)
+        .filter(|one| one.content.route.channel.as_str() == "statistics")
+        .map(|one| payload(&one.content.body))
+        .collect();
+    let last = told.last().unwrap();
+    assert!(last.contains("\"per_s\":3") && last.contains("\"last\":78000"), "{told:?}");
 }

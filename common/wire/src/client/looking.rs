@@ -4,7 +4,7 @@
 //! -> {"op":"presence","id":3}
 //! <- {"re":3,"ok":{"room":"hall","present":[{"client":"...","name":"ann","connection":7,"since":0}],"more":0}}
 //! -> {"op":"statistics","id":4,"channels":"boiler/#"}
-//! <- {"re":4,"ok":{"room":"hall","messages":9,"bytes":90,"last_s":{...},"last_min":{...},"channels":[...]}}
+//! <- {"re":4,"ok":{"room":"hall","messages":9,"bytes":90,"last_s":{...},"last_min":{...},"channels":[...],"next":null}}
 //! -> {"op":"quarantine","id":5,"list":{"most":10}}
 //! <- {"re":5,"ok":{"detained":[{"pos":"...","code":"denied","room":"hall","channel":"a/b",...}],"next":null}}
 //! -> {"op":"quarantine","id":6,"release":"<pos>","reason":"granted since"}
@@ -16,6 +16,14 @@
 //! -> {"op":"devices","id":9}
 //! <- {"re":9,"ok":{"devices":[{"client":"...","name":"pump","connections":1}]}}
 //! ```
+//!
+//! **Who is in a room** comes in pages of 1,000 connections: `more` are after these, and `next` is what to give as `after` for
+//! the following page. `incomplete` says that there were more behind edges than an instance keeps (16,384 in all rooms).
+//!
+//! **Statistics** have a row for each channel that may be read and has a newest value or had a publication since the process
+//! started, by name, at most 512 (`most`) of those after the channel `after`; `next` names the last of a page that more come
+//! after. `other` is what the room has beside these rows, and rates are kept of 512 channels of a room that were not quiet
+//! for the last minute. The time of a value that is older than the process is that of its entry.
 //!
 //! **A page of the past** is what a room with history `log` has of channels before a position, or the newest without one:
 //! at most 200 publications and about 1 MiB, the oldest first, those that the reader may read and no others. `next` is
@@ -38,10 +46,10 @@ use crate::entry::{Body, Publication};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use riser_model::{
-    Filter, Position, RoomKind, RoomName,
+    ChannelName, Filter, Position, RoomKind, RoomName,
     door::{Code, Refusal},
     look::{
-        Care, ChannelTraffic, Detained, Device, Past, PastEntry, Present, Quarantine, Rates, RoomTraffic,
+        Care, ChannelTraffic, Detained, Device, Past, PastEntry, Present, Quarantine, ROWS_MAX, Rates, RoomTraffic,
         Seen, Waiting,
     },
 };
@@ -59,9 +67,19 @@ const VALUE_BYTES_MAX: usize = 256;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Looking {
     /// Who is in the room.
-    Presence,
+    Presence {
+        /// Without so many of the first connections.
+        after: u64,
+    },
     /// What goes through it.
-    Statistics(Filter),
+    Statistics {
+        /// Of which channels rows are wanted.
+        channels: Filter,
+        /// Those after this one.
+        after: Option<ChannelName>,
+        /// At most so many.
+        most: u32,
+    },
     /// What lies in the account's quarantine.
     Quarantine(Care),
     /// The newest of these channels before a position.
@@ -92,7 +110,9 @@ pub(super) fn read(object: &mut Object<'_>, op: &str) -> Result<Looking, Refusal
         "statistics" => {
             let want = "a channel in which a whole level may be + and the last level may be #";
             let channels = parsed::<Filter>(object, "channels", want)?.unwrap_or_else(Filter::all);
-            Ok(Looking::Statistics(channels))
+            let after = parsed::<ChannelName>(object, "after", "a channel, as `next` names it")?;
+            let most = object.optional("most", "a number from 1 to 512")?.unwrap_or(ROWS_MAX);
+            Ok(Looking::Statistics { channels, after, most: most.clamp(1, ROWS_MAX) })
         }
         "quarantine" => read_care(object).map(Looking::Quarantine),
         "past" => {
@@ -110,7 +130,10 @@ pub(super) fn read(object: &mut Object<'_>, op: &str) -> Result<Looking, Refusal
             Ok(Looking::Edit { entry, content_type: content_type.into_owned(), payload })
         }
         "devices" => Ok(Looking::Devices),
-        _ => Ok(Looking::Presence),
+        _ => {
+            let after = object.optional("after", "how many connections there were before, as `next` says")?;
+            Ok(Looking::Presence { after: after.unwrap_or(0) })
+        }
     }
 }
 
@@ -164,6 +187,12 @@ pub fn seen(room: &RoomName, seen: &Seen) -> Value {
                 if let Some(absent) = &presence.absent {
                     fields.insert("ready".into(), absent.is_empty().into());
                     fields.insert("absent".into(), json!(absent));
+                }
+                if let Some(next) = presence.next {
+                    fields.insert("next".into(), next.into());
+                }
+                if presence.incomplete {
+                    fields.insert("incomplete".into(), true.into());
                 }
                 if presence.kind != RoomKind::default() {
                     fields.insert("kind".into(), presence.kind.name().into());
@@ -256,6 +285,7 @@ fn statistics(room: &RoomName, traffic: &RoomTraffic) -> Value {
         ("void", json!(traffic.void)),
         ("other", json!(traffic.other.as_ref().map(rates))),
         ("channels", json!(channels)),
+        ("next", json!(traffic.next)),
     ] {
         shown.insert(name.to_owned(), value);
     }
@@ -334,10 +364,15 @@ mod tests {
 
     #[test]
     fn looks_are_read_and_what_is_wrong_with_them_is_told() {
-        assert_eq!(looked(r#"{"op":"presence","id":1}"#), Ok(Looking::Presence));
-        assert_eq!(looked(r#"{"op":"statistics","id":1}"#), Ok(Looking::Statistics(Filter::all())));
-        let some = looked(r#"{"op":"statistics","id":1,"channels":"a/+"}"#);
-        assert_eq!(some, Ok(Looking::Statistics("a/+".parse().unwrap())));
+        let rows = |channels: &str, after: Option<&str>, most| {
+            let after = after.map(|name| name.parse().unwrap());
+            Ok(Looking::Statistics { channels: channels.parse().unwrap(), after, most })
+        };
+        assert_eq!(looked(r#"{"op":"presence","id":1}"#), Ok(Looking::Presence { after: 0 }));
+        assert_eq!(looked(r#"{"op":"presence","id":1,"after":1000}"#), Ok(Looking::Presence { after: 1000 }));
+        assert_eq!(looked(r#"{"op":"statistics","id":1}"#), rows("#", None, 512));
+        let some = looked(r#"{"op":"statistics","id":1,"channels":"a/+","after":"a/b","most":9999}"#);
+        assert_eq!(some, rows("a/+", Some("a/b"), 512));
         let quarantine = |more: &str| looked(&format!(r#"{{"op":"quarantine","id":1{more}}}"#));
         let list = |after, most| Ok(Looking::Quarantine(Care::List { after, most }));
         assert_eq!(quarantine(r#","list":{}"#), list(None, 200));
