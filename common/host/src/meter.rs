@@ -90,6 +90,8 @@ pub struct InstanceLook {
     pub outcomes: (usize, u64),
     /// What they took from groups and had not finished when they ended.
     pub unfinished: u64,
+    /// Connections behind edges that are not kept for want of room, of those that came since the log was begun.
+    pub beyond: u64,
 }
 
 impl InstanceLook {
@@ -97,7 +99,8 @@ impl InstanceLook {
     pub fn at(instance: &Instance) -> Self {
         let (unreadable, unfinished) = (instance.unreadable(), instance.unfinished());
         let (statistics, outcomes) = (instance.bus().statistics(), instance.outcomes());
-        Self { statistics, sessions: instance.sessions(), unreadable, unfinished, outcomes }
+        let (sessions, beyond) = (instance.sessions(), instance.beyond());
+        Self { statistics, sessions, unreadable, unfinished, outcomes, beyond }
     }
 }
 
@@ -130,6 +133,7 @@ impl InstanceMeter {
             level.set(now as u64);
         }
         metrics.outcomes_forgotten.set(look.outcomes.1);
+        metrics.presence_beyond.set(look.beyond);
         let Counters {
             refused,
             failed,
@@ -214,7 +218,7 @@ mod tests {
             counters,
         };
         let (unreadable, unfinished, outcomes) = (29, 30, (16, 17));
-        let look = InstanceLook { statistics, sessions: 28, unreadable, unfinished, outcomes };
+        let look = InstanceLook { statistics, sessions: 28, unreadable, unfinished, outcomes, beyond: 32 };
         meter.read(&metrics, &look);
         meter.read(&metrics, &look);
         let text = metrics.encode();
@@ -245,6 +249,7 @@ mod tests {
             "publications_void_total 15",
             "outcomes_pending 16",
             "outcomes_forgotten 17",
+            "presence_beyond 32",
             "group_deliveries_unfinished_total 30",
         ] {
             assert!(text.lines().any(|of| of.strip_prefix("riser_") == Some(line)), "{line} in\n{text}");

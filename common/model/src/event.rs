@@ -326,7 +326,7 @@ pub enum SystemEvent {
     Quarantined {
         /// The edge it came from, or the client that published it here.
         edge: ClientId,
-        /// Its position there.
+        /// Its position in the edge's log, or in this instance's own where a client published it here.
         seq: Seq,
         /// Why: an error code.
         code: String,

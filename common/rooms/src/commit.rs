@@ -107,12 +107,15 @@ impl Bus {
                 mut refused,
                 resent,
                 owned,
+                unplaced,
                 bytes,
                 charged,
                 last,
             } => {
                 if result.is_err() {
                     self.graph.refund(charged);
+                } else {
+                    self.tell_unplaced(unplaced);
                 }
                 self.own(connection, owned, result.is_ok());
                 if !resent.is_empty() {

@@ -22,12 +22,21 @@ pub(crate) enum Alias {
     Way(Way),
     /// The same of a device that no refusal reaches.
     Device(Way),
-    /// A device that no refusal reaches named no channel: to quarantine. As what it is asked again.
-    Quarantine(Way, Box<Target>),
+    /// A device that no refusal reaches named no channel: to quarantine.
+    Quarantine(Way, Arc<Unplaced>),
     /// It may, when that room has a place for it: looked at again when it publishes.
     Full(RoomSlot, Box<(Target, Refusal)>),
     /// It may not, and why; asked again when the configuration changes.
     Refused(Box<(Target, Refusal)>),
+}
+
+/// What a device named that is no channel.
+#[derive(Debug)]
+pub(crate) struct Unplaced {
+    pub(crate) device: Arc<Principal>,
+    /// As what it is asked again.
+    pub(crate) target: Target,
+    pub(crate) why: Refusal,
 }
 
 /// A batch of publications of which a part is stored.

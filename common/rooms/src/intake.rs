@@ -6,6 +6,7 @@
 //! tickets, those of refused ones too.
 
 use crate::{
+    connection::Unplaced,
     graph::{ChannelSlot, RoomSlot, Way},
     output::{Output, Placed},
     quota::Charged,
@@ -21,6 +22,7 @@ use riser_model::{
 use riser_wire::entry::{Body, Frame, Kind, Origin, PublishId, frame_size};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
@@ -41,6 +43,8 @@ pub(crate) enum Piece {
         resent: Vec<(u32, ClientId, PublishId)>,
         /// Those that are replayed to others from their commit on.
         owned: Vec<(Seq, RoomSlot)>,
+        /// Those that are in quarantine, for no channel was named.
+        unplaced: Vec<(Seq, Arc<Unplaced>)>,
         bytes: usize,
         /// What rooms' quotas were charged for them.
         charged: Charged,
@@ -365,8 +369,9 @@ impl Line {
         self.next = next;
         for piece in &mut self.open.pieces {
             match piece {
-                Piece::Intake { first, owned, .. } => {
+                Piece::Intake { first, owned, unplaced, .. } => {
                     first.0 -= by;
+                    unplaced.iter_mut().for_each(|(seq, _)| seq.0 -= by);
                     owned.iter_mut().for_each(|(seq, _)| seq.0 -= by);
                 }
                 Piece::Done { placed, .. } => placed.first.0 -= by,

@@ -3,7 +3,7 @@
 use crate::{
     bus::Bus,
     config::Config,
-    connection::{Alias, refuse_all},
+    connection::{Alias, Unplaced, refuse_all},
     graph::{Graph, RoomSlot, Way},
     intake::{Line, Piece, failure},
     producers::id_of,
@@ -13,7 +13,7 @@ use crate::{
     topics,
 };
 use riser_model::{
-    ChannelName, ClientId, ConnectionId, Now, Principal, RoomId, Route, Schema,
+    ChannelName, ClientId, ConnectionId, Now, Principal, RoomId, Route, Schema, Seq,
     door::{Code, Intake, Refusal, Target},
     event::{Scope, SystemEvent},
     room::QUARANTINE,
@@ -39,7 +39,7 @@ impl Bus {
         let client = publisher.principal.client;
         let mut refused: Vec<(u32, Refusal)> = Vec::new();
         let (mut resent, mut owned, mut unretained) = (Vec::new(), Vec::new(), 0);
-        let mut charged = Charged::default();
+        let (mut charged, mut unplaced) = (Charged::default(), Vec::new());
         let mut over: BTreeMap<Over, u64> = BTreeMap::new();
         let (mut index, mut from, mut bytes) = (0, 0, 0);
         let mut first = line.next();
@@ -113,6 +113,7 @@ impl Bus {
                             let refused = std::mem::take(&mut refused);
                             let resent = std::mem::take(&mut resent);
                             let owned = std::mem::take(&mut owned);
+                            let unplaced = std::mem::take(&mut unplaced);
                             let charged = std::mem::take(&mut charged);
                             let part = std::mem::take(&mut bytes);
                             if index > from {
@@ -128,6 +129,7 @@ impl Bus {
                                     refused,
                                     resent,
                                     owned,
+                                    unplaced,
                                     bytes,
                                     charged,
                                     last,
@@ -139,6 +141,11 @@ impl Bus {
                         }
                         owned.extend(replayed.map(|room| (line.next(), room)));
                         charged.add(charge);
+                        if let Some(Alias::Quarantine(_, why)) =
+                            publisher.aliases.get(frame.route.0 as usize)
+                        {
+                            unplaced.push((line.next(), Arc::clone(why)));
+                        }
                         line.add(&frame, way, None);
                         if let Some(id) = id {
                             line.identify(client, id);
@@ -171,6 +178,7 @@ impl Bus {
             refused,
             resent,
             owned,
+            unplaced,
             bytes,
             charged,
             last: true,
@@ -260,7 +268,7 @@ impl Bus {
             }
             return Alias::Full(*room, Box::new((target, full.refusal())));
         }
-        let alias = self.alias(principal, target, meant);
+        let alias = self.alias(connection, principal, target, meant);
         if let Alias::Way(way) | Alias::Device(way) = &alias {
             let room = self.graph.channel(way.channel).room;
             self.join(connection, room, |member| member.published = true);
@@ -293,6 +301,7 @@ impl Bus {
 
     fn alias(
         &mut self,
+        connection: ConnectionId,
         principal: &Principal,
         target: Target,
         meant: Result<(RoomSlot, ChannelName), Refusal>,
@@ -302,28 +311,43 @@ impl Bus {
             Ok(way) if is_device => Alias::Device(way),
             Ok(way) => Alias::Way(way),
             Err(refusal) if is_device && refusal.code == Code::BadName => {
-                self.quarantined(principal, target, &refusal)
+                self.quarantined(connection, principal, (target, refusal))
             }
             Err(refusal) => Alias::Refused(Box::new((target, refusal))),
         }
     }
 
-    /// What a device says that names no channel is kept where who administers the account finds it, and told.
-    fn quarantined(&mut self, principal: &Principal, target: Target, refusal: &Refusal) -> Alias {
+    /// What a device says that names no channel is kept where who administers the account finds it.
+    fn quarantined(
+        &mut self,
+        connection: ConnectionId,
+        principal: &Principal,
+        (target, why): (Target, Refusal),
+    ) -> Alias {
+        let Some(device) = self.connections.get(&connection).map(|one| Arc::clone(&one.principal)) else {
+            return Alias::Refused(Box::new((target, why)));
+        };
         let route = Route {
             room: RoomId::of(principal.account, QUARANTINE),
             channel: BAD_NAME.parse().expect("lower-case letters and a dash are a channel"),
             client: principal.client,
         };
-        let event = SystemEvent::Quarantined {
-            edge: principal.client,
-            seq: self.line.next(),
-            code: refusal.code.name().to_owned(),
-            reason: format!("{}; right would be {}", refusal.what, refusal.want),
-        };
         self.counters.quarantined += 1;
-        self.event(Scope::Account(principal.account), event);
-        Alias::Quarantine(self.intern_beyond(&route), Box::new(target))
+        Alias::Quarantine(self.intern_beyond(&route), Arc::new(Unplaced { device, target, why }))
+    }
+
+    /// What named no channel is on disk, there.
+    pub(crate) fn tell_unplaced(&mut self, unplaced: Vec<(Seq, Arc<Unplaced>)>) {
+        for (seq, one) in unplaced {
+            let Unplaced { device, why, .. } = &*one;
+            let event = SystemEvent::Quarantined {
+                edge: device.client,
+                seq,
+                code: why.code.name().to_owned(),
+                reason: format!("{}; right would be {}", why.what, why.want),
+            };
+            self.event(Scope::Account(device.account), event);
+        }
     }
 
     /// The route of a connection's target.

@@ -553,7 +553,9 @@ impl Bus {
                 Alias::Refused(refused) | Alias::Full(_, refused) => {
                     self.meaning(connection, &principal, refused.0)
                 }
-                Alias::Quarantine(_, target) => self.meaning(connection, &principal, *target),
+                Alias::Quarantine(_, unplaced) => {
+                    self.meaning(connection, &principal, unplaced.target.clone())
+                }
             };
             checked.push(match again {
                 Alias::Way(way) if is_device => Alias::Device(way),

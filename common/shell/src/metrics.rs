@@ -179,6 +179,8 @@ pub struct Metrics {
     pub outcomes_pending: Level,
     /// Publications whose outcome nobody is told, for want of room.
     pub outcomes_forgotten: Level,
+    /// Connections behind edges that are not shown to be there, for want of room.
+    pub presence_beyond: Level,
     /// Connections that were let in.
     pub connections: Level,
     /// Connections that were not let in, or told to go.
@@ -283,6 +285,7 @@ impl Metrics {
             outcomes: Counter::default(),
             outcomes_pending: Level::default(),
             outcomes_forgotten: Level::default(),
+            presence_beyond: Level::default(),
             connections: Level::default(),
             turned_away: Family::default(),
             gaps: Family::default(),
@@ -367,6 +370,11 @@ impl Metrics {
             "outcomes_forgotten",
             "Publications of which nothing will be told, for want of room, since the log was opened",
             self.outcomes_forgotten.clone(),
+        );
+        metric.register(
+            "presence_beyond",
+            "Connections behind edges that came and were not kept, for more than 16384 were there: presence lacks them",
+            self.presence_beyond.clone(),
         );
         metric.register("connections", "Connections that were let in", self.connections.clone());
         metric.register(
