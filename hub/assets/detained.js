@@ -103,10 +103,20 @@ export class Detained {
   async #inspect(pos, place) {
     try {
       const { data, data_b64 } = await this.#room.quarantine({ inspect: pos });
-      const text = data_b64 ?? (typeof data === "string" ? data : JSON.stringify(data, null, 1));
+      const text = data_b64 === undefined ? (typeof data === "string" ? data : JSON.stringify(data, null, 1)) : textIn(data_b64);
       place.textContent = text.length > PAYLOAD_MAX ? `${text.slice(0, PAYLOAD_MAX)} …` : text;
     } catch (error) {
       place.textContent = error.message;
     }
+  }
+}
+
+/** Devices that speak MQTT 3.1.1 cannot say that what they send is text. What is none is shown as it came, in base64. */
+function textIn(data_b64) {
+  try {
+    const bytes = Uint8Array.from(atob(data_b64), (character) => character.charCodeAt(0));
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    return data_b64;
   }
 }

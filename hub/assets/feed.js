@@ -5,10 +5,11 @@ import { duration, whole } from "./series.js";
 
 const KEPT_MAX = 300;
 
-/** Which kinds belong to what one may want to see. */
+/** Which kinds belong to what one may want to see: each to one. */
 const GROUPS = {
-  people: ["ready", "joined", "left", "opened", "closed", "gate", "knock", "account_changed"],
-  edges: ["edge_online", "edge_silent", "edge_refused", "edge_flowing", "edge_lag", "caught_up", "link_gap", "clone", "uplink_up", "uplink_down", "uplink_drained", "uplink_gap", "uplink_awaits"],
+  people: ["ready", "joined", "left", "opened", "closed", "refused", "gate", "knock", "account_changed", "client_unused"],
+  traffic: ["statistics", "room_quota", "slow_reader", "reader_gap", "not_retained", "delivered", "expired", "failed"],
+  edges: ["edge_online", "edge_silent", "edge_refused", "edge_flowing", "edge_lag", "caught_up", "link_gap", "downlink_gap", "clone", "uplink_up", "uplink_down", "uplink_drained", "uplink_gap", "uplink_awaits"],
   quarantine: ["quarantined", "released", "dropped"],
   hub: ["started", "shutdown", "log_failing", "quota_reached", "log_recovered", "archive_failing", "archive_recovered", "archive_let_go", "archive_damaged", "clock_stepped", "configuration_refused", "configuration_changed", "accounts_damaged"],
 };
@@ -39,6 +40,8 @@ const SENTENCES = {
   edge_lag: (event, name) => ["warn", `${name} is behind: ${whole(event.queued)} wait, ${whole(event.drain_per_s)} a second come`],
   caught_up: (event, name) => ["good", `${name} has caught up`],
   link_gap: (event, name) => ["bad", `${lost(event)} entries of ${name} are gone: ${words(event.gap.cause)}`],
+  downlink_gap: (event, name) => ["bad", `Up to ${lost(event)} entries do not go down to ${name}: ${words(event.gap.cause)}`],
+  not_retained: (event, name) => ["warn", `${name} published what is not retained: ${event.reason}`],
   clone: (event, name) => ["bad", `A second machine came as ${name} and was refused`],
   quarantined: (event, name) => ["warn", `An entry of ${name} is in quarantine: ${event.reason}`],
   released: (event) => ["good", `${event.by} released an entry to ${event.to.room}/${event.to.channel}: ${event.reason}`],

@@ -33,3 +33,11 @@ test("what is no text is shown for what it is", () => {
   board.before([{ ...said("p0"), data: undefined, data_b64: "AAAA" }]);
   assert.deepEqual(texts(board), ["3 bytes", '{"celsius":3}', "7 bytes"]);
 });
+
+test("what a session said goes when it ends, and nothing else", () => {
+  const board = new Said();
+  board.add(said("p1", "stays"));
+  board.add(said("p2", "goes", { session: "s" }));
+  assert.deepEqual(board.wipe("s").map(({ pos }) => pos), ["p2"]);
+  assert.deepEqual(texts(board), ["stays"]);
+});

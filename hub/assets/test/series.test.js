@@ -99,3 +99,13 @@ test("numbers read well", () => {
   assert.deepEqual([0, 99.6, 400, 1234, 59_000, 180_000, 7_200_000].map(duration), ["0 ms", "100 ms", "0.4 s", "1.2 s", "59 s", "3 min", "2 h"]);
   assert.equal(duration(null), "–");
 });
+
+test("what a session said goes when it ends, and nothing else", () => {
+  const series = new Series();
+  series.add(1000, 1, "s");
+  series.add(2000, 2);
+  series.show(3000, 3, "s");
+  series.wipe("s");
+  assert.deepEqual(series.points.map(({ value }) => value), [2]);
+  assert.equal(series.newest().value, 2);
+});

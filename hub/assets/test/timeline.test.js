@@ -61,3 +61,11 @@ test("text has no place on the line, and is there all the same", () => {
   assert.deepEqual(timeline.runs(2, 10), []);
   assert.equal(timeline.at(1).text, "hello");
 });
+
+test("what a session said goes when it ends, and nothing else", () => {
+  const timeline = new Timeline(0);
+  timeline.add({ ...message(1000), session: "s" });
+  timeline.add(message(2000));
+  timeline.wipe("s");
+  assert.deepEqual(timeline.points.map(({ value }) => value), [2000]);
+});

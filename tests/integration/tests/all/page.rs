@@ -51,6 +51,37 @@ fn past_of_a_channel_is_plotted_scrubbed_and_replayed_by_keyboard() {
 }
 
 #[test]
+fn quarantine_is_listed_shown_released_with_a_reason_and_given_up() {
+    needs!(Need::Program("chromium"), Need::Program("mosquitto_pub"), Need::Node);
+    let mut site = Site::laid_out(Plan::default());
+    let open = std::fs::read_to_string(&site.hub.config).expect("it was just written");
+    let deny = r#"grant = [{ to = "edge", right = "publish", channels = "+/forbidden", deny = true }]"#;
+    let hall = "name = \"hall\"\n";
+    assert_eq!(open.matches(hall).count(), 1);
+    site.hub.write_config(&open.replace(hall, &format!("{hall}{deny}\n")));
+    site.hub.start();
+    site.edge.start();
+    for value in ["61.5", "62.5"] {
+        let mut publish = site.edge.place.command("mosquitto_pub");
+        let port = site.edge.mqtt.to_string();
+        let host = site.edge.place.address().to_string();
+        publish.args(["-h", &host, "-p", &port, "-u", "sensor", "-P", PASSWORD]);
+        publish.args(["-q", "1", "-t", "sensors/forbidden", "-m", value]);
+        crate::program::output(publish);
+    }
+    let held = || site.hub.metric("riser_quarantined", "").filter(|count| *count == 2.0);
+    assert!(crate::program::wait(crate::program::SOON, held).is_some(), "both are in quarantine");
+    let seen = [
+        "what lies there",
+        "the quarantine is clean",
+        "what it says",
+        "released with a reason",
+        "given up with a reason",
+    ];
+    look(&site, "look_quarantine.mjs", json!({ "room": "hall", "guest": crate::site::READER }), &seen);
+}
+
+#[test]
 fn edges_are_shown_as_a_tree_with_what_is_below_them() {
     needs!(Need::Program("chromium"), Need::Program("mosquitto_pub"), Need::Node);
     let mut site = Site::planned(Plan { middle: true, ..Plan::default() });

@@ -4,6 +4,7 @@
 mod arrows;
 mod clippy_files;
 mod compatibility;
+mod events;
 mod licences;
 mod manifests;
 mod purity;
