@@ -201,3 +201,35 @@ impl Edge {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use riser_model::Wall;
+    use uuid::Uuid;
+
+    fn at(ms: u64) -> Now {
+        Now { time: Time(ms * 1_000_000), wall: Wall(0) }
+    }
+
+    #[test]
+    fn an_edge_that_is_behind_for_long_is_told_to_be_once_and_that_it_flows_again() {
+        let id = Uuid::from_u128(1);
+        let mut edge = Edge::new(ClientId(id), "gate".parse().unwrap(), AccountId(id), at(0));
+        edge.online = true;
+        let mut told = Vec::new();
+        // Nothing is taken from 5 s on, and something waits from 6 s to 30 s.
+        for s in 0..40 {
+            if s < 5 || s >= 30 {
+                edge.taken(10, 0, at(s * 1000));
+            }
+            let queued = if (6..30).contains(&s) { 7 } else { 0 };
+            let progress = Progress { queued, ..Progress::default() };
+            told.extend(edge.watch(progress, at(s * 1000)).map(|(_, event)| (s, event)));
+        }
+        let [(lag, first), (flows, second)] = &told[..] else { panic!("{told:?}") };
+        assert!(matches!(first, SystemEvent::EdgeLag { queued: 7, .. }), "{first:?}");
+        assert!(matches!(second, SystemEvent::EdgeFlowing { .. }), "{second:?}");
+        assert_eq!((lag - 6 >= LAG_AFTER.as_secs(), *flows), (true, 30));
+    }
+}

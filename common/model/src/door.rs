@@ -18,7 +18,8 @@ pub use delivery::{Content, Delivery, Push, Wording};
 pub use errand::{Errand, Finished, KeyInfo};
 pub use refusal::{Code, Refusal};
 pub use session::{
-    Keep, Loose, NORMAL, SessionDelivery, SessionRequest, SessionState, SessionSubscription, Showing, Will,
+    Keep, Loose, NORMAL, STALLED, SessionDelivery, SessionRequest, SessionState, SessionSubscription,
+    Showing, Will,
 };
 pub use tell::{Completeness, RoomInfo, Subscribed, Tell};
 

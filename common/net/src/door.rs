@@ -21,7 +21,7 @@ use crate::{
 use bytes::Bytes;
 use riser_model::{
     Time,
-    door::{Ask, Code, Door, Input, Output, Refusal, Tell},
+    door::{Ask, Code, Door, Input, Output, Refusal, STALLED, Tell},
     look::Look,
 };
 use std::{
@@ -326,7 +326,7 @@ impl<P: Pipe> Connection<P> {
             }
             Deadline::Stall => {
                 counters.stalled.one();
-                Turn::Gone("stalled")
+                Turn::Gone(STALLED)
             }
             Deadline::Silence => self.ping(),
             Deadline::Paced => {

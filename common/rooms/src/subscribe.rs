@@ -14,7 +14,7 @@ use crate::{
 use riser_model::{
     Archived, Binding, Cause, ConnectionId, Gap, History, Now, Position, Principal, Room, Seq, Since,
     SubscriptionId,
-    door::{Code, Completeness, Flow, From, Refusal, Showing, Subscribed, Tell, Want},
+    door::{Code, Completeness, Flow, From, Refusal, STALLED, Showing, Subscribed, Tell, Want},
     event::{self, SystemEvent},
 };
 use std::{
@@ -71,7 +71,7 @@ impl Bus {
         let Some(one) = self.connections.get(&connection) else { return };
         let (client, name) = (one.principal.client, one.principal.name.clone());
         let scope = event::Scope::Account(one.principal.account);
-        if cause == Code::TooSlow.name() {
+        if [Code::TooSlow.name(), STALLED].contains(&cause) {
             self.event(scope, SystemEvent::SlowReader { client, name: name.clone(), connection });
         }
         self.event(scope, SystemEvent::Closed { client, name, connection, cause: cause.into() });

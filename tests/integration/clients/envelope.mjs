@@ -1,8 +1,8 @@
 // A dashboard on the `ws` package: subscribes in envelope mode, resumes from its own position after every
 // cut, checks that each push continues where the last ended, and says what was delivered. It may publish a
 // stream too. Asked: url (ws://host:port/account/room), user, password, reader, channels, from, flow;
-// optionally publish: {stream, channel, count}, technical (room or account, to hear events as well), session (what it
-// publishes is replayed to whoever joins, until it ends).
+// optionally publish: {stream, channel, count}, technical (room or account, to hear events as well; since, from where on),
+// session (what it publishes is replayed to whoever joins, until it ends).
 
 import { asked, delivered, digest, endWithTheTest, need, note, payload, say } from "./history.mjs";
 
@@ -19,7 +19,7 @@ function open() {
   const socket = new WebSocket(want.url, "riser.v1.json");
   const send = (message) => socket.send(JSON.stringify(message));
   socket.on("open", () => {
-    const hearing = want.technical ? [{ sub: 2, technical: want.technical }] : [];
+    const hearing = want.technical ? [{ sub: 2, technical: want.technical, from: want.since }] : [];
     const from = position === undefined ? want.from : { after: position };
     send({
       op: "hello",

@@ -23,6 +23,9 @@ pub struct SessionRequest {
 /// forgotten.
 pub const NORMAL: &str = "normal";
 
+/// The cause with which a door leaves whose peer took nothing of what waited for it.
+pub const STALLED: &str = "stalled";
+
 /// A publication that a client leaves behind for the case that it cannot say goodbye.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Will {

@@ -88,6 +88,17 @@ fn joins_and_leaves_are_heard_in_their_room_only() {
 }
 
 #[test]
+fn who_took_nothing_of_what_waited_is_told_to_be_a_slow_reader() {
+    for (cause, told) in [("too_slow", true), ("stalled", true), ("cut", false)] {
+        let mut world = speaking();
+        world.subscribe(1, 1, of_account(), From::Live, Flow::Credit);
+        world.ask(2, Ask::Leave { cause: cause.into(), expiry_s: None });
+        let told: &[&str] = if told { &["slow_reader", "closed"] } else { &["closed"] };
+        assert_eq!(heard(&mut world, 1), told, "{cause}");
+    }
+}
+
+#[test]
 fn who_was_away_hears_what_was_said_over_a_restart_too() {
     let mut world = speaking();
     let began = world.subscribe(2, 1, of_account(), From::Live, Flow::Credit).at;
@@ -360,9 +371,7 @@ fn channels_add_up_to_their_room_also_beyond_those_that_are_tracked() {
     let all = vec![rule(None, "#", Right::Subscribe, false)];
     let seen = see(&world, all.clone(), "#");
     let other = seen.other.unwrap();
-    let sum = |of: fn(&Rates) -> u64| {
-        seen.rows.iter().map(|row| of(&row.rates)).sum::<u64>() + of(&other)
-    };
+    let sum = |of: fn(&Rates) -> u64| seen.rows.iter().map(|row| of(&row.rates)).sum::<u64>() + of(&other);
     assert_eq!((seen.rows.len(), seen.channels), (8, 8));
     let lately = seen.rows.iter().filter(|row| row.rates.minute.0 > 0).count();
     assert_eq!((lately, other.messages, other.minute.0), (3, 0, 25));
@@ -390,6 +399,8 @@ fn channels_that_have_a_value_have_a_row_after_a_restart_too_page_by_page() {
         world.publish_at(1, &format!("a/c{n}"), &n.to_string(), Wall(1000 + n));
     }
     world.restart(Epoch(2));
+    world.drain();
+    world.read();
     let all = principal(1, vec![rule(None, "#", Right::Subscribe, false)]);
     let see = |after: Option<&str>| world.bus.traffic(&all, &rows("#", after, 2), world.now.time).unwrap();
     let (mut seen, mut after) = (Vec::new(), None);

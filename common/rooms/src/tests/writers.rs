@@ -373,12 +373,24 @@ fn system_entries_are_stored_and_shown_to_no_subscriber() {
     let value = CursorValue { through: Seq(9), ..CursorValue::default() };
     world.input(Input::Cursor { key, value, at_once: false });
     assert!(world.storage.waiting.is_empty(), "a cursor causes no commit");
-    world.input(Input::Append(Append { token: 5, routes, entries: frames.into(), cursors: vec![] }));
+    world.input(Input::Append(Append {
+        token: 5,
+        routes,
+        entries: frames.into(),
+        said: Vec::new(),
+        cursors: vec![],
+    }));
     world.commit();
     assert_eq!(world.done, [(5, Ok(Placed { epoch: Epoch(1), first: Seq(1), count: 1, quarantined: 0 }))]);
     assert_eq!(world.storage.cursors[&key], value);
     assert_eq!(world.all(1), []);
-    let bad = Append { token: 6, routes: vec![], entries: entries(&[(0, "")], 1), cursors: vec![] };
+    let bad = Append {
+        token: 6,
+        routes: vec![],
+        entries: entries(&[(0, "")], 1),
+        said: Vec::new(),
+        cursors: vec![],
+    };
     world.input(Input::Append(bad));
     assert_eq!(world.done[1], (6, Err(Code::Malformed)));
 }
@@ -395,6 +407,7 @@ fn cursors_alone_fail_alone_and_ride_again() {
         token: 1,
         routes: vec![],
         entries: Default::default(),
+        said: Vec::new(),
         cursors: vec![(key, Some(value))],
     }));
     world.send(1, &[("a/x", "2")], 1);
@@ -623,7 +636,7 @@ fn what_a_device_says_that_names_no_channel_is_in_quarantine_and_told() {
         kinds: "quarantined".parse().unwrap(),
         ..riser_model::door::Technical::of_account()
     };
-    world.subscribe(9, 1, Want::Technical(technical), From::Live, Flow::Credit);
+    world.subscribe(9, 1, riser_model::door::Want::Technical(technical), From::Live, Flow::Credit);
     world.commit();
     let deep = format!("a/{}", "x/".repeat(40));
     let topics = ["a/../b", deep.as_str(), "$else/x", "Not A Room/x", "a/fine"];
@@ -653,6 +666,7 @@ fn what_a_device_says_that_names_no_channel_is_in_quarantine_and_told() {
     };
     world.ask(1, Ask::Publish(again));
     world.commit();
+    assert!(matches!(world.told(1), Some(Tell::Stored { refused, .. }) if refused.is_empty()));
     let quarantine = RoomId::of(ACCOUNT, QUARANTINE);
     let channels: Vec<_> = world.bus.channels(quarantine).collect();
     assert_eq!(channels.len(), 1);
@@ -673,11 +687,12 @@ fn what_a_device_says_that_names_no_channel_is_in_quarantine_and_told() {
         .storage
         .entries
         .iter()
-        .filter(|entry| {
-            let (frame, _) = Frame::read(&entry.frame, 0).unwrap();
+        .zip(1..)
+        .filter(|(entry, _)| {
+            let (frame, _) = riser_wire::entry::Frame::read(&entry.frame, 0).unwrap();
             world.bus.route(frame.route).is_some_and(|route| route.room == quarantine)
         })
-        .map(|entry| entry.seq.0)
+        .map(|(_, seq)| seq)
         .collect();
     assert_eq!((told.len(), told), (6, lies), "each is told, and where it is");
     assert_eq!(world.bus.statistics().counters.quarantined, 5, "channels that devices named");

@@ -21,6 +21,7 @@ mod compose;
 mod conformance;
 mod demo;
 mod downlink;
+mod events;
 mod gates;
 mod history;
 mod kills;

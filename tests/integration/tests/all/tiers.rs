@@ -105,6 +105,9 @@ fn an_edge_that_is_moved_waits_for_what_its_former_parent_has_and_nothing_is_mis
     site.edge.start();
     wait(SOON, || site.edge.metric("riser_uplink_awaits", "").filter(|awaits| *awaits == 1.0))
         .expect("what only the former parent has is waited for");
+    let since = json!({ "technical": "account", "since": "start" });
+    let _own = site.dashboard("own", &site.edge, "hall", since);
+    site.history.wait_mark("own event uplink_awaits", SOON);
     site.middle().start();
     wait_for(&site, "board", LARGE);
     site.client("after", "publish_paho.py", &site.edge, SENSOR, ask("after", 50, 150)).finish(EVENTUALLY);
