@@ -467,7 +467,12 @@ impl Audit {
                     let kind = (deed, line.account, who, from, of, result);
                     match deed {
                         Deed::Refused | Deed::Entered => lines.extend(storm.one_more(kind, line, now)),
-                        Deed::Revoked | Deed::Admitted | Deed::TurnedAway => lines.push(line),
+                        // Somebody did these by hand: each by itself.
+                        Deed::Revoked
+                        | Deed::Admitted
+                        | Deed::TurnedAway
+                        | Deed::Released
+                        | Deed::Dropped => lines.push(line),
                     }
                 }
                 lines.extend(storm.due(now).into_iter().map(|line| Line { at: now, ..line }));

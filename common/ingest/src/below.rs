@@ -182,7 +182,13 @@ impl Below {
         };
         if !orphans.is_empty() {
             // Nobody waits for it.
-            let append = Append { token: 0, routes: Vec::new(), entries: Bytes::new(), cursors: orphans };
+            let append = Append {
+                token: 0,
+                routes: Vec::new(),
+                entries: Bytes::new(),
+                said: Vec::new(),
+                cursors: orphans,
+            };
             instance.handle(InstanceInput::Rooms(RoomsInput::Append(append)), now);
         }
         below.wishes(instance, now);
@@ -241,7 +247,8 @@ impl Below {
         let orphans = self.downlinks.changed(&directory, (instance.bus(), &self.receivers), now);
         if !orphans.is_empty() {
             let cursors = orphans.into_iter().map(|key| (key, None)).collect();
-            let append = Append { token: 0, routes: Vec::new(), entries: Bytes::new(), cursors };
+            let append =
+                Append { token: 0, routes: Vec::new(), entries: Bytes::new(), said: Vec::new(), cursors };
             instance.handle(InstanceInput::Rooms(RoomsInput::Append(append)), now);
         }
         self.wishes(instance, now);

@@ -19,6 +19,10 @@ pub enum Deed {
     Admitted,
     /// An admin did not.
     TurnedAway,
+    /// An entry in quarantine was placed where it was meant to go.
+    Released,
+    /// One was given up.
+    Dropped,
 }
 
 impl Deed {
@@ -30,6 +34,8 @@ impl Deed {
             Self::Revoked => "revoked",
             Self::Admitted => "admitted",
             Self::TurnedAway => "turned_away",
+            Self::Released => "released",
+            Self::Dropped => "dropped",
         }
     }
 }
@@ -51,6 +57,6 @@ pub struct Audited {
     pub room: Option<RoomName>,
     /// What was done.
     pub deed: Deed,
-    /// By which acceptors, or why not.
+    /// By which acceptors, or why not; of what lay in quarantine where it lay, and the words of who settled it.
     pub why: String,
 }

@@ -55,6 +55,8 @@ pub struct Append {
     pub routes: Vec<Route>,
     /// Frames back to back, without origins. May be empty: then only cursors move.
     pub entries: Bytes,
+    /// What is said of it in the same commit: never coalesced with others, and lost with it or not at all.
+    pub said: Vec<(Scope, SystemEvent)>,
     /// Cursors that move in the same commit.
     pub cursors: Vec<CursorMove>,
 }

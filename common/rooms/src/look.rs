@@ -192,7 +192,12 @@ fn less(whole: Rates, part: Rates) -> Rates {
         (messages.saturating_sub(fewer), bytes.saturating_sub(smaller))
     };
     let (messages, bytes) = pair((whole.messages, whole.bytes), (part.messages, part.bytes));
-    Rates { messages, bytes, second: pair(whole.second, part.second), minute: pair(whole.minute, part.minute) }
+    Rates {
+        messages,
+        bytes,
+        second: pair(whole.second, part.second),
+        minute: pair(whole.minute, part.minute),
+    }
 }
 
 fn sum(rows: impl Iterator<Item = Rates>) -> Rates {

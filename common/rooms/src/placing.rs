@@ -55,12 +55,22 @@ impl Bus {
     }
 
     pub(crate) fn append(&mut self, append: Append, now: Now) {
-        let Append { token, routes, entries, cursors } = append;
+        let Append { token, routes, entries, said, cursors } = append;
+        // Where nothing is said, nothing is said of this either.
+        let said = if self.config.events_burst == 0 { Vec::new() } else { said };
+        let said: Vec<(Route, Vec<u8>)> =
+            said.into_iter().map(|(scope, event)| self.event_of(scope, event)).collect();
+        let bytes = entries.len() + said.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
         let mut ways = Ways { routes: &routes, known: vec![None; routes.len()] };
-        self.place(token, entries.len(), cursors, now, |bus, _| {
+        self.place(token, bytes, cursors, now, |bus, _| {
             for frame in frames(&entries) {
                 let frame = frame.map_err(|_| Code::Malformed)?;
                 let way = bus.way_of(&mut ways, frame.route)?;
+                bus.line.add(&frame, way, None);
+            }
+            for (route, bytes) in &said {
+                let (frame, _) = Frame::read(bytes, 0).map_err(|_| Code::Malformed)?;
+                let way = bus.intern_beyond(route);
                 bus.line.add(&frame, way, None);
             }
             Ok(())

@@ -359,6 +359,16 @@ mod tests {
     }
 
     #[test]
+    fn those_beyond_the_bound_are_counted() {
+        let mut edge = edge();
+        let most = MEMBERS_MAX as u64;
+        (1..=most).for_each(|n| assert_eq!(edge.says(Kind::Opened, n, false).len(), 1));
+        assert_eq!(edge.presences.beyond(), 0);
+        assert_eq!(edge.says(Kind::Opened, most + 1, false), []);
+        assert_eq!((edge.presences.beyond(), edge.present().len()), (1, MEMBERS_MAX));
+    }
+
+    #[test]
     fn own_connections_are_no_news_and_damage_is_no_presence() {
         let mut edge = edge();
         assert_eq!(edge.says(Kind::Opened, 3, true), []);

@@ -141,8 +141,7 @@ impl Bus {
                         }
                         owned.extend(replayed.map(|room| (line.next(), room)));
                         charged.add(charge);
-                        if let Some(Alias::Quarantine(_, why)) =
-                            publisher.aliases.get(frame.route.0 as usize)
+                        if let Some(Alias::Quarantine(_, why)) = publisher.aliases.get(frame.route.0 as usize)
                         {
                             unplaced.push((line.next(), Arc::clone(why)));
                         }

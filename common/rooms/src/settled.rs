@@ -60,13 +60,16 @@ impl Settled {
 mod tests {
     use super::*;
     use riser_model::{Epoch, LogId, Position, RouteNumber, Stamp};
-    use riser_wire::entry::{Origin, write_frame};
+    use riser_wire::{
+        entry::{Origin, write_frame},
+        settlement::Outcome,
+    };
 
     fn settle(settled: &mut Settled, seq: u64, origin: Option<Origin>) {
         let entry = Position { log: LogId(1), epoch: Epoch(1), seq: Seq(seq) };
         let mut bytes = Vec::new();
         write_frame(&mut bytes, RouteNumber::NONE, Kind::Settled, 0, Stamp::default(), |out| {
-            Settlement { entry, released: false }.write(out);
+            Settlement { entry, outcome: Outcome::Dropped, by: None }.write(out);
         });
         let (frame, _) = Frame::read(&bytes, 0).unwrap();
         settled.apply(&Frame { origin, ..frame });

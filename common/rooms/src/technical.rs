@@ -244,6 +244,11 @@ impl Bus {
         }
     }
 
+    /// An event by itself, as it is written.
+    pub(crate) fn event_of(&mut self, scope: Scope, event: SystemEvent) -> (Route, Vec<u8>) {
+        self.event_entry(&Spoken { scope, event, count: 1 })
+    }
+
     fn event_entry(&mut self, spoken: &Spoken) -> (Route, Vec<u8>) {
         let Spoken { scope, event, count } = spoken;
         self.graph.add_technical(*scope);

@@ -394,7 +394,8 @@ impl EdgeCore {
             .collect();
         if !cursors.is_empty() {
             // Nobody waits for it.
-            let append = Append { token: 0, routes: Vec::new(), entries: Bytes::new(), cursors };
+            let append =
+                Append { token: 0, routes: Vec::new(), entries: Bytes::new(), said: Vec::new(), cursors };
             self.rooms(RoomsInput::Append(append), now);
         }
     }
@@ -455,7 +456,13 @@ impl EdgeCore {
             }
         });
         // Nobody waits for it: what depends on it depends on its commit.
-        let append = Append { token: 0, routes: Vec::new(), entries: entries.into(), cursors: Vec::new() };
+        let append = Append {
+            token: 0,
+            routes: Vec::new(),
+            entries: entries.into(),
+            said: Vec::new(),
+            cursors: Vec::new(),
+        };
         self.rooms(RoomsInput::Append(append), now);
     }
 

@@ -2,22 +2,23 @@
 //!
 //! It is a room of the log like any other, so a list is a read of it, as far back as the log reaches. An entry that is
 //! released is placed in the commit that says so, or not at all: over any crash it is placed once, and what was settled
-//! is never settled again.
+//! is never settled again. Who settled it and why is in that commit too, and so is what the technical channel says of it:
+//! each is said by itself, however many there are.
 
 use super::{Instance, OWN_READS, Output, log_failing, refusal};
 use bytes::Bytes;
 use riser_gate::QUARANTINE;
 use riser_model::{
-    AccountId, Chunk, ConnectionId, Filter, Interest, Now, Position, Principal, Read, RoomId, Route,
-    RouteNumber, Run, Selected, Selection, Seq, Stamp,
+    AccountId, Chunk, ConnectionId, Deed, Filter, Interest, Now, Position, Principal, Read, RoomId, RoomName,
+    Route, RouteNumber, Run, Selected, Selection, Seq, Stamp,
     door::{Code, Refusal, Target, Tell},
-    event::{Destination, Scope, SystemEvent},
+    event::{Destination, Scope},
     look::{Care, Detained, Quarantine, Seen},
 };
 use riser_rooms::{Append, Input as BusInput, Placed};
 use riser_wire::{
     entry::{self, Body, Frame, Kind, Publication, frames},
-    settlement::Settlement,
+    settlement::{By, Outcome, Settlement},
 };
 use std::sync::Arc;
 
@@ -47,11 +48,13 @@ pub(super) struct Caring {
 pub(super) struct Settling {
     connection: ConnectionId,
     id: u64,
-    account: AccountId,
+    /// Which entry.
     seq: Seq,
-    event: SystemEvent,
     /// Whether it is placed; otherwise it is given up.
     released: bool,
+    /// Where it is placed, and in which words: what is written down of it.
+    room: Option<RoomName>,
+    why: String,
 }
 
 fn not_for_you() -> Refusal {
@@ -199,13 +202,13 @@ impl Instance {
             Care::Inspect { .. } => return self.seen(&caring, Ok(Seen::Detained(Box::new(one), body))),
             Care::Release { reason, .. } => self.release(&caring.principal, &one, &body, reason, now),
             Care::Drop { reason, .. } => {
-                let (entry, by, reason) = (one.entry, caring.principal.name.clone(), reason.clone());
-                Ok((Vec::new(), Vec::new(), SystemEvent::Dropped { entry, by, reason }))
+                let by = Some(by(&caring.principal, reason));
+                Ok((Vec::new(), Vec::new(), Settlement { entry: one.entry, outcome: Outcome::Dropped, by }))
             }
         };
         let settled = settled.and_then(|settled| self.may_settle(one.entry.seq).map(|()| settled));
         match settled {
-            Ok((routes, entries, event)) => self.settle(&caring, &one, (routes, entries, event), now),
+            Ok((routes, entries, settlement)) => self.settle(&caring, (routes, entries, settlement), now),
             Err(refusal) => self.seen(&caring, Err(refusal)),
         }
     }
@@ -234,7 +237,7 @@ impl Instance {
         body: &[u8],
         reason: &str,
         now: Now,
-    ) -> Result<(Vec<Route>, Vec<u8>, SystemEvent), Refusal> {
+    ) -> Result<(Vec<Route>, Vec<u8>, Settlement), Refusal> {
         let Some((room, channel)) = &one.meant else {
             let what = "nobody knows any more where it was meant to go";
             return Err(refusal(Code::WrongState, what, "declare the room again, or drop it"));
@@ -253,37 +256,44 @@ impl Instance {
         let mut entries = Vec::new();
         publication.write_frame(&mut entries, RouteNumber(0), stamp);
         let Target::Channel(room, channel) = target else { return Err(unknown()) };
-        let (to, by) = (Destination { room, channel }, principal.name.clone());
-        let event = SystemEvent::Released { entry: one.entry, to, by, reason: reason.to_owned() };
-        Ok((vec![route], entries, event))
+        let outcome = Outcome::Released(Destination { room, channel });
+        let settlement = Settlement { entry: one.entry, outcome, by: Some(by(principal, reason)) };
+        Ok((vec![route], entries, settlement))
     }
 
     fn settle(
         &mut self,
         caring: &Caring,
-        one: &Detained,
-        (routes, mut entries, event): (Vec<Route>, Vec<u8>, SystemEvent),
+        (routes, mut entries, settlement): (Vec<Route>, Vec<u8>, Settlement),
         now: Now,
     ) {
-        let released = !routes.is_empty();
-        let settlement = Settlement { entry: one.entry, released };
         let (none, stamp) = (RouteNumber::NONE, now.stamp());
         entry::write_frame(&mut entries, none, Kind::Settled, 0, stamp, |out| settlement.write(out));
         let token = self.next_token;
         self.next_token += 1;
-        let (connection, id, account) = (caring.connection, caring.id, caring.principal.account);
-        let settling = Settling { connection, id, account, seq: one.entry.seq, event, released };
-        self.settling.insert(token, settling);
+        let scope = Scope::Account(caring.principal.account);
+        let said = settlement.event().into_iter().map(|event| (scope, event)).collect();
+        let Settlement { entry, outcome, by } = settlement;
+        let (released, to) = match outcome {
+            Outcome::Released(to) => (true, Some(to)),
+            Outcome::Dropped | Outcome::ReleasedSomewhere => (false, None),
+        };
+        let where_to = to.as_ref().map(|to| format!(" to {}", to.channel)).unwrap_or_default();
+        let reason = by.map(|by| by.reason).unwrap_or_default();
+        let (why, room) = (format!("{entry}{where_to}: {reason}"), to.map(|to| to.room));
+        let (connection, id) = (caring.connection, caring.id);
+        self.settling.insert(token, Settling { connection, id, seq: entry.seq, released, room, why });
         let entries = Bytes::from(entries);
-        self.rooms(BusInput::Append(Append { token, routes, entries, cursors: Vec::new() }), now);
+        self.rooms(BusInput::Append(Append { token, routes, entries, said, cursors: Vec::new() }), now);
     }
 
     /// The commit that settles something returned, or failed.
-    pub(super) fn care_done(&mut self, settling: Settling, result: Result<Placed, Code>, now: Now) {
-        let Settling { connection, id, account, event, released, .. } = settling;
+    pub(super) fn care_done(&mut self, settling: Settling, result: Result<Placed, Code>) {
+        let Settling { connection, id, seq: _, released, room, why } = settling;
         let result = match result {
             Ok(placed) => {
-                self.say(Scope::Account(account), event, now);
+                let deed = if released { Deed::Released } else { Deed::Dropped };
+                self.audit(connection, deed, room, why);
                 let at = Position { log: self.bus.log(), epoch: placed.epoch, seq: placed.first };
                 Ok(if released { Seen::Released(at) } else { Seen::Dropped })
             }
@@ -295,6 +305,10 @@ impl Instance {
     fn seen(&mut self, caring: &Caring, result: Result<Seen, Refusal>) {
         self.tell(caring.connection, Tell::Seen { id: caring.id, result });
     }
+}
+
+fn by(principal: &Principal, reason: &str) -> By {
+    By { name: principal.name.clone(), reason: reason.to_owned() }
 }
 
 /// What is read for a list: the room of that name, and nothing else.

@@ -60,7 +60,13 @@ impl Instance {
         for record in records {
             record.write_frame(&mut entries, RouteNumber::NONE, now.stamp());
         }
-        let append = Append { token, routes: Vec::new(), entries: Bytes::from(entries), cursors: Vec::new() };
+        let append = Append {
+            token,
+            routes: Vec::new(),
+            entries: Bytes::from(entries),
+            said: Vec::new(),
+            cursors: Vec::new(),
+        };
         self.rooms(BusInput::Append(append), now);
     }
 

@@ -326,7 +326,13 @@ impl Instance {
         let token = self.next_token;
         self.next_token += 1;
         self.past.edits.insert(token, edited);
-        let append = Append { token, routes: vec![route], entries: entries.into(), cursors: Vec::new() };
+        let append = Append {
+            token,
+            routes: vec![route],
+            entries: entries.into(),
+            said: Vec::new(),
+            cursors: Vec::new(),
+        };
         self.rooms(BusInput::Append(append), now);
     }
 

@@ -16,7 +16,7 @@ impl Instance {
                 self.fold(self.bus.committed(), now);
                 self.tell_shares(now);
                 if let Some(settling) = self.settling.remove(&token) {
-                    return self.care_done(settling, result, now);
+                    return self.care_done(settling, result);
                 }
                 if let Some(edited) = self.past.edits.remove(&token) {
                     return self.edited(edited, result);

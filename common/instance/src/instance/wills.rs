@@ -96,7 +96,8 @@ impl Instance {
         Record::Unwilled { key: key.clone() }.write_frame(&mut entries, RouteNumber::NONE, now.stamp());
         self.firing.insert(key.clone());
         let token = self.await_token(key.clone(), Awaited::Will);
-        let append = Append { token, routes, entries: Bytes::from(entries), cursors: Vec::new() };
+        let append =
+            Append { token, routes, entries: Bytes::from(entries), said: Vec::new(), cursors: Vec::new() };
         self.rooms(BusInput::Append(append), now);
     }
 

@@ -3,19 +3,23 @@
 use crate::world::*;
 use riser_instance::Input;
 use riser_model::{
-    AccountId, ClientId, ConnectionId, Position, RoomId, Route, RouteNumber, Stamp,
+    AccountId, ClientId, ConnectionId, Deed, Position, RoomId, Route, RouteNumber, Stamp,
     door::{Ask, Code, Tell},
     look::{Care, Detained, Look, Seen},
 };
 use riser_rooms::{Append, Input as BusInput};
-use riser_wire::entry::{ContentType, PacketId, Publication};
+use riser_wire::entry::{ContentType, Kind, PacketId, Publication};
 use uuid::Uuid;
 
 const ACCOUNT: AccountId = AccountId(Uuid::from_u128(1));
 
 /// One entry lies in quarantine that was meant for `a/b` in the hall.
 fn world() -> World {
-    let mut world = World::new();
+    lying(World::new(), 1)
+}
+
+/// So many of them.
+fn lying(mut world: World, count: usize) -> World {
     world.enter_as(C2, "boss", None);
     let channel = format!("denied/{}/a/b", RoomId::of(ACCOUNT, "hall"));
     let room = RoomId::of(ACCOUNT, "quarantine");
@@ -23,8 +27,16 @@ fn world() -> World {
     let mut publication = Publication::new(ContentType::Text, b"held");
     (publication.qos, publication.packet_id) = (2, Some(PacketId { session: 3, id: 4 }));
     let mut entries = Vec::new();
-    publication.write_frame(&mut entries, RouteNumber(0), Stamp::default());
-    let append = Append { token: 5, routes: vec![route], entries: entries.into(), cursors: Vec::new() };
+    for _ in 0..count {
+        publication.write_frame(&mut entries, RouteNumber(0), Stamp::default());
+    }
+    let append = Append {
+        token: 5,
+        routes: vec![route],
+        entries: entries.into(),
+        said: Vec::new(),
+        cursors: Vec::new(),
+    };
     world.input(Input::Rooms(BusInput::Append(append)));
     world.commit();
     world.published.clear();
@@ -88,6 +100,36 @@ fn an_entry_is_released_once_however_often_it_is_asked_and_over_a_restart() {
         assert_eq!(answer(&mut world, C2), Some(Err(Code::UnknownPosition)));
     }
     assert_eq!(world.published.len(), 1);
+}
+
+#[test]
+fn who_settled_an_entry_and_why_is_said_in_the_commit_that_settles_it_each_by_itself() {
+    let mut world = lying(World::new().speaking(), 40);
+    world.commit();
+    let mut before = world.batches().len();
+    ask(&mut world, C2, Care::List { after: None, most: 50 });
+    world.read();
+    let Some(Ok(Seen::Quarantine(all))) = answer(&mut world, C2) else { panic!("they lie there") };
+    for (n, one) in all.detained.iter().enumerate() {
+        let reason = format!("reason {n}");
+        let entry = one.entry;
+        let care = if n == 0 { Care::Release { entry, reason } } else { Care::Drop { entry, reason } };
+        ask(&mut world, C2, care);
+        world.read();
+        world.commit();
+        let settled = &world.batches()[before..];
+        before += settled.len();
+        let (kinds, said): (Vec<Kind>, Vec<String>) = settled[0].iter().cloned().unzip();
+        let (event, what) = if n == 0 { (2, "released") } else { (1, "dropped") };
+        assert_eq!(kinds[event - 1..], [Kind::Settled, Kind::Publication], "in one commit");
+        for part in [format!("riser.{what}"), format!("reason {n}\""), "\"by\":\"boss\"".to_owned()] {
+            assert!(said[event].contains(&part), "{part} in {said:?}");
+        }
+        let deed = if n == 0 { Deed::Released } else { Deed::Dropped };
+        let audited = world.audited.last().unwrap();
+        assert!(audited.deed == deed && audited.why.ends_with(&format!(": reason {n}")), "{audited:?}");
+        assert_eq!(audited.name.as_ref().map(ToString::to_string).as_deref(), Some("boss"));
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod entering;
 mod errands;
 mod gates;
 mod kept;
+mod looking;
 mod past;
 mod readiness;
 mod shares;

@@ -15,7 +15,7 @@ use riser_model::{
     door::{Ask, Code, Credential, Intake, SessionRequest, Tell},
 };
 use riser_rooms::{Bus, Config, Input as BusInput, RetainedTable, Start};
-use riser_wire::entry::{Body, Kind, Publication, frames};
+use riser_wire::entry::{Body, Frame, Kind, Publication, frames};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use uuid::Uuid;
 
@@ -295,6 +295,17 @@ impl World {
                 self.publications.push(seq);
             }
         }
+    }
+
+    /// What is on disk, commit by commit: the kind of each entry, and the rest of its body as text.
+    pub fn batches(&self) -> Vec<Vec<(Kind, String)>> {
+        let entry = |frame: Frame<'_>| {
+            let body = Body::read(frame.body).unwrap();
+            (body.kind, String::from_utf8_lossy(body.rest).into_owned())
+        };
+        let of =
+            |(_, entries, _): &(Seq, Bytes, u32)| frames(entries).map(Result::unwrap).map(entry).collect();
+        self.stored.iter().map(of).collect()
     }
 
     pub fn account(&self) -> AccountId {

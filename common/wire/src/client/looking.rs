@@ -49,8 +49,8 @@ use riser_model::{
     ChannelName, Filter, Position, RoomKind, RoomName,
     door::{Code, Refusal},
     look::{
-        Care, ChannelTraffic, Detained, Device, Past, PastEntry, Present, Quarantine, ROWS_MAX, Rates, RoomTraffic,
-        Seen, Waiting,
+        Care, ChannelTraffic, Detained, Device, Past, PastEntry, Present, Quarantine, ROWS_MAX, Rates,
+        RoomTraffic, Seen, Waiting,
     },
 };
 use serde::Serialize;
@@ -449,11 +449,13 @@ mod tests {
         let presence = look::Presence {
             present: vec![present(1, None), present(2, Some(behind))],
             more: 3,
+            next: Some(2),
+            incomplete: true,
             ..Default::default()
         };
         assert_eq!(
             seen(&"hall".parse().unwrap(), &Seen::Presence(presence)).to_string(),
-            r#"{"more":3,"present":[{"client":"00000000-0000-0000-0000-000000000000","connection":1,"name":"ann","since":5},{"behind":{"cut_off":true,"edge":"north","log":"000000000000000a"},"client":"00000000-0000-0000-0000-000000000000","connection":2,"name":"ann","since":5}],"room":"hall"}"#
+            r#"{"incomplete":true,"more":3,"next":2,"present":[{"client":"00000000-0000-0000-0000-000000000000","connection":1,"name":"ann","since":5},{"behind":{"cut_off":true,"edge":"north","log":"000000000000000a"},"client":"00000000-0000-0000-0000-000000000000","connection":2,"name":"ann","since":5}],"room":"hall"}"#
         );
         let mut frame = Vec::new();
         let publication = Publication::new(ContentType::Json, b"[1]");
@@ -469,13 +471,14 @@ mod tests {
             connections: 4,
             channels: 1,
             rows: vec![row],
+            next: Some("b".parse().unwrap()),
             other: Some(Rates::default()),
             partial: false,
             void: 2,
         };
         assert_eq!(
             seen(&"hall".parse().unwrap(), &Seen::Statistics(Box::new(traffic))).to_string(),
-            r#"{"bytes":40,"channel_count":1,"channels":[{"bytes":40,"channel":"a","last":7,"last_min":{"bytes":20,"messages":2},"last_s":{"bytes":10,"messages":1},"messages":4,"subscribers":2,"value":{"data":[1],"type":"application/json"}}],"connections":4,"last":7,"last_min":{"bytes":20,"messages":2},"last_s":{"bytes":10,"messages":1},"messages":4,"other":{"bytes":0,"last_min":{"bytes":0,"messages":0},"last_s":{"bytes":0,"messages":0},"messages":0},"partial":false,"room":"hall","subscribers":3,"void":2}"#
+            r#"{"bytes":40,"channel_count":1,"channels":[{"bytes":40,"channel":"a","last":7,"last_min":{"bytes":20,"messages":2},"last_s":{"bytes":10,"messages":1},"messages":4,"subscribers":2,"value":{"data":[1],"type":"application/json"}}],"connections":4,"last":7,"last_min":{"bytes":20,"messages":2},"last_s":{"bytes":10,"messages":1},"messages":4,"next":"b","other":{"bytes":0,"last_min":{"bytes":0,"messages":0},"last_s":{"bytes":0,"messages":0},"messages":0},"partial":false,"room":"hall","subscribers":3,"void":2}"#
         );
     }
 }
