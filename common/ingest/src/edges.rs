@@ -220,7 +220,7 @@ mod tests {
         let mut told = Vec::new();
         // Nothing is taken from 5 s on, and something waits from 6 s to 30 s.
         for s in 0..40 {
-            if s < 5 || s >= 30 {
+            if !(5..30).contains(&s) {
                 edge.taken(10, 0, at(s * 1000));
             }
             let queued = if (6..30).contains(&s) { 7 } else { 0 };

@@ -37,6 +37,11 @@ fn chain() -> Vec<EpochSpan> {
 
 /// An edge with one uplink per cursor: the seq up to which its hub confirmed.
 fn edge(through: &[u64]) -> EdgeCore {
+    saying(0, through)
+}
+
+/// The same, which says so many of its events one by one.
+fn saying(events_burst: u32, through: &[u64]) -> EdgeCore {
     let start = Start {
         log: LOG,
         epoch: LIVE.epoch,
@@ -54,7 +59,7 @@ fn edge(through: &[u64]) -> EdgeCore {
         retained: RetainedTable::default(),
         producers: Default::default(),
     };
-    let bus = Bus::new(RoomsConfig { events_burst: 0, ..RoomsConfig::default() }, start);
+    let bus = Bus::new(RoomsConfig { events_burst, ..RoomsConfig::default() }, start);
     let mut instance = Instance::new(bus, LogFold::default(), now());
     let cursors: Vec<_> = (1..)
         .zip(through)
@@ -97,6 +102,22 @@ fn edge(through: &[u64]) -> EdgeCore {
 
 fn outputs(edge: &mut EdgeCore) -> Vec<Output<LinkOutput>> {
     std::iter::from_fn(|| edge.poll(now())).collect()
+}
+
+#[test]
+fn a_step_of_the_wall_clock_is_an_entry_of_the_log() {
+    let mut edge = saying(16, &[]);
+    edge.handle(Input::Link(LinkInput::ClockStepped(-5000)), now());
+    let later = Now { time: now().time.plus(std::time::Duration::from_secs(1)), ..now() };
+    edge.handle(Input::Deadline, later);
+    let said: String = std::iter::from_fn(|| edge.poll(later))
+        .filter_map(|output| match output {
+            Output::Instance(InstanceOutput::Persist { batch, .. }) => Some(batch.entries),
+            _ => None,
+        })
+        .map(|entries| String::from_utf8_lossy(&entries).into_owned())
+        .collect();
+    assert!(said.contains("riser.clock_stepped") && said.contains("\"by_ms\":-5000"), "{said}");
 }
 
 /// One hub finds the fork while another is away: both cursors say on disk what is not theirs, before anybody is asked
