@@ -10,6 +10,7 @@ use crate::{
     input::Latest,
     intake::{Piece, Unstored, failure},
     output::{Output, Placed},
+    producers::Fate,
     retained::Changes,
     rounds,
     subscription::State,
@@ -170,11 +171,21 @@ impl Bus {
     /// Of what was sent before it is known whether that was stored: if not, it was refused with its batch.
     fn answer_resent(&mut self, refused: &mut Vec<(u32, Refusal)>, resent: Vec<(u32, ClientId, PublishId)>) {
         for (index, client, id) in resent {
-            let refusal = if self.producers.has(client, id) {
-                self.counters.refuse(Code::Dup, 1);
-                topics::refuse(Code::Dup, "it is stored already", "a higher n for another publication")
-            } else {
-                failure(Code::LogFailing)
+            let refusal = match self.producers.fate(client, id) {
+                Fate::Stored => {
+                    self.counters.refuse(Code::Dup, 1);
+                    topics::refuse(Code::Dup, "it is stored already", "a higher n for another publication")
+                }
+                Fate::Forgotten => {
+                    self.counters.refuse(Code::WrongState, 1);
+                    let what = "its number is older than what is remembered of this producer: it was stored or refused";
+                    topics::refuse(
+                        Code::WrongState,
+                        what,
+                        "look whether it is there, or publish it under a new n",
+                    )
+                }
+                Fate::New => failure(Code::LogFailing),
             };
             refused.push((index, refusal));
         }

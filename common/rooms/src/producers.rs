@@ -3,9 +3,10 @@
 //!
 //! A view folded from the log; a snapshot of it rides in every checkpoint, and a restart rolls it forward. It owns its
 //! bounds, which are the *window*: the last [`PRODUCERS_MAX`] producers to publish (of one client the last
-//! [`OF_CLIENT_MAX`]), and of each the newest [`RUNS_MAX`] runs of consecutive n. Within it the answer is exact. An n
-//! below the runs counts as stored; a producer that was forgotten counts as new. What came over a link does not
-//! count: that has its identity already.
+//! [`OF_CLIENT_MAX`]), and of each the newest [`RUNS_MAX`] runs of consecutive n. Within it the answer is exact. Of an n
+//! below the runs it is not known whether it was stored or refused ([`Fate::Forgotten`]): to take it for stored would be a
+//! receipt for what a quota or a schema kept out. A producer that was forgotten counts as new. What came over a link does
+//! not count: that has its identity already.
 
 use riser_model::{ClientId, Seq};
 use riser_wire::entry::{Body, Frame, Publication, PublishId};
@@ -41,6 +42,17 @@ struct Known {
     runs: VecDeque<(u64, u64)>,
 }
 
+/// What is known of a publication.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// It is in the log, or was.
+    Stored,
+    /// It is not.
+    New,
+    /// It is older than what is remembered of its producer.
+    Forgotten,
+}
+
 /// The publish id of an entry that was published here.
 pub(crate) fn id_of(frame: &Frame<'_>) -> Option<PublishId> {
     if frame.origin.is_some() || !Publication::has_publish_id(frame.body) {
@@ -57,9 +69,9 @@ impl Producers {
         }
     }
 
-    /// Whether a publication is in the log, or so old that it counts as that.
-    pub fn has(&self, client: ClientId, id: PublishId) -> bool {
-        self.known.get(&(client, id.producer)).is_some_and(|known| known.has(id.n))
+    /// What became of a publication.
+    pub fn fate(&self, client: ClientId, id: PublishId) -> Fate {
+        self.known.get(&(client, id.producer)).map_or(Fate::New, |known| known.fate(id.n))
     }
 
     pub(crate) fn note(&mut self, seq: Seq, client: ClientId, id: PublishId) {
@@ -122,13 +134,19 @@ impl Producers {
 }
 
 impl Known {
-    fn has(&self, n: u64) -> bool {
+    fn fate(&self, n: u64) -> Fate {
         let at = self.runs.partition_point(|(_, last)| *last < n);
-        self.below.is_some_and(|below| n <= below) || self.runs.get(at).is_some_and(|(first, _)| *first <= n)
+        if self.below.is_some_and(|below| n <= below) {
+            Fate::Forgotten
+        } else if self.runs.get(at).is_some_and(|(first, _)| *first <= n) {
+            Fate::Stored
+        } else {
+            Fate::New
+        }
     }
 
     fn add(&mut self, n: u64) {
-        if self.has(n) {
+        if self.fate(n) != Fate::New {
             return;
         }
         let at = self.runs.partition_point(|(_, last)| *last < n);
@@ -186,9 +204,14 @@ mod tests {
                 let known = producers.known.get(&(client(1), 7)).unwrap();
                 assert!(known.runs.len() <= RUNS_MAX);
                 for n in 0..20 {
-                    let has = producers.has(client(1), id(7, n));
+                    let fate = producers.fate(client(1), id(7, n));
                     let exact = known.below.is_none_or(|below| n > below);
-                    assert!(has == stored.contains(&n) || (!exact && has), "{n} of {stored:?}: {known:?}");
+                    let right = match stored.contains(&n) {
+                        _ if !exact => Fate::Forgotten,
+                        true => Fate::Stored,
+                        false => Fate::New,
+                    };
+                    assert_eq!(fate, right, "{n} of {stored:?}: {known:?}");
                 }
             }
         }
@@ -198,19 +221,22 @@ mod tests {
     fn ends_of_the_numbers_are_numbers_too() {
         let mut producers = Producers::default();
         for (seq, n) in [u64::MAX, 0, u64::MAX - 1, 1].into_iter().enumerate() {
-            assert!(!producers.has(client(1), id(0, n)));
+            assert_eq!(producers.fate(client(1), id(0, n)), Fate::New);
             producers.note(Seq(seq as u64), client(1), id(0, n));
-            assert!(producers.has(client(1), id(0, n)));
+            assert_eq!(producers.fate(client(1), id(0, n)), Fate::Stored);
         }
-        assert!(!producers.has(client(1), id(0, 2)));
+        assert!(producers.fate(client(1), id(0, 2)) == Fate::New);
     }
 
     #[test]
     fn another_clients_producer_of_the_same_number_is_another() {
         let mut producers = Producers::default();
         producers.note(Seq(1), client(1), id(7, 9));
-        assert!(producers.has(client(1), id(7, 9)) && !producers.has(client(2), id(7, 9)));
-        assert!(!producers.has(client(1), id(7, 8)), "it was not stored: it may still come");
+        assert!(
+            producers.fate(client(1), id(7, 9)) == Fate::Stored
+                && producers.fate(client(2), id(7, 9)) == Fate::New
+        );
+        assert!(producers.fate(client(1), id(7, 8)) == Fate::New, "it was not stored: it may still come");
     }
 
     #[test]
@@ -221,12 +247,15 @@ mod tests {
             producers.note(Seq(2 + n), client(2), id(n, 1));
         }
         assert_eq!(producers.len(), 1 + OF_CLIENT_MAX);
-        assert!(producers.has(client(1), id(1, 1)) && producers.has(client(2), id(99_999, 1)));
+        assert!(
+            producers.fate(client(1), id(1, 1)) == Fate::Stored
+                && producers.fate(client(2), id(99_999, 1)) == Fate::Stored
+        );
         for n in 0..PRODUCERS_MAX as u64 {
             producers.note(Seq(200_000 + n), client(u128::from(n) + 10), id(u64::MAX, u64::MAX));
         }
         assert_eq!(producers.len(), PRODUCERS_MAX);
-        assert!(!producers.has(client(1), id(1, 1)));
+        assert!(producers.fate(client(1), id(1, 1)) == Fate::New);
         assert_eq!(producers.by_age.len(), PRODUCERS_MAX);
     }
 
@@ -260,7 +289,7 @@ mod tests {
         producers.apply(Seq(1), &Frame { origin, ..frame }, client(1));
         assert!(producers.is_empty());
         producers.apply(Seq(1), &frame, client(1));
-        assert!(producers.has(client(1), id(3, 4)));
+        assert!(producers.fate(client(1), id(3, 4)) == Fate::Stored);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::{
     connection::{Alias, Unplaced, refuse_all},
     graph::{Graph, RoomSlot, Way},
     intake::{Line, Piece, failure},
-    producers::id_of,
+    producers::{Fate, id_of},
     quota::{Charged, Over},
     retained::RetainedTable,
     session::SessionHistory,
@@ -19,7 +19,7 @@ use riser_model::{
     room::QUARANTINE,
     schema::Broken,
 };
-use riser_wire::entry::{Body, Frame, Publication, frames};
+use riser_wire::entry::{Body, Frame, Publication, PublishId, frames};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// The quarantine's channel of what names no channel.
@@ -77,9 +77,10 @@ impl Bus {
                     Ok((frame, way)) => {
                         let mut replayed = None;
                         let id = id_of(&frame);
-                        if let Some(id) =
-                            id.filter(|id| producers.has(client, *id) || line.carries(client, *id))
-                        {
+                        let is_new = |id: &PublishId| {
+                            producers.fate(client, *id) == Fate::New && !line.carries(client, *id)
+                        };
+                        if let Some(id) = id.filter(|id| !is_new(id)) {
                             resent.push((index, client, id));
                             index += 1;
                             continue;

@@ -24,8 +24,10 @@
 //! **Publish ids.** A `publish_id` is a `producer`, drawn at random by whoever publishes, and an `n` that rises by one
 //! with each of its publications. Who got no receipt sends the same again with the same id: what is in the log already
 //! is answered by the error `dup`, over restarts of the server too, and stored once. An instance remembers the last
-//! 8,192 producers that published there (of one client the last 32), and of each the newest four runs of consecutive n:
-//! an n below them is answered `dup` without a look, and a producer that was forgotten counts as a new one.
+//! 8,192 producers that published there (of one client the last 32), and of each the newest four runs of consecutive n
+//! (what was refused makes a hole). Of an n below them it is not known any more whether it was stored or refused: the
+//! answer is `wrong_state`, and whoever sent it looks, or publishes it under a new n. A producer that was forgotten counts
+//! as a new one.
 //!
 //! **Tickets.** `{"op":"ticket","id":3}` is answered by `{"ticket":"...","expires_s":30}`: one raw connection may enter
 //! with it as this client, by `?ticket=...` behind its address, once and within that time.

@@ -121,6 +121,23 @@ fn what_was_refused_is_not_answered_dup_when_a_higher_one_is_stored() {
 }
 
 #[test]
+fn of_what_is_too_old_to_be_remembered_nobody_is_told_that_it_is_stored() {
+    let mut world = world();
+    // Every second one is refused, so each that is stored is a run of its own.
+    for n in 0..12 {
+        send_to(&mut world, 1, n + 1, 7, &[n], if n % 2 == 0 { "a/x" } else { "nowhere/x" });
+        world.commit();
+        world.told(1);
+    }
+    send(&mut world, 1, 20, 7, &[0, 1, 3, 5, 9, 10]);
+    world.commit();
+    let old = |index| (index, Code::WrongState);
+    let refused = stored(world.told(1)).2;
+    assert_eq!(refused, [old(0), old(1), (5, Code::Dup)], "3, 5 and 9 were refused, and may come now");
+    assert_eq!(in_log(&world).len(), 6 + 3);
+}
+
+#[test]
 fn nobody_else_uses_up_a_producers_ids() {
     let mut world = world();
     world.open(2);
