@@ -159,7 +159,7 @@ fn every_error_names_file_key_and_remedy() {
         ("[limits]\ntail = true".to_owned(), "limits.tail", "found true or false", "256 MiB"),
         ("[limits]\nstall = 5".to_owned(), "limits.stall", "found a whole number", "5s"),
         ("[limits]\nstall = \"2h\"".to_owned(), "limits.stall", "out of range", "1ms to 1h"),
-        ("[limits]\nsubscriptions = 0".to_owned(), "limits.subscriptions", "out of range", "1 to 10000"),
+        ("[limits]\nsubscriptions = 0".to_owned(), "limits.subscriptions", "out of range", "1 to 2000"),
         ("[log]\nlevel = \"verbose\"".to_owned(), "log.level", "parse level", "want error, warn"),
         ("[log]\nformat = \"txt\"".to_owned(), "log.format", "\"txt\"", "did you mean text?"),
         ("listen.mqtt = \"1883\"".to_owned(), "listen.mqtt", "is not an address", "127.0.0.1:1883"),
