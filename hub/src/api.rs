@@ -396,7 +396,9 @@ pub(crate) async fn pass(
             Output::Do { ticket, effect: Effect::Seat { .. } } => {
                 gate.handle(Input::Done { ticket, verdict: Verdict::Matches }, Clock.now());
             }
-            Output::Say(_) | Output::Do { effect: Effect::Once { .. } | Effect::Knock, .. } => break,
+            // Another acceptor of the same stage may ask nothing.
+            Output::Say(_) => gate.handle(Input::Unasked, Clock.now()),
+            Output::Do { effect: Effect::Once { .. } | Effect::Knock, .. } => break,
             Output::Tell { acceptor, step, why } => {
                 tells.push(Told { acceptor, step, why, who: gate.claimed() });
             }

@@ -38,6 +38,8 @@ pub struct Cookies {
     path: PathBuf,
     lasts: Duration,
     inner: Mutex<Inner>,
+    /// Of those that were ended. Nobody who only looks waits for it.
+    file: Mutex<EndedFile>,
 }
 
 #[derive(Default)]
@@ -45,9 +47,11 @@ struct Inner {
     /// Newest last.
     secrets: Vec<Secret>,
     ended: Ended,
-    /// Of those that were ended, once it was written here, and how long it is.
-    file: Option<(File, u64)>,
 }
+
+/// Open once it was written as a whole, with how long it is and how long it may become.
+#[derive(Default)]
+struct EndedFile(Option<(File, u64, u64)>);
 
 impl Inner {
     fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
@@ -72,7 +76,7 @@ impl fmt::Debug for Cookies {
 
 impl Cookies {
     /// Of the file at this path, which is made when the first is signed; a cookie lasts so long.
-    pub fn open(path: &Path, lasts: Duration) -> io::Result<Self> {
+    pub fn open(path: &Path, lasts: Duration, now: Wall) -> io::Result<Self> {
         let secrets = match read(path) {
             Ok(secrets) => secrets,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -88,7 +92,7 @@ impl Cookies {
             Err(error) => return Err(error),
         };
         let ended_path = path.with_extension("ended");
-        let (secrets, ended) = match read_ended(&ended_path) {
+        let (secrets, ended) = match read_ended(&ended_path, now) {
             Ok(ended) => (secrets, ended),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 let aside = path.with_extension("ended.bad");
@@ -104,8 +108,8 @@ impl Cookies {
             Err(error) => return Err(error),
         };
         // What was read is written as a whole before anything is appended: its end may be torn.
-        let inner = Mutex::new(Inner { secrets, ended, file: None });
-        Ok(Self { path: path.to_owned(), lasts, inner })
+        let inner = Mutex::new(Inner { secrets, ended });
+        Ok(Self { path: path.to_owned(), lasts, inner, file: Mutex::default() })
     }
 
     /// How long a cookie lasts.
@@ -154,33 +158,33 @@ impl Cookies {
     /// Ends one that verified, and that nobody may show again until it would have expired anyway. Writes to the disk; where
     /// that fails it is ended until a restart.
     pub fn end(&self, statement: &Statement, now: Wall) -> io::Result<()> {
-        let mut inner = self.inner();
-        let inner = &mut *inner;
-        if inner.ended.has(statement) && inner.file.is_some() {
-            return Ok(());
-        }
-        inner.ended.add(statement, now);
-        let line = Ended::line(statement);
-        let written = match &mut inner.file {
-            Some((file, bytes)) if *bytes < ENDED_BYTES_MAX => {
-                *bytes += line.len() as u64;
-                file.write_all(line.as_bytes()).and_then(|()| file.sync_data())
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = {
+            let mut inner = self.inner();
+            if inner.ended.has(statement) && file.0.is_some() {
+                return Ok(());
             }
-            Some(_) | None => {
-                let path = self.path.with_extension("ended");
-                let text = format!("{ENDED_HEADER}\n{}", inner.ended.text());
-                replace(&path, &text).and_then(|()| {
-                    let file = OpenOptions::new().append(true).open(&path)?;
-                    inner.file = Some((file, text.len() as u64));
-                    Ok(())
-                })
+            inner.ended.add(statement, now);
+            let is_long = file.0.as_ref().is_none_or(|(_, bytes, most)| bytes >= most);
+            is_long.then(|| format!("{ENDED_HEADER}\n{}", inner.ended.text()))
+        };
+        // What it has at its end after an error is not known: then it is written as a whole the next time.
+        let written = match (text, file.0.take()) {
+            (None, Some((mut open, bytes, most))) => {
+                let line = Ended::line(statement);
+                let written = open.write_all(line.as_bytes()).and_then(|()| open.sync_data());
+                written.map(|()| (open, bytes + line.len() as u64, most))
+            }
+            (text, _) => {
+                let (path, text) = (self.path.with_extension("ended"), text.unwrap_or_default());
+                let bytes = text.len() as u64;
+                let open = || OpenOptions::new().append(true).open(&path);
+                replace(&path, &text)
+                    .and_then(|()| open())
+                    .map(|open| (open, bytes, ENDED_BYTES_MAX.max(2 * bytes)))
             }
         };
-        if written.is_err() {
-            // What it has at its end is not known: it is written as a whole the next time.
-            inner.file = None;
-        }
-        written
+        written.map(|open| file.0 = Some(open))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -213,7 +217,7 @@ fn parse(text: &str) -> Option<Vec<Secret>> {
     lines.map(secret).collect()
 }
 
-fn read_ended(path: &Path) -> io::Result<Ended> {
+fn read_ended(path: &Path, now: Wall) -> io::Result<Ended> {
     let text = match fs::read_to_string(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ended::default()),
         text => text?,
@@ -226,7 +230,7 @@ fn read_ended(path: &Path) -> io::Result<Ended> {
         return Err(bad());
     }
     let mut ended = Ended::default();
-    lines.try_for_each(|line| ended.read(line)).ok_or_else(bad)?;
+    lines.try_for_each(|line| ended.read(line, now)).ok_or_else(bad)?;
     Ok(ended)
 }
 
@@ -281,14 +285,14 @@ mod tests {
     fn a_secret_signs_for_a_week_and_verifies_as_long_as_its_cookies_last() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cookie.key");
-        let cookies = Cookies::open(&path, HOUR).unwrap();
+        let cookies = Cookies::open(&path, HOUR, after(Duration::ZERO)).unwrap();
         let [m, n] = [1, 2].map(|n| Statement::message(&statement(n).text(), &[7; 32]));
         let first = bytes(&cookies.sign(&m, after(Duration::ZERO)).unwrap());
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(bytes(&cookies.sign(&m, after(SIGNS - HOUR)).unwrap()), first);
         let second = bytes(&cookies.sign(&m, after(SIGNS)).unwrap());
         assert_ne!(second, first, "another secret signs");
-        let again = Cookies::open(&path, HOUR).unwrap();
+        let again = Cookies::open(&path, HOUR, after(Duration::ZERO)).unwrap();
         for signature in [&first, &second] {
             assert_eq!(again.verify(&m, signature), Verdict::Matches, "over a restart too");
             assert_eq!(again.verify(&n, signature), Verdict::Differs);
@@ -303,7 +307,7 @@ mod tests {
     #[test]
     fn a_cookie_that_was_ended_is_no_more() {
         let folder = tempfile::tempdir().unwrap();
-        let cookies = Cookies::open(&folder.path().join("cookie.key"), HOUR).unwrap();
+        let cookies = Cookies::open(&folder.path().join("cookie.key"), HOUR, after(Duration::ZERO)).unwrap();
         let (one, other) = (statement(1), statement(2));
         let message = |of: &Statement| Statement::message(&of.text(), &[7; 32]);
         let sign = |of: &Statement| bytes(&cookies.sign(&message(of), after(Duration::ZERO)).unwrap());
@@ -317,7 +321,7 @@ mod tests {
         let file = folder.path().join("cookie.ended");
         let [third, fourth] = [3, 4].map(statement);
         for torn in [false, true] {
-            let again = Cookies::open(&path, HOUR).unwrap();
+            let again = Cookies::open(&path, HOUR, after(Duration::ZERO)).unwrap();
             assert_eq!(again.verify(&message(&one), &signed), Verdict::Differs, "{torn}");
             assert_eq!(again.verify(&message(&other), &also), Verdict::Matches, "{torn}");
             for one in [&third, &fourth, &third] {
@@ -330,7 +334,7 @@ mod tests {
         }
         // What cannot be read may have said anything: all sign in again.
         fs::write(&file, "nonsense\n").unwrap();
-        let again = Cookies::open(&path, HOUR).unwrap();
+        let again = Cookies::open(&path, HOUR, after(Duration::ZERO)).unwrap();
         assert_eq!(again.verify(&message(&other), &also), Verdict::Differs);
         assert!(!file.exists() && folder.path().join("cookie.ended.bad").exists());
     }
@@ -344,7 +348,7 @@ mod tests {
         {
             fs::write(&path, content).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            let cookies = Cookies::open(&path, HOUR).unwrap();
+            let cookies = Cookies::open(&path, HOUR, after(Duration::ZERO)).unwrap();
             assert!(!path.exists() && path.with_extension("bad").exists());
             cookies.sign(b"m", after(HOUR)).unwrap();
             assert_eq!(read(&path).unwrap().len(), 1);

@@ -190,7 +190,8 @@ impl Hub {
         let (fork_sender, forked) = watch::channel(false);
         let cookies = config.login.as_ref().map(|login| {
             let path = config.data().join(COOKIES);
-            Cookies::open(&path, login.lasts.0).with_context(|| format!("open {}", path.display()))
+            Cookies::open(&path, login.lasts.0, Clock.now().wall)
+                .with_context(|| format!("open {}", path.display()))
         });
         let cookies = cookies.transpose()?.map(Arc::new);
         let passwords = Passwords::new(config.limits.password_verifiers);

@@ -169,12 +169,18 @@ async fn logout(
     if let Some(shown) = cookie::shown(&headers, page)
         && let Some(statement) = signed(&door, &shown)
     {
-        let (cookies, ended) = (Arc::clone(&door.cookies), statement.id());
-        // It writes its file.
-        let written = tokio::task::spawn_blocking(move || cookies.end(&statement, Clock.now().wall)).await;
+        let (cookies, core, ended) = (Arc::clone(&door.cookies), door.api.core.clone(), statement.id());
         door.counts.ended.fetch_add(1, Ordering::Relaxed);
-        // A core that has ended has no connections.
-        door.api.core.ask(move |core, now| core.end_cookie(ended, now)).await;
+        // To the end, whether or not the browser waits for it.
+        let ending = tokio::spawn(async move {
+            // It writes its file.
+            let written =
+                tokio::task::spawn_blocking(move || cookies.end(&statement, Clock.now().wall)).await;
+            // A core that has ended has no connections.
+            core.ask(move |core, now| core.end_cookie(ended, now)).await;
+            written
+        });
+        let written = ending.await.and_then(|written| written);
         if let Ok(Err(error)) = written {
             tracing::error!(%error, "a cookie that was ended would hold again after a restart: its file cannot be written");
             let want = "to sign out again when its disk is well: until then a restart would forget that this cookie was ended";

@@ -347,7 +347,7 @@ impl Bus {
     pub fn poll_timeout(&self) -> Option<(Time, Wake)> {
         let commit = self.line.deadline(self.config.hold()).map(|at| (at, Wake::Commit));
         let read = self.reads.again.first().map(|(at, _)| (*at, Wake::Read));
-        let event = self.technical.due().map(|at| (at, Wake::Event));
+        let event = self.technical.due(self.failing.is_some()).map(|at| (at, Wake::Event));
         let round = self.rounds.deadline().map(|at| (at, Wake::Round));
         commit.into_iter().chain(read).chain(event).chain(round).min_by_key(|(at, _)| *at)
     }

@@ -47,9 +47,11 @@ impl Bus {
         }
     }
 
-    /// A connection has gone out of its room: it is in none any more of which it reads nothing.
+    /// A connection has gone out of its room: it is in none any more of which it reads nothing, and in those that it reads
+    /// as long as it does.
     pub(crate) fn part_unread(&mut self, connection: ConnectionId) {
         let Some(one) = self.connections.get_mut(&connection) else { return };
+        one.members.values_mut().for_each(|member| member.published = false);
         let unread = one.members.iter().filter(|(_, member)| member.subscriptions == 0);
         for slot in unread.map(|(slot, _)| *slot).collect::<Vec<_>>() {
             if let Some(one) = self.connections.get_mut(&connection) {

@@ -23,6 +23,8 @@ use std::{
 
 /// Of what waits for a log that fails; of events that come on top of it only the count is kept.
 const AGAIN_MAX: usize = 1024;
+/// Who is there is said anew this often at most.
+const NAME_EVERY: Duration = Duration::from_secs(1);
 
 /// An event as it is said: how many of its kind it stands for, and when it happened.
 #[derive(Clone, Debug)]
@@ -80,9 +82,12 @@ pub(crate) struct Technical {
     kinds: BTreeMap<(Scope, &'static str), Pacing>,
     all: Pace,
     /// What a batch that failed held.
-    again: VecDeque<Said>,
-    /// Of who came and went more failed than waits: who is there is to be said anew.
-    members_lost: bool,
+    again: VecDeque<Spoken>,
+    /// Something failed of who came and went: who is there is to be said anew, not before this. To say that alone again would
+    /// say it after what was said meanwhile.
+    members_lost: Option<Time>,
+    /// When it was said last.
+    named: Time,
     /// Events on their way to the disk.
     unstored: usize,
 }
@@ -114,9 +119,10 @@ impl Technical {
     }
 
     /// When something that was held may be said.
-    pub(crate) fn due(&self) -> Option<Time> {
+    pub(crate) fn due(&self, log_fails: bool) -> Option<Time> {
         let held = self.kinds.values().filter_map(|kind| kind.held.as_ref());
-        held.map(|(_, at)| *at).filter(|at| *at < Time(u64::MAX)).min()
+        let held = held.map(|(_, at)| *at).filter(|at| *at < Time(u64::MAX));
+        held.chain(self.members_lost.filter(|_| !log_fails)).min()
     }
 
     fn take_due(&mut self, now: Time) -> Vec<Spoken> {
@@ -126,23 +132,16 @@ impl Technical {
 
     /// Its batch failed.
     fn failed(&mut self, said: Said) {
-        if self.members_lost && matches!(said, Said::Member(..)) {
-            return;
-        }
-        if self.again.len() < AGAIN_MAX {
-            return self.again.push_back(said);
-        }
         let Said::Event(spoken) = said else {
-            self.members_lost = true;
-            self.again.retain(|one| matches!(one, Said::Event(_)));
+            self.members_lost.get_or_insert(self.named.plus(NAME_EVERY));
             return;
         };
-        let last = self.again.iter_mut().rev().find_map(|one| match one {
-            Said::Event(last) if last.scope == spoken.scope && last.event.kind() == spoken.event.kind() => {
-                Some(last)
-            }
-            Said::Event(_) | Said::Member(..) => None,
-        });
+        if self.again.len() < AGAIN_MAX {
+            return self.again.push_back(spoken);
+        }
+        let same =
+            |last: &&mut Spoken| last.scope == spoken.scope && last.event.kind() == spoken.event.kind();
+        let last = self.again.iter_mut().rev().find(same);
         if let Some(last) = last {
             *last = Spoken { count: last.count + spoken.count, ..spoken };
         }
@@ -204,14 +203,22 @@ impl Bus {
                 self.write_event(spoken);
             }
         }
+        self.name_again();
     }
 
     /// What failed is said again, after a commit that did not.
     pub(crate) fn say_again(&mut self) {
-        for said in std::mem::take(&mut self.technical.again) {
-            self.write_said(said);
+        for spoken in std::mem::take(&mut self.technical.again) {
+            self.write_said(Said::Event(spoken));
         }
-        if std::mem::take(&mut self.technical.members_lost) {
+        self.name_again();
+    }
+
+    /// Says who is there, if something of that was lost, and the log takes it again.
+    fn name_again(&mut self) {
+        let now = self.now.time;
+        if self.failing.is_none() && self.technical.members_lost.take_if(|at| *at <= now).is_some() {
+            self.technical.named = now;
             self.name_members();
         }
     }

@@ -69,20 +69,26 @@ impl Ended {
         text
     }
 
-    /// Takes what a line says; none if it says nothing.
-    pub fn read(&mut self, line: &str) -> Option<()> {
+    /// Takes what a line says, unless that has expired; none if it says nothing.
+    pub fn read(&mut self, line: &str, now: Wall) -> Option<()> {
         let words: Vec<&str> = line.split(' ').collect();
         let client = |word: &str| Uuid::try_parse(word).ok().map(ClientId);
+        let until = Wall(words.last()?.parse().ok()?);
+        let holds = until > now;
         match words[..] {
-            ["one", id, cookie, until] => {
+            ["one", id, cookie, _] => {
                 let cookie = CookieId(URL_SAFE_NO_PAD.decode(cookie).ok()?.try_into().ok()?);
-                self.insert(client(id)?, cookie, Wall(until.parse().ok()?));
+                let client = client(id)?;
+                holds.then(|| self.insert(client, cookie, until));
             }
-            ["all", id, until] => {
-                let own = self.of.entry(client(id)?).or_default();
-                own.all = own.all.max(Some(Wall(until.parse().ok()?)));
+            ["all", id, _] => {
+                let client = client(id)?;
+                holds.then(|| {
+                    let own = self.of.entry(client).or_default();
+                    own.all = own.all.max(Some(until));
+                });
             }
-            ["everybody", until] => self.everybody = self.everybody.max(Some(Wall(until.parse().ok()?))),
+            ["everybody", _] => self.everybody = self.everybody.max(Some(until).filter(|_| holds)),
             _ => return None,
         }
         Some(())
@@ -158,15 +164,19 @@ mod tests {
         (0..=OF_CLIENT_MAX as u64).for_each(|n| ended.add(&given(bob, n, 200), Wall(0)));
         ended.everybody = Some(Wall(50));
         let mut read = Ended::default();
-        assert!(ended.text().lines().all(|line| read.read(line).is_some()));
+        assert!(ended.text().lines().all(|line| read.read(line, Wall(0)).is_some()));
         assert_eq!(read.text(), ended.text());
         assert!(read.has(&given(ann, 7, 100)) && !read.has(&given(ann, 8, 100)));
         assert!(read.has(&given(bob, 999, 200)) && read.has(&given(kim, 1, 50)));
         let mut line = Ended::default();
-        line.read(Ended::line(&given(ann, 7, 100)).trim_end()).unwrap();
+        line.read(Ended::line(&given(ann, 7, 100)).trim_end(), Wall(99)).unwrap();
         assert!(line.has(&given(ann, 7, 100)));
+        // What has expired takes no place, however much of it there is.
+        let mut late = Ended::default();
+        assert!(ended.text().lines().all(|line| late.read(line, Wall(150)).is_some()));
+        assert!(late.has(&given(bob, 999, 200)) && late.of.len() == 1 && late.everybody.is_none());
         for wrong in ["", "one", "all x 1", "everybody", "one  AA 1", "nobody 1"] {
-            assert_eq!(Ended::default().read(wrong), None, "{wrong:?}");
+            assert_eq!(Ended::default().read(wrong, Wall(0)), None, "{wrong:?}");
         }
     }
 

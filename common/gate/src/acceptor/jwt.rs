@@ -81,7 +81,10 @@ pub(crate) fn claimed(directory: &Directory, token: &[u8]) -> Option<Arc<Princip
         let name = text_of(&claims, &issuer.claim)?;
         directory.claimed(Some(&issuer.account), name).map(|member| Arc::clone(member.principal))
     };
-    issuers(directory, &claims).ok()?.into_iter().find_map(whom)
+    // The same issuer may vouch in several accounts: of two of that name it is not known who is meant.
+    let mut all = issuers(directory, &claims).ok()?.into_iter().filter_map(whom);
+    let one = all.next()?;
+    all.all(|other| other.client == one.client).then_some(one)
 }
 
 /// What a token brings to be verified.

@@ -73,8 +73,9 @@ impl Instance {
             return;
         };
         connection.entering = None;
-        let room = connection.room.and_then(|room| self.bus.name_of(room)).cloned();
         connection.state = State::Rooms;
+        let room = connection.room;
+        let room = room.and_then(|room| self.name_of(id, room));
         self.rooms(BusInput::Open { connection: id, principal: Arc::clone(&principal) }, now);
         let is_mqtt = self.connections.get(&id).is_some_and(|connection| connection.session.is_some());
         if is_mqtt {

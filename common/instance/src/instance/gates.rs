@@ -101,7 +101,7 @@ impl Instance {
         };
         // What it may do there may have been taken while it stood at the gate: nobody sits where it may do nothing.
         // And the room may have got another name: who was let into it is in it, however it is called.
-        let is_reached = |room| self.bus.name_of(room).filter(|_| may_enter(&principal, room)).cloned();
+        let is_reached = |room| self.name_of(id, room).filter(|_| may_enter(&principal, room));
         let (room, before) = match at.before.room() {
             None => (None, at.before),
             Some((room, _)) => match is_reached(room) {
@@ -353,6 +353,7 @@ impl Instance {
     fn moved(&mut self, id: ConnectionId, principal: &Arc<Principal>, room: RoomId, now: Now) {
         let Some(connection) = self.connections.get(&id) else { return };
         let gated = connection.policy.directory.room_gate(room).is_some();
+        let leaves = connection.room.is_some_and(|before| before != room);
         self.allow(id, gated.then_some(room));
         let principal = self.with_rights(id, principal);
         if let Some(connection) = self.connections.get_mut(&id) {
@@ -360,6 +361,18 @@ impl Instance {
             connection.room = Some(room);
         }
         self.rooms(BusInput::Principal { connection: id, principal }, now);
+        if leaves {
+            self.rooms(BusInput::Ask { connection: id, ask: Ask::Part }, now);
+        }
+    }
+
+    /// The name of a room that there is: by the accounts as they are, which the rooms may learn of a moment later.
+    pub(super) fn name_of(&self, id: ConnectionId, room: RoomId) -> Option<RoomName> {
+        let known = self.bus.name_of(room)?;
+        let connection = self.connections.get(&id)?;
+        let account = connection.standing.principal.as_ref().map(|principal| principal.account);
+        let named = account.and_then(|account| connection.policy.directory.room(account, room));
+        Some(named.map_or(known, |room| &room.name).clone())
     }
 
     /// Out of its room.

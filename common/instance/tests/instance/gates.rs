@@ -481,3 +481,18 @@ fn who_goes_out_of_a_room_gives_its_seat_back_and_may_do_nothing_there() {
     world.ask(C1, hall());
     assert!(!moved(&mut world, C1), "the room is full");
 }
+
+#[test]
+fn who_moved_on_is_in_the_former_room_no_more() {
+    let mut world = World::gated("[{ seats = 1 }]", "");
+    world.enter(C1, None, None);
+    world.told(C1);
+    world.ask(C1, Ask::Move { room: "hall".parse().unwrap() });
+    assert_eq!(subscribe(&mut world, C1, "hall/x"), Ok(()));
+    world.ask(C1, Ask::Move { room: "cellar".parse().unwrap() });
+    assert_eq!(subscribe(&mut world, C1, "cellar/x"), Ok(()), "in place of the other");
+    world.told(C1);
+    world.change(|config| config.room[0].gate = gate("['key']"));
+    assert_eq!(world.refused(C1), None, "the hall's new gate is nothing to it");
+    assert_eq!(subscribe(&mut world, C1, "cellar/x"), Ok(()));
+}

@@ -468,3 +468,26 @@ fn what_a_rooms_traffic_event_says_has_the_last_second_and_the_time_of_the_newes
     let last = told.last().unwrap();
     assert!(last.contains("\"per_s\":3") && last.contains("\"last\":78000"), "{told:?}");
 }
+
+#[test]
+fn who_comes_and_goes_while_one_of_both_fails_is_no_ghost() {
+    let mut world = World::new(Config::default());
+    world.rooms[0].linked = true;
+    world.restart(Epoch(2));
+    let came = |world: &mut World, n| {
+        world.open(n);
+        world.subscribe(n, 1, in_room("a", "#"), From::Live, Flow::Credit);
+        world.now.time = world.now.time.plus(Duration::from_millis(60));
+        world.input(Input::Deadline);
+    };
+    came(&mut world, 1);
+    world.commit();
+    came(&mut world, 2);
+    world.fail(Code::LogFailing);
+    // What it says next is on disk before what failed.
+    world.ask(2, Ask::Leave { cause: "cut".into(), expiry_s: None });
+    settle(&mut world);
+    world.now.time = world.now.time.plus(Duration::from_secs(2));
+    settle(&mut world);
+    assert_eq!(present_above(&world), [c(1)]);
+}
