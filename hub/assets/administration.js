@@ -5,85 +5,10 @@
 
 import { AuditLog } from "./audit.js";
 import { Configuration } from "./configuration.js";
-import { Refused } from "./door.js";
 import { reason, write } from "./element.js";
 import { Members } from "./members.js";
+import { Office } from "./office.js";
 import { Rights } from "./rights.js";
-
-/** The hub's interface for administration, as one room of an account has it. */
-class Office {
-  #session;
-  #room;
-  /** The room's, once it was looked at: another one may have its name by now. */
-  #id = null;
-
-  constructor(session, room) {
-    this.#session = session;
-    this.#room = room;
-  }
-
-  /** Whether it is that room's, and of who is signed in there. */
-  isOf(session, room) {
-    return this.#session === session && this.#room === room;
-  }
-
-  async room() {
-    const answer = await this.#ask("GET", this.#ofRoom());
-    this.#id = answer.room.id;
-    return answer;
-  }
-
-  setRoom(fields, tag) {
-    return this.#ask("PATCH", this.#ofRoom(), fields, tag);
-  }
-
-  members(contains, limit) {
-    return this.#ask("GET", `${this.#ofRoom()}/members?${new URLSearchParams({ contains, limit })}`);
-  }
-
-  // Whom by the id: a name may be somebody else's by now.
-  setMember(id, fields, tag) {
-    return this.#ask("PATCH", `members/${id}`, fields, tag);
-  }
-
-  removeMember(id, tag) {
-    return this.#ask("DELETE", `members/${id}`, undefined, tag);
-  }
-
-  revoke(id, fingerprint = null) {
-    return this.#ask("DELETE", `members/${id}/credentials${fingerprint === null ? "" : `/${fingerprint}`}`);
-  }
-
-  grant(grant, tag) {
-    return this.#ask("POST", "grants", { ...grant, room: this.#id }, tag);
-  }
-
-  ungrant(grant, tag) {
-    return this.#ask("POST", "ungrant", { ...grant, room: this.#id }, tag);
-  }
-
-  audit(asked) {
-    return this.#ask("GET", `audit?${new URLSearchParams(asked)}`);
-  }
-
-  #ofRoom() {
-    return `rooms/${this.#id ?? this.#room}`;
-  }
-
-  async #ask(method, path, body, tag) {
-    const headers = { ...this.#session.headers };
-    if (body !== undefined) headers["content-type"] = "application/json";
-    if (tag !== undefined) headers["if-match"] = `"${tag}"`;
-    const url = `/api/admin/v1/accounts/${this.#session.account}/${path}`;
-    const sent = { method, headers, cache: "no-store", body: body && JSON.stringify(body) };
-    const answer = await fetch(url, sent).catch(() => {
-      throw new Refused({ code: "unreachable", what: "the hub is not reached", want: "to try again" });
-    });
-    const said = await answer.json().catch(() => ({}));
-    if (answer.ok) return said;
-    throw new Refused(said.error ?? { code: "unreachable", what: `the hub answers ${answer.status}` });
-  }
-}
 
 export class Administration {
   #section;

@@ -57,6 +57,38 @@ export async function known() {
   }
 }
 
+/** What the providers of an account are called that people may sign in with; none where there is no such door. */
+export async function providersOf(account) {
+  try {
+    const answer = await fetch(`${LOGIN}/providers?${new URLSearchParams({ account })}`, { cache: "no-store" });
+    if (!answer.ok) return [];
+    return (await answer.json()).providers;
+  } catch {
+    return [];
+  }
+}
+
+/** Where a provider is asked who this is, by its place in that list. It sends the person back here. */
+export function wayTo({ account, provider, room }) {
+  return `${LOGIN}/with?${new URLSearchParams({ account, provider, room })}`;
+}
+
+const WAYS = {
+  unknown: { what: "there is no such provider for this account any more", want: "another way to sign in" },
+  away: { what: "the provider does not answer", want: "to come back in a moment, or another way to sign in" },
+  late: { what: "this sign-in was not begun in this browser, or took too long", want: "to begin again here" },
+  refused: { what: "the provider did not let you in, or you are not known here", want: "a user of this account" },
+  too_many: { what: "wrong too often from there", want: "to come back in some minutes" },
+};
+
+/** Why who was sent to a provider came back without being signed in, as this page's address says it; null if it does not. */
+export function cameBack() {
+  const word = new URLSearchParams(location.search).get("signin");
+  if (word === null) return null;
+  history.replaceState(null, "", `${location.pathname}${location.hash}`);
+  return Object.hasOwn(WAYS, word) ? WAYS[word] : WAYS.refused;
+}
+
 /** Signs in; throws what the hub refuses. */
 export async function signIn({ account, user, password }) {
   const body = JSON.stringify({ user: `${account}/${user}`, password });

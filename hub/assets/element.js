@@ -57,3 +57,15 @@ export function finalButton(text, label, act, said) {
   pressed.addEventListener("blur", () => !pressed.disabled && ask(false));
   return pressed;
 }
+
+/** A secret that nobody shows again: it is there until it is put away, which `away` hears. */
+export function secretOnce(what, value, away = () => {}) {
+  const close = made("button", { type: "button", textContent: "Put away", "aria-label": `Put away: ${what}` });
+  const note = made("p", { textContent: `${what}, shown this once: ` }, made("code", { className: "secret", textContent: value }));
+  const shown = made("div", { className: "once", role: "status" }, note, close);
+  close.addEventListener("click", () => {
+    shown.remove();
+    away();
+  });
+  return shown;
+}

@@ -1,7 +1,8 @@
 // The lobby: who is here, which rooms there are and how each is, and whoever waits before one because its gate asks
-// somebody else.
+// somebody else; and what who administers the account makes.
 
 import { lobby } from "/assets/riser.js";
+import { Making } from "./making.js";
 import { whole } from "./series.js";
 
 const LOOK_EVERY_MS = 2000;
@@ -14,6 +15,8 @@ export class LobbyView {
   #waiting;
   #enter;
   #closed;
+  #making;
+  #session = null;
   #door = null;
   /** Of several doors the last counts. */
   #turn = 0;
@@ -29,6 +32,7 @@ export class LobbyView {
     [this.#list, this.#note, this.#said, this.#waiting] = ["rooms", "who", "said", "waiting"].map(part);
     this.#enter = enter;
     this.#closed = closed;
+    this.#making = new Making(part("making"), enter);
     part("give-up").addEventListener("click", giveUp);
     setInterval(() => this.#look(), LOOK_EVERY_MS);
   }
@@ -36,6 +40,7 @@ export class LobbyView {
   /** Stands in the lobby of a session; `said` is why, if there is a reason. */
   open(session, said = "") {
     this.#section.hidden = false;
+    this.#session = session;
     this.#said.textContent = said;
     this.#said.hidden = !said;
     if (this.#door) return;
@@ -63,6 +68,7 @@ export class LobbyView {
   leave() {
     this.#section.hidden = true;
     this.#waiting.hidden = true;
+    this.#making.leave();
     this.#turn += 1;
     this.#door?.close();
     this.#door = null;
@@ -88,7 +94,8 @@ export class LobbyView {
     }
   }
 
-  #show({ account, name }, rooms) {
+  #show({ account, name, administers = false }, rooms) {
+    this.#making.open(this.#session, administers);
     write(this.#note, `${name} of ${account}; ${rooms.length === 0 ? "no room is yours to enter" : `${whole(rooms.length)} ${rooms.length === 1 ? "room" : "rooms"}`}`);
     const shown = new Map([...this.#list.children].map((item) => [item.dataset.room, item]));
     const items = rooms.map((room) => this.#item(shown.get(room.name), room));

@@ -1,10 +1,13 @@
 // The users and clients of a room's account: who each is and which role it has. Who administers the account changes
-// roles and groups here, and revokes credentials: passwords, tokens, keys, and names in certificates.
+// roles and groups here, and adds and revokes credentials: passwords, tokens, keys, and names in certificates. A secret that the
+// hub made is shown once.
 
-import { button, finalButton, made, reason } from "./element.js";
+import { button, finalButton, made, reason, secretOnce } from "./element.js";
 
 const SHOWN_MAX = 100;
 const ROLES = ["", "owner", "member", "reader", "writer", "device"];
+/** Those for which nothing has to be given are made by the hub. */
+const KINDS = ["token", "password", "key", "secret", "certificate"];
 
 export class Members {
   #details;
@@ -95,6 +98,7 @@ export class Members {
       list.append(made("li", {}, made("span", { textContent: `${of.replaceAll("_", " ")} ${fingerprint}` }), " ", revoke));
     }
     if (credentials.length > 0) item.append(list);
+    item.append(this.#credentialForm({ id, name, kind }, item, said, again));
     const all = finalButton("Revoke all", `Revoke all credentials of ${name}`, async () => {
       const { still = [] } = await office.revoke(id);
       await again();
@@ -107,6 +111,24 @@ export class Members {
     }, said);
     item.append(made("p", { className: "decide" }, all, remove), said);
     return item;
+  }
+
+  #credentialForm({ id, name, kind }, item, said, again) {
+    const office = this.#office;
+    const kinds = kind === "client" ? [...KINDS, "edge_key"] : KINDS;
+    const chosen = made("select", {}, ...kinds.map((one) => new Option(one.replaceAll("_", " "), one)));
+    const value = made("input", { autocomplete: "off", autocapitalize: "none", spellcheck: false });
+    const add = button("Add", `Add a credential of ${name}`, async () => {
+      const { kind: of, value: secret } = await office.addCredential(id, chosen.value, value.value.trim());
+      if (office !== this.#office) return;
+      if (secret === undefined || secret === null) return again();
+      // It stays until it is put away, whatever else changes.
+      item.dataset.edited = "true";
+      form.after(secretOnce(`The ${of.replaceAll("_", " ")} of ${name}`, secret, again));
+    }, said);
+    const form = made("div", { className: "member-role" }, made("label", {}, "Credential ", chosen), made("label", {}, "Value, if it is not to be made ", value), add);
+    form.addEventListener("input", () => (item.dataset.edited = "true"));
+    return form;
   }
 
   #roleForm({ id, name, role, groups, tag }, item, said, again) {

@@ -26,7 +26,7 @@
 import { Administration } from "/assets/administration.js";
 import { Board } from "/assets/board.js";
 import { Cells } from "/assets/cells.js";
-import { Session, known, signIn as showCredential } from "/assets/door.js";
+import { Session, cameBack, known, providersOf, signIn as showCredential, wayTo } from "/assets/door.js";
 import { Edges } from "/assets/edges.js";
 import { Detained } from "/assets/detained.js";
 import { Feed, words } from "/assets/feed.js";
@@ -190,6 +190,7 @@ function signIn(error) {
   name.value ||= hashRoom;
   at("signin-error").hidden = !error;
   if (error) say("signin-error", reason(error));
+  offerProviders();
   [account, user, password].find((field) => !field.value)?.focus();
 }
 
@@ -252,6 +253,29 @@ at("signin").addEventListener("submit", async (event) => {
     button.disabled = false;
   }
 });
+
+/** The account whose providers are shown. */
+let offered = null;
+
+/** A button for each provider of the account that is named. */
+async function offerProviders() {
+  const { account, room: name } = at("signin").elements;
+  const asked = account.validity.valid ? account.value : "";
+  if (asked === offered) return;
+  offered = asked;
+  const providers = asked === "" ? [] : await providersOf(asked);
+  if (asked !== offered) return;
+  at("providers").hidden = providers.length === 0;
+  at("providers").replaceChildren(...providers.map((called, provider) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = `Sign in with ${called}`;
+    button.addEventListener("click", () => location.assign(wayTo({ account: asked, provider, room: name.value })));
+    return button;
+  }));
+}
+
+at("signin").elements.account.addEventListener("change", offerProviders);
 
 at("leave").addEventListener("click", async () => {
   await session?.end();
@@ -437,7 +461,8 @@ if (demo) {
   session = new Session(demo);
   enter(demo.room);
 } else {
-  session = await known();
+  const refused = cameBack();
+  session = refused ? null : await known();
   if (session) goTo(/^#[a-z0-9-]+\/([a-z0-9-]+)/.exec(location.hash)?.[1]);
-  else signIn(null);
+  else signIn(refused);
 }

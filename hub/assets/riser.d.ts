@@ -341,7 +341,7 @@ export interface ShownRoom {
 /** The front door: who has shown a credential is in the lobby, and sees which rooms there are. */
 export type Lobby = Pick<Room, "state" | "rooms" | "whoami" | "ping" | "close"> & {
   /** What the server said of this connection; null before the first. */
-  readonly me: Omit<NonNullable<Room["me"]>, "room"> | null;
+  readonly me: (Omit<NonNullable<Room["me"]>, "room"> & { administers?: boolean }) | null;
   /** Resolves when the connection is open, rejects when it is closed for good. */
   ready(): Promise<NonNullable<Lobby["me"]>>;
 };

@@ -323,14 +323,15 @@ async fn connect(server: &LdapServer) -> Result<Ldap, NoAnswer> {
 }
 
 fn password(file: &Path) -> Result<String, NoAnswer> {
-    let wrong = || NoAnswer::Password(file.to_owned());
-    let mode = std::fs::metadata(file).map_err(|_| wrong())?.permissions().mode();
-    if mode & 0o077 != 0 {
-        return Err(wrong());
-    }
-    let text = std::fs::read_to_string(file).map_err(|_| wrong())?;
+    secret_in(file).ok_or_else(|| NoAnswer::Password(file.to_owned()))
+}
+
+/// The line in a file that nobody else may read.
+pub(crate) fn secret_in(file: &Path) -> Option<String> {
+    let mode = std::fs::metadata(file).ok()?.permissions().mode();
+    let text = std::fs::read_to_string(file).ok().filter(|_| mode & 0o077 == 0)?;
     let text = text.trim_end_matches(['\r', '\n']);
-    if text.is_empty() { Err(wrong()) } else { Ok(text.to_owned()) }
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 /// Finds whoever has this name, to the letter: what a filter takes for more than a letter is written out (RFC 4515).

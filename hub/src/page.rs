@@ -25,7 +25,7 @@ const POLICY: &str = "default-src 'self'; img-src 'self' data:; style-src 'self'
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const CLIENT: [&str; 2] = ["riser.js", "riser.d.ts"];
-const ASSETS: [(&str, &str, &str); 24] = [
+const ASSETS: [(&str, &str, &str); 26] = [
     ("page.css", "text/css; charset=utf-8", include_str!("../assets/page.css")),
     ("page.js", SCRIPT, include_str!("../assets/page.js")),
     ("administration.js", SCRIPT, include_str!("../assets/administration.js")),
@@ -40,8 +40,10 @@ const ASSETS: [(&str, &str, &str); 24] = [
     ("feed.js", SCRIPT, include_str!("../assets/feed.js")),
     ("gate.js", SCRIPT, include_str!("../assets/gate.js")),
     ("lobby.js", SCRIPT, include_str!("../assets/lobby.js")),
+    ("making.js", SCRIPT, include_str!("../assets/making.js")),
     ("members.js", SCRIPT, include_str!("../assets/members.js")),
     ("names.js", SCRIPT, include_str!("../assets/names.js")),
+    ("office.js", SCRIPT, include_str!("../assets/office.js")),
     ("past.js", SCRIPT, include_str!("../assets/past.js")),
     ("people.js", SCRIPT, include_str!("../assets/people.js")),
     ("detained.js", SCRIPT, include_str!("../assets/detained.js")),

@@ -1,6 +1,8 @@
 //! Signing in and out: `POST /api/login` with a credential gives a browser the cookie that counts at its next handshakes,
 //! `POST /api/logout` takes it away and ends it.
 //!
+//! By way of a provider of OpenID Connect, [`provider`] signs people in.
+//!
 //! Both are for pages whose Origin may connect here, and over HTTPS or within one host only. Who is wrong hears what
 //! everybody hears who is wrong, as late as they do; who is wrong again and again from one address waits.
 
@@ -19,7 +21,7 @@ use axum::{
 use riser_gate::{Caller, Directory, Gate, Holds, Input, Standing, Statement, acceptor::cookie::parts};
 use riser_hub_core::HubCore;
 use riser_model::{
-    ConnectionId, Deed, Principal, Wall,
+    AccountName, ConnectionId, Deed, Principal, Wall,
     door::{Code, Credential, Refusal, Secret},
     event::{Scope, SystemEvent},
 };
@@ -34,6 +36,8 @@ use std::{
     },
     time::Duration,
 };
+
+mod provider;
 
 /// The longest request: a token has up to 8 KiB.
 const BODY_BYTES_MAX: usize = 16 * 1024;
@@ -66,8 +70,9 @@ pub fn routes(api: Api, cookies: Arc<Cookies>, counts: Arc<SignIns>) -> Router {
     Router::new()
         .route("/api/login", post(login).get(whoami))
         .route("/api/logout", post(logout))
+        .merge(provider::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(Door { api, cookies, counts })
+        .with_state(Door { api, cookies, counts, providers: Arc::default() })
 }
 
 #[derive(Clone)]
@@ -75,6 +80,7 @@ struct Door {
     api: Api,
     cookies: Arc<Cookies>,
     counts: Arc<SignIns>,
+    providers: Arc<provider::Providers>,
 }
 
 /// What a page sends: a user and password, or a token of an issuer.
@@ -114,7 +120,7 @@ async fn login(
             return Err(api::wrong_too_often());
         }
         let credential = read(request, is_form).await?;
-        match verify(&door, &peer, connection, credential).await {
+        match verify(&door, &peer, connection, credential, None).await {
             Ok(signed_in) => Ok((page, signed_in)),
             Err(why) => {
                 door.counts.refused.fetch_add(1, Ordering::Relaxed);
@@ -232,11 +238,13 @@ struct SignedIn {
     until: Wall,
 }
 
+/// Whoever a credential says, and its cookie; somebody of that account, if one is meant.
 async fn verify(
     door: &Door,
     peer: &Peer,
     connection: ConnectionId,
     credential: Credential,
+    of: Option<&AccountName>,
 ) -> Result<SignedIn, Refusal> {
     let hub = &door.api;
     let (address, tls) = (Some(peer.address.ip()), peer.tls);
@@ -245,6 +253,9 @@ async fn verify(
     gate.handle(Input::Shown(credential), Clock.now());
     let mut tells = Vec::new();
     let passed = api::pass(&mut gate, hub.verifier.as_ref(), &mut tells).await;
+    let is_its = |who: &Arc<Principal>| of.is_none_or(|account| *account == who.account_name);
+    let is_known = gate.standing().principal.as_ref().is_some_and(is_its);
+    let passed = passed.and_then(|()| is_known.then_some(()).ok_or_else(api::not_authorised));
     let events: Vec<(Scope, SystemEvent)> = tells.iter().filter_map(|told| told.event(connection)).collect();
     let say = move |core: &mut HubCore, now| {
         events.into_iter().for_each(|(scope, event)| core.say(scope, event, now));

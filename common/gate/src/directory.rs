@@ -11,6 +11,7 @@ use crate::{
     invalid::{Invalid, nearest},
     issuer::Issuer,
     ldap::LdapServer,
+    provider::Provider,
     sequence::Sequence,
 };
 use compiler::{Compiler, complete};
@@ -56,6 +57,8 @@ pub struct Directory {
     /// Stands in where nobody is meant: nobody knows it who does not know all hashes, and what it proves lets nobody in.
     no_secret: [u8; 32],
     issuers: Vec<Issuer>,
+    /// Those of them that pages send people to.
+    providers: Vec<Arc<Provider>>,
     ldaps: BTreeMap<AccountName, Arc<LdapServer>>,
     /// What each of the groups gives that an account's directory server names, in the order of its list.
     memberships: BTreeMap<AccountId, Vec<Vec<Rule>>>,
@@ -298,6 +301,12 @@ impl Directory {
     /// Who vouches for users, of all accounts.
     pub(crate) fn issuers(&self) -> &[Issuer] {
         &self.issuers
+    }
+
+    /// Whom the page of an account sends its people to, in the order of the configuration.
+    pub fn providers(&self, account: &AccountName) -> impl Iterator<Item = &Arc<Provider>> {
+        let account = self.account_called(account);
+        self.providers.iter().filter(move |one| Some(&one.account) == account)
     }
 
     /// Whom a name or UUID speaks of.

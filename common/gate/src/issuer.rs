@@ -5,6 +5,7 @@ use crate::{
     hidden::SharedSecret,
     invalid::Invalid,
     key_set::{KeySource, is_safe},
+    provider::{PageConfig, Provider},
     verifying_key::VerifyingKey,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -36,6 +37,9 @@ pub struct IssuerConfig {
     /// The authorities (PEM) that vouch for its host; the system's unless set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
+    /// How the page of a hub sends its people there, and they come back with a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<PageConfig>,
 }
 
 fn sub() -> String {
@@ -150,6 +154,16 @@ impl Issuer {
 }
 
 impl IssuerConfig {
+    /// How a page sends its people there, if it does.
+    pub(crate) fn provider(
+        &self,
+        key: &str,
+        account: &AccountName,
+    ) -> Option<Result<Provider, Vec<Invalid>>> {
+        let of = (self.issuer.as_str(), self.audience.as_str(), self.ca.as_ref());
+        self.page.as_ref().map(|page| page.compile(key, account, of))
+    }
+
     pub(crate) fn compile(&self, key: &str, account: &AccountName) -> Result<Issuer, Vec<Invalid>> {
         let (mut keys, mut wrong) = (Vec::new(), Vec::new());
         for (index, jwk) in self.key.iter().enumerate() {

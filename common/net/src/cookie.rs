@@ -16,11 +16,28 @@ fn name(page: Vouched) -> &'static str {
     }
 }
 
+/// The name of what a browser keeps while its person is at a provider.
+fn way_name(page: Vouched) -> &'static str {
+    match page {
+        Vouched::Secure => "__Host-riser-way",
+        Vouched::Plain => "riser-way",
+    }
+}
+
 /// The cookie that a request from such a page shows, if it shows one and not several.
 pub fn shown(headers: &HeaderMap, page: Vouched) -> Option<Secret> {
+    shown_as(name(page), headers)
+}
+
+/// The same of what a browser keeps while its person is at a provider.
+pub fn way_shown(headers: &HeaderMap, page: Vouched) -> Option<Secret> {
+    shown_as(way_name(page), headers)
+}
+
+fn shown_as(name: &str, headers: &HeaderMap) -> Option<Secret> {
     let values = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let mut ours = pairs.filter(|(key, _)| *key == name(page)).map(|(_, value)| value);
+    let mut ours = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value);
     let (Some(value), None) = (ours.next(), ours.next()) else { return None };
     (!value.is_empty()).then(|| Secret(value.to_owned().into()))
 }
@@ -34,6 +51,22 @@ pub fn given(value: &str, page: Vouched, lasts: Duration) -> String {
     };
     let seconds = lasts.as_secs();
     format!("{}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}", name(page))
+}
+
+/// The same of what it keeps while its person is at a provider, from where the person comes back by itself: another site sends
+/// it here.
+pub fn way_given(value: &str, page: Vouched, lasts: Duration) -> String {
+    let secure = match page {
+        Vouched::Secure => "; Secure",
+        Vouched::Plain => "",
+    };
+    let seconds = lasts.as_secs();
+    format!("{}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}", way_name(page))
+}
+
+/// The `Set-Cookie` that takes that away.
+pub fn way_taken(page: Vouched) -> String {
+    way_given("", page, Duration::ZERO)
 }
 
 /// The `Set-Cookie` that takes it away.

@@ -1,4 +1,5 @@
-//! Gets a small document over HTTP or HTTPS, once and whole: no redirects, no cookies, no retries, all of it within bounds.
+//! Gets a small document over HTTP or HTTPS, or gives a form for one, once and whole: no redirects, no cookies, no retries, all
+//! of it within bounds.
 
 use crate::{
     stream::Stream,
@@ -6,11 +7,15 @@ use crate::{
     tls::{self, TlsFailed, Trust},
 };
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::{Request, StatusCode, Uri, client::conn::http1, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    Method, Request, StatusCode, Uri,
+    client::conn::http1,
+    header::{self, HeaderValue},
+};
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
-use std::{io, path::Path, time::Duration};
+use std::{fmt, io, path::Path, time::Duration};
 use tokio::task::JoinSet;
 
 /// Why there is no document.
@@ -47,10 +52,43 @@ pub async fn fetch(
     bytes_max: usize,
     within: Duration,
 ) -> Result<Bytes, FetchFailed> {
-    tokio::time::timeout(within, get(url, authorities, bytes_max)).await.unwrap_or(Err(FetchFailed::Late))
+    let got = ask(url, None, authorities, bytes_max);
+    tokio::time::timeout(within, got).await.unwrap_or(Err(FetchFailed::Late))
 }
 
-async fn get(url: &str, authorities: &Path, bytes_max: usize) -> Result<Bytes, FetchFailed> {
+/// A form to be given. There may be secrets in it.
+#[derive(Clone)]
+pub struct Posted {
+    /// As `application/x-www-form-urlencoded`.
+    pub form: Bytes,
+    /// What `Authorization` says, if anything.
+    pub authorization: Option<HeaderValue>,
+}
+
+impl fmt::Debug for Posted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Posted(redacted)")
+    }
+}
+
+/// Gives a form to `url`, and gets the document that answers it; as [`fetch`].
+pub async fn post(
+    url: &str,
+    posted: Posted,
+    authorities: &Path,
+    bytes_max: usize,
+    within: Duration,
+) -> Result<Bytes, FetchFailed> {
+    let got = ask(url, Some(posted), authorities, bytes_max);
+    tokio::time::timeout(within, got).await.unwrap_or(Err(FetchFailed::Late))
+}
+
+async fn ask(
+    url: &str,
+    posted: Option<Posted>,
+    authorities: &Path,
+    bytes_max: usize,
+) -> Result<Bytes, FetchFailed> {
     let url: Uri = url.parse().map_err(|_| FetchFailed::Url)?;
     let authority = url.authority().ok_or(FetchFailed::Url)?;
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
@@ -69,11 +107,20 @@ async fn get(url: &str, authorities: &Path, bytes_max: usize) -> Result<Bytes, F
     let mut driver = JoinSet::new();
     driver.spawn(connection);
     let path = url.path_and_query().map_or("/", |path| path.as_str());
-    let request = Request::get(path)
+    let method = if posted.is_some() { Method::POST } else { Method::GET };
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
         .header(header::HOST, authority.as_str())
-        .header(header::ACCEPT, "application/json")
-        .body(Empty::<Bytes>::new())
-        .map_err(|_| FetchFailed::Url)?;
+        .header(header::ACCEPT, "application/json");
+    if posted.is_some() {
+        request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    }
+    if let Some(value) = posted.as_ref().and_then(|posted| posted.authorization.clone()) {
+        request = request.header(header::AUTHORIZATION, value);
+    }
+    let body = Full::new(posted.map(|posted| posted.form).unwrap_or_default());
+    let request = request.body(body).map_err(|_| FetchFailed::Url)?;
     let response = sender.send_request(request).await?;
     if response.status() != StatusCode::OK {
         return Err(FetchFailed::Status(response.status()));

@@ -175,10 +175,10 @@ pub(super) async fn set_issuers(
     done(id, &admin.change_of(&asked, "issuers set", "account", change, Some(known.revision)).await?.1)
 }
 
-/// Whether the hub fetches from an address, or reads a file, that the issuer names: those lie in the hub's own network and
-/// on its own disk, which an account's admins have no say over.
+/// Whether the hub fetches from an address, reads a file, or sends people where the issuer names: those lie in the hub's own
+/// network and on its own disk, which an account's admins have no say over, and people go where it sends them.
 fn reaches_out(issuer: &IssuerConfig) -> bool {
-    issuer.key_set.is_some() || issuer.discover || issuer.ca.is_some()
+    issuer.key_set.is_some() || issuer.discover || issuer.ca.is_some() || issuer.page.is_some()
 }
 
 // Rooms.
@@ -459,6 +459,9 @@ mod tests {
         assert!(with("key_set", "http://127.0.0.1:9420/metrics".into()));
         assert!(with("discover", true.into()));
         assert!(with("ca", "/etc/shadow".into()));
+        let page =
+            serde_json::json!({ "client_id": "riser", "redirect": "https://hub.example/api/login/back" });
+        assert!(with("page", page), "the hub would give a file of its own to whom it names");
     }
 
     #[test]

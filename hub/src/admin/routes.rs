@@ -124,9 +124,11 @@ pub(super) fn table() -> Vec<Route> {
             post(h::unseal),
         ),
         route::<Done>("post", "/v1/accounts/{account}/users", "Make a user", post(m::create_user))
-            .says::<NewMember>(),
+            .says::<NewMember>()
+            .for_pages(),
         route::<Done>("post", "/v1/accounts/{account}/clients", "Make a client", post(m::create_client))
-            .says::<NewMember>(),
+            .says::<NewMember>()
+            .for_pages(),
         route::<Done>("patch", member, "Change a user or client", patch(m::change))
             .says::<MemberChange>()
             .matches()
@@ -140,7 +142,8 @@ pub(super) fn table() -> Vec<Route> {
             "Add a credential",
             post(m::add_credential),
         )
-        .says::<NewCredential>(),
+        .says::<NewCredential>()
+        .for_pages(),
         route::<Done>(
             "delete",
             "/v1/accounts/{account}/members/{member}/credentials",
@@ -163,7 +166,8 @@ pub(super) fn table() -> Vec<Route> {
         )
         .says::<Replacement>(),
         route::<Done>("post", "/v1/accounts/{account}/rooms", "Make a room", post(h::create_room))
-            .says::<RoomFields>(),
+            .says::<RoomFields>()
+            .for_pages(),
         route::<RoomAnswer>("get", room, "A room, for who looks after it", get(h::room)).for_pages(),
         route::<Done>("patch", room, "Change a room", patch(h::set_room))
             .says::<RoomFields>()

@@ -98,7 +98,7 @@ await look(async ({ want, open, saw }) => {
   await judge(ann, "the members");
   await spare.getByRole("button", { name: /: sure\? Revoke/ }).press("Enter");
   await revoke.waitFor({ state: "detached" });
-  await spare.locator("select").selectOption("reader");
+  await spare.locator("select").first().selectOption("reader");
   await spare.getByRole("button", { name: "Set", exact: false }).first().press("Enter");
   await spare.locator("p", { hasText: "client, reader" }).waitFor();
   saw("a credential is revoked and a role set");

@@ -1,6 +1,7 @@
 // An OpenID provider (oidc-provider, certified by the OpenID Foundation) that a test turns on and off and whose keys it
 // changes. Asked: port (of the provider), control (port of the test's own), audience, clients (names; each gets tokens
-// in its own name). The control port answers /token?client=ann&alg=ES256, /rotate, /down and /up.
+// in its own name), and perhaps pages (client_id, redirect and perhaps secret of each hub whose page sends people here, where
+// they say who they are). The control port answers /token?client=ann&alg=ES256, /rotate, /down and /up.
 
 import { generateKeyPairSync } from "node:crypto";
 import { createServer } from "node:http";
@@ -32,18 +33,28 @@ function keys() {
 
 let current = keys();
 
+const pages = (want.pages ?? []).map(({ client_id, redirect, secret }) => ({
+  client_id,
+  redirect_uris: [redirect],
+  grant_types: ["authorization_code"],
+  response_types: ["code"],
+  id_token_signed_response_alg: "ES256",
+  ...(secret ? { client_secret: secret } : { token_endpoint_auth_method: "none" }),
+}));
+
 async function up() {
   const provider = new Provider(issuer, {
     jwks: { keys: current },
-    clients: want.clients.map((client_id) => ({
+    clients: pages.concat(want.clients.map((client_id) => ({
       client_id,
       client_secret: SECRET,
       grant_types: ["client_credentials"],
       redirect_uris: [],
       response_types: [],
-    })),
+    }))),
+    findAccount: (_, accountId) => ({ accountId, claims: () => ({ sub: accountId }) }),
     features: {
-      devInteractions: { enabled: false },
+      devInteractions: { enabled: pages.length > 0 },
       clientCredentials: { enabled: true },
       resourceIndicators: {
         enabled: true,

@@ -62,6 +62,7 @@ pub fn account(mut config: AccountConfig, house: &House, mutant: Option<Mutant>)
         key_set: Some(format!("{ISSUER}/keys")),
         discover: false,
         ca: None,
+        page: None,
     }];
     config.ldap = Some(LdapConfig {
         url: Some("ldaps://directory.example:636".to_owned()),

@@ -126,6 +126,11 @@ impl Compiler {
         let gate = self.gate(&format!("{key}.gate"), &account.gate, false);
         self.directory.gates.extend(gate.map(|gate| (id, gate)));
         for (index, issuer) in account.issuer.iter().enumerate() {
+            match issuer.provider(&format!("{key}.issuer[{index}]"), &account.name) {
+                Some(Ok(provider)) => self.directory.providers.push(Arc::new(provider)),
+                Some(Err(wrong)) => self.wrong.extend(wrong),
+                None => {}
+            }
             match issuer.compile(&format!("{key}.issuer[{index}]"), &account.name) {
                 Ok(issuer) => {
                     self.directory.vouched.entry(id).or_default().insert(issuer.digest());

@@ -98,6 +98,7 @@ impl World {
             key_set: None,
             discover: false,
             ca: None,
+            page: None,
         }];
         let directory = Arc::new(Directory::compile(std::slice::from_ref(&config)).unwrap());
         let policy = Arc::new(Policy::new(&directory, Some("acme/guest"), "listen").unwrap());

@@ -269,7 +269,9 @@ impl Open {
     fn whoami(&self, id: u64) -> String {
         let Principal { account_name: account, client, name, .. } = &*self.principal;
         let visits = self.visits.as_ref();
-        let who = InLobby { account, client: *client, name, connection: self.connection, visits };
+        let administers = visits.is_none() && self.principal.grants.administer();
+        let who =
+            InLobby { account, client: *client, name, connection: self.connection, visits, administers };
         client::ok(Some(id), &Done::Lobby(who))
     }
 }

@@ -84,6 +84,9 @@ pub struct InLobby<'a> {
     /// Whose lobby it visits, if that is not its own account's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub visits: Option<&'a AccountName>,
+    /// Whether the account is its to administer.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub administers: bool,
 }
 
 /// A room as a lobby shows it.

@@ -95,10 +95,13 @@ fn who_looks_after_a_room_changes_what_is_that_rooms_and_nothing_else() {
         ("GET", "audit", no.clone(), [200, 404, 401]),
         ("PATCH", &format!("members/{READER}"), json!({ "groups": ["ops"] }), [200, 404, 401]),
         ("DELETE", "members/sensor/credentials", no.clone(), [200, 404, 401]),
+        ("POST", "users", json!({ "name": "eve", "role": "owner" }), [200, 404, 401]),
+        ("POST", "clients", json!({ "name": "valve" }), [200, 404, 401]),
+        ("POST", "rooms", json!({ "name": "attic" }), [200, 404, 401]),
+        ("POST", "members/kim/credentials", json!({ "kind": "token" }), [200, 404, 401]),
         // What the page has no need of is not there.
         ("GET", "", no.clone(), [404, 404, 404]),
-        ("POST", "users", json!({ "name": "eve", "role": "owner" }), [404, 404, 404]),
-        ("POST", "members/kim/credentials", json!({ "kind": "token" }), [405, 405, 405]),
+        ("PUT", "issuers", json!({ "issuer": [] }), [404, 404, 404]),
         ("POST", "grants", everywhere, [200, 404, 401]),
     ];
     for (method, path, body, expected) in &rows {

@@ -1,15 +1,17 @@
 //! Tokens of a certified OpenID provider: its keys are found, changed and cached, and it may be away.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Instant;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::needs::{Need, needs};
+use crate::page::look;
 use crate::program::{SOON, free_port, output};
 use crate::sign_in::enters_with;
-use crate::site::{OWNER, Plan, Site};
+use crate::site::{ACCOUNT, OWNER, Plan, Site};
 
 struct Provider {
     control: u16,
@@ -18,9 +20,14 @@ struct Provider {
 
 impl Provider {
     fn start(site: &Site, port: u16) -> Self {
+        Self::with_pages(site, port, json!([]))
+    }
+
+    fn with_pages(site: &Site, port: u16, pages: Value) -> Self {
         let control = free_port();
-        let asked =
-            json!({ "port": port, "control": control, "audience": "riser", "clients": [OWNER, "nobody"] });
+        let asked = json!({
+            "port": port, "control": control, "audience": "riser", "clients": [OWNER, "nobody"], "pages": pages,
+        });
         let process = site.client("provider", "oidc.mjs", &site.hub, OWNER, asked);
         site.history.wait_mark("provider is up", SOON);
         Self { control, _process: process }
@@ -91,4 +98,79 @@ async fn tokens_hold_by_the_keys_that_their_issuer_publishes_now() {
     provider.tell("/up");
     comes_to(&site, &new, OWNER).await;
     assert!(!site.hub.printed().contains(&new), "no token is printed");
+}
+
+/// Two ways to the same provider: as a public client, and with a secret.
+#[test]
+fn the_page_sends_people_to_a_provider_and_takes_them_back() {
+    needs!(Need::Program("chromium"), Need::Program("curl"), Need::Node);
+    let port = free_port();
+    let mut site = Site::laid_out(Plan { hub_top: "[login]\n".into(), ..Plan::default() });
+    let (issuer, redirect) =
+        (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{}/api/login/back", site.hub.http));
+    let secret = site.folder.path().join("secret");
+    std::fs::write(&secret, "the hub's: 100% &+ secret\n").unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let way = |id: &str, more: &str| {
+        format!(
+            "\n[[account.issuer]]\nissuer = \"{issuer}\"\naudience = \"{id}\"\ndiscover = true\n\
+             [account.issuer.page]\nclient_id = \"{id}\"\nredirect = \"{redirect}\"\n{more}\n"
+        )
+    };
+    let account = way("page", "name = \"the house\"")
+        + &way("hub", &format!("client_secret_file = {secret:?}"))
+        + "\n[[account.user]]\nname = \"mia\"\nrole = \"member\"\n";
+    let text = std::fs::read_to_string(&site.hub.config).unwrap();
+    site.hub.write_config(&(text + &account));
+    site.hub.start();
+    let _provider = Provider::with_pages(
+        &site,
+        port,
+        json!([
+            { "client_id": "page", "redirect": redirect },
+            { "client_id": "hub", "redirect": redirect, "secret": "the hub's: 100% &+ secret" },
+        ]),
+    );
+    let get = |path: &str| {
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--include", "--max-time", "30"]);
+        command.arg(format!("http://127.0.0.1:{}/api/login/{path}", site.hub.http));
+        output(command)
+    };
+    let offered = |account: &str| get(&format!("providers?account={account}"));
+    assert!(
+        offered(ACCOUNT).contains(&format!(r#"["the house","127.0.0.1:{port}"]"#)),
+        "{}",
+        offered(ACCOUNT)
+    );
+    for nobody in ["nobody", "%22"] {
+        assert!(offered(nobody).contains(r#"{"providers":[]}"#), "{}", offered(nobody));
+    }
+    assert!(get(&format!("with?account={ACCOUNT}&provider=7")).contains("location: /?signin=unknown"));
+    assert!(get("back?code=x&state=y").contains("location: /?signin=late"));
+    let sent = get(&format!("with?account={ACCOUNT}&provider=0&room=hall"));
+    for part in [
+        "code_challenge_method=S256",
+        "scope=openid",
+        "nonce=",
+        "state=",
+        "referrer-policy: no-referrer",
+        "HttpOnly; SameSite=Lax",
+    ] {
+        assert!(sent.contains(part), "{part}: {sent}");
+    }
+    let asked = json!({
+        "guest": "mia", "room": "hall", "providers": ["the house", format!("127.0.0.1:{port}")],
+    });
+    let seen = [
+        "signed in by a provider",
+        "signed out",
+        "straight into a room, where the hub has a secret",
+        "who is not known here is not let in",
+        "who says no there is told so",
+        "a code of another browser signs nobody in",
+    ];
+    look(&site, "look_provider.mjs", asked, &seen);
+    assert!(!site.hub.printed().contains("100%"), "the secret is printed nowhere");
+    assert!(!site.hub.printed().contains("code="), "nor a code");
 }

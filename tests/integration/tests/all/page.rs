@@ -14,7 +14,7 @@ use crate::site::{ACCOUNT, OWNER, PASSWORD, Plan, Site};
 const LOOK: Duration = Duration::from_secs(240);
 
 /// Runs one of the scripts that look at the page, to its end, and has seen what it says to have seen.
-fn look(site: &Site, script: &str, asked: Value, seen: &[&str]) {
+pub fn look(site: &Site, script: &str, asked: Value, seen: &[&str]) {
     let mut all = json!({
         "url": format!("http://{}:{}/", site.hub.place.address(), site.hub.http),
         "account": ACCOUNT,
@@ -167,6 +167,27 @@ fn a_board_is_paged_back_and_edited_by_its_authors_and_a_room_is_ready_with_its_
         "not ready without it",
     ];
     look(&site, "look_board.mjs", json!({ "guest": "mia", "board": "talk", "device": "pump" }), &seen);
+}
+
+#[test]
+fn rooms_users_clients_and_credentials_are_made_by_who_administers_the_account() {
+    needs!(Need::Program("chromium"), Need::Node);
+    for cookie in [true, false] {
+        let site = rooms(cookie);
+        let seen = [
+            "a user with a password that is shown once",
+            "a name that is taken is refused, a client is made",
+            "who administers nothing makes nothing",
+            "a room is made and entered",
+            "a credential is added and shown once",
+        ];
+        look(&site, "look_making.mjs", json!({ "guest": "mia" }), &seen);
+        let audited = std::fs::read_to_string(site.hub.data.join("audit.jsonl")).unwrap_or_default();
+        for line in ["user zed", "client gauge", "room attic", "credential added"] {
+            assert!(audited.contains(line), "{line}: {audited}");
+        }
+        assert!(!audited.contains("evil"), "{audited}");
+    }
 }
 
 #[test]

@@ -40,6 +40,7 @@ fn directory() -> Arc<Directory> {
         key_set: None,
         discover: false,
         ca: None,
+        page: None,
     }];
     Arc::new(Directory::compile(&[account]).unwrap())
 }
@@ -229,6 +230,7 @@ fn one_account_s_issuer_shuts_out_no_other_s_tokens() {
             key_set: None,
             discover: false,
             ca: None,
+            page: None,
         }];
         account
     };

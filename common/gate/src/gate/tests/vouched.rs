@@ -34,6 +34,7 @@ fn house() -> AccountConfig {
         key_set: Some("https://sso.example/keys".into()),
         discover: false,
         ca: None,
+        page: None,
     }];
     account.ldap = Some(LdapConfig {
         url: Some("ldaps://ldap.example".into()),
