@@ -484,12 +484,9 @@ mod tests {
     async fn asks(gate: &str, from: &str, shown: &[&str]) -> Result<String, Code> {
         let stage: Vec<AcceptorConfig> = serde_json::from_str(gate).unwrap();
         let user = |name: &str| UserConfig::new(name.parse().unwrap());
-        // Who has no secret is asked for none.
-        let secret = Some("AAAAAAAAAAAAAAAAAAAAAA".parse().unwrap());
-        let ann = UserConfig { tokens: vec![TokenHash::of(b"of-ann")], secret, ..user("ann") };
         let account = AccountConfig {
             gate: GateConfig(stage),
-            user: vec![ann, user("guest")],
+            user: vec![UserConfig { tokens: vec![TokenHash::of(b"of-ann")], ..user("ann") }, user("guest")],
             ..AccountConfig::new("acme".parse().unwrap(), AccountId(Uuid::from_u128(1)))
         };
         let directory = Arc::new(Directory::compile(&[account]).unwrap());

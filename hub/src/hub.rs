@@ -436,6 +436,13 @@ impl Hub {
         }
     }
 
+    /// Who looks for clients that are not used, to be asked by hand.
+    #[cfg(test)]
+    pub(crate) fn caretaker(&self, folder: &std::path::Path, lasts: Duration) -> Caretaker {
+        let metrics = Arc::new(Metrics::new("hub", "0"));
+        Caretaker::open(folder, lasts, self.registrar.clone(), self.handle.clone(), metrics)
+    }
+
     /// The address of the first listener of that kind (`mqtt`, `http`, `link`, `operations`).
     pub fn address(&self, kind: &str) -> Option<SocketAddr> {
         self.addresses.iter().find(|(name, _)| name.contains(kind)).map(|(_, address)| *address)

@@ -131,3 +131,157 @@ fn read(file: &Path, now: Wall) -> Idle {
     idle.resume(ago);
     idle
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::{config::HubConfig, hub::Hub};
+    use ring::signature::{Ed25519KeyPair, KeyPair};
+    use riser_gate::{ClientConfig, CredentialConfig, KeyText, TokenHash, UserConfig, credential::Member};
+    use riser_model::{AccountId, ClientId, PublicKey};
+    use riser_shell::{Loaded, Sources};
+    use std::net::SocketAddr;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+    use uuid::Uuid;
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    const LASTS: Duration = DAY.saturating_mul(30);
+    const ACCOUNT: AccountId = AccountId(Uuid::from_u128(1));
+
+    fn id(n: u128) -> ClientId {
+        ClientId(Uuid::from_u128(n))
+    }
+
+    /// Asks for the hub's status with a token, and nothing else ever.
+    async fn asks(http: SocketAddr, token: &str) {
+        let mut socket = TcpStream::connect(http).await.unwrap();
+        let request = format!(
+            "GET /api/status HTTP/1.1\r\nHost: {http}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+        );
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    }
+
+    /// How often the log speaks of this, in whatever event.
+    fn said(folder: &Path, what: &str) -> usize {
+        let files = fs::read_dir(folder.join("log")).unwrap().map(|file| file.unwrap().path());
+        let read = |path: PathBuf| fs::read(path).unwrap_or_default();
+        files.map(|file| read(file).windows(what.len()).filter(|part| *part == what.as_bytes()).count()).sum()
+    }
+
+    /// A hub with a client `gauge` that comes nowhere, a client `pump` and a user, and an edge; all of them made while it ran.
+    async fn hub(folder: &Path) -> (Hub, Caretaker) {
+        let file = folder.join("hub.toml");
+        let text = format!(
+            "data = {:?}\n[listen]\nhttp = \"127.0.0.1:0\"\noperations = \"127.0.0.1:0\"\n[[account]]\nname = \"acme\"\nid = \"{}\"\n",
+            folder.join("data"),
+            ACCOUNT.0
+        );
+        fs::write(&file, text).unwrap();
+        fs::create_dir(folder.join("data")).unwrap();
+        let config = Loaded::<HubConfig>::strictly(&Sources::file(file)).unwrap().config;
+        let hub = Hub::start(&config, None, None).await.unwrap();
+        let caretaker = hub.caretaker(&folder.join("data"), LASTS);
+        let client = |n, name: &str, key: Option<KeyText>| {
+            Member::Client(ClientConfig { id: Some(id(n)), key, ..ClientConfig::new(name.parse().unwrap()) })
+        };
+        let user = UserConfig { id: Some(id(4)), ..UserConfig::new("kim".parse().unwrap()) };
+        let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+        let key = KeyText(PublicKey(pair.public_key().as_ref().try_into().unwrap()));
+        let members = [
+            client(2, "gauge", None),
+            client(3, "pump", None),
+            Member::User(user),
+            client(5, "north", Some(key)),
+        ];
+        let changes = members.map(|member| AccountChange::CreateMember(Box::new(member)));
+        let token = CredentialConfig::Token(TokenHash::of(b"of-pump"));
+        for change in changes.into_iter().chain([AccountChange::AddCredential(id(3), token)]) {
+            let wanted =
+                Wanted { change: Change::Within(ACCOUNT, change), revision: None, may: Box::new(|_| true) };
+            caretaker.registrar.change(Told::default(), wanted).await.unwrap();
+        }
+        (hub, caretaker)
+    }
+
+    async fn names(caretaker: &Caretaker) -> Vec<String> {
+        let accounts = caretaker.registrar.accounts().await;
+        let account = accounts.iter().find(|(id, _)| *id == ACCOUNT).unwrap().1;
+        let mut names: Vec<String> = account.members().map(|member| member.name().to_string()).collect();
+        names.sort();
+        names
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_comes_nowhere_is_warned_of_and_removed_and_who_only_asks_over_http_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let (hub, mut caretaker) = hub(folder.path()).await;
+        let (http, data) = (hub.address("http").unwrap(), folder.path().join("data"));
+        let all = ["gauge", "kim", "north", "pump"];
+        for day in 1..=26 {
+            assert!(caretaker.look(DAY).await);
+            if day % 10 == 0 {
+                asks(http, "of-pump").await;
+            }
+        }
+        assert_eq!(names(&caretaker).await, all);
+        let before = ["gauge", "pump", "north", "kim"].map(|name| said(&data, name));
+        assert!(caretaker.look(DAY).await, "a tenth of the time is left");
+        // The warning is an entry of the log, as every event is.
+        let told = |caretaker: &Caretaker| {
+            let core = caretaker.core.clone();
+            async move { core.ask(|core, _| core.instance().bus().committed()).await }
+        };
+        for _ in 0..200 {
+            if said(&data, "gauge") > before[0] {
+                break;
+            }
+            told(&caretaker).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let after = ["gauge", "pump", "north", "kim"].map(|name| said(&data, name));
+        assert!(after[0] > before[0], "nobody was warned of who is not used");
+        assert_eq!(after[1..], before[1..], "an edge, a person and who is used are nobody's worry");
+        for _ in 28..=29 {
+            assert!(caretaker.look(DAY).await);
+            assert_eq!(names(&caretaker).await, all, "warned of, and not removed before it was said");
+        }
+        assert!(caretaker.look(DAY).await);
+        assert_eq!(names(&caretaker).await, ["kim", "north", "pump"]);
+        assert_eq!(caretaker.metrics.accounts.unused.get(), 1);
+        let audited = fs::read_to_string(data.join("audit.jsonl")).unwrap();
+        assert!(audited.contains("client gauge: not used for 30d"), "{audited}");
+        // Who comes in the moment in which it would be removed stays.
+        asks(http, "of-pump").await;
+        let (account, name) = (ACCOUNT, "pump".parse().unwrap());
+        caretaker.remove(Unused { account, client: id(3), name }).await;
+        assert_eq!(names(&caretaker).await, ["kim", "north", "pump"]);
+        hub.stop().await;
+        assert!(!caretaker.look(DAY).await, "a hub that has ended removes nobody");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn how_long_clients_were_not_used_is_known_over_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let (hub, mut caretaker) = hub(folder.path()).await;
+        let data = folder.path().join("data");
+        for _ in 0..28 {
+            assert!(caretaker.look(DAY).await);
+        }
+        let mut again = hub.caretaker(&data, LASTS);
+        assert_eq!(again.idle, caretaker.idle);
+        again.look(DAY).await;
+        assert!(names(&again).await.contains(&"gauge".to_owned()));
+        again.look(DAY).await;
+        assert_eq!(names(&again).await, ["kim", "north"], "it goes on where it was");
+        Caretaker::forget(&data);
+        assert_eq!(hub.caretaker(&data, LASTS).idle, Idle::default());
+        hub.stop().await;
+    }
+}
