@@ -54,6 +54,11 @@ pub enum ArchiveFinding {
 
 /// A segment of which the medium cannot read everything is tried again so often; then the rest of it is archived.
 const UNREADABLE_TRIES: u32 = 30;
+/// So much a volume takes at most for an entry, beside its bytes: it may lie alone between others' entries.
+const STRETCH_BYTES: u64 = 40;
+/// A volume's heads, its index and what its pieces define take no more than this part of a segment; if they do, the
+/// volume finds no space, and a whole segment is looked for.
+const LISTING: u64 = 16;
 /// Why something is set aside that speaks of what another volume speaks of.
 const IN_PLACE: &str = "another volume speaks of it";
 
@@ -313,14 +318,15 @@ impl<D: Disk> Archive<D> {
     /// Does one bounded thing: lets go of the oldest volume if it is too much, or archives the oldest segment of the log
     /// that is not. An error leaves everything as it was; the next step tries again.
     pub fn step(&mut self, log: &Reader<D>) -> io::Result<Step> {
-        self.since.save(&self.disk, self.log)?;
+        // On a full disk it cannot be saved before something went.
+        let saved = self.since.save(&self.disk, self.log);
         if let Some(step) = self.let_go()? {
             return Ok(step);
         }
         let view = log.shared.view();
         match self.due(&view).filter(|_| !self.wanted.is_empty()) {
-            Some(at) => self.archive(log, &view, at),
-            None => self.merge(&view),
+            Some(at) => self.archive(log, &view, at, saved),
+            None => saved.and_then(|()| self.merge(&view)),
         }
     }
 
@@ -462,27 +468,60 @@ impl<D: Disk> Archive<D> {
     }
 
     /// On a full disk the newest is worth more than the oldest. But somebody else may fill it, and for a time: so nothing
-    /// goes before the log is about to let go of what is not archived, and then no more than makes space for that.
-    fn make_space(&mut self, needed: u64) -> io::Result<Option<Step>> {
-        if self.volumes.len() < 2 || self.freed >= needed {
+    /// goes before the log is about to let go of what is not archived, then no more than makes space for that, and
+    /// nothing at all where all that may go would not. Only what is older than the segment that begins at `before` may:
+    /// a newer one is worth more than that segment.
+    fn make_space(&mut self, (needed, free): (u64, u64), before: Seq) -> io::Result<Option<Step>> {
+        let older = self.volumes.iter().take_while(|volume| volume.name.last < before);
+        // One stays in any case.
+        let most = self.volumes.len().saturating_sub(1);
+        let (mut may_go, mut bytes) = (0, free);
+        for volume in older.take(most) {
+            may_go += 1;
+            bytes = bytes.saturating_add(volume.bytes);
+        }
+        if may_go == 0 || bytes < needed || self.freed >= needed {
             return Ok(None);
         }
         self.let_go_of_oldest(Why::Disk)
     }
 
-    fn archive(&mut self, log: &Reader<D>, view: &View<D>, at: usize) -> io::Result<Step> {
+    /// How many bytes the volume of a segment takes at most, as far as the segment says what it holds of the rooms.
+    fn volume_bytes(&self, log: &Reader<D>, view: &View<D>, at: usize) -> u64 {
+        let Some(segment) = view.segments.get(at) else { return 0 };
+        let footer = log.footer(view, segment, view.last_of(at)).ok();
+        // One that found no space was larger than that.
+        let said = footer.filter(|footer| footer.complete && self.refused != Some(segment.first));
+        let Some(footer) = said else { return segment.length };
+        let rooms = footer.sums().into_iter().filter(|(room, _)| self.wanted.contains_key(room));
+        let entries =
+            rooms.map(|(_, mark)| mark.bytes.saturating_add(mark.count.saturating_mul(STRETCH_BYTES)));
+        let listing = segment.length / LISTING;
+        entries.fold(listing, u64::saturating_add).min(segment.length)
+    }
+
+    /// Archives that segment, or makes space for it. No volume is written before it is `saved` since when which room is
+    /// archived.
+    fn archive(
+        &mut self,
+        log: &Reader<D>,
+        view: &View<D>,
+        at: usize,
+        saved: io::Result<()>,
+    ) -> io::Result<Step> {
         let Some(segment) = view.segments.get(at) else { return Ok(Step::Rests) };
         // As much again stays for the log, which promises more; not where the log would let go of this very segment soon.
         let soon = at < view.segments.len().saturating_sub(1).div_ceil(2);
-        let needed = segment.length.saturating_mul(if soon { 1 } else { 2 });
+        let needed = if soon { self.volume_bytes(log, view, at) } else { segment.length.saturating_mul(2) };
         let free = self.disk.free_space()?;
         if soon
             && (free < needed || self.refused == Some(segment.first))
-            && let Some(step) = self.make_space(needed)?
+            && let Some(step) = self.make_space((needed, free), segment.first)?
         {
             self.refused = None;
             return Ok(step);
         }
+        saved?;
         if free < needed {
             let kind = io::ErrorKind::StorageFull;
             return Err(io::Error::new(
