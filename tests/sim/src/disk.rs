@@ -15,6 +15,9 @@ use std::{
     time::Duration,
 };
 
+/// So many calls after a failed sync was hidden the power goes.
+const HIDDEN_CALLS: u64 = 20;
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct SimDisk {
@@ -224,7 +227,11 @@ impl SimDisk {
             self.inner.fail_sync(self.inner.counts().syncs + 1);
         }
         match self.inner.sync_data(file) {
-            Err(_) if mutant == Some(Mutant::FailedSyncHidden) && !self.is_down() => Ok(()),
+            Err(_) if mutant == Some(Mutant::FailedSyncHidden) && !self.is_down() => {
+                // What is hidden shows when the power goes, which seldom follows by itself: it goes soon.
+                self.state().crash_in.get_or_insert(HIDDEN_CALLS);
+                Ok(())
+            }
             result => result,
         }
     }
