@@ -9,9 +9,11 @@
 //! How it is read is in [`ArchiveReader`]. The rules, with their bounds, are in this crate's `README.md`.
 
 mod copy;
+mod found;
 mod merge;
 mod shelf;
 mod since;
+mod space;
 mod survey;
 mod volume;
 
@@ -19,6 +21,7 @@ pub use shelf::ArchiveReader;
 pub use survey::{ArchiveSurvey, Held, VolumeSurvey};
 
 use crate::{disk::Disk, reader::Reader, view::View};
+use found::IN_PLACE;
 use riser_model::{Archived, EpochSpan, LogId, RoomId, Seq};
 use shelf::{Shelf, Volume};
 use since::Since;
@@ -27,7 +30,7 @@ use std::{
     io,
     sync::Arc,
 };
-use volume::{ASIDE, Head, Making, Name, Opened, UNFINISHED};
+use volume::{ASIDE, Head, Making, Name, UNFINISHED};
 
 /// Something in an archive's folder that was not as it should be. Nothing was deleted because of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -54,13 +57,6 @@ pub enum ArchiveFinding {
 
 /// A segment of which the medium cannot read everything is tried again so often; then the rest of it is archived.
 const UNREADABLE_TRIES: u32 = 30;
-/// So much a volume takes at most for an entry, beside its bytes: it may lie alone between others' entries.
-const STRETCH_BYTES: u64 = 40;
-/// A volume's heads, its index and what its pieces define take no more than this part of a segment; if they do, the
-/// volume finds no space, and a whole segment is looked for.
-const LISTING: u64 = 16;
-/// Why something is set aside that speaks of what another volume speaks of.
-const IN_PLACE: &str = "another volume speaks of it";
 
 /// What a step did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -199,61 +195,6 @@ impl<D: Disk> Archive<D> {
         Ok((archive, findings))
     }
 
-    /// Takes a volume that was found, if it is of this log and in nobody's place; else it is set aside.
-    fn take(&mut self, name: Name, (chain, oldest): (&[EpochSpan], Seq), findings: &mut Vec<ArchiveFinding>) {
-        let opened = self.disk.open(&name.file());
-        let bytes = opened.as_ref().map_or(0, |(_, bytes)| *bytes);
-        if name.log != self.log {
-            return self.put_aside(name, bytes, "another log", findings);
-        }
-        let head =
-            opened.and_then(|(file, bytes)| Opened::new(self.disk.clone(), file, bytes, name).head(name));
-        // It may be read later: what keeps it from being read now is no reason to lose it.
-        let head = head.unwrap_or_default();
-        if let Some(head) = &head
-            && !head.spans.iter().all(|span| is_of(chain, span))
-        {
-            // What was made of several may begin long before the log went back.
-            if let Some(kept) = self.keep_before(head, chain, oldest) {
-                self.volumes.push(kept);
-            }
-            return self.put_aside(name, bytes, "a past that the log does not have", findings);
-        }
-        if let Some(newer) = self.volumes.last().cloned().filter(|newer| newer.name.last >= name.first) {
-            let merged = newer.name.holds(&name) && has_rooms_of(newer.head.as_ref(), head.as_ref());
-            if !(newer.name.is_of_the_same(&name) || merged) || head.is_none() {
-                return self.put_aside(name, bytes, IN_PLACE, findings);
-            }
-            if newer.head.is_some() {
-                // A crash came between the newer one and this one's end. If it stays, a later start removes it.
-                let _ = self.disk.remove(&name.file());
-                return;
-            }
-            // Of the newer one nothing is known, and this one is whole.
-            self.volumes.pop();
-            self.put_aside(newer.name, newer.bytes, IN_PLACE, findings);
-        } else if head.is_none() {
-            findings.push(ArchiveFinding::Unreadable { file: name.file() });
-        }
-        self.volumes.push(Arc::new(Volume { name, bytes, head }));
-    }
-
-    /// Sets it aside; where that fails it is not read either, and stays as it is.
-    fn put_aside(&mut self, name: Name, bytes: u64, why: &'static str, findings: &mut Vec<ArchiveFinding>) {
-        let aside = self.set_aside(name, bytes, why);
-        findings.push(aside.unwrap_or_else(|_| ArchiveFinding::SetAside { file: name.file(), why }));
-    }
-
-    fn set_aside(&mut self, name: Name, bytes: u64, why: &'static str) -> io::Result<ArchiveFinding> {
-        let taken = self.disk.list()?;
-        let numbered = (0..).map(|n: u32| format!("{ASIDE}{n:x}-{}", name.file()));
-        let file = numbered.into_iter().find(|file| !taken.contains(file)).unwrap_or_default();
-        self.disk.rename(&name.file(), &file)?;
-        self.disk.sync_dir()?;
-        self.aside_bytes += bytes;
-        Ok(ArchiveFinding::SetAside { file, why })
-    }
-
     /// A reader of it. Readers see a volume when all of it is on disk.
     pub fn reader(&self) -> ArchiveReader<D> {
         ArchiveReader::new(self.disk.clone(), Arc::clone(&self.shelf))
@@ -350,156 +291,6 @@ impl<D: Disk> Archive<D> {
         head.is_some_and(|head| self.wanted.keys().all(|room| head.rooms.contains(room)))
     }
 
-    /// Makes one volume of small ones, where there are enough of them.
-    fn merge(&mut self, view: &View<D>) -> io::Result<Step> {
-        let Some(segment) = view.segments.first() else { return Ok(Step::Rests) };
-        let Some(run) = merge::run(&self.volumes, view.oldest(), segment.length, &self.stay) else {
-            return Ok(Step::Rests);
-        };
-        let bytes: u64 = run.iter().map(|volume| volume.bytes).sum();
-        if self.disk.free_space()? < bytes.saturating_add(segment.length.saturating_mul(2)) {
-            return Ok(Step::Rests);
-        }
-        let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(Step::Rests) };
-        let (first, last) = (first.name.first, last.name.last);
-        let heads = run.iter().filter_map(|volume| volume.head.as_ref());
-        let names: Vec<Name> = run.iter().map(|volume| volume.name).collect();
-        let made = self.make_of(heads, &names, (first, last), bytes);
-        let Some(merged) = made.unwrap_or(None) else {
-            // Nothing is lost by it: they stay as they are until the next start.
-            self.stay.extend(names);
-            return Ok(Step::Rests);
-        };
-        self.volumes.retain(|volume| volume.name.last < first || volume.name.first > last);
-        let place = self.volumes.partition_point(|volume| volume.name.first < first);
-        self.volumes.insert(place, merged);
-        self.publish();
-        for name in &names {
-            // If one stays now, the next start sees to it.
-            let _ = self.disk.remove(&name.file());
-        }
-        Ok(Step::Merged { first, last, volumes: names.len() })
-    }
-
-    /// Makes a volume of what these have in those seqs. None if something of them cannot be read.
-    fn make_of<'a>(
-        &mut self,
-        heads: impl Iterator<Item = &'a Head> + Clone,
-        names: &[Name],
-        (first, last): (Seq, Seq),
-        bytes: u64,
-    ) -> io::Result<Option<Arc<Volume>>> {
-        self.generation = self.generation.wrapping_add(1);
-        let name = Name { first, last, generation: self.generation, log: self.log };
-        let Some(head) = merge::head(heads, name) else { return Ok(None) };
-        let spans = head.spans.clone();
-        let unfinished = format!("{UNFINISHED}{}", name.file());
-        let file = self.disk.create(&unfinished)?;
-        let make = || {
-            let mut making = Making::begin(self.disk.clone(), file, head, bytes)?;
-            for part in names {
-                if !merge::copy(&self.disk, (*part, part.last.min(last)), &mut making)? {
-                    return Ok(None);
-                }
-            }
-            making.spans(spans);
-            let made = making.finish()?;
-            self.disk.rename(&unfinished, &name.file())?;
-            self.disk.sync_dir()?;
-            Ok(Some(made))
-        };
-        let made: io::Result<Option<(Head, u64)>> = make();
-        if !matches!(made, Ok(Some(_))) {
-            // Under whatever name it has by now.
-            let _ = self.disk.remove(&unfinished);
-            let _ = self.disk.remove(&name.file());
-        }
-        Ok(made?.map(|(head, bytes)| Arc::new(Volume { name, bytes, head: Some(head) })))
-    }
-
-    /// What a volume has from before both the log's past and what it holds part, as a volume of its own: the log has the
-    /// rest, as it was then.
-    fn keep_before(&mut self, head: &Head, chain: &[EpochSpan], oldest: Seq) -> Option<Arc<Volume>> {
-        let parts = head.spans.iter().find(|span| !is_of(chain, span))?;
-        let known = chain.iter().find(|known| known.epoch == parts.epoch && known.first <= parts.first);
-        let last = known.map_or(parts.first.prev(), |known| known.last).min(oldest.prev());
-        if last < head.name.first
-            || self.volumes.last().is_some_and(|volume| volume.name.last >= head.name.first)
-        {
-            return None;
-        }
-        let (_, bytes) = self.disk.open(&head.name.file()).ok()?;
-        let names = [head.name];
-        self.make_of(std::iter::once(head), &names, (head.name.first, last), bytes).ok().flatten()
-    }
-
-    fn let_go(&mut self) -> io::Result<Option<Step>> {
-        let Some(oldest) = self.volumes.first() else { return Ok(None) };
-        let shown = |room: &RoomId| {
-            let floor = self.wanted.get(room).map(|floor| (*floor).max(self.since.before(*room)));
-            floor.is_none_or(|floor| floor < oldest.name.last)
-        };
-        let nobodys = oldest.head.as_ref().is_some_and(|head| !head.rooms.iter().any(shown));
-        if self.bytes() > self.quota_bytes && self.volumes.len() > 1 {
-            self.let_go_of_oldest(Why::Quota)
-        } else if nobodys {
-            self.let_go_of_oldest(Why::Unseen)
-        } else {
-            Ok(None)
-        }
-    }
-
-    fn let_go_of_oldest(&mut self, why: Why) -> io::Result<Option<Step>> {
-        let Some(oldest) = self.volumes.first().cloned() else { return Ok(None) };
-        let Name { first, last, .. } = oldest.name;
-        // Readers know first: what they do not find then is a hole, and no error.
-        self.volumes.remove(0);
-        self.publish();
-        if let Err(error) = self.disk.remove(&oldest.name.file()) {
-            self.volumes.insert(0, oldest);
-            self.publish();
-            return Err(error);
-        }
-        self.given_up = self.given_up.max(last.next());
-        self.freed += if why == Why::Disk { oldest.bytes } else { 0 };
-        // One that comes back with a crash goes again.
-        let _ = self.disk.sync_dir();
-        Ok(Some(Step::LetGo { first, last, why }))
-    }
-
-    /// On a full disk the newest is worth more than the oldest. But somebody else may fill it, and for a time: so nothing
-    /// goes before the log is about to let go of what is not archived, then no more than makes space for that, and
-    /// nothing at all where all that may go would not. Only what is older than the segment that begins at `before` may:
-    /// a newer one is worth more than that segment.
-    fn make_space(&mut self, (needed, free): (u64, u64), before: Seq) -> io::Result<Option<Step>> {
-        let older = self.volumes.iter().take_while(|volume| volume.name.last < before);
-        // One stays in any case.
-        let most = self.volumes.len().saturating_sub(1);
-        let (mut may_go, mut bytes) = (0, free);
-        for volume in older.take(most) {
-            may_go += 1;
-            bytes = bytes.saturating_add(volume.bytes);
-        }
-        if may_go == 0 || bytes < needed || self.freed >= needed {
-            return Ok(None);
-        }
-        self.let_go_of_oldest(Why::Disk)
-    }
-
-    /// How many bytes the volume of a segment takes at most, as far as the segment says what it holds of the rooms.
-    fn volume_bytes(&self, log: &Reader<D>, view: &View<D>, at: usize) -> u64 {
-        let Some(segment) = view.segments.get(at) else { return 0 };
-        let footer = log.footer(view, segment, view.last_of(at)).ok();
-        // One that found no space was larger than that.
-        let said = footer.filter(|footer| footer.complete && self.refused != Some(segment.first));
-        let Some(footer) = said else { return segment.length };
-        let rooms = footer.sums().into_iter().filter(|(room, _)| self.wanted.contains_key(room));
-        let entries =
-            rooms.map(|(_, mark)| mark.bytes.saturating_add(mark.count.saturating_mul(STRETCH_BYTES)));
-        let listing = segment.length / LISTING;
-        entries.fold(listing, u64::saturating_add).min(segment.length)
-    }
-
     /// Archives that segment, or makes space for it. No volume is written before it is `saved` since when which room is
     /// archived.
     fn archive(
@@ -587,18 +378,4 @@ impl<D: Disk> Archive<D> {
     fn publish(&self) {
         self.shelf.publish(self.volumes.clone(), &self.since);
     }
-}
-
-/// Whether a volume has everything of the rooms of which another has.
-fn has_rooms_of(newer: Option<&Head>, older: Option<&Head>) -> bool {
-    // Of one that says nothing of itself nothing is known either way: the other one is taken.
-    let (Some(newer), Some(older)) = (newer, older) else { return true };
-    newer.rooms.is_superset(&older.rooms)
-}
-
-/// Whether the log has that past, as far as it remembers.
-fn is_of(chain: &[EpochSpan], span: &EpochSpan) -> bool {
-    let oldest = chain.first().map_or(Seq(1), |first| first.first);
-    let known = chain.iter().find(|known| known.epoch == span.epoch);
-    known.map_or(span.last < oldest, |known| known.first <= span.first && span.last <= known.last)
 }

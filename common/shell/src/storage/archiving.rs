@@ -3,7 +3,7 @@
 //! It is told when a segment was sealed and which rooms are archived; whatever it does, the core hears first and the
 //! committing worker then, so that nothing leaves the log before it can be read from the archive.
 
-use super::{Answer, Failing, Late, RETRY_EVERY};
+use super::{Answer, Failing, RETRY_EVERY, reading::Late};
 use riser_log::{
     Disk, Reader,
     archive::{Archive, Step, Why},

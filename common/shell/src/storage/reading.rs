@@ -1,0 +1,105 @@
+//! The worker that reads, in the log and in the archive.
+
+use super::{Answer, Asked};
+use crate::clock::Clock;
+use riser_log::{Disk, Index, Reader, archive::ArchiveReader, pasts};
+use riser_model::{Read, Seq, Time};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// The reader of an archive whose folder could be opened late.
+pub(super) type Late<D> = Arc<Mutex<Option<ArchiveReader<D>>>>;
+
+/// A volume that cannot be read is tried so long before what it has is told as damage.
+const UNREADABLE_FOR: Duration = Duration::from_secs(30);
+/// It was readable in between, if nobody failed there for so long.
+const READ_BETWEEN: Duration = Duration::from_secs(10);
+
+pub(super) struct Reading<D: Disk, A> {
+    reader: Reader<D>,
+    pub(super) archived: Option<ArchiveReader<D>>,
+    late: Late<D>,
+    index: Box<dyn Index + Send>,
+    answer: A,
+    clock: Clock,
+    /// The archive's volumes that cannot be read: since when, and when that was last seen.
+    unreadable: BTreeMap<Seq, (Time, Time)>,
+}
+
+impl<D: Disk, A: Fn(Answer)> Reading<D, A> {
+    /// Reads the log, and the archive if it is open, or as soon as `late` has a reader of it.
+    pub(super) fn new(
+        reader: Reader<D>,
+        archived: Option<ArchiveReader<D>>,
+        late: Late<D>,
+        index: Box<dyn Index + Send>,
+        answer: A,
+    ) -> Self {
+        Self { reader, archived, late, index, answer, clock: Clock, unreadable: BTreeMap::new() }
+    }
+
+    /// Tells the index one thing that it does not know; says whether there may be more.
+    pub(super) fn teach(&mut self) -> bool {
+        self.reader.teach(&mut *self.index).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the log's index could not be told what a segment holds");
+            false
+        })
+    }
+
+    pub(super) fn answer(&mut self, asked: &Asked) {
+        if self.archived.is_none() {
+            self.archived = self.late.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
+        match asked {
+            Asked::Read(ticket, read) => self.perform(*ticket, read),
+            Asked::Count(rooms) => {
+                let pasts = pasts(rooms, &self.reader, self.archived.as_mut());
+                (self.answer)(Answer::Pasts(pasts));
+            }
+        }
+    }
+
+    fn perform(&mut self, ticket: u64, read: &Read) {
+        let found = match &mut self.archived {
+            Some(archived) => archived.perform(&mut self.reader, read, &mut *self.index),
+            None => self.reader.perform(read, &mut *self.index),
+        };
+        let found = found.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the log could not be read");
+            self.failed_at(error.at, self.clock.now().time);
+            read.nothing()
+        });
+        let volumes = self.archived.as_mut().map_or(0, ArchiveReader::take_damaged);
+        if volumes > 0 {
+            tracing::error!(volumes, "something in the archive cannot be read: `log verify` says what");
+            (self.answer)(Answer::ArchiveDamaged { volumes });
+        }
+        let routes = self.archived.as_mut().map(ArchiveReader::take_routes).unwrap_or_default();
+        if !routes.is_empty() {
+            (self.answer)(Answer::Routes(routes));
+        }
+        (self.answer)(Answer::Read { ticket, found });
+    }
+
+    /// Whoever reads there is not held up for ever, where it is the archive that cannot be read.
+    pub(super) fn failed_at(&mut self, at: Seq, now: Time) {
+        let Some(archived) = &mut self.archived else { return };
+        let Some(volume) = archived.volume_of(at) else { return };
+        let (since, last) = self.unreadable.entry(volume).or_insert((now, now));
+        if now.since(*last) > READ_BETWEEN {
+            *since = now;
+        }
+        *last = now;
+        if now.since(*since) >= UNREADABLE_FOR {
+            tracing::error!(
+                at = at.0,
+                "a volume of the archive cannot be read: what it has is told as damage"
+            );
+            archived.give_up(volume);
+            self.unreadable.remove(&volume);
+        }
+    }
+}
