@@ -117,7 +117,7 @@ pub struct Subscriber {
 enum State {
     Off { retry_at: Time },
     Dialing,
-    On,
+    On { welcome: bool },
 }
 
 impl Subscriber {
@@ -142,7 +142,7 @@ impl Subscriber {
 
     /// The socket is open.
     pub fn connected(&mut self, now: Time) {
-        self.state = State::On;
+        self.state = State::On { welcome: false };
         self.heard_at = now;
         let Identity { user, password, filter, reads, from_start, .. } = &self.identity;
         let mut subscription = json!({"sub": 1});
@@ -169,6 +169,11 @@ impl Subscriber {
             "subscriptions": [subscription],
         });
         self.acts.push_back(Act::Say(hello.to_string()));
+    }
+
+    /// Whether it was let in: before that it may ask for nothing else.
+    pub fn is_welcome(&self) -> bool {
+        self.state == State::On { welcome: true }
     }
 
     /// The socket is gone, or never was.
@@ -213,6 +218,7 @@ impl Subscriber {
             return;
         }
         self.tries = 0;
+        self.state = State::On { welcome: true };
         let Some(at) = position(&started["pos"]) else {
             return self.wrong(format!("no position: {message}"));
         };
@@ -269,7 +275,7 @@ impl Subscriber {
         match self.state {
             State::Off { retry_at } => Some(retry_at),
             State::Dialing => None,
-            State::On => Some(self.heard_at.plus(PATIENCE)),
+            State::On { .. } => Some(self.heard_at.plus(PATIENCE)),
         }
     }
 
@@ -280,11 +286,11 @@ impl Subscriber {
                 self.state = State::Dialing;
                 self.acts.push_back(Act::Dial);
             }
-            State::On if self.heard_at.plus(PATIENCE) <= now => {
+            State::On { .. } if self.heard_at.plus(PATIENCE) <= now => {
                 self.acts.push_back(Act::Hangup);
                 self.closed(now);
             }
-            State::Off { .. } | State::Dialing | State::On => {}
+            State::Off { .. } | State::Dialing | State::On { .. } => {}
         }
     }
 }

@@ -44,6 +44,17 @@ fn a_gate_that_is_given_again_is_no_other_one() {
 }
 
 #[test]
+fn who_is_asked_nothing_by_another_gate_stays_inside_and_is_past_that_one_too() {
+    holds(21);
+    holds(35);
+}
+
+#[test]
+fn an_operator_decides_when_it_was_let_in_and_not_before() {
+    holds(40);
+}
+
+#[test]
 fn a_seat_is_free_again_when_the_network_has_forgotten_who_sat_there() {
     holds(9_300_084);
 }

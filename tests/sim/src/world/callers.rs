@@ -423,6 +423,22 @@ impl World {
         stages.iter().all(|stage| stage.iter().any(is_met))
     }
 
+    /// A vault has this gate from here on: who is inside and is asked nothing by it is past that one too.
+    pub(super) fn regated(&mut self, vault: usize, gate: u32) {
+        let Some((_, stages)) = self.book.gates(vault, self.now).find(|(number, _)| *number == gate) else {
+            return;
+        };
+        let stands = |visit: &Visit| visit.plan.vault == vault && visit.inside.is_some();
+        let past =
+            self.visits.by_wire.iter().filter(|(_, visit)| stands(visit) && self.passes(stages, visit));
+        let past: Vec<WireId> = past.map(|(id, _)| *id).collect();
+        for id in past {
+            if let Some(gates) = self.visits.by_wire.get_mut(&id).and_then(|visit| visit.inside.as_mut()) {
+                gates.push(gate);
+            }
+        }
+    }
+
     /// No more sit in a vault than its gate has seats, where nothing else lets anybody pass.
     pub(super) fn seated(&mut self, vault: usize) {
         let newest = self.book.newest_gate(vault);
@@ -434,7 +450,10 @@ impl World {
         let Some(most) = most.min() else { return };
         let sits = |(id, visit): &(&WireId, &Visit)| {
             let past = visit.inside.as_ref().is_some_and(|past| past.contains(&newest));
-            past && visit.plan.vault == vault && self.net.wires.get(id).is_some_and(|wire| wire.server_open)
+            // Who may do nothing there has no seat, and keeps its connection.
+            past && self.book.must(Fact::Reads(visit.person, vault), self.now)
+                && visit.plan.vault == vault
+                && self.net.wires.get(id).is_some_and(|wire| wire.server_open)
         };
         let sit = self.visits.by_wire.iter().filter(sits).count();
         if sit > most as usize {
@@ -529,7 +548,8 @@ impl World {
     }
 
     pub(super) fn decide(&mut self, connection: u64, admit: bool) {
-        let Some(id) = self.subscribers.first().and_then(|seat| seat.wire) else { return };
+        let operator = self.subscribers.first().filter(|seat| seat.subscriber.is_welcome());
+        let Some(id) = operator.and_then(|seat| seat.wire) else { return };
         self.visits.decisions += 1;
         let number = 100 + self.visits.decisions;
         let said = admit || self.mutant == Some(crate::mutant::Mutant::DecisionsTurned);

@@ -51,6 +51,9 @@ impl World {
         self.ledger.counts.changes += 1;
         for (fact, holds) in facts {
             self.book.set(fact, holds, self.now);
+            if let (Fact::Gate(vault, gate), true) = (fact, holds) {
+                self.regated(vault, gate);
+            }
         }
         self.next_change();
     }
