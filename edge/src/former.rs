@@ -90,13 +90,7 @@ impl Moved {
     pub(crate) fn save(&self, instance: &mut Instance, now: Now) {
         if !self.moves.is_empty() {
             let cursors = self.moves.clone();
-            let append = Append {
-                token: 0,
-                routes: Vec::new(),
-                entries: Vec::new().into(),
-                said: Vec::new(),
-                cursors,
-            };
+            let append = Append::of_cursors(cursors);
             instance.handle(InstanceInput::Rooms(RoomsInput::Append(append)), now);
         }
     }

@@ -11,20 +11,20 @@
 use crate::{
     accounts::{NotChanged, Registrar, Told, Wanted},
     api::{self, Api},
+    asker::Asker,
     audit::Audit,
     needs::Needs,
 };
 use axum::{
     Json,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use riser_gate::{Account, Change, Directory, Evidence, RoomConfig, TokenHash, accounts::Why};
 use riser_model::{
-    AccountId, ConnectionId, Principal, Right, RoomId,
+    AccountId, Principal, Right, RoomId,
     door::{Code, Credential, Refusal},
 };
-use riser_net::entrance::Peer;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -183,12 +183,8 @@ impl IntoResponse for Failure {
 
 impl Admin {
     /// Who asks, if there is something here that it may ask.
-    pub(crate) async fn enter(
-        &self,
-        peer: &Peer,
-        connection: ConnectionId,
-        headers: &HeaderMap,
-    ) -> Result<Asked, Failure> {
+    pub(crate) async fn enter(&self, asker: &Asker) -> Result<Asked, Failure> {
+        let Asker { peer, headers, .. } = asker;
         let from = peer.address.ip().to_string();
         let entered = match &self.token {
             Some(own) => {
@@ -210,7 +206,7 @@ impl Admin {
                 }
                 entered
             }
-            None => self.enter_by_page(peer, connection, headers).await,
+            None => self.enter_by_page(asker).await,
         };
         // What was shown here and is not accepted is written down with what is shown elsewhere; who shows nothing is nobody's
         // business, and takes no place in the audit log.
@@ -238,12 +234,8 @@ impl Admin {
 
     /// Who asks by way of the page: with a cookie, or with what it would show a room. What a listener lends to those who show
     /// nothing administers nothing.
-    async fn enter_by_page(
-        &self,
-        peer: &Peer,
-        connection: ConnectionId,
-        headers: &HeaderMap,
-    ) -> Result<(Arc<Principal>, Evidence), Refusal> {
+    async fn enter_by_page(&self, asker: &Asker) -> Result<(Arc<Principal>, Evidence), Refusal> {
+        let Asker { peer, headers, .. } = asker;
         api::unheard(peer)?;
         if !self.api.origins.allow(headers) {
             return Err(Refusal {
@@ -256,7 +248,7 @@ impl Admin {
         if shows_nothing && api::cookie_of(&self.api.origins, headers).is_none() {
             return Err(api::not_authorised());
         }
-        self.api.entered(peer, connection, headers).await
+        self.api.entered(asker).await
     }
 
     /// The account that is meant, if all of it is the business of whoever asks.

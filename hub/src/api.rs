@@ -5,9 +5,9 @@
 //! Who asks passes the gates of the listener and of its account, like everybody, and sees nothing of a room whose own gate
 //! does not let it pass. A request knows no conversation: who would be asked anything at a gate is not let in there.
 
-use crate::{status::Status, verifier::Verifier};
+use crate::{asker::Asker, status::Status, verifier::Verifier};
 use axum::{
-    Extension, Json, Router,
+    Json, Router,
     extract::{Path, Query, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -59,21 +59,14 @@ impl Api {
     }
 
     /// Whoever asks, with the rights that its gates leave it. Who guesses is remembered as one who signs in wrongly.
-    pub(crate) async fn enter(
-        &self,
-        peer: &Peer,
-        connection: ConnectionId,
-        headers: &HeaderMap,
-    ) -> Result<Arc<Principal>, Refusal> {
-        self.entered(peer, connection, headers).await.map(|(principal, _)| principal)
+    pub(crate) async fn enter(&self, asker: &Asker) -> Result<Arc<Principal>, Refusal> {
+        self.entered(asker).await.map(|(principal, _)| principal)
     }
 
     /// The same, and by which credentials.
     pub(crate) async fn entered(
         &self,
-        peer: &Peer,
-        connection: ConnectionId,
-        headers: &HeaderMap,
+        Asker { peer, connection, headers }: &Asker,
     ) -> Result<(Arc<Principal>, Evidence), Refusal> {
         let is_guess = matches!(credential(headers), Some(Credential::Password { .. }));
         if is_guess && self.knows_offender(peer).await {
@@ -87,7 +80,7 @@ impl Api {
         {
             let is_wrong = is_guess && refusal.code == Code::NotAuthorised;
             let (deed, why) = (Deed::Refused, why(&tells, refusal));
-            self.write_down(audited(&tells, peer, connection, deed, why), is_wrong).await;
+            self.write_down(audited(&tells, peer, *connection, deed, why), is_wrong).await;
         }
         if let Ok((principal, _)) = &entered {
             self.came(principal.client).await;
@@ -159,13 +152,8 @@ pub fn routes(api: Api) -> Router {
         .with_state(api)
 }
 
-async fn status(
-    State(api): State<Api>,
-    Extension(peer): Extension<Arc<Peer>>,
-    Extension(connection): Extension<ConnectionId>,
-    headers: HeaderMap,
-) -> Response {
-    match api.enter(&peer, connection, &headers).await {
+async fn status(State(api): State<Api>, asker: Asker) -> Response {
+    match api.enter(&asker).await {
         Ok(principal) => Json(api.status.json(&principal)).into_response(),
         Err(refusal) => refused(&refusal),
     }
@@ -173,14 +161,12 @@ async fn status(
 
 async fn presence(
     State(api): State<Api>,
-    Extension(peer): Extension<Arc<Peer>>,
-    Extension(connection): Extension<ConnectionId>,
+    asker: Asker,
     Path(room): Path<String>,
     Query(People { after }): Query<People>,
-    headers: HeaderMap,
 ) -> Response {
     let after = after.unwrap_or(0);
-    look(&api, &peer, (connection, &headers), &room, |room| Ok(Look::Presence { room, after })).await
+    look(&api, &asker, &room, |room| Ok(Look::Presence { room, after })).await
 }
 
 #[derive(Deserialize)]
@@ -197,14 +183,12 @@ struct Rows {
 
 async fn statistics(
     State(api): State<Api>,
-    Extension(peer): Extension<Arc<Peer>>,
-    Extension(connection): Extension<ConnectionId>,
+    asker: Asker,
     Path(room): Path<String>,
     Query(rows): Query<Rows>,
-    headers: HeaderMap,
 ) -> Response {
     let channels = rows.channels.as_deref().unwrap_or("#");
-    look(&api, &peer, (connection, &headers), &room, |room| {
+    look(&api, &asker, &room, |room| {
         let channels = channels.parse().map_err(|_| {
             bad("channels", "a channel in which a whole level may be + and the last level may be #")
         })?;
@@ -225,13 +209,11 @@ struct Whom {
 /// or say something there.
 async fn names(
     State(api): State<Api>,
-    Extension(peer): Extension<Arc<Peer>>,
-    Extension(connection): Extension<ConnectionId>,
+    asker: Asker,
     Path(room): Path<String>,
     Query(whom): Query<Whom>,
-    headers: HeaderMap,
 ) -> Response {
-    let principal = match api.enter(&peer, connection, &headers).await {
+    let principal = match api.enter(&asker).await {
         Ok(principal) => principal,
         Err(refusal) => return refused(&refusal),
     };
@@ -267,12 +249,11 @@ pub(crate) fn no_store(mut response: Response) -> Response {
 
 async fn look(
     api: &Api,
-    peer: &Peer,
-    (connection, headers): (ConnectionId, &HeaderMap),
+    asker: &Asker,
     room: &str,
     what: impl FnOnce(RoomName) -> Result<Look, Refusal>,
 ) -> Response {
-    let principal = match api.enter(peer, connection, headers).await {
+    let principal = match api.enter(asker).await {
         Ok(principal) => principal,
         Err(refusal) => return refused(&refusal),
     };

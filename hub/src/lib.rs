@@ -7,6 +7,7 @@ mod accounts;
 mod admin;
 mod administer;
 mod api;
+mod asker;
 mod audit;
 pub mod command;
 pub mod config;

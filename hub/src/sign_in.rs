@@ -8,10 +8,11 @@
 
 use crate::{
     api::{self, Api},
+    asker::Asker,
     cookies::Cookies,
 };
 use axum::{
-    Extension, Form, Json, RequestExt, Router,
+    Form, Json, RequestExt, Router,
     body::Bytes,
     extract::{DefaultBodyLimit, FromRequest, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -21,11 +22,11 @@ use axum::{
 use riser_gate::{Caller, Directory, Gate, Holds, Input, Standing, Statement, acceptor::cookie::parts};
 use riser_hub_core::HubCore;
 use riser_model::{
-    AccountName, ConnectionId, Deed, Principal, Wall,
+    AccountName, Deed, Principal, Wall,
     door::{Code, Credential, Refusal, Secret},
     event::{Scope, SystemEvent},
 };
-use riser_net::{Vouched, cookie, entrance::Peer};
+use riser_net::{Vouched, cookie};
 use riser_shell::{Clock, entropy};
 use serde::Deserialize;
 use serde_json::json;
@@ -105,22 +106,16 @@ impl Shown {
     }
 }
 
-async fn login(
-    State(door): State<Door>,
-    Extension(peer): Extension<Arc<Peer>>,
-    Extension(connection): Extension<ConnectionId>,
-    headers: HeaderMap,
-    request: Request,
-) -> Response {
-    let is_form = is_form(&headers);
+async fn login(State(door): State<Door>, asker: Asker, request: Request) -> Response {
+    let is_form = is_form(&asker.headers);
     let entered = async {
-        let page = page(&door, &peer, &headers)?;
-        if door.api.knows_offender(&peer).await {
+        let page = page(&door, &asker)?;
+        if door.api.knows_offender(&asker.peer).await {
             door.counts.waiting.fetch_add(1, Ordering::Relaxed);
             return Err(api::wrong_too_often());
         }
         let credential = read(request, is_form).await?;
-        match verify(&door, &peer, connection, credential, None).await {
+        match verify(&door, &asker, credential, None).await {
             Ok(signed_in) => Ok((page, signed_in)),
             Err(why) => {
                 door.counts.refused.fetch_add(1, Ordering::Relaxed);
@@ -146,13 +141,8 @@ async fn login(
 }
 
 /// Whoever the cookie says.
-async fn whoami(
-    State(door): State<Door>,
-    Extension(peer): Extension<Arc<Peer>>,
-    Extension(connection): Extension<ConnectionId>,
-    headers: HeaderMap,
-) -> Response {
-    match door.api.enter(&peer, connection, &headers).await {
+async fn whoami(State(door): State<Door>, asker: Asker) -> Response {
+    match door.api.enter(&asker).await {
         Ok(principal) => {
             let who = json!({
                 "account": principal.account_name, "name": principal.name, "client": principal.client,
@@ -163,16 +153,12 @@ async fn whoami(
     }
 }
 
-async fn logout(
-    State(door): State<Door>,
-    Extension(peer): Extension<Arc<Peer>>,
-    headers: HeaderMap,
-) -> Response {
-    let page = match page(&door, &peer, &headers) {
+async fn logout(State(door): State<Door>, asker: Asker) -> Response {
+    let page = match page(&door, &asker) {
         Ok(page) => page,
         Err(why) => return api::refused(&why),
     };
-    if let Some(shown) = cookie::shown(&headers, page)
+    if let Some(shown) = cookie::shown(&asker.headers, page)
         && let Some(statement) = signed(&door, &shown)
     {
         let (cookies, core, ended) = (Arc::clone(&door.cookies), door.api.core.clone(), statement.id());
@@ -206,7 +192,7 @@ fn signed(door: &Door, shown: &Secret) -> Option<Statement> {
 }
 
 /// The page that asks, if it may.
-fn page(door: &Door, peer: &Peer, headers: &HeaderMap) -> Result<Vouched, Refusal> {
+fn page(door: &Door, Asker { peer, headers, .. }: &Asker) -> Result<Vouched, Refusal> {
     api::unheard(peer)?;
     let want = "a page from here, or its origin in the configured list";
     door.api
@@ -241,8 +227,7 @@ struct SignedIn {
 /// Whoever a credential says, and its cookie; somebody of that account, if one is meant.
 async fn verify(
     door: &Door,
-    peer: &Peer,
-    connection: ConnectionId,
+    Asker { peer, connection, .. }: &Asker,
     credential: Credential,
     of: Option<&AccountName>,
 ) -> Result<SignedIn, Refusal> {
@@ -256,7 +241,7 @@ async fn verify(
     let is_its = |who: &Arc<Principal>| of.is_none_or(|account| *account == who.account_name);
     let is_known = gate.standing().principal.as_ref().is_some_and(is_its);
     let passed = passed.and_then(|()| is_known.then_some(()).ok_or_else(api::not_authorised));
-    let events: Vec<(Scope, SystemEvent)> = tells.iter().filter_map(|told| told.event(connection)).collect();
+    let events: Vec<(Scope, SystemEvent)> = tells.iter().filter_map(|told| told.event(*connection)).collect();
     let say = move |core: &mut HubCore, now| {
         events.into_iter().for_each(|(scope, event)| core.say(scope, event, now));
     };
@@ -269,7 +254,7 @@ async fn verify(
         }
         Err(why) => (Deed::Refused, api::why(&tells, why), why.code == Code::NotAuthorised),
     };
-    hub.write_down(api::audited(&tells, peer, connection, deed, why), is_wrong).await;
+    hub.write_down(api::audited(&tells, peer, *connection, deed, why), is_wrong).await;
     passed?;
     let now = Clock.now().wall;
     let directory = Arc::clone(&hub.policy().directory);

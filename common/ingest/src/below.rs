@@ -182,13 +182,7 @@ impl Below {
         };
         if !orphans.is_empty() {
             // Nobody waits for it.
-            let append = Append {
-                token: 0,
-                routes: Vec::new(),
-                entries: Bytes::new(),
-                said: Vec::new(),
-                cursors: orphans,
-            };
+            let append = Append::of_cursors(orphans);
             instance.handle(InstanceInput::Rooms(RoomsInput::Append(append)), now);
         }
         below.wishes(instance, now);
@@ -247,8 +241,7 @@ impl Below {
         let orphans = self.downlinks.changed(&directory, (instance.bus(), &self.receivers), now);
         if !orphans.is_empty() {
             let cursors = orphans.into_iter().map(|key| (key, None)).collect();
-            let append =
-                Append { token: 0, routes: Vec::new(), entries: Bytes::new(), said: Vec::new(), cursors };
+            let append = Append::of_cursors(cursors);
             instance.handle(InstanceInput::Rooms(RoomsInput::Append(append)), now);
         }
         self.wishes(instance, now);

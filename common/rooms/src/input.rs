@@ -61,6 +61,23 @@ pub struct Append {
     pub cursors: Vec<CursorMove>,
 }
 
+impl Append {
+    /// Entries, and nothing beside them.
+    pub fn new(token: u64, routes: Vec<Route>, entries: impl Into<Bytes>) -> Self {
+        Self { token, routes, entries: entries.into(), said: Vec::new(), cursors: Vec::new() }
+    }
+
+    /// Entries in no room, whose answer nobody waits for.
+    pub fn unawaited(entries: impl Into<Bytes>) -> Self {
+        Self::new(0, Vec::new(), entries)
+    }
+
+    /// Cursors that move without an entry; nobody waits for the answer.
+    pub fn of_cursors(cursors: Vec<CursorMove>) -> Self {
+        Self { cursors, ..Self::unawaited(Bytes::new()) }
+    }
+}
+
 /// What came over a link, with the cursor that remembers it: one batch, one commit. Answered by `Done` after it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ingest {

@@ -394,9 +394,7 @@ impl EdgeCore {
             .collect();
         if !cursors.is_empty() {
             // Nobody waits for it.
-            let append =
-                Append { token: 0, routes: Vec::new(), entries: Bytes::new(), said: Vec::new(), cursors };
-            self.rooms(RoomsInput::Append(append), now);
+            self.rooms(RoomsInput::Append(Append::of_cursors(cursors)), now);
         }
     }
 
@@ -456,14 +454,7 @@ impl EdgeCore {
             }
         });
         // Nobody waits for it: what depends on it depends on its commit.
-        let append = Append {
-            token: 0,
-            routes: Vec::new(),
-            entries: entries.into(),
-            said: Vec::new(),
-            cursors: Vec::new(),
-        };
-        self.rooms(RoomsInput::Append(append), now);
+        self.rooms(RoomsInput::Append(Append::unawaited(entries)), now);
     }
 
     fn emit(&mut self, number: UplinkNumber, event: LinkEvent, now: Now) {

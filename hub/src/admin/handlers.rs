@@ -5,6 +5,7 @@ use super::{
     answers::{AccountAnswer, AccountRow, AuditAnswer, ConnectionAnswer, Done, MadeAccount, RoomAnswer, tag},
     requests::{AuditQuery, Decision, GrantRequest, NewAccount, NewGate, NewIssuers, NewName, RoomFields},
 };
+use crate::asker::Asker;
 use axum::{
     Json,
     extract::{FromRequest, FromRequestParts, Path, Query, Request, State},
@@ -17,20 +18,17 @@ use riser_gate::{
     accounts::AccountChange,
 };
 use riser_model::{AccountId, ClientId, ConnectionId, RoomId};
-use riser_net::entrance::Peer;
 use riser_shell::{entropy, passwords};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::sync::Arc;
 
 impl FromRequestParts<Admin> for Asked {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, Failure> {
-        let peer = parts.extensions.get::<Arc<Peer>>().cloned();
-        let connection = parts.extensions.get::<ConnectionId>().copied();
-        let (peer, connection) = peer.zip(connection).ok_or_else(|| Failure::unknown("nobody is there"))?;
-        admin.enter(&peer, connection, &parts.headers).await
+        let asker = Asker::from_request_parts(parts, admin).await;
+        let asker = asker.map_err(|_| Failure::unknown("nobody is there"))?;
+        admin.enter(&asker).await
     }
 }
 

@@ -6,9 +6,9 @@
 //! address what became of it, in one word.
 
 use super::{Door, SignedIn, verify};
-use crate::{api, ldap::secret_in};
+use crate::{api, asker::Asker, ldap::secret_in};
 use axum::{
-    Extension, Json, Router,
+    Json, Router,
     extract::{Query, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -22,12 +22,11 @@ use bytes::Bytes;
 use form_urlencoded::Serializer;
 use riser_gate::{Endpoints, Provider, Way};
 use riser_model::{
-    AccountName, ConnectionId, Deed, RoomName, Time,
+    AccountName, Deed, RoomName, Time,
     door::{Credential, Secret},
 };
 use riser_net::{
     Vouched, cookie,
-    entrance::Peer,
     fetch::{FetchFailed, Posted, fetch, post},
     tls::SYSTEM_AUTHORITIES,
 };
@@ -223,7 +222,7 @@ struct With {
 
 async fn sent(
     State(door): State<Door>,
-    Extension(peer): Extension<Arc<Peer>>,
+    Asker { peer, .. }: Asker,
     Query(With { account, provider, room }): Query<With>,
 ) -> Response {
     if let Err(why) = api::unheard(&peer) {
@@ -254,21 +253,15 @@ struct Back {
     iss: Option<String>,
 }
 
-async fn came_back(
-    State(door): State<Door>,
-    Extension(peer): Extension<Arc<Peer>>,
-    Extension(connection): Extension<ConnectionId>,
-    Query(back): Query<Back>,
-    headers: HeaderMap,
-) -> Response {
-    if let Err(why) = api::unheard(&peer) {
+async fn came_back(State(door): State<Door>, asker: Asker, Query(back): Query<Back>) -> Response {
+    if let Err(why) = api::unheard(&asker.peer) {
         return api::refused(&why);
     }
-    let Some((begun, provider)) = Begun::shown(&headers, &door) else {
+    let Some((begun, provider)) = Begun::shown(&asker.headers, &door) else {
         return back_to_page(&Begun::nowhere(), Err(NoWay::Late));
     };
     let page = vouched(&provider);
-    let came = comes(&door, &peer, connection, &begun, &provider, back).await;
+    let came = comes(&door, &asker, &begun, &provider, back).await;
     let mut response = back_to_page(&begun, came.as_ref().map(|_| ()).map_err(|why| *why));
     match came {
         Ok(SignedIn { value, .. }) => {
@@ -284,8 +277,7 @@ async fn came_back(
 
 async fn comes(
     door: &Door,
-    peer: &Peer,
-    connection: ConnectionId,
+    asker: &Asker,
     begun: &Begun,
     provider: &Provider,
     Back { code, state, iss }: Back,
@@ -300,7 +292,7 @@ async fn comes(
         return Err(NoWay::Refused);
     }
     let code = code.ok_or(NoWay::Refused)?;
-    if door.api.knows_offender(peer).await {
+    if door.api.knows_offender(&asker.peer).await {
         return Err(NoWay::TooMany);
     }
     let token = door.providers.token(provider, &code, way).await;
@@ -311,13 +303,13 @@ async fn comes(
         Err(why) => {
             let is_wrong = why == NoWay::Refused;
             let said = format!("jwt: the provider {} gave no token for this code", provider.issuer);
-            let audited = api::audited(&[], peer, connection, Deed::Refused, said);
+            let audited = api::audited(&[], &asker.peer, asker.connection, Deed::Refused, said);
             door.api.write_down(audited, is_wrong).await;
             return Err(why);
         }
     };
     let credential = Credential::Token(Secret(Bytes::from(token)));
-    let entered = verify(door, peer, connection, credential, Some(&provider.account)).await;
+    let entered = verify(door, asker, credential, Some(&provider.account)).await;
     entered.map_err(|_| NoWay::Refused)
 }
 

@@ -2,7 +2,6 @@
 
 use super::{Instance, log_failing};
 use crate::connection::{Connection, State};
-use bytes::Bytes;
 use riser_model::{
     ConnectionId, Now, RouteNumber, Run, Seq, ShareKey, SubscriptionId,
     door::{Ask, SessionState, Tell},
@@ -60,14 +59,7 @@ impl Instance {
         for record in records {
             record.write_frame(&mut entries, RouteNumber::NONE, now.stamp());
         }
-        let append = Append {
-            token,
-            routes: Vec::new(),
-            entries: Bytes::from(entries),
-            said: Vec::new(),
-            cursors: Vec::new(),
-        };
-        self.rooms(BusInput::Append(append), now);
+        self.rooms(BusInput::Append(Append::new(token, Vec::new(), entries)), now);
     }
 
     pub(super) fn committed(&mut self, awaited: Awaited, key: &SessionKey, durable: bool, now: Now) {

@@ -125,14 +125,7 @@ impl Instance {
         let mut entries = Vec::new();
         Departed { log, cause: cause.to_owned() }.write_frame(&mut entries, now.stamp());
         // Nobody waits for it: if it fails it is written when the edge comes again, or the process begins.
-        let append = Append {
-            token: 0,
-            routes: Vec::new(),
-            entries: entries.into(),
-            said: Vec::new(),
-            cursors: Vec::new(),
-        };
-        self.rooms(BusInput::Append(append), now);
+        self.rooms(BusInput::Append(Append::unawaited(entries)), now);
     }
 
     pub(super) fn behind(&self, log: LogId) -> Behind {

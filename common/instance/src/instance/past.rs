@@ -326,14 +326,7 @@ impl Instance {
         let token = self.next_token;
         self.next_token += 1;
         self.past.edits.insert(token, edited);
-        let append = Append {
-            token,
-            routes: vec![route],
-            entries: entries.into(),
-            said: Vec::new(),
-            cursors: Vec::new(),
-        };
-        self.rooms(BusInput::Append(append), now);
+        self.rooms(BusInput::Append(Append::new(token, vec![route], entries)), now);
     }
 
     /// The commit of an edit returned, or failed.

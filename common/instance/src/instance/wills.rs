@@ -1,7 +1,6 @@
 //! Wills: kept before their client is let in, published in one commit with the record that they were.
 
 use super::{Awaited, Instance, Output, Record};
-use bytes::Bytes;
 use riser_model::{Now, Principal, RouteNumber, door::Will};
 use riser_mqtt::{SavedWill, SessionKey};
 use riser_rooms::{Append, Input as BusInput};
@@ -96,9 +95,7 @@ impl Instance {
         Record::Unwilled { key: key.clone() }.write_frame(&mut entries, RouteNumber::NONE, now.stamp());
         self.firing.insert(key.clone());
         let token = self.await_token(key.clone(), Awaited::Will);
-        let append =
-            Append { token, routes, entries: Bytes::from(entries), said: Vec::new(), cursors: Vec::new() };
-        self.rooms(BusInput::Append(append), now);
+        self.rooms(BusInput::Append(Append::new(token, routes, entries)), now);
     }
 
     /// It is published, or the log could not: then it is tried again.

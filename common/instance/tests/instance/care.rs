@@ -30,14 +30,7 @@ fn lying(mut world: World, count: usize) -> World {
     for _ in 0..count {
         publication.write_frame(&mut entries, RouteNumber(0), Stamp::default());
     }
-    let append = Append {
-        token: 5,
-        routes: vec![route],
-        entries: entries.into(),
-        said: Vec::new(),
-        cursors: Vec::new(),
-    };
-    world.input(Input::Rooms(BusInput::Append(append)));
+    world.input(Input::Rooms(BusInput::Append(Append::new(5, vec![route], entries))));
     world.commit();
     world.published.clear();
     world.told(C2);

@@ -30,14 +30,7 @@ fn say(world: &mut World, room: &str, channel: &str, name: &str, texts: &[&str])
         let mut entries = Vec::new();
         let publication = Publication { qos: 1, ..Publication::new(ContentType::Text, text.as_bytes()) };
         publication.write_frame(&mut entries, RouteNumber(0), Stamp::default());
-        let append = Append {
-            token: 5,
-            routes: vec![route],
-            entries: entries.into(),
-            said: Vec::new(),
-            cursors: Vec::new(),
-        };
-        world.input(Input::Rooms(BusInput::Append(append)));
+        world.input(Input::Rooms(BusInput::Append(Append::new(5, vec![route], entries))));
         world.commit();
     }
 }

@@ -179,8 +179,8 @@ fn what_a_failing_log_could_not_hold_is_said_when_it_recovers() {
     assert_eq!(all, ["clock_stepped", "log_recovered", "quota_reached"]);
 }
 
-#[test]
-fn events_for_admins_reach_nobody_else_on_any_path() {
+/// Connection 3 administers the account, connection 1 does not; both listen to it, in order and conflated.
+fn overheard() -> World {
     let mut world = speaking();
     world.open_as(3, [grants(), vec![rule(None, "#", Right::Admin, false)]].concat());
     settle(&mut world);
@@ -189,6 +189,12 @@ fn events_for_admins_reach_nobody_else_on_any_path() {
         world.subscribe(n, 2, of_account(), From::Live, Flow::Conflate);
         heard(&mut world, n);
     }
+    world
+}
+
+#[test]
+fn events_for_admins_reach_nobody_else_on_any_path() {
+    let mut world = overheard();
     world.publish(2, &[("nowhere/x", "refused")]);
     assert_eq!(heard(&mut world, 1), [""; 0]);
     assert_eq!(heard(&mut world, 3), ["refused", "refused"]);
@@ -203,14 +209,7 @@ fn events_for_admins_reach_nobody_else_on_any_path() {
 
 #[test]
 fn what_is_said_of_the_quarantine_is_for_admins_it_names_rooms_that_others_may_not_read() {
-    let mut world = speaking();
-    world.open_as(3, [grants(), vec![rule(None, "#", Right::Admin, false)]].concat());
-    settle(&mut world);
-    for n in [1, 3] {
-        world.subscribe(n, 1, of_account(), From::Live, Flow::Credit);
-        world.subscribe(n, 2, of_account(), From::Live, Flow::Conflate);
-        heard(&mut world, n);
-    }
+    let mut world = overheard();
     let entry = world.bus.position(Seq(1));
     let (by, reason) = ("ann".parse().unwrap(), "the room was made");
     let to = Destination { room: "b".parse().unwrap(), channel: "secret/x".parse().unwrap() };

@@ -373,25 +373,12 @@ fn system_entries_are_stored_and_shown_to_no_subscriber() {
     let value = CursorValue { through: Seq(9), ..CursorValue::default() };
     world.input(Input::Cursor { key, value, at_once: false });
     assert!(world.storage.waiting.is_empty(), "a cursor causes no commit");
-    world.input(Input::Append(Append {
-        token: 5,
-        routes,
-        entries: frames.into(),
-        said: Vec::new(),
-        cursors: vec![],
-    }));
+    world.input(Input::Append(Append::new(5, routes, frames)));
     world.commit();
     assert_eq!(world.done, [(5, Ok(Placed { epoch: Epoch(1), first: Seq(1), count: 1, quarantined: 0 }))]);
     assert_eq!(world.storage.cursors[&key], value);
     assert_eq!(world.all(1), []);
-    let bad = Append {
-        token: 6,
-        routes: vec![],
-        entries: entries(&[(0, "")], 1),
-        said: Vec::new(),
-        cursors: vec![],
-    };
-    world.input(Input::Append(bad));
+    world.input(Input::Append(Append::new(6, vec![], entries(&[(0, "")], 1))));
     assert_eq!(world.done[1], (6, Err(Code::Malformed)));
 }
 
@@ -403,13 +390,7 @@ fn cursors_alone_fail_alone_and_ride_again() {
     world.send(1, &[("a/x", "1")], 1);
     world.commit();
     world.told(1);
-    world.input(Input::Append(Append {
-        token: 1,
-        routes: vec![],
-        entries: Default::default(),
-        said: Vec::new(),
-        cursors: vec![(key, Some(value))],
-    }));
+    world.input(Input::Append(Append { token: 1, ..Append::of_cursors(vec![(key, Some(value))]) }));
     world.send(1, &[("a/x", "2")], 1);
     world.fail(Code::LogFailing);
     assert_eq!(world.done, [(1, Err(Code::LogFailing))]);

@@ -64,9 +64,12 @@ fn judged(gate: &mut Gate, output: &Output, verdict: Verdict) -> Output {
     next(gate).expect("every verdict is answered")
 }
 
-/// Ann's cookie, good for a minute.
+/// Ann's cookie, good for so many seconds.
 fn cookie(passed: Kind, s: i64) -> Credential {
-    let client = policy(&house(), None).directory.named("ann").unwrap().client;
+    cookie_of(policy(&house(), None).directory.named("ann").unwrap().client, passed, s)
+}
+
+fn cookie_of(client: ClientId, passed: Kind, s: i64) -> Credential {
     let until = Wall(NOW.wall.0 + 1000 * s);
     let statement = Statement {
         client,
@@ -119,18 +122,8 @@ fn cookie_stands_for_what_was_proven_at_sign_in_and_ends_with_what_proved_it() {
 fn message(account: &AccountConfig, name: &str, passed: Kind) -> Option<Bytes> {
     let policy = policy(account, None);
     let client = policy.directory.named(name).unwrap().client;
-    let until = Wall(NOW.wall.0 + 1000);
-    let statement = Statement {
-        client,
-        passed: [passed].into(),
-        until,
-        proven_until: None,
-        memberships: Default::default(),
-        nonce: [7; 16],
-    };
-    let cookie = Credential::Cookie(secret(&format!("{}.AQIDBA", statement.text())));
     let mut gate = Gate::front(&policy, Caller::default(), NOW);
-    match shown(&mut gate, cookie) {
+    match shown(&mut gate, cookie_of(client, passed, 1)) {
         Output::Do { effect: Effect::Verify(Proof::Cookie { message, .. }), .. } => Some(message),
         refused => {
             assert_eq!(code(&refused), Code::NotAuthorised);
