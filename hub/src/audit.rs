@@ -527,7 +527,10 @@ mod tests {
                 tokio::spawn(async move { audit.read(client(1), None, &asked(9)).await })
             })
             .collect();
-        tokio::task::yield_now().await;
+        let waiting = || audit.readers.lock().unwrap().values().sum::<u32>();
+        while waiting() < READS_MAX {
+            tokio::task::yield_now().await;
+        }
         assert_eq!(audit.read(client(1), None, &asked(9)).await, None, "one too many");
         assert_eq!(audit.read(client(2), None, &asked(0)).await, Some(Vec::new()), "it does not wait either");
         drop(turn);

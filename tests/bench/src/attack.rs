@@ -22,6 +22,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
     task::JoinSet,
+    time::{MissedTickBehavior, interval},
 };
 
 /// Who attackers are, where they have to be somebody.
@@ -100,7 +101,7 @@ impl Attack {
             let mut attacker = Attacker { attack: self, number, mqtt, http, begins };
             attackers.spawn(async move {
                 loop {
-                    // Whom the server throws out comes again.
+                    // Whom the server throws out comes again. The pause is no wait: whoever never paused would measure itself.
                     if attacker.once().await.is_err() {
                         tokio::time::sleep(Duration::from_millis(1)).await;
                     }
@@ -189,14 +190,16 @@ impl Attacker {
         Ok(socket)
     }
 
-    /// A byte every half second, from the start again.
+    /// A byte every half second, counted from its first, and from the start again.
     async fn drip(&mut self, server: SocketAddr, bytes: &[u8]) -> anyhow::Result<()> {
         let mut socket = TcpStream::connect(server).await?;
+        let mut pace = interval(Duration::from_millis(500));
         for byte in bytes {
+            pace.tick().await;
             socket.write_all(&[*byte]).await?;
             self.began();
-            tokio::time::sleep(Duration::from_millis(500)).await;
         }
+        pace.tick().await;
         Ok(())
     }
 }
@@ -256,15 +259,23 @@ async fn storm(socket: &mut TcpStream) -> anyhow::Result<()> {
     }
 }
 
-/// A hundred publications, again when all are acknowledged, or when that much time has passed.
-async fn flood(mut socket: TcpStream, number: u32, pause: Option<Duration>) -> anyhow::Result<()> {
+/// A hundred publications, again when all are acknowledged, and not more often than that from the first on.
+async fn flood(mut socket: TcpStream, number: u32, every: Option<Duration>) -> anyhow::Result<()> {
     const AT_ONCE: u16 = 100;
     let topic = format!("{ROOM}/flood/{number}");
     let (mut input, mut packets) = (BytesMut::new(), Vec::new());
     for id in 1..=AT_ONCE {
         mqtt::put_publish(&mut packets, &topic, id, corpus::prepared(number, id.into()));
     }
+    let mut pace = every.map(interval);
+    if let Some(pace) = &mut pace {
+        // What a slow server makes late is not made up for.
+        pace.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    }
     loop {
+        if let Some(pace) = &mut pace {
+            pace.tick().await;
+        }
         socket.write_all(&packets).await?;
         let mut answers = 0;
         while answers < AT_ONCE {
@@ -273,9 +284,6 @@ async fn flood(mut socket: TcpStream, number: u32, pause: Option<Duration>) -> a
                 answers += 1;
             }
             anyhow::ensure!(answers == AT_ONCE || socket.read_buf(&mut input).await? > 0, "closed");
-        }
-        if let Some(pause) = pause {
-            tokio::time::sleep(pause).await;
         }
     }
 }

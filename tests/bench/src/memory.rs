@@ -8,6 +8,8 @@ use std::{
 
 /// Who does nothing for so long is at rest.
 const REST: Duration = Duration::from_millis(500);
+/// How often it is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Whoever is not at rest after this will not be.
 const RESTLESS: Duration = Duration::from_secs(60);
 
@@ -32,13 +34,14 @@ pub fn processor_time(process: u32) -> anyhow::Result<Duration> {
     Ok(TICK * ticks)
 }
 
-/// Waits until a process has used no processor time for a while: what it had to do is done.
+/// Waits until a process has used no processor time for a while: what it had to do is done. The kernel tells nobody of that,
+/// so it is looked at again and again.
 pub async fn at_rest(process: u32) -> anyhow::Result<()> {
     let began = Instant::now();
     let (mut used, mut since) = (processor_time(process)?, began);
     while since.elapsed() < REST {
         ensure!(began.elapsed() < RESTLESS, "process {process} is not at rest after {RESTLESS:?}");
-        tokio::time::sleep(REST / 10).await;
+        tokio::time::sleep(LOOK_EVERY).await;
         let now = processor_time(process)?;
         if now != used {
             (used, since) = (now, Instant::now());

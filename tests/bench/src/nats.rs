@@ -82,14 +82,17 @@ fn server(folder: &Path, address: SocketAddr, config: &str) -> anyhow::Result<Pe
     Ok(peer)
 }
 
+/// Asks until it is done: JetStream begins after its server, and says so to nobody who has not asked.
 fn request_until(server: SocketAddr, subject: &str, body: &Value) -> anyhow::Result<()> {
-    let began = Instant::now();
+    const PATIENCE: Duration = Duration::from_secs(15);
+    const ASK_EVERY: Duration = Duration::from_millis(50);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         match request(server, subject, body) {
             Ok(answer) if answer["error"].is_null() => return Ok(()),
-            Ok(answer) if began.elapsed() > Duration::from_secs(15) => bail!("{subject}: {answer}"),
-            Err(error) if began.elapsed() > Duration::from_secs(15) => return Err(error),
-            Ok(_) | Err(_) => std::thread::sleep(Duration::from_millis(200)),
+            Ok(answer) if Instant::now() > deadline => bail!("{subject}: {answer}"),
+            Err(error) if Instant::now() > deadline => return Err(error),
+            Ok(_) | Err(_) => std::thread::sleep(ASK_EVERY),
         }
     }
 }

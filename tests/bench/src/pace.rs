@@ -12,6 +12,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, tcp::ReadHalf},
     task::JoinSet,
+    time::{Instant, interval_at},
 };
 
 /// How many devices.
@@ -62,9 +63,8 @@ impl Device {
     async fn publish(mut self, rounds: u64, receipts: Arc<Receipts>) -> anyhow::Result<()> {
         let (read, mut write) = self.socket.split();
         let sending = async {
-            // One after the other, not all at once.
-            tokio::time::sleep(EVERY * self.number / DEVICES).await;
-            let mut ticks = tokio::time::interval(EVERY);
+            // One after the other, not all at once; each tick is counted from this start, however late one was.
+            let mut ticks = interval_at(Instant::now() + EVERY * self.number / DEVICES, EVERY);
             let mut packet = Vec::new();
             for round in 0..rounds {
                 ticks.tick().await;

@@ -64,17 +64,19 @@ impl Peer {
         self.child.id()
     }
 
-    /// Waits until it accepts connections there.
+    /// Waits until it accepts connections there. Nobody is told of a port that begins to listen, so it is tried.
     pub fn accepts(&mut self, address: SocketAddr) -> anyhow::Result<()> {
-        let began = Instant::now();
+        const PATIENCE: Duration = Duration::from_secs(20);
+        const TRY_EVERY: Duration = Duration::from_millis(20);
+        let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_err() {
             if let Some(status) = self.child.try_wait()? {
                 bail!("{} ended at its start: {status}; see its log", self.name);
             }
-            if began.elapsed() > Duration::from_secs(20) {
+            if Instant::now() > deadline {
                 bail!("{} does not accept connections on {address}", self.name);
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(TRY_EVERY);
         }
         Ok(())
     }

@@ -14,13 +14,18 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    sync::Notify,
     task::JoinHandle,
+    time::timeout_at,
 };
 
 /// What was received, shared between the subscriber and whoever waits for it.
 pub struct Receipts {
     began: Instant,
     count: AtomicU64,
+    /// How many somebody waits for; nobody is woken before.
+    wanted: AtomicU64,
+    reached: Notify,
     /// When the first and the last came, in nanoseconds since `began`.
     first: AtomicU64,
     last: AtomicU64,
@@ -35,6 +40,8 @@ impl Receipts {
         Arc::new(Self {
             began: Instant::now(),
             count: AtomicU64::new(0),
+            wanted: AtomicU64::new(u64::MAX),
+            reached: Notify::new(),
             first: AtomicU64::new(u64::MAX),
             last: AtomicU64::new(0),
             sent: (0..timed).map(|_| AtomicU64::new(0)).collect(),
@@ -72,16 +79,15 @@ impl Receipts {
         latencies
     }
 
-    /// Waits until that many came. An error if for `patience` none does.
+    /// Waits until that many came; one at a time may wait. An error if for `patience` none does.
     pub async fn wait_for(&self, count: u64, patience: Duration) -> anyhow::Result<()> {
-        let mut seen = (self.count(), Instant::now());
-        while seen.0 < count {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-            let counted = self.count();
-            if counted != seen.0 {
-                seen = (counted, Instant::now());
-            } else if seen.1.elapsed() > patience {
-                bail!("{counted} of {count} received, and nothing more for {patience:?}");
+        let since = Instant::now();
+        self.wanted.store(count, Ordering::SeqCst);
+        while self.count.load(Ordering::SeqCst) < count {
+            let silent_at = since.max(self.last()) + patience;
+            let reached = timeout_at(silent_at.into(), self.reached.notified()).await;
+            if reached.is_err() && since.max(self.last()) + patience <= Instant::now() {
+                bail!("{} of {count} received, and nothing more for {patience:?}", self.count());
             }
         }
         Ok(())
@@ -101,7 +107,10 @@ impl Receipts {
         if count > 0 {
             self.first.fetch_min(now, Ordering::AcqRel);
             self.last.store(now, Ordering::Release);
-            self.count.fetch_add(count, Ordering::AcqRel);
+            let came = self.count.fetch_add(count, Ordering::SeqCst) + count;
+            if came >= self.wanted.load(Ordering::SeqCst) {
+                self.reached.notify_one();
+            }
         }
     }
 
@@ -216,5 +225,21 @@ mod tests {
         receipts.wait_for(2, Duration::from_secs(1)).await.unwrap();
         assert_eq!(receipts.latencies().len(), 1, "nobody asked for the latency of message 7");
         assert!(receipts.wait_for(3, Duration::ZERO).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_woken_by_the_last_of_them() {
+        const FOR_EVER: Duration = Duration::from_secs(3600);
+        let receipts = Receipts::new(0);
+        let waiting = tokio::spawn({
+            let receipts = Arc::clone(&receipts);
+            async move { receipts.wait_for(3, FOR_EVER).await }
+        });
+        for n in 0..3 {
+            tokio::task::yield_now().await;
+            assert!(!waiting.is_finished(), "{n} are not enough");
+            receipts.received([corpus::payload(0, n)].iter().map(Vec::as_slice));
+        }
+        tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it is woken").unwrap().unwrap();
     }
 }

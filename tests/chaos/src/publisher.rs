@@ -13,7 +13,7 @@ use riser_integration::ledger::Line;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
 
 use crate::history::say;
 use crate::mqtt::{self, Said, Version};
@@ -24,8 +24,8 @@ use crate::socket::TcpStream;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How often a quiet connection is pinged.
 const PING_EVERY: Duration = Duration::from_secs(5);
-/// Between two attempts to connect.
-const PAUSE: Duration = Duration::from_millis(100);
+/// From one attempt to connect to the next at least: who was connected for longer comes back at once.
+const ATTEMPTS_EVERY: Duration = Duration::from_millis(100);
 /// How long it goes on for what is outstanding after it was told to end.
 const END_WITHIN: Duration = Duration::from_secs(170);
 
@@ -71,6 +71,7 @@ pub async fn run(asked: Asked, told_to_end: watch::Receiver<bool>) -> anyhow::Re
         Publisher { asked, version, topic, newest: 0, outstanding: BTreeMap::new(), pace, told_to_end };
     let mut deadline = None;
     loop {
+        let next_attempt = Instant::now() + ATTEMPTS_EVERY;
         match publisher.session().await {
             Ok(()) => return Ok(()),
             Err(error) => eprintln!("{error:#}; again"),
@@ -79,7 +80,7 @@ pub async fn run(asked: Asked, told_to_end: watch::Receiver<bool>) -> anyhow::Re
             let deadline = *deadline.get_or_insert_with(|| Instant::now() + END_WITHIN);
             ensure!(Instant::now() < deadline, "{} are still outstanding", publisher.outstanding.len());
         }
-        tokio::time::sleep(PAUSE).await;
+        sleep_until(next_attempt).await;
         // What was not published meanwhile is not made up for.
         publisher.pace.reset();
     }

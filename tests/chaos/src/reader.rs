@@ -10,7 +10,7 @@ use futures_util::{SinkExt, StreamExt};
 use riser_integration::ledger::Line;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::{
     client_async,
     tungstenite::{Message, client::IntoClientRequest, http::HeaderValue},
@@ -22,8 +22,8 @@ use crate::socket::TcpStream;
 
 /// The hub pings every 25 s: whoever is silent for longer is gone.
 const PATIENCE: Duration = Duration::from_secs(40);
-/// Between two attempts.
-const PAUSE: Duration = Duration::from_millis(100);
+/// From one attempt to the next at least: who was connected for longer comes back at once.
+const ATTEMPTS_EVERY: Duration = Duration::from_millis(100);
 
 /// What a reader is asked to do.
 #[derive(Clone, Serialize, Deserialize)]
@@ -52,10 +52,11 @@ pub fn stranger(reader: &str) -> String {
 pub async fn run(asked: Asked) -> anyhow::Result<()> {
     let mut reader = Reader { asked, position: None };
     loop {
+        let next_attempt = Instant::now() + ATTEMPTS_EVERY;
         if let Err(error) = reader.session().await {
             eprintln!("{error:#}; again from {:?}", reader.position);
         }
-        tokio::time::sleep(PAUSE).await;
+        sleep_until(next_attempt).await;
     }
 }
 

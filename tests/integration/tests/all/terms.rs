@@ -55,6 +55,7 @@ fn session_of_mqtt_3_expires_where_its_listener_says_so() {
     // Whoever looks begins it anew, so each look is at another one.
     for n in 0.. {
         client(&site, Version::Four, &format!("kept-{n}"), true).disconnect();
+        // Time itself is what is waited for.
         std::thread::sleep(std::time::Duration::from_millis(1_200));
         let present = client(&site, Version::Four, &format!("kept-{n}"), true).welcome[0] == 1;
         if !present {
