@@ -11,11 +11,16 @@ use bytes::Bytes;
 use riser_model::{AccountId, AccountName, ClientId, door::Method};
 use std::{collections::BTreeMap, time::Duration};
 
+mod chat;
+mod signed;
+mod stages;
 mod vouched;
 
 const ANN: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQx$MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
 const KEY: DeviceKey = DeviceKey([9; 32]);
 const SECRET: &str = "AAECAwQFBgcICQoLDA0ODw";
+/// The key of the instance.
+const INSTANCE: &str = "the-key-of-this-instance";
 
 /// `ann` has a password, `bob` a token, `pump` a key and a secret; `guest` has nothing.
 fn directory() -> Arc<Directory> {
@@ -37,6 +42,12 @@ fn directory() -> Arc<Directory> {
 fn gate(anonymous: Option<&str>) -> Gate {
     let policy = Policy::new(&directory(), anonymous, "listen.mqtt[0]").unwrap();
     Gate::front(&policy, Caller { instance: INSTANCE.into(), ..Caller::default() }, Now::default())
+}
+
+/// A gate that talks to a person, known already or not.
+fn tty(known: bool) -> Gate {
+    let policy = Policy::new(&directory(), Some("guest"), "").unwrap().with_words(&Arc::default());
+    Gate::front(&policy, Caller { known, ..Caller::default() }, Now::default())
 }
 
 /// The gate of a room, before somebody who stands like this.
@@ -216,319 +227,6 @@ fn nothing_a_gate_prints_holds_a_secret() {
     printed += &format!("{verify:?} {gate:?} {:?}", directory());
     printed += &format!("{:?}", judge(&mut gate, &verify, Verdict::Differs));
     assert!(!printed.contains("canary") && !printed.contains("argon2id"), "{printed}");
-}
-
-#[test]
-fn who_claims_a_name_passes_by_what_it_signs_and_is_challenged_once() {
-    let mut gate = gate(None);
-    let Output::Say(Prompt::Challenge { nonce, .. }) = show(&mut gate, claim("pump", Method::Key)) else {
-        panic!("no challenge")
-    };
-    assert_eq!(gate.stand(), Stand::Hears(Kind::Key));
-    let signature = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, [7; 64]);
-    gate.handle(Input::Answered(secret(&signature)), Now::default());
-    let verify = next(&mut gate).unwrap();
-    let Output::Do { effect: Effect::Verify(Proof::Signature { keys, message, .. }), .. } = &verify else {
-        panic!("{verify:?}")
-    };
-    assert_eq!(
-        (&keys[..], &message[..]),
-        (
-            &[VerifyingKey::Ed25519(KEY.0)][..],
-            format!("riser gate challenge 2\n{nonce}\nacme/pump\n{INSTANCE}\n").as_bytes()
-        ),
-        "what is signed is for this instance and for no other"
-    );
-    let passed = judge(&mut gate, &verify, Verdict::Matches);
-    assert_eq!(who(&gate, &passed), "pump");
-    gate.handle(Input::Answered(secret(&signature)), Now::default());
-    assert_eq!(next(&mut gate), None);
-}
-
-fn signed(seconds: i64, nonce: &str, bytes: usize) -> Credential {
-    let signature = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, vec![7; bytes]);
-    password(None, "acme/pump", &format!("riser2.{seconds}.{nonce}.{signature}"))
-}
-
-/// The key of the instance.
-const INSTANCE: &str = "the-key-of-this-instance";
-const NONCE: &str = "0123456789abcdef";
-
-/// A listener over TLS, ten minutes after 1970 began.
-fn private(tls: bool, address: &str) -> (Gate, Now) {
-    let now = Now { wall: Wall(600_000), ..Now::default() };
-    let caller = Caller {
-        tls,
-        address: Some(address.parse().unwrap()),
-        instance: INSTANCE.into(),
-        ..Caller::default()
-    };
-    (Gate::front(&Policy::new(&directory(), None, "").unwrap(), caller, now), now)
-}
-
-#[test]
-fn signed_password_counts_as_the_key_it_is_signed_with_and_only_once() {
-    for (first, passes) in [(Verdict::Matches, true), (Verdict::Differs, false), (Verdict::Busy, false)] {
-        let (mut gate, now) = private(true, "192.0.2.1");
-        gate.handle(Input::Shown(signed(600, NONCE, 64)), now);
-        let Some(Output::Do { ticket, effect: Effect::Verify(Proof::Signature { keys, message, .. }) }) =
-            next(&mut gate)
-        else {
-            panic!("it is verified")
-        };
-        assert_eq!(keys, [VerifyingKey::Ed25519(KEY.0)]);
-        assert_eq!(message, format!("riser signed password 2\n600\n{NONCE}\nacme/pump\n{INSTANCE}\n"));
-        gate.handle(Input::Done { ticket, verdict: Verdict::Matches }, now);
-        let Some(Output::Do { ticket, effect: Effect::Once { .. } }) = next(&mut gate) else {
-            panic!("only once")
-        };
-        gate.handle(Input::Done { ticket, verdict: first }, now);
-        assert_eq!(next(&mut gate) == Some(Output::Pass), passes);
-        assert_eq!(gate.standing().passed.contains(&Kind::Key), passes);
-    }
-}
-
-#[test]
-fn signed_password_is_good_for_a_minute_and_where_nobody_listens() {
-    let refused = |tls, address, credential| {
-        let (mut gate, now) = private(tls, address);
-        gate.handle(Input::Shown(credential), now);
-        match next(&mut gate) {
-            Some(Output::Refuse(refusal)) => {
-                assert_eq!(refusal.code, Code::NotAuthorised);
-                true
-            }
-            Some(Output::Do { effect: Effect::Verify(Proof::Signature { .. }), .. }) => false,
-            other => panic!("{other:?}"),
-        }
-    };
-    for good in [540, 600, 660] {
-        assert!(!refused(true, "192.0.2.1", signed(good, NONCE, 64)), "{good}");
-    }
-    assert!(!refused(false, "127.0.0.1", signed(600, NONCE, 64)), "within the host");
-    assert!(refused(false, "192.0.2.1", signed(600, NONCE, 64)), "anybody can listen");
-    for (seconds, nonce, bytes) in [
-        (539, NONCE, 64),
-        (661, NONCE, 64),
-        (i64::MIN, NONCE, 64),
-        (i64::MAX, NONCE, 64),
-        (600, "short", 64),
-        (600, &"n".repeat(65), 64),
-        (600, NONCE, 63),
-        (600, NONCE, 0),
-    ] {
-        assert!(refused(true, "192.0.2.1", signed(seconds, nonce, bytes)), "{seconds} {nonce} {bytes}");
-    }
-    let plain = |text: &str| {
-        let (mut gate, now) = private(true, "192.0.2.1");
-        gate.handle(Input::Shown(password(None, "ann", text)), now);
-        matches!(next(&mut gate), Some(Output::Do { effect: Effect::Verify(Proof::Password { .. }), .. }))
-    };
-    assert!(
-        ["riser2", "riser2.1", "riser2.1.2", "riser1.1.2.3", ""].into_iter().all(plain),
-        "others are passwords"
-    );
-}
-
-#[test]
-fn nobody_can_tell_by_a_challenge_who_exists() {
-    for method in Method::ALL {
-        for name in ["pump", "ann", "nobody", "", "NO NAME", "00000000-0000-0000-0000-000000000001"] {
-            let mut gate = gate(None);
-            assert!(
-                matches!(show(&mut gate, claim(name, method)), Output::Say(Prompt::Challenge { .. })),
-                "{name}"
-            );
-            gate.handle(Input::Answered(secret(&"A".repeat(86))), Now::default());
-            let verify = next(&mut gate).unwrap();
-            let refused =
-                judge(&mut gate, &verify, if name == "pump" { Verdict::Differs } else { Verdict::Matches });
-            assert_eq!(code(&refused), Code::NotAuthorised, "{name}: even where the stand-in holds");
-        }
-    }
-}
-
-#[test]
-fn nonces_of_a_connection_never_come_twice_and_are_its_own() {
-    let nonce = |caller: Caller, drawn| {
-        let standing = Standing { drawn, ..standing("pump", Kind::Token) };
-        let mut gate = inner("gate = ['key']", &standing, caller, Now::default());
-        let Some(Output::Say(Prompt::Challenge { nonce, .. })) = next(&mut gate) else {
-            panic!("no challenge")
-        };
-        assert!(gate.standing().drawn > drawn);
-        nonce
-    };
-    let other = || Caller { entropy: [1; 32], ..Caller::default() };
-    let mut all = vec![nonce(Caller::default(), 0), nonce(Caller::default(), 1), nonce(other(), 0)];
-    all.sort();
-    all.dedup();
-    assert_eq!(all.len(), 3);
-}
-
-#[test]
-fn what_somebody_has_proven_stands_and_what_it_has_not_is_asked() {
-    let ann = standing("ann", Kind::Password);
-    let mut one = inner(
-        "gate = ['password', { any = ['token', 'password'] }]",
-        &ann,
-        Caller::default(),
-        Now::default(),
-    );
-    assert_eq!(next(&mut one), Some(Output::Pass), "finished");
-    let mut other = inner("gate = ['token']", &ann, Caller::default(), Now::default());
-    assert_eq!(code(&next(&mut other).unwrap()), Code::NotAuthorised);
-    let pump = standing("pump", Kind::Token);
-    let mut more = inner("gate = ['token', 'key']", &pump, Caller::default(), Now::default());
-    assert!(matches!(next(&mut more), Some(Output::Say(Prompt::Challenge { .. }))));
-    let mut none = inner("gate = ['password', 'key']", &ann, Caller::default(), Now::default());
-    assert_eq!(
-        code(&next(&mut none).unwrap()),
-        Code::NotAuthorised,
-        "it has no key that it could be asked for"
-    );
-}
-
-#[test]
-fn any_of_several_conditions_is_enough_and_none_is_not() {
-    let gate = "gate = [{ any = [{ address = ['192.0.2.0/24'] }, { schedule = ['tue 00:00-24:00'] }] }, { seats = 2 }]";
-    let at = |address: &str, ms| {
-        let caller = Caller { address: Some(address.parse().unwrap()), ..Caller::default() };
-        let now = Now { wall: Wall(ms), ..Now::default() };
-        let mut gate = inner(gate, &standing("ann", Kind::Password), caller, now);
-        let output = next(&mut gate).unwrap();
-        (gate, output)
-    };
-    let (tuesday, thursday) = (1_700_000_000_000, 0);
-    for (address, ms) in [("192.0.2.7", thursday), ("198.51.100.1", tuesday)] {
-        let (mut gate, seat) = at(address, ms);
-        assert!(matches!(seat, Output::Do { effect: Effect::Seat { most: 2 }, .. }));
-        assert_eq!(judge(&mut gate, &seat, Verdict::Matches), Output::Pass);
-        let (mut gate, seat) = at(address, ms);
-        assert_eq!(code(&judge(&mut gate, &seat, Verdict::Differs)), Code::TooMany);
-    }
-    assert_eq!(code(&at("198.51.100.1", thursday).1), Code::Denied);
-}
-
-#[test]
-fn who_has_no_key_comes_to_what_else_a_stage_takes() {
-    for method in ["key", "secret"] {
-        let stages = format!("gate = [{{ any = ['{method}', 'knock'] }}]");
-        let at = |name| inner(&stages, &standing(name, Kind::Token), Caller::default(), Now::default());
-        assert_eq!(next(&mut at("bob")), Some(Output::Say(Prompt::Knocked)), "{method}");
-        assert!(matches!(next(&mut at("pump")), Some(Output::Say(Prompt::Challenge { .. }))), "{method}");
-    }
-    // Who has one and cannot be asked for it comes there too.
-    let stages = "gate = [{ any = ['key', { address = ['192.0.2.0/24'] }] }]";
-    for (address, passes) in [("192.0.2.7", true), ("198.51.100.1", false)] {
-        let caller = Caller { address: Some(address.parse().unwrap()), ..Caller::default() };
-        let mut gate = inner(stages, &standing("pump", Kind::Token), caller, Now::default());
-        assert!(matches!(next(&mut gate), Some(Output::Say(Prompt::Challenge { .. }))));
-        gate.handle(Input::Unasked, Now::default());
-        let output = next(&mut gate).unwrap();
-        assert_eq!(output == Output::Pass, passes, "{output:?}");
-    }
-}
-
-#[test]
-fn who_knocks_waits_for_a_yes_and_not_for_ever() {
-    let begin = || {
-        let mut gate =
-            inner("gate = ['knock']", &standing("bob", Kind::Token), Caller::default(), Now::default());
-        assert_eq!(next(&mut gate), Some(Output::Say(Prompt::Knocked)));
-        let asked = next(&mut gate).unwrap();
-        assert!(matches!(asked, Output::Do { effect: Effect::Knock, .. }));
-        (gate, asked)
-    };
-    let (mut gate, asked) = begin();
-    assert_eq!(judge(&mut gate, &asked, Verdict::Matches), Output::Pass);
-    let (mut gate, asked) = begin();
-    assert_eq!(code(&judge(&mut gate, &asked, Verdict::Differs)), Code::Denied);
-    let (mut gate, _) = begin();
-    let time = gate.poll_timeout().unwrap();
-    gate.handle(Input::Deadline, Now { time, ..Now::default() });
-    assert_eq!(code(&next(&mut gate).unwrap()), Code::Timeout);
-}
-
-fn tty(known: bool) -> Gate {
-    let policy = Policy::new(&directory(), Some("guest"), "").unwrap().with_words(&Arc::default());
-    Gate::front(&policy, Caller { known, ..Caller::default() }, Now::default())
-}
-
-fn said(gate: &mut Gate) -> String {
-    match next(gate) {
-        Some(Output::Say(Prompt::Words(words))) => words,
-        other => panic!("{other:?}"),
-    }
-}
-
-#[test]
-fn chat_bot_asks_name_and_password_once_and_drops_who_is_wrong() {
-    for (name, password, verdict, passes) in [
-        ("ann", "right", Verdict::Matches, true),
-        ("acme/ann", "right", Verdict::Matches, true),
-        ("ann", "wrong", Verdict::Differs, false),
-        ("nobody", "x", Verdict::Matches, false),
-        ("", "", Verdict::Matches, false),
-    ] {
-        let mut gate = tty(false);
-        gate.handle(Input::Shown(Credential::Person), Now::default());
-        let hello = said(&mut gate);
-        assert!(hello.starts_with("command: ttymode\r\nw\rwh\r") && hello.ends_with("name: "), "{hello:?}");
-        gate.handle(Input::Answered(secret(name)), Now::default());
-        assert_eq!(said(&mut gate), "password: ");
-        gate.handle(Input::Answered(secret(password)), Now::default());
-        let verify = next(&mut gate).unwrap();
-        let Output::Do { ticket, .. } = verify else { panic!("{verify:?}") };
-        gate.handle(Input::Done { ticket, verdict }, Now::default());
-        if passes {
-            let passed = next(&mut gate).unwrap();
-            assert_eq!(who(&gate, &passed), "ann");
-            // A room that wants a password has had it.
-            let (stages, caller) = ("gate = ['password']", Caller::default());
-            let mut room = inner(stages, gate.standing(), caller, Now::default());
-            assert_eq!(next(&mut room), Some(Output::Pass));
-        } else {
-            let claimed = gate.claimed().map(|who| who.name.to_string());
-            assert_eq!(claimed.as_deref(), (name == "ann").then_some("ann"), "admins learn who was meant");
-            assert_eq!(said(&mut gate), "!! incorrect", "{name}");
-            assert_eq!(code(&next(&mut gate).unwrap()), Code::NotAuthorised);
-        }
-        assert_eq!(gate.is_offended(), !passes);
-    }
-}
-
-#[test]
-fn who_is_known_hears_so_and_is_asked_nothing() {
-    let mut gate = tty(true);
-    gate.handle(Input::Shown(Credential::Person), Now::default());
-    assert_eq!(said(&mut gate), "ooh you again! ...\r\nNope!");
-    assert_eq!(code(&next(&mut gate).unwrap()), Code::NotAuthorised);
-    assert!(!gate.is_offended(), "nothing was judged");
-    let mut program = tty(true);
-    let verify = show(&mut program, password(None, "ann", "right"));
-    assert_eq!(judge(&mut program, &verify, Verdict::Matches), Output::Pass, "programs are not persons");
-}
-
-#[test]
-fn chat_bot_is_patient_with_each_answer_and_takes_no_long_ones() {
-    let mut gate = tty(false);
-    gate.handle(Input::Shown(Credential::Person), Now::default());
-    let deadline = gate.poll_timeout().unwrap();
-    assert_eq!(deadline, Time(0).plus(Duration::from_secs(15)));
-    said(&mut gate);
-    let mut slow = tty(false);
-    slow.handle(Input::Shown(Credential::Person), Now::default());
-    slow.handle(Input::Answered(secret("ann")), Now::default());
-    assert_eq!(slow.poll_timeout(), Some(Time(0).plus(Duration::from_secs(30))), "a password takes longer");
-    gate.handle(Input::Answered(secret(&"x".repeat(257))), Now::default());
-    assert_eq!(said(&mut gate), "!! incorrect");
-    let mut idle = tty(false);
-    idle.handle(Input::Shown(Credential::Person), Now::default());
-    idle.handle(Input::Deadline, Now { time: deadline, ..Now::default() });
-    said(&mut idle);
-    assert_eq!(code(&next(&mut idle).unwrap()), Code::Timeout);
-    assert!(!idle.is_offended(), "to be slow is no offence");
 }
 
 #[test]
