@@ -555,5 +555,4 @@ impl Door for Envelope {
 }
 
 #[cfg(test)]
-#[path = "envelope_tests.rs"]
 mod tests;

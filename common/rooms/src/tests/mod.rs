@@ -2,11 +2,17 @@
 
 mod again;
 mod archived;
+mod beginnings;
+mod bindings;
 mod corners;
+mod floors;
+mod ingested;
 mod model;
 mod past;
 mod present;
+mod quarantine;
 mod quotas;
+mod reach;
 mod readers;
 mod resent;
 mod retained;

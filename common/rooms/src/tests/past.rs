@@ -1,9 +1,9 @@
 //! What a room's past is when retention, or the log's quota, came over it.
 
 use super::{
+    ingested::ingest,
     readers::{numbers, small},
     script::*,
-    writers::ingest,
 };
 use crate::{Config, Input};
 use riser_model::{

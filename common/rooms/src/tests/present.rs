@@ -1,6 +1,6 @@
 //! The newest value per channel, and what the system says.
 
-use super::{readers::*, script::*, writers::ingest};
+use super::{ingested::ingest, readers::*, script::*};
 use crate::{Config, Input, Latest};
 use bytes::Bytes;
 use riser_model::{

@@ -1,9 +1,6 @@
 //! What a room takes of everybody together, and what becomes of what it does not take.
 
-use super::{
-    script::*,
-    writers::{ingest, stored},
-};
+use super::{ingested::ingest, script::*, writers::stored};
 use crate::{Config, Ingest, Input, Latest, Placed};
 use riser_model::{
     Epoch, History, Quota, Route, RouteNumber, Run, Seq, Stamp, SubscriptionId, Wall,

@@ -1,9 +1,10 @@
 //! Session history: replayed to whoever joins, as long as its connection lasts.
 
 use super::{
+    ingested::ingest,
     readers::{numbers, small},
     script::*,
-    writers::{ingest, stored},
+    writers::stored,
 };
 use crate::{Config, Input, behind::Kept};
 use riser_model::{
