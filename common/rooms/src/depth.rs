@@ -19,7 +19,7 @@ pub(crate) struct Depth {
     count: u64,
     bytes: u64,
     floor: Seq,
-    /// From here on it has counted itself.
+    /// What is from here on is counted.
     counted_from: Seq,
     /// What is below the floor is not younger than this.
     floor_at: Wall,
@@ -40,16 +40,16 @@ impl Depth {
         Self { counted_from: first, ..Self::new(past) }
     }
 
-    /// What was there before it was counted, oldest first. A part that reaches into what it has counted itself is left
-    /// out: then more is kept than is named.
+    /// What was there before it was counted, oldest first. A part that reaches into what is counted is left out: then more
+    /// is kept than is named. It recalls once more where there was an archive that could not be asked.
     pub(crate) fn recall(&mut self, past: Vec<Mark>) {
         let own = std::mem::take(&mut self.marks);
         let before: Vec<Mark> = past.into_iter().filter(|mark| mark.last < self.counted_from).collect();
         self.count += before.iter().map(|mark| mark.count).sum::<u64>();
         self.bytes += before.iter().map(|mark| mark.bytes).sum::<u64>();
+        // Parts are the same whoever tells them, so what is older than the oldest ends before this one does.
+        self.counted_from = before.first().map_or(self.counted_from, |oldest| oldest.last);
         self.marks = before.into_iter().map(|mark| (mark, None)).chain(own).collect();
-        // It recalls once.
-        self.counted_from = Seq::ZERO;
     }
 
     /// One more publication was committed.
@@ -197,6 +197,30 @@ mod tests {
         assert_eq!(depth.advance(&retention, now(1100)), Seq(2));
         assert_eq!(depth.advance(&retention, now(1101)), Seq(3));
         assert!(depth.has_all_since(Wall(1_000_001)) && !depth.has_all_since(Wall(1_000_000)));
+    }
+
+    #[test]
+    fn what_an_archive_has_is_counted_when_it_can_be_asked_and_nothing_twice() {
+        let retention = Retention { count: Some(25), ..Retention::default() };
+        let mark = |last| Mark { last: Seq(last), count: 10, bytes: 10, newest: Wall(0) };
+        let (archive, log) = ([mark(20), mark(40)], [mark(60), mark(90)]);
+        let both: Vec<Mark> = archive.into_iter().chain(log).collect();
+        // While the archive is closed there is the log.
+        let mut depth = Depth::from(Seq(100), Vec::new());
+        depth.recall(log.to_vec());
+        assert_eq!(depth.advance(&retention, now(1)), Seq::ZERO);
+        for _ in 0..2 {
+            depth.recall(both.clone());
+            assert_eq!(depth.advance(&retention, now(1)), Seq(20), "ten of twenty in the archive");
+        }
+        // One whose log had nothing of the room; and one that was counted at the start.
+        let mut depth = Depth::from(Seq(100), Vec::new());
+        depth.recall(Vec::new());
+        depth.recall(both.clone());
+        assert_eq!(depth.advance(&retention, now(1)), Seq(20));
+        let mut depth = Depth::from(Seq(50), log.to_vec());
+        depth.recall(both);
+        assert_eq!(depth.advance(&retention, now(1)), Seq(20));
     }
 
     #[test]
