@@ -98,8 +98,7 @@ impl LogCommand {
                 let (folder, disk, config) = common.open(configured)?;
                 let found = verify(disk, &config).with_context(|| remedy(&folder))?;
                 let archive = archive_of(&folder, true)?;
-                let volumes = archive.iter().flat_map(|archive| &archive.volumes);
-                let damages = found.damages.len() + volumes.filter(|volume| volume.is_damaged()).count();
+                let damages = found.damages.len() + archive.as_ref().map_or(0, ArchiveSurvey::damages);
                 if common.json {
                     writeln!(out, "{}", report::with_archive(report::verify_json(&found), archive.as_ref()))?;
                 } else {
@@ -130,7 +129,9 @@ impl CommonArgs {
 
 /// The archive beside a log, if there is one; with `whole` it is read to its end.
 fn archive_of(folder: &Path, whole: bool) -> anyhow::Result<Option<ArchiveSurvey>> {
-    let folder = folder.with_file_name(ARCHIVE);
+    // Of one that is named by where it is (`.`) the name is asked for; a link's own place counts otherwise.
+    let named = if folder.file_name().is_some() { folder.to_owned() } else { folder.canonicalize()? };
+    let folder = named.with_file_name(ARCHIVE);
     if !folder.is_dir() {
         return Ok(None);
     }

@@ -169,34 +169,42 @@ pub fn verify_text(out: &mut impl Write, folder: &Path, found: &Verification) ->
 
 /// What is said of a log, and of the archive beside it.
 pub fn with_archive(mut said: Value, archive: Option<&ArchiveSurvey>) -> Value {
-    if let (Some(fields), Some(ArchiveSurvey { volumes, aside })) = (said.as_object_mut(), archive) {
+    if let (Some(fields), Some(ArchiveSurvey { volumes, aside, rooms_lost })) =
+        (said.as_object_mut(), archive)
+    {
         let volumes = volumes.iter().map(|volume| {
             json!({
                 "file": volume.file, "bytes": volume.bytes, "log": id(volume.log.0),
                 "first": volume.seqs.0.0, "last": volume.seqs.1.0, "rooms": volume.rooms,
                 "entries": volume.held.map(|held| held.entries), "lost": volume.held.map(|held| held.lost),
                 "damaged": volume.held.map(|held| held.damaged),
+                "unframed": volume.held.map(|held| held.unframed),
             })
         });
         let aside = aside.iter().map(|(file, bytes)| json!({ "file": file, "bytes": bytes }));
         let (volumes, aside): (Vec<Value>, Vec<Value>) = (volumes.collect(), aside.collect());
-        fields.insert("archive".into(), json!({ "volumes": volumes, "aside": aside }));
+        let archive = json!({ "volumes": volumes, "aside": aside, "rooms_lost": rooms_lost });
+        fields.insert("archive".into(), archive);
     }
     said
 }
 
 pub fn archive_text(out: &mut impl Write, archive: &ArchiveSurvey) -> io::Result<()> {
-    let ArchiveSurvey { volumes, aside } = archive;
+    let ArchiveSurvey { volumes, aside, rooms_lost } = archive;
     let bytes: u64 = volumes.iter().map(|volume| volume.bytes).sum();
     writeln!(out, "archive: {} volumes, {bytes} bytes", volumes.len())?;
     for volume in volumes {
         let VolumeSurvey { file, bytes, seqs, rooms, held, .. } = volume;
         let rooms =
             rooms.as_ref().map_or_else(|| "unreadable".to_owned(), |rooms| format!("{} rooms", rooms.len()));
-        let held = held.map_or_else(String::new, |Held { entries, lost, damaged }| {
-            format!(", {entries} entries, {lost} seqs lost before, {damaged} damaged")
+        let held = held.map_or_else(String::new, |Held { entries, lost, damaged, unframed }| {
+            let frame = if unframed { ", its head or index cannot be read" } else { "" };
+            format!(", {entries} entries, {lost} seqs lost before, {damaged} damaged{frame}")
         });
         writeln!(out, "volume {file}: {}, {bytes} bytes, {rooms}{held}", span(Some(*seqs)))?;
+    }
+    for file in rooms_lost {
+        writeln!(out, "damage: {file} does not say since when rooms are archived")?;
     }
     for (file, bytes) in aside {
         writeln!(out, "set aside {file}: {bytes} bytes")?;

@@ -248,6 +248,14 @@ fn what_is_archived_beside_a_log_is_said_and_read_to_its_end() {
     let (text, ended) = run(&log, &["verify"]);
     ended.unwrap();
     assert!(text.contains("0 seqs lost before, 0 damaged"), "{text}");
+    // However the folder is named.
+    fs::create_dir(log.join("sub")).unwrap();
+    let mut out = Vec::new();
+    let named = log.join("sub").join("..");
+    let command = Arguments::parse_from(["log", "verify", "--folder", named.to_str().unwrap()]).command;
+    assert_eq!(command.write(|| panic!("it is named"), &mut out).unwrap(), None);
+    assert!(String::from_utf8(out).unwrap().contains("archive: "), "the archive is beside it");
+    fs::remove_dir(log.join("sub")).unwrap();
     // A bit of the oldest.
     let path = beside.join(volumes[0]["file"].as_str().unwrap());
     let mut bytes = fs::read(&path).unwrap();
@@ -260,4 +268,15 @@ fn what_is_archived_beside_a_log_is_said_and_read_to_its_end() {
         !text.contains("0 seqs lost before, 0 damaged")
             || text.matches("0 damaged").count() < text.matches(" damaged").count()
     );
+    // What says where the pieces of another one are, and since when rooms are archived.
+    let path = beside.join(volumes[1]["file"].as_str().unwrap());
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let rooms = files(&beside).into_keys().find(|file| file.starts_with("rooms-")).unwrap();
+    fs::write(beside.join(&rooms), b"RSRr").unwrap();
+    let (text, ended) = run(&log, &["verify"]);
+    assert!(ended.unwrap_err().contains("damage in 3 places"), "{text}");
+    let told = format!("damage: {rooms} does not say since when rooms are archived");
+    assert!(text.contains("0 damaged, its head or index cannot be read") && text.contains(&told), "{text}");
 }

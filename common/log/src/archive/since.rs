@@ -127,6 +127,11 @@ impl Since {
     }
 }
 
+/// Whether all of such a file can be read; none for other files.
+pub(super) fn is_whole<D: Disk>(disk: &D, file: &str) -> Option<io::Result<bool>> {
+    file.starts_with(PREFIX).then(|| read(disk, file).map(|rooms| rooms.is_some()))
+}
+
 /// None for other files.
 fn generation(file: &str, log: LogId) -> Option<u32> {
     let (of, generation) = file.strip_prefix(PREFIX)?.split_once('-')?;

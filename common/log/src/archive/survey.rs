@@ -2,8 +2,11 @@
 //!
 //! It changes nothing and locks nothing. What goes while it looks is left out.
 
-use super::volume::{ASIDE, Found, Head, Name, Opened};
-use crate::disk::Disk;
+use super::{
+    since,
+    volume::{ASIDE, Found, Head, Name, Opened},
+};
+use crate::{disk::Disk, scan::AHEAD_BYTES};
 use riser_model::{LogId, RoomId, Seq};
 use std::io;
 
@@ -14,6 +17,8 @@ pub struct ArchiveSurvey {
     pub volumes: Vec<VolumeSurvey>,
     /// What was set aside: its name, and how many bytes it has.
     pub aside: Vec<(String, u64)>,
+    /// Files that say since when rooms are archived and cannot be read, if all of it was to be.
+    pub rooms_lost: Vec<String>,
 }
 
 /// One volume.
@@ -42,16 +47,23 @@ pub struct Held {
     pub lost: u64,
     /// Seqs of which it should speak and cannot: they are told as damage.
     pub damaged: u64,
+    /// Its head or its index cannot be read. Nothing is lost by one of them: what readers could skip they read.
+    pub unframed: bool,
 }
 
 impl VolumeSurvey {
     /// Whether something of it cannot be read.
     pub fn is_damaged(&self) -> bool {
-        self.rooms.is_none() || self.held.is_some_and(|held| held.damaged > 0)
+        self.rooms.is_none() || self.held.is_some_and(|held| held.damaged > 0 || held.unframed)
     }
 }
 
 impl ArchiveSurvey {
+    /// How many of its files are not as they were written, as far as it looked.
+    pub fn damages(&self) -> usize {
+        self.volumes.iter().filter(|volume| volume.is_damaged()).count() + self.rooms_lost.len()
+    }
+
     /// Looks into a folder; with `whole` it reads every volume to its end.
     pub fn of<D: Disk>(disk: &D, whole: bool) -> io::Result<Self> {
         let mut survey = Self::default();
@@ -60,8 +72,15 @@ impl ArchiveSurvey {
             if file.starts_with(ASIDE) {
                 let bytes = disk.open(&file).map_or(0, |(_, bytes)| bytes);
                 survey.aside.push((file, bytes));
-            } else {
-                names.extend(Name::of(&file));
+            } else if let Some(name) = Name::of(&file) {
+                names.push(name);
+            } else if let Some(read) = whole.then(|| since::is_whole(disk, &file)).flatten() {
+                match read {
+                    Ok(true) => {}
+                    Ok(false) => survey.rooms_lost.push(file),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         survey.aside.sort();
@@ -94,7 +113,9 @@ fn volume<D: Disk>(name: Name, bytes: u64, mut opened: Opened<D>, whole: bool) -
 }
 
 fn held<D: Disk>(name: Name, opened: &mut Opened<D>) -> io::Result<Held> {
-    let (mut held, mut offset, mut next) = (Held::default(), 0, name.first);
+    let mut held = Held { unframed: !opened.is_framed(name)?, ..Held::default() };
+    opened.set_ahead(AHEAD_BYTES);
+    let (mut offset, mut next) = (0, name.first);
     let gap = |from: Seq, to: Seq| to.0.saturating_sub(from.0);
     while next <= name.last {
         match opened.piece(offset)? {

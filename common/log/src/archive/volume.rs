@@ -342,12 +342,24 @@ impl<D: Disk> Opened<D> {
 
     /// What it says of itself, at its beginning or in its index.
     pub fn head(&mut self, name: Name) -> io::Result<Option<Head>> {
-        self.window.set_ahead(4096);
-        let first = self.record(0)?;
-        let head = first.filter(|(kind, ..)| *kind == Kind::Head.number());
-        let head = head.and_then(|(_, payload, _)| load::<Head>(&payload)).filter(|head| head.name == name);
+        let (first, newest) = self.heads(name)?;
         // The head at the beginning was written before its epochs were read.
-        Ok(self.index()?.map(|(index, _)| index.head).filter(|head| head.name == name).or(head))
+        Ok(newest.or(first))
+    }
+
+    /// Whether both its head and its index can be read.
+    pub fn is_framed(&mut self, name: Name) -> io::Result<bool> {
+        let (first, newest) = self.heads(name)?;
+        Ok(first.is_some() && newest.is_some())
+    }
+
+    /// What it says of itself at its beginning, and in its index.
+    fn heads(&mut self, name: Name) -> io::Result<(Option<Head>, Option<Head>)> {
+        self.window.set_ahead(4096);
+        let first = self.record(0)?.filter(|(kind, ..)| *kind == Kind::Head.number());
+        let first = first.and_then(|(_, payload, _)| load::<Head>(&payload));
+        let newest = self.index()?.map(|(index, _)| index.head);
+        Ok((first.filter(|head| head.name == name), newest.filter(|head| head.name == name)))
     }
 
     /// What it holds, if its index can be read, and of what parts it was made, oldest first.

@@ -126,6 +126,33 @@ fn a_survey_counts_what_a_volume_holds_and_what_of_it_cannot_be_read() {
 }
 
 #[test]
+fn a_survey_of_all_sees_every_flipped_bit_that_says_anything() {
+    let mut world = filled();
+    let image = world.disk.snapshot();
+    let files: Vec<&String> = image.keys().filter(|name| name.starts_with("rooms-")).collect();
+    let damaged = |world: &World| ArchiveSurvey::of(&world.disk, true).unwrap().damages();
+    assert_eq!((files.len(), damaged(&world)), (1, 0));
+    for name in [&world.volumes()[1], files[0]] {
+        let bytes = &image[name];
+        // Records of a volume begin on multiples of 64 bytes, and its end says where the index is.
+        let begins = |at: usize| {
+            at + 16 == bytes.len() || bytes.get(at..).is_some_and(|rest| rest.starts_with(b"RSRv"))
+        };
+        for at in 0..bytes.len() {
+            let next = at.next_multiple_of(64);
+            let fills = name.starts_with("volume")
+                && begins(next)
+                && bytes[at..next.min(bytes.len())].iter().all(|byte| *byte == 0);
+            assert!(world.disk.flip(name, at as u64, (at % 8) as u8));
+            assert!(damaged(&world) == 1 || fills, "byte {at} of {name}");
+            assert!(world.disk.flip(name, at as u64, (at % 8) as u8));
+        }
+    }
+    assert_eq!(damaged(&world), 0);
+    world.check();
+}
+
+#[test]
 fn pages_of_a_volume_whose_index_is_torn_are_read_piece_by_piece() {
     let mut world = World::new(&[0, 1, 2]);
     // Volumes of several pieces.
