@@ -94,7 +94,7 @@ impl<D: Disk> Archive<D> {
         }
         let (_, bytes) = self.disk.open(&head.name.file()).ok()?;
         let names = [head.name];
-        self.make_of(std::iter::once(head), &names, (head.name.first, last), bytes).ok().flatten()
+        self.make_of(std::iter::once(head), &names, (head.name.first, last), bytes).ok()
     }
 }
 

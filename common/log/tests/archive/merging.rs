@@ -16,12 +16,43 @@ fn small_volumes_become_one_and_nothing_of_them_is_lost_or_comes_twice() {
     assert_eq!(world.findings, []);
     world.check();
     // What of them is damaged stays as it is, and a gap as before.
-    let files = world.volumes();
     world.run(150);
-    let name = world.volumes().into_iter().find(|name| !files.contains(name)).unwrap();
+    let volumes = world.volumes();
+    // The oldest that is of one segment yet.
+    let at = volumes.iter().rposition(|name| seqs(name) > 100).unwrap() + 1;
+    let name = volumes[at].clone();
     assert!(world.disk.flip(&name, 200, 3));
     world.run(600);
-    assert!(world.volumes().contains(&name), "nothing that cannot be read whole is merged");
+    let volumes = world.volumes();
+    let at = volumes
+        .iter()
+        .position(|volume| *volume == name)
+        .expect("nothing that cannot be read whole is merged");
+    // It alone stays: what follows it is merged, and fewer than are worth it are before it.
+    assert!(seqs(&volumes[at + 1]) > 100, "{volumes:?}");
+    let before = volumes[..at].iter().rev().take_while(|volume| seqs(volume) < 40).count();
+    assert!(before < 8, "{volumes:?}");
+}
+
+/// Of how many seqs a volume speaks.
+fn seqs(name: &str) -> u64 {
+    let mut numbers = name.split('-').skip(1).map(|part| u64::from_str_radix(part, 16).unwrap());
+    let first = numbers.next().unwrap();
+    numbers.next().unwrap() - first + 1
+}
+
+#[test]
+fn what_is_merged_is_never_much_of_what_the_archive_may_take() {
+    let mut world = World::new(&[0, 1]);
+    (world.quiet, world.quota) = (true, 6 * SEGMENT);
+    assert!(world.open());
+    world.run(1000);
+    let largest = sizes(&world).into_values().max().unwrap();
+    assert!(largest <= world.quota / 16, "{largest} of {}", world.quota);
+    let volumes = world.volumes();
+    let merged = volumes.iter().filter(|name| seqs(name) > 100).count();
+    assert!(merged > 3 && begins(&world, 0) == Some(1), "{volumes:?}");
+    world.check();
 }
 
 #[test]

@@ -183,12 +183,6 @@ fn on_a_full_disk_on_which_nothing_can_be_saved_what_is_too_much_goes_all_the_sa
     assert!(world.volumes().iter().any(|name| !before.contains(name)));
 }
 
-/// The bytes of each volume.
-fn sizes(world: &World) -> BTreeMap<String, u64> {
-    let files = world.disk.snapshot().into_iter().filter(|(name, _)| name.starts_with("volume"));
-    files.map(|(name, bytes)| (name, bytes.len() as u64)).collect()
-}
-
 #[test]
 fn a_volume_that_cannot_be_removed_is_there_still_and_goes_later() {
     let mut world = filled();

@@ -435,3 +435,9 @@ pub fn sealed(wanted: &[u32]) -> (World, String) {
     let name = segments[1].clone();
     (world, name)
 }
+
+/// The bytes of each volume.
+pub fn sizes(world: &World) -> BTreeMap<String, u64> {
+    let files = world.disk.snapshot().into_iter().filter(|(name, _)| name.starts_with("volume"));
+    files.map(|(name, bytes)| (name, bytes.len() as u64)).collect()
+}
