@@ -139,7 +139,7 @@ impl Hub {
             &path_of_archive,
             quota,
             &rooms,
-            damaged.is_some(),
+            damaged == Some(true),
             &recovered,
             &writer.reader(),
         );

@@ -71,6 +71,8 @@ pub enum Step {
         last: Seq,
         /// Its bytes.
         bytes: u64,
+        /// The disk has less free than the next one wants, unless the log is about to let go of that.
+        short: bool,
     },
     /// Small volumes that followed one another are one.
     Merged {
@@ -124,6 +126,7 @@ pub struct Archive<D: Disk> {
     /// The archived rooms, and up to where each shows nothing any more.
     wanted: BTreeMap<RoomId, Seq>,
     since: Since,
+    /// The rooms that are wanted next may not be all.
     misses: bool,
     /// In order.
     volumes: Vec<Arc<Volume>>,
@@ -235,13 +238,13 @@ impl<D: Disk> Archive<D> {
     /// Which rooms are archived from here on, each with the seq up to which it shows nothing any more. What is there
     /// of other rooms stays until the quota wants its space, and is never shown again.
     pub fn want(&mut self, rooms: BTreeMap<RoomId, Seq>, log: &Reader<D>) {
-        self.since.want(rooms.keys(), self.misses, log);
+        self.since.want(rooms.keys(), std::mem::take(&mut self.misses), log);
         self.wanted = rooms;
         self.publish();
     }
 
-    /// Whoever says which rooms are archived may miss some until this process ends: what they had is shown when they
-    /// are back.
+    /// Whoever says which rooms are archived lost some: those that are not among the first may be of them, and what they
+    /// had is shown when they are back. Who is not among those that come after was taken out.
     pub fn expect_misses(&mut self) {
         self.misses = true;
     }
@@ -303,7 +306,8 @@ impl<D: Disk> Archive<D> {
         let Some(segment) = view.segments.get(at) else { return Ok(Step::Rests) };
         // As much again stays for the log, which promises more; not where the log would let go of this very segment soon.
         let soon = at < view.segments.len().saturating_sub(1).div_ceil(2);
-        let needed = if soon { self.volume_bytes(log, view, at) } else { segment.length.saturating_mul(2) };
+        let spare = segment.length.saturating_mul(2);
+        let needed = if soon { self.volume_bytes(log, view, at) } else { spare };
         let free = self.disk.free_space()?;
         if soon
             && (free < needed || self.refused == Some(segment.first))
@@ -372,7 +376,8 @@ impl<D: Disk> Archive<D> {
                 let _ = self.set_aside(volume.name, volume.bytes, IN_PLACE);
             }
         }
-        Ok(Step::Archived { first: name.first, last: name.last, bytes })
+        let short = free.saturating_sub(bytes) < spare;
+        Ok(Step::Archived { first: name.first, last: name.last, bytes, short })
     }
 
     fn publish(&self) {

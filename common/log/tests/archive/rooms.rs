@@ -121,6 +121,22 @@ fn damage_of_what_says_since_when_rooms_are_archived_and_of_the_accounts_hides_n
 }
 
 #[test]
+fn a_room_that_is_taken_out_after_accounts_were_lost_begins_anew_when_it_is_back() {
+    let mut world = World::new(&[1]);
+    assert!(world.open());
+    world.run(120);
+    // The accounts lost something, and these rooms are what they still name.
+    world.archive.as_mut().unwrap().expect_misses();
+    world.want();
+    assert_eq!(begins(&world, 1), Some(1));
+    let anew = world.oldest();
+    not_for_a_time(&mut world);
+    assert!(anew > 60 && world.open());
+    world.run(80);
+    assert_eq!(begins(&world, 1), Some(anew));
+}
+
+#[test]
 fn a_past_is_counted_over_the_seam_and_no_further_than_a_room_keeps() {
     let mut world = filled();
     let count = |world: &mut World, n, archive, most: u64| -> (u64, u64) {

@@ -47,18 +47,44 @@ pub struct ArchiveFolder<D: Disk> {
 }
 
 pub(super) struct Archiving<D: Disk, A> {
-    folder: ArchiveFolder<D>,
+    pub(super) folder: ArchiveFolder<D>,
     /// Where a reader is left for who reads, if the folder is opened later.
     late: Late<D>,
     log: Reader<D>,
     answer: A,
     /// When it tries again, while it fails.
     failing: Option<Duration>,
+    meanwhile: Meanwhile,
+}
+
+/// What became of the rooms while their archive could not be opened. Who was archived no more for a time begins anew with
+/// that, whether the archive heard of it at once or not.
+#[derive(Default)]
+struct Meanwhile {
+    /// Those that were archived at first, if others were after them.
+    first: Option<BTreeMap<RoomId, Seq>>,
+    /// Those that were archived and then were not.
+    left: BTreeMap<RoomId, Seq>,
+}
+
+impl Meanwhile {
+    fn hears(&mut self, before: BTreeMap<RoomId, Seq>, rooms: &BTreeMap<RoomId, Seq>) {
+        self.left.extend(before.iter().filter(|(room, _)| !rooms.contains_key(room)));
+        self.first.get_or_insert(before);
+    }
+
+    /// What comes to the same for an archive that hears it when it is open: each that left is there, and then is not.
+    fn tell(self, rooms: &BTreeMap<RoomId, Seq>) -> impl Iterator<Item = BTreeMap<RoomId, Seq>> {
+        let (mut with, mut without) = (rooms.clone(), rooms.clone());
+        with.extend(self.left.iter());
+        without.retain(|room, _| !self.left.contains_key(room));
+        self.first.into_iter().chain([with, without])
+    }
 }
 
 impl<D: Disk, A: Fn(Answer)> Archiving<D, A> {
     pub(super) fn new(folder: ArchiveFolder<D>, late: Late<D>, log: Reader<D>, answer: A) -> Self {
-        Self { folder, late, log, answer, failing: None }
+        Self { folder, late, log, answer, failing: None, meanwhile: Meanwhile::default() }
     }
 
     /// False if it is to end.
@@ -66,7 +92,10 @@ impl<D: Disk, A: Fn(Answer)> Archiving<D, A> {
         match order {
             Order::Sealed => {}
             Order::Rooms(rooms) => {
-                self.folder.wanted = rooms;
+                let before = std::mem::replace(&mut self.folder.wanted, rooms);
+                if self.folder.archive.is_none() {
+                    self.meanwhile.hears(before, &self.folder.wanted);
+                }
                 self.want();
             }
             Order::Stop => return false,
@@ -96,10 +125,13 @@ impl<D: Disk, A: Fn(Answer)> Archiving<D, A> {
                 self.say(None, None);
                 Next::Wait(None)
             }
-            Ok(Step::Archived { first, last, bytes }) => {
-                self.recovered();
+            Ok(Step::Archived { first, last, bytes, short }) => {
                 tracing::debug!(first = first.0, last = last.0, bytes, "a segment of the log is archived");
-                self.say(None, None);
+                // On a disk that stays full this one found space, and the next will not.
+                if !short {
+                    self.recovered();
+                }
+                self.say(self.failing.map(|_| Failing::DiskFull), None);
                 Next::Step
             }
             Ok(Step::Merged { first, last, volumes }) => {
@@ -139,8 +171,12 @@ impl<D: Disk, A: Fn(Answer)> Archiving<D, A> {
     /// The folder could not be opened so far.
     fn open(&mut self) -> Next {
         match (self.folder.open)() {
-            Ok((archive, amiss)) => {
+            Ok((mut archive, amiss)) => {
                 let spans = archive.spans();
+                let meanwhile = std::mem::take(&mut self.meanwhile);
+                if meanwhile.first.is_some() {
+                    meanwhile.tell(&self.folder.wanted).for_each(|rooms| archive.want(rooms, &self.log));
+                }
                 *self.late.lock().unwrap_or_else(PoisonError::into_inner) = Some(archive.reader());
                 self.folder.archive = Some(archive);
                 self.want();

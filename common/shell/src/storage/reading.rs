@@ -15,8 +15,17 @@ pub(super) type Late<D> = Arc<Mutex<Option<ArchiveReader<D>>>>;
 
 /// A volume that cannot be read is tried so long before what it has is told as damage.
 const UNREADABLE_FOR: Duration = Duration::from_secs(30);
-/// It was readable in between, if nobody failed there for so long.
-const READ_BETWEEN: Duration = Duration::from_secs(10);
+/// Who could not read there for so long does not ask any more, whatever a disk takes for an answer.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
+
+/// A volume that cannot be read.
+struct Unreadable {
+    /// What was to be read first that could not be.
+    read: Read,
+    since: Time,
+    /// When that was last seen, of whatever read.
+    last: Time,
+}
 
 pub(super) struct Reading<D: Disk, A> {
     reader: Reader<D>,
@@ -25,8 +34,8 @@ pub(super) struct Reading<D: Disk, A> {
     index: Box<dyn Index + Send>,
     answer: A,
     clock: Clock,
-    /// The archive's volumes that cannot be read: since when, and when that was last seen.
-    unreadable: BTreeMap<Seq, (Time, Time)>,
+    /// The archive's volumes that cannot be read, by their first seq.
+    unreadable: BTreeMap<Seq, Unreadable>,
 }
 
 impl<D: Disk, A: Fn(Answer)> Reading<D, A> {
@@ -67,11 +76,17 @@ impl<D: Disk, A: Fn(Answer)> Reading<D, A> {
             Some(archived) => archived.perform(&mut self.reader, read, &mut *self.index),
             None => self.reader.perform(read, &mut *self.index),
         };
-        let found = found.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the log could not be read");
-            self.failed_at(error.at, self.clock.now().time);
-            read.nothing()
-        });
+        let found = match found {
+            Ok(found) => {
+                self.succeeded(read);
+                found
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the log could not be read");
+                self.failed_at(error.at, read, self.clock.now().time);
+                read.nothing()
+            }
+        };
         let volumes = self.archived.as_mut().map_or(0, ArchiveReader::take_damaged);
         if volumes > 0 {
             tracing::error!(volumes, "something in the archive cannot be read: `log verify` says what");
@@ -84,16 +99,20 @@ impl<D: Disk, A: Fn(Answer)> Reading<D, A> {
         (self.answer)(Answer::Read { ticket, found });
     }
 
+    /// What could not be read can be. Only the same read proves that: others pass over what holds it up.
+    pub(super) fn succeeded(&mut self, read: &Read) {
+        self.unreadable.retain(|_, one| one.read != *read);
+    }
+
     /// Whoever reads there is not held up for ever, where it is the archive that cannot be read.
-    pub(super) fn failed_at(&mut self, at: Seq, now: Time) {
+    pub(super) fn failed_at(&mut self, at: Seq, read: &Read, now: Time) {
         let Some(archived) = &mut self.archived else { return };
         let Some(volume) = archived.volume_of(at) else { return };
-        let (since, last) = self.unreadable.entry(volume).or_insert((now, now));
-        if now.since(*last) > READ_BETWEEN {
-            *since = now;
-        }
-        *last = now;
-        if now.since(*since) >= UNREADABLE_FOR {
+        self.unreadable.retain(|_, one| now.since(one.last) < FORGOTTEN_AFTER);
+        let begun = || Unreadable { read: read.clone(), since: now, last: now };
+        let one = self.unreadable.entry(volume).or_insert_with(begun);
+        one.last = now;
+        if now.since(one.since) >= UNREADABLE_FOR {
             tracing::error!(
                 at = at.0,
                 "a volume of the archive cannot be read: what it has is told as damage"

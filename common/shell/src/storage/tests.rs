@@ -1,37 +1,123 @@
 //! Workers over disks that fail.
 
 use super::*;
-use riser_log::{Config, Entropy, fault::FaultDisk};
+use riser_log::{Config, Entropy, OnFull, fault::FaultDisk};
 use riser_model::{HubIdentity, LogId, Now, PublicKey, RouteNumber, Stamp, Time};
 use riser_wire::entry::{self, Kind};
 use std::sync::mpsc;
 
-/// A log with some sealed segments, an archive's disk, and what opens that.
-fn archived() -> (Writer<FaultDisk>, FaultDisk, Open<FaultDisk>, BTreeMap<RoomId, Seq>) {
-    let (disk, archive) = (FaultDisk::new(1), FaultDisk::new(2));
-    let opened = Writer::<_, ()>::open(disk, Config::tiny(), Entropy(1), Now::default());
-    let (mut writer, recovered) = opened.unwrap();
-    let route = Route {
+fn route() -> Route {
+    Route {
         room: RoomId(uuid::Uuid::from_u128(1)),
         channel: "a".parse().unwrap(),
         client: riser_model::ClientId(uuid::Uuid::from_u128(2)),
-    };
-    for n in 0..12 {
+    }
+}
+
+/// A segment has three of them.
+fn publish(writer: &mut Writer<FaultDisk>, count: u32) {
+    for _ in 0..count {
         let mut entries = Vec::new();
         let publication = entry::Publication::new(entry::ContentType::Octets, &[7; 4000]);
         publication.write_frame(&mut entries, RouteNumber(0), Stamp::default());
-        let routes = if n == 0 { vec![(RouteNumber(0), route.clone())] } else { Vec::new() };
         let (first, entries) = (writer.next(), entries.into());
+        let routes = if first == Seq(1) { vec![(RouteNumber(0), route())] } else { Vec::new() };
         writer.stage(Batch { first, entries, count: 1, routes, ..Batch::default() }).unwrap();
         writer.commit(Now::default()).unwrap();
         writer.prepare(Now::default()).unwrap();
     }
-    let (log, chain, on) = (recovered.log, recovered.chain, archive.clone());
+}
+
+/// A log with some sealed segments, an archive's disk, and what opens that.
+fn archived() -> (Writer<FaultDisk>, FaultDisk, Open<FaultDisk>, BTreeMap<RoomId, Seq>) {
+    let (disk, archive) = (FaultDisk::new(1), FaultDisk::new(2));
+    let config = Config { on_full: OnFull::DropOldest, ..Config::tiny() };
+    let opened = Writer::<_, ()>::open(disk, config, Entropy(1), Now::default());
+    let (mut writer, recovered) = opened.unwrap();
+    publish(&mut writer, 12);
+    let (log, mut chain, on) = (recovered.log, recovered.chain, archive.clone());
+    chain.iter_mut().for_each(|span| span.last = Seq(1 << 20));
     let open: Open<FaultDisk> = Box::new(move || {
         Archive::open(on.clone(), log, &chain, Seq(1), 1 << 30)
             .map(|(archive, found)| (archive, found.len() as u64))
     });
-    (writer, archive, open, [(route.room, Seq::ZERO)].into())
+    (writer, archive, open, [(route().room, Seq::ZERO)].into())
+}
+
+/// What an archive said last that it has.
+fn rooms_of(answers: &mpsc::Receiver<Answer>) -> BTreeMap<RoomId, Archived> {
+    let rooms = |answer| match answer {
+        Answer::Archived { rooms, .. } => Some(rooms),
+        _ => None,
+    };
+    answers.try_iter().filter_map(rooms).last().unwrap()
+}
+
+#[test]
+fn a_room_that_was_archived_no_more_while_the_folder_was_shut_begins_anew() {
+    let (mut writer, disk, mut open, wanted) = archived();
+    let (mut archive, _) = open().unwrap();
+    archive.want(wanted.clone(), &writer.reader());
+    for _ in 0..40 {
+        while archive.step(&writer.reader()).unwrap() != riser_log::archive::Step::Rests {}
+        writer.set_archived(archive.through(&writer.reader()));
+        publish(&mut writer, 1);
+    }
+    let (begins, room) = (writer.reader().oldest(), route().room);
+    assert!(begins > Seq(20) && archive.rooms()[&room].oldest == Seq(1));
+    drop(archive);
+    let image = disk.snapshot();
+    // It is not archived for a time; or all that comes is where nothing of it is shown any more.
+    for (between, oldest) in [(BTreeMap::new(), begins), ([(room, Seq(5))].into(), Seq(1))] {
+        disk.restore(&image);
+        let (said, answers) = mpsc::channel();
+        let folder = ArchiveFolder { archive: None, open, wanted: wanted.clone() };
+        let answer = move |answer| said.send(answer).unwrap();
+        let mut archiving = Archiving::new(folder, Late::default(), writer.reader(), answer);
+        disk.fail_call(disk.counts().calls + 1, riser_log::fault::Failure::Io);
+        assert!(matches!(archiving.step(), archiving::Next::Wait(Some(_))));
+        for rooms in [wanted.clone(), between, wanted.clone()] {
+            assert!(archiving.take(archiving::Order::Rooms(rooms)));
+        }
+        while matches!(archiving.step(), archiving::Next::Step) {}
+        assert_eq!(rooms_of(&answers)[&room].oldest, oldest);
+        open = archiving.folder.open;
+    }
+}
+
+#[test]
+fn a_disk_that_stays_full_is_told_once() {
+    let (mut writer, disk, mut open, wanted) = archived();
+    let (mut archive, _) = open().unwrap();
+    archive.want(wanted.clone(), &writer.reader());
+    let (said, answers) = mpsc::channel();
+    let folder = ArchiveFolder { archive: Some(archive), open, wanted };
+    let answer = move |answer| said.send(answer).unwrap();
+    let mut archiving = Archiving::new(folder, Late::default(), writer.reader(), answer);
+    let (mut told, mut written) = (Vec::new(), 0);
+    for _ in 0..8 {
+        // There is space for what the log is about to let go of, and not for more.
+        loop {
+            disk.set_capacity(Some(disk.used() + (18 << 10)));
+            if matches!(archiving.step(), archiving::Next::Wait(_)) {
+                break;
+            }
+        }
+        for answer in answers.try_iter() {
+            let Answer::Archived { failing, status, .. } = answer else { continue };
+            written = status.volumes;
+            if told.last() != Some(&failing) {
+                told.push(failing);
+            }
+        }
+        writer.set_archived(archiving.through());
+        publish(&mut writer, 3);
+    }
+    assert!(written > 4, "{written}");
+    assert_eq!(told, [None, Some(Failing::DiskFull)]);
+    disk.set_capacity(None);
+    while matches!(archiving.step(), archiving::Next::Step) {}
+    assert!(matches!(answers.try_iter().last(), Some(Answer::Archived { failing: None, .. })));
 }
 
 #[test]
@@ -71,28 +157,40 @@ fn a_volume_that_cannot_be_read_for_half_a_minute_is_told_as_damage() {
     let answer = |_| {};
     let archived = Some(archive.reader());
     let mut reading = Reading::new(writer.reader(), archived, Late::default(), Box::new(()), answer);
-    let read = |fails_at: u64, reading: &mut Reading<FaultDisk, _>| {
+    let of = riser_model::Interest {
+        rooms: [(route().room, Vec::new())].into(),
+        grants: Arc::new(riser_model::Grants::new(Vec::new())),
+        open: Default::default(),
+    };
+    let of = Arc::new(of);
+    let reads = |from| Read::Of { from: Seq(from), max_bytes: 1, of: of.clone() };
+    // Whether it could be read when the disk fails, at some second; what one volume has is seq 1 and 2.
+    let fails = |reading: &mut Reading<FaultDisk, _>, from: u64, second: u64| {
         let next = disk.counts().calls;
         (1..20).for_each(|call| disk.fail_call(next + call, riser_log::fault::Failure::Full));
-        let of = riser_model::Interest {
-            rooms: [(RoomId(uuid::Uuid::from_u128(1)), Vec::new())].into(),
-            grants: Arc::new(riser_model::Grants::new(Vec::new())),
-            open: Default::default(),
-        };
-        let found = reading.archived.as_mut().unwrap().read_of(Seq(1), Seq(2), 1, &of);
+        let found = reading.archived.as_mut().unwrap().read_of(Seq(from), Seq(3), 1, &of);
         disk.calm();
         if let Err(error) = &found {
-            reading.failed_at(error.at, Time(fails_at * 1_000_000_000));
+            reading.failed_at(error.at, &reads(from), Time(second * 1_000_000_000));
         }
-        found.is_ok()
+        found.is_err()
     };
-    // It could be read in between: it waits anew.
-    assert!(!read(100, &mut reading) && !read(105, &mut reading) && !read(140, &mut reading));
-    for second in 141..170 {
-        assert!(!read(second, &mut reading), "{second}");
+    // A disk may take long for each answer.
+    for second in [100, 112, 124] {
+        assert!(fails(&mut reading, 1, second), "{second}");
     }
-    assert!(!read(170, &mut reading));
-    assert!(read(171, &mut reading), "then it is a gap");
+    // It could be read in between: it waits anew. What others read there says nothing.
+    reading.succeeded(&reads(1));
+    for second in [125, 140, 154] {
+        assert!(fails(&mut reading, 1, second), "{second}");
+        reading.succeeded(&reads(2));
+    }
+    // Whoever read there is gone for long.
+    for second in [1000, 1015, 1030] {
+        assert!(fails(&mut reading, 2, second), "{second}");
+        reading.succeeded(&reads(1));
+    }
+    assert!(!fails(&mut reading, 1, 1031), "then it is a gap");
 }
 
 #[test]
