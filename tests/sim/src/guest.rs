@@ -266,6 +266,10 @@ impl Guest {
                 self.send(mqtt::complete(id));
             }
             Said::Pong => {
+                // Whoever was refused while the log was full asks again.
+                if self.identity.comes == Comes::ToKeep && !self.subscribed && self.subscribed_at.is_some() {
+                    self.subscribe();
+                }
                 // Nothing that was said before this is still under way.
                 if self.subscribed_at.is_some_and(|at| self.pinged_at.since(at) >= LOOKS) {
                     self.acts.push_back(Act::HasSeen);

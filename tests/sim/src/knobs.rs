@@ -121,7 +121,7 @@ impl Knobs {
             segment_bytes: segment,
             quota_bytes: quota,
             on_full: if drop_oldest { OnFull::DropOldest } else { OnFull::Reject },
-            holds: Holds { custodians: 1, views: None, ..Holds::default() },
+            holds: Holds { custodians: 1, downlinks_as_views: true, ..Holds::default() },
             ..LogConfig::tiny()
         };
         let hub_segment = 4096 * rng.u64(4..=32);

@@ -99,6 +99,16 @@ fn what_comes_from_two_tiers_below_did_not_come_down_whichever_frame_names_its_l
 }
 
 #[test]
+fn what_waits_for_a_site_below_keeps_nobody_out() {
+    holds(9_900_050);
+}
+
+#[test]
+fn who_was_refused_a_subscription_by_a_full_log_has_it_when_it_asks_again() {
+    holds(9_900_059);
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     let (first, second) = (run(7, None, true), run(7, None, true));
     assert!(first.lines.len() > 1000);
