@@ -9,7 +9,7 @@ use riser_net::{
     tls::{self, Trust},
 };
 use riser_shell::{Metrics, config::UplinkConfig, entropy, metrics::ByUplink};
-use riser_wire::link::{EdgeFrame, GivenUp, Nonce};
+use riser_wire::link::{EdgeFrame, GivenUp, Nonce, TreeHeard};
 use std::{
     collections::BTreeMap,
     path::Path,
@@ -117,6 +117,28 @@ impl Links<EdgeCore> for Uplinks {
                 again_s = again.as_secs(),
                 "the hub closed the link when it was asked what it revoked ([vouched]): it is asked again that long after the link is up; if it is older than this edge, upgrade it"
             ),
+            LinkOutput::Untold { uplink, again } => tracing::warn!(
+                uplink = uplink.0,
+                again_s = again.as_secs(),
+                "the hub closed the link when it was told which edges are below this one: it is told again that long after the link is up; if it is older than this edge, upgrade it"
+            ),
+            LinkOutput::Told { uplink, heard: TreeHeard { shown, refused, why: Some(why) } } => {
+                tracing::warn!(
+                    uplink = uplink.0,
+                    shown,
+                    not_shown = refused,
+                    why = why.name(),
+                    want = why.want(),
+                    "the hub does not show all edges below this one"
+                )
+            }
+            LinkOutput::Told { uplink, heard } => {
+                tracing::debug!(
+                    uplink = uplink.0,
+                    shown = heard.shown,
+                    "the hub shows the edges below this one"
+                );
+            }
             LinkOutput::Below(output) => self.below.perform(output),
             LinkOutput::Missing { uplink, gap } => tracing::warn!(
                 uplink = uplink.0,

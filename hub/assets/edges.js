@@ -1,13 +1,7 @@
 // The edges as cards: what their links do, and what became of every message, as numbers that add up.
 
 import { duration, whole } from "./series.js";
-
-const STATES = {
-  flowing: ["●", "flowing"],
-  behind: ["◐", "catching up"],
-  silent: ["◌", "silent"],
-  offline: ["✕", "offline"],
-};
+import { STATES, depth, state, told } from "./tree.js";
 
 export class Edges {
   #list;
@@ -95,20 +89,23 @@ class Card {
     }
   }
 
-  /** The edges below this one: what came of them through it. What else they have, nobody here knows. */
+  /** The edges below this one, as those above them say, and what came of logs that nobody names. */
   #tree(below, away) {
     const list = this.#parts.below;
     list.hidden = below.length === 0;
     list.setAttribute("aria-label", `Edges below ${this.name}`);
-    const shown = new Map([...list.children].map((item) => [item.dataset.log, item]));
-    const items = below.map(({ log, accepted, synced, gapped }) => {
-      const item = shown.get(log) ?? leaf(log);
-      item.dataset.state = away ? "cut" : "reached";
-      const gone = gapped > 0 ? `, ${whole(gapped)} gone` : "";
-      say(item.lastChild, `${away ? "cut off, " : ""}${whole(synced)} of ${whole(accepted)} here${gone}`);
+    const shown = [...list.children];
+    const known = new Map(shown.map((item) => [item.dataset.key, item]));
+    const items = below.map((edge) => {
+      const key = edge.name === undefined ? edge.log : [...edge.path, edge.client].join("/");
+      const item = known.get(key) ?? leaf(key, edge);
+      if (edge.name !== undefined) say(item.firstChild, edge.name);
+      item.dataset.state = state(edge, away);
+      item.style.setProperty("--depth", depth(edge));
+      say(item.lastChild, told(edge, away, moment));
       return item;
     });
-    if (items.length !== shown.size || items.some(({ dataset }) => !shown.has(dataset.log))) list.replaceChildren(...items);
+    if (items.length !== shown.length || items.some((item, at) => item !== shown[at])) list.replaceChildren(...items);
   }
 
   /** A cut shows in the state only after a while. */
@@ -193,15 +190,28 @@ function part(name, className) {
   return made;
 }
 
-/** An edge below an edge, by its log: its name is known one tier down only. */
-function leaf(log) {
+/** An edge below an edge: by its name, or by its log where nobody says whose that is. */
+function leaf(key, { name, log }) {
   const item = document.createElement("li");
-  item.dataset.log = log;
-  const name = document.createElement("code");
-  name.textContent = log.slice(0, 8);
-  name.title = `log ${log}`;
-  item.append("edge ", name, " ", document.createElement("span"));
+  item.dataset.key = key;
+  if (name === undefined) {
+    const digits = document.createElement("code");
+    digits.textContent = log.slice(0, 8);
+    digits.title = `log ${log}`;
+    item.append("edge ", digits, " ", document.createElement("span"));
+  } else {
+    const title = document.createElement("b");
+    title.title = log ? `log ${log}` : "never came";
+    item.append(title, " ", document.createElement("span"));
+  }
   return item;
+}
+
+/** A moment of the hub's clock, for people. */
+function moment(ms) {
+  const time = new Date(ms);
+  const isToday = Date.now() - ms < 12 * 3600_000;
+  return isToday ? time.toLocaleTimeString() : time.toLocaleString();
 }
 
 function button(text, className, press) {

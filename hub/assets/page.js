@@ -7,12 +7,17 @@
 //   { "now": 1700000000000,                       the hub's wall clock, milliseconds
 //     "edges": [{ "name": "north", "client": "…uuid…",
 //                 "state": "flowing" | "behind" | "silent" | "offline",
+//                 "since": 1700000000000,         the moment at which its link came up or went down
 //                 "lag_ms": 12,                   null where nothing was ever synced; a lower bound of an edge that is away
 //                 "last_added": 812, "last_synced": 811,
 //                 "backlog": 1, "drain_per_s": 240.5, "eta_s": 0.1,        eta_s null where nobody can say
 //                 "accepted": 812, "synced": 811, "queued": 1, "gapped": 0,
 //                 "down": { "queued": 0, "lag_ms": 0 },            the way down; null while its link is not up
-//                 "below": [{ "log": "5ca7c8bfc1c86dba", "accepted": 90, "synced": 90, "gapped": 0 }] }],
+//                 "below": [                      each behind the one above it
+//                   { "name": "cellar", "client": "…uuid…", "path": [],   the clients between it and this edge
+//                     "log": "5ca7c8bfc1c86dba",                          null where it never came
+//                     "state": as above, or "unknown" below one that is cut off; "since", "lag_ms" … "gapped": as above },
+//                   { "log": "…", "accepted": 90, "synced": 90, "gapped": 0 }] }],   of which nobody says whose it is
 //     "rooms": [{ "name": "plant", "history": "log", "channels": 12, "messages": 8120, "bytes": 1218000,
 //                 "members": 3, "subscribers": 4, "last": 1700000000000 }] }
 //

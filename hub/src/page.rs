@@ -25,7 +25,7 @@ const POLICY: &str = "default-src 'self'; img-src 'self' data:; style-src 'self'
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const CLIENT: [&str; 2] = ["riser.js", "riser.d.ts"];
-const ASSETS: [(&str, &str, &str); 26] = [
+const ASSETS: [(&str, &str, &str); 27] = [
     ("page.css", "text/css; charset=utf-8", include_str!("../assets/page.css")),
     ("page.js", SCRIPT, include_str!("../assets/page.js")),
     ("administration.js", SCRIPT, include_str!("../assets/administration.js")),
@@ -50,6 +50,7 @@ const ASSETS: [(&str, &str, &str); 26] = [
     ("rights.js", SCRIPT, include_str!("../assets/rights.js")),
     ("series.js", SCRIPT, include_str!("../assets/series.js")),
     ("timeline.js", SCRIPT, include_str!("../assets/timeline.js")),
+    ("tree.js", SCRIPT, include_str!("../assets/tree.js")),
     ("riser.js", SCRIPT, include_str!("../assets/riser.js")),
     ("riser.d.ts", "text/plain; charset=utf-8", include_str!("../assets/riser.d.ts")),
 ];

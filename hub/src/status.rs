@@ -2,13 +2,18 @@
 
 use riser_host::{BelowLook, InstanceLook, InstanceMeter};
 use riser_hub_core::HubCore;
-use riser_ingest::EdgeStatus;
+use riser_ingest::{BranchStatus, EdgeStatus, LinkState};
 use riser_link::Progress;
-use riser_model::{ClientId, Now, Principal, Right, Wall};
+use riser_model::{ClientId, LogId, Now, Principal, Right, Wall};
 use riser_rooms::statistics::RoomStatistics;
 use riser_shell::{Metrics, metrics::Equation};
+use riser_wire::link::BranchLink;
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 /// One look at a hub's core.
 #[derive(Clone, Debug)]
@@ -65,6 +70,7 @@ impl Look {
             "name": edge.name,
             "client": edge.client,
             "state": edge.state(self.at).name(),
+            "since": self.before(self.at.time.since(edge.since)),
             "lag_ms": lag_ms,
             "last_added": heard,
             "last_synced": through,
@@ -87,14 +93,58 @@ impl Look {
         status.welcomed.then(|| json!({ "queued": status.lag(), "lag_ms": waits }))
     }
 
-    /// The logs of the edges below an edge. What they have taken and it has not brought, nobody here knows.
+    /// The edges below an edge, each behind the one above it, and at last the logs of which nobody says whose they are: what
+    /// these have taken and it has not brought, nobody here knows.
     fn edges_below(&self, via: ClientId) -> Vec<Value> {
-        let all = self.below.relayed.iter().filter(|((of, _), _)| *of == via);
-        all.map(|((_, log), Equation { accepted, synced, gapped, .. })| {
-            json!({ "log": format!("{:016x}", log.0), "accepted": accepted, "synced": synced, "gapped": gapped })
-        })
-        .collect()
+        let named = || self.below.branches.iter().filter(move |branch| branch.via == via);
+        let logs: BTreeSet<LogId> = named().filter_map(|branch| branch.log).collect();
+        let nameless = self.below.relayed.iter().filter(|((of, log), _)| *of == via && !logs.contains(log));
+        let nameless = nameless.map(|((_, log), Equation { accepted, synced, gapped, .. })| {
+            json!({ "log": name(*log), "accepted": accepted, "synced": synced, "gapped": gapped })
+        });
+        named().map(|branch| self.branch(branch)).chain(nameless).collect()
     }
+
+    fn branch(&self, branch: &BranchStatus) -> Value {
+        let BranchStatus { via, path, log, link, link_for, status } = branch;
+        let known = log.and_then(|log| self.below.relayed.get(&(*via, log)));
+        let Progress { heard, through, queued, .. } = status.progress;
+        let (synced, gapped) = known.map_or((through.0, 0), |known| (known.synced, known.gapped));
+        let state = if *link == BranchLink::Unknown { LinkState::Unknown } else { status.state(self.at) };
+        let is_up = *link == BranchLink::Up;
+        let since_flow = self.at.time.since(status.flowed_at).as_millis() as u64;
+        let lag_ms = (through.0 > 0).then_some(if is_up && queued == 0 { 0 } else { since_flow });
+        let rate = status.drain_per_s(self.at);
+        json!({
+            "log": log.map(name),
+            "name": status.name,
+            "client": status.client,
+            "path": path,
+            "state": state.name(),
+            "since": self.before(*link_for),
+            "lag_ms": lag_ms,
+            "last_added": heard,
+            "last_synced": through,
+            "backlog": queued,
+            "drain_per_s": rate,
+            "eta_s": (is_up && (queued == 0 || rate > 0)).then(|| queued as f64 / rate.max(1) as f64),
+            "accepted": synced.saturating_add(queued).saturating_add(gapped),
+            "synced": synced,
+            "queued": queued,
+            "gapped": gapped,
+        })
+    }
+
+    /// The wall clock's milliseconds so long ago.
+    fn before(&self, ago: Duration) -> i64 {
+        let Wall(now) = self.at.wall;
+        now.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+/// A log as people see it.
+fn name(log: LogId) -> String {
+    format!("{:016x}", log.0)
 }
 
 /// The newest look, shared with the HTTP doors.

@@ -1,6 +1,6 @@
 //! What an instance says of the edges below it, as metrics.
 
-use riser_ingest::{Below, EdgeStatus};
+use riser_ingest::{Below, BranchStatus, EdgeStatus};
 use riser_link::{Progress, Status as LinkStatus, Tally, receivers::Dropped};
 use riser_model::{ClientId, LogId, Now};
 use riser_shell::{
@@ -14,6 +14,9 @@ use std::collections::BTreeMap;
 pub struct BelowLook {
     /// The edges, connected or not.
     pub edges: Vec<EdgeStatus>,
+    /// The edges below those, as they say.
+    pub branches: Vec<BranchStatus>,
+    not_shown: u64,
     /// Those that are none any more.
     former: Vec<ClientId>,
     /// How each way down stands, and the numbers of all epochs together.
@@ -51,7 +54,9 @@ impl BelowLook {
         }
         let dropped = below.receivers().dropped();
         let former = below.former().collect();
-        Self { edges: below.edges().collect(), former, downlinks, relayed, origins, dropped }
+        let (edges, branches) = (below.edges().collect(), below.branches(now).collect());
+        let not_shown = below.not_shown();
+        Self { edges, branches, not_shown, former, downlinks, relayed, origins, dropped }
     }
 
     /// Writes it into metrics.
@@ -72,6 +77,18 @@ impl BelowLook {
                 equations.push((of, equation(edge.progress)));
             }
         }
+        // One that is below several is there where its link is; one that is below none any more is not shown.
+        metrics.tree.up.clear();
+        metrics.tree.queued.clear();
+        for branch in &self.branches {
+            let by = ByEdge { edge: branch.status.client.to_string() };
+            let up = metrics.tree.up.get_or_create(&by);
+            up.set(up.get().max(u64::from(branch.status.online)));
+            let queued = metrics.tree.queued.get_or_create(&by);
+            queued.set(queued.get().max(branch.status.backlog()));
+        }
+        let not_shown = &metrics.tree.not_shown;
+        not_shown.inc_by(self.not_shown.saturating_sub(not_shown.get()));
         metrics.edges(equations);
         metrics.origins(self.origins.iter().cloned());
         let Dropped { again, own } = self.dropped;

@@ -51,6 +51,13 @@ impl LinkSockets {
                 tracing::error!(%edge, "an edge has other entries under this log's epoch: it is opened anew, once; after that, restart this instance if it was restored from a copy");
                 self.forked.send_replace(true);
             }
+            LinkOutput::NotShown { edge, count, why } => tracing::warn!(
+                %edge,
+                count,
+                why = why.name(),
+                want = why.want(),
+                "edges that an edge says are below it are not shown"
+            ),
             LinkOutput::Down { edge, event } => say(edge, &event),
             // The transport lifts its own allowance when it says Welcome.
             LinkOutput::Welcomed { connection } => {

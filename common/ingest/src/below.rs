@@ -5,6 +5,7 @@ use crate::{
     edges::{Edge, EdgeStatus},
     placing::{self, Placed, Table},
     refused::Refused,
+    tree::Trees,
 };
 use bytes::Bytes;
 use riser_gate::{Directory, accounts::Walk};
@@ -15,12 +16,13 @@ use riser_link::{
     sender::{Input as SenderInput, LinkEvent, Opened, Output as SenderOutput},
 };
 use riser_model::{
-    AccountId, Cause, Chunk, ClientId, ConnectionId, Epoch, Gap, LogId, Now, Seq, Time,
+    AccountId, Cause, Chunk, ClientId, ConnectionId, CursorKey, CursorMove, Epoch, Gap, LogId, Now, Seq,
+    Time,
     door::Code,
     event::{Scope, SystemEvent},
 };
 use riser_rooms::{Append, Ingest as RoomsIngest, Input as RoomsInput, Placed as RoomsPlaced};
-use riser_wire::link::{DownFrame, EdgeFrame, HubFrame, Nonce, RefusedCode};
+use riser_wire::link::{DownFrame, EdgeFrame, HubFrame, Nonce, NotShown, RefusedCode};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
@@ -28,6 +30,7 @@ use std::{
 
 mod given_up;
 mod passing;
+mod tree;
 
 /// When edges are told to come back after a shutdown.
 const BACK_AFTER_MS: u32 = 1000;
@@ -99,6 +102,15 @@ pub enum LinkOutput {
         /// Which.
         edge: ClientId,
     },
+    /// For people: edges that an edge says are below it, and that are not shown.
+    NotShown {
+        /// Who says so.
+        edge: ClientId,
+        /// How many.
+        count: u32,
+        /// Why the first of them is not.
+        why: NotShown,
+    },
     /// For people: of a way down.
     Down {
         /// Which edge's.
@@ -114,6 +126,8 @@ struct Outstanding {
     edge: ClientId,
     seqs: u64,
     quarantined: u64,
+    /// How far logs are with it.
+    reached: Vec<(LogId, Seq)>,
 }
 
 /// The edges below one instance, which is lent for each input: whoever owns both hands the one's answers to the other.
@@ -130,6 +144,11 @@ pub struct Below {
     /// Whose each welcomed connection is.
     welcomed: BTreeMap<ConnectionId, ClientId>,
     edges: BTreeMap<ClientId, Edge>,
+    /// What they say of those below them.
+    trees: Trees,
+    /// How often something of the edges themselves changed that whoever is above is to be told, and how often a number did.
+    tree_changes: u64,
+    tree_counts: u64,
     /// How far those who asked were told what was given up of their accounts.
     told: BTreeMap<ConnectionId, Walk>,
     /// The accounts of which it is known what was given up: all, unless said otherwise.
@@ -164,6 +183,9 @@ impl Below {
         let orphans = downlinks.orphans(opened).into_iter().map(|key| (key, None)).collect::<Vec<_>>();
         let mut below = Self {
             edges: edges.collect(),
+            trees: Trees::default(),
+            tree_changes: 0,
+            tree_counts: 0,
             receivers,
             downlinks,
             directory,
@@ -231,6 +253,8 @@ impl Below {
             let known = known.or_insert_with(|| Edge::new(who.client, who.name.clone(), who.account, now));
             known.rename(who.name.clone());
         }
+        self.trees.keep(|via| directory.edge(via).is_some_and(|edge| edge.relays));
+        self.tree_changes += 1;
         self.receivers.know(directory.edges().map(|edge| (edge.principal.client, edge.principal.account)));
         for (connection, table) in &mut self.tables {
             if let Some(edge) = self.welcomed.get(connection) {
@@ -280,7 +304,7 @@ impl Below {
     pub fn poll_timeout(&self) -> Option<Time> {
         let receivers = self.receivers.poll_timeout().map(|(time, _)| time);
         let watched = self.edges.values().filter_map(Edge::watch_at).min();
-        [receivers, self.downlinks.poll_timeout(), watched].into_iter().flatten().min()
+        [receivers, self.downlinks.poll_timeout(), watched, self.trees.watch_at()].into_iter().flatten().min()
     }
 
     /// Whether everything that was taken is on disk, or failed.
@@ -311,16 +335,17 @@ impl Below {
     fn gone(&mut self, connection: ConnectionId, instance: &mut Instance, now: Now) {
         self.tables.remove(&connection);
         self.told.remove(&connection);
+        self.trees.gone(connection);
         let Some(client) = self.welcomed.remove(&connection) else { return };
         self.downlinks.gone(client, connection, (instance.bus(), &self.receivers), now);
         self.wishes(instance, now);
         // A newer connection may have taken its place.
         let is_replaced = self.welcomed.values().any(|other| *other == client);
         if let Some(edge) = self.edges.get_mut(&client) {
-            edge.online = is_replaced;
-            if !is_replaced {
-                edge.gone();
-            }
+            self.tree_changes += u64::from(edge.set_online(is_replaced, now));
+        }
+        if !is_replaced {
+            self.trees.away(client, now);
         }
         self.know_sites(client, instance);
     }
@@ -328,9 +353,11 @@ impl Below {
     /// The instance shows who is behind an edge, and whether it is cut off.
     fn know_sites(&self, client: ClientId, instance: &mut Instance) {
         let Some(edge) = self.edges.get(&client) else { return };
+        let online = self.welcomed.values().any(|other| *other == client);
         let logs: Vec<LogId> = self.receivers.logs_of(client).collect();
         for log in logs {
-            instance.know_site(log, edge.name(), edge.online);
+            let (name, online) = self.trees.site(log, client).unwrap_or((edge.name(), online));
+            instance.know_site(log, name, online);
         }
     }
 
@@ -385,8 +412,10 @@ impl Below {
                 self.tables.insert(connection, Table::default());
                 self.welcomed.insert(connection, edge);
                 if let Some(edge) = self.edges.get_mut(&edge) {
-                    edge.online = true;
+                    edge.set_online(true, now);
                 }
+                // What it shows may be new, too.
+                self.tree_changes += 1;
                 self.know_sites(edge, instance);
                 self.end_former(edge, instance, now);
                 self.watch(edge, instance, now);
@@ -405,6 +434,9 @@ impl Below {
                 self.downlink(edge, input, instance, now);
             }
             ReceiversOutput::GivenUp { connection, edge } => self.asked_given_up(connection, edge),
+            ReceiversOutput::Tree { connection, edge, tree, refused, why } => {
+                self.told_tree((connection, edge), tree, (refused, why), instance, now);
+            }
             ReceiversOutput::CaughtUp { .. } => {}
             ReceiversOutput::Ask { log, epoch } => {
                 self.asked.insert((log, epoch));
@@ -509,6 +541,8 @@ impl Below {
         if let Some(known) = self.edges.get(&edge) {
             instance.know_site(log, known.name(), true);
         }
+        self.tree_counts += 1;
+        let reached = reached(&cursors);
         self.know_below(edge, &definitions, instance);
         let table = self.tables.entry(connection).or_default();
         table.define(definitions, edge, &self.directory);
@@ -523,7 +557,7 @@ impl Below {
             };
             emit(account, event, instance, now);
         }
-        let outstanding = Outstanding { edge, seqs, quarantined: quarantined.len() as u64 };
+        let outstanding = Outstanding { edge, seqs, quarantined: quarantined.len() as u64, reached };
         self.outstanding.insert(token, outstanding);
         rooms(
             RoomsInput::Ingest(RoomsIngest {
@@ -553,6 +587,8 @@ impl Below {
         let due = |edge: &&Edge| edge.watch_at().is_some_and(|at| at <= now.time);
         let due: Vec<ClientId> = self.edges.values().filter(due).map(|edge| edge.client).collect();
         due.into_iter().for_each(|client| self.watch(client, instance, now));
+        let said = self.trees.deadline(now);
+        self.say_all(said, instance, now);
     }
 
     /// The log was read for a way down.
@@ -607,11 +643,24 @@ impl Below {
         }
         self.tell(ReceiversInput::Ingested { token, refused: Vec::new() }, instance, now);
         self.watch(outstanding.edge, instance, now);
+        self.tree_taken(&outstanding.reached, instance, now);
     }
 
     fn out(&mut self, output: LinkOutput) {
         self.outputs.push_back(Output::Link(output));
     }
+}
+
+/// How far logs are with these moves.
+fn reached(moves: &[CursorMove]) -> Vec<(LogId, Seq)> {
+    let reached = |(key, value): &CursorMove| match (key, value) {
+        (CursorKey::Ingest(_, log, _) | CursorKey::Relayed(_, log, _), Some(value)) => {
+            Some((*log, value.through))
+        }
+        (CursorKey::Ingest(..) | CursorKey::Relayed(..), None)
+        | (CursorKey::Uplink(_) | CursorKey::Downlink(_) | CursorKey::Former(_), _) => None,
+    };
+    moves.iter().filter_map(reached).collect()
 }
 
 /// The system speaks on an account's technical channel.

@@ -21,6 +21,8 @@ pub enum LinkState {
     Behind,
     /// What it has is here.
     Flowing,
+    /// It is below an edge that is cut off: nobody can say.
+    Unknown,
 }
 
 impl LinkState {
@@ -31,6 +33,7 @@ impl LinkState {
             Self::Silent => "silent",
             Self::Behind => "behind",
             Self::Flowing => "flowing",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -46,6 +49,8 @@ pub struct EdgeStatus {
     pub account: AccountId,
     /// Whether a connection of it is welcomed.
     pub online: bool,
+    /// Since when that is so; since the process started, if that has not changed.
+    pub since: Time,
     /// When a commit of its entries last returned.
     pub flowed_at: Time,
     /// Entries that went to quarantine, since the start.
@@ -89,7 +94,8 @@ pub(crate) struct Edge {
     pub(crate) client: ClientId,
     name: AccountName,
     account: AccountId,
-    pub(crate) online: bool,
+    online: bool,
+    since: Time,
     flowed_at: Time,
     quarantined: u64,
     rate: Rate,
@@ -118,8 +124,8 @@ impl Edge {
     /// An edge that was never heard of.
     pub(crate) fn new(client: ClientId, name: AccountName, account: AccountId, now: Now) -> Self {
         let rate = Rate { counted: 0, since: now.time, per_s: 0 };
-        let (flowed_at, quarantined, lag) = (now.time, 0, Lag::None);
-        Self { client, name, account, online: false, flowed_at, quarantined, rate, lag }
+        let (since, flowed_at, quarantined, lag) = (now.time, now.time, 0, Lag::None);
+        Self { client, name, account, online: false, since, flowed_at, quarantined, rate, lag }
     }
 
     /// A commit with so many seqs of it returned, so many entries of them to quarantine.
@@ -143,9 +149,20 @@ impl Edge {
         &self.name
     }
 
-    /// Its connection is over: that is told by itself.
-    pub(crate) fn gone(&mut self) {
-        self.lag = Lag::None;
+    pub(crate) fn account(&self) -> AccountId {
+        self.account
+    }
+
+    /// Whether it is there. That it is not is told by itself. Says whether that changed.
+    pub(crate) fn set_online(&mut self, online: bool, now: Now) -> bool {
+        if !online {
+            self.lag = Lag::None;
+        }
+        let changes = self.online != online;
+        if changes {
+            (self.online, self.since) = (online, now.time);
+        }
+        changes
     }
 
     /// When it is to be looked at again.
@@ -161,7 +178,7 @@ impl Edge {
         let status = self.status(progress);
         let (edge, name, account) = (self.client, self.name.clone(), self.account);
         match (status.state(now), self.lag) {
-            (LinkState::Offline, _) => {
+            (LinkState::Offline | LinkState::Unknown, _) => {
                 self.lag = Lag::None;
                 None
             }
@@ -194,6 +211,7 @@ impl Edge {
             name: self.name.clone(),
             account: self.account,
             online: self.online,
+            since: self.since,
             flowed_at: self.flowed_at,
             quarantined: self.quarantined,
             progress,
@@ -216,7 +234,7 @@ mod tests {
     fn an_edge_that_is_behind_for_long_is_told_to_be_once_and_that_it_flows_again() {
         let id = Uuid::from_u128(1);
         let mut edge = Edge::new(ClientId(id), "gate".parse().unwrap(), AccountId(id), at(0));
-        edge.online = true;
+        edge.set_online(true, at(0));
         let mut told = Vec::new();
         // Nothing is taken from 5 s on, and something waits from 6 s to 30 s.
         for s in 0..40 {

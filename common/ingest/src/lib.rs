@@ -12,7 +12,9 @@ pub mod downlinks;
 pub mod edges;
 pub mod placing;
 mod refused;
+mod tree;
 
 pub use below::{Below, LinkInput, LinkOutput};
 pub use downlinks::{Downlinks, TICKETS_FROM};
 pub use edges::{EdgeStatus, LinkState};
+pub use tree::BranchStatus;

@@ -37,6 +37,7 @@ mod intake;
 mod output;
 mod reached;
 mod relay;
+mod tree;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -258,6 +259,16 @@ impl Receivers {
         self.registry.own_logs()
     }
 
+    /// The log that an edge shows, or showed last.
+    pub fn shown(&self, edge: ClientId) -> Option<LogId> {
+        self.registry.shown(edge)
+    }
+
+    /// Of every seq of a log up to here something is said on this disk.
+    pub fn taken(&self, log: LogId) -> Seq {
+        self.registry.taken(log)
+    }
+
     /// How many link connections there are.
     pub fn connections(&self) -> usize {
         self.connections.len()
@@ -308,6 +319,7 @@ impl Receivers {
                     self.outputs.push_back(Output::GivenUp { connection, edge });
                 }
             }
+            EdgeFrame::Tree(tree) if up => self.told_tree(connection, tree, now),
             EdgeFrame::Ping(number) if state.phase.known().is_some() => {
                 self.send(connection, HubFrame::Pong(number));
             }
@@ -321,7 +333,8 @@ impl Receivers {
             | EdgeFrame::Down(_)
             | EdgeFrame::Above
             | EdgeFrame::Reached { .. }
-            | EdgeFrame::GivenUp => {
+            | EdgeFrame::GivenUp
+            | EdgeFrame::Tree(_) => {
                 let what = "a frame before its time".into();
                 self.reject(
                     connection,

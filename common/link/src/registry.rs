@@ -300,6 +300,16 @@ impl Registry {
         })
     }
 
+    /// The log that an edge is on.
+    pub(crate) fn shown(&self, edge: ClientId) -> Option<LogId> {
+        self.edges.get(&edge).and_then(|edge| edge.shown).map(|(log, _)| log)
+    }
+
+    /// How far a log was taken, whichever way it came.
+    pub(crate) fn taken(&self, log: LogId) -> Seq {
+        self.epochs_of(log).map(|(_, value)| value.through).max().unwrap_or_default()
+    }
+
     /// Whose log it is.
     pub(crate) fn owner(&self, log: LogId) -> Option<ClientId> {
         self.owners.get(&log).map(|owner| owner.edge)

@@ -326,7 +326,7 @@ impl Sender {
             HubFrame::Reached { log, epoch, through } => self.reached((log, epoch), through, now),
             HubFrame::Ping(number) => self.send(EdgeFrame::Pong(number)),
             // Of the other direction: the core's.
-            HubFrame::Pong(_) | HubFrame::Down(_) | HubFrame::GivenUp(_) => {}
+            HubFrame::Pong(_) | HubFrame::Down(_) | HubFrame::GivenUp(_) | HubFrame::Tree(_) => {}
         }
     }
 

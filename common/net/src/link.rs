@@ -107,7 +107,8 @@ impl End for EdgeEnd {
             | EdgeFrame::Down(_)
             | EdgeFrame::Above
             | EdgeFrame::Reached { .. }
-            | EdgeFrame::GivenUp => true,
+            | EdgeFrame::GivenUp
+            | EdgeFrame::Tree(_) => true,
             EdgeFrame::Hello(..) | EdgeFrame::Ping(_) | EdgeFrame::Pong(_) | EdgeFrame::Bye { .. } => false,
         }
     }
@@ -133,7 +134,8 @@ impl End for HubEnd {
             | HubFrame::Down(_)
             | HubFrame::Above(_)
             | HubFrame::Reached { .. }
-            | HubFrame::GivenUp(_) => true,
+            | HubFrame::GivenUp(_)
+            | HubFrame::Tree(_) => true,
             HubFrame::Nonce { .. }
             | HubFrame::Synced { .. }
             | HubFrame::Refused(_)

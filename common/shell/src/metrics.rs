@@ -26,12 +26,14 @@ mod bus;
 mod downlinks;
 mod equations;
 mod process;
+mod tree;
 
 pub use accounts::Accounts;
 pub use bus::Bus;
 pub use downlinks::Downlinks;
 pub use equations::{Equation, EquationOf};
 pub use process::resident_bytes;
+pub use tree::TreeMetrics;
 
 use equations::Equations;
 use process::Process;
@@ -186,6 +188,8 @@ pub struct Metrics {
     pub bus: Bus,
     /// The way down.
     pub downlinks: Downlinks,
+    /// The edges below edges.
+    pub tree: TreeMetrics,
     /// How accounts stand.
     pub accounts: Accounts,
     /// 1 while the process runs on its last good configuration because the given one was refused.
@@ -256,6 +260,7 @@ impl Metrics {
             edge_backlog: Family::default(),
             bus: Bus::default(),
             downlinks: Downlinks::default(),
+            tree: TreeMetrics::default(),
             accounts: Accounts::default(),
             configuration_refused: Level::default(),
             clock_steps: Counter::default(),
@@ -416,6 +421,7 @@ impl Metrics {
         );
         self.bus.register(metric);
         self.downlinks.register(metric);
+        self.tree.register(metric);
         self.accounts.register(metric);
         metric.register(
             "configuration_refused",

@@ -22,12 +22,14 @@ pub mod down;
 pub mod items;
 pub mod message;
 pub mod sign;
+pub mod tree;
 
 pub use bytes::Bytes;
 pub use down::{DownAnswer, DownFrame};
 pub use items::{Item, Items, ItemsWriter};
 pub use message::{BadMessage, Stage, decode_edge, decode_hub, encode_edge, encode_hub};
 pub use sign::{Nonce, Signature};
+pub use tree::{Branch, BranchLink, NotShown, TREE_MAX, TREE_PART_MAX, TREE_TAILS_MAX, Tree, TreeHeard};
 
 /// The WebSocket sub-protocol.
 pub const SUBPROTOCOL: &str = "riser.link.v1";
@@ -35,8 +37,8 @@ pub const SUBPROTOCOL: &str = "riser.link.v1";
 pub const PATH: &str = "/link";
 /// The newest version of frames and framing that this build speaks. A message carries the version that its frame came
 /// with, so that who knows only older ones reads all that it ever knew: 1 is the way up, 2 the way down, 3 what lies above, 4
-/// how far a log was taken there, 5 what was given up of an account.
-pub const VERSION: u8 = 5;
+/// how far a log was taken there, 5 what was given up of an account, 6 which edges are below.
+pub const VERSION: u8 = 6;
 /// The most epochs in one [`Hello`]; an edge with more greets again when these are synced.
 pub const CHAIN_MAX: usize = 256;
 /// The most refused ranges in one [`HubFrame::Synced`].
@@ -204,6 +206,8 @@ pub enum EdgeFrame {
     /// What was given up of this edge's account? Answered by [`HubFrame::GivenUp`], a part of it where that says so; to be
     /// asked again then. What comes later is said without being asked.
     GivenUp,
+    /// A part of what is below this edge. Answered by [`HubFrame::Tree`]; nothing more of it is said before.
+    Tree(Tree),
 }
 
 /// From the hub.
@@ -250,6 +254,8 @@ pub enum HubFrame {
     },
     /// What was given up of the edge's account.
     GivenUp(GivenUp),
+    /// What became of what the edge said of those below it.
+    Tree(TreeHeard),
 }
 
 /// What was given up of an account for ever: it lets nobody in any more, whatever a file declares. A part of it.

@@ -1,16 +1,11 @@
 //! When an edge asks its hub what was given up of its account: when the link comes up, and again and again while it is, for
 //! an answer is what says that the hub is heard.
 //!
-//! A hub that is older than that question closes the link over it. Then it is asked later, and later still: the way up has
-//! to go on.
+//! A hub that is older than that question closes the link over it: it is asked later then ([`Shy`]).
 
+use crate::shy::Shy;
 use riser_model::Time;
 use std::time::Duration;
-
-/// Whoever closes the link so soon after it was asked did so because of that.
-const CLOSES_WITHIN: Duration = Duration::from_secs(10);
-/// How long it is not asked then, at first and at most.
-const SHY: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(3600)];
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -18,8 +13,7 @@ pub(crate) struct Asking {
     /// None where nobody is asked.
     every: Option<Duration>,
     at: Option<Time>,
-    unanswered: Option<Time>,
-    shy: Duration,
+    shy: Shy,
 }
 
 impl Asking {
@@ -29,15 +23,13 @@ impl Asking {
 
     /// The link is up.
     pub(crate) fn up(&mut self, now: Time) {
-        self.at = self.every.map(|_| now.plus(self.shy));
+        self.at = self.every.map(|_| self.shy.from(now));
     }
 
     /// The link is down. For how long it is not asked, if that is why.
     pub(crate) fn down(&mut self, now: Time) -> Option<Duration> {
         self.at = None;
-        self.unanswered.take().filter(|asked| now.since(*asked) < CLOSES_WITHIN)?;
-        self.shy = (self.shy * 2).clamp(SHY[0], SHY[1]);
-        Some(self.shy)
+        self.shy.closed(now)
     }
 
     /// When it is to be asked.
@@ -49,7 +41,7 @@ impl Asking {
     pub(crate) fn asks(&mut self, now: Time) -> bool {
         let is_due = self.at.is_some_and(|at| at <= now);
         if is_due {
-            self.unanswered = Some(now);
+            self.shy.asked(now);
             self.at = self.every.map(|every| now.plus(every));
         }
         is_due
@@ -57,7 +49,7 @@ impl Asking {
 
     /// It answered.
     pub(crate) fn answered(&mut self) {
-        (self.unanswered, self.shy) = (None, Duration::ZERO);
+        self.shy.answered();
     }
 }
 

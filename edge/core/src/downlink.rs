@@ -216,7 +216,8 @@ impl Downlink {
             | ReceiversOutput::Ask { .. }
             | ReceiversOutput::CaughtUp { .. }
             | ReceiversOutput::Down { .. }
-            | ReceiversOutput::GivenUp { .. } => {}
+            | ReceiversOutput::GivenUp { .. }
+            | ReceiversOutput::Tree { .. } => {}
         }
     }
 

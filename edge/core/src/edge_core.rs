@@ -12,7 +12,7 @@ use riser_instance::{
 };
 use riser_link::{
     Present,
-    sender::{Input as SenderInput, LinkEvent, Output as SenderOutput},
+    sender::{Down, Input as SenderInput, LinkEvent, Output as SenderOutput},
 };
 use riser_model::{
     AccountId, CursorKey, Gap, LogId, Now, RouteNumber, Run, Seq, Time,
@@ -22,7 +22,7 @@ use riser_model::{
 use riser_rooms::{Append, Input as RoomsInput};
 use riser_wire::{
     entry::{self, Kind},
-    link::{ABOVE_MAX, Above, EdgeFrame, GivenUp, HubFrame, Nonce},
+    link::{ABOVE_MAX, Above, EdgeFrame, GivenUp, HubFrame, Nonce, RefusedCode, TreeHeard},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -117,6 +117,20 @@ pub enum LinkOutput {
         uplink: UplinkNumber,
         /// When it is asked again, from the next time that the link is up.
         again: Duration,
+    },
+    /// The hub closed the link when it was told of the edges below: it may be older than that.
+    Untold {
+        /// Whose.
+        uplink: UplinkNumber,
+        /// When it is told again, from the next time that the link is up.
+        again: Duration,
+    },
+    /// What became of what the hub was told of the edges below.
+    Told {
+        /// Whose hub.
+        uplink: UplinkNumber,
+        /// What.
+        heard: TreeHeard,
     },
     /// A hub has other entries under this epoch's name: the log has to be opened anew.
     Reopen {
@@ -234,6 +248,14 @@ impl EdgeCore {
                     self.out(LinkOutput::GivenUp { uplink, said });
                 }
             }
+            LinkInput::Frame { uplink, attempt, frame: HubFrame::Tree(heard) } => {
+                self.sender(uplink, SenderInput::Heard { attempt }, now);
+                let one = self.uplinks.get_mut(&uplink).filter(|one| one.attempt == attempt && one.is_up());
+                if let Some(one) = one {
+                    one.telling.answered();
+                    self.out(LinkOutput::Told { uplink, heard });
+                }
+            }
             LinkInput::Frame { uplink, attempt, frame } => {
                 self.sender(uplink, SenderInput::Frame { attempt, frame }, now);
             }
@@ -311,15 +333,25 @@ impl EdgeCore {
                 if let LinkEvent::Above(above) = &event {
                     self.above(number, above, now);
                 }
+                let not_understood = matches!(
+                    event,
+                    LinkEvent::Down(Down::Refused(RefusedCode::Malformed | RefusedCode::Version))
+                );
                 self.emit(number, event, now);
                 match (&input, self.uplinks.get_mut(&number)) {
                     (Some(downlink::Input::LinkUp), Some(uplink)) => {
                         uplink.asking.up(now.time);
+                        uplink.telling.up(now.time);
                         self.ask_given_up(number, now);
                     }
                     (Some(downlink::Input::LinkDown), Some(uplink)) => {
-                        if let Some(again) = uplink.asking.down(now.time) {
+                        let (asked, told) =
+                            (uplink.asking.down(now.time), uplink.telling.down(not_understood, now.time));
+                        if let Some(again) = asked {
                             self.out(LinkOutput::Unanswered { uplink: number, again });
+                        }
+                        if let Some(again) = told {
+                            self.out(LinkOutput::Untold { uplink: number, again });
                         }
                     }
                     _ => {}
@@ -338,6 +370,22 @@ impl EdgeCore {
         {
             let (attempt, frame) = (uplink.attempt, EdgeFrame::GivenUp);
             self.out(LinkOutput::Send { uplink: number, attempt, frame });
+        }
+    }
+
+    /// Hubs are told of the edges below, as far as that is due.
+    fn tell_tree(&mut self, now: Now) {
+        let changed = self.below.tree_changed();
+        let is_due = |uplink: &Uplink| uplink.telling.due_at(changed).is_some_and(|at| at <= now.time);
+        let due: Vec<UplinkNumber> =
+            self.uplinks.iter().filter(|(_, uplink)| is_due(uplink)).map(|(number, _)| *number).collect();
+        for number in due {
+            let tree = self.below.tree(now);
+            let Some(uplink) = self.uplinks.get_mut(&number) else { continue };
+            if let Some(said) = uplink.telling.next(tree, changed, now.time) {
+                let (attempt, frame) = (uplink.attempt, EdgeFrame::Tree(said));
+                self.out(LinkOutput::Send { uplink: number, attempt, frame });
+            }
         }
     }
 
@@ -584,6 +632,7 @@ impl Core for EdgeCore {
             while let Some(present) = self.below.poll_present() {
                 self.pass_on(&present, now);
             }
+            self.tell_tree(now);
             if let Some(output) = self.outputs.pop_front() {
                 return Some(output);
             }
@@ -616,9 +665,18 @@ impl Core for EdgeCore {
         let senders = self.uplinks.values().filter_map(|uplink| uplink.sender.poll_timeout());
         let downlinks = self.uplinks.values().filter_map(|uplink| uplink.downlink.poll_timeout());
         let asking = self.uplinks.values().filter_map(|uplink| uplink.asking.due_at());
+        let changed = self.below.tree_changed();
+        let telling = self.uplinks.values().filter_map(|uplink| uplink.telling.due_at(changed));
         let instance = self.instance.poll_timeout().map(|(time, _)| time);
         let below = self.below.poll_timeout();
-        senders.map(|(time, _)| time).chain(downlinks).chain(asking).chain(instance).chain(below).min()
+        senders
+            .map(|(time, _)| time)
+            .chain(downlinks)
+            .chain(asking)
+            .chain(telling)
+            .chain(instance)
+            .chain(below)
+            .min()
     }
 
     fn is_drained(&self) -> bool {

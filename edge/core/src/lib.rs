@@ -10,6 +10,8 @@
 mod asking;
 pub mod downlink;
 mod edge_core;
+mod shy;
+mod telling;
 pub mod uplink;
 
 pub use downlink::Downlink;

@@ -1,6 +1,6 @@
 //! One uplink: its sender, what comes down on it, and how much of the log's numbering it has been told.
 
-use crate::{asking::Asking, downlink::Downlink};
+use crate::{asking::Asking, downlink::Downlink, telling::Telling};
 use riser_link::{
     Receivers, Sender,
     sender::{Down, Input, LinkEvent},
@@ -34,6 +34,8 @@ pub struct Uplink {
     pub(crate) above: Option<Above>,
     /// When it asks what was given up of the edge's account.
     pub(crate) asking: Asking,
+    /// What it is told of the edges below.
+    pub(crate) telling: Telling,
     /// The newest attempt to be connected.
     pub(crate) attempt: u64,
     routes_told: u32,
@@ -64,6 +66,7 @@ impl Uplink {
             linked,
             above: None,
             asking: Asking::default(),
+            telling: Telling::default(),
             attempt: 0,
             routes_told: 0,
             origins_told: 1,

@@ -85,6 +85,9 @@ function hear(message, send) {
       break;
     case "event":
       say("mark", { what: `${want.reader} event ${message.event.type.replace("riser.", "")}` });
+      if (message.event.data.name) {
+        say("mark", { what: `${want.reader} event ${message.event.type.replace("riser.", "")} of ${message.event.data.name}` });
+      }
       break;
     case "ping":
       // Others' publications in the log move a subscription too: through is where it is.

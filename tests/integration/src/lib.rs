@@ -10,3 +10,4 @@ pub mod needs;
 pub mod node;
 pub mod place;
 pub mod program;
+pub mod wire;

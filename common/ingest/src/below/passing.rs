@@ -47,7 +47,8 @@ impl Below {
         for (_, (below, _)) in &definitions.origins {
             // What another edge brings too is shown behind whoever brought it first.
             if self.receivers.owner(*below).is_none_or(|owner| owner == edge) {
-                instance.know_site(*below, known.name(), true);
+                let (name, online) = self.trees.site(*below, edge).unwrap_or((known.name(), true));
+                instance.know_site(*below, name, online);
             }
         }
     }

@@ -137,7 +137,9 @@ impl Pair {
             }
             receivers::Output::Ask { log, epoch } => self.ask_middle(hub, sender::Input::Ask { log, epoch }),
             // Both directions on one socket are the cores' business.
-            receivers::Output::Down { .. } | receivers::Output::GivenUp { .. } => {}
+            receivers::Output::Down { .. }
+            | receivers::Output::GivenUp { .. }
+            | receivers::Output::Tree { .. } => {}
             receivers::Output::CaughtUp { edge } => self.said.push(format!("hub {hub}: caught up {edge}")),
             receivers::Output::Emit { event, .. } => self.said.push(format!("hub {hub}: {event:?}")),
         }

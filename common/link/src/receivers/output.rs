@@ -3,7 +3,7 @@
 use riser_model::{
     AccountId, ClientId, ConnectionId, CursorMove, Epoch, LogId, Seq, event::SystemEvent, time::Clock,
 };
-use riser_wire::link::{Definitions, DownAnswer, HubFrame, Item, RefusedCode};
+use riser_wire::link::{Definitions, DownAnswer, HubFrame, Item, NotShown, RefusedCode, Tree};
 use std::collections::BTreeSet;
 
 /// Items to commit with their cursors, all or nothing. Tokens rise; commits happen in that order.
@@ -80,6 +80,19 @@ pub enum Output {
         connection: ConnectionId,
         /// Which edge.
         edge: ClientId,
+    },
+    /// A welcomed edge says which edges are below it. Answered with [`HubFrame::Tree`].
+    Tree {
+        /// On which connection.
+        connection: ConnectionId,
+        /// Which edge.
+        edge: ClientId,
+        /// What of it may be shown.
+        tree: Tree,
+        /// How many more it said that may not.
+        refused: u32,
+        /// Why the first of these may not.
+        why: Option<NotShown>,
     },
     /// Commit this.
     Ingest(Box<Ingest>),

@@ -10,6 +10,7 @@ use uuid::Uuid;
 mod admission;
 mod intake;
 mod relay;
+mod tree;
 
 const HUB_LOG: LogId = LogId(77);
 const C1: ConnectionId = ConnectionId(1);

@@ -50,7 +50,8 @@ impl DownFrame {
             | EdgeFrame::Down(_)
             | EdgeFrame::Above
             | EdgeFrame::Reached { .. }
-            | EdgeFrame::GivenUp => None,
+            | EdgeFrame::GivenUp
+            | EdgeFrame::Tree(_) => None,
         }
     }
 }
@@ -68,7 +69,8 @@ impl DownAnswer {
             | HubFrame::Down(_)
             | HubFrame::Above(_)
             | HubFrame::Reached { .. }
-            | HubFrame::GivenUp(_) => None,
+            | HubFrame::GivenUp(_)
+            | HubFrame::Tree(_) => None,
         }
     }
 

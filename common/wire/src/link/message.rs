@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The version is the one that the frame came with: 2 for those of the way down, 3 for what lies above, 4 for how far a
-//! log was taken there, 5 for what was given up, 1 for all others.
+//! log was taken there, 5 for what was given up, 6 for which edges are below, 1 for all others.
 //!
 //! Compression is the caller's: [`encode_edge`], [`decode_edge`] and their hub twins take a function that does
 //! it, and which may keep what it knows from message to message. The sizes are checked here before it is called:
@@ -111,7 +111,8 @@ pub fn encode_edge(frame: &EdgeFrame, compress: impl FnOnce(&[u8]) -> Option<Vec
         | EdgeFrame::Down(_)
         | EdgeFrame::Above
         | EdgeFrame::Reached { .. }
-        | EdgeFrame::GivenUp => &[],
+        | EdgeFrame::GivenUp
+        | EdgeFrame::Tree(_) => &[],
     };
     encode(frame.version(), frame, items, compress)
 }
@@ -129,7 +130,8 @@ pub fn encode_hub(frame: &HubFrame, compress: impl FnOnce(&[u8]) -> Option<Vec<u
         | HubFrame::Pong(_)
         | HubFrame::Above(_)
         | HubFrame::Reached { .. }
-        | HubFrame::GivenUp(_) => &[],
+        | HubFrame::GivenUp(_)
+        | HubFrame::Tree(_) => &[],
     };
     encode(frame.version(), frame, items, compress)
 }
@@ -151,7 +153,8 @@ pub fn decode_edge(
         | EdgeFrame::Down(_)
         | EdgeFrame::Above
         | EdgeFrame::Reached { .. }
-        | EdgeFrame::GivenUp => nothing_after(&rest)?,
+        | EdgeFrame::GivenUp
+        | EdgeFrame::Tree(_) => nothing_after(&rest)?,
     }
     if version == frame.version() { Ok(frame) } else { Err(BadMessage::Version { got: version }) }
 }
@@ -174,7 +177,8 @@ pub fn decode_hub(
         | HubFrame::Pong(_)
         | HubFrame::Above(_)
         | HubFrame::Reached { .. }
-        | HubFrame::GivenUp(_) => nothing_after(&rest)?,
+        | HubFrame::GivenUp(_)
+        | HubFrame::Tree(_) => nothing_after(&rest)?,
     }
     if version == frame.version() { Ok(frame) } else { Err(BadMessage::Version { got: version }) }
 }
@@ -193,6 +197,7 @@ impl EdgeFrame {
             Self::Above => 3,
             Self::Reached { .. } => 4,
             Self::GivenUp => 5,
+            Self::Tree(_) => 6,
             Self::Down(
                 DownAnswer::Ready
                 | DownAnswer::Welcome(_)
@@ -216,6 +221,7 @@ impl HubFrame {
             Self::Above(_) => 3,
             Self::Reached { .. } => 4,
             Self::GivenUp(_) => 5,
+            Self::Tree(_) => 6,
             Self::Down(DownFrame::Hello(_) | DownFrame::Batch(_)) => 2,
         }
     }

@@ -95,6 +95,7 @@ fn edge_frames() -> Vec<EdgeFrame> {
         EdgeFrame::Above,
         EdgeFrame::Reached { log: LogId(300), epoch: Epoch(5) },
         EdgeFrame::GivenUp,
+        EdgeFrame::Tree(tree()),
     ]
 }
 
@@ -119,12 +120,28 @@ fn hub_frames() -> Vec<HubFrame> {
         HubFrame::Above(Above { hops: 2, logs: vec![LogId(4), LogId(300)] }),
         HubFrame::Reached { log: LogId(300), epoch: Epoch(5), through: Seq(70_000) },
         HubFrame::GivenUp(given_up()),
+        HubFrame::Tree(TreeHeard { shown: 300, refused: 1, why: Some(NotShown::TooMany) }),
     ]
 }
 
 fn given_up() -> GivenUp {
     let account = AccountId(uuid::Uuid::from_u128(7));
     GivenUp { account, credentials: vec![[4; 32]], ids: vec![[5; 16]], more: true }
+}
+
+fn tree() -> Tree {
+    let branch = Branch {
+        number: 300,
+        edge: ClientId(uuid::Uuid::from_u128(9)),
+        account: AccountId(uuid::Uuid::from_u128(7)),
+        name: "low".parse().expect("it is a name"),
+        path: vec![ClientId(uuid::Uuid::from_u128(8))],
+        log: Some((LogId(1), Epoch(5))),
+        link: BranchLink::Unknown,
+        for_ms: 300,
+        tail: Seq(70_000),
+    };
+    Tree { edges: vec![branch], tails: vec![(1, Seq(2))], gone: vec![3], whole: true }
 }
 
 fn plain(frame: &EdgeFrame) -> Bytes {
@@ -180,6 +197,12 @@ fn frame_bytes_are_golden() {
     assert_eq!(down[6].as_ref(), [5, 0, 10]);
     let parts = [&[5, 0, 9, 16][..], &[0; 15], &[7, 1], &[4; 32], &[1], &[5; 16], &[1]];
     assert_eq!(plain_hub(&hub_frames()[10]).as_ref(), parts.concat());
+    // One edge: number, edge, account, name, path, log and epoch, link, for how long, tail.
+    let branch =
+        [&[172, 2, 16][..], &[0; 15], &[9, 16], &[0; 15], &[7, 3, b'l', b'o', b'w', 1, 16], &[0; 15], &[8]];
+    let branch = [&branch.concat()[..], &[1, 1, 5, 2, 172, 2, 240, 162, 4]].concat();
+    assert_eq!(down[7].as_ref(), [&[6, 0, 11, 1][..], &branch, &[1, 1, 2, 1, 3, 1]].concat());
+    assert_eq!(plain_hub(&hub_frames()[11]).as_ref(), [6, 0, 10, 172, 2, 1, 1, 4]);
     let refused = &hub_frames()[3];
     assert_eq!(plain_hub(refused).as_ref(), [1, 0, 3, 6, 1, b'a', 1, b'b', 1, 172, 2]);
     let synced = &hub_frames()[2];
@@ -392,6 +415,18 @@ fn lists_are_bounded_whatever_they_claim() {
     hello.chain = vec![hello.chain[0]; CHAIN_MAX + 1];
     let message = plain(&EdgeFrame::Hello(Box::new(hello), Signature::from_bytes(&[0; 64])));
     assert_eq!(decode_edge(message, Stage::Welcomed, |_, _| None), Err(BadMessage::Frame));
+    let long = |tree: Tree| decode_edge(plain(&EdgeFrame::Tree(tree)), Stage::Welcomed, |_, _| None);
+    let branch = tree().edges.remove(0);
+    let deep = Branch { path: vec![branch.edge; usize::from(HOPS_MAX) + 1], ..branch.clone() };
+    let (tails, gone) = (vec![(1, Seq(1)); TREE_TAILS_MAX + 1], vec![1; TREE_TAILS_MAX + 1]);
+    for tree in [
+        Tree { edges: vec![branch; TREE_PART_MAX + 1], ..Tree::default() },
+        Tree { edges: vec![deep], ..Tree::default() },
+        Tree { tails, ..Tree::default() },
+        Tree { gone, ..Tree::default() },
+    ] {
+        assert_eq!(long(tree), Err(BadMessage::Frame));
+    }
     // A list that claims 2^60 elements and holds none.
     let mut message = vec![VERSION, 0, 2, 5, 2];
     message.extend_from_slice(&[255, 255, 255, 255, 255, 255, 255, 255, 15]);

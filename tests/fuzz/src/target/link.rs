@@ -5,14 +5,15 @@
 use crate::outcome;
 use bytes::Bytes;
 use riser_model::{
-    BootId, Cause, ClientId, CursorValue, Epoch, EpochSpan, HubIdentity, LogId, PublicKey, RoomId, Route,
-    RouteNumber, Seq, Stamp, Wall, time::Anchor,
+    AccountId, BootId, Cause, ClientId, CursorValue, Epoch, EpochSpan, HubIdentity, LogId, PublicKey, RoomId,
+    Route, RouteNumber, Seq, Stamp, Wall, time::Anchor,
 };
 use riser_wire::{
     entry::{ContentType, Publication},
     link::{
-        Batch, Definitions, EdgeFrame, Hello, HubFrame, Items, ItemsWriter, Nonce, Opening, Signature, Stage,
-        decode_edge, decode_hub, encode_edge, encode_hub,
+        Batch, Branch, BranchLink, Definitions, EdgeFrame, Hello, HubFrame, Items, ItemsWriter, Nonce,
+        NotShown, Opening, Signature, Stage, Tree, TreeHeard, decode_edge, decode_hub, encode_edge,
+        encode_hub,
     },
 };
 use uuid::Uuid;
@@ -87,6 +88,18 @@ pub fn seeds() -> Vec<Vec<u8>> {
         clock: Stamp::default(),
         nonce: Nonce([1; 32]),
     };
+    let branch = Branch {
+        number: 1,
+        edge: ClientId(Uuid::from_u128(4)),
+        account: AccountId(Uuid::from_u128(5)),
+        name: "low".parse().expect("letters are a name"),
+        path: vec![ClientId(Uuid::from_u128(6))],
+        log: Some((LogId(7), epoch)),
+        link: BranchLink::Up,
+        for_ms: 300,
+        tail: Seq(300),
+    };
+    let tree = Tree { edges: vec![branch], tails: vec![(1, Seq(301))], gone: vec![2], whole: true };
     let edge = [
         EdgeFrame::Hello(Box::new(hello), Signature::from_bytes(&[7; 64])),
         EdgeFrame::Batch(batch.clone()),
@@ -94,6 +107,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         EdgeFrame::CaughtUp { epoch, through: Seq(2) },
         EdgeFrame::Ping(1),
         EdgeFrame::Bye { last_added },
+        EdgeFrame::Tree(tree),
     ];
     let hub = [
         HubFrame::Nonce {
@@ -102,6 +116,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         },
         HubFrame::Synced { epoch, through: Seq(2), refused: Vec::new() },
         HubFrame::Pong(300),
+        HubFrame::Tree(TreeHeard { shown: 1, refused: 1, why: Some(NotShown::TooMany) }),
     ];
     let packed = |body: &[u8]| Some(body.get(..body.len() / 2)?.to_vec());
     let edges = edge.iter().flat_map(|frame| [encode_edge(frame, |_| None), encode_edge(frame, packed)]);

@@ -90,9 +90,9 @@ fn edges_are_shown_as_a_tree_with_what_is_below_them() {
     publish.args(["-h", &site.edge.place.address().to_string(), "-p", &port, "-u", "sensor", "-P", PASSWORD]);
     publish.args(["-q", "1", "-t", "sensors/s", "-m", "1"]);
     crate::program::output(publish);
-    look(&site, "look_tree.mjs", json!({ "room": "hall", "seen": "reached" }), &["an edge below"]);
+    look(&site, "look_tree.mjs", json!({ "room": "hall", "seen": "flowing" }), &["an edge below"]);
     site.middle().kill();
-    look(&site, "look_tree.mjs", json!({ "room": "hall", "seen": "cut" }), &["the tree is clean"]);
+    look(&site, "look_tree.mjs", json!({ "room": "hall", "seen": "unknown" }), &["the tree is clean"]);
 }
 
 /// A hub with a room that is knocked at, and a board that waits for a device.

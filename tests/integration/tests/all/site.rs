@@ -13,6 +13,7 @@ use crate::place::Place;
 use crate::program::free_port;
 pub use riser_integration::node::Node;
 use riser_integration::node::{new_id, new_key};
+use riser_integration::wire::Wire;
 
 /// The account of every test.
 pub const ACCOUNT: &str = "house";
@@ -133,6 +134,25 @@ impl Site {
         let (from, to) = (key(&edge).expect("it has an uplink"), key(&above).expect("it has an uplink"));
         let url = |link: u16| format!(":{link}/link");
         self.edge.write_config(&edge.replace(&from, &to).replace(&url(middle.link), &url(self.hub.link)));
+    }
+
+    /// The edge's uplink leads through a wire from its next start on.
+    pub fn wire_edge(&mut self) -> Wire {
+        let above = self.middle.as_ref().unwrap_or(&self.hub).link;
+        let wire = Wire::to(above);
+        let edge = std::fs::read_to_string(&self.edge.config).expect("it was written");
+        let url = |link: u16| format!(":{link}/link");
+        assert_eq!(edge.matches(&url(above)).count(), 1, "it has one uplink");
+        self.edge.write_config(&edge.replace(&url(above), &url(wire.port)));
+        wire
+    }
+
+    /// What the hub shows of its edges to its owner.
+    pub fn status(&self) -> Value {
+        let mut curl = self.hub.place.command("curl");
+        let url = format!("http://127.0.0.1:{}/api/status", self.hub.http);
+        curl.args(["--silent", "--fail", "--user", &format!("{OWNER}:{PASSWORD}"), &url]);
+        serde_json::from_str(&crate::program::output(curl)).expect("the status is JSON")
     }
 
     /// Starts a client script beside one of the programs. It is told host, port, user and password.

@@ -1,6 +1,6 @@
 //! Three tiers: an edge below an edge below a hub, and the middle one is killed.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::needs::{Need, needs};
 use crate::program::{EVENTUALLY, SOON, wait};
@@ -79,6 +79,64 @@ fn orders_reach_who_listens_behind_the_lowest_edge_while_the_middle_one_is_kille
         let verdict = site.history.ledger().verdict(name);
         assert!(verdict.is_clean(), "{name}: {verdict:?}");
     }
+}
+
+/// Waits until the hub shows the edge below the one between so.
+fn is_shown(site: &Site, what: &str, so: impl Fn(&Value) -> bool) -> Value {
+    let shown = || {
+        let status = site.status();
+        let edges = status["edges"].as_array().expect("it has edges");
+        let middle = edges.iter().find(|edge| edge["name"] == "middle").expect("it is declared");
+        let low = middle["below"].as_array()?.iter().find(|edge| edge["name"] == "edge")?;
+        so(low).then(|| low.clone())
+    };
+    wait(SOON, shown).unwrap_or_else(|| panic!("the edge below is not {what}: {:#}", site.status()))
+}
+
+#[test]
+fn the_hub_names_the_edge_below_whose_link_is_cut_and_says_how_far_it_is() {
+    needs!(Need::Program("curl"), Need::Python, Need::Node);
+    let mut site = Site::laid_out(Plan { middle: true, ..Plan::default() });
+    let wire = site.wire_edge();
+    site.hub.start();
+    let _board = site.dashboard("board", &site.hub, "hall", json!({ "technical": "account" }));
+    site.history.wait_mark("board ready", SOON);
+    site.middle().start();
+    is_shown(&site, "shown before it came", |low| low["state"] == "offline" && low["log"].is_null());
+    site.edge.start();
+    site.history.wait_mark("board event edge_online of edge", SOON);
+    site.history.wait_mark("board event caught_up of edge", SOON);
+    let flows = |low: &Value| low["state"] == "flowing" && low["backlog"] == 0 && low["accepted"] != 0;
+    is_shown(&site, "flowing", flows);
+    // Its own link alone: the one between goes on.
+    let ask = |stream: &str, count: u64| json!({ "stream": stream, "topic": format!("sensors/{stream}"), "qos": 1, "count": count, "rate": 200 });
+    let publish = |stream: &str, count: u64| {
+        site.client(stream, "publish_paho.py", &site.edge, SENSOR, ask(stream, count)).finish(EVENTUALLY);
+    };
+    publish("before", 50);
+    wait_for(&site, "board", 50);
+    wire.cut();
+    site.history.wait_mark("board event edge_silent of edge", SOON);
+    let offline = is_shown(&site, "offline", |low| low["state"] == "offline");
+    assert!(offline["since"].as_i64() > Some(0) && offline["eta_s"].is_null(), "{offline}");
+    publish("meanwhile", 300);
+    wire.restore();
+    wait_for(&site, "board", 350);
+    let again = is_shown(&site, "flowing again", flows);
+    assert_eq!(again["last_added"], again["last_synced"], "{again}");
+    let caught_up = |low: &Value| {
+        low["accepted"].as_u64() >= Some(350) && low["synced"] == low["accepted"] && low["gapped"] == 0
+    };
+    assert!(caught_up(&again), "{again}");
+    // Nobody knows what is below one that is cut off; and it is known again when that is back.
+    site.middle().kill();
+    is_shown(&site, "unknown", |low| low["state"] == "unknown");
+    assert_eq!(site.hub.metric("riser_below_up", ""), Some(0.0));
+    site.middle().start();
+    is_shown(&site, "flowing at last", flows);
+    assert_eq!(site.hub.metric("riser_below_not_shown", ""), Some(0.0));
+    let verdict = site.history.ledger().verdict("board");
+    assert!(verdict.is_clean(), "{verdict:?}");
 }
 
 /// Enough that the edge's log lets go of most of it.

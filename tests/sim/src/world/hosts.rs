@@ -85,6 +85,12 @@ impl World {
             EdgeLink::Below(output) => self.hub_wants(n, output),
             // No edge here asks.
             EdgeLink::GivenUp { .. } | EdgeLink::Unanswered { .. } => {}
+            EdgeLink::Untold { .. } => {
+                self.trace.line(self.now, || format!("edge {n} does not tell its tree for a while"))
+            }
+            EdgeLink::Told { heard, .. } => {
+                self.trace.line(self.now, || format!("edge {n} told its tree: {heard:?}"))
+            }
             EdgeLink::Missing { gap, .. } => {
                 self.ledger.missing.entry(n).or_default().push(gap);
                 self.trace.line(self.now, || format!("edge {n} misses {gap:?} of the hub's log"));
@@ -126,6 +132,9 @@ impl World {
                 if !std::mem::replace(&mut self.machines[n].reopening, true) {
                     self.hosts[n].shut_down(self.now);
                 }
+            }
+            HubLink::NotShown { edge, count, why } => {
+                self.wrong(format!("{count} edges below {edge} are not shown: {}", why.name()));
             }
             HubLink::Down { edge, event } => {
                 self.trace.line(self.now, || format!("the way down to {edge}: {event:?}"));
@@ -277,6 +286,7 @@ fn shown_edge(frame: &EdgeFrame) -> String {
         EdgeFrame::Above => "above?".to_owned(),
         EdgeFrame::Reached { log, epoch } => format!("how far is {:x} of {:x}?", epoch.0, log.0),
         EdgeFrame::GivenUp => "given up?".to_owned(),
+        EdgeFrame::Tree(tree) => format!("below are {} more, {} numbers", tree.edges.len(), tree.tails.len()),
         EdgeFrame::Bye { last_added } => format!("bye {}", last_added.0),
     }
 }
@@ -301,5 +311,6 @@ fn shown_hub(frame: &HubFrame) -> String {
         HubFrame::Above(above) => format!("above are {above:?}"),
         HubFrame::Reached { epoch, through, .. } => format!("{:x} is there to {}", epoch.0, through.0),
         HubFrame::GivenUp(said) => format!("given up: {} and {}", said.credentials.len(), said.ids.len()),
+        HubFrame::Tree(heard) => format!("shows {} below, not {}", heard.shown, heard.refused),
     }
 }

@@ -1,0 +1,274 @@
+//! What an uplink's hub is told of the edges below this one: all of it when the link is up, then what changes. Links at once,
+//! numbers at most once a second, and nothing while the last of it is not answered.
+
+use crate::shy::Shy;
+use riser_model::{ClientId, Seq, Time};
+use riser_wire::link::{Branch, TREE_PART_MAX, TREE_TAILS_MAX, Tree};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+/// Numbers are told no more often.
+const NUMBERS_EVERY: Duration = Duration::from_secs(1);
+
+/// So many links in a row that end before an answer comes, and the hub is taken for one that does not know the question.
+const UNANSWERED_MAX: u8 = 3;
+
+/// The edges between and the edge itself.
+type Place = Vec<ClientId>;
+
+#[derive(Debug)]
+struct Told {
+    branch: Branch,
+    tail: Seq,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Telling {
+    shy: Shy,
+    /// From when on it may be told on this link; none while it is down.
+    from: Option<Time>,
+    told: BTreeMap<Place, Told>,
+    numbers: u32,
+    numbers_from: Time,
+    /// How often the link ended before an answer came.
+    unanswered: u8,
+    /// What of the tree's changes, and of those of its numbers, is told.
+    seen: Option<(u64, u64)>,
+    whole: bool,
+}
+
+impl Telling {
+    /// The link is up: its hub knows nothing of what was told before.
+    pub(crate) fn up(&mut self, now: Time) {
+        *self = Self { shy: std::mem::take(&mut self.shy), unanswered: self.unanswered, ..Self::default() };
+        self.from = Some(self.shy.from(now));
+    }
+
+    /// The link is down; the hub may have said that it did not understand. For how long nothing is told on the next, if it
+    /// was closed over it.
+    pub(crate) fn down(&mut self, not_understood: bool, now: Time) -> Option<Duration> {
+        self.from = None;
+        if !self.shy.waits() {
+            return None;
+        }
+        self.unanswered = self.unanswered.saturating_add(1);
+        // A link that is cut is no reason to be shy. One that ends over it again and again is, whatever was heard.
+        if not_understood || self.unanswered >= UNANSWERED_MAX {
+            return self.shy.closed(now);
+        }
+        self.shy.forget();
+        None
+    }
+
+    /// The hub answered.
+    pub(crate) fn answered(&mut self) {
+        self.unanswered = 0;
+        self.shy.answered();
+    }
+
+    /// When there is something to tell, of a tree that changed so often.
+    pub(crate) fn due_at(&self, (changes, counts): (u64, u64)) -> Option<Time> {
+        let from = self.from.filter(|_| !self.shy.waits())?;
+        match self.seen {
+            Some((seen, _)) if seen != changes => Some(from),
+            Some((_, seen)) if seen != counts => Some(self.numbers_from.max(from)),
+            Some(_) => None,
+            None => Some(from),
+        }
+    }
+
+    /// What is to be told now, if [`Telling::due_at`] has come: of this tree, which changed so often.
+    pub(crate) fn next(&mut self, tree: Vec<Branch>, changed: (u64, u64), now: Time) -> Option<Tree> {
+        let mut said = Tree::default();
+        let mut more = false;
+        let may_count = now >= self.numbers_from;
+        let mut is_there = BTreeSet::new();
+        let mut counts_told = true;
+        for branch in tree {
+            let place: Place = branch.path.iter().copied().chain([branch.edge]).collect();
+            is_there.insert(place.clone());
+            match self.told.get_mut(&place) {
+                Some(told) if is_same(&told.branch, &branch) && told.tail == branch.tail => {}
+                Some(told) if is_same(&told.branch, &branch) => {
+                    if may_count && said.tails.len() < TREE_TAILS_MAX {
+                        told.tail = branch.tail;
+                        said.tails.push((told.branch.number, branch.tail));
+                    } else {
+                        counts_told = false;
+                    }
+                }
+                _ if said.edges.len() >= TREE_PART_MAX => more = true,
+                told => {
+                    let number = told.map_or(self.numbers, |told| told.branch.number);
+                    self.numbers = self.numbers.max(number.saturating_add(1));
+                    let branch = Branch { number, ..branch };
+                    self.told.insert(place, Told { tail: branch.tail, branch: branch.clone() });
+                    said.edges.push(branch);
+                }
+            }
+        }
+        let gone = self.told.extract_if(.., |place, _| !is_there.contains(place));
+        said.gone = gone.take(TREE_TAILS_MAX).map(|(_, told)| told.branch.number).collect();
+        more |= said.gone.len() == TREE_TAILS_MAX;
+        if !more {
+            // What is not told of the numbers is due in a second.
+            let counts = if counts_told { changed.1 } else { changed.1.wrapping_sub(1) };
+            self.seen = Some((changed.0, counts));
+        }
+        said.whole = !more && !self.whole;
+        if may_count {
+            self.numbers_from = now.plus(NUMBERS_EVERY);
+        }
+        // An edge with nobody below it has nothing to say, and a hub that does not know of trees hears nothing of one.
+        let nothing = said.edges.is_empty() && said.tails.is_empty() && said.gone.is_empty();
+        if nothing && (!said.whole || self.told.is_empty()) {
+            return None;
+        }
+        self.whole |= said.whole;
+        self.shy.asked(now);
+        Some(said)
+    }
+}
+
+/// Whether it is what was told, its tail and the time that passed aside.
+fn is_same(told: &Branch, branch: &Branch) -> bool {
+    told.log == branch.log
+        && told.link == branch.link
+        && told.name == branch.name
+        && told.account == branch.account
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use riser_model::{AccountId, Epoch, LogId};
+    use riser_wire::link::BranchLink;
+
+    fn at(ms: u64) -> Time {
+        Time(0).plus(Duration::from_millis(ms))
+    }
+
+    fn branch(edge: u128, link: BranchLink, tail: u64) -> Branch {
+        Branch {
+            number: 0,
+            edge: ClientId(format!("{edge:032x}").parse().unwrap()),
+            account: AccountId(format!("{:032x}", 7).parse().unwrap()),
+            name: "low".parse().unwrap(),
+            path: Vec::new(),
+            log: Some((LogId(edge as u64), Epoch(1))),
+            link,
+            for_ms: 5,
+            tail: Seq(tail),
+        }
+    }
+
+    /// A hub that answers at once is told this; what it hears, if anything.
+    fn tell(telling: &mut Telling, tree: &[Branch], changed: (u64, u64), ms: u64) -> Option<Tree> {
+        telling.due_at(changed).filter(|due| *due <= at(ms))?;
+        let said = telling.next(tree.to_vec(), changed, at(ms))?;
+        telling.answered();
+        Some(said)
+    }
+
+    fn up() -> Telling {
+        let mut telling = Telling::default();
+        assert_eq!(telling.due_at((1, 1)), None, "there is no link");
+        telling.up(at(0));
+        telling
+    }
+
+    #[test]
+    fn a_hub_is_told_all_once_then_links_at_once_and_numbers_once_a_second() {
+        let mut telling = up();
+        let (one, two) = (branch(1, BranchLink::Up, 5), branch(2, BranchLink::Down, 0));
+        let said = tell(&mut telling, &[one.clone(), two.clone()], (1, 1), 0).unwrap();
+        let numbers: Vec<u32> = said.edges.iter().map(|branch| branch.number).collect();
+        assert_eq!((numbers, said.whole), (vec![0, 1], true));
+        assert_eq!(telling.due_at((1, 1)), None);
+        // Numbers: a second later, with all that came meanwhile.
+        let tail = |tail| [branch(1, BranchLink::Up, tail), two.clone()];
+        let tails = |said: Tree| (said.edges.len(), said.tails);
+        assert_eq!(telling.due_at((1, 2)), Some(at(1000)));
+        assert_eq!(tell(&mut telling, &tail(6), (1, 2), 10), None);
+        assert_eq!(tell(&mut telling, &tail(7), (1, 3), 1000).map(tails), Some((0, vec![(0, Seq(7))])));
+        // One that is not another number costs a look in a second, too.
+        assert_eq!(tell(&mut telling, &tail(7), (1, 4), 2000), None);
+        assert_eq!(telling.due_at((1, 5)), Some(at(3000)));
+        // A link: at once, and numbers still wait.
+        let came = [branch(1, BranchLink::Up, 8), branch(2, BranchLink::Up, 3)];
+        let said = tell(&mut telling, &came, (2, 6), 2500).unwrap();
+        assert_eq!((said.edges.len(), said.edges[0].number, said.whole), (1, 1, false));
+        assert!(said.tails.is_empty());
+        assert_eq!(telling.due_at((2, 6)), Some(at(3000)));
+        assert_eq!(tell(&mut telling, &came, (2, 6), 3000).map(tails), Some((0, vec![(0, Seq(8))])));
+        // One is below no more.
+        let said = tell(&mut telling, &came[1..], (3, 6), 3020).unwrap();
+        assert_eq!((said.gone, said.edges.len()), (vec![0], 0));
+    }
+
+    #[test]
+    fn nothing_more_is_told_before_the_answer() {
+        let mut telling = up();
+        let tree = vec![branch(1, BranchLink::Up, 5)];
+        assert!(telling.next(tree.clone(), (1, 1), at(0)).is_some());
+        assert_eq!(telling.due_at((2, 2)), None);
+        telling.answered();
+        assert_eq!(telling.due_at((2, 2)), Some(at(0)));
+    }
+
+    #[test]
+    fn many_edges_are_told_in_parts_and_all_are_told_with_the_last() {
+        let mut telling = up();
+        let tree: Vec<Branch> = (0..150).map(|n| branch(n, BranchLink::Up, 1)).collect();
+        let mut parts = Vec::new();
+        while let Some(said) = tell(&mut telling, &tree, (1, 1), 0) {
+            parts.push((said.edges.len(), said.whole));
+        }
+        assert_eq!(parts, [(TREE_PART_MAX, false), (TREE_PART_MAX, false), (150 - 2 * TREE_PART_MAX, true)]);
+    }
+
+    #[test]
+    fn each_link_is_told_all_anew() {
+        let mut telling = up();
+        let tree = [branch(1, BranchLink::Up, 5)];
+        assert!(tell(&mut telling, &tree, (1, 1), 0).is_some());
+        telling.down(false, at(5));
+        assert_eq!(telling.due_at((2, 1)), None);
+        telling.up(at(10));
+        let said = tell(&mut telling, &tree, (2, 1), 10).unwrap();
+        assert_eq!((said.edges.len(), said.whole), (1, true));
+    }
+
+    #[test]
+    fn whoever_has_nobody_below_says_nothing_and_the_first_that_comes_is_all() {
+        let mut telling = up();
+        assert_eq!(tell(&mut telling, &[], (1, 1), 0), None);
+        assert_eq!(telling.due_at((1, 1)), None);
+        let said = tell(&mut telling, &[branch(1, BranchLink::Up, 5)], (2, 1), 5).unwrap();
+        assert!(said.whole);
+    }
+
+    #[test]
+    fn a_hub_that_does_not_understand_is_told_later_and_one_whose_link_is_cut_at_once() {
+        let mut telling = up();
+        let tree = vec![branch(1, BranchLink::Up, 5)];
+        assert!(telling.next(tree.clone(), (1, 1), at(0)).is_some());
+        assert_eq!(telling.down(true, at(10)), Some(Duration::from_secs(60)));
+        telling.up(at(20));
+        assert_eq!(telling.due_at((1, 1)), Some(at(60_020)), "the way up goes on meanwhile");
+        assert!(telling.next(tree.clone(), (1, 1), at(60_020)).is_some());
+        telling.answered();
+        // Cuts, each before the answer: of some nothing is concluded.
+        let mut waits = Vec::new();
+        for n in 1..=4 {
+            telling.up(at(100_000 * n));
+            waits.push(telling.due_at((1, 1)).unwrap().since(at(100_000 * n)).as_secs());
+            assert!(telling.next(tree.clone(), (1, 1), at(100_000 * n)).is_some());
+            telling.down(false, at(100_000 * n + 1));
+        }
+        assert_eq!(waits, [0, 0, 0, 60]);
+    }
+}
