@@ -64,6 +64,8 @@ pub struct Counts {
     pub writes: u64,
     /// Their bytes.
     pub bytes_written: u64,
+    /// The bytes that `read_at` brought.
+    pub bytes_read: u64,
     /// Calls of `sync_data` and `sync_all`.
     pub syncs: u64,
 }
@@ -335,6 +337,7 @@ impl Disk for FaultDisk {
         if let (Some(to), Some(from)) = (bytes.get_mut(..length), from.get(..length)) {
             to.copy_from_slice(from);
         }
+        state.counts.bytes_read += length as u64;
         Ok(length)
     }
 

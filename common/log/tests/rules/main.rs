@@ -9,5 +9,6 @@ mod support;
 
 mod commits;
 mod kept;
+mod long;
 mod recording;
 mod room;
