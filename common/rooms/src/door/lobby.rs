@@ -297,8 +297,11 @@ fn shown(id: Option<u64>, rooms: &[RoomInfo]) -> String {
 
 impl Door for Lobby {
     fn handle(&mut self, input: Input, now: Now) {
-        if let Phase::Room(envelope) = &mut self.phase {
-            return envelope.handle(input, now);
+        match &mut self.phase {
+            Phase::Room(envelope) => return envelope.handle(input, now),
+            // After the close nothing follows.
+            Phase::Closed => return,
+            Phase::Greeting { .. } | Phase::Entering { .. } | Phase::Open(_) => {}
         }
         match input {
             Input::Text(text) => self.text(&text),

@@ -180,3 +180,18 @@ fn somebody_else_s_lobby_is_for_looking_around_whether_there_is_such_an_account_
         assert!(texts(&text(&mut visitor, allowed))[0]["ok"].is_object(), "{allowed}");
     }
 }
+
+#[test]
+fn nothing_is_said_after_the_close() {
+    let mut left = open();
+    turn(&mut left, Input::Gone("cut"), 0);
+    let mut refused = door();
+    text(&mut refused, r#"{"op":"rooms","id":1}"#);
+    for mut closed in [left, refused] {
+        for late in ["{{{", r#"{"op":"rooms","id":2}"#] {
+            assert_eq!(text(&mut closed, late), [], "{late}");
+        }
+        assert_eq!(tell(&mut closed, Tell::Prompt(Prompt::Knocked)), []);
+        assert_eq!(turn(&mut closed, Input::Bytes(Bytes::new()), 0), []);
+    }
+}
