@@ -115,13 +115,17 @@ impl Address {
             return Err(bad(400, "the path does not begin with /", SCHEME));
         };
         let (first, rest) = rest.split_once('/').map_or((rest, None), |(first, rest)| (first, Some(rest)));
-        if let Some(reserved) = Reserved::of(first) {
+        // A letter that is written with a percent sign is that letter (RFC 3986 section 6.2.2.2), to proxies too.
+        let first = decode(first)?;
+        if let Some(reserved) = Reserved::of(&first) {
             return Ok(Self::Reserved(reserved));
         }
-        match (first, rest) {
+        match (first.as_str(), rest) {
             ("", None) => Ok(Self::Lobby),
             ("", Some(_)) => Err(bad(404, "the first segment is empty", SCHEME)),
-            ("user", Some(name)) => Ok(Self::User(account(name.strip_suffix('/').unwrap_or(name))?)),
+            ("user", Some(name)) => {
+                Ok(Self::User(account(&decode(name.strip_suffix('/').unwrap_or(name))?)?))
+            }
             ("user", None) => Err(bad(404, "the user's name is missing", "/user/{name}")),
             (_, None) => Err(bad(404, "an account alone is no address", "/{account}/{room}")),
             (first, Some(rest)) => in_account(account(first)?, rest),
@@ -136,7 +140,7 @@ fn in_account(account: AccountName, rest: &str) -> Result<Address, BadAddress> {
         .map_err(|_| bad(400, "this is no room's name", "1 to 64 characters of a-z, 0-9 and -"))?;
     let Some(rest) = rest else { return Ok(Address::Room { account, room }) };
     let (third, below) = rest.split_once('/').map_or((rest, None), |(third, below)| (third, Some(below)));
-    match (client(third), below) {
+    match (client(&decode(third)?), below) {
         (Some(client), None | Some("")) => Ok(Address::Client { account, room, client, channel: None }),
         (Some(client), Some(below)) => {
             Ok(Address::Client { account, room, client, channel: Some(channel(below)?) })
@@ -146,7 +150,7 @@ fn in_account(account: AccountName, rest: &str) -> Result<Address, BadAddress> {
 }
 
 fn account(segment: &str) -> Result<AccountName, BadAddress> {
-    decode(segment)?
+    segment
         .parse()
         .map_err(|_| bad(400, "this is no account's or user's name", "1 to 64 characters of a-z, 0-9 and -"))
 }
@@ -255,6 +259,23 @@ mod tests {
             assert!(matches!(Address::parse(&path), Ok(Address::Reserved(_))), "{path}");
         }
         assert!(matches!(Address::parse("/user/room"), Ok(Address::User(_))));
+    }
+
+    #[test]
+    fn letter_with_a_percent_sign_is_that_letter_in_every_segment() {
+        for (path, plain) in [
+            ("/%6Dqtt", "/mqtt"),
+            ("/%61pi/status", "/api/status"),
+            ("/%75ser/%61nn", "/user/ann"),
+            ("/%61cme/pl%61nt/%78", "/acme/plant/x"),
+            (
+                "/acme/plant/6f2c8a52%2D5e2b%2d4c07-9a5c-3b8f9f0f9a11/x",
+                "/acme/plant/6f2c8a52-5e2b-4c07-9a5c-3b8f9f0f9a11/x",
+            ),
+        ] {
+            assert_eq!(Address::parse(path), Address::parse(plain), "{path}");
+        }
+        assert!(Address::parse("/%2561cme/plant").is_err(), "once is enough");
     }
 
     #[test]
