@@ -1,10 +1,14 @@
 //! Which URLs stay within this host, so that what goes there in the clear is nobody else's.
 //!
 //! A URL is read as strictly as any reader of it might: what stands before the path is a host and perhaps a port. A user in it
-//! (`http://127.0.0.1:80@elsewhere`) makes it somebody else's, and is in no address that is taken here.
+//! (`http://127.0.0.1:80@elsewhere`) makes it somebody else's, and is in no address that is taken here. No URL has spaces or
+//! control characters: some readers pass over them, others end there.
 
 /// What stands between the scheme and the path, if the URL has that scheme.
 fn authority<'a>(url: &'a str, scheme: &str) -> Option<&'a str> {
+    if url.contains(|letter: char| letter.is_control() || letter.is_whitespace()) {
+        return None;
+    }
     let rest = url.strip_prefix(scheme)?.strip_prefix("://")?;
     rest.split(['/', '?', '#']).next()
 }
@@ -52,5 +56,14 @@ mod tests {
         for wrong in ["https://sso.example@evil/", "https://", "https:///k", "https://a b", "https://a\\b"] {
             assert!(!names_host(wrong, "https"), "{wrong}");
         }
+    }
+
+    #[test]
+    fn no_url_has_spaces_or_control_characters_wherever_they_are() {
+        for wrong in ["/a b", "/a\tb", "/a\r\nb", "/a\u{7f}b", "/a\u{85}b", "?a\0", "\n"] {
+            assert!(!names_host(&format!("https://sso.example{wrong}"), "https"), "{wrong:?}");
+            assert!(!is_local(&format!("http://127.0.0.1{wrong}"), "http"), "{wrong:?}");
+        }
+        assert!(names_host("https://sso.example/caf\u{e9}?a=%20", "https"));
     }
 }
