@@ -23,7 +23,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::JoinSet};
 
 /// How long one question may take, and connecting.
 const QUESTION: Duration = Duration::from_secs(3);
@@ -87,6 +87,8 @@ enum NoAnswer {
     Search(u32),
     #[error("no answer in time")]
     Late,
+    #[error("read its answer: it is none of LDAP")]
+    Unreadable,
 }
 
 impl Ldaps {
@@ -104,12 +106,18 @@ impl Ldaps {
             return Verdict::Differs;
         }
         let Some(_place) = self.places.take(from) else { return Verdict::Busy };
-        let asked = async {
-            // It is never closed.
-            let Ok(_turn) = connections.turns.acquire().await else { return Err(NoAnswer::Late) };
-            connections.judge(server, user, password).await
+        let mut asking = JoinSet::new();
+        asking.spawn(judged(
+            Arc::clone(&connections),
+            Arc::clone(server),
+            (user.to_owned(), password.to_owned()),
+        ));
+        let result = match tokio::time::timeout(ALL, asking.join_next()).await {
+            Ok(Some(Ok(result))) => result,
+            // The library panics at an answer that it cannot read. That is the server's fault, and ends nothing else.
+            Ok(Some(Err(_)) | None) => Err(NoAnswer::Unreadable),
+            Err(_) => Err(NoAnswer::Late),
         };
-        let result = tokio::time::timeout(ALL, asked).await.unwrap_or(Err(NoAnswer::Late));
         let was_away = std::mem::replace(&mut *lock(&connections.away), result.is_err());
         match result {
             Ok(verdict) => {
@@ -134,6 +142,16 @@ impl Ldaps {
             ("ldap_asked", "outcome=\"failed\"", count(&self.failed)),
         ]
     }
+}
+
+async fn judged(
+    connections: Arc<Connections>,
+    server: Arc<LdapServer>,
+    (user, password): (String, String),
+) -> Result<Verdict, NoAnswer> {
+    // It is never closed.
+    let Ok(_turn) = connections.turns.acquire().await else { return Err(NoAnswer::Late) };
+    connections.judge(&server, &user, &password).await
 }
 
 impl Connections {
@@ -381,6 +399,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
 
     fn server() -> LdapServer {
         LdapServer {
@@ -421,5 +443,59 @@ mod tests {
         assert_eq!(ldaps.verify(&server, "ann", &secret(&"x".repeat(257)), None).await, Verdict::Differs);
         assert_eq!(ldaps.verify(&server, "ann", &secret("right"), None).await, Verdict::Away);
         assert_eq!(ldaps.each().map(|(_, _, count)| count), [0, 1]);
+    }
+
+    /// An element of BER, as long as a short length says.
+    fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let value = parts.concat();
+        [&[tag, value.len() as u8][..], &value].concat()
+    }
+
+    /// The answer to the first question of a connection.
+    fn message(answer: &[u8]) -> Vec<u8> {
+        element(0x30, &[&element(2, &[&[1]]), answer])
+    }
+
+    /// A server that gives everybody this answer to everything, and where it is.
+    async fn answering(answer: Vec<u8>) -> Arc<LdapServer> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ldap://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let mut asked = [0; 1024];
+                while socket.read(&mut asked).await.is_ok_and(|bytes| bytes > 0) {
+                    // Who asked may be gone.
+                    let _ = socket.write_all(&answer).await;
+                }
+            }
+        });
+        Arc::new(LdapServer { url, ..server() })
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_can_read_lets_nobody_in_and_ends_nothing_else() {
+        let ldaps = Ldaps::default();
+        let secret = Secret("right".to_owned().into());
+        let done = message(&element(0x65, &[&element(10, &[&[0]]), &element(4, &[]), &element(4, &[])]));
+        let entry = |dn: &[u8]| message(&element(0x64, &[&element(4, &[dn]), &element(0x30, &[])]));
+        let unreadable = [
+            // An entry that is none, or whose name is no text.
+            [message(&element(0x64, &[])), done.clone()].concat(),
+            [entry(&[0xff]), done.clone()].concat(),
+            [message(&element(0x64, &[&element(4, &[b"uid=ann"])])), done].concat(),
+            // An end without a result, or with one that is no number.
+            message(&element(0x65, &[])),
+            message(&element(0x65, &[&element(4, &[b"0"]), &element(4, &[]), &element(4, &[])])),
+            message(&element(0x65, &[&element(10, &[&[0]]), &element(4, &[&[0xff]]), &element(4, &[])])),
+            // A message without a number, and an empty one.
+            element(0x30, &[&element(0x65, &[])]),
+            element(0x30, &[]),
+        ];
+        let count = unreadable.len() as u64;
+        for answer in unreadable {
+            let server = answering(answer.clone()).await;
+            assert_eq!(ldaps.verify(&server, "ann", &secret, None).await, Verdict::Away, "{answer:02x?}");
+        }
+        assert_eq!(ldaps.each().map(|(_, _, count)| count), [0, count]);
     }
 }
