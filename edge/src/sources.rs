@@ -15,18 +15,18 @@ mod mapping;
 mod meter;
 mod stdin;
 
-pub use lines::Receipt;
+pub use lines::{END, Lines, Receipt};
 
 use crate::config::{EdgeConfig, SourceConfig};
-use broker::{Broker, Mark, Setup};
-use lines::Lines;
+use broker::{Broker, Mark, Setup, Subscriber};
 use mapping::Mapping;
 use meter::Meter;
+use riser_model::{Now, door::Door};
 use riser_net::{Entrance, Peer};
 use riser_shell::Metrics;
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 use tokio::{io::AsyncRead, task::JoinSet};
@@ -56,10 +56,7 @@ impl Sources {
     /// Begins to read from all brokers.
     pub(crate) fn read_brokers(&self, tasks: &mut JoinSet<()>) {
         for (index, source) in self.configured.iter().enumerate() {
-            let Some(broker) = source.mqtt.clone() else { continue };
-            let meter = Meter::new(source.name.as_str(), &self.metrics);
-            let mark = Mark::new(&self.folder, source.name.as_str(), &broker);
-            let setup = Arc::new(Setup::new(broker, Mapping::new(source), meter, mark));
+            let Some(setup) = setup(source, &self.folder, &self.metrics) else { continue };
             let key = SourceConfig::key(index).into();
             tasks.spawn(Broker { setup, entrance: Arc::clone(&self.entrance), key }.run());
         }
@@ -76,13 +73,34 @@ impl Sources {
         };
         let visitor =
             self.entrance.admit(peer).expect("there are more places than sources, and loopback counts none");
-        let meter = Meter::new(source.name.as_str(), &self.metrics);
-        let lines = Lines::new(Mapping::new(source), meter);
-        Some(stdin::read(input, visitor.sit(), lines).await)
+        Some(stdin::read(input, visitor.sit(), lines_door(source, &self.metrics)).await)
     }
 
     /// Takes nothing more; what was taken is finished.
     pub(crate) fn stop(&self) {
         self.entrance.stop();
     }
+}
+
+/// The door that a source's broker comes to, for a connection that begins: without a socket, for whoever has the bytes. What
+/// it is subscribed to is marked in the folder. None where the source is no broker.
+pub fn broker_door(
+    source: &SourceConfig,
+    folder: &Path,
+    metrics: &Arc<Metrics>,
+    now: Now,
+) -> Option<impl Door + use<>> {
+    Some(Subscriber::new(setup(source, folder, metrics)?, None, now))
+}
+
+/// The same for lines: of an input that is open.
+pub fn lines_door(source: &SourceConfig, metrics: &Arc<Metrics>) -> Lines {
+    Lines::new(Mapping::new(source), Meter::new(source.name.as_str(), metrics))
+}
+
+fn setup(source: &SourceConfig, folder: &Path, metrics: &Arc<Metrics>) -> Option<Arc<Setup>> {
+    let broker = source.mqtt.clone()?;
+    let meter = Meter::new(source.name.as_str(), metrics);
+    let mark = Mark::new(folder, source.name.as_str(), &broker);
+    Some(Arc::new(Setup::new(broker, Mapping::new(source), meter, mark)))
 }

@@ -31,7 +31,7 @@ const LINE_BYTES_MAX: usize = TOPIC_BYTES_MAX + 1 + PUBLICATION_BYTES_MAX;
 /// Lines that the receipt names.
 const FAULTS_MAX: usize = 100;
 /// The cause with which standard input ends well.
-pub(crate) const END: &str = "end";
+pub const END: &str = "end";
 
 /// What became of the lines.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -89,7 +89,7 @@ enum State {
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Lines {
+pub struct Lines {
     meter: Meter,
     state: State,
     /// The beginning of a line whose end has not come.
@@ -125,7 +125,7 @@ impl Lines {
     }
 
     /// What became of the lines so far.
-    pub(crate) fn receipt(&self) -> &Receipt {
+    pub fn receipt(&self) -> &Receipt {
         &self.receipt
     }
 

@@ -1,13 +1,23 @@
 //! What is attacked.
 
+mod addresses;
+mod archive;
+mod broker;
 mod client;
 mod configuration;
 mod entries;
+mod folds;
+mod lines;
 mod link;
+mod lobby;
 mod mqtt;
 mod names;
+mod proofs;
+mod raw;
 mod recovery;
 mod site;
+mod tokens;
+mod tty;
 
 /// One parser: what it must hold, and good inputs to begin with.
 #[derive(Clone, Copy, Debug)]
@@ -20,8 +30,11 @@ pub struct Target {
     pub seeds: fn() -> Vec<Vec<u8>>,
 }
 
+/// How many there are.
+const COUNT: usize = 17;
+
 /// All of them.
-pub const ALL: [Target; 7] = [
+pub const ALL: [Target; COUNT] = [
     Target { name: "mqtt", run: mqtt::run, seeds: mqtt::seeds },
     Target { name: "client", run: client::run, seeds: client::seeds },
     Target { name: "link", run: link::run, seeds: link::seeds },
@@ -29,12 +42,22 @@ pub const ALL: [Target; 7] = [
     Target { name: "recovery", run: recovery::run, seeds: recovery::seeds },
     Target { name: "names", run: names::run, seeds: names::seeds },
     Target { name: "configuration", run: configuration::run, seeds: configuration::seeds },
+    Target { name: "tty", run: tty::run, seeds: tty::seeds },
+    Target { name: "raw", run: raw::run, seeds: raw::seeds },
+    Target { name: "lobby", run: lobby::run, seeds: lobby::seeds },
+    Target { name: "broker", run: broker::run, seeds: broker::seeds },
+    Target { name: "lines", run: lines::run, seeds: lines::seeds },
+    Target { name: "addresses", run: addresses::run, seeds: addresses::seeds },
+    Target { name: "tokens", run: tokens::run, seeds: tokens::seeds },
+    Target { name: "proofs", run: proofs::run, seeds: proofs::seeds },
+    Target { name: "folds", run: folds::run, seeds: folds::seeds },
+    Target { name: "archive", run: archive::run, seeds: archive::seeds },
 ];
 
 impl Target {
     /// By its name.
     pub fn named(name: &str) -> Option<&'static Self> {
-        static TARGETS: [Target; 7] = ALL;
+        static TARGETS: [Target; COUNT] = ALL;
         TARGETS.iter().find(|target| target.name == name)
     }
 }

@@ -41,8 +41,8 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("riser-hub", &[WIRE, SIBLINGS, INSTANCE, BELOW, GLUE, HOST, &["riser-hub-core"]]),
         // The simulator drives decisions, never sockets or disks.
         ("riser-sim", &[WIRE, SIBLINGS, INSTANCE, BELOW, CORES]),
-        // Parsers, and an edge's configuration.
-        ("riser-fuzz", &[WIRE, SIBLINGS, GLUE, &["riser-edge"]]),
+        // Parsers, what is folded from a log, an edge's configuration and its sources.
+        ("riser-fuzz", &[WIRE, SIBLINGS, INSTANCE, GLUE, &["riser-edge"]]),
         ("riser-demo", &[WIRE, SIBLINGS, INSTANCE, GLUE, HOST, CORES, PROGRAMS]),
         // It runs the programs, the demo among them, from bins of its own.
         ("riser-integration", &[WIRE, SIBLINGS, INSTANCE, GLUE, HOST, CORES, PROGRAMS, &["riser-demo"]]),
