@@ -35,6 +35,8 @@ pub struct Loaded {
     pub directory: Arc<Directory>,
     /// Whether a table was damaged, and whether something is known no more.
     pub damaged: Option<bool>,
+    /// Rooms may be missing in the directory that were not taken out: a table was damaged, or an account is not in force.
+    pub misses: bool,
     mended: usize,
     /// The revisions that were on disk.
     saved: BTreeMap<AccountId, u64>,
@@ -63,6 +65,8 @@ impl Loaded {
             Ok(directory) => (directory, Vec::new()),
             Err(_) => accounts.compile_most(),
         };
+        // What a damaged table had may be in none, whatever the other one says.
+        let misses = damaged.is_some() || !wrong.is_empty();
         for invalid in wrong {
             tracing::error!(%invalid, "an account is not in force");
         }
@@ -74,7 +78,7 @@ impl Loaded {
             let name = &account.config.name;
             tracing::error!(account = %name, "nobody knows what was revoked there: none of its credentials is taken until `account unseal`");
         }
-        Self { tables, accounts, directory, damaged, mended: mended.len(), saved }
+        Self { tables, accounts, directory, damaged, misses, mended: mended.len(), saved }
     }
 }
 

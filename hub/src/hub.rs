@@ -135,14 +135,8 @@ impl Hub {
         let rooms = rooms(&directory);
         let path_of_archive = config.data().join(setup::ARCHIVE);
         let quota = config.quota.archive_bytes();
-        let (archive, amiss) = setup::open_archive(
-            &path_of_archive,
-            quota,
-            &rooms,
-            damaged == Some(true),
-            &recovered,
-            &writer.reader(),
-        );
+        let (archive, amiss) =
+            setup::open_archive(&path_of_archive, quota, &rooms, loaded.misses, &recovered, &writer.reader());
         let opened = archive.archive.as_ref();
         let mut archived = opened.map(Archive::reader);
         let past = setup::Past {

@@ -114,7 +114,8 @@ impl Ldaps {
         ));
         let result = match tokio::time::timeout(ALL, asking.join_next()).await {
             Ok(Some(Ok(result))) => result,
-            // The library panics at an answer that it cannot read. That is the server's fault, and ends nothing else.
+            // The library panics at an answer that it cannot read. That is the server's fault: its own connection may be gone
+            // with that, which whoever was asking there too finds out and asks again.
             Ok(Some(Err(_)) | None) => Err(NoAnswer::Unreadable),
             Err(_) => Err(NoAnswer::Late),
         };

@@ -143,6 +143,8 @@ pub struct Archive<D: Disk> {
     freed: u64,
     /// Small volumes that are not to be merged with others: that failed, or something of them cannot be read.
     stay: BTreeSet<Name>,
+    /// A volume of several could not be written when that segment was the newest.
+    unmerged: Option<Seq>,
 }
 
 impl<D: Disk> Archive<D> {
@@ -174,6 +176,7 @@ impl<D: Disk> Archive<D> {
             refused: None,
             freed: 0,
             stay: BTreeSet::new(),
+            unmerged: None,
         };
         let mut findings: Vec<ArchiveFinding> =
             damaged.into_iter().map(|file| ArchiveFinding::RoomsLost { file }).collect();

@@ -106,7 +106,8 @@ pub struct BadAddress {
 const SCHEME: &str = "/, /user/{name}, /{account}/{room} or /{account}/{room}/{channel}";
 
 impl Address {
-    /// What a path names: the part of a URL between authority and query, as it came.
+    /// What the path of a WebSocket names: the part of a URL between authority and query, as it came. A proxy that lets through
+    /// or keeps out by path has to decode it first, as this does.
     pub fn parse(path: &str) -> Result<Self, BadAddress> {
         if path.len() > PATH_BYTES_MAX {
             return Err(bad(414, "the path is too long", "at most 2048 bytes"));

@@ -36,6 +36,11 @@ impl<D: Disk> Archive<D> {
     /// Makes one volume of small ones, where there are enough of them.
     pub(super) fn merge(&mut self, view: &View<D>) -> io::Result<Step> {
         let Some(segment) = view.segments.first() else { return Ok(Step::Rests) };
+        let newest = view.segments.last().map(|segment| segment.first);
+        if self.unmerged.is_some() && self.unmerged == newest {
+            return Ok(Step::Rests);
+        }
+        self.unmerged = None;
         let most = segment.length.min(self.quota_bytes / QUOTA_PART);
         let small = segment.length / SMALL;
         let Some(run) = run(&self.volumes, view.oldest(), (small, most), &self.stay) else {
@@ -57,7 +62,10 @@ impl<D: Disk> Archive<D> {
                 return Ok(Step::Rests);
             }
             // They are there: it is tried again when the next segment is sealed.
-            Err(NotMade::Unwritten) => return Ok(Step::Rests),
+            Err(NotMade::Unwritten) => {
+                self.unmerged = newest;
+                return Ok(Step::Rests);
+            }
         };
         self.volumes.retain(|volume| volume.name.last < first || volume.name.first > last);
         let place = self.volumes.partition_point(|volume| volume.name.first < first);

@@ -133,6 +133,11 @@ impl<D: Disk> ArchiveReader<D> {
         }
     }
 
+    /// Waits for that volume again.
+    pub fn wait_again(&mut self, first: Seq) {
+        self.given_up.retain(|name| name.first != first);
+    }
+
     /// In how many volumes more damage was met.
     pub fn take_damaged(&mut self) -> u64 {
         std::mem::take(&mut self.damaged.1)

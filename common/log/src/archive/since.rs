@@ -127,9 +127,17 @@ impl Since {
     }
 }
 
-/// Whether all of such a file can be read; none for other files.
-pub(super) fn is_whole<D: Disk>(disk: &D, file: &str) -> Option<io::Result<bool>> {
-    file.starts_with(PREFIX).then(|| read(disk, file).map(|rooms| rooms.is_some()))
+/// Whether all of such a file can be read; none for other files, and for one that has gone meanwhile.
+pub(super) fn is_whole<D: Disk>(disk: &D, file: &str) -> Option<bool> {
+    if !file.starts_with(PREFIX) {
+        return None;
+    }
+    match read(disk, file) {
+        Ok(rooms) => Some(rooms.is_some()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        // Whatever keeps it from being read, the rest of the report is worth having.
+        Err(_) => Some(false),
+    }
 }
 
 /// None for other files.

@@ -74,13 +74,8 @@ impl ArchiveSurvey {
                 survey.aside.push((file, bytes));
             } else if let Some(name) = Name::of(&file) {
                 names.push(name);
-            } else if let Some(read) = whole.then(|| since::is_whole(disk, &file)).flatten() {
-                match read {
-                    Ok(true) => {}
-                    Ok(false) => survey.rooms_lost.push(file),
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(error),
-                }
+            } else if whole && since::is_whole(disk, &file) == Some(false) {
+                survey.rooms_lost.push(file);
             }
         }
         survey.aside.sort();

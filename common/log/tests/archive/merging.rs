@@ -1,6 +1,7 @@
 //! Small volumes that become one.
 
 use crate::world::*;
+use riser_log::archive::Step;
 
 #[test]
 fn small_volumes_become_one_and_nothing_of_them_is_lost_or_comes_twice() {
@@ -52,6 +53,43 @@ fn what_is_merged_is_never_much_of_what_the_archive_may_take() {
     let volumes = world.volumes();
     let merged = volumes.iter().filter(|name| seqs(name) > 100).count();
     assert!(merged > 3 && begins(&world, 0) == Some(1), "{volumes:?}");
+    world.check();
+}
+
+/// Publishes and archives until several volumes are to become one, and whether the disk refused that.
+fn refused(world: &mut World) -> bool {
+    for _ in 0..600 {
+        world.publish();
+        loop {
+            let before = world.disk.counts().writes;
+            world.disk.fail_write(before + 1);
+            let step = world.archive.as_mut().unwrap().step(&world.writer.as_ref().unwrap().reader());
+            world.disk.calm();
+            let wrote = world.disk.counts().writes > before;
+            match step {
+                // Several that cannot become one stay as they are, and nobody is told.
+                Ok(Step::Rests) if wrote => return true,
+                Ok(Step::Rests) => break,
+                // A segment's own volume is another matter.
+                Ok(_) | Err(_) => assert!(
+                    world.archive.as_mut().unwrap().step(&world.writer.as_ref().unwrap().reader()).is_ok()
+                ),
+            }
+        }
+    }
+    false
+}
+
+#[test]
+fn what_could_not_be_merged_is_tried_again_with_the_next_segment_and_not_before() {
+    let mut world = quiet(300);
+    assert!(refused(&mut world));
+    let volumes = world.volumes();
+    let before = world.disk.counts().writes;
+    assert!(world.archive());
+    assert_eq!((world.volumes(), world.disk.counts().writes), (volumes.clone(), before), "not at once");
+    world.run(60);
+    assert!(world.volumes().iter().any(|name| seqs(name) > 100 && !volumes.contains(name)), "then it is");
     world.check();
 }
 

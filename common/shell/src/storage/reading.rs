@@ -36,6 +36,8 @@ pub(super) struct Reading<D: Disk, A> {
     clock: Clock,
     /// The archive's volumes that cannot be read, by their first seq.
     unreadable: BTreeMap<Seq, Unreadable>,
+    /// Those that are not waited for, and since when: after a while they are again.
+    given_up: BTreeMap<Seq, Time>,
 }
 
 impl<D: Disk, A: Fn(Answer)> Reading<D, A> {
@@ -47,7 +49,16 @@ impl<D: Disk, A: Fn(Answer)> Reading<D, A> {
         index: Box<dyn Index + Send>,
         answer: A,
     ) -> Self {
-        Self { reader, archived, late, index, answer, clock: Clock, unreadable: BTreeMap::new() }
+        Self {
+            reader,
+            archived,
+            late,
+            index,
+            answer,
+            clock: Clock,
+            unreadable: BTreeMap::new(),
+            given_up: BTreeMap::new(),
+        }
     }
 
     /// Tells the index one thing that it does not know; says whether there may be more.
@@ -72,6 +83,7 @@ impl<D: Disk, A: Fn(Answer)> Reading<D, A> {
     }
 
     fn perform(&mut self, ticket: u64, read: &Read) {
+        self.wait_again(self.clock.now().time);
         let found = match &mut self.archived {
             Some(archived) => archived.perform(&mut self.reader, read, &mut *self.index),
             None => self.reader.perform(read, &mut *self.index),
@@ -101,7 +113,7 @@ impl<D: Disk, A: Fn(Answer)> Reading<D, A> {
 
     /// What could not be read can be. Only the same read proves that: others pass over what holds it up.
     pub(super) fn succeeded(&mut self, read: &Read) {
-        self.unreadable.retain(|_, one| one.read != *read);
+        self.unreadable.retain(|_, one| !is_same(&one.read, read));
     }
 
     /// Whoever reads there is not held up for ever, where it is the archive that cannot be read.
@@ -111,7 +123,11 @@ impl<D: Disk, A: Fn(Answer)> Reading<D, A> {
         self.unreadable.retain(|_, one| now.since(one.last) < FORGOTTEN_AFTER);
         let begun = || Unreadable { read: read.clone(), since: now, last: now };
         let one = self.unreadable.entry(volume).or_insert_with(begun);
-        one.last = now;
+        let before = std::mem::replace(&mut one.last, now);
+        // Two that fail far from each other are two troubles.
+        if !is_same(&one.read, read) && now.since(before) >= UNREADABLE_FOR {
+            *one = begun();
+        }
         if now.since(one.since) >= UNREADABLE_FOR {
             tracing::error!(
                 at = at.0,
@@ -119,6 +135,31 @@ impl<D: Disk, A: Fn(Answer)> Reading<D, A> {
             );
             archived.give_up(volume);
             self.unreadable.remove(&volume);
+            self.given_up.insert(volume, now);
         }
+    }
+
+    /// A volume that was given up long ago is waited for again: what cannot be read for a moment is no damage.
+    pub(super) fn wait_again(&mut self, now: Time) {
+        let Some(archived) = &mut self.archived else { return };
+        self.given_up.retain(|volume, since| {
+            let is_over = now.since(*since) >= FORGOTTEN_AFTER;
+            if is_over {
+                archived.wait_again(*volume);
+            }
+            !is_over
+        });
+    }
+}
+
+/// Whether that is the same read again: how much is to be read at once depends on who else reads.
+fn is_same(one: &Read, other: &Read) -> bool {
+    match (one, other) {
+        (Read::All { from, .. }, Read::All { from: other, .. }) => from == other,
+        (Read::Of { from, of, .. }, Read::Of { from: other, of: others, .. }) => {
+            from == other && of == others
+        }
+        (Read::Before { .. }, Read::Before { .. }) => one == other,
+        (Read::All { .. } | Read::Of { .. } | Read::Before { .. }, _) => false,
     }
 }

@@ -163,7 +163,12 @@ fn a_volume_that_cannot_be_read_for_half_a_minute_is_told_as_damage() {
         open: Default::default(),
     };
     let of = Arc::new(of);
-    let reads = |from| Read::Of { from: Seq(from), max_bytes: 1, of: of.clone() };
+    // How much is asked for at once says nothing.
+    let bytes = std::cell::Cell::new(0);
+    let reads = |from| {
+        bytes.set(bytes.get() + 1);
+        Read::Of { from: Seq(from), max_bytes: bytes.get(), of: of.clone() }
+    };
     // Whether it could be read when the disk fails, at some second; what one volume has is seq 1 and 2.
     let fails = |reading: &mut Reading<FaultDisk, _>, from: u64, second: u64| {
         let next = disk.counts().calls;
@@ -185,12 +190,17 @@ fn a_volume_that_cannot_be_read_for_half_a_minute_is_told_as_damage() {
         assert!(fails(&mut reading, 1, second), "{second}");
         reading.succeeded(&reads(2));
     }
-    // Whoever read there is gone for long.
-    for second in [1000, 1015, 1030] {
-        assert!(fails(&mut reading, 2, second), "{second}");
-        reading.succeeded(&reads(1));
+    // Whoever read there is gone for long. Another one that fails minutes later has a trouble of its own.
+    assert!(fails(&mut reading, 2, 1000) && fails(&mut reading, 1, 1300));
+    for second in [1310, 1320, 1331] {
+        assert!(fails(&mut reading, 1, second), "{second}");
+        reading.succeeded(&reads(2));
     }
-    assert!(!fails(&mut reading, 1, 1031), "then it is a gap");
+    assert!(!fails(&mut reading, 1, 1332), "then it is a gap");
+    reading.wait_again(Time(1900 * 1_000_000_000));
+    assert!(!fails(&mut reading, 1, 1900));
+    reading.wait_again(Time(1932 * 1_000_000_000));
+    assert!(fails(&mut reading, 1, 1932), "it is waited for again");
 }
 
 #[test]
