@@ -11,7 +11,7 @@ use bytes::Bytes;
 use riser_gate::{Directory, accounts::Walk};
 use riser_instance::{Input as InstanceInput, Instance, core::Output};
 use riser_link::{
-    Ingest, Present, Receivers, Registered,
+    FORGOTTEN, Ingest, Present, Receivers, Registered,
     receivers::{Input as ReceiversInput, Output as ReceiversOutput},
     sender::{Input as SenderInput, LinkEvent, Opened, Output as SenderOutput},
 };
@@ -30,6 +30,7 @@ use std::{
 
 mod given_up;
 mod passing;
+mod sites;
 mod tree;
 
 /// When edges are told to come back after a shutdown.
@@ -146,6 +147,8 @@ pub struct Below {
     edges: BTreeMap<ClientId, Edge>,
     /// What they say of those below them.
     trees: Trees,
+    /// What people were told of what is not shown of that.
+    warned: tree::Warned,
     /// How often something of the edges themselves changed that whoever is above is to be told, and how often a number did.
     tree_changes: u64,
     tree_counts: u64,
@@ -184,6 +187,7 @@ impl Below {
         let mut below = Self {
             edges: edges.collect(),
             trees: Trees::default(),
+            warned: tree::Warned::default(),
             tree_changes: 0,
             tree_counts: 0,
             receivers,
@@ -208,9 +212,8 @@ impl Below {
             instance.handle(InstanceInput::Rooms(RoomsInput::Append(append)), now);
         }
         below.wishes(instance, now);
-        for client in below.edges.keys().copied().collect::<Vec<_>>() {
-            below.know_sites(client, instance);
-        }
+        let links = below.links();
+        below.edges.keys().for_each(|client| below.know_sites(*client, &links, instance));
         below.end_removed(instance, now);
         below
     }
@@ -250,10 +253,14 @@ impl Below {
         for edge in directory.edges() {
             let who = edge.principal;
             let known = self.edges.entry(who.client);
-            let known = known.or_insert_with(|| Edge::new(who.client, who.name.clone(), who.account, now));
+            let new = || Edge::new(who.client, who.name.clone(), who.account, now);
+            let known = known.or_insert_with(new);
+            if known.account() != who.account {
+                *known = new();
+            }
             known.rename(who.name.clone());
         }
-        self.trees.keep(|via| directory.edge(via).is_some_and(|edge| edge.relays));
+        self.keep_trees(instance, now);
         self.tree_changes += 1;
         self.receivers.know(directory.edges().map(|edge| (edge.principal.client, edge.principal.account)));
         for (connection, table) in &mut self.tables {
@@ -269,9 +276,8 @@ impl Below {
             instance.handle(InstanceInput::Rooms(RoomsInput::Append(append)), now);
         }
         self.wishes(instance, now);
-        for client in self.edges.keys().copied().collect::<Vec<_>>() {
-            self.know_sites(client, instance);
-        }
+        let links = self.links();
+        self.edges.keys().for_each(|client| self.know_sites(*client, &links, instance));
         self.end_removed(instance, now);
     }
 
@@ -347,18 +353,7 @@ impl Below {
         if !is_replaced {
             self.trees.away(client, now);
         }
-        self.know_sites(client, instance);
-    }
-
-    /// The instance shows who is behind an edge, and whether it is cut off.
-    fn know_sites(&self, client: ClientId, instance: &mut Instance) {
-        let Some(edge) = self.edges.get(&client) else { return };
-        let online = self.welcomed.values().any(|other| *other == client);
-        let logs: Vec<LogId> = self.receivers.logs_of(client).collect();
-        for log in logs {
-            let (name, online) = self.trees.site(log, client).unwrap_or((edge.name(), online));
-            instance.know_site(log, name, online);
-        }
+        self.know_sites(client, &self.links(), instance);
     }
 
     /// An edge that came with another log of its own has lost the one before, with everybody who was behind that.
@@ -416,7 +411,7 @@ impl Below {
                 }
                 // What it shows may be new, too.
                 self.tree_changes += 1;
-                self.know_sites(edge, instance);
+                self.know_sites(edge, &self.links(), instance);
                 self.end_former(edge, instance, now);
                 self.watch(edge, instance, now);
                 self.out(LinkOutput::Welcomed { connection });
@@ -434,8 +429,8 @@ impl Below {
                 self.downlink(edge, input, instance, now);
             }
             ReceiversOutput::GivenUp { connection, edge } => self.asked_given_up(connection, edge),
-            ReceiversOutput::Tree { connection, edge, tree, refused, why } => {
-                self.told_tree((connection, edge), tree, (refused, why), instance, now);
+            ReceiversOutput::Tree { connection, edge, tree, left_out, why } => {
+                self.told_tree((connection, edge), tree, (left_out, why), instance, now);
             }
             ReceiversOutput::CaughtUp { .. } => {}
             ReceiversOutput::Ask { log, epoch } => {
@@ -651,9 +646,10 @@ impl Below {
     }
 }
 
-/// How far logs are with these moves.
+/// How far logs are with these moves. What a log's forgotten epochs add up to is no place in it.
 fn reached(moves: &[CursorMove]) -> Vec<(LogId, Seq)> {
     let reached = |(key, value): &CursorMove| match (key, value) {
+        (CursorKey::Ingest(_, _, FORGOTTEN) | CursorKey::Relayed(_, _, FORGOTTEN), _) => None,
         (CursorKey::Ingest(_, log, _) | CursorKey::Relayed(_, log, _), Some(value)) => {
             Some((*log, value.through))
         }

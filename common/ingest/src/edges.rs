@@ -130,10 +130,11 @@ impl Edge {
 
     /// A commit with so many seqs of it returned, so many entries of them to quarantine.
     pub(crate) fn taken(&mut self, seqs: u64, quarantined: u64, now: Now) {
-        self.quarantined += quarantined;
+        self.quarantined = self.quarantined.saturating_add(quarantined);
         self.flowed_at = now.time;
         let rate = &mut self.rate;
-        rate.counted += seqs;
+        // Of an edge below another one it is what that one says.
+        rate.counted = rate.counted.saturating_add(seqs);
         let over = now.time.since(rate.since);
         if over >= RATE_OVER {
             let ms = u64::try_from(over.as_millis()).unwrap_or(u64::MAX).max(1);

@@ -34,6 +34,6 @@ pub use equation::Tally;
 pub use handshake::Key;
 pub use presents::Present;
 pub use receivers::{Ingest, Receivers, Registered};
-pub use registry::Progress;
+pub use registry::{FORGOTTEN, Progress};
 pub use sender::{LinkEvent, Sender};
 pub use status::Status;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// name that was restored from an image of their time: what it has of them would come twice.
 pub(crate) const EPOCHS_KEPT: usize = 4 * CHAIN_MAX;
 /// Where the numbers of all forgotten epochs of a log lie together. No log has an epoch of this name.
-pub(crate) const FORGOTTEN: Epoch = Epoch(0);
+pub const FORGOTTEN: Epoch = Epoch(0);
 
 /// One edge.
 #[derive(Debug, Default)]
@@ -202,6 +202,11 @@ impl Registry {
     pub(crate) fn may_bring(&self, log: LogId, account: AccountId) -> bool {
         let owner = self.owners.get(&log).and_then(|owner| self.accounts.get(&owner.edge));
         owner.is_none_or(|owner| *owner == account)
+    }
+
+    /// Whether an edge is not known to be of another account.
+    pub(crate) fn may_be_of(&self, edge: ClientId, account: AccountId) -> bool {
+        self.accounts.get(&edge).is_none_or(|known| *known == account)
     }
 
     /// The edge said that it has this much. `first` is the epoch's first seq, for one that is new here.

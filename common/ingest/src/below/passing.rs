@@ -43,11 +43,15 @@ impl Below {
     /// The logs that an edge has from below it are known from the moment on at which it says what its numbers mean: what comes
     /// from them is nobody's that came down. A frame with the present may say that first, and no batch says it again.
     pub(super) fn know_below(&self, edge: ClientId, definitions: &Definitions, instance: &mut Instance) {
-        let Some(known) = self.edges.get(&edge) else { return };
+        if definitions.origins.is_empty() {
+            return;
+        }
+        let links = self.links();
         for (_, (below, _)) in &definitions.origins {
             // What another edge brings too is shown behind whoever brought it first.
-            if self.receivers.owner(*below).is_none_or(|owner| owner == edge) {
-                let (name, online) = self.trees.site(*below, edge).unwrap_or((known.name(), true));
+            if self.receivers.owner(*below).is_none_or(|owner| owner == edge)
+                && let Some((name, online)) = self.site(*below, edge, &links)
+            {
                 instance.know_site(*below, name, online);
             }
         }

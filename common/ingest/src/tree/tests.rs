@@ -34,18 +34,42 @@ fn low(link: BranchLink, tail: u64) -> Branch {
 struct Bench {
     trees: Trees,
     now: u64,
+    /// The edge with the log has a link of its own to here.
+    linked: bool,
 }
 
 impl Bench {
     fn new() -> Self {
-        Self { trees: Trees::default(), now: 0 }
+        Self { trees: Trees::default(), now: 0, linked: false }
     }
 
     fn told_on(&mut self, connection: ConnectionId, tree: Tree) -> (TreeHeard, Vec<String>) {
+        let (heard, news) = self.told_by(VIA, connection, tree, Vec::new());
+        (heard, words(news.said))
+    }
+
+    fn told_by(
+        &mut self,
+        via: ClientId,
+        connection: ConnectionId,
+        tree: Tree,
+        left_out: Vec<Branch>,
+    ) -> (TreeHeard, News) {
         let name = "region".parse().unwrap();
-        let (heard, said) =
-            self.trees.told((connection, VIA, &name), tree, (0, None), |_| Seq(4), at(self.now));
-        (heard, words(said))
+        let why = left_out.first().map(|_| NotShown::OtherLog);
+        let linked = self.linked;
+        let here = Here { taken: &|_| Seq(4), linked: &|_| linked };
+        self.trees.told((connection, via, &name), tree, (left_out, why), here, at(self.now))
+    }
+
+    /// Whose log it is, and whether that is up: it came by this edge, whose link is up or not.
+    fn site(&self, via: ClientId, online: bool) -> Option<(String, bool)> {
+        let site = self.trees.site(LOG, AccountId(Uuid::from_u128(9)), (via, online));
+        site.map(|(name, up)| (name.to_string(), up))
+    }
+
+    fn keep(&mut self, stays: impl Fn(ClientId, ClientId, AccountId) -> bool) -> Vec<String> {
+        words(self.trees.keep(stays, &|_| false).said)
     }
 
     fn edges(&mut self, edges: Vec<Branch>) -> Vec<String> {
@@ -112,10 +136,7 @@ fn below_an_edge_that_is_away_nobody_knows_anything_since_then() {
     bench.now = 1500;
     bench.trees.away(VIA, at(bench.now));
     assert_eq!(bench.shown(), [("low".to_owned(), BranchLink::Unknown, 500)], "since it was first");
-    assert_eq!(
-        bench.trees.site(LOG, VIA).map(|(name, up)| (name.to_string(), up)),
-        Some(("low".into(), false))
-    );
+    assert_eq!(bench.site(VIA, false), Some(("low".into(), false)));
     // It is as it was: no news. What comes up comes for so long as the edge between says.
     let (_, said) = bench.told_on(C2, Tree { edges: vec![low(BranchLink::Up, 4)], ..Tree::default() });
     assert!(said.is_empty(), "{said:?}");
@@ -194,8 +215,111 @@ fn what_is_below_is_passed_on_behind_the_edge_that_said_it() {
 fn of_who_may_relay_no_more_nothing_stays() {
     let mut bench = Bench::new();
     bench.edges(vec![low(BranchLink::Up, 4)]);
-    bench.trees.keep(|via| via == VIA);
+    bench.keep(|via, _, _| via == VIA);
     assert_eq!(bench.shown().len(), 1);
-    bench.trees.keep(|_| false);
+    assert_eq!(bench.keep(|_, _, _| false), ["low silent, below no more"]);
     assert!(bench.shown().is_empty() && bench.trees.logs.is_empty() && bench.trees.all.is_empty());
+}
+
+#[test]
+fn of_who_is_of_another_account_by_now_nothing_stays() {
+    let mut bench = Bench::new();
+    let other = Branch { number: 2, edge: id(3), log: None, ..low(BranchLink::Down, 0) };
+    bench.edges(vec![low(BranchLink::Up, 4), other]);
+    bench.keep(|_, edge, _| edge == id(2));
+    assert_eq!(bench.shown().len(), 1);
+    bench.keep(|_, _, account| account != AccountId(Uuid::from_u128(9)));
+    assert!(bench.shown().is_empty());
+}
+
+#[test]
+fn a_frame_that_says_nothing_new_changes_nothing() {
+    let mut bench = Bench::new();
+    let again = || Tree { edges: vec![low(BranchLink::Up, 4)], tails: vec![(1, Seq(4))], ..Tree::default() };
+    assert_eq!(bench.told_by(VIA, C1, again(), Vec::new()).1.turned, BTreeSet::from([LOG]));
+    let before = (bench.trees.changes(), bench.trees.counts());
+    for _ in 0..3 {
+        let (heard, news) = bench.told_by(VIA, C1, again(), Vec::new());
+        assert_eq!((heard.shown, news.turned.len(), news.said.len()), (1, 0, 0));
+    }
+    assert_eq!((bench.trees.changes(), bench.trees.counts()), before);
+    // A number is no news of a link.
+    let (_, news) = bench.told_by(VIA, C1, Tree { tails: vec![(1, Seq(5))], ..Tree::default() }, Vec::new());
+    assert!(news.turned.is_empty());
+    assert_eq!((bench.trees.changes(), bench.trees.counts()), (before.0, before.1 + 1));
+    let down = Tree { edges: vec![low(BranchLink::Down, 5)], ..Tree::default() };
+    assert_eq!(bench.told_by(VIA, C1, down, Vec::new()).1.turned, BTreeSet::from([LOG]));
+    assert_eq!(bench.trees.changes(), before.0 + 1);
+}
+
+#[test]
+fn whoever_is_watched_is_so_once_and_not_when_it_is_gone() {
+    let mut bench = Bench::new();
+    bench.edges(vec![low(BranchLink::Up, 9)]);
+    for n in 0..5 {
+        bench.now = 4000 + n;
+        bench.told_on(C1, Tree { tails: vec![(1, Seq(10 + n))], ..Tree::default() });
+    }
+    assert_eq!(bench.trees.watched.len(), 1);
+    bench.told_on(C1, Tree { gone: vec![1], ..Tree::default() });
+    assert_eq!(bench.trees.watch_at(), None);
+    bench.edges(vec![low(BranchLink::Up, 9)]);
+    bench.now = 8500;
+    bench.told_on(C1, Tree { tails: vec![(1, Seq(20))], ..Tree::default() });
+    assert!(bench.trees.watch_at().is_some());
+    bench.trees.away(VIA, at(bench.now));
+    assert_eq!(bench.trees.watch_at(), None);
+}
+
+#[test]
+fn a_log_is_up_where_any_edge_says_so_and_as_the_edge_it_came_by_where_that_says_nothing() {
+    let mut bench = Bench::new();
+    let other = id(8);
+    let one = |link| Tree { edges: vec![low(link, 4)], whole: true, ..Tree::default() };
+    bench.told_by(VIA, C1, one(BranchLink::Down), Vec::new());
+    bench.told_by(other, C2, one(BranchLink::Up), Vec::new());
+    assert_eq!(bench.site(VIA, true), Some(("low".into(), true)), "it flows by the other one");
+    // That one is replaced by a link on which nothing is told: what was is no word of it.
+    bench.trees.gone(C2);
+    assert_eq!(bench.site(VIA, true), Some(("low".into(), false)));
+    assert_eq!(bench.site(other, true), Some(("low".into(), true)), "it hides nobody");
+    assert_eq!(bench.site(other, false), Some(("low".into(), false)));
+    let elsewhere = AccountId(Uuid::from_u128(10));
+    assert_eq!(bench.trees.site(LOG, elsewhere, (VIA, true)), None);
+}
+
+#[test]
+fn what_may_not_be_shown_any_more_goes_with_its_number() {
+    let mut bench = Bench::new();
+    bench.edges(vec![low(BranchLink::Up, 4)]);
+    let (heard, news) = bench.told_by(VIA, C1, Tree::default(), vec![low(BranchLink::Up, 4)]);
+    assert_eq!((heard.shown, heard.refused, heard.why), (0, 1, Some(NotShown::OtherLog)));
+    assert_eq!(words(news.said), ["low silent, below no more"]);
+    assert!(bench.shown().is_empty() && bench.trees.logs.is_empty());
+    assert!(bench.trees.sessions[&C1].numbers.is_empty());
+}
+
+#[test]
+fn an_edge_that_is_there_by_another_way_is_not_silent() {
+    let mut bench = Bench::new();
+    let one = |link| Tree { edges: vec![low(link, 4)], ..Tree::default() };
+    let gone = || Tree { gone: vec![1], ..Tree::default() };
+    bench.told_by(VIA, C1, one(BranchLink::Up), Vec::new());
+    bench.told_by(id(8), C2, one(BranchLink::Up), Vec::new());
+    assert!(bench.told_by(VIA, C1, one(BranchLink::Down), Vec::new()).1.said.is_empty());
+    bench.told_by(VIA, C1, one(BranchLink::Up), Vec::new());
+    assert!(bench.told_by(VIA, C1, gone(), Vec::new()).1.said.is_empty());
+    bench.linked = true;
+    assert!(bench.told_by(id(8), C2, gone(), Vec::new()).1.said.is_empty());
+    bench.linked = false;
+    bench.told_by(id(8), C2, one(BranchLink::Up), Vec::new());
+    let (_, news) = bench.told_by(id(8), C2, gone(), Vec::new());
+    assert_eq!(words(news.said), ["low silent, below no more"]);
+}
+
+#[test]
+fn for_how_long_nothing_is_known_is_kept_as_it_is_told() {
+    let mut bench = Bench::new();
+    bench.edges(vec![low(BranchLink::Unknown, 4)]);
+    assert_eq!(bench.shown(), [("low".to_owned(), BranchLink::Unknown, 5000)]);
 }

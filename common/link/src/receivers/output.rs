@@ -3,7 +3,7 @@
 use riser_model::{
     AccountId, ClientId, ConnectionId, CursorMove, Epoch, LogId, Seq, event::SystemEvent, time::Clock,
 };
-use riser_wire::link::{Definitions, DownAnswer, HubFrame, Item, NotShown, RefusedCode, Tree};
+use riser_wire::link::{Branch, Definitions, DownAnswer, HubFrame, Item, NotShown, RefusedCode, Tree};
 use std::collections::BTreeSet;
 
 /// Items to commit with their cursors, all or nothing. Tokens rise; commits happen in that order.
@@ -89,8 +89,8 @@ pub enum Output {
         edge: ClientId,
         /// What of it may be shown.
         tree: Tree,
-        /// How many more it said that may not.
-        refused: u32,
+        /// What more it said, and may not. What was shown in the place of one of these goes.
+        left_out: Vec<Branch>,
         /// Why the first of these may not.
         why: Option<NotShown>,
     },

@@ -17,16 +17,17 @@ impl Receivers {
         let known = self.connections.get(&connection).and_then(|state| state.phase.known());
         let Some(known) = known else { return };
         let edge = known.hello.edge;
-        let (mut refused, mut why) = (0, None);
-        tree.edges.retain(|branch| match self.not_shown(known, branch) {
-            None => true,
-            Some(reason) => {
-                refused += 1;
-                why = why.or(Some(reason));
-                false
+        let (mut left_out, mut why) = (Vec::new(), None);
+        for branch in std::mem::take(&mut tree.edges) {
+            match self.not_shown(known, &branch) {
+                None => tree.edges.push(branch),
+                Some(reason) => {
+                    why = why.or(Some(reason));
+                    left_out.push(branch);
+                }
             }
-        });
-        self.outputs.push_back(Output::Tree { connection, edge, tree, refused, why });
+        }
+        self.outputs.push_back(Output::Tree { connection, edge, tree, left_out, why });
     }
 
     fn not_shown(&self, known: &Known, branch: &Branch) -> Option<NotShown> {
@@ -37,7 +38,9 @@ impl Receivers {
         };
         if !known.edge.relays {
             Some(NotShown::NoRelay)
-        } else if branch.account != known.edge.account {
+        } else if branch.account != known.edge.account
+            || !self.registry.may_be_of(branch.edge, known.edge.account)
+        {
             Some(NotShown::OtherAccount)
         } else if links > usize::from(HOPS_MAX) {
             Some(NotShown::TooDeep)

@@ -26,10 +26,10 @@ fn between(n: u8) -> Vec<ClientId> {
 /// What of it may be shown, how much not, and why.
 fn told(hub: &mut Hub, branches: Vec<Branch>) -> (usize, u32, Option<NotShown>) {
     let outputs = hub.frame(C1, EdgeFrame::Tree(Tree { edges: branches, ..Tree::default() }));
-    let [Output::Tree { connection: C1, edge: EDGE, tree, refused, why }] = outputs else {
+    let [Output::Tree { connection: C1, edge: EDGE, tree, left_out, why }] = outputs else {
         panic!("{outputs:?}")
     };
-    (tree.edges.len(), *refused, *why)
+    (tree.edges.len(), left_out.len() as u32, *why)
 }
 
 fn up() -> Hub {
@@ -46,6 +46,11 @@ fn an_edge_that_relays_says_what_is_below_it_in_its_account() {
     assert_eq!(told(&mut hub, vec![branch(), never_came, deeper]), (3, 0, None));
     let other = Branch { account: AccountId(Uuid::from_bytes([8; 16])), ..branch() };
     assert_eq!(told(&mut hub, vec![other, branch()]), (1, 1, Some(NotShown::OtherAccount)));
+    // Whatever it says itself of one that is known here.
+    hub.receivers.know([(LOW, AccountId(Uuid::from_bytes([8; 16])))]);
+    assert_eq!(told(&mut hub, vec![branch()]), (0, 1, Some(NotShown::OtherAccount)));
+    hub.receivers.know([(LOW, registered().account)]);
+    assert_eq!(told(&mut hub, vec![branch()]), (1, 0, None));
 }
 
 #[test]
