@@ -99,7 +99,11 @@ class Card {
     const items = below.map((edge) => {
       const key = edge.name === undefined ? edge.log : [...edge.path, edge.client].join("/");
       const item = known.get(key) ?? leaf(key, edge);
-      if (edge.name !== undefined) say(item.firstChild, edge.name);
+      if (edge.name !== undefined) {
+        say(item.firstChild, edge.name);
+        // It may come, or come with another disk.
+        item.firstChild.title = edge.log ? `log ${edge.log}` : "never came";
+      }
       item.dataset.state = state(edge, away);
       item.style.setProperty("--depth", depth(edge));
       say(item.lastChild, told(edge, away, moment));
@@ -200,9 +204,7 @@ function leaf(key, { name, log }) {
     digits.title = `log ${log}`;
     item.append("edge ", digits, " ", document.createElement("span"));
   } else {
-    const title = document.createElement("b");
-    title.title = log ? `log ${log}` : "never came";
-    item.append(title, " ", document.createElement("span"));
+    item.append(document.createElement("b"), " ", document.createElement("span"));
   }
   return item;
 }

@@ -5,7 +5,7 @@ use riser_link::{Progress, Status as LinkStatus, Tally, receivers::Dropped};
 use riser_model::{ClientId, LogId, Now};
 use riser_shell::{
     Metrics,
-    metrics::{ByEdge, Equation, EquationOf},
+    metrics::{ByBranch, ByEdge, Equation, EquationOf},
 };
 use std::collections::BTreeMap;
 
@@ -81,7 +81,8 @@ impl BelowLook {
         metrics.tree.up.clear();
         metrics.tree.queued.clear();
         for branch in &self.branches {
-            let by = ByEdge { edge: branch.status.client.to_string() };
+            let (edge, account) = (branch.status.client.to_string(), branch.status.account.to_string());
+            let by = ByBranch { edge, account };
             let up = metrics.tree.up.get_or_create(&by);
             up.set(up.get().max(u64::from(branch.status.online)));
             let queued = metrics.tree.queued.get_or_create(&by);

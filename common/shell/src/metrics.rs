@@ -82,6 +82,10 @@ label!(
     /// By edge: its id.
     ByEdge { edge: String }
 );
+label!(
+    /// By edge below an edge: its id and its account's, for each account says itself which edges are below its own.
+    ByBranch { edge: String, account: String }
+);
 
 /// A counter that someone else keeps: its name without `riser_` and `_total`, its labels as text
 /// (`reason="full"`), and how much it is.

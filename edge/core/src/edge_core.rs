@@ -125,7 +125,8 @@ pub enum LinkOutput {
         /// When it is told again, from the next time that the link is up.
         again: Duration,
     },
-    /// What became of what the hub was told of the edges below.
+    /// What became of what the hub was told of the edges below. That some are not shown is said once for each reason, until a
+    /// new link after a while.
     Told {
         /// Whose hub.
         uplink: UplinkNumber,
@@ -251,8 +252,7 @@ impl EdgeCore {
             LinkInput::Frame { uplink, attempt, frame: HubFrame::Tree(heard) } => {
                 self.sender(uplink, SenderInput::Heard { attempt }, now);
                 let one = self.uplinks.get_mut(&uplink).filter(|one| one.attempt == attempt && one.is_up());
-                if let Some(one) = one {
-                    one.telling.answered();
+                if one.is_some_and(|one| one.telling.answered(heard, now.time)) {
                     self.out(LinkOutput::Told { uplink, heard });
                 }
             }

@@ -1,14 +1,21 @@
-//! What an uplink's hub is told of the edges below this one: all of it when the link is up, then what changes. Links at once,
-//! numbers at most once a second, and nothing while the last of it is not answered.
+//! What an uplink's hub is told of the edges below this one: all of it when the link is up, then what changes. Links at
+//! most ten times a second, numbers at most once a second, and nothing while the last of it is not answered. What the hub did
+//! not take is told again after a minute, or when others went.
 
 use crate::shy::Shy;
 use riser_model::{ClientId, Seq, Time};
-use riser_wire::link::{Branch, TREE_PART_MAX, TREE_TAILS_MAX, Tree};
+use riser_wire::link::{Branch, NotShown, TREE_PART_MAX, TREE_TAILS_MAX, Tree, TreeHeard};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
+/// Links are told no more often: one that flaps costs whoever is above no more than that.
+const LINKS_EVERY: Duration = Duration::from_millis(100);
+/// What was refused is told again after so long.
+const AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// On a new link people are told the same again if it was not told for so long.
+const WARN_AGAIN_AFTER: Duration = Duration::from_secs(600);
 /// Numbers are told no more often.
 const NUMBERS_EVERY: Duration = Duration::from_secs(1);
 
@@ -22,6 +29,8 @@ type Place = Vec<ClientId>;
 struct Told {
     branch: Branch,
     tail: Seq,
+    /// The hub refused it, or another one of the same frame: it is told again then.
+    again: Option<Time>,
 }
 
 /// See the module.
@@ -33,6 +42,13 @@ pub(crate) struct Telling {
     told: BTreeMap<Place, Told>,
     numbers: u32,
     numbers_from: Time,
+    links_from: Time,
+    /// Whom the last frame was about.
+    last: Vec<Place>,
+    /// The first of those that are told again is so then.
+    again: Option<Time>,
+    /// Why some are not shown, as people were told, and when.
+    warned: BTreeMap<NotShown, Time>,
     /// How often the link ended before an answer came.
     unanswered: u8,
     /// What of the tree's changes, and of those of its numbers, is told.
@@ -43,7 +59,9 @@ pub(crate) struct Telling {
 impl Telling {
     /// The link is up: its hub knows nothing of what was told before.
     pub(crate) fn up(&mut self, now: Time) {
-        *self = Self { shy: std::mem::take(&mut self.shy), unanswered: self.unanswered, ..Self::default() };
+        let (shy, mut warned) = (std::mem::take(&mut self.shy), std::mem::take(&mut self.warned));
+        warned.retain(|_, at| now.since(*at) < WARN_AGAIN_AFTER);
+        *self = Self { shy, warned, unanswered: self.unanswered, ..Self::default() };
         self.from = Some(self.shy.from(now));
     }
 
@@ -63,21 +81,36 @@ impl Telling {
         None
     }
 
-    /// The hub answered.
-    pub(crate) fn answered(&mut self) {
+    /// The hub answered. Whether that is news for people.
+    pub(crate) fn answered(&mut self, heard: TreeHeard, now: Time) -> bool {
         self.unanswered = 0;
         self.shy.answered();
+        let last = std::mem::take(&mut self.last);
+        if heard.refused > 0 && !last.is_empty() {
+            // It does not say which.
+            let again = now.plus(AGAIN_AFTER);
+            for place in last {
+                if let Some(told) = self.told.get_mut(&place) {
+                    told.again = Some(again);
+                }
+            }
+            self.again = Some(self.again.map_or(again, |before| before.min(again)));
+        }
+        heard.why.is_none_or(|why| self.warned.insert(why, now).is_none())
     }
 
     /// When there is something to tell, of a tree that changed so often.
     pub(crate) fn due_at(&self, (changes, counts): (u64, u64)) -> Option<Time> {
         let from = self.from.filter(|_| !self.shy.waits())?;
-        match self.seen {
-            Some((seen, _)) if seen != changes => Some(from),
+        let links = self.links_from.max(from);
+        let again = self.again.map(|again| again.max(links));
+        let changed = match self.seen {
+            Some((seen, _)) if seen != changes => Some(links),
             Some((_, seen)) if seen != counts => Some(self.numbers_from.max(from)),
             Some(_) => None,
             None => Some(from),
-        }
+        };
+        [changed, again].into_iter().flatten().min()
     }
 
     /// What is to be told now, if [`Telling::due_at`] has come: of this tree, which changed so often.
@@ -90,7 +123,8 @@ impl Telling {
         for branch in tree {
             let place: Place = branch.path.iter().copied().chain([branch.edge]).collect();
             is_there.insert(place.clone());
-            match self.told.get_mut(&place) {
+            let is_again = |told: &Told| told.again.is_some_and(|again| again <= now);
+            match self.told.get_mut(&place).filter(|told| !is_again(told)) {
                 Some(told) if is_same(&told.branch, &branch) && told.tail == branch.tail => {}
                 Some(told) if is_same(&told.branch, &branch) => {
                     if may_count && said.tails.len() < TREE_TAILS_MAX {
@@ -101,11 +135,12 @@ impl Telling {
                     }
                 }
                 _ if said.edges.len() >= TREE_PART_MAX => more = true,
-                told => {
-                    let number = told.map_or(self.numbers, |told| told.branch.number);
+                _ => {
+                    let number = self.told.get(&place).map_or(self.numbers, |told| told.branch.number);
                     self.numbers = self.numbers.max(number.saturating_add(1));
                     let branch = Branch { number, ..branch };
-                    self.told.insert(place, Told { tail: branch.tail, branch: branch.clone() });
+                    let told = Told { tail: branch.tail, branch: branch.clone(), again: None };
+                    self.told.insert(place, told);
                     said.edges.push(branch);
                 }
             }
@@ -113,6 +148,11 @@ impl Telling {
         let gone = self.told.extract_if(.., |place, _| !is_there.contains(place));
         said.gone = gone.take(TREE_TAILS_MAX).map(|(_, told)| told.branch.number).collect();
         more |= said.gone.len() == TREE_TAILS_MAX;
+        if !said.gone.is_empty() {
+            // There may be room now.
+            self.told.values_mut().filter_map(|told| told.again.as_mut()).for_each(|again| *again = now);
+        }
+        self.again = self.told.values().filter_map(|told| told.again).min();
         if !more {
             // What is not told of the numbers is due in a second.
             let counts = if counts_told { changed.1 } else { changed.1.wrapping_sub(1) };
@@ -128,6 +168,11 @@ impl Telling {
             return None;
         }
         self.whole |= said.whole;
+        if !more && said.edges.len() + said.gone.len() > 0 {
+            self.links_from = now.plus(LINKS_EVERY);
+        }
+        let place = |branch: &Branch| branch.path.iter().copied().chain([branch.edge]).collect();
+        self.last = said.edges.iter().map(place).collect();
         self.shy.asked(now);
         Some(said)
     }
@@ -146,6 +191,8 @@ mod tests {
     use super::*;
     use riser_model::{AccountId, Epoch, LogId};
     use riser_wire::link::BranchLink;
+
+    const HEARD: TreeHeard = TreeHeard { shown: 1, refused: 0, why: None };
 
     fn at(ms: u64) -> Time {
         Time(0).plus(Duration::from_millis(ms))
@@ -169,7 +216,7 @@ mod tests {
     fn tell(telling: &mut Telling, tree: &[Branch], changed: (u64, u64), ms: u64) -> Option<Tree> {
         telling.due_at(changed).filter(|due| *due <= at(ms))?;
         let said = telling.next(tree.to_vec(), changed, at(ms))?;
-        telling.answered();
+        telling.answered(HEARD, at(ms));
         Some(said)
     }
 
@@ -181,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hub_is_told_all_once_then_links_at_once_and_numbers_once_a_second() {
+    fn a_hub_is_told_all_once_then_links_soon_and_numbers_once_a_second() {
         let mut telling = up();
         let (one, two) = (branch(1, BranchLink::Up, 5), branch(2, BranchLink::Down, 0));
         let said = tell(&mut telling, &[one.clone(), two.clone()], (1, 1), 0).unwrap();
@@ -197,7 +244,7 @@ mod tests {
         // One that is not another number costs a look in a second, too.
         assert_eq!(tell(&mut telling, &tail(7), (1, 4), 2000), None);
         assert_eq!(telling.due_at((1, 5)), Some(at(3000)));
-        // A link: at once, and numbers still wait.
+        // A link: soon, and numbers still wait.
         let came = [branch(1, BranchLink::Up, 8), branch(2, BranchLink::Up, 3)];
         let said = tell(&mut telling, &came, (2, 6), 2500).unwrap();
         assert_eq!((said.edges.len(), said.edges[0].number, said.whole), (1, 1, false));
@@ -215,8 +262,39 @@ mod tests {
         let tree = vec![branch(1, BranchLink::Up, 5)];
         assert!(telling.next(tree.clone(), (1, 1), at(0)).is_some());
         assert_eq!(telling.due_at((2, 2)), None);
-        telling.answered();
-        assert_eq!(telling.due_at((2, 2)), Some(at(0)));
+        telling.answered(HEARD, at(20));
+        assert_eq!(telling.due_at((2, 2)), Some(at(100)));
+    }
+
+    #[test]
+    fn what_a_hub_refused_is_told_again_after_a_minute_or_when_others_went() {
+        let refused = TreeHeard { shown: 1, refused: 1, why: Some(NotShown::TooMany) };
+        let mut telling = up();
+        let mut tree = vec![branch(1, BranchLink::Up, 5), branch(2, BranchLink::Up, 5)];
+        assert_eq!(tell(&mut telling, &tree[..1], (1, 1), 0).map(|said| said.edges.len()), Some(1));
+        let said = telling.next(tree.clone(), (2, 1), at(500)).unwrap();
+        assert_eq!(said.edges.len(), 1);
+        assert!(telling.answered(refused, at(500)), "people are told");
+        assert_eq!(telling.due_at((2, 1)), Some(at(60_500)));
+        let said = telling.next(tree.clone(), (2, 1), at(60_500)).unwrap();
+        assert_eq!(
+            said.edges.iter().map(|one| one.number).collect::<Vec<_>>(),
+            [1],
+            "as the number that it has"
+        );
+        assert!(!telling.answered(refused, at(60_500)), "once");
+        // The other one goes: there may be room at once.
+        tree.remove(0);
+        assert_eq!(tell(&mut telling, &tree, (3, 1), 61_000).map(|said| said.gone), Some(vec![0]));
+        assert_eq!(telling.due_at((3, 1)), Some(at(61_100)));
+        assert_eq!(tell(&mut telling, &tree, (3, 1), 61_100).map(|said| said.edges.len()), Some(1));
+        assert_eq!(telling.due_at((3, 1)), None, "it was taken");
+        // On a new link after a while people are told again.
+        telling.down(false, at(70_000));
+        telling.up(at(71_000));
+        assert!(!telling.answered(refused, at(71_000)));
+        telling.up(at(700_000));
+        assert!(telling.answered(refused, at(700_000)));
     }
 
     #[test]
@@ -260,7 +338,7 @@ mod tests {
         telling.up(at(20));
         assert_eq!(telling.due_at((1, 1)), Some(at(60_020)), "the way up goes on meanwhile");
         assert!(telling.next(tree.clone(), (1, 1), at(60_020)).is_some());
-        telling.answered();
+        telling.answered(HEARD, at(60_030));
         // Cuts, each before the answer: of some nothing is concluded.
         let mut waits = Vec::new();
         for n in 1..=4 {

@@ -1,6 +1,6 @@
 //! What is counted of the edges below edges, as the edges between say it.
 
-use super::{ByEdge, Level};
+use super::{ByBranch, Level};
 use prometheus_client::{
     metrics::{counter::Counter, family::Family},
     registry::Registry,
@@ -10,9 +10,9 @@ use prometheus_client::{
 #[derive(Clone, Debug, Default)]
 pub struct TreeMetrics {
     /// 1 while the edge above it says that its link is up; 0 where that is down, or not known.
-    pub up: Family<ByEdge, Level>,
+    pub up: Family<ByBranch, Level>,
     /// Seqs that it is known to have, and that are not here.
-    pub queued: Family<ByEdge, Level>,
+    pub queued: Family<ByBranch, Level>,
     /// Edges that were told and are not shown.
     pub not_shown: Counter,
 }
