@@ -19,11 +19,13 @@ pub fn judge(hub: &Host, ledger: &Ledger) -> Vec<String> {
     let (mut wrong, mut there) = (Vec::new(), BTreeSet::new());
     let Some(most) = ledger.channels.map(|most| most as usize) else { return wrong };
     let (yard, meant) = (site::room(site::YARD), format!("quota/{}/", site::room(site::YARD)));
-    // A channel counts that was named for what could not be stored.
-    let exact = !hub.refused && !hub.troubled && !hub.damaged && !hub.stale;
+    // A channel counts that was named for what could not be stored, or broke the room's schema.
+    let exact = !hub.refused && !hub.troubled && !hub.damaged && !hub.stale && ledger.counts.broken == 0;
+    // One of which the log has nothing any more is forgotten with a restart.
+    let remembers = hub.oldest_there() <= Seq(1);
     for (seq, entry) in hub.journal.entries.iter().filter(|(_, entry)| entry.kind == Kind::Publication) {
         let Some(channel) = entry.channel.as_ref().map(|channel| channel.as_str()) else { continue };
-        if entry.room == Some(yard) && there.insert(channel) && there.len() > most {
+        if entry.room == Some(yard) && there.insert(channel) && remembers && there.len() > most {
             wrong.push(format!("hub {}: {channel} is one channel more than {most}", seq.0));
         }
         let beyond = channel.strip_prefix(&meant).filter(|_| entry.room == Some(site::quarantine()));
