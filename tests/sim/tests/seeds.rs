@@ -109,6 +109,16 @@ fn who_was_refused_a_subscription_by_a_full_log_has_it_when_it_asks_again() {
 }
 
 #[test]
+fn a_channel_that_the_log_let_go_of_is_counted_anew_after_a_restart() {
+    holds(9_950_276);
+}
+
+#[test]
+fn a_channel_counts_that_was_named_for_what_broke_the_schema() {
+    holds(9_950_286);
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     let (first, second) = (run(7, None, true), run(7, None, true));
     assert!(first.lines.len() > 1000);
