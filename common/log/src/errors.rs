@@ -1,7 +1,7 @@
 //! What can be wrong, one enum per operation.
 
 use crate::writer::Committed;
-use riser_model::{RouteNumber, Seq};
+use riser_model::{RouteNumber, Seq, door::Code};
 use riser_wire::entry::BadEntry;
 use std::io;
 
@@ -100,6 +100,26 @@ pub enum Refused {
         /// What the system said.
         reason: String,
     },
+}
+
+impl Refused {
+    /// What whoever published is told: its log is full, or cannot commit.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Quota { .. } => Code::QuotaExceeded,
+            Self::NoSpace
+            | Self::CommitFirst
+            | Self::DrainOnly
+            | Self::Failing { .. }
+            | Self::NotNext { .. }
+            | Self::Count { .. }
+            | Self::Entry(_)
+            | Self::TooLarge { .. }
+            | Self::UnknownRoute(_)
+            | Self::UnknownOrigin(_)
+            | Self::Redefined(_) => Code::LogFailing,
+        }
+    }
 }
 
 impl Refused {

@@ -215,21 +215,7 @@ impl Storage {
             }
             Err(refused) => {
                 self.commit(journal);
-                let code = match refused {
-                    Refused::Quota { .. } => Code::QuotaExceeded,
-                    Refused::NoSpace
-                    | Refused::CommitFirst
-                    | Refused::DrainOnly
-                    | Refused::Failing { .. }
-                    | Refused::NotNext { .. }
-                    | Refused::Count { .. }
-                    | Refused::Entry(_)
-                    | Refused::TooLarge { .. }
-                    | Refused::UnknownRoute(_)
-                    | Refused::UnknownOrigin(_)
-                    | Refused::Redefined(_) => Code::LogFailing,
-                };
-                self.failed(ticket, code);
+                self.failed(ticket, refused.code());
             }
         }
     }

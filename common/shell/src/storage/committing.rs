@@ -101,20 +101,7 @@ impl<D: Disk, F: Fold, A: Fn(Answer)> Committing<D, F, A> {
     }
 
     fn failed(&self, ticket: u64, refused: &Refused) {
-        let code = match refused {
-            Refused::Quota { .. } => Code::QuotaExceeded,
-            Refused::NoSpace
-            | Refused::CommitFirst
-            | Refused::DrainOnly
-            | Refused::Failing { .. }
-            | Refused::NotNext { .. }
-            | Refused::Count { .. }
-            | Refused::Entry(_)
-            | Refused::TooLarge { .. }
-            | Refused::UnknownRoute(_)
-            | Refused::UnknownOrigin(_)
-            | Refused::Redefined(_) => Code::LogFailing,
-        };
+        let code = refused.code();
         (self.answer)(Answer::Failed { ticket, code, reason: refused.to_string() });
     }
 

@@ -156,14 +156,20 @@ fn what_is_of_another_accounts_log_is_the_carriers_own_and_moves_no_cursor_of_th
     assert_eq!(synced(hub.input(Input::Ingested { token: 1, refused: Vec::new() })), [2]);
 }
 
-#[test]
-fn an_edge_that_is_not_declared_to_relay_brings_nothing_of_another_log() {
+/// A hub with the link of an edge that is not declared to relay.
+pub(super) fn not_to_relay() -> Hub {
     let mut hub = Hub::new();
     hub.open(C1);
     let frame = hub.signed(C1, &hello());
     hub.frame(C1, frame);
     let edge = Some(Registered { relays: false, ..registered() });
     assert!(welcomed(hub.input(Input::Found { connection: C1, edge }), C1));
+    hub
+}
+
+#[test]
+fn an_edge_that_is_not_declared_to_relay_brings_nothing_of_another_log() {
+    let mut hub = not_to_relay();
     hub.frame(C1, of(BELOW, 1, &relayed(&[1])));
     assert_eq!(closed(&hub.outputs, C1), Some(RefusedCode::NotAuthorised));
     assert!(ingests(&hub.outputs).is_empty());

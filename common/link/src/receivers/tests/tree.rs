@@ -55,12 +55,7 @@ fn an_edge_that_relays_says_what_is_below_it_in_its_account() {
 
 #[test]
 fn an_edge_that_may_not_relay_says_nothing_of_what_is_below_it_and_its_link_stays() {
-    let mut hub = Hub::new();
-    hub.open(C1);
-    let frame = hub.signed(C1, &hello());
-    hub.frame(C1, frame);
-    let edge = Some(Registered { relays: false, ..registered() });
-    assert!(welcomed(hub.input(Input::Found { connection: C1, edge }), C1));
+    let mut hub = relay::not_to_relay();
     assert_eq!(told(&mut hub, vec![branch(), branch()]), (0, 2, Some(NotShown::NoRelay)));
     assert!(matches!(hub.frame(C1, EdgeFrame::Ping(1)), [Output::Send { frame: HubFrame::Pong(1), .. }]));
 }
