@@ -292,6 +292,13 @@ export class Room {
    */
   session(): Promise<void>;
   /**
+   * Goes into another room of the account, whose gate is asked anew (`onPrompt` hears it). Resolves when it is there: the
+   * subscriptions that there were have ended with the room, as by `unsubscribe()`, technical ones too, and `session()` is to be
+   * said again. Rejects where it may not: then everything goes on where it was. What is asked meanwhile waits, and goes
+   * where one is then. A connection that is lost comes back into the room in which it was last.
+   */
+  enter(room: string): Promise<NonNullable<Room["me"]>>;
+  /**
    * A ticket for one raw WebSocket as oneself, good once and for `expires_s` seconds: `{ticket}` in
    * `wss://{host}/{account}/{room}/{channel}?ticket={ticket}`.
    */
@@ -316,9 +323,9 @@ export class Room {
   devices(): Promise<{ devices: { client: string; name: string; connections: number }[] }>;
   /** Lets a connection in that knocks, or does not; for who administers what it knocks at. */
   decide(connection: number, admit: boolean): Promise<void>;
-  /** In a lobby: the rooms of the account in which one may do anything, by name. */
+  /** The rooms of the account in which one may do anything, by name. */
   rooms(): Promise<ShownRoom[]>;
-  /** In a lobby: who one is. */
+  /** Who one is, and where. */
   whoami(): Promise<NonNullable<Lobby["me"]>>;
   /** Resolves when the server answered. */
   ping(): Promise<void>;

@@ -114,6 +114,8 @@ export class Room {
   #subscriptions = new Map();
   /** Whether what this client publishes is to be replayed to who joins: each connection says so anew. */
   #keepsSession = false;
+  /** On the way to another room: which subscriptions it had, and which were said to have ended since. */
+  #going = null;
   #bye = null;
   #me = null;
   #why = null;
@@ -172,6 +174,29 @@ export class Room {
   async session() {
     this.#keepsSession = true;
     await this.#request({ op: "session" });
+  }
+
+  async enter(room) {
+    await this.ready();
+    if (!this.#entered || this.#going) {
+      const what = this.#going ? "one room at a time" : "the connection is not there at the moment";
+      throw new RiserError({ code: "wrong_state", what, want: "wait until it is in a room" });
+    }
+    const answer = this.#request({ op: "enter", room });
+    const going = { had: [...this.#subscriptions.values()], ended: [] };
+    this.#going = going;
+    try {
+      const { subscriptions, ping_s, ...me } = await answer;
+      this.#moved(me, going.had);
+      return me;
+    } catch (error) {
+      // It is where it was; what ended there has ended for reasons of its own.
+      for (const push of going.ended) this.#subscriptions.get(push.sub)?.hear(push);
+      throw error;
+    } finally {
+      this.#going = null;
+      if (this.#entered) this.#askAll();
+    }
   }
 
   ticket() {
@@ -285,7 +310,7 @@ export class Room {
     // What was published before the cut went with that connection; what follows is this one's.
     if (this.#keepsSession) this.#send({ text: '{"op":"session"', resolve: () => {}, reject: () => {} });
     // Before anybody is told, who might publish more: publish ids rise.
-    for (const request of this.#waiting.splice(0)) this.#send(request);
+    this.#sendWaiting();
     this.#setState("open");
     for (const { resolve } of this.#ready.splice(0)) resolve(me);
     for (const started of subscriptions) {
@@ -293,9 +318,32 @@ export class Room {
       if (subscription) subscription.started(started);
       else this.#forget(started.sub);
     }
-    // Those that did not fit into hello, or came while it was under way.
+    this.#askAll();
+  }
+
+  #sendWaiting() {
+    for (const request of this.#waiting.splice(0)) this.#send(request);
+  }
+
+  /** What waited, and the subscriptions that did not fit into hello or came while it was under way. */
+  #askAll() {
+    this.#sendWaiting();
     for (const subscription of this.#subscriptions.values()) {
       if (!subscription.asked && !subscription.waits) this.#ask(subscription);
+    }
+  }
+
+  /** In another room: what it had is over, and it comes back here. */
+  #moved(me, had) {
+    this.#me = me;
+    this.#keepsSession = false;
+    const url = new URL(this.#url);
+    url.pathname = url.pathname.replace(/[^/]*\/?$/, me.room);
+    this.#url = url.href;
+    for (const subscription of had) {
+      this.#stopWaiting(subscription);
+      this.#subscriptions.delete(subscription.sub);
+      subscription.end(new RiserError({ code: "closed", what: "this client went into another room" }));
     }
   }
 
@@ -316,6 +364,8 @@ export class Room {
       for (const [sub, position] of Object.entries(message.through)) {
         this.#subscriptions.get(Number(sub))?.through(position);
       }
+    } else if (message.ev === "end" && this.#going) {
+      this.#going.ended.push(message);
     } else {
       this.#subscriptions.get(message.sub)?.hear(message);
     }
@@ -323,9 +373,10 @@ export class Room {
 
   /** An acceptor of the gate speaks: from here on it says how long it waits, and for what. */
   async #prompted({ ev, ...prompt }) {
-    if (this.#entered) return;
+    if (this.#entered && !this.#going) return;
     const socket = this.#socket;
-    this.#arm(this.#options.gateTimeoutMs, () => this.#cut("the gate did not decide in time"));
+    // Who is in a room already stays there, however long the gate of another one takes.
+    if (!this.#entered) this.#arm(this.#options.gateTimeoutMs, () => this.#cut("the gate did not decide in time"));
     const proof = await this.#call(this.#options.onPrompt, { type: ev, ...prompt });
     if (proof !== undefined && socket === this.#socket) socket.send(JSON.stringify({ op: "answer", proof }));
   }
@@ -464,7 +515,7 @@ export class Room {
     held.bytes += text.length;
     const answer = new Promise((resolve, reject) => {
       const request = { text, resolve, reject, resend };
-      if (this.#entered) this.#send(request);
+      if (this.#entered && !this.#going) this.#send(request);
       else this.#waiting.push(request);
     });
     return answer.finally(() => {
@@ -525,8 +576,8 @@ export class Room {
   }
 
   #ask(subscription) {
-    if (!this.#entered) return;
-    subscription.asked = true;
+    subscription.asked = this.#entered && !this.#going;
+    if (!subscription.asked) return;
     this.#send({
       text: JSON.stringify({ op: "subscribe", ...subscription.request() }).slice(0, -1),
       resolve: (started) => subscription.started(started),

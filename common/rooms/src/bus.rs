@@ -303,7 +303,7 @@ impl Bus {
             }
             Ask::Dropped { refusal, count } => self.dropped(connection, &refusal, count),
             Ask::Leave { cause, expiry_s: _ } => self.leave(connection, &cause),
-            Ask::Part => self.part_unread(connection),
+            Ask::Part => self.part_all(connection),
             Ask::Enter { .. }
             | Ask::Answer(_)
             | Ask::Move { .. }

@@ -158,7 +158,9 @@ impl Bus {
 
     /// What a session published is replayed from now on, if it is on disk and the session is still there.
     fn own(&mut self, connection: ConnectionId, owned: Vec<(Seq, RoomSlot)>, stored: bool) {
-        let (lives, owner) = (self.connections.contains(&connection), self.session_id(connection));
+        // Who has left its room meanwhile has none there any more.
+        let lives = self.connections.get(&connection).is_some_and(|one| one.session);
+        let owner = self.session_id(connection);
         for (seq, room) in owned {
             match &mut self.graph.room_mut(room).session {
                 Some(session) if stored && lives => session.add(seq, owner),

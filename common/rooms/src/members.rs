@@ -47,18 +47,20 @@ impl Bus {
         }
     }
 
-    /// A connection has gone out of its room: it is in none any more of which it reads nothing, and in those that it reads
-    /// as long as it does.
-    pub(crate) fn part_unread(&mut self, connection: ConnectionId) {
+    /// A connection has gone out of its room, and is in none any more: what it read has ended, what it published as a session
+    /// is replayed no more, and its aliases mean nothing.
+    pub(crate) fn part_all(&mut self, connection: ConnectionId) {
         let Some(one) = self.connections.get_mut(&connection) else { return };
-        one.members.values_mut().for_each(|member| member.published = false);
-        let unread = one.members.iter().filter(|(_, member)| member.subscriptions == 0);
-        for slot in unread.map(|(slot, _)| *slot).collect::<Vec<_>>() {
-            if let Some(one) = self.connections.get_mut(&connection) {
-                one.members.remove(&slot);
-            }
+        one.aliases.clear();
+        one.waits_for_place = false;
+        let members = std::mem::take(&mut one.members);
+        if std::mem::take(&mut one.session) {
+            self.end_session(self.session_id(connection));
+        }
+        for slot in members.into_keys() {
             self.left_room(connection, slot, "left");
         }
+        self.end_subscriptions(connection);
     }
 
     pub(crate) fn left_room(&mut self, connection: ConnectionId, slot: RoomSlot, cause: &str) {

@@ -18,7 +18,7 @@ use riser_model::{
     event::{self, SystemEvent},
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -433,6 +433,22 @@ impl Bus {
     }
 
     pub(crate) fn unsubscribe(&mut self, connection: ConnectionId, id: SubscriptionId) {
+        self.end_subscription(connection, id);
+        let tell = Tell::Unsubscribed { subscription: id };
+        self.outputs.push_back(Output::Tell { connection, tell });
+    }
+
+    /// Ends all that a connection reads, and is about to read.
+    pub(crate) fn end_subscriptions(&mut self, connection: ConnectionId) {
+        let one = self.connections.get(&connection);
+        let live = one.into_iter().flat_map(|one| one.subscriptions.keys()).copied();
+        let deferred = self.warm.deferred.iter().filter(|one| one.connection == connection).map(|one| one.id);
+        for id in live.chain(deferred).collect::<BTreeSet<_>>() {
+            self.end_subscription(connection, id);
+        }
+    }
+
+    fn end_subscription(&mut self, connection: ConnectionId, id: SubscriptionId) {
         let before = self.warm.deferred.len();
         self.warm.deferred.retain(|one| one.connection != connection || one.id != id);
         for _ in self.warm.deferred.len()..before {
@@ -443,8 +459,6 @@ impl Bus {
             self.part_share(connection, &gone);
         }
         self.ask_disk(connection);
-        let tell = Tell::Unsubscribed { subscription: id };
-        self.outputs.push_back(Output::Tell { connection, tell });
     }
 
     /// Ends a subscription, and its memberships where nothing else holds them.

@@ -39,6 +39,16 @@
 //! publications of sessions; one more is answered by the error `session_full`. Who resumes by `after` goes on and joins
 //! nothing. The bytes stay on disk until the log's quota takes them.
 //!
+//! **Another room.** `{"op":"enter","id":4,"room":"vault"}` (or `move`), in a lobby or in a room, asks for a room of the
+//! account, whose gate runs anew: what was proven stands, and what it asks beyond that comes as a push
+//! (`{"ev":"challenge",...}`, to be answered by `answer`; `{"ev":"knocked"}`). Its reply is that of `hello` in that room.
+//! Whoever comes from a room has left that then: its subscriptions, technical ones too, have ended, and each is said to have
+//! before the reply (`{"ev":"end","sub":1,"error":{...}}`); what its session history replayed is wiped; what it hears from the
+//! system without having asked goes on, of the new room. Who is refused stays where it was, and everything goes on; a room
+//! whose gate says no looks like one that there is not (`denied`). The move waits for the answers to what was asked before it,
+//! and until its reply nothing may be published, subscribed to or looked at. The other verbs of a lobby may be said in a room
+//! as well.
+//!
 //! **Numbers.** Whatever JavaScript would round is a string: positions, and log and epoch ids (16 hexadecimal
 //! digits, as in positions). Seqs, counts and connection ids are numbers; a publish id may be either.
 

@@ -234,6 +234,65 @@ test("a lobby answers without subscriptions, and shows its rooms", async () => {
   door.close();
 });
 
+const den = { account: "acme", room: "den", client: "c", name: "ann", connection: 1 };
+
+test("a room is left for another one, what was read there ends, and a lost connection comes back to the other one", async () => {
+  const prompts = [];
+  const made = await room({ onPrompt: (prompt) => (prompts.push(prompt), "proof") });
+  const [ended, got, read] = [[], [], []];
+  made.subscribe("#", { end: (error) => ended.push(error.code), message: () => {} });
+  const iterated = made.subscribe("#");
+  FakeSocket.last.enter();
+  const loop = (async () => {
+    for await (const message of iterated) read.push(message.pos);
+  })();
+  const going = made.enter("den");
+  await settle();
+  const { id } = FakeSocket.last.asked("enter");
+  FakeSocket.last.msg(1, "p0", "p1");
+  const sent = FakeSocket.last.sent.length;
+  const published = made.publish("a", 1);
+  made.subscribe("b/#", { message: (message) => got.push(message.pos) });
+  assert.equal(FakeSocket.last.sent.length, sent, "what is asked meanwhile waits");
+  FakeSocket.last.say({ ev: "challenge", method: "ed25519", nonce: "n" });
+  await settle();
+  assert.deepEqual([prompts.length, FakeSocket.last.sent.at(-1)], [1, { op: "answer", proof: "proof" }]);
+  for (const sub of [1, 2]) FakeSocket.last.say({ ev: "end", sub, error: { code: "wrong_state", what: "w", want: "x" } });
+  FakeSocket.last.say({ re: id, ok: { ...den, ping_s: 25, subscriptions: [] } });
+  assert.deepEqual(await going, den);
+  assert.deepEqual([made.me, ended], [den, ["closed"]]);
+  await loop;
+  assert.deepEqual(read, []);
+  await settle();
+  assert.equal(FakeSocket.last.asked("publish").channel, "a");
+  FakeSocket.last.say({ re: FakeSocket.last.asked("publish").id, ok: { pos: "q1" } });
+  assert.deepEqual(await published, { pos: "q1" });
+  assert.equal(FakeSocket.last.asked("subscribe").channels, "b/#");
+  FakeSocket.last.drop();
+  const socket = await again();
+  assert.equal(socket.url, "ws://hub/acme/den");
+  assert.deepEqual(socket.accept().subscriptions.map(({ channels }) => channels), ["b/#"]);
+});
+
+test("who is not let into another room goes on where it was", async () => {
+  const made = await room();
+  const ended = [];
+  made.subscribe("#", { end: (error) => ended.push(error.code), message: () => {} });
+  made.subscribe("b", { end: (error) => ended.push(error.what), message: () => {} });
+  FakeSocket.last.enter();
+  const going = made.enter("den");
+  await settle();
+  await assert.rejects(made.enter("attic"), { code: "wrong_state" });
+  const { id } = FakeSocket.last.asked("enter");
+  FakeSocket.last.say({ ev: "end", sub: 2, error: { code: "unknown_position", what: "its own reasons", want: "x" } });
+  FakeSocket.last.say({ re: id, error: { code: "denied", what: "w", want: "x" } });
+  await assert.rejects(going, { code: "denied" });
+  assert.deepEqual([made.me.room, ended], ["plant", ["its own reasons"]]);
+  FakeSocket.last.drop();
+  assert.equal((await again()).url, FakeSocket.all[0].url);
+  assert.equal(FakeSocket.last.accept().subscriptions.length, 1);
+});
+
 test("who knocks waits longer than who only connects, and is let in", async () => {
   const prompts = [];
   await room({ onPrompt: (prompt) => void prompts.push(prompt) });

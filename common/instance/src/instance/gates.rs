@@ -140,7 +140,12 @@ impl Instance {
 
     fn not_past(&mut self, id: ConnectionId, before: Before, refusal: Refusal, now: Now) {
         match before {
-            Before::Move(_, room) => self.tell(id, Tell::Moved { room, result: Err(refusal) }),
+            Before::Move(_, room) => {
+                // From outside one cannot tell a room that is not from one whose gate says no.
+                let says_no = matches!(refusal.code, Code::Denied | Code::NotAuthorised);
+                let why = if says_no { no_such_room() } else { refusal };
+                self.tell(id, Tell::Moved { room, result: Err(why) });
+            }
             Before::Front | Before::Account(_) => self.refuse(id, refusal, now),
         }
     }
@@ -353,17 +358,17 @@ impl Instance {
     fn moved(&mut self, id: ConnectionId, principal: &Arc<Principal>, room: RoomId, now: Now) {
         let Some(connection) = self.connections.get(&id) else { return };
         let gated = connection.policy.directory.room_gate(room).is_some();
-        let leaves = connection.room.is_some_and(|before| before != room);
+        let leaves = connection.room.is_some();
         self.allow(id, gated.then_some(room));
         let principal = self.with_rights(id, principal);
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.principal = Some(Arc::clone(&principal));
             connection.room = Some(room);
         }
-        self.rooms(BusInput::Principal { connection: id, principal }, now);
         if leaves {
             self.rooms(BusInput::Ask { connection: id, ask: Ask::Part }, now);
         }
+        self.rooms(BusInput::Principal { connection: id, principal }, now);
     }
 
     /// The name of a room that there is: by the accounts as they are, which the rooms may learn of a moment later.
@@ -387,8 +392,8 @@ impl Instance {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.principal = Some(Arc::clone(&principal));
         }
-        self.rooms(BusInput::Principal { connection: id, principal }, now);
         self.rooms(BusInput::Ask { connection: id, ask: Ask::Part }, now);
+        self.rooms(BusInput::Principal { connection: id, principal }, now);
     }
 
     /// An admin says yes or no to somebody who knocks.

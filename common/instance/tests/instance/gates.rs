@@ -242,6 +242,7 @@ fn account_s_gate_stands_before_every_room() {
 fn move_runs_the_other_room_s_gate_anew_and_leaves_the_one_behind() {
     let mut world = World::gated("['key']", "");
     let go = |room: &str| Ask::Move { room: room.parse().unwrap() };
+    let mut refused = Vec::new();
     world.enter(C1, None, None);
     world.told(C1);
     for verdict in [Verdict::Differs, Verdict::Matches] {
@@ -252,6 +253,7 @@ fn move_runs_the_other_room_s_gate_anew_and_leaves_the_one_behind() {
         let [Tell::Moved { result, .. }] = &told[..] else { panic!("{told:?}") };
         assert_eq!(result.is_ok(), verdict == Verdict::Matches, "it stays where it is unless it passes");
         assert_eq!(subscribe(&mut world, C1, "hall/#").is_ok(), verdict == Verdict::Matches);
+        refused.extend(result.clone().err());
     }
     world.ask(C1, go("cellar"));
     world.told(C1);
@@ -260,8 +262,11 @@ fn move_runs_the_other_room_s_gate_anew_and_leaves_the_one_behind() {
         world.ask(C1, go(nowhere));
         let told = world.told(C1);
         let [Tell::Moved { result: Err(why), .. }] = &told[..] else { panic!("{told:?}") };
-        assert_eq!(why.code, Code::Denied);
+        refused.push(why.clone());
     }
+    assert_eq!(refused.len(), 3);
+    let why = &refused[0];
+    assert!(why.code == Code::Denied && refused.iter().all(|other| other == why), "{refused:?}");
 }
 
 #[test]

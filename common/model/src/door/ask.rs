@@ -125,14 +125,14 @@ pub enum Ask {
     },
     /// What the peer said to a [`Tell::Prompt`](super::Tell::Prompt). Not answered by itself.
     Answer(Secret),
-    /// Move on into another room of the account. Answered by [`Tell::Moved`](super::Tell::Moved), perhaps after
-    /// prompts.
+    /// Move on into another room of the account, out of the one that it is in: as [`Ask::Part`]. Answered by
+    /// [`Tell::Moved`](super::Tell::Moved), perhaps after prompts.
     Move {
         /// Where to.
         room: RoomName,
     },
     /// Out of its room, back into the lobby: its seat is another's, and what the room's gate let it do it may do no more.
-    /// Its subscriptions end by themselves. Not answered.
+    /// Its subscriptions have ended with that, its session history too, and its aliases mean nothing. Not answered.
     Part,
     /// Which rooms are there? Answered by [`Tell::Rooms`](super::Tell::Rooms).
     Rooms,

@@ -12,9 +12,10 @@ use super::{
     readers::{Asked, Readers},
     refusal,
     tickets::{TicketSeed, Tickets},
+    verbs::Verbs,
 };
 use riser_model::{
-    ConnectionId, Now, Position, Principal, Time,
+    ConnectionId, Now, Position, Principal, RoomName, Time,
     door::{self, Ask, Code, Credential, Door, Input, Output, Refusal, Tell},
 };
 use riser_wire::{
@@ -25,6 +26,8 @@ use riser_wire::{
     limits::{CLIENT_PING_EVERY, FIRST_FRAME_DEADLINE, UNAUTHENTICATED_BYTES_MAX},
 };
 use std::{collections::VecDeque, sync::Arc, vec};
+
+mod going;
 
 /// See the module.
 #[derive(Debug)]
@@ -60,6 +63,9 @@ struct Open {
     looks: Looks,
     pull: Pull,
     tickets: Tickets,
+    verbs: Verbs,
+    /// Where it is to be moved when nothing that it asked in its room is unanswered any more.
+    going: Option<RoomName>,
     /// What the bus pushed last and is not said yet: it is worded as the socket takes it.
     unsaid: Option<vec::IntoIter<door::Push>>,
     ping_at: Time,
@@ -183,8 +189,10 @@ impl Envelope {
             }
             return self.entered(principal, connection, now);
         }
-        if let Phase::Open(open) = &mut self.phase {
-            open.tell(&self.place, tell, &mut self.out);
+        let Phase::Open(open) = &mut self.phase else { return };
+        match tell {
+            Tell::Moved { room, result } => open.moved(&mut self.place, room, result, &mut self.out),
+            tell => open.tell(&self.place, tell, &mut self.out),
         }
     }
 
@@ -204,6 +212,8 @@ impl Envelope {
             looks: Looks::default(),
             pull: Pull::default(),
             tickets: Tickets::new(self.seed.clone()),
+            verbs: Verbs::default(),
+            going: None,
             ping_at: now.time.plus(CLIENT_PING_EVERY),
             unsaid: None,
             ping_due: false,
@@ -281,19 +291,32 @@ impl Open {
                 Err(refusal(Code::WrongState, "a second hello", "hello once, as the first request"))
             }
             Op::Ping => Ok(Some(Done::Plain {})),
+            Op::Publish(_) | Op::Subscribe(_) | Op::Session | Op::Look(_) if self.verbs.is_moving() => {
+                Err(refusal(Code::WrongState, "on the way to another room", "wait for the reply to move"))
+            }
             Op::Session => {
                 out.push_back(Output::Ask(Ask::KeepSession));
                 self.publisher.keep_session(self.connection);
                 Ok(Some(Done::Plain {}))
             }
-            Op::Rooms | Op::Whoami | Op::Help | Op::Errand(_) | Op::Move { .. } => Err(refusal(
-                Code::WrongState,
-                "a request of the lobby",
-                "a WebSocket to / with this sub-protocol, which is the lobby",
-            )),
-            Op::Answer(_) => {
-                Err(refusal(Code::WrongState, "an answer to nothing", "an answer when it is asked"))
+            Op::Help => Ok(Some(Done::Seen(client::help()))),
+            Op::Whoami => {
+                out.push_back(Output::Text(self.whoami(place, id)));
+                Ok(None)
             }
+            Op::Rooms => self.verbs.rooms(id.unwrap_or_default()).map(|ask| {
+                out.push_back(Output::Ask(ask));
+                None
+            }),
+            Op::Errand(errand) => self.verbs.run(id.unwrap_or_default(), errand).map(|ask| {
+                out.push_back(Output::Ask(ask));
+                None
+            }),
+            Op::Move { room } => self.go(id.unwrap_or_default(), room).map(|()| None),
+            Op::Answer(proof) => self.verbs.answer(proof).map(|ask| {
+                out.push_back(Output::Ask(ask));
+                None
+            }),
             Op::Decide { connection, admit } => {
                 let connection = ConnectionId(connection);
                 self.deciding.push_back((connection, id.unwrap_or_default()));
@@ -325,7 +348,8 @@ impl Open {
             }),
             Op::Credit { sub, n } => {
                 let before = out.len();
-                let given = self.readers.credit(sub, n, out);
+                let stays = !self.verbs.is_moving();
+                let given = self.readers.credit(sub, n, stays, out);
                 self.count_written(out, before);
                 self.pull(out);
                 given.map(|()| id.map(|_| Done::Plain {}))
@@ -337,6 +361,7 @@ impl Open {
             Err(why) => out.push_back(Output::Text(client::error(id, &why))),
         }
         self.greet(place, out);
+        self.set_out(out);
     }
 
     fn publish(&mut self, id: Option<u64>, publish: &Publish<'_>, now: Now) -> Result<Ask, Refusal> {
@@ -395,14 +420,12 @@ impl Open {
                     }));
                 }
             }
-            // Handled before a connection is open, or never asked.
-            Tell::Entered { .. }
-            | Tell::Refused(_)
-            | Tell::Prompt(_)
-            | Tell::Rooms(_)
-            | Tell::Finished(_)
-            | Tell::Moved { .. } => {}
+            Tell::Rooms(rooms) => out.push_back(Output::Text(self.verbs.listed(&rooms))),
+            Tell::Finished(result) => out.push_back(Output::Text(self.verbs.finished(result))),
+            // Handled before.
+            Tell::Entered { .. } | Tell::Refused(_) | Tell::Prompt(_) | Tell::Moved { .. } => {}
         }
+        self.set_out(out);
         self.pull(out);
     }
 
@@ -446,6 +469,13 @@ impl Open {
         let Some(hello) = self.hello.take_if(|hello| hello.started.iter().all(Option::is_some)) else {
             return;
         };
+        let started = hello.started.into_iter().flatten().collect();
+        out.push_back(Output::Text(self.in_room(place, hello.id, started)));
+        self.pull(out);
+    }
+
+    /// Who and where it is, as the answer to what brought it there.
+    fn in_room(&self, place: &Place, id: u64, subscriptions: Vec<Started>) -> String {
         let entered = Done::Entered(Entered {
             account: &self.principal.account_name,
             room: &place.room,
@@ -453,10 +483,9 @@ impl Open {
             name: &self.principal.name,
             connection: self.connection,
             ping_s: CLIENT_PING_EVERY.as_secs(),
-            subscriptions: hello.started.into_iter().flatten().collect(),
+            subscriptions,
         });
-        out.push_back(Output::Text(client::ok(Some(hello.id), &entered)));
-        self.pull(out);
+        client::ok(Some(id), &entered)
     }
 
     /// Pushes follow the reply to `hello`, which says from where they count.

@@ -1,24 +1,21 @@
 //! The lobby for programs: the envelope protocol without a room, until the program is moved into one.
 //!
 //! `hello` first, as in a room; then the verbs of [`VERBS`](riser_wire::client::VERBS). Once it is moved, the connection is that
-//! room's and speaks the envelope protocol there ([`Envelope`]); another room takes another connection.
+//! room's and speaks the envelope protocol there ([`Envelope`]), in which it may ask for another room.
 //!
 //! A lobby at an address of somebody's (`/user/{name}`) is that account's. Whoever is of another account is a *visitor* there:
 //! it may ask who it is and what it may say, and nothing else, and is answered alike whether there is such an account or not.
 
-use super::{Envelope, Place, TicketSeed, refusal, visitor};
+use super::{Envelope, Place, TicketSeed, refusal, verbs::Verbs, visitor};
 use riser_model::{
     AccountName, ConnectionId, Now, Principal, RoomName, Time,
-    door::{Ask, Code, Credential, Door, Input, Output, Refusal, RoomInfo, Tell},
+    door::{Ask, Code, Credential, Door, Input, Output, Refusal, Tell},
 };
 use riser_wire::{
-    client::{self, Done, Hello, InLobby, Op, Push, Request, Shown, ShownRoom, Wrong},
+    client::{self, Done, Hello, InLobby, Op, Push, Request, Shown, Wrong},
     limits::{FIRST_FRAME_DEADLINE, UNAUTHENTICATED_BYTES_MAX},
 };
 use std::{collections::VecDeque, sync::Arc};
-
-/// Requests that the bus has not answered.
-const ASKED_MAX: usize = 64;
 
 /// See the module.
 #[derive(Debug)]
@@ -53,12 +50,7 @@ enum Phase {
 struct Open {
     principal: Arc<Principal>,
     connection: ConnectionId,
-    /// `rooms` that are not answered.
-    asked: VecDeque<u64>,
-    /// The `move` that is not answered.
-    moving: Option<u64>,
-    /// The errand that is not done yet.
-    running: Option<u64>,
+    verbs: Verbs,
     /// It is in a lobby of an account that is not its own.
     visits: Option<AccountName>,
 }
@@ -142,8 +134,7 @@ impl Lobby {
             (Phase::Entering { hello }, Tell::Entered { principal, connection, .. }) => {
                 let hello = *hello;
                 let visits = visitor(self.of.as_ref(), &principal);
-                let (asked, moving, running) = (VecDeque::new(), None, None);
-                let open = Open { principal, connection, asked, moving, running, visits };
+                let open = Open { principal, connection, verbs: Verbs::default(), visits };
                 self.out.push_back(Output::Text(open.whoami(hello)));
                 self.phase = Phase::Open(Box::new(open));
             }
@@ -155,16 +146,11 @@ impl Lobby {
             }
             (_, Tell::Refused(why)) => self.close(&why),
             (Phase::Open(open), Tell::Rooms(rooms)) => {
-                let id = open.asked.pop_front();
-                self.out.push_back(Output::Text(shown(id, &rooms)));
+                self.out.push_back(Output::Text(open.verbs.listed(&rooms)));
             }
             (Phase::Open(_), Tell::Moved { room, result }) => self.moved(room, result, now),
             (Phase::Open(open), Tell::Finished(result)) => {
-                let id = open.running.take();
-                self.out.push_back(Output::Text(match result {
-                    Ok(done) => client::ok(id, &Done::Seen(client::finished(&done))),
-                    Err(why) => client::error(id, &why),
-                }));
+                self.out.push_back(Output::Text(open.verbs.finished(result)));
             }
             // Nothing else was asked.
             (
@@ -180,7 +166,7 @@ impl Lobby {
 
     fn moved(&mut self, room: RoomName, result: Result<(), Refusal>, now: Now) {
         let Phase::Open(open) = &mut self.phase else { return };
-        let Some(id) = open.moving.take() else { return };
+        let Some(id) = open.verbs.arrived() else { return };
         if let Err(why) = result {
             return self.error(Some(id), &why);
         }
@@ -224,30 +210,11 @@ impl Open {
             Op::Whoami => out.push_back(Output::Text(self.whoami(id))),
             Op::Help => out.push_back(Output::Text(client::ok(Some(id), &Done::Seen(client::help())))),
             Op::Rooms | Op::Move { .. } | Op::Errand(_) if self.visits.is_some() => return Err(visiting()),
-            Op::Errand(_) if self.running.is_some() => {
-                return Err(refusal(Code::WrongState, "one errand at a time", "wait for its reply"));
-            }
-            Op::Errand(errand) => {
-                self.running = Some(id);
-                out.push_back(Output::Ask(Ask::Run(Box::new(errand))));
-            }
-            Op::Rooms if self.asked.len() >= ASKED_MAX => {
-                return Err(refusal(Code::TooMany, "too many requests at once", "wait for their replies"));
-            }
-            Op::Rooms => {
-                self.asked.push_back(id);
-                out.push_back(Output::Ask(Ask::Rooms));
-            }
-            Op::Move { .. } if self.moving.is_some() => {
-                return Err(refusal(Code::WrongState, "one room at a time", "wait for the reply to move"));
-            }
-            Op::Move { room } => {
-                self.moving = Some(id);
-                out.push_back(Output::Ask(Ask::Move { room }));
-            }
-            Op::Answer(proof) if self.moving.is_some() => out.push_back(Output::Ask(Ask::Answer(proof))),
+            Op::Errand(errand) => out.push_back(Output::Ask(self.verbs.run(id, errand)?)),
+            Op::Rooms => out.push_back(Output::Ask(self.verbs.rooms(id)?)),
+            Op::Move { room } => out.push_back(Output::Ask(self.verbs.go(id, room)?)),
+            Op::Answer(proof) => out.push_back(Output::Ask(self.verbs.answer(proof)?)),
             Op::Hello(_)
-            | Op::Answer(_)
             | Op::Subscribe(_)
             | Op::Unsubscribe { .. }
             | Op::Credit { .. }
@@ -270,8 +237,8 @@ impl Open {
         let Principal { account_name: account, client, name, .. } = &*self.principal;
         let visits = self.visits.as_ref();
         let administers = visits.is_none() && self.principal.grants.administer();
-        let who =
-            InLobby { account, client: *client, name, connection: self.connection, visits, administers };
+        let (client, connection, room) = (*client, self.connection, None);
+        let who = InLobby { account, client, name, connection, room, visits, administers };
         client::ok(Some(id), &Done::Lobby(who))
     }
 }
@@ -282,17 +249,6 @@ fn visiting() -> Refusal {
         "you are a visitor in this lobby",
         "whoami, help, or the main lobby (/) for the rooms of your own account",
     )
-}
-
-fn shown(id: Option<u64>, rooms: &[RoomInfo]) -> String {
-    let rooms = rooms.iter().map(|RoomInfo { name, gated, members, kind, absent }| ShownRoom {
-        name,
-        gated: *gated,
-        members: *members,
-        kind: kind.name(),
-        absent: absent.as_deref(),
-    });
-    client::ok(id, &Done::Rooms { rooms: rooms.collect() })
 }
 
 impl Door for Lobby {

@@ -5,7 +5,7 @@ use crate::door::script::*;
 use bytes::Bytes;
 use riser_model::{
     History, Right, RoomId, RoomKind,
-    door::{Errand, Finished, KeyInfo, Method, Prompt, Secret},
+    door::{Errand, Finished, KeyInfo, Method, Prompt, RoomInfo, Secret},
 };
 use serde_json::json;
 
@@ -51,7 +51,10 @@ fn program_looks_around_and_is_moved_into_a_room() {
     assert_eq!((&texts(&moved)[0]["re"], &texts(&moved)[0]["ok"]["room"]), (&json!(4), &json!("plant")));
     let subscribe = text(&mut door, r##"{"op":"subscribe","id":5,"sub":1,"channels":"#"}"##);
     assert!(matches!(asks(&subscribe)[..], [Ask::Subscribe { .. }]), "it speaks the envelope protocol there");
-    assert_eq!(texts(&text(&mut door, r#"{"op":"rooms","id":6}"#))[0]["error"]["code"], "wrong_state");
+    tell(&mut door, subscribed(1, 10));
+    assert_eq!(asks(&text(&mut door, r#"{"op":"rooms","id":6}"#)), [&Ask::Rooms]);
+    let on = Ask::Move { room: "hall".parse().unwrap() };
+    assert_eq!(asks(&text(&mut door, r#"{"op":"enter","id":7,"room":"hall"}"#)), [&on]);
 }
 
 #[test]

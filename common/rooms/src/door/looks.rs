@@ -72,6 +72,11 @@ impl Looks {
         Ok(Some(ask))
     }
 
+    /// Whether nothing is asked that is not answered.
+    pub(super) fn is_answered(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// The instance answered: which request that was.
     pub(super) fn answered(&mut self, id: u64) -> Option<u64> {
         self.is_answered |= self.showing == Some(id);

@@ -20,6 +20,7 @@ mod readers;
 mod script;
 mod tickets;
 mod tty;
+mod verbs;
 
 pub use envelope::Envelope;
 pub use lobby::Lobby;

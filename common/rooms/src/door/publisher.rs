@@ -63,10 +63,16 @@ impl Publisher {
         self.session = Some(connection);
     }
 
-    /// From here on for the channels of another room.
+    /// From here on for the channels of another room, in which it has no session history yet.
     pub(super) fn move_to(&mut self, room: RoomName) {
         self.room = room;
         self.aliases.clear();
+        self.session = None;
+    }
+
+    /// Whether nothing waits for its commit.
+    pub(super) fn is_answered(&self) -> bool {
+        self.waiting.is_empty()
     }
 
     /// Encodes them into one batch. On a refusal nothing of it was published.

@@ -209,8 +209,45 @@ impl Readers {
         true
     }
 
-    /// A client gave credit: says what was parked, and resumes the cursor when nothing is.
-    pub(super) fn credit(&mut self, sub: u32, n: u32, out: &mut VecDeque<Output>) -> Result<(), Refusal> {
+    /// Whether the bus owes no answer to a subscribe or its end.
+    pub(super) fn is_answered(&self) -> bool {
+        self.unanswered.is_empty()
+    }
+
+    /// Its connection is in another room from here on. All of them have ended, and the bus has forgotten them: each is said
+    /// to have, behind what was held back of it for want of credit, which nobody gets any more. Whether its client heard what
+    /// the system says without having asked for it.
+    pub(super) fn move_to(&mut self, room: RoomName, out: &mut VecDeque<Output>) -> bool {
+        self.room = room;
+        let ended = std::mem::take(&mut self.readers);
+        for sub in ended.keys().copied().filter(|sub| *sub != UNASKED) {
+            let why =
+                refusal(Code::WrongState, "you have left its room", "to subscribe where you are by now");
+            out.push_back(Output::Text(Push::End { sub, error: (&why).into() }.text()));
+        }
+        ended.contains_key(&UNASKED)
+    }
+
+    /// Asks again for what was thrown away for want of a place, where there is credit by now.
+    pub(super) fn read_again(&mut self, out: &mut VecDeque<Output>) {
+        for (sub, reader) in &mut self.readers {
+            if reader.is_to_be_read_again() {
+                let from = reader.seen.map_or(From::Live, From::After);
+                out.push_back(Output::Ask(reader.ask(*sub, from)));
+                self.unanswered.entry(*sub).or_default().subscribes.push_back(Asked::Resume);
+            }
+        }
+    }
+
+    /// A client gave credit: says what was parked, and resumes the cursor when nothing is; not while its connection may be in
+    /// another room before that is asked for.
+    pub(super) fn credit(
+        &mut self,
+        sub: u32,
+        n: u32,
+        stays: bool,
+        out: &mut VecDeque<Output>,
+    ) -> Result<(), Refusal> {
         let reader = self.readers.get_mut(&sub).ok_or_else(unknown)?;
         let Some(window) = &mut reader.window else {
             let what = "a subscription without a window: it follows the socket's pace";
@@ -220,7 +257,7 @@ impl Readers {
         while let Some(parked) = reader.next_parked() {
             reader.say(sub, parked, out);
         }
-        if reader.is_to_be_read_again() {
+        if stays && reader.is_to_be_read_again() {
             let from = reader.seen.map_or(From::Live, From::After);
             out.push_back(Output::Ask(reader.ask(sub, from)));
             self.unanswered.entry(sub).or_default().subscribes.push_back(Asked::Resume);

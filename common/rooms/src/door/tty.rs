@@ -211,7 +211,6 @@ impl Tty {
         let Phase::Lobby(lobby) = &mut self.phase else { return };
         let line = match lobby.room.take() {
             Some(room) => {
-                self.out.push_back(Output::Ask(Ask::Unsubscribe { subscription: SUBSCRIPTION }));
                 self.out.push_back(Output::Ask(Ask::Part));
                 format!("you left {room}\r\n{PROMPT}")
             }

@@ -84,6 +84,25 @@ fn what_a_session_published_is_wiped_when_it_ends_and_who_was_shown_it_is_told()
 }
 
 #[test]
+fn who_goes_out_of_its_room_takes_its_session_with_it() {
+    let mut world = world();
+    world.publish(1, &[("a/x", "1")]);
+    join(&mut world, 9);
+    assert_eq!(world.payloads(9), ["1"]);
+    world.send(1, &[("a/x", "on its way")], 1);
+    world.ask(1, Ask::Part);
+    assert_eq!(wiped(&world.all(9)), [1]);
+    world.commit();
+    world.open(10);
+    join(&mut world, 10);
+    assert_eq!(world.payloads(10), [""; 0], "nor is what was stored after it had left");
+    world.publish(1, &[("a/x", "without one")]);
+    world.open(11);
+    join(&mut world, 11);
+    assert_eq!(world.payloads(11), [""; 0], "another room, another session");
+}
+
+#[test]
 fn owner_that_drops_during_a_replay_is_replayed_no_further() {
     let mut world = world();
     for n in 0..30 {

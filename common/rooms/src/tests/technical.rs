@@ -88,6 +88,32 @@ fn joins_and_leaves_are_heard_in_their_room_only() {
 }
 
 #[test]
+fn who_goes_out_of_its_room_is_in_none_and_stays_out_until_it_does_something_there() {
+    let mut world = speaking();
+    for (sub, room) in [(1, "a"), (2, "b")] {
+        world.subscribe(2, sub, of_room(room), From::Live, Flow::Credit);
+    }
+    world.publish(1, &[("a/x", "1")]);
+    world.subscribe(1, 1, in_room("a", "#"), From::Live, Flow::Credit);
+    world.subscribe(1, 2, in_room("b", "#"), From::Live, Flow::Credit);
+    assert_eq!(heard(&mut world, 2), ["joined", "joined"]);
+    world.ask(1, Ask::Part);
+    settle(&mut world);
+    let pushes = world.all(2);
+    let cause = |push| payload(&delivery(push).unwrap().content.body).contains("\"cause\":\"left\"");
+    assert!(kinds(&pushes).iter().all(|(kind, _)| kind == "left") && pushes.iter().all(cause), "{pushes:?}");
+    assert_eq!(pushes.len(), 2);
+    assert_eq!(world.bus.statistics().rooms.iter().map(|room| room.subscribers).sum::<u32>(), 0);
+    // Rights that are looked at again bring nobody back.
+    world.input(Input::Principal { connection: ConnectionId(1), principal: principal(1, grants()) });
+    world.publish(2, &[("a/x", "2")]);
+    assert_eq!(heard(&mut world, 2), ["joined"], "whoever publishes, and not who was there");
+    assert_eq!(world.payloads(1), [""; 0]);
+    world.publish(1, &[("b/x", "3")]);
+    assert_eq!(heard(&mut world, 2), ["joined"]);
+}
+
+#[test]
 fn who_took_nothing_of_what_waited_is_told_to_be_a_slow_reader() {
     for (cause, told) in [("too_slow", true), ("stalled", true), ("cut", false)] {
         let mut world = speaking();

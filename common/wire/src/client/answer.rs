@@ -59,7 +59,7 @@ pub enum Done<'a> {
     },
     /// `presence`, `statistics`, `quarantine`: what was seen.
     Seen(serde_json::Value),
-    /// `hello` in a lobby, and `whoami`.
+    /// `hello` in a lobby, and `whoami` anywhere.
     Lobby(InLobby<'a>),
     /// `rooms`.
     Rooms {
@@ -70,7 +70,7 @@ pub enum Done<'a> {
     Plain {},
 }
 
-/// Who the client is, in a lobby.
+/// Who the client is, and where.
 #[derive(Clone, Debug, Serialize)]
 pub struct InLobby<'a> {
     /// The account's name.
@@ -81,6 +81,9 @@ pub struct InLobby<'a> {
     pub name: &'a AccountName,
     /// This connection.
     pub connection: ConnectionId,
+    /// The room that it is in, if it is in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub room: Option<&'a RoomName>,
     /// Whose lobby it visits, if that is not its own account's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub visits: Option<&'a AccountName>,

@@ -74,18 +74,18 @@ pub enum Op<'a> {
     Session,
     /// Look at something as it is at the moment.
     Look(Looking),
-    /// In a lobby: which rooms are there?
+    /// Which rooms are there?
     Rooms,
-    /// In a lobby: who am I?
+    /// Who am I, and where?
     Whoami,
-    /// In a lobby: move me into a room.
+    /// Move me into a room; out of the one that I am in, if I am in one.
     Move {
         /// Which.
         room: RoomName,
     },
-    /// In a lobby: have this done with my account.
+    /// Have this done with my account.
     Errand(Errand),
-    /// In a lobby: what may I say?
+    /// What may I say in a lobby, and in a room beside what is said there?
     Help,
     /// Answer me.
     Ping,

@@ -96,7 +96,7 @@ async fn person_at_a_terminal_talks_its_way_into_a_room_and_a_stranger_is_droppe
 }
 
 #[tokio::test]
-async fn program_is_moved_from_the_lobby_into_a_room_and_stays_there() {
+async fn program_is_moved_from_the_lobby_into_a_room_and_on_into_another_one() {
     needs!(Need::Program("curl"), Need::Program("ssh-keygen"));
     let folder = tempfile::tempdir().unwrap();
     let site = site(folder.path());
@@ -120,6 +120,48 @@ async fn program_is_moved_from_the_lobby_into_a_room_and_stays_there() {
     assert_eq!(program.json().await["re"], 5);
     program.say(r#"{"op":"publish","id":6,"channel":"a","data":"x"}"#).await;
     program.hears("\"ev\":\"msg\"").await;
+
+    // Whoever is there sees it go and come, and nothing of what it says elsewhere.
+    let own = json!({ "user": OWNER, "password": PASSWORD });
+    let hall = format!("/{ACCOUNT}/hall");
+    let mut watcher = Terminal::program(&site, &hall, own.clone()).await.unwrap();
+    watcher.asks(json!({ "op": "subscribe", "sub": 1, "technical": "room" })).await;
+    watcher.asks(json!({ "op": "subscribe", "sub": 2, "channels": "#" })).await;
+    let mut refusals = Vec::new();
+    for nowhere in ["attic", "vault"] {
+        let refused = program.asks(json!({ "op": "enter", "room": nowhere })).await;
+        refusals.push(refused["error"].clone());
+    }
+    assert_eq!(refusals[0]["code"], "denied", "{refusals:?}");
+    assert_eq!(refusals[0], refusals[1], "a gate that says no looks like a room that is not");
+    program.asks(json!({ "op": "publish", "channel": "a", "data": "still here" })).await;
+    watcher.hears("still here").await;
+    assert_eq!(
+        program.asks(json!({ "op": "create", "room": "den", "history": "log" })).await["ok"]["room"],
+        "den"
+    );
+    program.say(r#"{"op":"enter","id":8,"room":"den"}"#).await;
+    let ended: serde_json::Value = serde_json::from_str(&program.hears("\"ev\":\"end\"").await).unwrap();
+    assert_eq!((&ended["sub"], &ended["error"]["code"]), (&json!(1), &json!("wrong_state")));
+    assert_eq!(program.json().await["ok"]["room"], "den");
+    let left = watcher.hears("riser.left").await;
+    assert!(left.contains(r#""cause":"left""#), "{left}");
+    assert!(
+        program.asks(json!({ "op": "publish", "channel": "a", "data": "elsewhere" })).await["ok"].is_object()
+    );
+    assert_eq!(program.asks(json!({ "op": "whoami" })).await["ok"]["room"], "den");
+    let here = program.asks(json!({ "op": "presence" })).await;
+    assert_eq!((&here["ok"]["room"], &here["ok"]["present"][0]["name"]), (&json!("den"), &json!(OWNER)));
+    let there = watcher.asks(json!({ "op": "presence" })).await;
+    let present = there["ok"]["present"].as_array().unwrap();
+    assert_eq!(present.len(), 1, "the watcher alone: {there}");
+    assert!(program.asks(json!({ "op": "enter", "room": "hall" })).await["ok"].is_object());
+    assert!(
+        program.asks(json!({ "op": "publish", "channel": "a", "data": "back again" })).await["ok"]
+            .is_object()
+    );
+    let heard = watcher.hears("\"ev\":\"msg\"").await;
+    assert!(heard.contains("back again"), "nothing of the den: {heard}");
 }
 
 #[tokio::test]

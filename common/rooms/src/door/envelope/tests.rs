@@ -12,6 +12,7 @@ use riser_wire::entry::{self, ContentType};
 use riser_wire::limits::SUBSCRIPTIONS_CEILING;
 use serde_json::{Value, json};
 
+mod going;
 mod publishing;
 mod reading;
 mod windows;

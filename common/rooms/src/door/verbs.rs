@@ -1,0 +1,93 @@
+//! The verbs of a lobby as a program says them, in a lobby or in a room: which of them are under way, and what they are
+//! answered. Who may say which is the instance's to judge.
+
+use super::refusal;
+use riser_model::{
+    RoomName,
+    door::{Ask, Code, Errand, Finished, Refusal, RoomInfo, Secret},
+};
+use riser_wire::client::{self, Done, ShownRoom};
+use std::collections::VecDeque;
+
+/// Requests for the rooms that the bus has not answered.
+const ASKED_MAX: usize = 64;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Verbs {
+    /// `rooms` that are not answered.
+    asked: VecDeque<u64>,
+    /// The `move` that is not answered.
+    moving: Option<u64>,
+    /// The errand that is not done yet.
+    running: Option<u64>,
+}
+
+impl Verbs {
+    /// `rooms`.
+    pub(super) fn rooms(&mut self, id: u64) -> Result<Ask, Refusal> {
+        if self.asked.len() >= ASKED_MAX {
+            return Err(refusal(Code::TooMany, "too many requests at once", "wait for their replies"));
+        }
+        self.asked.push_back(id);
+        Ok(Ask::Rooms)
+    }
+
+    /// `create`, `invite`, `keys` and the like.
+    pub(super) fn run(&mut self, id: u64, errand: Errand) -> Result<Ask, Refusal> {
+        if self.running.is_some() {
+            return Err(refusal(Code::WrongState, "one errand at a time", "wait for its reply"));
+        }
+        self.running = Some(id);
+        Ok(Ask::Run(Box::new(errand)))
+    }
+
+    /// `enter` and `move`.
+    pub(super) fn go(&mut self, id: u64, room: RoomName) -> Result<Ask, Refusal> {
+        if self.is_moving() {
+            return Err(refusal(Code::WrongState, "one room at a time", "wait for the reply to move"));
+        }
+        self.moving = Some(id);
+        Ok(Ask::Move { room })
+    }
+
+    /// `answer`, to the gate of the room that it is on its way to.
+    pub(super) fn answer(&self, proof: Secret) -> Result<Ask, Refusal> {
+        if self.is_moving() {
+            Ok(Ask::Answer(proof))
+        } else {
+            Err(refusal(Code::WrongState, "an answer to nothing", "an answer when it is asked"))
+        }
+    }
+
+    /// Whether it is on its way to a room.
+    pub(super) fn is_moving(&self) -> bool {
+        self.moving.is_some()
+    }
+
+    /// It has arrived, or was not let in: which request that answers.
+    pub(super) fn arrived(&mut self) -> Option<u64> {
+        self.moving.take()
+    }
+
+    /// The rooms, as they are said.
+    pub(super) fn listed(&mut self, rooms: &[RoomInfo]) -> String {
+        let rooms = rooms.iter().map(|RoomInfo { name, gated, members, kind, absent }| ShownRoom {
+            name,
+            gated: *gated,
+            members: *members,
+            kind: kind.name(),
+            absent: absent.as_deref(),
+        });
+        client::ok(self.asked.pop_front(), &Done::Rooms { rooms: rooms.collect() })
+    }
+
+    /// What became of the errand, as it is said.
+    pub(super) fn finished(&mut self, result: Result<Finished, Refusal>) -> String {
+        let id = self.running.take();
+        match result {
+            Ok(done) => client::ok(id, &Done::Seen(client::finished(&done))),
+            Err(why) => client::error(id, &why),
+        }
+    }
+}
