@@ -28,7 +28,7 @@ export class Administration {
     const part = (name) => section.querySelector(`[data-part="${name}"]`);
     [this.#note, this.#said] = [part("note"), part("said")];
     const again = () => this.load();
-    this.#members = new Members(part("members"), named);
+    this.#members = new Members(part("members"), named, () => this.load(true));
     this.#audit = new AuditLog(part("audit"));
     this.#parts = [new Configuration(part("configuration"), again, enter), new Rights(part("rights"), again)];
   }

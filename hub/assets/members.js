@@ -1,6 +1,6 @@
-// The users and clients of a room's account: who each is and which role it has. Who administers the account changes
-// roles and groups here, and adds and revokes credentials: passwords, tokens, keys, and names in certificates. A secret that the
-// hub made is shown once.
+// The users and clients of a room's account: who each is and which role it has, in every room and in this one. Who looks
+// after the room changes the roles in it; who administers the account changes the others and groups here too, and adds and
+// revokes credentials: passwords, tokens, keys, and names in certificates. A secret that the hub made is shown once.
 
 import { button, finalButton, made, reason, secretOnce } from "./element.js";
 
@@ -16,15 +16,16 @@ export class Members {
   #note;
   #said;
   #named;
+  #changed;
   #office = null;
   #isAccounts = false;
 
-  /** `named` is told who clients are. */
-  constructor(details, named) {
+  /** `named` is told who clients are, and `changed` that a role in the room is another one. */
+  constructor(details, named, changed) {
     this.#details = details;
     const part = (name) => details.querySelector(`[data-part="${name}"]`);
     [this.#list, this.#form, this.#note, this.#said] = ["list", "form", "note", "form-said"].map(part);
-    this.#named = named;
+    [this.#named, this.#changed] = [named, changed];
     details.addEventListener("toggle", () => this.load());
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -74,12 +75,12 @@ export class Members {
     });
   }
 
-  #item({ name, id, kind, role, groups, tag, credentials }) {
+  #item({ name, id, kind, role, room_role: inRoom = null, groups, tag, credentials }) {
     const said = made("p", { className: "error", role: "alert" });
     const item = made("li", { dataset: { id, name } }, made("h3", { textContent: name }));
     const groupText = groups.length === 0 ? "" : `, in ${groups.join(", ")}`;
-    item.append(made("p", { textContent: `${kind}, ${role ?? "no role"}${groupText}` }));
-    if (!this.#isAccounts) return item;
+    const inRoomText = inRoom === null ? "" : `, ${inRoom} in this room`;
+    item.append(made("p", { textContent: `${kind}, ${role ?? "no role"}${inRoomText}${groupText}` }));
     const office = this.#office;
     const again = async () => {
       delete item.dataset.edited;
@@ -88,6 +89,11 @@ export class Members {
       const now = [...this.#list.children].find(({ dataset }) => dataset.id === id);
       (now?.querySelector("select") ?? this.#form.elements.contains).focus();
     };
+    item.append(this.#roomRoleForm({ id, name, inRoom }, item, said, again));
+    if (!this.#isAccounts) {
+      item.append(said);
+      return item;
+    }
     item.append(this.#roleForm({ id, name, role, groups, tag }, item, said, again));
     const list = made("ul", { "aria-label": `Credentials of ${name}` });
     for (const { kind: of, fingerprint } of credentials) {
@@ -131,6 +137,19 @@ export class Members {
     return form;
   }
 
+  #roomRoleForm({ id, name, inRoom }, item, said, again) {
+    const office = this.#office;
+    const chosen = made("select", {}, ...ROLES.map((one) => new Option(one || "none", one, false, one === (inRoom ?? ""))));
+    const set = button("Set", `Set the role of ${name} in this room`, async () => {
+      if (chosen.value !== (inRoom ?? "")) await office.setRoomRole(id, chosen.value || null);
+      await again();
+      await this.#changed();
+    }, said);
+    const form = made("div", { className: "member-role" }, made("label", {}, "Role in this room ", chosen), set);
+    form.addEventListener("input", () => (item.dataset.edited = "true"));
+    return form;
+  }
+
   #roleForm({ id, name, role, groups, tag }, item, said, again) {
     const office = this.#office;
     const chosen = made("select", {}, ...ROLES.map((one) => new Option(one || "none", one, false, one === (role ?? ""))));
@@ -143,7 +162,7 @@ export class Members {
       await office.setMember(id, fields, tag);
       await again();
     }, said);
-    const form = made("div", { className: "member-role" }, made("label", {}, "Role ", chosen), made("label", {}, "Groups ", inGroups), set);
+    const form = made("div", { className: "member-role" }, made("label", {}, "Role in every room ", chosen), made("label", {}, "Groups ", inGroups), set);
     form.addEventListener("input", () => (item.dataset.edited = "true"));
     return form;
   }

@@ -38,6 +38,11 @@ export class Office {
     return this.#ask("GET", `${this.#ofRoom()}/members?${new URLSearchParams({ contains, limit })}`);
   }
 
+  /** Of a user or client by its id, of a group (`@ops`), or of everybody (`*`); null is none. */
+  setRoomRole(to, role, tag) {
+    return this.#ask("PUT", `${this.#ofRoom()}/roles`, { to, role }, tag);
+  }
+
   /** A user, or a client. */
   makeMember(kind, fields) {
     return this.#ask("POST", `${kind}s`, fields);

@@ -1,4 +1,4 @@
-// Who may what in a room: its grants and denies, one by one, each with a way to take it back; and those of the whole
+// Who may what in a room: the roles in it, its grants and denies, one by one, each with a way to take it back; and those of the whole
 // account, which are not this room's to change.
 
 import { button, made, reason } from "./element.js";
@@ -29,7 +29,8 @@ export class Rights {
   show(office, { room, tag, everywhere }) {
     [this.#office, this.#tag] = [office, tag];
     const own = (room.grant ?? []).map((grant) => this.#item(grant, false));
-    this.#list.replaceChildren(...own, ...everywhere.map((grant) => this.#item(grant, true)));
+    const roles = Object.entries(room.roles ?? {}).map(([to, role]) => this.#roleItem(to, role));
+    this.#list.replaceChildren(...roles, ...own, ...everywhere.map((grant) => this.#item(grant, true)));
   }
 
   leave() {
@@ -60,6 +61,17 @@ export class Rights {
     } finally {
       submit.disabled = false;
     }
+  }
+
+  #roleItem(to, role) {
+    const text = `${to} is ${role}`;
+    const [office, tag] = [this.#office, this.#tag];
+    return made("li", {}, made("span", { textContent: text }), button("Take back", `Take back: ${text}`, async () => {
+      await office.setRoomRole(to, null, tag);
+      if (office !== this.#office) return;
+      await this.#again();
+      this.#form.elements.to.focus();
+    }, this.#said));
   }
 
   #item(grant, isEverywhere) {

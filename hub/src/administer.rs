@@ -3,7 +3,7 @@
 use crate::{
     admin::requests::{
         CredentialKind, Decision, GrantRequest, MemberChange, NewAccount, NewCredential, NewMember,
-        Replacement,
+        Replacement, RoomRole,
     },
     remote::Remote,
 };
@@ -178,6 +178,18 @@ pub(crate) enum RoomCommand {
         /// ACCOUNT/ROOM
         name: String,
     },
+}
+
+/// `role`
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RoleArgs {
+    /// ACCOUNT/ROOM
+    room: String,
+    /// A user or client by name, `@group`, or `*`.
+    #[arg(value_parser = parsed::<Whom>)]
+    to: Whom,
+    /// owner, member, reader, writer, device, or none.
+    role: String,
 }
 
 /// `grant`, `deny`, `ungrant`
@@ -362,6 +374,20 @@ impl RoomCommand {
                 Ok(Wish::new("DELETE", of_account(account, &format!("/rooms/{}", word(room)?))?))
             }
         }
+    }
+}
+
+impl RoleArgs {
+    /// What it asks.
+    pub(crate) fn wish(&self) -> anyhow::Result<Wish> {
+        let (account, room) = pair(&self.room)?;
+        let role = match (self.role.as_str(), Role::of(&self.role)) {
+            ("none", _) => None,
+            (_, Some(role)) => Some(role),
+            (word, None) => bail!("{word:?}: want owner, member, reader, writer, device or none"),
+        };
+        let path = of_account(account, &format!("/rooms/{}/roles", word(room)?))?;
+        Wish::new("PUT", path).says(RoomRole { to: self.to.clone(), role })
     }
 }
 

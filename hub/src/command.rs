@@ -2,7 +2,8 @@
 
 use crate::{
     administer::{
-        AccountCommand, AuditArgs, ConnectionCommand, GrantArgs, KeyCommand, MemberCommand, RoomCommand, Wish,
+        AccountCommand, AuditArgs, ConnectionCommand, GrantArgs, KeyCommand, MemberCommand, RoleArgs,
+        RoomCommand, Wish,
     },
     config::HubConfig,
     hub::Hub,
@@ -56,6 +57,8 @@ enum Command {
     /// Rooms of a running hub.
     #[command(subcommand)]
     Room(RoomCommand),
+    /// Give somebody a role in one room of a running hub, or none.
+    Role(RoleArgs),
     /// Grant a right, in a running hub.
     Grant(GrantArgs),
     /// Deny a right, in a running hub; it wins over every grant.
@@ -118,6 +121,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             None => Ok(()),
         },
         Command::Room(command) => ask(&arguments.config, arguments.json, command.wish()?),
+        Command::Role(role) => ask(&arguments.config, arguments.json, role.wish()?),
         Command::Grant(grant) => ask(&arguments.config, arguments.json, grant.wish(false, false)?),
         Command::Deny(grant) => ask(&arguments.config, arguments.json, grant.wish(true, false)?),
         Command::Ungrant(grant) => ask(&arguments.config, arguments.json, grant.wish(false, true)?),

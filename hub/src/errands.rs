@@ -19,7 +19,7 @@ use riser_host::HostHandle;
 use riser_hub_core::HubCore;
 use riser_instance::Wanted;
 use riser_model::{
-    AccountName, ClientId, ConnectionId, Filter, History, Principal, Right, RoomId, RoomKind, RoomName,
+    AccountName, ClientId, ConnectionId, Filter, History, Principal, Right, Role, RoomId, RoomKind, RoomName,
     door::{Code, Errand, Finished, KeyInfo, Refusal, Secret},
 };
 use riser_shell::entropy;
@@ -93,6 +93,7 @@ impl Errands {
         match errand {
             Errand::CreateRoom { room, kind, history } => self.create(&of, &known, room, kind, history).await,
             Errand::Invite { name, room, rights } => self.invite(&of, &known, name, room, rights).await,
+            Errand::SetRole { whom, room, role } => self.set_role(&of, &known, whom, room, role).await,
             Errand::Keys => {
                 let own = member(&known, of.by.client)?.credentials();
                 Ok(Finished::Keys(own.iter().map(info).collect()))
@@ -198,6 +199,22 @@ impl Errands {
         Ok(Finished::Invited { name, room, token: Some(token) })
     }
 
+    async fn set_role(
+        &self,
+        of: &Of,
+        known: &Account,
+        whom: Whom,
+        room: RoomName,
+        role: Option<Role>,
+    ) -> Result<Finished, Refusal> {
+        let place = known.config.room.iter().find(|one| one.name == room).and_then(|one| one.id);
+        let place = place.ok_or_else(unknown)?;
+        let told = of.told("role set", role_set(&whom, &room, role));
+        let change = AccountChange::SetRole(place, whom.clone(), role);
+        self.change((of, Needs::Room(of.by.account, place)), told, change).await?;
+        Ok(Finished::RoleSet { whom, room, role })
+    }
+
     async fn make_token(
         &self,
         (of, needs): (&Of, Needs),
@@ -209,6 +226,11 @@ impl Errands {
         self.change((of, needs), told, AccountChange::AddCredential(client, credential)).await?;
         Ok((key, token))
     }
+}
+
+/// As it is written down, whoever had it done.
+pub(crate) fn role_set(whom: &Whom, room: &RoomName, role: Option<Role>) -> String {
+    format!("{} to {whom} in room {room}", role.map_or("none", Role::name))
 }
 
 /// A token that nobody has yet: what is kept of it, and what is shown once.

@@ -42,9 +42,9 @@ impl Needs {
                     Some(id) => Self::Room(*account, id),
                     None => Self::Account(*account),
                 },
-                AccountChange::Grant(Some(room), _) | AccountChange::Ungrant(Some(room), _) => {
-                    Self::Room(*account, *room)
-                }
+                AccountChange::Grant(Some(room), _)
+                | AccountChange::Ungrant(Some(room), _)
+                | AccountChange::SetRole(room, ..) => Self::Room(*account, *room),
                 AccountChange::Grant(None, _)
                 | AccountChange::Ungrant(None, _)
                 | AccountChange::SetGate(_)
@@ -82,7 +82,7 @@ impl Needs {
 mod tests {
     use super::*;
     use riser_gate::{AccountConfig, GrantConfig, RoomConfig, TokenHash, UserConfig, config::Rights};
-    use riser_model::{ClientId, Filter, History};
+    use riser_model::{ClientId, Filter, History, Role, Whom};
     use uuid::Uuid;
 
     #[test]
@@ -117,6 +117,8 @@ mod tests {
         let set = |id| AccountChange::SetRoom(Box::new(room("own", id, vec![])));
         assert!(may(set(own)) && may(AccountChange::Grant(Some(own), grant.clone())));
         assert!(may(AccountChange::Ungrant(Some(own), grant.clone())));
+        let role = |room| AccountChange::SetRole(room, Whom::Everyone, Some(Role::Owner));
+        assert!(may(role(own)) && !may(role(other)));
         assert!(!may(set(other)) && !may(AccountChange::Grant(Some(other), grant.clone())));
         // Of several changes everything is needed that any of them needs.
         let both = |one, other| AccountChange::All(vec![one, other]);

@@ -38,9 +38,9 @@ pub use import::Note;
 pub const REMEMBERED_MAX: usize = 100_000;
 /// The most users and clients of an account, and the most rooms.
 pub const MEMBERS_MAX: usize = 50_000;
-/// The most grants and denies for all rooms of an account that changes make, and the most of one room.
+/// The most grants and denies for all rooms of an account that changes make, the most of one room, and the most roles in it.
 pub const GRANTS_MAX: usize = 1_000;
-/// The most grants and denies of an account times its users and clients, as changes make them: each of those has those
+/// The most grants, denies and roles in rooms of an account times its users and clients, as changes make them: each has those
 /// that are for everybody.
 pub const RULES_MAX: usize = 1_000_000;
 /// The most users and clients that a room waits for, as changes make it.
@@ -128,10 +128,11 @@ impl Account {
         }
     }
 
-    /// Grants and denies times users and clients: so many rules there may be at most.
+    /// Grants, denies and roles in rooms, times users and clients: so many rules there may be at most.
     fn rules(&self) -> usize {
         let config = &self.config;
-        let grants = config.room.iter().map(|room| room.grant.len()).sum::<usize>() + config.grant.len();
+        let of_room = |room: &RoomConfig| room.grant.len() + room.roles.len();
+        let grants = config.room.iter().map(of_room).sum::<usize>() + config.grant.len();
         grants.saturating_mul(config.user.len() + config.client.len())
     }
 

@@ -16,8 +16,9 @@ use riser_model::{
     AccountId, AccountName, ClientId, Filter, History, Quota, Retention, Right, RoomId, RoomKind, RoomName,
     duration::Duration, room::PERSONAL,
 };
+pub use riser_model::{Role, Whom};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeSeq};
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 /// A tenant: `[[account]]`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -202,6 +203,10 @@ pub struct RoomConfig {
     /// Rights on this room.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grant: Vec<GrantConfig>,
+    /// Who has which role in this room, and by that in no other one: `{ ann = "owner", "@ops" = "member" }`. It adds to the
+    /// role that somebody has in every room of the account; what is denied stays denied.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub roles: BTreeMap<Whom, Role>,
 }
 
 impl RoomConfig {
@@ -223,6 +228,7 @@ impl RoomConfig {
             schema: None,
             gate,
             grant,
+            roles: BTreeMap::new(),
         }
     }
 
@@ -264,73 +270,6 @@ pub struct GrantConfig {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
 fn is_false(value: &bool) -> bool {
     !value
-}
-
-/// Whom a grant is for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Whom {
-    /// Each user and client of the account: `*`.
-    Everyone,
-    /// Those who are in a group: `@` and its name.
-    Group(AccountName),
-    /// One of them.
-    Named(AccountName),
-}
-
-impl Serialize for Whom {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Everyone => serializer.serialize_str("*"),
-            Self::Group(name) => serializer.collect_str(&format_args!("@{name}")),
-            Self::Named(name) => name.serialize(serializer),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Whom {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        match (text.as_str(), text.strip_prefix('@')) {
-            ("*", _) => Ok(Self::Everyone),
-            (_, Some(group)) => group.parse().map(Self::Group).map_err(de::Error::custom),
-            (name, None) => name.parse().map(Self::Named).map_err(de::Error::custom),
-        }
-    }
-}
-
-/// What a user or client may do in every room of its account, by one word.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Publish, subscribe and admin. `admin` is another word for it.
-    #[serde(alias = "admin")]
-    Owner,
-    /// Publish and subscribe.
-    Member,
-    /// Subscribe. `observer` is another word for it.
-    #[serde(alias = "observer")]
-    Reader,
-    /// Publish: what a sensor or an edge without downlink needs.
-    Writer,
-    /// Publish, and subscribe to what is addressed to it: it hears its orders, and nothing of what others say.
-    Device,
-}
-
-impl Role {
-    /// The rights it stands for.
-    pub fn rights(self) -> &'static [Right] {
-        match self {
-            Self::Owner => &[Right::Publish, Right::Subscribe, Right::Admin],
-            Self::Member => &[Right::Publish, Right::Subscribe],
-            Self::Reader => &[Right::Subscribe],
-            Self::Writer | Self::Device => &[Right::Publish],
-        }
-    }
-
-    /// Whether it reads what is addressed to it, and that alone.
-    pub fn hears_orders(self) -> bool {
-        self == Self::Device
-    }
 }
 
 /// One right, or several in a list.

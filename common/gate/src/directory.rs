@@ -28,8 +28,10 @@ use uuid::Uuid;
 
 mod compiler;
 mod evidence;
+mod given;
 
 pub use evidence::{Evidence, Holds};
+use given::Given;
 pub use riser_model::room::QUARANTINE;
 
 /// An edge as its hub knows it.
@@ -61,7 +63,7 @@ pub struct Directory {
     providers: Vec<Arc<Provider>>,
     ldaps: BTreeMap<AccountName, Arc<LdapServer>>,
     /// What each of the groups gives that an account's directory server names, in the order of its list.
-    memberships: BTreeMap<AccountId, Vec<Vec<Rule>>>,
+    memberships: BTreeMap<AccountId, Vec<Vec<Given>>>,
     /// The issuers of each account, by what is known of them.
     vouched: BTreeMap<AccountId, BTreeSet<[u8; 32]>>,
     gates: BTreeMap<AccountId, Arc<Sequence>>,
@@ -182,7 +184,8 @@ impl Directory {
             return Some(Arc::clone(&member.principal));
         };
         let groups = given.iter().enumerate().filter(|(place, _)| memberships.has(*place));
-        let rules = member.rules.iter().chain(groups.flat_map(|(_, rules)| rules)).cloned().collect();
+        let by_groups = groups.flat_map(|(_, given)| given).map(|given| given.clone().to(client));
+        let rules = member.rules.iter().cloned().chain(by_groups).collect();
         let grants = Grants::new(complete(rules, account)).of(client).by(memberships);
         Some(Arc::new(Principal { grants: Arc::new(grants), ..Principal::clone(&member.principal) }))
     }

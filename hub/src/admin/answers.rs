@@ -2,7 +2,7 @@
 
 use super::Place;
 use crate::audit::Line;
-use riser_gate::{Account, credential::Member};
+use riser_gate::{Account, RoomConfig, config::Whom, credential::Member};
 use riser_model::AccountId;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -60,6 +60,9 @@ pub(crate) struct MemberAnswer {
     /// `user` or `client`.
     kind: &'static str,
     role: Option<Value>,
+    /// By its name in the room that was asked about, where that is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    room_role: Option<Value>,
     groups: Vec<String>,
     /// What `If-Match` says of it as it is.
     tag: String,
@@ -202,10 +205,20 @@ impl MemberAnswer {
             id: id.map(|id| id.to_string()),
             kind,
             role: role.map(|role| json!(role)),
+            room_role: None,
             groups: groups.iter().map(ToString::to_string).collect(),
             tag: tag(&(name, role, groups)),
             credentials: None,
         }
+    }
+
+    /// The same, with the role that it has in this room.
+    pub(crate) fn in_room(self, room: &RoomConfig) -> Self {
+        let own = room
+            .roles
+            .iter()
+            .find(|(whom, _)| matches!(whom, Whom::Named(name) if name.as_str() == self.name));
+        Self { room_role: own.map(|(_, role)| json!(role)), ..self }
     }
 
     pub(crate) fn tag(&self) -> &str {

@@ -1,11 +1,12 @@
 //! Users and clients, and their credentials: one function for each verb.
 
 use super::{
-    Admin, Asked, Failure,
-    answers::{Done, MadeCredential, MemberAnswer, MembersAnswer},
+    Admin, Asked, Failure, Place,
+    answers::{Done, MadeCredential, MemberAnswer, MembersAnswer, tag},
     handlers::{Answer, Said, done, hashed, looked_at, secret, unchanged},
-    requests::{CredentialKind, MemberChange, MembersQuery, NewCredential, NewMember, Replacement},
+    requests::{CredentialKind, MemberChange, MembersQuery, NewCredential, NewMember, Replacement, RoomRole},
 };
+use crate::errands::role_set;
 use axum::{
     Json,
     extract::{Path, Query, State},
@@ -14,6 +15,7 @@ use axum::{
 use riser_gate::{
     Account, Change, ClientConfig, CredentialConfig, Fingerprint, TokenHash, UserConfig,
     accounts::{self, AccountChange},
+    config::Whom,
     credential::Member,
 };
 use riser_model::{AccountId, ClientId};
@@ -47,12 +49,32 @@ pub(super) async fn members(
         true => MemberAnswer::of,
         false => MemberAnswer::without_credentials,
     };
+    let of = |member: &Member| of(member).in_room(&place.room);
     let (contains, most) = (query.contains.unwrap_or_default(), query.limit.unwrap_or(100).min(SHOWN_MAX));
     let meant = place.known.members().filter(|member| member.name().as_str().contains(&contains));
     let mut meant: Vec<Member> = meant.collect();
     let more = meant.len().saturating_sub(most);
     meant.truncate(most);
     Ok(Json(MembersAnswer { members: meant.iter().map(of).collect(), more }))
+}
+
+pub(super) async fn set_room_role(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path((account, room)): Path<(String, String)>,
+    headers: HeaderMap,
+    Said(RoomRole { to, role }): Said<RoomRole>,
+) -> Answer<Done> {
+    let Place { account, known, room, id } = admin.room(&asked, &account, &room).await?;
+    unchanged(&headers, &tag(&room), "room")?;
+    // By the id as well: a name may be somebody else's by the time in which it is said.
+    let to = match &to {
+        Whom::Named(text) => Whom::Named(find(&known, text.as_str())?.2.name().clone()),
+        Whom::Group(_) | Whom::Everyone => to,
+    };
+    let of = role_set(&to, &room.name, role);
+    let change = Change::Within(account, AccountChange::SetRole(id, to, role));
+    done(id, &admin.change_of(&asked, "role set", of, change, Some(known.revision)).await?.1)
 }
 
 pub(super) async fn create_user(

@@ -167,6 +167,18 @@ impl GrantRequest {
     }
 }
 
+/// The role that somebody has in a room from now on.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RoomRole {
+    /// A user or client by name or id, a group (`@ops`), or everybody (`*`).
+    #[schemars(with = "String")]
+    pub to: Whom,
+    /// In that room, and by that in no other: owner, member, reader, writer, device; null for none.
+    #[schemars(with = "Option<String>")]
+    pub role: Option<Role>,
+}
+
 /// A room: the same fields as `[[account.room]]` of the configuration. What a change leaves out stays; null takes it away.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]

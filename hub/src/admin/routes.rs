@@ -9,7 +9,7 @@ use super::{
     handlers as h, members as m, openapi,
     requests::{
         AuditQuery, Decision, GrantRequest, MemberChange, MembersQuery, NewAccount, NewCredential, NewGate,
-        NewIssuers, NewMember, NewName, Replacement, RoomFields,
+        NewIssuers, NewMember, NewName, Replacement, RoomFields, RoomRole,
     },
 };
 use crate::api;
@@ -180,6 +180,15 @@ pub(super) fn table() -> Vec<Route> {
             get(m::members),
         )
         .asks::<MembersQuery>()
+        .for_pages(),
+        route::<Done>(
+            "put",
+            "/v1/accounts/{account}/rooms/{room}/roles",
+            "Give somebody a role in a room, or none, for who looks after the room",
+            put(m::set_room_role),
+        )
+        .says::<RoomRole>()
+        .matches()
         .for_pages(),
         route::<Done>("delete", room, "Remove a room", delete(h::remove_room)).matches(),
         route::<Done>("post", "/v1/accounts/{account}/grants", "Grant or deny a right", post(h::grant))

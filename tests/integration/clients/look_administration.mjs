@@ -88,6 +88,16 @@ await look(async ({ want, open, saw }) => {
   const known = await unfold(keeper, "members");
   await known.locator("li", { hasText: want.spare }).waitFor();
   if ((await known.getByRole("button", { name: /^Revoke/ }).count()) !== 0) throw new Error("credentials are theirs");
+  const theirSpare = known.locator(`li[data-name="${want.spare}"]`);
+  if ((await theirSpare.getByLabel("Role in every room").count()) !== 0) throw new Error("a role in every room is theirs");
+  await theirSpare.getByLabel("Role in this room").selectOption("device");
+  await judge(keeper, "a role in the room");
+  await theirSpare.getByRole("button", { name: /^Set the role of .* in this room/ }).press("Enter");
+  await theirSpare.locator("p", { hasText: "device in this room" }).waitFor();
+  const role = rights.locator("li", { hasText: `${want.spare} is device` });
+  await role.getByRole("button", { name: /^Take back/ }).press("Enter");
+  await role.waitFor({ state: "detached" });
+  saw("a role in the room is given and taken back");
   const members = await unfold(ann, "members");
   await members.locator('[name="contains"]').fill(want.spare);
   await members.getByRole("button", { name: "Show" }).press("Enter");
@@ -98,8 +108,8 @@ await look(async ({ want, open, saw }) => {
   await judge(ann, "the members");
   await spare.getByRole("button", { name: /: sure\? Revoke/ }).press("Enter");
   await revoke.waitFor({ state: "detached" });
-  await spare.locator("select").first().selectOption("reader");
-  await spare.getByRole("button", { name: "Set", exact: false }).first().press("Enter");
+  await spare.getByLabel("Role in every room").selectOption("reader");
+  await spare.getByRole("button", { name: /^Set role and groups/ }).press("Enter");
   await spare.locator("p", { hasText: "client, reader" }).waitFor();
   saw("a credential is revoked and a role set");
 

@@ -63,6 +63,8 @@ pub enum AccountChange {
     Grant(Option<RoomId>, GrantConfig),
     /// Takes that back.
     Ungrant(Option<RoomId>, GrantConfig),
+    /// Gives somebody another role in a room, or none.
+    SetRole(RoomId, Whom, Option<Role>),
 }
 
 /// What is said of a user or client from now on. What is not named stays.
@@ -252,7 +254,8 @@ impl AccountChange {
             | Self::SetRoom(_)
             | Self::RemoveRoom(_)
             | Self::Grant(..)
-            | Self::Ungrant(..) => None,
+            | Self::Ungrant(..)
+            | Self::SetRole(..) => None,
         }
     }
 }
@@ -330,8 +333,26 @@ impl Account {
                 };
                 grants.remove(place);
             }
+            AccountChange::SetRole(room, whom, role) => self.set_role(room, whom, role)?,
         }
         Ok(())
+    }
+
+    fn set_role(&mut self, room: RoomId, whom: Whom, role: Option<Role>) -> Result<(), Refused> {
+        let Some(room) = self.config.room.iter_mut().find(|one| one.id == Some(room)) else {
+            return unknown_room();
+        };
+        match role {
+            Some(role) => {
+                room.roles.insert(whom, role);
+            }
+            None if room.roles.remove(&whom).is_none() => {
+                let what = format!("{whom} has no role in this room");
+                return refused(Why::Unknown, what, "somebody who has one there by that name");
+            }
+            None => {}
+        }
+        few(room.roles.len(), GRANTS_MAX, "roles in one room")
     }
 
     fn set_member(&mut self, id: ClientId, change: MemberChange) -> Result<(), Refused> {
@@ -412,9 +433,12 @@ impl Account {
                 grant.to = Whom::Named(name.clone());
             }
         }
-        for awaited in self.config.room.iter_mut().flat_map(|room| &mut room.ready) {
-            if *awaited == former {
+        for room in &mut self.config.room {
+            for awaited in room.ready.iter_mut().filter(|awaited| **awaited == former) {
                 *awaited = name.clone();
+            }
+            if let Some(role) = room.roles.remove(&Whom::Named(former.clone())) {
+                room.roles.insert(Whom::Named(name.clone()), role);
             }
         }
         Ok(())
@@ -433,9 +457,10 @@ impl Account {
         for list in grants(&mut self.config) {
             list.retain(|grant| grant.to != Whom::Named(name.clone()));
         }
-        // Nobody waits for who is no more.
+        // Nobody waits for who is no more, and whoever gets the name gets nothing by it.
         for room in &mut self.config.room {
             room.ready.retain(|awaited| *awaited != name);
+            room.roles.remove(&Whom::Named(name.clone()));
         }
         Ok(())
     }
@@ -500,6 +525,7 @@ fn few(count: usize, most: usize, of: &str) -> Result<(), Refused> {
 
 fn check_room(room: &RoomConfig) -> Result<(), Refused> {
     few(room.grant.len(), GRANTS_MAX, "grants in one room")?;
+    few(room.roles.len(), GRANTS_MAX, "roles in one room")?;
     few(room.ready.len(), AWAITED_MAX, "users and clients to wait for")?;
     few(room.gate.0.len(), ACCEPTORS_MAX, "acceptors")
 }

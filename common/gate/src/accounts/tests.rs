@@ -194,6 +194,43 @@ fn a_user_is_made_renamed_granted_grouped_and_removed() {
 }
 
 #[test]
+fn roles_in_a_room_are_set_follow_a_name_and_go_with_who_has_them() {
+    let mut accounts = imported();
+    let bob = user_id("bob");
+    change(&mut accounts, AccountChange::CreateMember(user("bob"))).unwrap();
+    let whom = |text: &str| text.parse::<Whom>().unwrap();
+    let set = |text: &str, role| AccountChange::SetRole(hall(), whom(text), role);
+    let directory = change(&mut accounts, set("bob", Some(Role::Owner))).unwrap();
+    let looks_after =
+        |directory: &Directory, who| directory.principal(who).unwrap().grants.whole(Right::Admin, hall());
+    assert!(looks_after(&directory, bob) && !looks_after(&directory, ann()));
+    let rename = |name| MemberChange { name: Some(name), ..MemberChange::default() };
+    let directory = change(&mut accounts, AccountChange::SetMember(bob, rename(name("rob")))).unwrap();
+    assert!(looks_after(&directory, bob), "it follows the name");
+    let roles = |accounts: &Accounts| accounts.get(ACME).unwrap().config.room[0].roles.clone();
+    assert_eq!(roles(&accounts).into_keys().collect::<Vec<_>>(), [whom("rob")]);
+    // One role in a room: another one takes its place.
+    let directory = change(&mut accounts, set("rob", Some(Role::Reader))).unwrap();
+    assert!(!looks_after(&directory, bob) && reads(&directory, bob));
+    assert_eq!(change(&mut accounts, set("bob", Some(Role::Owner))).err(), Some(Why::Invalid), "nobody");
+    assert_eq!(change(&mut accounts, set("@ops", None)).err(), Some(Why::Unknown));
+    let nowhere = AccountChange::SetRole(RoomId(Uuid::from_u128(404)), Whom::Everyone, Some(Role::Reader));
+    assert_eq!(change(&mut accounts, nowhere).err(), Some(Why::Unknown));
+    let directory = change(&mut accounts, set("rob", None)).unwrap();
+    assert!(!reads(&directory, bob));
+    change(&mut accounts, set("rob", Some(Role::Owner))).unwrap();
+    change(&mut accounts, AccountChange::RemoveMember(bob)).unwrap();
+    assert!(roles(&accounts).is_empty(), "whoever gets the name gets nothing by it");
+    for n in 0..GRANTS_MAX {
+        // Not by changes, each of which compiles all: that is another test's time.
+        let mut account = Account::clone(accounts.get(ACME).unwrap());
+        account.config.room[0].roles.insert(whom(&format!("@group-{n}")), Role::Reader);
+        accounts.insert(account);
+    }
+    assert_eq!(change(&mut accounts, set("@more", Some(Role::Reader))).err(), Some(Why::TooMany));
+}
+
+#[test]
 fn of_several_changes_all_are_made_or_none() {
     let mut accounts = imported();
     let before = accounts.clone();
@@ -462,6 +499,16 @@ fn a_row_reads_as_it_was_written_and_a_damaged_one_does_not() {
 fn rows_of_the_first_version_are_read() {
     let golden = include_bytes!("golden/account-1.row");
     assert_eq!(row::read(golden), Ok(everything()));
+}
+
+#[test]
+fn a_row_without_roles_in_rooms_is_one_that_earlier_builds_read_and_one_with_them_is_not_halved() {
+    let mut account = everything();
+    let names_roles = |account: &Account| row::write(account).windows(5).any(|bytes| bytes == b"roles");
+    assert!(!names_roles(&account), "they refuse a field that they do not know, and with it the account");
+    account.config.room[0].roles.insert(Whom::Group(name("ops")), Role::Owner);
+    assert!(names_roles(&account));
+    assert_eq!(row::read(&row::write(&account)), Ok(account));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Compiles accounts as they are declared into a directory, and says everything that is wrong with them.
 
-use super::{Directory, Member, QUARANTINE, client_id, suggestion};
+use super::{Directory, Given, Member, QUARANTINE, client_id, suggestion};
 use crate::{
     config::{AccountConfig, ClientConfig, GrantConfig, Role, UserConfig, Whom},
     credential::{digest, token_digest},
@@ -155,13 +155,13 @@ impl Compiler {
 
     /// What the groups give that the account's directory server names. Nothing may be denied to one of them: who comes in by
     /// something else than that server is in none.
-    fn memberships(&mut self, key: &str, id: AccountId, account: &AccountConfig, rules: &[(Whom, Rule)]) {
+    fn memberships(&mut self, key: &str, id: AccountId, account: &AccountConfig, rules: &[(Whom, Given)]) {
         let Some(server) = self.directory.ldaps.get(&account.name).cloned() else { return };
         let mut all = Vec::new();
         for GroupAs { group, name } in &server.groups_as {
             let own = rules.iter().filter(|(whom, _)| *whom == Whom::Group(name.clone()));
-            let (denied, given): (Vec<&Rule>, Vec<&Rule>) =
-                own.map(|(_, rule)| rule).partition(|rule| rule.deny);
+            let (denied, given): (Vec<&Given>, Vec<&Given>) =
+                own.map(|(_, given)| given).partition(|given| given.denies());
             if !denied.is_empty() {
                 self.refuse(
                     format!("{key}.ldap.groups_as[{group}]"),
@@ -177,7 +177,7 @@ impl Compiler {
     }
 
     /// Makes the account's rooms, and says which rules hold for whom.
-    fn rules(&mut self, key: &str, id: AccountId, account: &AccountConfig) -> Vec<(Whom, Rule)> {
+    fn rules(&mut self, key: &str, id: AccountId, account: &AccountConfig) -> Vec<(Whom, Given)> {
         let mut rules = Vec::new();
         self.grants(&format!("{key}.grant"), account, &account.grant, None, &mut rules);
         let mut names = BTreeSet::new();
@@ -195,6 +195,10 @@ impl Compiler {
                 self.refuse(format!("{key}.id"), "two rooms have this id", "make another with `id new`");
             }
             self.grants(&format!("{key}.grant"), account, &room.grant, Some(room_id), &mut rules);
+            for (whom, role) in &room.roles {
+                self.exists(&format!("{key}.roles.{whom}"), account, whom);
+                rules.extend(Given::by(*role, Some(room_id)).map(|given| (whom.clone(), given)));
+            }
             self.readiness(&format!("{key}.ready"), account, &room.ready);
             if room.kind == RoomKind::Board && room.history != History::Log {
                 let want = "history = \"log\", or kind = \"bus\"";
@@ -284,29 +288,33 @@ impl Compiler {
         account: &AccountConfig,
         grants: &[GrantConfig],
         room: Option<RoomId>,
-        rules: &mut Vec<(Whom, Rule)>,
+        rules: &mut Vec<(Whom, Given)>,
     ) {
-        let users = account.user.iter().map(|user| &user.name);
-        let names: Vec<&AccountName> =
-            users.chain(account.client.iter().map(|client| &client.name)).collect();
         for (index, grant) in grants.iter().enumerate() {
-            if let Whom::Named(name) = &grant.to
-                && !names.contains(&name)
-            {
-                let known: Vec<String> = names.iter().map(ToString::to_string).collect();
-                self.refuse(
-                    format!("{key}[{index}].to"),
-                    format!("no user or client {name:?} in this account"),
-                    suggestion(name.as_str(), &known, "declare it, or use \"*\" for everyone"),
-                );
-            }
+            self.exists(&format!("{key}[{index}].to"), account, &grant.to);
             if grant.right.0.is_empty() {
                 self.refuse(format!("{key}[{index}].right"), "no right", "name publish, subscribe or admin");
             }
             rules.extend(grant.right.0.iter().map(|right| {
                 let rule = Rule { room, channels: grant.channels.clone(), right: *right, deny: grant.deny };
-                (grant.to.clone(), rule)
+                (grant.to.clone(), Given::Rule(rule))
             }));
+        }
+    }
+
+    /// What is given to somebody by name is given to somebody who exists. Groups have no list: nobody may be in one yet.
+    fn exists(&mut self, key: &str, account: &AccountConfig, whom: &Whom) {
+        let Whom::Named(name) = whom else { return };
+        let users = account.user.iter().map(|user| &user.name);
+        let names: Vec<&AccountName> =
+            users.chain(account.client.iter().map(|client| &client.name)).collect();
+        if !names.contains(&name) {
+            let known: Vec<String> = names.iter().map(ToString::to_string).collect();
+            self.refuse(
+                key,
+                format!("no user or client {name:?} in this account"),
+                suggestion(name.as_str(), &known, "declare it, or use \"*\" for everyone"),
+            );
         }
     }
 
@@ -315,7 +323,7 @@ impl Compiler {
         account: &AccountConfig,
         id: AccountId,
         entrant: &Entrant<'_>,
-        rules: &[(Whom, Rule)],
+        rules: &[(Whom, Given)],
     ) {
         let client = entrant.id.unwrap_or_else(|| client_id(id, entrant.name));
         let Entrant { key, .. } = entrant;
@@ -382,21 +390,14 @@ impl Compiler {
     }
 }
 
-fn rules_of(entrant: &Entrant<'_>, client: ClientId, rules: &[(Whom, Rule)]) -> Vec<Rule> {
-    let role = entrant.role.map(Role::rights).unwrap_or_default().iter();
-    let by_role = role.map(|right| Rule { room: None, channels: Filter::all(), right: *right, deny: false });
-    let by_grant = rules.iter().filter(|(whom, _)| match whom {
+fn rules_of(entrant: &Entrant<'_>, client: ClientId, rules: &[(Whom, Given)]) -> Vec<Rule> {
+    let by_role = entrant.role.into_iter().flat_map(|role| Given::by(role, None));
+    let given = rules.iter().filter(|(whom, _)| match whom {
         Whom::Everyone => true,
         Whom::Group(group) => entrant.groups.contains(group),
         Whom::Named(name) => name == entrant.name,
     });
-    let orders = entrant.role.filter(|role| role.hears_orders()).map(|_| Rule {
-        room: None,
-        channels: format!("{}/#", client.0).parse().expect("an id is a level"),
-        right: Right::Subscribe,
-        deny: false,
-    });
-    by_role.chain(orders).chain(by_grant.map(|(_, rule)| rule.clone())).collect()
+    by_role.chain(given.map(|(_, given)| given.clone())).map(|given| given.to(client)).collect()
 }
 
 /// These rules, and what holds for the account's quarantine.

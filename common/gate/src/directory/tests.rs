@@ -153,6 +153,36 @@ fn quarantine_is_read_by_those_who_administer_and_written_by_nobody() {
 }
 
 #[test]
+fn a_role_in_a_room_is_held_there_and_nowhere_else() {
+    let text = acme()
+        + r#"
+        roles = { bob = "owner", gateway = "device", "@press" = "observer", "*" = "writer" }
+        [[account.user]]
+        name = "eve"
+        groups = ["press"]
+        "#;
+    // The last room of that text is the yard.
+    let directory = compile(&text).unwrap();
+    let account = directory.accounts().next().unwrap().1;
+    let [plant, yard] = ["plant", "yard"].map(|name| RoomId::of(account, name));
+    let grants = |name: &str| Arc::clone(&directory.named(name).unwrap().grants);
+    let (bob, eve, gateway) = (grants("bob"), grants("eve"), grants("gateway"));
+    assert!(bob.whole(Right::Admin, yard) && !bob.whole(Right::Admin, plant));
+    assert!(!bob.administer() && bob.administers_some());
+    assert!(eve.whole(Right::Subscribe, yard) && !eve.allow(Right::Subscribe, plant, &channel("a")));
+    assert!(eve.whole(Right::Publish, yard) && !eve.reach(Right::Publish, plant), "by what everybody is");
+    // A device reads what is addressed to it, in that room.
+    let own: ChannelName = format!("{}/on", directory.named("gateway").unwrap().client.0).parse().unwrap();
+    assert!(
+        gateway.allow(Right::Subscribe, yard, &own) && !gateway.allow(Right::Subscribe, yard, &channel("a"))
+    );
+    let ghost = compile(&(acme() + "roles = { bobb = \"owner\" }")).unwrap_err();
+    assert!(
+        ghost[0].to_string().contains("room[yard].roles.bobb") && ghost[0].to_string().contains("\"bob\"?")
+    );
+}
+
+#[test]
 fn a_short_name_that_two_accounts_have_is_nobody() {
     let text = acme()
         + r#"

@@ -69,7 +69,7 @@ impl Instance {
             Errand::CreateRoom { .. } => {
                 return Err(refusal(Code::Denied, "not for you", "somebody who administers the account"));
             }
-            Errand::Invite { room, .. } => {
+            Errand::Invite { room, .. } | Errand::SetRole { room, .. } => {
                 let room = self.bus.reached(by, room).ok_or_else(no_such_room)?;
                 if !by.grants.administer() && !by.grants.whole(Right::Admin, room) {
                     let want = "somebody who administers the room, or the account";
@@ -103,7 +103,9 @@ fn nobody() -> Refusal {
 
 fn room_of(errand: &Errand) -> Option<&RoomName> {
     match errand {
-        Errand::CreateRoom { room, .. } | Errand::Invite { room, .. } => Some(room),
+        Errand::CreateRoom { room, .. } | Errand::Invite { room, .. } | Errand::SetRole { room, .. } => {
+            Some(room)
+        }
         Errand::Keys | Errand::MakeKey | Errand::RevokeKey { .. } => None,
     }
 }

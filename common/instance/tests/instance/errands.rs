@@ -1,13 +1,10 @@
 //! Errands of those who stand in lobbies: who may have which done, and that everybody hears of its own.
 
 use crate::world::*;
-use riser_gate::{
-    TokenHash,
-    config::{GrantConfig, Rights, Whom},
-};
+use riser_gate::TokenHash;
 use riser_instance::Input;
 use riser_model::{
-    ConnectionId, History, Right, RoomId, RoomKind,
+    ConnectionId, History, Right, Role, RoomId, RoomKind, Whom,
     door::{Ask, Code, Credential, Errand, Finished, Secret, Tell},
 };
 
@@ -23,6 +20,10 @@ fn invite(room: &str) -> Errand {
     Errand::Invite { name: "stranger".parse().unwrap(), room: room.parse().unwrap(), rights }
 }
 
+fn role(room: &str) -> Errand {
+    Errand::SetRole { whom: Whom::Everyone, room: room.parse().unwrap(), role: Some(Role::Owner) }
+}
+
 fn revoke() -> Errand {
     Errand::RevokeKey { fingerprint: "0123456789abcdef".to_owned() }
 }
@@ -34,12 +35,7 @@ fn world() -> World {
         for user in &mut config.user {
             user.tokens = vec![TokenHash::of(user.name.as_str().as_bytes())];
         }
-        config.room[1].grant.push(GrantConfig {
-            to: Whom::Named("stranger".parse().unwrap()),
-            right: Rights(vec![Right::Admin, Right::Subscribe]),
-            channels: "#".parse().unwrap(),
-            deny: false,
-        });
+        config.room[1].roles.insert(Whom::Named("stranger".parse().unwrap()), Role::Owner);
     });
     for (connection, name) in [(C1, "guest"), (C2, "boss"), (C3, "stranger")] {
         world.open(connection);
@@ -67,6 +63,9 @@ fn each_errand_is_for_those_whose_rights_say_so_and_for_nobody_else() {
         (invite("hall"), [false, true, false, false]),
         (invite("vault"), [false, true, true, false]),
         (invite("nowhere"), [false; 4]),
+        (role("hall"), [false, true, false, false]),
+        (role("vault"), [false, true, true, false]),
+        (role("nowhere"), [false; 4]),
         (Errand::Keys, [true, true, true, false]),
         (Errand::MakeKey, [true, true, true, false]),
         (revoke(), [true, true, true, false]),

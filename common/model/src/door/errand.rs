@@ -8,6 +8,7 @@ use crate::{
     id::RoomId,
     name::{AccountName, RoomName},
     principal::Right,
+    role::{Role, Whom},
     room::{History, RoomKind},
 };
 
@@ -32,6 +33,15 @@ pub enum Errand {
         /// To do what there. Never [`Right::Admin`].
         rights: Vec<Right>,
     },
+    /// Give somebody another role in a room, or none.
+    SetRole {
+        /// Who: a user or client, a group, or everybody.
+        whom: Whom,
+        /// Where.
+        room: RoomName,
+        /// Which.
+        role: Option<Role>,
+    },
     /// Which credentials do I have?
     Keys,
     /// Make a token for me.
@@ -49,6 +59,7 @@ impl Errand {
         match self {
             Self::CreateRoom { .. } => "create room",
             Self::Invite { .. } => "invite",
+            Self::SetRole { .. } => "role",
             Self::Keys => "keys",
             Self::MakeKey => "make key",
             Self::RevokeKey { .. } => "revoke key",
@@ -83,6 +94,15 @@ pub enum Finished {
         room: RoomName,
         /// With what, if it was made: said once.
         token: Option<Secret>,
+    },
+    /// They have that role there.
+    RoleSet {
+        /// Who.
+        whom: Whom,
+        /// Where.
+        room: RoomName,
+        /// Which.
+        role: Option<Role>,
     },
     /// These are there.
     Keys(Vec<KeyInfo>),

@@ -4,7 +4,7 @@ use super::*;
 use crate::door::script::*;
 use bytes::Bytes;
 use riser_model::{
-    History, Right, RoomId, RoomKind,
+    History, Right, Role, RoomId, RoomKind, Whom,
     door::{Errand, Finished, KeyInfo, Method, Prompt, RoomInfo, Secret},
 };
 use serde_json::json;
@@ -122,6 +122,10 @@ fn errands_are_asked_one_at_a_time_and_answered_by_what_was_done() {
     let no = tell(&mut door, Tell::Finished(Err(no(Code::Denied))));
     assert_eq!((&texts(&no)[0]["re"], &texts(&no)[0]["error"]["code"]), (&json!(4), &json!("denied")));
     for (said, errand) in [
+        (
+            r#"{"op":"role","id":10,"name":"*","room":"plant","role":"observer"}"#,
+            Errand::SetRole { whom: Whom::Everyone, room: room(), role: Some(Role::Reader) },
+        ),
         (r#"{"op":"keys","id":5}"#, Errand::Keys),
         (r#"{"op":"keys","id":6,"make":"token"}"#, Errand::MakeKey),
         (r#"{"op":"keys","id":7,"revoke":"ab"}"#, Errand::RevokeKey { fingerprint: "ab".to_owned() }),
@@ -136,6 +140,8 @@ fn errands_are_asked_one_at_a_time_and_answered_by_what_was_done() {
         r#"{"op":"create","id":8,"room":"NO ROOM"}"#,
         r#"{"op":"create","id":8,"room":"a","kind":"house"}"#,
         r#"{"op":"invite","id":8,"name":"bob","room":"plant","as":"owner"}"#,
+        r#"{"op":"role","id":8,"name":"bob","room":"plant"}"#,
+        r#"{"op":"role","id":8,"name":"bob","room":"plant","role":"king"}"#,
         r#"{"op":"keys","id":8,"make":"password"}"#,
         r#"{"op":"keys","id":8,"make":"token","revoke":"ab"}"#,
         r#"{"op":"keys","id":8,"value":"x"}"#,

@@ -121,7 +121,7 @@ impl Tty {
             }
             ("enter", "") => self.connect(PERSONAL),
             ("enter", name) => self.connect(name),
-            ("create" | "invite" | "keys", rest) => self.run(verb, rest),
+            ("create" | "invite" | "role" | "keys", rest) => self.run(verb, rest),
             ("say", rest) => self.publish(rest, now),
             _ => self.say(format!("!! no such command; try: help\r\n{PROMPT}")),
         }

@@ -4,7 +4,7 @@ use super::*;
 use crate::door::script::*;
 use bytes::Bytes;
 use riser_model::{
-    History, Right, RoomKind, SessionId,
+    History, Right, Role, RoomKind, SessionId,
     door::{Errand, KeyInfo},
 };
 use riser_wire::entry::ContentType;
@@ -182,6 +182,14 @@ fn person_has_errands_done_in_plain_words() {
             "invite bob to room plant as writer",
             Errand::Invite { name: bob(), room: room.clone(), rights: vec![Right::Publish] },
         ),
+        (
+            "role @ops in room plant admin",
+            Errand::SetRole { whom: "@ops".parse().unwrap(), room: room.clone(), role: Some(Role::Owner) },
+        ),
+        (
+            "role bob in plant none",
+            Errand::SetRole { whom: "bob".parse().unwrap(), room: room.clone(), role: None },
+        ),
         ("keys", Errand::Keys),
         ("keys make", Errand::MakeKey),
         ("keys revoke 0123456789abcdef", Errand::RevokeKey { fingerprint: "0123456789abcdef".to_owned() }),
@@ -197,6 +205,9 @@ fn person_has_errands_done_in_plain_words() {
         "create room a b",
         "invite bob",
         "invite bob to plant as owner",
+        "role bob in plant",
+        "role bob in plant king",
+        "role bob plant owner",
         "keys x",
     ] {
         let outputs = text(&mut door, wrong);

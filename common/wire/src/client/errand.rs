@@ -5,6 +5,8 @@
 //! <- {"re":5,"ok":{"room":"plant","id":"..."}}
 //! -> {"op":"invite","id":6,"name":"bob","room":"plant","as":"member"}
 //! <- {"re":6,"ok":{"name":"bob","room":"plant","token":"..."}}
+//! -> {"op":"role","id":10,"name":"@ops","room":"plant","role":"owner"}
+//! <- {"re":10,"ok":{"name":"@ops","room":"plant","role":"owner"}}
 //! -> {"op":"keys","id":7}
 //! <- {"re":7,"ok":{"keys":[{"kind":"token","fingerprint":"5b1f0c6e2a9d8f34"}]}}
 //! -> {"op":"keys","id":8,"make":"token"}
@@ -12,6 +14,8 @@
 //! -> {"op":"keys","id":9,"revoke":"5b1f0c6e2a9d8f34"}
 //! <- {"re":9,"ok":{"fingerprint":"5b1f0c6e2a9d8f34"}}
 //! ```
+//!
+//! `role` gives a user or client, a group (`@ops`) or everybody (`*`) a role in that room; `none` takes it away.
 //!
 //! A token is in an answer once: in that of the request that made it. `invite` makes a user where the account has nobody of
 //! that name, and then its answer has a token for it.
@@ -21,7 +25,7 @@ use super::{
     request::{Text, parsed},
 };
 use riser_model::{
-    AccountName, History, Right, RoomKind, RoomName,
+    AccountName, History, Right, Role, RoomKind, RoomName, Whom,
     door::{Errand, Finished, KeyInfo, Refusal, Secret},
 };
 use serde_json::{Value, json};
@@ -30,6 +34,8 @@ use std::borrow::Cow;
 const WANT_ROOM: &str = "room, a room's name: 1 to 64 characters of a-z, 0-9 and -";
 const WANT_NAME: &str = "name, a user's or client's name: 1 to 64 characters of a-z, 0-9 and -";
 const WANT_AS: &str = "member, reader or writer";
+const WANT_WHOM: &str = "name, a user's or client's name, @ and a group's, or * for everybody";
+const WANT_ROLE: &str = "role, one of owner, member, reader, writer, device and none";
 const WANT_REVOKE: &str = "revoke, the fingerprint of one of your keys";
 
 /// One verb of a lobby: how programs say it, how people do, and what it does.
@@ -44,7 +50,7 @@ pub struct Verb {
 }
 
 /// The verbs of a lobby.
-pub const VERBS: [Verb; 10] = [
+pub const VERBS: [Verb; 11] = [
     verb("rooms", "rooms", "which rooms there are"),
     verb("whoami", "whoami", "who you are, and where"),
     verb(
@@ -61,6 +67,11 @@ pub const VERBS: [Verb; 10] = [
         "invite",
         "invite <name> to <room> [as member|reader|writer]",
         "for who administers the room; for who administers the account a new user too",
+    ),
+    verb(
+        "role",
+        "role <name>|@<group>|* in <room> <role>|none",
+        "for who administers the room: owner, member, reader, writer or device there, and nowhere else",
     ),
     verb("keys", "keys", "what you prove yourself with"),
     verb("keys", "keys make", "a new token for you, shown once"),
@@ -98,6 +109,15 @@ pub(super) fn read(object: &mut Object<'_>, name: &str) -> Result<Errand, Refusa
             let word = word.map_or(Cow::Borrowed("member"), Text::into_inner);
             let rights = invited_as(&word).ok_or_else(|| object.wrong("as", WANT_AS))?;
             Ok(Errand::Invite { name, room, rights })
+        }
+        "role" => {
+            let whom = parsed::<Whom>(object, "name", WANT_WHOM)?
+                .ok_or_else(|| object.missing("name", WANT_WHOM))?;
+            let room = parsed::<RoomName>(object, "room", WANT_ROOM)?
+                .ok_or_else(|| object.missing("room", WANT_ROOM))?;
+            let word: Text<'_> = object.required("role", WANT_ROLE)?;
+            let role = role_of(&word.into_inner()).ok_or_else(|| object.wrong("role", WANT_ROLE))?;
+            Ok(Errand::SetRole { whom, room, role })
         }
         _ => {
             let make: Option<Text<'_>> = object.optional("make", "token")?;
@@ -148,11 +168,20 @@ pub fn from_words(verb: &str, rest: &str) -> Result<Errand, &'static str> {
                 _ => Err(usage("invite")),
             }
         }
+        ("role", [whom, "in", rest @ ..]) => {
+            let rest = if let ["room", rest @ ..] = rest { rest } else { rest };
+            let [room, word] = rest else { return Err(usage("role")) };
+            match (whom.parse(), room.parse(), role_of(word)) {
+                (Ok(whom), Ok(room), Some(role)) => Ok(Errand::SetRole { whom, room, role }),
+                _ => Err(usage("role")),
+            }
+        }
         ("keys", []) => Ok(Errand::Keys),
         ("keys", ["make"]) => Ok(Errand::MakeKey),
         ("keys", ["revoke", fingerprint]) => Ok(Errand::RevokeKey { fingerprint: (*fingerprint).to_owned() }),
         ("create", _) => Err(usage("create")),
         ("invite", _) => Err(usage("invite")),
+        ("role", _) => Err(usage("role")),
         _ => Err(usage("keys revoke")),
     }
 }
@@ -174,6 +203,11 @@ fn invited_as(word: &str) -> Option<Vec<Right>> {
     })
 }
 
+/// The role that a word stands for, or none.
+fn role_of(word: &str) -> Option<Option<Role>> {
+    if word == "none" { Some(None) } else { Role::of(word).map(Some) }
+}
+
 /// What was done, as JSON.
 pub fn finished(done: &Finished) -> Value {
     let key = |KeyInfo { kind, fingerprint }: &KeyInfo| json!({ "kind": kind, "fingerprint": fingerprint });
@@ -182,6 +216,9 @@ pub fn finished(done: &Finished) -> Value {
         Finished::Invited { name, room, token: None } => json!({ "name": name, "room": room }),
         Finished::Invited { name, room, token: Some(token) } => {
             json!({ "name": name, "room": room, "token": text(token) })
+        }
+        Finished::RoleSet { whom, room, role } => {
+            json!({ "name": whom.to_string(), "room": room, "role": role.map_or("none", Role::name) })
         }
         Finished::Keys(keys) => json!({ "keys": keys.iter().map(key).collect::<Vec<_>>() }),
         Finished::KeyMade { key: KeyInfo { kind, fingerprint }, token } => {
@@ -199,6 +236,9 @@ pub fn finished_lines(done: &Finished) -> Vec<String> {
         Finished::Invited { name, room, token: Some(token) } => {
             let once = format!("this token is theirs, and is not shown again: {}", text(token));
             vec![format!("{name} is made, and may enter {room}"), once]
+        }
+        Finished::RoleSet { whom, room, role } => {
+            vec![format!("{whom} has the role {} in {room}", role.map_or("none", Role::name))]
         }
         Finished::Keys(keys) if keys.is_empty() => vec!["none".to_owned()],
         Finished::Keys(keys) => keys.iter().map(|key| format!("{} {}", key.fingerprint, key.kind)).collect(),

@@ -182,7 +182,7 @@ pub struct Message<'a> {
     pub expires_s: Option<u32>,
 }
 
-const OPS: [&str; 24] = [
+const OPS: [&str; 25] = [
     "hello",
     "answer",
     "subscribe",
@@ -204,6 +204,7 @@ const OPS: [&str; 24] = [
     "enter",
     "create",
     "invite",
+    "role",
     "keys",
     "help",
     "ping",
@@ -262,7 +263,7 @@ fn read_op<'a>(object: &mut Object<'a>, id: Option<u64>) -> Result<Op<'a>, Refus
         }
         "rooms" => Op::Rooms,
         "whoami" => Op::Whoami,
-        "create" | "invite" | "keys" => Op::Errand(errand::read(object, &name)?),
+        "create" | "invite" | "role" | "keys" => Op::Errand(errand::read(object, &name)?),
         "help" => Op::Help,
         "move" | "enter" => {
             let want = "room, a room's name: 1 to 64 characters of a-z, 0-9 and -";

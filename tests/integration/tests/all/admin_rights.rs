@@ -63,6 +63,7 @@ fn table() -> Vec<(&'static str, &'static str, Value, [Is; 8])> {
         ("post", "/v1/accounts/{account}/rooms", json!({ "name": "new", "history": "log" }), OWN),
         ("get", "/v1/accounts/{account}/rooms/{room}", no.clone(), ITS),
         ("get", "/v1/accounts/{account}/rooms/{room}/members", no.clone(), ITS),
+        ("put", "/v1/accounts/{account}/rooms/{room}/roles", json!({ "to": "rob", "role": "reader" }), ITS),
         ("patch", "/v1/accounts/{account}/rooms/{room}", json!({ "ready": [] }), ITS),
         ("post", "/v1/accounts/{account}/grants", grant.clone(), ITS),
         ("post", "/v1/accounts/{account}/ungrant", grant, ITS),

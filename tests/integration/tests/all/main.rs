@@ -39,6 +39,7 @@ mod quotas;
 mod readme;
 mod retaining;
 mod rights;
+mod room_roles;
 mod schema;
 mod sensors;
 mod sharing;

@@ -199,6 +199,7 @@ fn a_room_is_administered_by_who_may_and_by_nobody_else() {
         "what is wrong is said in the server's words",
         "who is second is told and overwrites nothing",
         "rights are given and taken back",
+        "a role in the room is given and taken back",
         "a credential is revoked and a role set",
         "the audit log is filtered",
         "who administers nothing is shown nothing and refused",

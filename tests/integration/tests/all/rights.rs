@@ -20,7 +20,7 @@ use crate::terminal::Terminal;
 const TARGETS: [(&str, &str); 4] = [("yard", "a/x"), ("yard", "a/secret/x"), ("yard", "b/x"), ("den", "a/x")];
 
 /// Who may read (`r`) and write (`w`) in which target. This is the judge.
-const TABLE: [(&str, [&str; 4]); 10] = [
+const TABLE: [(&str, [&str; 4]); 15] = [
     // By role, on every room.
     ("house/ann", ["rw", "rw", "rw", "rw"]),
     ("house/mel", ["rw", "rw", "rw", "rw"]),
@@ -35,6 +35,13 @@ const TABLE: [(&str, [&str; 4]); 10] = [
     ("house/cas", ["rw", "rw", "-", "r"]),
     // A member to whom `a/secret/#` of the yard is denied.
     ("house/dan", ["rw", "-", "rw", "rw"]),
+    // By a role in the yard alone: its owner, one of a group that reads there, a device, a member to whom `a/secret/#` is
+    // denied, and a writer who is a reader in every room.
+    ("house/oda", ["rw", "rw", "rw", "r"]),
+    ("house/gil", ["r", "r", "r", "r"]),
+    ("house/dov", ["w", "w", "w", "r"]),
+    ("house/ned", ["rw", "-", "rw", "r"]),
+    ("house/moe", ["rw", "rw", "rw", "r"]),
     // Nothing but what everybody has.
     ("house/sam", ["-", "-", "-", "r"]),
     // Who owns another account, with rooms of the same names.
@@ -112,16 +119,20 @@ fn site() -> (Site, Vec<Who>) {
         "house/dev" => "role = \"device\"",
         "house/wim" => "role = \"writer\"",
         "house/cas" => "groups = [\"crew\"]",
+        "house/gil" => "groups = [\"press\"]",
+        "house/moe" => "role = \"reader\"",
         _ => "",
     };
-    let rooms = |yard: &str, den: &str| {
+    let rooms = |yard: &str, roles: &str, den: &str| {
         format!(
-            "\n[[account.room]]\nname = \"yard\"\nhistory = \"log\"\ngrant = [{yard}]\n\
+            "\n[[account.room]]\nname = \"yard\"\nhistory = \"log\"\ngrant = [{yard}]\nroles = {{ {roles} }}\n\
              \n[[account.room]]\nname = \"den\"\nhistory = \"log\"\ngrant = [{den}]\n"
         )
     };
     let yard = r##"{ to = "@crew", right = ["publish", "subscribe"], channels = "a/#" },
-        { to = "dan", right = ["publish", "subscribe"], channels = "a/secret/#", deny = true }"##;
+        { to = "dan", right = ["publish", "subscribe"], channels = "a/secret/#", deny = true },
+        { to = "ned", right = ["publish", "subscribe"], channels = "a/secret/#", deny = true }"##;
+    let roles = r#"oda = "owner", "@press" = "observer", dov = "device", ned = "member", moe = "writer""#;
     let den = r#"{ to = "*", right = "subscribe" }"#;
     let (house, garden) = ("5f2c8a52-5e2b-4c07-9a5c-3b8f9f0f9a01", "5f2c8a52-5e2b-4c07-9a5c-3b8f9f0f9a02");
     let mut config: String = text.split("[[account]]").next().unwrap().to_owned();
@@ -130,7 +141,7 @@ fn site() -> (Site, Vec<Who>) {
         for (name, may) in TABLE.into_iter().filter(|(name, _)| name.starts_with(account)) {
             config.push_str(&user(name, may, role(name)));
         }
-        config.push_str(&if account == "house" { rooms(yard, den) } else { rooms("", "") });
+        config.push_str(&if account == "house" { rooms(yard, roles, den) } else { rooms("", "", "") });
     }
     site.hub.write_config(&config);
     site.hub.start();

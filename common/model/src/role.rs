@@ -1,0 +1,129 @@
+//! Roles, and whom a role or a grant is for.
+
+use crate::{
+    name::{AccountName, NotAName},
+    principal::Right,
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::{fmt, str::FromStr};
+
+/// What somebody may do by one word: in every room of its account, or in one room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Publish, subscribe and admin. `admin` is another word for it.
+    #[serde(alias = "admin")]
+    Owner,
+    /// Publish and subscribe.
+    Member,
+    /// Subscribe. `observer` is another word for it.
+    #[serde(alias = "observer")]
+    Reader,
+    /// Publish: what a sensor or an edge without downlink needs.
+    Writer,
+    /// Publish, and subscribe to what is addressed to it: it hears its orders, and nothing of what others say.
+    Device,
+}
+
+impl Role {
+    /// The rights it stands for.
+    pub fn rights(self) -> &'static [Right] {
+        match self {
+            Self::Owner => &[Right::Publish, Right::Subscribe, Right::Admin],
+            Self::Member => &[Right::Publish, Right::Subscribe],
+            Self::Reader => &[Right::Subscribe],
+            Self::Writer | Self::Device => &[Right::Publish],
+        }
+    }
+
+    /// Whether it reads what is addressed to it, and that alone.
+    pub fn hears_orders(self) -> bool {
+        self == Self::Device
+    }
+
+    /// The one that this word stands for.
+    pub fn of(word: &str) -> Option<Self> {
+        Some(match word {
+            "owner" | "admin" => Self::Owner,
+            "member" => Self::Member,
+            "reader" | "observer" => Self::Reader,
+            "writer" => Self::Writer,
+            "device" => Self::Device,
+            _ => return None,
+        })
+    }
+
+    /// Its word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Member => "member",
+            Self::Reader => "reader",
+            Self::Writer => "writer",
+            Self::Device => "device",
+        }
+    }
+}
+
+/// Whom a grant or a role is for.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Whom {
+    /// Each user and client of the account: `*`.
+    Everyone,
+    /// Those who are in a group: `@` and its name.
+    Group(AccountName),
+    /// One of them.
+    Named(AccountName),
+}
+
+impl fmt::Display for Whom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Everyone => f.write_str("*"),
+            Self::Group(name) => write!(f, "@{name}"),
+            Self::Named(name) => write!(f, "{name}"),
+        }
+    }
+}
+
+impl FromStr for Whom {
+    type Err = NotAName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match (text, text.strip_prefix('@')) {
+            ("*", _) => Ok(Self::Everyone),
+            (_, Some(group)) => group.parse().map(Self::Group),
+            (name, None) => name.parse().map(Self::Named),
+        }
+    }
+}
+
+impl Serialize for Whom {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Whom {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_those_of_configurations() {
+        for role in [Role::Owner, Role::Member, Role::Reader, Role::Writer, Role::Device] {
+            assert_eq!(Role::of(role.name()), Some(role));
+        }
+        assert_eq!([Role::of("admin"), Role::of("observer")], [Some(Role::Owner), Some(Role::Reader)]);
+        assert_eq!(Role::of("king"), None);
+        for whom in ["*", "@ops", "ann"] {
+            assert_eq!(whom.parse::<Whom>().unwrap().to_string(), whom);
+        }
+        assert!("@".parse::<Whom>().is_err() && "@*".parse::<Whom>().is_err());
+    }
+}
