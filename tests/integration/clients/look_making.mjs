@@ -60,14 +60,14 @@ await look(async ({ want, open, saw }) => {
   const members = ann.locator('#administration:not([hidden]) details[data-part="members"]');
   await members.locator("summary").press("Enter");
   const gauge = members.locator("li", { has: ann.locator("h3", { hasText: "gauge" }) }).first();
-  await gauge.locator("select").nth(1).selectOption("token");
+  await gauge.locator("select").nth(2).selectOption("token");
   await gauge.getByRole("button", { name: "Add a credential of gauge" }).press("Enter");
   const token = gauge.locator(".once", { hasText: "The token of gauge" });
   if ((await token.locator("code").textContent()).length < 20) throw new Error("no token");
   await judge(ann, "a credential that is shown once");
   await token.getByRole("button", { name: "Put away" }).press("Enter");
   await gauge.getByText(/^token [0-9a-f]{16}/).waitFor();
-  await gauge.locator("select").nth(1).selectOption("key");
+  await gauge.locator("select").nth(2).selectOption("key");
   await gauge.getByLabel("Value, if it is not to be made").fill("no key");
   await gauge.getByRole("button", { name: "Add a credential of gauge" }).press("Enter");
   await gauge.locator(".error:not(:empty)").waitFor();
