@@ -3,7 +3,7 @@
 use crate::{
     downlinks::{self, Downlinks, Wish},
     edges::{Edge, EdgeStatus},
-    placing::{self, Placed, Table},
+    placing::{self, Place, Placed, Table},
     refused::Refused,
     tree::Trees,
 };
@@ -129,6 +129,8 @@ struct Outstanding {
     quarantined: u64,
     /// How far logs are with it.
     reached: Vec<(LogId, Seq)>,
+    /// It says who came or went.
+    says_who: bool,
 }
 
 /// The edges below one instance, which is lent for each input: whoever owns both hands the one's answers to the other.
@@ -164,6 +166,8 @@ pub struct Below {
     asked: BTreeSet<(LogId, Epoch)>,
     /// What edges show goes on to whoever is above.
     passes_on: bool,
+    /// Whoever is above is to be told who is behind the logs below.
+    rolls_due: bool,
     presents: VecDeque<Present>,
     outputs: VecDeque<Output<LinkOutput>>,
 }
@@ -203,6 +207,7 @@ impl Below {
             refused: BTreeMap::new(),
             asked: BTreeSet::new(),
             passes_on: false,
+            rolls_due: false,
             presents: VecDeque::new(),
             outputs: VecDeque::new(),
         };
@@ -541,8 +546,16 @@ impl Below {
         self.know_below(edge, &definitions, instance);
         let table = self.tables.entry(connection).or_default();
         table.define(definitions, edge, &self.directory);
-        let Placed { runs, routes, origins, elsewhere, quarantined } =
-            table.place((items, &foreign), (log, epoch), account, edge);
+        let receivers = &self.receivers;
+        let place = Place {
+            from: (log, epoch),
+            account,
+            edge,
+            // What came another way since is not its to say any more.
+            may_call: &|below| below != log && receivers.owner(below).is_none_or(|via| via == edge),
+        };
+        let Placed { runs, routes, origins, elsewhere, quarantined, says_who } =
+            table.place((items, &foreign), place);
         for (seq, reason) in quarantined.iter().take(QUARANTINE_EVENTS_MAX) {
             let event = SystemEvent::Quarantined {
                 edge,
@@ -552,7 +565,8 @@ impl Below {
             };
             emit(account, event, instance, now);
         }
-        let outstanding = Outstanding { edge, seqs, quarantined: quarantined.len() as u64, reached };
+        let quarantined = quarantined.len() as u64;
+        let outstanding = Outstanding { edge, seqs, quarantined, reached, says_who };
         self.outstanding.insert(token, outstanding);
         rooms(
             RoomsInput::Ingest(RoomsIngest {
@@ -605,6 +619,8 @@ impl Below {
     pub fn committed(&mut self, through: Seq, instance: &mut Instance, now: Now) {
         self.downlinks.committed(through, (instance.bus(), &self.receivers), now);
         self.wishes(instance, now);
+        self.rolls_due |= self.passes_on && instance.take_lost_rolls();
+        self.call_due(instance, now);
     }
 
     /// The instance goes down on purpose: the ways down stop. The rooms finish what they have before the edges are told
@@ -630,7 +646,7 @@ impl Below {
         let Some(outstanding) = self.outstanding.remove(&token) else { return };
         let Ok(placed) = result else {
             self.tell(ReceiversInput::Failed { token }, instance, now);
-            return;
+            return self.call_due(instance, now);
         };
         if let Some(edge) = self.edges.get_mut(&outstanding.edge) {
             let quarantined = outstanding.quarantined + u64::from(placed.quarantined);
@@ -639,6 +655,7 @@ impl Below {
         self.tell(ReceiversInput::Ingested { token, refused: Vec::new() }, instance, now);
         self.watch(outstanding.edge, instance, now);
         self.tree_taken(&outstanding.reached, instance, now);
+        self.call_due(instance, now);
     }
 
     fn out(&mut self, output: LinkOutput) {

@@ -15,6 +15,7 @@ use riser_wire::{
     entry::{Body, Frame, Kind, Publication, frames, set_route},
     link::{Definitions, Item},
     membership::Membership,
+    roll::Roll,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -89,6 +90,8 @@ struct Allowed {
     room: bool,
     /// It is where an edge says what became of what went down to it: that, and nothing else, may it say there.
     outcomes: bool,
+    /// The room is another account's.
+    others: bool,
     /// What is published there has to be this.
     schema: Option<Schema>,
 }
@@ -113,6 +116,20 @@ pub struct Placed {
     pub elsewhere: Vec<(Seq, Route)>,
     /// Why those are.
     pub quarantined: Vec<(Seq, Reason)>,
+    /// Whether any of it says who came or went.
+    pub says_who: bool,
+}
+
+/// By whom items come, and what of.
+pub struct Place<'a> {
+    /// Where entries without an origin come from.
+    pub from: (LogId, Epoch),
+    /// Whose the edge is.
+    pub account: AccountId,
+    /// The edge whose link it is.
+    pub edge: ClientId,
+    /// Whether that edge may say who is behind a log that is not its own.
+    pub may_call: &'a dyn Fn(LogId) -> bool,
 }
 
 impl Table {
@@ -141,7 +158,7 @@ impl Table {
         let allowed = match Body::read(frame.body).map(|body| body.kind) {
             Ok(Kind::Publication) => (allowed.publish, true),
             Ok(Kind::Quarantined | Kind::Other(_)) => (allowed.publish, false),
-            Ok(Kind::Opened | Kind::Closed) => (allowed.room, false),
+            Ok(Kind::Opened | Kind::Closed | Kind::Roll) => (allowed.room, false),
             Ok(
                 Kind::Canary
                 | Kind::Anchor
@@ -183,15 +200,10 @@ impl Table {
     }
 
     /// Places the items of one epoch of a log; of these, `foreign` are entries of another account's log.
-    pub fn place(
-        &self,
-        (items, foreign): (Vec<Item>, &BTreeSet<Seq>),
-        (log, epoch): (LogId, Epoch),
-        account: AccountId,
-        edge: ClientId,
-    ) -> Placed {
-        let (numbers, placed, from) = (BTreeMap::new(), Placed::default(), (log, epoch));
-        let mut placing = Placing { table: self, account, edge, from, foreign, numbers, placed };
+    pub fn place(&self, (items, foreign): (Vec<Item>, &BTreeSet<Seq>), place: Place<'_>) -> Placed {
+        let epoch = place.from.1;
+        let (numbers, placed) = (BTreeMap::new(), Placed::default());
+        let mut placing = Placing { table: self, place, foreign, numbers, placed };
         placing.placed.origins = self.origins.iter().map(|(number, origin)| (*number, *origin)).collect();
         for item in items {
             match item {
@@ -217,14 +229,21 @@ fn allowed(route: &Route, edge: ClientId, directory: &Directory) -> Allowed {
         return Allowed { publish: true, room: true, ..Allowed::default() };
     }
     match directory.room(principal.account, route.room) {
-        None => Allowed::default(),
+        None => Allowed { others: is_known(directory, route.room), ..Allowed::default() },
         Some(room) => Allowed {
             publish: principal.grants.allow(Right::Publish, route.room, &route.channel),
             room: principal.grants.reach(Right::Publish, route.room),
             outcomes: false,
+            others: false,
             schema: room.schema.clone(),
         },
     }
+}
+
+/// Whether any account has that room.
+fn is_known(directory: &Directory, room: RoomId) -> bool {
+    let is_quarantine = |(_, account): (_, AccountId)| quarantine(account) == room;
+    directory.rooms().iter().any(|one| one.id == room) || directory.accounts().any(is_quarantine)
 }
 
 /// Whether a route is that of what became of publications in a room that goes down to that edge.
@@ -245,12 +264,16 @@ fn is_passed(frame: &Frame<'_>) -> bool {
     Body::read(frame.body).is_ok_and(|body| body.kind == Kind::Passed)
 }
 
+/// Why nobody is believed to come or go by an entry, for people. Of all that are there only the newest matters: one that is
+/// late is no news.
+fn said_why(frame: &Frame<'_>, route: Result<&Arc<Route>, Reason>) -> Option<Reason> {
+    let is_roll = Body::read(frame.body).is_ok_and(|body| body.kind == Kind::Roll);
+    (!is_roll).then(|| route.err().unwrap_or(Reason::Kind))
+}
+
 struct Placing<'a> {
     table: &'a Table,
-    account: AccountId,
-    edge: ClientId,
-    /// Where entries without an origin come from.
-    from: (LogId, Epoch),
+    place: Place<'a>,
     foreign: &'a BTreeSet<Seq>,
     /// The link's numbers as indices into `placed.routes`.
     numbers: BTreeMap<RouteNumber, RouteNumber>,
@@ -270,11 +293,19 @@ impl Placing<'_> {
                 seq = seq.next();
                 continue;
             }
-            let route = if self.foreign.contains(&seq) {
-                Err(Reason::Foreign)
-            } else {
-                self.table.route(&frame).and_then(|route| self.honest(&frame, route))
-            };
+            let foreign = self.foreign.contains(&seq).then_some(Err(Reason::Foreign));
+            let route = foreign.unwrap_or_else(|| self.table.route(&frame));
+            if Body::read(frame.body).is_ok_and(|body| body.kind.says_who()) {
+                self.placed.says_who = true;
+                if !self.is_believed(&frame) {
+                    // It lies in no room, so that nobody comes or goes by it.
+                    set_route(&mut out, at, RouteNumber::NONE);
+                    self.placed.quarantined.extend(said_why(&frame, route).map(|why| (seq, why)));
+                    seq = seq.next();
+                    continue;
+                }
+            }
+            let route = route.and_then(|route| self.honest(&frame, route));
             let number = match route {
                 Ok(route) => self.number(frame.route, route),
                 Err(reason) => {
@@ -290,14 +321,35 @@ impl Placing<'_> {
         out.freeze()
     }
 
-    /// Who says who is in a room speaks of that room, and of the log that it comes from; who says what became of what went
-    /// down, of that log too.
+    /// Whether somebody may say who is in a room: in that room, which is none of another account's; of the log that it comes
+    /// from, or, all that are there, of one below it.
+    fn is_believed(&self, frame: &Frame<'_>) -> bool {
+        let Some((route, allowed)) = self.table.routes.get(&frame.route) else { return false };
+        let Ok(body) = Body::read(frame.body) else { return false };
+        let (room, is_its) = match body.kind {
+            Kind::Roll => match Roll::read(&body) {
+                Ok(roll) => (roll.room, (self.place.may_call)(roll.log)),
+                Err(_) => return false,
+            },
+            _ => match Membership::read(&body) {
+                Ok(said) => (said.room, Some((said.log, said.epoch)) == self.origin(frame)),
+                Err(_) => return false,
+            },
+        };
+        is_its && room == route.room && !allowed.others
+    }
+
+    fn origin(&self, frame: &Frame<'_>) -> Option<(LogId, Epoch)> {
+        match frame.origin {
+            Some(origin) => self.table.origins.get(&origin.number).copied(),
+            None => Some(self.place.from),
+        }
+    }
+
+    /// Who says what became of what went down speaks of the log that it comes from.
     fn honest<'r>(&self, frame: &Frame<'_>, route: &'r Arc<Route>) -> Result<&'r Arc<Route>, Reason> {
         let Ok(body) = Body::read(frame.body) else { return Err(Reason::Kind) };
-        let from = match frame.origin {
-            Some(origin) => self.table.origins.get(&origin.number).copied(),
-            None => Some(self.from),
-        };
+        let from = self.origin(frame);
         if self.table.takes_outcomes(frame) {
             let publication = Publication::read(&body).ok().filter(|_| body.kind == Kind::Publication);
             let said = publication.and_then(|publication| cloud_event::outcome(publication.payload));
@@ -306,13 +358,7 @@ impl Placing<'_> {
             });
             return if is_one { Ok(route) } else { Err(Reason::Kind) };
         }
-        if !matches!(body.kind, Kind::Opened | Kind::Closed) {
-            return Ok(route);
-        }
-        match Membership::read(&body) {
-            Ok(said) if Some((said.log, said.epoch)) == from && said.room == route.room => Ok(route),
-            Ok(_) | Err(_) => Err(Reason::Kind),
-        }
+        Ok(route)
     }
 
     fn number(&mut self, number: RouteNumber, route: &Arc<Route>) -> RouteNumber {
@@ -332,7 +378,7 @@ impl Placing<'_> {
         let short = || meant.and_then(|r| format!("{}/{}", reason.code(), r.room).parse().ok());
         let channel: Option<ChannelName> = full.or_else(short);
         let channel = channel.unwrap_or_else(|| reason.code().parse().expect("a code is a channel"));
-        let client = meant.map_or(self.edge, |route| route.client);
-        Route { room: quarantine(self.account), channel, client }
+        let client = meant.map_or(self.place.edge, |route| route.client);
+        Route { room: quarantine(self.place.account), channel, client }
     }
 }

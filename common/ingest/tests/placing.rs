@@ -2,11 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use riser_gate::{AccountConfig, ClientConfig, Directory, QUARANTINE, Role, RoomConfig};
-use riser_ingest::placing::{Reason, Table};
-use riser_model::{AccountId, ClientId, Epoch, History, LogId, RoomId, Route, RouteNumber, Seq, Stamp};
+use riser_ingest::placing::{Place, Reason, Table};
+use riser_model::{
+    AccountId, ClientId, ConnectionId, Epoch, History, LogId, RoomId, Route, RouteNumber, Run, Seq, Stamp,
+};
 use riser_wire::{
     entry::{ContentType, Kind, Publication, frames, write_frame},
     link::{Definitions, Item},
+    membership::Membership,
+    roll::Roll,
 };
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -35,6 +39,10 @@ fn placed_in(room: RoomId) -> Result<(), Reason> {
     let publication = Publication::new(ContentType::Text, b"x");
     publication.write_frame(&mut bytes, RouteNumber(1), Stamp::default());
     placed(room, &bytes)
+}
+
+fn place(may_call: &dyn Fn(LogId) -> bool) -> Place<'_> {
+    Place { from: (LogId(1), Epoch(1)), account: account(1), edge: GATEWAY, may_call }
 }
 
 /// Whether the edge's frame, which names the room by 1, is placed there.
@@ -84,10 +92,58 @@ fn an_entry_of_another_accounts_log_goes_to_quarantine_with_its_reason_and_the_o
     }
     let items = vec![Item::Entries { first: Seq(5), count: 2, frames: bytes.into() }];
     let foreign = BTreeSet::from([Seq(6)]);
-    let placed = table.place((items, &foreign), (LogId(1), Epoch(1)), account(1), GATEWAY);
+    let placed = table.place((items, &foreign), place(&|_| false));
     assert_eq!(placed.quarantined, [(Seq(6), Reason::Foreign)]);
     let (seq, route) = &placed.elsewhere[0];
     assert_eq!((*seq, route.room), (Seq(6), RoomId::of(account(1), QUARANTINE)));
     assert_eq!(route.channel.as_str(), format!("foreign/{room}/a/b"));
     assert_eq!(placed.routes.len(), 1, "what is its own stays where it was meant to go");
+}
+
+/// Whether somebody comes or goes by what an edge says of a log in a room, and what people are told of it.
+fn believed(kind: Kind, said: (LogId, RoomId), lies_in: RoomId) -> (bool, Vec<Reason>) {
+    let (log, room) = said;
+    let mut table = Table::default();
+    let route = Route { room: lies_in, channel: "members".parse().unwrap(), client: ClientId::SYSTEM };
+    let routes = vec![(RouteNumber(1), route)];
+    table.define(Definitions { routes, ..Definitions::default() }, GATEWAY, &directory());
+    let (epoch, connection) = (Epoch(1), ConnectionId(3));
+    let name = "ann".parse().unwrap();
+    let one = Membership { log, epoch, room, connection, client: GATEWAY, name, cause: String::new() };
+    let (from, to) = (ConnectionId(0), ConnectionId(9));
+    let all = Roll { log, epoch, room, from, to, present: Vec::new(), cause: "cut".into() };
+    let mut bytes = Vec::new();
+    write_frame(&mut bytes, RouteNumber(1), kind, 0, Stamp::default(), |out| match kind {
+        Kind::Roll => all.write(out),
+        _ => one.write(out),
+    });
+    let items = vec![Item::Entries { first: Seq(5), count: 1, frames: bytes.into() }];
+    let placed = table.place((items, &BTreeSet::new()), place(&|log| log == LogId(2)));
+    assert!(placed.says_who);
+    let [Run::Entries { entries, .. }] = &placed.runs[..] else { panic!("{:?}", placed.runs) };
+    let frame = frames(entries).next().unwrap().unwrap();
+    (frame.route != RouteNumber::NONE, placed.quarantined.into_iter().map(|(_, why)| why).collect())
+}
+
+#[test]
+fn an_edge_is_believed_who_is_behind_its_own_log_and_behind_those_that_came_by_it_and_no_others() {
+    let (hall, attic) = (RoomId::of(account(1), "hall"), RoomId::of(account(1), "attic"));
+    for kind in [Kind::Opened, Kind::Closed] {
+        assert_eq!(believed(kind, (LogId(1), hall), hall), (true, vec![]));
+        assert_eq!(believed(kind, (LogId(2), hall), hall), (false, vec![Reason::Kind]), "another log");
+        assert_eq!(believed(kind, (LogId(1), attic), hall), (false, vec![Reason::Kind]), "another room");
+        // A room may be made here later: who is there is known then.
+        assert_eq!(believed(kind, (LogId(1), attic), attic), (true, vec![Reason::Denied]));
+    }
+    assert_eq!(believed(Kind::Roll, (LogId(2), hall), hall), (true, vec![]));
+    assert_eq!(believed(Kind::Roll, (LogId(3), hall), hall), (false, vec![]), "it came another way since");
+    assert_eq!(believed(Kind::Roll, (LogId(2), attic), hall), (false, vec![]), "another room");
+}
+
+#[test]
+fn nobody_comes_or_goes_in_another_accounts_room_by_what_an_edge_says() {
+    for other in [RoomId::of(account(2), "vault"), RoomId::of(account(2), QUARANTINE)] {
+        assert_eq!(believed(Kind::Opened, (LogId(1), other), other), (false, vec![Reason::Denied]));
+        assert_eq!(believed(Kind::Roll, (LogId(2), other), other), (false, vec![]));
+    }
 }

@@ -245,24 +245,37 @@ impl Packing<'_> {
         }
         match body.kind {
             // Whose connections there are is said upwards only.
-            Kind::Canary | Kind::Opened | Kind::Closed | Kind::Quarantined | Kind::Passed if self.down => {
+            Kind::Canary | Kind::Opened | Kind::Closed | Kind::Roll | Kind::Quarantined | Kind::Passed
+                if self.down =>
+            {
                 Fate::Skip
+            }
+            // Nobody's, as it was not believed here.
+            kind if kind.says_who() && frame.route == RouteNumber::NONE => {
+                if relayed {
+                    Fate::Pass
+                } else {
+                    Fate::Skip
+                }
             }
             Kind::Canary => Fate::Send { routed: false },
             Kind::Passed if relayed => Fate::Send { routed: true },
             Kind::Passed => Fate::Skip,
             Kind::Anchor | Kind::Release | Kind::Session | Kind::Settled | Kind::Departed => Fate::Skip,
-            Kind::Publication | Kind::Opened | Kind::Closed | Kind::Quarantined | Kind::Other(_) => {
-                match self.table.get(frame.route) {
-                    None => Fate::Lose(Cause::Damage),
-                    Some((_, false)) if relayed && !self.down => Fate::Pass,
-                    Some((_, false)) => Fate::Skip,
-                    Some((_, true)) if frame.body.len() > self.limits.body_bytes as usize => {
-                        Fate::Lose(Cause::TooLarge)
-                    }
-                    Some((_, true)) => Fate::Send { routed: true },
+            Kind::Publication
+            | Kind::Opened
+            | Kind::Closed
+            | Kind::Roll
+            | Kind::Quarantined
+            | Kind::Other(_) => match self.table.get(frame.route) {
+                None => Fate::Lose(Cause::Damage),
+                Some((_, false)) if relayed && !self.down => Fate::Pass,
+                Some((_, false)) => Fate::Skip,
+                Some((_, true)) if frame.body.len() > self.limits.body_bytes as usize => {
+                    Fate::Lose(Cause::TooLarge)
                 }
-            }
+                Some((_, true)) => Fate::Send { routed: true },
+            },
         }
     }
 

@@ -257,7 +257,7 @@ struct Rolled<D: Disk, F: Fold> {
     findings: Vec<Finding>,
     /// Whether the last segment could be synced.
     synced: bool,
-    /// Whether the newest saved fold could be read; none where there is no checkpoint.
+    /// Whether a saved fold could be read, from which it was rolled forward; none where there is no checkpoint.
     fold_readable: Option<bool>,
 }
 
@@ -298,11 +298,15 @@ impl<D: Disk, F: Fold> Rolled<D, F> {
         let known = self.findings.len();
         self.roll_from(start)?;
         if self.fold_readable == Some(false) {
-            // From the oldest entry on, or from an older fold that can be read.
             self.findings.truncate(known);
-            self.findings.push(Finding::FoldLost);
+            let older = self.newest_fold(start)?;
+            self.findings.push(match (older, self.segments.get(start)) {
+                (Some(_), Some(newest)) => Finding::CheckpointLost { file: name(newest) },
+                // From the oldest entry on.
+                (None, _) | (_, None) => Finding::FoldLost,
+            });
             self.tables = Tables::new(self.tables.log);
-            self.roll_from(0)?;
+            self.roll_from(older.unwrap_or(0))?;
         }
         let trimmed = |first: &Arc<Segment<D>>| first.first > Seq(1) && first.first != Seq(u64::MAX);
         if self.fold_readable.is_none() && self.segments.first().is_some_and(trimmed) {
@@ -328,17 +332,32 @@ impl<D: Disk, F: Fold> Rolled<D, F> {
     /// The newest segment that begins with a checkpoint that can be read.
     fn newest_checkpoint(&mut self) -> Result<usize, OpenError> {
         for (index, segment) in self.segments.iter().enumerate().rev() {
-            let step = self.scanner(segment).step().map_err(io_error(name(segment)))?;
-            let checkpoint = match &step {
-                Step::Block(block) if block.header.kind == Kind::Checkpoint => Checkpoint::load(&block.meta),
-                Step::Block(_) | Step::Skip { .. } | Step::End { .. } => None,
-            };
-            if checkpoint.is_some() {
+            if self.checkpoint(segment)?.is_some() {
                 return Ok(index);
             }
             self.findings.push(Finding::CheckpointLost { file: name(segment) });
         }
         Ok(0)
+    }
+
+    /// The newest segment before that one whose checkpoint has a fold that can be read.
+    fn newest_fold(&self, before: usize) -> Result<Option<usize>, OpenError> {
+        let older = self.segments.iter().enumerate().take(before).rev();
+        for (index, segment) in older {
+            if self.checkpoint(segment)?.is_some_and(|checkpoint| F::load(&checkpoint.fold).is_some()) {
+                return Ok(Some(index));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What a segment begins with, if that can be read.
+    fn checkpoint(&self, segment: &Segment<D>) -> Result<Option<Checkpoint>, OpenError> {
+        let step = self.scanner(segment).step().map_err(io_error(name(segment)))?;
+        Ok(match &step {
+            Step::Block(block) if block.header.kind == Kind::Checkpoint => Checkpoint::load(&block.meta),
+            Step::Block(_) | Step::Skip { .. } | Step::End { .. } => None,
+        })
     }
 
     fn roll_from(&mut self, start: usize) -> Result<(), OpenError> {
@@ -405,7 +424,9 @@ impl<D: Disk, F: Fold> Rolled<D, F> {
         match header.kind {
             Kind::Checkpoint => {
                 if let Some(checkpoint) = Checkpoint::load(&block.meta) {
-                    self.fold_readable = Some(self.tables.load(checkpoint));
+                    // One that was rolled forward up to here is as good.
+                    let is_whole = self.fold_readable == Some(true);
+                    self.fold_readable = Some(self.tables.load(checkpoint) || is_whole);
                     self.anchor = Some(header.segment);
                 }
             }

@@ -5,11 +5,12 @@
 //! edge says so, or is no more, and not before. What came down from elsewhere has no such entries, and is nobody's session here. It owns
 //! its bound, [`KEPT_MAX`] for each room: what comes on top of it is live only, and known to be missing.
 
-use riser_model::{ConnectionId, LogId, RoomId, Route, Seq};
+use riser_model::{ConnectionId, Epoch, LogId, RoomId, Route, RouteNumber, Seq};
 use riser_wire::{
     departed::Departed,
     entry::{Body, Frame, Kind, Publication},
     membership::{ALL, ANEW, Membership, NOBODY},
+    roll::Roll,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,8 +19,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const KEPT_MAX: usize = 8192;
 /// Those of all rooms together, with those that are known to be missing. At most some 512 KiB in a checkpoint.
 const ALL_MAX: usize = 65_536;
-const SAVED_VERSION: u8 = 2;
-/// Without [`EdgeSessions::doubted`].
+const SAVED_VERSION: u8 = 3;
+/// Without [`EdgeSessions::epochs`].
+const VERSION_2: u8 = 2;
+/// Without [`EdgeSessions::doubted`] too.
 const VERSION_1: u8 = 1;
 
 /// A connection behind an edge: this log's number for the edge's (log, epoch), and the connection's there.
@@ -55,6 +58,8 @@ pub struct EdgeSessions {
     rooms: BTreeMap<RoomId, BTreeMap<Seq, (Behind, bool)>>,
     /// Whom their edges, which say who is in a room anew, have not named yet.
     doubted: BTreeMap<(RoomId, u32), BTreeSet<ConnectionId>>,
+    /// What those numbers of edges stand for.
+    epochs: BTreeMap<LogId, Epoch>,
 }
 
 impl EdgeSessions {
@@ -64,8 +69,13 @@ impl EdgeSessions {
         let Some(origin) = frame.origin else {
             return if kind == Some(Kind::Departed) { self.departed(frame) } else { Vec::new() };
         };
-        if matches!(kind, Some(Kind::Opened | Kind::Closed)) {
-            return self.moved(origin.number, frame);
+        if kind.is_some_and(Kind::says_who) {
+            // What lies in no room was not believed when it was placed.
+            return match kind {
+                _ if frame.route == RouteNumber::NONE => Vec::new(),
+                Some(Kind::Roll) => self.called(frame),
+                _ => self.moved(origin.number, frame),
+            };
         }
         let room = route.map(|route| route.room).filter(|_| Publication::has_session(frame.body));
         room.and_then(|room| self.published(seq, origin.number, room, frame)).into_iter().collect()
@@ -93,7 +103,8 @@ impl EdgeSessions {
         if let Some(before) = self.edges.insert(membership.log, number).filter(|before| *before != number) {
             ended = self.end_epoch(before);
         }
-        let Membership { room, connection, cause, .. } = membership;
+        let Membership { log, epoch, room, connection, cause, .. } = membership;
+        self.epochs.insert(log, epoch);
         let doubted = (room, number);
         match body.kind {
             Kind::Closed if connection == NOBODY && cause == ANEW => {
@@ -117,9 +128,31 @@ impl EdgeSessions {
         ended
     }
 
+    /// The edge above a log says who of it is in a room: of nobody else there is a session. Of another epoch of it there is
+    /// none, and that one's number is known when it says something itself.
+    fn called(&mut self, frame: &Frame<'_>) -> Vec<Change> {
+        let roll = Body::read(frame.body).and_then(|body| Roll::read(&body));
+        let Ok(roll) = roll else { return Vec::new() };
+        if self.epochs.get(&roll.log).is_some_and(|epoch| *epoch != roll.epoch) {
+            return self.forget(roll.log);
+        }
+        let Some(number) = self.edges.get(&roll.log).copied() else { return Vec::new() };
+        let kept = self.rooms.get(&roll.room).into_iter().flat_map(BTreeMap::values);
+        let of_it = kept.filter(|((of, _), _)| *of == number).map(|((_, connection), _)| *connection);
+        let over = of_it.filter(|connection| roll.spans(*connection) && !roll.names(*connection));
+        let over: BTreeSet<ConnectionId> = over.collect();
+        over.into_iter().filter_map(|connection| self.end_in(roll.room, (number, connection))).collect()
+    }
+
     fn departed(&mut self, frame: &Frame<'_>) -> Vec<Change> {
         let departed = Body::read(frame.body).and_then(|body| Departed::read(&body));
-        let number = departed.ok().and_then(|departed| self.edges.remove(&departed.log));
+        departed.map(|departed| self.forget(departed.log)).unwrap_or_default()
+    }
+
+    /// Nothing is known of a log any more.
+    fn forget(&mut self, log: LogId) -> Vec<Change> {
+        self.epochs.remove(&log);
+        let number = self.edges.remove(&log);
         number.map(|number| self.end_epoch(number)).unwrap_or_default()
     }
 
@@ -182,9 +215,13 @@ impl EdgeSessions {
         let (version, rest) = bytes.split_first()?;
         match *version {
             SAVED_VERSION => postcard::from_bytes(rest).ok(),
+            VERSION_2 => {
+                let (edges, rooms, doubted) = postcard::from_bytes(rest).ok()?;
+                Some(Self { edges, rooms, doubted, epochs: BTreeMap::new() })
+            }
             VERSION_1 => {
                 let (edges, rooms) = postcard::from_bytes(rest).ok()?;
-                Some(Self { edges, rooms, doubted: BTreeMap::new() })
+                Some(Self { edges, rooms, ..Self::default() })
             }
             _ => None,
         }
@@ -280,9 +317,49 @@ mod tests {
         assert_eq!(site.kept(), [(2, 7), (4, 8)]);
         assert_eq!(site.says_why(Kind::Closed, 1, 0, ALL), [Change::Ended((1, ConnectionId(7)))]);
         assert_eq!(site.kept(), [(4, 8)], "the other's stays whole");
-        let saved =
-            postcard::to_extend(&(&site.sessions.edges, &site.sessions.rooms), vec![VERSION_1]).unwrap();
-        assert_eq!(EdgeSessions::load(&saved), Some(site.sessions));
+        let EdgeSessions { edges, rooms, doubted, .. } = &site.sessions;
+        let first = postcard::to_extend(&(edges, rooms), vec![VERSION_1]).unwrap();
+        let second = postcard::to_extend(&(edges, rooms, doubted), vec![VERSION_2]).unwrap();
+        let earlier = EdgeSessions { epochs: BTreeMap::new(), ..site.sessions };
+        assert_eq!(EdgeSessions::load(&first), Some(earlier.clone()));
+        assert_eq!(EdgeSessions::load(&second), Some(earlier));
+    }
+
+    #[test]
+    fn a_session_of_whom_the_edge_between_does_not_name_is_over() {
+        let mut site = Site::default();
+        (7..=8).for_each(|connection| {
+            site.says(Kind::Opened, 1, connection);
+            site.publishes(1, Some(connection));
+        });
+        let calls = |site: &mut Site, epoch| {
+            let named = |connection| riser_wire::roll::Named {
+                connection: ConnectionId(connection),
+                client: ClientId(Uuid::nil()),
+                name: "ann".parse().unwrap(),
+                since: Wall(0),
+            };
+            let roll = Roll {
+                log: LogId(1),
+                epoch: Epoch(epoch),
+                room: ROOM,
+                from: ConnectionId(0),
+                to: ConnectionId(u64::MAX),
+                present: vec![named(8)],
+                cause: "unsaid".into(),
+            };
+            let mut bytes = Vec::new();
+            write_frame(&mut bytes, RouteNumber(0), Kind::Roll, 0, Stamp::default(), |out| roll.write(out));
+            // It lies in the log of the one between.
+            site.take(99, &bytes)
+        };
+        assert_eq!(calls(&mut site, 1), [Change::Ended((1, ConnectionId(7)))]);
+        assert_eq!(site.kept(), [(4, 8)]);
+        site.sessions = EdgeSessions::load(&site.sessions.save()).unwrap();
+        assert_eq!(calls(&mut site, 2), [Change::Ended((1, ConnectionId(8)))], "it began anew");
+        assert_eq!(site.kept(), []);
+        site.says(Kind::Opened, 2, 8);
+        assert!(!site.publishes(2, Some(8)).is_empty(), "it is known again when it says something itself");
     }
 
     #[test]

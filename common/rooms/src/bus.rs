@@ -251,6 +251,7 @@ impl Bus {
             Input::Share(change) => self.change_share(change),
             Input::Event { scope, event } => self.event(scope, event),
             Input::NameMembers => self.name_members(),
+            Input::Rolls(rolls) => self.call_rolls(rolls),
             Input::Persisted { ticket } => self.persisted(ticket, now),
             Input::Failed { ticket, code } => self.failed(ticket, code),
             Input::Read { ticket, found } => self.read(ticket, found, now),

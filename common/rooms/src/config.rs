@@ -29,6 +29,8 @@ pub struct Config {
     pub retained_bytes_max: usize,
     /// How far from its end the log is read at the start for the newest values of channels, seqs.
     pub warm_seqs: u64,
+    /// The same in bytes of entries, about.
+    pub warm_bytes: usize,
     /// Present values beside a backlog, bytes; what comes on top of it is discarded.
     pub latest_bytes_max: usize,
     /// Events of one kind in one technical channel that are written one by one before they are coalesced; 0 writes
@@ -76,6 +78,7 @@ impl Default for Config {
             copies_bytes_max: 4 << 20,
             retained_bytes_max: 16 << 20,
             warm_seqs: 32_768,
+            warm_bytes: 64 << 20,
             latest_bytes_max: 8 << 20,
             events_burst: 16,
             events_every_ms: 5000,

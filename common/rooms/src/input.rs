@@ -9,6 +9,7 @@ use riser_model::{
     event::{Scope, SystemEvent},
     time::Clock,
 };
+use riser_wire::roll::Roll;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// What the log said when it was opened, and what the configuration says.
@@ -172,6 +173,8 @@ pub enum Input {
     },
     /// Something that was said upwards of who is in which room may be lost: everybody is named anew.
     NameMembers,
+    /// Who is in rooms behind logs below is said upwards, in those rooms that uplinks carry.
+    Rolls(Vec<Roll>),
     /// The batch with this ticket, and all before it, are on disk.
     Persisted {
         /// Which.

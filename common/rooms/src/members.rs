@@ -10,10 +10,11 @@ use crate::{
     output::Output,
     technical::Said,
 };
-use riser_model::{AccountName, ClientId, ConnectionId, Principal, event::SystemEvent};
+use riser_model::{AccountName, ClientId, ConnectionId, Principal, RoomId, event::SystemEvent};
 use riser_wire::{
     entry::Kind,
     membership::{ALL, ANEW, Membership, NOBODY, RESTART},
+    roll::Roll,
 };
 use std::sync::Arc;
 
@@ -120,6 +121,23 @@ impl Bus {
             }
         }
         rooms.iter().for_each(|(slot, account)| self.of_nobody(*slot, account, ALL));
+    }
+
+    /// Says upwards who is in rooms behind logs below.
+    pub(crate) fn call_rolls(&mut self, rolls: Vec<Roll>) {
+        for roll in rolls {
+            self.write_said(Said::Roll(roll));
+        }
+    }
+
+    /// The rooms that uplinks carry.
+    pub fn linked(&self) -> Vec<RoomId> {
+        self.linked_rooms().into_iter().map(|(slot, _)| self.graph.room(slot).id).collect()
+    }
+
+    /// Whether some of what was said of who is behind logs below did not reach the disk, since this was asked last.
+    pub fn take_lost_rolls(&mut self) -> bool {
+        std::mem::take(&mut self.technical.rolls_lost)
     }
 
     fn linked_rooms(&self) -> Vec<(RoomSlot, AccountName)> {

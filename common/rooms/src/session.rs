@@ -1,7 +1,8 @@
 //! Session history: what a connection publishes in a room is replayed to whoever joins, for as long as that
 //! connection lasts; be it here or behind an edge.
 //!
-//! Of what came over a link and found no place the list knows where it is missing: a replay has a gap there.
+//! Of what came over a link and found no place the list knows where it is missing: a replay has a gap there. Where much is
+//! missing the gaps grow together over what lies between, as long as nothing of that is replayed.
 //!
 //! What always holds: the list names entries of the log by their places and buffers none of them; what one connection
 //! published is in it from its commit until that connection ends, and not a moment longer; who was shown any of it in
@@ -17,15 +18,25 @@ use crate::{
 use riser_model::{ConnectionId, Seq, SessionId};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// So many places where something is missing are kept apart, besides as many as there are entries.
+const MISSING_MAX: usize = 1024;
+
 /// What of a room is replayed.
 #[derive(Debug, Default)]
 pub(crate) struct SessionHistory {
     owned: BTreeMap<Seq, SessionId>,
     owners: BTreeMap<SessionId, Owner>,
-    /// What found no place, by its first seq: the last one, and whose it is.
-    missing: BTreeMap<Seq, (Seq, SessionId)>,
+    /// What found no place, by its first seq.
+    missing: BTreeMap<Seq, Missing>,
     /// Publications on their way to the disk, which will be in it.
     under_way: usize,
+}
+
+/// Something that is missing: up to this seq, of these.
+#[derive(Debug)]
+struct Missing {
+    to: Seq,
+    of: BTreeSet<SessionId>,
 }
 
 #[derive(Debug, Default)]
@@ -68,12 +79,28 @@ impl SessionHistory {
     /// The same, for which there is no place.
     pub(crate) fn miss(&mut self, seq: Seq, owner: SessionId) {
         if let Some(mut last) = self.missing.last_entry()
-            && last.get().1 == owner
-            && last.get().0.next() == seq
+            && last.get().to.next() == seq
+            && last.get().of.iter().eq([&owner])
         {
-            last.get_mut().0 = seq;
+            last.get_mut().to = seq;
         } else {
-            self.missing.insert(seq, (seq, owner));
+            self.missing.insert(seq, Missing { to: seq, of: BTreeSet::from([owner]) });
+        }
+        if self.missing.len() > MISSING_MAX + self.owned.len() {
+            self.merge_missing();
+        }
+    }
+
+    /// Between two that stay apart something is replayed: so there are no more than of that, and one.
+    fn merge_missing(&mut self) {
+        for (first, Missing { to, of }) in std::mem::take(&mut self.missing) {
+            match self.missing.last_entry() {
+                Some(mut last) if self.owned.range(last.get().to..first).next().is_none() => {
+                    last.get_mut().to = to;
+                    last.get_mut().of.extend(of);
+                }
+                Some(_) | None => drop(self.missing.insert(first, Missing { to, of })),
+            }
         }
     }
 
@@ -84,7 +111,7 @@ impl SessionHistory {
 
     /// What is missing first after that one, if nothing that is there comes before it.
     pub(crate) fn missing_after(&self, seq: Seq) -> Option<(Seq, Seq)> {
-        let first = self.missing.range(seq.next()..).next().map(|(from, (to, _))| (*from, *to))?;
+        let first = self.missing.range(seq.next()..).next().map(|(from, missing)| (*from, missing.to))?;
         self.after(seq).is_none_or(|owned| owned > first.0).then_some(first)
     }
 
@@ -104,7 +131,10 @@ impl SessionHistory {
 
     /// A connection ended: nothing of it is replayed any more. Who is to be told.
     pub(crate) fn wipe(&mut self, owner: SessionId) -> BTreeSet<Key> {
-        self.missing.retain(|_, (_, of)| *of != owner);
+        self.missing.retain(|_, missing| {
+            missing.of.remove(&owner);
+            !missing.of.is_empty()
+        });
         let Some(gone) = self.owners.remove(&owner) else { return BTreeSet::new() };
         for seq in gone.seqs {
             self.owned.remove(&seq);
@@ -185,5 +215,47 @@ impl Bus {
                 session.forget(key);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use riser_model::Epoch;
+
+    fn owner(n: u64) -> SessionId {
+        SessionId { epoch: Epoch(1), connection: ConnectionId(n) }
+    }
+
+    #[test]
+    fn what_is_missing_takes_bounded_memory_and_never_hides_what_is_replayed() {
+        let mut history = SessionHistory::default();
+        let rounds = 50 * MISSING_MAX as u64;
+        for n in 0..rounds {
+            history.miss(Seq(10 * n + 1), owner(n % 3));
+            if n % 100 == 0 {
+                history.list(Seq(10 * n + 5), owner(9));
+            }
+            assert!(history.missing.len() <= MISSING_MAX + history.owned.len());
+        }
+        // A replay meets each entry, and a gap before all that follows one.
+        let (mut at, mut listed, mut gaps) = (Seq::ZERO, 0, 0);
+        loop {
+            if let Some((from, to)) = history.missing_after(at) {
+                assert!(history.owned.range(from..=to).next().is_none());
+                (at, gaps) = (to, gaps + 1);
+            } else if let Some(seq) = history.after(at) {
+                (at, listed) = (seq, listed + 1);
+            } else {
+                break;
+            }
+        }
+        assert_eq!(listed, history.owned.len());
+        assert!(gaps >= listed, "{gaps}");
+        // It is over with the last of those whose it was.
+        (0..2).for_each(|n| drop(history.wipe(owner(n))));
+        assert!(!history.missing.is_empty());
+        history.wipe(owner(2));
+        assert!(history.missing.is_empty());
     }
 }

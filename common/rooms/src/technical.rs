@@ -7,7 +7,7 @@
 
 use crate::{bus::Bus, config::Config, intake::Piece, statistics::Counters};
 use riser_model::{
-    ClientId, ConnectionId, Route, RouteNumber, Time,
+    ClientId, ConnectionId, RoomId, Route, RouteNumber, Time,
     door::{Code, Refusal},
     event::{self, Scope, SystemEvent},
 };
@@ -15,6 +15,7 @@ use riser_wire::{
     cloud_event::{self, About},
     entry::{self, ContentType, Frame, Kind, Publication},
     membership::{self, Membership},
+    roll::Roll,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -41,6 +42,8 @@ pub(crate) enum Said {
     Event(Spoken),
     /// A connection that came into a room that uplinks carry, or went.
     Member(Kind, Membership),
+    /// Who is in a room behind a log below.
+    Roll(Roll),
 }
 
 /// How many may come: a burst, and after it one every so often.
@@ -86,6 +89,8 @@ pub(crate) struct Technical {
     /// Something failed of who came and went: who is there is to be said anew, not before this. To say that alone again would
     /// say it after what was said meanwhile.
     members_lost: Option<Time>,
+    /// The same of what was said of logs below.
+    pub(crate) rolls_lost: bool,
     /// When it was said last.
     named: Time,
     /// Events on their way to the disk.
@@ -132,9 +137,16 @@ impl Technical {
 
     /// Its batch failed.
     fn failed(&mut self, said: Said) {
-        let Said::Event(spoken) = said else {
-            self.members_lost.get_or_insert(self.named.plus(NAME_EVERY));
-            return;
+        let spoken = match said {
+            Said::Event(spoken) => spoken,
+            Said::Member(..) => {
+                self.members_lost.get_or_insert(self.named.plus(NAME_EVERY));
+                return;
+            }
+            Said::Roll(_) => {
+                self.rolls_lost = true;
+                return;
+            }
         };
         if self.again.len() < AGAIN_MAX {
             return self.again.push_back(spoken);
@@ -234,7 +246,10 @@ impl Bus {
         }
         let (route, bytes) = match &said {
             Said::Event(spoken) => self.event_entry(spoken),
-            Said::Member(kind, membership) => self.member_entry(*kind, membership),
+            Said::Member(kind, membership) => {
+                self.member_entry(*kind, membership.room, |out| membership.write(out))
+            }
+            Said::Roll(roll) => self.member_entry(Kind::Roll, roll.room, |out| roll.write(out)),
         };
         let Ok((frame, _)) = Frame::read(&bytes, 0) else { return };
         if !self.line.fits(frame.size(), self.config.batch_bytes_max) {
@@ -277,12 +292,11 @@ impl Bus {
         (Route { room: scope.room(), channel: event.channel(), client: ClientId::SYSTEM }, bytes)
     }
 
-    fn member_entry(&self, kind: Kind, membership: &Membership) -> (Route, Vec<u8>) {
+    fn member_entry(&self, kind: Kind, room: RoomId, rest: impl FnOnce(&mut Vec<u8>)) -> (Route, Vec<u8>) {
         let mut bytes = Vec::new();
-        let stamp = self.now.stamp();
-        entry::write_frame(&mut bytes, RouteNumber(0), kind, 0, stamp, |out| membership.write(out));
+        entry::write_frame(&mut bytes, RouteNumber(0), kind, 0, self.now.stamp(), rest);
         let channel = membership::CHANNEL.parse().expect("letters are a channel");
-        (Route { room: membership.room, channel, client: ClientId::SYSTEM }, bytes)
+        (Route { room, channel, client: ClientId::SYSTEM }, bytes)
     }
 
     /// The batch of what was said is on disk, or failed.

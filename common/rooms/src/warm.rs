@@ -1,8 +1,8 @@
 //! After a start: the newest values of channels, read from the end of the log, so that the present can be shown
 //! before anything new is published.
 //!
-//! `conflate` subscriptions that come meanwhile are made when it is done. It is bounded in seqs, and an empty
-//! read ends it.
+//! `conflate` subscriptions that come meanwhile are made when it is done. It goes back from the end in steps, each of which
+//! is read forward, so that it is bounded in seqs and in bytes, whatever entries are there; and an empty read ends it.
 
 use crate::{
     bus::Bus,
@@ -13,6 +13,11 @@ use crate::{
 };
 use riser_model::{ConnectionId, Read, Selected, Seq, SubscriptionId, Wall, door::Want};
 use std::collections::{BTreeMap, VecDeque};
+
+/// The first step, seqs. Where entries are small each is twice the one before.
+const STEP: u64 = 256;
+/// A step that takes less than this part of what may be read is a small one.
+const STEPS_AT_LEAST: usize = 8;
 
 /// A subscription that waits for the newest values.
 #[derive(Debug)]
@@ -27,8 +32,19 @@ pub(crate) struct Deferred {
 pub(crate) struct Warm {
     /// The read that is on its way; none when it is over.
     ticket: Option<u64>,
+    /// From here on it is looked at.
+    floor: Seq,
+    /// The step: from here
+    from: Seq,
+    /// to before here,
+    to: Seq,
+    /// of which this is read next.
     next: Seq,
-    end: Seq,
+    width: u64,
+    /// What was read of it.
+    step_bytes: usize,
+    /// What was read before it.
+    bytes: usize,
     newest: BTreeMap<ChannelSlot, (Seq, Wall)>,
     pub(crate) deferred: VecDeque<Deferred>,
     /// The newest values of all channels are known if they are from here on.
@@ -39,9 +55,21 @@ impl Bus {
     /// Begins to read the end of the log, as it was opened.
     pub(crate) fn warm_up(&mut self) {
         let end = self.chain.committed.next();
-        let from = Seq(end.0.saturating_sub(self.config.warm_seqs)).max(self.chain.oldest);
-        self.warm = Warm { next: from, end, known: end, ..Warm::default() };
-        if from < end {
+        let floor = Seq(end.0.saturating_sub(self.config.warm_seqs)).max(self.chain.oldest);
+        self.warm = Warm { floor, width: STEP, known: end, ..Warm::default() };
+        self.step_back();
+    }
+
+    /// The next step, if there is one.
+    fn step_back(&mut self) {
+        let warm = &mut self.warm;
+        if warm.step_bytes < self.config.warm_bytes / STEPS_AT_LEAST && warm.bytes > 0 {
+            warm.width = warm.width.saturating_mul(2);
+        }
+        if warm.known > warm.floor && warm.bytes < self.config.warm_bytes {
+            (warm.to, warm.step_bytes) = (warm.known, 0);
+            warm.from = Seq(warm.to.0.saturating_sub(warm.width)).max(warm.floor);
+            warm.next = warm.from;
             self.ask_warm();
         }
     }
@@ -68,12 +96,17 @@ impl Bus {
         let missing = |from, to| self.chain.missing(from, to);
         if let Some(held) = Held::new(self.warm.next, found, &self.routes, missing, 0) {
             self.learn(&held);
-            if self.warm.next < self.warm.end {
+            self.warm.step_bytes += held.bytes;
+            if self.warm.next < self.warm.to {
                 self.ask_warm();
                 return None;
             }
-            self.warm.known =
-                Seq(self.warm.end.0.saturating_sub(self.config.warm_seqs)).max(self.chain.oldest);
+            self.warm.known = self.warm.from;
+            self.warm.bytes += self.warm.step_bytes.max(1);
+            self.step_back();
+            if self.is_warming() {
+                return None;
+            }
         }
         self.show_learned();
         for one in std::mem::take(&mut self.warm.deferred) {
@@ -83,7 +116,7 @@ impl Bus {
     }
 
     fn learn(&mut self, held: &Held) {
-        let end = held.next().min(self.warm.end);
+        let end = held.next().min(self.warm.to);
         let mut cursor = self.warm.next.prev();
         while let Some(item) = held.after(cursor).filter(|item| item.first() < end) {
             cursor = match item {
@@ -91,7 +124,9 @@ impl Bus {
                 Item::Skip(_, to) => to,
                 Item::Entry(seq, ChannelSlot::NONE) => seq,
                 Item::Entry(seq, slot) => {
-                    if let Some(found) = held.get(seq) {
+                    // What was learned of it in an earlier step is newer.
+                    let is_news = self.warm.newest.get(&slot).is_none_or(|(known, _)| *known < seq);
+                    if let Some(found) = held.get(seq).filter(|_| is_news) {
                         if let Some((before, _)) = self.warm.newest.insert(slot, (seq, found.wall)) {
                             self.copies.remove(before);
                         }

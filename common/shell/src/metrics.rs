@@ -315,7 +315,7 @@ impl Metrics {
         );
         metric.register(
             "presence_beyond",
-            "Connections behind edges that came and were not kept, for more than 16384 were there: presence lacks them",
+            "Connections behind edges that are there and not kept, for more than 16384 are: presence lacks them",
             self.presence_beyond.clone(),
         );
         metric.register("connections", "Connections that were let in", self.connections.clone());

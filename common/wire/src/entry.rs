@@ -219,6 +219,8 @@ pub enum Kind {
     Passed,
     /// A log below is no more.
     Departed,
+    /// Who is in a room behind a log below, as the instance above that says.
+    Roll,
     /// From a newer version: stored and forwarded.
     Other(u8),
 }
@@ -238,8 +240,14 @@ impl Kind {
             Self::Settled => 9,
             Self::Passed => 10,
             Self::Departed => 11,
+            Self::Roll => 12,
             Self::Other(number) => number,
         }
+    }
+
+    /// Whether it says who is in a room.
+    pub fn says_who(self) -> bool {
+        matches!(self, Self::Opened | Self::Closed | Self::Roll)
     }
 
     /// The kind with that number.
@@ -256,6 +264,7 @@ impl Kind {
             9 => Self::Settled,
             10 => Self::Passed,
             11 => Self::Departed,
+            12 => Self::Roll,
             other => Self::Other(other),
         }
     }

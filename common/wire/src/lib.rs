@@ -16,4 +16,5 @@ pub mod link;
 pub mod membership;
 pub mod passed;
 pub mod property;
+pub mod roll;
 pub mod settlement;

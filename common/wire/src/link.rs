@@ -390,7 +390,7 @@ impl RefusedCode {
 }
 
 /// Reads a list without believing its length: it grows as elements come, and no further than `N`.
-fn at_most<'de, D, T, const N: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
+pub(crate) fn at_most<'de, D, T, const N: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,

@@ -354,7 +354,8 @@ impl Placing<'_> {
             | Kind::Quarantined
             | Kind::Settled
             | Kind::Passed
-            | Kind::Departed => return None,
+            | Kind::Departed
+            | Kind::Roll => return None,
         }
         if let Some(number) = self.numbers.get(&frame.route) {
             return Some(*number);

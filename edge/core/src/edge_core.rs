@@ -272,6 +272,7 @@ impl EdgeCore {
             }
             if names {
                 self.instance.name_members(now);
+                self.below.call_rolls(&mut self.instance, now);
             }
         }
         self.out(LinkOutput::Event { uplink: number, event });

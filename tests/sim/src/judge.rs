@@ -252,7 +252,7 @@ fn carried(entry: &Logged) -> bool {
         // What came down does not go up again.
         && entry.origin.is_none()
         && match entry.kind {
-            Kind::Publication | Kind::Opened | Kind::Closed => true,
+            Kind::Publication | Kind::Opened | Kind::Closed | Kind::Roll => true,
             Kind::Release
             | Kind::Session
             | Kind::Canary

@@ -127,6 +127,7 @@ fn kind(kind: Kind) -> String {
         Kind::Settled => "settled",
         Kind::Passed => "passed",
         Kind::Departed => "departed",
+        Kind::Roll => "roll",
         Kind::Other(number) => return format!("kind {number}"),
     };
     name.to_owned()

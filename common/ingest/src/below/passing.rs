@@ -17,7 +17,22 @@ impl Below {
     /// The same with somebody above: what edges show beside their backlogs is to go on ([`Below::poll_present`]).
     #[must_use]
     pub fn passing_on(self) -> Self {
-        Self { passes_on: true, ..self }
+        // What was said before the process began may be lost.
+        Self { passes_on: true, rolls_due: true, ..self }
+    }
+
+    /// Whoever is above is to be told anew who is behind the logs below, for something of it may be lost. It is said once
+    /// nothing of the kind is on its way to the disk.
+    pub fn call_rolls(&mut self, instance: &mut Instance, now: Now) {
+        self.rolls_due = self.passes_on;
+        self.call_due(instance, now);
+    }
+
+    pub(super) fn call_due(&mut self, instance: &mut Instance, now: Now) {
+        if self.rolls_due && !self.outstanding.values().any(|one| one.says_who) {
+            self.rolls_due = false;
+            instance.call_rolls(now);
+        }
     }
 
     /// This lies above the instance from here on, as its own uplinks say.

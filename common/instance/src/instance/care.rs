@@ -166,8 +166,7 @@ impl Instance {
                 let seq = first.plus(n as u64);
                 let route = self.bus.route(frame.route).filter(|route| route.room == room);
                 // Who came and went in a room that is not here is nothing to place.
-                let says_who =
-                    Body::read(frame.body).is_ok_and(|body| matches!(body.kind, Kind::Opened | Kind::Closed));
+                let says_who = Body::read(frame.body).is_ok_and(|body| body.kind.says_who());
                 if let Some(route) = route.filter(|_| !self.settled.has(seq) && !says_who) {
                     all.push((self.detained(seq, route, &frame), entries.slice_ref(frame.body)));
                 }

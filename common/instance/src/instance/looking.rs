@@ -9,12 +9,14 @@ use riser_model::{
     look::{Behind, Device, Look, Presence, Present, Seen, Waiting},
 };
 use riser_rooms::{Append, Input as BusInput, presence::Change};
-use riser_wire::departed::Departed;
+use riser_wire::{departed::Departed, roll::Roll};
 
 /// Connections in one answer.
 const PRESENT_MAX: usize = 1000;
 /// Connections at a gate, in one answer.
 const WAITING_MAX: usize = 200;
+/// Of so many rooms behind logs below it is said at once who is there: less than 1 MB where most are empty.
+const ROLLS_MAX: usize = 4096;
 
 /// What is known of an edge whose entries this instance has.
 #[derive(Clone, Debug)]
@@ -55,7 +57,7 @@ impl Instance {
         }
     }
 
-    /// How many connections behind edges are not kept for want of room, of those that came.
+    /// How many connections behind edges are there and not kept for want of room.
     pub fn beyond(&self) -> u64 {
         self.presences.beyond()
     }
@@ -122,10 +124,31 @@ impl Instance {
         if !self.presences.knows(log) && !self.edge_sessions.knows(log) {
             return;
         }
+        let of_nobody = |room| self.presences.roll_of_nobody(log, room, cause);
+        let rolls = self.bus.linked().into_iter().filter_map(of_nobody).collect();
         let mut entries = Vec::new();
         Departed { log, cause: cause.to_owned() }.write_frame(&mut entries, now.stamp());
         // Nobody waits for it: if it fails it is written when the edge comes again, or the process begins.
         self.rooms(BusInput::Append(Append::unawaited(entries)), now);
+        self.rooms(BusInput::Rolls(rolls), now);
+    }
+
+    /// Whoever is above is told who is behind the logs below, as this log has it, in the rooms that uplinks carry: those
+    /// first behind which somebody is, and [`ROLLS_MAX`] at most.
+    ///
+    /// Nothing that says who comes or goes may be on its way to the disk: it would be taken back.
+    pub fn call_rolls(&mut self, now: Now) {
+        let rooms = self.bus.linked();
+        let all = self.presences.logs().flat_map(|log| rooms.iter().map(move |room| (log, *room)));
+        let mut rolls: Vec<Roll> = all.flat_map(|(log, room)| self.presences.rolls(log, room)).collect();
+        rolls.sort_by_key(|roll| roll.present.is_empty());
+        rolls.truncate(ROLLS_MAX);
+        self.rooms(BusInput::Rolls(rolls), now);
+    }
+
+    /// Whether some of what was said of who is behind logs below did not reach the disk, since this was asked last.
+    pub fn take_lost_rolls(&mut self) -> bool {
+        self.bus.take_lost_rolls()
     }
 
     pub(super) fn behind(&self, log: LogId) -> Behind {

@@ -129,6 +129,62 @@ fn unreadable_fold_is_folded_again_from_what_is_there_and_said_and_costs_nothing
     assert_eq!(again.fold, Newer(digest(&entries)));
 }
 
+/// Saves what nobody can read as long as it has seen an odd number of entries.
+#[derive(Clone, Default, PartialEq, Debug)]
+struct Fickle(Digest, u64);
+
+impl Fold for Fickle {
+    fn apply(&mut self, seq: Seq, frame: &Frame<'_>, route: Option<&Route>) {
+        self.0.apply(seq, frame, route);
+        self.1 += 1;
+    }
+
+    fn save(&self) -> Vec<u8> {
+        let whole = [&self.1.to_le_bytes()[..], &*self.0.save()].concat();
+        if self.1.is_multiple_of(2) { whole } else { Vec::new() }
+    }
+
+    fn load(bytes: &[u8]) -> Option<Self> {
+        let (seen, rest) = bytes.split_first_chunk()?;
+        Some(Self(Digest::load(rest)?, u64::from_le_bytes(*seen)))
+    }
+}
+
+#[test]
+fn a_fold_that_cannot_be_read_is_rolled_forward_from_an_older_one_and_the_rest_of_the_log_is_not_read() {
+    let disk = FaultDisk::new(1);
+    let (mut log, _) = open::<Fickle>(&disk, ring(), 1);
+    let mut all = 0;
+    let mut commits_until = |log: &mut Writer<FaultDisk, Fickle>, segments: u64| {
+        let mut newest = log.segment();
+        for _ in 0..segments {
+            while log.segment() == newest {
+                stage(log, 2, 300);
+                all += 2;
+                log.commit(now(all)).unwrap();
+            }
+            newest = log.segment();
+        }
+        all
+    };
+    commits_until(&mut log, 5);
+    // Only what the newest segment begins with cannot be read.
+    stage(&mut log, 1, 300);
+    let all = commits_until(&mut log, 1) + 1;
+    disk.kill();
+    let copy = FaultDisk::new(2);
+    copy.restore(&disk.snapshot());
+    let (_, recovered) = open::<Fickle>(&disk, ring(), 2);
+    let [Finding::CheckpointLost { .. }] = &recovered.findings[..] else {
+        panic!("{:?}", recovered.findings)
+    };
+    assert_eq!(recovered.fold.1, all, "nothing is missing of it");
+    let (_, lost) = open::<Newer>(&copy, ring(), 2);
+    assert_eq!(lost.findings, [Finding::FoldLost]);
+    let read = |disk: &FaultDisk| disk.counts().bytes_read;
+    assert!(2 * read(&disk) < read(&copy), "{} bytes, and {} for all", read(&disk), read(&copy));
+}
+
 #[test]
 fn fold_of_which_no_checkpoint_is_left_is_said_to_be_lost() {
     let disk = come_round();

@@ -31,6 +31,7 @@ impl Sessions {
             | Kind::Settled
             | Kind::Passed
             | Kind::Departed
+            | Kind::Roll
             | Kind::Other(_) => {}
         }
     }

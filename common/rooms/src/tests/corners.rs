@@ -277,6 +277,33 @@ fn present_that_lies_too_far_back_is_not_promised() {
 }
 
 #[test]
+fn present_behind_too_many_bytes_is_not_promised_and_what_is_nearer_is_the_newest() {
+    let start = |warm_bytes| {
+        let mut world = World::new(Config { warm_bytes, ..small() });
+        world.open(1);
+        world.publish(1, &[("a/rare", "rare")]);
+        world.publish(1, &[("a/twice", "old")]);
+        for _ in 0..80 {
+            world.publish(1, &[("a/x", "0123456789"); 10]);
+        }
+        world.publish(1, &[("a/twice", "new")]);
+        world.restart(Epoch(2));
+        world.open(2);
+        let from = From::After(at(1, 2));
+        let completeness = world.subscribe(2, 1, topic("#"), from, Flow::Conflate).completeness;
+        world.subscribe(2, 2, topic("a/twice"), From::Live, Flow::Conflate);
+        (completeness, shown(&world.all(2)), world.storage.brought)
+    };
+    let (completeness, all, whole) = start(64 << 20);
+    assert_eq!(completeness, Completeness::Full);
+    assert!(all.contains(&("new".to_owned(), 0)) && !all.contains(&("old".to_owned(), 0)), "{all:?}");
+    let (completeness, near, part) = start(1000);
+    assert_eq!(completeness, Completeness::Partial);
+    assert!(near.contains(&("new".to_owned(), 0)), "{near:?}");
+    assert!(2 * part < whole, "{part} of {whole}");
+}
+
+#[test]
 fn ready_is_not_told_again_while_more_is_known_to_wait() {
     let mut world = World::new(Config::default());
     world.open(1);

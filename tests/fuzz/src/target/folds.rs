@@ -23,6 +23,7 @@ use riser_wire::{
     },
     membership::Membership,
     passed::Passed,
+    roll::{Named, Roll},
     settlement::{By, Outcome, Settlement},
 };
 use uuid::Uuid;
@@ -162,6 +163,17 @@ fn good() -> Vec<u8> {
     ] {
         write_frame(&mut out, RouteNumber(1), kind, 0, stamp, |out| one.write(out));
     }
+    let named = Named { connection: ConnectionId(8), client: CLIENT, name: name(), since: Wall(5) };
+    let roll = Roll {
+        log: LogId(4),
+        epoch: Epoch(1),
+        room: ROOM,
+        from: ConnectionId(0),
+        to: ConnectionId(u64::MAX),
+        present: vec![named],
+        cause: "unsaid".to_owned(),
+    };
+    write_frame(&mut out, RouteNumber(1), Kind::Roll, 0, stamp, |out| roll.write(out));
     let publish_id = PublishedAs { producer: 3, n: 4 };
     let event = SystemEvent::Delivered { entry: position(10), client: CLIENT, publish_id, to: name() };
     let about = About {

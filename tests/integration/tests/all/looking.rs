@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::client::Client;
 use crate::needs::{Need, needs};
 use crate::program::{EVENTUALLY, SOON, output, wait};
-use crate::site::{ACCOUNT, OWNER, PASSWORD, READER, Site};
+use crate::site::{ACCOUNT, Node, OWNER, PASSWORD, Plan, READER, SENSOR, Site};
 
 /// A client that asks one request after the other in the hall, and says the answers.
 fn asks(site: &Site, name: &str, user: &str, asked: Value) -> Client {
@@ -75,29 +75,43 @@ fn refusals_are_heard_by_admins_only() {
     assert!(!site.history.ledger().has_mark("reader heard account riser.refused"));
 }
 
+/// Who is in a room, by name, and whether behind a site that is cut off.
+fn names(seen: &Value) -> Vec<(String, Value)> {
+    let present = seen["present"].as_array().expect("a list").iter();
+    let mut names: Vec<(String, Value)> = present
+        .map(|one| (one["name"].as_str().unwrap_or_default().to_owned(), one["behind"]["cut_off"].clone()))
+        .collect();
+    names.sort_by(|one, other| one.0.cmp(&other.0));
+    names
+}
+
+/// Waits until these are in the hall, as the hub shows it.
+fn present(site: &Site, wanted: &[(&str, Value)]) -> Value {
+    let wanted: Vec<(String, Value)> =
+        wanted.iter().map(|(name, cut)| ((*name).to_owned(), cut.clone())).collect();
+    let seen = wait(EVENTUALLY, || {
+        let seen = get(site, OWNER, "/api/rooms/hall/presence");
+        (names(&seen) == wanted).then_some(seen)
+    });
+    seen.unwrap_or_else(|| panic!("{:?} is not {wanted:?}", get(site, OWNER, "/api/rooms/hall/presence")))
+}
+
+/// Only its keys are left of its data.
+fn replace_disk(node: &Node) {
+    for file in std::fs::read_dir(&node.data).unwrap().map(Result::unwrap) {
+        let name = file.file_name().to_string_lossy().into_owned();
+        match file.file_type().unwrap() {
+            _ if name.contains("key") => {}
+            kind if kind.is_dir() => std::fs::remove_dir_all(file.path()).unwrap(),
+            _ => std::fs::remove_file(file.path()).unwrap(),
+        }
+    }
+}
+
 #[test]
 fn presence_shows_who_is_there_behind_edges_too_and_a_cut_off_site_as_such() {
     needs!(Need::Program("curl"), Need::Node, Need::Python);
     let mut site = Site::start();
-    let names = |seen: &Value| {
-        let present = seen["present"].as_array().expect("a list").iter();
-        let mut names: Vec<(String, Value)> = present
-            .map(|one| {
-                (one["name"].as_str().unwrap_or_default().to_owned(), one["behind"]["cut_off"].clone())
-            })
-            .collect();
-        names.sort_by(|one, other| one.0.cmp(&other.0));
-        names
-    };
-    let present = |site: &Site, wanted: &[(&str, Value)]| {
-        let wanted: Vec<(String, Value)> =
-            wanted.iter().map(|(name, cut)| ((*name).to_owned(), cut.clone())).collect();
-        let seen = wait(EVENTUALLY, || {
-            let seen = get(site, OWNER, "/api/rooms/hall/presence");
-            (names(&seen) == wanted).then_some(seen)
-        });
-        seen.unwrap_or_else(|| panic!("{:?} is not {wanted:?}", get(site, OWNER, "/api/rooms/hall/presence")))
-    };
     let _board = site.dashboard("board", &site.hub, "hall", json!({}));
     site.history.wait_mark("board ready", SOON);
     let listens = json!({ "filter": "hall/#", "reader": "panel" });
@@ -117,14 +131,7 @@ fn presence_shows_who_is_there_behind_edges_too_and_a_cut_off_site_as_such() {
     present(&site, &[(OWNER, Value::Null), (READER, json!(false))]);
     // Its disk is replaced: nobody is left who could say that those are gone who were behind the former one.
     site.edge.kill();
-    for file in std::fs::read_dir(&site.edge.data).unwrap().map(Result::unwrap) {
-        let name = file.file_name().to_string_lossy().into_owned();
-        match file.file_type().unwrap() {
-            _ if name.contains("key") => {}
-            kind if kind.is_dir() => std::fs::remove_dir_all(file.path()).unwrap(),
-            _ => std::fs::remove_file(file.path()).unwrap(),
-        }
-    }
+    replace_disk(&site.edge);
     present(&site, &[(OWNER, Value::Null), (READER, json!(true))]);
     site.edge.start();
     present(&site, &[(OWNER, Value::Null), (READER, json!(false))]);
@@ -134,6 +141,48 @@ fn presence_shows_who_is_there_behind_edges_too_and_a_cut_off_site_as_such() {
     asks(&site, "looker", READER, json!({ "requests": [{ "op": "presence" }] })).finish(SOON);
     assert!(names(&answer(&site, "looker", 0)).iter().any(|(name, _)| name == OWNER));
     assert_eq!(get(&site, OWNER, "/api/rooms/attic/presence")["error"]["code"], "denied");
+}
+
+#[test]
+fn nobody_is_left_behind_an_edge_below_another_whose_disk_was_replaced_or_whose_leaving_was_lost_between() {
+    needs!(Need::Program("curl"), Need::Node, Need::Python);
+    let mut site = Site::laid_out(Plan { middle: true, ..Plan::default() });
+    // The one between lets go of its oldest.
+    let quota = "\n[quota]\nbytes = \"32 MiB\"\npolicy = \"drop_oldest\"\n";
+    let file = std::fs::read_to_string(&site.middle().config).unwrap();
+    site.middle().write_config(&(file + quota));
+    site.hub.start();
+    site.middle().start();
+    site.edge.start();
+    let _board = site.dashboard("board", &site.hub, "hall", json!({}));
+    site.history.wait_mark("board ready", SOON);
+    let panel = |site: &Site, name: &str| {
+        let listens = json!({ "filter": "hall/#", "reader": name });
+        let panel = site.client(name, "subscribe_paho.py", &site.edge, READER, listens);
+        site.history.wait_mark(&format!("{name} ready"), SOON);
+        panel
+    };
+    let first = panel(&site, "first");
+    present(&site, &[(OWNER, Value::Null), (READER, json!(false))]);
+    site.edge.kill();
+    replace_disk(&site.edge);
+    drop(first);
+    site.edge.start();
+    present(&site, &[(OWNER, Value::Null)]);
+    // It goes while the hub is away, and the one between has no room for all that came meanwhile.
+    let second = panel(&site, "second");
+    present(&site, &[(OWNER, Value::Null), (READER, json!(false))]);
+    site.hub.kill();
+    drop(second);
+    let much =
+        json!({ "stream": "s", "topic": "sensors/s", "qos": 1, "count": 500, "rate": 100, "size": 100_000 });
+    site.client("publisher", "publish_paho.py", &site.edge, SENSOR, much).finish(EVENTUALLY);
+    let empty = || site.edge.equation().filter(|[_, _, queued, _]| *queued == 0.0);
+    wait(EVENTUALLY, empty).expect("the one between takes all of it");
+    site.hub.start();
+    present(&site, &[(OWNER, Value::Null)]);
+    let [.., gapped] = site.middle().equation().expect("it runs");
+    assert!(gapped > 0.0, "nothing was lost");
 }
 
 #[test]
