@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
+use riser_timeline::{Scenario, shelf};
 use tokio::sync::watch;
 
 use crate::run::{Outcome, run};
-use crate::timeline::Scenario;
-use crate::{machine, publisher, reader, shelf, site};
+use crate::{machine, publisher, reader, site};
 
 /// Something was violated.
 const VIOLATED: u8 = 1;

@@ -4,10 +4,10 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use riser_integration::needs::{Need, missing};
+use riser_timeline::{Network, Scenario, Step};
 
 use crate::clock;
 use crate::mangler;
-use crate::timeline::{Network, Scenario, Step};
 
 /// Why it cannot run here, if it cannot.
 pub fn lacks(scenario: &Scenario) -> Option<String> {

@@ -12,9 +12,8 @@ use std::thread::{JoinHandle, sleep, spawn};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use riser_timeline::Mangle;
 use tappers::Tun;
-
-use crate::timeline::Mangle;
 
 /// Between two looks when nothing is due.
 const TICK: Duration = Duration::from_micros(300);

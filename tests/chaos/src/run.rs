@@ -9,11 +9,11 @@ use anyhow::{Context, anyhow};
 use riser_integration::client::Client;
 use riser_integration::ledger::{Account, Ledger};
 use riser_integration::program::EVENTUALLY;
+use riser_timeline::{Load, Scenario};
 
 use crate::publisher;
 use crate::reader;
 use crate::site::{ACCOUNT, ROOM};
-use crate::timeline::{Load, Scenario};
 use crate::world::{BOARD, FLOWS_WITHIN, World};
 
 /// The reader that comes last and reads everything once more.

@@ -9,9 +9,8 @@ use riser_integration::client::{Client, History};
 use riser_integration::node::{Node, new_id, new_key};
 use riser_integration::place::Place;
 use riser_integration::program::free_port;
+use riser_timeline::{Network, Scenario, Who};
 use serde::Serialize;
-
-use crate::timeline::{Network, Scenario, Who};
 
 /// The account of everything.
 pub const ACCOUNT: &str = "chaos";

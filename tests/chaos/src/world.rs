@@ -12,13 +12,13 @@ use anyhow::{Context, bail, ensure};
 use riser_integration::client::History;
 use riser_integration::place::{Cable, Place};
 use riser_integration::program::{EVENTUALLY, SOON};
+use riser_timeline::{Cut, Mangle, Network, Scenario, Step, Who};
 use rustix::process::Signal;
 
 use crate::clock::Clock;
 use crate::disk::{Disk, stop_all_threads};
 use crate::mangler::Mangler;
 use crate::site::Site;
-use crate::timeline::{Cut, Mangle, Network, Scenario, Step, Who};
 
 /// The reader that is there from the beginning.
 pub const BOARD: &str = "board";

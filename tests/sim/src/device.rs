@@ -316,8 +316,9 @@ impl Device {
     fn free_id(&mut self) -> u16 {
         loop {
             let id = self.next_id;
-            // Small, so that ids come round often.
-            self.next_id = if id >= 40 { 1 } else { id + 1 };
+            // Few, so that ids come round often.
+            let ids = (2 * self.identity.window).clamp(40, 1000) as u16;
+            self.next_id = if id >= ids { 1 } else { id + 1 };
             if self.flights.iter().all(|flight| flight.id != id) {
                 return id;
             }

@@ -25,6 +25,41 @@ pub struct SimDisk {
     state: Arc<Mutex<State>>,
 }
 
+/// Some calls of one kind go wrong, by their numbers from here on; the first is 1.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Injection {
+    /// Which kind.
+    pub call: Call,
+    /// The first of them.
+    pub first: u64,
+    /// The last of them.
+    pub last: u64,
+    /// What becomes of them.
+    pub ill: Ill,
+}
+
+/// A kind of call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Call {
+    /// A file's data to the medium.
+    Sync,
+    /// Bytes to a file.
+    Write,
+}
+
+/// What becomes of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ill {
+    /// It fails.
+    Fails(Failure),
+    /// The process dies instead; the machine does not.
+    Dies,
+    /// It takes so much longer.
+    Takes(Duration),
+    /// It does nothing and says OK.
+    Lies,
+}
+
 #[derive(Debug)]
 struct State {
     rng: Rng,
@@ -40,6 +75,11 @@ struct State {
     full_at: Option<u64>,
     /// Calls that failed because somebody wanted them to.
     failed: u64,
+    injection: Option<Injection>,
+    /// How many calls of its kind there were, and how many of them were ill.
+    injected: (u64, u64),
+    /// The process died in a call.
+    ended: bool,
 }
 
 impl SimDisk {
@@ -57,6 +97,9 @@ impl SimDisk {
             fail_syncs: 0,
             full_at: None,
             failed: 0,
+            injection: None,
+            injected: (0, 0),
+            ended: false,
         };
         Self { inner, state: Arc::new(Mutex::new(state)) }
     }
@@ -87,8 +130,50 @@ impl SimDisk {
 
     /// The process is gone, the machine is not.
     pub fn kill(&self) {
-        self.state().crash_in = None;
+        let mut state = self.state();
+        state.crash_in = None;
+        if std::mem::take(&mut state.ended) {
+            state.crashed = false;
+            // What it had written is in the machine's memory still.
+            return self.inner.restart();
+        }
         self.inner.kill();
+    }
+
+    /// From here on calls go wrong as that says, or none any more.
+    pub fn inject(&self, injection: Option<Injection>) {
+        let mut state = self.state();
+        (state.injection, state.injected) = (injection, (0, 0));
+    }
+
+    /// How many calls went wrong as the last injection says.
+    pub fn injected(&self) -> u64 {
+        self.state().injected.1
+    }
+
+    /// What becomes of the next call of that kind, if it is not as it should be.
+    fn ill(&self, call: Call) -> Option<Ill> {
+        let mut state = self.state();
+        let Injection { first, last, ill, .. } = *state.injection.as_ref().filter(|one| one.call == call)?;
+        state.injected.0 += 1;
+        if state.crashed || !(first..=last).contains(&state.injected.0) {
+            return None;
+        }
+        state.injected.1 += 1;
+        let next = self.inner.counts().calls + 1;
+        match ill {
+            Ill::Fails(failure) => {
+                state.failed += 1;
+                self.inner.fail_call(next, failure);
+            }
+            Ill::Dies => {
+                (state.crashed, state.ended) = (true, true);
+                self.inner.kill_at(next);
+            }
+            Ill::Takes(longer) => state.cost += longer,
+            Ill::Lies => {}
+        }
+        Some(ill)
     }
 
     /// The next syncs fail.
@@ -263,6 +348,9 @@ impl Disk for SimDisk {
     }
 
     fn write_at(&self, file: &FaultFile, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if self.ill(Call::Write) == Some(Ill::Lies) {
+            return Ok(());
+        }
         self.call(QUICK + Duration::from_nanos(bytes.len() as u64));
         let (mutant, unlucky, place) = {
             let mut state = self.state();
@@ -282,6 +370,9 @@ impl Disk for SimDisk {
     }
 
     fn sync_data(&self, file: &FaultFile) -> io::Result<()> {
+        if self.ill(Call::Sync) == Some(Ill::Lies) {
+            return Ok(());
+        }
         self.sync(file)
     }
 

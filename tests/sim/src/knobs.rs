@@ -55,6 +55,9 @@ pub struct DeviceKnobs {
     pub padding: usize,
     /// How many at once.
     pub burst: u32,
+    /// One each time that so much has passed, while fewer than its window are under way and until all is mended. None: so
+    /// many, over the run.
+    pub every: Option<Duration>,
 }
 
 /// See the module.
@@ -198,6 +201,7 @@ fn device(rng: &mut Rng, edge: usize, publications: u32) -> DeviceKnobs {
         publications,
         padding: rng.usize(0..200),
         burst: rng.u32(1..=20),
+        every: None,
     }
 }
 

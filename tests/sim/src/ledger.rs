@@ -160,6 +160,14 @@ impl Ledger {
         }
     }
 
+    /// Why edges said that something is gone.
+    pub fn causes(&self) -> impl Iterator<Item = &'static str> {
+        self.claims.values().flat_map(BTreeMap::values).filter_map(|claim| match claim {
+            Claim::Gap(cause) => Some(cause.name()),
+            Claim::Entry | Claim::Skip => None,
+        })
+    }
+
     /// What was said of a seq, last.
     pub fn claim(&self, log: LogId, epoch: Epoch, seq: Seq) -> Option<Claim> {
         self.claims.get(&(log, epoch))?.get(&seq).copied()

@@ -40,6 +40,7 @@ pub mod subscriber;
 pub mod swarm;
 pub mod table;
 pub mod tier;
+pub mod timeline;
 pub mod trace;
 pub mod wills;
 pub mod wires;

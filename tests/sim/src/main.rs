@@ -2,7 +2,8 @@
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use riser_sim::{Report, knobs::Theme, mutant::Mutant, run::run_theme, swarm};
+use riser_sim::{Report, knobs::Theme, mutant::Mutant, run::run_theme, swarm, timeline};
+use riser_timeline::shelf;
 use std::{io::Write, ops::Range, process::Command as Process};
 
 #[derive(Parser)]
@@ -41,6 +42,17 @@ enum Command {
         #[arg(long)]
         jobs: Option<usize>,
     },
+    /// Plays timelines of the chaos runner, and names what was left out of them.
+    Timeline {
+        /// Those of these names, or in these files: all but the long ones unless given.
+        names: Vec<String>,
+        /// The seed of what they draw.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Prints what happens.
+        #[arg(long)]
+        trace: bool,
+    },
     /// Runs a seed in two processes: the traces must be the same, byte for byte.
     Meta {
         /// Which.
@@ -68,6 +80,7 @@ fn main() -> anyhow::Result<()> {
             let one = theme.as_deref().map(theme_of).transpose()?;
             many(&one.map_or(Theme::ALL.to_vec(), |one| vec![one]), from..from + seeds, at_once(jobs))
         }
+        Command::Timeline { names, seed, trace } => timelines(&names, seed, trace),
         Command::Meta { seed, theme } => meta(theme_of(&theme)?, seed),
         Command::Mutants { seeds, jobs } => mutants(seeds, at_once(jobs)),
     }
@@ -88,6 +101,30 @@ fn one(theme: Theme, seed: u64, mutant: Option<&str>) -> anyhow::Result<()> {
     }
     out.flush()?;
     if report.wrong.is_empty() { Ok(()) } else { bail!("{} violations", report.wrong.len()) }
+}
+
+fn timelines(names: &[String], seed: u64, trace: bool) -> anyhow::Result<()> {
+    let scenarios = if names.is_empty() {
+        shelf::all()?.into_iter().filter(|scenario| !scenario.long).collect()
+    } else {
+        names.iter().map(|name| shelf::find(name)).collect::<Result<Vec<_>, _>>()?
+    };
+    let mut failed = Vec::new();
+    for scenario in &scenarios {
+        let played = timeline::play(scenario, seed, None, trace);
+        for line in played.report.lines.iter().filter(|_| trace) {
+            println!("{line}");
+        }
+        println!("{}", played.line(&scenario.name));
+        for what in &played.left_out {
+            println!("  LEFT OUT: {what}");
+        }
+        for (at, what) in played.report.wrong.iter().take(4) {
+            println!("  {} {what}", riser_sim::trace::shown(*at));
+        }
+        failed.extend((!played.report.wrong.is_empty()).then_some(&scenario.name));
+    }
+    if failed.is_empty() { Ok(()) } else { bail!("violated: {failed:?}") }
 }
 
 fn named(name: &str) -> Option<Mutant> {

@@ -54,21 +54,27 @@ pub fn run_theme(theme: Theme, seed: u64, mutant: Option<Mutant>, traced: bool) 
 /// Heals a world, waits until all is where it belongs, and judges it.
 pub fn conclude(which: (Theme, u64), mut world: World) -> Report {
     world.heal();
-    let until = world.now.plus(HEALS_WITHIN);
-    let mut unfinished = unfinished(&mut world);
-    while unfinished.is_some() && world.now < until {
-        let next = world.now.plus(LOOK_EVERY);
-        world.run_until(next);
-        unfinished = self::unfinished(&mut world);
-    }
-    if let Some(what) = unfinished {
-        let at = world.now;
-        world.trace.wrong(at, format!("20 minutes after the last fault: {what}"));
-    }
+    settles(&mut world, HEALS_WITHIN);
     finish(which, world)
 }
 
-fn finish((theme, seed): (Theme, u64), mut world: World) -> Report {
+/// Waits until all is where it belongs, which must be within so long.
+pub(crate) fn settles(world: &mut World, within: Duration) {
+    let until = world.now.plus(within);
+    let mut unfinished = unfinished(world);
+    while unfinished.is_some() && world.now < until {
+        let next = world.now.plus(LOOK_EVERY);
+        world.run_until(next);
+        unfinished = self::unfinished(world);
+    }
+    if let Some(what) = unfinished {
+        let at = world.now;
+        world.trace.wrong(at, format!("{} s after all was mended: {what}", within.as_secs()));
+    }
+}
+
+/// Judges a world in which all is where it belongs, or should be.
+pub(crate) fn finish((theme, seed): (Theme, u64), mut world: World) -> Report {
     let mut wrong = judge::judge(&world.hosts, &mut world.ledger);
     wrong.extend(judge::written(&world.hosts, &world.ledger));
     let (of_downlinks, came_down) = downward::judge(&world.hosts, &world.ledger);

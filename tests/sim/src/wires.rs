@@ -132,7 +132,16 @@ struct Lane {
     quality: Quality,
     up_cut: bool,
     down_cut: bool,
+    /// The share of packets that are lost, and sent again by whoever sent them.
+    lost: f64,
+    /// Every packet is answered with a reset.
+    resets: bool,
 }
+
+/// The bytes of a packet.
+const PACKET_BYTES: usize = 1400;
+/// A packet without an answer is sent again after so long, and then after twice that.
+const AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Default)]
 struct Flow {
@@ -193,7 +202,7 @@ impl Network {
 
     /// Builds a road.
     pub fn build(&mut self, road: Road, quality: Quality) {
-        self.roads.insert(road, Lane { quality, up_cut: false, down_cut: false });
+        self.roads.insert(road, Lane { quality, up_cut: false, down_cut: false, lost: 0.0, resets: false });
     }
 
     /// Whether a way is cut.
@@ -214,6 +223,42 @@ impl Network {
                 self.resend(road, way, now);
             }
         }
+    }
+
+    /// From here on a road is like that, and loses that share of its packets.
+    pub fn spoil(&mut self, road: Road, quality: Quality, lost: f64) {
+        if let Some(lane) = self.roads.get_mut(&road) {
+            (lane.quality, lane.lost) = (quality, lost);
+        }
+    }
+
+    /// Every packet of a road is answered with a reset, or no longer.
+    pub fn set_resets(&mut self, road: Road, resets: bool) {
+        if let Some(lane) = self.roads.get_mut(&road) {
+            lane.resets = resets;
+        }
+    }
+
+    /// Whether every packet of a road is answered with a reset.
+    pub fn is_reset(&self, road: Road) -> bool {
+        self.roads.get(&road).is_some_and(|lane| lane.resets)
+    }
+
+    /// How much later something of that size arrives because packets of it are lost. What comes behind it waits: TCP keeps
+    /// the order.
+    fn loss(&mut self, road: Road, size: usize) -> Duration {
+        let lost = self.roads.get(&road).map_or(0.0, |lane| lane.lost);
+        if lost == 0.0 {
+            return Duration::ZERO;
+        }
+        let (mut waits, mut again) = (Duration::ZERO, AGAIN_AFTER);
+        for _ in 0..=size / PACKET_BYTES {
+            while self.rng.f64() < lost {
+                waits += again;
+                again *= 2;
+            }
+        }
+        waits
     }
 
     /// What a cut kept is sent again, each connection when its own timer says so.
@@ -264,7 +309,7 @@ impl Network {
     /// Sends something. What is sent to an end that is gone is lost on the way.
     pub fn send(&mut self, id: WireId, way: Way, message: Message, now: Time) {
         let Some(road) = self.wires.get(&id).map(|wire| wire.road) else { return };
-        let delay = self.delay(road);
+        let delay = self.delay(road) + self.loss(road, message.size());
         let rate = self.roads.get(&road).map_or(u64::MAX, |lane| lane.quality.rate).max(1);
         let Some(wire) = self.wires.get_mut(&id) else { return };
         let size = message.size();

@@ -22,7 +22,7 @@ use crate::{
     registrar::Registrar,
     site::{self, Declared, EdgeIdentity},
     statutes,
-    subscriber::Subscriber,
+    subscriber::{Identity as ReaderIdentity, Subscriber},
     trace::Trace,
     wires::{Network, Quality, Road, Way, WireId},
     writer::{FIRST_KEY, Writer},
@@ -43,6 +43,7 @@ mod actors;
 mod breaking;
 mod callers;
 mod changes;
+mod frozen;
 mod guests;
 mod hosts;
 mod sockets;
@@ -202,6 +203,10 @@ pub struct World {
     /// How many messages a wrong variant has seen.
     twists: u64,
     healed: bool,
+    /// Whoever ends is started by nobody here: a timeline says when.
+    pub by_hand: bool,
+    /// Whose processes stand still, and what waits for them.
+    frozen: BTreeMap<usize, Vec<Event>>,
 }
 
 impl World {
@@ -236,6 +241,8 @@ impl World {
             held: None,
             twists: 0,
             healed: false,
+            by_hand: false,
+            frozen: BTreeMap::new(),
             knobs,
         };
         world.build(dice);
@@ -310,15 +317,11 @@ impl World {
             self.arm_device(n);
             self.queue.put(at, Event::Speak(n));
         }
-        for (n, reader) in knobs.readers.iter().enumerate() {
+        for reader in &knobs.readers {
             let delay = Duration::from_millis(self.rng.u64(1..100));
             let rate = self.rng.u64(5_000..1_000_000);
-            self.net.build(Road::Reader(n), Quality { delay, jitter: delay, rate });
             let at = Time(0).plus(Duration::from_millis(self.rng.u64(0..60_000)));
-            let subscriber = Subscriber::new(reader.clone(), at);
-            let seat = SubscriberSeat { subscriber, reading: Reading::default(), wire: None, armed: None };
-            self.subscribers.push(seat);
-            self.arm_subscriber(n);
+            self.seat(reader.clone(), at, Quality { delay, jitter: delay, rate });
         }
         for (n, guest) in knobs.guests.iter().enumerate() {
             let road = Road::Guest(n);
@@ -356,6 +359,16 @@ impl World {
         for (n, (at, _)) in knobs.faults.iter().enumerate() {
             self.queue.put(*at, Event::Fault(n));
         }
+    }
+
+    /// One more dashboard, which dials at that time.
+    pub fn seat(&mut self, reader: ReaderIdentity, at: Time, road: Quality) {
+        let n = self.subscribers.len();
+        self.net.build(Road::Reader(n), road);
+        let subscriber = Subscriber::new(reader, at);
+        let seat = SubscriberSeat { subscriber, reading: Reading::default(), wire: None, armed: None };
+        self.subscribers.push(seat);
+        self.arm_subscriber(n);
     }
 
     fn add(&mut self, dice: Dice, role: Role, directory: Arc<riser_gate::Directory>, parent: usize) {
@@ -399,7 +412,9 @@ impl World {
         while let Some((at, event)) = self.queue.take(until) {
             self.now = at;
             self.ledger.counts.events += 1;
-            self.happen(event);
+            if let Some(event) = self.unless_frozen(event) {
+                self.happen(event);
+            }
             for (at, id, way) in std::mem::take(&mut self.net.arrivals) {
                 self.queue.put(at, Event::Arrive(id, way));
             }
@@ -453,7 +468,7 @@ impl World {
         }
     }
 
-    fn suffer(&mut self, fault: Fault) {
+    pub(crate) fn suffer(&mut self, fault: Fault) {
         if !self.healed {
             self.trace.line(self.now, || format!("fault {fault:?}"));
             self.break_something(fault);

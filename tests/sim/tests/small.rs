@@ -31,9 +31,16 @@ fn small(publications: u32) -> Knobs {
     let mut knobs = Knobs::draw(SEED);
     knobs.lasts = Duration::from_secs(20);
     knobs.edges = 1;
-    let (v5, clean) = (false, false);
-    knobs.devices =
-        vec![DeviceKnobs { edge: EDGE, v5, clean, window: 4, publications, padding: 30, burst: 4 }];
+    knobs.devices = vec![DeviceKnobs {
+        edge: EDGE,
+        v5: false,
+        clean: false,
+        window: 4,
+        publications,
+        padding: 30,
+        burst: 4,
+        every: None,
+    }];
     knobs.readers.truncate(1);
     knobs.guests.retain(|guest| guest.comes == Comes::ToKeep && guest.host == HUB);
     knobs.guests.iter_mut().for_each(|guest| guest.settles_at = Time(0));

@@ -4,6 +4,7 @@ use super::{Event, World};
 use crate::{
     device::{Act as DeviceAct, Outgoing},
     journal::Key,
+    knobs::DeviceKnobs,
     ledger::Offer,
     site,
     subscriber::{Act as ReaderAct, Told},
@@ -81,6 +82,9 @@ impl World {
     /// The device's next few publications.
     pub(super) fn speak(&mut self, n: usize) {
         let knobs = self.knobs.devices[n].clone();
+        if let Some(every) = knobs.every {
+            return self.speak_on(n, (&knobs, every));
+        }
         let burst = self.devices[n].rng.u32(1..=knobs.burst);
         for _ in 0..burst {
             if self.devices[n].said < knobs.publications {
@@ -97,6 +101,18 @@ impl World {
             let pause = self.devices[n].rng.u64(1..=mean.max(1) * 2 * 9 / 10);
             self.after(Duration::from_millis(pause), Event::Speak(n));
         }
+    }
+
+    /// The next one of a device that goes on for as long as the run does.
+    fn speak_on(&mut self, n: usize, (knobs, every): (&DeviceKnobs, Duration)) {
+        if self.healed {
+            return;
+        }
+        if self.devices[n].device.owes() < knobs.window {
+            self.publish(n, knobs.padding);
+            self.device_acts(n);
+        }
+        self.after(every, Event::Speak(n));
     }
 
     fn publish(&mut self, n: usize, padding: usize) {

@@ -2,6 +2,7 @@
 
 use super::{Event, World};
 use crate::{
+    disk::{Ill, Injection},
     fault::{Death, Fault},
     host::Later,
     journal::Lost,
@@ -88,6 +89,14 @@ impl World {
                 self.after(noticed, Event::Host(n, life, Later::ClockStepped(by_ms)));
             }
         }
+    }
+
+    /// From here on calls of a host's disk go wrong as that says, or none any more.
+    pub fn inject(&mut self, n: usize, injection: Option<Injection>) {
+        let ill = injection.as_ref().map(|injection| injection.ill);
+        self.machines[n].dies = (ill == Some(Ill::Dies)).then_some(Death::Kill);
+        self.hosts[n].troubled |= matches!(ill, Some(Ill::Fails(_)));
+        self.hosts[n].disk.inject(injection);
     }
 
     /// A machine comes back as it was at its last backup. What it has committed since is gone with the disk.

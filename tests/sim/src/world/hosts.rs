@@ -155,7 +155,8 @@ impl World {
 
     // Starting and ending.
 
-    pub(super) fn boot(&mut self, n: usize) {
+    /// The machine is switched on, if it is not, and the process is started.
+    pub fn boot(&mut self, n: usize) {
         if !self.machines[n].up {
             self.machines[n].up = true;
             self.hosts[n].reboot(self.now);
@@ -169,9 +170,11 @@ impl World {
         if !self.machines[n].up || self.hosts[n].is_up() {
             return;
         }
+        let before = self.ledger.counts.crashes;
         let started = self.hosts[n].start(self.now);
         self.settle(n);
-        if !started && self.machines[n].up {
+        let ended = self.by_hand && self.ledger.counts.crashes > before;
+        if !started && !ended && self.machines[n].up {
             self.start_in(n, Duration::from_secs(1));
         }
     }
@@ -183,12 +186,13 @@ impl World {
     }
 
     /// A host dies, and comes back later.
-    pub(super) fn die(&mut self, n: usize, death: Death) {
+    pub fn die(&mut self, n: usize, death: Death) {
         if !self.machines[n].up {
             return;
         }
         self.ledger.counts.crashes += 1;
         self.trace.line(self.now, || format!("host {n} dies: {death:?}"));
+        self.thaw(n);
         self.hosts[n].end(self.now);
         self.hosts[n].effects.clear();
         self.machines[n].reopening = false;
@@ -198,10 +202,15 @@ impl World {
             Death::Power => {
                 self.hosts[n].disk.crash();
                 self.machines[n].up = false;
-                self.after(Duration::from_millis(pause), Event::Boot(n));
+                if !self.by_hand {
+                    self.after(Duration::from_millis(pause), Event::Boot(n));
+                }
             }
             Death::Kill => {
                 self.hosts[n].disk.kill();
+                if self.by_hand {
+                    return;
+                }
                 self.start_in(n, Duration::from_millis(pause / 10 + 50));
             }
         }
@@ -218,8 +227,11 @@ impl World {
         self.hosts[n].disk.kill();
         self.leave_all(n, true);
         self.trace.line(self.now, || format!("host {n} stopped"));
-        let pause =
-            if std::mem::take(&mut self.machines[n].reopening) { 5 } else { self.rng.u64(50..20_000) };
+        let reopening = std::mem::take(&mut self.machines[n].reopening);
+        let pause = if reopening { 5 } else { self.rng.u64(50..20_000) };
+        if self.by_hand && !reopening {
+            return;
+        }
         if self.hosts[n].disk.is_down() {
             self.machines[n].up = false;
             return self.after(Duration::from_millis(pause), Event::Boot(n));

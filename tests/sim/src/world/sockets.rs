@@ -36,7 +36,13 @@ impl World {
         let (server, road, client, far) = (wire.server, wire.road, wire.client, wire.far);
         let Far::Dialing { until } = far else { return };
         let delay = self.net.delay(road);
-        let passes = !self.net.is_cut(road, Way::Up) && !self.net.is_cut(road, Way::Down);
+        if self.net.is_reset(road) {
+            return self.after(delay, Event::Unopened(id));
+        }
+        // The kernel of a machine takes what its process, standing still, does not answer.
+        let passes = !self.net.is_cut(road, Way::Up)
+            && !self.net.is_cut(road, Way::Down)
+            && !self.frozen.contains_key(&server);
         if !passes || !self.machines[server].up {
             let again = self.now.plus(Duration::from_millis(self.rng.u64(900..1100)));
             let event = if again < until { Event::Knock(id) } else { Event::Unopened(id) };
@@ -389,6 +395,37 @@ impl World {
             self.end_server(id);
             self.hosts[server].door_input(connection, DoorInput::Gone("silent"), self.now);
             self.settle(server);
+        }
+    }
+
+    /// Every connection of a road is reset at both of its ends, and what was under way is gone.
+    pub fn reset(&mut self, road: Road) {
+        let on_road = |(id, wire): (&WireId, &crate::wires::Wire)| (wire.road == road).then_some(*id);
+        let ids: Vec<WireId> = self.net.wires.iter().filter_map(on_road).collect();
+        for id in ids {
+            let Some(wire) = self.net.wires.get_mut(&id) else { continue };
+            wire.forgotten = true;
+            let (client, server, far) = (wire.client, wire.server, wire.far);
+            let (at_server, at_client) = (wire.server_open, wire.client_open);
+            if at_server {
+                self.drop_server(id);
+                match far {
+                    Far::Link(connection) => {
+                        self.hosts[server].hub_link(HubInput::Closed { connection }, self.now);
+                    }
+                    Far::Door(connection) => {
+                        self.hosts[server].door_input(connection, DoorInput::Gone("reset"), self.now);
+                    }
+                    Far::Dialing { .. } => {}
+                }
+                self.settle(server);
+            }
+            if at_client {
+                self.drop_client(id);
+                if self.is_awaited(id, client) {
+                    self.tell_gone(id, client);
+                }
+            }
         }
     }
 

@@ -19,6 +19,8 @@ const GLUE: &[&str] = &["riser-net", "riser-shell"];
 const HOST: &[&str] = &["riser-host"];
 const CORES: &[&str] = &["riser-edge-core", "riser-hub-core"];
 const PROGRAMS: &[&str] = &["riser-edge", "riser-hub"];
+/// Scenarios, as data.
+const TIMELINE: &[&str] = &["riser-timeline"];
 
 /// What each of our crates may import of our own.
 fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
@@ -39,15 +41,17 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("riser-host", &[WIRE, SIBLINGS, INSTANCE, BELOW, GLUE]),
         ("riser-edge", &[WIRE, SIBLINGS, INSTANCE, BELOW, GLUE, HOST, &["riser-edge-core"]]),
         ("riser-hub", &[WIRE, SIBLINGS, INSTANCE, BELOW, GLUE, HOST, &["riser-hub-core"]]),
+        // What happens in a scenario, and nothing of those to whom it happens.
+        ("riser-timeline", &[]),
         // The simulator drives decisions, never sockets or disks.
-        ("riser-sim", &[WIRE, SIBLINGS, INSTANCE, BELOW, CORES]),
+        ("riser-sim", &[WIRE, SIBLINGS, INSTANCE, BELOW, CORES, TIMELINE]),
         // Parsers, what is folded from a log, an edge's configuration and its sources.
         ("riser-fuzz", &[WIRE, SIBLINGS, INSTANCE, GLUE, &["riser-edge"]]),
         ("riser-demo", &[WIRE, SIBLINGS, INSTANCE, GLUE, HOST, CORES, PROGRAMS]),
         // It runs the programs, the demo among them, from bins of its own.
         ("riser-integration", &[WIRE, SIBLINGS, INSTANCE, GLUE, HOST, CORES, PROGRAMS, &["riser-demo"]]),
         // It meets the programs as processes, through what the integration tests run them with.
-        ("riser-chaos", &[PROGRAMS, &["riser-integration"]]),
+        ("riser-chaos", &[PROGRAMS, TIMELINE, &["riser-integration"]]),
         // The programs' own async code, and the clients and the ledger of real processes.
         ("riser-turmoil", &[PROGRAMS, &["riser-shell", "riser-chaos", "riser-integration"]]),
         ("riser-bench", &[WIRE, SIBLINGS, INSTANCE, GLUE, HOST, CORES, PROGRAMS]),

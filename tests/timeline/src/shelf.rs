@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 
-use crate::timeline::Scenario;
+use crate::Scenario;
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scenarios")
@@ -25,7 +25,11 @@ pub fn all() -> anyhow::Result<Vec<Scenario>> {
 pub fn find(name: &str) -> anyhow::Result<Scenario> {
     let shipped = folder().join(format!("{name}.timeline"));
     let path = if shipped.is_file() { shipped } else { PathBuf::from(name) };
-    ensure!(path.is_file(), "there is no timeline {name}; `riser-chaos list` shows those that are shipped");
+    ensure!(
+        path.is_file(),
+        "there is no timeline {name}; those that are shipped lie in {}",
+        folder().display()
+    );
     read(&path)
 }
 

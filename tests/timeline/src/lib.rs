@@ -1,8 +1,14 @@
 //! A scenario: what is built, what is published, and what happens when, read from a timeline file.
 //!
+//! It is data: the chaos runner plays it on real processes, the simulator in virtual time. What either has no part for is
+//! that one's to say.
+//!
 //! A file is lines of words; `#` begins a remark. Facts first, then steps, one after the other. What a step
-//! draws (`wait 0.5..1.5`) comes from the seed of the run. The README has the list of words.
+//! draws (`wait 0.5..1.5`) comes from the seed of the run. The README of `tests/chaos` has the list of words.
+//!
+//! Read [`Scenario`] first, then [`Step`].
 
+pub mod shelf;
 mod words;
 
 use std::fmt;
@@ -414,7 +420,7 @@ mod tests {
 
     #[test]
     fn every_timeline_that_is_shipped_is_read() {
-        let shipped = crate::shelf::all().unwrap();
+        let shipped = shelf::all().unwrap();
         assert!(shipped.len() >= 10, "{} timelines", shipped.len());
     }
 }
