@@ -222,7 +222,9 @@ export class Board {
     text.className = "text";
     text.textContent = entry.text;
     item.append(head, text);
-    if (entry.client === this.#room?.me?.client || this.#administers) {
+    // By another browser she is another client, and the same person.
+    const me = this.#room?.me;
+    if (entry.client === me?.client || this.#names(entry.client) === me?.name || this.#administers) {
       const edit = document.createElement("button");
       edit.type = "button";
       edit.className = "quiet";

@@ -75,7 +75,7 @@ export class Members {
     });
   }
 
-  #item({ name, id, kind, role, room_role: inRoom = null, groups, tag, credentials }) {
+  #item({ name, id, kind, role, room_role: inRoom = null, groups, tag, credentials, clients = [] }) {
     const said = made("p", { className: "error", role: "alert" });
     const item = made("li", { dataset: { id, name } }, made("h3", { textContent: name }));
     const groupText = groups.length === 0 ? "" : `, in ${groups.join(", ")}`;
@@ -104,6 +104,7 @@ export class Members {
       list.append(made("li", {}, made("span", { textContent: `${of.replaceAll("_", " ")} ${fingerprint}` }), " ", revoke));
     }
     if (credentials.length > 0) item.append(list);
+    if (clients.length > 0) item.append(this.#clientList({ id, name, clients }, said, again));
     item.append(this.#credentialForm({ id, name, kind }, item, said, again));
     const all = finalButton("Revoke all", `Revoke all credentials of ${name}`, async () => {
       const { still = [] } = await office.revoke(id);
@@ -117,6 +118,19 @@ export class Members {
     }, said);
     item.append(made("p", { className: "decide" }, all, remove), said);
     return item;
+  }
+
+  /** The browsers and programs by which somebody comes, each with a way to have it gone. */
+  #clientList({ id, name, clients }, said, again) {
+    const office = this.#office;
+    const items = clients.map((client) => {
+      const remove = finalButton("Remove", `Remove the browser or program ${client} of ${name}`, async () => {
+        await office.removeClient(id, client);
+        await again();
+      }, said);
+      return made("li", {}, made("span", { textContent: `browser or program ${client}` }), " ", remove);
+    });
+    return made("ul", { "aria-label": `Browsers and programs of ${name}` }, ...items);
   }
 
   #credentialForm({ id, name, kind }, item, said, again) {

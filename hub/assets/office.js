@@ -57,6 +57,11 @@ export class Office {
     return this.#ask("DELETE", `members/${id}`, undefined, tag);
   }
 
+  /** A browser or program by which a user comes. */
+  removeClient(id, client) {
+    return this.#ask("DELETE", `members/${id}/clients/${client}`);
+  }
+
   /** Its secret, if the hub makes it, is in the answer and nowhere else ever. */
   addCredential(id, kind, value = "") {
     return this.#ask("POST", `members/${id}/credentials`, value === "" ? { kind } : { kind, value });

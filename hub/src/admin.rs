@@ -217,7 +217,7 @@ impl Admin {
         match admin.and_then(may) {
             Ok(by) => {
                 if let By::Account(principal, _) = &by
-                    && !self.pace.take(Whose::Client(principal.client))
+                    && !self.pace.take(Whose::Client(principal.user()))
                 {
                     return Err(too_many());
                 }

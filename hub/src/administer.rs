@@ -96,6 +96,13 @@ pub(crate) enum MemberCommand {
         /// ACCOUNT/NAME
         name: String,
     },
+    /// Remove a browser or program by which a user comes: its connections are closed, its sessions end.
+    Forget {
+        /// ACCOUNT/NAME
+        name: String,
+        /// What `account show` calls it.
+        client: Uuid,
+    },
 }
 
 /// What a user or client is.
@@ -323,6 +330,9 @@ impl MemberCommand {
                 Wish::new("PATCH", of_member(name, "")?).says(change)
             }
             Self::Remove { name } => Ok(Wish::new("DELETE", of_member(name, "")?)),
+            Self::Forget { name, client } => {
+                Ok(Wish::new("DELETE", of_member(name, &format!("/clients/{client}"))?))
+            }
         }
     }
 }

@@ -235,9 +235,14 @@ async fn names(
         let rights = [Right::Publish, Right::Subscribe];
         who.account == principal.account && rights.iter().any(|right| who.grants.reach(*right, room.id))
     };
-    let known = asked.iter().filter_map(|text| directory.principal(ClientId(Uuid::try_parse(text).ok()?)));
-    let names: BTreeMap<String, &str> =
-        known.filter(|who| is_there(who)).map(|who| (who.client.to_string(), who.name.as_str())).collect();
+    let known = asked.iter().filter_map(|text| {
+        let client = ClientId(Uuid::try_parse(text).ok()?);
+        Some((client, directory.user_of(client)?))
+    });
+    let names: BTreeMap<String, &str> = known
+        .filter(|(_, who)| is_there(who))
+        .map(|(client, who)| (client.to_string(), who.name.as_str()))
+        .collect();
     no_store(Json(json!({ "names": names })).into_response())
 }
 

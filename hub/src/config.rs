@@ -226,7 +226,9 @@ impl HubConfig {
         let words = Arc::new(self.tty.clone());
         let mut policies = listen::policies(&self.listen.mqtt, &self.listen.http, directory, &words)?;
         if self.login.is_some() {
-            for (name, _) in self.listen.http.named("http") {
+            // Over MQTT it is the tokens that programs are given for signing in.
+            let http = self.listen.http.named("http").map(|(name, _)| name);
+            for name in http.chain(self.listen.mqtt.named("mqtt").map(|(name, _)| name)) {
                 if let Some(policy) = policies.get_mut(name.as_str()) {
                     *policy = Arc::new(Policy::clone(policy).with_cookies());
                 }

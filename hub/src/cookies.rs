@@ -277,6 +277,7 @@ mod tests {
             until: after(HOUR),
             proven_until: None,
             memberships: Default::default(),
+            is_token: false,
             nonce: [n; 16],
         }
     }

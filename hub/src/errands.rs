@@ -85,7 +85,7 @@ impl Errands {
     async fn perform(&mut self, wanted: Wanted) -> Result<Finished, Refusal> {
         let Wanted { by, evidence, from, errand } = wanted;
         if !matches!(errand, Errand::Keys) {
-            self.pace(by.client)?;
+            self.pace(by.user())?;
         }
         let of = Of { by, evidence, from };
         let account = of.by.account;
@@ -95,25 +95,25 @@ impl Errands {
             Errand::Invite { name, room, rights } => self.invite(&of, &known, name, room, rights).await,
             Errand::SetRole { whom, room, role } => self.set_role(&of, &known, whom, room, role).await,
             Errand::Keys => {
-                let own = member(&known, of.by.client)?.credentials();
+                let own = member(&known, of.by.user())?.credentials();
                 Ok(Finished::Keys(own.iter().map(info).collect()))
             }
             Errand::MakeKey => {
-                if member(&known, of.by.client)?.credentials().len() >= CREDENTIALS_MAX {
+                if member(&known, of.by.user())?.credentials().len() >= CREDENTIALS_MAX {
                     let what = format!("you have {CREDENTIALS_MAX} keys");
                     return Err(refusal(Code::TooMany, &what, "to revoke one first"));
                 }
                 let name = of.by.name.clone();
-                let (key, token) = self.make_token((&of, Needs::Nothing), of.by.client, &name).await?;
+                let (key, token) = self.make_token((&of, Needs::Nothing), of.by.user(), &name).await?;
                 Ok(Finished::KeyMade { key, token })
             }
             Errand::RevokeKey { fingerprint } => {
-                let own = member(&known, of.by.client)?.credentials();
+                let own = member(&known, of.by.user())?.credentials();
                 let meant: Option<Fingerprint> = fingerprint.parse().ok();
                 let found = own.iter().find(|one| Some(one.fingerprint()) == meant).ok_or_else(unknown)?;
                 let told =
                     of.told("credential revoked", format!("{}: {} {fingerprint}", of.by.name, found.kind()));
-                let change = AccountChange::RevokeCredential(of.by.client, found.fingerprint());
+                let change = AccountChange::RevokeCredential(of.by.user(), found.fingerprint());
                 self.change((&of, Needs::Nothing), told, change).await?;
                 Ok(Finished::KeyRevoked { fingerprint })
             }

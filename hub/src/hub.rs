@@ -338,7 +338,12 @@ impl Hub {
             let mut routes = api::routes(api.clone());
             routes = routes.nest("/api/admin", admin::routes::for_pages(admin));
             if let Some(cookies) = &shared.cookies {
-                routes = routes.merge(sign_in::routes(api, Arc::clone(cookies), Arc::clone(&sign_ins)));
+                routes = routes.merge(sign_in::routes(
+                    api,
+                    self.registrar.clone(),
+                    Arc::clone(cookies),
+                    Arc::clone(&sign_ins),
+                ));
             }
             match &shared.extras {
                 Some(extras) => {

@@ -55,6 +55,8 @@ impl Needs {
                 | AccountChange::AddCredential(..)
                 | AccountChange::RevokeCredential(..)
                 | AccountChange::RevokeAll(_)
+                | AccountChange::Associate(..)
+                | AccountChange::Part(_)
                 | AccountChange::CreateRoom(_)
                 | AccountChange::RemoveRoom(_) => Self::Account(*account),
             },

@@ -1,12 +1,14 @@
 //! Signing in and out: `POST /api/login` with a credential gives a browser the cookie that counts at its next handshakes,
 //! `POST /api/logout` takes it away and ends it.
 //!
-//! By way of a provider of OpenID Connect, [`provider`] signs people in.
+//! By way of a provider of OpenID Connect, [`provider`] signs people in. Each browser and program is a client of its own
+//! ([`clients`]); a program is given a token in place of a cookie.
 //!
 //! Both are for pages whose Origin may connect here, and over HTTPS or within one host only. Who is wrong hears what
 //! everybody hears who is wrong, as late as they do; who is wrong again and again from one address waits.
 
 use crate::{
+    accounts::Registrar,
     api::{self, Api},
     asker::Asker,
     cookies::Cookies,
@@ -19,10 +21,11 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
+use clients::Wish;
 use riser_gate::{Caller, Directory, Gate, Holds, Input, Standing, Statement, acceptor::cookie::parts};
 use riser_hub_core::HubCore;
 use riser_model::{
-    AccountName, Deed, Principal, Wall,
+    AccountName, ClientId, Deed, Principal, Wall,
     door::{Code, Credential, Refusal, Secret},
     event::{Scope, SystemEvent},
 };
@@ -38,6 +41,7 @@ use std::{
     time::Duration,
 };
 
+mod clients;
 mod provider;
 
 /// The longest request: a token has up to 8 KiB.
@@ -67,30 +71,47 @@ impl SignIns {
 }
 
 /// Its routes, for a listener where people sign in.
-pub fn routes(api: Api, cookies: Arc<Cookies>, counts: Arc<SignIns>) -> Router {
+pub fn routes(api: Api, registrar: Registrar, cookies: Arc<Cookies>, counts: Arc<SignIns>) -> Router {
     Router::new()
         .route("/api/login", post(login).get(whoami))
         .route("/api/logout", post(logout))
         .merge(provider::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(Door { api, cookies, counts, providers: Arc::default() })
+        .with_state(Door { api, registrar, cookies, counts, providers: Arc::default() })
 }
 
 #[derive(Clone)]
 struct Door {
     api: Api,
+    registrar: Registrar,
     cookies: Arc<Cookies>,
     counts: Arc<SignIns>,
     providers: Arc<provider::Providers>,
 }
 
-/// What a page sends: a user and password, or a token of an issuer.
+/// What a page or program sends: a user and password, or a token of an issuer.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Shown {
     user: Option<String>,
     password: Option<String>,
     token: Option<String>,
+    /// As which client: `new`, or one that it has been.
+    client: Option<String>,
+    /// What it is given.
+    #[serde(default)]
+    give: Give,
+}
+
+/// What whoever signs in is given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Give {
+    /// A cookie: a browser.
+    #[default]
+    Cookie,
+    /// A token: a program.
+    Token,
 }
 
 impl Shown {
@@ -109,13 +130,24 @@ impl Shown {
 async fn login(State(door): State<Door>, asker: Asker, request: Request) -> Response {
     let is_form = is_form(&asker.headers);
     let entered = async {
-        let page = page(&door, &asker)?;
+        let page = match page(&door, &asker) {
+            Ok(page) => Some(page),
+            // A program says no Origin, and is given no cookie.
+            Err(_) if is_no_page(&asker) => None,
+            Err(why) => return Err(why),
+        };
         if door.api.knows_offender(&asker.peer).await {
             door.counts.waiting.fetch_add(1, Ordering::Relaxed);
             return Err(api::wrong_too_often());
         }
-        let credential = read(request, is_form).await?;
-        match verify(&door, &asker, credential, None).await {
+        let Read { credential, wish, give } = read(request, is_form).await?;
+        let page = match (give, page) {
+            (Give::Token, _) => None,
+            (Give::Cookie, Some(page)) => Some(page),
+            (Give::Cookie, None) => return Err(no_origin()),
+        };
+        let usual = page.map_or(Wish::Itself, |page| Wish::of_browser(&asker, page));
+        match verify(&door, &asker, credential, None, (wish.unwrap_or(usual), give)).await {
             Ok(signed_in) => Ok((page, signed_in)),
             Err(why) => {
                 door.counts.refused.fetch_add(1, Ordering::Relaxed);
@@ -128,16 +160,34 @@ async fn login(State(door): State<Door>, asker: Asker, request: Request) -> Resp
         Err(why) => return api::refused(&why),
     };
     door.counts.accepted.fetch_add(1, Ordering::Relaxed);
-    let given = cookie::given(&value, page, door.cookies.lasts());
-    let who = json!({
+    let mut who = json!({
         "account": principal.account_name, "name": principal.name, "client": principal.client, "until": until.0,
     });
+    let Some(page) = page else {
+        who["token"] = json!(value);
+        return api::no_store(Json(who).into_response());
+    };
     let response = if is_form {
         (StatusCode::SEE_OTHER, [(header::LOCATION, "/")]).into_response()
     } else {
         Json(who).into_response()
     };
-    with_cookie(response, &given)
+    let response = with_cookie(response, &cookie::given(&value, page, door.cookies.lasts()));
+    called(response, &principal, page)
+}
+
+/// What a browser is called by from now on goes along.
+fn called(response: Response, principal: &Principal, page: Vouched) -> Response {
+    if principal.client == principal.user() {
+        return response;
+    }
+    with_cookie(response, &cookie::client_given(&principal.client.to_string(), page))
+}
+
+/// Whether it comes from no page at all: browsers say where a request comes from.
+fn is_no_page(asker: &Asker) -> bool {
+    let says = |name: &str| asker.headers.contains_key(name);
+    api::unheard(&asker.peer).is_ok() && !says("origin") && !says("referer") && !says("sec-fetch-site")
 }
 
 /// Whoever the cookie says.
@@ -155,10 +205,18 @@ async fn whoami(State(door): State<Door>, asker: Asker) -> Response {
 
 async fn logout(State(door): State<Door>, asker: Asker) -> Response {
     let page = match page(&door, &asker) {
-        Ok(page) => page,
+        Ok(page) => Some(page),
+        Err(_) if is_no_page(&asker) => None,
         Err(why) => return api::refused(&why),
     };
-    if let Some(shown) = cookie::shown(&asker.headers, page)
+    let shown = match page {
+        Some(page) => cookie::shown(&asker.headers, page),
+        None => match api::credential(&asker.headers) {
+            Some(Credential::Token(token)) => Some(token),
+            _ => return api::refused(&no_origin()),
+        },
+    };
+    if let Some(shown) = shown
         && let Some(statement) = signed(&door, &shown)
     {
         let (cookies, core, ended) = (Arc::clone(&door.cookies), door.api.core.clone(), statement.id());
@@ -179,7 +237,11 @@ async fn logout(State(door): State<Door>, asker: Asker) -> Response {
             return api::refused(&refusal(Code::LogFailing, "the hub cannot write to its disk", want));
         }
     }
-    with_cookie(StatusCode::NO_CONTENT.into_response(), &cookie::taken(page))
+    let response = StatusCode::NO_CONTENT.into_response();
+    match page {
+        Some(page) => with_cookie(response, &cookie::taken(page)),
+        None => api::no_store(response),
+    }
 }
 
 /// What a cookie states, if it is one: nobody else's is ended by guessing.
@@ -194,11 +256,12 @@ fn signed(door: &Door, shown: &Secret) -> Option<Statement> {
 /// The page that asks, if it may.
 fn page(door: &Door, Asker { peer, headers, .. }: &Asker) -> Result<Vouched, Refusal> {
     api::unheard(peer)?;
+    door.api.origins.vouch(headers).ok_or_else(no_origin)
+}
+
+fn no_origin() -> Refusal {
     let want = "a page from here, or its origin in the configured list";
-    door.api
-        .origins
-        .vouch(headers)
-        .ok_or_else(|| refusal(Code::Denied, "no Origin that may sign in here", want))
+    refusal(Code::Denied, "no Origin that may sign in here", want)
 }
 
 fn is_form(headers: &HeaderMap) -> bool {
@@ -206,7 +269,14 @@ fn is_form(headers: &HeaderMap) -> bool {
     kind.split(';').next().is_some_and(|kind| kind.trim() == "application/x-www-form-urlencoded")
 }
 
-async fn read(request: Request, is_form: bool) -> Result<Credential, Refusal> {
+/// What was read of a request.
+struct Read {
+    credential: Credential,
+    wish: Option<Wish>,
+    give: Give,
+}
+
+async fn read(request: Request, is_form: bool) -> Result<Read, Refusal> {
     // As long as the layer says.
     let request = request.with_limited_body();
     let shown = if is_form {
@@ -215,7 +285,15 @@ async fn read(request: Request, is_form: bool) -> Result<Credential, Refusal> {
         Json::<Shown>::from_request(request, &()).await.ok().map(|Json(shown)| shown)
     };
     let want = r#"{"user":"account/name","password":"..."} or {"token":"..."} as application/json, or a form with these fields"#;
-    shown.and_then(Shown::credential).ok_or_else(|| refusal(Code::Malformed, "nothing to sign in with", want))
+    let nothing = || refusal(Code::Malformed, "nothing to sign in with", want);
+    let shown = shown.ok_or_else(nothing)?;
+    let (give, client) = (shown.give, shown.client.clone());
+    let wish = client.map(|client| {
+        let want = "client: \"new\", or the id that an earlier sign-in answered";
+        Wish::said(&client).ok_or_else(|| refusal(Code::Malformed, "a client that is no id", want))
+    });
+    let wish = wish.transpose()?;
+    Ok(Read { credential: shown.credential().ok_or_else(nothing)?, wish, give })
 }
 
 struct SignedIn {
@@ -227,10 +305,12 @@ struct SignedIn {
 /// Whoever a credential says, and its cookie; somebody of that account, if one is meant.
 async fn verify(
     door: &Door,
-    Asker { peer, connection, .. }: &Asker,
+    asker: &Asker,
     credential: Credential,
     of: Option<&AccountName>,
+    (wish, give): (Wish, Give),
 ) -> Result<SignedIn, Refusal> {
+    let Asker { peer, connection, .. } = asker;
     let hub = &door.api;
     let (address, tls) = (Some(peer.address.ip()), peer.tls);
     let caller = Caller { address, tls, entropy: entropy::bytes(), ..Caller::default() };
@@ -247,18 +327,30 @@ async fn verify(
     };
     // A core that has ended has nobody to tell.
     hub.core.ask(say).await;
-    let (deed, why, is_wrong) = match &passed {
-        Ok(()) => {
+    let chosen = match (&passed, &gate.standing().principal) {
+        (Ok(()), Some(who)) => wish.choose(door, asker, who, &gate.standing().evidence).await,
+        (Ok(()), None) => Err(api::not_authorised()),
+        (Err(why), _) => Err(why.clone()),
+    };
+    let (deed, why, is_wrong) = match (&passed, &chosen) {
+        (Ok(()), Err(why)) => {
+            let is_wrong = why.code == Code::NotAuthorised;
+            let said = if is_wrong { "as a client that is somebody else's" } else { &why.what };
+            (Deed::Refused, format!("signs in: {said}"), is_wrong)
+        }
+        (Ok(()), Ok(_)) => {
             let by: Vec<&str> = gate.standing().passed.iter().map(|kind| kind.name()).collect();
             (Deed::Entered, format!("signed in by {}", by.join(", ")), false)
         }
-        Err(why) => (Deed::Refused, api::why(&tells, why), why.code == Code::NotAuthorised),
+        (Err(why), _) => (Deed::Refused, api::why(&tells, why), why.code == Code::NotAuthorised),
     };
     hub.write_down(api::audited(&tells, peer, *connection, deed, why), is_wrong).await;
-    passed?;
+    let client = chosen?;
     let now = Clock.now().wall;
     let directory = Arc::clone(&hub.policy().directory);
-    let (principal, bound, statement) = state(&directory, gate.standing(), door.cookies.lasts(), now)?;
+    let as_what = (client, give);
+    let (principal, bound, statement) =
+        state(&directory, gate.standing(), as_what, door.cookies.lasts(), now)?;
     let until = statement.until;
     if door.cookies.is_ended(&statement) {
         let want = "one that holds longer, or to come back when those that were ended have expired";
@@ -285,10 +377,13 @@ async fn verify(
 fn state(
     directory: &Directory,
     standing: &Standing,
+    (client, give): (ClientId, Give),
     lasts: Duration,
     now: Wall,
 ) -> Result<(Arc<Principal>, [u8; 32], Statement), Refusal> {
-    let bound = standing.principal.as_ref().and_then(|who| directory.bound(who.client));
+    let is_its = |who: &Principal| directory.user_of(client).is_some_and(|user| user.client == who.user());
+    let is_its = standing.principal.as_ref().is_some_and(|who| is_its(who));
+    let bound = directory.bound(client).filter(|_| is_its);
     let Some((principal, bound)) = bound else { return Err(api::not_authorised()) };
     // Accounts may have changed while it was verified: the cookie would stand for what it was not given for.
     if directory.holds(principal.client, &standing.evidence) != Holds::Yes {
@@ -302,6 +397,7 @@ fn state(
         until: standing.until.map_or(until, |proven| until.min(proven)),
         proven_until: standing.until,
         memberships: standing.principal.as_ref().map(|who| who.grants.memberships()).unwrap_or_default(),
+        is_token: give == Give::Token,
         nonce: entropy::bytes(),
     };
     Ok((Arc::clone(principal), bound, statement))
@@ -309,7 +405,7 @@ fn state(
 
 fn with_cookie(mut response: Response, cookie: &str) -> Response {
     let value = HeaderValue::from_str(cookie).expect("names, numbers and base64 are a header's value");
-    response.headers_mut().insert(header::SET_COOKIE, value);
+    response.headers_mut().append(header::SET_COOKIE, value);
     api::no_store(response)
 }
 
@@ -328,7 +424,7 @@ mod tests {
     fn directory(token: &[u8], name: &str) -> Arc<Directory> {
         let user = UserConfig {
             tokens: vec![TokenHash::of(token)],
-            id: Some(riser_model::ClientId(uuid::Uuid::from_u128(7))),
+            id: Some(ClientId(uuid::Uuid::from_u128(7))),
             ..UserConfig::new(name.parse().unwrap())
         };
         let id = riser_model::AccountId(uuid::Uuid::from_u128(1));
@@ -344,7 +440,8 @@ mod tests {
         gate.handle(Input::Shown(Credential::Token(Secret(b"of-ann"[..].into()))), Clock.now());
         assert!(std::iter::from_fn(|| gate.poll()).any(|output| output == Output::Pass));
         let state = |directory: &Directory| {
-            state(directory, gate.standing(), HOUR, Wall(0))
+            let itself = ClientId(uuid::Uuid::from_u128(7));
+            state(directory, gate.standing(), (itself, Give::Cookie), HOUR, Wall(0))
                 .map(|(who, _, statement)| (who.name.to_string(), statement.until))
         };
         assert_eq!(state(&before), Ok(("ann".to_owned(), Wall(3_600_000))));

@@ -101,13 +101,19 @@ impl Caretaker {
             return;
         }
         let lasts = riser_model::duration::Duration(self.lasts);
+        let accounts = self.registrar.accounts().await;
+        let is_associated = accounts.get(account).is_some_and(|one| one.associated.contains_key(&client));
+        let (of, change) = match is_associated {
+            true => (format!("client {client} of {name}"), AccountChange::Part(client)),
+            false => (format!("client {name}"), AccountChange::RemoveMember(client)),
+        };
         let told = Told {
             what: "removed",
-            of: format!("client {name}: not used for {lasts}"),
+            of: format!("{of}: not used for {lasts}"),
             by: "this hub".to_owned(),
             from: String::new(),
         };
-        let change = Change::Within(account, AccountChange::RemoveMember(client));
+        let change = Change::Within(account, change);
         let wanted = Wanted { change, revision: None, may: Box::new(|_| true) };
         match self.registrar.change(told, wanted).await {
             Ok(_) => drop(self.metrics.accounts.unused.inc()),

@@ -49,6 +49,8 @@ pub const AWAITED_MAX: usize = 1_000;
 pub const ACCEPTORS_MAX: usize = 64;
 /// The most credentials of a user or client that changes make.
 pub const CREDENTIALS_MAX: usize = 64;
+/// The most clients by which a user comes: browsers and programs that have signed in lately.
+pub const ASSOCIATED_MAX: usize = 32;
 /// The most groups of a user or client.
 pub const GROUPS_MAX: usize = 64;
 
@@ -67,6 +69,13 @@ pub struct Account {
     /// Users, clients and rooms that were removed by a change.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub gone: BTreeSet<Uuid>,
+    /// The clients by which its users come, beside the users themselves, and whose each is: of a browser or program that
+    /// signed in, each its own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub associated: BTreeMap<ClientId, ClientId>,
+    /// Those that are no more, and whose they were: what was said by them was said by that user. Their ids are gone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parted: BTreeMap<ClientId, ClientId>,
     /// Whether it was removed, and by what.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed: Option<Removed>,
@@ -97,7 +106,18 @@ impl Account {
     /// One that nobody has declared in a file.
     pub fn new(config: AccountConfig) -> Self {
         let (revoked, gone) = (BTreeSet::new(), BTreeSet::new());
-        Self { config, imported: None, revoked, gone, removed: None, sealed: false, revision: 1 }
+        let (associated, parted) = (BTreeMap::new(), BTreeMap::new());
+        Self {
+            config,
+            imported: None,
+            revoked,
+            gone,
+            associated,
+            parted,
+            removed: None,
+            sealed: false,
+            revision: 1,
+        }
     }
 
     /// What may be taken of it at the moment.
@@ -133,7 +153,12 @@ impl Account {
         let config = &self.config;
         let of_room = |room: &RoomConfig| room.grant.len() + room.roles.len();
         let grants = config.room.iter().map(of_room).sum::<usize>() + config.grant.len();
-        grants.saturating_mul(config.user.len() + config.client.len())
+        grants.saturating_mul(config.user.len() + config.client.len() + self.associated.len())
+    }
+
+    /// The clients by which a user comes, beside the user itself.
+    pub fn clients_of(&self, user: ClientId) -> impl Iterator<Item = ClientId> {
+        self.associated.iter().filter(move |(_, of)| **of == user).map(|(client, _)| *client)
     }
 
     /// The users and clients.
@@ -198,6 +223,7 @@ impl Accounts {
     fn was_given_up(&self, id: &Uuid) -> bool {
         self.all().any(|(_, account)| {
             account.gone.contains(id)
+                || account.associated.contains_key(&ClientId(*id))
                 || (account.removed.is_some() && ids(&account.config).any(|one| one == *id))
         })
     }

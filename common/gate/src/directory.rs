@@ -70,6 +70,8 @@ pub struct Directory {
     room_gates: BTreeMap<RoomId, (AccountId, Arc<Sequence>)>,
     /// The accounts of which something was given up for ever.
     given_up: BTreeMap<AccountId, Arc<Account>>,
+    /// Clients that were a user's, and whose.
+    parted: BTreeMap<ClientId, ClientId>,
 }
 
 #[derive(Clone, Debug)]
@@ -132,7 +134,38 @@ impl Directory {
     pub(crate) fn of(mut self, accounts: &Accounts) -> Self {
         let given_up = accounts.iter().filter(|(_, one)| !one.revoked.is_empty() || !one.gone.is_empty());
         self.given_up = given_up.map(|(id, account)| (id, Arc::clone(account))).collect();
+        for (_, account) in accounts.iter() {
+            for (client, user) in &account.associated {
+                self.associate(*client, *user);
+            }
+            self.parted.extend(&account.parted);
+        }
         self
+    }
+
+    /// A user comes by this client too: it proves itself as the user does, and may do the same.
+    fn associate(&mut self, client: ClientId, user: ClientId) {
+        let Some(member) = self.members.get(&user).filter(|member| member.is_person) else { return };
+        let mut member = member.clone();
+        let grants = Grants::clone(&member.principal.grants).through(client);
+        member.principal =
+            Arc::new(Principal { client, grants: Arc::new(grants), ..Principal::clone(&member.principal) });
+        // What a file declares meanwhile under that id is that one's.
+        self.members.entry(client).or_insert(member);
+    }
+
+    /// The user or client behind a client: itself, unless it is or was one of several of a user.
+    pub fn user_of(&self, client: ClientId) -> Option<&Arc<Principal>> {
+        let user = match self.members.get(&client) {
+            Some(member) => member.principal.user(),
+            None => *self.parted.get(&client)?,
+        };
+        self.principal(user)
+    }
+
+    /// Whether it is a person's own, and not one of several clients of hers.
+    pub fn is_person(&self, client: ClientId) -> bool {
+        self.members.get(&client).is_some_and(|member| member.is_person && member.principal.user() == client)
     }
 
     /// An account of which something was given up for ever.
@@ -184,9 +217,11 @@ impl Directory {
             return Some(Arc::clone(&member.principal));
         };
         let groups = given.iter().enumerate().filter(|(place, _)| memberships.has(*place));
-        let by_groups = groups.flat_map(|(_, given)| given).map(|given| given.clone().to(client));
+        let user = member.principal.user();
+        let by_groups = groups.flat_map(|(_, given)| given).map(|given| given.clone().to(user));
         let rules = member.rules.iter().cloned().chain(by_groups).collect();
-        let grants = Grants::new(complete(rules, account)).of(client).by(memberships);
+        let grants = Grants::new(complete(rules, account)).of(user).by(memberships);
+        let grants = if user == client { grants } else { grants.through(client) };
         Some(Arc::new(Principal { grants: Arc::new(grants), ..Principal::clone(&member.principal) }))
     }
 
@@ -219,7 +254,11 @@ impl Directory {
     /// The users and clients of an account that prove themselves with a key or a secret of their own: its devices.
     pub fn keyed(&self, account: AccountId) -> impl Iterator<Item = &Arc<Principal>> {
         let has_key = |member: &&Member| !member.keys.is_empty() || member.secret.is_some();
-        let own = self.members.values().filter(move |member| member.principal.account == account);
+        let is_itself = |principal: &Principal| principal.user() == principal.client;
+        let own = self
+            .members
+            .values()
+            .filter(move |member| member.principal.account == account && is_itself(&member.principal));
         own.filter(has_key).map(|member| &member.principal)
     }
 

@@ -439,9 +439,12 @@ impl Gate {
             Credential::Password { account, user: name, .. } | Credential::Claim { account, name, .. } => {
                 self.directory.claimed(account.as_ref(), name).map(|member| Arc::clone(member.principal))
             }
+            Credential::Token(shown) | Credential::Cookie(shown) if Statement::shown(shown).is_some() => {
+                Statement::shown(shown)
+                    .and_then(|statement| self.directory.principal(statement.client).cloned())
+            }
             Credential::Token(token) => jwt::claimed(&self.directory, &token.0),
-            Credential::Cookie(shown) => Statement::shown(shown)
-                .and_then(|statement| self.directory.principal(statement.client).cloned()),
+            Credential::Cookie(_) => None,
             Credential::Person => {
                 let name = self.name.as_ref()?;
                 self.directory.claimed(None, name).map(|member| Arc::clone(member.principal))
@@ -453,11 +456,10 @@ impl Gate {
     /// The cookie that was shown here, whether or not it holds.
     pub fn shown_cookie(&self) -> Option<CookieId> {
         match &self.credential {
-            Credential::Cookie(shown) => CookieId::of(shown),
+            Credential::Cookie(shown) | Credential::Token(shown) => CookieId::of(shown),
             Credential::Anonymous
             | Credential::Person
             | Credential::Password { .. }
-            | Credential::Token(_)
             | Credential::Ticket(_)
             | Credential::Claim { .. } => None,
         }

@@ -3,7 +3,7 @@
 //! Only time in which it could have come counts: neither a stop, nor a step of a clock, nor a sealed account makes a client
 //! old. Nobody is removed but some time after a warning that said so, by the same configuration and lately. Users, edges, and
 //! what a file declares are never of these: people come back from a long leave, what is behind an edge speaks for it, and a
-//! file is its owner's to clear up.
+//! file is its owner's to clear up. A browser or program by which a user comes is: the user comes by another one then.
 
 use crate::accounts::{Account, Accounts};
 use riser_model::{AccountId, AccountName, ClientId};
@@ -107,12 +107,17 @@ impl Idle {
     }
 }
 
-/// The clients of an account that changes made, and that are no edges.
+/// The clients of an account that changes made and that are no edges, and those by which users come: of each its user's name.
 fn made_here(account: &Account) -> impl Iterator<Item = (ClientId, &AccountName)> {
     let declared = account.imported.iter().flat_map(|file| &file.client).filter_map(|client| client.id);
     let declared: BTreeSet<ClientId> = declared.collect();
     let own = account.config.client.iter().filter(|client| client.key.is_none());
-    own.filter_map(|client| Some((client.id?, &client.name))).filter(move |(id, _)| !declared.contains(id))
+    let own = own.filter_map(|client| Some((client.id?, &client.name)));
+    let names: BTreeMap<ClientId, &AccountName> =
+        account.config.user.iter().filter_map(|user| Some((user.id?, &user.name))).collect();
+    let associated =
+        account.associated.iter().filter_map(move |(client, user)| Some((*client, *names.get(user)?)));
+    own.filter(move |(id, _)| !declared.contains(id)).chain(associated)
 }
 
 #[cfg(test)]
@@ -229,6 +234,20 @@ mod tests {
     #[test]
     fn who_comes_once_in_a_while_stays() {
         assert_eq!(days(|day| if day % 26 == 0 { vec![LAMP, PUMP] } else { vec![] }, 365), []);
+    }
+
+    #[test]
+    fn browser_of_a_user_that_comes_nowhere_is_warned_of_and_removed_and_its_user_is_not() {
+        let (mut idle, browser) = (Idle::default(), id(6));
+        let all = accounts();
+        let account = Account::clone(all.iter().next().unwrap().1);
+        let all = Accounts::of([Account { associated: [(browser, id(5))].into(), ..account }]);
+        let used = [PUMP, LAMP].into();
+        let mut told = |days| idle.pass(DAY * days, &all, &used, LASTS);
+        let unused =
+            Unused { account: AccountId(Uuid::from_u128(7)), client: browser, name: "ann".parse().unwrap() };
+        assert_eq!(told(27), [Verdict::Warn(unused.clone(), DAY * 3)]);
+        assert_eq!(told(3), [Verdict::Remove(unused)]);
     }
 
     #[test]

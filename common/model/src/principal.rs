@@ -66,6 +66,8 @@ pub struct Grants {
     memberships: Memberships,
     /// Whose they are.
     own: Option<ClientId>,
+    /// The client of that one by which it came, where that is one of several.
+    through: Option<ClientId>,
     /// It carries what others address.
     carries: bool,
 }
@@ -73,13 +75,19 @@ pub struct Grants {
 impl Grants {
     /// Rights made of rules, in any order.
     pub fn new(rules: Vec<Rule>) -> Self {
-        Self { rules, memberships: Memberships::default(), own: None, carries: false }
+        Self { rules, memberships: Memberships::default(), own: None, through: None, carries: false }
     }
 
     /// The same as this client's, which reads what is addressed to it wherever it may read anything.
     #[must_use]
     pub fn of(self, client: ClientId) -> Self {
         Self { own: Some(client), ..self }
+    }
+
+    /// The same for one of several clients of whoever has them: it also reads what is addressed to that one.
+    #[must_use]
+    pub fn through(self, client: ClientId) -> Self {
+        Self { through: Some(client), ..self }
     }
 
     /// The same, some of them by these groups of a directory server.
@@ -105,7 +113,8 @@ impl Grants {
     pub fn allow(&self, right: Right, room: RoomId, channel: &ChannelName) -> bool {
         let addressee = channel.addressee();
         let mut granted = addressee.is_some_and(|client| {
-            self.own == Some(client) && self.reach(right, room) || self.reach(Right::Admin, room)
+            let own = self.own == Some(client) || self.through == Some(client);
+            own && self.reach(right, room) || self.reach(Right::Admin, room)
         });
         for rule in self.rules.iter().filter(|r| r.right == right && r.room.is_none_or(|id| id == room)) {
             if rule.channels.matches(channel) {
@@ -171,6 +180,13 @@ pub struct Principal {
     pub grants: Arc<Grants>,
 }
 
+impl Principal {
+    /// The user or device that it is, whichever of its clients it came by.
+    pub fn user(&self) -> ClientId {
+        self.grants.own.unwrap_or(self.client)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,6 +246,14 @@ mod tests {
             assert!(!Grants::new(denied).of(lamp).allow(right, room, &channel), "deny wins");
             assert!(!Grants::new(Vec::new()).of(lamp).allow(right, room, &channel), "silence denies");
             assert!(Grants::new(vec![rule("#", Right::Admin, false)]).allow(right, room, &channel));
+            let (ann, other) = (ClientId(uuid::Uuid::from_u128(1)), ClientId(uuid::Uuid::from_u128(2)));
+            let by_lamp = Grants::new(all(right)).of(ann).through(lamp);
+            assert!(by_lamp.allow(right, room, &channel), "one of several clients of hers");
+            assert!(by_lamp.allow(right, room, &format!("{}/on", ann.0).parse().unwrap()), "and herself");
+            assert!(
+                !by_lamp.allow(right, room, &format!("{}/on", other.0).parse().unwrap()),
+                "not another of hers"
+            );
         }
     }
 }

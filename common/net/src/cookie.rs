@@ -24,6 +24,14 @@ fn way_name(page: Vouched) -> &'static str {
     }
 }
 
+/// The name of what a browser is called by, among those of its person.
+fn client_name(page: Vouched) -> &'static str {
+    match page {
+        Vouched::Secure => "__Host-riser-client",
+        Vouched::Plain => "riser-client",
+    }
+}
+
 /// The cookie that a request from such a page shows, if it shows one and not several.
 pub fn shown(headers: &HeaderMap, page: Vouched) -> Option<Secret> {
     shown_as(name(page), headers)
@@ -32,6 +40,11 @@ pub fn shown(headers: &HeaderMap, page: Vouched) -> Option<Secret> {
 /// The same of what a browser keeps while its person is at a provider.
 pub fn way_shown(headers: &HeaderMap, page: Vouched) -> Option<Secret> {
     shown_as(way_name(page), headers)
+}
+
+/// The same of what a browser is called by. It proves nothing.
+pub fn client_shown(headers: &HeaderMap, page: Vouched) -> Option<Secret> {
+    shown_as(client_name(page), headers)
 }
 
 fn shown_as(name: &str, headers: &HeaderMap) -> Option<Secret> {
@@ -62,6 +75,16 @@ pub fn way_given(value: &str, page: Vouched, lasts: Duration) -> String {
     };
     let seconds = lasts.as_secs();
     format!("{}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}", way_name(page))
+}
+
+/// The same of what it is called by from now on, for as long as browsers keep anything (400 days, RFC 6265bis section 5.5). It
+/// comes along from a provider too.
+pub fn client_given(value: &str, page: Vouched) -> String {
+    let secure = match page {
+        Vouched::Secure => "; Secure",
+        Vouched::Plain => "",
+    };
+    format!("{}={value}; Path=/; Max-Age=34560000; HttpOnly; SameSite=Lax{secure}", client_name(page))
 }
 
 /// The `Set-Cookie` that takes that away.
@@ -108,6 +131,10 @@ mod tests {
         assert_eq!(
             given("v", Vouched::Secure, Duration::from_secs(60)),
             "__Host-riser=v; Path=/; Max-Age=60; HttpOnly; SameSite=Strict; Secure"
+        );
+        assert_eq!(
+            client_given("v", Vouched::Secure),
+            "__Host-riser-client=v; Path=/; Max-Age=34560000; HttpOnly; SameSite=Lax; Secure"
         );
         assert_eq!(taken(Vouched::Plain), "riser=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict");
     }

@@ -69,6 +69,9 @@ pub(crate) struct MemberAnswer {
     /// For who administers the account.
     #[serde(skip_serializing_if = "Option::is_none")]
     credentials: Option<Vec<CredentialAnswer>>,
+    /// The browsers and programs by which a user comes, each a client; for who administers the account.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    clients: Vec<String>,
 }
 
 /// Users and clients of an account.
@@ -164,7 +167,7 @@ impl AccountAnswer {
         let config = &account.config;
         let members = |users: bool| {
             let of_kind = account.members().filter(move |member| matches!(member, Member::User(_)) == users);
-            of_kind.map(|member| MemberAnswer::of(&member)).collect()
+            of_kind.map(|member| MemberAnswer::of(account, &member)).collect()
         };
         Self {
             name: config.name.to_string(),
@@ -188,11 +191,20 @@ impl RoomAnswer {
 }
 
 impl MemberAnswer {
-    pub(crate) fn of(member: &Member) -> Self {
+    pub(crate) fn of(account: &Account, member: &Member) -> Self {
+        let id = match member {
+            Member::User(user) => user.id,
+            Member::Client(client) => client.id,
+        };
+        let clients = id.into_iter().flat_map(|id| account.clients_of(id)).map(|client| client.to_string());
         let own = member.credentials().into_iter();
         let credentials =
             own.map(|one| CredentialAnswer { kind: one.kind(), fingerprint: one.fingerprint().to_string() });
-        Self { credentials: Some(credentials.collect()), ..Self::without_credentials(member) }
+        Self {
+            credentials: Some(credentials.collect()),
+            clients: clients.collect(),
+            ..Self::without_credentials(member)
+        }
     }
 
     pub(crate) fn without_credentials(member: &Member) -> Self {
@@ -209,6 +221,7 @@ impl MemberAnswer {
             groups: groups.iter().map(ToString::to_string).collect(),
             tag: tag(&(name, role, groups)),
             credentials: None,
+            clients: Vec::new(),
         }
     }
 

@@ -435,7 +435,7 @@ pub(super) async fn account_audit(
     let (id, _) = admin.account(&asked, &account).await?;
     let client = match &asked.by {
         By::Operator => None,
-        By::Account(principal, _) => Some(principal.client),
+        By::Account(principal, _) => Some(principal.user()),
     };
     let lines = admin.audit.read(client, Some(id), &query).await.ok_or_else(super::too_many)?;
     Ok(Json(AuditAnswer { lines }))

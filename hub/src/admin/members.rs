@@ -45,11 +45,11 @@ pub(super) async fn members(
     Query(query): Query<MembersQuery>,
 ) -> Answer<MembersAnswer> {
     let place = admin.room(&asked, &account, &room).await?;
-    let of = match asked.by.administers(place.account) {
-        true => MemberAnswer::of,
-        false => MemberAnswer::without_credentials,
+    let administers = asked.by.administers(place.account);
+    let of = |member: &Member| match administers {
+        true => MemberAnswer::of(&place.known, member).in_room(&place.room),
+        false => MemberAnswer::without_credentials(member).in_room(&place.room),
     };
-    let of = |member: &Member| of(member).in_room(&place.room);
     let (contains, most) = (query.contains.unwrap_or_default(), query.limit.unwrap_or(100).min(SHOWN_MAX));
     let meant = place.known.members().filter(|member| member.name().as_str().contains(&contains));
     let mut meant: Vec<Member> = meant.collect();
@@ -159,6 +159,20 @@ pub(super) async fn remove(
     let change = Change::Within(account, AccountChange::RemoveMember(id));
     let revision = looked_at(&headers, &known);
     done(id, &admin.change_of(&asked, "removed", name, change, revision).await?.1)
+}
+
+/// A browser or program by which a user comes is one of its own no more.
+pub(super) async fn part(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path((account, member, client)): Path<(String, String, String)>,
+) -> Answer<Done> {
+    let (account, known) = admin.account(&asked, &account).await?;
+    let (id, name, _) = find(&known, &member)?;
+    let own = known.clients_of(id).find(|one| one.to_string() == client);
+    let own = own.ok_or_else(|| Failure::unknown("no such browser or program of this user"))?;
+    let change = Change::Within(account, AccountChange::Part(own));
+    done(own, &admin.change(&asked, "client removed", format!("{name}: {own}"), change).await?.1)
 }
 
 /// The credential that a request asks for, and its secret where it is made here.

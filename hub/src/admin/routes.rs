@@ -136,6 +136,13 @@ pub(super) fn table() -> Vec<Route> {
         route::<Done>("delete", member, "Remove a user or client, for ever", delete(m::remove))
             .matches()
             .for_pages(),
+        route::<Done>(
+            "delete",
+            "/v1/accounts/{account}/members/{member}/clients/{client}",
+            "Remove a browser or program by which a user comes; the user signs in with it anew as another one",
+            delete(m::part),
+        )
+        .for_pages(),
         route::<MadeCredential>(
             "post",
             "/v1/accounts/{account}/members/{member}/credentials",

@@ -136,6 +136,7 @@ mod tests {
             until: Wall(until),
             proven_until: None,
             memberships: Default::default(),
+            is_token: false,
             nonce,
         }
     }

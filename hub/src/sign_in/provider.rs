@@ -5,7 +5,7 @@
 //! the verifier are made; who comes back without them did not begin here, and hears no more than that. The page is told by the
 //! address what became of it, in one word.
 
-use super::{Door, SignedIn, verify};
+use super::{Door, Give, SignedIn, Wish, called, verify};
 use crate::{api, asker::Asker, ldap::secret_in};
 use axum::{
     Json, Router,
@@ -264,9 +264,10 @@ async fn came_back(State(door): State<Door>, asker: Asker, Query(back): Query<Ba
     let came = comes(&door, &asker, &begun, &provider, back).await;
     let mut response = back_to_page(&begun, came.as_ref().map(|_| ()).map_err(|why| *why));
     match came {
-        Ok(SignedIn { value, .. }) => {
+        Ok(SignedIn { value, principal, .. }) => {
             door.counts.accepted.fetch_add(1, Ordering::Relaxed);
             add_cookie(&mut response, &cookie::given(&value, page, door.cookies.lasts()));
+            response = called(response, &principal, page);
         }
         Err(_) => drop(door.counts.refused.fetch_add(1, Ordering::Relaxed)),
     }
@@ -309,7 +310,8 @@ async fn comes(
         }
     };
     let credential = Credential::Token(Secret(Bytes::from(token)));
-    let entered = verify(door, asker, credential, Some(&provider.account)).await;
+    let wish = Wish::of_browser(asker, vouched(provider));
+    let entered = verify(door, asker, credential, Some(&provider.account), (wish, Give::Cookie)).await;
     entered.map_err(|_| NoWay::Refused)
 }
 

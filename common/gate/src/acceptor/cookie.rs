@@ -6,6 +6,8 @@
 //! handshake is read, by its Origin.
 //!
 //! A browser sends it without anybody's doing, so one that does not hold is the same as none.
+//!
+//! A program that signs in is given the same as a token, which says that it is one: neither counts in the other's place.
 
 use super::{Awaits, Given, Kind, No, Step, VERDICT_DEADLINE, Whom, not_authorised};
 use crate::gate::{Effect, Proof};
@@ -23,6 +25,9 @@ pub const COOKIE_BYTES_MAX: usize = 512;
 const VERSION: &str = "1";
 /// One of somebody who is in groups of a directory server has one part more.
 const VERSION_OF_MEMBER: &str = "2";
+/// The same two of tokens, which programs show instead.
+const TOKEN_VERSION: &str = "3";
+const TOKEN_VERSION_OF_MEMBER: &str = "4";
 /// What is signed begins so.
 const HEADER: &str = "riser cookie 1";
 
@@ -56,6 +61,8 @@ pub struct Statement {
     pub proven_until: Option<Wall>,
     /// In which groups a directory server had said that it is.
     pub memberships: Memberships,
+    /// It is a program's, which shows it as a token; no browser shows it by itself.
+    pub is_token: bool,
     /// Drawn for this cookie.
     pub nonce: [u8; 16],
 }
@@ -67,9 +74,15 @@ impl Statement {
         let proven_until = self.proven_until.map(|until| until.0.to_string()).unwrap_or_default();
         let (until, client, nonce) =
             (self.until.0, self.client.0.simple(), URL_SAFE_NO_PAD.encode(self.nonce));
-        let (version, memberships) = match self.memberships {
-            Memberships(0) => (VERSION, String::new()),
-            Memberships(bits) => (VERSION_OF_MEMBER, format!(".{bits:x}")),
+        let version = match (self.is_token, self.memberships.is_empty()) {
+            (false, true) => VERSION,
+            (false, false) => VERSION_OF_MEMBER,
+            (true, true) => TOKEN_VERSION,
+            (true, false) => TOKEN_VERSION_OF_MEMBER,
+        };
+        let memberships = match self.memberships {
+            Memberships(0) => String::new(),
+            Memberships(bits) => format!(".{bits:x}"),
         };
         format!("{version}.{until}.{proven_until}.{client}.{}.{nonce}{memberships}", passed.join("-"))
     }
@@ -102,9 +115,11 @@ impl Statement {
     pub fn read(text: &str) -> Option<Self> {
         let mut parts = text.split('.');
         let mut next = || parts.next();
-        let is_member = match next()? {
-            VERSION => false,
-            VERSION_OF_MEMBER => true,
+        let (is_token, is_member) = match next()? {
+            VERSION => (false, false),
+            VERSION_OF_MEMBER => (false, true),
+            TOKEN_VERSION => (true, false),
+            TOKEN_VERSION_OF_MEMBER => (true, true),
             _ => return None,
         };
         let until = Wall(next()?.parse().ok()?);
@@ -121,7 +136,8 @@ impl Statement {
             }
             false => Memberships::default(),
         };
-        parts.next().is_none().then_some(Self { client, passed, until, proven_until, memberships, nonce })
+        let statement = Self { client, passed, until, proven_until, memberships, is_token, nonce };
+        parts.next().is_none().then_some(statement)
     }
 }
 
@@ -135,10 +151,24 @@ pub fn parts(shown: &[u8]) -> Option<(&str, Secret)> {
 }
 
 pub(crate) fn begin(given: &Given<'_>) -> Step {
-    let Credential::Cookie(shown) = given.credential else { return Step::Next(None) };
+    let (shown, is_token) = match given.credential {
+        Credential::Cookie(shown) => (shown, false),
+        Credential::Token(shown) => (shown, true),
+        Credential::Anonymous
+        | Credential::Person
+        | Credential::Password { .. }
+        | Credential::Ticket(_)
+        | Credential::Claim { .. } => return Step::Next(None),
+    };
     let not = |why| Step::Next(Some(not_authorised(why)));
     let read = parts(&shown.0).and_then(|(text, mac)| Some((text, mac, Statement::read(text)?)));
-    let Some((text, signature, statement)) = read else { return not("a cookie that cannot be read") };
+    let Some((text, signature, statement)) = read else {
+        // Other acceptors take tokens of other kinds.
+        return if is_token { Step::Next(None) } else { not("a cookie that cannot be read") };
+    };
+    if statement.is_token != is_token {
+        return not("a cookie that was shown as a token, or the other way round");
+    }
     let ended = |until: Wall| until <= given.now.wall;
     if ended(statement.until) || statement.proven_until.is_some_and(ended) {
         return not("a cookie that has expired");
@@ -172,6 +202,7 @@ mod tests {
             until: Wall(1_700_000_000_000),
             proven_until: None,
             memberships: Memberships::default(),
+            is_token: false,
             nonce: [3; 16],
         }
     }
@@ -189,6 +220,11 @@ mod tests {
         let member = Statement { memberships: Memberships::of([0, 4]), ..statement() };
         assert!(member.text().starts_with("2.") && member.text().ends_with(".11"));
         assert_eq!(Statement::read(&member.text()), Some(member.clone()));
+        for (one, version) in [(statement(), "3."), (member.clone(), "4.")] {
+            let token = Statement { is_token: true, ..one };
+            assert!(token.text().starts_with(version));
+            assert_eq!(Statement::read(&token.text()), Some(token));
+        }
         let nowhere =
             [member.text().replace(".11", ".0"), member.text().replacen('2', "1", 1), format!("{text}.11")];
         for wrong in nowhere {

@@ -3,8 +3,8 @@
 //! A change is taken as a whole or not at all: what it would make must compile, as a configuration must.
 
 use super::{
-    ACCEPTORS_MAX, AWAITED_MAX, Account, Accounts, CREDENTIALS_MAX, GRANTS_MAX, GROUPS_MAX, MEMBERS_MAX,
-    REMEMBERED_MAX, RULES_MAX, Removed, credentials, grants, ids, with_ids,
+    ACCEPTORS_MAX, ASSOCIATED_MAX, AWAITED_MAX, Account, Accounts, CREDENTIALS_MAX, GRANTS_MAX, GROUPS_MAX,
+    MEMBERS_MAX, REMEMBERED_MAX, RULES_MAX, Removed, credentials, grants, ids, with_ids,
 };
 use crate::{
     config::{AccountConfig, GrantConfig, Role, RoomConfig, Whom},
@@ -14,7 +14,7 @@ use crate::{
     issuer::IssuerConfig,
 };
 use riser_model::{AccountId, AccountName, ClientId, RoomId};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 use uuid::Uuid;
 
 /// One change.
@@ -53,6 +53,10 @@ pub enum AccountChange {
     RevokeCredential(ClientId, Fingerprint),
     /// Revokes all credentials that a user or client has.
     RevokeAll(ClientId),
+    /// A user comes by this client too. Its id must never have been one.
+    Associate(ClientId, ClientId),
+    /// A user comes by that client no more, and nobody ever does again.
+    Part(ClientId),
     /// Makes a room. Its id must be set, and never have been one.
     CreateRoom(Box<RoomConfig>),
     /// Replaces what is said of a room with that id; its name as well.
@@ -129,8 +133,10 @@ impl Accounts {
                 let revoked = revoked.chain(credentials(&account.config).map(|one| one.digest())).collect();
                 let mut config = AccountConfig::new(account.config.name.clone(), id);
                 config.id = Some(id);
-                let gone = ids(&account.config).chain(account.gone.iter().copied()).collect();
-                (id, Account { config, revoked, gone, removed: Some(Removed::Change), ..account })
+                let own = account.associated.keys().map(|client| client.0);
+                let gone = ids(&account.config).chain(own).chain(account.gone.iter().copied()).collect();
+                let (associated, removed) = (BTreeMap::new(), Some(Removed::Change));
+                (id, Account { config, revoked, gone, associated, removed, ..account })
             }
             Change::Unseal(id) => {
                 let mut account = self.known(id)?;
@@ -242,6 +248,7 @@ impl AccountChange {
                 Member::Client(client) => client.id.map(|id| id.0),
             },
             Self::CreateRoom(room) => room.id.map(|id| id.0),
+            Self::Associate(client, _) => Some(client.0),
             Self::All(_)
             | Self::Rename(_)
             | Self::SetGate(_)
@@ -251,6 +258,7 @@ impl AccountChange {
             | Self::AddCredential(..)
             | Self::RevokeCredential(..)
             | Self::RevokeAll(_)
+            | Self::Part(_)
             | Self::SetRoom(_)
             | Self::RemoveRoom(_)
             | Self::Grant(..)
@@ -294,6 +302,8 @@ impl Account {
                 let member = self.found(id)?;
                 self.revoke(member, |_| true);
             }
+            AccountChange::Associate(client, user) => self.associate(client, user)?,
+            AccountChange::Part(client) => self.part(client)?,
             AccountChange::CreateRoom(room) => self.create_room(account, *room)?,
             AccountChange::SetRoom(room) => {
                 check_room(&room)?;
@@ -421,6 +431,36 @@ impl Account {
         Ok(())
     }
 
+    fn associate(&mut self, client: ClientId, user: ClientId) -> Result<(), Refused> {
+        self.room_to_remember()?;
+        let Member::User(_) = self.found(user)? else {
+            return refused(Why::Invalid, "a device has one client: itself", "a user");
+        };
+        if self.gone.contains(&client.0) || self.member(client).is_some() {
+            return refused(Why::Taken, format!("{client} is or was another one"), "a new UUID");
+        }
+        if self.clients_of(user).count() >= ASSOCIATED_MAX {
+            let what = format!("{ASSOCIATED_MAX} browsers and programs of one user");
+            let want = "to remove one that is not used any more, as admins can, or to come by one of them";
+            return refused(Why::TooMany, what, want);
+        }
+        if self.members().count() + self.associated.len() >= MEMBERS_MAX {
+            return refused(Why::TooMany, format!("{MEMBERS_MAX} users and clients"), "another account");
+        }
+        self.associated.insert(client, user);
+        Ok(())
+    }
+
+    fn part(&mut self, client: ClientId) -> Result<(), Refused> {
+        let Some(user) = self.associated.remove(&client) else {
+            let what = format!("no browser or program {client} of a user of this account");
+            return refused(Why::Unknown, what, "one that there is");
+        };
+        self.gone.insert(client.0);
+        self.parted.insert(client, user);
+        Ok(())
+    }
+
     fn rename_member(&mut self, id: ClientId, name: AccountName) -> Result<(), Refused> {
         let mut member = self.found(id)?;
         let former = match &mut member {
@@ -454,6 +494,8 @@ impl Account {
         self.config.user.retain(|user| user.id != Some(id));
         self.config.client.retain(|client| client.id != Some(id));
         self.gone.insert(id.0);
+        let own: Vec<ClientId> = self.clients_of(id).collect();
+        own.into_iter().try_for_each(|client| self.part(client))?;
         for list in grants(&mut self.config) {
             list.retain(|grant| grant.to != Whom::Named(name.clone()));
         }

@@ -231,6 +231,45 @@ fn roles_in_a_room_are_set_follow_a_name_and_go_with_who_has_them() {
 }
 
 #[test]
+fn browsers_of_a_user_prove_themselves_as_it_does_are_bounded_and_go_with_it() {
+    let mut accounts = imported();
+    let browser = |n: u128| ClientId(Uuid::from_u128(0xb0 + n));
+    let associate = |n| AccountChange::Associate(browser(n), ann());
+    let directory = change(&mut accounts, associate(0)).unwrap();
+    let one = directory.principal(browser(0)).unwrap();
+    assert_eq!((one.user(), one.name.as_str(), one.client), (ann(), "ann", browser(0)));
+    assert!(reads(&directory, browser(0)) && directory.is_person(ann()) && !directory.is_person(browser(0)));
+    assert_eq!(directory.named("acme/ann").unwrap().client, ann(), "the name is the user's");
+    // What it was let in by is the user's, and ends with that.
+    assert_eq!(directory.bound(browser(0)).unwrap().1, directory.bound(ann()).unwrap().1);
+    assert_eq!(change(&mut accounts, associate(0)).err(), Some(Why::Taken));
+    assert_eq!(
+        change(&mut accounts, AccountChange::Associate(browser(1), browser(0))).err(),
+        Some(Why::Unknown)
+    );
+    let foreign =
+        RoomConfig { id: Some(RoomId(browser(0).0)), ..RoomConfig::new("x".parse().unwrap(), History::Log) };
+    assert_eq!(change(&mut accounts, AccountChange::CreateRoom(Box::new(foreign))).err(), Some(Why::Taken));
+    for n in 1..ASSOCIATED_MAX as u128 {
+        change(&mut accounts, associate(n)).unwrap();
+    }
+    let more = ASSOCIATED_MAX as u128;
+    assert_eq!(change(&mut accounts, associate(more)).err(), Some(Why::TooMany));
+    let directory = change(&mut accounts, AccountChange::Part(browser(0))).unwrap();
+    assert!(directory.principal(browser(0)).is_none());
+    assert_eq!(directory.user_of(browser(0)).unwrap().client, ann(), "what it said is hers still");
+    assert_eq!(change(&mut accounts, associate(0)).err(), Some(Why::Taken), "its id never comes back");
+    assert_eq!(change(&mut accounts, AccountChange::Part(browser(0))).err(), Some(Why::Unknown));
+    // It is no word of a file, and a file that says something else of the user takes none of them.
+    assert_eq!(accounts.import(&file(&declared().replace("\"member\"", "\"reader\""))), vec![]);
+    assert!(accounts.compile().unwrap().principal(browser(1)).is_some());
+    let row = accounts.get(ACME).unwrap();
+    assert_eq!(row::read(&row::write(row)).as_ref(), Ok(&**row));
+    let directory = change(&mut accounts, AccountChange::RemoveMember(ann())).unwrap();
+    assert!(directory.principal(browser(1)).is_none() && accounts.get(ACME).unwrap().associated.is_empty());
+}
+
+#[test]
 fn of_several_changes_all_are_made_or_none() {
     let mut accounts = imported();
     let before = accounts.clone();

@@ -299,7 +299,10 @@ impl Instance {
         if !who.grants.allow(Right::Subscribe, room, &route.channel) {
             return Err(not_here());
         }
-        let own = route.client == who.client || who.grants.allow(Right::Admin, room, &route.channel);
+        let author = self.directory.as_ref().and_then(|directory| directory.user_of(route.client));
+        let is_author = author.map_or(route.client, |author| author.client) == who.user();
+        let own =
+            route.client == who.client || is_author || who.grants.allow(Right::Admin, room, &route.channel);
         if !own {
             let want = "the client that published it, or who administers the room";
             return Err(refusal(Code::Denied, "an edit of what somebody else said", want));

@@ -139,6 +139,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         until: Wall(NOW.wall.0 + 1000),
         proven_until: None,
         memberships: Memberships::default(),
+        is_token: false,
         nonce: [7; 16],
     };
     let member = Statement {

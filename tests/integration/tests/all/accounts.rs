@@ -179,6 +179,56 @@ async fn an_account_is_made_used_revoked_and_stays_so_over_a_restart() {
     }
 }
 
+#[tokio::test]
+async fn browser_of_a_user_is_listed_and_removed_and_what_came_by_it_goes() {
+    needs!(Need::Program("curl"));
+    let admin = free_port();
+    let mut site = Site::laid_out(Plan { hub_top: "[login]\n".into(), ..Plan::default() });
+    let text = std::fs::read_to_string(&site.hub.config).unwrap();
+    let listen = format!("[listen]\nadmin = \"127.0.0.1:{admin}\"\n");
+    site.hub.write_config(&text.replacen("[listen]\n", &listen, 1));
+    site.hub.start();
+    let mut house = House { site, admin };
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let made = house.does(&["account", "create", "foo", "--user", "max"]);
+    house.does(&["room", "create", "foo/plant", "history=log"]);
+    let signs_in = |house: &House, client: &str| {
+        let shown =
+            json!({ "user": "foo/max", "password": made["password"], "client": client, "give": "token" });
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--max-time", "30", "--header", "Content-Type: application/json"]);
+        command.args(["--data", &shown.to_string()]);
+        command.arg(format!("http://127.0.0.1:{}/api/login", house.site.hub.http));
+        let answer: Value = serde_json::from_str(&output(command)).unwrap();
+        (text(&answer["client"]), text(&answer["token"]))
+    };
+    let (one, by_one) = signs_in(&house, "new");
+    let (other, by_other) = signs_in(&house, "new");
+    let listed = |house: &House| house.does(&["account", "show", "foo"])["users"][0]["clients"].clone();
+    let mut both = vec![one.clone(), other.clone()];
+    both.sort();
+    assert_eq!(listed(&house), json!(both));
+    house.site.hub.stop();
+    house.site.hub.start();
+    let mut gone = house.enters(&by_one, "plant").await.unwrap();
+    let mut stays = house.enters(&by_other, "plant").await.unwrap();
+    house.does(&["user", "forget", "foo/max", &one]);
+    assert_eq!(closed(&mut gone).await, 4103);
+    assert!(house.enters(&by_one, "plant").await.is_err());
+    assert_eq!(listed(&house), json!([other]));
+    stays.send(Message::text(json!({ "op": "ping", "id": 2 }).to_string())).await.unwrap();
+    let pong = timeout(SOON, stays.next()).await.unwrap().unwrap().unwrap();
+    assert!(pong.to_text().unwrap().contains("\"re\":2"));
+    let (again, _) = signs_in(&house, &one);
+    assert!(again != one && again != other, "it comes back as another one");
+    let audit = house.does(&["audit", "foo"]).to_string();
+    for line in [format!("max: {one}"), "client added".to_owned(), "client removed".to_owned()] {
+        assert!(audit.contains(&line), "{line}: {audit}");
+    }
+    assert!(!audit.contains(&by_one));
+    assert!(house.refuses(&["user", "forget", "foo/max", &one]).contains("unknown"));
+}
+
 #[test]
 fn who_administers_an_account_sees_that_account_and_nothing_else() {
     needs!(Need::Program("curl"));

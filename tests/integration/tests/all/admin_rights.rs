@@ -56,6 +56,7 @@ fn table() -> Vec<(&'static str, &'static str, Value, [Is; 8])> {
         ("post", "/v1/accounts/{account}/clients", json!({ "name": "newcomer" }), OWN),
         ("patch", member, json!({ "groups": [] }), OWN),
         ("delete", member, no.clone(), OWN),
+        ("delete", "/v1/accounts/{account}/members/{member}/clients/{client}", no.clone(), OWN),
         ("post", credentials, json!({ "kind": "token" }), OWN),
         ("delete", credentials, no.clone(), OWN),
         ("delete", one, no.clone(), OWN),
@@ -143,6 +144,7 @@ fn every_route_is_heard_from_those_whose_business_it_is_and_from_nobody_else() {
             .replace("{account}", "foo")
             .replace("{member}", "ghost")
             .replace("{room}", room)
+            .replace("{client}", "00000000-0000-4000-8000-000000000000")
             .replace("{fingerprint}", "0123456789abcdef")
             .replace("{connection}", "999999");
         // Who may not comes first: what is heard may change what there is.

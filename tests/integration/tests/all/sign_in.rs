@@ -11,12 +11,16 @@ use tokio_tungstenite::{
     tungstenite::{Message, client::IntoClientRequest},
 };
 
+use crate::mqtt_wire::{Mqtt, Version};
 use crate::needs::{Need, find, needs};
 use crate::program::{SOON, output};
 use crate::site::{ACCOUNT, OWNER, PASSWORD, Plan, READER, Site};
+use crate::terminal::Terminal;
 
 fn site() -> Site {
-    let mut site = Site::laid_out(Plan { hub_top: "[login]\nlasts = \"10m\"\n".into(), ..Plan::default() });
+    let hub_account = "\n[[account.room]]\nname = \"talk\"\nkind = \"board\"\nhistory = \"log\"\n".to_owned();
+    let hub_top = "[login]\nlasts = \"10m\"\n".into();
+    let mut site = Site::laid_out(Plan { hub_top, hub_account, ..Plan::default() });
     site.hub.start();
     site
 }
@@ -249,6 +253,112 @@ fn whoever_is_wrong_hears_the_same_and_as_late() {
     // Without the hash that stands in, those who are nobody are answered at once: in a tenth of the time.
     assert!(*most < *least * 2, "{medians:?}");
     assert_eq!(site.hub.metric("riser_sign_ins", "refused"), Some(35.0));
+}
+
+/// Signs in as somebody who says no Origin, with these fields: status and answer.
+fn program(site: &Site, user: &str, fields: Value) -> (u16, Value) {
+    let mut shown = json!({ "user": format!("{ACCOUNT}/{user}"), "password": PASSWORD, "give": "token" });
+    shown.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    let answer = ask(site, "/api/login", &[JSON], Some(&shown.to_string()));
+    (answer.status, serde_json::from_str(&answer.body).unwrap())
+}
+
+#[tokio::test]
+async fn each_browser_and_program_of_a_person_is_a_client_of_its_own_and_the_same_token_is_the_same_one() {
+    needs!(Need::Program("curl"));
+    let site = site();
+    let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{value}")).to_owned();
+    let (status, one) = program(&site, OWNER, json!({ "client": "new" }));
+    assert_eq!(status, 200, "{one}");
+    let (_, other) = program(&site, OWNER, json!({ "client": "new" }));
+    let (_, again) = program(&site, OWNER, json!({ "client": one["client"] }));
+    let (_, itself) = program(&site, OWNER, json!({}));
+    assert_ne!(one["client"], other["client"]);
+    assert_eq!(one["client"], again["client"]);
+    assert!(![&one, &other].iter().any(|one| one["client"] == itself["client"]));
+
+    // Sessions of their own: one MQTT client id, taken over by the same client alone.
+    let connect = |token: &Value| {
+        let token = text(&token["token"]);
+        Mqtt::connect(site.hub.mqtt, Version::Five, "panel", (None, &token), (false, 300)).unwrap()
+    };
+    let mut first = connect(&one);
+    first.subscribe(&["hall/a".to_owned()], false);
+    drop(first);
+    assert!(connect(&other).welcome[0] == 0, "another client's session is not its own");
+    let mut queued = connect(&again);
+    assert!(queued.welcome[0] == 1, "the same client's is");
+    let mut says = connect(&itself);
+    assert!(says.publish("hall/a", b"for the first", false).unwrap() < 0x80);
+    queued.hears(&[("hall/a".to_owned(), b"for the first".to_vec(), false)]);
+
+    // Each its own row in presence, with the person's name; what one said is the person's to edit by another.
+    let enters = async |token: &Value| {
+        Terminal::program(&site, &format!("/{ACCOUNT}/hall"), json!({ "token": text(&token["token"]) })).await
+    };
+    let (mut by_one, mut by_other) = (enters(&one).await.unwrap(), enters(&other).await.unwrap());
+    for program in [&mut by_one, &mut by_other] {
+        let joined = program.asks(json!({ "op": "subscribe", "sub": 1, "channels": "x" })).await;
+        assert!(joined["ok"].is_object(), "{joined}");
+    }
+    let present = by_one.asks(json!({ "op": "presence" })).await;
+    let rows = present["ok"]["present"].as_array().unwrap_or_else(|| panic!("{present}")).clone();
+    let of = |token: &Value| rows.iter().filter(|row| row["client"] == token["client"]).count();
+    assert!(of(&one) >= 1 && of(&other) >= 1, "{present}");
+    assert!(rows.iter().all(|row| row["name"] == OWNER), "{present}");
+    let talks = async |token: &Value| {
+        let token = json!({ "token": text(&token["token"]) });
+        Terminal::program(&site, &format!("/{ACCOUNT}/talk"), token).await.unwrap()
+    };
+    let said = talks(&one).await.asks(json!({ "op": "publish", "channel": "a", "data": "x" })).await;
+    let edit = json!({ "op": "edit", "pos": said["ok"]["pos"], "data": "y" });
+    let edited = talks(&other).await.asks(edit).await;
+    assert!(edited["ok"].is_object(), "{edited}");
+
+    // A client of somebody else's is refused as a wrong password is.
+    let wrong = program(&site, READER, json!({ "password": "hunter2" }));
+    assert_eq!(program(&site, READER, json!({ "client": one["client"] })), wrong);
+    assert_eq!(wrong.0, 401);
+    // A token counts in no cookie's place, and neither has what the other one stands for.
+    let cookie = format!("Cookie: riser={}", text(&one["token"]));
+    assert_eq!(ask(&site, "/api/login", &[&cookie, &origin(&site)], None).status, 401);
+    let bearer = format!("Authorization: Bearer {}", text(&one["token"]));
+    let own = ask(&site, "/api/login", &[&bearer], None);
+    assert_eq!(serde_json::from_str::<Value>(&own.body).unwrap()["client"], one["client"], "{}", own.body);
+    assert_eq!(ask(&site, "/api/logout", &[&bearer], Some("")).status, 204);
+    by_one.hears("\"bye\"").await;
+    assert_eq!(enters(&one).await.err(), Some(json!("not_authorised")));
+    assert!(enters(&again).await.is_ok(), "another token of the same client");
+}
+
+#[test]
+fn browser_is_the_same_client_each_time_and_more_than_a_person_has_are_told_so() {
+    needs!(Need::Program("curl"));
+    let site = site();
+    let right = |user: &str| json!({ "user": format!("{ACCOUNT}/{user}"), "password": PASSWORD });
+    let jar = |name: &str| site.folder.path().join(name).display().to_string();
+    let browser = |name: &str, user: &str| -> Value {
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--max-time", "30", "--cookie", &jar(name), "--cookie-jar", &jar(name)]);
+        command.args(["--header", &origin(&site), "--header", JSON, "--data", &right(user).to_string()]);
+        command.arg(format!("http://127.0.0.1:{}/api/login", site.hub.http));
+        serde_json::from_str::<Value>(&output(command)).unwrap()["client"].clone()
+    };
+    let first = browser("one", OWNER);
+    assert_eq!(browser("one", OWNER), first, "the browser keeps what it is called by");
+    let second = browser("two", OWNER);
+    assert_ne!(second, first);
+    let hers = browser("one", READER);
+    assert!(hers.is_string() && hers != first, "whoever else uses it has one of its own there");
+    for n in 0..30 {
+        let (status, answer) = program(&site, OWNER, json!({ "client": "new" }));
+        assert_eq!(status, 200, "{n}: {answer}");
+    }
+    let (status, answer) = program(&site, OWNER, json!({ "client": "new" }));
+    assert_eq!((status, &answer["error"]["code"]), (429, &json!("too_many")), "{answer}");
+    assert!(answer["error"]["want"].as_str().unwrap().contains("not used any more"), "{answer}");
+    let (_, itself) = program(&site, OWNER, json!({}));
+    assert_eq!(browser("three", OWNER), itself["client"], "a browser is let in all the same");
 }
 
 #[test]

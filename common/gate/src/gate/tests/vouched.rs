@@ -77,6 +77,7 @@ fn cookie_of(client: ClientId, passed: Kind, s: i64) -> Credential {
         until,
         proven_until: None,
         memberships: Default::default(),
+        is_token: false,
         nonce: [7; 16],
     };
     Credential::Cookie(secret(&format!("{}.AQIDBA", statement.text())))
@@ -331,6 +332,7 @@ fn groups_of_a_directory_server_give_what_is_granted_to_them_here_to_whom_it_nam
         until: Wall(i64::MAX),
         proven_until: None,
         memberships: night.grants.memberships(),
+        is_token: false,
         nonce: [1; 16],
     };
     let cookie = format!("{}.{}", statement.text(), URL_SAFE_NO_PAD.encode([0; 32]));
