@@ -12,7 +12,10 @@ use crate::{
 use anyhow::Context;
 use riser_edge_core::{Downlink, EdgeCore, LinkInput, Uplink};
 use riser_gate::Directory;
-use riser_host::{Host, HostHandle, InstanceMeter, LinkSockets, Lookout, Meter, Parts, doors::Doors, setup};
+use riser_host::{
+    Host, HostHandle, InstanceMeter, KeySets, LinkSockets, Lookout, Meter, Parts, Verifier, doors::Doors,
+    setup,
+};
 use riser_ingest::{Below, downlinks};
 use riser_instance::{Instance, LogFold};
 use riser_link::{
@@ -134,6 +137,11 @@ impl Edge {
         let (given_up, said) = mpsc::unbounded_channel();
         let counters = Arc::clone(entrance.counters());
         let sockets = LinkSockets::new(fork_sender.clone());
+        let key_sets = Arc::new(KeySets::default());
+        {
+            let key_sets = Arc::clone(&key_sets);
+            metrics.also(move || key_sets.each().to_vec());
+        }
         let (host, handle) = Host::new(Parts {
             core: EdgeCore::new(instance, uplinks, below).moved_from(moved.former),
             inbox,
@@ -150,7 +158,10 @@ impl Edge {
                 sockets.clone(),
                 given_up,
             ),
-            verifier: Arc::new(Passwords::new(config.limits.password_verifiers)),
+            verifier: Arc::new(Verifier::new(
+                Passwords::new(config.limits.password_verifiers),
+                Arc::clone(&key_sets),
+            )),
             // An edge's accounts change with its file: nobody takes errands.
             errands: mpsc::channel(1).0,
             watch: Meter { metrics: Arc::clone(&metrics), health: Arc::clone(&health), audit: None },

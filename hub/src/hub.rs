@@ -9,7 +9,6 @@ use crate::{
     cookies::Cookies,
     errands::{self, Errands},
     footers::Footers,
-    key_sets::KeySets,
     ldap::Ldaps,
     page,
     sign_in::{self, SignIns},
@@ -22,7 +21,8 @@ use anyhow::Context;
 use axum::Router;
 use riser_gate::{Directory, TokenHash};
 use riser_host::{
-    Host, HostHandle, InstanceMeter, LinkSockets, Lookout, Meter, Parts, Policies, doors::Doors, setup,
+    Host, HostHandle, InstanceMeter, KeySets, LinkSockets, Lookout, Meter, Parts, Policies, doors::Doors,
+    setup,
 };
 use riser_hub_core::{HubCore, LinkInput};
 use riser_ingest::{downlinks, placing};
@@ -203,9 +203,8 @@ impl Hub {
             status: Status::default(),
             metrics,
             verifier: Arc::new(Verifier::new(
-                passwords,
+                riser_host::Verifier::new(passwords, Arc::clone(&key_sets)),
                 cookies.clone(),
-                Arc::clone(&key_sets),
                 Arc::clone(&ldaps),
             )),
             cookies,

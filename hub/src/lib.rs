@@ -15,7 +15,6 @@ mod cookies;
 mod errands;
 mod footers;
 pub mod hub;
-mod key_sets;
 mod ldap;
 mod needs;
 mod page;

@@ -31,7 +31,7 @@ pub async fn verify(passwords: &Passwords, proof: Proof, from: Option<IpAddr>) -
         Proof::Signature { keys, message, signature } => {
             verdict(keys.iter().any(|key| signed(key, &message, &signature)))
         }
-        // Hubs fetch what is published, and ask directory servers.
+        // What is published has to be fetched, and directory servers asked: whoever can brings its own verifier.
         Proof::Token { .. } | Proof::Ldap { .. } => Verdict::Away,
         // Nobody signs in here.
         Proof::Cookie { .. } => Verdict::Differs,

@@ -12,6 +12,7 @@ use crate::page::look;
 use crate::program::{SOON, free_port, output};
 use crate::sign_in::enters_with;
 use crate::site::{ACCOUNT, OWNER, Plan, Site};
+use crate::terminal::Terminal;
 
 struct Provider {
     control: u16,
@@ -98,6 +99,41 @@ async fn tokens_hold_by_the_keys_that_their_issuer_publishes_now() {
     provider.tell("/up");
     comes_to(&site, &new, OWNER).await;
     assert!(!site.hub.printed().contains(&new), "no token is printed");
+}
+
+#[tokio::test]
+async fn edge_fetches_the_keys_of_issuers_as_a_hub_does_and_goes_on_while_they_are_away() {
+    needs!(Need::Program("curl"), Need::Node);
+    let port = free_port();
+    let mut site = Site::laid_out(Plan::default());
+    let text = std::fs::read_to_string(&site.edge.config).unwrap();
+    let issuer = format!(
+        "\n[[account.issuer]]\nissuer = \"http://127.0.0.1:{port}\"\naudience = \"riser\"\nclaim = \"sub\"\ndiscover = true\n"
+    );
+    site.edge.write_config(&(text + &issuer));
+    // There is no hub: the edge lets its people in by itself.
+    site.edge.start();
+    let provider = Provider::start(&site, port);
+    let enters = async |token: &str| {
+        let path = format!("/{ACCOUNT}/hall");
+        let entered = Terminal::program_at(site.edge.http, &path, json!({ "token": token })).await;
+        entered.map(drop).map_err(|code| code.as_str().unwrap_or_default().to_owned())
+    };
+    for alg in ["EdDSA", "ES256", "RS256"] {
+        assert_eq!(enters(&provider.token(OWNER, alg)).await, Ok(()), "{alg}");
+    }
+    assert_eq!(site.edge.metric("riser_key_sets_fetched", "ok"), Some(1.0), "once for all");
+    let old = provider.token(OWNER, "ES256");
+    provider.tell("/rotate");
+    let new = provider.token(OWNER, "ES256");
+    let began = Instant::now();
+    while enters(&new).await != Ok(()) {
+        assert!(began.elapsed() < SOON, "the new key is not fetched");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(enters(&old).await, Err("not_authorised".to_owned()), "its key is published no more");
+    provider.tell("/down");
+    assert_eq!(enters(&new).await, Ok(()), "what it said last is believed");
 }
 
 /// Two ways to the same provider: as a public client, and with a secret.

@@ -56,19 +56,20 @@ const STATES: [State; 9] = [
 /// One end that stays open for as long as this is there.
 type Kept = Box<dyn std::any::Any + Send>;
 
-/// A hub with a room that is knocked at, and a token of who knocks there.
-fn site() -> (Site, String) {
+/// A hub, or an edge by itself, with a room that is knocked at, and a token of who knocks there.
+fn site(at_edge: bool) -> (Site, String) {
     let mut site = Site::laid_out(Plan::default());
     let made = output(site.hub.command(&["account", "token"]));
     let mut lines = made.lines().map(str::trim).filter(|line| !line.is_empty());
     let (token, hash) = (lines.next().unwrap().to_owned(), lines.next().unwrap().to_owned());
-    let text = std::fs::read_to_string(&site.hub.config).unwrap();
+    let node = if at_edge { &mut site.edge } else { &mut site.hub };
+    let text = std::fs::read_to_string(&node.config).unwrap();
     let more = format!(
         "\n[[account.room]]\nname = \"porch\"\ngate = [\"knock\"]\n\
          \n[[account.user]]\nname = \"kay\"\nrole = \"member\"\ntokens = [\"{hash}\"]\n"
     );
-    site.hub.write_config(&(text + &more));
-    site.hub.start();
+    node.write_config(&(text + &more));
+    node.start();
     (site, token)
 }
 
@@ -131,13 +132,25 @@ fn connect_by_key() -> Vec<u8> {
 #[tokio::test]
 async fn a_thousand_that_are_stuck_at_every_state_of_the_gate_do_not_disturb_who_was_let_in() {
     needs!(Need::Program("curl"));
-    let (site, token) = site();
-    let credential = json!({ "user": OWNER, "password": PASSWORD });
-    let mut admitted = Terminal::program(&site, &format!("/{ACCOUNT}/hall"), credential).await.unwrap();
-    admitted.asks(json!({ "op": "subscribe", "sub": 1, "channels": "stuck/#", "flow": "credit" })).await;
-    let before = site.hub.metric("riser_connections_accepted", "").unwrap_or_default();
+    do_not_disturb(false).await;
+}
 
-    let ports = (site.hub.http, site.hub.mqtt);
+#[tokio::test]
+async fn nor_do_they_at_an_edge() {
+    needs!(Need::Program("curl"));
+    do_not_disturb(true).await;
+}
+
+async fn do_not_disturb(at_edge: bool) {
+    let (site, token) = site(at_edge);
+    let node = if at_edge { &site.edge } else { &site.hub };
+    let credential = json!({ "user": OWNER, "password": PASSWORD });
+    let room = format!("/{ACCOUNT}/hall");
+    let mut admitted = Terminal::program_at(node.http, &room, credential).await.unwrap();
+    admitted.asks(json!({ "op": "subscribe", "sub": 1, "channels": "stuck/#", "flow": "credit" })).await;
+    let before = node.metric("riser_connections_accepted", "").unwrap_or_default();
+
+    let ports = (node.http, node.mqtt);
     let mut coming = JoinSet::new();
     let mut kept = Vec::new();
     let mut states = STATES.into_iter().cycle();
@@ -158,7 +171,7 @@ async fn a_thousand_that_are_stuck_at_every_state_of_the_gate_do_not_disturb_who
         publish(&mut admitted, &mut said, &mut heard).await;
     }
     assert_eq!(heard, said, "all of it came back, in order");
-    let came = site.hub.metric("riser_connections_accepted", "").unwrap_or_default() - before;
+    let came = node.metric("riser_connections_accepted", "").unwrap_or_default() - before;
     assert!(kept.len() >= STUCK && came >= kept.len() as f64, "{} stopped, {came} came", kept.len());
 }
 

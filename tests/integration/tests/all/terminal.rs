@@ -105,7 +105,12 @@ impl Terminal {
 impl Terminal {
     /// A program in a lobby or a room, with this credential.
     pub async fn program(site: &Site, path: &str, credential: Value) -> Result<Self, Value> {
-        let mut program = Self::open(site, path, Some("riser.v1.json")).await;
+        Self::program_at(site.hub.http, path, credential).await
+    }
+
+    /// The same at that port.
+    pub async fn program_at(port: u16, path: &str, credential: Value) -> Result<Self, Value> {
+        let mut program = Self::open_at(port, path, Some("riser.v1.json")).await;
         let hello = json!({ "op": "hello", "id": 1, "credential": credential });
         program.say(&hello.to_string()).await;
         let answer = program.json().await;
