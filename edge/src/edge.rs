@@ -31,7 +31,7 @@ use riser_model::{
 };
 use riser_mqtt::Counters as MqttCounters;
 use riser_net::{
-    Entrance, Listener, Origins,
+    Entrance, Listener, Origins, Proxies,
     link::{accept, serve_links},
     serve_http, serve_mqtt, serve_operations,
 };
@@ -268,6 +268,7 @@ impl Edge {
                     Arc::clone(&mqtt_counters),
                 ),
                 origins: Origins::new(&listener.origins)?,
+                proxies: Proxies::new(listener.proxies.clone()),
             };
             self.background.spawn(serve_http(bound, Arc::clone(&self.entrance), Arc::new(site)));
         }

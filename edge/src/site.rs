@@ -8,7 +8,7 @@ use riser_model::{
     door::{Door, Refusal},
 };
 use riser_net::{
-    Answer, Knock, Origins, Site,
+    Answer, Knock, Origins, Proxies, Site,
     entrance::Peer,
     site::{error, plain},
 };
@@ -20,6 +20,7 @@ const GREETING: &str = "A Riser edge. Open a WebSocket to /{account}/{room}.\n";
 pub struct EdgeSite {
     pub(crate) doors: Doors,
     pub(crate) origins: Origins,
+    pub(crate) proxies: Proxies,
 }
 
 impl Site for EdgeSite {
@@ -48,5 +49,9 @@ impl Site for EdgeSite {
 
     fn origins(&self) -> &Origins {
         &self.origins
+    }
+
+    fn proxies(&self) -> &Proxies {
+        &self.proxies
     }
 }

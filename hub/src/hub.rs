@@ -37,7 +37,7 @@ use riser_model::{
 };
 use riser_mqtt::Counters as MqttCounters;
 use riser_net::{
-    Entrance, Listener, Origins,
+    Entrance, Listener, Origins, Proxies,
     link::{accept, serve_links},
     serve_http, serve_mqtt, serve_operations,
 };
@@ -360,6 +360,7 @@ impl Hub {
                     Arc::clone(&mqtt_counters),
                 ),
                 origins,
+                proxies: Proxies::new(listener.proxies.clone()),
                 takes_cookies: shared.cookies.is_some(),
                 routes,
             };

@@ -9,13 +9,14 @@ use riser_model::{
     ConnectionId,
     door::{Code, Door, Refusal},
 };
-use riser_net::{Answer, Knock, Origins, Site, entrance::Peer};
+use riser_net::{Answer, Knock, Origins, Proxies, Site, entrance::Peer};
 use std::sync::Arc;
 
 /// One HTTP listener's site.
 pub struct HubSite {
     pub(crate) doors: Doors,
     pub(crate) origins: Arc<Origins>,
+    pub(crate) proxies: Proxies,
     pub(crate) takes_cookies: bool,
     pub(crate) routes: Router,
 }
@@ -77,5 +78,9 @@ impl Site for HubSite {
 
     fn origins(&self) -> &Origins {
         &self.origins
+    }
+
+    fn proxies(&self) -> &Proxies {
+        &self.proxies
     }
 }

@@ -223,7 +223,7 @@ impl Acceptor {
             Self::Certificate => certificate::begin(given),
             Self::Signed => signed::begin(given),
             Self::Claim(method) => claim::begin(*method, given),
-            Self::Address(networks) => networks.begin(given),
+            Self::Address(networks) => address::begin(networks, given),
             Self::Schedule(schedule) => schedule.begin(given),
             Self::Seats(most) => seats::begin(*most),
             Self::Knock => knock::begin(),

@@ -18,6 +18,7 @@ pub mod id;
 pub mod interest;
 pub mod look;
 pub mod name;
+pub mod network;
 pub mod number;
 pub mod position;
 pub mod principal;
@@ -41,6 +42,7 @@ pub use id::{
 };
 pub use interest::{Interest, Selection, Since};
 pub use name::{AccountName, ChannelName, Filter, RoomName};
+pub use network::{Network, Networks};
 pub use number::NumberMap;
 pub use position::Position;
 pub use principal::{Grants, Memberships, Principal, Right};

@@ -125,11 +125,11 @@ impl Limits {
 /// Who is on the other end, as far as the socket knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Its address.
+    /// Its address; behind a proxy that is believed, as that one says it, with port 0.
     pub address: SocketAddr,
     /// The listener it came through, by its configured name.
     pub listener: Arc<str>,
-    /// Whether the socket is encrypted.
+    /// Whether the socket is encrypted, or leads to a proxy on this host that is believed: nobody listens there.
     pub tls: bool,
     /// The certificate that it proved to hold, if the listener asked and it had one.
     pub certificate: Option<Certificate>,
@@ -268,18 +268,19 @@ impl Entrance {
 
     /// Counts a new connection in, or says why not.
     pub fn admit(self: &Arc<Self>, peer: Peer) -> Result<Visitor, Full> {
-        let now = (self.clock)().time;
-        let mut inside = self.inside();
         let counted = counted(peer.address.ip());
+        self.let_in(peer, counted)
+    }
+
+    /// The same of a proxy's, which is not counted as one of its own address: who is behind it is ([`Self::behind`]).
+    pub(crate) fn admit_proxy(self: &Arc<Self>, peer: Peer) -> Result<Visitor, Full> {
+        self.let_in(peer, None)
+    }
+
+    fn let_in(self: &Arc<Self>, peer: Peer, counted: Option<IpAddr>) -> Result<Visitor, Full> {
+        let mut inside = self.inside();
         if let Some(address) = counted {
-            if inside.addresses.len() > ADDRESSES_KEPT && inside.addresses.len().is_power_of_two() {
-                inside.addresses.retain(|_, one| one.open > 0 || !one.knocks.is_forgotten(now));
-            }
-            let here = inside.addresses.entry(address).or_default();
-            if !here.knocks.admits(self.limits.handshakes_per_s, now) {
-                self.counters.refused_knocks.one();
-                return Err(Full::Knocks);
-            }
+            self.knocks(&mut inside, address)?;
         }
         let open = self.open();
         if open >= self.limits.connections_max {
@@ -287,17 +288,55 @@ impl Entrance {
             return Err(Full::Total(open));
         }
         if let Some(address) = counted {
-            let here = inside.addresses.entry(address).or_default();
-            if here.open >= self.limits.per_address_max {
-                self.counters.refused_address.one();
-                return Err(Full::Address(here.open));
-            }
-            here.open += 1;
+            self.opens(&mut inside, address)?;
         }
         self.count.send_modify(|count| *count += 1);
         self.counters.accepted.one();
         let connection = ConnectionId(self.ids.fetch_add(1, Ordering::Relaxed));
-        Ok(Visitor { entrance: Arc::clone(self), connection, peer: Arc::new(peer), counted })
+        Ok(Visitor { entrance: Arc::clone(self), connection, peer: Arc::new(peer), counted, behind: None })
+    }
+
+    /// Counts who is behind a proxy as one connection more of its own address, or says why not.
+    pub(crate) fn behind(self: &Arc<Self>, address: IpAddr) -> Result<Behind, Full> {
+        let counted = counted(address);
+        if let Some(address) = counted {
+            let mut inside = self.inside();
+            self.knocks(&mut inside, address)?;
+            self.opens(&mut inside, address)?;
+        }
+        Ok(Behind { entrance: Arc::clone(self), counted })
+    }
+
+    fn knocks(&self, inside: &mut Inside, address: IpAddr) -> Result<(), Full> {
+        let now = (self.clock)().time;
+        if inside.addresses.len() > ADDRESSES_KEPT && inside.addresses.len().is_power_of_two() {
+            inside.addresses.retain(|_, one| one.open > 0 || !one.knocks.is_forgotten(now));
+        }
+        let here = inside.addresses.entry(address).or_default();
+        if here.knocks.admits(self.limits.handshakes_per_s, now) {
+            return Ok(());
+        }
+        self.counters.refused_knocks.one();
+        Err(Full::Knocks)
+    }
+
+    fn opens(&self, inside: &mut Inside, address: IpAddr) -> Result<(), Full> {
+        let here = inside.addresses.entry(address).or_default();
+        if here.open >= self.limits.per_address_max {
+            self.counters.refused_address.one();
+            return Err(Full::Address(here.open));
+        }
+        here.open += 1;
+        Ok(())
+    }
+
+    fn closes(&self, inside: &mut Inside, address: IpAddr) {
+        if let Some(here) = inside.addresses.get_mut(&address) {
+            here.open -= 1;
+            if here.open == 0 && here.knocks.is_forgotten((self.clock)().time) {
+                inside.addresses.remove(&address);
+            }
+        }
     }
 
     pub(crate) fn door_opened(&self, connection: ConnectionId, tells: TellOutbox) {
@@ -331,21 +370,33 @@ pub struct Visitor {
     /// Who is there.
     pub peer: Arc<Peer>,
     counted: Option<IpAddr>,
+    /// It is behind a proxy.
+    pub(crate) behind: Option<Behind>,
 }
 
 impl Drop for Visitor {
     fn drop(&mut self) {
         let mut inside = self.entrance.inside();
         inside.doors.remove(&self.connection);
-        if let Some(address) = self.counted
-            && let Some(here) = inside.addresses.get_mut(&address)
-        {
-            here.open -= 1;
-            if here.open == 0 && here.knocks.is_forgotten((self.entrance.clock)().time) {
-                inside.addresses.remove(&address);
-            }
+        if let Some(address) = self.counted {
+            self.entrance.closes(&mut inside, address);
         }
         self.entrance.count.send_modify(|count| *count -= 1);
+    }
+}
+
+/// Somebody behind a proxy, counted for as long as this is there.
+#[derive(Debug)]
+pub(crate) struct Behind {
+    entrance: Arc<Entrance>,
+    counted: Option<IpAddr>,
+}
+
+impl Drop for Behind {
+    fn drop(&mut self) {
+        if let Some(address) = self.counted {
+            self.entrance.closes(&mut self.entrance.inside(), address);
+        }
     }
 }
 
@@ -381,6 +432,22 @@ mod tests {
         assert_eq!(admit("127.0.0.1").unwrap_err(), Full::Total(7));
         assert_eq!(entrance.counters().refused_address.read(), 2);
         assert_eq!(entrance.counters().refused_total.read(), 1);
+    }
+
+    #[test]
+    fn who_is_behind_a_proxy_is_counted_and_the_proxy_is_not() {
+        let entrance = entrance(Limits { per_address_max: 2, ..Limits::default() });
+        let _proxies: Vec<Visitor> =
+            (0..9).map(|_| entrance.admit_proxy(peer("192.0.2.1")).unwrap()).collect();
+        let behind = |address: &str| entrance.behind(address.parse().unwrap());
+        let first = behind("198.51.100.7").unwrap();
+        let _second = behind("198.51.100.7").unwrap();
+        assert_eq!(behind("198.51.100.7").unwrap_err(), Full::Address(2));
+        assert_eq!(entrance.admit(peer("198.51.100.7")).unwrap_err(), Full::Address(2), "nor by itself");
+        let _other = behind("198.51.100.8").unwrap();
+        drop(first);
+        let _again = behind("198.51.100.7").unwrap();
+        assert_eq!(entrance.open(), 9);
     }
 
     #[test]

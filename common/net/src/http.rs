@@ -7,7 +7,7 @@ use crate::{
     address::Address,
     cookie,
     door::serve_pipe,
-    entrance::{Entrance, Visitor},
+    entrance::{Behind, Entrance, Full, Peer, Visitor},
     listener::{Arrived, Listener},
     site::{Body, Doorway, Knock, Site, error, refused},
     socket::Socket,
@@ -26,6 +26,7 @@ use riser_model::door::{Credential, Door};
 use std::{
     convert::Infallible,
     future::Future,
+    net::SocketAddr,
     pin::pin,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool, atomic::Ordering},
 };
@@ -42,6 +43,7 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: applicat
 pub async fn serve_http(listener: Listener, entrance: Arc<Entrance>, site: Arc<dyn Site>) {
     listener
         .when_full(FULL)
+        .with_proxies(site.proxies().clone())
         .accept(entrance, |arrived: Arrived, visitor| visit(arrived, visitor, Arc::clone(&site)))
         .await;
 }
@@ -54,7 +56,8 @@ async fn visit(arrived: Arrived, mut visitor: Visitor, site: Arc<dyn Site>) {
         // Boxed, so that an idle WebSocket's task does not keep room for hyper.
         Box::pin(converse(stream, visitor, by, |request| receive(request, site, visitor))).await
     };
-    let Some((stream, ahead, Open { door, messages })) = upgraded else { return };
+    let Some((stream, ahead, Open { door, messages, seen })) = upgraded else { return };
+    (visitor.peer, visitor.behind) = (seen.peer, seen.behind);
     let allowance = Some(visitor.entrance.limits.unauthenticated_bytes_max);
     let socket = Socket::new(stream, ahead, allowance, Arc::clone(&visitor.entrance.counters));
     Box::pin(async move {
@@ -67,15 +70,42 @@ async fn visit(arrived: Arrived, mut visitor: Visitor, site: Arc<dyn Site>) {
 struct Open {
     door: Box<dyn Door>,
     messages: Messages,
+    seen: Seen,
+}
+
+/// Who asks: whoever is at the other end, or is behind the proxy that is there.
+struct Seen {
+    peer: Arc<Peer>,
+    behind: Option<Behind>,
+}
+
+impl Seen {
+    fn of(request: &Request<Incoming>, site: &dyn Site, visitor: &Visitor) -> Result<Self, Full> {
+        let proxy = &visitor.peer;
+        let Some(client) = site.proxies().client(proxy.address.ip(), request.headers()) else {
+            return Ok(Self { peer: Arc::clone(proxy), behind: None });
+        };
+        let behind = visitor.entrance.behind(client)?;
+        let tls = proxy.tls || proxy.address.ip().to_canonical().is_loopback();
+        let peer = Peer { address: SocketAddr::new(client, 0), tls, ..Peer::clone(proxy) };
+        Ok(Self { peer: Arc::new(peer), behind: Some(behind) })
+    }
 }
 
 /// One request of a site.
 async fn receive(request: Request<Incoming>, site: &Arc<dyn Site>, visitor: &Visitor) -> Reply<Open> {
+    let seen = match Seen::of(&request, site.as_ref(), visitor) {
+        Ok(seen) => seen,
+        Err(full) => {
+            let (status, want) = (StatusCode::SERVICE_UNAVAILABLE, "come back in 5 s");
+            return Reply::Answer(error(status, "too_many", &full.to_string(), want));
+        }
+    };
     if !wants_websocket(request.headers()) {
-        let answer = site.answer(request, Arc::clone(&visitor.peer), visitor.connection);
+        let answer = site.answer(request, Arc::clone(&seen.peer), visitor.connection);
         return Reply::Answer(answer.await);
     }
-    match knock(&request, site.as_ref(), visitor) {
+    match knock(&request, site.as_ref(), visitor, seen) {
         Ok((response, open)) => Reply::Upgrade(response, open),
         Err(response) => Reply::Answer(*response),
     }
@@ -85,6 +115,7 @@ fn knock(
     request: &Request<Incoming>,
     site: &dyn Site,
     visitor: &Visitor,
+    seen: Seen,
 ) -> Result<(Response<Body>, Open), Box<Response<Body>>> {
     let handshake = upgrade::check(request)?;
     if !site.origins().allow(request.headers()) {
@@ -99,7 +130,7 @@ fn knock(
     let messages = if doorway == Doorway::Mqtt { Messages::Stream } else { Messages::Whole };
     let knock = Knock {
         connection: visitor.connection,
-        peer: Arc::clone(&visitor.peer),
+        peer: Arc::clone(&seen.peer),
         credential: credential(request.headers(), doorway.account())?.or_else(|| {
             let origin = site.origins().vouch(request.headers()).filter(|_| site.takes_cookies())?;
             cookie::shown(request.headers(), origin).map(Credential::Cookie)
@@ -108,7 +139,7 @@ fn knock(
         doorway,
     };
     match site.door(knock) {
-        Ok(door) => Ok((handshake.accept(protocol), Open { door, messages })),
+        Ok(door) => Ok((handshake.accept(protocol), Open { door, messages, seen })),
         Err(refusal) => Err(Box::new(refused(&refusal))),
     }
 }

@@ -7,6 +7,7 @@
 use crate::{
     certificate,
     entrance::{Entrance, Full, Peer, Visitor},
+    proxies::Proxies,
     stream::Stream,
     tcp::{self, TcpListener, TcpStream},
     turnstile::{Turnstile, Wait},
@@ -34,6 +35,7 @@ pub struct Listener {
     tcp: TcpListener,
     tls: Option<TlsAcceptor>,
     full: &'static [u8],
+    proxies: Proxies,
 }
 
 impl Listener {
@@ -45,7 +47,7 @@ impl Listener {
     ) -> Result<Self, ListenFailed> {
         let name = name.into();
         match tcp::bind(address) {
-            Ok(tcp) => Ok(Self { name, tcp, tls, full: b"" }),
+            Ok(tcp) => Ok(Self { name, tcp, tls, full: b"", proxies: Proxies::default() }),
             Err(source) => Err(ListenFailed { address, name, source }),
         }
     }
@@ -63,6 +65,12 @@ impl Listener {
     /// What a plain peer is told when there is no place for it.
     pub(crate) fn when_full(mut self, says: &'static [u8]) -> Self {
         self.full = says;
+        self
+    }
+
+    /// Whose connections are not counted as of one address: who is behind these is.
+    pub(crate) fn with_proxies(mut self, proxies: Proxies) -> Self {
+        self.proxies = proxies;
         self
     }
 
@@ -119,7 +127,10 @@ impl Listener {
     {
         let (listener, tls) = (Arc::clone(&self.name), self.tls.is_some());
         let peer = Peer { address, listener, tls, certificate: None };
-        let admitted = entrance.admit(peer);
+        let admitted = match self.proxies.has(address.ip()) {
+            true => entrance.admit_proxy(peer),
+            false => entrance.admit(peer),
+        };
         let let_in = admitted.is_ok();
         match admitted {
             Ok(visitor) => {

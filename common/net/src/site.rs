@@ -1,6 +1,10 @@
 //! What a program offers behind its HTTP port: doors for WebSockets, answers for everything else.
 
-use crate::{entrance::Peer, origin::Origins};
+use crate::{
+    entrance::Peer,
+    origin::Origins,
+    proxies::{self, Proxies},
+};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::{Request, Response, StatusCode, body::Incoming, header};
@@ -93,6 +97,11 @@ pub trait Site: Send + Sync + 'static {
 
     /// The pages that may open WebSockets here.
     fn origins(&self) -> &Origins;
+
+    /// The proxies whose word is taken on who is behind them.
+    fn proxies(&self) -> &Proxies {
+        &proxies::NONE
+    }
 }
 
 /// A body of plain bytes.

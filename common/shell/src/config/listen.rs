@@ -2,6 +2,7 @@
 
 use super::Terms;
 use riser_gate::{Directory, Invalid, Policy, Words};
+use riser_model::Networks;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{collections::BTreeMap, fmt, marker::PhantomData, net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -122,6 +123,10 @@ pub struct HttpListener {
     /// The Origins (`https://board.example`) from which browsers may connect, beside the listener's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub origins: Vec<String>,
+    /// The addresses of proxies whose `X-Forwarded-For` is believed: limits and rules about addresses are about who is
+    /// behind them. Nobody's, unless set.
+    #[serde(default, skip_serializing_if = "Networks::is_empty")]
+    pub proxies: Networks,
 }
 
 /// Where edges connect.
@@ -181,6 +186,7 @@ impl From<SocketAddr> for HttpListener {
             anonymous: None,
             terms: Terms::default(),
             origins: vec![],
+            proxies: Networks::default(),
         }
     }
 }

@@ -31,7 +31,7 @@ impl Behind {
         let (ca, key) = certificate(&folder, "proxy");
         let (port, log) = (free_port(), folder.join("access.log"));
         let file = documented(&[
-            ("127.0.0.1:8080", &format!("127.0.0.1:{}", site.hub.http)),
+            ("127.0.0.1:8080;", &format!("127.0.0.1:{};", site.hub.http)),
             ("listen 443 ssl", &format!("listen 127.0.0.1:{port} ssl")),
             ("/etc/ssl/certs/riser.pem", ca.to_str().unwrap()),
             ("/etc/ssl/private/riser.pem", key.to_str().unwrap()),
@@ -161,6 +161,72 @@ fn page_websockets_and_mqtt_share_one_port_behind_nginx() {
     let is_logged = || logged().contains(&seen).then_some(());
     assert!(wait(SOON, is_logged).is_some(), "{}", logged());
     assert!(!logged().contains("canary"), "a ticket is in the proxy's log: {}", logged());
+}
+
+/// Whoever guesses passwords behind a proxy that is believed waits by itself; nobody is believed who is none.
+#[test]
+fn who_is_behind_nginx_is_counted_by_its_own_address_and_nobody_is_by_a_word_of_its_own() {
+    needs!(Need::Namespaces, Need::Program("nginx"), Need::Program("curl"));
+    let cable = crate::place::Cable::lay();
+    let mut site = Site::laid_out(Plan { hub_place: Some(cable.a.clone()), ..Plan::default() });
+    let (here, there) = (cable.a.address(), cable.b.address());
+    let text = fs::read_to_string(&site.hub.config).unwrap();
+    let http = format!("http = \"{here}:{}\"", site.hub.http);
+    assert_eq!(text.matches(&http).count(), 1);
+    let believed = format!("http = {{ address = \"{here}:{}\", proxies = [\"{here}\"] }}", site.hub.http);
+    let gated = format!(
+        "\n[[account.room]]\nname = \"porch\"\nhistory = \"log\"\ngate = [{{ address = [\"{there}\"] }}]\n"
+    );
+    site.hub.write_config(&(text.replace(&http, &believed) + &gated));
+    site.hub.start();
+    let folder = site.folder.path().to_owned();
+    let (ca, key) = certificate(&folder, "proxy");
+    let (port, log) = (free_port(), folder.join("access.log"));
+    let own = folder.join("riser.conf");
+    let file = documented(&[
+        ("127.0.0.1:8080;", &format!("{here}:{};", site.hub.http)),
+        ("listen 443 ssl", &format!("listen {here}:{port} ssl")),
+        ("/etc/ssl/certs/riser.pem", ca.to_str().unwrap()),
+        ("/etc/ssl/private/riser.pem", key.to_str().unwrap()),
+        ("/var/log/nginx/riser.log", log.to_str().unwrap()),
+    ]);
+    fs::write(&own, file).unwrap();
+    let all = folder.join("nginx.conf");
+    fs::write(&all, around(&folder, &own)).unwrap();
+    let mut command = cable.a.command(find("nginx").expect("it is there"));
+    command.args(["-e", "stderr", "-p"]).arg(&folder).arg("-c").arg(&all);
+    let mut proxy = Program::start("nginx", command, &folder);
+    let asks = |place: &crate::place::Place, at: &str, password: &str, claims: &str, path: &str| {
+        let mut command = place.command("curl");
+        command.args(["--silent", "--insecure", "--max-time", "30"]);
+        command.args(["--user", &format!("{ACCOUNT}/{OWNER}:{password}")]);
+        command.args(["--header", &format!("X-Forwarded-For: {claims}")]).arg(format!("{at}{path}"));
+        let done = command.output().unwrap();
+        let answer: Value = serde_json::from_slice(&done.stdout).unwrap_or_default();
+        answer["error"]["code"].as_str().map_or_else(|| answer.is_object().to_string(), str::to_owned)
+    };
+    let through = format!("https://{here}:{port}");
+    let straight = format!("http://{here}:{}", site.hub.http);
+    let status = "/api/status";
+    let is_there = || asks(&cable.b, &through, PASSWORD, "", status) == "true";
+    proxy.wait_until("the proxy leads to the hub", SOON, is_there);
+    // What stands before what the proxy has seen itself is anybody's word.
+    let porch = "/api/rooms/porch/presence";
+    assert_eq!(asks(&cable.b, &through, PASSWORD, "203.0.113.9", porch), "true");
+    assert_eq!(asks(&cable.a, &through, PASSWORD, "", porch), "denied", "by its own address");
+    for n in 0..7 {
+        let claims = format!("203.0.113.{n}");
+        assert_eq!(asks(&cable.b, &through, "hunter2", &claims, status), "not_authorised");
+    }
+    assert_eq!(asks(&cable.b, &through, PASSWORD, "203.0.113.9", status), "too_many", "however right it is");
+    assert_eq!(asks(&cable.a, &through, PASSWORD, "", status), "true", "others come by the same proxy");
+    // Without it the same address is known, and its own word counts for nothing.
+    assert_eq!(asks(&cable.b, &straight, PASSWORD, "203.0.113.9", status), "too_many");
+    let file = site.hub.data.join("audit-gates.jsonl");
+    let lines = || fs::read_to_string(&file).unwrap_or_default();
+    let is_told = || lines().contains(&format!("\"{there}\"")).then_some(());
+    assert!(wait(SOON, is_told).is_some(), "{}", lines());
+    assert!(!lines().contains("203.0.113."), "{}", lines());
 }
 
 #[test]
