@@ -13,8 +13,8 @@ use anyhow::Context;
 use riser_edge_core::{Downlink, EdgeCore, LinkInput, Uplink};
 use riser_gate::Directory;
 use riser_host::{
-    Host, HostHandle, InstanceMeter, KeySets, LinkSockets, Lookout, Meter, Parts, Verifier, doors::Doors,
-    setup,
+    Host, HostHandle, InstanceMeter, KeySets, LinkSockets, Lookout, Meter, Parts, SignedPasswords, Verifier,
+    doors::Doors, setup,
 };
 use riser_ingest::{Below, downlinks};
 use riser_instance::{Instance, LogFold};
@@ -161,6 +161,7 @@ impl Edge {
             verifier: Arc::new(Verifier::new(
                 Passwords::new(config.limits.password_verifiers),
                 Arc::clone(&key_sets),
+                Some(Arc::new(SignedPasswords::open(config.data(), Clock.now()))),
             )),
             // An edge's accounts change with its file: nobody takes errands.
             errands: mpsc::channel(1).0,

@@ -21,8 +21,8 @@ use anyhow::Context;
 use axum::Router;
 use riser_gate::{Directory, TokenHash};
 use riser_host::{
-    Host, HostHandle, InstanceMeter, KeySets, LinkSockets, Lookout, Meter, Parts, Policies, doors::Doors,
-    setup,
+    Host, HostHandle, InstanceMeter, KeySets, LinkSockets, Lookout, Meter, Parts, Policies, SignedPasswords,
+    doors::Doors, setup,
 };
 use riser_hub_core::{HubCore, LinkInput};
 use riser_ingest::{downlinks, placing};
@@ -203,7 +203,11 @@ impl Hub {
             status: Status::default(),
             metrics,
             verifier: Arc::new(Verifier::new(
-                riser_host::Verifier::new(passwords, Arc::clone(&key_sets)),
+                riser_host::Verifier::new(
+                    passwords,
+                    Arc::clone(&key_sets),
+                    Some(Arc::new(SignedPasswords::open(config.data(), Clock.now()))),
+                ),
                 cookies.clone(),
                 Arc::clone(&ldaps),
             )),

@@ -29,9 +29,10 @@ impl Verifier {
             Proof::Ldap { server, user, password } => {
                 self.ldaps.verify(&server, &user, &password, from).await
             }
-            proof @ (Proof::Password { .. } | Proof::Signature { .. } | Proof::Token { .. }) => {
-                self.every.find(proof, from).await
-            }
+            proof @ (Proof::Password { .. }
+            | Proof::Signature { .. }
+            | Proof::Token { .. }
+            | Proof::Once { .. }) => self.every.find(proof, from).await,
         }
     }
 }
@@ -50,8 +51,11 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_signs_in_where_there_are_no_cookies() {
-        let verifier =
-            Verifier::new(riser_host::Verifier::new(Passwords::new(1), Arc::default()), None, Arc::default());
+        let verifier = Verifier::new(
+            riser_host::Verifier::new(Passwords::new(1), Arc::default(), None),
+            None,
+            Arc::default(),
+        );
         let proof = Proof::Cookie { message: b"m"[..].into(), signature: Secret(b"s"[..].into()) };
         assert_eq!(verifier.verify(proof, None).await, Verdict::Differs);
     }

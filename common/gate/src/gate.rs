@@ -147,6 +147,13 @@ pub enum Proof {
         /// What was shown.
         signature: Bytes,
     },
+    /// Whether a signed password let nobody in before this process began. From here on it is known as one that did.
+    Once {
+        /// What was signed, as a digest.
+        digest: [u8; 32],
+        /// It would be good again until then, at most.
+        until: Wall,
+    },
     /// Whether this instance has signed a cookie, and it was not ended.
     Cookie {
         /// What is signed.

@@ -15,6 +15,7 @@ pub mod log_command;
 pub mod lookout;
 pub mod meter;
 pub mod setup;
+mod signed_passwords;
 mod verifier;
 
 pub use below::BelowLook;
@@ -23,4 +24,5 @@ pub use key_sets::KeySets;
 pub use links::LinkSockets;
 pub use lookout::Lookout;
 pub use meter::{InstanceLook, InstanceMeter, Meter};
+pub use signed_passwords::SignedPasswords;
 pub use verifier::Verifier;

@@ -1,9 +1,13 @@
-//! What every instance can verify for its gates: passwords and signatures, and tokens by the keys that their issuers publish.
+//! What every instance can verify for its gates: passwords and signatures, tokens by the keys that their issuers publish, and that a
+//! signed password did not let somebody in before this process began.
 
-use crate::key_sets::{Found, KeySets};
+use crate::{
+    key_sets::{Found, KeySets},
+    signed_passwords::SignedPasswords,
+};
 use riser_gate::{Proof, Verdict, VerifyingKey};
 use riser_shell::{
-    Passwords,
+    Clock, Passwords,
     proofs::{self, Finding, Verify},
 };
 use std::{net::IpAddr, sync::Arc};
@@ -13,12 +17,13 @@ use std::{net::IpAddr, sync::Arc};
 pub struct Verifier {
     passwords: Passwords,
     key_sets: Arc<KeySets>,
+    signed: Option<Arc<SignedPasswords>>,
 }
 
 impl Verifier {
-    /// With those keys.
-    pub fn new(passwords: Passwords, key_sets: Arc<KeySets>) -> Self {
-        Self { passwords, key_sets }
+    /// With those keys, and those signed passwords, if any are kept.
+    pub fn new(passwords: Passwords, key_sets: Arc<KeySets>, signed: Option<Arc<SignedPasswords>>) -> Self {
+        Self { passwords, key_sets, signed }
     }
 
     /// Whether a proof holds. There are no cookies of anybody's here, and no directory servers.
@@ -45,6 +50,15 @@ impl Verifier {
                     Found::Keys(_) | Found::Unknown | Found::Away => verdict,
                 }
             }
+            Proof::Once { digest, until } => match &self.signed {
+                Some(signed) => {
+                    let signed = Arc::clone(signed);
+                    // It writes its file.
+                    let noted = tokio::task::spawn_blocking(move || signed.note(digest, until, Clock.now()));
+                    noted.await.unwrap_or(Verdict::Busy)
+                }
+                None => Verdict::Matches,
+            },
             proof @ (Proof::Password { .. }
             | Proof::Signature { .. }
             | Proof::Cookie { .. }
@@ -67,7 +81,6 @@ mod tests {
     use ring::signature::{Ed25519KeyPair, KeyPair};
     use riser_gate::{Algorithm, KeySource};
     use riser_model::Time;
-    use riser_shell::Clock;
     use std::time::Duration;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
@@ -110,7 +123,7 @@ mod tests {
         let now = Clock.now().time;
         let before = Time(now.0 - u64::try_from(asked_before.as_nanos()).unwrap());
         key_sets.published(&source, document(1).as_bytes(), before);
-        let verifier = Verifier::new(Passwords::new(1), Arc::clone(&key_sets));
+        let verifier = Verifier::new(Passwords::new(1), Arc::clone(&key_sets), None);
         let signature = pair(signed_by).sign(b"message").as_ref().to_vec();
         let (kid, message) = (kid.map(str::to_owned), b"message"[..].into());
         let proof = Proof::Token { source, kid, alg: Algorithm::EdDSA, message, signature: signature.into() };

@@ -2,7 +2,8 @@
 //!
 //! The device signs the time, a nonce of its own, its name and the instance that it is for with a key that the directory
 //! knows. It counts as that key.
-//! Good once, for [`WINDOW_S`] either way, and only where nobody could have listened: over TLS, or within one host.
+//! Good once, for [`WINDOW_S`] either way, and only where nobody could have listened: over TLS, or within one host. Those that
+//! came are remembered here, and by whoever verifies ([`Proof::Once`]) for as long over a restart.
 
 use super::{Awaits, Given, No, Step, VERDICT_DEADLINE, Whom, claim, not_authorised};
 use crate::{
@@ -27,7 +28,7 @@ pub const REMEMBERED_MAX: usize = 16_384;
 /// Those of one client.
 pub const OF_CLIENT_MAX: usize = 64;
 /// A password is remembered while it would be good again.
-const REMEMBERED: Duration = Duration::from_secs(2 * WINDOW_S as u64 + 1);
+pub const REMEMBERED: Duration = Duration::from_secs(2 * WINDOW_S as u64 + 1);
 
 const PREFIX: &str = "riser2";
 

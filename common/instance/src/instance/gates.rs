@@ -5,9 +5,12 @@
 
 use super::{Instance, Output, entering::no_such_room, refusal};
 use crate::connection::{AtGate, Before, Connection};
-use riser_gate::{Caller, Directory, Effect, Gate, Input, Output as GateOutput, Sequence, Standing, Verdict};
+use riser_gate::{
+    Caller, Directory, Effect, Gate, Input, Output as GateOutput, Proof, Sequence, Standing, Verdict,
+    acceptor::signed::REMEMBERED,
+};
 use riser_model::{
-    ConnectionId, Deed, Now, Principal, Right, RoomId, RoomName,
+    ConnectionId, Deed, Now, Principal, Right, RoomId, RoomName, Wall,
     door::{Ask, Code, Refusal, RoomInfo, Tell},
     event::{GateStep, Scope, SystemEvent},
 };
@@ -45,7 +48,14 @@ impl Instance {
                 GateOutput::Do { ticket, effect: Effect::Knock } => at.knocks = Some(ticket),
                 GateOutput::Do { ticket, effect: Effect::Once { client, digest } } => {
                     let verdict = match self.shown.is_first(client, digest, now.time) {
-                        Some(true) => Verdict::Matches,
+                        // It may have come before this process began.
+                        Some(true) => {
+                            let lasts = i64::try_from(REMEMBERED.as_millis()).unwrap_or(i64::MAX);
+                            let until = Wall(now.wall.0.saturating_add(lasts));
+                            let proof = Proof::Once { digest, until };
+                            self.outputs.push_back(Output::Verify { connection: id, ticket, proof });
+                            continue;
+                        }
                         Some(false) => Verdict::Differs,
                         None => Verdict::Busy,
                     };

@@ -1,12 +1,22 @@
 //! Gates over real sockets: a person at a terminal, a device with a key that OpenSSH made.
 
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use riser_integration::needs::Need;
 use serde_json::json;
-use std::{path::Path, process::Command, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, SystemTime},
+};
 use tokio::time::timeout;
 
+use crate::mqtt_wire::{Mqtt, Version};
 use crate::needs::needs;
-use crate::site::{ACCOUNT, OWNER, PASSWORD, Plan, Site};
+use crate::program::output;
+use crate::site::{ACCOUNT, Node, OWNER, PASSWORD, Plan, Site};
 use crate::terminal::Terminal;
 
 /// The device's UUID: its address, which proves nothing.
@@ -213,4 +223,58 @@ async fn device_enters_by_the_key_that_openssh_made_and_by_no_other() {
     silent.say(&hello.to_string()).await;
     assert_eq!(silent.json().await["ev"], "challenge");
     timeout(Duration::from_secs(15), silent.hears("timeout")).await.expect("a word that it took too long");
+}
+
+/// A device's key, its public half as OpenSSH writes it, and what signs with it.
+fn device_key(folder: &Path) -> (PathBuf, String) {
+    let file = folder.join("device.pem");
+    let mut made = Command::new("openssl");
+    made.args(["genpkey", "-algorithm", "ed25519", "-out"]).arg(&file);
+    output(made);
+    let mut public = Command::new("openssl");
+    public.args(["pkey", "-pubout", "-outform", "DER", "-in"]).arg(&file);
+    let der = public.output().unwrap().stdout;
+    let part = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat();
+    let blob = [part(b"ssh-ed25519"), part(&der[der.len() - 32..])].concat();
+    (file, format!("ssh-ed25519 {}", STANDARD.encode(blob)))
+}
+
+#[test]
+fn signed_password_that_let_a_device_in_lets_nobody_in_after_a_restart() {
+    needs!(Need::Program("openssl"));
+    let mut site = Site::laid_out(Plan::default());
+    let folder = site.folder.path().to_owned();
+    let (key, public) = device_key(&folder);
+    let device = format!("\n[[account.client]]\nname = \"pump\"\nrole = \"member\"\nkeys = [\"{public}\"]\n");
+    for node in [&mut site.hub, &mut site.edge] {
+        let text = std::fs::read_to_string(&node.config).unwrap();
+        node.write_config(&(text + &device));
+        node.start();
+        let kind = node.data.join(if node.link == 0 { "edge.key" } else { "hub.key" });
+        let mut show = node.command(&["key", "show"]);
+        show.arg(kind);
+        let instance = output(show).trim().to_owned();
+        let signed = |nonce: &str| {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+            let user = format!("{ACCOUNT}/pump");
+            let message = format!("riser signed password 2\n{now}\n{nonce}\n{user}\n{instance}\n");
+            std::fs::write(folder.join("message"), message).unwrap();
+            let mut sign = Command::new("openssl");
+            sign.args(["pkeyutl", "-sign", "-rawin", "-inkey"]).arg(&key);
+            let done = sign.arg("-in").arg(folder.join("message")).output().unwrap();
+            assert_eq!(done.stdout.len(), 64, "{}", String::from_utf8_lossy(&done.stderr));
+            format!("riser2.{now}.{nonce}.{}", URL_SAFE_NO_PAD.encode(done.stdout))
+        };
+        let comes = |node: &Node, password: &str| {
+            let user = format!("{ACCOUNT}/pump");
+            Mqtt::connect(node.mqtt, Version::Four, "", (Some(&user), password), (true, 0)).is_ok()
+        };
+        let captured = signed("0123456789abcdef");
+        assert!(comes(node, &captured));
+        assert!(!comes(node, &captured), "a replay");
+        node.kill();
+        node.start();
+        assert!(!comes(node, &captured), "a replay after a restart");
+        assert!(comes(node, &signed("0123456789abcdeg")), "the device itself");
+    }
 }

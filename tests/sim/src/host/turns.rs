@@ -242,6 +242,8 @@ impl Host {
             }
             // Nobody here has a browser.
             Proof::Cookie { .. } => (false, false),
+            // A device here signs a password once.
+            Proof::Once { .. } => (true, false),
         };
         let matches = matches || self.setup.mutant == Some(Mutant::EveryProofMatches);
         let mut verdict = if matches { Verdict::Matches } else { Verdict::Differs };
