@@ -37,7 +37,8 @@ impl Needs {
                         _ => Self::Account(*account),
                     })
                 }
-                AccountChange::Rename(_) => Self::Hub,
+                // Where the hub looks, and with which of its files, is its operator's to say.
+                AccountChange::Rename(_) | AccountChange::SetLdap(_) => Self::Hub,
                 AccountChange::SetRoom(room) => match room.id {
                     Some(id) => Self::Room(*account, id),
                     None => Self::Account(*account),

@@ -3,7 +3,9 @@
 use super::{
     Admin, Asked, By, Failure, Place,
     answers::{AccountAnswer, AccountRow, AuditAnswer, ConnectionAnswer, Done, MadeAccount, RoomAnswer, tag},
-    requests::{AuditQuery, Decision, GrantRequest, NewAccount, NewGate, NewIssuers, NewName, RoomFields},
+    requests::{
+        AuditQuery, Decision, GrantRequest, NewAccount, NewGate, NewIssuers, NewLdap, NewName, RoomFields,
+    },
 };
 use crate::asker::Asker;
 use axum::{
@@ -171,6 +173,20 @@ pub(super) async fn set_issuers(
     }
     let change = Change::Within(id, AccountChange::SetIssuers(issuer));
     done(id, &admin.change_of(&asked, "issuers set", "account", change, Some(known.revision)).await?.1)
+}
+
+/// The hub asks that server, and reads files of its own for it: that is its operator's to say.
+pub(super) async fn set_ldap(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path(account): Path<String>,
+    Said(NewLdap { ldap }): Said<NewLdap>,
+) -> Answer<Done> {
+    Admin::operator(&asked)?;
+    let (id, known) = admin.account(&asked, &account).await?;
+    let of = if ldap.is_some() { "account" } else { "account: none" };
+    let change = Change::Within(id, AccountChange::SetLdap(ldap.map(Box::new)));
+    done(id, &admin.change_of(&asked, "directory server set", of, change, Some(known.revision)).await?.1)
 }
 
 /// Whether the hub fetches from an address, reads a file, or sends people where the issuer names: those lie in the hub's own

@@ -1,6 +1,6 @@
 //! What requests to the admin interface say.
 
-use riser_gate::{GateConfig, GrantConfig, IssuerConfig, Role, config::Whom};
+use riser_gate::{GateConfig, GrantConfig, IssuerConfig, LdapConfig, Role, config::Whom};
 use riser_model::{AccountName, Filter};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,15 @@ pub struct NewIssuers {
     /// All of them.
     #[schemars(with = "Vec<serde_json::Value>")]
     pub issuer: Vec<IssuerConfig>,
+}
+
+/// The directory server that knows an account's people, as in the configuration.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewLdap {
+    /// It; null for none.
+    #[schemars(with = "Option<serde_json::Value>")]
+    pub ldap: Option<LdapConfig>,
 }
 
 /// A new user or client. It has no credential yet.

@@ -9,7 +9,7 @@ use super::{
     handlers as h, members as m, openapi,
     requests::{
         AuditQuery, Decision, GrantRequest, MemberChange, MembersQuery, NewAccount, NewCredential, NewGate,
-        NewIssuers, NewMember, NewName, Replacement, RoomFields, RoomRole,
+        NewIssuers, NewLdap, NewMember, NewName, Replacement, RoomFields, RoomRole,
     },
 };
 use crate::api;
@@ -117,6 +117,13 @@ pub(super) fn table() -> Vec<Route> {
             put(h::set_issuers),
         )
         .says::<NewIssuers>(),
+        route::<Done>(
+            "put",
+            "/v1/accounts/{account}/ldap",
+            "Set which directory server knows an account's people",
+            put(h::set_ldap),
+        )
+        .says::<NewLdap>(),
         route::<Done>(
             "post",
             "/v1/accounts/{account}/unseal",

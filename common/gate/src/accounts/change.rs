@@ -12,6 +12,7 @@ use crate::{
     directory::Directory,
     gate_config::GateConfig,
     issuer::IssuerConfig,
+    ldap::LdapConfig,
 };
 use riser_model::{AccountId, AccountName, ClientId, RoomId};
 use std::{collections::BTreeMap, sync::Arc};
@@ -41,6 +42,8 @@ pub enum AccountChange {
     SetGate(GateConfig),
     /// Other issuers vouch for its users.
     SetIssuers(Vec<IssuerConfig>),
+    /// Another directory server knows its people's passwords, or none.
+    SetLdap(Option<Box<LdapConfig>>),
     /// Makes a user or client. Its id must be set, and never have been one.
     CreateMember(Box<Member>),
     /// Removes a user or client, with what was granted to it; no room waits for it any more.
@@ -253,6 +256,7 @@ impl AccountChange {
             | Self::Rename(_)
             | Self::SetGate(_)
             | Self::SetIssuers(_)
+            | Self::SetLdap(_)
             | Self::RemoveMember(_)
             | Self::SetMember(..)
             | Self::AddCredential(..)
@@ -285,6 +289,7 @@ impl Account {
                 few(issuers.len(), ACCEPTORS_MAX, "issuers")?;
                 self.config.issuer = issuers;
             }
+            AccountChange::SetLdap(ldap) => self.config.ldap = ldap.map(|ldap| *ldap),
             AccountChange::CreateMember(member) => self.create_member(*member)?,
             AccountChange::RemoveMember(id) => self.remove_member(id)?,
             AccountChange::SetMember(id, change) => self.set_member(id, change)?,

@@ -51,6 +51,7 @@ fn table() -> Vec<(&'static str, &'static str, Value, [Is; 8])> {
         ("put", "/v1/accounts/{account}/name", json!({ "name": "foo" }), ONE),
         ("put", "/v1/accounts/{account}/gate", json!({ "gate": [] }), OWN),
         ("put", "/v1/accounts/{account}/issuers", json!({ "issuer": [] }), OWN),
+        ("put", "/v1/accounts/{account}/ldap", json!({ "ldap": null }), ONE),
         ("post", "/v1/accounts/{account}/unseal", no.clone(), ONE),
         ("post", "/v1/accounts/{account}/users", json!({ "name": "newcomer" }), OWN),
         ("post", "/v1/accounts/{account}/clients", json!({ "name": "newcomer" }), OWN),

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::needs::{Need, find, needs};
 use crate::program::{Program, SOON, free_port, output};
 use crate::sign_in::enters_with;
-use crate::site::{OWNER, PASSWORD, Plan, Site};
+use crate::site::{ACCOUNT, OWNER, PASSWORD, Plan, Site};
 use crate::tls::certificate;
 
 const WORD: &str = "tree word";
@@ -92,6 +92,7 @@ fn person(name: &str) -> String {
 
 struct Slapd {
     folder: PathBuf,
+    certificate: PathBuf,
     port: u16,
     process: Program,
 }
@@ -123,7 +124,7 @@ impl Slapd {
             command
         });
         let process = Self::launch(folder, port);
-        Self { folder: folder.to_owned(), port, process }
+        Self { folder: folder.to_owned(), certificate: cert.clone(), port, process }
     }
 
     fn launch(folder: &Path, port: u16) -> Program {
@@ -192,6 +193,44 @@ bind_password_file = {looks:?}
 
 async fn enters(site: &Site, user: &str, password: &str) -> String {
     enters_with(site, &[], Some(json!({ "user": user, "password": password }))).await
+}
+
+#[tokio::test]
+async fn operator_sets_the_directory_server_while_the_hub_runs_and_takes_it_away() {
+    needs!(Need::Program("slapd"), Need::Program("curl"));
+    let (mut site, slapd) = site(|_, own| own.0.clone());
+    let port = free_port();
+    let text = fs::read_to_string(&site.hub.config).unwrap();
+    // The file says nothing of it any more.
+    let (before, _) = text.split_once("[account.ldap]").unwrap();
+    let listen = format!("[listen]\nadmin = \"127.0.0.1:{port}\"\n");
+    site.hub.stop();
+    site.hub.write_config(&before.replacen("[listen]\n", &listen, 1));
+    site.hub.start();
+    assert_eq!(enters(&site, "eve", WORD).await, "not_authorised", "nobody knows her");
+    let token = fs::read_to_string(site.hub.data.join("admin.token")).unwrap();
+    let put = |ldap: serde_json::Value| -> serde_json::Value {
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--max-time", "30", "--request", "PUT"]);
+        command.args(["--oauth2-bearer", token.trim(), "--header", "Content-Type: application/json"]);
+        command.args(["--data", &json!({ "ldap": ldap }).to_string()]);
+        command.arg(format!("http://127.0.0.1:{port}/v1/accounts/{ACCOUNT}/ldap"));
+        serde_json::from_str(&output(command)).unwrap()
+    };
+    let folder = site.folder.path();
+    let (certificate, looks) = (&slapd.certificate, folder.join("looks"));
+    let server = json!({
+        "preset": "yunohost", "url": format!("ldap://127.0.0.1:{}", slapd.port), "start_tls": true, "ca": certificate,
+        "filter": "(objectClass=inetOrgPerson)", "bind": "cn=looker,dc=yunohost,dc=org",
+        "bind_password_file": looks, "groups": ["building", "cellar"],
+    });
+    let set = put(server);
+    assert!(set["revision"].is_u64(), "{set}");
+    assert_eq!(enters(&site, "eve", WORD).await, "eve");
+    assert_eq!(put(json!({ "url": "ldaps://dc" }))["error"]["code"], "invalid", "as in a file");
+    assert_eq!(enters(&site, "eve", WORD).await, "eve");
+    assert!(put(json!(null))["revision"].is_u64());
+    assert_eq!(enters(&site, "eve", WORD).await, "not_authorised");
 }
 
 #[tokio::test]
