@@ -345,8 +345,14 @@ export interface ShownRoom {
   absent?: string[];
 }
 
-/** The front door: who has shown a credential is in the lobby, and sees which rooms there are. */
-export type Lobby = Pick<Room, "state" | "rooms" | "whoami" | "ping" | "close"> & {
+/**
+ * The front door: who has shown a credential is in the lobby, and sees which rooms there are. Its channels are those of the
+ * account's room `lobby`.
+ */
+export type Lobby = Pick<
+  Room,
+  "state" | "rooms" | "whoami" | "subscribe" | "subscribeTechnical" | "publish" | "publishMany" | "ping" | "close"
+> & {
   /** What the server said of this connection; null before the first. */
   readonly me: (Omit<NonNullable<Room["me"]>, "room"> & { administers?: boolean }) | null;
   /** Resolves when the connection is open, rejects when it is closed for good. */

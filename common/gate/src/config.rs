@@ -14,7 +14,8 @@ use crate::{
 };
 use riser_model::{
     AccountId, AccountName, ClientId, Filter, History, Quota, Retention, Right, RoomId, RoomKind, RoomName,
-    duration::Duration, room::PERSONAL,
+    duration::Duration,
+    room::{LOBBY, PERSONAL},
 };
 pub use riser_model::{Role, Whom};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeSeq};
@@ -239,6 +240,14 @@ impl RoomConfig {
         let age = Some(Duration::seconds(7 * 24 * 3600));
         let retention = Retention { count: Some(10_000), bytes: None, age };
         Self { retention, linked: false, ..Self::new(name, History::Log) }
+    }
+}
+
+impl RoomConfig {
+    /// The room of those who stand in an account's lobby: it keeps nothing, and stays where it is.
+    pub fn lobby() -> Self {
+        let name = LOBBY.parse().expect("a name written here");
+        Self { linked: false, ..Self::new(name, History::None) }
     }
 }
 

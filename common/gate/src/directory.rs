@@ -251,6 +251,11 @@ impl Directory {
         Some((&member.principal, digest.finalize().into()))
     }
 
+    /// The account that addresses call so: by its name or by its UUID.
+    pub fn account(&self, text: &AccountName) -> Option<AccountId> {
+        self.account_called(text).and_then(|name| self.accounts.get(name)).copied()
+    }
+
     /// The users and clients of an account that prove themselves with a key or a secret of their own: its devices.
     pub fn keyed(&self, account: AccountId) -> impl Iterator<Item = &Arc<Principal>> {
         let has_key = |member: &&Member| !member.keys.is_empty() || member.secret.is_some();

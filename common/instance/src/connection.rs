@@ -2,7 +2,7 @@
 
 use riser_gate::{Caller, Gate, Policy, Standing};
 use riser_model::{
-    Position, Principal, RoomId, RoomName, SubscriptionId, Time,
+    AccountId, AccountName, Position, Principal, RoomId, RoomName, SubscriptionId, Time,
     door::{Ask, Keep, SessionRequest, Showing, Tell},
 };
 use riser_mqtt::SessionKey;
@@ -61,6 +61,8 @@ pub(crate) struct AtGate {
     pub(crate) before: Before,
     /// How many of its stages, from the first, the account's admins look after, and nobody else.
     pub(crate) of_account: usize,
+    /// Whose gate it is, a room's included; the listener's is nobody's.
+    pub(crate) host: Option<AccountId>,
     /// The ticket of a question to the admins.
     pub(crate) knocks: Option<u64>,
     /// It passed a stage by a free seat, of at most so many: that must still hold when it takes it.
@@ -76,6 +78,8 @@ pub(crate) struct Connection {
     pub(crate) caller: Caller,
     /// The gate it stands at, if it stands at one.
     pub(crate) at: Option<Box<AtGate>>,
+    /// Whose lobby its address names, if it names one: by name or UUID, whether there is one or not.
+    pub(crate) lobby: Option<AccountName>,
     /// What it has proven.
     pub(crate) standing: Standing,
     /// When what it has shown expires.
@@ -140,9 +144,11 @@ impl Connection {
                 gate,
                 before: Before::Front,
                 of_account: usize::MAX,
+                host: None,
                 knocks: None,
                 seats: None,
             })),
+            lobby: None,
             standing: Standing::default(),
             expires: None,
             room: None,
@@ -185,6 +191,15 @@ impl Connection {
         };
         let key = SessionKey { account: principal.account, client: principal.client, id: request.id.clone() };
         Some((key, request))
+    }
+
+    /// The account whose gate stands before it: its own, or that of the lobby which its address names; none where there is no
+    /// such account.
+    pub(crate) fn host(&self, principal: &Principal) -> Option<AccountId> {
+        match &self.lobby {
+            Some(name) => self.policy.directory.account(name),
+            None => Some(principal.account),
+        }
     }
 
     /// The filter under which its session keeps a subscription.

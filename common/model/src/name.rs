@@ -22,6 +22,13 @@ pub enum NotAName {
     Filter,
 }
 
+impl RoomName {
+    /// The room whose channels are those of an account's lobby.
+    pub fn lobby() -> Self {
+        Self(crate::room::LOBBY.into())
+    }
+}
+
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $parse:ident, $why:expr) => {
         $(#[$doc])*

@@ -18,6 +18,10 @@ pub const QUARANTINE: &str = "quarantine";
 /// changed and removed.
 pub const PERSONAL: &str = "personal";
 
+/// The room of an account in which everybody is who stands in its lobby: its channels are the lobby's. Like any other, it may
+/// be changed and removed; without it there are none.
+pub const LOBBY: &str = "lobby";
+
 /// A room's policy for the past. It governs replay, not storage (promise 1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,6 +1,6 @@
 //! The URL scheme, in one place: what a path names, and what is wrong with one that names nothing.
 //!
-//! `/` is the front door, `/user/{name}` a user's lobby, `/{account}/{room}` a room,
+//! `/` is the front door, `/user/{name}` a user's lobby, `/user/{name}/{channel...}` a channel in it, `/{account}/{room}` a room,
 //! `/{account}/{room}/{channel...}` a channel in it, `/{account}/{room}/{client-uuid}/` a client's address in it, and
 //! `/{account}/{room}/{client-uuid}/{channel...}` a channel there. A few first segments are reserved and can be no account's name here.
 
@@ -124,13 +124,21 @@ impl Address {
         match (first.as_str(), rest) {
             ("", None) => Ok(Self::Lobby),
             ("", Some(_)) => Err(bad(404, "the first segment is empty", SCHEME)),
-            ("user", Some(name)) => {
-                Ok(Self::User(account(&decode(name.strip_suffix('/').unwrap_or(name))?)?))
-            }
+            ("user", Some(rest)) => in_lobby(rest),
             ("user", None) => Err(bad(404, "the user's name is missing", "/user/{name}")),
             (_, None) => Err(bad(404, "an account alone is no address", "/{account}/{room}")),
             (first, Some(rest)) => in_account(account(first)?, rest),
         }
+    }
+}
+
+/// What lies below a user's lobby is a channel of it.
+fn in_lobby(rest: &str) -> Result<Address, BadAddress> {
+    let (name, below) = rest.split_once('/').map_or((rest, ""), |(name, below)| (name, below));
+    let account = account(&decode(name)?)?;
+    match below {
+        "" => Ok(Address::User(account)),
+        below => Ok(Address::Channel { account, room: RoomName::lobby(), channel: channel(below)? }),
     }
 }
 
@@ -245,6 +253,7 @@ mod tests {
             assert_eq!(parsed(path), path);
         }
         assert_eq!(parsed("/user/ann/"), "/user/ann");
+        assert_eq!(parsed("/user/ann/news/today"), "/ann/lobby/news/today", "a channel of that lobby");
         assert_eq!(parsed("/acme/plant/caf%C3%A9/a%20b"), "/acme/plant/café/a b");
         assert!(matches!(Address::parse("/acme/plant/x"), Ok(Address::Channel { .. })));
         let client = "/acme/plant/6f2c8a52-5e2b-4c07-9a5c-3b8f9f0f9a11/x";
@@ -288,8 +297,8 @@ mod tests {
             ("/acme", 404),
             ("/user", 404),
             ("/user/", 400),
-            ("/user/a/b", 400),
-            ("/user/a//", 400),
+            ("/user/a/..", 400),
+            ("/user/a//", 404),
             ("/acme/", 400),
             ("/Acme/plant", 400),
             ("/acme/Plant", 400),

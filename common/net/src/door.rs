@@ -348,7 +348,8 @@ impl<P: Pipe> Connection<P> {
                         }
                     }
                     Ask::Dropped { refusal, count } => self.log_dropped(refusal, *count),
-                    Ask::Enter { .. }
+                    Ask::Visit { .. }
+                    | Ask::Enter { .. }
                     | Ask::Answer(_)
                     | Ask::Leave { .. }
                     | Ask::Move { .. }

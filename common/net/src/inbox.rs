@@ -123,6 +123,7 @@ fn cost(ask: &Ask) -> u32 {
             session.as_ref().and_then(|s| s.will.as_ref()).map_or(0, |w| w.payload.len() + w.properties.len())
         }
         Ask::Answer(answer) => answer.0.len(),
+        Ask::Visit { lobby } => lobby.as_str().len(),
         Ask::Leave { .. } => return 0,
         Ask::Move { .. }
         | Ask::Part
@@ -224,7 +225,8 @@ impl Asker {
             Ask::Enter { .. } => self.entered = true,
             Ask::Leave { .. } if self.left => return,
             Ask::Leave { .. } => self.left = true,
-            Ask::Answer(_)
+            Ask::Visit { .. }
+            | Ask::Answer(_)
             | Ask::Move { .. }
             | Ask::Part
             | Ask::Rooms

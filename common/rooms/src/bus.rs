@@ -305,7 +305,8 @@ impl Bus {
             Ask::Dropped { refusal, count } => self.dropped(connection, &refusal, count),
             Ask::Leave { cause, expiry_s: _ } => self.leave(connection, &cause),
             Ask::Part => self.part_all(connection),
-            Ask::Enter { .. }
+            Ask::Visit { .. }
+            | Ask::Enter { .. }
             | Ask::Answer(_)
             | Ask::Move { .. }
             | Ask::Rooms

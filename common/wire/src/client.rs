@@ -39,6 +39,10 @@
 //! publications of sessions; one more is answered by the error `session_full`. Who resumes by `after` goes on and joins
 //! nothing. The bytes stay on disk until the log's quota takes them.
 //!
+//! **The lobby.** `hello` at `/` or `/user/{name}` is answered by who one is, without a room. What is subscribed to and published
+//! there are channels of the account's room `lobby`; `technical` is that room's too. Who visits another account's lobby has
+//! none of it. The verbs are in `help`.
+//!
 //! **Another room.** `{"op":"enter","id":4,"room":"vault"}` (or `move`), in a lobby or in a room, asks for a room of the
 //! account, whose gate runs anew: what was proven stands, and what it asks beyond that comes as a push
 //! (`{"ev":"challenge",...}`, to be answered by `answer`; `{"ev":"knocked"}`). Its reply is that of `hello` in that room.

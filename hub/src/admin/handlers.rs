@@ -81,7 +81,7 @@ pub(super) async fn create_account(
         tokens: vec![TokenHash::of(token.as_bytes())],
         ..UserConfig::new(user.clone())
     };
-    let room = vec![RoomConfig::personal()];
+    let room = vec![RoomConfig::personal(), RoomConfig::lobby()];
     let config = AccountConfig { user: vec![first], room, ..AccountConfig::new(name.clone(), id) };
     let change = Change::CreateAccount(Box::new(config));
     admin.change(&asked, "account created", format!("account {name}"), change).await?;

@@ -64,6 +64,7 @@ impl DoorEnd {
                         Ask::Answer(_)
                         | Ask::Move { .. }
                         | Ask::Part
+                        | Ask::Visit { .. }
                         | Ask::Rooms
                         | Ask::KeepSession
                         | Ask::Delivered { .. }

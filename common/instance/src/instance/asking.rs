@@ -38,6 +38,9 @@ impl Instance {
                 connection.entering = Some(Ask::Enter { credential: Credential::Anonymous, session, room });
                 self.gate(id, shown, now);
             }
+            (State::Gate, Ask::Visit { lobby }) if connection.entering.is_none() => {
+                connection.lobby = Some(lobby);
+            }
             (State::Leaving, _) => {}
             (State::Gate | State::Rooms, Ask::Answer(answer)) if connection.at.is_some() => {
                 self.gate(id, riser_gate::Input::Answered(answer), now);
@@ -146,7 +149,9 @@ impl Instance {
             Ask::Rooms => self.say_rooms(id),
             Ask::Run(errand) => self.run(id, *errand),
             Ask::Decide { connection, admit } => self.decide(id, connection, admit, now),
-            Ask::Enter { .. } | Ask::Answer(_) | Ask::Leave { .. } => self.refuse(id, not_in_yet(), now),
+            Ask::Visit { .. } | Ask::Enter { .. } | Ask::Answer(_) | Ask::Leave { .. } => {
+                self.refuse(id, not_in_yet(), now)
+            }
         }
     }
 }

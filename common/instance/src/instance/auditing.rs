@@ -10,8 +10,10 @@ impl Instance {
         let Some(connection) = self.connections.get(&id) else { return };
         let claimed = connection.at.as_ref().and_then(|at| at.gate.claimed());
         let who: Option<Arc<Principal>> = connection.standing.principal.clone().or(claimed);
+        // What is done at a gate is written down for those whose gate it is.
+        let host = connection.at.as_ref().and_then(|at| at.host);
         self.outputs.push_back(Output::Audited(Audited {
-            account: who.as_ref().map(|who| who.account),
+            account: host.or(who.as_ref().map(|who| who.account)),
             client: who.as_ref().map(|who| who.client),
             name: who.map(|who| who.name.clone()),
             from: connection.caller.address,

@@ -155,9 +155,10 @@ impl Instance {
     ) -> bool {
         let Some(connection) = self.connections.get(&id) else { return false };
         let directory = &connection.policy.directory;
-        match directory.gate(principal.account) {
+        let host = connection.host(principal);
+        match host.and_then(|host| directory.gate(host)) {
             None => true,
-            gate if gate == before.and_then(|before| before.gate(principal.account)) => true,
+            gate if gate == before.and_then(|before| before.gate(host?)) => true,
             Some(sequence) => {
                 // An account's gate has no seats.
                 let none = |_| Verdict::Differs;
@@ -173,7 +174,8 @@ impl Instance {
         let Some(at) = &connection.at else { return };
         let directory = Arc::clone(&connection.policy.directory);
         let own = at.before.room().and_then(|(room, _)| directory.room_gate(room));
-        let sequence = match (&at.before, directory.gate(principal.account), own) {
+        let account = connection.host(principal).and_then(|host| directory.gate(host));
+        let sequence = match (&at.before, account, own) {
             (Before::Front, ..) => return,
             (Before::Account(_), Some(account), Some(own)) => Some(Arc::new(account.then(own))),
             (Before::Account(_), one, other) => one.or(other).cloned(),

@@ -10,7 +10,7 @@ use riser_gate::{
     acceptor::signed::REMEMBERED,
 };
 use riser_model::{
-    ConnectionId, Deed, Now, Principal, Right, RoomId, RoomName, Wall,
+    AccountId, ConnectionId, Deed, Now, Principal, Right, RoomId, RoomName, Wall,
     door::{Ask, Code, Refusal, RoomInfo, Tell},
     event::{GateStep, Scope, SystemEvent},
 };
@@ -87,7 +87,7 @@ impl Instance {
                         step,
                         why: why.to_owned(),
                     };
-                    let scope = Scope::Account(who.account);
+                    let scope = Scope::Account(at.host.unwrap_or(who.account));
                     self.rooms(BusInput::Event { scope, event }, now);
                 }
                 GateOutput::Pass => return self.let_pass(id, now),
@@ -200,36 +200,29 @@ impl Instance {
     ) {
         let Some(connection) = self.connections.get(&id) else { return };
         let directory = Arc::clone(&connection.policy.directory);
+        let host = connection.host(principal);
         let own = room.as_ref().and_then(|(room, _)| directory.room_gate(*room));
-        match (directory.gate(principal.account), own) {
-            (None, None) => self.let_in(id, principal, room, now),
-            (Some(account), None) => {
-                let (sequence, of_account) = (Arc::clone(account), account.stages.len());
-                self.stand_at(id, (sequence, of_account), Before::Account(room), now);
-            }
-            (None, Some(own)) => {
-                let sequence = Arc::clone(own);
-                self.stand_at(id, (sequence, 0), Before::Account(room), now);
-            }
-            (Some(account), Some(own)) => {
-                let (sequence, of_account) = (Arc::new(account.then(own)), account.stages.len());
-                self.stand_at(id, (sequence, of_account), Before::Account(room), now);
-            }
-        }
+        let (sequence, of_account) = match (host.and_then(|host| directory.gate(host)), own) {
+            (None, None) => return self.let_in(id, principal, room, now),
+            (Some(account), None) => (Arc::clone(account), account.stages.len()),
+            (None, Some(own)) => (Arc::clone(own), 0),
+            (Some(account), Some(own)) => (Arc::new(account.then(own)), account.stages.len()),
+        };
+        self.stand_at(id, (sequence, of_account), (host, Before::Account(room)), now);
     }
 
     fn stand_at(
         &mut self,
         id: ConnectionId,
         (sequence, of_account): (Arc<Sequence>, usize),
-        before: Before,
+        (host, before): (Option<AccountId>, Before),
         now: Now,
     ) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let directory = Arc::clone(&connection.policy.directory);
         let (standing, caller) = (connection.standing.clone(), connection.caller.clone());
         let gate = Gate::inner(directory, sequence, standing, caller, now);
-        connection.at = Some(Box::new(AtGate { gate, before, of_account, knocks: None, seats: None }));
+        connection.at = Some(Box::new(AtGate { gate, before, of_account, host, knocks: None, seats: None }));
         self.go_on(id, now);
     }
 
@@ -340,7 +333,8 @@ impl Instance {
         match connection.policy.directory.room_gate(room) {
             Some(sequence) => {
                 let sequence = Arc::clone(sequence);
-                self.stand_at(id, (sequence, 0), Before::Move(room, name), now);
+                let host = Some(principal.account);
+                self.stand_at(id, (sequence, 0), (host, Before::Move(room, name)), now);
             }
             None => {
                 self.moved(id, principal, room, now);
@@ -368,16 +362,14 @@ impl Instance {
     fn moved(&mut self, id: ConnectionId, principal: &Arc<Principal>, room: RoomId, now: Now) {
         let Some(connection) = self.connections.get(&id) else { return };
         let gated = connection.policy.directory.room_gate(room).is_some();
-        let leaves = connection.room.is_some();
         self.allow(id, gated.then_some(room));
         let principal = self.with_rights(id, principal);
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.principal = Some(Arc::clone(&principal));
             connection.room = Some(room);
         }
-        if leaves {
-            self.rooms(BusInput::Ask { connection: id, ask: Ask::Part }, now);
-        }
+        // A lobby has channels too.
+        self.rooms(BusInput::Ask { connection: id, ask: Ask::Part }, now);
         self.rooms(BusInput::Principal { connection: id, principal }, now);
     }
 
@@ -434,10 +426,9 @@ impl Instance {
     /// Whether somebody looks after the stage of a gate at which another one stands: of an account's stages its owners, of
     /// a room's also who administers the whole room.
     pub(super) fn looks_after(&self, admin: &Principal, at: &AtGate) -> bool {
-        let Some(who) = at.gate.standing().principal.as_ref() else { return false };
         let room = at.before.room().filter(|_| at.gate.stage() >= at.of_account);
         let of_room = room.is_some_and(|(room, _)| admin.grants.whole(Right::Admin, room));
-        (of_room || admin.grants.administer()) && who.account == admin.account
+        (of_room || admin.grants.administer()) && at.host == Some(admin.account)
     }
 
     /// It is in these rooms that have gates of their own, and in no other such room.

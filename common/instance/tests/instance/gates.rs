@@ -270,6 +270,42 @@ fn move_runs_the_other_room_s_gate_anew_and_leaves_the_one_behind() {
 }
 
 #[test]
+fn lobby_asks_for_the_gate_of_the_account_that_its_address_names() {
+    // Of one's own account, by name and UUID, as the main one.
+    for own in ["acme", "00000000-0000-0000-0000-000000000001"] {
+        let mut world = World::gated("[]", "['knock']");
+        world.visit(C1, "acme/stranger", own);
+        assert_eq!(prompt(&mut world, C1), Prompt::Knocked, "{own}");
+    }
+    // Of an account that is not: what its own account asks nobody asks.
+    let mut world = World::gated("[]", "['knock']");
+    world.visit(C1, "acme/stranger", "nobody");
+    assert!(world.entered(C1));
+    // Of another one: that one's gate, whose admins decide and have it in their log.
+    let mut world = World::new().beside("garden", "['key or knock']");
+    world.visit(C1, "acme/stranger", "garden");
+    assert_eq!(prompt(&mut world, C1), Prompt::Knocked);
+    let [boss, eve] = [7, 8].map(riser_model::ConnectionId);
+    let decide = Ask::Decide { connection: C1, admit: true };
+    world.enter_as(boss, "boss", Some("cellar"));
+    world.told(boss);
+    world.ask(boss, decide.clone());
+    assert!(
+        matches!(&world.told(boss)[..], [Tell::Decided { result: Err(why), .. }] if why.code == Code::Denied),
+        "its own account's admins have no say there"
+    );
+    world.visit(eve, "garden/eve", "garden");
+    prompt(&mut world, eve);
+    answer(&mut world, eve, Verdict::Matches);
+    assert!(world.entered(eve));
+    world.ask(eve, decide);
+    assert!(matches!(&world.told(eve)[..], [Tell::Decided { result: Ok(()), .. }]));
+    assert!(world.entered(C1));
+    let admitted = world.audited.iter().find(|one| one.deed == Deed::Admitted).unwrap();
+    assert_eq!(admitted.account, Some(riser_model::AccountId(uuid::Uuid::from_u128(2))));
+}
+
+#[test]
 fn late_verdict_of_a_former_gate_opens_no_other() {
     let mut world = World::gated("['key']", "");
     world.enter(C1, None, None);

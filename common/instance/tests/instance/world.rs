@@ -132,6 +132,27 @@ impl World {
         self
     }
 
+    /// The same, with a second account of that name and gate, whose owner `eve` has a key.
+    pub fn beside(mut self, name: &str, account_gate: &str) -> Self {
+        let mut other = AccountConfig::new(name.parse().unwrap(), AccountId(Uuid::from_u128(2)));
+        other.gate = gate(account_gate);
+        let role = Some(Role::Owner);
+        let keys = vec![DeviceKey([2; 32])];
+        other.user = vec![UserConfig { role, keys, ..UserConfig::new("eve".parse().unwrap()) }];
+        self.directory = Arc::new(Directory::compile(&[self.config.clone(), other]).unwrap());
+        self.policy = Arc::new(Policy::new(&self.directory, Some("acme/guest"), "listen").unwrap());
+        self.instance = instance(&self.directory, LogFold::default(), self.next, &self.routes, self.now, 0);
+        self
+    }
+
+    /// Somebody stands before the lobby of an account.
+    pub fn visit(&mut self, connection: ConnectionId, name: &str, lobby: &str) {
+        let policy = Arc::new(Policy::new(&self.directory, Some(name), "listen").unwrap());
+        self.input(Input::Opened { connection, policy, caller: Caller::default() });
+        self.ask(connection, Ask::Visit { lobby: lobby.parse().unwrap() });
+        self.ask(connection, Ask::Enter { credential: Credential::Anonymous, session: None, room: None });
+    }
+
     /// The process dies, and another one finds what is on disk.
     pub fn restart(&mut self) {
         self.waiting.clear();
@@ -341,6 +362,7 @@ pub fn gate(text: &str) -> GateConfig {
     let words = text.trim_matches(['[', ']']);
     let one = |word: &str| match word {
         "'key'" => AcceptorConfig::Key,
+        "'key or knock'" => AcceptorConfig::Any(vec![AcceptorConfig::Key, AcceptorConfig::Knock]),
         "'secret'" => AcceptorConfig::Secret,
         "'knock'" => AcceptorConfig::Knock,
         "{ seats = 1 }" => AcceptorConfig::Seats(1),

@@ -4,7 +4,7 @@ use super::{Credential, Errand, Keep, Loose, Refusal, Secret, SessionRequest, Sh
 use crate::{
     id::{ConnectionId, Seq, SubscriptionId},
     look::Look,
-    name::{ChannelName, Filter, RoomName},
+    name::{AccountName, ChannelName, Filter, RoomName},
     position::Position,
     share::ShareWant,
     time::Wall,
@@ -113,8 +113,14 @@ pub struct Intake {
 /// What a door asks of the bus.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Ask {
+    /// The address of this connection is the lobby of that account, by its name or UUID, whether there is one or not: its gate
+    /// is asked instead of that of one's own account. Before [`Ask::Enter`], at most once. Not answered.
+    Visit {
+        /// Whose.
+        lobby: AccountName,
+    },
     /// Let this connection in. Answered by [`Tell::Entered`](super::Tell::Entered) or
-    /// [`Tell::Refused`](super::Tell::Refused). At most once, and first.
+    /// [`Tell::Refused`](super::Tell::Refused). At most once, and first but for [`Ask::Visit`].
     Enter {
         /// What the peer showed.
         credential: Credential,

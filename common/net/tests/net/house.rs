@@ -222,7 +222,8 @@ async fn run(
                             tell(Tell::Deliver { pushes: vec![], more: false });
                             continue;
                         }
-                        Ask::Answer(_)
+                        Ask::Visit { .. }
+                        | Ask::Answer(_)
                         | Ask::Move { .. }
                         | Ask::Rooms
                         | Ask::KeepSession

@@ -13,9 +13,10 @@ use super::{
     refusal,
     tickets::{TicketSeed, Tickets},
     verbs::Verbs,
+    visiting,
 };
 use riser_model::{
-    ConnectionId, Now, Position, Principal, RoomName, Time,
+    AccountName, ConnectionId, Now, Position, Principal, RoomName, Time,
     door::{self, Ask, Code, Credential, Door, Input, Output, Refusal, Tell},
 };
 use riser_wire::{
@@ -33,6 +34,8 @@ mod going;
 #[derive(Debug)]
 pub struct Envelope {
     place: Place,
+    /// It came into a lobby, and whose it visits, if that is not its own account's.
+    lobby: Option<Option<AccountName>>,
     seed: TicketSeed,
     phase: Phase,
     /// What the socket said it takes before the connection was let in.
@@ -57,6 +60,8 @@ enum Phase {
 struct Open {
     principal: Arc<Principal>,
     connection: ConnectionId,
+    in_lobby: bool,
+    visits: Option<AccountName>,
     hello: Option<HelloReply>,
     readers: Readers,
     publisher: Publisher,
@@ -85,20 +90,21 @@ impl Envelope {
     /// A connection whose handshake was done at this moment. Its tickets are drawn from the seed.
     pub fn new(place: Place, seed: TicketSeed, now: Now) -> Self {
         let until = now.time.plus(FIRST_FRAME_DEADLINE);
-        Self { place, seed, phase: Phase::Greeting { until }, room: 0, out: VecDeque::new() }
+        Self { place, lobby: None, seed, phase: Phase::Greeting { until }, room: 0, out: VecDeque::new() }
     }
 
-    /// A connection that a lobby has moved into this place, as it was asked to by the request with this id.
-    pub(super) fn moved(
+    /// A connection that was let into a lobby, as a visitor or not, by a `hello` with this id and these subscriptions. What
+    /// the system says it hears by name only.
+    pub(super) fn in_lobby(
         place: Place,
         seed: TicketSeed,
-        (principal, connection): (Arc<Principal>, ConnectionId),
-        id: u64,
+        (principal, connection, visits): (Arc<Principal>, ConnectionId, Option<AccountName>),
+        (hello, subscriptions): (u64, Vec<Subscribe>),
         room: u32,
         now: Now,
     ) -> Self {
-        let phase = Phase::Entering { hello: id, subscriptions: Vec::new(), events: false };
-        let mut envelope = Self { place, seed, phase, room, out: VecDeque::new() };
+        let phase = Phase::Entering { hello, subscriptions, events: false };
+        let mut envelope = Self { place, lobby: Some(visits), seed, phase, room, out: VecDeque::new() };
         envelope.entered(principal, connection, now);
         envelope
     }
@@ -206,6 +212,8 @@ impl Envelope {
         let mut open = Open {
             principal,
             connection,
+            in_lobby: self.lobby.is_some(),
+            visits: self.lobby.clone().flatten(),
             hello: Some(HelloReply { id: hello, started: subscriptions.iter().map(|_| None).collect() }),
             readers: Readers::new(self.place.room.clone()),
             publisher: Publisher::new(self.place.room.clone()),
@@ -222,7 +230,11 @@ impl Envelope {
         open.pull.room(self.room);
         for (index, request) in subscriptions.into_iter().enumerate() {
             let sub = request.sub;
-            match open.readers.subscribe(Asked::Hello(index), request) {
+            let asked = match &open.visits {
+                Some(_) => Err(visiting()),
+                None => open.readers.subscribe(Asked::Hello(index), request),
+            };
+            match asked {
                 Ok(ask) => self.out.push_back(Output::Ask(ask)),
                 Err(why) => {
                     open.started(Asked::Hello(index), Started { sub, result: Err(why) }, &mut self.out)
@@ -291,6 +303,12 @@ impl Open {
                 Err(refusal(Code::WrongState, "a second hello", "hello once, as the first request"))
             }
             Op::Ping => Ok(Some(Done::Plain {})),
+            Op::Help => Ok(Some(Done::Seen(client::help()))),
+            Op::Whoami => {
+                out.push_back(Output::Text(self.whoami(place, id, Vec::new())));
+                Ok(None)
+            }
+            _ if self.visits.is_some() => Err(visiting()),
             Op::Publish(_) | Op::Subscribe(_) | Op::Session | Op::Look(_) if self.verbs.is_moving() => {
                 Err(refusal(Code::WrongState, "on the way to another room", "wait for the reply to move"))
             }
@@ -298,11 +316,6 @@ impl Open {
                 out.push_back(Output::Ask(Ask::KeepSession));
                 self.publisher.keep_session(self.connection);
                 Ok(Some(Done::Plain {}))
-            }
-            Op::Help => Ok(Some(Done::Seen(client::help()))),
-            Op::Whoami => {
-                out.push_back(Output::Text(self.whoami(place, id)));
-                Ok(None)
             }
             Op::Rooms => self.verbs.rooms(id.unwrap_or_default()).map(|ask| {
                 out.push_back(Output::Ask(ask));
@@ -470,7 +483,11 @@ impl Open {
             return;
         };
         let started = hello.started.into_iter().flatten().collect();
-        out.push_back(Output::Text(self.in_room(place, hello.id, started)));
+        out.push_back(Output::Text(if self.in_lobby {
+            self.whoami(place, Some(hello.id), started)
+        } else {
+            self.in_room(place, hello.id, started)
+        }));
         self.pull(out);
     }
 
@@ -539,6 +556,10 @@ fn receipt(waiting: Waiting, mut receipts: Vec<Receipt>) -> String {
 
 impl Door for Envelope {
     fn handle(&mut self, input: Input, now: Now) {
+        // After the close nothing follows.
+        if matches!(self.phase, Phase::Closed) {
+            return;
+        }
         match input {
             Input::Text(text) => self.text(&text, now),
             Input::Bytes(_) => self.close(&refusal(

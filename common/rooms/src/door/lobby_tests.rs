@@ -5,7 +5,7 @@ use crate::door::script::*;
 use bytes::Bytes;
 use riser_model::{
     History, Right, Role, RoomId, RoomKind, Whom,
-    door::{Errand, Finished, KeyInfo, Method, Prompt, RoomInfo, Secret},
+    door::{Errand, Finished, KeyInfo, Method, Prompt, RoomInfo, Secret, Target, Want},
 };
 use serde_json::json;
 
@@ -65,12 +65,9 @@ fn gate_that_says_no_leaves_the_program_in_the_lobby() {
     assert_eq!(texts(&twice)[0]["error"]["code"], "wrong_state");
     let no = tell(&mut door, Tell::Moved { room: "attic".parse().unwrap(), result: Err(no(Code::Denied)) });
     assert_eq!(texts(&no), [json!({"re": 4, "error": {"code": "denied", "what": "no", "want": "yes"}})]);
-    for (id, request) in [
-        (7, r##"{"op":"subscribe","id":7,"sub":1,"channels":"#"}"##),
-        (8, r#"{"op":"publish","id":8,"channel":"a","data":1}"#),
-        (9, r#"{"op":"answer","id":9,"proof":"p"}"#),
-        (10, r#"{"op":"move","id":10,"room":"NO ROOM"}"#),
-    ] {
+    for (id, request) in
+        [(9, r#"{"op":"answer","id":9,"proof":"p"}"#), (10, r#"{"op":"move","id":10,"room":"NO ROOM"}"#)]
+    {
         let outputs = text(&mut door, request);
         assert!(asks(&outputs).is_empty() && closed(&outputs).is_none(), "{request}");
         assert_eq!(texts(&outputs)[0]["re"], id);
@@ -158,7 +155,10 @@ fn somebody_else_s_lobby_is_for_looking_around_whether_there_is_such_an_account_
     let open = |of: &str| {
         let mut door = Lobby::new(None, Some(of.parse().unwrap()), false, TicketSeed([7; 32]), at(0));
         turn(&mut door, Input::Room(10_000), 0);
-        text(&mut door, HELLO);
+        let asked = text(&mut door, HELLO);
+        let visit = Ask::Visit { lobby: of.parse().unwrap() };
+        assert_eq!(asks(&asked)[0], &visit, "whose gate it is is said before who comes");
+        assert!(matches!(asks(&asked)[1..], [Ask::Enter { .. }]));
         let outputs = tell(&mut door, entered("acme"));
         (door, texts(&outputs)[0]["ok"]["visits"].clone())
     };
@@ -185,9 +185,43 @@ fn somebody_else_s_lobby_is_for_looking_around_whether_there_is_such_an_account_
             "{denied}"
         );
     }
+    for denied in [
+        r##"{"op":"subscribe","id":2,"sub":1,"channels":"#"}"##,
+        r#"{"op":"publish","id":2,"channel":"a","data":1}"#,
+        r#"{"op":"presence","id":2}"#,
+        r#"{"op":"ticket","id":2}"#,
+    ] {
+        let outputs = text(&mut visitor, denied);
+        let answer = &texts(&outputs)[0];
+        assert_eq!((asks(&outputs).len(), &answer["error"]["code"]), (0, &json!("denied")), "{denied}");
+    }
     for allowed in [r#"{"op":"whoami","id":2}"#, r#"{"op":"help","id":2}"#, r#"{"op":"ping","id":2}"#] {
         assert!(texts(&text(&mut visitor, allowed))[0]["ok"].is_object(), "{allowed}");
     }
+}
+
+#[test]
+fn channels_of_a_lobby_are_those_of_the_account_s_room_of_that_name() {
+    let mut door = door();
+    turn(&mut door, Input::Room(10_000), 0);
+    let hello =
+        r##"{"op":"hello","id":1,"credential":{"token":"t"},"subscriptions":[{"sub":9,"channels":"#"}]}"##;
+    assert!(matches!(asks(&text(&mut door, hello))[..], [Ask::Enter { room: None, .. }]), "the main one");
+    let outputs = tell(&mut door, entered("acme"));
+    let lobby = |ask: &Ask| matches!(ask, Ask::Subscribe { want: Want::Room(room, _), .. } if *room == RoomName::lobby());
+    assert!(matches!(asks(&outputs)[..], [ask] if lobby(ask)), "{outputs:?}");
+    let hello = tell(&mut door, subscribed(9, 10));
+    let said = &texts(&hello)[0]["ok"];
+    assert_eq!((&said["room"], &said["subscriptions"][0]["complete"]), (&json!(null), &json!("full")));
+    let published = text(&mut door, r#"{"op":"publish","id":2,"channel":"news","data":"x"}"#);
+    let asked = asks(&published);
+    let [Ask::Publish(intake)] = asked[..] else { panic!("{published:?}") };
+    assert_eq!(intake.aliases, [(0, Target::Channel(RoomName::lobby(), "news".parse().unwrap()))]);
+    tell(&mut door, stored(1, 20, vec![]));
+    text(&mut door, r#"{"op":"move","id":3,"room":"plant"}"#);
+    let moved = tell(&mut door, Tell::Moved { room: room(), result: Ok(()) });
+    assert_eq!((&texts(&moved)[0]["ev"], &texts(&moved)[0]["sub"]), (&json!("end"), &json!(9)));
+    assert_eq!(texts(&moved)[1]["ok"]["room"], "plant");
 }
 
 #[test]

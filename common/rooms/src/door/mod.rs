@@ -38,7 +38,7 @@ use riser_model::{
 pub struct Place {
     /// The account that the URL names, by its name or its UUID.
     pub account: AccountName,
-    /// The room that the URL names.
+    /// The room that the URL names, or whose channels are those of the lobby that it names.
     pub room: RoomName,
     /// From a ticket, a cookie or an `Authorization` header. `hello` may bring one instead.
     pub credential: Credential,
@@ -73,6 +73,15 @@ impl Place {
             Err(refusal(Code::Denied, "no such room, or not for you", "a room of your account"))
         }
     }
+}
+
+/// What a visitor of somebody's lobby hears to everything but a few verbs, whether there is such an account or not.
+fn visiting() -> Refusal {
+    refusal(
+        Code::Denied,
+        "you are a visitor in this lobby",
+        "whoami, help, or the main lobby (/) for the rooms of your own account",
+    )
 }
 
 /// Whose lobby somebody visits, if it is not its own account's.

@@ -2,7 +2,8 @@
 //!
 //! Until a person is let in it only carries what the gate says and what the person answers. Behind the gate it knows a
 //! few verbs, and nothing else: it shows the rooms, moves the person into one (whose gate may ask more), and there shows
-//! what is said in its channels and says what the person says, as far as the room lets it. Best effort, like every
+//! what is said in its channels and says what the person says, as far as the room lets it; in the lobby in the channels of the
+//! lobby. Best effort, like every
 //! connection without positions: a person who lags is shown the newest of each channel.
 
 use super::{publisher::Publisher, pull::Pull, refusal, reported_at, visitor};
@@ -62,7 +63,14 @@ struct Lobby {
     running: bool,
     /// It is in a lobby of an account that is not its own.
     visits: Option<AccountName>,
-    publisher: Option<Publisher>,
+    publisher: Publisher,
+}
+
+impl Lobby {
+    /// The room whose channels it is in: in a lobby they are the lobby's.
+    fn place(&self) -> RoomName {
+        self.room.clone().unwrap_or_else(RoomName::lobby)
+    }
 }
 
 impl Tty {
@@ -70,7 +78,8 @@ impl Tty {
     pub fn new(shown: Option<Credential>, of: Option<AccountName>) -> Self {
         let credential = shown.unwrap_or(Credential::Person);
         let enter = Ask::Enter { credential, session: None, room: None };
-        let out = VecDeque::from([Output::Ask(enter)]);
+        let visit = of.clone().map(|lobby| Ask::Visit { lobby });
+        let out = visit.into_iter().chain([enter]).map(Output::Ask).collect();
         Self { phase: Phase::Entering, asked: false, of, pull: Pull::default(), out }
     }
 
@@ -132,7 +141,10 @@ impl Tty {
     }
 
     fn help(&mut self) {
-        let room = [("say <channel> <text>", "say something in the room"), ("leave", "back to the lobby")];
+        let room = [
+            ("say <channel> <text>", "say something in the room, or in the lobby"),
+            ("leave", "back to the lobby"),
+        ];
         let verbs = VERBS.iter().map(|verb| (verb.line, verb.what)).chain(room);
         let lines: String = verbs.map(|(line, what)| format!("{line:<34}  {what}\r\n")).collect();
         self.say(format!("{lines}{PROMPT}"));
@@ -190,12 +202,19 @@ impl Tty {
         if let Err(why) = result {
             return self.say(format!("!! {}\r\n{PROMPT}", why.what));
         }
-        match &mut lobby.publisher {
-            Some(publisher) => publisher.move_to(room.clone()),
-            None => lobby.publisher = Some(Publisher::new(room.clone())),
-        }
+        lobby.publisher.move_to(room.clone());
         lobby.room = Some(room.clone());
-        let want = Want::Room(room.clone(), Filter::all());
+        self.listen();
+        self.say(format!("you are in {room}\r\n{PROMPT}"));
+    }
+
+    /// Hears what is said where it is.
+    fn listen(&mut self) {
+        let Phase::Lobby(lobby) = &self.phase else { return };
+        if lobby.visits.is_some() {
+            return;
+        }
+        let want = Want::Room(lobby.place(), Filter::all());
         self.out.push_back(Output::Ask(Ask::Subscribe {
             subscription: SUBSCRIPTION,
             want,
@@ -204,14 +223,15 @@ impl Tty {
             keep: None,
             retained: Showing::Nothing,
         }));
-        self.say(format!("you are in {room}\r\n{PROMPT}"));
     }
 
     fn leave_room(&mut self) {
         let Phase::Lobby(lobby) = &mut self.phase else { return };
         let line = match lobby.room.take() {
             Some(room) => {
+                lobby.publisher.move_to(RoomName::lobby());
                 self.out.push_back(Output::Ask(Ask::Part));
+                self.listen();
                 format!("you left {room}\r\n{PROMPT}")
             }
             None => format!("!! you are in the lobby\r\n{PROMPT}"),
@@ -221,9 +241,6 @@ impl Tty {
 
     fn publish(&mut self, rest: &str, now: Now) {
         let Phase::Lobby(lobby) = &mut self.phase else { return };
-        let (Some(_), Some(publisher)) = (&lobby.room, &mut lobby.publisher) else {
-            return self.say(format!("!! connect to a room first\r\n{PROMPT}"));
-        };
         let said = rest
             .split_once(' ')
             .and_then(|(channel, text)| Some((channel.parse::<ChannelName>().ok()?, text.trim_start())));
@@ -237,7 +254,7 @@ impl Tty {
             publish_id: None,
             expires_s: None,
         };
-        match publisher.publish(None, false, 0, &[message], now) {
+        match lobby.publisher.publish(None, false, 0, &[message], now) {
             Ok(ask) => self.out.push_back(Output::Ask(ask)),
             Err(why) => self.say(format!("!! {}\r\n{PROMPT}", why.what)),
         }
@@ -254,11 +271,13 @@ impl Tty {
                     "welcome, {}/{}. you are in {place}; try: help\r\n{PROMPT}",
                     principal.account_name, principal.name
                 );
-                let (room, moving, running, publisher) = (None, false, false, None);
+                let (room, moving, running) = (None, false, false);
+                let publisher = Publisher::new(RoomName::lobby());
                 self.phase =
                     Phase::Lobby(Box::new(Lobby { principal, room, moving, running, visits, publisher }));
                 self.asked = false;
                 self.say(line);
+                self.listen();
             }
             Tell::Refused(why) => self.refused(why),
             Tell::Moved { room, result } => self.moved(room, result),
@@ -266,17 +285,18 @@ impl Tty {
             Tell::Finished(result) => self.finished(result),
             Tell::Stored { ticket, first, refused, log, epoch } => {
                 let why = refused.first().map(|(_, why)| why.what.clone());
-                if let Phase::Lobby(lobby) = &mut self.phase
-                    && let Some(publisher) = &mut lobby.publisher
-                {
-                    publisher.stored(ticket, first, refused, |seq| Position { log, epoch, seq });
+                if let Phase::Lobby(lobby) = &mut self.phase {
+                    lobby.publisher.stored(ticket, first, refused, |seq| Position { log, epoch, seq });
                 }
                 if let Some(why) = why {
                     self.say(format!("!! {why}\r\n{PROMPT}"));
                 }
             }
             Tell::Subscribed { result: Err(_), .. } => {
-                self.say(format!("you may say something here, and hear nothing\r\n{PROMPT}"));
+                // Of a lobby nobody expects anything.
+                if matches!(&self.phase, Phase::Lobby(lobby) if lobby.room.is_some()) {
+                    self.say(format!("you may say something here, and hear nothing\r\n{PROMPT}"));
+                }
             }
             // MQTT's.
             Tell::System { .. } => {}
@@ -325,17 +345,13 @@ impl Tty {
         match push {
             Push::Publication(delivery) => {
                 if let (Phase::Lobby(lobby), Some(line)) = (&self.phase, shown(&delivery))
-                    && lobby.room.as_ref() == Some(&delivery.content.room)
+                    && lobby.place() == delivery.content.room
                 {
                     self.say(line);
                     self.out.extend(reported_at(&delivery).map(Output::Ask));
                 }
             }
-            Push::Wiped { .. } => {
-                if matches!(&self.phase, Phase::Lobby(lobby) if lobby.room.is_some()) {
-                    self.say(WIPED);
-                }
-            }
+            Push::Wiped { .. } => self.say(WIPED),
             Push::Gap { .. } | Push::Through { .. } => {}
         }
     }

@@ -5,7 +5,7 @@ use crate::door::script::*;
 use bytes::Bytes;
 use riser_model::{
     History, Right, Role, RoomKind, SessionId,
-    door::{Errand, KeyInfo},
+    door::{Errand, KeyInfo, Target},
 };
 use riser_wire::entry::ContentType;
 
@@ -28,8 +28,22 @@ fn entering() -> Tty {
 fn lobby() -> Tty {
     let mut door = entering();
     turn(&mut door, Input::Room(10_000), 0);
-    assert!(lines(&tell(&mut door, entered("acme")))[0].starts_with("welcome, acme/ann."));
+    let outputs = tell(&mut door, entered("acme"));
+    assert!(lines(&outputs)[0].starts_with("welcome, acme/ann."));
+    assert_eq!(asks(&outputs), [&hears("lobby")]);
+    assert!(tell(&mut door, not_subscribed(0, Code::Denied)).is_empty(), "nobody expects anything of it");
     door
+}
+
+fn hears(room: &str) -> Ask {
+    Ask::Subscribe {
+        subscription: SUBSCRIPTION,
+        want: Want::Room(room.parse().unwrap(), Filter::all()),
+        from: From::Live,
+        flow: Flow::Conflate,
+        keep: None,
+        retained: Showing::Nothing,
+    }
 }
 
 fn hall() -> Tty {
@@ -92,7 +106,7 @@ fn lobby_knows_its_verbs_and_no_others() {
     }];
     assert_eq!(lines(&tell(&mut door, Tell::Rooms(rooms))), ["hall (3 here, behind a gate)\r\n> "]);
     for wrong in
-        ["drop tables", "help me", "say a b", "connect", "connect to room NOWHERE", "leave", "rooms of"]
+        ["drop tables", "help me", "say a", "connect", "connect to room NOWHERE", "leave", "rooms of"]
     {
         let outputs = text(&mut door, wrong);
         assert!(lines(&outputs)[0].starts_with("!! ") && asks(&outputs).is_empty(), "{wrong}");
@@ -121,8 +135,10 @@ fn person_in_a_room_says_and_hears_what_the_room_lets_it() {
     let Ask::Publish(intake) = asks(&next)[0] else { panic!("{next:?}") };
     assert_eq!((intake.ticket, intake.aliases.len()), (2, 1), "tickets go on, channels are the new room's");
     let left = text(&mut door, "leave");
-    assert_eq!(asks(&left), [&Ask::Part]);
-    assert!(lines(&text(&mut door, "say a/b x"))[0].starts_with("!! connect"));
+    assert_eq!(asks(&left), [&Ask::Part, &hears("lobby")]);
+    let said = text(&mut door, "say news x");
+    let Ask::Publish(intake) = asks(&said)[0] else { panic!("{said:?}") };
+    assert!(matches!(&intake.aliases[..], [(0, Target::Channel(room, _))] if *room == RoomName::lobby()));
 }
 
 #[test]
@@ -134,9 +150,6 @@ fn person_hears_that_a_session_ended_of_which_something_was_shown() {
     let mut door = hall();
     tell(&mut door, Tell::Ready);
     assert_eq!(lines(&tell(&mut door, deliver(vec![wiped(1)]))), [WIPED]);
-    text(&mut door, "leave");
-    tell(&mut door, Tell::Ready);
-    assert!(lines(&tell(&mut door, deliver(vec![wiped(2)]))).is_empty(), "of a room that it has left");
 }
 
 #[test]
@@ -227,11 +240,22 @@ fn person_has_errands_done_in_plain_words() {
 #[test]
 fn person_in_somebody_else_s_lobby_may_look_around() {
     let mut door = Tty::new(None, Some("garden".parse().unwrap()));
-    turn(&mut door, Input::Room(10_000), 0);
-    assert!(lines(&tell(&mut door, entered("acme")))[0].contains("you are in the lobby of garden"));
-    for denied in
-        ["rooms", "connect to room plant", "enter", "create room a", "invite bob to a", "keys", "leave", "x"]
-    {
+    let asked = turn(&mut door, Input::Room(10_000), 0);
+    assert!(matches!(asks(&asked)[..], [Ask::Visit { .. }, Ask::Enter { .. }]), "{asked:?}");
+    let outputs = tell(&mut door, entered("acme"));
+    assert!(lines(&outputs)[0].contains("you are in the lobby of garden"));
+    assert!(asks(&outputs).is_empty(), "a visitor hears nothing there");
+    for denied in [
+        "rooms",
+        "say a b",
+        "connect to room plant",
+        "enter",
+        "create room a",
+        "invite bob to a",
+        "keys",
+        "leave",
+        "x",
+    ] {
         let outputs = text(&mut door, denied);
         assert!(asks(&outputs).is_empty() && lines(&outputs)[0].contains("visitor"), "{denied}");
     }

@@ -90,6 +90,9 @@ pub struct InLobby<'a> {
     /// Whether the account is its to administer.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub administers: bool,
+    /// The answers to the subscriptions that came with `hello`, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub subscriptions: Vec<Started>,
 }
 
 /// A room as a lobby shows it.

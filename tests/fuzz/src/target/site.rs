@@ -209,6 +209,7 @@ impl<D: Door> Site<D> {
             | Ask::Confirm { .. }
             | Ask::Settle { .. }
             | Ask::Part
+            | Ask::Visit { .. }
             | Ask::Leave { .. } => None,
         };
         tell.into_iter().collect()

@@ -13,7 +13,8 @@ fn site() -> Site {
     let hash = text.lines().find(|line| line.starts_with("password = ")).unwrap();
     let garden = format!(
         "\n[[account]]\nname = \"garden\"\nid = \"6f2c8a52-5e2b-4c07-9a5c-3b8f9f0f9a77\"\n\n[[account.user]]\nname = \"eve\"\n\
-         role = \"owner\"\n{hash}\n\n[[account.room]]\nname = \"shed\"\n"
+         role = \"owner\"\n{hash}\n\n[[account.room]]\nname = \"shed\"\n\n[[account]]\nname = \"castle\"\n\
+         id = \"6f2c8a52-5e2b-4c07-9a5c-3b8f9f0f9a78\"\ngate = [{{ any = [\"certificate\", \"knock\"] }}]\n"
     );
     site.hub.write_config(&(text + &garden));
     site.hub.start();
@@ -173,4 +174,69 @@ async fn lobby_of_an_account_is_its_own_and_everybody_else_is_a_visitor_there_wh
     let eve = json!({ "user": "garden/eve", "password": PASSWORD });
     let mut eve = Terminal::program(&site, "/user/garden", eve).await.unwrap();
     assert!(names(&eve.asks(json!({ "op": "rooms" })).await).contains(&"shed".to_owned()));
+}
+
+#[tokio::test]
+async fn lobby_has_channels_of_its_own_for_those_of_the_account_and_for_nobody_else() {
+    let site = site();
+    let mut ann = Terminal::program(&site, "/", password(OWNER)).await.unwrap();
+    let none = ann.asks(json!({ "op": "subscribe", "sub": 1, "channels": "#" })).await;
+    assert_eq!(none["error"]["code"], "denied", "without such a room there are none: {none}");
+    let made = ann.asks(json!({ "op": "create", "room": "lobby", "history": "log" })).await;
+    assert_eq!(made["ok"]["room"], "lobby", "{made}");
+    assert!(ann.asks(json!({ "op": "subscribe", "sub": 1, "channels": "#" })).await["ok"].is_object());
+    assert!(ann.asks(json!({ "op": "subscribe", "sub": 2, "technical": "room" })).await["ok"].is_object());
+
+    let mut person = Terminal::person(&site, "/", &format!("{ACCOUNT}/{OWNER}"), PASSWORD).await;
+    ann.hears("riser.joined").await;
+    person.say("say news the lift is out").await;
+    let heard = ann.hears("\"ev\":\"msg\"").await;
+    assert!(heard.contains("the lift is out") && heard.contains("\"channel\":\"news\""), "{heard}");
+    assert!(
+        ann.asks(json!({ "op": "publish", "channel": "news", "data": "it runs again" })).await["ok"]
+            .is_object()
+    );
+    person.hears("news: it runs again").await;
+    // In a room it hears the room's, and the lobby is without it.
+    assert!(ann.asks(json!({ "op": "enter", "room": "hall" })).await["ok"].is_object());
+    let present = ann.asks(json!({ "op": "publish", "channel": "news", "data": "elsewhere" })).await;
+    assert!(present["ok"].is_object(), "{present}");
+    assert!(person.line("whoami").await.contains("in the lobby"), "and heard nothing of it");
+
+    // A channel of a lobby has an address of its own.
+    let mut raw = Terminal::with_header(&site, &format!("/user/{ACCOUNT}/news"), OWNER, PASSWORD).await;
+    raw.say("by hand").await;
+    person.hears("news: by hand").await;
+
+    // Who only reads there reads; who may nothing hears nothing; who is from elsewhere neither.
+    let mut rob = Terminal::program(&site, "/", password(READER)).await.unwrap();
+    assert!(rob.asks(json!({ "op": "subscribe", "sub": 1, "channels": "#" })).await["ok"].is_object());
+    let said = rob.asks(json!({ "op": "publish", "channel": "news", "data": "x" })).await;
+    assert_eq!(said["error"]["code"], "denied", "{said}");
+    let eve = json!({ "user": "garden/eve", "password": PASSWORD });
+    let mut eve = Terminal::program(&site, &format!("/user/{ACCOUNT}"), eve).await.unwrap();
+    for denied in [
+        json!({ "op": "subscribe", "sub": 1, "channels": "#" }),
+        json!({ "op": "publish", "channel": "news", "data": "x" }),
+        json!({ "op": "presence" }),
+    ] {
+        let answer = eve.asks(denied.clone()).await;
+        assert_eq!(answer["error"]["code"], "denied", "{denied}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn lobby_of_a_user_is_behind_the_gate_of_that_user_s_account() {
+    let site = site();
+    let mut visitor = Terminal::open(&site, "/user/castle/", Some("riser.v1.json")).await;
+    let hello = json!({ "op": "hello", "id": 1, "credential": password(OWNER) });
+    visitor.say(&hello.to_string()).await;
+    assert_eq!(visitor.json().await["ev"], "knocked", "its own account has no gate");
+    let mut person = Terminal::open(&site, "/user/castle/", None).await;
+    person.hears("name: ").await;
+    person.say(&format!("{ACCOUNT}/{OWNER}")).await;
+    person.hears("password: ").await;
+    person.say(PASSWORD).await;
+    person.hears("an admin was asked").await;
+    assert!(Terminal::program(&site, "/user/garden", password(OWNER)).await.is_ok(), "which has none");
 }

@@ -1,5 +1,6 @@
 //! One end of a WebSocket, for a person or a program.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
@@ -33,9 +34,19 @@ impl Terminal {
 
     /// The same with a token in its header.
     pub async fn with_token(site: &Site, path: &str, token: &str) -> Self {
+        Self::authorised(site, path, &format!("Bearer {token}")).await
+    }
+
+    /// The same with a user and its password.
+    pub async fn with_header(site: &Site, path: &str, user: &str, password: &str) -> Self {
+        let basic = STANDARD.encode(format!("{user}:{password}"));
+        Self::authorised(site, path, &format!("Basic {basic}")).await
+    }
+
+    async fn authorised(site: &Site, path: &str, shown: &str) -> Self {
         let address = format!("127.0.0.1:{}", site.hub.http);
         let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
-        request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        request.headers_mut().insert("authorization", shown.parse().unwrap());
         let socket = TcpStream::connect(&address).await.unwrap();
         Self(client_async(request, socket).await.unwrap().0)
     }

@@ -10,7 +10,7 @@ use riser_model::{
     RoomName,
     door::{Ask, Output, Refusal},
 };
-use riser_wire::client::{self, Done, InLobby};
+use riser_wire::client::{self, Done, InLobby, Started};
 use std::collections::VecDeque;
 
 impl Open {
@@ -50,7 +50,7 @@ impl Open {
         while self.go_on(out) {}
         let hears = self.readers.move_to(room.clone(), out);
         self.publisher.move_to(room.clone());
-        place.room = room;
+        (place.room, self.in_lobby) = (room, false);
         out.push_back(Output::Text(self.in_room(place, id, Vec::new())));
         if hears {
             out.push_back(Output::Ask(self.readers.listen()));
@@ -58,15 +58,16 @@ impl Open {
     }
 
     /// Who it is, and where.
-    pub(super) fn whoami(&self, place: &Place, id: Option<u64>) -> String {
+    pub(super) fn whoami(&self, place: &Place, id: Option<u64>, subscriptions: Vec<Started>) -> String {
         let who = InLobby {
             account: &self.principal.account_name,
             client: self.principal.client,
             name: &self.principal.name,
             connection: self.connection,
-            room: Some(&place.room),
-            visits: None,
-            administers: self.principal.grants.administer(),
+            room: Some(&place.room).filter(|_| !self.in_lobby),
+            visits: self.visits.as_ref(),
+            administers: self.visits.is_none() && self.principal.grants.administer(),
+            subscriptions,
         };
         client::ok(id, &Done::Lobby(who))
     }
