@@ -2,10 +2,14 @@
 //! and refused in the same way.
 //!
 //! Whether somebody may have an errand done, the instance has looked at. One is done after the other; what somebody may have
-//! changed in an hour is bounded, since each change is remembered for ever.
+//! changed in an hour is bounded, since each change is remembered for ever; and so is how often somebody may show what it takes
+//! to be in the admin lobby. Whoever is there has shown the operator's token, and does there what the admin interface does
+//! for who shows it.
 
 use crate::{
     accounts::{self, May, NotChanged, Registrar, Told},
+    audit::{Audit, Line},
+    founding::Founding,
     needs::Needs,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -19,8 +23,9 @@ use riser_host::HostHandle;
 use riser_hub_core::HubCore;
 use riser_instance::Wanted;
 use riser_model::{
-    AccountName, ClientId, ConnectionId, Filter, History, Principal, Right, Role, RoomId, RoomKind, RoomName,
-    door::{Code, Errand, Finished, KeyInfo, Refusal, Secret},
+    AccountId, AccountName, ClientId, ConnectionId, Filter, History, Principal, Right, Role, RoomId,
+    RoomKind, RoomName,
+    door::{AccountInfo, Code, Errand, Finished, KeyInfo, Refusal, Secret},
 };
 use riser_shell::entropy;
 use std::{
@@ -43,6 +48,9 @@ const CREDENTIALS_MAX: usize = 32;
 pub struct Errands {
     registrar: Registrar,
     core: HostHandle<HubCore>,
+    audit: Audit,
+    /// The operator's token; none where there is no admin interface, and so nobody in the admin lobby.
+    operator: Option<TokenHash>,
     /// When each began, and how many it has had since.
     paces: BTreeMap<ClientId, (Instant, u32)>,
 }
@@ -69,8 +77,13 @@ impl Of {
 
 impl Errands {
     /// Done by this registrar, for the connections of that core.
-    pub fn new(registrar: Registrar, core: HostHandle<HubCore>) -> Self {
-        Self { registrar, core, paces: BTreeMap::new() }
+    pub fn new(
+        registrar: Registrar,
+        core: HostHandle<HubCore>,
+        audit: Audit,
+        operator: Option<TokenHash>,
+    ) -> Self {
+        Self { registrar, core, audit, operator, paces: BTreeMap::new() }
     }
 
     /// Does one after the other, until nobody is left who could want one.
@@ -84,7 +97,7 @@ impl Errands {
 
     async fn perform(&mut self, wanted: Wanted) -> Result<Finished, Refusal> {
         let Wanted { by, evidence, from, errand } = wanted;
-        if !matches!(errand, Errand::Keys) {
+        if !matches!(errand, Errand::Keys | Errand::Accounts) {
             self.pace(by.user())?;
         }
         let of = Of { by, evidence, from };
@@ -117,7 +130,68 @@ impl Errands {
                 self.change((&of, Needs::Nothing), told, change).await?;
                 Ok(Finished::KeyRevoked { fingerprint })
             }
+            Errand::Operate { token } => self.operate(&of, &token).await,
+            Errand::Accounts => {
+                let accounts = self.registrar.accounts().await;
+                Ok(Finished::Accounts(
+                    accounts.iter().map(|(id, account)| account_info(id, account)).collect(),
+                ))
+            }
+            Errand::CreateAccount { name, user } => self.found(&of, name, user).await,
+            Errand::RemoveAccount { account } => self.remove_account(&of, &account).await,
         }
+    }
+
+    /// Into the admin lobby, and it is written down who came, and who was not let in.
+    async fn operate(&self, of: &Of, token: &Secret) -> Result<Finished, Refusal> {
+        let shown = TokenHash::of(&token.0);
+        let is_it = self.operator.as_ref().is_some_and(|own| shown.same(own));
+        let Told { of: what, by, from, .. } = of.told("", "the admin lobby".to_owned());
+        let (deed, result) = if is_it { ("entered", "done") } else { ("refused", "not_authorised") };
+        let line = Line::change(Some(of.by.account), &by, &from, deed, &what, result.to_owned());
+        self.audit.write(line).await;
+        if is_it {
+            return Ok(Finished::Operates);
+        }
+        let want = "the operator's, of a hub that has an admin interface";
+        Err(refusal(Code::NotAuthorised, "the token was not accepted", want))
+    }
+
+    async fn found(
+        &self,
+        of: &Of,
+        name: AccountName,
+        user: Option<AccountName>,
+    ) -> Result<Finished, Refusal> {
+        let stopping = || refusal(Code::ShuttingDown, "the hub goes down", "come back");
+        let founding = Founding::of(name.clone(), None, user).await.ok_or_else(stopping)?;
+        let Founding { config, id, user, client, password, token } = founding;
+        let told = of.told("account created", format!("account {name}"));
+        self.change_hub(of, told, Change::CreateAccount(Box::new(config))).await?;
+        let (password, token) = (Secret(password.into()), Secret(token.into()));
+        Ok(Finished::AccountCreated { name, id, user, client, password, token })
+    }
+
+    async fn remove_account(&self, of: &Of, account: &AccountName) -> Result<Finished, Refusal> {
+        let accounts = self.registrar.accounts().await;
+        let (id, known) = accounts.named(account.as_str()).ok_or_else(unknown)?;
+        if id == of.by.account {
+            let want = "another one: who is of it would be gone with it";
+            return Err(refusal(Code::Denied, "the account that you are of", want));
+        }
+        let name = known.config.name.clone();
+        let told = of.told("account removed", format!("account {name}"));
+        self.change_hub(of, told, Change::RemoveAccount(id)).await?;
+        Ok(Finished::AccountRemoved { name })
+    }
+
+    /// A change of the hub's accounts, by who is in the admin lobby.
+    async fn change_hub(&self, of: &Of, told: Told, change: Change) -> Result<(), Refusal> {
+        // It has shown the operator's token; what it is known by still has to hold.
+        let may = of.may(Needs::Nothing);
+        let told = Told { by: format!("operator, as {}", told.by), ..told };
+        let changed = self.registrar.change(told, accounts::Wanted { change, revision: None, may }).await;
+        changed.map(drop).map_err(|not| not_changed(&not))
     }
 
     /// Counts one change, if there is one more.
@@ -239,6 +313,12 @@ fn new_token() -> (CredentialConfig, KeyInfo, Secret) {
     let credential = CredentialConfig::Token(TokenHash::of(text.as_bytes()));
     let key = info(&credential);
     (credential, key, Secret(text.into()))
+}
+
+fn account_info(id: AccountId, account: &Account) -> AccountInfo {
+    let config = &account.config;
+    let (name, users, rooms) = (config.name.clone(), config.user.len(), config.room.len());
+    AccountInfo { name, id, users, rooms, sealed: account.sealed }
 }
 
 fn member(account: &Account, client: ClientId) -> Result<Member, Refusal> {

@@ -251,7 +251,8 @@ impl Hub {
             forked,
             addresses: Vec::new(),
         };
-        let errands = Errands::new(hub.registrar.clone(), hub.handle.clone());
+        let operator = operator(config)?;
+        let errands = Errands::new(hub.registrar.clone(), hub.handle.clone(), hub.audit.clone(), operator);
         hub.background.spawn(errands.keep(wanted));
         if config.clients.unused.ms() > 0 {
             let (registrar, core) = (hub.registrar.clone(), hub.handle.clone());
@@ -275,7 +276,7 @@ impl Hub {
             Arc::clone(&shared.metrics),
             Arc::clone(&hub.health),
         ));
-        hub.listen(config, &shared, &lookout)?;
+        hub.listen(config, &shared, &lookout, operator)?;
         hub.background.spawn(lookout.keep(async move |by_ms| {
             // A core that has ended needs no news.
             let _ = shared.inbox.send(LinkInput::ClockStepped(by_ms)).await;
@@ -302,6 +303,7 @@ impl Hub {
         config: &HubConfig,
         shared: &Shared,
         lookout: &Arc<Lookout<HubCore, Look>>,
+        operator: Option<TokenHash>,
     ) -> anyhow::Result<()> {
         let tls = config.tls.as_ref();
         let mqtt_counters = Arc::new(MqttCounters::default());
@@ -383,7 +385,7 @@ impl Hub {
                 }
             });
         }
-        self.listen_admin(config, shared)?;
+        self.listen_admin(config, shared, operator)?;
         shared.metrics.also({
             let counters = Arc::clone(self.entrance.counters());
             move || counters.each().collect()
@@ -399,16 +401,14 @@ impl Hub {
         Ok(())
     }
 
-    fn listen_admin(&mut self, config: &HubConfig, shared: &Shared) -> anyhow::Result<()> {
-        let mut listeners = config.listen.admin.named("admin").peekable();
-        if listeners.peek().is_none() {
-            return Ok(());
-        }
-        let file = config.token_file();
-        let (token, made) = keys::load_or_create(&file).context("make the operator's token")?;
-        if made {
-            tracing::info!(file = %file.display(), "made the operator's token");
-        }
+    fn listen_admin(
+        &mut self,
+        config: &HubConfig,
+        shared: &Shared,
+        operator: Option<TokenHash>,
+    ) -> anyhow::Result<()> {
+        let listeners = config.listen.admin.named("admin");
+        let Some(operator) = operator else { return Ok(()) };
         let entrance = self.entrance.apart_in_shares(ADMINS_MAX, ADMINS_OF_ADDRESS_MAX);
         for (name, listener) in listeners {
             let acceptor = setup::acceptor(&listener.tls, config.tls.as_ref(), None)?;
@@ -419,7 +419,7 @@ impl Hub {
                 registrar: self.registrar.clone(),
                 audit: self.audit.clone(),
                 api: self.api(name.as_str(), shared, &origins),
-                token: Some(TokenHash::of(token.private_text().as_bytes())),
+                token: Some(operator),
                 pace: Arc::default(),
             };
             let site = AdminSite { origins, routes: admin::routes::routes(admin) };
@@ -524,4 +524,17 @@ pub(crate) fn rooms(directory: &Directory) -> Vec<Room> {
 fn invalid(wrong: Vec<riser_gate::Invalid>) -> anyhow::Error {
     let all: Vec<String> = wrong.iter().map(ToString::to_string).collect();
     anyhow::anyhow!(all.join("\n"))
+}
+
+/// What whoever operates this hub shows: it is made with the first admin interface, and there is none without one.
+fn operator(config: &HubConfig) -> anyhow::Result<Option<TokenHash>> {
+    if config.listen.admin.named("admin").next().is_none() {
+        return Ok(None);
+    }
+    let file = config.token_file();
+    let (token, made) = keys::load_or_create(&file).context("make the operator's token")?;
+    if made {
+        tracing::info!(file = %file.display(), "made the operator's token");
+    }
+    Ok(Some(TokenHash::of(token.private_text().as_bytes())))
 }

@@ -14,6 +14,7 @@ pub mod config;
 mod cookies;
 mod errands;
 mod footers;
+mod founding;
 pub mod hub;
 mod ldap;
 mod needs;

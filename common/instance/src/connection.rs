@@ -95,6 +95,8 @@ pub(crate) struct Connection {
     pub(crate) session: Option<Session>,
     /// It left a will, or one of its former connection is to be forgotten.
     pub(crate) willed: bool,
+    /// It is in the admin lobby.
+    pub(crate) operates: bool,
     /// An errand of it is being done.
     pub(crate) running: bool,
     /// Tickets in the order in which they were asked, each with its answer once there is one.
@@ -157,6 +159,7 @@ impl Connection {
             entering: None,
             session: None,
             willed: false,
+            operates: false,
             running: false,
             tickets: VecDeque::new(),
             listening: BTreeSet::new(),

@@ -15,7 +15,7 @@ mod tell;
 pub use ask::{Ask, Flow, From, Intake, Target, Technical, Want};
 pub use credential::{Credential, Method, Prompt, Secret, TicketHash};
 pub use delivery::{Content, Delivery, Push, Wording};
-pub use errand::{Errand, Finished, KeyInfo};
+pub use errand::{AccountInfo, Errand, Finished, KeyInfo};
 pub use refusal::{Code, Refusal};
 pub use session::{
     Keep, Loose, NORMAL, STALLED, SessionDelivery, SessionRequest, SessionState, SessionSubscription,

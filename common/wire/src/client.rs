@@ -66,7 +66,7 @@ mod request;
 pub use answer::{
     Done, Entered, Hole, InLobby, Problem, Push, Receipt, ShownRoom, Started, error, ok, scope_name,
 };
-pub use errand::{VERBS, Verb, finished, finished_lines, from_words, help};
+pub use errand::{MOVE_TO_ADMIN, VERBS, Verb, finished, finished_lines, from_words, help};
 pub use looking::{Looking, seen};
 pub use published::{Fields, Msg, Payload, Published};
 pub use request::{Channels, Hello, Message, Op, Publish, Request, Shown, Subscribe, Technical, Wrong};

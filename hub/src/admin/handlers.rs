@@ -7,20 +7,19 @@ use super::{
         AuditQuery, Decision, GrantRequest, NewAccount, NewGate, NewIssuers, NewLdap, NewName, RoomFields,
     },
 };
-use crate::asker::Asker;
+use crate::{
+    asker::Asker,
+    founding::{self, Founding},
+};
 use axum::{
     Json,
     extract::{FromRequest, FromRequestParts, Path, Query, Request, State},
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use riser_gate::{
-    Account, AccountConfig, Change, GrantConfig, IssuerConfig, Role, RoomConfig, TokenHash, UserConfig,
-    accounts::AccountChange,
-};
-use riser_model::{AccountId, ClientId, ConnectionId, RoomId};
-use riser_shell::{entropy, passwords};
+use riser_gate::{Account, Change, GrantConfig, IssuerConfig, RoomConfig, accounts::AccountChange};
+use riser_model::{AccountId, ConnectionId, RoomId};
+use riser_shell::entropy;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -70,36 +69,21 @@ pub(super) async fn create_account(
 ) -> Answer<MadeAccount> {
     Admin::operator(&asked)?;
     let NewAccount { name, id, user } = said;
-    let id = AccountId(id.unwrap_or_else(entropy::uuid));
-    let (user, client) = (user.unwrap_or_else(|| name.clone()), ClientId(entropy::uuid()));
-    let (token, password) = (secret(), secret());
-    let hash = hashed(password.clone()).await?;
-    let first = UserConfig {
-        id: Some(client),
-        role: Some(Role::Owner),
-        password: Some(hash),
-        tokens: vec![TokenHash::of(token.as_bytes())],
-        ..UserConfig::new(user.clone())
-    };
-    let room = vec![RoomConfig::personal(), RoomConfig::lobby()];
-    let config = AccountConfig { user: vec![first], room, ..AccountConfig::new(name.clone(), id) };
+    let founding = Founding::of(name.clone(), id.map(AccountId), user).await.ok_or_else(stopping)?;
+    let Founding { config, id, user, client, password, token } = founding;
     let change = Change::CreateAccount(Box::new(config));
     admin.change(&asked, "account created", format!("account {name}"), change).await?;
     let (name, id, user, client) = (name.to_string(), id.to_string(), user.to_string(), client.to_string());
     Ok(Json(MadeAccount { name, id, user, client, password, token }))
 }
 
-/// 32 random bytes, as text.
-pub(super) fn secret() -> String {
-    URL_SAFE_NO_PAD.encode(entropy::bytes::<32>())
-}
-
 /// Hashing takes long by design.
 pub(super) async fn hashed(password: String) -> Result<riser_gate::PasswordHash, Failure> {
-    let work = tokio::task::spawn_blocking(move || passwords::hash(password.as_bytes()));
-    work.await.map_err(|_| {
-        Failure::new(StatusCode::SERVICE_UNAVAILABLE, "shutting_down", "the hub goes down", "come back")
-    })
+    founding::hashed(password).await.ok_or_else(stopping)
+}
+
+fn stopping() -> Failure {
+    Failure::new(StatusCode::SERVICE_UNAVAILABLE, "shutting_down", "the hub goes down", "come back")
 }
 
 pub(super) async fn account(

@@ -3,10 +3,10 @@
 use super::{
     Admin, Asked, Failure, Place,
     answers::{Done, MadeCredential, MemberAnswer, MembersAnswer, tag},
-    handlers::{Answer, Said, done, hashed, looked_at, secret, unchanged},
+    handlers::{Answer, Said, done, hashed, looked_at, unchanged},
     requests::{CredentialKind, MemberChange, MembersQuery, NewCredential, NewMember, Replacement, RoomRole},
 };
-use crate::errands::role_set;
+use crate::{errands::role_set, founding::secret};
 use axum::{
     Json,
     extract::{Path, Query, State},

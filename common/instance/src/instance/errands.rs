@@ -1,9 +1,12 @@
 //! What somebody wants done with its account: whether it may have that done, and that it hears what became of it.
 //!
+//! In the admin lobby is who has shown the operator's token, on that connection, until it goes into a room.
+//!
 //! Always holds: an errand leaves for whoever keeps accounts only when the rights that its principal has of its own say so,
 //! and a connection has one on its way at most. What is refused here is written down, as every refusal is.
 
 use super::{Instance, Output, entering::no_such_room, refusal};
+use crate::connection::Connection;
 use riser_gate::{Evidence, Standing, acceptor::Kind};
 use riser_model::{
     ConnectionId, Deed, Principal, Right, RoomName,
@@ -31,7 +34,7 @@ impl Instance {
         let permitted = if connection.running {
             Err(refusal(Code::WrongState, "one errand at a time", "wait for its answer"))
         } else {
-            self.permit(&connection.standing, &errand)
+            self.permit(connection, &errand)
         };
         match permitted {
             Ok(by) => {
@@ -57,12 +60,15 @@ impl Instance {
     pub(super) fn ran(&mut self, id: ConnectionId, result: Result<Finished, Refusal>) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         if std::mem::take(&mut connection.running) {
+            // Who went into a room meanwhile is there.
+            connection.operates |= matches!(result, Ok(Finished::Operates)) && connection.room.is_none();
             self.tell(id, Tell::Finished(result));
         }
     }
 
     /// Whose errand it is, if that one may have it done.
-    fn permit(&self, standing: &Standing, errand: &Errand) -> Result<Arc<Principal>, Refusal> {
+    fn permit(&self, connection: &Connection, errand: &Errand) -> Result<Arc<Principal>, Refusal> {
+        let standing = &connection.standing;
         let by = standing.principal.as_ref().ok_or_else(no_such_room)?;
         match errand {
             Errand::CreateRoom { .. } if by.grants.administer() => {}
@@ -87,6 +93,20 @@ impl Instance {
                 ));
             }
             Errand::Keys | Errand::RevokeKey { .. } | Errand::MakeKey => {}
+            Errand::Operate { .. } if !is_known(standing) => return Err(nobody()),
+            Errand::Operate { .. } if connection.room.is_some() => {
+                return Err(refusal(Code::WrongState, "you are in a room", "to ask for that in a lobby"));
+            }
+            Errand::Operate { .. } => {}
+            Errand::Accounts | Errand::CreateAccount { .. } | Errand::RemoveAccount { .. } => {
+                if !connection.operates {
+                    return Err(refusal(
+                        Code::Denied,
+                        "not for you",
+                        "the admin lobby, where its token lets in",
+                    ));
+                }
+            }
         }
         Ok(Arc::clone(by))
     }
@@ -106,6 +126,12 @@ fn room_of(errand: &Errand) -> Option<&RoomName> {
         Errand::CreateRoom { room, .. } | Errand::Invite { room, .. } | Errand::SetRole { room, .. } => {
             Some(room)
         }
-        Errand::Keys | Errand::MakeKey | Errand::RevokeKey { .. } => None,
+        Errand::Keys
+        | Errand::MakeKey
+        | Errand::RevokeKey { .. }
+        | Errand::Operate { .. }
+        | Errand::Accounts
+        | Errand::CreateAccount { .. }
+        | Errand::RemoveAccount { .. } => None,
     }
 }

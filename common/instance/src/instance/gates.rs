@@ -367,6 +367,7 @@ impl Instance {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.principal = Some(Arc::clone(&principal));
             connection.room = Some(room);
+            connection.operates = false;
         }
         // A lobby has channels too.
         self.rooms(BusInput::Ask { connection: id, ask: Ask::Part }, now);

@@ -82,6 +82,47 @@ fn each_errand_is_for_those_whose_rights_say_so_and_for_nobody_else() {
 }
 
 #[test]
+fn admin_lobby_is_for_who_was_let_in_there_until_it_goes_into_a_room() {
+    let operate = || Errand::Operate { token: Secret("t".into()) };
+    let found = || Errand::CreateAccount { name: "foo".parse().unwrap(), user: None };
+    let remove = || Errand::RemoveAccount { account: "foo".parse().unwrap() };
+    let mut world = world();
+    // Whoever administers an account does not operate the instance.
+    for (connection, errand) in [(C2, Errand::Accounts), (C2, found()), (C2, remove()), (C4, operate())] {
+        world.ask(connection, Ask::Run(Box::new(errand)));
+        assert_eq!(answer(&mut world, connection), Some(Err(Code::Denied)));
+    }
+    world.ask(C1, Ask::Run(Box::new(operate())));
+    let refused =
+        riser_model::door::Refusal { code: Code::NotAuthorised, what: "x".into(), want: "y".into() };
+    world.input(Input::Ran { connection: C1, result: Err(refused) });
+    answer(&mut world, C1);
+    world.ask(C1, Ask::Run(Box::new(found())));
+    assert_eq!(answer(&mut world, C1), Some(Err(Code::Denied)), "it was not let in");
+
+    world.ask(C1, Ask::Run(Box::new(operate())));
+    world.input(Input::Ran { connection: C1, result: Ok(Finished::Operates) });
+    answer(&mut world, C1);
+    let before = world.running.len();
+    world.ask(C1, Ask::Run(Box::new(found())));
+    assert_eq!(world.running.len(), before + 1);
+    world.input(Input::Ran { connection: C1, result: Ok(Finished::Keys(Vec::new())) });
+    answer(&mut world, C1);
+    world.ask(C3, Ask::Run(Box::new(found())));
+    assert_eq!(answer(&mut world, C3), Some(Err(Code::Denied)), "nobody else is");
+
+    world.ask(C1, Ask::Move { room: "hall".parse().unwrap() });
+    world.told(C1);
+    for (errand, code) in [(found(), Code::Denied), (operate(), Code::WrongState)] {
+        world.ask(C1, Ask::Run(Box::new(errand)));
+        assert_eq!(answer(&mut world, C1), Some(Err(code)), "it is in a room");
+    }
+    world.ask(C1, Ask::Part);
+    world.ask(C1, Ask::Run(Box::new(found())));
+    assert_eq!(answer(&mut world, C1), Some(Err(Code::Denied)), "and then in the other lobby");
+}
+
+#[test]
 fn one_errand_at_a_time_is_answered_to_whoever_asked() {
     let mut world = world();
     world.ask(C2, Ask::Run(Box::new(create())));

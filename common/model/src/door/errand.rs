@@ -1,11 +1,13 @@
 //! What somebody in a lobby wants done with its account. It is done elsewhere, by whoever keeps accounts.
 //!
+//! In the admin lobby it is the instance's accounts that something is done with, by whoever operates it.
+//!
 //! A closed list: each becomes one change of an account or more, or a look at what somebody proves itself with. Who may have
 //! which of them done is the instance's to say, by what the connection has shown.
 
 use super::Secret;
 use crate::{
-    id::RoomId,
+    id::{AccountId, ClientId, RoomId},
     name::{AccountName, RoomName},
     principal::Right,
     role::{Role, Whom},
@@ -51,6 +53,25 @@ pub enum Errand {
         /// What [`Errand::Keys`] calls it.
         fingerprint: String,
     },
+    /// Into the admin lobby: from any other one, by what whoever operates the instance shows.
+    Operate {
+        /// The operator's token.
+        token: Secret,
+    },
+    /// In the admin lobby: which accounts are there?
+    Accounts,
+    /// In the admin lobby: make an account, with a first user who may do everything in it.
+    CreateAccount {
+        /// Its name.
+        name: AccountName,
+        /// The first user; called like the account unless given.
+        user: Option<AccountName>,
+    },
+    /// In the admin lobby: remove an account with all that it has, for ever.
+    RemoveAccount {
+        /// Its name or UUID.
+        account: AccountName,
+    },
 }
 
 impl Errand {
@@ -63,6 +84,10 @@ impl Errand {
             Self::Keys => "keys",
             Self::MakeKey => "make key",
             Self::RevokeKey { .. } => "revoke key",
+            Self::Operate { .. } => "move to admin lobby",
+            Self::Accounts => "accounts",
+            Self::CreateAccount { .. } => "create account",
+            Self::RemoveAccount { .. } => "remove account",
         }
     }
 }
@@ -74,6 +99,21 @@ pub struct KeyInfo {
     pub kind: &'static str,
     /// What people call it.
     pub fingerprint: String,
+}
+
+/// An account as who operates the instance sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AccountInfo {
+    /// Its name.
+    pub name: AccountName,
+    /// Its id, for ever.
+    pub id: AccountId,
+    /// How many users it has.
+    pub users: usize,
+    /// How many rooms.
+    pub rooms: usize,
+    /// Whether what was known of it is lost, so that it lets nobody in.
+    pub sealed: bool,
 }
 
 /// What was done.
@@ -117,5 +157,29 @@ pub enum Finished {
     KeyRevoked {
         /// Which.
         fingerprint: String,
+    },
+    /// It is in the admin lobby.
+    Operates,
+    /// These are there.
+    Accounts(Vec<AccountInfo>),
+    /// The account is there.
+    AccountCreated {
+        /// Its name.
+        name: AccountName,
+        /// Its id, for ever.
+        id: AccountId,
+        /// Its first user.
+        user: AccountName,
+        /// That one's id.
+        client: ClientId,
+        /// That one's: said once.
+        password: Secret,
+        /// That one's: said once.
+        token: Secret,
+    },
+    /// It is there no more.
+    AccountRemoved {
+        /// Which.
+        name: AccountName,
     },
 }

@@ -146,6 +146,26 @@ fn errands_are_asked_one_at_a_time_and_answered_by_what_was_done() {
         let outputs = text(&mut door, wrong);
         assert!(asks(&outputs).is_empty() && texts(&outputs)[0]["error"]["want"].is_string(), "{wrong}");
     }
+    let name: AccountName = "foo".parse().unwrap();
+    for (said, errand) in [
+        (r#"{"op":"admin","id":5,"token":"t"}"#, Errand::Operate { token: Secret(Bytes::from_static(b"t")) }),
+        (r#"{"op":"accounts","id":5}"#, Errand::Accounts),
+        (
+            r#"{"op":"create","id":5,"account":"foo"}"#,
+            Errand::CreateAccount { name: name.clone(), user: None },
+        ),
+        (r#"{"op":"remove","id":5,"account":"foo"}"#, Errand::RemoveAccount { account: name.clone() }),
+    ] {
+        assert_eq!(asks(&text(&mut door, said)), [&Ask::Run(Box::new(errand))], "{said}");
+        tell(&mut door, Tell::Finished(Ok(Finished::AccountRemoved { name: name.clone() })));
+    }
+    for wrong in [
+        r#"{"op":"admin","id":5}"#,
+        r#"{"op":"create","id":5,"account":"foo","room":"plant"}"#,
+        r#"{"op":"remove","id":5,"room":"plant"}"#,
+    ] {
+        assert!(asks(&text(&mut door, wrong)).is_empty(), "{wrong}");
+    }
     let help = text(&mut door, r#"{"op":"help","id":9}"#);
     assert_eq!(texts(&help)[0]["ok"]["verbs"].as_array().unwrap().len(), client::VERBS.len());
 }

@@ -10,13 +10,13 @@ use super::{publisher::Publisher, pull::Pull, refusal, reported_at, visitor};
 use riser_model::{
     AccountName, ChannelName, Filter, Now, Position, Principal, RoomName, SubscriptionId, Time,
     door::{
-        Ask, Code, Credential, Delivery, Door, Finished, Flow, From, Input, Method, Output, Prompt, Push,
-        Refusal, RoomInfo, Secret, Showing, Tell, Want,
+        Ask, Code, Credential, Delivery, Door, Errand, Finished, Flow, From, Input, Method, Output, Prompt,
+        Push, Refusal, RoomInfo, Secret, Showing, Tell, Want,
     },
     room::PERSONAL,
 };
 use riser_wire::{
-    client::{Message, VERBS, finished_lines, from_words},
+    client::{MOVE_TO_ADMIN, Message, VERBS, finished_lines, from_words},
     entry::{Body, Publication},
 };
 use std::{borrow::Cow, collections::VecDeque, sync::Arc};
@@ -61,6 +61,10 @@ struct Lobby {
     moving: bool,
     /// Something is being done for it.
     running: bool,
+    /// The next line is the operator's token.
+    asks_token: bool,
+    /// It is in the admin lobby.
+    operates: bool,
     /// It is in a lobby of an account that is not its own.
     visits: Option<AccountName>,
     publisher: Publisher,
@@ -99,6 +103,7 @@ impl Tty {
             Phase::Entering => self.answer(line),
             // What the gate of a room asked.
             Phase::Lobby(lobby) if lobby.moving => self.answer(line),
+            Phase::Lobby(lobby) if lobby.asks_token => self.operate(line),
             Phase::Lobby(_) => self.verb(line.trim(), now),
             Phase::Closed => {}
         }
@@ -130,7 +135,8 @@ impl Tty {
             }
             ("enter", "") => self.connect(PERSONAL),
             ("enter", name) => self.connect(name),
-            ("create" | "invite" | "role" | "keys", rest) => self.run(verb, rest),
+            ("create" | "invite" | "role" | "keys" | "accounts" | "remove", rest) => self.run(verb, rest),
+            ("move", _) if line == MOVE_TO_ADMIN => self.ask_token(),
             ("say", rest) => self.publish(rest, now),
             _ => self.say(format!("!! no such command; try: help\r\n{PROMPT}")),
         }
@@ -151,21 +157,41 @@ impl Tty {
     }
 
     fn run(&mut self, verb: &str, rest: &str) {
+        match from_words(verb, rest) {
+            Ok(errand) => self.have_done(errand),
+            Err(want) => self.say(format!("!! {want}\r\n{PROMPT}")),
+        }
+    }
+
+    fn have_done(&mut self, errand: Errand) {
         let Phase::Lobby(lobby) = &mut self.phase else { return };
-        let line = match from_words(verb, rest) {
-            Ok(_) if lobby.running => "!! one at a time".to_owned(),
-            Ok(errand) => {
-                lobby.running = true;
-                return self.out.push_back(Output::Ask(Ask::Run(Box::new(errand))));
-            }
-            Err(want) => format!("!! {want}"),
-        };
-        self.say(format!("{line}\r\n{PROMPT}"));
+        if std::mem::replace(&mut lobby.running, true) {
+            return self.say(format!("!! one at a time\r\n{PROMPT}"));
+        }
+        self.out.push_back(Output::Ask(Ask::Run(Box::new(errand))));
+    }
+
+    fn ask_token(&mut self) {
+        if let Phase::Lobby(lobby) = &mut self.phase {
+            lobby.asks_token = true;
+            self.say("the operator's token: ");
+        }
+    }
+
+    /// The operator's token was typed, or nothing.
+    fn operate(&mut self, line: &str) {
+        let Phase::Lobby(lobby) = &mut self.phase else { return };
+        lobby.asks_token = false;
+        match line.trim() {
+            "" => self.say(PROMPT),
+            token => self.have_done(Errand::Operate { token: Secret(token.as_bytes().to_vec().into()) }),
+        }
     }
 
     fn finished(&mut self, result: Result<Finished, Refusal>) {
         let Phase::Lobby(lobby) = &mut self.phase else { return };
         lobby.running = false;
+        lobby.operates |= matches!(result, Ok(Finished::Operates)) && lobby.room.is_none();
         let lines = match result {
             Ok(done) => finished_lines(&done).join("\r\n"),
             Err(why) => format!("!! {}; want {}", why.what, why.want),
@@ -179,6 +205,7 @@ impl Tty {
         let place = match (&lobby.room, &lobby.visits) {
             (Some(room), _) => room.to_string(),
             (None, Some(host)) => format!("the lobby of {host}, as a visitor"),
+            (None, None) if lobby.operates => "the admin lobby".to_owned(),
             (None, None) => "the lobby".to_owned(),
         };
         let line = format!("{account_name}/{name} ({}), in {place}\r\n{PROMPT}", client.0);
@@ -203,6 +230,7 @@ impl Tty {
             return self.say(format!("!! {}\r\n{PROMPT}", why.what));
         }
         lobby.publisher.move_to(room.clone());
+        lobby.operates = false;
         lobby.room = Some(room.clone());
         self.listen();
         self.say(format!("you are in {room}\r\n{PROMPT}"));
@@ -271,10 +299,16 @@ impl Tty {
                     "welcome, {}/{}. you are in {place}; try: help\r\n{PROMPT}",
                     principal.account_name, principal.name
                 );
-                let (room, moving, running) = (None, false, false);
-                let publisher = Publisher::new(RoomName::lobby());
-                self.phase =
-                    Phase::Lobby(Box::new(Lobby { principal, room, moving, running, visits, publisher }));
+                self.phase = Phase::Lobby(Box::new(Lobby {
+                    principal,
+                    room: None,
+                    moving: false,
+                    running: false,
+                    asks_token: false,
+                    operates: false,
+                    visits,
+                    publisher: Publisher::new(RoomName::lobby()),
+                }));
                 self.asked = false;
                 self.say(line);
                 self.listen();

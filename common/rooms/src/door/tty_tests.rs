@@ -238,6 +238,41 @@ fn person_has_errands_done_in_plain_words() {
 }
 
 #[test]
+fn person_goes_into_the_admin_lobby_by_a_token_that_is_no_command() {
+    let mut door = lobby();
+    assert_eq!(lines(&text(&mut door, "move to admin lobby")), ["the operator's token: "]);
+    assert!(asks(&text(&mut door, "")).is_empty(), "nothing is nothing");
+    assert_eq!(asks(&text(&mut door, "rooms")), [&Ask::Rooms]);
+    text(&mut door, "move to admin lobby");
+    let operate = Errand::Operate { token: Secret(Bytes::from_static(b"rooms")) };
+    assert_eq!(asks(&text(&mut door, "rooms")), [&Ask::Run(Box::new(operate))]);
+    let told = tell(&mut door, Tell::Finished(Ok(Finished::Operates)));
+    assert_eq!(lines(&told), ["you are in the admin lobby\r\n> "]);
+    assert!(lines(&text(&mut door, "whoami"))[0].contains("in the admin lobby"));
+    let name: AccountName = "foo".parse().unwrap();
+    for (said, errand) in [
+        ("accounts", Errand::Accounts),
+        ("create account foo", Errand::CreateAccount { name: name.clone(), user: None }),
+        (
+            "create account foo user bar",
+            Errand::CreateAccount { name: name.clone(), user: Some("bar".parse().unwrap()) },
+        ),
+        ("remove account foo", Errand::RemoveAccount { account: name.clone() }),
+    ] {
+        assert_eq!(asks(&text(&mut door, said)), [&Ask::Run(Box::new(errand))], "{said}");
+        tell(&mut door, Tell::Finished(Err(no(Code::Denied))));
+    }
+    for wrong in ["create account", "create account foo bar", "remove foo", "accounts foo", "move to lobby"] {
+        let outputs = text(&mut door, wrong);
+        assert!(asks(&outputs).is_empty() && lines(&outputs)[0].starts_with("!! "), "{wrong}");
+    }
+    text(&mut door, "connect to room hall");
+    tell(&mut door, Tell::Moved { room: "hall".parse().unwrap(), result: Ok(()) });
+    text(&mut door, "leave");
+    assert!(lines(&text(&mut door, "whoami"))[0].contains("in the lobby"));
+}
+
+#[test]
 fn person_in_somebody_else_s_lobby_may_look_around() {
     let mut door = Tty::new(None, Some("garden".parse().unwrap()));
     let asked = turn(&mut door, Input::Room(10_000), 0);

@@ -17,6 +17,19 @@
 //!
 //! `role` gives a user or client, a group (`@ops`) or everybody (`*`) a role in that room; `none` takes it away.
 //!
+//! Who operates the instance goes into the admin lobby by its token, and there:
+//!
+//! ```text
+//! -> {"op":"admin","id":10,"token":"..."}
+//! <- {"re":10,"ok":{"admin":true}}
+//! -> {"op":"accounts","id":11}
+//! <- {"re":11,"ok":{"accounts":[{"name":"acme","id":"...","users":3,"rooms":4,"sealed":false}]}}
+//! -> {"op":"create","id":12,"account":"foo","user":"ann"}
+//! <- {"re":12,"ok":{"name":"foo","id":"...","user":"ann","client":"...","password":"...","token":"..."}}
+//! -> {"op":"remove","id":13,"account":"foo"}
+//! <- {"re":13,"ok":{"name":"foo"}}
+//! ```
+//!
 //! A token is in an answer once: in that of the request that made it. `invite` makes a user where the account has nobody of
 //! that name, and then its answer has a token for it.
 
@@ -26,13 +39,15 @@ use super::{
 };
 use riser_model::{
     AccountName, History, Right, Role, RoomKind, RoomName, Whom,
-    door::{Errand, Finished, KeyInfo, Refusal, Secret},
+    door::{AccountInfo, Errand, Finished, KeyInfo, Refusal, Secret},
 };
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
 const WANT_ROOM: &str = "room, a room's name: 1 to 64 characters of a-z, 0-9 and -";
 const WANT_NAME: &str = "name, a user's or client's name: 1 to 64 characters of a-z, 0-9 and -";
+const WANT_ACCOUNT: &str = "account, an account's name: 1 to 64 characters of a-z, 0-9 and -";
+const WANT_USER: &str = "user, the first user's name: 1 to 64 characters of a-z, 0-9 and -";
 const WANT_AS: &str = "member, reader or writer";
 const WANT_WHOM: &str = "name, a user's or client's name, @ and a group's, or * for everybody";
 const WANT_ROLE: &str = "role, one of owner, member, reader, writer, device and none";
@@ -50,7 +65,7 @@ pub struct Verb {
 }
 
 /// The verbs of a lobby.
-pub const VERBS: [Verb; 11] = [
+pub const VERBS: [Verb; 15] = [
     verb("rooms", "rooms", "which rooms there are"),
     verb("whoami", "whoami", "who you are, and where"),
     verb(
@@ -76,9 +91,20 @@ pub const VERBS: [Verb; 11] = [
     verb("keys", "keys", "what you prove yourself with"),
     verb("keys", "keys make", "a new token for you, shown once"),
     verb("keys", "keys revoke <fingerprint>", "one of yours, for ever"),
+    verb("admin", MOVE_TO_ADMIN, "for who operates this hub, whose token is asked for"),
+    verb("accounts", "accounts", "in the admin lobby: which there are"),
+    verb(
+        "create",
+        "create account <name> [user <name>]",
+        "in the admin lobby: its first user's password and token are shown once",
+    ),
+    verb("remove", "remove account <name>", "in the admin lobby: with all that it has, for ever"),
     verb("help", "help", "this"),
     verb("ping", "quit", "an answer; for people: goodbye"),
 ];
+
+/// What a person types to go into the admin lobby.
+pub const MOVE_TO_ADMIN: &str = "move to admin lobby";
 
 const fn verb(op: &'static str, line: &'static str, what: &'static str) -> Verb {
     Verb { op, line, what }
@@ -92,6 +118,18 @@ pub fn help() -> Value {
 
 pub(super) fn read(object: &mut Object<'_>, name: &str) -> Result<Errand, Refusal> {
     match name {
+        "create" if object.has("account") => {
+            let name = account(object)?;
+            let user = parsed::<AccountName>(object, "user", WANT_USER)?;
+            Ok(Errand::CreateAccount { name, user })
+        }
+        "remove" => Ok(Errand::RemoveAccount { account: account(object)? }),
+        "accounts" => Ok(Errand::Accounts),
+        "admin" => {
+            let want = "token, the operator's, as it lies in admin.token of the hub's data folder";
+            let token: String = object.required("token", want)?;
+            Ok(Errand::Operate { token: Secret(token.into()) })
+        }
         "create" => {
             let room = parsed::<RoomName>(object, "room", WANT_ROOM)?
                 .ok_or_else(|| object.missing("room", WANT_ROOM))?;
@@ -131,6 +169,11 @@ pub(super) fn read(object: &mut Object<'_>, name: &str) -> Result<Errand, Refusa
             }
         }
     }
+}
+
+fn account(object: &mut Object<'_>) -> Result<AccountName, Refusal> {
+    parsed::<AccountName>(object, "account", WANT_ACCOUNT)?
+        .ok_or_else(|| object.missing("account", WANT_ACCOUNT))
 }
 
 /// What a person types, without the words that it begins with: `create`, `invite`, `keys`. What would be right instead.
@@ -176,9 +219,24 @@ pub fn from_words(verb: &str, rest: &str) -> Result<Errand, &'static str> {
                 _ => Err(usage("role")),
             }
         }
+        ("accounts", []) => Ok(Errand::Accounts),
+        ("create", ["account", name, user @ ..]) => match (name.parse(), user) {
+            (Ok(name), []) => Ok(Errand::CreateAccount { name, user: None }),
+            (Ok(name), ["user", user]) => {
+                let user = user.parse().map_err(|_| usage("create account"))?;
+                Ok(Errand::CreateAccount { name, user: Some(user) })
+            }
+            _ => Err(usage("create account")),
+        },
+        ("remove", ["account", name]) => match name.parse() {
+            Ok(account) => Ok(Errand::RemoveAccount { account }),
+            Err(_) => Err(usage("remove")),
+        },
         ("keys", []) => Ok(Errand::Keys),
         ("keys", ["make"]) => Ok(Errand::MakeKey),
         ("keys", ["revoke", fingerprint]) => Ok(Errand::RevokeKey { fingerprint: (*fingerprint).to_owned() }),
+        ("accounts", _) => Err(usage("accounts")),
+        ("remove", _) => Err(usage("remove")),
         ("create", _) => Err(usage("create")),
         ("invite", _) => Err(usage("invite")),
         ("role", _) => Err(usage("role")),
@@ -225,6 +283,16 @@ pub fn finished(done: &Finished) -> Value {
             json!({ "kind": kind, "fingerprint": fingerprint, "token": text(token) })
         }
         Finished::KeyRevoked { fingerprint } => json!({ "fingerprint": fingerprint }),
+        Finished::Operates => json!({ "admin": true }),
+        Finished::Accounts(accounts) => {
+            let one = |AccountInfo { name, id, users, rooms, sealed }: &AccountInfo| json!({ "name": name, "id": id, "users": users, "rooms": rooms, "sealed": sealed });
+            json!({ "accounts": accounts.iter().map(one).collect::<Vec<_>>() })
+        }
+        Finished::AccountCreated { name, id, user, client, password, token } => json!({
+            "name": name, "id": id, "user": user, "client": client,
+            "password": text(password), "token": text(token),
+        }),
+        Finished::AccountRemoved { name } => json!({ "name": name }),
     }
 }
 
@@ -247,7 +315,21 @@ pub fn finished_lines(done: &Finished) -> Vec<String> {
             vec![format!("{} {} is made", key.fingerprint, key.kind), once]
         }
         Finished::KeyRevoked { fingerprint } => vec![format!("{fingerprint} is revoked")],
+        Finished::Operates => vec!["you are in the admin lobby".to_owned()],
+        Finished::Accounts(accounts) => accounts.iter().map(account_line).collect(),
+        Finished::AccountCreated { name, id, user, client: _, password, token } => vec![
+            format!("the account {name} is there ({})", id.0),
+            format!("its first user is {name}/{user}; what follows is theirs, and is not shown again"),
+            format!("password: {}", text(password)),
+            format!("token: {}", text(token)),
+        ],
+        Finished::AccountRemoved { name } => vec![format!("{name} is there no more")],
     }
+}
+
+fn account_line(AccountInfo { name, id, users, rooms, sealed }: &AccountInfo) -> String {
+    let sealed = if *sealed { ", sealed" } else { "" };
+    format!("{name} {} ({users} users, {rooms} rooms{sealed})", id.0)
 }
 
 fn text(secret: &Secret) -> Cow<'_, str> {

@@ -38,6 +38,11 @@ impl<'a> Object<'a> {
         self.place = place.into();
     }
 
+    /// Whether there is such a field.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.fields.iter().any(|(field, _)| field == name)
+    }
+
     /// The field as it stands, if it is there.
     pub(super) fn raw(&mut self, name: &'static str) -> Option<&'a RawValue> {
         self.known.push(name);

@@ -182,7 +182,7 @@ pub struct Message<'a> {
     pub expires_s: Option<u32>,
 }
 
-const OPS: [&str; 25] = [
+const OPS: [&str; 28] = [
     "hello",
     "answer",
     "subscribe",
@@ -206,6 +206,9 @@ const OPS: [&str; 25] = [
     "invite",
     "role",
     "keys",
+    "admin",
+    "accounts",
+    "remove",
     "help",
     "ping",
 ];
@@ -233,7 +236,7 @@ impl<'a> Request<'a> {
 const WANT_ID: &str = "id, a number from 0 to 9007199254740991, that the reply will echo";
 
 fn read_op<'a>(object: &mut Object<'a>, id: Option<u64>) -> Result<Op<'a>, Refusal> {
-    let want = "op, one of: hello, answer, subscribe, unsubscribe, credit, publish, decide, session, ticket, presence, statistics, quarantine, past, edit, devices, rooms, whoami, move, enter, create, invite, keys, help, ping";
+    let want = "op, one of: hello, answer, subscribe, unsubscribe, credit, publish, decide, session, ticket, presence, statistics, quarantine, past, edit, devices, rooms, whoami, move, enter, create, invite, role, keys, admin, accounts, remove, help, ping";
     let name: Cow<'a, str> = object.required::<Text<'a>>("op", want)?.0;
     if id.is_none() && name != "credit" && name != "answer" {
         return Err(object.missing("id", WANT_ID));
@@ -263,7 +266,9 @@ fn read_op<'a>(object: &mut Object<'a>, id: Option<u64>) -> Result<Op<'a>, Refus
         }
         "rooms" => Op::Rooms,
         "whoami" => Op::Whoami,
-        "create" | "invite" | "role" | "keys" => Op::Errand(errand::read(object, &name)?),
+        "create" | "invite" | "role" | "keys" | "admin" | "accounts" | "remove" => {
+            Op::Errand(errand::read(object, &name)?)
+        }
         "help" => Op::Help,
         "move" | "enter" => {
             let want = "room, a room's name: 1 to 64 characters of a-z, 0-9 and -";

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::program::{SOON, wait};
+use crate::program::{SOON, free_port, wait};
 use crate::site::{ACCOUNT, OWNER, PASSWORD, Plan, READER, Site};
 use crate::terminal::Terminal;
 
@@ -16,7 +16,8 @@ fn site() -> Site {
          role = \"owner\"\n{hash}\n\n[[account.room]]\nname = \"shed\"\n\n[[account]]\nname = \"castle\"\n\
          id = \"6f2c8a52-5e2b-4c07-9a5c-3b8f9f0f9a78\"\ngate = [{{ any = [\"certificate\", \"knock\"] }}]\n"
     );
-    site.hub.write_config(&(text + &garden));
+    let admin = format!("[listen]\nadmin = \"127.0.0.1:{}\"\n", free_port());
+    site.hub.write_config(&(text.replacen("[listen]\n", &admin, 1) + &garden));
     site.hub.start();
     site
 }
@@ -239,4 +240,78 @@ async fn lobby_of_a_user_is_behind_the_gate_of_that_user_s_account() {
     person.say(PASSWORD).await;
     person.hears("an admin was asked").await;
     assert!(Terminal::program(&site, "/user/garden", password(OWNER)).await.is_ok(), "which has none");
+}
+
+#[tokio::test]
+async fn who_shows_the_operator_s_token_makes_accounts_in_the_admin_lobby_and_nobody_else_does() {
+    let site = site();
+    let token = std::fs::read_to_string(site.hub.data.join("admin.token")).unwrap().trim().to_owned();
+    let mut ann = Terminal::program(&site, "/", password(OWNER)).await.unwrap();
+    let denied = [
+        json!({ "op": "accounts" }),
+        json!({ "op": "create", "account": "foo" }),
+        json!({ "op": "remove", "account": "garden" }),
+    ];
+    for request in &denied {
+        let answer = ann.asks(request.clone()).await;
+        assert_eq!(answer["error"]["code"], "denied", "who owns an account: {request}: {answer}");
+    }
+    let wrong = ann.asks(json!({ "op": "admin", "token": "guessed" })).await;
+    assert_eq!(wrong["error"]["code"], "not_authorised", "{wrong}");
+    assert_eq!(ann.asks(denied[1].clone()).await["error"]["code"], "denied", "a guess opens nothing");
+    assert_eq!(ann.asks(json!({ "op": "admin", "token": token })).await["ok"]["admin"], true);
+    let made = ann.asks(json!({ "op": "create", "account": "foo", "user": "bar" })).await;
+    let secrets =
+        ["password", "token"].map(|field| made["ok"][field].as_str().unwrap_or_else(|| panic!("{made}")));
+    let twice = ann.asks(json!({ "op": "create", "account": "foo" })).await;
+    assert!(twice["error"]["what"].is_string(), "{twice}");
+    let listed = ann.asks(json!({ "op": "accounts" })).await;
+    let names: Vec<_> = listed["ok"]["accounts"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert_eq!(names.iter().filter(|name| **name == "foo").count(), 1, "{listed}");
+    assert!(names.len() >= 4, "{listed}");
+
+    // The first user owns it, and finds its rooms there.
+    let bar = json!({ "user": "foo/bar", "password": secrets[0] });
+    let mut bar = Terminal::program(&site, "/", bar).await.unwrap();
+    assert_eq!(self::names(&bar.asks(json!({ "op": "rooms" })).await), ["lobby", "personal", "quarantine"]);
+    assert_eq!(bar.asks(json!({ "op": "enter" })).await["ok"]["room"], "personal");
+    assert_eq!(bar.asks(denied[0].clone()).await["error"]["code"], "denied");
+    let own = ann.asks(json!({ "op": "remove", "account": ACCOUNT })).await;
+    assert_eq!(own["error"]["code"], "denied", "one's own");
+    let gone = ann.asks(json!({ "op": "remove", "account": "foo" })).await;
+    assert_eq!(gone["ok"]["name"], "foo", "{gone}");
+    bar.hears("\"ev\":\"bye\"").await;
+
+    // It is over with the next room, and a person does the same in plain lines.
+    assert!(ann.asks(json!({ "op": "enter", "room": "hall" })).await["ok"].is_object());
+    assert_eq!(ann.asks(denied[0].clone()).await["error"]["code"], "denied");
+    let mut person = Terminal::person(&site, "/", &format!("{ACCOUNT}/{READER}"), PASSWORD).await;
+    assert!(person.line("accounts").await.starts_with("!! not for you"));
+    for (shown, answer) in
+        [("guessed", "!! the token was not accepted"), (&*token, "you are in the admin lobby")]
+    {
+        person.say("move to admin lobby").await;
+        person.hears("the operator's token: ").await;
+        let said = person.line(shown).await;
+        assert!(said.starts_with(answer), "{said}");
+    }
+    let created = person.line("create account shop").await;
+    assert!(created.contains("its first user is shop/shop"), "{created}");
+    let shown = created.lines().find_map(|line| line.strip_prefix("token: ")).unwrap().to_owned();
+    assert!(Terminal::program(&site, "/", json!({ "token": shown })).await.is_ok());
+    assert!(person.line("accounts").await.contains("shop "));
+
+    let written = audited(
+        &site,
+        &[
+            "refused|the admin lobby|house/ann",
+            "entered|the admin lobby|house/ann|done",
+            "account created|account foo|operator, as house/ann|done",
+            "account removed|account foo|operator, as house/ann|done",
+            "account created|account shop|operator, as house/rob|done",
+        ],
+    );
+    for secret in [&token, secrets[0], secrets[1], &shown, "guessed"] {
+        assert!(!written.contains(secret), "no secret is written down");
+    }
 }
