@@ -69,6 +69,8 @@ export interface Message {
   client: string;
   /** Milliseconds since 1970 by the clock of the host that took it. */
   time: number;
+  /** That clock was never compared with a hub's: the time may be any. */
+  timeUncertain?: true;
   type: string;
   /** A string (text) or a value (JSON). */
   data?: unknown;

@@ -938,8 +938,9 @@ function shut(socket, code) {
 }
 
 /** A message as its consumers have it. */
-function messageOf({ channel, client, time, type, pos = null, replaces, session, skipped = 0, latest = false, data, data_b64 }) {
+function messageOf({ channel, client, time, time_uncertain, type, pos = null, replaces, session, skipped = 0, latest = false, data, data_b64 }) {
   const message = { channel, client, time, type, pos, skipped, latest };
+  if (time_uncertain) message.timeUncertain = true;
   if (replaces !== undefined) message.replaces = replaces;
   if (session !== undefined) message.session = session;
   if (data_b64 === undefined) message.data = data;

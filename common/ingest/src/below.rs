@@ -1,125 +1,46 @@
 //! The machine: what comes from the edges below, and what is done about it.
 
 use crate::{
-    downlinks::{self, Downlinks, Wish},
+    downlinks::Downlinks,
     edges::{Edge, EdgeStatus},
     placing::{self, Place, Placed, Table},
     refused::Refused,
     tree::Trees,
 };
-use bytes::Bytes;
 use riser_gate::{Directory, accounts::Walk};
 use riser_instance::{Input as InstanceInput, Instance, core::Output};
 use riser_link::{
     FORGOTTEN, Ingest, Present, Receivers, Registered,
     receivers::{Input as ReceiversInput, Output as ReceiversOutput},
-    sender::{Input as SenderInput, LinkEvent, Opened, Output as SenderOutput},
+    sender::{Input as SenderInput, Opened},
 };
 use riser_model::{
-    AccountId, Cause, Chunk, ClientId, ConnectionId, CursorKey, CursorMove, Epoch, Gap, LogId, Now, Seq,
-    Time,
+    AccountId, ClientId, ConnectionId, CursorKey, CursorMove, Epoch, LogId, Now, Seq, Time,
     door::Code,
     event::{Scope, SystemEvent},
 };
 use riser_rooms::{Append, Ingest as RoomsIngest, Input as RoomsInput, Placed as RoomsPlaced};
-use riser_wire::link::{DownFrame, EdgeFrame, HubFrame, Nonce, NotShown, RefusedCode};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 mod given_up;
+mod links;
 mod passing;
 mod sites;
 mod tree;
+mod ways_down;
+
+pub use links::{LinkInput, LinkOutput};
 
 /// When edges are told to come back after a shutdown.
 const BACK_AFTER_MS: u32 = 1000;
+/// After so long whoever brings a log another way has said so.
+const ORPHANS_AFTER: Duration = Duration::from_secs(300);
 /// Quarantine events per batch: the channel itself holds every entry.
 const QUARANTINE_EVENTS_MAX: usize = 4;
-
-/// What a link's socket brings.
-#[derive(Debug)]
-pub enum LinkInput {
-    /// A WebSocket of the link's sub-protocol opened.
-    Opened {
-        /// Its id.
-        connection: ConnectionId,
-        /// The TLS exporter's bytes; empty without TLS.
-        binding: Bytes,
-        /// Fresh random bytes.
-        nonce: Nonce,
-    },
-    /// A frame came.
-    Frame {
-        /// On which connection.
-        connection: ConnectionId,
-        /// What.
-        frame: EdgeFrame,
-    },
-    /// Bytes came that are not a whole frame yet.
-    Heard {
-        /// On which connection.
-        connection: ConnectionId,
-    },
-    /// A message came that is no frame.
-    Malformed {
-        /// On which connection.
-        connection: ConnectionId,
-        /// What was wrong.
-        what: String,
-    },
-    /// The connection is over.
-    Closed {
-        /// Which.
-        connection: ConnectionId,
-    },
-}
-
-/// What a link's socket is to do.
-#[derive(Debug)]
-pub enum LinkOutput {
-    /// Send this.
-    Send {
-        /// On which connection.
-        connection: ConnectionId,
-        /// What.
-        frame: HubFrame,
-    },
-    /// From here on messages may be as large as batches.
-    Welcomed {
-        /// Which connection.
-        connection: ConnectionId,
-    },
-    /// Close after what was sent before.
-    Close {
-        /// Which.
-        connection: ConnectionId,
-        /// Why.
-        code: RefusedCode,
-    },
-    /// An edge has other entries under this epoch's name: the log has to be opened anew.
-    Reopen {
-        /// Which.
-        edge: ClientId,
-    },
-    /// For people: edges that an edge says are below it, and that are not shown.
-    NotShown {
-        /// Who says so.
-        edge: ClientId,
-        /// How many.
-        count: u32,
-        /// Why the first of them is not.
-        why: NotShown,
-    },
-    /// For people: of a way down.
-    Down {
-        /// Which edge's.
-        edge: ClientId,
-        /// What.
-        event: LinkEvent,
-    },
-}
 
 /// An ingest that the rooms have and the disk has not.
 #[derive(Debug)]
@@ -168,6 +89,8 @@ pub struct Below {
     passes_on: bool,
     /// Whoever is above is to be told who is behind the logs below.
     rolls_due: bool,
+    /// When logs below an edge that is none any more are looked at.
+    orphans_due: Option<Time>,
     presents: VecDeque<Present>,
     outputs: VecDeque<Output<LinkOutput>>,
 }
@@ -208,6 +131,7 @@ impl Below {
             asked: BTreeSet::new(),
             passes_on: false,
             rolls_due: false,
+            orphans_due: Some(now.time.plus(ORPHANS_AFTER)),
             presents: VecDeque::new(),
             outputs: VecDeque::new(),
         };
@@ -265,6 +189,7 @@ impl Below {
             }
             known.rename(who.name.clone());
         }
+        self.orphans_due = Some(now.time.plus(ORPHANS_AFTER));
         self.keep_trees(instance, now);
         self.tree_changes += 1;
         self.receivers.know(directory.edges().map(|edge| (edge.principal.client, edge.principal.account)));
@@ -315,7 +240,8 @@ impl Below {
     pub fn poll_timeout(&self) -> Option<Time> {
         let receivers = self.receivers.poll_timeout().map(|(time, _)| time);
         let watched = self.edges.values().filter_map(Edge::watch_at).min();
-        [receivers, self.downlinks.poll_timeout(), watched, self.trees.watch_at()].into_iter().flatten().min()
+        let downlinks = self.downlinks.poll_timeout();
+        [receivers, downlinks, watched, self.trees.watch_at(), self.orphans_due].into_iter().flatten().min()
     }
 
     /// Whether everything that was taken is on disk, or failed.
@@ -368,7 +294,8 @@ impl Below {
         }
     }
 
-    /// Who is no edge any more has nobody behind it. What came through it of others may come another way.
+    /// Who is no edge any more has nobody behind it. What came through it of others may come another way
+    /// ([`Below::end_orphans`]).
     fn end_removed(&self, instance: &mut Instance, now: Now) {
         let removed = |(_, edge): &(LogId, ClientId)| self.directory.edge(*edge).is_none();
         for (log, _) in self.receivers.own_logs().filter(removed).collect::<Vec<_>>() {
@@ -445,81 +372,6 @@ impl Below {
         }
     }
 
-    fn downlink(&mut self, edge: ClientId, input: SenderInput, instance: &mut Instance, now: Now) {
-        self.downlinks.handle(edge, input, (instance.bus(), &self.receivers), now);
-        self.wishes(instance, now);
-    }
-
-    /// What the ways down want.
-    fn wishes(&mut self, instance: &mut Instance, now: Now) {
-        while let Some(Wish { edge, output }) = self.downlinks.poll() {
-            match output {
-                SenderOutput::Send { attempt, frame } => {
-                    let connection = ConnectionId(attempt);
-                    if let Some(frame) = DownFrame::of(frame) {
-                        self.out(LinkOutput::Send { connection, frame: HubFrame::Down(frame) });
-                    }
-                }
-                SenderOutput::Close { attempt } => {
-                    let (connection, why) = (ConnectionId(attempt), "no answer, or none that goes on");
-                    self.tell(ReceiversInput::Mute { connection, why }, instance, now);
-                }
-                SenderOutput::Read { number, from, bytes_max } => {
-                    self.read(edge, number, from, bytes_max, instance, now)
-                }
-                SenderOutput::Moved { key, value, at_once } => {
-                    rooms(RoomsInput::Cursor { key, value, at_once }, instance, now);
-                }
-                SenderOutput::NewEpoch { .. } => self.out(LinkOutput::Reopen { edge }),
-                SenderOutput::Emit(event) => {
-                    if let Some(gap) = downlinks::missing(&event)
-                        && let Some((account, name)) = self.downlinks.account(edge)
-                    {
-                        let event = SystemEvent::DownlinkGap { edge, name: name.clone(), gap };
-                        emit(account, event, instance, now);
-                        if gap.cause == Cause::Refused {
-                            self.look_at_refused(Refused { edge, gap, reads: 0 }, instance, now);
-                        }
-                    }
-                    self.out(LinkOutput::Down { edge, event });
-                }
-                // It neither dials, nor proves its flow, nor has a clock of its own to tie, and asks nobody.
-                SenderOutput::Connect { .. }
-                | SenderOutput::AppendCanary
-                | SenderOutput::AppendAnchor(_)
-                | SenderOutput::Reached { .. } => {}
-            }
-        }
-    }
-
-    /// From memory where that reaches, else from the disk.
-    fn read(
-        &mut self,
-        edge: ClientId,
-        number: u64,
-        from: Seq,
-        bytes_max: u32,
-        instance: &mut Instance,
-        now: Now,
-    ) {
-        match instance.bus().tail(from, bytes_max as usize) {
-            Some(chunk) => {
-                let known = (instance.bus(), &self.receivers);
-                self.downlinks.handle(edge, SenderInput::Read { number, chunk }, known, now);
-            }
-            None => {
-                let ticket = self.downlinks.ticket(edge, number);
-                self.outputs.push_back(Output::ReadForLink { ticket, from, max_bytes: bytes_max });
-            }
-        }
-    }
-
-    pub(crate) fn read_refused(&mut self, refused: Refused, from: Seq, max_bytes: u32) {
-        let ticket = self.downlinks.other_ticket();
-        self.refused.insert(ticket, refused);
-        self.outputs.push_back(Output::ReadForLink { ticket, from, max_bytes });
-    }
-
     fn ingest(&mut self, ingest: Ingest, instance: &mut Instance, now: Now) {
         let Ingest {
             token,
@@ -593,34 +445,14 @@ impl Below {
         if self.receivers.poll_timeout().is_some_and(|(time, _)| time <= now.time) {
             self.tell(ReceiversInput::Deadline, instance, now);
         }
+        if self.orphans_due.take_if(|due| *due <= now.time).is_some() {
+            self.end_orphans(instance, now);
+        }
         let due = |edge: &&Edge| edge.watch_at().is_some_and(|at| at <= now.time);
         let due: Vec<ClientId> = self.edges.values().filter(due).map(|edge| edge.client).collect();
         due.into_iter().for_each(|client| self.watch(client, instance, now));
         let said = self.trees.deadline(now);
         self.say_all(said, instance, now);
-    }
-
-    /// The log was read for a way down.
-    pub fn read_for_link(&mut self, ticket: u64, chunk: Chunk, instance: &mut Instance, now: Now) {
-        if let Some(refused) = self.refused.remove(&ticket) {
-            return self.tell_refused(refused, &chunk, instance, now);
-        }
-        self.downlinks.read(ticket, chunk, (instance.bus(), &self.receivers), now);
-        self.wishes(instance, now);
-    }
-
-    /// The log let these go.
-    pub fn lost(&mut self, gaps: &[Gap], instance: &mut Instance, now: Now) {
-        self.downlinks.lost(gaps, (instance.bus(), &self.receivers), now);
-        self.wishes(instance, now);
-    }
-
-    /// A commit returned: the ways down learn what it holds.
-    pub fn committed(&mut self, through: Seq, instance: &mut Instance, now: Now) {
-        self.downlinks.committed(through, (instance.bus(), &self.receivers), now);
-        self.wishes(instance, now);
-        self.rolls_due |= self.passes_on && instance.take_lost_rolls();
-        self.call_due(instance, now);
     }
 
     /// The instance goes down on purpose: the ways down stop. The rooms finish what they have before the edges are told

@@ -364,6 +364,11 @@ impl Trees {
         Some((best.edge.name(), is_up(best) || (online && !says_not())))
     }
 
+    /// Whether anybody said whose log it is.
+    pub(crate) fn knows(&self, log: LogId) -> bool {
+        self.logs.contains_key(&log)
+    }
+
     /// The logs of those below an edge.
     pub(crate) fn logs_below(&self, via: ClientId) -> impl Iterator<Item = LogId> {
         let below = self.all.get(&via).into_iter().flat_map(BTreeMap::values);

@@ -170,7 +170,7 @@ mod tests {
     fn an_epoch_has_its_newest_anchor_after_a_restart_too() {
         let mut fold = LogFold::default();
         [3, 7, 9].into_iter().for_each(|seq| append(&mut fold, seq, None));
-        append(&mut fold, 10, Some(Origin { number: 1, seq: Seq(1), wall: Wall(0) }));
+        append(&mut fold, 10, Some(Origin { number: 1, seq: Seq(1), wall: Wall(0), uncertain: false }));
         let fold = LogFold::load(&fold.save()).unwrap();
         assert_eq!(fold.anchors.of(span(1, 8)), Some(anchor(7)));
         assert_eq!(fold.anchors.of(span(8, 20)), Some(anchor(9)));

@@ -5,8 +5,11 @@ use riser_model::{
     BootId, Epoch, Now, Wall,
     time::{Anchor, Clock},
 };
-use riser_wire::link::Hello;
-use std::collections::BTreeMap;
+use riser_wire::link::{Hello, Opening};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// From so much on a wall clock was stepped, and not slewed.
+const STEP_MS: i64 = 500;
 
 /// The clocks of the epochs that one Hello named.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -14,6 +17,10 @@ pub(crate) struct Clocks {
     of_epochs: BTreeMap<Epoch, Clock>,
     /// Of all others.
     others: Option<Clock>,
+    /// When this end's clocks were read for those of the Hello's own boot.
+    read: Now,
+    /// The epochs of that boot.
+    present: BTreeSet<Epoch>,
 }
 
 impl Clocks {
@@ -28,17 +35,21 @@ impl Clocks {
             hub: Some(Wall(now.wall.0.saturating_sub(half_ms))),
             error_ms: u32::try_from(half_ms).unwrap_or(u32::MAX).saturating_add(1),
         });
-        let of_epoch = |boot: Option<BootId>, anchor: Option<Anchor>| match anchor {
-            _ if boot == Some(hello.boot) => here,
-            Some(anchor) => Clock::of(&anchor),
-            None => Clock::Unanchored,
-        };
         let mut clocks = BTreeMap::new();
-        for opening in &hello.chain {
-            clocks.insert(opening.span.epoch, of_epoch(opening.anchor.map(|a| a.boot), opening.anchor));
+        let of_boot = |opening: &&Opening| opening.anchor.is_some_and(|anchor| anchor.boot == hello.boot);
+        let present = hello.chain.iter().filter(of_boot).map(|opening| opening.span.epoch);
+        let present = present.chain([hello.live]).collect();
+        for (place, opening) in hello.chain.iter().enumerate() {
+            let boot = opening.anchor.map(|anchor| anchor.boot);
+            let clock = match met(hello, boot) {
+                _ if boot == Some(hello.boot) => here,
+                Some(anchor) => Clock::of(&anchor),
+                None => bracket(&hello.chain, place, now.wall),
+            };
+            clocks.insert(opening.span.epoch, clock);
         }
         clocks.insert(hello.live, here);
-        Self { of_epochs: clocks, others: None }
+        Self { of_epochs: clocks, others: None, read: now, present }
     }
 
     /// From a Hello that came at `now` and was asked for at `asked`, of a peer that has one wall clock for all that it
@@ -48,28 +59,66 @@ impl Clocks {
         let half_ms = i64::try_from(half.as_millis()).unwrap_or(i64::MAX);
         let by_ms = now.wall.0.saturating_sub(half_ms).saturating_sub(hello.clock.wall.0);
         let error_ms = u32::try_from(half_ms).unwrap_or(u32::MAX).saturating_add(1);
-        Self { of_epochs: BTreeMap::new(), others: Some(Clock::Skewed { by_ms, error_ms }) }
+        let others = Some(Clock::Skewed { by_ms, error_ms });
+        Self { others, read: now, ..Self::default() }
     }
 
-    pub(crate) fn of(&self, epoch: Epoch) -> Clock {
-        self.of_epochs.get(&epoch).copied().or(self.others).unwrap_or(Clock::Unanchored)
+    /// By which clock an epoch was stamped. What was read against this end's wall clock goes on with it where that was
+    /// stepped since.
+    pub(crate) fn of(&self, epoch: Epoch, now: Now) -> Clock {
+        let clock = self.of_epochs.get(&epoch).copied().or(self.others).unwrap_or(Clock::Unanchored);
+        let ms = |now: Now| i64::try_from(now.time.0 / 1_000_000).unwrap_or(i64::MAX);
+        let wall = now.wall.0.saturating_sub(self.read.wall.0);
+        let step = wall.saturating_sub(ms(now)).saturating_add(ms(self.read));
+        if step.saturating_abs() < STEP_MS {
+            return clock;
+        }
+        match clock {
+            Clock::Anchored { hub_us, error_ms } if self.present.contains(&epoch) => {
+                Clock::Anchored { hub_us: hub_us.saturating_add(step.saturating_mul(1000)), error_ms }
+            }
+            Clock::Skewed { by_ms, error_ms } => {
+                Clock::Skewed { by_ms: by_ms.saturating_add(step), error_ms }
+            }
+            Clock::Anchored { .. } | Clock::Unanchored | Clock::Bracketed { .. } => clock,
+        }
     }
+}
+
+/// The meeting of that boot with a hub, in whichever of its epochs.
+fn met(hello: &Hello, boot: Option<BootId>) -> Option<Anchor> {
+    let mut anchors = hello.chain.iter().filter_map(|opening| opening.anchor);
+    anchors.rfind(|anchor| Some(anchor.boot) == boot && anchor.hub.is_some())
+}
+
+/// An epoch that ended before its boot met a hub is from after the last meeting before it, and from before the next one; the
+/// next one after that is at `now`, by this end's clock.
+fn bracket(chain: &[Opening], place: usize, now: Wall) -> Clock {
+    let (before, after) = chain.split_at_checked(place).unwrap_or((chain, &[]));
+    let meeting = |opening: &Opening| opening.anchor.and_then(|anchor| anchor.hub);
+    let from = before.iter().filter_map(meeting).max();
+    let to = after.iter().filter_map(meeting).chain([now]).min().unwrap_or(now);
+    Clock::Bracketed { from: from.filter(|from| *from <= to), to }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use riser_model::Time;
+    use riser_model::{EpochSpan, Seq, Stamp, Time};
 
     #[test]
     fn a_hub_whose_clock_is_off_by_years_is_understood_by_ours() {
         let hello = crate::receivers::tests::hello();
         let asked = Now { time: Time(1_000_000_000), wall: Wall(100_000) };
         let came = Now { time: Time(1_100_000_000), wall: Wall(100_100) };
-        let clock = Clocks::skewed(&hello, asked, came).of(Epoch(99));
+        let clocks = Clocks::skewed(&hello, asked, came);
+        let clock = clocks.of(Epoch(99), came);
         // Its clock said 2 when ours said about 100,050.
         assert_eq!(clock, Clock::Skewed { by_ms: 100_048, error_ms: 51 });
         assert_eq!(clock.passed_on(Wall(12)), Wall(100_060));
+        // A second later ours was set back a minute.
+        let later = Now { time: Time(2_100_000_000), wall: Wall(41_100) };
+        assert_eq!(clocks.of(Epoch(99), later).passed_on(Wall(12)), Wall(40_060));
     }
 
     #[test]
@@ -77,9 +126,51 @@ mod tests {
         let hello = crate::receivers::tests::hello();
         let asked = Now { time: Time(1_000_000_000), wall: Wall(10_000) };
         let came = Now { time: Time(1_100_000_000), wall: Wall(10_100) };
-        let Clock::Anchored { error_ms, .. } = Clocks::greeted(&hello, asked, came).of(hello.live) else {
+        let Clock::Anchored { error_ms, .. } = Clocks::greeted(&hello, asked, came).of(hello.live, came)
+        else {
             panic!("unanchored")
         };
         assert_eq!(error_ms, 51);
+    }
+
+    fn opening(epoch: u64, boot: u64, met: Option<i64>) -> Opening {
+        let span = EpochSpan { epoch: Epoch(epoch), first: Seq(10 * epoch), last: Seq(10 * epoch + 9) };
+        let anchor = Anchor { boot: BootId(boot), boot_us: 3_000_000, hub: met.map(Wall), error_ms: 1 };
+        Opening { span, anchor: Some(anchor) }
+    }
+
+    #[test]
+    fn an_epoch_that_met_no_hub_is_between_the_meetings_before_and_after_and_known_by_its_boot_if_that_met_one()
+     {
+        let hello = crate::receivers::tests::hello();
+        let chain = vec![
+            opening(1, 71, Some(50_000)),
+            opening(2, 72, None),
+            // One boot, of which the second process met a hub.
+            opening(3, 73, None),
+            opening(4, 73, Some(80_000)),
+            // Nobody knows which boot that was.
+            Opening { anchor: None, ..opening(9, 74, None) },
+        ];
+        let clock = Stamp { boot_us: 1_000_000, ..hello.clock };
+        let hello = Hello { chain, clock, ..hello };
+        let now = Now { time: Time(1_000_000_000), wall: Wall(100_000) };
+        let clocks = Clocks::greeted(&hello, now, now);
+        let at = |epoch, wall| {
+            let stamp = Stamp { boot_us: 1_000_000, wall: Wall(wall), uncertainty_ms: u32::MAX };
+            let found = clocks.of(Epoch(epoch), now).corrected(stamp);
+            (found.wall.0, found.anchored)
+        };
+        // Its clock stood in 1970, or went ahead: it is from after the one meeting, and before the next.
+        assert_eq!(
+            (at(2, 0), at(2, 60_000), at(2, i64::MAX)),
+            ((50_000, false), (60_000, false), (80_000, false))
+        );
+        assert_eq!(at(3, 0), (78_000, true), "the same boot was tied to the hub's clock later");
+        assert_eq!(
+            (at(9, 0), at(9, 200_000)),
+            ((80_000, false), (100_000, false)),
+            "nothing is from after now"
+        );
     }
 }

@@ -133,7 +133,8 @@ impl Presents {
                 definitions.origins.push((*origin, (present.log, present.epoch)));
             }
             let before = frames.len();
-            let origin = Some(Origin { number: *origin, seq: present.seq, wall: present.wall });
+            let origin =
+                Some(Origin { number: *origin, seq: present.seq, wall: present.wall, uncertain: false });
             Frame { route: *route, origin, crc: present.crc, body: &present.body }.write(&mut frames);
             *credit -= i64::try_from(frames.len() - before).unwrap_or(i64::MAX);
             count += 1;

@@ -420,7 +420,7 @@ mod tests {
     fn what_came_from_elsewhere_counts_by_its_corrected_time() {
         let bytes = entries(&[3]);
         let plain = frames(&bytes).next().unwrap().unwrap();
-        let origin = Some(Origin { number: 1, seq: Seq(1), wall: Wall(99) });
+        let origin = Some(Origin { number: 1, seq: Seq(1), wall: Wall(99), uncertain: false });
         assert_eq!((wall(&plain), wall(&Frame { origin, ..plain })), (Wall(3), Wall(99)));
     }
 

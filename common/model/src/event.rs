@@ -454,8 +454,10 @@ pub enum SystemEvent {
     UplinkDown {
         /// The uplink's name in the configuration.
         uplink: AccountName,
-        /// Why.
+        /// Why; `stopped` if this instance goes down on purpose.
         cause: String,
+        /// How many seqs the hub has not: after a shutdown, how far it drained.
+        queued: u64,
     },
     /// A hub has everything.
     UplinkDrained {

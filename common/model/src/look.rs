@@ -147,6 +147,8 @@ pub struct PastEntry {
     pub channel: ChannelName,
     /// Whose it is.
     pub client: ClientId,
+    /// Its time is as much as the clock of its host says, which never met a hub's.
+    pub uncertain: bool,
     /// Its body (`riser-wire`'s `entry::Body`).
     pub body: Bytes,
 }

@@ -33,12 +33,6 @@ impl Wall {
     pub fn plus_s(self, seconds: u32) -> Self {
         Self(self.0.saturating_add(i64::from(seconds) * 1000))
     }
-
-    /// How many whole seconds it is until then; none if it has come.
-    pub fn seconds_until(self, then: Self) -> Option<u32> {
-        let ms = then.0.checked_sub(self.0).filter(|ms| *ms > 0)?;
-        Some(u32::try_from(ms.unsigned_abs().div_ceil(1000)).unwrap_or(u32::MAX))
-    }
 }
 
 /// The two clocks of a host, read together.
@@ -96,6 +90,13 @@ pub enum Clock {
     },
     /// That boot never met a hub: its own wall clock is all there is.
     Unanchored,
+    /// The same, of which it is known what was before and what after: nothing is from outside of that.
+    Bracketed {
+        /// Not before this; none if nothing is known from before.
+        from: Option<Wall>,
+        /// Not after this.
+        to: Wall,
+    },
     /// All that the other end stamped is by one wall clock, whatever its boots: the hub's, as its edges see it.
     Skewed {
         /// So many milliseconds are to be added to it.
@@ -131,7 +132,7 @@ impl Clock {
     /// A time that was found for an entry before it came here, by the clock of this end.
     pub fn passed_on(self, wall: Wall) -> Wall {
         match self {
-            Self::Anchored { .. } | Self::Unanchored => wall,
+            Self::Anchored { .. } | Self::Unanchored | Self::Bracketed { .. } => wall,
             Self::Skewed { by_ms, .. } => Wall(wall.0.saturating_add(by_ms)),
         }
     }
@@ -146,6 +147,12 @@ impl Clock {
             }
             Self::Unanchored => {
                 Corrected { wall: stamp.wall, error_ms: stamp.uncertainty_ms, anchored: false }
+            }
+            Self::Bracketed { from, to } => {
+                let wall = stamp.wall.max(from.unwrap_or(stamp.wall)).min(to);
+                let between = from.map(|from| to.0.saturating_sub(from.0).max(0).unsigned_abs());
+                let error_ms = between.and_then(|ms| u32::try_from(ms).ok()).unwrap_or(u32::MAX);
+                Corrected { wall, error_ms, anchored: false }
             }
             Self::Skewed { error_ms, .. } => {
                 Corrected { wall: self.passed_on(stamp.wall), error_ms, anchored: true }
@@ -166,6 +173,12 @@ mod tests {
         assert_eq!(corrected, Corrected { wall: Wall(997_000), error_ms: 20, anchored: true });
         let unknown = Clock::of(&Anchor { hub: None, ..anchor }).corrected(stamp);
         assert_eq!(unknown, Corrected { wall: Wall(-7), error_ms: 9, anchored: false });
+        // What is known is what it was between.
+        let bracketed = |from, to| Clock::Bracketed { from, to: Wall(to) }.corrected(stamp).wall;
+        assert_eq!(bracketed(Some(Wall(100)), 900), Wall(100));
+        assert_eq!(bracketed(Some(Wall(-100)), 900), stamp.wall);
+        assert_eq!(bracketed(None, -50), Wall(-50));
+        assert_eq!(bracketed(None, 900), stamp.wall);
         let hostile = Stamp { boot_us: u64::MAX, ..stamp };
         Clock::of(&anchor).corrected(hostile);
     }

@@ -27,7 +27,7 @@ use crate::{
 };
 use bytes::BytesMut;
 use riser_model::{
-    Seq, SubscriptionId, Wall,
+    Seq, SubscriptionId, Time,
     door::{Ask, Delivery, Push, SessionDelivery, Showing},
     event::Scope,
 };
@@ -211,7 +211,7 @@ impl Deliveries {
         peer: &Peer,
         out: &mut BytesMut,
         counters: &Counters,
-        now: Wall,
+        now: Time,
     ) -> Option<Ask> {
         while self.pull.has_room()
             && let Some(push) = self.held.pop_front()
@@ -284,7 +284,7 @@ impl Deliveries {
         peer: &Peer,
         out: &mut BytesMut,
         counters: &Counters,
-        now: Wall,
+        now: Time,
     ) -> Sent {
         if self.finishing.subscription == Some(delivery.subscription) {
             return self.say_again(delivery, peer, out, counters, now);
@@ -309,7 +309,7 @@ impl Deliveries {
         }
         // What was begun is finished, expired or not.
         let begun = delivery.pos.is_some_and(|pos| self.outbox.is_begun(delivery.subscription, pos));
-        let properties = match aged(publication.properties, delivery.content.wall, now) {
+        let properties = match aged(publication.properties, delivery.content.born_ms, now) {
             Some(properties) => properties,
             None if begun => over(publication.properties),
             None => {
@@ -390,7 +390,7 @@ impl Deliveries {
         peer: &Peer,
         out: &mut BytesMut,
         counters: &Counters,
-        now: Wall,
+        now: Time,
     ) -> Sent {
         let Some(at) = delivery.pos.or(delivery.retained) else { return Sent::Done };
         let publication = Body::read(&delivery.content.body).and_then(|body| Publication::read(&body));
@@ -407,7 +407,7 @@ impl Deliveries {
                 self.finishing.put_back(std::iter::once(one).chain(waits));
                 return Sent::Waits;
             }
-            let properties = match aged(publication.properties, delivery.content.wall, now) {
+            let properties = match aged(publication.properties, delivery.content.born_ms, now) {
                 Some(properties) => properties,
                 None => over(publication.properties),
             };

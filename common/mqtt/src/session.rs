@@ -523,7 +523,7 @@ impl Session {
         let answered = self.subscribing.write(&self.peer, &mut self.out);
         let verdict = self.acknowledge().and(answered.map_err(End::from));
         if verdict.is_ok() {
-            self.asks.extend(self.deliveries.pump(&self.peer, &mut self.out, &self.counters, now.wall));
+            self.asks.extend(self.deliveries.pump(&self.peer, &mut self.out, &self.counters, now.time));
             self.asks.extend(self.deliveries.reports());
             self.asks.extend(self.deliveries.settles());
             self.hand_over();

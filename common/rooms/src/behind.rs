@@ -248,7 +248,7 @@ mod tests {
         fn take(&mut self, number: u32, bytes: &[u8]) -> Vec<Change> {
             let (frame, _) = Frame::read(bytes, 0).unwrap();
             self.seq += 1;
-            let origin = Some(Origin { number, seq: Seq(self.seq), wall: Wall(0) });
+            let origin = Some(Origin { number, seq: Seq(self.seq), wall: Wall(0), uncertain: false });
             let client = ClientId(Uuid::nil());
             let route = Route { room: ROOM, channel: "a".parse().unwrap(), client };
             self.sessions.apply(Seq(self.seq), &Frame { origin, ..frame }, Some(&route))

@@ -23,6 +23,7 @@ use crate::{
     share::Shares,
     shelf::Shelf,
     statistics::{ChannelStatistics, Counters, RoomStatistics, Statistics},
+    steps::Steps,
     subscription::{self, State},
     tail::Tail,
     technical::Technical,
@@ -31,7 +32,7 @@ use crate::{
 };
 use riser_model::{
     AccountId, AccountName, Binding, Chunk, ConnectionId, CursorKey, CursorValue, Epoch, History, LogId, Now,
-    Position, Principal, Retention, Right, RoomId, RoomName, Route, RouteNumber, Seq, Time,
+    Position, Principal, Retention, Right, RoomId, RoomName, Route, RouteNumber, Seq, Time, Wall,
     door::{Ask, Code, Flow, Refusal, Target},
     event::Scope,
 };
@@ -90,6 +91,7 @@ pub struct Bus {
     pub(crate) archived_said: BTreeMap<RoomId, Seq>,
     /// The numbers of an archive's routes that the answer which comes next may use.
     pub(crate) archived_routes: Vec<RouteNumber>,
+    pub(crate) steps: Steps,
     pub(crate) now: Now,
 }
 
@@ -145,6 +147,7 @@ impl Bus {
             shelf: Shelf::default(),
             archived_said: BTreeMap::new(),
             archived_routes: Vec::new(),
+            steps: Steps::default(),
             now: Now::default(),
         };
         bus.warm_up();
@@ -224,6 +227,16 @@ impl Bus {
         self.events_are_stored() && all.all(|one| one.state == State::Idle || !self.is_technical(&one.scope))
     }
 
+    /// What time it is, by a clock that no step of the wall clock moves while the process lives.
+    pub fn steady(&self, now: Now) -> Wall {
+        self.steps.steady(now)
+    }
+
+    /// When an entry of this log was stamped, by that clock.
+    pub fn stamped(&self, seq: Seq, wall: Wall) -> Wall {
+        self.steps.of(seq, wall)
+    }
+
     /// Whether nothing waits for the disk.
     pub fn is_stored(&self) -> bool {
         self.line.bytes() == 0
@@ -240,6 +253,7 @@ impl Bus {
     /// Takes one input.
     pub fn handle(&mut self, input: Input, now: Now) {
         self.now = now;
+        self.steps.look(self.line.next(), now);
         match input {
             Input::Open { connection, principal } => self.open(connection, principal, now),
             Input::Principal { connection, principal } => self.change_principal(connection, principal),

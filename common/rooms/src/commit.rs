@@ -49,7 +49,7 @@ impl Bus {
             }
             self.say_again();
             self.tell_traffic(now.time);
-            self.retained.expire(now.wall);
+            self.retained.expire(self.steps.steady(now));
             self.hand_out_retained();
             self.outputs.push_back(Output::Committed { through: self.chain.committed });
         }
@@ -223,7 +223,9 @@ impl Bus {
                 && let Some(known) = self.routes.known(frame.route)
             {
                 let position = Position { log: self.chain.log, epoch: block.epoch, seq };
-                self.retained.apply(&frame, position, &known.route, self.config.retained_bytes_max);
+                let since = self.steps.of(seq, Wall(0));
+                let bytes_max = self.config.retained_bytes_max;
+                self.retained.keep(&frame, (position, since.0), &known.route, bytes_max);
             }
             if self.graph.channel(*slot).touched.0 != first {
                 self.graph.roll(*slot, self.config.channels_tracked_max, now.time);

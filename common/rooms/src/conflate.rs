@@ -92,8 +92,7 @@ impl Copies {
     }
 
     fn get(&self, seq: Seq) -> Option<Found> {
-        let Found { epoch, route, body, wall } = self.by_seq.get(&seq)?;
-        Some(Found { epoch: *epoch, route: *route, body: body.clone(), wall: *wall })
+        self.by_seq.get(&seq).cloned()
     }
 }
 
@@ -157,7 +156,7 @@ fn next_channel(subscription: &mut Subscription, view: &View<'_>) -> Option<Chan
 fn logged(view: &View<'_>, seq: Seq, reader: SubscriptionId) -> Option<Result<Newest, Seq>> {
     let held = view.held.filter(|held| held.covers(seq, reader));
     let found = view.tail.get(seq).or_else(|| view.copies.get(seq)).or_else(|| held?.get(seq));
-    let Some(Found { epoch, route, body, wall }) = found else {
+    let Some(Found { epoch, route, body, wall, uncertain }) = found else {
         let gap =
             held.is_some_and(|held| matches!(held.after(seq.prev()), Some(Item::Gap(_) | Item::Skip(..))));
         let gone = gap || seq < view.chain.oldest;
@@ -165,7 +164,7 @@ fn logged(view: &View<'_>, seq: Seq, reader: SubscriptionId) -> Option<Result<Ne
     };
     let route = view.routes.known(route)?.route.clone();
     let position = Position { log: view.chain.log, epoch, seq };
-    Some(Ok(Newest::Log { position, route, body, wall }))
+    Some(Ok(Newest::Log { position, route, body, wall, uncertain }))
 }
 
 /// Whether an entry is newer than what its channel shows beside the backlog it came with; then that is done.

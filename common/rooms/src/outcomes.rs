@@ -31,6 +31,8 @@ pub struct Outcomes {
     expiring: BTreeSet<(Wall, Seq)>,
     by_origin: BTreeMap<u32, BTreeSet<Seq>>,
     forgotten: u64,
+    /// What is added to the time of what comes next.
+    by_ms: i64,
 }
 
 /// One that waits.
@@ -45,7 +47,7 @@ pub struct Pending {
     origin: u32,
     /// Its seq there.
     pub seq: Seq,
-    /// Of no use from then on, by this instance's clock.
+    /// Of no use from then on, by this instance's clock, or the one that [`Outcomes::by`] makes of it.
     pub expires: Option<Wall>,
 }
 
@@ -63,6 +65,12 @@ impl Pending {
 }
 
 impl Outcomes {
+    /// From here on what comes was stamped by a clock to which so many milliseconds are to be added, to have the one of
+    /// [`Outcomes::take_expired`].
+    pub fn by(&mut self, by_ms: i64) {
+        self.by_ms = by_ms;
+    }
+
     /// Takes an entry of this log.
     pub fn apply(&mut self, seq: Seq, frame: &Frame<'_>, route: &Route) {
         match frame.origin {
@@ -111,6 +119,7 @@ impl Outcomes {
         let Ok(body) = Body::read(frame.body) else { return };
         let Ok(publication) = Publication::read(&body) else { return };
         let Some(PublishId { producer, n }) = publication.publish_id else { return };
+        let wall = Wall(wall.0.saturating_add(self.by_ms));
         let expires = property::expiry_s(publication.properties).map(|s| wall.plus_s(s));
         let (room, client) = (route.room, route.client);
         self.insert(at, Pending { room, client, producer, n, origin, seq, expires });
@@ -275,7 +284,7 @@ mod tests {
         let mut bytes = Vec::new();
         publication.write_frame(&mut bytes, RouteNumber(1), Stamp::default());
         let (frame, _) = Frame::read(&bytes, 0).unwrap();
-        let origin = Origin { number: from, seq: Seq(seq * 10), wall: Wall(1000) };
+        let origin = Origin { number: from, seq: Seq(seq * 10), wall: Wall(1000), uncertain: false };
         let frame = Frame { origin: (from != HERE).then_some(origin), ..frame };
         outcomes.apply(Seq(seq), &frame, &route(channel, ANN));
     }
@@ -303,7 +312,7 @@ mod tests {
             Stamp::default(),
         );
         let (frame, _) = Frame::read(&bytes, 0).unwrap();
-        let origin = Origin { number: 2, seq: Seq(7), wall: Wall(1000) };
+        let origin = Origin { number: 2, seq: Seq(7), wall: Wall(1000), uncertain: false };
         let frame = Frame { origin: (!here).then_some(origin), ..frame };
         outcomes.apply(Seq(999), &frame, &route(event.kind(), client));
     }

@@ -203,7 +203,8 @@ impl Bus {
             None => {
                 let stamp = Body::read(frame.body).map_err(|_| Code::Malformed)?.stamp;
                 let number = self.routes.add_origin(from);
-                Ok(Origin { number, seq, wall: clock.corrected(stamp).wall })
+                let found = clock.corrected(stamp);
+                Ok(Origin { number, seq, wall: found.wall, uncertain: !found.anchored })
             }
         }
     }

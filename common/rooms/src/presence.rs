@@ -377,7 +377,12 @@ mod tests {
             let mut bytes = Vec::new();
             write_frame(&mut bytes, RouteNumber(0), kind, 0, Stamp::default(), |out| membership.write(out));
             let (frame, _) = Frame::read(&bytes, 0).unwrap();
-            let origin = (!from_here).then_some(Origin { number: 1, seq: Seq(1), wall: self.said_at });
+            let origin = (!from_here).then_some(Origin {
+                number: 1,
+                seq: Seq(1),
+                wall: self.said_at,
+                uncertain: false,
+            });
             let changes = self.presences.apply(&Frame { origin, ..frame });
             changes.into_iter().map(|change| (change.connection.0, change.left)).collect()
         }
@@ -447,7 +452,7 @@ mod tests {
             edge.presences.apply(&Frame { origin, ..frame })
         };
         assert_eq!(departs(2, None), [], "another");
-        let by_link = Some(Origin { number: 1, seq: Seq(1), wall: Wall(77) });
+        let by_link = Some(Origin { number: 1, seq: Seq(1), wall: Wall(77), uncertain: false });
         assert_eq!(departs(1, by_link), [], "no edge says it of another");
         let changes = departs(1, None);
         assert_eq!(changes.len(), 1);
@@ -464,7 +469,7 @@ mod tests {
             let mut bytes = Vec::new();
             write_frame(&mut bytes, route, Kind::Roll, 0, Stamp::default(), |out| roll.write(out));
             let (frame, _) = Frame::read(&bytes, 0).unwrap();
-            let origin = Some(Origin { number: 2, seq: Seq(9), wall: Wall(99) });
+            let origin = Some(Origin { number: 2, seq: Seq(9), wall: Wall(99), uncertain: false });
             changes.extend(edge.presences.apply(&Frame { origin, ..frame }));
         }
         changes.into_iter().map(|change| (change.connection.0, change.left)).collect()

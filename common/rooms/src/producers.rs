@@ -284,7 +284,7 @@ mod tests {
             Publication { publish_id: Some(id(3, 4)), ..Publication::new(ContentType::Octets, b"x") };
         publication.write_frame(&mut bytes, RouteNumber(0), Stamp::default());
         let (frame, _) = Frame::read(&bytes, 0).unwrap();
-        let origin = Some(Origin { number: 1, seq: Seq(1), wall: Wall(0) });
+        let origin = Some(Origin { number: 1, seq: Seq(1), wall: Wall(0), uncertain: false });
         let mut producers = Producers::default();
         producers.apply(Seq(1), &Frame { origin, ..frame }, client(1));
         assert!(producers.is_empty());

@@ -229,7 +229,8 @@ impl Bus {
         let reader: &Connection = self.connections.get(&connection)?;
         Some(View {
             retained: &self.retained,
-            wall: self.now.wall,
+            now: self.now,
+            steps: &self.steps,
             root: topics::root(&self.bindings),
             graph: &self.graph,
             tail: &self.tail,

@@ -19,6 +19,8 @@ struct Found {
     route: Arc<Route>,
     body: Bytes,
     wall: Wall,
+    born_ms: i64,
+    uncertain: bool,
     skipped: u64,
 }
 
@@ -36,8 +38,13 @@ pub(crate) fn push(
                 walk.passes(&route);
             }
             subscription.own.remove(&retained.position.seq);
-            let (body, wall, retained) = (retained.body, retained.wall, Some(retained.position));
-            deliver(subscription, view, shelf, Found { pos: None, retained, route, body, wall, skipped: 0 })
+            let wall = retained.wall;
+            let born_ms = view.steps.born_ms(retained.position.seq, wall, view.now);
+            let (body, retained) = (retained.body, Some(retained.position));
+            // Whoever it comes to when it is new is told.
+            let uncertain = false;
+            let found = Found { pos: None, retained, route, body, wall, born_ms, uncertain, skipped: 0 };
+            deliver(subscription, view, shelf, found)
         }
         Next::Shown => {
             subscription.walk = None;
@@ -47,19 +54,23 @@ pub(crate) fn push(
             subscription.cursor = seq;
             let route = Arc::clone(&view.routes.known(found.route)?.route);
             let pos = Some(Position { log: view.chain.log, epoch: found.epoch, seq });
-            let (body, wall) = (found.body, found.wall);
-            deliver(subscription, view, shelf, Found { pos, retained: None, route, body, wall, skipped: 0 })
+            let (body, wall, uncertain) = (found.body, found.wall, found.uncertain);
+            let born_ms = view.steps.born_ms(seq, wall, view.now);
+            let found = Found { pos, retained: None, route, body, wall, born_ms, uncertain, skipped: 0 };
+            deliver(subscription, view, shelf, found)
         }
         Next::Newest { channel, value, skipped } => {
             if let Some(conflation) = &mut subscription.conflation {
                 conflation.shown(channel, view.graph.channel(channel));
             }
             subscription.wanted = Seq::ZERO;
-            let (pos, route, body, wall) = match value {
-                Newest::Log { position, route, body, wall } => (Some(position), route, body, wall),
+            let (pos, route, body, wall, uncertain) = match value {
+                Newest::Log { position, route, body, wall, uncertain } => {
+                    (Some(position), route, body, wall, uncertain)
+                }
                 Newest::Latest { route, body } => {
-                    let wall = Body::read(&body).map_or(view.wall, |body| body.stamp.wall);
-                    (None, route, body, wall)
+                    let wall = Body::read(&body).map_or(view.now.wall, |body| body.stamp.wall);
+                    (None, route, body, wall, false)
                 }
                 Newest::Gone(seq) => {
                     let gap = view.chain.missing(seq, seq).into_iter().next()?;
@@ -68,7 +79,10 @@ pub(crate) fn push(
                     return Some(Push::Gap { subscription: id, gap, pos });
                 }
             };
-            deliver(subscription, view, shelf, Found { pos, retained: None, route, body, wall, skipped })
+            let seq = pos.map_or(Seq(u64::MAX), |pos| pos.seq);
+            let born_ms = view.steps.born_ms(seq, wall, view.now);
+            let found = Found { pos, retained: None, route, body, wall, born_ms, uncertain, skipped };
+            deliver(subscription, view, shelf, found)
         }
         Next::Wiped(session) => {
             subscription.wiped.pop_front();
@@ -118,7 +132,7 @@ fn deliver(
 
 /// A publication as everybody gets it. None if its room cannot be named.
 fn ready(view: &View<'_>, found: Found, wording: Option<Wording>) -> Option<Ready> {
-    let Found { route, body, wall, .. } = found;
+    let Found { route, body, wall, born_ms, uncertain, .. } = found;
     let slot = view.graph.room_of(route.room)?;
     let (name, room) = (view.graph.name(slot)?, view.graph.room(slot));
     let technical = room.speaks;
@@ -132,7 +146,8 @@ fn ready(view: &View<'_>, found: Found, wording: Option<Wording>) -> Option<Read
         None if linked => Told::Anybodys,
         None => Told::Nobodys,
     };
-    let content = Content { route, room: name.clone(), body, wall, rooted, technical, wording };
+    let content =
+        Content { route, room: name.clone(), body, wall, born_ms, uncertain, rooted, technical, wording };
     Some(Ready { content: Arc::new(content), told, has_sessions: room.session.is_some() })
 }
 

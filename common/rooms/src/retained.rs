@@ -135,7 +135,7 @@ impl RetainedTable {
                 Some((read_key(key)?, Retained { client, position, wall, body }))
             });
             let (key, retained) = read.ok_or(BadTable { row })?;
-            table.set(key, retained);
+            table.set(key, retained, 0);
         }
         let through =
             saved.through.as_ref().map(|row| read_row(row).ok_or(BadTable { row: saved.rows.len() }));
@@ -169,6 +169,17 @@ impl RetainedTable {
     /// Takes one committed entry of this log. Beyond `bytes_max` a channel that has none gets none, and that is
     /// counted.
     pub fn apply(&mut self, frame: &Frame<'_>, position: Position, route: &Route, bytes_max: usize) {
+        self.keep(frame, (position, 0), route, bytes_max);
+    }
+
+    /// The same, stamped by a clock to which so many milliseconds are to be added to have the one of [`RetainedTable::expire`].
+    pub(crate) fn keep(
+        &mut self,
+        frame: &Frame<'_>,
+        (position, by_ms): (Position, i64),
+        route: &Route,
+        bytes_max: usize,
+    ) {
         if !Publication::is_retained(frame.body) {
             return;
         }
@@ -193,12 +204,12 @@ impl RetainedTable {
         let body = Bytes::copy_from_slice(frame.body);
         let retained = Retained { client: route.client, position, wall: frame.wall(), body };
         self.changed.insert(key.clone(), Some(retained.clone()));
-        self.set(key, retained);
+        self.set(key, retained, by_ms);
     }
 
-    fn set(&mut self, key: RetainedKey, retained: Retained) {
+    fn set(&mut self, key: RetainedKey, retained: Retained, by_ms: i64) {
         self.remove(&key);
-        let expires = expires(&retained);
+        let expires = expires(&retained).map(|at| Wall(at.0.saturating_add(by_ms)));
         self.expiring.extend(expires.map(|at| (at, key.clone())));
         self.bytes += size(&key.1, &retained);
         *self.by_client.entry(retained.client).or_default() += size(&key.1, &retained);
@@ -228,7 +239,7 @@ impl RetainedTable {
         true
     }
 
-    /// Lets go of what has expired.
+    /// Lets go of what has expired by then, by a clock that is not stepped.
     pub(crate) fn expire(&mut self, now: Wall) {
         while let Some((_, key)) = self.expiring.first().filter(|(at, _)| *at <= now).cloned() {
             self.remove(&key);

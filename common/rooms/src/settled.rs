@@ -80,7 +80,7 @@ mod tests {
         let mut settled = Settled::default();
         settle(&mut settled, 5, None);
         settle(&mut settled, 9, None);
-        let other = Origin { number: 1, seq: Seq(1), wall: riser_model::Wall(0) };
+        let other = Origin { number: 1, seq: Seq(1), wall: riser_model::Wall(0), uncertain: false };
         settle(&mut settled, 7, Some(other));
         let mut loaded = Settled::load(&settled.save()).unwrap();
         assert_eq!([5, 7, 9].map(|seq| loaded.has(Seq(seq))), [true, false, true]);

@@ -97,6 +97,8 @@ mod tests {
             room: "a".parse().unwrap(),
             body: text.as_bytes().into(),
             wall: Wall(0),
+            born_ms: 0,
+            uncertain: false,
             rooted: false,
             technical: None,
             wording: None,

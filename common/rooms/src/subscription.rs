@@ -11,13 +11,14 @@ use crate::{
     retained::{self, Retained, RetainedTable},
     routes::Routes,
     share::ShareId,
+    steps::Steps,
     tail::{Found, Tail, point_near_end},
     topics,
 };
 use bytes::Bytes;
 use riser_model::{
-    Archived, Cause, ChannelName, Filter, Gap, Position, Principal, RoomId, RoomName, Route, Selection, Seq,
-    SessionId, Since, SubscriptionId, Wall, door::Showing,
+    Archived, Cause, ChannelName, Filter, Gap, Now, Position, Principal, RoomId, RoomName, Route, Selection,
+    Seq, SessionId, Since, SubscriptionId, Wall, door::Showing,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -35,7 +36,8 @@ pub(crate) struct View<'a> {
     pub(crate) routes: &'a Routes,
     pub(crate) copies: &'a conflate::Copies,
     pub(crate) retained: &'a RetainedTable,
-    pub(crate) wall: Wall,
+    pub(crate) now: Now,
+    pub(crate) steps: &'a Steps,
     /// The room whose channels are MQTT's topics as they stand.
     pub(crate) root: Option<&'a RoomName>,
     pub(crate) principal: &'a Principal,
@@ -202,7 +204,7 @@ pub(crate) enum Next {
 /// A newest value.
 pub(crate) enum Newest {
     /// It is in the log.
-    Log { position: Position, route: Arc<Route>, body: Bytes, wall: Wall },
+    Log { position: Position, route: Arc<Route>, body: Bytes, wall: Wall, uncertain: bool },
     /// It came beside a backlog.
     Latest { route: Arc<Route>, body: Bytes },
     /// It was in the log and is gone.
@@ -508,5 +510,6 @@ fn next_retained<'a>(
 fn is_due(walk: &Walk, retained: &Retained, view: &View<'_>) -> bool {
     let position = retained.position;
     let comes = position.log == view.chain.log && position.seq > walk.until;
-    !comes && retained::expires(retained).is_none_or(|at| at > view.wall)
+    let is_of_use = |at| view.steps.of(position.seq, at) > view.steps.steady(view.now);
+    !comes && retained::expires(retained).is_none_or(is_of_use)
 }

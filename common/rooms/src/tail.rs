@@ -34,13 +34,15 @@ pub(crate) struct Block {
 }
 
 /// One entry as it lies in memory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) epoch: Epoch,
     pub(crate) route: RouteNumber,
     pub(crate) body: Bytes,
     /// When it was published, by this instance's clock.
     pub(crate) wall: Wall,
+    /// That is a guess.
+    pub(crate) uncertain: bool,
 }
 
 impl Block {
@@ -71,7 +73,8 @@ impl Block {
     pub(crate) fn get(&self, seq: Seq) -> Option<Found> {
         let frame = self.frame(self.place(seq)?)?;
         let body = self.entries.slice_ref(frame.body);
-        Some(Found { epoch: self.epoch, route: frame.route, body, wall: frame.wall() })
+        let (wall, uncertain) = (frame.wall(), frame.is_uncertain());
+        Some(Found { epoch: self.epoch, route: frame.route, body, wall, uncertain })
     }
 
     /// The entries from `place` on, as many whole ones as fit, at least one.

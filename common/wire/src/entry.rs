@@ -5,7 +5,7 @@
 //! and travels with it, so what a reader gets is what was taken, or is known to be damaged.
 //!
 //! ```text
-//! frame   u32 length of body, top bit: has an origin | u32 crc32c of body | u32 route
+//! frame   u32 length of body, top bit: has an origin, the next: its time is uncertain | u32 crc32c of body | u32 route
 //!         | [u32 origin, from 1 | u64 origin seq | i64 wall ms, corrected] | body
 //! body    u8 version | u8 kind | u16 flags | u32 uncertainty ms | u64 boot us | i64 wall ms | rest by kind
 //! ```
@@ -28,6 +28,9 @@ pub const ORIGIN_BYTES: usize = 20;
 
 /// In the length: an origin follows. Entries that were taken here, all of a site's, do without.
 const HAS_ORIGIN: u32 = 1 << 31;
+
+/// Beside that: the time found for it is uncertain.
+const IS_UNCERTAIN: u32 = 1 << 30;
 
 /// The frozen part of a body.
 pub const ENVELOPE_BYTES: usize = 24;
@@ -77,6 +80,8 @@ pub struct Origin {
     /// When it was published, by the clock of the log that took it from there: the stamp in its body is in the words
     /// of the host that took it first (section 7.10).
     pub wall: Wall,
+    /// That is as much as its host's own clock says, within what is known: its boot never met a hub.
+    pub uncertain: bool,
 }
 
 /// One entry as it lies in a block or batch.
@@ -98,7 +103,8 @@ impl<'a> Frame<'a> {
         let short = BadEntry::Short { at };
         let mut rest = bytes.get(at..).ok_or(short)?;
         let word = take_u32(&mut rest).ok_or(short)?;
-        let length = (word & !HAS_ORIGIN) as usize;
+        let flags = if word & HAS_ORIGIN == 0 { 0 } else { HAS_ORIGIN | IS_UNCERTAIN };
+        let length = (word & !flags) as usize;
         if !(ENVELOPE_BYTES..=BODY_BYTES_MAX).contains(&length) {
             return Err(BadEntry::Length { at, length });
         }
@@ -109,7 +115,8 @@ impl<'a> Frame<'a> {
         } else {
             let number = take_u32(&mut rest).ok_or(short)?;
             let seq = Seq(take_u64(&mut rest).ok_or(short)?);
-            Some(Origin { number, seq, wall: Wall(take_u64(&mut rest).ok_or(short)?.cast_signed()) })
+            let wall = Wall(take_u64(&mut rest).ok_or(short)?.cast_signed());
+            Some(Origin { number, seq, wall, uncertain: word & IS_UNCERTAIN != 0 })
         };
         let body = take(&mut rest, length).ok_or(short)?;
         Ok((Self { route, origin, crc, body }, bytes.len() - rest.len()))
@@ -128,6 +135,11 @@ impl<'a> Frame<'a> {
         }
     }
 
+    /// Whether that is as much as its host's own clock says, within what is known.
+    pub fn is_uncertain(&self) -> bool {
+        self.origin.is_some_and(|origin| origin.uncertain)
+    }
+
     /// Its size in a block or batch.
     pub fn size(&self) -> usize {
         frame_size(self.origin, self.body.len())
@@ -136,8 +148,9 @@ impl<'a> Frame<'a> {
     /// Appends it to a block or batch.
     pub fn write(&self, out: &mut Vec<u8>) {
         // A body is bounded by BODY_BYTES_MAX, far below u32.
-        let has_origin = self.origin.map_or(0, |_| HAS_ORIGIN);
-        let header = [self.body.len() as u32 | has_origin, self.crc, self.route.0];
+        let flags =
+            self.origin.map_or(0, |origin| HAS_ORIGIN | if origin.uncertain { IS_UNCERTAIN } else { 0 });
+        let header = [self.body.len() as u32 | flags, self.crc, self.route.0];
         out.reserve(self.size());
         out.extend_from_slice(header.map(u32::to_le_bytes).as_flattened());
         if let Some(origin) = self.origin {
@@ -450,7 +463,10 @@ mod tests {
         full().write_frame(&mut out, RouteNumber(1), STAMP);
         set_route(&mut out, 0, RouteNumber(77));
         let (frame, _) = Frame::read(&out, 0).unwrap();
-        let moved = Frame { origin: Some(Origin { number: 3, seq: Seq(9), wall: Wall(-2) }), ..frame };
+        let moved = Frame {
+            origin: Some(Origin { number: 3, seq: Seq(9), wall: Wall(-2), uncertain: false }),
+            ..frame
+        };
         let mut hub = Vec::new();
         moved.write(&mut hub);
         assert_eq!(hub.len(), moved.size());
@@ -460,6 +476,15 @@ mod tests {
         assert_eq!(Frame::read(&hub, 0).unwrap(), (moved, hub.len()));
         assert!(moved.intact());
         assert_eq!(moved.route, RouteNumber(77));
+        let origin = moved.origin.map(|origin| Origin { uncertain: true, ..origin });
+        let (unsure, mut bytes) = (Frame { origin, ..moved }, Vec::new());
+        unsure.write(&mut bytes);
+        assert_eq!(bytes[..4], [out[0], 0, 0, 0xc0]);
+        assert_eq!(bytes[4..], hub[4..], "nothing else is another");
+        assert_eq!(Frame::read(&bytes, 0).unwrap(), (unsure, bytes.len()));
+        // Only what came from elsewhere has a time that was found for it.
+        bytes[3] = 0x40;
+        assert!(Frame::read(&bytes, 0).is_err());
     }
 
     #[test]

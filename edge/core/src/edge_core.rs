@@ -266,7 +266,8 @@ impl EdgeCore {
 
     fn emit(&mut self, number: UplinkNumber, event: LinkEvent, now: Now) {
         if let Some(uplink) = self.uplinks.get_mut(&number) {
-            let (said, names) = (uplink.note(event.clone()), uplink.names_members(&event));
+            let queued = uplink.sender.status(now).lag();
+            let (said, names) = (uplink.note(event.clone(), queued), uplink.names_members(&event));
             if let Some(said) = said {
                 self.say(said, now);
             }

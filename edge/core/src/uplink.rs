@@ -13,6 +13,9 @@ use riser_rooms::Bus;
 use riser_wire::link::Above;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+/// Why a link is down whose instance goes down on purpose.
+const STOPPED: &str = "stopped";
+
 /// An uplink's place in the configuration.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct UplinkNumber(pub u32);
@@ -126,7 +129,8 @@ impl Uplink {
     }
 
     /// Keeps what happened to the link, and says what of it belongs into the technical channel.
-    pub(crate) fn note(&mut self, event: LinkEvent) -> Option<SystemEvent> {
+    /// `queued` is what the hub has not.
+    pub(crate) fn note(&mut self, event: LinkEvent, queued: u64) -> Option<SystemEvent> {
         let uplink = self.name.clone();
         let said = match &event {
             LinkEvent::Up { backlog, .. } => {
@@ -139,7 +143,7 @@ impl Uplink {
                 let is_news = self.down.is_none() || turned_away && self.down != Some(why.name());
                 is_news.then(|| {
                     self.down = Some(why.name());
-                    SystemEvent::UplinkDown { uplink, cause: why.name().to_owned() }
+                    SystemEvent::UplinkDown { uplink, cause: why.name().to_owned(), queued }
                 })
             }
             LinkEvent::CaughtUp { through } if !self.drained => {
@@ -156,8 +160,11 @@ impl Uplink {
             | LinkEvent::WrongHub { .. }
             | LinkEvent::OtherHub { .. }
             | LinkEvent::Rewound { .. }
-            | LinkEvent::Forked { .. }
-            | LinkEvent::Stopped { .. } => None,
+            | LinkEvent::Forked { .. } => None,
+            // How far it drained, where it is to be found after the next start.
+            LinkEvent::Stopped { queued, .. } => {
+                Some(SystemEvent::UplinkDown { uplink, cause: STOPPED.to_owned(), queued: *queued })
+            }
         };
         self.last_event = Some(event);
         said

@@ -13,10 +13,15 @@ use riser_link::{
     sender::{Config, Opened, Way},
 };
 use riser_model::{
-    BootId, ClientId, CursorKey, CursorValue, Epoch, EpochSpan, HubIdentity, LogId, Now, Seq, Time, Wall,
+    BootId, ClientId, ConnectionId, CursorKey, CursorValue, Epoch, EpochSpan, HubIdentity, LogId, Now,
+    RoomId, RouteNumber, Seq, Stamp, Time, Wall,
 };
 use riser_rooms::{Bus, Config as RoomsConfig, RetainedTable, Start};
-use riser_wire::link::{Bytes, HubFrame, Nonce, Opening, Refused, RefusedCode};
+use riser_wire::{
+    entry::{Body, Frame, Kind, Origin, frames, write_frame},
+    link::{Bytes, HubFrame, Nonce, Opening, Refused, RefusedCode},
+    membership::Membership,
+};
 use std::{collections::BTreeSet, sync::Arc};
 
 const LOG: LogId = LogId(7);
@@ -42,6 +47,15 @@ fn edge(through: &[u64]) -> EdgeCore {
 
 /// The same, which says so many of its events one by one.
 fn saying(events_burst: u32, through: &[u64]) -> EdgeCore {
+    over(LogFold::default(), events_burst, (through, []))
+}
+
+/// The same over what its log folded to, with cursors of logs below.
+fn over(
+    fold: LogFold,
+    events_burst: u32,
+    (through, below): (&[u64], impl IntoIterator<Item = (CursorKey, CursorValue)>),
+) -> EdgeCore {
     let start = Start {
         log: LOG,
         epoch: LIVE.epoch,
@@ -60,7 +74,7 @@ fn saying(events_burst: u32, through: &[u64]) -> EdgeCore {
         producers: Default::default(),
     };
     let bus = Bus::new(RoomsConfig { events_burst, ..RoomsConfig::default() }, start);
-    let mut instance = Instance::new(bus, LogFold::default(), now());
+    let mut instance = Instance::new(bus, fold, now());
     let cursors: Vec<_> = (1..)
         .zip(through)
         .map(|(number, through)| {
@@ -96,12 +110,53 @@ fn saying(events_burst: u32, through: &[u64]) -> EdgeCore {
     };
     let nobody = Arc::new(Directory::compile(&[]).expect("an empty directory is one"));
     let opened = downlinks::opened(LOG, &[], &[], Vec::new());
-    let below = Below::new(Receivers::new(config, []), nobody, &opened, &mut instance, now());
+    let below = Below::new(Receivers::new(config, below), nobody, &opened, &mut instance, now());
     EdgeCore::new(instance, uplinks, below)
 }
 
 fn outputs(edge: &mut EdgeCore) -> Vec<Output<LinkOutput>> {
     std::iter::from_fn(|| edge.poll(now())).collect()
+}
+
+#[test]
+fn nobody_is_left_behind_a_log_that_came_through_an_edge_which_is_none_any_more() {
+    let (log, via) =
+        (LogId(77), ClientId("00000000-0000-0000-0000-000000000007".parse().expect("it is one")));
+    let membership = Membership {
+        log,
+        epoch: Epoch(5),
+        room: RoomId("00000000-0000-0000-0000-000000000008".parse().expect("it is one")),
+        connection: ConnectionId(3),
+        client: via,
+        name: "ann".parse().expect("it is a name"),
+        cause: String::new(),
+    };
+    let mut bytes = Vec::new();
+    write_frame(&mut bytes, RouteNumber(0), Kind::Opened, 0, Stamp::default(), |out| membership.write(out));
+    let (frame, _) = Frame::read(&bytes, 0).expect("it was just written");
+    let origin = Some(Origin { number: 1, seq: Seq(1), wall: Wall(0), uncertain: false });
+    let mut fold = LogFold::default();
+    fold.presences.apply(&Frame { origin, ..frame });
+    let cursor =
+        (CursorKey::Relayed(via, log, Epoch(5)), CursorValue { through: Seq(1), ..CursorValue::default() });
+    let mut edge = over(fold, 0, (&[], [cursor]));
+    let departs = |edge: &mut EdgeCore, s: u64| {
+        let later = Now { time: now().time.plus(std::time::Duration::from_secs(s)), ..now() };
+        edge.handle(Input::Deadline, later);
+        let outputs: Vec<_> = std::iter::from_fn(|| edge.poll(later)).collect();
+        let entries = outputs.into_iter().filter_map(|output| match output {
+            Output::Instance(InstanceOutput::Persist { batch, .. }) => Some(batch.entries),
+            _ => None,
+        });
+        let departed = |entries: Bytes| {
+            let kind = |frame: Frame<'_>| Body::read(frame.body).map(|body| body.kind);
+            frames(&entries).map_while(Result::ok).any(|frame| kind(frame) == Ok(Kind::Departed))
+        };
+        entries.map(departed).filter(|departed| *departed).count()
+    };
+    assert_eq!(departs(&mut edge, 200), 0, "it may come another way");
+    assert_eq!(departs(&mut edge, 301), 1);
+    assert_eq!(departs(&mut edge, 900), 0, "once");
 }
 
 #[test]
@@ -118,6 +173,26 @@ fn a_step_of_the_wall_clock_is_an_entry_of_the_log() {
         .map(|entries| String::from_utf8_lossy(&entries).into_owned())
         .collect();
     assert!(said.contains("riser.clock_stepped") && said.contains("\"by_ms\":-5000"), "{said}");
+}
+
+#[test]
+fn a_shutdown_says_how_far_each_uplink_drained() {
+    let mut edge = saying(16, &[30]);
+    outputs(&mut edge);
+    let queued = edge.uplinks().next().expect("it has one").1.sender.status(now()).lag();
+    assert!(queued > 0);
+    edge.handle(Input::Shutdown, now());
+    let later = Now { time: now().time.plus(std::time::Duration::from_secs(10)), ..now() };
+    edge.handle(Input::Deadline, later);
+    let said: String = std::iter::from_fn(|| edge.poll(later))
+        .filter_map(|output| match output {
+            Output::Instance(InstanceOutput::Persist { batch, .. }) => Some(batch.entries),
+            _ => None,
+        })
+        .map(|entries| String::from_utf8_lossy(&entries).into_owned())
+        .collect();
+    assert!(said.contains("riser.uplink_down") && said.contains("\"cause\":\"stopped\""), "{said}");
+    assert!(said.contains(&format!("\"queued\":{queued}")), "{said}");
 }
 
 /// One hub finds the fork while another is away: both cursors say on disk what is not theirs, before anybody is asked

@@ -2,7 +2,7 @@
 
 use super::Below;
 use riser_instance::Instance;
-use riser_model::{AccountName, ClientId, LogId};
+use riser_model::{AccountName, ClientId, LogId, Now};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The links that there are: which edges have one, and which logs these show.
@@ -35,6 +35,20 @@ impl Below {
                 instance.know_site(*log, name, online);
             }
         }
+    }
+
+    /// Of a log that came last through an edge which is none any more, and which nobody is said to have below, nobody can say
+    /// who is there: nobody is, until it comes another way.
+    pub(super) fn end_orphans(&self, instance: &mut Instance, now: Now) {
+        let links = self.links();
+        let is_orphan = |log: &LogId| {
+            let via = self.receivers.owner(*log);
+            let is_removed = via.is_some_and(|via| self.directory.edge(via).is_none());
+            is_removed && !links.logs.contains_key(log) && !self.trees.knows(*log)
+        };
+        let logs: BTreeSet<LogId> =
+            self.receivers.relays().map(|(_, log, ..)| log).filter(is_orphan).collect();
+        logs.into_iter().for_each(|log| instance.end_site(log, "removed", now));
     }
 
     /// Whose log it is that came by that edge, and whether a way to there is up: its own link, or one below any edge of its

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// What was on its way to a device when its time was over may still be acknowledged.
 const UNDER_WAY: Duration = Duration::from_secs(2);
-/// Looked at this often at least: a wall clock that is stepped brings expiry nearer.
+/// Looked at this often at least: a wall clock that is slewed brings expiry nearer.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// And not more often than that.
 const LOOK_AFTER: Duration = Duration::from_millis(100);
@@ -25,6 +25,7 @@ const GONE: &str = "gone";
 impl Instance {
     /// Takes a committed entry. Whether it waits for its outcome.
     pub(super) fn comes_down(&mut self, seq: Seq, frame: &Frame<'_>) -> bool {
+        self.outcomes.by(self.bus.stamped(seq, Wall(0)).0);
         let Some(origin) = frame.origin else { return self.goes_to_one(seq, frame) };
         if let Some(route) = self.bus.route(frame.route).filter(|_| !self.outcomes.is_empty()) {
             self.outcomes.is_there(frame, route);
@@ -80,7 +81,7 @@ impl Instance {
         if self.outcomes_due.is_none_or(|due| due > now.time) {
             return;
         }
-        let over = Wall(now.wall.0.saturating_sub(ms(UNDER_WAY)));
+        let over = Wall(self.bus.steady(now).0.saturating_sub(ms(UNDER_WAY)));
         while let Some(pending) = self.outcomes.take_expired(over) {
             let client = pending.client;
             self.tell_outcome(&pending, now, |entry, publish_id| SystemEvent::Expired {
@@ -94,8 +95,9 @@ impl Instance {
 
     /// When to look next.
     pub(super) fn outcomes_in(&mut self, now: Now) {
+        let steady = self.bus.steady(now);
         let left = |at: Wall| {
-            let ms = at.0.saturating_sub(now.wall.0).max(0).unsigned_abs();
+            let ms = at.0.saturating_sub(steady.0).max(0).unsigned_abs();
             Duration::from_millis(ms).saturating_add(UNDER_WAY).clamp(LOOK_AFTER, LOOK_EVERY)
         };
         self.outcomes_due = self.outcomes.first_expiry().map(|at| now.time.plus(left(at)));

@@ -270,6 +270,7 @@ impl Instance {
             entry: self.bus.position(seq),
             channel: route.channel.clone(),
             client: route.client,
+            uncertain: frame.is_uncertain(),
             body: entries.slice_ref(frame.body),
         })
     }

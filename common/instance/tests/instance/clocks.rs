@@ -3,9 +3,12 @@
 use crate::world::*;
 use riser_instance::Input;
 use riser_model::{
-    Time,
+    ClientId, RoomId, Route, RouteNumber, Time,
     door::{SessionRequest, Target, Will},
 };
+use riser_rooms::{Append, Input as BusInput};
+use riser_wire::entry::{ContentType, Publication, PublishId};
+use uuid::Uuid;
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
 const DELAY_S: u64 = 100;
@@ -104,4 +107,40 @@ fn time_without_a_process_counts_and_a_clock_that_starts_in_the_past_adds_none()
     world.restart();
     world.commit();
     ends_after(&mut world, DELAY_S, "a machine that does not keep the time");
+}
+
+/// Somebody publishes to one client, for whom it is of use for so many seconds.
+fn addressed(world: &mut World, expiry_s: u8) {
+    let channel = format!("{}/mode", Uuid::from_u128(77)).parse().unwrap();
+    let (room, client) = (RoomId::of(world.account(), "hall"), ClientId(Uuid::from_u128(78)));
+    let properties = [2, 0, 0, 0, expiry_s];
+    let publication = Publication {
+        properties: &properties,
+        publish_id: Some(PublishId { producer: 3, n: 4 }),
+        ..Publication::new(ContentType::Text, b"on")
+    };
+    let mut entries = Vec::new();
+    publication.write_frame(&mut entries, RouteNumber(0), world.now.stamp());
+    let route = Route { room, channel, client };
+    world.input(Input::Rooms(BusInput::Append(Append::new(0, vec![route], entries))));
+    world.commit();
+}
+
+#[test]
+fn what_a_publication_expires_by_is_not_stepped_with_the_wall_clock() {
+    for (before, after) in [(0, DAY_MS), (0, -DAY_MS), (DAY_MS, 0), (-DAY_MS, 0), (DAY_MS, -DAY_MS)] {
+        let mut world = World::new();
+        world.wait(1);
+        step(&mut world, before);
+        world.wait(1);
+        addressed(&mut world, 60);
+        step(&mut world, after);
+        let expired =
+            |world: &World| world.published.iter().filter(|(channel, _)| channel == "expired").count();
+        // What was under way may still be acknowledged; and it is looked at once a minute at least.
+        world.wait(59);
+        assert_eq!(expired(&world), 0, "{before} {after}: early");
+        world.wait(64);
+        assert_eq!(expired(&world), 1, "{before} {after}: late");
+    }
 }

@@ -433,7 +433,7 @@ impl EdgeHost {
                 process.sender.handle(Input::Origin { number, log, epoch, carried: true }, now);
             }
             let route = if payload.is_some() { LINKED } else { RouteNumber::NONE };
-            let origin = Some(Origin { number, seq, wall: now.wall });
+            let origin = Some(Origin { number, seq, wall: now.wall, uncertain: false });
             let mut frame = Vec::new();
             Frame { route, origin, crc, body: &body }.write(&mut frame);
             entries.extend_from_slice(&frame);

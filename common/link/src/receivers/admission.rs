@@ -258,7 +258,7 @@ impl Receivers {
         self.outputs.push_back(Output::Welcomed { connection, edge: client });
         self.send(connection, HubFrame::Welcome(Box::new(welcome), signature));
         self.emit(account, online);
-        self.note_lost(connection);
+        self.note_lost(connection, now);
     }
 
     /// Whether the live epoch's name stands for something else here than there: the edge went back in time

@@ -55,8 +55,8 @@ impl Receivers {
             self.report_gaps(connection, place, &[Item::Gap(gap)]);
         }
         let taken = Taken { items: relayed.items, reached: relayed.reached, foreign: relayed.foreign };
-        self.ingest(connection, epoch, (first, last, crc), taken, definitions, (bytes, false));
-        self.note_lost(connection);
+        self.ingest(connection, epoch, (first, last, crc), taken, definitions, (bytes, false, now));
+        self.note_lost(connection, now);
     }
 
     pub(super) fn latest(&mut self, connection: ConnectionId, batch: Batch, now: Now) {
@@ -112,7 +112,7 @@ impl Receivers {
     }
 
     /// What was heard of closed epochs and is not in the edge's chain any more is lost: a gap, at least so many.
-    pub(super) fn note_lost(&mut self, connection: ConnectionId) {
+    pub(super) fn note_lost(&mut self, connection: ConnectionId, now: Now) {
         let Some(state) = self.connections.get_mut(&connection) else { return };
         let Phase::Up(known, flow) = &mut state.phase else { return };
         let log = known.hello.log;
@@ -131,7 +131,7 @@ impl Receivers {
             let items = vec![Item::Gap(Gap { from, to, cause: Cause::EdgeLost })];
             self.report_gaps(connection, (log, epoch), &items);
             let taken = Taken { items, ..Taken::default() };
-            self.ingest(connection, epoch, (from, to, 0), taken, Definitions::default(), (0, true));
+            self.ingest(connection, epoch, (from, to, 0), taken, Definitions::default(), (0, true, now));
         }
     }
 
@@ -155,7 +155,7 @@ impl Receivers {
         (first, last, crc): (Seq, Seq, u32),
         Taken { items, reached, foreign }: Taken,
         definitions: Definitions,
-        (bytes, silent): (u64, bool),
+        (bytes, silent, now): (u64, bool, Now),
     ) {
         let Some(known) = self.connections.get(&connection).and_then(|state| state.phase.known()) else {
             return;
@@ -163,7 +163,7 @@ impl Receivers {
         let (edge, log, live, account) =
             (known.hello.edge, known.hello.log, known.hello.live, known.edge.account);
         let chain = known.hello.chain.clone();
-        let (clock, known_clock) = (known.clocks.of(epoch), known.hello.clock);
+        let (clock, known_clock) = (known.clocks.of(epoch, now), known.hello.clock);
         let gaps = items.iter().map(|item| if let Item::Gap(gap) = item { gap.count() } else { 0 });
         let gapped = gaps.fold(0, u64::saturating_add);
         let mut moved = self.enqueued((log, epoch)).unwrap_or_default();

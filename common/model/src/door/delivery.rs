@@ -57,6 +57,11 @@ pub struct Content {
     pub body: Bytes,
     /// When it was published, by the clock of this instance (section 7.10).
     pub wall: Wall,
+    /// The same in milliseconds of the monotonic clock ([`Time`](crate::Time)), below 0 before the host began: how old it is
+    /// no step of the wall clock says.
+    pub born_ms: i64,
+    /// That is as much as the clock of its host says, which never met a hub's.
+    pub uncertain: bool,
     /// Its room is the root of MQTT's topics: its channel is the topic, without the room before it.
     pub rooted: bool,
     /// The system says it, in this technical channel; `room` is then the room it speaks of, or says whose it is.

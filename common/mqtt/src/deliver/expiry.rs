@@ -1,13 +1,17 @@
 //! What is left of a publication's time when it is said (MQTT 5, section 3.3.2.3.3).
 
-use riser_model::Wall;
+use riser_model::Time;
 use riser_wire::property;
 use std::borrow::Cow;
 
-/// The properties with as much of the message's expiry as is left; none if it is over (MQTT 5, section 3.3.2.3.3).
-pub(super) fn aged(properties: &[u8], published: Wall, now: Wall) -> Option<Cow<'_, [u8]>> {
+/// The properties with as much of the message's expiry as is left; none if it is over (MQTT 5, section 3.3.2.3.3). It was
+/// published at `born_ms` of the same clock: one that is not stepped.
+pub(super) fn aged(properties: &[u8], born_ms: i64, now: Time) -> Option<Cow<'_, [u8]>> {
     let Some(at) = property::expiry_at(properties) else { return Some(Cow::Borrowed(properties)) };
-    let left = now.seconds_until(published.plus_s(property::expiry_s(properties)?))?;
+    let over_ms = born_ms.saturating_add(i64::from(property::expiry_s(properties)?) * 1000);
+    let now_ms = i64::try_from(now.0 / 1_000_000).unwrap_or(i64::MAX);
+    let left_ms = over_ms.checked_sub(now_ms).filter(|left| *left > 0)?;
+    let left = u32::try_from(left_ms.unsigned_abs().div_ceil(1000)).unwrap_or(u32::MAX);
     Some(Cow::Owned(with_expiry(properties, at, left)))
 }
 

@@ -116,7 +116,7 @@ fn what_came_from_another_log_speaks_of_other_sessions() {
     let carried = log.entries.pop().unwrap();
     log.restart();
     let (frame, _) = Frame::read(&carried, 0).unwrap();
-    let origin = Some(Origin { number: 1, seq: Seq(9), wall: Wall(0) });
+    let origin = Some(Origin { number: 1, seq: Seq(9), wall: Wall(0), uncertain: false });
     log.sessions.apply(Seq(2), &Frame { origin, ..frame });
     assert!(log.sessions.state(number).unwrap().open_ids.is_empty());
     log.sessions.apply(Seq(3), &frame);

@@ -351,6 +351,9 @@ pub fn delivery(subscription: u32, seq: u64, channel: &str, publication: Publica
             room: "hall".parse().unwrap(),
             body: Bytes::copy_from_slice(read.body),
             wall: WALL,
+            // As old as the bench.
+            born_ms: 1_000,
+            uncertain: false,
             rooted: false,
             technical: None,
             wording: None,

@@ -156,7 +156,7 @@ fn what_was_begun_does_not_expire() {
     const TEN_SECONDS: [u8; 5] = [2, 0, 0, 0, 10];
     for level in BOTH {
         let mut bench = ready(kept(level, &[(700, 11, false)]));
-        bench.now.wall.0 += 60_000;
+        bench.pass(Duration::from_secs(60));
         let mortal = || Publication { properties: &TEN_SECONDS, ..plain(2, b"x") };
         let pushes = [11, 12].map(|seq| delivery(0, seq, "a", mortal())).into();
         bench.tell(Tell::Deliver { pushes, more: false });

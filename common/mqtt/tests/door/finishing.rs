@@ -208,7 +208,7 @@ fn what_was_begun_and_expired_since_goes_with_no_time_left() {
     let filter = Some(FILTER.to_owned());
     let mut bench = kept(5, vec![SessionDelivery { filter, ..loose(7, 11, false, false) }]);
     bench.subscribed(0, 10);
-    bench.now.wall.0 += 60_000;
+    bench.pass(std::time::Duration::from_secs(60));
     let mortal = Publication { properties: &TEN_SECONDS, ..plain(2, b"x") };
     bench.tell(Tell::Deliver { pushes: vec![delivery(0, 11, "a", mortal)], more: false });
     let got = bench.got();

@@ -422,7 +422,8 @@ fn message(sub: u32, prev: Position, delivery: &Delivery) -> Option<String> {
     }
     let published = || {
         let (pos, route) = (delivery.pos, &delivery.content.route);
-        Published::new(pos, route.channel.as_str(), route.client, &body, &publication)
+        let published = Published::new(pos, route.channel.as_str(), route.client, &body, &publication);
+        published.uncertain(delivery.content.uncertain)
     };
     Some(match &delivery.content.wording {
         Some(wording) => say(Fields::Worded(wording.get(|| published().fields()))),

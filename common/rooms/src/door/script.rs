@@ -131,6 +131,8 @@ pub(super) fn delivery(sub: u32, prev: u64, seq: u64, body: Bytes) -> Push {
             room: "plant".parse().unwrap(),
             body,
             wall: Wall(0),
+            born_ms: 0,
+            uncertain: false,
             rooted: false,
             technical: None,
             wording: None,

@@ -140,7 +140,8 @@ fn entries_of_a_third_log_keep_their_first_identity() {
     let mut frames_in = Vec::new();
     let plain = entries(&[(0, "far")], 1);
     let frame = frames(&plain).next().unwrap().unwrap();
-    let origin = Some(riser_wire::entry::Origin { number: 4, seq: Seq(1234), wall: Wall(5) });
+    let origin =
+        Some(riser_wire::entry::Origin { number: 4, seq: Seq(1234), wall: Wall(5), uncertain: false });
     riser_wire::entry::Frame { origin, ..frame }.write(&mut frames_in);
     let run = Run::Entries { first: Seq(1), count: 1, epoch: Epoch(50), entries: frames_in.into() };
     let mut ingest = ingest(1, 5, &[]);
@@ -171,9 +172,18 @@ fn what_came_over_a_link_lies_beside_its_time_by_this_clock() {
     let times = world.storage.entries.iter().map(|entry| {
         let frame = frames(&entry.frame).next().unwrap().unwrap();
         assert_eq!(Body::read(frame.body).unwrap().stamp, stamp, "the original is not rewritten");
-        frame.origin.unwrap().wall
+        (frame.origin.unwrap().wall, frame.is_uncertain())
     });
-    assert_eq!(times.collect::<Vec<_>>(), [Wall(997_000), Wall(-7)]);
+    assert_eq!(times.collect::<Vec<_>>(), [(Wall(997_000), false), (Wall(-7), true)]);
+    // Who reads it is told, live, from memory and where only the newest is wanted.
+    world.open(2);
+    world.subscribe(2, 1, in_room("a", "#"), From::Start, Flow::Credit);
+    world.subscribe(2, 2, in_room("a", "#"), From::Live, Flow::Conflate);
+    let all = world.all(2);
+    let told = all.iter().filter_map(delivery).map(|one| (one.content.wall, one.content.uncertain));
+    let told: Vec<_> = told.collect();
+    assert_eq!(told[..2], [(Wall(997_000), false), (Wall(-7), true)]);
+    assert_eq!(told[2..], [(Wall(-7), true)]);
 }
 
 #[test]

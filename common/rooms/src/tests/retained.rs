@@ -186,12 +186,38 @@ fn what_may_not_be_read_is_not_shown() {
     assert_eq!(shown(&mut world, 2, topic("#")), [row("x", "2", true)]);
 }
 
+fn later(world: &World, ms: u64) -> Now {
+    let time = world.now.time.plus(std::time::Duration::from_millis(ms));
+    Now { time, wall: Wall(world.now.wall.0 + ms as i64) }
+}
+
+#[test]
+fn a_step_of_the_wall_clock_makes_nothing_expire_early_or_late() {
+    const DAY_MS: i64 = 24 * 3600 * 1000;
+    for step in [DAY_MS, -DAY_MS] {
+        let mut world = world();
+        let expiry = [2, 0, 0, 0, 10];
+        retain(&mut world, "a/before", "1", &expiry);
+        world.now.wall.0 += step;
+        retain(&mut world, "a/after", "2", &expiry);
+        world.now = later(&world, 9_000);
+        world.open(2);
+        assert_eq!(shown(&mut world, 2, topic("#")).len(), 2, "{step}");
+        world.publish(1, &[("a/y", "2")]);
+        assert_eq!(world.bus.retained().len(), 2, "{step}");
+        world.now = later(&world, 2_000);
+        world.open(3);
+        assert_eq!(shown(&mut world, 3, topic("#")), [], "{step}");
+        world.publish(1, &[("a/y", "2")]);
+        assert!(world.bus.retained().is_empty(), "{step}");
+    }
+}
+
 #[test]
 fn what_has_expired_is_not_shown_and_leaves_the_table() {
     let mut world = world();
     let expiry = [2, 0, 0, 0, 10];
     retain(&mut world, "a/x", "1", &expiry);
-    let later = |world: &World, ms: i64| Now { wall: Wall(world.now.wall.0 + ms), ..world.now };
     world.now = later(&world, 9_000);
     world.open(2);
     assert_eq!(shown(&mut world, 2, topic("a/x")).len(), 1);

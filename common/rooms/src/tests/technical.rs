@@ -346,7 +346,7 @@ fn present_above(world: &World) -> Vec<ConnectionId> {
     let mut presences = Presences::default();
     for entry in &world.storage.entries {
         let (frame, _) = Frame::read(&entry.frame, 0).unwrap();
-        let origin = Some(Origin { number: 1, seq: Seq(1), wall: Wall(0) });
+        let origin = Some(Origin { number: 1, seq: Seq(1), wall: Wall(0), uncertain: false });
         presences.apply(&Frame { origin, ..frame });
     }
     let behind = |log| Behind { edge: None, log, cut_off: false };

@@ -242,6 +242,7 @@ fn message(one: &PastEntry) -> Option<Value> {
     let body = Body::read(&one.body).ok()?;
     let publication = Publication::read(&body).ok()?;
     let published = Published::new(Some(one.entry), one.channel.as_str(), one.client, &body, &publication);
+    let published = published.uncertain(one.uncertain);
     serde_json::from_str(&format!("{{{}}}", published.fields())).ok()
 }
 
@@ -420,7 +421,7 @@ mod tests {
             publication.write_frame(&mut frame, RouteNumber(0), Stamp::default());
             let (channel, client) = ("a".parse().unwrap(), ClientId(uuid::Uuid::nil()));
             let body = Bytes::from(frame).slice(FRAME_HEADER_BYTES..);
-            PastEntry { entry: entry(), channel, client, body }
+            PastEntry { entry: entry(), channel, client, uncertain: false, body }
         };
         let said = Publication::new(ContentType::Text, b"x");
         let edit = |log| Publication { replaces: Some(Position { log, ..entry() }), ..said };

@@ -25,6 +25,8 @@ pub struct Published<'a> {
     pub client: ClientId,
     /// When, milliseconds since 1970 by the wall clock of the host that took it.
     pub time: Wall,
+    /// That clock never met a hub's: the time may be any.
+    pub uncertain: bool,
     /// Of which publication it is another wording.
     pub replaces: Option<Position>,
     /// What, and as what.
@@ -41,7 +43,14 @@ impl<'a> Published<'a> {
         publication: &Publication<'a>,
     ) -> Self {
         let replaces = publication.replaces.filter(|replaced| pos.is_some_and(|pos| pos.log == replaced.log));
-        Self { pos, channel, client, time: body.stamp.wall, replaces, payload: Payload::new(publication) }
+        let payload = Payload::new(publication);
+        Self { pos, channel, client, time: body.stamp.wall, uncertain: false, replaces, payload }
+    }
+
+    /// The same; whether its time is uncertain.
+    #[must_use]
+    pub fn uncertain(self, uncertain: bool) -> Self {
+        Self { uncertain, ..self }
     }
 
     /// The fields of the message, without the braces around them: made once for all who get it.
@@ -62,6 +71,9 @@ impl<'a> Published<'a> {
         out.push_str(r#","client":""#);
         out.push_str(self.client.0.as_hyphenated().encode_lower(&mut [0; Hyphenated::LENGTH]));
         write!(out, r#"","time":{}"#, self.time.0).expect("a String takes whatever is written");
+        if self.uncertain {
+            out.push_str(r#","time_uncertain":true"#);
+        }
         if let Some(replaces) = self.replaces {
             write_position(out, r#","replaces":""#, replaces);
         }
@@ -231,6 +243,7 @@ mod tests {
                         channel,
                         client,
                         time: Wall(-5),
+                        uncertain: false,
                         replaces: Some(position(2)),
                         payload: Payload::new(&Publication::new(content_type, text.as_bytes())),
                     };

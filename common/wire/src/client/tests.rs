@@ -404,6 +404,7 @@ fn msg(content_type: ContentType<'_>, payload: &[u8]) -> String {
         channel: "a/b",
         client: client(),
         time: Wall(1_700_000_000_000),
+        uncertain: false,
         replaces: None,
         payload: Payload::new(&publication),
     };
@@ -437,6 +438,7 @@ fn pushes_are_golden() {
         channel: "a",
         client: client(),
         time: Wall(-1),
+        uncertain: false,
         replaces: None,
         payload: Payload::new(&Publication::new(ContentType::Text, b"x")),
     };
@@ -494,7 +496,16 @@ fn what_a_client_publishes_comes_back_as_it_was() {
     let Op::Publish(Publish::One(message)) = read(text) else { panic!("not one message") };
     let publication = Publication::new(ContentType::named(&message.content_type), &message.payload);
     let (payload, client) = (Payload::new(&publication), client());
-    let fields =
-        Published { pos: None, channel: "c", client, time: Wall(1), replaces: None, payload }.fields();
+    let fields = Published {
+        pos: None,
+        channel: "c",
+        client,
+        time: Wall(1),
+        uncertain: true,
+        replaces: None,
+        payload,
+    }
+    .fields();
+    assert!(fields.contains(r#","time":1,"time_uncertain":true,"#), "{fields}");
     assert!(fields.ends_with(r#""type":"application/json","data":{"a":[1,2.50,"é"]}"#), "{fields}");
 }

@@ -165,7 +165,7 @@ fn what_is_its_own_is_dropped_and_counted_and_of_other_logs_a_part_is_no_loss() 
     let mut frames = Vec::new();
     // Of its own log; of another, and much later there.
     for (number, seq) in [(1, 5), (2, 9), (2, 900)] {
-        let origin = Origin { number, seq: Seq(seq), wall: Wall(1) };
+        let origin = Origin { number, seq: Seq(seq), wall: Wall(1), uncertain: false };
         Frame { origin: Some(origin), ..frame }.write(&mut frames);
     }
     let mut items = ItemsWriter::default();

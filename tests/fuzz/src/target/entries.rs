@@ -52,7 +52,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     full.write_frame(&mut here, RouteNumber(1), stamp);
     Publication::new(ContentType::Octets, b"").write_frame(&mut here, RouteNumber(2), stamp);
     let mut there = Vec::new();
-    let origin = Some(Origin { number: 3, seq: Seq(9), wall: Wall(1) });
+    let origin = Some(Origin { number: 3, seq: Seq(9), wall: Wall(1), uncertain: false });
     for frame in frames(&here).map_while(Result::ok) {
         Frame { origin, ..frame }.write(&mut there);
     }

@@ -195,7 +195,7 @@ fn good() -> Vec<u8> {
 fn relayed() -> Vec<u8> {
     let mut out = Vec::new();
     for (n, frame) in (1..).zip(frames(&good()).map_while(Result::ok)) {
-        let origin = Some(Origin { number: 3, seq: Seq(n), wall: Wall(1) });
+        let origin = Some(Origin { number: 3, seq: Seq(n), wall: Wall(1), uncertain: false });
         Frame { origin, ..frame }.write(&mut out);
     }
     out

@@ -255,6 +255,8 @@ impl Echo {
             room,
             body: Bytes::copy_from_slice(body),
             wall: now().wall,
+            born_ms: 0,
+            uncertain: false,
             rooted: false,
             technical: None,
             wording: None,

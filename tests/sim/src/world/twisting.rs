@@ -143,6 +143,7 @@ fn sent_again(entry: &Logged, number: u32, definitions: &mut Definitions) -> Opt
     write_frame(&mut plain, RouteNumber(number), body.kind, body.flags, body.stamp, rest);
     let (frame, _) = Frame::read(&plain, 0).ok()?;
     let mut bytes = Vec::new();
-    Frame { origin: Some(Origin { number, seq, wall: Wall(0) }), ..frame }.write(&mut bytes);
+    Frame { origin: Some(Origin { number, seq, wall: Wall(0), uncertain: false }), ..frame }
+        .write(&mut bytes);
     Some(bytes)
 }

@@ -287,7 +287,7 @@ fn the_largest_batch_fits_into_one_commit_with_every_entrys_origin() {
     let body = vec![7; LIMITS.batch_bytes as usize / entries - FRAME_HEADER_BYTES];
     let frame = Frame { route: RouteNumber(0), origin: None, crc: 0, body: &body };
     assert!(frame.size() * (entries + 1) > LIMITS.batch_bytes as usize, "as large as they may be");
-    let origin = Some(Origin { number: 1, seq: Seq(1), wall: Wall(1) });
+    let origin = Some(Origin { number: 1, seq: Seq(1), wall: Wall(1), uncertain: false });
     assert!(Frame { origin, ..frame }.size() * entries <= BATCH_BYTES_MAX);
 }
 

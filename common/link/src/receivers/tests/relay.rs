@@ -23,7 +23,7 @@ fn relayed(seqs: &[u64]) -> Vec<u8> {
     let plain = entries(seqs.len() as u32);
     let mut out = Vec::new();
     for (seq, frame) in seqs.iter().zip(riser_wire::entry::frames(&plain).map(Result::unwrap)) {
-        let origin = Origin { number: 1, seq: Seq(*seq), wall: Wall(7) };
+        let origin = Origin { number: 1, seq: Seq(*seq), wall: Wall(7), uncertain: false };
         Frame { origin: Some(origin), ..frame }.write(&mut out);
     }
     out
@@ -34,7 +34,7 @@ fn passed(from: u64, to: u64, first: u64, cause: Option<Cause>) -> Vec<u8> {
     let (mut plain, mut out) = (Vec::new(), Vec::new());
     Passed { from: Seq(from), first: Seq(first), cause }.write(Stamp::default(), &mut plain);
     let (frame, _) = Frame::read(&plain, 0).unwrap();
-    let origin = Origin { number: 1, seq: Seq(to), wall: Wall(7) };
+    let origin = Origin { number: 1, seq: Seq(to), wall: Wall(7), uncertain: false };
     Frame { origin: Some(origin), ..frame }.write(&mut out);
     out
 }
