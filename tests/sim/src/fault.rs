@@ -187,6 +187,13 @@ pub fn callers(seed: u64, knobs: &Knobs, rng: &mut Rng) -> Vec<Planned> {
     if roads.is_empty() { Vec::new() } else { of_roads(seed, knobs, rng, (count, &roads)) }
 }
 
+/// What the roads of those suffer who are in a room with session history.
+pub fn talkers(seed: u64, knobs: &Knobs, rng: &mut Rng) -> Vec<Planned> {
+    let count = rng.usize(0..10);
+    let roads: Vec<Road> = (0..knobs.talkers.len()).map(Road::Talker).collect();
+    of_roads(seed, knobs, rng, (count, &roads))
+}
+
 fn of_roads(seed: u64, knobs: &Knobs, rng: &mut Rng, (count, roads): (usize, &[Road])) -> Vec<Planned> {
     if seed % 16 == 15 {
         return Vec::new();

@@ -240,7 +240,7 @@ fn at(place: &Place) -> String {
 
 /// Whether a link carries it.
 fn carried(entry: &Logged) -> bool {
-    let linked = [site::PLANT, site::YARD].into_iter().chain(site::VAULTS).map(site::room);
+    let linked = [site::PLANT, site::YARD, site::LOUNGE].into_iter().chain(site::VAULTS).map(site::room);
     let of_room = || entry.room.is_some_and(|room| linked.clone().any(|one| one == room));
     // What edges say of publications that came down.
     let is_outcome = || {

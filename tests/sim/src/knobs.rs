@@ -7,6 +7,7 @@ use crate::{
     house::House,
     site::{self, Memory},
     subscriber::{Identity as Reader, Reads},
+    talker::Identity as Talker,
     wires::Quality,
     writer::Identity as Writer,
 };
@@ -23,17 +24,20 @@ pub enum Theme {
     Site,
     /// Gates, and accounts that change.
     House,
+    /// What rooms keep for those who come.
+    Rooms,
 }
 
 impl Theme {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Site, Self::House];
+    pub const ALL: [Self; 3] = [Self::Site, Self::House, Self::Rooms];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Site => "site",
             Self::House => "house",
+            Self::Rooms => "rooms",
         }
     }
 }
@@ -77,6 +81,8 @@ pub struct Knobs {
     pub guests: Vec<Guest>,
     /// Who publishes over WebSockets.
     pub writers: Vec<Writer>,
+    /// Who is in the room with session history.
+    pub talkers: Vec<Talker>,
     /// The yard has a schema at the hub, and somebody at an edge hears what goes down there.
     pub yard: bool,
     /// The yard takes so many channels at the hub.
@@ -138,13 +144,14 @@ impl Knobs {
             devices,
             readers: readers(),
             writers: writers(dice.stream("writers", 0).usize(1..=edges)),
+            talkers: Vec::new(),
             guests: guests(&mut dice.stream("guests", 0), edges, Time(0).plus(lasts)),
             yard: false,
             channels: None,
             house: None,
             edge_log,
             hub_log,
-            memory: Memory { tail_bytes, read_bytes: rng.u32(1_000..40_000) },
+            memory: Memory { tail_bytes, read_bytes: rng.u32(1_000..40_000), session_max: 16_384 },
             sync: Duration::from_micros(rng.u64(200..20_000)),
             uplink: quality(&mut rng, 5..400, 20_000..2_000_000),
             site: quality(&mut rng, 1..20, 100_000..10_000_000),
@@ -184,6 +191,37 @@ impl Knobs {
         });
         knobs.faults.extend(fault::callers(seed, &knobs, &mut dice.stream("caller faults", 0)));
         knobs
+    }
+
+    /// Those of rooms that keep something: shorter, with little traffic beside, and no disk that was meddled with.
+    pub fn draw_rooms(seed: u64) -> Self {
+        let dice = Dice(seed);
+        let mut rng = dice.stream("rooms knobs", 0);
+        let mut knobs = Self::draw(seed);
+        knobs.lasts = Duration::from_secs(rng.u64(8..=15) * 60);
+        knobs.edge_log = LogConfig { on_full: OnFull::Reject, ..knobs.edge_log };
+        knobs.devices = (1..=knobs.edges).map(|edge| device(&mut rng, edge, 60)).collect();
+        knobs.readers = vec![reader(site::OPERATOR, site::PLANT, "nothing", Reads::Technical, false)];
+        (knobs.writers, knobs.guests, knobs.yard) = (Vec::new(), Vec::new(), false);
+        knobs.channels = None;
+        knobs.memory.session_max = if rng.bool() { rng.usize(4..40) } else { 16_384 };
+        knobs.talkers = talkers(&mut rng, knobs.edges);
+        knobs.faults = fault::plan(seed, &knobs, &mut dice.stream("rooms faults", 0));
+        knobs.faults.retain(|(_, fault)| {
+            !matches!(fault, fault::Fault::Flip(_) | fault::Fault::Backup(_) | fault::Fault::Restore(_))
+        });
+        knobs.faults.extend(fault::talkers(seed, &knobs, &mut dice.stream("talker faults", 0)));
+        knobs
+    }
+
+    /// Which rooms there are.
+    pub fn rooms(&self) -> site::Rooms {
+        site::Rooms {
+            schema: self.yard,
+            channels: self.channels,
+            vaults: self.house.is_some(),
+            lounge: !self.talkers.is_empty(),
+        }
     }
 
     /// When the last fault has happened and all is made well.
@@ -246,6 +284,19 @@ fn writers(edge: usize) -> Vec<Writer> {
         bounded: false,
     };
     (0..).zip([(0, site::PLANT), (edge, site::PLANT), (0, site::YARD)]).map(writer).collect()
+}
+
+/// Most at the hub, some at edges; most want what they say replayed.
+fn talkers(rng: &mut Rng, edges: usize) -> Vec<Talker> {
+    let talker = |number: u32| Talker {
+        number,
+        user: site::SCRIBE.to_owned(),
+        password: site::password(site::SCRIBE),
+        room: site::LOUNGE.to_owned(),
+        host: if number < 2 || rng.bool() { 0 } else { rng.usize(1..=edges) },
+        keeps: number != 1 && rng.u8(0..4) > 0,
+    };
+    (0..5).map(talker).collect()
 }
 
 /// Who acknowledges at an edge what goes down to it.

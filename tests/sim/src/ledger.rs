@@ -58,6 +58,12 @@ pub struct Counts {
     pub turned_away: u64,
     /// Those who were told all of a vault at the end.
     pub whole: u64,
+    /// Publications of sessions that were replayed to who came.
+    pub replayed: u64,
+    /// Times that somebody was told that a session ended.
+    pub wiped: u64,
+    /// Times that somebody was told that sessions have no place for one more.
+    pub full: u64,
     /// Changes of accounts.
     pub changes: u64,
     /// Roads cut.
@@ -97,6 +103,9 @@ impl Counts {
         self.entries += other.entries;
         self.turned_away += other.turned_away;
         self.whole += other.whole;
+        self.replayed += other.replayed;
+        self.wiped += other.wiped;
+        self.full += other.full;
         self.changes += other.changes;
         self.cuts += other.cuts;
         self.crashes += other.crashes;

@@ -23,7 +23,7 @@ enum Command {
         /// With this wrong variant.
         #[arg(long)]
         mutant: Option<String>,
-        /// What it is about: site or house.
+        /// What it is about: site, house or rooms.
         #[arg(long, default_value = "site")]
         theme: String,
     },
@@ -35,7 +35,7 @@ enum Command {
         /// The first.
         #[arg(long, default_value_t = 1)]
         from: u64,
-        /// What they are about, each seed in turn: site, house, or both unless given.
+        /// What they are about, each seed in turn: site, house, rooms, or all of them unless given.
         #[arg(long)]
         theme: Option<String>,
         /// How many at once: one for each processor unless given.
@@ -58,7 +58,7 @@ enum Command {
         /// Which.
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// What it is about: site or house.
+        /// What it is about: site, house or rooms.
         #[arg(long, default_value = "site")]
         theme: String,
     },
@@ -87,7 +87,10 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn theme_of(name: &str) -> anyhow::Result<Theme> {
-    Theme::ALL.into_iter().find(|theme| theme.name() == name).context("no such theme: want site or house")
+    Theme::ALL
+        .into_iter()
+        .find(|theme| theme.name() == name)
+        .context("no such theme: want site, house or rooms")
 }
 
 fn one(theme: Theme, seed: u64, mutant: Option<&str>) -> anyhow::Result<()> {
@@ -146,7 +149,7 @@ fn many(themes: &[Theme], seeds: Range<u64>, jobs: usize) -> anyhow::Result<()> 
         "{} runs, {:.0} simulated hours, {} partitions, {} crashes, {} other faults, {} messages offered, \
          {} acknowledged, {} at the hub, {} delivered, {} at QoS 2 to sessions that are kept, {} times shown what is \
          retained, {} wills, {} sent again and stored once, {} under gaps, {} gone with a disk, {} times let in at a gate and {} \
-         turned away, {} told all behind it, {} changes of accounts, {} times told what became of a publication, {} times told that a schema is broken, {} \
+         turned away, {} told all behind it, {} of sessions replayed, {} times wiped, {} times full, {} changes of accounts, {} times told what became of a publication, {} times told that a schema is broken, {} \
          violations",
         total.seeds,
         total.hours,
@@ -166,6 +169,9 @@ fn many(themes: &[Theme], seeds: Range<u64>, jobs: usize) -> anyhow::Result<()> 
         c.entries,
         c.turned_away,
         c.whole,
+        c.replayed,
+        c.wiped,
+        c.full,
         c.changes,
         c.outcomes,
         c.broken,

@@ -109,11 +109,17 @@ pub enum Mutant {
     ChangeUntold,
     /// What an admin says to somebody who knocks is heard as yes.
     DecisionsTurned,
+    /// That a connection wants what it publishes replayed is not heard.
+    SessionUnkept,
+    /// That a session ended is told to nobody.
+    WipedUntold,
+    /// That a connection ended is not heard, now and then.
+    LeaveUntold,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 52] = [
+    pub const ALL: [Self; 55] = [
         Self::NoSync,
         Self::NoDirectorySync,
         Self::FailedSyncHidden,
@@ -166,6 +172,9 @@ impl Mutant {
         Self::AccountsForgotten,
         Self::ChangeUntold,
         Self::DecisionsTurned,
+        Self::SessionUnkept,
+        Self::WipedUntold,
+        Self::LeaveUntold,
     ];
 
     /// Where it shows.
@@ -176,6 +185,7 @@ impl Mutant {
             | Self::AccountsForgotten
             | Self::ChangeUntold
             | Self::DecisionsTurned => Theme::House,
+            Self::SessionUnkept | Self::WipedUntold | Self::LeaveUntold => Theme::Rooms,
             _ => Theme::Site,
         }
     }

@@ -44,6 +44,7 @@ pub fn run_theme(theme: Theme, seed: u64, mutant: Option<Mutant>, traced: bool) 
     let knobs = match theme {
         Theme::Site => Knobs::draw(seed),
         Theme::House => Knobs::draw_house(seed),
+        Theme::Rooms => Knobs::draw_rooms(seed),
     };
     let mut world = World::new(seed, knobs, mutant, traced);
     let heals_at = world.knobs.heals_at();
@@ -118,7 +119,7 @@ fn unfinished(world: &mut World) -> Option<String> {
             return Some(format!("writer {n} still has {} to publish", seat.writer.owes()));
         }
     }
-    if let Some(owed) = world.callers_owed() {
+    if let Some(owed) = world.callers_owed().or_else(|| world.talkers_owed()) {
         return Some(owed);
     }
     let hub = world.hosts.first()?;

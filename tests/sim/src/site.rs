@@ -44,6 +44,9 @@ pub const FORBIDDEN: &str = "forbidden";
 /// The user who may not read what is secret.
 pub const LIMITED: &str = "bob";
 
+/// A linked room with session history.
+pub const LOUNGE: &str = "lounge";
+
 /// Linked rooms of a house, with history, each behind a gate at the hub.
 pub const VAULTS: [&str; 3] = ["vault-0", "vault-1", "vault-2"];
 /// Who looks after the account, and answers who knocks.
@@ -64,7 +67,7 @@ pub fn account() -> AccountId {
 /// The id of a room of the tenant. Those of a run are asked for with each entry, and made once.
 pub fn room(name: &str) -> RoomId {
     static KNOWN: LazyLock<Vec<(&str, RoomId)>> = LazyLock::new(|| {
-        let names = [PLANT, YARD, SHED].into_iter().chain(VAULTS);
+        let names = [PLANT, YARD, SHED, LOUNGE].into_iter().chain(VAULTS);
         names.map(|name| (name, RoomId::of(account(), name))).collect()
     });
     let known = KNOWN.iter().find(|(known, _)| *known == name);
@@ -135,13 +138,32 @@ fn denies(to: &str, right: Right, channels: &str) -> GrantConfig {
     }
 }
 
-fn rooms() -> Vec<RoomConfig> {
+/// Which rooms there are beside the plant, the yard and the shed, and how some of them are at the hub.
+#[derive(Clone, Copy, Debug)]
+pub struct Rooms {
+    /// The yard has a schema.
+    pub schema: bool,
+    /// The yard takes so many channels.
+    pub channels: Option<u32>,
+    /// There are vaults.
+    pub vaults: bool,
+    /// There is a lounge.
+    pub lounge: bool,
+}
+
+fn rooms(beside: &Rooms) -> Vec<RoomConfig> {
     let make = |name: &str, history, linked| RoomConfig {
         linked,
         down: name == YARD,
         ..RoomConfig::new(name.parse::<RoomName>().expect("the names of a run are names"), history)
     };
-    vec![make(PLANT, History::Log, true), make(YARD, History::None, true), make(SHED, History::Log, false)]
+    let mut all = vec![
+        make(PLANT, History::Log, true),
+        make(YARD, History::None, true),
+        make(SHED, History::Log, false),
+    ];
+    all.extend(beside.lounge.then(|| make(LOUNGE, History::Session, true)));
+    all
 }
 
 /// A vault without its gate.
@@ -172,10 +194,10 @@ impl Declared {
 }
 
 /// Who exists at an edge: its devices, a viewer, and the edges below it.
-pub fn edge_directory(devices: &[String], below: &[Declared], house: bool) -> Arc<Directory> {
+pub fn edge_directory(devices: &[String], below: &[Declared], beside: &Rooms) -> Arc<Directory> {
     let mut config = AccountConfig::new(ACCOUNT.parse().expect("it is a name"), account());
-    config.room = rooms();
-    if house {
+    config.room = rooms(beside);
+    if beside.vaults {
         config.room.extend(VAULTS.map(vault));
     }
     config.user = devices.iter().map(|name| user(name, Role::Member)).collect();
@@ -186,17 +208,17 @@ pub fn edge_directory(devices: &[String], below: &[Declared], house: bool) -> Ar
     Arc::new(Directory::compile(&[config]).expect("a run's directory is valid"))
 }
 
-/// Who exists at the hub. With a schema, the yard there wants of payloads what [`fits`] says; it may take so many channels.
+/// Who exists at the hub. With a schema, the yard there wants of payloads what [`fits`] says.
 pub fn hub_directory(
     edges: &[Declared],
     devices: &[String],
-    (schema, channels): (bool, Option<u32>),
+    beside: &Rooms,
     mutant: Option<Mutant>,
 ) -> Arc<Directory> {
-    let mut config = hub_account(edges, devices, mutant);
+    let mut config = hub_account(edges, devices, beside, mutant);
     for yard in config.room.iter_mut().filter(|room| room.name.as_str() == YARD) {
-        yard.schema = schema.then(|| SchemaText::read("{}").expect("it is a schema"));
-        yard.quota.channels = channels.filter(|_| mutant != Some(Mutant::ChannelsUncounted));
+        yard.schema = beside.schema.then(|| SchemaText::read("{}").expect("it is a schema"));
+        yard.quota.channels = beside.channels.filter(|_| mutant != Some(Mutant::ChannelsUncounted));
     }
     let mut directory = Directory::compile(&[config]).expect("a run's directory is valid");
     if mutant != Some(Mutant::SchemaIgnored) {
@@ -221,9 +243,14 @@ impl Check for YardSchema {
 }
 
 /// The hub's account, as its file declares it.
-pub fn hub_account(edges: &[Declared], devices: &[String], mutant: Option<Mutant>) -> AccountConfig {
+pub fn hub_account(
+    edges: &[Declared],
+    devices: &[String],
+    beside: &Rooms,
+    mutant: Option<Mutant>,
+) -> AccountConfig {
     let mut config = AccountConfig::new(ACCOUNT.parse().expect("it is a name"), account());
-    config.room = rooms();
+    config.room = rooms(beside);
     config.user = devices.iter().map(|name| user(name, Role::Member)).collect();
     config.user.extend(["ann", LIMITED, "eve", "cleo", "dan"].map(|name| user(name, Role::Reader)));
     config.user.push(user(OPERATOR, Role::Owner));
@@ -254,6 +281,8 @@ pub struct Memory {
     pub tail_bytes: usize,
     /// One read, bytes.
     pub read_bytes: u32,
+    /// Publications of sessions that a room replays.
+    pub session_max: usize,
 }
 
 fn instance(
@@ -267,6 +296,7 @@ fn instance(
     let config = RoomsConfig {
         tail_bytes_max: memory.tail_bytes,
         read_bytes: memory.read_bytes,
+        session_max: memory.session_max,
         batch_bytes_max: recovered.batch_bytes_max,
         ..RoomsConfig::default()
     };

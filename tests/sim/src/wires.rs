@@ -62,6 +62,8 @@ pub enum Client {
     Writer(usize),
     /// Somebody who comes to a house.
     Caller(usize),
+    /// Somebody in a room with session history.
+    Talker(usize),
     /// An edge's uplink.
     Edge {
         /// The host.
@@ -79,7 +81,7 @@ impl Client {
     /// Whether whoever took it pings it when it is silent: WebSockets, by the program. MQTT and links have pings of their own.
     pub fn is_pinged(self) -> bool {
         match self {
-            Self::Subscriber(_) | Self::Writer(_) | Self::Caller(_) => true,
+            Self::Subscriber(_) | Self::Writer(_) | Self::Caller(_) | Self::Talker(_) => true,
             Self::Device(_) | Self::Guest(_) | Self::Edge { .. } => false,
         }
     }
@@ -114,6 +116,8 @@ pub enum Road {
     Writer(usize),
     /// Somebody who comes to a house, and the hub.
     Caller(usize),
+    /// Somebody in a room with session history, and its host.
+    Talker(usize),
 }
 
 /// How a road is.

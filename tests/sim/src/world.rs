@@ -20,9 +20,11 @@ use crate::{
     queue::Queue,
     reading::Reading,
     registrar::Registrar,
+    sessions::Sessions,
     site::{self, Declared, EdgeIdentity},
     statutes,
     subscriber::{Identity as ReaderIdentity, Subscriber},
+    talker::{FIRST_KEY as FIRST_TALKER, Talker},
     trace::Trace,
     wires::{Network, Quality, Road, Way, WireId},
     writer::{FIRST_KEY, Writer},
@@ -47,12 +49,14 @@ mod frozen;
 mod guests;
 mod hosts;
 mod sockets;
+mod talkers;
 mod twisting;
 mod writers;
 
 pub use callers::{CallerSeat, Visits};
 pub use changes::Changing;
 pub use guests::GuestSeat;
+pub use talkers::TalkerSeat;
 pub use writers::WriterSeat;
 
 /// Something that happens.
@@ -86,6 +90,10 @@ pub enum Event {
     Writer(usize, Time),
     /// A caller's deadline.
     Caller(usize, Time),
+    /// A talker's deadline.
+    Talker(usize, Time),
+    /// A talker says something, or goes.
+    Talk(usize),
     /// A caller's gate must have ended.
     GateDue(WireId),
     /// Somebody sat down in a vault.
@@ -175,7 +183,11 @@ pub struct World {
     pub writers: Vec<WriterSeat>,
     /// Who comes to a house.
     pub callers: Vec<CallerSeat>,
-    /// What is known of their connections.
+    /// Who is in a room with session history.
+    pub talkers: Vec<TalkerSeat>,
+    /// What each host should know of their sessions.
+    pub sessions: Vec<Sessions>,
+    /// What is known of callers' connections.
     pub visits: Visits,
     /// Who may what in a house.
     pub book: Book,
@@ -223,6 +235,8 @@ impl World {
             guests: Vec::new(),
             writers: Vec::new(),
             callers: Vec::new(),
+            talkers: Vec::new(),
+            sessions: Vec::new(),
             visits: Visits::default(),
             book: Book::default(),
             changes_asked: VecDeque::new(),
@@ -264,15 +278,10 @@ impl World {
                 })
                 .collect()
         };
-        self.add(
-            dice,
-            Role::Hub,
-            site::hub_directory(&declared(0), &all, (knobs.yard, knobs.channels), self.mutant),
-            0,
-        );
+        self.add(dice, Role::Hub, site::hub_directory(&declared(0), &all, &knobs.rooms(), self.mutant), 0);
         (self.ledger.schema, self.ledger.channels) = (knobs.yard, knobs.channels);
         if let Some(house) = &knobs.house {
-            let account = site::hub_account(&declared(0), &all, self.mutant);
+            let account = site::hub_account(&declared(0), &all, &knobs.rooms(), self.mutant);
             let account = statutes::account(account, house, self.mutant);
             self.hosts[0].registrar = Some(Registrar::new(Accounts::of([Account::new(account)])));
             self.book = Book::new(house);
@@ -283,7 +292,7 @@ impl World {
             self.add(
                 dice,
                 Role::Edge(identity.clone()),
-                site::edge_directory(&names, &declared(n), knobs.house.is_some()),
+                site::edge_directory(&names, &declared(n), &knobs.rooms()),
                 *parent,
             );
             self.net.build(Road::Uplink(n), knobs.uplink);
@@ -353,6 +362,17 @@ impl World {
             self.callers.push(CallerSeat { caller, done: false, wire: None, armed: None });
             self.caller_acts(n);
         }
+        for (n, talker) in knobs.talkers.iter().enumerate() {
+            let mut rng = dice.stream("talker", n as u64);
+            let delay = Duration::from_millis(rng.u64(1..100));
+            self.net
+                .build(Road::Talker(n), Quality { delay, jitter: delay, rate: rng.u64(100_000..1_000_000) });
+            self.ledger.homes.insert(FIRST_TALKER + n as u32, talker.host);
+            let at = Time(0).plus(Duration::from_millis(rng.u64(0..30_000)));
+            self.talkers.push(TalkerSeat::new(Talker::new(talker.clone(), at), rng));
+            self.talker_acts(n);
+            self.queue.put(at, Event::Talk(n));
+        }
         for (n, (at, _)) in knobs.house.iter().flat_map(|house| &house.changes).enumerate() {
             self.queue.put(*at, Event::Change(n));
         }
@@ -401,6 +421,7 @@ impl World {
             mutant: self.mutant,
         };
         let disk = SimDisk::new(dice.stream("disk", number as u64), self.knobs.sync, self.mutant);
+        self.sessions.push(Sessions::default());
         self.hosts.push(Host::new(setup, disk, dice.stream("host", number as u64)));
         self.machines.push(Machine { up: true, ..Machine::default() });
         let at = Time(0).plus(Duration::from_millis(self.rng.u64(0..2000)));
@@ -449,6 +470,8 @@ impl World {
             Event::Guest(n, armed) => self.wake_guest(n, armed),
             Event::Writer(n, armed) => self.wake_writer(n, armed),
             Event::Caller(n, armed) => self.wake_caller(n, armed),
+            Event::Talker(n, armed) => self.wake_talker(n, armed),
+            Event::Talk(n) => self.talk(n),
             Event::GateDue(id) => self.gate_due(id),
             Event::Seated(vault) => self.seated(vault),
             Event::Decide(connection, admit) => self.decide(connection, admit),

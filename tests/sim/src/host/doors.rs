@@ -1,10 +1,11 @@
 //! The doors of a process: sockets accepted, what happens on them, what they ask.
 
 use super::{Arrival, DoorEnd, Effect, Host, Later};
+use crate::mutant::Mutant;
 use riser_gate::Caller;
 use riser_model::{
     ConnectionId, Time,
-    door::{Door, Input as DoorInput},
+    door::{Ask, Door, Input as DoorInput},
 };
 use std::time::Duration;
 
@@ -34,10 +35,16 @@ impl Host {
         let Some(door) = process.doors.get_mut(&connection) else { return };
         let (asks, says) = door.handle(input, now);
         let (socket, gone, wake) = (door.socket, door.take_gone(), door.arm(now.time));
+        let mutant = self.setup.mutant;
+        let untold = mutant == Some(Mutant::LeaveUntold) && connection.0.is_multiple_of(3);
         for ask in asks {
+            let unkept = mutant == Some(Mutant::SessionUnkept) && matches!(ask, Ask::KeepSession);
+            if unkept || untold && matches!(ask, Ask::Leave { .. }) {
+                continue;
+            }
             process.inbox.push_back(Arrival::Asked(connection, ask));
         }
-        if let Some(leave) = gone {
+        if let Some(leave) = gone.filter(|_| !untold) {
             process.inbox.extend(leave.map(|ask| Arrival::Asked(connection, ask)));
             process.inbox.push_back(Arrival::Closed(connection));
         }

@@ -170,6 +170,9 @@ impl World {
         for n in 0..self.callers.len() {
             self.mend(Road::Caller(n));
         }
+        for n in 0..self.talkers.len() {
+            self.mend(Road::Talker(n));
+        }
         self.hosts.iter_mut().for_each(|host| host.outside_is_well = true);
         self.last_visits();
     }

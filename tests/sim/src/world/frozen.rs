@@ -40,7 +40,8 @@ impl World {
             | Client::Subscriber(_)
             | Client::Guest(_)
             | Client::Writer(_)
-            | Client::Caller(_) => None,
+            | Client::Caller(_)
+            | Client::Talker(_) => None,
         };
         match event {
             Event::Host(n, ..) | Event::LinkGone(n, ..) => Some(*n),
@@ -60,6 +61,8 @@ impl World {
             | Event::Change(_)
             | Event::AskForChange
             | Event::Write(_)
+            | Event::Talker(..)
+            | Event::Talk(_)
             | Event::Speak(_)
             | Event::Fault(_)
             | Event::Mend(_)

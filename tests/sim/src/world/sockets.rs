@@ -2,6 +2,7 @@
 
 use super::{Event, World};
 use crate::{
+    mutant::Mutant,
     site,
     wires::{Client, Far, KERNEL_BYTES, Message, Road, Way, WireId},
 };
@@ -54,7 +55,8 @@ impl World {
             | Client::Subscriber(_)
             | Client::Guest(_)
             | Client::Writer(_)
-            | Client::Caller(_) => self.take_door(server, id, client),
+            | Client::Caller(_)
+            | Client::Talker(_) => self.take_door(server, id, client),
         };
         let Some(far) = far else { return self.after(delay, Event::Unopened(id)) };
         if let Some(wire) = self.net.wires.get_mut(&id) {
@@ -97,12 +99,21 @@ impl World {
                 TicketSeed([0; 32]),
                 now,
             )),
+            Client::Talker(n) => Box::new(Envelope::new(
+                place(&self.talkers[n].talker.identity.room)?,
+                TicketSeed([0; 32]),
+                now,
+            )),
             Client::Device(_) | Client::Guest(_) | Client::Edge { .. } => {
                 let (config, counters) = (Arc::clone(&self.mqtt.0), Arc::clone(&self.mqtt.1));
                 Box::new(MqttDoor::new(config, counters, self.rng.u64(..), now))
             }
         };
-        self.hosts[server].open_door(id, door, from, self.now).map(Far::Door)
+        let connection = self.hosts[server].open_door(id, door, from, self.now)?;
+        if let Client::Talker(_) = client {
+            self.talker_session(server, connection, true);
+        }
+        Some(Far::Door(connection))
     }
 
     fn nonce(&mut self) -> Nonce {
@@ -119,6 +130,7 @@ impl World {
             Client::Guest(n) => self.guests[n].wire == Some(id),
             Client::Writer(n) => self.writers[n].wire == Some(id),
             Client::Caller(n) => self.callers[n].wire == Some(id),
+            Client::Talker(n) => self.talkers[n].wire == Some(id),
             Client::Edge { host, life, attempt, .. } => {
                 self.hosts[host].life == life && self.uplinks.get(&host) == Some(&(attempt, id))
             }
@@ -156,6 +168,7 @@ impl World {
                 self.callers[n].caller.connected(self.now, wall_s);
                 self.caller_acts(n);
             }
+            Client::Talker(n) => self.talker_comes(n),
             Client::Edge { host, uplink, attempt, .. } => {
                 let nonce = self.nonce();
                 let input = EdgeInput::Connected { uplink, attempt, binding: Bytes::new(), nonce };
@@ -200,6 +213,7 @@ impl World {
                 self.callers[n].caller.closed(self.now);
                 self.caller_acts(n);
             }
+            Client::Talker(n) => self.talker_gone(n),
             Client::Edge { host, uplink, attempt, .. } => {
                 self.uplinks.retain(|_, (_, wire)| *wire != id);
                 self.hosts[host].edge_link(EdgeInput::Disconnected { uplink, attempt }, self.now);
@@ -327,6 +341,14 @@ impl World {
                     self.caller_acts(n);
                 }
             }
+            (Client::Talker(n), Message::Text(text)) => {
+                self.trace.line(self.now, || format!("talker {n} hears {text:.160}"));
+                let is_lost = self.mutant == Some(Mutant::WipedUntold) && text.contains("\"ev\":\"wiped\"");
+                if self.talkers[n].wire == Some(id) && !is_lost {
+                    self.talkers[n].talker.heard(&text, self.now);
+                    self.talker_acts(n);
+                }
+            }
             (Client::Edge { host, uplink, attempt, .. }, Message::Bytes(bytes)) => {
                 match decode_hub(bytes, Stage::Welcomed, |_, _| None) {
                     Ok(frame) => {
@@ -442,6 +464,7 @@ impl World {
     /// The server's end is not there any more.
     pub(super) fn drop_server(&mut self, id: WireId) {
         self.unoffered.remove(&id);
+        self.talker_left(id);
         if let Some(wire) = self.net.wires.get_mut(&id) {
             wire.server_open = false;
             if let Far::Link(connection) = wire.far {

@@ -1,0 +1,277 @@
+//! Session history, held against what really is: which sessions last, as their host's doors and its log say, and what those
+//! who come are told of them.
+//!
+//! [`Sessions`] is what a host should know. Its own connections' last as long as their doors do; those behind edges until the
+//! edge's entries say otherwise: that a connection closed, that the edge began anew, or, when it says everybody anew, that
+//! one was not among them. [`Listening`] is what one connection was told.
+
+use crate::{
+    journal::{Journal, Logged},
+    site,
+    talker::Told,
+};
+use riser_model::{ConnectionId, Epoch, LogId, Seq, SessionId, Time};
+use riser_wire::{
+    entry::{Body, Kind, Publication},
+    membership::{ALL, ANEW, Membership, NOBODY},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+/// A host hears that a connection ended, and ends its session, within so long.
+const HEARS_WITHIN: Duration = Duration::from_secs(2);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    /// Its own connections that are open, or when they ended.
+    own: BTreeMap<SessionId, Option<Time>>,
+    /// Those behind edges that have published something, or when it was seen that they ended.
+    behind: BTreeMap<SessionId, Option<Time>>,
+    /// The newest epoch of each edge.
+    edges: BTreeMap<LogId, Epoch>,
+    /// Whom an edge that says everybody anew has not named yet.
+    doubted: BTreeMap<Epoch, BTreeSet<ConnectionId>>,
+    /// Up to here its log was looked through.
+    through: Seq,
+}
+
+impl Sessions {
+    /// A connection of its own opened.
+    pub fn opened(&mut self, session: SessionId) {
+        self.own.insert(session, None);
+    }
+
+    /// A connection of its own ended.
+    pub fn closed(&mut self, session: SessionId, now: Time) {
+        self.own.entry(session).or_default().get_or_insert(now);
+    }
+
+    /// Looks through what its log has since the last time.
+    pub fn look(&mut self, journal: &Journal, now: Time) {
+        for (seq, entry) in journal.entries.range(self.through.next()..) {
+            self.through = *seq;
+            self.entry(entry, now);
+        }
+    }
+
+    fn entry(&mut self, entry: &Logged, now: Time) {
+        let lounge = site::room(site::LOUNGE);
+        let Some((_, epoch, _)) = entry.origin.filter(|_| entry.room == Some(lounge)) else { return };
+        match entry.kind {
+            Kind::Publication => {
+                if let Some(connection) = connection(entry) {
+                    self.behind.entry(SessionId { epoch, connection }).or_default();
+                }
+            }
+            Kind::Opened | Kind::Closed => {
+                let Ok(body) = Body::read(&entry.body) else { return };
+                if let Ok(membership) = Membership::read(&body) {
+                    self.moved(entry.kind, epoch, &membership, now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn moved(&mut self, kind: Kind, epoch: Epoch, said: &Membership, now: Time) {
+        let before = self.edges.insert(said.log, epoch).filter(|before| *before != epoch);
+        let mut gone: Vec<SessionId> = Vec::new();
+        if let Some(before) = before {
+            gone.extend(self.behind.keys().filter(|session| session.epoch == before));
+        }
+        match kind {
+            Kind::Closed if said.connection == NOBODY && said.cause == ANEW => {
+                let lasting =
+                    self.behind.iter().filter(|(session, ended)| session.epoch == epoch && ended.is_none());
+                self.doubted.insert(epoch, lasting.map(|(session, _)| session.connection).collect());
+            }
+            Kind::Closed if said.connection == NOBODY && said.cause == ALL => {
+                let unnamed = self.doubted.remove(&epoch).unwrap_or_default();
+                gone.extend(unnamed.into_iter().map(|connection| SessionId { epoch, connection }));
+            }
+            Kind::Closed => gone.push(SessionId { epoch, connection: said.connection }),
+            _ => {
+                if let Some(doubted) = self.doubted.get_mut(&epoch) {
+                    doubted.remove(&said.connection);
+                }
+            }
+        }
+        for session in gone {
+            if let Some(ended) = self.behind.get_mut(&session) {
+                ended.get_or_insert(now);
+            }
+        }
+    }
+
+    /// When a session ended. None: it lasts. Whatever nobody knows of never was.
+    fn ended(&self, session: SessionId) -> Option<Time> {
+        self.own.get(&session).or_else(|| self.behind.get(&session)).copied().unwrap_or(Some(Time(0)))
+    }
+
+    /// How many publications of its own connections' sessions that last have places; and how many of any sessions had one at
+    /// some time since then.
+    pub fn kept(&self, journal: &Journal, since: Time) -> (usize, usize) {
+        let own = in_lounge(journal, Seq(0)).filter_map(|(_, entry)| Some((session(entry)?, entry.origin)));
+        let (mut lasting, mut lately) = (0, 0);
+        for (session, origin) in own {
+            match self.ended(session) {
+                None => {
+                    lasting += usize::from(origin.is_none());
+                    lately += 1;
+                }
+                Some(at) if at.plus(HEARS_WITHIN) > since => lately += 1,
+                Some(_) => {}
+            }
+        }
+        (lasting, lately)
+    }
+}
+
+/// The publications of the room from a seq on.
+fn in_lounge(journal: &Journal, from: Seq) -> impl Iterator<Item = (Seq, &Logged)> {
+    let lounge = site::room(site::LOUNGE);
+    let is_one = move |entry: &&Logged| entry.room == Some(lounge) && entry.kind == Kind::Publication;
+    journal.entries.range(from..).map(|(seq, entry)| (*seq, entry)).filter(move |(_, entry)| is_one(entry))
+}
+
+/// The connection that an entry says it is kept for.
+fn connection(entry: &Logged) -> Option<ConnectionId> {
+    Publication::read(&Body::read(&entry.body).ok()?).ok()?.session
+}
+
+/// The session that an entry belongs to, if its publisher asked for one.
+fn session(entry: &Logged) -> Option<SessionId> {
+    let epoch = entry.origin.map_or(entry.epoch, |(_, epoch, _)| epoch);
+    Some(SessionId { epoch, connection: connection(entry)? })
+}
+
+/// What one connection was told of the room. See the module.
+#[derive(Debug)]
+pub struct Listening {
+    /// What the core had on disk when it asked to come in, for sure, and when that was.
+    asked: (Seq, Time),
+    /// What was on disk when it knew that it is in.
+    joined: Option<Seq>,
+    at: Seq,
+    /// Sessions of which it was shown something that was there before it, and of which it may have been.
+    shown: BTreeSet<SessionId>,
+    maybe: BTreeSet<SessionId>,
+    /// Messages that were there before it.
+    pub replayed: u64,
+    /// Sessions that it was told have ended.
+    pub wiped: u64,
+}
+
+impl Listening {
+    /// Somebody asks to come in.
+    pub fn new(answered: Seq, now: Time) -> Self {
+        Self {
+            asked: (answered, now),
+            joined: None,
+            at: Seq::ZERO,
+            shown: BTreeSet::new(),
+            maybe: BTreeSet::new(),
+            replayed: 0,
+            wiped: 0,
+        }
+    }
+
+    /// Takes what it was told. Says what is wrong with it.
+    pub fn told(&mut self, told: &Told, sessions: &Sessions, journal: &Journal) -> Option<String> {
+        match told {
+            Told::Joined => {
+                self.joined = Some(journal.next().prev());
+                None
+            }
+            Told::Message { at, payload } => {
+                let Some(entry) = journal.entries.get(&at.seq) else {
+                    return Some(format!("{at} is not in the log"));
+                };
+                if entry.epoch != at.epoch || entry.payload().unwrap_or_default() != payload.as_bytes() {
+                    return Some(format!("{at} is not {payload}"));
+                }
+                if at.seq <= self.at {
+                    return Some(format!("{at} comes after {}", self.at.0));
+                }
+                let missing = self.walk(at.seq.prev(), sessions, journal);
+                self.at = at.seq;
+                missing.or_else(|| self.shown(at.seq, entry, sessions))
+            }
+            Told::Through(at) => self.walk(at.seq, sessions, journal),
+            Told::Gap => Some("something is gone in a room that lost nothing".to_owned()),
+            Told::Wiped(session) => self.wiped(session, sessions),
+        }
+    }
+
+    /// What was there before it may only be of a session that lasts, or did until a moment ago.
+    fn shown(&mut self, seq: Seq, entry: &Logged, sessions: &Sessions) -> Option<String> {
+        let session = session(entry);
+        if seq <= self.asked.0 {
+            self.replayed += 1;
+            let Some(session) = session else {
+                return Some(format!("{} was there before and belongs to no session", seq.0));
+            };
+            let ended = sessions.ended(session).filter(|at| at.plus(HEARS_WITHIN) < self.asked.1);
+            if let Some(ended) = ended {
+                return Some(format!("{} is of {session}, which ended at {} ms", seq.0, ended.0 / 1_000_000));
+            }
+            self.shown.insert(session);
+        } else if self.joined.is_none_or(|joined| seq <= joined) {
+            self.maybe.extend(session);
+        }
+        None
+    }
+
+    /// It was told everything up to here. What lies between, and should have been told, is missing.
+    fn walk(&mut self, to: Seq, sessions: &Sessions, journal: &Journal) -> Option<String> {
+        let missing = self.missing(to, sessions, journal);
+        self.at = self.at.max(to);
+        missing.map(|seq| format!("{} was not told", seq.0))
+    }
+
+    fn missing(&self, to: Seq, sessions: &Sessions, journal: &Journal) -> Option<Seq> {
+        let joined = self.joined?;
+        let due = |seq: Seq, entry: &Logged| {
+            seq > joined || session(entry).is_some_and(|session| sessions.ended(session).is_none())
+        };
+        let mut between = in_lounge(journal, self.at.next()).take_while(|(seq, _)| *seq <= to);
+        between.find(|(seq, entry)| due(*seq, entry)).map(|(seq, _)| seq)
+    }
+
+    fn wiped(&mut self, name: &str, sessions: &Sessions) -> Option<String> {
+        self.wiped += 1;
+        let known = self.shown.iter().chain(&self.maybe).find(|session| session.to_string() == name).copied();
+        let Some(session) = known else {
+            return Some(format!(
+                "{name} was wiped, of which it was shown nothing, or which was wiped before"
+            ));
+        };
+        self.shown.remove(&session);
+        self.maybe.remove(&session);
+        sessions.ended(session).is_none().then(|| format!("{name} was wiped and lasts"))
+    }
+
+    /// What it should have been told for so long and was not.
+    pub fn owed(
+        &self,
+        sessions: &Sessions,
+        journal: &Journal,
+        (now, within): (Time, Duration),
+    ) -> Option<String> {
+        self.joined?;
+        let over = |session: &&SessionId| sessions.ended(**session).is_some_and(|at| at.plus(within) < now);
+        if let Some(session) = self.shown.iter().find(over) {
+            return Some(format!("that {session} ended"));
+        }
+        Some(self.missing(journal.next().prev(), sessions, journal)?.0.to_string())
+    }
+
+    /// That a session ended, of which it was shown something, so long ago, and it was not told.
+    pub fn unwiped(&self, sessions: &Sessions, (now, within): (Time, Duration)) -> Option<SessionId> {
+        let over = |session: &&SessionId| sessions.ended(**session).is_some_and(|at| at.plus(within) < now);
+        self.shown.iter().find(over).copied()
+    }
+}

@@ -1,0 +1,48 @@
+//! What rooms keep for those who come: fixed seeds, each that once found something, and the wrong variants that show there.
+#![allow(clippy::panic, reason = "tests")]
+
+use riser_sim::{Report, knobs::Theme, ledger::Counts, mutant::Mutant, run::run_theme, swarm};
+
+fn holds(seed: u64) -> Report {
+    let report = run_theme(Theme::Rooms, seed, None, false);
+    assert!(
+        report.wrong.is_empty(),
+        "see it with: cargo run --release -p riser-sim -- run --seed {seed} --theme rooms\n{:#?}",
+        report.wrong
+    );
+    report
+}
+
+#[test]
+fn sessions_are_replayed_while_they_last_and_wiped_when_they_end() {
+    let mut counts = Counts::default();
+    for seed in 1..=8 {
+        counts.add(&holds(seed).counts);
+    }
+    assert!(counts.replayed > 1000 && counts.wiped > 100 && counts.full > 20, "{counts:?}");
+}
+
+#[test]
+fn rooms_without_faults_keep_what_they_promise() {
+    let counts = holds(15).counts;
+    assert!(counts.replayed > 100 && counts.crashes == 0, "{counts:?}");
+}
+
+#[test]
+fn who_hears_late_that_there_was_no_place_was_told_what_was_so() {
+    holds(229);
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    let lines = || run_theme(Theme::Rooms, 7, None, true).lines;
+    let first = lines();
+    assert!(first.len() > 1000 && first == lines());
+}
+
+#[test]
+fn wrong_variants_of_rooms_are_caught() {
+    for mutant in Mutant::ALL.into_iter().filter(|mutant| mutant.theme() == Theme::Rooms) {
+        assert!(swarm::hunt(mutant, 20).is_some(), "{mutant} survived");
+    }
+}
