@@ -11,10 +11,11 @@ mod errand;
 mod refusal;
 mod session;
 mod tell;
+mod texts;
 
 pub use ask::{Ask, Flow, From, Intake, Target, Technical, Want};
 pub use credential::{Credential, Method, Prompt, Secret, TicketHash};
-pub use delivery::{Content, Delivery, Push, Wording};
+pub use delivery::{Content, Delivery, Push, Worded, Wording};
 pub use errand::{AccountInfo, Errand, Finished, KeyInfo};
 pub use refusal::{Code, Refusal};
 pub use session::{
@@ -22,6 +23,7 @@ pub use session::{
     Showing, Will,
 };
 pub use tell::{Completeness, RoomInfo, Subscribed, Tell};
+pub use texts::Texts;
 
 use crate::time::{Now, Time};
 use bytes::Bytes;
@@ -53,6 +55,8 @@ pub enum Output {
     Bytes(Bytes),
     /// Write this as one text message.
     Text(String),
+    /// Write these as text messages, in order.
+    Texts(Texts),
     /// Ask the bus.
     Ask(Ask),
     /// After what was said before is written, close: nothing follows.

@@ -161,7 +161,7 @@ impl<P: Pipe> Connection<P> {
             && let Poll::Ready(told) = self.tells.poll_told(cx, &mut self.told)
         {
             match told {
-                Told::Tells => {}
+                Told::Tell(tell) => return Poll::Ready(Turn::Input(Input::Tell(tell))),
                 Told::Stop => return Poll::Ready(Turn::Stop),
                 Told::Overrun => return Poll::Ready(self.overrun()),
             }
@@ -377,9 +377,13 @@ impl<P: Pipe> Connection<P> {
                 self.pipe.say_text(text);
                 self.offered = false;
             }
+            Output::Texts(texts) if speaks => {
+                self.pipe.say_texts(&texts);
+                self.offered = false;
+            }
             Output::Close(refusal) if speaks => self.close(Some(&refusal)),
             Output::Done if speaks => self.close(None),
-            Output::Bytes(_) | Output::Text(_) | Output::Close(_) | Output::Done => {}
+            Output::Bytes(_) | Output::Text(_) | Output::Texts(_) | Output::Close(_) | Output::Done => {}
         }
     }
 

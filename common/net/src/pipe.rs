@@ -2,7 +2,7 @@
 
 use crate::socket::Socket;
 use bytes::Bytes;
-use riser_model::door::{Input, Refusal};
+use riser_model::door::{Input, Refusal, Texts};
 use std::{
     io,
     task::{Context, Poll},
@@ -29,6 +29,8 @@ pub(crate) trait Pipe: Send {
     fn say_bytes(&mut self, bytes: Bytes);
     /// Keeps one text message for writing.
     fn say_text(&mut self, text: String);
+    /// Keeps several for writing.
+    fn say_texts(&mut self, texts: &Texts);
     /// Keeps the transport's own farewell for writing.
     fn say_goodbye(&mut self, refusal: Option<&Refusal>);
     /// Whether the transport has pings that the peer must answer, and the door's protocol none.
@@ -57,6 +59,10 @@ impl Pipe for BytePipe {
 
     fn say_text(&mut self, text: String) {
         self.0.push(text.into());
+    }
+
+    fn say_texts(&mut self, texts: &Texts) {
+        texts.iter().for_each(|text| self.0.push_both(&[], text.as_bytes()));
     }
 
     fn say_goodbye(&mut self, _: Option<&Refusal>) {}

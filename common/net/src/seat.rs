@@ -73,7 +73,7 @@ impl Seat {
                 && let Poll::Ready(told) = self.tells.poll_told(cx, &mut self.told)
             {
                 match told {
-                    Told::Tells => {}
+                    Told::Tell(tell) => return Poll::Ready(Call::Tell(tell)),
                     Told::Stop => return Poll::Ready(Call::Stop),
                     Told::Overrun => return Poll::Ready(Call::Again),
                 }

@@ -116,6 +116,11 @@ impl Socket {
         })
     }
 
+    /// So much is about to be kept for writing.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.tail.reserve(bytes);
+    }
+
     /// Keeps one piece of two parts for writing.
     pub(crate) fn push_both(&mut self, head: &[u8], rest: &[u8]) {
         self.tail.reserve(head.len() + rest.len());

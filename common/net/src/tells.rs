@@ -33,7 +33,10 @@ pub fn tell_queue() -> (TellOutbox, TellInbox) {
 
 #[derive(Default, Debug)]
 struct Queue {
-    tells: VecDeque<Tell>,
+    /// The first of what was told. Almost always it is taken before the next comes, and then that is all: nothing is
+    /// made for it that another thread throws away.
+    first: Option<Tell>,
+    rest: VecDeque<Tell>,
     /// What goes with the last of them that had one.
     turn: Option<OwnedSemaphorePermit>,
     waker: Option<Waker>,
@@ -53,12 +56,10 @@ impl TellOutbox {
             if queue.closed {
                 return;
             }
-            if queue.tells.len() < TELLS_MAX {
-                if queue.tells.capacity() == 0 {
-                    // Almost always it is taken before the next: room for four would be cleared away each time.
-                    queue.tells.reserve_exact(1);
-                }
-                queue.tells.push_back(tell);
+            if queue.first.is_none() {
+                queue.first = Some(tell);
+            } else if queue.rest.len() + 1 < TELLS_MAX {
+                queue.rest.push_back(tell);
             } else {
                 queue.overrun = true;
             }
@@ -95,8 +96,8 @@ impl TellOutbox {
 /// What a look into the queue found.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Told {
-    /// Tells, all that were there.
-    Tells,
+    /// That; what was told after it is in the queue that was given.
+    Tell(Tell),
     /// The process ends. Said once.
     Stop,
     /// More was told than a well-behaved core and door could need.
@@ -112,13 +113,13 @@ pub struct TellInbox {
 }
 
 impl TellInbox {
-    /// Moves all that was told to `into`, which must be empty.
+    /// Takes all that was told; what came after the first goes to `into`, which must be empty.
     pub fn poll_told(&mut self, cx: &mut Context<'_>, into: &mut VecDeque<Tell>) -> Poll<Told> {
         let mut queue = lock(&self.queue);
-        if !queue.tells.is_empty() {
+        if let Some(tell) = queue.first.take() {
             self.turn = queue.turn.take().or(self.turn.take());
-            std::mem::swap(&mut queue.tells, into);
-            return Poll::Ready(Told::Tells);
+            std::mem::swap(&mut queue.rest, into);
+            return Poll::Ready(Told::Tell(tell));
         }
         if std::mem::take(&mut queue.overrun) {
             return Poll::Ready(Told::Overrun);
@@ -146,7 +147,7 @@ impl TellInbox {
         let mut queue = lock(&self.queue);
         queue.closed = true;
         queue.turn = None;
-        queue.tells = VecDeque::new();
+        (queue.first, queue.rest) = (None, VecDeque::new());
         queue.waker = None;
     }
 }

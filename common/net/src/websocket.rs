@@ -10,7 +10,7 @@ use crate::{
 };
 use bytes::Bytes;
 use futures_util::{SinkExt, Stream as _};
-use riser_model::door::{Code, Input, Refusal};
+use riser_model::door::{Code, Input, Refusal, Texts};
 use riser_wire::{close::close_code, limits::WEBSOCKET_FRAME_BYTES_MAX};
 use std::{
     pin::Pin,
@@ -28,6 +28,8 @@ use tokio_tungstenite::{
 const READ_BUFFER_BYTES: usize = 512;
 /// What may come for one message, frame headers and all.
 const MESSAGE_WIRE_BYTES_MAX: u64 = 2 * WEBSOCKET_FRAME_BYTES_MAX as u64;
+/// The longest head of a frame (RFC 6455 section 5.2) that a server writes.
+const HEAD_BYTES_MAX: usize = 10;
 /// The longest reason that fits into a close frame (RFC 6455 section 5.5).
 const REASON_BYTES_MAX: usize = 123;
 
@@ -147,6 +149,11 @@ impl Pipe for MessagePipe {
 
     fn say_text(&mut self, text: String) {
         self.say_frame(1, text.as_bytes());
+    }
+
+    fn say_texts(&mut self, texts: &Texts) {
+        self.socket().reserve(texts.bytes() + texts.count() * HEAD_BYTES_MAX);
+        texts.iter().for_each(|text| self.say_frame(1, text.as_bytes()));
     }
 
     fn say_goodbye(&mut self, refusal: Option<&Refusal>) {

@@ -23,7 +23,7 @@ pub(crate) async fn read(mut input: impl AsyncRead + Unpin, mut seat: Seat, mut 
                 Output::Ask(ask) => seat.ask(ask),
                 Output::Done | Output::Close(_) => return lines.receipt().clone(),
                 // It says nothing.
-                Output::Bytes(_) | Output::Text(_) => {}
+                Output::Bytes(_) | Output::Text(_) | Output::Texts(_) => {}
             }
         }
         let may_read = lines.may_read() && !seat.is_waiting();

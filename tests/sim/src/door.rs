@@ -87,11 +87,14 @@ impl DoorEnd {
                 }
                 Output::Bytes(bytes) if !self.closed && !gone => says.push(DoorSays::Bytes(bytes)),
                 Output::Text(text) if !self.closed && !gone => says.push(DoorSays::Text(text)),
+                Output::Texts(texts) if !self.closed && !gone => {
+                    says.extend(texts.iter().map(|text| DoorSays::Text(text.to_owned())));
+                }
                 Output::Close(_) | Output::Done if !self.closed => {
                     self.closed = true;
                     says.push(DoorSays::End);
                 }
-                Output::Bytes(_) | Output::Text(_) | Output::Close(_) | Output::Done => {}
+                Output::Bytes(_) | Output::Text(_) | Output::Texts(_) | Output::Close(_) | Output::Done => {}
             }
         }
         self.closed |= gone;

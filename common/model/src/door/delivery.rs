@@ -12,23 +12,45 @@ use crate::{
 use bytes::Bytes;
 use std::{
     fmt,
+    ops::Range,
     sync::{Arc, OnceLock},
 };
 
 /// What the doors of one protocol make of a publication for everybody who gets it: the first that needs it makes it.
 /// Says nothing of the publication, and so makes no difference between deliveries.
 #[derive(Default)]
-pub struct Wording(OnceLock<Box<str>>);
+pub struct Wording(OnceLock<Worded>);
 
 impl Wording {
     /// The words, if somebody has made them.
-    pub fn made(&self) -> Option<&str> {
-        self.0.get().map(|words| &**words)
+    pub fn made(&self) -> Option<&Worded> {
+        self.0.get()
     }
 
     /// The words, made by `make` if nobody has made them yet.
-    pub fn get(&self, make: impl FnOnce() -> String) -> &str {
-        self.0.get_or_init(|| make().into_boxed_str())
+    pub fn get(&self, make: impl FnOnce() -> Worded) -> &Worded {
+        self.0.get_or_init(make)
+    }
+}
+
+/// A message as one subscription gets it, of which a part is the same to all: where many listen, most number their
+/// subscription alike and were at the same position before it, and then it is the same as a whole.
+#[derive(Debug)]
+pub struct Worded {
+    /// To which subscription.
+    pub subscription: SubscriptionId,
+    /// That subscription's position before it.
+    pub prev: Position,
+    /// The whole message.
+    pub text: Box<str>,
+    /// Which part of it is the same to everybody.
+    pub same: Range<usize>,
+}
+
+impl Worded {
+    /// The part that is the same to everybody.
+    pub fn same(&self) -> &str {
+        self.text.get(self.same.clone()).unwrap_or_default()
     }
 }
 

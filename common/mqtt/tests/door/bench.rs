@@ -86,7 +86,7 @@ impl Bench {
                 Output::Ask(ask) => self.asks.push(ask),
                 Output::Close(refusal) => self.closed = Some(Err(refusal)),
                 Output::Done => self.closed = Some(Ok(())),
-                Output::Text(text) => panic!("text {text:?}"),
+                Output::Text(_) | Output::Texts(_) => panic!("{output:?}"),
             }
         }
     }

@@ -17,7 +17,7 @@ use super::{
 };
 use riser_model::{
     AccountName, ConnectionId, Now, Position, Principal, RoomName, Time,
-    door::{self, Ask, Code, Credential, Door, Input, Output, Refusal, Tell},
+    door::{self, Ask, Code, Credential, Door, Input, Output, Refusal, Tell, Texts, Wording},
 };
 use riser_wire::{
     client::{
@@ -26,7 +26,12 @@ use riser_wire::{
     },
     limits::{CLIENT_PING_EVERY, FIRST_FRAME_DEADLINE, UNAUTHENTICATED_BYTES_MAX},
 };
-use std::{collections::VecDeque, sync::Arc, vec};
+use std::{collections::VecDeque, sync::Arc};
+
+/// What a message is longer than the body of its publication, as a rule.
+const MESSAGE_BYTES: usize = 320;
+/// By how much two wordings of one differ, as a rule.
+const SPARE_BYTES: usize = 8;
 
 mod going;
 
@@ -72,7 +77,7 @@ struct Open {
     /// Where it is to be moved when nothing that it asked in its room is unanswered any more.
     going: Option<RoomName>,
     /// What the bus pushed last and is not said yet: it is worded as the socket takes it.
-    unsaid: Option<vec::IntoIter<door::Push>>,
+    unsaid: Option<Vec<door::Push>>,
     ping_at: Time,
     ping_due: bool,
     /// Decisions about those who knock that are not answered, with the requests they came in.
@@ -417,7 +422,7 @@ impl Open {
             Tell::Ready => self.pull.ready(),
             Tell::Deliver { pushes, more } => {
                 self.pull.delivered(more);
-                self.unsaid = Some(pushes.into_iter());
+                self.unsaid = Some(pushes);
                 // While these are worded and written, the bus looks for what follows.
                 if more && self.hello.is_none() && self.readers.hold_nothing() {
                     out.extend(self.pull.next(true).map(Output::Ask));
@@ -442,16 +447,17 @@ impl Open {
         self.pull(out);
     }
 
-    /// Says the next of what was pushed, if anything. Whether there was something to do.
+    /// Says what was pushed, if anything. Whether there was something to do.
     fn go_on(&mut self, out: &mut VecDeque<Output>) -> bool {
-        let Some(unsaid) = &mut self.unsaid else { return false };
-        if let Some(push) = unsaid.next() {
-            let before = out.len();
-            self.readers.push(push, out);
-            self.count_written(out, before);
-            return true;
+        let Some(unsaid) = self.unsaid.take() else { return false };
+        let (mut texts, mut asks) =
+            (Texts::with_capacity(unsaid.len(), said_bytes(&unsaid)), VecDeque::new());
+        for push in unsaid {
+            self.readers.push(push, &mut texts, &mut asks);
         }
-        self.unsaid = None;
+        self.pull.wrote(texts.bytes());
+        out.extend((!texts.is_empty()).then_some(Output::Texts(texts)));
+        out.append(&mut asks);
         if self.ping_due {
             self.say_ping(out);
         }
@@ -537,10 +543,25 @@ impl Open {
     fn count_written(&mut self, out: &VecDeque<Output>, before: usize) {
         let size = |output: &Output| match output {
             Output::Text(text) => text.len(),
+            Output::Texts(texts) => texts.bytes(),
             Output::Bytes(_) | Output::Ask(_) | Output::Close(_) | Output::Done => 0,
         };
         self.pull.wrote(out.iter().skip(before).map(size).sum());
     }
+}
+
+/// About how many bytes those make.
+fn said_bytes(pushes: &[door::Push]) -> usize {
+    let size = |push: &door::Push| match push {
+        door::Push::Publication(delivery) => {
+            match delivery.content.wording.as_ref().and_then(Wording::made) {
+                Some(worded) => worded.text.len() + SPARE_BYTES,
+                None => delivery.content.body.len() + MESSAGE_BYTES,
+            }
+        }
+        door::Push::Gap { .. } | door::Push::Wiped { .. } | door::Push::Through { .. } => MESSAGE_BYTES,
+    };
+    pushes.iter().map(size).sum()
 }
 
 fn receipt(waiting: Waiting, mut receipts: Vec<Receipt>) -> String {

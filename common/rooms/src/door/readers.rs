@@ -8,7 +8,10 @@
 use super::{refusal, reported_at};
 use riser_model::{
     Cause, Gap, Position, RoomName, SubscriptionId,
-    door::{self, Ask, Code, Delivery, Flow, From, Output, Refusal, Showing, Subscribed, Want, Wording},
+    door::{
+        self, Ask, Code, Delivery, Flow, From, Output, Refusal, Showing, Subscribed, Texts, Want, Worded,
+        Wording,
+    },
 };
 use riser_wire::{
     client::{Channels, Fields, Msg, Published, Push, Started, Subscribe, Technical, scope_name},
@@ -177,8 +180,8 @@ impl Readers {
         }
     }
 
-    /// Says what the bus pushed, or parks it.
-    pub(super) fn push(&mut self, push: door::Push, out: &mut VecDeque<Output>) {
+    /// Says what the bus pushed in `texts`, or parks it. What is to be asked for it goes to `out`.
+    pub(super) fn push(&mut self, push: door::Push, texts: &mut Texts, out: &mut VecDeque<Output>) {
         let sub = subscription(&push).0;
         // Pushes that were under way when a subscription ended or was replaced belong to nobody.
         if self.unanswered.contains_key(&sub) {
@@ -186,7 +189,7 @@ impl Readers {
         }
         let Some(reader) = self.readers.get_mut(&sub) else { return };
         let Some(follows) = reader.take(&push) else { return };
-        reader.say_or_park(sub, Parked { push, follows }, out);
+        reader.say_or_park(sub, Parked { push, follows }, texts, out);
     }
 
     /// Whether what is pushed is said at once, whatever the socket does: no window, and nothing of which only the newest
@@ -254,9 +257,12 @@ impl Readers {
             return Err(refusal(Code::WrongState, what, "subscribe with credit to have one"));
         };
         window.credit = window.credit.saturating_add(n.into());
+        let (mut texts, mut asks) = (Texts::default(), VecDeque::new());
         while let Some(parked) = reader.next_parked() {
-            reader.say(sub, parked, out);
+            reader.say(sub, parked, &mut texts, &mut asks);
         }
+        out.extend((!texts.is_empty()).then_some(Output::Texts(texts)));
+        out.append(&mut asks);
         if stays && reader.is_to_be_read_again() {
             let from = reader.seen.map_or(From::Live, From::After);
             out.push_back(Output::Ask(reader.ask(sub, from)));
@@ -344,14 +350,14 @@ impl Reader {
         }
     }
 
-    fn say_or_park(&mut self, sub: u32, parked: Parked, out: &mut VecDeque<Output>) {
+    fn say_or_park(&mut self, sub: u32, parked: Parked, texts: &mut Texts, out: &mut VecDeque<Output>) {
         match &mut self.window {
             Some(window) if !window.parked.is_empty() || window.credit == 0 => {
                 window.parked_bytes += size(&parked.push);
                 window.cut = window.parked_bytes > PARKED_BYTES_MAX;
                 window.parked.push_back(parked);
             }
-            Some(_) | None => self.say(sub, parked, out),
+            Some(_) | None => self.say(sub, parked, texts, out),
         }
     }
 
@@ -363,32 +369,33 @@ impl Reader {
         Some(parked)
     }
 
-    fn say(&mut self, sub: u32, Parked { push, follows }: Parked, out: &mut VecDeque<Output>) {
-        let mut reported = None;
-        let text = match push {
+    fn say(
+        &mut self,
+        sub: u32,
+        Parked { push, follows }: Parked,
+        texts: &mut Texts,
+        out: &mut VecDeque<Output>,
+    ) {
+        match push {
             door::Push::Publication(delivery) => {
                 let prev = self.told.filter(|_| follows).unwrap_or(delivery.prev);
-                let text = message(sub, prev, &delivery);
-                if text.is_some() {
-                    reported = reported_at(&delivery);
+                if message(sub, prev, &delivery, texts) {
+                    out.extend(reported_at(&delivery).map(Output::Ask));
                     self.told = delivery.pos.or(self.told);
                     if let Some(window) = &mut self.window {
                         window.credit = window.credit.saturating_sub(1);
                     }
                 }
-                text
             }
             door::Push::Gap { gap, pos, .. } => {
                 self.told = Some(pos);
-                Some(Push::Gap { sub, hole: gap.into(), pos }.text())
+                say_push(&Push::Gap { sub, hole: gap.into(), pos }, texts);
             }
             door::Push::Wiped { session, .. } => {
-                Some(Push::Wiped { sub, session: session.to_string() }.text())
+                say_push(&Push::Wiped { sub, session: session.to_string() }, texts);
             }
-            door::Push::Through { .. } => None,
-        };
-        out.extend(text.map(Output::Text));
-        out.extend(reported.map(Output::Ask));
+            door::Push::Through { .. } => {}
+        }
     }
 }
 
@@ -396,39 +403,71 @@ fn pause(sub: u32, paused: bool) -> Ask {
     Ask::Pause { subscription: SubscriptionId(sub), paused }
 }
 
-/// A delivery as its client reads it; none for entries that are not publications. What cannot be read is a
-/// gap in place.
-fn message(sub: u32, prev: Position, delivery: &Delivery) -> Option<String> {
+fn say_push(push: &Push<'_>, texts: &mut Texts) {
+    texts.say(|text| text.push_str(&push.text()));
+}
+
+/// Says a delivery as its client reads it; nothing of entries that are not publications. What cannot be read is a
+/// gap in place. Whether anything was said.
+fn message(sub: u32, prev: Position, delivery: &Delivery, texts: &mut Texts) -> bool {
     let (skipped, latest, session) = (delivery.skipped, delivery.pos.is_none(), delivery.session);
-    let say = |fields: Fields<'_>| Msg { sub, prev, fields, skipped, latest, session }.text();
-    if let Some(words) = delivery.content.wording.as_ref().and_then(Wording::made) {
-        return Some(say(Fields::Worded(words)));
-    }
-    let damaged = || {
-        let pos = delivery.pos.filter(|_| sub != UNASKED)?;
-        let hole = Gap { from: pos.seq, to: pos.seq, cause: Cause::Damage }.into();
-        Some(Push::Gap { sub, hole, pos }.text())
+    let msg = Msg { sub, prev, skipped, latest, session };
+    let mut say = |worded: &Worded| {
+        let alike = worded.subscription.0 == sub && worded.prev == prev;
+        texts.say(|text| {
+            if alike && skipped == 0 && !latest && session.is_none() {
+                text.push_str(&worded.text);
+            } else {
+                msg.write(Fields::Worded(worded.same()), text);
+            }
+        });
+        true
     };
-    let Ok(body) = Body::read(&delivery.content.body) else { return damaged() };
-    if body.kind != Kind::Publication {
-        return None;
+    if let Some(worded) = delivery.content.wording.as_ref().and_then(Wording::made) {
+        return say(worded);
     }
-    let Ok(publication) = Publication::read(&body) else { return damaged() };
+    let Ok(body) = Body::read(&delivery.content.body) else { return damaged(sub, delivery, texts) };
+    if body.kind != Kind::Publication {
+        return false;
+    }
+    let Ok(publication) = Publication::read(&body) else { return damaged(sub, delivery, texts) };
     if let Some(scope) = delivery.content.technical {
-        let Some(event) = cloud_event::embedded(publication.payload) else { return damaged() };
+        let Some(event) = cloud_event::embedded(publication.payload) else {
+            return damaged(sub, delivery, texts);
+        };
         let (pos, skipped, scope) = (delivery.pos, delivery.skipped, scope_name(scope));
         let sub = (sub != UNASKED).then_some(sub);
-        return Some(Push::Event { sub, pos, prev, scope, skipped, event }.text());
+        say_push(&Push::Event { sub, pos, prev, scope, skipped, event }, texts);
+        return true;
     }
     let published = || {
         let (pos, route) = (delivery.pos, &delivery.content.route);
         let published = Published::new(pos, route.channel.as_str(), route.client, &body, &publication);
         published.uncertain(delivery.content.uncertain)
     };
-    Some(match &delivery.content.wording {
-        Some(wording) => say(Fields::Worded(wording.get(|| published().fields()))),
-        None => say(Fields::Of(&published())),
-    })
+    match &delivery.content.wording {
+        Some(wording) => say(wording.get(|| worded(sub, prev, &published()))),
+        None => {
+            texts.say(|text| msg.write(Fields::Of(&published()), text));
+            true
+        }
+    }
+}
+
+/// A publication of the log, as a subscription gets it that has had everything.
+fn worded(sub: u32, prev: Position, published: &Published<'_>) -> Worded {
+    let mut text = String::new();
+    let msg = Msg { sub, prev, skipped: 0, latest: false, session: None };
+    let same = msg.write(Fields::Of(published), &mut text);
+    Worded { subscription: SubscriptionId(sub), prev, text: text.into(), same }
+}
+
+/// Says that something was here that cannot be read.
+fn damaged(sub: u32, delivery: &Delivery, texts: &mut Texts) -> bool {
+    let Some(pos) = delivery.pos.filter(|_| sub != UNASKED) else { return false };
+    let hole = Gap { from: pos.seq, to: pos.seq, cause: Cause::Damage }.into();
+    say_push(&Push::Gap { sub, hole, pos }, texts);
+    true
 }
 
 fn subscription(push: &door::Push) -> SubscriptionId {

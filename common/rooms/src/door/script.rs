@@ -150,18 +150,20 @@ pub(super) fn msg(sub: u32, prev: u64, seq: u64) -> Push {
 }
 
 pub(super) fn texts(outputs: &[Output]) -> Vec<serde_json::Value> {
-    let json = |output: &Output| match output {
-        Output::Text(text) => Some(serde_json::from_str(text).unwrap()),
-        Output::Bytes(_) | Output::Ask(_) | Output::Close(_) | Output::Done => None,
+    let json = |text: &str| serde_json::from_str(text).unwrap();
+    let all = |output: &Output| match output {
+        Output::Text(text) => vec![json(text)],
+        Output::Texts(texts) => texts.iter().map(json).collect(),
+        Output::Bytes(_) | Output::Ask(_) | Output::Close(_) | Output::Done => Vec::new(),
     };
-    outputs.iter().filter_map(json).collect()
+    outputs.iter().flat_map(all).collect()
 }
 
 pub(super) fn asks(outputs: &[Output]) -> Vec<&Ask> {
     fn ask(output: &Output) -> Option<&Ask> {
         match output {
             Output::Ask(ask) => Some(ask),
-            Output::Text(_) | Output::Bytes(_) | Output::Close(_) | Output::Done => None,
+            Output::Text(_) | Output::Texts(_) | Output::Bytes(_) | Output::Close(_) | Output::Done => None,
         }
     }
     outputs.iter().filter_map(ask).collect()
@@ -174,7 +176,8 @@ pub(super) fn closed(outputs: &[Output]) -> Option<Code> {
             assert!(!why.what.is_empty() && !why.want.is_empty());
             Some(why.code)
         }
-        Some(Output::Text(_) | Output::Bytes(_) | Output::Ask(_) | Output::Done) | None => None,
+        Some(Output::Text(_) | Output::Texts(_) | Output::Bytes(_) | Output::Ask(_) | Output::Done)
+        | None => None,
     }
 }
 

@@ -115,6 +115,11 @@ impl Run {
         while let Some(output) = self.door.as_mut().and_then(Door::poll) {
             match output {
                 Output::Text(text) => self.hear(&serde_json::from_str(&text).unwrap()),
+                Output::Texts(texts) => {
+                    for text in texts.iter() {
+                        self.hear(&serde_json::from_str(text).unwrap());
+                    }
+                }
                 Output::Ask(Ask::Enter { .. }) => self.enter(),
                 Output::Ask(ask) => self.world.ask(self.connection, ask),
                 Output::Bytes(_) | Output::Close(_) | Output::Done => panic!("{output:?}"),

@@ -12,7 +12,7 @@ use riser_wire::entry::ContentType;
 fn lines(outputs: &[Output]) -> Vec<&str> {
     let line = |output: &'_ Output| match output {
         Output::Text(text) => Some(text.len()),
-        Output::Bytes(_) | Output::Ask(_) | Output::Close(_) | Output::Done => None,
+        Output::Texts(_) | Output::Bytes(_) | Output::Ask(_) | Output::Close(_) | Output::Done => None,
     };
     let texts = outputs.iter().filter(|output| line(output).is_some());
     texts.map(|output| if let Output::Text(text) = output { text.as_str() } else { "" }).collect()

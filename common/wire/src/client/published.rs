@@ -8,7 +8,7 @@ use crate::entry::{Body, Publication};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use riser_model::{ClientId, Position, SessionId, Wall};
 use serde_json::value::RawValue;
-use std::fmt::Write;
+use std::{fmt::Write, ops::Range};
 use uuid::fmt::Hyphenated;
 
 /// The fields without channel, type and payload.
@@ -84,13 +84,11 @@ impl<'a> Published<'a> {
 
 /// What a message says to one subscription.
 #[derive(Clone, Debug)]
-pub struct Msg<'a> {
+pub struct Msg {
     /// For which subscription.
     pub sub: u32,
     /// The subscription's position before it: a client whose own differs resumes from its own.
     pub prev: Position,
-    /// [`Published::fields`].
-    pub fields: Fields<'a>,
     /// How many of this channel were passed over since the last one (`conflate`).
     pub skipped: u64,
     /// Whether it is shown ahead of the log, while a backlog drains.
@@ -108,22 +106,31 @@ pub enum Fields<'a> {
     Of(&'a Published<'a>),
 }
 
-impl Msg<'_> {
+impl Msg {
     /// The text message.
-    pub fn text(&self) -> String {
-        let Self { sub, prev, fields, skipped, latest, session } = self;
+    pub fn text(&self, fields: Fields<'_>) -> String {
+        let mut text = String::new();
+        self.write(fields, &mut text);
+        text
+    }
+
+    /// Appends the same. Where in there its fields are.
+    pub fn write(&self, fields: Fields<'_>, text: &mut String) -> Range<usize> {
+        let Self { sub, prev, skipped, latest, session } = self;
         let size = match fields {
             Fields::Worded(fields) => fields.len(),
             Fields::Of(published) => FLAT_BYTES + published.channel.len() + published.payload.size(),
         };
-        let mut text = String::with_capacity(size + 160);
+        text.reserve(size + 160);
         write!(text, r#"{{"ev":"msg","sub":{sub},"#).expect("a String takes whatever is written");
-        write_position(&mut text, r#""prev":""#, *prev);
+        write_position(text, r#""prev":""#, *prev);
         text.push(',');
+        let from = text.len();
         match fields {
             Fields::Worded(fields) => text.push_str(fields),
-            Fields::Of(published) => published.write(&mut text),
+            Fields::Of(published) => published.write(text),
         }
+        let same = from..text.len();
         if *skipped > 0 {
             write!(text, r#","skipped":{skipped}"#).expect("a String takes whatever is written");
         }
@@ -134,7 +141,7 @@ impl Msg<'_> {
             write!(text, r#","session":"{session}""#).expect("a String takes whatever is written");
         }
         text.push('}');
-        text
+        same
     }
 }
 
@@ -256,9 +263,13 @@ mod tests {
                     let fields = published.fields();
                     let msg = |fields| {
                         let prev = position(1);
-                        Msg { sub: 1, prev, fields, skipped: 0, latest: false, session: None }.text()
+                        let mut text = "before".to_owned();
+                        let message = Msg { sub: 1, prev, skipped: 3, latest: true, session: None };
+                        let same = message.write(fields, &mut text);
+                        (text[same].to_owned(), text)
                     };
                     assert_eq!(msg(Fields::Worded(&fields)), msg(Fields::Of(&published)));
+                    assert_eq!(msg(Fields::Of(&published)).0, fields);
                 }
             }
         }

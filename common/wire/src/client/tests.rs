@@ -410,7 +410,7 @@ fn msg(content_type: ContentType<'_>, payload: &[u8]) -> String {
     };
     let fields = published.fields();
     let fields = Fields::Worded(&fields);
-    Msg { sub: 1, prev: position(5), fields, skipped: 0, latest: false, session: None }.text()
+    Msg { sub: 1, prev: position(5), skipped: 0, latest: false, session: None }.text(fields)
 }
 
 #[test]
@@ -444,9 +444,9 @@ fn pushes_are_golden() {
     };
     let fields = published.fields();
     let fields = Fields::Worded(&fields);
-    let latest = Msg { sub: 1, prev: position(5), fields, skipped: 3, latest: true, session: None };
+    let latest = Msg { sub: 1, prev: position(5), skipped: 3, latest: true, session: None };
     assert_eq!(
-        latest.text(),
+        latest.text(fields),
         r#"{"ev":"msg","sub":1,"prev":"0000000000000abc.ffffffffffffffff.5","channel":"a","client":"67e55044-10b1-426f-9247-bb680e5fe0c8","time":-1,"type":"text/plain","data":"x","skipped":3,"latest":true}"#
     );
     let hole = Gap { from: Seq(3), to: Seq(3), cause: Cause::Quota }.into();

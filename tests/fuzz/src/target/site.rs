@@ -120,12 +120,15 @@ impl<D: Door> Site<D> {
                 match &output {
                     Output::Ask(ask) => outcome::note(std::mem::discriminant(ask)),
                     Output::Close(why) => outcome::note(why.code),
-                    Output::Bytes(_) | Output::Text(_) | Output::Done => {}
+                    Output::Bytes(_) | Output::Text(_) | Output::Texts(_) | Output::Done => {}
                 }
                 match output {
                     Output::Ask(ask) => inputs.extend(self.answer(ask).into_iter().map(Input::Tell)),
                     Output::Bytes(bytes) => self.say(Said::Bytes(bytes)),
                     Output::Text(text) => self.say(Said::Text(text)),
+                    Output::Texts(texts) => {
+                        texts.iter().for_each(|text| self.say(Said::Text(text.to_owned())));
+                    }
                     Output::Close(_) | Output::Done => self.closed = true,
                 }
             }

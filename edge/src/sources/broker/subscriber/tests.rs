@@ -67,7 +67,7 @@ impl Line {
             Output::Bytes(bytes) => Did::Said(bytes.to_vec()),
             Output::Ask(ask) => Did::Asked(ask),
             Output::Close(refusal) => Did::Closed(refusal.code),
-            Output::Text(_) | Output::Done => panic!("{output:?}"),
+            Output::Texts(_) | Output::Text(_) | Output::Done => panic!("{output:?}"),
         };
         std::iter::from_fn(|| self.subscriber.poll()).map(did).collect()
     }

@@ -27,9 +27,9 @@ fn a_bus_that_goes_on_from_the_last_delivery_is_followed_too() {
 fn who_is_behind_asks_for_the_next_part_before_it_says_this_one_unless_its_window_decides_that() {
     let part = |door: &mut Envelope| tell(door, Tell::Deliver { pushes: vec![msg(5, 10, 11)], more: true });
     let behind = part(&mut reading(""));
-    assert!(matches!(behind[..], [Output::Ask(Ask::Pull { bytes: 32_768, stands: true }), Output::Text(_)]));
+    assert!(matches!(behind[..], [Output::Ask(Ask::Pull { bytes: 32_768, stands: true }), Output::Texts(_)]));
     let windowed = part(&mut reading(r#","credit":9"#));
-    assert!(matches!(windowed[..], [Output::Text(_), Output::Ask(Ask::Pull { stands: false, .. })]));
+    assert!(matches!(windowed[..], [Output::Texts(_), Output::Ask(Ask::Pull { stands: false, .. })]));
 }
 
 #[test]
