@@ -15,6 +15,7 @@ mod names;
 mod proofs;
 mod raw;
 mod recovery;
+mod retained;
 mod site;
 mod tokens;
 mod tty;
@@ -31,7 +32,7 @@ pub struct Target {
 }
 
 /// How many there are.
-const COUNT: usize = 17;
+const COUNT: usize = 18;
 
 /// All of them.
 pub const ALL: [Target; COUNT] = [
@@ -52,6 +53,7 @@ pub const ALL: [Target; COUNT] = [
     Target { name: "proofs", run: proofs::run, seeds: proofs::seeds },
     Target { name: "folds", run: folds::run, seeds: folds::seeds },
     Target { name: "archive", run: archive::run, seeds: archive::seeds },
+    Target { name: "retained", run: retained::run, seeds: retained::seeds },
 ];
 
 impl Target {
