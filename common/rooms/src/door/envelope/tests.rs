@@ -4,8 +4,8 @@ use super::*;
 use crate::door::script::*;
 use bytes::Bytes;
 use riser_model::{
-    SubscriptionId,
-    door::{Flow, From, Method, Prompt, Secret, Showing, Target, Technical, Want},
+    Position, SubscriptionId,
+    door::{self, Flow, From, Method, Prompt, Secret, Showing, Target, Technical, Want},
     event::Scope,
 };
 use riser_wire::entry::{self, ContentType};

@@ -33,7 +33,7 @@ impl Open {
     }
 
     /// It is there, or stays where it is.
-    pub(super) fn moved(
+    pub(in crate::door::envelope) fn moved(
         &mut self,
         place: &mut Place,
         room: RoomName,
