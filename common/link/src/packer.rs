@@ -193,7 +193,10 @@ impl Packing<'_> {
             });
             defined.define(&frame, self.table, definitions);
             items.skip(seq.0 - next.0);
-            items.entries(1, bytes);
+            match self.unmarked(&frame) {
+                Some(unmarked) => items.entries(1, &unmarked),
+                None => items.entries(1, bytes),
+            }
             *next = seq.next();
         }
         batches.extend(open.take().map(finish));
@@ -223,6 +226,16 @@ impl Packing<'_> {
             last_added: self.chain.last(),
             definitions: Definitions { forget, ..definitions },
             items: items.finish(),
+        })
+    }
+
+    /// As it goes down, if that is not as it lies in the log: hubs are upgraded first, and an older edge takes no batch with a
+    /// time that is marked as uncertain.
+    fn unmarked(&self, frame: &Frame<'_>) -> Option<Vec<u8>> {
+        (self.down && frame.is_uncertain()).then(|| {
+            let mut bytes = Vec::with_capacity(frame.size());
+            frame.unmarked().write(&mut bytes);
+            bytes
         })
     }
 
@@ -367,7 +380,14 @@ impl Packer<'_, '_> {
                     }
                     (open.crc, open.crc_before_skips) = (frame.crc, frame.crc);
                     open.last = seq;
-                    waiting += 1;
+                    match packing.unmarked(&frame) {
+                        None => waiting += 1,
+                        Some(unmarked) => {
+                            self.append(waiting, bytes, from, here);
+                            self.append_one(&unmarked);
+                            (from, waiting) = (after, 0);
+                        }
+                    }
                 }
                 Fate::Skip => {
                     self.append(waiting, bytes, from, here);
@@ -447,6 +467,12 @@ impl Packer<'_, '_> {
         }
     }
 
+    fn append_one(&mut self, frame: &[u8]) {
+        if let Some(open) = &mut self.open {
+            open.items.entries(1, frame);
+        }
+    }
+
     fn close(&mut self) {
         let Some(mut open) = self.open.take() else { return };
         let skips_only = open.items.entry_count() == 0 && open.gaps.is_empty();
@@ -510,5 +536,80 @@ impl Open {
             Some((_, end, before)) if *before == cause && end.next() == from => *end = to,
             Some(_) | None => self.gaps.push((from, to, cause)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::receivers::DOWN_LIMITS;
+    use riser_model::{ClientId, EpochSpan, RoomId, Wall};
+    use riser_wire::entry::{ContentType, Origin, Publication, frames};
+    use riser_wire::link::{Item, Items, Opening};
+    use uuid::Uuid;
+
+    fn run(uncertain: &[bool]) -> Vec<Bytes> {
+        let each = (1..).zip(uncertain).map(|(seq, uncertain)| {
+            let mut bytes = Vec::new();
+            Publication::new(ContentType::Text, b"x").write_frame(
+                &mut bytes,
+                RouteNumber(0),
+                Stamp::default(),
+            );
+            let (frame, _) = Frame::read(&bytes, 0).unwrap();
+            let origin = Origin { number: 1, seq: Seq(seq), wall: Wall(7), uncertain: *uncertain };
+            let mut out = Vec::new();
+            Frame { origin: Some(origin), ..frame }.write(&mut out);
+            out.into()
+        });
+        each.collect()
+    }
+
+    /// Whether each of what goes is marked, in a batch and as the present.
+    fn goes(down: bool, marks: &[bool]) -> [Vec<(u64, bool)>; 2] {
+        let all = run(marks);
+        let count = all.len() as u64;
+        let span = EpochSpan { epoch: Epoch(1), first: Seq(1), last: Seq(count) };
+        let mut table = Table::default();
+        let route =
+            Route { room: RoomId(Uuid::nil()), channel: "a".parse().unwrap(), client: ClientId(Uuid::nil()) };
+        table.route(RouteNumber(0), Arc::new(route), true);
+        table.origin(1, (LogId(5), Epoch(1)), true);
+        let packing = Packing {
+            chain: &Chain::new(vec![Opening { span, anchor: None }]),
+            table: &table,
+            hub: LogId(9),
+            limits: DOWN_LIMITS,
+            taken: &BTreeMap::new(),
+            regained: Seq::ZERO,
+            down,
+        };
+        let entries = Bytes::from(all.concat());
+        let runs = vec![Run::Entries { epoch: Epoch(1), first: Seq(1), count: count as u32, entries }];
+        let chunk = Chunk { runs, next: Seq(count + 1) };
+        let packed = packing.pack(&mut Defined::default(), &mut Seq(1), &chunk);
+        let values: Vec<_> = (1..).map(Seq).zip(all).map(|(seq, one)| (seq, RouteNumber(0), one)).collect();
+        let latest = packing.pack_latest(&mut Defined::default(), &values);
+        let marks = |batches: Vec<Batch>| {
+            let items = batches.into_iter().flat_map(|batch| Items::new(batch.first, batch.items));
+            let read = items.flat_map(|item| match item.unwrap() {
+                Item::Entries { frames: bytes, .. } => {
+                    let of = |frame: Frame<'_>| (frame.origin.unwrap().seq.0, frame.is_uncertain());
+                    frames(&bytes).map(|frame| of(frame.unwrap())).collect::<Vec<_>>()
+                }
+                Item::Gap(_) | Item::Skip { .. } => Vec::new(),
+            });
+            read.collect::<Vec<_>>()
+        };
+        [marks(packed.into_iter().map(|(batch, _)| batch).collect()), marks(latest)]
+    }
+
+    #[test]
+    fn a_time_that_is_marked_goes_up_so_and_down_as_older_edges_read_it() {
+        let marked = [(1, false), (2, true), (3, true), (4, false)].to_vec();
+        let plain: Vec<_> = marked.iter().map(|(seq, _)| (*seq, false)).collect();
+        let marks = [false, true, true, false];
+        assert_eq!(goes(false, &marks), [marked.clone(), marked]);
+        assert_eq!(goes(true, &marks), [plain.clone(), plain]);
     }
 }

@@ -140,6 +140,12 @@ impl<'a> Frame<'a> {
         self.origin.is_some_and(|origin| origin.uncertain)
     }
 
+    /// The same without saying so, as those read it who do not know that mark.
+    #[must_use]
+    pub fn unmarked(self) -> Self {
+        Self { origin: self.origin.map(|origin| Origin { uncertain: false, ..origin }), ..self }
+    }
+
     /// Its size in a block or batch.
     pub fn size(&self) -> usize {
         frame_size(self.origin, self.body.len())
