@@ -5,9 +5,9 @@
 
 use super::{Event, World, actors::due};
 use crate::{
-    book::{Before, Expect, Fact, GRACE, in_between, kind},
+    book::{Before, Expect, Fact},
     caller::{Act, Caller, Manner, Plan, Shows},
-    house::{Means, Stages, Want},
+    house::Means,
     proofs::{INSTANCE, Token},
     site, statutes,
     wires::{Client, Far, Message, Road, Way, WireId},
@@ -24,6 +24,8 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
+
+mod judged;
 
 const DIAL_FOR: Duration = Duration::from_secs(10);
 /// How long a ticket may be shown.
@@ -314,203 +316,6 @@ impl World {
             Some("move") => (visit.wants, visit.over) = (Some(now), false),
             Some(_) | None => {}
         }
-    }
-
-    /// The hub's door says something to a caller.
-    pub(super) fn caller_told(&mut self, id: WireId, text: &str) {
-        let Ok(message) = serde_json::from_str::<Value>(text) else { return };
-        let Some(visit) = self.visits.by_wire.get(&id).cloned() else { return };
-        let wrong = match (message["ev"].as_str(), message["re"].as_u64()) {
-            (Some("msg"), _) => self.not_to_hear(&visit, &message),
-            (Some("bye"), _) => self.turned_away(id, &visit, &message),
-            (Some(_), _) => None,
-            (None, Some(1 | 2)) if message["error"].is_object() => {
-                let wrong = self.turned_away(id, &visit, &message["error"]);
-                if let Some(visit) = self.visits.by_wire.get_mut(&id) {
-                    visit.over = true;
-                }
-                wrong
-            }
-            (None, _) if message["error"].is_object() => None,
-            (None, Some(1)) if visit.plan.lobby => self.let_in(id, &visit),
-            (None, Some(1 | 2)) => self.let_in(id, &visit).or_else(|| self.entered(id)),
-            (None, Some(4)) => {
-                if let Some(ticket) = message["ok"]["ticket"].as_str() {
-                    let issued =
-                        Issued { at: self.now, life: self.hosts[0].life, used: false, of: visit.clone() };
-                    self.visits.tickets.insert(ticket.to_owned(), issued);
-                }
-                None
-            }
-            (None, _) => None,
-        };
-        if let Some(wrong) = wrong {
-            let who = &self.book.people[visit.person].name;
-            let wrong =
-                format!("{who} at {}: {wrong} ({:?})", site::VAULTS[visit.plan.vault], visit.plan.shows);
-            self.wrong(wrong);
-        }
-    }
-
-    /// Whether what was shown is that person's, at this moment.
-    fn is_known(&self, visit: &Visit, holds: impl Fn(Fact) -> bool) -> bool {
-        let own = match &visit.plan.shows {
-            Shows::Own(token) if matches!(token.means, Means::Key | Means::Secret) => {
-                visit.tokens.iter().any(|one| one.means == token.means)
-            }
-            Shows::Own(_) => true,
-            Shows::Directory { right } => {
-                *right && self.book.people[visit.person].means.contains(&Means::Directory)
-            }
-            Shows::Jwt { right, lasts_s } => *right && *lasts_s > -60,
-            Shows::Ticket(ticket) => self.visits.tickets.get(ticket).is_some_and(|issued| {
-                let in_time = visit.hello.is_some_and(|at| at <= issued.at.plus(TICKET_LASTS + GRACE));
-                (!issued.used || visit.known) && in_time && issued.life == self.hosts[0].life
-            }),
-            Shows::Wrong => false,
-        };
-        own && holds(Fact::Lives(visit.person)) && visit.tokens.iter().all(|token| holds(Fact::Holds(*token)))
-    }
-
-    fn let_in(&mut self, id: WireId, visit: &Visit) -> Option<String> {
-        let known = self.is_known(visit, |fact| self.book.may(fact, self.now));
-        if let Shows::Ticket(ticket) = &visit.plan.shows
-            && let Some(issued) = self.visits.tickets.get_mut(ticket)
-        {
-            issued.used = true;
-        }
-        if let Some(visit) = self.visits.by_wire.get_mut(&id) {
-            visit.known = true;
-        }
-        (!known).then(|| "it was let in by what is not its own".to_owned())
-    }
-
-    fn entered(&mut self, id: WireId) -> Option<String> {
-        self.ledger.counts.entries += 1;
-        let visit = self.visits.by_wire.get(&id)?;
-        let (vault, person) = (visit.plan.vault, visit.person);
-        let gates = self.book.gates(vault, self.now);
-        let past: Vec<u32> = gates.filter(|(_, stages)| self.passes(stages, visit)).map(|(n, _)| n).collect();
-        let wrong = if past.is_empty() {
-            Some("no gate that is there lets it pass".to_owned())
-        } else if !self.book.may(Fact::Reads(person, vault), self.now) {
-            Some("it was let in and may do nothing there".to_owned())
-        } else {
-            None
-        };
-        self.visits.by_wire.get_mut(&id)?.inside = Some(past);
-        // Whoever leaves at this moment may be told so a moment later.
-        self.after(Duration::from_millis(1), Event::Seated(vault));
-        wrong
-    }
-
-    /// Whether all that a gate wants is there.
-    fn passes(&self, stages: &Stages, visit: &Visit) -> bool {
-        let since = visit.wants.unwrap_or(visit.hello.unwrap_or_default());
-        let came = |means: Means| {
-            let proven = visit.tokens.iter().map(|token| token.means);
-            visit.came.iter().copied().chain(proven).any(|one| kind(one) == kind(means))
-        };
-        let is_met = |want: &Want| match want {
-            Want::Shows(means) => came(*means),
-            Want::Inside => self.book.people[visit.person].inside,
-            Want::Between(from, until) => self.minutes(since).is_none_or(|(first, last)| {
-                in_between(*from, *until, first) || in_between(*from, *until, last)
-            }),
-            Want::Seats(_) => true,
-            Want::Knock => visit.yes.is_some_and(|yes| yes >= since),
-        };
-        stages.iter().all(|stage| stage.iter().any(is_met))
-    }
-
-    /// A vault has this gate from here on: who is inside and is asked nothing by it is past that one too.
-    pub(super) fn regated(&mut self, vault: usize, gate: u32) {
-        let Some((_, stages)) = self.book.gates(vault, self.now).find(|(number, _)| *number == gate) else {
-            return;
-        };
-        let stands = |visit: &Visit| visit.plan.vault == vault && visit.inside.is_some();
-        let past =
-            self.visits.by_wire.iter().filter(|(_, visit)| stands(visit) && self.passes(stages, visit));
-        let past: Vec<WireId> = past.map(|(id, _)| *id).collect();
-        for id in past {
-            if let Some(gates) = self.visits.by_wire.get_mut(&id).and_then(|visit| visit.inside.as_mut()) {
-                gates.push(gate);
-            }
-        }
-    }
-
-    /// No more sit in a vault than its gate has seats, where nothing else lets anybody pass.
-    pub(super) fn seated(&mut self, vault: usize) {
-        let newest = self.book.newest_gate(vault);
-        let Some((_, stages)) = self.book.gates(vault, self.now).find(|(n, _)| *n == newest) else { return };
-        let most = stages.iter().filter_map(|stage| match &stage[..] {
-            [Want::Seats(most)] => Some(*most),
-            _ => None,
-        });
-        let Some(most) = most.min() else { return };
-        let sits = |(id, visit): &(&WireId, &Visit)| {
-            let past = visit.inside.as_ref().is_some_and(|past| past.contains(&newest));
-            // Who may do nothing there has no seat, and keeps its connection.
-            past && self.book.must(Fact::Reads(visit.person, vault), self.now)
-                && visit.plan.vault == vault
-                && self.net.wires.get(id).is_some_and(|wire| wire.server_open)
-        };
-        let sit = self.visits.by_wire.iter().filter(sits).count();
-        if sit > most as usize {
-            self.wrong(format!("{sit} sit in {} and there are {most} seats", site::VAULTS[vault]));
-        }
-    }
-
-    /// What it is told is not its to hear.
-    fn not_to_hear(&self, visit: &Visit, message: &Value) -> Option<String> {
-        let (now, vault) = (self.now, visit.plan.vault);
-        let seq = message["pos"].as_str()?.rsplit('.').next()?.parse().ok()?;
-        let room = self.hosts[0].journal.entries.get(&riser_model::Seq(seq)).and_then(|entry| entry.room);
-        let is_its = room == Some(site::room(site::VAULTS[vault]));
-        let Some(past) = &visit.inside else { return Some("it hears something and is not in".to_owned()) };
-        let expired = visit.until.is_some_and(|until| now > until.plus(GRACE)) && !self.hosts[0].stepped;
-        let holds = |fact| self.book.may(fact, now);
-        if !is_its {
-            Some(format!("{seq} is of another room"))
-        } else if !self.is_known(visit, holds) {
-            Some(format!("it hears {seq} by what is its own no more"))
-        } else if !holds(Fact::Reads(visit.person, vault)) {
-            Some(format!("it hears {seq} and may not any more"))
-        } else if !past.iter().any(|number| holds(Fact::Gate(vault, *number))) {
-            Some(format!("it hears {seq} past a gate that is no more"))
-        } else if expired {
-            Some(format!("it hears {seq} after what it has shown expired"))
-        } else {
-            None
-        }
-    }
-
-    /// Somebody is refused, or told to go: wrong if all was as it should be.
-    fn turned_away(&mut self, id: WireId, visit: &Visit, refusal: &Value) -> Option<String> {
-        self.ledger.counts.turned_away += 1;
-        let code = refusal["code"].as_str().unwrap_or_default();
-        let passing = ["timeout", "too_many", "shutting_down", "log_failing", "too_slow", "quota_exceeded"];
-        let since = visit.wants.or(visit.hello)?;
-        let is_door = |host: &crate::host::Host| match self.net.wires.get(&id).map(|wire| wire.far) {
-            Some(Far::Door(connection)) => host.misjudged.contains(&connection),
-            Some(Far::Dialing { .. } | Far::Link(_)) | None => false,
-        };
-        let excused = passing.contains(&code)
-            || visit.plan.manner != Manner::Honest
-            || matches!(visit.plan.shows, Shows::Ticket(_))
-            || visit.until.is_some_and(|until| self.now.plus(ON_ITS_WAY) >= until)
-            || self.hosts[0].stepped && visit.until.is_some()
-            || visit.inside.is_some()
-            || is_door(&self.hosts[0]);
-        if visit.over || excused || !self.is_known(visit, |fact| self.book.must(fact, since)) {
-            return None;
-        }
-        if visit.wants.is_none() {
-            return Some(format!("it is who it says and was not let in: {refusal}"));
-        }
-        let before = Before { person: visit.person, came: &visit.came, minutes: self.minutes(since) };
-        let expect = self.book.expect(visit.plan.vault, &before, since);
-        (expect == Expect::In).then(|| format!("all was as it should be, and it was refused: {refusal}"))
     }
 
     /// Every gate ends.
