@@ -14,33 +14,26 @@ use riser_shell::{Clock, Metrics};
 use serde::{Deserialize, Serialize};
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, VecDeque},
-    fs::{self, File, OpenOptions},
-    io::{self, BufRead, BufReader, Write},
-    net::IpAddr,
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    collections::BTreeMap,
+    io,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::sync::{Semaphore, mpsc};
 
 mod begun;
+mod books;
+mod storm;
 
 pub use begun::Begun;
-use begun::Place;
 
-/// The files, newer and older: of changes, and of gates.
-const NAMES: [[&str; 2]; 2] =
-    [["audit.jsonl", "audit.1.jsonl"], ["audit-gates.jsonl", "audit-gates.1.jsonl"]];
-/// One file may have so many bytes.
-pub const FILE_BYTES_MAX: u64 = 8 << 20;
+use begun::Place;
+use books::{Book, Books, lines, newest};
+use storm::Storm;
+
 /// What waits to be written, of gates.
 const WAITING_MAX: usize = 16_384;
-/// What is the same is told this often.
-const EVERY_MS: i64 = 10_000;
-/// How many different ones are counted apart; the others together.
-const KINDS_MAX: usize = 1024;
 /// Lines in one answer: unless somebody asks for more, and at most.
 const LINES: usize = 100;
 pub const LINES_MAX: usize = 1000;
@@ -117,161 +110,6 @@ impl Line {
             ..Self::default()
         }
     }
-}
-
-/// What makes two lines the same.
-type Kind = (Deed, Option<AccountId>, String, Option<IpAddr>, String, String);
-
-/// What comes again and again, counted.
-#[derive(Debug, Default)]
-struct Storm {
-    kinds: BTreeMap<Kind, (Line, i64)>,
-    /// Those beyond the bound.
-    others: u64,
-}
-
-impl Storm {
-    /// One more. The line to write at once, if it is the first of its kind in a while.
-    fn one_more(&mut self, kind: Kind, line: Line, now: i64) -> Option<Line> {
-        if let Some((told, _)) = self.kinds.get_mut(&kind) {
-            told.count += 1;
-            return None;
-        }
-        // Whoever is refused from many places does not push out who is let in.
-        let same = self.kinds.keys().filter(|other| other.0 == kind.0).count();
-        if same >= KINDS_MAX {
-            self.others += 1;
-            return None;
-        }
-        self.kinds.insert(kind, (Line { count: 0, ..line.clone() }, now));
-        Some(line)
-    }
-
-    /// The lines whose time has come.
-    fn due(&mut self, now: i64) -> Vec<Line> {
-        let is_due = |since: i64| now.saturating_sub(since) >= EVERY_MS || now < since;
-        let mut lines = Vec::new();
-        self.kinds.retain(|_, (line, since)| {
-            if !is_due(*since) {
-                return true;
-            }
-            if line.count > 0 {
-                lines.push(line.clone());
-            }
-            // One that goes on stays, and is told again.
-            let goes_on = line.count > 0;
-            (line.count, *since) = (0, now);
-            goes_on
-        });
-        if self.others > 0 && lines.len() + 1 < KINDS_MAX {
-            let (what, result) =
-                ("let in or refused".to_owned(), "of many more kinds, or from many more places".to_owned());
-            lines.push(Line { what, result, count: std::mem::take(&mut self.others), ..Line::default() });
-        }
-        lines
-    }
-}
-
-/// Whose lines they are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Book {
-    Changes,
-    Gates,
-}
-
-/// All files, whose lines are numbered together.
-#[derive(Debug)]
-struct Books {
-    changes: Files,
-    gates: Files,
-    /// Of the last line.
-    n: u64,
-}
-
-impl Books {
-    fn open(folder: &Path) -> Self {
-        let [changes, gates] = NAMES.map(|names| Files::open(names.map(|name| folder.join(name))));
-        let paths = [&changes.older, &changes.path, &gates.older, &gates.path];
-        let n = paths.into_iter().flat_map(|path| lines(path)).map(|line| line.n).max().unwrap_or(0);
-        Self { changes, gates, n }
-    }
-
-    fn write(&mut self, book: Book, lines: Vec<Line>) -> io::Result<()> {
-        let (mut text, mut n) = (Vec::new(), self.n);
-        for line in lines {
-            n += 1;
-            serde_json::to_writer(&mut text, &Line { n, ..line })?;
-            text.push(b'\n');
-        }
-        match book {
-            Book::Changes => self.changes.write(&text)?,
-            Book::Gates => self.gates.write(&text)?,
-        }
-        self.n = n;
-        Ok(())
-    }
-}
-
-/// The newer and the older file of a book.
-#[derive(Debug)]
-struct Files {
-    path: PathBuf,
-    older: PathBuf,
-    file: Option<File>,
-    bytes: u64,
-}
-
-impl Files {
-    fn open([path, older]: [PathBuf; 2]) -> Self {
-        let bytes = fs::metadata(&path).map_or(0, |file| file.len());
-        Self { path, older, file: None, bytes }
-    }
-
-    fn write(&mut self, text: &[u8]) -> io::Result<()> {
-        if self.bytes > 0 && self.bytes + text.len() as u64 > FILE_BYTES_MAX {
-            self.file = None;
-            fs::rename(&self.path, &self.older)?;
-            self.bytes = 0;
-        }
-        let mut file = match self.file.take() {
-            Some(file) => file,
-            None => {
-                let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
-                // A line that a crash cut short ends here.
-                if self.bytes > 0 {
-                    file.write_all(b"\n")?;
-                }
-                if let Some(folder) = self.path.parent() {
-                    File::open(folder)?.sync_all()?;
-                }
-                file
-            }
-        };
-        file.write_all(text)?;
-        file.sync_data()?;
-        self.bytes += text.len() as u64;
-        self.file = Some(file);
-        Ok(())
-    }
-}
-
-/// The lines of a file that can be read, one after the other.
-fn lines(path: &Path) -> impl Iterator<Item = Line> + use<> {
-    let file = File::open(path).ok().map(BufReader::new);
-    let whole = file.into_iter().flat_map(|file| file.split(b'\n').map_while(Result::ok));
-    whole.filter_map(|line| serde_json::from_slice(&line).ok())
-}
-
-/// The newest lines of a file that are meant, oldest first, at most so many.
-fn newest(path: &Path, is_meant: impl Fn(&Line) -> bool, most: usize) -> VecDeque<Line> {
-    let mut newest = VecDeque::new();
-    for line in lines(path).filter(is_meant) {
-        if newest.len() == most {
-            newest.pop_front();
-        }
-        newest.push_back(line);
-    }
-    newest
 }
 
 /// A read of a client's that is under way.
@@ -491,7 +329,8 @@ impl Audit {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use super::*;
+    use super::{books::FILE_BYTES_MAX, *};
+    use std::fs;
 
     fn line(what: &str) -> Line {
         Line::change(None, "ann", "192.0.2.1", what, "user bob", "done".to_owned())
@@ -593,34 +432,5 @@ mod tests {
             "no coming and going takes its place"
         );
         assert_eq!(Books::open(folder.path()).n, 41);
-    }
-
-    #[test]
-    fn a_storm_of_refusals_is_a_line_every_ten_seconds_and_counts_them_all() {
-        let mut storm = Storm::default();
-        let kind =
-            |n: u64| (Deed::Refused, None, n.to_string(), None, String::new(), "a wrong password".to_owned());
-        let mut told = 0;
-        for at in 0..100_000 {
-            told += storm.one_more(kind(0), line("refused"), at).map_or(0, |line| line.count);
-            let due = storm.due(at);
-            assert!(due.len() <= 1);
-            told += due.iter().map(|line| line.count).sum::<u64>();
-        }
-        assert!(told > 90_000);
-        told += storm.due(200_000).iter().map(|line| line.count).sum::<u64>();
-        assert_eq!(told, 100_000);
-        assert_eq!(storm.due(300_000), vec![]);
-        assert!(storm.kinds.is_empty());
-        for n in 0..2 * KINDS_MAX as u64 {
-            storm.one_more(kind(n), line("refused"), 300_000);
-        }
-        assert!(storm.kinds.len() <= KINDS_MAX && storm.others > 0);
-        // Who is let in meanwhile has lines of its own, one for each room.
-        for room in ["hall", "vault"] {
-            let entered =
-                (Deed::Entered, None, "ann".to_owned(), None, format!("room {room}"), String::new());
-            assert!(storm.one_more(entered, line("entered"), 300_000).is_some(), "{room}");
-        }
     }
 }

@@ -160,8 +160,13 @@ impl<D: Door> Site<D> {
 
     fn answer(&mut self, ask: Ask) -> Vec<Tell> {
         assert!(
-            self.entered || matches!(ask, Ask::Enter { .. } | Ask::Leave { .. } | Ask::Answer(_)),
+            self.entered
+                || matches!(ask, Ask::Visit { .. } | Ask::Enter { .. } | Ask::Leave { .. } | Ask::Answer(_)),
             "{ask:?} before entering"
+        );
+        assert!(
+            !self.entered || !matches!(ask, Ask::Visit { .. }),
+            "whose lobby it is, is said before entering"
         );
         let tell = match ask {
             Ask::Enter { .. } => Some(self.ask_or_enter()),
