@@ -39,7 +39,7 @@ impl Founding {
             tokens: vec![TokenHash::of(token.as_bytes())],
             ..UserConfig::new(user.clone())
         };
-        let room = vec![RoomConfig::personal(), RoomConfig::lobby()];
+        let room = RoomConfig::mandated().into();
         let config = AccountConfig { user: vec![first], room, ..AccountConfig::new(name, id) };
         Some(Self { config, id, user, client, password, token })
     }

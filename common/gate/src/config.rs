@@ -233,8 +233,13 @@ impl RoomConfig {
         }
     }
 
-    /// The room that a new account begins with, for who develops and tests: it forgets after a week or 10,000
-    /// publications, and stays where it is.
+    /// The rooms that every account of a hub has, unless somebody removes them.
+    pub fn mandated() -> [Self; 2] {
+        [Self::personal(), Self::lobby()]
+    }
+
+    /// The room of an account for who develops and tests: it forgets after a week or 10,000 publications, and stays where
+    /// it is.
     pub fn personal() -> Self {
         let name = PERSONAL.parse().expect("a name written here");
         let age = Some(Duration::seconds(7 * 24 * 3600));

@@ -14,12 +14,11 @@ use serde::{Deserialize, Serialize};
 /// administers the account reads it.
 pub const QUARANTINE: &str = "quarantine";
 
-/// The room that an account made while an instance runs begins with: for who develops and tests. Like any other, it may be
-/// changed and removed.
+/// The room that every account of a hub has for who develops and tests. Like any other, it may be changed and removed.
 pub const PERSONAL: &str = "personal";
 
-/// The room of an account in which everybody is who stands in its lobby: its channels are the lobby's. Like any other, it may
-/// be changed and removed; without it there are none.
+/// The room of an account in which everybody is who stands in its lobby: its channels are the lobby's. Every account of a
+/// hub has it. Like any other, it may be changed and removed; without it there are none.
 pub const LOBBY: &str = "lobby";
 
 /// A room's policy for the past. It governs replay, not storage (promise 1).

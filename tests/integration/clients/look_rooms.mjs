@@ -48,7 +48,7 @@ await look(async ({ want, open, saw }) => {
   saw("the admin lets it in");
 
   // Back to the lobby, and once more: this time it is turned away, and hears why.
-  await guest.getByRole("button", { name: "Lobby" }).click();
+  await guest.getByRole("button", { name: "Lobby", exact: true }).click();
   await guest.locator(`#lobby [data-room="${want.gated}"] button`).click();
   await guest.locator(".knocking:not([hidden])").waitFor();
   await knocker.getByRole("button", { name: `Turn away ${want.guest}` }).press("Enter");

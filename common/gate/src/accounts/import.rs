@@ -1,7 +1,15 @@
 //! What a file says of accounts, taken once each time that it says something else.
+//!
+//! Every account has the rooms `lobby` and `personal`, as one that is made while an instance runs: of one that a file
+//! declares without them, the file is taken to declare them ([`RoomConfig::mandated`]), with the ids that rooms without one
+//! have. So they stay the same over restarts, give no rights of their own, follow what the file says of them once it does,
+//! and stay removed or changed where a change did that.
 
 use super::{Account, Accounts, Removed, with_ids};
-use crate::{config::AccountConfig, credential::Member};
+use crate::{
+    config::{AccountConfig, RoomConfig},
+    credential::Member,
+};
 use riser_model::{AccountId, AccountName, ClientId, RoomId};
 use std::collections::BTreeSet;
 
@@ -34,6 +42,27 @@ fn merge<T: PartialEq + Clone>(
 const HOLDS: &str = "was changed here and in the file: what is running holds";
 const REMOVED: &str = "was removed here, and the file still declares it: it stays removed";
 
+/// What a file says, with the rooms that every account has where neither it nor a change says anything of them.
+fn with_mandated(mut config: AccountConfig, stands: &Account) -> AccountConfig {
+    let Some(account) = config.id else { return config };
+    let said_before = |id: Option<RoomId>| {
+        let rooms = stands.imported.iter().flat_map(|before| &before.room);
+        rooms.into_iter().find(|room| room.id == id)
+    };
+    for room in RoomConfig::mandated() {
+        let id = RoomId::of(account, room.name.as_str());
+        let is_it = |one: &&RoomConfig| one.name == room.name || one.id == Some(id);
+        let in_file = config.room.iter().any(|one| is_it(&one));
+        // A change may have made one of that name before there were such rooms, or after this one got another name.
+        let mut same = stands.config.room.iter().filter(is_it);
+        let made_here = said_before(Some(id)).is_none() && same.any(|one| said_before(one.id) != Some(one));
+        if !in_file && !made_here && !stands.gone.contains(&id.0) {
+            config.room.push(RoomConfig { id: Some(id), ..room });
+        }
+    }
+    config
+}
+
 impl Accounts {
     /// Takes what a file says. What of it did not become so is told.
     pub fn import(&mut self, file: &[AccountConfig]) -> Vec<Note> {
@@ -53,6 +82,7 @@ impl Accounts {
                 notes.push(Note { account: config.name.clone(), of: "account".to_owned(), what: REMOVED });
                 continue;
             }
+            let config = with_mandated(config, &account);
             let mut own = account.take(&config);
             account.removed = None;
             let mut changed = self.clone();

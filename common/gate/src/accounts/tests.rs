@@ -15,8 +15,12 @@ use figment::{
 };
 use riser_model::{AccountName, History, PublicKey, Right, RoomName, event::Scope};
 
+mod mandated;
+
 const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQx$MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
 const ACME: AccountId = AccountId(Uuid::from_u128(1));
+/// The rooms that every account has.
+const MANDATED: usize = 2;
 
 #[derive(Deserialize)]
 struct Whole {
@@ -417,7 +421,7 @@ fn a_file_is_taken_once_and_what_both_changed_stays_as_it_runs() {
     // Only in the file: taken.
     let more = declared() + "[[account.room]]\nname = \"yard\"\n";
     assert_eq!(accounts.import(&file(&more)), vec![]);
-    assert_eq!(accounts.compile().unwrap().rooms().len(), 2);
+    assert_eq!(accounts.compile().unwrap().rooms().len(), 2 + MANDATED);
     // In both: what runs holds, and that is said once.
     let other = more.replace("\"member\"", "\"reader\"");
     let notes = accounts.import(&file(&other));
@@ -427,13 +431,13 @@ fn a_file_is_taken_once_and_what_both_changed_stays_as_it_runs() {
     assert_eq!(accounts.import(&file(&other)), vec![], "it was said");
     // Gone from the file, and not changed here: gone. What was made here stays.
     accounts.import(&file(&declared()));
-    assert_eq!(accounts.compile().unwrap().rooms().len(), 1);
+    assert_eq!(accounts.compile().unwrap().rooms().len(), 1 + MANDATED);
     assert!(accounts.compile().unwrap().named("acme/bob").is_some());
     // Removed here: the file does not bring it back.
     change(&mut accounts, AccountChange::RemoveRoom(hall())).unwrap();
     let notes = accounts.import(&file(&declared()));
     assert!(notes.iter().any(|note| note.of == "room hall" && note.what.contains("stays removed")));
-    assert_eq!(accounts.compile().unwrap().rooms().len(), 0);
+    assert_eq!(accounts.compile().unwrap().rooms().len(), MANDATED);
 }
 
 #[test]
@@ -472,7 +476,7 @@ fn nobody_is_let_in_by_a_sealed_account_until_somebody_says_so() {
     accounts.seal(|id| id == ACME);
     let directory = accounts.compile().unwrap();
     assert!(accounts.is_sealed() && directory.token(TokenHash::of(b"first")).is_none());
-    assert_eq!(directory.rooms().len(), 1, "its rooms are there");
+    assert_eq!(directory.rooms().len(), 1 + MANDATED, "its rooms are there");
     let (accounts, directory, _) = accounts.apply(Change::Unseal(ACME)).unwrap();
     assert!(!accounts.is_sealed() && directory.token(TokenHash::of(b"first")).is_some());
     assert_eq!(accounts.apply(Change::Unseal(ACME)).unwrap_err().why, Why::Unknown);

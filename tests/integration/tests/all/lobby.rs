@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::program::{SOON, free_port, wait};
+use crate::program::{SOON, free_port, output, wait};
 use crate::site::{ACCOUNT, OWNER, PASSWORD, Plan, READER, Site};
 use crate::terminal::Terminal;
 
@@ -179,12 +179,10 @@ async fn lobby_of_an_account_is_its_own_and_everybody_else_is_a_visitor_there_wh
 
 #[tokio::test]
 async fn lobby_has_channels_of_its_own_for_those_of_the_account_and_for_nobody_else() {
-    let site = site();
+    let mut site = site();
     let mut ann = Terminal::program(&site, "/", password(OWNER)).await.unwrap();
-    let none = ann.asks(json!({ "op": "subscribe", "sub": 1, "channels": "#" })).await;
-    assert_eq!(none["error"]["code"], "denied", "without such a room there are none: {none}");
     let made = ann.asks(json!({ "op": "create", "room": "lobby", "history": "log" })).await;
-    assert_eq!(made["ok"]["room"], "lobby", "{made}");
+    assert!(made["error"]["what"].is_string(), "it is there, though no file says so: {made}");
     assert!(ann.asks(json!({ "op": "subscribe", "sub": 1, "channels": "#" })).await["ok"].is_object());
     assert!(ann.asks(json!({ "op": "subscribe", "sub": 2, "technical": "room" })).await["ok"].is_object());
 
@@ -224,6 +222,37 @@ async fn lobby_has_channels_of_its_own_for_those_of_the_account_and_for_nobody_e
         let answer = eve.asks(denied.clone()).await;
         assert_eq!(answer["error"]["code"], "denied", "{denied}: {answer}");
     }
+
+    // Without such a room there are none, and a restart brings none back.
+    let mut remove = site.hub.command(&["room", "remove", &format!("{ACCOUNT}/lobby")]);
+    remove.arg("--config").arg(&site.hub.config);
+    output(remove);
+    site.hub.kill();
+    site.hub.start();
+    let mut ann = Terminal::program(&site, "/", password(OWNER)).await.unwrap();
+    let none = ann.asks(json!({ "op": "subscribe", "sub": 1, "channels": "#" })).await;
+    assert_eq!(none["error"]["code"], "denied", "{none}");
+}
+
+#[tokio::test]
+async fn account_that_a_file_declares_has_a_personal_room_whose_past_outlives_a_restart() {
+    let mut site = site();
+    let mut ann = Terminal::program(&site, "/", password(OWNER)).await.unwrap();
+    let rooms = names(&ann.asks(json!({ "op": "rooms" })).await);
+    assert!(["lobby", "personal"].iter().all(|room| rooms.contains(&room.to_string())), "{rooms:?}");
+    assert_eq!(ann.asks(json!({ "op": "enter" })).await["ok"]["room"], "personal");
+    let said = ann.asks(json!({ "op": "publish", "channel": "try", "data": "the first" })).await;
+    assert!(said["ok"].is_object(), "{said}");
+    site.hub.kill();
+    site.hub.start();
+    // Who may nothing in every room may nothing there either, and who reads only reads.
+    let mut rob = Terminal::program(&site, "/", password(READER)).await.unwrap();
+    assert_eq!(rob.asks(json!({ "op": "enter" })).await["ok"]["room"], "personal");
+    let asked = json!({ "op": "subscribe", "sub": 1, "channels": "#", "from": "start" });
+    assert!(rob.asks(asked).await["ok"].is_object());
+    rob.hears("the first").await;
+    let said = rob.asks(json!({ "op": "publish", "channel": "try", "data": "x" })).await;
+    assert_eq!(said["error"]["code"], "denied", "{said}");
 }
 
 #[tokio::test]
