@@ -147,7 +147,7 @@ impl Bus {
             shelf: Shelf::default(),
             archived_said: BTreeMap::new(),
             archived_routes: Vec::new(),
-            steps: Steps::default(),
+            steps: Steps::new(start.next),
             now: Now::default(),
         };
         bus.warm_up();
@@ -230,6 +230,11 @@ impl Bus {
     /// What time it is, by a clock that no step of the wall clock moves while the process lives.
     pub fn steady(&self, now: Now) -> Wall {
         self.steps.steady(now)
+    }
+
+    /// The same for what was stamped before the process began: by the wall clock, if that is later.
+    pub fn latest_clock(&self, now: Now) -> Wall {
+        self.steps.latest(now)
     }
 
     /// When an entry of this log was stamped, by that clock.

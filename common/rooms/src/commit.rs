@@ -49,7 +49,7 @@ impl Bus {
             }
             self.say_again();
             self.tell_traffic(now.time);
-            self.retained.expire(self.steps.steady(now));
+            self.retained.expire(self.steps.steady(now), self.steps.latest(now));
             self.hand_out_retained();
             self.outputs.push_back(Output::Committed { through: self.chain.committed });
         }
@@ -57,6 +57,7 @@ impl Bus {
 
     pub(crate) fn failed(&mut self, ticket: u64, code: Code) {
         let (failed, open) = self.line.failed(ticket, &mut self.routes);
+        self.steps.rewind(self.line.next());
         let (Some(first), Some(last)) = (failed.first(), failed.last()) else { return };
         // Those that were not fetched yet carry seqs that are given again.
         let gone = first.ticket()..=last.ticket();
@@ -225,7 +226,7 @@ impl Bus {
                 let position = Position { log: self.chain.log, epoch: block.epoch, seq };
                 let since = self.steps.of(seq, Wall(0));
                 let bytes_max = self.config.retained_bytes_max;
-                self.retained.keep(&frame, (position, since.0), &known.route, bytes_max);
+                self.retained.keep(&frame, (position, Some(since.0)), &known.route, bytes_max);
             }
             if self.graph.channel(*slot).touched.0 != first {
                 self.graph.roll(*slot, self.config.channels_tracked_max, now.time);

@@ -29,6 +29,8 @@ pub struct Outcomes {
     pending: BTreeMap<Seq, Pending>,
     by_id: BTreeMap<(ClientId, PublishId), Seq>,
     expiring: BTreeSet<(Wall, Seq)>,
+    /// The same of those from before the process began.
+    expiring_before: BTreeSet<(Wall, Seq)>,
     by_origin: BTreeMap<u32, BTreeSet<Seq>>,
     forgotten: u64,
     /// What is added to the time of what comes next.
@@ -166,7 +168,7 @@ impl Outcomes {
             self.by_id.remove(&key);
         }
         if let Some(at) = pending.expires {
-            self.expiring.remove(&(at, seq));
+            let _ = self.expiring.remove(&(at, seq)) || self.expiring_before.remove(&(at, seq));
         }
         if let Some(seqs) = self.by_origin.get_mut(&pending.origin) {
             seqs.remove(&seq);
@@ -177,14 +179,19 @@ impl Outcomes {
         Some(pending)
     }
 
-    /// When the first of them expires.
-    pub fn first_expiry(&self) -> Option<Wall> {
-        self.expiring.first().map(|(at, _)| *at)
+    /// When the first of them expires, and the first of those from before the process began.
+    pub fn first_expiry(&self) -> (Option<Wall>, Option<Wall>) {
+        let first = |expiring: &BTreeSet<(Wall, Seq)>| expiring.first().map(|(at, _)| *at);
+        (first(&self.expiring), first(&self.expiring_before))
     }
 
-    /// The next of those whose time was over then; it waits no more.
-    pub fn take_expired(&mut self, by: Wall) -> Option<Pending> {
-        let (_, seq) = self.expiring.first().copied().filter(|(at, _)| *at <= by)?;
+    /// The next of those whose time was over then, by this process' clock; of those from before it began, by `latest`. It
+    /// waits no more.
+    pub fn take_expired(&mut self, by: Wall, latest: Wall) -> Option<Pending> {
+        let is_over = |by: Wall| move |(at, _): &&(Wall, Seq)| *at <= by;
+        let (_, seq) = (self.expiring.first().filter(is_over(by)))
+            .or_else(|| self.expiring_before.first().filter(is_over(latest)))
+            .copied()?;
         self.take(seq)
     }
 
@@ -211,6 +218,7 @@ impl Outcomes {
         for seq in before.map(|(seq, _)| *seq).collect::<Vec<_>>() {
             self.take(seq);
         }
+        self.expiring_before.append(&mut self.expiring);
     }
 
     /// How many wait.
@@ -329,7 +337,7 @@ mod tests {
         let mut outcomes = Outcomes::load(&outcomes.save()).unwrap();
         tell_from(&mut outcomes, 2, ClientId::SYSTEM, false);
         assert!(outcomes.take(Seq(2)).is_none(), "a device behind an edge has it");
-        let expired = outcomes.take_expired(Wall(i64::MAX)).unwrap();
+        let expired = outcomes.take_expired(Wall(i64::MAX), Wall(0)).unwrap();
         assert_eq!((expired.seq, expired.origin()), (Seq(1), None));
         come(&mut outcomes, 4, 4, None, 1);
         assert_eq!(outcomes.take(Seq(4)).unwrap().origin(), Some(1));
@@ -347,10 +355,17 @@ mod tests {
         assert_eq!(outcomes.len(), 2, "only the system says what became of it");
         tell(&mut outcomes, 1, ClientId::SYSTEM);
         assert!(outcomes.take(Seq(1)).is_none());
-        assert_eq!(outcomes.first_expiry(), Some(Wall(6000)), "by the corrected time of its publication");
-        assert!(outcomes.take_expired(Wall(5999)).is_none());
-        assert_eq!(outcomes.take_expired(Wall(6000)).unwrap().seq, Seq(20));
-        assert!(outcomes.is_empty() && outcomes.first_expiry().is_none());
+        assert_eq!(
+            outcomes.first_expiry(),
+            (Some(Wall(6000)), None),
+            "by the corrected time of its publication"
+        );
+        assert!(outcomes.take_expired(Wall(5999), Wall(9999)).is_none());
+        outcomes.start(Seq(1));
+        assert_eq!(outcomes.first_expiry(), (None, Some(Wall(6000))));
+        assert!(outcomes.take_expired(Wall(9999), Wall(5999)).is_none(), "from before the process began");
+        assert_eq!(outcomes.take_expired(Wall(0), Wall(6000)).unwrap().seq, Seq(20));
+        assert!(outcomes.is_empty() && outcomes.first_expiry() == (None, None));
     }
 
     #[test]
@@ -366,7 +381,7 @@ mod tests {
             "its own has no number"
         );
         assert!(outcomes.take_trimmed(Seq(4)).is_none());
-        assert_eq!(outcomes.take_expired(Wall(i64::MAX)).map(|one| one.n), Some(4), "it is there");
+        assert_eq!(outcomes.take_expired(Wall(0), Wall(i64::MAX)).map(|one| one.n), Some(4), "it is there");
         assert!(outcomes.is_empty() && outcomes.by_id.is_empty());
     }
 

@@ -108,6 +108,8 @@ pub struct RetainedTable {
     by_room: BTreeMap<RoomId, BTreeMap<ChannelName, Held>>,
     count: usize,
     expiring: BTreeSet<(Wall, RetainedKey)>,
+    /// The same of those from before the process began.
+    expiring_before: BTreeSet<(Wall, RetainedKey)>,
     bytes: usize,
     /// Of each client.
     by_client: BTreeMap<ClientId, usize>,
@@ -135,7 +137,7 @@ impl RetainedTable {
                 Some((read_key(key)?, Retained { client, position, wall, body }))
             });
             let (key, retained) = read.ok_or(BadTable { row })?;
-            table.set(key, retained, 0);
+            table.set(key, retained, None);
         }
         let through =
             saved.through.as_ref().map(|row| read_row(row).ok_or(BadTable { row: saved.rows.len() }));
@@ -169,14 +171,15 @@ impl RetainedTable {
     /// Takes one committed entry of this log. Beyond `bytes_max` a channel that has none gets none, and that is
     /// counted.
     pub fn apply(&mut self, frame: &Frame<'_>, position: Position, route: &Route, bytes_max: usize) {
-        self.keep(frame, (position, 0), route, bytes_max);
+        self.keep(frame, (position, None), route, bytes_max);
     }
 
-    /// The same, stamped by a clock to which so many milliseconds are to be added to have the one of [`RetainedTable::expire`].
+    /// The same, stamped by a clock to which so many milliseconds are to be added to have the one of [`RetainedTable::expire`];
+    /// none before the process began.
     pub(crate) fn keep(
         &mut self,
         frame: &Frame<'_>,
-        (position, by_ms): (Position, i64),
+        (position, by_ms): (Position, Option<i64>),
         route: &Route,
         bytes_max: usize,
     ) {
@@ -207,10 +210,11 @@ impl RetainedTable {
         self.set(key, retained, by_ms);
     }
 
-    fn set(&mut self, key: RetainedKey, retained: Retained, by_ms: i64) {
+    fn set(&mut self, key: RetainedKey, retained: Retained, by_ms: Option<i64>) {
         self.remove(&key);
-        let expires = expires(&retained).map(|at| Wall(at.0.saturating_add(by_ms)));
-        self.expiring.extend(expires.map(|at| (at, key.clone())));
+        let expires = expires(&retained).map(|at| Wall(at.0.saturating_add(by_ms.unwrap_or_default())));
+        let expiring = if by_ms.is_some() { &mut self.expiring } else { &mut self.expiring_before };
+        expiring.extend(expires.map(|at| (at, key.clone())));
         self.bytes += size(&key.1, &retained);
         *self.by_client.entry(retained.client).or_default() += size(&key.1, &retained);
         self.count += 1;
@@ -234,14 +238,20 @@ impl RetainedTable {
             }
         }
         if let Some(at) = held.expires {
-            self.expiring.remove(&(at, key.clone()));
+            let expiring = (at, key.clone());
+            let _ = self.expiring.remove(&expiring) || self.expiring_before.remove(&expiring);
         }
         true
     }
 
-    /// Lets go of what has expired by then, by a clock that is not stepped.
-    pub(crate) fn expire(&mut self, now: Wall) {
-        while let Some((_, key)) = self.expiring.first().filter(|(at, _)| *at <= now).cloned() {
+    /// Lets go of what has expired by then, by a clock that is not stepped; of what is from before the process began, by
+    /// `latest`.
+    pub(crate) fn expire(&mut self, now: Wall, latest: Wall) {
+        let is_over = |by: Wall| move |(at, _): &&(Wall, RetainedKey)| *at <= by;
+        while let Some((_, key)) = (self.expiring.first().filter(is_over(now)))
+            .or_else(|| self.expiring_before.first().filter(is_over(latest)))
+            .cloned()
+        {
             self.remove(&key);
             self.changed.insert(key, None);
         }

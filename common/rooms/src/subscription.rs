@@ -510,6 +510,6 @@ fn next_retained<'a>(
 fn is_due(walk: &Walk, retained: &Retained, view: &View<'_>) -> bool {
     let position = retained.position;
     let comes = position.log == view.chain.log && position.seq > walk.until;
-    let is_of_use = |at| view.steps.of(position.seq, at) > view.steps.steady(view.now);
-    !comes && retained::expires(retained).is_none_or(is_of_use)
+    let is_over = |at| view.steps.is_over(position.seq, at, view.now);
+    !comes && !retained::expires(retained).is_some_and(is_over)
 }

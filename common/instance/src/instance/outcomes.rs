@@ -81,8 +81,9 @@ impl Instance {
         if self.outcomes_due.is_none_or(|due| due > now.time) {
             return;
         }
-        let over = Wall(self.bus.steady(now).0.saturating_sub(ms(UNDER_WAY)));
-        while let Some(pending) = self.outcomes.take_expired(over) {
+        let [over, latest] = [self.bus.steady(now), self.bus.latest_clock(now)]
+            .map(|clock| Wall(clock.0.saturating_sub(ms(UNDER_WAY))));
+        while let Some(pending) = self.outcomes.take_expired(over, latest) {
             let client = pending.client;
             self.tell_outcome(&pending, now, |entry, publish_id| SystemEvent::Expired {
                 entry,
@@ -95,12 +96,14 @@ impl Instance {
 
     /// When to look next.
     pub(super) fn outcomes_in(&mut self, now: Now) {
-        let steady = self.bus.steady(now);
-        let left = |at: Wall| {
-            let ms = at.0.saturating_sub(steady.0).max(0).unsigned_abs();
+        let left = |at: Wall, clock: Wall| {
+            let ms = at.0.saturating_sub(clock.0).max(0).unsigned_abs();
             Duration::from_millis(ms).saturating_add(UNDER_WAY).clamp(LOOK_AFTER, LOOK_EVERY)
         };
-        self.outcomes_due = self.outcomes.first_expiry().map(|at| now.time.plus(left(at)));
+        let (first, before) = self.outcomes.first_expiry();
+        let first = first.map(|at| left(at, self.bus.steady(now)));
+        let before = before.map(|at| left(at, self.bus.latest_clock(now)));
+        self.outcomes_due = first.into_iter().chain(before).min().map(|left| now.time.plus(left));
     }
 
     /// How many publications wait for their outcome, and how many were forgotten for want of room.
