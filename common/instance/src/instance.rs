@@ -9,7 +9,7 @@ pub use administering::Connected;
 use care::{Caring, Settling};
 use committing::Awaited;
 pub use errands::Wanted;
-use looking::Site;
+use looking::{Calling, Site};
 use past::PastAsked;
 use readiness::Readiness;
 use riser_gate::{
@@ -202,6 +202,7 @@ pub struct Instance {
     sessions: Sessions,
     /// Who is in rooms behind edges.
     presences: Presences,
+    calling: Calling,
     /// What became of entries in quarantine.
     settled: Settled,
     /// Session history of connections behind edges.
@@ -285,6 +286,7 @@ impl Instance {
             bus,
             sessions,
             presences,
+            calling: Calling::default(),
             settled,
             edge_sessions,
             outcomes,

@@ -140,6 +140,16 @@ impl Bus {
         std::mem::take(&mut self.technical.rolls_lost)
     }
 
+    /// Those of it that said of nobody to be there, by log and room.
+    pub fn take_lost_of_nobody(&mut self) -> Vec<Roll> {
+        std::mem::take(&mut self.technical.of_nobody_lost).into_values().collect()
+    }
+
+    /// Whether something that says who is behind logs below is on its way to the disk.
+    pub fn has_rolls_unstored(&self) -> bool {
+        self.technical.rolls_unstored > 0
+    }
+
     fn linked_rooms(&self) -> Vec<(RoomSlot, AccountName)> {
         let linked = |room: &Room| {
             let declared = room.declared.as_ref().filter(|declared| declared.linked)?;

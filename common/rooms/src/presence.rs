@@ -21,6 +21,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Connections behind all edges together that are known; those beyond are counted, by edge, until they go or it begins anew.
 const MEMBERS_MAX: usize = 16_384;
+/// Logs of which something is known. Of more, one behind which nobody is is forgotten; if there is none, the newest is not known.
+const LOGS_MAX: usize = 16_384;
 const SAVED_VERSION: u8 = 3;
 /// With [`Edge::beyond`] of all edges together.
 const VERSION_2: u8 = 2;
@@ -133,8 +135,8 @@ impl Presences {
         let Membership { log, room, .. } = membership;
         match membership.cause.as_str() {
             ANEW => {
-                let known = self.edges.get(log).into_iter().flat_map(|edge| edge.in_room(*room));
-                let known = known.map(|(connection, _)| connection).collect();
+                let Some(edge) = self.edges.get(log) else { return Vec::new() };
+                let known = edge.in_room(*room).map(|(connection, _)| connection).collect();
                 self.doubted.insert((*log, *room), known);
                 // All rooms are, before anybody is named.
                 if let Some(edge) = self.edges.get_mut(log) {
@@ -183,6 +185,9 @@ impl Presences {
 
     /// A newer epoch has nobody of the one before.
     fn begin(&mut self, log: LogId, epoch: Epoch) -> Vec<Change> {
+        if !self.has_place(log) {
+            return Vec::new();
+        }
         let edge = self.edges.entry(log).or_insert_with(|| Edge::new(epoch));
         if edge.epoch == epoch {
             return Vec::new();
@@ -192,6 +197,18 @@ impl Presences {
         self.members -= gone.len();
         self.doubted.retain(|(of, _), _| *of != log);
         gone.into_iter().map(|(at, member)| member.left(log, at, RESTART)).collect()
+    }
+
+    fn has_place(&mut self, log: LogId) -> bool {
+        if self.edges.len() < LOGS_MAX || self.edges.contains_key(&log) {
+            return true;
+        }
+        let is_empty = |(_, edge): &(&LogId, &Edge)| edge.members.is_empty() && edge.beyond == 0;
+        let Some((empty, _)) = self.edges.iter().find(is_empty) else { return false };
+        let empty = *empty;
+        self.edges.remove(&empty);
+        self.doubted.retain(|(of, _), _| *of != empty);
+        true
     }
 
     fn opened(&mut self, membership: Membership, since: Wall) -> Option<Change> {
@@ -232,6 +249,14 @@ impl Presences {
     /// The logs that have said who is behind them.
     pub fn logs(&self) -> impl Iterator<Item = LogId> {
         self.edges.keys().copied()
+    }
+
+    /// The rooms in which somebody is behind that log.
+    pub fn rooms(&self, log: LogId) -> impl Iterator<Item = RoomId> {
+        let members = self.edges.get(&log).map(|edge| edge.members.keys());
+        let mut before = None;
+        let rooms = members.into_iter().flatten().map(|(room, _)| *room);
+        rooms.filter(move |room| before.replace(*room) != Some(*room))
     }
 
     /// For whoever is above: all that are in a room behind that log, in as many parts as it takes.

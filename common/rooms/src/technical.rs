@@ -7,7 +7,7 @@
 
 use crate::{bus::Bus, config::Config, intake::Piece, statistics::Counters};
 use riser_model::{
-    ClientId, ConnectionId, RoomId, Route, RouteNumber, Time,
+    ClientId, ConnectionId, LogId, RoomId, Route, RouteNumber, Time,
     door::{Code, Refusal},
     event::{self, Scope, SystemEvent},
 };
@@ -24,6 +24,8 @@ use std::{
 
 /// Of what waits for a log that fails; of events that come on top of it only the count is kept.
 const AGAIN_MAX: usize = 1024;
+/// Of those that said of nobody to be there and did not reach the disk so many are kept.
+const OF_NOBODY_MAX: usize = 16_384;
 /// Who is there is said anew this often at most.
 const NAME_EVERY: Duration = Duration::from_secs(1);
 
@@ -91,6 +93,9 @@ pub(crate) struct Technical {
     members_lost: Option<Time>,
     /// The same of what was said of logs below.
     pub(crate) rolls_lost: bool,
+    /// Those of it that said of nobody to be there, by log and room: of a log that is no more nobody knows later.
+    pub(crate) of_nobody_lost: BTreeMap<(LogId, RoomId), Roll>,
+    pub(crate) rolls_unstored: u64,
     /// When it was said last.
     named: Time,
     /// Events on their way to the disk.
@@ -143,8 +148,13 @@ impl Technical {
                 self.members_lost.get_or_insert(self.named.plus(NAME_EVERY));
                 return;
             }
-            Said::Roll(_) => {
+            Said::Roll(roll) => {
                 self.rolls_lost = true;
+                let at = (roll.log, roll.room);
+                let has_place = self.of_nobody_lost.len() < OF_NOBODY_MAX;
+                if roll.present.is_empty() && (has_place || self.of_nobody_lost.contains_key(&at)) {
+                    self.of_nobody_lost.insert(at, roll);
+                }
                 return;
             }
         };
@@ -259,6 +269,7 @@ impl Bus {
         // bound of publishers'.
         let way = self.intern_beyond(&route);
         self.technical.unstored += 1;
+        self.technical.rolls_unstored += u64::from(matches!(&said, Said::Roll(_)));
         self.line.add_unawaited(&frame, way);
         self.line.await_open(Piece::Said(Box::new(said)), self.now.time);
         if self.closing {
@@ -302,6 +313,7 @@ impl Bus {
     /// The batch of what was said is on disk, or failed.
     pub(crate) fn said(&mut self, said: Said, durable: bool) {
         self.technical.unstored -= 1;
+        self.technical.rolls_unstored -= u64::from(matches!(&said, Said::Roll(_)));
         if !durable {
             self.technical.failed(said);
         }

@@ -29,9 +29,13 @@ impl Below {
     }
 
     pub(super) fn call_due(&mut self, instance: &mut Instance, now: Now) {
-        if self.rolls_due && !self.outstanding.values().any(|one| one.says_who) {
-            self.rolls_due = false;
+        if !instance.may_call() || self.outstanding.values().any(|one| one.says_who) {
+            return;
+        }
+        if std::mem::take(&mut self.rolls_due) {
             instance.call_rolls(now);
+        } else {
+            instance.go_on_calling(now);
         }
     }
 

@@ -8,14 +8,18 @@ use riser_model::{
     event::{Scope, SystemEvent},
     look::{Behind, Device, Look, Presence, Present, Seen, Waiting},
 };
-use riser_rooms::{Append, Input as BusInput, presence::Change};
-use riser_wire::{departed::Departed, roll::Roll};
+use riser_rooms::{
+    Append, Input as BusInput,
+    presence::{Change, Presences},
+};
+use riser_wire::departed::Departed;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Connections in one answer.
 const PRESENT_MAX: usize = 1000;
 /// Connections at a gate, in one answer.
 const WAITING_MAX: usize = 200;
-/// Of so many rooms behind logs below it is said at once who is there: less than 1 MB where most are empty.
+/// Of so many rooms behind logs below it is said in one part who is there: less than 1 MB where most are empty.
 const ROLLS_MAX: usize = 4096;
 
 /// What is known of an edge whose entries this instance has.
@@ -23,6 +27,46 @@ const ROLLS_MAX: usize = 4096;
 pub(super) struct Site {
     name: AccountName,
     online: bool,
+}
+
+/// What whoever is above is told of who is behind logs below.
+#[derive(Debug, Default)]
+pub(super) struct Calling {
+    /// The logs that are no more, while what says so is on its way to the disk, by its token.
+    pub(super) departing: BTreeMap<u64, LogId>,
+    under_way: Option<Calls>,
+}
+
+/// How far that is said.
+#[derive(Debug, Default)]
+struct Calls {
+    /// Where somebody is, and that was said.
+    peopled: BTreeSet<(LogId, RoomId)>,
+    /// Of the others all up to here were.
+    through: Option<(LogId, RoomId)>,
+}
+
+impl Calls {
+    /// The next ones of which it is to be said, so many at most. None if all were.
+    fn take(
+        &mut self,
+        presences: &Presences,
+        linked: &BTreeSet<RoomId>,
+        most: usize,
+    ) -> Vec<(LogId, RoomId)> {
+        let peopled = presences.logs().flat_map(|log| presences.rooms(log).map(move |room| (log, room)));
+        let peopled = peopled.filter(|at| linked.contains(&at.1) && !self.peopled.contains(at));
+        let mut part: Vec<_> = peopled.take(most).collect();
+        self.peopled.extend(&part);
+        let before = self.through.map(|(log, _)| log);
+        let logs = presences.logs().filter(|log| Some(*log) >= before);
+        let rest = logs.flat_map(|log| linked.iter().map(move |room| (log, *room)));
+        let rest = rest.filter(|at| Some(*at) > self.through && !self.peopled.contains(at));
+        let rest: Vec<_> = rest.take(most - part.len()).collect();
+        self.through = rest.last().copied().or(self.through);
+        part.extend(rest);
+        part
+    }
 }
 
 impl Instance {
@@ -121,34 +165,66 @@ impl Instance {
     /// An edge's log is no more, so nobody is behind it: it is written down, if anybody was.
     pub fn end_site(&mut self, log: LogId, cause: &str, now: Now) {
         self.sites.remove(&log);
-        if !self.presences.knows(log) && !self.edge_sessions.knows(log) {
+        let is_known = self.presences.knows(log) || self.edge_sessions.knows(log);
+        if !is_known || self.calling.departing.values().any(|one| *one == log) {
             return;
         }
         let of_nobody = |room| self.presences.roll_of_nobody(log, room, cause);
         let rolls = self.bus.linked().into_iter().filter_map(of_nobody).collect();
         let mut entries = Vec::new();
         Departed { log, cause: cause.to_owned() }.write_frame(&mut entries, now.stamp());
-        // Nobody waits for it: if it fails it is written when the edge comes again, or the process begins.
-        self.rooms(BusInput::Append(Append::unawaited(entries)), now);
+        // Whoever is above is told first: when this log forgets it, that is on the disk.
         self.rooms(BusInput::Rolls(rolls), now);
+        let token = self.next_token;
+        self.next_token += 1;
+        self.calling.departing.insert(token, log);
+        // If it fails it is written when the edge comes again, or the process begins.
+        self.rooms(BusInput::Append(Append::new(token, Vec::new(), entries)), now);
     }
 
     /// Whoever is above is told who is behind the logs below, as this log has it, in the rooms that uplinks carry: those
-    /// first behind which somebody is, and [`ROLLS_MAX`] at most.
+    /// first behind which somebody is. It takes parts of [`ROLLS_MAX`] at most ([`Instance::go_on_calling`]).
     ///
-    /// Nothing that says who comes or goes may be on its way to the disk: it would be taken back.
+    /// Nothing that says who comes or goes may be on its way to the disk ([`Instance::may_call`]): it would be taken back.
     pub fn call_rolls(&mut self, now: Now) {
-        let rooms = self.bus.linked();
-        let all = self.presences.logs().flat_map(|log| rooms.iter().map(move |room| (log, *room)));
-        let mut rolls: Vec<Roll> = all.flat_map(|(log, room)| self.presences.rolls(log, room)).collect();
-        rolls.sort_by_key(|roll| roll.present.is_empty());
-        rolls.truncate(ROLLS_MAX);
+        let lost = self.bus.take_lost_of_nobody();
+        // Of a log that is still known the others say it.
+        let of_nobody = lost.into_iter().filter(|roll| !self.presences.logs().any(|log| log == roll.log));
+        let of_nobody = of_nobody.collect();
+        self.rooms(BusInput::Rolls(of_nobody), now);
+        self.calling.under_way = Some(Calls::default());
+        self.go_on_calling(now);
+    }
+
+    /// The next part of it, if there is one and the part before is on the disk.
+    pub fn go_on_calling(&mut self, now: Now) {
+        if self.bus.has_rolls_unstored() {
+            return;
+        }
+        let Some(calls) = &mut self.calling.under_way else { return };
+        let linked: BTreeSet<RoomId> = self.bus.linked().into_iter().collect();
+        let part = calls.take(&self.presences, &linked, ROLLS_MAX);
+        if part.is_empty() {
+            self.calling.under_way = None;
+            return;
+        }
+        let rolls = part.into_iter().flat_map(|(log, room)| self.presences.rolls(log, room)).collect();
         self.rooms(BusInput::Rolls(rolls), now);
+    }
+
+    /// Whether nothing that this instance says of who is behind a log that is no more is on its way to the disk.
+    pub fn may_call(&self) -> bool {
+        self.calling.departing.is_empty()
     }
 
     /// Whether some of what was said of who is behind logs below did not reach the disk, since this was asked last.
     pub fn take_lost_rolls(&mut self) -> bool {
         self.bus.take_lost_rolls()
+    }
+
+    /// Whether an awaited commit was that of a log that is no more.
+    pub(super) fn has_departed(&mut self, token: u64) -> bool {
+        self.calling.departing.remove(&token).is_some()
     }
 
     pub(super) fn behind(&self, log: LogId) -> Behind {
@@ -173,5 +249,51 @@ impl Instance {
             Some(cause) => SystemEvent::Left { client, name, connection, behind, cause },
         };
         self.say(Scope::Room(room), event, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use riser_model::{Epoch, RouteNumber, Seq, Stamp, Wall};
+    use riser_wire::entry::{Frame, Kind, Origin, write_frame};
+    use riser_wire::membership::Membership;
+    use uuid::Uuid;
+
+    fn room(n: u128) -> RoomId {
+        RoomId(Uuid::from_u128(n))
+    }
+
+    fn opens(presences: &mut Presences, log: LogId, room: RoomId) {
+        let (connection, client) = (riser_model::ConnectionId(3), ClientId(Uuid::nil()));
+        let (epoch, name, cause) = (Epoch(1), "ann".parse().unwrap(), String::new());
+        let one = Membership { log, epoch, room, connection, client, name, cause };
+        let mut bytes = Vec::new();
+        write_frame(&mut bytes, RouteNumber(0), Kind::Opened, 0, Stamp::default(), |out| one.write(out));
+        let (frame, _) = Frame::read(&bytes, 0).unwrap();
+        let origin = Some(Origin { number: 1, seq: Seq(1), wall: Wall(0), uncertain: false });
+        presences.apply(&Frame { origin, ..frame });
+    }
+
+    #[test]
+    fn of_all_rooms_behind_all_logs_it_is_said_in_parts_who_is_there_and_first_where_somebody_is() {
+        let mut presences = Presences::default();
+        opens(&mut presences, LogId(1), room(9));
+        opens(&mut presences, LogId(2), room(2));
+        opens(&mut presences, LogId(3), room(3));
+        let linked: BTreeSet<RoomId> = (1..=3).map(room).collect();
+        let mut calls = Calls::default();
+        let mut next = |presences: &Presences| {
+            let part = calls.take(presences, &linked, 3);
+            part.into_iter().map(|(log, room)| (log.0, room.0.as_u128())).collect::<Vec<_>>()
+        };
+        assert_eq!(next(&presences), [(2, 2), (3, 3), (1, 1)]);
+        assert_eq!(next(&presences), [(1, 2), (1, 3), (2, 1)]);
+        // Somebody came where nobody was said to be, and where that was not said yet.
+        opens(&mut presences, LogId(1), room(1));
+        opens(&mut presences, LogId(3), room(2));
+        assert_eq!(next(&presences), [(1, 1), (3, 2), (2, 3)]);
+        assert_eq!(next(&presences), [(3, 1)]);
+        assert_eq!(next(&presences), []);
     }
 }

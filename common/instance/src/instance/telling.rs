@@ -15,6 +15,9 @@ impl Instance {
                 // What follows is decided from what this very commit holds.
                 self.fold(self.bus.committed(), now);
                 self.tell_shares(now);
+                if self.has_departed(token) {
+                    return;
+                }
                 if let Some(settling) = self.settling.remove(&token) {
                     return self.care_done(settling, result);
                 }

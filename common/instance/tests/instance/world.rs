@@ -182,6 +182,21 @@ impl World {
         self.ask(connection, Ask::Enter { credential, session: session.map(Box::new), room: None });
     }
 
+    /// All rooms are ones that uplinks carry.
+    pub fn link_rooms(&mut self) {
+        let directory = Arc::clone(&self.directory);
+        let rooms = directory.rooms().iter().map(|room| Room { linked: true, ..room.clone() }).collect();
+        self.input(Input::Changed { directory, rooms });
+    }
+
+    /// The disk fails with everything that it was given.
+    pub fn fail(&mut self) {
+        self.given.clear();
+        for ticket in std::mem::take(&mut self.waiting) {
+            self.input(Input::Rooms(BusInput::Failed { ticket, code: Code::LogFailing }));
+        }
+    }
+
     /// Time goes by, and what is due happens and is on disk.
     pub fn wait(&mut self, seconds: u64) {
         for _ in 0..seconds {
