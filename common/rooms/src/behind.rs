@@ -133,10 +133,11 @@ impl EdgeSessions {
     fn called(&mut self, frame: &Frame<'_>) -> Vec<Change> {
         let roll = Body::read(frame.body).and_then(|body| Roll::read(&body));
         let Ok(roll) = roll else { return Vec::new() };
-        if self.epochs.get(&roll.log).is_some_and(|epoch| *epoch != roll.epoch) {
+        let Some(number) = self.edges.get(&roll.log).copied() else { return Vec::new() };
+        // One that was kept before epochs were is taken for another: so it is to who reads the log again.
+        if self.epochs.get(&roll.log) != Some(&roll.epoch) {
             return self.forget(roll.log);
         }
-        let Some(number) = self.edges.get(&roll.log).copied() else { return Vec::new() };
         let kept = self.rooms.get(&roll.room).into_iter().flat_map(BTreeMap::values);
         let of_it = kept.filter(|((of, _), _)| *of == number).map(|((_, connection), _)| *connection);
         let over = of_it.filter(|connection| roll.spans(*connection) && !roll.names(*connection));
@@ -356,6 +357,11 @@ mod tests {
         assert_eq!(calls(&mut site, 1), [Change::Ended((1, ConnectionId(7)))]);
         assert_eq!(site.kept(), [(4, 8)]);
         site.sessions = EdgeSessions::load(&site.sessions.save()).unwrap();
+        let mut before = Site {
+            sessions: EdgeSessions { epochs: BTreeMap::new(), ..site.sessions.clone() },
+            seq: site.seq,
+        };
+        assert_eq!(calls(&mut before, 1), [Change::Ended((1, ConnectionId(8)))], "its epoch is not known");
         assert_eq!(calls(&mut site, 2), [Change::Ended((1, ConnectionId(8)))], "it began anew");
         assert_eq!(site.kept(), []);
         site.says(Kind::Opened, 2, 8);
