@@ -2,7 +2,7 @@
 
 use riser_gate::{Caller, Gate, Policy, Standing};
 use riser_model::{
-    AccountId, AccountName, Position, Principal, RoomId, RoomName, SubscriptionId, Time,
+    AccountId, Position, Principal, RoomId, RoomName, SubscriptionId, Time,
     door::{Ask, Keep, SessionRequest, Showing, Tell},
 };
 use riser_mqtt::SessionKey;
@@ -54,6 +54,11 @@ impl Before {
     }
 }
 
+/// Whose lobby an address named when somebody came by it, by name or UUID; nobody's, if there was no such account. The account
+/// may be called something else by now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lobby(pub(crate) Option<AccountId>);
+
 /// A gate that a connection stands at.
 #[derive(Debug)]
 pub(crate) struct AtGate {
@@ -78,8 +83,8 @@ pub(crate) struct Connection {
     pub(crate) caller: Caller,
     /// The gate it stands at, if it stands at one.
     pub(crate) at: Option<Box<AtGate>>,
-    /// Whose lobby its address names, if it names one: by name or UUID, whether there is one or not.
-    pub(crate) lobby: Option<AccountName>,
+    /// Whose lobby its address names, if it names one.
+    pub(crate) lobby: Option<Lobby>,
     /// What it has proven.
     pub(crate) standing: Standing,
     /// When what it has shown expires.
@@ -199,8 +204,8 @@ impl Connection {
     /// The account whose gate stands before it: its own, or that of the lobby which its address names; none where there is no
     /// such account.
     pub(crate) fn host(&self, principal: &Principal) -> Option<AccountId> {
-        match &self.lobby {
-            Some(name) => self.policy.directory.account(name),
+        match self.lobby {
+            Some(Lobby(host)) => host,
             None => Some(principal.account),
         }
     }

@@ -1,7 +1,7 @@
 //! What doors ask, and who of the instance answers.
 
 use super::{Awaited, Instance, Output, not_in_yet, refusal};
-use crate::connection::{Connection, State};
+use crate::connection::{Connection, Lobby, State};
 use riser_gate::{Caller, Gate, Policy, Redeemed};
 use riser_model::{
     ConnectionId, Now,
@@ -39,7 +39,7 @@ impl Instance {
                 self.gate(id, shown, now);
             }
             (State::Gate, Ask::Visit { lobby }) if connection.entering.is_none() => {
-                connection.lobby = Some(lobby);
+                connection.lobby = Some(Lobby(connection.policy.directory.account(&lobby)));
             }
             (State::Leaving, _) => {}
             (State::Gate | State::Rooms, Ask::Answer(answer)) if connection.at.is_some() => {

@@ -118,6 +118,20 @@ fn an_account_s_other_gate_is_asked_of_who_is_inside() {
 }
 
 #[test]
+fn gate_of_an_account_that_is_called_something_else_is_asked_of_who_came_by_its_former_name() {
+    let mut world = World::new();
+    for (connection, lobby) in [(C1, "acme"), (C2, "nobody")] {
+        world.visit(connection, "acme/stranger", lobby);
+        assert!(world.entered(connection));
+    }
+    world.change(|config| config.name = "nobody".parse().unwrap());
+    assert_eq!([C1, C2].map(|connection| world.refused(connection)), [None; 2]);
+    world.change(|config| config.gate = GateConfig(vec![AcceptorConfig::Knock]));
+    assert_eq!(world.refused(C1), Some(Code::Timeout));
+    assert_eq!(world.refused(C2), None, "it came to nobody, whoever has that name by now");
+}
+
+#[test]
 fn who_is_removed_is_told_to_go_and_gets_nothing_that_waited_for_it() {
     let mut world = world();
     for (connection, session) in [(C1, None), (C2, Some(brief()))] {
