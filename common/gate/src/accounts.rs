@@ -38,8 +38,11 @@ pub use import::Note;
 pub const REMEMBERED_MAX: usize = 100_000;
 /// The most users and clients of an account, and the most rooms.
 pub const MEMBERS_MAX: usize = 50_000;
-/// The most grants and denies for all rooms of an account that changes make, the most of one room, and the most roles in it.
+/// The most grants and denies for all rooms of an account that changes make, and the most of one room.
 pub const GRANTS_MAX: usize = 1_000;
+/// The most roles in one room that changes make. Whoever looks after one room gives them, and each counts in
+/// [`RULES_MAX`], which is the account's: no room uses that up.
+pub const ROLES_MAX: usize = 64;
 /// The most grants, denies and roles in rooms of an account times its users and clients, as changes make them: each has those
 /// that are for everybody.
 pub const RULES_MAX: usize = 1_000_000;

@@ -4,7 +4,7 @@
 
 use super::{
     ACCEPTORS_MAX, ASSOCIATED_MAX, AWAITED_MAX, Account, Accounts, CREDENTIALS_MAX, GRANTS_MAX, GROUPS_MAX,
-    MEMBERS_MAX, REMEMBERED_MAX, RULES_MAX, Removed, credentials, grants, ids, with_ids,
+    MEMBERS_MAX, REMEMBERED_MAX, ROLES_MAX, RULES_MAX, Removed, credentials, grants, ids, with_ids,
 };
 use crate::{
     config::{AccountConfig, GrantConfig, Role, RoomConfig, Whom},
@@ -311,12 +311,11 @@ impl Account {
             AccountChange::Part(client) => self.part(client)?,
             AccountChange::CreateRoom(room) => self.create_room(account, *room)?,
             AccountChange::SetRoom(room) => {
-                check_room(&room)?;
-                let place = self.config.room.iter_mut().find(|one| one.id == room.id);
-                match place {
-                    Some(place) => *place = *room,
-                    None => return unknown_room(),
-                }
+                let Some(place) = self.config.room.iter_mut().find(|one| one.id == room.id) else {
+                    return unknown_room();
+                };
+                check_room(&room, place.roles.len())?;
+                *place = *room;
             }
             AccountChange::RemoveRoom(id) => {
                 let before = self.config.room.len();
@@ -359,7 +358,9 @@ impl Account {
         };
         match role {
             Some(role) => {
+                let before = room.roles.len();
                 room.roles.insert(whom, role);
+                few_roles(room, before)?;
             }
             None if room.roles.remove(&whom).is_none() => {
                 let what = format!("{whom} has no role in this room");
@@ -367,7 +368,7 @@ impl Account {
             }
             None => {}
         }
-        few(room.roles.len(), GRANTS_MAX, "roles in one room")
+        Ok(())
     }
 
     fn set_member(&mut self, id: ClientId, change: MemberChange) -> Result<(), Refused> {
@@ -456,7 +457,7 @@ impl Account {
         Ok(())
     }
 
-    fn part(&mut self, client: ClientId) -> Result<(), Refused> {
+    pub(super) fn part(&mut self, client: ClientId) -> Result<(), Refused> {
         let Some(user) = self.associated.remove(&client) else {
             let what = format!("no browser or program {client} of a user of this account");
             return refused(Why::Unknown, what, "one that there is");
@@ -539,7 +540,7 @@ impl Account {
 
     fn create_room(&mut self, account: AccountId, room: RoomConfig) -> Result<(), Refused> {
         self.room_to_remember()?;
-        check_room(&room)?;
+        check_room(&room, 0)?;
         let id = room.id.unwrap_or_else(|| RoomId::of(account, room.name.as_str()));
         if self.gone.contains(&id.0) {
             let what = format!("the room {} was removed, and with it its id {id}", room.name);
@@ -570,11 +571,21 @@ fn few(count: usize, most: usize, of: &str) -> Result<(), Refused> {
     refused(Why::TooMany, format!("{count} {of}"), format!("at most {most}"))
 }
 
-fn check_room(room: &RoomConfig) -> Result<(), Refused> {
+/// A room that had so many roles before: a file may have declared more than changes make.
+fn check_room(room: &RoomConfig, roles_before: usize) -> Result<(), Refused> {
     few(room.grant.len(), GRANTS_MAX, "grants in one room")?;
-    few(room.roles.len(), GRANTS_MAX, "roles in one room")?;
+    few_roles(room, roles_before)?;
     few(room.ready.len(), AWAITED_MAX, "users and clients to wait for")?;
     few(room.gate.0.len(), ACCEPTORS_MAX, "acceptors")
+}
+
+fn few_roles(room: &RoomConfig, before: usize) -> Result<(), Refused> {
+    let count = room.roles.len();
+    if count <= ROLES_MAX.max(before) {
+        return Ok(());
+    }
+    let want = format!("at most {ROLES_MAX}: roles of groups, or of everybody, in place of many single ones");
+    refused(Why::TooMany, format!("{count} roles in one room"), want)
 }
 
 fn unknown_room<T>() -> Result<T, Refused> {

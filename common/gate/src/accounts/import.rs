@@ -172,6 +172,7 @@ impl Account {
                 self.put(member);
             }
         }
+        self.part_those_of_nobody();
         let ids =
             |config: &AccountConfig| config.room.iter().filter_map(|room| room.id).collect::<Vec<RoomId>>();
         let mut all = ids(&self.config);
@@ -204,6 +205,16 @@ impl Account {
         self.imported = Some(says.clone());
         self.strip();
         notes
+    }
+
+    /// Clients of users whom the file declares no more go for ever: they do not wake with whoever it declares in their place.
+    fn part_those_of_nobody(&mut self) {
+        let users: BTreeSet<ClientId> = self.config.user.iter().filter_map(|user| user.id).collect();
+        let of_nobody = self.associated.iter().filter(|(_, user)| !users.contains(user));
+        let of_nobody: Vec<ClientId> = of_nobody.map(|(client, _)| *client).collect();
+        for client in of_nobody {
+            self.part(client).expect("it is there");
+        }
     }
 }
 

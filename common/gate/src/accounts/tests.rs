@@ -225,13 +225,25 @@ fn roles_in_a_room_are_set_follow_a_name_and_go_with_who_has_them() {
     change(&mut accounts, set("rob", Some(Role::Owner))).unwrap();
     change(&mut accounts, AccountChange::RemoveMember(bob)).unwrap();
     assert!(roles(&accounts).is_empty(), "whoever gets the name gets nothing by it");
-    for n in 0..GRANTS_MAX {
+    for n in 0..ROLES_MAX {
         // Not by changes, each of which compiles all: that is another test's time.
         let mut account = Account::clone(accounts.get(ACME).unwrap());
         account.config.room[0].roles.insert(whom(&format!("@group-{n}")), Role::Reader);
         accounts.insert(account);
     }
     assert_eq!(change(&mut accounts, set("@more", Some(Role::Reader))).err(), Some(Why::TooMany));
+    change(&mut accounts, set("@group-1", Some(Role::Owner))).unwrap();
+    // A file may declare more: then the rest of the room is still changed, and its roles become fewer.
+    let mut room = accounts.get(ACME).unwrap().config.room[0].clone();
+    room.roles.insert(whom("@more"), Role::Reader);
+    let whole = |room: &RoomConfig| AccountChange::SetRoom(Box::new(room.clone()));
+    assert_eq!(change(&mut accounts, whole(&room)).err(), Some(Why::TooMany));
+    let mut account = Account::clone(accounts.get(ACME).unwrap());
+    account.config.room[0] = RoomConfig { roles: room.roles.clone(), ..room.clone() };
+    accounts.insert(account);
+    change(&mut accounts, whole(&RoomConfig { down: true, ..room.clone() })).unwrap();
+    change(&mut accounts, set("@more", None)).unwrap();
+    assert_eq!(change(&mut accounts, whole(&room)).err(), Some(Why::TooMany));
 }
 
 #[test]
@@ -271,6 +283,23 @@ fn browsers_of_a_user_prove_themselves_as_it_does_are_bounded_and_go_with_it() {
     assert_eq!(row::read(&row::write(row)).as_ref(), Ok(&**row));
     let directory = change(&mut accounts, AccountChange::RemoveMember(ann())).unwrap();
     assert!(directory.principal(browser(1)).is_none() && accounts.get(ACME).unwrap().associated.is_empty());
+}
+
+#[test]
+fn browsers_of_a_user_whom_a_file_declares_no_more_are_gone_for_ever() {
+    let mut accounts = imported();
+    let browser = ClientId(Uuid::from_u128(0xb0));
+    change(&mut accounts, AccountChange::Associate(browser, ann())).unwrap();
+    let others = declared().replace("\"ann\"", "\"bob\"");
+    assert_eq!(accounts.import(&file(&others)), vec![]);
+    let row = accounts.get(ACME).unwrap();
+    assert!(row.associated.is_empty() && row.gone.contains(&browser.0));
+    assert_eq!(row::read(&row::write(row)).as_ref(), Ok(&**row));
+    assert_eq!(accounts.import(&file(&declared())), vec![]);
+    let directory = accounts.compile().unwrap();
+    assert!(directory.principal(ann()).is_some() && directory.principal(browser).is_none());
+    let again = AccountChange::Associate(browser, ann());
+    assert_eq!(change(&mut accounts, again).err(), Some(Why::Taken));
 }
 
 #[test]
