@@ -17,7 +17,7 @@ use std::{
 
 /// The file.
 const NAME: &str = "passwords.signed";
-/// Beyond so many bytes it is written anew.
+/// Beyond so many bytes it is written anew, or beyond twice what was left the last time.
 const BYTES_MAX: u64 = 1 << 20;
 
 /// See the module.
@@ -32,8 +32,18 @@ struct Inner {
     until: BTreeMap<[u8; 32], Wall>,
     /// Nobody comes in until then.
     closed: Option<Time>,
-    /// Open once it was written as a whole, and how long it is.
-    file: Option<(File, u64)>,
+    /// Open once it was written as a whole.
+    file: Option<Written>,
+}
+
+#[derive(Debug)]
+struct Written {
+    file: File,
+    /// How long it is.
+    bytes: u64,
+    /// How long it may become before it is written anew: never less than twice what that left the last time, so that many
+    /// who sign in do not have all that is there written by each of them.
+    bytes_max: u64,
 }
 
 impl SignedPasswords {
@@ -74,11 +84,11 @@ impl SignedPasswords {
     }
 
     fn write(&self, inner: &mut Inner, digest: &[u8; 32], until: Wall, now: Wall) -> io::Result<()> {
-        if let Some((file, bytes)) = inner.file.as_mut().filter(|(_, bytes)| *bytes < BYTES_MAX) {
+        if let Some(written) = inner.file.as_mut().filter(|written| written.bytes < written.bytes_max) {
             let line = line(digest, until);
-            file.write_all(line.as_bytes())?;
-            *bytes += line.len() as u64;
-            return file.sync_data();
+            written.file.write_all(line.as_bytes())?;
+            written.bytes += line.len() as u64;
+            return written.file.sync_data();
         }
         inner.until.retain(|_, until| *until > now);
         let text: String = inner.until.iter().map(|(digest, until)| line(digest, *until)).collect();
@@ -90,7 +100,9 @@ impl SignedPasswords {
         if let Some(folder) = self.path.parent() {
             File::open(folder)?.sync_all()?;
         }
-        inner.file = Some((OpenOptions::new().append(true).open(&self.path)?, text.len() as u64));
+        let file = OpenOptions::new().append(true).open(&self.path)?;
+        let bytes = text.len() as u64;
+        inner.file = Some(Written { file, bytes, bytes_max: BYTES_MAX.max(bytes.saturating_mul(2)) });
         Ok(())
     }
 }
@@ -156,6 +168,30 @@ mod tests {
         );
         let text = fs::read_to_string(folder.path().join(NAME)).unwrap();
         assert_eq!(text.lines().count(), 2, "what has expired is gone: {text}");
+    }
+
+    #[test]
+    fn more_than_the_file_usually_has_are_not_written_anew_by_each_who_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(NAME);
+        let digest = |n: u32| {
+            let mut digest = [0; 32];
+            digest[..4].copy_from_slice(&n.to_be_bytes());
+            digest
+        };
+        let until = at(REMEMBERED.as_secs()).wall;
+        let many: String = (0..20_000).map(|n| line(&digest(n), until)).collect();
+        assert!(many.len() as u64 > BYTES_MAX);
+        fs::write(&path, many).unwrap();
+        let signed = SignedPasswords::open(folder.path(), at(0));
+        let file = || std::os::unix::fs::MetadataExt::ino(&fs::metadata(&path).unwrap());
+        assert_eq!(signed.note(digest(20_000), until, at(0)), Verdict::Matches);
+        // A hard link keeps the number of the file from being given to another one.
+        fs::hard_link(&path, folder.path().join("first")).unwrap();
+        let first = file();
+        assert_eq!(signed.note(digest(20_001), until, at(0)), Verdict::Matches);
+        assert_eq!(file(), first, "a line was added");
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 20_002);
     }
 
     #[test]
