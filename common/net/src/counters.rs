@@ -55,6 +55,8 @@ pub struct Counters {
     pub malformed: Counter,
     /// WebSocket handshakes refused for their Origin.
     pub origin_refused: Counter,
+    /// Requests refused because a proxy that is believed names who asks by no address.
+    pub nobody_behind: Counter,
     /// Bytes read from doors and links.
     pub read_bytes: Counter,
     /// Bytes written to doors and links.
@@ -84,6 +86,7 @@ impl Counters {
             ("connections_closed", "reason=\"too_large\"", &self.too_large),
             ("connections_closed", "reason=\"malformed\"", &self.malformed),
             ("connections_closed", "reason=\"origin\"", &self.origin_refused),
+            ("requests_refused", "reason=\"forwarded_for\"", &self.nobody_behind),
             ("socket_read_bytes", "", &self.read_bytes),
             ("socket_written_bytes", "", &self.written_bytes),
             ("link_plain_bytes", "", &self.link_plain_bytes),

@@ -7,8 +7,9 @@ use crate::{
     address::Address,
     cookie,
     door::serve_pipe,
-    entrance::{Behind, Entrance, Full, Peer, Visitor},
+    entrance::{Behind, Entrance, Peer, Visitor},
     listener::{Arrived, Listener},
+    proxies::NoAddress,
     site::{Body, Doorway, Knock, Site, error, refused},
     socket::Socket,
     stall::Stalling,
@@ -80,12 +81,26 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(request: &Request<Incoming>, site: &dyn Site, visitor: &Visitor) -> Result<Self, Full> {
+    /// Or the answer to who is not served.
+    fn of(
+        request: &Request<Incoming>,
+        site: &dyn Site,
+        visitor: &Visitor,
+    ) -> Result<Self, Box<Response<Body>>> {
         let proxy = &visitor.peer;
-        let Some(client) = site.proxies().client(proxy.address.ip(), request.headers()) else {
+        let client = site.proxies().client(proxy.address.ip(), request.headers()).map_err(|NoAddress| {
+            visitor.entrance.counters.nobody_behind.one();
+            let what = "a proxy that is believed here names who asks by no address in X-Forwarded-For";
+            let want = "the address of who asked the proxy at the end of that header, or no such header";
+            Box::new(error(StatusCode::BAD_REQUEST, "malformed", what, want))
+        })?;
+        let Some(client) = client else {
             return Ok(Self { peer: Arc::clone(proxy), behind: None });
         };
-        let behind = visitor.entrance.behind(client)?;
+        let behind = visitor.entrance.behind(client).map_err(|full| {
+            let (status, want) = (StatusCode::SERVICE_UNAVAILABLE, "come back in 5 s");
+            Box::new(error(status, "too_many", &full.to_string(), want))
+        })?;
         let tls = proxy.tls || proxy.address.ip().to_canonical().is_loopback();
         let peer = Peer { address: SocketAddr::new(client, 0), tls, ..Peer::clone(proxy) };
         Ok(Self { peer: Arc::new(peer), behind: Some(behind) })
@@ -96,10 +111,7 @@ impl Seen {
 async fn receive(request: Request<Incoming>, site: &Arc<dyn Site>, visitor: &Visitor) -> Reply<Open> {
     let seen = match Seen::of(&request, site.as_ref(), visitor) {
         Ok(seen) => seen,
-        Err(full) => {
-            let (status, want) = (StatusCode::SERVICE_UNAVAILABLE, "come back in 5 s");
-            return Reply::Answer(error(status, "too_many", &full.to_string(), want));
-        }
+        Err(answer) => return Reply::Answer(*answer),
     };
     if !wants_websocket(request.headers()) {
         let answer = site.answer(request, Arc::clone(&seen.peer), visitor.connection);

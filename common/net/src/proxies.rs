@@ -1,12 +1,16 @@
 //! Proxies before a listener whose word is taken on who is behind them, as `X-Forwarded-For` says it.
 //!
 //! The header is a list to which each proxy appends whom it was asked by, so it is read from its end: whoever is named last by
-//! one that is believed is who asks, unless that is such a proxy itself. What stands before that anybody may have written. From
-//! everybody else the header is nothing.
+//! one that is believed is who asks, unless that is such a proxy itself. What stands before that anybody may have written, in
+//! any bytes. Where one that is believed names somebody by no address, nobody is taken for the proxy: the request is refused.
+//! From everybody else the header is nothing.
 
-use hyper::HeaderMap;
+use hyper::{HeaderMap, header::HeaderValue};
 use riser_model::Networks;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+
+/// The header.
+const NAME: &str = "x-forwarded-for";
 
 /// See the module. None unless configured.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -14,6 +18,10 @@ pub struct Proxies(Networks);
 
 /// There is none.
 pub(crate) static NONE: Proxies = Proxies(Networks(Vec::new()));
+
+/// A proxy that is believed names somebody by something that is no address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NoAddress;
 
 impl Proxies {
     /// Those at these addresses.
@@ -26,25 +34,36 @@ impl Proxies {
         self.0.hold(address)
     }
 
-    /// Who is behind this peer; none if it is no such proxy, or names nobody.
-    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
+    /// Who is behind this peer; none if it is no such proxy, or says nothing.
+    ///
+    /// # Errors
+    /// It says something that is no address: whoever that is would be taken for the proxy.
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Result<Option<IpAddr>, NoAddress> {
         if !self.has(peer) {
-            return None;
+            return Ok(None);
         }
-        let mut named = Vec::new();
-        for value in headers.get_all("x-forwarded-for") {
-            named.extend(value.to_str().ok()?.split(',').map(str::trim));
-        }
+        let values: Vec<&[u8]> = headers.get_all(NAME).iter().map(HeaderValue::as_bytes).collect();
+        let named = values.into_iter().rev().flat_map(|value| value.rsplit(|byte| *byte == b','));
         let mut client = None;
-        for text in named.into_iter().rev() {
-            let Ok(address) = text.parse::<IpAddr>() else { break };
-            client = Some(address.to_canonical());
+        for text in named {
+            let address = address(text).ok_or(NoAddress)?;
+            client = Some(address);
             if !self.has(address) {
                 break;
             }
         }
-        client
+        Ok(client)
     }
+}
+
+/// One of the list: an address, with or without a port, an IPv6 one then in brackets.
+fn address(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text.trim_ascii()).ok()?;
+    let bare =
+        text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).filter(|text| text.contains(':'));
+    let address = bare.unwrap_or(text).parse::<IpAddr>().ok();
+    let address = address.or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()))?;
+    Some(address.to_canonical())
 }
 
 #[cfg(test)]
@@ -58,11 +77,12 @@ mod tests {
         let client = |peer: &str, values: &[&str]| {
             let mut headers = HeaderMap::new();
             for value in values {
-                headers.append("x-forwarded-for", value.parse().unwrap());
+                headers.append(NAME, HeaderValue::from_bytes(value.as_bytes()).unwrap());
             }
-            proxies.client(peer.parse().unwrap(), &headers).map(|address| address.to_string())
+            let client = proxies.client(peer.parse().unwrap(), &headers);
+            client.map(|client| client.map(|address| address.to_string()))
         };
-        let is = |text: &str| Some(text.to_owned());
+        let is = |text: &str| Ok(Some(text.to_owned()));
         assert_eq!(client("192.0.2.1", &["198.51.100.7"]), is("198.51.100.7"));
         assert_eq!(client("::ffff:192.0.2.1", &["2001:db8::7"]), is("2001:db8::7"));
         assert_eq!(
@@ -76,10 +96,33 @@ mod tests {
             "behind two"
         );
         assert_eq!(client("192.0.2.1", &["10.1.2.3"]), is("10.1.2.3"), "nobody else is named");
-        for nothing in [&[][..], &[""], &["unknown"], &["198.51.100.7, _hidden"], &["198.51.100.7,"]] {
-            assert_eq!(client("192.0.2.1", nothing), None, "{nothing:?}");
+        for rubbish in ["\u{e9}", "unknown", "", ",", "127.0.0.1:x"] {
+            let list = format!("{rubbish}, 198.51.100.7");
+            assert_eq!(client("192.0.2.1", &[&list]), is("198.51.100.7"), "{list:?}");
+            assert_eq!(client("192.0.2.1", &[rubbish, "198.51.100.7"]), is("198.51.100.7"), "{rubbish:?}");
         }
-        assert_eq!(client("192.0.2.2", &["198.51.100.7"]), None, "no proxy of ours");
-        assert_eq!(NONE.client("127.0.0.1".parse().unwrap(), &HeaderMap::new()), None);
+        for (named, address) in [
+            ("198.51.100.7:4711", "198.51.100.7"),
+            ("[2001:db8::7]:4711", "2001:db8::7"),
+            ("[2001:db8::7]", "2001:db8::7"),
+            ("::ffff:198.51.100.7", "198.51.100.7"),
+        ] {
+            assert_eq!(client("192.0.2.1", &[named]), is(address));
+        }
+        for nobody in [
+            "",
+            "unknown",
+            "\u{e9}",
+            "198.51.100.7, _hidden",
+            "198.51.100.7,",
+            "unknown, 10.1.2.3",
+            "198.51.100.7, \u{e9}",
+        ] {
+            assert_eq!(client("192.0.2.1", &[nobody]), Err(NoAddress), "{nobody:?}");
+            assert_eq!(client("192.0.2.2", &[nobody]), Ok(None), "{nobody:?}");
+        }
+        assert_eq!(client("192.0.2.1", &[]), Ok(None), "it says nothing");
+        assert_eq!(client("192.0.2.2", &["198.51.100.7"]), Ok(None), "no proxy of ours");
+        assert_eq!(NONE.client("127.0.0.1".parse().unwrap(), &HeaderMap::new()), Ok(None));
     }
 }

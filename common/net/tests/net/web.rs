@@ -9,7 +9,8 @@ use riser_model::{
     door::{Code, Credential, Door, Input, Output, Refusal, Tell},
 };
 use riser_net::{
-    Answer, Doorway, Knock, Limits, Listener, Operations, Origins, Peer, Site, serve_http, serve_operations,
+    Answer, Doorway, Knock, Limits, Listener, Operations, Origins, Peer, Proxies, Site, serve_http,
+    serve_operations,
     site::{body, plain},
 };
 use std::{
@@ -38,6 +39,7 @@ struct TestSite {
     knocks: Arc<Mutex<Vec<Knock>>>,
     origins: Origins,
     doors: fn() -> Box<dyn Door>,
+    proxies: Proxies,
 }
 
 impl Site for TestSite {
@@ -67,6 +69,10 @@ impl Site for TestSite {
     fn origins(&self) -> &Origins {
         &self.origins
     }
+
+    fn proxies(&self) -> &Proxies {
+        &self.proxies
+    }
 }
 
 pub struct Web {
@@ -76,12 +82,16 @@ pub struct Web {
 }
 
 pub fn web(limits: Limits, doors: fn() -> Box<dyn Door>) -> Web {
+    web_behind(Proxies::default(), limits, doors)
+}
+
+fn web_behind(proxies: Proxies, limits: Limits, doors: fn() -> Box<dyn Door>) -> Web {
     let house = House::new(limits);
     let listener = Listener::bind("web", "127.0.0.1:0".parse().unwrap(), None).unwrap();
     let address = listener.address().unwrap();
     let knocks = Arc::new(Mutex::new(Vec::new()));
     let origins = Origins::new(["https://dash.example"]).unwrap();
-    let site = TestSite { knocks: Arc::clone(&knocks), origins, doors };
+    let site = TestSite { knocks: Arc::clone(&knocks), origins, doors, proxies };
     tokio::spawn(serve_http(listener, Arc::clone(&house.entrance), Arc::new(site)));
     Web { house, address, knocks }
 }
@@ -357,6 +367,31 @@ async fn wrong_handshakes_say_what_would_be_right() {
     assert_eq!(refused(web.address, "/acme/closed", &[ENVELOPE]).await.0, 403);
     assert_eq!(web.house.entrance.counters().origin_refused.read(), 1);
     connect(web.address, "/acme/plant", &[ENVELOPE, ("origin", "https://dash.example")]).await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_is_taken_for_a_proxy_that_is_believed_and_names_no_address() {
+    let proxies = Proxies::new(riser_model::Networks(vec!["127.0.0.1".parse().unwrap()]));
+    let web = web_behind(proxies, limits(), storing_door);
+    let asks = async |named: &[u8]| {
+        let mut client = Client::connect(web.address).await;
+        let mut request = b"GET /page HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-forwarded-for: ".to_vec();
+        request.extend_from_slice(named);
+        request.extend_from_slice(b"\r\n\r\n");
+        client.write(&request).await;
+        String::from_utf8(client.read_out().await).unwrap()
+    };
+    for named in [&b"198.51.100.7"[..], b"\xff, 198.51.100.7", b"unknown, 198.51.100.7:80"] {
+        assert!(asks(named).await.starts_with("HTTP/1.1 200"), "{named:?}");
+    }
+    for (refused, named) in (1..).zip([&b"\xff"[..], b"unknown", b"198.51.100.7, \xff", b""]) {
+        let answer = asks(named).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 400") && answer.contains("X-Forwarded-For"),
+            "{named:?}: {answer}"
+        );
+        assert_eq!(web.house.entrance.counters().nobody_behind.read(), refused);
+    }
 }
 
 #[tokio::test]
