@@ -101,8 +101,8 @@ struct Inner {
     doubtful: Option<Doubtful>,
 }
 
-/// Whether something may be done.
-pub type May = Box<dyn FnOnce(&Directory) -> bool + Send>;
+/// Whether this change may be made of these accounts, by the directory that is in force.
+pub type May = Box<dyn FnOnce(&Change, &Accounts, &Directory) -> bool + Send>;
 
 /// A change that somebody asks for.
 pub struct Wanted {
@@ -280,7 +280,7 @@ fn take(
     }
     let not = |why| Taken { result: Err(why), doubtful: None };
     // Under the lock: no other change comes between this look and the change.
-    if !may(in_force) {
+    if !may(&change, before, in_force) {
         return not(NotChanged::MayNot);
     }
     let of = match &change {

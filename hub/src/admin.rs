@@ -20,7 +20,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use riser_gate::{Account, Change, Directory, Evidence, RoomConfig, TokenHash, accounts::Why};
+use riser_gate::{Account, Accounts, Change, Directory, Evidence, RoomConfig, TokenHash, accounts::Why};
 use riser_model::{
     AccountId, Principal, Right, RoomId,
     door::{Code, Credential, Refusal},
@@ -323,8 +323,11 @@ impl Admin {
         revision: Option<u64>,
     ) -> Result<(AccountId, Arc<Account>), Failure> {
         let told = Told { what, of: of.into(), by: asked.by.name(), from: asked.from.clone() };
-        let (by, needs) = (asked.by.clone(), Needs::of(&change));
-        let wanted = Wanted { change, revision, may: Box::new(move |directory| by.may(needs, directory)) };
+        let by = asked.by.clone();
+        let may = move |change: &Change, accounts: &Accounts, directory: &Directory| {
+            by.may(Needs::of(change, accounts), directory)
+        };
+        let wanted = Wanted { change, revision, may: Box::new(may) };
         Ok(self.registrar.change(told, wanted).await?)
     }
 }

@@ -71,7 +71,7 @@ impl Of {
     /// Whether that one may have it done in the moment in which it is: it has waited behind others.
     fn may(&self, needs: Needs) -> May {
         let (by, evidence) = (Arc::clone(&self.by), self.evidence.clone());
-        Box::new(move |directory| needs.met(directory, &by, &evidence))
+        Box::new(move |_, _, directory| needs.met(directory, &by, &evidence))
     }
 }
 

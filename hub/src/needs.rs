@@ -3,7 +3,9 @@
 //! It is asked of the directory that is in force in the moment in which the change is made, under the registrar's lock: who
 //! asked may have waited behind others, and a right that was taken meanwhile is gone.
 
-use riser_gate::{Change, Directory, Evidence, Holds, accounts::AccountChange};
+use riser_gate::{
+    Account, Accounts, Change, Directory, Evidence, Holds, RoomConfig, accounts::AccountChange,
+};
 use riser_model::{AccountId, Principal, Right, RoomId};
 
 /// See the module.
@@ -22,13 +24,14 @@ pub(crate) enum Needs {
 }
 
 impl Needs {
-    /// Of a change. What looks after a room only is named here; everything else is the account's.
-    pub(crate) fn of(change: &Change) -> Self {
+    /// Of a change of these accounts. What looks after a room only is named here; everything else is the account's.
+    pub(crate) fn of(change: &Change, accounts: &Accounts) -> Self {
         match change {
             Change::CreateAccount(_) | Change::RemoveAccount(_) | Change::Unseal(_) => Self::Hub,
             Change::Within(account, change) => match change {
                 AccountChange::All(all) => {
-                    let needs = |one: &AccountChange| Self::of(&Change::Within(*account, one.clone()));
+                    let needs =
+                        |one: &AccountChange| Self::of(&Change::Within(*account, one.clone()), accounts);
                     let mut all = all.iter().map(needs);
                     let first = all.next().unwrap_or(Self::Account(*account));
                     all.fold(first, |one, other| match (one, other) {
@@ -40,8 +43,10 @@ impl Needs {
                 // Where the hub looks, and with which of its files, is its operator's to say.
                 AccountChange::Rename(_) | AccountChange::SetLdap(_) => Self::Hub,
                 AccountChange::SetRoom(room) => match room.id {
-                    Some(id) => Self::Room(*account, id),
-                    None => Self::Account(*account),
+                    Some(id) if accounts.get(*account).is_some_and(|known| stays_within(known, room)) => {
+                        Self::Room(*account, id)
+                    }
+                    Some(_) | None => Self::Account(*account),
                 },
                 AccountChange::Grant(Some(room), _)
                 | AccountChange::Ungrant(Some(room), _)
@@ -80,11 +85,24 @@ impl Needs {
     }
 }
 
+/// What of a room touches more than the room: what else there is in the account, the hub's disk, the account's edges.
+pub(crate) const THE_ACCOUNTS: [&str; 6] = ["name", "id", "quota", "archive", "linked", "down"];
+
+/// Whether a room is changed in nothing that touches more than the room, which is [`THE_ACCOUNTS`].
+fn stays_within(known: &Account, after: &RoomConfig) -> bool {
+    let before = known.config.room.iter().find(|room| room.id == after.id);
+    before.is_some_and(|before| {
+        before.name == after.name
+            && before.quota == after.quota
+            && (before.archive, before.linked, before.down) == (after.archive, after.linked, after.down)
+    })
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use riser_gate::{AccountConfig, GrantConfig, RoomConfig, TokenHash, UserConfig, config::Rights};
+    use riser_gate::{AccountConfig, GrantConfig, TokenHash, UserConfig, config::Rights};
     use riser_model::{ClientId, Filter, History, Role, Whom};
     use uuid::Uuid;
 
@@ -111,18 +129,36 @@ mod tests {
             room: vec![room("own", own, vec![grant.clone()]), room("other", other, vec![])],
             ..AccountConfig::new("acme".parse().unwrap(), account)
         };
-        let directory = Directory::compile(&[config]).unwrap();
+        let directory = Directory::compile(std::slice::from_ref(&config)).unwrap();
+        let accounts = Accounts::of([Account::new(config)]);
         let who = directory.principal(kim).unwrap();
         let may = |change| {
-            let needs = Needs::of(&Change::Within(account, change));
+            let needs = Needs::of(&Change::Within(account, change), &accounts);
             needs.met(&directory, who, &Evidence::default())
         };
-        let set = |id| AccountChange::SetRoom(Box::new(room("own", id, vec![])));
+        let set = |id| {
+            let name = if id == own { "own" } else { "other" };
+            AccountChange::SetRoom(Box::new(room(name, id, vec![])))
+        };
         assert!(may(set(own)) && may(AccountChange::Grant(Some(own), grant.clone())));
         assert!(may(AccountChange::Ungrant(Some(own), grant.clone())));
         let role = |room| AccountChange::SetRole(room, Whom::Everyone, Some(Role::Owner));
         assert!(may(role(own)) && !may(role(other)));
         assert!(!may(set(other)) && !may(AccountChange::Grant(Some(other), grant.clone())));
+        // Nothing of the room that touches more than the room, however it is asked for.
+        let quota = riser_model::Quota { channels: Some(7), ..Default::default() };
+        let plain = || room("own", own, vec![]);
+        for more in [
+            RoomConfig { name: "x".parse().unwrap(), ..plain() },
+            RoomConfig { id: None, ..plain() },
+            RoomConfig { id: Some(RoomId(Uuid::from_u128(5))), ..plain() },
+            RoomConfig { quota, ..plain() },
+            RoomConfig { archive: true, ..plain() },
+            RoomConfig { linked: !plain().linked, ..plain() },
+            RoomConfig { down: true, ..plain() },
+        ] {
+            assert!(!may(AccountChange::SetRoom(Box::new(more.clone()))), "{more:?}");
+        }
         // Of several changes everything is needed that any of them needs.
         let both = |one, other| AccountChange::All(vec![one, other]);
         assert!(may(both(set(own), AccountChange::Grant(Some(own), grant.clone()))));

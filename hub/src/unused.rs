@@ -114,7 +114,7 @@ impl Caretaker {
             from: String::new(),
         };
         let change = Change::Within(account, change);
-        let wanted = Wanted { change, revision: None, may: Box::new(|_| true) };
+        let wanted = Wanted { change, revision: None, may: Box::new(|_, _, _| true) };
         match self.registrar.change(told, wanted).await {
             Ok(_) => drop(self.metrics.accounts.unused.inc()),
             Err(why) => tracing::warn!(%name, ?why, "a client that is not used stays"),
@@ -212,8 +212,11 @@ mod tests {
         let changes = members.map(|member| AccountChange::CreateMember(Box::new(member)));
         let token = CredentialConfig::Token(TokenHash::of(b"of-pump"));
         for change in changes.into_iter().chain([AccountChange::AddCredential(id(3), token)]) {
-            let wanted =
-                Wanted { change: Change::Within(ACCOUNT, change), revision: None, may: Box::new(|_| true) };
+            let wanted = Wanted {
+                change: Change::Within(ACCOUNT, change),
+                revision: None,
+                may: Box::new(|_, _, _| true),
+            };
             caretaker.registrar.change(Told::default(), wanted).await.unwrap();
         }
         (hub, caretaker)

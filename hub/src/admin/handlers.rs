@@ -10,6 +10,7 @@ use super::{
 use crate::{
     asker::Asker,
     founding::{self, Founding},
+    needs::THE_ACCOUNTS,
 };
 use axum::{
     Json,
@@ -251,9 +252,6 @@ pub(super) async fn room(
     let place = admin.room(&asked, &account, &room).await?;
     Ok(Json(RoomAnswer::of(&place, asked.by.administers(place.account))))
 }
-
-/// What of a room touches more than the room: what else there is in the account, the hub's disk, the account's edges.
-const THE_ACCOUNTS: [&str; 6] = ["name", "id", "quota", "archive", "linked", "down"];
 
 pub(super) async fn set_room(
     State(admin): State<Admin>,

@@ -12,7 +12,7 @@ use crate::{
     asker::Asker,
 };
 use riser_gate::{
-    Change, Evidence, Holds,
+    Accounts, Change, Directory, Evidence, Holds,
     accounts::{AccountChange, Why},
 };
 use riser_model::{
@@ -122,7 +122,8 @@ async fn associate(
     let change = Change::Within(who.account, AccountChange::Associate(client, user));
     let evidence = evidence.clone();
     // What was revoked while it was verified gives nobody a client.
-    let may = move |directory: &riser_gate::Directory| directory.holds(user, &evidence) == Holds::Yes;
+    let may =
+        move |_: &Change, _: &Accounts, directory: &Directory| directory.holds(user, &evidence) == Holds::Yes;
     let wanted = Wanted { change, revision: None, may: Box::new(may) };
     door.registrar.change(told, wanted).await?;
     Ok(client)
