@@ -19,7 +19,7 @@
 //! | `reader_gap` | account | client, name, connection, gap (from, to, cause) | members |
 //! | `slow_reader` | account | client, name, connection | members |
 //! | `refused` | account | code, what, client, name, connection (the last three where known) | admins |
-//! | `knock` | account | connection, client, name, room, acceptor, step, why: it waits to be let in | admins |
+//! | `knock` | account; the room too, where it is the room's own gate | connection, client, name, room, acceptor, step, why: it waits to be let in | admins |
 //! | `gate` | account | connection, client, name, room, acceptor, step, why | admins |
 //! | `edge_online` | account | edge, name, epoch, backlog | members |
 //! | `edge_silent` | account | edge, name, cause | members |

@@ -176,7 +176,7 @@ fn hears(graph: &Graph, principal: &Principal, scope: Scope) -> bool {
 /// Whether it may hear what is for those only who look after the room or the account.
 fn is_admin(principal: &Principal, scope: Scope) -> bool {
     match scope {
-        Scope::Room(id) => principal.grants.reach(Right::Admin, id),
+        Scope::Room(id) => principal.grants.whole(Right::Admin, id),
         Scope::Account(_) => principal.grants.administer(),
         Scope::Instance => false,
     }

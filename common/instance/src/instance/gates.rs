@@ -88,6 +88,12 @@ impl Instance {
                         why: why.to_owned(),
                     };
                     let scope = Scope::Account(at.host.unwrap_or(who.account));
+                    // Who looks after the room alone, and decides about its stages, does not hear the account's admins.
+                    let of_room = at.before.room().filter(|_| at.gate.stage() >= at.of_account);
+                    let of_room = of_room.filter(|_| step == GateStep::Waits).map(|(room, _)| room);
+                    if let Some(room) = of_room {
+                        self.rooms(BusInput::Event { scope: Scope::Room(room), event: event.clone() }, now);
+                    }
                     self.rooms(BusInput::Event { scope, event }, now);
                 }
                 GateOutput::Pass => return self.let_pass(id, now),

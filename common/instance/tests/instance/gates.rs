@@ -378,6 +378,68 @@ fn who_knocks_is_let_in_by_an_admin_of_that_room_only() {
     }
 }
 
+/// What somebody who listens to a technical channel is told of who knocks.
+fn knocks(world: &mut World, connection: riser_model::ConnectionId) -> Vec<String> {
+    world.wait(1);
+    world.ask(connection, Ask::Pull { bytes: 100_000, stands: false });
+    let pushes = world.told(connection).into_iter().filter_map(|tell| match tell {
+        Tell::Deliver { pushes, .. } => Some(pushes),
+        _ => None,
+    });
+    let knocks = pushes.flatten().filter_map(|push| match push {
+        Push::Publication(said) if said.content.route.channel.as_str() == "knock" => {
+            Some(said.content.body.clone())
+        }
+        _ => None,
+    });
+    knocks.map(|body| String::from_utf8_lossy(&body).into_owned()).collect()
+}
+
+#[test]
+fn who_owns_a_room_by_its_role_there_hears_who_knocks_at_it_and_nobody_else_of_its_readers_does() {
+    let mut world = World::gated("['knock']", "['knock']").speaking();
+    world.change(|config| {
+        let keeper = Whom::Named("stranger".parse().unwrap());
+        config.room[0].roles.insert(keeper, riser_gate::Role::Owner);
+    });
+    let account = riser_model::AccountId(uuid::Uuid::from_u128(1));
+    let [keeper, guest, knocker] = [3, 4, 5].map(riser_model::ConnectionId);
+    let admit = |world: &mut World, connection| {
+        assert_eq!(prompt(world, connection), Prompt::Knocked);
+        let now = world.now;
+        assert!(world.instance.decide_for(account, connection, true, "operator", now));
+        world.wait(1);
+    };
+    for (connection, name) in [(guest, "guest"), (keeper, "stranger")] {
+        world.enter_as(connection, name, Some("hall"));
+        admit(&mut world, connection);
+        admit(&mut world, connection);
+        assert!(world.entered(connection), "{name}");
+        let technical = Ask::Subscribe {
+            subscription: SUB,
+            want: Want::Technical(Technical::of_room("hall".parse().unwrap())),
+            from: From::Live,
+            flow: Flow::Credit,
+            keep: None,
+            retained: Showing::Nothing,
+        };
+        world.ask(connection, technical);
+    }
+    world.enter(knocker, None, Some("hall"));
+    assert_eq!(knocks(&mut world, keeper), [""; 0], "the account's gate is not the room's");
+    admit(&mut world, knocker);
+    let heard = knocks(&mut world, keeper);
+    let [knock] = &heard[..] else { panic!("{heard:?}") };
+    assert!(knock.contains("\"connection\":5,") && knock.contains("\"room\":\"hall\""), "{knock}");
+    assert_eq!(knocks(&mut world, guest), [""; 0], "who reads there only");
+    let decide = Ask::Decide { connection: knocker, admit: true };
+    world.ask(guest, decide.clone());
+    assert!(matches!(&world.told(guest)[..], [Tell::Decided { result: Err(_), .. }]));
+    world.ask(keeper, decide);
+    assert!(world.told(keeper).iter().any(|tell| matches!(tell, Tell::Decided { result: Ok(()), .. })));
+    assert!(world.entered(knocker));
+}
+
 #[test]
 fn who_came_by_a_token_goes_when_it_expires() {
     let mut world = World::gated("[]", "");
