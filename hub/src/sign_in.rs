@@ -320,7 +320,9 @@ async fn verify(
     let passed = api::pass(&mut gate, hub.verifier.as_ref(), &mut tells).await;
     let is_its = |who: &Arc<Principal>| of.is_none_or(|account| *account == who.account_name);
     let is_known = gate.standing().principal.as_ref().is_some_and(is_its);
-    let passed = passed.and_then(|()| is_known.then_some(()).ok_or_else(api::not_authorised));
+    // What was signed here is to come in by. Whoever has only that would make one out of the other for ever.
+    let is_first = gate.standing().cookie.is_none();
+    let passed = passed.and_then(|()| (is_known && is_first).then_some(()).ok_or_else(clients::wrong));
     let events: Vec<(Scope, SystemEvent)> = tells.iter().filter_map(|told| told.event(*connection)).collect();
     let say = move |core: &mut HubCore, now| {
         events.into_iter().for_each(|(scope, event)| core.say(scope, event, now));

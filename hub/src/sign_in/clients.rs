@@ -100,7 +100,7 @@ impl Wish {
 }
 
 /// In the very words of a gate to which something wrong was shown.
-fn wrong() -> Refusal {
+pub(super) fn wrong() -> Refusal {
     let want = "a user and password, or a token, that this instance knows";
     refusal(Code::NotAuthorised, "the credential was not accepted", want)
 }

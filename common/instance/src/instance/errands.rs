@@ -85,7 +85,9 @@ impl Instance {
             Errand::Keys | Errand::RevokeKey { .. } if !is_known(standing) => return Err(nobody()),
             Errand::MakeKey if !is_known(standing) => return Err(nobody()),
             // What ends by itself does not make what lasts.
-            Errand::MakeKey if standing.until.is_some() || standing.evidence.is_empty() => {
+            Errand::MakeKey
+                if standing.until.is_some() || standing.cookie.is_some() || standing.evidence.is_empty() =>
+            {
                 return Err(refusal(
                     Code::Denied,
                     "what you have shown ends by itself, or is known elsewhere",

@@ -319,6 +319,19 @@ async fn each_browser_and_program_of_a_person_is_a_client_of_its_own_and_the_sam
     let wrong = program(&site, READER, json!({ "password": "hunter2" }));
     assert_eq!(program(&site, READER, json!({ "client": one["client"] })), wrong);
     assert_eq!(wrong.0, 401);
+    // What was given at a sign-in gives nothing at another one, neither as itself nor as another client, and no key for ever.
+    let wrong =
+        ask(&site, "/api/login", &[JSON], Some(&json!({ "token": "no", "give": "token" }).to_string()));
+    for fields in
+        [json!({ "give": "token" }), json!({ "give": "token", "client": other["client"] }), json!({})]
+    {
+        let mut shown = json!({ "token": one["token"] });
+        shown.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let answer = ask(&site, "/api/login", &[JSON, &origin(&site)], Some(&shown.to_string()));
+        assert_eq!((answer.status, &answer.body, &answer.cookie), (401, &wrong.body, &None), "{fields}");
+    }
+    let made = by_one.asks(json!({ "op": "keys", "make": "token" })).await;
+    assert_eq!(made["error"]["code"], "denied", "{made}");
     // A token counts in no cookie's place, and neither has what the other one stands for.
     let cookie = format!("Cookie: riser={}", text(&one["token"]));
     assert_eq!(ask(&site, "/api/login", &[&cookie, &origin(&site)], None).status, 401);
