@@ -398,13 +398,18 @@ impl Below {
         self.know_below(edge, &definitions, instance);
         let table = self.tables.entry(connection).or_default();
         table.define(definitions, edge, &self.directory);
-        let receivers = &self.receivers;
+        let (receivers, table) = (&self.receivers, &*table);
+        let relays = self.directory.edge(edge).is_some_and(|edge| edge.relays);
+        // Of a log that is nobody's yet something is under way on this link, or whoever has it below has said so.
+        let trees = &self.trees;
+        let is_coming = |below| table.brings(below) || trees.logs_below(edge).any(|log| log == below);
+        let comes_by_it = |below| receivers.owner(below).map_or_else(|| is_coming(below), |via| via == edge);
         let place = Place {
             from: (log, epoch),
             account,
             edge,
             // What came another way since is not its to say any more.
-            may_call: &|below| below != log && receivers.owner(below).is_none_or(|via| via == edge),
+            may_call: &|below| below != log && relays && comes_by_it(below),
         };
         let Placed { runs, routes, origins, elsewhere, quarantined, says_who } =
             table.place((items, &foreign), place);

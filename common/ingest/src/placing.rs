@@ -90,8 +90,9 @@ struct Allowed {
     room: bool,
     /// It is where an edge says what became of what went down to it: that, and nothing else, may it say there.
     outcomes: bool,
-    /// The room is another account's.
-    others: bool,
+    /// It may not say who is there: the room is another account's, or one of its own where it may not publish. One that its
+    /// account does not have yet is nobody's.
+    barred: bool,
     /// What is published there has to be this.
     schema: Option<Schema>,
 }
@@ -199,6 +200,11 @@ impl Table {
         self.origins.get(&number).copied()
     }
 
+    /// Whether the link said that it brings entries of a log below.
+    pub(crate) fn brings(&self, log: LogId) -> bool {
+        self.origins.values().any(|(of, _)| *of == log)
+    }
+
     /// Places the items of one epoch of a log; of these, `foreign` are entries of another account's log.
     pub fn place(&self, (items, foreign): (Vec<Item>, &BTreeSet<Seq>), place: Place<'_>) -> Placed {
         let epoch = place.from.1;
@@ -220,21 +226,23 @@ impl Table {
 }
 
 fn allowed(route: &Route, edge: ClientId, directory: &Directory) -> Allowed {
-    let Some(principal) = directory.principal(edge) else { return Allowed::default() };
+    let Some(principal) = directory.principal(edge) else {
+        return Allowed { barred: true, ..Allowed::default() };
+    };
     if hears_of(directory, principal, route) {
-        return Allowed { publish: true, outcomes: true, ..Allowed::default() };
+        return Allowed { publish: true, outcomes: true, barred: true, ..Allowed::default() };
     }
     // What its own listeners could not place is in quarantine there, and so is who reads that.
     if route.room == quarantine(principal.account) {
         return Allowed { publish: true, room: true, ..Allowed::default() };
     }
     match directory.room(principal.account, route.room) {
-        None => Allowed { others: is_known(directory, route.room), ..Allowed::default() },
+        None => Allowed { barred: is_known(directory, route.room), ..Allowed::default() },
         Some(room) => Allowed {
             publish: principal.grants.allow(Right::Publish, route.room, &route.channel),
             room: principal.grants.reach(Right::Publish, route.room),
             outcomes: false,
-            others: false,
+            barred: !principal.grants.reach(Right::Publish, route.room),
             schema: room.schema.clone(),
         },
     }
@@ -321,7 +329,7 @@ impl Placing<'_> {
         out.freeze()
     }
 
-    /// Whether somebody may say who is in a room: in that room, which is none of another account's; of the log that it comes
+    /// Whether somebody may say who is in a room: in that room, if the edge is not barred from it; of the log that it comes
     /// from, or, all that are there, of one below it.
     fn is_believed(&self, frame: &Frame<'_>) -> bool {
         let Some((route, allowed)) = self.table.routes.get(&frame.route) else { return false };
@@ -336,7 +344,7 @@ impl Placing<'_> {
                 Err(_) => return false,
             },
         };
-        is_its && room == route.room && !allowed.others
+        is_its && room == route.room && !allowed.barred
     }
 
     fn origin(&self, frame: &Frame<'_>) -> Option<(LogId, Epoch)> {

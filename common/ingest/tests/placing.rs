@@ -1,10 +1,14 @@
 //! What an edge may put where.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use riser_gate::{AccountConfig, ClientConfig, Directory, QUARANTINE, Role, RoomConfig};
+use riser_gate::{
+    AccountConfig, ClientConfig, Directory, GrantConfig, QUARANTINE, Role, RoomConfig,
+    config::{Rights, Whom},
+};
 use riser_ingest::placing::{Place, Reason, Table};
 use riser_model::{
-    AccountId, ClientId, ConnectionId, Epoch, History, LogId, RoomId, Route, RouteNumber, Run, Seq, Stamp,
+    AccountId, ClientId, ConnectionId, Epoch, History, LogId, Right, RoomId, Route, RouteNumber, Run, Seq,
+    Stamp,
 };
 use riser_wire::{
     entry::{ContentType, Kind, Publication, frames, write_frame},
@@ -29,6 +33,15 @@ fn directory() -> Directory {
         config
     };
     let mut first = tenant("first", 1, "hall");
+    // It may do everything but publish in one.
+    let mut cellar = RoomConfig::new("cellar".parse().unwrap(), History::Log);
+    cellar.grant = vec![GrantConfig {
+        to: Whom::Named("gateway".parse().unwrap()),
+        right: Rights(vec![Right::Publish]),
+        channels: "#".parse().unwrap(),
+        deny: true,
+    }];
+    first.room.push(cellar);
     let gateway = ClientConfig::new("gateway".parse().unwrap());
     first.client = vec![ClientConfig { id: Some(GATEWAY), role: Some(Role::Owner), ..gateway }];
     Directory::compile(&[first, tenant("second", 2, "vault")]).unwrap()
@@ -138,6 +151,13 @@ fn an_edge_is_believed_who_is_behind_its_own_log_and_behind_those_that_came_by_i
     assert_eq!(believed(Kind::Roll, (LogId(2), hall), hall), (true, vec![]));
     assert_eq!(believed(Kind::Roll, (LogId(3), hall), hall), (false, vec![]), "it came another way since");
     assert_eq!(believed(Kind::Roll, (LogId(2), attic), hall), (false, vec![]), "another room");
+}
+
+#[test]
+fn nobody_comes_or_goes_in_a_room_where_the_edge_may_not_publish() {
+    let cellar = RoomId::of(account(1), "cellar");
+    assert_eq!(believed(Kind::Opened, (LogId(1), cellar), cellar), (false, vec![Reason::Denied]));
+    assert_eq!(believed(Kind::Roll, (LogId(2), cellar), cellar), (false, vec![]));
 }
 
 #[test]
