@@ -179,8 +179,13 @@ impl Listening {
         }
     }
 
-    /// Takes what it was told. Says what is wrong with it.
-    pub fn told(&mut self, told: &Told, sessions: &Sessions, journal: &Journal) -> Option<String> {
+    /// Takes what it was told by a host whose log begins at `oldest`. Says what is wrong with it.
+    pub fn told(
+        &mut self,
+        told: &Told,
+        sessions: &Sessions,
+        (journal, oldest): (&Journal, Seq),
+    ) -> Option<String> {
         match told {
             Told::Joined => {
                 self.joined = Some(journal.next().prev());
@@ -201,7 +206,14 @@ impl Listening {
                 missing.or_else(|| self.shown(at.seq, entry, sessions))
             }
             Told::Through(at) => self.walk(at.seq, sessions, journal),
-            Told::Gap => Some("something is gone in a room that lost nothing".to_owned()),
+            // A session is replayed from the log, and what that let go of is told as gone.
+            Told::Gap { to, cause } if *to < oldest && cause == "retention" => {
+                self.at = self.at.max(*to);
+                None
+            }
+            Told::Gap { to, cause } => {
+                Some(format!("something up to {} is gone, by {cause}, and is there", to.0))
+            }
             Told::Wiped(session) => self.wiped(session, sessions),
         }
     }

@@ -6,7 +6,7 @@
 
 use crate::journal::Key;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use riser_model::{Position, Time};
+use riser_model::{Position, Seq, Time};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -51,8 +51,13 @@ pub enum Told {
         /// What.
         payload: String,
     },
-    /// Something is missing.
-    Gap,
+    /// Something is missing, up to there.
+    Gap {
+        /// The last of it.
+        to: Seq,
+        /// Why.
+        cause: String,
+    },
     /// It was told everything up to here.
     Through(Position),
     /// A session ended of which it was shown something when it came.
@@ -186,7 +191,11 @@ impl Talker {
                 Some(at) => self.told.push(Told::Message { at, payload: payload(&message) }),
                 None => self.acts.push_back(Act::Wrong(format!("no position: {message}"))),
             },
-            Some("gap") => self.told.push(Told::Gap),
+            Some("gap") => {
+                let to = Seq(message["to"].as_u64().unwrap_or(u64::MAX));
+                let cause = message["cause"].as_str().unwrap_or_default().to_owned();
+                self.told.push(Told::Gap { to, cause });
+            }
             Some("wiped") => {
                 self.told.push(Told::Wiped(message["session"].as_str().unwrap_or_default().to_owned()));
             }

@@ -34,6 +34,11 @@ fn who_hears_late_that_there_was_no_place_was_told_what_was_so() {
 }
 
 #[test]
+fn what_an_edge_that_is_short_of_room_let_go_of_a_session_is_told_as_gone() {
+    holds(31_000_131);
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     let lines = || run_theme(Theme::Rooms, 7, None, true).lines;
     let first = lines();

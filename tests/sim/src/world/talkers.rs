@@ -71,6 +71,7 @@ impl World {
 
     fn talker_told(&mut self, n: usize) {
         let host = self.talkers[n].talker.identity.host;
+        let oldest = self.hosts[host].oldest_there();
         let journal = &self.hosts[host].journal;
         let sessions = &mut self.sessions[host];
         sessions.look(journal, self.now);
@@ -78,7 +79,7 @@ impl World {
         for told in std::mem::take(&mut seat.talker.told) {
             let Some(listening) = &mut seat.listening else { continue };
             let before = (listening.replayed, listening.wiped);
-            let wrong = listening.told(&told, sessions, journal);
+            let wrong = listening.told(&told, sessions, (journal, oldest));
             self.ledger.counts.heard += u64::from(matches!(told, Told::Message { .. }));
             self.ledger.counts.replayed += listening.replayed - before.0;
             self.ledger.counts.wiped += listening.wiped - before.1;
