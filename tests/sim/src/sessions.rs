@@ -59,9 +59,11 @@ impl Sessions {
 
     fn entry(&mut self, entry: &Logged, now: Time) {
         let lounge = site::room(site::LOUNGE);
-        let Some((_, epoch, _)) = entry.origin.filter(|_| entry.room == Some(lounge)) else { return };
+        let Some((log, epoch, _)) = entry.origin.filter(|_| entry.room == Some(lounge)) else { return };
         match entry.kind {
             Kind::Publication => {
+                // Who opened it may be lost with the edge's quota: the epoch that follows ends it all the same.
+                self.edges.entry(log).or_insert(epoch);
                 if let Some(connection) = connection(entry) {
                     self.behind.entry(SessionId { epoch, connection }).or_default();
                 }

@@ -39,6 +39,11 @@ fn what_an_edge_that_is_short_of_room_let_go_of_a_session_is_told_as_gone() {
 }
 
 #[test]
+fn a_session_of_which_only_publications_came_is_over_with_its_epoch() {
+    holds(32_000_087);
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     let lines = || run_theme(Theme::Rooms, 7, None, true).lines;
     let first = lines();
