@@ -59,9 +59,10 @@ impl Sessions {
 
     fn entry(&mut self, entry: &Logged, now: Time) {
         let lounge = site::room(site::LOUNGE);
-        let Some((log, epoch, _)) = entry.origin.filter(|_| entry.room == Some(lounge)) else { return };
+        let Some((log, epoch, _)) = entry.origin else { return };
+        let is_here = entry.room == Some(lounge);
         match entry.kind {
-            Kind::Publication => {
+            Kind::Publication if is_here => {
                 // Who opened it may be lost with the edge's quota: the epoch that follows ends it all the same.
                 self.edges.entry(log).or_insert(epoch);
                 if let Some(connection) = connection(entry) {
@@ -71,20 +72,22 @@ impl Sessions {
             Kind::Opened | Kind::Closed => {
                 let Ok(body) = Body::read(&entry.body) else { return };
                 if let Ok(membership) = Membership::read(&body) {
-                    self.moved(entry.kind, epoch, &membership, now);
+                    self.moved((entry.kind, is_here), epoch, &membership, now);
                 }
             }
             _ => {}
         }
     }
 
-    fn moved(&mut self, kind: Kind, epoch: Epoch, said: &Membership, now: Time) {
+    /// Who comes or goes in any room says that a new epoch began; what else it says is of its room.
+    fn moved(&mut self, (kind, is_here): (Kind, bool), epoch: Epoch, said: &Membership, now: Time) {
         let before = self.edges.insert(said.log, epoch).filter(|before| *before != epoch);
         let mut gone: Vec<SessionId> = Vec::new();
         if let Some(before) = before {
             gone.extend(self.behind.keys().filter(|session| session.epoch == before));
         }
         match kind {
+            _ if !is_here => {}
             Kind::Closed if said.connection == NOBODY && said.cause == ANEW => {
                 let lasting =
                     self.behind.iter().filter(|(session, ended)| session.epoch == epoch && ended.is_none());

@@ -39,7 +39,7 @@ fn what_an_edge_that_is_short_of_room_let_go_of_a_session_is_told_as_gone() {
 }
 
 #[test]
-fn a_session_of_which_only_publications_came_is_over_with_its_epoch() {
+fn sessions_of_an_epoch_are_over_with_the_first_word_of_the_next_in_any_room() {
     holds(32_000_087);
 }
 
