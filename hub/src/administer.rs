@@ -137,7 +137,8 @@ pub(crate) enum KeyCommand {
         #[arg(long, value_enum, default_value = "token")]
         kind: CredentialKind,
         /// A public key, or a name in certificates. A password is never given here: it is made, or set over the interface.
-        #[arg(long)]
+        // One public key in 64 begins with a hyphen.
+        #[arg(long, allow_hyphen_values = true)]
         value: Option<String>,
     },
     /// Put another credential in place of one.
@@ -147,7 +148,8 @@ pub(crate) enum KeyCommand {
         /// What `account show` calls it.
         fingerprint: String,
         /// A public key.
-        #[arg(long)]
+        // One public key in 64 begins with a hyphen.
+        #[arg(long, allow_hyphen_values = true)]
         value: Option<String>,
     },
     /// Revoke a credential, for ever: connections that showed it are closed.
@@ -571,6 +573,17 @@ mod tests {
         });
         assert_eq!(Value::Object(all), want);
         assert!(room_fields(&["nonsense".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn a_public_key_that_begins_with_a_hyphen_is_a_value() {
+        let keys = KeyCommand::augment_subcommands(clap::Command::new("key"));
+        for args in [&["key", "add", "acme/edge"][..], &["key", "rotate", "acme/edge", "0123456789abcdef"]] {
+            let args = args.iter().chain(&["--value", "-NkxW"]);
+            let found = keys.clone().try_get_matches_from(args).unwrap();
+            let (_, found) = found.subcommand().unwrap();
+            assert_eq!(found.get_one::<String>("value").unwrap(), "-NkxW");
+        }
     }
 
     #[test]

@@ -132,13 +132,18 @@ impl Address {
     }
 }
 
-/// What lies below a user's lobby is a channel of it.
+/// What lies below a user's lobby is a channel of it. It is one of the account's room `lobby`, and so there is none where an
+/// account of that name could have no room's address.
 fn in_lobby(rest: &str) -> Result<Address, BadAddress> {
     let (name, below) = rest.split_once('/').map_or((rest, ""), |(name, below)| (name, below));
-    let account = account(&decode(name)?)?;
+    let name = decode(name)?;
+    let account = account(&name)?;
     match below {
         "" => Ok(Address::User(account)),
-        below => Ok(Address::Channel { account, room: RoomName::lobby(), channel: channel(below)? }),
+        _ if name == "user" || Reserved::of(&name).is_some() => {
+            Err(bad(404, "this name is reserved and no account's", SCHEME))
+        }
+        below => in_room(account, RoomName::lobby(), below),
     }
 }
 
@@ -147,7 +152,13 @@ fn in_account(account: AccountName, rest: &str) -> Result<Address, BadAddress> {
     let room: RoomName = decode(room)?
         .parse()
         .map_err(|_| bad(400, "this is no room's name", "1 to 64 characters of a-z, 0-9 and -"))?;
-    let Some(rest) = rest else { return Ok(Address::Room { account, room }) };
+    match rest {
+        Some(rest) => in_room(account, room, rest),
+        None => Ok(Address::Room { account, room }),
+    }
+}
+
+fn in_room(account: AccountName, room: RoomName, rest: &str) -> Result<Address, BadAddress> {
     let (third, below) = rest.split_once('/').map_or((rest, None), |(third, below)| (third, Some(below)));
     match (client(&decode(third)?), below) {
         (Some(client), None | Some("")) => Ok(Address::Client { account, room, client, channel: None }),
@@ -260,6 +271,19 @@ mod tests {
         assert!(matches!(Address::parse(client), Ok(Address::Client { .. })));
         assert_eq!(Address::parse("/mqtt"), Ok(Address::Reserved(Reserved::Mqtt)));
         assert_eq!(Address::parse("/assets/page.js"), Ok(Address::Reserved(Reserved::Assets)));
+    }
+
+    #[test]
+    fn a_lobby_of_a_reserved_name_has_no_channels() {
+        for name in ["api", "user", "%61pi"] {
+            assert_eq!(Address::parse(&format!("/user/{name}/status")).unwrap_err().status, 404, "{name}");
+        }
+        assert!(matches!(Address::parse("/user/api"), Ok(Address::User(_))));
+        let client = "7d8f1d4e-54ad-4f0c-a0f9-0d1f9f6b2a10";
+        for rest in ["a/b".to_owned(), client.to_owned(), format!("{client}/a")] {
+            let [own, of_the_room] = ["/user/ann", "/ann/lobby"].map(|place| format!("{place}/{rest}"));
+            assert_eq!(Address::parse(&own), Address::parse(&of_the_room), "{own}");
+        }
     }
 
     #[test]
