@@ -159,19 +159,22 @@ fn nobody_is_left_behind_a_log_that_came_through_an_edge_which_is_none_any_more(
     assert_eq!(departs(&mut edge, 900), 0, "once");
 }
 
+/// What it has for its log at that moment, as text.
+fn written_down(edge: &mut EdgeCore, now: Now) -> String {
+    let entries = std::iter::from_fn(|| edge.poll(now)).filter_map(|output| match output {
+        Output::Instance(InstanceOutput::Persist { batch, .. }) => Some(batch.entries),
+        _ => None,
+    });
+    entries.map(|entries| String::from_utf8_lossy(&entries).into_owned()).collect()
+}
+
 #[test]
 fn a_step_of_the_wall_clock_is_an_entry_of_the_log() {
     let mut edge = saying(16, &[]);
     edge.handle(Input::Link(LinkInput::ClockStepped(-5000)), now());
     let later = Now { time: now().time.plus(std::time::Duration::from_secs(1)), ..now() };
     edge.handle(Input::Deadline, later);
-    let said: String = std::iter::from_fn(|| edge.poll(later))
-        .filter_map(|output| match output {
-            Output::Instance(InstanceOutput::Persist { batch, .. }) => Some(batch.entries),
-            _ => None,
-        })
-        .map(|entries| String::from_utf8_lossy(&entries).into_owned())
-        .collect();
+    let said = written_down(&mut edge, later);
     assert!(said.contains("riser.clock_stepped") && said.contains("\"by_ms\":-5000"), "{said}");
 }
 
@@ -184,13 +187,7 @@ fn a_shutdown_says_how_far_each_uplink_drained() {
     edge.handle(Input::Shutdown, now());
     let later = Now { time: now().time.plus(std::time::Duration::from_secs(10)), ..now() };
     edge.handle(Input::Deadline, later);
-    let said: String = std::iter::from_fn(|| edge.poll(later))
-        .filter_map(|output| match output {
-            Output::Instance(InstanceOutput::Persist { batch, .. }) => Some(batch.entries),
-            _ => None,
-        })
-        .map(|entries| String::from_utf8_lossy(&entries).into_owned())
-        .collect();
+    let said = written_down(&mut edge, later);
     assert!(said.contains("riser.uplink_down") && said.contains("\"cause\":\"stopped\""), "{said}");
     assert!(said.contains(&format!("\"queued\":{queued}")), "{said}");
 }

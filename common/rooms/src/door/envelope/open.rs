@@ -44,7 +44,7 @@ pub(super) struct Open {
     verbs: Verbs,
     /// Where it is to be moved when nothing that it asked in its room is unanswered any more.
     going: Option<RoomName>,
-    /// What the bus pushed last and is not said yet: it is worded as the socket takes it.
+    /// What the bus pushed last and is not said yet. It was asked for in bytes that the socket takes, and is worded at once.
     unsaid: Option<Vec<door::Push>>,
     ping_at: Time,
     ping_due: bool,
