@@ -225,6 +225,7 @@ pub fn instance(
         archived: past.archived,
         pasts: past.pasts,
         gaps: recovered.gaps.iter().map(|record| record.gap).collect(),
+        trim_cause: recovered.trim_cause,
         routes: recovered.routes.clone(),
         origins: recovered.origins.clone(),
         rooms,

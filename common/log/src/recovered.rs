@@ -1,7 +1,7 @@
 //! What an opened log found of itself.
 
 use crate::{checkpoint::Counters, gaps::GapRecord};
-use riser_model::{CursorKey, CursorValue, Epoch, EpochSpan, LogId, Route, RouteNumber, Seq, Wall};
+use riser_model::{Cause, CursorKey, CursorValue, Epoch, EpochSpan, LogId, Route, RouteNumber, Seq, Wall};
 
 /// A log as it was found, and the epoch it was opened under.
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub struct Recovered<F> {
     pub fold: F,
     /// The table of causes, in order.
     pub gaps: Vec<GapRecord>,
+    /// Why what the table does not name is gone, as the log is configured.
+    pub trim_cause: Cause,
     /// What was counted since the log was made.
     pub counters: Counters,
     /// What was not as it should be.

@@ -121,6 +121,7 @@ fn recovered<D: Disk, F: Fold>(writer: &Writer<D, F>, findings: Vec<Finding>) ->
         cursors: tables.cursors.iter().map(|(key, value)| (*key, *value)).collect(),
         fold: tables.fold.clone(),
         gaps: tables.gaps.records().to_vec(),
+        trim_cause: writer.config.trim_cause,
         counters: tables.counters,
         findings,
         batch_bytes_max: writer.entries_bytes_max(),

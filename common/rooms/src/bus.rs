@@ -121,7 +121,7 @@ impl Bus {
                 start.chain,
                 start.next,
                 (start.oldest, start.oldest_at),
-                start.gaps,
+                (start.gaps, start.trim_cause),
             ),
             config,
             routes,

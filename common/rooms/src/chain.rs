@@ -5,7 +5,7 @@
 
 use riser_model::{Archived, Cause, Epoch, EpochSpan, Gap, LogId, Position, Seq, Wall};
 
-/// The most gaps whose causes are remembered; older ones are told as `retention`.
+/// The most gaps whose causes are remembered; older ones are told as what the log trims.
 const GAPS_MAX: usize = 1024;
 
 /// What a position means in this log.
@@ -34,6 +34,8 @@ pub(crate) struct Chain {
     /// What is gone was committed before this.
     oldest_at: Wall,
     gaps: Vec<Gap>,
+    /// Why what no gap names is gone: the same that who reads the disk is told there.
+    trim_cause: Cause,
 }
 
 impl Chain {
@@ -43,7 +45,7 @@ impl Chain {
         mut spans: Vec<EpochSpan>,
         next: Seq,
         (oldest, oldest_at): (Seq, Wall),
-        gaps: Vec<Gap>,
+        (gaps, trim_cause): (Vec<Gap>, Cause),
     ) -> Self {
         // A log names the live epoch too, as far as it went when it was opened: it goes on.
         spans.retain(|span| span.epoch != epoch);
@@ -56,6 +58,7 @@ impl Chain {
             oldest,
             oldest_at,
             gaps: Vec::new(),
+            trim_cause,
         };
         chain.trim((oldest, oldest_at), gaps);
         chain
@@ -135,7 +138,7 @@ impl Chain {
                 continue;
             }
             if gap.from > from {
-                push(Gap { from, to: gap.from.prev(), cause: Cause::Retention });
+                push(Gap { from, to: gap.from.prev(), cause: self.trim_cause });
                 from = gap.from;
             }
             let end = gap.to.min(to);
@@ -143,7 +146,7 @@ impl Chain {
             from = end.next();
         }
         if from <= to {
-            push(Gap { from, to, cause: Cause::Retention });
+            push(Gap { from, to, cause: self.trim_cause });
         }
         found
     }
@@ -157,7 +160,8 @@ mod tests {
         let span = |epoch, first, last| EpochSpan { epoch: Epoch(epoch), first: Seq(first), last: Seq(last) };
         let gaps = vec![Gap { from: Seq(5), to: Seq(6), cause: Cause::Quota }];
         let spans = vec![span(1, 1, 10), span(2, 11, 10), span(3, 11, 20)];
-        let mut chain = Chain::new(LogId(9), Epoch(4), spans, Seq(21), (Seq(9), Wall(5)), gaps);
+        let mut chain =
+            Chain::new(LogId(9), Epoch(4), spans, Seq(21), (Seq(9), Wall(5)), (gaps, Cause::HubQuota));
         chain.committed = Seq(30);
         chain
     }
@@ -183,8 +187,14 @@ mod tests {
             first: Seq(first),
             last: Seq(last),
         });
-        let mut chain =
-            Chain::new(LogId(9), Epoch(2), spans.to_vec(), Seq(11), (Seq(1), Wall(0)), Vec::new());
+        let mut chain = Chain::new(
+            LogId(9),
+            Epoch(2),
+            spans.to_vec(),
+            Seq(11),
+            (Seq(1), Wall(0)),
+            (Vec::new(), Cause::Retention),
+        );
         chain.committed = Seq(30);
         assert_eq!(chain.resume(at(2, 20)), Resume::Exact(Seq(20)));
         assert_eq!(chain.resume(at(2, 10)), Resume::Exact(Seq(10)));
@@ -205,13 +215,10 @@ mod tests {
     fn what_is_missing_keeps_its_causes_and_its_count() {
         let gap = |from, to, cause| Gap { from: Seq(from), to: Seq(to), cause };
         let mut chain = chain();
-        let retention = Cause::Retention;
-        let all = [gap(1, 4, retention), gap(5, 6, Cause::Quota), gap(7, 8, retention)];
+        let trimmed = Cause::HubQuota;
+        let all = [gap(1, 4, trimmed), gap(5, 6, Cause::Quota), gap(7, 8, trimmed)];
         assert_eq!(chain.missing_after(Seq(0), chain.oldest), all);
-        assert_eq!(
-            chain.missing_after(Seq(5), chain.oldest),
-            [gap(6, 6, Cause::Quota), gap(7, 8, retention)]
-        );
+        assert_eq!(chain.missing_after(Seq(5), chain.oldest), [gap(6, 6, Cause::Quota), gap(7, 8, trimmed)]);
         assert_eq!(chain.missing_after(Seq(8), chain.oldest), []);
         chain.trim((Seq(12), Wall(9)), vec![gap(7, 11, Cause::Quota)]);
         assert_eq!(chain.missing_after(Seq(4), chain.oldest), [gap(5, 11, Cause::Quota)]);

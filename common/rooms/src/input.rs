@@ -3,8 +3,8 @@
 use crate::{producers::Producers, retained::RetainedTable};
 use bytes::Bytes;
 use riser_model::{
-    Archived, Binding, ConnectionId, CursorKey, CursorMove, CursorValue, Epoch, EpochSpan, Gap, LogId, Mark,
-    Principal, Room, RoomId, Route, RouteNumber, Run, Selected, Seq, ShareChange, Wall,
+    Archived, Binding, Cause, ConnectionId, CursorKey, CursorMove, CursorValue, Epoch, EpochSpan, Gap, LogId,
+    Mark, Principal, Room, RoomId, Route, RouteNumber, Run, Selected, Seq, ShareChange, Wall,
     door::{Ask, Code},
     event::{Scope, SystemEvent},
     time::Clock,
@@ -29,6 +29,8 @@ pub struct Start {
     pub oldest_at: Wall,
     /// Why seqs below `oldest` or in its holes are gone, as far as it is known.
     pub gaps: Vec<Gap>,
+    /// Why they are where nothing is known of them: what the log's configuration says of what it trims.
+    pub trim_cause: Cause,
     /// The routes that the log has defined.
     pub routes: Vec<(RouteNumber, Route)>,
     /// The origins that the log has defined.

@@ -13,7 +13,7 @@ use riser_link::{
     sender::{Config, Opened, Way},
 };
 use riser_model::{
-    BootId, ClientId, ConnectionId, CursorKey, CursorValue, Epoch, EpochSpan, HubIdentity, LogId, Now,
+    BootId, Cause, ClientId, ConnectionId, CursorKey, CursorValue, Epoch, EpochSpan, HubIdentity, LogId, Now,
     RoomId, RouteNumber, Seq, Stamp, Time, Wall,
 };
 use riser_rooms::{Bus, Config as RoomsConfig, RetainedTable, Start};
@@ -66,6 +66,7 @@ fn over(
         pasts: Vec::new(),
         archived: Default::default(),
         gaps: Vec::new(),
+        trim_cause: Cause::Retention,
         routes: Vec::new(),
         origins: Vec::new(),
         rooms: Vec::new(),

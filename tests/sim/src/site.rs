@@ -310,6 +310,7 @@ fn instance(
         pasts: Vec::new(),
         archived: Default::default(),
         gaps: recovered.gaps.iter().map(|record| record.gap).collect(),
+        trim_cause: recovered.trim_cause,
         routes: recovered.routes.clone(),
         origins: recovered.origins.clone(),
         rooms,
@@ -349,6 +350,7 @@ pub fn edge(
             .collect(),
         cursors: recovered.cursors.clone(),
         gaps: recovered.gaps.iter().map(|record| record.gap).collect(),
+        trim_cause: recovered.trim_cause,
     };
     let (key, hub) = (Key::from_secret(&identity.secret), Key::from_secret(hub_secret).public());
     let log = (recovered.log, segment_bytes);

@@ -405,6 +405,7 @@ fn instance(
         pasts: Vec::new(),
         archived: Default::default(),
         gaps: Vec::new(),
+        trim_cause: Cause::Retention,
         routes: routes.iter().map(|(number, route)| (*number, route.clone())).collect(),
         origins: Vec::new(),
         rooms: rooms(directory),

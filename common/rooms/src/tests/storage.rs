@@ -83,6 +83,7 @@ impl Storage {
             pasts: Vec::new(),
             archived: Default::default(),
             gaps: self.gaps.clone(),
+            trim_cause: Cause::Retention,
             routes: self.routes.iter().map(|(number, route)| (*number, route.clone())).collect(),
             origins: self.origins.iter().map(|(number, origin)| (*number, *origin)).collect(),
             rooms,
