@@ -30,7 +30,7 @@ pub fn judge(hub: &Host, ledger: &Ledger) -> Vec<String> {
         }
         let beyond = channel.strip_prefix(&meant).filter(|_| entry.room == Some(site::quarantine()));
         if let Some(channel) = beyond
-            && (there.contains(channel) || exact && there.len() < most)
+            && (remembers && there.contains(channel) || exact && there.len() < most)
         {
             let what = format!("hub {}: {channel} is in quarantine for the room's quota", seq.0);
             wrong.push(format!("{what}, and of {most} channels there are {there:?}"));

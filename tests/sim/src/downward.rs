@@ -63,8 +63,9 @@ pub fn judge(hosts: &[Host], ledger: &Ledger) -> (Vec<String>, u64) {
             .iter()
             .filter(|(place, _)| place.0 != own && !below.contains(&place.0) && !here.contains_key(*place));
         let due = due.flat_map(|(place, all)| all.iter().map(move |(at, entry)| (place, *at, *entry)));
-        // Only an edge lets go of what one below it does not have yet, and says so.
-        let owed = due.filter(|(_, at, entry)| goes_down(entry) && (edge.setup.parent == 0 || !is_told(*at)));
+        // Who lets go of what one below does not have yet says so; a hub does of what is no more in its log.
+        let gone = |at: Seq| is_told(at) && (edge.setup.parent != 0 || at < hub.oldest_there());
+        let owed = due.filter(|(_, at, entry)| goes_down(entry) && !gone(*at));
         if !hurt {
             wrong.extend(
                 owed.map(|(place, at, _)| format!("{name}: {place:?}, {} above, did not come down", at.0)),

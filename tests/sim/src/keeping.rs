@@ -37,14 +37,14 @@ impl Keeping {
         self.began_by.get_or_insert(journal.next().prev());
     }
 
-    /// It was told something; its host's log begins at `oldest` as the core knows it, and at `there` on disk. Says what is
-    /// wrong with it.
+    /// It was told something; its host's log begins at `there`, on disk, of which its core may not have heard yet. Says what
+    /// is wrong with it.
     pub fn told(
         &mut self,
         who: &Identity,
         published: &Published,
         journal: &Journal,
-        (oldest, there): (Seq, Seq),
+        there: Seq,
     ) -> Option<String> {
         let Published { topic, payload, qos, retain, .. } = published;
         if let Some((from, to)) = published.gap {
@@ -70,11 +70,11 @@ impl Keeping {
         for (seq, entry) in due(who, *qos, journal, from) {
             // Whom MQTT 3.1.1 cannot tell of a gap may have met one: where the same was published more than once and the
             // log let go of the first, it was told that, or a later one.
-            if is_it(entry) && seq < oldest && !who.v5 {
+            if is_it(entry) && seq < there && !who.v5 {
                 gone.get_or_insert(seq);
                 continue;
             }
-            if seq >= oldest
+            if seq >= there
                 && !is_it(entry)
                 && let Some(gone) = gone
             {
@@ -93,7 +93,7 @@ impl Keeping {
                 };
                 return skipped.map(what);
             }
-            if seq > began_by && (seq >= oldest || who.v5) {
+            if seq > began_by && (seq >= there || who.v5) {
                 skipped.get_or_insert((seq.0, named(entry)));
             }
         }

@@ -350,7 +350,6 @@ pub fn edge(
             .collect(),
         cursors: recovered.cursors.clone(),
         gaps: recovered.gaps.iter().map(|record| record.gap).collect(),
-        trim_cause: recovered.trim_cause,
     };
     let (key, hub) = (Key::from_secret(&identity.secret), Key::from_secret(hub_secret).public());
     let log = (recovered.log, segment_bytes);

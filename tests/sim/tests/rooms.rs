@@ -44,6 +44,11 @@ fn sessions_of_an_epoch_are_over_with_the_first_word_of_the_next_in_any_room() {
 }
 
 #[test]
+fn what_a_hub_let_go_of_before_an_edge_came_back_is_told_and_not_owed() {
+    holds(50_000_448);
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     let lines = || run_theme(Theme::Rooms, 7, None, true).lines;
     let first = lines();

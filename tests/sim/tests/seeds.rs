@@ -119,6 +119,16 @@ fn a_channel_counts_that_was_named_for_what_broke_the_schema() {
 }
 
 #[test]
+fn a_session_may_miss_what_its_log_let_go_of_before_the_core_heard_of_it() {
+    holds(50_000_293);
+}
+
+#[test]
+fn a_channel_that_a_hub_forgot_with_its_log_may_find_no_place_again() {
+    holds(50_001_149);
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     let (first, second) = (run(7, None, true), run(7, None, true));
     assert!(first.lines.len() > 1000);

@@ -160,8 +160,7 @@ impl World {
                     }
                     Comes::ToKeep => {
                         self.ledger.counts.kept += u64::from(published.qos == 2 && !published.retain);
-                        let oldest = (host.oldest, host.oldest_there());
-                        seat.keeping.told(who, &published, &host.journal, oldest)
+                        seat.keeping.told(who, &published, &host.journal, host.oldest_there())
                     }
                     Comes::ToLeave => None,
                 }
