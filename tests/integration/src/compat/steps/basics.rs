@@ -38,8 +38,9 @@ pub const STEPS: &[Step] = &[
 const LARGE: &[(Kind, &str)] = &[(
     Kind::Riser,
     "A payload here has at most 256 KiB, so that a publication fits into every batch to a hub. Beyond it MQTT 5 is \
-     told (0x83, with the bound in words); in 3.1.1, which has no word for it, the connection is closed. mosquitto \
-     takes what the protocol can carry (256 MiB).",
+     told (0x83, with the bound in words); in 3.1.1, which has no word for it, and where a device whose connection is \
+     closed would send it again for ever, it is acknowledged, given up, counted and told to who administers the \
+     account. mosquitto takes what the protocol can carry (256 MiB).",
 )];
 
 fn open_door(bench: &mut Bench<'_>) -> Result<(), Trouble> {
