@@ -10,7 +10,7 @@ use crate::{
     site,
     talker::Told,
 };
-use riser_model::{ConnectionId, Epoch, LogId, Seq, SessionId, Time};
+use riser_model::{Cause, ConnectionId, Epoch, LogId, Seq, SessionId, Time};
 use riser_wire::{
     entry::{Body, Kind, Publication},
     membership::{ALL, ANEW, Membership, NOBODY},
@@ -153,6 +153,17 @@ fn session(entry: &Logged) -> Option<SessionId> {
     Some(SessionId { epoch, connection: connection(entry)? })
 }
 
+/// The log that a session is replayed from.
+#[derive(Debug)]
+pub struct Log<'a> {
+    /// What it really holds.
+    pub journal: &'a Journal,
+    /// Where it begins.
+    pub oldest: Seq,
+    /// Why what is below that is gone.
+    pub cause: Cause,
+}
+
 /// What one connection was told of the room. See the module.
 #[derive(Debug)]
 pub struct Listening {
@@ -184,12 +195,12 @@ impl Listening {
         }
     }
 
-    /// Takes what it was told by a host whose log begins at `oldest`. Says what is wrong with it.
+    /// Takes what it was told by a host with that log. Says what is wrong with it.
     pub fn told(
         &mut self,
         told: &Told,
         sessions: &Sessions,
-        (journal, oldest): (&Journal, Seq),
+        log @ Log { journal, .. }: &Log<'_>,
     ) -> Option<String> {
         match told {
             Told::Joined => {
@@ -211,13 +222,14 @@ impl Listening {
                 missing.or_else(|| self.shown(at.seq, entry, sessions))
             }
             Told::Through(at) => self.walk(at.seq, sessions, journal),
-            // A session is replayed from the log, and what that let go of is told as gone.
-            Told::Gap { to, cause } if *to < oldest && cause == "retention" => {
+            // A session is replayed from the log, and what that let go of is told as gone; what is before that is due.
+            Told::Gap { from, to, cause } if *to < log.oldest && cause == log.cause.name() => {
+                let missing = self.walk(from.prev(), sessions, journal);
                 self.at = self.at.max(*to);
-                None
+                missing
             }
-            Told::Gap { to, cause } => {
-                Some(format!("something up to {} is gone, by {cause}, and is there", to.0))
+            Told::Gap { from, to, cause } => {
+                Some(format!("{} to {} are gone, by {cause}, and are there", from.0, to.0))
             }
             Told::Wiped(session) => self.wiped(session, sessions),
         }

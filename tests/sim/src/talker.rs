@@ -51,8 +51,10 @@ pub enum Told {
         /// What.
         payload: String,
     },
-    /// Something is missing, up to there.
+    /// Something is missing.
     Gap {
+        /// The first of it.
+        from: Seq,
         /// The last of it.
         to: Seq,
         /// Why.
@@ -104,6 +106,8 @@ pub struct Talker {
     said: u32,
     /// Without an answer, by request.
     asked: BTreeMap<u64, (Key, Time)>,
+    /// When it knew of others that they have no answer, or none that they are stored.
+    failed: Vec<Time>,
     heard_at: Time,
     tries: u32,
     acts: VecDeque<Act>,
@@ -119,6 +123,7 @@ impl Talker {
             kept: false,
             said: 0,
             asked: BTreeMap::new(),
+            failed: Vec::new(),
             heard_at: at,
             tries: 0,
             acts: VecDeque::new(),
@@ -135,9 +140,11 @@ impl Talker {
         self.state == State::On && (self.kept || !self.identity.keeps)
     }
 
-    /// How many publications it has no answer for.
-    pub fn waits_for(&self) -> usize {
-        self.asked.len()
+    /// How many publications that are to be replayed may have been on their way at some time since then, besides those
+    /// that are stored.
+    pub fn under_way(&self, since: Time) -> usize {
+        let failed = self.failed.iter().filter(|at| **at >= since).count();
+        if self.identity.keeps { self.asked.len() + failed } else { 0 }
     }
 
     /// Publishes one more. What it is, and where.
@@ -153,9 +160,9 @@ impl Talker {
     }
 
     /// Goes, and comes back at that time.
-    pub fn leave(&mut self, back_at: Time) {
+    pub fn leave(&mut self, now: Time, back_at: Time) {
         self.acts.push_back(Act::Hangup);
-        self.closed(back_at);
+        self.closed(now);
         self.state = State::Off { retry_at: back_at };
     }
 
@@ -174,7 +181,7 @@ impl Talker {
     /// The socket is gone, or never was.
     pub fn closed(&mut self, now: Time) {
         self.tries += 1;
-        self.asked.clear();
+        self.failed.extend(std::mem::take(&mut self.asked).into_values().map(|_| now));
         let pause = Duration::from_millis(200) * self.tries.min(20);
         self.state = State::Off { retry_at: now.plus(pause) };
     }
@@ -192,9 +199,9 @@ impl Talker {
                 None => self.acts.push_back(Act::Wrong(format!("no position: {message}"))),
             },
             Some("gap") => {
-                let to = Seq(message["to"].as_u64().unwrap_or(u64::MAX));
+                let seq = |name: &str| Seq(message[name].as_u64().unwrap_or(u64::MAX));
                 let cause = message["cause"].as_str().unwrap_or_default().to_owned();
-                self.told.push(Told::Gap { to, cause });
+                self.told.push(Told::Gap { from: seq("from"), to: seq("to"), cause });
             }
             Some("wiped") => {
                 self.told.push(Told::Wiped(message["session"].as_str().unwrap_or_default().to_owned()));
@@ -225,7 +232,10 @@ impl Talker {
                 match message["error"]["code"].as_str() {
                     None => self.acts.push_back(Act::Receipt(key)),
                     Some("session_full") => self.acts.push_back(Act::Full(asked_at)),
-                    Some("log_failing" | "quota_exceeded" | "too_many" | "shutting_down") => {}
+                    // Until then it had a place.
+                    Some("log_failing" | "quota_exceeded" | "too_many" | "shutting_down") => {
+                        self.failed.push(now);
+                    }
                     Some(code) => self.acts.push_back(Act::Wrong(format!("{} is refused: {code}", key.n))),
                 }
             }

@@ -197,6 +197,8 @@ pub struct World {
     changing: Option<Changing>,
     /// Roads that were broken, and when.
     pub broken: Vec<(Time, Road)>,
+    /// Roads that were cut and mended, and when last.
+    mended: BTreeMap<Road, Time>,
     /// What was promised.
     pub ledger: Ledger,
     /// What is said.
@@ -242,6 +244,7 @@ impl World {
             changes_asked: VecDeque::new(),
             changing: None,
             broken: Vec::new(),
+            mended: BTreeMap::new(),
             ledger: Ledger::default(),
             trace: Trace::new(traced),
             queue: Queue::default(),

@@ -31,11 +31,25 @@ fn rooms_without_faults_keep_what_they_promise() {
 #[test]
 fn who_hears_late_that_there_was_no_place_was_told_what_was_so() {
     holds(229);
+    // Others had the places while it asked, and the log did not take them.
+    holds(61_002_084);
 }
 
 #[test]
 fn what_an_edge_that_is_short_of_room_let_go_of_a_session_is_told_as_gone() {
     holds(31_000_131);
+}
+
+#[test]
+fn what_a_hub_whose_disk_is_full_let_go_of_a_session_is_told_as_its_quota() {
+    holds(50_000_921);
+    // The same over a start.
+    holds(50_001_052);
+}
+
+#[test]
+fn who_was_cut_off_hears_that_a_session_ended_when_it_is_there_again() {
+    holds(50_000_562);
 }
 
 #[test]

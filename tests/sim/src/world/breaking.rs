@@ -137,6 +137,7 @@ impl World {
 
     pub(super) fn mend(&mut self, road: Road) {
         if self.net.is_cut(road, Way::Up) || self.net.is_cut(road, Way::Down) {
+            self.mended.insert(road, self.now);
             self.trace.line(self.now, || format!("{road:?} is mended"));
         }
         self.net.cut(road, false, false, self.now);

@@ -4,7 +4,7 @@ use super::{Event, World, actors::due};
 use crate::{
     journal::Key,
     ledger::Offer,
-    sessions::Listening,
+    sessions::{Listening, Log},
     talker::{Act, Talker, Told},
     wires::{Client, Far, Message, Road, Way, WireId},
 };
@@ -71,15 +71,16 @@ impl World {
 
     fn talker_told(&mut self, n: usize) {
         let host = self.talkers[n].talker.identity.host;
-        let oldest = self.hosts[host].oldest_there();
-        let journal = &self.hosts[host].journal;
+        let at = &self.hosts[host];
+        let cause = at.setup.log.trim_cause;
+        let log = Log { journal: &at.journal, oldest: at.oldest_there(), cause };
         let sessions = &mut self.sessions[host];
-        sessions.look(journal, self.now);
+        sessions.look(log.journal, self.now);
         let seat = &mut self.talkers[n];
         for told in std::mem::take(&mut seat.talker.told) {
             let Some(listening) = &mut seat.listening else { continue };
             let before = (listening.replayed, listening.wiped);
-            let wrong = listening.told(&told, sessions, (journal, oldest));
+            let wrong = listening.told(&told, sessions, &log);
             self.ledger.counts.heard += u64::from(matches!(told, Told::Message { .. }));
             self.ledger.counts.replayed += listening.replayed - before.0;
             self.ledger.counts.wiped += listening.wiped - before.1;
@@ -142,9 +143,9 @@ impl World {
         self.ledger.counts.full += 1;
         let (_, kept) = self.sessions[host].kept(&self.hosts[host].journal, asked_at);
         let here = self.talkers.iter().filter(|seat| seat.talker.identity.host == host);
-        let under_way: usize = here.map(|seat| seat.talker.waits_for()).sum();
+        let under_way: usize = here.map(|seat| seat.talker.under_way(asked_at)).sum();
         let most = self.knobs.memory.session_max;
-        if kept + under_way + 1 < most {
+        if kept + under_way < most {
             self.wrong(format!(
                 "talker {n} is told that {most} are kept, and only {kept} and {under_way} are"
             ));
@@ -177,7 +178,7 @@ impl World {
             self.is_told_of_ends(n);
             let back = Duration::from_millis(self.talkers[n].rng.u64(10..40_000));
             self.talkers[n].listening = None;
-            self.talkers[n].talker.leave(self.now.plus(back));
+            self.talkers[n].talker.leave(self.now, self.now.plus(back));
         } else {
             for _ in 0..self.talkers[n].rng.u8(1..4) {
                 let (key, channel, payload) = self.talkers[n].talker.publish(self.now);
@@ -190,7 +191,8 @@ impl World {
         self.talker_acts(n);
     }
 
-    /// Who goes has heard that a session ended, if it ended a while ago and nothing was broken since.
+    /// Who goes has heard that a session ended, if it ended a while ago and nothing was broken since. A cut keeps what is
+    /// told for as long as it lasts: then it counts from when that was mended.
     fn is_told_of_ends(&mut self, n: usize) {
         let lately = |at: &Time| at.plus(2 * TOLD_WITHIN) > self.now;
         let host = self.talkers[n].talker.identity.host;
@@ -199,7 +201,8 @@ impl World {
         let wire = self.talkers[n].wire.and_then(|id| self.net.wires.get(&id));
         let troubled = is_cut
             || wire.is_none_or(|wire| !wire.server_open)
-            || self.broken.iter().any(|(at, road)| *road == Road::Talker(n) && lately(at));
+            || self.broken.iter().any(|(at, road)| *road == Road::Talker(n) && lately(at))
+            || self.mended.get(&Road::Talker(n)).is_some_and(|at| at.plus(TOLD_WITHIN) > self.now);
         let Some(listening) = self.talkers[n].listening.as_ref().filter(|_| !troubled) else { return };
         if let Some(session) = listening.unwiped(&self.sessions[host], (self.now, TOLD_WITHIN)) {
             self.wrong(format!(
