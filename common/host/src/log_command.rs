@@ -2,7 +2,7 @@
 //! one that does not, and of a copy.
 //!
 //! An archive in a folder `archive` beside it is looked into as well. Neither changes anything: no lock is taken, no epoch begins, nothing is written. What is printed is made in
-//! [`report`].
+//! `report`.
 
 mod entries;
 mod report;

@@ -92,7 +92,7 @@ pub struct Counted {
 }
 
 impl Downlink {
-    /// The way down from the hub with that key to this edge; see [`Receivers::of_downlink`].
+    /// The way down from the hub with that key to this edge; see `Receivers::of_downlink`.
     pub fn new(receivers: Receivers, hub: PublicKey, edge: ClientId) -> Self {
         // Nobody is asked who the hub is: its key is pinned, and the uplink's handshake has shown it.
         let name = "hub".parse().expect("three letters are a name");
