@@ -304,3 +304,51 @@ impl Listening {
         self.shown.iter().find(over).copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use riser_model::{RouteNumber, Stamp};
+    use riser_wire::entry::{ContentType, Frame};
+
+    /// What a connection that wants to be replayed has published.
+    fn publication(connection: ConnectionId) -> Logged {
+        let mut publication = Publication::new(ContentType::Text, b"x");
+        publication.session = Some(connection);
+        let mut bytes = Vec::new();
+        publication.write_frame(&mut bytes, RouteNumber(1), Stamp::default());
+        let (frame, _) = Frame::read(&bytes, 0).unwrap();
+        Logged {
+            epoch: Epoch(1),
+            origin: None,
+            room: Some(site::room(site::LOUNGE)),
+            channel: None,
+            client: None,
+            kind: Kind::Publication,
+            body: Bytes::copy_from_slice(frame.body),
+            intact: true,
+        }
+    }
+
+    #[test]
+    fn a_gap_is_believed_of_what_a_log_let_go_of_for_its_cause_and_hides_nothing_before_it() {
+        let connection = ConnectionId(7);
+        let mut journal = Journal::default();
+        journal.entries.extend((1..=6).map(|seq| (Seq(seq), publication(connection))));
+        let log = Log { journal: &journal, oldest: Seq(4), cause: Cause::HubQuota };
+        let mut sessions = Sessions::default();
+        sessions.opened(SessionId { epoch: Epoch(1), connection });
+        let hears = |from: u64, to: u64, cause: Cause| {
+            let mut listening = Listening::new(Seq(6), Time(0));
+            assert_eq!(listening.told(&Told::Joined, &sessions, &log), None);
+            let gap = Told::Gap { from: Seq(from), to: Seq(to), cause: cause.name().to_owned() };
+            listening.told(&gap, &sessions, &log)
+        };
+        assert_eq!(hears(1, 3, Cause::HubQuota), None);
+        for (from, to, cause) in [(1, 3, Cause::Retention), (1, 4, Cause::HubQuota), (3, 3, Cause::HubQuota)]
+        {
+            assert!(hears(from, to, cause).is_some(), "{from} to {to}, {cause:?}");
+        }
+    }
+}
