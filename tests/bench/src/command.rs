@@ -1,14 +1,6 @@
 //! The command line, and the rounds: every scenario once, then again.
 
-use crate::{
-    child, corpus,
-    device::Device,
-    pair::System,
-    peer::{self, PROGRAMS},
-    report::Report,
-    riser,
-    scenario::Scenario,
-};
+use crate::{child, corpus, device::Device, page, pair::System, report::Report, riser, scenario::Scenario};
 use anyhow::{Context, bail};
 use clap::Parser;
 use std::{
@@ -42,6 +34,9 @@ struct Arguments {
     /// Write everything there as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write it as a page to look at.
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
     /// Where servers keep their data; beside the program unless given. It must be on a real disk.
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
@@ -94,7 +89,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     riser_shell::fdlimit::raise().context("raise the open-file limit")?;
     let data = data_folder(arguments.data)?;
     Device::under(&data)?;
-    let mut report = Report { machine: machine(), ..Report::default() };
+    let mut report = Report { command: command(), machine: machine(), ..Report::default() };
     let systems = systems(&mut report)?;
     let backlog = if arguments.quick { arguments.backlog / 10 } else { arguments.backlog };
     let log = if arguments.quick { arguments.log / 10 } else { arguments.log };
@@ -116,6 +111,9 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         let json = serde_json::to_string_pretty(&report)?;
         fs::write(&file, json).with_context(|| format!("write {}", file.display()))?;
     }
+    if let Some(file) = arguments.page {
+        fs::write(&file, page::of(&report)).with_context(|| format!("write {}", file.display()))?;
+    }
     Ok(())
 }
 
@@ -129,11 +127,11 @@ fn data_folder(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
 /// Whoever is installed. Where claims are checked, a peer that is left out would be a claim left out.
 fn systems(report: &mut Report) -> anyhow::Result<Vec<System>> {
     report.versions.push(format!("riser {}{}", env!("CARGO_PKG_VERSION"), commit()));
-    let mut systems = vec![System::Riser];
-    for ((program, flag), system) in PROGRAMS.into_iter().zip([System::Mosquitto, System::Nats]) {
-        match peer::version(program, flag) {
+    let mut systems = vec![];
+    for system in System::ALL {
+        match system.version() {
             Ok(version) => {
-                report.versions.push(version);
+                report.versions.extend(version);
                 systems.push(system);
             }
             Err(error) if std::env::var_os("CI").is_some_and(|ci| ci == "true") => bail!(error),
@@ -142,6 +140,12 @@ fn systems(report: &mut Report) -> anyhow::Result<Vec<System>> {
     }
     report.versions.push("rumqttd 0.20".into());
     Ok(systems)
+}
+
+/// As somebody would say it who wants the same.
+fn command() -> String {
+    let words = std::env::args().skip(1).map(|word| format!(" {word}"));
+    format!("cargo run --release -p riser-bench --{}", words.collect::<String>())
 }
 
 /// Of which commit the sources are, where git knows.

@@ -35,6 +35,13 @@ pub fn number(payload: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits.get(..end)?).ok()?.parse().ok()
 }
 
+/// The connection of a payload that [`payload`] made.
+pub fn device(payload: &[u8]) -> Option<u32> {
+    const FIELD: &[u8] = b",\"device\":\"sensor-";
+    let at = payload.windows(FIELD.len()).position(|found| found == FIELD)? + FIELD.len();
+    std::str::from_utf8(payload.get(at..at + 5)?).ok()?.parse().ok()
+}
+
 /// The `n` of a payload somewhere in these bytes.
 pub fn number_within(bytes: &[u8]) -> Option<u64> {
     number(bytes.get(bytes.windows(5).position(|found| found == b"{\"n\":")?..)?)
@@ -59,7 +66,7 @@ mod tests {
             assert_eq!(bytes.len(), PAYLOAD_BYTES);
             let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
             assert_eq!(value["n"], n);
-            assert_eq!(number(&bytes), Some(n));
+            assert_eq!((device(&bytes), number(&bytes)), (Some(7), Some(n)));
         }
         assert_ne!(payload(1, 5)[20..], payload(1, 6)[20..]);
     }

@@ -1,7 +1,24 @@
 //! Bytes that really reached the block device under a folder, from the device's own counters.
 
 use anyhow::{Context, bail};
-use std::{fs, path::Path, path::PathBuf};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+/// What the files below a folder take of the disk, in bytes: whole blocks, and of a file with holes no holes.
+pub fn taken(folder: &Path) -> anyhow::Result<u64> {
+    const BLOCK: u64 = 512;
+    let mut taken = 0;
+    for file in fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))? {
+        let file = file?;
+        // A server that runs may take a file away meanwhile.
+        let Ok(about) = fs::symlink_metadata(file.path()) else { continue };
+        taken += if about.is_dir() { self::taken(&file.path())? } else { about.blocks() * BLOCK };
+    }
+    Ok(taken)
+}
 
 /// The counters of one block device.
 pub struct Device {
@@ -40,5 +57,22 @@ impl Device {
             .and_then(|column| column.parse().ok())
             .context("parse the counters")?;
         Ok(sectors * SECTOR)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_is_blocks_and_not_lengths() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("inner")).unwrap();
+        let before = taken(folder.path()).unwrap();
+        fs::write(folder.path().join("inner").join("full"), vec![1; 1 << 20]).unwrap();
+        fs::File::create(folder.path().join("hole")).unwrap().set_len(1 << 30).unwrap();
+        fs::File::open(folder.path().join("inner").join("full")).unwrap().sync_all().unwrap();
+        let more = taken(folder.path()).unwrap() - before;
+        assert!((1 << 20..1 << 22).contains(&more), "{more}");
     }
 }

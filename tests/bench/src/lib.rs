@@ -8,6 +8,7 @@
 //! servers.
 
 pub mod attack;
+pub mod book;
 pub mod cable;
 pub mod child;
 pub mod command;
@@ -22,6 +23,7 @@ pub mod memory;
 pub mod mqtt;
 pub mod nats;
 pub mod pace;
+pub mod page;
 pub mod pair;
 pub mod peer;
 pub mod rank;
@@ -32,3 +34,4 @@ pub mod scenario;
 pub mod series;
 pub mod subscriber;
 pub mod websocket;
+pub mod witness;

@@ -28,9 +28,27 @@ pub async fn connect_as(
     Ok(socket)
 }
 
+/// A connection to a session that the server keeps when it ends; with what it has not delivered there so far. Whether the server
+/// knows the session from before.
+pub async fn resume(server: SocketAddr, client: &str) -> anyhow::Result<(TcpStream, bool)> {
+    let mut socket = TcpStream::connect(server).await?;
+    socket.set_nodelay(true)?;
+    let mut packet = connect_packet(client, None);
+    // Its length, a protocol's name of four letters and its level come before the flags.
+    packet[9] &= !CLEAN;
+    socket.write_all(&packet).await?;
+    let mut answer = [0; 4];
+    socket.read_exact(&mut answer).await?;
+    ensure!(answer[0] == 0x20 && answer[3] == 0, "the server refused the connection: {answer:?}");
+    Ok((socket, answer[2] & 1 == 1))
+}
+
+/// Of a CONNECT's flags: what the server knows of this client's session is forgotten, and will be.
+const CLEAN: u8 = 2;
+
 /// A CONNECT with a clean session.
 pub fn connect_packet(client: &str, login: Option<(&str, &str)>) -> Vec<u8> {
-    let flags = if login.is_some() { 0xC2 } else { 2 };
+    let flags = if login.is_some() { 0xC0 | CLEAN } else { CLEAN };
     let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 4, flags, 1, 44];
     put_text(&mut body, client);
     if let Some((user, password)) = login {

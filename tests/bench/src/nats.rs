@@ -5,7 +5,7 @@
 use crate::{
     corpus,
     load::{Load, Outcome, Until},
-    peer::{Peer, free_address, program},
+    peer::{Peer, free_address, program, tool},
 };
 use anyhow::{Context, bail, ensure};
 use bytes::{Buf, BytesMut};
@@ -14,7 +14,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
@@ -26,8 +26,29 @@ use tokio::{
 const STREAM: &str = "BENCH";
 const SUBJECTS: &str = "bench.>";
 
+/// Whose build of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Release {
+    /// The distribution's package.
+    Packaged,
+    /// The newest that `tests/install-tools` knows.
+    Current,
+}
+
+impl Release {
+    /// Its program.
+    pub fn program(self) -> anyhow::Result<PathBuf> {
+        match self {
+            Self::Packaged => program("nats-server"),
+            Self::Current => tool("nats-server"),
+        }
+    }
+}
+
 /// A leaf and a hub.
 pub struct Nats {
+    /// Which.
+    pub release: Release,
     /// Where devices publish.
     pub edge: SocketAddr,
     /// Where subscribers read.
@@ -39,7 +60,12 @@ pub struct Nats {
 impl Nats {
     /// Starts both. The leaf reaches the hub's leaf port `leaf_port` at `via` (a cable that can be cut). The
     /// hub says that it is there too: it tells leaves where else they find it, and they would go round the cut.
-    pub fn start(folder: &Path, leaf_port: SocketAddr, via: SocketAddr) -> anyhow::Result<Self> {
+    pub fn start(
+        release: Release,
+        folder: &Path,
+        leaf_port: SocketAddr,
+        via: SocketAddr,
+    ) -> anyhow::Result<Self> {
         let (edge, hub) = (free_address()?, free_address()?);
         let hub_config = format!(
             "listen: \"{hub}\"\nserver_name: hub\njetstream {{ store_dir: \"{}\", domain: hub }}\n\
@@ -51,9 +77,9 @@ impl Nats {
              leafnodes {{ remotes: [ {{ url: \"nats-leaf://{via}\" }} ], reconnect: 1 }}\n",
             folder.join("nats-edge/js").display()
         );
-        let hub_process = server(&folder.join("nats-hub"), hub, &hub_config)?;
-        let edge_process = server(&folder.join("nats-edge"), edge, &edge_config)?;
-        let nats = Self { edge, hub, processes: [edge_process, hub_process] };
+        let hub_process = server(release, &folder.join("nats-hub"), hub, &hub_config)?;
+        let edge_process = server(release, &folder.join("nats-edge"), edge, &edge_config)?;
+        let nats = Self { release, edge, hub, processes: [edge_process, hub_process] };
         let own = json!({ "name": STREAM, "subjects": [SUBJECTS], "storage": "file", "num_replicas": 1 });
         request_until(edge, &format!("$JS.API.STREAM.CREATE.{STREAM}"), &own)?;
         let sourced = json!({
@@ -66,16 +92,16 @@ impl Nats {
 }
 
 /// One of them alone, without JetStream: what is published goes to who listens, and nowhere else.
-pub fn lone(folder: &Path) -> anyhow::Result<(SocketAddr, Peer)> {
+pub fn lone(release: Release, folder: &Path) -> anyhow::Result<(SocketAddr, Peer)> {
     let address = free_address()?;
-    Ok((address, server(folder, address, &format!("listen: \"{address}\"\n"))?))
+    Ok((address, server(release, folder, address, &format!("listen: \"{address}\"\n"))?))
 }
 
-fn server(folder: &Path, address: SocketAddr, config: &str) -> anyhow::Result<Peer> {
+fn server(release: Release, folder: &Path, address: SocketAddr, config: &str) -> anyhow::Result<Peer> {
     fs::create_dir_all(folder)?;
     let file = folder.join("nats.conf");
     fs::write(&file, config)?;
-    let mut command = Command::new(program("nats-server")?);
+    let mut command = Command::new(release.program()?);
     command.arg("-c").arg(file);
     let mut peer = Peer::start("nats-server", command, folder)?;
     peer.accepts(address)?;
@@ -193,7 +219,7 @@ async fn publish(
 }
 
 /// The slot of the next acknowledgement, if it is whole. Answers pings on the way.
-fn next_ack(input: &mut BytesMut, output: &mut Vec<u8>) -> anyhow::Result<Option<usize>> {
+pub fn next_ack(input: &mut BytesMut, output: &mut Vec<u8>) -> anyhow::Result<Option<usize>> {
     loop {
         let Some((said, length)) = next(input) else { return Ok(None) };
         let slot = match said {
@@ -269,6 +295,53 @@ pub async fn consume(hub: SocketAddr) -> anyhow::Result<tokio::net::TcpStream> {
     Ok(socket)
 }
 
+/// A connection on which the hub's stream is delivered from that place in it on, to a consumer of its own that keeps nothing: an
+/// ordered consumer, as NATS's client libraries make one after each break.
+pub async fn consume_from(
+    hub: SocketAddr,
+    place: u64,
+    attempt: u64,
+) -> anyhow::Result<(tokio::net::TcpStream, BytesMut)> {
+    let mut socket = connect(hub).await?;
+    let consumer = json!({
+        "stream_name": "UP",
+        "config": {
+            "deliver_subject": format!("delivered.{attempt}"), "ack_policy": "none",
+            "deliver_policy": "by_start_sequence", "opt_start_seq": place,
+        },
+    })
+    .to_string();
+    let asked = format!(
+        "SUB delivered.{attempt} 1\r\nSUB _INBOX.c 2\r\nPUB $JS.API.CONSUMER.CREATE.UP _INBOX.c {}\r\n{consumer}\r\n",
+        consumer.len()
+    );
+    socket.write_all(asked.as_bytes()).await?;
+    let mut input = BytesMut::new();
+    loop {
+        if let Some((said, length)) = next(&input) {
+            if let Said::Message(body) = said {
+                let answer = String::from_utf8_lossy(body);
+                ensure!(!answer.contains("\"error\""), "nats refused: {answer}");
+                input.advance(length);
+                return Ok((socket, input));
+            }
+            input.advance(length);
+        } else {
+            ensure!(socket.read_buf(&mut input).await? > 0, "nats closed");
+        }
+    }
+}
+
+/// Where in its stream the message is that this input begins with: its reply subject says so.
+pub fn place(input: &[u8]) -> Option<u64> {
+    let end = input.iter().position(|byte| *byte == b'\r')?;
+    let line = std::str::from_utf8(input.get(..end)?).ok()?;
+    let reply = line.split(' ').find_map(|word| word.strip_prefix("$JS.ACK."))?;
+    let words: Vec<&str> = reply.split('.').collect();
+    // Stream, consumer, deliveries, place, ...; a newer form has a domain and an account before them.
+    words.get(if words.len() > 7 { 5 } else { 3 })?.parse().ok()
+}
+
 /// A connection that gets what is published there; the server has taken the subscription.
 pub async fn subscribe(
     server: SocketAddr,
@@ -296,6 +369,14 @@ pub async fn connect(server: SocketAddr) -> anyhow::Result<tokio::net::TcpStream
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn message_of_a_stream_says_its_place() {
+        let old = b"HMSG bench.c0 1 $JS.ACK.UP.x8f.1.4711.12.1700000000.0 60 210\r\nNATS";
+        let new = b"MSG bench.c0 1 $JS.ACK.hub.acc.UP.x8f.1.4712.12.1700000000.0 150\r\n";
+        assert_eq!((place(old), place(new)), (Some(4711), Some(4712)));
+        assert_eq!(place(b"MSG bench.c0 1 150\r\n"), None);
+    }
 
     #[test]
     fn acknowledgements_are_read_however_they_are_cut() {

@@ -50,7 +50,7 @@ impl Device {
             System::Riser | System::Mosquitto => {
                 mqtt::connect(pair.edge(), &format!("device-{number}")).await?
             }
-            System::Nats => {
+            System::Nats(_) => {
                 let mut socket = nats::connect(pair.edge()).await?;
                 socket.write_all(b"SUB _INBOX.a 1\r\n").await?;
                 socket
@@ -100,7 +100,7 @@ fn answer(system: System, input: &[u8]) -> Option<(bool, usize)> {
         System::Riser | System::Mosquitto => {
             mqtt::packet(input).map(|(first, _, length)| (first >> 4 == 4, length))
         }
-        System::Nats => {
+        System::Nats(_) => {
             nats::next(input).map(|(said, length)| (matches!(said, nats::Said::Message(_)), length))
         }
     }
@@ -112,7 +112,7 @@ fn put(packet: &mut Vec<u8>, system: System, number: u32, round: u64, payload: &
             let id = (round % u64::from(u16::MAX)) as u16 + 1;
             mqtt::put_publish(packet, &format!("{PREFIX}{number}"), id, payload);
         }
-        System::Nats => {
+        System::Nats(_) => {
             write!(packet, "PUB bench.c{number} _INBOX.a {}\r\n", payload.len())?;
             packet.extend_from_slice(payload);
             packet.extend_from_slice(b"\r\n");

@@ -1,17 +1,23 @@
 //! An edge and a hub of one of the three systems, so that a scenario is written once for all of them.
 
 use crate::{
-    cable::Cable,
+    cable::{Cable, End, Length},
     corpus,
     load::{Load, Outcome, Until},
     mqtt,
-    nats::{self, Nats},
-    peer::{Mosquittos, Peer, free_address},
+    nats::{self, Nats, Release},
+    peer::{self, Mosquittos, Peer, free_address},
     riser::Riser,
     subscriber::{Receipts, Subscriber},
 };
 use anyhow::Context;
-use std::{io::Write as _, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    io::Write as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Who is measured.
@@ -22,19 +28,45 @@ pub enum System {
     /// Two mosquittos and a bridge.
     Mosquitto,
     /// Two nats-servers, leaf and hub, with JetStream.
-    Nats,
+    Nats(Release),
 }
 
 impl System {
-    /// All.
-    pub const ALL: [Self; 3] = [Self::Riser, Self::Mosquitto, Self::Nats];
+    /// Ours, then the peers.
+    pub const ALL: [Self; 4] =
+        [Self::Riser, Self::Mosquitto, Self::Nats(Release::Packaged), Self::Nats(Release::Current)];
 
     /// Its name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Riser => "riser",
             Self::Mosquitto => "mosquitto",
-            Self::Nats => "nats",
+            Self::Nats(Release::Packaged) => "nats",
+            Self::Nats(Release::Current) => "nats, current",
+        }
+    }
+
+    /// The program at both its ends, unless it is ours.
+    pub fn program(self) -> anyhow::Result<Option<PathBuf>> {
+        Ok(match self {
+            Self::Riser => None,
+            Self::Mosquitto => Some(peer::program("mosquitto")?),
+            Self::Nats(release) => Some(release.program()?),
+        })
+    }
+
+    /// What a peer says about itself.
+    pub fn version(self) -> anyhow::Result<Option<String>> {
+        let flag = if self == Self::Mosquitto { "-h" } else { "--version" };
+        self.program()?.map(|program| peer::version(&program, flag)).transpose()
+    }
+
+    /// What its folders begin with.
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Riser => "riser",
+            Self::Mosquitto => "mosquitto",
+            Self::Nats(_) => "nats",
         }
     }
 }
@@ -47,7 +79,7 @@ const PROBE: [&str; 2] = ["bench/probe/up", "probe.up"];
 const PROBE_EVERY: Duration = Duration::from_millis(50);
 const PROBE_PATIENCE: Duration = Duration::from_secs(20);
 /// What subscribers of loads subscribe to.
-const FILTER: &str = "bench/c/#";
+pub const FILTER: &str = "bench/c/#";
 
 /// An edge and a hub.
 pub enum Pair {
@@ -68,8 +100,17 @@ impl Pair {
 
     /// Starts both, joined by a cable.
     pub async fn on_a_cable(system: System, folder: &Path) -> anyhow::Result<(Self, Cable)> {
+        Self::on_a_long_cable(system, folder, Length::default()).await
+    }
+
+    /// The same over some distance.
+    pub async fn on_a_long_cable(
+        system: System,
+        folder: &Path,
+        length: Length,
+    ) -> anyhow::Result<(Self, Cable)> {
         let hub = free_address()?;
-        let cable = Cable::start(hub).await?;
+        let cable = Cable::long(hub, length).await?;
         Ok((Self::joined(system, folder, hub, cable.address)?, cable))
     }
 
@@ -77,7 +118,7 @@ impl Pair {
         Ok(match system {
             System::Riser => Self::Riser(Riser::start(folder, hub, via)?),
             System::Mosquitto => Self::Mosquitto(Mosquittos::start(folder, hub, via)?),
-            System::Nats => Self::Nats(Nats::start(folder, hub, via)?),
+            System::Nats(release) => Self::Nats(Nats::start(release, folder, hub, via)?),
         })
     }
 
@@ -97,7 +138,7 @@ impl Pair {
                 mqtt::subscribe(&mut listener, topic, 0).await?;
                 (mqtt::connect(self.edge(), "probe-up").await?, listener)
             }
-            System::Nats => {
+            System::Nats(_) => {
                 write!(packet, "PUB {subject} 2\r\nup\r\n")?;
                 (nats::connect(self.edge()).await?, nats::subscribe(self.hub(), subject).await?.0)
             }
@@ -121,7 +162,7 @@ impl Pair {
         match self {
             Self::Riser(_) => System::Riser,
             Self::Mosquitto(_) => System::Mosquitto,
-            Self::Nats(_) => System::Nats,
+            Self::Nats(pair) => System::Nats(pair.release),
         }
     }
 
@@ -153,13 +194,45 @@ impl Pair {
         edge
     }
 
+    /// What the edge keeps below the folder of both.
+    pub fn edge_folder(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{}-edge", self.system().folder()))
+    }
+
+    /// SIGKILL, at that end.
+    pub fn kill(&mut self, end: End) {
+        self.process(end).kill();
+    }
+
+    /// Starts that end again over what it has left (killed first, if it runs), and says how long it takes to accept devices or
+    /// subscribers.
+    pub fn restart(&mut self, end: End) -> anyhow::Result<Duration> {
+        let address = match end {
+            End::Edge => self.edge(),
+            End::Hub => self.hub(),
+        };
+        self.process(end).restart(address)
+    }
+
+    fn process(&mut self, end: End) -> &mut Peer {
+        let [edge, hub] = match self {
+            Self::Riser(pair) => &mut pair.processes,
+            Self::Mosquitto(pair) => &mut pair.processes,
+            Self::Nats(pair) => &mut pair.processes,
+        };
+        match end {
+            End::Edge => edge,
+            End::Hub => hub,
+        }
+    }
+
     /// Publishes at the edge.
     pub async fn load(&self, connections: u32, window: u16, until: Until) -> anyhow::Result<Outcome> {
         let load =
             Load { server: self.edge(), clients: "load", prefix: PREFIX.into(), connections, window, until };
         match self.system() {
             System::Riser | System::Mosquitto => load.run().await,
-            System::Nats => nats::run(&load).await,
+            System::Nats(_) => nats::run(&load).await,
         }
     }
 
@@ -167,7 +240,7 @@ impl Pair {
     pub async fn subscribe(&self, receipts: Arc<Receipts>) -> anyhow::Result<Subscriber> {
         match self.system() {
             System::Riser | System::Mosquitto => Subscriber::mqtt(self.hub(), FILTER, receipts).await,
-            System::Nats => Subscriber::nats(self.hub(), receipts).await,
+            System::Nats(_) => Subscriber::nats(self.hub(), receipts).await,
         }
     }
 }

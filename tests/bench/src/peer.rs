@@ -1,6 +1,6 @@
 //! The peers as processes: started on free ports and fresh folders, killed when dropped.
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use std::{
     fs::{self, File},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
@@ -18,10 +18,7 @@ pub fn free_address() -> anyhow::Result<SocketAddr> {
     ports.find_map(free).context("find a free port")
 }
 
-/// The peers' programs, and how each says its version.
-pub const PROGRAMS: [(&str, &str); 2] = [("mosquitto", "-h"), ("nats-server", "--version")];
-
-/// Where a program is. Servers lie in folders that a person's path often leaves out.
+/// Where a program of the distribution is. Servers lie in folders that a person's path often leaves out.
 pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders =
@@ -32,9 +29,17 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
         .with_context(|| format!("{name} is not installed (tests/install-tools)"))
 }
 
-/// The first line of what a peer's program says about itself.
-pub fn version(name: &str, flag: &str) -> anyhow::Result<String> {
-    let output = Command::new(program(name)?).arg(flag).output().with_context(|| format!("run {name}"))?;
+/// Where a program is that `tests/install-tools` put below `target/tools`.
+pub fn tool(name: &str) -> anyhow::Result<PathBuf> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/peers/bin").join(name);
+    ensure!(file.is_file(), "{name} is not below target/tools (tests/install-tools)");
+    Ok(file)
+}
+
+/// The first line of what a peer's program says about itself when it is given that flag.
+pub fn version(program: &Path, flag: &str) -> anyhow::Result<String> {
+    let output =
+        Command::new(program).arg(flag).output().with_context(|| format!("run {}", program.display()))?;
     let text = [output.stdout, output.stderr].concat();
     Ok(String::from_utf8_lossy(&text).lines().next().unwrap_or_default().trim().to_owned())
 }
@@ -42,6 +47,7 @@ pub fn version(name: &str, flag: &str) -> anyhow::Result<String> {
 /// A program under measurement. Its output goes to a file in its folder.
 pub struct Peer {
     name: String,
+    command: Command,
     child: Child,
 }
 
@@ -56,7 +62,16 @@ impl Peer {
             .stderr(log)
             .spawn()
             .with_context(|| format!("start {name}"))?;
-        Ok(Self { name: name.into(), child })
+        Ok(Self { name: name.into(), command, child })
+    }
+
+    /// Starts it again as it was started, over what it has left, and says how long it takes until it accepts connections there.
+    pub fn restart(&mut self, address: SocketAddr) -> anyhow::Result<Duration> {
+        self.kill();
+        let began = Instant::now();
+        self.child = self.command.spawn().with_context(|| format!("start {} again", self.name))?;
+        self.accepts(address)?;
+        Ok(began.elapsed())
     }
 
     /// Its process.
@@ -66,8 +81,8 @@ impl Peer {
 
     /// Waits until it accepts connections there. Nobody is told of a port that begins to listen, so it is tried.
     pub fn accepts(&mut self, address: SocketAddr) -> anyhow::Result<()> {
-        const PATIENCE: Duration = Duration::from_secs(20);
-        const TRY_EVERY: Duration = Duration::from_millis(20);
+        const PATIENCE: Duration = Duration::from_secs(60);
+        const TRY_EVERY: Duration = Duration::from_millis(5);
         let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_err() {
             if let Some(status) = self.child.try_wait()? {

@@ -26,6 +26,8 @@ pub struct Figure {
 /// Everything of one run.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
+    /// What made it.
+    pub command: String,
     /// Of what kind the machine is.
     pub machine: String,
     /// Who took part, by their own words.
@@ -43,9 +45,9 @@ fn promise(subject: &str) -> &'static str {
     match subject {
         "riser" => "on disk: fdatasync before each acknowledgement, at edge and hub",
         subject if subject.starts_with("riser, ") => "on disk: fdatasync before each acknowledgement",
-        "nats, core" => "none: at most once",
+        "nats, core" | "nats, core, current" => "none: at most once",
         "mosquitto" | "mosquitto, QoS 0" => "in RAM: saved every 30 s",
-        "nats" => "in the page cache: synced every 2 minutes",
+        "nats" | "nats, current" => "in the page cache: synced every 2 minutes",
         "rumqttd" => "in RAM: never saved",
         "bare, group commit" => "on disk: fdatasync before each acknowledgement",
         "bare" | "bare fan-out" | "bare WebSocket" => "none",
@@ -89,6 +91,14 @@ impl Report {
         figure.median = figure.series.median();
     }
 
+    /// Says what could not be measured, once for all rounds.
+    pub fn lacks(&mut self, what: String) {
+        eprintln!("  {what}");
+        if !self.missing.contains(&what) {
+            self.missing.push(what);
+        }
+    }
+
     /// The median of a figure; NaN if it was not taken.
     pub fn median(&self, scenario: &str, what: &str, subject: &str) -> f64 {
         let mut figures = self.figures.iter();
@@ -108,7 +118,7 @@ impl Report {
 
     /// The table.
     pub fn table(&self) -> String {
-        let mut text = format!("\n{}\n{}\n", self.machine, self.versions.join("; "));
+        let mut text = format!("\n{}\n{}\n{}\n", self.command, self.machine, self.versions.join("; "));
         for missing in &self.missing {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "MISSING: {missing}");
@@ -140,7 +150,7 @@ impl Report {
 }
 
 /// Three digits are what a benchmark is good for.
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     match value.abs() {
         size if size.is_nan() => "none".into(),
         size if size >= 1e6 => format!("{:.2} M", value / 1e6),

@@ -50,6 +50,11 @@ fn program(name: &str) -> anyhow::Result<PathBuf> {
     Ok(own.parent().context("a program lies in a folder")?.join(name))
 }
 
+/// Both programs, by what they are called in tables.
+pub fn programs() -> anyhow::Result<[(&'static str, PathBuf); 2]> {
+    Ok([("riser, edge", program(EDGE)?), ("riser, hub", program(HUB)?)])
+}
+
 /// An edge and its hub.
 pub struct Riser {
     /// The edge's MQTT door.

@@ -2,22 +2,25 @@
 
 mod attacks;
 mod backlog;
+mod distant;
 mod fanout;
 mod flood;
 mod footprint;
 mod gate;
 mod ingest;
+mod kill;
 mod latency;
 mod log;
 mod quiet;
 mod replay;
+mod restart;
 
 use crate::{command::Bench, report::Report, series::Claim};
 use clap::ValueEnum;
 use std::time::Duration;
 
 /// The peers that have an edge and a hub.
-const PEERS: [&str; 2] = ["mosquitto", "nats"];
+const PEERS: [&str; 3] = ["mosquitto", "nats", "nats, current"];
 
 /// One of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -32,6 +35,12 @@ pub enum Scenario {
     Latency,
     /// A cut link, a backlog, a mended link.
     Backlog,
+    /// The same flood and pace over a link that is long.
+    Distant,
+    /// `kill -9`: what is lost, late, delivered again.
+    Kill,
+    /// How soon a killed program accepts again.
+    Restart,
     /// Memory at rest, and bytes on the link.
     Footprint,
     /// From one publisher to many subscribers.
@@ -46,12 +55,15 @@ pub enum Scenario {
 
 impl Scenario {
     /// In the order in which they run.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Log,
         Self::Ingest,
         Self::Flood,
         Self::Latency,
         Self::Backlog,
+        Self::Distant,
+        Self::Kill,
+        Self::Restart,
         Self::Footprint,
         Self::Fanout,
         Self::Replay,
@@ -67,6 +79,9 @@ impl Scenario {
             Self::Flood => flood::NAME,
             Self::Latency => latency::NAME,
             Self::Backlog => backlog::NAME,
+            Self::Distant => distant::NAME,
+            Self::Kill => kill::NAME,
+            Self::Restart => restart::NAME,
             Self::Footprint => footprint::NAME,
             Self::Fanout => fanout::NAME,
             Self::Replay => replay::NAME,
@@ -83,6 +98,9 @@ impl Scenario {
             Self::Flood => flood::round(bench, report).await,
             Self::Latency => latency::round(bench, report).await,
             Self::Backlog => backlog::round(bench, report).await,
+            Self::Distant => distant::round(bench, report).await,
+            Self::Kill => kill::round(bench, report).await,
+            Self::Restart => restart::round(bench, report).await,
             Self::Footprint => footprint::round(bench, report).await,
             Self::Fanout => fanout::round(bench, report).await,
             Self::Replay => replay::round(bench, report).await,
@@ -99,6 +117,9 @@ impl Scenario {
             Self::Flood => flood::claims(report),
             Self::Latency => latency::claims(report),
             Self::Backlog => backlog::claims(report),
+            Self::Distant => distant::claims(report),
+            Self::Kill => kill::claims(report),
+            Self::Restart => restart::claims(report),
             Self::Footprint => footprint::claims(report),
             Self::Fanout => fanout::claims(report),
             Self::Replay => replay::claims(report),

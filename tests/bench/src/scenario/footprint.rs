@@ -1,26 +1,32 @@
-//! What an edge costs while nothing happens, what each idle connection adds, and what a message costs on the link.
+//! What an edge costs while nothing happens, what each idle connection adds, what a message costs on the link, how large the
+//! programs are and how soon they are there. What a message costs on the disk is the backlog's.
 
 use crate::{
+    cable::End,
     command::Bench,
     dashboard, memory, mqtt, pace,
     pair::{Pair, System},
     report::Report,
+    riser,
     series::Claim,
     subscriber::Receipts,
 };
 use anyhow::Context;
 use serde_json::json;
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 pub(super) const NAME: &str = "footprint";
 const IDLE: &str = "idle edge, RSS";
 const MQTT: &str = "RSS per idle MQTT connection";
 const WEBSOCKET: &str = "RSS per idle WebSocket connection";
 const LINK: &str = "bytes on the link per message at 5,000 msg/s";
+const SIZE: &str = "the program's file";
+const STARTS: &str = "an edge that holds nothing: from start to accepting";
 const CONNECTIONS: u64 = 10_000;
 
 pub(super) async fn round(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     for system in &bench.systems {
+        programs(*system, bench, report).await?;
         at_rest(*system, bench, report).await?;
         on_the_link(*system, bench, report).await?;
     }
@@ -29,6 +35,8 @@ pub(super) async fn round(bench: &Bench, report: &mut Report) -> anyhow::Result<
 
 pub(super) fn claims(report: &Report) -> Vec<Claim> {
     let link = report.median(NAME, LINK, "riser") / report.median(NAME, LINK, "mosquitto");
+    let nats = ["nats", "nats, current"];
+    let of_nats = report.median(NAME, LINK, "riser") / report.least(NAME, LINK, &nats);
     vec![
         Claim::at_most("footprint: idle edge, RSS in MB", report.median(NAME, IDLE, "riser"), 12.0),
         Claim::at_most(
@@ -42,7 +50,24 @@ pub(super) fn claims(report: &Report) -> Vec<Claim> {
             12288.0,
         ),
         Claim::at_most("footprint: bytes on the link per message, of mosquitto's bridge", link, 0.5),
+        Claim::at_most("footprint: bytes on the link per message, of nats's", of_nats, 1.0 / 3.0),
     ]
+}
+
+async fn programs(system: System, bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    let files = match system.program()? {
+        Some(file) => vec![(system.name(), file)],
+        None => riser::programs()?.into(),
+    };
+    for (subject, file) in files {
+        report.add(NAME, SIZE, subject, "MB", fs::metadata(file)?.len() as f64 / 1e6);
+    }
+    let folder = bench.folder()?;
+    let mut pair = Pair::start(system, folder.path())?;
+    pair.joined_up().await?;
+    let starts = pair.restart(End::Edge)?;
+    report.add(NAME, STARTS, system.name(), "ms", starts.as_secs_f64() * 1e3);
+    Ok(())
 }
 
 async fn at_rest(system: System, bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
@@ -54,7 +79,7 @@ async fn at_rest(system: System, bench: &Bench, report: &mut Report) -> anyhow::
     let idle = memory::resident(edge)?;
     report.add(NAME, IDLE, system.name(), "MB", idle as f64 / 1e6);
     let count = bench.count(CONNECTIONS);
-    if system == System::Nats {
+    if matches!(system, System::Nats(_)) {
         return Ok(());
     }
     let mut open = Vec::new();

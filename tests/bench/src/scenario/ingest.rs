@@ -1,7 +1,8 @@
-//! What an edge takes in at QoS 1 while its link carries it on; beside brokers and bare servers.
+//! What an edge takes in at QoS 1 while its link carries it on, and while the link is cut; beside brokers and bare servers.
 
 use super::PEERS;
 use crate::{
+    cable::Cut,
     child::{BARE, RUMQTTD, own},
     command::Bench,
     load::{Load, Until},
@@ -34,6 +35,15 @@ pub(super) async fn round(bench: &Bench, report: &mut Report) -> anyhow::Result<
             let latency = format!("{what}: time to acknowledge, p50");
             report.add(NAME, latency, system.name(), "ms", outcome.latency(0.5).as_secs_f64() * 1e3);
         }
+        for system in &bench.systems {
+            let folder = bench.folder()?;
+            let (pair, cable) = Pair::on_a_cable(*system, folder.path()).await?;
+            pair.joined_up().await?;
+            cable.cut(Cut::Reset).await;
+            pair.load(connections, window, Until::Elapsed(bench.seconds(0.5))).await?;
+            let outcome = pair.load(connections, window, Until::Elapsed(bench.seconds(3.0))).await?;
+            report.add(NAME, cut(&what), system.name(), "msg/s", outcome.rate());
+        }
         for subject in [ALONE, "rumqttd", GROUP_COMMIT, "bare"] {
             let folder = bench.folder()?;
             let rate = alone(subject, folder.path(), connections, window, bench).await?;
@@ -50,9 +60,14 @@ pub(super) fn claims(report: &Report) -> Vec<Claim> {
     let of_mosquitto = report.median(NAME, &single, "riser") / report.median(NAME, &single, "mosquitto");
     vec![
         Claim::at_least(
-            format!("ingest: {many}, of the better peer's"),
+            format!("ingest: {many}, of the best peer's"),
             riser / report.most(NAME, &many, &PEERS),
-            5.0,
+            8.0,
+        ),
+        Claim::at_least(
+            format!("ingest: {}, of the best peer's", cut(&many)),
+            report.median(NAME, &cut(&many), "riser") / report.most(NAME, &cut(&many), &PEERS),
+            8.0,
         ),
         Claim::at_least(format!("ingest: {many}, of the bare group-commit server's"), of_bare, 0.25),
         Claim::at_least(
@@ -66,6 +81,11 @@ pub(super) fn claims(report: &Report) -> Vec<Claim> {
 
 fn what(connections: u32, window: u16) -> String {
     format!("{connections} connections x {window} unacknowledged")
+}
+
+/// The same with the link cut.
+fn cut(what: &str) -> String {
+    format!("{what}, the link cut")
 }
 
 /// A server that is nothing but a server.

@@ -47,10 +47,9 @@ pub(super) async fn round(bench: &Bench, report: &mut Report) -> anyhow::Result<
     let folder = bench.folder()?;
     let account = entropy::uuid();
     let log = folder.path().join("riser-hub").join("log");
-    let commits = bench.log / BATCH;
     let made = tokio::task::spawn_blocking({
-        let log = log.clone();
-        move || fill(&log, AccountId(account), commits)
+        let (log, entries) = (log.clone(), bench.log);
+        move || fill(&log, AccountId(account), entries)
     });
     let (entries, quiet) = made.await??;
 
@@ -120,8 +119,9 @@ pub(super) fn claims(report: &Report) -> Vec<Claim> {
     ]
 }
 
-/// A hub's log of so many commits. How many entries it has, and how many in the quiet channel.
-fn fill(folder: &Path, account: AccountId, commits: u64) -> anyhow::Result<(u64, u64)> {
+/// A hub's log of about so many entries, in whole commits. How many it has, and how many in the quiet channel.
+pub(super) fn fill(folder: &Path, account: AccountId, entries: u64) -> anyhow::Result<(u64, u64)> {
+    let commits = entries / BATCH;
     fs::create_dir_all(folder)?;
     let (mut writer, _) = setup::open_log(folder, Config::hub(), Clock.now())?;
     let route = |channel: String| {
@@ -133,7 +133,7 @@ fn fill(folder: &Path, account: AccountId, commits: u64) -> anyhow::Result<(u64,
         routes.push((RouteNumber(n), route(format!("c/{n}"))?));
     }
     routes.push((RouteNumber(CHANNELS), route("quiet".into())?));
-    let (usual, with_quiet) = (entries(false), entries(true));
+    let (usual, with_quiet) = (batch(false), batch(true));
     let mut quiet = 0;
     for n in 0..commits {
         let rare = n % QUIET_EVERY == 0;
@@ -148,7 +148,8 @@ fn fill(folder: &Path, account: AccountId, commits: u64) -> anyhow::Result<(u64,
     Ok((commits * BATCH, quiet))
 }
 
-fn entries(quiet: bool) -> Bytes {
+/// The entries of one commit.
+fn batch(quiet: bool) -> Bytes {
     let mut frames = Vec::new();
     for n in 0..BATCH {
         let route = if quiet && n == 0 { CHANNELS } else { n as u32 % CHANNELS };

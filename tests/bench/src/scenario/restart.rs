@@ -1,0 +1,82 @@
+//! How long a killed edge takes until it accepts devices again over a full spool, and a killed hub over a large log.
+//!
+//! Their files are in the system's cache, as they are after a kill; after a power loss they would have to be read first.
+
+use super::replay;
+use crate::{
+    cable::{Cut, End},
+    command::Bench,
+    device,
+    load::Until,
+    mqtt,
+    pair::{Pair, System},
+    report::Report,
+    riser::Hub,
+    series::Claim,
+};
+use riser_model::AccountId;
+use riser_shell::entropy;
+use std::time::{Duration, Instant};
+
+pub(super) const NAME: &str = "restart";
+const SPOOL: &str = "the edge's spool";
+const EDGE: &str = "edge, killed, over that spool: from start to accepting";
+const EDGE_IN: &str = "edge, killed, over that spool: from start to letting a device in";
+const LOG: &str = "the hub's log";
+const HUB_NEW: &str = "hub, over a log that it has not seen: from start to accepting";
+const HUB: &str = "hub, killed, over that log: from start to accepting";
+
+/// What the backlog of an edge takes, and so the quota that comes with it: a GiB.
+const BACKLOG: u64 = 6_000_000;
+/// Publishers of it.
+const DEVICES: u32 = 50;
+
+pub(super) async fn round(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    edge(bench, report).await?;
+    hub(bench, report).await
+}
+
+pub(super) fn claims(report: &Report) -> Vec<Claim> {
+    vec![
+        Claim::at_most(format!("restart: ms, {EDGE}"), report.median(NAME, EDGE, "riser"), 1000.0),
+        Claim::at_most(format!("restart: ms, {HUB}"), report.median(NAME, HUB, "riser"), 3000.0),
+    ]
+}
+
+async fn edge(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    let folder = bench.folder()?;
+    let (mut pair, cable) = Pair::on_a_cable(System::Riser, folder.path()).await?;
+    pair.joined_up().await?;
+    cable.cut(Cut::Reset).await;
+    pair.load(DEVICES, 100, Until::Count(bench.count(BACKLOG) / u64::from(DEVICES))).await?;
+    pair.kill(End::Edge);
+    let spool = device::taken(&pair.edge_folder(folder.path()).join("log"))?;
+    report.add(NAME, SPOOL, "riser", "MB", spool as f64 / 1e6);
+    let began = Instant::now();
+    let accepts = pair.restart(End::Edge)?;
+    report.add(NAME, EDGE, "riser", "ms", ms(accepts));
+    mqtt::connect(pair.edge(), "first").await?;
+    report.add(NAME, EDGE_IN, "riser", "ms", ms(began.elapsed()));
+    Ok(())
+}
+
+async fn hub(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    let (folder, account) = (bench.folder()?, entropy::uuid());
+    let log = folder.path().join("riser-hub").join("log");
+    let made = tokio::task::spawn_blocking({
+        let (log, entries) = (log.clone(), bench.log);
+        move || replay::fill(&log, AccountId(account), entries)
+    });
+    made.await??;
+    report.add(NAME, LOG, "riser", "MB", device::taken(&log)? as f64 / 1e6);
+    let began = Instant::now();
+    let mut hub = Hub::start(folder.path(), account)?;
+    report.add(NAME, HUB_NEW, "riser", "ms", ms(began.elapsed()));
+    let accepts = hub.process.restart(hub.http)?;
+    report.add(NAME, HUB, "riser", "ms", ms(accepts));
+    Ok(())
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
