@@ -8,6 +8,7 @@
 mod archive_news;
 mod below;
 pub mod doors;
+mod giving;
 pub mod host;
 pub mod key_sets;
 mod links;

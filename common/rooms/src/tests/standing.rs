@@ -102,3 +102,41 @@ fn what_is_read_from_the_disk_comes_unasked_too() {
     }
     assert_eq!(came, numbers(0..60));
 }
+
+#[test]
+fn who_reads_the_past_is_behind_until_it_has_caught_up() {
+    let mut world = deep(60);
+    world.subscribe(2, 1, in_room("a", "x"), From::Start, Flow::Credit);
+    world.ready(2);
+    stand(&mut world, 2000);
+    let mut came = Vec::new();
+    while came.len() < 60 {
+        // The last ones are in memory.
+        assert!(world.bus.is_behind(c(2)) || came.len() > 40, "after {} of 60", came.len());
+        world.read();
+        while let Some((pushes, _)) = delivered(&mut world) {
+            came.extend(payloads(&pushes));
+        }
+        stand(&mut world, 2000);
+    }
+    delivered(&mut world);
+    assert!(!world.bus.is_behind(c(2)));
+    world.publish(1, &[("a/x", "live")]);
+    assert!(!world.bus.is_behind(c(2)), "one that is new is no past");
+    assert!(!world.bus.is_behind(c(99)), "nor is anything of who is not there");
+}
+
+#[test]
+fn who_has_let_much_come_is_behind_though_it_is_all_in_memory() {
+    let mut world = world();
+    world.open(3);
+    world.subscribe(2, 1, in_room("a", "x"), From::Live, Flow::Credit);
+    world.subscribe(3, 1, in_room("a", "x"), From::Live, Flow::Conflate);
+    for n in 0..200 {
+        world.publish(1, &[("a/x", &n.to_string())]);
+        assert_eq!(world.bus.is_behind(c(2)), n >= 128, "after {n}");
+        assert!(!world.bus.is_behind(c(3)), "of which the newest counts, no more than that comes");
+    }
+    world.payloads(2);
+    assert!(!world.bus.is_behind(c(2)));
+}
