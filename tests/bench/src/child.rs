@@ -2,6 +2,7 @@
 
 use crate::{
     attack::Attack,
+    core_fan::{self, Rights},
     fan,
     raw::{BareServer, Custody},
     websocket,
@@ -21,6 +22,9 @@ pub const BARE_FAN: &str = "bare-fan-process";
 /// First argument of a WebSocket server that answers everything with yes; its address follows.
 pub const BARE_WEBSOCKET: &str = "bare-websocket-process";
 
+/// First argument of the fan-out of the pure core; what those who listen may read follows, and how many messages.
+pub const CORE_FAN: &str = "core-fan-process";
+
 /// First argument of an attack; its name follows, the hub's MQTT and WebSocket doors, and where it says that it is at it.
 pub const ATTACK: &str = "attack-process";
 
@@ -39,6 +43,7 @@ pub fn run(arguments: &[OsString]) -> Option<anyhow::Result<()>> {
         BARE => Some(bare(rest)),
         BARE_FAN => Some(bare_fan(rest)),
         BARE_WEBSOCKET => Some(bare_websocket(rest)),
+        CORE_FAN => Some(core_fan(rest)),
         ATTACK => Some(attack(rest)),
         _ => None,
     }
@@ -80,6 +85,13 @@ fn bare_fan(rest: &[OsString]) -> anyhow::Result<()> {
 
 fn bare_websocket(rest: &[OsString]) -> anyhow::Result<()> {
     riser_host::setup::runtime(2)?.block_on(websocket::serve(address(rest)?))
+}
+
+fn core_fan(rest: &[OsString]) -> anyhow::Result<()> {
+    let text =
+        |n: usize| rest.get(n).and_then(|text| text.to_str()).context("want rights and a number of messages");
+    let rights = Rights::from_str(text(0)?, false).map_err(anyhow::Error::msg)?;
+    core_fan::run(rights, text(1)?.parse().context("parse the number of messages")?)
 }
 
 fn attack(rest: &[OsString]) -> anyhow::Result<()> {

@@ -12,6 +12,7 @@ pub mod book;
 pub mod cable;
 pub mod child;
 pub mod command;
+pub mod core_fan;
 pub mod corpus;
 pub mod crowd;
 pub mod dashboard;

@@ -14,6 +14,7 @@ mod log;
 mod quiet;
 mod replay;
 mod restart;
+mod rights;
 
 use crate::{command::Bench, report::Report, series::Claim};
 use clap::ValueEnum;
@@ -47,6 +48,8 @@ pub enum Scenario {
     Fanout,
     /// A hub's log read again by one subscriber.
     Replay,
+    /// What the check of rights adds to a fan-out, in instructions.
+    Rights,
     /// A quiet client beside attackers.
     Attacks,
     /// What a gate costs, and what it tells who is not let in.
@@ -55,7 +58,7 @@ pub enum Scenario {
 
 impl Scenario {
     /// In the order in which they run.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Log,
         Self::Ingest,
         Self::Flood,
@@ -67,6 +70,7 @@ impl Scenario {
         Self::Footprint,
         Self::Fanout,
         Self::Replay,
+        Self::Rights,
         Self::Attacks,
         Self::Gate,
     ];
@@ -85,6 +89,7 @@ impl Scenario {
             Self::Footprint => footprint::NAME,
             Self::Fanout => fanout::NAME,
             Self::Replay => replay::NAME,
+            Self::Rights => rights::NAME,
             Self::Attacks => attacks::NAME,
             Self::Gate => gate::NAME,
         }
@@ -104,6 +109,7 @@ impl Scenario {
             Self::Footprint => footprint::round(bench, report).await,
             Self::Fanout => fanout::round(bench, report).await,
             Self::Replay => replay::round(bench, report).await,
+            Self::Rights => rights::round(bench, report),
             Self::Attacks => attacks::round(bench, report).await,
             Self::Gate => gate::round(bench, report).await,
         }
@@ -123,6 +129,7 @@ impl Scenario {
             Self::Footprint => footprint::claims(report),
             Self::Fanout => fanout::claims(report),
             Self::Replay => replay::claims(report),
+            Self::Rights => rights::claims(report),
             Self::Attacks => attacks::claims(report),
             Self::Gate => gate::claims(report),
         }
