@@ -271,8 +271,8 @@ pub fn acceptor(
     files.transpose()
 }
 
-/// A thread looks at the sockets after so many turns of tasks, however many more wait for theirs. Tokio's own 61 are as many
-/// milliseconds and more where each words a large part of the past.
+/// A thread looks at the sockets after so many turns of tasks, however many more are ready. Tokio's own 61 are many
+/// milliseconds where each turn words a part of the past, and what comes live is not even seen meanwhile.
 const SOCKETS_EVERY: u32 = 8;
 
 /// The runtime of a program with so many worker threads.
@@ -282,4 +282,53 @@ pub fn runtime(workers: usize) -> io::Result<tokio::runtime::Runtime> {
         .event_interval(SOCKETS_EVERY)
         .enable_all()
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        future::poll_fn,
+        io::Write,
+        os::unix::net::UnixStream,
+        sync::{atomic::Ordering, mpsc},
+        task::Poll,
+        time::{Duration, Instant},
+    };
+    use tokio::io::AsyncReadExt;
+
+    /// What a turn takes: longer than from one thread to another.
+    const TURN: Duration = Duration::from_micros(100);
+
+    #[test]
+    fn what_comes_is_heard_though_somebody_always_has_something_to_do() {
+        let runtime = runtime(1).unwrap();
+        let turns = Arc::new(AtomicU64::new(0));
+        let (mut here, there) = UnixStream::pair().unwrap();
+        there.set_nonblocking(true).unwrap();
+        let (says, said) = mpsc::channel();
+        let counted = Arc::clone(&turns);
+        runtime.spawn(async move {
+            let mut there = tokio::net::UnixStream::from_std(there).unwrap();
+            while there.read_u8().await.is_ok() {
+                says.send(counted.load(Ordering::SeqCst)).unwrap();
+            }
+        });
+        let counted = Arc::clone(&turns);
+        runtime.spawn(poll_fn::<(), _>(move |cx| {
+            let began = Instant::now();
+            while began.elapsed() < TURN {}
+            counted.fetch_add(1, Ordering::SeqCst);
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }));
+        for _ in 0..20 {
+            here.write_all(&[1]).unwrap();
+            let written = turns.load(Ordering::SeqCst);
+            let heard = said.recv_timeout(Duration::from_secs(60)).unwrap();
+            let waited = heard.saturating_sub(written);
+            assert!(waited <= 2 * u64::from(SOCKETS_EVERY), "it waited for {waited} turns of another");
+        }
+        runtime.shutdown_background();
+    }
 }
