@@ -327,6 +327,9 @@ impl Instance {
             outputs: VecDeque::new(),
         };
         instance.restore_shares(now);
+        for (number, origin) in instance.edge_sessions.origins() {
+            instance.bus.recall_origin(number, origin);
+        }
         for kept in instance.edge_sessions.kept() {
             instance.bus.list_behind(&kept);
         }

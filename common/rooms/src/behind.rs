@@ -205,6 +205,11 @@ impl EdgeSessions {
         })
     }
 
+    /// What its numbers stand for. A log forgets a number with the last entry that uses it: a session lasts longer.
+    pub fn origins(&self) -> impl Iterator<Item = (u32, (LogId, Epoch))> {
+        self.edges.iter().filter_map(|(log, number)| Some((*number, (*log, *self.epochs.get(log)?))))
+    }
+
     /// As it is kept beside the log.
     pub fn save(&self) -> Vec<u8> {
         let bytes = postcard::to_extend(self, vec![SAVED_VERSION]);
@@ -318,6 +323,7 @@ mod tests {
         assert_eq!(site.kept(), [(2, 7), (4, 8)]);
         assert_eq!(site.says_why(Kind::Closed, 1, 0, ALL), [Change::Ended((1, ConnectionId(7)))]);
         assert_eq!(site.kept(), [(4, 8)], "the other's stays whole");
+        assert!(site.sessions.origins().eq([(1, (LogId(1), Epoch(1)))]));
         let EdgeSessions { edges, rooms, doubted, .. } = &site.sessions;
         let first = postcard::to_extend(&(edges, rooms), vec![VERSION_1]).unwrap();
         let second = postcard::to_extend(&(edges, rooms, doubted), vec![VERSION_2]).unwrap();

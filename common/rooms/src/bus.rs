@@ -469,6 +469,12 @@ impl Bus {
         self.routes.origins_end()
     }
 
+    /// An origin of which the log has nothing any more keeps the number by which somebody still names it. A start says so,
+    /// before anything comes.
+    pub fn recall_origin(&mut self, number: u32, origin: (LogId, Epoch)) {
+        self.routes.recall_origin(number, origin);
+    }
+
     /// What an origin number of this log means.
     pub fn origin(&self, number: u32) -> Option<(LogId, Epoch)> {
         self.routes.origin(number)

@@ -68,6 +68,18 @@ impl Routes {
         self.written.origins = self.origins.len();
     }
 
+    /// Takes an origin of which the log has nothing any more, and that somebody still names by its number. The next batch
+    /// defines it again. What the number or the origin stands for by now, it goes on standing for.
+    pub(crate) fn recall_origin(&mut self, number: u32, origin: (LogId, Epoch)) {
+        let Some(place) = number.checked_sub(1) else { return };
+        if self.origin(number).is_some() || self.origin_number(origin).is_some() {
+            return;
+        }
+        put(&mut self.origins, place as usize, origin);
+        self.origin_numbers.insert(origin, number);
+        self.written.origins = self.written.origins.min(place as usize);
+    }
+
     pub(crate) fn number(&self, route: &Route) -> Option<RouteNumber> {
         self.numbers.get(route).copied()
     }

@@ -321,3 +321,32 @@ fn what_came_over_a_link_is_replayed_until_it_ends_and_what_found_no_place_is_a_
     let all: Vec<String> = world.all(10).iter().map(shown).collect();
     assert_eq!(all, ["2", "1 missing: hub_quota"], "of another owner");
 }
+
+#[test]
+fn what_sessions_behind_an_edge_are_named_by_outlives_what_the_log_has_of_them() {
+    let mut world = world();
+    world.input(Input::Ingest(ingest(3, 11, &[(0, "quarantined"), (0, "1")])));
+    world.commit();
+    let (room, seq, origin) = (world.rooms[0].id, world.bus.committed(), 1);
+    let of = world.bus.origin(origin).unwrap();
+    // The log let go of all that came from there, and was opened anew.
+    world.storage.origins.clear();
+    world.restart(Epoch(2));
+    assert_eq!(world.bus.origin(origin), None);
+    world.bus.recall_origin(origin, of);
+    let other = (riser_model::LogId(77), Epoch(77));
+    world.bus.recall_origin(origin, other);
+    assert_eq!(world.bus.origin(origin), Some(of), "a number goes on standing for what it stands for");
+    world.bus.list_behind(&Kept { room, seq, owner: (origin, ConnectionId(0)), is_listed: true });
+    world.open(9);
+    join(&mut world, 9);
+    assert_eq!(world.payloads(9), ["1"]);
+    world.input(Input::Ingest(ingest(5, 11, &[(0, "2")])));
+    world.commit();
+    assert!(
+        world.storage.origins.iter().map(|(n, of)| (*n, *of)).eq([(origin, of)]),
+        "under the same number"
+    );
+    world.bus.end_behind((origin, ConnectionId(0)));
+    assert_eq!(wiped(&world.all(9)), [0]);
+}
