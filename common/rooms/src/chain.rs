@@ -134,6 +134,10 @@ impl Chain {
             _ => found.push(gap),
         };
         for gap in &self.gaps {
+            // Where nothing is left, a gap that goes on beyond that is none of this.
+            if from > to {
+                break;
+            }
             if gap.to < from || gap.from > to {
                 continue;
             }
@@ -178,6 +182,16 @@ mod tests {
         }
         assert_eq!(chain().position(Seq(20)), at(3, 20));
         assert_eq!(chain().position(Seq(21)), at(4, 21));
+    }
+
+    /// What the log let go of may be in an archive, and what it did not: a room's past begins where that says.
+    #[test]
+    fn nothing_is_missing_where_the_past_begins_right_behind_whatever_gap_lies_across() {
+        let mut chain = chain();
+        let gap = |from, to, cause| Gap { from: Seq(from), to: Seq(to), cause };
+        chain.trim((Seq(12), Wall(6)), vec![gap(8, 11, Cause::Quota), gap(10, 11, Cause::Damage)]);
+        assert_eq!(chain.missing_after(Seq(8), Seq(9)), []);
+        assert_eq!(chain.missing_after(Seq(8), Seq(11)), [gap(9, 10, Cause::Quota)]);
     }
 
     #[test]
