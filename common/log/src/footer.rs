@@ -8,7 +8,10 @@ use crate::{
     definitions::Definitions,
 };
 use riser_model::{ChannelName, Interest, Mark, NumberMap, RoomId, Route, RouteNumber, Seq, Wall};
-use riser_wire::entry::{FRAME_HEADER_BYTES, Frame, frames};
+use riser_wire::{
+    entry::{FRAME_HEADER_BYTES, Frame, frames},
+    membership,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -69,10 +72,11 @@ pub struct ChannelFooter {
 type Slots = [u64; 4];
 
 impl Footer {
-    /// How much it holds of each room, as far as it lists its channels.
+    /// How much it holds of each room's past, as far as it lists its channels. Who came and went is told in a channel of its
+    /// own and is none of it.
     pub fn sums(&self) -> BTreeMap<RoomId, Mark> {
         let mut sums: BTreeMap<RoomId, Mark> = BTreeMap::new();
-        for channel in &self.channels {
+        for channel in self.channels.iter().filter(|one| one.channel.as_str() != membership::CHANNEL) {
             let nothing = Mark { last: channel.last, count: 0, bytes: 0, newest: Wall(i64::MIN) };
             let sum = sums.entry(channel.room).or_insert(nothing);
             sum.last = sum.last.max(channel.last);
@@ -436,6 +440,20 @@ mod tests {
         assert!(add(4, 15, &[0]).is_some());
         assert_eq!(seen, [10, 11, 12, 13, 14, 15]);
         tally.footer(&routes(), max)
+    }
+
+    #[test]
+    fn who_came_and_went_is_not_counted_as_a_rooms_past() {
+        let mut routes = routes();
+        let channel = membership::CHANNEL.parse().unwrap();
+        routes.define(3, Route { channel, ..routes.value(1).unwrap().clone() });
+        let mut tally = Tally::new(Seq(1), 256 * 1024);
+        tally.add(0, 512, Seq(1), &entries(&[0, 3, 1, 3]), |_, _| {});
+        let footer = tally.footer(&routes, 100_000);
+        let [a, b, _] = &footer.channels[..] else { panic!("{:?}", footer.channels) };
+        let sums = footer.sums();
+        let mark = sums.get(&RoomId(Uuid::from_u128(7))).unwrap();
+        assert_eq!((mark.count, mark.bytes, mark.last), (2, a.bytes + b.bytes, Seq(3)));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use riser_model::{
     Room as Declared, RoomId, RoomName, Route, RouteNumber, Seq, SessionId, SubscriptionId, Time, Wall,
     event::Scope,
 };
+use riser_wire::entry::FRAME_HEADER_BYTES;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     ops::Bound,
@@ -532,7 +533,8 @@ impl Graph {
         room.index.push_back((seq, slot));
         room.traffic.add(bytes, wall);
         if let Some(depth) = &mut room.depth {
-            depth.add(seq, bytes, wall, now);
+            // As the log's files count it, by which the past is counted at a start.
+            depth.add(seq, bytes + FRAME_HEADER_BYTES as u64, wall, now);
         }
     }
 

@@ -76,9 +76,9 @@ impl<D: Disk> Archive<D> {
         // One that found no space was larger than that.
         let said = footer.filter(|footer| footer.complete && self.refused != Some(segment.first));
         let Some(footer) = said else { return segment.length };
-        let rooms = footer.sums().into_iter().filter(|(room, _)| self.wanted.contains_key(room));
+        let all = footer.channels.iter().filter(|channel| self.wanted.contains_key(&channel.room));
         let entries =
-            rooms.map(|(_, mark)| mark.bytes.saturating_add(mark.count.saturating_mul(STRETCH_BYTES)));
+            all.map(|channel| channel.bytes.saturating_add(channel.count.saturating_mul(STRETCH_BYTES)));
         let listing = segment.length / LISTING;
         entries.fold(listing, u64::saturating_add).min(segment.length)
     }

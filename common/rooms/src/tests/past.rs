@@ -9,6 +9,7 @@ use crate::{Config, Input};
 use riser_model::{
     Cause, Mark, Read, Retention, Seq, SubscriptionId, Wall,
     door::{Ask, Completeness, Flow, From, Push, Showing},
+    size::ByteSize,
 };
 
 /// Room `a` keeps its newest twenty.
@@ -118,4 +119,25 @@ fn a_retention_that_is_new_hides_what_is_older_as_soon_as_that_is_counted() {
     world.open(3);
     world.subscribe(3, 1, in_room("a", "#"), From::Start, Flow::Credit);
     assert_eq!(world.payloads(3), numbers(40..65));
+}
+
+/// What the log's files say of it at a start is in frames too.
+#[test]
+fn the_bytes_that_a_room_keeps_are_those_of_its_entries_as_the_log_has_them() {
+    let mut world = World::new(small());
+    world.open(1);
+    world.open(2);
+    for n in 100..200 {
+        world.publish(1, &[("a/x", &n.to_string())]);
+    }
+    let ten: u64 = world.storage.entries.iter().rev().take(10).map(|entry| entry.frame.len() as u64).sum();
+    world.rooms[0].retention = Retention { bytes: Some(ByteSize(ten)), ..Retention::default() };
+    let rooms = world.rooms.clone();
+    world.input(Input::Reconfigured { rooms, bindings: vec![] });
+    for n in 200..300 {
+        world.publish(1, &[("a/x", &n.to_string())]);
+    }
+    world.subscribe(2, 1, in_room("a", "#"), From::Start, Flow::Credit);
+    let kept = world.payloads(2);
+    assert!((10..=11).contains(&kept.len()), "{kept:?}");
 }
