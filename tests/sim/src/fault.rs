@@ -194,8 +194,15 @@ pub fn talkers(seed: u64, knobs: &Knobs, rng: &mut Rng) -> Vec<Planned> {
     of_roads(seed, knobs, rng, (count, &roads))
 }
 
+/// What the roads of dashboards suffer beside.
+pub fn readers(seed: u64, knobs: &Knobs, rng: &mut Rng) -> Vec<Planned> {
+    let count = rng.usize(0..8);
+    let roads: Vec<Road> = (0..knobs.readers.len()).map(Road::Reader).collect();
+    of_roads(seed, knobs, rng, (count, &roads))
+}
+
 fn of_roads(seed: u64, knobs: &Knobs, rng: &mut Rng, (count, roads): (usize, &[Road])) -> Vec<Planned> {
-    if seed % 16 == 15 {
+    if seed % 16 == 15 || roads.is_empty() {
         return Vec::new();
     }
     let lasts_ms = knobs.lasts.as_millis() as u64;

@@ -26,6 +26,11 @@ pub enum Comes {
     ToKeep,
     /// To leave a will.
     ToLeave,
+    /// To hear some of what others of its group do not; its session is kept, or ends with each connection.
+    ToShare {
+        /// Whether it is kept.
+        kept: bool,
+    },
 }
 
 /// How it goes.
@@ -95,6 +100,8 @@ pub struct Identity {
     pub room: String,
     /// Its channels.
     pub filter: String,
+    /// The group with which it shares its subscription.
+    pub group: Option<String>,
     /// Its subscription's QoS.
     pub qos: u8,
     /// How many it takes unacknowledged, with MQTT 5.
@@ -159,7 +166,7 @@ impl Guest {
     pub fn is_settled(&self) -> bool {
         match self.identity.comes {
             Comes::Late => true,
-            Comes::ToKeep => self.subscribed,
+            Comes::ToKeep | Comes::ToShare { .. } => self.subscribed,
             Comes::ToLeave => self.state == State::Over,
         }
     }
@@ -171,6 +178,7 @@ impl Guest {
         let fresh = match self.identity.comes {
             Comes::Late => true,
             Comes::ToKeep => false,
+            Comes::ToShare { kept } => !kept,
             Comes::ToLeave => self.rng.u8(0..3) == 0,
         };
         let identity = &self.identity;
@@ -226,12 +234,12 @@ impl Guest {
             && match (self.identity.comes, self.state) {
                 (Comes::Late, _) => true,
                 (Comes::ToLeave, State::On { .. }) => true,
-                (Comes::ToLeave | Comes::ToKeep, _) => false,
+                (Comes::ToLeave | Comes::ToKeep | Comes::ToShare { .. }, _) => false,
             };
         let pause = match (self.identity.comes, self.rng.u8(0..3)) {
             (_, 0) => self.rng.u64(10..1500),
             (Comes::ToLeave, 1) => self.rng.u64(1500..10_000),
-            (Comes::ToLeave | Comes::ToKeep, _) => self.rng.u64(1500..60_000),
+            (Comes::ToLeave | Comes::ToKeep | Comes::ToShare { .. }, _) => self.rng.u64(1500..60_000),
             (Comes::Late, _) => self.rng.u64(1500..40_000),
         };
         let retry_at = now.plus(Duration::from_millis(pause));
@@ -267,7 +275,7 @@ impl Guest {
             }
             Said::Pong => {
                 // Whoever was refused while the log was full asks again.
-                if self.identity.comes == Comes::ToKeep && !self.subscribed && self.subscribed_at.is_some() {
+                if self.is_listener() && !self.subscribed && self.subscribed_at.is_some() {
                     self.subscribe();
                 }
                 // Nothing that was said before this is still under way.
@@ -285,12 +293,12 @@ impl Guest {
             self.has.clear();
             self.subscribed = false;
         }
-        self.had_session = self.identity.comes == Comes::ToKeep;
+        self.had_session = matches!(self.identity.comes, Comes::ToKeep | Comes::ToShare { kept: true });
         let settled = now >= self.identity.settles_at;
         let stays = match self.identity.comes {
             Comes::Late => Some(self.rng.u64(1..90_000)),
-            Comes::ToKeep if settled => None,
-            Comes::ToKeep => Some(self.rng.u64(100..200_000)),
+            Comes::ToKeep | Comes::ToShare { .. } if settled => None,
+            Comes::ToKeep | Comes::ToShare { .. } => Some(self.rng.u64(100..200_000)),
             Comes::ToLeave => Some(self.rng.u64(10..40_000)),
         };
         let goes = match self.rng.u8(0..4) {
@@ -299,14 +307,23 @@ impl Guest {
             _ => Goes::Goodbye,
         };
         self.state = State::On { until: stays.map(|ms| now.plus(Duration::from_millis(ms))), goes };
-        let again = self.identity.comes == Comes::ToKeep && self.rng.u8(0..4) == 0;
+        let again = self.is_listener() && self.rng.u8(0..4) == 0;
         if self.identity.comes != Comes::ToLeave && (!self.subscribed || again || !present) {
             self.subscribe();
         }
     }
 
+    /// Whether it wants to hear everything, or its part of it.
+    fn is_listener(&self) -> bool {
+        matches!(self.identity.comes, Comes::ToKeep | Comes::ToShare { .. })
+    }
+
     fn subscribe(&mut self) {
-        let filter = format!("{}/{}", self.identity.room, self.identity.filter);
+        let group = match &self.identity.group {
+            Some(group) => format!("$share/{group}/"),
+            None => String::new(),
+        };
+        let filter = format!("{group}{}/{}", self.identity.room, self.identity.filter);
         // Who keeps a session does not want to be shown what is retained, where it can say so.
         let unshown = self.identity.v5 && self.identity.comes == Comes::ToKeep;
         let options = self.identity.qos | if unshown { 0x20 } else { 0 };

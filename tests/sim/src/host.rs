@@ -6,11 +6,11 @@
 use crate::{
     disk::SimDisk,
     door::DoorEnd,
-    journal::{Journal, Lost, of_runs},
+    journal::{Journal, Lost},
     mutant::Mutant,
     registrar::Registrar,
-    site::{self, EdgeIdentity, Memory},
-    storage::{Answer, Storage, numbers},
+    site::{self, EdgeIdentity, Kept, Memory},
+    storage::{Answer, Storage},
     table::{SAVE_EVERY, Table},
     tier::Tier,
 };
@@ -19,8 +19,10 @@ use riser_edge_core::LinkOutput as EdgeLink;
 use riser_gate::{Caller, Directory, Policy, Verdict};
 use riser_ingest::LinkOutput as HubLink;
 use riser_instance::{Input as InstanceInput, LogFold, core::Input};
-use riser_log::{Config as LogConfig, Entropy, Finding, Writer};
-use riser_model::{ConnectionId, LogId, Now, Read, Selected, Seq, Time, Wall, door::Ask};
+use riser_log::{Config as LogConfig, Entropy, Writer};
+use riser_model::{
+    Archived, ConnectionId, LogId, Now, Read, Room, RoomId, Selected, Seq, Time, Wall, door::Ask,
+};
 use riser_rooms::Input as RoomsInput;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -29,8 +31,13 @@ use std::{
 };
 
 mod accounts;
+pub mod archive;
 mod doors;
+pub mod opening;
 mod turns;
+
+use archive::Shelf;
+use opening::Opening;
 
 /// 2026-01-01, roughly.
 const WALL_BASE_MS: i64 = 1_767_225_600_000;
@@ -49,6 +56,12 @@ pub enum Later {
     Answers(Vec<Answer>),
     /// The reading thread reads.
     Read(u64, Read),
+    /// The reading thread counts how much of these rooms is there.
+    Count(Vec<Room>),
+    /// The archive's next step.
+    Archive(u64),
+    /// It took one: what it has.
+    Archived(BTreeMap<RoomId, Archived>),
     /// The core's task takes what waits.
     Inbox,
     /// The core's deadline, as it was armed.
@@ -160,6 +173,8 @@ pub struct Host {
     pub misjudged: BTreeSet<ConnectionId>,
     /// Its disk.
     pub disk: SimDisk,
+    /// The one that its archive lies on.
+    pub archive_disk: SimDisk,
     /// What its log really holds.
     pub journal: Journal,
     /// What channels retain, on disk beside the log.
@@ -192,6 +207,10 @@ pub struct Host {
     pub ended: Vec<Time>,
     /// When the core heard that the log begins there, in order.
     pub let_go: Vec<(Time, Seq)>,
+    /// When how much was on disk, in order: up to that seq.
+    pub commits: Vec<(Time, Seq)>,
+    /// What each process began with, in order.
+    pub openings: Vec<Opening>,
     booted_at: Time,
     boot: u64,
     rng: Rng,
@@ -205,6 +224,7 @@ pub struct Process {
     pub tier: Tier,
     /// The log's threads.
     pub storage: Storage,
+    archive: Option<Shelf>,
     doors: BTreeMap<ConnectionId, DoorEnd>,
     inbox: VecDeque<Arrival>,
     inbox_due: bool,
@@ -222,7 +242,7 @@ pub struct Process {
 
 impl Host {
     /// A machine that is switched on and runs nothing.
-    pub fn new(setup: Setup, disk: SimDisk, mut rng: Rng) -> Self {
+    pub fn new(setup: Setup, (disk, archive_disk): (SimDisk, SimDisk), mut rng: Rng) -> Self {
         Self {
             boot: rng.u64(1..),
             table: Table::new(Rng::with_seed(setup.number as u64), setup.mutant),
@@ -231,6 +251,7 @@ impl Host {
             outside_is_well: false,
             misjudged: BTreeSet::new(),
             disk,
+            archive_disk,
             journal: Journal::default(),
             answered: Seq::ZERO,
             oldest: Seq::ZERO,
@@ -246,6 +267,8 @@ impl Host {
             stepped: false,
             ended: Vec::new(),
             let_go: Vec::new(),
+            commits: Vec::new(),
+            openings: Vec::new(),
             booted_at: Time(0),
             rng,
             effects: VecDeque::new(),
@@ -284,6 +307,7 @@ impl Host {
         self.booted_at = now;
         self.boot = self.rng.u64(1..);
         self.disk.restart();
+        self.archive_disk.restart();
     }
 
     /// Starts the process over its disk. False if it could not be, and should be tried again.
@@ -338,18 +362,27 @@ impl Host {
         (self.answered, self.oldest) = (self.journal.next().prev(), recovered.oldest);
         // Nobody tells what was let go of while no process ran, or just before: the end is when that was.
         self.let_go.extend(self.ended.last().map(|ended| (*ended, recovered.oldest)));
-        let retained = (self.setup.memory, self.table.recover(&recovered, storage.reader()));
+        let retained = self.table.recover(&recovered, storage.reader());
+        let Ok(archive) = self.open_archive(&recovered, &mut storage) else { return false };
+        let pasts = self.count_past(&mut storage, recovered.next, at);
+        let archived = match (&archive, self.setup.mutant) {
+            (Some(shelf), mutant) if mutant != Some(Mutant::ArchiveUntold) => shelf.past(),
+            _ => archive::Past::default(),
+        };
+        let (kept, memory) = (Kept { retained, pasts, archived }, self.setup.memory);
         self.disk.take_cost();
         let tier = match &self.setup.role {
             Role::Hub => {
-                let hub = site::hub(&recovered, &self.setup.directory, &self.setup.secret, retained, now);
+                let hub =
+                    site::hub(&recovered, &self.setup.directory, &self.setup.secret, (memory, kept), now);
                 Tier::Hub(Box::new(hub))
             }
             Role::Edge(identity) => {
                 let seeds = (self.boot, self.rng.u64(..));
                 let secrets = (&self.setup.secret, &self.setup.hub_secret);
                 let log = (&recovered, self.setup.log.segment_bytes);
-                let edge = site::edge(log, &self.setup.directory, identity, secrets, seeds, retained, now);
+                let edge =
+                    site::edge(log, &self.setup.directory, identity, secrets, seeds, (memory, kept), now);
                 Tier::Edge(Box::new(edge))
             }
         };
@@ -364,6 +397,7 @@ impl Host {
         self.process = Some(Process {
             tier,
             storage,
+            archive,
             doors: BTreeMap::new(),
             inbox: VecDeque::new(),
             inbox_due: false,
@@ -378,52 +412,9 @@ impl Host {
             over: false,
         });
         self.storage_soon(at);
+        self.archive_soon(at);
         self.drain(at);
         true
-    }
-
-    /// Whether a finding is more than what was done to the disk explains. A failed write may leave a block that
-    /// cannot be read, but nothing that was acknowledged in it.
-    fn is_wrong(&self, finding: &Finding) -> bool {
-        match finding {
-            Finding::Damage { seqs: Some(_), .. } => !self.damaged,
-            Finding::Damage { seqs: None, .. } | Finding::FoldLost => !self.damaged && !self.troubled,
-            // A crash while a segment was begun.
-            Finding::CheckpointLost { .. }
-            | Finding::TailCut { .. }
-            | Finding::SetAside { .. }
-            | Finding::DrainOnly { .. } => false,
-        }
-    }
-
-    /// Brings the journal in line with what the log was opened with, and keeps what was lost.
-    fn reconcile(&mut self, storage: &mut Storage, recovered: &riser_log::Recovered<LogFold>) {
-        let mut reader = storage.reader();
-        let numbers = numbers(recovered);
-        let mut found = Vec::new();
-        let mut from = self.journal.next();
-        while from < recovered.next {
-            match reader.read(from, 1 << 20) {
-                Ok(chunk) if chunk.next > from => {
-                    found.extend(of_runs(&numbers, &chunk.runs));
-                    from = chunk.next;
-                }
-                Ok(_) | Err(_) => break,
-            }
-        }
-        self.disk.take_cost();
-        let allowed = self.damaged;
-        let gone = self.journal.opened(recovered.epoch, recovered.next, found, &recovered.cursors);
-        if let (Some((first, _)), Some((last, _))) = (gone.first(), gone.last()) {
-            let what =
-                format!("host {} lost {} to {} of its log at an opening", self.setup.number, first.0, last.0);
-            if allowed {
-                self.note(what);
-            } else {
-                self.wrong(what);
-            }
-        }
-        self.lost.extend(gone.into_iter().map(|(seq, entry)| Lost { seq, entry, allowed }));
     }
 
     /// The process ends at once. The sockets of its doors are what is left.
@@ -488,13 +479,22 @@ impl Host {
                 if self.setup.mutant == Some(Mutant::ReadLost) && self.rng.u8(0..60) == 0 {
                     return;
                 }
-                let answer = process.storage.read(ticket, &read);
-                if self.disk.is_down() {
+                let answers = process.storage.read(ticket, &read);
+                if self.disk.is_down() || self.archive_disk.is_down() {
                     return self.effects.push_back(Effect::Crashed);
                 }
                 let cost = self.disk.take_cost();
-                self.later(at.plus(cost), Later::Answers(vec![answer]));
+                self.later(at.plus(cost), Later::Answers(answers));
             }
+            Later::Count(rooms) => {
+                self.disk.take_cost();
+                let Some(process) = &mut self.process else { return };
+                let pasts = process.storage.count(&rooms);
+                let cost = self.disk.take_cost();
+                self.later(at.plus(cost), Later::Answers(vec![Answer::Pasts(pasts)]));
+            }
+            Later::Archive(turn) => self.archive_step(turn, at),
+            Later::Archived(rooms) => self.archived(rooms, at),
             Later::Inbox => self.take_inbox(at),
             Later::Wake(armed) => self.wake(armed, at),
             Later::Verified(connection, ticket, verdict) => {
@@ -548,6 +548,8 @@ impl Host {
                 self.input(Input::ReadForLink { ticket: ticket & !FOR_LINK, chunk }, now);
             }
             Answer::Read(ticket, found) => self.rooms(RoomsInput::Read { ticket, found }, now),
+            Answer::Routes(routes) => self.rooms(RoomsInput::ArchivedRoutes(routes), now),
+            Answer::Pasts(pasts) => self.rooms(RoomsInput::Pasts(pasts), now),
             Answer::Trimmed(oldest, oldest_at, gaps) => {
                 self.oldest = oldest;
                 self.input(Input::Lost(gaps.clone()), now);
@@ -590,6 +592,7 @@ impl Host {
         let now = self.now(at);
         if let Some(process) = &mut self.process {
             process.storage.finish(now, &mut self.journal);
+            self.commits.push((at, self.journal.next().prev()));
         }
         if !self.disk.is_down() && !self.disk.is_failing() {
             self.table.finish();

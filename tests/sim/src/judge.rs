@@ -135,7 +135,8 @@ impl Edge<'_> {
             let why =
                 quarantined.then(|| entry.channel.as_ref().and_then(|name| name.as_str().split('/').next()));
             let (why, unplaceable) = (why.flatten(), self.unplaceable(source));
-            let may_be_beyond = self.ledger.channels.is_some() && source.room == Some(site::room(site::YARD));
+            let may_be_beyond = self.ledger.channels.is_some() && source.room == Some(site::room(site::YARD))
+                || source.room == Some(site::room(site::MARKET));
             let is_beyond = why == Some("quota") && may_be_beyond && unplaceable.is_none();
             if unplaceable != why && !is_beyond {
                 wrong.push(format!(
@@ -240,7 +241,10 @@ fn at(place: &Place) -> String {
 
 /// Whether a link carries it.
 fn carried(entry: &Logged) -> bool {
-    let linked = [site::PLANT, site::YARD, site::LOUNGE].into_iter().chain(site::VAULTS).map(site::room);
+    let linked = [site::PLANT, site::YARD, site::LOUNGE, site::ATTIC, site::MARKET, site::CHRONICLE]
+        .into_iter()
+        .chain(site::VAULTS)
+        .map(site::room);
     let of_room = || entry.room.is_some_and(|room| linked.clone().any(|one| one == room));
     // What edges say of publications that came down.
     let is_outcome = || {

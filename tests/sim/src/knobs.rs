@@ -13,8 +13,8 @@ use crate::{
 };
 use fastrand::Rng;
 use riser_log::{Config as LogConfig, Holds, OnFull};
-use riser_model::Time;
-use std::time::Duration;
+use riser_model::{Quota, Retention, Time, duration::Duration as Span, size::ByteSize};
+use std::{ops::Range, time::Duration};
 
 /// What a run is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -26,11 +26,13 @@ pub enum Theme {
     House,
     /// What rooms keep for those who come.
     Rooms,
+    /// Rooms that keep or take only so much, are archived, or are heard together.
+    Limits,
 }
 
 impl Theme {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Site, Self::House, Self::Rooms];
+    pub const ALL: [Self; 4] = [Self::Site, Self::House, Self::Rooms, Self::Limits];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -38,6 +40,7 @@ impl Theme {
             Self::Site => "site",
             Self::House => "house",
             Self::Rooms => "rooms",
+            Self::Limits => "limits",
         }
     }
 }
@@ -87,6 +90,14 @@ pub struct Knobs {
     pub yard: bool,
     /// The yard takes so many channels at the hub.
     pub channels: Option<u32>,
+    /// Some of what goes down is of use for so long only.
+    pub expires: bool,
+    /// There is a room that is archived, at a hub whose log keeps little.
+    pub chronicle: bool,
+    /// What the market takes, if there is one, and whether edges take no more either.
+    pub market: Option<(Quota, bool)>,
+    /// What the attic keeps, if there is one.
+    pub attic: Option<Retention>,
     /// The gates and people of a house, if it is one.
     pub house: Option<House>,
     /// The edges' logs.
@@ -148,6 +159,10 @@ impl Knobs {
             guests: guests(&mut dice.stream("guests", 0), edges, Time(0).plus(lasts)),
             yard: false,
             channels: None,
+            attic: None,
+            chronicle: false,
+            expires: false,
+            market: None,
             house: None,
             edge_log,
             hub_log,
@@ -214,6 +229,70 @@ impl Knobs {
         knobs
     }
 
+    /// Those of rooms with limits: shorter still, with little traffic beside, and no disk that was meddled with. Every third
+    /// seed is about another kind of them.
+    pub fn draw_limits(seed: u64) -> Self {
+        let dice = Dice(seed);
+        let mut rng = dice.stream("limits knobs", 0);
+        let mut knobs = Self::draw(seed);
+        knobs.lasts = Duration::from_secs(rng.u64(6..=12) * 60);
+        knobs.edge_log = LogConfig { on_full: OnFull::Reject, ..knobs.edge_log };
+        knobs.devices = (1..=knobs.edges).map(|edge| device(&mut rng, edge, 40)).collect();
+        (knobs.readers, knobs.writers, knobs.guests) = (Vec::new(), Vec::new(), Vec::new());
+        (knobs.yard, knobs.channels) = (false, None);
+        match seed % 3 {
+            0 => knobs.add_attic(&mut dice.stream("attic", 0)),
+            1 => knobs.add_archive(&mut dice.stream("archive", 0)),
+            _ => knobs.add_market(&mut dice.stream("market", 0)),
+        }
+        knobs.faults = fault::plan(seed, &knobs, &mut dice.stream("limits faults", 0));
+        knobs.faults.retain(|(_, fault)| {
+            !matches!(fault, fault::Fault::Flip(_) | fault::Fault::Backup(_) | fault::Fault::Restore(_))
+        });
+        knobs.faults.extend(fault::writers(seed, &knobs, &mut dice.stream("writer faults", 0)));
+        knobs.faults.extend(fault::guests(seed, &knobs, &mut dice.stream("guest faults", 0)));
+        knobs.faults.extend(fault::readers(seed, &knobs, &mut dice.stream("reader faults", 0)));
+        knobs
+    }
+
+    /// A room that keeps only so much, and three who share a subscription.
+    fn add_attic(&mut self, rng: &mut Rng) {
+        self.attic = Some(retention(rng));
+        self.readers.extend(attic_readers(rng));
+        self.writers = writers_of(&[(0, site::ATTIC), (rng.usize(1..=self.edges), site::ATTIC)]);
+        self.guests = crew(rng, self.heals_at());
+    }
+
+    /// A room that takes only so much, and one that goes down with what is of use for so long only.
+    fn add_market(&mut self, rng: &mut Rng) {
+        self.market = Some((quota(rng), rng.bool()));
+        self.readers.extend(market_readers(rng));
+        let edge = rng.usize(1..=self.edges);
+        self.writers = writers_of(&[(0, site::MARKET), (edge, site::MARKET), (0, site::YARD)]);
+        self.expires = true;
+        let listener = listener(rng, self);
+        self.guests.push(listener);
+    }
+
+    /// A hub that keeps only so much but for one room, of which all is archived.
+    fn add_archive(&mut self, rng: &mut Rng) {
+        (self.devices, self.chronicle) = (Vec::new(), true);
+        // What a link brings at once is to fit in a part of it.
+        let segment = 4096 * rng.u64(12..20);
+        let quota = segment * rng.u64(5..8);
+        self.hub_log = LogConfig { segment_bytes: segment, quota_bytes: quota, ..self.hub_log.clone() };
+        let mut draw = |most: u64| Duration::from_secs(rng.u64(5..most));
+        let visits = [Some((draw(120), draw(200))), Some((draw(120), draw(200)))];
+        let anew = reader("ann", site::CHRONICLE, "#", Reads::Credit, true);
+        let slow = reader("cleo", site::CHRONICLE, "#", Reads::Window(rng.u32(2..20)), true);
+        self.readers = vec![
+            Reader { visits: visits[0], forgets: true, settles_at: self.heals_at(), ..anew },
+            Reader { visits: visits[1], settles_at: self.heals_at(), ..slow },
+        ];
+        let edge = rng.usize(1..=self.edges);
+        self.writers = writers_of(&[(0, site::CHRONICLE), (edge, site::CHRONICLE), (0, site::PLANT)]);
+    }
+
     /// Which rooms there are.
     pub fn rooms(&self) -> site::Rooms {
         site::Rooms {
@@ -221,6 +300,9 @@ impl Knobs {
             channels: self.channels,
             vaults: self.house.is_some(),
             lounge: !self.talkers.is_empty(),
+            attic: self.attic,
+            chronicle: self.chronicle,
+            market: self.market,
         }
     }
 
@@ -249,7 +331,7 @@ fn parents(rng: &mut Rng, edges: usize) -> Vec<usize> {
     (1..=edges).map(|n| if tiers { rng.usize(0..n).max(usize::from(n == 2)) } else { 0 }).collect()
 }
 
-fn quality(rng: &mut Rng, delay_ms: std::ops::Range<u64>, rate: std::ops::Range<u64>) -> Quality {
+fn quality(rng: &mut Rng, delay_ms: Range<u64>, rate: Range<u64>) -> Quality {
     let delay = Duration::from_millis(rng.u64(delay_ms));
     Quality { delay, jitter: delay * rng.u32(0..3), rate: rng.u64(rate) }
 }
@@ -262,6 +344,9 @@ fn reader(user: &str, room: &str, filter: &str, reads: Reads, from_start: bool) 
         filter: filter.to_owned(),
         reads,
         from_start,
+        forgets: false,
+        visits: None,
+        settles_at: Time(u64::MAX),
     }
 }
 
@@ -273,17 +358,80 @@ fn readers() -> Vec<Reader> {
     ]
 }
 
+/// What is kept: so many, so many bytes, so long, or what each of several of these leaves.
+fn retention(rng: &mut Rng) -> Retention {
+    let kind = rng.u8(1..8);
+    Retention {
+        count: (kind & 1 > 0).then(|| rng.u64(10..60)),
+        bytes: (kind & 2 > 0).then(|| ByteSize(rng.u64(500..4_000))),
+        age: (kind & 4 > 0).then(|| Span::seconds(rng.u64(60..240))),
+    }
+}
+
+/// So many publications in a span, perhaps so many bytes, and so many who read and are there.
+fn quota(rng: &mut Rng) -> Quota {
+    let span_s = rng.u64(20..40);
+    let messages = rng.u64(span_s / 5..=span_s * 3 / 10);
+    Quota {
+        messages: Some(messages),
+        bytes: rng.bool().then(|| ByteSize(messages * rng.u64(70..140))),
+        every: Some(Span::seconds(span_s)),
+        connections: rng.bool().then_some(3),
+        channels: None,
+        subscriptions: rng.bool().then_some(2),
+    }
+}
+
+/// Who comes and goes where not everybody has a place.
+fn market_readers(rng: &mut Rng) -> Vec<Reader> {
+    let mut one = |user: &str| {
+        let mut draw =
+            |seconds: Range<u64>| Duration::from_millis(rng.u64(seconds.start..seconds.end) * 1000);
+        let visits = Some((draw(10..40), draw(5..40)));
+        Reader { visits, ..reader(user, site::MARKET, "#", Reads::Credit, true) }
+    };
+    ["ann", "cleo", "eve"].map(&mut one).to_vec()
+}
+
+/// Who begins at the start again and again, who reads slowly, and who listens to what is said seldom and is away for longer
+/// than it is there.
+fn attic_readers(rng: &mut Rng) -> [Reader; 3] {
+    let mut visits = |stays_s, away_s| {
+        let mut draw =
+            |seconds: Range<u64>| Duration::from_millis(rng.u64(seconds.start..seconds.end) * 1000);
+        Some((draw(stays_s), draw(away_s)))
+    };
+    let anew = Reader {
+        visits: visits(5..60, 1..60),
+        forgets: true,
+        ..reader("ann", site::ATTIC, "#", Reads::Credit, true)
+    };
+    let slow = Reader {
+        visits: visits(30..200, 1..200),
+        ..reader("cleo", site::ATTIC, "#", Reads::Window(3), true)
+    };
+    let seldom = Reader {
+        visits: visits(30..60, 30..300),
+        ..reader("dan", site::ATTIC, "rare/#", Reads::Credit, false)
+    };
+    [anew, slow, seldom]
+}
+
 /// One at the hub, and one at an edge.
 fn writers(edge: usize) -> Vec<Writer> {
-    let writer = |(number, (host, room)): (u32, (usize, &str))| Writer {
+    writers_of(&[(0, site::PLANT), (edge, site::PLANT), (0, site::YARD)])
+}
+
+fn writers_of(all: &[(usize, &str)]) -> Vec<Writer> {
+    let writer = |(number, (host, room)): (u32, &(usize, &str))| Writer {
         number,
         user: site::SCRIBE.to_owned(),
         password: site::password(site::SCRIBE),
-        room: room.to_owned(),
-        host,
+        room: (*room).to_owned(),
+        host: *host,
         bounded: false,
     };
-    (0..).zip([(0, site::PLANT), (edge, site::PLANT), (0, site::YARD)]).map(writer).collect()
+    (0..).zip(all).map(writer).collect()
 }
 
 /// Most at the hub, some at edges; most want what they say replayed.
@@ -310,10 +458,31 @@ fn listener(rng: &mut Rng, knobs: &Knobs) -> Guest {
         v5: rng.bool(),
         room: site::YARD.to_owned(),
         filter: "#".to_owned(),
+        group: None,
         qos: rng.u8(1..3),
         receive_max: rng.u16(1..30),
         settles_at: knobs.heals_at(),
     }
+}
+
+/// Three at the hub who share a subscription. Where they hear at QoS 1 at most, one keeps no session.
+fn crew(rng: &mut Rng, ends_at: Time) -> Vec<Guest> {
+    let qos = rng.u8(1..3);
+    let mut member = |n: usize| Guest {
+        id: format!("crew-{n}"),
+        user: site::CREW.to_owned(),
+        password: site::password(site::CREW),
+        host: 0,
+        comes: Comes::ToShare { kept: n < 2 || qos == 2 },
+        v5: rng.bool(),
+        room: site::PLANT.to_owned(),
+        filter: "#".to_owned(),
+        group: Some("crew".to_owned()),
+        qos,
+        receive_max: rng.u16(1..30),
+        settles_at: Time(ends_at.0 - rng.u64(0..120_000_000_000)),
+    };
+    (0..3).map(&mut member).collect()
 }
 
 fn guests(rng: &mut Rng, edges: usize, ends_at: Time) -> Vec<Guest> {
@@ -327,7 +496,7 @@ fn guests(rng: &mut Rng, edges: usize, ends_at: Time) -> Vec<Guest> {
             (Comes::ToLeave, _) => site::MOURNER,
             (_, false) => site::VIEWER,
             (Comes::Late, true) => rng.choice([site::LIMITED, "cleo"]).expect("it is not empty"),
-            (Comes::ToKeep, true) => "dan",
+            (Comes::ToKeep | Comes::ToShare { .. }, true) => "dan",
         };
         let settles_at = Time(ends_at.0 - rng.u64(0..120_000_000_000));
         all.push(Guest {
@@ -339,6 +508,7 @@ fn guests(rng: &mut Rng, edges: usize, ends_at: Time) -> Vec<Guest> {
             v5: rng.bool(),
             room: site::PLANT.to_owned(),
             filter: "#".to_owned(),
+            group: None,
             qos: if comes == Comes::ToKeep { 2 } else { rng.u8(0..3) },
             receive_max: rng.u16(1..30),
             settles_at,

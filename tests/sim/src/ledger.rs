@@ -64,6 +64,14 @@ pub struct Counts {
     pub wiped: u64,
     /// Times that somebody was told that sessions have no place for one more.
     pub full: u64,
+    /// Messages to those who share a subscription.
+    pub shared: u64,
+    /// Of those, what came again.
+    pub shared_again: u64,
+    /// Publications that a writer was told are beyond a room's quota.
+    pub over: u64,
+    /// Times that a reader was told that a room keeps no more of its past.
+    pub floors: u64,
     /// Changes of accounts.
     pub changes: u64,
     /// Roads cut.
@@ -106,6 +114,10 @@ impl Counts {
         self.replayed += other.replayed;
         self.wiped += other.wiped;
         self.full += other.full;
+        self.shared += other.shared;
+        self.shared_again += other.shared_again;
+        self.over += other.over;
+        self.floors += other.floors;
         self.changes += other.changes;
         self.cuts += other.cuts;
         self.crashes += other.crashes;
@@ -141,8 +153,10 @@ pub struct Ledger {
     pub claims: BTreeMap<(LogId, Epoch), BTreeMap<Seq, Claim>>,
     /// What each edge was told is gone of what was meant for it: seqs of the log above it.
     pub missing: BTreeMap<usize, Vec<Gap>>,
-    /// What devices at each edge were told of what goes down.
-    pub heard: BTreeSet<(usize, Key)>,
+    /// What devices at each edge were told of what goes down, and when first.
+    pub heard: BTreeMap<(usize, Key), Time>,
+    /// After how many seconds a publication is of no use.
+    pub expires: BTreeMap<Key, u32>,
     /// The yard has a schema at the hub.
     pub schema: bool,
     /// The yard takes so many channels at the hub.

@@ -2,9 +2,26 @@
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use riser_sim::{Report, knobs::Theme, mutant::Mutant, run::run_theme, swarm, timeline};
+use riser_sim::{
+    Report,
+    knobs::Theme,
+    mutant::Mutant,
+    run::run_theme,
+    swarm::{self, Total},
+    timeline,
+};
 use riser_timeline::shelf;
-use std::{io::Write, ops::Range, process::Command as Process};
+use std::{
+    fs::File,
+    io::Write,
+    ops::Range,
+    path::{Path, PathBuf},
+    process::Command as Process,
+    time::{Duration, Instant},
+};
+
+/// So many seeds are run between two lines of a night.
+const PIECE_SEEDS: u64 = 50;
 
 #[derive(Parser)]
 #[command(about = "Whole edges and hubs in virtual time, on a network, disks and clocks that fail")]
@@ -23,19 +40,25 @@ enum Command {
         /// With this wrong variant.
         #[arg(long)]
         mutant: Option<String>,
-        /// What it is about: site, house or rooms.
+        /// What it is about: site, house, rooms or limits.
         #[arg(long, default_value = "site")]
         theme: String,
     },
     /// Runs many seeds and prints what was counted.
     Swarm {
         /// How many.
-        #[arg(long)]
-        seeds: u64,
+        #[arg(long, required_unless_present = "minutes")]
+        seeds: Option<u64>,
+        /// For so long instead: a piece of them after the other, with a line after each that says what there was so far.
+        #[arg(long, conflicts_with = "seeds")]
+        minutes: Option<u64>,
         /// The first.
         #[arg(long, default_value_t = 1)]
         from: u64,
-        /// What they are about, each seed in turn: site, house, rooms, or all of them unless given.
+        /// With `--minutes`: the lines go to this file too, each on disk before the next piece begins.
+        #[arg(long, requires = "minutes")]
+        log: Option<PathBuf>,
+        /// What they are about, each seed in turn: site, house, rooms, limits, or all of them unless given.
         #[arg(long)]
         theme: Option<String>,
         /// How many at once: one for each processor unless given.
@@ -58,7 +81,7 @@ enum Command {
         /// Which.
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// What it is about: site, house or rooms.
+        /// What it is about: site, house, rooms or limits.
         #[arg(long, default_value = "site")]
         theme: String,
     },
@@ -76,9 +99,16 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Run { seed, mutant, theme } => one(theme_of(&theme)?, seed, mutant.as_deref()),
-        Command::Swarm { seeds, from, theme, jobs } => {
+        Command::Swarm { seeds, minutes, from, log, theme, jobs } => {
             let one = theme.as_deref().map(theme_of).transpose()?;
-            many(&one.map_or(Theme::ALL.to_vec(), |one| vec![one]), from..from + seeds, at_once(jobs))
+            let themes = one.map_or(Theme::ALL.to_vec(), |one| vec![one]);
+            match minutes {
+                Some(minutes) => {
+                    let until = Instant::now() + Duration::from_secs(minutes * 60);
+                    night(&themes, from, at_once(jobs), until, log.as_deref())
+                }
+                None => many(&themes, from..from + seeds.unwrap_or_default(), at_once(jobs)),
+            }
         }
         Command::Timeline { names, seed, trace } => timelines(&names, seed, trace),
         Command::Meta { seed, theme } => meta(theme_of(&theme)?, seed),
@@ -90,7 +120,7 @@ fn theme_of(name: &str) -> anyhow::Result<Theme> {
     Theme::ALL
         .into_iter()
         .find(|theme| theme.name() == name)
-        .context("no such theme: want site, house or rooms")
+        .context("no such theme: want site, house, rooms or limits")
 }
 
 fn one(theme: Theme, seed: u64, mutant: Option<&str>) -> anyhow::Result<()> {
@@ -139,45 +169,52 @@ fn at_once(jobs: Option<usize>) -> usize {
 }
 
 fn many(themes: &[Theme], seeds: Range<u64>, jobs: usize) -> anyhow::Result<()> {
-    let total = swarm::swarm(themes, seeds, jobs, |report| {
-        if !report.wrong.is_empty() {
-            show(report);
-        }
+    let total = swarm::swarm(themes, seeds, jobs, show_wrong);
+    println!("{total}");
+    verdict(&total)
+}
+
+/// Runs seeds from one on until the time is over. What was counted after each piece is on disk before the next, so that
+/// nothing but a piece is lost with a night that is ended.
+fn night(themes: &[Theme], from: u64, jobs: usize, until: Instant, log: Option<&Path>) -> anyhow::Result<()> {
+    let log = log.map(|path| {
+        let opened = File::options().create(true).append(true).open(path);
+        opened.with_context(|| format!("open {}", path.display()))
     });
-    let c = total.counts;
-    println!(
-        "{} runs, {:.0} simulated hours, {} partitions, {} crashes, {} other faults, {} messages offered, \
-         {} acknowledged, {} at the hub, {} delivered, {} at QoS 2 to sessions that are kept, {} times shown what is \
-         retained, {} wills, {} sent again and stored once, {} under gaps, {} gone with a disk, {} times let in at a gate and {} \
-         turned away, {} told all behind it, {} of sessions replayed, {} times wiped, {} times full, {} changes of accounts, {} times told what became of a publication, {} times told that a schema is broken, {} \
-         violations",
-        total.seeds,
-        total.hours,
-        c.cuts,
-        c.crashes,
-        c.others,
-        c.offered,
-        c.acked,
-        c.hub_entries,
-        c.delivered,
-        c.kept,
-        c.shows,
-        c.wills,
-        c.dups,
-        c.gapped,
-        c.disk_lost,
-        c.entries,
-        c.turned_away,
-        c.whole,
-        c.replayed,
-        c.wiped,
-        c.full,
-        c.changes,
-        c.outcomes,
-        c.broken,
-        total.failed.len()
-    );
+    let log = log.transpose()?;
+    let (mut total, mut next, began) = (Total::default(), from, Instant::now());
+    while Instant::now() < until {
+        let piece = next..next + PIECE_SEEDS;
+        next = piece.end;
+        total.add(swarm::swarm(themes, piece, jobs, show_wrong));
+        let failed: Vec<String> =
+            total.failed.iter().map(|(theme, seed)| format!("{} {seed}", theme.name())).collect();
+        let line = format!(
+            "seeds {from} to {} in {} s: {total}{}{}\n",
+            next - 1,
+            began.elapsed().as_secs(),
+            if failed.is_empty() { "" } else { ": " },
+            failed.join(", ")
+        );
+        let mut out = std::io::stdout().lock();
+        out.write_all(line.as_bytes()).and_then(|()| out.flush()).context("write a line")?;
+        if let Some(mut log) = log.as_ref() {
+            log.write_all(line.as_bytes())
+                .and_then(|()| log.sync_data())
+                .context("write a line to the log")?;
+        }
+    }
+    verdict(&total)
+}
+
+fn verdict(total: &Total) -> anyhow::Result<()> {
     if total.failed.is_empty() { Ok(()) } else { bail!("{} seeds failed", total.failed.len()) }
+}
+
+fn show_wrong(report: &Report) {
+    if !report.wrong.is_empty() {
+        show(report);
+    }
 }
 
 fn show(report: &Report) {

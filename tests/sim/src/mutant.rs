@@ -115,11 +115,31 @@ pub enum Mutant {
     WipedUntold,
     /// That a connection ended is not heard, now and then.
     LeaveUntold,
+    /// Those who share a subscription are each a group of their own.
+    MembersApart,
+    /// How far a group is that shares a subscription is not stored.
+    ShareDropped,
+    /// Nobody hears what is archived.
+    ArchiveUntold,
+    /// What is archived is lost at a restart.
+    ArchiveEmptied,
+    /// That a publication is of use for so long only is not said.
+    ExpiryUnsaid,
+    /// A room that takes so much takes all.
+    QuotaIgnored,
+    /// A room that takes so much takes half of it.
+    QuotaHalved,
+    /// A room that keeps only so much keeps all.
+    RetentionIgnored,
+    /// A room that keeps so much keeps half of it.
+    RetentionHalved,
+    /// How much of rooms a log has is not known at a start.
+    PastsForgotten,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 55] = [
+    pub const ALL: [Self; 65] = [
         Self::NoSync,
         Self::NoDirectorySync,
         Self::FailedSyncHidden,
@@ -175,6 +195,16 @@ impl Mutant {
         Self::SessionUnkept,
         Self::WipedUntold,
         Self::LeaveUntold,
+        Self::MembersApart,
+        Self::ShareDropped,
+        Self::ArchiveUntold,
+        Self::ArchiveEmptied,
+        Self::ExpiryUnsaid,
+        Self::QuotaIgnored,
+        Self::QuotaHalved,
+        Self::RetentionIgnored,
+        Self::RetentionHalved,
+        Self::PastsForgotten,
     ];
 
     /// Where it shows.
@@ -186,6 +216,16 @@ impl Mutant {
             | Self::ChangeUntold
             | Self::DecisionsTurned => Theme::House,
             Self::SessionUnkept | Self::WipedUntold | Self::LeaveUntold => Theme::Rooms,
+            Self::MembersApart
+            | Self::ShareDropped
+            | Self::ArchiveUntold
+            | Self::ArchiveEmptied
+            | Self::ExpiryUnsaid
+            | Self::QuotaIgnored
+            | Self::QuotaHalved
+            | Self::RetentionIgnored
+            | Self::RetentionHalved
+            | Self::PastsForgotten => Theme::Limits,
             _ => Theme::Site,
         }
     }

@@ -25,6 +25,11 @@ type Place = (LogId, Epoch, Seq);
 /// What was let go of is told within this, unless its host ends or its log refuses.
 const TOLD_WITHIN: Duration = Duration::from_secs(20);
 
+/// Two hosts' clocks agree within this, and a commit takes no longer.
+const CLOCKS: Duration = Duration::from_secs(5);
+/// What was written to a socket arrives within this.
+const ROADS: Duration = Duration::from_secs(90);
+
 /// What a host says of a publication.
 struct Said {
     place: Place,
@@ -37,15 +42,19 @@ struct Said {
 pub fn judge(hosts: &[Host], ledger: &Ledger, now: Time) -> (Vec<String>, u64) {
     let (mut wrong, mut count) = (Vec::new(), 0);
     let again = hosts.iter().any(|host| host.stale);
+    let stepped = hosts.iter().any(|host| host.stepped);
+    let published = published(hosts, ledger);
     for host in hosts.iter().filter(|host| !host.stale && !host.damaged) {
         let Some(log) = host.log else { continue };
         let below = logs_below(hosts, host.setup.number);
-        let judged = Judged { host, ledger, here: came_down(host, log, &below), again };
+        let here = came_down(host, log, &below);
+        let judged = Judged { host, ledger, here, again, stepped, published: &published };
         let mut told = BTreeSet::new();
         for (seq, entry) in host.journal.entries.iter().filter(|(_, entry)| is_outcome(entry)) {
             count += 1;
             let said = said(entry);
-            let why = said.as_ref().map_or_else(|| Some("of nothing".to_owned()), |s| judged.why(entry, s));
+            let why =
+                said.as_ref().map_or_else(|| Some("of nothing".to_owned()), |s| judged.why((*seq, entry), s));
             if let Some(why) = why {
                 wrong.push(format!(
                     "{} tells at {} what became of a publication: {why}",
@@ -61,6 +70,8 @@ pub fn judge(hosts: &[Host], ledger: &Ledger, now: Time) -> (Vec<String>, u64) {
             }
         }
         wrong.extend(judged.untold(&told, now));
+        wrong.extend(judged.unexpired(&told, now));
+        wrong.extend(judged.too_late());
     }
     (wrong, count)
 }
@@ -72,6 +83,10 @@ struct Judged<'a> {
     here: BTreeMap<Place, Vec<(Seq, &'a Logged)>>,
     /// What a hub forgot comes again.
     again: bool,
+    /// A wall clock was stepped: then it takes others to say when a time is over.
+    stepped: bool,
+    /// When what has a time was published at the hub.
+    published: &'a BTreeMap<Key, Time>,
 }
 
 impl Judged<'_> {
@@ -80,7 +95,7 @@ impl Judged<'_> {
     }
 
     /// Why that may not be said.
-    fn why(&self, entry: &Logged, said: &Said) -> Option<String> {
+    fn why(&self, (seq, entry): (Seq, &Logged), said: &Said) -> Option<String> {
         let key = said.key;
         let copies = self.here.get(&said.place).map_or(&[][..], Vec::as_slice);
         let Some((_, copy)) = copies.first() else {
@@ -102,10 +117,64 @@ impl Judged<'_> {
                 Some(format!("{key:?} is gone, and is there"))
             }
             "failed" => None,
-            "delivered" if self.ledger.heard.contains(&(self.host.setup.number, key)) => None,
+            "delivered" if self.ledger.heard.contains_key(&(self.host.setup.number, key)) => None,
             "delivered" => Some(format!("a device has {key:?}, and none was told it")),
-            other => Some(format!("{key:?} is {other}: nothing here expires")),
+            "expired" => self.why_expired(seq, key),
+            other => Some(format!("{key:?} is {other}")),
         }
+    }
+
+    /// Why nobody may say of it that its time was over first.
+    fn why_expired(&self, seq: Seq, key: Key) -> Option<String> {
+        if !self.ledger.expires.contains_key(&key) {
+            return Some(format!("{key:?} has expired, and is of use for ever"));
+        }
+        let over_at = self.over_at(key)?;
+        let said_at = self.host.committed_at(seq);
+        let early = !self.stepped && said_at.plus(CLOCKS) < over_at;
+        early.then(|| format!("{key:?} has expired {} s early", over_at.since(said_at).as_secs()))
+    }
+
+    /// When a publication's time is over, if it is.
+    fn over_at(&self, key: Key) -> Option<Time> {
+        let lasts = Duration::from_secs(u64::from(*self.ledger.expires.get(&key)?));
+        Some(self.published.get(&key)?.plus(lasts))
+    }
+
+    /// What was over, in a process that had it all the while, and nobody was told.
+    fn unexpired(&self, told: &BTreeSet<Place>, now: Time) -> Vec<String> {
+        let is_owed = |(seq, copy): &(Seq, &Logged)| {
+            let Some(over_at) = copy.key().and_then(|key| self.over_at(key)) else { return false };
+            let (came_at, since) = (self.host.committed_at(*seq), over_at.max(self.host.committed_at(*seq)));
+            let within = came_at..=since.plus(TOLD_WITHIN);
+            since.plus(TOLD_WITHIN) < now && !self.host.ended.iter().any(|ended| within.contains(ended))
+        };
+        let quiet = !self.again && !self.stepped && !self.host.refused;
+        let owed = self
+            .here
+            .iter()
+            .filter(|(place, copies)| quiet && !told.contains(*place) && copies.iter().all(is_owed));
+        let what = |(_, copies): (&Place, &Vec<(Seq, &Logged)>)| {
+            let key = copies.first().and_then(|(_, copy)| copy.key());
+            format!("{}: the time of {key:?} is over, and nobody is told", self.name())
+        };
+        owed.map(what).collect()
+    }
+
+    /// What a device was told when its time had been over for longer than any road is cut.
+    fn too_late(&self) -> Vec<String> {
+        let here = |(number, _): &(usize, Key)| *number == self.host.setup.number;
+        let heard = self.ledger.heard.iter().filter(|(at, _)| here(at) && !self.stepped);
+        heard
+            .filter_map(|((_, key), at)| {
+                let over_at = self.over_at(*key)?;
+                let kept = !self.host.ended.iter().any(|ended| *ended >= over_at && ended <= at);
+                (kept && over_at.plus(ROADS) < *at).then(|| {
+                    let s = at.since(over_at).as_secs();
+                    format!("{}: a device was told {key:?} {s} s after its time was over", self.name())
+                })
+            })
+            .collect()
     }
 
     /// What came down and was let go of, and nobody was told what became of it.
@@ -133,6 +202,17 @@ impl Judged<'_> {
         };
         owed.map(what).collect()
     }
+}
+
+/// When those publications that have a time were on disk at the hub.
+fn published(hosts: &[Host], ledger: &Ledger) -> BTreeMap<Key, Time> {
+    let Some(hub) = hosts.first().filter(|_| !ledger.expires.is_empty()) else { return BTreeMap::new() };
+    let own = hub.journal.entries.iter().filter(|(_, entry)| entry.origin.is_none());
+    let timed = own.filter_map(|(seq, entry)| Some((entry.key()?, *seq)));
+    timed
+        .filter(|(key, seq)| ledger.expires.contains_key(key) && !hub.was_found(*seq))
+        .map(|(key, seq)| (key, hub.committed_at(seq)))
+        .collect()
 }
 
 /// What came to a host from above, by where it was first appended.

@@ -2,11 +2,13 @@
 //! with every hole named.
 
 use crate::{
+    floors::{Floors, Moment},
+    host::Host,
     journal::{Journal, Key, Logged},
     site,
     subscriber::{Identity, Reads, Told},
 };
-use riser_model::{Position, Seq};
+use riser_model::{Cause, Position, Seq};
 use riser_wire::entry::Kind;
 use std::collections::BTreeMap;
 
@@ -25,20 +27,60 @@ pub struct Reading {
     excused: Vec<(u64, u64, String)>,
     /// Messages so far.
     pub messages: u64,
+    /// Times that it was told that the room keeps no more of its past.
+    pub floors: u64,
+}
+
+/// How the hub's log is.
+#[derive(Clone, Copy, Debug)]
+pub struct Log {
+    /// Its disk was meddled with: then it may go back.
+    pub meddled: bool,
+    /// Everything below this may be gone: its disk was full.
+    pub let_go: Seq,
+}
+
+/// What a room that keeps only so much may show and hide, when something was said.
+#[derive(Clone, Copy)]
+pub struct Window<'a> {
+    /// Of that room.
+    pub floors: &'a Floors,
+    /// At the hub.
+    pub hub: &'a Host,
+    /// Said then.
+    pub when: Moment,
 }
 
 impl Reading {
-    /// Takes what was told. Says what is wrong with it. Only a log whose disk was meddled with may go back.
-    pub fn told(&mut self, who: &Identity, told: &Told, journal: &Journal, meddled: bool) -> Option<String> {
+    /// Takes what was told. Says what is wrong with it. Only a log whose disk was meddled with may go back; only a room
+    /// that keeps no more than so much has a window.
+    pub fn told(
+        &mut self,
+        who: &Identity,
+        told: &Told,
+        (journal, log): (&Journal, Log),
+        window: Option<Window<'_>>,
+    ) -> Option<String> {
         match told {
-            Told::Starts { at, after, full, gaps } => {
-                let wrong = self.starts(who, *at, *after, *full, gaps, journal);
-                let back = after.is_some_and(|after| at.seq < after.seq) && !meddled;
-                wrong.or_else(|| back.then(|| format!("{} was sent back to {at}", who.user)))
+            Told::Starts { at, after, full, gaps, floor } => {
+                let floor = match floor {
+                    Some(floor) if after.is_none() && who.from_start => Some(*floor),
+                    Some(_) | None => None,
+                };
+                let begins = floor.map(|floor| self.begins(who, floor, log, window));
+                let gaps_wrong = gaps.iter().find_map(|gap| self.gone(who, gap, log, window));
+                let from = floor.map_or(Seq::ZERO, |floor| floor.seq);
+                let wrong = self.starts(who, *at, (*after, from), *full, gaps, journal);
+                let back = after.is_some_and(|after| at.seq < after.seq) && !log.meddled;
+                let back = back.then(|| format!("{} was sent back to {at}", who.user));
+                begins.flatten().or(gaps_wrong).or(wrong).or(back)
             }
             Told::Message { at: Some(at), channel, payload, .. } => {
                 self.messages += 1;
-                self.message(who, *at, channel, payload, journal)
+                let hidden =
+                    window.and_then(|window| window.floors.is_too_low(at.seq, window.when, window.hub));
+                let hidden = hidden.map(|what| format!("{}: {what}", who.user));
+                hidden.or_else(|| self.message(who, *at, channel, payload, journal))
             }
             Told::Message { at: None, channel, key, .. } => {
                 self.messages += 1;
@@ -49,23 +91,57 @@ impl Reading {
                 complete.then(|| format!("{channel} came without a position"))
             }
             Told::Gap { from, to, cause, at } => {
-                self.excused.push((*from, *to, cause.clone()));
-                let wrong = self.walk(who, at.seq, journal);
-                // The hub's log is never full: what is missing was damaged.
-                wrong.or_else(|| {
-                    (!meddled).then(|| format!("{}: {from} to {to} are gone for {cause}", who.user))
-                })
+                let gap = (*from, *to, cause.clone());
+                let wrong = self.gone(who, &gap, log, window);
+                self.excused.push(gap);
+                self.walk(who, at.seq, journal).or(wrong)
             }
             Told::Through(at) => self.walk(who, at.seq, journal),
             Told::Event(_) => None,
         }
     }
 
+    /// It is told that the past that it asked for begins there.
+    fn begins(
+        &mut self,
+        who: &Identity,
+        floor: Position,
+        log: Log,
+        window: Option<Window<'_>>,
+    ) -> Option<String> {
+        self.floors += 1;
+        let wrong = match window {
+            _ if floor.seq < log.let_go => None,
+            Some(window) => window.floors.is_too_high(floor.seq, window.when, window.hub),
+            None => (!log.meddled).then(|| format!("the past begins at {floor}, and the room keeps all")),
+        };
+        wrong.map(|what| format!("{}: {what}", who.user))
+    }
+
+    /// It is told that something is gone: the log let go of it, it is below a floor, or it was damaged.
+    fn gone(
+        &mut self,
+        who: &Identity,
+        (from, to, cause): &(u64, u64, String),
+        log: Log,
+        window: Option<Window<'_>>,
+    ) -> Option<String> {
+        let wrong = match window.filter(|_| cause == Cause::Retention.name()) {
+            _ if Seq(*to) < log.let_go => None,
+            Some(window) => {
+                self.floors += 1;
+                window.floors.is_too_high(Seq(*to), window.when, window.hub)
+            }
+            None => (!log.meddled).then(|| format!("{from} to {to} are gone for {cause}")),
+        };
+        wrong.map(|what| format!("{}: {what}", who.user))
+    }
+
     fn starts(
         &mut self,
         who: &Identity,
         at: Position,
-        after: Option<Position>,
+        (after, from): (Option<Position>, Seq),
         full: bool,
         gaps: &[(u64, u64, String)],
         journal: &Journal,
@@ -73,7 +149,7 @@ impl Reading {
         self.excused.extend(gaps.iter().cloned());
         match after {
             None if who.from_start => {
-                self.at = Some(Seq::ZERO);
+                self.at = Some(from);
                 self.walk(who, at.seq, journal)
             }
             Some(after) if at.seq >= after.seq => self.walk(who, at.seq, journal),

@@ -45,6 +45,7 @@ pub fn run_theme(theme: Theme, seed: u64, mutant: Option<Mutant>, traced: bool) 
         Theme::Site => Knobs::draw(seed),
         Theme::House => Knobs::draw_house(seed),
         Theme::Rooms => Knobs::draw_rooms(seed),
+        Theme::Limits => Knobs::draw_limits(seed),
     };
     let mut world = World::new(seed, knobs, mutant, traced);
     let heals_at = world.knobs.heals_at();
@@ -85,6 +86,7 @@ pub(crate) fn finish((theme, seed): (Theme, u64), mut world: World) -> Report {
     let (of_outcomes, outcomes) = outcomes::judge(&world.hosts, &world.ledger, world.now);
     wrong.extend(of_outcomes);
     world.ledger.counts.outcomes += outcomes;
+    wrong.extend(world.market.iter().flat_map(|market| market.judge(&world.hosts)));
     wrong.extend(world.judge_guests());
     let at = world.now;
     for what in wrong {

@@ -1,6 +1,6 @@
 //! Who exists in a run, and how an edge and a hub are put together over an opened log: what the two programs do.
 
-use crate::{dice::Dice, journal::Key as PublicationKey, mutant::Mutant};
+use crate::{dice::Dice, host::archive::Past, journal::Key as PublicationKey, mutant::Mutant};
 use riser_edge_core::{Downlink, EdgeCore, Uplink};
 use riser_gate::{
     AccountConfig, ClientConfig, Directory, GrantConfig, PasswordHash, Policy, Role, RoomConfig, SchemaText,
@@ -18,8 +18,11 @@ use riser_link::{
 };
 use riser_log::Recovered;
 use riser_model::{
-    AccountId, Binding, BootId, ClientId, CursorKey, History, Now, PublicKey, Right, Room, RoomId, RoomName,
+    AccountId, Binding, BootId, ClientId, CursorKey, EpochSpan, History, Mark, Now, PublicKey, Quota,
+    Retention, Right, Room, RoomId, RoomName,
+    duration::Duration as Span,
     schema::{Broken, Check},
+    size::ByteSize,
 };
 use riser_rooms::{Bus, Config as RoomsConfig, RetainedTable, Start};
 use riser_wire::link::{Above, Opening};
@@ -46,6 +49,12 @@ pub const LIMITED: &str = "bob";
 
 /// A linked room with session history.
 pub const LOUNGE: &str = "lounge";
+/// A linked room that keeps only so much of its past.
+pub const ATTIC: &str = "attic";
+/// A linked room of which all is archived.
+pub const CHRONICLE: &str = "chronicle";
+/// A linked room that takes only so much.
+pub const MARKET: &str = "market";
 
 /// Linked rooms of a house, with history, each behind a gate at the hub.
 pub const VAULTS: [&str; 3] = ["vault-0", "vault-1", "vault-2"];
@@ -56,6 +65,8 @@ pub const OPERATOR: &str = "operator";
 pub const VIEWER: &str = "viewer";
 /// Who publishes over WebSockets, at the hub and at edges.
 pub const SCRIBE: &str = "scribe";
+/// Who shares a subscription.
+pub const CREW: &str = "dan";
 /// Who leaves wills, at the hub and at edges.
 pub const MOURNER: &str = "mourner";
 
@@ -67,7 +78,7 @@ pub fn account() -> AccountId {
 /// The id of a room of the tenant. Those of a run are asked for with each entry, and made once.
 pub fn room(name: &str) -> RoomId {
     static KNOWN: LazyLock<Vec<(&str, RoomId)>> = LazyLock::new(|| {
-        let names = [PLANT, YARD, SHED, LOUNGE].into_iter().chain(VAULTS);
+        let names = [PLANT, YARD, SHED, LOUNGE, ATTIC, MARKET, CHRONICLE].into_iter().chain(VAULTS);
         names.map(|name| (name, RoomId::of(account(), name))).collect()
     });
     let known = KNOWN.iter().find(|(known, _)| *known == name);
@@ -149,6 +160,12 @@ pub struct Rooms {
     pub vaults: bool,
     /// There is a lounge.
     pub lounge: bool,
+    /// There is an attic, which keeps so much.
+    pub attic: Option<Retention>,
+    /// There is a chronicle, which is archived.
+    pub chronicle: bool,
+    /// There is a market, which takes so much at the hub, and at edges too if that is said.
+    pub market: Option<(Quota, bool)>,
 }
 
 fn rooms(beside: &Rooms) -> Vec<RoomConfig> {
@@ -163,6 +180,10 @@ fn rooms(beside: &Rooms) -> Vec<RoomConfig> {
         make(SHED, History::Log, false),
     ];
     all.extend(beside.lounge.then(|| make(LOUNGE, History::Session, true)));
+    let chronicle = || RoomConfig { archive: true, ..make(CHRONICLE, History::Log, true) };
+    all.extend(beside.chronicle.then(chronicle));
+    all.extend(beside.market.map(|(quota, _)| RoomConfig { quota, ..make(MARKET, History::Log, true) }));
+    all.extend(beside.attic.map(|retention| RoomConfig { retention, ..make(ATTIC, History::Log, true) }));
     all
 }
 
@@ -200,6 +221,10 @@ pub fn edge_directory(devices: &[String], below: &[Declared], beside: &Rooms) ->
     if beside.vaults {
         config.room.extend(VAULTS.map(vault));
     }
+    let at_edges = beside.market.is_some_and(|(_, at_edges)| at_edges);
+    for market in config.room.iter_mut().filter(|room| !at_edges && room.name.as_str() == MARKET) {
+        market.quota = Quota::default();
+    }
     config.user = devices.iter().map(|name| user(name, Role::Member)).collect();
     config.user.push(user(VIEWER, Role::Reader));
     config.user.push(user(MOURNER, Role::Member));
@@ -216,6 +241,21 @@ pub fn hub_directory(
     mutant: Option<Mutant>,
 ) -> Arc<Directory> {
     let mut config = hub_account(edges, devices, beside, mutant);
+    for market in config.room.iter_mut().filter(|room| room.name.as_str() == MARKET) {
+        let Quota { messages, bytes, .. } = market.quota;
+        market.quota = match mutant {
+            Some(Mutant::QuotaIgnored) => Quota::default(),
+            Some(Mutant::QuotaHalved) => Quota {
+                messages: messages.map(|most| most / 2),
+                bytes: bytes.map(|most| ByteSize(most.0 / 2)),
+                ..market.quota
+            },
+            _ => market.quota,
+        };
+    }
+    for attic in config.room.iter_mut().filter(|room| room.name.as_str() == ATTIC) {
+        attic.retention = mutated(attic.retention, mutant);
+    }
     for yard in config.room.iter_mut().filter(|room| room.name.as_str() == YARD) {
         yard.schema = beside.schema.then(|| SchemaText::read("{}").expect("it is a schema"));
         yard.quota.channels = beside.channels.filter(|_| mutant != Some(Mutant::ChannelsUncounted));
@@ -225,6 +265,19 @@ pub fn hub_directory(
         directory.compile_schemas(|_, _| Arc::new(YardSchema));
     }
     Arc::new(directory)
+}
+
+/// What a room keeps where a wrong variant says so.
+fn mutated(retention: Retention, mutant: Option<Mutant>) -> Retention {
+    match mutant {
+        Some(Mutant::RetentionIgnored) => Retention::default(),
+        Some(Mutant::RetentionHalved) => Retention {
+            count: retention.count.map(|most| most / 2),
+            bytes: retention.bytes.map(|most| ByteSize(most.0 / 2)),
+            age: retention.age.map(|age| Span(age.0 / 2)),
+        },
+        _ => retention,
+    }
 }
 
 /// Whether the yard takes a payload, in a run in which it has a schema: one that is there, and whose number is no multiple
@@ -285,12 +338,26 @@ pub struct Memory {
     pub session_max: usize,
 }
 
+/// How much a log has of rooms that keep only so much.
+pub type Pasts = Vec<(RoomId, Vec<Mark>)>;
+
+/// What a host has beside what its log says of itself.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// What channels retain.
+    pub retained: RetainedTable,
+    /// How much of which room is there.
+    pub pasts: Pasts,
+    /// What is archived.
+    pub archived: Past,
+}
+
 fn instance(
     recovered: &Recovered<LogFold>,
     rooms: Vec<Room>,
     bindings: Vec<Binding>,
     memory: Memory,
-    retained: RetainedTable,
+    Kept { retained, pasts, archived }: Kept,
     now: Now,
 ) -> Instance {
     let config = RoomsConfig {
@@ -300,15 +367,17 @@ fn instance(
         batch_bytes_max: recovered.batch_bytes_max,
         ..RoomsConfig::default()
     };
+    // Epochs that only the archive knows come before those of the log.
+    let unknown = |span: &&EpochSpan| recovered.chain.iter().all(|known| known.epoch != span.epoch);
     let start = Start {
         log: recovered.log,
         epoch: recovered.epoch,
-        chain: recovered.chain.clone(),
+        chain: archived.spans.iter().filter(unknown).chain(&recovered.chain).copied().collect(),
         next: recovered.next,
         oldest: recovered.oldest,
         oldest_at: recovered.oldest_at,
-        pasts: Vec::new(),
-        archived: Default::default(),
+        pasts,
+        archived: archived.rooms,
         gaps: recovered.gaps.iter().map(|record| record.gap).collect(),
         trim_cause: recovered.trim_cause,
         routes: recovered.routes.clone(),
@@ -328,7 +397,7 @@ pub fn edge(
     identity: &EdgeIdentity,
     (own_secret, hub_secret): (&[u8; 32], &[u8; 32]),
     (boot, seed): (u64, u64),
-    (memory, retained): (Memory, RetainedTable),
+    (memory, kept): (Memory, Kept),
     now: Now,
 ) -> EdgeCore {
     let bindings = vec![Binding {
@@ -337,7 +406,7 @@ pub fn edge(
         strip: 1,
         prefix: "old/{client}".to_owned(),
     }];
-    let mut instance = instance(recovered, directory.rooms().to_vec(), bindings, memory, retained, now);
+    let mut instance = instance(recovered, directory.rooms().to_vec(), bindings, memory, kept, now);
     let linked: BTreeSet<RoomId> =
         directory.rooms().iter().filter(|room| room.linked).map(|room| room.id).collect();
     let opened = Opened {
@@ -421,10 +490,10 @@ pub fn hub(
     recovered: &Recovered<LogFold>,
     directory: &Arc<Directory>,
     secret: &[u8; 32],
-    (memory, retained): (Memory, RetainedTable),
+    (memory, kept): (Memory, Kept),
     now: Now,
 ) -> HubCore {
-    let instance = instance(recovered, hub_rooms(directory), Vec::new(), memory, retained, now);
+    let instance = instance(recovered, hub_rooms(directory), Vec::new(), memory, kept, now);
     let config = ReceiversConfig {
         key: Key::from_secret(secret),
         log: recovered.log,

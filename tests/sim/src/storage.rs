@@ -7,12 +7,16 @@ use crate::{
     disk::SimDisk,
     journal::{Journal, Numbers},
     mutant::Mutant,
+    site::Pasts,
 };
 use bytes::{Bytes, BytesMut};
 use riser_instance::LogFold;
-use riser_log::{Committed, Decision, Pacer, Reader, Recovered, Refused, Waiting, Writer};
+use riser_log::{
+    Committed, Decision, Pacer, Reader, Recovered, Refused, Waiting, Writer, archive::ArchiveReader,
+};
 use riser_model::{
-    Batch, CursorKey, CursorMove, CursorValue, Gap, Now, Read, Selected, Seq, Stamp, Wall, door::Code,
+    Batch, CursorKey, CursorMove, CursorValue, Gap, Now, Read, Room, Route, RouteNumber, Selected, Seq,
+    Stamp, Wall, door::Code,
 };
 use riser_mqtt::Record;
 use riser_wire::entry::{Body, frames};
@@ -32,6 +36,10 @@ pub enum Answer {
     Trimmed(Seq, Wall, Vec<Gap>),
     /// The answer to a read.
     Read(u64, Selected),
+    /// How much of rooms is there.
+    Pasts(Pasts),
+    /// What route numbers mean in the answer to a read that comes next.
+    Routes(Vec<(RouteNumber, Route)>),
 }
 
 #[derive(Debug)]
@@ -48,6 +56,8 @@ pub struct Turned {
     pub answers: Vec<Answer>,
     /// When to turn again, counted from when this turn is over; none: when something is ordered.
     pub again_in: Option<Duration>,
+    /// Why something was not stored.
+    pub refused: Option<String>,
 }
 
 /// A log's threads.
@@ -55,6 +65,7 @@ pub struct Storage {
     disk: SimDisk,
     writer: Writer<SimDisk, LogFold>,
     reader: Reader<SimDisk>,
+    archived: Option<ArchiveReader<SimDisk>>,
     numbers: Numbers,
     oldest: Seq,
     orders: VecDeque<Order>,
@@ -66,6 +77,7 @@ pub struct Storage {
     /// Whether this is the hub's: some variants are wrong only there.
     hub: bool,
     answers: Vec<Answer>,
+    refused: Option<String>,
     answered: u64,
     /// Cursors that a wrong variant holds back.
     deferred: Vec<CursorMove>,
@@ -84,6 +96,7 @@ impl Storage {
     ) -> Self {
         Self {
             reader: writer.reader(),
+            archived: None,
             failing: writer.status().failing,
             writer,
             disk,
@@ -96,6 +109,7 @@ impl Storage {
             mutant,
             hub,
             answers: Vec::new(),
+            refused: None,
             answered: 0,
             deferred: Vec::new(),
             now: Now::default(),
@@ -124,12 +138,38 @@ impl Storage {
     }
 
     /// Reads, as the reading thread does.
-    pub fn read(&mut self, ticket: u64, read: &Read) -> Answer {
-        let mut found = self.reader.perform(read, &mut ()).unwrap_or_else(|_| read.nothing());
+    pub fn read(&mut self, ticket: u64, read: &Read) -> Vec<Answer> {
+        let found = match &mut self.archived {
+            Some(archived) => archived.perform(&mut self.reader, read, &mut ()),
+            None => self.reader.perform(read, &mut ()),
+        };
+        let mut found = found.unwrap_or_else(|_| read.nothing());
         if self.mutant == Some(Mutant::ReadSkipsFirst) && self.hub {
             found.chunk.runs.clear();
         }
-        Answer::Read(ticket, found)
+        let routes = self.archived.as_mut().map(ArchiveReader::take_routes).unwrap_or_default();
+        let routes = (!routes.is_empty()).then_some(Answer::Routes(routes));
+        routes.into_iter().chain([Answer::Read(ticket, found)]).collect()
+    }
+
+    /// Reads an archive too.
+    pub fn read_archive(&mut self, archived: ArchiveReader<SimDisk>) {
+        self.archived = Some(archived);
+    }
+
+    /// How much of these rooms is there.
+    pub fn count(&mut self, rooms: &[Room]) -> Pasts {
+        riser_log::pasts(rooms, &self.reader, self.archived.as_mut())
+    }
+
+    /// What comes after that is not archived, and stays within a bound.
+    pub fn set_archived(&mut self, through: Option<Seq>) {
+        self.writer.set_archived(through);
+    }
+
+    /// Which segment is written to.
+    pub fn segment(&self) -> Option<u64> {
+        self.writer.segment()
     }
 
     /// Whether nothing is left to be done.
@@ -169,7 +209,7 @@ impl Storage {
         if self.failing && again_in.is_none() {
             again_in = Some(RETRY_EVERY);
         }
-        Turned { answers: std::mem::take(&mut self.answers), again_in }
+        Turned { answers: std::mem::take(&mut self.answers), again_in, refused: self.refused.take() }
     }
 
     /// The process goes down on purpose: what was ordered is stored.
@@ -215,6 +255,7 @@ impl Storage {
             }
             Err(refused) => {
                 self.commit(journal);
+                self.refused = Some(format!("{refused:?}"));
                 self.failed(ticket, refused.code());
             }
         }
@@ -244,6 +285,7 @@ impl Storage {
                     self.failed(ticket, Code::LogFailing);
                 }
                 journal.refused();
+                self.refused = Some(format!("{error:?}"));
                 self.failing = true;
             }
         }
@@ -343,6 +385,7 @@ impl Storage {
 fn dropped(mutant: Option<Mutant>) -> Option<fn(&Record) -> bool> {
     match mutant {
         Some(Mutant::HandOverDropped) => Some(|record| matches!(record, Record::HandedOver { .. })),
+        Some(Mutant::ShareDropped) => Some(|record| matches!(record, Record::Shared { .. })),
         Some(Mutant::WilledDropped) => Some(|record| matches!(record, Record::Willed { .. })),
         Some(Mutant::UnwilledDropped) => Some(|record| matches!(record, Record::Unwilled { .. })),
         _ => None,

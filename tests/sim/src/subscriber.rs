@@ -3,7 +3,7 @@
 //! It keeps what it was told, in order, for the ledger; it judges nothing but that every push follows its own
 //! position, since that is what a client can see.
 
-use crate::journal::Key;
+use crate::{journal::Key, site};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use riser_model::{Position, Time};
 use serde_json::{Value, json};
@@ -11,6 +11,8 @@ use std::{collections::VecDeque, time::Duration};
 
 /// Without a word for so long it connects anew: the server pings every 25 s.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Where there was no place it comes again after so long.
+const NO_PLACE_FOR: Duration = Duration::from_secs(3);
 
 /// How it reads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,6 +40,8 @@ pub enum Told {
         full: bool,
         /// What is missing, with the cause.
         gaps: Vec<(u64, u64, String)>,
+        /// Up to where the past that it asked for is not there whole.
+        floor: Option<Position>,
     },
     /// A publication.
     Message {
@@ -95,6 +99,12 @@ pub struct Identity {
     pub reads: Reads,
     /// Whether it begins with the oldest.
     pub from_start: bool,
+    /// Whether it does so each time that it comes.
+    pub forgets: bool,
+    /// How long it stays, and is away then; none: it stays.
+    pub visits: Option<(Duration, Duration)>,
+    /// Whoever comes from then on stays.
+    pub settles_at: Time,
 }
 
 /// See the module.
@@ -108,6 +118,7 @@ pub struct Subscriber {
     pub position: Option<Position>,
     state: State,
     heard_at: Time,
+    leaves_at: Option<Time>,
     credit: u32,
     tries: u32,
     acts: VecDeque<Act>,
@@ -129,6 +140,7 @@ impl Subscriber {
             position: None,
             state: State::Off { retry_at: at },
             heard_at: at,
+            leaves_at: None,
             credit: 0,
             tries: 0,
             acts: VecDeque::new(),
@@ -144,6 +156,9 @@ impl Subscriber {
     pub fn connected(&mut self, now: Time) {
         self.state = State::On { welcome: false };
         self.heard_at = now;
+        if self.identity.forgets {
+            self.position = None;
+        }
         let Identity { user, password, filter, reads, from_start, .. } = &self.identity;
         let mut subscription = json!({"sub": 1});
         if *reads == Reads::Technical {
@@ -181,6 +196,7 @@ impl Subscriber {
         self.tries += 1;
         let pause = Duration::from_millis(200) * self.tries.min(20);
         self.state = State::Off { retry_at: now.plus(pause) };
+        self.leaves_at = None;
     }
 
     /// A message came.
@@ -212,13 +228,17 @@ impl Subscriber {
             self.closed(now);
             let code =
                 message["error"]["code"].as_str().or(started["error"]["code"].as_str()).unwrap_or_default();
-            if !matches!(code, "shutting_down" | "log_failing" | "timeout" | "too_slow") {
+            if code == "quota_exceeded" && self.identity.room == site::MARKET {
+                self.state = State::Off { retry_at: now.plus(NO_PLACE_FOR) };
+            } else if !matches!(code, "shutting_down" | "log_failing" | "timeout" | "too_slow") {
                 self.wrong(format!("refused: {message}"));
             }
             return;
         }
         self.tries = 0;
         self.state = State::On { welcome: true };
+        let visits = self.identity.visits.filter(|_| now < self.identity.settles_at);
+        self.leaves_at = visits.map(|(stays, _)| now.plus(stays));
         let Some(at) = position(&started["pos"]) else {
             return self.wrong(format!("no position: {message}"));
         };
@@ -228,7 +248,8 @@ impl Subscriber {
             .map(|hole| (number(&hole["from"]), number(&hole["to"]), word(&hole["cause"])))
             .collect();
         let full = started["complete"] == "full";
-        self.told.push(Told::Starts { at, after: self.position, full, gaps });
+        let floor = position(&started["floor"]);
+        self.told.push(Told::Starts { at, after: self.position, full, gaps, floor });
         if self.identity.reads != Reads::Technical {
             self.position = Some(at);
         }
@@ -275,7 +296,10 @@ impl Subscriber {
         match self.state {
             State::Off { retry_at } => Some(retry_at),
             State::Dialing => None,
-            State::On { .. } => Some(self.heard_at.plus(PATIENCE)),
+            State::On { .. } => {
+                let silent_at = self.heard_at.plus(PATIENCE);
+                Some(self.leaves_at.map_or(silent_at, |leaves_at| leaves_at.min(silent_at)))
+            }
         }
     }
 
@@ -289,6 +313,12 @@ impl Subscriber {
             State::On { .. } if self.heard_at.plus(PATIENCE) <= now => {
                 self.acts.push_back(Act::Hangup);
                 self.closed(now);
+            }
+            State::On { .. } if self.leaves_at.is_some_and(|leaves_at| leaves_at <= now) => {
+                let away = self.identity.visits.map_or(Duration::ZERO, |(_, away)| away);
+                self.acts.push_back(Act::Hangup);
+                self.closed(now);
+                self.state = State::Off { retry_at: now.plus(away) };
             }
             State::Off { .. } | State::Dialing | State::On { .. } => {}
         }

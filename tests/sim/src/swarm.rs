@@ -4,6 +4,7 @@
 
 use crate::{Report, knobs::Theme, ledger::Counts, mutant::Mutant, run::run_theme};
 use std::{
+    fmt,
     ops::Range,
     sync::{Mutex, PoisonError},
 };
@@ -19,6 +20,53 @@ pub struct Total {
     pub counts: Counts,
     /// Runs in which something was not as it must be.
     pub failed: Vec<(Theme, u64)>,
+}
+
+impl Total {
+    /// Adds another one.
+    pub fn add(&mut self, other: Self) {
+        self.seeds += other.seeds;
+        self.hours += other.hours;
+        self.counts.add(&other.counts);
+        self.failed.extend(other.failed);
+    }
+}
+
+impl fmt::Display for Total {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let c = &self.counts;
+        let counted = [
+            (c.cuts, "partitions"),
+            (c.crashes, "crashes"),
+            (c.others, "other faults"),
+            (c.offered, "messages offered"),
+            (c.acked, "acknowledged"),
+            (c.hub_entries, "at the hub"),
+            (c.delivered, "delivered"),
+            (c.kept, "at QoS 2 to sessions that are kept"),
+            (c.shows, "times shown what is retained"),
+            (c.wills, "wills"),
+            (c.dups, "sent again and stored once"),
+            (c.gapped, "under gaps"),
+            (c.disk_lost, "gone with a disk"),
+            (c.entries, "times let in at a gate"),
+            (c.turned_away, "turned away"),
+            (c.whole, "told all behind it"),
+            (c.replayed, "of sessions replayed"),
+            (c.wiped, "times wiped"),
+            (c.full, "times full"),
+            (c.shared, "to who shares a subscription"),
+            (c.shared_again, "of them again"),
+            (c.over, "times over a quota"),
+            (c.floors, "times told where a past begins"),
+            (c.changes, "changes of accounts"),
+            (c.outcomes, "times told what became of a publication"),
+            (c.broken, "times told that a schema is broken"),
+            (self.failed.len() as u64, "violations"),
+        ];
+        write!(f, "{} runs, {:.0} simulated hours", self.seeds, self.hours)?;
+        counted.into_iter().try_for_each(|(count, what)| write!(f, ", {count} {what}"))
+    }
 }
 
 /// Runs these seeds, so many at once; each report is shown as it comes.

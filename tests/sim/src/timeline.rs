@@ -363,6 +363,9 @@ fn reader(user: &str) -> Reader {
         filter: "#".to_owned(),
         reads: Reads::Credit,
         from_start: true,
+        forgets: false,
+        visits: None,
+        settles_at: Time(u64::MAX),
     }
 }
 
@@ -393,6 +396,10 @@ fn knobs(scenario: &Scenario, left_out: &mut BTreeSet<String>) -> Knobs {
         talkers: Vec::new(),
         yard: false,
         channels: None,
+        attic: None,
+        chronicle: false,
+        expires: false,
+        market: None,
         house: None,
         edge_log,
         hub_log,

@@ -10,17 +10,20 @@ use crate::{
     dice::Dice,
     disk::SimDisk,
     fault::{Death, Fault},
+    floors::{Floors, Moment},
     guest::Guest,
     host::{Host, Later, Role, Setup},
     house::Change,
     journal::Journal,
     knobs::Knobs,
     ledger::Ledger,
+    market::Market,
     mutant::Mutant,
     queue::Queue,
     reading::Reading,
     registrar::Registrar,
     sessions::Sessions,
+    sharing::Sharing,
     site::{self, Declared, EdgeIdentity},
     statutes,
     subscriber::{Identity as ReaderIdentity, Subscriber},
@@ -159,6 +162,10 @@ pub struct SubscriberSeat {
     pub reading: Reading,
     wire: Option<WireId>,
     armed: Option<Time>,
+    /// When what is on its way to it was said.
+    said: VecDeque<Moment>,
+    /// When what it heard last was said.
+    heard: Option<Moment>,
 }
 
 /// See the module.
@@ -187,6 +194,12 @@ pub struct World {
     pub talkers: Vec<TalkerSeat>,
     /// What each host should know of their sessions.
     pub sessions: Vec<Sessions>,
+    /// What those are told who share a subscription.
+    pub sharing: Sharing,
+    /// What the market takes, if there is one.
+    pub market: Option<Market>,
+    /// What the attic may show and hide, if there is one.
+    pub floors: Option<Floors>,
     /// What is known of callers' connections.
     pub visits: Visits,
     /// Who may what in a house.
@@ -239,6 +252,9 @@ impl World {
             callers: Vec::new(),
             talkers: Vec::new(),
             sessions: Vec::new(),
+            sharing: Sharing::default(),
+            market: knobs.market.map(|(quota, at_edges)| Market::new(quota, at_edges)),
+            floors: knobs.attic.map(|retention| Floors::new(site::room(site::ATTIC), retention)),
             visits: Visits::default(),
             book: Book::default(),
             changes_asked: VecDeque::new(),
@@ -341,7 +357,11 @@ impl World {
             let delay = Duration::from_millis(rng.u64(1..100));
             self.net.build(road, Quality { delay, jitter: delay, rate: rng.u64(10_000..1_000_000) });
             let at = Time(0).plus(Duration::from_millis(rng.u64(0..60_000)));
-            self.guests.push(GuestSeat::new(Guest::new(guest.clone(), at, rng), road));
+            let mut guest = guest.clone();
+            if self.mutant == Some(Mutant::MembersApart) {
+                guest.group = guest.group.map(|group| format!("{group}-{n}"));
+            }
+            self.guests.push(GuestSeat::new(Guest::new(guest, at, rng), road));
             self.guest_acts(n);
         }
         for (n, writer) in knobs.writers.iter().enumerate() {
@@ -389,7 +409,14 @@ impl World {
         let n = self.subscribers.len();
         self.net.build(Road::Reader(n), road);
         let subscriber = Subscriber::new(reader, at);
-        let seat = SubscriberSeat { subscriber, reading: Reading::default(), wire: None, armed: None };
+        let seat = SubscriberSeat {
+            subscriber,
+            reading: Reading::default(),
+            wire: None,
+            armed: None,
+            said: VecDeque::new(),
+            heard: None,
+        };
         self.subscribers.push(seat);
         self.arm_subscriber(n);
     }
@@ -425,7 +452,8 @@ impl World {
         };
         let disk = SimDisk::new(dice.stream("disk", number as u64), self.knobs.sync, self.mutant);
         self.sessions.push(Sessions::default());
-        self.hosts.push(Host::new(setup, disk, dice.stream("host", number as u64)));
+        let archive = SimDisk::new(dice.stream("archive disk", number as u64), self.knobs.sync, self.mutant);
+        self.hosts.push(Host::new(setup, (disk, archive), dice.stream("host", number as u64)));
         self.machines.push(Machine { up: true, ..Machine::default() });
         let at = Time(0).plus(Duration::from_millis(self.rng.u64(0..2000)));
         self.queue.put(at, Event::Start(number));

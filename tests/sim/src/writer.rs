@@ -3,7 +3,7 @@
 //!
 //! It knows what it was told and nothing else: a position and `dup` are receipts, everything else is none.
 
-use crate::journal::Key;
+use crate::{journal::Key, site};
 use riser_model::Time;
 use serde_json::{Value, json};
 use std::{
@@ -36,6 +36,8 @@ pub enum Act {
     Broken(Key),
     /// Was told that its room takes no more channels.
     Beyond(Key, String),
+    /// Was told that its room takes no more for now; whether that is for what it has taken in a span.
+    Over(Key, bool),
     /// Saw that something is not as it must be.
     Wrong(String),
 }
@@ -62,6 +64,20 @@ struct Outgoing {
     key: Key,
     channel: String,
     payload: String,
+    expires_s: Option<u32>,
+}
+
+/// One that it has to say.
+#[derive(Clone, Debug)]
+pub struct Saying {
+    /// Its number.
+    pub n: u32,
+    /// Where.
+    pub channel: String,
+    /// What.
+    pub payload: String,
+    /// After how many seconds it is of no use.
+    pub expires_s: Option<u32>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -112,12 +128,13 @@ impl Writer {
     }
 
     /// Has these to say, in one request.
-    pub fn publish(&mut self, all: Vec<(u32, String, String)>) {
+    pub fn publish(&mut self, all: Vec<Saying>) {
         let device = FIRST_KEY + self.identity.number;
-        let all = all.into_iter().map(|(n, channel, payload)| Outgoing {
+        let all = all.into_iter().map(|Saying { n, channel, payload, expires_s }| Outgoing {
             key: Key { device, n },
             channel,
             payload,
+            expires_s,
         });
         let from = self.owed.len();
         self.owed.extend(all);
@@ -147,7 +164,11 @@ impl Writer {
 
     fn message(&self, out: &Outgoing) -> Value {
         let id = json!({"producer": self.identity.number, "n": out.key.n});
-        json!({"channel": out.channel, "data": out.payload, "publish_id": id})
+        let mut message = json!({"channel": out.channel, "data": out.payload, "publish_id": id});
+        if let Some(seconds) = out.expires_s {
+            message["expires_s"] = json!(seconds);
+        }
+        message
     }
 
     /// The socket is open.
@@ -194,7 +215,7 @@ impl Writer {
         let asked = self.asked.remove(&re).unwrap_or_default();
         let one = [json!({"pos": message["ok"]["pos"], "error": message["error"]})];
         let receipts = message["ok"]["receipts"].as_array().map_or(&one[..], |all| all);
-        let mut refused = false;
+        let (mut refused, mut pause) = (false, None);
         for (n, receipt) in asked.into_iter().zip(receipts) {
             let code = receipt["error"]["code"].as_str();
             match code {
@@ -202,6 +223,13 @@ impl Writer {
                 Some("quota_exceeded") if self.identity.bounded => {
                     let beyond = self.gives_up(n).map(|out| Act::Beyond(out.key, out.channel));
                     self.acts.extend(beyond);
+                }
+                Some("quota_exceeded") if self.identity.room == site::MARKET => {
+                    let wait = wait_of(receipt["error"]["want"].as_str().unwrap_or_default());
+                    pause = pause.max(Some(wait));
+                    let key = Key { device: FIRST_KEY + self.identity.number, n };
+                    let what = receipt["error"]["what"].as_str().unwrap_or_default();
+                    self.acts.push_back(Act::Over(key, what.contains(" in ")));
                 }
                 Some("log_failing" | "quota_exceeded" | "too_many" | "shutting_down") => refused = true,
                 Some("malformed") => {
@@ -211,8 +239,11 @@ impl Writer {
                 Some(code) => self.acts.push_back(Act::Wrong(format!("{n} is refused: {code}"))),
             }
         }
-        if refused {
+        if refused || pause.is_some() {
             self.hang_up(now);
+        }
+        if let Some(pause) = pause {
+            self.state = State::Off { retry_at: now.plus(pause) };
         }
     }
 
@@ -252,4 +283,10 @@ impl Writer {
             State::Off { .. } | State::Dialing | State::Greeting | State::On => {}
         }
     }
+}
+
+/// How long whoever was told that waits: as long as it says, and for a place a while.
+fn wait_of(want: &str) -> Duration {
+    let seconds = want.strip_prefix("come back in ").and_then(|rest| rest.strip_suffix(" s"));
+    Duration::from_secs(seconds.and_then(|text| text.parse().ok()).unwrap_or(5))
 }

@@ -33,19 +33,33 @@ impl Host {
         }
         process.storage_due = None;
         self.disk.take_cost();
+        let segment = process.storage.segment();
         let turned = process.storage.turn(now, &mut self.journal);
+        let sealed = process.storage.segment() != segment;
         if self.disk.is_down() {
             return self.effects.push_back(Effect::Crashed);
         }
         let over = at.plus(self.disk.take_cost());
         process.busy_until = over;
+        let through = self.journal.next().prev();
+        if self.commits.last().is_none_or(|(_, before)| *before < through) {
+            self.commits.push((over, through));
+        }
         let (bytes, _) = process.storage.size();
-        let (quota, used) = (self.setup.quota, self.disk.used());
+        // What is not archived yet may take half as much again.
+        let more = if process.archive.is_some() { self.setup.quota / 2 } else { 0 };
+        let (quota, used) = (self.setup.quota + more, self.disk.used());
         if bytes > quota || used > quota {
             self.wrong(format!("host {}: the log takes {used} of {quota} bytes", self.setup.number));
         }
         if !turned.answers.is_empty() {
             self.later(over, Later::Answers(turned.answers));
+        }
+        if let Some(refused) = turned.refused {
+            self.note(format!("host {}: the log does not store: {refused}", self.setup.number));
+        }
+        if sealed {
+            self.archive_soon(over);
         }
         if let Some(again_in) = turned.again_in {
             self.storage_at(over.plus(again_in.max(Duration::from_micros(1))), at);
@@ -201,8 +215,11 @@ impl Host {
             InstanceOutput::Verify { connection, ticket, proof } => {
                 self.verify((connection, ticket), &proof, at);
             }
-            // No room of a simulated site is archived, and none gets another retention.
-            InstanceOutput::Archive(_) | InstanceOutput::Count(_) => {}
+            InstanceOutput::Count(rooms) => {
+                let moment = self.moment();
+                self.later(at.plus(moment), Later::Count(rooms));
+            }
+            InstanceOutput::Archive(rooms) => self.archive(rooms, at),
             InstanceOutput::Retained(changes) => {
                 let (hold, begin) = self.table.change(&changes);
                 if let (Some(process), Some(_)) = (&mut self.process, hold) {

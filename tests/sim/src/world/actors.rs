@@ -3,15 +3,17 @@
 use super::{Event, World};
 use crate::{
     device::{Act as DeviceAct, Outgoing},
+    floors::Moment,
     journal::Key,
     knobs::DeviceKnobs,
     ledger::Offer,
+    reading::{Log, Reading, Window},
     site,
     subscriber::{Act as ReaderAct, Told},
-    wires::{Client, Message, Road, Way},
+    wires::{Client, Message, Road, Way, WireId},
 };
 use bytes::Bytes;
-use riser_model::Time;
+use riser_model::{Seq, Time};
 use std::time::Duration;
 
 const DIAL_FOR: Duration = Duration::from_secs(10);
@@ -177,6 +179,7 @@ impl World {
                 ReaderAct::Dial => {
                     let id = self.dial(Client::Subscriber(n), 0, Road::Reader(n), DIAL_FOR);
                     self.subscribers[n].wire = Some(id);
+                    self.subscribers[n].said.clear();
                 }
                 ReaderAct::Say(text) => {
                     if let Some(id) = wire {
@@ -196,22 +199,80 @@ impl World {
         self.arm_subscriber(n);
     }
 
-    /// What a dashboard was told is judged at once.
+    /// A door says something to a dashboard or a writer.
+    pub(super) fn reader_told(&mut self, wire: WireId, text: &str) {
+        if self.floors.is_none() && self.market.is_none() {
+            return;
+        }
+        let Some((client, host)) = self.net.wires.get(&wire).map(|wire| (wire.client, wire.server)) else {
+            return;
+        };
+        let moment = Moment { at: self.now, life: self.hosts[host].life };
+        match client {
+            Client::Subscriber(n) => {
+                let seat = &mut self.subscribers[n];
+                // What is said to a connection that was left does not arrive.
+                seat.said.extend((seat.wire == Some(wire)).then_some(moment));
+                let in_market = self.subscribers[n].subscriber.identity.room == site::MARKET;
+                if in_market && text.contains("\"subscriptions\":[") {
+                    self.visitor_told(wire, text);
+                }
+            }
+            Client::Writer(n) => {
+                let seat = &mut self.writers[n];
+                seat.told.extend((seat.wire == Some(wire)).then_some(moment));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether somebody who wants to read in the market has a place.
+    fn visitor_told(&mut self, wire: WireId, text: &str) {
+        let now = self.now;
+        let is_there = |client: Client| match client {
+            Client::Subscriber(n) => self.subscribers[n].subscriber.identity.room == site::MARKET,
+            Client::Writer(n) => self.writers[n].writer.identity.room == site::MARKET,
+            _ => false,
+        };
+        let wires = self.net.wires.values().filter(|wire| wire.server == 0 && wire.server_open);
+        let open = wires.filter(|wire| is_there(wire.client)).count();
+        let Some(market) = &mut self.market else { return };
+        let wrong = if text.contains("quota_exceeded") {
+            self.ledger.counts.over += 1;
+            market.turns_away(open, now)
+        } else if text.contains("\"error\":{") {
+            None
+        } else {
+            market.lets_in(wire)
+        };
+        if let Some(wrong) = wrong {
+            self.wrong(wrong);
+        }
+    }
+
+    /// What a dashboard was told is judged at once: by what was so when it was said.
     fn read_on(&mut self, n: usize) {
         for told in std::mem::take(&mut self.subscribers[n].subscriber.told) {
             if let Told::Event(event) = &told {
                 self.heard_of(event);
             }
             let seat = &mut self.subscribers[n];
-            let hub = &self.hosts[0];
-            let meddled = hub.stale || hub.damaged;
-            let wrong = seat.reading.told(&seat.subscriber.identity, &told, &hub.journal, meddled);
-            if let Some(wrong) = wrong {
+            let (hub, who) = (&self.hosts[0], &seat.subscriber.identity);
+            // A full disk costs the oldest; what was archived by then is there all the same, or was kept from that.
+            let let_go = if hub.troubled { hub.oldest_there() } else { Seq::ZERO };
+            let log = Log { meddled: hub.stale || hub.damaged, let_go };
+            if let Some(floors) = self.floors.as_mut().filter(|_| who.room == site::ATTIC) {
+                floors.look(hub);
+            }
+            let floors = self.floors.as_ref().filter(|_| who.room == site::ATTIC);
+            let window = floors.zip(seat.heard).map(|(floors, when)| Window { floors, hub, when });
+            if let Some(wrong) = seat.reading.told(who, &told, (&hub.journal, log), window) {
                 self.trace.wrong(self.now, wrong);
             }
         }
-        let messages = self.subscribers.iter().map(|seat| seat.reading.messages).sum();
-        self.ledger.counts.delivered = messages;
+        let sum = |of: fn(&Reading) -> u64| self.subscribers.iter().map(|seat| of(&seat.reading)).sum();
+        self.ledger.counts.delivered = sum(|reading| reading.messages);
+        self.ledger.counts.floors = sum(|reading| reading.floors);
     }
 
     pub(super) fn arm_subscriber(&mut self, n: usize) {

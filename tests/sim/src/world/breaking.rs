@@ -33,6 +33,10 @@ impl World {
                 left.into_iter().for_each(|id| self.after(SILENT_AFTER, Event::Silent(id)));
             }
             Fault::Dies(n, death) => self.die(n, death),
+            // Where there is an archive it is as often a call of that.
+            Fault::DiesAtCall(0, calls) if self.knobs.chronicle && calls % 2 == 0 => {
+                self.hosts[0].archive_disk.crash_in(calls / 2);
+            }
             Fault::DiesAtCall(n, calls) => self.hosts[n].disk.crash_in(calls),
             Fault::DiesAfter(n, outputs, death) => {
                 self.machines[n].dies = Some(death);
@@ -48,6 +52,7 @@ impl World {
             Fault::SlowDisk(n, times, lasts) => {
                 self.ledger.counts.others += 1;
                 self.hosts[n].disk.slow_down(times);
+                self.hosts[n].archive_disk.slow_down(times);
                 self.after(lasts, Event::MendDisk(n));
             }
             Fault::FailSyncs(n, syncs) => {
@@ -64,6 +69,7 @@ impl World {
                 self.ledger.counts.others += 1;
                 self.hosts[n].troubled = true;
                 self.hosts[n].disk.set_free(Some(free));
+                self.hosts[n].archive_disk.set_free(Some(free));
                 self.after(lasts, Event::MendDisk(n));
             }
             Fault::Backup(n) => {
@@ -145,9 +151,11 @@ impl World {
 
     pub(super) fn mend_disk(&mut self, n: usize) {
         self.hosts[n].disk.slow_down(1);
+        self.hosts[n].archive_disk.slow_down(1);
         self.hosts[n].disk.set_free(None);
         self.hosts[n].disk.fail_syncs(0);
         self.hosts[n].disk.calm();
+        self.hosts[n].archive_disk.set_free(None);
     }
 
     /// Everything that is broken is made well, for good.

@@ -92,6 +92,7 @@ impl World {
                 let well = self.is_well(n);
                 let seat = &mut self.guests[n];
                 seat.shown.leaves();
+                self.sharing.leaves(n, now);
                 seat.wills.leaves(goes, well && goes == Goes::Goodbye, now);
             }
             told @ (Act::Knocks { .. }
@@ -121,6 +122,7 @@ impl World {
         let meddled = host.stale || host.damaged;
         let wrong = match told {
             Act::Knocks { will, fresh } => {
+                self.sharing.comes(n);
                 seat.wills.knocks(will, fresh, self.now);
                 None
             }
@@ -136,6 +138,7 @@ impl World {
                 match who.comes {
                     Comes::Late => seat.shown.asks(who, &host.journal, host.answered),
                     Comes::ToKeep => seat.keeping.asks(host.answered),
+                    Comes::ToShare { .. } => self.sharing.asks(host.answered),
                     Comes::ToLeave => {}
                 }
                 None
@@ -143,14 +146,19 @@ impl World {
             Act::Subscribed(code) => {
                 if code < 3 {
                     seat.keeping.begins(&host.journal);
+                    if let Comes::ToShare { kept: true } = who.comes {
+                        self.sharing.begins(&host.journal);
+                    }
                 } else {
                     seat.shown.leaves();
                 }
                 None
             }
             Act::Told(published) => {
-                if who.room == site::YARD {
-                    self.ledger.heard.extend(Key::of(&published.payload).map(|key| (who.host, key)));
+                if who.room == site::YARD
+                    && let Some(key) = Key::of(&published.payload)
+                {
+                    self.ledger.heard.entry((who.host, key)).or_insert(self.now);
                 }
                 match who.comes {
                     Comes::Late => {
@@ -161,6 +169,12 @@ impl World {
                     Comes::ToKeep => {
                         self.ledger.counts.kept += u64::from(published.qos == 2 && !published.retain);
                         seat.keeping.told(who, &published, &host.journal, host.oldest_there())
+                    }
+                    Comes::ToShare { .. } => {
+                        let wrong = self.sharing.told((n, who), &published, host, self.now);
+                        (self.ledger.counts.shared, self.ledger.counts.shared_again) =
+                            (self.sharing.messages, self.sharing.again);
+                        wrong
                     }
                     Comes::ToLeave => None,
                 }
@@ -201,6 +215,10 @@ impl World {
                 Comes::ToKeep => {
                     let owed = seat.keeping.owed(who, &host.journal, host.oldest)?;
                     Some(format!("{} was not told {}", who.id, owed.0))
+                }
+                Comes::ToShare { .. } => {
+                    let owed = self.sharing.owed(who, &host.journal)?;
+                    Some(format!("none of those that share {} was told {}", who.room, owed.0))
                 }
                 Comes::ToLeave => seat.wills.owed(host).map(|will| format!("{will} was not published")),
             }

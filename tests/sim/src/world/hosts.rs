@@ -48,6 +48,7 @@ impl World {
             DoorSays::Bytes(bytes) => self.net.send(wire, Way::Down, Message::Bytes(bytes), self.now),
             DoorSays::Text(text) => {
                 self.caller_told(wire, &text);
+                self.reader_told(wire, &text);
                 self.net.send(wire, Way::Down, Message::Text(text), self.now);
             }
             DoorSays::End => return self.end_server(wire),
@@ -201,6 +202,7 @@ impl World {
         match death {
             Death::Power => {
                 self.hosts[n].disk.crash();
+                self.hosts[n].archive_disk.crash();
                 self.machines[n].up = false;
                 if !self.by_hand {
                     self.after(Duration::from_millis(pause), Event::Boot(n));
@@ -208,6 +210,7 @@ impl World {
             }
             Death::Kill => {
                 self.hosts[n].disk.kill();
+                self.hosts[n].archive_disk.kill();
                 if self.by_hand {
                     return;
                 }
@@ -225,6 +228,7 @@ impl World {
         self.hosts[n].effects.clear();
         self.hosts[n].end(self.now);
         self.hosts[n].disk.kill();
+        self.hosts[n].archive_disk.kill();
         self.leave_all(n, true);
         self.trace.line(self.now, || format!("host {n} stopped"));
         let reopening = std::mem::take(&mut self.machines[n].reopening);
@@ -232,7 +236,7 @@ impl World {
         if self.by_hand && !reopening {
             return;
         }
-        if self.hosts[n].disk.is_down() {
+        if self.hosts[n].disk.is_down() || self.hosts[n].archive_disk.is_down() {
             self.machines[n].up = false;
             return self.after(Duration::from_millis(pause), Event::Boot(n));
         }

@@ -323,6 +323,8 @@ impl World {
                 self.guest_acts(n);
             }
             (Client::Subscriber(n), Message::Text(text)) => {
+                let seat = &mut self.subscribers[n];
+                seat.heard = seat.said.pop_front().or(seat.heard);
                 for text in self.twisted(text) {
                     self.trace.line(self.now, || format!("subscriber {n} hears {text:.160}"));
                     self.subscribers[n].subscriber.heard(&text, self.now);
@@ -330,6 +332,8 @@ impl World {
                 self.subscriber_acts(n);
             }
             (Client::Writer(n), Message::Text(text)) => {
+                let seat = &mut self.writers[n];
+                seat.heard = seat.told.pop_front().or(seat.heard);
                 self.trace.line(self.now, || format!("writer {n} hears {text:.160}"));
                 self.writers[n].writer.heard(&text, self.now);
                 self.writer_acts(n);
@@ -465,6 +469,12 @@ impl World {
     pub(super) fn drop_server(&mut self, id: WireId) {
         self.unoffered.remove(&id);
         self.talker_left(id);
+        if let Some(Client::Guest(n)) = self.net.wires.get(&id).map(|wire| wire.client) {
+            self.sharing.leaves(n, self.now);
+        }
+        if let Some(market) = &mut self.market {
+            market.leaves(id, self.now);
+        }
         if let Some(wire) = self.net.wires.get_mut(&id) {
             wire.server_open = false;
             if let Far::Link(connection) = wire.far {

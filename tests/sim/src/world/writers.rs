@@ -3,18 +3,22 @@
 use super::{Event, World, actors::due};
 use crate::{
     channels,
+    floors::Moment,
     journal::Key,
     ledger::Offer,
+    mutant::Mutant,
     site,
     wires::{Client, Message, Road, Way, WireId},
-    writer::{Act, FIRST_KEY, Writer},
+    writer::{Act, FIRST_KEY, Saying, Writer},
 };
 use bytes::Bytes;
 use fastrand::Rng;
 use riser_model::{Seq, Time};
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 const DIAL_FOR: Duration = Duration::from_secs(10);
+/// What the log has of a publication beside its payload, bytes, at most.
+const BODY_BYTES: usize = 120;
 
 /// A writer and where it is.
 #[derive(Debug)]
@@ -25,12 +29,15 @@ pub struct WriterSeat {
     pub(super) armed: Option<Time>,
     rng: Rng,
     said: u32,
+    /// When what is on its way to it was said, and what it heard last.
+    pub(super) told: VecDeque<Moment>,
+    pub(super) heard: Option<Moment>,
 }
 
 impl WriterSeat {
     /// One that has said nothing yet.
     pub fn new(writer: Writer, rng: Rng) -> Self {
-        Self { writer, wire: None, armed: None, rng, said: 0 }
+        Self { writer, wire: None, armed: None, rng, said: 0, told: VecDeque::new(), heard: None }
     }
 }
 
@@ -43,6 +50,7 @@ impl World {
                     let host = self.writers[n].writer.identity.host;
                     let id = self.dial(Client::Writer(n), host, Road::Writer(n), DIAL_FOR);
                     self.writers[n].wire = Some(id);
+                    self.writers[n].told.clear();
                 }
                 Act::Say(text) => {
                     self.trace.line(self.now, || format!("writer {n} says {text:.160}"));
@@ -58,6 +66,15 @@ impl World {
                 }
                 Act::Broken(key) if self.breaks(n, key) => self.ledger.counts.broken += 1,
                 Act::Broken(key) => self.wrong(format!("writer {n}: {} breaks no schema", key.n)),
+                Act::Over(key, in_span) => {
+                    self.ledger.counts.over += 1;
+                    let (host, when) = (self.writers[n].writer.identity.host, self.writers[n].heard);
+                    let bytes =
+                        self.ledger.offers.get(&key).map_or(0, |offer| offer.payload.len() + BODY_BYTES);
+                    if let (Some(market), Some(when), true) = (&mut self.market, when, in_span) {
+                        market.refuses(host, when, bytes as u64);
+                    }
+                }
                 Act::Beyond(key, channel) => {
                     self.ledger.counts.broken += 1;
                     if channels::are_there(&self.hosts[0].journal, Seq(u64::MAX)).contains(&channel[..]) {
@@ -101,7 +118,10 @@ impl World {
 
     /// The writer's next few publications, each request with one or several.
     pub(super) fn write(&mut self, n: usize) {
-        if self.now >= self.knobs.heals_at() {
+        let in_market = self.writers[n].writer.identity.room == site::MARKET;
+        // Who comes to a market has said all when half of the run is over: it is taken in the rest.
+        let ends_at = if in_market { Time(self.knobs.heals_at().0 / 2) } else { self.knobs.heals_at() };
+        if self.now >= ends_at {
             return;
         }
         let seat = &mut self.writers[n];
@@ -110,15 +130,32 @@ impl World {
         for _ in 0..count {
             seat.said += 1;
             let key = Key { device: FIRST_KEY + n as u32, n: seat.said };
-            let channel = format!("written/{}", seat.rng.u8(0..3));
+            let in_attic = seat.writer.identity.room == site::ATTIC;
+            let channel = match seat.rng.u8(0..3) {
+                0 if in_attic && seat.rng.u8(0..6) == 0 => "rare/0".to_owned(),
+                n => format!("written/{n}"),
+            };
             let payload = format!("{}:{}:", key.device, key.n);
-            let topic = format!("{}/{channel}", site::PLANT);
+            let topic = format!("{}/{channel}", seat.writer.identity.room);
             let offer = Offer { topic, payload: Bytes::from(payload.clone()), qos: 1, retain: false };
             self.ledger.offers.insert(key, offer);
             self.ledger.counts.offered += 1;
-            all.push((key.n, channel, payload));
+            let timed = self.knobs.expires && seat.writer.identity.room == site::YARD;
+            let mut expires_s = (timed && seat.rng.bool()).then(|| seat.rng.u32(5..120));
+            self.ledger.expires.extend(expires_s.map(|seconds| (key, seconds)));
+            if self.mutant == Some(Mutant::ExpiryUnsaid) {
+                expires_s = None;
+            }
+            all.push(Saying { n: key.n, channel, payload, expires_s });
         }
-        let pause = Duration::from_millis(seat.rng.u64(100..40_000));
+        let most = if self.knobs.chronicle {
+            5_000
+        } else if in_market {
+            16_000
+        } else {
+            40_000
+        };
+        let pause = Duration::from_millis(seat.rng.u64(100..most));
         seat.writer.publish(all);
         self.writer_acts(n);
         self.after(pause, Event::Write(n));

@@ -1,0 +1,66 @@
+//! Rooms that keep or take only so much, are archived, or are heard together: fixed seeds, each that once found something,
+//! and the wrong variants that show there.
+#![allow(clippy::panic, reason = "tests")]
+
+use riser_sim::{knobs::Theme, ledger::Counts, mutant::Mutant, run::run_theme, swarm};
+
+/// What these seeds count together. Every third of them is about the same kind of rooms.
+fn hold(seeds: impl IntoIterator<Item = u64>) -> Counts {
+    let mut counts = Counts::default();
+    for seed in seeds {
+        let report = run_theme(Theme::Limits, seed, None, false);
+        assert!(
+            report.wrong.is_empty(),
+            "see it with: cargo run --release -p riser-sim -- run --seed {seed} --theme limits\n{:#?}",
+            report.wrong
+        );
+        counts.add(&report.counts);
+    }
+    counts
+}
+
+#[test]
+fn a_room_that_keeps_only_so_much_shows_that_and_says_where_it_begins() {
+    let counts = hold((3..=24).step_by(3));
+    assert!(counts.floors > 50 && counts.delivered > 500 && counts.crashes > 5, "{counts:?}");
+}
+
+#[test]
+fn those_who_share_a_subscription_miss_nothing_together() {
+    let counts = hold((27..=48).step_by(3));
+    assert!(counts.shared > 300, "{counts:?}");
+}
+
+#[test]
+fn what_is_archived_is_read_as_if_the_log_still_had_it() {
+    let counts = hold((1..=22).step_by(3));
+    assert!(counts.delivered > 3_000 && counts.crashes > 5, "{counts:?}");
+}
+
+#[test]
+fn a_room_that_takes_so_much_takes_it_and_no_more() {
+    let counts = hold((2..=23).step_by(3));
+    assert!(counts.over > 50 && counts.outcomes > 50, "{counts:?}");
+}
+
+#[test]
+fn rooms_with_limits_hold_to_them_without_faults() {
+    let counts = hold([15, 31, 47]);
+    assert!(counts.crashes == 0 && counts.floors > 0 && counts.over > 0 && counts.shared > 0, "{counts:?}");
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    for seed in [6, 7, 8] {
+        let lines = || run_theme(Theme::Limits, seed, None, true).lines;
+        let first = lines();
+        assert!(first.len() > 1000 && first == lines());
+    }
+}
+
+#[test]
+fn wrong_variants_of_rooms_with_limits_are_caught() {
+    for mutant in Mutant::ALL.into_iter().filter(|mutant| mutant.theme() == Theme::Limits) {
+        assert!(swarm::hunt(mutant, 40).is_some(), "{mutant} survived");
+    }
+}
