@@ -1,4 +1,4 @@
-//! How long a killed edge takes until it accepts devices again over a full spool, and a killed hub over a large log.
+//! How long a killed edge takes until it accepts devices again over a spool that is nearly full, and a killed hub over a large log.
 //!
 //! Their files are in the system's cache, as they are after a kill; after a power loss they would have to be read first.
 
@@ -26,8 +26,8 @@ const LOG: &str = "the hub's log";
 const HUB_NEW: &str = "hub, over a log that it has not seen: from start to accepting";
 const HUB: &str = "hub, killed, over that log: from start to accepting";
 
-/// What the backlog of an edge takes, and so the quota that comes with it: a GiB.
-const BACKLOG: u64 = 6_000_000;
+/// Takes most of the GiB that is an edge's quota unless it is told otherwise. A spool that is full refuses more.
+const BACKLOG: u64 = 4_000_000;
 /// Publishers of it.
 const DEVICES: u32 = 50;
 
