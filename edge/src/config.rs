@@ -64,6 +64,9 @@ pub struct EdgeConfig {
     /// Accounts whose credentials hold by the hub's word.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vouched: Option<VouchedConfig>,
+    /// Whose names need no account before them, by name or UUID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_account: Option<AccountName>,
     /// Who may enter, and which rooms there are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub account: Vec<AccountConfig>,
@@ -149,6 +152,7 @@ impl Default for EdgeConfig {
             binding: vec![],
             source: vec![],
             vouched: None,
+            default_account: None,
             account: vec![],
         }
     }
@@ -205,9 +209,20 @@ impl EdgeConfig {
         self.key.clone().unwrap_or_else(|| self.data.join("edge.key"))
     }
 
+    /// The accounts, each with the rooms that every account has.
+    pub fn accounts(&self) -> Vec<AccountConfig> {
+        self.account.iter().cloned().map(AccountConfig::with_mandated).collect()
+    }
+
     /// Who exists.
     pub fn directory(&self) -> Result<Arc<Directory>, Vec<Invalid>> {
-        Directory::compile(&self.account).map(Arc::new)
+        let directory = Directory::compile(&self.accounts())?.with_bare(self.default_account.clone());
+        if let Some(default) = self.default_account.as_ref().filter(|name| directory.account(name).is_none())
+        {
+            let want = "the name or id of an [[account]] of this file";
+            return Err(vec![Invalid::new("default_account", format!("no account {default:?}"), want)]);
+        }
+        Ok(Arc::new(directory))
     }
 
     /// Who may enter where, by the name of the listener (`listen.mqtt[0]`) or source (`source[0]`).

@@ -12,7 +12,7 @@ use crate::config::{EdgeConfig, VouchedConfig};
 use riser_edge_core::{EdgeCore, UplinkNumber};
 use riser_gate::{AccountConfig, Accounts, Directory, accounts::GivenUp};
 use riser_host::HostHandle;
-use riser_model::{AccountId, ClientId, Now, Room, Time};
+use riser_model::{AccountId, AccountName, ClientId, Now, Room, Time};
 use riser_shell::{Clock, Metrics, config::Program};
 use riser_wire::link;
 use serde::{Deserialize, Serialize};
@@ -62,6 +62,8 @@ struct Heard {
 pub struct Vouched {
     folder: PathBuf,
     file: Vec<AccountConfig>,
+    /// Whose names need no account before them.
+    bare: Option<AccountName>,
     of: BTreeSet<AccountId>,
     /// In the order of the configuration.
     hubs: Vec<ClientId>,
@@ -100,7 +102,8 @@ impl Vouched {
             known: read(&folder.join(GIVEN_UP)),
             ages: last_heard(&folder, now),
             folder,
-            file: config.account.clone(),
+            file: config.accounts(),
+            bare: config.default_account.clone(),
             of,
             hubs,
             max_age: grant_max_age.0,
@@ -120,7 +123,8 @@ impl Vouched {
 
     /// Who is let in at the moment.
     pub fn directory(&self) -> Option<Arc<Directory>> {
-        match Accounts::declared(&self.file, &self.known, &self.stale).compile() {
+        let accounts = Accounts::declared(&self.file, &self.known, &self.stale).with_bare(self.bare.clone());
+        match accounts.compile() {
             Ok(directory) => Some(Arc::new(directory)),
             Err(wrong) => {
                 let wrong = wrong.first().map(ToString::to_string);

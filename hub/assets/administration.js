@@ -22,15 +22,15 @@ export class Administration {
   #loading = null;
   #isShown = false;
 
-  /** `named` is told who clients are, and `enter` is asked to go into a room. */
-  constructor(section, { named, enter }) {
+  /** `named` is told who clients are, `enter` is asked to go into a room, and `gone` is told that there is none any more. */
+  constructor(section, { named, enter, gone }) {
     this.#section = section;
     const part = (name) => section.querySelector(`[data-part="${name}"]`);
     [this.#note, this.#said] = [part("note"), part("said")];
     const again = () => this.load();
     this.#members = new Members(part("members"), named, () => this.load(true));
     this.#audit = new AuditLog(part("audit"));
-    this.#parts = [new Configuration(part("configuration"), again, enter), new Rights(part("rights"), again)];
+    this.#parts = [new Configuration(part("configuration"), again, enter, gone), new Rights(part("rights"), again)];
   }
 
   /** A room of a session; whether it is this one's to look after, presence says. */

@@ -1,7 +1,7 @@
 // What a room is: a form over its configuration, with its gate as an ordered list. Only what was edited is sent, and with
 // the tag of what was looked at.
 
-import { made, reason } from "./element.js";
+import { finalButton, made, reason } from "./element.js";
 
 /** For who administers the account. */
 const THE_ACCOUNTS = ["name", "archive", "linked", "down", "quota.messages", "quota.bytes", "quota.every", "quota.connections", "quota.channels", "quota.subscriptions"];
@@ -13,13 +13,17 @@ export class Configuration {
   #form;
   #stages;
   #said;
+  #remove;
   #office = null;
   #tag = null;
   /** As it was looked at, by field. */
   #before = {};
 
-  /** `again` looks at the room once more; `enter` goes into it again, by its name: another gate asks everybody anew. */
-  constructor(details, again, enter) {
+  /**
+   * `again` looks at the room once more; `enter` goes into it again, by its name: another gate asks everybody anew; `gone` is
+   * told that there is no such room any more.
+   */
+  constructor(details, again, enter, gone) {
     const part = (name) => details.querySelector(`[data-part="${name}"]`);
     [this.#form, this.#stages, this.#said] = ["form", "stages", "form-said"].map(part);
     part("stage").addEventListener("click", () => {
@@ -28,6 +32,12 @@ export class Configuration {
       this.#settle();
       stage.querySelector("input").focus();
     });
+    this.#remove = finalButton("Remove the room", "Remove the room", async () => {
+      const office = this.#office;
+      await office.removeRoom(this.#tag);
+      if (office === this.#office) gone();
+    }, this.#said);
+    part("remove").append(this.#remove);
     part("again").addEventListener("click", () => {
       this.#said.textContent = "";
       again();
@@ -56,6 +66,7 @@ export class Configuration {
     fields.ready.value = (room.ready ?? []).join(", ");
     fields.schema.value = typeof room.schema === "object" ? JSON.stringify(room.schema, null, 1) : (room.schema ?? "");
     for (const path of THE_ACCOUNTS) fields[path].disabled = !account;
+    this.#remove.hidden = !account;
     this.#stages.replaceChildren(...(room.gate ?? []).map((stage) => this.#stage(typeof stage === "string" ? stage : JSON.stringify(stage))));
     this.#settle();
     this.#before = this.#read();

@@ -1,8 +1,12 @@
 // The lobby: who is here, which rooms there are and how each is, and whoever waits before one because its gate asks
-// somebody else; and what who administers the account makes.
+// somebody else; one's own keys; what who administers the account makes, and sees of its connections; and the admin lobby.
 
 import { lobby } from "/assets/riser.js";
+import { Connections } from "./connections.js";
+import { Keys } from "./keys.js";
 import { Making } from "./making.js";
+import { Office } from "./office.js";
+import { Operating } from "./operating.js";
 import { whole } from "./series.js";
 
 const LOOK_EVERY_MS = 2000;
@@ -16,6 +20,11 @@ export class LobbyView {
   #enter;
   #closed;
   #making;
+  #keys;
+  #connections;
+  #operating;
+  /** Of the account, where it is one's to administer. */
+  #office = null;
   #session = null;
   #door = null;
   /** Of several doors the last counts. */
@@ -33,6 +42,9 @@ export class LobbyView {
     this.#enter = enter;
     this.#closed = closed;
     this.#making = new Making(part("making"), enter);
+    this.#keys = new Keys(part("keys"));
+    this.#connections = new Connections(part("connections"));
+    this.#operating = new Operating(part("operating"));
     part("give-up").addEventListener("click", giveUp);
     setInterval(() => this.#look(), LOOK_EVERY_MS);
   }
@@ -55,6 +67,8 @@ export class LobbyView {
         if (state === "open") {
           session.isProven = true;
           this.#look();
+        } else {
+          this.#operating.lost();
         }
         if (state === "closed" && error.code !== "closed") {
           this.#door = null;
@@ -68,7 +82,8 @@ export class LobbyView {
   leave() {
     this.#section.hidden = true;
     this.#waiting.hidden = true;
-    this.#making.leave();
+    for (const part of [this.#making, this.#keys, this.#connections, this.#operating]) part.leave();
+    this.#office = null;
     this.#turn += 1;
     this.#door?.close();
     this.#door = null;
@@ -95,7 +110,11 @@ export class LobbyView {
   }
 
   #show({ account, name, administers = false }, rooms) {
+    if (administers) this.#office ??= new Office(this.#session);
     this.#making.open(this.#session, administers);
+    this.#connections.open(administers ? this.#office : null);
+    this.#keys.open(this.#door);
+    this.#operating.open(this.#door);
     write(this.#note, `${name} of ${account}; ${rooms.length === 0 ? "no room is yours to enter" : `${whole(rooms.length)} ${rooms.length === 1 ? "room" : "rooms"}`}`);
     const shown = new Map([...this.#list.children].map((item) => [item.dataset.room, item]));
     const items = rooms.map((room) => this.#item(shown.get(room.name), room));

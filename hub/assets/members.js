@@ -6,7 +6,8 @@ import { button, finalButton, made, reason, secretOnce } from "./element.js";
 
 const SHOWN_MAX = 100;
 const ROLES = ["", "owner", "member", "reader", "writer", "device"];
-/** Those for which nothing has to be given are made by the hub. */
+/** Those for which nothing has to be given are made by the hub, and replaced by others that it makes. */
+const MADE = ["token", "password", "secret"];
 const KINDS = ["token", "password", "key", "secret", "certificate"];
 
 export class Members {
@@ -17,6 +18,7 @@ export class Members {
   #said;
   #named;
   #changed;
+  #once;
   #office = null;
   #isAccounts = false;
 
@@ -27,11 +29,37 @@ export class Members {
     [this.#list, this.#form, this.#note, this.#said] = ["list", "form", "note", "form-said"].map(part);
     [this.#named, this.#changed] = [named, changed];
     details.addEventListener("toggle", () => this.load());
+    this.#invites(part("invite-form"), part("invited"));
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       // What was edited is given up: it is looked at anew.
       this.#list.replaceChildren();
       this.load();
+    });
+  }
+
+  /** Rights in this room for somebody; who administers the account invites whoever is not in it yet. */
+  #invites(form, once) {
+    this.#once = once;
+    const [said, submit] = [form.querySelector(".error"), form.querySelector('[type="submit"]')];
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const office = this.#office;
+      submit.disabled = true;
+      said.textContent = "";
+      try {
+        const { guest, right } = form.elements;
+        const { name, token } = await office.invite(guest.value, right.value.split(" "));
+        if (office !== this.#office) return;
+        form.reset();
+        once.append(token ? secretOnce(`The token of ${name}`, token) : made("p", { role: "status", textContent: `${name} is invited.` }));
+        await this.load();
+        await this.#changed();
+      } catch (error) {
+        if (office === this.#office) said.textContent = reason(error);
+      } finally {
+        submit.disabled = false;
+      }
     });
   }
 
@@ -44,6 +72,7 @@ export class Members {
   leave() {
     this.#office = null;
     this.#list.replaceChildren();
+    this.#once.replaceChildren();
     this.#form.reset();
     [this.#note.textContent, this.#said.textContent] = ["", ""];
   }
@@ -101,7 +130,22 @@ export class Members {
         await office.revoke(id, fingerprint);
         await again();
       }, said);
-      list.append(made("li", {}, made("span", { textContent: `${of.replaceAll("_", " ")} ${fingerprint}` }), " ", revoke));
+      const called = made("span", { textContent: `${of.replaceAll("_", " ")} ${fingerprint}` });
+      if (!MADE.includes(of)) {
+        list.append(made("li", {}, called, " ", revoke));
+        continue;
+      }
+      const replace = finalButton("Replace", `Replace ${of} ${fingerprint} of ${name}`, async () => {
+        // It stays until what is made is put away, whatever else changes.
+        item.dataset.edited = "true";
+        const { value } = await office.rotate(id, fingerprint).catch((error) => {
+          delete item.dataset.edited;
+          throw error;
+        });
+        if (office !== this.#office) return;
+        list.after(secretOnce(`The new ${of.replaceAll("_", " ")} of ${name}`, value, again));
+      }, said);
+      list.append(made("li", {}, called, " ", replace, " ", revoke));
     }
     if (credentials.length > 0) item.append(list);
     if (clients.length > 0) item.append(this.#clientList({ id, name, clients }, said, again));

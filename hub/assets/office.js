@@ -34,6 +34,28 @@ export class Office {
     return this.#ask("POST", "rooms", fields);
   }
 
+  removeRoom(tag) {
+    return this.#ask("DELETE", this.#ofRoom(), undefined, tag);
+  }
+
+  /** Who is not in the account is made, with a token that is in the answer and nowhere else ever. */
+  invite(name, right) {
+    return this.#ask("POST", `${this.#ofRoom()}/invitations`, { name, right });
+  }
+
+  /** Of the account: who is in, and who stands at its gates. */
+  connections() {
+    return this.#ask("GET", "connections");
+  }
+
+  decide(connection, admit) {
+    return this.#ask("POST", `connections/${connection}/decide`, { admit });
+  }
+
+  closeConnection(connection) {
+    return this.#ask("DELETE", `connections/${connection}`);
+  }
+
   members(contains, limit) {
     return this.#ask("GET", `${this.#ofRoom()}/members?${new URLSearchParams({ contains, limit })}`);
   }
@@ -65,6 +87,11 @@ export class Office {
   /** Its secret, if the hub makes it, is in the answer and nowhere else ever. */
   addCredential(id, kind, value = "") {
     return this.#ask("POST", `members/${id}/credentials`, value === "" ? { kind } : { kind, value });
+  }
+
+  /** Another one of the same kind in its place, which the hub makes. */
+  rotate(id, fingerprint) {
+    return this.#ask("POST", `members/${id}/credentials/${fingerprint}/rotate`, {});
   }
 
   revoke(id, fingerprint = null) {

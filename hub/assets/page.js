@@ -79,6 +79,7 @@ const board = new Board(at("board"), (client) => names.of(client));
 const administration = new Administration(at("administration"), {
   named: (members) => members.forEach(({ id, name }) => names.learn(id, name)),
   enter: (name) => enter(name),
+  gone: () => toLobby(),
 });
 const devices = new Devices(at("devices"));
 const gate = new AtGate(at("gate"), at("gate-list"), at("gate-note"));

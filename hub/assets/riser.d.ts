@@ -301,6 +301,11 @@ export class Room {
    */
   enter(room: string): Promise<NonNullable<Room["me"]>>;
   /**
+   * Goes back into the lobby, on the same connection: out of the room as by `enter()`, and nobody says no. Resolves with who
+   * one is there (without a room); `rooms()`, `enter()` and the lobby's own channels follow.
+   */
+  leave(): Promise<NonNullable<Lobby["me"]>>;
+  /**
    * A ticket for one raw WebSocket as oneself, good once and for `expires_s` seconds: `{ticket}` in
    * `wss://{host}/{account}/{room}/{channel}?ticket={ticket}`.
    */
@@ -329,10 +334,36 @@ export class Room {
   rooms(): Promise<ShownRoom[]>;
   /** Who one is, and where. */
   whoami(): Promise<NonNullable<Lobby["me"]>>;
+  /** What one proves oneself with. */
+  keys(): Promise<Key[]>;
+  /** A new token of one's own, which is in this answer and nowhere else ever. */
+  makeKey(): Promise<Key & { token: string }>;
+  /** Revokes one of one's own, for ever. */
+  revokeKey(fingerprint: string): Promise<void>;
+  /** For who administers the account. */
+  makeRoom(room: string, options?: { kind?: "bus" | "board"; history?: "none" | "session" | "log" }): Promise<{ room: string; id: string }>;
+  /** For who looks after the room; who administers the account invites new users, whose token is in this answer alone. */
+  invite(name: string, room: string, as?: "member" | "reader" | "writer"): Promise<{ name: string; room: string; token?: string }>;
+  /** For who looks after the room: a role there for a user or client, `@group` or `*`; null takes it away. */
+  setRole(name: string, room: string, role: "owner" | "member" | "reader" | "writer" | "device" | null): Promise<void>;
+  /** In a lobby: into the admin lobby, until it goes into a room or is lost; without a token where the hub names one. */
+  operate(token?: string): Promise<void>;
+  /** In the admin lobby. */
+  accounts(): Promise<{ name: string; id: string; users: number; rooms: number; sealed: boolean }[]>;
+  /** In the admin lobby: what the first user proves itself with is in this answer and nowhere else ever. */
+  makeAccount(account: string, user?: string): Promise<{ name: string; id: string; user: string; client: string; password: string; token: string }>;
+  /** In the admin lobby: with all that it has, for ever. */
+  removeAccount(account: string): Promise<void>;
   /** Resolves when the server answered. */
   ping(): Promise<void>;
   /** Closes for good. What waits for an answer is rejected. */
   close(): void;
+}
+
+/** A credential, by what it is called. */
+export interface Key {
+  kind: string;
+  fingerprint: string;
 }
 
 /** A room as its lobby shows it. */
@@ -353,7 +384,25 @@ export interface ShownRoom {
  */
 export type Lobby = Pick<
   Room,
-  "state" | "rooms" | "whoami" | "subscribe" | "subscribeTechnical" | "publish" | "publishMany" | "ping" | "close"
+  | "state"
+  | "rooms"
+  | "whoami"
+  | "keys"
+  | "makeKey"
+  | "revokeKey"
+  | "makeRoom"
+  | "invite"
+  | "setRole"
+  | "operate"
+  | "accounts"
+  | "makeAccount"
+  | "removeAccount"
+  | "subscribe"
+  | "subscribeTechnical"
+  | "publish"
+  | "publishMany"
+  | "ping"
+  | "close"
 > & {
   /** What the server said of this connection; null before the first. */
   readonly me: (Omit<NonNullable<Room["me"]>, "room"> & { administers?: boolean }) | null;

@@ -121,6 +121,8 @@ export class Room {
   #why = null;
   #ready = [];
   #wake = () => this.#hurry();
+  /** When the last errand that was asked for is done. */
+  #errands = Promise.resolve();
 
   constructor(url, options) {
     this.#url = address(url);
@@ -176,13 +178,21 @@ export class Room {
     await this.#request({ op: "session" });
   }
 
-  async enter(room) {
+  enter(room) {
+    return this.#go({ op: "enter", room });
+  }
+
+  leave() {
+    return this.#go({ op: "leave" });
+  }
+
+  async #go(body) {
     await this.ready();
     if (!this.#entered || this.#going) {
       const what = this.#going ? "one room at a time" : "the connection is not there at the moment";
       throw new RiserError({ code: "wrong_state", what, want: "wait until it is in a room" });
     }
-    const answer = this.#request({ op: "enter", room });
+    const answer = this.#request(body);
     const going = { had: [...this.#subscriptions.values()], ended: [] };
     this.#going = going;
     try {
@@ -239,6 +249,48 @@ export class Room {
 
   whoami() {
     return this.#request({ op: "whoami" });
+  }
+
+  async keys() {
+    const { keys } = await this.#errand({ op: "keys" });
+    return keys;
+  }
+
+  makeKey() {
+    return this.#errand({ op: "keys", make: "token" });
+  }
+
+  async revokeKey(fingerprint) {
+    await this.#errand({ op: "keys", revoke: fingerprint });
+  }
+
+  makeRoom(room, { kind, history } = {}) {
+    return this.#errand({ op: "create", room, kind, history });
+  }
+
+  invite(name, room, as) {
+    return this.#errand({ op: "invite", name, room, as });
+  }
+
+  async setRole(name, room, role) {
+    await this.#errand({ op: "role", name, room, role: role ?? "none" });
+  }
+
+  async operate(token) {
+    await this.#errand({ op: "admin", token });
+  }
+
+  async accounts() {
+    const { accounts } = await this.#errand({ op: "accounts" });
+    return accounts;
+  }
+
+  makeAccount(account, user) {
+    return this.#errand({ op: "create", account, user });
+  }
+
+  async removeAccount(account) {
+    await this.#errand({ op: "remove", account });
   }
 
   async ping() {
@@ -333,17 +385,21 @@ export class Room {
     }
   }
 
-  /** In another room: what it had is over, and it comes back here. */
+  /** In another room or in the lobby: what it had is over, and it comes back here. */
   #moved(me, had) {
     this.#me = me;
     this.#keepsSession = false;
     const url = new URL(this.#url);
-    url.pathname = url.pathname.replace(/[^/]*\/?$/, me.room);
+    // Beside the room that it was in, or the lobby of its account, there may be a folder of a proxy's.
+    const [folder] = /^.*\/(?=[^/]+\/[^/]+\/?$)/.exec(url.pathname) ?? ["/"];
+    const [, account] = /([^/]+)\/[^/]+\/?$/.exec(url.pathname) ?? [];
+    const own = !account || account === "user" ? me.account : account;
+    url.pathname = me.room === undefined ? `${folder}user/${own}` : `${folder}${own}/${me.room}`;
     this.#url = url.href;
     for (const subscription of had) {
       this.#stopWaiting(subscription);
       this.#subscriptions.delete(subscription.sub);
-      subscription.end(new RiserError({ code: "closed", what: "this client went into another room" }));
+      subscription.end(new RiserError({ code: "closed", what: "this client has left its room" }));
     }
   }
 
@@ -522,6 +578,13 @@ export class Room {
       held.count -= 1;
       held.bytes -= text.length;
     });
+  }
+
+  /** A server does one errand of a connection at a time: the next is asked for when this one is done. */
+  #errand(body) {
+    const done = this.#errands.then(() => this.#request(body));
+    this.#errands = done.catch(() => {});
+    return done;
   }
 
   #send(request) {

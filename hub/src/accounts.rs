@@ -16,7 +16,7 @@ use riser_gate::{
 use riser_host::HostHandle;
 use riser_hub_core::HubCore;
 use riser_model::{
-    AccountId,
+    AccountId, AccountName,
     door::Code,
     event::{Scope, SystemEvent},
 };
@@ -43,8 +43,9 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Reads the tables of a data folder, and takes what the file says anew.
-    pub fn open(folder: &Path, file: &[AccountConfig]) -> Self {
+    /// Reads the tables of a data folder, and takes what the file says anew. Names that say no account are first of all those
+    /// of the one that is `bare`.
+    pub fn open(folder: &Path, file: &[AccountConfig], bare: Option<AccountName>) -> Self {
         let (mut tables, found) = AccountTables::open(folder);
         let damaged = found.is_damaged().then(|| found.is_lost());
         let Found { accounts: before, mended, lost, all_lost } = found;
@@ -57,6 +58,10 @@ impl Loaded {
             tracing::warn!(%account, of, "{what}");
         }
         accounts.seal(|id| lost.contains(&id) || (all_lost && before.get(id).is_none()));
+        let accounts = accounts.with_bare(bare);
+        if let Some(bare) = accounts.bare().filter(|bare| accounts.named(bare.as_str()).is_none()) {
+            tracing::warn!(account = %bare, "default_account: no account is called so, until one is");
+        }
         let changed = accounts.all().filter(|(id, account)| before.get(*id) != Some(account));
         if let Err(error) = tables.save(changed.map(|(id, account)| (id, &**account))) {
             tracing::error!(%error, "what the file says of accounts is not kept");
@@ -171,6 +176,11 @@ impl Registrar {
     /// The accounts as they stand.
     pub async fn accounts(&self) -> Arc<Accounts> {
         Arc::clone(&self.inner.lock().await.accounts)
+    }
+
+    /// Who may what by them.
+    pub async fn directory(&self) -> Arc<Directory> {
+        Arc::clone(&self.inner.lock().await.directory)
     }
 
     /// Takes a change, or says why not. It goes its way to the end, whether or not whoever asked still waits: a change that

@@ -2,7 +2,7 @@
 //! on a listener of its own; and what of it the page of a hub needs, below `/api/admin` of its listeners of HTTP.
 //!
 //! Three kinds of people are let in: the **operator** of this hub, who shows the token that lies in `admin.token` of its data
-//! folder (mode 0600), and not by way of the page; who administers an **account**, with that one's user and password or token,
+//! folder (mode 0600), and not by way of the page, or is a user whom the configuration names; who administers an **account**, with that one's user and password or token,
 //! who sees that account and nothing else; and who administers a **room**, who sees that room and who could be in it, and
 //! changes what is that room's alone ([`Needs`]). By way of the page a cookie counts as well, beside an Origin that may connect
 //! there. What a request may say is in [`requests`]; `GET /openapi.json` is made of the same types and the same
@@ -14,6 +14,7 @@ use crate::{
     asker::Asker,
     audit::Audit,
     needs::Needs,
+    operators::Operators,
 };
 use axum::{
     Json,
@@ -35,6 +36,9 @@ mod openapi;
 mod pace;
 pub mod requests;
 pub mod routes;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+mod verbs;
 
 pub use pace::Pace;
 use pace::Whose;
@@ -49,25 +53,37 @@ pub struct Admin {
     pub(crate) audit: Audit,
     /// Of the listener.
     pub(crate) api: Api,
-    /// The operator's; none where pages ask: nobody operates a hub from there.
+    /// The operator's; none where pages ask: it is shown to no request of theirs.
     pub(crate) token: Option<TokenHash>,
+    pub(crate) operators: Arc<Operators>,
     pub(crate) pace: Arc<Pace>,
 }
 
 /// Who asks.
 #[derive(Clone, Debug)]
 pub(crate) enum By {
-    /// Who operates the hub.
-    Operator,
+    /// Who operates the hub: by its token, or by name.
+    Operator(Option<ByName>),
     /// Who administers an account or a room of it, with the rights that gates leave it, and by which credentials it came in.
     Account(Arc<Principal>, Evidence),
+}
+
+/// Who operates the hub because the configuration names it.
+#[derive(Clone, Debug)]
+pub(crate) struct ByName {
+    principal: Arc<Principal>,
+    evidence: Evidence,
+    operators: Arc<Operators>,
 }
 
 impl By {
     /// Whether that one may do what needs this, by a directory.
     fn may(&self, needs: Needs, directory: &Directory) -> bool {
         match self {
-            Self::Operator => true,
+            Self::Operator(None) => true,
+            Self::Operator(Some(ByName { principal, evidence, operators })) => {
+                operators.names(directory, principal) && Needs::Nothing.met(directory, principal, evidence)
+            }
             Self::Account(principal, evidence) => needs.met(directory, principal, evidence),
         }
     }
@@ -75,7 +91,7 @@ impl By {
     /// Whether all of that account is its to administer.
     fn administers(&self, account: AccountId) -> bool {
         match self {
-            Self::Operator => true,
+            Self::Operator(_) => true,
             Self::Account(principal, _) => principal.account == account && principal.grants.administer(),
         }
     }
@@ -90,7 +106,10 @@ impl By {
     /// As it is written down.
     fn name(&self) -> String {
         match self {
-            Self::Operator => "operator".to_owned(),
+            Self::Operator(None) => "operator".to_owned(),
+            Self::Operator(Some(ByName { principal, .. })) => {
+                format!("operator, as {}/{}", principal.account_name, principal.name)
+            }
             Self::Account(principal, _) => format!("{}/{}", principal.account_name, principal.name),
         }
     }
@@ -190,7 +209,7 @@ impl Admin {
             Some(own) => {
                 let shown = api::credential(headers).ok_or_else(api::not_authorised)?;
                 if matches!(&shown, Credential::Token(token) if TokenHash::of(&token.0).same(own)) {
-                    return Ok(Asked { by: By::Operator, from });
+                    return Ok(Asked { by: By::Operator(None), from });
                 }
                 if !self.pace.take(Whose::Address(peer.address.ip().to_canonical())) {
                     return Err(too_many());
@@ -211,12 +230,12 @@ impl Admin {
         // What was shown here and is not accepted is written down with what is shown elsewhere; who shows nothing is nobody's
         // business, and takes no place in the audit log.
         let is_told = self.token.is_some() || entered.is_ok();
-        let admin = entered.map(|(principal, evidence)| By::Account(principal, evidence));
+        let admin = entered.map(|(principal, evidence)| self.by(principal, evidence));
         // What was revoked while it was verified counts no more.
         let may = |by: By| self.may(&by, Needs::Something).then_some(by).ok_or_else(api::not_authorised);
         match admin.and_then(may) {
             Ok(by) => {
-                if let By::Account(principal, _) = &by
+                if let By::Account(principal, _) | By::Operator(Some(ByName { principal, .. })) = &by
                     && !self.pace.take(Whose::Client(principal.user()))
                 {
                     return Err(too_many());
@@ -229,6 +248,15 @@ impl Admin {
                 }
                 Err(refusal.into())
             }
+        }
+    }
+
+    /// As what somebody asks who was let in.
+    fn by(&self, principal: Arc<Principal>, evidence: Evidence) -> By {
+        if self.operators.names(&self.api.policy().directory, &principal) {
+            By::Operator(Some(ByName { principal, evidence, operators: Arc::clone(&self.operators) }))
+        } else {
+            By::Account(principal, evidence)
         }
     }
 
@@ -274,6 +302,22 @@ impl Admin {
         }
     }
 
+    /// The room whose own gate is meant, if who knocks there is the business of whoever asks: by its own rights, as from a
+    /// connection of its own, and not by those that this gate would leave it. Who looks after a room that is knocked at could
+    /// never be let in by a request.
+    pub(crate) async fn gate(&self, asked: &Asked, account: &str, room: &str) -> Result<Place, Failure> {
+        let (account, known) = self.find(account).await.ok_or_else(not_yours)?;
+        let found = handlers::find_room(&known, room);
+        let place = found.and_then(|room| Ok((handlers::room_id(&room)?, room)));
+        match place {
+            Ok((id, room)) if self.may(&asked.by, Needs::Room(account, id)) => {
+                Ok(Place { account, known, room, id })
+            }
+            Err(failure) if asked.by.administers(account) => Err(failure),
+            Ok(_) | Err(_) => Err(not_yours()),
+        }
+    }
+
     async fn find(&self, text: &str) -> Option<(AccountId, Arc<Account>)> {
         let accounts = self.registrar.accounts().await;
         accounts.named(text).map(|(id, account)| (id, Arc::clone(account)))
@@ -282,12 +326,12 @@ impl Admin {
     /// Only who operates the hub.
     pub(crate) fn operator(asked: &Asked) -> Result<(), Failure> {
         match &asked.by {
-            By::Operator => Ok(()),
+            By::Operator(_) => Ok(()),
             By::Account(..) => Err(Failure::new(
                 StatusCode::FORBIDDEN,
                 "denied",
                 "that is for who operates this hub",
-                "the token in admin.token of the hub's data folder",
+                "the token in admin.token of the hub's data folder, or a user whom its configuration names",
             )),
         }
     }
@@ -297,9 +341,9 @@ impl Admin {
         by.may(needs, &self.api.policy().directory)
     }
 
-    /// Whether who asks still administers the account: a request's body may come long after its head.
-    pub(crate) fn still(&self, asked: &Asked, account: AccountId) -> Result<(), Failure> {
-        let may = self.may(&asked.by, Needs::Account(account));
+    /// Whether who asks still may do what needs this: a request's body may come long after its head.
+    pub(crate) fn still(&self, asked: &Asked, needs: Needs) -> Result<(), Failure> {
+        let may = self.may(&asked.by, needs);
         if may { Ok(()) } else { Err(api::not_authorised().into()) }
     }
 

@@ -2,14 +2,17 @@
 
 use crate::{
     admin::requests::{
-        CredentialKind, Decision, GrantRequest, MemberChange, NewAccount, NewCredential, NewMember,
-        Replacement, RoomRole,
+        CredentialKind, Decision, GrantRequest, MemberChange, NewAccount, NewCredential, NewInvitation,
+        NewMember, Replacement, RoomRole,
     },
     remote::Remote,
 };
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use riser_gate::{Role, config::Whom};
+use riser_gate::{
+    Role,
+    config::{Rights, Whom},
+};
 use riser_model::{AccountName, Filter};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
@@ -51,6 +54,30 @@ pub(crate) enum AccountCommand {
     Remove {
         /// Its name or UUID.
         account: String,
+    },
+    /// Set the gate of an account: a list as in `[[account]]`, such as '["password", "knock"]'; '[]' for none.
+    Gate {
+        /// Its name or UUID.
+        account: String,
+        /// The list, as TOML or JSON.
+        #[arg(value_parser = value)]
+        gate: Value,
+    },
+    /// Set who vouches for users of an account: a list of `[[account.issuer]]`.
+    Issuers {
+        /// Its name or UUID.
+        account: String,
+        /// The list, as TOML or JSON.
+        #[arg(value_parser = value)]
+        issuers: Value,
+    },
+    /// Set which directory server knows an account's people: a table as `[account.ldap]`.
+    Ldap {
+        /// Its name or UUID.
+        account: String,
+        /// The table, as TOML or JSON; none unless given.
+        #[arg(value_parser = value)]
+        server: Option<Value>,
     },
     /// Take the credentials again that files declare of an account of which it is lost which were revoked.
     Unseal {
@@ -187,6 +214,29 @@ pub(crate) enum RoomCommand {
         /// ACCOUNT/ROOM
         name: String,
     },
+    /// A room as it is configured.
+    Show {
+        /// ACCOUNT/ROOM
+        name: String,
+    },
+    /// Who of its account could be in a room, with their roles.
+    Members {
+        /// ACCOUNT/ROOM
+        name: String,
+        /// Those whose name contains this.
+        #[arg(long)]
+        contains: Option<AccountName>,
+    },
+    /// Give somebody rights in a room; who is not in the account is made, with a token that is shown once.
+    Invite {
+        /// ACCOUNT/ROOM
+        name: String,
+        /// A user or client by name.
+        guest: AccountName,
+        /// publish, subscribe, or both with a comma.
+        #[arg(long, default_value = "publish,subscribe")]
+        right: String,
+    },
 }
 
 /// `role`
@@ -219,10 +269,10 @@ pub(crate) struct GrantArgs {
 /// `connection`
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum ConnectionCommand {
-    /// Who is connected, and who knocks.
+    /// Who is connected, and who knocks; of a room, who waits at its own gate.
     List {
-        /// The account.
-        account: String,
+        /// ACCOUNT, or ACCOUNT/ROOM
+        place: String,
     },
     /// Close a connection; it may come back.
     Close {
@@ -233,15 +283,15 @@ pub(crate) enum ConnectionCommand {
     },
     /// Let in who knocks.
     Admit {
-        /// The account.
-        account: String,
+        /// ACCOUNT, or ACCOUNT/ROOM for who looks after that room
+        place: String,
         /// Its number.
         connection: u64,
     },
     /// Do not.
     Refuse {
-        /// The account.
-        account: String,
+        /// ACCOUNT, or ACCOUNT/ROOM for who looks after that room
+        place: String,
         /// Its number.
         connection: u64,
     },
@@ -310,6 +360,15 @@ impl AccountCommand {
                 Wish::new("PUT", of_account(account, "/name")?).says(json!({ "name": name }))?
             }
             Self::Remove { account } => Wish::new("DELETE", of_account(account, "")?),
+            Self::Gate { account, gate } => {
+                Wish::new("PUT", of_account(account, "/gate")?).says(json!({ "gate": gate }))?
+            }
+            Self::Issuers { account, issuers } => {
+                Wish::new("PUT", of_account(account, "/issuers")?).says(json!({ "issuer": issuers }))?
+            }
+            Self::Ldap { account, server } => {
+                Wish::new("PUT", of_account(account, "/ldap")?).says(json!({ "ldap": server }))?
+            }
             Self::Unseal { account } => Wish::new("POST", of_account(account, "/unseal")?),
         }))
     }
@@ -385,6 +444,23 @@ impl RoomCommand {
                 let (account, room) = pair(name)?;
                 Ok(Wish::new("DELETE", of_account(account, &format!("/rooms/{}", word(room)?))?))
             }
+            Self::Show { name } => {
+                let (account, room) = pair(name)?;
+                Ok(Wish::new("GET", of_account(account, &format!("/rooms/{}", word(room)?))?))
+            }
+            Self::Members { name, contains } => {
+                let (account, room) = pair(name)?;
+                let contains = contains.as_ref().map(|text| format!("?contains={text}")).unwrap_or_default();
+                let rest = format!("/rooms/{}/members{contains}", word(room)?);
+                Ok(Wish::new("GET", of_account(account, &rest)?))
+            }
+            Self::Invite { name, guest, right } => {
+                let (account, room) = pair(name)?;
+                let right = rights(right)?;
+                let rest = format!("/rooms/{}/invitations", word(room)?);
+                Wish::new("POST", of_account(account, &rest)?)
+                    .says(NewInvitation { name: guest.clone(), right })
+            }
         }
     }
 }
@@ -410,8 +486,7 @@ impl GrantArgs {
             Some((account, room)) => (account, Some(room.to_owned())),
             None => (self.place.as_str(), None),
         };
-        let rights: Vec<&str> = self.right.split(',').map(str::trim).collect();
-        let right = serde_json::from_value(json!(rights)).context("RIGHT: publish, subscribe or admin")?;
+        let right = rights(&self.right)?;
         let (to, channels) = (self.to.clone(), self.channels.clone());
         let grant = GrantRequest { room, to, right, channels, deny };
         Wish::new("POST", of_account(account, if back { "/ungrant" } else { "/grants" })?).says(grant)
@@ -421,17 +496,17 @@ impl GrantArgs {
 impl ConnectionCommand {
     /// What it asks.
     pub(crate) fn wish(&self) -> anyhow::Result<Wish> {
-        let decide = |account: &str, connection: u64, admit| {
-            let path = of_account(account, &format!("/connections/{connection}/decide"))?;
+        let decide = |place: &str, connection: u64, admit| {
+            let path = of_place(place, &format!("/connections/{connection}/decide"))?;
             Wish::new("POST", path).says(Decision { admit })
         };
         match self {
-            Self::List { account } => Ok(Wish::new("GET", of_account(account, "/connections")?)),
+            Self::List { place } => Ok(Wish::new("GET", of_place(place, "/connections")?)),
             Self::Close { account, connection } => {
                 Ok(Wish::new("DELETE", of_account(account, &format!("/connections/{connection}"))?))
             }
-            Self::Admit { account, connection } => decide(account, *connection, true),
-            Self::Refuse { account, connection } => decide(account, *connection, false),
+            Self::Admit { place, connection } => decide(place, *connection, true),
+            Self::Refuse { place, connection } => decide(place, *connection, false),
         }
     }
 }
@@ -479,6 +554,14 @@ fn of_account(account: &str, rest: &str) -> anyhow::Result<String> {
     Ok(format!("/v1/accounts/{}{rest}", word(account)?))
 }
 
+/// Of an account, or of a room of it.
+fn of_place(place: &str, rest: &str) -> anyhow::Result<String> {
+    match place.split_once('/') {
+        Some((account, room)) => of_account(account, &format!("/rooms/{}{rest}", word(room)?)),
+        None => of_account(place, rest),
+    }
+}
+
 fn of_member(name: &str, rest: &str) -> anyhow::Result<String> {
     let (account, name) = pair(name)?;
     of_account(account, &format!("/members/{}{rest}", word(name)?))
@@ -506,6 +589,22 @@ fn room_fields(fields: &[String]) -> anyhow::Result<Map<String, Value>> {
         }
     }
     Ok(all)
+}
+
+/// `publish,subscribe` as a list.
+fn rights(text: &str) -> anyhow::Result<Rights> {
+    let words: Vec<&str> = text.split(',').map(str::trim).collect();
+    serde_json::from_value(json!(words)).context("RIGHT: publish, subscribe or admin")
+}
+
+/// A value as in a configuration file, or as JSON.
+fn value(text: &str) -> Result<Value, String> {
+    if let Ok(value) = serde_json::from_str(text) {
+        return Ok(value);
+    }
+    let parsed = toml::from_str::<toml::Table>(&format!("value = {text}"));
+    let value = parsed.map_err(|error| error.message().to_owned())?.remove("value");
+    serde_json::to_value(value).map_err(|error| error.to_string())
 }
 
 /// A value of a configuration as an argument.

@@ -20,22 +20,25 @@ use riser_shell::{
     },
     config::Program,
 };
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 /// Where edges deliver to, and rooms full of dashboards and devices listen and replay.
 #[derive(Debug, Parser)]
 #[command(name = "riser-hub", version, about)]
-struct Arguments {
+pub(crate) struct Arguments {
     #[command(flatten)]
     config: ConfigArgs,
     /// Answers of a running hub as one line of JSON.
     #[arg(long, global = true)]
     json: bool,
+    /// Ask a running hub as whose token is in this file, in place of who operates it.
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum Command {
     /// Run until told to stop.
     Serve,
@@ -92,7 +95,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
-    match arguments.command {
+    match arguments.command.clone() {
         Command::Serve => serve(&arguments.config),
         Command::Log(command) => command.run(|| {
             let loaded = Loaded::<HubConfig>::or_last_good(&arguments.config.sources())?;
@@ -105,11 +108,11 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             common(&arguments.config, Common::Account(ShellAccountCommand::Token))
         }
         Command::Account(command) => match command.wish()? {
-            Some(wish) => ask(&arguments.config, arguments.json, wish),
+            Some(wish) => ask(&arguments, wish),
             None => Ok(()),
         },
-        Command::User(command) => ask(&arguments.config, arguments.json, command.wish("users")?),
-        Command::Client(command) => ask(&arguments.config, arguments.json, command.wish("clients")?),
+        Command::User(command) => ask(&arguments, command.wish("users")?),
+        Command::Client(command) => ask(&arguments, command.wish("clients")?),
         Command::Key(KeyCommand::New { file }) => {
             common(&arguments.config, Common::Key(ShellKeyCommand::New { file }))
         }
@@ -117,17 +120,17 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             common(&arguments.config, Common::Key(ShellKeyCommand::Show { file }))
         }
         Command::Key(command) => match command.wish()? {
-            Some(wish) => ask(&arguments.config, arguments.json, wish),
+            Some(wish) => ask(&arguments, wish),
             None => Ok(()),
         },
-        Command::Room(command) => ask(&arguments.config, arguments.json, command.wish()?),
-        Command::Role(role) => ask(&arguments.config, arguments.json, role.wish()?),
-        Command::Grant(grant) => ask(&arguments.config, arguments.json, grant.wish(false, false)?),
-        Command::Deny(grant) => ask(&arguments.config, arguments.json, grant.wish(true, false)?),
-        Command::Ungrant(grant) => ask(&arguments.config, arguments.json, grant.wish(false, true)?),
-        Command::Undeny(grant) => ask(&arguments.config, arguments.json, grant.wish(true, true)?),
-        Command::Connection(command) => ask(&arguments.config, arguments.json, command.wish()?),
-        Command::Audit(audit) => ask(&arguments.config, arguments.json, audit.wish()?),
+        Command::Room(command) => ask(&arguments, command.wish()?),
+        Command::Role(role) => ask(&arguments, role.wish()?),
+        Command::Grant(grant) => ask(&arguments, grant.wish(false, false)?),
+        Command::Deny(grant) => ask(&arguments, grant.wish(true, false)?),
+        Command::Ungrant(grant) => ask(&arguments, grant.wish(false, true)?),
+        Command::Undeny(grant) => ask(&arguments, grant.wish(true, true)?),
+        Command::Connection(command) => ask(&arguments, command.wish()?),
+        Command::Audit(audit) => ask(&arguments, audit.wish()?),
         Command::Config(command) => common(&arguments.config, Common::Config(command)),
         Command::Id(command) => common(&arguments.config, Common::Id(command)),
     }
@@ -138,10 +141,10 @@ fn common(arguments: &ConfigArgs, command: Common) -> anyhow::Result<()> {
 }
 
 /// Asks the hub that runs with this configuration.
-fn ask(arguments: &ConfigArgs, as_json: bool, wish: Wish) -> anyhow::Result<()> {
-    let loaded = Loaded::<HubConfig>::or_last_good(&arguments.sources())?;
-    let remote = Remote::of(&loaded.config)?;
-    riser_host::setup::runtime(1)?.block_on(wish.perform(&remote, as_json))
+fn ask(arguments: &Arguments, wish: Wish) -> anyhow::Result<()> {
+    let loaded = Loaded::<HubConfig>::or_last_good(&arguments.config.sources())?;
+    let remote = Remote::of(&loaded.config, arguments.token_file.as_deref())?;
+    riser_host::setup::runtime(1)?.block_on(wish.perform(&remote, arguments.json))
 }
 
 fn serve(arguments: &ConfigArgs) -> anyhow::Result<()> {

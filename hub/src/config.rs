@@ -1,7 +1,8 @@
 //! The hub's configuration, composed of what its parts bring.
 
-use crate::schemas;
+use crate::{operators::Named, schemas};
 use riser_gate::{AccountConfig, Directory, Invalid, Policy, Words};
+use riser_model::AccountName;
 use riser_shell::{
     config::{
         AdminListener, ByteSize, Duration, HttpListener, LimitsConfig, LinkListener, Listeners, MqttListener,
@@ -50,6 +51,12 @@ pub struct HubConfig {
     pub login: Option<LoginConfig>,
     /// What becomes of clients that are used no more.
     pub clients: ClientsConfig,
+    /// The users who operate this hub beside who shows its token, as `account/user`; nobody unless it is said here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub operators: Vec<Named>,
+    /// Whose names need no account before them, by name or UUID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_account: Option<AccountName>,
     /// Who may enter, which edges and which rooms there are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub account: Vec<AccountConfig>,
@@ -150,6 +157,8 @@ impl Default for HubConfig {
             tty: Words::default(),
             clients: ClientsConfig::default(),
             login: None,
+            operators: Vec::new(),
+            default_account: None,
             account: vec![],
         }
     }
@@ -214,7 +223,10 @@ impl HubConfig {
 
     /// Who exists.
     pub fn directory(&self) -> Result<Arc<Directory>, Vec<Invalid>> {
-        let (directory, wrong) = schemas::compiled(Directory::compile(&self.account).map(Arc::new)?);
+        let (directory, wrong) = {
+            let directory = Directory::compile(&self.account)?.with_bare(self.default_account.clone());
+            schemas::compiled(Arc::new(directory))
+        };
         if wrong.is_empty() { Ok(directory) } else { Err(wrong) }
     }
 

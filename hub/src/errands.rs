@@ -3,28 +3,27 @@
 //!
 //! Whether somebody may have an errand done, the instance has looked at. One is done after the other; what somebody may have
 //! changed in an hour is bounded, since each change is remembered for ever; and so is how often somebody may show what it takes
-//! to be in the admin lobby. Whoever is there has shown the operator's token, and does there what the admin interface does
+//! to be in the admin lobby. Whoever is there has shown the operator's token, or is named by the configuration, and does there what the admin interface does
 //! for who shows it.
 
 use crate::{
     accounts::{self, May, NotChanged, Registrar, Told},
     audit::{Audit, Line},
     founding::Founding,
+    invitation::{Invitation, new_token},
     needs::Needs,
+    operators::Operators,
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use riser_gate::{
-    Account, Change, CredentialConfig, Evidence, Fingerprint, GrantConfig, RoomConfig, TokenHash, UserConfig,
-    accounts::AccountChange,
-    config::{Rights, Whom},
-    credential::Member,
+    Account, Change, CredentialConfig, Evidence, Fingerprint, RoomConfig, accounts::AccountChange,
+    config::Whom, credential::Member,
 };
 use riser_host::HostHandle;
 use riser_hub_core::HubCore;
 use riser_instance::Wanted;
 use riser_model::{
-    AccountId, AccountName, ClientId, ConnectionId, Filter, History, Principal, Right, Role, RoomId,
-    RoomKind, RoomName,
+    AccountId, AccountName, ClientId, ConnectionId, History, Principal, Right, Role, RoomId, RoomKind,
+    RoomName,
     door::{AccountInfo, Code, Errand, Finished, KeyInfo, Refusal, Secret},
 };
 use riser_shell::entropy;
@@ -49,8 +48,7 @@ pub struct Errands {
     registrar: Registrar,
     core: HostHandle<HubCore>,
     audit: Audit,
-    /// The operator's token; none where there is no admin interface, and so nobody in the admin lobby.
-    operator: Option<TokenHash>,
+    operators: Arc<Operators>,
     /// When each began, and how many it has had since.
     paces: BTreeMap<ClientId, (Instant, u32)>,
 }
@@ -81,9 +79,9 @@ impl Errands {
         registrar: Registrar,
         core: HostHandle<HubCore>,
         audit: Audit,
-        operator: Option<TokenHash>,
+        operators: Arc<Operators>,
     ) -> Self {
-        Self { registrar, core, audit, operator, paces: BTreeMap::new() }
+        Self { registrar, core, audit, operators, paces: BTreeMap::new() }
     }
 
     /// Does one after the other, until nobody is left who could want one.
@@ -130,7 +128,7 @@ impl Errands {
                 self.change((&of, Needs::Nothing), told, change).await?;
                 Ok(Finished::KeyRevoked { fingerprint })
             }
-            Errand::Operate { token } => self.operate(&of, &token).await,
+            Errand::Operate { token } => self.operate(&of, token.as_ref()).await,
             Errand::Accounts => {
                 let accounts = self.registrar.accounts().await;
                 Ok(Finished::Accounts(
@@ -143,9 +141,15 @@ impl Errands {
     }
 
     /// Into the admin lobby, and it is written down who came, and who was not let in.
-    async fn operate(&self, of: &Of, token: &Secret) -> Result<Finished, Refusal> {
-        let shown = TokenHash::of(&token.0);
-        let is_it = self.operator.as_ref().is_some_and(|own| shown.same(own));
+    async fn operate(&self, of: &Of, token: Option<&Secret>) -> Result<Finished, Refusal> {
+        let is_it = match token {
+            Some(token) => self.operators.shown(&token.0),
+            None => {
+                let directory = self.registrar.directory().await;
+                self.operators.names(&directory, &of.by)
+                    && Needs::Nothing.met(&directory, &of.by, &of.evidence)
+            }
+        };
         let Told { of: what, by, from, .. } = of.told("", "the admin lobby".to_owned());
         let (deed, result) = if is_it { ("entered", "done") } else { ("refused", "not_authorised") };
         let line = Line::change(Some(of.by.account), &by, &from, deed, &what, result.to_owned());
@@ -153,8 +157,11 @@ impl Errands {
         if is_it {
             return Ok(Finished::Operates);
         }
-        let want = "the operator's, of a hub that has an admin interface";
-        Err(refusal(Code::NotAuthorised, "the token was not accepted", want))
+        let (what, want) = match token {
+            Some(_) => ("the token was not accepted", "the operator's, of a hub that has an admin interface"),
+            None => ("the configuration does not name you", "the operator's token, or a name in operators"),
+        };
+        Err(refusal(Code::NotAuthorised, what, want))
     }
 
     async fn found(
@@ -187,7 +194,7 @@ impl Errands {
 
     /// A change of the hub's accounts, by who is in the admin lobby.
     async fn change_hub(&self, of: &Of, told: Told, change: Change) -> Result<(), Refusal> {
-        // It has shown the operator's token; what it is known by still has to hold.
+        // It has shown the operator's token, or was named; what it is known by still has to hold.
         let may = of.may(Needs::Nothing);
         let told = Told { by: format!("operator, as {}", told.by), ..told };
         let changed = self.registrar.change(told, accounts::Wanted { change, revision: None, may }).await;
@@ -250,27 +257,12 @@ impl Errands {
         if !is_there && !of.by.grants.administer() {
             return Err(unknown());
         }
-        let to = Whom::Named(name.clone());
-        let grant = GrantConfig { to, right: Rights(rights.clone()), channels: Filter::all(), deny: false };
-        let grant = AccountChange::Grant(Some(place), grant);
-        let granted = format!("{} to {name} in room {room}", words(&rights));
-        if is_there {
-            let needs = Needs::Room(of.by.account, place);
-            self.change((of, needs), of.told("granted", granted), grant).await?;
-            return Ok(Finished::Invited { name, room, token: None });
-        }
-        // All of it or nothing: who was made without its token could never come, and never be invited again.
-        let client = ClientId(entropy::uuid());
-        let user = UserConfig { id: Some(client), ..UserConfig::new(name.clone()) };
-        let (credential, key, token) = new_token();
-        let told = of.told("invited", format!("user {name}: {} {}; {granted}", key.kind, key.fingerprint));
-        let change = AccountChange::All(vec![
-            AccountChange::CreateMember(Box::new(Member::User(user))),
-            grant,
-            AccountChange::AddCredential(client, credential),
-        ]);
-        self.change((of, Needs::Account(of.by.account)), told, change).await?;
-        Ok(Finished::Invited { name, room, token: Some(token) })
+        let invitation = Invitation::of((of.by.account, known), (place, &room), &name, &rights);
+        let Invitation { change, needs, told: (what, told), token } = invitation;
+        let wanted = accounts::Wanted { change, revision: None, may: of.may(needs) };
+        let changed = self.registrar.change(of.told(what, told), wanted).await;
+        changed.map_err(|not| not_changed(&not))?;
+        Ok(Finished::Invited { name, room, token })
     }
 
     async fn set_role(
@@ -307,14 +299,6 @@ pub(crate) fn role_set(whom: &Whom, room: &RoomName, role: Option<Role>) -> Stri
     format!("{} to {whom} in room {room}", role.map_or("none", Role::name))
 }
 
-/// A token that nobody has yet: what is kept of it, and what is shown once.
-fn new_token() -> (CredentialConfig, KeyInfo, Secret) {
-    let text = URL_SAFE_NO_PAD.encode(entropy::bytes::<32>());
-    let credential = CredentialConfig::Token(TokenHash::of(text.as_bytes()));
-    let key = info(&credential);
-    (credential, key, Secret(text.into()))
-}
-
 fn account_info(id: AccountId, account: &Account) -> AccountInfo {
     let config = &account.config;
     let (name, users, rooms) = (config.name.clone(), config.user.len(), config.room.len());
@@ -325,17 +309,8 @@ fn member(account: &Account, client: ClientId) -> Result<Member, Refusal> {
     account.member(client).ok_or_else(unknown)
 }
 
-fn info(credential: &CredentialConfig) -> KeyInfo {
+pub(crate) fn info(credential: &CredentialConfig) -> KeyInfo {
     KeyInfo { kind: credential.kind(), fingerprint: credential.fingerprint().to_string() }
-}
-
-fn words(rights: &[Right]) -> String {
-    let word = |right: &Right| match right {
-        Right::Publish => "publish",
-        Right::Subscribe => "subscribe",
-        Right::Admin => "admin",
-    };
-    rights.iter().map(word).collect::<Vec<_>>().join(" and ")
 }
 
 fn unknown() -> Refusal {

@@ -10,8 +10,9 @@ use crate::{
     errands::{self, Errands},
     footers::Footers,
     ldap::Ldaps,
+    operators::Operators,
     page,
-    sign_in::{self, SignIns},
+    sign_in::{self, SignIns, Teller},
     site::{AdminSite, HubSite},
     status::{Look, Status},
     unused::Caretaker,
@@ -126,7 +127,7 @@ impl Hub {
         }
         let (writer, recovered) = setup::open_log(&config.data().join("log"), config.quota.log(), now)?;
         // Behind the log's lock: nobody else has this folder.
-        let loaded = accounts::Loaded::open(config.data(), &config.account);
+        let loaded = accounts::Loaded::open(config.data(), &config.account, config.default_account.clone());
         let (directory, damaged) = (Arc::clone(&loaded.directory), loaded.damaged);
         policies.values_mut().for_each(|policy| *policy = Arc::new(policy.renewed(&directory)));
         let policies = watch::Sender::new(policies);
@@ -252,7 +253,9 @@ impl Hub {
             addresses: Vec::new(),
         };
         let operator = operator(config)?;
-        let errands = Errands::new(hub.registrar.clone(), hub.handle.clone(), hub.audit.clone(), operator);
+        let operators = Arc::new(Operators::new(operator, config.operators.iter().cloned()));
+        let (audit, known) = (hub.audit.clone(), Arc::clone(&operators));
+        let errands = Errands::new(hub.registrar.clone(), hub.handle.clone(), audit, known);
         hub.background.spawn(errands.keep(wanted));
         if config.clients.unused.ms() > 0 {
             let (registrar, core) = (hub.registrar.clone(), hub.handle.clone());
@@ -276,7 +279,7 @@ impl Hub {
             Arc::clone(&shared.metrics),
             Arc::clone(&hub.health),
         ));
-        hub.listen(config, &shared, &lookout, operator)?;
+        hub.listen(config, &shared, &lookout, (operator, operators))?;
         hub.background.spawn(lookout.keep(async move |by_ms| {
             // A core that has ended needs no news.
             let _ = shared.inbox.send(LinkInput::ClockStepped(by_ms)).await;
@@ -303,11 +306,13 @@ impl Hub {
         config: &HubConfig,
         shared: &Shared,
         lookout: &Arc<Lookout<HubCore, Look>>,
-        operator: Option<TokenHash>,
+        (operator, operators): (Option<TokenHash>, Arc<Operators>),
     ) -> anyhow::Result<()> {
         let tls = config.tls.as_ref();
         let mqtt_counters = Arc::new(MqttCounters::default());
         let sign_ins = Arc::new(SignIns::default());
+        let (teller, told) = Teller::new(Arc::clone(&sign_ins));
+        self.background.spawn(told.keep(self.handle.clone()));
         for (name, listener) in config.listen.mqtt.named("mqtt") {
             let bound = Listener::bind(
                 name.as_str(),
@@ -338,6 +343,7 @@ impl Hub {
                 audit: self.audit.clone(),
                 api: api.clone(),
                 token: None,
+                operators: Arc::clone(&operators),
                 pace: Arc::clone(&pace),
             };
             let mut routes = api::routes(api.clone());
@@ -347,7 +353,7 @@ impl Hub {
                     api,
                     self.registrar.clone(),
                     Arc::clone(cookies),
-                    Arc::clone(&sign_ins),
+                    (Arc::clone(&sign_ins), teller.clone()),
                 ));
             }
             match &shared.extras {
@@ -385,7 +391,7 @@ impl Hub {
                 }
             });
         }
-        self.listen_admin(config, shared, operator)?;
+        self.listen_admin(config, shared, (operator, operators))?;
         shared.metrics.also({
             let counters = Arc::clone(self.entrance.counters());
             move || counters.each().collect()
@@ -405,7 +411,7 @@ impl Hub {
         &mut self,
         config: &HubConfig,
         shared: &Shared,
-        operator: Option<TokenHash>,
+        (operator, operators): (Option<TokenHash>, Arc<Operators>),
     ) -> anyhow::Result<()> {
         let listeners = config.listen.admin.named("admin");
         let Some(operator) = operator else { return Ok(()) };
@@ -420,6 +426,7 @@ impl Hub {
                 audit: self.audit.clone(),
                 api: self.api(name.as_str(), shared, &origins),
                 token: Some(operator),
+                operators: Arc::clone(&operators),
                 pace: Arc::default(),
             };
             let site = AdminSite { origins, routes: admin::routes::routes(admin) };

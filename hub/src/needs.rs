@@ -4,7 +4,8 @@
 //! asked may have waited behind others, and a right that was taken meanwhile is gone.
 
 use riser_gate::{
-    Account, Accounts, Change, Directory, Evidence, Holds, RoomConfig, accounts::AccountChange,
+    Account, Accounts, Change, Directory, Evidence, GrantConfig, Holds, RoomConfig, accounts::AccountChange,
+    config::Whom,
 };
 use riser_model::{AccountId, Principal, Right, RoomId};
 
@@ -48,6 +49,12 @@ impl Needs {
                     }
                     Some(_) | None => Self::Account(*account),
                 },
+                // Who is let in from elsewhere is the account's to say.
+                AccountChange::Grant(_, grant) | AccountChange::Ungrant(_, grant)
+                    if grant.to == Whom::Visitors =>
+                {
+                    Self::Account(*account)
+                }
                 AccountChange::Grant(Some(room), _)
                 | AccountChange::Ungrant(Some(room), _)
                 | AccountChange::SetRole(room, ..) => Self::Room(*account, *room),
@@ -91,8 +98,12 @@ pub(crate) const THE_ACCOUNTS: [&str; 6] = ["name", "id", "quota", "archive", "l
 /// Whether a room is changed in nothing that touches more than the room, which is [`THE_ACCOUNTS`].
 fn stays_within(known: &Account, after: &RoomConfig) -> bool {
     let before = known.config.room.iter().find(|room| room.id == after.id);
+    let visitors = |room: &RoomConfig| -> Vec<GrantConfig> {
+        room.grant.iter().filter(|grant| grant.to == Whom::Visitors).cloned().collect()
+    };
     before.is_some_and(|before| {
-        before.name == after.name
+        visitors(before) == visitors(after)
+            && before.name == after.name
             && before.quota == after.quota
             && (before.archive, before.linked, before.down) == (after.archive, after.linked, after.down)
     })
@@ -160,6 +171,10 @@ mod tests {
             assert!(!may(AccountChange::SetRoom(Box::new(more.clone()))), "{more:?}");
         }
         // Of several changes everything is needed that any of them needs.
+        let open = GrantConfig { to: Whom::Visitors, ..grant.clone() };
+        assert!(!may(AccountChange::Grant(Some(own), open.clone())), "who is let in from elsewhere");
+        let opened = RoomConfig { grant: vec![open], ..plain() };
+        assert!(!may(AccountChange::SetRoom(Box::new(opened))));
         let both = |one, other| AccountChange::All(vec![one, other]);
         assert!(may(both(set(own), AccountChange::Grant(Some(own), grant.clone()))));
         assert!(!may(both(set(own), set(other))) && !may(both(set(own), AccountChange::RevokeAll(kim))));

@@ -25,7 +25,7 @@ const POLICY: &str = "default-src 'self'; img-src 'self' data:; style-src 'self'
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const CLIENT: [&str; 2] = ["riser.js", "riser.d.ts"];
-const ASSETS: [(&str, &str, &str); 27] = [
+const ASSETS: [(&str, &str, &str); 30] = [
     ("page.css", "text/css; charset=utf-8", include_str!("../assets/page.css")),
     ("page.js", SCRIPT, include_str!("../assets/page.js")),
     ("administration.js", SCRIPT, include_str!("../assets/administration.js")),
@@ -33,17 +33,20 @@ const ASSETS: [(&str, &str, &str); 27] = [
     ("board.js", SCRIPT, include_str!("../assets/board.js")),
     ("cells.js", SCRIPT, include_str!("../assets/cells.js")),
     ("configuration.js", SCRIPT, include_str!("../assets/configuration.js")),
+    ("connections.js", SCRIPT, include_str!("../assets/connections.js")),
     ("devices.js", SCRIPT, include_str!("../assets/devices.js")),
     ("door.js", SCRIPT, include_str!("../assets/door.js")),
     ("edges.js", SCRIPT, include_str!("../assets/edges.js")),
     ("element.js", SCRIPT, include_str!("../assets/element.js")),
     ("feed.js", SCRIPT, include_str!("../assets/feed.js")),
     ("gate.js", SCRIPT, include_str!("../assets/gate.js")),
+    ("keys.js", SCRIPT, include_str!("../assets/keys.js")),
     ("lobby.js", SCRIPT, include_str!("../assets/lobby.js")),
     ("making.js", SCRIPT, include_str!("../assets/making.js")),
     ("members.js", SCRIPT, include_str!("../assets/members.js")),
     ("names.js", SCRIPT, include_str!("../assets/names.js")),
     ("office.js", SCRIPT, include_str!("../assets/office.js")),
+    ("operating.js", SCRIPT, include_str!("../assets/operating.js")),
     ("past.js", SCRIPT, include_str!("../assets/past.js")),
     ("people.js", SCRIPT, include_str!("../assets/people.js")),
     ("detained.js", SCRIPT, include_str!("../assets/detained.js")),

@@ -8,21 +8,21 @@ use hyper::{Request, header};
 use hyper_util::rt::TokioIo;
 use riser_shell::{config::TlsConfig, keys};
 use serde_json::Value;
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 use tokio::net::TcpStream;
 
 /// A hub that does not answer within this has another problem.
 const WITHIN: Duration = Duration::from_secs(30);
 
-/// A hub's admin interface, and the operator's token.
+/// A hub's admin interface, and the token of whoever asks: the operator's, or somebody's of an account.
 pub(crate) struct Remote {
     address: SocketAddr,
     token: String,
 }
 
 impl Remote {
-    /// That of the hub with this configuration.
-    pub(crate) fn of(config: &HubConfig) -> anyhow::Result<Self> {
+    /// That of the hub with this configuration; as whose token is in that file, or as who operates it.
+    pub(crate) fn of(config: &HubConfig, token: Option<&Path>) -> anyhow::Result<Self> {
         let plain = config.listen.admin.0.iter().find(|listener| listener.tls == TlsConfig::Off);
         let Some(listener) = plain else {
             bail!(
@@ -30,6 +30,11 @@ impl Remote {
                  and start the hub anew"
             );
         };
+        if let Some(file) = token {
+            let text = std::fs::read_to_string(file)
+                .with_context(|| format!("read the token in {}", file.display()))?;
+            return Ok(Self { address: listener.address, token: text.trim().to_owned() });
+        }
         let file = config.token_file();
         let identity = keys::load(&file).with_context(|| {
             format!("read the operator's token, which the hub makes in {}", file.display())

@@ -23,7 +23,6 @@ use axum::{
 };
 use clients::Wish;
 use riser_gate::{Caller, Directory, Gate, Holds, Input, Standing, Statement, acceptor::cookie::parts};
-use riser_hub_core::HubCore;
 use riser_model::{
     AccountName, ClientId, Deed, Principal, Wall,
     door::{Code, Credential, Refusal, Secret},
@@ -43,6 +42,9 @@ use std::{
 
 mod clients;
 mod provider;
+mod teller;
+
+pub use teller::Teller;
 
 /// The longest request: a token has up to 8 KiB.
 const BODY_BYTES_MAX: usize = 16 * 1024;
@@ -54,6 +56,8 @@ pub struct SignIns {
     refused: AtomicU64,
     waiting: AtomicU64,
     ended: AtomicU64,
+    /// Of which admins were not told, because too many waited to be.
+    untold: AtomicU64,
 }
 
 impl SignIns {
@@ -64,6 +68,7 @@ impl SignIns {
             ("outcome=\"refused\"", &self.refused),
             ("outcome=\"too_often\"", &self.waiting),
             ("outcome=\"ended\"", &self.ended),
+            ("outcome=\"untold\"", &self.untold),
         ]
         .map(|(labels, count)| ("sign_ins", labels, count.load(Ordering::Relaxed)))
         .into_iter()
@@ -71,13 +76,18 @@ impl SignIns {
 }
 
 /// Its routes, for a listener where people sign in.
-pub fn routes(api: Api, registrar: Registrar, cookies: Arc<Cookies>, counts: Arc<SignIns>) -> Router {
+pub fn routes(
+    api: Api,
+    registrar: Registrar,
+    cookies: Arc<Cookies>,
+    (counts, teller): (Arc<SignIns>, Teller),
+) -> Router {
     Router::new()
         .route("/api/login", post(login).get(whoami))
         .route("/api/logout", post(logout))
         .merge(provider::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(Door { api, registrar, cookies, counts, providers: Arc::default() })
+        .with_state(Door { api, registrar, cookies, counts, teller, providers: Arc::default() })
 }
 
 #[derive(Clone)]
@@ -86,6 +96,7 @@ struct Door {
     registrar: Registrar,
     cookies: Arc<Cookies>,
     counts: Arc<SignIns>,
+    teller: Teller,
     providers: Arc<provider::Providers>,
 }
 
@@ -324,9 +335,6 @@ async fn verify(
     let is_first = gate.standing().cookie.is_none();
     let passed = passed.and_then(|()| (is_known && is_first).then_some(()).ok_or_else(clients::wrong));
     let events: Vec<(Scope, SystemEvent)> = tells.iter().filter_map(|told| told.event(*connection)).collect();
-    let say = move |core: &mut HubCore, now| {
-        events.into_iter().for_each(|(scope, event)| core.say(scope, event, now));
-    };
     let chosen = match (&passed, &gate.standing().principal) {
         (Ok(()), Some(who)) => wish.choose(door, asker, who, &gate.standing().evidence).await,
         (Ok(()), None) => Err(api::not_authorised()),
@@ -346,8 +354,7 @@ async fn verify(
     };
     hub.write_down(api::audited(&tells, peer, *connection, deed, why), is_wrong).await;
     // Somebody's admins are told, nobody's are not: whoever asked hears as soon either way, and the log is not waited for.
-    let core = hub.core.clone();
-    tokio::spawn(async move { core.ask(say).await });
+    door.teller.tell(events);
     let client = chosen?;
     let now = Clock.now().wall;
     let directory = Arc::clone(&hub.policy().directory);

@@ -16,7 +16,7 @@ use crate::{
     directory::{Directory, client_id},
     invalid::Invalid,
 };
-use riser_model::{AccountId, ClientId, RoomId};
+use riser_model::{AccountId, AccountName, ClientId, RoomId};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -103,6 +103,8 @@ pub enum Removed {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Accounts {
     by_id: BTreeMap<AccountId, Arc<Account>>,
+    /// Whose names need no account before them; see [`Directory::with_bare`].
+    bare: Option<AccountName>,
 }
 
 impl Account {
@@ -190,6 +192,17 @@ impl Accounts {
             all.insert(account);
         }
         all
+    }
+
+    /// The same, where names without an account are first of all those of this one, by its name or UUID.
+    #[must_use]
+    pub fn with_bare(self, bare: Option<AccountName>) -> Self {
+        Self { bare, ..self }
+    }
+
+    /// Whose names need no account before them.
+    pub fn bare(&self) -> Option<&AccountName> {
+        self.bare.as_ref()
     }
 
     fn insert(&mut self, account: Account) {

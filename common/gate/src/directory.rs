@@ -14,10 +14,13 @@ use crate::{
     provider::Provider,
     sequence::Sequence,
 };
+use bytes::Bytes;
 use compiler::{Compiler, complete};
 use riser_model::{
     AccountId, AccountName, ClientId, Grants, Memberships, Principal, PublicKey, Room, RoomId,
-    principal::Rule, schema::Check,
+    door::{Credential, Secret},
+    principal::Rule,
+    schema::Check,
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -72,6 +75,10 @@ pub struct Directory {
     given_up: BTreeMap<AccountId, Arc<Account>>,
     /// Clients that were a user's, and whose.
     parted: BTreeMap<ClientId, ClientId>,
+    /// What whoever visits an account's lobby may do there, and in no other room.
+    visited: BTreeMap<AccountId, Vec<Rule>>,
+    /// Whose names need no account before them.
+    bare: Option<AccountName>,
 }
 
 #[derive(Clone, Debug)]
@@ -134,6 +141,7 @@ impl Directory {
     pub(crate) fn of(mut self, accounts: &Accounts) -> Self {
         let given_up = accounts.iter().filter(|(_, one)| !one.revoked.is_empty() || !one.gone.is_empty());
         self.given_up = given_up.map(|(id, account)| (id, Arc::clone(account))).collect();
+        self.bare = accounts.bare().cloned();
         for (_, account) in accounts.iter() {
             for (client, user) in &account.associated {
                 self.associate(*client, *user);
@@ -141,6 +149,43 @@ impl Directory {
             self.parted.extend(&account.parted);
         }
         self
+    }
+
+    /// The same, where a name without an account is first of all a name of this one, by its name or UUID: whoever else has it
+    /// has to say whose it is. An account that there is not changes nothing.
+    #[must_use]
+    pub fn with_bare(self, bare: Option<AccountName>) -> Self {
+        Self { bare, ..self }
+    }
+
+    /// What somebody shows who came to that account's address: a name without an account is one of that account, if it has
+    /// it. What means the same without saying so is as it was, and so is what was signed.
+    pub fn at_home(&self, credential: Credential, home: Option<AccountId>) -> Credential {
+        let named = |user: &str| {
+            let (name, _) = self.accounts.iter().find(|(_, id)| Some(**id) == home)?;
+            let own = self.find(Some(name), user)?.principal.client;
+            let bare = self.find(None, user).map(|member| member.principal.client);
+            (bare != Some(own)).then(|| name.clone())
+        };
+        match credential {
+            Credential::Password { account: None, user, password } => {
+                Credential::Password { account: named(&user), user, password }
+            }
+            Credential::Claim { account: None, name, method } => {
+                Credential::Claim { account: named(&name), name, method }
+            }
+            other => other,
+        }
+    }
+
+    /// A name as a person types it who came to that account's address.
+    pub(crate) fn typed_at(&self, home: Option<AccountId>, name: &str) -> String {
+        let none = Secret(Bytes::new());
+        let shown = Credential::Password { account: None, user: name.to_owned(), password: none };
+        match self.at_home(shown, home) {
+            Credential::Password { account: Some(account), user, .. } => format!("{account}/{user}"),
+            _ => name.to_owned(),
+        }
     }
 
     /// A user comes by this client too: it proves itself as the user does, and may do the same.
@@ -230,6 +275,19 @@ impl Directory {
         self.principal_in(who.client, who.grants.memberships())
     }
 
+    /// Somebody of another account, as it is in that account's lobby: itself, with what visitors may do there and nothing else.
+    /// Where there is no such account, in its own and with no right at all.
+    pub fn visiting(&self, who: &Principal, host: Option<AccountId>) -> Arc<Principal> {
+        let named = host.and_then(|host| self.accounts.iter().find(|(_, id)| **id == host));
+        let rules = host.and_then(|host| self.visited.get(&host)).cloned().unwrap_or_default();
+        let (account_name, account) = match named {
+            Some((name, id)) => (name.clone(), *id),
+            None => (who.account_name.clone(), who.account),
+        };
+        let grants = Arc::new(Grants::new(complete(rules, account)).of(who.user()));
+        Arc::new(Principal { account, account_name, grants, ..who.clone() })
+    }
+
     /// A user or client, and a digest of everything that it proves itself with, and of whoever vouches for it: another
     /// password, key, token or issuer makes it another one.
     pub fn bound(&self, client: ClientId) -> Option<(&Arc<Principal>, [u8; 32])> {
@@ -277,7 +335,7 @@ impl Directory {
         self.members.values().filter_map(Member::edge)
     }
 
-    /// The user or client named `name` or `account/name`; the short form where only one account has it.
+    /// The user or client named `name` or `account/name`; the short form where the account of bare names has it, or only one.
     pub fn named(&self, text: &str) -> Option<&Arc<Principal>> {
         let (account, name) = match text.split_once('/') {
             Some((account, name)) => (Some(account.parse().ok()?), name),
@@ -419,17 +477,23 @@ impl Directory {
         })
     }
 
+    /// The one of that name, if only one account has it.
+    fn only(&self, name: &AccountName) -> Option<ClientId> {
+        let mut all = self.names.iter().filter(|((_, known), _)| known == name);
+        let (_, client) = all.next()?;
+        all.next().is_none().then_some(*client)
+    }
+
     fn find(&self, account: Option<&AccountName>, name: &str) -> Option<&Member> {
         let name: AccountName = name.parse().ok()?;
         let client = match account {
             Some(account) => *self.names.get(&(self.account_called(account)?.clone(), name))?,
             None => {
-                let mut all = self.names.iter().filter(|((_, known), _)| *known == name);
-                let (_, client) = all.next()?;
-                if all.next().is_some() {
-                    return None;
+                let bare = self.bare.as_ref().and_then(|account| self.account_called(account));
+                match bare.and_then(|account| self.names.get(&(account.clone(), name.clone()))) {
+                    Some(client) => *client,
+                    None => self.only(&name)?,
                 }
-                *client
             }
         };
         self.members.get(&client)

@@ -26,7 +26,7 @@ use crate::{
 };
 use bytes::Bytes;
 use riser_model::{
-    Certificate, ClientId, Memberships, Now, Principal, Time, Wall,
+    AccountId, Certificate, ClientId, Memberships, Now, Principal, Time, Wall,
     door::{Code, Credential, Prompt, Refusal, Secret},
     event::GateStep,
 };
@@ -50,6 +50,8 @@ pub struct Caller {
     pub known: bool,
     /// Random bytes of its own, of which its nonces are made.
     pub entropy: [u8; 32],
+    /// Whose address it came to, if it came to a lobby of somebody's: names without an account are that one's first.
+    pub home: Option<AccountId>,
     /// The public key of this instance, as text: what peers sign is for it and for no other.
     pub instance: Arc<str>,
 }
@@ -427,6 +429,11 @@ impl Gate {
     /// What is known of the connection before it says anything.
     pub fn caller(&self) -> &Caller {
         &self.caller
+    }
+
+    /// It has come to the address of that account's lobby.
+    pub fn comes_to(&mut self, home: Option<AccountId>) {
+        self.caller.home = home;
     }
 
     /// What it has proven so far.

@@ -400,7 +400,8 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                 let (address, entropy) = (Some(peer.address.ip()), entropy::bytes());
                 let (tls, certificate) = (peer.tls, peer.certificate.clone());
                 let instance = Arc::clone(&self.parts.identity);
-                let caller = Caller { address, tls, certificate, known: false, entropy, instance };
+                let caller =
+                    Caller { address, tls, certificate, known: false, entropy, home: None, instance };
                 self.instance(InstanceInput::Opened { connection, policy, caller }, now);
             }
             // It may come after what else its connection asks for: it says how much that takes, and nothing of what.

@@ -74,7 +74,11 @@ pub enum Whom {
     Group(AccountName),
     /// One of them.
     Named(AccountName),
+    /// Whoever is of another account and visits the lobby of this one: `*/*`. Of that room alone.
+    Visitors,
 }
+
+const VISITORS: &str = "*/*";
 
 impl fmt::Display for Whom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -82,6 +86,7 @@ impl fmt::Display for Whom {
             Self::Everyone => f.write_str("*"),
             Self::Group(name) => write!(f, "@{name}"),
             Self::Named(name) => write!(f, "{name}"),
+            Self::Visitors => f.write_str(VISITORS),
         }
     }
 }
@@ -92,6 +97,7 @@ impl FromStr for Whom {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match (text, text.strip_prefix('@')) {
             ("*", _) => Ok(Self::Everyone),
+            (VISITORS, _) => Ok(Self::Visitors),
             (_, Some(group)) => group.parse().map(Self::Group),
             (name, None) => name.parse().map(Self::Named),
         }
@@ -121,7 +127,7 @@ mod tests {
         }
         assert_eq!([Role::of("admin"), Role::of("observer")], [Some(Role::Owner), Some(Role::Reader)]);
         assert_eq!(Role::of("king"), None);
-        for whom in ["*", "@ops", "ann"] {
+        for whom in ["*", "@ops", "ann", "*/*"] {
             assert_eq!(whom.parse::<Whom>().unwrap().to_string(), whom);
         }
         assert!("@".parse::<Whom>().is_err() && "@*".parse::<Whom>().is_err());

@@ -27,7 +27,7 @@ use riser_model::door::{Credential, Door};
 use std::{
     convert::Infallible,
     future::Future,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::pin,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool, atomic::Ordering},
 };
@@ -53,9 +53,9 @@ async fn visit(arrived: Arrived, mut visitor: Visitor, site: Arc<dyn Site>) {
     let by = Instant::now() + visitor.entrance.limits.first_frame();
     let Some(stream) = arrived.handshake(&mut visitor).await else { return };
     let upgraded = {
-        let (site, visitor) = (&site, &visitor);
+        let (site, visitor, last) = (&site, &visitor, LastBehind::default());
         // Boxed, so that an idle WebSocket's task does not keep room for hyper.
-        Box::pin(converse(stream, visitor, by, |request| receive(request, site, visitor))).await
+        Box::pin(converse(stream, visitor, by, |request| receive(request, site, (visitor, &last)))).await
     };
     let Some((stream, ahead, Open { door, messages, seen })) = upgraded else { return };
     (visitor.peer, visitor.behind) = (seen.peer, seen.behind);
@@ -80,12 +80,33 @@ struct Seen {
     behind: Option<Behind>,
 }
 
+/// Who asked last through the proxy that is at the other end: it is one handshake and one connection for as long as that asks
+/// for nobody else, as if it had come by itself.
+#[derive(Default)]
+struct LastBehind(Mutex<Option<(IpAddr, Behind)>>);
+
+impl LastBehind {
+    /// For the next request, which is this one's.
+    fn take(&self, client: IpAddr) -> Option<Behind> {
+        // Who asked before is not there any more, whoever asks.
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        last.filter(|(known, _)| *known == client).map(|(_, behind)| behind)
+    }
+
+    /// The request is answered, and the connection goes on.
+    fn keep(&self, seen: Seen) {
+        let Seen { peer, behind } = seen;
+        let kept = behind.map(|behind| (peer.address.ip(), behind));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+    }
+}
+
 impl Seen {
     /// Or the answer to who is not served.
     fn of(
         request: &Request<Incoming>,
         site: &dyn Site,
-        visitor: &Visitor,
+        (visitor, last): (&Visitor, &LastBehind),
     ) -> Result<Self, Box<Response<Body>>> {
         let proxy = &visitor.peer;
         let client = site.proxies().client(proxy.address.ip(), request.headers()).map_err(|NoAddress| {
@@ -97,7 +118,8 @@ impl Seen {
         let Some(client) = client else {
             return Ok(Self { peer: Arc::clone(proxy), behind: None });
         };
-        let behind = visitor.entrance.behind(client).map_err(|full| {
+        let behind = last.take(client).map_or_else(|| visitor.entrance.behind(client), Ok);
+        let behind = behind.map_err(|full| {
             let (status, want) = (StatusCode::SERVICE_UNAVAILABLE, "come back in 5 s");
             Box::new(error(status, "too_many", &full.to_string(), want))
         })?;
@@ -108,14 +130,19 @@ impl Seen {
 }
 
 /// One request of a site.
-async fn receive(request: Request<Incoming>, site: &Arc<dyn Site>, visitor: &Visitor) -> Reply<Open> {
-    let seen = match Seen::of(&request, site.as_ref(), visitor) {
+async fn receive(
+    request: Request<Incoming>,
+    site: &Arc<dyn Site>,
+    (visitor, last): (&Visitor, &LastBehind),
+) -> Reply<Open> {
+    let seen = match Seen::of(&request, site.as_ref(), (visitor, last)) {
         Ok(seen) => seen,
         Err(answer) => return Reply::Answer(*answer),
     };
     if !wants_websocket(request.headers()) {
-        let answer = site.answer(request, Arc::clone(&seen.peer), visitor.connection);
-        return Reply::Answer(answer.await);
+        let answer = site.answer(request, Arc::clone(&seen.peer), visitor.connection).await;
+        last.keep(seen);
+        return Reply::Answer(answer);
     }
     match knock(&request, site.as_ref(), visitor, seen) {
         Ok((response, open)) => Reply::Upgrade(response, open),

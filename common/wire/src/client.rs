@@ -41,7 +41,7 @@
 //!
 //! **The lobby.** `hello` at `/` or `/user/{name}` is answered by who one is, without a room. What is subscribed to and published
 //! there are channels of the account's room `lobby`; `technical` is that room's too. Who visits another account's lobby has
-//! none of it. The verbs are in `help`.
+//! of its channels what that account grants to visitors, and nothing of `technical`. The verbs are in `help`.
 //!
 //! **Another room.** `{"op":"enter","id":4,"room":"vault"}` (or `move`), in a lobby or in a room, asks for a room of the
 //! account, whose gate runs anew: what was proven stands, and what it asks beyond that comes as a push
@@ -50,7 +50,9 @@
 //! before the reply (`{"ev":"end","sub":1,"error":{...}}`); what its session history replayed is wiped; what it hears from the
 //! system without having asked goes on, of the new room. Who is refused stays where it was, and everything goes on; a room
 //! whose gate says no looks like one that there is not (`denied`). The move waits for the answers to what was asked before it,
-//! and until its reply nothing may be published, subscribed to or looked at. The other verbs of a lobby may be said in a room
+//! and until its reply nothing may be published, subscribed to or looked at. `{"op":"leave","id":5}` goes back into the lobby
+//! in the same way, and nobody says no: its reply is that of `whoami` there, and the system says nothing unasked until it is
+//! in a room again. The other verbs of a lobby may be said in a room
 //! as well.
 //!
 //! **Numbers.** Whatever JavaScript would round is a string: positions, and log and epoch ids (16 hexadecimal
@@ -66,7 +68,9 @@ mod request;
 pub use answer::{
     Done, Entered, Hole, InLobby, Problem, Push, Receipt, ShownRoom, Started, error, ok, scope_name,
 };
-pub use errand::{MOVE_TO_ADMIN, VERBS, Verb, finished, finished_lines, from_words, help};
+pub use errand::{
+    MOVE_TO_ADMIN, MOVE_TO_ADMIN_BY_NAME, VERBS, Verb, finished, finished_lines, from_words, help,
+};
 pub use looking::{Looking, seen};
 pub use published::{Fields, Msg, Payload, Published};
 pub use request::{Channels, Hello, Message, Op, Publish, Request, Shown, Subscribe, Technical, Wrong};

@@ -1,6 +1,7 @@
 //! The edge's configuration as it is shipped, as it is empty, and as it is wrong.
 
 use super::*;
+use riser_model::{History, RoomId};
 use riser_shell::config::{ConfigError, Loaded, Sources};
 
 fn shipped() -> PathBuf {
@@ -203,4 +204,35 @@ fn what_is_wrong_with_a_source_is_refused_by_key() {
     let Err(ConfigError::Wrong(problems)) = load(&own) else { panic!("it would read what it publishes") };
     assert!(problems.iter().any(|p| p.invalid.what.contains("over and over")), "{problems:?}");
     load(&format!("{account}{}", mqtt("qos = 2"))).unwrap();
+}
+
+#[test]
+fn every_account_has_a_lobby_and_a_personal_room_unless_its_file_says_otherwise_of_them() {
+    let account = "[[account]]\nname = \"acme\"\nid = \"7d8f1d4e-54ad-4f0c-a0f9-0d1f9f6b2a10\"\n";
+    let lobby = "[[account.room]]\nname = \"lobby\"\nhistory = \"log\"\n";
+    for (text, history) in [(account.to_owned(), History::None), (format!("{account}{lobby}"), History::Log)]
+    {
+        let config = load(&text).unwrap();
+        let directory = config.directory().unwrap();
+        let room = |name: &str| {
+            let mut found = directory.rooms().iter().filter(|room| room.name.as_str() == name);
+            let room = found.next().unwrap_or_else(|| panic!("{name} is there"));
+            assert!(found.next().is_none(), "once");
+            (room.id, room.history)
+        };
+        let id = |name: &str| RoomId::of(config.account[0].id.unwrap(), name);
+        assert_eq!(room("lobby"), (id("lobby"), history));
+        assert_eq!(room("personal"), (id("personal"), History::Log));
+    }
+}
+
+#[test]
+fn default_account_is_one_that_the_file_declares() {
+    let account = "[[account]]\nname = \"acme\"\nid = \"7d8f1d4e-54ad-4f0c-a0f9-0d1f9f6b2a10\"\n";
+    for (named, is_there) in
+        [("acme", true), ("7d8f1d4e-54ad-4f0c-a0f9-0d1f9f6b2a10", true), ("garden", false)]
+    {
+        let loaded = load(&format!("default_account = \"{named}\"\n{account}"));
+        assert_eq!(loaded.is_ok(), is_there, "{named}");
+    }
 }

@@ -293,6 +293,48 @@ test("who is not let into another room goes on where it was", async () => {
   assert.equal(FakeSocket.last.accept().subscriptions.length, 1);
 });
 
+test("who leaves its room is in the lobby, comes back there, and enters another room from there", async () => {
+  const made = await room();
+  const ended = [];
+  made.subscribe("#", { end: (error) => ended.push(error.code), message: () => {} });
+  FakeSocket.last.enter();
+  const going = made.leave();
+  await settle();
+  const { id } = FakeSocket.last.asked("leave");
+  FakeSocket.last.say({ ev: "end", sub: 1, error: { code: "wrong_state", what: "w", want: "x" } });
+  const here = { account: "acme", client: "c", name: "ann", connection: 1 };
+  FakeSocket.last.say({ re: id, ok: here });
+  assert.deepEqual([await going, made.me, ended], [here, here, ["closed"]]);
+  FakeSocket.last.drop();
+  const socket = await again();
+  assert.equal(socket.url, "ws://hub/user/acme");
+  const hello = socket.accept();
+  assert.deepEqual(hello.subscriptions, []);
+  socket.say({ re: hello.id, ok: here });
+  await settle();
+  const on = made.enter("den");
+  await settle();
+  socket.say({ re: socket.asked("enter").id, ok: { ...here, room: "den", ping_s: 25, subscriptions: [] } });
+  assert.equal((await on).room, "den");
+  socket.drop();
+  assert.equal((await again()).url, "ws://hub/acme/den");
+});
+
+test("errands are asked for one after the other, whatever becomes of the one before", async () => {
+  const made = await room();
+  FakeSocket.last.enter();
+  const [first, second] = [made.keys(), made.makeKey()];
+  await settle();
+  const asked = () => FakeSocket.last.sent.filter(({ op }) => op === "keys");
+  assert.equal(asked().length, 1);
+  FakeSocket.last.say({ re: asked()[0].id, error: { code: "too_many", what: "w", want: "x" } });
+  await assert.rejects(first, { code: "too_many" });
+  await settle();
+  assert.deepEqual(asked()[1].make, "token");
+  FakeSocket.last.say({ re: asked()[1].id, ok: { kind: "token", fingerprint: "f", token: "t" } });
+  assert.equal((await second).token, "t");
+});
+
 test("who knocks waits longer than who only connects, and is let in", async () => {
   const prompts = [];
   await room({ onPrompt: (prompt) => void prompts.push(prompt) });

@@ -8,7 +8,7 @@ use riser_instance::{
 };
 use riser_link::{Receivers, sender::Opened};
 use riser_model::{
-    AccountId, Audited, ClientId, ConnectionId, Now, Principal, Time,
+    AccountId, Audited, ClientId, ConnectionId, Now, Principal, RoomId, Time,
     door::{Finished, Refusal},
     event::{Scope, SystemEvent},
     look::{Look, Seen},
@@ -61,16 +61,17 @@ impl HubCore {
         self.instance.look(principal, look, now)
     }
 
-    /// An admin of that account says yes or no to somebody who knocks. False if nobody does by that number.
+    /// An admin of that account, or of that room of it, says yes or no to somebody who knocks. False if nobody does by that
+    /// number, or not there.
     pub fn decide(
         &mut self,
-        account: AccountId,
+        place: (AccountId, Option<RoomId>),
         knocker: ConnectionId,
         admit: bool,
         by: &str,
         now: Now,
     ) -> bool {
-        self.instance.decide_for(account, knocker, admit, by, now)
+        self.instance.decide_for(place, knocker, admit, by, now)
     }
 
     /// An admin of that account closes a connection of it. False if there is none by that number.

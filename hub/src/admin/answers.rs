@@ -114,6 +114,16 @@ pub(crate) struct MadeAccount {
     pub(crate) token: String,
 }
 
+/// Who was invited. A new user's token is here, and nowhere else ever.
+#[derive(Clone, Serialize, JsonSchema)]
+pub(crate) struct Invited {
+    pub(crate) name: String,
+    pub(crate) room: String,
+    /// Of a user that was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) token: Option<String>,
+}
+
 /// What was made or changed.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(crate) struct Done {
@@ -131,6 +141,9 @@ pub(crate) struct Done {
 pub(crate) struct ConnectionAnswer {
     pub(crate) connection: u64,
     pub(crate) name: String,
+    /// Its account, where it is of another one and stands at the gate of this one's lobby.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) account: Option<String>,
     pub(crate) client: String,
     pub(crate) from: Option<String>,
     /// `in`, or the acceptor that it stands at.

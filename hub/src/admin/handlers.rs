@@ -10,7 +10,7 @@ use super::{
 use crate::{
     asker::Asker,
     founding::{self, Founding},
-    needs::THE_ACCOUNTS,
+    needs::{Needs, THE_ACCOUNTS},
 };
 use axum::{
     Json,
@@ -19,6 +19,7 @@ use axum::{
 };
 use bytes::Bytes;
 use riser_gate::{Account, Change, GrantConfig, IssuerConfig, RoomConfig, accounts::AccountChange};
+use riser_instance::Connected;
 use riser_model::{AccountId, ConnectionId, RoomId};
 use riser_shell::entropy;
 use serde::de::DeserializeOwned;
@@ -370,16 +371,48 @@ pub(super) async fn connections(
     let (id, _) = admin.account(&asked, &account).await?;
     let seen =
         admin.api.core.ask(move |core, _| core.instance().connections_of(id)).await.unwrap_or_default();
-    let answers = seen.into_iter().map(|one| ConnectionAnswer {
+    Ok(Json(seen.into_iter().map(connected).collect()))
+}
+
+fn connected(one: Connected) -> ConnectionAnswer {
+    ConnectionAnswer {
         connection: one.connection.0,
         name: one.name.to_string(),
+        account: one.account.map(|account| account.to_string()),
         client: one.client.to_string(),
         from: one.from.map(|from| from.to_string()),
         stands: one.stands.to_owned(),
         knocks: one.knocks,
         room: one.room.map(|room| room.to_string()),
-    });
-    Ok(Json(answers.collect()))
+    }
+}
+
+/// Who waits at the room's own gate: who is in the account's other rooms is the account's business.
+pub(super) async fn waiting(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path((account, room)): Path<(String, String)>,
+) -> Answer<Vec<ConnectionAnswer>> {
+    let Place { account, id, .. } = admin.gate(&asked, &account, &room).await?;
+    let seen = admin.api.core.ask(move |core, _| core.instance().waiting_at(account, id)).await;
+    Ok(Json(seen.unwrap_or_default().into_iter().map(connected).collect()))
+}
+
+pub(super) async fn decide_at_room(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path((account, room, connection)): Path<(String, String, u64)>,
+    Said(Decision { admit }): Said<Decision>,
+) -> Answer<Done> {
+    let Place { account, known, id, .. } = admin.gate(&asked, &account, &room).await?;
+    admin.still(&asked, Needs::Room(account, id))?;
+    let (knocker, by) = (ConnectionId(connection), asked.by.name());
+    let place = (account, Some(id));
+    let decided = admin.api.core.ask(move |core, now| core.decide(place, knocker, admit, &by, now)).await;
+    match decided {
+        Some(true) => done(connection, &known),
+        Some(false) | None => Err(Failure::unknown("nobody knocks at this room by that number")),
+    }
 }
 
 pub(super) async fn decide(
@@ -389,9 +422,10 @@ pub(super) async fn decide(
     Said(Decision { admit }): Said<Decision>,
 ) -> Answer<Done> {
     let (id, known) = admin.account(&asked, &account).await?;
-    admin.still(&asked, id)?;
+    admin.still(&asked, Needs::Account(id))?;
     let (knocker, by) = (ConnectionId(connection), asked.by.name());
-    let decided = admin.api.core.ask(move |core, now| core.decide(id, knocker, admit, &by, now)).await;
+    let decided =
+        admin.api.core.ask(move |core, now| core.decide((id, None), knocker, admit, &by, now)).await;
     match decided {
         Some(true) => done(connection, &known),
         Some(false) | None => Err(Failure::unknown("nobody knocks by that number")),
@@ -404,7 +438,7 @@ pub(super) async fn send_away(
     Path((account, connection)): Path<(String, u64)>,
 ) -> Answer<Done> {
     let (id, known) = admin.account(&asked, &account).await?;
-    admin.still(&asked, id)?;
+    admin.still(&asked, Needs::Account(id))?;
     let (gone, by) = (ConnectionId(connection), asked.by.name());
     match admin.api.core.ask(move |core, now| core.send_away(id, gone, &by, now)).await {
         Some(true) => done(connection, &known),
@@ -432,7 +466,7 @@ pub(super) async fn account_audit(
 ) -> Answer<AuditAnswer> {
     let (id, _) = admin.account(&asked, &account).await?;
     let client = match &asked.by {
-        By::Operator => None,
+        By::Operator(_) => None,
         By::Account(principal, _) => Some(principal.user()),
     };
     let lines = admin.audit.read(client, Some(id), &query).await.ok_or_else(super::too_many)?;

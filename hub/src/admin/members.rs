@@ -2,11 +2,14 @@
 
 use super::{
     Admin, Asked, Failure, Place,
-    answers::{Done, MadeCredential, MemberAnswer, MembersAnswer, tag},
+    answers::{Done, Invited, MadeCredential, MemberAnswer, MembersAnswer, tag},
     handlers::{Answer, Said, done, hashed, looked_at, unchanged},
-    requests::{CredentialKind, MemberChange, MembersQuery, NewCredential, NewMember, Replacement, RoomRole},
+    requests::{
+        CredentialKind, MemberChange, MembersQuery, NewCredential, NewInvitation, NewMember, Replacement,
+        RoomRole,
+    },
 };
-use crate::{errands::role_set, founding::secret};
+use crate::{errands::role_set, founding::secret, invitation::Invitation};
 use axum::{
     Json,
     extract::{Path, Query, State},
@@ -70,11 +73,29 @@ pub(super) async fn set_room_role(
     // By the id as well: a name may be somebody else's by the time in which it is said.
     let to = match &to {
         Whom::Named(text) => Whom::Named(find(&known, text.as_str())?.2.name().clone()),
-        Whom::Group(_) | Whom::Everyone => to,
+        Whom::Group(_) | Whom::Everyone | Whom::Visitors => to,
     };
     let of = role_set(&to, &room.name, role);
     let change = Change::Within(account, AccountChange::SetRole(id, to, role));
     done(id, &admin.change_of(&asked, "role set", of, change, Some(known.revision)).await?.1)
+}
+
+/// Who looks after a room only invites who is there: whether a new name is somebody's is the account's business.
+pub(super) async fn invite(
+    State(admin): State<Admin>,
+    asked: Asked,
+    Path((account, room)): Path<(String, String)>,
+    Said(NewInvitation { name, right }): Said<NewInvitation>,
+) -> Answer<Invited> {
+    let Place { account, known, room, id } = admin.room(&asked, &account, &room).await?;
+    if !asked.by.administers(account) && !known.members().any(|one| one.name() == &name) {
+        return Err(Failure::unknown("no such user or client"));
+    }
+    let invitation = Invitation::of((account, &known), (id, &room.name), &name, &right.0);
+    let Invitation { change, needs: _, told: (what, told), token } = invitation;
+    admin.change(&asked, what, told, change).await?;
+    let token = token.map(|token| String::from_utf8_lossy(&token.0).into_owned());
+    Ok(Json(Invited { name: name.to_string(), room: room.name.to_string(), token }))
 }
 
 pub(super) async fn create_user(

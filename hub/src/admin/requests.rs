@@ -188,6 +188,18 @@ pub struct RoomRole {
     pub role: Option<Role>,
 }
 
+/// Somebody who is to have rights in a room: who is in the account, or a new user.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewInvitation {
+    /// Its name, 1-64 of `[a-z0-9-]`.
+    #[schemars(with = "String")]
+    pub name: AccountName,
+    /// `publish`, `subscribe`, or a list of them.
+    #[schemars(with = "serde_json::Value")]
+    pub right: riser_gate::config::Rights,
+}
+
 /// A room: the same fields as `[[account.room]]` of the configuration. What a change leaves out stays; null takes it away.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]

@@ -3,13 +3,13 @@
 use super::{
     Admin, BODY_BYTES_MAX, Failure,
     answers::{
-        AccountAnswer, AccountRow, AuditAnswer, ConnectionAnswer, Done, MadeAccount, MadeCredential,
+        AccountAnswer, AccountRow, AuditAnswer, ConnectionAnswer, Done, Invited, MadeAccount, MadeCredential,
         MembersAnswer, RoomAnswer,
     },
     handlers as h, members as m, openapi,
     requests::{
         AuditQuery, Decision, GrantRequest, MemberChange, MembersQuery, NewAccount, NewCredential, NewGate,
-        NewIssuers, NewLdap, NewMember, NewName, Replacement, RoomFields, RoomRole,
+        NewInvitation, NewIssuers, NewLdap, NewMember, NewName, Replacement, RoomFields, RoomRole,
     },
 };
 use crate::api;
@@ -83,6 +83,11 @@ impl Route {
 
     fn for_pages(self) -> Self {
         Self { for_pages: true, ..self }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_for_pages(&self) -> bool {
+        self.for_pages
     }
 }
 
@@ -178,7 +183,8 @@ pub(super) fn table() -> Vec<Route> {
             "Put another credential in place of one",
             post(m::rotate_credential),
         )
-        .says::<Replacement>(),
+        .says::<Replacement>()
+        .for_pages(),
         route::<Done>("post", "/v1/accounts/{account}/rooms", "Make a room", post(h::create_room))
             .says::<RoomFields>()
             .for_pages(),
@@ -204,7 +210,30 @@ pub(super) fn table() -> Vec<Route> {
         .says::<RoomRole>()
         .matches()
         .for_pages(),
-        route::<Done>("delete", room, "Remove a room", delete(h::remove_room)).matches(),
+        route::<Invited>(
+            "post",
+            "/v1/accounts/{account}/rooms/{room}/invitations",
+            "Invite who is there into a room, for who looks after it; for who administers the account a new user too",
+            post(m::invite),
+        )
+        .says::<NewInvitation>()
+        .for_pages(),
+        route::<Vec<ConnectionAnswer>>(
+            "get",
+            "/v1/accounts/{account}/rooms/{room}/connections",
+            "Who waits at a room's own gate, for who looks after the room",
+            get(h::waiting),
+        )
+        .for_pages(),
+        route::<Done>(
+            "post",
+            "/v1/accounts/{account}/rooms/{room}/connections/{connection}/decide",
+            "Let in who knocks at a room's own gate, or do not, for who looks after the room",
+            post(h::decide_at_room),
+        )
+        .says::<Decision>()
+        .for_pages(),
+        route::<Done>("delete", room, "Remove a room", delete(h::remove_room)).matches().for_pages(),
         route::<Done>("post", "/v1/accounts/{account}/grants", "Grant or deny a right", post(h::grant))
             .says::<GrantRequest>()
             .matches()
@@ -223,20 +252,23 @@ pub(super) fn table() -> Vec<Route> {
             "/v1/accounts/{account}/connections",
             "Who is connected, and who knocks",
             get(h::connections),
-        ),
+        )
+        .for_pages(),
         route::<Done>(
             "delete",
             "/v1/accounts/{account}/connections/{connection}",
             "Close a connection; it may come back",
             delete(h::send_away),
-        ),
+        )
+        .for_pages(),
         route::<Done>(
             "post",
             "/v1/accounts/{account}/connections/{connection}/decide",
             "Let in who knocks, or do not",
             post(h::decide),
         )
-        .says::<Decision>(),
+        .says::<Decision>()
+        .for_pages(),
         route::<AuditAnswer>("get", "/v1/audit", "The audit log of all accounts", get(h::audit))
             .asks::<AuditQuery>(),
         route::<AuditAnswer>(

@@ -2,7 +2,7 @@
 
 use super::{Directory, Given, Member, QUARANTINE, client_id, suggestion};
 use crate::{
-    config::{AccountConfig, ClientConfig, GrantConfig, Role, UserConfig, Whom},
+    config::{AccountConfig, ClientConfig, GrantConfig, Role, RoomConfig, UserConfig, Whom},
     credential::{digest, token_digest},
     device_key::DeviceKey,
     gate_config::GateConfig,
@@ -14,7 +14,7 @@ use crate::{
 };
 use riser_model::{
     AccountId, AccountName, ClientId, Filter, Grants, History, Principal, PublicKey, Right, Room, RoomId,
-    RoomKind, Schema, event::Scope, principal::Rule,
+    RoomKind, Schema, event::Scope, principal::Rule, room::LOBBY,
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -180,6 +180,10 @@ impl Compiler {
     fn rules(&mut self, key: &str, id: AccountId, account: &AccountConfig) -> Vec<(Whom, Given)> {
         let mut rules = Vec::new();
         self.grants(&format!("{key}.grant"), account, &account.grant, None, &mut rules);
+        if let Some(index) = account.grant.iter().position(|grant| grant.to == Whom::Visitors) {
+            let want = "such a grant in the room lobby: visitors are nowhere else";
+            self.refuse(format!("{key}.grant[{index}].to"), "a grant to visitors of every room", want);
+        }
         let mut names = BTreeSet::new();
         for room in &account.room {
             let key = format!("{key}.room[{}]", room.name);
@@ -195,6 +199,7 @@ impl Compiler {
                 self.refuse(format!("{key}.id"), "two rooms have this id", "make another with `id new`");
             }
             self.grants(&format!("{key}.grant"), account, &room.grant, Some(room_id), &mut rules);
+            self.visitors(&key, (id, room_id), room);
             for (whom, role) in &room.roles {
                 self.exists(&format!("{key}.roles.{whom}"), account, whom);
                 rules.extend(Given::by(*role, Some(room_id)).map(|given| (whom.clone(), given)));
@@ -264,6 +269,30 @@ impl Compiler {
                 self.wrong.extend(wrong);
                 None
             }
+        }
+    }
+
+    /// What visitors of the account's lobby may do there. They are somebody else's, and have no part in anything but that.
+    fn visitors(&mut self, key: &str, (account, id): (AccountId, RoomId), room: &RoomConfig) {
+        if room.roles.contains_key(&Whom::Visitors) {
+            let want = "a grant to them in the room lobby";
+            self.refuse(format!("{key}.roles.{}", Whom::Visitors), "a role for visitors", want);
+        }
+        for (index, grant) in room.grant.iter().enumerate().filter(|(_, grant)| grant.to == Whom::Visitors) {
+            if room.name.as_str() != LOBBY {
+                let want = "such a grant in the room lobby: visitors are nowhere else";
+                self.refuse(format!("{key}.grant[{index}].to"), "a grant to visitors of another room", want);
+            } else if grant.right.0.contains(&Right::Admin) {
+                let want = "publish or subscribe";
+                self.refuse(format!("{key}.grant[{index}].right"), "visitors who administer", want);
+            }
+            let rule = |right: &Right| Rule {
+                room: Some(id),
+                channels: grant.channels.clone(),
+                right: *right,
+                deny: grant.deny,
+            };
+            self.directory.visited.entry(account).or_default().extend(grant.right.0.iter().map(rule));
         }
     }
 
@@ -396,6 +425,7 @@ fn rules_of(entrant: &Entrant<'_>, client: ClientId, rules: &[(Whom, Given)]) ->
         Whom::Everyone => true,
         Whom::Group(group) => entrant.groups.contains(group),
         Whom::Named(name) => name == entrant.name,
+        Whom::Visitors => false,
     });
     by_role.chain(given.map(|(_, given)| given.clone())).map(|given| given.to(client)).collect()
 }

@@ -290,3 +290,89 @@ fn values_that_are_no_values_are_refused_where_they_stand() {
         assert!(error.contains(part) && !error.contains("hunter2"), "{error}");
     }
 }
+
+/// Another account in which there is an ann as well.
+fn garden() -> String {
+    let id = "6f2c8a52-5e2b-4c07-9a5c-3b8f9f0f9a77";
+    format!(
+        "[[account]]\nname = \"garden\"\nid = \"{id}\"\n[[account.user]]\nname = \"ann\"\n[[account.user]]\nname = \"eve\"\n"
+    )
+}
+
+#[test]
+fn name_without_an_account_is_the_default_account_s_then_the_only_one_and_nobody_s_otherwise() {
+    let directory = compile(&(acme() + &garden())).unwrap();
+    let of = |directory: &Directory, name: &str| {
+        directory.named(name).map(|who| format!("{}/{}", who.account_name, who.name))
+    };
+    assert_eq!(of(&directory, "ann"), None, "two accounts have it");
+    for (bare, ann) in [
+        ("garden", Some("garden/ann")),
+        ("6f2c8a52-5e2b-4c07-9a5c-3b8f9f0f9a77", Some("garden/ann")),
+        ("acme", Some("acme/ann")),
+        ("nobody", None),
+    ] {
+        let directory = directory.clone().with_bare(Some(bare.parse().unwrap()));
+        assert_eq!(of(&directory, "ann").as_deref(), ann, "{bare}");
+        assert_eq!(of(&directory, "bob").as_deref(), Some("acme/bob"), "{bare}: the only one");
+        assert_eq!(of(&directory, "acme/ann").as_deref(), Some("acme/ann"), "{bare}");
+    }
+}
+
+#[test]
+fn name_without_an_account_at_somebody_s_address_is_that_one_s_first_and_says_so_only_where_it_must() {
+    let directory = compile(&(acme() + &garden())).unwrap();
+    let home = |name: &str| directory.account(&name.parse().unwrap());
+    let shown = |directory: &Directory, user: &str, home| {
+        let password = Secret(Bytes::from_static(b"x"));
+        let shown = Credential::Password { account: None, user: user.to_owned(), password };
+        let Credential::Password { account, user, .. } = directory.at_home(shown, home) else { panic!() };
+        (account.map(|account| account.to_string()), user)
+    };
+    let is = |account: Option<&str>, user: &str| (account.map(str::to_owned), user.to_owned());
+    assert_eq!(shown(&directory, "ann", home("garden")), is(Some("garden"), "ann"));
+    assert_eq!(shown(&directory, "ann", home("acme")), is(Some("acme"), "ann"));
+    assert_eq!(shown(&directory, "ann", None), is(None, "ann"));
+    assert_eq!(shown(&directory, "eve", home("garden")), is(None, "eve"), "what was signed stays as it was");
+    assert_eq!(shown(&directory, "bob", home("garden")), is(None, "bob"), "a visitor");
+    assert_eq!(shown(&directory, "acme/ann", home("garden")), is(None, "acme/ann"));
+    let bare = directory.clone().with_bare(Some("acme".parse().unwrap()));
+    assert_eq!(shown(&bare, "ann", home("garden")), is(Some("garden"), "ann"), "the address comes first");
+    assert_eq!(bare.typed_at(home("garden"), "ann"), "garden/ann");
+    assert_eq!(bare.typed_at(None, "ann"), "ann");
+}
+
+#[test]
+fn visitors_have_what_the_lobby_s_grants_say_and_nothing_of_the_account() {
+    let lobby = "[[account.room]]\nname = \"lobby\"\n";
+    let grants = "grant = [{ to = \"*/*\", right = \"subscribe\", channels = \"news/#\" }, { to = \"*/*\", right = \"publish\", channels = \"book\" }]\n";
+    let directory = compile(&format!("{}{lobby}{grants}{}", acme(), garden())).unwrap();
+    let acme = directory.account(&"acme".parse().unwrap());
+    let room = RoomId::of(acme.unwrap(), "lobby");
+    let eve = directory.named("eve").unwrap();
+    let visiting = directory.visiting(eve, acme);
+    assert_eq!((Some(visiting.account), visiting.client), (acme, eve.client));
+    let may = |who: &Principal, right, room, text| who.grants.allow(right, room, &channel(text));
+    assert!(may(&visiting, Right::Subscribe, room, "news/a") && may(&visiting, Right::Publish, room, "book"));
+    assert!(
+        !may(&visiting, Right::Publish, room, "news/a") && !may(&visiting, Right::Subscribe, room, "book")
+    );
+    for other in directory.rooms().iter().filter(|other| other.id != room) {
+        assert!(!may(&visiting, Right::Subscribe, other.id, "news/a"), "{}", other.name);
+    }
+    // Of the account itself nobody has anything by that, and without such a grant or account nobody does.
+    let bob = directory.named("bob").unwrap();
+    assert!(!may(bob, Right::Publish, room, "book"));
+    for host in [directory.account(&"garden".parse().unwrap()), None] {
+        let nowhere = directory.visiting(bob, host);
+        assert!(!may(&nowhere, Right::Subscribe, room, "news/a"), "{host:?}");
+        assert!(!nowhere.grants.administers_some());
+    }
+    for wrong in [
+        format!("{}grant = [{{ to = \"*/*\", right = \"subscribe\" }}]\n", lobby.replace("lobby", "hall")),
+        format!("{lobby}grant = [{{ to = \"*/*\", right = \"admin\" }}]\n"),
+        format!("{lobby}roles = {{ \"*/*\" = \"reader\" }}\n"),
+    ] {
+        assert!(compile(&format!("{}{wrong}", self::acme())).is_err(), "{wrong}");
+    }
+}

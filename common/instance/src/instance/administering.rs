@@ -3,7 +3,7 @@
 use super::{Instance, refusal};
 use crate::connection::State;
 use riser_gate::{CookieId, Input, Stand, Verdict};
-use riser_model::{AccountId, AccountName, ClientId, ConnectionId, Deed, Now, RoomName, door::Code};
+use riser_model::{AccountId, AccountName, ClientId, ConnectionId, Deed, Now, RoomId, RoomName, door::Code};
 use std::net::IpAddr;
 
 /// One connection of an account.
@@ -15,22 +15,27 @@ pub struct Connected {
     pub client: ClientId,
     /// Its name.
     pub name: AccountName,
+    /// Its account, if that is another one: it visits a lobby, and stands at the gate of the account that was asked about.
+    pub account: Option<AccountName>,
     /// Where it comes from, if over a network.
     pub from: Option<IpAddr>,
     /// `in`, or the acceptor that it stands at.
     pub stands: &'static str,
-    /// It waits for an admin.
+    /// It waits for an admin of the account that was asked about.
     pub knocks: bool,
     /// The room at whose gate it stands.
     pub room: Option<RoomName>,
 }
 
 impl Instance {
-    /// The connections of an account, and those that stand at a gate and say that they are of it.
+    /// The connections of an account, those that stand at a gate and say that they are of it, and those of others that stand at
+    /// its own.
     pub fn connections_of(&self, account: AccountId) -> Vec<Connected> {
         let connected = self.connections.iter().filter_map(|(id, one)| {
             let claimed = one.at.as_ref().and_then(|at| at.gate.claimed());
-            let who = one.standing.principal.clone().or(claimed).filter(|who| who.account == account)?;
+            let hosts = one.at.as_ref().is_some_and(|at| at.host == Some(account));
+            let who = one.standing.principal.clone().or(claimed);
+            let who = who.filter(|who| who.account == account || hosts)?;
             let stands = match self.state_of(*id)? {
                 Stand::Arrived => "arrived",
                 Stand::Hears(kind) | Stand::Awaits(kind) => kind.name(),
@@ -41,30 +46,46 @@ impl Instance {
                 connection: *id,
                 client: who.client,
                 name: who.name.clone(),
+                account: (who.account != account).then(|| who.account_name.clone()),
                 from: one.caller.address,
                 stands,
-                knocks: one.at.as_ref().is_some_and(|at| at.knocks.is_some()),
+                knocks: hosts && one.at.as_ref().is_some_and(|at| at.knocks.is_some()),
                 room: one.at.as_ref().and_then(|at| at.before.room().map(|(_, name)| name.clone())),
             })
         });
         connected.collect()
     }
 
-    /// Says yes or no to somebody of that account who knocks. False if nobody does by that number.
+    /// Those of an account who wait at stages of that room's own gate, for who looks after the room.
+    pub fn waiting_at(&self, account: AccountId, room: RoomId) -> Vec<Connected> {
+        let mut all = self.connections_of(account);
+        all.retain(|one| self.room_decides(one.connection) == Some(room));
+        all
+    }
+
+    /// The room whose own gate somebody stands at, past the stages that are its account's.
+    fn room_decides(&self, knocker: ConnectionId) -> Option<RoomId> {
+        let at = self.connections.get(&knocker)?.at.as_ref()?;
+        at.before.room().filter(|_| at.gate.stage() >= at.of_account).map(|(room, _)| room)
+    }
+
+    /// Says yes or no to somebody who knocks at that account's gates; at a stage of that room's own gate, if it is for who looks after
+    /// the room. False if nobody does by that number.
     pub fn decide_for(
         &mut self,
-        account: AccountId,
+        (account, room): (AccountId, Option<RoomId>),
         knocker: ConnectionId,
         admit: bool,
         by: &str,
         now: Now,
     ) -> bool {
         let at = self.connections.get(&knocker).and_then(|one| one.at.as_ref());
-        let ticket = at.and_then(|at| {
-            let who = at.gate.standing().principal.as_ref().filter(|who| who.account == account);
-            who.and(at.knocks)
-        });
+        // Whose gate it is decides, wherever who knocks is from.
+        let ticket = at.filter(|at| at.host == Some(account)).and_then(|at| at.knocks);
         let Some(ticket) = ticket else { return false };
+        if room.is_some() && self.room_decides(knocker) != room {
+            return false;
+        }
         let deed = if admit { Deed::Admitted } else { Deed::TurnedAway };
         self.audit(knocker, deed, None, format!("by {by}"));
         let verdict = if admit { Verdict::Matches } else { Verdict::Differs };

@@ -33,13 +33,20 @@ impl Instance {
                     Credential::Ticket(ticket) => {
                         riser_gate::Input::Redeemed(self.tickets.redeem(&ticket, now))
                     }
-                    credential => riser_gate::Input::Shown(credential),
+                    credential => {
+                        let home = connection.caller.home;
+                        riser_gate::Input::Shown(connection.policy.directory.at_home(credential, home))
+                    }
                 };
                 connection.entering = Some(Ask::Enter { credential: Credential::Anonymous, session, room });
                 self.gate(id, shown, now);
             }
             (State::Gate, Ask::Visit { lobby }) if connection.entering.is_none() => {
-                connection.lobby = Some(Lobby(connection.policy.directory.account(&lobby)));
+                let host = connection.policy.directory.account(&lobby);
+                (connection.lobby, connection.caller.home) = (Some(Lobby(host)), host);
+                if let Some(at) = &mut connection.at {
+                    at.gate.comes_to(host);
+                }
             }
             (State::Leaving, _) => {}
             (State::Gate | State::Rooms, Ask::Answer(answer)) if connection.at.is_some() => {

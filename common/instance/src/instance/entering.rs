@@ -82,6 +82,12 @@ impl Instance {
             self.count_entry(principal.account, now);
         }
         let session = SessionState { tally: self.system(principal.account).tally.clone(), ..session };
+        // Who it is, also where it visits.
+        let own = self.connections.get(&id).and_then(|one| one.standing.principal.as_ref());
+        let principal = match own.filter(|own| own.account != principal.account) {
+            Some(own) => Arc::clone(own),
+            None => principal,
+        };
         self.tell(id, Tell::Entered { principal, connection: id, session, room });
     }
 

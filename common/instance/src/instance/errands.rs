@@ -1,6 +1,6 @@
 //! What somebody wants done with its account: whether it may have that done, and that it hears what became of it.
 //!
-//! In the admin lobby is who has shown the operator's token, on that connection, until it goes into a room.
+//! In the admin lobby is who has shown the operator's token, or is named as one, on that connection, until it goes into a room.
 //!
 //! Always holds: an errand leaves for whoever keeps accounts only when the rights that its principal has of its own say so,
 //! and a connection has one on its way at most. What is refused here is written down, as every refusal is.
@@ -105,7 +105,7 @@ impl Instance {
                     return Err(refusal(
                         Code::Denied,
                         "not for you",
-                        "the admin lobby, where its token lets in",
+                        "the admin lobby, where its token lets in, or a name in its configuration",
                     ));
                 }
             }

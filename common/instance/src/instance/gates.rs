@@ -459,9 +459,14 @@ impl Instance {
         self.lasts(id);
     }
 
-    /// What a principal may do on this connection: nothing in rooms whose gates it did not pass.
+    /// What a principal may do on this connection: nothing in rooms whose gates it did not pass, and in somebody else's lobby
+    /// what visitors may.
     pub(super) fn with_rights(&self, id: ConnectionId, principal: &Arc<Principal>) -> Arc<Principal> {
         let Some(connection) = self.connections.get(&id) else { return Arc::clone(principal) };
+        let host = connection.host(principal);
+        let visiting =
+            (host != Some(principal.account)).then(|| connection.policy.directory.visiting(principal, host));
+        let principal = visiting.as_ref().unwrap_or(principal);
         let gated = connection.policy.directory.gated(principal.account).map(|(room, _)| room);
         let outside: Vec<RoomId> = gated.filter(|room| !connection.allowed.contains(room)).collect();
         if outside.is_empty() {

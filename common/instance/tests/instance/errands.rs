@@ -83,7 +83,7 @@ fn each_errand_is_for_those_whose_rights_say_so_and_for_nobody_else() {
 
 #[test]
 fn admin_lobby_is_for_who_was_let_in_there_until_it_goes_into_a_room() {
-    let operate = || Errand::Operate { token: Secret("t".into()) };
+    let operate = || Errand::Operate { token: Some(Secret("t".into())) };
     let found = || Errand::CreateAccount { name: "foo".parse().unwrap(), user: None };
     let remove = || Errand::RemoveAccount { account: "foo".parse().unwrap() };
     let mut world = world();

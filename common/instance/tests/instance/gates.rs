@@ -294,6 +294,16 @@ fn lobby_asks_for_the_gate_of_the_account_that_its_address_names() {
         matches!(&world.told(boss)[..], [Tell::Decided { result: Err(why), .. }] if why.code == Code::Denied),
         "its own account's admins have no say there"
     );
+    // Nor from elsewhere, and who administers the other one sees who stands there.
+    let [acme, garden] = [1, 2].map(|id| riser_model::AccountId(uuid::Uuid::from_u128(id)));
+    let now = world.now;
+    assert!(!world.instance.decide_for((acme, None), C1, true, "boss", now));
+    let seen = |world: &World, account| {
+        let all = world.instance.connections_of(account);
+        all.into_iter().find(|one| one.connection == C1).map(|one| (one.account, one.knocks))
+    };
+    assert_eq!(seen(&world, acme), Some((None, false)));
+    assert_eq!(seen(&world, garden), Some((Some("acme".parse().unwrap()), true)));
     world.visit(eve, "garden/eve", "garden");
     prompt(&mut world, eve);
     answer(&mut world, eve, Verdict::Matches);
@@ -407,7 +417,7 @@ fn who_owns_a_room_by_its_role_there_hears_who_knocks_at_it_and_nobody_else_of_i
     let admit = |world: &mut World, connection| {
         assert_eq!(prompt(world, connection), Prompt::Knocked);
         let now = world.now;
-        assert!(world.instance.decide_for(account, connection, true, "operator", now));
+        assert!(world.instance.decide_for((account, None), connection, true, "operator", now));
         world.wait(1);
     };
     for (connection, name) in [(guest, "guest"), (keeper, "stranger")] {

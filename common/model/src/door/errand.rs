@@ -55,8 +55,8 @@ pub enum Errand {
     },
     /// Into the admin lobby: from any other one, by what whoever operates the instance shows.
     Operate {
-        /// The operator's token.
-        token: Secret,
+        /// The operator's token; none where who asks is one by its name.
+        token: Option<Secret>,
     },
     /// In the admin lobby: which accounts are there?
     Accounts,

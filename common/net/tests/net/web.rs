@@ -395,6 +395,39 @@ async fn nobody_is_taken_for_a_proxy_that_is_believed_and_names_no_address() {
 }
 
 #[tokio::test]
+async fn who_is_behind_a_proxy_is_one_handshake_and_one_connection_until_it_asks_for_another_one() {
+    let proxies = Proxies::new(riser_model::Networks(vec!["127.0.0.1".parse().unwrap()]));
+    // Each new one counts as a handshake; of those an address has a second's worth at once.
+    let limits = Limits { handshakes_per_s: 1, per_address_max: 1, ..limits() };
+    let web = web_behind(proxies, limits, storing_door);
+    let mut proxy = Client::connect(web.address).await;
+    let asks = async |proxy: &mut Client, named: &str| {
+        let request = format!("GET /page HTTP/1.1\r\nhost: x\r\nx-forwarded-for: {named}\r\n\r\n");
+        proxy.write(request.as_bytes()).await;
+        let head = proxy.read_until("\r\n\r\n").await;
+        let is_answered = head.starts_with("HTTP/1.1 200");
+        proxy.read_until(if is_answered { "/page" } else { "}}" }).await;
+        is_answered
+    };
+    for n in 0..20 {
+        assert!(asks(&mut proxy, "198.51.100.7").await, "request {n}");
+    }
+    let counters = web.house.entrance.counters();
+    assert_eq!((counters.refused_knocks.read(), counters.refused_address.read()), (0, 0));
+    // It is one connection of that address for as long as the proxy asks for it.
+    let mut other = Client::connect(web.address).await;
+    assert!(!asks(&mut other, "198.51.100.7").await);
+    // Another one is a handshake of its own, and the former one's place is free.
+    assert!(asks(&mut proxy, "198.51.100.8").await);
+    assert!(!asks(&mut other, "198.51.100.8").await);
+    drop(proxy);
+    drop(other);
+    soon("emptying", web.house.entrance.emptied()).await;
+    let mut third = Client::connect(web.address).await;
+    assert!(asks(&mut third, "198.51.100.9").await);
+}
+
+#[tokio::test]
 async fn requests_without_upgrade_are_the_sites() {
     let web = web(limits(), echo_door);
     let mut client = Client::connect(web.address).await;

@@ -75,7 +75,7 @@ impl Envelope {
                 self.answer(hello, text);
             }
             Phase::Open(open) => match Request::read(text) {
-                Ok(request) => open.request(&self.place, request, now, &mut self.out),
+                Ok(request) => open.request(&mut self.place, request, now, &mut self.out),
                 Err(Wrong { id: Some(id), refusal }) => self.error(id, &refusal),
                 Err(Wrong { id: None, refusal }) => {
                     self.out.push_back(Output::Text(client::error(None, &refusal)));
@@ -156,7 +156,7 @@ impl Envelope {
         let Phase::Open(open) = &mut self.phase else { return };
         match tell {
             Tell::Moved { room, result } => open.moved(&mut self.place, room, result, &mut self.out),
-            tell => open.tell(&self.place, tell, &mut self.out),
+            tell => open.tell(&mut self.place, tell, &mut self.out),
         }
     }
 

@@ -148,7 +148,11 @@ fn errands_are_asked_one_at_a_time_and_answered_by_what_was_done() {
     }
     let name: AccountName = "foo".parse().unwrap();
     for (said, errand) in [
-        (r#"{"op":"admin","id":5,"token":"t"}"#, Errand::Operate { token: Secret(Bytes::from_static(b"t")) }),
+        (
+            r#"{"op":"admin","id":5,"token":"t"}"#,
+            Errand::Operate { token: Some(Secret(Bytes::from_static(b"t"))) },
+        ),
+        (r#"{"op":"admin","id":5}"#, Errand::Operate { token: None }),
         (r#"{"op":"accounts","id":5}"#, Errand::Accounts),
         (
             r#"{"op":"create","id":5,"account":"foo"}"#,
@@ -160,7 +164,7 @@ fn errands_are_asked_one_at_a_time_and_answered_by_what_was_done() {
         tell(&mut door, Tell::Finished(Ok(Finished::AccountRemoved { name: name.clone() })));
     }
     for wrong in [
-        r#"{"op":"admin","id":5}"#,
+        r#"{"op":"admin","id":5,"token":7}"#,
         r#"{"op":"create","id":5,"account":"foo","room":"plant"}"#,
         r#"{"op":"remove","id":5,"room":"plant"}"#,
     ] {
@@ -205,9 +209,14 @@ fn somebody_else_s_lobby_is_for_looking_around_whether_there_is_such_an_account_
             "{denied}"
         );
     }
+    // What it may read and publish in the lobby's channels is not the door's to say.
+    let subscribed = text(&mut visitor, r##"{"op":"subscribe","id":2,"sub":1,"channels":"#"}"##);
+    assert!(matches!(asks(&subscribed)[..], [Ask::Subscribe { .. }]), "{subscribed:?}");
+    let published = text(&mut visitor, r#"{"op":"publish","id":2,"channel":"a","data":1}"#);
+    assert!(matches!(asks(&published)[..], [Ask::Publish(_)]), "{published:?}");
     for denied in [
-        r##"{"op":"subscribe","id":2,"sub":1,"channels":"#"}"##,
-        r#"{"op":"publish","id":2,"channel":"a","data":1}"#,
+        r#"{"op":"subscribe","id":2,"sub":2,"technical":"room"}"#,
+        r#"{"op":"session","id":2}"#,
         r#"{"op":"presence","id":2}"#,
         r#"{"op":"ticket","id":2}"#,
     ] {

@@ -80,7 +80,7 @@ fn visiting() -> Refusal {
     refusal(
         Code::Denied,
         "you are a visitor in this lobby",
-        "whoami, help, or the main lobby (/) for the rooms of your own account",
+        "whoami, help, what its account lets visitors read or publish, or the main lobby (/) for the rooms of your own account",
     )
 }
 

@@ -218,9 +218,8 @@ impl Readers {
     }
 
     /// Its connection is in another room from here on. All of them have ended, and the bus has forgotten them: each is said
-    /// to have, behind what was held back of it for want of credit, which nobody gets any more. Whether its client heard what
-    /// the system says without having asked for it.
-    pub(super) fn move_to(&mut self, room: RoomName, out: &mut VecDeque<Output>) -> bool {
+    /// to have, behind what was held back of it for want of credit, which nobody gets any more.
+    pub(super) fn move_to(&mut self, room: RoomName, out: &mut VecDeque<Output>) {
         self.room = room;
         let ended = std::mem::take(&mut self.readers);
         for sub in ended.keys().copied().filter(|sub| *sub != UNASKED) {
@@ -228,7 +227,6 @@ impl Readers {
                 refusal(Code::WrongState, "you have left its room", "to subscribe where you are by now");
             out.push_back(Output::Text(Push::End { sub, error: (&why).into() }.text()));
         }
-        ended.contains_key(&UNASKED)
     }
 
     /// Asks again for what was thrown away for want of a place, where there is credit by now.

@@ -16,7 +16,7 @@ use riser_model::{
     room::PERSONAL,
 };
 use riser_wire::{
-    client::{MOVE_TO_ADMIN, Message, VERBS, finished_lines, from_words},
+    client::{MOVE_TO_ADMIN, MOVE_TO_ADMIN_BY_NAME, Message, VERBS, finished_lines, from_words},
     entry::{Body, Publication},
 };
 use std::{borrow::Cow, collections::VecDeque, sync::Arc};
@@ -124,8 +124,11 @@ impl Tty {
             ("help", "") => self.help(),
             ("quit" | "exit", "") => self.done(),
             ("whoami", "") => self.whoami(),
+            ("say", rest) => self.publish(rest, now),
             _ if self.is_visitor() => {
-                self.say(format!("!! you are a visitor in this lobby; try: whoami, help, quit\r\n{PROMPT}"));
+                self.say(format!(
+                    "!! you are a visitor in this lobby; try: whoami, say, help, quit\r\n{PROMPT}"
+                ));
             }
             ("rooms", "") => self.out.push_back(Output::Ask(Ask::Rooms)),
             ("leave", "") => self.leave_room(),
@@ -137,7 +140,7 @@ impl Tty {
             ("enter", name) => self.connect(name),
             ("create" | "invite" | "role" | "keys" | "accounts" | "remove", rest) => self.run(verb, rest),
             ("move", _) if line == MOVE_TO_ADMIN => self.ask_token(),
-            ("say", rest) => self.publish(rest, now),
+            ("move", _) if line == MOVE_TO_ADMIN_BY_NAME => self.have_done(Errand::Operate { token: None }),
             _ => self.say(format!("!! no such command; try: help\r\n{PROMPT}")),
         }
     }
@@ -147,10 +150,7 @@ impl Tty {
     }
 
     fn help(&mut self) {
-        let room = [
-            ("say <channel> <text>", "say something in the room, or in the lobby"),
-            ("leave", "back to the lobby"),
-        ];
+        let room = [("say <channel> <text>", "say something in the room, or in the lobby")];
         let verbs = VERBS.iter().map(|verb| (verb.line, verb.what)).chain(room);
         let lines: String = verbs.map(|(line, what)| format!("{line:<34}  {what}\r\n")).collect();
         self.say(format!("{lines}{PROMPT}"));
@@ -184,7 +184,9 @@ impl Tty {
         lobby.asks_token = false;
         match line.trim() {
             "" => self.say(PROMPT),
-            token => self.have_done(Errand::Operate { token: Secret(token.as_bytes().to_vec().into()) }),
+            token => {
+                self.have_done(Errand::Operate { token: Some(Secret(token.as_bytes().to_vec().into())) })
+            }
         }
     }
 
@@ -239,9 +241,6 @@ impl Tty {
     /// Hears what is said where it is.
     fn listen(&mut self) {
         let Phase::Lobby(lobby) = &self.phase else { return };
-        if lobby.visits.is_some() {
-            return;
-        }
         let want = Want::Room(lobby.place(), Filter::all());
         self.out.push_back(Output::Ask(Ask::Subscribe {
             subscription: SUBSCRIPTION,

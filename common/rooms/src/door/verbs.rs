@@ -51,6 +51,15 @@ impl Verbs {
         Ok(Ask::Move { room })
     }
 
+    /// `leave`: on the way to the lobby, which asks nothing.
+    pub(super) fn leave(&mut self, id: u64) -> Result<(), Refusal> {
+        if self.is_moving() {
+            return Err(refusal(Code::WrongState, "one room at a time", "wait for the reply to move"));
+        }
+        self.moving = Some(id);
+        Ok(())
+    }
+
     /// `answer`, to the gate of the room that it is on its way to.
     pub(super) fn answer(&self, proof: Secret) -> Result<Ask, Refusal> {
         if self.is_moving() {

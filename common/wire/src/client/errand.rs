@@ -17,7 +17,8 @@
 //!
 //! `role` gives a user or client, a group (`@ops`) or everybody (`*`) a role in that room; `none` takes it away.
 //!
-//! Who operates the instance goes into the admin lobby by its token, and there:
+//! Who operates the instance goes into the admin lobby by its token, or without one where the configuration names it, and
+//! there:
 //!
 //! ```text
 //! -> {"op":"admin","id":10,"token":"..."}
@@ -65,7 +66,7 @@ pub struct Verb {
 }
 
 /// The verbs of a lobby.
-pub const VERBS: [Verb; 15] = [
+pub const VERBS: [Verb; 17] = [
     verb("rooms", "rooms", "which rooms there are"),
     verb("whoami", "whoami", "who you are, and where"),
     verb(
@@ -73,6 +74,7 @@ pub const VERBS: [Verb; 15] = [
         "connect to room <name>",
         "go there; also: enter <name>, or enter alone for your personal room",
     ),
+    verb("leave", "leave", "out of the room that you are in, back to the lobby"),
     verb(
         "create",
         "create room <name> [board] [history none|session|log]",
@@ -92,6 +94,7 @@ pub const VERBS: [Verb; 15] = [
     verb("keys", "keys make", "a new token for you, shown once"),
     verb("keys", "keys revoke <fingerprint>", "one of yours, for ever"),
     verb("admin", MOVE_TO_ADMIN, "for who operates this hub, whose token is asked for"),
+    verb("admin", MOVE_TO_ADMIN_BY_NAME, "for whom the configuration of this hub names"),
     verb("accounts", "accounts", "in the admin lobby: which there are"),
     verb(
         "create",
@@ -105,6 +108,9 @@ pub const VERBS: [Verb; 15] = [
 
 /// What a person types to go into the admin lobby.
 pub const MOVE_TO_ADMIN: &str = "move to admin lobby";
+
+/// The same for who is named as an operator, and shows no token.
+pub const MOVE_TO_ADMIN_BY_NAME: &str = "move to admin lobby by name";
 
 const fn verb(op: &'static str, line: &'static str, what: &'static str) -> Verb {
     Verb { op, line, what }
@@ -127,8 +133,8 @@ pub(super) fn read(object: &mut Object<'_>, name: &str) -> Result<Errand, Refusa
         "accounts" => Ok(Errand::Accounts),
         "admin" => {
             let want = "token, the operator's, as it lies in admin.token of the hub's data folder";
-            let token: String = object.required("token", want)?;
-            Ok(Errand::Operate { token: Secret(token.into()) })
+            let token: Option<String> = object.optional("token", want)?;
+            Ok(Errand::Operate { token: token.map(|token| Secret(token.into())) })
         }
         "create" => {
             let room = parsed::<RoomName>(object, "room", WANT_ROOM)?

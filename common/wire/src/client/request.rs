@@ -83,6 +83,8 @@ pub enum Op<'a> {
         /// Which.
         room: RoomName,
     },
+    /// Out of the room that I am in, back into the lobby.
+    Leave,
     /// Have this done with my account.
     Errand(Errand),
     /// What may I say in a lobby, and in a room beside what is said there?
@@ -182,7 +184,7 @@ pub struct Message<'a> {
     pub expires_s: Option<u32>,
 }
 
-const OPS: [&str; 28] = [
+const OPS: [&str; 29] = [
     "hello",
     "answer",
     "subscribe",
@@ -202,6 +204,7 @@ const OPS: [&str; 28] = [
     "whoami",
     "move",
     "enter",
+    "leave",
     "create",
     "invite",
     "role",
@@ -236,7 +239,7 @@ impl<'a> Request<'a> {
 const WANT_ID: &str = "id, a number from 0 to 9007199254740991, that the reply will echo";
 
 fn read_op<'a>(object: &mut Object<'a>, id: Option<u64>) -> Result<Op<'a>, Refusal> {
-    let want = "op, one of: hello, answer, subscribe, unsubscribe, credit, publish, decide, session, ticket, presence, statistics, quarantine, past, edit, devices, rooms, whoami, move, enter, create, invite, role, keys, admin, accounts, remove, help, ping";
+    let want = "op, one of: hello, answer, subscribe, unsubscribe, credit, publish, decide, session, ticket, presence, statistics, quarantine, past, edit, devices, rooms, whoami, move, enter, leave, create, invite, role, keys, admin, accounts, remove, help, ping";
     let name: Cow<'a, str> = object.required::<Text<'a>>("op", want)?.0;
     if id.is_none() && name != "credit" && name != "answer" {
         return Err(object.missing("id", WANT_ID));
@@ -270,6 +273,7 @@ fn read_op<'a>(object: &mut Object<'a>, id: Option<u64>) -> Result<Op<'a>, Refus
             Op::Errand(errand::read(object, &name)?)
         }
         "help" => Op::Help,
+        "leave" => Op::Leave,
         "move" | "enter" => {
             let want = "room, a room's name: 1 to 64 characters of a-z, 0-9 and -";
             let room = parsed::<RoomName>(object, "room", want)?;

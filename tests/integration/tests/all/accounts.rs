@@ -26,8 +26,13 @@ pub struct House {
 }
 
 pub fn house() -> House {
+    house_of(Plan::default())
+}
+
+/// The same as planned.
+pub fn house_of(plan: Plan) -> House {
     let admin = free_port();
-    let mut site = Site::laid_out(Plan::default());
+    let mut site = Site::laid_out(plan);
     let text = std::fs::read_to_string(&site.hub.config).unwrap();
     let listen = format!("[listen]\nadmin = \"127.0.0.1:{admin}\"\n");
     site.hub.write_config(&text.replacen("[listen]\n", &listen, 1));
@@ -48,7 +53,7 @@ impl House {
     }
 
     /// What it says when it is refused.
-    fn refuses(&self, words: &[&str]) -> String {
+    pub fn refuses(&self, words: &[&str]) -> String {
         let done = self.command(words).output().unwrap();
         assert!(!done.status.success(), "{words:?} was to be refused");
         String::from_utf8_lossy(&done.stderr).into_owned()
@@ -58,6 +63,27 @@ impl House {
     pub fn asks(&self, user: &str, path: &str) -> (u16, Value) {
         let mut command = Command::new("curl");
         command.args(["--silent", "--max-time", "30", "--write-out", "\n%{http_code}", "--user", user]);
+        command.arg(format!("http://127.0.0.1:{}{path}", self.admin));
+        let text = output(command);
+        let (body, status) = text.rsplit_once('\n').unwrap();
+        (status.parse().unwrap(), serde_json::from_str(body).unwrap_or(Value::Null))
+    }
+
+    /// The same by a token, that says something or nothing.
+    pub fn bears(&self, token: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+        let mut command = Command::new("curl");
+        command.args([
+            "--silent",
+            "--max-time",
+            "30",
+            "--write-out",
+            "\n%{http_code}",
+            "--oauth2-bearer",
+            token,
+        ]);
+        if let Some(body) = body {
+            command.args(["--header", "Content-Type: application/json", "--data", &body.to_string()]);
+        }
         command.arg(format!("http://127.0.0.1:{}{path}", self.admin));
         let text = output(command);
         let (body, status) = text.rsplit_once('\n').unwrap();

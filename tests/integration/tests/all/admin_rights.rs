@@ -1,13 +1,14 @@
-//! The table of who may ask what of the admin interface: every route of its description, and eight who ask.
+//! The table of who may ask what of the admin interface: every route of its description, and nine who ask.
 
 use std::collections::BTreeSet;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::accounts::{House, house};
+use crate::accounts::{House, house_of};
 use crate::needs::{Need, needs};
 use crate::program::output;
+use crate::site::Plan;
 
 /// What becomes of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,19 +26,29 @@ enum Is {
 use Is::{Heard, Hidden, Nobody, TheOperators};
 
 /// Those who ask, in the order of the columns.
-const WHO: [&str; 8] =
-    ["operator", "owner", "admin", "foreign owner", "keeper", "reader", "revoked", "nobody"];
+const WHO: [&str; 9] = [
+    "operator",
+    "named operator",
+    "owner",
+    "admin",
+    "foreign owner",
+    "keeper",
+    "reader",
+    "revoked",
+    "nobody",
+];
 /// Who administers the account, and who operates the hub.
-const OWN: [Is; 8] = [Heard, Heard, Heard, Hidden, Hidden, Nobody, Nobody, Nobody];
+const OWN: [Is; 9] = [Heard, Heard, Heard, Heard, Hidden, Hidden, Nobody, Nobody, Nobody];
 /// Everybody who administers something.
-const ANY: [Is; 8] = [Heard, Heard, Heard, Heard, Heard, Nobody, Nobody, Nobody];
+const ANY: [Is; 9] = [Heard, Heard, Heard, Heard, Heard, Heard, Nobody, Nobody, Nobody];
 /// Who looks after the room as well.
-const ITS: [Is; 8] = [Heard, Heard, Heard, Hidden, Heard, Nobody, Nobody, Nobody];
+const ITS: [Is; 9] = [Heard, Heard, Heard, Heard, Hidden, Heard, Nobody, Nobody, Nobody];
 /// Who operates the hub, and nobody else.
-const ONE: [Is; 8] = [Heard, TheOperators, TheOperators, TheOperators, TheOperators, Nobody, Nobody, Nobody];
+const ONE: [Is; 9] =
+    [Heard, Heard, TheOperators, TheOperators, TheOperators, TheOperators, Nobody, Nobody, Nobody];
 
 /// Method, path, what is said, and what becomes of it for each.
-fn table() -> Vec<(&'static str, &'static str, Value, [Is; 8])> {
+fn table() -> Vec<(&'static str, &'static str, Value, [Is; 9])> {
     let no = Value::Null;
     let grant = json!({ "to": "rob", "right": ["publish"], "room": "plant" });
     let account = "/v1/accounts/{account}";
@@ -72,11 +83,24 @@ fn table() -> Vec<(&'static str, &'static str, Value, [Is; 8])> {
         ("get", "/v1/accounts/{account}/connections", no.clone(), OWN),
         ("delete", "/v1/accounts/{account}/connections/{connection}", no.clone(), OWN),
         ("post", "/v1/accounts/{account}/connections/{connection}/decide", json!({ "admit": true }), OWN),
+        (
+            "post",
+            "/v1/accounts/{account}/rooms/{room}/invitations",
+            json!({ "name": "rob", "right": "subscribe" }),
+            ITS,
+        ),
+        ("get", "/v1/accounts/{account}/rooms/{room}/connections", no.clone(), ITS),
+        (
+            "post",
+            "/v1/accounts/{account}/rooms/{room}/connections/{connection}/decide",
+            json!({ "admit": true }),
+            ITS,
+        ),
         ("get", "/v1/audit", no.clone(), ONE),
         ("get", "/v1/accounts/{account}/audit", no.clone(), OWN),
         ("delete", "/v1/accounts/{account}/rooms/{room}", no.clone(), OWN),
-        // The last: after it there is no account.
-        ("delete", account, no, ONE),
+        // The last: after it there is no account, and who asks first is not the token's.
+        ("delete", account, no, [&[Hidden], &ONE[1..]].concat().try_into().unwrap()),
     ]
 }
 
@@ -106,13 +130,19 @@ fn ask(house: &House, token: &str, method: &str, path: &str, body: &Value) -> Is
 #[test]
 fn every_route_is_heard_from_those_whose_business_it_is_and_from_nobody_else() {
     needs!(Need::Program("curl"));
-    let house = house();
+    let hub_top = "operators = [\"foo/olga\"]\n".to_owned();
+    let house = house_of(Plan { hub_top, ..Plan::default() });
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let foo = house.does(&["account", "create", "foo", "--user", "max"]);
     let bar = house.does(&["account", "create", "bar", "--user", "eve"]);
     let user = |name: &str, role: &str| {
         house.does(&["user", "add", &format!("foo/{name}"), "--role", role]);
         text(&house.does(&["key", "add", &format!("foo/{name}")])["value"])
+    };
+    // She may nothing in her account, and operates the hub.
+    let named = {
+        house.does(&["user", "add", "foo/olga"]);
+        text(&house.does(&["key", "add", "foo/olga"])["value"])
     };
     let (admin, reader, revoked) = (user("amy", "member"), user("rob", "reader"), user("old", "owner"));
     house.does(&["grant", "foo", "amy", "admin"]);
@@ -122,8 +152,17 @@ fn every_route_is_heard_from_those_whose_business_it_is_and_from_nobody_else() {
     house.does(&["grant", "foo/plant", "kim", "admin"]);
     let operator = std::fs::read_to_string(house.site.hub.data.join("admin.token")).unwrap();
     let operator = operator.trim().to_owned();
-    let tokens =
-        [operator, text(&foo["token"]), admin, text(&bar["token"]), keeper, reader, revoked, String::new()];
+    let tokens = [
+        operator,
+        named,
+        text(&foo["token"]),
+        admin,
+        text(&bar["token"]),
+        keeper,
+        reader,
+        revoked,
+        String::new(),
+    ];
 
     let described = house.asks("", "/openapi.json").1;
     let described: BTreeSet<(String, String)> = described["paths"]

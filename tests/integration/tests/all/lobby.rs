@@ -8,7 +8,12 @@ use crate::terminal::Terminal;
 
 /// A hub with a second account, whose first user has the password of everybody.
 fn site() -> Site {
-    let mut site = Site::laid_out(Plan::default());
+    site_of("")
+}
+
+/// The same with these lines at the top of the hub's file.
+fn site_of(top: &str) -> Site {
+    let mut site = Site::laid_out(Plan { hub_top: top.to_owned(), ..Plan::default() });
     let text = std::fs::read_to_string(&site.hub.config).unwrap();
     let hash = text.lines().find(|line| line.starts_with("password = ")).unwrap();
     let garden = format!(
@@ -151,6 +156,9 @@ async fn lobby_of_an_account_is_its_own_and_everybody_else_is_a_visitor_there_wh
             json!({ "op": "create", "room": "den" }),
             json!({ "op": "invite", "name": OWNER, "room": "shed" }),
             json!({ "op": "keys" }),
+            json!({ "op": "subscribe", "sub": 1, "channels": "#" }),
+            json!({ "op": "publish", "channel": "news", "data": "x" }),
+            json!({ "op": "subscribe", "sub": 1, "technical": "room" }),
         ] {
             let answer = visitor.asks(request.clone()).await;
             assert_eq!(answer["error"]["code"], "denied", "{request}: {answer}");
@@ -343,4 +351,168 @@ async fn who_shows_the_operator_s_token_makes_accounts_in_the_admin_lobby_and_no
     for secret in [&token, secrets[0], secrets[1], &shown, "guessed"] {
         assert!(!written.contains(secret), "no secret is written down");
     }
+}
+
+#[tokio::test]
+async fn user_whom_the_configuration_names_operates_in_the_admin_lobby_without_the_token() {
+    let site = site_of(&format!("operators = [\"{ACCOUNT}/{READER}\", \"garden/nobody\"]\n"));
+    let mut ann = Terminal::program(&site, "/", password(OWNER)).await.unwrap();
+    let refused = ann.asks(json!({ "op": "admin" })).await;
+    assert_eq!(refused["error"]["code"], "not_authorised", "who owns the account is not named: {refused}");
+    let mut rob = Terminal::program(&site, "/", password(READER)).await.unwrap();
+    assert_eq!(rob.asks(json!({ "op": "accounts" })).await["error"]["code"], "denied", "not asked for yet");
+    assert_eq!(rob.asks(json!({ "op": "admin" })).await["ok"]["admin"], true);
+    let made = rob.asks(json!({ "op": "create", "account": "foo" })).await;
+    assert!(made["ok"]["token"].is_string(), "{made}");
+    assert!(rob.asks(json!({ "op": "enter", "room": "hall" })).await["ok"].is_object());
+    assert_eq!(rob.asks(json!({ "op": "accounts" })).await["error"]["code"], "denied", "it is over");
+
+    let mut person = Terminal::person(&site, "/", &format!("{ACCOUNT}/{READER}"), PASSWORD).await;
+    assert!(person.line("move to admin lobby by name").await.starts_with("you are in the admin lobby"));
+    assert!(person.line("remove account foo").await.starts_with("foo is there no more"));
+    audited(
+        &site,
+        &[
+            "account created|account foo|operator, as house/rob|done",
+            "account removed|account foo|operator, as house/rob|done",
+            "entered|the admin lobby|house/rob",
+            "refused|the admin lobby|house/ann|not_authorised",
+        ],
+    );
+}
+
+#[tokio::test]
+async fn bare_name_that_two_accounts_have_is_that_of_the_address_then_of_the_configured_account() {
+    let twin = |site: &Site| {
+        let text = std::fs::read_to_string(&site.hub.config).unwrap();
+        let hash = text.lines().find(|line| line.starts_with("password = ")).unwrap().to_owned();
+        let ann = format!("name = \"castle\"\nuser = [{{ name = \"{OWNER}\", {hash} }}]\n");
+        text.replace("name = \"castle\"\n", &ann)
+    };
+    let bare = || json!({ "user": OWNER, "password": PASSWORD });
+    let account = async |site: &Site, path: &str| match Terminal::program(site, path, bare()).await {
+        Ok(mut program) => program.asks(json!({ "op": "whoami" })).await["ok"]["account"].clone(),
+        Err(code) => code,
+    };
+    for (top, main) in [("", "not_authorised"), ("default_account = \"house\"\n", ACCOUNT)] {
+        let mut site = site_of(top);
+        site.hub.stop();
+        // Its gate asks nobody anything here.
+        let text = twin(&site).replace("gate = [{ any = [\"certificate\", \"knock\"] }]\n", "");
+        site.hub.write_config(&text);
+        site.hub.start();
+        assert_eq!(account(&site, "/").await, main, "{top}");
+        assert_eq!(account(&site, "/user/castle").await, "castle", "{top}");
+        assert_eq!(account(&site, &format!("/user/{ACCOUNT}/")).await, ACCOUNT, "{top}");
+        let mut person = Terminal::person(&site, "/user/castle", OWNER, PASSWORD).await;
+        assert!(person.line("whoami").await.starts_with("castle/ann"), "{top}");
+    }
+}
+
+#[tokio::test]
+async fn account_at_an_edge_has_its_lobby_and_its_personal_room_though_no_file_says_so() {
+    let site = Site::start();
+    let edge = site.edge.http;
+    let mut ann = Terminal::program_at(edge, "/", password(OWNER)).await.unwrap();
+    let rooms = names(&ann.asks(json!({ "op": "rooms" })).await);
+    assert!(["lobby", "personal"].iter().all(|room| rooms.contains(&room.to_string())), "{rooms:?}");
+    assert!(ann.asks(json!({ "op": "subscribe", "sub": 1, "channels": "#" })).await["ok"].is_object());
+    let mut other = Terminal::program_at(edge, &format!("/user/{ACCOUNT}"), password(OWNER)).await.unwrap();
+    let said = other.asks(json!({ "op": "publish", "channel": "news", "data": "the lift is out" })).await;
+    assert!(said["ok"]["pos"].is_string(), "{said}");
+    ann.hears("the lift is out").await;
+    assert_eq!(other.asks(json!({ "op": "enter" })).await["ok"]["room"], "personal");
+    assert!(other.asks(json!({ "op": "publish", "channel": "try", "data": "x" })).await["ok"].is_object());
+    // It stays where it is: the hub's rooms of those names are others.
+    let mut at_hub = Terminal::program(&site, "/", password(OWNER)).await.unwrap();
+    assert_eq!(at_hub.asks(json!({ "op": "enter" })).await["ok"]["room"], "personal");
+    let all = json!({ "op": "subscribe", "sub": 1, "channels": "#", "from": "start" });
+    assert!(at_hub.asks(all).await["ok"].is_object());
+    assert!(
+        at_hub.asks(json!({ "op": "publish", "channel": "try", "data": "here" })).await["ok"].is_object()
+    );
+    assert!(at_hub.hears("\"ev\":\"msg\"").await.contains("here"));
+}
+
+#[tokio::test]
+async fn visitors_read_and_publish_in_a_lobby_what_its_account_grants_them_and_nothing_unless_it_does() {
+    let site = site();
+    let does = |words: &[&str]| {
+        let mut command = site.hub.command(words);
+        command.arg("--config").arg(&site.hub.config);
+        command.output().unwrap().status.success()
+    };
+    let lobby = format!("{ACCOUNT}/lobby");
+    let eve = || json!({ "user": "garden/eve", "password": PASSWORD });
+    let at = format!("/user/{ACCOUNT}");
+    let read = |sub: u32, channels: &str| json!({ "op": "subscribe", "sub": sub, "channels": channels });
+    let says = |channel: &str| json!({ "op": "publish", "channel": channel, "data": "hello" });
+    let mut visitor = Terminal::program(&site, &at, eve()).await.unwrap();
+    // What is asked, and whether the grants below let it be done. A subscription starts where anything may be read, and brings
+    // what may be.
+    let table = [
+        (read(1, "news/#"), true),
+        (read(2, "book/#"), true),
+        (says("news/a"), false),
+        (says("book/a"), true),
+    ];
+    for (request, _) in &table {
+        assert_eq!(visitor.asks(request.clone()).await["error"]["code"], "denied", "by default: {request}");
+    }
+    assert!(does(&["grant", &lobby, "*/*", "subscribe", "--channels", "news/#"]));
+    assert!(does(&["grant", &lobby, "*/*", "publish", "--channels", "book/#"]));
+    let mut second = Terminal::program(&site, &at, eve()).await.unwrap();
+    let mut elsewhere = Terminal::program(&site, "/user/nobody", eve()).await.unwrap();
+    let mut own = Terminal::program(&site, "/user/garden", eve()).await.unwrap();
+    for (request, may) in &table {
+        for one in [&mut visitor, &mut second] {
+            let answer = one.asks(request.clone()).await;
+            assert_eq!(answer["ok"].is_object(), *may, "{request}: {answer}");
+        }
+        assert_eq!(elsewhere.asks(request.clone()).await["error"]["code"], "denied", "{request}");
+        assert!(own.asks(request.clone()).await["ok"].is_object(), "one's own lobby is as it was: {request}");
+    }
+    for denied in [
+        json!({ "op": "presence" }),
+        json!({ "op": "statistics", "channels": "#" }),
+        json!({ "op": "past", "channels": "#" }),
+        json!({ "op": "subscribe", "sub": 3, "technical": "room" }),
+        json!({ "op": "subscribe", "sub": 3, "technical": "account" }),
+        json!({ "op": "enter", "room": "hall" }),
+        json!({ "op": "rooms" }),
+        json!({ "op": "ticket" }),
+    ] {
+        assert_eq!(visitor.asks(denied.clone()).await["error"]["code"], "denied", "{denied}");
+    }
+    let mut raw = Terminal::with_header(&site, &format!("{at}/news/a"), "garden/eve", PASSWORD).await;
+    raw.is_dropped().await;
+
+    // Live, both ways: who is of the account hears the visitor, and a visiting person reads and says the same.
+    let mut ann = Terminal::program(&site, "/", password(OWNER)).await.unwrap();
+    assert!(ann.asks(read(1, "#")).await["ok"].is_object());
+    let mut person = Terminal::person(&site, &at, "garden/eve", PASSWORD).await;
+    for channel in ["book/a", "secret/a", "news/a"] {
+        assert!(ann.asks(says(channel)).await["ok"].is_object());
+    }
+    person.hears("news/a: hello").await;
+    let heard = visitor.hears("\"ev\":\"msg\"").await;
+    assert!(heard.contains("news/a"), "{heard}");
+    person.say("say book/b from a terminal").await;
+    ann.hears("from a terminal").await;
+    assert_eq!(visitor.asks(json!({ "op": "whoami" })).await["ok"]["account"], "garden");
+
+    // What is taken back is gone at once; a deny wins; other rooms have no visitors, and none of them administers.
+    assert!(does(&["ungrant", &lobby, "*/*", "publish", "--channels", "book/#"]));
+    assert_eq!(second.asks(says("book/a")).await["error"]["code"], "denied");
+    assert!(does(&["deny", &lobby, "*/*", "subscribe", "--channels", "news/a"]));
+    assert!(ann.asks(says("news/a")).await["ok"].is_object());
+    assert!(ann.asks(says("news/b")).await["ok"].is_object());
+    let heard = visitor.hears("\"ev\":\"msg\"").await;
+    assert!(heard.contains("news/b"), "{heard}");
+    for (place, right) in
+        [(format!("{ACCOUNT}/hall"), "subscribe"), (ACCOUNT.to_owned(), "publish"), (lobby, "admin")]
+    {
+        assert!(!does(&["grant", &place, "*/*", right]), "{place} {right}");
+    }
+    assert!(!does(&["role", &format!("{ACCOUNT}/lobby"), "*/*", "reader"]));
 }

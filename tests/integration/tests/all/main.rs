@@ -26,6 +26,7 @@ mod gates;
 mod history;
 mod kills;
 mod ldap;
+mod leaving;
 mod lobby;
 mod log_commands;
 mod looking;

@@ -97,6 +97,11 @@ fn edges_are_shown_as_a_tree_with_what_is_below_them() {
 
 /// A hub with a room that is knocked at, and a board that waits for a device.
 fn rooms(login: bool) -> Site {
+    rooms_of(if login { "[login]\n" } else { "" })
+}
+
+/// The same with these lines at the top of its file.
+fn rooms_of(top: &str) -> Site {
     let people = r#"
 [[account.user]]
 name = "mia"
@@ -127,7 +132,7 @@ ready = ["pump"]
 grant = [{ to = "kim", right = "admin" }]
 "#;
     let hub_account = people.replace("{hash}", crate::site::password_hash());
-    let hub_top = if login { "[login]\n" } else { "" }.to_owned();
+    let hub_top = top.to_owned();
     let mut site = Site::laid_out(Plan { hub_account, hub_top, ..Plan::default() });
     site.hub.start();
     site
@@ -187,6 +192,44 @@ fn rooms_users_clients_and_credentials_are_made_by_who_administers_the_account()
             assert!(audited.contains(line), "{line}: {audited}");
         }
         assert!(!audited.contains("evil"), "{audited}");
+    }
+}
+
+#[test]
+fn a_hub_is_operated_and_an_account_administered_from_the_lobby_and_in_a_room() {
+    needs!(Need::Program("chromium"), Need::Node);
+    for cookies in [true, false] {
+        let login = if cookies { "[login]\n" } else { "" };
+        let mut site = rooms_of(&format!("operators = [\"{ACCOUNT}/mia\"]\n{login}"));
+        site.hub.stop();
+        let text = std::fs::read_to_string(&site.hub.config).unwrap();
+        let admin = format!("[listen]\nadmin = \"127.0.0.1:{}\"\n", crate::program::free_port());
+        site.hub.write_config(&text.replacen("[listen]\n", &admin, 1));
+        site.hub.start();
+        let token = std::fs::read_to_string(site.hub.data.join("admin.token")).unwrap().trim().to_owned();
+        let seen = [
+            "who shows the token makes an account",
+            "and removes it",
+            "who comes back is asked again",
+            "who is named operates without it",
+            "keys of one's own",
+            "who knocks is let in from the lobby",
+            "a connection is closed",
+            "who looks after a room invites who is there",
+            "a new user is invited, and its token replaced",
+            "a room is removed",
+        ];
+        let asked = json!({
+            "guest": "mia", "named": "mia", "keeper": "kim", "board": "talk", "gated": "vault", "room": "hall",
+            "token": token, "cookies": cookies,
+        });
+        look(&site, "look_operating.mjs", asked, &seen);
+        let audited = std::fs::read_to_string(site.hub.data.join("audit.jsonl")).unwrap_or_default();
+        for line in ["account shop", "operator, as house/ann", "invited", "room cellar", "credential rotated"]
+        {
+            assert!(audited.contains(line), "{line}: {audited}");
+        }
+        assert!(!audited.contains(&token), "no secret is written down");
     }
 }
 

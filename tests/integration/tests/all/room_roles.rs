@@ -9,6 +9,70 @@ use crate::program::{SOON, wait};
 use crate::site::{ACCOUNT, OWNER, PASSWORD, READER};
 use crate::terminal::Terminal;
 
+#[tokio::test]
+async fn owner_of_a_room_decides_over_the_admin_interface_who_knocks_there_and_nowhere_else() {
+    needs!(Need::Program("curl"));
+    let house = house();
+    for room in ["porch", "attic"] {
+        house.does(&["room", "create", &format!("{ACCOUNT}/{room}"), "history=log", "gate=[\"knock\"]"]);
+    }
+    let (kim, lea) = (user(&house, "kim"), user(&house, "lea"));
+    for room in ["porch", "attic"] {
+        house.does(&["role", &format!("{ACCOUNT}/{room}"), "lea", "member"]);
+    }
+    house.does(&["role", &format!("{ACCOUNT}/porch"), "kim", "owner"]);
+    let knocks = async |room: &str| {
+        let mut guest =
+            Terminal::open(&house.site, &format!("/{ACCOUNT}/{room}"), Some("riser.v1.json")).await;
+        guest.say(&json!({ "op": "hello", "id": 1, "credential": { "token": lea } }).to_string()).await;
+        guest.hears("knocked").await;
+        guest
+    };
+    let decides = |room: &str, connection: &Value, admit: bool| {
+        let path = format!("/v1/accounts/{ACCOUNT}/rooms/{room}/connections/{connection}/decide");
+        house.bears(&kim, &path, Some(&json!({ "admit": admit })))
+    };
+    let (mut at_porch, at_attic) = (knocks("porch").await, knocks("attic").await);
+    let path = format!("/v1/accounts/{ACCOUNT}/rooms/porch/connections");
+    let (status, waiting) = house.bears(&kim, &path, None);
+    assert_eq!((status, waiting.as_array().map(Vec::len)), (200, Some(1)), "{waiting}");
+    assert_eq!((&waiting[0]["name"], &waiting[0]["knocks"]), (&json!("lea"), &json!(true)));
+    let all = house.does(&["connection", "list", ACCOUNT]);
+    let number = |room: &str| {
+        let found = all.as_array().unwrap().iter().find(|one| one["room"] == room);
+        found.unwrap()["connection"].clone()
+    };
+    assert_eq!(waiting[0]["connection"], number("porch"));
+
+    // Not at another room, neither by its own address nor by that of hers, and not at the account's.
+    assert_eq!(decides("attic", &number("attic"), true).0, 404);
+    assert_eq!(decides("porch", &number("attic"), true).0, 404);
+    let whole = format!("/v1/accounts/{ACCOUNT}/connections/{}/decide", number("porch"));
+    assert_eq!(house.bears(&kim, &whole, Some(&json!({ "admit": true }))).0, 404);
+    drop(at_attic);
+    assert_eq!(decides("porch", &number("porch"), true).0, 200);
+    let entered = at_porch.hears("\"re\":1").await;
+    assert!(entered.contains("\"room\":\"porch\""), "{entered}");
+    assert_eq!(decides("porch", &number("porch"), true).0, 404, "it is in");
+
+    // By the command, with her token and with the operator's.
+    let file = house.site.folder.path().join("kim.token");
+    std::fs::write(&file, &kim).unwrap();
+    let by_kim = file.to_str().unwrap().to_owned();
+    let mut refused = knocks("porch").await;
+    let place = format!("{ACCOUNT}/porch");
+    let waiting = house.does(&["--token-file", &by_kim, "connection", "list", &place]);
+    let one = waiting[0]["connection"].to_string();
+    assert!(
+        house.refuses(&["--token-file", &by_kim, "connection", "admit", ACCOUNT, &one]).contains("not yours")
+    );
+    house.does(&["--token-file", &by_kim, "connection", "refuse", &place, &one]);
+    let answer = refused.hears("\"re\":1").await;
+    assert!(answer.contains("denied"), "{answer}");
+    let written = house.does(&["audit", ACCOUNT]).to_string();
+    assert!(written.contains(&format!("by {ACCOUNT}/kim")), "{written}");
+}
+
 /// A new user without any role, and its token.
 fn user(house: &House, name: &str) -> String {
     house.does(&["user", "add", &format!("{ACCOUNT}/{name}")]);

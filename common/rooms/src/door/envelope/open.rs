@@ -12,16 +12,18 @@ use crate::door::{
     visiting,
 };
 use riser_model::{
-    AccountName, ConnectionId, Now, Position, Principal, RoomName, Time,
+    AccountName, ConnectionId, Now, Position, Principal, Time,
     door::{self, Ask, Code, Output, Refusal, Tell, Texts, Wording},
 };
 use riser_wire::{
-    client::{self, Done, Entered, Op, Publish, Push, Receipt, Request, Started, Subscribe},
+    client::{self, Channels, Done, Entered, Op, Publish, Push, Receipt, Request, Started, Subscribe},
     limits::CLIENT_PING_EVERY,
 };
 use std::{collections::VecDeque, sync::Arc};
 
 mod going;
+
+use going::Going;
 
 /// What a message is longer than the body of its publication, as a rule.
 const MESSAGE_BYTES: usize = 320;
@@ -34,6 +36,8 @@ pub(super) struct Open {
     principal: Arc<Principal>,
     connection: ConnectionId,
     in_lobby: bool,
+    /// It hears what the system says wherever it is, but in a lobby.
+    events: bool,
     visits: Option<AccountName>,
     hello: Option<HelloReply>,
     readers: Readers,
@@ -43,7 +47,7 @@ pub(super) struct Open {
     tickets: Tickets,
     verbs: Verbs,
     /// Where it is to be moved when nothing that it asked in its room is unanswered any more.
-    going: Option<RoomName>,
+    going: Option<Going>,
     /// What the bus pushed last and is not said yet. It was asked for in bytes that the socket takes, and is worded at once.
     unsaid: Option<Vec<door::Push>>,
     ping_at: Time,
@@ -72,6 +76,7 @@ impl Open {
             principal,
             connection,
             in_lobby: lobby.is_some(),
+            events: false,
             visits: lobby.flatten(),
             hello: None,
             readers: Readers::new(place.room.clone()),
@@ -98,15 +103,16 @@ impl Open {
         self.hello = Some(HelloReply { id, started: subscriptions.iter().map(|_| None).collect() });
         for (index, request) in subscriptions.into_iter().enumerate() {
             let sub = request.sub;
-            let asked = match &self.visits {
-                Some(_) => Err(visiting()),
-                None => self.readers.subscribe(Asked::Hello(index), request),
+            let asked = match self.visits.is_some() && !is_for_visitors(&request) {
+                true => Err(visiting()),
+                false => self.readers.subscribe(Asked::Hello(index), request),
             };
             match asked {
                 Ok(ask) => out.push_back(Output::Ask(ask)),
                 Err(why) => self.started(Asked::Hello(index), Started { sub, result: Err(why) }, out),
             }
         }
+        self.events = events;
         if events {
             out.push_back(Output::Ask(self.readers.listen()));
         }
@@ -127,7 +133,7 @@ impl Open {
 
     pub(super) fn request(
         &mut self,
-        place: &Place,
+        place: &mut Place,
         request: Request<'_>,
         now: Now,
         out: &mut VecDeque<Output>,
@@ -143,7 +149,9 @@ impl Open {
                 out.push_back(Output::Text(self.whoami(place, id, Vec::new())));
                 Ok(None)
             }
-            _ if self.visits.is_some() => Err(visiting()),
+            Op::Subscribe(request) if self.visits.is_some() && !is_for_visitors(&request) => Err(visiting()),
+            // What a visitor may read and publish, the lobby's account says.
+            ref op if self.visits.is_some() && !is_said_by_visitors(op) => Err(visiting()),
             Op::Publish(_) | Op::Subscribe(_) | Op::Session | Op::Look(_) if self.verbs.is_moving() => {
                 Err(refusal(Code::WrongState, "on the way to another room", "wait for the reply to move"))
             }
@@ -161,6 +169,7 @@ impl Open {
                 None
             }),
             Op::Move { room } => self.go(id.unwrap_or_default(), room).map(|()| None),
+            Op::Leave => self.go_back(id.unwrap_or_default()).map(|()| None),
             Op::Answer(proof) => self.verbs.answer(proof).map(|ask| {
                 out.push_back(Output::Ask(ask));
                 None
@@ -209,7 +218,7 @@ impl Open {
             Err(why) => out.push_back(Output::Text(client::error(id, &why))),
         }
         self.greet(place, out);
-        self.set_out(out);
+        self.set_out(place, out);
     }
 
     fn publish(&mut self, id: Option<u64>, publish: &Publish<'_>, now: Now) -> Result<Ask, Refusal> {
@@ -220,7 +229,7 @@ impl Open {
         }
     }
 
-    pub(super) fn tell(&mut self, place: &Place, tell: Tell, out: &mut VecDeque<Output>) {
+    pub(super) fn tell(&mut self, place: &mut Place, tell: Tell, out: &mut VecDeque<Output>) {
         match tell {
             Tell::Stored { ticket, log, epoch, first, refused } => {
                 let stored =
@@ -273,7 +282,7 @@ impl Open {
             // Handled before.
             Tell::Entered { .. } | Tell::Refused(_) | Tell::Prompt(_) | Tell::Moved { .. } => {}
         }
-        self.set_out(out);
+        self.set_out(place, out);
         self.pull(out);
     }
 
@@ -378,6 +387,17 @@ impl Open {
         };
         self.pull.wrote(out.iter().skip(before).map(size).sum());
     }
+}
+
+/// Whether it is about the lobby's channels, and not about what the system says there: who comes and goes is not a visitor's
+/// to know.
+fn is_for_visitors(request: &Subscribe) -> bool {
+    matches!(request.channels, Channels::Filter(_))
+}
+
+/// What is done in channels.
+fn is_said_by_visitors(op: &Op<'_>) -> bool {
+    matches!(op, Op::Publish(_) | Op::Subscribe(_) | Op::Unsubscribe { .. } | Op::Credit { .. })
 }
 
 /// About how many bytes those make.

@@ -118,3 +118,41 @@ fn session_history_is_asked_for_in_each_room_anew() {
     moved(&mut door, Ok(()));
     assert!(!session(&text(&mut door, r#"{"op":"publish","id":4,"channel":"a","data":"x"}"#)));
 }
+
+const LEAVE: &str = r#"{"op":"leave","id":7}"#;
+
+#[test]
+fn who_leaves_is_in_the_lobby_when_everything_is_answered_and_what_it_read_has_ended() {
+    let mut door = reading("");
+    text(&mut door, r#"{"op":"publish","id":2,"channel":"a","data":"x"}"#);
+    assert!(asks(&text(&mut door, LEAVE)).is_empty(), "a receipt is on its way");
+    let twice = text(&mut door, LEAVE);
+    assert_eq!(texts(&twice)[0]["error"]["code"], "wrong_state");
+    let outputs = tell(&mut door, stored(1, 20, vec![]));
+    assert!(asks(&outputs).contains(&&Ask::Part), "{outputs:?}");
+    let said = texts(&outputs);
+    assert_eq!((&said[0]["re"], &said[1]["ev"], &said[1]["sub"]), (&json!(2), &json!("end"), &json!(5)));
+    assert_eq!((&said[2]["re"], &said[2]["ok"]["room"]), (&json!(7), &json!(null)));
+    assert_eq!(said[2]["ok"]["account"], "acme");
+    assert!(texts(&tell(&mut door, deliver(vec![msg(5, 10, 11)]))).is_empty(), "late ones are nobody's");
+    assert_eq!(texts(&text(&mut door, LEAVE))[0]["error"]["code"], "wrong_state", "it is in the lobby");
+    let published = text(&mut door, r#"{"op":"publish","id":10,"channel":"a","data":"x"}"#);
+    let asked = asks(&published);
+    let [Ask::Publish(intake)] = asked[..] else { panic!("{published:?}") };
+    assert_eq!(intake.aliases, [(0, Target::Channel(RoomName::lobby(), "a".parse().unwrap()))]);
+}
+
+#[test]
+fn what_the_system_says_unasked_is_silent_in_the_lobby_and_goes_on_in_the_next_room() {
+    let mut door = door();
+    turn(&mut door, Input::Room(65_536), 0);
+    text(&mut door, &HELLO.replace(r#","events":false"#, ""));
+    tell(&mut door, entered("acme"));
+    tell(&mut door, subscribed(u32::MAX, 10));
+    assert_eq!(asks(&text(&mut door, LEAVE)), [&Ask::Part], "a lobby says nothing by itself");
+    assert_eq!(asks(&text(&mut door, GO)), [&go()]);
+    let outputs = moved(&mut door, Ok(()));
+    let asked = asks(&outputs);
+    let [Ask::Subscribe { want: Want::Technical(technical), .. }] = asked[..] else { panic!("{outputs:?}") };
+    assert_eq!(technical.room, Some("vault".parse().unwrap()));
+}
