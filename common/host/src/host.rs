@@ -4,17 +4,14 @@
 //! into inputs, let the core handle them, drain it, perform. The core never waits for anybody: doors are bounded
 //! by their protocol, storage and verifiers by what the core lets in, links by their window.
 
-use crate::{
-    archive_news::ArchiveNews,
-    giving::{Gift, Giving},
-};
+use crate::archive_news::ArchiveNews;
 use riser_gate::{Caller, Directory, Policy, Verdict};
 use riser_instance::{
     Core, Input as InstanceInput, Output as InstanceOutput, Wanted,
     core::{Input, Output},
 };
 use riser_model::{
-    Audited, ConnectionId, Now, NumberMap, Read, Room, Selected, Seq, Time,
+    Audited, ConnectionId, Now, NumberMap, Read, Room, Route, RouteNumber, Selected, Seq, Time,
     door::{Ask, Code, Push, Refusal, Tell},
     event::{Scope, SystemEvent},
 };
@@ -175,12 +172,22 @@ pub struct Host<C: Core, L: Links<C>, W: Watch> {
     /// Up to here changes of what channels retain were handed out.
     seen: Seq,
     /// What readers asked for, and what was read for them, in the order in which it came.
-    giving: Giving,
+    giving: VecDeque<Giving>,
     /// How many large deliveries may be worded at once.
     turns: Arc<Semaphore>,
     /// For the next one.
     turn: Option<OwnedSemaphorePermit>,
     archive_news: ArchiveNews,
+}
+
+/// What somebody who reads is to be given.
+enum Giving {
+    /// It pulls.
+    Pull { connection: ConnectionId, bytes: u32, stands: bool },
+    /// What numbers mean in what was read next.
+    Routes(Vec<(RouteNumber, Route)>),
+    /// The log was read for it.
+    Read { ticket: u64, found: Selected },
 }
 
 /// A connection's door.
@@ -226,7 +233,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             shutting_down: false,
             unsaved: VecDeque::new(),
             seen: Seq::ZERO,
-            giving: Giving::new(WORDING_MIN),
+            giving: VecDeque::new(),
             turns: Arc::new(Semaphore::new(WORDING_MIN)),
             turn: None,
             archive_news: ArchiveNews::default(),
@@ -239,7 +246,6 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
         let mut arrivals = Vec::with_capacity(ARRIVALS_MAX);
         let workers = tokio::runtime::Handle::current().metrics().num_workers();
         self.turns.add_permits(workers.saturating_sub(WORDING_MIN));
-        self.giving = Giving::new(workers.max(WORDING_MIN));
         self.drain();
         while !(self.shutting_down && self.parts.core.is_drained()) {
             let deadline = self.parts.core.poll_timeout();
@@ -265,7 +271,6 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
 
     async fn wait(&mut self, deadline: Option<Time>, arrivals: &mut Vec<Arrival>) -> Turn<C> {
         let parts = &mut self.parts;
-        let wanted = self.giving.wants_free(parts.clock.now().time);
         tokio::select! {
             biased;
             Some(answer) = parts.answers.recv() => Turn::Stored(answer),
@@ -273,7 +278,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             Some(input) = parts.link_inputs.recv() => Turn::Link(input),
             Some(order) = self.orders.recv() => Turn::Ordered(order),
             1.. = parts.inbox.recv_many(arrivals, ARRIVALS_MAX) => Turn::Arrived,
-            turn = a_turn(&self.turns, wanted), if !self.giving.is_empty() => Turn::Giving(turn),
+            turn = Arc::clone(&self.turns).acquire_owned(), if !self.giving.is_empty() => Turn::Giving(turn.ok()),
             () = parts.clock.sleep_until(deadline) => Turn::Deadline,
         }
     }
@@ -327,17 +332,14 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
         let began = self.parts.clock.now();
         let mut now = began;
         while now.time.since(began.time) < GIVING_MAX {
-            if self.turn.is_none() && self.giving.wants_free(now.time) <= self.turns.available_permits() {
-                self.turn = Arc::clone(&self.turns).try_acquire_owned().ok();
-            }
-            let free = self.turns.available_permits() + usize::from(self.turn.is_some());
-            let Some(gift) = self.giving.next(free, now.time) else { break };
-            match gift {
-                Gift::Pull { connection, bytes, stands } => {
+            self.turn = self.turn.take().or_else(|| Arc::clone(&self.turns).try_acquire_owned().ok());
+            let Some(giving) = self.giving.pop_front_if(|_| self.turn.is_some()) else { break };
+            match giving {
+                Giving::Pull { connection, bytes, stands } => {
                     self.instance(InstanceInput::Ask { connection, ask: Ask::Pull { bytes, stands } }, now);
                 }
-                Gift::Routes(routes) => self.rooms(RoomsInput::ArchivedRoutes(routes), now),
-                Gift::Read { ticket, found } => self.rooms(RoomsInput::Read { ticket, found }, now),
+                Giving::Routes(routes) => self.rooms(RoomsInput::ArchivedRoutes(routes), now),
+                Giving::Read { ticket, found } => self.rooms(RoomsInput::Read { ticket, found }, now),
             }
             self.drain();
             now = self.parts.clock.now();
@@ -358,15 +360,12 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
     fn stored(&mut self, answer: Answer, now: Now) {
         self.parts.watch.stored(&answer);
         match answer {
-            Answer::Persisted { ticket, .. } => {
-                self.giving.said(now.time);
-                self.rooms(RoomsInput::Persisted { ticket }, now);
-            }
+            Answer::Persisted { ticket, .. } => self.rooms(RoomsInput::Persisted { ticket }, now),
             Answer::Failed { ticket, code, .. } => self.rooms(RoomsInput::Failed { ticket, code }, now),
             Answer::Read { ticket, found: Selected { chunk, .. } } if ticket & FOR_LINK != 0 => {
                 self.parts.core.handle(Input::ReadForLink { ticket: ticket & !FOR_LINK, chunk }, now);
             }
-            Answer::Read { ticket, found } => self.giving.push_past(Gift::Read { ticket, found }),
+            Answer::Read { ticket, found } => self.giving.push_back(Giving::Read { ticket, found }),
             Answer::Trimmed { oldest, oldest_at, gaps } => {
                 self.parts.core.handle(Input::Lost(gaps.clone()), now);
                 self.rooms(RoomsInput::Trimmed { oldest, oldest_at, gaps }, now);
@@ -380,7 +379,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                 self.say_damaged(amiss, now);
             }
             Answer::ArchiveDamaged { volumes } => self.say_damaged(volumes, now),
-            Answer::Routes(routes) => self.giving.push_past(Gift::Routes(routes)),
+            Answer::Routes(routes) => self.giving.push_back(Giving::Routes(routes)),
             Answer::Pasts(pasts) => self.rooms(RoomsInput::Pasts(pasts), now),
             Answer::Recovered => {}
             Answer::Saved { changes } => {
@@ -406,12 +405,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             }
             // It may come after what else its connection asks for: it says how much that takes, and nothing of what.
             Arrival::Asked(Asked { connection, ask: Ask::Pull { bytes, stands } }) => {
-                let gift = Gift::Pull { connection, bytes, stands };
-                if self.parts.core.is_behind(connection) {
-                    self.giving.push_past(gift);
-                } else {
-                    self.giving.push_present(gift);
-                }
+                self.giving.push_back(Giving::Pull { connection, bytes, stands });
             }
             Arrival::Asked(Asked { connection, ask }) => {
                 self.instance(InstanceInput::Ask { connection, ask }, now);
@@ -493,13 +487,6 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             InstanceOutput::Done { .. } | InstanceOutput::Committed { .. } => {}
         }
     }
-}
-
-/// One turn, when so many are free; none where it takes none.
-async fn a_turn(turns: &Arc<Semaphore>, wanted: usize) -> Option<OwnedSemaphorePermit> {
-    let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-    let mut free = Arc::clone(turns).acquire_many_owned(wanted).await.ok()?;
-    free.split(1)
 }
 
 fn is_large(tell: &Tell) -> bool {

@@ -8,7 +8,6 @@
 mod archive_news;
 mod below;
 pub mod doors;
-mod giving;
 pub mod host;
 pub mod key_sets;
 mod links;

@@ -3,7 +3,7 @@
 
 use crate::instance::{Input as InstanceInput, Output as InstanceOutput};
 use riser_gate::Directory;
-use riser_model::{Chunk, ConnectionId, Gap, Now, Room, Seq, Time};
+use riser_model::{Chunk, Gap, Now, Room, Seq, Time};
 use std::sync::Arc;
 
 /// What happens to a core.
@@ -66,8 +66,6 @@ pub trait Core: Send + 'static {
     fn poll(&mut self, now: Now) -> Option<Output<Self::LinkOutput>>;
     /// When it wants [`Input::Deadline`].
     fn poll_timeout(&self) -> Option<Time>;
-    /// Whether a connection reads the past: what it pulls is much, and nobody waits for it who waits for what is said.
-    fn is_behind(&self, connection: ConnectionId) -> bool;
     /// Whether nothing is left to be done after [`Input::Shutdown`].
     fn is_drained(&self) -> bool;
 }

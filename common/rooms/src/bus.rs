@@ -24,7 +24,7 @@ use crate::{
     shelf::Shelf,
     statistics::{ChannelStatistics, Counters, RoomStatistics, Statistics},
     steps::Steps,
-    subscription::{self, State, Subscription},
+    subscription::{self, State},
     tail::Tail,
     technical::Technical,
     topics,
@@ -40,9 +40,6 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
-
-/// Who has more entries than that to look through is behind: about so many come at once.
-const FAR: u64 = 128;
 
 /// Reads of all connections, and what they hold.
 #[derive(Debug, Default)]
@@ -222,17 +219,6 @@ impl Bus {
     pub fn route_to(&self, principal: &Principal, target: &Target) -> Result<Route, Refusal> {
         let (room, channel) = topics::target(&self.graph, &self.bindings, principal, target)?;
         Ok(Route { room: self.graph.room(room).id, channel, client: principal.client })
-    }
-
-    /// Whether a connection reads the past: what it pulls is read from the disk, or is as much as comes at once.
-    pub fn is_behind(&self, connection: ConnectionId) -> bool {
-        let Some(reader) = self.connections.get(&connection) else { return false };
-        let far = |subscription: &Subscription| {
-            let in_order = subscription.conflation.is_none();
-            in_order && self.chain.committed.0.saturating_sub(subscription.cursor.0) > FAR
-        };
-        let mut active = reader.active.iter().filter_map(|id| reader.subscriptions.get(id));
-        reader.replay.is_under_way() || active.any(|subscription| far(subscription))
     }
 
     /// Whether what was said on technical channels is on disk, and everybody who listens there has pulled it.

@@ -225,11 +225,6 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
-    /// Whether anything is read for the connection, was, or is to be.
-    pub(crate) fn is_under_way(&self) -> bool {
-        self.held.is_some() || self.asked.is_some() || !self.reading.is_empty()
-    }
-
     /// A subscription ends, or is another one from now on.
     pub(crate) fn forget(&mut self, id: SubscriptionId) {
         self.reading.remove(&id);

@@ -15,7 +15,7 @@ use riser_link::{
     sender::{Down, Input as SenderInput, LinkEvent, Output as SenderOutput},
 };
 use riser_model::{
-    AccountId, ConnectionId, CursorKey, Gap, LogId, Now, RouteNumber, Run, Seq, Time,
+    AccountId, CursorKey, Gap, LogId, Now, RouteNumber, Run, Seq, Time,
     event::{Scope, SystemEvent},
     time::Anchor,
 };
@@ -438,10 +438,6 @@ impl Core for EdgeCore {
             .chain(instance)
             .chain(below)
             .min()
-    }
-
-    fn is_behind(&self, connection: ConnectionId) -> bool {
-        self.instance.bus().is_behind(connection)
     }
 
     fn is_drained(&self) -> bool {

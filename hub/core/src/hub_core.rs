@@ -180,10 +180,6 @@ impl Core for HubCore {
         [instance, self.below.poll_timeout()].into_iter().flatten().min()
     }
 
-    fn is_behind(&self, connection: ConnectionId) -> bool {
-        self.instance.bus().is_behind(connection)
-    }
-
     fn is_drained(&self) -> bool {
         self.stopping && self.instance.is_settled() && self.below.is_settled()
     }

@@ -39,10 +39,6 @@ impl Core for Asking {
         None
     }
 
-    fn is_behind(&self, _: ConnectionId) -> bool {
-        false
-    }
-
     fn is_drained(&self) -> bool {
         self.stopping
     }
