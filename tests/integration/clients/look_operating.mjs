@@ -133,7 +133,7 @@ await look(async ({ want, open, saw }) => {
   await ann.click("#to-lobby");
   const making = part(ann, "making");
   await making.locator("summary").press("Enter");
-  await making.locator('[data-part="room-form"] [name="name"]').fill("cellar");
+  await making.locator('[data-part="room-form"] [name="name"]').fill("pantry");
   await making.getByRole("button", { name: "Make the room" }).press("Enter");
   const configuration = ann.locator('#administration:not([hidden]) details[data-part="configuration"]');
   await configuration.locator("summary").press("Enter");
@@ -141,6 +141,6 @@ await look(async ({ want, open, saw }) => {
   await configuration.getByRole("button", { name: /sure/ }).press("Enter");
   await ann.locator("#lobby:not([hidden])").waitFor();
   await ann.locator(`#lobby [data-room="${want.board}"]`).waitFor();
-  if ((await ann.locator('#lobby [data-room="cellar"]').count()) > 0) throw new Error("the room is still there");
+  if ((await ann.locator('#lobby [data-room="pantry"]').count()) > 0) throw new Error("the room is still there");
   saw("a room is removed");
 });

@@ -225,7 +225,7 @@ fn a_hub_is_operated_and_an_account_administered_from_the_lobby_and_in_a_room() 
         });
         look(&site, "look_operating.mjs", asked, &seen);
         let audited = std::fs::read_to_string(site.hub.data.join("audit.jsonl")).unwrap_or_default();
-        for line in ["account shop", "operator, as house/ann", "invited", "room cellar", "credential rotated"]
+        for line in ["account shop", "operator, as house/ann", "invited", "room pantry", "credential rotated"]
         {
             assert!(audited.contains(line), "{line}: {audited}");
         }
