@@ -201,8 +201,8 @@ impl Edge<'_> {
         gapped
     }
 
-    /// What reached an edge above and not the hub: lost there with its disk, or said to be gone, for a cause that was
-    /// there.
+    /// What reached an edge above and not the hub: lost there with its disk, said to be gone, for a cause that was there, or
+    /// in quarantine there, for a quota that an edge may have; [`crate::market`] judges whether that was full.
     fn was_lost_above(&self, number: usize, place: &Place) -> Result<(), String> {
         let between = &self.hosts[number];
         let is_it = |entry: &Logged| entry.origin == Some(*place);
@@ -210,6 +210,9 @@ impl Edge<'_> {
             let lost = between.lost.iter().any(|lost| is_it(&lost.entry)) || between.damaged || between.stale;
             return if lost { Ok(()) } else { Err(format!("edge {number} never had it")) };
         };
+        if is_beyond_quota(entry) {
+            return Ok(());
+        }
         let claim = between.log.and_then(|log| self.ledger.claim(log, entry.epoch, *seq));
         match claim {
             Some(Claim::Gap(cause)) if self.may_be_gone(between, cause) => Ok(()),
@@ -237,6 +240,13 @@ impl Edge<'_> {
 
 fn at(place: &Place) -> String {
     format!("{:x}.{}", place.1.0, place.2.0)
+}
+
+/// Whether it is in quarantine since the market took no more.
+fn is_beyond_quota(entry: &Logged) -> bool {
+    let beyond = format!("quota/{}/", site::room(site::MARKET));
+    entry.room == Some(site::quarantine())
+        && entry.channel.as_ref().is_some_and(|channel| channel.as_str().starts_with(&beyond))
 }
 
 /// Whether a link carries it.

@@ -96,9 +96,14 @@ impl Market {
     pub fn judge(&self, hosts: &[Host]) -> Vec<String> {
         let (mut wrong, room) = (Vec::new(), site::room(site::MARKET));
         let beyond = format!("quota/{room}/");
-        for host in hosts.iter().take(if self.at_edges { usize::MAX } else { 1 }) {
-            let taken = entries(host, hosts, (room, None));
+        for (number, host) in hosts.iter().enumerate() {
             let not_taken = entries(host, hosts, (site::quarantine(), Some(&beyond)));
+            if number > 0 && !self.at_edges {
+                let undue = not_taken.first();
+                wrong.extend(undue.map(|one| format!("host {number}: {} is beyond no quota", one.seq.0)));
+                continue;
+            }
+            let taken = entries(host, hosts, (room, None));
             for (n, opening) in host.openings.iter().enumerate() {
                 let next = host.openings.get(n + 1).map_or(Seq(u64::MAX), |next| next.next);
                 let of_life = |all: &[One]| -> Vec<One> {

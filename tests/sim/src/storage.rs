@@ -67,7 +67,6 @@ pub struct Storage {
     reader: Reader<SimDisk>,
     archived: Option<ArchiveReader<SimDisk>>,
     numbers: Numbers,
-    oldest: Seq,
     orders: VecDeque<Order>,
     staged: VecDeque<(u64, Seq)>,
     connections: u32,
@@ -101,7 +100,6 @@ impl Storage {
             writer,
             disk,
             numbers: numbers(recovered),
-            oldest: recovered.oldest,
             orders: VecDeque::new(),
             staged: VecDeque::new(),
             connections: 0,
@@ -127,9 +125,10 @@ impl Storage {
         self.writer.set_views(through);
     }
 
-    /// What is before this is gone, though nobody may have heard of it.
+    /// What is before this is gone, though nobody may have heard of it: who reads finds that before the next commit says
+    /// so.
     pub fn oldest(&self) -> Seq {
-        self.oldest
+        self.reader.oldest()
     }
 
     /// A reader of this log.
@@ -303,7 +302,6 @@ impl Storage {
         }
         let gaps: Vec<Gap> = committed.gaps.iter().map(|record| record.gap).collect();
         if committed.segments_trimmed > 0 || !gaps.is_empty() {
-            self.oldest = committed.oldest;
             let ahead = if self.mutant == Some(Mutant::TrimmedAhead) && !self.hub { 40 } else { 0 };
             let oldest = committed.oldest.plus(ahead).min(self.writer.next());
             self.answers.push(Answer::Trimmed(oldest, committed.oldest_at, gaps));

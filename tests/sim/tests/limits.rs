@@ -44,6 +44,11 @@ fn a_room_that_takes_so_much_takes_it_and_no_more() {
 }
 
 #[test]
+fn what_is_beyond_the_quota_of_an_edge_between_is_in_quarantine_there() {
+    hold([1_250]);
+}
+
+#[test]
 fn rooms_with_limits_hold_to_them_without_faults() {
     let counts = hold([15, 31, 47]);
     assert!(counts.crashes == 0 && counts.floors > 0 && counts.over > 0 && counts.shared > 0, "{counts:?}");

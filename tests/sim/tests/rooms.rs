@@ -45,6 +45,8 @@ fn what_a_hub_whose_disk_is_full_let_go_of_a_session_is_told_as_its_quota() {
     holds(50_000_921);
     // The same over a start.
     holds(50_001_052);
+    // Who reads found it gone before a commit said so.
+    holds(61_009_492);
 }
 
 #[test]
