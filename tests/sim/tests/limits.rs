@@ -49,6 +49,12 @@ fn what_is_beyond_the_quota_of_an_edge_between_is_in_quarantine_there() {
 }
 
 #[test]
+#[ignore = "a full spool and a full room are both `quota_exceeded`: the simulator's market takes the one for the other"]
+fn who_is_refused_by_a_full_spool_was_not_refused_by_the_room() {
+    hold([72_000_056]);
+}
+
+#[test]
 fn rooms_with_limits_hold_to_them_without_faults() {
     let counts = hold([15, 31, 47]);
     assert!(counts.crashes == 0 && counts.floors > 0 && counts.over > 0 && counts.shared > 0, "{counts:?}");
