@@ -11,7 +11,7 @@
 //! Where the rows are kept is the business of whoever owns it; [`row`] is what they look like.
 
 use crate::{
-    config::{AccountConfig, ClientConfig, GrantConfig, RoomConfig, UserConfig},
+    config::{AccountConfig, ClientConfig, GrantConfig, RoomConfig, UserConfig, Whom},
     credential::{CredentialConfig, Digest, Member},
     directory::{Directory, client_id},
     invalid::Invalid,
@@ -332,7 +332,7 @@ fn ids(config: &AccountConfig) -> impl Iterator<Item = Uuid> {
 }
 
 fn without_credentials(mut config: AccountConfig) -> AccountConfig {
-    (config.issuer, config.ldap) = (Vec::new(), None);
+    closed(&mut config);
     let mut account = Account::new(config);
     let members: Vec<Member> = account.members().collect();
     for mut member in members {
@@ -340,6 +340,14 @@ fn without_credentials(mut config: AccountConfig) -> AccountConfig {
         account.put(member);
     }
     account.config
+}
+
+/// Nobody is let in by what is known elsewhere: by issuers, a directory server, or the account of a visitor.
+fn closed(config: &mut AccountConfig) {
+    (config.issuer, config.ldap) = (Vec::new(), None);
+    for room in &mut config.room {
+        room.grant.retain(|grant| grant.to != Whom::Visitors);
+    }
 }
 
 /// All grants of an account.

@@ -2,7 +2,7 @@
 //!
 //! A hub tells it to the edges that carry the account; an edge holds to it beside what its own file declares.
 
-use super::{Account, Accounts, with_ids};
+use super::{Account, Accounts, closed, with_ids};
 use crate::{
     config::AccountConfig,
     credential::{Digest, Member},
@@ -135,7 +135,7 @@ impl Account {
     }
 
     fn shut(&mut self) {
-        (self.config.issuer, self.config.ldap) = (Vec::new(), None);
+        closed(&mut self.config);
         for mut member in self.members().collect::<Vec<_>>() {
             let key = match &member {
                 Member::Client(client) => client.key,
@@ -162,10 +162,10 @@ fn id_of(member: &Member) -> Option<ClientId> {
 mod tests {
     use super::*;
     use crate::{
-        ClientConfig, GrantConfig, KeyText, TokenHash, UserConfig,
+        ClientConfig, GrantConfig, KeyText, RoomConfig, TokenHash, UserConfig,
         config::{Rights, Whom},
     };
-    use riser_model::{PublicKey, Right};
+    use riser_model::{History, PublicKey, Right, RoomId};
 
     const ACME: AccountId = AccountId(Uuid::from_u128(1));
 
@@ -217,6 +217,24 @@ mod tests {
             "with what it was granted"
         );
         assert_eq!(lets(GivenUp::default(), true), (false, false, true), "who is below speaks for others");
+    }
+
+    #[test]
+    fn nobody_visits_what_is_shut() {
+        let mut file = file();
+        let room = RoomConfig::new("lobby".parse().unwrap(), History::None);
+        let all = file[0].grant.iter().cloned();
+        let grant = all.map(|grant| GrantConfig { to: Whom::Visitors, ..grant }).collect();
+        file[0].room = vec![RoomConfig { grant, ..room }];
+        let garden = AccountConfig::new("garden".parse().unwrap(), AccountId(Uuid::from_u128(2)));
+        file.push(AccountConfig { user: vec![UserConfig::new("eve".parse().unwrap())], ..garden });
+        let visits = |sealed: &[AccountId]| {
+            let sealed = sealed.iter().copied().collect();
+            let directory = Accounts::declared(&file, &BTreeMap::new(), &sealed).compile().unwrap();
+            let visiting = directory.visiting(directory.named("eve").unwrap(), Some(ACME));
+            visiting.grants.reach(Right::Subscribe, RoomId::of(ACME, "lobby"))
+        };
+        assert!(visits(&[]) && !visits(&[ACME]));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     QUARANTINE,
-    config::{Rights, Role, Whom},
+    config::{Rights, Role},
     credential::Fingerprint,
     device_key::DeviceKey,
     hidden::{PasswordHash, TokenHash},
@@ -501,13 +501,27 @@ fn an_account_that_the_file_declares_no_more_is_gone_unless_it_was_changed_here(
 
 #[test]
 fn nobody_is_let_in_by_a_sealed_account_until_somebody_says_so() {
-    let mut accounts = imported();
+    let mut accounts = Accounts::default();
+    let lobby = "[[account.room]]\nname = \"lobby\"\ngrant = [{ to = \"*/*\", right = \"subscribe\" }]\n";
+    assert_eq!(accounts.import(&file(&(declared() + lobby))), vec![]);
+    let eve = AccountId(Uuid::from_u128(2));
+    let mut config = AccountConfig::new("garden".parse().unwrap(), eve);
+    config.user = vec![UserConfig::new("eve".parse().unwrap())];
+    let (mut accounts, ..) = accounts.apply(Change::CreateAccount(Box::new(config))).unwrap();
+    let visits = |directory: &Directory| {
+        let eve = directory.named("garden/eve").unwrap();
+        let room = RoomId::of(ACME, "lobby");
+        directory.visiting(eve, Some(ACME)).grants.reach(Right::Subscribe, room)
+    };
+    assert!(visits(&accounts.compile().unwrap()));
     accounts.seal(|id| id == ACME);
     let directory = accounts.compile().unwrap();
+    assert!(!visits(&directory), "a visitor neither");
     assert!(accounts.is_sealed() && directory.token(TokenHash::of(b"first")).is_none());
     assert_eq!(directory.rooms().len(), 1 + MANDATED, "its rooms are there");
     let (accounts, directory, _) = accounts.apply(Change::Unseal(ACME)).unwrap();
     assert!(!accounts.is_sealed() && directory.token(TokenHash::of(b"first")).is_some());
+    assert!(visits(&directory));
     assert_eq!(accounts.apply(Change::Unseal(ACME)).unwrap_err().why, Why::Unknown);
 }
 
