@@ -185,9 +185,11 @@ impl Compiler {
             self.refuse(format!("{key}.grant[{index}].to"), "a grant to visitors of every room", want);
         }
         let mut names = BTreeSet::new();
+        let mut lobby = None;
         for room in &account.room {
             let key = format!("{key}.room[{}]", room.name);
             let room_id = room.id.unwrap_or_else(|| RoomId::of(id, room.name.as_str()));
+            lobby = lobby.or((room.name.as_str() == LOBBY).then_some(room_id));
             if !names.insert(&room.name) {
                 self.refuse(&key, "two rooms of the account have this name", "give one of them another name");
                 continue;
@@ -231,6 +233,15 @@ impl Compiler {
                 down: room.down,
                 schema: room.schema.as_ref().map(|schema| Schema::new(schema.as_str())),
             });
+        }
+        // What is denied to everybody is denied to visitors.
+        let denies = rules.iter().filter_map(|(whom, given)| match given {
+            Given::Rule(rule) if *whom == Whom::Everyone && rule.deny => Some(rule),
+            Given::Rule(_) | Given::Orders(_) => None,
+        });
+        let there = denies.filter(|rule| rule.room.is_none() || rule.room == lobby);
+        if let Some(visited) = self.directory.visited.get_mut(&id) {
+            visited.extend(there.cloned());
         }
         rules
     }

@@ -360,6 +360,17 @@ fn visitors_have_what_the_lobby_s_grants_say_and_nothing_of_the_account() {
     for other in directory.rooms().iter().filter(|other| other.id != room) {
         assert!(!may(&visiting, Right::Subscribe, other.id, "news/a"), "{}", other.name);
     }
+    // What is denied to everybody there, or in the whole account, is denied to visitors; in other rooms it is nothing to them.
+    let deny = |channels: &str| {
+        format!("{{ to = \"*\", right = \"subscribe\", channels = \"{channels}\", deny = true }}")
+    };
+    let grants = grants.replace("grant = [", &format!("grant = [{}, ", deny("news/a")));
+    let of_all = self::acme().replacen("grant = [", &format!("grant = [{}, ", deny("news/b")), 1);
+    let of_all = of_all.replace("\"secret/#\"", "\"news/c\"");
+    let denying = compile(&format!("{of_all}{lobby}{grants}{}", garden())).unwrap();
+    let visiting = denying.visiting(eve, acme);
+    let reads = |text| may(&visiting, Right::Subscribe, room, text);
+    assert_eq!(["news/a", "news/b", "news/c"].map(reads), [false, false, true]);
     // Of the account itself nobody has anything by that, and without such a grant or account nobody does.
     let bob = directory.named("bob").unwrap();
     assert!(!may(bob, Right::Publish, room, "book"));
