@@ -1,17 +1,19 @@
 //! The subscriber's own book: what publishers hold acknowledgements for, what came, and how often.
 //!
 //! Nobody's counter is asked. What was never acknowledged is nobody's loss, whether it came or not; what came twice came twice,
-//! acknowledged or not: no publisher here sends anything again.
+//! acknowledged or not: no publisher here sends anything again. What the server says is missing is counted beside what is lost.
 
 use crate::corpus;
+use anyhow::bail;
 use std::time::Duration;
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout_at},
 };
 
-/// How long nothing must come until nothing more is expected to.
-const REST: Duration = Duration::from_secs(1);
+/// How long nothing must come until nothing more is expected to, also when all is there: what is sent again is sent after somebody
+/// came again, which takes some seconds.
+const REST: Duration = Duration::from_secs(10);
 
 /// One publication: whose, and the how manieth of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,7 +47,10 @@ pub struct Book {
     outstanding: u64,
     arrived: u64,
     again: u64,
-    /// When the first came since [`Book::from_here`], and the last that was not there before.
+    told_missing: u64,
+    /// What the subscriber heard and does not know.
+    fault: Option<String>,
+    /// Of what was not there before: when the first came since [`Book::from_here`], and the last.
     first: Option<Instant>,
     last: Option<Instant>,
     /// When anything came at all.
@@ -61,9 +66,11 @@ pub struct Verdict {
     pub lost: u64,
     /// How often something came that had come before.
     pub again: u64,
-    /// When the first of all came since what is asked about.
+    /// How many places of its log the server said are missing. Who does not say so has none.
+    pub told_missing: u64,
+    /// When the first new one came since what is asked about.
     pub first: Option<Instant>,
-    /// When the last one did that was new.
+    /// When the last one did.
     pub last: Option<Instant>,
 }
 
@@ -88,13 +95,32 @@ impl Book {
         line.came += 1;
         let (is_new, was_outstanding) = (line.came == 1, line.acknowledged);
         self.heard = Some(now);
-        self.first.get_or_insert(now);
         if is_new {
             self.arrived += 1;
+            self.first.get_or_insert(now);
             self.last = Some(now);
             self.outstanding -= u64::from(was_outstanding);
         } else {
             self.again += 1;
+        }
+    }
+
+    /// The server said that so many places of its log are missing. What was there stays outstanding: told is not delivered.
+    pub fn told_missing(&mut self, count: u64, now: Instant) {
+        self.told_missing = self.told_missing.saturating_add(count);
+        self.heard = Some(now);
+    }
+
+    /// The subscriber heard what it does not know, so that nothing that this book says is to be believed.
+    pub fn fail(&mut self, why: String) {
+        self.fault.get_or_insert(why);
+    }
+
+    /// An error if the subscriber heard what it does not know.
+    pub fn check(&self) -> anyhow::Result<()> {
+        match &self.fault {
+            Some(why) => bail!("the subscriber: {why}"),
+            None => Ok(()),
         }
     }
 
@@ -130,6 +156,7 @@ impl Book {
             acknowledged: self.acknowledged,
             lost: self.outstanding,
             again: self.again,
+            told_missing: self.told_missing,
             first: self.first,
             last: self.last,
         }
@@ -149,21 +176,22 @@ impl Book {
 }
 
 /// Waits until everything acknowledged came and nothing comes any more, or nothing has come for `patience`. Whoever publishes
-/// has ended.
-pub async fn closed(book: &watch::Sender<Book>, patience: Duration) -> Verdict {
+/// has ended. An error if the subscriber heard what it does not know.
+pub async fn closed(book: &watch::Sender<Book>, patience: Duration) -> anyhow::Result<Verdict> {
     let since = Instant::now();
     let mut seen = book.subscribe();
     loop {
+        book.borrow().check()?;
         let is_settled = book.borrow().is_settled();
         let over = book.borrow().over(since, patience);
         if over <= Instant::now() {
-            return book.borrow().verdict();
+            return Ok(book.borrow().verdict());
         }
         if is_settled {
             sleep_until(over).await;
         } else {
             // It is looked again, whether it is settled or has been silent for so long.
-            let _ = timeout_at(over, seen.wait_for(Book::is_settled)).await;
+            let _ = timeout_at(over, seen.wait_for(|book| book.is_settled() || book.check().is_err())).await;
         }
     }
 }
@@ -209,10 +237,48 @@ mod tests {
         book.came(ONE, at(1));
         book.from_here();
         book.came(ONE, at(2));
+        assert_eq!(book.verdict().first, None, "a repeat is no first one");
         book.came(OTHER, at(3));
-        book.came(OTHER, at(4));
+        book.came(Name { device: 1, n: 1 }, at(4));
+        book.came(OTHER, at(5));
         let verdict = book.verdict();
-        assert_eq!((verdict.first, verdict.last), (Some(at(2)), Some(at(3))), "a last one is a new one");
+        assert_eq!((verdict.first, verdict.last), (Some(at(3)), Some(at(4))), "a last one is a new one");
+    }
+
+    #[test]
+    fn what_the_server_says_is_missing_is_counted_and_lost_all_the_same() {
+        let (mut book, now) = (Book::default(), Instant::now());
+        book.acknowledged(ONE);
+        book.told_missing(3, now);
+        book.told_missing(1, now);
+        let verdict = book.verdict();
+        assert_eq!((verdict.told_missing, verdict.lost), (4, 1));
+        assert!(!book.is_settled());
+    }
+
+    #[tokio::test]
+    async fn what_the_subscriber_does_not_know_ends_the_wait_with_its_words() {
+        let book = Book::shared();
+        book.send_modify(|book| book.acknowledged(ONE));
+        let waiting = tokio::spawn({
+            let book = book.clone();
+            async move { closed(&book, Duration::from_secs(3600)).await }
+        });
+        tokio::task::yield_now().await;
+        book.send_modify(|book| book.fail("the hub said wiped".into()));
+        let said = tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it ends").unwrap();
+        assert!(format!("{:#}", said.unwrap_err()).contains("the hub said wiped"));
+    }
+
+    #[test]
+    fn silence_after_all_came_is_longer_than_a_reconnect() {
+        let (mut book, since) = (Book::default(), Instant::now());
+        book.acknowledged(ONE);
+        book.came(ONE, since);
+        let (over, nine) = (book.over(since, REST), since + Duration::from_secs(9));
+        assert!(over > nine, "what comes again after nine seconds is counted");
+        book.came(ONE, nine);
+        assert_eq!((book.over(since, REST), book.verdict().again), (nine + REST, 1));
     }
 
     #[test]

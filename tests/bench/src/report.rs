@@ -106,6 +106,14 @@ impl Report {
         found.map_or(f64::NAN, |figure| figure.median)
     }
 
+    /// The smallest and the largest of a figure's rounds; both NaN if it was not taken. What may never happen is judged by the
+    /// largest: a median passes over a single round.
+    pub fn spread(&self, scenario: &str, what: &str, subject: &str) -> (f64, f64) {
+        let mut figures = self.figures.iter();
+        let found = figures.find(|f| f.scenario == scenario && f.what == what && f.subject == subject);
+        found.map_or((f64::NAN, f64::NAN), |figure| figure.series.spread())
+    }
+
     /// The largest median of those subjects that took part; NaN if none did.
     pub fn most(&self, scenario: &str, what: &str, subjects: &[&str]) -> f64 {
         subjects.iter().map(|subject| self.median(scenario, what, subject)).fold(f64::NAN, f64::max)
@@ -174,6 +182,9 @@ mod tests {
         assert_eq!(report.median("ingest", "50 x 100", "riser"), 500.0);
         assert_eq!(report.most("ingest", "50 x 100", &["mosquitto", "nats"]), 100.0);
         assert!(report.least("flood", "", &["nats"]).is_nan());
+        assert_eq!(report.spread("ingest", "50 x 100", "riser"), (400.0, 600.0));
+        let (least, most) = report.spread("ingest", "50 x 100", "mosquitto");
+        assert!(least.is_nan() && most.is_nan());
         report.claims.push(Claim::at_least("five times", 500.0 / 100.0, 5.0));
         report.claims.push(Claim::at_least("of whom is missing", f64::NAN, 5.0));
         let table = report.table();

@@ -94,10 +94,20 @@ async fn say_yes(socket: TcpStream) -> anyhow::Result<()> {
 
 /// A WebSocket in envelope mode whose hello was taken, and what came after the answer.
 pub async fn open(server: SocketAddr, path: &str, hello: &str) -> anyhow::Result<(TcpStream, BytesMut)> {
+    let (socket, input, _) = taken(server, path, hello).await?;
+    Ok((socket, input))
+}
+
+/// The same with the answer.
+pub async fn taken(
+    server: SocketAddr,
+    path: &str,
+    hello: &str,
+) -> anyhow::Result<(TcpStream, BytesMut, String)> {
     let (socket, input, answer) = answer(server, path, hello).await?;
     let taken = answer.contains(r#""ok":{"#) && !answer.contains(r#""error":"#);
     ensure!(taken, "hello was refused: {answer}");
-    Ok((socket, input))
+    Ok((socket, input, answer))
 }
 
 /// The same whatever the answer is, and that.

@@ -10,7 +10,7 @@ use crate::{
     riser::{ACCOUNT, ROOM},
     websocket,
 };
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{Buf, BytesMut};
 use serde_json::{Value, json};
@@ -246,7 +246,59 @@ pub enum Means {
     Ordered,
 }
 
+/// What a hub says to a dashboard that concerns the book.
+#[derive(PartialEq, Eq, Debug)]
+enum Push {
+    /// A publication, unless it is none of a publisher's here.
+    Message { name: Option<Name>, position: Option<String> },
+    /// All up to there was said.
+    Through(Option<String>),
+    /// So many places before this one are missing.
+    Gap { count: u64, position: String },
+    /// It will close.
+    Bye,
+}
+
+impl Push {
+    /// An error for what a dashboard of this kind is never told: what it meant would be missing from the book.
+    fn read(text: &[u8]) -> anyhow::Result<Self> {
+        let push: Value = serde_json::from_slice(text).context("the hub sent no JSON")?;
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        Ok(match push["ev"].as_str() {
+            Some("msg") => {
+                // A device of MQTT 3.1.1 cannot say that it sends JSON, so the hub passes on its bytes.
+                let payload = push["data_b64"].as_str().and_then(|text| STANDARD.decode(text).ok());
+                let name = payload.and_then(|payload| Name::of(&payload));
+                Self::Message { name, position: text(&push["pos"]) }
+            }
+            Some("ping") => Self::Through(text(&push["through"]["1"])),
+            Some("gap") => Self::Gap {
+                count: push["count"].as_u64().with_context(|| format!("a gap of how many? {push}"))?,
+                position: text(&push["pos"]).with_context(|| format!("a gap up to where? {push}"))?,
+            },
+            Some("bye") => Self::Bye,
+            Some(_) | None => bail!("the hub said {push}"),
+        })
+    }
+}
+
+/// What the answer to hello says is missing before the position at which the subscription starts, and that.
+fn missing_at_start(answer: &str) -> anyhow::Result<Option<(u64, String)>> {
+    let answer: Value = serde_json::from_str(answer).context("the hub answered no JSON")?;
+    let started = &answer["ok"]["subscriptions"][0];
+    let gaps = started["gaps"].as_array().with_context(|| format!("no subscription: {answer}"))?;
+    let counts: Option<Vec<u64>> = gaps.iter().map(|gap| gap["count"].as_u64()).collect();
+    let count = counts.with_context(|| format!("a gap of how many? {answer}"))?.iter().sum();
+    let position = started["pos"].as_str().with_context(|| format!("a start where? {answer}"))?;
+    Ok((count > 0).then(|| (count, position.to_owned())))
+}
+
 impl Means {
+    /// Whether the server says what is missing to who goes on by it.
+    pub fn tells_gaps(self) -> bool {
+        self == Self::Position
+    }
+
     /// Those that a system has.
     pub fn of(system: System) -> &'static [Self] {
         match system {
@@ -287,6 +339,9 @@ impl Subscriber {
                     // It was killed: there will be another one.
                     let _ = reader.read(socket, input).await;
                 }
+                if reader.book.borrow().check().is_err() {
+                    return;
+                }
                 tokio::time::sleep(AGAIN_EVERY).await;
                 connected = timeout(ANSWERS_WITHIN, reader.connect()).await.ok().and_then(Result::ok);
             }
@@ -314,7 +369,14 @@ impl Reader {
                 let subscriptions = json!([{ "sub": 1, "channels": "c/#", "from": from }]);
                 let hello =
                     json!({ "op": "hello", "id": 1, "events": false, "subscriptions": subscriptions });
-                websocket::open(self.hub, &format!("/{ACCOUNT}/{ROOM}"), &hello.to_string()).await
+                let path = format!("/{ACCOUNT}/{ROOM}");
+                let (socket, input, answer) = websocket::taken(self.hub, &path, &hello.to_string()).await?;
+                match missing_at_start(&answer) {
+                    Ok(Some((count, position))) => self.miss(count, position),
+                    Ok(None) => {}
+                    Err(error) => return Err(self.fail(error)),
+                }
+                Ok((socket, input))
             }
             Means::Session => {
                 let (mut socket, is_known) = mqtt::resume(self.hub, "book").await?;
@@ -328,12 +390,27 @@ impl Reader {
         }
     }
 
-    /// Until the server is gone.
+    /// The server said so, and up to where.
+    fn miss(&mut self, count: u64, position: String) {
+        self.position = Some(position);
+        let now = Instant::now();
+        self.book.send_modify(|book| book.told_missing(count, now));
+    }
+
+    /// Not the server's end: what it said is not understood.
+    fn fail(&self, error: anyhow::Error) -> anyhow::Error {
+        self.book.send_modify(|book| book.fail(format!("{error:#}")));
+        error
+    }
+
+    /// Until the server is gone, or what it says is not understood.
     async fn read(&mut self, mut socket: TcpStream, mut input: BytesMut) -> anyhow::Result<()> {
         let mut answers = Vec::new();
         loop {
             let mut came = Vec::new();
-            while let Some(length) = self.hear(&input, &mut answers, &mut came)? {
+            while let Some(length) =
+                self.hear(&input, &mut answers, &mut came).map_err(|error| self.fail(error))?
+            {
                 input.advance(length);
             }
             let now = Instant::now();
@@ -393,18 +470,21 @@ impl Reader {
 
     /// What a hub says to a dashboard.
     fn push(&mut self, text: &[u8]) -> anyhow::Result<Option<Name>> {
-        let push: Value = serde_json::from_slice(text)?;
-        let position = match push["ev"].as_str() {
-            Some("msg") => &push["pos"],
-            Some("ping") => &push["through"]["1"],
-            Some(_) | None => anyhow::bail!("the hub said {push}"),
-        };
-        if let Some(position) = position.as_str() {
-            self.position = Some(position.to_owned());
-        }
-        // A device of MQTT 3.1.1 cannot say that it sends JSON, so the hub passes on its bytes.
-        let payload = push["data_b64"].as_str().and_then(|text| STANDARD.decode(text).ok());
-        Ok(payload.and_then(|payload| Name::of(&payload)))
+        Ok(match Push::read(text)? {
+            Push::Message { name, position } => {
+                self.position = position.or(self.position.take());
+                name
+            }
+            Push::Through(position) => {
+                self.position = position.or(self.position.take());
+                None
+            }
+            Push::Gap { count, position } => {
+                self.miss(count, position);
+                None
+            }
+            Push::Bye => None,
+        })
     }
 }
 
@@ -420,5 +500,67 @@ mod tests {
             }
         }
         assert_eq!((numbered(1, 0), numbered(0, 9), numbered(9, 3)), (None, None, None));
+    }
+
+    #[test]
+    fn hub_says_what_came_and_what_is_missing_and_nothing_else() {
+        let data = STANDARD.encode(corpus::payload(3, 7));
+        let message = format!(r#"{{"ev":"msg","sub":1,"pos":"a-9","data_b64":"{data}"}}"#);
+        let came = Push::Message { name: Some(Name { device: 3, n: 7 }), position: Some("a-9".into()) };
+        assert_eq!(Push::read(message.as_bytes()).unwrap(), came);
+        let ping = br#"{"ev":"ping","through":{"1":"a-12"}}"#;
+        assert_eq!(Push::read(ping).unwrap(), Push::Through(Some("a-12".into())));
+        let gap = br#"{"ev":"gap","sub":1,"from":13,"to":15,"count":3,"cause":"damage","pos":"a-15"}"#;
+        assert_eq!(Push::read(gap).unwrap(), Push::Gap { count: 3, position: "a-15".into() });
+        assert_eq!(Push::read(br#"{"ev":"bye","code":"going_away","close":1001}"#).unwrap(), Push::Bye);
+        let unknown: [&[u8]; 5] = [
+            br#"{"ev":"end","sub":1}"#,
+            br#"{"ev":"new"}"#,
+            br#"{"re":9}"#,
+            br#"{"ev":"gap","sub":1,"pos":"a-15"}"#,
+            b"{",
+        ];
+        for text in unknown {
+            assert!(Push::read(text).is_err(), "{}", String::from_utf8_lossy(text));
+        }
+    }
+
+    #[tokio::test]
+    async fn told_gap_moves_the_position_and_stands_in_the_book_and_the_unknown_fails_it() {
+        let book = Book::shared();
+        let mut reader = Reader {
+            means: Means::Position,
+            hub: ([127, 0, 0, 1], 9).into(),
+            book: book.clone(),
+            position: None,
+            attempts: 0,
+            place: 0,
+        };
+        let gap = r#"{"ev":"gap","sub":1,"from":13,"to":15,"count":3,"cause":"damage","pos":"a-15"}"#;
+        assert_eq!(reader.push(gap.as_bytes()).unwrap(), None);
+        assert_eq!(reader.position.as_deref(), Some("a-15"));
+        assert_eq!(book.borrow().verdict().told_missing, 3);
+        assert!(book.borrow().check().is_ok());
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let text = br#"{"ev":"new"}"#;
+        let frame = [&[0x81, text.len() as u8], &text[..]].concat();
+        assert!(reader.read(socket, BytesMut::from(&frame[..])).await.is_err());
+        assert!(format!("{:#}", book.borrow().check().unwrap_err()).contains("new"));
+    }
+
+    #[test]
+    fn what_is_missing_where_a_subscription_starts_is_in_the_answer() {
+        let answer = |gaps: &str| {
+            format!(
+                r#"{{"re":1,"ok":{{"subscriptions":[{{"sub":1,"complete":"x","gaps":[{gaps}],"pos":"a-20"}}]}}}}"#
+            )
+        };
+        assert_eq!(missing_at_start(&answer("")).unwrap(), None);
+        let gaps =
+            r#"{"from":1,"to":2,"count":2,"cause":"quota"},{"from":5,"to":5,"count":1,"cause":"damage"}"#;
+        assert_eq!(missing_at_start(&answer(gaps)).unwrap(), Some((3, "a-20".into())));
+        assert!(missing_at_start(r#"{"re":1,"ok":{"subscriptions":[]}}"#).is_err());
     }
 }
