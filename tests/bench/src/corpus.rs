@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 /// Bytes of every payload.
 pub const PAYLOAD_BYTES: usize = 150;
 /// How many different payloads a flood is made of: more than any link batch holds.
-const PAYLOADS: usize = 16_384;
+pub const PAYLOADS: usize = 16_384;
 /// How far the connections of a flood are apart in them.
 const STRIDE: usize = 331;
 
@@ -51,8 +51,24 @@ pub fn number_within(bytes: &[u8]) -> Option<u64> {
 pub fn prepared(connection: u32, n: u64) -> &'static [u8] {
     static ALL: OnceLock<Vec<u8>> = OnceLock::new();
     let all = ALL.get_or_init(|| (0..PAYLOADS).flat_map(|n| payload(n as u32 % 50, n as u64)).collect());
-    let at = (connection as usize * STRIDE + n as usize) % PAYLOADS * PAYLOAD_BYTES;
+    let at = place(connection, n) * PAYLOAD_BYTES;
     &all[at..at + PAYLOAD_BYTES]
+}
+
+/// Which of those that were prepared: the number that it calls itself.
+fn place(connection: u32, n: u64) -> usize {
+    (connection as usize * STRIDE + n as usize) % PAYLOADS
+}
+
+/// How often each of those that were prepared is in a flood of which each of these connections sent so many.
+pub fn counts(sent: &[(u32, u64)]) -> Vec<u64> {
+    let mut counts = vec![0; PAYLOADS];
+    for (connection, sent) in sent {
+        let (rounds, rest) = (sent / PAYLOADS as u64, sent % PAYLOADS as u64);
+        counts.iter_mut().for_each(|count| *count += rounds);
+        (0..rest).for_each(|n| counts[place(*connection, n)] += 1);
+    }
+    counts
 }
 
 #[cfg(test)]
@@ -69,6 +85,18 @@ mod tests {
             assert_eq!((device(&bytes), number(&bytes)), (Some(7), Some(n)));
         }
         assert_ne!(payload(1, 5)[20..], payload(1, 6)[20..]);
+    }
+
+    #[test]
+    fn flood_is_counted_by_the_payloads_that_it_is_made_of() {
+        let sent = [(49, PAYLOADS as u64 + 700), (7, 3)];
+        let mut one_by_one = vec![0; PAYLOADS];
+        for (connection, sent) in sent {
+            for n in 0..sent {
+                one_by_one[number(prepared(connection, n)).unwrap() as usize] += 1;
+            }
+        }
+        assert_eq!(counts(&sent), one_by_one);
     }
 
     #[test]

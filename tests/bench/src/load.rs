@@ -47,6 +47,8 @@ pub enum Until {
 pub struct Outcome {
     /// Acknowledged publications.
     pub acknowledged: u64,
+    /// By connection.
+    pub each: Vec<(u32, u64)>,
     /// How long it took.
     pub elapsed: Duration,
     /// From writing to acknowledgement, sorted, sampled.
@@ -83,6 +85,7 @@ impl Load {
         while let Some(one) = running.join_next().await {
             let one = one.context("a publisher panicked")??;
             outcome.acknowledged += one.acknowledged;
+            outcome.each.extend(one.each);
             outcome.latencies.extend(one.latencies);
         }
         outcome.elapsed = began.elapsed();
@@ -138,7 +141,12 @@ impl Publisher {
             ensure!(self.socket.read_buf(&mut input).await? > 0, "the server closed");
             self.take_acks(&mut input, &mut free)?;
         }
-        Ok(Outcome { acknowledged: self.acknowledged, elapsed: began.elapsed(), latencies: self.latencies })
+        Ok(Outcome {
+            acknowledged: self.acknowledged,
+            each: vec![(self.number, self.acknowledged)],
+            elapsed: began.elapsed(),
+            latencies: self.latencies,
+        })
     }
 
     fn fill(&mut self, free: &mut Vec<u16>, output: &mut Vec<u8>, until: Until) {
@@ -195,6 +203,9 @@ mod tests {
             };
             let outcome = load.run().await.unwrap();
             assert_eq!(outcome.acknowledged, 1500);
+            let mut each = outcome.each.clone();
+            each.sort_unstable();
+            assert_eq!(each, [(0, 500), (1, 500), (2, 500)]);
             assert!(outcome.rate() > 0.0 && outcome.latency(0.5) <= outcome.latency(0.99));
         }
         assert!(std::fs::metadata(folder.path().join("bare")).unwrap().len() > 1500 * 150);

@@ -164,6 +164,7 @@ pub async fn run(load: &Load) -> anyhow::Result<Outcome> {
     while let Some(one) = running.join_next().await {
         let one = one.context("a publisher panicked")??;
         outcome.acknowledged += one.acknowledged;
+        outcome.each.extend(one.each);
         outcome.latencies.extend(one.latencies);
     }
     outcome.elapsed = began.elapsed();
@@ -190,6 +191,7 @@ async fn publish(
             Until::Count(count) => sent < count,
         };
         if !go_on && free.len() == usize::from(window) {
+            outcome.each.push((number, outcome.acknowledged));
             return Ok(outcome);
         }
         while go_on && let Some(slot) = free.pop() {

@@ -7,7 +7,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -23,6 +23,10 @@ use tokio::{
 pub struct Receipts {
     began: Instant,
     count: AtomicU64,
+    /// Whether message `n` came; empty when nobody asks for latencies. A copy of it is not counted then.
+    came: Vec<AtomicBool>,
+    /// How often each payload of a flood came, by its number; empty when nobody asks.
+    tally: Vec<AtomicU64>,
     /// How many somebody waits for; nobody is woken before.
     wanted: AtomicU64,
     reached: Notify,
@@ -35,18 +39,29 @@ pub struct Receipts {
 }
 
 impl Receipts {
-    /// Counts; and takes latencies of the messages numbered below `timed`.
+    /// Counts, copies too; but each of the messages numbered below `timed` once, and takes its latency.
     pub fn new(timed: usize) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::with(timed, 0))
+    }
+
+    /// Counts, copies too, and keeps of which payloads of a flood they are.
+    pub fn tallied() -> Arc<Self> {
+        Arc::new(Self::with(0, corpus::PAYLOADS))
+    }
+
+    fn with(timed: usize, tallied: usize) -> Self {
+        Self {
             began: Instant::now(),
             count: AtomicU64::new(0),
+            came: (0..timed).map(|_| AtomicBool::new(false)).collect(),
+            tally: (0..tallied).map(|_| AtomicU64::new(0)).collect(),
             wanted: AtomicU64::new(u64::MAX),
             reached: Notify::new(),
             first: AtomicU64::new(u64::MAX),
             last: AtomicU64::new(0),
             sent: (0..timed).map(|_| AtomicU64::new(0)).collect(),
             latencies: Mutex::new(Vec::with_capacity(timed)),
-        })
+        }
     }
 
     /// Message `n` is being published.
@@ -54,6 +69,13 @@ impl Receipts {
         if let Some(sent) = self.sent.get(n as usize) {
             sent.store(self.now(), Ordering::Release);
         }
+    }
+
+    /// Of a flood of which each of these connections sent so many: how many there are at the least that did not come. Payloads
+    /// of a flood are used again, so a copy of one hides the loss of another with the same payload; of no other.
+    pub fn absent(&self, sent: &[(u32, u64)]) -> u64 {
+        let came = self.tally.iter().map(|count| count.load(Ordering::Acquire));
+        corpus::counts(sent).into_iter().zip(came).map(|(sent, came)| sent.saturating_sub(came)).sum()
     }
 
     /// How many came.
@@ -101,8 +123,7 @@ impl Receipts {
         let now = self.now();
         let mut count = 0;
         for payload in payloads {
-            count += 1;
-            self.time(payload, now);
+            count += u64::from(self.take(payload, now));
         }
         if count > 0 {
             self.first.fetch_min(now, Ordering::AcqRel);
@@ -114,15 +135,24 @@ impl Receipts {
         }
     }
 
-    fn time(&self, payload: &[u8], now: u64) {
-        if self.sent.is_empty() {
-            return;
+    /// Whether it counts.
+    fn take(&self, payload: &[u8], now: u64) -> bool {
+        if self.sent.is_empty() && self.tally.is_empty() {
+            return true;
         }
-        let sent = corpus::number(payload).and_then(|n| self.sent.get(n as usize));
-        if let Some(sent) = sent.map(|sent| sent.load(Ordering::Acquire)).filter(|sent| *sent > 0) {
+        let Some(n) = corpus::number(payload).map(|n| n as usize) else { return true };
+        if let Some(count) = self.tally.get(n) {
+            count.fetch_add(1, Ordering::AcqRel);
+        }
+        if self.came.get(n).is_some_and(|came| came.swap(true, Ordering::AcqRel)) {
+            return false;
+        }
+        let sent = self.sent.get(n).map(|sent| sent.load(Ordering::Acquire));
+        if let Some(sent) = sent.filter(|sent| *sent > 0) {
             let took = Duration::from_nanos(now.saturating_sub(sent));
             self.latencies.lock().unwrap_or_else(PoisonError::into_inner).push(took);
         }
+        true
     }
 }
 
@@ -225,6 +255,30 @@ mod tests {
         receipts.wait_for(2, Duration::from_secs(1)).await.unwrap();
         assert_eq!(receipts.latencies().len(), 1, "nobody asked for the latency of message 7");
         assert!(receipts.wait_for(3, Duration::ZERO).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn copy_of_what_is_timed_stands_for_nothing_that_is_lost() {
+        let receipts = Receipts::new(2);
+        receipts.publishing(0);
+        receipts.publishing(1);
+        let one = corpus::payload(0, 0);
+        receipts.received([&*one, &*one].into_iter());
+        assert_eq!((receipts.count(), receipts.latencies().len()), (1, 1));
+        assert!(receipts.wait_for(2, Duration::ZERO).await.is_err());
+        receipts.received([&*corpus::payload(1, 1)].into_iter());
+        receipts.wait_for(2, Duration::ZERO).await.unwrap();
+    }
+
+    #[test]
+    fn copy_in_a_flood_counts_and_what_is_absent_is_still_absent() {
+        let (receipts, sent) = (Receipts::tallied(), [(3, 2), (4, 1)]);
+        assert_eq!(receipts.absent(&sent), 3);
+        let one = corpus::prepared(3, 0);
+        receipts.received([one, one, corpus::prepared(4, 0)].into_iter());
+        assert_eq!((receipts.count(), receipts.absent(&sent)), (3, 1));
+        receipts.received([corpus::prepared(3, 1)].into_iter());
+        assert_eq!((receipts.count(), receipts.absent(&sent)), (4, 0));
     }
 
     #[tokio::test]
