@@ -26,9 +26,19 @@ const CONNECTIONS: u64 = 10_000;
 
 pub(super) async fn round(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     for system in &bench.systems {
-        programs(*system, bench, report).await?;
-        at_rest(*system, bench, report).await?;
-        on_the_link(*system, bench, report).await?;
+        let rows = [
+            ("programs", programs(*system, bench, report).await),
+            ("at rest", at_rest(*system, bench, report).await),
+            (LINK, on_the_link(*system, bench, report).await),
+        ];
+        for (row, done) in rows {
+            match done {
+                Err(error) if *system != System::Riser => {
+                    report.lacks(format!("{NAME}: {row}: {}: {error:#}", system.name()));
+                }
+                done => done.context(row)?,
+            }
+        }
     }
     Ok(())
 }
