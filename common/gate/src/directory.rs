@@ -158,14 +158,17 @@ impl Directory {
         Self { bare, ..self }
     }
 
-    /// What somebody shows who came to that account's address: a name without an account is one of that account, if it has
-    /// it. What means the same without saying so is as it was, and so is what was signed.
-    pub fn at_home(&self, credential: Credential, home: Option<AccountId>) -> Credential {
+    /// What somebody shows who came to the address of an account, by its name or UUID: a name without an account is that
+    /// account's and nobody else's, so that who visits cannot see which names it has, nor whether there is such an account. What
+    /// means the same without saying so is as it was, and so are ids, and what was signed.
+    pub fn at_home(&self, credential: Credential, home: Option<&AccountName>) -> Credential {
         let named = |user: &str| {
-            let (name, _) = self.accounts.iter().find(|(_, id)| Some(**id) == home)?;
-            let own = self.find(Some(name), user)?.principal.client;
+            let home = home.filter(|_| !user.contains('/'))?;
+            let is_id = Uuid::try_parse(user).is_ok_and(|id| self.members.contains_key(&ClientId(id)));
+            let own = self.find(Some(home), user).map(|member| member.principal.client);
             let bare = self.find(None, user).map(|member| member.principal.client);
-            (bare != Some(own)).then(|| name.clone())
+            let means_the_same = is_id || (own.is_some() && own == bare);
+            (!means_the_same).then(|| self.account_called(home).unwrap_or(home).clone())
         };
         match credential {
             Credential::Password { account: None, user, password } => {
@@ -179,7 +182,7 @@ impl Directory {
     }
 
     /// A name as a person types it who came to that account's address.
-    pub(crate) fn typed_at(&self, home: Option<AccountId>, name: &str) -> String {
+    pub(crate) fn typed_at(&self, home: Option<&AccountName>, name: &str) -> String {
         let none = Secret(Bytes::new());
         let shown = Credential::Password { account: None, user: name.to_owned(), password: none };
         match self.at_home(shown, home) {

@@ -26,7 +26,7 @@ use crate::{
 };
 use bytes::Bytes;
 use riser_model::{
-    AccountId, Certificate, ClientId, Memberships, Now, Principal, Time, Wall,
+    AccountName, Certificate, ClientId, Memberships, Now, Principal, Time, Wall,
     door::{Code, Credential, Prompt, Refusal, Secret},
     event::GateStep,
 };
@@ -50,8 +50,9 @@ pub struct Caller {
     pub known: bool,
     /// Random bytes of its own, of which its nonces are made.
     pub entropy: [u8; 32],
-    /// Whose address it came to, if it came to a lobby of somebody's: names without an account are that one's first.
-    pub home: Option<AccountId>,
+    /// Whose address it came to, as the address calls it, if it came to a lobby of somebody's: names without an account are that
+    /// one's, whether there is such an account or not.
+    pub home: Option<AccountName>,
     /// The public key of this instance, as text: what peers sign is for it and for no other.
     pub instance: Arc<str>,
 }
@@ -431,9 +432,9 @@ impl Gate {
         &self.caller
     }
 
-    /// It has come to the address of that account's lobby.
-    pub fn comes_to(&mut self, home: Option<AccountId>) {
-        self.caller.home = home;
+    /// It has come to the address of that account's lobby, whether there is one or not.
+    pub fn comes_to(&mut self, home: AccountName) {
+        self.caller.home = Some(home);
     }
 
     /// What it has proven so far.

@@ -58,7 +58,7 @@ impl Chat {
                     return Step::Refuse(incorrect("a name that is no text"));
                 };
                 let said = Prompt::Words(words.password.clone());
-                let name = Some(given.directory.typed_at(given.caller.home, name.trim()));
+                let name = Some(given.directory.typed_at(given.caller.home.as_ref(), name.trim()));
                 Step::Say(said, Hears::Chat(Self { words, name }))
             }
             Some(name) => {

@@ -320,13 +320,15 @@ fn name_without_an_account_is_the_default_account_s_then_the_only_one_and_nobody
 }
 
 #[test]
-fn name_without_an_account_at_somebody_s_address_is_that_one_s_first_and_says_so_only_where_it_must() {
+fn name_without_an_account_at_somebody_s_address_is_that_one_s_only_and_says_so_only_where_it_must() {
     let directory = compile(&(acme() + &garden())).unwrap();
-    let home = |name: &str| directory.account(&name.parse().unwrap());
-    let shown = |directory: &Directory, user: &str, home| {
+    let home = |name: &str| Some(name.parse::<AccountName>().unwrap());
+    let shown = |directory: &Directory, user: &str, home: Option<AccountName>| {
         let password = Secret(Bytes::from_static(b"x"));
         let shown = Credential::Password { account: None, user: user.to_owned(), password };
-        let Credential::Password { account, user, .. } = directory.at_home(shown, home) else { panic!() };
+        let Credential::Password { account, user, .. } = directory.at_home(shown, home.as_ref()) else {
+            panic!()
+        };
         (account.map(|account| account.to_string()), user)
     };
     let is = |account: Option<&str>, user: &str| (account.map(str::to_owned), user.to_owned());
@@ -334,11 +336,17 @@ fn name_without_an_account_at_somebody_s_address_is_that_one_s_first_and_says_so
     assert_eq!(shown(&directory, "ann", home("acme")), is(Some("acme"), "ann"));
     assert_eq!(shown(&directory, "ann", None), is(None, "ann"));
     assert_eq!(shown(&directory, "eve", home("garden")), is(None, "eve"), "what was signed stays as it was");
-    assert_eq!(shown(&directory, "bob", home("garden")), is(None, "bob"), "a visitor");
+    assert_eq!(shown(&directory, "bob", home("garden")), is(Some("garden"), "bob"), "not a visitor's");
+    let none = "nobody is answered as where there is an account";
+    assert_eq!(shown(&directory, "bob", home("nowhere")), is(Some("nowhere"), "bob"), "{none}");
+    let id = directory.named("bob").unwrap().client.0.to_string();
+    assert_eq!(shown(&directory, &id, home("garden")), is(None, &id), "an id is nobody else's");
+    let by_id = home("6f2c8a52-5e2b-4c07-9a5c-3b8f9f0f9a77");
+    assert_eq!(shown(&directory, "bob", by_id), is(Some("garden"), "bob"), "the address has its id");
     assert_eq!(shown(&directory, "acme/ann", home("garden")), is(None, "acme/ann"));
     let bare = directory.clone().with_bare(Some("acme".parse().unwrap()));
     assert_eq!(shown(&bare, "ann", home("garden")), is(Some("garden"), "ann"), "the address comes first");
-    assert_eq!(bare.typed_at(home("garden"), "ann"), "garden/ann");
+    assert_eq!(bare.typed_at(home("garden").as_ref(), "ann"), "garden/ann");
     assert_eq!(bare.typed_at(None, "ann"), "ann");
 }
 

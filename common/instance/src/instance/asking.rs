@@ -34,7 +34,7 @@ impl Instance {
                         riser_gate::Input::Redeemed(self.tickets.redeem(&ticket, now))
                     }
                     credential => {
-                        let home = connection.caller.home;
+                        let home = connection.caller.home.as_ref();
                         riser_gate::Input::Shown(connection.policy.directory.at_home(credential, home))
                     }
                 };
@@ -43,9 +43,9 @@ impl Instance {
             }
             (State::Gate, Ask::Visit { lobby }) if connection.entering.is_none() => {
                 let host = connection.policy.directory.account(&lobby);
-                (connection.lobby, connection.caller.home) = (Some(Lobby(host)), host);
+                (connection.lobby, connection.caller.home) = (Some(Lobby(host)), Some(lobby.clone()));
                 if let Some(at) = &mut connection.at {
-                    at.gate.comes_to(host);
+                    at.gate.comes_to(lobby);
                 }
             }
             (State::Leaving, _) => {}

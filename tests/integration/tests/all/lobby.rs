@@ -382,18 +382,21 @@ async fn user_whom_the_configuration_names_operates_in_the_admin_lobby_without_t
 }
 
 #[tokio::test]
-async fn bare_name_that_two_accounts_have_is_that_of_the_address_then_of_the_configured_account() {
+async fn bare_name_is_that_of_the_address_and_at_none_of_the_configured_account_or_of_the_only_one() {
     let twin = |site: &Site| {
         let text = std::fs::read_to_string(&site.hub.config).unwrap();
         let hash = text.lines().find(|line| line.starts_with("password = ")).unwrap().to_owned();
         let ann = format!("name = \"castle\"\nuser = [{{ name = \"{OWNER}\", {hash} }}]\n");
         text.replace("name = \"castle\"\n", &ann)
     };
-    let bare = || json!({ "user": OWNER, "password": PASSWORD });
-    let account = async |site: &Site, path: &str| match Terminal::program(site, path, bare()).await {
-        Ok(mut program) => program.asks(json!({ "op": "whoami" })).await["ok"]["account"].clone(),
-        Err(code) => code,
+    let of = async |site: &Site, path: &str, user: &str| {
+        let bare = json!({ "user": user, "password": PASSWORD });
+        match Terminal::program(site, path, bare).await {
+            Ok(mut program) => program.asks(json!({ "op": "whoami" })).await["ok"]["account"].clone(),
+            Err(code) => code,
+        }
     };
+    let account = async |site: &Site, path: &str| of(site, path, OWNER).await;
     for (top, main) in [("", "not_authorised"), ("default_account = \"house\"\n", ACCOUNT)] {
         let mut site = site_of(top);
         site.hub.stop();
@@ -404,6 +407,11 @@ async fn bare_name_that_two_accounts_have_is_that_of_the_address_then_of_the_con
         assert_eq!(account(&site, "/").await, main, "{top}");
         assert_eq!(account(&site, "/user/castle").await, "castle", "{top}");
         assert_eq!(account(&site, &format!("/user/{ACCOUNT}/")).await, ACCOUNT, "{top}");
+        // Who visits says whose it is, whether there is such an account or not, and whatever names it has.
+        assert_eq!(of(&site, "/", READER).await, ACCOUNT, "{top}: the only one");
+        for (path, user) in [("/user/castle", READER), ("/user/nowhere", READER), ("/user/nowhere", OWNER)] {
+            assert_eq!(of(&site, path, user).await, "not_authorised", "{top}: {user} at {path}");
+        }
         let mut person = Terminal::person(&site, "/user/castle", OWNER, PASSWORD).await;
         assert!(person.line("whoami").await.starts_with("castle/ann"), "{top}");
     }
