@@ -10,7 +10,7 @@
 
 use crate::{
     accounts::{NotChanged, Registrar, Told, Wanted},
-    api::{self, Api},
+    api::{self, Api, Entered},
     asker::Asker,
     audit::Audit,
     needs::Needs,
@@ -220,7 +220,7 @@ impl Admin {
                 let (policy, verifier) = (self.api.policy(), self.api.verifier.as_ref());
                 let entered =
                     api::entered(&policy, verifier, &self.api.origins, peer, headers, &mut Vec::new()).await;
-                if let Ok((principal, _)) = &entered {
+                if let Ok(Entered { principal, .. }) = &entered {
                     self.api.came(principal.client).await;
                 }
                 entered
@@ -230,7 +230,7 @@ impl Admin {
         // What was shown here and is not accepted is written down with what is shown elsewhere; who shows nothing is nobody's
         // business, and takes no place in the audit log.
         let is_told = self.token.is_some() || entered.is_ok();
-        let admin = entered.map(|(principal, evidence)| self.by(principal, evidence));
+        let admin = entered.map(|entered| self.by(entered));
         // What was revoked while it was verified counts no more.
         let may = |by: By| self.may(&by, Needs::Something).then_some(by).ok_or_else(api::not_authorised);
         match admin.and_then(may) {
@@ -251,9 +251,10 @@ impl Admin {
         }
     }
 
-    /// As what somebody asks who was let in.
-    fn by(&self, principal: Arc<Principal>, evidence: Evidence) -> By {
-        if self.operators.names(&self.api.policy().directory, &principal) {
+    /// As what somebody asks who was let in. What ends by itself, or is known elsewhere, operates nothing: who operates makes
+    /// what lasts.
+    fn by(&self, Entered { principal, evidence, is_lasting }: Entered) -> By {
+        if is_lasting && self.operators.names(&self.api.policy().directory, &principal) {
             By::Operator(Some(ByName { principal, evidence, operators: Arc::clone(&self.operators) }))
         } else {
             By::Account(principal, evidence)
@@ -262,7 +263,7 @@ impl Admin {
 
     /// Who asks by way of the page: with a cookie, or with what it would show a room. What a listener lends to those who show
     /// nothing administers nothing.
-    async fn enter_by_page(&self, asker: &Asker) -> Result<(Arc<Principal>, Evidence), Refusal> {
+    async fn enter_by_page(&self, asker: &Asker) -> Result<Entered, Refusal> {
         let Asker { peer, headers, .. } = asker;
         api::unheard(peer)?;
         if !self.api.origins.allow(headers) {

@@ -51,6 +51,16 @@ pub struct Api {
     pub(crate) core: HostHandle<HubCore>,
 }
 
+/// Who was let in by a request.
+pub(crate) struct Entered {
+    /// With the rights that its gates leave it.
+    pub(crate) principal: Arc<Principal>,
+    /// By which credentials.
+    pub(crate) evidence: Evidence,
+    /// Whether those are its own and last; see [`Standing::is_lasting`].
+    pub(crate) is_lasting: bool,
+}
+
 impl Api {
     /// Who may enter here at the moment.
     pub(crate) fn policy(&self) -> Arc<Policy> {
@@ -60,14 +70,14 @@ impl Api {
 
     /// Whoever asks, with the rights that its gates leave it. Who guesses is remembered as one who signs in wrongly.
     pub(crate) async fn enter(&self, asker: &Asker) -> Result<Arc<Principal>, Refusal> {
-        self.entered(asker).await.map(|(principal, _)| principal)
+        self.entered(asker).await.map(|entered| entered.principal)
     }
 
     /// The same, and by which credentials.
     pub(crate) async fn entered(
         &self,
         Asker { peer, connection, headers }: &Asker,
-    ) -> Result<(Arc<Principal>, Evidence), Refusal> {
+    ) -> Result<Entered, Refusal> {
         let is_guess = matches!(credential(headers), Some(Credential::Password { .. }));
         if is_guess && self.knows_offender(peer).await {
             return Err(wrong_too_often());
@@ -82,7 +92,7 @@ impl Api {
             let (deed, why) = (Deed::Refused, why(&tells, refusal));
             self.write_down(audited(&tells, peer, *connection, deed, why), is_wrong).await;
         }
-        if let Ok((principal, _)) = &entered {
+        if let Ok(Entered { principal, .. }) = &entered {
             self.came(principal.client).await;
         }
         entered
@@ -291,7 +301,7 @@ pub(crate) async fn entered(
     peer: &Peer,
     headers: &HeaderMap,
     tells: &mut Vec<Told>,
-) -> Result<(Arc<Principal>, Evidence), Refusal> {
+) -> Result<Entered, Refusal> {
     let credential = match credential(headers).ok_or_else(not_authorised)? {
         Credential::Anonymous => cookie_of(origins, headers).unwrap_or(Credential::Anonymous),
         shown => shown,
@@ -319,11 +329,13 @@ pub(crate) async fn entered(
             outside.push(room);
         }
     }
+    let (is_lasting, evidence) = (standing.is_lasting(), standing.evidence);
     if outside.is_empty() {
-        return Ok((principal, standing.evidence));
+        return Ok(Entered { principal, evidence, is_lasting });
     }
     let grants = Arc::new(principal.grants.without(outside));
-    Ok((Arc::new(Principal { grants, ..Principal::clone(&principal) }), standing.evidence))
+    let principal = Arc::new(Principal { grants, ..Principal::clone(&principal) });
+    Ok(Entered { principal, evidence, is_lasting })
 }
 
 /// The cookie of who has signed in, from a page whose Origin may connect here. A browser gives no Origin with a plain GET
@@ -482,7 +494,7 @@ mod tests {
         let headers = shown.iter().map(|value| (header::AUTHORIZATION, value.parse().unwrap())).collect();
         let entered =
             entered(&policy, &Passwords::new(1), &Origins::default(), &peer, &headers, &mut Vec::new()).await;
-        entered.map(|(principal, _)| principal.name.to_string()).map_err(|refusal| refusal.code)
+        entered.map(|entered| entered.principal.name.to_string()).map_err(|refusal| refusal.code)
     }
 
     #[tokio::test]
@@ -532,7 +544,7 @@ mod tests {
             certificate: None,
         };
         let headers = HeaderMap::from_iter([(header::AUTHORIZATION, "Bearer of-ann".parse().unwrap())]);
-        let (principal, _) =
+        let Entered { principal, .. } =
             entered(&policy, &Passwords::new(1), &Origins::default(), &peer, &headers, &mut Vec::new())
                 .await
                 .unwrap();

@@ -51,7 +51,8 @@ pub struct HubConfig {
     pub login: Option<LoginConfig>,
     /// What becomes of clients that are used no more.
     pub clients: ClientsConfig,
-    /// The users who operate this hub beside who shows its token, as `account/user`; nobody unless it is said here.
+    /// The users who operate this hub beside who shows its token, as `account/user`, each by name or UUID, looked up when it
+    /// starts; nobody unless it is said here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub operators: Vec<Named>,
     /// Whose names need no account before them, by name or UUID.

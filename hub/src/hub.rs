@@ -129,6 +129,8 @@ impl Hub {
         // Behind the log's lock: nobody else has this folder.
         let loaded = accounts::Loaded::open(config.data(), &config.account, config.default_account.clone());
         let (directory, damaged) = (Arc::clone(&loaded.directory), loaded.damaged);
+        let operator = operator(config)?;
+        let operators = Arc::new(Operators::new(operator, config.operators.iter().cloned(), &directory));
         policies.values_mut().for_each(|policy| *policy = Arc::new(policy.renewed(&directory)));
         let policies = watch::Sender::new(policies);
         let path = config.data().join(setup::RETAINED);
@@ -252,8 +254,6 @@ impl Hub {
             forked,
             addresses: Vec::new(),
         };
-        let operator = operator(config)?;
-        let operators = Arc::new(Operators::new(operator, config.operators.iter().cloned()));
         let (audit, known) = (hub.audit.clone(), Arc::clone(&operators));
         let errands = Errands::new(hub.registrar.clone(), hub.handle.clone(), audit, known);
         hub.background.spawn(errands.keep(wanted));

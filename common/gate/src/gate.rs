@@ -84,6 +84,16 @@ pub struct Standing {
     pub(crate) drawn: u64,
 }
 
+impl Standing {
+    /// Whether it has shown a credential of its own that does not end by itself: what ends, what somebody else vouches for, or
+    /// what a listener lends makes nothing that lasts.
+    pub fn is_lasting(&self) -> bool {
+        let is_lent = self.passed.contains(&Kind::Anonymous);
+        let ends = self.until.is_some() || self.cookie.is_some();
+        !is_lent && !ends && !self.evidence.is_empty()
+    }
+}
+
 /// What was found out elsewhere.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {

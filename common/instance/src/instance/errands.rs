@@ -85,19 +85,19 @@ impl Instance {
             Errand::Keys | Errand::RevokeKey { .. } if !is_known(standing) => return Err(nobody()),
             Errand::MakeKey if !is_known(standing) => return Err(nobody()),
             // What ends by itself does not make what lasts.
-            Errand::MakeKey
-                if standing.until.is_some() || standing.cookie.is_some() || standing.evidence.is_empty() =>
-            {
-                return Err(refusal(
-                    Code::Denied,
-                    "what you have shown ends by itself, or is known elsewhere",
-                    "to come in with a password, token or key of your own",
-                ));
+            Errand::MakeKey if !standing.is_lasting() => {
+                return Err(ends("to come in with a password, token or key of your own"));
             }
             Errand::Keys | Errand::RevokeKey { .. } | Errand::MakeKey => {}
             Errand::Operate { .. } if !is_known(standing) => return Err(nobody()),
             Errand::Operate { .. } if connection.room.is_some() => {
                 return Err(refusal(Code::WrongState, "you are in a room", "to ask for that in a lobby"));
+            }
+            // Nor does it operate: who operates makes what lasts. The token is shown each time.
+            Errand::Operate { token: None } if !standing.is_lasting() => {
+                return Err(ends(
+                    "the operator's token, or to come in with a password, token or key of your own",
+                ));
             }
             Errand::Operate { .. } => {}
             Errand::Accounts | Errand::CreateAccount { .. } | Errand::RemoveAccount { .. } => {
@@ -121,6 +121,10 @@ fn is_known(standing: &Standing) -> bool {
 
 fn nobody() -> Refusal {
     refusal(Code::Denied, "you have not said who you are", "to come in with a credential of your own")
+}
+
+fn ends(want: &str) -> Refusal {
+    refusal(Code::Denied, "what you have shown ends by itself, or is known elsewhere", want)
 }
 
 fn room_of(errand: &Errand) -> Option<&RoomName> {

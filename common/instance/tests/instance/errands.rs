@@ -1,7 +1,7 @@
 //! Errands of those who stand in lobbies: who may have which done, and that everybody hears of its own.
 
 use crate::world::*;
-use riser_gate::TokenHash;
+use riser_gate::{TokenHash, Verdict};
 use riser_instance::Input;
 use riser_model::{
     ConnectionId, History, Right, Role, RoomId, RoomKind, Whom,
@@ -120,6 +120,34 @@ fn admin_lobby_is_for_who_was_let_in_there_until_it_goes_into_a_room() {
     world.ask(C1, Ask::Part);
     world.ask(C1, Ask::Run(Box::new(found())));
     assert_eq!(answer(&mut world, C1), Some(Err(Code::Denied)), "and then in the other lobby");
+}
+
+#[test]
+fn who_is_vouched_for_elsewhere_makes_no_key_and_operates_by_no_name() {
+    let mut world = world();
+    let c5 = ConnectionId(5);
+    let part = |text: String| base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, text);
+    let exp = world.now.wall.0 / 1000 + 30;
+    let claims = format!(r#"{{"iss":"sso","aud":"riser","sub":"guest","exp":{exp}}}"#);
+    let token = format!("{}.{}.{}", part(r#"{"alg":"EdDSA"}"#.into()), part(claims), part("x".into()));
+    world.open(c5);
+    let credential = Credential::Token(Secret(token.into()));
+    world.ask(c5, Ask::Enter { credential, session: None, room: None });
+    let ticket = world.verifying.pop().unwrap();
+    world.input(Input::Verified { connection: c5, ticket, verdict: Verdict::Matches });
+    assert!(world.entered(c5));
+    let by_name = || Errand::Operate { token: None };
+    for errand in [Errand::MakeKey, by_name()] {
+        world.ask(c5, Ask::Run(Box::new(errand)));
+        assert_eq!(answer(&mut world, c5), Some(Err(Code::Denied)));
+    }
+    assert_eq!(world.running.len(), 0);
+    // The same user by a token of its own, and the operator's token by whatever.
+    for (connection, errand) in [(C1, by_name()), (c5, Errand::Operate { token: Some(Secret("t".into())) })] {
+        world.ask(connection, Ask::Run(Box::new(errand)));
+        assert_eq!(answer(&mut world, connection), None);
+    }
+    assert_eq!(world.running.len(), 2, "the hub looks whether that is so");
 }
 
 #[test]

@@ -356,6 +356,13 @@ async fn who_shows_the_operator_s_token_makes_accounts_in_the_admin_lobby_and_no
 #[tokio::test]
 async fn user_whom_the_configuration_names_operates_in_the_admin_lobby_without_the_token() {
     let site = site_of(&format!("operators = [\"{ACCOUNT}/{READER}\", \"garden/nobody\"]\n"));
+    // Who gets a name that nobody had when the hub started operates nothing; the log says that nobody had it.
+    let mut eve =
+        Terminal::program(&site, "/", json!({ "user": "garden/eve", "password": PASSWORD })).await.unwrap();
+    let invited = eve.asks(json!({ "op": "invite", "name": "nobody", "room": "shed", "as": "reader" })).await;
+    let token = json!({ "token": invited["ok"]["token"] });
+    let mut nobody = Terminal::program(&site, "/", token).await.unwrap();
+    assert_eq!(nobody.asks(json!({ "op": "admin" })).await["error"]["code"], "not_authorised", "{invited}");
     let mut ann = Terminal::program(&site, "/", password(OWNER)).await.unwrap();
     let refused = ann.asks(json!({ "op": "admin" })).await;
     assert_eq!(refused["error"]["code"], "not_authorised", "who owns the account is not named: {refused}");

@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
@@ -18,8 +19,13 @@ use crate::site::{ACCOUNT, OWNER, PASSWORD, Plan, READER, Site};
 use crate::terminal::Terminal;
 
 fn site() -> Site {
+    site_of("")
+}
+
+/// The same, with this at the top of the hub's file.
+fn site_of(top: &str) -> Site {
     let hub_account = "\n[[account.room]]\nname = \"talk\"\nkind = \"board\"\nhistory = \"log\"\n".to_owned();
-    let hub_top = "[login]\nlasts = \"10m\"\n".into();
+    let hub_top = format!("{top}[login]\nlasts = \"10m\"\n");
     let mut site = Site::laid_out(Plan { hub_top, hub_account, ..Plan::default() });
     site.hub.start();
     site
@@ -342,6 +348,31 @@ async fn each_browser_and_program_of_a_person_is_a_client_of_its_own_and_the_sam
     by_one.hears("\"bye\"").await;
     assert_eq!(enters(&one).await.err(), Some(json!("not_authorised")));
     assert!(enters(&again).await.is_ok(), "another token of the same client");
+}
+
+#[tokio::test]
+async fn what_a_sign_in_gave_operates_nothing_though_its_user_is_named() {
+    needs!(Need::Program("curl"));
+    let site = site_of(&format!("operators = [\"{ACCOUNT}/{READER}\"]\n"));
+    let shown = json!({ "user": format!("{ACCOUNT}/{READER}"), "password": PASSWORD });
+    let (_, given) = program(&site, READER, json!({ "client": "new" }));
+    let cookie = sign_in(&site, &shown).cookie.expect("whoever is right gets a cookie");
+    let bearer = format!("Authorization: Bearer {}", given["token"].as_str().unwrap());
+    let cookie = format!("Cookie: {}", cookie.split(';').next().unwrap());
+    let own = format!("{ACCOUNT}/{READER}:{PASSWORD}");
+    let basic = format!("Authorization: Basic {}", STANDARD.encode(own));
+    // The operator's business; she administers nothing in her account.
+    let path = format!("/api/admin/v1/accounts/{ACCOUNT}/rooms/hall");
+    for (shown, status) in [(&basic, 200), (&bearer, 401), (&cookie, 401)] {
+        let answer = ask(&site, &path, &[&origin(&site), shown], None);
+        assert_eq!(answer.status, status, "{shown}: {}", answer.body);
+    }
+    for (shown, allowed) in [(shown, true), (json!({ "token": given["token"] }), false)] {
+        let mut lobby = Terminal::program(&site, "/", shown).await.unwrap();
+        let answer = lobby.asks(json!({ "op": "admin" })).await;
+        assert_eq!(answer["ok"]["admin"] == true, allowed, "{answer}");
+        assert_eq!(answer["error"]["code"] == "denied", !allowed, "{answer}");
+    }
 }
 
 #[test]

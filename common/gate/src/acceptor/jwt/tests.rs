@@ -97,6 +97,7 @@ fn token_of_an_issuer_passes_until_it_expires() {
     gate.handle(Input::Done { ticket, verdict: Verdict::Matches }, NOW);
     assert_eq!(gate.standing().principal.as_ref().unwrap().name.as_str(), "ann");
     assert_eq!(gate.standing().until, Some(Wall((NOW_S + 120) * 1000)));
+    assert!(!gate.standing().is_lasting() && !gate.standing().evidence.is_empty());
     assert!(gate.standing().passed.contains(&Kind::Jwt));
     let (mut gate, verify) = shown(&token(&rs256(), &claims()));
     gate.handle(Input::Done { ticket: verify.unwrap().0, verdict: Verdict::Differs }, NOW);
