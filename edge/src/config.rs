@@ -209,14 +209,9 @@ impl EdgeConfig {
         self.key.clone().unwrap_or_else(|| self.data.join("edge.key"))
     }
 
-    /// The accounts, each with the rooms that every account has.
-    pub fn accounts(&self) -> Vec<AccountConfig> {
-        self.account.iter().cloned().map(AccountConfig::with_mandated).collect()
-    }
-
     /// Who exists.
     pub fn directory(&self) -> Result<Arc<Directory>, Vec<Invalid>> {
-        let directory = Directory::compile(&self.accounts())?.with_bare(self.default_account.clone());
+        let directory = Directory::compile(&self.account)?.with_bare(self.default_account.clone());
         if let Some(default) = self.default_account.as_ref().filter(|name| directory.account(name).is_none())
         {
             let want = "the name or id of an [[account]] of this file";

@@ -102,7 +102,7 @@ impl Vouched {
             known: read(&folder.join(GIVEN_UP)),
             ages: last_heard(&folder, now),
             folder,
-            file: config.accounts(),
+            file: config.account.clone(),
             bare: config.default_account.clone(),
             of,
             hubs,

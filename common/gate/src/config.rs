@@ -69,19 +69,6 @@ impl AccountConfig {
             room: vec![],
         }
     }
-
-    /// The same with the rooms that every account has, where it does not say otherwise of one: what a file means that nobody
-    /// changes while the instance runs.
-    #[must_use]
-    pub fn with_mandated(mut self) -> Self {
-        for room in RoomConfig::mandated() {
-            let id = self.id.map(|account| RoomId::of(account, room.name.as_str()));
-            if !self.room.iter().any(|one| one.name == room.name || (id.is_some() && one.id == id)) {
-                self.room.push(room);
-            }
-        }
-        self
-    }
 }
 
 /// A person: `[[account.user]]`.
@@ -246,7 +233,7 @@ impl RoomConfig {
         }
     }
 
-    /// The rooms that every account has, unless somebody removes them.
+    /// The rooms that every account of a hub has, unless somebody removes them.
     pub fn mandated() -> [Self; 2] {
         [Self::personal(), Self::lobby()]
     }
