@@ -395,7 +395,9 @@ pub(super) async fn waiting(
 ) -> Answer<Vec<ConnectionAnswer>> {
     let Place { account, id, .. } = admin.gate(&asked, &account, &room).await?;
     let seen = admin.api.core.ask(move |core, _| core.instance().waiting_at(account, id)).await;
-    Ok(Json(seen.unwrap_or_default().into_iter().map(connected).collect()))
+    // From where it comes is for those who administer the account.
+    let of_room = |one| ConnectionAnswer { from: None, ..connected(one) };
+    Ok(Json(seen.unwrap_or_default().into_iter().map(of_room).collect()))
 }
 
 pub(super) async fn decide_at_room(

@@ -43,6 +43,7 @@ async fn owner_of_a_room_decides_over_the_admin_interface_who_knocks_there_and_n
         found.unwrap()["connection"].clone()
     };
     assert_eq!(waiting[0]["connection"], number("porch"));
+    assert!(waiting[0]["from"].is_null(), "where it comes from is for the account's admins");
 
     // Not at another room, neither by its own address nor by that of hers, and not at the account's.
     assert_eq!(decides("attic", &number("attic"), true).0, 404);
