@@ -367,6 +367,7 @@ impl Told {
             connection,
             client: Some(who.client),
             name: Some(who.name.clone()),
+            account: None,
             room: None,
             acceptor: self.acceptor.name().to_owned(),
             step: self.step,

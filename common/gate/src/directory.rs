@@ -17,7 +17,7 @@ use crate::{
 use bytes::Bytes;
 use compiler::{Compiler, complete};
 use riser_model::{
-    AccountId, AccountName, ClientId, Grants, Memberships, Principal, PublicKey, Room, RoomId,
+    AccountId, AccountName, ClientId, Grants, Home, Memberships, Principal, PublicKey, Room, RoomId,
     door::{Credential, Secret},
     principal::Rule,
     schema::Check,
@@ -288,7 +288,8 @@ impl Directory {
             None => (who.account_name.clone(), who.account),
         };
         let grants = Arc::new(Grants::new(complete(rules, account)).of(who.user()));
-        Arc::new(Principal { account, account_name, grants, ..who.clone() })
+        let home = Some(Home { account: who.account, name: who.account_name.clone() });
+        Arc::new(Principal { account, account_name, grants, home, ..who.clone() })
     }
 
     /// A user or client, and a digest of everything that it proves itself with, and of whoever vouches for it: another

@@ -149,6 +149,7 @@ impl InstanceMeter {
             over_quota,
             latest_discarded,
             chunks_discarded,
+            visitors_refused,
             strays,
         } = counters;
         let last = &self.last;
@@ -166,6 +167,7 @@ impl InstanceMeter {
             (&bus.over_quota, over_quota, last.over_quota),
             (&bus.latest_discarded, latest_discarded, last.latest_discarded),
             (&bus.chunks_discarded, chunks_discarded, last.chunks_discarded),
+            (&bus.visitors_refused, visitors_refused, last.visitors_refused),
             (&bus.strays, strays, last.strays),
             (&bus.unreadable, &look.unreadable, self.unreadable),
             (&bus.unfinished, &look.unfinished, self.unfinished),
@@ -204,6 +206,7 @@ mod tests {
             over_quota: 31,
             latest_discarded: 10,
             chunks_discarded: 11,
+            visitors_refused: 33,
             strays: 12,
         };
         let statistics = Statistics {
@@ -235,6 +238,7 @@ mod tests {
             "room_quota_exceeded_total 31",
             "latest_discarded_total 10",
             "chunks_discarded_total 11",
+            "visitors_refused_total 33",
             "inputs_stray_total 12",
             "connections 21",
             "subscriptions 22",

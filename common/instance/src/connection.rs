@@ -104,6 +104,8 @@ pub(crate) struct Connection {
     pub(crate) operates: bool,
     /// An errand of it is being done.
     pub(crate) running: bool,
+    /// It asked for the admin lobby, and has been in no room since.
+    pub(crate) operating: bool,
     /// Tickets in the order in which they were asked, each with its answer once there is one.
     tickets: VecDeque<(u64, Option<Tell>)>,
     /// Subscriptions of `$SYS`.
@@ -166,6 +168,7 @@ impl Connection {
             willed: false,
             operates: false,
             running: false,
+            operating: false,
             tickets: VecDeque::new(),
             listening: BTreeSet::new(),
         }
@@ -207,6 +210,19 @@ impl Connection {
         match self.lobby {
             Some(Lobby(host)) => host,
             None => Some(principal.account),
+        }
+    }
+
+    /// Whether that account is the host of whoever is not its own: it stands at its gate, or is in its lobby.
+    pub(crate) fn is_hosted_by(&self, account: AccountId) -> bool {
+        self.hosting() == Some(account)
+    }
+
+    /// The account at whose gate it stands, or in whose lobby, by its address, it is.
+    pub(crate) fn hosting(&self) -> Option<AccountId> {
+        match &self.at {
+            Some(at) => at.host,
+            None => self.lobby.and_then(|Lobby(host)| host),
         }
     }
 

@@ -137,6 +137,9 @@ pub enum SystemEvent {
         client: ClientId,
         /// Its name.
         name: AccountName,
+        /// Its account, if it is a visitor from another one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        account: Option<AccountName>,
         /// Which of its connections.
         connection: ConnectionId,
         /// Through which edge it is there; none for a connection of this instance.
@@ -152,6 +155,9 @@ pub enum SystemEvent {
         client: Option<ClientId>,
         /// Its name.
         name: Option<AccountName>,
+        /// Its account, if it is a visitor from another one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        account: Option<AccountName>,
         /// Before which room; none for the account's own gate.
         room: Option<RoomName>,
         /// The acceptor, by its name in a gate's configuration.
@@ -167,6 +173,9 @@ pub enum SystemEvent {
         client: ClientId,
         /// Its name.
         name: AccountName,
+        /// Its account, if it is a visitor from another one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        account: Option<AccountName>,
         /// Which of its connections.
         connection: ConnectionId,
         /// Through which edge it is there; none for a connection of this instance.

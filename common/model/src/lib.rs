@@ -45,7 +45,7 @@ pub use name::{AccountName, ChannelName, Filter, RoomName};
 pub use network::{Network, Networks};
 pub use number::NumberMap;
 pub use position::Position;
-pub use principal::{Grants, Memberships, Principal, Right};
+pub use principal::{Grants, Home, Memberships, Principal, Right};
 pub use quota::Quota;
 pub use role::{Role, Whom};
 pub use room::{Binding, History, Retention, Room, RoomKind};

@@ -105,6 +105,8 @@ pub struct Waiting {
     pub connection: ConnectionId,
     /// As whom, where that is proven.
     pub name: Option<AccountName>,
+    /// Its account, if it is a visitor from another one.
+    pub account: Option<AccountName>,
     /// The acceptor before which it stands.
     pub acceptor: &'static str,
     /// Somebody is asked whether to let it in.

@@ -178,9 +178,30 @@ pub struct Principal {
     pub name: AccountName,
     /// What it may do.
     pub grants: Arc<Grants>,
+    /// Whose it is, where it visits the lobby of another account: then the account is that one's, if there is such an account.
+    pub home: Option<Home>,
+}
+
+/// The account of a visitor.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Home {
+    /// Which.
+    pub account: AccountId,
+    /// Its name.
+    pub name: AccountName,
 }
 
 impl Principal {
+    /// The account that it is of, also where it visits another one.
+    pub fn whose(&self) -> AccountId {
+        self.home.as_ref().map_or(self.account, |home| home.account)
+    }
+
+    /// The name of that account where it visits another one: beside names of that one's members, its own says nothing.
+    pub fn visits_from(&self) -> Option<&AccountName> {
+        self.home.as_ref().map(|home| &home.name)
+    }
+
     /// The user or device that it is, whichever of its clients it came by.
     pub fn user(&self) -> ClientId {
         self.grants.own.unwrap_or(self.client)

@@ -64,12 +64,16 @@ impl Bus {
         self.graph.rooms().iter().filter(waits).map(|room| room.id)
     }
 
-    /// The connections of this instance that are in a room.
+    /// The connections of this instance that are in a room, visitors aside: who is there is told by name, and theirs may be that
+    /// of a member. An account sees its visitors among its connections.
     pub fn present(&self, room: RoomId) -> impl Iterator<Item = Present> {
         let slot = self.graph.room_of(room);
         self.connections.ids().into_iter().filter_map(move |id| {
             let one = self.connections.get(&id)?;
             let member = one.members.get(&slot?)?;
+            if one.principal.home.is_some() {
+                return None;
+            }
             let (client, name) = (one.principal.client, one.principal.name.clone());
             Some(Present { client, name, connection: id, since: member.since, behind: None })
         })

@@ -34,7 +34,9 @@ impl Bus {
         self.outputs.push_back(Output::Joined { connection, room: room.id });
         self.carry(Kind::Opened, slot, connection, &principal, "");
         let (client, name) = (principal.client, principal.name.clone());
-        self.event(self.room_scope(slot), SystemEvent::Joined { client, name, connection, behind: None });
+        let account = principal.visits_from().cloned();
+        let event = SystemEvent::Joined { client, name, account, connection, behind: None };
+        self.event(self.room_scope(slot), event);
     }
 
     /// One subscription less holds a connection in a room.
@@ -72,11 +74,12 @@ impl Bus {
         self.outputs.push_back(Output::Left { connection, room: room.id, cause: cause.into() });
         self.carry(Kind::Closed, slot, connection, &principal, cause);
         let (client, name) = (principal.client, principal.name.clone());
-        let event = SystemEvent::Left { client, name, connection, behind: None, cause: cause.into() };
+        let (account, cause) = (principal.visits_from().cloned(), cause.into());
+        let event = SystemEvent::Left { client, name, account, connection, behind: None, cause };
         self.event(self.room_scope(slot), event);
     }
 
-    /// What uplinks carry knows who is in it.
+    /// What uplinks carry knows who is in it: not who only visits, whose name alone, there, would be that of a member.
     fn carry(
         &mut self,
         kind: Kind,
@@ -86,7 +89,8 @@ impl Bus {
         cause: &str,
     ) {
         let room = self.graph.room(slot);
-        if !room.declared.as_ref().is_some_and(|declared| declared.linked) {
+        let is_linked = room.declared.as_ref().is_some_and(|declared| declared.linked);
+        if !is_linked || principal.home.is_some() {
             return;
         }
         let membership = Membership {

@@ -209,7 +209,7 @@ impl Bus {
     fn missed(&mut self, connection: ConnectionId, gap: Gap) {
         let Some(reader) = self.connections.get(&connection) else { return };
         let (client, name) = (reader.principal.client, reader.principal.name.clone());
-        let scope = Scope::Account(reader.principal.account);
+        let scope = Scope::Account(reader.principal.whose());
         self.event(scope, SystemEvent::ReaderGap { client, name, connection, gap });
     }
 

@@ -387,11 +387,13 @@ mod tests {
         let now = 10 * PAST_SPANS_MAX as u64 + 1000;
         let mut charge = |made: u64| {
             let charged = taken.charge(RoomSlot(0), &quota, 1, (at(now), late(made)));
-            charged.map(drop).map_err(|over| over.event())
+            charged.map(drop).map_err(|over| Box::new(over.event()))
         };
         let mut all = (now - 900..now - 800).filter(|made| made % 5 == 0);
         assert!(all.all(|made| charge(made).is_ok()), "as many in each span as there may be");
-        let over = |again_ms| Err(SystemEvent::RoomQuota { limit: "messages".to_owned(), most: 2, again_ms });
+        let over = |again_ms| {
+            Err(Box::new(SystemEvent::RoomQuota { limit: "messages".to_owned(), most: 2, again_ms }))
+        };
         assert_eq!((charge(now - 850), charge(now - 850)), (Ok(()), Ok(())), "spans that began elsewhere");
         assert_eq!(charge(now - 850), over(None), "more than two of them can hold");
         assert_eq!(

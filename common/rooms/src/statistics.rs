@@ -84,6 +84,8 @@ pub struct Counters {
     pub latest_discarded: u64,
     /// Chunks that were read and let go of before their reader came.
     pub chunks_discarded: u64,
+    /// What visitors of lobbies asked for and have no right to: no event says so.
+    pub visitors_refused: u64,
     /// Inputs about connections or tickets that do not exist (any more).
     pub strays: u64,
 }

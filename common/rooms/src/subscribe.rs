@@ -49,7 +49,8 @@ impl Bus {
         self.connections.add(connection, opened);
         let (client, name) = (principal.client, principal.name.clone());
         self.event(
-            event::Scope::Account(principal.account),
+            // A visitor's account hears of it, as of every connection of its own.
+            event::Scope::Account(principal.whose()),
             SystemEvent::Opened { client, name, connection },
         );
         if self.closing {
@@ -69,7 +70,7 @@ impl Bus {
     fn closed(&mut self, connection: ConnectionId, cause: &str) {
         let Some(one) = self.connections.get(&connection) else { return };
         let (client, name) = (one.principal.client, one.principal.name.clone());
-        let scope = event::Scope::Account(one.principal.account);
+        let scope = event::Scope::Account(one.principal.whose());
         if [Code::TooSlow.name(), STALLED].contains(&cause) {
             self.event(scope, SystemEvent::SlowReader { client, name: name.clone(), connection });
         }

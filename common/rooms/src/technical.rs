@@ -211,6 +211,11 @@ impl Bus {
 
     fn say_refused(&mut self, connection: ConnectionId, refusal: &Refusal, count: u64) {
         let Some(one) = self.connections.get(&connection) else { return };
+        // Strangers write into nobody's log what they may not do, and nobody learns by it which accounts there are.
+        if one.principal.home.is_some() {
+            self.counters.visitors_refused += count;
+            return;
+        }
         let (client, name) = (Some(one.principal.client), Some(one.principal.name.clone()));
         let scope = Scope::Account(one.principal.account);
         let (code, what) = (refusal.code.name().into(), refusal.what.clone());

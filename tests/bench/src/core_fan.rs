@@ -116,6 +116,7 @@ impl Site {
                 client,
                 name: name.parse().context("name a client")?,
                 grants: Arc::new(Grants::new(rules).of(client)),
+                home: None,
             }))
         };
         let mut site = Self {

@@ -414,6 +414,7 @@ impl Compiler {
             client,
             name: entrant.name.clone(),
             grants: Arc::new(grants),
+            home: None,
         });
         let (password, secret) = (entrant.password.cloned(), entrant.secret.cloned());
         let (keys, relays) = (entrant.keys.to_vec(), entrant.relays);

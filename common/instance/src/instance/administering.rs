@@ -29,11 +29,11 @@ pub struct Connected {
 
 impl Instance {
     /// The connections of an account, those that stand at a gate and say that they are of it, and those of others that stand at
-    /// its own.
+    /// its own or visit its lobby.
     pub fn connections_of(&self, account: AccountId) -> Vec<Connected> {
         let connected = self.connections.iter().filter_map(|(id, one)| {
             let claimed = one.at.as_ref().and_then(|at| at.gate.claimed());
-            let hosts = one.at.as_ref().is_some_and(|at| at.host == Some(account));
+            let hosts = one.is_hosted_by(account);
             let who = one.standing.principal.clone().or(claimed);
             let who = who.filter(|who| who.account == account || hosts)?;
             let stands = match self.state_of(*id)? {
@@ -49,7 +49,7 @@ impl Instance {
                 account: (who.account != account).then(|| who.account_name.clone()),
                 from: one.caller.address,
                 stands,
-                knocks: hosts && one.at.as_ref().is_some_and(|at| at.knocks.is_some()),
+                knocks: one.at.as_ref().is_some_and(|at| at.host == Some(account) && at.knocks.is_some()),
                 room: one.at.as_ref().and_then(|at| at.before.room().map(|(_, name)| name.clone())),
             })
         });
@@ -110,11 +110,12 @@ impl Instance {
         }
     }
 
-    /// Tells a connection of that account to go; it may come back. False if there is none by that number.
+    /// Tells a connection of that account, or a visitor of its, to go; it may come back. False if there is none by that number.
     pub fn send_away(&mut self, account: AccountId, connection: ConnectionId, by: &str, now: Now) -> bool {
         let Some(one) = self.connections.get(&connection) else { return false };
-        let own = one.standing.principal.as_ref().is_some_and(|who| who.account == account);
-        if !own || matches!(one.state, State::Leaving) {
+        let who = one.standing.principal.as_ref();
+        let is_its = who.is_some_and(|who| who.account == account || one.is_hosted_by(account));
+        if !is_its || matches!(one.state, State::Leaving) {
             return false;
         }
         let what = "an admin closed this connection";

@@ -10,8 +10,13 @@ impl Instance {
         let Some(connection) = self.connections.get(&id) else { return };
         let claimed = connection.at.as_ref().and_then(|at| at.gate.claimed());
         let who: Option<Arc<Principal>> = connection.standing.principal.clone().or(claimed);
-        // What is done at a gate is written down for those whose gate it is.
-        let host = connection.at.as_ref().and_then(|at| at.host);
+        // What is done at a gate is written down for those whose gate it is, and of a visitor for those whose lobby it is in.
+        let host = connection.hosting();
+        let home = who.as_ref().filter(|who| host.is_some_and(|host| host != who.account));
+        let why = match home {
+            Some(who) => format!("{why} (a visitor from {})", who.account_name),
+            None => why,
+        };
         self.outputs.push_back(Output::Audited(Audited {
             account: host.or(who.as_ref().map(|who| who.account)),
             client: who.as_ref().map(|who| who.client),

@@ -106,9 +106,8 @@ impl Instance {
     fn say_refused(&mut self, id: ConnectionId, refusal: &Refusal, now: Now) {
         let Some(connection) = self.connections.get(&id) else { return };
         let principal = match connection.state {
-            State::Gate | State::Session => {
-                connection.principal.as_ref().or(connection.standing.principal.as_ref())
-            }
+            // Who it is, also where it visits: its own account hears of it.
+            State::Gate | State::Session => connection.standing.principal.as_ref(),
             State::Rooms | State::Leaving => return,
         };
         let claimed = match &connection.entering {

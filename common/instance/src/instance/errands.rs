@@ -40,6 +40,7 @@ impl Instance {
             Ok(by) => {
                 if let Some(connection) = self.connections.get_mut(&id) {
                     connection.running = true;
+                    connection.operating = matches!(errand, Errand::Operate { .. });
                 }
                 let wanted = Box::new(Wanted { by, evidence, from, errand });
                 self.outputs.push_back(Output::Run { connection: id, wanted });
@@ -60,8 +61,9 @@ impl Instance {
     pub(super) fn ran(&mut self, id: ConnectionId, result: Result<Finished, Refusal>) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         if std::mem::take(&mut connection.running) {
-            // Who went into a room meanwhile is there.
-            connection.operates |= matches!(result, Ok(Finished::Operates)) && connection.room.is_none();
+            // Who went into a room meanwhile is there, or has been.
+            let asked = std::mem::take(&mut connection.operating);
+            connection.operates |= asked && matches!(result, Ok(Finished::Operates));
             self.tell(id, Tell::Finished(result));
         }
     }

@@ -82,6 +82,10 @@ impl Instance {
                         connection: id,
                         client: Some(who.client),
                         name: Some(who.name.clone()),
+                        account: at
+                            .host
+                            .filter(|host| *host != who.account)
+                            .map(|_| who.account_name.clone()),
                         room: at.before.room().map(|(_, name)| name.clone()),
                         acceptor: acceptor.name().to_owned(),
                         step,
@@ -374,6 +378,8 @@ impl Instance {
             connection.principal = Some(Arc::clone(&principal));
             connection.room = Some(room);
             connection.operates = false;
+            // What was asked for in the lobby is void here, and stays so when it goes back.
+            connection.operating = false;
         }
         // A lobby has channels too.
         self.rooms(BusInput::Ask { connection: id, ask: Ask::Part }, now);

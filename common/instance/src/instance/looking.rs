@@ -120,6 +120,7 @@ impl Instance {
             self.looks_after(who, at).then(|| Waiting {
                 connection: *connection,
                 name: Some(principal.name.clone()),
+                account: (at.host != Some(principal.account)).then(|| principal.account_name.clone()),
                 acceptor: acceptor.name(),
                 knocks: at.knocks.is_some(),
                 room: before.map(|(_, name)| name.clone()),
@@ -245,8 +246,8 @@ impl Instance {
         }
         let behind = self.sites.get(&log).map(|site| site.name.clone());
         let event = match left {
-            None => SystemEvent::Joined { client, name, connection, behind },
-            Some(cause) => SystemEvent::Left { client, name, connection, behind, cause },
+            None => SystemEvent::Joined { client, name, account: None, connection, behind },
+            Some(cause) => SystemEvent::Left { client, name, account: None, connection, behind, cause },
         };
         self.say(Scope::Room(room), event, now);
     }

@@ -100,6 +100,15 @@ fn admin_lobby_is_for_who_was_let_in_there_until_it_goes_into_a_room() {
     world.ask(C1, Ask::Run(Box::new(found())));
     assert_eq!(answer(&mut world, C1), Some(Err(Code::Denied)), "it was not let in");
 
+    // Who went into a room meanwhile has it no more, back in the lobby neither.
+    world.ask(C1, Ask::Run(Box::new(operate())));
+    world.ask(C1, Ask::Move { room: "hall".parse().unwrap() });
+    world.ask(C1, Ask::Part);
+    world.input(Input::Ran { connection: C1, result: Ok(Finished::Operates) });
+    answer(&mut world, C1);
+    world.ask(C1, Ask::Run(Box::new(found())));
+    assert_eq!(answer(&mut world, C1), Some(Err(Code::Denied)), "it was in a room");
+
     world.ask(C1, Ask::Run(Box::new(operate())));
     world.input(Input::Ran { connection: C1, result: Ok(Finished::Operates) });
     answer(&mut world, C1);

@@ -313,6 +313,17 @@ fn lobby_asks_for_the_gate_of_the_account_that_its_address_names() {
     assert!(world.entered(C1));
     let admitted = world.audited.iter().find(|one| one.deed == Deed::Admitted).unwrap();
     assert_eq!(admitted.account, Some(riser_model::AccountId(uuid::Uuid::from_u128(2))));
+    // Inside it is seen there still, and may be closed; that is written down there.
+    let acme_name = Some("acme".parse().unwrap());
+    assert_eq!(seen(&world, garden), Some((acme_name, false)));
+    let now = world.now;
+    assert!(!world.instance.send_away(riser_model::AccountId(uuid::Uuid::nil()), C1, "eve", now));
+    assert!(world.instance.send_away(garden, C1, "garden/eve", now));
+    world.input(Input::Deadline);
+    let closed = world.audited.last().unwrap();
+    assert_eq!((closed.deed, closed.account), (Deed::Revoked, Some(garden)));
+    assert!(closed.why.ends_with("(a visitor from acme)"), "{closed:?}");
+    assert_eq!(world.refused(C1), Some(Code::Timeout));
 }
 
 #[test]

@@ -188,6 +188,7 @@ pub fn entered(session: SessionState) -> Tell {
         client: ClientId(uuid::Uuid::from_u128(2)),
         name: "pump".parse().unwrap(),
         grants: Arc::default(),
+        home: None,
     };
     Tell::Entered { principal: Arc::new(principal), connection: ConnectionId(1), session, room: None }
 }

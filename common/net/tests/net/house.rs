@@ -256,6 +256,7 @@ pub fn entered(connection: ConnectionId) -> Tell {
         client: riser_model::ClientId(uuid::Uuid::nil()),
         name: "ann".parse().unwrap(),
         grants: Arc::new(Grants::default()),
+        home: None,
     };
     Tell::Entered { principal: Arc::new(principal), connection, session: SessionState::default(), room: None }
 }

@@ -60,6 +60,7 @@ pub(super) fn entered(account: &str) -> Tell {
         client: ClientId(Uuid::from_u128(8)),
         name: "ann".parse().unwrap(),
         grants: Arc::default(),
+        home: None,
     };
     Tell::Entered {
         principal: Arc::new(principal),

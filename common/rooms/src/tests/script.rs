@@ -59,6 +59,7 @@ pub(super) fn principal(n: u128, rules: Vec<Rule>) -> Arc<Principal> {
         client: ClientId(Uuid::from_u128(100 + n)),
         name: format!("user-{n}").parse().unwrap(),
         grants: Arc::new(Grants::new(rules)),
+        home: None,
     })
 }
 

@@ -3,14 +3,14 @@
 use super::{readers::world, script::*};
 use crate::{Config, Input, Output, Presences};
 use riser_model::{
-    Cause, ConnectionId, Epoch, Gap, Right, Seq, Wall,
+    AccountId, Cause, ConnectionId, Epoch, Gap, Home, Principal, Right, Seq, Wall,
     door::{Ask, Code, Flow, From, Push, Technical, Want},
     event::{Destination, Scope, SystemEvent},
     look::{Behind, ChannelTraffic, Rates, RowsWanted},
     principal::Rule,
 };
 use riser_wire::entry::{Body, Frame, Kind, Origin};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 const CLOCK: SystemEvent = SystemEvent::ClockStepped { by_ms: 1 };
 
@@ -216,6 +216,37 @@ fn overheard() -> World {
         heard(&mut world, n);
     }
     world
+}
+
+#[test]
+fn what_a_visitor_may_not_do_is_said_to_nobody_and_what_it_does_with_its_account_and_it_is_no_member() {
+    let mut world = overheard();
+    world.subscribe(3, 3, of_room("a"), From::Live, Flow::Credit);
+    heard(&mut world, 3);
+    // It is called as somebody of the account is.
+    let home = Some(Home { account: AccountId(uuid::Uuid::from_u128(77)), name: "garden".parse().unwrap() });
+    let visitor =
+        |rules| Arc::new(Principal { home: home.clone(), ..Principal::clone(&principal(2, rules)) });
+    let connection = ConnectionId(4);
+    world.input(Input::Open { connection, principal: visitor(Vec::new()) });
+    assert_eq!(world.try_subscribe(4, 1, in_room("a", "#"), From::Live, Flow::Credit), Err(Code::Denied));
+    world.publish(4, &[("a/x", "1")]);
+    assert_eq!(heard(&mut world, 3), [""; 0], "neither that it came nor what it was denied");
+    assert_eq!(world.bus.statistics().counters.visitors_refused, 2);
+    world.input(Input::Principal { connection, principal: visitor(grants()) });
+    world.subscribe(4, 2, in_room("a", "#"), From::Live, Flow::Credit);
+    settle(&mut world);
+    let said = world.all(3);
+    let with_account =
+        |push| payload(&delivery(push).unwrap().content.body).contains(r#""account":"garden""#);
+    assert!(
+        kinds(&said).iter().any(|(kind, _)| kind == "joined") && said.iter().all(with_account),
+        "{said:?}"
+    );
+    let present = |world: &World| world.bus.present(riser_model::RoomId::of(ACCOUNT, "a")).count();
+    assert_eq!(present(&world), 0, "no room that waits for its namesake is ready by it");
+    world.subscribe(2, 2, in_room("a", "#"), From::Live, Flow::Credit);
+    assert_eq!(present(&world), 1);
 }
 
 #[test]

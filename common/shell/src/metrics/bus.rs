@@ -23,6 +23,8 @@ pub struct Bus {
     pub latest_discarded: Counter,
     /// Reads that were done and let go of.
     pub chunks_discarded: Counter,
+    /// What visitors of lobbies asked for and have no right to.
+    pub visitors_refused: Counter,
     /// Inputs about what is not there any more.
     pub strays: Counter,
     /// Entries about MQTT sessions that could not be read.
@@ -58,6 +60,11 @@ impl Bus {
                 "chunks_discarded",
                 "Reads of the log let go of before their reader came",
                 &self.chunks_discarded,
+            ),
+            (
+                "visitors_refused",
+                "What visitors of lobbies asked for and have no right to",
+                &self.visitors_refused,
             ),
             ("inputs_stray", "Inputs about what is not there any more", &self.strays),
             ("sessions_unreadable", "Entries about MQTT sessions not understood", &self.unreadable),

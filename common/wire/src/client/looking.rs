@@ -247,7 +247,13 @@ fn message(one: &PastEntry) -> Option<Value> {
 }
 
 fn waiting(one: &Waiting) -> Value {
-    let Waiting { connection, name, acceptor, knocks, room } = one;
+    let Waiting { connection, name, account, acceptor, knocks, room } = one;
+    // A visitor's name is none of this account's.
+    let name = match (account, name) {
+        (Some(account), Some(name)) => Some(format!("{account}/{name}")),
+        (None, name) => name.as_ref().map(ToString::to_string),
+        (Some(_), None) => None,
+    };
     json!({ "connection": connection, "name": name, "acceptor": acceptor, "knocks": knocks, "room": room })
 }
 

@@ -20,6 +20,7 @@ fn opened() -> Lines {
         client: ClientId(Default::default()),
         name: "c".parse().unwrap(),
         grants: Arc::new(Grants::default()),
+        home: None,
     });
     let session = SessionState::default();
     lines.handle(

@@ -148,6 +148,7 @@ impl<D: Door> Site<D> {
         }
         assert!(!std::mem::replace(&mut self.entered, true), "entered twice");
         let principal = Principal {
+            home: None,
             account: AccountId(Uuid::from_u128(1)),
             account_name: "acme".parse().expect("letters are a name"),
             client: CLIENT,

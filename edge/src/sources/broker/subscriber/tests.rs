@@ -102,6 +102,7 @@ impl Line {
             client: ClientId(Default::default()),
             name: "c".parse().unwrap(),
             grants: Arc::new(Grants::default()),
+            home: None,
         });
         let session = SessionState { number, open_ids: open_ids.to_vec(), ..SessionState::default() };
         self.told(Tell::Entered { principal, connection: ConnectionId(1), session, room: None })
