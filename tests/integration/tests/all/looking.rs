@@ -126,9 +126,14 @@ fn presence_shows_who_is_there_behind_edges_too_and_a_cut_off_site_as_such() {
     site.edge.kill();
     site.hub.start();
     present(&site, &[(OWNER, Value::Null), (READER, json!(true))]);
-    // The panel comes back to the edge by itself, as another connection.
+    // The panel comes back to the edge by itself, as another connection: until then the one that was is shown.
     site.edge.start();
-    present(&site, &[(OWNER, Value::Null), (READER, json!(false))]);
+    let is_another = || {
+        let seen = present(&site, &[(OWNER, Value::Null), (READER, json!(false))]);
+        let panel = seen["present"].as_array().unwrap().iter().find(|one| one["name"] == READER).cloned()?;
+        (panel["since"].as_i64() > behind["since"].as_i64()).then_some(())
+    };
+    wait(EVENTUALLY, is_another).expect("the panel comes back");
     // Its disk is replaced: nobody is left who could say that those are gone who were behind the former one.
     site.edge.kill();
     replace_disk(&site.edge);
