@@ -7,7 +7,7 @@ use crate::{
     block::{HEADER_BYTES, padded},
     definitions::Definitions,
 };
-use riser_model::{ChannelName, Interest, Mark, NumberMap, RoomId, Route, RouteNumber, Seq, Wall};
+use riser_model::{ChannelName, ClientId, Interest, Mark, NumberMap, RoomId, Route, RouteNumber, Seq, Wall};
 use riser_wire::{
     entry::{FRAME_HEADER_BYTES, Frame, frames},
     membership,
@@ -21,6 +21,8 @@ pub(crate) const POINTS_MAX: u64 = 256;
 const TRAILER_MAGIC: [u8; 4] = *b"RSRf";
 /// The trailer's length.
 pub(crate) const TRAILER_BYTES: usize = 8;
+/// What a room takes that has namesakes, at most: an id and four numbers, and a share of how many there are.
+const NAMESAKE_BYTES: u64 = 64;
 
 /// What a segment holds.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -37,6 +39,11 @@ pub struct Footer {
     pub(crate) points: Vec<Point>,
     /// The channels, in order of room and name.
     pub channels: Vec<ChannelFooter>,
+    /// What others than the system published in a channel that is called as the one in which it tells who came and went: a
+    /// channel's line does not say which of it is whose. Behind the rest where there is any; footers of older programs have
+    /// none, and then it counts for nothing.
+    #[serde(skip)]
+    pub(crate) namesakes: BTreeMap<RoomId, Mark>,
 }
 
 /// A block's beginning.
@@ -72,19 +79,19 @@ pub struct ChannelFooter {
 type Slots = [u64; 4];
 
 impl Footer {
-    /// How much it holds of each room's past, as far as it lists its channels. Who came and went is told in a channel of its
-    /// own and is none of it.
+    /// How much it holds of each room's past, as far as it lists its channels. What the system told of who came and went is
+    /// none of it.
     pub fn sums(&self) -> BTreeMap<RoomId, Mark> {
-        let mut sums: BTreeMap<RoomId, Mark> = BTreeMap::new();
+        let mut sums = self.namesakes.clone();
         for channel in self.channels.iter().filter(|one| one.channel.as_str() != membership::CHANNEL) {
-            let nothing = Mark { last: channel.last, count: 0, bytes: 0, newest: Wall(i64::MIN) };
-            let sum = sums.entry(channel.room).or_insert(nothing);
-            sum.last = sum.last.max(channel.last);
-            sum.count += channel.count;
-            sum.bytes += channel.bytes;
-            sum.newest = sum.newest.max(channel.time_max);
+            add(&mut sums, channel.room, channel.mark());
         }
         sums
+    }
+
+    /// Whether its sums hold what its channels' lines do not say.
+    pub(crate) fn sums_beyond_lines(&self) -> bool {
+        !self.namesakes.is_empty()
     }
 
     /// What it says of a channel, if it lists it.
@@ -145,16 +152,45 @@ impl Footer {
 
     /// One that lists no channels, and says so.
     pub(crate) fn unlisted(first: Seq, last: Seq, data_end: u64, points: Vec<Point>) -> Self {
-        Self { first, last, data_end, complete: false, points, channels: Vec::new() }
+        Self {
+            first,
+            last,
+            data_end,
+            complete: false,
+            points,
+            channels: Vec::new(),
+            namesakes: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn save(&self) -> Vec<u8> {
-        postcard::to_stdvec(self).expect("plain fields and known lengths, which postcard always encodes")
+        let plain = "plain fields and known lengths, which postcard always encodes";
+        let mut bytes = postcard::to_stdvec(self).expect(plain);
+        if !self.namesakes.is_empty() {
+            bytes.extend(postcard::to_stdvec(&self.namesakes).expect(plain));
+        }
+        bytes
     }
 
     pub(crate) fn load(bytes: &[u8]) -> Option<Self> {
-        postcard::from_bytes(bytes).ok()
+        let (footer, rest) = postcard::take_from_bytes::<Self>(bytes).ok()?;
+        Some(Self { namesakes: postcard::from_bytes(rest).unwrap_or_default(), ..footer })
     }
+}
+
+impl ChannelFooter {
+    fn mark(&self) -> Mark {
+        Mark { last: self.last, count: self.count, bytes: self.bytes, newest: self.time_max }
+    }
+}
+
+fn add(sums: &mut BTreeMap<RoomId, Mark>, room: RoomId, mark: Mark) {
+    let nothing = Mark { count: 0, bytes: 0, ..mark };
+    let sum = sums.entry(room).or_insert(nothing);
+    sum.last = sum.last.max(mark.last);
+    sum.count += mark.count;
+    sum.bytes += mark.bytes;
+    sum.newest = sum.newest.max(mark.newest);
 }
 
 fn has(slots: &Slots, slot: usize) -> bool {
@@ -292,6 +328,7 @@ impl Tally {
     /// The footer, with as many channels as fit in about `max` bytes.
     pub fn footer(&self, routes: &Definitions<Route>, max: u64) -> Footer {
         let mut channels: BTreeMap<(RoomId, &ChannelName), ChannelFooter> = BTreeMap::new();
+        let mut published = BTreeMap::new();
         let mut complete = self.whole;
         for (number, tally) in &self.by_route {
             let Some(route) = routes.value(*number) else {
@@ -302,17 +339,24 @@ impl Tally {
                 .entry((route.room, &route.channel))
                 .and_modify(|channel| tally.add_to(channel))
                 .or_insert_with(|| tally.channel(route));
+            if route.channel.as_str() == membership::CHANNEL && route.client != ClientId::SYSTEM {
+                add(&mut published, route.room, tally.channel(route).mark());
+            }
         }
         let fixed = HEADER_BYTES + TRAILER_BYTES + 48 + self.points.len() * 16;
         let mut room = max.saturating_sub(fixed as u64);
-        let mut listed = Vec::with_capacity(channels.len());
+        let (mut listed, mut namesakes) = (Vec::with_capacity(channels.len()), BTreeMap::new());
         for channel in channels.into_values() {
-            let bytes = 112 + channel.channel.as_str().len() as u64;
+            let is_called_so = channel.channel.as_str() == membership::CHANNEL;
+            let also = is_called_so.then(|| published.remove(&channel.room)).flatten();
+            let more = if also.is_some() { NAMESAKE_BYTES } else { 0 };
+            let bytes = 112 + channel.channel.as_str().len() as u64 + more;
             if bytes > room {
                 complete = false;
                 break;
             }
             room -= bytes;
+            namesakes.extend(also.map(|mark| (channel.room, mark)));
             listed.push(channel);
         }
         Footer {
@@ -322,6 +366,7 @@ impl Tally {
             complete,
             points: self.points.clone(),
             channels: listed,
+            namesakes,
         }
     }
 }
@@ -446,7 +491,7 @@ mod tests {
     fn who_came_and_went_is_not_counted_as_a_rooms_past() {
         let mut routes = routes();
         let channel = membership::CHANNEL.parse().unwrap();
-        routes.define(3, Route { channel, ..routes.value(1).unwrap().clone() });
+        routes.define(3, Route { channel, client: ClientId::SYSTEM, ..routes.value(1).unwrap().clone() });
         let mut tally = Tally::new(Seq(1), 256 * 1024);
         tally.add(0, 512, Seq(1), &entries(&[0, 3, 1, 3]), |_, _| {});
         let footer = tally.footer(&routes, 100_000);
@@ -454,6 +499,47 @@ mod tests {
         let sums = footer.sums();
         let mark = sums.get(&RoomId(Uuid::from_u128(7))).unwrap();
         assert_eq!((mark.count, mark.bytes, mark.last), (2, a.bytes + b.bytes, Seq(3)));
+    }
+
+    #[test]
+    fn what_is_published_in_a_channel_called_as_the_systems_is_counted_as_a_rooms_past() {
+        let mut routes = routes();
+        let channel: ChannelName = membership::CHANNEL.parse().unwrap();
+        let systems =
+            Route { channel: channel.clone(), client: ClientId::SYSTEM, ..routes.value(1).unwrap().clone() };
+        routes.define(3, systems.clone());
+        routes.define(4, Route { channel, ..routes.value(1).unwrap().clone() });
+        routes.define(5, Route { room: RoomId(Uuid::from_u128(8)), ..systems });
+        let mut tally = Tally::new(Seq(1), 256 * 1024);
+        tally.add(0, 512, Seq(1), &entries(&[0, 3, 4, 4, 3, 5]), |_, _| {});
+        let counted = |max| {
+            let footer = tally.footer(&routes, max);
+            assert_eq!(Footer::load(&footer.save()).as_ref(), Some(&footer));
+            let sums = footer.sums();
+            sums.into_iter()
+                .map(|(room, mark)| (room.0.as_u128(), mark.count, mark.last.0))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(counted(100_000), [(7, 3, 4)]);
+        assert_eq!(counted(360), [(7, 1, 1)], "what is not listed is not counted");
+    }
+
+    /// A footer as older programs wrote it, and as they read ours: the rest is not looked at.
+    #[test]
+    fn what_is_counted_beside_the_lines_stands_behind_them() {
+        let mut routes = routes();
+        routes.define(
+            0,
+            Route { channel: membership::CHANNEL.parse().unwrap(), ..routes.value(0).unwrap().clone() },
+        );
+        let mut tally = Tally::new(Seq(1), 256 * 1024);
+        tally.add(0, 512, Seq(1), &entries(&[0, 1]), |_, _| {});
+        let footer = tally.footer(&routes, 100_000);
+        let older = postcard::to_stdvec(&footer).unwrap();
+        assert!(footer.save().starts_with(&older) && footer.save().len() > older.len());
+        let read = Footer::load(&older).unwrap();
+        assert_eq!(read.channels, footer.channels);
+        assert_eq!(read.sums().values().map(|mark| mark.count).sum::<u64>(), 1);
     }
 
     #[test]

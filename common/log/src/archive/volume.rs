@@ -8,12 +8,12 @@
 use crate::{
     definitions::Definitions,
     disk::Disk,
-    footer::{Footer, Tally},
+    footer::{ChannelFooter, Footer, Tally},
     scan::Window,
 };
 use bytes::Bytes;
 use riser_model::{EpochSpan, Gap, LogId, Mark, RoomId, Route, RouteNumber, Seq, Wall};
-use riser_wire::entry::set_route;
+use riser_wire::{entry::set_route, membership};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -31,6 +31,9 @@ const TRAILER_BYTES: usize = 16;
 /// A piece is written when it has so many bytes of entries, or so many runs.
 const PIECE_BYTES: usize = 64 << 10;
 const PIECE_RUNS: usize = 2048;
+
+/// Behind parts whose sums have nothing of who came and went, and all that was published.
+const PARTS_VERSION: u8 = 1;
 
 const PREFIX: &str = "volume-";
 /// What a volume is called until all of it is on disk.
@@ -112,7 +115,8 @@ pub(crate) struct Directory {
 }
 
 /// What a volume that was made of several has from one of them, or from a segment of the log: so that a room's floor
-/// comes down with a restart no further than that.
+/// comes down with a restart no further than that. One that was made of one segment has a part where its footer's channels
+/// do not say how much that is.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Part {
     /// The first seq that it spoke of.
@@ -259,11 +263,15 @@ impl<D: Disk> Making<D> {
         }
         let listed = self.tally.footer_of_some(&self.routes);
         let footer = Footer { complete: listed.complete && !self.gapped, ..listed };
+        if self.parts.is_empty() && footer.sums_beyond_lines() {
+            self.parts.push(Part { first: footer.first, rooms: footer.sums() });
+        }
         let index = Index { head: self.head.clone(), footer };
         let at = self.at;
         let mut payload = save(&index);
         if !self.parts.is_empty() {
             payload.extend(save(&self.parts));
+            payload.push(PARTS_VERSION);
         }
         self.record(Kind::Index, &payload)?;
         let mut trailer = Vec::with_capacity(TRAILER_BYTES);
@@ -380,9 +388,13 @@ impl<D: Disk> Opened<D> {
         let Some(place) = place.filter(|_| whole).map(u64::from_le_bytes) else { return Ok(None) };
         let found = self.record(place)?.filter(|(kind, ..)| *kind == Kind::Index.number());
         Ok(found.and_then(|(_, payload, _)| {
-            let (index, rest) = postcard::take_from_bytes(&payload).ok()?;
-            // One that was made of a segment says nothing of parts.
-            Some((index, load(rest).unwrap_or_default()))
+            let (index, rest) = postcard::take_from_bytes::<Index>(&payload).ok()?;
+            // One that was made of a segment says nothing of parts, unless its sums say more than its channels.
+            let (mut parts, rest) = postcard::take_from_bytes::<Vec<Part>>(rest).unwrap_or_default();
+            if rest.first() != Some(&PARTS_VERSION) {
+                without_told(&mut parts, &index.footer);
+            }
+            Some((index, parts))
         }))
     }
 
@@ -451,6 +463,19 @@ fn seed(name: Name) -> u32 {
     numbers.iter().fold(0, |seed, number| crc32c::crc32c_append(seed, &number.to_le_bytes()))
 }
 
+/// Takes out of parts what an older program may have counted in them: who came and went. The footer says how much that was
+/// in all, so the newest parts lose it, who are counted first: less is counted then than there is, and never more.
+fn without_told(parts: &mut [Part], footer: &Footer) {
+    let told = footer.channels.iter().filter(|one| one.channel.as_str() == membership::CHANNEL);
+    for ChannelFooter { room, mut count, mut bytes, .. } in told.cloned() {
+        for mark in parts.iter_mut().rev().filter_map(|part| part.rooms.get_mut(&room)) {
+            let (less, lighter) = (mark.count.min(count), mark.bytes.min(bytes));
+            (mark.count, mark.bytes) = (mark.count - less, mark.bytes - lighter);
+            (count, bytes) = (count - less, bytes - lighter);
+        }
+    }
+}
+
 fn save(value: &impl Serialize) -> Vec<u8> {
     postcard::to_stdvec(value).expect("plain fields and known lengths, which postcard always encodes")
 }
@@ -462,4 +487,38 @@ fn load<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
 /// What the route numbers of a piece mean.
 pub(crate) fn routes(directory: &Directory) -> BTreeMap<RouteNumber, &Route> {
     directory.routes.iter().map(|(number, route)| (RouteNumber(*number), route)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use riser_model::{ClientId, Stamp};
+    use riser_wire::entry::{ContentType, Publication};
+    use uuid::Uuid;
+
+    const ROOM: RoomId = RoomId(Uuid::from_u128(7));
+
+    #[test]
+    fn parts_of_an_older_program_count_no_more_than_was_published() {
+        let mut routes = Definitions::new(0);
+        let channel = membership::CHANNEL.parse().unwrap();
+        routes.define(0, Route { room: ROOM, channel, client: ClientId::SYSTEM });
+        let mut told = Vec::new();
+        for _ in 0..4 {
+            let publication = Publication::new(ContentType::Octets, b"x");
+            publication.write_frame(&mut told, RouteNumber(0), Stamp::default());
+        }
+        let mut tally = Tally::new(Seq(1), 4096);
+        tally.add(0, 512, Seq(1), &told, |_, _| {});
+        let footer = tally.footer(&routes, u64::MAX);
+        let part = |first, count| {
+            let mark = Mark { last: Seq(first), count, bytes: 1000, newest: Wall(0) };
+            Part { first: Seq(first), rooms: BTreeMap::from([(ROOM, mark)]) }
+        };
+        let mut parts = [part(1, 5), part(20, 3)];
+        without_told(&mut parts, &footer);
+        let left: Vec<(u64, u64)> =
+            parts.iter().flat_map(|part| part.rooms.values()).map(|mark| (mark.count, mark.bytes)).collect();
+        assert_eq!(left, [(4, 1000), (0, 1000 - told.len() as u64)]);
+    }
 }

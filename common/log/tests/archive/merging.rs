@@ -109,6 +109,40 @@ fn what_a_room_keeps_is_counted_by_the_parts_that_a_volume_was_made_of() {
     assert!(marks.iter().all(|mark| mark.count <= 12), "{marks:?}");
 }
 
+/// Publishers may call a channel as the one in which the system tells who came and went.
+#[test]
+fn what_is_published_in_a_channel_called_members_counts_in_the_log_in_volumes_and_in_those_made_of_several() {
+    let channel = |client| Route { room: room(1), channel: "members".parse().unwrap(), client };
+    let systems = channel(ClientId::SYSTEM);
+    let mut world = quiet(0);
+    for n in 0..1200 {
+        world.publish();
+        if n % 16 == 0 {
+            world.publish_on(20, channel(route(1).client));
+        }
+        if n % 8 == 0 {
+            world.publish_on(21, systems.clone());
+        }
+        if n % 3 == 0 {
+            world.archive();
+        }
+    }
+    world.archive();
+    assert!(world.volumes().iter().any(|name| seqs(name) > 100));
+    let rooms = [declared(1, true, Retention { count: Some(u64::MAX), ..Retention::default() })];
+    for _ in 0..2 {
+        let reader = world.writer.as_ref().unwrap().reader();
+        let found = pasts(&rooms, &reader, world.reader.as_mut());
+        let mut published = world.expected(1, &[1]);
+        published.retain(|_, (route, ..)| *route != systems);
+        let counted: u64 = found[0].1.iter().map(|mark| mark.count).sum();
+        assert_eq!(counted, published.len() as u64);
+        assert_eq!(found[0].1.last().map(|mark| mark.last.0), published.keys().last().copied());
+        assert!(world.open());
+    }
+    world.check();
+}
+
 #[test]
 fn power_loss_between_every_two_calls_of_a_merge_loses_and_doubles_nothing() {
     let mut world = quiet(0);

@@ -8,8 +8,8 @@ pub use riser_log::{
     pasts,
 };
 pub use riser_model::{
-    AccountId, Batch, Cause, EpochSpan, Filter, Gap, Grants, History, Interest, LogId, Read, Retention, Room,
-    RoomId, Route, RouteNumber, Run, Selected, Selection, Seq,
+    AccountId, Batch, Cause, ClientId, EpochSpan, Filter, Gap, Grants, History, Interest, LogId, Read,
+    Retention, Room, RoomId, Route, RouteNumber, Run, Selected, Selection, Seq,
 };
 pub use riser_wire::entry::frames;
 pub use std::{
@@ -164,6 +164,23 @@ impl World {
         }
         let _ = writer.prepare(now(self.opened));
         done
+    }
+
+    /// Publishes once on a route of that number, which is no other's.
+    pub fn publish_on(&mut self, number: u32, route: Route) {
+        let is_new = self.routes.insert(RouteNumber(number), route.clone()).is_none();
+        let routes = is_new.then(|| (RouteNumber(number), route.clone())).into_iter().collect();
+        let writer = self.writer.as_mut().unwrap();
+        let (first, epoch) = (writer.next(), writer.epoch().0);
+        let mut entries = Vec::new();
+        frame(&mut entries, number, &[0; 200]);
+        let entry = (route, frames(&entries).next().unwrap().unwrap().crc, epoch);
+        let batch = Batch { first, entries: entries.into(), count: 1, routes, ..Batch::default() };
+        writer.stage(batch).unwrap();
+        writer.commit(now(self.opened)).unwrap();
+        let _ = writer.prepare(now(self.opened));
+        self.tried.entry(first.0).or_default().insert(entry.clone());
+        self.acked.insert(first.0, entry);
     }
 
     /// Archives everything that there is to archive. False if that failed.
