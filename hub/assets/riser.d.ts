@@ -294,6 +294,12 @@ export class Room {
    */
   session(): Promise<void>;
   /**
+   * Says anew who this is, before what was shown ends: by this credential, or by the one of the options once more (a function is
+   * asked). It must be of the same user or client; the room's gate is asked anew (`onPrompt` hears it), and everything goes on
+   * meanwhile. From then on it counts, and is shown after a cut. Rejects where it was not accepted; then the connection is closed.
+   */
+  renew(credential?: Options["credential"]): Promise<void>;
+  /**
    * Goes into another room of the account, whose gate is asked anew (`onPrompt` hears it). Resolves when it is there: the
    * subscriptions that there were have ended with the room, as by `unsubscribe()`, technical ones too, and `session()` is to be
    * said again. Rejects where it may not: then everything goes on where it was. What is asked meanwhile waits, and goes

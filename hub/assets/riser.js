@@ -116,6 +116,8 @@ export class Room {
   #keepsSession = false;
   /** On the way to another room: which subscriptions it had, and which were said to have ended since. */
   #going = null;
+  /** How many times it is saying anew who it is. */
+  #renewing = 0;
   #bye = null;
   #me = null;
   #why = null;
@@ -176,6 +178,18 @@ export class Room {
   async session() {
     this.#keepsSession = true;
     await this.#request({ op: "session" });
+  }
+
+  async renew(credential) {
+    const given = credential ?? this.#options.credential;
+    const shown = typeof given === "function" ? await given() : given;
+    this.#renewing += 1;
+    try {
+      await this.#request({ op: "renew", credential: shown });
+    } finally {
+      this.#renewing -= 1;
+    }
+    if (credential !== undefined) this.#options.credential = credential;
   }
 
   enter(room) {
@@ -429,7 +443,7 @@ export class Room {
 
   /** An acceptor of the gate speaks: from here on it says how long it waits, and for what. */
   async #prompted({ ev, ...prompt }) {
-    if (this.#entered && !this.#going) return;
+    if (this.#entered && !this.#going && this.#renewing === 0) return;
     const socket = this.#socket;
     // Who is in a room already stays there, however long the gate of another one takes.
     if (!this.#entered) this.#arm(this.#options.gateTimeoutMs, () => this.#cut("the gate did not decide in time"));

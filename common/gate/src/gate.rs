@@ -270,6 +270,8 @@ pub struct Gate {
     credential: Credential,
     redeemed: Option<Redeemed>,
     standing: Standing,
+    /// Nobody else passes: it is in already, and says anew who it is.
+    only: Option<ClientId>,
     state: State,
     /// The stage, and the alternative of it, whose turn it is.
     at: (usize, usize),
@@ -312,6 +314,22 @@ impl Gate {
         gate
     }
 
+    /// The gates before somebody who is in and stands like this, and says anew who it is: the listener's and whatever else is in
+    /// the sequence. Nothing that it has proven before counts, and nobody but that very one passes.
+    pub fn anew(
+        policy: &Policy,
+        sequence: Arc<Sequence>,
+        standing: &Standing,
+        caller: Caller,
+        now: Now,
+    ) -> Self {
+        let state = State::Arrived { deadline: now.time.plus(policy.deadline) };
+        let only = standing.principal.as_ref().map(|principal| principal.client);
+        // What is drawn for a connection is drawn once.
+        let standing = Standing { drawn: standing.drawn, ..Standing::default() };
+        Self { only, ..Self::new(Arc::clone(&policy.directory), sequence, standing, caller, state) }
+    }
+
     fn new(
         directory: Arc<Directory>,
         sequence: Arc<Sequence>,
@@ -326,6 +344,7 @@ impl Gate {
             credential: Credential::Anonymous,
             redeemed: None,
             standing,
+            only: None,
             state,
             at: (0, 0),
             refused: None,
@@ -552,6 +571,11 @@ impl Gate {
                 self.at.1 += 1;
                 true
             }
+            Step::Pass(Some(other), _) | Step::Proven(other, ..)
+                if self.only.is_some_and(|only| only != other.client) =>
+            {
+                self.follow(Step::Refuse(somebody_else()), heard, now)
+            }
             Step::Pass(principal, until) => {
                 self.standing.until = self.standing.until.into_iter().chain(until).min();
                 if let Some(principal) = principal {
@@ -638,6 +662,16 @@ fn too_late() -> Refusal {
         what: "the credential was not accepted in time".to_owned(),
         want: "come back and show it at once".to_owned(),
     }
+}
+
+/// It holds that credential as well: nothing is given away.
+fn somebody_else() -> Refused {
+    let refusal = Refusal {
+        code: Code::NotAuthorised,
+        what: "a credential of somebody else than who is connected".to_owned(),
+        want: "one of the same user or client, or another connection".to_owned(),
+    };
+    Refused { refusal, why: "a credential of somebody else than who is connected", words: None }
 }
 
 fn out_of_turn(what: &str) -> Refusal {

@@ -33,14 +33,17 @@ pub(crate) enum Before {
     Account(Option<(RoomId, RoomName)>),
     /// That of another room, which it asked to be moved to.
     Move(RoomId, RoomName),
+    /// All of them once more, that of the room that it is in too: it is in, and says anew who it is.
+    Renewal(Option<(RoomId, RoomName)>),
 }
 
 impl Before {
     /// The same, with the room's name as it is by now.
     pub(crate) fn called(self, name: RoomName) -> Self {
         match self {
-            Self::Front | Self::Account(None) => self,
+            Self::Front | Self::Account(None) | Self::Renewal(None) => self,
             Self::Account(Some((id, _))) => Self::Account(Some((id, name))),
+            Self::Renewal(Some((id, _))) => Self::Renewal(Some((id, name))),
             Self::Move(id, _) => Self::Move(id, name),
         }
     }
@@ -48,8 +51,10 @@ impl Before {
     /// The room, if it is one's.
     pub(crate) fn room(&self) -> Option<(RoomId, &RoomName)> {
         match self {
-            Self::Front | Self::Account(None) => None,
-            Self::Account(Some((id, name))) | Self::Move(id, name) => Some((*id, name)),
+            Self::Front | Self::Account(None) | Self::Renewal(None) => None,
+            Self::Account(Some((id, name))) | Self::Renewal(Some((id, name))) | Self::Move(id, name) => {
+                Some((*id, name))
+            }
         }
     }
 }

@@ -45,6 +45,7 @@ mod looking;
 mod outcomes;
 mod past;
 mod readiness;
+mod renewing;
 mod shares;
 mod steady;
 mod telling;

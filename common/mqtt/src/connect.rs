@@ -246,7 +246,6 @@ fn accept(offer: Offer, peer: Peer, config: &Config, entropy: u64) -> Result<Con
         );
     }
     let method = method.flatten();
-    let peer = Peer { method, ..peer };
     let bad_id = ConnectReturnCode::ClientIdentifierNotValid;
     if offer.id.len() > CLIENT_ID_BYTES_MAX {
         return refuse(bad_id, Code::BadName, "a long client id", "at most 256 bytes");

@@ -6,7 +6,7 @@
 use crate::{
     Config, Counters,
     answer::Welcome,
-    auth,
+    auth::{self, Anew},
     connect::{self, BadConnect, Connect},
     fault::{ANSWER, Fault, PACKET_FOR_IT},
     frame::{Frame, Kind, Splitter},
@@ -175,11 +175,7 @@ impl MqttDoor {
                 }
             }
             Prompt::Challenge { .. } | Prompt::Knocked | Prompt::Words(_) => {
-                let refusal = Refusal {
-                    code: Code::Denied,
-                    what: "the gate asks more than this CONNECT can answer".to_owned(),
-                    want: "MQTT 5 with an authentication method".to_owned(),
-                };
+                let refusal = auth::asks_more();
                 connect.peer.connect_refused(&mut out, v5::connect_code(refusal.code), &refusal);
                 let cause = refusal.code.name().to_owned();
                 self.outputs.push_back(Output::Ask(Ask::Leave { cause, expiry_s: None }));
@@ -280,7 +276,8 @@ impl MqttDoor {
         let expires = connect.session.expiry_s > 0;
         let (config, counters) = (Arc::clone(&self.config), Arc::clone(&self.counters));
         let own = Own { client, publisher: Publisher::of(&connect.session.id) };
-        let mut session = Box::new(Session::new(connect.peer, config, counters, expires, own, state));
+        let anew = Anew::new(connect.method, connect.credential);
+        let mut session = Box::new(Session::new((connect.peer, anew), config, counters, expires, own, state));
         session.room(self.room);
         self.state = State::Open(session);
         self.packets(&kept, now);

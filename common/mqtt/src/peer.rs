@@ -5,7 +5,7 @@ use crate::{
     v4, v5,
 };
 use bytes::BytesMut;
-use riser_model::door::{Method, Refusal};
+use riser_model::door::Refusal;
 use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode};
 
 /// MQTT's protocol level.
@@ -23,8 +23,6 @@ pub(crate) struct Peer {
     pub(crate) version: Version,
     /// It speaks MQTT 3.1, which was looser: as 3.1.1 otherwise.
     pub(crate) old: bool,
-    /// The conversation by which it was let in, if there was one.
-    pub(crate) method: Option<Method>,
     /// How many QoS 1 publications it takes unacknowledged.
     pub(crate) receive_maximum: u16,
     /// The largest packet that it takes.
@@ -42,7 +40,6 @@ impl Peer {
         Self {
             version,
             old: false,
-            method: None,
             receive_maximum,
             packet_bytes_max,
             topic_aliases_max,

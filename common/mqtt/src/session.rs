@@ -7,9 +7,10 @@ use crate::{
     Config, Counters,
     acks::{Ack, Acks},
     answer::{AckKind, Outcome},
-    auth, control,
+    auth::Anew,
+    control,
     deliver::Deliveries,
-    fault::Fault,
+    fault::{ANSWER, Fault, PACKET_FOR_IT},
     filters,
     frame::{Frame, Kind},
     intake::{Author, Batch, Place},
@@ -70,6 +71,8 @@ impl From<Fault> for End {
 #[derive(Debug)]
 pub(crate) struct Session {
     peer: Peer,
+    /// Says anew who it is.
+    anew: Anew,
     config: Arc<Config>,
     counters: Arc<Counters>,
     /// In stored entries; 0 for one that ends with its connection.
@@ -97,7 +100,7 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(
-        peer: Peer,
+        (peer, anew): (Peer, Anew),
         config: Arc<Config>,
         counters: Arc<Counters>,
         expires: bool,
@@ -119,6 +122,7 @@ impl Session {
         }
         Self {
             peer,
+            anew,
             config,
             counters,
             number: state.number,
@@ -157,7 +161,13 @@ impl Session {
             Kind::PingReq => Ok(self.ping(frame)?),
             Kind::Disconnect => Err(self.disconnect(frame)?),
             Kind::Connect => Err(Fault::protocol("a second CONNECT", "one for a connection").into()),
-            Kind::Auth => Err(auth::again(frame.body(), self.peer.method).into()),
+            Kind::Auth => {
+                let ask = self.anew.heard(frame.body())?;
+                // What was said before it is asked for before it.
+                self.ask_stored();
+                self.asks.push_back(ask);
+                Ok(())
+            }
         }
     }
 
@@ -470,15 +480,33 @@ impl Session {
                 Ok(())
             }
             Tell::Refused(refusal) => Err(End::Refused(refusal)),
+            Tell::Prompt(prompt) => {
+                let before = self.out.len();
+                self.anew.asked(&prompt, &mut self.out).map_err(End::Refused)?;
+                self.fits(before)
+            }
+            Tell::Renewed { .. } => {
+                let before = self.out.len();
+                self.anew.done(&mut self.out);
+                self.fits(before)
+            }
             // Answered once, before there was a session; or never asked.
             Tell::Entered { .. }
-            | Tell::Prompt(_)
             | Tell::Moved { .. }
             | Tell::Rooms(_)
             | Tell::Finished(_)
             | Tell::Seen { .. }
             | Tell::Decided { .. } => Ok(()),
         }
+    }
+
+    /// Whether the peer takes a packet that was written since there were so many bytes.
+    fn fits(&mut self, before: usize) -> Result<(), End> {
+        if self.out.len() - before <= self.peer.packet_bytes_max as usize {
+            return Ok(());
+        }
+        self.out.truncate(before);
+        Err(Fault::too_large(ANSWER, PACKET_FOR_IT).into())
     }
 
     /// The socket takes about this many bytes.

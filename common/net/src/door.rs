@@ -294,6 +294,7 @@ impl<P: Pipe> Connection<P> {
             Input::Tell(
                 Tell::Refused(_)
                 | Tell::Prompt(_)
+                | Tell::Renewed { .. }
                 | Tell::Moved { .. }
                 | Tell::Rooms(_)
                 | Tell::Finished(_)
@@ -351,6 +352,7 @@ impl<P: Pipe> Connection<P> {
                     Ask::Visit { .. }
                     | Ask::Enter { .. }
                     | Ask::Answer(_)
+                    | Ask::Renew(_)
                     | Ask::Leave { .. }
                     | Ask::Move { .. }
                     | Ask::Part

@@ -9,6 +9,7 @@ use riser_model::{
     ConnectionId,
     door::{Ask, Target, Want},
 };
+use riser_wire::limits::UNAUTHENTICATED_BYTES_MAX;
 use std::{
     collections::VecDeque,
     future::Future,
@@ -123,6 +124,8 @@ fn cost(ask: &Ask) -> u32 {
             session.as_ref().and_then(|s| s.will.as_ref()).map_or(0, |w| w.payload.len() + w.properties.len())
         }
         Ask::Answer(answer) => answer.0.len(),
+        // A door takes no more of it than of who comes.
+        Ask::Renew(_) => UNAUTHENTICATED_BYTES_MAX,
         Ask::Visit { lobby } => lobby.as_str().len(),
         Ask::Leave { .. } => return 0,
         Ask::Move { .. }
@@ -227,6 +230,7 @@ impl Asker {
             Ask::Leave { .. } => self.left = true,
             Ask::Visit { .. }
             | Ask::Answer(_)
+            | Ask::Renew(_)
             | Ask::Move { .. }
             | Ask::Part
             | Ask::Rooms

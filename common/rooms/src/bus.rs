@@ -327,6 +327,7 @@ impl Bus {
             Ask::Visit { .. }
             | Ask::Enter { .. }
             | Ask::Answer(_)
+            | Ask::Renew(_)
             | Ask::Move { .. }
             | Ask::Rooms
             | Ask::Decide { .. }

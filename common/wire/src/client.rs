@@ -55,6 +55,13 @@
 //! in a room again. The other verbs of a lobby may be said in a room
 //! as well.
 //!
+//! **Anew.** What was shown may end while the connection lasts: a token expires, what a directory server said does. Whoever says
+//! `{"op":"renew","id":6,"credential":{"token":"..."}}` before that, with any credential of the same user or client, goes on: it
+//! is asked what it would be asked if it came now, the room's gate included (`{"ev":"challenge",...}`), within the same
+//! deadlines, and works on meanwhile. When the answer comes (`{"re":6,"ok":{}}`) what it has shown now holds, with its end and
+//! its rights, and what it had shown before counts no more; the admin lobby asks anew. Who fails is closed, as at `hello`. A
+//! credential of somebody else fails too: what waits here, and who is in the room, is somebody's, and stays so.
+//!
 //! **Numbers.** Whatever JavaScript would round is a string: positions, and log and epoch ids (16 hexadecimal
 //! digits, as in positions). Seqs, counts and connection ids are numbers; a publish id may be either.
 

@@ -470,6 +470,22 @@ const scenarios = {
     leave();
   },
 
+  /** Who says anew who it is goes on where it was; by what is wrong it is closed. */
+  async renews() {
+    const room = enter({ credential: () => ({ user: want.user, password: want.password }) });
+    const messages = room.subscribe("a")[Symbol.asyncIterator]();
+    const { connection } = await room.ready();
+    await room.renew();
+    await room.renew({ user: want.user, password: want.password });
+    await room.publish("a", "still here");
+    mark(`heard ${(await messages.next()).value.data}`);
+    mark(`same ${(await room.whoami()).connection === connection}`);
+    await room.renew({ user: want.user, password: "wrong" }).catch(({ code }) => mark(`renew ${code}`));
+    await until(() => room.state === "closed");
+    mark("closed");
+    leave();
+  },
+
   /** What is wrong is said clearly, and not tried again where that is pointless. */
   async refused() {
     const tries = async (name, url, credential) => {

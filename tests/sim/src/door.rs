@@ -62,6 +62,7 @@ impl DoorEnd {
                         Ask::Leave { .. } if self.left => continue,
                         Ask::Leave { .. } => self.left = true,
                         Ask::Answer(_)
+                        | Ask::Renew(_)
                         | Ask::Move { .. }
                         | Ask::Part
                         | Ask::Visit { .. }

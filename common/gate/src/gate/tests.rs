@@ -11,6 +11,7 @@ use bytes::Bytes;
 use riser_model::{AccountId, AccountName, ClientId, door::Method};
 use std::{collections::BTreeMap, time::Duration};
 
+mod anew;
 mod chat;
 mod signed;
 mod stages;

@@ -151,6 +151,7 @@ impl Instance {
                     }
                 }
             }
+            Ask::Renew(credential) => self.renew(id, credential, now),
             Ask::Move { room } => self.move_to(id, room, now),
             Ask::Part => self.back_to_lobby(id, now),
             Ask::Rooms => self.say_rooms(id),

@@ -176,7 +176,8 @@ impl Instance {
         let own = at.before.room().and_then(|(room, _)| directory.room_gate(room));
         let account = connection.host(principal).and_then(|host| directory.gate(host));
         let sequence = match (&at.before, account, own) {
-            (Before::Front, ..) => return,
+            // What that has passed is compared with what there is when it has passed it all.
+            (Before::Front | Before::Renewal(_), ..) => return,
             (Before::Account(_), Some(account), Some(own)) => Some(Arc::new(account.then(own))),
             (Before::Account(_), one, other) => one.or(other).cloned(),
             (Before::Move(..), _, own) => own.cloned(),
@@ -199,7 +200,7 @@ impl Instance {
                 Some(room) => self.move_into(id, principal, room, now),
                 None => self.tell(id, Tell::Moved { room: name, result: Err(no_such_room()) }),
             },
-            Some(Before::Front) | None => {}
+            Some(Before::Front | Before::Renewal(_)) | None => {}
         }
     }
 

@@ -95,7 +95,10 @@ impl Instance {
 
     pub(super) fn refuse(&mut self, id: ConnectionId, refusal: Refusal, now: Now) {
         self.outputs.push_back(Output::Refused { code: refusal.code });
-        self.say_refused(id, &refusal, now);
+        let is_in = |one: &Connection| matches!(one.state, State::Rooms | State::Leaving);
+        if !self.connections.get(&id).is_none_or(is_in) {
+            self.say_not_let_in(id, &refusal, now);
+        }
         let cause = refusal.code.name();
         self.tell(id, Tell::Refused(refusal));
         self.leave(id, cause, None, now);
@@ -103,13 +106,10 @@ impl Instance {
 
     /// Those who look after an account hear who was not let in. A name that was only claimed may be a password that was
     /// typed into the wrong field: it is not told.
-    fn say_refused(&mut self, id: ConnectionId, refusal: &Refusal, now: Now) {
+    pub(super) fn say_not_let_in(&mut self, id: ConnectionId, refusal: &Refusal, now: Now) {
         let Some(connection) = self.connections.get(&id) else { return };
-        let principal = match connection.state {
-            // Who it is, also where it visits: its own account hears of it.
-            State::Gate | State::Session => connection.standing.principal.as_ref(),
-            State::Rooms | State::Leaving => return,
-        };
+        // Who it is, also where it visits: its own account hears of it.
+        let principal = connection.standing.principal.as_ref();
         let claimed = match &connection.entering {
             Some(Ask::Enter { credential: Credential::Password { account: Some(name), .. }, .. }) => {
                 Some(name)

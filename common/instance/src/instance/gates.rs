@@ -108,6 +108,9 @@ impl Instance {
 
     fn let_pass(&mut self, id: ConnectionId, now: Now) {
         let Some((_, at)) = self.leave_gate(id) else { return };
+        if let Before::Renewal(_) = at.before {
+            return self.renewed(id, &at.gate, now);
+        }
         let principal = match self.as_known(id) {
             Ok(Some(principal)) => principal,
             // A gate that says nobody's name lets nobody in.
@@ -136,6 +139,8 @@ impl Instance {
         }
         match before {
             Before::Front => self.at_account(id, &principal, asked, now),
+            // Has gone its own way.
+            Before::Renewal(_) => {}
             Before::Account(room) => self.let_in(id, &principal, room, now),
             Before::Move(room, name) => {
                 self.expires(id, now);
@@ -167,10 +172,15 @@ impl Instance {
                 self.tell(id, Tell::Moved { room, result: Err(why) });
             }
             Before::Front | Before::Account(_) => self.refuse(id, refusal, now),
+            Before::Renewal(_) => {
+                self.say_not_let_in(id, &refusal, now);
+                self.refuse(id, refusal, now);
+            }
         }
     }
 
-    /// A connection is at no gate any more; what it has proven there stands.
+    /// A connection is at no gate any more; what it has proven there stands, but for what it has said anew, which replaces all
+    /// that was before or nothing.
     pub(super) fn leave_gate(&mut self, id: ConnectionId) -> Option<(&mut Connection, AtGate)> {
         self.persons.left(id);
         let connection = self.connections.get_mut(&id)?;
@@ -178,7 +188,9 @@ impl Instance {
         if let Some(time) = at.gate.poll_timeout() {
             self.gate_deadlines.remove(&(time, id));
         }
-        connection.standing = at.gate.standing().clone();
+        if !matches!(at.before, Before::Renewal(_)) {
+            connection.standing = at.gate.standing().clone();
+        }
         Some((connection, at))
     }
 
@@ -283,7 +295,7 @@ impl Instance {
     }
 
     /// Notes when what a connection has shown expires.
-    fn expires(&mut self, id: ConnectionId, now: Now) {
+    pub(super) fn expires(&mut self, id: ConnectionId, now: Now) {
         let Some(connection) = self.connections.get(&id) else { return };
         let until = connection.standing.until.map(|until| {
             let left = u64::try_from(until.0.saturating_sub(now.wall.0)).unwrap_or(0);
@@ -315,11 +327,7 @@ impl Instance {
     pub(super) fn move_to(&mut self, id: ConnectionId, name: RoomName, now: Now) {
         let Some(connection) = self.connections.get(&id) else { return };
         let Some(principal) = connection.standing.principal.clone() else { return };
-        let denied = if connection.at.is_some() {
-            Some(refusal(Code::WrongState, "one room at a time", "wait for the answer"))
-        } else {
-            None
-        };
+        let denied = if connection.at.is_some() { Some(one_gate_at_a_time()) } else { None };
         let room = self.bus.reached(&principal, &name);
         let room = match (denied, room) {
             (None, Some(room)) => room,
@@ -507,6 +515,10 @@ pub(super) fn passes_silently(
         }
     }
     false
+}
+
+pub(super) fn one_gate_at_a_time() -> Refusal {
+    refusal(Code::WrongState, "one gate at a time", "wait for the answer")
 }
 
 pub(super) fn may_enter(principal: &Principal, room: RoomId) -> bool {

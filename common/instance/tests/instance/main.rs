@@ -12,6 +12,7 @@ mod kept;
 mod looking;
 mod past;
 mod readiness;
+mod renewing;
 mod shares;
 mod system;
 mod wills;

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use riser_gate::{
     AcceptorConfig, AccountConfig, Caller, DeviceKey, Directory, GateConfig, GrantConfig, IssuerConfig,
-    JwkConfig, Policy, RoomConfig, UserConfig,
+    JwkConfig, Policy, RoomConfig, TokenHash, UserConfig,
+    acceptor::schedule::Schedule,
     config::{Rights, Role, Whom},
     issuer::Algorithm,
 };
@@ -12,7 +13,7 @@ use riser_log::Fold;
 use riser_model::{
     AccountId, Audited, Batch, Cause, Chunk, ConnectionId, Epoch, EpochSpan, Gap, History, LogId, Now, Read,
     Right, Room, RoomKind, Route, RouteNumber, Run, Seq, Time, Wall,
-    door::{Ask, Code, Credential, Intake, SessionRequest, Tell},
+    door::{Ask, Code, Credential, Intake, Secret, SessionRequest, Tell},
 };
 use riser_rooms::{Bus, Config, Input as BusInput, RetainedTable, Start};
 use riser_wire::entry::{Body, Frame, Kind, Publication, frames};
@@ -76,6 +77,9 @@ impl World {
             ..UserConfig::new("guest".parse().unwrap())
         };
         config.user = vec![guest, boss, UserConfig::new("stranger".parse().unwrap())];
+        for user in &mut config.user {
+            user.tokens = vec![TokenHash::of(format!("acme/{}", user.name).as_bytes())];
+        }
         for room in [0, 2] {
             config.room[room].grant = vec![GrantConfig {
                 to: Whom::Named("guest".parse().unwrap()),
@@ -138,19 +142,20 @@ impl World {
         other.gate = gate(account_gate);
         let role = Some(Role::Owner);
         let keys = vec![DeviceKey([2; 32])];
-        other.user = vec![UserConfig { role, keys, ..UserConfig::new("eve".parse().unwrap()) }];
+        let tokens = vec![TokenHash::of(format!("{name}/eve").as_bytes())];
+        other.user = vec![UserConfig { role, keys, tokens, ..UserConfig::new("eve".parse().unwrap()) }];
         self.directory = Arc::new(Directory::compile(&[self.config.clone(), other]).unwrap());
         self.policy = Arc::new(Policy::new(&self.directory, Some("acme/guest"), "listen").unwrap());
         self.instance = instance(&self.directory, LogFold::default(), self.next, &self.routes, self.now, 0);
         self
     }
 
-    /// Somebody stands before the lobby of an account.
+    /// Somebody stands before the lobby of an account, and shows the token that is called as it is.
     pub fn visit(&mut self, connection: ConnectionId, name: &str, lobby: &str) {
-        let policy = Arc::new(Policy::new(&self.directory, Some(name), "listen").unwrap());
-        self.input(Input::Opened { connection, policy, caller: Caller::default() });
+        self.open(connection);
         self.ask(connection, Ask::Visit { lobby: lobby.parse().unwrap() });
-        self.ask(connection, Ask::Enter { credential: Credential::Anonymous, session: None, room: None });
+        let credential = Credential::Token(Secret(name.to_owned().into()));
+        self.ask(connection, Ask::Enter { credential, session: None, room: None });
     }
 
     /// The process dies, and another one finds what is on disk.
@@ -381,6 +386,8 @@ pub fn gate(text: &str) -> GateConfig {
         "'secret'" => AcceptorConfig::Secret,
         "'knock'" => AcceptorConfig::Knock,
         "{ seats = 1 }" => AcceptorConfig::Seats(1),
+        // As it is at first, for less than two hours.
+        "'tuesdays'" => AcceptorConfig::Schedule(Schedule(vec!["tue 00:00-24:00".parse().unwrap()])),
         other => panic!("{other}"),
     };
     GateConfig(words.split(", ").filter(|word| !word.is_empty()).map(one).collect())

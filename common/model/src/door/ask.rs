@@ -131,6 +131,11 @@ pub enum Ask {
     },
     /// What the peer said to a [`Tell::Prompt`](super::Tell::Prompt). Not answered by itself.
     Answer(Secret),
+    /// Say anew who this is, on a connection that goes on meanwhile: the gates that it came by are asked as if it came now, and
+    /// what it proves to them is all that counts from then on. Answered by [`Tell::Renewed`](super::Tell::Renewed), perhaps
+    /// after prompts, or by [`Tell::Refused`](super::Tell::Refused): who fails is closed, and so is whoever shows a credential
+    /// of somebody else. Not beside [`Ask::Move`], and one at a time.
+    Renew(Credential),
     /// Move on into another room of the account, out of the one that it is in: as [`Ask::Part`]. Answered by
     /// [`Tell::Moved`](super::Tell::Moved), perhaps after prompts.
     Move {

@@ -72,6 +72,11 @@ pub enum Tell {
     /// An acceptor of the gate speaks to the peer, which answers with [`Ask::Answer`](super::Ask::Answer) where
     /// something was asked.
     Prompt(Prompt),
+    /// The answer to [`Ask::Renew`](super::Ask::Renew): what it has proven by that holds, and what it had proven before does not.
+    Renewed {
+        /// The same one as before, with the rights that it has by now.
+        principal: Arc<Principal>,
+    },
     /// The answer to [`Ask::Move`](super::Ask::Move).
     Moved {
         /// Where to.

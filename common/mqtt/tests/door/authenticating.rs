@@ -1,7 +1,8 @@
-//! MQTT 5's enhanced authentication: the conversation between CONNECT and CONNACK, and what ends it.
+//! MQTT 5's enhanced authentication: the conversation between CONNECT and CONNACK, what ends it, and the one by
+//! which a client says anew who it is.
 
 use crate::bench::*;
-use riser_model::door::{Ask, Code, Credential, Method, Prompt, SessionState, Tell};
+use riser_model::door::{Ask, Code, Credential, Method, Prompt, Secret, SessionState, Tell};
 use std::time::Duration;
 
 fn text(text: &[u8]) -> Vec<u8> {
@@ -30,7 +31,11 @@ fn answer(method: &str, data: &[u8]) -> Vec<u8> {
 }
 
 fn challenge() -> Tell {
-    Tell::Prompt(Prompt::Challenge { method: Method::Key, nonce: "nonce".into() })
+    challenge_of("nonce")
+}
+
+fn challenge_of(nonce: &str) -> Tell {
+    Tell::Prompt(Prompt::Challenge { method: Method::Key, nonce: nonce.into() })
 }
 
 /// Challenged, and nothing answered yet.
@@ -124,24 +129,131 @@ fn who_named_no_method_is_refused_where_the_gate_asks() {
     }
 }
 
+/// Let in by its key.
+fn open() -> Bench {
+    let mut bench = challenged();
+    bench.send(&answer("ed25519", &[7; 64]));
+    bench.tell(entered(SessionState::default()));
+    bench.got();
+    bench.asks();
+    bench
+}
+
+fn renewed() -> Tell {
+    let Tell::Entered { principal, .. } = entered(SessionState::default()) else { unreachable!() };
+    Tell::Renewed { principal }
+}
+
 #[test]
-fn who_wants_to_authenticate_anew_is_told_that_nobody_does_and_who_says_it_wrongly_is_told_what_is_wrong() {
-    for (what, bytes, reason) in [
-        ("by the method it began with", auth(0x19, &by("ed25519")), 0x83),
-        ("by another", auth(0x19, &by("hmac-sha256")), 0x82),
-        ("by none", auth(0x19, &[]), 0x82),
-        ("an answer to nothing", answer("ed25519", b"x"), 0x82),
-        ("cut", vec![0xf0, 0], 0x81),
+fn client_authenticates_anew_by_the_method_it_began_with_as_often_as_it_likes() {
+    let mut bench = open();
+    for _ in 0..2 {
+        bench.send(&auth(0x19, &by("ed25519")));
+        let (account, method) = (Some("acme".parse().unwrap()), Method::Key);
+        let credential = Credential::Claim { account, name: "pump".into(), method };
+        assert_eq!(bench.asks(), [Ask::Renew(credential)], "as whom it came");
+        assert_eq!(bench.got(), [0; 0], "the gate decides what is asked");
+        bench.tell(challenge());
+        assert_eq!(bench.got(), answer("ed25519", b"nonce"), "the server's AUTH");
+        bench.send(&answer("ed25519", &[8; 64]));
+        assert_eq!(bench.asks(), [Ask::Answer(Secret(vec![8; 64].into()))]);
+        bench.tell(renewed());
+        assert_eq!(bench.got(), auth(0, &by("ed25519")), "AUTH 0x00 by the same method");
+    }
+    // A certificate may have proven it already.
+    bench.send(&auth(0x19, &[&by("ed25519")[..], &[22], &text(b"whatever")].concat()));
+    bench.tell(renewed());
+    assert_eq!(bench.got(), auth(0, &by("ed25519")));
+    assert_eq!(bench.closed, None);
+}
+
+#[test]
+fn everything_else_goes_on_while_a_client_authenticates_anew() {
+    let mut bench = open();
+    let publish = |id: u8| [&[0x32, 10, 0, 3][..], b"a/b", &[0, id, 0], b"xy"].concat();
+    bench.send(&[publish(1), auth(0x19, &by("ed25519")), publish(2)].concat());
+    let asks = bench.asks();
+    let [Ask::Publish(first), Ask::Renew(_), Ask::Publish(second)] = &asks[..] else { panic!("{asks:?}") };
+    bench.store(first.ticket, 1, &[]);
+    assert_eq!(bench.got(), [0x40, 2, 0, 1]);
+    bench.tell(challenge());
+    bench.got();
+    bench.store(second.ticket, 1, &[]);
+    assert_eq!(bench.got(), [0x40, 2, 0, 2], "asked, and nothing answered yet");
+    bench.send(&[0xc0, 0]);
+    assert_eq!(bench.got(), [0xd0, 0]);
+    bench.send(&answer("ed25519", &[7; 64]));
+    bench.tell(renewed());
+    assert_eq!((bench.got()[0], bench.closed.clone()), (0xf0, None));
+}
+
+#[test]
+fn who_fails_to_authenticate_anew_is_sent_away_with_the_reason() {
+    let mut bench = open();
+    bench.send(&auth(0x19, &by("ed25519")));
+    bench.tell(challenge());
+    bench.send(&answer("ed25519", &[8; 64]));
+    bench.got();
+    bench.tell(Tell::Refused(refusal(Code::NotAuthorised)));
+    let got = bench.got();
+    assert_eq!((got[0], got[2], bench.code()), (0xe0, 0x87, Some(Code::NotAuthorised)));
+    // What its gate asks beyond the method's challenge nobody could ask at CONNECT either.
+    for prompt in [
+        Prompt::Knocked,
+        Prompt::Challenge { method: Method::Secret, nonce: "nonce".into() },
+        Prompt::Words("who?".into()),
     ] {
-        let mut bench = challenged();
-        bench.send(&answer("ed25519", &[7; 64]));
-        bench.tell(entered(SessionState::default()));
+        let mut bench = open();
+        bench.send(&auth(0x19, &by("ed25519")));
+        bench.tell(Tell::Prompt(prompt));
+        let got = bench.got();
+        assert_eq!((got[0], got[2], bench.code()), (0xe0, 0x87, Some(Code::Denied)));
+    }
+    // A challenge that the client would not take is not said.
+    let mut bench = Bench::new(5);
+    let properties = [&by("ed25519")[..], &[39, 0, 0, 0, 32]].concat();
+    bench.send(&connect_by(&properties));
+    bench.tell(entered(SessionState::default()));
+    assert_eq!(bench.code(), None);
+    bench.got();
+    bench.send(&auth(0x19, &by("ed25519")));
+    bench.tell(challenge_of(&"n".repeat(43)));
+    assert_eq!(bench.code(), Some(Code::TooLarge));
+    assert!(bench.got().len() <= 32);
+}
+
+#[test]
+fn auth_after_connack_begins_or_answers_once_and_by_the_method_of_connect() {
+    let anew = || auth(0x19, &by("ed25519"));
+    let (begun, asked): (&[Vec<u8>], _) = (&[anew()], true);
+    for (what, before, is_asked, bytes, reason) in [
+        ("by another method", &[][..], false, auth(0x19, &by("hmac-sha256")), 0x82),
+        ("by none", &[], false, auth(0x19, &[]), 0x82),
+        ("success", &[], false, auth(0, &by("ed25519")), 0x82),
+        ("an answer to nothing", &[], false, answer("ed25519", b"x"), 0x82),
+        ("cut", &[], false, vec![0xf0, 0], 0x81),
+        ("an answer ahead of the challenge", begun, false, answer("ed25519", b"x"), 0x82),
+        ("a second beginning", begun, false, anew(), 0x82),
+        ("a second beginning instead of the answer", begun, asked, anew(), 0x82),
+        ("an answer by another method", begun, asked, answer("hmac-sha256", b"x"), 0x82),
+        ("an answer without data", begun, asked, auth(0x18, &by("ed25519")), 0x82),
+    ] {
+        let mut bench = open();
+        before.iter().for_each(|bytes| bench.send(bytes));
+        if is_asked {
+            bench.tell(challenge());
+        }
         bench.got();
+        bench.asks();
         bench.send(&bytes);
         let got = bench.got();
         assert_eq!((got[0], got[2]), (0xe0, reason), "{what}");
-        let words = String::from_utf8_lossy(&got).into_owned();
-        assert_eq!(words.contains("nobody authenticates anew"), reason == 0x83, "{what}: {words}");
         assert!(bench.code().is_some(), "{what}");
+        assert!(!bench.asks.iter().any(|ask| matches!(ask, Ask::Answer(_) | Ask::Renew(_))), "{what}");
     }
+    // Who named no method in CONNECT has none.
+    let mut bench = Bench::open(5);
+    bench.send(&anew());
+    let got = bench.got();
+    assert_eq!((got[0], got[2]), (0xe0, 0x82));
 }

@@ -224,6 +224,7 @@ async fn run(
                         }
                         Ask::Visit { .. }
                         | Ask::Answer(_)
+                        | Ask::Renew(_)
                         | Ask::Move { .. }
                         | Ask::Rooms
                         | Ask::KeepSession

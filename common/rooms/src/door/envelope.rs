@@ -75,6 +75,11 @@ impl Envelope {
                 self.answer(hello, text);
             }
             Phase::Open(open) => match Request::read(text) {
+                // As much as of who comes.
+                Ok(Request { id: Some(id), op: Op::Renew(_) }) if text.len() > UNAUTHENTICATED_BYTES_MAX => {
+                    let want = format!("at most {UNAUTHENTICATED_BYTES_MAX} bytes");
+                    self.error(id, &refusal(Code::TooLarge, "a credential that is too large", &want));
+                }
                 Ok(request) => open.request(&mut self.place, request, now, &mut self.out),
                 Err(Wrong { id: Some(id), refusal }) => self.error(id, &refusal),
                 Err(Wrong { id: None, refusal }) => {
@@ -180,6 +185,11 @@ impl Envelope {
             // The bus never had this connection: there is nothing to leave.
             self.bye(why);
         } else {
+            if let Phase::Open(open) = &mut self.phase
+                && let Some(renew) = open.renewing()
+            {
+                self.error(renew, why);
+            }
             self.close(why);
         }
     }

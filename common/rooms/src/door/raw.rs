@@ -177,6 +177,7 @@ impl Raw {
             Tell::Prompt(Prompt::Knocked | Prompt::Words(_)) => {}
             Tell::Subscribed { result: Ok(_), .. }
             | Tell::Unsubscribed { .. }
+            | Tell::Renewed { .. }
             | Tell::Moved { .. }
             | Tell::Seen { .. }
             | Tell::Rooms(_)

@@ -342,6 +342,7 @@ impl Tty {
             | Tell::Unsubscribed { .. }
             | Tell::Ticketed(_)
             | Tell::Seen { .. }
+            | Tell::Renewed { .. }
             | Tell::Decided { .. } => {}
         }
         self.ask_for_more();

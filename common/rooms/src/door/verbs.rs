@@ -3,10 +3,10 @@
 
 use super::refusal;
 use riser_model::{
-    RoomName,
-    door::{Ask, Code, Errand, Finished, Refusal, RoomInfo, Secret},
+    AccountName, RoomName,
+    door::{Ask, Code, Credential, Errand, Finished, Refusal, RoomInfo, Secret},
 };
-use riser_wire::client::{self, Done, ShownRoom};
+use riser_wire::client::{self, Done, Shown, ShownRoom};
 use std::collections::VecDeque;
 
 /// Requests for the rooms that the bus has not answered.
@@ -19,6 +19,8 @@ pub(super) struct Verbs {
     asked: VecDeque<u64>,
     /// The `move` that is not answered.
     moving: Option<u64>,
+    /// The `renew` that is not answered.
+    renewing: Option<u64>,
     /// The errand that is not done yet.
     running: Option<u64>,
 }
@@ -44,25 +46,54 @@ impl Verbs {
 
     /// `enter` and `move`.
     pub(super) fn go(&mut self, id: u64, room: RoomName) -> Result<Ask, Refusal> {
-        if self.is_moving() {
-            return Err(refusal(Code::WrongState, "one room at a time", "wait for the reply to move"));
-        }
+        self.is_at_no_gate()?;
         self.moving = Some(id);
         Ok(Ask::Move { room })
     }
 
     /// `leave`: on the way to the lobby, which asks nothing.
     pub(super) fn leave(&mut self, id: u64) -> Result<(), Refusal> {
-        if self.is_moving() {
-            return Err(refusal(Code::WrongState, "one room at a time", "wait for the reply to move"));
-        }
+        self.is_at_no_gate()?;
         self.moving = Some(id);
         Ok(())
     }
 
-    /// `answer`, to the gate of the room that it is on its way to.
+    /// `renew`: whoever gives a name without an account is of its own.
+    pub(super) fn renew(&mut self, id: u64, shown: Shown, own: &AccountName) -> Result<Ask, Refusal> {
+        self.is_at_no_gate()?;
+        self.renewing = Some(id);
+        let account = |name: &str| (!name.contains('/')).then(|| own.clone());
+        Ok(Ask::Renew(match shown {
+            Shown::Token(token) => Credential::Token(token),
+            Shown::Password { user, password } => {
+                Credential::Password { account: account(&user), user, password }
+            }
+            Shown::Claim { user: name, method } => {
+                Credential::Claim { account: account(&name), name, method }
+            }
+        }))
+    }
+
+    /// It is who it says: which request that answers.
+    pub(super) fn renewed(&mut self) -> Option<u64> {
+        self.renewing.take()
+    }
+
+    fn is_at_no_gate(&self) -> Result<(), Refusal> {
+        match (self.moving, self.renewing) {
+            (None, None) => Ok(()),
+            (Some(_), _) => {
+                Err(refusal(Code::WrongState, "one room at a time", "wait for the reply to move"))
+            }
+            (None, Some(_)) => {
+                Err(refusal(Code::WrongState, "one gate at a time", "wait for the reply to renew"))
+            }
+        }
+    }
+
+    /// `answer`, to the gate that it stands at.
     pub(super) fn answer(&self, proof: Secret) -> Result<Ask, Refusal> {
-        if self.is_moving() {
+        if self.is_at_no_gate().is_err() {
             Ok(Ask::Answer(proof))
         } else {
             Err(refusal(Code::WrongState, "an answer to nothing", "an answer when it is asked"))

@@ -276,6 +276,7 @@ impl Run {
                     | Tell::System { .. }
                     | Tell::Refused(_)
                     | Tell::Prompt(_)
+                    | Tell::Renewed { .. }
                     | Tell::Moved { .. }
                     | Tell::Seen { .. }
                     | Tell::Rooms(_)

@@ -66,7 +66,7 @@ pub enum Done<'a> {
         /// By name.
         rooms: Vec<ShownRoom<'a>>,
     },
-    /// `unsubscribe`, `credit`, `session`, `ping`: nothing to say.
+    /// `unsubscribe`, `credit`, `session`, `renew`, `ping`: nothing to say.
     Plain {},
 }
 

@@ -60,6 +60,8 @@ pub enum Op<'a> {
     Publish(Publish<'a>),
     /// The answer to a challenge.
     Answer(Secret),
+    /// I am who I was, by this.
+    Renew(Shown),
     /// Let a connection in that knocks, or do not.
     Decide {
         /// Which.
@@ -184,9 +186,10 @@ pub struct Message<'a> {
     pub expires_s: Option<u32>,
 }
 
-const OPS: [&str; 29] = [
+const OPS: [&str; 30] = [
     "hello",
     "answer",
+    "renew",
     "subscribe",
     "unsubscribe",
     "credit",
@@ -215,6 +218,8 @@ const OPS: [&str; 29] = [
     "help",
     "ping",
 ];
+const WANT_CREDENTIAL: &str =
+    "user and password, user and method (ed25519 or hmac-sha256), or token, as strings";
 const WANT_SUB: &str = "sub, the number of a subscription, 0 to 4294967294";
 const WANT_TECHNICAL: &str = "room, account or hub";
 const WANT_CHANNEL: &str =
@@ -239,7 +244,7 @@ impl<'a> Request<'a> {
 const WANT_ID: &str = "id, a number from 0 to 9007199254740991, that the reply will echo";
 
 fn read_op<'a>(object: &mut Object<'a>, id: Option<u64>) -> Result<Op<'a>, Refusal> {
-    let want = "op, one of: hello, answer, subscribe, unsubscribe, credit, publish, decide, session, ticket, presence, statistics, quarantine, past, edit, devices, rooms, whoami, move, enter, leave, create, invite, role, keys, admin, accounts, remove, help, ping";
+    let want = "op, one of: hello, answer, renew, subscribe, unsubscribe, credit, publish, decide, session, ticket, presence, statistics, quarantine, past, edit, devices, rooms, whoami, move, enter, leave, create, invite, role, keys, admin, accounts, remove, help, ping";
     let name: Cow<'a, str> = object.required::<Text<'a>>("op", want)?.0;
     if id.is_none() && name != "credit" && name != "answer" {
         return Err(object.missing("id", WANT_ID));
@@ -257,6 +262,11 @@ fn read_op<'a>(object: &mut Object<'a>, id: Option<u64>) -> Result<Op<'a>, Refus
         "answer" => {
             let want = "proof, base64 of a signature or an HMAC over the challenge";
             Op::Answer(Secret(object.required::<String>("proof", want)?.into()))
+        }
+        "renew" => {
+            let raw =
+                object.raw("credential").ok_or_else(|| object.missing("credential", WANT_CREDENTIAL))?;
+            Op::Renew(read_credential(raw.get())?)
         }
         "decide" => Op::Decide {
             connection: object.required("connection", "connection, the number of one that knocks")?,
@@ -313,7 +323,7 @@ fn read_hello(object: &mut Object<'_>) -> Result<Hello, Refusal> {
 
 fn read_credential(text: &str) -> Result<Shown, Refusal> {
     let mut object = Object::read(text, "credential")?;
-    let want = "user and password, user and method (ed25519 or hmac-sha256), or token, as strings";
+    let want = WANT_CREDENTIAL;
     let secret = |text: String| Secret(text.into());
     let token: Option<String> = object.optional("token", want)?;
     let user: Option<String> = object.optional("user", want)?;

@@ -63,6 +63,8 @@ fn every_request_is_read() {
     let Op::Hello(hello) = read(claim) else { panic!("not hello") };
     let method = riser_model::door::Method::Key;
     assert_eq!(hello.credential, Some(Shown::Claim { user: "pump".into(), method }));
+    let renew = r#"{"op":"renew","id":4,"credential":{"user":"pump","method":"ed25519"}}"#;
+    assert_eq!(read(renew), Op::Renew(Shown::Claim { user: "pump".into(), method }));
     let proof = Secret(bytes::Bytes::from_static(b"AAAA"));
     assert_eq!(read(r#"{"op":"answer","proof":"AAAA"}"#), Op::Answer(proof));
     let decide = r#"{"op":"decide","id":3,"connection":7,"admit":true}"#;
@@ -115,7 +117,7 @@ fn every_wrong_request_is_told_its_code_and_what_would_be_right() {
         (r#"{"op":"ping"}"#, None, Code::Malformed, "lacks id", "id, a number"),
         (r#"{"op":"ping","id":9007199254740992}"#, None, Code::Malformed, "wrong id", "9007199254740991"),
         (r#"{"op":"ping","id":"1"}"#, None, Code::Malformed, "wrong id", "a number"),
-        (r#"{"id":4}"#, Some(4), Code::Malformed, "lacks op", "hello, answer, subscribe"),
+        (r#"{"id":4}"#, Some(4), Code::Malformed, "lacks op", "hello, answer, renew, subscribe"),
         (
             r#"{"op":"publsh","id":4}"#,
             Some(4),

@@ -203,6 +203,7 @@ impl Subscriber {
                 _,
                 Tell::Entered { .. }
                 | Tell::Prompt(_)
+                | Tell::Renewed { .. }
                 | Tell::Moved { .. }
                 | Tell::Rooms(_)
                 | Tell::Finished(_)

@@ -108,6 +108,19 @@ pub fn seeds() -> Vec<Vec<u8>> {
         stream.extend(end);
         [stream, connect_with_will]
     };
+    // Challenged, in, and challenged anew.
+    let anew = {
+        let string = |text: &str| [&(text.len() as u16).to_be_bytes(), text.as_bytes()].concat();
+        let method = [&[21][..], &string("ed25519")].concat();
+        let answer = [&[22][..], &string("proof")].concat();
+        let properties = |list: &[u8]| [&[list.len() as u8][..], list].concat();
+        let auth = |reason: u8, list: &[u8]| packet(0xf0, &[&[reason][..], &properties(list)].concat());
+        let head = [&string("MQTT"), &[5, 0x82, 0, 60][..], &properties(&method)].concat();
+        let connect = packet(0x10, &[head, string("pump"), string("acme/pump")].concat());
+        let publish = packet(0x32, &[&string("hall/a")[..], &[0, 2, 0], b"x"].concat());
+        let answers = auth(0x18, &[&method[..], &answer].concat());
+        [connect, auth(0x19, &method), publish, answers, auth(0x19, &method)].concat()
+    };
     let [four, four_will] = of(4);
     let [five, five_will] = of(5);
     let both = |stream: &[u8]| [&[127, 200], stream, stream].concat();
@@ -118,6 +131,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         [&[255, 3][..], &five].concat(),
         [&[255, 255][..], &four_will].concat(),
         [&[255, 255][..], &five_will].concat(),
+        [&[255, 255][..], &anew].concat(),
     ]
 }
 

@@ -7,8 +7,8 @@ use riser_model::{
     AccountId, ClientId, ConnectionId, Epoch, LogId, Now, Position, Principal, RoomId, Route, Seq,
     SubscriptionId, Time, Wall,
     door::{
-        Ask, Code, Completeness, Content, Delivery, Door, Finished, Input, Intake, Output, Prompt, Push,
-        Refusal, SessionState, Subscribed, Target, Tell,
+        Ask, Code, Completeness, Content, Credential, Delivery, Door, Finished, Input, Intake, Output,
+        Prompt, Push, Refusal, SessionState, Subscribed, Target, Tell,
     },
     look::Seen,
 };
@@ -40,6 +40,8 @@ pub struct Site<D> {
     /// What the gate asks before it lets anybody in, and whether something of it is unanswered.
     questions: VecDeque<Prompt>,
     is_asked: bool,
+    /// It is asked because it says anew who it is.
+    renewing: bool,
     /// Answers that nobody asked for: a gate refuses them.
     pub unasked: u32,
     /// What comes back, if anything does.
@@ -78,6 +80,7 @@ impl<D: Door> Site<D> {
             seq: 1,
             questions: VecDeque::new(),
             is_asked: false,
+            renewing: false,
             unasked: 0,
             echo: None,
             said: Vec::new(),
@@ -147,16 +150,30 @@ impl<D: Door> Site<D> {
             return Tell::Prompt(question);
         }
         assert!(!std::mem::replace(&mut self.entered, true), "entered twice");
-        let principal = Principal {
-            home: None,
-            account: AccountId(Uuid::from_u128(1)),
-            account_name: "acme".parse().expect("letters are a name"),
-            client: CLIENT,
-            name: "pump".parse().expect("letters are a name"),
-            grants: Arc::default(),
-        };
         let (session, connection) = (self.session.clone(), ConnectionId(1));
-        Tell::Entered { principal: Arc::new(principal), connection, session, room: None }
+        Tell::Entered { principal: principal(), connection, session, room: None }
+    }
+
+    /// Who claims to be somebody is asked, and everybody else believed.
+    fn renew(&mut self, credential: &Credential) -> Tell {
+        assert!(!std::mem::replace(&mut self.renewing, true), "renewed twice at once");
+        match credential {
+            Credential::Claim { method, .. } => {
+                self.is_asked = true;
+                Tell::Prompt(Prompt::Challenge { method: *method, nonce: "nonce".to_owned() })
+            }
+            Credential::Anonymous
+            | Credential::Person
+            | Credential::Password { .. }
+            | Credential::Token(_)
+            | Credential::Ticket(_)
+            | Credential::Cookie(_) => self.renewed(),
+        }
+    }
+
+    fn renewed(&mut self) -> Tell {
+        self.renewing = false;
+        Tell::Renewed { principal: principal() }
     }
 
     fn answer(&mut self, ask: Ask) -> Vec<Tell> {
@@ -171,7 +188,10 @@ impl<D: Door> Site<D> {
         );
         let tell = match ask {
             Ask::Enter { .. } => Some(self.ask_or_enter()),
-            Ask::Answer(_) if std::mem::take(&mut self.is_asked) => Some(self.ask_or_enter()),
+            Ask::Answer(_) if std::mem::take(&mut self.is_asked) => Some(match self.renewing {
+                true => self.renewed(),
+                false => self.ask_or_enter(),
+            }),
             Ask::Answer(_) => {
                 self.unasked += 1;
                 Some(Tell::Refused(Refusal {
@@ -180,6 +200,7 @@ impl<D: Door> Site<D> {
                     want: "a question first".to_owned(),
                 }))
             }
+            Ask::Renew(credential) => Some(self.renew(&credential)),
             Ask::Publish(intake) => {
                 let mut tells = vec![self.stored(&intake)];
                 tells.extend(self.echo.as_ref().filter(|echo| !echo.pushes.is_empty()).map(|_| Tell::Ready));
@@ -281,4 +302,15 @@ impl Echo {
             reported: false,
         }));
     }
+}
+
+fn principal() -> Arc<Principal> {
+    Arc::new(Principal {
+        home: None,
+        account: AccountId(Uuid::from_u128(1)),
+        account_name: "acme".parse().expect("letters are a name"),
+        client: CLIENT,
+        name: "pump".parse().expect("letters are a name"),
+        grants: Arc::default(),
+    })
 }

@@ -226,7 +226,7 @@ async fn device_enters_by_the_key_that_openssh_made_and_by_no_other() {
 }
 
 /// A device's key, its public half as OpenSSH writes it, and what signs with it.
-fn device_key(folder: &Path) -> (PathBuf, String) {
+pub fn device_key(folder: &Path) -> (PathBuf, String) {
     let file = folder.join("device.pem");
     let mut made = Command::new("openssl");
     made.args(["genpkey", "-algorithm", "ed25519", "-out"]).arg(&file);
@@ -276,5 +276,47 @@ fn signed_password_that_let_a_device_in_lets_nobody_in_after_a_restart() {
         node.start();
         assert!(!comes(node, &captured), "a replay after a restart");
         assert!(comes(node, &signed("0123456789abcdeg")), "the device itself");
+    }
+}
+
+#[test]
+fn device_of_mqtt_says_anew_who_it_is_and_goes_on_and_is_sent_away_by_a_wrong_proof() {
+    needs!(Need::Program("openssl"));
+    let mut site = Site::laid_out(Plan::default());
+    let folder = site.folder.path().to_owned();
+    let (key, public) = device_key(&folder);
+    let device = format!("\n[[account.client]]\nname = \"pump\"\nrole = \"member\"\nkeys = [\"{public}\"]\n");
+    for node in [&mut site.hub, &mut site.edge] {
+        let text = std::fs::read_to_string(&node.config).unwrap();
+        node.write_config(&(text + &device));
+        node.start();
+        let mut show = node.command(&["key", "show"]);
+        show.arg(node.data.join(if node.link == 0 { "edge.key" } else { "hub.key" }));
+        let instance = output(show).trim().to_owned();
+        let signs = |name: &str, nonce: &str| {
+            let message = format!("riser gate challenge 2\n{nonce}\n{ACCOUNT}/{name}\n{instance}\n");
+            std::fs::write(folder.join("message"), message).unwrap();
+            let mut sign = Command::new("openssl");
+            sign.args(["pkeyutl", "-sign", "-rawin", "-inkey"]).arg(&key);
+            sign.arg("-in").arg(folder.join("message")).output().unwrap().stdout
+        };
+        let right = |nonce: &str| signs("pump", nonce);
+        let mut pump = Mqtt::connect_by_key(node.mqtt, &format!("{ACCOUNT}/pump"), right);
+        pump.subscribe(&["hall/pump".to_owned()], false);
+        pump.authenticates_anew();
+        // Nothing waits for it.
+        let nonce = pump.challenge();
+        assert_eq!(pump.publish("hall/pump", b"meanwhile", false), Some(0));
+        pump.answers(&right(&nonce));
+        assert_eq!(pump.awaits(0xf0).map(|auth| auth[0]), Some(0), "AUTH 0x00");
+        assert_eq!(pump.publish("hall/pump", b"after", false), Some(0));
+        let heard = |text: &str| ("hall/pump".to_owned(), text.as_bytes().to_vec(), false);
+        pump.hears(&[heard("meanwhile"), heard("after")]);
+        // Once more, and by what somebody else would sign.
+        pump.authenticates_anew();
+        let nonce = pump.challenge();
+        pump.answers(&signs(OWNER, &nonce));
+        assert_eq!(pump.awaits(0xe0).map(|disconnect| disconnect[0]), Some(0x87));
+        assert_eq!(pump.awaits(0xf0), None, "it is closed");
     }
 }

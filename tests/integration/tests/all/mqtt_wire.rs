@@ -34,6 +34,9 @@ pub struct Mqtt {
     pub heard: Vec<(String, Vec<u8>, bool)>,
 }
 
+/// The property that names the authentication method of a key.
+const KEY: &[u8] = b"\x15\x00\x07ed25519";
+
 /// A string with its length.
 pub fn text(out: &mut Vec<u8>, text: &str) {
     out.extend(u16::try_from(text.len()).unwrap().to_be_bytes());
@@ -69,15 +72,57 @@ impl Mqtt {
 
     /// Connects with this CONNECT, behind its length.
     pub fn connect_as(port: u16, version: Version, body: &[u8]) -> Result<Self, u8> {
-        let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        socket.set_read_timeout(Some(SOON)).unwrap();
-        let mut one = Self { socket, version, welcome: Vec::new(), heard: Vec::new() };
-        one.send(0x10, body);
+        let mut one = Self::begun(port, version, body);
         match one.packet() {
             Some(Packet::Other(0x20, body)) if body[1] == 0 => Ok(Self { welcome: body, ..one }),
             Some(Packet::Other(0x20, body)) => Err(body[1]),
             other => panic!("no CONNACK: {other:?}"),
         }
+    }
+
+    /// Connects to MQTT 5 as that user by a key, which signs what `prove` is given the nonce for.
+    pub fn connect_by_key(port: u16, user: &str, prove: impl Fn(&str) -> Vec<u8>) -> Self {
+        let mut body = Vec::new();
+        text(&mut body, "MQTT");
+        body.extend([5, 0x82, 0, 60, u8::try_from(KEY.len()).unwrap()]);
+        body.extend(KEY);
+        text(&mut body, "by key");
+        text(&mut body, user);
+        let mut one = Self::begun(port, Version::Five, &body);
+        let nonce = one.challenge();
+        one.answers(&prove(&nonce));
+        let welcome = one.awaits(0x20).expect("CONNACK");
+        assert_eq!(welcome[1], 0, "it is let in");
+        Self { welcome, ..one }
+    }
+
+    /// Says anew who it is.
+    pub fn authenticates_anew(&mut self) {
+        self.send(0xf0, &[&[0x19, u8::try_from(KEY.len()).unwrap()][..], KEY].concat());
+    }
+
+    /// The nonce of the challenge that comes next.
+    pub fn challenge(&mut self) -> String {
+        let asked = self.awaits(0xf0).expect("a challenge");
+        assert_eq!(asked[0], 0x18);
+        String::from_utf8(asked[2 + KEY.len() + 3..].to_vec()).unwrap()
+    }
+
+    /// Answers it.
+    pub fn answers(&mut self, proof: &[u8]) {
+        let mut data = vec![0x16];
+        data.extend(u16::try_from(proof.len()).unwrap().to_be_bytes());
+        data.extend(proof);
+        let length = u8::try_from(KEY.len() + data.len()).unwrap();
+        self.send(0xf0, &[&[0x18, length][..], KEY, &data].concat());
+    }
+
+    fn begun(port: u16, version: Version, connect: &[u8]) -> Self {
+        let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        socket.set_read_timeout(Some(SOON)).unwrap();
+        let mut one = Self { socket, version, welcome: Vec::new(), heard: Vec::new() };
+        one.send(0x10, connect);
+        one
     }
 
     /// Says a packet of that first byte.

@@ -76,6 +76,14 @@ fn own_client_gets_back_what_it_published_in_every_form() {
 }
 
 #[test]
+fn own_client_says_anew_who_it_is_and_goes_on_where_it_was() {
+    needs!(Need::Program("curl"), Need::Node);
+    let site = hub("");
+    scenario(&site, "renews", OWNER, json!({})).finish(EVENTUALLY);
+    must_have(&site, &["heard still here", "same true", "renew not_authorised", "closed"]);
+}
+
+#[test]
 fn one_connection_has_a_hundred_subscriptions_of_every_shape() {
     needs!(Need::Program("curl"), Need::Node);
     let site = hub("");

@@ -126,6 +126,11 @@ impl Open {
         self.pull(out);
     }
 
+    /// The `renew` that is not answered, which it will not be any more.
+    pub(super) fn renewing(&mut self) -> Option<u64> {
+        self.verbs.renewed()
+    }
+
     /// When it wants to be asked whether it is still there.
     pub(super) fn deadline(&self) -> Time {
         self.ping_at
@@ -150,6 +155,12 @@ impl Open {
                 Ok(None)
             }
             Op::Subscribe(request) if self.visits.is_some() && !is_for_visitors(&request) => Err(visiting()),
+            Op::Renew(shown) => {
+                self.verbs.renew(id.unwrap_or_default(), shown, &self.principal.account_name).map(|ask| {
+                    out.push_back(Output::Ask(ask));
+                    None
+                })
+            }
             // What a visitor may read and publish, the lobby's account says.
             ref op if self.visits.is_some() && !is_said_by_visitors(op) => Err(visiting()),
             Op::Publish(_) | Op::Subscribe(_) | Op::Session | Op::Look(_) if self.verbs.is_moving() => {
@@ -277,6 +288,11 @@ impl Open {
                     }));
                 }
             }
+            Tell::Renewed { principal } => {
+                self.principal = principal;
+                let request = self.verbs.renewed();
+                out.extend(request.map(|id| Output::Text(client::ok(Some(id), &Done::Plain {}))));
+            }
             Tell::Rooms(rooms) => out.push_back(Output::Text(self.verbs.listed(&rooms))),
             Tell::Finished(result) => out.push_back(Output::Text(self.verbs.finished(result))),
             // Handled before.
@@ -395,9 +411,12 @@ fn is_for_visitors(request: &Subscribe) -> bool {
     matches!(request.channels, Channels::Filter(_))
 }
 
-/// What is done in channels.
+/// What is done in channels, and said to the lobby's gate.
 fn is_said_by_visitors(op: &Op<'_>) -> bool {
-    matches!(op, Op::Publish(_) | Op::Subscribe(_) | Op::Unsubscribe { .. } | Op::Credit { .. })
+    matches!(
+        op,
+        Op::Publish(_) | Op::Subscribe(_) | Op::Unsubscribe { .. } | Op::Credit { .. } | Op::Answer(_)
+    )
 }
 
 /// About how many bytes those make.

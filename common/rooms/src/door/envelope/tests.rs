@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 mod going;
 mod publishing;
 mod reading;
+mod renewing;
 mod windows;
 
 const HELLO: &str =

@@ -1,0 +1,301 @@
+//! Who is in says anew who it is, and works on meanwhile.
+
+use crate::world::*;
+use riser_gate::{TokenHash, Verdict};
+use riser_instance::Input;
+use riser_model::{
+    ConnectionId, Deed, Right, SubscriptionId,
+    door::{
+        Ask, Code, Credential, Errand, Finished, Flow, From, Method, Prompt, Push, Secret, Showing,
+        Technical, Tell, Want,
+    },
+};
+
+fn token(text: &str) -> Credential {
+    Credential::Token(Secret(text.to_owned().into()))
+}
+
+fn key() -> Credential {
+    let account = Some("acme".parse().unwrap());
+    Credential::Claim { account, name: "guest".to_owned(), method: Method::Key }
+}
+
+/// A token of the issuer's that says that this is its `guest`, good for so many seconds, and a minute between clocks.
+fn of_issuer(world: &World, seconds: i64) -> Credential {
+    let until = world.now.wall.0 / 1000 + seconds;
+    let part = |text: String| base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, text);
+    let claims = format!(r#"{{"iss":"sso","aud":"riser","sub":"guest","exp":{until}}}"#);
+    let signed = [part(r#"{"alg":"EdDSA"}"#.into()), part(claims), part("x".into())].join(".");
+    token(&signed)
+}
+
+/// With gates, where guest and boss have tokens of their own names.
+fn world(hall: &str, account: &str) -> World {
+    let mut world = World::gated(hall, account).speaking();
+    world.change(|config| {
+        for user in &mut config.user {
+            user.tokens = vec![TokenHash::of(user.name.as_str().as_bytes())];
+        }
+    });
+    world
+}
+
+fn verified(world: &mut World, connection: ConnectionId, verdict: Verdict) {
+    let ticket = world.verifying.pop().expect("a proof is verified");
+    world.input(Input::Verified { connection, ticket, verdict });
+}
+
+fn answered(world: &mut World, connection: ConnectionId, verdict: Verdict) {
+    world.ask(connection, Ask::Answer(Secret("A".repeat(86).into())));
+    verified(world, connection, verdict);
+}
+
+/// Whether it is told that it is who it says.
+fn renewed(world: &mut World, connection: ConnectionId) -> bool {
+    world.told(connection).iter().any(|tell| matches!(tell, Tell::Renewed { .. }))
+}
+
+fn may_read(world: &mut World, connection: ConnectionId, topic: &str) -> bool {
+    let ask = Ask::Subscribe {
+        subscription: SubscriptionId(1),
+        want: Want::Topic(topic.to_owned()),
+        from: From::Live,
+        flow: Flow::Credit,
+        keep: None,
+        retained: Showing::Nothing,
+    };
+    world.ask(connection, ask);
+    world.told(connection).iter().any(|tell| matches!(tell, Tell::Subscribed { result: Ok(_), .. }))
+}
+
+/// In by this, in a room.
+fn come(world: &mut World, connection: ConnectionId, credential: Credential, room: Option<&str>) {
+    world.open(connection);
+    let room = room.map(|room| room.parse().unwrap());
+    world.ask(connection, Ask::Enter { credential, session: None, room });
+}
+
+#[test]
+fn who_says_anew_who_it_is_stays_beyond_the_end_of_what_it_came_by() {
+    let mut world = world("[]", "");
+    let first = of_issuer(&world, 30);
+    come(&mut world, C1, first, Some("hall"));
+    verified(&mut world, C1, Verdict::Matches);
+    assert!(world.entered(C1));
+    world.wait(60);
+    let second = of_issuer(&world, 100);
+    world.ask(C1, Ask::Renew(second));
+    assert!(may_read(&mut world, C1, "hall/#"), "it works on while that is verified");
+    verified(&mut world, C1, Verdict::Matches);
+    assert!(renewed(&mut world, C1));
+    world.wait(155);
+    assert_eq!(world.refused(C1), None, "the first token has ended long ago");
+    world.wait(10);
+    assert_eq!(world.refused(C1), Some(Code::NotAuthorised), "the second has ended too");
+
+    // By another kind of its own, which does not end; and the other way round.
+    let mut world = self::world("[]", "");
+    let (first, end) = (of_issuer(&world, 30), of_issuer(&world, 30));
+    come(&mut world, C1, first, Some("hall"));
+    verified(&mut world, C1, Verdict::Matches);
+    come(&mut world, C2, token("guest"), Some("hall"));
+    world.ask(C1, Ask::Renew(token("guest")));
+    world.ask(C2, Ask::Renew(end));
+    verified(&mut world, C2, Verdict::Matches);
+    assert!(renewed(&mut world, C1) && renewed(&mut world, C2));
+    world.wait(120);
+    assert_eq!((world.refused(C1), world.refused(C2)), (None, Some(Code::NotAuthorised)));
+}
+
+#[test]
+fn revoking_what_it_came_by_closes_nobody_who_has_shown_something_else_since() {
+    for renews in [false, true] {
+        let mut world = world("[]", "");
+        come(&mut world, C1, token("guest"), Some("hall"));
+        assert!(world.entered(C1));
+        if renews {
+            world.ask(C1, Ask::Renew(key()));
+            answered(&mut world, C1, Verdict::Matches);
+            assert!(renewed(&mut world, C1));
+        }
+        world.change(|config| config.user[0].tokens.clear());
+        assert_eq!(world.refused(C1).is_some(), !renews);
+        if renews {
+            world.change(|config| config.user[0].keys.clear());
+            assert_eq!(world.refused(C1), Some(Code::NotAuthorised), "it stands by its key alone");
+        }
+    }
+}
+
+#[test]
+fn who_fails_is_closed_and_written_down_and_told_to_who_administers_as_at_the_first_time() {
+    let mut world = world("[]", "");
+    come(&mut world, C2, token("boss"), None);
+    world.told(C2);
+    let technical = Ask::Subscribe {
+        subscription: SubscriptionId(1),
+        want: Want::Technical(Technical::of_account()),
+        from: From::Live,
+        flow: Flow::Credit,
+        keep: None,
+        retained: Showing::Nothing,
+    };
+    world.ask(C2, technical);
+    come(&mut world, C1, token("guest"), Some("hall"));
+    assert!(world.entered(C1));
+    world.ask(C1, Ask::Renew(key()));
+    assert!(matches!(&world.told(C1)[..], [Tell::Prompt(Prompt::Challenge { method: Method::Key, .. })]));
+    answered(&mut world, C1, Verdict::Differs);
+    assert_eq!(world.refused(C1), Some(Code::NotAuthorised));
+    let refused = world.audited.iter().find(|one| one.deed == Deed::Refused).unwrap();
+    assert_eq!((refused.connection, refused.why.as_str()), (C1, "key: a wrong signature"));
+    world.commit();
+    world.wait(1);
+    world.ask(C2, Ask::Pull { bytes: 64 * 1024, stands: false });
+    world.commit();
+    let heard: String = world
+        .told(C2)
+        .into_iter()
+        .flat_map(|tell| match tell {
+            Tell::Deliver { pushes, .. } => pushes,
+            _ => Vec::new(),
+        })
+        .filter_map(|push| match push {
+            Push::Publication(delivery) => Some(String::from_utf8_lossy(&delivery.content.body).into_owned()),
+            Push::Gap { .. } | Push::Wiped { .. } | Push::Through { .. } => None,
+        })
+        .collect();
+    assert!(heard.contains("riser.refused") && heard.contains("not_authorised"), "{heard}");
+
+    // Nobody is whoever's credential it happens to have: what is here is the one's who came.
+    let mut world = self::world("[]", "");
+    come(&mut world, C1, token("guest"), Some("hall"));
+    assert!(world.entered(C1));
+    world.ask(C1, Ask::Renew(token("boss")));
+    assert_eq!(world.refused(C1), Some(Code::NotAuthorised));
+    assert!(world.audited.iter().any(|one| one.why.contains("somebody else")), "{:?}", world.audited);
+    // Who takes too long too.
+    come(&mut world, C2, token("guest"), Some("hall"));
+    assert!(world.entered(C2));
+    world.ask(C2, Ask::Renew(key()));
+    world.wait(6);
+    assert_eq!(world.refused(C2), Some(Code::Timeout));
+}
+
+#[test]
+fn room_s_gate_is_asked_anew_and_holds_nobody_to_what_it_proved_before() {
+    for verdict in [Verdict::Matches, Verdict::Differs] {
+        let mut world = world("['key']", "['secret']");
+        come(&mut world, C1, token("guest"), Some("hall"));
+        answered(&mut world, C1, Verdict::Matches);
+        answered(&mut world, C1, Verdict::Matches);
+        assert!(world.entered(C1));
+        world.ask(C1, Ask::Renew(token("guest")));
+        answered(&mut world, C1, Verdict::Matches);
+        assert!(may_read(&mut world, C1, "hall/#"), "it works on while it is asked");
+        answered(&mut world, C1, verdict);
+        match verdict {
+            Verdict::Matches => {
+                assert!(renewed(&mut world, C1));
+                assert!(may_read(&mut world, C1, "hall/x"));
+                let entered = world.audited.last().unwrap();
+                assert_eq!((entered.deed, entered.why.as_str()), (Deed::Entered, "anew: token, key, secret"));
+                assert_eq!(entered.room.as_ref().map(|room| room.as_str()), Some("hall"));
+            }
+            _ => assert_eq!(world.refused(C1), Some(Code::NotAuthorised)),
+        }
+    }
+    // It has its seat already.
+    let mut world = world("[{ seats = 1 }]", "");
+    come(&mut world, C1, token("guest"), Some("hall"));
+    assert!(world.entered(C1));
+    world.ask(C1, Ask::Renew(token("guest")));
+    assert!(renewed(&mut world, C1));
+    assert!(may_read(&mut world, C1, "hall/#"));
+}
+
+#[test]
+fn device_of_mqtt_keeps_the_rooms_and_the_session_that_it_has() {
+    let mut world = world("['key']", "");
+    world.show(C1, key(), Some(session()));
+    answered(&mut world, C1, Verdict::Matches);
+    world.commit();
+    assert!(world.entered(C1));
+    let sessions = world.instance.sessions();
+    world.ask(C1, nothing(1));
+    world.ask(C1, Ask::Renew(key()));
+    world.ask(C1, nothing(2));
+    answered(&mut world, C1, Verdict::Matches);
+    world.commit();
+    let told = world.told(C1);
+    let stored = told.iter().filter(|tell| matches!(tell, Tell::Stored { .. })).count();
+    assert!(stored == 2 && told.iter().any(|tell| matches!(tell, Tell::Renewed { .. })), "{told:?}");
+    assert!(may_read(&mut world, C1, "hall/#"));
+    assert_eq!(world.instance.sessions(), sessions);
+
+    // Who came to a room in time stays there, as it would have without a word.
+    let mut world = self::world("['tuesdays']", "");
+    world.show(C1, key(), Some(session()));
+    answered(&mut world, C1, Verdict::Matches);
+    world.commit();
+    assert!(world.entered(C1));
+    world.wait(2 * 3600);
+    world.ask(C1, Ask::Renew(key()));
+    answered(&mut world, C1, Verdict::Matches);
+    assert!(renewed(&mut world, C1));
+    assert!(may_read(&mut world, C1, "hall/#"), "it is Wednesday");
+}
+
+#[test]
+fn one_gate_at_a_time_is_asked_and_what_changed_meanwhile_is_not_passed_by() {
+    let mut world = world("['key']", "");
+    come(&mut world, C1, token("guest"), Some("cellar"));
+    assert!(world.entered(C1));
+    world.ask(C1, Ask::Renew(key()));
+    world.told(C1);
+    world.ask(C1, Ask::Move { room: "hall".parse().unwrap() });
+    let told = world.told(C1);
+    assert!(
+        matches!(&told[..], [Tell::Moved { result: Err(why), .. }] if why.code == Code::WrongState),
+        "{told:?}"
+    );
+    world.ask(C1, Ask::Renew(key()));
+    assert_eq!(world.refused(C1), Some(Code::WrongState));
+
+    // The room has another gate by the time that the old one has let it pass.
+    let mut world = self::world("['key']", "");
+    come(&mut world, C1, key(), Some("hall"));
+    answered(&mut world, C1, Verdict::Matches);
+    assert!(world.entered(C1));
+    world.ask(C1, Ask::Renew(key()));
+    world.change(|config| config.room[0].gate = gate("['key', { seats = 1 }]"));
+    assert_eq!(world.refused(C1), None, "that one asks nothing more");
+    answered(&mut world, C1, Verdict::Matches);
+    assert_eq!(world.refused(C1), Some(Code::Timeout), "it comes back and is asked");
+
+    // Who may do nothing in its room any more is in it no more.
+    let mut world = self::world("[]", "");
+    come(&mut world, C1, token("guest"), Some("hall"));
+    world.change(|config| config.room[0].grant[0].right.0 = vec![Right::Subscribe]);
+    assert!(world.entered(C1));
+    world.change(|config| config.room[0].grant.clear());
+    world.ask(C1, Ask::Renew(token("guest")));
+    assert_eq!(world.refused(C1), Some(Code::Denied));
+}
+
+#[test]
+fn admin_lobby_is_asked_for_again_by_who_said_anew_who_it_is() {
+    let mut world = world("[]", "");
+    come(&mut world, C1, token("guest"), None);
+    assert!(world.entered(C1));
+    world.ask(C1, Ask::Run(Box::new(Errand::Operate { token: None })));
+    world.input(Input::Ran { connection: C1, result: Ok(Finished::Operates) });
+    world.ask(C1, Ask::Renew(token("guest")));
+    assert!(renewed(&mut world, C1));
+    world.ask(C1, Ask::Run(Box::new(Errand::Accounts)));
+    let told = world.told(C1);
+    assert!(
+        matches!(&told[..], [Tell::Finished(Err(why))] if why.code == Code::Denied),
+        "it was let in by what counts no more: {told:?}"
+    );
+}
