@@ -1,7 +1,7 @@
 //! Makes the door that a socket asks for: MQTT, envelope, raw, or the lobby for people.
 
 use riser_model::{
-    AccountName, ClientId, RoomName,
+    AccountName, ChannelName, ClientId, RoomName,
     door::{Credential, Door, Method, Refusal},
 };
 use riser_mqtt::{Config as MqttConfig, Counters as MqttCounters, MqttDoor};
@@ -67,7 +67,7 @@ impl Doors {
                 let shown = ticket.or(shown).unwrap_or_else(|| claim(&account, client));
                 // What lies under a client's UUID is its own, as far as the room's rights go.
                 let channel = client.0.as_hyphenated().to_string().parse().expect("a UUID is a channel");
-                Ok(Box::new(Raw::new(self.place(account, room, shown), channel, None)))
+                Ok(Box::new(raw(self.place(account, room, shown), channel, None)))
             }
             Doorway::Raw { account, room, client, channel } => {
                 // In a URL stands nothing that lasts: a ticket, or else a header brought the credential. Who shows
@@ -76,7 +76,7 @@ impl Doors {
                 let shown = shown
                     .or_else(|| client.filter(|_| !self.anonymous).map(|client| claim(&account, client)));
                 let shown = shown.unwrap_or(Credential::Anonymous);
-                Ok(Box::new(Raw::new(self.place(account, room, shown), channel, client)))
+                Ok(Box::new(raw(self.place(account, room, shown), channel, client)))
             }
             Doorway::Mqtt => Ok(self.mqtt()),
         }
@@ -100,6 +100,14 @@ impl Doors {
 
     fn place(&self, account: AccountName, room: RoomName, credential: Credential) -> Place {
         Place { account, room, credential, anonymous: self.silent() }
+    }
+}
+
+/// A lobby's channels are those of the account's room of that name, by either address.
+fn raw(place: Place, channel: ChannelName, of: Option<ClientId>) -> Raw {
+    match place.room == RoomName::lobby() {
+        true => Raw::in_lobby(place, channel, of),
+        false => Raw::new(place, channel, of),
     }
 }
 

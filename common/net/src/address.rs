@@ -1,6 +1,6 @@
 //! The URL scheme, in one place: what a path names, and what is wrong with one that names nothing.
 //!
-//! `/` is the front door, `/user/{name}` a user's lobby, `/user/{name}/{channel...}` a channel in it, `/{account}/{room}` a room,
+//! `/` is the front door, `/user/{name}` a user's lobby, `/user/{name}/{channel...}` a channel in it, for visitors too, `/{account}/{room}` a room,
 //! `/{account}/{room}/{channel...}` a channel in it, `/{account}/{room}/{client-uuid}/` a client's address in it, and
 //! `/{account}/{room}/{client-uuid}/{channel...}` a channel there. A few first segments are reserved and can be no account's name here.
 

@@ -10,7 +10,7 @@ use hyper::{
     header::{self, HeaderName, HeaderValue},
 };
 use riser_model::{
-    AccountName,
+    AccountName, RoomName,
     door::{Credential, Secret},
 };
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -192,9 +192,10 @@ pub(crate) fn ticket(query: Option<&str>) -> Option<Secret> {
 }
 
 impl Doorway {
-    /// The account in its address.
+    /// The account that a name without one is of, by the address. In lobbies the gate says: who visits is of another one.
     pub(crate) fn account(&self) -> Option<&AccountName> {
         match self {
+            Self::Raw { room, .. } | Self::Client { room, .. } if *room == RoomName::lobby() => None,
             Self::Envelope { account, .. } | Self::Raw { account, .. } | Self::Client { account, .. } => {
                 Some(account)
             }

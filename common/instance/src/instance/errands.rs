@@ -117,11 +117,11 @@ impl Instance {
 }
 
 /// Whether it has said who it is: nobody owns what a listener lends to those who show nothing.
-fn is_known(standing: &Standing) -> bool {
+pub(super) fn is_known(standing: &Standing) -> bool {
     !standing.passed.contains(&Kind::Anonymous)
 }
 
-fn nobody() -> Refusal {
+pub(super) fn nobody() -> Refusal {
     refusal(Code::Denied, "you have not said who you are", "to come in with a credential of your own")
 }
 

@@ -3,7 +3,12 @@
 //! Always holds: what a connection may do in a room that has a gate of its own, its principal's rights say only once that
 //! gate has let it pass. Until then they deny the room as a whole, on every path.
 
-use super::{Instance, Output, entering::no_such_room, refusal};
+use super::{
+    Instance, Output,
+    entering::no_such_room,
+    errands::{is_known, nobody},
+    refusal,
+};
 use crate::connection::{AtGate, Before, Connection};
 use riser_gate::{
     Caller, Directory, Effect, Gate, Input, Output as GateOutput, Proof, Sequence, Standing, Verdict,
@@ -202,7 +207,13 @@ impl Instance {
         room: Option<RoomName>,
         now: Now,
     ) {
-        let room = match room {
+        // Who visits a lobby is in no room, whatever its channels' address calls it.
+        let Some(connection) = self.connections.get(&id) else { return };
+        let visits = connection.host(principal) != Some(principal.account);
+        if visits && !is_known(&connection.standing) {
+            return self.refuse(id, nobody(), now);
+        }
+        let room = match room.filter(|_| !visits) {
             Some(name) => match self.bus.reached(principal, &name) {
                 Some(room) => Some((room, name)),
                 None => return self.refuse(id, no_such_room(), now),

@@ -327,6 +327,35 @@ fn lobby_asks_for_the_gate_of_the_account_that_its_address_names() {
 }
 
 #[test]
+fn visitor_is_in_no_room_whatever_it_asked_for_and_nobody_visits_by_what_a_listener_lends() {
+    let mut world = World::new().beside("garden", "");
+    let lobby = || Some("lobby".parse().unwrap());
+    let visit = |lobby: &str| Ask::Visit { lobby: lobby.parse().unwrap() };
+    let token = |name: &str| Credential::Token(Secret(name.to_owned().into()));
+    for host in ["garden", "nobody"] {
+        world.open(C1);
+        world.ask(C1, visit(host));
+        world.ask(C1, Ask::Enter { credential: token("acme/guest"), session: None, room: lobby() });
+        let told = world.told(C1);
+        assert!(matches!(&told[..], [Tell::Entered { room: None, .. }]), "{host}: {told:?}");
+        assert_eq!(subscribe(&mut world, C1, "lobby/#"), Err(Code::Denied), "{host} lets it do nothing");
+        world.input(Input::Closed { connection: C1 });
+
+        world.open(C2);
+        world.ask(C2, visit(host));
+        let credential = Credential::Anonymous;
+        world.ask(C2, Ask::Enter { credential, session: None, room: lobby() });
+        assert_eq!(world.refused(C2), Some(Code::Denied), "{host}");
+        world.input(Input::Closed { connection: C2 });
+    }
+    // Of one's own account it is a room like any other.
+    world.open(C1);
+    world.ask(C1, visit("acme"));
+    world.ask(C1, Ask::Enter { credential: token("acme/guest"), session: None, room: lobby() });
+    assert_eq!(world.refused(C1), Some(Code::Denied), "it may do nothing in it");
+}
+
+#[test]
 fn late_verdict_of_a_former_gate_opens_no_other() {
     let mut world = World::gated("['key']", "");
     world.enter(C1, None, None);

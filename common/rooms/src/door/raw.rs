@@ -9,6 +9,9 @@
 //! At a client's address in the channel (`/{account}/{room}/{client}/{channel}`) the two directions part: at one's own
 //! one publishes as oneself, at another's one reads what that client publishes there, everything in order.
 //!
+//! In a lobby at an address of somebody's whoever is of another account is a visitor, who reads and publishes there what that
+//! account lets visitors, and hears no more of a lobby that is not than of one that lets it do nothing.
+//!
 //! Where the gate asks who is there, the first text is `challenge {method} {nonce}`, and the first message after it is the
 //! answer.
 
@@ -42,6 +45,8 @@ pub struct Raw {
     channel: ChannelName,
     /// Whose address in it, if the peer asked for one.
     of: Option<ClientId>,
+    /// Whoever is of another account visits.
+    visits: bool,
     phase: Phase,
     pull: Pull,
     publisher: Publisher,
@@ -76,11 +81,28 @@ impl Raw {
         let phase = Phase::Entering { held: Vec::new(), bytes: 0, asked: false };
         let admitted = place.admit(place.credential.clone());
         let publisher = Publisher::new(place.room.clone());
-        let mut raw =
-            Self { place, channel, of, phase, pull: Pull::default(), publisher, out: VecDeque::new() };
+        let mut raw = Self {
+            place,
+            channel,
+            of,
+            visits: false,
+            phase,
+            pull: Pull::default(),
+            publisher,
+            out: VecDeque::new(),
+        };
         match admitted {
             Ok(credential) => raw.out.push_back(Output::Ask(Ask::Enter { credential, session: None, room })),
             Err(why) => raw.bye(why),
+        }
+        raw
+    }
+
+    /// The same in the lobby of the account that the place names.
+    pub fn in_lobby(place: Place, channel: ChannelName, of: Option<ClientId>) -> Self {
+        let mut raw = Self { visits: true, ..Self::new(place, channel, of) };
+        if let Phase::Entering { .. } = raw.phase {
+            raw.out.push_front(Output::Ask(Ask::Visit { lobby: raw.place.account.clone() }));
         }
         raw
     }
@@ -141,6 +163,8 @@ impl Raw {
                 }
                 match self.place.holds(&principal) {
                     Ok(()) => self.entered(principal.client, now),
+                    // What it may there the lobby's account says.
+                    Err(_) if self.visits => self.entered(principal.client, now),
                     Err(why) => self.close(why),
                 }
             }

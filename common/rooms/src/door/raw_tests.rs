@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::door::script::*;
-use riser_model::door::{Credential, Secret, Showing, Target};
+use riser_model::{
+    RoomName,
+    door::{Credential, Secret, Showing, Target},
+};
 
 fn token() -> Credential {
     Credential::Token(Secret(Bytes::from_static(b"t")))
@@ -152,6 +155,33 @@ fn a_peer_that_is_gone_leaves_once() {
     assert_eq!(turn(&mut door, Input::Gone("peer_closed"), 2), [Output::Ask(leave)]);
     assert!(turn(&mut door, Input::Gone("peer_closed"), 2).is_empty());
     assert!(text(&mut door, "x").is_empty());
+}
+
+#[test]
+fn in_a_lobby_whoever_is_of_another_account_visits_and_the_bus_says_what_it_may() {
+    let lobby = || Place { room: RoomName::lobby(), ..place(token(), false) };
+    for (account, is_in_lobby) in [("acme", true), ("other", true), ("other", false)] {
+        let channel = "a/b".parse().unwrap();
+        let mut door = match is_in_lobby {
+            true => Raw::in_lobby(lobby(), channel, None),
+            false => Raw::new(lobby(), channel, None),
+        };
+        let visit = Output::Ask(Ask::Visit { lobby: "acme".parse().unwrap() });
+        let enter = Ask::Enter { credential: token(), session: None, room: Some(RoomName::lobby()) };
+        let asked: Vec<Output> = std::iter::from_fn(|| door.poll()).collect();
+        let visits = is_in_lobby.then_some(visit);
+        assert_eq!(asked, visits.into_iter().chain([Output::Ask(enter)]).collect::<Vec<_>>());
+        let outputs = tell(&mut door, entered(account));
+        let listens = asks(&outputs).iter().any(|ask| match ask {
+            Ask::Subscribe { want: Want::Room(room, _), .. } => *room == RoomName::lobby(),
+            _ => false,
+        });
+        assert_eq!((listens, closed(&outputs).is_none()), (is_in_lobby, is_in_lobby), "{account}");
+    }
+    // Who shows nothing where nothing is lent asks for nothing.
+    let nothing = Place { room: RoomName::lobby(), ..place(Credential::Anonymous, false) };
+    let mut door = Raw::in_lobby(nothing, "a".parse().unwrap(), None);
+    assert!(matches!(door.poll(), Some(Output::Close(_))));
 }
 
 /// At the address of a client; one's own is 8.

@@ -485,8 +485,16 @@ async fn visitors_read_and_publish_in_a_lobby_what_its_account_grants_them_and_n
     ] {
         assert_eq!(visitor.asks(denied.clone()).await["error"]["code"], "denied", "{denied}");
     }
-    let mut raw = Terminal::with_header(&site, &format!("{at}/news/a"), "garden/eve", PASSWORD).await;
-    raw.is_dropped().await;
+    // Raw sockets too: one that reads, one that publishes, by either address; and who may do neither hears what it hears of an
+    // account that is not.
+    let raw = async |path: &str| Terminal::with_header(&site, path, "garden/eve", PASSWORD).await;
+    let mut reads = raw(&format!("{at}/news/a")).await;
+    let mut writes = raw(&format!("/{ACCOUNT}/lobby/book/a")).await;
+    for nowhere in ["/user/nobody/secret/a", &format!("/{ACCOUNT}/hall/news/a")] {
+        let mut neither = raw(nowhere).await;
+        neither.tries(tokio_tungstenite::tungstenite::Message::text("hello")).await;
+        neither.is_dropped().await;
+    }
 
     // Live, both ways: who is of the account hears the visitor, and a visiting person reads and says the same.
     let mut ann = Terminal::program(&site, "/", password(OWNER)).await.unwrap();
@@ -496,6 +504,9 @@ async fn visitors_read_and_publish_in_a_lobby_what_its_account_grants_them_and_n
         assert!(ann.asks(says(channel)).await["ok"].is_object());
     }
     person.hears("news/a: hello").await;
+    reads.hears("hello").await;
+    writes.say("from a raw socket").await;
+    ann.hears("from a raw socket").await;
     let heard = visitor.hears("\"ev\":\"msg\"").await;
     assert!(heard.contains("news/a"), "{heard}");
     person.say("say book/b from a terminal").await;
