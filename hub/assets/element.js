@@ -58,6 +58,28 @@ export function finalButton(text, label, act, said) {
   return pressed;
 }
 
+/**
+ * What a form does at the server, once at a time. `whose` says by whom it is done at the moment, which `act` is told; by nobody
+ * nothing is. What goes wrong is said in the form, unless it is somebody else's by then.
+ */
+export function onSubmit(form, whose, act) {
+  const [said, submit] = [form.querySelector(".error"), form.querySelector('[type="submit"]')];
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const own = whose();
+    if (!own) return;
+    submit.disabled = true;
+    said.textContent = "";
+    try {
+      await act(own);
+    } catch (error) {
+      if (own === whose()) said.textContent = reason(error);
+    } finally {
+      submit.disabled = false;
+    }
+  });
+}
+
 /** A secret that nobody shows again: it is there until it is put away, which `away` hears. */
 export function secretOnce(what, value, away = () => {}) {
   const close = made("button", { type: "button", textContent: "Put away", "aria-label": `Put away: ${what}` });

@@ -1,7 +1,7 @@
 // What who administers the account makes in the lobby: rooms, users and clients, each of these with its first credential. A
 // secret that the hub made is shown once, until it is put away or the lobby is left.
 
-import { made, reason, secretOnce } from "./element.js";
+import { made, onSubmit, reason, secretOnce } from "./element.js";
 import { Office } from "./office.js";
 
 export class Making {
@@ -16,11 +16,11 @@ export class Making {
     this.#details = details;
     const part = (name) => details.querySelector(`[data-part="${name}"]`);
     [this.#rooms, this.#members, this.#made] = ["room-form", "member-form", "made"].map(part);
-    this.#does(this.#rooms, async (office, { name, kind, history }) => {
+    this.#makes(this.#rooms, async (office, { name, kind, history }) => {
       await office.makeRoom({ name, kind, history });
       if (office === this.#office) enter(name);
     });
-    this.#does(this.#members, async (office, fields) => this.#makeMember(office, fields));
+    this.#makes(this.#members, async (office, fields) => this.#makeMember(office, fields));
   }
 
   /** In the lobby of a session: there is something to make for who administers the account. */
@@ -40,21 +40,11 @@ export class Making {
     }
   }
 
-  #does(form, act) {
-    const [said, submit] = [form.querySelector(".error"), form.querySelector('[type="submit"]')];
-    form.addEventListener("submit", async (event) => {
-      event.preventDefault();
-      const office = this.#office;
-      submit.disabled = true;
-      said.textContent = "";
-      try {
-        await act(office, Object.fromEntries(new FormData(form)));
-        if (office === this.#office) form.reset();
-      } catch (error) {
-        if (office === this.#office) said.textContent = reason(error);
-      } finally {
-        submit.disabled = false;
-      }
+  /** What a form makes of its fields, which are empty again when it is made. */
+  #makes(form, make) {
+    onSubmit(form, () => this.#office, async (office) => {
+      await make(office, Object.fromEntries(new FormData(form)));
+      if (office === this.#office) form.reset();
     });
   }
 

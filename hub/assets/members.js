@@ -2,7 +2,7 @@
 // after the room changes the roles in it; who administers the account changes the others and groups here too, and adds and
 // revokes credentials: passwords, tokens, keys, and names in certificates. A secret that the hub made is shown once.
 
-import { button, finalButton, made, reason, secretOnce } from "./element.js";
+import { button, finalButton, made, onSubmit, reason, secretOnce } from "./element.js";
 
 const SHOWN_MAX = 100;
 const ROLES = ["", "owner", "member", "reader", "writer", "device"];
@@ -41,25 +41,14 @@ export class Members {
   /** Rights in this room for somebody; who administers the account invites whoever is not in it yet. */
   #invites(form, once) {
     this.#once = once;
-    const [said, submit] = [form.querySelector(".error"), form.querySelector('[type="submit"]')];
-    form.addEventListener("submit", async (event) => {
-      event.preventDefault();
-      const office = this.#office;
-      submit.disabled = true;
-      said.textContent = "";
-      try {
-        const { guest, right } = form.elements;
-        const { name, token } = await office.invite(guest.value, right.value.split(" "));
-        if (office !== this.#office) return;
-        form.reset();
-        once.append(token ? secretOnce(`The token of ${name}`, token) : made("p", { role: "status", textContent: `${name} is invited.` }));
-        await this.load();
-        await this.#changed();
-      } catch (error) {
-        if (office === this.#office) said.textContent = reason(error);
-      } finally {
-        submit.disabled = false;
-      }
+    onSubmit(form, () => this.#office, async (office) => {
+      const { guest, right } = form.elements;
+      const { name, token } = await office.invite(guest.value, right.value.split(" "));
+      if (office !== this.#office) return;
+      form.reset();
+      once.append(token ? secretOnce(`The token of ${name}`, token) : made("p", { role: "status", textContent: `${name} is invited.` }));
+      await this.load();
+      await this.#changed();
     });
   }
 

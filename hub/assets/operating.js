@@ -1,7 +1,7 @@
 // The admin lobby, for who operates the hub: which accounts there are, a new one with its first user, and an end for one. The
 // operator's token is typed for each visit and kept nowhere: who leaves the lobby, or loses its connection, is asked again.
 
-import { finalButton, made, reason, secretOnce } from "./element.js";
+import { finalButton, made, onSubmit, reason, secretOnce } from "./element.js";
 
 export class Operating {
   #details;
@@ -18,7 +18,8 @@ export class Operating {
     const part = (name) => details.querySelector(`[data-part="${name}"]`);
     const names = ["operate-form", "operated", "account-list", "account-form", "account-made", "operated-said"];
     [this.#form, this.#inside, this.#list, this.#making, this.#once, this.#said] = names.map(part);
-    this.#does(this.#form, async (door) => {
+    const whose = () => this.#door;
+    onSubmit(this.#form, whose, async (door) => {
       const { token } = this.#form.elements;
       const shown = token.value;
       // Whatever the hub says of it, it is here no longer.
@@ -29,7 +30,7 @@ export class Operating {
       await this.#load();
       this.#making.elements.account.focus();
     });
-    this.#does(this.#making, async (door) => {
+    onSubmit(this.#making, whose, async (door) => {
       const { account, user } = this.#making.elements;
       const { name, user: first, password, token } = await door.makeAccount(account.value, user.value || undefined);
       if (door !== this.#door) return;
@@ -70,24 +71,6 @@ export class Operating {
       form.reset();
       form.querySelector(".error").textContent = "";
     }
-  }
-
-  #does(form, act) {
-    const [said, submit] = [form.querySelector(".error"), form.querySelector('[type="submit"]')];
-    form.addEventListener("submit", async (event) => {
-      event.preventDefault();
-      const door = this.#door;
-      if (!door) return;
-      submit.disabled = true;
-      said.textContent = "";
-      try {
-        await act(door);
-      } catch (error) {
-        if (door === this.#door) said.textContent = reason(error);
-      } finally {
-        submit.disabled = false;
-      }
-    });
   }
 
   async #load() {
