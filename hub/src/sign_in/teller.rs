@@ -1,16 +1,28 @@
 //! Tells admins what became of who signed in, behind the answer: nobody who signs in waits for the log, and nobody makes the
 //! hub remember more of it than so much. What comes while that much waits is told to nobody, and counted; it is in the audit
 //! log all the same.
+//!
+//! It is told at each turn of a clock, not after each answer: a commit takes the disk and a processor for about a millisecond,
+//! and only of somebody who is known there is anything to commit. Whoever asks again at once would feel which it was.
 
 use super::SignIns;
 use riser_host::HostHandle;
 use riser_hub_core::HubCore;
 use riser_model::event::{Scope, SystemEvent};
-use std::sync::{Arc, atomic::Ordering};
-use tokio::sync::mpsc;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, Interval, MissedTickBehavior, interval_at},
+};
 
 /// Sign-ins of which it is not told yet.
-const WAITING_MAX: usize = 256;
+const WAITING_MAX: usize = 1024;
+
+/// What became of people is told this often.
+const EVERY: Duration = Duration::from_secs(1);
 
 type Said = Vec<(Scope, SystemEvent)>;
 
@@ -41,9 +53,10 @@ impl Teller {
 }
 
 impl Waiting {
-    /// Tells one after the other, until no door is left.
+    /// Tells what has come, at each turn, until no door is left.
     pub async fn keep(mut self, core: HostHandle<HubCore>) {
-        while let Some(said) = self.0.recv().await {
+        let mut turns = turns();
+        while let Some(said) = self.next(&mut turns).await {
             let say = move |core: &mut HubCore, now| {
                 said.into_iter().for_each(|(scope, event)| core.say(scope, event, now));
             };
@@ -51,6 +64,27 @@ impl Waiting {
             let _ = core.ask(say).await;
         }
     }
+
+    /// What has come by the next turn at which there is anything to tell; none when no door is left.
+    async fn next(&mut self, turns: &mut Interval) -> Option<Said> {
+        loop {
+            turns.tick().await;
+            let is_last = self.0.is_closed();
+            let said: Said = std::iter::from_fn(|| self.0.try_recv().ok()).flatten().collect();
+            if !said.is_empty() {
+                return Some(said);
+            }
+            if is_last {
+                return None;
+            }
+        }
+    }
+}
+
+fn turns() -> Interval {
+    let mut turns = interval_at(Instant::now() + EVERY, EVERY);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    turns
 }
 
 #[cfg(test)]
@@ -73,5 +107,24 @@ mod tests {
         let told = std::iter::from_fn(|| waiting.0.try_recv().ok()).last().unwrap();
         assert_eq!(told.len(), 1);
         assert!(counts.each().any(|(_, labels, count)| labels.contains("untold") && count == 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_told_at_the_turns_of_a_clock_whenever_it_came() {
+        let (teller, mut waiting) = Teller::new(Arc::default());
+        let event = || vec![(Scope::Instance, SystemEvent::ConfigurationRefused)];
+        let (began, mut turns) = (Instant::now(), turns());
+        for after in [300, 900, 999] {
+            tokio::time::sleep_until(began + Duration::from_millis(after)).await;
+            teller.tell(if after == 900 { Vec::new() } else { event() });
+        }
+        assert_eq!(waiting.next(&mut turns).await.unwrap().len(), 2);
+        assert_eq!(began.elapsed(), EVERY, "no sooner for having come early");
+        teller.tell(Vec::new());
+        tokio::time::sleep(EVERY * 3).await;
+        teller.tell(event());
+        drop(teller);
+        assert_eq!(waiting.next(&mut turns).await.unwrap().len(), 1);
+        assert!(waiting.next(&mut turns).await.is_none(), "no door is left");
     }
 }
