@@ -235,6 +235,8 @@ impl Acceptor {
 /// What an acceptor may look at.
 pub(crate) struct Given<'a> {
     pub(crate) credential: &'a Credential,
+    /// It is the password of a name without an account, where that means somebody of the account whose lobby it came to.
+    pub(crate) is_bare: bool,
     pub(crate) directory: &'a Directory,
     pub(crate) caller: &'a Caller,
     pub(crate) standing: &'a Standing,

@@ -161,7 +161,7 @@ impl Directory {
     /// What somebody shows who came to the address of an account, by its name or UUID: a name without an account is that
     /// account's and nobody else's, so that who visits cannot see which names it has, nor whether there is such an account. What
     /// means the same without saying so is as it was, and so are ids, and what was signed.
-    pub fn at_home(&self, credential: Credential, home: Option<&AccountName>) -> Credential {
+    pub(crate) fn at_home(&self, credential: Credential, home: Option<&AccountName>) -> Credential {
         let named = |user: &str| {
             let home = home.filter(|_| !user.contains('/'))?;
             let is_id = Uuid::try_parse(user).is_ok_and(|id| self.members.contains_key(&ClientId(id)));

@@ -268,6 +268,9 @@ pub struct Gate {
     sequence: Arc<Sequence>,
     caller: Caller,
     credential: Credential,
+    /// It gave a name alone where that means somebody of the account that its address names: whoever comes there may mean
+    /// another one.
+    is_bare: bool,
     redeemed: Option<Redeemed>,
     standing: Standing,
     /// Nobody else passes: it is in already, and says anew who it is.
@@ -342,6 +345,7 @@ impl Gate {
             sequence,
             caller,
             credential: Credential::Anonymous,
+            is_bare: false,
             redeemed: None,
             standing,
             only: None,
@@ -368,7 +372,9 @@ impl Gate {
         let state = std::mem::replace(&mut self.state, State::Refused);
         match (state, input) {
             (State::Arrived { .. }, Input::Shown(credential)) => {
-                self.credential = credential;
+                let home = self.caller.home.as_ref();
+                self.is_bare = home.is_some() && is_bare(&credential);
+                self.credential = self.directory.at_home(credential, home);
                 self.advance(now);
             }
             (State::Arrived { .. }, Input::Redeemed(redeemed)) => {
@@ -512,6 +518,7 @@ impl Gate {
     fn given(&self, now: Now) -> Given<'_> {
         Given {
             credential: &self.credential,
+            is_bare: self.is_bare,
             directory: &self.directory,
             caller: &self.caller,
             standing: &self.standing,
@@ -653,6 +660,19 @@ impl Gate {
     fn refuse(&mut self, refusal: Refusal) {
         self.state = State::Refused;
         self.outputs.push_back(Output::Refuse(refusal));
+    }
+}
+
+/// Whether it is a password of a name without an account.
+fn is_bare(credential: &Credential) -> bool {
+    match credential {
+        Credential::Password { account, user, .. } => account.is_none() && !user.contains('/'),
+        Credential::Anonymous
+        | Credential::Person
+        | Credential::Token(_)
+        | Credential::Ticket(_)
+        | Credential::Cookie(_)
+        | Credential::Claim { .. } => false,
     }
 }
 

@@ -17,14 +17,15 @@ use std::sync::Arc;
 
 pub(crate) fn begin(given: &Given<'_>) -> Step {
     let Credential::Password { account, user, password } = given.credential else { return Step::Next(None) };
-    let (effect, awaits) = verify(account.as_ref(), user, password, given);
+    let (effect, awaits) = verify(account.as_ref(), (user, given.is_bare), password, given);
     Step::have(effect, None, awaits)
 }
 
-/// Verifies a password, of whom it may be, and what follows.
+/// Verifies a password, of whom it may be, and what follows. What was given with a name alone, in the lobby of an account, is shown
+/// to no directory server: who came there may be of another account, and has not named this one.
 pub(super) fn verify(
     account: Option<&AccountName>,
-    user: &str,
+    (user, is_bare): (&str, bool),
     password: &Secret,
     given: &Given<'_>,
 ) -> (Effect, Awaits) {
@@ -41,12 +42,14 @@ pub(super) fn verify(
         Judge::Hash(principal, hash) => {
             (Some(principal), None, Proof::Password { hash: hash.clone(), password })
         }
-        Judge::Server(principal, server, user) => {
+        Judge::Server(principal, server, user) if !is_bare => {
             let lasts = i64::try_from(server.lasts.ms()).unwrap_or(i64::MAX);
             let until = Wall(given.now.wall.0.saturating_add(lasts));
             (principal, Some(until), Proof::Ldap { server: Arc::clone(server), user, password })
         }
-        Judge::Nobody => (None, None, Proof::Password { hash: directory.stand_in(user), password }),
+        Judge::Server(..) | Judge::Nobody => {
+            (None, None, Proof::Password { hash: directory.stand_in(user), password })
+        }
     };
     (Effect::Verify(proof), whom(principal, until))
 }

@@ -17,8 +17,8 @@ const ANSWER_BYTES_MAX: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Chat {
     words: Arc<Words>,
-    /// Once it was said.
-    name: Option<String>,
+    /// Once it was said, and whether without an account in the lobby of one.
+    name: Option<(String, bool)>,
 }
 
 pub(crate) fn begin(words: &Arc<Words>, given: &Given<'_>) -> Step {
@@ -58,12 +58,14 @@ impl Chat {
                     return Step::Refuse(incorrect("a name that is no text"));
                 };
                 let said = Prompt::Words(words.password.clone());
-                let name = Some(given.directory.typed_at(given.caller.home.as_ref(), name.trim()));
+                let (home, name) = (given.caller.home.as_ref(), name.trim());
+                let is_bare = home.is_some() && !name.contains('/');
+                let name = Some((given.directory.typed_at(home, name), is_bare));
                 Step::Say(said, Hears::Chat(Self { words, name }))
             }
-            Some(name) => {
+            Some((name, is_bare)) => {
                 let password = Secret(answer.0.clone());
-                let (effect, awaits) = password::verify(None, &name, &password, given);
+                let (effect, awaits) = password::verify(None, (&name, is_bare), &password, given);
                 let no = match awaits.no {
                     No::Refuse(refused) => No::Refuse(incorrect(refused.why)),
                     no @ (No::Next(_) | No::Another { .. }) => no,

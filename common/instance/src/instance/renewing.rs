@@ -33,7 +33,6 @@ impl Instance {
         let room = connection.room.and_then(|room| Some((room, self.name_of(id, room)?)));
         let (sequence, of_account) = whole_gate(connection, principal);
         let (policy, caller) = (&connection.policy, connection.caller.clone());
-        let credential = policy.directory.at_home(credential, caller.home.as_ref());
         let gate = Gate::anew(policy, Arc::new(sequence), &connection.standing, caller, now);
         let (host, before) = (connection.host(principal), Before::Renewal(room));
         let at = AtGate { gate, before, of_account, host, knocks: None, seats: None };

@@ -14,6 +14,7 @@ use crate::needs::{Need, find, needs};
 use crate::program::{Program, SOON, free_port, output};
 use crate::sign_in::enters_with;
 use crate::site::{ACCOUNT, OWNER, PASSWORD, Plan, Site};
+use crate::terminal::Terminal;
 use crate::tls::certificate;
 
 const WORD: &str = "tree word";
@@ -275,6 +276,29 @@ async fn people_enter_with_the_password_that_the_tree_knows() {
     };
     assert!(publishes(WORD) && !publishes("another"));
     assert!(!site.hub.printed().contains(WORD) && !site.hub.printed().contains("looks\""));
+}
+
+#[tokio::test]
+async fn visitor_s_password_goes_to_no_server_that_it_did_not_name() {
+    needs!(Need::Program("slapd"), Need::Program("curl"));
+    let (site, mut slapd) = site(|_, own| own.0.clone());
+    let comes = async |path: &str, user: &str| {
+        let credential = json!({ "user": user, "password": WORD });
+        match Terminal::program(&site, path, credential).await {
+            Ok(mut program) => program.asks(json!({ "op": "whoami" })).await["ok"]["name"].clone(),
+            Err(code) => code,
+        }
+    };
+    let at = format!("/user/{ACCOUNT}");
+    let named = format!("{ACCOUNT}/eve");
+    assert_eq!(comes(&at, &named).await, "eve", "who names the account means its server");
+    assert_eq!(comes("/", "eve").await, "eve", "there is one of that name");
+    // Without the server the same are told to come back; who only gave a name is not asked about.
+    slapd.process.kill();
+    assert_eq!(comes(&at, &named).await, "timeout");
+    for user in ["eve", "mallory", "nobody"] {
+        assert_eq!(comes(&at, user).await, "not_authorised", "{user}");
+    }
 }
 
 #[tokio::test]

@@ -262,6 +262,43 @@ fn nobody_can_tell_by_what_is_asked_of_a_directory_server_who_exists() {
     assert!(matches!(local, Output::Do { effect: Effect::Verify(Proof::Password { .. }), .. }));
 }
 
+#[test]
+fn password_of_a_name_alone_is_shown_to_no_directory_server_in_a_lobby() {
+    let at = |home: &str| {
+        let home = Some(home.parse().unwrap());
+        Gate::front(&policy(&house(), None), Caller { home, ..Caller::default() }, NOW)
+    };
+    let is_local = |output: &Output| match output {
+        Output::Do { effect: Effect::Verify(Proof::Password { .. }), .. } => true,
+        Output::Do { effect: Effect::Verify(Proof::Ldap { .. }), .. } => false,
+        other => panic!("{other:?}"),
+    };
+    // Whoever has a name in the tree, or none, or whether there is such an account: it is all the same.
+    for (home, user) in [("acme", "eve"), ("acme", "nobody"), ("acme", "pump"), ("nowhere", "eve")] {
+        let mut gate = at(home);
+        let verify = shown(&mut gate, password(None, user, "x"));
+        assert!(is_local(&verify), "{user} at {home}");
+        assert_eq!(code(&judged(&mut gate, &verify, Verdict::Matches)), Code::NotAuthorised, "{user}");
+    }
+    // Who names the account means it; and who has a password here comes in by its name alone.
+    assert!(!is_local(&shown(&mut at("acme"), password(None, "acme/eve", "x"))));
+    let mut gate = at("acme");
+    let verify = shown(&mut gate, password(None, "ann", "x"));
+    assert!(is_local(&verify));
+    assert_eq!(judged(&mut gate, &verify, Verdict::Matches), Output::Pass);
+    // A person at a terminal too.
+    for (name, local) in [("eve", true), ("acme/eve", false)] {
+        let policy = policy(&house(), None).with_words(&Arc::default());
+        let home = Some("acme".parse().unwrap());
+        let mut gate = Gate::front(&policy, Caller { home, ..Caller::default() }, NOW);
+        shown(&mut gate, Credential::Person);
+        gate.handle(Input::Answered(secret(name)), NOW);
+        next(&mut gate);
+        gate.handle(Input::Answered(secret("x")), NOW);
+        assert_eq!(is_local(&next(&mut gate).unwrap()), local, "{name}");
+    }
+}
+
 /// The same house; who is in the tree's `ops` administers it, who is on its `Night Shift` publishes in the hall.
 fn house_of_groups() -> AccountConfig {
     let grant = |to: &str, rights: &[Right]| GrantConfig {
