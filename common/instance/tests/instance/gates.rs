@@ -356,6 +356,25 @@ fn visitor_is_in_no_room_whatever_it_asked_for_and_nobody_visits_by_what_a_liste
 }
 
 #[test]
+fn who_administers_its_own_account_hears_of_a_visitor_that_is_not_let_in_and_nobody_else_does() {
+    let mut world = World::new().beside("garden", "").speaking();
+    world.limit(1);
+    let [boss, eve] = [7, 8].map(riser_model::ConnectionId);
+    for (connection, name, account) in [(boss, "acme/boss", "acme"), (eve, "garden/eve", "garden")] {
+        world.visit(connection, name, account);
+        assert!(world.entered(connection), "{name}");
+        world.listens(connection);
+    }
+    world.visit(C1, "acme/guest", "acme");
+    assert!(world.entered(C1));
+    world.visit(C2, "acme/guest", "garden");
+    assert_eq!(world.refused(C2), Some(Code::TooMany), "it is in already");
+    let [own, host] = [boss, eve].map(|admin| world.heard(admin));
+    assert!(own.contains("riser.refused") && own.contains("too_many"), "{own}");
+    assert!(!host.contains("riser.refused"), "{host}");
+}
+
+#[test]
 fn late_verdict_of_a_former_gate_opens_no_other() {
     let mut world = World::gated("['key']", "");
     world.enter(C1, None, None);

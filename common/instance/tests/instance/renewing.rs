@@ -6,8 +6,7 @@ use riser_instance::Input;
 use riser_model::{
     ConnectionId, Deed, Right, SubscriptionId,
     door::{
-        Ask, Code, Credential, Errand, Finished, Flow, From, Method, Prompt, Push, Secret, Showing,
-        Technical, Tell, Want,
+        Ask, Code, Credential, Errand, Finished, Flow, From, Method, Prompt, Secret, Showing, Tell, Want,
     },
 };
 
@@ -132,15 +131,7 @@ fn who_fails_is_closed_and_written_down_and_told_to_who_administers_as_at_the_fi
     let mut world = world("[]", "");
     come(&mut world, C2, token("boss"), None);
     world.told(C2);
-    let technical = Ask::Subscribe {
-        subscription: SubscriptionId(1),
-        want: Want::Technical(Technical::of_account()),
-        from: From::Live,
-        flow: Flow::Credit,
-        keep: None,
-        retained: Showing::Nothing,
-    };
-    world.ask(C2, technical);
+    world.listens(C2);
     come(&mut world, C1, token("guest"), Some("hall"));
     assert!(world.entered(C1));
     world.ask(C1, Ask::Renew(key()));
@@ -149,23 +140,10 @@ fn who_fails_is_closed_and_written_down_and_told_to_who_administers_as_at_the_fi
     assert_eq!(world.refused(C1), Some(Code::NotAuthorised));
     let refused = world.audited.iter().find(|one| one.deed == Deed::Refused).unwrap();
     assert_eq!((refused.connection, refused.why.as_str()), (C1, "key: a wrong signature"));
-    world.commit();
-    world.wait(1);
-    world.ask(C2, Ask::Pull { bytes: 64 * 1024, stands: false });
-    world.commit();
-    let heard: String = world
-        .told(C2)
-        .into_iter()
-        .flat_map(|tell| match tell {
-            Tell::Deliver { pushes, .. } => pushes,
-            _ => Vec::new(),
-        })
-        .filter_map(|push| match push {
-            Push::Publication(delivery) => Some(String::from_utf8_lossy(&delivery.content.body).into_owned()),
-            Push::Gap { .. } | Push::Wiped { .. } | Push::Through { .. } => None,
-        })
-        .collect();
-    assert!(heard.contains("riser.refused") && heard.contains("not_authorised"), "{heard}");
+    let heard = world.heard(C2);
+    let refused =
+        heard.split("specversion").find(|event| event.contains("riser.refused")).expect("it is told");
+    assert!(refused.contains("not_authorised") && refused.contains(r#""name":"guest""#), "{refused}");
 
     // Nobody is whoever's credential it happens to have: what is here is the one's who came.
     let mut world = self::world("[]", "");

@@ -12,8 +12,11 @@ use riser_instance::{Input, Instance, LogFold, Output, Wanted};
 use riser_log::Fold;
 use riser_model::{
     AccountId, Audited, Batch, Cause, Chunk, ConnectionId, Epoch, EpochSpan, Gap, History, LogId, Now, Read,
-    Right, Room, RoomKind, Route, RouteNumber, Run, Seq, Time, Wall,
-    door::{Ask, Code, Credential, Intake, Secret, SessionRequest, Tell},
+    Right, Room, RoomKind, Route, RouteNumber, Run, Seq, SubscriptionId, Time, Wall,
+    door::{
+        Ask, Code, Credential, Flow, From, Intake, Push, Secret, SessionRequest, Showing, Technical, Tell,
+        Want,
+    },
 };
 use riser_rooms::{Bus, Config, Input as BusInput, RetainedTable, Start};
 use riser_wire::entry::{Body, Frame, Kind, Publication, frames};
@@ -348,6 +351,35 @@ impl World {
         let of =
             |(_, entries, _): &(Seq, Bytes, u32)| frames(entries).map(Result::unwrap).map(entry).collect();
         self.stored.iter().map(of).collect()
+    }
+
+    /// It hears from here on what the system says of its account.
+    pub fn listens(&mut self, connection: ConnectionId) {
+        let ask = Ask::Subscribe {
+            subscription: SubscriptionId(1),
+            want: Want::Technical(Technical::of_account()),
+            from: From::Live,
+            flow: Flow::Credit,
+            keep: None,
+            retained: Showing::Nothing,
+        };
+        self.ask(connection, ask);
+    }
+
+    /// What it has heard since, as text.
+    pub fn heard(&mut self, connection: ConnectionId) -> String {
+        self.commit();
+        self.wait(1);
+        self.ask(connection, Ask::Pull { bytes: 64 * 1024, stands: false });
+        let pushes = self.told(connection).into_iter().flat_map(|tell| match tell {
+            Tell::Deliver { pushes, .. } => pushes,
+            _ => Vec::new(),
+        });
+        let said = pushes.map(|push| match push {
+            Push::Publication(delivery) => String::from_utf8_lossy(&delivery.content.body).into_owned(),
+            Push::Gap { .. } | Push::Wiped { .. } | Push::Through { .. } => String::new(),
+        });
+        said.collect()
     }
 
     pub fn account(&self) -> AccountId {
