@@ -213,8 +213,20 @@ impl FaultDisk {
 
     /// Makes reads of these bytes fail with EIO.
     pub fn make_unreadable(&self, name: &str, bytes: std::ops::Range<u64>) {
+        self.refuse_reads(name, bytes, Failure::Io);
+    }
+
+    /// Makes reads of these bytes fail, until [`FaultDisk::allow_reads`].
+    pub fn refuse_reads(&self, name: &str, bytes: std::ops::Range<u64>, failure: Failure) {
         if let Some(inode) = self.lock().named_mut(name) {
-            inode.unreadable.push(bytes);
+            inode.unreadable.push((bytes, failure));
+        }
+    }
+
+    /// All of that file can be read again.
+    pub fn allow_reads(&self, name: &str) {
+        if let Some(inode) = self.lock().named_mut(name) {
+            inode.unreadable.clear();
         }
     }
 
@@ -329,8 +341,8 @@ impl Disk for FaultDisk {
         let mut state = self.call()?;
         let inode = state.inode(file)?;
         let end = offset.saturating_add(bytes.len() as u64);
-        if inode.unreadable.iter().any(|r| r.start < end && offset < r.end) {
-            return Err(io::Error::from_raw_os_error(EIO));
+        if let Some((_, failure)) = inode.unreadable.iter().find(|(r, _)| r.start < end && offset < r.end) {
+            return Err(failure.error());
         }
         let from = usize::try_from(offset).ok().and_then(|at| inode.seen.get(at..)).unwrap_or_default();
         let length = from.len().min(bytes.len());

@@ -15,7 +15,8 @@ pub(crate) const AHEAD_BYTES: usize = 256 * 1024;
 /// once, so that no piece costs what could be read beside it.
 const PIECE_BYTES: usize = 4096;
 
-/// A file, read in large pieces that are handed out without copying. What the medium cannot read is zeros.
+/// A file, read in large pieces that are handed out without copying. What the medium cannot read is zeros. So is what
+/// cannot be read for another reason, where that is forgiven, and as often as it is.
 #[derive(Clone)]
 pub(crate) struct Window<D: Disk> {
     disk: D,
@@ -25,12 +26,22 @@ pub(crate) struct Window<D: Disk> {
     bytes: Bytes,
     ahead: usize,
     unreadable: bool,
+    forgiven: u32,
 }
 
 impl<D: Disk> Window<D> {
     /// Over the first `stop` bytes of a file.
     pub fn new(disk: D, file: D::File, stop: u64) -> Self {
-        Self { disk, file, stop, at: 0, bytes: Bytes::new(), ahead: AHEAD_BYTES, unreadable: false }
+        Self {
+            disk,
+            file,
+            stop,
+            at: 0,
+            bytes: Bytes::new(),
+            ahead: AHEAD_BYTES,
+            unreadable: false,
+            forgiven: 0,
+        }
     }
 
     /// Where the file ends, for this window.
@@ -49,6 +60,11 @@ impl<D: Disk> Window<D> {
 
     pub fn set_ahead(&mut self, ahead: usize) {
         self.ahead = ahead;
+    }
+
+    /// From here on so many pieces that cannot be read, for whatever reason, cost what is in them and nothing else.
+    pub fn forgive(&mut self, pieces: u32) {
+        self.forgiven = pieces;
     }
 
     /// These bytes; zeros past the end. The caller has bounded `length`.
@@ -75,7 +91,7 @@ impl<D: Disk> Window<D> {
 
     fn fill(&mut self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
         match read_exact(&self.disk, &self.file, offset, bytes) {
-            Err(error) if is_damage(&error) => {}
+            Err(error) if is_damage(&error) || self.forgiven > 0 => {}
             other => return other,
         }
         let (mut at, mut rest) = (offset, bytes);
@@ -83,7 +99,8 @@ impl<D: Disk> Window<D> {
             let before = (at % PIECE_BYTES as u64) as usize;
             let (piece, after) = rest.split_at_mut(rest.len().min(PIECE_BYTES - before));
             match read_exact(&self.disk, &self.file, at, piece) {
-                Err(error) if is_damage(&error) => {
+                Err(error) if is_damage(&error) || self.forgiven > 0 => {
+                    self.forgiven -= u32::from(!is_damage(&error));
                     piece.fill(0);
                     self.unreadable = true;
                 }

@@ -28,6 +28,9 @@ use std::{
 const VOLUMES_MAX: usize = 32;
 /// What so many volumes hold is remembered of those that were asked for last.
 const LISTINGS_MAX: usize = 8;
+/// Of a volume that is waited for no more so many pieces of 4 KiB may cost themselves alone: each try takes as long as the
+/// disk likes, and others want to read.
+const FORGIVEN_MAX: u32 = 4;
 /// So much is read at once.
 const AHEAD_BYTES: usize = 128 << 10;
 
@@ -125,17 +128,19 @@ impl<D: Disk> ArchiveReader<D> {
         find(&self.shelf.contents().volumes, seq).map(|volume| volume.name.first)
     }
 
-    /// Waits no more for that volume: what cannot be read of it, for whatever reason, is damage from here on. It is
-    /// read again as soon as it can be.
+    /// Waits no more for that volume: what cannot be read of it, for whatever reason, is damage from here on, the piece that
+    /// it is in alone; where that are more than a few, or it cannot be opened, the rest of it. It is read again as soon as
+    /// it can be.
     pub fn give_up(&mut self, first: Seq) {
         if let Some(volume) = find(&self.shelf.contents().volumes, first) {
             self.given_up.insert(volume.name);
         }
     }
 
-    /// Waits for that volume again.
+    /// Waits for that volume again. Where something of it could not be read, its index may not have been either.
     pub fn wait_again(&mut self, first: Seq) {
         self.given_up.retain(|name| name.first != first);
+        self.listings.retain(|(name, ..)| name.first != first);
     }
 
     /// In how many volumes more damage was met.
@@ -331,7 +336,11 @@ impl<D: Disk> ArchiveReader<D> {
 
     fn open(&self, volume: &Volume) -> io::Result<Opened<D>> {
         let (file, length) = self.disk.open(&volume.name.file())?;
-        Ok(Opened::new(self.disk.clone(), file, length, volume.name))
+        let mut opened = Opened::new(self.disk.clone(), file, length, volume.name);
+        if self.given_up.contains(&volume.name) {
+            opened.forgive(FORGIVEN_MAX);
+        }
+        Ok(opened)
     }
 
     /// What it holds, and where its pieces are. Where it does not say so any more, the latter alone.

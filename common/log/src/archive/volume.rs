@@ -343,6 +343,11 @@ impl<D: Disk> Opened<D> {
         Self { window: Window::new(disk, file, length), seed: seed(name) }
     }
 
+    /// So many pieces of a few KiB of it that cannot be read, for whatever reason, cost what is in them and nothing else.
+    pub fn forgive(&mut self, pieces: u32) {
+        self.window.forgive(pieces);
+    }
+
     /// Reads so much at once.
     pub fn set_ahead(&mut self, bytes: usize) {
         self.window.set_ahead(bytes);

@@ -14,7 +14,7 @@ pub(super) struct Inode {
     /// Written and not synced.
     pub pending: Vec<(usize, Vec<u8>)>,
     /// Where reads fail.
-    pub unreadable: Vec<std::ops::Range<u64>>,
+    pub unreadable: Vec<(std::ops::Range<u64>, super::Failure)>,
 }
 
 impl Inode {

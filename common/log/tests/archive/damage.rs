@@ -70,6 +70,51 @@ fn a_volume_that_is_waited_for_no_more_is_a_gap_until_it_can_be_read() {
 }
 
 #[test]
+fn of_a_volume_that_is_waited_for_no_more_only_what_cannot_be_read_is_a_gap() {
+    let mut world = World::new(&[0, 1]);
+    world.segment = 256 << 10;
+    assert!(world.open());
+    world.run(4000);
+    let name = world.volumes()[1].clone();
+    let mut numbers = name.split('-').skip(1).map(|part| u64::from_str_radix(part, 16).unwrap());
+    let (first, last) = (Seq(numbers.next().unwrap()), numbers.next().unwrap());
+    assert!(world.oldest() > last);
+    let replay = |world: &mut World| {
+        let (found, gaps) = world.replay(1, &[0, 1]);
+        let mut expected = world.expected(1, &[0, 1]);
+        expected.retain(|seq, _| !gaps.iter().any(|gap| (gap.from.0..=gap.to.0).contains(seq)));
+        assert_eq!(found, expected);
+        gaps.iter().map(Gap::count).sum::<u64>()
+    };
+    assert_eq!(replay(&mut world), 0);
+    // Not the medium: who is asked refuses, of a piece, or of what says where the pieces are. It is waited for at first.
+    let (all, length) = (last - first.0 + 1, sizes(&world)[&name]);
+    for bytes in [20_000..20_001, length - 40..length] {
+        world.disk.refuse_reads(&name, bytes.clone(), Failure::Full);
+        assert!(world.open_archive());
+        let mut log = world.writer.as_ref().unwrap().reader();
+        let read = Read::Of { from: first, max_bytes: 1 << 20, of: World::of([room(0), room(1)]) };
+        world.reader.as_mut().unwrap().perform(&mut log, &read, &mut ()).unwrap_err();
+        world.reader.as_mut().unwrap().give_up(first);
+        let lost = replay(&mut world);
+        assert!(0 < lost && lost < all * 2 / 3, "{lost} of {all} without {bytes:?}");
+        let _ = world.backwards(&[0, 1]);
+        world.disk.allow_reads(&name);
+        world.reader.as_mut().unwrap().wait_again(first);
+        assert_eq!(replay(&mut world), 0);
+    }
+    // Where that is much of it, or it cannot even be opened, nobody waits for each piece.
+    world.disk.refuse_reads(&name, 0..length, Failure::Full);
+    world.reader.as_mut().unwrap().give_up(first);
+    let before = world.disk.counts().calls;
+    assert_eq!(replay(&mut world), all);
+    assert!(world.disk.counts().calls - before < 3000);
+    world.disk.allow_reads(&name);
+    world.reader.as_mut().unwrap().wait_again(first);
+    world.check();
+}
+
+#[test]
 fn pages_tell_what_is_missing_between_volumes_and_in_them() {
     let mut world = filled();
     let names = world.volumes();
