@@ -3,6 +3,7 @@
 use crate::{
     block::{HEADER_BYTES, Header, Kind, SECTOR_BYTES, padded, seal},
     checkpoint::Changes,
+    config::SEGMENTS_MIN,
     definitions::Definitions,
     disk::Disk,
     fold::Fold,
@@ -168,21 +169,37 @@ impl<D: Disk, F: Fold> Writer<D, F> {
         Ok(())
     }
 
-    /// The next segment, long enough for this block.
+    /// The next segment, long enough for this block: with room to spare, or with little where the quota has not room for a few
+    /// such.
     fn next_segment(&mut self, block: &Staged) -> io::Result<Ready<D>> {
         let needed = padded((block.bytes.len() + self.checkpoint(block).len()) as u64);
         // Room for what the checkpoint may still gain, a footer, and as much again.
         let shares = needed.saturating_add(4096).saturating_mul(2).next_multiple_of(4096);
-        let length = if shares <= self.config.segment_bytes { self.config.segment_bytes } else { shares };
+        let roomy = shares.max(self.config.segment_bytes);
+        // Room for a footer, and for some blocks more.
+        let least = needed.saturating_add(needed / 3).saturating_add(8192).next_multiple_of(4096);
+        let are_few = roomy.saturating_mul(SEGMENTS_MIN) > self.config.quota_bytes;
+        let length = if are_few { least.max(self.config.segment_bytes) } else { roomy };
         if let Some(next) = self.pool.take(length) {
             return Ok(next);
         }
         self.prepare_all(length)?;
-        self.pool.take(length).ok_or_else(|| {
-            let reason =
-                self.blocked.as_ref().map_or_else(|| "no segment is ready".to_owned(), ToString::to_string);
-            io::Error::new(io::ErrorKind::StorageFull, reason)
-        })
+        self.pool
+            .take(length)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::StorageFull, self.no_segment(needed, length)))
+    }
+
+    /// Why none is ready that has room for a checkpoint and the block that comes with it.
+    fn no_segment(&self, needed: u64, length: u64) -> String {
+        let quota = self.config.quota_bytes;
+        if length.saturating_mul(2) > quota {
+            return format!(
+                "each segment begins with {needed} bytes of the log's own state, and two such segments do not fit in the quota \
+                 of {quota} bytes: raise it to {} at least",
+                length.saturating_mul(SEGMENTS_MIN)
+            );
+        }
+        self.blocked.as_ref().map_or_else(|| "no segment is ready".to_owned(), ToString::to_string)
     }
 
     fn write(&mut self, file: &D::File, offset: u64, bytes: &[u8]) -> io::Result<()> {

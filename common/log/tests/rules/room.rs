@@ -2,9 +2,9 @@
 
 use crate::support::{Digest, frame, now, read_all, route, through, uplink};
 use riser_log::{
-    Config, Entropy, Finding, GapRecord, Holds, OnFull, Recovered, Refused, Writer, fault::FaultDisk,
+    Config, Entropy, Finding, Fold, GapRecord, Holds, OnFull, Recovered, Refused, Writer, fault::FaultDisk,
 };
-use riser_model::{Batch, Cause, Gap, RoomId, RouteNumber, Seq};
+use riser_model::{Batch, Cause, Gap, RoomId, Route, RouteNumber, Seq};
 use riser_wire::entry::Frame;
 use std::collections::BTreeMap;
 
@@ -229,4 +229,54 @@ fn view_beyond_its_bound_is_overtaken_by_a_counted_gap_and_no_further_than_the_b
     disk.kill();
     let (log, _) = open(&disk, &config, 2);
     assert_eq!(read_all(&mut log.reader(), 1, 1 << 20).1, [gap]);
+}
+
+/// A state that is as large as a segment.
+#[derive(Clone, Default)]
+struct Laden<const BYTES: usize>;
+
+impl<const BYTES: usize> Fold for Laden<BYTES> {
+    fn apply(&mut self, _: Seq, _: &Frame<'_>, _: Option<&Route>) {}
+
+    fn save(&self) -> Vec<u8> {
+        vec![1; BYTES]
+    }
+
+    fn load(_: &[u8]) -> Option<Self> {
+        Some(Self)
+    }
+}
+
+/// Opens such a log and appends that often to it; why it could not.
+fn laden<const BYTES: usize>(config: &Config, times: u64) -> Result<(), String> {
+    let disk = FaultDisk::new(1);
+    let opened = Writer::<_, Laden<BYTES>>::open(disk.clone(), config.clone(), Entropy(1), now(1)).unwrap();
+    let (mut log, recovered) = opened;
+    if recovered.drain_only {
+        return Err(log.retry(now(1)).unwrap_err().to_string());
+    }
+    for n in 1..=times {
+        let mut entries = Vec::new();
+        frame(&mut entries, 1, &[0; 600]);
+        let routes = vec![(RouteNumber(1), route(1))];
+        let batch = Batch { first: Seq(n), entries: entries.into(), count: 1, routes, ..Batch::default() };
+        log.stage(batch).map_err(|refused| refused.to_string())?;
+        log.commit(now(n)).map_err(|error| error.source.to_string())?;
+        log.set_cursor(uplink(1), through(n));
+        let _ = log.prepare(now(n));
+        assert!(log.status().bytes <= config.quota_bytes);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_log_whose_state_is_as_large_as_its_segments_goes_on_within_its_quota_or_says_what_would_do() {
+    for on_full in [OnFull::DropOldest, OnFull::Reject] {
+        let config = Config { quota_bytes: 6 * SEGMENT, on_full, ..Config::tiny() };
+        assert_eq!(laden::<20_000>(&config, 300), Ok(()), "{on_full:?}");
+        let refused = laden::<50_000>(&config, 300).unwrap_err();
+        assert!(refused.contains("raise it to 311296 at least"), "{refused}");
+        let config = Config { quota_bytes: 311_296, ..config };
+        assert_eq!(laden::<50_000>(&config, 300), Ok(()), "{on_full:?}");
+    }
 }
