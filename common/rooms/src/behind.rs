@@ -100,8 +100,10 @@ impl EdgeSessions {
         let Ok(body) = Body::read(frame.body) else { return Vec::new() };
         let Ok(membership) = Membership::read(&body) else { return Vec::new() };
         let mut ended = Vec::new();
-        if let Some(before) = self.edges.insert(membership.log, number).filter(|before| *before != number) {
-            ended = self.end_epoch(before);
+        let before = self.edges.insert(membership.log, number);
+        if before != Some(number) {
+            ended = before.map(|before| self.end_epoch(before)).unwrap_or_default();
+            ended.extend(self.anew(number, membership.log));
         }
         let Membership { log, epoch, room, connection, cause, .. } = membership;
         self.epochs.insert(log, epoch);
@@ -126,6 +128,13 @@ impl EdgeSessions {
             }
         }
         ended
+    }
+
+    /// This number is that log's. Whose it was before is known by none: a log gives a number anew that no entry of it has, and
+    /// one that was kept without its epoch is not recalled.
+    fn anew(&mut self, number: u32, log: LogId) -> Vec<Change> {
+        let former = self.edges.iter().find(|(of, known)| **known == number && **of != log);
+        former.map(|(of, _)| *of).map(|of| self.forget(of)).unwrap_or_default()
     }
 
     /// The edge above a log says who of it is in a room: of nobody else there is a session. Of another epoch of it there is
@@ -265,8 +274,18 @@ mod tests {
         }
 
         fn says_why(&mut self, kind: Kind, epoch: u32, connection: u64, cause: &str) -> Vec<Change> {
+            self.says_of(1, (kind, epoch), connection, cause)
+        }
+
+        fn says_of(
+            &mut self,
+            log: u64,
+            (kind, epoch): (Kind, u32),
+            connection: u64,
+            cause: &str,
+        ) -> Vec<Change> {
             let membership = Membership {
-                log: LogId(1),
+                log: LogId(log),
                 epoch: Epoch(u64::from(epoch)),
                 room: ROOM,
                 connection: ConnectionId(connection),
@@ -308,6 +327,32 @@ mod tests {
         assert_eq!(site.kept(), [(5, 8)], "a clone's is its own");
         assert_eq!(site.says(Kind::Closed, 2, 0), [Change::Ended((1, ConnectionId(8)))], "it began anew");
         assert_eq!(site.kept(), []);
+    }
+
+    /// Of what an older program kept the epochs are not known, so its numbers are not recalled at a start: once the log has no
+    /// entry of one any more, another edge gets it.
+    #[test]
+    fn a_number_that_another_edge_got_is_its_alone() {
+        let mut site = Site::default();
+        site.says(Kind::Opened, 5, 7);
+        site.publishes(5, Some(7));
+        let EdgeSessions { edges, rooms, doubted, .. } = &site.sessions;
+        let second = postcard::to_extend(&(edges, rooms, doubted), vec![VERSION_2]).unwrap();
+        site.sessions = EdgeSessions::load(&second).unwrap();
+        assert_eq!(site.sessions.origins().count(), 0);
+        let begun = site.says_of(2, (Kind::Opened, 5), 7, "");
+        assert_eq!(
+            begun,
+            [Change::Ended((5, ConnectionId(7)))],
+            "what the first one's said has nobody any more"
+        );
+        site.publishes(5, Some(7));
+        assert_eq!(
+            site.says(Kind::Opened, 6, 1),
+            [],
+            "the first one begins anew, and ends nothing of the other's"
+        );
+        assert_eq!(site.kept(), [(4, 7)]);
     }
 
     #[test]

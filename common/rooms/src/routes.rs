@@ -146,7 +146,11 @@ impl Routes {
         self.origin_numbers.get(&origin).copied()
     }
 
-    /// The number of an origin, a new one if it has none.
+    /// The number of an origin, a new one if it has none: above all that the log's entries have, and all that were recalled.
+    /// After a restart that may be one that an origin had whose last entry the log has let go of. Nobody goes by such a
+    /// number: what came down waits for its outcome no longer than its entry is there ([`crate::Outcomes::start`]), sessions
+    /// behind edges recall theirs or lose them to who gets it ([`crate::EdgeSessions`]), links are told all numbers anew, and
+    /// an archived entry's means nothing.
     pub(crate) fn add_origin(&mut self, origin: (LogId, Epoch)) -> u32 {
         if let Some(number) = self.origin_number(origin) {
             return number;
