@@ -231,6 +231,8 @@ pub struct Instance {
     unknown: bool,
     /// Who has each session at the moment.
     holders: BTreeMap<SessionKey, ConnectionId>,
+    /// Who waits for it, let in.
+    waiting: BTreeMap<SessionKey, BTreeSet<ConnectionId>>,
     gate_deadlines: BTreeSet<(Time, ConnectionId)>,
     /// The signed passwords that let somebody in lately.
     shown: Shown,
@@ -302,6 +304,7 @@ impl Instance {
             directory: None,
             unknown: false,
             holders: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             gate_deadlines: BTreeSet::new(),
             shown: Shown::default(),
             offenders: Offenders::default(),

@@ -39,8 +39,11 @@ impl Instance {
     /// Takes up the session, unless its former connection still has it: then again when that one is settled.
     pub(super) fn take_up(&mut self, id: ConnectionId, now: Now) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let taken = |key: &SessionKey| self.holders.contains_key(key) || self.changing.contains_key(key);
-        let Some((key, request)) = connection.wanted().filter(|(key, _)| !taken(key)) else { return };
+        let Some((key, request)) = connection.wanted() else { return };
+        if self.holders.contains_key(&key) || self.changing.contains_key(&key) {
+            self.waiting.entry(key).or_default().insert(id);
+            return;
+        }
         let will = (request.will.clone(), request.clean, request.expiry_s);
         let opened = self.sessions.open(request, key.account, key.client, self.steady.wall(now));
         let principal = connection.principal.clone();
@@ -165,6 +168,14 @@ impl Instance {
     /// its session.
     pub(super) fn settled(&mut self, id: ConnectionId, now: Now) {
         let Some(gone) = self.connections.remove(&id) else { return };
+        if let Some((key, _)) = gone.wanted()
+            && let Some(waiting) = self.waiting.get_mut(&key)
+        {
+            waiting.remove(&id);
+            if waiting.is_empty() {
+                self.waiting.remove(&key);
+            }
+        }
         if let Some(client) = gone.principal.map(|principal| principal.client)
             && let Some(own) = self.of_client.get_mut(&client)
         {
@@ -190,13 +201,15 @@ impl Instance {
         if self.holders.contains_key(key) || self.changing.contains_key(key) {
             return;
         }
-        let waits =
-            |c: &Connection| matches!(c.state, State::Session) && c.wanted().is_some_and(|(k, _)| k == *key);
-        let waiting: Vec<ConnectionId> =
-            self.connections.iter().filter(|(_, c)| waits(c)).map(|(id, _)| *id).collect();
-        if let Some((newest, others)) = waiting.split_last() {
-            others.iter().for_each(|other| self.refuse(*other, taken_over(), now));
-            self.take_up(*newest, now);
+        let mut waiting = self.waiting.remove(key).unwrap_or_default();
+        // Who was told to go meanwhile stays until nothing of it waits for a commit.
+        let waits = |id: &ConnectionId| {
+            self.connections.get(id).is_some_and(|connection| matches!(connection.state, State::Session))
+        };
+        waiting.retain(waits);
+        if let Some(newest) = waiting.pop_last() {
+            waiting.into_iter().for_each(|other| self.refuse(other, taken_over(), now));
+            self.take_up(newest, now);
         }
     }
 }
