@@ -115,6 +115,13 @@ impl SessionHistory {
         self.after(seq).is_none_or(|owned| owned > first.0).then_some(first)
     }
 
+    /// What is missing first from that one on, whatever is there.
+    pub(crate) fn missing_from(&self, seq: Seq) -> Option<(Seq, Seq)> {
+        let before = self.missing.range(..seq).next_back().filter(|(_, missing)| missing.to >= seq);
+        let within = before.map(|(_, missing)| (seq, missing.to));
+        within.or_else(|| self.missing.range(seq..).next().map(|(from, missing)| (*from, missing.to)))
+    }
+
     /// An entry is shown in a replay.
     pub(crate) fn show(&mut self, seq: Seq, to: Key) {
         if let Some(owner) = self.owned.get(&seq).and_then(|owner| self.owners.get_mut(owner)) {

@@ -241,6 +241,7 @@ impl Bus {
             wanted: Seq::ZERO,
             since: begin.since.filter(|_| !conflates),
             joined,
+            whole_to: Seq::ZERO,
             wiped,
             walk: Walk::begin(retained, cursor, kept).filter(|_| flow == Flow::Credit),
             share: None,

@@ -228,6 +228,8 @@ pub(crate) struct Subscription {
     pub(crate) since: Option<Since>,
     /// In rooms with session history, up to here only what is in that is shown.
     pub(crate) joined: Seq,
+    /// Of several rooms with session history nothing is missing before this.
+    pub(crate) whole_to: Seq,
     /// Sessions that ended of which it was shown something.
     pub(crate) wiped: VecDeque<SessionId>,
     /// It is being shown what its channels retain.
@@ -341,6 +343,43 @@ impl Subscription {
 
     /// The same of the log alone.
     pub(crate) fn look_log(&mut self, view: &View<'_>) -> Next {
+        let before = self.cursor;
+        let found = self.look_through(view);
+        match self.missing_before(&found, before, view) {
+            Some(gap) => {
+                self.cursor = before;
+                Next::Gap(gap)
+            }
+            None => found,
+        }
+    }
+
+    /// What found no place in a session history and comes before what was found after `before`, where several rooms are
+    /// read: who reads one goes from place to place, and meets it there.
+    fn missing_before(&mut self, found: &Next, before: Seq, view: &View<'_>) -> Option<Gap> {
+        if before >= self.joined || self.scope.room(view.graph).is_some() {
+            return None;
+        }
+        let reached = match found {
+            Next::Publication { seq, .. } => *seq,
+            Next::Gap(gap) => gap.from,
+            Next::Blocked => self.wanted,
+            _ => Seq(u64::MAX),
+        };
+        if reached <= self.whole_to {
+            return None;
+        }
+        let rooms = self.scope.rooms(view.graph).into_iter();
+        let sessions = rooms.filter_map(|room| view.graph.room(room).session.as_ref());
+        let missing = sessions.filter_map(|one| one.missing_from(before.next())).min();
+        // What is missing later on comes after everything that is committed.
+        self.whole_to = missing.map_or(self.joined.next(), |(from, _)| from);
+        let (from, to) = missing.filter(|(from, _)| *from < reached && *from <= self.joined)?;
+        let to = to.min(self.joined).min(reached.prev());
+        Some(Gap { from, to, cause: Cause::HubQuota })
+    }
+
+    fn look_through(&mut self, view: &View<'_>) -> Next {
         loop {
             if self.cursor >= view.chain.committed {
                 return Next::Nothing;

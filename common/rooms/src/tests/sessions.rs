@@ -323,6 +323,43 @@ fn what_came_over_a_link_is_replayed_until_it_ends_and_what_found_no_place_is_a_
 }
 
 #[test]
+fn what_found_no_place_is_a_gap_for_who_reads_several_rooms_too() {
+    let mut world = world();
+    let from_edge =
+        [(0, "quarantined"), (0, "1"), (0, "not kept"), (0, "not either"), (0, "2"), (0, "nor this")];
+    world.input(Input::Ingest(ingest(3, 11, &from_edge)));
+    world.commit();
+    let (room, origin, first) = (world.rooms[0].id, 1, world.bus.committed().0 - 4);
+    for n in 0..5 {
+        let is_listed = n == 0 || n == 3;
+        world.bus.list_behind(&Kept {
+            room,
+            seq: Seq(first + n),
+            owner: (origin, ConnectionId(1)),
+            is_listed,
+        });
+    }
+    // Of the other room everything is kept.
+    world.publish(3, &[("b/x", "3")]);
+    let shown = |world: &mut World, n| {
+        let pushes = world.all(n).into_iter().map(|push| match push {
+            Push::Publication(delivery) => payload(&delivery.content.body),
+            Push::Gap { gap, .. } => format!("{} missing: {}", gap.count(), gap.cause.name()),
+            Push::Wiped { .. } | Push::Through { .. } => String::new(),
+        });
+        pushes.collect::<Vec<_>>()
+    };
+    let all = ["1", "2 missing: hub_quota", "2", "1 missing: hub_quota"];
+    join(&mut world, 9);
+    assert_eq!(shown(&mut world, 9), all);
+    world.open(10);
+    world.subscribe(10, 1, topic("#"), From::Start, Flow::Credit);
+    assert_eq!(shown(&mut world, 10), [&all[..], &["3"]].concat());
+    world.publish(1, &[("a/x", "now")]);
+    assert_eq!(shown(&mut world, 10), ["now"]);
+}
+
+#[test]
 fn what_sessions_behind_an_edge_are_named_by_outlives_what_the_log_has_of_them() {
     let mut world = world();
     world.input(Input::Ingest(ingest(3, 11, &[(0, "quarantined"), (0, "1")])));
