@@ -218,8 +218,11 @@ impl Writer {
         let (mut refused, mut pause) = (false, None);
         for (n, receipt) in asked.into_iter().zip(receipts) {
             let code = receipt["error"]["code"].as_str();
+            let what = receipt["error"]["what"].as_str().unwrap_or_default();
             match code {
                 None | Some("dup") => self.receipt(n, code.is_some()),
+                // A full spool is another matter than a full room, and says so.
+                Some("quota_exceeded") if what.contains("the log's quota") => refused = true,
                 Some("quota_exceeded") if self.identity.bounded => {
                     let beyond = self.gives_up(n).map(|out| Act::Beyond(out.key, out.channel));
                     self.acts.extend(beyond);
@@ -228,7 +231,6 @@ impl Writer {
                     let wait = wait_of(receipt["error"]["want"].as_str().unwrap_or_default());
                     pause = pause.max(Some(wait));
                     let key = Key { device: FIRST_KEY + self.identity.number, n };
-                    let what = receipt["error"]["what"].as_str().unwrap_or_default();
                     self.acts.push_back(Act::Over(key, what.contains(" in ")));
                 }
                 Some("log_failing" | "quota_exceeded" | "too_many" | "shutting_down") => refused = true,

@@ -49,7 +49,6 @@ fn what_is_beyond_the_quota_of_an_edge_between_is_in_quarantine_there() {
 }
 
 #[test]
-#[ignore = "a full spool and a full room are both `quota_exceeded`: the simulator's market takes the one for the other"]
 fn who_is_refused_by_a_full_spool_was_not_refused_by_the_room() {
     hold([72_000_056]);
 }
