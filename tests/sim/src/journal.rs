@@ -10,7 +10,7 @@ use riser_model::{
     Seq,
 };
 use riser_wire::entry::{Body, Frame, Kind, Publication, frames};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A publication's name: who sent it, and its number there.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -132,6 +132,8 @@ pub struct Journal {
     moving: Vec<(Seq, CursorMove)>,
     /// The order in which epochs were opened.
     pub epochs: Vec<Epoch>,
+    /// Those in which the log refused something.
+    pub refusing: BTreeSet<Epoch>,
 }
 
 impl Journal {

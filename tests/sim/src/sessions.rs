@@ -34,6 +34,8 @@ pub struct Sessions {
     edges: BTreeMap<LogId, Epoch>,
     /// Whom an edge that says everybody anew has not named yet.
     doubted: BTreeMap<Epoch, BTreeSet<ConnectionId>>,
+    /// What came before its edge had said that a new epoch began, for its log had no room for that: it is live only.
+    live_only: BTreeSet<Seq>,
     /// Up to here its log was looked through.
     through: Seq,
 }
@@ -49,23 +51,26 @@ impl Sessions {
         self.own.entry(session).or_default().get_or_insert(now);
     }
 
-    /// Looks through what its log has since the last time.
-    pub fn look(&mut self, journal: &Journal, now: Time) {
+    /// Looks through what its log has since the last time. In these epochs a log refused something.
+    pub fn look(&mut self, journal: &Journal, refusing: &BTreeSet<Epoch>, now: Time) {
         for (seq, entry) in journal.entries.range(self.through.next()..) {
             self.through = *seq;
-            self.entry(entry, now);
+            self.entry(*seq, entry, refusing, now);
         }
     }
 
-    fn entry(&mut self, entry: &Logged, now: Time) {
+    fn entry(&mut self, seq: Seq, entry: &Logged, refusing: &BTreeSet<Epoch>, now: Time) {
         let lounge = site::room(site::LOUNGE);
         let Some((log, epoch, _)) = entry.origin else { return };
         let is_here = entry.room == Some(lounge);
         match entry.kind {
             Kind::Publication if is_here => {
                 // Who opened it may be lost with the edge's quota: the epoch that follows ends it all the same.
-                self.edges.entry(log).or_insert(epoch);
+                let said = *self.edges.entry(log).or_insert(epoch);
                 if let Some(connection) = connection(entry) {
+                    if said != epoch && refusing.contains(&epoch) {
+                        self.live_only.insert(seq);
+                    }
                     self.behind.entry(SessionId { epoch, connection }).or_default();
                 }
             }
@@ -264,7 +269,8 @@ impl Listening {
     fn missing(&self, to: Seq, sessions: &Sessions, journal: &Journal) -> Option<Seq> {
         let joined = self.joined?;
         let due = |seq: Seq, entry: &Logged| {
-            seq > joined || session(entry).is_some_and(|session| sessions.ended(session).is_none())
+            let lasts = || session(entry).is_some_and(|session| sessions.ended(session).is_none());
+            seq > joined || (!sessions.live_only.contains(&seq) && lasts())
         };
         let mut between = in_lounge(journal, self.at.next()).take_while(|(seq, _)| *seq <= to);
         between.find(|(seq, entry)| due(*seq, entry)).map(|(seq, _)| seq)

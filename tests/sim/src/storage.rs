@@ -254,6 +254,7 @@ impl Storage {
             }
             Err(refused) => {
                 self.commit(journal);
+                journal.refusing.insert(self.writer.epoch());
                 self.refused = Some(format!("{refused:?}"));
                 self.failed(ticket, refused.code());
             }
@@ -284,6 +285,7 @@ impl Storage {
                     self.failed(ticket, Code::LogFailing);
                 }
                 journal.refused();
+                journal.refusing.insert(self.writer.epoch());
                 self.refused = Some(format!("{error:?}"));
                 self.failing = true;
             }

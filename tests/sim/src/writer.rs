@@ -216,13 +216,18 @@ impl Writer {
         let one = [json!({"pos": message["ok"]["pos"], "error": message["error"]})];
         let receipts = message["ok"]["receipts"].as_array().map_or(&one[..], |all| all);
         let (mut refused, mut pause) = (false, None);
+        // What of one request the log refuses was counted until then, for the rest of it.
+        let is_whole = !receipts.iter().any(|receipt| {
+            let error = &receipt["error"];
+            error["code"] == "log_failing" || error["what"].as_str().is_some_and(is_of_log)
+        });
         for (n, receipt) in asked.into_iter().zip(receipts) {
             let code = receipt["error"]["code"].as_str();
             let what = receipt["error"]["what"].as_str().unwrap_or_default();
             match code {
                 None | Some("dup") => self.receipt(n, code.is_some()),
                 // A full spool is another matter than a full room, and says so.
-                Some("quota_exceeded") if what.contains("the log's quota") => refused = true,
+                Some("quota_exceeded") if is_of_log(what) => refused = true,
                 Some("quota_exceeded") if self.identity.bounded => {
                     let beyond = self.gives_up(n).map(|out| Act::Beyond(out.key, out.channel));
                     self.acts.extend(beyond);
@@ -231,7 +236,7 @@ impl Writer {
                     let wait = wait_of(receipt["error"]["want"].as_str().unwrap_or_default());
                     pause = pause.max(Some(wait));
                     let key = Key { device: FIRST_KEY + self.identity.number, n };
-                    self.acts.push_back(Act::Over(key, what.contains(" in ")));
+                    self.acts.push_back(Act::Over(key, is_whole && what.contains(" in ")));
                 }
                 Some("log_failing" | "quota_exceeded" | "too_many" | "shutting_down") => refused = true,
                 Some("malformed") => {
@@ -285,6 +290,11 @@ impl Writer {
             State::Off { .. } | State::Dialing | State::Greeting | State::On => {}
         }
     }
+}
+
+/// Whether it is the log that is full, and no room.
+fn is_of_log(what: &str) -> bool {
+    what.contains("the log's quota")
 }
 
 /// How long whoever was told that waits: as long as it says, and for a place a while.

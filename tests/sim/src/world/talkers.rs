@@ -10,8 +10,8 @@ use crate::{
 };
 use bytes::Bytes;
 use fastrand::Rng;
-use riser_model::{ConnectionId, SessionId, Time};
-use std::time::Duration;
+use riser_model::{ConnectionId, Epoch, SessionId, Time};
+use std::{collections::BTreeSet, time::Duration};
 
 const DIAL_FOR: Duration = Duration::from_secs(10);
 /// Whoever was shown something of a session hears of its end within so long, on a road that is well.
@@ -74,8 +74,9 @@ impl World {
         let at = &self.hosts[host];
         let cause = at.setup.log.trim_cause;
         let log = Log { journal: &at.journal, oldest: at.oldest_there(), cause };
+        let refusing = self.refusing();
         let sessions = &mut self.sessions[host];
-        sessions.look(log.journal, self.now);
+        sessions.look(log.journal, &refusing, self.now);
         let seat = &mut self.talkers[n];
         for told in std::mem::take(&mut seat.talker.told) {
             let Some(listening) = &mut seat.listening else { continue };
@@ -211,11 +212,17 @@ impl World {
         }
     }
 
+    /// The epochs in which somebody's log refused something.
+    fn refusing(&self) -> BTreeSet<Epoch> {
+        self.hosts.iter().flat_map(|host| host.journal.refusing.iter().copied()).collect()
+    }
+
     /// What somebody who is there when all is well again was not told yet.
     pub(crate) fn talkers_owed(&mut self) -> Option<String> {
         for n in 0..self.talkers.len() {
             let host = self.talkers[n].talker.identity.host;
-            self.sessions[host].look(&self.hosts[host].journal, self.now);
+            let refusing = self.refusing();
+            self.sessions[host].look(&self.hosts[host].journal, &refusing, self.now);
             let seat = &self.talkers[n];
             let Some(listening) = seat.listening.as_ref().filter(|_| seat.talker.is_in()) else {
                 return Some(format!("talker {n} is not in"));
