@@ -72,6 +72,24 @@ fn newcomer_takes_a_session_over_when_nothing_of_the_former_waits() {
 }
 
 #[test]
+fn of_those_who_wait_for_a_session_the_newest_that_is_still_there_has_it() {
+    let mut world = World::new();
+    let [third, fourth] = [ConnectionId(3), ConnectionId(4)];
+    world.enter(C1, Some(session()), None);
+    world.commit();
+    world.ask(C1, Ask::Release { ticket: 1, ids: vec![7] });
+    for connection in [C2, third, fourth] {
+        world.enter(connection, Some(session()), None);
+    }
+    world.input(Input::Closed { connection: fourth });
+    world.input(Input::Closed { connection: C1 });
+    world.commit();
+    world.commit();
+    assert_eq!(world.refused(C2), Some(Code::TakenOver));
+    assert!(world.entered(third));
+}
+
+#[test]
 fn everything_is_settled_when_everybody_has_left() {
     let mut world = World::new();
     world.enter(C1, Some(session()), None);
