@@ -2,6 +2,10 @@
 //!
 //! A channel shows its newest entry, or a newer value that came beside a backlog (section 7.7). It never steps
 //! back: entries of a backlog that are older than what was shown in its place are counted as skipped.
+//!
+//! What an archive alone has is the past: a channel that was published in nowhere else has no place in the graph, and gets
+//! none for being looked at. There are at most as many places as the log has routes, and an archive of years has no such
+//! bound.
 
 use crate::{
     graph::{Channel, ChannelSlot, Present, Value},
