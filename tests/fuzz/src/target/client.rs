@@ -45,6 +45,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
         r#"{"op":"credit","sub":1,"messages":10}"#,
         r#"{"op":"unsubscribe","id":7,"sub":1}"#,
         r#"{"op":"ping","id":8}"#,
+        r#"{"op":"renew","id":9,"credential":{"user":"ann","method":"ed25519"}}"#,
+        r#"{"op":"answer","proof":"AAEC"}"#,
+        r#"{"op":"renew","id":10,"credential":{"token":"abc"}}"#,
     ];
     let all = format!("{hello}\n{}", rest.join("\n"));
     let other = format!("{token}\n{}", rest.join("\n"));
