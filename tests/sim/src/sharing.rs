@@ -113,8 +113,8 @@ impl Sharing {
         (may_come_again < over).then(|| format!("{} was told {name:.15}, which one has: {all:?}", who.id))
     }
 
-    /// The first that one of them should have been told by now and was not.
-    pub fn owed(&self, who: &Identity, journal: &Journal) -> Option<Seq> {
+    /// The first that one of them should have been told by now and was not, of what the log still has.
+    pub fn owed(&self, who: &Identity, journal: &Journal, oldest: Seq) -> Option<Seq> {
         let began_by = self.began_by?;
         let mut stored: BTreeMap<Name, (Seq, usize)> = BTreeMap::new();
         for (seq, entry) in in_room(who, journal, began_by) {
@@ -125,7 +125,8 @@ impl Sharing {
             }
         }
         let told = |name: &Name| self.told.get(name).map_or(0, Vec::len);
-        stored.into_iter().find(|(name, (_, count))| told(name) < *count).map(|(_, (seq, _))| seq)
+        let owes = |(name, (seq, count)): &(Name, (Seq, usize))| *seq >= oldest && told(name) < *count;
+        stored.into_iter().find(owes).map(|(_, (seq, _))| seq)
     }
 }
 

@@ -32,9 +32,20 @@ fn those_who_share_a_subscription_miss_nothing_together() {
 }
 
 #[test]
+fn what_the_log_let_go_of_while_nobody_of_a_group_was_there_is_owed_to_none_of_them() {
+    let counts = hold([71_000_502, 71_001_174]);
+    assert!(counts.shared > 20, "{counts:?}");
+}
+
+#[test]
 fn what_is_archived_is_read_as_if_the_log_still_had_it() {
     let counts = hold((1..=22).step_by(3));
     assert!(counts.delivered > 3_000 && counts.crashes > 5, "{counts:?}");
+}
+
+#[test]
+fn a_hub_whose_power_fails_while_it_opens_its_archive_finds_nothing_wrong_there() {
+    hold([71_001_181]);
 }
 
 #[test]

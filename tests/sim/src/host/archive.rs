@@ -76,6 +76,11 @@ impl Host {
                 return Err(());
             }
         };
+        if self.archive_disk.is_down() {
+            // What it found while its power went, nobody heard of.
+            self.effects.push_back(Effect::Crashed);
+            return Err(());
+        }
         for finding in findings {
             self.wrong(format!("host {}: {finding:?} in its archive", self.setup.number));
         }

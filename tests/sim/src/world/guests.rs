@@ -217,7 +217,7 @@ impl World {
                     Some(format!("{} was not told {}", who.id, owed.0))
                 }
                 Comes::ToShare { .. } => {
-                    let owed = self.sharing.owed(who, &host.journal)?;
+                    let owed = self.sharing.owed(who, &host.journal, host.oldest)?;
                     Some(format!("none of those that share {} was told {}", who.room, owed.0))
                 }
                 Comes::ToLeave => seat.wills.owed(host).map(|will| format!("{will} was not published")),
