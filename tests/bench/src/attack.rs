@@ -204,13 +204,15 @@ impl Attacker {
     }
 }
 
-/// Starts one, as a process that leaves the processor to whoever wants it. Returns when all of its attackers are at it.
+/// Starts one, as a process that leaves the processor to whoever wants it: one of the idle class is put aside the moment
+/// somebody else wakes, where one that is merely nice keeps the slice that it has, 3 ms, and every wait would have that
+/// in it. Returns when all of its attackers are at it.
 pub async fn start(attack: Attack, hub: &Hub, folder: &Path) -> anyhow::Result<Peer> {
     const PATIENCE: Duration = Duration::from_secs(60);
     let ready = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("bind a place to say ready")?;
     let attacker = own(ATTACK)?;
-    let mut command = Command::new("nice");
-    command.arg("-n").arg("19").arg(attacker.get_program()).args(attacker.get_args());
+    let mut command = Command::new("chrt");
+    command.args(["--idle", "0"]).arg(attacker.get_program()).args(attacker.get_args());
     command.arg(attack.name()).arg(hub.mqtt.to_string()).arg(hub.http.to_string());
     command.arg(ready.local_addr()?.to_string());
     let peer = Peer::start("attack", command, folder)?;
