@@ -418,6 +418,7 @@ impl Bus {
             self.offer(group);
         }
         self.discard(gone.replay.held);
+        self.discard(gone.replay.ahead);
         if let Some(at) = gone.replay.again {
             self.reads.again.remove(&(at, connection));
         }

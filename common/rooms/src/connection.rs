@@ -157,12 +157,8 @@ impl Connection {
     pub(crate) fn needs_held(&self, tail_first: Seq) -> bool {
         let Some(held) = &self.replay.held else { return false };
         self.subscriptions.values().any(|subscription| {
-            let in_order = subscription.conflation.is_none() && subscription.share.is_none();
-            let wanted = if in_order && subscription.own.is_empty() {
-                subscription.cursor.next()
-            } else {
-                subscription.wanted
-            };
+            let wanted =
+                if subscription.goes_in_order() { subscription.cursor.next() } else { subscription.wanted };
             subscription.state == State::Active && wanted < tail_first && held.covers(wanted, subscription.id)
         })
     }

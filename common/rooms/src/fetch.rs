@@ -1,5 +1,5 @@
 //! What is read from the disk for subscriptions: one read per connection at a time, whose turn it is, and what becomes
-//! of it.
+//! of it. Where few read, what comes next is read while they go through what they have.
 
 use crate::{
     bus::Bus,
@@ -48,16 +48,20 @@ impl Bus {
         self.look(connection, id);
     }
 
-    /// Asks for the next chunk of a connection, if it needs one and has none.
+    /// Asks for the next chunk of a connection, if it needs one and has none, or soon will.
     pub(crate) fn ask_disk(&mut self, connection: ConnectionId) {
         let Some(reader) = self.connections.get_mut(&connection) else { return };
         let replay = &mut reader.replay;
-        if replay.asked.is_some() || replay.held.is_some() || replay.again.is_some() {
+        if replay.asked.is_some() || replay.again.is_some() {
             return;
         }
+        if replay.held.is_some() {
+            return self.ask_ahead(connection);
+        }
         let Some(id) = replay.choose() else { return };
+        let Some(reader) = self.connections.get(&connection) else { return };
         let Some(subscription) = reader.subscriptions.get(&id) else { return };
-        let (what, read) = match &subscription.state {
+        match &subscription.state {
             State::Seeking(seek) => {
                 let oldest = subscription.oldest(&self.graph, &self.chain);
                 let oldest = oldest.max(subscription.scope.floor(&self.graph).next());
@@ -67,32 +71,66 @@ impl Bus {
                     return self.ask_disk(connection);
                 };
                 let of = self.interest(connection, &[id].into());
-                (What::Back { before, reader: id }, Read::Before { before, of })
+                self.ask_for(connection, What::Back { before, reader: id }, Read::Before { before, of });
             }
             State::Idle | State::Active | State::Reading => {
                 let from = subscription.wanted;
-                // What the log has let go of is read for those only who find it in the archive.
-                let is_there = |one: &Subscription| {
-                    from >= self.chain.oldest || one.oldest(&self.graph, &self.chain) <= from
-                };
                 let reads = |other: &&SubscriptionId| {
                     let one = reader.subscriptions.get(other);
-                    **other == id || one.is_some_and(|one| one.state == State::Reading && is_there(one))
+                    let waits = one.filter(|one| one.state == State::Reading);
+                    **other == id || waits.is_some_and(|one| self.is_there(one, from))
                 };
-                let readers: BTreeSet<_> = reader.replay.reading.iter().filter(reads).copied().collect();
-                let max_bytes = self.share_of_chunks();
-                let reader = self.connections.get(&connection);
-                let mut these = readers.iter().filter_map(|id| reader?.subscriptions.get(id));
-                let read = if these.any(|one| self.reads_all(one)) {
-                    Read::All { from, max_bytes }
-                } else {
-                    Read::Of { from, max_bytes, of: self.interest(connection, &readers) }
-                };
-                (What::On { from, readers }, read)
+                let readers = reader.replay.reading.iter().filter(reads).copied().collect();
+                self.ask_on(connection, from, readers);
             }
             // It is among those that are read for no more.
-            State::Paused => return,
+            State::Paused => {}
+        }
+    }
+
+    /// Asks for what comes after the chunk that is held, for those who go through that one in order. Nobody waits for the
+    /// disk then, nor is the disk idle while they are shown what was read.
+    fn ask_ahead(&mut self, connection: ConnectionId) {
+        let Some(reader) = self.connections.get(&connection) else { return };
+        let replay = &reader.replay;
+        let Some(held) = &replay.held else { return };
+        let from = held.next();
+        let is_due = replay.ahead.is_none()
+            && replay.alone != Some(held.arrival)
+            && replay.reading.is_empty()
+            && from < self.tail.first();
+        if !is_due || !self.has_room_ahead() {
+            return;
+        }
+        let goes_on = |one: &Subscription| {
+            let stands = held.covers(one.cursor.next(), one.id);
+            one.state == State::Active && one.goes_in_order() && stands && self.is_there(one, from)
         };
+        let all = reader.subscriptions.values();
+        let readers: BTreeSet<_> = all.filter(|one| goes_on(one)).map(|one| one.id).collect();
+        if !readers.is_empty() {
+            self.ask_on(connection, from, readers);
+        }
+    }
+
+    /// What the log has let go of is read for those only who find it in the archive.
+    fn is_there(&self, subscription: &Subscription, from: Seq) -> bool {
+        from >= self.chain.oldest || subscription.oldest(&self.graph, &self.chain) <= from
+    }
+
+    fn ask_on(&mut self, connection: ConnectionId, from: Seq, readers: BTreeSet<SubscriptionId>) {
+        let max_bytes = self.share_of_chunks();
+        let reader = self.connections.get(&connection);
+        let mut these = readers.iter().filter_map(|id| reader?.subscriptions.get(id));
+        let read = if these.any(|one| self.reads_all(one)) {
+            Read::All { from, max_bytes }
+        } else {
+            Read::Of { from, max_bytes, of: self.interest(connection, &readers) }
+        };
+        self.ask_for(connection, What::On { from, readers }, read);
+    }
+
+    fn ask_for(&mut self, connection: ConnectionId, what: What, read: Read) {
         self.reads.ticket += 1;
         let ticket = self.reads.ticket;
         self.reads.asked.insert(ticket, connection);
@@ -100,6 +138,14 @@ impl Bus {
             reader.replay.asked = Some(Asked { ticket, what });
         }
         self.outputs.push_back(Output::Read { ticket, read });
+    }
+
+    /// Whether so few read that each may have a chunk more than the one that it is shown: a quarter of what may be held
+    /// is for those.
+    fn has_room_ahead(&self) -> bool {
+        let chunks = self.reads.asked.len() + self.reads.held.len() + 1;
+        let bytes = self.reads.bytes.max(self.config.read_bytes as usize * chunks);
+        bytes <= self.config.chunks_bytes_max / 4
     }
 
     /// What one read brings at most. Where many read, each has less: what is let go before its reader comes is read again.
@@ -169,7 +215,9 @@ impl Bus {
         let held = held.with_readers(readers).with_routes(std::mem::take(&mut self.archived_routes));
         self.reads.bytes += held.bytes;
         self.reads.held.insert(held.arrival, connection);
-        reader.replay.held = Some(held);
+        let place =
+            if reader.replay.held.is_none() { &mut reader.replay.held } else { &mut reader.replay.ahead };
+        *place = Some(held);
         true
     }
 
@@ -220,24 +268,38 @@ impl Bus {
         }
     }
 
-    /// Lets go of a chunk that no subscription stands in.
+    /// Lets go of a chunk that no subscription stands in. Those who wait for what comes next find it in the one that was
+    /// read ahead.
     pub(crate) fn let_go(&mut self, connection: ConnectionId) {
         let first = self.tail.first();
-        let Some(reader) = self.connections.get_mut(&connection) else { return };
-        if !reader.needs_held(first) {
-            let held = reader.replay.held.take();
+        while let Some(reader) = self.connections.get_mut(&connection) {
+            if reader.needs_held(first) {
+                return;
+            }
+            let next = reader.replay.ahead.take();
+            let (held, goes_on) =
+                (std::mem::replace(&mut reader.replay.held, next), reader.replay.held.is_some());
             self.discard(held);
+            if !goes_on {
+                return;
+            }
+            self.go_on(connection);
         }
     }
 
-    /// The chunks that wait longest make room; they are read again when their readers come. The newest stays, so
-    /// that somebody gets on however small the bound is.
+    /// The chunks that wait longest make room, of a connection the one that was read ahead first; they are read again when
+    /// their readers come. The newest that somebody stands in stays, so that somebody gets on however small the bound is.
     fn shrink_held(&mut self) {
         while self.reads.bytes > self.config.chunks_bytes_max && self.reads.held.len() > 1 {
-            let Some((_, connection)) = self.reads.held.pop_first() else { return };
-            let held = self.connections.get_mut(&connection).and_then(|reader| reader.replay.held.take());
+            let Some((_, connection)) = self.reads.held.first_key_value() else { return };
+            let Some(reader) = self.connections.get_mut(connection) else { return };
+            let replay = &mut reader.replay;
+            if replay.ahead.is_some() {
+                replay.alone = replay.held.as_ref().map(|held| held.arrival);
+            }
+            let Some(held) = replay.ahead.take().or_else(|| replay.held.take()) else { return };
             self.counters.chunks_discarded += 1;
-            self.discard(held);
+            self.discard(Some(held));
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! A chunk is read for all subscriptions of its connection that wait for the disk, and has what may concern any of
 //! them; each serves itself where it stands inside it. It is held until they are through, or until all that is
-//! held by everybody exceeds its bound; then it is let go and read again when its reader comes.
+//! held by everybody exceeds its bound; then it is let go and read again when its reader comes. While few read, the
+//! chunk after it is read meanwhile, and is the one that is held once they are through.
 
 use crate::{
     graph::ChannelSlot,
@@ -217,7 +218,12 @@ pub(crate) struct Replay {
     /// Its subscriptions that are `Reading` or `Seeking`.
     pub(crate) reading: BTreeSet<SubscriptionId>,
     pub(crate) asked: Option<Asked>,
+    /// What they stand in.
     pub(crate) held: Option<Held>,
+    /// What comes after it; nothing as long as nothing is held.
+    pub(crate) ahead: Option<Held>,
+    /// The chunk whose next one had to make room: it is not read ahead again.
+    pub(crate) alone: Option<u64>,
     /// Which subscription the last read was for.
     turn: SubscriptionId,
     /// Not before then: the last read brought nothing.
@@ -228,7 +234,7 @@ impl Replay {
     /// A subscription ends, or is another one from now on.
     pub(crate) fn forget(&mut self, id: SubscriptionId) {
         self.reading.remove(&id);
-        if let Some(held) = &mut self.held {
+        for held in self.held.iter_mut().chain(&mut self.ahead) {
             held.forget(id);
         }
         if let Some(Asked { what: What::On { readers, .. }, .. }) = &mut self.asked {

@@ -270,6 +270,11 @@ impl Walk {
 }
 
 impl Subscription {
+    /// Whether it is shown one entry after the other, from its cursor on.
+    pub(crate) fn goes_in_order(&self) -> bool {
+        self.conflation.is_none() && self.share.is_none() && self.own.is_empty()
+    }
+
     /// Whether an entry of that channel is wanted and allowed.
     pub(crate) fn meets(
         &mut self,

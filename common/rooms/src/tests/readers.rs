@@ -182,6 +182,89 @@ fn subscriptions_at_the_same_place_share_their_reads() {
 }
 
 #[test]
+fn what_comes_next_is_read_while_the_chunk_before_it_is_shown() {
+    let mut world = deep(60);
+    world.subscribe(2, 1, in_room("a", "x"), From::Start, Flow::Credit);
+    assert!(world.storage.reads.is_empty(), "one chunk is read ahead and no more");
+    let held = world.bus.statistics().chunks_bytes;
+    let mut got = Vec::new();
+    let mut pulled = |world: &mut World| {
+        let (pushes, more) = world.pull(2, 100);
+        got.extend(pushes.iter().filter_map(delivery).map(|delivery| payload(&delivery.content.body)));
+        (got.len(), more)
+    };
+    // Nothing is read meanwhile: what it is shown is what was there, of both.
+    let mut shown = 0;
+    while world.storage.reads.is_empty() {
+        (shown, _) = pulled(&mut world);
+    }
+    assert!(world.bus.statistics().chunks_bytes < held, "it is through the first, and that is let go");
+    let through_first = shown;
+    loop {
+        let (now, _) = pulled(&mut world);
+        if now == shown {
+            break;
+        }
+        shown = now;
+    }
+    assert_eq!(world.storage.reads.len(), 1, "one read at a time");
+    assert!(shown > through_first, "{shown} of both, {through_first} when the third was asked for");
+    assert_eq!(got, numbers(0..shown));
+    got.extend(world.payloads(2));
+    assert_eq!(got, numbers(0..60));
+    assert_eq!(world.bus.statistics().chunks_bytes, 0);
+}
+
+#[test]
+fn what_has_no_room_beside_what_is_shown_is_read_when_its_turn_comes() {
+    let mut world = World::new(Config { chunks_bytes_max: 6000, ..small() });
+    world.open(1);
+    world.open(2);
+    let large = "x".repeat(8000);
+    let mut all = numbers(0..40);
+    all.insert(20, large);
+    for payload in &all {
+        world.publish(1, &[("a/x", payload)]);
+    }
+    let want = in_room("a", "x");
+    let (subscription, from) = (riser_model::SubscriptionId(1), From::Start);
+    let (flow, retained) = (Flow::Credit, Showing::Nothing);
+    world.ask(2, Ask::Subscribe { subscription, want, from, flow, keep: None, retained });
+    let mut got = Vec::new();
+    while got.len() < 35 {
+        let reads = (0..100).take_while(|_| world.read_one()).count();
+        assert!(reads < 10, "{reads} reads while nobody is shown anything");
+        let (pushes, _) = world.pull(2, 100);
+        got.extend(pushes.iter().filter_map(delivery).map(|delivery| payload(&delivery.content.body)));
+    }
+    assert!(world.bus.statistics().counters.chunks_discarded > 0);
+    got.extend(world.payloads(2));
+    assert_eq!(got, all);
+}
+
+#[test]
+fn what_was_read_ahead_goes_with_who_it_was_for() {
+    for leaves in [0, 1, 2] {
+        let mut world = deep(60);
+        world.subscribe(2, 1, in_room("a", "x"), From::Start, Flow::Credit);
+        assert!(world.bus.statistics().chunks_bytes > 0);
+        while world.storage.reads.is_empty() {
+            world.pull(2, 100);
+        }
+        // With a read on its way, and with one that arrived.
+        if leaves == 2 {
+            world.read();
+        }
+        match leaves {
+            0 => world.ask(2, Ask::Leave { cause: Default::default(), expiry_s: None }),
+            _ => world.ask(2, Ask::Unsubscribe { subscription: riser_model::SubscriptionId(1) }),
+        }
+        world.read();
+        assert_eq!(world.bus.statistics().chunks_bytes, 0, "{leaves}");
+    }
+}
+
+#[test]
 fn slow_reader_costs_no_memory_but_a_bounded_chunk() {
     let mut world = World::new(Config { chunks_bytes_max: 2000, ..small() });
     world.open(1);
