@@ -295,18 +295,24 @@ impl<D: Disk> ArchiveReader<D> {
     }
 
     /// Whether a volume cannot be had that should be there: somebody removed it, or it is not waited for. What it had is
-    /// damage. One that the archive let go of meanwhile is a hole at the next look.
+    /// damage. One that the archive let go of meanwhile is a hole at the next look. Where none is there any more, it is their
+    /// folder that cannot be had, on a disk that is not mounted: it is waited for as any other.
     fn is_lost(&mut self, result: io::Result<()>, volume: &Volume, at: Seq) -> Result<bool, ReadError> {
         let Err(source) = result else { return Ok(false) };
-        let gone = source.kind() == io::ErrorKind::NotFound;
+        let held = self.shelf.contents().volumes.iter().any(|held| held.name == volume.name);
+        let gone = source.kind() == io::ErrorKind::NotFound && (!held || self.has_others());
         if !gone && !self.given_up.contains(&volume.name) {
             return Err(ReadError { at, source });
         }
-        let held = self.shelf.contents().volumes.iter().any(|held| held.name == volume.name);
         if held {
             self.meets_damage(volume.name);
         }
         Ok(held)
+    }
+
+    /// Whether its folder has volumes.
+    fn has_others(&self) -> bool {
+        self.disk.list().is_ok_and(|files| files.iter().any(|file| Name::of(file).is_some()))
     }
 
     /// From where to where to read next; from after the end if there is nothing to `last`.

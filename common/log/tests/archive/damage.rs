@@ -115,6 +115,25 @@ fn of_a_volume_that_is_waited_for_no_more_only_what_cannot_be_read_is_a_gap() {
 }
 
 #[test]
+fn a_folder_that_is_not_there_for_a_time_is_waited_for() {
+    let mut world = filled();
+    let image = world.disk.snapshot();
+    world.disk.restore(&Default::default());
+    let mut log = world.writer.as_ref().unwrap().reader();
+    let of = World::of([room(0), room(1)]);
+    for read in [
+        Read::Of { from: Seq(1), max_bytes: 1 << 20, of: of.clone() },
+        Read::Before { before: log.oldest(), of },
+    ] {
+        let found = world.reader.as_mut().unwrap().perform(&mut log, &read, &mut ());
+        assert!(found.is_err(), "{found:?}");
+    }
+    assert_eq!(world.reader.as_mut().unwrap().take_damaged(), 0);
+    world.disk.restore(&image);
+    world.check();
+}
+
+#[test]
 fn pages_tell_what_is_missing_between_volumes_and_in_them() {
     let mut world = filled();
     let names = world.volumes();
