@@ -88,13 +88,22 @@ struct Allowed {
     publish: bool,
     /// Publish in some channel of its room: then it may say who is there.
     room: bool,
-    /// It is where an edge says what became of what went down to it: that, and nothing else, may it say there.
-    outcomes: bool,
+    /// It is where an edge says what became of publications: that, of these, and nothing else, may it say there.
+    outcomes: Option<Outcomes>,
     /// It may not say who is there: the room is another account's, or one of its own where it may not publish. One that its
     /// account does not have yet is nobody's.
     barred: bool,
     /// What is published there has to be this.
     schema: Option<Schema>,
+}
+
+/// Of which publications an edge may say what became of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Outcomes {
+    /// What went down to it, and what was published there.
+    All,
+    /// What was published there: it was addressed to one client.
+    Own,
 }
 
 /// One link's numbers and what its edge may do with them.
@@ -192,7 +201,11 @@ impl Table {
 
     /// Whether it says what became of something: that is an entry, and nobody's present.
     pub fn takes_outcomes(&self, frame: &Frame<'_>) -> bool {
-        self.routes.get(&frame.route).is_some_and(|(_, allowed)| allowed.outcomes)
+        self.outcomes(frame).is_some()
+    }
+
+    fn outcomes(&self, frame: &Frame<'_>) -> Option<Outcomes> {
+        self.routes.get(&frame.route).and_then(|(_, allowed)| allowed.outcomes)
     }
 
     /// What a number of a log below means on this link.
@@ -229,8 +242,9 @@ fn allowed(route: &Route, edge: ClientId, directory: &Directory) -> Allowed {
     let Some(principal) = directory.principal(edge) else {
         return Allowed { barred: true, ..Allowed::default() };
     };
-    if hears_of(directory, principal, route) {
-        return Allowed { publish: true, outcomes: true, barred: true, ..Allowed::default() };
+    let outcomes = hears_of(directory, principal, route);
+    if outcomes.is_some() {
+        return Allowed { publish: true, outcomes, barred: true, ..Allowed::default() };
     }
     // What its own listeners could not place is in quarantine there, and so is who reads that.
     if route.room == quarantine(principal.account) {
@@ -241,7 +255,7 @@ fn allowed(route: &Route, edge: ClientId, directory: &Directory) -> Allowed {
         Some(room) => Allowed {
             publish: principal.grants.allow(Right::Publish, route.room, &route.channel),
             room: principal.grants.reach(Right::Publish, route.room),
-            outcomes: false,
+            outcomes: None,
             barred: !principal.grants.reach(Right::Publish, route.room),
             schema: room.schema.clone(),
         },
@@ -254,17 +268,17 @@ fn is_known(directory: &Directory, room: RoomId) -> bool {
     directory.rooms().iter().any(|one| one.id == room) || directory.accounts().any(is_quarantine)
 }
 
-/// Whether a route is that of what became of publications in a room that goes down to that edge.
-fn hears_of(directory: &Directory, edge: &Principal, route: &Route) -> bool {
-    let is_it =
-        |room: &&Room| room.account == edge.account && room.down && Scope::Room(room.id).room() == route.room;
-    event::is_outcome(&route.channel)
-        && route.client == ClientId::SYSTEM
-        && directory
-            .rooms()
-            .iter()
-            .find(is_it)
-            .is_some_and(|room| edge.grants.reach(Right::Subscribe, room.id))
+/// Of which publications an edge may say what became of them there, if a route is that of outcomes: in a room that goes down
+/// to it, and in one where it may publish.
+fn hears_of(directory: &Directory, edge: &Principal, route: &Route) -> Option<Outcomes> {
+    if !event::is_outcome(&route.channel) || route.client != ClientId::SYSTEM {
+        return None;
+    }
+    let is_it = |room: &&Room| room.account == edge.account && Scope::Room(room.id).room() == route.room;
+    let room = directory.rooms().iter().find(is_it)?;
+    let goes_down = room.down && edge.grants.reach(Right::Subscribe, room.id);
+    let comes_up = edge.grants.reach(Right::Publish, room.id);
+    goes_down.then_some(Outcomes::All).or(comes_up.then_some(Outcomes::Own))
 }
 
 /// Whether it stands for seqs that are no entries: it belongs to no room.
@@ -354,15 +368,16 @@ impl Placing<'_> {
         }
     }
 
-    /// Who says what became of what went down speaks of the log that it comes from.
+    /// Who says what became of a publication speaks for the log that it comes from; and of that log, where nothing went down.
     fn honest<'r>(&self, frame: &Frame<'_>, route: &'r Arc<Route>) -> Result<&'r Arc<Route>, Reason> {
         let Ok(body) = Body::read(frame.body) else { return Err(Reason::Kind) };
         let from = self.origin(frame);
-        if self.table.takes_outcomes(frame) {
+        if let Some(outcomes) = self.table.outcomes(frame) {
             let publication = Publication::read(&body).ok().filter(|_| body.kind == Kind::Publication);
             let said = publication.and_then(|publication| cloud_event::outcome(publication.payload));
             let is_one = said.is_some_and(|said| {
-                said.kind == route.channel.as_str() && Some(said.log) == from.map(|(log, _)| log)
+                let is_own = outcomes == Outcomes::All || said.entry.log == said.log;
+                said.kind == route.channel.as_str() && is_own && Some(said.log) == from.map(|(log, _)| log)
             });
             return if is_one { Ok(route) } else { Err(Reason::Kind) };
         }

@@ -7,10 +7,12 @@ use riser_gate::{
 };
 use riser_ingest::placing::{Place, Reason, Table};
 use riser_model::{
-    AccountId, ClientId, ConnectionId, Epoch, History, LogId, Right, RoomId, Route, RouteNumber, Run, Seq,
-    Stamp,
+    AccountId, ClientId, ConnectionId, Epoch, History, LogId, Position, Right, RoomId, Route, RouteNumber,
+    Run, Seq, Stamp, Wall,
+    event::{PublishedAs, Scope, SystemEvent},
 };
 use riser_wire::{
+    cloud_event::{About, payload},
     entry::{ContentType, Kind, Publication, frames, write_frame},
     link::{Definitions, Item},
     membership::Membership,
@@ -166,4 +168,40 @@ fn nobody_comes_or_goes_in_another_accounts_room_by_what_an_edge_says() {
         assert_eq!(believed(Kind::Opened, (LogId(1), other), other), (false, vec![Reason::Denied]));
         assert_eq!(believed(Kind::Roll, (LogId(2), other), other), (false, vec![]));
     }
+}
+
+/// Whether an edge, whose log is 1, is believed there what became of an entry of that log.
+fn hears(room: RoomId, of: LogId) -> Vec<Reason> {
+    let scope = Scope::Room(room);
+    let entry = Position { log: of, epoch: Epoch(1), seq: Seq(2) };
+    let publish_id = PublishedAs { producer: 9, n: 1 };
+    let to = "lamp".parse().unwrap();
+    let event = SystemEvent::Delivered { entry, client: GATEWAY, publish_id, to };
+    let about =
+        About { log: LogId(1), id: (Epoch(1), 1), scope, name: Some("hall"), wall: Wall(0), count: 1 };
+    let said = payload(about, &event);
+    let mut bytes = Vec::new();
+    let publication = Publication::new(ContentType::Json, &said);
+    publication.write_frame(&mut bytes, RouteNumber(1), Stamp::default());
+    let mut table = Table::default();
+    let route = Route { room: scope.room(), channel: "delivered".parse().unwrap(), client: ClientId::SYSTEM };
+    let routes = vec![(RouteNumber(1), route)];
+    table.define(Definitions { routes, ..Definitions::default() }, GATEWAY, &directory());
+    let items = vec![Item::Entries { first: Seq(5), count: 1, frames: bytes.into() }];
+    let placed = table.place((items, &BTreeSet::new()), place(&|_| false));
+    placed.quarantined.into_iter().map(|(_, why)| why).collect()
+}
+
+/// The hall goes down to nobody: what an edge tells there is of what somebody at it addressed to one client.
+#[test]
+fn an_edge_is_believed_what_became_of_its_own_where_nothing_goes_down_to_it_and_of_no_others() {
+    let hall = RoomId::of(account(1), "hall");
+    assert_eq!(hears(hall, LogId(1)), []);
+    assert_eq!(hears(hall, LogId(2)), [Reason::Kind], "nothing of another log came to it");
+    assert_eq!(
+        hears(RoomId::of(account(1), "cellar"), LogId(1)),
+        [Reason::Denied],
+        "it may not publish there"
+    );
+    assert_eq!(hears(RoomId::of(account(2), "vault"), LogId(1)), [Reason::Denied], "another tenant's");
 }

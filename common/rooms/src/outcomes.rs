@@ -96,10 +96,12 @@ impl Outcomes {
         self.pending.contains_key(&seq)
     }
 
-    /// An edge below says that a device has one of this log's. Nobody here is to say so again.
+    /// An edge below says that a device has one of this log's. Nobody here is to say so again. What it says of its own log's
+    /// bears another publication's id, if it bears one of these.
     pub fn is_there(&mut self, frame: &Frame<'_>, route: &Route) {
         if route.channel.as_str() == "delivered"
-            && let Some(seq) = self.told_of(frame, route)
+            && let Some((said, seq)) = self.told_of(frame, route)
+            && said.entry.log != said.log
             && self.pending.get(&seq).is_some_and(|pending| pending.origin == OWN)
         {
             self.take(seq);
@@ -143,21 +145,22 @@ impl Outcomes {
 
     /// What the system says of what became of one.
     fn told(&mut self, frame: &Frame<'_>, route: &Route) {
-        if let Some(seq) = self.told_of(frame, route) {
+        if let Some((_, seq)) = self.told_of(frame, route) {
             self.take(seq);
         }
     }
 
     /// Which of those that wait an entry tells of.
-    fn told_of(&self, frame: &Frame<'_>, route: &Route) -> Option<Seq> {
+    fn told_of(&self, frame: &Frame<'_>, route: &Route) -> Option<(Outcome, Seq)> {
         let is_event = frame.body.get(1) == Some(&Kind::Publication.number());
         if !is_event || route.client != ClientId::SYSTEM || !event::is_outcome(&route.channel) {
             return None;
         }
         let body = Body::read(frame.body).ok()?;
         let publication = Publication::read(&body).ok()?;
-        let Outcome { client, id, .. } = cloud_event::outcome(publication.payload)?;
-        self.by_id.get(&(client, id)).copied()
+        let said = cloud_event::outcome(publication.payload)?;
+        let seq = self.by_id.get(&(said.client, said.id)).copied()?;
+        Some((said, seq))
     }
 
     /// It waits no more.
@@ -298,12 +301,12 @@ mod tests {
     }
 
     fn tell(outcomes: &mut Outcomes, n: u64, client: ClientId) {
-        tell_from(outcomes, n, client, true);
+        tell_from(outcomes, n, client, (true, LogId(3)));
     }
 
-    /// The system says so here, or at an edge below.
-    fn tell_from(outcomes: &mut Outcomes, n: u64, client: ClientId, here: bool) {
-        let entry = Position { log: LogId(1), epoch: Epoch(1), seq: Seq(1) };
+    /// The system says so here, or at an edge below, of an entry of that log.
+    fn tell_from(outcomes: &mut Outcomes, n: u64, client: ClientId, (here, of): (bool, LogId)) {
+        let entry = Position { log: of, epoch: Epoch(1), seq: Seq(1) };
         let publish_id = event::PublishedAs { producer: 9, n };
         let event = match here {
             true => SystemEvent::Expired { entry, client: ANN, publish_id },
@@ -335,7 +338,9 @@ mod tests {
         come_to(&mut outcomes, 3, 3, None, (HERE, &own));
         assert_eq!(outcomes.len(), 2, "what one says of oneself is nobody's to have");
         let mut outcomes = Outcomes::load(&outcomes.save()).unwrap();
-        tell_from(&mut outcomes, 2, ClientId::SYSTEM, false);
+        tell_from(&mut outcomes, 2, ClientId::SYSTEM, (false, LogId(1)));
+        assert_eq!(outcomes.len(), 2, "of an entry of the edge's own, by the same publish id");
+        tell_from(&mut outcomes, 2, ClientId::SYSTEM, (false, LogId(3)));
         assert!(outcomes.take(Seq(2)).is_none(), "a device behind an edge has it");
         let expired = outcomes.take_expired(Wall(i64::MAX), Wall(0)).unwrap();
         assert_eq!((expired.seq, expired.origin()), (Seq(1), None));

@@ -4,7 +4,7 @@
 
 use crate::entry::PublishId;
 use riser_model::{
-    ClientId, Epoch, LogId, Wall,
+    ClientId, Epoch, LogId, Position, Wall,
     event::{PublishedAs, Scope, SystemEvent},
 };
 use serde::{Deserialize, Serialize};
@@ -78,7 +78,9 @@ pub struct Outcome {
     pub kind: String,
     /// Whose log it was an entry of first.
     pub log: LogId,
-    /// Who published what it speaks of.
+    /// Where what it speaks of was an entry first.
+    pub entry: Position,
+    /// Who published that.
     pub client: ClientId,
     /// As what.
     pub id: PublishId,
@@ -95,14 +97,16 @@ pub fn outcome(payload: &[u8]) -> Option<Outcome> {
     }
     #[derive(Deserialize)]
     struct Data {
+        entry: String,
         client: ClientId,
         publish_id: PublishedAs,
     }
     let Form { source, kind, data } = serde_json::from_slice(payload).ok()?;
     let log = LogId(u64::from_str_radix(source.strip_prefix("urn:riser:")?, 16).ok()?);
     let PublishedAs { producer, n } = data.publish_id;
+    let entry = data.entry.parse().ok()?;
     let kind = kind.strip_prefix("riser.")?.to_owned();
-    Some(Outcome { kind, log, client: data.client, id: PublishId { producer, n } })
+    Some(Outcome { kind, log, entry, client: data.client, id: PublishId { producer, n } })
 }
 
 /// The event's fields as clients read them: log and epoch ids as in positions, for JavaScript would round them.
@@ -150,7 +154,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use riser_model::{AccountId, Cause, Gap, Position, Seq};
+    use riser_model::{AccountId, Cause, Gap, Seq};
 
     #[test]
     fn an_event_is_a_cloud_event_byte_for_byte() {
@@ -194,7 +198,7 @@ mod tests {
         let text = String::from_utf8(said.clone()).unwrap();
         assert!(text.contains(r#""publish_id":{"n":3,"producer":"18446744073709551615"}"#), "{text}");
         let id = PublishId { producer: u64::MAX, n: 3 };
-        assert_eq!(outcome(&said), Some(Outcome { kind: "delivered".into(), log, client, id }));
+        assert_eq!(outcome(&said), Some(Outcome { kind: "delivered".into(), log, entry, client, id }));
         assert_eq!(outcome(&payload(about, &SystemEvent::LogRecovered)), None);
         assert!((0..said.len()).all(|cut| outcome(&said[..cut]).is_none()));
     }

@@ -24,6 +24,8 @@ pub enum Comes {
     Late,
     /// To hear everything, once, in a session that is kept.
     ToKeep,
+    /// To hear everything as long as it is there, with a fresh session each time.
+    ToHear,
     /// To leave a will.
     ToLeave,
     /// To hear some of what others of its group do not; its session is kept, or ends with each connection.
@@ -166,7 +168,7 @@ impl Guest {
     pub fn is_settled(&self) -> bool {
         match self.identity.comes {
             Comes::Late => true,
-            Comes::ToKeep | Comes::ToShare { .. } => self.subscribed,
+            Comes::ToKeep | Comes::ToHear | Comes::ToShare { .. } => self.subscribed,
             Comes::ToLeave => self.state == State::Over,
         }
     }
@@ -176,7 +178,7 @@ impl Guest {
         self.visits += 1;
         let will = (self.identity.comes == Comes::ToLeave && self.rng.u8(0..6) > 0).then(|| self.will());
         let fresh = match self.identity.comes {
-            Comes::Late => true,
+            Comes::Late | Comes::ToHear => true,
             Comes::ToKeep => false,
             Comes::ToShare { kept } => !kept,
             Comes::ToLeave => self.rng.u8(0..3) == 0,
@@ -234,12 +236,14 @@ impl Guest {
             && match (self.identity.comes, self.state) {
                 (Comes::Late, _) => true,
                 (Comes::ToLeave, State::On { .. }) => true,
-                (Comes::ToLeave | Comes::ToKeep | Comes::ToShare { .. }, _) => false,
+                (Comes::ToLeave | Comes::ToKeep | Comes::ToHear | Comes::ToShare { .. }, _) => false,
             };
         let pause = match (self.identity.comes, self.rng.u8(0..3)) {
             (_, 0) => self.rng.u64(10..1500),
             (Comes::ToLeave, 1) => self.rng.u64(1500..10_000),
-            (Comes::ToLeave | Comes::ToKeep | Comes::ToShare { .. }, _) => self.rng.u64(1500..60_000),
+            (Comes::ToLeave | Comes::ToKeep | Comes::ToHear | Comes::ToShare { .. }, _) => {
+                self.rng.u64(1500..60_000)
+            }
             (Comes::Late, _) => self.rng.u64(1500..40_000),
         };
         let retry_at = now.plus(Duration::from_millis(pause));
@@ -297,8 +301,8 @@ impl Guest {
         let settled = now >= self.identity.settles_at;
         let stays = match self.identity.comes {
             Comes::Late => Some(self.rng.u64(1..90_000)),
-            Comes::ToKeep | Comes::ToShare { .. } if settled => None,
-            Comes::ToKeep | Comes::ToShare { .. } => Some(self.rng.u64(100..200_000)),
+            Comes::ToKeep | Comes::ToHear | Comes::ToShare { .. } if settled => None,
+            Comes::ToKeep | Comes::ToHear | Comes::ToShare { .. } => Some(self.rng.u64(100..200_000)),
             Comes::ToLeave => Some(self.rng.u64(10..40_000)),
         };
         let goes = match self.rng.u8(0..4) {
@@ -315,7 +319,7 @@ impl Guest {
 
     /// Whether it wants to hear everything, or its part of it.
     fn is_listener(&self) -> bool {
-        matches!(self.identity.comes, Comes::ToKeep | Comes::ToShare { .. })
+        matches!(self.identity.comes, Comes::ToKeep | Comes::ToHear | Comes::ToShare { .. })
     }
 
     fn subscribe(&mut self) {

@@ -205,6 +205,8 @@ pub struct Host {
     pub stepped: bool,
     /// When its processes ended.
     pub ended: Vec<Time>,
+    /// How many publications each process that ended had counted as nobody's.
+    void: Vec<(Time, Time, u64)>,
     /// When the core heard that the log begins there, in order.
     pub let_go: Vec<(Time, Seq)>,
     /// When how much was on disk, in order: up to that seq.
@@ -266,6 +268,7 @@ impl Host {
             refused: false,
             stepped: false,
             ended: Vec::new(),
+            void: Vec::new(),
             let_go: Vec::new(),
             commits: Vec::new(),
             openings: Vec::new(),
@@ -422,11 +425,31 @@ impl Host {
         self.life += 1;
         self.ended.push(at);
         self.table.die();
+        if let (Some(void), Some(opening)) = (self.void(), self.openings.last()) {
+            self.void.push((opening.at, at, void));
+        }
         if let Some(registrar) = &mut self.registrar {
             registrar.die(self.rng.bool());
         }
         let Some(process) = self.process.take() else { return Vec::new() };
         process.doors.values().map(|door| door.socket).collect()
+    }
+
+    /// How many publications the process says were addressed to nobody who is there.
+    pub fn void(&self) -> Option<u64> {
+        let void = self.process.as_ref()?.tier.instance().bus().statistics().counters.void;
+        Some(match self.setup.mutant {
+            Some(Mutant::VoidDoubled) => 2 * void,
+            Some(Mutant::VoidUncounted) => void / 2,
+            _ => void,
+        })
+    }
+
+    /// From when to when each process ran, and how many it had counted: with the one that runs, up to now.
+    pub fn voids(&self, running: Option<(Time, u64)>) -> Vec<(Time, Time, u64)> {
+        let began = self.openings.last().map(|opening| opening.at);
+        let runs = began.zip(running).map(|(began, (now, void))| (began, now, void));
+        self.void.iter().copied().chain(runs).collect()
     }
 
     /// It dies after performing so many more outputs of its core.

@@ -16,6 +16,8 @@ use riser_log::{Config as LogConfig, Holds, OnFull};
 use riser_model::{Quota, Retention, Time, duration::Duration as Span, size::ByteSize};
 use std::{ops::Range, time::Duration};
 
+mod post;
+
 /// What a run is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Theme {
@@ -28,11 +30,13 @@ pub enum Theme {
     Rooms,
     /// Rooms that keep or take only so much, are archived, or are heard together.
     Limits,
+    /// Publications that are addressed to one client.
+    Post,
 }
 
 impl Theme {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Site, Self::House, Self::Rooms, Self::Limits];
+    pub const ALL: [Self; 5] = [Self::Site, Self::House, Self::Rooms, Self::Limits, Self::Post];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -41,6 +45,7 @@ impl Theme {
             Self::House => "house",
             Self::Rooms => "rooms",
             Self::Limits => "limits",
+            Self::Post => "post",
         }
     }
 }
@@ -94,6 +99,8 @@ pub struct Knobs {
     pub expires: bool,
     /// There is a room that is archived, at a hub whose log keeps little.
     pub chronicle: bool,
+    /// There are lamps, to which one may write.
+    pub post: bool,
     /// What the market takes, if there is one, and whether edges take no more either.
     pub market: Option<(Quota, bool)>,
     /// What the attic keeps, if there is one.
@@ -162,6 +169,7 @@ impl Knobs {
             attic: None,
             chronicle: false,
             expires: false,
+            post: false,
             market: None,
             house: None,
             edge_log,
@@ -303,6 +311,7 @@ impl Knobs {
             attic: self.attic,
             chronicle: self.chronicle,
             market: self.market,
+            post: self.post,
         }
     }
 
@@ -496,7 +505,7 @@ fn guests(rng: &mut Rng, edges: usize, ends_at: Time) -> Vec<Guest> {
             (Comes::ToLeave, _) => site::MOURNER,
             (_, false) => site::VIEWER,
             (Comes::Late, true) => rng.choice([site::LIMITED, "cleo"]).expect("it is not empty"),
-            (Comes::ToKeep | Comes::ToShare { .. }, true) => "dan",
+            (Comes::ToKeep | Comes::ToHear | Comes::ToShare { .. }, true) => "dan",
         };
         let settles_at = Time(ends_at.0 - rng.u64(0..120_000_000_000));
         all.push(Guest {

@@ -88,6 +88,10 @@ pub struct Counts {
     pub outcomes: u64,
     /// Publications that a writer was told break a schema, or the room's quota of channels.
     pub broken: u64,
+    /// Publications that hosts counted as nobody's.
+    pub void: u64,
+    /// Publications to whom nobody may write that were refused.
+    pub denied: u64,
     /// Seqs under link gaps.
     pub gapped: u64,
     /// Committed entries that went with a disk.
@@ -126,6 +130,8 @@ impl Counts {
         self.came_down += other.came_down;
         self.outcomes += other.outcomes;
         self.broken += other.broken;
+        self.void += other.void;
+        self.denied += other.denied;
         self.gapped += other.gapped;
         self.disk_lost += other.disk_lost;
         self.events += other.events;

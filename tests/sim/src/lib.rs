@@ -29,6 +29,7 @@ pub mod market;
 pub mod mqtt;
 pub mod mutant;
 mod outcomes;
+pub mod post;
 pub mod proofs;
 pub mod queue;
 pub mod reading;

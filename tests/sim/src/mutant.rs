@@ -135,11 +135,21 @@ pub enum Mutant {
     RetentionHalved,
     /// How much of rooms a log has is not known at a start.
     PastsForgotten,
+    /// Somebody else may read what is addressed to one client.
+    AddressesOpen,
+    /// Whom nobody may write to may be written to.
+    UnnamedNamed,
+    /// A client has another id at edges.
+    AddressesApart,
+    /// What is addressed to nobody who is there is counted twice.
+    VoidDoubled,
+    /// Some of what is addressed to nobody who is there is not counted.
+    VoidUncounted,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 65] = [
+    pub const ALL: [Self; 70] = [
         Self::NoSync,
         Self::NoDirectorySync,
         Self::FailedSyncHidden,
@@ -205,6 +215,11 @@ impl Mutant {
         Self::RetentionIgnored,
         Self::RetentionHalved,
         Self::PastsForgotten,
+        Self::AddressesOpen,
+        Self::UnnamedNamed,
+        Self::AddressesApart,
+        Self::VoidDoubled,
+        Self::VoidUncounted,
     ];
 
     /// Where it shows.
@@ -226,6 +241,11 @@ impl Mutant {
             | Self::RetentionIgnored
             | Self::RetentionHalved
             | Self::PastsForgotten => Theme::Limits,
+            Self::AddressesOpen
+            | Self::UnnamedNamed
+            | Self::AddressesApart
+            | Self::VoidDoubled
+            | Self::VoidUncounted => Theme::Post,
             _ => Theme::Site,
         }
     }

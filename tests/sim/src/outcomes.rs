@@ -6,7 +6,8 @@ use crate::{
     host::Host,
     journal::{Key, Logged},
     ledger::Ledger,
-    site,
+    post, site,
+    talker::FIRST_KEY as FIRST_TALKER,
     writer::FIRST_KEY,
 };
 use riser_model::{
@@ -44,11 +45,13 @@ pub fn judge(hosts: &[Host], ledger: &Ledger, now: Time) -> (Vec<String>, u64) {
     let again = hosts.iter().any(|host| host.stale);
     let stepped = hosts.iter().any(|host| host.stepped);
     let published = published(hosts, ledger);
+    let delivered = delivered(hosts);
     for host in hosts.iter().filter(|host| !host.stale && !host.damaged) {
         let Some(log) = host.log else { continue };
         let below = logs_below(hosts, host.setup.number);
         let here = came_down(host, log, &below);
-        let judged = Judged { host, ledger, here, again, stepped, published: &published };
+        let judged =
+            Judged { host, ledger, here, again, stepped, published: &published, delivered: &delivered };
         let mut told = BTreeSet::new();
         for (seq, entry) in host.journal.entries.iter().filter(|(_, entry)| is_outcome(entry)) {
             count += 1;
@@ -87,6 +90,8 @@ struct Judged<'a> {
     stepped: bool,
     /// When what has a time was published at the hub.
     published: &'a BTreeMap<Key, Time>,
+    /// What some host said a device has.
+    delivered: &'a BTreeSet<Place>,
 }
 
 impl Judged<'_> {
@@ -194,7 +199,9 @@ impl Judged<'_> {
             let is_owed = |(seq, copy): &(Seq, &Logged)| {
                 copy.key().is_some_and(|key| key.device >= FIRST_KEY) && let_go(*seq)
             };
-            !told.contains(*place) && copies.iter().all(is_owed)
+            // What was published here and is at a device somewhere else is told from there.
+            let elsewhere = self.host.log == Some(place.0) && self.delivered.contains(*place);
+            !told.contains(*place) && !elsewhere && copies.iter().all(is_owed)
         });
         let what = |(_, copies): (&Place, &Vec<(Seq, &Logged)>)| {
             let key = copies.first().and_then(|(_, copy)| copy.key());
@@ -202,6 +209,15 @@ impl Judged<'_> {
         };
         owed.map(what).collect()
     }
+}
+
+/// What some host says a device has.
+fn delivered(hosts: &[Host]) -> BTreeSet<Place> {
+    let says = |entry: &&Logged| {
+        is_outcome(entry) && entry.channel.as_ref().is_some_and(|channel| channel.as_str() == "delivered")
+    };
+    let all = hosts.iter().flat_map(|host| host.journal.entries.values().filter(says));
+    all.filter_map(|entry| said(entry).map(|said| said.place)).collect()
 }
 
 /// When those publications that have a time were on disk at the hub.
@@ -222,6 +238,9 @@ fn came_down<'a>(
     below: &BTreeSet<LogId>,
 ) -> BTreeMap<Place, Vec<(Seq, &'a Logged)>> {
     let mut here: BTreeMap<Place, Vec<(Seq, &Logged)>> = BTreeMap::new();
+    for (seq, entry) in host.journal.entries.iter().filter(|(_, entry)| is_to_another(entry)) {
+        here.entry((log, entry.epoch, *seq)).or_default().push((*seq, entry));
+    }
     if host.setup.number == 0 {
         return here;
     }
@@ -233,10 +252,20 @@ fn came_down<'a>(
     here
 }
 
+/// Whether it was published there by whoever gives publish ids, and is addressed to one client.
+fn is_to_another(entry: &Logged) -> bool {
+    let is_writers = |key: Key| (FIRST_KEY..FIRST_TALKER).contains(&key.device);
+    entry.origin.is_none()
+        && entry.kind == Kind::Publication
+        && entry.channel.as_ref().is_some_and(|channel| post::addressee(channel.as_str()).is_some())
+        && entry.key().is_some_and(is_writers)
+}
+
 /// Whether the host itself says there what became of a publication.
 pub fn is_outcome(entry: &Logged) -> bool {
-    let mut spoken =
-        [site::PLANT, site::YARD, site::SHED].map(|room| Scope::Room(site::room(room)).room()).into_iter();
+    let mut spoken = [site::PLANT, site::YARD, site::SHED, site::CELLAR]
+        .map(|room| Scope::Room(site::room(room)).room())
+        .into_iter();
     entry.origin.is_none()
         && entry.kind == Kind::Publication
         && entry.room.is_some_and(|room| spoken.any(|one| one == room))

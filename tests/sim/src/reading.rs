@@ -5,7 +5,7 @@ use crate::{
     floors::{Floors, Moment},
     host::Host,
     journal::{Journal, Key, Logged},
-    site,
+    post, site,
     subscriber::{Identity, Reads, Told},
 };
 use riser_model::{Cause, Position, Seq};
@@ -270,7 +270,9 @@ pub fn wanted(who: &Identity, entry: &Logged) -> bool {
 
 /// Whether a channel is one that this user may read, and asked for by this filter.
 pub fn may_hear(user: &str, filter: &str, channel: &str) -> bool {
-    holds(filter, channel) && !(user == site::LIMITED && holds(&format!("{}/#", site::SECRET), channel))
+    post::hears(user, channel)
+        && holds(filter, channel)
+        && !(user == site::LIMITED && holds(&format!("{}/#", site::SECRET), channel))
 }
 
 /// Whether a filter of names, `+` and a last `#` holds a channel.

@@ -46,6 +46,7 @@ pub fn run_theme(theme: Theme, seed: u64, mutant: Option<Mutant>, traced: bool) 
         Theme::House => Knobs::draw_house(seed),
         Theme::Rooms => Knobs::draw_rooms(seed),
         Theme::Limits => Knobs::draw_limits(seed),
+        Theme::Post => Knobs::draw_post(seed),
     };
     let mut world = World::new(seed, knobs, mutant, traced);
     let heals_at = world.knobs.heals_at();
@@ -86,6 +87,11 @@ pub(crate) fn finish((theme, seed): (Theme, u64), mut world: World) -> Report {
     let (of_outcomes, outcomes) = outcomes::judge(&world.hosts, &world.ledger, world.now);
     wrong.extend(of_outcomes);
     world.ledger.counts.outcomes += outcomes;
+    if world.knobs.post {
+        let (of_post, void) = world.post.judge(&world.hosts, world.now);
+        wrong.extend(of_post);
+        world.ledger.counts.void += void;
+    }
     wrong.extend(world.market.iter().flat_map(|market| market.judge(&world.hosts)));
     wrong.extend(world.judge_guests());
     let at = world.now;

@@ -1,6 +1,6 @@
 //! Who exists in a run, and how an edge and a hub are put together over an opened log: what the two programs do.
 
-use crate::{dice::Dice, host::archive::Past, journal::Key as PublicationKey, mutant::Mutant};
+use crate::{dice::Dice, host::archive::Past, journal::Key as PublicationKey, mutant::Mutant, post};
 use riser_edge_core::{Downlink, EdgeCore, Uplink};
 use riser_gate::{
     AccountConfig, ClientConfig, Directory, GrantConfig, PasswordHash, Policy, Role, RoomConfig, SchemaText,
@@ -56,6 +56,9 @@ pub const CHRONICLE: &str = "chronicle";
 /// A linked room that takes only so much.
 pub const MARKET: &str = "market";
 
+/// A room that keeps nothing and stays where it is.
+pub const CELLAR: &str = "cellar";
+
 /// Linked rooms of a house, with history, each behind a gate at the hub.
 pub const VAULTS: [&str; 3] = ["vault-0", "vault-1", "vault-2"];
 /// Who looks after the account, and answers who knocks.
@@ -78,7 +81,7 @@ pub fn account() -> AccountId {
 /// The id of a room of the tenant. Those of a run are asked for with each entry, and made once.
 pub fn room(name: &str) -> RoomId {
     static KNOWN: LazyLock<Vec<(&str, RoomId)>> = LazyLock::new(|| {
-        let names = [PLANT, YARD, SHED, LOUNGE, ATTIC, MARKET, CHRONICLE].into_iter().chain(VAULTS);
+        let names = [PLANT, YARD, SHED, LOUNGE, ATTIC, MARKET, CHRONICLE, CELLAR].into_iter().chain(VAULTS);
         names.map(|name| (name, RoomId::of(account(), name))).collect()
     });
     let known = KNOWN.iter().find(|(known, _)| *known == name);
@@ -166,6 +169,8 @@ pub struct Rooms {
     pub chronicle: bool,
     /// There is a market, which takes so much at the hub, and at edges too if that is said.
     pub market: Option<(Quota, bool)>,
+    /// There are lamps, to which one may write, and a cellar.
+    pub post: bool,
 }
 
 fn rooms(beside: &Rooms) -> Vec<RoomConfig> {
@@ -179,6 +184,7 @@ fn rooms(beside: &Rooms) -> Vec<RoomConfig> {
         make(YARD, History::None, true),
         make(SHED, History::Log, false),
     ];
+    all.extend(beside.post.then(|| make(CELLAR, History::None, false)));
     all.extend(beside.lounge.then(|| make(LOUNGE, History::Session, true)));
     let chronicle = || RoomConfig { archive: true, ..make(CHRONICLE, History::Log, true) };
     all.extend(beside.chronicle.then(chronicle));
@@ -215,7 +221,12 @@ impl Declared {
 }
 
 /// Who exists at an edge: its devices, a viewer, and the edges below it.
-pub fn edge_directory(devices: &[String], below: &[Declared], beside: &Rooms) -> Arc<Directory> {
+pub fn edge_directory(
+    devices: &[String],
+    below: &[Declared],
+    beside: &Rooms,
+    mutant: Option<Mutant>,
+) -> Arc<Directory> {
     let mut config = AccountConfig::new(ACCOUNT.parse().expect("it is a name"), account());
     config.room = rooms(beside);
     if beside.vaults {
@@ -230,6 +241,9 @@ pub fn edge_directory(devices: &[String], below: &[Declared], beside: &Rooms) ->
     config.user.push(user(MOURNER, Role::Member));
     config.user.push(user(SCRIBE, Role::Member));
     config.client = below.iter().map(Declared::client).collect();
+    if beside.post {
+        post::declare(&mut config, devices, true, mutant);
+    }
     Arc::new(Directory::compile(&[config]).expect("a run's directory is valid"))
 }
 
@@ -318,6 +332,9 @@ pub fn hub_account(
         && let Some(plant) = config.room.first_mut()
     {
         plant.grant = denials;
+    }
+    if beside.post {
+        post::declare(&mut config, devices, false, mutant);
     }
     config
 }

@@ -325,6 +325,12 @@ impl Subscriber {
     }
 }
 
+/// Which publication a message to a dashboard is.
+pub fn published(text: &str) -> Option<Key> {
+    let message: Value = serde_json::from_str(text).ok().filter(|message: &Value| message["ev"] == "msg")?;
+    Key::of(payload(&message).as_bytes())
+}
+
 /// What came, as text: payloads of no known type come in base64.
 fn payload(message: &Value) -> String {
     match message["data_b64"].as_str() {

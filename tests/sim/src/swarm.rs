@@ -62,6 +62,8 @@ impl fmt::Display for Total {
             (c.changes, "changes of accounts"),
             (c.outcomes, "times told what became of a publication"),
             (c.broken, "times told that a schema is broken"),
+            (c.void, "addressed and nobody's"),
+            (c.denied, "addressed and refused"),
             (self.failed.len() as u64, "violations"),
         ];
         write!(f, "{} runs, {:.0} simulated hours", self.seeds, self.hours)?;

@@ -399,6 +399,7 @@ fn knobs(scenario: &Scenario, left_out: &mut BTreeSet<String>) -> Knobs {
         attic: None,
         chronicle: false,
         expires: false,
+        post: false,
         market: None,
         house: None,
         edge_log,

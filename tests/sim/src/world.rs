@@ -19,6 +19,7 @@ use crate::{
     ledger::Ledger,
     market::Market,
     mutant::Mutant,
+    post::Post,
     queue::Queue,
     reading::Reading,
     registrar::Registrar,
@@ -198,6 +199,8 @@ pub struct World {
     pub sharing: Sharing,
     /// What the market takes, if there is one.
     pub market: Option<Market>,
+    /// Which clients were connected where, whom one may write to.
+    pub post: Post,
     /// What the attic may show and hide, if there is one.
     pub floors: Option<Floors>,
     /// What is known of callers' connections.
@@ -254,6 +257,7 @@ impl World {
             sessions: Vec::new(),
             sharing: Sharing::default(),
             market: knobs.market.map(|(quota, at_edges)| Market::new(quota, at_edges)),
+            post: Post::default(),
             floors: knobs.attic.map(|retention| Floors::new(site::room(site::ATTIC), retention)),
             visits: Visits::default(),
             book: Book::default(),
@@ -311,7 +315,7 @@ impl World {
             self.add(
                 dice,
                 Role::Edge(identity.clone()),
-                site::edge_directory(&names, &declared(n), &knobs.rooms()),
+                site::edge_directory(&names, &declared(n), &knobs.rooms(), self.mutant),
                 *parent,
             );
             self.net.build(Road::Uplink(n), knobs.uplink);

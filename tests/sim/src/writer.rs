@@ -3,7 +3,7 @@
 //!
 //! It knows what it was told and nothing else: a position and `dup` are receipts, everything else is none.
 
-use crate::{journal::Key, site};
+use crate::{journal::Key, post, site};
 use riser_model::Time;
 use serde_json::{Value, json};
 use std::{
@@ -34,6 +34,8 @@ pub enum Act {
     },
     /// Was told that it breaks its room's schema.
     Broken(Key),
+    /// Was told that it may not publish there.
+    Denied(Key),
     /// Was told that its room takes no more channels.
     Beyond(Key, String),
     /// Was told that its room takes no more for now; whether that is for what it has taken in a span.
@@ -243,6 +245,10 @@ impl Writer {
                     let broken = self.gives_up(n).map(|out| Act::Broken(out.key));
                     self.acts.extend(broken);
                 }
+                Some("denied") if self.is_unnamed(n) => {
+                    let denied = self.gives_up(n).map(|out| Act::Denied(out.key));
+                    self.acts.extend(denied);
+                }
                 Some(code) => self.acts.push_back(Act::Wrong(format!("{n} is refused: {code}"))),
             }
         }
@@ -252,6 +258,13 @@ impl Writer {
         if let Some(pause) = pause {
             self.state = State::Off { retry_at: now.plus(pause) };
         }
+    }
+
+    /// Whether that is addressed to whom nobody may write.
+    fn is_unnamed(&self, n: u32) -> bool {
+        let unnamed = post::client_of(post::UNNAMED);
+        let mut owed = self.owed.iter().filter(|out| out.key.n == n);
+        owed.any(|out| post::addressee(&out.channel).is_some_and(|client| Some(client) == unnamed))
     }
 
     fn receipt(&mut self, n: u32, dup: bool) {

@@ -7,9 +7,10 @@ use crate::{
     journal::Key,
     knobs::DeviceKnobs,
     ledger::Offer,
+    post,
     reading::{Log, Reading, Window},
     site,
-    subscriber::{Act as ReaderAct, Told},
+    subscriber::{self, Act as ReaderAct, Told},
     wires::{Client, Message, Road, Way, WireId},
 };
 use bytes::Bytes;
@@ -123,6 +124,13 @@ impl World {
         seat.said += 1;
         let key = Key { device: n as u32, n: seat.said };
         let topic = match seat.rng.u8(0..16) {
+            draw if self.knobs.post && draw < 6 => {
+                let room = if draw < 3 { site::YARD } else { site::PLANT };
+                format!(
+                    "{room}/{}/dev{n}",
+                    post::address(if draw % 3 == 0 { post::SCREEN } else { post::KEPT })
+                )
+            }
             draw if in_house => format!("{}/dev{n}", site::VAULTS[usize::from(draw) % site::VAULTS.len()]),
             0 => format!("{}/dev{n}", site::YARD),
             1 => format!("{}/dev{n}", site::SHED),
@@ -201,6 +209,9 @@ impl World {
 
     /// A door says something to a dashboard or a writer.
     pub(super) fn reader_told(&mut self, wire: WireId, text: &str) {
+        if self.knobs.post {
+            self.screen_told(wire, text);
+        }
         if self.floors.is_none() && self.market.is_none() {
             return;
         }
@@ -223,6 +234,14 @@ impl World {
                 seat.told.extend((seat.wire == Some(wire)).then_some(moment));
             }
             _ => {}
+        }
+    }
+
+    /// What is written to a dashboard's socket is delivered to it: nobody acknowledges it there.
+    fn screen_told(&mut self, wire: WireId, text: &str) {
+        let client = self.net.wires.get(&wire).map(|wire| wire.client);
+        if let (Some(Client::Subscriber(_)), Some(key)) = (client, subscriber::published(text)) {
+            self.ledger.heard.entry((0, key)).or_insert(self.now);
         }
     }
 

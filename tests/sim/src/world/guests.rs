@@ -93,6 +93,7 @@ impl World {
                 let seat = &mut self.guests[n];
                 seat.shown.leaves();
                 self.sharing.leaves(n, now);
+                wire.into_iter().for_each(|id| self.post.leaves(id, now));
                 seat.wills.leaves(goes, well && goes == Goes::Goodbye, now);
             }
             told @ (Act::Knocks { .. }
@@ -118,11 +119,16 @@ impl World {
     fn guest_told(&mut self, n: usize, told: Act) {
         let seat = &mut self.guests[n];
         let who: &Identity = &seat.guest.identity;
+        let wire = seat.wire.filter(|_| self.knobs.post);
         let host = &self.hosts[who.host];
         let meddled = host.stale || host.damaged;
         let wrong = match told {
             Act::Knocks { will, fresh } => {
                 self.sharing.comes(n);
+                wire.into_iter().for_each(|id| self.post.knocks(id, (who.host, &who.user), self.now));
+                if who.comes == Comes::ToHear {
+                    seat.keeping = Keeping::default();
+                }
                 seat.wills.knocks(will, fresh, self.now);
                 None
             }
@@ -137,7 +143,7 @@ impl World {
             Act::Subscribes => {
                 match who.comes {
                     Comes::Late => seat.shown.asks(who, &host.journal, host.answered),
-                    Comes::ToKeep => seat.keeping.asks(host.answered),
+                    Comes::ToKeep | Comes::ToHear => seat.keeping.asks(host.answered),
                     Comes::ToShare { .. } => self.sharing.asks(host.answered),
                     Comes::ToLeave => {}
                 }
@@ -145,6 +151,7 @@ impl World {
             }
             Act::Subscribed(code) => {
                 if code < 3 {
+                    wire.into_iter().for_each(|id| self.post.listens(id, self.now));
                     seat.keeping.begins(&host.journal);
                     if let Comes::ToShare { kept: true } = who.comes {
                         self.sharing.begins(&host.journal);
@@ -155,7 +162,7 @@ impl World {
                 None
             }
             Act::Told(published) => {
-                if who.room == site::YARD
+                if (who.room == site::YARD || self.knobs.post)
                     && let Some(key) = Key::of(&published.payload)
                 {
                     self.ledger.heard.entry((who.host, key)).or_insert(self.now);
@@ -166,7 +173,7 @@ impl World {
                         self.ledger.counts.shows += u64::from(whole);
                         wrong
                     }
-                    Comes::ToKeep => {
+                    Comes::ToKeep | Comes::ToHear => {
                         self.ledger.counts.kept += u64::from(published.qos == 2 && !published.retain);
                         seat.keeping.told(who, &published, &host.journal, host.oldest_there())
                     }
@@ -212,7 +219,7 @@ impl World {
             }
             match who.comes {
                 Comes::Late => None,
-                Comes::ToKeep => {
+                Comes::ToKeep | Comes::ToHear => {
                     let owed = seat.keeping.owed(who, &host.journal, host.oldest)?;
                     Some(format!("{} was not told {}", who.id, owed.0))
                 }

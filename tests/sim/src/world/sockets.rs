@@ -472,6 +472,7 @@ impl World {
         if let Some(Client::Guest(n)) = self.net.wires.get(&id).map(|wire| wire.client) {
             self.sharing.leaves(n, self.now);
         }
+        self.post.gone(id, self.now);
         if let Some(market) = &mut self.market {
             market.leaves(id, self.now);
         }

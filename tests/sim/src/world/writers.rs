@@ -7,7 +7,7 @@ use crate::{
     journal::Key,
     ledger::Offer,
     mutant::Mutant,
-    site,
+    post, site,
     wires::{Client, Message, Road, Way, WireId},
     writer::{Act, FIRST_KEY, Saying, Writer},
 };
@@ -87,6 +87,13 @@ impl World {
                         key.n
                     ));
                 }
+                Act::Denied(_) => self.ledger.counts.denied += 1,
+                Act::Receipt { key, .. } if self.is_to_unnamed(key) => {
+                    self.wrong(format!(
+                        "writer {n} has a receipt for {}, and may not write to whom that is",
+                        key.n
+                    ));
+                }
                 Act::Receipt { key, dup } => {
                     self.trace
                         .line(self.now, || format!("writer {n} has a receipt for {} (dup {dup})", key.n));
@@ -106,6 +113,12 @@ impl World {
     fn breaks(&self, n: usize, key: Key) -> bool {
         let who = &self.writers[n].writer.identity;
         self.ledger.schema && who.host == 0 && who.room == site::YARD && key.n.is_multiple_of(7)
+    }
+
+    /// Whether a publication is addressed to whom nobody may write.
+    fn is_to_unnamed(&self, key: Key) -> bool {
+        let topic = self.ledger.offers.get(&key).map_or("", |offer| &offer.topic);
+        self.knobs.post && topic.contains(&post::address(post::UNNAMED))
     }
 
     pub(super) fn wake_writer(&mut self, n: usize, armed: Time) {
@@ -135,6 +148,9 @@ impl World {
                 0 if in_attic && seat.rng.u8(0..6) == 0 => "rare/0".to_owned(),
                 n => format!("written/{n}"),
             };
+            let to =
+                if self.knobs.post { addressed(&mut seat.rng, &seat.writer.identity.room) } else { None };
+            let channel = to.map_or(channel.clone(), |lamp| format!("{}/{channel}", post::address(lamp)));
             let payload = format!("{}:{}:", key.device, key.n);
             let topic = format!("{}/{channel}", seat.writer.identity.room);
             let offer = Offer { topic, payload: Bytes::from(payload.clone()), qos: 1, retain: false };
@@ -159,5 +175,18 @@ impl World {
         seat.writer.publish(all);
         self.writer_acts(n);
         self.after(pause, Event::Write(n));
+    }
+}
+
+/// To whom the next one is, if to one alone: in the cellar to who comes and goes, or never.
+fn addressed(rng: &mut Rng, room: &str) -> Option<&'static str> {
+    match (room == site::CELLAR, rng.u8(0..8)) {
+        (_, 0) => None,
+        (true, 1..5) => Some(post::PASSING),
+        (true, _) => Some(post::DARK),
+        (false, 1) => Some(post::UNNAMED),
+        (false, 2) => Some(post::DARK),
+        (false, 3) => Some(post::SCREEN),
+        (false, _) => Some(post::KEPT),
     }
 }
