@@ -4,7 +4,7 @@
 //! What was asked for and not answered yet may be so or not. What ended may be told for [`GRACE`] still.
 
 use crate::{
-    house::{House, Means, Person, Stages, Want},
+    house::{Annex, House, Means, Person, Stages, Want},
     proofs::Token,
 };
 use riser_model::Time;
@@ -38,6 +38,8 @@ struct State {
 pub struct Book {
     /// The people.
     pub people: Vec<Person>,
+    /// The vaults go down to an annex.
+    pub goes_down: bool,
     facts: BTreeMap<Fact, State>,
     gates: BTreeMap<(usize, u32), Stages>,
 }
@@ -69,7 +71,8 @@ pub struct Before<'a> {
 impl Book {
     /// As a house begins.
     pub fn new(house: &House) -> Self {
-        let mut book = Self { people: house.people.clone(), ..Self::default() };
+        let mut book =
+            Self { people: house.people.clone(), goes_down: house.annex.is_some(), ..Self::default() };
         for (n, person) in house.people.iter().enumerate() {
             book.set(Fact::Lives(n), true, Time(0));
             for means in &person.means {
@@ -84,6 +87,16 @@ impl Book {
             book.set(Fact::Gate(vault, 0), true, Time(0));
         }
         book
+    }
+
+    /// That of the annex: as its file declares it, with its own gates.
+    pub fn of_annex(house: &House, annex: &Annex) -> Self {
+        Self::new(&House { gates: annex.gates.clone(), ..house.clone() })
+    }
+
+    /// What somebody is let in by, or is known as, of which that is true.
+    pub fn of(&self, is_it: impl Fn(Fact) -> bool) -> Vec<Fact> {
+        self.facts.keys().copied().filter(|fact| is_it(*fact)).collect()
     }
 
     /// It was answered that it is so, or is not.

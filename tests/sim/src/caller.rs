@@ -51,6 +51,18 @@ pub enum Manner {
     Twice,
 }
 
+/// Where somebody goes who is in a vault, or in the lobby.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// Into that vault.
+    Into(usize),
+    /// Back to the lobby.
+    Leaves,
+}
+
+/// What its requests to go on are known by.
+const FIRST_STEP: u64 = 100;
+
 /// One visit, as it is meant to go.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -64,6 +76,8 @@ pub struct Plan {
     pub manner: Manner,
     /// How long it stays, once in.
     pub stays: Duration,
+    /// Where it goes from there, one after another.
+    pub steps: Vec<Step>,
     /// Whether it has a ticket made.
     pub asks_ticket: bool,
     /// What answers a challenge by key, and one by secret.
@@ -95,6 +109,10 @@ enum State {
     Waits(Time),
     /// Reads, until then.
     In(Time),
+    /// Wants to be somewhere else, since then, and reads where it is meanwhile.
+    Goes(Time),
+    /// In the lobby, until then.
+    Out(Time),
 }
 
 /// See the module.
@@ -102,6 +120,8 @@ enum State {
 pub struct Caller {
     /// Which person it is.
     pub person: usize,
+    /// Where it comes to.
+    pub host: usize,
     /// Its name.
     pub name: String,
     /// The visit.
@@ -114,6 +134,8 @@ pub struct Caller {
     pub ticket: Option<String>,
     /// Whether it stays until it was told everything.
     pub last: bool,
+    /// How many steps of this visit it has taken.
+    steps: usize,
     state: State,
     pub(crate) rng: Rng,
     acts: VecDeque<Act>,
@@ -121,10 +143,23 @@ pub struct Caller {
 
 impl Caller {
     /// One that comes at that time.
-    pub fn new(person: usize, name: String, at: Time, rng: Rng) -> Self {
+    pub fn new((person, host): (usize, usize), name: String, at: Time, rng: Rng) -> Self {
         let (told, acts) = (BTreeSet::new(), VecDeque::new());
         let state = State::Off { retry_at: at };
-        Self { person, name, plan: None, told, messages: 0, ticket: None, last: false, state, rng, acts }
+        Self {
+            person,
+            host,
+            name,
+            plan: None,
+            told,
+            messages: 0,
+            ticket: None,
+            last: false,
+            steps: 0,
+            state,
+            rng,
+            acts,
+        }
     }
 
     /// What it does next.
@@ -135,6 +170,7 @@ impl Caller {
     /// How this visit is meant to go.
     pub fn comes(&mut self, plan: Plan) {
         self.told.clear();
+        self.steps = 0;
         self.plan = Some(plan);
     }
 
@@ -204,8 +240,13 @@ impl Caller {
                 self.told.extend(seq);
                 self.messages += 1;
             }
+            // Who goes on is told that what it read has ended; and who was on its way when it ended hears the rest.
+            Some("end") if matches!(self.state, State::Goes(_) | State::Out(_)) => {}
             Some("end" | "bye") => self.hang_up(now),
             Some(_) => {}
+            None if message["re"].as_u64().is_some_and(|re| re >= FIRST_STEP) => {
+                self.went(&plan, &message, now)
+            }
             None if message["ok"].is_object() => self.answered(&plan, &message, now),
             None => self.hang_up(now),
         }
@@ -240,6 +281,43 @@ impl Caller {
         }
     }
 
+    /// Goes on, or hangs up after the last step.
+    fn goes(&mut self, now: Time) {
+        let plan = self.plan.as_ref().filter(|_| !self.last);
+        let Some(step) = plan.and_then(|plan| plan.steps.get(self.steps)).copied() else {
+            return self.hang_up(now);
+        };
+        let id = FIRST_STEP + self.steps as u64;
+        self.steps += 1;
+        match (step, self.state) {
+            (Step::Leaves, State::Out(_)) => self.goes(now),
+            (Step::Leaves, _) => {
+                self.state = State::Goes(now);
+                self.say(&json!({"op": "leave", "id": id}));
+            }
+            (Step::Into(vault), _) => {
+                self.state = State::Goes(now);
+                self.say(&json!({"op": "enter", "id": id, "room": site::VAULTS[vault]}));
+            }
+        }
+    }
+
+    /// It is where it wanted to go, or stays where it was.
+    fn went(&mut self, plan: &Plan, message: &Value, now: Time) {
+        let until = now.plus(plan.stays / 2);
+        let is_in = message["ok"]["room"].is_string();
+        match (message["ok"].is_object(), is_in) {
+            (true, true) => {
+                self.state = State::In(until);
+                self.told.clear();
+                self.say(&json!({"op": "subscribe", "id": 3, "sub": 1, "channels": "#", "from": "start"}));
+            }
+            (true, false) => self.state = State::Out(until),
+            // It may be in the lobby: what it does next is the same.
+            (false, _) => self.state = State::In(until),
+        }
+    }
+
     fn challenged(&mut self, plan: &Plan, message: &Value) {
         let nonce = message["nonce"].as_str().unwrap_or_default();
         let own = plan.answers[usize::from(message["method"] == "hmac-sha256")];
@@ -270,8 +348,8 @@ impl Caller {
         match self.state {
             State::Off { retry_at } => Some(retry_at),
             State::Dialing => None,
-            State::Waits(since) => Some(since.plus(PATIENCE)),
-            State::In(until) => Some(until),
+            State::Waits(since) | State::Goes(since) => Some(since.plus(PATIENCE)),
+            State::In(until) | State::Out(until) => Some(until),
         }
     }
 
@@ -282,9 +360,14 @@ impl Caller {
                 self.state = State::Dialing;
                 self.acts.push_back(Act::Dial);
             }
-            State::Waits(since) if since.plus(PATIENCE) <= now => self.hang_up(now),
-            State::In(until) if until <= now => self.hang_up(now),
-            State::Off { .. } | State::Dialing | State::Waits(_) | State::In(_) => {}
+            State::Waits(since) | State::Goes(since) if since.plus(PATIENCE) <= now => self.hang_up(now),
+            State::In(until) | State::Out(until) if until <= now => self.goes(now),
+            State::Off { .. }
+            | State::Dialing
+            | State::Waits(_)
+            | State::In(_)
+            | State::Goes(_)
+            | State::Out(_) => {}
         }
     }
 }

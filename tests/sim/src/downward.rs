@@ -41,7 +41,7 @@ pub fn judge(hosts: &[Host], ledger: &Ledger) -> (Vec<String>, u64) {
                 continue;
             }
             count += 1;
-            if !goes_down(entry) {
+            if !goes_down(entry, ledger) {
                 wrong.push(format!("{name}: {place:?} is not for an edge: {entry:?}"));
             }
             let above = there.get(&place).map_or(&[][..], Vec::as_slice);
@@ -65,7 +65,7 @@ pub fn judge(hosts: &[Host], ledger: &Ledger) -> (Vec<String>, u64) {
         let due = due.flat_map(|(place, all)| all.iter().map(move |(at, entry)| (place, *at, *entry)));
         // Who lets go of what one below does not have yet says so; a hub does of what is no more in its log.
         let gone = |at: Seq| is_told(at) && (edge.setup.parent != 0 || at < hub.oldest_there());
-        let owed = due.filter(|(_, at, entry)| goes_down(entry) && !gone(*at));
+        let owed = due.filter(|(_, at, entry)| goes_down(entry, ledger) && !gone(*at));
         if !hurt {
             wrong.extend(
                 owed.map(|(place, at, _)| format!("{name}: {place:?}, {} above, did not come down", at.0)),
@@ -95,6 +95,8 @@ fn places(journal: &Journal, log: LogId) -> BTreeMap<Place, Vec<(Seq, &Logged)>>
 }
 
 /// Whether an edge is to have it.
-pub fn goes_down(entry: &Logged) -> bool {
-    entry.room == Some(site::room(site::YARD)) && entry.kind == Kind::Publication
+pub fn goes_down(entry: &Logged, ledger: &Ledger) -> bool {
+    let vaults = site::VAULTS.into_iter().filter(|_| ledger.vaults_down);
+    let mut rooms = vaults.chain([site::YARD]).map(site::room);
+    entry.kind == Kind::Publication && entry.room.is_some_and(|room| rooms.any(|one| one == room))
 }

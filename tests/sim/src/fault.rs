@@ -183,7 +183,9 @@ pub fn writers(seed: u64, knobs: &Knobs, rng: &mut Rng) -> Vec<Planned> {
 pub fn callers(seed: u64, knobs: &Knobs, rng: &mut Rng) -> Vec<Planned> {
     let count = rng.usize(0..16);
     let people = knobs.house.as_ref().map_or(0, |house| house.people.len());
-    let roads: Vec<Road> = (0..people).map(Road::Caller).collect();
+    let annex = knobs.house.as_ref().and_then(|house| house.annex.as_ref());
+    let callers = if annex.is_some() { 2 * people } else { people };
+    let roads: Vec<Road> = (0..callers).map(Road::Caller).collect();
     if roads.is_empty() { Vec::new() } else { of_roads(seed, knobs, rng, (count, &roads)) }
 }
 

@@ -35,9 +35,11 @@ pub mod archive;
 mod doors;
 pub mod opening;
 mod turns;
+mod vouched;
 
 use archive::Shelf;
 use opening::Opening;
+pub use vouched::Vouched;
 
 /// 2026-01-01, roughly.
 const WALL_BASE_MS: i64 = 1_767_225_600_000;
@@ -70,6 +72,8 @@ pub enum Later {
     Verified(ConnectionId, u64, Verdict),
     /// A change of accounts is saved, or could not be.
     AccountsSaved,
+    /// What its hub gave up has its effect, or it is looked whether that was heard lately.
+    Vouched(u64),
     /// A door hears what it was told.
     Tells(ConnectionId),
     /// A door's deadline, as it was armed.
@@ -167,6 +171,8 @@ pub struct Host {
     pub setup: Setup,
     /// Its accounts, where they change.
     pub registrar: Option<Registrar>,
+    /// Its accounts, where they hold by its hub's word.
+    pub vouched: Option<Vouched>,
     /// Whether those who know passwords and keys elsewhere answer at once, and rightly.
     pub outside_is_well: bool,
     /// Connections of whom one of those said no and should have said yes.
@@ -250,6 +256,7 @@ impl Host {
             table: Table::new(Rng::with_seed(setup.number as u64), setup.mutant),
             setup,
             registrar: None,
+            vouched: None,
             outside_is_well: false,
             misjudged: BTreeSet::new(),
             disk,
@@ -321,6 +328,7 @@ impl Host {
             self.setup.policy = site::policy(&self.setup.directory);
         }
         let now = self.now(at);
+        self.open_vouched(at);
         let mutant = self.setup.mutant;
         let entropy = if mutant == Some(Mutant::EpochReused) { 7 } else { self.rng.u64(..) };
         let opened = Writer::<SimDisk, LogFold>::open(
@@ -383,9 +391,17 @@ impl Host {
             Role::Edge(identity) => {
                 let seeds = (self.boot, self.rng.u64(..));
                 let secrets = (&self.setup.secret, &self.setup.hub_secret);
+                let asks = self.vouched.as_ref().map(Vouched::ask_every);
                 let log = (&recovered, self.setup.log.segment_bytes);
-                let edge =
-                    site::edge(log, &self.setup.directory, identity, secrets, seeds, (memory, kept), now);
+                let edge = site::edge(
+                    log,
+                    &self.setup.directory,
+                    identity,
+                    secrets,
+                    seeds,
+                    ((memory, kept), asks),
+                    now,
+                );
                 Tier::Edge(Box::new(edge))
             }
         };
@@ -525,6 +541,7 @@ impl Host {
                 self.drain(at);
             }
             Later::AccountsSaved => self.accounts_saved(at),
+            Later::Vouched(look) => self.look_vouched(look, at),
             Later::Tells(connection) => self.tells(connection, at),
             Later::DoorWake(connection, armed) => self.door_wake(connection, armed, at),
             Later::SaveBegins => {

@@ -105,6 +105,20 @@ pub struct House {
     pub people: Vec<Person>,
     /// What changes, and when it is asked for.
     pub changes: Vec<(Time, Change)>,
+    /// The edge with gates of its own, if there is one.
+    pub annex: Option<Annex>,
+}
+
+/// An edge to which the vaults go down: its file knows the same people, and its gates are others. Who was revoked or removed it
+/// hears from the hub.
+#[derive(Clone, Debug)]
+pub struct Annex {
+    /// Which.
+    pub host: usize,
+    /// Its gates.
+    pub gates: Vec<Stages>,
+    /// It lets nobody in when it has not heard its hub for so long.
+    pub max_age: Duration,
 }
 
 impl House {
@@ -121,7 +135,37 @@ impl House {
             })
             .collect();
         changes.sort_by_key(|(at, _)| *at);
-        Self { gates, people, changes }
+        Self { gates, people, changes, annex: None }
+    }
+
+    /// Goes on with other changes, from then on and for so long.
+    pub fn go_on(&mut self, dice: Dice, from: Duration, lasts: Duration) {
+        let mut rng = dice.stream("later changes", 0);
+        for _ in 0..rng.usize(4..=24) {
+            let at = Time(0).plus(from + Duration::from_millis(rng.u64(0..lasts.as_millis() as u64)));
+            self.changes.push((at, change(&mut rng, self.people.len(), self.gates.len())));
+        }
+        self.changes.sort_by_key(|(at, _)| *at);
+    }
+
+    /// The same with an annex at an edge, where no directory server is asked and no admin is there to be knocked for.
+    #[must_use]
+    pub fn with_annex(mut self, dice: Dice, host: usize) -> Self {
+        let mut rng = dice.stream("annex", 0);
+        for person in &mut self.people {
+            if person.means.remove(&Means::Directory) {
+                person.means.insert(Means::Password);
+            }
+        }
+        let quiet = |want: Want| if want == Want::Knock { Want::Inside } else { want };
+        let stages = |_: &Stages| -> Stages {
+            let stages = stages(&mut rng).into_iter().take(2);
+            stages.map(|stage| stage.into_iter().map(quiet).collect()).collect()
+        };
+        let gates = self.gates.iter().map(stages).collect();
+        let max_age = Duration::from_secs(rng.u64(40..300));
+        self.annex = Some(Annex { host, gates, max_age });
+        self
     }
 }
 

@@ -17,6 +17,9 @@ use riser_model::{Quota, Retention, Time, duration::Duration as Span, size::Byte
 use std::{ops::Range, time::Duration};
 
 mod post;
+mod second;
+
+pub use second::Later;
 
 /// What a run is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -32,11 +35,13 @@ pub enum Theme {
     Limits,
     /// Publications that are addressed to one client.
     Post,
+    /// A house with an annex: gates at an edge, which hears from its hub who was revoked.
+    Annex,
 }
 
 impl Theme {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Site, Self::House, Self::Rooms, Self::Limits, Self::Post];
+    pub const ALL: [Self; 6] = [Self::Site, Self::House, Self::Rooms, Self::Limits, Self::Post, Self::Annex];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -46,6 +51,7 @@ impl Theme {
             Self::Rooms => "rooms",
             Self::Limits => "limits",
             Self::Post => "post",
+            Self::Annex => "annex",
         }
     }
 }
@@ -77,6 +83,8 @@ pub struct DeviceKnobs {
 pub struct Knobs {
     /// How long faults happen.
     pub lasts: Duration,
+    /// What of that is a second act.
+    pub second: Option<Later>,
     /// How many edges.
     pub edges: usize,
     /// The host that each edge's link leads to: 0 is the hub, others are edges.
@@ -157,6 +165,7 @@ impl Knobs {
         let tail_bytes = rng.usize(2_000..200_000);
         let mut knobs = Self {
             lasts,
+            second: None,
             edges,
             parents,
             devices,
@@ -194,8 +203,14 @@ impl Knobs {
         knobs
     }
 
-    /// Those of a house: less traffic, shorter, and no disk that was meddled with.
+    /// Those of a house: less traffic, and no disk that was meddled with.
     pub fn draw_house(seed: u64) -> Self {
+        let mut knobs = Self::draw_first_house(seed);
+        knobs.go_on(seed, Dice(seed), 420);
+        knobs
+    }
+
+    fn draw_first_house(seed: u64) -> Self {
         let dice = Dice(seed);
         let mut rng = dice.stream("house knobs", 0);
         let mut knobs = Self::draw(seed);
@@ -216,7 +231,24 @@ impl Knobs {
         knobs
     }
 
-    /// Those of rooms that keep something: shorter, with little traffic beside, and no disk that was meddled with.
+    /// Those of a house with an annex at a second edge, longer and with more traffic.
+    pub fn draw_annex(seed: u64) -> Self {
+        let dice = Dice(seed);
+        let mut rng = dice.stream("annex knobs", 0);
+        let mut knobs = Self::draw_first_house(seed);
+        knobs.lasts = Duration::from_secs(rng.u64(30..=36) * 60);
+        (knobs.edges, knobs.parents) = (2, vec![0, 0]);
+        knobs.devices = (0..2).map(|_| device(&mut rng, 1, 550)).collect();
+        knobs.house = Some(House::draw(dice, knobs.lasts).with_annex(dice, 2));
+        knobs.faults = fault::plan(seed, &knobs, &mut dice.stream("annex faults", 0));
+        knobs.faults.retain(|(_, fault)| {
+            !matches!(fault, fault::Fault::Flip(_) | fault::Fault::Backup(_) | fault::Fault::Restore(_))
+        });
+        knobs.faults.extend(fault::callers(seed, &knobs, &mut dice.stream("caller faults", 0)));
+        knobs
+    }
+
+    /// Those of rooms that keep something: with little traffic beside, and no disk that was meddled with.
     pub fn draw_rooms(seed: u64) -> Self {
         let dice = Dice(seed);
         let mut rng = dice.stream("rooms knobs", 0);
@@ -234,10 +266,11 @@ impl Knobs {
             !matches!(fault, fault::Fault::Flip(_) | fault::Fault::Backup(_) | fault::Fault::Restore(_))
         });
         knobs.faults.extend(fault::talkers(seed, &knobs, &mut dice.stream("talker faults", 0)));
+        knobs.go_on(seed, dice, 120);
         knobs
     }
 
-    /// Those of rooms with limits: shorter still, with little traffic beside, and no disk that was meddled with. Every third
+    /// Those of rooms with limits: with little traffic beside, and no disk that was meddled with. Every third
     /// seed is about another kind of them.
     pub fn draw_limits(seed: u64) -> Self {
         let dice = Dice(seed);
@@ -260,6 +293,7 @@ impl Knobs {
         knobs.faults.extend(fault::writers(seed, &knobs, &mut dice.stream("writer faults", 0)));
         knobs.faults.extend(fault::guests(seed, &knobs, &mut dice.stream("guest faults", 0)));
         knobs.faults.extend(fault::readers(seed, &knobs, &mut dice.stream("reader faults", 0)));
+        knobs.go_on(seed, dice, 100);
         knobs
     }
 

@@ -88,6 +88,10 @@ pub struct Counts {
     pub outcomes: u64,
     /// Publications that a writer was told break a schema, or the room's quota of channels.
     pub broken: u64,
+    /// Times that somebody went from a vault into another one, or back to the lobby.
+    pub steps: u64,
+    /// Times that an annex had to know that somebody or something was given up.
+    pub given_up: u64,
     /// Publications that hosts counted as nobody's.
     pub void: u64,
     /// Publications to whom nobody may write that were refused.
@@ -130,6 +134,8 @@ impl Counts {
         self.came_down += other.came_down;
         self.outcomes += other.outcomes;
         self.broken += other.broken;
+        self.steps += other.steps;
+        self.given_up += other.given_up;
         self.void += other.void;
         self.denied += other.denied;
         self.gapped += other.gapped;
@@ -163,6 +169,8 @@ pub struct Ledger {
     pub heard: BTreeMap<(usize, Key), Time>,
     /// After how many seconds a publication is of no use.
     pub expires: BTreeMap<Key, u32>,
+    /// The vaults go down to edges.
+    pub vaults_down: bool,
     /// The yard has a schema at the hub.
     pub schema: bool,
     /// The yard takes so many channels at the hub.

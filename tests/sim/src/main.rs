@@ -120,7 +120,7 @@ fn theme_of(name: &str) -> anyhow::Result<Theme> {
     Theme::ALL
         .into_iter()
         .find(|theme| theme.name() == name)
-        .context("no such theme: want site, house, rooms, limits or post")
+        .context("no such theme: want site, house, rooms, limits, post or annex")
 }
 
 fn one(theme: Theme, seed: u64, mutant: Option<&str>) -> anyhow::Result<()> {

@@ -145,11 +145,23 @@ pub enum Mutant {
     VoidDoubled,
     /// Some of what is addressed to nobody who is there is not counted.
     VoidUncounted,
+    /// Gates are left out at an annex.
+    AnnexOpen,
+    /// An annex does not hear whom its hub gave up.
+    GivenUpUnheard,
+    /// An annex forgets at a start whom its hub gave up.
+    GivenUpForgotten,
+    /// Who wants to go into another vault is heard to want the next one.
+    StepsAstray,
+    /// Who goes back to the lobby is told so, and is where it was.
+    LeavesUnheard,
+    /// An annex lets people in however long it has not heard its hub.
+    WordsLast,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 70] = [
+    pub const ALL: [Self; 76] = [
         Self::NoSync,
         Self::NoDirectorySync,
         Self::FailedSyncHidden,
@@ -220,6 +232,12 @@ impl Mutant {
         Self::AddressesApart,
         Self::VoidDoubled,
         Self::VoidUncounted,
+        Self::AnnexOpen,
+        Self::GivenUpUnheard,
+        Self::GivenUpForgotten,
+        Self::WordsLast,
+        Self::StepsAstray,
+        Self::LeavesUnheard,
     ];
 
     /// Where it shows.
@@ -246,6 +264,12 @@ impl Mutant {
             | Self::AddressesApart
             | Self::VoidDoubled
             | Self::VoidUncounted => Theme::Post,
+            Self::AnnexOpen
+            | Self::GivenUpUnheard
+            | Self::GivenUpForgotten
+            | Self::WordsLast
+            | Self::StepsAstray
+            | Self::LeavesUnheard => Theme::Annex,
             _ => Theme::Site,
         }
     }

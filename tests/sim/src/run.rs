@@ -47,6 +47,7 @@ pub fn run_theme(theme: Theme, seed: u64, mutant: Option<Mutant>, traced: bool) 
         Theme::Rooms => Knobs::draw_rooms(seed),
         Theme::Limits => Knobs::draw_limits(seed),
         Theme::Post => Knobs::draw_post(seed),
+        Theme::Annex => Knobs::draw_annex(seed),
     };
     let mut world = World::new(seed, knobs, mutant, traced);
     let heals_at = world.knobs.heals_at();
@@ -100,7 +101,8 @@ pub(crate) fn finish((theme, seed): (Theme, u64), mut world: World) -> Report {
     }
     let counts = world.ledger.counts;
     // There are houses that let nobody in.
-    let is_shut = theme == Theme::House && counts.entries == 0 && counts.turned_away > 0;
+    let is_shut =
+        matches!(theme, Theme::House | Theme::Annex) && counts.entries == 0 && counts.turned_away > 0;
     if counts.delivered + counts.heard == 0 && !is_shut || counts.hub_entries == 0 {
         world.trace.wrong(at, "nothing was delivered".to_owned());
     }

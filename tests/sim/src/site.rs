@@ -29,6 +29,7 @@ use riser_wire::link::{Above, Opening};
 use std::{
     collections::BTreeSet,
     sync::{Arc, LazyLock},
+    time::Duration,
 };
 use uuid::Uuid;
 
@@ -194,9 +195,9 @@ fn rooms(beside: &Rooms) -> Vec<RoomConfig> {
 }
 
 /// A vault without its gate.
-pub fn vault(name: &str) -> RoomConfig {
+pub fn vault(name: &str, down: bool) -> RoomConfig {
     let name = name.parse::<RoomName>().expect("the names of a run are names");
-    RoomConfig { id: Some(room(name.as_str())), ..RoomConfig::new(name, History::Log) }
+    RoomConfig { id: Some(room(name.as_str())), down, ..RoomConfig::new(name, History::Log) }
 }
 
 /// An edge as whoever is above declares it.
@@ -220,17 +221,17 @@ impl Declared {
     }
 }
 
-/// Who exists at an edge: its devices, a viewer, and the edges below it.
-pub fn edge_directory(
+/// An edge's account as its file declares it: its devices, a viewer, and the edges below it.
+pub fn edge_account(
     devices: &[String],
     below: &[Declared],
     beside: &Rooms,
     mutant: Option<Mutant>,
-) -> Arc<Directory> {
+) -> AccountConfig {
     let mut config = AccountConfig::new(ACCOUNT.parse().expect("it is a name"), account());
     config.room = rooms(beside);
     if beside.vaults {
-        config.room.extend(VAULTS.map(vault));
+        config.room.extend(VAULTS.map(|name| vault(name, false)));
     }
     let at_edges = beside.market.is_some_and(|(_, at_edges)| at_edges);
     for market in config.room.iter_mut().filter(|room| !at_edges && room.name.as_str() == MARKET) {
@@ -244,6 +245,11 @@ pub fn edge_directory(
     if beside.post {
         post::declare(&mut config, devices, true, mutant);
     }
+    config
+}
+
+/// Who exists where an account is declared.
+pub fn directory(config: AccountConfig) -> Arc<Directory> {
     Arc::new(Directory::compile(&[config]).expect("a run's directory is valid"))
 }
 
@@ -414,7 +420,7 @@ pub fn edge(
     identity: &EdgeIdentity,
     (own_secret, hub_secret): (&[u8; 32], &[u8; 32]),
     (boot, seed): (u64, u64),
-    (memory, kept): (Memory, Kept),
+    ((memory, kept), asks): ((Memory, Kept), Option<Duration>),
     now: Now,
 ) -> EdgeCore {
     let bindings = vec![Binding {
@@ -446,7 +452,8 @@ pub fn edge(
     let sender = Sender::new(config, opened, now);
     let name = "up".parse().expect("it is a name");
     let below = below((recovered, segment_bytes), directory, (own_secret, hub), &mut instance, now);
-    EdgeCore::new(instance, [Uplink::new(name, sender, downlink, linked)], below)
+    let uplink = Uplink::new(name, sender, downlink, linked).asking(asks);
+    EdgeCore::new(instance, [uplink], below)
 }
 
 /// What an edge has for those below it; what came down from its hub is not from there.

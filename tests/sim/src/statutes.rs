@@ -2,7 +2,7 @@
 
 use crate::{
     book::{Book, Fact},
-    house::{Change, House, Means, Person, Stages, Want},
+    house::{Annex, Change, House, Means, Person, Stages, Want},
     mutant::Mutant,
     proofs::{AUDIENCE, ISSUER, Token},
     site,
@@ -39,7 +39,7 @@ pub fn account(mut config: AccountConfig, house: &House, mutant: Option<Mutant>)
         let may = house.people.iter().filter(|person| person.reads[vault]);
         let grant = may.map(grant).collect();
         let gate = if mutant == Some(Mutant::GatesLeftOut) { GateConfig::default() } else { gate(stages) };
-        config.room.push(RoomConfig { grant, gate, ..site::vault(name) });
+        config.room.push(RoomConfig { grant, gate, ..site::vault(name, house.annex.is_some()) });
     }
     for (n, person) in house.people.iter().enumerate() {
         let mut user = UserConfig { id: Some(client(n)), ..UserConfig::new(name(person)) };
@@ -71,6 +71,12 @@ pub fn account(mut config: AccountConfig, house: &House, mutant: Option<Mutant>)
         ..LdapConfig::default()
     });
     config
+}
+
+/// The account of an annex: the same people and grants, its own gates, and nobody who is asked about passwords.
+pub fn annex(config: AccountConfig, house: &House, annex: &Annex) -> AccountConfig {
+    let config = account(config, &House { gates: annex.gates.clone(), ..house.clone() }, None);
+    AccountConfig { ldap: None, ..config }
 }
 
 fn grant(person: &Person) -> GrantConfig {
@@ -172,7 +178,8 @@ pub fn asked(change: &Change, book: &mut Book) -> Option<(accounts::Change, Vec<
             let may =
                 (0..book.people.len()).filter(|n| book.must(Fact::Reads(*n, *vault), NOW) && lives(book, *n));
             let grant = may.map(|n| grant(&book.people[n])).collect();
-            let room = RoomConfig { grant, gate: gate(stages), ..site::vault(site::VAULTS[*vault]) };
+            let room =
+                RoomConfig { grant, gate: gate(stages), ..site::vault(site::VAULTS[*vault], book.goes_down) };
             (AccountChange::SetRoom(Box::new(room)), facts)
         }
     };

@@ -62,6 +62,8 @@ impl fmt::Display for Total {
             (c.changes, "changes of accounts"),
             (c.outcomes, "times told what became of a publication"),
             (c.broken, "times told that a schema is broken"),
+            (c.steps, "times gone on into another room"),
+            (c.given_up, "given up at an edge"),
             (c.void, "addressed and nobody's"),
             (c.denied, "addressed and refused"),
             (self.failed.len() as u64, "violations"),

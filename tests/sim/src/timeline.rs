@@ -387,6 +387,7 @@ fn knobs(scenario: &Scenario, left_out: &mut BTreeSet<String>) -> Knobs {
     Knobs {
         // Nothing here looks at it: a timeline ends when its steps do.
         lasts: Duration::ZERO,
+        second: None,
         edges: scenario.edges,
         parents: vec![0; scenario.edges],
         devices: devices.collect(),

@@ -4,7 +4,7 @@
 //! says, and has the ledger written. All randomness comes from the seed, all order from the queue.
 
 use crate::{
-    book::Book,
+    book::{Book, Fact},
     caller::Caller,
     device::{Device, Identity},
     dice::Dice,
@@ -46,6 +46,7 @@ use std::{
 };
 
 mod actors;
+mod annex;
 mod breaking;
 mod callers;
 mod changes;
@@ -57,6 +58,7 @@ mod talkers;
 mod twisting;
 mod writers;
 
+pub use annex::Vouching;
 pub use callers::{CallerSeat, Visits};
 pub use changes::Changing;
 pub use guests::GuestSeat;
@@ -101,7 +103,11 @@ pub enum Event {
     /// A caller's gate must have ended.
     GateDue(WireId),
     /// Somebody sat down in a vault.
-    Seated(usize),
+    Seated(usize, usize),
+    /// It is looked what the annex must know by now.
+    AnnexDue,
+    /// The annex has heard that something is given up, a while ago.
+    AnnexKnows(Fact),
     /// The operator decides about somebody who knocks.
     Decide(u64, bool),
     /// The plan's next change of accounts.
@@ -207,6 +213,10 @@ pub struct World {
     pub visits: Visits,
     /// Who may what in a house.
     pub book: Book,
+    /// The same of the annex: by what its file says, and what its hub gave up since.
+    pub annex: Book,
+    /// What the annex must hear of its hub.
+    pub vouching: Vouching,
     /// Changes that wait.
     changes_asked: VecDeque<Change>,
     /// The change that is on its way.
@@ -261,6 +271,8 @@ impl World {
             floors: knobs.attic.map(|retention| Floors::new(site::room(site::ATTIC), retention)),
             visits: Visits::default(),
             book: Book::default(),
+            annex: Book::default(),
+            vouching: Vouching::default(),
             changes_asked: VecDeque::new(),
             changing: None,
             broken: Vec::new(),
@@ -308,16 +320,18 @@ impl World {
             let account = statutes::account(account, house, self.mutant);
             self.hosts[0].registrar = Some(Registrar::new(Accounts::of([Account::new(account)])));
             self.book = Book::new(house);
+            self.ledger.vaults_down = house.annex.is_some();
         }
         for ((n, identity), parent) in (1..).zip(&identities).zip(&knobs.parents) {
             let on_site = knobs.devices.iter().enumerate().filter(|(_, device)| device.edge == n);
             let names: Vec<String> = on_site.map(|(number, _)| name(number)).collect();
-            self.add(
-                dice,
-                Role::Edge(identity.clone()),
-                site::edge_directory(&names, &declared(n), &knobs.rooms(), self.mutant),
-                *parent,
-            );
+            let account = site::edge_account(&names, &declared(n), &knobs.rooms(), self.mutant);
+            let annex = knobs.house.as_ref().and_then(|house| Some((house, house.annex.as_ref()?)));
+            if let Some((house, annex)) = annex.filter(|(_, annex)| annex.host == n) {
+                self.add_annex((dice, identity, *parent), account, (house, annex));
+            } else {
+                self.add(dice, Role::Edge(identity.clone()), site::directory(account), *parent);
+            }
             self.net.build(Road::Uplink(n), knobs.uplink);
             self.net.build(Road::Site(n), knobs.site);
         }
@@ -379,13 +393,18 @@ impl World {
             self.writer_acts(n);
             self.queue.put(at, Event::Write(n));
         }
-        for (n, person) in knobs.house.iter().flat_map(|house| &house.people).enumerate() {
+        let annex = knobs.house.as_ref().and_then(|house| Some((house, house.annex.as_ref()?.host)));
+        let at_hub = knobs.house.iter().flat_map(|house| house.people.iter().enumerate().map(|one| (0, one)));
+        let at_annex = annex
+            .into_iter()
+            .flat_map(|(house, host)| house.people.iter().enumerate().map(move |one| (host, one)));
+        for (n, (host, (person, known))) in at_hub.chain(at_annex).enumerate() {
             let mut rng = dice.stream("caller", n as u64);
             let delay = Duration::from_millis(rng.u64(1..200));
             let road = Quality { delay, jitter: delay, rate: rng.u64(20_000..1_000_000) };
             self.net.build(Road::Caller(n), road);
             let at = Time(0).plus(Duration::from_millis(rng.u64(2_000..60_000)));
-            let caller = Caller::new(n, person.name.clone(), at, rng);
+            let caller = Caller::new((person, host), known.name.clone(), at, rng);
             self.callers.push(CallerSeat { caller, done: false, wire: None, armed: None });
             self.caller_acts(n);
         }
@@ -508,7 +527,9 @@ impl World {
             Event::Talker(n, armed) => self.wake_talker(n, armed),
             Event::Talk(n) => self.talk(n),
             Event::GateDue(id) => self.gate_due(id),
-            Event::Seated(vault) => self.seated(vault),
+            Event::Seated(host, vault) => self.seated(host, vault),
+            Event::AnnexDue => self.annex_due(),
+            Event::AnnexKnows(fact) => self.annex_knows(fact),
             Event::Decide(connection, admit) => self.decide(connection, admit),
             Event::Change(n) => self.change_is_due(n),
             Event::AskForChange => self.ask_for_change(),

@@ -88,19 +88,25 @@ impl World {
         if let Some(every) = knobs.every {
             return self.speak_on(n, (&knobs, every));
         }
+        let later = self.knobs.second.map_or(0, |second| second.publications);
+        let most = knobs.publications.saturating_add(later);
         let burst = self.devices[n].rng.u32(1..=knobs.burst);
         for _ in 0..burst {
-            if self.devices[n].said < knobs.publications {
+            if self.devices[n].said < most {
                 self.publish(n, knobs.padding);
             }
-            if self.devices[n].said < knobs.publications && self.devices[n].stays.u8(0..5) == 0 {
+            if self.devices[n].said < most && self.devices[n].stays.u8(0..5) == 0 {
                 self.publish_to_stay(n, knobs.padding);
             }
         }
         self.device_acts(n);
-        let lasts = u64::try_from(self.knobs.lasts.as_millis()).unwrap_or(u64::MAX);
-        let mean = lasts * u64::from(knobs.burst + 1) / 2 / u64::from(knobs.publications);
-        if self.devices[n].said < knobs.publications {
+        let (lasts, publications) = match self.knobs.second {
+            Some(second) if self.devices[n].said >= knobs.publications => (second.lasts, second.publications),
+            Some(_) | None => (self.knobs.first_act(), knobs.publications),
+        };
+        let lasts = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
+        let mean = lasts * u64::from(knobs.burst + 1) / 2 / u64::from(publications);
+        if self.devices[n].said < most {
             let pause = self.devices[n].rng.u64(1..=mean.max(1) * 2 * 9 / 10);
             self.after(Duration::from_millis(pause), Event::Speak(n));
         }

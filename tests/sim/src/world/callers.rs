@@ -6,7 +6,7 @@
 use super::{Event, World, actors::due};
 use crate::{
     book::{Before, Expect, Fact},
-    caller::{Act, Caller, Manner, Plan, Shows},
+    caller::{Act, Caller, Manner, Plan, Shows, Step},
     house::Means,
     proofs::{INSTANCE, Token},
     site, statutes,
@@ -55,6 +55,7 @@ pub struct CallerSeat {
 pub struct Visit {
     caller: usize,
     person: usize,
+    host: usize,
     plan: Plan,
     /// What it has proven, and what the one proved who had its ticket made.
     tokens: BTreeSet<Token>,
@@ -74,6 +75,10 @@ pub struct Visit {
     yes: Option<Time>,
     /// It is in its vault, past these gates of it.
     inside: Option<Vec<u32>>,
+    /// Where it wants to go from there, or back to the lobby, since then.
+    goes: Option<(Option<usize>, Time)>,
+    /// What it had proven when it asked for that.
+    proven: BTreeSet<Token>,
 }
 
 /// A ticket that somebody has.
@@ -122,7 +127,8 @@ impl World {
         }
         self.ledger.counts.heard = self.callers.iter().map(|seat| seat.caller.messages).sum();
         let seat = &mut self.callers[n];
-        if seat.done {
+        // Who is there still leaves when it wanted to.
+        if seat.done && seat.wire.is_none() {
             return;
         }
         if let Some(at) = due(seat.caller.wake_at(), &mut seat.armed, self.now) {
@@ -142,7 +148,8 @@ impl World {
         let plan = self.plan_visit(n);
         let person = self.callers[n].caller.person;
         self.trace.line(self.now, || format!("caller {n} comes: {plan:?}"));
-        let id = self.dial(Client::Caller(n), 0, Road::Caller(n), DIAL_FOR);
+        let host = self.callers[n].caller.host;
+        let id = self.dial(Client::Caller(n), host, Road::Caller(n), DIAL_FOR);
         let (mut tokens, came) = (
             BTreeSet::new(),
             match &plan.shows {
@@ -160,6 +167,7 @@ impl World {
         let visit = Visit {
             caller: n,
             person,
+            host,
             plan: plan.clone(),
             tokens,
             came,
@@ -170,6 +178,8 @@ impl World {
             over: false,
             yes,
             inside,
+            goes: None,
+            proven: BTreeSet::new(),
         };
         self.visits.by_wire.insert(id, visit);
         self.callers[n].caller.comes(plan);
@@ -179,10 +189,11 @@ impl World {
     fn plan_visit(&mut self, n: usize) -> Plan {
         let caller = &mut self.callers[n].caller;
         let (person, vaults) = (caller.person, site::VAULTS.len());
-        let own: Vec<Means> = self.book.people[person].means.iter().copied().collect();
+        let host = caller.host;
+        let book = if host == 0 { &self.book } else { &self.annex };
+        let own: Vec<Means> = book.people[person].means.iter().copied().collect();
         let answers = [Means::Key, Means::Secret]
-            .map(|means| own.contains(&means).then(|| self.book.newest(person, means)).flatten());
-        let book = &self.book;
+            .map(|means| own.contains(&means).then(|| book.newest(person, means)).flatten());
         let shows = |means: Means, lasts_s: i64| match means {
             Means::Directory => Shows::Directory { right: true },
             Means::Jwt => Shows::Jwt { lasts_s, right: true },
@@ -192,10 +203,11 @@ impl World {
         };
         if caller.last {
             let (vault, lobby) = (n % vaults, caller.rng.bool());
-            let best = self.best_means(person, vault, &own);
+            let best = self.best_means((host, person), vault, &own);
             let shows = shows(best.map_or(own[0], |(means, _)| means), 900);
             let (manner, stays) = (Manner::Honest, Duration::from_secs(60));
-            return Plan { lobby, vault, shows, manner, stays, asks_ticket: false, answers };
+            let (steps, asks_ticket) = (Vec::new(), false);
+            return Plan { lobby, vault, shows, manner, stays, steps, asks_ticket, answers };
         }
         let rng = &mut caller.rng;
         let means = *rng.choice(&own).expect("everybody has some means");
@@ -222,34 +234,49 @@ impl World {
             _ => Manner::Honest,
         };
         let (vault, stays) = (rng.usize(0..vaults), Duration::from_millis(rng.u64(1_000..120_000)));
-        Plan { lobby, vault, shows, manner, stays, asks_ticket: rng.u8(0..3) == 0, answers }
+        let asks_ticket = rng.u8(0..3) == 0;
+        let mut steps = Vec::new();
+        // Only where there is an annex: what others draw is not moved by it.
+        if self.knobs.house.as_ref().is_some_and(|house| house.annex.is_some()) {
+            let step = |rng: &mut fastrand::Rng| match rng.u8(0..3) {
+                0 => Step::Leaves,
+                _ => Step::Into(rng.usize(0..vaults)),
+            };
+            steps.extend((0..rng.u8(0..5)).map(|_| step(rng)));
+        }
+        Plan { lobby, vault, shows, manner, stays, steps, asks_ticket, answers }
     }
 
     /// By which of its means somebody gets into a vault now, if by any.
-    fn best_means(&self, person: usize, vault: usize, own: &[Means]) -> Option<(Means, Expect)> {
+    fn best_means(
+        &self,
+        (host, person): (usize, usize),
+        vault: usize,
+        own: &[Means],
+    ) -> Option<(Means, Expect)> {
         let holds = |means: Means| match means {
             Means::Directory | Means::Jwt => true,
             Means::Password | Means::Token | Means::Key | Means::Secret => {
-                let newest = self.book.newest(person, means);
-                newest.is_some_and(|token| self.book.must(Fact::Holds(token), self.now))
+                let newest = self.book_of(host).newest(person, means);
+                newest.is_some_and(|token| self.book_of(host).must(Fact::Holds(token), self.now))
             }
         };
-        let minutes = self.minutes(self.now);
+        let minutes = self.minutes(host, self.now);
         let expect = |means: Means| {
             let before = Before { person, came: &[means], minutes };
-            (means, self.book.expect(vault, &before, self.now))
+            (means, self.book_of(host).expect(vault, &before, self.now))
         };
         let mut all = own.iter().copied().filter(|means| holds(*means)).map(expect);
         all.find(|(_, expect)| matches!(expect, Expect::In | Expect::WithSeat))
     }
 
-    /// The minutes of the day at the hub from then until now.
-    fn minutes(&self, since: Time) -> Option<(u16, u16)> {
+    /// The minutes of the day at a host from then until now.
+    fn minutes(&self, host: usize, since: Time) -> Option<(u16, u16)> {
         let minute = |at: Time| {
-            let ms = self.hosts[0].now(at).wall.0;
+            let ms = self.hosts[host].now(at).wall.0;
             u16::try_from(ms.div_euclid(60_000).rem_euclid(24 * 60)).unwrap_or_default()
         };
-        (!self.hosts[0].stepped).then(|| (minute(since), minute(self.now)))
+        (!self.hosts[host].stepped).then(|| (minute(since), minute(self.now)))
     }
 
     // At the hub's end.
@@ -288,9 +315,10 @@ impl World {
 
     /// Something of a caller's arrives at the hub.
     pub(super) fn caller_said(&mut self, id: WireId, text: &str) {
-        let (now, life) = (self.now, self.hosts[0].life);
+        let now = self.now;
         let Ok(message) = serde_json::from_str::<Value>(text) else { return };
         let Some(visit) = self.visits.by_wire.get_mut(&id) else { return };
+        let life = self.hosts[visit.host].life;
         match message["op"].as_str() {
             Some("hello") => {
                 visit.hello = Some(now);
@@ -306,7 +334,11 @@ impl World {
                     Shows::Own(_) | Shows::Ticket(_) | Shows::Wrong => None,
                 };
                 if let Shows::Ticket(ticket) = &visit.plan.shows
-                    && let Some(issued) = self.visits.tickets.get(ticket).filter(|one| one.life == life)
+                    && let Some(issued) = self
+                        .visits
+                        .tickets
+                        .get(ticket)
+                        .filter(|one| one.life == life && one.of.host == visit.host)
                 {
                     visit.tokens.clone_from(&issued.of.tokens);
                     visit.came.clone_from(&issued.of.came);
@@ -314,6 +346,14 @@ impl World {
                 }
             }
             Some("move") => (visit.wants, visit.over) = (Some(now), false),
+            Some("leave") => visit.goes = Some((None, now)),
+            Some("enter") => {
+                let named = |name: &str| message["room"] == *name;
+                let vault = site::VAULTS.iter().position(|name| named(name));
+                visit.goes = Some((vault, now));
+                visit.proven.clone_from(&visit.tokens);
+                self.after(GATE_LASTS, Event::GateDue(id));
+            }
             Some(_) | None => {}
         }
     }
@@ -325,8 +365,9 @@ impl World {
             self.visits.by_wire.remove(&id);
             return;
         };
+        let stands = visit.goes.is_some_and(|(_, since)| since.plus(GATE_LASTS) <= self.now);
         // In a lobby that has let it in one may stay.
-        if visit.inside.is_none() && !(visit.known && (visit.over || visit.wants.is_none())) {
+        if stands || visit.inside.is_none() && !(visit.known && (visit.over || visit.wants.is_none())) {
             let what = format!("caller {} stands at a gate for ever: {:?}", visit.caller, visit.plan);
             self.wrong(what);
         }
@@ -367,7 +408,9 @@ impl World {
                 let far = self.net.wires.get(id).map(|wire| wire.far);
                 matches!(far, Some(Far::Door(one)) if one.0 == connection)
             };
-            if let Some((_, visit)) = self.visits.by_wire.iter_mut().find(|(id, _)| is_it(id)) {
+            if let Some((_, visit)) =
+                self.visits.by_wire.iter_mut().find(|(id, visit)| visit.host == 0 && is_it(id))
+            {
                 visit.yes = Some(now);
             }
         }
@@ -393,12 +436,13 @@ impl World {
                 continue;
             }
             let (person, vault) = (self.callers[n].caller.person, n % site::VAULTS.len());
-            let own: Vec<Means> = self.book.people[person].means.iter().copied().collect();
-            let comes = self.best_means(person, vault, &own).is_some();
+            let host = self.callers[n].caller.host;
+            let own: Vec<Means> = self.book_of(host).people[person].means.iter().copied().collect();
+            let comes = self.best_means((host, person), vault, &own).is_some();
             let room = site::room(site::VAULTS[vault]);
             let caller = &self.callers[n].caller;
             let here = caller.is_in() && caller.plan.as_ref().is_some_and(|plan| plan.vault == vault);
-            let mut all = self.hosts[0].journal.entries.range(self.hosts[0].oldest_there()..);
+            let mut all = self.hosts[host].journal.entries.range(self.hosts[host].oldest_there()..);
             let missing = all.find(|(seq, entry)| {
                 entry.room == Some(room) && entry.kind == Kind::Publication && !caller.told.contains(&seq.0)
             });
@@ -414,11 +458,8 @@ impl World {
                 missing => {
                     let sits = |(id, visit): (&WireId, &Visit)| {
                         let open = self.net.wires.get(id).is_some_and(|wire| wire.server_open);
-                        (visit.plan.vault == vault && visit.inside.is_some()).then_some((
-                            *id,
-                            visit.caller,
-                            open,
-                        ))
+                        (visit.host == host && visit.plan.vault == vault && visit.inside.is_some())
+                            .then_some((*id, visit.caller, open))
                     };
                     let what = || {
                         let sit: Vec<_> = self.visits.by_wire.iter().filter_map(sits).collect();

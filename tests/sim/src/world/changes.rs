@@ -27,6 +27,9 @@ impl World {
             let change: Change = change;
             if let Some((asked, facts)) = statutes::asked(&change, &mut self.book) {
                 self.trace.line(self.now, || format!("an admin asks: {change:?}"));
+                for (fact, _) in facts.iter().filter(|(_, holds)| !holds) {
+                    self.annex_may_lose(*fact);
+                }
                 self.changing = Some(Changing { change: asked, facts });
                 self.ask_for_change();
             }
@@ -51,6 +54,9 @@ impl World {
         self.ledger.counts.changes += 1;
         for (fact, holds) in facts {
             self.book.set(fact, holds, self.now);
+            if !holds {
+                self.annex_must_lose(fact);
+            }
             if let (Fact::Gate(vault, gate), true) = (fact, holds) {
                 self.regated(vault, gate);
             }

@@ -56,7 +56,9 @@ impl World {
             | Event::Writer(..)
             | Event::Caller(..)
             | Event::GateDue(_)
-            | Event::Seated(_)
+            | Event::Seated(..)
+            | Event::AnnexDue
+            | Event::AnnexKnows(_)
             | Event::Decide(..)
             | Event::Change(_)
             | Event::AskForChange

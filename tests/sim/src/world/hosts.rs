@@ -84,8 +84,8 @@ impl World {
                 }
             }
             EdgeLink::Below(output) => self.hub_wants(n, output),
-            // No edge here asks.
-            EdgeLink::GivenUp { .. } | EdgeLink::Unanswered { .. } => {}
+            EdgeLink::GivenUp { said, .. } => self.hosts[n].hear_given_up(said, self.now),
+            EdgeLink::Unanswered { .. } => {}
             EdgeLink::Untold { .. } => {
                 self.trace.line(self.now, || format!("edge {n} does not tell its tree for a while"))
             }

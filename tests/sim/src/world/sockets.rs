@@ -16,7 +16,7 @@ use riser_model::{
 };
 use riser_mqtt::MqttDoor;
 use riser_rooms::door::{Envelope, Place, TicketSeed};
-use riser_wire::link::{EdgeFrame, Nonce, Stage, decode_edge, decode_hub};
+use riser_wire::link::{EdgeFrame, HubFrame, Nonce, Stage, decode_edge, decode_hub};
 use std::{sync::Arc, time::Duration};
 
 /// A writer whose peer takes nothing for so long is left.
@@ -164,7 +164,8 @@ impl World {
                 self.writer_acts(n);
             }
             Client::Caller(n) => {
-                let wall_s = self.hosts[0].now(self.now).wall.0.div_euclid(1000);
+                let host = self.callers[n].caller.host;
+                let wall_s = self.hosts[host].now(self.now).wall.0.div_euclid(1000);
                 self.callers[n].caller.connected(self.now, wall_s);
                 self.caller_acts(n);
             }
@@ -248,6 +249,7 @@ impl World {
             }
             (Far::Door(connection), Message::Text(text)) => {
                 self.caller_said(id, &text);
+                let Some(text) = self.twist_step(id, text) else { return };
                 self.hosts[server].door_input(connection, DoorInput::Text(text), self.now);
             }
             (Far::Door(connection), Message::End) => {
@@ -356,6 +358,9 @@ impl World {
             (Client::Edge { host, uplink, attempt, .. }, Message::Bytes(bytes)) => {
                 match decode_hub(bytes, Stage::Welcomed, |_, _| None) {
                     Ok(frame) => {
+                        if let HubFrame::GivenUp(said) = &frame {
+                            self.annex_hears(host, said);
+                        }
                         self.hosts[host].edge_link(EdgeInput::Frame { uplink, attempt, frame }, self.now);
                         self.settle(host);
                     }

@@ -1,7 +1,13 @@
 //! Wrong variants of the network: what it does to messages that no network does.
 
 use super::World;
-use crate::{downward::goes_down, journal::Logged, mutant::Mutant, wires::Client};
+use crate::{
+    downward::goes_down,
+    journal::Logged,
+    mutant::Mutant,
+    site::VAULTS,
+    wires::{Client, Message, Way, WireId},
+};
 use bytes::Bytes;
 use riser_model::{ConnectionId, Route, RouteNumber, Seq, Wall};
 use riser_wire::{
@@ -85,7 +91,11 @@ impl World {
                 Item::Gap(gap) => out.gap(gap.count(), gap.cause),
                 Item::Skip { from, to } => {
                     for seq in (from.0..=to.0).map(Seq) {
-                        let entry = self.hosts[0].journal.entries.get(&seq).filter(|entry| goes_down(entry));
+                        let entry = self.hosts[0]
+                            .journal
+                            .entries
+                            .get(&seq)
+                            .filter(|entry| goes_down(entry, &self.ledger));
                         let own = entry.filter(|e| e.origin.map(|(log, ..)| log) == self.hosts[host].log);
                         match own.and_then(|entry| sent_again(entry, route, &mut batch.definitions)) {
                             Some(frame) => out.entries(1, &frame),
@@ -97,6 +107,24 @@ impl World {
             }
         }
         batch.items = out.finish();
+    }
+
+    /// What a door hears instead of where somebody wants to go.
+    pub(super) fn twist_step(&mut self, id: WireId, text: String) -> Option<String> {
+        match self.mutant {
+            Some(Mutant::StepsAstray) if text.contains("\"op\":\"enter\"") => {
+                let from = (0..VAULTS.len()).find(|n| text.contains(VAULTS[*n]))?;
+                Some(text.replace(VAULTS[from], VAULTS[(from + 1) % VAULTS.len()]))
+            }
+            Some(Mutant::LeavesUnheard) if text.contains("\"op\":\"leave\"") => {
+                let message: serde_json::Value = serde_json::from_str(&text).ok()?;
+                let answer = serde_json::json!({"re": message["id"], "ok": {"room": null}}).to_string();
+                self.caller_told(id, &answer);
+                self.net.send(id, Way::Down, Message::Text(answer), self.now);
+                None
+            }
+            _ => Some(text),
+        }
     }
 
     /// What an edge hears instead of what a device says.

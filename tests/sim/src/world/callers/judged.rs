@@ -6,6 +6,7 @@ use crate::{
     book::{Before, Expect, Fact, GRACE, in_between, kind},
     caller::{Manner, Shows},
     house::{Means, Stages, Want},
+    proofs::Token,
     site,
     wires::{Far, WireId},
     world::{Event, World},
@@ -29,13 +30,18 @@ impl World {
                 }
                 wrong
             }
+            (None, Some(re)) if re >= 100 => self.went(id, &visit, &message),
             (None, _) if message["error"].is_object() => None,
             (None, Some(1)) if visit.plan.lobby => self.let_in(id, &visit),
             (None, Some(1 | 2)) => self.let_in(id, &visit).or_else(|| self.entered(id)),
             (None, Some(4)) => {
                 if let Some(ticket) = message["ok"]["ticket"].as_str() {
-                    let issued =
-                        Issued { at: self.now, life: self.hosts[0].life, used: false, of: visit.clone() };
+                    let issued = Issued {
+                        at: self.now,
+                        life: self.hosts[visit.host].life,
+                        used: false,
+                        of: visit.clone(),
+                    };
                     self.visits.tickets.insert(ticket.to_owned(), issued);
                 }
                 None
@@ -63,7 +69,10 @@ impl World {
             Shows::Jwt { right, lasts_s } => *right && *lasts_s > -60,
             Shows::Ticket(ticket) => self.visits.tickets.get(ticket).is_some_and(|issued| {
                 let in_time = visit.hello.is_some_and(|at| at <= issued.at.plus(TICKET_LASTS + GRACE));
-                (!issued.used || visit.known) && in_time && issued.life == self.hosts[0].life
+                (!issued.used || visit.known)
+                    && in_time
+                    && issued.life == self.hosts[visit.host].life
+                    && issued.of.host == visit.host
             }),
             Shows::Wrong => false,
         };
@@ -71,7 +80,7 @@ impl World {
     }
 
     fn let_in(&mut self, id: WireId, visit: &Visit) -> Option<String> {
-        let known = self.is_known(visit, |fact| self.book.may(fact, self.now));
+        let known = self.is_known(visit, |fact| self.book_of(visit.host).may(fact, self.now));
         if let Shows::Ticket(ticket) = &visit.plan.shows
             && let Some(issued) = self.visits.tickets.get_mut(ticket)
         {
@@ -80,25 +89,71 @@ impl World {
         if let Some(visit) = self.visits.by_wire.get_mut(&id) {
             visit.known = true;
         }
-        (!known).then(|| "it was let in by what is not its own".to_owned())
+        let stale = self.annex_is_stale(visit.host);
+        let stale = stale.then(|| "it was let in by a word that is too old".to_owned());
+        (!known).then(|| "it was let in by what is not its own".to_owned()).or(stale)
+    }
+
+    /// Somebody who was in goes into another vault, or back to the lobby, or may not.
+    fn went(&mut self, id: WireId, visit: &Visit, answer: &Value) -> Option<String> {
+        let (to, since) = visit.goes?;
+        let is_well = answer["ok"].is_object();
+        let there = match to {
+            // It stands before that gate as who comes from outside does.
+            Some(vault) => {
+                let mut there = visit.clone();
+                there.plan.vault = vault;
+                (there.wants, there.over, there.inside, there.goes) = (Some(since), false, None, None);
+                there
+            }
+            None => Visit { wants: None, over: true, inside: None, goes: None, ..visit.clone() },
+        };
+        self.ledger.counts.steps += u64::from(is_well);
+        let in_lobby = visit.inside.is_none();
+        let held = |token: &Token| self.book_of(visit.host).may(Fact::Holds(*token), self.now);
+        // What it answered with may not have been taken: then it has proven nothing by it.
+        let taken = visit.tokens.iter().filter(|token| visit.proven.contains(token) || held(token));
+        let taken = taken.copied().collect();
+        let before = self.visits.by_wire.get_mut(&id)?;
+        match (to, is_well) {
+            (Some(_), true) => {
+                *before = there.clone();
+                self.let_in(id, &there).or_else(|| self.entered(id))
+            }
+            (Some(_), false) => {
+                (before.goes, before.over, before.tokens) = (None, before.over || in_lobby, taken);
+                self.turned_away(id, &there, &answer["error"])
+            }
+            (None, true) => {
+                let was = before.plan.vault;
+                *before = there;
+                self.after(Duration::from_millis(1), Event::Seated(visit.host, was));
+                None
+            }
+            // Who is there already has nowhere to leave to.
+            (None, false) => {
+                before.goes = None;
+                (!in_lobby).then(|| format!("it may not go back to the lobby: {answer}"))
+            }
+        }
     }
 
     fn entered(&mut self, id: WireId) -> Option<String> {
         self.ledger.counts.entries += 1;
         let visit = self.visits.by_wire.get(&id)?;
-        let (vault, person) = (visit.plan.vault, visit.person);
-        let gates = self.book.gates(vault, self.now);
+        let (vault, person, host) = (visit.plan.vault, visit.person, visit.host);
+        let gates = self.book_of(host).gates(vault, self.now);
         let past: Vec<u32> = gates.filter(|(_, stages)| self.passes(stages, visit)).map(|(n, _)| n).collect();
         let wrong = if past.is_empty() {
             Some("no gate that is there lets it pass".to_owned())
-        } else if !self.book.may(Fact::Reads(person, vault), self.now) {
+        } else if !self.book_of(host).may(Fact::Reads(person, vault), self.now) {
             Some("it was let in and may do nothing there".to_owned())
         } else {
             None
         };
         self.visits.by_wire.get_mut(&id)?.inside = Some(past);
         // Whoever leaves at this moment may be told so a moment later.
-        self.after(Duration::from_millis(1), Event::Seated(vault));
+        self.after(Duration::from_millis(1), Event::Seated(host, vault));
         wrong
     }
 
@@ -112,7 +167,7 @@ impl World {
         let is_met = |want: &Want| match want {
             Want::Shows(means) => came(*means),
             Want::Inside => self.book.people[visit.person].inside,
-            Want::Between(from, until) => self.minutes(since).is_none_or(|(first, last)| {
+            Want::Between(from, until) => self.minutes(visit.host, since).is_none_or(|(first, last)| {
                 in_between(*from, *until, first) || in_between(*from, *until, last)
             }),
             Want::Seats(_) => true,
@@ -126,7 +181,7 @@ impl World {
         let Some((_, stages)) = self.book.gates(vault, self.now).find(|(number, _)| *number == gate) else {
             return;
         };
-        let stands = |visit: &Visit| visit.plan.vault == vault && visit.inside.is_some();
+        let stands = |visit: &Visit| visit.host == 0 && visit.plan.vault == vault && visit.inside.is_some();
         let past =
             self.visits.by_wire.iter().filter(|(_, visit)| stands(visit) && self.passes(stages, visit));
         let past: Vec<WireId> = past.map(|(id, _)| *id).collect();
@@ -138,9 +193,10 @@ impl World {
     }
 
     /// No more sit in a vault than its gate has seats, where nothing else lets anybody pass.
-    pub(in crate::world) fn seated(&mut self, vault: usize) {
-        let newest = self.book.newest_gate(vault);
-        let Some((_, stages)) = self.book.gates(vault, self.now).find(|(n, _)| *n == newest) else { return };
+    pub(in crate::world) fn seated(&mut self, host: usize, vault: usize) {
+        let book = self.book_of(host);
+        let newest = book.newest_gate(vault);
+        let Some((_, stages)) = book.gates(vault, self.now).find(|(n, _)| *n == newest) else { return };
         let most = stages.iter().filter_map(|stage| match &stage[..] {
             [Want::Seats(most)] => Some(*most),
             _ => None,
@@ -149,7 +205,8 @@ impl World {
         let sits = |(id, visit): &(&WireId, &Visit)| {
             let past = visit.inside.as_ref().is_some_and(|past| past.contains(&newest));
             // Who may do nothing there has no seat, and keeps its connection.
-            past && self.book.must(Fact::Reads(visit.person, vault), self.now)
+            past && visit.host == host
+                && book.must(Fact::Reads(visit.person, vault), self.now)
                 && visit.plan.vault == vault
                 && self.net.wires.get(id).is_some_and(|wire| wire.server_open)
         };
@@ -161,13 +218,13 @@ impl World {
 
     /// What it is told is not its to hear.
     fn not_to_hear(&self, visit: &Visit, message: &Value) -> Option<String> {
-        let (now, vault) = (self.now, visit.plan.vault);
+        let (now, vault, host) = (self.now, visit.plan.vault, visit.host);
         let seq = message["pos"].as_str()?.rsplit('.').next()?.parse().ok()?;
-        let room = self.hosts[0].journal.entries.get(&riser_model::Seq(seq)).and_then(|entry| entry.room);
+        let room = self.hosts[host].journal.entries.get(&riser_model::Seq(seq)).and_then(|entry| entry.room);
         let is_its = room == Some(site::room(site::VAULTS[vault]));
         let Some(past) = &visit.inside else { return Some("it hears something and is not in".to_owned()) };
-        let expired = visit.until.is_some_and(|until| now > until.plus(GRACE)) && !self.hosts[0].stepped;
-        let holds = |fact| self.book.may(fact, now);
+        let expired = visit.until.is_some_and(|until| now > until.plus(GRACE)) && !self.hosts[host].stepped;
+        let holds = |fact| self.book_of(host).may(fact, now);
         if !is_its {
             Some(format!("{seq} is of another room"))
         } else if !self.is_known(visit, holds) {
@@ -176,6 +233,8 @@ impl World {
             Some(format!("it hears {seq} and may not any more"))
         } else if !past.iter().any(|number| holds(Fact::Gate(vault, *number))) {
             Some(format!("it hears {seq} past a gate that is no more"))
+        } else if self.annex_is_stale(host) {
+            Some(format!("it hears {seq} by a word that is too old"))
         } else if expired {
             Some(format!("it hears {seq} after what it has shown expired"))
         } else {
@@ -197,17 +256,20 @@ impl World {
             || visit.plan.manner != Manner::Honest
             || matches!(visit.plan.shows, Shows::Ticket(_))
             || visit.until.is_some_and(|until| self.now.plus(ON_ITS_WAY) >= until)
-            || self.hosts[0].stepped && visit.until.is_some()
+            || self.hosts[visit.host].stepped && visit.until.is_some()
+            || !self.annex_is_fresh(visit.host, since)
             || visit.inside.is_some()
-            || is_door(&self.hosts[0]);
-        if visit.over || excused || !self.is_known(visit, |fact| self.book.must(fact, since)) {
+            || is_door(&self.hosts[visit.host]);
+        let book = self.book_of(visit.host);
+        if visit.over || excused || !self.is_known(visit, |fact| book.must(fact, since)) {
             return None;
         }
         if visit.wants.is_none() {
             return Some(format!("it is who it says and was not let in: {refusal}"));
         }
-        let before = Before { person: visit.person, came: &visit.came, minutes: self.minutes(since) };
-        let expect = self.book.expect(visit.plan.vault, &before, since);
+        let before =
+            Before { person: visit.person, came: &visit.came, minutes: self.minutes(visit.host, since) };
+        let expect = book.expect(visit.plan.vault, &before, since);
         (expect == Expect::In).then(|| format!("all was as it should be, and it was refused: {refusal}"))
     }
 }
