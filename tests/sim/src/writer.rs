@@ -102,6 +102,8 @@ pub struct Writer {
     asked: BTreeMap<u64, Vec<u32>>,
     heard_at: Time,
     tries: u32,
+    /// How many were refused for good.
+    denied: u32,
     acts: VecDeque<Act>,
 }
 
@@ -115,6 +117,7 @@ impl Writer {
             asked: BTreeMap::new(),
             heard_at: at,
             tries: 0,
+            denied: 0,
             acts: VecDeque::new(),
         }
     }
@@ -248,7 +251,10 @@ impl Writer {
                 Some("denied") if self.is_unnamed(n) => {
                     let denied = self.gives_up(n).map(|out| Act::Denied(out.key));
                     self.acts.extend(denied);
+                    self.denied += 1;
                 }
+                // Four refusals later it is not known any more whether it was stored: it says so, and that is the end of it.
+                Some("wrong_state") if self.denied >= 4 => drop(self.gives_up(n)),
                 Some(code) => self.acts.push_back(Act::Wrong(format!("{n} is refused: {code}"))),
             }
         }
