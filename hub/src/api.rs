@@ -398,7 +398,7 @@ pub(crate) async fn pass(
             // Another acceptor of the same stage may ask nothing.
             Output::Say(_) => gate.handle(Input::Unasked, Clock.now()),
             Output::Do { effect: Effect::Once { .. } | Effect::Knock, .. } => break,
-            Output::Tell { acceptor, step, why } => {
+            Output::Tell { acceptor, step, why, .. } => {
                 tells.push(Told { acceptor, step, why, who: gate.claimed() });
             }
         }

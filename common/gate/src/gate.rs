@@ -235,6 +235,8 @@ pub enum Output {
     },
     /// Tell the account's admins where it stands.
     Tell {
+        /// At which stage, counted from none: it may be further by the time that this is told.
+        stage: usize,
         /// Which acceptor.
         acceptor: Kind,
         /// What it did.
@@ -275,6 +277,8 @@ pub struct Gate {
     standing: Standing,
     /// Nobody else passes: it is in already, and says anew who it is.
     only: Option<ClientId>,
+    /// Somebody else, whose credential it showed where nobody else passes.
+    other: Option<Arc<Principal>>,
     state: State,
     /// The stage, and the alternative of it, whose turn it is.
     at: (usize, usize),
@@ -349,6 +353,7 @@ impl Gate {
             redeemed: None,
             standing,
             only: None,
+            other: None,
             state,
             at: (0, 0),
             refused: None,
@@ -485,7 +490,8 @@ impl Gate {
 
     /// Whom its credential speaks of, if that is somebody: for admins, before it is proven.
     pub fn claimed(&self) -> Option<Arc<Principal>> {
-        self.standing.principal.clone().or_else(|| match &self.credential {
+        let known = self.other.as_ref().or(self.standing.principal.as_ref());
+        known.cloned().or_else(|| match &self.credential {
             Credential::Password { account, user: name, .. } | Credential::Claim { account, name, .. } => {
                 self.directory.claimed(account.as_ref(), name).map(|member| Arc::clone(member.principal))
             }
@@ -581,7 +587,10 @@ impl Gate {
             Step::Pass(Some(other), _) | Step::Proven(other, ..)
                 if self.only.is_some_and(|only| only != other.client) =>
             {
-                self.follow(Step::Refuse(somebody_else()), heard, now)
+                self.other = Some(other);
+                // The words of every other refusal: that it is right, and whose, is for that one's admins.
+                let why = "a credential of somebody else than who is connected";
+                self.follow(Step::Refuse(not_authorised(why)), heard, now)
             }
             Step::Pass(principal, until) => {
                 self.standing.until = self.standing.until.into_iter().chain(until).min();
@@ -649,7 +658,7 @@ impl Gate {
     }
 
     fn tell(&mut self, acceptor: Kind, step: GateStep, why: &'static str) {
-        self.outputs.push_back(Output::Tell { acceptor, step, why });
+        self.outputs.push_back(Output::Tell { stage: self.at.0, acceptor, step, why });
     }
 
     fn send_away(&mut self, refused: Refused) {
@@ -682,16 +691,6 @@ fn too_late() -> Refusal {
         what: "the credential was not accepted in time".to_owned(),
         want: "come back and show it at once".to_owned(),
     }
-}
-
-/// It holds that credential as well: nothing is given away.
-fn somebody_else() -> Refused {
-    let refusal = Refusal {
-        code: Code::NotAuthorised,
-        what: "a credential of somebody else than who is connected".to_owned(),
-        want: "one of the same user or client, or another connection".to_owned(),
-    };
-    Refused { refusal, why: "a credential of somebody else than who is connected", words: None }
 }
 
 fn out_of_turn(what: &str) -> Refusal {

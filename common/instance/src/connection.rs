@@ -71,12 +71,27 @@ pub(crate) struct AtGate {
     pub(crate) before: Before,
     /// How many of its stages, from the first, the account's admins look after, and nobody else.
     pub(crate) of_account: usize,
-    /// Whose gate it is, a room's included; the listener's is nobody's.
-    pub(crate) host: Option<AccountId>,
+    /// How many of them, from the first, are its listener's.
+    pub(crate) of_listener: usize,
+    /// Whose gate it is behind those, a room's included.
+    pub(crate) owner: Option<AccountId>,
     /// The ticket of a question to the admins.
     pub(crate) knocks: Option<u64>,
     /// It passed a stage by a free seat, of at most so many: that must still hold when it takes it.
     pub(crate) seats: Option<u32>,
+}
+
+impl AtGate {
+    /// Whose gate that stage is. The listener's is nobody's: what is shown there is told to those of whom it speaks, also while
+    /// somebody says anew who it is, or an account would hear who there is in another one.
+    pub(crate) fn host_at(&self, stage: usize) -> Option<AccountId> {
+        self.owner.filter(|_| stage >= self.of_listener)
+    }
+
+    /// Whose gate the stage is that it stands at.
+    pub(crate) fn host(&self) -> Option<AccountId> {
+        self.host_at(self.gate.stage())
+    }
 }
 
 /// One connection.
@@ -158,7 +173,8 @@ impl Connection {
                 gate,
                 before: Before::Front,
                 of_account: usize::MAX,
-                host: None,
+                of_listener: usize::MAX,
+                owner: None,
                 knocks: None,
                 seats: None,
             })),
@@ -220,13 +236,16 @@ impl Connection {
 
     /// Whether that account is the host of whoever is not its own: it stands at its gate, or is in its lobby.
     pub(crate) fn is_hosted_by(&self, account: AccountId) -> bool {
-        self.hosting() == Some(account)
+        match &self.at {
+            Some(at) => at.owner == Some(account),
+            None => self.hosting() == Some(account),
+        }
     }
 
-    /// The account at whose gate it stands, or in whose lobby, by its address, it is.
+    /// The account at whose gate it stands, or in whose lobby, by its address, it is; nobody's at a listener's gate.
     pub(crate) fn hosting(&self) -> Option<AccountId> {
         match &self.at {
-            Some(at) => at.host,
+            Some(at) => at.host(),
             None => self.lobby.and_then(|Lobby(host)| host),
         }
     }

@@ -249,7 +249,7 @@ fn admins_hear_why_and_only_they() {
     assert_eq!(gate.claimed().unwrap().name.as_str(), "ann");
     gate.handle(Input::Done { ticket, verdict: Verdict::Differs }, Now::default());
     let (acceptor, step, why) = (Kind::Password, GateStep::Refused, "a wrong password");
-    assert_eq!(gate.poll(), Some(Output::Tell { acceptor, step, why }));
+    assert_eq!(gate.poll(), Some(Output::Tell { stage: 0, acceptor, step, why }));
     let Some(Output::Refuse(refusal)) = gate.poll() else { panic!("not refused") };
     assert!(!refusal.what.contains("password") && gate.standing().principal.is_none());
 }

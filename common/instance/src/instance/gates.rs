@@ -74,29 +74,26 @@ impl Instance {
                     }
                     at.gate.handle(Input::Done { ticket, verdict }, now);
                 }
-                GateOutput::Tell { acceptor, step, why } => {
+                GateOutput::Tell { stage, acceptor, step, why } => {
                     if step == GateStep::Refused {
-                        let room = at.before.room().map(|(_, name)| name.clone());
-                        self.audit(id, Deed::Refused, room, format!("{}: {why}", acceptor.name()));
+                        self.audit_refused(id, acceptor, why);
                     }
                     let Some(at) = self.connections.get_mut(&id).and_then(|one| one.at.as_mut()) else {
                         return;
                     };
                     let Some(who) = at.gate.claimed() else { continue };
+                    let host = at.host_at(stage);
                     let event = SystemEvent::Gate {
                         connection: id,
                         client: Some(who.client),
                         name: Some(who.name.clone()),
-                        account: at
-                            .host
-                            .filter(|host| *host != who.account)
-                            .map(|_| who.account_name.clone()),
+                        account: host.filter(|host| *host != who.account).map(|_| who.account_name.clone()),
                         room: at.before.room().map(|(_, name)| name.clone()),
                         acceptor: acceptor.name().to_owned(),
                         step,
                         why: why.to_owned(),
                     };
-                    let scope = Scope::Account(at.host.unwrap_or(who.account));
+                    let scope = Scope::Account(host.unwrap_or(who.account));
                     // Who looks after the room alone, and decides about its stages, does not hear the account's admins.
                     let of_room = at.before.room().filter(|_| at.gate.stage() >= at.of_account);
                     let of_room = of_room.filter(|_| step == GateStep::Waits).map(|(room, _)| room);
@@ -248,14 +245,16 @@ impl Instance {
         &mut self,
         id: ConnectionId,
         (sequence, of_account): (Arc<Sequence>, usize),
-        (host, before): (Option<AccountId>, Before),
+        (owner, before): (Option<AccountId>, Before),
         now: Now,
     ) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let directory = Arc::clone(&connection.policy.directory);
         let (standing, caller) = (connection.standing.clone(), connection.caller.clone());
         let gate = Gate::inner(directory, sequence, standing, caller, now);
-        connection.at = Some(Box::new(AtGate { gate, before, of_account, host, knocks: None, seats: None }));
+        let (of_listener, knocks, seats) = (0, None, None);
+        let at = AtGate { gate, before, of_account, of_listener, owner, knocks, seats };
+        connection.at = Some(Box::new(at));
         self.go_on(id, now);
     }
 
@@ -460,7 +459,7 @@ impl Instance {
     pub(super) fn looks_after(&self, admin: &Principal, at: &AtGate) -> bool {
         let room = at.before.room().filter(|_| at.gate.stage() >= at.of_account);
         let of_room = room.is_some_and(|(room, _)| admin.grants.whole(Right::Admin, room));
-        (of_room || admin.grants.administer()) && at.host == Some(admin.account)
+        (of_room || admin.grants.administer()) && at.host() == Some(admin.account)
     }
 
     /// It is in these rooms that have gates of their own, and in no other such room.

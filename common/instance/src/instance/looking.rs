@@ -120,7 +120,7 @@ impl Instance {
             self.looks_after(who, at).then(|| Waiting {
                 connection: *connection,
                 name: Some(principal.name.clone()),
-                account: (at.host != Some(principal.account)).then(|| principal.account_name.clone()),
+                account: (at.owner != Some(principal.account)).then(|| principal.account_name.clone()),
                 acceptor: acceptor.name(),
                 knocks: at.knocks.is_some(),
                 room: before.map(|(_, name)| name.clone()),

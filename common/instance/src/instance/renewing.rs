@@ -31,11 +31,12 @@ impl Instance {
         }
         let Some(principal) = &connection.standing.principal else { return };
         let room = connection.room.and_then(|room| Some((room, self.name_of(id, room)?)));
+        let of_listener = connection.policy.front.stages.len();
         let (sequence, of_account) = whole_gate(connection, principal);
         let (policy, caller) = (&connection.policy, connection.caller.clone());
         let gate = Gate::anew(policy, Arc::new(sequence), &connection.standing, caller, now);
-        let (host, before) = (connection.host(principal), Before::Renewal(room));
-        let at = AtGate { gate, before, of_account, host, knocks: None, seats: None };
+        let (owner, before) = (connection.host(principal), Before::Renewal(room));
+        let at = AtGate { gate, before, of_account, of_listener, owner, knocks: None, seats: None };
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.at = Some(Box::new(at));
         }

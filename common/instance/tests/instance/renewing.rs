@@ -161,6 +161,44 @@ fn who_fails_is_closed_and_written_down_and_told_to_who_administers_as_at_the_fi
 }
 
 #[test]
+fn guess_at_somebody_of_another_account_is_told_there_and_the_guesser_s_account_learns_nothing_of_it() {
+    let mut own = Vec::new();
+    for (name, verdict) in
+        [("guest", Verdict::Differs), ("guest", Verdict::Matches), ("nobody", Verdict::Differs)]
+    {
+        let mut world = World::gated("[]", "").beside("garden", "").speaking();
+        let boss = ConnectionId(3);
+        for (connection, owner) in [(boss, "acme/boss"), (C2, "garden/eve")] {
+            come(&mut world, connection, token(owner), None);
+            assert!(world.entered(connection));
+            world.listens(connection);
+        }
+        come(&mut world, C1, token("garden/eve"), None);
+        assert!(world.entered(C1));
+        world.heard(boss);
+        world.heard(C2);
+        let account = Some("acme".parse().unwrap());
+        world.ask(C1, Ask::Renew(Credential::Claim { account, name: name.to_owned(), method: Method::Key }));
+        answered(&mut world, C1, verdict);
+        let told = world.told(C1).pop();
+        let heard = world.heard(C2);
+        assert!(heard.contains("riser.refused") && !heard.contains("acme"), "{name} {verdict:?}: {heard}");
+        let at_home = world.heard(boss);
+        let why = if verdict == Verdict::Matches { "somebody else than who is" } else { "a wrong signature" };
+        let is_somebody = name == "guest";
+        assert_eq!(at_home.contains(why) && at_home.contains(name), is_somebody, "{verdict:?}: {at_home}");
+        let refused = world.audited.iter().filter(|one| one.deed == Deed::Refused);
+        let (there, here): (Vec<_>, Vec<_>) =
+            refused.cloned().partition(|one| one.account == Some(world.account()));
+        assert!(there.iter().all(|one| one.why.contains(why) && one.name.is_some()), "{there:?}");
+        assert_eq!((there.len(), here.len()), (usize::from(is_somebody), 1), "{there:?} {here:?}");
+        own.push((told, here));
+    }
+    assert!(matches!(&own[0].0, Some(Tell::Refused(why)) if why.code == Code::NotAuthorised), "{own:?}");
+    assert!(own.iter().all(|one| *one == own[0]), "{own:?}");
+}
+
+#[test]
 fn room_s_gate_is_asked_anew_and_holds_nobody_to_what_it_proved_before() {
     for verdict in [Verdict::Matches, Verdict::Differs] {
         let mut world = world("['key']", "['secret']");

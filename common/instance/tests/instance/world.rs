@@ -139,10 +139,11 @@ impl World {
         self
     }
 
-    /// The same, with a second account of that name and gate, whose owner `eve` has a key.
+    /// The same, with a second account of that name and gate and a room `shed`, whose owner `eve` has a key.
     pub fn beside(mut self, name: &str, account_gate: &str) -> Self {
         let mut other = AccountConfig::new(name.parse().unwrap(), AccountId(Uuid::from_u128(2)));
         other.gate = gate(account_gate);
+        other.room = vec![RoomConfig::new("shed".parse().unwrap(), History::Log)];
         let role = Some(Role::Owner);
         let keys = vec![DeviceKey([2; 32])];
         let tokens = vec![TokenHash::of(format!("{name}/eve").as_bytes())];
