@@ -240,6 +240,8 @@ pub(crate) struct Given<'a> {
     pub(crate) directory: &'a Directory,
     pub(crate) caller: &'a Caller,
     pub(crate) standing: &'a Standing,
+    /// It is in already, and says anew who it is.
+    pub(crate) is_anew: bool,
     /// Whose the ticket is that was shown, if it was out.
     pub(crate) redeemed: Option<&'a Redeemed>,
     pub(crate) now: Now,

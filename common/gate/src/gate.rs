@@ -528,6 +528,7 @@ impl Gate {
             directory: &self.directory,
             caller: &self.caller,
             standing: &self.standing,
+            is_anew: self.only.is_some(),
             redeemed: self.redeemed.as_ref(),
             now,
         }

@@ -1,7 +1,8 @@
 //! Takes the certificate that a connection's TLS handshake was made with: whoever the directory knows by one of its names.
 //!
 //! The handshake has proven the key and asked the listener's authority; here is only decided whose it is. It counts where
-//! nothing else is shown, or nothing but the claim to be that very one, and no longer than the certificate holds.
+//! nothing else is shown, or nothing but the claim to be that very one, and no longer than the certificate holds. Who says anew
+//! who it is, and how it proves that, is asked for that proof: the certificate of its connection is the one that it came by.
 
 use super::{Given, Step, not_authorised};
 use riser_model::{Principal, door::Credential};
@@ -21,7 +22,7 @@ pub(crate) fn begin(given: &Given<'_>) -> Step {
         (Some(known), _, Some(named)) if known.client == named.client => pass(named),
         (Some(_), _, _) => Step::Next(Some(not_authorised("a certificate of somebody else, or of nobody"))),
         (None, Credential::Anonymous | Credential::Cookie(_), Some(named)) => pass(named),
-        (None, Credential::Claim { account, name, .. }, Some(named)) => {
+        (None, Credential::Claim { account, name, .. }, Some(named)) if !given.is_anew => {
             let claimed = given.directory.claimed(account.as_ref(), name);
             let own = claimed.is_some_and(|claimed| claimed.principal.client == named.client);
             if own { pass(named) } else { Step::Next(None) }

@@ -225,6 +225,27 @@ fn certificate_is_whose_it_is_where_nothing_else_is_shown() {
 }
 
 #[test]
+fn who_came_by_certificate_and_proves_its_key_anew_stands_beyond_the_certificate_s_end() {
+    let policy = policy(&house(), None);
+    let mut first = front(None, certificate("pump.example", 60));
+    let passed = shown(&mut first, Credential::Anonymous);
+    assert_eq!(who(&first, &passed), "pump");
+    let caller = Caller { certificate: certificate("pump.example", 60), ..Caller::default() };
+    let anew = || Gate::anew(&policy, Arc::clone(&policy.front), first.standing(), caller.clone(), NOW);
+    let mut by_key = anew();
+    let asked = shown(&mut by_key, claim("pump", Method::Key));
+    assert!(matches!(asked, Output::Say(Prompt::Challenge { .. })), "{asked:?}");
+    by_key.handle(Input::Answered(secret(&"A".repeat(86))), NOW);
+    let verify = next(&mut by_key).unwrap();
+    let passed = judged(&mut by_key, &verify, Verdict::Matches);
+    assert_eq!(who(&by_key, &passed), "pump");
+    assert_eq!((by_key.standing().until, by_key.standing().passed.clone()), (None, [Kind::Key].into()));
+    let mut by_nothing = anew();
+    assert_eq!(shown(&mut by_nothing, Credential::Anonymous), Output::Pass, "the certificate is there yet");
+    assert_eq!(by_nothing.standing().until, first.standing().until);
+}
+
+#[test]
 fn token_is_verified_by_what_its_issuer_publishes_and_by_nothing_that_it_says_itself() {
     for (alg, kid) in [("ES256", "a"), ("EdDSA", "b"), ("RS256", "c")] {
         let mut gate = front(None, None);
