@@ -11,7 +11,7 @@ use super::{
     refusal,
 };
 use crate::connection::{Before, Connection, State};
-use riser_gate::{Directory, Holds, Policy, Sequence, Verdict};
+use riser_gate::{Directory, Holds, Policy, Sequence, Standing, Verdict};
 use riser_model::{
     AccountId, ClientId, ConnectionId, Deed, Now, Principal, Right, Room, RoomId, RoomName, Route,
     door::{Code, Refusal, Tell},
@@ -206,13 +206,20 @@ impl Instance {
 
     /// Who passes a gate, as it is known by now; or why it does not after all.
     pub(super) fn as_known(&mut self, id: ConnectionId) -> Result<Option<Arc<Principal>>, Refusal> {
-        let Some(connection) = self.connections.get_mut(&id) else { return Ok(None) };
-        let Some(principal) = connection.standing.principal.clone() else { return Ok(None) };
+        let Some(connection) = self.connections.get(&id) else { return Ok(None) };
+        let principal = self.known_by(&connection.standing)?;
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.standing.principal.clone_from(&principal);
+        }
+        Ok(principal)
+    }
+
+    /// Who has shown this, as it is known by now, if that is somebody; or why it does not hold any more.
+    pub(super) fn known_by(&self, shown: &Standing) -> Result<Option<Arc<Principal>>, Refusal> {
+        let Some(principal) = shown.principal.clone() else { return Ok(None) };
         let Some(directory) = &self.directory else { return Ok(Some(principal)) };
-        let holds = directory.holds(principal.client, &connection.standing.evidence);
-        let principal = standing(directory, &principal, holds)?;
-        connection.standing.principal = Some(Arc::clone(&principal));
-        Ok(Some(principal))
+        let holds = directory.holds(principal.client, &shown.evidence);
+        standing(directory, &principal, holds).map(Some)
     }
 
     /// Sessions of those who are known no more end.

@@ -111,7 +111,7 @@ impl Instance {
     fn let_pass(&mut self, id: ConnectionId, now: Now) {
         let Some((_, at)) = self.leave_gate(id) else { return };
         if let Before::Renewal(_) = at.before {
-            return self.renewed(id, &at.gate, now);
+            return self.renewed(id, &at, now);
         }
         let principal = match self.as_known(id) {
             Ok(Some(principal)) => principal,
@@ -536,11 +536,11 @@ pub(super) fn may_enter(principal: &Principal, room: RoomId) -> bool {
     rights.into_iter().any(|right| principal.grants.reach(right, room))
 }
 
-fn room_full() -> Refusal {
+pub(super) fn room_full() -> Refusal {
     refusal(Code::TooMany, "the room is full", "come back when somebody has left")
 }
 
-fn has_seat(seats: Option<&BTreeSet<ConnectionId>>, id: ConnectionId, most: u32) -> Verdict {
+pub(super) fn has_seat(seats: Option<&BTreeSet<ConnectionId>>, id: ConnectionId, most: u32) -> Verdict {
     let taken = seats.map_or(0, |seats| seats.len() - usize::from(seats.contains(&id)));
     if taken < most as usize { Verdict::Matches } else { Verdict::Differs }
 }

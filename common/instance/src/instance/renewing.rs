@@ -11,11 +11,11 @@
 use super::{
     Instance,
     entering::no_such_room,
-    gates::{may_enter, one_gate_at_a_time},
+    gates::{has_seat, may_enter, one_gate_at_a_time, room_full},
     refusal,
 };
 use crate::connection::{AtGate, Before, Connection, State};
-use riser_gate::{Gate, Input, Sequence};
+use riser_gate::{Gate, Input, Sequence, Standing, Verdict};
 use riser_model::{
     ConnectionId, Deed, Now, Principal, RoomId,
     door::{Code, Credential, Refusal, Tell},
@@ -44,16 +44,19 @@ impl Instance {
     }
 
     /// It has passed them all, and has left the last.
-    pub(super) fn renewed(&mut self, id: ConnectionId, gate: &Gate, now: Now) {
-        let result = self.as_it_stands_now(id, gate);
-        let principal = match result {
-            Ok(Some(renewed)) => renewed,
-            Ok(None) => return,
+    pub(super) fn renewed(&mut self, id: ConnectionId, at: &AtGate, now: Now) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let State::Rooms = connection.state else { return };
+        let (principal, standing) = match self.as_it_stands_now(id, connection, at) {
+            Ok(renewed) => renewed,
             Err(refusal) => {
                 self.say_not_let_in(id, &refusal, now);
                 return self.refuse(id, refusal, now);
             }
         };
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.standing = standing;
+        }
         let allowed = self.lets_into(id, &principal, now);
         self.allow(id, allowed);
         self.expires(id, now);
@@ -71,22 +74,34 @@ impl Instance {
         self.tell(id, Tell::Renewed { principal });
     }
 
-    /// What it has proven takes the place of what it had, if it may still be where it is.
-    fn as_it_stands_now(&mut self, id: ConnectionId, gate: &Gate) -> Result<Option<Arc<Principal>>, Refusal> {
-        let Some(connection) = self.connections.get_mut(&id) else { return Ok(None) };
-        let State::Rooms = connection.state else { return Ok(None) };
-        connection.standing = gate.standing().clone();
-        let Some(principal) = self.as_known(id)? else { return Ok(None) };
-        let Some(connection) = self.connections.get(&id) else { return Ok(None) };
+    /// What it has proven, which takes the place of what it had if it may still be where it is.
+    fn as_it_stands_now(
+        &self,
+        id: ConnectionId,
+        connection: &Connection,
+        at: &AtGate,
+    ) -> Result<(Arc<Principal>, Standing), Refusal> {
+        let standing = at.gate.standing();
+        // A gate that says nobody's name lets nobody in.
+        let principal = self.known_by(standing)?.ok_or_else(no_such_room)?;
         // Gates may have changed since it set out.
-        if whole_gate(connection, &principal).0 != *gate.sequence() {
+        if whole_gate(connection, &principal).0 != *at.gate.sequence() {
             let what = "the gate is another one by now, which has not let this connection pass";
             return Err(refusal(Code::Timeout, what, "come back and pass it"));
         }
-        match connection.room {
-            Some(room) if !may_enter(&principal, room) => Err(no_such_room()),
-            Some(_) | None => Ok(Some(principal)),
+        if let Some(room) = connection.room {
+            if !may_enter(&principal, room) {
+                return Err(no_such_room());
+            }
+            // It may have lost its seat there, and others may have sat down while it was asked something at a later stage.
+            let seats = self.seats.get(&room);
+            if at.seats.is_some_and(|most| has_seat(seats, id, most) != Verdict::Matches) {
+                return Err(room_full());
+            }
         }
+        let mut standing = standing.clone();
+        standing.principal = Some(Arc::clone(&principal));
+        Ok((principal, standing))
     }
 
     /// The rooms with gates of their own that it is in by now: the one whose gate has just let it pass; and of MQTT, which is in

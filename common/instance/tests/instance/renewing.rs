@@ -1,7 +1,10 @@
 //! Who is in says anew who it is, and works on meanwhile.
 
 use crate::world::*;
-use riser_gate::{TokenHash, Verdict};
+use riser_gate::{
+    TokenHash, Verdict,
+    acceptor::{Acceptor, schedule::Schedule},
+};
 use riser_instance::Input;
 use riser_model::{
     ConnectionId, Deed, Right, SubscriptionId,
@@ -228,6 +231,50 @@ fn room_s_gate_is_asked_anew_and_holds_nobody_to_what_it_proved_before() {
     world.ask(C1, Ask::Renew(token("guest")));
     assert!(renewed(&mut world, C1));
     assert!(may_read(&mut world, C1, "hall/#"));
+}
+
+/// Who administers the account says yes.
+fn admitted(world: &mut World, connection: ConnectionId) {
+    let account = world.account();
+    assert!(world.instance.decide_for((account, None), connection, true, "boss", world.now));
+    world.input(Input::Deadline);
+}
+
+#[test]
+fn room_is_not_overfilled_by_who_lost_its_seat_there_and_says_anew_who_it_is() {
+    for others in [false, true] {
+        let mut world = world("[{ seats = 1 }, 'knock']", "");
+        come(&mut world, C1, token("guest"), Some("hall"));
+        admitted(&mut world, C1);
+        assert!(world.entered(C1));
+        // It may do nothing there for a time, and gives its seat back.
+        let mut grants = Vec::new();
+        world.change(|config| grants = std::mem::take(&mut config.room[0].grant));
+        world.change(|config| config.room[0].grant = grants);
+        world.ask(C1, Ask::Renew(token("guest")));
+        if others {
+            come(&mut world, C2, token("guest"), Some("hall"));
+            admitted(&mut world, C2);
+            assert!(world.entered(C2), "a seat is free");
+        }
+        admitted(&mut world, C1);
+        match others {
+            true => assert_eq!(world.refused(C1), Some(Code::TooMany)),
+            false => assert!(renewed(&mut world, C1) && may_read(&mut world, C1, "hall/#")),
+        }
+    }
+}
+
+#[test]
+fn gate_that_says_nobody_s_name_renews_nobody() {
+    let mut world = world("[]", "");
+    let wednesdays = Schedule(vec!["wed 00:00-24:00".parse().unwrap()]);
+    world.listening(vec![Acceptor::Schedule(wednesdays), Acceptor::Token]);
+    come(&mut world, C1, token("guest"), Some("hall"));
+    assert!(world.entered(C1));
+    world.wait(2 * 3600);
+    world.ask(C1, Ask::Renew(token("guest")));
+    assert_eq!(world.refused(C1), Some(Code::Denied));
 }
 
 #[test]

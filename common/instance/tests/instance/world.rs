@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use riser_gate::{
     AcceptorConfig, AccountConfig, Caller, DeviceKey, Directory, GateConfig, GrantConfig, IssuerConfig,
-    JwkConfig, Policy, RoomConfig, TokenHash, UserConfig,
-    acceptor::schedule::Schedule,
+    JwkConfig, Policy, RoomConfig, Sequence, TokenHash, UserConfig,
+    acceptor::{Acceptor, schedule::Schedule},
     config::{Rights, Role, Whom},
     issuer::Algorithm,
 };
@@ -254,6 +254,14 @@ impl World {
 
     pub fn open(&mut self, connection: ConnectionId) {
         self.input(Input::Opened { connection, policy: Arc::clone(&self.policy), caller: Caller::default() });
+    }
+
+    /// Whoever comes from here on comes to a listener with these acceptors.
+    pub fn listening(&mut self, any: Vec<Acceptor>) {
+        let front = Arc::new(Sequence::of(any));
+        let mut policy = Policy::clone(&self.policy);
+        policy.front = front;
+        self.policy = Arc::new(policy);
     }
 
     /// Behind a listener with a chat bot.
