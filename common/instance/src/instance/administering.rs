@@ -1,7 +1,7 @@
 //! What who administers an account from elsewhere sees of its connections, and does with them.
 
 use super::{Instance, refusal};
-use crate::connection::State;
+use crate::connection::{Before, State};
 use riser_gate::{CookieId, Input, Stand, Verdict};
 use riser_model::{AccountId, AccountName, ClientId, ConnectionId, Deed, Now, RoomId, RoomName, door::Code};
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ pub struct Connected {
     pub account: Option<AccountName>,
     /// Where it comes from, if over a network.
     pub from: Option<IpAddr>,
-    /// `in`, or the acceptor that it stands at.
+    /// `in`, also while it says anew who it is, or the acceptor that it stands at.
     pub stands: &'static str,
     /// It waits for an admin of the account that was asked about.
     pub knocks: bool,
@@ -36,7 +36,10 @@ impl Instance {
             let hosts = one.is_hosted_by(account);
             let who = one.standing.principal.clone().or(claimed);
             let who = who.filter(|who| who.account == account || hosts)?;
+            // Who is in and says anew who it is works on meanwhile.
+            let renews = one.at.as_ref().is_some_and(|at| matches!(at.before, Before::Renewal(_)));
             let stands = match self.state_of(*id)? {
+                _ if renews => "in",
                 Stand::Arrived => "arrived",
                 Stand::Hears(kind) | Stand::Awaits(kind) => kind.name(),
                 Stand::Finished => "in",

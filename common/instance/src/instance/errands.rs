@@ -61,9 +61,17 @@ impl Instance {
     pub(super) fn ran(&mut self, id: ConnectionId, result: Result<Finished, Refusal>) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         if std::mem::take(&mut connection.running) {
-            // Who went into a room meanwhile is there, or has been.
             let asked = std::mem::take(&mut connection.operating);
-            connection.operates |= asked && matches!(result, Ok(Finished::Operates));
+            let result = match result {
+                // Who went into a room meanwhile is there, or has been; and what it came by may count no more.
+                Ok(Finished::Operates) if !asked => Err(refusal(
+                    Code::WrongState,
+                    "you went into a room meanwhile, or said anew who you are",
+                    "to ask for the admin lobby again, in a lobby",
+                )),
+                result => result,
+            };
+            connection.operates |= matches!(result, Ok(Finished::Operates));
             self.tell(id, Tell::Finished(result));
         }
     }

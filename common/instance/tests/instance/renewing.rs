@@ -351,8 +351,9 @@ fn admin_lobby_is_asked_for_again_by_who_said_anew_who_it_is() {
     let mut world = world("[]", "");
     come(&mut world, C1, token("guest"), None);
     assert!(world.entered(C1));
+    let operates = || Input::Ran { connection: C1, result: Ok(Finished::Operates) };
     world.ask(C1, Ask::Run(Box::new(Errand::Operate { token: None })));
-    world.input(Input::Ran { connection: C1, result: Ok(Finished::Operates) });
+    world.input(operates());
     world.ask(C1, Ask::Renew(token("guest")));
     assert!(renewed(&mut world, C1));
     world.ask(C1, Ask::Run(Box::new(Errand::Accounts)));
@@ -361,4 +362,37 @@ fn admin_lobby_is_asked_for_again_by_who_said_anew_who_it_is() {
         matches!(&told[..], [Tell::Finished(Err(why))] if why.code == Code::Denied),
         "it was let in by what counts no more: {told:?}"
     );
+
+    // An answer that crosses it is none for who it is by then.
+    world.ask(C1, Ask::Run(Box::new(Errand::Operate { token: None })));
+    world.ask(C1, Ask::Renew(token("guest")));
+    assert!(renewed(&mut world, C1));
+    world.input(operates());
+    let told = world.told(C1);
+    assert!(
+        matches!(&told[..], [Tell::Finished(Err(why))] if why.code == Code::WrongState),
+        "it is told so: {told:?}"
+    );
+}
+
+#[test]
+fn who_says_anew_who_it_is_is_in_for_its_admins_who_see_when_it_knocks() {
+    let mut world = world("['knock']", "");
+    come(&mut world, C2, token("guest"), None);
+    come(&mut world, C1, token("guest"), Some("hall"));
+    let listed = |world: &World| {
+        let all = world.instance.connections_of(world.account());
+        let one = all.into_iter().find(|one| one.connection == C1).unwrap();
+        (one.stands, one.knocks)
+    };
+    assert_eq!(listed(&world), ("knock", true), "it is not in yet");
+    admitted(&mut world, C1);
+    assert!(world.entered(C1));
+    world.ask(C1, Ask::Renew(key()));
+    assert_eq!(listed(&world), ("in", false));
+    answered(&mut world, C1, Verdict::Matches);
+    assert_eq!(listed(&world), ("in", true));
+    admitted(&mut world, C1);
+    assert!(renewed(&mut world, C1));
+    assert_eq!(listed(&world), ("in", false));
 }
