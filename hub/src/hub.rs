@@ -48,7 +48,7 @@ use riser_shell::{
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::{JoinHandle, JoinSet},
 };
 
@@ -88,6 +88,8 @@ pub struct Hub {
     handle: HostHandle<HubCore>,
     host: JoinHandle<HubCore>,
     background: JoinSet<()>,
+    /// Who tells what became of those who signed in, and how it is told to come to its end.
+    told: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
     health: Arc<Health>,
     forked: watch::Receiver<bool>,
     /// Where it listens: the name of each listener in the configuration, and its address.
@@ -250,6 +252,7 @@ impl Hub {
             entrance,
             handle,
             background: JoinSet::new(),
+            told: None,
             health,
             forked,
             addresses: Vec::new(),
@@ -312,7 +315,10 @@ impl Hub {
         let mqtt_counters = Arc::new(MqttCounters::default());
         let sign_ins = Arc::new(SignIns::default());
         let (teller, told) = Teller::new(Arc::clone(&sign_ins));
-        self.background.spawn(told.keep(self.handle.clone()));
+        let (stop, stops) = oneshot::channel();
+        let core = self.handle.clone();
+        let keep = told.keep(async move |said| sign_in::teller::say(&core, said).await, stops);
+        self.told = Some((stop, tokio::spawn(keep)));
         for (name, listener) in config.listen.mqtt.named("mqtt") {
             let bound = Listener::bind(
                 name.as_str(),
@@ -469,6 +475,13 @@ impl Hub {
     /// Takes nothing more, finishes what was begun, tells everybody goodbye, and says where it stopped.
     pub async fn stop(mut self) {
         self.health.enter(Phase::Stopping);
+        if let Some((stop, told)) = self.told.take() {
+            // One that has ended has told it all.
+            let _ = stop.send(());
+            if tokio::time::timeout(STOP_WITHIN, told).await.is_err() {
+                tracing::warn!("not everybody was told of the last sign-ins; they are in the audit log");
+            }
+        }
         let say = |core: &mut HubCore, now: Now| {
             let queued = core.edges().map(|edge| edge.backlog()).sum();
             core.say(Scope::Instance, SystemEvent::Shutdown { queued }, now);

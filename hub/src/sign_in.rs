@@ -42,7 +42,7 @@ use std::{
 
 mod clients;
 mod provider;
-mod teller;
+pub mod teller;
 
 pub use teller::Teller;
 

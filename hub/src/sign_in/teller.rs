@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     time::{Instant, Interval, MissedTickBehavior, interval_at},
 };
 
@@ -24,7 +24,8 @@ const WAITING_MAX: usize = 1024;
 /// What became of people is told this often.
 const EVERY: Duration = Duration::from_secs(1);
 
-type Said = Vec<(Scope, SystemEvent)>;
+/// What became of some of them, and who hears it.
+pub type Said = Vec<(Scope, SystemEvent)>;
 
 /// See the module.
 #[derive(Clone)]
@@ -53,16 +54,27 @@ impl Teller {
 }
 
 impl Waiting {
-    /// Tells what has come, at each turn, until no door is left.
-    pub async fn keep(mut self, core: HostHandle<HubCore>) {
+    /// Has this say what has come, at each turn, until no door is left or the hub stops: then once more, at once.
+    pub async fn keep(mut self, say: impl AsyncFn(Said), mut stops: oneshot::Receiver<()>) {
         let mut turns = turns();
-        while let Some(said) = self.next(&mut turns).await {
-            let say = move |core: &mut HubCore, now| {
-                said.into_iter().for_each(|(scope, event)| core.say(scope, event, now));
-            };
-            // A core that has ended has nobody to tell.
-            let _ = core.ask(say).await;
+        loop {
+            tokio::select! {
+                said = self.next(&mut turns) => match said {
+                    Some(said) => say(said).await,
+                    None => return,
+                },
+                _ = &mut stops => break,
+            }
         }
+        let left = self.come();
+        if !left.is_empty() {
+            say(left).await;
+        }
+    }
+
+    /// What has come since.
+    fn come(&mut self) -> Said {
+        std::iter::from_fn(|| self.0.try_recv().ok()).flatten().collect()
     }
 
     /// What has come by the next turn at which there is anything to tell; none when no door is left.
@@ -70,7 +82,7 @@ impl Waiting {
         loop {
             turns.tick().await;
             let is_last = self.0.is_closed();
-            let said: Said = std::iter::from_fn(|| self.0.try_recv().ok()).flatten().collect();
+            let said = self.come();
             if !said.is_empty() {
                 return Some(said);
             }
@@ -85,6 +97,15 @@ fn turns() -> Interval {
     let mut turns = interval_at(Instant::now() + EVERY, EVERY);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     turns
+}
+
+/// Says it where everybody hears it.
+pub async fn say(core: &HostHandle<HubCore>, said: Said) {
+    let say = move |core: &mut HubCore, now| {
+        said.into_iter().for_each(|(scope, event)| core.say(scope, event, now));
+    };
+    // A core that has ended has nobody to tell.
+    let _ = core.ask(say).await;
 }
 
 #[cfg(test)]
@@ -126,5 +147,24 @@ mod tests {
         drop(teller);
         assert_eq!(waiting.next(&mut turns).await.unwrap().len(), 1);
         assert!(waiting.next(&mut turns).await.is_none(), "no door is left");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_came_since_the_last_turn_is_told_when_the_hub_stops_and_what_comes_later_is_counted() {
+        let counts = Arc::new(SignIns::default());
+        let (teller, waiting) = Teller::new(Arc::clone(&counts));
+        let (stop, stops) = oneshot::channel();
+        let (sender, mut told) = mpsc::unbounded_channel();
+        let kept = tokio::spawn(waiting.keep(async move |said| sender.send(said).unwrap(), stops));
+        let began = Instant::now();
+        for _ in 0..3 {
+            teller.tell(vec![(Scope::Instance, SystemEvent::ConfigurationRefused)]);
+        }
+        stop.send(()).unwrap();
+        kept.await.unwrap();
+        assert_eq!(told.recv().await.unwrap().len(), 3);
+        assert!(began.elapsed() < EVERY, "nobody waits for the turn");
+        teller.tell(Vec::new());
+        assert_eq!(counts.untold.load(Ordering::Relaxed), 1);
     }
 }
