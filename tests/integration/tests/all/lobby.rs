@@ -490,11 +490,17 @@ async fn visitors_read_and_publish_in_a_lobby_what_its_account_grants_them_and_n
     let raw = async |path: &str| Terminal::with_header(&site, path, "garden/eve", PASSWORD).await;
     let mut reads = raw(&format!("{at}/news/a")).await;
     let mut writes = raw(&format!("/{ACCOUNT}/lobby/book/a")).await;
-    for nowhere in ["/user/nobody/secret/a", &format!("/{ACCOUNT}/hall/news/a")] {
+    let mut closed = Vec::new();
+    for nowhere in [&format!("{at}/secret/a"), "/user/nobody/secret/a", &format!("/{ACCOUNT}/hall/news/a")] {
         let mut neither = raw(nowhere).await;
         neither.tries(tokio_tungstenite::tungstenite::Message::text("hello")).await;
-        neither.is_dropped().await;
+        closed.push(neither.closed().await);
     }
+    assert!(closed[0].is_some(), "it is said why");
+    assert_eq!(
+        closed[0], closed[1],
+        "a forbidden channel of a lobby that is, and one of a lobby that is not"
+    );
 
     // Live, both ways: who is of the account hears the visitor, and a visiting person reads and says the same.
     let mut ann = Terminal::program(&site, "/", password(OWNER)).await.unwrap();

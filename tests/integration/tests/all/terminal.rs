@@ -102,6 +102,20 @@ impl Terminal {
         }
     }
 
+    /// The code and reason with which it is closed, once it is; nothing else is said before.
+    pub async fn closed(&mut self) -> Option<(u16, String)> {
+        loop {
+            match timeout(SOON, self.0.next()).await.expect("it is closed") {
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Close(frame))) => {
+                    return frame.map(|frame| (frame.code.into(), frame.reason.to_string()));
+                }
+                Some(Ok(other)) => panic!("{other:?}"),
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+
     /// Nothing more comes.
     pub async fn is_dropped(&mut self) {
         assert_eq!(self.heard().await, None);
