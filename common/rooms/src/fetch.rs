@@ -186,8 +186,12 @@ impl Bus {
         };
         if !went_on {
             let at = now.time.plus(AGAIN);
-            if let Some(reader) = self.connections.get_mut(&connection) {
-                reader.replay.again = Some(at);
+            let Some(reader) = self.connections.get_mut(&connection) else { return };
+            let replay = &mut reader.replay;
+            // What was read ahead nobody waits for yet: it is asked for again when somebody does.
+            replay.alone = replay.held.as_ref().map(|held| held.arrival);
+            if replay.held.is_none() {
+                replay.again = Some(at);
                 self.reads.again.insert((at, connection));
             }
             return;

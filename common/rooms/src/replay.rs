@@ -222,7 +222,7 @@ pub(crate) struct Replay {
     pub(crate) held: Option<Held>,
     /// What comes after it; nothing as long as nothing is held.
     pub(crate) ahead: Option<Held>,
-    /// The chunk whose next one had to make room: it is not read ahead again.
+    /// The chunk whose next one had to make room or could not be read: it is not read ahead again.
     pub(crate) alone: Option<u64>,
     /// Which subscription the last read was for.
     turn: SubscriptionId,
@@ -234,6 +234,11 @@ impl Replay {
     /// A subscription ends, or is another one from now on.
     pub(crate) fn forget(&mut self, id: SubscriptionId) {
         self.reading.remove(&id);
+        self.read_anew(id);
+    }
+
+    /// What was read for a subscription, or is being read, may lack what concerns it from now on.
+    pub(crate) fn read_anew(&mut self, id: SubscriptionId) {
         for held in self.held.iter_mut().chain(&mut self.ahead) {
             held.forget(id);
         }

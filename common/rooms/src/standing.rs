@@ -49,6 +49,8 @@ impl Bus {
         for id in ids.collect::<Vec<_>>() {
             self.check_subscription(connection, id);
         }
+        self.let_go(connection);
+        self.ask_disk(connection);
     }
 
     fn check_aliases(&mut self, connection: ConnectionId) {
@@ -120,6 +122,8 @@ impl Bus {
         }
         if let Some(one) = self.connections.get_mut(&connection) {
             one.subscriptions.insert(id, subscription);
+            // A chunk was selected by what it might read when that was asked for: it may read more now.
+            one.replay.read_anew(id);
         }
     }
 

@@ -362,6 +362,7 @@ impl Subscription {
     /// What found no place in a session history and comes before what was found after `before`, where several rooms are
     /// read: who reads one goes from place to place, and meets it there.
     fn missing_before(&mut self, found: &Next, before: Seq, view: &View<'_>) -> Option<Gap> {
+        let Scope::Rooms { rooms, .. } = &self.scope else { return None };
         if before >= self.joined || self.scope.room(view.graph).is_some() {
             return None;
         }
@@ -374,9 +375,12 @@ impl Subscription {
         if reached <= self.whole_to {
             return None;
         }
-        let rooms = self.scope.rooms(view.graph).into_iter();
-        let sessions = rooms.filter_map(|room| view.graph.room(room).session.as_ref());
-        let missing = sessions.filter_map(|one| one.missing_from(before.next())).min();
+        // What a room does not keep is not missed.
+        let missing_of = |(slot, scope): (&RoomSlot, &RoomScope)| {
+            let room = view.graph.room(*slot);
+            room.session.as_ref()?.missing_from(before.max(room.floor).max(scope.floor).next())
+        };
+        let missing = rooms.iter().filter_map(missing_of).min();
         // What is missing later on comes after everything that is committed.
         self.whole_to = missing.map_or(self.joined.next(), |(from, _)| from);
         let (from, to) = missing.filter(|(from, _)| *from < reached && *from <= self.joined)?;

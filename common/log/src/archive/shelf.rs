@@ -245,7 +245,14 @@ impl<D: Disk> ArchiveReader<D> {
                 if from <= to { self.read(volume, from, to, bytes_max, of, &mut found) } else { Ok(()) }
             });
             looks += 1;
-            if self.is_lost(part, volume, at)? {
+            let lost = match self.is_lost(part, volume, at) {
+                Ok(lost) => lost,
+                // What was found before it is not lost with it: however many volumes in a row cannot be read, each is
+                // waited for once.
+                Err(_) if found.next() > from.max(Seq(1)) => break,
+                Err(error) => return Err(error),
+            };
+            if lost {
                 let next = found.next();
                 found.gap(next, last.max(next), Cause::Damage);
             }

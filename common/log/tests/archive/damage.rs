@@ -70,6 +70,24 @@ fn a_volume_that_is_waited_for_no_more_is_a_gap_until_it_can_be_read() {
 }
 
 #[test]
+fn what_was_waited_for_is_not_waited_for_again_for_the_next_one_that_cannot_be_read() {
+    let mut world = filled();
+    let first_of = |name: &String| u64::from_str_radix(name.split('-').nth(1).unwrap(), 16).unwrap();
+    let (given_up, next) = (Seq(first_of(&world.volumes()[1])), Seq(first_of(&world.volumes()[2])));
+    world.reader.as_mut().unwrap().give_up(given_up);
+    let call = world.disk.counts().calls;
+    (1..40).for_each(|n| world.disk.fail_call(call + n, Failure::Full));
+    let mut log = world.writer.as_ref().unwrap().reader();
+    let read = |from| Read::Of { from, max_bytes: 1 << 20, of: World::of([room(0), room(1)]) };
+    let found = world.reader.as_mut().unwrap().perform(&mut log, &read(given_up), &mut ()).unwrap();
+    assert!(matches!(found.chunk.runs[..], [Run::Gap(Gap { cause: Cause::Damage, .. })]), "{found:?}");
+    assert_eq!(found.chunk.next, next);
+    world.reader.as_mut().unwrap().perform(&mut log, &read(next), &mut ()).unwrap_err();
+    world.disk.calm();
+    world.check();
+}
+
+#[test]
 fn of_a_volume_that_is_waited_for_no_more_only_what_cannot_be_read_is_a_gap() {
     let mut world = World::new(&[0, 1]);
     world.segment = 256 << 10;

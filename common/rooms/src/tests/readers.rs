@@ -3,7 +3,7 @@
 use super::script::*;
 use crate::{Config, Input};
 use riser_model::{
-    Cause, Gap, Position, Seq,
+    Cause, Gap, Position, Right, Seq,
     door::{Ask, Code, Flow, From, Push, Showing, Technical, Want},
 };
 
@@ -262,6 +262,39 @@ fn what_was_read_ahead_goes_with_who_it_was_for() {
         world.read();
         assert_eq!(world.bus.statistics().chunks_bytes, 0, "{leaves}");
     }
+}
+
+#[test]
+fn what_somebody_may_read_from_now_on_is_not_passed_over_in_what_was_read_before() {
+    let mut world = World::new(small());
+    world.open(1);
+    for n in 0..60 {
+        world.publish(1, &[(["a/x", "a/y"][n % 2], &n.to_string())]);
+    }
+    let may = |channels| vec![rule(None, channels, Right::Subscribe, false)];
+    world.open_as(2, may("x"));
+    world.subscribe(2, 1, in_room("a", "#"), From::Start, Flow::Credit);
+    let (pushes, _) = world.pull(2, 1);
+    assert_eq!(delivery(&pushes[0]).map(|one| payload(&one.content.body)).as_deref(), Some("0"));
+    assert!(world.bus.statistics().chunks_bytes > 0, "more was read, of what it might read");
+    world.input(Input::Principal { connection: c(2), principal: principal(2, may("#")) });
+    assert_eq!(world.payloads(2), numbers(1..60));
+    assert_eq!(world.bus.statistics().chunks_bytes, 0);
+}
+
+#[test]
+fn what_cannot_be_read_ahead_is_asked_for_again_when_somebody_waits_for_it() {
+    let mut world = deep(60);
+    let want = in_room("a", "x");
+    let (subscription, from) = (riser_model::SubscriptionId(1), From::Start);
+    let (flow, retained) = (Flow::Credit, Showing::Nothing);
+    world.ask(2, Ask::Subscribe { subscription, want, from, flow, keep: None, retained });
+    assert!(world.read_one());
+    let (ticket, read) = world.storage.reads.pop_front().expect("what comes next is read");
+    world.input(Input::Read { ticket, found: read.nothing() });
+    assert!(world.storage.reads.is_empty());
+    assert_eq!(world.bus.poll_timeout(), None, "nobody waits for it");
+    assert_eq!(world.payloads(2), numbers(0..60));
 }
 
 #[test]
