@@ -288,7 +288,12 @@ impl Host {
     /// Its two clocks.
     pub fn now(&self, at: Time) -> Now {
         let time = Time(at.0 - self.booted_at.0 + 1_000_000_000);
-        Now { time, wall: Wall(WALL_BASE_MS + (at.0 / 1_000_000) as i64 + self.skew_ms) }
+        Now { time, wall: self.wall(at) }
+    }
+
+    /// What its wall clock shows, or would have shown before it booted.
+    pub fn wall(&self, at: Time) -> Wall {
+        Wall(WALL_BASE_MS + (at.0 / 1_000_000) as i64 + self.skew_ms)
     }
 
     /// A time of its monotonic clock as the world's, not in the past.

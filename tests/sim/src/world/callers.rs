@@ -273,7 +273,7 @@ impl World {
     /// The minutes of the day at a host from then until now.
     fn minutes(&self, host: usize, since: Time) -> Option<(u16, u16)> {
         let minute = |at: Time| {
-            let ms = self.hosts[host].now(at).wall.0;
+            let ms = self.hosts[host].wall(at).0;
             u16::try_from(ms.div_euclid(60_000).rem_euclid(24 * 60)).unwrap_or_default()
         };
         (!self.hosts[host].stepped).then(|| (minute(since), minute(self.now)))
