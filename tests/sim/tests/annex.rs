@@ -61,3 +61,9 @@ fn wrong_variants_of_an_annex_are_caught() {
         assert!(swarm::hunt(mutant, 20).is_some(), "{mutant} survived");
     }
 }
+
+#[test]
+#[ignore = "open, and not looked into: somebody at an edge hears by a token that the book says is no more"]
+fn nobody_at_an_edge_hears_by_a_token_that_is_no_more() {
+    hold([74_000_030]);
+}

@@ -141,3 +141,9 @@ fn wrong_variants_are_caught() {
         assert!(swarm::hunt(mutant, 8).is_some(), "{mutant} survived");
     }
 }
+
+#[test]
+#[ignore = "open, and not looked into: a kept session is told 1429 and was not told 1419, which came before it"]
+fn a_kept_session_is_told_what_was_published_before_what_it_is_told() {
+    holds(74_000_029);
+}
