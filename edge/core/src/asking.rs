@@ -26,10 +26,11 @@ impl Asking {
         self.at = self.every.map(|_| self.shy.from(now));
     }
 
-    /// The link is down. For how long it is not asked, if that is why.
-    pub(crate) fn down(&mut self, now: Time) -> Option<Duration> {
+    /// The link is down; the hub may have said that it did not understand. For how long it is not asked on the next, if that
+    /// is why.
+    pub(crate) fn down(&mut self, not_understood: bool, now: Time) -> Option<Duration> {
         self.at = None;
-        self.shy.closed(now)
+        self.shy.closed(not_understood, now)
     }
 
     /// When it is to be asked.
@@ -71,7 +72,7 @@ mod tests {
         assert_eq!(asking.due_at(), Some(at(61)));
         assert!(asking.asks(at(61)));
         asking.answered();
-        assert_eq!(asking.down(at(62)), None);
+        assert_eq!(asking.down(false, at(62)), None);
         asking.up(at(63));
         assert!(asking.asks(at(63)), "at once, over a cut");
         let mut nobody = Asking::default();
@@ -90,16 +91,40 @@ mod tests {
             assert_eq!(due - now, waits.last().copied().unwrap_or(0), "the way up goes on meanwhile");
             now = due;
             assert!(asking.asks(at(now)));
-            waits.push(asking.down(at(now + 1)).unwrap().as_secs());
+            waits.push(asking.down(true, at(now + 1)).unwrap().as_secs());
         }
         assert_eq!(waits, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
         asking.up(at(now));
         now += 3600;
         assert!(asking.asks(at(now)));
         asking.answered();
-        asking.down(at(now + 1));
+        asking.down(true, at(now + 1));
         asking.up(at(now + 1));
         assert!(asking.asks(at(now + 1)));
-        assert_eq!(asking.down(at(now + 20)), None, "that was no answer to a question");
+        assert_eq!(asking.down(true, at(now + 20)), None, "that was no answer to a question");
+    }
+
+    #[test]
+    fn a_hub_whose_link_is_cut_over_the_question_is_asked_as_soon_as_the_next_one_is_up() {
+        let mut asking = Asking::every(Duration::from_secs(60));
+        let mut cut = |from: u64| {
+            asking.up(at(from));
+            let due = asking.due_at().unwrap();
+            assert!(asking.asks(due));
+            asking.down(false, due.plus(Duration::from_secs(6)));
+            due.since(at(from)).as_secs()
+        };
+        assert_eq!([cut(0), cut(1_000), cut(2_000)], [0, 0, 0], "of some cuts nothing is concluded");
+        assert_eq!(cut(3_000), 60, "a hub that says nothing and closes may be older too");
+        asking.up(at(4_000));
+        assert!(asking.asks(at(4_120)));
+        asking.answered();
+        asking.down(false, at(4_121));
+        // Nobody closes over a question after a silence of twelve seconds.
+        for n in 5..9 {
+            asking.up(at(1_000 * n));
+            assert!(asking.asks(at(1_000 * n)), "the {n}th");
+            assert_eq!(asking.down(false, at(1_000 * n + 12)), None);
+        }
     }
 }

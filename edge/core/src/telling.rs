@@ -19,9 +19,6 @@ const WARN_AGAIN_AFTER: Duration = Duration::from_secs(600);
 /// Numbers are told no more often.
 const NUMBERS_EVERY: Duration = Duration::from_secs(1);
 
-/// So many links in a row that end before an answer comes, and the hub is taken for one that does not know the question.
-const UNANSWERED_MAX: u8 = 3;
-
 /// The edges between and the edge itself.
 type Place = Vec<ClientId>;
 
@@ -49,8 +46,6 @@ pub(crate) struct Telling {
     again: Option<Time>,
     /// Why some are not shown, as people were told, and when.
     warned: BTreeMap<NotShown, Time>,
-    /// How often the link ended before an answer came.
-    unanswered: u8,
     /// What of the tree's changes, and of those of its numbers, is told.
     seen: Option<(u64, u64)>,
     whole: bool,
@@ -61,7 +56,7 @@ impl Telling {
     pub(crate) fn up(&mut self, now: Time) {
         let (shy, mut warned) = (std::mem::take(&mut self.shy), std::mem::take(&mut self.warned));
         warned.retain(|_, at| now.since(*at) < WARN_AGAIN_AFTER);
-        *self = Self { shy, warned, unanswered: self.unanswered, ..Self::default() };
+        *self = Self { shy, warned, ..Self::default() };
         self.from = Some(self.shy.from(now));
     }
 
@@ -69,21 +64,11 @@ impl Telling {
     /// was closed over it.
     pub(crate) fn down(&mut self, not_understood: bool, now: Time) -> Option<Duration> {
         self.from = None;
-        if !self.shy.waits() {
-            return None;
-        }
-        self.unanswered = self.unanswered.saturating_add(1);
-        // A link that is cut is no reason to be shy. One that ends over it again and again is, whatever was heard.
-        if not_understood || self.unanswered >= UNANSWERED_MAX {
-            return self.shy.closed(now);
-        }
-        self.shy.forget();
-        None
+        self.shy.closed(not_understood, now)
     }
 
     /// The hub answered. Whether that is news for people.
     pub(crate) fn answered(&mut self, heard: TreeHeard, now: Time) -> bool {
-        self.unanswered = 0;
         self.shy.answered();
         let last = std::mem::take(&mut self.last);
         if heard.refused > 0 && !last.is_empty() {

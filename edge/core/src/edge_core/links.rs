@@ -127,8 +127,8 @@ impl EdgeCore {
                         self.ask_given_up(number, now);
                     }
                     (Some(downlink::Input::LinkDown), Some(uplink)) => {
-                        let (asked, told) =
-                            (uplink.asking.down(now.time), uplink.telling.down(not_understood, now.time));
+                        let asked = uplink.asking.down(not_understood, now.time);
+                        let told = uplink.telling.down(not_understood, now.time);
                         if let Some(again) = asked {
                             self.out(LinkOutput::Unanswered { uplink: number, again });
                         }
