@@ -76,6 +76,11 @@ impl Waiting {
         self.course.is_loose()
     }
 
+    /// Said at QoS 2 on another connection, and not on this one: it may be kept under its id until PUBREL.
+    fn peer_may_hold(&self) -> bool {
+        self.stage == Stage::Numbered { before: true } && !self.at_least_once
+    }
+
     fn place(&self) -> Option<Place> {
         self.pos.map(|pos| (self.subscription, pos.seq, self.is_loose()))
     }
@@ -464,23 +469,27 @@ impl Outbox {
         let ids: Vec<u16> = of.map(|(id, _)| *id).collect();
         let mut begun = Vec::new();
         for id in ids {
-            let Some(mut waiting) = self.remove(id) else { continue };
-            if !waiting.stage.was_said() {
-                continue;
+            let Some(waiting) = self.remove(id) else { continue };
+            if waiting.stage.was_said() {
+                begun.extend(waiting.pos.map(|pos| pos.seq));
+                self.loosen(id, waiting);
             }
-            begun.extend(waiting.pos.map(|pos| pos.seq));
-            waiting.course = Course::Loose { retained: false };
-            if let Some(position) = waiting.pos.filter(|_| self.durable) {
-                waiting.recorded = true;
-                let at_least_once = waiting.at_least_once;
-                self.news.loose.push(Loose { id, position, at_least_once, retained: false });
-                if matches!(waiting.stage, Stage::Receiving | Stage::Released) {
-                    self.news.released.push(id);
-                }
-            }
-            self.insert(id, waiting);
         }
         begun
+    }
+
+    /// It is in no subscription's course any more, and is remembered by itself until it is over.
+    fn loosen(&mut self, id: u16, waiting: Waiting) {
+        let mut waiting = Waiting { course: Course::Loose { retained: false }, ..waiting };
+        if let Some(position) = waiting.pos.filter(|_| self.durable) {
+            waiting.recorded = true;
+            let at_least_once = waiting.at_least_once;
+            self.news.loose.push(Loose { id, position, at_least_once, retained: false });
+            if matches!(waiting.stage, Stage::Receiving | Stage::Released) {
+                self.news.released.push(id);
+            }
+        }
+        self.insert(id, waiting);
     }
 
     /// Whether anything of a subscription waits for the peer.
@@ -488,14 +497,19 @@ impl Outbox {
         self.by_id.values().any(|waiting| waiting.subscription == subscription)
     }
 
-    /// What a session remembers is not to be had any more: nobody waits for it.
+    /// What a session remembers is not to be had any more: nobody waits for it. The peer may hold its id until PUBREL.
     pub(crate) fn never(&mut self, subscription: SubscriptionId, pos: Position) {
         let known = self.by_place.get(&(subscription, pos.seq, false)).copied();
         if let Some(id) = known
-            && let Some(Waiting { stage: Stage::Numbered { .. }, .. }) = self.by_id.get(&id)
+            && let Some(waiting @ Waiting { stage: Stage::Numbered { .. }, .. }) = self.by_id.get(&id)
         {
-            self.remove(id);
-            self.news.done.push(id);
+            if waiting.peer_may_hold() {
+                self.enter(id, Stage::Receiving);
+                self.news.released.push(id);
+            } else {
+                self.remove(id);
+                self.news.done.push(id);
+            }
         }
     }
 
@@ -562,7 +576,8 @@ impl Outbox {
         Some(Stored { say, has })
     }
 
-    /// The session's place has passed everything of a subscription up to here, or those are gone for good.
+    /// The session's place has passed everything of a subscription up to here, or those are gone for good. What the peer may
+    /// hold is released, so that no other publication is taken for it.
     pub(crate) fn passed(&mut self, subscription: SubscriptionId, through: Position) {
         let passed: Vec<u16> = self
             .by_place
@@ -577,8 +592,12 @@ impl Outbox {
                     false
                 }
             };
-            if self.by_id.get(&id).is_some_and(|waiting| waiting.course == Course::In && over(waiting)) {
-                self.remove(id);
+            let is_over =
+                self.by_id.get(&id).is_some_and(|waiting| waiting.course == Course::In && over(waiting));
+            if let Some(waiting) = if is_over { self.remove(id) } else { None }
+                && waiting.peer_may_hold()
+            {
+                self.loosen(id, Waiting { stage: Stage::Receiving, ..waiting });
             }
         }
     }

@@ -449,7 +449,9 @@ impl Session {
     fn remember(&mut self, sent: Vec<(u16, String, Position)>, at_least_once: bool, shares: &mut Shares) {
         for (id, filter, position) in sent {
             shares.taken(self.key.account, &filter, position.seq);
-            if !is_loose(&filter) {
+            // What is left over at QoS 1 may have got its number before what was numbered last. They begin again at one.
+            let is_newer = !at_least_once || id.wrapping_sub(self.last_id) < u16::MAX / 2;
+            if !is_loose(&filter) && is_newer {
                 self.last_id = id;
             }
             let (released, over) = (false, false);

@@ -284,6 +284,22 @@ fn golden() -> [Vec<u8>; 5] {
 }
 
 #[test]
+fn what_is_left_over_at_qos_1_gives_no_id_back_that_a_peer_may_hold() {
+    let mut log = Log::default();
+    let number = log.open(PUMP, &request("pump", false, 300)).number;
+    let filter = || "a/#".to_owned();
+    let numbered = |ids: &[u16]| ids.iter().map(|id| (*id, filter(), position(u64::from(*id)))).collect();
+    log.commit(Some(Record::HandedOver { number, sent: numbered(&[4, 5]), released: vec![] }));
+    log.commit(Some(Record::LeftOver { number, sent: numbered(&[2, 3]) }));
+    assert_eq!(log.sessions.state(number).unwrap().last_id, 5);
+    log.commit(Some(Record::LeftOver { number, sent: numbered(&[3, 6]) }));
+    assert_eq!(log.sessions.state(number).unwrap().last_id, 6);
+    log.commit(Some(Record::HandedOver { number, sent: numbered(&[65_535, 1]), released: vec![] }));
+    log.commit(Some(Record::LeftOver { number, sent: numbered(&[65_534]) }));
+    assert_eq!(log.sessions.state(number).unwrap().last_id, 1, "they begin again at one");
+}
+
+#[test]
 fn checkpoint_bytes_are_golden_and_every_version_is_read() {
     let key = SessionKey { account: ACCOUNT, client: PUMP, id: "pump".to_owned() };
     for (n, bytes) in golden().iter().enumerate() {

@@ -2,8 +2,8 @@
 
 use crate::bench::*;
 use riser_model::{
-    SubscriptionId,
-    door::{Ask, Code, Input, Keep, SessionDelivery, SessionState, SessionSubscription, Showing, Tell},
+    Cause, Gap, Seq, SubscriptionId,
+    door::{Ask, Code, Input, Keep, Push, SessionDelivery, SessionState, SessionSubscription, Showing, Tell},
 };
 use riser_mqtt::Config;
 use riser_wire::entry::Publication;
@@ -177,6 +177,37 @@ fn what_the_peer_has_is_released_again_and_never_published_again() {
         deliver(&mut bench, 12..13);
         let (_, sent, _) = handed_over(&mut bench);
         assert_eq!(sent, [(1, 12)]);
+    }
+}
+
+#[test]
+fn what_was_said_and_is_gone_is_released_and_its_id_stands_for_nothing_else_until_pubcomp() {
+    for level in BOTH {
+        let mut bench = ready(kept(level, &[(1, 11, false), (2, 12, false)]));
+        let gap = Gap { from: Seq(11), to: Seq(12), cause: Cause::Retention };
+        let gap = Push::Gap { subscription: SubscriptionId(0), gap, pos: position(12) };
+        bench.tell(Tell::Deliver { pushes: vec![gap], more: true });
+        assert_eq!(got(&mut bench), [], "not before the session remembers that its place tells nothing of them");
+        let asks = bench.asks();
+        let remembered = asks.iter().find_map(|ask| match ask {
+            Ask::HandOver { ticket, released, loose, .. } => Some((*ticket, released.clone(), loose.clone())),
+            _ => None,
+        });
+        let (ticket, released, loose) = remembered.unwrap_or_else(|| panic!("{asks:?}"));
+        let loose: Vec<_> = loose.iter().map(|one| (one.id, one.position, one.at_least_once)).collect();
+        assert_eq!(loose, [(1, position(11), false), (2, position(12), false)]);
+        assert_eq!(released, [1, 2]);
+        bench.store(ticket, 0, &[]);
+        assert_eq!(got(&mut bench), [(0x62, 1, 0), (0x62, 2, 0)], "the peer may hold them");
+        deliver(&mut bench, [13]);
+        let (_, sent, _) = handed_over(&mut bench);
+        assert_eq!(sent, [(3, 13)]);
+        bench.send(&[ack(0x70, 1), ack(0x70, 2)].concat());
+        let over = bench.asks().into_iter().find_map(|ask| match ask {
+            Ask::HandOver { done, .. } => Some(done),
+            _ => None,
+        });
+        assert_eq!((over, bench.counters.unknown_ids.total()), (Some(vec![1, 2]), 0));
     }
 }
 
