@@ -249,6 +249,7 @@ pub fn entrance(limits: &LimitsConfig) -> (Arc<Entrance>, CoreInbox) {
         publications_per_s: limits.publications_per_second,
         published_bytes_per_s: limits.published_per_second.0,
         subscriptions_per_s: limits.subscriptions_per_second,
+        renewals_per_s: limits.renewals_per_second,
         first_frame_ms: limits.first_frame.ms(),
         stall_ms: limits.stall.ms(),
         stop_ms: limits.drain.ms(),

@@ -144,7 +144,7 @@ impl Anew {
                 challenge(out, *method, nonce);
                 Ok(())
             }
-            Prompt::Challenge { .. } | Prompt::Knocked | Prompt::Words(_) => Err(asks_more()),
+            Prompt::Challenge { .. } | Prompt::Knocked | Prompt::Words(_) => Err(asks_more("AUTH")),
         }
     }
 
@@ -158,10 +158,10 @@ impl Anew {
 }
 
 /// Why a gate that asks something else than the method's challenge lets nobody of MQTT pass.
-pub(crate) fn asks_more() -> Refusal {
+pub(crate) fn asks_more(than: &str) -> Refusal {
     Refusal {
         code: Code::Denied,
-        what: "the gate asks more than this CONNECT can answer".to_owned(),
+        what: format!("the gate asks more than this {than} can answer"),
         want: "MQTT 5 with an authentication method".to_owned(),
     }
 }

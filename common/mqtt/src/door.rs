@@ -175,7 +175,7 @@ impl MqttDoor {
                 }
             }
             Prompt::Challenge { .. } | Prompt::Knocked | Prompt::Words(_) => {
-                let refusal = auth::asks_more();
+                let refusal = auth::asks_more("CONNECT");
                 connect.peer.connect_refused(&mut out, v5::connect_code(refusal.code), &refusal);
                 let cause = refusal.code.name().to_owned();
                 self.outputs.push_back(Output::Ask(Ask::Leave { cause, expiry_s: None }));

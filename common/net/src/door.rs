@@ -343,6 +343,7 @@ impl<P: Pipe> Connection<P> {
                     Ask::Subscribe { .. } | Ask::Unsubscribe { .. } => {
                         self.keep_pace(|pace, limits, now| pace.take_subscription(limits, now));
                     }
+                    Ask::Renew(_) => self.keep_pace(|pace, limits, now| pace.take_renewal(limits, now)),
                     Ask::Look { look, .. } => {
                         if let Look::Edit(edit) = &**look {
                             self.keep_pace(|pace, limits, now| pace.take_edit(edit, limits, now));
@@ -352,7 +353,6 @@ impl<P: Pipe> Connection<P> {
                     Ask::Visit { .. }
                     | Ask::Enter { .. }
                     | Ask::Answer(_)
-                    | Ask::Renew(_)
                     | Ask::Leave { .. }
                     | Ask::Move { .. }
                     | Ask::Part

@@ -47,6 +47,9 @@ pub struct Limits {
     /// What one principal subscribes to and unsubscribes from per second on all its connections; who is over it is read
     /// from more slowly. 0 is no bound.
     pub subscriptions_per_s: u64,
+    /// How often one principal says anew who it is per second on all its connections; who does so more often is read from
+    /// more slowly. 0 is no bound.
+    pub renewals_per_s: u64,
     /// How long TLS and the first HTTP request may take together, and after that the first frame, in
     /// milliseconds.
     pub first_frame_ms: u64,
@@ -79,6 +82,7 @@ impl Default for Limits {
             publications_per_s: 100_000,
             published_bytes_per_s: 64 << 20,
             subscriptions_per_s: 10_000,
+            renewals_per_s: 10,
             first_frame_ms: 5_000,
             stall_ms: 30_000,
             ping_ms: 25_000,

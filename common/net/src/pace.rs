@@ -1,7 +1,7 @@
-//! How fast: what an address may knock and what a principal may publish and subscribe to, each a rate with a second's
-//! worth in hand.
+//! How fast: what an address may knock, and what a principal may publish, subscribe to and say anew of who it is, each a rate
+//! with a second's worth in hand.
 //!
-//! Who publishes or subscribes over its rate is not read from until it is under it again, and all that came counts. A knock over the
+//! Whoever is in and does more than its rate is not read from until it is under it again, and all that came counts. A knock over the
 //! rate is refused and does not count, so an address whose devices keep knocking is still let in at its rate.
 
 use crate::entrance::Limits;
@@ -61,7 +61,7 @@ impl Rate {
     }
 }
 
-/// What one principal publishes and subscribes to, on all its connections.
+/// What one principal does, on all its connections.
 #[derive(Debug, Default)]
 pub(crate) struct Pace(Mutex<Rates>);
 
@@ -70,6 +70,7 @@ struct Rates {
     messages: Rate,
     bytes: Rate,
     subscriptions: Rate,
+    renewals: Rate,
 }
 
 impl Pace {
@@ -95,17 +96,26 @@ impl Pace {
         self.rates().subscriptions.take(1, limits.subscriptions_per_s, now)
     }
 
+    /// Takes that it says anew who it is. Until when this is more than may come.
+    pub(crate) fn take_renewal(&self, limits: &Limits, now: Time) -> Option<Time> {
+        self.rates().renewals.take(1, limits.renewals_per_s, now)
+    }
+
     /// Until when what came before is more than may come.
     pub(crate) fn owes(&self, limits: &Limits, now: Time) -> Option<Time> {
         let mut rates = self.rates();
         let messages = rates.messages.take(0, limits.publications_per_s, now);
         let bytes = rates.bytes.take(0, limits.published_bytes_per_s, now);
-        messages.max(bytes).max(rates.subscriptions.take(0, limits.subscriptions_per_s, now))
+        let subscriptions = rates.subscriptions.take(0, limits.subscriptions_per_s, now);
+        let renewals = rates.renewals.take(0, limits.renewals_per_s, now);
+        messages.max(bytes).max(subscriptions).max(renewals)
     }
 
     fn is_forgotten(&self, now: Time) -> bool {
         let rates = self.rates();
-        [rates.messages, rates.bytes, rates.subscriptions].iter().all(|rate| rate.is_forgotten(now))
+        [rates.messages, rates.bytes, rates.subscriptions, rates.renewals]
+            .iter()
+            .all(|rate| rate.is_forgotten(now))
     }
 
     fn rates(&self) -> MutexGuard<'_, Rates> {
@@ -174,7 +184,12 @@ mod tests {
         let rewrites = of(3, 0);
         let owed = (0..11).filter_map(|_| rewrites.take_edit(&edit, &limits, at(0))).last();
         assert_eq!(owed, Some(at(100)), "another wording is a publication too");
-        drop((one, other));
+        let asks = of(4, 0);
+        let limits = Limits { subscriptions_per_s: 2, renewals_per_s: 1, ..limits };
+        assert_eq!([0; 3].map(|_| asks.take_subscription(&limits, at(0))), [None, None, Some(at(500))]);
+        assert_eq!([0; 2].map(|_| asks.take_renewal(&limits, at(0))), [None, Some(at(1000))]);
+        assert_eq!(of(4, 0).owes(&limits, at(0)), Some(at(1000)), "what it owes is the most of all");
+        drop((one, other, asks));
         drop(rewrites);
         (3..100).for_each(|n| drop(of(n, 100)));
         assert!(paces.0.lock().unwrap().len() <= 64);

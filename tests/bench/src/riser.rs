@@ -201,7 +201,7 @@ fn doors(mqtt: SocketAddr, http: SocketAddr) -> anyhow::Result<String> {
     Ok(format!(
         "[log]\nlevel = \"warn\"\n[limits]\nconnections = 20000\nconnections_per_address = 20000\n\
          connections_per_principal = 20000\nhandshakes_per_second = 0\naccepts_per_second = 0\npublications_per_second = 0\n\
-         published_per_second = 0\nsubscriptions_per_second = 0\n{listeners}"
+         published_per_second = 0\nsubscriptions_per_second = 0\nrenewals_per_second = 0\n{listeners}"
     ))
 }
 

@@ -186,7 +186,7 @@ impl Envelope {
             self.bye(why);
         } else {
             if let Phase::Open(open) = &mut self.phase
-                && let Some(renew) = open.renewing()
+                && let Some(renew) = open.take_renewal()
             {
                 self.error(renew, why);
             }

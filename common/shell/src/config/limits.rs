@@ -27,6 +27,9 @@ pub struct LimitsConfig {
     /// What one user or client subscribes to and unsubscribes from per second, on all its connections; who does more is
     /// read from more slowly. 0 is no bound.
     pub subscriptions_per_second: u64,
+    /// How often one user or client says anew who it is per second, on all its connections; who does so more often is read
+    /// from more slowly. 0 is no bound.
+    pub renewals_per_second: u64,
     /// Subscriptions of one connection.
     pub subscriptions: usize,
     /// TLS, HTTP and the first frame take at most this long.
@@ -54,6 +57,7 @@ impl Default for LimitsConfig {
             publications_per_second: 100_000,
             published_per_second: ByteSize::mib(64),
             subscriptions_per_second: 10_000,
+            renewals_per_second: 10,
             subscriptions: limits::SUBSCRIPTIONS_MAX,
             first_frame: Duration(limits::FIRST_FRAME_DEADLINE),
             stall: Duration::seconds(30),

@@ -126,8 +126,8 @@ impl Open {
         self.pull(out);
     }
 
-    /// The `renew` that is not answered, which it will not be any more.
-    pub(super) fn renewing(&mut self) -> Option<u64> {
+    /// The `renew` that is not answered, which is over with that.
+    pub(super) fn take_renewal(&mut self) -> Option<u64> {
         self.verbs.renewed()
     }
 
