@@ -1,9 +1,13 @@
 //! The command line of riser-edge.
 
-use crate::{config::EdgeConfig, edge::Edge, sources::Receipt};
+use crate::{
+    config::EdgeConfig,
+    edge::{Edge, invalid},
+    sources::Receipt,
+};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use riser_host::log_command::LogCommand;
+use riser_host::{audit::AuditArgs, log_command::LogCommand};
 use riser_shell::{
     Loaded, Signal, Signals,
     command::{Common, ConfigArgs},
@@ -33,6 +37,8 @@ enum Command {
     /// Look into the log of an edge, whether it runs or not, or into a copy. Changes nothing.
     #[command(subcommand)]
     Log(LogCommand),
+    /// The audit log of an edge, whether it runs or not: who was let in, who was not, who was sent away; newest first.
+    Audit(AuditArgs),
     #[command(flatten)]
     Common(Common),
 }
@@ -56,6 +62,13 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let loaded = Loaded::<EdgeConfig>::or_last_good(&arguments.config.sources())?;
             Ok((loaded.config.data().join("log"), loaded.config.quota.log()))
         })?,
+        Command::Audit(audit) => {
+            let config = Loaded::<EdgeConfig>::or_last_good(&arguments.config.sources())?.config;
+            let directory = config.directory().map_err(invalid)?;
+            let known =
+                |name| directory.account(name).with_context(|| format!("no account is called {name}"));
+            audit.run(config.data(), audit.account.as_ref().map(known).transpose()?)?;
+        }
         Command::Common(command) => command.run::<EdgeConfig>(&arguments.config)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -13,8 +13,8 @@ use anyhow::Context;
 use riser_edge_core::{Downlink, EdgeCore, LinkInput, Uplink};
 use riser_gate::Directory;
 use riser_host::{
-    Host, HostHandle, InstanceMeter, KeySets, LinkSockets, Lookout, Meter, Parts, SignedPasswords, Verifier,
-    doors::Doors, setup,
+    Audit, Host, HostHandle, InstanceMeter, KeySets, LinkSockets, Lookout, Meter, Parts, SignedPasswords,
+    Verifier, doors::Doors, setup,
 };
 use riser_ingest::{Below, downlinks};
 use riser_instance::{Instance, LogFold};
@@ -68,6 +68,7 @@ pub struct Edge {
     handle: HostHandle<EdgeCore>,
     host: JoinHandle<EdgeCore>,
     background: JoinSet<()>,
+    audited: JoinHandle<()>,
     health: Arc<Health>,
     forked: watch::Receiver<bool>,
     /// Where it listens: the name of each listener in the configuration, and its address.
@@ -137,6 +138,7 @@ impl Edge {
         let (given_up, said) = mpsc::unbounded_channel();
         let counters = Arc::clone(entrance.counters());
         let sockets = LinkSockets::new(fork_sender.clone());
+        let (audited, keep_audit) = Audit::open(config.data(), Arc::clone(&metrics)).gates();
         let key_sets = Arc::new(KeySets::default());
         {
             let key_sets = Arc::clone(&key_sets);
@@ -165,7 +167,7 @@ impl Edge {
             )),
             // An edge's accounts change with its file: nobody takes errands.
             errands: mpsc::channel(1).0,
-            watch: Meter { metrics: Arc::clone(&metrics), health: Arc::clone(&health), audit: None },
+            watch: Meter { metrics: Arc::clone(&metrics), health: Arc::clone(&health), audit: Some(audited) },
             identity: keys::load_or_create(&config.key_file())?.0.public_text().into(),
             clock: Clock,
         });
@@ -177,6 +179,7 @@ impl Edge {
             entrance,
             handle,
             background: JoinSet::new(),
+            audited: tokio::spawn(keep_audit),
             health,
             forked,
             addresses: Vec::new(),
@@ -344,6 +347,10 @@ impl Edge {
             Ok(Err(error)) => tracing::error!(%error, "the core's task panicked"),
             Err(_) => tracing::warn!("not everything was finished in time; what was acknowledged is on disk"),
         }
+        // The host had the other end: what it said is written down, then this ends.
+        if tokio::time::timeout(STOP_WITHIN, &mut self.audited).await.is_err() {
+            tracing::warn!("the audit log was not finished in time");
+        }
     }
 
     async fn say(&self, event: SystemEvent) {
@@ -352,7 +359,8 @@ impl Edge {
     }
 }
 
-fn invalid(wrong: Vec<riser_gate::Invalid>) -> anyhow::Error {
+/// What is wrong with accounts, a line each.
+pub(crate) fn invalid(wrong: Vec<riser_gate::Invalid>) -> anyhow::Error {
     let all: Vec<String> = wrong.iter().map(ToString::to_string).collect();
     anyhow::anyhow!(all.join("\n"))
 }

@@ -4,16 +4,15 @@
 //! asked hears of it, every connection, session and link of this hub has heard of it too. A change that could not be saved is
 //! refused and has no effect.
 
-use crate::{
-    audit::{Audit, Begun, Line},
-    hub::rooms,
-    schemas,
-};
+use crate::{hub::rooms, schemas};
 use riser_gate::{
     Account, AccountConfig, Accounts, Change, Directory, Invalid,
     accounts::{Note, Refused, Why},
 };
-use riser_host::HostHandle;
+use riser_host::{
+    HostHandle,
+    audit::{Audit, Begun, Line},
+};
 use riser_hub_core::HubCore;
 use riser_model::{
     AccountId, AccountName,

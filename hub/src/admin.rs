@@ -12,7 +12,6 @@ use crate::{
     accounts::{NotChanged, Registrar, Told, Wanted},
     api::{self, Api, Entered},
     asker::Asker,
-    audit::Audit,
     needs::Needs,
     operators::Operators,
 };
@@ -22,6 +21,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use riser_gate::{Account, Accounts, Change, Directory, Evidence, RoomConfig, TokenHash, accounts::Why};
+use riser_host::Audit;
 use riser_model::{
     AccountId, Principal, Right, RoomId,
     door::{Code, Credential, Refusal},

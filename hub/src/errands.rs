@@ -8,7 +8,6 @@
 
 use crate::{
     accounts::{self, May, NotChanged, Registrar, Told},
-    audit::{Audit, Line},
     founding::Founding,
     invitation::{Invitation, new_token},
     needs::Needs,
@@ -18,7 +17,10 @@ use riser_gate::{
     Account, Change, CredentialConfig, Evidence, Fingerprint, RoomConfig, accounts::AccountChange,
     config::Whom, credential::Member,
 };
-use riser_host::HostHandle;
+use riser_host::{
+    HostHandle,
+    audit::{Audit, Line},
+};
 use riser_hub_core::HubCore;
 use riser_instance::Wanted;
 use riser_model::{

@@ -4,7 +4,6 @@ use crate::{
     accounts::{self, Registrar},
     admin::{self, Admin},
     api::{self, Api},
-    audit::Audit,
     config::HubConfig,
     cookies::Cookies,
     errands::{self, Errands},
@@ -22,8 +21,8 @@ use anyhow::Context;
 use axum::Router;
 use riser_gate::{Directory, TokenHash};
 use riser_host::{
-    Host, HostHandle, InstanceMeter, KeySets, LinkSockets, Lookout, Meter, Parts, Policies, SignedPasswords,
-    doors::Doors, setup,
+    Audit, Host, HostHandle, InstanceMeter, KeySets, LinkSockets, Lookout, Meter, Parts, Policies,
+    SignedPasswords, doors::Doors, setup,
 };
 use riser_hub_core::{HubCore, LinkInput};
 use riser_ingest::{downlinks, placing};

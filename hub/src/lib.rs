@@ -8,7 +8,6 @@ mod admin;
 mod administer;
 mod api;
 mod asker;
-mod audit;
 pub mod command;
 pub mod config;
 mod cookies;

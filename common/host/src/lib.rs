@@ -6,6 +6,7 @@
 //! Read [`host`] first: it is the one screen of async code that both tiers run on.
 
 mod archive_news;
+pub mod audit;
 mod below;
 pub mod doors;
 pub mod host;
@@ -18,6 +19,7 @@ pub mod setup;
 mod signed_passwords;
 mod verifier;
 
+pub use audit::Audit;
 pub use below::BelowLook;
 pub use host::{Host, HostHandle, Links, Parts, Policies, Watch};
 pub use key_sets::KeySets;

@@ -1,8 +1,8 @@
 //! What the admin interface answers. No secret but one that was made for this answer.
 
 use super::Place;
-use crate::audit::Line;
 use riser_gate::{Account, RoomConfig, config::Whom, credential::Member};
+use riser_host::audit::Line;
 use riser_model::AccountId;
 use schemars::JsonSchema;
 use serde::Serialize;

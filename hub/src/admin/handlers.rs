@@ -456,7 +456,7 @@ pub(super) async fn audit(
     Query(query): Query<AuditQuery>,
 ) -> Answer<AuditAnswer> {
     Admin::operator(&asked)?;
-    let lines = admin.audit.read(None, None, &query).await.unwrap_or_default();
+    let lines = admin.audit.read(None, query.of(None)).await.unwrap_or_default();
     Ok(Json(AuditAnswer { lines }))
 }
 
@@ -471,7 +471,7 @@ pub(super) async fn account_audit(
         By::Operator(_) => None,
         By::Account(principal, _) => Some(principal.user()),
     };
-    let lines = admin.audit.read(client, Some(id), &query).await.ok_or_else(super::too_many)?;
+    let lines = admin.audit.read(client, query.of(Some(id))).await.ok_or_else(super::too_many)?;
     Ok(Json(AuditAnswer { lines }))
 }
 

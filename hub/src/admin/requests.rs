@@ -1,7 +1,8 @@
 //! What requests to the admin interface say.
 
 use riser_gate::{GateConfig, GrantConfig, IssuerConfig, LdapConfig, Role, config::Whom};
-use riser_model::{AccountName, Filter};
+use riser_host::audit::Asked;
+use riser_model::{AccountId, AccountName, Filter};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -225,7 +226,7 @@ pub struct MembersQuery {
     pub limit: Option<usize>,
 }
 
-/// Which lines of the audit log.
+/// Which lines of the audit log: [`Asked`] of any account.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuditQuery {
@@ -238,4 +239,12 @@ pub struct AuditQuery {
     /// Those in which somebody, something, a place or a result contains this, in whatever case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contains: Option<String>,
+}
+
+impl AuditQuery {
+    /// The same of one account, or of all.
+    pub fn of(self, account: Option<AccountId>) -> Asked {
+        let Self { before, limit, contains } = self;
+        Asked { account, before, limit, contains }
+    }
 }

@@ -187,7 +187,11 @@ fn what_was_said_and_is_gone_is_released_and_its_id_stands_for_nothing_else_unti
         let gap = Gap { from: Seq(11), to: Seq(12), cause: Cause::Retention };
         let gap = Push::Gap { subscription: SubscriptionId(0), gap, pos: position(12) };
         bench.tell(Tell::Deliver { pushes: vec![gap], more: true });
-        assert_eq!(got(&mut bench), [], "not before the session remembers that its place tells nothing of them");
+        assert_eq!(
+            got(&mut bench),
+            [],
+            "not before the session remembers that its place tells nothing of them"
+        );
         let asks = bench.asks();
         let remembered = asks.iter().find_map(|ask| match ask {
             Ask::HandOver { ticket, released, loose, .. } => Some((*ticket, released.clone(), loose.clone())),

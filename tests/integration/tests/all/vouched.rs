@@ -6,6 +6,7 @@ use crate::mqtt_wire::{Mqtt, Version};
 use crate::needs::{Need, needs};
 use crate::program::{SOON, free_port, output, wait};
 use crate::site::{ACCOUNT, Plan, Site};
+use serde_json::Value;
 
 /// A hub and an edge that know two more users, and the tokens of these.
 fn house(grant_max_age: &str) -> (House, [String; 2]) {
@@ -59,6 +60,43 @@ fn what_is_revoked_at_a_hub_lets_nobody_in_at_its_edges_over_a_cut_and_a_restart
     house.site.hub.start();
     house.does(&["user", "remove", &format!("{ACCOUNT}/lou")]);
     assert!(wait(SOON, || comes(&house, &lou).err()).is_some(), "who is removed there is removed here");
+}
+
+#[test]
+fn an_edge_writes_down_who_was_let_in_who_was_not_and_who_was_sent_away() {
+    needs!(Need::Program("curl"));
+    let (mut house, [kay, lou]) = house("24h");
+    let mut connected = enters(&house, &kay);
+    assert_eq!(comes(&house, "not-a-token-of-anybody").err(), Some(0x86));
+    house.does(&["key", "revoke", &format!("{ACCOUNT}/kay"), "--all"]);
+    connected.awaits(0xe0).expect("DISCONNECT");
+    drop(enters(&house, &lou));
+    let audit = |house: &House, words: &[&str]| {
+        let mut command = house.site.edge.command(&[&["audit"], words].concat());
+        command.arg("--config").arg(&house.site.edge.config);
+        let text = output(command);
+        assert!(!text.contains(&kay) && !text.contains(&lou) && !text.contains("not-a-token"), "{text}");
+        let line = |line: &str| serde_json::from_str::<Value>(line).expect("a line of JSON");
+        text.lines().map(line).collect::<Vec<_>>()
+    };
+    // What gates did is written down within a second.
+    let deeds = |lines: &[Value]| lines.iter().map(|line| line["what"].to_string()).collect::<Vec<_>>();
+    let all = wait(SOON, || {
+        Some(audit(&house, &[]))
+            .filter(|lines| lines.iter().any(|line| line["who"] == "lou" && line["what"] == "entered"))
+    });
+    let all = all.unwrap_or_else(|| panic!("{:?}", audit(&house, &[])));
+    for deed in ["\"refused\"", "\"revoked\""] {
+        assert!(deeds(&all).iter().any(|what| what == deed), "{deed}: {all:?}");
+    }
+    let numbers: Vec<u64> = all.iter().filter_map(|line| line["n"].as_u64()).collect();
+    assert!(numbers.is_sorted_by(|newer, older| newer > older) && numbers.len() == all.len(), "{numbers:?}");
+    let of_kay = audit(&house, &[ACCOUNT, "--contains", "KAY"]);
+    assert!(!of_kay.is_empty() && of_kay.iter().all(|line| line.to_string().contains("kay")), "{of_kay:?}");
+    assert_eq!(audit(&house, &["--limit", "1"]).len(), 1);
+    house.site.edge.stop();
+    house.site.hub.stop();
+    assert_eq!(audit(&house, &[ACCOUNT, "--contains", "kay"]).len(), of_kay.len(), "it need not run");
 }
 
 #[test]

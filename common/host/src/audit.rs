@@ -8,7 +8,6 @@
 //! ten seconds, which counts them: a storm neither fills it nor hides what else happens, and no coming and going, however
 //! varied, takes the place of a change.
 
-use crate::admin::requests::AuditQuery;
 use riser_model::{AccountId, Audited, ClientId, Deed, Time, Wall};
 use riser_shell::{Clock, Metrics};
 use serde::{Deserialize, Serialize};
@@ -16,7 +15,7 @@ use std::{
     cmp::Reverse,
     collections::BTreeMap,
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -24,9 +23,11 @@ use tokio::sync::{Semaphore, mpsc};
 
 mod begun;
 mod books;
+mod command;
 mod storm;
 
 pub use begun::Begun;
+pub use command::AuditArgs;
 
 use begun::Place;
 use books::{Book, Books, lines, newest};
@@ -34,9 +35,29 @@ use storm::Storm;
 
 /// What waits to be written, of gates.
 const WAITING_MAX: usize = 16_384;
-/// Lines in one answer: unless somebody asks for more, and at most.
+/// Lines in one answer: unless somebody asks for more.
 const LINES: usize = 100;
+/// Lines in one answer, at most.
 pub const LINES_MAX: usize = 1000;
+
+/// Which lines.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// Of this account; all unless given.
+    pub account: Option<AccountId>,
+    /// Those before this one.
+    pub before: Option<u64>,
+    /// At most so many; 100 unless given, [`LINES_MAX`] at most.
+    pub limit: Option<usize>,
+    /// Those in which somebody, something, a place or a result contains this, in whatever case.
+    pub contains: Option<String>,
+}
+
+impl Asked {
+    fn most(&self) -> usize {
+        self.limit.unwrap_or(LINES).min(LINES_MAX)
+    }
+}
 
 /// One line.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -146,7 +167,7 @@ impl Drop for Reader {
 /// Reads of one client at once: one that runs, and one that waits.
 const READS_MAX: u32 = 2;
 
-/// The audit log of a hub.
+/// The audit log of an instance.
 #[derive(Clone, Debug)]
 pub struct Audit {
     books: Arc<Mutex<Books>>,
@@ -239,46 +260,19 @@ impl Audit {
         let _ = work.await;
     }
 
-    /// The newest lines that are asked for, newest first: of one account, or all. None where this client has one read running
-    /// and another one waiting.
-    pub async fn read(
-        &self,
-        client: Option<ClientId>,
-        account: Option<AccountId>,
-        asked: &AuditQuery,
-    ) -> Option<Vec<Line>> {
-        let (before, most) = (asked.before, asked.limit.unwrap_or(LINES));
-        if most == 0 {
+    /// The newest lines that are asked for, newest first. None where this client has one read running and another one waiting.
+    pub async fn read(&self, client: Option<ClientId>, asked: Asked) -> Option<Vec<Line>> {
+        if asked.most() == 0 {
             return Some(Vec::new());
         }
         let reader = Reader::new(&self.readers, client)?;
-        let contains = asked.contains.as_deref().map(str::to_lowercase);
         let turn = Arc::clone(&self.reading).acquire_owned().await.ok()?;
         let books = Arc::clone(&self.books);
         let work = tokio::task::spawn_blocking(move || {
             // Whoever gave up waiting for the answer does not make room for another before this has ended.
             let _held = (turn, reader);
-            let paths = {
-                let books = books.lock().unwrap_or_else(PoisonError::into_inner);
-                [&books.changes, &books.gates].map(|files| [files.path.clone(), files.older.clone()])
-            };
-            let most = most.min(LINES_MAX);
-            let is_meant = |line: &Line| {
-                account.is_none_or(|account| line.account == Some(account))
-                    && before.is_none_or(|before| line.n < before)
-                    && contains.as_ref().is_none_or(|text| line.contains(text))
-            };
-            let mut meant = Vec::new();
-            for [path, older] in paths {
-                let own = newest(&path, is_meant, most);
-                if own.len() < most {
-                    meant.extend(newest(&older, is_meant, most - own.len()));
-                }
-                meant.extend(own);
-            }
-            meant.sort_unstable_by_key(|line| Reverse(line.n));
-            meant.truncate(most);
-            meant
+            let paths = books.lock().unwrap_or_else(PoisonError::into_inner).paths();
+            newest_of(paths, &asked)
         });
         Some(work.await.unwrap_or_default())
     }
@@ -326,6 +320,33 @@ impl Audit {
     }
 }
 
+/// The newest lines that are asked for, newest first, of the instance with that data folder, whether it runs or not. Changes
+/// nothing there.
+pub fn read(folder: &Path, asked: &Asked) -> Vec<Line> {
+    newest_of(books::paths(folder), asked)
+}
+
+fn newest_of(books: [[PathBuf; 2]; 2], asked: &Asked) -> Vec<Line> {
+    let most = asked.most();
+    let contains = asked.contains.as_deref().map(str::to_lowercase);
+    let is_meant = |line: &Line| {
+        asked.account.is_none_or(|account| line.account == Some(account))
+            && asked.before.is_none_or(|before| line.n < before)
+            && contains.as_ref().is_none_or(|text| line.contains(text))
+    };
+    let mut meant = Vec::new();
+    for [path, older] in books {
+        let own = newest(&path, is_meant, most);
+        if own.len() < most {
+            meant.extend(newest(&older, is_meant, most - own.len()));
+        }
+        meant.extend(own);
+    }
+    meant.sort_unstable_by_key(|line| Reverse(line.n));
+    meant.truncate(most);
+    meant
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
@@ -357,26 +378,26 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let audit = Audit::open(folder.path(), Arc::new(Metrics::new("hub", "0")));
         audit.write_all(Book::Gates, vec![line("a"), line("b")]).await;
-        let asked = |limit| AuditQuery { limit: Some(limit), ..AuditQuery::default() };
+        let asked = |limit| Asked { limit: Some(limit), ..Asked::default() };
         let client = |n| Some(ClientId(uuid::Uuid::from_u128(n)));
         let turn = Arc::clone(&audit.reading).acquire_owned().await.unwrap();
         let reads: Vec<_> = (0..READS_MAX)
             .map(|_| {
                 let audit = audit.clone();
-                tokio::spawn(async move { audit.read(client(1), None, &asked(9)).await })
+                tokio::spawn(async move { audit.read(client(1), asked(9)).await })
             })
             .collect();
         let waiting = || audit.readers.lock().unwrap().values().sum::<u32>();
         while waiting() < READS_MAX {
             tokio::task::yield_now().await;
         }
-        assert_eq!(audit.read(client(1), None, &asked(9)).await, None, "one too many");
-        assert_eq!(audit.read(client(2), None, &asked(0)).await, Some(Vec::new()), "it does not wait either");
+        assert_eq!(audit.read(client(1), asked(9)).await, None, "one too many");
+        assert_eq!(audit.read(client(2), asked(0)).await, Some(Vec::new()), "it does not wait either");
         drop(turn);
         for read in reads {
             assert_eq!(read.await.unwrap().map(|lines| lines.len()), Some(2));
         }
-        assert_eq!(audit.read(client(1), None, &asked(1)).await.map(|lines| lines.len()), Some(1));
+        assert_eq!(audit.read(client(1), asked(1)).await.map(|lines| lines.len()), Some(1));
         assert!(audit.readers.lock().unwrap().is_empty());
     }
 

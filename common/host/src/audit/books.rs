@@ -22,6 +22,11 @@ pub(super) enum Book {
     Gates,
 }
 
+/// Where they are in a data folder: the newer and the older file of each.
+pub(super) fn paths(folder: &Path) -> [[PathBuf; 2]; 2] {
+    NAMES.map(|names| names.map(|name| folder.join(name)))
+}
+
 /// All files, whose lines are numbered together.
 #[derive(Debug)]
 pub(super) struct Books {
@@ -32,8 +37,12 @@ pub(super) struct Books {
 }
 
 impl Books {
+    pub(super) fn paths(&self) -> [[PathBuf; 2]; 2] {
+        [&self.changes, &self.gates].map(|files| [files.path.clone(), files.older.clone()])
+    }
+
     pub(super) fn open(folder: &Path) -> Self {
-        let [changes, gates] = NAMES.map(|names| Files::open(names.map(|name| folder.join(name))));
+        let [changes, gates] = paths(folder).map(Files::open);
         let paths = [&changes.older, &changes.path, &gates.older, &gates.path];
         let n = paths.into_iter().flat_map(|path| lines(path)).map(|line| line.n).max().unwrap_or(0);
         Self { changes, gates, n }
