@@ -20,6 +20,7 @@
 //                   { "log": "…", "accepted": 90, "synced": 90, "gapped": 0 }] }],   of which nobody says whose it is
 //     "rooms": [{ "name": "plant", "history": "log", "channels": 12, "messages": 8120, "bytes": 1218000,
 //                 "members": 3, "subscribers": 4, "last": 1700000000000 }] }
+//                                               channels, messages, bytes and last null where not all of it may be read
 //
 // `backlog` is `last_added - last_synced`; the four terms are one snapshot, so they add up.
 //
@@ -338,7 +339,8 @@ function showStatus(status) {
   showRooms(status.rooms);
   const here = status.rooms.find(({ name }) => name === roomName);
   if (here) {
-    say("channels-note", `${whole(here.messages)} publications in ${whole(here.channels)} channels, ${whole(here.members)} here`);
+    const through = here.messages === null ? "" : `${whole(here.messages)} publications in ${whole(here.channels)} channels, `;
+    say("channels-note", `${through}${whole(here.members)} here`);
   }
 }
 
@@ -358,7 +360,8 @@ function showRooms(rooms) {
   rooms.forEach(({ name, members, channels, messages }, index) => {
     const item = shown.children[index];
     item.firstChild.setAttribute("aria-current", name === roomName);
-    const counts = `${whole(members)} here, ${whole(messages)} in ${whole(channels)} channels`;
+    // Who may not read all of a room is not told how much goes through it.
+    const counts = `${whole(members)} here${messages === null ? "" : `, ${whole(messages)} in ${whole(channels)} channels`}`;
     if (item.lastChild.textContent !== counts) item.lastChild.textContent = counts;
   });
 }

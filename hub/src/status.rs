@@ -42,20 +42,34 @@ impl Look {
         let sees = |room: &RoomStatistics| {
             room.account == principal.account && principal.grants.reach(Right::Subscribe, room.id)
         };
-        let edges = self.below.edges.iter().filter(|edge| edge.account == principal.account);
-        let rooms = self.instance.statistics.rooms.iter().filter(|room| sees(room));
+        let rooms: Vec<_> = self.instance.statistics.rooms.iter().filter(|room| sees(room)).collect();
+        // As the account's technical channel, they are for who may read any of its rooms.
+        let hears = |edge: &&EdgeStatus| edge.account == principal.account && !rooms.is_empty();
+        let edges = self.below.edges.iter().filter(hears);
         json!({
             "now": self.at.wall,
             "edges": edges.map(|edge| self.edge(edge)).collect::<Vec<_>>(),
-            "rooms": rooms.map(|room| json!({
-                "name": room.name,
-                "channels": room.channels,
-                "messages": room.traffic.messages,
-                "bytes": room.traffic.bytes,
-                "members": room.members,
-                "subscribers": room.subscribers,
-                "last": room.traffic.last.map(|Wall(ms)| ms),
-            })).collect::<Vec<_>>(),
+            "rooms": rooms.iter().map(|room| Self::room(room, principal)).collect::<Vec<_>>(),
+        })
+    }
+
+    /// A room, with how much went through as much of it as is all the principal's to read: of what may not be read nobody
+    /// learns even that.
+    fn room(room: &RoomStatistics, principal: &Principal) -> Value {
+        let has_whole = |right| principal.grants.whole(right, room.id);
+        let counted = match (has_whole(Right::Subscribe), has_whole(Right::Admin)) {
+            (true, true) => Some((room.channels, room.traffic)),
+            (true, false) => Some((room.open_channels, room.open)),
+            (false, _) => None,
+        };
+        json!({
+            "name": room.name,
+            "channels": counted.map(|(channels, _)| channels),
+            "messages": counted.map(|(_, traffic)| traffic.messages),
+            "bytes": counted.map(|(_, traffic)| traffic.bytes),
+            "members": room.members,
+            "subscribers": room.subscribers,
+            "last": counted.and_then(|(_, traffic)| traffic.last).map(|Wall(ms)| ms),
         })
     }
 

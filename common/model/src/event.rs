@@ -43,7 +43,7 @@
 //! | `left` | room | client, name, connection, behind, cause | readers of the room |
 //! | `ready` | room | ready, absent: those who are waited for and are not there | readers of the room |
 //! | `room_quota` | room | limit, most, again_ms: it takes no more of these, for so long where it is by time | readers of the room |
-//! | `statistics` | room | messages, bytes, per_s, per_min, last, subscribers, connections | readers of the room |
+//! | `statistics` | room | messages, bytes, per_s, per_min, last, subscribers, connections; without what is addressed to single clients | who may read all of the room |
 //! | `started` | hub | epoch, through | everybody who is let in |
 //! | `shutdown` | hub | queued | everybody who is let in |
 //! | `log_failing` | hub | code | everybody who is let in |
@@ -80,7 +80,7 @@ mod kind;
 mod scope;
 
 pub use fields::{Destination, GateStep, PublishedAs, Told};
-pub use kind::{is_for_admins, is_outcome};
+pub use kind::{is_for_admins, is_of_the_whole_room, is_outcome};
 pub use scope::Scope;
 
 /// One sentence of the system about itself. See the module for who hears which.

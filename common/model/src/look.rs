@@ -242,7 +242,7 @@ pub struct RoomTraffic {
     /// The sums leave out what may not be read, or was not asked for.
     pub partial: bool,
     /// Publications addressed to a client that had neither a connection nor a session, in a room without history: nobody
-    /// will ever read them.
+    /// will ever read them. For who looks after the room; 0 for everybody else.
     pub void: u64,
 }
 

@@ -509,9 +509,11 @@ impl Bus {
                 account: declared.account,
                 name: declared.name.clone(),
                 traffic: room.traffic,
+                open: room.open,
                 members: room.members,
                 subscribers: room.subscribers,
                 channels: room.channels.len() as u32,
+                open_channels: room.channels.len() as u32 - room.addresses,
             })
         });
         Statistics {

@@ -52,6 +52,8 @@ pub(crate) struct Room {
     pub(crate) channels: Vec<ChannelSlot>,
     /// How many of them others than the system have routes in.
     pub(crate) published: u32,
+    /// How many of them are clients' addresses.
+    pub(crate) addresses: u32,
     /// Its publications in the tail.
     pub(crate) index: VecDeque<(Seq, ChannelSlot)>,
     /// Its channels by the turn of their newest value.
@@ -60,6 +62,8 @@ pub(crate) struct Room {
     pub(crate) members: u32,
     pub(crate) subscribers: u32,
     pub(crate) traffic: Traffic,
+    /// What of it went through channels that are nobody's address: who may read the whole room need not read those.
+    pub(crate) open: Traffic,
     /// How far back it goes, where its retention says so.
     pub(crate) depth: Option<Depth>,
     /// Nothing at or below is shown.
@@ -71,9 +75,10 @@ pub(crate) struct Room {
     /// What is replayed to those who join, where the room offers that.
     pub(crate) session: Option<SessionHistory>,
     pub(crate) rates: Rates,
+    pub(crate) open_rates: Rates,
     /// Its channels that have rates of their own.
     pub(crate) tracked: VecDeque<ChannelSlot>,
-    /// How many publications were counted when that was last told.
+    /// How many publications in what is open were counted when that was last told.
     pub(crate) told: u64,
     /// Publications that were addressed to a client that was not there, and are not kept for it.
     pub(crate) void: u64,
@@ -103,6 +108,8 @@ pub(crate) struct Present {
 pub(crate) struct Channel {
     pub(crate) room: RoomSlot,
     pub(crate) name: ChannelName,
+    /// Whether it is a client's address.
+    pub(crate) addressed: bool,
     /// Its place among its room's channels, once it has a route.
     pub(crate) place: Option<u32>,
     /// Whether another than the system has a route in it.
@@ -279,18 +286,21 @@ impl Graph {
                 speaks: None,
                 channels: Vec::new(),
                 published: 0,
+                addresses: 0,
                 index: VecDeque::new(),
                 recent: BTreeMap::new(),
                 waiters: BTreeSet::new(),
                 members: 0,
                 subscribers: 0,
                 traffic: Traffic::default(),
+                open: Traffic::default(),
                 depth: None,
                 floor: Seq::ZERO,
                 archived: None,
                 archived_since: None,
                 session: None,
                 rates: Rates::default(),
+                open_rates: Rates::default(),
                 tracked: VecDeque::new(),
                 told: 0,
                 void: 0,
@@ -375,6 +385,7 @@ impl Graph {
         }
         let channel = Channel {
             room,
+            addressed: name.addressee().is_some(),
             name: name.clone(),
             place: None,
             published: false,
@@ -415,9 +426,11 @@ impl Graph {
             self.room_mut(room).published += 1;
         }
         if self.channel(slot).place.is_none() {
-            let channels = &mut self.room_mut(room).channels;
-            channels.push(slot);
-            let place = channels.len() as u32 - 1;
+            let addressed = self.channel(slot).addressed;
+            let room = self.room_mut(room);
+            room.addresses += u32::from(addressed);
+            room.channels.push(slot);
+            let place = room.channels.len() as u32 - 1;
             self.channel_mut(slot).place = Some(place);
         }
         slot
@@ -464,10 +477,13 @@ impl Graph {
     /// A batch is about to bring publications of a channel: its rates and its room's know what there was before.
     pub(crate) fn roll(&mut self, slot: ChannelSlot, tracked_max: usize, now: Time) {
         let channel = self.channel(slot);
-        let (room, has_none) = (channel.room, channel.rates.is_none());
+        let (room, addressed, has_none) = (channel.room, channel.addressed, channel.rates.is_none());
         let tracks = has_none && self.has_place_for_rates(room, tracked_max, now);
         let room = self.room_mut(room);
         room.rates.roll(&room.traffic, now);
+        if !addressed {
+            room.open_rates.roll(&room.open, now);
+        }
         if tracks {
             room.tracked.push_back(slot);
         }
@@ -516,9 +532,12 @@ impl Graph {
     pub(crate) fn learn_last(&mut self, slot: ChannelSlot, wall: Wall) {
         let channel = self.channel_mut(slot);
         channel.traffic.last = channel.traffic.last.max(Some(wall));
-        let room = channel.room;
-        let traffic = &mut self.room_mut(room).traffic;
-        traffic.last = traffic.last.max(Some(wall));
+        let (room, addressed) = (channel.room, channel.addressed);
+        let room = self.room_mut(room);
+        room.traffic.last = room.traffic.last.max(Some(wall));
+        if !addressed {
+            room.open.last = room.open.last.max(Some(wall));
+        }
     }
 
     /// Notes one publication.
@@ -528,10 +547,13 @@ impl Graph {
         channel.index.push_back(seq);
         channel.total += 1;
         channel.traffic.add(bytes, wall);
-        let room = channel.room;
+        let (room, addressed) = (channel.room, channel.addressed);
         let room = self.room_mut(room);
         room.index.push_back((seq, slot));
         room.traffic.add(bytes, wall);
+        if !addressed {
+            room.open.add(bytes, wall);
+        }
         if let Some(depth) = &mut room.depth {
             // As the log's files count it, by which the past is counted at a start.
             depth.add(seq, bytes + FRAME_HEADER_BYTES as u64, wall, now);

@@ -117,7 +117,9 @@ impl Bus {
             let other = less(whole, sum(rows.iter().map(|row| row.rates)));
             (whole, Some(other), room.traffic.last, self.published(room))
         };
-        let (subscribers, connections, void) = (room.subscribers, room.members, room.void);
+        let (subscribers, connections) = (room.subscribers, room.members);
+        // These are addressed: who does not read addresses learns nothing of them.
+        let void = if principal.grants.whole(Right::Admin, room.id) { room.void } else { 0 };
         Ok(RoomTraffic { rates, last, subscribers, connections, channels, rows, next, other, partial, void })
     }
 
@@ -147,7 +149,8 @@ impl Bus {
         }
     }
 
-    /// Rooms in which something happened tell where their traffic stands, where anybody listens.
+    /// Rooms in which something happened tell where their traffic stands, where anybody listens: what is addressed to single
+    /// clients aside, which who hears it need not read.
     pub(crate) fn tell_traffic(&mut self, now: Time) {
         if now < self.traffic_due {
             return;
@@ -156,11 +159,11 @@ impl Bus {
         let moved = |room: &&Room| {
             let channel = self.graph.room_of(Scope::Room(room.id).room());
             let heard = channel.is_some_and(|slot| self.graph.room(slot).subscribers > 0);
-            room.speaks.is_none() && room.traffic.messages != room.told && heard
+            room.speaks.is_none() && room.open.messages != room.told && heard
         };
         let told = |room: &Room| {
-            let Rates { messages, bytes, second, minute } = room.rates.at(&room.traffic, now);
-            let (per_s, per_min, last) = (second.0, minute.0, room.traffic.last);
+            let Rates { messages, bytes, second, minute } = room.open_rates.at(&room.open, now);
+            let (per_s, per_min, last) = (second.0, minute.0, room.open.last);
             let (subscribers, connections) = (room.subscribers, room.members);
             (room.id, Told { messages, bytes, per_s, per_min, last, subscribers, connections })
         };

@@ -34,12 +34,17 @@ pub struct RoomStatistics {
     pub name: RoomName,
     /// What went through it.
     pub traffic: Traffic,
+    /// What of it went through channels that are nobody's address: all that whoever may read the whole room reads of it, unless
+    /// it looks after it.
+    pub open: Traffic,
     /// Connections in it.
     pub members: u32,
     /// Subscriptions that read it.
     pub subscribers: u32,
     /// Channels that were ever published in.
     pub channels: u32,
+    /// Those of them that are nobody's address.
+    pub open_channels: u32,
 }
 
 /// One channel.

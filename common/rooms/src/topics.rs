@@ -182,6 +182,11 @@ fn is_admin(principal: &Principal, scope: Scope) -> bool {
     }
 }
 
+/// Whether it may read all of the room that is nobody's address.
+fn reads_all(principal: &Principal, scope: Scope) -> bool {
+    matches!(scope, Scope::Room(id) if principal.grants.whole(Right::Subscribe, id))
+}
+
 fn in_room(graph: &Graph, principal: &Principal, room: &RoomName, filter: Filter) -> Result<Reach, Refusal> {
     let named = || denied("read", &format!("{room}/{}", filter.as_str()));
     let slot = reached(graph, principal, room).ok_or_else(named)?;
@@ -212,7 +217,8 @@ pub(crate) fn readable(graph: &Graph, principal: &Principal, room: RoomSlot, cha
     let room = graph.room(room);
     if let Some(scope) = room.speaks {
         return hears(graph, principal, scope)
-            && (!event::is_for_admins(channel) || is_admin(principal, scope));
+            && (!event::is_for_admins(channel) || is_admin(principal, scope))
+            && (!event::is_of_the_whole_room(channel) || reads_all(principal, scope));
     }
     let own = room.declared.as_ref().is_some_and(|declared| declared.account == principal.account);
     own && principal.grants.allow(Right::Subscribe, room.id, channel)

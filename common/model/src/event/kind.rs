@@ -31,6 +31,12 @@ pub fn is_for_admins(channel: &ChannelName) -> bool {
     FOR_ADMINS.contains(&channel.as_str())
 }
 
+/// Whether an event in that channel of a room's technical channel says how much went through all of the room: of channels
+/// that somebody may not read it learns not even that.
+pub fn is_of_the_whole_room(channel: &ChannelName) -> bool {
+    channel.as_str() == "statistics"
+}
+
 impl SystemEvent {
     /// Its kind: the channel that it is in, and its `type` after `riser.`.
     pub fn kind(&self) -> &'static str {

@@ -3,7 +3,7 @@
 use super::{ingested::ingest, present::body, readers::*, script::*};
 use crate::{Input, Latest};
 use riser_model::{
-    Epoch, History, LogId, Right, RoomId, Seq,
+    Epoch, History, LogId, Right, RoomId, Seq, Wall,
     door::{Code, Flow, From, Technical, Want},
 };
 
@@ -11,7 +11,7 @@ use riser_model::{
 fn rights_hold_on_every_path() {
     let rules =
         || vec![rule(None, "#", Right::Subscribe, false), rule(None, "hidden/#", Right::Subscribe, true)];
-    for from in [From::Live, From::Start, From::Last(10), From::After(at(1, 0))] {
+    for from in [From::Live, From::Start, From::Last(10), From::After(at(1, 0)), From::Since(Wall(0))] {
         for flow in [Flow::Credit, Flow::Conflate] {
             for want in
                 [topic("#"), topic("a/#"), topic("+/hidden/x"), in_room("a", "hidden/+"), in_room("a", "#")]

@@ -503,7 +503,7 @@ fn what_a_rooms_traffic_event_says_has_the_last_second_and_the_time_of_the_newes
     let config = Config { traffic_every_ms: 1000, ..Config::default() };
     let mut world = World::speaking(config);
     world.open(1);
-    world.open(2);
+    world.open_as(2, vec![rule(None, "#", Right::Subscribe, false)]);
     world.subscribe(2, 1, of_room("a"), From::Live, Flow::Credit);
     for ms in [5000, 1000] {
         for _ in 0..3 {
@@ -523,6 +523,42 @@ fn what_a_rooms_traffic_event_says_has_the_last_second_and_the_time_of_the_newes
         .collect();
     let last = told.last().unwrap();
     assert!(last.contains("\"per_s\":3") && last.contains("\"last\":78000"), "{told:?}");
+}
+
+#[test]
+fn who_may_not_read_all_of_a_room_hears_no_figures_of_it_and_nobody_those_of_addresses() {
+    let config = Config { traffic_every_ms: 1000, ..Config::default() };
+    let mut world = World::speaking(config);
+    let lamp = format!("a/{}/on", uuid::Uuid::from_u128(7));
+    let all = |right| rule(None, "#", right, false);
+    world.open_as(1, vec![all(Right::Publish), all(Right::Admin)]);
+    world.open_as(2, vec![all(Right::Subscribe)]);
+    world.open_as(3, vec![all(Right::Subscribe), rule(Some("a"), "secret/#", Right::Subscribe, true)]);
+    world.open_as(4, vec![rule(Some("a"), "open/#", Right::Subscribe, false)]);
+    for n in [2, 3, 4] {
+        world.subscribe(n, 1, of_room("a"), From::Start, Flow::Credit);
+    }
+    for _ in 0..3 {
+        world.publish(1, &[("a/secret/x", "1"), (&lamp, "22")]);
+        world.now.time = world.now.time.plus(Duration::from_secs(5));
+    }
+    settle(&mut world);
+    let mut told = |n| {
+        let heard = world.all(n);
+        let figures = heard
+            .iter()
+            .filter_map(delivery)
+            .filter(|one| one.content.route.channel.as_str() == "statistics");
+        figures.map(|one| payload(&one.content.body)).collect::<Vec<_>>()
+    };
+    let figures = told(2);
+    let last = figures.last().unwrap();
+    assert_eq!((told(3), told(4)), (vec![], vec![]));
+    let seen = world.bus.statistics().rooms.swap_remove(0);
+    assert_eq!((seen.traffic.messages, seen.open.messages), (6, 3));
+    assert!(last.contains("\"messages\":3,\"per_min\":3"), "{last}");
+    assert!(last.contains(&format!("\"bytes\":{},", seen.open.bytes)), "{last}");
+    assert_eq!((seen.channels, seen.open_channels), (2, 1));
 }
 
 #[test]

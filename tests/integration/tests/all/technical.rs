@@ -12,6 +12,9 @@ use crate::site::{OWNER, PASSWORD, Plan, SENSOR, Site};
 fn technical_channels_tell_who_comes_and_goes() {
     needs!(Need::Program("curl"), Need::Node);
     let mut site = Site::laid_out(Plan::default());
+    let config = fs::read_to_string(&site.hub.config).expect("it was just written");
+    let hash = config.lines().find(|line| line.starts_with("password = ")).expect("somebody has a password");
+    site.hub.write_config(&format!("{config}\n[[account.user]]\nname = \"sam\"\n{hash}\n"));
     site.hub.start();
     let _account = site.dashboard("account", &site.hub, "hall", json!({ "technical": "account" }));
     let _room = site.dashboard("room", &site.hub, "hall", json!({ "technical": "room" }));
@@ -20,6 +23,9 @@ fn technical_channels_tell_who_comes_and_goes() {
     }
     site.edge.start();
     site.history.wait_mark("account event edge_online", SOON);
+    is_shown(&site, "flowing");
+    let nothing = status(&site, "sam");
+    assert_eq!((&nothing["edges"], &nothing["rooms"]), (&json!([]), &json!([])), "it may read nothing");
     let guest = site.dashboard("guest", &site.hub, "hall", json!({}));
     site.history.wait_mark("guest ready", SOON);
     site.history.wait_mark("room event joined", SOON);
@@ -41,14 +47,16 @@ fn technical_channels_tell_who_comes_and_goes() {
 
 /// Waits until the hub shows its edge in that state.
 fn is_shown(site: &Site, state: &str) {
-    let shown = || {
-        let mut curl = site.hub.place.command("curl");
-        let url = format!("http://127.0.0.1:{}/api/status", site.hub.http);
-        curl.args(["--silent", "--fail", "--user", &format!("{OWNER}:{PASSWORD}"), &url]);
-        let status: Value = serde_json::from_str(&output(curl)).expect("the status is JSON");
-        (status["edges"][0]["state"] == state).then_some(())
-    };
+    let shown = || (status(site, OWNER)["edges"][0]["state"] == state).then_some(());
     assert!(wait(SOON, shown).is_some(), "the edge is not shown as {state}");
+}
+
+/// What the hub shows to a user of how it stands.
+fn status(site: &Site, user: &str) -> Value {
+    let mut curl = site.hub.place.command("curl");
+    let url = format!("http://127.0.0.1:{}/api/status", site.hub.http);
+    curl.args(["--silent", "--fail", "--user", &format!("{user}:{PASSWORD}"), &url]);
+    serde_json::from_str(&output(curl)).expect("the status is JSON")
 }
 
 #[test]
