@@ -19,8 +19,17 @@ export const CLOSE_CODES: { readonly [closeCode: number]: string };
 export type Credential = { user: string; password: string } | { token: string };
 /** Opaque; use one exactly as it was received. */
 export type Position = string;
-/** `time` is in milliseconds since 1970, by the clock of the instance: what was published since, in order of position. */
-export type From = "live" | "start" | { after: Position } | { last: number } | { time: number };
+/**
+ * `time` is in milliseconds since 1970, by the clock of the instance: what was published since, in order of position. To go
+ * on with that in another run, `time` and what `start` had as `until` are said again beside `after`.
+ */
+export type From =
+  | "live"
+  | "start"
+  | { after: Position }
+  | { last: number }
+  | { time: number }
+  | { after: Position; time: number; until: Position };
 /** `waiting` is between two attempts; `closed` is for good. */
 export type State = "connecting" | "open" | "waiting" | "closed";
 
@@ -110,6 +119,8 @@ export interface Start {
   gaps: Gap[];
   /** Up to here something of the past that was asked for is not kept any more; null where nothing is. */
   floor: Position | null;
+  /** Where it began at a time: what comes after this is handed out whatever its time. Null otherwise. */
+  until: Position | null;
 }
 
 export interface SubscribeOptions {

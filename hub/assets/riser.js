@@ -694,6 +694,8 @@ export class Subscription {
   /** Where the connection is, and where the consumer is. */
   #at = null;
   #taken = null;
+  /** From when what was there up to `until` is meant, where it began at a time. */
+  #since = {};
   #queue = [];
   #byChannel = new Map();
   #gaps = [];
@@ -756,10 +758,10 @@ export class Subscription {
 
   // What the room says.
 
-  /** What to ask the server for: from a position, once there is one. */
+  /** What to ask the server for: from a position, once there is one. What began at a time is asked for by that too. */
   request() {
     const { channels, technical, from, flow } = this.#want;
-    const start = this.#at ? { after: this.#at } : from;
+    const start = this.#at ? { after: this.#at, ...this.#since } : from;
     if (technical) return { sub: this.sub, technical, from: start };
     const request = { sub: this.sub, channels, from: start, flow };
     if (this.#window !== null) request.credit = Math.max(0, this.#window - this.#unfinished);
@@ -767,7 +769,7 @@ export class Subscription {
     return request;
   }
 
-  started({ error, pos, complete, gaps = [], floor = null }) {
+  started({ error, pos, complete, gaps = [], floor = null, until = null }) {
     if (this.#over) return;
     // Whoever had it keeps it. Who never did is told: it may be that this connection has as many as it may.
     if (error && this.#at && passes(error.code)) return this.#refused(error);
@@ -779,7 +781,8 @@ export class Subscription {
     }
     this.#refusals = 0;
     this.#at = pos;
-    this.#room.call(this.#handlers.start, { pos, complete, gaps, floor });
+    this.#since = until === null ? {} : { time: this.#want.from.time, until };
+    this.#room.call(this.#handlers.start, { pos, complete, gaps, floor, until });
     for (const gap of gaps) this.#add({ gap: { ...gap, pos } });
     this.#free(0);
     this.#settle();

@@ -42,7 +42,7 @@ impl Bus {
             return;
         };
         let floor = self.floor_of(&subscription.scope, subscription.oldest(&self.graph, &self.chain));
-        let subscribed = Subscribed { completeness, gaps: Vec::new(), at, floor };
+        let subscribed = Subscribed { completeness, gaps: Vec::new(), at, floor, until: None };
         let tell = Tell::Subscribed { subscription: id, result: Ok(subscribed) };
         self.outputs.push_back(Output::Tell { connection, tell });
         self.look(connection, id);

@@ -147,7 +147,7 @@ impl Bus {
         let mut gaps = match begin {
             Begin { last: 1.., .. } => Vec::new(),
             // What is gone may have been of that time.
-            Begin { since: Some(_), completeness: Completeness::Partial, .. } => {
+            Begin { completeness: Completeness::Partial, .. } if matches!(from, From::Since(_)) => {
                 self.chain.missing_after(Seq::ZERO, past.oldest)
             }
             Begin { cursor, .. } => self.chain.missing_after(cursor, past.oldest),
@@ -160,7 +160,7 @@ impl Bus {
             completeness = Completeness::Partial;
         }
         let mut conflation = (flow == Flow::Conflate).then(|| match from {
-            From::After(_) => Conflation::new(0, cursor),
+            From::After(_) | From::Onward { .. } => Conflation::new(0, cursor),
             From::Live | From::Last(_) | From::Since(_) | From::Start if history => {
                 // The present first: whatever is newest, however old it is.
                 (cursor, floors) = (self.chain.oldest.prev(), true);
@@ -192,6 +192,11 @@ impl Bus {
             From::After(_) => scope.shows_after(&self.graph, cursor),
             From::Since(wall) => scope.has_all_since(&self.graph, wall),
         };
+            From::Onward { since: wall, .. } => {
+                let is_passed_over = |since: Since| scope.shows_after(&self.graph, since.until);
+                scope.shows_after(&self.graph, cursor)
+                    || begin.since.is_some_and(is_passed_over) && scope.has_all_since(&self.graph, wall)
+            }
         if !whole {
             completeness = Completeness::Partial;
             let from = cursor.next();
@@ -211,8 +216,10 @@ impl Bus {
             // without them what it asked for.
             joined = self.chain.committed;
             match from {
-                From::After(_) if cursor < joined => completeness = Completeness::Partial,
-                From::After(_) => {}
+                From::After(_) | From::Onward { .. } if cursor < joined => {
+                    completeness = Completeness::Partial;
+                }
+                From::After(_) | From::Onward { .. } => {}
                 From::Live | From::Start | From::Last(_) | From::Since(_) if by_session => {
                     (cursor, completeness) = (cursor.min(first.prev()), Completeness::Full);
                 }
@@ -261,7 +268,8 @@ impl Bus {
         }
         let asks_past = history && matches!(from, From::Start | From::Since(_));
         let floor = self.floor_of(&subscription.scope, past.oldest).filter(|_| asks_past);
-        let subscribed = Subscribed { completeness, gaps, at: subscription.at, floor };
+        let until = subscription.since.map(|since| self.chain.position(since.until));
+        let subscribed = Subscribed { completeness, gaps, at: subscription.at, floor, until };
         Ok((subscription, Some(subscribed)))
     }
 
@@ -316,10 +324,22 @@ impl Bus {
                     Resume::Fork(seq) => partial(seq, false),
                     Resume::Unknown if history => partial(start, true),
                     Resume::Unknown => partial(self.chain.committed, true),
-                    Resume::OtherLog => {
-                        let want = "a position of this instance's log, or none";
-                        return Err(topics::refuse(Code::UnknownPosition, "a position of another log", want));
-                    }
+                    Resume::OtherLog => return Err(of_another_log()),
+                }
+            }
+            From::Onward { after, since: wall, until } => {
+                let until = match self.chain.resume(until) {
+                    Resume::Exact(seq) | Resume::Fork(seq) => seq,
+                    Resume::Unknown => self.chain.committed,
+                    Resume::OtherLog => return Err(of_another_log()),
+                };
+                let since = Some(Since { wall, until });
+                let begin = self.place_of(From::After(after), history, past)?;
+                // What is gone by now was committed before that time, and so passed over.
+                if begin.cursor < start && start <= until && wall >= past.oldest_at {
+                    Begin { since, ..Begin::at(start, full, false) }
+                } else {
+                    Begin { since, ..begin }
                 }
             }
         })
@@ -502,4 +522,9 @@ impl Bus {
             self.graph.release_channel(slot);
         }
     }
+}
+
+fn of_another_log() -> Refusal {
+    let want = "a position of this instance's log, or none";
+    topics::refuse(Code::UnknownPosition, "a position of another log", want)
 }

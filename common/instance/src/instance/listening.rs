@@ -16,7 +16,13 @@ impl Instance {
         let result = if principal.grants.administer() {
             connection.listening.insert(subscription);
             let at = self.bus.position(self.bus.committed());
-            Ok(Subscribed { completeness: Completeness::None, gaps: Vec::new(), at, floor: None })
+            Ok(Subscribed {
+                completeness: Completeness::None,
+                gaps: Vec::new(),
+                at,
+                floor: None,
+                until: None,
+            })
         } else {
             let what = "read $SYS";
             Err(refusal(Code::Denied, what, "a user who administers the account, as an owner does"))

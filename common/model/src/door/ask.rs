@@ -80,6 +80,15 @@ pub enum From {
     /// With what was published from this time on, by this instance's clock, in order of position; and everything
     /// that comes after the subscription was made.
     Since(Wall),
+    /// After this position, of what began with [`From::Since`].
+    Onward {
+        /// Where it is.
+        after: Position,
+        /// From when on.
+        since: Wall,
+        /// What comes after this is meant whatever its time ([`Subscribed::until`](super::Subscribed::until)).
+        until: Position,
+    },
 }
 
 /// What happens when a reader is slower than its channels.

@@ -35,6 +35,9 @@ pub struct Subscribed {
     /// Where the past that was asked for is not kept whole: up to here something of it is gone, by retention or because
     /// the log let it go. None where nothing is, and for who did not ask for the past or goes on from a position.
     pub floor: Option<Position>,
+    /// Where what was published before some time is passed over: up to here. Whoever goes on from a position says both again
+    /// ([`From::Onward`](super::From::Onward)).
+    pub until: Option<Position>,
 }
 
 /// A room as a lobby shows it.

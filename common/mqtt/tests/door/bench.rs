@@ -163,8 +163,13 @@ impl Bench {
     }
 
     pub fn subscribed(&mut self, subscription: u32, at: u64) {
-        let subscribed =
-            Subscribed { completeness: Completeness::Full, gaps: vec![], at: position(at), floor: None };
+        let subscribed = Subscribed {
+            completeness: Completeness::Full,
+            gaps: vec![],
+            at: position(at),
+            floor: None,
+            until: None,
+        };
         self.tell(Tell::Subscribed { subscription: SubscriptionId(subscription), result: Ok(subscribed) });
     }
 

@@ -7,7 +7,7 @@
 
 use super::{refusal, reported_at};
 use riser_model::{
-    Cause, Gap, Position, RoomName, SubscriptionId,
+    Cause, Gap, Position, RoomName, SubscriptionId, Wall,
     door::{
         self, Ask, Code, Delivery, Flow, From, Output, Refusal, Showing, Subscribed, Texts, Want, Worded,
         Wording,
@@ -49,6 +49,9 @@ struct Reader {
     told: Option<Position>,
     /// Up to here the bus pushed.
     seen: Option<Position>,
+    /// Where it began at a time: from when on what lies up to `until` is meant.
+    since: Option<Wall>,
+    until: Option<Position>,
     window: Option<Window>,
     /// Whether the bus lets it rest.
     paused: bool,
@@ -105,7 +108,7 @@ impl Readers {
             Channels::Technical(whose) => Want::Technical(self.technical(whose)),
         };
         let window = request.credit.map(|credit| Window { credit: credit.into(), ..Window::default() });
-        let reader = Reader { want, flow: request.flow, told: None, seen: None, window, paused: false };
+        let reader = Reader::new(want, (request.from, request.flow), window);
         let ask = reader.ask(request.sub, request.from);
         self.readers.insert(request.sub, Box::new(reader));
         self.unanswered.entry(request.sub).or_default().subscribes.push_back(asked);
@@ -125,7 +128,7 @@ impl Readers {
         let technical =
             door::Technical { room: Some(self.room.clone()), ..self.technical(Technical::Account) };
         let want = Want::Technical(technical);
-        let reader = Reader { want, flow: Flow::Credit, told: None, seen: None, window: None, paused: false };
+        let reader = Reader::new(want, (From::Live, Flow::Credit), None);
         let ask = reader.ask(UNASKED, From::Live);
         self.readers.insert(UNASKED, Box::new(reader));
         self.unanswered.entry(UNASKED).or_default().subscribes.push_back(Asked::Nobody);
@@ -155,7 +158,7 @@ impl Readers {
         if current && let Some(reader) = self.readers.get_mut(&sub) {
             match &result {
                 Ok(good) if resumed => reader.resumed(sub, good, out),
-                Ok(good) => (reader.told, reader.seen) = (Some(good.at), Some(good.at)),
+                Ok(good) => reader.started(good),
                 Err(why) => {
                     if resumed {
                         out.push_back(Output::Text(Push::End { sub, error: why.into() }.text()));
@@ -233,8 +236,7 @@ impl Readers {
     pub(super) fn read_again(&mut self, out: &mut VecDeque<Output>) {
         for (sub, reader) in &mut self.readers {
             if reader.is_to_be_read_again() {
-                let from = reader.seen.map_or(From::Live, From::After);
-                out.push_back(Output::Ask(reader.ask(*sub, from)));
+                out.push_back(Output::Ask(reader.ask_onward(*sub)));
                 self.unanswered.entry(*sub).or_default().subscribes.push_back(Asked::Resume);
             }
         }
@@ -262,8 +264,7 @@ impl Readers {
         out.extend((!texts.is_empty()).then_some(Output::Texts(texts)));
         out.append(&mut asks);
         if stays && reader.is_to_be_read_again() {
-            let from = reader.seen.map_or(From::Live, From::After);
-            out.push_back(Output::Ask(reader.ask(sub, from)));
+            out.push_back(Output::Ask(reader.ask_onward(sub)));
             self.unanswered.entry(sub).or_default().subscribes.push_back(Asked::Resume);
         } else if !reader.is_full() && std::mem::replace(&mut reader.paused, false) {
             out.push_back(Output::Ask(pause(sub, false)));
@@ -287,6 +288,29 @@ impl Readers {
 }
 
 impl Reader {
+    fn new(want: Want, (from, flow): (From, Flow), window: Option<Window>) -> Self {
+        let since = match from {
+            From::Since(since) | From::Onward { since, .. } => Some(since),
+            From::Live | From::After(_) | From::Last(_) | From::Start => None,
+        };
+        Self { want, flow, told: None, seen: None, since, until: None, window, paused: false }
+    }
+
+    fn started(&mut self, good: &Subscribed) {
+        (self.told, self.seen) = (Some(good.at), Some(good.at));
+        self.until = good.until;
+    }
+
+    /// Asks for what comes after what it has seen.
+    fn ask_onward(&self, sub: u32) -> Ask {
+        let from = match (self.seen, self.since, self.until) {
+            (None, ..) => From::Live,
+            (Some(after), Some(since), Some(until)) => From::Onward { after, since, until },
+            (Some(after), None, _) | (Some(after), _, None) => From::After(after),
+        };
+        self.ask(sub, from)
+    }
+
     fn ask(&self, sub: u32, from: From) -> Ask {
         let subscription = SubscriptionId(sub);
         Ask::Subscribe {

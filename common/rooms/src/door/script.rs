@@ -71,14 +71,25 @@ pub(super) fn entered(account: &str) -> Tell {
 }
 
 pub(super) fn subscribed(sub: u32, seq: u64) -> Tell {
-    let good = Subscribed { completeness: Completeness::Full, gaps: vec![], at: position(seq), floor: None };
+    let good = Subscribed {
+        completeness: Completeness::Full,
+        gaps: vec![],
+        at: position(seq),
+        floor: None,
+        until: None,
+    };
     Tell::Subscribed { subscription: SubscriptionId(sub), result: Ok(good) }
 }
 
 pub(super) fn subscribed_after_gap(sub: u32, from: u64, to: u64) -> Tell {
     let gap = Gap { from: Seq(from), to: Seq(to), cause: Cause::Retention };
-    let good =
-        Subscribed { completeness: Completeness::Partial, gaps: vec![gap], at: position(to), floor: None };
+    let good = Subscribed {
+        completeness: Completeness::Partial,
+        gaps: vec![gap],
+        at: position(to),
+        floor: None,
+        until: None,
+    };
     Tell::Subscribed { subscription: SubscriptionId(sub), result: Ok(good) }
 }
 

@@ -4,7 +4,7 @@ use super::{readers::*, script::*};
 use crate::Config;
 use riser_model::{
     Cause, Epoch, Gap, LogId, Position, Seq, Wall,
-    door::{Ask, Code, Completeness, Flow, From, Showing},
+    door::{Ask, Code, Completeness, Flow, From, Showing, Subscribed},
 };
 
 #[test]
@@ -164,6 +164,64 @@ fn subscription_from_a_time_has_what_was_published_since_and_all_that_is_news() 
     meant.extend((100..130).map(|wall| wall.to_string()));
     meant.push("7".into());
     assert_eq!(world.payloads(2), meant);
+}
+
+#[test]
+fn who_goes_on_with_what_began_at_a_time_is_shown_nothing_from_before_it() {
+    let mut world = World::new(small());
+    world.open(1);
+    world.open(2);
+    let publish = |world: &mut World, walls: &[i64]| {
+        for wall in walls {
+            world.publish_at(1, "a/x", &wall.to_string(), Wall(*wall));
+        }
+    };
+    publish(&mut world, &[10, 20, 30, 5, 15, 25]);
+    let begun = world.subscribe(2, 1, in_room("a", "x"), From::Since(Wall(20)), Flow::Credit);
+    let until = begun.until.expect("it began at a time");
+    assert_eq!(until.seq, Seq(6));
+    world.payloads(2);
+    // It was cut behind 30, and meanwhile something came that was late.
+    publish(&mut world, &[7]);
+    let onward = |after| From::Onward { after, since: Wall(20), until };
+    let again = world.subscribe(2, 1, in_room("a", "x"), onward(at(1, 3)), Flow::Credit);
+    assert_eq!((again.completeness, again.at, again.until), (Completeness::Full, at(1, 3), Some(until)));
+    assert_eq!(world.payloads(2), ["25", "7"]);
+    // Of a time that is yet to come nothing was shown, and it was cut before anything was.
+    let begun = world.subscribe(2, 2, in_room("a", "x"), From::Since(Wall(1000)), Flow::Credit);
+    assert_eq!(world.payloads(2), [""; 0]);
+    let onward = From::Onward { after: begun.at, since: Wall(1000), until: begun.until.unwrap() };
+    let again = world.subscribe(2, 2, in_room("a", "x"), onward, Flow::Credit);
+    assert_eq!(again.completeness, Completeness::Full);
+    publish(&mut world, &[8]);
+    assert_eq!(world.payloads(2), ["8", "8"], "what comes is news to both");
+    // What began elsewhere has no such end.
+    for from in [From::Live, From::Start, From::Last(3), From::After(begun.at)] {
+        assert_eq!(world.subscribe(2, 3, in_room("a", "x"), from, Flow::Credit).until, None);
+    }
+    let other = Position { log: LogId(1), ..until };
+    let onward = From::Onward { after: begun.at, since: Wall(1000), until: other };
+    let refused = world.try_subscribe(2, 3, in_room("a", "x"), onward, Flow::Credit).err();
+    assert_eq!(refused, Some(Code::UnknownPosition));
+}
+
+#[test]
+fn who_goes_on_with_a_time_misses_nothing_of_what_was_let_go_of_before_it() {
+    let mut world = deep(40);
+    world.now.wall = Wall(1000);
+    let begin = |world: &mut World, wall| {
+        world.subscribe(2, 1, in_room("a", "x"), From::Since(Wall(wall)), Flow::Credit)
+    };
+    let (late, early) = (begin(&mut world, 2000), begin(&mut world, 0));
+    world.trim(11, vec![]);
+    let mut onward = |wall, begun: &Subscribed| {
+        let from = From::Onward { after: begun.at, since: Wall(wall), until: begun.until.unwrap() };
+        let again = world.subscribe(2, 1, in_room("a", "x"), from, Flow::Credit);
+        (again.completeness, again.gaps)
+    };
+    assert_eq!(onward(2000, &late), (Completeness::Full, vec![]));
+    let gone = Gap { from: Seq(1), to: Seq(10), cause: Cause::Retention };
+    assert_eq!(onward(0, &early), (Completeness::Partial, vec![gone]));
 }
 
 #[test]

@@ -57,6 +57,7 @@ impl Follower {
         let past = seq > self.floor || entry.room != "quiet";
         let since = match self.from {
             From::Since(wall) => seq > self.asked || entry.wall >= wall,
+            From::Onward { since, until, .. } => seq > until.seq || entry.wall >= since,
             From::Live | From::After(_) | From::Last(_) | From::Start => true,
         };
         // Everybody here is denied `secret`.
@@ -163,7 +164,18 @@ impl Run {
         let id = self.rng.u32(0..5);
         let resumed = if self.rng.bool() { self.left.pop() } else { None };
         let (room, filter, from) = match resumed {
-            Some(Follower { room, filter, at: Some(at), .. }) => (room, filter, From::After(at)),
+            Some(Follower { room, filter, at: Some(at), from, asked, .. }) => {
+                let until = self.world.bus.position(asked);
+                // What is gone of a time is told by when it was committed, and here that is always the same.
+                let is_there = at.seq.next() >= self.world.bus.oldest();
+                let onward = match from {
+                    From::Since(since) if is_there => From::Onward { after: at, since, until },
+                    From::Onward { since, until, .. } if is_there => From::Onward { after: at, since, until },
+                    From::Since(_) | From::Onward { .. } => From::After(at),
+                    From::Live | From::After(_) | From::Last(_) | From::Start => From::After(at),
+                };
+                (room, filter, onward)
+            }
             Some(_) | None => {
                 let room = if self.rng.u8(0..3) == 0 { None } else { Some(ROOMS[self.rng.usize(..3)]) };
                 let from = match self.rng.u8(0..5) {
@@ -313,7 +325,7 @@ impl Run {
                 let quiet = follower.room == Some("quiet");
                 assert!(!untouched || quiet || found == all, "{found} of {wanted}, of {all} that are there");
             }
-            From::After(position) => {
+            From::After(position) | From::Onward { after: position, .. } => {
                 let known = self.world.bus.position(position.seq) == position;
                 if known {
                     let below = position.seq.next() < oldest;

@@ -152,6 +152,8 @@ impl Serialize for Started {
                 pos: Position,
                 #[serde(skip_serializing_if = "Option::is_none")]
                 floor: Option<String>,
+                #[serde(skip_serializing_if = "Option::is_none")]
+                until: Option<String>,
             },
             Bad {
                 sub: u32,
@@ -170,6 +172,7 @@ impl Serialize for Started {
                 gaps: good.gaps.iter().copied().map(Hole::from).collect(),
                 pos: good.at,
                 floor: good.floor.map(|floor| floor.to_string()),
+                until: good.until.map(|until| until.to_string()),
             },
             Err(refusal) => Form::Bad { sub, error: refusal.into() },
         }

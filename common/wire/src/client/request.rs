@@ -389,7 +389,7 @@ fn read_subscribe(object: &mut Object<'_>) -> Result<Subscribe, Refusal> {
 }
 
 fn read_from(text: &str) -> Result<From, Refusal> {
-    let want = r#""live", "start", {"after":position}, {"time":milliseconds since 1970} or {"last":number}"#;
+    let want = r#""live", "start", {"after":position}, {"time":milliseconds since 1970}, {"after":position,"time":milliseconds,"until":position} or {"last":number}"#;
     if let Ok(word) = serde_json::from_str::<Text<'_>>(text) {
         return match &*word.0 {
             "live" => Ok(From::Live),
@@ -406,18 +406,22 @@ fn read_from(text: &str) -> Result<From, Refusal> {
         what: "from has a wrong type".into(),
         want: want.into(),
     })?;
-    let after =
-        parsed::<Position>(&mut object, "after", "a position exactly as it was received (log.epoch.seq)")?;
+    let as_received = "a position exactly as it was received (log.epoch.seq)";
+    let after = parsed::<Position>(&mut object, "after", as_received)?;
+    let until = parsed::<Position>(&mut object, "until", as_received)?;
     let last = object.optional("last", "a number from 0 to 4294967295")?;
     let time = object.optional("time", "milliseconds since 1970 by the clock of this instance")?;
     object.finish()?;
-    match (after, last, time) {
-        (Some(position), None, None) => Ok(From::After(position)),
-        (None, Some(n), None) => Ok(From::Last(n)),
-        (None, None, Some(wall)) => Ok(From::Since(Wall(wall))),
-        (None, None, None) | (Some(_), Some(_), _) | (Some(_), _, Some(_)) | (_, Some(_), Some(_)) => {
-            Err(object.refuse("from is not one of its forms".into(), want))
-        }
+    match (after, last, time.map(Wall), until) {
+        (Some(position), None, None, None) => Ok(From::After(position)),
+        (None, Some(n), None, None) => Ok(From::Last(n)),
+        (None, None, Some(since), None) => Ok(From::Since(since)),
+        (Some(after), None, Some(since), Some(until)) => Ok(From::Onward { after, since, until }),
+        (None, None, None, _)
+        | (_, Some(_), ..)
+        | (Some(_), None, Some(_), None)
+        | (Some(_), None, None, Some(_))
+        | (None, None, Some(_), Some(_)) => Err(object.refuse("from is not one of its forms".into(), want)),
     }
 }
 

@@ -48,9 +48,15 @@ fn every_request_is_read() {
         credit: Some(5),
     };
     assert_eq!(read(&after), Op::Subscribe(subscribe));
-    for (from, want) in
-        [(r#""live""#, From::Live), (r#""start""#, From::Start), (r#"{"last":3}"#, From::Last(3))]
-    {
+    let onward = From::Onward { after: position(5), since: Wall(-7), until: position(9) };
+    let onward_text = format!(r#"{{"after":"{}","time":-7,"until":"{}"}}"#, position(5), position(9));
+    for (from, want) in [
+        (r#""live""#, From::Live),
+        (r#""start""#, From::Start),
+        (r#"{"last":3}"#, From::Last(3)),
+        (r#"{"time":-7}"#, From::Since(Wall(-7))),
+        (&onward_text, onward),
+    ] {
         let text =
             format!(r#"{{"op":"subscribe","id":2,"sub":7,"channels":"a","from":{from},"flow":"conflate"}}"#);
         let Op::Subscribe(read) = read(&text) else { panic!("not subscribe") };
@@ -278,6 +284,13 @@ fn every_wrong_request_is_told_its_code_and_what_would_be_right() {
             "exactly as it was received",
         ),
         (
+            r#"{"op":"subscribe","id":4,"sub":1,"channels":"a","from":{"time":3,"until":"0000000000000abc.ffffffffffffffff.9"}}"#,
+            Some(4),
+            Code::Malformed,
+            "from is not one of its forms",
+            "\"until\":position",
+        ),
+        (
             r#"{"op":"subscribe","id":4,"sub":1,"channels":"a","from":{"lst":3}}"#,
             Some(4),
             Code::Malformed,
@@ -363,6 +376,7 @@ fn replies_are_golden() {
             gaps: vec![gap],
             at: position(5),
             floor: None,
+            until: None,
         }),
     };
     let bad = Started { sub: 2, result: Err(refusal()) };
@@ -378,6 +392,11 @@ fn replies_are_golden() {
     assert_eq!(
         ok(Some(1), &entered),
         r#"{"re":1,"ok":{"account":"acme","room":"plant","client":"67e55044-10b1-426f-9247-bb680e5fe0c8","name":"ann","connection":4,"ping_s":25,"subscriptions":[{"sub":1,"complete":"partial","gaps":[{"from":3,"to":5,"count":3,"cause":"retention"}],"pos":"0000000000000abc.ffffffffffffffff.5"},{"sub":2,"error":{"code":"denied","what":"no \"right\"","want":"a grant"}}]}}"#
+    );
+    let since = good.result.clone().map(|good| Subscribed { until: Some(position(9)), gaps: vec![], ..good });
+    assert_eq!(
+        ok(Some(2), &Done::Subscribed(Started { sub: 1, result: since })),
+        r#"{"re":2,"ok":{"sub":1,"complete":"partial","gaps":[],"pos":"0000000000000abc.ffffffffffffffff.5","until":"0000000000000abc.ffffffffffffffff.9"}}"#
     );
     assert_eq!(
         ok(Some(2), &Done::Subscribed(good)),

@@ -212,8 +212,13 @@ impl<D: Door> Site<D> {
                     echo.subscription = Some(subscription);
                 }
                 let at = Position { log: LOG, epoch: EPOCH, seq: Seq(self.seq) };
-                let result =
-                    Ok(Subscribed { completeness: Completeness::Full, gaps: Vec::new(), at, floor: None });
+                let result = Ok(Subscribed {
+                    completeness: Completeness::Full,
+                    gaps: Vec::new(),
+                    at,
+                    floor: None,
+                    until: None,
+                });
                 Some(Tell::Subscribed { subscription, result })
             }
             Ask::Unsubscribe { subscription } => {

@@ -10,6 +10,7 @@ use crate::client::Client;
 use crate::needs::{Need, needs};
 use crate::program::{EVENTUALLY, SOON};
 use crate::site::{ACCOUNT, Node, OWNER, PASSWORD, Plan, READER, SENSOR, Site};
+use crate::terminal::Terminal;
 
 /// A stream that flows through edge and hub while others misbehave.
 pub struct Bystander {
@@ -219,6 +220,12 @@ fn misbehaving_websockets_are_told_what_would_be_right() {
             "error unknown_position",
             "open",
         ),
+        (case("future time", json!([subscribe(json!({ "time": 99_999_999_999_999u64 }))])), "", "open"),
+        (
+            case("half a time", json!([subscribe(json!({ "time": 1, "until": elsewhere }))])),
+            "error malformed",
+            "open",
+        ),
         (case("no position", json!([subscribe(json!({ "after": "yesterday" }))])), "error bad_name", "open"),
         (case("oversize", json!([{ "repeat": ["x", 1_100_000] }])), "bye too_large", "closed 1009"),
     ];
@@ -237,6 +244,37 @@ fn misbehaving_websockets_are_told_what_would_be_right() {
     }
     assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n"), site.history.ledger().summary());
     bystander.must_be_undisturbed(&site);
+}
+
+#[tokio::test]
+async fn who_asks_from_a_time_to_come_is_shown_nothing_of_the_past_over_a_cut_either() {
+    let mut site = Site::laid_out(Plan::default());
+    site.hub.start();
+    let path = format!("/{ACCOUNT}/hall");
+    let credential = json!({ "user": OWNER, "password": PASSWORD });
+    let mut owner = Terminal::program(&site, &path, credential.clone()).await.expect("it is let in");
+    let publish = |n: u32| json!({ "op": "publish", "channel": "a", "data": n });
+    for n in 0..20 {
+        assert!(owner.asks(publish(n)).await["ok"].is_object());
+    }
+    let subscribe = |from: &Value| json!({ "op": "subscribe", "sub": 1, "channels": "a", "from": from, "flow": "credit" });
+    let time = 9_999_999_999_999u64;
+    let mut from = json!({ "time": time });
+    for round in 100..103 {
+        let mut reader = Terminal::program(&site, &path, credential.clone()).await.expect("it is let in");
+        let answer = reader.asks(subscribe(&from)).await["ok"].clone();
+        assert_eq!(answer["complete"], "full", "{answer}");
+        from = json!({ "after": answer["pos"], "time": time, "until": answer["until"] });
+        assert!(owner.asks(publish(round)).await["ok"].is_object());
+        let heard = loop {
+            let next = reader.json().await;
+            if next["ev"] == "msg" {
+                break next["data"].clone();
+            }
+        };
+        // What came while it was cut is news too: it goes on from where it began.
+        assert_eq!(heard, 100);
+    }
 }
 
 #[test]

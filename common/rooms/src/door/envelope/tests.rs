@@ -4,7 +4,7 @@ use super::*;
 use crate::door::script::*;
 use bytes::Bytes;
 use riser_model::{
-    Position, RoomName, SubscriptionId,
+    Position, RoomName, SubscriptionId, Wall,
     door::{self, Flow, From, Method, Prompt, Secret, Showing, Target, Technical, Want},
     event::Scope,
 };

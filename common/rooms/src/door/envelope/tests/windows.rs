@@ -92,6 +92,26 @@ fn what_is_parked_is_bounded_and_read_again() {
 }
 
 #[test]
+fn a_window_that_began_at_a_time_is_read_again_by_that_time() {
+    let big = vec![b'x'; 10_000];
+    let mut door = reading("");
+    text(&mut door, r#"{"op":"subscribe","id":4,"sub":5,"channels":"a","from":{"time":20},"credit":0}"#);
+    let Tell::Subscribed { subscription, result: Ok(good) } = subscribed(5, 10) else { unreachable!() };
+    let until = Some(position(99));
+    let outputs =
+        tell(&mut door, Tell::Subscribed { subscription, result: Ok(door::Subscribed { until, ..good }) });
+    assert_eq!(texts(&outputs)[0]["ok"]["until"], json!(position(99).to_string()));
+    let pushes = (11..15).map(|seq| publication(5, seq - 1, seq, ContentType::Text, &big)).collect();
+    tell(&mut door, deliver(pushes));
+    let outputs = text(&mut door, r#"{"op":"credit","sub":5,"n":100}"#);
+    let from = From::Onward { after: position(12), since: Wall(20), until: position(99) };
+    assert!(
+        matches!(&asks(&outputs)[..], [Ask::Subscribe { from: asked, .. }] if *asked == from),
+        "{outputs:?}"
+    );
+}
+
+#[test]
 fn a_window_that_is_read_again_tells_what_went_missing_meanwhile_or_why_it_ends() {
     let big = vec![b'x'; 10_000];
     let overrun = || {
