@@ -150,8 +150,9 @@ export interface MessageHandlers extends Handlers<Message> {
   /** A promise holds back the next message, and the credit for this one, until it is settled. */
   message?: (message: Message) => unknown;
   /**
-   * A session ended of which this subscription was shown something when it joined: who shows messages with that
-   * `session` takes them away. Called in its place between messages, in an iteration too. Who was away then is not told.
+   * A session ended of which this subscription was shown something when it joined, before a cut too: who shows messages with
+   * that `session` takes them away. Called in its place between messages, in an iteration too. Who was away then is not told;
+   * after a cut sessions are told of which nothing was shown, with which there is nothing to do.
    */
   wiped?: (session: string) => void;
 }

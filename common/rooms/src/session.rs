@@ -6,7 +6,8 @@
 //!
 //! What always holds: the list names entries of the log by their places and buffers none of them; what one connection
 //! published is in it from its commit until that connection ends, and not a moment longer; who was shown any of it in
-//! a replay is told when it is wiped, once. The bytes stay on disk until the log lets them go.
+//! a replay is told when it is wiped, once, over a cut of its own connection too. The bytes stay on disk until the log lets
+//! them go.
 
 use crate::{
     behind::{Behind, Kept},
@@ -14,8 +15,9 @@ use crate::{
     connection,
     graph::Key,
     subscription::{Scope, State},
+    topics,
 };
-use riser_model::{ConnectionId, Seq, SessionId};
+use riser_model::{ConnectionId, Principal, Right, Route, Seq, SessionId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// So many places where something is missing are kept apart, besides as many as there are entries.
@@ -129,6 +131,12 @@ impl SessionHistory {
         }
     }
 
+    /// Whose entries there are up to that one that pass.
+    fn owners_to(&self, seq: Seq, passes: impl Fn(Seq) -> bool) -> BTreeSet<SessionId> {
+        let passing = self.owned.range(..=seq).filter(|(seq, _)| passes(**seq));
+        passing.map(|(_, owner)| *owner).collect()
+    }
+
     /// A subscription is no more, or another one.
     pub(crate) fn forget(&mut self, key: Key) {
         for owner in self.owners.values_mut() {
@@ -211,6 +219,33 @@ impl Bus {
         for room in scope.rooms(&self.graph) {
             if let Some(session) = &mut self.graph.room_mut(room).session {
                 session.show(seq, to);
+            }
+        }
+    }
+
+    /// A subscription goes on from there that another connection began: nobody knows what that one was shown of the sessions
+    /// that last. So it is told of each of which it may have been shown something; who was shown nothing of one has nothing to
+    /// take away. Of a session that may have published only what it may not read it is told nothing.
+    pub(crate) fn note_shown_before(
+        &mut self,
+        scope: &Scope,
+        cursor: Seq,
+        (principal, to): (&Principal, Key),
+    ) {
+        for slot in scope.rooms(&self.graph) {
+            let room = self.graph.room(slot);
+            let Some(session) = &room.session else { continue };
+            let is_whole = principal.grants.whole(Right::Subscribe, room.id);
+            let may_read = |seq: Seq| {
+                let found = self.tail.get(seq).and_then(|found| self.routes.known(found.route));
+                let readable = |route: &Route| topics::readable(&self.graph, principal, slot, &route.channel);
+                is_whole || found.is_some_and(|known| readable(&known.route))
+            };
+            let owners = session.owners_to(cursor, may_read);
+            if let Some(session) = &mut self.graph.room_mut(slot).session {
+                for owner in owners {
+                    session.owners.entry(owner).or_default().shown.insert(to);
+                }
             }
         }
     }

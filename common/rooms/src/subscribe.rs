@@ -177,7 +177,8 @@ impl Bus {
         let scope = self.enter(connection, principal, reach, (floors, by_session));
         let gone = self.remove(connection, id);
         // Who goes on where it was is the same reader: it is told what ends of what it was shown.
-        let goes_on = matches!(from, From::After(_));
+        let goes_on = matches!(from, From::After(_) | From::Onward { .. });
+        let comes_back = goes_on && gone.is_none();
         let (own, wiped) = match gone {
             Some(gone) if goes_on => (gone.own, gone.wiped),
             Some(gone) => {
@@ -191,12 +192,12 @@ impl Bus {
             From::Live | From::Start | From::Last(_) => true,
             From::After(_) => scope.shows_after(&self.graph, cursor),
             From::Since(wall) => scope.has_all_since(&self.graph, wall),
-        };
             From::Onward { since: wall, .. } => {
                 let is_passed_over = |since: Since| scope.shows_after(&self.graph, since.until);
                 scope.shows_after(&self.graph, cursor)
                     || begin.since.is_some_and(is_passed_over) && scope.has_all_since(&self.graph, wall)
             }
+        };
         if !whole {
             completeness = Completeness::Partial;
             let from = cursor.next();
@@ -236,6 +237,9 @@ impl Bus {
                 // The newest of a channel may be of a session that ended: it shows what is new.
                 conflation = Some(Conflation::new(self.graph.turn, Seq::ZERO));
             }
+        }
+        if comes_back && by_session {
+            self.note_shown_before(&scope, cursor, (principal, (connection, id)));
         }
         let conflates = conflation.is_some();
         let mut subscription = Subscription {

@@ -62,6 +62,55 @@ test("every subscription resumes from its own last position", async () => {
   assert.deepEqual(two.seen, ["start p0", "start p9", "p10"]);
 });
 
+test("what began at a time goes on by that time, over every cut", async () => {
+  const made = await room();
+  const { seen, handlers } = recorder();
+  made.subscribe("a", { ...handlers, from: { time: 20 } });
+  made.subscribe("b", { from: "start" });
+  let socket = FakeSocket.last;
+  socket.enter({ 1: { until: "p7" } });
+  const asked = () => socket.enter({ 1: { until: "p7" } }).subscriptions.map(({ from }) => from);
+  socket.drop();
+  socket = await again();
+  assert.deepEqual(asked(), [{ after: "p0", time: 20, until: "p7" }, { after: "p0" }], "nothing had come yet");
+  socket.msg(1, "p0", "p3");
+  socket.drop();
+  socket = await again();
+  assert.deepEqual(asked(), [{ after: "p3", time: 20, until: "p7" }, { after: "p0" }]);
+  socket.msg(1, "p1", "p8");
+  assert.deepEqual(socket.asked("subscribe").from, { after: "p3", time: 20, until: "p7" }, "and over a jump");
+  assert.deepEqual(seen, ["start p0", "start p0", "p3", "start p3"]);
+});
+
+test("who goes on in another run says again from when, and a server that knows no such thing is not told", async () => {
+  const made = await room();
+  made.subscribe("a", { from: { after: "p3", time: 20, until: "p7" } });
+  made.subscribe("b", { from: { time: 20 } });
+  let socket = FakeSocket.last;
+  assert.deepEqual(socket.enter({ 1: { until: "p7" } }).subscriptions[0].from, { after: "p3", time: 20, until: "p7" });
+  socket.drop();
+  socket = await again();
+  const hello = socket.enter();
+  assert.deepEqual(hello.subscriptions.map(({ from }) => from), [{ after: "p3", time: 20, until: "p7" }, { after: "p0" }]);
+});
+
+test("a session that ends after a cut of the reader is told, whatever of it was shown", async () => {
+  const made = await room();
+  const seen = [];
+  const message = ({ session, data }) => seen.push([session, data]);
+  made.subscribe("a", { message, wiped: (session) => seen.push(`wiped ${session}`) });
+  let socket = FakeSocket.last;
+  socket.enter();
+  socket.msg(1, "p0", "p1", { session: "s1" });
+  socket.drop();
+  socket = await again();
+  assert.deepEqual(socket.enter().subscriptions[0].from, { after: "p1" });
+  socket.say({ ev: "wiped", sub: 1, session: "s1" });
+  socket.say({ ev: "wiped", sub: 1, session: "never seen" });
+  socket.msg(1, "p1", "p2");
+  assert.deepEqual(seen, [["s1", "p1"], "wiped s1", "wiped never seen", [undefined, "p2"]]);
+});
+
 test("a message that does not follow is not handed out but asked for again", async () => {
   const made = await room();
   const { seen, handlers } = recorder();

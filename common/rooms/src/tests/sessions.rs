@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{Config, Input, behind::Kept};
 use riser_model::{
-    ConnectionId, Epoch, History, Seq, SubscriptionId,
+    ConnectionId, Epoch, History, Right, Seq, SubscriptionId,
     door::{Ask, Code, Completeness, Flow, From, Keep, Push, Showing, Want},
     share::ShareWant,
 };
@@ -81,6 +81,36 @@ fn what_a_session_published_is_wiped_when_it_ends_and_who_was_shown_it_is_told()
     world.open(10);
     join(&mut world, 10);
     assert_eq!(world.payloads(10), ["2"]);
+}
+
+#[test]
+fn who_was_cut_and_goes_on_is_told_when_a_session_ends_that_it_was_shown() {
+    let mut world = world();
+    world.publish(1, &[("a/x", "1")]);
+    let Some(Push::Publication(shown)) = ({
+        join(&mut world, 9);
+        world.all(9).pop()
+    }) else {
+        panic!("it is shown what there is")
+    };
+    let after = From::After(shown.pos.unwrap());
+    leave(&mut world, 9);
+    world.publish(2, &[("a/x", "2")]);
+    let denied = |channels: &str| {
+        vec![rule(None, "#", Right::Subscribe, false), rule(None, channels, Right::Subscribe, true)]
+    };
+    for (n, rules) in [(10, grants()), (11, denied("y")), (12, denied("x"))] {
+        world.open_as(n, rules);
+        world.subscribe(n, 1, in_room("a", "#"), after, Flow::Credit);
+        world.payloads(n);
+    }
+    leave(&mut world, 1);
+    assert_eq!(wiped(&world.all(10)), [1], "what it was shown is over");
+    assert_eq!(wiped(&world.all(11)), [1]);
+    assert_eq!(wiped(&world.all(12)), [0; 0], "it never learns that anything was published there");
+    leave(&mut world, 2);
+    assert_eq!(wiped(&world.all(10)), [2], "and what it is shown since");
+    assert_eq!(wiped(&world.all(10)), [0; 0], "once");
 }
 
 #[test]
