@@ -282,6 +282,7 @@ impl Bus {
             Input::Reconfigured { rooms, bindings } => self.reconfigure(rooms, bindings),
             Input::Deadline => {
                 self.say_held();
+                self.tell_traffic(now.time);
                 self.try_again(now);
             }
             Input::Shutdown => self.shutdown(now),
@@ -371,7 +372,8 @@ impl Bus {
         let read = self.reads.again.first().map(|(at, _)| (*at, Wake::Read));
         let event = self.technical.due(self.failing.is_some()).map(|at| (at, Wake::Event));
         let round = self.rounds.deadline().map(|at| (at, Wake::Round));
-        commit.into_iter().chain(read).chain(event).chain(round).min_by_key(|(at, _)| *at)
+        let traffic = self.traffic_deadline().map(|at| (at, Wake::Event));
+        commit.into_iter().chain(read).chain(event).chain(round).chain(traffic).min_by_key(|(at, _)| *at)
     }
 
     /// The log.

@@ -48,6 +48,7 @@ impl Bus {
                 self.event(Scope::Instance, SystemEvent::LogRecovered);
             }
             self.say_again();
+            self.graph.moved = true;
             self.tell_traffic(now.time);
             self.retained.expire(self.steps.steady(now), self.steps.latest(now));
             self.hand_out_retained();

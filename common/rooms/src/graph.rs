@@ -15,10 +15,9 @@ use crate::{
 use bytes::Bytes;
 use riser_model::{
     AccountId, Archived, ChannelName, ConnectionId, Epoch, History, LogId, Mark, Now, Retention,
-    Room as Declared, RoomId, RoomName, Route, RouteNumber, Seq, SessionId, SubscriptionId, Time, Wall,
-    event::Scope,
+    Room as Declared, RoomId, RoomName, Route, RouteNumber, Seq, SessionId, SubscriptionId, Time,
+    event::{Scope, Told},
 };
-use riser_wire::entry::FRAME_HEADER_BYTES;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     ops::Bound,
@@ -78,8 +77,8 @@ pub(crate) struct Room {
     pub(crate) open_rates: Rates,
     /// Its channels that have rates of their own.
     pub(crate) tracked: VecDeque<ChannelSlot>,
-    /// How many publications in what is open were counted when that was last told.
-    pub(crate) told: u64,
+    /// Where its traffic stood when that was last told.
+    pub(crate) told: Told,
     /// Publications that were addressed to a client that was not there, and are not kept for it.
     pub(crate) void: u64,
     /// What it has taken of its quota.
@@ -146,9 +145,6 @@ impl Channel {
 /// No channel's name comes before it: none has control characters.
 const FIRST: &str = " ";
 
-/// Of so many channels is asked at once whether they need their rates no more.
-const ASKED_FOR_PLACE: usize = 8;
-
 /// The turn before the first update: those below are for what was there at the start.
 pub(crate) const TURN: u64 = 1 << 32;
 
@@ -164,6 +160,10 @@ pub(crate) struct Graph {
     pub(crate) turn: u64,
     /// How much of a technical channel's past is kept.
     pub(crate) events: Retention,
+    /// Subscriptions that read what rooms say of themselves.
+    pub(crate) listeners: u32,
+    /// Something may have changed of what they say of their traffic.
+    pub(crate) moved: bool,
     /// What an account's technical channel is called, and the instance's.
     account_name: RoomName,
     hub_name: RoomName,
@@ -180,6 +180,8 @@ impl Default for Graph {
             free: Vec::new(),
             turn: TURN,
             events: Retention::default(),
+            listeners: 0,
+            moved: false,
             account_name: "account".parse().expect("letters are a name"),
             hub_name: "hub".parse().expect("letters are a name"),
         }
@@ -302,7 +304,7 @@ impl Graph {
                 rates: Rates::default(),
                 open_rates: Rates::default(),
                 tracked: VecDeque::new(),
-                told: 0,
+                told: Told::default(),
                 void: 0,
                 taken: Taken::default(),
             });
@@ -474,45 +476,6 @@ impl Graph {
         }
     }
 
-    /// A batch is about to bring publications of a channel: its rates and its room's know what there was before.
-    pub(crate) fn roll(&mut self, slot: ChannelSlot, tracked_max: usize, now: Time) {
-        let channel = self.channel(slot);
-        let (room, addressed, has_none) = (channel.room, channel.addressed, channel.rates.is_none());
-        let tracks = has_none && self.has_place_for_rates(room, tracked_max, now);
-        let room = self.room_mut(room);
-        room.rates.roll(&room.traffic, now);
-        if !addressed {
-            room.open_rates.roll(&room.open, now);
-        }
-        if tracks {
-            room.tracked.push_back(slot);
-        }
-        let channel = self.channel_mut(slot);
-        if tracks {
-            channel.rates = Some(Box::new(Rates::since(&channel.traffic, now)));
-        }
-        if let Some(rates) = &mut channel.rates {
-            rates.roll(&channel.traffic, now);
-        }
-    }
-
-    /// Whether one more channel of a room may have rates. One that was quiet for as long as they reach back gives up its
-    /// own: they would say nothing.
-    fn has_place_for_rates(&mut self, room: RoomSlot, tracked_max: usize, now: Time) -> bool {
-        if self.room(room).tracked.len() < tracked_max {
-            return true;
-        }
-        for _ in 0..ASKED_FOR_PLACE {
-            let Some(first) = self.room_mut(room).tracked.pop_front() else { return false };
-            let rates = &mut self.channel_mut(first).rates;
-            if rates.take_if(|rates| rates.is_quiet(now)).is_some() {
-                return true;
-            }
-            self.room_mut(room).tracked.push_back(first);
-        }
-        false
-    }
-
     /// The channels of a room that have routes, by name, those after one.
     pub(crate) fn by_name(
         &self,
@@ -526,38 +489,6 @@ impl Graph {
         let all = self.by_channel.range((from, Bound::Unbounded));
         let own = all.take_while(move |((of, _), _)| *of == room).map(|(_, slot)| self.channel(*slot));
         own.filter(|channel| channel.place.is_some())
-    }
-
-    /// What was there at the start was published then.
-    pub(crate) fn learn_last(&mut self, slot: ChannelSlot, wall: Wall) {
-        let channel = self.channel_mut(slot);
-        channel.traffic.last = channel.traffic.last.max(Some(wall));
-        let (room, addressed) = (channel.room, channel.addressed);
-        let room = self.room_mut(room);
-        room.traffic.last = room.traffic.last.max(Some(wall));
-        if !addressed {
-            room.open.last = room.open.last.max(Some(wall));
-        }
-    }
-
-    /// Notes one publication.
-    pub(crate) fn note(&mut self, slot: ChannelSlot, seq: Seq, bytes: u64, now: Now) {
-        let wall = now.wall;
-        let channel = self.channel_mut(slot);
-        channel.index.push_back(seq);
-        channel.total += 1;
-        channel.traffic.add(bytes, wall);
-        let (room, addressed) = (channel.room, channel.addressed);
-        let room = self.room_mut(room);
-        room.index.push_back((seq, slot));
-        room.traffic.add(bytes, wall);
-        if !addressed {
-            room.open.add(bytes, wall);
-        }
-        if let Some(depth) = &mut room.depth {
-            // As the log's files count it, by which the past is counted at a start.
-            depth.add(seq, bytes + FRAME_HEADER_BYTES as u64, wall, now);
-        }
     }
 
     /// The oldest publication of the tail went. Whether it is still what its channel shows.

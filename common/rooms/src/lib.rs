@@ -49,6 +49,7 @@ mod subscription;
 mod tail;
 mod technical;
 mod topics;
+mod traffic;
 mod warm;
 
 pub use behind::EdgeSessions;

@@ -149,17 +149,17 @@ impl Bus {
         }
     }
 
-    /// Rooms in which something happened tell where their traffic stands, where anybody listens: what is addressed to single
-    /// clients aside, which who hears it need not read.
+    /// Rooms in which something happened tell where their traffic stands, where anybody listens, and once more when it has
+    /// stopped: what is addressed to single clients aside, which who hears it need not read.
     pub(crate) fn tell_traffic(&mut self, now: Time) {
         if now < self.traffic_due {
             return;
         }
         self.traffic_due = now.plus(self.config.traffic_every());
-        let moved = |room: &&Room| {
+        self.graph.moved = false;
+        let is_heard = |room: &&Room| {
             let channel = self.graph.room_of(Scope::Room(room.id).room());
-            let heard = channel.is_some_and(|slot| self.graph.room(slot).subscribers > 0);
-            room.speaks.is_none() && room.open.messages != room.told && heard
+            room.speaks.is_none() && channel.is_some_and(|slot| self.graph.room(slot).subscribers > 0)
         };
         let told = |room: &Room| {
             let Rates { messages, bytes, second, minute } = room.open_rates.at(&room.open, now);
@@ -167,14 +167,32 @@ impl Bus {
             let (subscribers, connections) = (room.subscribers, room.members);
             (room.id, Told { messages, bytes, per_s, per_min, last, subscribers, connections })
         };
-        let rooms: Vec<(RoomId, Told)> = self.graph.rooms().iter().filter(moved).map(told).collect();
+        let rooms: Vec<(RoomId, Told)> = self.graph.rooms().iter().filter(is_heard).map(told).collect();
         for (id, told) in rooms {
-            if let Some(slot) = self.graph.room_of(id) {
-                self.graph.room_mut(slot).told = told.messages;
+            // What was told of the last minute is to be told to be over, though nothing comes any more.
+            self.graph.moved |= told.per_s > 0 || told.per_min > 0;
+            let Some(slot) = self.graph.room_of(id) else { continue };
+            let before = std::mem::replace(&mut self.graph.room_mut(slot).told, told);
+            if is_news(before, told) {
+                self.event(Scope::Room(id), SystemEvent::Statistics(told));
             }
-            self.event(Scope::Room(id), SystemEvent::Statistics(told));
         }
     }
+
+    /// When rooms look next whether there is anything to tell.
+    pub(crate) fn traffic_deadline(&self) -> Option<Time> {
+        (self.graph.moved && self.graph.listeners > 0).then_some(self.traffic_due)
+    }
+}
+
+/// Whether anybody is to be told that a room's traffic stands otherwise than it was told: beside what happened, only that a
+/// rate is down to nothing.
+fn is_news(before: Told, now: Told) -> bool {
+    let is_over = |before: u64, now: u64| before > 0 && now == 0;
+    before.messages != now.messages
+        || is_over(before.per_s, now.per_s)
+        || is_over(before.per_min, now.per_min)
+        || (before.subscribers, before.connections) != (now.subscribers, now.connections)
 }
 
 /// What a channel shows, if its room has not let go of it.

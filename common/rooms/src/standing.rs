@@ -108,14 +108,12 @@ impl Bus {
         self.recheck(&principal, &mut subscription.scope);
         let after = self.rooms_in(&subscription.scope);
         for room in after.iter().filter(|room| !before.contains(room)) {
-            self.graph.room_mut(*room).subscribers += 1;
+            self.graph.gain_reader(*room);
             self.join(connection, *room, |member| member.subscriptions += 1);
         }
         for room in before.iter().filter(|room| !after.contains(room)) {
-            let slot = *room;
-            let room = self.graph.room_mut(slot);
-            room.subscribers = room.subscribers.saturating_sub(1);
-            self.part(connection, slot);
+            self.graph.lose_reader(*room);
+            self.part(connection, *room);
         }
         if subscription.state == State::Idle {
             connection::wait(&mut self.graph, &subscription, key);

@@ -362,12 +362,12 @@ impl Bus {
             Reach::Channel(room, name) => {
                 let slot = self.graph.add_channel(room, name);
                 self.graph.channel_mut(slot).subscribers += 1;
-                self.graph.room_mut(room).subscribers += 1;
+                self.graph.gain_reader(room);
                 self.join(connection, room, joined);
                 Scope::Channel(slot)
             }
             Reach::Room(room, filter) => {
-                self.graph.room_mut(room).subscribers += 1;
+                self.graph.gain_reader(room);
                 self.join(connection, room, joined);
                 Scope::Rooms { rooms: [(room, self.scope(room, filter, floors))].into(), every: None }
             }
@@ -376,7 +376,7 @@ impl Bus {
                 let mut scopes = BTreeMap::new();
                 for room in rooms {
                     if topics::reaches(&self.graph, principal, room) {
-                        self.graph.room_mut(room).subscribers += 1;
+                        self.graph.gain_reader(room);
                         self.join(connection, room, joined);
                         scopes.insert(room, self.scope(room, filter.clone(), floors));
                     }
@@ -388,7 +388,7 @@ impl Bus {
             Reach::Technical(rooms, kinds) => {
                 let mut scopes = BTreeMap::new();
                 for room in rooms {
-                    self.graph.room_mut(room).subscribers += 1;
+                    self.graph.gain_reader(room);
                     scopes.insert(room, self.scope(room, kinds.clone(), floors));
                 }
                 Scope::Rooms { rooms: scopes, every: None }
@@ -519,8 +519,7 @@ impl Bus {
     /// A subscription counts no more.
     pub(crate) fn release(&mut self, subscription: &Subscription) {
         for room in self.rooms_in(&subscription.scope) {
-            let room = self.graph.room_mut(room);
-            room.subscribers = room.subscribers.saturating_sub(1);
+            self.graph.lose_reader(room);
         }
         if let Scope::Channel(slot) = subscription.scope {
             self.graph.release_channel(slot);

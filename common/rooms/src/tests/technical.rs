@@ -526,6 +526,45 @@ fn what_a_rooms_traffic_event_says_has_the_last_second_and_the_time_of_the_newes
 }
 
 #[test]
+fn when_traffic_stops_and_when_somebody_goes_the_room_says_so_once() {
+    let mut world = World::speaking(Config { traffic_every_ms: 1000, ..Config::default() });
+    world.open(1);
+    world.open_as(2, vec![rule(None, "#", Right::Subscribe, false)]);
+    world.open(3);
+    world.subscribe(2, 1, of_room("a"), From::Live, Flow::Credit);
+    world.subscribe(3, 1, in_room("a", "#"), From::Live, Flow::Credit);
+    for _ in 0..20 {
+        world.publish(1, &[("a/x", "1")]);
+        world.now.time = world.now.time.plus(Duration::from_millis(100));
+    }
+    let told = |world: &mut World, seconds: u64| {
+        for _ in 0..seconds {
+            world.now.time = world.now.time.plus(Duration::from_secs(1));
+            if world.bus.poll_timeout().is_some_and(|(at, _)| at <= world.now.time) {
+                settle(world);
+            }
+        }
+        let heard = world.all(2);
+        let said = heard.iter().filter_map(delivery).map(|one| payload(&one.content.body));
+        let mut said: Vec<String> = said.filter(|text| text.contains("riser.statistics")).collect();
+        let last = said.pop().map(|text| text.split_once("\"data\":").expect("it has data").1.to_owned());
+        (said.len(), last)
+    };
+    let (_, last) = told(&mut world, 120);
+    let last = last.expect("it is told");
+    assert!(last.contains("\"per_min\":0,\"per_s\":0") && last.contains("\"subscribers\":1"), "{last}");
+    assert_eq!(told(&mut world, 120), (0, None), "nothing happens, and nothing is said");
+    assert_eq!(world.bus.poll_timeout(), None, "nor looked after");
+    world.ask(3, Ask::Unsubscribe { subscription: riser_model::SubscriptionId(1) });
+    let (before, last) = told(&mut world, 10);
+    let last = last.expect("it is told");
+    assert!(
+        before == 0 && last.contains("\"subscribers\":0") && last.contains("\"connections\":1"),
+        "{last}"
+    );
+}
+
+#[test]
 fn who_may_not_read_all_of_a_room_hears_no_figures_of_it_and_nobody_those_of_addresses() {
     let config = Config { traffic_every_ms: 1000, ..Config::default() };
     let mut world = World::speaking(config);
