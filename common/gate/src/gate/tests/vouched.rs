@@ -420,11 +420,22 @@ fn nothing_is_denied_to_a_group_of_a_directory_server() {
 }
 
 /// Whatever comes, in whatever order: a gate ends once, says nothing after its end, always waits with a deadline, and lets
-/// nobody pass for whom neither a verdict nor the handshake has vouched.
+/// nobody pass for whom neither a verdict, the handshake nor a ticket has vouched; by a signed password nobody of whom it was not
+/// said that it came for the first time; and who says anew who it is, as nobody else.
 #[test]
 fn any_order_of_events_keeps_those_out_for_whom_nobody_vouched() {
     use proptest::prelude::*;
 
+    let known = policy(&house(), None);
+    let redeemed = Redeemed {
+        client: known.directory.named("acme/eve").unwrap().client,
+        passed: [Kind::Password].into(),
+        evidence: Evidence::default(),
+        memberships: Default::default(),
+        until: None,
+        cookie: None,
+    };
+    let signed = format!("riser2.1700000000.{}.{}", "n".repeat(22), "A".repeat(86));
     let input = prop_oneof![
         1 => Just(Input::Deadline),
         2 => Just(Input::Shown(Credential::Anonymous)),
@@ -433,7 +444,9 @@ fn any_order_of_events_keeps_those_out_for_whom_nobody_vouched() {
         2 => Just(Input::Shown(password(None, "acme/eve", "x"))),
         1 => Just(Input::Shown(password(None, "acme/nobody", "x"))),
         1 => Just(Input::Shown(claim("pump", Method::Key))),
+        2 => Just(Input::Shown(password(None, "acme/pump", &signed))),
         1 => Just(Input::Redeemed(None)),
+        1 => Just(Input::Redeemed(Some(redeemed))),
         2 => Just(Input::Answered(secret(&"A".repeat(86)))),
         8 => (0..4_u64, 0..6_usize).prop_map(|(ticket, verdict)| Input::Done {
             ticket,
@@ -446,26 +459,49 @@ fn any_order_of_events_keeps_those_out_for_whom_nobody_vouched() {
         1 => Just(certificate("pump.example", -1)),
         1 => Just(certificate("nobody", 60)),
     ];
-    let run = (certificates, proptest::collection::vec((input, 0..3_000_u64), 0..8));
-    proptest!(ProptestConfig::with_cases(1024), |((certificate, inputs) in run)| {
+    let anew = prop_oneof![2 => Just(None), 1 => Just(Some("ann")), 1 => Just(Some("pump"))];
+    let run = (certificates, anew, proptest::collection::vec((input, 0..3_000_u64), 0..8));
+    proptest!(ProptestConfig::with_cases(2048), |((certificate, anew, inputs) in run)| {
         let certified = certificate.as_ref().is_some_and(|one| one.until > NOW.wall && one.names[1] == "pump.example");
-        let mut gate = front(None, certificate);
+        let caller = Caller { certificate, tls: true, ..Caller::default() };
+        let mut gate = match anew {
+            None => Gate::front(&known, caller, NOW),
+            Some(name) => {
+                let principal = known.directory.named(&format!("acme/{name}")).cloned();
+                let stands = Standing { principal, passed: [Kind::Key].into(), ..Standing::default() };
+                Gate::anew(&known, Arc::clone(&known.front), &stands, caller, NOW)
+            }
+        };
         let (mut now, mut ended, mut asked, mut vouched) = (NOW, false, BTreeMap::new(), false);
+        // Whether it came by a signed password; and whether that was said to come for the first time.
+        let (mut by_signed, mut first) = (None, false);
         for (input, ms) in inputs {
             now = Now { time: now.time.plus(Duration::from_millis(ms)), ..now };
-            if let Input::Done { ticket, verdict: Verdict::Matches } = &input {
-                vouched |= asked.remove(ticket).is_some();
+            vouched |= matches!(input, Input::Redeemed(Some(_)));
+            if let Input::Shown(_) | Input::Redeemed(_) = &input {
+                by_signed.get_or_insert(input == Input::Shown(password(None, "acme/pump", &signed)));
+            }
+            if let Input::Done { ticket, verdict: Verdict::Matches } = &input
+                && let Some(is_once) = asked.remove(ticket)
+            {
+                vouched = true;
+                first |= is_once;
             }
             gate.handle(input, now);
             while let Some(output) = gate.poll() {
                 prop_assert!(!ended, "{output:?} after its end");
                 match output {
-                    Output::Do { ticket, .. } => prop_assert!(asked.insert(ticket, ()).is_none()),
+                    Output::Do { ticket, effect } => {
+                        let is_once = matches!(effect, Effect::Once { .. });
+                        prop_assert!(asked.insert(ticket, is_once).is_none());
+                    }
                     Output::Pass => {
                         ended = true;
                         prop_assert!(vouched || certified);
+                        prop_assert!(by_signed != Some(true) || first, "nobody said that it came for the first time");
                         let name = gate.standing().principal.as_ref().unwrap().name.to_string();
                         prop_assert!(["ann", "eve", "pump"].contains(&name.as_str()), "{name}");
+                        prop_assert!(anew.is_none_or(|only| only == name), "{anew:?} is {name} now");
                     }
                     Output::Refuse(_) => ended = true,
                     Output::Say(_) | Output::Tell { .. } => {}
