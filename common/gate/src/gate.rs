@@ -275,6 +275,9 @@ pub struct Gate {
     is_bare: bool,
     redeemed: Option<Redeemed>,
     standing: Standing,
+    /// So many stages are the listener's. To whatever is behind them nothing was shown: who has passed them is known there, and
+    /// is asked.
+    of_listener: usize,
     /// Nobody else passes: it is in already, and says anew who it is.
     only: Option<ClientId>,
     /// Somebody else, whose credential it showed where nobody else passes.
@@ -334,7 +337,12 @@ impl Gate {
         let only = standing.principal.as_ref().map(|principal| principal.client);
         // What is drawn for a connection is drawn once.
         let standing = Standing { drawn: standing.drawn, ..Standing::default() };
-        Self { only, ..Self::new(Arc::clone(&policy.directory), sequence, standing, caller, state) }
+        let of_listener = policy.front.stages.len();
+        Self {
+            only,
+            of_listener,
+            ..Self::new(Arc::clone(&policy.directory), sequence, standing, caller, state)
+        }
     }
 
     fn new(
@@ -352,6 +360,7 @@ impl Gate {
             is_bare: false,
             redeemed: None,
             standing,
+            of_listener: usize::MAX,
             only: None,
             other: None,
             state,
@@ -521,9 +530,15 @@ impl Gate {
         }
     }
 
+    /// What the current stage is shown.
+    fn shown(&self) -> &Credential {
+        static NOTHING: Credential = Credential::Anonymous;
+        if self.at.0 < self.of_listener { &self.credential } else { &NOTHING }
+    }
+
     fn given(&self, now: Now) -> Given<'_> {
         Given {
-            credential: &self.credential,
+            credential: self.shown(),
             is_bare: self.is_bare,
             directory: &self.directory,
             caller: &self.caller,
@@ -596,7 +611,7 @@ impl Gate {
             Step::Pass(principal, until) => {
                 self.standing.until = self.standing.until.into_iter().chain(until).min();
                 if let Some(principal) = principal {
-                    let evidence = self.directory.evidence(kind, principal.client, &self.credential);
+                    let evidence = self.directory.evidence(kind, principal.client, self.shown());
                     self.standing.evidence.extend(evidence);
                     self.standing.principal = Some(principal);
                 }

@@ -4,7 +4,8 @@ use crate::{
     acceptor::Kind,
     config::{AccountConfig, UserConfig},
     directory::Directory,
-    gate::{Caller, Effect, Gate, Input, Output, Proof, Verdict},
+    gate::{Caller, Effect, Gate, Input, Output, Proof, Standing, Verdict},
+    gate_config::{AcceptorConfig, GateConfig},
     issuer::{Algorithm, IssuerConfig, JwkConfig},
     policy::Policy,
     verifying_key::VerifyingKey,
@@ -102,6 +103,28 @@ fn token_of_an_issuer_passes_until_it_expires() {
     let (mut gate, verify) = shown(&token(&rs256(), &claims()));
     gate.handle(Input::Done { ticket: verify.unwrap().0, verdict: Verdict::Differs }, NOW);
     assert!(gate.standing().principal.is_none());
+}
+
+#[test]
+fn a_token_shown_anew_is_shown_to_no_gate_behind_the_listener_s() {
+    let (directory, standing) = (directory(), Standing::default());
+    let policy = Policy::new(&directory, None, "").unwrap();
+    let inside = AcceptorConfig::Address(serde_json::from_value(json!(["192.0.2.0/24"])).unwrap());
+    let room = GateConfig(vec![AcceptorConfig::Any(vec![AcceptorConfig::Token, inside])]);
+    let room = room.compile("gate", true).unwrap();
+    let caller = Caller { address: Some([192, 0, 2, 7].into()), ..Caller::default() };
+    let who = directory.named("ann").cloned();
+    let standing = Standing { principal: who, ..standing };
+    let mut gate = Gate::anew(&policy, Arc::new(policy.front.then(&room)), &standing, caller, NOW);
+    gate.handle(Input::Shown(Credential::Token(Secret(token(&rs256(), &claims()).into()))), NOW);
+    let Some(Output::Do { ticket, .. }) = gate.poll() else { panic!("it is verified") };
+    gate.handle(Input::Done { ticket, verdict: Verdict::Matches }, NOW);
+    let passed: Vec<Output> = std::iter::from_fn(|| gate.poll()).collect();
+    assert_eq!(
+        passed.last(),
+        Some(&Output::Pass),
+        "who comes by it and then into the room passes: {passed:?}"
+    );
 }
 
 #[test]
