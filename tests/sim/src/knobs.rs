@@ -293,7 +293,8 @@ impl Knobs {
         knobs.faults.extend(fault::writers(seed, &knobs, &mut dice.stream("writer faults", 0)));
         knobs.faults.extend(fault::guests(seed, &knobs, &mut dice.stream("guest faults", 0)));
         knobs.faults.extend(fault::readers(seed, &knobs, &mut dice.stream("reader faults", 0)));
-        knobs.go_on(seed, dice, 100);
+        // Few edges have few devices, and each run is to have a thousand messages.
+        knobs.go_on(seed, dice, 60 + 660 / knobs.edges as u32);
         knobs
     }
 

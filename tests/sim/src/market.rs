@@ -54,12 +54,21 @@ pub struct Market {
     /// Readers' connections that were let in, and those that ended since.
     inside: BTreeSet<WireId>,
     left: BTreeMap<WireId, Time>,
+    /// Connections of anybody there that ended, whether they read or published.
+    gone: BTreeMap<WireId, Time>,
 }
 
 impl Market {
     /// A room with that quota.
     pub fn new(quota: Quota, at_edges: bool) -> Self {
-        Self { quota, at_edges, refused: Vec::new(), inside: BTreeSet::new(), left: BTreeMap::new() }
+        Self {
+            quota,
+            at_edges,
+            refused: Vec::new(),
+            inside: BTreeSet::new(),
+            left: BTreeMap::new(),
+            gone: BTreeMap::new(),
+        }
     }
 
     /// A writer heard that the room takes no more, which was said then; it has so many bytes.
@@ -80,14 +89,17 @@ impl Market {
         if self.inside.remove(&wire) {
             self.left.insert(wire, now);
         }
+        self.gone.insert(wire, now);
     }
 
     /// A door says to a reader that there is no place. So many connections to the room are open.
     pub fn turns_away(&mut self, open: usize, now: Time) -> Option<String> {
-        self.left.retain(|_, at| at.plus(HEARS_WITHIN) > now);
+        for ended in [&mut self.left, &mut self.gone] {
+            ended.retain(|_, at| at.plus(HEARS_WITHIN) > now);
+        }
         let reads = self.inside.len() + self.left.len();
         let full = self.quota.subscriptions.is_some_and(|most| reads >= most as usize)
-            || self.quota.connections.is_some_and(|most| open + self.left.len() > most as usize);
+            || self.quota.connections.is_some_and(|most| open + self.gone.len() > most as usize);
         (!full)
             .then(|| format!("one is turned away from a room in which {reads} read, of {open} connections"))
     }

@@ -253,8 +253,9 @@ impl Writer {
                     self.acts.extend(denied);
                     self.denied += 1;
                 }
-                // Four refusals later it is not known any more whether it was stored: it says so, and that is the end of it.
-                Some("wrong_state") if self.denied >= 4 => drop(self.gives_up(n)),
+                // Four refusals later it is not known any more whether it was stored: it says so, and that is the end of it. Of
+                // some the writer may not have heard.
+                Some("wrong_state") if self.denied + self.may_be_denied(n) >= 4 => drop(self.gives_up(n)),
                 Some(code) => self.acts.push_back(Act::Wrong(format!("{n} is refused: {code}"))),
             }
         }
@@ -271,6 +272,12 @@ impl Writer {
         let unnamed = post::client_of(post::UNNAMED);
         let mut owed = self.owed.iter().filter(|out| out.key.n == n);
         owed.any(|out| post::addressee(&out.channel).is_some_and(|client| Some(client) == unnamed))
+    }
+
+    /// How many after that one are refused for good whenever they are said, and may have been.
+    fn may_be_denied(&self, n: u32) -> u32 {
+        let later = self.owed.iter().filter(|out| out.key.n > n && self.is_unnamed(out.key.n));
+        u32::try_from(later.count()).unwrap_or(u32::MAX)
     }
 
     fn receipt(&mut self, n: u32, dup: bool) {

@@ -14,6 +14,7 @@ fn hold(seeds: impl IntoIterator<Item = u64>) -> Counts {
             "see it with: cargo run --release -p riser-sim -- run --seed {seed} --theme limits\n{:#?}",
             report.wrong
         );
+        assert!(report.counts.offered > 1000, "{seed}: {:?}", report.counts);
         counts.add(&report.counts);
     }
     counts

@@ -42,6 +42,11 @@ fn who_is_let_in_and_does_not_listen_yet_is_not_there() {
 }
 
 #[test]
+fn what_four_refusals_hid_is_known_no_more_though_their_writer_heard_of_none() {
+    hold([75_000_118]);
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     let lines = || run_theme(Theme::Post, 7, None, true).lines;
     let first = lines();

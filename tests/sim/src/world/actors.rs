@@ -11,7 +11,7 @@ use crate::{
     reading::{Log, Reading, Window},
     site,
     subscriber::{self, Act as ReaderAct, Told},
-    wires::{Client, Message, Road, Way, WireId},
+    wires::{Client, Message, Road, Way, Wire, WireId},
 };
 use bytes::Bytes;
 use riser_model::{Seq, Time};
@@ -254,13 +254,7 @@ impl World {
     /// Whether somebody who wants to read in the market has a place.
     fn visitor_told(&mut self, wire: WireId, text: &str) {
         let now = self.now;
-        let is_there = |client: Client| match client {
-            Client::Subscriber(n) => self.subscribers[n].subscriber.identity.room == site::MARKET,
-            Client::Writer(n) => self.writers[n].writer.identity.room == site::MARKET,
-            _ => false,
-        };
-        let wires = self.net.wires.values().filter(|wire| wire.server == 0 && wire.server_open);
-        let open = wires.filter(|wire| is_there(wire.client)).count();
+        let open = self.net.wires.values().filter(|wire| wire.server_open && self.is_in_market(wire)).count();
         let Some(market) = &mut self.market else { return };
         let wrong = if text.contains("quota_exceeded") {
             self.ledger.counts.over += 1;
@@ -273,6 +267,16 @@ impl World {
         if let Some(wrong) = wrong {
             self.wrong(wrong);
         }
+    }
+
+    /// Whether it is a connection to the hub's market.
+    pub(super) fn is_in_market(&self, wire: &Wire) -> bool {
+        let is_there = match wire.client {
+            Client::Subscriber(n) => self.subscribers[n].subscriber.identity.room == site::MARKET,
+            Client::Writer(n) => self.writers[n].writer.identity.room == site::MARKET,
+            _ => false,
+        };
+        is_there && wire.server == 0
     }
 
     /// What a dashboard was told is judged at once: by what was so when it was said.

@@ -478,7 +478,8 @@ impl World {
             self.sharing.leaves(n, self.now);
         }
         self.post.gone(id, self.now);
-        if let Some(market) = &mut self.market {
+        let in_market = self.net.wires.get(&id).is_some_and(|wire| self.is_in_market(wire));
+        if let Some(market) = self.market.as_mut().filter(|_| in_market) {
             market.leaves(id, self.now);
         }
         if let Some(wire) = self.net.wires.get_mut(&id) {
