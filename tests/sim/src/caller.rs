@@ -62,6 +62,8 @@ pub enum Step {
 
 /// What its requests to go on are known by.
 const FIRST_STEP: u64 = 100;
+/// What its request to say anew who it is is known by.
+pub const ANEW: u64 = 5;
 
 /// One visit, as it is meant to go.
 #[derive(Clone, Debug)]
@@ -76,6 +78,8 @@ pub struct Plan {
     pub manner: Manner,
     /// How long it stays, once in.
     pub stays: Duration,
+    /// What it shows anew in the middle of its stay.
+    pub anew: Option<Shows>,
     /// Where it goes from there, one after another.
     pub steps: Vec<Step>,
     /// Whether it has a ticket made.
@@ -95,6 +99,8 @@ pub enum Act {
     Proven(Token),
     /// Has a ticket.
     Ticket(String),
+    /// Wants to say anew who it is: [`Caller::says_anew`].
+    Anew,
     /// Leaves the socket.
     Hangup,
 }
@@ -111,6 +117,8 @@ enum State {
     In(Time),
     /// Wants to be somewhere else, since then, and reads where it is meanwhile.
     Goes(Time),
+    /// Says anew who it is, since then, and reads meanwhile.
+    Anew(Time),
     /// In the lobby, until then.
     Out(Time),
 }
@@ -136,6 +144,8 @@ pub struct Caller {
     pub last: bool,
     /// How many steps of this visit it has taken.
     steps: usize,
+    /// It has said anew who it is in this visit.
+    was_anew: bool,
     state: State,
     pub(crate) rng: Rng,
     acts: VecDeque<Act>,
@@ -156,6 +166,7 @@ impl Caller {
             ticket: None,
             last: false,
             steps: 0,
+            was_anew: false,
             state,
             rng,
             acts,
@@ -170,7 +181,7 @@ impl Caller {
     /// How this visit is meant to go.
     pub fn comes(&mut self, plan: Plan) {
         self.told.clear();
-        self.steps = 0;
+        (self.steps, self.was_anew) = (0, false);
         self.plan = Some(plan);
     }
 
@@ -183,8 +194,24 @@ impl Caller {
     pub fn connected(&mut self, now: Time, wall_s: i64) {
         let Some(plan) = self.plan.clone() else { return };
         self.state = State::Waits(now);
+        let credential = self.credential(&plan, &plan.shows, wall_s);
+        let mut hello = json!({"op": "hello", "id": 1, "events": false});
+        if !credential.is_null() {
+            hello["credential"] = credential;
+        }
+        if !plan.lobby {
+            hello["subscriptions"] = json!([{"sub": 1, "channels": "#", "from": "start"}]);
+        }
+        self.say(&hello);
+        if plan.manner == Manner::Twice {
+            self.say(&json!({"op": "answer", "proof": "AAAA"}));
+        }
+    }
+
+    /// What shows that, as it is said; nothing where that is said elsewhere.
+    fn credential(&self, plan: &Plan, shows: &Shows, wall_s: i64) -> Value {
         let user = if plan.lobby { format!("{}/{}", site::ACCOUNT, self.name) } else { self.name.clone() };
-        let credential = match &plan.shows {
+        match shows {
             Shows::Own(token) => match token.means {
                 Means::Token => json!({"token": token.text()}),
                 Means::Key => json!({"user": user, "method": "ed25519"}),
@@ -201,18 +228,15 @@ impl Caller {
                 json!({"token": proofs::jwt(&self.name, wall_s + lasts_s, *right)})
             }
             Shows::Ticket(_) => Value::Null,
-        };
-        let mut hello = json!({"op": "hello", "id": 1, "events": false});
-        if !credential.is_null() {
-            hello["credential"] = credential;
         }
-        if !plan.lobby {
-            hello["subscriptions"] = json!([{"sub": 1, "channels": "#", "from": "start"}]);
-        }
-        self.say(&hello);
-        if plan.manner == Manner::Twice {
-            self.say(&json!({"op": "answer", "proof": "AAAA"}));
-        }
+    }
+
+    /// Says anew who it is.
+    pub fn says_anew(&mut self, wall_s: i64) {
+        let Some(plan) = self.plan.clone() else { return };
+        let Some(shows) = &plan.anew else { return };
+        let credential = self.credential(&plan, shows, wall_s);
+        self.say(&json!({"op": "renew", "id": ANEW, "credential": credential}));
     }
 
     fn say(&mut self, message: &Value) {
@@ -259,7 +283,8 @@ impl Caller {
                 self.say(&json!({"op": "move", "id": 2, "room": site::VAULTS[plan.vault]}));
             }
             Some(1 | 2) => {
-                self.state = State::In(now.plus(plan.stays));
+                let stays = if plan.anew.is_some() { plan.stays / 2 } else { plan.stays };
+                self.state = State::In(now.plus(stays));
                 if plan.lobby {
                     self.say(
                         &json!({"op": "subscribe", "id": 3, "sub": 1, "channels": "#", "from": "start"}),
@@ -277,12 +302,18 @@ impl Caller {
                     self.acts.push_back(Act::Ticket(ticket.to_owned()));
                 }
             }
+            Some(ANEW) => self.state = State::In(now.plus(plan.stays / 2)),
             Some(_) | None => {}
         }
     }
 
     /// Goes on, or hangs up after the last step.
     fn goes(&mut self, now: Time) {
+        let says_anew = self.plan.as_ref().is_some_and(|plan| plan.anew.is_some());
+        if says_anew && !std::mem::replace(&mut self.was_anew, true) {
+            self.state = State::Anew(now);
+            return self.acts.push_back(Act::Anew);
+        }
         let plan = self.plan.as_ref().filter(|_| !self.last);
         let Some(step) = plan.and_then(|plan| plan.steps.get(self.steps)).copied() else {
             return self.hang_up(now);
@@ -348,7 +379,7 @@ impl Caller {
         match self.state {
             State::Off { retry_at } => Some(retry_at),
             State::Dialing => None,
-            State::Waits(since) | State::Goes(since) => Some(since.plus(PATIENCE)),
+            State::Waits(since) | State::Goes(since) | State::Anew(since) => Some(since.plus(PATIENCE)),
             State::In(until) | State::Out(until) => Some(until),
         }
     }
@@ -360,13 +391,16 @@ impl Caller {
                 self.state = State::Dialing;
                 self.acts.push_back(Act::Dial);
             }
-            State::Waits(since) | State::Goes(since) if since.plus(PATIENCE) <= now => self.hang_up(now),
+            State::Waits(since) | State::Goes(since) | State::Anew(since) if since.plus(PATIENCE) <= now => {
+                self.hang_up(now);
+            }
             State::In(until) | State::Out(until) if until <= now => self.goes(now),
             State::Off { .. }
             | State::Dialing
             | State::Waits(_)
             | State::In(_)
             | State::Goes(_)
+            | State::Anew(_)
             | State::Out(_) => {}
         }
     }

@@ -90,6 +90,8 @@ pub struct Counts {
     pub broken: u64,
     /// Times that somebody went from a vault into another one, or back to the lobby.
     pub steps: u64,
+    /// Times somebody said anew who it is, and it was taken.
+    pub renewed: u64,
     /// Times that an annex had to know that somebody or something was given up.
     pub given_up: u64,
     /// Publications that hosts counted as nobody's.
@@ -135,6 +137,7 @@ impl Counts {
         self.outcomes += other.outcomes;
         self.broken += other.broken;
         self.steps += other.steps;
+        self.renewed += other.renewed;
         self.given_up += other.given_up;
         self.void += other.void;
         self.denied += other.denied;

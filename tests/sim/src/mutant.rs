@@ -155,13 +155,17 @@ pub enum Mutant {
     StepsAstray,
     /// Who goes back to the lobby is told so, and is where it was.
     LeavesUnheard,
+    /// Who says anew who it is is told that it did, and nobody looks.
+    RenewalsUnheard,
+    /// Who says anew who it is is heard to show what it has shown before.
+    RenewalsStale,
     /// An annex lets people in however long it has not heard its hub.
     WordsLast,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 76] = [
+    pub const ALL: [Self; 78] = [
         Self::NoSync,
         Self::NoDirectorySync,
         Self::FailedSyncHidden,
@@ -238,6 +242,8 @@ impl Mutant {
         Self::WordsLast,
         Self::StepsAstray,
         Self::LeavesUnheard,
+        Self::RenewalsUnheard,
+        Self::RenewalsStale,
     ];
 
     /// Where it shows.
@@ -247,7 +253,9 @@ impl Mutant {
             | Self::EveryProofMatches
             | Self::AccountsForgotten
             | Self::ChangeUntold
-            | Self::DecisionsTurned => Theme::House,
+            | Self::DecisionsTurned
+            | Self::RenewalsUnheard
+            | Self::RenewalsStale => Theme::House,
             Self::SessionUnkept | Self::WipedUntold | Self::LeaveUntold => Theme::Rooms,
             Self::MembersApart
             | Self::ShareDropped

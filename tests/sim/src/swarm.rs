@@ -63,6 +63,7 @@ impl fmt::Display for Total {
             (c.outcomes, "times told what became of a publication"),
             (c.broken, "times told that a schema is broken"),
             (c.steps, "times gone on into another room"),
+            (c.renewed, "times said anew who it is"),
             (c.given_up, "given up at an edge"),
             (c.void, "addressed and nobody's"),
             (c.denied, "addressed and refused"),

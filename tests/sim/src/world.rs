@@ -405,7 +405,8 @@ impl World {
             self.net.build(Road::Caller(n), road);
             let at = Time(0).plus(Duration::from_millis(rng.u64(2_000..60_000)));
             let caller = Caller::new((person, host), known.name.clone(), at, rng);
-            self.callers.push(CallerSeat { caller, done: false, wire: None, armed: None });
+            let anew = dice.stream("anew", n as u64);
+            self.callers.push(CallerSeat { caller, done: false, wire: None, armed: None, anew });
             self.caller_acts(n);
         }
         for (n, talker) in knobs.talkers.iter().enumerate() {

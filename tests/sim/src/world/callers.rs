@@ -25,6 +25,7 @@ use std::{
     time::Duration,
 };
 
+mod anew;
 mod judged;
 
 const DIAL_FOR: Duration = Duration::from_secs(10);
@@ -48,6 +49,8 @@ pub struct CallerSeat {
     pub done: bool,
     pub(super) wire: Option<WireId>,
     pub(super) armed: Option<Time>,
+    /// What it shows anew is drawn from.
+    pub(super) anew: fastrand::Rng,
 }
 
 /// One connection to the hub of somebody who comes, and what is known of it.
@@ -79,6 +82,10 @@ pub struct Visit {
     goes: Option<(Option<usize>, Time)>,
     /// What it had proven when it asked for that.
     proven: BTreeSet<Token>,
+    /// What it shows anew, until that is answered.
+    anew: Option<anew::Anew>,
+    /// What it showed first, as it was said.
+    pub(super) first: Value,
 }
 
 /// A ticket that somebody has.
@@ -113,8 +120,13 @@ impl World {
                 }
                 Act::Proven(token) => {
                     if let Some(visit) = wire.and_then(|id| self.visits.by_wire.get_mut(&id)) {
-                        visit.tokens.insert(token);
+                        visit.anew.as_mut().map_or(&mut visit.tokens, |anew| &mut anew.tokens).insert(token);
                     }
+                }
+                Act::Anew => {
+                    let host = self.callers[n].caller.host;
+                    let wall_s = self.hosts[host].now(self.now).wall.0.div_euclid(1000);
+                    self.callers[n].caller.says_anew(wall_s);
                 }
                 Act::Ticket(_) => {}
                 Act::Hangup => {
@@ -150,19 +162,7 @@ impl World {
         self.trace.line(self.now, || format!("caller {n} comes: {plan:?}"));
         let host = self.callers[n].caller.host;
         let id = self.dial(Client::Caller(n), host, Road::Caller(n), DIAL_FOR);
-        let (mut tokens, came) = (
-            BTreeSet::new(),
-            match &plan.shows {
-                Shows::Own(token) => vec![token.means],
-                Shows::Directory { .. } => vec![Means::Directory],
-                Shows::Jwt { .. } => vec![Means::Jwt],
-                Shows::Ticket(_) | Shows::Wrong => Vec::new(),
-            },
-        );
-        // What is shown at once needs no proof beyond itself.
-        if let Shows::Own(token @ Token { means: Means::Password | Means::Token, .. }) = &plan.shows {
-            tokens.insert(*token);
-        }
+        let (tokens, came) = shown(&plan.shows);
         let (until, hello, wants, yes, inside) = (None, None, None, None, None);
         let visit = Visit {
             caller: n,
@@ -180,6 +180,8 @@ impl World {
             inside,
             goes: None,
             proven: BTreeSet::new(),
+            anew: None,
+            first: Value::Null,
         };
         self.visits.by_wire.insert(id, visit);
         self.callers[n].caller.comes(plan);
@@ -206,8 +208,8 @@ impl World {
             let best = self.best_means((host, person), vault, &own);
             let shows = shows(best.map_or(own[0], |(means, _)| means), 900);
             let (manner, stays) = (Manner::Honest, Duration::from_secs(60));
-            let (steps, asks_ticket) = (Vec::new(), false);
-            return Plan { lobby, vault, shows, manner, stays, steps, asks_ticket, answers };
+            let (anew, steps, asks_ticket) = (None, Vec::new(), false);
+            return Plan { lobby, vault, shows, manner, stays, anew, steps, asks_ticket, answers };
         }
         let rng = &mut caller.rng;
         let means = *rng.choice(&own).expect("everybody has some means");
@@ -244,7 +246,8 @@ impl World {
             };
             steps.extend((0..rng.u8(0..5)).map(|_| step(rng)));
         }
-        Plan { lobby, vault, shows, manner, stays, steps, asks_ticket, answers }
+        let anew = self.plan_anew(n);
+        Plan { lobby, vault, shows, manner, stays, anew, steps, asks_ticket, answers }
     }
 
     /// By which of its means somebody gets into a vault now, if by any.
@@ -322,17 +325,9 @@ impl World {
         match message["op"].as_str() {
             Some("hello") => {
                 visit.hello = Some(now);
+                visit.first = message["credential"].clone();
                 visit.wants = (!visit.plan.lobby).then_some(now);
-                visit.until = match &visit.plan.shows {
-                    Shows::Directory { .. } => {
-                        Some(now.plus(Duration::from_secs(statutes::DIRECTORY_LASTS_S)))
-                    }
-                    Shows::Jwt { lasts_s, .. } => {
-                        let lasts = Duration::from_secs(u64::try_from(*lasts_s).unwrap_or(0));
-                        Some(now.plus(lasts + SKEW))
-                    }
-                    Shows::Own(_) | Shows::Ticket(_) | Shows::Wrong => None,
-                };
+                visit.until = ends(&visit.plan.shows, now);
                 if let Shows::Ticket(ticket) = &visit.plan.shows
                     && let Some(issued) = self
                         .visits
@@ -347,6 +342,7 @@ impl World {
             }
             Some("move") => (visit.wants, visit.over) = (Some(now), false),
             Some("leave") => visit.goes = Some((None, now)),
+            Some("renew") => self.hears_anew(id),
             Some("enter") => {
                 let named = |name: &str| message["room"] == *name;
                 let vault = site::VAULTS.iter().position(|name| named(name));
@@ -365,7 +361,8 @@ impl World {
             self.visits.by_wire.remove(&id);
             return;
         };
-        let stands = visit.goes.is_some_and(|(_, since)| since.plus(GATE_LASTS) <= self.now);
+        let stands = visit.goes.is_some_and(|(_, since)| since.plus(GATE_LASTS) <= self.now)
+            || visit.anew.as_ref().is_some_and(|anew| anew.since.plus(FRONT_LASTS + GATE_LASTS) <= self.now);
         // In a lobby that has let it in one may stay.
         if stands || visit.inside.is_none() && !(visit.known && (visit.over || visit.wants.is_none())) {
             let what = format!("caller {} stands at a gate for ever: {:?}", visit.caller, visit.plan);
@@ -473,5 +470,31 @@ impl World {
             }
         }
         owed
+    }
+}
+
+/// What that proves at once, and by which means somebody comes who shows it.
+fn shown(shows: &Shows) -> (BTreeSet<Token>, Vec<Means>) {
+    match shows {
+        // What is shown at once needs no proof beyond itself.
+        Shows::Own(token @ Token { means: means @ (Means::Password | Means::Token), .. }) => {
+            (BTreeSet::from([*token]), vec![*means])
+        }
+        Shows::Own(token) => (BTreeSet::new(), vec![token.means]),
+        Shows::Directory { .. } => (BTreeSet::new(), vec![Means::Directory]),
+        Shows::Jwt { .. } => (BTreeSet::new(), vec![Means::Jwt]),
+        Shows::Ticket(_) | Shows::Wrong => (BTreeSet::new(), Vec::new()),
+    }
+}
+
+/// When what is shown at that time holds no more, if it ends by itself.
+fn ends(shows: &Shows, at: Time) -> Option<Time> {
+    match shows {
+        Shows::Directory { .. } => Some(at.plus(Duration::from_secs(statutes::DIRECTORY_LASTS_S))),
+        Shows::Jwt { lasts_s, .. } => {
+            let lasts = Duration::from_secs(u64::try_from(*lasts_s).unwrap_or(0));
+            Some(at.plus(lasts + SKEW))
+        }
+        Shows::Own(_) | Shows::Ticket(_) | Shows::Wrong => None,
     }
 }

@@ -123,6 +123,17 @@ impl World {
                 self.net.send(id, Way::Down, Message::Text(answer), self.now);
                 None
             }
+            Some(Mutant::RenewalsUnheard) if text.contains("\"op\":\"renew\"") => {
+                let answer = serde_json::json!({"re": crate::caller::ANEW, "ok": {}}).to_string();
+                self.caller_told(id, &answer);
+                self.net.send(id, Way::Down, Message::Text(answer), self.now);
+                None
+            }
+            Some(Mutant::RenewalsStale) if text.contains("\"op\":\"renew\"") => {
+                let mut message: serde_json::Value = serde_json::from_str(&text).ok()?;
+                message["credential"] = self.visits.by_wire.get(&id)?.first.clone();
+                Some(message.to_string())
+            }
             _ => Some(text),
         }
     }

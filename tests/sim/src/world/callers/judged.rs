@@ -4,7 +4,7 @@
 use super::{Issued, ON_ITS_WAY, TICKET_LASTS, Visit};
 use crate::{
     book::{Before, Expect, Fact, GRACE, in_between, kind},
-    caller::{Manner, Shows},
+    caller::{ANEW, Manner, Shows},
     house::{Means, Stages, Want},
     proofs::Token,
     site,
@@ -31,6 +31,7 @@ impl World {
                 wrong
             }
             (None, Some(re)) if re >= 100 => self.went(id, &visit, &message),
+            (None, Some(ANEW)) => self.answered_anew(id, &visit, &message),
             (None, _) if message["error"].is_object() => None,
             (None, Some(1)) if visit.plan.lobby => self.let_in(id, &visit),
             (None, Some(1 | 2)) => self.let_in(id, &visit).or_else(|| self.entered(id)),
@@ -57,8 +58,10 @@ impl World {
     }
 
     /// Whether what was shown is that person's, at this moment.
-    fn is_known(&self, visit: &Visit, holds: impl Fn(Fact) -> bool) -> bool {
+    pub(super) fn is_known(&self, visit: &Visit, holds: impl Fn(Fact) -> bool) -> bool {
         let own = match &visit.plan.shows {
+            // Anybody may show anybody's.
+            Shows::Own(token) if token.person != visit.person => false,
             Shows::Own(token) if matches!(token.means, Means::Key | Means::Secret) => {
                 visit.tokens.iter().any(|one| one.means == token.means)
             }
@@ -158,7 +161,7 @@ impl World {
     }
 
     /// Whether all that a gate wants is there.
-    fn passes(&self, stages: &Stages, visit: &Visit) -> bool {
+    pub(super) fn passes(&self, stages: &Stages, visit: &Visit) -> bool {
         let since = visit.wants.unwrap_or(visit.hello.unwrap_or_default());
         let came = |means: Means| {
             let proven = visit.tokens.iter().map(|token| token.means);
@@ -218,6 +221,11 @@ impl World {
 
     /// What it is told is not its to hear.
     fn not_to_hear(&self, visit: &Visit, message: &Value) -> Option<String> {
+        // What it answers with before another vault counts once that is taken: until then it reads by what it came by.
+        let by = match visit.goes {
+            Some((Some(_), _)) => &Visit { tokens: visit.proven.clone(), ..visit.clone() },
+            Some((None, _)) | None => visit,
+        };
         let (now, vault, host) = (self.now, visit.plan.vault, visit.host);
         let seq = message["pos"].as_str()?.rsplit('.').next()?.parse().ok()?;
         let room = self.hosts[host].journal.entries.get(&riser_model::Seq(seq)).and_then(|entry| entry.room);
@@ -227,7 +235,7 @@ impl World {
         let holds = |fact| self.book_of(host).may(fact, now);
         if !is_its {
             Some(format!("{seq} is of another room"))
-        } else if !self.is_known(visit, holds) {
+        } else if !self.is_known(by, holds) {
             Some(format!("it hears {seq} by what is its own no more"))
         } else if !holds(Fact::Reads(visit.person, vault)) {
             Some(format!("it hears {seq} and may not any more"))
@@ -243,9 +251,16 @@ impl World {
     }
 
     /// Somebody is refused, or told to go: wrong if all was as it should be.
-    fn turned_away(&mut self, id: WireId, visit: &Visit, refusal: &Value) -> Option<String> {
+    pub(super) fn turned_away(&mut self, id: WireId, visit: &Visit, refusal: &Value) -> Option<String> {
         self.ledger.counts.turned_away += 1;
         let code = refusal["code"].as_str().unwrap_or_default();
+        let ends = visit.until.is_some_and(|until| self.now.plus(ON_ITS_WAY) >= until);
+        if is_over(refusal) && !ends && !self.hosts[visit.host].stepped {
+            return Some(format!(
+                "what it has shown holds until {:?}, and is said to have expired",
+                visit.until
+            ));
+        }
         let passing = ["timeout", "too_many", "shutting_down", "log_failing", "too_slow", "quota_exceeded"];
         let since = visit.wants.or(visit.hello)?;
         let is_door = |host: &crate::host::Host| match self.net.wires.get(&id).map(|wire| wire.far) {
@@ -272,4 +287,9 @@ impl World {
         let expect = book.expect(visit.plan.vault, &before, since);
         (expect == Expect::In).then(|| format!("all was as it should be, and it was refused: {refusal}"))
     }
+}
+
+/// Whether somebody is told that what it has shown has ended by itself.
+pub(super) fn is_over(refusal: &Value) -> bool {
+    refusal["what"].as_str().is_some_and(|what| what.ends_with("has expired"))
 }
