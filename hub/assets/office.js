@@ -56,6 +56,16 @@ export class Office {
     return this.#ask("DELETE", `connections/${connection}`);
   }
 
+  /** To all devices of the room: answered when it is on the hub's disk. */
+  broadcast(said) {
+    return this.#ask("POST", `${this.#ofRoom()}/broadcast`, said);
+  }
+
+  /** Which devices received it. */
+  received(id, after = 0) {
+    return this.#ask("GET", `${this.#ofRoom()}/broadcasts/${id}?after=${after}`);
+  }
+
   members(contains, limit) {
     return this.#ask("GET", `${this.#ofRoom()}/members?${new URLSearchParams({ contains, limit })}`);
   }

@@ -158,7 +158,7 @@ function onState(state, { error, retryMs }) {
     meet();
     detained.enter(room);
     gate.enter(room);
-    devices.enter(room);
+    devices.enter(session, roomName, room);
     administration.enter(session, roomName);
     if (named !== null) openPast(named);
     named = null;

@@ -344,8 +344,11 @@ export class Room {
   past(channels?: string, page?: { before?: Position; most?: number }): Promise<Past>;
   /** In a board: says otherwise what one has said, or what anybody has in a room that one looks after. */
   edit(pos: Position, value: Value, options?: { type?: string }): Promise<{ pos: Position }>;
-  /** For who looks after the room: the users and clients that prove themselves with a key and may listen there. */
-  devices(): Promise<{ devices: { client: string; name: string; connections: number }[] }>;
+  /**
+   * For who looks after the room: the devices that a broadcast reaches there, 1,000 of them after so many. They are clients that
+   * have a key, a secret or a certificate and came by it, or are away.
+   */
+  devices(page?: { after?: number }): Promise<{ devices: { client: string; name: string; connections: number }[]; more?: number; next?: number }>;
   /** Lets a connection in that knocks, or does not; for who administers what it knocks at. */
   decide(connection: number, admit: boolean): Promise<void>;
   /** The rooms of the account in which one may do anything, by name. */

@@ -248,8 +248,8 @@ export class Room {
     return this.#request({ op: "edit", pos, ...(type === undefined ? {} : { type }), ...payloadOf(value) });
   }
 
-  devices() {
-    return this.#request({ op: "devices" });
+  devices({ after = 0 } = {}) {
+    return this.#request({ op: "devices", after });
   }
 
   async decide(connection, admit) {

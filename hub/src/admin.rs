@@ -30,6 +30,7 @@ use serde_json::json;
 use std::sync::Arc;
 
 mod answers;
+mod broadcasts;
 mod handlers;
 mod members;
 mod openapi;

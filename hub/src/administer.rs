@@ -2,18 +2,19 @@
 
 use crate::{
     admin::requests::{
-        CredentialKind, Decision, GrantRequest, MemberChange, NewAccount, NewCredential, NewInvitation,
-        NewMember, Replacement, RoomRole,
+        CredentialKind, Decision, GrantRequest, MemberChange, NewAccount, NewBroadcast, NewCredential,
+        NewInvitation, NewMember, Replacement, RoomRole,
     },
     remote::Remote,
 };
 use anyhow::{Context, bail};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::{Args, Subcommand};
 use riser_gate::{
     Role,
     config::{Rights, Whom},
 };
-use riser_model::{AccountName, Filter};
+use riser_model::{AccountName, ChannelName, Filter};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -236,6 +237,35 @@ pub(crate) enum RoomCommand {
         /// publish, subscribe, or both with a comma.
         #[arg(long, default_value = "publish,subscribe")]
         right: String,
+    },
+    /// Say something to all devices of a room: one publication to each, at its own address. Prints its id, and who has it.
+    Broadcast {
+        /// ACCOUNT/ROOM
+        name: String,
+        /// Below each device's address.
+        channel: ChannelName,
+        /// The payload as text.
+        #[arg(required_unless_present = "file")]
+        text: Option<String>,
+        /// The payload is what is in this file, byte for byte.
+        #[arg(long, conflicts_with = "text")]
+        file: Option<std::path::PathBuf>,
+        /// What it is: a media type.
+        #[arg(long = "type")]
+        content_type: Option<String>,
+        /// Of no use after so many seconds.
+        #[arg(long)]
+        expires: Option<u32>,
+    },
+    /// Which devices received a broadcast.
+    Received {
+        /// ACCOUNT/ROOM
+        name: String,
+        /// Its id.
+        broadcast: u64,
+        /// Without so many of the first, as `next` says.
+        #[arg(long)]
+        after: Option<usize>,
     },
 }
 
@@ -461,6 +491,30 @@ impl RoomCommand {
                 Wish::new("POST", of_account(account, &rest)?)
                     .says(NewInvitation { name: guest.clone(), right })
             }
+            Self::Broadcast { name, channel, text, file, content_type, expires } => {
+                let data_b64 = match file {
+                    Some(file) => {
+                        let bytes = std::fs::read(file);
+                        let bytes =
+                            bytes.with_context(|| format!("read the payload in {}", file.display()))?;
+                        Some(STANDARD.encode(bytes))
+                    }
+                    None => None,
+                };
+                let (data, content_type) = (text.clone(), content_type.clone());
+                let (channel, expires) = (channel.clone(), *expires);
+                Wish::new("POST", of_room(name, "/broadcast")?).says(NewBroadcast {
+                    channel,
+                    data,
+                    data_b64,
+                    content_type,
+                    expires,
+                })
+            }
+            Self::Received { name, broadcast, after } => {
+                let after = after.map(|after| format!("?after={after}")).unwrap_or_default();
+                Ok(Wish::new("GET", of_room(name, &format!("/broadcasts/{broadcast}{after}"))?))
+            }
         }
     }
 }
@@ -560,6 +614,11 @@ fn of_place(place: &str, rest: &str) -> anyhow::Result<String> {
         Some((account, room)) => of_account(account, &format!("/rooms/{}{rest}", word(room)?)),
         None => of_account(place, rest),
     }
+}
+
+fn of_room(name: &str, rest: &str) -> anyhow::Result<String> {
+    let (account, room) = pair(name)?;
+    of_account(account, &format!("/rooms/{}{rest}", word(room)?))
 }
 
 fn of_member(name: &str, rest: &str) -> anyhow::Result<String> {

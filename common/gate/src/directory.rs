@@ -318,15 +318,16 @@ impl Directory {
         self.account_called(text).and_then(|name| self.accounts.get(name)).copied()
     }
 
-    /// The users and clients of an account that prove themselves with a key or a secret of their own: its devices.
-    pub fn keyed(&self, account: AccountId) -> impl Iterator<Item = &Arc<Principal>> {
-        let has_key = |member: &&Member| !member.keys.is_empty() || member.secret.is_some();
-        let is_itself = |principal: &Principal| principal.user() == principal.client;
-        let own = self
-            .members
-            .values()
-            .filter(move |member| member.principal.account == account && is_itself(&member.principal));
-        own.filter(has_key).map(|member| &member.principal)
+    /// The devices of an account: its clients, and no person, that prove themselves with a key, a secret or a certificate of
+    /// their own. In the order of their ids.
+    pub fn devices(&self, account: AccountId) -> impl Iterator<Item = &Arc<Principal>> {
+        let has_key = |member: &Member| {
+            !member.keys.is_empty() || member.secret.is_some() || !member.certificates.is_empty()
+        };
+        let own = self.members.values().filter(move |member| {
+            member.principal.account == account && !member.is_person && has_key(member)
+        });
+        own.map(|member| &member.principal)
     }
 
     /// The edge with that id: a client that has a key.

@@ -6,6 +6,8 @@ use crate::{
     system::System,
 };
 pub use administering::Connected;
+use broadcasts::Broadcasts;
+pub use broadcasts::{Became, Broadcast, Broadcasted, Reached};
 use care::{Caring, Settling};
 use committing::Awaited;
 pub use errands::Wanted;
@@ -33,6 +35,7 @@ use steady::Steady;
 mod administering;
 mod asking;
 mod auditing;
+mod broadcasts;
 mod care;
 mod changing;
 mod committing;
@@ -211,6 +214,8 @@ pub struct Instance {
     /// What came down and whose publishers are to hear what became of it.
     outcomes: Outcomes,
     outcomes_due: Option<Time>,
+    /// What was said to all devices of a room.
+    broadcasts: Broadcasts,
     /// Questions about the quarantine that wait for a read, by its ticket.
     caring: BTreeMap<u64, Caring>,
     next_care: u64,
@@ -294,6 +299,7 @@ impl Instance {
             edge_sessions,
             outcomes,
             outcomes_due: Some(now.time),
+            broadcasts: Broadcasts::default(),
             caring: BTreeMap::new(),
             next_care: 0,
             settling: BTreeMap::new(),
@@ -391,6 +397,7 @@ impl Instance {
         self.connections.is_empty()
             && self.awaited.is_empty()
             && self.settling.is_empty()
+            && self.broadcasts.are_stored()
             && self.past.edits.is_empty()
             && self.bus.is_stored()
     }

@@ -14,5 +14,7 @@ mod log_fold;
 mod system;
 
 pub use crate::core::Core;
-pub use instance::{Connected, Input, Instance, Output, Wake, Wanted};
+pub use instance::{
+    Became, Broadcast, Broadcasted, Connected, Input, Instance, Output, Reached, Wake, Wanted,
+};
 pub use log_fold::LogFold;

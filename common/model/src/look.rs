@@ -31,6 +31,8 @@ pub enum Look {
     Devices {
         /// Which room.
         room: RoomName,
+        /// Without so many of the first: where a page before this one ended.
+        after: u64,
     },
     /// What lies in the account's quarantine, or what is to become of an entry there.
     Quarantine(Care),
@@ -48,7 +50,14 @@ pub enum Seen {
     /// The other wording is on disk, here.
     Edited(Position),
     /// The devices of a room.
-    Devices(Vec<Device>),
+    Devices {
+        /// A page of them.
+        devices: Vec<Device>,
+        /// Those after these.
+        more: u64,
+        /// After how many to go on, if there are more.
+        next: Option<u64>,
+    },
     /// What lies in quarantine.
     Quarantine(Quarantine),
     /// One entry of it, in full.

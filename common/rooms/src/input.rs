@@ -60,6 +60,8 @@ pub struct Append {
     pub entries: Bytes,
     /// What is said of it in the same commit: never coalesced with others, and lost with it or not at all.
     pub said: Vec<(Scope, SystemEvent)>,
+    /// Whether rooms' quotas count it: what one takes no more of is not stored, nor is the rest.
+    pub counted: bool,
     /// Cursors that move in the same commit.
     pub cursors: Vec<CursorMove>,
 }
@@ -67,7 +69,7 @@ pub struct Append {
 impl Append {
     /// Entries, and nothing beside them.
     pub fn new(token: u64, routes: Vec<Route>, entries: impl Into<Bytes>) -> Self {
-        Self { token, routes, entries: entries.into(), said: Vec::new(), cursors: Vec::new() }
+        Self { token, routes, entries: entries.into(), said: Vec::new(), counted: false, cursors: Vec::new() }
     }
 
     /// Entries in no room, whose answer nobody waits for.

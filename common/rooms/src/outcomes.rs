@@ -96,16 +96,20 @@ impl Outcomes {
         self.pending.contains_key(&seq)
     }
 
-    /// An edge below says that a device has one of this log's. Nobody here is to say so again. What it says of its own log's
-    /// bears another publication's id, if it bears one of these.
-    pub fn is_there(&mut self, frame: &Frame<'_>, route: &Route) {
-        if route.channel.as_str() == "delivered"
-            && let Some((said, seq)) = self.told_of(frame, route)
-            && said.entry.log != said.log
-            && self.pending.get(&seq).is_some_and(|pending| pending.origin == OWN)
-        {
-            self.take(seq);
+    /// An edge below says that a device has one of this log's, which waits no more. Nobody here is to say so again. What it
+    /// says of its own log's bears another publication's id, if it bears one of these.
+    pub fn is_there(&mut self, frame: &Frame<'_>, route: &Route) -> Option<Pending> {
+        let (said, seq) = self.told_of(frame, route).filter(|_| route.channel.as_str() == "delivered")?;
+        let is_own = self.pending.get(&seq).is_some_and(|pending| pending.origin == OWN);
+        if said.entry.log == said.log || !is_own {
+            return None;
         }
+        self.take(seq)
+    }
+
+    /// Whether the one that is there waits.
+    pub fn waits(&self, seq: Seq) -> bool {
+        self.pending.contains_key(&seq)
     }
 
     /// An entry came from another log.

@@ -55,17 +55,30 @@ impl Bus {
     }
 
     pub(crate) fn append(&mut self, append: Append, now: Now) {
-        let Append { token, routes, entries, said, cursors } = append;
+        let Append { token, routes, entries, said, counted, cursors } = append;
         // Where nothing is said, nothing is said of this either.
         let said = if self.config.events_burst == 0 { Vec::new() } else { said };
         let said: Vec<(Route, Vec<u8>)> =
             said.into_iter().map(|(scope, event)| self.event_of(scope, event)).collect();
         let bytes = entries.len() + said.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
         let mut ways = Ways { routes: &routes, known: vec![None; routes.len()] };
-        self.place(token, bytes, cursors, now, |bus, _| {
+        let mut over = None;
+        self.place(token, bytes, cursors, now, |bus, added| {
             for frame in frames(&entries) {
                 let frame = frame.map_err(|_| Code::Malformed)?;
+                let mut full = |full: Over| {
+                    over = Some(full);
+                    Code::QuotaExceeded
+                };
+                if let Some((beyond, _)) = bus.is_beyond(&ways, frame.route).filter(|_| counted) {
+                    return Err(full(beyond));
+                }
                 let way = bus.way_of(&mut ways, frame.route)?;
+                if counted && way.channel != ChannelSlot::NONE {
+                    let room = bus.graph.channel(way.channel).room;
+                    let charge = bus.graph.charge(room, frame.body.len(), (now, None));
+                    added.charged.add(charge.map_err(full)?);
+                }
                 bus.line.add(&frame, way, None);
             }
             for (route, bytes) in &said {
@@ -75,6 +88,9 @@ impl Bus {
             }
             Ok(())
         });
+        if let Some(full) = over {
+            self.was_over(&full, 1);
+        }
     }
 
     /// Places what a link brought: this log's routes, and its number for where each entry came from.

@@ -3,7 +3,7 @@
 use riser_gate::{CookieId, Directory};
 use riser_ingest::{Below, EdgeStatus, LinkOutput};
 use riser_instance::{
-    Core, Input as InstanceInput, Instance, Output as InstanceOutput,
+    Broadcast, Core, Input as InstanceInput, Instance, Output as InstanceOutput,
     core::{Input, Output},
 };
 use riser_link::{Receivers, sender::Opened};
@@ -77,6 +77,11 @@ impl HubCore {
     /// An admin of that account closes a connection of it. False if there is none by that number.
     pub fn send_away(&mut self, account: AccountId, connection: ConnectionId, by: &str, now: Now) -> bool {
         self.instance.send_away(account, connection, by, now)
+    }
+
+    /// Says something to all devices of a room. How many they are.
+    pub fn broadcast(&mut self, directory: &Directory, said: Broadcast, now: Now) -> Result<usize, Refusal> {
+        self.instance.broadcast(directory, said, now)
     }
 
     /// Whoever came by that cookie has signed out.

@@ -3,11 +3,15 @@
 use super::Place;
 use riser_gate::{Account, RoomConfig, config::Whom, credential::Member};
 use riser_host::audit::Line;
+use riser_instance::{Became, Broadcasted, Reached};
 use riser_model::AccountId;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 /// An account in a list.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -159,6 +163,54 @@ pub(crate) struct ConnectionAnswer {
 pub(crate) struct AuditAnswer {
     #[schemars(with = "Vec<Value>")]
     pub(crate) lines: Vec<Line>,
+}
+
+/// A broadcast to the devices of a room, and what became of it at each.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct BroadcastAnswer {
+    /// Its id: what is told of it on the room's technical channel has it as `publish_id.producer`.
+    id: String,
+    /// When, milliseconds since 1970.
+    at: i64,
+    /// So many devices are meant.
+    devices: usize,
+    /// How many of them came to the same: `unstored`, `pending`, `delivered`, `failed`, `expired`, `unknown`.
+    counts: BTreeMap<&'static str, usize>,
+    reached: Vec<ReachedAnswer>,
+    /// What is `after` for the next page, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<usize>,
+}
+
+/// What became of a broadcast at a device.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct ReachedAnswer {
+    name: String,
+    client: String,
+    /// One of the words of `counts`.
+    became: &'static str,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+}
+
+impl BroadcastAnswer {
+    pub(crate) fn of(broadcasted: Broadcasted) -> Self {
+        let Broadcasted { id, at, devices, counts, reached, next } = broadcasted;
+        let reached = reached.into_iter().map(|Reached { client, name, became }| {
+            let word = became.name();
+            let code = match became {
+                Became::Failed(code) => Some(code),
+                Became::Unstored
+                | Became::Pending
+                | Became::Delivered
+                | Became::Expired
+                | Became::Unknown => None,
+            };
+            ReachedAnswer { name: name.to_string(), client: client.to_string(), became: word, code }
+        });
+        Self { id: id.to_string(), at: at.0, devices, counts, reached: reached.collect(), next }
+    }
 }
 
 impl AccountRow {

@@ -2,7 +2,7 @@
 
 use riser_gate::{GateConfig, GrantConfig, IssuerConfig, LdapConfig, Role, config::Whom};
 use riser_host::audit::Asked;
-use riser_model::{AccountId, AccountName, Filter};
+use riser_model::{AccountId, AccountName, ChannelName, Filter};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -212,6 +212,36 @@ pub struct RoomFields(pub serde_json::Map<String, serde_json::Value>);
 pub struct Decision {
     /// Whether it is let in.
     pub admit: bool,
+}
+
+/// Something that is said to all devices of a room.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewBroadcast {
+    /// Below each device's address.
+    #[schemars(with = "String")]
+    pub channel: ChannelName,
+    /// The payload as text. This, or `data_b64`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+    /// The payload in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_b64: Option<String>,
+    /// What it is; `text/plain` for text and `application/octet-stream` for bytes unless given.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// Of no use after so many seconds; for ever of use unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<u32>,
+}
+
+/// Which devices of a broadcast.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BroadcastQuery {
+    /// Without so many of the first, as `next` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<usize>,
 }
 
 /// Which users and clients.

@@ -3,13 +3,14 @@
 use super::{
     Admin, BODY_BYTES_MAX, Failure,
     answers::{
-        AccountAnswer, AccountRow, AuditAnswer, ConnectionAnswer, Done, Invited, MadeAccount, MadeCredential,
-        MembersAnswer, RoomAnswer,
+        AccountAnswer, AccountRow, AuditAnswer, BroadcastAnswer, ConnectionAnswer, Done, Invited,
+        MadeAccount, MadeCredential, MembersAnswer, RoomAnswer,
     },
-    handlers as h, members as m, openapi,
+    broadcasts as b, handlers as h, members as m, openapi,
     requests::{
-        AuditQuery, Decision, GrantRequest, MemberChange, MembersQuery, NewAccount, NewCredential, NewGate,
-        NewInvitation, NewIssuers, NewLdap, NewMember, NewName, Replacement, RoomFields, RoomRole,
+        AuditQuery, BroadcastQuery, Decision, GrantRequest, MemberChange, MembersQuery, NewAccount,
+        NewBroadcast, NewCredential, NewGate, NewInvitation, NewIssuers, NewLdap, NewMember, NewName,
+        Replacement, RoomFields, RoomRole,
     },
 };
 use crate::api;
@@ -232,6 +233,22 @@ pub(super) fn table() -> Vec<Route> {
             post(h::decide_at_room),
         )
         .says::<Decision>()
+        .for_pages(),
+        route::<BroadcastAnswer>(
+            "post",
+            "/v1/accounts/{account}/rooms/{room}/broadcast",
+            "Say something to all devices of a room, for who looks after the room; answered when it is on the disk",
+            post(b::broadcast).layer(DefaultBodyLimit::max(b::BODY_BYTES_MAX)),
+        )
+        .says::<NewBroadcast>()
+        .for_pages(),
+        route::<BroadcastAnswer>(
+            "get",
+            "/v1/accounts/{account}/rooms/{room}/broadcasts/{broadcast}",
+            "Which devices of a room received a broadcast, for who looks after the room",
+            get(b::received),
+        )
+        .asks::<BroadcastQuery>()
         .for_pages(),
         route::<Done>("delete", room, "Remove a room", delete(h::remove_room)).matches().for_pages(),
         route::<Done>("post", "/v1/accounts/{account}/grants", "Grant or deny a right", post(h::grant))

@@ -101,6 +101,7 @@ fn the_page_has_what_the_table_says_and_asks_routes_that_pages_have() {
             "configuration.js",
             "rights.js",
             "connections.js",
+            "devices.js",
             "audit.js",
         ];
         page.iter().any(|cell| files.iter().any(|file| cell.starts_with(file)))

@@ -1,10 +1,13 @@
 // A board: said, edited by its author and by nobody else, paged backwards; and a room that is ready only when a device is
 // there, which a broadcast reaches. Asked: as all that look at the page, `guest`, another member, `board`, a room of kind
-// board that waits for `device`, and that device's password in `password` too.
+// board that waits for `device`, that device's `secret`, `hubKey`, the hub's public key, and `keyless`, a client with a
+// password alone.
 
-import { judge, look, signIn } from "./chromium.mjs";
+import { judge, look, PHONE, signIn } from "./chromium.mjs";
 
 const SAID = 75;
+/** The largest payload, bytes. */
+const LARGEST = 256 * 1024;
 
 await look(async ({ want, open, saw }) => {
   const ann = await open();
@@ -76,19 +79,50 @@ await look(async ({ want, open, saw }) => {
   await judge(ann, "a board");
   saw("a board is clean");
 
-  // The device comes: the room is ready, and what is broadcast reaches it.
+  // The device comes: the room is ready. It comes by its secret, and hears bytes as they are, from an admin with a phone; who
+  // has nothing but a password hears nothing of it, and is no device.
   const device = await open();
   await device.goto(want.url);
-  await device.evaluate(listen, { url, device: want.device, password });
+  const { secret, hubKey } = want;
+  await device.evaluate(listen, { url, who: want.device, secret, hubKey, account: want.account });
+  const keyless = await open();
+  await keyless.goto(want.url);
+  await keyless.evaluate(listen, { url, who: want.keyless, password });
   await ann.locator("#readiness", { hasText: "Ready" }).waitFor();
   await ann.locator("#feed li", { hasText: "The room is ready" }).first().waitFor();
   saw("ready when its device is there");
-  const row = ann.locator("#devices tbody tr", { hasText: want.device });
+  await ann.setViewportSize(PHONE);
+  const rows = ann.locator("#devices tbody tr");
+  const row = rows.filter({ hasText: want.device });
   await row.getByText("connected").waitFor();
+  if ((await rows.filter({ hasText: want.keyless }).count()) !== 0) throw new Error("who has no key is a device");
+  const broadcast = ann.getByRole("button", { name: "Broadcast", exact: true });
   await ann.fill('#devices [name="text"]', "open the valve");
-  await ann.getByRole("button", { name: "Broadcast" }).press("Enter");
-  await device.waitForFunction(() => globalThis.heard?.includes("open the valve"));
-  await row.locator('td', { hasText: `delivered to ${want.device}` }).waitFor();
+  await broadcast.press("Enter");
+  const became = (state) => row.locator("td", { hasText: state }).waitFor();
+  await became("delivered");
+  await ann.locator("#devices", { hasText: "To 1 device: 1 delivered." }).waitFor();
+  const send = async (buffer) => {
+    await ann.setInputFiles('#devices [name="file"]', { name: "payload", mimeType: "application/octet-stream", buffer });
+    await broadcast.press("Enter");
+  };
+  // All there are, as many as there may be.
+  const bytes = Buffer.from(Array.from({ length: LARGEST }, (_, index) => (index * 7) % 256));
+  await send(bytes);
+  const last = () => device.evaluate(() => globalThis.heard.at(-1));
+  const heard = async (count) => void (await device.waitForFunction((n) => globalThis.heard.length === n, count));
+  await heard(2);
+  if (!Buffer.from(await last(), "base64").equals(bytes)) throw new Error("other bytes");
+  // More than that is said to be too much, and nothing is lost by it.
+  await send(Buffer.alloc(5 * LARGEST));
+  await ann.locator('#devices [role="alert"]', { hasText: `Needed: a payload of at most ${LARGEST} bytes` }).waitFor();
+  if ((await ann.locator("#connection").getAttribute("data-state")) !== "open") throw new Error("the room is closed");
+  await send(Buffer.from([0, 255, 10]));
+  await heard(3);
+  if ((await last()) !== "AP8K") throw new Error(await last());
+  await became("delivered");
+  if ((await keyless.evaluate(() => globalThis.heard.length)) !== 0) throw new Error("who has no key heard it");
+  await ann.setViewportSize({ width: 1280, height: 900 });
   saw("a broadcast reaches the device");
   await judge(ann, "the devices");
   await device.close();
@@ -118,11 +152,19 @@ async function publishMany({ url, user, password, count }) {
   room.close();
 }
 
-/** In a page of the device's own: listens at its address. */
-async function listen({ url, device, password }) {
+/** In a page of its own: listens at its address, let in by its password or secret. */
+async function listen({ url, who, password, secret, hubKey, account }) {
   const { bytesOf, connect } = await import("/assets/riser.js");
   globalThis.heard = [];
-  const room = connect(url, { credential: { user: device, password } });
+  const base64 = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+  const onPrompt = async ({ nonce }) => {
+    const bytes = Uint8Array.from(atob(secret.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
+    const key = await crypto.subtle.importKey("raw", bytes, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+    const said = new TextEncoder().encode(`riser gate challenge 2\n${nonce}\n${account}/${who}\n${hubKey}\n`);
+    return base64(new Uint8Array(await crypto.subtle.sign("HMAC", key, said)));
+  };
+  const credential = secret ? { user: who, method: "hmac-sha256" } : { user: who, password };
+  const room = connect(url, { credential, onPrompt });
   const { client } = await room.ready();
-  room.subscribe(`${client}/#`, { message: (message) => void globalThis.heard.push(new TextDecoder().decode(bytesOf(message))) });
+  room.subscribe(`${client}/#`, { message: (message) => void globalThis.heard.push(base64(bytesOf(message))) });
 }

@@ -127,9 +127,9 @@ impl Instance {
                     Look::Quarantine(care) => self.care(id, look, principal, care),
                     Look::Past(wanted) => self.page(id, look, principal, wanted),
                     Look::Edit(edit) => self.edit(id, look, principal, edit),
-                    Look::Devices { room } => {
+                    Look::Devices { room, after } => {
                         let directory = Arc::clone(&connection.policy.directory);
-                        let result = self.devices(&directory, &principal, &room);
+                        let result = self.devices(&directory, &principal, (&room, after));
                         self.tell(id, Tell::Seen { id: look, result });
                     }
                     Look::Presence { room, after } => {

@@ -283,7 +283,7 @@ impl Instance {
         let (connection, id) = (caring.connection, caring.id);
         self.settling.insert(token, Settling { connection, id, seq: entry.seq, released, room, why });
         let entries = Bytes::from(entries);
-        self.rooms(BusInput::Append(Append { token, routes, entries, said, cursors: Vec::new() }), now);
+        self.rooms(BusInput::Append(Append { said, ..Append::new(token, routes, entries) }), now);
     }
 
     /// The commit that settles something returned, or failed.

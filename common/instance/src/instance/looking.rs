@@ -129,12 +129,12 @@ impl Instance {
         seen.waiting = waiting.take(WAITING_MAX).collect();
     }
 
-    /// The devices of an account that listen in a room, for who looks after it.
+    /// The devices that a broadcast in a room reaches, for who looks after it.
     pub(super) fn devices(
         &self,
         directory: &Directory,
         who: &Principal,
-        room: &RoomName,
+        (room, after): (&RoomName, u64),
     ) -> Result<Seen, Refusal> {
         let id = self.bus.readable_room(who, room)?;
         if !who.grants.whole(Right::Admin, id) {
@@ -143,13 +143,17 @@ impl Instance {
         }
         let behind = self.presences.present(id, |log| self.behind(log));
         let all: Vec<ClientId> = self.bus.present(id).chain(behind).map(|one| one.client).collect();
-        let devices = directory.keyed(who.account).filter(|device| device.grants.reach(Right::Subscribe, id));
-        let shown = devices.map(|device| {
+        let skipped = usize::try_from(after).unwrap_or(usize::MAX);
+        let mut rest = self.devices_of(directory, (who.account, id)).skip(skipped);
+        let shown = rest.by_ref().take(PRESENT_MAX).map(|device| {
             let connections = all.iter().filter(|client| **client == device.client).count();
             let connections = u32::try_from(connections).unwrap_or(u32::MAX);
             Device { client: device.client, name: device.name.clone(), connections }
         });
-        Ok(Seen::Devices(shown.take(PRESENT_MAX).collect()))
+        let devices: Vec<Device> = shown.collect();
+        let more = rest.count() as u64;
+        let next = (more > 0).then(|| after.saturating_add(devices.len() as u64));
+        Ok(Seen::Devices { devices, more, next })
     }
 
     /// An edge with that log is known by this name, and its link is up, or not.

@@ -3,7 +3,7 @@
 //! Told once each, on the room's technical channel, and carried up from there: that a device has it, that its time was over
 //! before one had, that the log let go of it first.
 
-use super::Instance;
+use super::{Became, Instance};
 use riser_model::{
     ConnectionId, Now, Position, Seq, Wall,
     event::{PublishedAs, Scope, SystemEvent},
@@ -27,8 +27,9 @@ impl Instance {
     pub(super) fn comes_down(&mut self, seq: Seq, frame: &Frame<'_>) -> bool {
         self.outcomes.by(self.bus.stamped(seq, Wall(0)).0);
         let Some(origin) = frame.origin else { return self.goes_to_one(seq, frame) };
-        if let Some(route) = self.bus.route(frame.route).filter(|_| !self.outcomes.is_empty()) {
-            self.outcomes.is_there(frame, route);
+        let route = self.bus.route(frame.route).filter(|_| !self.outcomes.is_empty());
+        if let Some(pending) = route.and_then(|route| self.outcomes.is_there(frame, route)) {
+            self.broadcasts.note(pending.room, pending.id(), Became::Delivered);
         }
         // What comes up from an edge below is told to nobody.
         if self.bus.origin(origin.number).is_some_and(|(log, _)| self.sites.contains_key(&log)) {
@@ -55,7 +56,7 @@ impl Instance {
                 && let Some(pending) = self.outcomes.take(position.seq)
             {
                 let to = principal.name.clone();
-                self.tell_outcome(&pending, now, |entry, publish_id| {
+                self.tell_outcome(&pending, Became::Delivered, now, |entry, publish_id| {
                     let client = pending.client;
                     SystemEvent::Delivered { entry, client, publish_id, to }
                 });
@@ -67,11 +68,8 @@ impl Instance {
     pub(super) fn tell_trimmed(&mut self, oldest: Seq, now: Now) {
         while let Some(pending) = self.outcomes.take_trimmed(oldest) {
             let (client, code) = (pending.client, GONE.to_owned());
-            self.tell_outcome(&pending, now, |entry, publish_id| SystemEvent::Failed {
-                entry,
-                client,
-                publish_id,
-                code,
+            self.tell_outcome(&pending, Became::Failed(GONE.to_owned()), now, |entry, publish_id| {
+                SystemEvent::Failed { entry, client, publish_id, code }
             });
         }
     }
@@ -85,7 +83,7 @@ impl Instance {
             .map(|clock| Wall(clock.0.saturating_sub(ms(UNDER_WAY))));
         while let Some(pending) = self.outcomes.take_expired(over, latest) {
             let client = pending.client;
-            self.tell_outcome(&pending, now, |entry, publish_id| SystemEvent::Expired {
+            self.tell_outcome(&pending, Became::Expired, now, |entry, publish_id| SystemEvent::Expired {
                 entry,
                 client,
                 publish_id,
@@ -114,6 +112,7 @@ impl Instance {
     fn tell_outcome(
         &mut self,
         pending: &Pending,
+        became: Became,
         now: Now,
         event: impl FnOnce(Position, PublishedAs) -> SystemEvent,
     ) {
@@ -128,6 +127,9 @@ impl Instance {
         let id = pending.id();
         let publish_id = PublishedAs { producer: id.producer, n: id.n };
         let event = event(Position { log, epoch, seq: pending.seq }, publish_id);
+        if pending.origin().is_none() {
+            self.broadcasts.note(pending.room, id, became);
+        }
         self.say(Scope::Room(pending.room), event, now);
     }
 }

@@ -18,6 +18,9 @@ impl Instance {
                 if self.has_departed(token) {
                     return;
                 }
+                if self.broadcast_done(token, &result, now) {
+                    return;
+                }
                 if let Some(settling) = self.settling.remove(&token) {
                     return self.care_done(settling, result);
                 }

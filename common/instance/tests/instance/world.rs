@@ -226,7 +226,7 @@ impl World {
         self.drain();
     }
 
-    fn drain(&mut self) {
+    pub fn drain(&mut self) {
         while let Some(output) = self.instance.poll(self.now) {
             match output {
                 Output::Persist { ticket, batch, .. } => {
@@ -393,6 +393,20 @@ impl World {
 
     pub fn account(&self) -> AccountId {
         AccountId(Uuid::from_u128(1))
+    }
+
+    pub fn directory(&self) -> Arc<Directory> {
+        Arc::clone(&self.directory)
+    }
+
+    /// Where the last publication is that is on disk.
+    pub fn last_published(&self) -> Seq {
+        *self.publications.last().unwrap()
+    }
+
+    /// Whoever comes from here on shows a token.
+    pub fn listening_to_tokens(&mut self) {
+        self.policy = Arc::new(Policy::new(&self.directory, None, "listen").unwrap());
     }
 
     pub fn is_publication(&self, seq: Seq) -> bool {

@@ -57,7 +57,7 @@ impl Looks {
             Looking::Edit { entry, content_type, payload } => {
                 Look::Edit(Edit { room, entry, content_type, payload })
             }
-            Looking::Devices => Look::Devices { room },
+            Looking::Devices { after } => Look::Devices { room, after },
         };
         let shows = !matches!(look, Look::Edit(_));
         let ask = Ask::Look { id, look: Box::new(look) };

@@ -101,7 +101,10 @@ pub enum Looking {
         payload: Bytes,
     },
     /// The devices that the room's admin reaches.
-    Devices,
+    Devices {
+        /// Without so many of the first.
+        after: u64,
+    },
 }
 
 /// Reads what belongs to `op`.
@@ -129,7 +132,10 @@ pub(super) fn read(object: &mut Object<'_>, op: &str) -> Result<Looking, Refusal
             let payload = Bytes::from(payload.into_owned());
             Ok(Looking::Edit { entry, content_type: content_type.into_owned(), payload })
         }
-        "devices" => Ok(Looking::Devices),
+        "devices" => {
+            let after = object.optional("after", "how many devices there were before, as `next` says")?;
+            Ok(Looking::Devices { after: after.unwrap_or(0) })
+        }
         _ => {
             let after = object.optional("after", "how many connections there were before, as `next` says")?;
             Ok(Looking::Presence { after: after.unwrap_or(0) })
@@ -218,9 +224,14 @@ pub fn seen(room: &RoomName, seen: &Seen) -> Value {
             page
         }
         Seen::Edited(position) => json!({ "pos": position.to_string() }),
-        Seen::Devices(devices) => {
+        Seen::Devices { devices, more, next } => {
             let shown = |Device { client, name, connections }: &Device| json!({ "client": client, "name": name, "connections": connections });
-            json!({ "devices": devices.iter().map(shown).collect::<Vec<Value>>() })
+            let mut page = json!({ "devices": devices.iter().map(shown).collect::<Vec<Value>>() });
+            if let (Some(fields), Some(next)) = (page.as_object_mut(), next) {
+                fields.insert("more".into(), (*more).into());
+                fields.insert("next".into(), (*next).into());
+            }
+            page
         }
         Seen::Statistics(traffic) => statistics(room, traffic),
         Seen::Quarantine(Quarantine { detained: all, next }) => {
@@ -410,7 +421,7 @@ mod tests {
         let content_type = "text/plain".to_owned();
         let worded = Looking::Edit { entry: entry(), content_type, payload: Bytes::from_static(b"x") };
         assert_eq!(edit(r#","data":"x""#), Ok(worded));
-        assert_eq!(looked(r#"{"op":"devices","id":1}"#), Ok(Looking::Devices));
+        assert_eq!(looked(r#"{"op":"devices","id":1}"#), Ok(Looking::Devices { after: 0 }));
         for bad in [r#","before":"3""#, r#","most":-1"#, r#","channel":"a""#] {
             assert!(past(bad).is_err(), "{bad}");
         }

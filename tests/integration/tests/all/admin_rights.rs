@@ -96,6 +96,13 @@ fn table() -> Vec<(&'static str, &'static str, Value, [Is; 9])> {
             json!({ "admit": true }),
             ITS,
         ),
+        (
+            "post",
+            "/v1/accounts/{account}/rooms/{room}/broadcast",
+            json!({ "channel": "orders", "data": "open" }),
+            ITS,
+        ),
+        ("get", "/v1/accounts/{account}/rooms/{room}/broadcasts/{broadcast}", no.clone(), ITS),
         ("get", "/v1/audit", no.clone(), ONE),
         ("get", "/v1/accounts/{account}/audit", no.clone(), OWN),
         ("delete", "/v1/accounts/{account}/rooms/{room}", no.clone(), OWN),
@@ -186,7 +193,8 @@ fn every_route_is_heard_from_those_whose_business_it_is_and_from_nobody_else() {
             .replace("{room}", room)
             .replace("{client}", "00000000-0000-4000-8000-000000000000")
             .replace("{fingerprint}", "0123456789abcdef")
-            .replace("{connection}", "999999");
+            .replace("{connection}", "999999")
+            .replace("{broadcast}", "999999");
         // Who may not comes first: what is heard may change what there is.
         for ((who, token), expected) in WHO.into_iter().zip(&tokens).zip(expected).rev() {
             assert_eq!(ask(&house, token, method, &path, &body), expected, "{who}: {method} {path}");

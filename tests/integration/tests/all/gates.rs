@@ -20,14 +20,19 @@ use crate::site::{ACCOUNT, Node, OWNER, PASSWORD, Plan, Site};
 use crate::terminal::Terminal;
 
 /// The device's UUID: its address, which proves nothing.
-const PUMP: &str = "6f2c8a52-5e2b-4c07-9a5c-3b8f9f0f9a11";
+pub const PUMP: &str = "6f2c8a52-5e2b-4c07-9a5c-3b8f9f0f9a11";
 
-/// A hub with a room behind a gate, and a device that has a key.
-fn site(folder: &Path) -> Site {
+/// Makes a key as a device has one, and says its public half.
+pub fn made_key(folder: &Path) -> String {
     let key = folder.join("id_ed25519");
     let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
     assert!(made.unwrap().success());
-    let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
+    std::fs::read_to_string(key.with_extension("pub")).unwrap().trim().to_owned()
+}
+
+/// A hub with a room behind a gate, and a device that has a key.
+fn site(folder: &Path) -> Site {
+    let public = made_key(folder);
     let hub_account = format!(
         r#"
 [[account.room]]
@@ -37,10 +42,9 @@ gate = ["key", {{ seats = 2 }}]
 [[account.client]]
 name = "pump"
 id = "{PUMP}"
-keys = ["{}"]
+keys = ["{public}"]
 role = "member"
-"#,
-        public.trim()
+"#
     );
     let mut site = Site::laid_out(Plan { hub_account, ..Plan::default() });
     site.hub.start();
@@ -48,7 +52,7 @@ role = "member"
 }
 
 /// Signs as `ssh-keygen -Y sign` does.
-fn sign(folder: &Path, message: &str) -> String {
+pub fn sign(folder: &Path, message: &str) -> String {
     let file = folder.join("challenge");
     std::fs::write(&file, message).unwrap();
     drop(std::fs::remove_file(file.with_extension("sig")));

@@ -15,6 +15,7 @@ mod administration;
 mod archive;
 mod bad_input;
 mod bad_world;
+mod broadcasting;
 mod certificates;
 mod compat;
 mod compose;

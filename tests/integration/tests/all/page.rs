@@ -13,6 +13,9 @@ use crate::site::{ACCOUNT, OWNER, PASSWORD, Plan, Site};
 /// A browser on two cores takes its time.
 const LOOK: Duration = Duration::from_secs(240);
 
+/// What the pump shares with the hub.
+const SECRET: &str = "AAECAwQFBgcICQoLDA0ODw";
+
 /// Runs one of the scripts that look at the page, to its end, and has seen what it says to have seen.
 pub fn look(site: &Site, script: &str, asked: Value, seen: &[&str]) {
     let mut all = json!({
@@ -116,7 +119,12 @@ role = "member"
 [[account.client]]
 name = "pump"
 password = "{hash}"
-secret = "AAECAwQFBgcICQoLDA0ODw"
+secret = "{secret}"
+role = "member"
+
+[[account.client]]
+name = "lamp"
+password = "{hash}"
 role = "member"
 
 [[account.room]]
@@ -131,7 +139,7 @@ history = "log"
 ready = ["pump"]
 grant = [{ to = "kim", right = "admin" }]
 "#;
-    let hub_account = people.replace("{hash}", crate::site::password_hash());
+    let hub_account = people.replace("{hash}", crate::site::password_hash()).replace("{secret}", SECRET);
     let hub_top = top.to_owned();
     let mut site = Site::laid_out(Plan { hub_account, hub_top, ..Plan::default() });
     site.hub.start();
@@ -171,7 +179,10 @@ fn a_board_is_paged_back_and_edited_by_its_authors_and_a_room_is_ready_with_its_
         "a broadcast reaches the device",
         "not ready without it",
     ];
-    look(&site, "look_board.mjs", json!({ "guest": "mia", "board": "talk", "device": "pump" }), &seen);
+    let asked = json!({
+        "guest": "mia", "board": "talk", "device": "pump", "secret": SECRET, "hubKey": site.hub.key(), "keyless": "lamp",
+    });
+    look(&site, "look_board.mjs", asked, &seen);
 }
 
 #[test]

@@ -207,7 +207,10 @@ fn who_does_not_read_has_one_answer_waiting_for_it() {
         let asked = text(door, &format!(r#"{{"op":"devices","id":{id}}}"#));
         asks(&asked).len()
     };
-    let seen = |id| Tell::Seen { id, result: Ok(riser_model::look::Seen::Devices(vec![])) };
+    let seen = |id| Tell::Seen {
+        id,
+        result: Ok(riser_model::look::Seen::Devices { devices: vec![], more: 0, next: None }),
+    };
     assert_eq!((look(&mut door, 2), look(&mut door, 3), look(&mut door, 4)), (1, 0, 0));
     let answered = tell(&mut door, seen(1));
     assert_eq!(
