@@ -1,6 +1,7 @@
 // The channels of a room as live cells: the newest value, how old it is, and the last minute and a half as a line
 // with its holes. Draws only what is on the screen, a few times a second.
 
+import { gone } from "./feed.js";
 import { Series, WINDOW_MS, decimals, duration, readable, shown, whole } from "./series.js";
 
 const DRAW_EVERY_MS = 200;
@@ -78,9 +79,9 @@ export class Cells {
     this.#empty.hidden = this.#cells.size > 0;
   }
 
-  /** Something is gone: which channels it hits shows where nothing is. */
-  gap(cause, count) {
-    for (const { series } of this.#cells.values()) series.gap(cause, count);
+  /** Something is gone, told now or then: which channels it hits shows where nothing is. */
+  gap(gone, told) {
+    for (const { series } of this.#cells.values()) series.gap(gone, told);
   }
 
   #cell(channel) {
@@ -196,6 +197,7 @@ class Cell {
     if (now - this.#saidAt > SAY_EVERY_MS) {
       this.#saidAt = now;
       this.#canvas.setAttribute("aria-label", spoken(series, holes, this.#lastUnit));
+      this.#canvas.title = holes.filter((hole) => hole.gone).map((hole) => gone(hole.gone)).join("; ");
     }
   }
 }
@@ -208,13 +210,13 @@ function element(name, className) {
 
 function spoken(series, holes, unit) {
   const values = series.points.map(({ value }) => value).filter((value) => value !== null);
-  const gone = holes.filter(({ gone }) => gone).length;
+  const lost = holes.filter(({ gone }) => gone);
   const words = [`Last ${WINDOW_MS / 1000} seconds`];
   if (values.length > 0) {
     const [low, high] = [Math.min(...values), Math.max(...values)].map((value) => readable(value, unit).join(" ").trim());
     words.push(`from ${low} to ${high}`);
   }
-  words.push(holes.length === gone ? "" : `${holes.length - gone} not here yet`, gone ? `${gone} gone` : "");
+  words.push(holes.length === lost.length ? "" : `${holes.length - lost.length} not here yet`, ...lost.slice(-3).map((hole) => gone(hole.gone)));
   return words.filter(Boolean).join(", ");
 }
 

@@ -18,6 +18,17 @@ export function words(name) {
   return String(name).replaceAll("_", " ");
 }
 
+/** What is gone, how much and why; of an edge, if its name is there: which channels that were is not known here. */
+export function gone({ cause, count, atLeast, edge }) {
+  const many = count === null ? "an unknown number" : `${atLeast ? "at least " : ""}${whole(count)}`;
+  return `${many} gone: ${words(cause)}${edge ? `, of ${edge}, perhaps not this channel` : ""}`;
+}
+
+/** What is gone of an edge, as an event says it. */
+export function goneOf({ gap, at_least }, edge) {
+  return { cause: gap.cause, count: gap.to - gap.from + 1, atLeast: at_least === true, edge };
+}
+
 const lost = ({ gap, at_least }) => `${at_least ? "at least " : ""}${whole(gap.to - gap.from + 1)}`;
 
 /** Tone and sentence of each kind. `name` is whoever it is about. */

@@ -35,7 +35,7 @@ import { Cells } from "/assets/cells.js";
 import { Session, cameBack, known, providersOf, signIn as showCredential, wayTo } from "/assets/door.js";
 import { Edges } from "/assets/edges.js";
 import { Detained } from "/assets/detained.js";
-import { Feed, words } from "/assets/feed.js";
+import { Feed, goneOf, words } from "/assets/feed.js";
 import { Devices } from "/assets/devices.js";
 import { AtGate } from "/assets/gate.js";
 import { LobbyView } from "/assets/lobby.js";
@@ -43,7 +43,7 @@ import { Names } from "/assets/names.js";
 import { Past } from "/assets/past.js";
 import { People } from "/assets/people.js";
 import { connect } from "/assets/riser.js";
-import { duration, whole } from "/assets/series.js";
+import { WINDOW_MS, duration, whole } from "/assets/series.js";
 
 const STATUS_EVERY_MS = 1000;
 /** Comings and goings are told; this is for what is told with a delay, and for durations. */
@@ -70,7 +70,7 @@ let skewMs = 0;
 
 const hubNow = () => Date.now() + skewMs;
 const cells = new Cells(at("cells"), at("cells-empty"), hubNow, openPast);
-const past = new Past(at("past"), hubNow, () => place());
+const past = new Past(at("past"), hubNow, edgeName, () => place());
 const edges = new Edges(at("edges"), demo && press);
 const feed = new Feed(at("feed"), at("feed-empty"));
 const people = new People(at("people"), at("people-note"));
@@ -128,7 +128,7 @@ function enter(name) {
     message: (message) => cells.add(message),
     ...shows,
     gap(gap) {
-      cells.gap(gap.cause, gap.count);
+      cells.gap({ cause: gap.cause, count: gap.count });
       feed.tell("bad", `${gap.count === null ? "An unknown number of" : whole(gap.count)} entries are gone for this reader: ${words(gap.cause)}`);
     },
   });
@@ -435,15 +435,20 @@ function heard(said) {
   const { event } = said;
   if (event.client && event.name) names.learn(event.client, event.name);
   devices.hear(event);
-  feed.hear(said, event.name ?? edges.name(event.edge) ?? "an edge");
+  feed.hear(said, event.name ?? edgeName(event.edge));
+  const told = Date.parse(event.time);
+  // Cells show what they have the time of; whose entries they were is known, and in which channels is not.
+  if (event.type === "link_gap" && hubNow() - told < WINDOW_MS) cells.gap(goneOf(event, edgeName(event.edge)), told);
   // What is told of the past was seen when it was the present.
-  const isNews = Date.now() + skewMs - Date.parse(event.time) < PEOPLE_EVERY_MS;
-  if (!isNews) return;
-  if (event.type === "link_gap") cells.gap(event.gap.cause, event.gap.to - event.gap.from + 1);
+  if (hubNow() - told >= PEOPLE_EVERY_MS) return;
   if (["joined", "left", "gate", "knock", "closed", "ready"].includes(event.type)) meet();
   if (event.type === "quarantined" || event.type === "released" || event.type === "dropped") detained.load();
   if (event.type === "account_changed") administration.changed();
   if (event.edge) poll();
+}
+
+function edgeName(edge) {
+  return edges.name(edge) ?? "an edge";
 }
 
 function sentence(text) {

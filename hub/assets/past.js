@@ -1,7 +1,7 @@
 // A channel's past in a dialog: a plot since a moment, with what is gone as holes that say why; a scrub that shows
 // what was there at any moment of it; a replay at the pace it had, or faster; and back to live.
 
-import { words } from "./feed.js";
+import { gone, goneOf } from "./feed.js";
 import { duration, readable, whole } from "./series.js";
 import { KEPT_MAX, Timeline } from "./timeline.js";
 
@@ -22,6 +22,9 @@ export class Past {
   #room = null;
   #channel = "";
   #subscription = null;
+  /** What the system says of edges. */
+  #technical = null;
+  #edge;
   #timeline = new Timeline(null);
   /** What is shown: a moment, or null for the present. */
   #moment = null;
@@ -30,8 +33,9 @@ export class Past {
   #note = "";
   #left;
 
-  /** `now` is the time by the hub's clock; `left` hears that it was closed. */
-  constructor(dialog, now, left) {
+  /** `now` is the time by the hub's clock; `edge` says what an edge is called, and `left` hears that it was closed. */
+  constructor(dialog, now, edge, left) {
+    this.#edge = edge;
     this.#dialog = dialog;
     this.#now = now;
     this.#left = left;
@@ -67,7 +71,8 @@ export class Past {
     // The event comes after the fact: the dialog may be open again by then, with something else in it.
     if (this.#dialog.open) return;
     this.#subscription?.unsubscribe();
-    this.#subscription = null;
+    this.#technical?.unsubscribe();
+    this.#subscription = this.#technical = null;
     this.#room = null;
     this.#replay = null;
     this.#left();
@@ -97,6 +102,7 @@ export class Past {
 
   #read(since) {
     this.#subscription?.unsubscribe();
+    this.#technical?.unsubscribe();
     const timeline = new Timeline(since);
     this.#timeline = timeline;
     this.#moment = null;
@@ -132,6 +138,16 @@ export class Past {
       },
     });
     this.#subscription = subscription;
+    // What an edge lost before the hub had it is in no room: the account is told.
+    this.#technical = this.#room.subscribeTechnical("account", {
+      from: since === null ? "start" : { time: Math.round(since) },
+      event: ({ event }) => {
+        if (event.type !== "link_gap") return;
+        timeline.lose(Date.parse(event.time), goneOf(event, this.#edge(event.edge)));
+        this.#stale = true;
+      },
+      end: () => {},
+    });
     this.#draw();
   }
 
@@ -213,7 +229,8 @@ export class Past {
       const left = Number(x(hole.from));
       // What was there on both sides at once still shows.
       const width = Math.max(3, Number(x(hole.to)) - left);
-      const rect = svg("rect", { class: "hole", x: Math.min(left, WIDTH - 3), y: 0, width, height: HEIGHT, "data-cause": hole.cause });
+      const marks = { "data-cause": hole.cause, "data-of": hole.edge ? "edge" : "channel" };
+      const rect = svg("rect", { class: "hole", x: Math.min(left, WIDTH - 3), y: 0, width, height: HEIGHT, ...marks });
       rect.append(svg("title"));
       rect.firstChild.textContent = gone(hole);
       drawn.push(rect);
@@ -262,7 +279,7 @@ export class Past {
     const items = holes.slice(-50).map((hole) => {
       const item = document.createElement("li");
       item.dataset.cause = hole.cause;
-      item.textContent = `${gone(hole)}, ${at(hole.from)} to ${at(hole.to)}`;
+      item.textContent = hole.edge ? `${gone(hole)}, told at ${at(hole.from)}` : `${gone(hole)}, ${at(hole.from)} to ${at(hole.to)}`;
       return item;
     });
     if (gaps.textContent !== items.map(({ textContent }) => textContent).join("")) gaps.replaceChildren(...items);
@@ -285,10 +302,6 @@ function svg(name, attributes = {}) {
   const made = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
   return made;
-}
-
-function gone({ cause, count }) {
-  return `${count === null ? "an unknown number" : whole(count)} gone: ${words(cause)}`;
 }
 
 function said({ value, unit, text }) {

@@ -14,7 +14,7 @@ export class Series {
     this.points = [];
     /** Latest values that the points have not reached. */
     this.ahead = [];
-    /** [{after, cause, count}]: gaps by the time of the last point before them. */
+    /** [{after, gone}]: gaps by the time of the last point before them. */
     this.gaps = [];
   }
 
@@ -42,9 +42,10 @@ export class Series {
     if (this.ahead.length > AHEAD_MAX) this.ahead.shift();
   }
 
-  /** The subscription was told that something is gone here. */
-  gap(cause, count) {
-    this.gaps.push({ after: this.last?.time ?? -Infinity, cause, count });
+  /** Something is gone here, `{cause, count}` and what else is known of it; or by a time at which that was told. */
+  gap(gone, told = Infinity) {
+    const last = this.last?.time ?? (told === Infinity ? -Infinity : told);
+    this.gaps.push({ after: Math.min(last, told), gone });
   }
 
   /** A session ended: what it said is not there any more. */
@@ -88,7 +89,7 @@ export class Series {
     return this.ahead.at(-1) ?? this.last;
   }
 
-  /** [{from, to, gone: {cause, count} | null}] up to now, within the window. */
+  /** [{from, to, gone: {cause, count, …} | null}] up to now, within the window. */
   holes(now) {
     const reach = this.reach();
     const holes = [];
@@ -96,7 +97,7 @@ export class Series {
     const between = (from, to) => {
       if (to - from <= reach || to < start) return;
       const gap = this.gaps.find(({ after }) => after >= from && after < to);
-      holes.push({ from: Math.max(from, start), to, gone: gap ? { cause: gap.cause, count: gap.count } : null });
+      holes.push({ from: Math.max(from, start), to, gone: gap?.gone ?? null });
     };
     for (let i = 1; i < this.points.length; i += 1) between(this.points[i - 1].time, this.points[i].time);
     if (this.last) between(this.last.time, now);

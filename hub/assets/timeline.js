@@ -18,6 +18,8 @@ export class Timeline {
     this.points = [];
     /** [{after, before, cause, count}]: times of the messages around it, null where there is none yet. */
     this.gaps = [];
+    /** [{at, gone}]: what is gone of edges, by when that was told. Which channels that were is not known. */
+    this.lost = [];
     /** Of the message that came last: the log's order, not that of time. */
     this.reached = null;
   }
@@ -47,13 +49,24 @@ export class Timeline {
     this.gaps.push({ after: this.reached, before: null, cause, count });
   }
 
-  /** Where what is gone was: [{from, to, cause, count}], from the moment that was asked for up to `now`. */
+  /** Something of an edge is gone, which was told then. */
+  lose(at, gone) {
+    this.lost.push({ at, gone });
+  }
+
+  /**
+   * Where what is gone was: [{from, to, cause, count}], from the moment that was asked for up to `now`; and with `edge` where
+   * it was told that something of an edge is gone, at which a line goes on.
+   */
   holes(now) {
     const first = this.from ?? this.points[0]?.time ?? now;
-    return this.gaps.map(({ after, before, cause, count }) => {
+    const own = this.gaps.map(({ after, before, cause, count }) => {
       const [from, to] = [after ?? first, before ?? now].sort((a, b) => a - b);
       return { from, to, cause, count };
     });
+    const since = Math.min(first, now);
+    const told = this.lost.filter(({ at }) => at >= since && at <= now);
+    return own.concat(told.map(({ at, gone }) => ({ from: at, to: at, ...gone })));
   }
 
   /** Its beginning and end, `now` at the latest. */
@@ -92,7 +105,7 @@ export class Timeline {
   runs(now, columns) {
     const { from, to } = this.reach(now);
     const width = Math.max(1, (to - from) / columns);
-    const holes = this.holes(now);
+    const holes = this.holes(now).filter(({ edge }) => edge === undefined);
     const runs = [];
     let run = [];
     let column = null;

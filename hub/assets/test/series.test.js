@@ -25,11 +25,11 @@ test("silence is a hole up to now, and a late backlog fills it in place", () => 
 
 test("what is gone stays a hole, with its cause, and only where nothing is", () => {
   const series = steady(0, 20_000);
-  series.gap("quota", 7);
+  series.gap({ cause: "quota", count: 7 });
   steady(30_000, 40_000, series);
   assert.deepEqual(series.holes(40_000), [{ from: 20_000, to: 30_000, gone: { cause: "quota", count: 7 } }]);
   const spared = steady(0, 20_000);
-  spared.gap("quota", 7);
+  spared.gap({ cause: "quota", count: 7 });
   steady(21_000, 40_000, spared);
   assert.deepEqual(spared.holes(40_000), []);
 });
@@ -59,7 +59,7 @@ test("what left the window is forgotten, but for one point that the line enters 
   assert.equal(series.points[0].time, 200_000 - WINDOW_MS - 1000);
   const wide = new Series();
   for (const time of [0, 50_000, 150_000]) wide.add(time, 1);
-  wide.gap("quota", 1);
+  wide.gap({ cause: "quota", count: 1 });
   wide.trim(150_000);
   assert.deepEqual(wide.points.map(({ time }) => time), [50_000, 150_000]);
   assert.equal(wide.gaps.length, 1);
@@ -108,4 +108,17 @@ test("what a session said goes when it ends, and nothing else", () => {
   series.wipe("s");
   assert.deepEqual(series.points.map(({ value }) => value), [2]);
   assert.equal(series.newest().value, 2);
+});
+
+test("what an edge lost is a hole only where nothing is, and by when it was told", () => {
+  const series = new Series();
+  for (let time = 0; time <= 10_000; time += 1000) series.add(time, 1);
+  const gone = { cause: "edge_lost", count: 3, atLeast: true, edge: "cellar" };
+  // Told long after: nothing is missing here.
+  series.gap(gone, 5500);
+  for (let time = 11_000; time <= 20_000; time += 1000) series.add(time, 1);
+  assert.deepEqual(series.holes(20_500), []);
+  series.gap(gone, 27_000);
+  series.add(30_000, 1);
+  assert.deepEqual(series.holes(30_500), [{ from: 20_000, to: 30_000, gone }]);
 });

@@ -69,3 +69,11 @@ test("what a session said goes when it ends, and nothing else", () => {
   timeline.wipe("s");
   assert.deepEqual(timeline.points.map(({ value }) => value), [2000]);
 });
+
+test("what is gone of an edge is shown where it was told, within the span, and the line goes on", () => {
+  const timeline = steady(new Timeline(1000), 1000, 5000);
+  const gone = { cause: "quota", count: 7, atLeast: false, edge: "cellar" };
+  for (const at of [500, 3500]) timeline.lose(at, gone);
+  assert.deepEqual(timeline.holes(6000), [{ from: 3500, to: 3500, ...gone }]);
+  assert.equal(timeline.runs(6000, 1000).length, 1);
+});

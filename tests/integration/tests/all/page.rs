@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::client::Client;
 use crate::needs::{Need, find, needs};
 use crate::place::Place;
-use crate::site::{ACCOUNT, OWNER, PASSWORD, Plan, Site};
+use crate::program::{EVENTUALLY, SOON, wait};
+use crate::site::{ACCOUNT, OWNER, PASSWORD, Plan, SENSOR, Site};
 
 /// A browser on two cores takes its time.
 const LOOK: Duration = Duration::from_secs(240);
@@ -54,6 +55,22 @@ fn past_of_a_channel_is_plotted_scrubbed_and_replayed_by_keyboard() {
 }
 
 #[test]
+fn what_an_edge_lost_is_in_the_past_of_a_channel_and_said_to_be_perhaps_another_s() {
+    needs!(Need::Program("chromium"), Need::Program("curl"), Need::Python, Need::Node);
+    let quota = "[quota]\nbytes = \"8 MiB\"\nsegment = \"2 MiB\"\npolicy = \"drop_oldest\"\n".to_owned();
+    let mut site = Site::laid_out(Plan { edge_top: quota, ..Plan::default() });
+    site.edge.start();
+    let much =
+        json!({ "stream": "s", "topic": "sensors/s", "qos": 1, "version": 5, "count": 80, "size": 200_000 });
+    site.client("much", "publish_paho.py", &site.edge, SENSOR, much).finish(EVENTUALLY);
+    site.hub.start();
+    let gapped = || site.edge.equation().filter(|[_, _, queued, gapped]| *queued == 0.0 && *gapped > 0.0);
+    assert!(wait(EVENTUALLY, gapped).is_some(), "it lost something: {:?}", site.edge.equation());
+    let asked = json!({ "room": "hall", "channel": "sensor/s", "edge": "edge" });
+    look(&site, "look_lost.mjs", asked, &["what an edge lost", "what an edge lost is clean"]);
+}
+
+#[test]
 fn quarantine_is_listed_shown_released_with_a_reason_and_given_up() {
     needs!(Need::Program("chromium"), Need::Program("mosquitto_pub"), Need::Node);
     let mut site = Site::laid_out(Plan::default());
@@ -73,7 +90,7 @@ fn quarantine_is_listed_shown_released_with_a_reason_and_given_up() {
         crate::program::output(publish);
     }
     let held = || site.hub.metric("riser_quarantined", "").filter(|count| *count == 2.0);
-    assert!(crate::program::wait(crate::program::SOON, held).is_some(), "both are in quarantine");
+    assert!(wait(SOON, held).is_some(), "both are in quarantine");
     let seen = [
         "what lies there",
         "the quarantine is clean",
