@@ -24,8 +24,8 @@ export async function look(what) {
   const wrong = [];
   const pages = [];
   /** A window of somebody else's: nothing is shared with the others. */
-  const open = async () => {
-    const context = await browser.newContext({ viewport: DESK });
+  const open = async ({ phone = false } = {}) => {
+    const context = await browser.newContext(phone ? { viewport: PHONE, hasTouch: true, isMobile: true } : { viewport: DESK });
     const page = await context.newPage();
     page.setDefaultTimeout(PATIENCE_MS);
     page.on("pageerror", (error) => wrong.push(`error: ${error.message}`));

@@ -39,8 +39,21 @@ await look(async ({ want, open, saw }) => {
   await page.waitForSelector("#feed li:not([hidden])");
   await page.selectOption("#feed-kinds", "quarantine");
   await page.waitForSelector("#feed-empty:not([hidden])");
+  // What belongs to a group is shown, by kind and by text, and nothing else.
+  const shown = () => page.$$eval("#feed li:not([hidden])", (all) => all.map((one) => [one.dataset.kind, one.textContent]));
+  await page.selectOption("#feed-kinds", "edges");
+  await page.waitForSelector('#feed li[data-kind="edge_online"]:not([hidden])');
+  const kinds = new Set((await shown()).map(([kind]) => kind));
+  if (kinds.has("started") || kinds.has("joined")) throw new Error(`among edges: ${[...kinds].join()}`);
+  await page.fill("#feed-text", edges[0]);
+  const named = await shown();
+  if (named.length === 0 || named.some(([, text]) => !text.includes(edges[0]))) throw new Error(JSON.stringify(named));
+  await page.fill("#feed-text", "nothing says this");
+  await page.waitForSelector("#feed-empty:not([hidden])");
+  await page.fill("#feed-text", "");
   await page.selectOption("#feed-kinds", "all");
   await page.waitForSelector("#feed-empty", { state: "hidden" });
+  if ((await shown()).length <= named.length) throw new Error("all are more than some");
   saw("people and feed");
   await judge(page, "the demo");
   saw("phone");
@@ -56,6 +69,11 @@ await look(async ({ want, open, saw }) => {
   saw("other link flows");
   await page.waitForSelector('#cells canvas[aria-label*="not here yet"]');
   saw("hole");
+  // How far it is behind at least, and that nobody knows when it will be done.
+  const fact = (name) => page.locator(`${card} dl div`, { has: page.locator("dt", { hasText: name }) }).locator("dd");
+  await fact("Lag").filter({ hasText: /^≥ ([3-9]|[1-9]\d)(\.\d)? s$/ }).waitFor();
+  await fact("Done in").filter({ hasText: /^unknown$/ }).waitFor();
+  saw("how far behind");
 
   // Restore.
   await page.click(`${card} button:has-text("Restore link")`);
@@ -69,6 +87,9 @@ await look(async ({ want, open, saw }) => {
     () => ![...document.querySelectorAll("#cells canvas")].some((one) => one.ariaLabel?.includes("not here yet")),
   );
   saw("hole filled");
+  await fact("Lag").filter({ hasText: /^(\d+ ms|0\.\d s|[12]\.\d s)$/ }).waitFor();
+  await fact("Done in").filter({ hasText: /^–$/ }).waitFor();
+  saw("nothing left to do");
   await page.waitForFunction(() =>
     [...document.querySelectorAll("#edges .sum")].every((one) => one.textContent.includes("adds up")),
   );

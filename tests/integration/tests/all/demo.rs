@@ -90,7 +90,9 @@ fn page_shows_the_cut_the_hole_and_the_catching_up() {
         "link is not flowing",
         "hole",
         "catching up",
+        "how far behind",
         "hole filled",
+        "nothing left to do",
         "done",
     ] {
         assert!(history.ledger().has_mark(&format!("page {seen}")), "{seen}: {}", history.ledger().summary());

@@ -71,6 +71,21 @@ fn what_an_edge_lost_is_in_the_past_of_a_channel_and_said_to_be_perhaps_another_
 }
 
 #[test]
+fn a_phone_is_enough_for_a_room_its_feed_and_the_past_of_a_channel() {
+    needs!(Need::Program("chromium"), Need::Node);
+    let mut site = Site::laid_out(Plan::default());
+    site.hub.start();
+    let seen = [
+        "into a room by touch",
+        "a channel is found",
+        "the feed is filtered",
+        "the past by touch",
+        "out again",
+    ];
+    look(&site, "look_phone.mjs", json!({ "room": "hall" }), &seen);
+}
+
+#[test]
 fn quarantine_is_listed_shown_released_with_a_reason_and_given_up() {
     needs!(Need::Program("chromium"), Need::Program("mosquitto_pub"), Need::Node);
     let mut site = Site::laid_out(Plan::default());
