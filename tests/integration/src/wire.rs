@@ -1,9 +1,13 @@
-//! A TCP connection's way through this process, which can be cut and made whole again while both its ends go on.
+//! A TCP connection's way through this process, which can be cut, made slow and made whole again while both its ends go on.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
+
+/// What is carried at once.
+const PART_BYTES: usize = 4096;
 
 /// See the module. It ends with the process.
 pub struct Wire {
@@ -16,6 +20,8 @@ pub struct Wire {
 struct State {
     cut: bool,
     open: Vec<TcpStream>,
+    /// Bytes a second that pass each way of each connection; none for as many as there are.
+    pace: Option<u64>,
 }
 
 impl Wire {
@@ -44,26 +50,41 @@ impl Wire {
         }
     }
 
+    /// So many bytes a second pass each way of each connection, or as many as there are.
+    pub fn pace(&self, bytes_per_s: Option<u64>) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).pace = bytes_per_s;
+    }
+
     /// It is whole again.
     pub fn restore(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).cut = false;
     }
 }
 
-fn join(state: &Mutex<State>, near: TcpStream, far: TcpStream) -> io::Result<()> {
-    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+fn join(shared: &Arc<Mutex<State>>, near: TcpStream, far: TcpStream) -> io::Result<()> {
+    let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
     if state.cut {
         return Ok(());
     }
     state.open.extend([near.try_clone()?, far.try_clone()?]);
     for (from, to) in [(near.try_clone()?, far.try_clone()?), (far, near)] {
-        thread::spawn(move || carry(from, to));
+        let shared = Arc::clone(shared);
+        thread::spawn(move || carry(from, to, &shared));
     }
     Ok(())
 }
 
-fn carry(mut from: TcpStream, mut to: TcpStream) {
-    let _ = io::copy(&mut from, &mut to);
+fn carry(mut from: TcpStream, mut to: TcpStream, state: &Mutex<State>) {
+    let mut part = [0; PART_BYTES];
+    while let Ok(count @ 1..) = from.read(&mut part) {
+        if to.write_all(&part[..count]).is_err() {
+            break;
+        }
+        let pace = state.lock().unwrap_or_else(PoisonError::into_inner).pace;
+        if let Some(bytes_per_s) = pace {
+            thread::sleep(Duration::from_secs_f64(count as f64 / bytes_per_s as f64));
+        }
+    }
     for end in [from, to] {
         let _ = end.shutdown(Shutdown::Both);
     }

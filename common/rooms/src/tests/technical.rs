@@ -622,3 +622,24 @@ fn who_comes_and_goes_while_one_of_both_fails_is_no_ghost() {
     settle(&mut world);
     assert_eq!(present_above(&world), [c(1)]);
 }
+
+#[test]
+fn of_what_the_system_says_the_last_ones_are_kept_and_the_rest_is_a_gap() {
+    let mut world = World::speaking(Config { events_kept: 5, ..Config::default() });
+    world.open(1);
+    world.open(2);
+    settle(&mut world);
+    for _ in 0..12 {
+        say(&mut world, Scope::Instance, CLOCK);
+        // Each by itself: a storm would be one.
+        world.now.time = world.now.time.plus(Duration::from_secs(60));
+        settle(&mut world);
+    }
+    let hub = Want::Technical(Technical { account: false, ..Technical::of_account() });
+    world.subscribe(2, 1, hub, From::Start, Flow::Credit);
+    settle(&mut world);
+    let pushes = world.all(2);
+    let heard = kinds(&pushes);
+    assert_eq!(heard.len(), 5, "{heard:?}");
+    assert!(heard.iter().all(|(kind, _)| kind == "clock_stepped"), "{heard:?}");
+}

@@ -49,6 +49,38 @@ fn an_edge_says_that_its_link_is_down_and_up_and_drained() {
 }
 
 #[test]
+fn an_edge_on_a_slow_link_is_told_to_be_behind_with_when_it_will_be_done_and_then_to_flow() {
+    needs!(Need::Program("curl"), Need::Python, Need::Node);
+    let mut site = Site::laid_out(Plan::default());
+    let wire = site.wire_edge();
+    site.edge.start();
+    much(&site, "much", &site.edge, SENSOR, json!({ "topic": "sensors/s", "count": 8000 }));
+    wire.pace(Some(16 << 10));
+    site.hub.start();
+    let _board = listen(&site, "board", &site.hub);
+    let behind = wait(EVENTUALLY, || {
+        let edge = site.status()["edges"][0].clone();
+        (edge["state"] == "behind" && edge["drain_per_s"].as_u64() > Some(0)).then_some(edge)
+    });
+    let behind = behind.unwrap_or_else(|| panic!("{}", site.status()));
+    let number = |what: &str| behind[what].as_f64().unwrap();
+    // Nobody knows more than the rate of the last second.
+    let done = number("backlog") / number("drain_per_s");
+    assert!((number("eta_s") - done).abs() < 0.01 && done > 1.0, "{behind}");
+    assert!(number("lag_ms") > 0.0, "{behind}");
+    hears_not(&site, "board", "edge_lag");
+    hears(&site, "board", &["edge_lag"]);
+    hears_not(&site, "board", "edge_flowing");
+    wire.pace(None);
+    hears(&site, "board", &["edge_flowing", "caught_up"]);
+    let done = || {
+        let edge = site.status()["edges"][0].clone();
+        (edge["backlog"] == 0 && edge["eta_s"] == 0.0).then_some(())
+    };
+    wait(SOON, done).unwrap_or_else(|| panic!("{}", site.status()));
+}
+
+#[test]
 fn an_edge_whose_quota_is_used_up_says_so_when_it_can_and_that_it_recovered() {
     needs!(Need::Program("curl"), Need::Python, Need::Node);
     let quota = "[quota]\nbytes = \"8 MiB\"\nsegment = \"2 MiB\"\n".to_owned();

@@ -6,6 +6,7 @@ use crate::client::Client;
 use crate::needs::{Need, needs};
 use crate::program::{EVENTUALLY, SOON, output, wait};
 use crate::site::{ACCOUNT, Node, OWNER, PASSWORD, Plan, READER, SENSOR, Site};
+use crate::terminal::Terminal;
 
 /// A client that asks one request after the other in the hall, and says the answers.
 fn asks(site: &Site, name: &str, user: &str, asked: Value) -> Client {
@@ -73,6 +74,28 @@ fn refusals_are_heard_by_admins_only() {
     // Both are told that it left, after that.
     site.history.wait_mark("reader heard account riser.closed", SOON);
     assert!(!site.history.ledger().has_mark("reader heard account riser.refused"));
+}
+
+#[tokio::test]
+async fn who_comes_and_goes_behind_an_edge_is_heard_at_the_hub_with_the_edge_s_name() {
+    needs!(Need::Node, Need::Python);
+    let site = Site::start();
+    let shown = json!({ "user": OWNER, "password": PASSWORD });
+    let mut board = Terminal::program(&site, &format!("/{ACCOUNT}/hall"), shown).await.unwrap();
+    board.asks(json!({ "op": "subscribe", "sub": 1, "technical": "room" })).await;
+    let listens = json!({ "filter": "hall/#", "reader": "panel" });
+    let panel = site.client("panel", "subscribe_paho.py", &site.edge, READER, listens);
+    let data = |text: String| serde_json::from_str::<Value>(&text).unwrap()["event"]["data"].clone();
+    let behind = |kind: &str, said: &Value| {
+        assert_eq!((&said["name"], &said["behind"]), (&json!(READER), &json!("edge")), "{kind}: {said}");
+    };
+    let joined = data(board.hears("riser.joined").await);
+    behind("joined", &joined);
+    drop(panel);
+    let left = data(board.hears("riser.left").await);
+    behind("left", &left);
+    assert_eq!(left["connection"], joined["connection"]);
+    assert!(left["cause"].is_string(), "{left}");
 }
 
 /// Who is in a room, by name, and whether behind a site that is cut off.

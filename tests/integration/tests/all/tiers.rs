@@ -181,3 +181,44 @@ fn an_edge_that_is_moved_waits_for_what_its_former_parent_has_and_nothing_is_mis
         String::from_utf8(cursors.expect("the edge's program can be started").stdout).expect("it is text");
     assert!(cursors.contains("cursor uplink") && !cursors.contains("former"), "{cursors}");
 }
+
+#[test]
+fn edges_that_are_linked_in_a_ring_are_refused_and_go_on_by_themselves() {
+    needs!(Need::Program("curl"), Need::Program("mosquitto_pub"), Need::Python, Need::Node);
+    let mut site = Site::laid_out(Plan { middle: true, ..Plan::default() });
+    // The one between has the edge below it above it as well.
+    let mut key = site.edge.command(&["key", "show"]);
+    key.arg(site.edge.data.join("edge.key"));
+    let edge_key = crate::program::output(key).trim().to_owned();
+    let mut key = site.edge.command(&["key", "show"]);
+    key.arg(site.middle().data.join("edge.key"));
+    let middle_key = crate::program::output(key).trim().to_owned();
+    let port = crate::program::free_port();
+    let (hub, own) = (site.hub.link, std::fs::read_to_string(&site.middle().config).unwrap());
+    let above = own.lines().find(|line| line.starts_with("hub_key")).unwrap().to_owned();
+    let own = own.replace(&format!(":{hub}/link"), &format!(":{port}/link"));
+    site.middle().write_config(&own.replace(&above, &format!("hub_key = \"{edge_key}\"")));
+    let client = own.lines().find(|line| line.starts_with("client = ")).unwrap().replace("client", "id");
+    let edge = std::fs::read_to_string(&site.edge.config).unwrap();
+    let edge = edge.replacen("[listen]\n", &format!("[listen]\nlink = \"127.0.0.1:{port}\"\n"), 1);
+    let declared = format!(
+        "[[account.client]]\nname = \"middle\"\n{client}\nrole = \"member\"\nkey = \"{middle_key}\"\nrelays = true\n"
+    );
+    site.edge.write_config(&edge.replacen("[[account.room]]", &format!("{declared}\n[[account.room]]"), 1));
+    site.middle().start();
+    site.edge.start();
+    let says = |node: &Node| {
+        let printed = node.printed();
+        printed.contains("loop").then_some(())
+    };
+    let refused = wait(EVENTUALLY, || says(&site.edge).or_else(|| says(site.middle.as_ref().unwrap())));
+    refused.unwrap_or_else(|| panic!("{}", site.edge.printed()));
+    // Both take what their devices say, once: nothing goes round.
+    let ask = json!({ "stream": "s", "topic": "sensors/s", "qos": 1, "count": 20 });
+    site.client("publisher", "publish_paho.py", &site.edge, SENSOR, ask).finish(EVENTUALLY);
+    assert!(site.edge.process().runs() && site.middle().process().runs());
+    let _low = site.dashboard("low", &site.edge, "hall", json!({}));
+    wait_for(&site, "low", 20);
+    let verdict = site.history.ledger().verdict("low");
+    assert!(verdict.duplicated == 0 && verdict.reordered == 0, "{verdict:?}");
+}

@@ -1,4 +1,4 @@
-//! What the page says of events: it knows every kind of the closed list, and no other.
+//! What the page says of events: it knows every kind of the closed list, and no other. And how large it is.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -64,4 +64,20 @@ fn page_has_a_sentence_a_tone_and_a_group_for_every_kind_of_event() {
         }
     }
     expect_none("the page says every event", &violations);
+}
+
+/// What a browser loads for the page, all of it, uncompressed.
+const PAGE_BYTES_MAX: u64 = 256 << 10;
+
+#[test]
+fn page_with_everything_that_it_loads_stays_small() {
+    let folder = workspace::root().join("hub/assets");
+    let files = fs::read_dir(folder).expect("it is there").map(|file| file.expect("the folder can be read"));
+    let loaded = files.filter(|file| {
+        let name = file.file_name().to_string_lossy().into_owned();
+        [".js", ".css", ".html"].iter().any(|end| name.ends_with(end))
+    });
+    let sizes: Vec<u64> = loaded.map(|file| file.metadata().expect("it is there").len()).collect();
+    let all: u64 = sizes.iter().sum();
+    assert!(sizes.len() > 20 && all <= PAGE_BYTES_MAX, "{all} bytes in {} files", sizes.len());
 }
