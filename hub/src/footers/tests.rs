@@ -97,6 +97,32 @@ fn what_the_log_let_go_of_is_forgotten() {
 }
 
 #[test]
+fn an_index_that_is_bad_is_moved_aside_and_the_new_one_fills_while_nobody_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("history");
+    let (_writer, reader) = log();
+    let mut footers = Footers::open(&path);
+    while reader.clone().teach(&mut footers).unwrap() {}
+    let rows = |footers: &Footers| footers.db.as_ref().unwrap().len();
+    let all = rows(&footers);
+    drop(footers);
+    for file in ["conf", "db"] {
+        fs::write(path.join(file), [0xa5; 100_000]).unwrap();
+    }
+    let mut footers = Footers::open(&path);
+    assert!(path.with_extension("bad").join("db").exists(), "the bad one is kept for who wants to look");
+    assert_eq!(rows(&footers), 0);
+    while reader.clone().teach(&mut footers).unwrap() {}
+    assert_eq!(rows(&footers), all);
+    assert_eq!(replay(&reader, &mut footers, "c/19"), replay(&reader, &mut (), "c/19"));
+    // Another one that is bad takes its place.
+    drop(footers);
+    fs::write(path.join("conf"), b"no database").unwrap();
+    let footers = Footers::open(&path);
+    assert_eq!((rows(&footers), path.with_extension("bad").exists()), (0, true));
+}
+
+#[test]
 fn any_flipped_bit_is_survived_and_answers_nothing_wrong() {
     let (_writer, reader) = log();
     let right = replay(&reader, &mut (), "c/19");

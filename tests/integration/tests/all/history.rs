@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::needs::{Need, needs};
 use crate::place::Cable;
 use crate::program::{EVENTUALLY, SOON, wait};
-use crate::site::{Plan, Site};
+use crate::site::{OWNER, Plan, Site};
 
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
@@ -156,4 +156,28 @@ fn session_behind_a_cut_cable_lasts_until_the_site_can_say_that_it_ended() {
     for name in ["early", "meanwhile"] {
         site.history.wait_mark(&format!("{name} wiped"), EVENTUALLY);
     }
+}
+
+#[test]
+fn a_hub_whose_history_index_is_garbage_starts_moves_it_aside_and_replays_everything() {
+    needs!(Need::Program("curl"), Need::Python, Need::Node);
+    let quota = "[quota]\nbytes = \"64 MiB\"\nsegment = \"4 MiB\"\n".to_owned();
+    let mut site = Site::laid_out(Plan { hub_top: quota, ..Plan::default() });
+    site.hub.start();
+    let much =
+        json!({ "stream": "s", "topic": "hall/s", "qos": 1, "version": 5, "count": 100, "size": 200_000 });
+    site.client("much", "publish_paho.py", &site.hub, OWNER, much).finish(EVENTUALLY);
+    site.hub.stop();
+    let index = site.hub.data.join("history");
+    for file in ["conf", "db"] {
+        assert!(index.join(file).exists(), "{file} is there");
+        std::fs::write(index.join(file), [0xa5; 50_000]).unwrap();
+    }
+    site.hub.start();
+    assert!(site.hub.data.join("history.bad").join("db").exists());
+    assert!(site.hub.printed().contains("moved aside"), "{}", site.hub.printed());
+    let _board = site.dashboard("board", &site.hub, "hall", json!({}));
+    site.history.wait("all of it", EVENTUALLY, |ledger| ledger.delivered("board") >= 100);
+    let verdict = site.history.ledger().verdict("board");
+    assert!(verdict.is_clean() && verdict.delivered == 100, "{verdict:?}");
 }
