@@ -7,15 +7,17 @@ use base64::{
 use riser_integration::needs::Need;
 use serde_json::json;
 use std::{
+    io::{Read, Write},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 use tokio::time::timeout;
 
 use crate::mqtt_wire::{Mqtt, Version};
 use crate::needs::needs;
-use crate::program::output;
+use crate::program::{SOON, output, wait};
 use crate::site::{ACCOUNT, Node, OWNER, PASSWORD, Plan, Site};
 use crate::terminal::Terminal;
 
@@ -107,6 +109,50 @@ async fn person_at_a_terminal_talks_its_way_into_a_room_and_a_stranger_is_droppe
     // Behind loopback is a proxy, and everybody behind that: nobody there is remembered.
     let mut next = Terminal::open(&site, "/", None).await;
     next.hears("name: ").await;
+}
+
+#[test]
+fn person_with_wscat_talks_its_way_into_a_room_and_says_something_there() {
+    needs!(Need::Program("ssh-keygen"), Need::Node);
+    let folder = tempfile::tempdir().unwrap();
+    let site = site(folder.path());
+    let mut wscat = Command::new(riser_integration::needs::node_tools().join("node_modules/.bin/wscat"));
+    wscat.args(["--connect", &format!("ws://127.0.0.1:{}/", site.hub.http)]);
+    let mut wscat = wscat.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut typed, mut shown) = (wscat.stdin.take().unwrap(), wscat.stdout.take().unwrap());
+    let screen = Arc::new(Mutex::new(String::new()));
+    let shows = Arc::clone(&screen);
+    let reader = std::thread::spawn(move || {
+        let mut part = [0; 1024];
+        while let Ok(count @ 1..) = shown.read(&mut part) {
+            shows.lock().unwrap().push_str(&String::from_utf8_lossy(&part[..count]));
+        }
+    });
+    let shown = || screen.lock().unwrap().clone();
+    // What is shown since the last line was typed.
+    let mut answered = |line: &str, answer: &str| {
+        let before = shown().len();
+        if !line.is_empty() {
+            writeln!(typed, "{line}").unwrap();
+        }
+        let is_there = || {
+            let shown = shown();
+            let since = if line.is_empty() { 0 } else { before };
+            shown.get(since..)?.contains(answer).then_some(())
+        };
+        assert!(wait(SOON, is_there).is_some(), "{answer:?} after {line:?}: {}", shown());
+    };
+    answered("", "name: ");
+    answered(&format!("{ACCOUNT}/{OWNER}"), "password: ");
+    answered(PASSWORD, "welcome, house/ann");
+    answered("connect to room hall", "you are in hall");
+    answered("say board/news from a terminal", "board/news: from a terminal");
+    answered("quit", "goodbye");
+    drop(typed);
+    // It ends when it is closed.
+    assert!(wait(SOON, || wscat.try_wait().unwrap()).is_some(), "it goes on: {}", shown());
+    reader.join().unwrap();
+    assert!(!shown().contains(PASSWORD), "it is not repeated");
 }
 
 #[tokio::test]
