@@ -10,7 +10,7 @@ use riser_model::{
     door::{Code, Flow, From},
     time::Clock,
 };
-use riser_wire::entry::{Body, Kind, frames, write_frame};
+use riser_wire::entry::{Body, ContentType, Kind, Publication, frames, write_frame};
 
 #[test]
 fn link_is_not_held_up_by_a_log_without_numbers() {
@@ -184,6 +184,32 @@ fn what_came_over_a_link_lies_beside_its_time_by_this_clock() {
     let told: Vec<_> = told.collect();
     assert_eq!(told[..2], [(Wall(997_000), false), (Wall(-7), true)]);
     assert_eq!(told[2..], [(Wall(-7), true)]);
+}
+
+#[test]
+fn who_reads_from_a_time_on_is_shown_what_an_edge_published_by_this_clock_and_not_by_its_own() {
+    let mut world = world();
+    let clock = Clock::Anchored { hub_us: 995_000_000, error_ms: 20 };
+    // By its own clock the first is from long after, and the second from long before.
+    for (first, boot_us, wall) in [(1, 2_000_000, 9_999_000), (2, 4_000_000, -7)] {
+        let mut entry = Vec::new();
+        let stamp = Stamp { boot_us, wall: Wall(wall), uncertainty_ms: 0 };
+        let publication = Publication::new(ContentType::Text, b"on");
+        publication.write_frame(&mut entry, RouteNumber(0), stamp);
+        let run = Run::Entries { first: Seq(first), count: 1, epoch: Epoch(50), entries: entry.into() };
+        let ingest = Ingest { runs: vec![run], elsewhere: vec![], clock, ..ingest(first, 5, &[]) };
+        world.input(Input::Ingest(ingest));
+        world.commit();
+    }
+    world.open(2);
+    let mut walls_since = |subscription, since| {
+        world.subscribe(2, subscription, in_room("a", "#"), From::Since(Wall(since)), Flow::Credit);
+        let all = world.all(2);
+        all.iter().filter_map(delivery).map(|one| one.content.wall.0).collect::<Vec<_>>()
+    };
+    assert_eq!(walls_since(1, 997_000), [997_000, 999_000]);
+    assert_eq!(walls_since(2, 997_001), [999_000]);
+    assert_eq!(walls_since(3, 999_001), [] as [i64; 0]);
 }
 
 #[test]
