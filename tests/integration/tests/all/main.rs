@@ -16,6 +16,7 @@ mod archive;
 mod bad_input;
 mod bad_world;
 mod broadcasting;
+mod canary;
 mod certificates;
 mod compat;
 mod compose;
