@@ -460,6 +460,11 @@ impl Gate {
         self.at.0
     }
 
+    /// Whether it awaits the answer to that [`Output::Do`]. What was answered, or came too late, is awaited no more.
+    pub fn awaits(&self, of: u64) -> bool {
+        matches!(&self.state, State::Awaits { ticket, .. } if *ticket == of)
+    }
+
     /// Where the connection stands.
     pub fn stand(&self) -> Stand {
         match &self.state {

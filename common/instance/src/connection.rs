@@ -75,8 +75,8 @@ pub(crate) struct AtGate {
     pub(crate) of_listener: usize,
     /// Whose gate it is behind those, a room's included.
     pub(crate) owner: Option<AccountId>,
-    /// The ticket of a question to the admins.
-    pub(crate) knocks: Option<u64>,
+    /// The ticket of the newest question to the admins, answered or not.
+    pub(crate) knocked: Option<u64>,
     /// It passed a stage by a free seat, of at most so many: that must still hold when it takes it.
     pub(crate) seats: Option<u32>,
 }
@@ -86,6 +86,11 @@ impl AtGate {
     /// somebody says anew who it is, or an account would hear who there is in another one.
     pub(crate) fn host_at(&self, stage: usize) -> Option<AccountId> {
         self.owner.filter(|_| stage >= self.of_listener)
+    }
+
+    /// The ticket of a question to the admins that waits for their answer.
+    pub(crate) fn knocks(&self) -> Option<u64> {
+        self.knocked.filter(|ticket| self.gate.awaits(*ticket))
     }
 
     /// Whose gate the stage is that it stands at.
@@ -175,7 +180,7 @@ impl Connection {
                 of_account: usize::MAX,
                 of_listener: usize::MAX,
                 owner: None,
-                knocks: None,
+                knocked: None,
                 seats: None,
             })),
             lobby: None,

@@ -52,7 +52,7 @@ impl Instance {
                 account: (who.account != account).then(|| who.account_name.clone()),
                 from: one.caller.address,
                 stands,
-                knocks: one.at.as_ref().is_some_and(|at| at.host() == Some(account) && at.knocks.is_some()),
+                knocks: one.at.as_ref().is_some_and(|at| at.host() == Some(account) && at.knocks().is_some()),
                 room: one.at.as_ref().and_then(|at| at.before.room().map(|(_, name)| name.clone())),
             })
         });
@@ -84,7 +84,7 @@ impl Instance {
     ) -> bool {
         let at = self.connections.get(&knocker).and_then(|one| one.at.as_ref());
         // Whose gate it is decides, wherever who knocks is from.
-        let ticket = at.filter(|at| at.host() == Some(account)).and_then(|at| at.knocks);
+        let ticket = at.filter(|at| at.host() == Some(account)).and_then(|at| at.knocks());
         let Some(ticket) = ticket else { return false };
         if room.is_some() && self.room_decides(knocker) != room {
             return false;

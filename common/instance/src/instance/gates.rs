@@ -50,7 +50,7 @@ impl Instance {
                 GateOutput::Do { ticket, effect: Effect::Verify(proof) } => {
                     self.outputs.push_back(Output::Verify { connection: id, ticket, proof });
                 }
-                GateOutput::Do { ticket, effect: Effect::Knock } => at.knocks = Some(ticket),
+                GateOutput::Do { ticket, effect: Effect::Knock } => at.knocked = Some(ticket),
                 GateOutput::Do { ticket, effect: Effect::Once { client, digest } } => {
                     let verdict = match self.shown.is_first(client, digest, now.time) {
                         // It may have come before this process began.
@@ -252,8 +252,8 @@ impl Instance {
         let directory = Arc::clone(&connection.policy.directory);
         let (standing, caller) = (connection.standing.clone(), connection.caller.clone());
         let gate = Gate::inner(directory, sequence, standing, caller, now);
-        let (of_listener, knocks, seats) = (0, None, None);
-        let at = AtGate { gate, before, of_account, of_listener, owner, knocks, seats };
+        let (of_listener, knocked, seats) = (0, None, None);
+        let at = AtGate { gate, before, of_account, of_listener, owner, knocked, seats };
         connection.at = Some(Box::new(at));
         self.go_on(id, now);
     }
@@ -434,7 +434,7 @@ impl Instance {
         // Its own rights, not those of the room that it is in at the moment.
         let admin = self.connections.get(&id).and_then(|one| one.standing.principal.clone());
         let at = self.connections.get(&knocker).and_then(|one| one.at.as_ref());
-        let knock = at.and_then(|at| Some((at.knocks?, at)));
+        let knock = at.and_then(|at| Some((at.knocks()?, at)));
         let own = knock.zip(admin).is_some_and(|((_, at), admin)| self.looks_after(&admin, at));
         let result = match knock.filter(|_| own) {
             Some((ticket, ..)) => {

@@ -122,7 +122,7 @@ impl Instance {
                 name: Some(principal.name.clone()),
                 account: (at.owner != Some(principal.account)).then(|| principal.account_name.clone()),
                 acceptor: acceptor.name(),
-                knocks: at.knocks.is_some(),
+                knocks: at.knocks().is_some(),
                 room: before.map(|(_, name)| name.clone()),
             })
         });

@@ -36,7 +36,7 @@ impl Instance {
         let (policy, caller) = (&connection.policy, connection.caller.clone());
         let gate = Gate::anew(policy, Arc::new(sequence), &connection.standing, caller, now);
         let (owner, before) = (connection.host(principal), Before::Renewal(room));
-        let at = AtGate { gate, before, of_account, of_listener, owner, knocks: None, seats: None };
+        let at = AtGate { gate, before, of_account, of_listener, owner, knocked: None, seats: None };
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.at = Some(Box::new(at));
         }

@@ -10,6 +10,7 @@ mod entering;
 mod errands;
 mod gates;
 mod kept;
+mod knocking;
 mod looking;
 mod past;
 mod readiness;
