@@ -41,6 +41,7 @@ mod changing;
 mod committing;
 mod entering;
 mod errands;
+mod expiring;
 mod gates;
 mod kept;
 mod listening;
@@ -247,6 +248,8 @@ pub struct Instance {
     persons: Persons,
     /// When what connections have shown expires.
     expiries: BTreeSet<(Time, ConnectionId)>,
+    /// Both clocks when that was reckoned.
+    reckoned: Now,
     /// Who is in the rooms that have gates of their own.
     seats: BTreeMap<RoomId, BTreeSet<ConnectionId>>,
     tickets: Tickets,
@@ -316,6 +319,7 @@ impl Instance {
             offenders: Offenders::default(),
             persons: Persons::default(),
             expiries: BTreeSet::new(),
+            reckoned: now,
             seats: BTreeMap::new(),
             tickets: Tickets::default(),
             of_client: BTreeMap::new(),
@@ -449,6 +453,7 @@ impl Instance {
 
     /// Takes one input. Drain [`Self::poll`] before the next.
     pub fn handle(&mut self, input: Input, now: Now) {
+        self.look_at_expiries(now);
         match input {
             Input::Opened { connection, policy, caller } => self.opened(connection, policy, caller, now),
             Input::Ask { connection, ask } => self.ask(connection, ask, now),

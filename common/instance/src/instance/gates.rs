@@ -23,7 +23,6 @@ use riser_rooms::Input as BusInput;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
 impl Instance {
@@ -302,35 +301,6 @@ impl Instance {
             .gated(principal.account)
             .filter(|(room, _)| is_its(*room) && may_enter(principal, *room));
         gated.filter(|(room, sequence)| silently(*room, sequence)).map(|(room, _)| room).collect()
-    }
-
-    /// Notes when what a connection has shown expires.
-    pub(super) fn expires(&mut self, id: ConnectionId, now: Now) {
-        let Some(connection) = self.connections.get(&id) else { return };
-        let until = connection.standing.until.map(|until| {
-            let left = u64::try_from(until.0.saturating_sub(now.wall.0)).unwrap_or(0);
-            now.time.plus(Duration::from_millis(left))
-        });
-        self.lasts(id);
-        if let Some((connection, until)) = self.connections.get_mut(&id).zip(until) {
-            connection.expires = Some(until);
-            self.expiries.insert((until, id));
-        }
-    }
-
-    /// It expires no more, or has.
-    fn lasts(&mut self, id: ConnectionId) {
-        let expires = self.connections.get_mut(&id).and_then(|connection| connection.expires.take());
-        if let Some(time) = expires {
-            self.expiries.remove(&(time, id));
-        }
-    }
-
-    /// What a connection has shown holds no longer.
-    pub(super) fn expire(&mut self, id: ConnectionId, now: Now) {
-        self.lasts(id);
-        let (what, want) = ("what was shown has expired", "show it again, or a new one");
-        self.refuse(id, refusal(Code::NotAuthorised, what, want), now);
     }
 
     /// Moves a connection on into another room, if that room's gate lets it pass.

@@ -1,10 +1,12 @@
 //! Sessions and wills wait by a clock that no step of the wall clock moves, over restarts too.
 
 use crate::world::*;
+use riser_gate::Verdict;
 use riser_instance::Input;
 use riser_model::{
     ClientId, RoomId, Route, RouteNumber, Time,
-    door::{SessionRequest, Target, Will},
+    door::{Code, Credential, Secret, SessionRequest, Target, Will},
+    event::{Scope, SystemEvent},
 };
 use riser_rooms::{Append, Input as BusInput};
 use riser_wire::entry::{ContentType, Publication, PublishId};
@@ -143,4 +145,59 @@ fn what_a_publication_expires_by_is_not_stepped_with_the_wall_clock() {
         world.wait(64);
         assert_eq!(expired(&world), 1, "{before} {after}: late");
     }
+}
+
+/// Somebody comes by a token of an issuer's, good for so many seconds by that one's clock, and a minute between clocks.
+fn comes_by_token(world: &mut World, until_s: i64) {
+    let part = |text: String| base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, text);
+    let claims = format!(r#"{{"iss":"sso","aud":"riser","sub":"guest","exp":{until_s}}}"#);
+    let token = [part(r#"{"alg":"EdDSA"}"#.into()), part(claims), part("x".into())].join(".");
+    world.show(C1, Credential::Token(Secret(token.into())), None);
+    let ticket = world.verifying.pop().unwrap();
+    world.input(Input::Verified { connection: C1, ticket, verdict: Verdict::Matches });
+    assert!(world.entered(C1));
+}
+
+/// What the program says when it sees that the clock was set.
+fn is_noticed(world: &mut World, by_ms: i64) {
+    let event = SystemEvent::ClockStepped { by_ms };
+    world.input(Input::Rooms(BusInput::Event { scope: Scope::Instance, event }));
+    if world.instance.poll_timeout().is_some_and(|(time, _)| time <= world.now.time) {
+        world.input(Input::Deadline);
+    }
+}
+
+#[test]
+fn a_token_ends_when_it_says_by_the_clock_as_it_is_set_meanwhile() {
+    const HOUR_MS: i64 = 3600 * 1000;
+    // A clock that is behind is set right: the token has ended by then.
+    let mut world = World::new();
+    let until_s = world.now.wall.0 / 1000 + 600;
+    comes_by_token(&mut world, until_s);
+    step(&mut world, HOUR_MS);
+    is_noticed(&mut world, HOUR_MS);
+    assert_eq!(world.refused(C1), Some(Code::NotAuthorised));
+    // One that is ahead, behind which it seemed to end early.
+    let mut world = World::new();
+    step(&mut world, HOUR_MS);
+    let until_s = world.now.wall.0 / 1000 + 600;
+    comes_by_token(&mut world, until_s);
+    step(&mut world, -600_000);
+    is_noticed(&mut world, -600_000);
+    world.wait(600 + 60 + 599);
+    assert_eq!(world.refused(C1), None, "it is good by the clock");
+    world.wait(2);
+    assert_eq!(world.refused(C1), Some(Code::NotAuthorised));
+    // And one that is moved bit by bit, of which nobody says anything.
+    let mut world = World::new();
+    let until_s = world.now.wall.0 / 1000 + 600;
+    comes_by_token(&mut world, until_s);
+    for _ in 0..100 {
+        step(&mut world, 300);
+        world.wait(1);
+    }
+    world.wait(660 - 130 - 2);
+    assert_eq!(world.refused(C1), None);
+    world.wait(4);
+    assert_eq!(world.refused(C1), Some(Code::NotAuthorised), "half a minute earlier");
 }
