@@ -56,6 +56,14 @@ impl CredentialConfig {
         }
     }
 
+    /// Whether a user or client has one of its kind at most: another one takes its place.
+    pub fn is_only(&self) -> bool {
+        match self {
+            Self::Password(_) | Self::Secret(_) | Self::EdgeKey(_) => true,
+            Self::Token(_) | Self::Key(_) | Self::Certificate(_) => false,
+        }
+    }
+
     /// What is remembered of it when it is revoked.
     pub fn digest(&self) -> Digest {
         match self {

@@ -246,11 +246,13 @@ async fn add(
     admin: &Admin,
     asked: &Asked,
     account: AccountId,
-    (id, name): (ClientId, &str),
+    (id, name, member): (ClientId, &str, &Member),
     (kind, value): (CredentialKind, Option<String>),
     in_place_of: Option<Fingerprint>,
 ) -> Result<MadeCredential, Failure> {
     let (credential, value) = made(kind, value).await?;
+    // Whoever has one of these has one: the new one takes its place by itself.
+    let only = credential.is_only().then(|| only_one(member, credential.kind())).flatten();
     if let CredentialConfig::EdgeKey(key) = &credential
         && !riser_shell::keys::is_public_key(&key.0)
     {
@@ -261,15 +263,16 @@ async fn add(
     }
     let (kind, fingerprint) = (credential.kind(), credential.fingerprint().to_string());
     let of = format!("{name}: {kind} {fingerprint}");
-    let add = AccountChange::AddCredential(id, credential);
-    match in_place_of {
-        None => admin.change(asked, "credential added", of, Change::Within(account, add)).await?,
-        Some(old) => {
-            let of = format!("{of} in place of {old}");
-            let change = AccountChange::All(vec![add, AccountChange::RevokeCredential(id, old)]);
-            admin.change(asked, "credential rotated", of, Change::Within(account, change)).await?
-        }
+    let (what, of) = match only.or(in_place_of) {
+        None => ("credential added", of),
+        Some(old) => ("credential rotated", format!("{of} in place of {old}, which is revoked")),
     };
+    let add = AccountChange::AddCredential(id, credential);
+    let change = match in_place_of.filter(|_| only.is_none()) {
+        None => add,
+        Some(old) => AccountChange::All(vec![add, AccountChange::RevokeCredential(id, old)]),
+    };
+    admin.change(asked, what, of, Change::Within(account, change)).await?;
     Ok(MadeCredential { kind, fingerprint, value })
 }
 
@@ -280,8 +283,14 @@ pub(super) async fn add_credential(
     Said(NewCredential { kind, value }): Said<NewCredential>,
 ) -> Answer<MadeCredential> {
     let (account, known) = admin.account(&asked, &account).await?;
-    let (id, name, _) = find(&known, &member)?;
-    Ok(Json(add(&admin, &asked, account, (id, &name), (kind, value), None).await?))
+    let (id, name, member) = find(&known, &member)?;
+    Ok(Json(add(&admin, &asked, account, (id, &name, &member), (kind, value), None).await?))
+}
+
+/// The credential of a kind of which somebody has one at most.
+fn only_one(member: &Member, kind: &str) -> Option<Fingerprint> {
+    let mut own = member.credentials().into_iter();
+    own.find(|one| one.kind() == kind).map(|one| one.fingerprint())
 }
 
 fn named(member: &Member, text: &str) -> Result<CredentialConfig, Failure> {
@@ -301,16 +310,16 @@ pub(super) async fn rotate_credential(
     let (account, known) = admin.account(&asked, &account).await?;
     let (id, name, member) = find(&known, &member)?;
     let old = named(&member, &fingerprint)?;
-    let (kind, is_one_of_several) = match &old {
-        CredentialConfig::Password(_) => (CredentialKind::Password, false),
-        CredentialConfig::Token(_) => (CredentialKind::Token, true),
-        CredentialConfig::Key(_) => (CredentialKind::Key, true),
-        CredentialConfig::Secret(_) => (CredentialKind::Secret, false),
-        CredentialConfig::EdgeKey(_) => (CredentialKind::EdgeKey, false),
-        CredentialConfig::Certificate(_) => (CredentialKind::Certificate, true),
+    let kind = match &old {
+        CredentialConfig::Password(_) => CredentialKind::Password,
+        CredentialConfig::Token(_) => CredentialKind::Token,
+        CredentialConfig::Key(_) => CredentialKind::Key,
+        CredentialConfig::Secret(_) => CredentialKind::Secret,
+        CredentialConfig::EdgeKey(_) => CredentialKind::EdgeKey,
+        CredentialConfig::Certificate(_) => CredentialKind::Certificate,
     };
-    let revoked = is_one_of_several.then(|| old.fingerprint());
-    Ok(Json(add(&admin, &asked, account, (id, &name), (kind, value), revoked).await?))
+    let old = Some(old.fingerprint());
+    Ok(Json(add(&admin, &asked, account, (id, &name, &member), (kind, value), old).await?))
 }
 
 pub(super) async fn revoke_credential(

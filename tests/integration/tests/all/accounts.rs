@@ -1,6 +1,9 @@
 //! Accounts of a running hub: made, changed and revoked by its commands, over real sockets, and over a restart.
 
-use std::{process::Command, time::Duration};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::{SinkExt, StreamExt};
@@ -15,6 +18,7 @@ use tokio_tungstenite::{
     tungstenite::{Message, client::IntoClientRequest},
 };
 
+use crate::mqtt_wire::{Mqtt, Version};
 use crate::needs::{Need, needs};
 use crate::program::{Program, SOON, free_port, output, wait};
 use crate::site::{ACCOUNT, OWNER, PASSWORD, Plan, READER, Site};
@@ -203,6 +207,91 @@ async fn an_account_is_made_used_revoked_and_stays_so_over_a_restart() {
     for secret in [&token, &password, &another] {
         assert!(!audit.contains(secret.as_str()) && !house.site.hub.printed().contains(secret.as_str()));
     }
+}
+
+#[tokio::test]
+async fn credential_that_another_takes_the_place_of_lets_nobody_in_any_more_and_that_is_written_down() {
+    needs!(Need::Program("curl"));
+    let house = house();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let made = house.does(&["account", "create", "foo", "--user", "max"]);
+    let (token, password) = (text(&made["token"]), text(&made["password"]));
+    house.does(&["room", "create", "foo/plant", "history=log"]);
+    let fingerprint = |kind: &str| {
+        let shown = house.does(&["account", "show", "foo"]);
+        let credentials = shown["users"][0]["credentials"].as_array().unwrap().clone();
+        text(&credentials.iter().find(|one| one["kind"] == kind).unwrap()["fingerprint"])
+    };
+    let comes = |password: &str, id: &str| {
+        let by = (Some("foo/max"), password);
+        Mqtt::connect(house.site.hub.mqtt, Version::Five, id, by, (true, 0))
+    };
+    let mut by_token = house.enters(&token, "plant").await.unwrap();
+    let mut by_password = comes(&password, "one").unwrap();
+
+    // A token is one of several: it comes, and the other goes.
+    let old = fingerprint("token");
+    let rotated = house.does(&["key", "rotate", "foo/max", &old]);
+    let began = Instant::now();
+    assert_eq!(closed(&mut by_token).await, 4103);
+    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(house.enters(&token, "plant").await.is_err());
+    house.enters(&text(&rotated["value"]), "plant").await.unwrap();
+    let audit = house.does(&["audit", "foo"]).to_string();
+    let revoked = |audit: &str, old: &str| audit.contains(&format!("in place of {old}, which is revoked"));
+    assert!(revoked(&audit, &old), "{audit}");
+
+    // A password is the only one: it takes the place of the other by itself, rotated or added.
+    let mut current = password;
+    for words in [&["key", "rotate", "foo/max"][..], &["key", "add", "foo/max", "--kind", "password"]] {
+        let old = fingerprint("password");
+        let mut words = words.to_vec();
+        if words[1] == "rotate" {
+            words.push(&old);
+        }
+        let another = text(&house.does(&words)["value"]);
+        let began = Instant::now();
+        assert_eq!(by_password.awaits(0xe0).map(|body| body[0]), Some(0x87), "{words:?}");
+        assert!(began.elapsed() < Duration::from_secs(5));
+        assert!(comes(&current, "two").is_err(), "{words:?}");
+        by_password = comes(&another, "one").unwrap();
+        let audit = house.does(&["audit", "foo"]).to_string();
+        assert!(revoked(&audit, &old), "{words:?}: {audit}");
+        assert!(!audit.contains("credential added"), "{audit}");
+        current = another;
+    }
+}
+
+#[test]
+fn user_that_is_renamed_keeps_its_session_and_its_rights() {
+    needs!(Need::Program("curl"));
+    let house = house();
+    let made = house.does(&["account", "create", "foo", "--user", "boss"]);
+    let boss = made["password"].as_str().unwrap();
+    house.does(&["room", "create", "foo/plant", "history=log"]);
+    house.does(&["user", "add", "foo/max", "--role", "member"]);
+    let made = house.does(&["key", "add", "foo/max", "--kind", "password"]);
+    let password = made["value"].as_str().unwrap();
+    let port = house.site.hub.mqtt;
+    let comes = |name: &str| Mqtt::connect(port, Version::Five, "his", (Some(name), password), (false, 600));
+    let mut max = comes("foo/max").unwrap();
+    assert_eq!(max.welcome[0], 0, "a new session");
+    max.subscribe(&["plant/#".to_owned()], false);
+
+    house.does(&["user", "set", "foo/max", "--rename", "moritz"]);
+    assert_eq!(max.publish("plant/x", b"by max", false), Some(0), "who is there stays");
+    max.hears(&[("plant/x".to_owned(), b"by max".to_vec(), false)]);
+    max.disconnect();
+    let by = (Some("foo/boss"), boss);
+    let mut other = Mqtt::connect(port, Version::Five, "other", by, (true, 0)).unwrap();
+    assert_eq!(other.publish("plant/x", b"meanwhile", false), Some(0));
+
+    assert!(comes("foo/max").is_err(), "nobody has that name");
+    let mut moritz = comes("foo/moritz").unwrap();
+    assert_eq!(moritz.welcome[0], 1, "the session is there");
+    moritz.hears(&[("plant/x".to_owned(), b"meanwhile".to_vec(), false)]);
+    assert_eq!(moritz.publish("plant/y", b"by moritz", false), Some(0));
+    moritz.hears(&[("plant/y".to_owned(), b"by moritz".to_vec(), false)]);
 }
 
 #[tokio::test]
