@@ -31,6 +31,7 @@ use std::{
     time::Duration,
 };
 use steady::Steady;
+use takeovers::Takeovers;
 
 mod administering;
 mod asking;
@@ -52,6 +53,7 @@ mod readiness;
 mod renewing;
 mod shares;
 mod steady;
+mod takeovers;
 mod telling;
 mod void;
 mod wills;
@@ -237,6 +239,8 @@ pub struct Instance {
     unknown: bool,
     /// Who has each session at the moment.
     holders: BTreeMap<SessionKey, ConnectionId>,
+    /// How often sessions changed hands lately.
+    takeovers: Takeovers,
     /// Who waits for it, let in.
     waiting: BTreeMap<SessionKey, BTreeSet<ConnectionId>>,
     gate_deadlines: BTreeSet<(Time, ConnectionId)>,
@@ -313,6 +317,7 @@ impl Instance {
             directory: None,
             unknown: false,
             holders: BTreeMap::new(),
+            takeovers: Takeovers::default(),
             waiting: BTreeMap::new(),
             gate_deadlines: BTreeSet::new(),
             shown: Shown::default(),

@@ -1,6 +1,9 @@
 //! From the gate to the rooms, with a session if one is asked for, and back out.
 
-use super::{Awaited, Instance, Output, Record, refusal};
+use super::{
+    Awaited, Instance, Output, Record, refusal,
+    takeovers::{TAKEOVERS_EVERY, TAKEOVERS_MAX},
+};
 use crate::connection::{Connection, Session, State};
 use riser_model::{
     ConnectionId, Now, Principal,
@@ -31,6 +34,9 @@ impl Instance {
         };
         // Taken over only by the same principal: the key says who.
         if let Some(former) = self.holders.get(&key).copied() {
+            if !self.takeovers.may(&key, now.time) {
+                return self.refuse(id, taken_over_too_often(), now);
+            }
             self.refuse(former, taken_over(), now);
         }
         self.take_up(id, now);
@@ -223,6 +229,14 @@ fn taken_over() -> Refusal {
         Code::TakenOver,
         "another connection took this session over",
         "one connection per MQTT client id; give each device its own",
+    )
+}
+
+fn taken_over_too_often() -> Refusal {
+    refusal(
+        Code::TooMany,
+        &format!("this session was taken over {TAKEOVERS_MAX} times in {} s", TAKEOVERS_EVERY.as_secs()),
+        "to come back in a moment, and a client id of its own for each device",
     )
 }
 

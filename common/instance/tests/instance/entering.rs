@@ -172,3 +172,43 @@ fn who_publishes_behind_an_edge_or_asks_without_a_connection_is_used() {
     assert_eq!(world.instance.used(), [device, page].into());
     assert_eq!(world.instance.used(), [].into(), "since it was asked for");
 }
+
+#[test]
+fn two_that_take_one_session_from_each_other_are_stopped_and_one_keeps_it_until_it_leaves() {
+    let mut world = World::new().speaking();
+    let boss = ConnectionId(7);
+    world.enter_as(boss, "boss", None);
+    world.listens(boss);
+    let brief = |id: &str| SessionRequest { id: id.to_owned(), clean: true, expiry_s: 0, ..session() };
+    let comes = |world: &mut World, n: u64, id: &str| {
+        let connection = ConnectionId(n);
+        world.enter(connection, Some(brief(id)), None);
+        world.commit();
+        let told = world.told(connection);
+        told.iter().find_map(|tell| match tell {
+            Tell::Refused(refusal) => Some(refusal.clone()),
+            _ => None,
+        })
+    };
+    assert_eq!(comes(&mut world, 100, "sensor"), None);
+    for n in 101..=110 {
+        assert_eq!(comes(&mut world, n, "sensor"), None, "{n}");
+        assert_eq!(world.refused(ConnectionId(n - 1)), Some(Code::TakenOver));
+        world.input(Input::Closed { connection: ConnectionId(n - 1) });
+    }
+    world.heard(boss);
+    let refused = comes(&mut world, 111, "sensor").unwrap();
+    assert_eq!(refused.code, Code::TooMany);
+    assert!(refused.want.contains("come back in a moment"), "{refused:?}");
+    assert!(world.heard(boss).contains("too_many"), "who administers the account hears of it");
+    assert_eq!(world.refused(ConnectionId(110)), None, "who has it keeps it");
+    assert_eq!(comes(&mut world, 112, "another"), None, "another id is another session");
+    // Where nobody has it there is nothing to be taken over.
+    world.input(Input::Closed { connection: ConnectionId(110) });
+    world.commit();
+    assert_eq!(comes(&mut world, 113, "sensor"), None);
+    assert!(comes(&mut world, 114, "sensor").is_some());
+    world.wait(11);
+    assert_eq!(comes(&mut world, 115, "sensor"), None, "a moment later");
+    assert_eq!(world.refused(ConnectionId(113)), Some(Code::TakenOver));
+}

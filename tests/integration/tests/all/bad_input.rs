@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::client::Client;
+use crate::mqtt_wire::{self, Mqtt, Version};
 use crate::needs::{Need, needs};
 use crate::program::{EVENTUALLY, SOON};
 use crate::site::{ACCOUNT, Node, OWNER, PASSWORD, Plan, READER, SENSOR, Site};
@@ -335,4 +336,44 @@ fn link_listener_closes_on_whatever_is_no_edge() {
     }
     drop(ledger);
     bystander.must_be_undisturbed(&site);
+}
+
+#[test]
+fn two_devices_with_one_client_id_are_stopped_and_told_to_come_back_later() {
+    needs!(Need::Program("curl"));
+    let mut site = Site::laid_out(Plan::default());
+    let user = format!("{ACCOUNT}/{OWNER}");
+    for node in [&mut site.hub, &mut site.edge] {
+        node.start();
+        for version in [Version::Five, Version::Four] {
+            let mut connect = Vec::new();
+            mqtt_wire::text(&mut connect, "MQTT");
+            connect.extend([if version == Version::Five { 5 } else { 4 }, 0xc2, 0, 60]);
+            connect.extend((version == Version::Five).then_some(0));
+            for text in [&format!("twin-{version:?}"), &user, PASSWORD] {
+                mqtt_wire::text(&mut connect, text);
+            }
+            let comes = || Mqtt::begun(node.mqtt, version, &connect).welcomed();
+            let (mut holder, mut taken) = (comes().unwrap(), 0);
+            let refused = loop {
+                match comes() {
+                    Ok(newcomer) => {
+                        let mut former = std::mem::replace(&mut holder, newcomer);
+                        taken += 1;
+                        assert!(taken <= 20, "they go on for ever");
+                        let told = former.awaits(0xe0).map(|body| body[0]);
+                        assert_eq!(told, (version == Version::Five).then_some(0x8e));
+                    }
+                    Err(code) => break code,
+                }
+            };
+            // Some clients take any refusal for final: who may come back later is closed without one.
+            assert_eq!((taken, refused), (10, None));
+            assert_eq!(comes().err(), Some(None));
+            holder.send(0xc0, &[]);
+            assert!(holder.awaits(0xd0).is_some(), "who has the session keeps it");
+        }
+        let counted = node.metric("riser_turned_away", "code=\"too_many\"").unwrap_or_default();
+        assert!(counted >= 4.0, "{counted}");
+    }
 }

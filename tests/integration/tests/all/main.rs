@@ -50,6 +50,7 @@ mod sign_in;
 mod site;
 mod slow;
 mod sources;
+mod strangers;
 mod stuck;
 mod technical;
 mod terminal;

@@ -28,14 +28,20 @@ pub enum Packet {
 pub struct Mqtt {
     socket: TcpStream,
     version: Version,
+    /// The authentication method, where there is one.
+    method: &'static str,
     /// The body of its CONNACK.
     pub welcome: Vec<u8>,
     /// What was published and not asked for yet.
     pub heard: Vec<(String, Vec<u8>, bool)>,
 }
 
-/// The property that names the authentication method of a key.
-const KEY: &[u8] = b"\x15\x00\x07ed25519";
+/// The property that names an authentication method.
+fn named(method: &str) -> Vec<u8> {
+    let mut property = vec![0x15];
+    text(&mut property, method);
+    property
+}
 
 /// A string with its length.
 pub fn text(out: &mut Vec<u8>, text: &str) {
@@ -72,40 +78,54 @@ impl Mqtt {
 
     /// Connects with this CONNECT, behind its length.
     pub fn connect_as(port: u16, version: Version, body: &[u8]) -> Result<Self, u8> {
-        let mut one = Self::begun(port, version, body);
-        match one.packet() {
-            Some(Packet::Other(0x20, body)) if body[1] == 0 => Ok(Self { welcome: body, ..one }),
-            Some(Packet::Other(0x20, body)) => Err(body[1]),
+        Self::begun(port, version, body).welcomed().map_err(|code| code.expect("CONNACK"))
+    }
+
+    /// The answer to CONNECT, or the code with which it is refused; none if it is closed without a word, to come back.
+    pub fn welcomed(mut self) -> Result<Self, Option<u8>> {
+        match self.packet() {
+            Some(Packet::Other(0x20, body)) if body[1] == 0 => Ok(Self { welcome: body, ..self }),
+            Some(Packet::Other(0x20, body)) => Err(Some(body[1])),
+            None => Err(None),
             other => panic!("no CONNACK: {other:?}"),
         }
     }
 
     /// Connects to MQTT 5 as that user by a key, which signs what `prove` is given the nonce for.
     pub fn connect_by_key(port: u16, user: &str, prove: impl Fn(&str) -> Vec<u8>) -> Self {
-        let mut body = Vec::new();
+        Self::connect_by("ed25519", port, user, prove).expect("it is let in")
+    }
+
+    /// The same by that method, or the code with which it is refused.
+    pub fn connect_by(
+        method: &'static str,
+        port: u16,
+        user: &str,
+        prove: impl Fn(&str) -> Vec<u8>,
+    ) -> Result<Self, u8> {
+        let (mut body, named) = (Vec::new(), named(method));
         text(&mut body, "MQTT");
-        body.extend([5, 0x82, 0, 60, u8::try_from(KEY.len()).unwrap()]);
-        body.extend(KEY);
-        text(&mut body, "by key");
+        body.extend([5, 0x82, 0, 60, u8::try_from(named.len()).unwrap()]);
+        body.extend(named);
+        text(&mut body, "by a proof");
         text(&mut body, user);
-        let mut one = Self::begun(port, Version::Five, &body);
+        let mut one = Self { method, ..Self::begun(port, Version::Five, &body) };
         let nonce = one.challenge();
         one.answers(&prove(&nonce));
-        let welcome = one.awaits(0x20).expect("CONNACK");
-        assert_eq!(welcome[1], 0, "it is let in");
-        Self { welcome, ..one }
+        one.welcomed().map_err(|code| code.expect("CONNACK"))
     }
 
     /// Says anew who it is.
     pub fn authenticates_anew(&mut self) {
-        self.send(0xf0, &[&[0x19, u8::try_from(KEY.len()).unwrap()][..], KEY].concat());
+        let named = named(self.method);
+        self.send(0xf0, &[&[0x19, u8::try_from(named.len()).unwrap()][..], &named].concat());
     }
 
     /// The nonce of the challenge that comes next.
     pub fn challenge(&mut self) -> String {
         let asked = self.awaits(0xf0).expect("a challenge");
         assert_eq!(asked[0], 0x18);
-        String::from_utf8(asked[2 + KEY.len() + 3..].to_vec()).unwrap()
+        String::from_utf8(asked[2 + named(self.method).len() + 3..].to_vec()).unwrap()
     }
 
     /// Answers it.
@@ -113,14 +133,16 @@ impl Mqtt {
         let mut data = vec![0x16];
         data.extend(u16::try_from(proof.len()).unwrap().to_be_bytes());
         data.extend(proof);
-        let length = u8::try_from(KEY.len() + data.len()).unwrap();
-        self.send(0xf0, &[&[0x18, length][..], KEY, &data].concat());
+        let named = named(self.method);
+        let length = u8::try_from(named.len() + data.len()).unwrap();
+        self.send(0xf0, &[&[0x18, length][..], &named, &data].concat());
     }
 
-    fn begun(port: u16, version: Version, connect: &[u8]) -> Self {
+    /// Says this CONNECT, behind its length.
+    pub fn begun(port: u16, version: Version, connect: &[u8]) -> Self {
         let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
         socket.set_read_timeout(Some(SOON)).unwrap();
-        let mut one = Self { socket, version, welcome: Vec::new(), heard: Vec::new() };
+        let mut one = Self { socket, version, method: "", welcome: Vec::new(), heard: Vec::new() };
         one.send(0x10, connect);
         one
     }
