@@ -68,6 +68,7 @@ impl Sources {
         let peer = Peer {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             listener: SourceConfig::key(index).into(),
+            proxy: false,
             tls: false,
             certificate: None,
         };

@@ -490,8 +490,13 @@ mod tests {
         };
         let directory = Arc::new(Directory::compile(&[account]).unwrap());
         let policy = Policy::new(&directory, Some("guest"), "listen").unwrap();
-        let peer =
-            Peer { address: from.parse().unwrap(), listener: "http".into(), tls: false, certificate: None };
+        let peer = Peer {
+            address: from.parse().unwrap(),
+            listener: "http".into(),
+            proxy: false,
+            tls: false,
+            certificate: None,
+        };
         let headers = shown.iter().map(|value| (header::AUTHORIZATION, value.parse().unwrap())).collect();
         let entered =
             entered(&policy, &Passwords::new(1), &Origins::default(), &peer, &headers, &mut Vec::new()).await;
@@ -541,6 +546,7 @@ mod tests {
         let peer = Peer {
             address: "192.0.2.7:1".parse().unwrap(),
             listener: "http".into(),
+            proxy: false,
             tls: false,
             certificate: None,
         };

@@ -42,6 +42,8 @@ use std::{
 pub struct Caller {
     /// Where it comes from, if it comes over a network.
     pub address: Option<IpAddr>,
+    /// Whether that is a proxy that does not say who is behind it: nothing is held against everybody.
+    pub proxy: bool,
     /// Whether nobody can listen on the way.
     pub tls: bool,
     /// The certificate that it proved to hold when TLS was begun, if it did.

@@ -1,7 +1,8 @@
 //! Who was sent away lately by the chat bot or at sign-in, by address: a memory that is bounded and fades.
 //!
 //! An offence weighs less and less: half after each [`HALF_LIFE`]. IPv6 addresses count by their /64, for whoever has one
-//! has all of them; loopback does not, for behind it may be a proxy and everybody. When the memory is full, who offended longest ago is forgotten first.
+//! has all of them. What comes from loopback may come from a proxy, and so from everybody: only what people did before the
+//! chat bot counts there, and only there. When the memory is full, who offended longest ago is forgotten first.
 
 use riser_model::Time;
 use std::{
@@ -46,25 +47,29 @@ impl Offender {
 }
 
 impl Offenders {
-    /// Whether whoever comes from there has offended more than once lately.
+    /// Whether whoever comes from there has offended more than once lately. Nobody has who comes from loopback.
     pub fn knows(&self, address: IpAddr, now: Time) -> bool {
+        !address.to_canonical().is_loopback() && self.knows_person(address, now)
+    }
+
+    /// The same of a person before the chat bot, which knows those again who come from loopback too.
+    pub fn knows_person(&self, address: IpAddr, now: Time) -> bool {
         self.by_address.get(&neighbourhood(address)).is_some_and(|one| one.weight(now) >= KNOWN)
     }
 
-    /// Somebody from there was sent away.
+    /// A person from there was sent away by the chat bot.
     pub fn offended(&mut self, address: IpAddr, now: Time) {
         self.note(address, OFFENCE, now);
     }
 
     /// Somebody from there signed in wrongly.
     pub fn mistaken(&mut self, address: IpAddr, now: Time) {
-        self.note(address, MISTAKE, now);
+        if !address.to_canonical().is_loopback() {
+            self.note(address, MISTAKE, now);
+        }
     }
 
     fn note(&mut self, address: IpAddr, weight: u32, now: Time) {
-        if address.to_canonical().is_loopback() {
-            return;
-        }
         let address = neighbourhood(address);
         let before = self.by_address.remove(&address);
         if let Some(before) = before {
@@ -118,8 +123,10 @@ mod tests {
         assert!(!offenders.knows(address("2001:db8:0:1::1"), at(2)));
         assert!(!offenders.knows(address("2001:db8::3"), at(7)), "it fades");
         for local in ["127.0.0.1", "::1", "::ffff:127.0.0.2"].map(address) {
-            (0..9).for_each(|_| offenders.offended(local, at(0)));
-            assert!(!offenders.knows(local, at(0)), "a proxy's address is everybody's");
+            (0..9).for_each(|_| offenders.mistaken(local, at(0)));
+            assert!(!offenders.knows_person(local, at(0)), "a proxy's address is everybody's");
+            (0..2).for_each(|_| offenders.offended(local, at(0)));
+            assert!(offenders.knows_person(local, at(0)) && !offenders.knows(local, at(0)));
         }
         offenders.offended(address("192.0.2.1"), at(0));
         offenders.offended(address("192.0.2.1"), at(4 * 60));

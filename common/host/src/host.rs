@@ -397,10 +397,16 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                 let policy = self.parts.policies.borrow().get(&peer.listener).cloned();
                 let policy = policy.expect("every listener of doors was given a policy at the start");
                 let (address, entropy) = (Some(peer.address.ip()), entropy::bytes());
-                let (tls, certificate) = (peer.tls, peer.certificate.clone());
-                let instance = Arc::clone(&self.parts.identity);
-                let caller =
-                    Caller { address, tls, certificate, known: false, entropy, home: None, instance };
+                let caller = Caller {
+                    address,
+                    proxy: peer.proxy,
+                    tls: peer.tls,
+                    certificate: peer.certificate.clone(),
+                    known: false,
+                    entropy,
+                    home: None,
+                    instance: Arc::clone(&self.parts.identity),
+                };
                 self.instance(InstanceInput::Opened { connection, policy, caller }, now);
             }
             // It may come after what else its connection asks for: it says how much that takes, and nothing of what.

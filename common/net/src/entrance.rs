@@ -133,6 +133,8 @@ pub struct Peer {
     pub address: SocketAddr,
     /// The listener it came through, by its configured name.
     pub listener: Arc<str>,
+    /// Whether that is a proxy that is believed and has not said who is behind it.
+    pub proxy: bool,
     /// Whether the socket is encrypted, or leads to a proxy on this host that is believed: nobody listens there.
     pub tls: bool,
     /// The certificate that it proved to hold, if the listener asked and it had one.
@@ -416,7 +418,7 @@ mod tests {
 
     fn peer(address: &str) -> Peer {
         let address = SocketAddr::new(address.parse().unwrap(), 1);
-        Peer { address, listener: "mqtt".into(), tls: false, certificate: None }
+        Peer { address, listener: "mqtt".into(), proxy: false, tls: false, certificate: None }
     }
 
     #[test]

@@ -116,7 +116,11 @@ impl Seen {
             Box::new(error(StatusCode::BAD_REQUEST, "malformed", what, want))
         })?;
         let Some(client) = client else {
-            return Ok(Self { peer: Arc::clone(proxy), behind: None });
+            let peer = match site.proxies().has(proxy.address.ip()) {
+                true => Arc::new(Peer { proxy: true, ..Peer::clone(proxy) }),
+                false => Arc::clone(proxy),
+            };
+            return Ok(Self { peer, behind: None });
         };
         let behind = last.take(client).map_or_else(|| visitor.entrance.behind(client), Ok);
         let behind = behind.map_err(|full| {

@@ -322,6 +322,7 @@ mod tests {
         let peer = Peer {
             address: ([127, 0, 0, 1], 0).into(),
             listener: "test".into(),
+            proxy: false,
             tls: false,
             certificate: None,
         };

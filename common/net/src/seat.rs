@@ -107,6 +107,7 @@ mod tests {
         let peer = Peer {
             address: ([127, 0, 0, 1], 0).into(),
             listener: "source[0]".into(),
+            proxy: false,
             tls: false,
             certificate: None,
         };

@@ -149,7 +149,13 @@ impl Broker {
         let authorities = broker.ca.as_deref().unwrap_or(Path::new(SYSTEM_AUTHORITIES));
         let tls = broker.url.tls.then(|| tls::client(Trust::roots(authorities)?)).transpose()?;
         let (tcp, address) = connect(&broker.url).await?;
-        let peer = Peer { address, listener: Arc::clone(&self.key), tls: tls.is_some(), certificate: None };
+        let peer = Peer {
+            address,
+            listener: Arc::clone(&self.key),
+            proxy: false,
+            tls: tls.is_some(),
+            certificate: None,
+        };
         let Some(tls) = tls else { return Ok((Stream::Plain(tcp), peer, password)) };
         let failed = |source| DialFailed::Tls { url: broker.url.clone(), source };
         let name =

@@ -108,8 +108,13 @@ async fn who_closes_lets_go_of_the_verifier() {
         clock: Clock,
     });
     let host = tokio::spawn(host.run());
-    let peer =
-        Peer { address: ([192, 0, 2, 1], 1).into(), listener: "mqtt".into(), tls: false, certificate: None };
+    let peer = Peer {
+        address: ([192, 0, 2, 1], 1).into(),
+        listener: "mqtt".into(),
+        proxy: false,
+        tls: false,
+        certificate: None,
+    };
     let mut seat = entrance.admit(peer).unwrap().sit();
     seat.ask(Ask::Rooms);
     let next = async |said: &mut mpsc::UnboundedReceiver<_>| {

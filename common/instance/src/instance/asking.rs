@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 impl Instance {
     pub(super) fn opened(&mut self, id: ConnectionId, policy: Arc<Policy>, mut caller: Caller, now: Now) {
-        caller.known = caller.address.is_some_and(|address| self.offenders.knows(address, now.time));
+        let address = caller.address.filter(|_| !caller.proxy);
+        caller.known = address.is_some_and(|address| self.offenders.knows_person(address, now.time));
         let gate = Gate::front(&policy, caller.clone(), now);
         self.gate_deadlines.extend(gate.poll_timeout().map(|time| (time, id)));
         self.connections.insert(id, Connection::new(policy, caller, gate));

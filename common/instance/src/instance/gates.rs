@@ -153,7 +153,9 @@ impl Instance {
     }
 
     fn turned_away(&mut self, id: ConnectionId, refusal: Refusal, now: Now) {
-        let left = self.leave_gate(id).map(|(connection, at)| (connection.caller.address, at));
+        let left = self
+            .leave_gate(id)
+            .map(|(connection, at)| (connection.caller.address.filter(|_| !connection.caller.proxy), at));
         if let Some((Some(address), at)) = &left
             && at.gate.is_offended()
         {

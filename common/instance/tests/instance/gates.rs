@@ -198,10 +198,16 @@ fn only_so_many_people_stand_at_the_gate_at_once_and_places_are_free_again() {
 
 #[test]
 fn repeated_offender_is_known_across_connections_for_a_while() {
+    for address in ["198.51.100.7", "127.0.0.1"] {
+        known_for_a_while(address);
+    }
+}
+
+fn known_for_a_while(address: &str) {
     let mut world = World::gated("[]", "");
     let come = |world: &mut World, n: u64| {
         let connection = riser_model::ConnectionId(n);
-        world.open_from(connection, "198.51.100.7");
+        world.open_from(connection, address);
         let credential = Credential::Person;
         world.ask(connection, Ask::Enter { credential, session: None, room: None });
         let told = world.told(connection);

@@ -98,17 +98,62 @@ async fn person_at_a_terminal_talks_its_way_into_a_room_and_a_stranger_is_droppe
     person.is_dropped().await;
 
     for _ in 0..2 {
-        let mut stranger = Terminal::open(&site, "/", None).await;
-        stranger.hears("name: ").await;
-        stranger.say(&format!("{ACCOUNT}/{OWNER}")).await;
-        stranger.hears("password: ").await;
-        stranger.say("hunter2").await;
-        assert_eq!(stranger.heard().await.as_deref(), Some("!! incorrect"));
-        stranger.is_dropped().await;
+        guesses(Terminal::open(&site, "/", None).await, "name: ", "!! incorrect").await;
     }
-    // Behind loopback is a proxy, and everybody behind that: nobody there is remembered.
-    let mut next = Terminal::open(&site, "/", None).await;
-    next.hears("name: ").await;
+    is_known(Terminal::open(&site, "/", None).await, "ooh you again! ...\r\nNope!").await;
+    // Programs that come from there are asked for nothing of what people did.
+    let credential = json!({ "user": OWNER, "password": PASSWORD });
+    Terminal::program(&site, &format!("/{ACCOUNT}/hall"), credential).await.unwrap();
+}
+
+/// Somebody at a terminal is asked for its name in these words, gets the password wrong, and hears so in those.
+async fn guesses(mut stranger: Terminal, asked: &str, incorrect: &str) {
+    stranger.hears(asked).await;
+    stranger.say(&format!("{ACCOUNT}/{OWNER}")).await;
+    stranger.heard().await.expect("it is asked for the password");
+    stranger.say("hunter2").await;
+    assert_eq!(stranger.heard().await.as_deref(), Some(incorrect));
+    stranger.is_dropped().await;
+}
+
+/// It is known again, hears so, and is asked nothing.
+async fn is_known(mut offender: Terminal, words: &str) {
+    assert_eq!(offender.heard().await.as_deref(), Some(words));
+    offender.is_dropped().await;
+}
+
+#[tokio::test]
+async fn offender_is_known_again_in_the_words_of_the_configuration_and_by_its_own_address_behind_a_proxy() {
+    needs!(Need::Program("curl"));
+    let hub_top = r#"
+[tty]
+greeting = "hark"
+prompter = "speak"
+name = "thy name? "
+password = "the word? "
+incorrect = "alas"
+again = "thee again"
+nope = "begone"
+"#;
+    let mut site = Site::laid_out(Plan { hub_top: hub_top.into(), ..Plan::default() });
+    let text = std::fs::read_to_string(&site.hub.config).unwrap();
+    let address = format!("\"127.0.0.1:{}\"", site.hub.http);
+    let proxied = format!("http = {{ address = {address}, proxies = [\"127.0.0.1\"] }}");
+    let text = text.replacen(&format!("http = {address}"), &proxied, 1);
+    assert!(text.contains("proxies"), "{text}");
+    site.hub.write_config(&text);
+    site.hub.start();
+    let behind = async |client: Option<&str>| Terminal::behind(site.hub.http, "/", client).await;
+    let asked = "hark\r\ns\rsp\rspe\rspea\rspeak\r\r\nthy name? ";
+    for _ in 0..2 {
+        guesses(behind(Some("198.51.100.7")).await, asked, "alas").await;
+    }
+    is_known(behind(Some("198.51.100.7")).await, "thee again\r\nbegone").await;
+    // Somebody else behind the same proxy, and everybody of whom that says nothing.
+    guesses(behind(Some("198.51.100.8")).await, asked, "alas").await;
+    for _ in 0..3 {
+        guesses(behind(None).await, asked, "alas").await;
+    }
 }
 
 #[test]

@@ -23,10 +23,19 @@ impl Terminal {
 
     /// Opens one at that port.
     pub async fn open_at(port: u16, path: &str, protocol: Option<&str>) -> Self {
+        Self::with(port, path, protocol.map(|protocol| ("sec-websocket-protocol", protocol))).await
+    }
+
+    /// The same as a proxy does for who is behind it, or without saying who that is.
+    pub async fn behind(port: u16, path: &str, client: Option<&str>) -> Self {
+        Self::with(port, path, client.map(|client| ("x-forwarded-for", client))).await
+    }
+
+    async fn with(port: u16, path: &str, header: Option<(&'static str, &str)>) -> Self {
         let address = format!("127.0.0.1:{port}");
         let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
-        if let Some(protocol) = protocol {
-            request.headers_mut().insert("sec-websocket-protocol", protocol.parse().unwrap());
+        if let Some((name, value)) = header {
+            request.headers_mut().insert(name, value.parse().unwrap());
         }
         let socket = TcpStream::connect(&address).await.unwrap();
         Self(client_async(request, socket).await.unwrap().0)
