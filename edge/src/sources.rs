@@ -69,6 +69,7 @@ impl Sources {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             listener: SourceConfig::key(index).into(),
             proxy: false,
+            origin: None,
             tls: false,
             certificate: None,
         };

@@ -307,7 +307,8 @@ pub(crate) async fn entered(
         shown => shown,
     };
     let certificate = peer.certificate.clone();
-    let caller = Caller { address: Some(peer.address.ip()), tls: peer.tls, certificate, ..Caller::default() };
+    let (address, origin) = (Some(peer.address.ip()), peer.origin.clone());
+    let caller = Caller { address, origin, tls: peer.tls, certificate, ..Caller::default() };
     let mut front = Gate::front(policy, caller.clone(), Clock.now());
     front.handle(Input::Shown(credential), Clock.now());
     pass(&mut front, verifier, tells).await?;
@@ -494,6 +495,7 @@ mod tests {
             address: from.parse().unwrap(),
             listener: "http".into(),
             proxy: false,
+            origin: None,
             tls: false,
             certificate: None,
         };
@@ -547,6 +549,7 @@ mod tests {
             address: "192.0.2.7:1".parse().unwrap(),
             listener: "http".into(),
             proxy: false,
+            origin: None,
             tls: false,
             certificate: None,
         };

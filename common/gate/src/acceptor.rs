@@ -14,6 +14,7 @@ pub mod claim;
 pub mod cookie;
 pub mod jwt;
 pub mod knock;
+pub mod origin;
 pub mod password;
 pub mod schedule;
 pub mod seats;
@@ -30,6 +31,7 @@ use crate::{
 use address::Networks;
 use anonymous::Anonymous;
 use claim::AwaitProof;
+use origin::Pages;
 use riser_model::{
     Now, Principal, Wall,
     door::{Code, Credential, Method, Prompt, Refusal, Secret},
@@ -71,6 +73,8 @@ pub enum Acceptor {
     Claim(Method),
     /// Where the peer comes from.
     Address(Networks),
+    /// Of which page's browser it is.
+    Origin(Pages),
     /// When it comes.
     Schedule(Schedule),
     /// That the room has a free seat.
@@ -104,6 +108,8 @@ pub enum Kind {
     Secret,
     /// [`Acceptor::Address`].
     Address,
+    /// [`Acceptor::Origin`].
+    Origin,
     /// [`Acceptor::Schedule`].
     Schedule,
     /// [`Acceptor::Seats`].
@@ -128,6 +134,7 @@ impl Kind {
             Self::Key => "key",
             Self::Secret => "secret",
             Self::Address => "address",
+            Self::Origin => "origin",
             Self::Schedule => "schedule",
             Self::Seats => "seats",
             Self::Knock => "knock",
@@ -166,7 +173,7 @@ impl Kind {
             | Self::Key
             | Self::Secret
             | Self::Tty => true,
-            Self::Address | Self::Schedule | Self::Seats | Self::Knock => false,
+            Self::Address | Self::Origin | Self::Schedule | Self::Seats | Self::Knock => false,
         }
     }
 
@@ -184,6 +191,7 @@ impl Kind {
             | Self::Ticket
             | Self::Cookie
             | Self::Address
+            | Self::Origin
             | Self::Schedule
             | Self::Seats
             | Self::Knock => false,
@@ -205,6 +213,7 @@ impl Acceptor {
             Self::Signed | Self::Claim(Method::Key) => Kind::Key,
             Self::Claim(Method::Secret) => Kind::Secret,
             Self::Address(_) => Kind::Address,
+            Self::Origin(_) => Kind::Origin,
             Self::Schedule(_) => Kind::Schedule,
             Self::Seats(_) => Kind::Seats,
             Self::Knock => Kind::Knock,
@@ -224,6 +233,7 @@ impl Acceptor {
             Self::Signed => signed::begin(given),
             Self::Claim(method) => claim::begin(*method, given),
             Self::Address(networks) => address::begin(networks, given),
+            Self::Origin(pages) => pages.begin(given),
             Self::Schedule(schedule) => schedule.begin(given),
             Self::Seats(most) => seats::begin(*most),
             Self::Knock => knock::begin(),

@@ -44,6 +44,8 @@ pub struct Caller {
     pub address: Option<IpAddr>,
     /// Whether that is a proxy that does not say who is behind it: nothing is held against everybody.
     pub proxy: bool,
+    /// The page that its browser acts for, as that says: `https://board.example`. None from whoever is no browser.
+    pub origin: Option<Arc<str>>,
     /// Whether nobody can listen on the way.
     pub tls: bool,
     /// The certificate that it proved to hold when TLS was begun, if it did.

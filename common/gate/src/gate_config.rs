@@ -1,7 +1,7 @@
 //! `gate = [...]`: the stages of an account's or a room's gate, as a person writes them.
 
 use crate::{
-    acceptor::{Acceptor, address::Networks, schedule::Schedule},
+    acceptor::{Acceptor, address::Networks, origin::Pages, schedule::Schedule},
     invalid::Invalid,
     sequence::{Sequence, Stage},
 };
@@ -23,6 +23,10 @@ pub enum AcceptorConfig {
     Token,
     /// A token that an issuer of the account has signed (JWT).
     Jwt,
+    /// What a browser was given at sign-in, also where a ticket stands for that.
+    Cookie,
+    /// A ticket that another connection had made for this one.
+    Ticket,
     /// A certificate that TLS was begun with, at a listener that asks for one.
     Certificate,
     /// A challenge, signed with a key of the user or client.
@@ -31,6 +35,8 @@ pub enum AcceptorConfig {
     Secret,
     /// Only from these networks.
     Address(Networks),
+    /// Only browsers that act for these pages, as their `Origin` says. MQTT and native clients name none.
+    Origin(Pages),
     /// Only at these hours, in UTC.
     Schedule(Schedule),
     /// At most so many connections in the room at the same time.
@@ -72,10 +78,13 @@ impl AcceptorConfig {
             Self::Password
             | Self::Token
             | Self::Jwt
+            | Self::Cookie
+            | Self::Ticket
             | Self::Certificate
             | Self::Key
             | Self::Secret
             | Self::Address(_)
+            | Self::Origin(_)
             | Self::Schedule(_)
             | Self::Knock => false,
         }
@@ -89,6 +98,8 @@ impl AcceptorConfig {
             Self::Password => Acceptor::Password,
             Self::Token => Acceptor::Token,
             Self::Jwt => Acceptor::Jwt,
+            Self::Cookie => Acceptor::Cookie,
+            Self::Ticket => Acceptor::Ticket,
             Self::Certificate => Acceptor::Certificate,
             Self::Key => Acceptor::Claim(Method::Key),
             Self::Secret => Acceptor::Claim(Method::Secret),
@@ -96,6 +107,10 @@ impl AcceptorConfig {
                 return nobody("address", "name at least one network, or leave it out");
             }
             Self::Address(networks) => Acceptor::Address(networks.clone()),
+            Self::Origin(pages) if pages.0.is_empty() => {
+                return nobody("origin", "name at least one page, or leave it out");
+            }
+            Self::Origin(pages) => Acceptor::Origin(pages.clone()),
             Self::Schedule(schedule) if schedule.0.is_empty() => {
                 return nobody("schedule", "name at least some hours, or leave it out");
             }

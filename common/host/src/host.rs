@@ -400,6 +400,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                 let caller = Caller {
                     address,
                     proxy: peer.proxy,
+                    origin: peer.origin.clone(),
                     tls: peer.tls,
                     certificate: peer.certificate.clone(),
                     known: false,

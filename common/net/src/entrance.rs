@@ -135,6 +135,8 @@ pub struct Peer {
     pub listener: Arc<str>,
     /// Whether that is a proxy that is believed and has not said who is behind it.
     pub proxy: bool,
+    /// The page that its browser acts for, if it is one and says so.
+    pub origin: Option<Arc<str>>,
     /// Whether the socket is encrypted, or leads to a proxy on this host that is believed: nobody listens there.
     pub tls: bool,
     /// The certificate that it proved to hold, if the listener asked and it had one.
@@ -418,7 +420,7 @@ mod tests {
 
     fn peer(address: &str) -> Peer {
         let address = SocketAddr::new(address.parse().unwrap(), 1);
-        Peer { address, listener: "mqtt".into(), proxy: false, tls: false, certificate: None }
+        Peer { address, listener: "mqtt".into(), proxy: false, origin: None, tls: false, certificate: None }
     }
 
     #[test]

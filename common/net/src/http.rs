@@ -115,10 +115,11 @@ impl Seen {
             let want = "the address of who asked the proxy at the end of that header, or no such header";
             Box::new(error(StatusCode::BAD_REQUEST, "malformed", what, want))
         })?;
+        let origin = crate::origin::shown(request.headers());
         let Some(client) = client else {
-            let peer = match site.proxies().has(proxy.address.ip()) {
-                true => Arc::new(Peer { proxy: true, ..Peer::clone(proxy) }),
-                false => Arc::clone(proxy),
+            let peer = match (site.proxies().has(proxy.address.ip()), &origin) {
+                (false, None) => Arc::clone(proxy),
+                (is_proxy, _) => Arc::new(Peer { proxy: is_proxy, origin, ..Peer::clone(proxy) }),
             };
             return Ok(Self { peer, behind: None });
         };
@@ -128,7 +129,7 @@ impl Seen {
             Box::new(error(status, "too_many", &full.to_string(), want))
         })?;
         let tls = proxy.tls || proxy.address.ip().to_canonical().is_loopback();
-        let peer = Peer { address: SocketAddr::new(client, 0), tls, ..Peer::clone(proxy) };
+        let peer = Peer { address: SocketAddr::new(client, 0), tls, origin, ..Peer::clone(proxy) };
         Ok(Self { peer: Arc::new(peer), behind: Some(behind) })
     }
 }

@@ -323,6 +323,7 @@ mod tests {
             address: ([127, 0, 0, 1], 0).into(),
             listener: "test".into(),
             proxy: false,
+            origin: None,
             tls: false,
             certificate: None,
         };

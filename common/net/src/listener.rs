@@ -126,7 +126,7 @@ impl Listener {
         V: Future<Output = ()> + Send + 'static,
     {
         let (listener, tls) = (Arc::clone(&self.name), self.tls.is_some());
-        let peer = Peer { address, listener, proxy: false, tls, certificate: None };
+        let peer = Peer { address, listener, proxy: false, origin: None, tls, certificate: None };
         let admitted = match self.proxies.has(address.ip()) {
             true => entrance.admit_proxy(peer),
             false => entrance.admit(peer),

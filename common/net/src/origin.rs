@@ -5,6 +5,7 @@
 //! a browser shows without being asked, counts only where the word was given.
 
 use hyper::{HeaderMap, header};
+use std::sync::Arc;
 
 /// The pages that may: those that came from here, and those that the configuration names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,6 +53,14 @@ impl Origins {
         let origin = origin.to_ascii_lowercase();
         self.allowed.contains(&origin) || is_own(&origin, headers)
     }
+}
+
+/// The page that a browser acts for, if the request says so once.
+pub(crate) fn shown(headers: &HeaderMap) -> Option<Arc<str>> {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let origin = origins.next()?.to_str().ok()?;
+    // No origin is as long as that: names of hosts have 253 letters.
+    (origins.next().is_none() && origin.len() <= 300).then(|| origin.to_ascii_lowercase().into())
 }
 
 /// Whether a page's host and port are those that the request was sent to.

@@ -108,6 +108,7 @@ mod tests {
             address: ([127, 0, 0, 1], 0).into(),
             listener: "source[0]".into(),
             proxy: false,
+            origin: None,
             tls: false,
             certificate: None,
         };

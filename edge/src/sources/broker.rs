@@ -153,6 +153,7 @@ impl Broker {
             address,
             listener: Arc::clone(&self.key),
             proxy: false,
+            origin: None,
             tls: tls.is_some(),
             certificate: None,
         };

@@ -81,6 +81,7 @@ impl Directory {
             | Kind::Ticket
             | Kind::Cookie
             | Kind::Address
+            | Kind::Origin
             | Kind::Schedule
             | Kind::Seats
             | Kind::Knock => BTreeSet::new(),

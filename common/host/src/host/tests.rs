@@ -112,6 +112,7 @@ async fn who_closes_lets_go_of_the_verifier() {
         address: ([192, 0, 2, 1], 1).into(),
         listener: "mqtt".into(),
         proxy: false,
+        origin: None,
         tls: false,
         certificate: None,
     };

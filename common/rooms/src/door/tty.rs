@@ -19,7 +19,7 @@ use riser_wire::{
     client::{MOVE_TO_ADMIN, MOVE_TO_ADMIN_BY_NAME, Message, VERBS, finished_lines, from_words},
     entry::{Body, Publication},
 };
-use std::{borrow::Cow, collections::VecDeque, sync::Arc};
+use std::{borrow::Cow, collections::VecDeque, sync::Arc, time::Duration};
 
 /// The longest line that a person may type, bytes.
 pub const LINE_BYTES_MAX: usize = 4096;
@@ -28,6 +28,8 @@ const SHOWN_BYTES_MAX: usize = 1024;
 /// The one subscription: all channels of the room.
 const SUBSCRIPTION: SubscriptionId = SubscriptionId(0);
 const PROMPT: &str = "> ";
+/// How long a person may take to type the operator's token: as long as for its password.
+const TOKEN_DEADLINE: Duration = Duration::from_secs(30);
 /// What a person is told who was shown something of a session. Lines do not say whose they are, so it names none.
 const WIPED: &str = "(a session ended: what it said here is shown to nobody any more)\r\n";
 
@@ -61,8 +63,8 @@ struct Lobby {
     moving: bool,
     /// Something is being done for it.
     running: bool,
-    /// The next line is the operator's token.
-    asks_token: bool,
+    /// The next line is the operator's token, if it comes before that.
+    asks_token: Option<Time>,
     /// It is in the admin lobby.
     operates: bool,
     /// It is in a lobby of an account that is not its own.
@@ -103,7 +105,7 @@ impl Tty {
             Phase::Entering => self.answer(line),
             // What the gate of a room asked.
             Phase::Lobby(lobby) if lobby.moving => self.answer(line),
-            Phase::Lobby(lobby) if lobby.asks_token => self.operate(line),
+            Phase::Lobby(lobby) if lobby.asks_token.is_some() => self.operate(line),
             Phase::Lobby(_) => self.verb(line.trim(), now),
             Phase::Closed => {}
         }
@@ -139,7 +141,7 @@ impl Tty {
             ("enter", "") => self.connect(PERSONAL),
             ("enter", name) => self.connect(name),
             ("create" | "invite" | "role" | "keys" | "accounts" | "remove", rest) => self.run(verb, rest),
-            ("move", _) if line == MOVE_TO_ADMIN => self.ask_token(),
+            ("move", _) if line == MOVE_TO_ADMIN => self.ask_token(now),
             ("move", _) if line == MOVE_TO_ADMIN_BY_NAME => self.have_done(Errand::Operate { token: None }),
             _ => self.say(format!("!! no such command; try: help\r\n{PROMPT}")),
         }
@@ -171,9 +173,9 @@ impl Tty {
         self.out.push_back(Output::Ask(Ask::Run(Box::new(errand))));
     }
 
-    fn ask_token(&mut self) {
+    fn ask_token(&mut self, now: Now) {
         if let Phase::Lobby(lobby) = &mut self.phase {
-            lobby.asks_token = true;
+            lobby.asks_token = Some(now.time.plus(TOKEN_DEADLINE));
             self.say("the operator's token: ");
         }
     }
@@ -181,12 +183,21 @@ impl Tty {
     /// The operator's token was typed, or nothing.
     fn operate(&mut self, line: &str) {
         let Phase::Lobby(lobby) = &mut self.phase else { return };
-        lobby.asks_token = false;
+        lobby.asks_token = None;
         match line.trim() {
             "" => self.say(PROMPT),
             token => {
                 self.have_done(Errand::Operate { token: Some(Secret(token.as_bytes().to_vec().into())) })
             }
+        }
+    }
+
+    /// Nobody types the operator's token any more: what comes next is a command.
+    fn deadline(&mut self, now: Now) {
+        if let Phase::Lobby(lobby) = &mut self.phase
+            && lobby.asks_token.take_if(|until| *until <= now.time).is_some()
+        {
+            self.say(format!("\r\n!! no token in time\r\n{PROMPT}"));
         }
     }
 
@@ -303,7 +314,7 @@ impl Tty {
                     room: None,
                     moving: false,
                     running: false,
-                    asks_token: false,
+                    asks_token: None,
                     operates: false,
                     visits,
                     publisher: Publisher::new(RoomName::lobby()),
@@ -465,8 +476,8 @@ impl Door for Tty {
                 self.pull.room(bytes);
                 self.ask_for_more();
             }
-            // The gate keeps the time.
-            Input::Deadline | Input::Unheard => {}
+            Input::Deadline => self.deadline(now),
+            Input::Unheard => {}
             Input::Gone(cause) => self.leave(cause),
         }
     }
@@ -475,8 +486,12 @@ impl Door for Tty {
         self.out.pop_front()
     }
 
+    /// Before the lobby the gate keeps the time.
     fn poll_timeout(&self) -> Option<Time> {
-        None
+        match &self.phase {
+            Phase::Lobby(lobby) => lobby.asks_token,
+            Phase::Entering | Phase::Closed => None,
+        }
     }
 }
 

@@ -238,6 +238,24 @@ fn person_has_errands_done_in_plain_words() {
 }
 
 #[test]
+fn operator_s_token_is_awaited_for_half_a_minute_and_what_comes_later_is_a_command() {
+    let mut door = lobby();
+    assert_eq!(door.poll_timeout(), None);
+    text(&mut door, "move to admin lobby");
+    let until = door.poll_timeout().expect("it is not awaited for ever");
+    assert_eq!(until, at(0).time.plus(Duration::from_secs(30)));
+    assert!(turn(&mut door, Input::Deadline, 29_999).is_empty());
+    let told = turn(&mut door, Input::Deadline, 30_000);
+    assert_eq!(lines(&told), ["\r\n!! no token in time\r\n> "]);
+    assert_eq!(door.poll_timeout(), None);
+    assert_eq!(asks(&text(&mut door, "rooms")), [&Ask::Rooms]);
+    // Who typed it has no deadline any more.
+    text(&mut door, "move to admin lobby");
+    text(&mut door, "t0ken");
+    assert_eq!(door.poll_timeout(), None);
+}
+
+#[test]
 fn person_goes_into_the_admin_lobby_by_a_token_that_is_no_command() {
     let mut door = lobby();
     assert_eq!(lines(&text(&mut door, "move to admin lobby")), ["the operator's token: "]);

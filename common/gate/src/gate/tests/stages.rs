@@ -85,3 +85,31 @@ fn who_knocks_waits_for_a_yes_and_not_for_ever() {
     gate.handle(Input::Deadline, Now { time, ..Now::default() });
     assert_eq!(code(&next(&mut gate).unwrap()), Code::Timeout);
 }
+
+#[test]
+fn browser_of_a_page_that_is_listed_passes_and_who_names_none_does_not() {
+    let gate = "gate = [{ origin = ['https://board.example', 'http://127.0.0.1:8080'] }]";
+    let at = |origin: Option<&str>| {
+        let caller = Caller { origin: origin.map(Into::into), ..Caller::default() };
+        next(&mut inner(gate, &standing("ann", Kind::Password), caller, Now::default())).unwrap()
+    };
+    for page in ["https://board.example", "HTTPS://board.example:443", "http://127.0.0.1:8080"] {
+        assert_eq!(at(Some(page)), Output::Pass, "{page}");
+    }
+    let elsewhere = ["https://evil.example", "http://board.example", "https://board.example.evil", "null", ""];
+    for page in elsewhere.into_iter().map(Some).chain([None]) {
+        assert_eq!(code(&at(page)), Code::Denied, "{page:?}");
+    }
+}
+
+#[test]
+fn cookie_and_ticket_are_stages_for_who_came_by_them_and_for_nobody_else() {
+    for (stage, kind) in [("cookie", Kind::Cookie), ("ticket", Kind::Ticket)] {
+        let at = |came: Kind| {
+            let gate = format!("gate = ['{stage}']");
+            next(&mut inner(&gate, &standing("ann", came), Caller::default(), Now::default())).unwrap()
+        };
+        assert_eq!(at(kind), Output::Pass, "{stage}");
+        assert_eq!(code(&at(Kind::Password)), Code::NotAuthorised, "{stage}");
+    }
+}
