@@ -31,9 +31,10 @@ use riser_model::{
     event::GateStep,
 };
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     net::IpAddr,
+    ops::RangeBounds,
     sync::Arc,
 };
 
@@ -291,6 +292,8 @@ pub struct Gate {
     at: (usize, usize),
     /// Why the current stage's alternatives did not let it pass.
     refused: Option<(Kind, Refused)>,
+    /// When the hours end by which it passed stages, by the stage.
+    hours: BTreeMap<usize, Wall>,
     /// A person's credential was judged wrong.
     offended: bool,
     /// The name that a person gave.
@@ -370,6 +373,7 @@ impl Gate {
             state,
             at: (0, 0),
             refused: None,
+            hours: BTreeMap::new(),
             offended: false,
             name: None,
             outputs: VecDeque::new(),
@@ -500,6 +504,11 @@ impl Gate {
         &self.standing
     }
 
+    /// When the first of the hours end by which it passed some of these stages, counted from none.
+    pub fn hours(&self, stages: impl RangeBounds<usize>) -> Option<Wall> {
+        self.hours.range(stages).map(|(_, until)| *until).min()
+    }
+
     /// Whether a person's credential was judged wrong: that is remembered. To be slow, or to come while nobody has time
     /// to look, is no offence.
     pub fn is_offended(&self) -> bool {
@@ -616,6 +625,11 @@ impl Gate {
                 // The words of every other refusal: that it is right, and whose, is for that one's admins.
                 let why = "a credential of somebody else than who is connected";
                 self.follow(Step::Refuse(not_authorised(why)), heard, now)
+            }
+            // That is so here and now, and is nothing that was shown.
+            Step::Pass(None, Some(until)) if kind == Kind::Schedule => {
+                self.hours.insert(self.at.0, until);
+                self.follow(Step::Pass(None, None), heard, now)
             }
             Step::Pass(principal, until) => {
                 self.standing.until = self.standing.until.into_iter().chain(until).min();

@@ -2,7 +2,7 @@
 
 use riser_gate::{Caller, Gate, Policy, Standing};
 use riser_model::{
-    AccountId, Position, Principal, RoomId, RoomName, SubscriptionId, Time,
+    AccountId, Position, Principal, RoomId, RoomName, SubscriptionId, Time, Wall,
     door::{Ask, Keep, SessionRequest, Showing, Tell},
 };
 use riser_mqtt::SessionKey;
@@ -93,6 +93,11 @@ impl AtGate {
         self.knocked.filter(|ticket| self.gate.awaits(*ticket))
     }
 
+    /// When the hours end by which it passed the stages of the account, or lobby, and those of the room.
+    pub(crate) fn hours(&self) -> (Option<Wall>, Option<Wall>) {
+        (self.gate.hours(..self.of_account), self.gate.hours(self.of_account..))
+    }
+
     /// Whose gate the stage is that it stands at.
     pub(crate) fn host(&self) -> Option<AccountId> {
         self.host_at(self.gate.stage())
@@ -118,6 +123,8 @@ pub(crate) struct Connection {
     pub(crate) room: Option<RoomId>,
     /// The rooms with gates of their own that it was let into.
     pub(crate) allowed: BTreeSet<RoomId>,
+    /// When the hours end by which it was let into its account or lobby (no room), and into those rooms.
+    pub(crate) hours: BTreeMap<Option<RoomId>, Wall>,
     /// As whom and with which rights, once the gates have passed it.
     pub(crate) principal: Option<Arc<Principal>>,
     /// The [`Ask::Enter`] while it is being answered.
@@ -188,6 +195,7 @@ impl Connection {
             expires: None,
             room: None,
             allowed: BTreeSet::new(),
+            hours: BTreeMap::new(),
             principal: None,
             entering: None,
             session: None,

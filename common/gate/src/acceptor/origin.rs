@@ -22,7 +22,9 @@ pub struct NotAPage;
 
 impl fmt::Display for NotAPage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not an origin; want scheme://host or scheme://host:port, such as \"https://board.example\"")
+        f.write_str(
+            "not an origin; want scheme://host or scheme://host:port, such as \"https://board.example\"",
+        )
     }
 }
 

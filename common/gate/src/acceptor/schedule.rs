@@ -1,4 +1,5 @@
-//! Looks at when a peer comes: on the days and between the hours that are listed, in UTC, or it does not pass.
+//! Looks at when a peer comes: on the days and between the hours that are listed, in UTC, or it does not pass; and no longer
+//! than they last.
 
 use super::{Given, Step, not_here};
 use riser_model::Wall;
@@ -8,6 +9,10 @@ use std::{fmt, str::FromStr};
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 const MINUTE_MS: i64 = 60_000;
 const DAY_MINUTES: i64 = 24 * 60;
+/// Hours that follow on each other are looked at up to here: all of a week, in pieces of half an hour.
+const PIECES_MAX: usize = 7 * 48;
+/// What goes on for so long goes on for ever: every week is like the last.
+const WEEK_MS: i64 = 7 * DAY_MINUTES * MINUTE_MS;
 
 /// Some hours of some days, UTC: `mon-fri 08:00-18:00`, `sun 22:00-24:00`. A range of days may wrap (`sat-mon`), hours may
 /// not: write two.
@@ -102,15 +107,36 @@ impl Hours {
         let is_day = if first <= last { (first..=last).contains(&day) } else { day >= first || day <= last };
         is_day && (i64::from(self.from_minute)..i64::from(self.until_minute)).contains(&minute)
     }
+
+    /// When they end, if that moment lies in them.
+    fn end(&self, wall: Wall) -> Option<Wall> {
+        let minutes = wall.0.div_euclid(MINUTE_MS);
+        let midnight = minutes - minutes.rem_euclid(DAY_MINUTES);
+        let end = midnight.checked_add(i64::from(self.until_minute))?.checked_mul(MINUTE_MS)?;
+        self.hold(wall).then_some(Wall(end))
+    }
 }
 
 impl Schedule {
     pub(crate) fn begin(&self, given: &Given<'_>) -> Step {
-        if self.0.iter().any(|hours| hours.hold(given.now.wall)) {
-            Step::Pass(None, None)
-        } else {
-            Step::Next(Some(not_here("a time that is not listed")))
+        match self.lasts(given.now.wall) {
+            Some(until) => Step::Pass(None, until),
+            None => Step::Next(Some(not_here("a time that is not listed"))),
         }
+    }
+
+    /// If the moment lies in the hours: until when they go on without a break, unless that is for ever.
+    fn lasts(&self, wall: Wall) -> Option<Option<Wall>> {
+        let end_of = |wall| self.0.iter().filter_map(|hours| hours.end(wall)).max();
+        let mut end = end_of(wall)?;
+        for _ in 0..PIECES_MAX {
+            if end.0.saturating_sub(wall.0) >= WEEK_MS {
+                return Some(None);
+            }
+            let Some(next) = end_of(end) else { break };
+            end = next;
+        }
+        Some(Some(end))
     }
 }
 
@@ -129,6 +155,34 @@ mod tests {
             assert!(!hold(text, tuesday), "{text}");
         }
         assert!(hold("thu 00:00-00:01", 0) && hold("wed 23:59-24:00", -1), "before 1970 too");
+    }
+
+    #[test]
+    fn hours_last_until_there_is_a_break_or_for_ever() {
+        let lasts = |hours: &[&str], wall: i64| {
+            let schedule = Schedule(hours.iter().map(|text| text.parse().unwrap()).collect());
+            schedule.lasts(Wall(wall)).map(|until| until.map(|until| until.0 - wall))
+        };
+        const MINUTE: i64 = 60_000;
+        const HOUR: i64 = 60 * MINUTE;
+        // Thursday, midnight.
+        assert_eq!(lasts(&["thu 00:00-18:00"], 0), Some(Some(18 * HOUR)));
+        assert_eq!(lasts(&["thu 00:00-18:00"], 18 * HOUR - 1), Some(Some(1)));
+        assert_eq!(lasts(&["thu 00:00-18:00"], 18 * HOUR), None);
+        assert_eq!(
+            lasts(&["thu 00:00-09:00", "thu 08:00-10:00", "thu 11:00-12:00"], 0),
+            Some(Some(10 * HOUR))
+        );
+        assert_eq!(
+            lasts(&["thu 20:00-24:00", "fri 00:00-06:00"], 23 * HOUR),
+            Some(Some(7 * HOUR)),
+            "overnight"
+        );
+        assert_eq!(lasts(&["mon-fri 00:00-24:00"], 0), Some(Some(48 * HOUR)), "until Saturday");
+        assert_eq!(lasts(&["thu 00:00-08:00"], -1), None, "the evening before, before 1970");
+        assert_eq!(lasts(&["wed 22:00-24:00"], -1), Some(Some(1)));
+        assert_eq!(lasts(&["mon-sun 00:00-24:00"], 5 * HOUR), Some(None));
+        assert_eq!(lasts(&["mon-wed 00:00-24:00", "thu-sun 00:00-24:00"], 5 * HOUR), Some(None));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{
 use crate::connection::{Before, Connection, State};
 use riser_gate::{Directory, Holds, Policy, Sequence, Standing, Verdict};
 use riser_model::{
-    AccountId, ClientId, ConnectionId, Deed, Now, Principal, Right, Room, RoomId, RoomName, Route,
+    AccountId, ClientId, ConnectionId, Deed, Now, Principal, Right, Room, RoomId, RoomName, Route, Wall,
     door::{Code, Refusal, Tell},
 };
 use riser_mqtt::SessionKey;
@@ -92,9 +92,11 @@ impl Instance {
         let stays = |room: &RoomId| same(room) && may_enter(&principal, *room);
         let kept: BTreeSet<RoomId> = connection.allowed.iter().copied().filter(stays).collect();
         let is_inside = matches!(connection.state, State::Session | State::Rooms);
-        let silently = if is_inside { self.silently(id, &principal, now) } else { Vec::new() };
-        self.allow(id, kept.into_iter().chain(silently));
-        if is_inside && !self.account_lets(id, &principal, before, now) {
+        let silently = if is_inside { self.silently(id, &principal, now) } else { BTreeMap::new() };
+        self.allow(id, kept.into_iter().chain(silently.keys().copied()));
+        self.last_until(id, silently);
+        let account = self.account_lets(id, &principal, before, now);
+        if is_inside && account.is_none() {
             let refusal = refusal(
                 Code::Timeout,
                 "the account has another gate, which has not let this connection pass",
@@ -113,6 +115,7 @@ impl Instance {
             return self.refuse(id, refusal, now);
         }
         if is_inside {
+            self.lasts_until(id, None, account.flatten(), now);
             let principal = self.with_rights(id, &principal);
             let Some(connection) = self.connections.get_mut(&id) else { return };
             if connection.principal.as_ref() != Some(&principal) {
@@ -145,27 +148,41 @@ impl Instance {
         directory.room(principal.account, room).map(|room| room.name.clone())
     }
 
-    /// Whether the gate of its account is the one that let it pass, or lets it pass without a question.
+    /// Whether the gate of its account is the one that let it pass, or lets it pass without a question; and when the hours end by
+    /// which that is so.
     fn account_lets(
         &self,
         id: ConnectionId,
         principal: &Principal,
         before: Option<&Arc<Directory>>,
         now: Now,
-    ) -> bool {
-        let Some(connection) = self.connections.get(&id) else { return false };
+    ) -> Option<Option<Wall>> {
+        let connection = self.connections.get(&id)?;
         let directory = &connection.policy.directory;
         let host = connection.host(principal);
         match host.and_then(|host| directory.gate(host)) {
-            None => true,
-            gate if gate == before.and_then(|before| before.gate(host?)) => true,
-            Some(sequence) => {
-                // An account's gate has no seats.
-                let none = |_| Verdict::Differs;
-                let Connection { standing, caller, .. } = connection;
-                passes_silently(directory, sequence, standing, caller, none, now)
+            None => Some(None),
+            gate if gate == before.and_then(|before| before.gate(host?)) => {
+                Some(connection.hours.get(&None).copied())
             }
+            Some(_) => self.account_lets_silently(connection, principal, now),
         }
+    }
+
+    /// Whether the gate of its account, or of the lobby that it visits, lets it pass without a question, in the same words.
+    pub(super) fn account_lets_silently(
+        &self,
+        connection: &Connection,
+        principal: &Principal,
+        now: Now,
+    ) -> Option<Option<Wall>> {
+        let Connection { standing, caller, policy, .. } = connection;
+        let Some(sequence) = connection.host(principal).and_then(|host| policy.directory.gate(host)) else {
+            return Some(None);
+        };
+        // An account's gate has no seats.
+        let none = |_| Verdict::Differs;
+        Some(passes_silently(&policy.directory, sequence, standing, caller, none, now)?.hours(..))
     }
 
     /// Who stands at a gate that is another one by now begins at that one.

@@ -1,27 +1,60 @@
-//! What connections have shown expires, by the wall clock.
+//! What connections have shown expires, and the hours end at which they may be where they are, by the wall clock.
 //!
 //! The deadline by which an instance is woken is of the monotonic clock, so it is reckoned anew when the wall clock has been
-//! moved against that: what was shown ends when it says, by the clock as it is by then.
+//! moved against that: everything ends when it says, by the clock as it is by then.
 
 use super::{Instance, refusal};
-use riser_model::{ConnectionId, Now, Time, Wall, door::Code};
-use std::time::Duration;
+use crate::connection::State;
+use riser_model::{
+    ConnectionId, Deed, Now, Principal, RoomId, RoomName, Time, Wall,
+    door::{Code, Refusal},
+};
+use riser_rooms::Input as BusInput;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// By so much the wall clock may be off from where it was when deadlines were reckoned, in one step or bit by bit.
 const OFF_MS_MAX: u64 = 1000;
 
 impl Instance {
-    /// Notes when what a connection has shown expires.
+    /// The hours by which a connection was let into its account or lobby (no room), or into a room, end then, if they do.
+    pub(super) fn lasts_until(
+        &mut self,
+        id: ConnectionId,
+        place: Option<RoomId>,
+        hours: Option<Wall>,
+        now: Now,
+    ) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        match hours {
+            Some(until) => connection.hours.insert(place, until),
+            None => connection.hours.remove(&place),
+        };
+        self.expires(id, now);
+    }
+
+    /// The same of rooms whose gates have just let it pass without a question. It is noted when that is next.
+    pub(super) fn last_until(&mut self, id: ConnectionId, rooms: BTreeMap<RoomId, Option<Wall>>) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        for (room, hours) in rooms {
+            match hours {
+                Some(until) => connection.hours.insert(Some(room), until),
+                None => connection.hours.remove(&Some(room)),
+            };
+        }
+    }
+
+    /// Notes when the first of what a connection is in by ends.
     pub(super) fn expires(&mut self, id: ConnectionId, now: Now) {
         self.lasts(id);
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        if let Some(until) = connection.standing.until.map(|until| deadline(until, now)) {
+        let first = connection.standing.until.into_iter().chain(connection.hours.values().copied()).min();
+        if let Some(until) = first.map(|until| deadline(until, now)) {
             connection.expires = Some(until);
             self.expiries.insert((until, id));
         }
     }
 
-    /// It expires no more, or has.
+    /// Nothing of it ends any more, or has.
     pub(super) fn lasts(&mut self, id: ConnectionId) {
         let expires = self.connections.get_mut(&id).and_then(|connection| connection.expires.take());
         if let Some(time) = expires {
@@ -29,11 +62,62 @@ impl Instance {
         }
     }
 
-    /// What a connection has shown holds no longer.
+    /// What a connection has shown holds no longer, or hours by which it is in are over.
     pub(super) fn expire(&mut self, id: ConnectionId, now: Now) {
         self.lasts(id);
-        let (what, want) = ("what was shown has expired", "show it again, or a new one");
-        self.refuse(id, refusal(Code::NotAuthorised, what, want), now);
+        let Some(connection) = self.connections.get(&id) else { return };
+        if connection.standing.until.is_some_and(|until| until <= now.wall) {
+            let (what, want) = ("what was shown has expired", "show it again, or a new one");
+            return self.refuse(id, refusal(Code::NotAuthorised, what, want), now);
+        }
+        let over = connection.hours.values().any(|until| *until <= now.wall);
+        match connection.standing.principal.clone().filter(|_| over) {
+            Some(principal) => self.hours_over(id, &principal, now),
+            None => self.expires(id, now),
+        }
+    }
+
+    /// Hours by which it is in are over. Where the gate lets it pass all the same, for others have begun or it asks something else
+    /// instead, it goes on; from where it has to do with something it is sent away, and elsewhere it may do nothing any more.
+    fn hours_over(&mut self, id: ConnectionId, principal: &Arc<Principal>, now: Now) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let is_over = |until: &Wall| *until <= now.wall;
+        let of_account = match connection.hours.get(&None).is_some_and(is_over) {
+            true => self.account_lets_silently(connection, principal, now),
+            false => Some(connection.hours.get(&None).copied()),
+        };
+        let Some(of_account) = of_account else { return self.close_up(id, None, now) };
+        let silently = self.silently(id, principal, now);
+        let Some(connection) = self.connections.get(&id) else { return };
+        let over =
+            connection.hours.iter().filter(|(_, until)| is_over(until)).filter_map(|(place, _)| *place);
+        let out: Vec<RoomId> = over.filter(|room| !silently.contains_key(room)).collect();
+        let is_in = |room: &RoomId| connection.room == Some(*room) || self.bus.is_in(id, *room);
+        if let Some(room) = out.iter().copied().find(is_in) {
+            let name = self.name_of(id, room);
+            return self.close_up(id, name, now);
+        }
+        let stays: Vec<RoomId> =
+            connection.allowed.iter().copied().filter(|room| !out.contains(room)).collect();
+        let went_on = silently.into_iter().filter(|(room, _)| stays.contains(room)).collect();
+        self.allow(id, stays);
+        self.last_until(id, went_on);
+        self.lasts_until(id, None, of_account, now);
+        let with_rights = self.with_rights(id, principal);
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if connection.principal.is_some() && connection.principal.as_ref() != Some(&with_rights) {
+            connection.principal = Some(Arc::clone(&with_rights));
+            if let State::Rooms = connection.state {
+                self.rooms(BusInput::Principal { connection: id, principal: with_rights }, now);
+            }
+        }
+    }
+
+    /// It is sent away from there: the account, or a room.
+    fn close_up(&mut self, id: ConnectionId, room: Option<RoomName>, now: Now) {
+        let refusal = hours_are_over(room.as_ref());
+        self.audit(id, Deed::Revoked, room, refusal.what.clone());
+        self.refuse(id, refusal, now);
     }
 
     /// Reckons anew when what was shown expires, if the wall clock is not where it was.
@@ -49,6 +133,12 @@ impl Instance {
             self.expires(id, now);
         }
     }
+}
+
+fn hours_are_over(room: Option<&RoomName>) -> Refusal {
+    let place = room.map_or("the account".to_owned(), |room| format!("the room {room}"));
+    let what = format!("the hours at which {place} is open are over");
+    refusal(Code::Denied, &what, "come back when they begin again")
 }
 
 /// When that will be, if no clock is set until then.

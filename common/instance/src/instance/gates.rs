@@ -126,6 +126,7 @@ impl Instance {
         // What it may do there may have been taken while it stood at the gate: nobody sits where it may do nothing.
         // And the room may have got another name: who was let into it is in it, however it is called.
         let is_reached = |room| self.name_of(id, room).filter(|_| may_enter(&principal, room));
+        let (of_account, of_room) = at.hours();
         let (room, before) = match at.before.room() {
             None => (None, at.before),
             Some((room, _)) => match is_reached(room) {
@@ -142,10 +143,16 @@ impl Instance {
             Before::Front => self.at_account(id, &principal, asked, now),
             // Has gone its own way.
             Before::Renewal(_) => {}
-            Before::Account(room) => self.let_in(id, &principal, room, now),
+            Before::Account(room) => {
+                self.lasts_until(id, None, of_account, now);
+                if let Some((room, _)) = &room {
+                    self.lasts_until(id, Some(*room), of_room, now);
+                }
+                self.let_in(id, &principal, room, now);
+            }
             Before::Move(room, name) => {
-                self.expires(id, now);
                 self.moved(id, &principal, room, now);
+                self.lasts_until(id, Some(room), of_room, now);
                 self.audit_entry(id, Some(name.clone()));
                 self.tell(id, Tell::Moved { room: name, result: Ok(()) });
             }
@@ -271,12 +278,15 @@ impl Instance {
         let Some(connection) = self.connections.get(&id) else { return };
         let directory = Arc::clone(&connection.policy.directory);
         let is_mqtt = matches!(connection.entering, Some(Ask::Enter { session: Some(_), .. }));
-        let allowed: Vec<RoomId> = match &room {
-            Some((room, _)) => directory.room_gate(*room).map(|_| *room).into_iter().collect(),
-            None if !is_mqtt => Vec::new(),
-            None => self.silently(id, principal, now),
-        };
-        self.allow(id, allowed);
+        match &room {
+            Some((room, _)) => self.allow(id, directory.room_gate(*room).map(|_| *room)),
+            None if !is_mqtt => self.allow(id, []),
+            None => {
+                let silently = self.silently(id, principal, now);
+                self.allow(id, silently.keys().copied());
+                self.last_until(id, silently);
+            }
+        }
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.room = room.as_ref().map(|(room, _)| *room);
         }
@@ -286,9 +296,15 @@ impl Instance {
         self.passed(id, principal, now);
     }
 
-    /// The rooms whose gates let a connection pass that is asked nothing: of MQTT all, of others the one that it is in.
-    pub(super) fn silently(&self, id: ConnectionId, principal: &Arc<Principal>, now: Now) -> Vec<RoomId> {
-        let Some(connection) = self.connections.get(&id) else { return Vec::new() };
+    /// The rooms whose gates let a connection pass that is asked nothing: of MQTT all, of others the one that it is in; and when
+    /// the hours end by which that is so.
+    pub(super) fn silently(
+        &self,
+        id: ConnectionId,
+        principal: &Arc<Principal>,
+        now: Now,
+    ) -> BTreeMap<RoomId, Option<Wall>> {
+        let Some(connection) = self.connections.get(&id) else { return BTreeMap::new() };
         let is_mqtt = connection.session.is_some()
             || matches!(connection.entering, Some(Ask::Enter { session: Some(_), .. }));
         let is_its = |room| is_mqtt || connection.room == Some(room);
@@ -302,7 +318,7 @@ impl Instance {
         let gated = directory
             .gated(principal.account)
             .filter(|(room, _)| is_its(*room) && may_enter(principal, *room));
-        gated.filter(|(room, sequence)| silently(*room, sequence)).map(|(room, _)| room).collect()
+        gated.filter_map(|(room, sequence)| Some((room, silently(room, sequence)?.hours(..)))).collect()
     }
 
     /// Moves a connection on into another room, if that room's gate lets it pass.
@@ -446,6 +462,7 @@ impl Instance {
         for room in allowed {
             self.seats.entry(*room).or_default().insert(id);
         }
+        connection.hours.retain(|room, _| room.is_none_or(|room| allowed.contains(&room)));
     }
 
     /// It is at no gate and in no room that has one.
@@ -473,7 +490,7 @@ impl Instance {
     }
 }
 
-/// Whether a gate lets somebody pass who is asked nothing.
+/// A gate that lets somebody pass who is asked nothing, if it does.
 pub(super) fn passes_silently(
     directory: &Arc<Directory>,
     sequence: &Arc<Sequence>,
@@ -481,22 +498,22 @@ pub(super) fn passes_silently(
     caller: &Caller,
     seat: impl Fn(u32) -> Verdict,
     now: Now,
-) -> bool {
+) -> Option<Gate> {
     let (directory, sequence) = (Arc::clone(directory), Arc::clone(sequence));
     let mut gate = Gate::inner(directory, sequence, standing.clone(), caller.clone(), now);
     while let Some(output) = gate.poll() {
         match output {
-            GateOutput::Pass => return true,
+            GateOutput::Pass => return Some(gate),
             GateOutput::Do { ticket, effect: Effect::Seat { most } } => {
                 gate.handle(Input::Done { ticket, verdict: seat(most) }, now);
             }
             GateOutput::Tell { .. } => {}
             // Another acceptor of the same stage may ask nothing.
             GateOutput::Say(_) => gate.handle(Input::Unasked, now),
-            GateOutput::Do { .. } | GateOutput::Refuse(_) => return false,
+            GateOutput::Do { .. } | GateOutput::Refuse(_) => return None,
         }
     }
-    false
+    None
 }
 
 pub(super) fn one_gate_at_a_time() -> Refusal {

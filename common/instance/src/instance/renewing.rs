@@ -17,11 +17,14 @@ use super::{
 use crate::connection::{AtGate, Before, Connection, State};
 use riser_gate::{Gate, Input, Sequence, Standing, Verdict};
 use riser_model::{
-    ConnectionId, Deed, Now, Principal, RoomId,
+    ConnectionId, Deed, Now, Principal, RoomId, Wall,
     door::{Code, Credential, Refusal, Tell},
 };
 use riser_rooms::Input as BusInput;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 impl Instance {
     pub(super) fn renew(&mut self, id: ConnectionId, credential: Credential, now: Now) {
@@ -57,9 +60,14 @@ impl Instance {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.standing = standing;
         }
-        let allowed = self.lets_into(id, &principal, now);
+        let (of_account, of_room) = at.hours();
+        let (allowed, silently) = self.lets_into(id, &principal, now);
         self.allow(id, allowed);
-        self.expires(id, now);
+        self.last_until(id, silently);
+        self.lasts_until(id, None, of_account, now);
+        if let Some(room) = at.before.room().map(|(room, _)| room) {
+            self.lasts_until(id, Some(room), of_room, now);
+        }
         let with_rights = self.with_rights(id, &principal);
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.principal = Some(Arc::clone(&with_rights));
@@ -105,16 +113,24 @@ impl Instance {
     }
 
     /// The rooms with gates of their own that it is in by now: the one whose gate has just let it pass; and of MQTT, which is in
-    /// many and shows the same kind of proof each time, those that it was in and those that ask nothing more.
-    fn lets_into(&self, id: ConnectionId, principal: &Arc<Principal>, now: Now) -> BTreeSet<RoomId> {
-        let Some(connection) = self.connections.get(&id) else { return BTreeSet::new() };
+    /// many and shows the same kind of proof each time, those that it was in and those that ask nothing more, which are named
+    /// again with when their hours end.
+    fn lets_into(
+        &self,
+        id: ConnectionId,
+        principal: &Arc<Principal>,
+        now: Now,
+    ) -> (BTreeSet<RoomId>, BTreeMap<RoomId, Option<Wall>>) {
+        let Some(connection) = self.connections.get(&id) else { return Default::default() };
         let directory = &connection.policy.directory;
         if connection.session.is_none() {
-            return connection.room.filter(|room| directory.room_gate(*room).is_some()).into_iter().collect();
+            let own = connection.room.filter(|room| directory.room_gate(*room).is_some());
+            return (own.into_iter().collect(), BTreeMap::new());
         }
         let stays = |room: &RoomId| directory.room_gate(*room).is_some() && may_enter(principal, *room);
         let kept = connection.allowed.iter().copied().filter(stays);
-        kept.chain(self.silently(id, principal, now)).collect()
+        let silently = self.silently(id, principal, now);
+        (kept.chain(silently.keys().copied()).collect(), silently)
     }
 }
 

@@ -9,6 +9,7 @@ mod clocks;
 mod entering;
 mod errands;
 mod gates;
+mod hours;
 mod kept;
 mod knocking;
 mod looking;

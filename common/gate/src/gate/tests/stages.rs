@@ -96,7 +96,8 @@ fn browser_of_a_page_that_is_listed_passes_and_who_names_none_does_not() {
     for page in ["https://board.example", "HTTPS://board.example:443", "http://127.0.0.1:8080"] {
         assert_eq!(at(Some(page)), Output::Pass, "{page}");
     }
-    let elsewhere = ["https://evil.example", "http://board.example", "https://board.example.evil", "null", ""];
+    let elsewhere =
+        ["https://evil.example", "http://board.example", "https://board.example.evil", "null", ""];
     for page in elsewhere.into_iter().map(Some).chain([None]) {
         assert_eq!(code(&at(page)), Code::Denied, "{page:?}");
     }
