@@ -5,7 +5,7 @@
 import { button, finalButton, made, onSubmit, reason, secretOnce } from "./element.js";
 
 const SHOWN_MAX = 100;
-const ROLES = ["", "owner", "member", "reader", "writer", "device"];
+const ROLES = ["", "owner", "admin", "member", "reader", "observer", "writer", "device"];
 /** Those for which nothing has to be given are made by the hub, and replaced by others that it makes. */
 const MADE = ["token", "password", "secret"];
 const KINDS = ["token", "password", "key", "secret", "certificate"];

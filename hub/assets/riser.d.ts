@@ -19,6 +19,8 @@ export const CLOSE_CODES: { readonly [closeCode: number]: string };
 export type Credential = { user: string; password: string } | { token: string };
 /** Opaque; use one exactly as it was received. */
 export type Position = string;
+/** What somebody may do in a room, or in all of them, by one word. */
+export type Role = "owner" | "admin" | "member" | "reader" | "observer" | "writer" | "device";
 /**
  * `time` is in milliseconds since 1970, by the clock of the instance: what was published since, in order of position. To go
  * on with that in another run, `time` and what `start` had as `until` are said again beside `after`.
@@ -366,7 +368,7 @@ export class Room {
   /** For who looks after the room; who administers the account invites new users, whose token is in this answer alone. */
   invite(name: string, room: string, as?: "member" | "reader" | "writer"): Promise<{ name: string; room: string; token?: string }>;
   /** For who looks after the room: a role there for a user or client, `@group` or `*`; null takes it away. */
-  setRole(name: string, room: string, role: "owner" | "member" | "reader" | "writer" | "device" | null): Promise<void>;
+  setRole(name: string, room: string, role: Role | null): Promise<void>;
   /** In a lobby: into the admin lobby, until it goes into a room or is lost; without a token where the hub names one. */
   operate(token?: string): Promise<void>;
   /** In the admin lobby. */

@@ -136,7 +136,7 @@ pub(crate) enum MemberCommand {
 /// What a user or client is.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct MemberFields {
-    /// Rights on every room: owner, member, reader, writer, device.
+    /// Rights on every room: owner, admin, member, reader, observer, writer, device.
     #[arg(long, value_parser = parsed::<Role>)]
     role: Option<Role>,
     /// A group; may be given again.
@@ -277,7 +277,7 @@ pub(crate) struct RoleArgs {
     /// A user or client by name, `@group`, or `*`.
     #[arg(value_parser = parsed::<Whom>)]
     to: Whom,
-    /// owner, member, reader, writer, device, or none.
+    /// owner, admin, member, reader, observer, writer, device, or none.
     role: String,
 }
 
@@ -526,7 +526,9 @@ impl RoleArgs {
         let role = match (self.role.as_str(), Role::of(&self.role)) {
             ("none", _) => None,
             (_, Some(role)) => Some(role),
-            (word, None) => bail!("{word:?}: want owner, member, reader, writer, device or none"),
+            (word, None) => {
+                bail!("{word:?}: want owner, admin, member, reader, observer, writer, device or none")
+            }
         };
         let path = of_account(account, &format!("/rooms/{}/roles", word(room)?))?;
         Wish::new("PUT", path).says(RoomRole { to: self.to.clone(), role })

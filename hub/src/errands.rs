@@ -73,6 +73,14 @@ impl Of {
         let (by, evidence) = (Arc::clone(&self.by), self.evidence.clone());
         Box::new(move |_, _, directory| needs.met(directory, &by, &evidence))
     }
+
+    /// Whether it may do what is asked for, by what that touches.
+    fn may_as_needed(&self) -> May {
+        let (by, evidence) = (Arc::clone(&self.by), self.evidence.clone());
+        Box::new(move |change, accounts, directory| {
+            Needs::of(change, accounts).met(directory, &by, &evidence)
+        })
+    }
 }
 
 impl Errands {
@@ -260,8 +268,8 @@ impl Errands {
             return Err(unknown());
         }
         let invitation = Invitation::of((of.by.account, known), (place, &room), &name, &rights);
-        let Invitation { change, needs, told: (what, told), token } = invitation;
-        let wanted = accounts::Wanted { change, revision: None, may: of.may(needs) };
+        let Invitation { change, told: (what, told), token } = invitation;
+        let wanted = accounts::Wanted { change, revision: None, may: of.may_as_needed() };
         let changed = self.registrar.change(of.told(what, told), wanted).await;
         changed.map_err(|not| not_changed(&not))?;
         Ok(Finished::Invited { name, room, token })
@@ -279,7 +287,9 @@ impl Errands {
         let place = place.ok_or_else(unknown)?;
         let told = of.told("role set", role_set(&whom, &room, role));
         let change = AccountChange::SetRole(place, whom.clone(), role);
-        self.change((of, Needs::Room(of.by.account, place)), told, change).await?;
+        let (change, may) = (Change::Within(of.by.account, change), of.may_as_needed());
+        let changed = self.registrar.change(told, accounts::Wanted { change, revision: None, may }).await;
+        changed.map_err(|not| not_changed(&not))?;
         Ok(Finished::RoleSet { whom, room, role })
     }
 

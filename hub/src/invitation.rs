@@ -1,7 +1,7 @@
 //! An invitation into a room: rights there for who is in the account, and for who is not a user with a token of its own. The
 //! same in a lobby, by the admin interface, on the page and by the command.
 
-use crate::{errands::info, founding::secret, needs::Needs};
+use crate::{errands::info, founding::secret};
 use riser_gate::{
     Account, Change, CredentialConfig, GrantConfig, TokenHash, UserConfig,
     accounts::AccountChange,
@@ -16,10 +16,8 @@ use riser_shell::entropy;
 
 /// See the module.
 pub(crate) struct Invitation {
-    /// What is to be done.
+    /// What is to be done. Who looks after the room invites who is there, and a new user is the account's to make.
     pub(crate) change: Change,
-    /// Who may have it done: who looks after the room invites who is there, and a new user is the account's to make.
-    pub(crate) needs: Needs,
     /// As it is written down: what was done, to what.
     pub(crate) told: (&'static str, String),
     /// A new user's, to be shown once.
@@ -39,8 +37,8 @@ impl Invitation {
         let grant = AccountChange::Grant(Some(place), grant);
         let granted = format!("{} to {name} in room {room}", words(rights));
         if known.members().any(|one| one.name() == name) {
-            let (change, needs) = (Change::Within(account, grant), Needs::Room(account, place));
-            return Self { change, needs, told: ("granted", granted), token: None };
+            let change = Change::Within(account, grant);
+            return Self { change, told: ("granted", granted), token: None };
         }
         // All of it or nothing: who was made without its token could never come, and never be invited again.
         let client = ClientId(entropy::uuid());
@@ -52,8 +50,8 @@ impl Invitation {
             grant,
             AccountChange::AddCredential(client, credential),
         ]);
-        let (change, needs) = (Change::Within(account, change), Needs::Account(account));
-        Self { change, needs, told: ("invited", told), token: Some(token) }
+        let change = Change::Within(account, change);
+        Self { change, told: ("invited", told), token: Some(token) }
     }
 }
 
@@ -70,6 +68,7 @@ fn words(rights: &[Right]) -> String {
         Right::Publish => "publish",
         Right::Subscribe => "subscribe",
         Right::Admin => "admin",
+        Right::Own => "own",
     };
     rights.iter().map(word).collect::<Vec<_>>().join(" and ")
 }

@@ -19,6 +19,7 @@ mod invitation;
 mod ldap;
 mod needs;
 mod operators;
+mod owners;
 mod page;
 mod remote;
 mod schemas;

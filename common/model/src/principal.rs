@@ -17,6 +17,9 @@ pub enum Right {
     Subscribe,
     /// May change the room and see why others were refused.
     Admin,
+    /// May say who else does all that, and undo it. Given by the role `owner`, and by a grant of the right to administer.
+    #[serde(skip)]
+    Own,
 }
 
 /// One rule: grants or denies a right on the channels of a room that the filter meets.
@@ -145,6 +148,13 @@ impl Grants {
     pub fn administers_some(&self) -> bool {
         let mut rules = self.rules.iter().filter(|r| r.right == Right::Admin);
         rules.any(|r| !r.deny && r.channels == Filter::all())
+    }
+
+    /// Whether what makes and unmakes owners is its to say: of that room, or of all of the account. It is for who administers that.
+    pub fn owns(&self, room: Option<RoomId>) -> bool {
+        let about =
+            |r: &&Rule| r.right == Right::Own && (r.room.is_none() || room.is_some() && r.room == room);
+        self.rules.iter().filter(about).any(|r| !r.deny && r.channels == Filter::all())
     }
 
     /// These rights, and none in those rooms.

@@ -11,14 +11,16 @@ use std::{fmt, str::FromStr};
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Publish, subscribe and admin. `admin` is another word for it.
-    #[serde(alias = "admin")]
+    /// Publish, subscribe and admin, and to say who else is owner.
     Owner,
+    /// What an owner may, but for what makes or unmakes one, and rooms that are removed.
+    Admin,
     /// Publish and subscribe.
     Member,
-    /// Subscribe. `observer` is another word for it.
-    #[serde(alias = "observer")]
+    /// Subscribe.
     Reader,
+    /// What a reader may, under the word for who only looks on.
+    Observer,
     /// Publish: what a sensor or an edge without downlink needs.
     Writer,
     /// Publish, and subscribe to what is addressed to it: it hears its orders, and nothing of what others say.
@@ -26,12 +28,17 @@ pub enum Role {
 }
 
 impl Role {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Owner, Self::Admin, Self::Member, Self::Reader, Self::Observer, Self::Writer, Self::Device];
+
     /// The rights it stands for.
     pub fn rights(self) -> &'static [Right] {
         match self {
-            Self::Owner => &[Right::Publish, Right::Subscribe, Right::Admin],
+            Self::Owner => &[Right::Publish, Right::Subscribe, Right::Admin, Right::Own],
+            Self::Admin => &[Right::Publish, Right::Subscribe, Right::Admin],
             Self::Member => &[Right::Publish, Right::Subscribe],
-            Self::Reader => &[Right::Subscribe],
+            Self::Reader | Self::Observer => &[Right::Subscribe],
             Self::Writer | Self::Device => &[Right::Publish],
         }
     }
@@ -44,9 +51,11 @@ impl Role {
     /// The one that this word stands for.
     pub fn of(word: &str) -> Option<Self> {
         Some(match word {
-            "owner" | "admin" => Self::Owner,
+            "owner" => Self::Owner,
+            "admin" => Self::Admin,
             "member" => Self::Member,
-            "reader" | "observer" => Self::Reader,
+            "reader" => Self::Reader,
+            "observer" => Self::Observer,
             "writer" => Self::Writer,
             "device" => Self::Device,
             _ => return None,
@@ -57,8 +66,10 @@ impl Role {
     pub fn name(self) -> &'static str {
         match self {
             Self::Owner => "owner",
+            Self::Admin => "admin",
             Self::Member => "member",
             Self::Reader => "reader",
+            Self::Observer => "observer",
             Self::Writer => "writer",
             Self::Device => "device",
         }
@@ -122,10 +133,12 @@ mod tests {
 
     #[test]
     fn words_are_those_of_configurations() {
-        for role in [Role::Owner, Role::Member, Role::Reader, Role::Writer, Role::Device] {
+        for role in Role::ALL {
             assert_eq!(Role::of(role.name()), Some(role));
         }
-        assert_eq!([Role::of("admin"), Role::of("observer")], [Some(Role::Owner), Some(Role::Reader)]);
+        let differs = |one: Role, other: Role| one.rights() != other.rights();
+        assert!(differs(Role::Owner, Role::Admin) && !Role::Admin.rights().contains(&Right::Own));
+        assert!(!Role::Observer.rights().contains(&Right::Publish));
         assert_eq!(Role::of("king"), None);
         for whom in ["*", "@ops", "ann", "*/*"] {
             assert_eq!(whom.parse::<Whom>().unwrap().to_string(), whom);

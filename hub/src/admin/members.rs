@@ -92,7 +92,7 @@ pub(super) async fn invite(
         return Err(Failure::unknown("no such user or client"));
     }
     let invitation = Invitation::of((account, &known), (id, &room.name), &name, &right.0);
-    let Invitation { change, needs: _, told: (what, told), token } = invitation;
+    let Invitation { change, told: (what, told), token } = invitation;
     admin.change(&asked, what, told, change).await?;
     let token = token.map(|token| String::from_utf8_lossy(&token.0).into_owned());
     Ok(Json(Invited { name: name.to_string(), room: room.name.to_string(), token }))

@@ -71,7 +71,7 @@ pub struct NewMember {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub id: Option<Uuid>,
-    /// Rights on every room: owner, member, reader, writer, device; none unless given.
+    /// Rights on every room: owner, admin, member, reader, observer, writer, device; none unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub role: Option<Role>,
@@ -184,7 +184,7 @@ pub struct RoomRole {
     /// A user or client by name or id, a group (`@ops`), or everybody (`*`).
     #[schemars(with = "String")]
     pub to: Whom,
-    /// In that room, and by that in no other: owner, member, reader, writer, device; null for none.
+    /// In that room, and by that in no other: owner, admin, member, reader, observer, writer, device; null for none.
     #[schemars(with = "Option<String>")]
     pub role: Option<Role>,
 }

@@ -43,3 +43,25 @@ pub fn read(row: &[u8]) -> Result<Account, BadRow> {
     }
     ciborium::from_reader(body).map_err(|_| BadRow::Newer)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{AccountConfig, Role, UserConfig};
+    use riser_model::AccountId;
+    use uuid::Uuid;
+
+    #[test]
+    fn role_is_kept_by_the_word_that_was_given() {
+        for role in Role::ALL {
+            let word = serde_json::to_value(role).unwrap();
+            assert_eq!(word, role.name());
+            let user = UserConfig { role: Some(role), ..UserConfig::new("ann".parse().unwrap()) };
+            let id = AccountId(Uuid::from_u128(1));
+            let config =
+                AccountConfig { user: vec![user], ..AccountConfig::new("acme".parse().unwrap(), id) };
+            let kept = write(&Account::new(config));
+            assert_eq!(read(&kept).unwrap().config.user[0].role, Some(role));
+        }
+    }
+}

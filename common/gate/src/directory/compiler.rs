@@ -335,8 +335,10 @@ impl Compiler {
             if grant.right.0.is_empty() {
                 self.refuse(format!("{key}[{index}].right"), "no right", "name publish, subscribe or admin");
             }
-            rules.extend(grant.right.0.iter().map(|right| {
-                let rule = Rule { room, channels: grant.channels.clone(), right: *right, deny: grant.deny };
+            // Who is granted to administer owns too: only the role `admin` keeps the two apart.
+            let owns = grant.right.0.contains(&Right::Admin) && !grant.deny;
+            rules.extend(grant.right.0.iter().copied().chain(owns.then_some(Right::Own)).map(|right| {
+                let rule = Rule { room, channels: grant.channels.clone(), right, deny: grant.deny };
                 (grant.to.clone(), Given::Rule(rule))
             }));
         }

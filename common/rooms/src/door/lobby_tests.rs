@@ -121,7 +121,7 @@ fn errands_are_asked_one_at_a_time_and_answered_by_what_was_done() {
     for (said, errand) in [
         (
             r#"{"op":"role","id":10,"name":"*","room":"plant","role":"observer"}"#,
-            Errand::SetRole { whom: Whom::Everyone, room: room(), role: Some(Role::Reader) },
+            Errand::SetRole { whom: Whom::Everyone, room: room(), role: Some(Role::Observer) },
         ),
         (r#"{"op":"keys","id":5}"#, Errand::Keys),
         (r#"{"op":"keys","id":6,"make":"token"}"#, Errand::MakeKey),

@@ -51,7 +51,7 @@ const WANT_ACCOUNT: &str = "account, an account's name: 1 to 64 characters of a-
 const WANT_USER: &str = "user, the first user's name: 1 to 64 characters of a-z, 0-9 and -";
 const WANT_AS: &str = "member, reader or writer";
 const WANT_WHOM: &str = "name, a user's or client's name, @ and a group's, or * for everybody";
-const WANT_ROLE: &str = "role, one of owner, member, reader, writer, device and none";
+const WANT_ROLE: &str = "role, one of owner, admin, member, reader, observer, writer, device and none";
 const WANT_REVOKE: &str = "revoke, the fingerprint of one of your keys";
 
 /// One verb of a lobby: how programs say it, how people do, and what it does.
@@ -88,7 +88,7 @@ pub const VERBS: [Verb; 17] = [
     verb(
         "role",
         "role <name>|@<group>|* in <room> <role>|none",
-        "for who administers the room: owner, member, reader, writer or device there, and nowhere else",
+        "for who administers the room: owner, admin, member, reader, observer, writer or device there, and nowhere else",
     ),
     verb("keys", "keys", "what you prove yourself with"),
     verb("keys", "keys make", "a new token for you, shown once"),

@@ -21,12 +21,13 @@ use crate::terminal::Terminal;
 const TARGETS: [(&str, &str); 4] = [("yard", "a/x"), ("yard", "a/secret/x"), ("yard", "b/x"), ("den", "a/x")];
 
 /// Who may read (`r`) and write (`w`) in which target. This is the judge.
-const TABLE: [(&str, [&str; 4]); 15] = [
+const TABLE: [(&str, [&str; 4]); 16] = [
     // By role, on every room.
     ("house/ann", ["rw", "rw", "rw", "rw"]),
+    ("house/ada", ["rw", "rw", "rw", "rw"]),
     ("house/mel", ["rw", "rw", "rw", "rw"]),
     ("house/rob", ["r", "r", "r", "r"]),
-    // The same by another word.
+    // Who only looks on.
     ("house/obi", ["r", "r", "r", "r"]),
     // A writer, and everybody reads the den.
     ("house/wim", ["w", "w", "w", "rw"]),
@@ -129,6 +130,7 @@ fn site() -> (Site, Vec<Who>) {
     };
     let role = |name: &str| match name {
         "house/ann" | "garden/eve" => "role = \"owner\"",
+        "house/ada" => "role = \"admin\"",
         "house/mel" | "house/dan" => "role = \"member\"",
         "house/rob" => "role = \"reader\"",
         "house/obi" => "role = \"observer\"",

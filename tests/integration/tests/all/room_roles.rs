@@ -174,17 +174,39 @@ fn roles_in_a_room_are_written_down_last_over_a_restart_and_end_with_the_room_ro
     house.site.hub.stop();
     house.site.hub.start();
     let (status, shown) = room(&house, &rob);
-    assert_eq!((status, &shown["room"]["roles"]), (200, &json!({ READER: "owner", "@ops": "reader" })));
+    assert_eq!((status, &shown["room"]["roles"]), (200, &json!({ READER: "admin", "@ops": "observer" })));
     let members = house.asks(&rob, &format!("/v1/accounts/{ACCOUNT}/rooms/porch/members")).1;
     let own = members["members"].as_array().unwrap().iter().find(|one| one["name"] == READER).unwrap();
-    assert_eq!((&own["role"], &own["room_role"]), (&json!("reader"), &json!("owner")));
+    assert_eq!((&own["role"], &own["room_role"]), (&json!("reader"), &json!("admin")));
     assert_eq!(house.asks(&rob, &format!("/v1/accounts/{ACCOUNT}/rooms/shallow")).0, 404, "another room");
     let written = house.does(&["audit", ACCOUNT]).to_string();
-    for line in [format!("owner to {READER} in room porch"), "reader to @ops in room porch".to_owned()] {
+    for line in [format!("admin to {READER} in room porch"), "observer to @ops in room porch".to_owned()] {
         assert!(written.contains("role set") && written.contains(&line), "{written}");
     }
     house.does(&["role", &porch, READER, "none"]);
     let refused = wait(SOON, || (room(&house, &rob).0 == 401).then_some(()));
     assert!(refused.is_some(), "he administers nothing any more");
     assert_eq!(room(&house, &ann).0, 200);
+}
+
+#[tokio::test]
+async fn admin_of_a_room_gives_every_role_there_but_that_of_an_owner() {
+    needs!(Need::Program("curl"));
+    let house = house();
+    let porch = format!("{ACCOUNT}/porch");
+    house.does(&["room", "create", &porch, "history=log"]);
+    let rob = json!({ "user": format!("{ACCOUNT}/{READER}"), "password": PASSWORD });
+    let gives = |name: &str, role: &str| json!({ "op": "role", "name": name, "room": "porch", "role": role });
+    for (own, may) in [("admin", false), ("owner", true)] {
+        house.does(&["role", &porch, READER, own]);
+        let mut lobby = Terminal::program(&house.site, "/", rob.clone()).await.unwrap();
+        for role in ["admin", "member", "reader", "observer", "writer", "device", "none"] {
+            let answer = lobby.asks(gives("@ops", role)).await;
+            assert_eq!(answer["ok"]["role"], role, "{own}: {answer}");
+        }
+        let answer = lobby.asks(gives("@ops", "owner")).await;
+        assert_eq!(answer["ok"].is_object(), may, "{own}: {answer}");
+        let answer = lobby.asks(gives(READER, "owner")).await;
+        assert_eq!(answer["ok"].is_object(), may, "itself, as {own}: {answer}");
+    }
 }
