@@ -320,6 +320,74 @@ async fn device_enters_by_the_key_that_openssh_made_and_by_no_other() {
     timeout(Duration::from_secs(15), silent.hears("timeout")).await.expect("a word that it took too long");
 }
 
+/// The HMAC of a message, as OpenSSL makes it.
+fn hmac(folder: &Path, key: &str, message: &str) -> Vec<u8> {
+    let file = folder.join("to-prove");
+    std::fs::write(&file, message).unwrap();
+    let mut command = Command::new("openssl");
+    command.args(["dgst", "-sha256", "-mac", "HMAC", "-macopt", &format!("hexkey:{key}"), "-binary"]);
+    let done = command.arg(&file).output().unwrap();
+    assert_eq!(done.stdout.len(), 32, "{}", String::from_utf8_lossy(&done.stderr));
+    done.stdout
+}
+
+#[tokio::test]
+async fn device_enters_by_the_secret_that_it_shares_and_by_no_other_over_websocket_and_mqtt() {
+    needs!(Need::Program("curl"), Need::Program("openssl"));
+    const SHARED: &str = "000102030405060708090a0b0c0d0e0f";
+    const ANOTHER: &str = "100102030405060708090a0b0c0d0e0f";
+    let mut site = Site::laid_out(Plan::default());
+    let folder = site.folder.path().to_owned();
+    let device = "\n[[account.room]]\nname = \"cage\"\nhistory = \"log\"\ngate = [\"secret\"]\n\
+                  \n[[account.client]]\nname = \"valve\"\nrole = \"member\"\nsecret = \"AAECAwQFBgcICQoLDA0ODw\"\n";
+    for node in [&mut site.hub, &mut site.edge] {
+        let text = std::fs::read_to_string(&node.config).unwrap();
+        node.write_config(&(text + device));
+        node.start();
+        let mut show = node.command(&["key", "show"]);
+        show.arg(node.data.join(if node.link == 0 { "edge.key" } else { "hub.key" }));
+        let instance = output(show).trim().to_owned();
+        let proves = |key: &str, nonce: &str| {
+            let message = format!("riser gate challenge 2\n{nonce}\n{ACCOUNT}/valve\n{instance}\n");
+            hmac(&folder, key, &message)
+        };
+        let hello =
+            json!({ "op": "hello", "id": 1, "credential": { "user": "valve", "method": "hmac-sha256" } });
+        for (key, right) in [(SHARED, true), (ANOTHER, false)] {
+            let path = format!("/{ACCOUNT}/cage");
+            let mut valve = Terminal::open_at(node.http, &path, Some("riser.v1.json")).await;
+            valve.say(&hello.to_string()).await;
+            let challenge = valve.json().await;
+            assert_eq!(
+                (&challenge["ev"], &challenge["method"]),
+                (&json!("challenge"), &json!("hmac-sha256"))
+            );
+            let proof = STANDARD.encode(proves(key, challenge["nonce"].as_str().unwrap()));
+            valve.say(&json!({ "op": "answer", "proof": proof }).to_string()).await;
+            let answer = valve.json().await;
+            match right {
+                true => assert_eq!(answer["ok"]["name"], "valve", "{answer}"),
+                false => assert_eq!(answer["error"]["code"], "not_authorised", "{answer}"),
+            }
+            let user = format!("{ACCOUNT}/valve");
+            let valve = Mqtt::connect_by("hmac-sha256", node.mqtt, &user, |nonce| proves(key, nonce));
+            match valve {
+                Ok(mut valve) if right => {
+                    valve.subscribe(&["cage/#".to_owned()], false);
+                    assert_eq!(
+                        valve.publish("cage/x", b"1", false),
+                        Some(0),
+                        "the room wants the secret too"
+                    );
+                    valve.hears(&[("cage/x".to_owned(), b"1".to_vec(), false)]);
+                }
+                Err(code) if !right => assert_eq!(code, 0x86),
+                other => panic!("{right}: {other:?}"),
+            }
+        }
+    }
+}
+
 /// A device's key, its public half as OpenSSH writes it, and what signs with it.
 pub fn device_key(folder: &Path) -> (PathBuf, String) {
     let file = folder.join("device.pem");

@@ -1,7 +1,7 @@
 //! People whose passwords a directory server knows: Debian's slapd, over StartTLS, and when it is not what it should be.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::needs::{Need, find, needs};
+use crate::place::{Cable, Place};
 use crate::program::{Program, SOON, free_port, output};
 use crate::sign_in::enters_with;
 use crate::site::{ACCOUNT, OWNER, PASSWORD, Plan, Site};
@@ -95,22 +96,46 @@ struct Slapd {
     folder: PathBuf,
     certificate: PathBuf,
     port: u16,
+    serves: Serves,
     process: Program,
 }
 
+/// Where and how it listens.
+#[derive(Clone)]
+struct Serves {
+    place: Place,
+    scheme: &'static str,
+    port: Option<u16>,
+    /// To whoever asks, in the clear: as on YunoHost's own loopback.
+    open: bool,
+}
+
+impl Serves {
+    /// Here, to who may look, and only over TLS.
+    fn over(scheme: &'static str) -> Self {
+        Self { place: Place::Here, scheme, port: None, open: false }
+    }
+}
+
 impl Slapd {
-    fn start(folder: &Path, own: &(PathBuf, PathBuf)) -> Self {
-        let (port, data) = (free_port(), folder.join("tree"));
+    fn start(folder: &Path, own: &(PathBuf, PathBuf), serves: Serves) -> Self {
+        let (port, data) = (serves.port.unwrap_or_else(free_port), folder.join("tree"));
         fs::create_dir_all(&data).unwrap();
         let schemas = ["core", "cosine", "nis", "inetorgperson"];
         let includes: String =
             schemas.iter().map(|name| format!("include /etc/ldap/schema/{name}.schema\n")).collect();
         let (cert, key) = own;
+        let (security, readers) = match serves.open {
+            true => ("", "by * read"),
+            false => {
+                ("security simple_bind=128\n", "by dn.exact=\"cn=looker,dc=yunohost,dc=org\" read by * auth")
+            }
+        };
         let config = format!(
             "{includes}modulepath /usr/lib/ldap\nmoduleload back_mdb\nTLSCertificateFile {}\nTLSCertificateKeyFile {}\n\
-             security simple_bind=128\ndatabase mdb\nsuffix \"dc=yunohost,dc=org\"\ndirectory {}\n\
+             {security}database mdb\nsuffix \"dc=yunohost,dc=org\"\ndirectory {}\n\
              access to attrs=userPassword by anonymous auth by * none\n\
-             access to * by dn.exact=\"cn=looker,dc=yunohost,dc=org\" read by * auth\n",
+             access to * {readers}\n",
             cert.display(),
             key.display(),
             data.display(),
@@ -124,21 +149,38 @@ impl Slapd {
             command.arg("-f").arg(folder.join("slapd.conf")).arg("-l").arg(folder.join("tree.ldif"));
             command
         });
-        let process = Self::launch(folder, port);
-        Self { folder: folder.to_owned(), certificate: cert.clone(), port, process }
+        let process = Self::launch(folder, port, &serves);
+        Self { folder: folder.to_owned(), certificate: cert.clone(), port, serves, process }
     }
 
-    fn launch(folder: &Path, port: u16) -> Program {
-        let mut command = Command::new(find("slapd").expect("it is there"));
+    fn launch(folder: &Path, port: u16, serves: &Serves) -> Program {
+        let mut command = serves.place.command(find("slapd").expect("it is there"));
         command.arg("-f").arg(folder.join("slapd.conf"));
-        command.args(["-h", &format!("ldap://127.0.0.1:{port}/"), "-d", "0"]);
+        command.args(["-h", &format!("{}://127.0.0.1:{port}/", serves.scheme), "-d", "0"]);
         let mut process = Program::start("slapd", command, folder);
-        process.wait_until("listens", SOON, || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        let listens = || {
+            let mut tries = serves.place.command("bash");
+            tries.args(["-c", &format!("</dev/tcp/127.0.0.1/{port}")]);
+            tries.output().is_ok_and(|done| done.status.success())
+        };
+        process.wait_until("listens", SOON, listens);
         process
     }
 
     fn again(&mut self) {
-        self.process = Self::launch(&self.folder, self.port);
+        self.process = Self::launch(&self.folder, self.port, &self.serves);
+    }
+
+    /// The connections to it that are open, each by its other end.
+    fn connections(&self) -> BTreeSet<String> {
+        let table = fs::read_to_string("/proc/net/tcp").unwrap();
+        let there = format!(":{:04X}", self.port);
+        let open = table.lines().skip(1).filter_map(|line| {
+            let mut words = line.split_whitespace().skip(1);
+            let (own, other, state) = (words.next()?, words.next()?, words.next()?);
+            (other.ends_with(&there) && state == "01").then(|| own.to_owned())
+        });
+        open.collect()
     }
 }
 
@@ -153,10 +195,21 @@ fn site_with(
     lines: &str,
     groups: &str,
 ) -> (Site, Slapd) {
+    site_over("ldap", believes, lines, groups)
+}
+
+/// The same over that.
+fn site_over(
+    scheme: &'static str,
+    believes: impl FnOnce(&Path, &(PathBuf, PathBuf)) -> PathBuf,
+    lines: &str,
+    groups: &str,
+) -> (Site, Slapd) {
     let mut site = Site::laid_out(Plan { hub_top: "[login]\n".into(), ..Plan::default() });
     let folder = site.folder.path();
     let own = certificate(folder, "slapd");
-    let slapd = Slapd::start(folder, &own);
+    let slapd = Slapd::start(folder, &own, Serves::over(scheme));
+    let start_tls = scheme == "ldap";
     let looks = folder.join("looks");
     fs::write(&looks, "looks\n").unwrap();
     fs::set_permissions(&looks, fs::Permissions::from_mode(0o600)).unwrap();
@@ -177,8 +230,8 @@ role = "member"
 {lines}
 [account.ldap]
 preset = "yunohost"
-url = "ldap://127.0.0.1:{}"
-start_tls = true
+url = "{scheme}://127.0.0.1:{}"
+start_tls = {start_tls}
 ca = {ca:?}
 filter = "(objectClass=inetOrgPerson)"
 bind = "cn=looker,dc=yunohost,dc=org"
@@ -276,6 +329,50 @@ async fn people_enter_with_the_password_that_the_tree_knows() {
     };
     assert!(publishes(WORD) && !publishes("another"));
     assert!(!site.hub.printed().contains(WORD) && !site.hub.printed().contains("looks\""));
+}
+
+#[tokio::test]
+async fn people_enter_over_ldaps_by_connections_that_are_kept_and_a_server_with_another_name_is_shown_nothing()
+ {
+    needs!(Need::Program("slapd"), Need::Program("curl"));
+    let (site, slapd) = site_over("ldaps", |_, own| own.0.clone(), "", "");
+    assert_eq!(enters(&site, "eve", WORD).await, "eve");
+    let kept = slapd.connections();
+    assert_eq!(kept.len(), 2, "one to look, and one to bind: {kept:?}");
+    for password in [WORD, "another", WORD, WORD] {
+        let heard = enters(&site, "eve", password).await;
+        assert_eq!(heard, if password == WORD { "eve" } else { "not_authorised" });
+    }
+    assert_eq!(slapd.connections(), kept, "no other was made, and none was lost");
+    assert_eq!(site.hub.metric("riser_ldap_asked", "failed").unwrap_or_default(), 0.0);
+
+    let (other, _slapd) = site_over("ldaps", |folder, _| certificate(folder, "other").0, "", "");
+    assert_eq!(enters(&other, "eve", WORD).await, "timeout");
+}
+
+#[test]
+fn preset_of_yunohost_needs_nothing_but_its_name_on_that_host() {
+    needs!(Need::Namespaces, Need::Program("slapd"), Need::Program("curl"));
+    let cable = Cable::lay();
+    let mut site = Site::laid_out(Plan { hub_place: Some(cable.a.clone()), ..Plan::default() });
+    let folder = site.folder.path().to_owned();
+    let own = certificate(&folder, "slapd");
+    let serves = Serves { place: cable.a.clone(), scheme: "ldap", port: Some(389), open: true };
+    let _slapd = Slapd::start(&folder, &own, serves);
+    let account =
+        "\n[[account.user]]\nname = \"eve\"\nrole = \"member\"\n\n[account.ldap]\npreset = \"yunohost\"\n";
+    let text = fs::read_to_string(&site.hub.config).unwrap();
+    site.hub.write_config(&(text + account));
+    site.hub.start();
+    let asks = |password: &str| {
+        let mut command = cable.b.command("curl");
+        command.args(["--silent", "--max-time", "30", "--user", &format!("{ACCOUNT}/eve:{password}")]);
+        command.arg(format!("http://{}:{}/api/status", cable.a.address(), site.hub.http));
+        let answer: serde_json::Value = serde_json::from_str(&output(command)).unwrap();
+        answer["error"]["code"].as_str().unwrap_or("in").to_owned()
+    };
+    assert_eq!(asks(WORD), "in");
+    assert_eq!(asks("another"), "not_authorised");
 }
 
 #[tokio::test]

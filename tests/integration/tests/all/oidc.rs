@@ -2,8 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::client::Client;
@@ -209,4 +210,84 @@ fn the_page_sends_people_to_a_provider_and_takes_them_back() {
     look(&site, "look_provider.mjs", asked, &seen);
     assert!(!site.hub.printed().contains("100%"), "the secret is printed nowhere");
     assert!(!site.hub.printed().contains("code="), "nor a code");
+}
+
+/// What OpenSSL makes of this.
+fn openssl(words: &[&str]) -> Vec<u8> {
+    let done = Command::new("openssl").args(words).output().unwrap();
+    assert!(done.status.success(), "{words:?}: {}", String::from_utf8_lossy(&done.stderr));
+    done.stdout
+}
+
+/// The two numbers of an ECDSA signature, 32 bytes each, as tokens have them.
+fn numbers(der: &[u8]) -> Vec<u8> {
+    let mut rest = &der[2..];
+    let mut both = Vec::new();
+    for _ in 0..2 {
+        let (number, after) = rest[2..].split_at(usize::from(rest[1]));
+        let number = &number[number.len().saturating_sub(32)..];
+        both.extend(vec![0; 32 - number.len()]);
+        both.extend(number);
+        rest = after;
+    }
+    both
+}
+
+#[tokio::test]
+async fn a_token_of_each_algorithm_lets_in_by_the_key_that_the_file_declares() {
+    needs!(Need::Program("curl"), Need::Program("openssl"));
+    let mut site = Site::laid_out(Plan::default());
+    let folder = site.folder.path().to_owned();
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let (ed, ec, rsa, said) = (path("ed.pem"), path("ec.pem"), path("rsa.pem"), path("said"));
+    openssl(&["genpkey", "-algorithm", "ed25519", "-out", &ed]);
+    openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", &ec]);
+    openssl(&["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", &rsa]);
+    let public = |key: &str| openssl(&["pkey", "-in", key, "-pubout", "-outform", "DER"]);
+    let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let (ed_public, ec_public) = (public(&ed), public(&ec));
+    let x = text(&ed_public[ed_public.len() - 32..]);
+    let (ec_x, ec_y) = ec_public[ec_public.len() - 64..].split_at(32);
+    let modulus = String::from_utf8(openssl(&["rsa", "-in", &rsa, "-noout", "-modulus"])).unwrap();
+    let modulus = modulus.trim().strip_prefix("Modulus=").unwrap();
+    let digit = |at: usize| u8::from_str_radix(&modulus[at..at + 2], 16).unwrap();
+    let n = text(&(0..modulus.len()).step_by(2).map(digit).collect::<Vec<u8>>());
+    let secret: Vec<u8> = (0..32).collect();
+    let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let key = |alg: &str, rest: String| {
+        format!("\n[[account.issuer.key]]\nkid = \"by-{alg}\"\nalg = \"{alg}\"\n{rest}\n")
+    };
+    let keys = [
+        key("EdDSA", format!("x = \"{x}\"")),
+        key("ES256", format!("x = \"{}\"\ny = \"{}\"", text(ec_x), text(ec_y))),
+        key("RS256", format!("n = \"{n}\"\ne = \"AQAB\"")),
+        key("HS256", format!("k = \"{}\"", text(&secret))),
+    ];
+    let issuer = "\n[[account.issuer]]\nissuer = \"the office\"\naudience = \"riser\"\nclaim = \"sub\"\n";
+    let config = std::fs::read_to_string(&site.hub.config).unwrap();
+    site.hub.write_config(&(config + issuer + &keys.concat()));
+    site.hub.start();
+    let until = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() + 600;
+    let claims = json!({ "iss": "the office", "aud": "riser", "sub": OWNER, "exp": until }).to_string();
+    let sign = |alg: &str, message: &str| {
+        std::fs::write(&said, message).unwrap();
+        match alg {
+            "EdDSA" => openssl(&["pkeyutl", "-sign", "-rawin", "-inkey", &ed, "-in", &said]),
+            "ES256" => numbers(&openssl(&["dgst", "-sha256", "-sign", &ec, &said])),
+            "RS256" => openssl(&["dgst", "-sha256", "-sign", &rsa, &said]),
+            _ => {
+                let key = format!("hexkey:{hex}");
+                openssl(&["dgst", "-sha256", "-mac", "HMAC", "-macopt", &key, "-binary", &said])
+            }
+        }
+    };
+    for alg in ["EdDSA", "ES256", "RS256", "HS256"] {
+        let head = json!({ "alg": alg, "kid": format!("by-{alg}"), "typ": "JWT" }).to_string();
+        let message = format!("{}.{}", text(head.as_bytes()), text(claims.as_bytes()));
+        let mut signature = sign(alg, &message);
+        assert_eq!(enters(&site, &format!("{message}.{}", text(&signature))).await, OWNER, "{alg}");
+        signature[7] ^= 1;
+        let forged = format!("{message}.{}", text(&signature));
+        assert_eq!(enters(&site, &forged).await, "not_authorised", "{alg}");
+    }
 }

@@ -462,3 +462,70 @@ fn browser_signs_in_and_no_script_or_foreign_page_has_its_cookie() {
         assert!(ledger.has_mark(&format!("sign-in {seen}")), "{seen}: {}", ledger.summary());
     }
 }
+
+/// A password that is right is as unwelcome as one that is wrong where somebody may listen on the way: nothing is looked at.
+#[test]
+fn nobody_signs_in_over_plain_http_from_another_host() {
+    needs!(Need::Namespaces, Need::Program("curl"));
+    let cable = crate::place::Cable::lay();
+    let (hub_top, hub_place) = ("[login]\n".to_owned(), Some(cable.a.clone()));
+    let mut site = Site::laid_out(Plan { hub_top, hub_place, ..Plan::default() });
+    site.hub.start();
+    let signs_in = |password: &str| {
+        let shown = json!({ "user": format!("{ACCOUNT}/{OWNER}"), "password": password }).to_string();
+        let mut command = cable.b.command("curl");
+        command.args(["--silent", "--max-time", "30", "--include", "--http1.1", "--data", &shown]);
+        let origin = format!("http://{}:{}", cable.a.address(), site.hub.http);
+        command.args([
+            "--header",
+            "Content-Type: application/json",
+            "--header",
+            &format!("Origin: {origin}"),
+        ]);
+        command.arg(format!("{origin}/api/login"));
+        output(command)
+    };
+    for password in [PASSWORD, "hunter2"] {
+        let answer = signs_in(password);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 403") && !head.to_lowercase().contains("set-cookie"), "{answer}");
+        let body: Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body["error"]["code"], "denied", "{body}");
+        assert!(body["error"]["want"].as_str().unwrap().contains("https"), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn room_asks_for_a_cookie_and_for_the_page_that_a_browser_acts_for() {
+    needs!(Need::Program("curl"));
+    let mut site = Site::laid_out(Plan { hub_top: "[login]\n".into(), ..Plan::default() });
+    let text = std::fs::read_to_string(&site.hub.config).unwrap();
+    let own = format!("http://127.0.0.1:{}", site.hub.http);
+    let page = ("origin", own.clone());
+    let password = || Some(json!({ "user": OWNER, "password": PASSWORD }));
+    let gated = |gate: &str| {
+        let hall = "name = \"hall\"\n";
+        assert_eq!(text.matches(hall).count(), 1);
+        text.replacen(hall, &format!("{hall}gate = [{gate}]\n"), 1)
+    };
+    site.hub.write_config(&gated(&format!("{{ origin = [\"{own}\"] }}")));
+    site.hub.start();
+    assert_eq!(enters_with(&site, std::slice::from_ref(&page), password()).await, OWNER);
+    assert_eq!(enters_with(&site, &[], password()).await, "denied", "no browser");
+    let by = (Some(&*format!("{ACCOUNT}/{OWNER}")), PASSWORD);
+    let mut mqtt = Mqtt::connect(site.hub.mqtt, Version::Five, "native", by, (true, 0)).unwrap();
+    assert_eq!(mqtt.publish("hall/x", b"1", false), Some(0x87));
+
+    site.hub.stop();
+    site.hub
+        .write_config(&gated(&format!("\"cookie\", {{ origin = [\"https://board.example\", \"{own}\"] }}")));
+    site.hub.start();
+    let cookie = ("cookie", cookie(&site));
+    assert_eq!(enters_with(&site, &[cookie.clone(), page.clone()], None).await, OWNER);
+    assert_eq!(enters_with(&site, std::slice::from_ref(&page), password()).await, "not_authorised");
+
+    site.hub.stop();
+    site.hub.write_config(&gated("\"cookie\", { origin = [\"https://board.example\"] }"));
+    site.hub.start();
+    assert_eq!(enters_with(&site, &[cookie, page], None).await, "denied", "another page");
+}
