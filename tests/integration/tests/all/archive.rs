@@ -1,8 +1,9 @@
 //! Rooms that are archived: replayed beyond what the log's quota keeps, over kills of the hub.
 
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use riser_integration::wire::Wire;
 use serde_json::{Value, json};
 
 use crate::client::Client;
@@ -148,4 +149,41 @@ fn archived_room_is_replayed_beyond_the_logs_quota_over_kills_and_by_every_way_t
     assert_eq!(site.hub.metric("riser_archive_amiss", ""), Some(0.0));
     assert!(site.hub.metric("riser_archive_volumes", "").is_some_and(|volumes| volumes >= 2.0));
     assert_eq!(site.hub.metric("riser_archive_failing", ""), Some(0.0));
+}
+
+#[test]
+fn an_archived_room_is_replayed_over_a_slow_link_and_the_hub_holds_no_more_for_that() {
+    needs!(Need::Program("curl"), Need::Node, Need::Python);
+    const COUNT: u64 = 400;
+    let mut site = hub();
+    let much = json!({ "stream": "s", "topic": "chat/x", "qos": 1, "count": COUNT, "size": 30_000 });
+    site.client("much", "publish_paho.py", &site.hub, OWNER, much).finish(EVENTUALLY);
+    fill(&site, "one");
+    assert!(oldest(&site) > COUNT, "the log has let go of it: {}", oldest(&site));
+    let wire = Wire::to(site.hub.http);
+    wire.pace(Some(64 << 10));
+    let before = site.hub.process().resident_bytes();
+    let url = format!("ws://127.0.0.1:{}/{ACCOUNT}/chat", wire.port);
+    let reader = site.dashboard("slow", &site.hub, "chat", json!({ "url": url, "from": "start" }));
+    site.history.wait("it begins", SOON, |ledger| ledger.delivered("slow") >= 5);
+    let mut most = 0;
+    let over = || {
+        most = most.max(site.hub.process().resident_bytes());
+        None::<()>
+    };
+    wait(Duration::from_secs(10), over);
+    let shown = site.history.ledger().delivered("slow");
+    assert!((6..COUNT / 2).contains(&shown), "{shown} of 12 MB at 64 KiB a second");
+    assert!(most < before + (24 << 20), "{before} bytes before, {most} meanwhile");
+    wire.pace(None);
+    site.history.wait("all of it", EVENTUALLY, |ledger| ledger.delivered("slow") >= COUNT);
+    drop(reader);
+    let ledger = site.history.ledger();
+    let verdict = ledger.verdict("slow");
+    assert_eq!(
+        (ledger.delivered("slow"), verdict.duplicated, verdict.reordered),
+        (COUNT, 0, 0),
+        "{verdict:?}"
+    );
+    assert!(ledger.gaps("slow").is_empty() && !ledger.has_mark("slow torn"), "{:?}", ledger.gaps("slow"));
 }
