@@ -248,7 +248,7 @@ export class Room {
     return this.#request({ op: "edit", pos, ...(type === undefined ? {} : { type }), ...payloadOf(value) });
   }
 
-  devices({ after = 0 } = {}) {
+  devices({ after } = {}) {
     return this.#request({ op: "devices", after });
   }
 

@@ -363,3 +363,15 @@ test("a challenge is answered with what the author signs", async () => {
   await settle();
   assert.deepEqual(FakeSocket.last.asked("answer"), { op: "answer", proof: "ed25519 of n1" });
 });
+
+test("devices are asked for without a place unless there is one, as older servers want it", async () => {
+  const made = await room();
+  FakeSocket.last.enter();
+  const asked = made.devices();
+  const { id, ...request } = FakeSocket.last.sent.at(-1);
+  assert.deepEqual(request, { op: "devices" });
+  FakeSocket.last.say({ re: id, ok: { devices: [] } });
+  assert.deepEqual(await asked, { devices: [] });
+  made.devices({ after: 1000 });
+  assert.equal(FakeSocket.last.asked("devices").after, 1000);
+});
