@@ -3,12 +3,15 @@
 
 import { gone, goneOf } from "./feed.js";
 import { duration, readable, whole } from "./series.js";
-import { KEPT_MAX, Timeline } from "./timeline.js";
+import { KEPT_MAX, Timeline, newest } from "./timeline.js";
 
 const DRAW_EVERY_MS = 250;
 /** Steps of the scrub from one end to the other: a key moves it by one, Page Up and Down by a tenth. */
 const STEPS = 1000;
 const ROWS = 8;
+/** Holes of each kind that are listed, and that a screen reader hears of. */
+const LISTED = 50;
+const SPOKEN = 3;
 const WIDTH = 600;
 const HEIGHT = 180;
 /** How far ahead of the consumer the hub may be. */
@@ -276,7 +279,7 @@ export class Past {
 
   #list(timeline, holes, moment) {
     const { gaps, rows } = this.#parts;
-    const items = holes.slice(-50).map((hole) => {
+    const items = newest(holes, LISTED).map((hole) => {
       const item = document.createElement("li");
       item.dataset.cause = hole.cause;
       item.textContent = hole.edge ? `${gone(hole)}, told at ${at(hole.from)}` : `${gone(hole)}, ${at(hole.from)} to ${at(hole.to)}`;
@@ -312,7 +315,7 @@ function spoken(timeline, holes, from, to) {
   const bounds = timeline.bounds();
   const parts = [`${whole(timeline.points.length)} messages from ${at(from)} to ${at(to)}`];
   if (bounds) parts.push(`between ${readable(bounds.low, "")[0]} and ${readable(bounds.high, "")[0]}`);
-  parts.push(...holes.slice(-3).map(gone));
+  parts.push(...newest(holes, SPOKEN).map(gone));
   return parts.join(", ");
 }
 

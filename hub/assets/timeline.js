@@ -56,7 +56,7 @@ export class Timeline {
 
   /**
    * Where what is gone was: [{from, to, cause, count}], from the moment that was asked for up to `now`; and with `edge` where
-   * it was told that something of an edge is gone, at which a line goes on.
+   * it was told that something of an edge is gone, at which a line goes on. By when it began.
    */
   holes(now) {
     const first = this.from ?? this.points[0]?.time ?? now;
@@ -66,7 +66,7 @@ export class Timeline {
     });
     const since = Math.min(first, now);
     const told = this.lost.filter(({ at }) => at >= since && at <= now);
-    return own.concat(told.map(({ at, gone }) => ({ from: at, to: at, ...gone })));
+    return own.concat(told.map(({ at, gone }) => ({ from: at, to: at, ...gone }))).sort((a, b) => a.from - b.from);
   }
 
   /** Its beginning and end, `now` at the latest. */
@@ -150,4 +150,11 @@ export class Timeline {
     }
     return low;
   }
+}
+
+/** The newest of these holes, at most so many of the channel's own and as many of edges: neither kind crowds out the other. */
+export function newest(holes, most) {
+  const [own, told] = [false, true].map((isTold) => holes.filter(({ edge }) => (edge !== undefined) === isTold));
+  const kept = new Set([...own.slice(-most), ...told.slice(-most)]);
+  return holes.filter((hole) => kept.has(hole));
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Timeline } from "../timeline.js";
+import { Timeline, newest } from "../timeline.js";
 
 const message = (time, data = time) => ({ time, data, type: "application/json", client: "c", pos: `p${time}` });
 
@@ -76,4 +76,18 @@ test("what is gone of an edge is shown where it was told, within the span, and t
   for (const at of [500, 3500]) timeline.lose(at, gone);
   assert.deepEqual(timeline.holes(6000), [{ from: 3500, to: 3500, ...gone }]);
   assert.equal(timeline.runs(6000, 1000).length, 1);
+});
+
+test("what is gone of edges stands in the order of time, and crowds out nothing of the channel's own", () => {
+  const timeline = steady(new Timeline(0), 1000, 3000);
+  timeline.gap("quota", 7);
+  const edge = { cause: "evicted", count: 1, atLeast: false, edge: "cellar" };
+  for (let at = 100; at < 200; at += 1) timeline.lose(at, edge);
+  for (let at = 3100; at < 3200; at += 1) timeline.lose(at, edge);
+  const own = { from: 3000, to: 9000, cause: "quota", count: 7 };
+  const holes = timeline.holes(9000);
+  assert.deepEqual(holes[100], own, "between what was told before it and after it");
+  const shown = newest(holes, 50);
+  assert.deepEqual(shown[0], own);
+  assert.deepEqual(shown.slice(1).map(({ from }) => from), Array.from({ length: 50 }, (_, n) => 3150 + n));
 });
